@@ -1,0 +1,134 @@
+// Runs a script of this repository on Node 24, whatever Node the shell has:
+//
+//   node scripts/node24.mjs scripts/start.ts [arguments]
+//   node scripts/node24.mjs --installed                    (package.json's postinstall)
+//
+// An older Node (18 or later) fetches Node 24 through npx, once, and hands over to it. On Node 24 the dependencies are
+// brought in step with package-lock.json, and the script runs in this same process. Plain JavaScript, no dependency:
+// this file must work before anything is installed.
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { delimiter, dirname, join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const MAJOR = 24
+const self = fileURLToPath(import.meta.url)
+const root = dirname(dirname(self))
+const modules = join(root, 'node_modules')
+const stamp = join(modules, '.killick.json')
+const isNew = Number(process.versions.node.split('.')[0]) >= MAJOR
+const [script, ...args] = process.argv.slice(2)
+
+if (script === '--installed') writeStamp()
+else if (script === undefined) fail('Usage: node scripts/node24.mjs <script> [arguments]')
+else if (isNew) await runHere(script, args)
+else handOver(readStamp().node ?? fetchNode())
+
+async function runHere(script, args) {
+  // `npx`, `npm` and every script with a `node` shebang that is started from here must find this Node.
+  process.env.PATH = [dirname(process.execPath), process.env.PATH].join(delimiter)
+  process.chdir(root)
+  if (readStamp().key !== installKey()) install()
+  if (readStamp().node !== process.execPath) writeStamp()
+  process.argv = [process.execPath, resolve(root, script), ...args]
+  await import(pathToFileURL(process.argv[1]).href)
+}
+
+/** What must be the same for installed dependencies to still be right. None of them is built against one Node's ABI. */
+function installKey() {
+  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+  return `${process.platform}-${process.arch}-${lock}`
+}
+
+/** @returns {{ key?: string, node?: string }} Dependencies installed for `key`; `node` is where Node 24 was last seen. */
+function readStamp() {
+  try {
+    const { key, node } = JSON.parse(readFileSync(stamp, 'utf8'))
+    return existsSync(node) ? { key, node } : { key }
+  } catch {
+    return {}
+  }
+}
+
+/** Runs last in every `npm install` and `npm ci` of this repository, so an interrupted install leaves no stamp. */
+function writeStamp() {
+  mkdirSync(modules, { recursive: true })
+  const node = isNew ? process.execPath : readStamp().node
+  writeFileSync(stamp, `${JSON.stringify({ key: installKey(), node })}\n`)
+}
+
+function install() {
+  process.stderr.write('Installing the dependencies (npm ci) …\n')
+  const started = Date.now()
+  const npm = run(['ci', '--include=dev', '--no-audit', '--no-fund'], npmCli('npm'))
+  if (npm.status !== 0) {
+    process.stderr.write(`${npm.stdout}${npm.stderr}`)
+    fail(`npm ci failed (its output is above). ${advice(npm)}`)
+  }
+  if (readStamp().key !== installKey()) {
+    fail('npm skipped the install scripts, and PostgreSQL needs its own: run `npm ci --ignore-scripts=false` once.')
+  }
+  process.stderr.write(`Installed in ${((Date.now() - started) / 1000).toFixed(1)} s\n`)
+}
+
+/** The path of a Node 24, from npm's cache or the registry. Asking for the path keeps npx out of the way of signals. */
+function fetchNode() {
+  process.stderr.write(`Node ${process.versions.node} is older than ${MAJOR}: getting Node ${MAJOR} through npx …\n`)
+  const os = process.platform === 'win32' ? 'win' : process.platform
+  const prefix = os === 'darwin' && process.arch === 'arm64' ? 'node-bin' : 'node'
+  // The package `node` fetches its binary in an install script, which a strict npm refuses; then the binary's own package.
+  let npx
+  for (const name of ['node', `${prefix}-${os}-${process.arch}`]) {
+    npx = run(['-y', '-p', `${name}@${MAJOR}`, '-c', 'node -p process.execPath'], npmCli('npx'))
+    const path = npx.stdout.trim().split('\n').pop()
+    if (npx.status === 0 && path && path !== process.execPath && existsSync(path)) return path
+  }
+  process.stderr.write(npx.stderr)
+  fail(`Node ${MAJOR} could not be had through npx. ${advice(npx)}`)
+}
+
+function handOver(node) {
+  const child = spawn(node, ['--disable-warning=ExperimentalWarning', self, script, ...args], { stdio: 'inherit' })
+  // A Ctrl-C in a terminal reaches the child by itself too; scripts that stay up take a quick second one as the same press.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('error', (error) => fail(`${node} does not start (${error.message}). Remove node_modules and try again.`))
+  child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
+}
+
+/** Runs npm's JavaScript on this very Node: no shell, no quoting, and install scripts see the Node they will run on. */
+function run(npmArgs, cli) {
+  // What `npm run` tells its scripts about itself would be taken for settings; the registry and the like stay.
+  const noise = /^(npm_(command|lifecycle|package|node_execpath|execpath)|npm_config_(local_prefix|node_gyp|call)|INIT_CWD|NODE_ENV)/
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !noise.test(name)))
+  const options = { cwd: root, env, encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'pipe'] }
+  return spawnSync(process.execPath, [cli, ...npmArgs], options)
+}
+
+/** The JavaScript file of `npm` or `npx`: beside the npm that started us, else beside the one on the PATH. */
+function npmCli(name) {
+  const starter = process.env.npm_execpath
+  const folders = (process.env.PATH ?? '').split(delimiter)
+  const candidates = [
+    starter?.endsWith('npm-cli.js') && join(dirname(starter), `${name}-cli.js`),
+    ...folders.map((folder) => join(folder, name)),
+    ...folders.map((folder) => join(folder, 'node_modules/npm/bin', `${name}-cli.js`)),
+  ]
+  for (const path of candidates) {
+    if (path && existsSync(path) && realpathSync(path).endsWith(`${name}-cli.js`)) return realpathSync(path)
+  }
+  fail(`${name} was not found beside Node or on the PATH: install npm 9 or later, or Node ${MAJOR} from nodejs.org.`)
+}
+
+function advice({ stdout, stderr }) {
+  if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|ENOTCACHED/.test(`${stdout}${stderr}`)) {
+    return 'The npm registry is out of reach: connect once, or install Node 24 and run npm ci where there is a network.'
+  }
+  return `Install Node ${MAJOR} from nodejs.org, or look at what npm says.`
+}
+
+function fail(sentence) {
+  process.stderr.write(`${sentence}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,123 @@
+/**
+ * Text and byte encodings. Every decoder is strict: what it accepts, its encoder prints back unchanged, so
+ * one value has one spelling. Decoders return null rather than throw, because a caller always has a better
+ * error to give than "bad base64".
+ */
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** UTF-8 bytes of a string. */
+export function utf8(text: string): Uint8Array {
+  return encoder.encode(text)
+}
+
+/** The string of UTF-8 bytes, or null when they are not valid UTF-8. A leading BOM is kept as a character. */
+export function fromUtf8(bytes: Uint8Array): string | null {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    return null
+  }
+}
+
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.reduce((total, part) => total + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
+}
+
+/** Equality of public values; not constant-time, so never for secrets. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i])
+}
+
+const HEX = '0123456789abcdef'
+
+export function toHex(bytes: Uint8Array): string {
+  let out = ''
+  for (const byte of bytes) out += HEX[byte >> 4]! + HEX[byte & 15]!
+  return out
+}
+
+/** Bytes of lower-case hex, or null. */
+export function fromHex(text: string): Uint8Array | null {
+  if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return null
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
+}
+
+const STANDARD = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+const URL_SAFE = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+function valuesOf(alphabet: string): Int8Array {
+  const values = new Int8Array(128).fill(-1)
+  for (let i = 0; i < alphabet.length; i++) values[alphabet.charCodeAt(i)] = i
+  return values
+}
+
+const STANDARD_VALUES = valuesOf(STANDARD)
+const URL_SAFE_VALUES = valuesOf(URL_SAFE)
+
+function encode64(bytes: Uint8Array, alphabet: string): string {
+  let out = ''
+  let i = 0
+  for (; i + 2 < bytes.length; i += 3) {
+    const group = (bytes[i]! << 16) | (bytes[i + 1]! << 8) | bytes[i + 2]!
+    out += alphabet[group >> 18]! + alphabet[(group >> 12) & 63]! + alphabet[(group >> 6) & 63]! + alphabet[group & 63]!
+  }
+  const rest = bytes.length - i
+  if (rest === 1) out += alphabet[bytes[i]! >> 2]! + alphabet[(bytes[i]! << 4) & 63]!
+  if (rest === 2) {
+    const group = (bytes[i]! << 8) | bytes[i + 1]!
+    out += alphabet[group >> 10]! + alphabet[(group >> 4) & 63]! + alphabet[(group << 2) & 63]!
+  }
+  return out
+}
+
+function decode64(text: string, values: Int8Array): Uint8Array | null {
+  if (text.length % 4 === 1) return null
+  const out = new Uint8Array(Math.floor((text.length * 3) / 4))
+  let bits = 0
+  let held = 0
+  let at = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    const value = code < 128 ? values[code]! : -1
+    if (value < 0) return null
+    held = ((held << 6) | value) & 0xfff
+    bits += 6
+    if (bits >= 8) {
+      bits -= 8
+      out[at++] = held >> bits
+    }
+  }
+  // RFC 4648 §3.5: the unused bits of the last character must be zero, or one value would have many spellings.
+  return (held & ((1 << bits) - 1)) === 0 ? out : null
+}
+
+/** base64url without padding (RFC 4648 §5, RFC 7515 §2). */
+export function toBase64url(bytes: Uint8Array): string {
+  return encode64(bytes, URL_SAFE)
+}
+
+/** Bytes of canonical, unpadded base64url, or null. */
+export function fromBase64url(text: string): Uint8Array | null {
+  return decode64(text, URL_SAFE_VALUES)
+}
+
+/** Standard base64 with padding (RFC 4648 §4), as C2SP notes use it. */
+export function toBase64(bytes: Uint8Array): string {
+  return encode64(bytes, STANDARD) + ['', '==', '='][bytes.length % 3]!
+}
+
+/** Bytes of canonical, padded standard base64, or null. */
+export function fromBase64(text: string): Uint8Array | null {
+  if (text.length % 4 !== 0) return null
+  const bare = text.endsWith('==') ? text.slice(0, -2) : text.endsWith('=') ? text.slice(0, -1) : text
+  if ((4 - (bare.length % 4)) % 4 !== text.length - bare.length) return null
+  return decode64(bare, STANDARD_VALUES)
+}

@@ -1,0 +1,39 @@
+/** C2SP checkpoints (c2sp.org/tlog-checkpoint): what a log signs about itself. */
+import { fromBase64, toBase64 } from './bytes.ts'
+import { KillickError } from './errors.ts'
+import { type Hash, isHash } from './hash.ts'
+import { type Size, toUint64 } from './merkle.ts'
+
+export type Checkpoint = {
+  readonly origin: string
+  /** A safe integer where it fits, else a bigint; below 2^64. */
+  readonly size: Size
+  readonly root: Hash
+  /** Extension lines, opaque. Killick writes none. */
+  readonly extensions: readonly string[]
+}
+
+/** The text of a checkpoint, as signed. */
+export function printCheckpoint(checkpoint: Pick<Checkpoint, 'origin' | 'size' | 'root'>): string {
+  return `${checkpoint.origin}\n${checkpoint.size}\n${toBase64(checkpoint.root)}\n`
+}
+
+/**
+ * Reads a checkpoint's text, or a whole signed note of which only the text is read. It checks no signature:
+ * give it what `openNote` returned.
+ * @throws KillickError checkpoint_malformed
+ */
+export function parseCheckpoint(noteOrText: string): Checkpoint {
+  if (typeof noteOrText !== 'string') throw new KillickError('checkpoint_malformed')
+  const blank = noteOrText.lastIndexOf('\n\n')
+  const text = blank < 0 ? noteOrText : noteOrText.slice(0, blank + 1)
+  const [origin, digits, base64, ...rest] = text.split('\n')
+  const root = base64 === undefined ? null : fromBase64(base64)
+  const extensions = rest.slice(0, -1)
+  if (!origin || digits === undefined || !/^(0|[1-9]\d{0,19})$/.test(digits) || root === null || !isHash(root)) {
+    throw new KillickError('checkpoint_malformed')
+  }
+  const size = toUint64(BigInt(digits))
+  if (size === null || rest.at(-1) !== '' || extensions.includes('')) throw new KillickError('checkpoint_malformed')
+  return { origin, size: size <= Number.MAX_SAFE_INTEGER ? Number(size) : size, root, extensions }
+}

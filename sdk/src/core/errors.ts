@@ -1,0 +1,75 @@
+/**
+ * Two errors for two guilts. `KillickError` says that the input is at fault: its code belongs to the closed set
+ * below, is stable across releases, and is what programs should switch on. `InvariantError` says that Killick
+ * itself is at fault.
+ */
+
+/** Every code that the sdk can give, with one sentence on what it means. */
+export const ERROR_CODES = {
+  json_invalid: 'The text is not JSON.',
+  json_duplicate_member: 'A JSON object names the same member twice.',
+  json_lone_surrogate: 'A JSON string holds half of a surrogate pair, which UTF-8 cannot carry.',
+  json_number_inexact: 'A JSON number cannot be represented exactly (beyond 2^53, or overflowing).',
+  json_too_deep: 'JSON is nested deeper than the limit.',
+  jws_malformed: 'The text is not a compact JWS in canonical base64url.',
+  jws_header_invalid: 'The JWS header is not exactly {alg, typ, kid} with the expected typ.',
+  jws_alg_not_allowed: 'The JWS algorithm is not Ed25519, ES256 or ES256K ("none" and HMAC never are).',
+  key_invalid: 'The key is not a valid public or private JWK of an allowed curve.',
+  key_unsafe: 'The private key file can be read by other users.',
+  key_unknown: 'No such key is registered for this source.',
+  signature_invalid: 'The signature does not verify under the named key.',
+  event_malformed: 'The text is not an event token.',
+  event_payload_invalid: 'The event payload lacks a required member, has an unknown one, or one of the wrong form.',
+  event_too_large: 'The event is larger than 262,144 bytes.',
+  disclosure_malformed: 'A disclosure is not base64url of a JSON array [salt, name, value].',
+  disclosure_unmatched: 'A disclosure matches no digest of the event.',
+  disclosure_duplicate: 'Two disclosures, or two digests, are for the same thing.',
+  disclosure_field_invalid: 'A disclosed field has a reserved name or the wrong form.',
+  batch_malformed: 'The body is not a batch: a header line, then one event per line, each ended by a line feed.',
+  batch_header_invalid: 'The batch header lacks a required member, has an unknown one, or one of the wrong form.',
+  batch_count_mismatch: 'The batch does not hold as many events as its header says.',
+  batch_chain_broken: 'An event does not follow its predecessor in the batch (source, stream, seq or prev).',
+  batch_root_mismatch: 'The Merkle root in the batch header is not the root over its events.',
+  batch_too_large: 'The batch exceeds 10,000 events or 16 MiB.',
+  note_malformed: 'The text is not a C2SP signed note.',
+  note_too_many_signatures: 'The note carries more than 64 signatures.',
+  note_unverified: 'No signature on the note is by a known key.',
+  vkey_invalid: 'The text is not a C2SP verifier key for Ed25519.',
+  checkpoint_malformed: 'The note text is not a C2SP checkpoint.',
+  proof_malformed: 'The document is not a killick-proof/1.',
+  proof_too_large: 'The proof is larger than 1 MiB.',
+  trust_invalid: 'What was pinned for verification (a key, a contract, a log id) is malformed.',
+  option_invalid: 'An option is missing or malformed.',
+  field_invalid: 'A field of the event to record is missing or malformed.',
+  spool_full: 'The spool has reached its size limit, and no room came free in time.',
+  spool_disk_full: 'The disk that holds the spool is full.',
+  spool_locked: 'Another live process has this spool open.',
+  spool_corrupt: 'The spool holds bytes that were not written by the recorder.',
+  log_closed: 'The audit log has been closed.',
+  receipt_invalid: 'The service answered with a receipt that does not prove acceptance.',
+  refused: 'The service refused the batch for good.',
+  unreachable: 'The service or RPC node could not be reached.',
+} as const satisfies Record<string, string>
+
+export type ErrorCode = keyof typeof ERROR_CODES
+
+/** Bad input. `details` is the evidence: plain JSON, safe to show, never key material. */
+export class KillickError extends Error {
+  readonly code: ErrorCode
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(code: ErrorCode, message: string = ERROR_CODES[code], details: Record<string, unknown> = {}) {
+    super(message)
+    this.name = 'KillickError'
+    this.code = code
+    this.details = details
+  }
+}
+
+/** A broken invariant of our own: a bug, never the caller's fault. */
+export class InvariantError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'InvariantError'
+  }
+}

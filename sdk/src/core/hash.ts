@@ -1,0 +1,52 @@
+/** SHA-256 with the domain separation of RFC 9162 §2.1.1. */
+import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js'
+import { fromBase64url, toBase64url } from './bytes.ts'
+import { InvariantError } from './errors.ts'
+
+declare const brand: unique symbol
+
+/** 32 bytes that came out of SHA-256. Only hashers and parsers make them. */
+export type Hash = Uint8Array & { readonly [brand]: 'Hash' }
+
+export const HASH_BYTES = 32
+
+const LEAF_PREFIX = Uint8Array.of(0x00)
+const NODE_PREFIX = Uint8Array.of(0x01)
+
+export function sha256(bytes: Uint8Array): Hash {
+  return nobleSha256(bytes) as Uint8Array as Hash
+}
+
+/** Hash of a leaf: `SHA-256(0x00 ‖ bytes)`. */
+export function leafHash(bytes: Uint8Array): Hash {
+  return nobleSha256.create().update(LEAF_PREFIX).update(bytes).digest() as Uint8Array as Hash
+}
+
+/** Hash of an inner node: `SHA-256(0x01 ‖ left ‖ right)`; both children are 32 bytes. */
+export function nodeHash(left: Uint8Array, right: Uint8Array): Hash {
+  return nobleSha256.create().update(NODE_PREFIX).update(left).update(right).digest() as Uint8Array as Hash
+}
+
+/** Root of the empty tree: `SHA-256("")`. */
+export const EMPTY_ROOT: Hash = sha256(new Uint8Array(0))
+
+/** True for a Uint8Array of 32 bytes, whatever else the caller passes. */
+export function isHash(value: unknown): value is Hash {
+  return value instanceof Uint8Array && value.length === HASH_BYTES
+}
+
+/** Bytes read back from our own store as a hash. */
+export function asHash(bytes: Uint8Array): Hash {
+  if (!isHash(bytes)) throw new InvariantError(`a hash has ${HASH_BYTES} bytes, not ${bytes.length}`)
+  return bytes
+}
+
+/** A hash as 43 characters of base64url, its form in JSON and JWS. */
+export function printHash(hash: Uint8Array): string {
+  return toBase64url(hash)
+}
+
+export function parseHash(text: unknown): Hash | null {
+  const bytes = typeof text === 'string' && text.length === 43 ? fromBase64url(text) : null
+  return bytes !== null && isHash(bytes) ? bytes : null
+}

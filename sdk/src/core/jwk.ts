@@ -1,0 +1,65 @@
+/** Public keys as JWKs (RFC 7517, RFC 8037, RFC 8812) and their names (RFC 7638). */
+import { ed25519 } from '@noble/curves/ed25519.js'
+import { p256 } from '@noble/curves/nist.js'
+import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { concat, fromBase64url, toBase64url, utf8 } from './bytes.ts'
+import { KillickError } from './errors.ts'
+import { sha256 } from './hash.ts'
+import { isObject } from './json.ts'
+
+/** Fully specified signature algorithms: RFC 9864 (Ed25519), RFC 7518 (ES256), RFC 8812 (ES256K). */
+export type Alg = 'Ed25519' | 'ES256' | 'ES256K'
+
+export type PublicJwk =
+  | { readonly kty: 'OKP'; readonly crv: 'Ed25519'; readonly x: string }
+  | { readonly kty: 'EC'; readonly crv: 'P-256' | 'secp256k1'; readonly x: string; readonly y: string }
+
+const ALGS = { Ed25519: 'Ed25519', 'P-256': 'ES256', secp256k1: 'ES256K' } as const
+
+export function algOf(jwk: PublicJwk): Alg {
+  return ALGS[jwk.crv]
+}
+
+/** The public key as the curve library takes it: 32 bytes, or an uncompressed SEC 1 point. */
+export function publicKeyBytes(jwk: PublicJwk): Uint8Array {
+  const x = fromBase64url(jwk.x)!
+  return jwk.kty === 'OKP' ? x : concat(Uint8Array.of(0x04), x, fromBase64url(jwk.y)!)
+}
+
+/**
+ * A public JWK from an untrusted value; only the members that make the key are kept. The point must be on its curve,
+ * and for Ed25519 in the prime-order group, or one signature could verify here and not there.
+ * @throws KillickError key_invalid
+ */
+export function parsePublicJwk(value: unknown): PublicJwk {
+  if (!isObject(value)) throw new KillickError('key_invalid', 'A key must be a JWK object')
+  if ('d' in value) throw new KillickError('key_invalid', 'This is a private key; give only its public part')
+  const { kty, crv, x, y } = value
+  const isCoordinate = (c: unknown): c is string => typeof c === 'string' && fromBase64url(c)?.length === 32
+  if (kty === 'OKP' && crv === 'Ed25519' && isCoordinate(x) && y === undefined) {
+    const jwk = { kty, crv, x } as const
+    if (isPoint(() => ed25519.Point.fromBytes(publicKeyBytes(jwk), false).assertValidity(), true, jwk)) return jwk
+  }
+  if (kty === 'EC' && (crv === 'P-256' || crv === 'secp256k1') && isCoordinate(x) && isCoordinate(y)) {
+    const jwk = { kty, crv, x, y } as const
+    const curve = crv === 'P-256' ? p256 : secp256k1
+    if (isPoint(() => curve.Point.fromBytes(publicKeyBytes(jwk)).assertValidity(), false, jwk)) return jwk
+  }
+  throw new KillickError('key_invalid', 'A key must be a JWK with an Ed25519, P-256 or secp256k1 point')
+}
+
+function isPoint(decode: () => void, primeOrder: boolean, jwk: PublicJwk): boolean {
+  try {
+    decode()
+    return !primeOrder || ed25519.Point.fromBytes(publicKeyBytes(jwk), false).isTorsionFree()
+  } catch {
+    return false
+  }
+}
+
+/** RFC 7638 thumbprint with SHA-256, base64url: the `kid` of everything the key signs. */
+export function thumbprint(jwk: PublicJwk): string {
+  const { crv, kty, x } = jwk
+  const members = jwk.kty === 'OKP' ? { crv, kty, x } : { crv, kty, x, y: jwk.y }
+  return toBase64url(sha256(utf8(JSON.stringify(members))))
+}

@@ -1,0 +1,66 @@
+/** Compact JWS (RFC 7515) with a header of exactly {alg, typ, kid}. */
+import { fromBase64url, fromUtf8, toBase64url, utf8 } from './bytes.ts'
+import { KillickError } from './errors.ts'
+import { parseHash } from './hash.ts'
+import { hasMembers, isObject, type JsonObject, parseJson } from './json.ts'
+import type { Alg } from './jwk.ts'
+import type { Signer } from './signature.ts'
+
+export type Jws = {
+  /** The whole token, `header.payload.signature`. */
+  readonly text: string
+  readonly alg: Alg
+  readonly kid: string
+  readonly payload: JsonObject
+  /** ASCII bytes that were signed: `header.payload`. */
+  readonly signingInput: Uint8Array
+  readonly signature: Uint8Array
+}
+
+/** JSON object in a base64url segment, or null where the segment is not canonical base64url of UTF-8. */
+export function parseSegment(segment: string): JsonObject | null {
+  const bytes = fromBase64url(segment)
+  const text = bytes === null ? null : fromUtf8(bytes)
+  if (text === null) return null
+  const value = parseJson(text)
+  return isObject(value) ? value : null
+}
+
+// Streams repeat one header thousands of times; the last one parsed is nearly always the next one wanted.
+let lastHeader = { segment: '', typ: '', alg: 'Ed25519' as Alg, kid: '' }
+
+function parseHeader(segment: string, typ: string): { alg: Alg; kid: string } {
+  if (segment === lastHeader.segment && typ === lastHeader.typ) return lastHeader
+  const header = parseSegment(segment)
+  if (header === null) throw new KillickError('jws_malformed')
+  const { alg, kid } = header
+  if (alg !== 'Ed25519' && alg !== 'ES256' && alg !== 'ES256K') {
+    throw new KillickError('jws_alg_not_allowed', `Algorithm ${JSON.stringify(alg ?? null)} is not allowed`, { alg: alg ?? null })
+  }
+  if (!hasMembers(header, ['alg', 'typ', 'kid']) || header.typ !== typ || parseHash(kid) === null) {
+    throw new KillickError('jws_header_invalid', `The header must be exactly {alg, typ: "${typ}", kid: <RFC 7638 thumbprint>}`)
+  }
+  lastHeader = { segment, typ, alg, kid: kid as string }
+  return lastHeader
+}
+
+/**
+ * Structure of a JWS; its signature is not checked here.
+ * @throws KillickError jws_malformed | jws_header_invalid | jws_alg_not_allowed | json_*
+ */
+export function parseJws(text: string, typ: string): Jws {
+  const [head, body, tail, ...more] = text.split('.')
+  if (head === undefined || body === undefined || tail === undefined || more.length > 0) throw new KillickError('jws_malformed')
+  const { alg, kid } = parseHeader(head, typ)
+  const payload = parseSegment(body)
+  const signature = fromBase64url(tail)
+  if (payload === null || signature === null || signature.length !== 64) throw new KillickError('jws_malformed')
+  return { text, alg, kid, payload, signingInput: utf8(`${head}.${body}`), signature }
+}
+
+/** A JWS over a payload; its bytes are made here, once. */
+export async function signJws(payload: JsonObject, typ: string, signer: Signer): Promise<string> {
+  const header = toBase64url(utf8(JSON.stringify({ alg: signer.alg, typ, kid: signer.kid })))
+  const input = `${header}.${toBase64url(utf8(JSON.stringify(payload)))}`
+  return `${input}.${toBase64url(await signer.sign(utf8(input)))}`
+}

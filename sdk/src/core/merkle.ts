@@ -1,0 +1,132 @@
+/**
+ * Inclusion and consistency in an RFC 9162 Merkle tree. The booleans answer false to anything malformed and
+ * never throw: they stand at the gate, where all input is hostile.
+ */
+import { equalBytes } from './bytes.ts'
+import { EMPTY_ROOT, type Hash, isHash, nodeHash } from './hash.ts'
+
+/** A tree size or leaf index: a safe non-negative integer, or a bigint, below 2^64. */
+export type Size = number | bigint
+
+const UINT64_MAX = 2n ** 64n - 1n
+
+/** The size as a bigint, or null if it is not an unsigned 64-bit integer exactly represented. */
+export function toUint64(value: unknown): bigint | null {
+  if (typeof value === 'number') return Number.isSafeInteger(value) && value >= 0 ? BigInt(value) : null
+  return typeof value === 'bigint' && value >= 0n && value <= UINT64_MAX ? value : null
+}
+
+function isPath(value: unknown): value is readonly Hash[] {
+  // A tree of 2^64 leaves is 64 nodes high; a consistency path has at most one node more.
+  return Array.isArray(value) && value.length <= 65 && value.every(isHash)
+}
+
+/**
+ * The root that an inclusion path leads to, or null where the path cannot belong to that position (RFC 9162
+ * §2.1.3.2). `index` < `size`; the path runs from the leaf's sibling up.
+ */
+export function rootFromInclusion(leaf: Uint8Array, index: Size, size: Size, path: readonly Uint8Array[]): Hash | null {
+  let fn = toUint64(index)
+  const n = toUint64(size)
+  if (fn === null || n === null || fn >= n || !isHash(leaf) || !isPath(path)) return null
+  let sn = n - 1n
+  let root: Hash = leaf
+  for (const sibling of path) {
+    if (sn === 0n) return null
+    if ((fn & 1n) === 1n || fn === sn) {
+      root = nodeHash(sibling, root)
+      while ((fn & 1n) === 0n && fn !== 0n) {
+        fn >>= 1n
+        sn >>= 1n
+      }
+    } else {
+      root = nodeHash(root, sibling)
+    }
+    fn >>= 1n
+    sn >>= 1n
+  }
+  return sn === 0n ? root : null
+}
+
+/** Is `leafHash` the leaf at `index` of the tree of `size` leaves with this `root`? (RFC 9162 §2.1.3.2) */
+export function verifyInclusion(claim: {
+  leafHash: Uint8Array
+  index: Size
+  size: Size
+  path: readonly Uint8Array[]
+  root: Uint8Array
+}): boolean {
+  if (typeof claim !== 'object' || claim === null || !isHash(claim.root)) return false
+  const root = rootFromInclusion(claim.leafHash, claim.index, claim.size, claim.path)
+  return root !== null && equalBytes(root, claim.root)
+}
+
+/**
+ * Is the tree of `newSize` leaves an extension of the tree of `oldSize` leaves? (RFC 9162 §2.1.4.2)
+ * Equal sizes need equal roots and an empty path; from size 0, `oldRoot` must be the empty root and the path empty.
+ */
+export function verifyConsistency(claim: {
+  oldSize: Size
+  newSize: Size
+  oldRoot: Uint8Array
+  newRoot: Uint8Array
+  path: readonly Uint8Array[]
+}): boolean {
+  if (typeof claim !== 'object' || claim === null) return false
+  const { oldRoot, newRoot, path } = claim
+  const oldSize = toUint64(claim.oldSize)
+  const newSize = toUint64(claim.newSize)
+  if (oldSize === null || newSize === null || oldSize > newSize) return false
+  if (!isHash(oldRoot) || !isHash(newRoot) || !isPath(path)) return false
+  if (newSize === 0n) return path.length === 0 && equalBytes(oldRoot, EMPTY_ROOT) && equalBytes(newRoot, EMPTY_ROOT)
+  if (oldSize === newSize) return path.length === 0 && equalBytes(oldRoot, newRoot)
+  if (oldSize === 0n) return path.length === 0 && equalBytes(oldRoot, EMPTY_ROOT)
+
+  let fn = oldSize - 1n
+  let sn = newSize - 1n
+  while ((fn & 1n) === 1n) {
+    fn >>= 1n
+    sn >>= 1n
+  }
+  // An old size that is a power of two is itself a node of the new tree, and the path leaves it out.
+  const [seed, ...rest] = fn === 0n ? [oldRoot, ...path] : path
+  if (seed === undefined) return false
+  let oldFold: Hash = seed
+  let newFold: Hash = seed
+  for (const node of rest) {
+    if (sn === 0n) return false
+    if ((fn & 1n) === 1n || fn === sn) {
+      oldFold = nodeHash(node, oldFold)
+      newFold = nodeHash(node, newFold)
+      while ((fn & 1n) === 0n && fn !== 0n) {
+        fn >>= 1n
+        sn >>= 1n
+      }
+    } else {
+      newFold = nodeHash(newFold, node)
+    }
+    fn >>= 1n
+    sn >>= 1n
+  }
+  return sn === 0n && equalBytes(oldFold, oldRoot) && equalBytes(newFold, newRoot)
+}
+
+/** Root over leaf hashes in order (RFC 9162 §2.1.1); of none, the empty root. O(n) time, O(log n) memory. */
+export function treeRoot(leaves: Iterable<Hash>): Hash {
+  // A stack of perfect subtrees, largest first, as in a binary counter.
+  const stack: { height: number; hash: Hash }[] = []
+  for (const leaf of leaves) {
+    let top = { height: 0, hash: leaf }
+    while (stack.length > 0 && stack.at(-1)!.height === top.height) {
+      top = { height: top.height + 1, hash: nodeHash(stack.pop()!.hash, top.hash) }
+    }
+    stack.push(top)
+  }
+  return foldRight(stack.map((subtree) => subtree.hash))
+}
+
+/** Root of a tree from its perfect subtrees, left to right, largest first. */
+export function foldRight(subtrees: readonly Hash[]): Hash {
+  if (subtrees.length === 0) return EMPTY_ROOT
+  return subtrees.reduceRight((right, left) => nodeHash(left, right))
+}

@@ -1,0 +1,109 @@
+/** C2SP signed notes with Ed25519 keys (c2sp.org/signed-note). */
+import { concat, equalBytes, fromBase64, fromHex, toBase64, toBase64url, toHex, utf8 } from './bytes.ts'
+import { KillickError } from './errors.ts'
+import { sha256 } from './hash.ts'
+import { verifySignature } from './signature.ts'
+
+const ED25519 = Uint8Array.of(0x01)
+const EM_DASH = '\u2014'
+
+/** The spec asks verifiers to take at least 16 and to have a limit. */
+export const MAX_NOTE_SIGNATURES = 64
+const MAX_NOTE_LENGTH = 262_144
+
+export type Vkey = { readonly name: string; readonly keyId: Uint8Array; readonly publicKey: Uint8Array }
+export type NoteSignature = { readonly name: string; readonly keyId: Uint8Array; readonly signature: Uint8Array }
+
+/** A note whose text is signed by at least one of the given keys. */
+export type OpenedNote = {
+  /** The signed text, final newline included. */
+  readonly text: string
+  /** Signatures by given keys, all verified, each key once. */
+  readonly signatures: readonly NoteSignature[]
+  /** Signatures by keys that were not given: nothing is known about them. */
+  readonly unverified: readonly NoteSignature[]
+}
+
+function isKeyName(name: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the spec forbids them in a note
+  return name !== '' && !/[\s+\u0000-\u001f\u0085]/u.test(name)
+}
+
+/** First four bytes of SHA-256(name ‖ LF ‖ 0x01 ‖ public key). */
+function keyIdOf(name: string, publicKey: Uint8Array): Uint8Array {
+  return sha256(concat(utf8(`${name}\n`), ED25519, publicKey)).slice(0, 4)
+}
+
+/** A verifier key `<name>+<key id, hex>+<base64(0x01 ‖ public key)>`. @throws KillickError vkey_invalid */
+export function parseVkey(text: string): Vkey {
+  const match = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/u.exec(typeof text === 'string' ? text : '')
+  const name = match?.[1] ?? ''
+  const key = match === null ? null : fromBase64(match[3]!)
+  const keyId = match === null ? null : fromHex(match[2]!)
+  if (!isKeyName(name) || keyId === null || key?.length !== 33 || key[0] !== ED25519[0]) throw new KillickError('vkey_invalid')
+  const publicKey = key.slice(1)
+  if (!equalBytes(keyId, keyIdOf(name, publicKey))) throw new KillickError('vkey_invalid', 'The verifier key id does not match its key')
+  return { name, keyId, publicKey }
+}
+
+export function printVkey(name: string, publicKey: Uint8Array): string {
+  if (!isKeyName(name) || publicKey.length !== 32) throw new KillickError('vkey_invalid')
+  return `${name}+${toHex(keyIdOf(name, publicKey))}+${toBase64(concat(ED25519, publicKey))}`
+}
+
+/** The text and signatures of a note, nothing verified. @throws KillickError note_malformed | note_too_many_signatures */
+export function parseNote(note: string): { text: string; signatures: NoteSignature[] } {
+  const malformed = (why: string): never => {
+    throw new KillickError('note_malformed', `Not a signed note: ${why}`)
+  }
+  if (typeof note !== 'string' || note.length > MAX_NOTE_LENGTH) malformed('not a text, or longer than 256 KiB')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the spec forbids them in a note
+  if (/[\u0000-\u0009\u000b-\u001f]|\p{Surrogate}/u.test(note)) malformed('it holds a control character or half a surrogate pair')
+  // The text may hold blank lines itself, so the last one separates.
+  const blank = note.lastIndexOf('\n\n')
+  if (blank < 0 || !note.endsWith('\n')) malformed('no blank line before the signatures, or no final newline')
+  const lines = note.slice(blank + 2, -1).split('\n')
+  if (lines.length > MAX_NOTE_SIGNATURES) throw new KillickError('note_too_many_signatures')
+  const signatures = lines.map((line) => {
+    const [dash, name, base64, ...more] = line.split(' ')
+    const bytes = base64 === undefined ? null : fromBase64(base64)
+    if (dash !== EM_DASH || name === undefined || !isKeyName(name) || bytes === null || bytes.length < 5 || more.length > 0) {
+      return malformed('a signature line is not "— <name> <base64>"')
+    }
+    return { name, keyId: bytes.slice(0, 4), signature: bytes.slice(4) }
+  })
+  return { text: note.slice(0, blank + 1), signatures }
+}
+
+/**
+ * Opens a note with the keys one trusts. One bad signature by a known key condemns the note.
+ * @throws KillickError note_malformed | note_too_many_signatures | vkey_invalid | signature_invalid | note_unverified
+ */
+export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
+  const keys = vkeys.map(parseVkey)
+  const { text, signatures } = parseNote(note)
+  const message = utf8(text)
+  const verified: NoteSignature[] = []
+  const unverified: NoteSignature[] = []
+  for (const signature of signatures) {
+    const isBy = (k: { name: string; keyId: Uint8Array }) => k.name === signature.name && equalBytes(k.keyId, signature.keyId)
+    const key = keys.find(isBy)
+    if (key === undefined) {
+      unverified.push(signature)
+    } else {
+      const jwk = { kty: 'OKP', crv: 'Ed25519', x: toBase64url(key.publicKey) } as const
+      if (!verifySignature(jwk, message, signature.signature)) {
+        throw new KillickError('signature_invalid', `The note's signature by ${key.name} does not verify`, { name: key.name })
+      }
+      if (!verified.some(isBy)) verified.push(signature)
+    }
+  }
+  if (verified.length === 0) throw new KillickError('note_unverified')
+  return { text, signatures: verified, unverified }
+}
+
+/** A note over `text` (which ends in a newline) with one signature; `sign` gives 64 bytes of Ed25519. */
+export function signNote(text: string, name: string, publicKey: Uint8Array, sign: (message: Uint8Array) => Uint8Array): string {
+  if (!text.endsWith('\n') || !isKeyName(name)) throw new KillickError('note_malformed')
+  return `${text}\n${EM_DASH} ${name} ${toBase64(concat(keyIdOf(name, publicKey), sign(utf8(text))))}\n`
+}

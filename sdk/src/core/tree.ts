@@ -1,0 +1,116 @@
+/**
+ * Proofs out of a stored log: plan which nodes to read, read them once, compute. The log stores the hashes of
+ * perfect subtrees only (they never change once written); everything else is folded from them.
+ *
+ * Nodes are named as in C2SP tlog-tiles: level 0 are the leaves, node `index` of `level` covers the leaves
+ * [index·2^level, (index+1)·2^level). Sizes and indices here are safe integers.
+ */
+import { InvariantError } from './errors.ts'
+import type { Hash } from './hash.ts'
+import { foldRight } from './merkle.ts'
+
+export type Node = { readonly level: number; readonly index: number }
+
+/** Nodes to read, in order, and what to make of their hashes. */
+export type Plan<T> = { readonly nodes: readonly Node[]; readonly fold: (hashes: readonly Hash[]) => T }
+
+/** The perfect subtrees that make up the leaves [start, end) of a tree, left to right; `start` is aligned to them. */
+function subtrees(start: number, end: number): Node[] {
+  const nodes: Node[] = []
+  let at = start
+  while (at < end) {
+    let width = 1
+    let level = 0
+    while (at % (width * 2) === 0 && at + width * 2 <= end) {
+      width *= 2
+      level += 1
+    }
+    nodes.push({ level, index: at / width })
+    at += width
+  }
+  return nodes
+}
+
+/** Largest power of two strictly below n; n ≥ 2. */
+function split(n: number): number {
+  let k = 1
+  while (k * 2 < n) k *= 2
+  return k
+}
+
+/** A plan whose answer is a list of hashes, each folded from a run of perfect subtrees. */
+function planRuns(runs: readonly Node[][]): Plan<Hash[]> {
+  return {
+    nodes: runs.flat(),
+    fold: (hashes) => {
+      let at = 0
+      return runs.map((run) => {
+        const part = hashes.slice(at, at + run.length)
+        at += run.length
+        return foldRight(part)
+      })
+    },
+  }
+}
+
+/** Root of the first `size` leaves. Reads at most log₂ size nodes. */
+export function planRoot(size: number): Plan<Hash> {
+  return { nodes: subtrees(0, size), fold: foldRight }
+}
+
+/** Inclusion path of leaf `index` in the tree of `size` leaves (RFC 9162 §2.1.3.1), leaf's sibling first. */
+export function planInclusion(index: number, size: number): Plan<Hash[]> {
+  if (index < 0 || index >= size) throw new InvariantError(`leaf ${index} is not in a tree of ${size}`)
+  const runs: Node[][] = []
+  let start = 0
+  let end = size
+  while (end - start > 1) {
+    const middle = start + split(end - start)
+    if (index < middle) {
+      runs.push(subtrees(middle, end))
+      end = middle
+    } else {
+      runs.push(subtrees(start, middle))
+      start = middle
+    }
+  }
+  return planRuns(runs.reverse())
+}
+
+/** Consistency path from `oldSize` to `newSize` (RFC 9162 §2.1.4.1); empty where either is trivial. */
+export function planConsistency(oldSize: number, newSize: number): Plan<Hash[]> {
+  if (oldSize < 0 || oldSize > newSize) throw new InvariantError(`a log of ${newSize} does not extend one of ${oldSize}`)
+  if (oldSize === 0 || oldSize === newSize) return planRuns([])
+  const runs: Node[][] = []
+  let start = 0
+  let end = newSize
+  // Walk down to the subtree that ends exactly where the old tree ended.
+  while (end !== oldSize) {
+    const middle = start + split(end - start)
+    if (oldSize <= middle) {
+      runs.push(subtrees(middle, end))
+      end = middle
+    } else {
+      runs.push(subtrees(start, middle))
+      start = middle
+    }
+  }
+  // When that subtree is the whole old tree, the verifier has its root already.
+  if (start !== 0) runs.push(subtrees(start, end))
+  return planRuns(runs.reverse())
+}
+
+/** Tiles are 8 levels high and 256 hashes wide (C2SP tlog-tiles). */
+export const TILE_HEIGHT = 8
+export const TILE_WIDTH = 256
+
+/**
+ * Where a node lives: the tile (level, index), and the run of `width` hashes from `start` in it whose fold is the
+ * node. A node on a tile boundary is one hash; the ones between are folded from up to 128.
+ */
+export function tileOf(node: Node): { level: number; index: number; start: number; width: number } {
+  const level = Math.floor(node.level / TILE_HEIGHT)
+  const width = 2 ** (node.level % TILE_HEIGHT)
+  const first = node.index * width
+  return { level, index: Math.floor(first / TILE_WIDTH), start: first % TILE_WIDTH, width }
+}

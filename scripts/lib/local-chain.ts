@@ -1,0 +1,64 @@
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { ContractFactory, HDNodeWallet, JsonRpcProvider, Wallet } from 'ethers'
+import artifact from '../../anchor-service/src/anchor/AnchorLog.json' with { type: 'json' }
+import { startNode } from './processes.ts'
+
+/** A private Ethereum chain: a real `hardhat node` process on a free loopback port. It mines a block per transaction. */
+export interface LocalChain {
+  readonly url: string
+  readonly chainId: number
+  readonly pid: number
+  /** One JSON-RPC call; throws with the node's message when it answers with an error. */
+  rpc<Result>(method: string, params?: readonly unknown[]): Promise<Result>
+  /** Private key (0x + 64 hex) of one of the twenty funded accounts of the well-known development mnemonic. */
+  key(index: number): string
+  /** A new account nobody else has, with 1,000 ether; the answer is its private key. */
+  newKey(): Promise<string>
+  /** Deploys AnchorLog with `key` (default: account 0) and returns its address, in lower case. */
+  deployAnchorLog(key?: string): Promise<string>
+  stop(): Promise<void>
+}
+
+const MNEMONIC = 'test test test test test test test test test test test junk'
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** @param options.port - Default 0: a free one. Resolves once the node answers, in about a second. */
+export async function startChain({ port = 0 } = {}): Promise<LocalChain> {
+  const hardhat = createRequire(import.meta.url).resolve('hardhat/package.json').replace(/package\.json$/, 'dist/src/cli.js')
+  const node = await startNode([hardhat, 'node', '--hostname', '127.0.0.1', '--port', `${port}`], { cwd: root })
+  const url = (await node.printed(/server at (http:\/\/[\d.]+:\d+)\//))[1]!
+
+  let id = 0
+  async function rpc<Result>(method: string, params: readonly unknown[] = []): Promise<Result> {
+    const body = JSON.stringify({ jsonrpc: '2.0', id: ++id, method, params })
+    const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+    const answer = (await response.json()) as { result: Result; error?: { message: string } }
+    if (answer.error) throw new Error(`${method}: ${answer.error.message}`)
+    return answer.result
+  }
+
+  const key = (index: number) => HDNodeWallet.fromPhrase(MNEMONIC, undefined, `m/44'/60'/0'/0/${index}`).privateKey
+  return {
+    url,
+    chainId: Number(await rpc<string>('eth_chainId')),
+    pid: node.pid,
+    rpc,
+    key,
+    async newKey() {
+      const wallet = Wallet.createRandom()
+      await rpc('hardhat_setBalance', [wallet.address, `0x${(1_000n * 10n ** 18n).toString(16)}`])
+      return wallet.privateKey
+    },
+    async deployAnchorLog(deployer = key(0)) {
+      const provider = new JsonRpcProvider(url, undefined, { staticNetwork: true, pollingInterval: 50 })
+      try {
+        const contract = await new ContractFactory(artifact.abi, artifact.bytecode, new Wallet(deployer, provider)).deploy()
+        return (await (await contract.waitForDeployment()).getAddress()).toLowerCase()
+      } finally {
+        provider.destroy()
+      }
+    },
+    stop: () => node.stop(),
+  }
+}

@@ -1,0 +1,1 @@
+export { type LocalChain, startChain } from '../../scripts/lib/local-chain.ts'

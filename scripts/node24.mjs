@@ -7,7 +7,6 @@
 // brought in step with package-lock.json, and the script runs in this same process. Plain JavaScript, no dependency:
 // this file must work before anything is installed.
 import { spawn, spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
@@ -18,6 +17,7 @@ const self = fileURLToPath(import.meta.url)
 const root = dirname(dirname(self))
 const modules = join(root, 'node_modules')
 const stamp = join(modules, '.killick.json')
+const platform = `${process.platform}-${process.arch}`
 const isNew = Number(process.versions.node.split('.')[0]) >= MAJOR
 const [script, ...args] = process.argv.slice(2)
 
@@ -30,23 +30,32 @@ async function runHere(script, args) {
   // `npx`, `npm` and every script with a `node` shebang that is started from here must find this Node.
   process.env.PATH = [dirname(process.execPath), process.env.PATH].join(delimiter)
   process.chdir(root)
-  if (readStamp().key !== installKey()) install()
+  if (!inStep()) install()
   if (readStamp().node !== process.execPath) writeStamp()
   process.argv = [process.execPath, resolve(root, script), ...args]
   await import(pathToFileURL(process.argv[1]).href)
 }
 
-/** What must be the same for installed dependencies to still be right. None of them is built against one Node's ABI. */
-function installKey() {
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
-  return `${process.platform}-${process.arch}-${lock}`
+/**
+ * Whether node_modules holds, for this platform, what package-lock.json asks for; npm notes what it installed in a lock
+ * of its own. Node's version is left out: no dependency is compiled against it.
+ */
+function inStep() {
+  try {
+    const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages
+    const found = JSON.parse(readFileSync(join(modules, '.package-lock.json'), 'utf8')).packages
+    const same = ([path, { version, optional }]) => found[path]?.version === version || (optional && !found[path])
+    return readStamp().platform === platform && Object.entries(wanted).every((entry) => entry[0] === '' || same(entry))
+  } catch {
+    return false
+  }
 }
 
-/** @returns {{ key?: string, node?: string }} Dependencies installed for `key`; `node` is where Node 24 was last seen. */
+/** @returns {{ platform?: string, node?: string }} Dependencies are installed for `platform`; `node` is a Node 24 seen last. */
 function readStamp() {
   try {
-    const { key, node } = JSON.parse(readFileSync(stamp, 'utf8'))
-    return existsSync(node) ? { key, node } : { key }
+    const { platform, node } = JSON.parse(readFileSync(stamp, 'utf8'))
+    return existsSync(node) ? { platform, node } : { platform }
   } catch {
     return {}
   }
@@ -56,7 +65,7 @@ function readStamp() {
 function writeStamp() {
   mkdirSync(modules, { recursive: true })
   const node = isNew ? process.execPath : readStamp().node
-  writeFileSync(stamp, `${JSON.stringify({ key: installKey(), node })}\n`)
+  writeFileSync(stamp, `${JSON.stringify({ platform, node })}\n`)
 }
 
 function install() {
@@ -67,7 +76,7 @@ function install() {
     process.stderr.write(`${npm.stdout}${npm.stderr}`)
     fail(`npm ci failed (its output is above). ${advice(npm)}`)
   }
-  if (readStamp().key !== installKey()) {
+  if (!inStep()) {
     fail('npm skipped the install scripts, and PostgreSQL needs its own: run `npm ci --ignore-scripts=false` once.')
   }
   process.stderr.write(`Installed in ${((Date.now() - started) / 1000).toFixed(1)} s\n`)
@@ -100,7 +109,8 @@ function handOver(node) {
 /** Runs npm's JavaScript on this very Node: no shell, no quoting, and install scripts see the Node they will run on. */
 function run(npmArgs, cli) {
   // What `npm run` tells its scripts about itself would be taken for settings; the registry and the like stay.
-  const noise = /^(npm_(command|lifecycle|package|node_execpath|execpath)|npm_config_(local_prefix|node_gyp|call)|INIT_CWD|NODE_ENV)/
+  const noise =
+    /^(npm_(command|lifecycle|package|node_execpath|execpath)|npm_config_(local_prefix|node_gyp|call)|INIT_CWD|NODE_ENV)/
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !noise.test(name)))
   const options = { cwd: root, env, encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'pipe'] }
   return spawnSync(process.execPath, [cli, ...npmArgs], options)

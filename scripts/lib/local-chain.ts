@@ -25,7 +25,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** @param options.port - Default 0: a free one. Resolves once the node answers, in about a second. */
 export async function startChain({ port = 0 } = {}): Promise<LocalChain> {
-  const hardhat = createRequire(import.meta.url).resolve('hardhat/package.json').replace(/package\.json$/, 'dist/src/cli.js')
+  const hardhat = createRequire(import.meta.url)
+    .resolve('hardhat/package.json')
+    .replace(/package\.json$/, 'dist/src/cli.js')
   const node = await startNode([hardhat, 'node', '--hostname', '127.0.0.1', '--port', `${port}`], { cwd: root })
   const url = (await node.printed(/server at (http:\/\/[\d.]+:\d+)\//))[1]!
 
@@ -53,7 +55,11 @@ export async function startChain({ port = 0 } = {}): Promise<LocalChain> {
     async deployAnchorLog(deployer = key(0)) {
       const provider = new JsonRpcProvider(url, undefined, { staticNetwork: true, pollingInterval: 50 })
       try {
-        const contract = await new ContractFactory(artifact.abi, artifact.bytecode, new Wallet(deployer, provider)).deploy()
+        const contract = await new ContractFactory(
+          artifact.abi,
+          artifact.bytecode,
+          new Wallet(deployer, provider),
+        ).deploy()
         return (await (await contract.waitForDeployment()).getAddress()).toLowerCase()
       } finally {
         provider.destroy()

@@ -31,7 +31,18 @@ async function launch(appendonly: boolean, port: number, folder: string): Promis
   if (program === null) throw new Error('redis-server is missing: apt-get install redis-server')
   const durable = appendonly ? ['--appendonly', 'yes', '--appendfsync', 'always'] : ['--appendonly', 'no']
   // BullMQ asks for noeviction: a full Redis must refuse, not forget.
-  const settings = ['--bind', '127.0.0.1', '--port', `${port}`, '--dir', folder, '--save', '', '--maxmemory-policy', 'noeviction']
+  const settings = [
+    '--bind',
+    '127.0.0.1',
+    '--port',
+    `${port}`,
+    '--dir',
+    folder,
+    '--save',
+    '',
+    '--maxmemory-policy',
+    'noeviction',
+  ]
   const server = await startChild(program, [...settings, ...durable])
   await server.printed(/Ready to accept connections/)
   return {

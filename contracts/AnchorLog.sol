@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {RFC9162} from "./RFC9162.sol";
+
+/// @title AnchorLog: append-only heads of Merkle logs
+/// @notice A log's publisher anchors (size, root) pairs of an RFC 9162 tree. The contract itself checks that each
+/// anchored tree extends the one anchored before it, so nobody, the publisher included, can anchor a rewritten past. It
+/// knows nothing of what the leaves mean.
+///
+/// Invariants, for every log and for as long as the chain lives:
+/// I1. A log is opened once, and only its creator can open it: its id is the hash of (creator, origin hash).
+/// I2. Only the log's publisher anchors.
+/// I3. Anchored sizes only grow.
+/// I4. Each anchored tree is consistent with every tree anchored before it.
+/// I5. What is anchored stays anchored: no commitment is ever overwritten or deleted.
+/// I6. The publisher changes only when the one it was offered to accepts.
+/// I7. The contract holds no ether, has no owner, no upgrade and no pause, and calls nothing but the SHA-256
+/// precompile.
+///
+/// @dev Times are block times in seconds, 32 bits wide so that a head fits one slot. From 2106-02-07 on the contract
+/// refuses anchors rather than wrap; what it holds stays readable.
+contract AnchorLog {
+    /// @dev One slot.
+    struct Head {
+        address publisher;
+        uint64 size;
+        uint32 time;
+    }
+
+    mapping(bytes32 logId => Head) private heads;
+
+    /// @dev keccak256(abi.encode(root, time)) of each anchored size; zero where nothing is anchored. A root needs 256
+    /// bits and the time needs more, so the slot commits to both and the caller brings them along.
+    mapping(bytes32 logId => mapping(uint64 size => bytes32)) private commitments;
+
+    /// @notice Whom the publisher has offered the log to; zero when there is no offer.
+    mapping(bytes32 logId => address) public offeredTo;
+
+    /// @notice `publisher` opened a log.
+    /// @param originHash SHA-256 of the log's origin line, by convention; the contract does not look inside.
+    event Opened(bytes32 indexed logId, address indexed publisher, bytes32 originHash);
+
+    /// @notice The tree (size, root) was anchored in the block of time `time`.
+    event Anchored(bytes32 indexed logId, uint64 indexed size, bytes32 root, uint32 time);
+
+    /// @notice `publisher` offered the log to `to`, or withdrew its offer if `to` is zero.
+    event PublisherOffered(bytes32 indexed logId, address indexed publisher, address indexed to);
+
+    /// @notice `to` accepted the log and is its publisher from here on.
+    event PublisherChanged(bytes32 indexed logId, address indexed from, address indexed to);
+
+    /// @notice The caller has already opened this log.
+    error AlreadyOpen(bytes32 logId);
+
+    /// @notice The caller is not the log's publisher. `publisher` is zero when there is no such log.
+    error NotPublisher(bytes32 logId, address publisher, address caller);
+
+    /// @notice The size to anchor must exceed the anchored one.
+    error SizeNotGrown(bytes32 logId, uint64 anchoredSize, uint64 size);
+
+    /// @notice `oldRoot` is not the root anchored at `anchoredSize`, or not the empty root where nothing is anchored
+    /// yet.
+    error WrongOldRoot(bytes32 logId, uint64 anchoredSize, bytes32 oldRoot);
+
+    /// @notice The proof does not show that (newSize, newRoot) extends (oldSize, oldRoot).
+    error Inconsistent(bytes32 logId, uint64 oldSize, bytes32 oldRoot, uint64 newSize, bytes32 newRoot);
+
+    /// @notice The log was not offered to the caller. `offered` is zero when there is no offer.
+    error NotOffered(bytes32 logId, address offered, address caller);
+
+    /// @notice The block time no longer fits 32 bits.
+    error TimeOutOfRange(uint256 time);
+
+    /// @notice Opens the caller's log for an origin. The caller becomes its publisher.
+    /// @param originHash SHA-256 of the log's origin line, by convention.
+    /// @return logId See {logIdOf}.
+    function open(bytes32 originHash) external returns (bytes32 logId) {
+        logId = logIdOf(msg.sender, originHash);
+        if (heads[logId].publisher != address(0)) revert AlreadyOpen(logId);
+        heads[logId].publisher = msg.sender;
+        emit Opened(logId, msg.sender, originHash);
+    }
+
+    /// @notice Anchors the tree (size, root), provided it extends the tree anchored before it. Publisher only.
+    /// @param size Leaves of the new tree; more than are anchored.
+    /// @param root Root of the new tree.
+    /// @param oldRoot Root of the tree anchored last; SHA-256 of nothing for the first anchor.
+    /// @param proof RFC 9162 consistency path from the tree anchored last to the new one; empty for the first anchor.
+    function anchor(bytes32 logId, uint64 size, bytes32 root, bytes32 oldRoot, bytes32[] calldata proof) external {
+        Head storage current = heads[logId];
+        if (msg.sender != current.publisher) revert NotPublisher(logId, current.publisher, msg.sender);
+        if (size <= current.size) revert SizeNotGrown(logId, current.size, size);
+        if (block.timestamp > type(uint32).max) revert TimeOutOfRange(block.timestamp);
+
+        bool known =
+            current.size == 0 ? oldRoot == RFC9162.EMPTY_ROOT : isAnchored(logId, current.size, oldRoot, current.time);
+        if (!known) revert WrongOldRoot(logId, current.size, oldRoot);
+        if (!RFC9162.verifyConsistency(current.size, size, oldRoot, root, proof)) {
+            revert Inconsistent(logId, current.size, oldRoot, size, root);
+        }
+
+        uint32 time = uint32(block.timestamp);
+        commitments[logId][size] = commitment(root, time);
+        current.size = size;
+        current.time = time;
+        emit Anchored(logId, size, root, time);
+    }
+
+    /// @notice Offers the log to a new publisher, in place of any earlier offer; zero withdraws it. Publisher only.
+    /// Nothing changes until the new publisher accepts.
+    function offerPublisher(bytes32 logId, address to) external {
+        address publisher = heads[logId].publisher;
+        if (msg.sender != publisher) revert NotPublisher(logId, publisher, msg.sender);
+        offeredTo[logId] = to;
+        emit PublisherOffered(logId, publisher, to);
+    }
+
+    /// @notice Makes the caller the log's publisher, if the log was offered to it.
+    function acceptPublisher(bytes32 logId) external {
+        address offered = offeredTo[logId];
+        if (msg.sender != offered) revert NotOffered(logId, offered, msg.sender);
+        delete offeredTo[logId];
+        emit PublisherChanged(logId, heads[logId].publisher, msg.sender);
+        heads[logId].publisher = msg.sender;
+    }
+
+    /// @notice The log's publisher, and the size and block time of its last anchor (both zero before the first). The
+    /// publisher is zero when there is no such log.
+    function head(bytes32 logId) external view returns (address publisher, uint64 size, uint32 time) {
+        Head memory last = heads[logId];
+        return (last.publisher, last.size, last.time);
+    }
+
+    /// @notice Whether the tree (size, root) was anchored in a block of time `time`.
+    function isAnchored(bytes32 logId, uint64 size, bytes32 root, uint32 time) public view returns (bool) {
+        return commitments[logId][size] == commitment(root, time);
+    }
+
+    /// @notice Whether the entry with hash `leafHash` is number `index` of the tree (size, root), and that tree was
+    /// anchored in a block of time `time`.
+    /// @param leafHash SHA-256(0x00 || entry).
+    /// @param path RFC 9162 inclusion path, from the leaf to the root.
+    function verifyInclusion(
+        bytes32 logId,
+        uint64 size,
+        bytes32 root,
+        uint32 time,
+        bytes32 leafHash,
+        uint64 index,
+        bytes32[] calldata path
+    ) external view returns (bool) {
+        return isAnchored(logId, size, root, time) && RFC9162.verifyInclusion(leafHash, index, size, path, root);
+    }
+
+    /// @notice Id of the log that `creator` opens, or could open, for an origin. Hand-over does not change it.
+    function logIdOf(address creator, bytes32 originHash) public pure returns (bytes32) {
+        return keccak256(abi.encode(creator, originHash));
+    }
+
+    function commitment(bytes32 root, uint32 time) private pure returns (bytes32) {
+        return keccak256(abi.encode(root, time));
+    }
+}

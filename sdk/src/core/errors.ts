@@ -43,6 +43,7 @@ export const ERROR_CODES = {
   field_invalid: 'A field of the event to record is missing or malformed.',
   spool_full: 'The spool has reached its size limit, and no room came free in time.',
   spool_disk_full: 'The disk that holds the spool is full.',
+  spool_failed: 'The spool cannot be written: the disk reported an error other than being full.',
   spool_locked: 'Another live process has this spool open.',
   spool_corrupt: 'The spool holds bytes that were not written by the recorder.',
   log_closed: 'The audit log has been closed.',

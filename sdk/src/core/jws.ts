@@ -35,10 +35,15 @@ function parseHeader(segment: string, typ: string): { alg: Alg; kid: string } {
   if (header === null) throw new KillickError('jws_malformed')
   const { alg, kid } = header
   if (alg !== 'Ed25519' && alg !== 'ES256' && alg !== 'ES256K') {
-    throw new KillickError('jws_alg_not_allowed', `Algorithm ${JSON.stringify(alg ?? null)} is not allowed`, { alg: alg ?? null })
+    throw new KillickError('jws_alg_not_allowed', `Algorithm ${JSON.stringify(alg ?? null)} is not allowed`, {
+      alg: alg ?? null,
+    })
   }
   if (!hasMembers(header, ['alg', 'typ', 'kid']) || header.typ !== typ || parseHash(kid) === null) {
-    throw new KillickError('jws_header_invalid', `The header must be exactly {alg, typ: "${typ}", kid: <RFC 7638 thumbprint>}`)
+    throw new KillickError(
+      'jws_header_invalid',
+      `The header must be exactly {alg, typ: "${typ}", kid: <RFC 7638 thumbprint>}`,
+    )
   }
   lastHeader = { segment, typ, alg, kid: kid as string }
   return lastHeader
@@ -50,7 +55,8 @@ function parseHeader(segment: string, typ: string): { alg: Alg; kid: string } {
  */
 export function parseJws(text: string, typ: string): Jws {
   const [head, body, tail, ...more] = text.split('.')
-  if (head === undefined || body === undefined || tail === undefined || more.length > 0) throw new KillickError('jws_malformed')
+  if (head === undefined || body === undefined || tail === undefined || more.length > 0)
+    throw new KillickError('jws_malformed')
   const { alg, kid } = parseHeader(head, typ)
   const payload = parseSegment(body)
   const signature = fromBase64url(tail)

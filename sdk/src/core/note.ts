@@ -40,9 +40,11 @@ export function parseVkey(text: string): Vkey {
   const name = match?.[1] ?? ''
   const key = match === null ? null : fromBase64(match[3]!)
   const keyId = match === null ? null : fromHex(match[2]!)
-  if (!isKeyName(name) || keyId === null || key?.length !== 33 || key[0] !== ED25519[0]) throw new KillickError('vkey_invalid')
+  if (!isKeyName(name) || keyId === null || key?.length !== 33 || key[0] !== ED25519[0])
+    throw new KillickError('vkey_invalid')
   const publicKey = key.slice(1)
-  if (!equalBytes(keyId, keyIdOf(name, publicKey))) throw new KillickError('vkey_invalid', 'The verifier key id does not match its key')
+  if (!equalBytes(keyId, keyIdOf(name, publicKey)))
+    throw new KillickError('vkey_invalid', 'The verifier key id does not match its key')
   return { name, keyId, publicKey }
 }
 
@@ -58,7 +60,8 @@ export function parseNote(note: string): { text: string; signatures: NoteSignatu
   }
   if (typeof note !== 'string' || note.length > MAX_NOTE_LENGTH) malformed('not a text, or longer than 256 KiB')
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the spec forbids them in a note
-  if (/[\u0000-\u0009\u000b-\u001f]|\p{Surrogate}/u.test(note)) malformed('it holds a control character or half a surrogate pair')
+  if (/[\u0000-\u0009\u000b-\u001f]|\p{Surrogate}/u.test(note))
+    malformed('it holds a control character or half a surrogate pair')
   // The text may hold blank lines itself, so the last one separates.
   const blank = note.lastIndexOf('\n\n')
   if (blank < 0 || !note.endsWith('\n')) malformed('no blank line before the signatures, or no final newline')
@@ -67,7 +70,14 @@ export function parseNote(note: string): { text: string; signatures: NoteSignatu
   const signatures = lines.map((line) => {
     const [dash, name, base64, ...more] = line.split(' ')
     const bytes = base64 === undefined ? null : fromBase64(base64)
-    if (dash !== EM_DASH || name === undefined || !isKeyName(name) || bytes === null || bytes.length < 5 || more.length > 0) {
+    if (
+      dash !== EM_DASH ||
+      name === undefined ||
+      !isKeyName(name) ||
+      bytes === null ||
+      bytes.length < 5 ||
+      more.length > 0
+    ) {
       return malformed('a signature line is not "— <name> <base64>"')
     }
     return { name, keyId: bytes.slice(0, 4), signature: bytes.slice(4) }
@@ -86,14 +96,17 @@ export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
   const verified: NoteSignature[] = []
   const unverified: NoteSignature[] = []
   for (const signature of signatures) {
-    const isBy = (k: { name: string; keyId: Uint8Array }) => k.name === signature.name && equalBytes(k.keyId, signature.keyId)
+    const isBy = (k: { name: string; keyId: Uint8Array }) =>
+      k.name === signature.name && equalBytes(k.keyId, signature.keyId)
     const key = keys.find(isBy)
     if (key === undefined) {
       unverified.push(signature)
     } else {
       const jwk = { kty: 'OKP', crv: 'Ed25519', x: toBase64url(key.publicKey) } as const
       if (!verifySignature(jwk, message, signature.signature)) {
-        throw new KillickError('signature_invalid', `The note's signature by ${key.name} does not verify`, { name: key.name })
+        throw new KillickError('signature_invalid', `The note's signature by ${key.name} does not verify`, {
+          name: key.name,
+        })
       }
       if (!verified.some(isBy)) verified.push(signature)
     }
@@ -103,7 +116,12 @@ export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
 }
 
 /** A note over `text` (which ends in a newline) with one signature; `sign` gives 64 bytes of Ed25519. */
-export function signNote(text: string, name: string, publicKey: Uint8Array, sign: (message: Uint8Array) => Uint8Array): string {
+export function signNote(
+  text: string,
+  name: string,
+  publicKey: Uint8Array,
+  sign: (message: Uint8Array) => Uint8Array,
+): string {
   if (!text.endsWith('\n') || !isKeyName(name)) throw new KillickError('note_malformed')
   return `${text}\n${EM_DASH} ${name} ${toBase64(concat(keyIdOf(name, publicKey), sign(utf8(text))))}\n`
 }

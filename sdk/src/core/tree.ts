@@ -79,7 +79,8 @@ export function planInclusion(index: number, size: number): Plan<Hash[]> {
 
 /** Consistency path from `oldSize` to `newSize` (RFC 9162 §2.1.4.1); empty where either is trivial. */
 export function planConsistency(oldSize: number, newSize: number): Plan<Hash[]> {
-  if (oldSize < 0 || oldSize > newSize) throw new InvariantError(`a log of ${newSize} does not extend one of ${oldSize}`)
+  if (oldSize < 0 || oldSize > newSize)
+    throw new InvariantError(`a log of ${newSize} does not extend one of ${oldSize}`)
   if (oldSize === 0 || oldSize === newSize) return planRuns([])
   const runs: Node[][] = []
   let start = 0

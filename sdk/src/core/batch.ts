@@ -1,0 +1,160 @@
+/**
+ * A batch: consecutive events of one stream under one Merkle root, with a header signed by the source. The header's
+ * ASCII is the entry in the log; on the wire it is the first line, and the events follow, one per line.
+ */
+import { equalBytes, fromUtf8, utf8 } from './bytes.ts'
+import { KillickError } from './errors.ts'
+import { isCount, isSourceName, isStreamId, type ParsedEvent, parseEvent, parseTime } from './event.ts'
+import { type Hash, leafHash, parseHash, printHash } from './hash.ts'
+import { hasMembers } from './json.ts'
+import type { Alg } from './jwk.ts'
+import { parseJws, signJws } from './jws.ts'
+import { treeRoot } from './merkle.ts'
+import type { Signer } from './signature.ts'
+
+export const BATCH_TYP = 'audit-batch+jwt'
+export const BATCH_MEDIA_TYPE = 'application/vnd.killick.batch'
+export const MAX_BATCH_EVENTS = 10_000
+/** Largest batch body before compression, in bytes. */
+export const MAX_BATCH_BYTES = 16 * 1024 * 1024
+
+export type BatchFields = {
+  readonly source: string
+  readonly stream: string
+  /** `seq` of the first event. */
+  readonly seq: number
+  /** How many events; 1 to 10,000. */
+  readonly n: number
+  /** RFC 9162 root over the events' leaf hashes. */
+  readonly root: Hash
+  /** Leaf hash of the stream's previous batch header; absent for its first batch. */
+  readonly prev?: Hash | undefined
+  /** When the batch was closed, ms since 1970. */
+  readonly time: number
+}
+
+export type BatchHeader = BatchFields & {
+  readonly text: string
+  /** Leaf hash of the header in the log. */
+  readonly leafHash: Hash
+  readonly signature: {
+    readonly alg: Alg
+    readonly kid: string
+    readonly input: Uint8Array
+    readonly bytes: Uint8Array
+  }
+}
+
+export async function signBatchHeader(batch: BatchFields, signer: Signer): Promise<string> {
+  const { source, stream, seq, n, root, prev, time } = batch
+  const payload = {
+    iss: source,
+    stm: stream,
+    seq,
+    n,
+    root: printHash(root),
+    ...(prev && { prev: printHash(prev) }),
+    iat: time / 1000,
+  }
+  return signJws(payload, BATCH_TYP, signer)
+}
+
+/** Structure of a batch header; its signature is not checked here. @throws KillickError batch_header_invalid | jws_* | json_* */
+export function parseBatchHeader(text: string): BatchHeader {
+  const jws = parseJws(text, BATCH_TYP)
+  const { iss, stm, seq, n, iat } = jws.payload
+  const root = parseHash(jws.payload.root)
+  const prev = jws.payload.prev === undefined ? undefined : parseHash(jws.payload.prev)
+  const time = parseTime(iat)
+  if (
+    !hasMembers(jws.payload, ['iss', 'stm', 'seq', 'n', 'root', 'iat'], ['prev']) ||
+    !isSourceName(iss) ||
+    !isStreamId(stm) ||
+    !isCount(seq) ||
+    !isCount(n) ||
+    n < 1 ||
+    !Number.isSafeInteger(seq + n) ||
+    root === null ||
+    prev === null ||
+    time === null ||
+    (prev === undefined) !== (seq === 0)
+  ) {
+    throw new KillickError('batch_header_invalid')
+  }
+  if (n > MAX_BATCH_EVENTS) throw new KillickError('batch_too_large')
+  const signature = { alg: jws.alg, kid: jws.kid, input: jws.signingInput, bytes: jws.signature }
+  return { text, leafHash: leafHash(utf8(text)), signature, source: iss, stream: stm, seq, n, root, prev, time }
+}
+
+/** The body of a batch: header, then events, each line ended by LF. */
+export function printBatch(header: string, tokens: readonly string[]): string {
+  return `${[header, ...tokens].join('\n')}\n`
+}
+
+/** The lines of a body. @throws KillickError batch_malformed | batch_too_large */
+export function splitBatch(body: Uint8Array): { header: string; tokens: string[] } {
+  if (body.length > MAX_BATCH_BYTES) throw new KillickError('batch_too_large')
+  let lines = 0
+  for (let at = body.indexOf(0x0a); at >= 0; at = body.indexOf(0x0a, at + 1)) {
+    if (++lines > MAX_BATCH_EVENTS + 1) throw new KillickError('batch_too_large')
+  }
+  const text = fromUtf8(body)
+  if (text === null) throw new KillickError('batch_malformed', 'The body is not UTF-8')
+  if (!text.endsWith('\n'))
+    throw new KillickError('batch_malformed', 'The body is cut off: its last line has no line feed')
+  const [header, ...tokens] = text.slice(0, -1).split('\n')
+  return { header: header!, tokens }
+}
+
+/** Adds the 1-based line of the body to an error about it. */
+function atLine<T>(line: number, parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    throw new KillickError(error.code, error.message, { ...error.details, line })
+  }
+}
+
+/**
+ * Everything about a batch that can be checked without keys or a ledger: structure, count, chain from event to event,
+ * and the recomputed root. Signatures, keys and the stream's head are the caller's to check.
+ * @throws KillickError with the line at fault in `details.line` (1 is the header)
+ */
+export function parseBatch(body: Uint8Array): { header: BatchHeader; events: ParsedEvent[] } {
+  const lines = splitBatch(body)
+  const header = atLine(1, () => parseBatchHeader(lines.header))
+  if (lines.tokens.length !== header.n) {
+    throw new KillickError(
+      'batch_count_mismatch',
+      `The header announces ${header.n} events, the body holds ${lines.tokens.length}`,
+      { line: 1 },
+    )
+  }
+  const events: ParsedEvent[] = []
+  for (const [i, token] of lines.tokens.entries()) {
+    events.push(
+      atLine(i + 2, () => {
+        const event = parseEvent(token)
+        checkFollows(event, header, i, events[i - 1])
+        return event
+      }),
+    )
+  }
+  if (!equalBytes(treeRoot(events.map((event) => event.leafHash)), header.root)) {
+    throw new KillickError('batch_root_mismatch', undefined, { line: 1 })
+  }
+  return { header, events }
+}
+
+function checkFollows(event: ParsedEvent, header: BatchHeader, i: number, before: ParsedEvent | undefined): void {
+  const expected = { source: header.source, stream: header.stream, seq: header.seq + i }
+  const isNext = event.source === expected.source && event.stream === expected.stream && event.seq === expected.seq
+  // The first event's prev points before this batch: the ledger knows it, the batch does not.
+  const isChained = before === undefined || (event.prev !== undefined && equalBytes(event.prev, before.leafHash))
+  if (!isNext || !isChained) {
+    throw new KillickError('batch_chain_broken', undefined, {
+      expected: { ...expected, ...(before && { prev: printHash(before.leafHash) }) },
+    })
+  }
+}

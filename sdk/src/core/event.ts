@@ -1,0 +1,216 @@
+/**
+ * An event is an SD-JWT (RFC 9901): `<JWS>~<disclosure>~…~`. Its bytes are made once, when it is recorded; nobody
+ * encodes it again. The payload holds structure only; every field is a disclosure with a salt of its own, so that it
+ * can be hidden or erased while the JWS, and every proof over it, stays as it is.
+ */
+import { fromBase64url, fromUtf8, toBase64url, utf8 } from './bytes.ts'
+import { type ErrorCode, KillickError } from './errors.ts'
+import { checkEventInput, checkField, type EventInput } from './fields.ts'
+import { type Hash, leafHash, parseHash, printHash, sha256 } from './hash.ts'
+import { hasMembers, type JsonObject, type JsonValue, parseJson } from './json.ts'
+import type { Alg } from './jwk.ts'
+import { parseJws, parseSegment, signJws } from './jws.ts'
+import type { Signer } from './signature.ts'
+
+export const EVENT_TYP = 'audit-event+sd-jwt'
+/** Largest event token, in bytes (a token is ASCII). */
+export const MAX_EVENT_BYTES = 262_144
+const SALT_BYTES = 16
+
+/** Where an event stands: the `seq`-th (from 0) of a stream of a source, after the event whose leaf hash is `prev`. */
+export type Position = {
+  readonly source: string
+  readonly stream: string
+  readonly seq: number
+  readonly prev?: Hash | undefined
+}
+
+/** What makes an event unlike any other: its name, its time (ms since 1970), and 16 fresh random bytes per field. */
+export type Mint = { readonly id: string; readonly time: number; readonly salt: () => Uint8Array }
+
+export type Disclosure = { readonly text: string; readonly name: string; readonly value: JsonValue }
+
+export type ParsedEvent = Position & {
+  readonly token: string
+  /** The token before its first `~`: the JWS, or the bare payload of an unsigned event. Its ASCII is the leaf. */
+  readonly leaf: string
+  readonly leafHash: Hash
+  /** Absent for an unsigned event. */
+  readonly signature?: {
+    readonly alg: Alg
+    readonly kid: string
+    readonly input: Uint8Array
+    readonly bytes: Uint8Array
+  }
+  readonly id: string
+  readonly time: number
+  /** How many fields the event has, disclosed or not. */
+  readonly fieldCount: number
+  readonly disclosures: readonly Disclosure[]
+  /** The disclosed fields by name. */
+  readonly fields: JsonObject
+}
+
+const SOURCE = /^[a-z0-9][a-z0-9._-]{0,63}$/
+const STREAM = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+const MAX_TIME = Date.UTC(10_000, 0)
+
+/** Source names: lower-case letters, digits, dot, underscore, hyphen; 1 to 64. */
+export function isSourceName(value: unknown): value is string {
+  return typeof value === 'string' && SOURCE.test(value)
+}
+
+/** Stream ids: letters, digits, dot, underscore, hyphen; 1 to 64. */
+export function isStreamId(value: unknown): value is string {
+  return typeof value === 'string' && STREAM.test(value)
+}
+
+export function isEventId(value: unknown): value is string {
+  return typeof value === 'string' && UUID_V7.test(value)
+}
+
+export function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
+/** Milliseconds from a NumericDate with at most three decimals, or null. */
+export function parseTime(iat: unknown): number | null {
+  if (typeof iat !== 'number' || iat < 0) return null
+  const ms = Math.round(iat * 1000)
+  return ms < MAX_TIME && ms / 1000 === iat ? ms : null
+}
+
+function disclose(name: string, value: JsonValue, salt: Uint8Array): string {
+  return toBase64url(utf8(JSON.stringify([toBase64url(salt), name, value])))
+}
+
+function payloadOf(position: Position, mint: Mint, disclosures: readonly string[]): JsonObject {
+  const { source, stream, seq, prev } = position
+  return {
+    iss: source,
+    stm: stream,
+    seq,
+    ...(prev && { prev: printHash(prev) }),
+    jti: mint.id,
+    iat: mint.time / 1000,
+    // Sorted, so that their order does not tell which field a hidden digest stands for (RFC 9901 §4.2.4.1).
+    _sd: disclosures.map((text) => printHash(sha256(utf8(text)))).sort(),
+    _sd_alg: 'sha-256',
+  }
+}
+
+/**
+ * Makes an event. Without a signer it is an unsigned one, for sources registered with `eventSignatures: optional`.
+ * @throws KillickError field_invalid | event_too_large
+ */
+export async function makeEvent(
+  input: EventInput,
+  position: Position,
+  mint: Mint,
+  signer?: Signer,
+): Promise<{ token: string; leafHash: Hash }> {
+  const disclosures = checkEventInput(input).map(([name, value]) => disclose(name, value, mint.salt()))
+  const payload = payloadOf(position, mint, disclosures)
+  const leaf = signer ? await signJws(payload, EVENT_TYP, signer) : toBase64url(utf8(JSON.stringify(payload)))
+  const token = `${[leaf, ...disclosures].join('~')}~`
+  if (token.length > MAX_EVENT_BYTES)
+    throw new KillickError(
+      'event_too_large',
+      `The event has ${token.length} bytes; at most ${MAX_EVENT_BYTES} are allowed`,
+    )
+  return { token, leafHash: leafHash(utf8(leaf)) }
+}
+
+function parseDisclosure(text: string): Disclosure {
+  const bytes = fromBase64url(text)
+  const json = bytes === null ? null : fromUtf8(bytes)
+  const parts = json === null ? null : parseJson(json)
+  if (!Array.isArray(parts) || parts.length !== 3) throw new KillickError('disclosure_malformed')
+  const [salt, name, value] = parts
+  if (typeof salt !== 'string' || fromBase64url(salt)?.length !== SALT_BYTES || typeof name !== 'string') {
+    throw new KillickError('disclosure_malformed')
+  }
+  checkField(name, value, (path, why) => {
+    throw new KillickError('disclosure_field_invalid', `${path} ${why}`, { field: path })
+  })
+  return { text, name, value: value! }
+}
+
+function parseDisclosures(texts: readonly string[], digests: ReadonlySet<string>): Disclosure[] {
+  const seen = new Set<string>()
+  const disclosures: Disclosure[] = []
+  for (const text of texts) {
+    const digest = printHash(sha256(utf8(text)))
+    if (!digests.has(digest)) throw new KillickError('disclosure_unmatched')
+    const disclosure = parseDisclosure(text)
+    for (const key of [digest, `field ${disclosure.name}`]) {
+      if (seen.has(key)) throw new KillickError('disclosure_duplicate', `Field ${disclosure.name} is disclosed twice`)
+      seen.add(key)
+    }
+    disclosures.push(disclosure)
+  }
+  return disclosures
+}
+
+function invalid(why: string, code: ErrorCode = 'event_payload_invalid'): never {
+  throw new KillickError(code, `Event payload: ${why}`)
+}
+
+/**
+ * Structure, digests and fields of an event token; its signature is not checked here.
+ * @throws KillickError event_* | disclosure_* | jws_* | json_*
+ */
+export function parseEvent(token: string): ParsedEvent {
+  if (typeof token !== 'string') throw new KillickError('event_malformed')
+  if (token.length > MAX_EVENT_BYTES) throw new KillickError('event_too_large')
+  const [leaf, ...texts] = token.split('~')
+  // RFC 9901 §4: a token without key binding ends in "~".
+  if (!leaf || texts.pop() !== '')
+    throw new KillickError('event_malformed', 'An event token is <JWS>~<disclosure>~…~, ending in "~"')
+  const jws = leaf.includes('.') ? parseJws(leaf, EVENT_TYP) : null
+  const payload = jws?.payload ?? parseSegment(leaf)
+  if (payload === null) throw new KillickError('event_malformed')
+
+  const { iss, stm, seq, jti, iat, _sd } = payload
+  if (!hasMembers(payload, ['iss', 'stm', 'seq', 'jti', 'iat', '_sd', '_sd_alg'], ['prev'])) {
+    invalid('it must have iss, stm, seq, jti, iat, _sd and _sd_alg, prev after the first event, and nothing else')
+  }
+  if (!isSourceName(iss)) invalid('iss is not a source name')
+  if (!isStreamId(stm)) invalid('stm is not a stream id')
+  if (!isCount(seq)) invalid('seq is not an integer from 0')
+  if (!isEventId(jti)) invalid('jti is not a lower-case UUIDv7')
+  const time = parseTime(iat)
+  if (time === null) invalid('iat is not a time in seconds with at most three decimals')
+  const prev = payload.prev === undefined ? undefined : parseHash(payload.prev)
+  if (prev === null || (prev === undefined) !== (seq === 0))
+    invalid('prev must be a hash, and absent exactly when seq is 0')
+  if (payload._sd_alg !== 'sha-256') invalid('_sd_alg must be sha-256')
+  if (!Array.isArray(_sd) || !_sd.every((digest) => parseHash(digest) !== null))
+    invalid('_sd must be an array of SHA-256 digests')
+  const digests = new Set(_sd as string[])
+  if (digests.size !== _sd.length) throw new KillickError('disclosure_duplicate', 'A digest stands in _sd twice')
+
+  const disclosures = parseDisclosures(texts, digests)
+  return {
+    token,
+    leaf,
+    leafHash: leafHash(utf8(leaf)),
+    ...(jws && { signature: { alg: jws.alg, kid: jws.kid, input: jws.signingInput, bytes: jws.signature } }),
+    source: iss,
+    stream: stm,
+    seq,
+    prev,
+    id: jti,
+    time,
+    fieldCount: _sd.length,
+    disclosures,
+    fields: Object.fromEntries(disclosures.map(({ name, value }) => [name, value])),
+  }
+}
+
+/** The token with only the named fields left to see. Its JWS, and so its leaf hash, stays the same. */
+export function hideFields(event: ParsedEvent, shown: readonly string[]): string {
+  const kept = event.disclosures.filter(({ name }) => shown.includes(name)).map(({ text }) => text)
+  return `${[event.leaf, ...kept].join('~')}~`
+}

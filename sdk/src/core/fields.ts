@@ -1,0 +1,149 @@
+/**
+ * The fields of an event: who did what to what, with what outcome. The same rules hold when an application records
+ * and when a batch arrives, so an event that was recorded is never refused for its fields.
+ */
+import { KillickError } from './errors.ts'
+import { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH } from './json.ts'
+
+/** Someone or something: `type` and `id` are required, each 1 to 512 characters; any other JSON member may follow. */
+export type Party = { type: string; id: string; name?: string; [member: string]: JsonValue | undefined }
+export type Change = { path: string; before?: JsonValue; after?: JsonValue }
+
+/** What an application hands to `record()`. Members that are undefined count as absent. */
+export type EventInput = {
+  /** What was done, e.g. `invoice.approve`; 1 to 256 characters. */
+  action: string
+  /** Who did it. */
+  actor: Party
+  /** What it was done to; may be empty, at most 1,000. */
+  targets: Party[]
+  outcome?: 'success' | 'failure' | 'denied'
+  /** Circumstances: ip, userAgent, requestId, traceparent and the like. */
+  context?: JsonObject
+  /** What changed; at most 10,000. */
+  changes?: Change[]
+  metadata?: JsonObject
+  /** When it happened, if not now: RFC 3339 date-time. */
+  occurredAt?: string
+  /** Custom fields: a name of letters, digits and underscores that starts with a letter, at most 64 characters. */
+  [custom: string]: JsonValue | Party | Party[] | Change[] | undefined
+}
+
+const RESERVED = new Set(['iss', 'stm', 'seq', 'prev', 'jti', 'iat', 'sub', 'aud', 'exp', 'nbf', 'cnf'])
+const FIELD_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
+const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
+const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
+// The event's own object and the disclosure array around a field use up the rest.
+const MAX_FIELD_DEPTH = MAX_JSON_DEPTH - 2
+
+type Fail = (path: string, why: string) => never
+
+function checkText(value: unknown, path: string, max: number, fail: Fail): void {
+  if (typeof value !== 'string' || value.length === 0) fail(path, 'must be a non-empty string')
+  if ((value as string).length > max) fail(path, `must have at most ${max} characters`)
+}
+
+function checkParty(value: unknown, path: string, fail: Fail): void {
+  if (!isObject(value)) fail(path, 'must be an object with type and id')
+  const party = value as JsonObject
+  checkText(party.type, `${path}/type`, 512, fail)
+  checkText(party.id, `${path}/id`, 512, fail)
+  if (party.name !== undefined && typeof party.name !== 'string') fail(`${path}/name`, 'must be a string')
+}
+
+function checkList(value: unknown, path: string, max: number, fail: Fail): readonly unknown[] {
+  if (!Array.isArray(value)) fail(path, 'must be an array')
+  if ((value as unknown[]).length > max) fail(path, `must have at most ${max} entries`)
+  return value as unknown[]
+}
+
+const FIELD_CHECKS: Record<string, (value: unknown, path: string, fail: Fail) => void> = {
+  action: (value, path, fail) => checkText(value, path, 256, fail),
+  actor: checkParty,
+  targets: (value, path, fail) => {
+    for (const [i, target] of checkList(value, path, 1000, fail).entries()) checkParty(target, `${path}/${i}`, fail)
+  },
+  outcome: (value, path, fail) => {
+    if (value !== 'success' && value !== 'failure' && value !== 'denied')
+      fail(path, 'must be success, failure or denied')
+  },
+  context: (value, path, fail) => {
+    if (!isObject(value)) fail(path, 'must be an object')
+  },
+  metadata: (value, path, fail) => {
+    if (!isObject(value)) fail(path, 'must be an object')
+  },
+  changes: (value, path, fail) => {
+    for (const [i, change] of checkList(value, path, 10_000, fail).entries()) {
+      if (!isObject(change)) fail(`${path}/${i}`, 'must be an object with a path')
+      const { path: changed, ...rest } = change as JsonObject
+      if (typeof changed !== 'string') fail(`${path}/${i}/path`, 'must be a string')
+      const unknown = Object.keys(rest).find((name) => name !== 'before' && name !== 'after')
+      if (unknown !== undefined) fail(`${path}/${i}/${unknown}`, 'is not one of path, before, after')
+    }
+  },
+  occurredAt: (value, path, fail) => {
+    if (typeof value !== 'string' || !RFC3339.test(value) || Number.isNaN(Date.parse(value)))
+      fail(path, 'must be an RFC 3339 date-time')
+  },
+}
+
+/** Checks one field that is JSON already. `fail` must throw. */
+export function checkField(name: string, value: unknown, fail: Fail): void {
+  if (!FIELD_NAME.test(name) || RESERVED.has(name)) fail(`/${name}`, 'is not allowed as the name of a field')
+  FIELD_CHECKS[name]?.(value, `/${name}`, fail)
+}
+
+/** Checks that a JavaScript value survives JSON unchanged. */
+function checkJson(value: unknown, path: string, depth: number, fail: Fail): void {
+  switch (typeof value) {
+    case 'string':
+      if (LONE_SURROGATE.test(value)) fail(path, 'holds half of a surrogate pair')
+      return
+    case 'boolean':
+      return
+    case 'number':
+      if (!Number.isFinite(value)) fail(path, 'must be a finite number')
+      if (Number.isInteger(value) && !Number.isSafeInteger(value))
+        fail(path, 'is an integer beyond 2^53; send it as a string')
+      return
+    case 'object':
+      break
+    default:
+      fail(path, `is a ${typeof value}, which JSON cannot carry`)
+  }
+  if (value === null) return
+  if (depth > MAX_FIELD_DEPTH) fail(path, `is nested deeper than ${MAX_FIELD_DEPTH} levels`)
+  if (Array.isArray(value)) {
+    for (const [i, item] of value.entries()) checkJson(item, `${path}/${i}`, depth + 1, fail)
+    return
+  }
+  const prototype = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) fail(path, 'is not a plain object')
+  for (const name in value) {
+    if (name === '__proto__' || LONE_SURROGATE.test(name)) fail(path, 'has a member name that is not allowed')
+    const member = (value as Record<string, unknown>)[name]
+    if (member !== undefined) checkJson(member, `${path}/${name}`, depth + 1, fail)
+  }
+}
+
+function failInput(path: string, why: string): never {
+  throw new KillickError('field_invalid', `${path} ${why}`, { field: path })
+}
+
+/**
+ * The fields of an event to record, checked; undefined ones left out.
+ * @throws KillickError field_invalid, with a JSON pointer to the field at fault in `details.field`
+ */
+export function checkEventInput(input: unknown): [name: string, value: JsonValue][] {
+  if (!isObject(input)) failInput('', 'An event must be an object')
+  const fields = Object.entries(input as Record<string, unknown>).filter(([, value]) => value !== undefined)
+  for (const required of ['action', 'actor', 'targets']) {
+    if ((input as Record<string, unknown>)[required] === undefined) failInput(`/${required}`, 'is missing')
+  }
+  for (const [name, value] of fields) {
+    checkField(name, value, failInput)
+    checkJson(value, `/${name}`, 1, failInput)
+  }
+  return fields as [string, JsonValue][]
+}

@@ -1,0 +1,44 @@
+/** `@killick/sdk`: record, prove and verify audit events. `@killick/sdk/verify` is the part that runs in browsers. */
+export {
+  BATCH_MEDIA_TYPE,
+  type BatchFields,
+  MAX_BATCH_BYTES,
+  MAX_BATCH_EVENTS,
+  parseBatch,
+  printBatch,
+  signBatchHeader,
+  splitBatch,
+} from './core/batch.ts'
+export { concat, equalBytes, fromBase64, fromHex, fromUtf8, toBase64, utf8 } from './core/bytes.ts'
+export { printCheckpoint } from './core/checkpoint.ts'
+export { InvariantError } from './core/errors.ts'
+export {
+  type Disclosure,
+  hideFields,
+  isEventId,
+  isSourceName,
+  isStreamId,
+  MAX_EVENT_BYTES,
+  type Mint,
+  makeEvent,
+  type Position,
+} from './core/event.ts'
+export { type Change, checkEventInput, type EventInput, type Party } from './core/fields.ts'
+export { asHash, HASH_BYTES, isHash, sha256 } from './core/hash.ts'
+export { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH, parseJson } from './core/json.ts'
+export { type Alg, algOf, publicKeyBytes } from './core/jwk.ts'
+export { treeRoot } from './core/merkle.ts'
+export { MAX_NOTE_SIGNATURES, parseNote, printVkey, signNote, type Vkey } from './core/note.ts'
+export { MAX_PROOF_BYTES, PROOF_FORMAT } from './core/proof.ts'
+export { type Signer, verifySignature } from './core/signature.ts'
+export {
+  type Node,
+  type Plan,
+  planConsistency,
+  planInclusion,
+  planRoot,
+  TILE_HEIGHT,
+  TILE_WIDTH,
+  tileOf,
+} from './core/tree.ts'
+export * from './verify/index.ts'

@@ -1,0 +1,28 @@
+/** AnchorLog as a reader sees it: one view function and the hash of its published runtime code. */
+import { keccak_256 } from '@noble/hashes/sha3.js'
+import { fromHex, toHex, utf8 } from '../core/bytes.ts'
+
+/**
+ * keccak256 of the runtime code that `contracts/AnchorLog.sol` compiles to with the pinned compiler and settings. The
+ * contract has no immutables, so this is its EXTCODEHASH on every chain.
+ */
+export const ANCHOR_LOG_CODE_HASH = '0x88e38d9e4136b2252495f11ad7e63b32ebc5c9e4469491bca957f2624832d5a9'
+
+/** Hash of code as `eth_getCode` returns it; null where that is not hex. */
+export function codeHash(code: string): string | null {
+  const bytes = fromHex(code.slice(2))
+  return code.startsWith('0x') && bytes !== null ? `0x${toHex(keccak_256(bytes))}` : null
+}
+
+const SELECTOR = toHex(keccak_256(utf8('isAnchored(bytes32,uint64,bytes32,uint32)')).slice(0, 4))
+
+/** Call data of `isAnchored(logId, size, root, time)`. */
+export function encodeIsAnchored(logId: string, size: number, root: Uint8Array, time: number): string {
+  const word = (value: number) => value.toString(16).padStart(64, '0')
+  return `0x${SELECTOR}${logId.slice(2)}${word(size)}${toHex(root)}${word(time)}`
+}
+
+/** The boolean a call returned; a call to an address without code returns nothing, which is no. */
+export function decodeBool(result: string): boolean {
+  return /^0x0{63}1$/.test(result)
+}

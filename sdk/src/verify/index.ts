@@ -1,0 +1,17 @@
+/** Everything a verifier needs, safe in browsers: no I/O but `readAnchors`, no Node modules. */
+
+export { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
+export { fromBase64url, toBase64url, toHex } from '../core/bytes.ts'
+export { type Checkpoint, parseCheckpoint } from '../core/checkpoint.ts'
+export { ERROR_CODES, type ErrorCode, KillickError } from '../core/errors.ts'
+export { type ParsedEvent, parseEvent } from '../core/event.ts'
+export { EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash } from '../core/hash.ts'
+export { type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
+export { rootFromInclusion, type Size, verifyConsistency, verifyInclusion } from '../core/merkle.ts'
+export { type OpenedNote, openNote, parseVkey } from '../core/note.ts'
+export { type Anchor, type Proof, parseProof, printProof } from '../core/proof.ts'
+export { ANCHOR_LOG_CODE_HASH } from './contract.ts'
+export { readAnchors } from './readAnchors.ts'
+export { type AnchorFact, DEFAULT_CONFIRMATIONS, type PinnedLog, type Trust } from './trust.ts'
+export type { Check, CheckStatus, Level, Verdict } from './verdict.ts'
+export { verifyProof } from './verifyProof.ts'

@@ -110,7 +110,7 @@ function handOver(node) {
 function run(npmArgs, cli) {
   // What `npm run` tells its scripts about itself would be taken for settings; the registry and the like stay.
   const noise =
-    /^(npm_(command|lifecycle|package|node_execpath|execpath)|npm_config_(local_prefix|node_gyp|call)|INIT_CWD|NODE_ENV)/
+    /^(npm_(command|lifecycle|package|node_execpath|execpath)|npm_config_(local_prefix|node_gyp|call|loglevel)|INIT_CWD|NODE_ENV)/
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !noise.test(name)))
   const options = { cwd: root, env, encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'pipe'] }
   return spawnSync(process.execPath, [cli, ...npmArgs], options)

@@ -1,0 +1,115 @@
+// `npm run pack`: the npm packages, ready to publish, in dist/. In this repository the workspaces export TypeScript as it
+// is; Node strips types everywhere but under node_modules, so what is published is JavaScript with declarations.
+//
+//   npm run pack [-- <folder>]     default folder: dist
+import { execFileSync } from 'node:child_process'
+import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+interface Manifest {
+  name: string
+  exports: Record<string, string>
+  bin?: Record<string, string>
+  [member: string]: unknown
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const tsc = createRequire(import.meta.url)
+  .resolve('typescript/package.json')
+  .replace(/package\.json$/, 'bin/tsc')
+
+/** In order of need: a package is compiled against the declarations of those before it. */
+const WORKSPACES = ['sdk', 'anchor-service']
+
+/** Stages every workspace below `out` and packs it. @returns The tarballs' paths, in order. */
+export function pack(out: string): string[] {
+  rmSync(out, { recursive: true, force: true })
+  const paths: Record<string, string[]> = {}
+  return WORKSPACES.map((workspace) => {
+    const from = join(root, workspace)
+    const to = join(out, workspace)
+    mkdirSync(to, { recursive: true })
+    const manifest = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')) as Manifest
+    compile(from, to, paths)
+    copyAssets(from, to)
+    const published = publish(manifest)
+    writeFileSync(join(to, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
+    for (const command of Object.values(published.bin ?? {})) chmodSync(join(to, command), 0o755)
+    for (const [key, source] of Object.entries(manifest.exports)) {
+      if (source.endsWith('.ts')) paths[join(manifest.name, key)] = [join(to, source.replace(/\.ts$/, '.d.ts'))]
+    }
+    return tarball(to, out)
+  })
+}
+
+function compile(from: string, to: string, paths: Record<string, string[]>): void {
+  const config = {
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: {
+      noEmit: false,
+      declaration: true,
+      rewriteRelativeImportExtensions: true,
+      rootDir: join(from, 'src'),
+      outDir: join(to, 'src'),
+      paths,
+      typeRoots: [join(root, 'node_modules/@types')],
+    },
+    include: [join(from, 'src')],
+  }
+  const file = join(to, 'tsconfig.json')
+  writeFileSync(file, JSON.stringify(config))
+  try {
+    execFileSync(process.execPath, [tsc, '-p', file], { cwd: root, encoding: 'utf8' })
+  } catch (error) {
+    throw new Error(`tsc: ${(error as { stdout: string }).stdout}`)
+  } finally {
+    rmSync(file)
+  }
+  // The compiler rewrites imports; a path handed to `new URL(…, import.meta.url)` it leaves alone.
+  for (const path of globSync('src/**/*.js', { cwd: to })) {
+    const text = readFileSync(join(to, path), 'utf8')
+    const rewritten = text.replace(/(new URL\(\s*['"`][^'"`]+)\.ts(?=['"`])/g, '$1.js')
+    if (rewritten !== text) writeFileSync(join(to, path), rewritten)
+  }
+}
+
+/** SQL, HTML, JSON and whatever else the sources read beside themselves; the licence and the manual. */
+function copyAssets(from: string, to: string): void {
+  const assets = globSync(['src/**/*', 'web/**/*', 'README.md'], { cwd: from, withFileTypes: true })
+  for (const asset of assets) {
+    const path = join(asset.parentPath, asset.name)
+    if (asset.isFile() && !asset.name.endsWith('.ts')) cpSync(path, join(to, path.slice(from.length)))
+  }
+  cpSync(join(root, 'LICENSE'), join(to, 'LICENSE'))
+}
+
+function publish(manifest: Manifest): Manifest {
+  const script = (path: string) => path.replace(/\.ts$/, '.js')
+  const declared = (path: string) =>
+    path.endsWith('.ts') ? { types: path.replace(/\.ts$/, '.d.ts'), default: script(path) } : path
+  const mapped = <T>(record: Record<string, string>, change: (path: string) => T) =>
+    Object.fromEntries(Object.entries(record).map(([key, path]) => [key, change(path)]))
+  const { bin, ...rest } = manifest
+  return {
+    ...rest,
+    exports: mapped(manifest.exports, declared) as Manifest['exports'],
+    ...(bin && { bin: mapped(bin, (path) => script(path).replace(/^\.\//, '')) }),
+  }
+}
+
+function tarball(folder: string, out: string): string {
+  const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
+  const args = ['pack', folder, '--pack-destination', out, '--json', '--silent']
+  const [packed] = Object.values(JSON.parse(execFileSync(npm, args, { cwd: out, encoding: 'utf8' }))) as {
+    filename: string
+  }[]
+  return join(out, packed!.filename)
+}
+
+if (import.meta.main) {
+  const out = resolve(root, process.argv[2] ?? 'dist')
+  mkdirSync(dirname(out), { recursive: true })
+  for (const path of pack(out)) console.log(path)
+}

@@ -8,9 +8,10 @@
 // this file must work before anything is installed.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import Module from 'node:module'
 import { constants } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
 
 const MAJOR = 24
 const self = fileURLToPath(import.meta.url)
@@ -23,17 +24,17 @@ const [script, ...args] = process.argv.slice(2)
 
 if (script === '--installed') writeStamp()
 else if (script === undefined) fail('Usage: node scripts/node24.mjs <script> [arguments]')
-else if (isNew) await runHere(script, args)
+else if (isNew) runHere(script, args)
 else handOver(readStamp().node ?? fetchNode())
 
-async function runHere(script, args) {
+function runHere(script, args) {
   // `npx`, `npm` and every script with a `node` shebang that is started from here must find this Node.
   process.env.PATH = [dirname(process.execPath), process.env.PATH].join(delimiter)
   process.chdir(root)
   if (!inStep()) install()
   if (readStamp().node !== process.execPath) writeStamp()
   process.argv = [process.execPath, resolve(root, script), ...args]
-  await import(pathToFileURL(process.argv[1]).href)
+  Module.runMain() // and not import(): for the script, import.meta.main must hold
 }
 
 /**

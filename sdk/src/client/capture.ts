@@ -1,0 +1,82 @@
+// Makes event tokens, byte for byte those of core's `makeEvent` (a test holds the two together), with node:crypto and in two
+// steps: a draft at the moment of record(), the seal once the event's place in the stream is known.
+import { hash } from 'node:crypto'
+import { KillickError } from '../core/errors.ts'
+import { EVENT_TYP, MAX_EVENT_BYTES, type Mint } from '../core/event.ts'
+import { checkEventInput, type EventInput } from '../core/fields.ts'
+import type { Signer } from '../core/signature.ts'
+
+/** An event without its place: nothing in it can change any more, whatever the caller does to the input. */
+export type Draft = { id: string; time: number; disclosures: string; digests: string[] }
+
+/** Hashes are base64url text throughout: that is how the next event names this one. `prev` is null for the first. */
+export type Place = { source: string; stream: string; seq: number; prev: string | null }
+
+/** An event ready to be stored at its place. */
+export type Sealed = { token: string; leafHash: string; seq: number; prev: string | null }
+
+const base64url = (text: string): string => Buffer.from(text, 'utf8').toString('base64url')
+
+// node:crypto instead of core's portable hash: three times as fast on strings this short (measured).
+const digestOf = (disclosure: string): string => hash('sha256', disclosure, 'base64url')
+
+/** Leaf hash of the JWS of an event, base64url. */
+export const leafHashOf = (leaf: string): string => hash('sha256', `\0${leaf}`, 'base64url')
+
+/** @throws KillickError `field_invalid` naming the field at fault; nothing has been recorded then. */
+export function draftEvent(input: EventInput, mint: Mint): Draft {
+  let disclosures = '~'
+  const digests: string[] = []
+  for (const [name, value] of checkEventInput(input)) {
+    const salt = Buffer.from(mint.salt()).toString('base64url')
+    const disclosure = base64url(JSON.stringify([salt, name, value]))
+    disclosures += `${disclosure}~`
+    digests.push(digestOf(disclosure))
+  }
+  return { id: mint.id, time: mint.time, disclosures, digests: digests.sort() }
+}
+
+/**
+ * Puts a draft at its place and signs it; at once when the signer answers at once. Without a signer the event is unsigned, for
+ * sources registered with `eventSignatures: optional`.
+ * @throws KillickError `event_too_large`.
+ */
+export function sealEvent(draft: Draft, place: Place, signer: Signer | null): Sealed | Promise<Sealed> {
+  const payload = base64url(
+    JSON.stringify({
+      iss: place.source,
+      stm: place.stream,
+      seq: place.seq,
+      ...(place.prev !== null && { prev: place.prev }),
+      jti: draft.id,
+      iat: draft.time / 1000,
+      _sd: draft.digests,
+      _sd_alg: 'sha-256',
+    }),
+  )
+  const seal = (leaf: string): Sealed => {
+    const token = leaf + draft.disclosures
+    if (token.length > MAX_EVENT_BYTES)
+      throw new KillickError(
+        'event_too_large',
+        `The event has ${token.length} bytes; at most ${MAX_EVENT_BYTES} are allowed`,
+      )
+    return { token, leafHash: leafHashOf(leaf), seq: place.seq, prev: place.prev }
+  }
+  if (signer === null) return seal(payload)
+  const input = `${headerOf(signer)}.${payload}`
+  const signature = signer.sign(Buffer.from(input, 'latin1'))
+  const finish = (bytes: Uint8Array) => seal(`${input}.${Buffer.from(bytes).toString('base64url')}`)
+  return signature instanceof Uint8Array ? finish(signature) : signature.then(finish)
+}
+
+const headers = new WeakMap<Signer, string>()
+
+function headerOf(signer: Signer): string {
+  let header = headers.get(signer)
+  if (header === undefined) {
+    header = base64url(JSON.stringify({ alg: signer.alg, typ: EVENT_TYP, kid: signer.kid }))
+    headers.set(signer, header)
+  }
+  return header
+}

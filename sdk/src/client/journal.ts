@@ -1,0 +1,246 @@
+// The durable part of the spool: segments, group commit, and what happens when the disk refuses. Knows nothing of events.
+import { type FileHandle, open, stat, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { KillickError } from '../core/errors.ts'
+import {
+  createSegment,
+  cutTornTail,
+  type Frame,
+  frame,
+  type Kind,
+  listSegments,
+  readFrames,
+  segmentFile,
+  syncDirectory,
+  writeAll,
+} from './segment.ts'
+
+// Held back on disk so that, on a full one, a batch header and its acceptance can still be written: without them nothing
+// would ever be sent and freed.
+const RESERVE_BYTES = 64 * 1024
+const NO_SPACE = new Set(['ENOSPC', 'EDQUOT'])
+
+export type Segment = { number: number; file: string; bytes: number }
+
+export type JournalOptions<M> = {
+  /** Bytes after which a new segment is begun. */
+  segmentBytes: number
+  /** Text of the state line a new segment begins with: everything that has been durable so far, summed up. */
+  state: () => string
+  /** Called with every group once it is durable, before its appends resolve. */
+  onDurable: (metas: readonly M[]) => void
+  /** Called when a write failed, before its appends and all queued behind them reject: none of them happened. */
+  onRollback: () => void
+  /** Called when a segment is begun; the one before it gets no more lines. */
+  onBegin: (number: number) => void
+}
+
+type Entry<M> = { line: string; meta: M; resolve: () => void; reject: (error: unknown) => void }
+
+/**
+ * Append-only journal in `dir`. An append resolves when it is durable (written and fdatasync'ed; a new file's directory entry
+ * too); concurrent appends share one write and one sync. Appends are all or nothing and keep their order: when one
+ * fails, those queued behind it fail with it and the file is cut back to what was durable.
+ */
+export class Journal<M> {
+  readonly segments: Segment[] = []
+  readonly #dir: string
+  readonly #options: JournalOptions<M>
+  #handle: FileHandle | undefined
+  #queue: Entry<M>[] = []
+  #queuedBytes = 0
+  #writing: Promise<void> | undefined
+  #rotateNext = false
+  #failure: KillickError | undefined
+  #full = false
+  #probe: Promise<void> | undefined
+
+  constructor(dir: string, options: JournalOptions<M>) {
+    this.#dir = dir
+    this.#options = options
+  }
+
+  /** Opens what is there (cutting a torn end) or creates the first segment, and hands every stored frame to `replay`. */
+  async open(replay: (frame: Frame, segment: Segment, first: boolean) => void): Promise<void> {
+    const numbers = await listSegments(this.#dir)
+    const newest = numbers.at(-1)
+    if (newest === undefined) await this.#begin(1)
+    for (const number of numbers) {
+      const file = segmentFile(this.#dir, number)
+      const bytes = number === newest ? await cutTornTail(file) : (await stat(file)).size
+      const segment = { number, file, bytes }
+      this.segments.push(segment)
+      let first = true
+      for await (const frames of readFrames(file, 0, bytes)) {
+        for (const one of frames) {
+          replay(one, segment, first)
+          first = false
+        }
+      }
+    }
+    if (newest !== undefined) this.#handle = await open(segmentFile(this.#dir, newest), 'r+')
+    await this.#holdReserve().catch((error) => {
+      if (!isNoSpace(error)) throw error
+      this.#full = true
+    })
+  }
+
+  /** Bytes on disk and on the way there. */
+  get bytes(): number {
+    return this.segments.reduce((sum, segment) => sum + segment.bytes, this.#queuedBytes)
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
+  /** True after the disk refused a write for lack of space, until `probe()` finds some. */
+  get full(): boolean {
+    return this.#full
+  }
+
+  get active(): Segment {
+    return this.segments.at(-1) as Segment
+  }
+
+  append(kind: Kind, text: string, meta: M): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure)
+    const line = frame(kind, text)
+    this.#queuedBytes += line.length
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ line, meta, resolve, reject })
+      this.#writing ??= this.#write()
+    })
+  }
+
+  /** Begins a new segment before the next line, or soon when none is waiting. */
+  rotate(): void {
+    if (this.#failure) return
+    this.#rotateNext = true
+    this.#writing ??= this.#write()
+  }
+
+  /** Resolves when nothing is waiting for the disk. */
+  async settled(): Promise<void> {
+    while (this.#writing) await this.#writing
+  }
+
+  /** Removes the oldest `count` segments for good. */
+  async remove(count: number): Promise<void> {
+    for (const segment of this.segments.splice(0, count)) await unlink(segment.file)
+    await syncDirectory(this.#dir)
+  }
+
+  /**
+   * After a full disk: succeeds when there is space again.
+   * @throws KillickError `spool_disk_full`.
+   */
+  probe(): Promise<void> {
+    this.#probe ??= this.#holdReserve()
+      .then(
+        () => {
+          this.#full = false
+        },
+        (error) => {
+          throw isNoSpace(error) ? diskFull(this.#dir) : error
+        },
+      )
+      .finally(() => {
+        this.#probe = undefined
+      })
+    return this.#probe
+  }
+
+  async close(): Promise<void> {
+    await this.settled()
+    this.#failure ??= new KillickError('log_closed', 'The audit log is closed')
+    await this.#handle?.close()
+    this.#handle = undefined
+  }
+
+  async #write(): Promise<void> {
+    // Everything recorded in this turn of the event loop goes into the first group.
+    await new Promise((resolve) => setImmediate(resolve))
+    while (this.#queue.length > 0 || this.#rotateNext) {
+      if (this.#rotateNext || this.active.bytes >= this.#options.segmentBytes) await this.#rotate()
+      if (this.#queue.length > 0) await this.#commit()
+    }
+    this.#writing = undefined
+  }
+
+  async #commit(): Promise<void> {
+    const group = this.#queue
+    this.#queue = []
+    const data = Buffer.from(group.map((entry) => entry.line).join(''), 'latin1')
+    try {
+      await writeAll(this.#handle as FileHandle, data, this.active.bytes)
+      await (this.#handle as FileHandle).datasync()
+    } catch (error) {
+      await this.#undo(group, error)
+      return
+    }
+    this.active.bytes += data.length
+    this.#queuedBytes -= data.length
+    this.#options.onDurable(group.map((entry) => entry.meta))
+    for (const entry of group) entry.resolve()
+  }
+
+  async #undo(group: Entry<M>[], error: unknown): Promise<void> {
+    try {
+      if (!isNoSpace(error)) throw error
+      await (this.#handle as FileHandle).truncate(this.active.bytes)
+      await (this.#handle as FileHandle).datasync()
+      await this.#releaseReserve()
+    } catch (cause) {
+      // After a failed sync nobody knows what the disk holds; only a fresh start reads it again.
+      this.#failure = new KillickError('spool_failed', `The spool cannot be written: ${(cause as Error).message}`, {
+        dir: this.#dir,
+      })
+    }
+    const failure = this.#failure ?? diskFull(this.#dir)
+    const refused = group.concat(this.#queue)
+    this.#queue = []
+    this.#queuedBytes = 0
+    this.#options.onRollback()
+    for (const entry of refused) entry.reject(failure)
+  }
+
+  /** A segment that cannot be begun for lack of space is no fault: the old one goes on. */
+  async #rotate(): Promise<void> {
+    this.#rotateNext = false
+    try {
+      await this.#begin(this.active.number + 1)
+    } catch (error) {
+      if (isNoSpace(error)) await this.#releaseReserve()
+      else await this.#undo([], error)
+    }
+  }
+
+  async #begin(number: number): Promise<void> {
+    const { handle, bytes } = await createSegment(this.#dir, number, this.#options.state())
+    await this.#handle?.close()
+    this.#handle = handle
+    this.segments.push({ number, file: segmentFile(this.#dir, number), bytes })
+    this.#options.onBegin(number)
+  }
+
+  async #holdReserve(): Promise<void> {
+    const handle = await open(join(this.#dir, 'reserve'), 'w', 0o600)
+    try {
+      await writeAll(handle, Buffer.alloc(RESERVE_BYTES), 0)
+      await handle.datasync()
+    } finally {
+      await handle.close()
+    }
+  }
+
+  async #releaseReserve(): Promise<void> {
+    this.#full = true
+    await unlink(join(this.#dir, 'reserve')).catch(() => {})
+  }
+}
+
+const isNoSpace = (error: unknown): boolean => NO_SPACE.has((error as NodeJS.ErrnoException).code ?? '')
+
+const diskFull = (dir: string): KillickError =>
+  new KillickError('spool_disk_full', `The disk with the spool ${dir} is full; nothing was recorded`, { dir })

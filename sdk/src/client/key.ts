@@ -1,0 +1,98 @@
+// Private keys: from a JWK or a file into a Signer. Signing uses node:crypto, which is many times faster than portable code.
+import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { open, readFile, stat } from 'node:fs/promises'
+import { KillickError } from '../core/errors.ts'
+import { type Alg, algOf, type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
+import { type Signer, verifySignature } from '../core/signature.ts'
+
+/** A private JWK (RFC 7517): the public members and `d`. */
+export type PrivateJwk = PublicJwk & { readonly d: string }
+
+const GENERATE: Record<Alg, () => { privateKey: KeyObject }> = {
+  Ed25519: () => generateKeyPairSync('ed25519'),
+  ES256: () => generateKeyPairSync('ec', { namedCurve: 'prime256v1' }),
+  ES256K: () => generateKeyPairSync('ec', { namedCurve: 'secp256k1' }),
+}
+
+/** A fresh key pair as a private JWK. `alg` is `Ed25519` (default, fastest), `ES256` or `ES256K`. */
+export function generateKey(alg: Alg = 'Ed25519'): PrivateJwk {
+  const make = GENERATE[alg]
+  if (!make)
+    throw new KillickError('key_invalid', `There is no algorithm ${alg}; use Ed25519, ES256 or ES256K`, { alg })
+  const jwk = make().privateKey.export({ format: 'jwk' })
+  const { d, ...rest } = jwk
+  return { ...parsePublicJwk(rest), d: d as string }
+}
+
+/** The public part of a private JWK: what is registered with the service and pinned by verifiers. */
+export function publicJwk(jwk: PrivateJwk): PublicJwk {
+  const { d: _, ...rest } = jwk
+  return parsePublicJwk(rest)
+}
+
+/**
+ * Writes a private JWK to a new file that only its owner can read.
+ * @throws an Error with code EEXIST when the file is there: keys are not overwritten.
+ */
+export async function writeKeyFile(path: string, jwk: PrivateJwk): Promise<void> {
+  const handle = await open(path, 'wx', 0o600)
+  try {
+    await handle.writeFile(`${JSON.stringify(jwk, null, 2)}\n`)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * Reads a private JWK from a file.
+ * @throws KillickError `key_unsafe` when others on this machine can read the file, `key_invalid` when it holds no key.
+ */
+export async function readKeyFile(path: string): Promise<PrivateJwk> {
+  const text = await readFile(path, 'utf8').catch((error: Error) => {
+    throw new KillickError('key_invalid', `The key file cannot be read: ${error.message}`, { path })
+  })
+  const { mode } = await stat(path)
+  // Windows reports no permission bits worth reading.
+  if (process.platform !== 'win32' && (mode & 0o077) !== 0)
+    throw new KillickError('key_unsafe', `Others can read the private key ${path}; run: chmod 600 ${path}`, { path })
+  try {
+    return JSON.parse(text) as PrivateJwk
+  } catch {
+    throw new KillickError('key_invalid', `${path} does not hold a JWK`, { path })
+  }
+}
+
+/** A Signer for a private JWK. @throws KillickError `key_invalid`, also when `d` does not belong to the public part. */
+export function signerOf(jwk: PrivateJwk): Signer {
+  if (typeof jwk !== 'object' || jwk === null || typeof jwk.d !== 'string')
+    throw new KillickError('key_invalid', 'The key must be a private JWK: the member "d" is missing')
+  const jwkPublic = publicJwk(jwk)
+  let key: KeyObject
+  try {
+    key = createPrivateKey({ key: { ...jwkPublic, d: jwk.d }, format: 'jwk' })
+  } catch (error) {
+    throw new KillickError('key_invalid', `The private key cannot be used: ${(error as Error).message}`)
+  }
+  const signBytes: (message: Uint8Array) => Uint8Array =
+    jwkPublic.kty === 'OKP'
+      ? (message) => sign(null, message, key)
+      : (message) => sign('sha256', message, { key, dsaEncoding: 'ieee-p1363' })
+  const probe = new TextEncoder().encode('killick')
+  if (!verifySignature(jwkPublic, probe, signBytes(probe)))
+    throw new KillickError('key_invalid', 'The private part of the key does not belong to its public part')
+  return { jwk: jwkPublic, kid: thumbprint(jwkPublic), alg: algOf(jwkPublic), sign: signBytes }
+}
+
+/**
+ * A Signer from whatever the caller has: a private JWK, the path of a file that holds one, or a ready Signer, which may
+ * stand for a KMS or HSM: `{ jwk, sign(message) }` with `sign` giving 64 bytes (ES256 and ES256K as R ‖ S), possibly later.
+ */
+export async function loadSigner(key: PrivateJwk | string | Pick<Signer, 'jwk' | 'sign'>): Promise<Signer> {
+  if (typeof key === 'string') return signerOf(await readKeyFile(key))
+  if (typeof key === 'object' && key !== null && 'sign' in key) {
+    const jwk = parsePublicJwk(key.jwk)
+    return { jwk, kid: thumbprint(jwk), alg: algOf(jwk), sign: (message) => key.sign(message) }
+  }
+  return signerOf(key)
+}

@@ -1,0 +1,208 @@
+import { MAX_BATCH_EVENTS } from '../core/batch.ts'
+import { KillickError } from '../core/errors.ts'
+import { isSourceName } from '../core/event.ts'
+import type { EventInput } from '../core/fields.ts'
+import { parseVkey } from '../core/note.ts'
+import type { Signer } from '../core/signature.ts'
+import { loadSigner, type PrivateJwk } from './key.ts'
+import type { Receipt } from './receipt.ts'
+import { type Recorded, Recorder } from './recorder.ts'
+import { type BatchLimits, Sender } from './sender.ts'
+import { Spool } from './spool.ts'
+import type { Compression } from './transport.ts'
+
+export type AuditLogOptions = {
+  /** Base URL of the anchor service, e.g. `https://audit.example.com`. */
+  url: string
+  /** Registered name of the system that records, e.g. `billing-api`. */
+  source: string
+  /**
+   * The source's private key: a JWK, the path of a file that holds one (mode 600), or a signer `{ jwk, sign }` that stands for a
+   * KMS or HSM.
+   */
+  key: PrivateJwk | string | Pick<Signer, 'jwk' | 'sign'>
+  /** Directory that holds events until the log has accepted them. One per process; keep it across restarts. */
+  spool: string
+  /** C2SP verifier key of the log (`GET /v1/log` shows it). Pin it: without it a receipt's signature is not checked. */
+  logKey?: string
+  /** When a batch is sent: `maxEvents` 1,000, `maxBytes` 1 MiB, `maxAgeMs` 1,000; whichever comes first. */
+  batch?: Partial<BatchLimits>
+  /** Size of the spool at which `record()` waits, in bytes; default 256 MiB, at least 1 MiB. */
+  maxSpoolBytes?: number
+  /** How long `record()` waits for room before it rejects with `spool_full`, in ms; default 30,000. */
+  spoolWaitMs?: number
+  /** For one request, from connecting to the end of the answer, in ms; default 30,000. */
+  timeoutMs?: number
+  /** Default `zstd`. */
+  compression?: Compression
+  /** False: only batches are signed, for sources registered with `eventSignatures: optional`. Default true. */
+  signEvents?: boolean
+  /** Another `fetch`, for a proxy or client certificates. */
+  fetch?: typeof fetch
+  /** Told about every failed attempt to send; the default writes it to stderr once per kind of failure in a row. */
+  onError?: (error: Error) => void
+}
+
+export type AuditLogStatus = {
+  readonly source: string
+  readonly stream: string
+  /** Events recorded in this stream, ever. */
+  readonly recorded: number
+  /** Events that the log has accepted, ever. */
+  readonly accepted: number
+  /** Events in the spool that the log has not accepted. */
+  readonly pending: number
+  /** Bytes of the spool. */
+  readonly spoolBytes: number
+  /**
+   * `idle`: nothing due. `sending`. `waiting`: the service cannot be reached or is busy. `refused`: it does not take the batch as
+   * things stand; asked again every minute and at `flush()`. `halted`: stream and log contradict each other, nothing is sent any more.
+   */
+  readonly state: Sender['state'] | 'closed'
+  /** Batches accepted, and attempts that failed, since opening. */
+  readonly batches: number
+  readonly retries: number
+  /** The last failure since the last success. */
+  readonly lastError: { readonly code: string; readonly message: string } | null
+}
+
+export type AuditLog = {
+  /**
+   * Records that someone did something. Resolves when the event is signed, chained and durable in the spool: from then on it
+   * reaches the log, whatever happens to the process. Not awaiting each call lets many share one write to disk.
+   * @throws KillickError `field_invalid` (with `details.field`), `event_too_large`, `spool_full`, `spool_disk_full`, `spool_failed`,
+   * `log_closed`; nothing was recorded then.
+   */
+  record(event: EventInput): Promise<Recorded>
+  /**
+   * Sends everything recorded so far, and resolves with the receipts once the log has accepted it. While the service cannot be
+   * reached it waits, as long as that takes.
+   * @throws KillickError the service's code when it refuses (recording goes on, and so do attempts), `receipt_invalid`, `log_closed`.
+   */
+  flush(): Promise<Receipt[]>
+  /**
+   * Stops recording, tries for `timeoutMs` (default 10,000) to get everything accepted, and closes the spool. What was not
+   * accepted stays in it and is sent when it is opened again.
+   */
+  close(options?: { timeoutMs?: number }): Promise<void>
+  readonly status: AuditLogStatus
+}
+
+const MAX_BATCH_BYTES = 15 << 20
+const MIN_SPOOL_BYTES = 1 << 20
+
+/**
+ * Opens the audit log of this process.
+ * @example
+ * const audit = await openAuditLog({ url: 'https://audit.example.com', source: 'billing-api', key: 'key.json', spool: './spool' })
+ * await audit.record({ action: 'invoice.approve', actor: { type: 'user', id: 'ada' }, targets: [{ type: 'invoice', id: '42' }] })
+ * await audit.close()
+ * @throws KillickError `option_invalid`, `key_invalid`, `key_unsafe`, `vkey_invalid`, `spool_locked`, `spool_corrupt`, `spool_failed`.
+ */
+export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
+  const { url, source, maxSpoolBytes, spoolWaitMs, signEvents, limits, transport } = checkOptions(options)
+  const signer = await loadSigner(options.key)
+  let sender: Sender | undefined
+  const spool = await Spool.open({
+    dir: options.spool,
+    source,
+    key: signer.jwk,
+    maxBytes: maxSpoolBytes,
+    onDurable: () => sender?.notice(),
+  })
+  const recorder = new Recorder(spool, signEvents ? signer : null, spoolWaitMs)
+  const onError = options.onError ?? warnOnce(url)
+  sender = new Sender({ spool, signer, limits, transport, logKey: options.logKey, onError })
+  sender.start()
+  return auditLog(spool, recorder, sender)
+}
+
+function auditLog(spool: Spool, recorder: Recorder, sender: Sender): AuditLog {
+  let closing: Promise<void> | undefined
+  const flush = async () => {
+    await recorder.settled()
+    return sender.flush()
+  }
+  const drain = async (timeoutMs: number) => {
+    await recorder.close()
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise((resolve) => {
+      timer = setTimeout(resolve, timeoutMs)
+    })
+    await Promise.race([timeout, sender.flush().catch(() => {})])
+    clearTimeout(timer)
+    await sender.stop()
+    await spool.close()
+  }
+  return {
+    record: (event) => recorder.record(event),
+    flush,
+    close: ({ timeoutMs = 10_000 } = {}) => {
+      closing ??= drain(timeoutMs)
+      return closing
+    },
+    get status(): AuditLogStatus {
+      const { source, stream, seq, accepted } = spool.state
+      const error = sender.lastError
+      return {
+        source,
+        stream,
+        recorded: seq,
+        accepted,
+        pending: seq - accepted,
+        spoolBytes: spool.bytes,
+        state: closing ? 'closed' : sender.state,
+        batches: sender.batches,
+        retries: sender.retries,
+        lastError: error && { code: error instanceof KillickError ? error.code : 'internal', message: error.message },
+      }
+    },
+  }
+}
+
+function checkOptions(options: AuditLogOptions) {
+  const fail = (option: string, why: string): never => {
+    throw new KillickError('option_invalid', `Option ${option} ${why}`, { option })
+  }
+  const count = (option: string, value: number | undefined, standard: number, min: number, max: number): number => {
+    if (value === undefined) return standard
+    const isInRange = Number.isSafeInteger(value) && value >= min && value <= max
+    return isInRange ? value : fail(option, `must be an integer from ${min} to ${max}`)
+  }
+  const { url, source, spool, logKey, batch = {}, compression = 'zstd', signEvents = true } = options
+  if (typeof url !== 'string' || !/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
+    fail('url', 'must be an http(s) URL')
+  if (!isSourceName(source)) fail('source', 'must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')
+  if (typeof spool !== 'string' || spool === '') fail('spool', 'must be the path of a directory')
+  if (!['zstd', 'gzip', 'none'].includes(compression)) fail('compression', 'must be zstd, gzip or none')
+  if (options.key === undefined) fail('key', 'is missing: a private JWK, the path of a key file, or a signer')
+  if (logKey !== undefined) parseVkey(logKey)
+  return {
+    url,
+    source,
+    signEvents,
+    maxSpoolBytes: count('maxSpoolBytes', options.maxSpoolBytes, 256 << 20, MIN_SPOOL_BYTES, 2 ** 40),
+    spoolWaitMs: count('spoolWaitMs', options.spoolWaitMs, 30_000, 0, 2 ** 31 - 1),
+    limits: {
+      maxEvents: count('batch.maxEvents', batch.maxEvents, 1000, 1, MAX_BATCH_EVENTS),
+      maxBytes: count('batch.maxBytes', batch.maxBytes, 1 << 20, 1, MAX_BATCH_BYTES),
+      maxAgeMs: count('batch.maxAgeMs', batch.maxAgeMs, 1000, 0, 2 ** 31 - 1),
+    },
+    transport: {
+      url,
+      compression,
+      timeoutMs: count('timeoutMs', options.timeoutMs, 30_000, 1, 2 ** 31 - 1),
+      fetch: options.fetch ?? fetch,
+    },
+  }
+}
+
+/** Never silent, never a flood: a failure is written when it begins or changes. */
+function warnOnce(url: string): (error: Error) => void {
+  let last = ''
+  return (error) => {
+    if (error.message === last) return
+    last = error.message
+    process.stderr.write(`killick: events wait in the spool for ${url}: ${error.message}\n`)
+  }
+}

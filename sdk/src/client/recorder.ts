@@ -1,0 +1,105 @@
+// record(): a draft at the call, a place in the stream and a signature in order of the calls, and an answer when it is on disk.
+import { KillickError } from '../core/errors.ts'
+import type { EventInput } from '../core/fields.ts'
+import type { Signer } from '../core/signature.ts'
+import { type Draft, draftEvent, type Sealed, sealEvent } from './capture.ts'
+import { salt, uuidv7 } from './random.ts'
+import type { Spool } from './spool.ts'
+
+/** An event that is durable: its name, its leaf hash (base64url; its cryptographic identity), its place in the stream. */
+export type Recorded = { id: string; leafHash: string; seq: number }
+
+type Stored = { sealed: Sealed; durable: Promise<void> }
+type Waiting = { draft: Draft; deadline: number; resolve: (stored: Stored) => void; reject: (error: unknown) => void }
+
+// Calls that wait for room or for a slow signer, each with its event in memory. Beyond this record() refuses at once.
+const MAX_WAITING = 10_000
+
+export class Recorder {
+  readonly #spool: Spool
+  readonly #signer: Signer | null
+  readonly #waitMs: number
+  readonly #waiting: Waiting[] = []
+  #serving = false
+  #isPrompt = true
+  #latest: Promise<unknown> = Promise.resolve()
+  #closed = false
+
+  /** @param signer null for unsigned events. @param waitMs how long a call may wait for room in the spool. */
+  constructor(spool: Spool, signer: Signer | null, waitMs: number) {
+    this.#spool = spool
+    this.#signer = signer
+    this.#waitMs = waitMs
+  }
+
+  /** Resolves when the event is signed, chained and durable. */
+  async record(input: EventInput): Promise<Recorded> {
+    if (this.#closed) throw new KillickError('log_closed')
+    // The wall clock as it is: order comes from `seq`, so a clock that jumps neither breaks the stream nor is covered up.
+    const time = Date.now()
+    const draft = draftEvent(input, { id: uuidv7(time), time, salt })
+    const stored = this.#storeNow(draft) ?? this.#storeInTurn(draft)
+    this.#latest = stored instanceof Promise ? stored.then((it) => it.durable) : stored.durable
+    this.#latest.catch(() => {})
+    const { sealed, durable } = await stored
+    await durable
+    return { id: draft.id, leafHash: sealed.leafHash, seq: sealed.seq }
+  }
+
+  /** Resolves when every call made so far has been answered. */
+  async settled(): Promise<void> {
+    await this.#latest.catch(() => {})
+  }
+
+  /** Refuses further calls; those under way go on. */
+  close(): Promise<void> {
+    this.#closed = true
+    return this.settled()
+  }
+
+  /** The usual way, without a detour through the event loop: nobody waits, there is room, the signer answers at once. */
+  #storeNow(draft: Draft): Stored | null {
+    if (!this.#isPrompt || this.#serving || !this.#spool.hasRoom()) return null
+    const sealed = sealEvent(draft, this.#spool.place, this.#signer)
+    if (sealed instanceof Promise) {
+      // A signer that is slow once may be again. This signature is wasted, but the event is not lost: it waits its turn.
+      this.#isPrompt = false
+      sealed.catch(() => {})
+      return null
+    }
+    return this.#append(sealed)
+  }
+
+  #storeInTurn(draft: Draft): Promise<Stored> {
+    if (this.#waiting.length >= MAX_WAITING)
+      return Promise.reject(new KillickError('spool_full', `${MAX_WAITING} calls of record() are waiting already`))
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ draft, deadline: performance.now() + this.#waitMs, resolve, reject })
+      if (!this.#serving) this.#serve()
+    })
+  }
+
+  async #serve(): Promise<void> {
+    this.#serving = true
+    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+      try {
+        let stored: Stored | null = null
+        while (!stored) {
+          await this.#spool.room(next.deadline)
+          stored = this.#append(await sealEvent(next.draft, this.#spool.place, this.#signer))
+        }
+        next.resolve(stored)
+      } catch (error) {
+        next.reject(error)
+      }
+      this.#waiting.shift()
+    }
+    this.#serving = false
+  }
+
+  /** Null when a failed write has moved the head of the stream back since the event was sealed. */
+  #append(sealed: Sealed): Stored | null {
+    const durable = this.#spool.append(sealed)
+    return durable ? { sealed, durable } : null
+  }
+}

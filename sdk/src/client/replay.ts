@@ -1,0 +1,98 @@
+// Reads a journal back after a restart. Every line must follow from the ones before it: position, chain, batch, acceptance.
+import { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
+import { KillickError } from '../core/errors.ts'
+import { parseEvent } from '../core/event.ts'
+import { printHash } from '../core/hash.ts'
+import { type PublicJwk, thumbprint } from '../core/jwk.ts'
+import { verifySignature } from '../core/signature.ts'
+import { leafHashOf } from './capture.ts'
+import { corrupt, type Frame } from './segment.ts'
+import { applyChange, type Change, freshState, parseState, printState, type State } from './state.ts'
+
+export class Replay {
+  state: State
+  #open: BatchHeader | null = null
+  #started = false
+  #last: { frame: Frame; file: string } | null = null
+  readonly #source: string
+  readonly #key: PublicJwk
+
+  constructor(source: string, key: PublicJwk) {
+    this.#source = source
+    this.#key = key
+    this.state = freshState(source, '')
+  }
+
+  /** Takes the next line and says what it changed; nothing for the state at the start of a segment. */
+  line(frame: Frame, file: string, first: boolean): Change | null {
+    try {
+      if ((frame.kind === 'S') !== first) throw new Error('the state belongs on the first line, and only there')
+      if (first) {
+        this.#begin(frame.text)
+        return null
+      }
+      const change = this.#read(frame)
+      if (frame.kind === 'E') this.#last = { frame, file }
+      this.state = applyChange(this.state, change)
+      return change
+    } catch (error) {
+      if (error instanceof KillickError && error.code === 'option_invalid') throw error
+      throw corrupt(file, frame.start, (error as Error).message)
+    }
+  }
+
+  /**
+   * The batch that is open at the end. The last event's signature is checked here; through the chain it speaks for all
+   * events before it.
+   */
+  end(): BatchHeader | null {
+    if (this.#last) {
+      const { frame, file } = this.#last
+      const { signature } = parseEvent(frame.text)
+      if (signature?.kid === thumbprint(this.#key) && !verifySignature(this.#key, signature.input, signature.bytes))
+        throw corrupt(file, frame.start, 'the signature of the last event does not verify')
+    }
+    if (this.state.batched > this.state.accepted && !this.#open)
+      throw new KillickError('spool_corrupt', 'The spool is damaged: the header of the open batch is missing')
+    return this.#open
+  }
+
+  #begin(text: string): void {
+    const state = parseState(text)
+    if (this.#started && text !== printState(this.state))
+      throw new Error('this segment does not continue the one before it')
+    if (state.source !== this.#source)
+      throw new KillickError(
+        'option_invalid',
+        `This spool belongs to the source ${state.source}, not to ${this.#source}`,
+        { option: 'spool' },
+      )
+    this.#started = true
+    this.state = state
+  }
+
+  #read({ kind, text }: Frame): Change {
+    const { state } = this
+    if (kind === 'E') {
+      const leaf = text.slice(0, text.indexOf('~'))
+      const payload = leaf.includes('.') ? leaf.split('.')[1]! : leaf
+      const { iss, stm, seq, prev = null } = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'))
+      if (iss !== state.source || stm !== state.stream || seq !== state.seq || prev !== state.prev)
+        throw new Error(`this event is not event ${state.seq} of the stream`)
+      return { kind, seq, leafHash: leafHashOf(leaf), bytes: text.length }
+    }
+    if (kind === 'B') {
+      const header = parseBatchHeader(text)
+      const end = header.seq + header.n
+      const prev = header.prev ? printHash(header.prev) : null
+      if (this.#open || header.seq !== state.batched || end > state.seq || prev !== state.batchPrev)
+        throw new Error('this batch header does not follow the one before it')
+      this.#open = header
+      return { kind, end, headerHash: printHash(header.leafHash) }
+    }
+    const { end, logIndex, checkpoint } = JSON.parse(text)
+    if (end !== state.batched || end <= state.accepted) throw new Error('this acceptance is not of the open batch')
+    this.#open = null
+    return { kind: 'A', end, logIndex, checkpoint }
+  }
+}

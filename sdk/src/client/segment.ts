@@ -1,0 +1,162 @@
+// One segment of the spool: a text file of framed lines, `<kind> <crc32> <length> <text>\n`, all ASCII. A line is either
+// whole (terminator, length and checksum agree) or the unfinished end of the last write; there is no third state.
+import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { KillickError } from '../core/errors.ts'
+
+/** S = state at the start of a segment, E = event, B = signed batch header, A = acceptance of the batch by the log. */
+export type Kind = 'S' | 'E' | 'B' | 'A'
+/** A line and where it stands in its file; `end` is just after the line feed. */
+export type Frame = { kind: Kind; text: string; start: number; end: number }
+
+const SEED: Record<string, number> = { S: crc32('S'), E: crc32('E'), B: crc32('B'), A: crc32('A') }
+const READ_BYTES = 1 << 20
+// The longest line is an event of 256 KiB; a tail without a line feed beyond this is not the end of one write.
+const MAX_LINE_BYTES = 1 << 20
+const UNFINISHED_HEAD = /^[SEBA]( ([0-9a-f]{0,8}|[0-9a-f]{8} \d{0,7}))?$/
+const HEAD = /^([SEBA]) ([0-9a-f]{8}) (\d{1,7}) /
+
+const checksum = (kind: string, text: string) => crc32(text, SEED[kind]).toString(16).padStart(8, '0')
+
+/** The line that stores `text`, which must be ASCII without line feeds. */
+export const frame = (kind: Kind, text: string): string => `${kind} ${checksum(kind, text)} ${text.length} ${text}\n`
+
+export const corrupt = (file: string, offset: number, reason: string): KillickError =>
+  new KillickError('spool_corrupt', `The spool is damaged: ${file} at byte ${offset}: ${reason}`, {
+    file,
+    offset,
+    reason,
+  })
+
+const parseLine = (line: string, file: string, offset: number): Frame => {
+  const space = line.indexOf(' ', 11)
+  const kind = line[0] as Kind
+  const text = line.slice(space + 1)
+  if (space < 0 || !(kind in SEED) || line[1] !== ' ' || line[10] !== ' ' || line.slice(11, space) !== `${text.length}`)
+    throw corrupt(file, offset, 'not a spool line')
+  if (line.slice(2, 10) !== checksum(kind, text)) throw corrupt(file, offset, 'the checksum does not match')
+  return { kind, text, start: offset, end: offset + line.length + 1 }
+}
+
+/**
+ * Reads the frames between two offsets, a chunk at a time. `to` must be the end of a frame.
+ * @throws KillickError `spool_corrupt` with file and offset.
+ */
+export async function* readFrames(file: string, from: number, to: number): AsyncGenerator<Frame[]> {
+  const handle = await open(file, 'r')
+  try {
+    const buffer = Buffer.allocUnsafe(READ_BYTES)
+    let rest = ''
+    let offset = from
+    for (let position = from; position < to; ) {
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(READ_BYTES, to - position), position)
+      if (bytesRead === 0) throw corrupt(file, position, `the file ends here, ${to - position} bytes are missing`)
+      position += bytesRead
+      const lines = (rest + buffer.toString('latin1', 0, bytesRead)).split('\n')
+      rest = lines.pop() as string
+      if (rest.length > MAX_LINE_BYTES) throw corrupt(file, offset, 'a line without end')
+      const frames: Frame[] = []
+      for (const line of lines) {
+        const parsed = parseLine(line, file, offset)
+        offset = parsed.end
+        frames.push(parsed)
+      }
+      yield frames
+    }
+    if (rest !== '') throw corrupt(file, offset, 'the last line is incomplete')
+  } finally {
+    await handle.close()
+  }
+}
+
+/** True when `tail` is what an interrupted write leaves: a proper beginning of one frame and nothing else. */
+export const isTorn = (tail: string): boolean => {
+  const head = HEAD.exec(tail)
+  if (!head) return UNFINISHED_HEAD.test(tail)
+  const text = tail.slice(head[0].length)
+  if (text.length !== Number(head[3])) return text.length < Number(head[3])
+  return checksum(head[1] as string, text) === head[2]
+}
+
+/**
+ * Cuts the unfinished line that a killed process may leave at the end of the newest segment. Its record() was never
+ * acknowledged: that happens only after the whole line is on disk.
+ * @returns the size after the cut, in bytes.
+ */
+export async function cutTornTail(file: string): Promise<number> {
+  const handle = await open(file, 'r+')
+  try {
+    const { size } = await handle.stat()
+    const length = Math.min(size, MAX_LINE_BYTES)
+    const { buffer } = await handle.read(Buffer.alloc(length), 0, length, size - length)
+    const tail = buffer.toString('latin1', buffer.lastIndexOf(0x0a) + 1)
+    if (tail === '') return size
+    const end = size - tail.length
+    if (end === 0 || !isTorn(tail)) throw corrupt(file, end, 'the end is not an unfinished line')
+    await handle.truncate(end)
+    await handle.datasync()
+    return end
+  } finally {
+    await handle.close()
+  }
+}
+
+export const segmentFile = (dir: string, number: number): string => join(dir, `${String(number).padStart(10, '0')}.log`)
+
+/** Numbers of the segments in `dir`, ascending and without a gap. Half-created files are removed. */
+export async function listSegments(dir: string): Promise<number[]> {
+  const names = await readdir(dir)
+  for (const name of names) if (name.endsWith('.tmp')) await unlink(join(dir, name))
+  const numbers = names
+    .filter((name) => /^\d{10}\.log$/.test(name))
+    .map((name) => Number.parseInt(name, 10))
+    .sort((a, b) => a - b)
+  numbers.forEach((number, i) => {
+    const before = numbers[i - 1]
+    if (before !== undefined && number !== before + 1)
+      throw corrupt(segmentFile(dir, before + 1), 0, 'this segment is missing')
+  })
+  return numbers
+}
+
+/** Creates a segment that appears under its name only when its first line is durable. */
+export async function createSegment(
+  dir: string,
+  number: number,
+  state: string,
+): Promise<{ handle: FileHandle; bytes: number }> {
+  const file = segmentFile(dir, number)
+  const line = Buffer.from(frame('S', state), 'latin1')
+  const handle = await open(`${file}.tmp`, 'w+', 0o600)
+  try {
+    await writeAll(handle, line, 0)
+    await handle.datasync()
+    await rename(`${file}.tmp`, file)
+    await syncDirectory(dir)
+    return { handle, bytes: line.length }
+  } catch (error) {
+    await handle.close()
+    await unlink(`${file}.tmp`).catch(() => {})
+    throw error
+  }
+}
+
+/** Writes all of `data` at `position`; a short write is continued until the system names the reason. */
+export async function writeAll(handle: FileHandle, data: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < data.length; ) {
+    const { bytesWritten } = await handle.write(data, done, data.length - done, position + done)
+    done += bytesWritten
+  }
+}
+
+/** Makes creations, renames and removals in `dir` durable. Windows cannot open a directory; its file systems journal names. */
+export async function syncDirectory(dir: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const handle = await open(dir, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,247 @@
+// Reads the spool behind the recorder: cuts batches, signs their headers, sends them one after another, and lets the spool
+// go of what the log has provably accepted. Order matters within a stream, so there is one batch on the way at a time.
+import { type BatchHeader, MAX_BATCH_BYTES, parseBatchHeader, printBatch, signBatchHeader } from '../core/batch.ts'
+import { equalBytes } from '../core/bytes.ts'
+import { KillickError } from '../core/errors.ts'
+import { type Hash, parseHash } from '../core/hash.ts'
+import type { Signer } from '../core/signature.ts'
+import { leafHashOf } from './capture.ts'
+import { checkReceipt, type Receipt } from './receipt.ts'
+import type { Spool } from './spool.ts'
+import { compress, postBatch, type TransportOptions } from './transport.ts'
+import { batchRoot } from './tree.ts'
+
+export type BatchLimits = {
+  /** A batch is sent when this many events wait; default 1,000, at most 10,000. */
+  maxEvents: number
+  /** … or this many bytes; default 1 MiB, at most 15 MiB. */
+  maxBytes: number
+  /** … or the oldest has waited this long, in ms; default 1,000. */
+  maxAgeMs: number
+}
+
+export type SenderOptions = {
+  spool: Spool
+  signer: Signer
+  limits: BatchLimits
+  transport: TransportOptions
+  logKey: string | undefined
+  /** Called for every failed attempt. */
+  onError: (error: Error) => void
+}
+
+type Flush = {
+  end: number
+  receipts: Receipt[]
+  resolve: (receipts: Receipt[]) => void
+  reject: (error: Error) => void
+}
+type Sealed = { header: BatchHeader; body: Buffer }
+
+const FIRST_RETRY_MS = 200
+const MAX_RETRY_MS = 30_000
+/** A refusal needs someone to act (register a key, say); asking again sooner would only be noise. */
+const REFUSED_RETRY_MS = 60_000
+/** The stream's history and the log's contradict each other: sending more cannot mend that and may hide it. */
+const CONTRADICTIONS = new Set(['equivocation', 'stream_fork'])
+
+export class Sender {
+  state: 'idle' | 'sending' | 'waiting' | 'refused' | 'halted' = 'idle'
+  retries = 0
+  batches = 0
+  lastError: Error | null = null
+  readonly #options: SenderOptions
+  readonly #stop = new AbortController()
+  #flushes: Flush[] = []
+  #dueAt = Number.POSITIVE_INFINITY
+  #wake: () => void = () => {}
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(options: SenderOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    // What an earlier run left behind goes out at once.
+    this.#dueAt = 0
+    this.#running = this.#run()
+  }
+
+  /** To be called when events became durable. */
+  notice(): void {
+    const { spool, limits } = this.#options
+    if (this.#dueAt === Number.POSITIVE_INFINITY) {
+      this.#dueAt = performance.now() + limits.maxAgeMs
+      if (this.state === 'idle') this.#wake()
+    } else if (this.state === 'idle' && this.#isFull(spool)) this.#wake()
+  }
+
+  /** Sends everything durable by now. @throws KillickError the service's refusal, or `log_closed`. */
+  flush(): Promise<Receipt[]> {
+    const { spool } = this.#options
+    const end = spool.state.seq
+    if (spool.state.accepted >= end) return Promise.resolve([])
+    if (this.state === 'halted') return Promise.reject(this.lastError)
+    return new Promise((resolve, reject) => {
+      // A process that waits for flush() must not end because the next attempt's timer does not hold it.
+      const hold = setInterval(() => {}, 60_000)
+      this.#flushes.push({
+        end,
+        receipts: [],
+        resolve: (receipts) => {
+          clearInterval(hold)
+          resolve(receipts)
+        },
+        reject: (error) => {
+          clearInterval(hold)
+          reject(error)
+        },
+      })
+      if (this.state === 'idle' || this.state === 'refused') this.#wake()
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    this.#wake()
+    await this.#running
+    this.#failFlushes(new KillickError('log_closed', 'The audit log was closed before everything was sent'))
+  }
+
+  get #stopped(): boolean {
+    return this.#stop.signal.aborted
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped && this.state !== 'halted') {
+      try {
+        if (this.#options.spool.open || (await this.#due())) await this.#deliver(await this.#nextBatch())
+      } catch (error) {
+        if (error instanceof KillickError && error.code === 'spool_corrupt') this.#halt(error)
+        // The disk is full, say, or the signer is away; everything is still where it was.
+        else if (!this.#stopped) await this.#failed(error as Error, 'waiting', FIRST_RETRY_MS * 5)
+      }
+    }
+  }
+
+  #isFull(spool: Spool): boolean {
+    const { limits } = this.#options
+    return spool.state.seq - spool.state.batched >= limits.maxEvents || spool.unbatchedBytes >= limits.maxBytes
+  }
+
+  /** Waits until a batch should be cut, or something else changed. */
+  async #due(): Promise<boolean> {
+    const { spool } = this.#options
+    const waiting = spool.state.seq - spool.state.batched
+    if (waiting === 0) this.#dueAt = Number.POSITIVE_INFINITY
+    else if (this.#flushes.length > 0 || this.#isFull(spool) || performance.now() >= this.#dueAt) return true
+    this.state = 'idle'
+    await this.#sleep(this.#dueAt - performance.now())
+    return false
+  }
+
+  /** The open batch as it was signed, or a new one, durable before anyone sees it. */
+  async #nextBatch(): Promise<Sealed> {
+    this.state = 'sending'
+    const { spool, limits, transport } = this.#options
+    const { open, state } = spool
+    const tokens = open
+      ? await spool.read(open.seq, open.n, MAX_BATCH_BYTES)
+      : await spool.read(state.batched, limits.maxEvents, limits.maxBytes)
+    const root = batchRoot(tokens.map((token) => parseHash(leafHashOf(token.slice(0, token.indexOf('~'))))!))
+    const header = open ?? (await this.#signHeader(tokens.length, root))
+    if (tokens.length !== header.n || !equalBytes(root, header.root))
+      throw new KillickError(
+        'spool_corrupt',
+        `The spool is damaged: the events of the batch at ${header.seq} are not the ones it was signed for`,
+      )
+    if (!open) await spool.openBatch(header)
+    this.#dueAt = spool.state.seq > spool.state.batched ? performance.now() + limits.maxAgeMs : Number.POSITIVE_INFINITY
+    return { header, body: await compress(printBatch(header.text, tokens), transport.compression) }
+  }
+
+  async #signHeader(n: number, root: Hash): Promise<BatchHeader> {
+    const { spool, signer } = this.#options
+    const { source, stream, batched: seq, batchPrev } = spool.state
+    const prev = batchPrev === null ? undefined : parseHash(batchPrev)!
+    return parseBatchHeader(await signBatchHeader({ source, stream, seq, n, root, prev, time: Date.now() }, signer))
+  }
+
+  /** Sends one batch, again and again until the log has it, or it is clear that it never will. */
+  async #deliver({ header, body }: Sealed): Promise<void> {
+    for (let attempt = 0; !this.#stopped; attempt++) {
+      this.state = 'sending'
+      const outcome = await postBatch(body, this.#options.transport, this.#stop.signal)
+      if (this.#stopped && outcome.kind === 'later') return
+      if (outcome.kind === 'accepted') {
+        try {
+          return await this.#accept(header, outcome.body)
+        } catch (error) {
+          if (!(error instanceof KillickError) || error.code !== 'receipt_invalid') throw error
+          await this.#refused(error)
+        }
+      } else if (outcome.kind === 'later') {
+        const backOff = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** attempt)
+        await this.#failed(outcome.error, 'waiting', Math.max(outcome.retryAfterMs, backOff))
+      } else if (CONTRADICTIONS.has(outcome.problem)) {
+        return this.#halt(outcome.error)
+      } else await this.#refused(outcome.error)
+    }
+  }
+
+  async #accept(header: BatchHeader, body: string): Promise<void> {
+    const { spool, logKey } = this.#options
+    const { logIndex, checkpoint: seen } = spool.state
+    const { receipt, checkpoint } = checkReceipt(body, header, { logKey, logIndex, checkpoint: seen })
+    await spool.accept(receipt.logIndex, checkpoint)
+    this.batches += 1
+    this.lastError = null
+    for (const flush of this.#flushes) flush.receipts.push(receipt)
+    const isDone = (flush: Flush) => flush.end <= spool.state.accepted
+    for (const flush of this.#flushes.filter(isDone)) flush.resolve(flush.receipts)
+    this.#flushes = this.#flushes.filter((flush) => !isDone(flush))
+  }
+
+  /** Nothing more is sent until someone has looked; recording goes on. */
+  #halt(error: KillickError): void {
+    this.state = 'halted'
+    this.#note(error)
+    this.#failFlushes(error)
+  }
+
+  /** The events stay, recording goes on; whoever waits for them to be accepted must know now. */
+  async #refused(error: Error): Promise<void> {
+    this.#failFlushes(error)
+    await this.#failed(error, 'refused', REFUSED_RETRY_MS)
+  }
+
+  async #failed(error: Error, state: 'waiting' | 'refused', waitMs: number): Promise<void> {
+    this.#note(error)
+    this.retries += 1
+    this.state = state
+    // Jitter, so that a fleet does not come back in step; never sooner than the service asked.
+    await this.#sleep(waitMs * (1 + Math.random() / 2))
+  }
+
+  #note(error: Error): void {
+    this.lastError = error
+    this.#options.onError(error)
+  }
+
+  #failFlushes(error: Error): void {
+    for (const flush of this.#flushes.splice(0)) flush.reject(error)
+  }
+
+  /** Until woken, stopped, or `ms` have passed. Does not keep the process alive: what is in the spool stays there. */
+  async #sleep(ms: number): Promise<void> {
+    if (this.#stopped || ms <= 0) return
+    await new Promise<void>((resolve) => {
+      const timer = ms === Number.POSITIVE_INFINITY ? undefined : setTimeout(resolve, Math.min(ms, 2 ** 31 - 1)).unref()
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.#wake = () => {}
+  }
+}

@@ -1,0 +1,240 @@
+// The stream on disk between record() and the log's acceptance: events, the batch headers signed over them, acceptances.
+// Events are signed and chained before they get here, so an edited spool is found out, here or at the service.
+import { randomUUID } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import type { BatchHeader } from '../core/batch.ts'
+import { InvariantError, KillickError } from '../core/errors.ts'
+import { printHash } from '../core/hash.ts'
+import type { PublicJwk } from '../core/jwk.ts'
+import type { Place, Sealed } from './capture.ts'
+import { Journal } from './journal.ts'
+import { lockDirectory } from './lock.ts'
+import { Replay } from './replay.ts'
+import { readFrames } from './segment.ts'
+import { applyChange, type Change, freshState, printLine, printState, type State } from './state.ts'
+
+export type SpoolOptions = {
+  dir: string
+  source: string
+  /** The key in use: what it signed is checked when a spool is opened again. */
+  key: PublicJwk
+  /** Bytes on disk at which record() waits. One more event, and the lines that get events accepted, may still exceed it. */
+  maxBytes: number
+  /** Called after every durable group of lines. */
+  onDurable?: () => void
+}
+
+const MAX_SEGMENT_BYTES = 8 << 20
+// Bytes that may wait for the disk in memory; a slow disk slows record() down instead of filling the memory.
+const MAX_QUEUED_BYTES = 8 << 20
+// A drained spool smaller than this keeps its segment: a new one costs three syncs.
+const COMPACT_BYTES = 1 << 20
+
+export class Spool {
+  /** What is durable. */
+  state: State
+  /** The batch that is signed but not accepted. */
+  open: BatchHeader | null = null
+  /** About how many bytes of durable events no batch holds yet. */
+  unbatchedBytes = 0
+  readonly #options: SpoolOptions
+  readonly #journal: Journal<Change>
+  readonly #unlock: () => void
+  #head: { seq: number; prev: string | null }
+  /** `seq` with which each segment begins, by its number. */
+  readonly #startOf = new Map<number, number>()
+  /** Where reading left off: the next event of that segment after `offset` has this `seq`. */
+  #cursor = { segment: 0, offset: 0, seq: 0 }
+  #waiters: (() => void)[] = []
+
+  private constructor(options: SpoolOptions, unlock: () => void) {
+    this.#options = options
+    this.#unlock = unlock
+    this.state = freshState(options.source, randomUUID())
+    this.#head = this.state
+    this.#journal = new Journal(options.dir, {
+      segmentBytes: Math.min(MAX_SEGMENT_BYTES, Math.ceil(options.maxBytes / 8)),
+      state: () => printState(this.state),
+      onDurable: (changes) => {
+        for (const change of changes) this.#apply(change)
+        this.#wake()
+        options.onDurable?.()
+      },
+      onRollback: () => {
+        this.#head = this.state
+        this.#wake()
+      },
+      onBegin: (number) => {
+        this.#startOf.set(number, this.state.seq)
+        // A file that cannot be removed now is removed after the next acceptance.
+        this.#removeAccepted().catch(() => {})
+      },
+    })
+  }
+
+  /**
+   * Opens or creates the spool in `dir` and continues the stream found there.
+   * @throws KillickError `spool_locked`, `spool_corrupt` (with file and offset), `option_invalid` when it is another source's.
+   */
+  static async open(options: SpoolOptions): Promise<Spool> {
+    await mkdir(options.dir, { recursive: true, mode: 0o700 })
+    const spool = new Spool(options, lockDirectory(options.dir))
+    try {
+      await spool.#recover()
+      return spool
+    } catch (error) {
+      await spool.#release()
+      throw error
+    }
+  }
+
+  get bytes(): number {
+    return this.#journal.bytes
+  }
+
+  /** Where the next event goes. */
+  get place(): Place {
+    return { source: this.state.source, stream: this.state.stream, seq: this.#head.seq, prev: this.#head.prev }
+  }
+
+  hasRoom(): boolean {
+    const journal = this.#journal
+    return !journal.full && journal.queuedBytes < MAX_QUEUED_BYTES && journal.bytes < this.#options.maxBytes
+  }
+
+  /** Waits for room until `deadline` (on performance.now()'s clock). @throws KillickError `spool_full`, `spool_disk_full`. */
+  async room(deadline: number): Promise<void> {
+    while (!this.hasRoom()) {
+      const left = deadline - performance.now()
+      if (this.#journal.full) await this.#journal.probe()
+      else if (left > 0) await this.#change(left)
+      else throw this.#fullError()
+    }
+  }
+
+  /** Stores an event; resolves when it is durable. False when it was sealed for another place than the current one. */
+  append(sealed: Sealed): Promise<void> | false {
+    if (sealed.seq !== this.#head.seq || sealed.prev !== this.#head.prev) return false
+    const { token, seq, leafHash } = sealed
+    this.#head = { seq: seq + 1, prev: leafHash }
+    return this.#journal.append('E', token, { kind: 'E', seq, leafHash, bytes: token.length })
+  }
+
+  /**
+   * The durable events from `seq` on, at least one and up to `maxEvents` and `maxBytes`; fewer when there are no more.
+   * Reading goes forward: `seq` is at least what it was the last time.
+   */
+  async read(seq: number, maxEvents: number, maxBytes: number): Promise<string[]> {
+    const tokens: string[] = []
+    let bytes = 0
+    const segments = this.#journal.segments.filter(({ number }) => (this.#startOf.get(number + 1) ?? Infinity) > seq)
+    for (const { number, file, bytes: size } of segments.map((segment) => ({ ...segment }))) {
+      const isCursor = number === this.#cursor.segment
+      let at = isCursor ? this.#cursor.seq : this.#startOf.get(number)!
+      for await (const frames of readFrames(file, isCursor ? this.#cursor.offset : 0, size)) {
+        for (const { kind, text, end } of frames) {
+          if (kind !== 'E') continue
+          if (at >= seq) {
+            bytes += text.length + 1
+            if (tokens.length === maxEvents || (tokens.length > 0 && bytes > maxBytes)) return tokens
+            tokens.push(text)
+          }
+          at += 1
+          if (at <= seq) this.#cursor = { segment: number, offset: end, seq: at }
+        }
+      }
+    }
+    return tokens
+  }
+
+  /** Makes a signed header durable. Only then may it be sent: another header for the same events would be equivocation. */
+  async openBatch(header: BatchHeader): Promise<void> {
+    if (this.open || header.seq !== this.state.batched) throw new InvariantError(`batch ${header.seq} is out of turn`)
+    const change = { kind: 'B', end: header.seq + header.n, headerHash: printHash(header.leafHash) } as const
+    await this.#journal.append('B', header.text, change)
+    this.open = header
+  }
+
+  /** Records that the log accepted the open batch, and frees what it held. */
+  async accept(logIndex: number, checkpoint: NonNullable<State['checkpoint']>): Promise<void> {
+    if (!this.open) throw new InvariantError('no batch is open')
+    const end = this.open.seq + this.open.n
+    await this.#journal.append('A', printLine({ end, logIndex, checkpoint }), { kind: 'A', end, logIndex, checkpoint })
+    this.open = null
+    const isDrained = this.state.accepted === this.#head.seq
+    const isTight = this.#journal.full || this.bytes >= this.#options.maxBytes
+    if (isDrained && (isTight || this.#journal.active.bytes >= COMPACT_BYTES)) this.#journal.rotate()
+    await this.#removeAccepted()
+  }
+
+  /** Waits for writes under way and releases the lock. When all is accepted, nothing but the stream's state stays on disk. */
+  async close(): Promise<void> {
+    await this.#journal.settled()
+    if (this.state.seq > 0 && this.state.accepted === this.state.seq) this.#journal.rotate()
+    await this.#journal.settled()
+    await this.#removeAccepted()
+    await this.#release()
+  }
+
+  async #release(): Promise<void> {
+    await this.#journal.close()
+    this.#wake()
+    this.#unlock()
+  }
+
+  async #recover(): Promise<void> {
+    const replay = new Replay(this.#options.source, this.#options.key)
+    await this.#journal.open((frame, segment, first) => {
+      const change = replay.line(frame, segment.file, first)
+      if (first) {
+        this.state = replay.state
+        this.#startOf.set(segment.number, replay.state.seq)
+      }
+      if (change) this.#apply(change)
+    })
+    this.open = replay.end()
+    this.#head = this.state
+  }
+
+  #apply(change: Change): void {
+    const { seq, batched } = this.state
+    if (change.kind === 'E') this.unbatchedBytes += change.bytes
+    if (change.kind === 'B') this.unbatchedBytes *= (seq - change.end) / (seq - batched)
+    this.state = applyChange(this.state, change)
+  }
+
+  async #removeAccepted(): Promise<void> {
+    const closed = this.#journal.segments.slice(0, -1)
+    const isNeeded = ({ number }: { number: number }) => this.#startOf.get(number + 1)! > this.state.accepted
+    const firstNeeded = closed.findIndex(isNeeded)
+    const gone = firstNeeded < 0 ? closed : closed.slice(0, firstNeeded)
+    if (gone.length === 0) return
+    await this.#journal.remove(gone.length)
+    this.#wake()
+  }
+
+  #fullError(): KillickError {
+    const waiting = this.state.seq - this.state.accepted
+    const { maxBytes } = this.#options
+    return new KillickError(
+      'spool_full',
+      `The spool has reached its limit of ${maxBytes} bytes, and ${waiting} events in it still wait for the log; nothing was recorded`,
+      { maxBytes, waiting },
+    )
+  }
+
+  /** Resolves when something was written, removed or undone, or after `ms`. */
+  #change(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#waiters.push(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiters.splice(0)) wake()
+  }
+}

@@ -1,0 +1,71 @@
+// Where a stream stands, as a pure function of the journal: `apply` is the same whether a line was just made durable or is
+// being read back after a restart.
+import { KillickError } from '../core/errors.ts'
+
+/** Hashes are base64url text here: the state is JSON on disk. Event counts and `seq` are integers from 0. */
+export type State = {
+  readonly source: string
+  readonly stream: string
+  /** `seq` of the next event, and leaf hash of the last. */
+  readonly seq: number
+  readonly prev: string | null
+  /** `seq` after the last batched event, and leaf hash of the last batch header. */
+  readonly batched: number
+  readonly batchPrev: string | null
+  /** `seq` after the last event that the log has accepted, and where its batch stands in the log. */
+  readonly accepted: number
+  readonly logIndex: number | null
+  /** The largest checkpoint seen. */
+  readonly checkpoint: { readonly origin: string; readonly size: number; readonly root: string } | null
+}
+
+/** What one line of the journal did. `end` = seq after the batch's last event. */
+export type Change =
+  | { kind: 'E'; seq: number; leafHash: string; bytes: number }
+  | { kind: 'B'; end: number; headerHash: string }
+  | { kind: 'A'; end: number; logIndex: number; checkpoint: NonNullable<State['checkpoint']> }
+
+export const freshState = (source: string, stream: string): State => ({
+  source,
+  stream,
+  seq: 0,
+  prev: null,
+  batched: 0,
+  batchPrev: null,
+  accepted: 0,
+  logIndex: null,
+  checkpoint: null,
+})
+
+export function applyChange(state: State, change: Change): State {
+  switch (change.kind) {
+    case 'E':
+      return { ...state, seq: change.seq + 1, prev: change.leafHash }
+    case 'B':
+      return { ...state, batched: change.end, batchPrev: change.headerHash }
+    case 'A': {
+      const { end, logIndex, checkpoint } = change
+      const isNewer = state.checkpoint === null || checkpoint.size > state.checkpoint.size
+      return { ...state, accepted: end, logIndex, checkpoint: isNewer ? checkpoint : state.checkpoint }
+    }
+  }
+}
+
+// Spool lines are ASCII; everything else in JSON can be escaped.
+const toAscii = (json: string): string =>
+  json.replace(/[\u0080-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+
+/** A value as one line of ASCII JSON. */
+export const printLine = (value: unknown): string => toAscii(JSON.stringify(value))
+
+/** Version of the files; a spool of another version is refused rather than guessed at. */
+const FORMAT = 'killick-spool/1'
+
+export const printState = (state: State): string => printLine({ format: FORMAT, ...state })
+
+export function parseState(text: string): State {
+  const { format, ...state } = JSON.parse(text) as State & { format: string }
+  if (format !== FORMAT)
+    throw new KillickError('spool_corrupt', `The spool has the format ${format}, not ${FORMAT}`, { format })
+  return state
+}

@@ -1,0 +1,116 @@
+// One attempt to hand a batch to the service. Says what came of it; what to do then is the sender's to decide.
+import { promisify } from 'node:util'
+import { gzip, zstdCompress } from 'node:zlib'
+import { BATCH_MEDIA_TYPE } from '../core/batch.ts'
+import { ERROR_CODES, type ErrorCode, KillickError } from '../core/errors.ts'
+import { isObject, parseJson } from '../core/json.ts'
+
+export type Compression = 'zstd' | 'gzip' | 'none'
+
+export type TransportOptions = {
+  /** Base URL of the service. */
+  url: string
+  /** Default `zstd`. */
+  compression: Compression
+  /** From connecting to the last byte of the answer, in ms. */
+  timeoutMs: number
+  fetch: typeof fetch
+}
+
+/**
+ * `accepted`: 200 or 201 with a receipt to check. `later`: the service could not be reached or is busy; the same batch may be
+ * accepted yet (or may have been, with the answer lost). `refused`: the service will not take this batch as things stand.
+ */
+export type Outcome =
+  | { kind: 'accepted'; body: string }
+  | { kind: 'later'; error: KillickError; retryAfterMs: number }
+  | { kind: 'refused'; error: KillickError; problem: string }
+
+const COMPRESS: Record<Compression, (data: Buffer) => Promise<Buffer>> = {
+  zstd: promisify(zstdCompress) as (data: Buffer) => Promise<Buffer>,
+  gzip: promisify(gzip) as (data: Buffer) => Promise<Buffer>,
+  none: async (data) => data,
+}
+// A receipt has at most 64 hashes and a note; a problem document is smaller.
+const MAX_ANSWER_BYTES = 256 * 1024
+const MAX_RETRY_AFTER_MS = 600_000
+const BUSY = new Set([408, 425, 429, 500, 502, 503, 504])
+
+export const compress = (text: string, compression: Compression): Promise<Buffer> =>
+  COMPRESS[compression](Buffer.from(text, 'latin1'))
+
+/** Sends a compressed batch once. Never throws for what the network or the service does. */
+export async function postBatch(body: Buffer, options: TransportOptions, signal: AbortSignal): Promise<Outcome> {
+  const { compression, timeoutMs } = options
+  let response: Response
+  let text: string
+  try {
+    response = await options.fetch(`${options.url.replace(/\/+$/, '')}/v1/batches`, {
+      method: 'POST',
+      headers: {
+        'content-type': BATCH_MEDIA_TYPE,
+        accept: 'application/json, application/problem+json',
+        ...(compression !== 'none' && { 'content-encoding': compression }),
+      },
+      body: new Uint8Array(body),
+      redirect: 'error',
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    })
+    text = await readText(response)
+  } catch (error) {
+    return { kind: 'later', error: unreachable(options.url, error as Error), retryAfterMs: 0 }
+  }
+  if (response.ok) return { kind: 'accepted', body: text }
+  const error = problemError(response.status, text)
+  if (BUSY.has(response.status))
+    return { kind: 'later', error, retryAfterMs: retryAfter(response.headers.get('retry-after')) }
+  return { kind: 'refused', error, problem: String(error.details.code) }
+}
+
+async function readText(response: Response): Promise<string> {
+  const parts: Uint8Array[] = []
+  let length = 0
+  for await (const part of response.body ?? []) {
+    length += part.length
+    if (length > MAX_ANSWER_BYTES) throw new Error('the answer is too long')
+    parts.push(part)
+  }
+  return Buffer.concat(parts).toString('utf8')
+}
+
+/** Undici hides the reason in a chain of causes; people need the innermost ("connect ECONNREFUSED 127.0.0.1:8787"). */
+export function unreachable(url: string, error: Error): KillickError {
+  let reason = error
+  while (reason.cause instanceof Error) reason = reason.cause
+  const message = reason.message || (reason as NodeJS.ErrnoException).code || reason.name
+  return new KillickError('unreachable', `${url} cannot be reached: ${message}`, { url, reason: message })
+}
+
+/**
+ * The service's refusal as an error: its own code where this sdk knows it, else `refused`; `details` holds the whole problem
+ * document (RFC 9457), its `code` and the HTTP `status`.
+ */
+export function problemError(status: number, body: string): KillickError {
+  let problem: Record<string, unknown> = {}
+  try {
+    const value = parseJson(body)
+    if (isObject(value)) problem = value
+  } catch {
+    // Not a problem document: a proxy answered, and its status is all there is.
+  }
+  const serviceCode = typeof problem.code === 'string' ? problem.code : 'refused'
+  const code: ErrorCode = Object.hasOwn(ERROR_CODES, serviceCode) ? (serviceCode as ErrorCode) : 'refused'
+  const reason = problem.detail ?? problem.title ?? 'no reason given'
+  return new KillickError(code, `The service answered ${status} (${serviceCode}): ${reason}`, {
+    ...problem,
+    status,
+    code: serviceCode,
+  })
+}
+
+/** RFC 9110 §10.2.3: seconds or a date; in ms, at most ten minutes, 0 when absent or unreadable. */
+export function retryAfter(value: string | null): number {
+  if (value === null) return 0
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
+  return Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS)
+}

@@ -1,0 +1,32 @@
+// The Merkle tree of a batch, built with merkletreejs held to RFC 9162 §2.1: leaves arrive hashed, inner nodes are
+// H(0x01 ‖ left ‖ right), a lonely last node moves up unhashed, nothing is sorted, doubled or filled.
+import { hash } from 'node:crypto'
+import { MerkleTree } from 'merkletreejs'
+import { asHash, EMPTY_ROOT, type Hash } from '../core/hash.ts'
+
+const NODE_PREFIX = Buffer.of(0x01)
+const options = { concatenator: (pair: Buffer[]) => Buffer.concat([NODE_PREFIX, ...pair]) }
+const sha256 = (value: unknown): Buffer => hash('sha256', value as Buffer, 'buffer')
+
+// As Buffers, leaves are taken as they are; anything else merkletreejs would first try to read as hex or a number.
+const toBuffer = (leaf: Uint8Array): Buffer => Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength)
+
+// Nodes come from Buffer's shared pool; a hash that outlives its tree must not keep 8 KiB of it alive.
+const toHash = (node: Buffer): Hash => asHash(Uint8Array.from(node))
+
+const build = (leafHashes: readonly Uint8Array[]) => new MerkleTree(leafHashes.map(toBuffer), sha256, options)
+
+/** Root over leaf hashes (32 bytes each, in order); the root of none is SHA-256 of nothing. */
+export function batchRoot(leafHashes: readonly Uint8Array[]): Hash {
+  return leafHashes.length === 0 ? EMPTY_ROOT : toHash(build(leafHashes).getRoot())
+}
+
+/** RFC 9162 inclusion path of leaf `index`, from the leaf's sibling to the root's child. */
+export function batchPath(leafHashes: readonly Uint8Array[], index: number): Hash[] {
+  const leaf = leafHashes[index]
+  if (leaf === undefined) throw new RangeError(`There is no leaf ${index} among ${leafHashes.length}`)
+  // With the index given, equal leaves are told apart; sides follow from index and size, so the path is the hashes alone.
+  return build(leafHashes)
+    .getProof(toBuffer(leaf), index)
+    .map((step) => toHash(step.data))
+}

@@ -1,4 +1,6 @@
 /** `@killick/sdk`: record, prove and verify audit events. `@killick/sdk/verify` is the part that runs in browsers. */
+
+export * from './client/index.ts'
 export {
   BATCH_MEDIA_TYPE,
   type BatchFields,

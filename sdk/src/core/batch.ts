@@ -137,6 +137,7 @@ export function parseBatch(body: Uint8Array): { header: BatchHeader; events: Par
       atLine(i + 2, () => {
         const event = parseEvent(token)
         checkFollows(event, header, i, events[i - 1])
+        checkComplete(event)
         return event
       }),
     )
@@ -157,4 +158,10 @@ function checkFollows(event: ParsedEvent, header: BatchHeader, i: number, before
       expected: { ...expected, ...(before && { prev: printHash(before.leafHash) }) },
     })
   }
+}
+
+/** An event enters the ledger with at least what makes it one; the ledger may show less of it later. */
+function checkComplete({ fields }: ParsedEvent): void {
+  const hidden = ['action', 'actor', 'targets'].find((name) => fields[name] === undefined)
+  if (hidden !== undefined) throw new KillickError('event_incomplete', `The event does not disclose its ${hidden}`)
 }

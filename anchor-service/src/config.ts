@@ -1,0 +1,137 @@
+import { join, resolve } from 'node:path'
+import { StartError } from './errors.ts'
+
+/** Everything that can be set, from environment variables. This is the manual. */
+export type Config = {
+  /** DATABASE_URL: the PostgreSQL (16 or later) that holds the ledger. Default: one of its own, in the data folder. */
+  databaseUrl: string | null
+  /** REDIS_URL: the doorbell of the anchor worker. Default: PostgreSQL rings. */
+  redisUrl: string | null
+  /** KILLICK_DATA: folder for keys, tokens and the embedded PostgreSQL. Default `./data`. */
+  dataFolder: string
+  /** HOST: address to listen on. Default 127.0.0.1. */
+  host: string
+  /** PORT: port to listen on; 0 takes a free one. Default 8787. */
+  port: number
+  /** KILLICK_ORIGIN: name of the log for ever, in every checkpoint: a host and path by custom. Default `localhost/killick`. */
+  origin: string
+  /** KILLICK_LOG_KEY: file with the Ed25519 private JWK that signs checkpoints. Default: made in the data folder. */
+  logKeyFile: string
+  /** KILLICK_SYSTEM_KEY: file with the Ed25519 private JWK of the source `killick`. Default: made in the data folder. */
+  systemKeyFile: string
+  /** KILLICK_ADMIN_TOKEN: bearer token that registers sources, at least 16 characters. Default: made in the data folder. */
+  adminToken: string | null
+  /** KILLICK_READER_TOKEN: bearer token that reads events and proofs. Default: made in the data folder. */
+  readerToken: string | null
+  /** KILLICK_TILES: `public`, or `private` to ask for the reader's token. Default public. */
+  tiles: 'public' | 'private'
+  /** KILLICK_RATE_LIMIT: requests per minute and address; 0: no limit. Default 12,000. */
+  rateLimit: number
+  /** KILLICK_REQUEST_TIMEOUT_MS: time in which a whole request must have arrived. Default 60,000. */
+  requestTimeout: number
+  /** KILLICK_LOG_LEVEL: silent, error, warn, info or debug. Default info. */
+  logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
+  anchor: AnchorConfig
+}
+
+export type AnchorConfig = {
+  /** KILLICK_RPC_URL: JSON-RPC endpoint of the chain. Without it nothing is anchored. */
+  rpcUrl: string | null
+  /** KILLICK_CONTRACT: address of AnchorLog on that chain. */
+  contract: string | null
+  /** KILLICK_CHAIN_KEY: private key that pays and publishes, 0x and 64 hex digits, or a file that holds it. */
+  chainKey: string | null
+  /** KILLICK_ANCHOR_INTERVAL_MS: longest time from an event to the attempt to anchor it. Default 60,000. */
+  intervalMs: number
+  /** KILLICK_ANCHOR_GROWTH: entries after which to anchor without waiting for the interval. Default 1,000. */
+  growth: number
+  /** KILLICK_CONFIRMATIONS: blocks on top of an anchor before it counts. Default 2. */
+  confirmations: number
+  /** KILLICK_WORKER: `inline` anchors in the service's process, `off` leaves it to `killick-anchor-service worker`. Default inline. */
+  worker: 'inline' | 'off'
+}
+
+/**
+ * The configuration from environment variables.
+ * @throws StartError that names every fault at once, never the value of a secret
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const faults: string[] = []
+  const fault = (name: string, why: string): void => void faults.push(`${name} ${why}`)
+  const text = (name: string): string | null => env[name]?.trim() || null
+
+  function integer(name: string, fallback: number, min: number, max: number): number {
+    const value = text(name)
+    if (value === null) return fallback
+    const isValid = /^\d{1,15}$/.test(value) && Number(value) >= min && Number(value) <= max
+    if (!isValid) fault(name, `must be an integer from ${min} to ${max}`)
+    return Number(value)
+  }
+  function choice<T extends string>(name: string, choices: readonly [T, ...T[]]): T {
+    const value = text(name)
+    const chosen = choices.find((known) => known === value)
+    if (value !== null && chosen === undefined) fault(name, `must be one of ${choices.join(', ')}`)
+    return chosen ?? choices[0]
+  }
+  function url(name: string, ...schemes: string[]): string | null {
+    const value = text(name)
+    if (value !== null && !(URL.canParse(value) && schemes.includes(new URL(value).protocol))) {
+      fault(name, `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`)
+    }
+    return value
+  }
+  function token(name: string): string | null {
+    const value = text(name)
+    if (value !== null && !/^\S{16,}$/.test(value)) fault(name, 'must have at least 16 characters and no white space')
+    return value
+  }
+  function origin(): string {
+    const value = text('KILLICK_ORIGIN') ?? 'localhost/killick'
+    // It names the key in signed notes, so it takes what C2SP allows there; https:// would be noise.
+    if (!/^[^\s+]{1,128}$/.test(value) || value.includes('://')) {
+      fault('KILLICK_ORIGIN', 'must be a name such as log.example.com/audit: no scheme, white space or "+"')
+    }
+    return value
+  }
+  function contract(): string | null {
+    const value = text('KILLICK_CONTRACT')
+    if (value !== null && !/^0x[0-9a-fA-F]{40}$/.test(value)) fault('KILLICK_CONTRACT', 'must be 0x and 40 hex digits')
+    return value?.toLowerCase() ?? null
+  }
+
+  const dataFolder = resolve(text('KILLICK_DATA') ?? 'data')
+  const keyFile = (name: string, file: string) => resolve(text(name) ?? join(dataFolder, 'keys', file))
+  const config: Config = {
+    databaseUrl: url('DATABASE_URL', 'postgres:', 'postgresql:'),
+    redisUrl: url('REDIS_URL', 'redis:', 'rediss:'),
+    dataFolder,
+    host: text('HOST') ?? '127.0.0.1',
+    port: integer('PORT', 8787, 0, 65_535),
+    origin: origin(),
+    logKeyFile: keyFile('KILLICK_LOG_KEY', 'log.json'),
+    systemKeyFile: keyFile('KILLICK_SYSTEM_KEY', 'system.json'),
+    adminToken: token('KILLICK_ADMIN_TOKEN'),
+    readerToken: token('KILLICK_READER_TOKEN'),
+    tiles: choice('KILLICK_TILES', ['public', 'private']),
+    rateLimit: integer('KILLICK_RATE_LIMIT', 12_000, 0, 1e9),
+    requestTimeout: integer('KILLICK_REQUEST_TIMEOUT_MS', 60_000, 100, 3_600_000),
+    logLevel: choice('KILLICK_LOG_LEVEL', ['info', 'silent', 'error', 'warn', 'debug']),
+    anchor: {
+      rpcUrl: url('KILLICK_RPC_URL', 'http:', 'https:'),
+      contract: contract(),
+      chainKey: text('KILLICK_CHAIN_KEY'),
+      intervalMs: integer('KILLICK_ANCHOR_INTERVAL_MS', 60_000, 100, 86_400_000),
+      growth: integer('KILLICK_ANCHOR_GROWTH', 1_000, 1, 1e9),
+      confirmations: integer('KILLICK_CONFIRMATIONS', 2, 1, 10_000),
+      worker: choice('KILLICK_WORKER', ['inline', 'off']),
+    },
+  }
+  const { rpcUrl, contract: address, chainKey } = config.anchor
+  const given = [rpcUrl, address, chainKey].filter((value) => value !== null).length
+  if (given !== 0 && given !== 3) {
+    fault('KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY', 'belong together: set all three, or none')
+  }
+  if (faults.length > 0)
+    throw new StartError(`The configuration has faults:\n${faults.map((f) => `- ${f}`).join('\n')}`)
+  return config
+}

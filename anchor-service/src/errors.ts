@@ -1,0 +1,51 @@
+/** Something outside the service keeps it from starting; the message is a sentence that says what to do. */
+export class StartError extends Error {
+  override readonly name = 'StartError'
+}
+
+/**
+ * Why the service says no, beyond what the sdk's own codes say: HTTP status and one sentence each. A closed set, stable
+ * across releases; docs/ERRORS.md lists it together with the codes of the sdk.
+ */
+export const SERVICE_CODES = {
+  request_invalid: [400, 'The request does not have the form that the OpenAPI document describes.'],
+  encoding_invalid: [400, 'The body is not valid in its Content-Encoding.'],
+  unauthorized: [401, 'A valid bearer token is required.'],
+  forbidden: [403, 'The token does not allow this.'],
+  key_not_yet_valid: [403, 'The signing key is not valid yet.'],
+  key_expired: [403, 'The signing key is no longer valid.'],
+  source_reserved: [403, 'The source "killick" is the ledger itself; only the ledger records for it.'],
+  event_signature_required: [403, 'The source must sign each event; this event is unsigned.'],
+  not_found: [404, 'There is nothing at this address.'],
+  event_not_found: [404, 'No accepted event has this id or leaf hash.'],
+  stream_not_found: [404, 'No batch of this stream has been accepted.'],
+  request_timeout: [408, 'The request did not arrive in time.'],
+  stream_gap: [409, 'Events are missing between the head of the stream and this batch.'],
+  stream_fork: [409, 'The batch does not follow the head of the stream.'],
+  equivocation: [
+    409,
+    'The stream already has another event at this position. Both signed headers are kept as evidence.',
+  ],
+  body_too_large: [413, 'The body is larger than allowed, as sent or decompressed.'],
+  unsupported_media_type: [415, 'The Content-Type or Content-Encoding is not supported.'],
+  rate_limited: [429, 'Too many requests from this address.'],
+  headers_too_large: [431, 'The request headers are too large.'],
+  internal: [500, 'The service is at fault. The request may be sent again.'],
+  overloaded: [503, 'The service has more to do than it can hold. Send again after the time in Retry-After.'],
+  unavailable: [503, 'The database did not answer. Send again: what was accepted meanwhile gives the same receipt.'],
+} as const satisfies Record<string, readonly [status: number, title: string]>
+
+export type ServiceCode = keyof typeof SERVICE_CODES
+
+/** The service refuses a request. `details` become members of the problem document. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal'
+  readonly code: ServiceCode
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(code: ServiceCode, message: string = SERVICE_CODES[code][1], details: Record<string, unknown> = {}) {
+    super(message)
+    this.code = code
+    this.details = details
+  }
+}

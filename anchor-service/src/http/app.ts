@@ -1,0 +1,115 @@
+import rateLimit from '@fastify/rate-limit'
+import swagger from '@fastify/swagger'
+import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  LogController,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
+} from 'fastify'
+import { Refusal } from '../errors.ts'
+import type { Intake } from '../intake/intake.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Tokens } from './auth.ts'
+import type { Metrics } from './metrics.ts'
+import { installProblems, refuseConnection, sendProblem } from './problems.ts'
+import { batchRoutes } from './routes/batches.ts'
+import { exportRoutes } from './routes/export.ts'
+import { operationRoutes } from './routes/operation.ts'
+import { readingRoutes } from './routes/reading.ts'
+import { sourceRoutes } from './routes/sources.ts'
+import { tileRoutes } from './routes/tiles.ts'
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+export type AppDeps = {
+  ledger: Ledger
+  intake: Intake
+  metrics: Metrics
+  tokens: Tokens
+  /** Whether checkpoint and tiles need the reader's token: entries show source names and counts. */
+  tiles: 'public' | 'private'
+  /** What the anchor worker says of itself, for `/readyz`. */
+  anchoring: () => unknown
+  /** Requests per minute and address; 0: no limit. */
+  rateLimit: number
+  /** ms in which a whole request must have arrived. */
+  requestTimeout: number
+  /** What is written to standard output, as JSON lines. */
+  logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
+}
+
+const JSON_LIMIT = 256 * 1024
+
+/** The HTTP interface, apart from listening. Every refusal it gives is a problem document with a code of docs/ERRORS.md. */
+export async function buildApp(deps: AppDeps): Promise<App> {
+  const app: App = Fastify({
+    logger: deps.logLevel === 'silent' ? false : { level: deps.logLevel, serializers: { err: printError } },
+    // The line that fastify would log shows query strings, and with them what people search for.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: JSON_LIMIT,
+    requestTimeout: deps.requestTimeout,
+    routerOptions: { maxParamLength: 64 },
+    clientErrorHandler: refuseConnection,
+    frameworkErrors: (error, request, reply) => sendProblem(error, request as never, reply as never),
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  installProblems(app)
+  observe(app, deps.metrics)
+
+  await app.register(swagger, { openapi: OPENAPI })
+  if (deps.rateLimit > 0) {
+    await app.register(rateLimit, {
+      max: deps.rateLimit,
+      timeWindow: '1 minute',
+      errorResponseBuilder: () => new Refusal('rate_limited'),
+    })
+  }
+  // In a plugin of their own, so that swagger and the rate limit see them being added.
+  await app.register(async (routes) => {
+    for (const add of [batchRoutes, readingRoutes, exportRoutes, sourceRoutes, tileRoutes, operationRoutes])
+      add(routes as App, deps)
+  })
+  return app
+}
+
+/** Of an error of the database only what cannot hold a row's content. */
+function printError({ name, message, stack, code }: Error & { code?: unknown }) {
+  return { type: name, message, stack: stack ?? '', code }
+}
+
+const OPENAPI = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Killick anchor service',
+    description: 'An audit ledger that not even its operator can rewrite',
+    version: '0.1.0',
+  },
+  components: {
+    securitySchemes: {
+      reader: { type: 'http' as const, scheme: 'bearer' },
+      admin: { type: 'http' as const, scheme: 'bearer' },
+    },
+  },
+}
+
+/** One log line and one measurement per request: the route, never the address, the body or the token. */
+function observe(app: FastifyInstance, metrics: Metrics): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none'
+    const { method } = request
+    metrics.requests.observe({ method, route, status: reply.statusCode }, reply.elapsedTime / 1000)
+    const code = reply.problemCode
+    if (code !== '') metrics.refusals.inc({ code })
+    const line = { method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime), ...(code && { code }) }
+    request.log.info(line, 'request')
+  })
+}

@@ -1,0 +1,79 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { readAnchoredSize } from '../ledger/anchors.ts'
+import type { Outcome } from '../ledger/commit.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+
+export type Metrics = ReturnType<typeof makeMetrics>
+
+/** The service's own registry; whoever starts a part of the service may add to it. */
+export function makeMetrics() {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const batches = new Counter({ name: 'killick_batches_accepted_total', help: 'Batches accepted', registers })
+  const events = new Counter({ name: 'killick_events_accepted_total', help: 'Events accepted', registers })
+  const replays = new Counter({ name: 'killick_batches_replayed_total', help: 'Batches sent again', registers })
+  const refusals = new Counter({
+    name: 'killick_refusals_total',
+    help: 'Problem documents sent, by code',
+    labelNames: ['code'],
+    registers,
+  })
+  const commits = new Histogram({
+    name: 'killick_commit_seconds',
+    help: 'Duration of one commit to the ledger',
+    buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5],
+    registers,
+  })
+  const requests = new Histogram({
+    name: 'killick_http_request_seconds',
+    help: 'Duration of requests, by route and status',
+    labelNames: ['method', 'route', 'status'],
+    registers,
+  })
+
+  return {
+    registry,
+    refusals,
+    requests,
+    committed(seconds: number, outcomes: readonly Outcome[]) {
+      commits.observe(seconds)
+      for (const outcome of outcomes) {
+        if ('refusal' in outcome) continue
+        if (outcome.isNew) {
+          batches.inc()
+          events.inc(outcome.events.length)
+        } else {
+          replays.inc()
+        }
+      }
+    },
+    /** Gauges that are read from the ledger when somebody asks. */
+    watch(ledger: Ledger) {
+      new Gauge({
+        name: 'killick_queue_depth',
+        help: 'Submissions waiting for their commit',
+        registers,
+        collect() {
+          this.set(ledger.depth())
+        },
+      })
+      new Gauge({
+        name: 'killick_log_size',
+        help: 'Entries of the log',
+        registers,
+        async collect() {
+          this.set((await ledger.head())?.size ?? 0)
+        },
+      })
+      new Gauge({
+        name: 'killick_anchored_size',
+        help: 'Entries of the log that a confirmed anchor covers',
+        registers,
+        async collect() {
+          this.set(await readAnchoredSize(ledger.db))
+        },
+      })
+    },
+  }
+}

@@ -1,0 +1,94 @@
+import type { Socket } from 'node:net'
+import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { Refusal, SERVICE_CODES, type ServiceCode } from '../errors.ts'
+
+export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
+
+/** RFC 9457, with a stable `code` and the evidence as further members. */
+export type Problem = {
+  type: string
+  title: string
+  status: number
+  code: string
+  detail: string
+  [evidence: string]: unknown
+}
+
+/** HTTP status of the sdk's codes where it is not 400. */
+const SDK_STATUS: Partial<Record<ErrorCode, number>> = { batch_too_large: 413, event_too_large: 413, key_unknown: 403 }
+
+/** What fastify and its plugins call the things that have codes here. */
+const FRAMEWORK_CODES: Record<string, ServiceCode> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
+  FST_ERR_NOT_FOUND: 'not_found',
+}
+
+function problem(code: string, status: number, title: string, detail: string, evidence: object = {}): Problem {
+  return { type: `urn:killick:problem:${code}`, title, status, code, detail, ...evidence }
+}
+
+function ofService(code: ServiceCode, detail?: string, evidence?: object): Problem {
+  const [status, title] = SERVICE_CODES[code]
+  return problem(code, status, title, detail ?? title, evidence)
+}
+
+/** The problem document for anything that was thrown; what is our own fault says nothing of its cause. */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof Refusal) {
+    const { cause: _, ...evidence } = error.details
+    return ofService(error.code, error.message, evidence)
+  }
+  if (error instanceof KillickError) {
+    return problem(error.code, SDK_STATUS[error.code] ?? 400, ERROR_CODES[error.code], error.message, error.details)
+  }
+  const { code = '', validation, statusCode = 500, message } = error as FastifyError
+  const known = FRAMEWORK_CODES[code]
+  if (known !== undefined) return ofService(known)
+  if (validation !== undefined) return ofService('request_invalid', message)
+  if (statusCode === 429) return ofService('rate_limited')
+  if (statusCode >= 400 && statusCode < 500) return ofService('request_invalid')
+  return ofService('internal')
+}
+
+/** Seconds after which a refusal for want of room is worth another try. */
+const RETRY_AFTER = '1'
+
+export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const document = toProblem(error)
+  if (document.status >= 500) request.log.error({ err: error }, document.code)
+  if (document.status === 503) reply.header('retry-after', RETRY_AFTER)
+  if (document.status === 401) reply.header('www-authenticate', 'Bearer')
+  reply.problemCode = document.code
+  return reply.code(document.status).type(PROBLEM_MEDIA_TYPE).send(JSON.stringify(document))
+}
+
+/** Every error of a route, and every address without one, becomes a problem document. */
+export function installProblems(app: FastifyInstance): void {
+  app.decorateReply('problemCode', '')
+  app.setErrorHandler(sendProblem)
+  app.setNotFoundHandler((request, reply) => sendProblem(new Refusal('not_found'), request, reply))
+}
+
+/** For requests that never became one: too slow, too large headers, not HTTP. */
+export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  const code =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? 'request_timeout'
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? 'headers_too_large'
+        : 'request_invalid'
+  const body = JSON.stringify(ofService(code))
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  socket.end(
+    `HTTP/1.1 ${SERVICE_CODES[code][0]} Refused\r\nContent-Type: ${PROBLEM_MEDIA_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /** Code of the problem document that was sent; empty when all went well. */
+    problemCode: string
+  }
+}

@@ -1,0 +1,38 @@
+import type { IncomingMessage } from 'node:http'
+import { BATCH_MEDIA_TYPE } from '@killick/sdk'
+import type { App, AppDeps } from '../app.ts'
+import { ProblemSchema, ReceiptSchema } from '../schemas.ts'
+
+/** How long the rest of a refused body is thrown away, so that its sender gets to read the refusal. */
+const LINGER_MS = 2_000
+
+export function batchRoutes(app: App, { intake }: AppDeps): void {
+  app.addContentTypeParser(BATCH_MEDIA_TYPE, (_request, payload, done) => done(null, payload))
+
+  app.post(
+    '/v1/batches',
+    {
+      schema: {
+        summary: 'Hand in a batch',
+        description:
+          'The batch header on the first line, then one event per line, each line ended by LF. Content-Encoding gzip or zstd. All or nothing; sending the same batch again gives the same receipt.',
+        tags: ['recording'],
+        consumes: [BATCH_MEDIA_TYPE],
+        response: { 200: ReceiptSchema, 201: ReceiptSchema, default: ProblemSchema },
+      },
+    },
+    async (request, reply) => {
+      const body = request.body as IncomingMessage
+      try {
+        const { receipt, isNew } = await intake(body, request.headers['content-encoding'])
+        return reply.code(isNew ? 201 : 200).send(receipt)
+      } finally {
+        if (!body.complete) {
+          reply.header('connection', 'close')
+          body.resume()
+          setTimeout(() => body.destroy(), LINGER_MS).unref()
+        }
+      }
+    },
+  )
+}

@@ -1,0 +1,37 @@
+import { Type } from '@fastify/type-provider-typebox'
+import { BATCH_MEDIA_TYPE } from '@killick/sdk'
+import { exportBatches } from '../../ledger/export.ts'
+import type { App, AppDeps } from '../app.ts'
+import { requireToken } from '../auth.ts'
+import { ProblemSchema } from '../schemas.ts'
+
+const ExportQuery = Type.Object(
+  {
+    from: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'log index of the first batch' }),
+    events: Type.Integer({ minimum: 1, maximum: 10_000, default: 2_000, description: 'how many events at most' }),
+  },
+  { additionalProperties: false },
+)
+
+/** The ledger as it was handed in, for auditors and for those who keep a copy. */
+export function exportRoutes(app: App, { ledger, tokens }: AppDeps): void {
+  app.get(
+    '/v1/batches',
+    {
+      onRequest: requireToken(tokens, 'reader'),
+      schema: {
+        summary: 'Accepted batches in log order, as they were handed in',
+        description:
+          'One or more batches after another: each is its header line, then as many event lines as the header says. Empty behind the end of the log. The first batch comes whole, whatever `events` says.',
+        tags: ['reading'],
+        security: [{ reader: [] }],
+        querystring: ExportQuery,
+        response: { 200: Type.Any({ description: BATCH_MEDIA_TYPE }), default: ProblemSchema },
+      },
+    },
+    async ({ query }, reply) => {
+      const batches = await exportBatches(ledger.db, query.from, query.events)
+      return reply.type(BATCH_MEDIA_TYPE).send(batches.join(''))
+    },
+  )
+}

@@ -1,0 +1,46 @@
+import { Type } from '@fastify/type-provider-typebox'
+import type { App, AppDeps } from '../app.ts'
+import { HealthSchema, ReadinessSchema } from '../schemas.ts'
+
+export function operationRoutes(app: App, { ledger, metrics, anchoring }: AppDeps): void {
+  const common = { tags: ['operation'] }
+
+  app.get(
+    '/healthz',
+    { schema: { ...common, summary: 'The process is alive', response: { 200: HealthSchema } } },
+    () => ({ status: 'ok' }),
+  )
+
+  app.get(
+    '/readyz',
+    {
+      schema: {
+        ...common,
+        summary: 'The service can take batches; with what the anchor worker says of itself',
+        response: { 200: ReadinessSchema, 503: ReadinessSchema },
+      },
+    },
+    async (_request, reply) => {
+      // Anchoring that is in trouble is told here, but it never stops batches from being taken.
+      const status = { anchoring: anchoring() ?? null }
+      try {
+        const logSize = (await ledger.head())?.size ?? 0
+        return { status: 'ready' as const, database: true, logSize, ...status }
+      } catch {
+        reply.code(503)
+        return { status: 'not ready' as const, database: false, logSize: null, ...status }
+      }
+    },
+  )
+
+  app.get(
+    '/metrics',
+    { schema: { ...common, summary: 'Prometheus metrics', response: { 200: Type.String() } } },
+    async (_request, reply) => {
+      const text = await metrics.registry.metrics()
+      return reply.type(metrics.registry.contentType).send(text)
+    },
+  )
+
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+}

@@ -1,0 +1,109 @@
+import { Type } from '@fastify/type-provider-typebox'
+import { printHash } from '@killick/sdk'
+import { Refusal } from '../../errors.ts'
+import { type AnchorRow, readAnchors } from '../../ledger/anchors.ts'
+import { readProof } from '../../ledger/proofs.ts'
+import { searchEvents } from '../../ledger/search.ts'
+import { readStream } from '../../ledger/streams.ts'
+import type { App, AppDeps } from '../app.ts'
+import { requireToken } from '../auth.ts'
+import { AnchorsSchema, EventsSchema, PageQuery, ProblemSchema, SearchQuery, StreamSchema } from '../schemas.ts'
+
+export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
+  const onRequest = requireToken(tokens, 'reader')
+  const common = { tags: ['reading'], security: [{ reader: [] }] }
+
+  app.get(
+    '/v1/proofs/:eventId',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'The proof of an event (killick-proof/1), by its id or leaf hash',
+        params: Type.Object({ eventId: Type.String({ maxLength: 64 }) }),
+        response: { 200: Type.Unknown({ description: 'killick-proof/1' }), default: ProblemSchema },
+      },
+    },
+    async (request, reply) => {
+      const proof = await readProof(ledger.db, ledger.log, request.params.eventId)
+      return reply.type('application/json; charset=utf-8').serializer(String).send(proof)
+    },
+  )
+
+  app.get(
+    '/v1/streams/:source/:stream',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'Where a stream stands',
+        params: Type.Object({ source: Type.String({ maxLength: 64 }), stream: Type.String({ maxLength: 64 }) }),
+        response: { 200: StreamSchema, default: ProblemSchema },
+      },
+    },
+    (request) => readStream(ledger.db, request.params.source, request.params.stream),
+  )
+
+  app.get(
+    '/v1/events',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'Search events, newest first',
+        querystring: SearchQuery,
+        response: { 200: EventsSchema, default: ProblemSchema },
+      },
+    },
+    async ({ query: { from, to, cursor, ...terms } }) => {
+      const page = { ...terms, from: parseTime('from', from), to: parseTime('to', to), before: parseCursor(cursor, 2) }
+      const { events, next } = await searchEvents(ledger.db, page as typeof page & { before?: [number, number] })
+      return { events, next: next && next.join('.') }
+    },
+  )
+
+  app.get(
+    '/v1/anchors',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'Anchors and what became of them, newest first',
+        querystring: PageQuery,
+        response: { 200: AnchorsSchema, default: ProblemSchema },
+      },
+    },
+    async ({ query: { limit, cursor } }) => {
+      const rows = await readAnchors(ledger.db, { limit: limit + 1, before: parseCursor(cursor, 1)?.[0] })
+      const page = rows.slice(0, limit)
+      return { anchors: page.map(printAnchor), next: rows.length > limit ? String(page.at(-1)!.id) : null }
+    },
+  )
+}
+
+function printAnchor(anchor: AnchorRow) {
+  return {
+    ...anchor,
+    root: printHash(anchor.root),
+    plannedAt: anchor.plannedAt.toISOString(),
+    changedAt: anchor.recordedAt.toISOString(),
+  }
+}
+
+function parseTime(name: string, text: string | undefined): Date | undefined {
+  if (text === undefined) return undefined
+  const time = new Date(text)
+  if (Number.isNaN(time.getTime())) throw new Refusal('request_invalid', `${name} is not a time as in RFC 3339.`)
+  return time
+}
+
+/** A cursor is the place of the last row, as numbers joined by dots. */
+function parseCursor(text: string | undefined, parts: number): number[] | undefined {
+  if (text === undefined) return undefined
+  const numbers = text.split('.').map(Number)
+  const isPlace = /^[\d.]+$/.test(text) && numbers.length === parts && numbers.every(Number.isSafeInteger)
+  if (!isPlace || numbers.slice(1).some((part) => part > 2 ** 31 - 1)) {
+    throw new Refusal('request_invalid', 'The cursor is not one that this service gave.')
+  }
+  return numbers
+}

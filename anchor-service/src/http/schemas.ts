@@ -1,0 +1,147 @@
+import { Type } from '@fastify/type-provider-typebox'
+
+/** Shapes of requests and replies; the OpenAPI document is generated from them. */
+
+export const Hash = Type.String({ description: 'SHA-256, base64url', minLength: 43, maxLength: 43 })
+const Chain = Type.String({ description: '0x and lower-case hex' })
+const Time = Type.String({ format: 'date-time' })
+const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()])
+
+export const ProblemSchema = Type.Object(
+  { type: Type.String(), title: Type.String(), status: Type.Integer(), code: Type.String(), detail: Type.String() },
+  { description: 'RFC 9457 problem document; further members carry the evidence', additionalProperties: true },
+)
+
+export const ReceiptSchema = Type.Object({
+  source: Type.String(),
+  stream: Type.String(),
+  seq: Type.Integer(),
+  n: Type.Integer(),
+  logIndex: Type.Integer(),
+  size: Type.Integer({ description: 'size of the first checkpoint that covers the batch' }),
+  path: Type.Array(Hash, { description: 'RFC 9162 inclusion path of the batch header at that size' }),
+  checkpoint: Type.String({ description: 'C2SP signed note' }),
+})
+
+export const StreamSchema = Type.Object({
+  source: Type.String(),
+  stream: Type.String(),
+  seq: Type.Integer({ description: 'seq of the next event' }),
+  events: Type.Integer(),
+  batches: Type.Integer(),
+  head: Type.Object({ leafHash: Hash, batchHash: Hash, logIndex: Type.Integer() }),
+  firstAt: Time,
+  lastAt: Time,
+})
+
+export const SearchQuery = Type.Object(
+  {
+    action: Type.Optional(Type.String({ maxLength: 256 })),
+    actor: Type.Optional(Type.String({ maxLength: 512, description: 'id of the actor' })),
+    target: Type.Optional(Type.String({ maxLength: 512, description: 'id of one of the targets' })),
+    source: Type.Optional(Type.String({ maxLength: 64 })),
+    from: Type.Optional(Type.String({ maxLength: 64, description: 'RFC 3339; recorded at or after' })),
+    to: Type.Optional(Type.String({ maxLength: 64, description: 'RFC 3339; recorded before' })),
+    limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
+    cursor: Type.Optional(Type.String({ maxLength: 64, description: '`next` of the page before' })),
+  },
+  { additionalProperties: false },
+)
+
+export const EventsSchema = Type.Object({
+  events: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      leafHash: Hash,
+      source: Type.String(),
+      stream: Type.String(),
+      seq: Type.Integer(),
+      recordedAt: Time,
+      logIndex: Type.Integer(),
+      fields: Type.Object({}, { additionalProperties: true }),
+      token: Type.String({ description: 'the event as it was recorded: an SD-JWT' }),
+    }),
+  ),
+  next: Nullable(Type.String()),
+})
+
+const Validity = { notBefore: Type.Optional(Nullable(Time)), notAfter: Type.Optional(Nullable(Time)) }
+
+export const EventSignatures = Type.Union([Type.Literal('required'), Type.Literal('optional')])
+
+export const RegistrationSchema = Type.Object(
+  {
+    source: Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,63}$' }),
+    keys: Type.Array(
+      Type.Object(
+        { jwk: Type.Object({}, { additionalProperties: true, description: 'public JWK' }), ...Validity },
+        { additionalProperties: false },
+      ),
+      { maxItems: 32 },
+    ),
+    eventSignatures: Type.Optional(EventSignatures),
+  },
+  { additionalProperties: false },
+)
+
+const KeySchema = Type.Object({ kid: Hash, notBefore: Nullable(Time), notAfter: Nullable(Time) })
+
+export const SourceSchema = Type.Object({
+  source: Type.String(),
+  eventSignatures: EventSignatures,
+  keys: Type.Array(Type.Intersect([KeySchema, Type.Object({ jwk: Type.Object({}, { additionalProperties: true }) })])),
+})
+
+export const RegisteredSchema = Type.Object({
+  source: Type.String(),
+  eventSignatures: EventSignatures,
+  keys: Type.Array(KeySchema),
+  event: Type.Object({ id: Type.String(), leafHash: Hash }),
+})
+
+export const PageQuery = Type.Object(
+  {
+    limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
+    cursor: Type.Optional(Type.String({ maxLength: 64 })),
+  },
+  { additionalProperties: false },
+)
+
+export const AnchorsSchema = Type.Object({
+  anchors: Type.Array(
+    Type.Object({
+      target: Type.String(),
+      chainId: Type.Integer(),
+      contract: Chain,
+      logId: Chain,
+      size: Type.Integer(),
+      root: Hash,
+      state: Type.String(),
+      plannedAt: Time,
+      changedAt: Time,
+      transaction: Nullable(Chain),
+      block: Nullable(Type.Integer()),
+      time: Nullable(Type.Integer({ description: 'block time, unix seconds' })),
+      confirmations: Nullable(Type.Integer()),
+      gasUsed: Nullable(Type.Integer()),
+      gasPrice: Nullable(Type.String({ description: 'wei per gas' })),
+      detail: Nullable(Type.String()),
+    }),
+  ),
+  next: Nullable(Type.String()),
+})
+
+export const LogSchema = Type.Object({
+  origin: Type.String(),
+  vkey: Type.String({ description: 'C2SP verifier key of the log' }),
+  targets: Type.Array(Type.Object({ chainId: Type.Integer(), contract: Chain, logId: Chain })),
+})
+
+export const HealthSchema = Type.Object({ status: Type.String() })
+
+export const ReadinessSchema = Type.Object({
+  status: Type.Union([Type.Literal('ready'), Type.Literal('not ready')]),
+  database: Type.Boolean(),
+  logSize: Nullable(Type.Integer()),
+  anchoring: Type.Unknown(),
+})

@@ -1,0 +1,89 @@
+import {
+  type BatchHeader,
+  type ErrorCode,
+  KillickError,
+  type PublicJwk,
+  parseBatch,
+  parseBatchHeader,
+  splitBatch,
+} from '@killick/sdk'
+import { Refusal, type ServiceCode } from '../errors.ts'
+import { type CheckedBatch, isSameBatch } from '../ledger/place.ts'
+import { readSources, type Source } from '../ledger/sources.ts'
+import { readKeptBatch } from '../ledger/streams.ts'
+import { SYSTEM } from '../ledger/system.ts'
+import type { Db } from '../ledger/tiles.ts'
+import { type Claim, verifyAll } from './verify.ts'
+
+/**
+ * Everything about a batch that can be told before its turn in the log: keys and their validity, signatures, structure,
+ * chain, digests, root. All or nothing. The header and its signature come first, so that only a registered source can
+ * make the service look at the rest.
+ *
+ * @param now the service's clock in ms; keys are judged by it, not by what the batch claims
+ * @throws KillickError | Refusal, with the 1-based line at fault in `details.line`
+ */
+export async function checkBatch(body: Uint8Array, db: Db, now: number): Promise<CheckedBatch> {
+  const header = atHeader(() => parseBatchHeader(splitBatch(body).header))
+  if (header.source === SYSTEM.source) throw new Refusal('source_reserved', undefined, { line: 1 })
+  const [source] = await readSources(db, header.source)
+  const headerClaim = claimOf(header.signature, source, 1)
+  const [isAuthentic] = await verifyAll([headerClaim])
+  if (!isAuthentic) throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })
+
+  const batch = parseBatch(body)
+  const claims = batch.events.flatMap((event, i) => {
+    const line = i + 2
+    if (event.signature !== undefined) return [claimOf(event.signature, source, line)]
+    if (source!.eventSignatures === 'optional') return []
+    throw new Refusal('event_signature_required', undefined, { line })
+  })
+  const expired = firstInvalidKey([headerClaim, ...claims], now)
+  // A batch that was accepted while its key was valid gets its receipt again, however late it is repeated.
+  if (expired !== null && !(await wasAccepted(db, batch))) throw expired
+  const verdicts = await verifyAll(claims)
+  const bad = verdicts.indexOf(false)
+  if (bad >= 0) {
+    throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: claims[bad]!.line })
+  }
+  return batch
+}
+
+type Key = Source['keys'][number]
+type SourcedClaim = Claim & { line: number; key: Key }
+type Signature = BatchHeader['signature']
+
+function claimOf(signature: Signature, source: Source | undefined, line: number): SourcedClaim {
+  const key = source?.keys.find(({ kid }) => kid === signature.kid)
+  if (key === undefined) throw new KillickError('key_unknown', undefined, { line, kid: signature.kid })
+  const jwk: PublicJwk = key.jwk
+  return { jwk, alg: signature.alg, message: signature.input, signature: signature.bytes, line, key }
+}
+
+function firstInvalidKey(claims: readonly SourcedClaim[], now: number): Refusal | null {
+  for (const { key, line } of claims) {
+    const { kid, notBefore, notAfter } = key
+    const refuse = (code: ServiceCode) => new Refusal(code, undefined, { line, kid, notBefore, notAfter })
+    if (notBefore !== null && now < notBefore.getTime()) return refuse('key_not_yet_valid')
+    if (notAfter !== null && now >= notAfter.getTime()) return refuse('key_expired')
+  }
+  return null
+}
+
+async function wasAccepted(db: Db, batch: CheckedBatch): Promise<boolean> {
+  const kept = await readKeptBatch(db, batch.header, batch.header.seq)
+  return kept !== null && isSameBatch(batch, kept)
+}
+
+function atHeader<T>(parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    // A body that is no list of lines has no line at fault.
+    const isWhole: ErrorCode[] = ['batch_malformed', 'batch_too_large']
+    throw isWhole.includes(error.code)
+      ? error
+      : new KillickError(error.code, error.message, { ...error.details, line: 1 })
+  }
+}

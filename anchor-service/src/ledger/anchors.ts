@@ -1,0 +1,153 @@
+import { type Anchor, asHash, type Hash } from '@killick/sdk'
+import type { Db } from './tiles.ts'
+
+/** Where checkpoints are anchored. Hex is 0x and lower case. */
+export type AnchorTarget = { target: string; chainId: number; contract: string; logId: string }
+
+/** planned → signed → broadcast → mined → confirmed → final; the others lead back to planned, or end it. */
+export type AnchorState =
+  | 'planned'
+  | 'signed'
+  | 'broadcast'
+  | 'mined'
+  | 'confirmed'
+  | 'final'
+  | 'dropped'
+  | 'replaced'
+  | 'reverted'
+  | 'reorganised'
+  | 'abandoned'
+
+/** What is known when an anchor changes its state; each row stands for itself, so facts that still hold are repeated. */
+export type AnchorFacts = {
+  transaction?: string | null
+  raw?: string | null
+  sender?: string | null
+  nonce?: number | null
+  /** wei per gas, as decimal text, like the other fees */
+  maxFee?: string | null
+  maxPriorityFee?: string | null
+  block?: number | null
+  blockHash?: string | null
+  /** block time, unix seconds */
+  time?: number | null
+  confirmations?: number | null
+  gasUsed?: number | null
+  gasPrice?: string | null
+  detail?: string | null
+}
+
+export type AnchorRow = AnchorTarget &
+  Required<AnchorFacts> & {
+    id: number
+    size: number
+    root: Hash
+    state: AnchorState
+    plannedAt: Date
+    recordedAt: Date
+  }
+
+/** Plans to anchor a checkpoint at a target, once: an anchor of this size that exists already is returned as it is. */
+export async function planAnchor(
+  db: Db,
+  target: AnchorTarget,
+  checkpoint: { size: number; root: Hash },
+): Promise<AnchorRow> {
+  const key = [target.chainId, target.contract, target.logId, checkpoint.size]
+  await db.query(
+    `with planned as (
+       insert into anchors (target, chain_id, contract, log_id, size, root) values ($1, $2, $3, $4, $5, $6)
+       on conflict do nothing returning id)
+     insert into anchor_states (anchor, state) select id, 'planned' from planned`,
+    [target.target, ...key, Buffer.from(checkpoint.root)],
+  )
+  const { rows } = await db.query(
+    'select * from current_anchors where chain_id = $1 and contract = $2 and log_id = $3 and size = $4',
+    key,
+  )
+  return toAnchor(rows[0])
+}
+
+/** Records that an anchor is in another state now. */
+export async function recordAnchorState(
+  db: Db,
+  anchor: number,
+  state: AnchorState,
+  facts: AnchorFacts = {},
+): Promise<void> {
+  await db.query(
+    `insert into anchor_states (anchor, state, transaction, raw, sender, nonce, max_fee, max_priority_fee,
+       block, block_hash, time, confirmations, gas_used, gas_price, detail)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+    [
+      anchor,
+      state,
+      ...[facts.transaction, facts.raw, facts.sender, facts.nonce, facts.maxFee, facts.maxPriorityFee, facts.block],
+      ...[facts.blockHash, facts.time, facts.confirmations, facts.gasUsed, facts.gasPrice, facts.detail],
+    ],
+  )
+}
+
+/** Anchors in their current state, newest first; `before` is the id of the last anchor of the page before. */
+export async function readAnchors(
+  db: Db,
+  page: { limit: number; before?: number | undefined; states?: readonly AnchorState[]; target?: AnchorTarget },
+): Promise<AnchorRow[]> {
+  const { rows } = await db.query(
+    `select * from current_anchors where ($2::bigint is null or id < $2) and ($3::text[] is null or state = any($3))
+       and ($4::bigint is null or (chain_id = $4 and contract = $5 and log_id = $6))
+     order by id desc limit $1`,
+    [
+      page.limit,
+      page.before ?? null,
+      page.states ?? null,
+      page.target?.chainId ?? null,
+      page.target?.contract ?? null,
+      page.target?.logId ?? null,
+    ],
+  )
+  return rows.map(toAnchor)
+}
+
+/** Of each target the smallest confirmed anchor that covers a log entry, smallest size first; at most 16. */
+export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
+  const { rows } = await db.query(
+    `select * from (select distinct on (chain_id, contract, log_id) * from current_anchors
+                    where size > $1 and state in ('confirmed', 'final') order by chain_id, contract, log_id, size) anchors
+     order by size, id limit 16`,
+    [logIndex],
+  )
+  return rows.map(toAnchor).map(({ chainId, contract, logId, size, root, time, transaction, block }) => ({
+    ...{ chainId, contract, logId, size, root },
+    ...{ time: time!, transaction: transaction!, block: block! },
+  }))
+}
+
+/** Every place the log has been, or is about to be, anchored; the newest first. */
+export async function readTargets(db: Db): Promise<Omit<AnchorTarget, 'target'>[]> {
+  const { rows } = await db.query(
+    'select chain_id, contract, log_id from anchors group by chain_id, contract, log_id order by max(id) desc',
+  )
+  return rows.map((row) => ({ chainId: row.chain_id, contract: row.contract, logId: row.log_id }))
+}
+
+/** The largest confirmed anchored size of all targets; 0 when nothing is anchored. */
+export async function readAnchoredSize(db: Db): Promise<number> {
+  const { rows } = await db.query(
+    `select size from current_anchors where state in ('confirmed', 'final') order by size desc limit 1`,
+  )
+  return rows[0]?.size ?? 0
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of current_anchors, as the migration defines it
+function toAnchor(row: any): AnchorRow {
+  return {
+    ...{ id: row.id, target: row.target, chainId: row.chain_id, contract: row.contract, logId: row.log_id },
+    ...{ size: row.size, root: asHash(new Uint8Array(row.root)), state: row.state },
+    ...{ plannedAt: row.planned_at, recordedAt: row.recorded_at },
+    ...{ transaction: row.transaction, raw: row.raw, sender: row.sender, nonce: row.nonce },
+    ...{ maxFee: row.max_fee, maxPriorityFee: row.max_priority_fee, gasUsed: row.gas_used, gasPrice: row.gas_price },
+    ...{ block: row.block, blockHash: row.block_hash, time: row.time, confirmations: row.confirmations },
+    detail: row.detail,
+  }
+}

@@ -1,0 +1,58 @@
+import {
+  asHash,
+  EMPTY_ROOT,
+  fromBase64url,
+  type Hash,
+  printCheckpoint,
+  printVkey,
+  type Signer,
+  signNote,
+} from '@killick/sdk'
+import type { Db } from './tiles.ts'
+
+export type Head = { size: number; root: Hash; note: string }
+
+/** The log's identity and key. `sign` must be synchronous: checkpoints are signed while the log is locked. */
+export type LogKey = { origin: string; vkey: string; signCheckpoint(size: number, root: Hash): string }
+
+/** @param origin also the name of the key in signed notes: no white space, no "+" */
+export function logKey(origin: string, signer: Signer & { sign(message: Uint8Array): Uint8Array }): LogKey {
+  const publicKey = fromBase64url(signer.jwk.x)!
+  return {
+    origin,
+    vkey: printVkey(origin, publicKey),
+    signCheckpoint: (size, root) => signNote(printCheckpoint({ origin, size, root }), origin, publicKey, signer.sign),
+  }
+}
+
+type Row = { size: number; root: Buffer; note: string }
+
+const toHead = (row: Row): Head => ({ size: row.size, root: asHash(new Uint8Array(row.root)), note: row.note })
+
+/** The newest checkpoint, or null while the log is empty. */
+export async function readHead(db: Db): Promise<Head | null> {
+  const { rows } = await db.query<Row>('select size, root, note from checkpoints order by size desc limit 1')
+  return rows[0] ? toHead(rows[0]) : null
+}
+
+export async function readCheckpoint(db: Db, size: number): Promise<Head | null> {
+  const { rows } = await db.query<Row>('select size, root, note from checkpoints where size = $1', [size])
+  return rows[0] ? toHead(rows[0]) : null
+}
+
+/** For each log index, the first checkpoint that covers it: the one its receipt was made with. */
+export async function readCovering(db: Db, indices: readonly number[]): Promise<Head[]> {
+  const { rows } = await db.query<Row>(
+    `select c.size, c.root, c.note from unnest($1::bigint[]) with ordinality as wanted (log_index, place)
+     cross join lateral (select * from checkpoints where size > log_index order by size limit 1) c order by place`,
+    [indices],
+  )
+  return rows.map(toHead)
+}
+
+export async function insertCheckpoint(db: Db, head: Head): Promise<void> {
+  await db.query('insert into checkpoints (size, root, note) values ($1, $2, $3)', [head.size, head.root, head.note])
+}
+
+/** The head of a log without entries. */
+export const EMPTY_HEAD: Omit<Head, 'note'> = { size: 0, root: EMPTY_ROOT }

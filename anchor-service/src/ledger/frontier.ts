@@ -1,0 +1,57 @@
+import { type Hash, InvariantError, planRoot, TILE_WIDTH, tileOf, treeRoot } from '@killick/sdk'
+
+/** Consecutive hashes of one tile, starting at offset `start`. */
+export type Segment = { level: number; tile: number; start: number; hashes: readonly Hash[] }
+
+/**
+ * The right edge of the tree: for each tile level, the hashes of its last tile as far as it is filled (0 to 255).
+ * All that appending and the root need; never longer than 255 hashes on each of log₂₅₆ size levels.
+ */
+export type Frontier = { readonly size: number; readonly tiles: readonly (readonly Hash[])[] }
+
+/** The tiles to read for the frontier of a tree of `size` leaves, lowest level first. */
+export function frontierTiles(size: number): { level: number; index: number; width: number }[] {
+  const tiles = []
+  for (let level = 0, count = size; count > 0; level++, count = Math.floor(count / TILE_WIDTH)) {
+    tiles.push({ level, index: Math.floor(count / TILE_WIDTH), width: count % TILE_WIDTH })
+  }
+  return tiles
+}
+
+/** Appends leaves: the new frontier and the segments to store. A full tile's root is one hash of the level above. */
+export function append(frontier: Frontier, leaves: readonly Hash[]): { frontier: Frontier; segments: Segment[] } {
+  const tiles = frontier.tiles.map((tile) => [...tile])
+  const segments: Segment[] = []
+  let count = frontier.size
+  let added: readonly Hash[] = leaves
+  for (let level = 0; added.length > 0; level++) {
+    const parents: Hash[] = []
+    let current = tiles[level] ?? []
+    for (let at = 0; at < added.length; ) {
+      const hashes = added.slice(at, at + TILE_WIDTH - current.length)
+      segments.push({ level, tile: Math.floor((count + at) / TILE_WIDTH), start: current.length, hashes })
+      current = [...current, ...hashes]
+      at += hashes.length
+      if (current.length === TILE_WIDTH) {
+        parents.push(treeRoot(current))
+        current = []
+      }
+    }
+    tiles[level] = current
+    count = Math.floor(count / TILE_WIDTH)
+    added = parents
+  }
+  return { frontier: { size: frontier.size + leaves.length, tiles }, segments }
+}
+
+/** Root of the whole tree: every subtree it is folded from lies on the frontier. */
+export function frontierRoot(frontier: Frontier): Hash {
+  const plan = planRoot(frontier.size)
+  const hashes = plan.nodes.map((node) => {
+    const { level, start, width } = tileOf(node)
+    const run = frontier.tiles[level]?.slice(start, start + width) ?? []
+    if (run.length !== width) throw new InvariantError(`the frontier of ${frontier.size} lacks level ${node.level}`)
+    return treeRoot(run)
+  })
+  return plan.fold(hashes)
+}

@@ -1,0 +1,42 @@
+import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { algOf, parsePublicJwk, type Signer, thumbprint } from '@killick/sdk'
+import { StartError } from '../errors.ts'
+
+/** A signer whose key is in this process. */
+export type LocalSigner = Signer & { sign(message: Uint8Array): Uint8Array }
+
+/**
+ * The Ed25519 key in a file, a private JWK; made (0600) when there is none.
+ * @throws StartError with the path, never the content
+ */
+export async function loadSigner(path: string): Promise<LocalSigner> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return generate(path)
+    throw new StartError(`The key file ${path} cannot be read (${error.code}).`)
+  })
+  let key: KeyObject
+  try {
+    key = createPrivateKey({ format: 'jwk', key: JSON.parse(text) })
+    if (key.asymmetricKeyType !== 'ed25519') throw new Error('not Ed25519')
+  } catch {
+    throw new StartError(`The key file ${path} does not hold an Ed25519 private key as a JWK.`)
+  }
+  const { d, ...publicPart } = key.export({ format: 'jwk' })
+  const jwk = parsePublicJwk(publicPart)
+  return { jwk, kid: thumbprint(jwk), alg: algOf(jwk), sign: (message) => new Uint8Array(sign(null, message, key)) }
+}
+
+async function generate(path: string): Promise<string> {
+  const text = `${JSON.stringify(generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' }))}\n`
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  try {
+    await writeFile(path, text, { mode: 0o600, flag: 'wx' })
+    return text
+  } catch (error) {
+    // Another process was faster; its key counts.
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readFile(path, 'utf8')
+    throw new StartError(`The key file ${path} cannot be written (${(error as NodeJS.ErrnoException).code}).`)
+  }
+}

@@ -1,0 +1,91 @@
+import { type EventInput, printHash } from '@killick/sdk'
+import type pg from 'pg'
+import { StartError } from '../errors.ts'
+import { type Head, type LogKey, logKey, readHead } from './checkpoints.ts'
+import type { Accepted, Receipt } from './commit.ts'
+import type { LocalSigner } from './keys.ts'
+import type { CheckedBatch } from './place.ts'
+import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
+import { insertSource, readKeys } from './sources.ts'
+import { SYSTEM } from './system.ts'
+import type { Db } from './tiles.ts'
+
+/** The ledger of one database: every write goes through here, reads take `db`. */
+export type Ledger = {
+  readonly db: pg.Pool
+  readonly log: LogKey
+  /** Takes a checked batch. Resolves when it is durable; `isNew` is false when it had been accepted before. */
+  submit(batch: CheckedBatch): Promise<Accepted>
+  /** Records something the service did, together with what `write` stores, in one transaction. */
+  record(
+    event: EventInput,
+    write?: (db: Db) => Promise<void>,
+  ): Promise<{ id: string; leafHash: string; receipt: Receipt }>
+  /** The newest checkpoint, or null while the log is empty. */
+  head(): Promise<Head | null>
+  /** Submissions waiting for their transaction. */
+  depth(): number
+  /** Stops taking submissions and waits for those it has; the pool stays open. */
+  close(): Promise<void>
+}
+
+export type LedgerOptions = {
+  pool: pg.Pool
+  origin: string
+  logSigner: LocalSigner
+  systemSigner: LocalSigner
+  now?: () => number
+  limits?: SequencerLimits
+  hooks?: SequencerHooks
+}
+
+/**
+ * Opens the ledger of a migrated database.
+ * @throws StartError where the database holds another log
+ */
+export async function openLedger(options: LedgerOptions): Promise<Ledger> {
+  const { pool, origin, logSigner, systemSigner, now = Date.now } = options
+  await claimOrigin(pool, origin)
+  const log = logKey(origin, logSigner)
+  const context = { log, system: systemSigner, now }
+  const sequencer = startSequencer(pool, context, options.limits ?? SEQUENCER_LIMITS, options.hooks)
+  const ledger: Ledger = {
+    db: pool,
+    log,
+    submit: (batch) => sequencer.submit({ batch }),
+    async record(event, write) {
+      const { events, receipt } = await sequencer.submit({ event, write })
+      return { id: events[0]!.id, leafHash: printHash(events[0]!.leafHash), receipt }
+    },
+    head: () => readHead(pool),
+    depth: sequencer.depth,
+    close: sequencer.close,
+  }
+  await registerItself(ledger, systemSigner)
+  return ledger
+}
+
+async function claimOrigin(pool: pg.Pool, origin: string): Promise<void> {
+  await pool.query('insert into ledger (origin) values ($1) on conflict do nothing', [origin])
+  const { rows } = await pool.query<{ origin: string }>('select origin from ledger')
+  if (rows[0]!.origin !== origin) {
+    throw new StartError(
+      `This database holds the log "${rows[0]!.origin}", but KILLICK_ORIGIN is "${origin}". Set the origin back, or use another database.`,
+    )
+  }
+}
+
+/** The ledger is a source too: its key is registered like any other, in an event signed by that key. */
+async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void> {
+  if ((await readKeys(ledger.db, SYSTEM.source, [signer.kid])).size > 0) return
+  const key = { jwk: signer.jwk, notBefore: null, notAfter: null }
+  await ledger.record(
+    {
+      action: 'source.register',
+      actor: { type: 'service', id: 'anchor-service' },
+      targets: [{ type: 'source', id: SYSTEM.source }],
+      metadata: { kid: signer.kid },
+    },
+    (db) => insertSource(db, { source: SYSTEM.source, eventSignatures: 'required', keys: [key] }),
+  )
+}

@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import pg from 'pg'
+import { StartError } from '../errors.ts'
+
+/** The role that the service works as: it may select and insert in schema `killick`, and nothing else. */
+export const LEDGER_ROLE = 'killick_ledger'
+
+const FOLDER = new URL('./migrations/', import.meta.url)
+const MIGRATION_LOCK = 7_019_319
+
+export type MigrationReport = {
+  /** Names of the migrations applied now. */
+  applied: string[]
+  /** False where the database user may not create roles: then the triggers alone keep the ledger append-only. */
+  hasRole: boolean
+}
+
+/**
+ * Brings the schema `killick` up to date: forward only, each migration once, in one transaction with all others, under a
+ * lock, so that several processes may start together. Safe to run at every start.
+ *
+ * @throws StartError where the database is newer than this program, or a migration has been edited after it was applied
+ */
+export async function migrate(databaseUrl: string): Promise<MigrationReport> {
+  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'killick migrations' })
+  await client.connect()
+  try {
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    const hasRole = await ensureRole(client)
+    await client.query('begin')
+    const applied = await applyMigrations(client)
+    if (hasRole) await grant(client)
+    await client.query('commit')
+    return { applied, hasRole }
+  } finally {
+    await client.end()
+  }
+}
+
+async function applyMigrations(client: pg.Client): Promise<string[]> {
+  await client.query(`
+    create schema if not exists killick;
+    set local search_path = killick;
+    create table if not exists migrations (
+      name text primary key, checksum text not null, applied_at timestamptz not null default now());`)
+  const { rows } = await client.query<{ name: string; checksum: string }>('select name, checksum from migrations')
+  const done = new Map(rows.map((row) => [row.name, row.checksum]))
+  const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).sort()
+  const unknown = [...done.keys()].filter((name) => !names.includes(name))
+  if (unknown.length > 0) {
+    throw new StartError(
+      `The database has been migrated by a newer version (${unknown.join(', ')}). Start that version.`,
+    )
+  }
+  const applied: string[] = []
+  for (const name of names) {
+    const sql = await readFile(new URL(name, FOLDER), 'utf8')
+    const checksum = createHash('sha256').update(sql).digest('hex')
+    if (done.get(name) === checksum) continue
+    if (done.has(name)) {
+      throw new StartError(
+        `Migration ${name} is not the one that was applied to this database. Restore the original file.`,
+      )
+    }
+    await client.query(sql)
+    await client.query('insert into migrations (name, checksum) values ($1, $2)', [name, checksum])
+    applied.push(name)
+  }
+  return applied
+}
+
+async function ensureRole(client: pg.Client): Promise<boolean> {
+  const exists = async () =>
+    (await client.query('select from pg_roles where rolname = $1', [LEDGER_ROLE])).rowCount === 1
+  try {
+    if (!(await exists())) await client.query(`create role ${LEDGER_ROLE} nologin`)
+  } catch (error) {
+    // Another database of this cluster may have been migrated at the same moment.
+    if (!(await exists())) {
+      if ((error as pg.DatabaseError).code === '42501') return false
+      throw error
+    }
+  }
+  const { rows } = await client.query(`select pg_has_role(current_user, '${LEDGER_ROLE}', 'set') as member`)
+  if (rows[0].member) return true
+  return client.query(`grant ${LEDGER_ROLE} to current_user with set true`).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function grant(client: pg.Client): Promise<void> {
+  await client.query(`
+    grant usage on schema killick to ${LEDGER_ROLE};
+    grant select, insert on all tables in schema killick to ${LEDGER_ROLE};
+    revoke insert on killick.migrations from ${LEDGER_ROLE}`)
+}

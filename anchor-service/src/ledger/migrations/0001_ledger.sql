@@ -1,0 +1,121 @@
+-- The ledger. Everything is insert-only: a change is a new row, and the newest row counts.
+
+create function append_only(name regclass) returns void language plpgsql as $$
+begin
+  execute format('create trigger append_only before update or delete on %s for each statement execute function refuse_change()', name);
+  execute format('create trigger append_only_truncate before truncate on %s for each statement execute function refuse_change()', name);
+end $$;
+
+create function refuse_change() returns trigger language plpgsql as $$
+begin
+  raise exception 'the ledger is append-only: % on % is refused', tg_op, tg_table_name using errcode = 'restrict_violation';
+end $$;
+
+select append_only('migrations');
+
+-- Which log this is. One row, for the life of the database.
+create table ledger (
+  one boolean primary key default true check (one),
+  origin text not null,
+  created_at timestamptz not null default now()
+);
+select append_only('ledger');
+
+create table sources (
+  id bigint generated always as identity primary key,
+  source text not null,
+  event_signatures text not null check (event_signatures in ('required', 'optional')),
+  recorded_at timestamptz not null default now()
+);
+create index on sources (source, id desc);
+select append_only('sources');
+
+create table source_keys (
+  id bigint generated always as identity primary key,
+  source text not null,
+  kid text not null,
+  jwk jsonb not null,
+  not_before timestamptz,
+  not_after timestamptz,
+  recorded_at timestamptz not null default now()
+);
+create index on source_keys (source, kid, id desc);
+select append_only('source_keys');
+
+-- One row per log entry; the header is the entry, its hash the leaf.
+create table batches (
+  log_index bigint primary key check (log_index >= 0),
+  source text not null,
+  stream text not null,
+  seq bigint not null check (seq >= 0),
+  n integer not null check (n > 0),
+  header text not null,
+  leaf_hash bytea not null check (length(leaf_hash) = 32),
+  event_leaves bytea not null,
+  accepted_at timestamptz not null default now(),
+  unique (source, stream, seq),
+  check (length(event_leaves) = 32 * n)
+);
+select append_only('batches');
+
+create table events (
+  log_index bigint not null references batches,
+  pos integer not null check (pos >= 0),
+  id uuid not null,
+  leaf_hash bytea not null check (length(leaf_hash) = 32),
+  jws text not null,
+  primary key (log_index, pos)
+);
+create index on events (id);
+create index on events using hash (leaf_hash);
+select append_only('events');
+
+-- What the events say, apart from what proves them: disclosures (each followed by "~") and the columns to search by.
+create table details (
+  log_index bigint not null,
+  pos integer not null,
+  source text not null,
+  recorded_at timestamptz not null,
+  action text,
+  actor text,
+  targets text[] not null,
+  disclosures text not null,
+  primary key (log_index, pos),
+  foreign key (log_index, pos) references events
+);
+create index on details (action, log_index desc, pos desc);
+create index on details (actor, log_index desc, pos desc);
+create index on details (source, log_index desc, pos desc);
+create index on details using gin (targets);
+create index on details using brin (recorded_at);
+select append_only('details');
+
+-- The tree as C2SP tiles. Each commit adds one segment per tile it touches: `hashes` starts at offset `start` of the tile.
+create table tiles (
+  level smallint not null,
+  tile bigint not null,
+  start smallint not null check (start between 0 and 255),
+  hashes bytea not null check (length(hashes) % 32 = 0 and length(hashes) between 32 and 8192 - 32 * start),
+  primary key (level, tile, start)
+);
+select append_only('tiles');
+
+create table checkpoints (
+  size bigint primary key check (size >= 0),
+  root bytea not null check (length(root) = 32),
+  note text not null,
+  signed_at timestamptz not null default now()
+);
+select append_only('checkpoints');
+
+-- Two signed headers for one position: evidence against a source.
+create table equivocations (
+  id bigint generated always as identity primary key,
+  log_index bigint not null references batches,
+  accepted text not null,
+  refused text not null,
+  refused_hash bytea not null,
+  recorded_at timestamptz not null default now(),
+  unique (log_index, refused_hash)
+);
+select append_only('equivocations');

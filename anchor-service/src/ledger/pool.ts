@@ -1,0 +1,33 @@
+import pg from 'pg'
+import { LEDGER_ROLE } from './migrate.ts'
+
+// Log sizes and indices are int8; beyond 2^53 the service would be wrong, so it stops there rather than round.
+function parseInt8(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} exceeds 2^53`)
+  return value
+}
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === pg.types.builtins.INT8 ? parseInt8 : pg.types.getTypeParser(oid, format as 'text'),
+}
+
+/** Connections to the ledger, in schema `killick` and, where it exists, in the role that may only select and insert. */
+export function openPool(databaseUrl: string, hasRole: boolean, max = 10): pg.Pool {
+  const setup = `set search_path = killick; set timezone = 'UTC'; set statement_timeout = '60s'; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
+  const options: pg.PoolConfig & { onConnect: (client: pg.ClientBase) => Promise<void> } = {
+    connectionString: databaseUrl,
+    application_name: 'killick',
+    max,
+    types,
+    connectionTimeoutMillis: 10_000,
+    onConnect: async (client) => {
+      await client.query(setup)
+    },
+  }
+  const pool = new pg.Pool(options)
+  // An idle connection that breaks is replaced at the next query; without a listener it would end the process.
+  pool.on('error', () => {})
+  return pool
+}

@@ -1,0 +1,147 @@
+import { InvariantError, KillickError } from '@killick/sdk'
+import pg from 'pg'
+import { Refusal } from '../errors.ts'
+import { type Accepted, type CommitContext, commitGroup, type Outcome, type Submission } from './commit.ts'
+
+/** Bounds of the queue and of one transaction. */
+export type SequencerLimits = {
+  /** Submissions that may wait. Default 1,024. */
+  queued: number
+  /** Bytes of events that may wait. Default 128 MiB. */
+  queuedBytes: number
+  /** Events in one transaction, beyond its first submission. Default 20,000. */
+  groupEvents: number
+}
+
+export const SEQUENCER_LIMITS: SequencerLimits = { queued: 1024, queuedBytes: 128 * 1024 * 1024, groupEvents: 20_000 }
+
+export type SequencerHooks = {
+  /** After each transaction: how long it took, in seconds, and what became of its submissions. */
+  committed?: (seconds: number, outcomes: readonly Outcome[]) => void
+}
+
+type Waiting = {
+  submission: Submission
+  events: number
+  bytes: number
+  resolve: (accepted: Accepted) => void
+  reject: (error: unknown) => void
+}
+
+export type Sequencer = {
+  /** Resolves once the submission is durable; rejects with a Refusal, or what a `write` threw. */
+  submit(submission: Submission): Promise<Accepted>
+  /** How many submissions wait for their transaction to begin. */
+  depth(): number
+  /** Refuses new submissions and waits for those it has. */
+  close(): Promise<void>
+}
+
+/**
+ * Feeds the commit point: one transaction at a time, and whatever arrives meanwhile shares the next one. So the cost of
+ * a commit (a lock, an fsync, a signature) is paid once per group, and the group grows with the load.
+ */
+export function startSequencer(
+  pool: pg.Pool,
+  context: CommitContext,
+  limits: SequencerLimits = SEQUENCER_LIMITS,
+  hooks: SequencerHooks = {},
+): Sequencer {
+  const queue: Waiting[] = []
+  let queuedBytes = 0
+  let isClosed = false
+  let running: Promise<void> | null = null
+
+  async function drain(): Promise<void> {
+    // Let everything that arrives in this turn of the event loop into the first group.
+    await new Promise(setImmediate)
+    while (queue.length > 0) await commitAll(takeGroup())
+    running = null
+  }
+
+  function takeGroup(): Waiting[] {
+    let size = 0
+    let events = 0
+    while (size < queue.length && (size === 0 || events + queue[size]!.events <= limits.groupEvents)) {
+      events += queue[size]!.events
+      size++
+    }
+    const group = queue.splice(0, size)
+    queuedBytes -= group.reduce((total, waiting) => total + waiting.bytes, 0)
+    return group
+  }
+
+  async function commitAll(group: readonly Waiting[]): Promise<void> {
+    const start = performance.now()
+    try {
+      const outcomes = await inTransaction(pool, group, context)
+      hooks.committed?.((performance.now() - start) / 1000, outcomes)
+      for (const [i, outcome] of outcomes.entries()) {
+        if ('refusal' in outcome) group[i]!.reject(outcome.refusal)
+        else group[i]!.resolve(outcome)
+      }
+    } catch (error) {
+      if (group.length > 1 && !isOutage(error)) {
+        // One submission that the database cannot take must not take the others down.
+        for (const waiting of group) await commitAll([waiting])
+      } else {
+        const reason = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error
+        for (const waiting of group) waiting.reject(reason)
+      }
+    }
+  }
+
+  return {
+    submit(submission) {
+      const { events, bytes } = weigh(submission)
+      const isFull = queue.length >= limits.queued || (queue.length > 0 && queuedBytes + bytes > limits.queuedBytes)
+      if (isClosed || isFull) return Promise.reject(new Refusal('overloaded'))
+      return new Promise((resolve, reject) => {
+        queue.push({ submission, events, bytes, resolve, reject })
+        queuedBytes += bytes
+        running ??= drain()
+      })
+    },
+    depth: () => queue.length,
+    async close() {
+      isClosed = true
+      await running
+    },
+  }
+}
+
+function weigh(submission: Submission): { events: number; bytes: number } {
+  if ('event' in submission) return { events: 1, bytes: 1024 }
+  const { events } = submission.batch
+  return { events: events.length, bytes: events.reduce((total, event) => total + event.token.length, 0) }
+}
+
+async function inTransaction(pool: pg.Pool, group: readonly Waiting[], context: CommitContext): Promise<Outcome[]> {
+  const client = await pool.connect()
+  let failure: Error | undefined
+  try {
+    return await commitGroup(
+      client,
+      group.map((waiting) => waiting.submission),
+      context,
+    )
+  } catch (error) {
+    failure = error as Error
+    await client.query('rollback').then(
+      () => {
+        failure = undefined
+      },
+      () => {},
+    )
+    throw error
+  } finally {
+    // A connection that could not even roll back is thrown away.
+    client.release(failure)
+  }
+}
+
+/** Is the database, not the submission, at fault? SQLSTATE classes 08, 40, 53, 55, 57, 58; no SQLSTATE: the connection broke. */
+function isOutage(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return /^(08|25006|40|53|55|57|58)/.test(error.code ?? '08')
+  return ![InvariantError, KillickError, Refusal, TypeError, RangeError].some((ours) => error instanceof ours)
+}

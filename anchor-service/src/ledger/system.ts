@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto'
+import {
+  type EventInput,
+  type Hash,
+  makeEvent,
+  parseBatchHeader,
+  parseEvent,
+  type Signer,
+  signBatchHeader,
+  treeRoot,
+} from '@killick/sdk'
+import type { CheckedBatch, StreamHead } from './place.ts'
+
+/** The ledger as a source of its own: what it does itself is recorded in this stream, like any other event. */
+export const SYSTEM = { source: 'killick', stream: 'system' } as const
+
+/** A batch of one event that continues the system stream. */
+export async function makeSystemBatch(
+  input: EventInput,
+  head: StreamHead | null,
+  signer: Signer,
+  time: number,
+): Promise<CheckedBatch> {
+  const position = { ...SYSTEM, seq: head?.seq ?? 0, ...(head && { prev: head.event }) }
+  const mint = { id: uuidv7(time), time, salt: () => new Uint8Array(randomBytes(16)) }
+  const { token, leafHash } = await makeEvent(input, position, mint, signer)
+  const fields = { ...SYSTEM, seq: position.seq, n: 1, root: treeRoot([leafHash as Hash]), time }
+  const header = await signBatchHeader({ ...fields, ...(head && { prev: head.batch }) }, signer)
+  return { header: parseBatchHeader(header), events: [parseEvent(token)] }
+}
+
+/** RFC 9562 §5.7: 48 bits of milliseconds, then random. */
+function uuidv7(time: number): string {
+  const bytes = randomBytes(16)
+  bytes.writeUIntBE(time, 0, 6)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}

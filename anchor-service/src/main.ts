@@ -1,0 +1,41 @@
+#!/usr/bin/env node
+import { loadConfig } from './config.ts'
+import { StartError } from './errors.ts'
+import { startService } from './service.ts'
+
+const HELP = `killick-anchor-service [serve]
+
+Checks, stores and proves audit events in an append-only log. Everything is set by environment variables;
+the comments of src/config.ts list them all.
+`
+
+async function main(args: readonly string[]): Promise<void> {
+  const [command = 'serve', ...more] = args
+  if (command === '--help' || command === '-h') return void process.stdout.write(HELP)
+  if (more.length > 0 || command !== 'serve') throw new StartError(`Unknown command "${args.join(' ')}".\n\n${HELP}`)
+  const service = await startService(loadConfig())
+  process.stdout.write(`Killick listens on ${service.url}\n`)
+  closeOnSignal(() => service.close())
+}
+
+/** The first signal drains; a second one does not wait. */
+function closeOnSignal(close: () => Promise<void>): void {
+  let isClosing = false
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (isClosing) process.exit(1)
+      isClosing = true
+      close().then(
+        () => process.exit(0),
+        (error) => fail(error),
+      )
+    })
+  }
+}
+
+function fail(error: unknown): never {
+  process.stderr.write(`${error instanceof StartError ? error.message : ((error as Error).stack ?? error)}\n`)
+  process.exit(1)
+}
+
+main(process.argv.slice(2)).catch(fail)

@@ -1,0 +1,97 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type pg from 'pg'
+import type { Config } from './config.ts'
+import { StartError } from './errors.ts'
+import { buildApp } from './http/app.ts'
+import { type Metrics, makeMetrics } from './http/metrics.ts'
+import { makeIntake } from './intake/intake.ts'
+import type { Ledger } from './ledger/ledger.ts'
+import { openStore } from './store.ts'
+import { loadTokens } from './tokens.ts'
+
+/** What the anchor worker is given. `databaseUrl` is there for a queue that keeps its own connections. */
+export type AnchoringDeps = {
+  config: Config
+  databaseUrl: string
+  pool: pg.Pool
+  ledger: Ledger
+  metrics: Metrics
+  log: FastifyBaseLogger
+}
+
+/** A running anchor worker. */
+export type Anchoring = {
+  /** The log has grown; the worker decides whether that is worth an anchor now. */
+  ring(): Promise<void>
+  /** Shown in `/readyz`. */
+  status(): unknown
+  close(): Promise<void>
+}
+
+export type Service = {
+  /** Where it listens, with the port that was taken. */
+  url: string
+  origin: string
+  /** The log's C2SP verifier key. */
+  vkey: string
+  tokens: { admin: string; reader: string }
+  databaseUrl: string
+  /** Stops listening, finishes what has been handed in, closes the database. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts everything that `killick-anchor-service serve` runs.
+ * @param startAnchoring the worker to run in this process, if any
+ * @throws StartError with a sentence that says what to do
+ */
+export async function startService(
+  config: Config,
+  startAnchoring?: (deps: AnchoringDeps) => Promise<Anchoring>,
+): Promise<Service> {
+  const metrics = makeMetrics()
+  let anchoring: Anchoring | undefined
+  const store = await openStore(config, {
+    committed(seconds, outcomes) {
+      metrics.committed(seconds, outcomes)
+      // The doorbell may be lost; the worker looks for itself at its interval.
+      if (outcomes.some((outcome) => 'isNew' in outcome && outcome.isNew)) anchoring?.ring().catch(() => {})
+    },
+  })
+  const { ledger, pool, databaseUrl } = store
+  try {
+    metrics.watch(ledger)
+    const tokens = await loadTokens(config)
+    const app = await buildApp({
+      ledger,
+      metrics,
+      tokens,
+      intake: makeIntake(ledger),
+      anchoring: () => anchoring?.status(),
+      tiles: config.tiles,
+      rateLimit: config.rateLimit,
+      requestTimeout: config.requestTimeout,
+      logLevel: config.logLevel,
+    })
+    if (!store.hasRole)
+      app.log.warn('The database user may not make a role: only triggers keep the ledger append-only.')
+    if (startAnchoring && config.anchor.worker === 'inline' && config.anchor.rpcUrl !== null) {
+      anchoring = await startAnchoring({ config, databaseUrl, pool, ledger, metrics, log: app.log })
+    }
+    const url = await app.listen({ host: config.host, port: config.port }).catch((error: NodeJS.ErrnoException) => {
+      throw new StartError(`Cannot listen on ${config.host}:${config.port} (${error.code}). Set another HOST or PORT.`)
+    })
+    return {
+      ...{ url, origin: config.origin, vkey: ledger.log.vkey, tokens, databaseUrl },
+      async close() {
+        await app.close()
+        await anchoring?.close()
+        await store.close()
+      },
+    }
+  } catch (error) {
+    await anchoring?.close()
+    await store.close()
+    throw error
+  }
+}

@@ -1,0 +1,65 @@
+import type pg from 'pg'
+import type { Config } from './config.ts'
+import { StartError } from './errors.ts'
+import { loadSigner } from './ledger/keys.ts'
+import { type Ledger, openLedger } from './ledger/ledger.ts'
+import { migrate } from './ledger/migrate.ts'
+import { openPool } from './ledger/pool.ts'
+import { startCluster } from './ledger/postgres.ts'
+import type { SequencerHooks } from './ledger/sequencer.ts'
+
+/** An open ledger with the database under it. */
+export type Store = {
+  ledger: Ledger
+  pool: pg.Pool
+  databaseUrl: string
+  /** False where the database user could not make the role that may only select and insert. */
+  hasRole: boolean
+  /** Drains the ledger, then closes the connections, then leaves the embedded PostgreSQL. */
+  close(): Promise<void>
+}
+
+/** Starts or reaches the database, migrates it and opens the ledger. @throws StartError */
+export async function openStore(config: Config, hooks: SequencerHooks = {}): Promise<Store> {
+  const cluster = config.databaseUrl === null ? await startCluster(config.dataFolder) : null
+  let pool: pg.Pool | undefined
+  try {
+    const databaseUrl = config.databaseUrl ?? (await cluster!.databaseUrl('killick'))
+    const { hasRole } = await migrate(databaseUrl).catch((error) => {
+      throw describeOutage(error)
+    })
+    pool = openPool(databaseUrl, hasRole)
+    const logSigner = await loadSigner(config.logKeyFile)
+    const systemSigner = await loadSigner(config.systemKeyFile)
+    const ledger = await openLedger({ pool, origin: config.origin, logSigner, systemSigner, hooks })
+    const opened = pool
+    return {
+      ledger,
+      pool: opened,
+      databaseUrl,
+      hasRole,
+      async close() {
+        await ledger.close()
+        await opened.end()
+        await cluster?.close()
+      },
+    }
+  } catch (error) {
+    await pool?.end()
+    await cluster?.close()
+    throw error
+  }
+}
+
+/** A sentence for the usual reasons why a database cannot be reached; its URL may hold a password and is not shown. */
+function describeOutage(error: NodeJS.ErrnoException): Error {
+  if (error.code === 'ECONNREFUSED' || error.code === 'ENOTFOUND' || error.code === 'ETIMEDOUT') {
+    return new StartError(
+      `DATABASE_URL: no PostgreSQL answers there (${error.code}). Start it, or correct the address.`,
+    )
+  }
+  if (error.code === '28P01' || error.code === '28000' || error.code === '3D000' || error.code === '42501') {
+    return new StartError(`DATABASE_URL: PostgreSQL refuses: ${error.message}.`)
+  }
+  return error
+}

@@ -1,0 +1,54 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig, type Service, startService } from '@killick/anchor-service'
+import type { PublicJwk } from '@killick/sdk'
+import { createDatabase } from '../../support/postgres.ts'
+
+export const ADMIN = 'admin-token-for-tests'
+export const READER = 'reader-token-for-tests'
+
+export type TestService = Service & { folder: string; stop(): Promise<void> }
+
+/** A service of its own on a fresh database, or on that of `like`. */
+export async function testService(env: Record<string, string> = {}, like?: TestService): Promise<TestService> {
+  const folder = like?.folder ?? (await mkdtemp(join(tmpdir(), 'killick-service-')))
+  const service = await startService(
+    loadConfig({
+      DATABASE_URL: like?.databaseUrl ?? (await createDatabase()),
+      KILLICK_DATA: folder,
+      KILLICK_ADMIN_TOKEN: ADMIN,
+      KILLICK_READER_TOKEN: READER,
+      KILLICK_LOG_LEVEL: 'silent',
+      PORT: '0',
+      ...env,
+    }),
+  )
+  return {
+    ...service,
+    folder,
+    async stop() {
+      await service.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A request with a token; the reply as text and, where it is JSON, parsed. */
+export async function call(url: string, path: string, token: string | null = READER, init: RequestInit = {}) {
+  const headers = { ...(token && { authorization: `Bearer ${token}` }), ...(init.headers as Record<string, string>) }
+  const response = await fetch(`${url}${path}`, { ...init, headers })
+  const text = await response.text()
+  const isJson = /json/.test(response.headers.get('content-type') ?? '')
+  return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : null }
+}
+
+export type KeyEntry = { jwk: PublicJwk; notBefore?: string | null; notAfter?: string | null }
+
+export async function register(url: string, source: string, keys: KeyEntry[], more: object = {}) {
+  return call(url, '/v1/sources', ADMIN, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ source, keys, ...more }),
+  })
+}

@@ -38,20 +38,22 @@ export function parsePublicJwk(value: unknown): PublicJwk {
   const isCoordinate = (c: unknown): c is string => typeof c === 'string' && fromBase64url(c)?.length === 32
   if (kty === 'OKP' && crv === 'Ed25519' && isCoordinate(x) && y === undefined) {
     const jwk = { kty, crv, x } as const
-    if (isPoint(() => ed25519.Point.fromBytes(publicKeyBytes(jwk), false).assertValidity(), true, jwk)) return jwk
+    if (isKeyPoint(() => ed25519.Point.fromBytes(publicKeyBytes(jwk), false))) return jwk
   }
   if (kty === 'EC' && (crv === 'P-256' || crv === 'secp256k1') && isCoordinate(x) && isCoordinate(y)) {
     const jwk = { kty, crv, x, y } as const
     const curve = crv === 'P-256' ? p256 : secp256k1
-    if (isPoint(() => curve.Point.fromBytes(publicKeyBytes(jwk)).assertValidity(), false, jwk)) return jwk
+    if (isKeyPoint(() => curve.Point.fromBytes(publicKeyBytes(jwk)))) return jwk
   }
   throw new KillickError('key_invalid', 'A key must be a JWK with an Ed25519, P-256 or secp256k1 point')
 }
 
-function isPoint(decode: () => void, primeOrder: boolean, jwk: PublicJwk): boolean {
+/** On the curve, of prime order, and not the identity. */
+function isKeyPoint(decode: () => { assertValidity(): void; isTorsionFree(): boolean }): boolean {
   try {
-    decode()
-    return !primeOrder || ed25519.Point.fromBytes(publicKeyBytes(jwk), false).isTorsionFree()
+    const point = decode()
+    point.assertValidity()
+    return point.isTorsionFree()
   } catch {
     return false
   }

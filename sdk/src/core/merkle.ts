@@ -26,6 +26,19 @@ function isPath(value: unknown): value is readonly Hash[] {
  * §2.1.3.2). `index` < `size`; the path runs from the leaf's sibling up.
  */
 export function rootFromInclusion(leaf: Uint8Array, index: Size, size: Size, path: readonly Uint8Array[]): Hash | null {
+  return orOnThrow(null, () => foldInclusion(leaf, index, size, path))
+}
+
+/** Arrays with holes, getters that throw and revoked proxies are malformed arguments too. */
+function orOnThrow<T>(otherwise: T, answer: () => T): T {
+  try {
+    return answer()
+  } catch {
+    return otherwise
+  }
+}
+
+function foldInclusion(leaf: Uint8Array, index: Size, size: Size, path: readonly Uint8Array[]): Hash | null {
   let fn = toUint64(index)
   const n = toUint64(size)
   if (fn === null || n === null || fn >= n || !isHash(leaf) || !isPath(path)) return null
@@ -56,23 +69,29 @@ export function verifyInclusion(claim: {
   path: readonly Uint8Array[]
   root: Uint8Array
 }): boolean {
-  if (typeof claim !== 'object' || claim === null || !isHash(claim.root)) return false
-  const root = rootFromInclusion(claim.leafHash, claim.index, claim.size, claim.path)
-  return root !== null && equalBytes(root, claim.root)
+  return orOnThrow(false, () => {
+    const root = foldInclusion(claim.leafHash, claim.index, claim.size, claim.path)
+    return root !== null && isHash(claim.root) && equalBytes(root, claim.root)
+  })
 }
 
 /**
  * Is the tree of `newSize` leaves an extension of the tree of `oldSize` leaves? (RFC 9162 §2.1.4.2)
  * Equal sizes need equal roots and an empty path; from size 0, `oldRoot` must be the empty root and the path empty.
  */
-export function verifyConsistency(claim: {
+export function verifyConsistency(claim: ConsistencyClaim): boolean {
+  return orOnThrow(false, () => isConsistent(claim))
+}
+
+type ConsistencyClaim = {
   oldSize: Size
   newSize: Size
   oldRoot: Uint8Array
   newRoot: Uint8Array
   path: readonly Uint8Array[]
-}): boolean {
-  if (typeof claim !== 'object' || claim === null) return false
+}
+
+function isConsistent(claim: ConsistencyClaim): boolean {
   const { oldRoot, newRoot, path } = claim
   const oldSize = toUint64(claim.oldSize)
   const newSize = toUint64(claim.newSize)

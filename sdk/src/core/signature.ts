@@ -15,19 +15,30 @@ export interface Signer {
 
 /** Does the key's holder stand for these bytes? False on anything malformed; never throws. */
 export function verifySignature(jwk: PublicJwk, message: Uint8Array, signature: Uint8Array): boolean {
-  if (signature.length !== 64) return false
   try {
+    if (signature.length !== 64) return false
     const key = publicKeyBytes(jwk)
     switch (jwk.crv) {
       case 'Ed25519':
-        // RFC 8032 strict decoding, as native libraries do; ZIP 215 would accept encodings that they refuse.
-        return ed25519.verify(signature, message, key, { zip215: false })
+        return verifyEd25519(key, message, signature)
       case 'P-256':
         return p256.verify(signature, message, key, { lowS: false })
       case 'secp256k1':
         return secp256k1.verify(signature, message, key, { lowS: false })
+      default:
+        return false
     }
   } catch {
     return false
   }
+}
+
+/**
+ * RFC 8032 §5.1.7 with strict decoding and, of the two equations it allows, the one without the cofactor, as OpenSSL, Go
+ * and libsodium check it. @noble/curves multiplies by the cofactor, which forgives a small-order part in R: the key's
+ * holder could make signatures that verify here and not there.
+ */
+function verifyEd25519(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  const isPrimeOrder = (point: Uint8Array) => ed25519.Point.fromBytes(point, false).isTorsionFree()
+  return ed25519.verify(signature, message, key, { zip215: false }) && isPrimeOrder(signature.subarray(0, 32))
 }

@@ -38,11 +38,17 @@ function split(n: number): number {
   return k
 }
 
+/** A store that lost a node must not end in a proof that is merely wrong. */
+function checkCount(hashes: readonly Hash[], planned: number): void {
+  if (hashes.length !== planned) throw new InvariantError(`${hashes.length} nodes read where ${planned} were planned`)
+}
+
 /** A plan whose answer is a list of hashes, each folded from a run of perfect subtrees. */
 function planRuns(runs: readonly Node[][]): Plan<Hash[]> {
   return {
     nodes: runs.flat(),
     fold: (hashes) => {
+      checkCount(hashes, runs.flat().length)
       let at = 0
       return runs.map((run) => {
         const part = hashes.slice(at, at + run.length)
@@ -55,7 +61,14 @@ function planRuns(runs: readonly Node[][]): Plan<Hash[]> {
 
 /** Root of the first `size` leaves. Reads at most log₂ size nodes. */
 export function planRoot(size: number): Plan<Hash> {
-  return { nodes: subtrees(0, size), fold: foldRight }
+  const nodes = subtrees(0, size)
+  return {
+    nodes,
+    fold: (hashes) => {
+      checkCount(hashes, nodes.length)
+      return foldRight(hashes)
+    },
+  }
 }
 
 /** Inclusion path of leaf `index` in the tree of `size` leaves (RFC 9162 §2.1.3.1), leaf's sibling first. */

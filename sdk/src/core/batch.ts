@@ -15,6 +15,11 @@ import type { Signer } from './signature.ts'
 export const BATCH_TYP = 'audit-batch+jwt'
 export const BATCH_MEDIA_TYPE = 'application/vnd.killick.batch'
 export const MAX_BATCH_EVENTS = 10_000
+/**
+ * Largest batch header, in bytes. An honest one has about 700; JSON allows any amount of white space, and a log entry,
+ * as tiles carry it, must stay below 65,536.
+ */
+export const MAX_HEADER_BYTES = 2048
 /** Largest batch body before compression, in bytes. */
 export const MAX_BATCH_BYTES = 16 * 1024 * 1024
 
@@ -61,6 +66,9 @@ export async function signBatchHeader(batch: BatchFields, signer: Signer): Promi
 
 /** Structure of a batch header; its signature is not checked here. @throws KillickError batch_header_invalid | jws_* | json_* */
 export function parseBatchHeader(text: string): BatchHeader {
+  if (typeof text === 'string' && text.length > MAX_HEADER_BYTES) {
+    throw new KillickError('batch_header_invalid', `A batch header has at most ${MAX_HEADER_BYTES} bytes`)
+  }
   const jws = parseJws(text, BATCH_TYP)
   const { iss, stm, seq, n, iat } = jws.payload
   const root = parseHash(jws.payload.root)

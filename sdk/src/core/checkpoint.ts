@@ -3,6 +3,7 @@ import { fromBase64, toBase64 } from './bytes.ts'
 import { KillickError } from './errors.ts'
 import { type Hash, isHash } from './hash.ts'
 import { type Size, toUint64 } from './merkle.ts'
+import { parseNote } from './note.ts'
 
 export type Checkpoint = {
   readonly origin: string
@@ -21,12 +22,12 @@ export function printCheckpoint(checkpoint: Pick<Checkpoint, 'origin' | 'size' |
 /**
  * Reads a checkpoint's text, or a whole signed note of which only the text is read. It checks no signature:
  * give it what `openNote` returned.
- * @throws KillickError checkpoint_malformed
+ * @throws KillickError checkpoint_malformed | note_malformed | note_too_many_signatures
  */
 export function parseCheckpoint(noteOrText: string): Checkpoint {
   if (typeof noteOrText !== 'string') throw new KillickError('checkpoint_malformed')
-  const blank = noteOrText.lastIndexOf('\n\n')
-  const text = blank < 0 ? noteOrText : noteOrText.slice(0, blank + 1)
+  // The text itself has no blank line, so one can only come before signatures.
+  const text = noteOrText.includes('\n\n') ? parseNote(noteOrText).text : noteOrText
   const [origin, digits, base64, ...rest] = text.split('\n')
   const root = base64 === undefined ? null : fromBase64(base64)
   const extensions = rest.slice(0, -1)

@@ -54,6 +54,7 @@ function parseHeader(segment: string, typ: string): { alg: Alg; kid: string } {
  * @throws KillickError jws_malformed | jws_header_invalid | jws_alg_not_allowed | json_*
  */
 export function parseJws(text: string, typ: string): Jws {
+  if (typeof text !== 'string') throw new KillickError('jws_malformed')
   const [head, body, tail, ...more] = text.split('.')
   if (head === undefined || body === undefined || tail === undefined || more.length > 0)
     throw new KillickError('jws_malformed')

@@ -26,7 +26,7 @@ export type OpenedNote = {
 
 function isKeyName(name: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the spec forbids them in a note
-  return name !== '' && !/[\s+\u0000-\u001f\u0085]/u.test(name)
+  return name !== '' && !/[\p{White_Space}+\u0000-\u001f]/u.test(name)
 }
 
 /** First four bytes of SHA-256(name ‖ LF ‖ 0x01 ‖ public key). */

@@ -1,7 +1,7 @@
 /**
  * `killick-proof/1`: everything a stranger needs to check one event, in one JSON document. It is parsed strictly:
- * unknown, missing or duplicate members, wrong lengths and non-canonical encodings are refused, and what is parsed
- * prints back to the same compact text.
+ * unknown, missing or duplicate members, wrong lengths and non-canonical encodings are refused. Only white space, member
+ * order and JSON escapes are free.
  */
 import { fromHex, fromUtf8 } from './bytes.ts'
 import { KillickError } from './errors.ts'
@@ -87,6 +87,11 @@ function count(value: JsonValue | undefined, where: string): number {
   return isCount(value) ? value : malformed(`${where} must be an integer from 0 to 2^53 - 1`)
 }
 
+/** The contract keeps 32 bits of block time. */
+function uint32(value: JsonValue | undefined, where: string): number {
+  return isCount(value) && value < 2 ** 32 ? value : malformed(`${where} must be an integer from 0 to 2^32 - 1`)
+}
+
 function hash(value: JsonValue | undefined, where: string): Hash {
   return parseHash(value) ?? malformed(`${where} must be a hash, 43 characters of base64url`)
 }
@@ -113,7 +118,7 @@ function parseAnchor(value: JsonValue, where: string, logSize: number): Anchor {
     logId: hex(anchor.logId, `${where}/logId`, 32),
     size,
     root: hash(anchor.root, `${where}/root`),
-    time: count(anchor.time, `${where}/time`),
+    time: uint32(anchor.time, `${where}/time`),
     transaction: hex(anchor.transaction, `${where}/transaction`, 32),
     block: count(anchor.block, `${where}/block`),
     ...(anchor.path !== undefined && { path: path(anchor.path, `${where}/path`) }),
@@ -134,6 +139,7 @@ function parseKeys(value: JsonValue | undefined): PublicJwk[] {
  * @throws KillickError proof_malformed | proof_too_large | key_invalid | json_*
  */
 export function parseProof(source: string | Uint8Array): Proof {
+  if (typeof source !== 'string' && !(source instanceof Uint8Array)) malformed('it is neither text nor bytes')
   if (source.length > MAX_PROOF_BYTES) throw new KillickError('proof_too_large')
   const json = typeof source === 'string' ? source : fromUtf8(source)
   if (json === null) malformed('it is not UTF-8')

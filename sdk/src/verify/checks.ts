@@ -9,7 +9,7 @@ import { verifyInclusion } from '../core/merkle.ts'
 import { openNote, parseNote } from '../core/note.ts'
 import type { Anchor, Proof } from '../core/proof.ts'
 import { verifySignature } from '../core/signature.ts'
-import { type AnchorFact, DEFAULT_CONFIRMATIONS, type Trust } from './trust.ts'
+import { type AnchorFact, DEFAULT_CONFIRMATIONS, type Trust, weightiest } from './trust.ts'
 import type { CheckStatus } from './verdict.ts'
 
 export type Finding = { readonly status: CheckStatus; readonly detail: string }
@@ -108,8 +108,12 @@ export function anchorPath(header: BatchHeader, checkpoint: Checkpoint, anchor: 
     : fail('The path does not lead from the batch to the anchored root')
 }
 
-/** Is this fact about exactly this anchor? */
-export function isAbout(fact: AnchorFact, anchor: Anchor): boolean {
+/** What is known from the chain about exactly this anchor. */
+export function factAbout(anchor: Anchor, trust: Trust): AnchorFact | undefined {
+  return weightiest((trust.facts ?? []).filter((fact) => isAbout(fact, anchor)))
+}
+
+function isAbout(fact: AnchorFact, anchor: Anchor): boolean {
   const names = ['chainId', 'contract', 'logId', 'size', 'time', 'transaction', 'block'] as const
   return names.every((name) => fact[name] === anchor[name]) && equalBytes(fact.root, anchor.root)
 }
@@ -151,7 +155,9 @@ export function anchorFinal(fact: AnchorFact | undefined, trust: Trust): Finding
 
 export function anchorPinned(anchor: Anchor, proof: Proof, trust: Trust): Finding {
   const isPinned = ({ chainId, contract, logId }: Anchor) =>
-    (trust.logs ?? []).some((log) => log.chainId === chainId && log.contract === contract && log.logId === logId)
+    (trust.logs ?? []).some(
+      (log) => log.chainId === chainId && log.contract.toLowerCase() === contract && log.logId.toLowerCase() === logId,
+    )
   if (trust.logs === undefined || trust.logs.length === 0) return skip('No contract was pinned')
   if (isPinned(anchor)) return pass('Pinned')
   // One more anchor than the verifier asked for is no fault, as long as another is the one asked for.

@@ -9,9 +9,9 @@ import { fromHex, toHex, utf8 } from '../core/bytes.ts'
 export const ANCHOR_LOG_CODE_HASH = '0x88e38d9e4136b2252495f11ad7e63b32ebc5c9e4469491bca957f2624832d5a9'
 
 /** Hash of code as `eth_getCode` returns it; null where that is not hex. */
-export function codeHash(code: string): string | null {
-  const bytes = fromHex(code.slice(2))
-  return code.startsWith('0x') && bytes !== null ? `0x${toHex(keccak_256(bytes))}` : null
+export function codeHash(code: unknown): string | null {
+  const bytes = typeof code === 'string' && code.startsWith('0x') ? fromHex(code.slice(2)) : null
+  return bytes && `0x${toHex(keccak_256(bytes))}`
 }
 
 const SELECTOR = toHex(keccak_256(utf8('isAnchored(bytes32,uint64,bytes32,uint32)')).slice(0, 4))
@@ -23,6 +23,6 @@ export function encodeIsAnchored(logId: string, size: number, root: Uint8Array, 
 }
 
 /** The boolean a call returned; a call to an address without code returns nothing, which is no. */
-export function decodeBool(result: string): boolean {
-  return /^0x0{63}1$/.test(result)
+export function decodeBool(result: unknown): boolean {
+  return result === `0x${'1'.padStart(64, '0')}`
 }

@@ -2,7 +2,7 @@ import { KillickError } from '../core/errors.ts'
 import type { Anchor, Proof } from '../core/proof.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash, decodeBool, encodeIsAnchored } from './contract.ts'
 import { openRpc, type Rpc, type RpcOptions } from './rpc.ts'
-import type { AnchorFact } from './trust.ts'
+import { type AnchorFact, weightiest } from './trust.ts'
 
 /**
  * Asks nodes about every anchor of a proof. The contract's answer is one `eth_call`; around it stand the chain id, the
@@ -37,11 +37,7 @@ async function readAnchor(anchor: Anchor, nodes: readonly KnownNode[]): Promise<
       .map(({ rpc }) => askNode(rpc, anchor).catch((error) => ({ node: rpc.node, unreadable: reasonOf(error) }))),
   )
   const silent = nodes.filter((node) => typeof node.chainId === 'string')
-  const answer = facts.find(
-    (fact) => 'anchored' in fact && !(fact.anchored && fact.genuineCode && fact.located !== false),
-  ) ??
-    facts.find((fact) => 'anchored' in fact) ??
-    facts[0] ??
+  const answer = weightiest(facts) ??
     (silent[0] && { node: silent[0].rpc.node, unreadable: String(silent[0].chainId) }) ?? {
       node: 'no node',
       unreadable: `none of the nodes asked is on chain ${chainId}`,
@@ -51,20 +47,21 @@ async function readAnchor(anchor: Anchor, nodes: readonly KnownNode[]): Promise<
 
 async function askNode(rpc: Rpc, anchor: Anchor) {
   const call = { to: anchor.contract, data: encodeIsAnchored(anchor.logId, anchor.size, anchor.root, anchor.time) }
-  const isAnchored = async (tag: string) => decodeBool(String(await rpc.call('eth_call', [call, tag])))
+  const isAnchored = async (tag: string) => decodeBool(await rpc.call('eth_call', [call, tag]))
   const [anchored, code, head, block, finalized] = await Promise.all([
     isAnchored('latest'),
     rpc.call('eth_getCode', [anchor.contract, 'latest']),
     quantity(rpc, 'eth_blockNumber', []),
-    rpc.call('eth_getBlockByNumber', [`0x${anchor.block.toString(16)}`, false]),
+    // Nodes that prune history answer null, or refuse.
+    rpc.call('eth_getBlockByNumber', [`0x${anchor.block.toString(16)}`, false]).catch(nullIfRefused),
     // Chains without finality of their own do not know the tag.
-    isAnchored('finalized').catch(() => null),
+    isAnchored('finalized').catch(nullIfRefused),
   ])
   const located = anchor.block > head ? false : block === null ? null : isBlockOf(block, anchor)
   return {
     node: rpc.node,
     anchored,
-    genuineCode: codeHash(String(code)) === ANCHOR_LOG_CODE_HASH,
+    genuineCode: codeHash(code) === ANCHOR_LOG_CODE_HASH,
     located,
     confirmations: located === true ? head - anchor.block + 1 : 0,
     finalized: finalized === null ? null : finalized && anchored,
@@ -74,18 +71,28 @@ async function askNode(rpc: Rpc, anchor: Anchor) {
 function isBlockOf(block: unknown, anchor: Anchor): boolean {
   const { timestamp, transactions } = block as { timestamp?: unknown; transactions?: unknown }
   return (
-    Number(timestamp) === anchor.time &&
+    parseQuantity(timestamp) === anchor.time &&
     Array.isArray(transactions) &&
     transactions.some((hash) => hash === anchor.transaction)
   )
 }
 
 async function quantity(rpc: Rpc, method: string, params: readonly unknown[]): Promise<number> {
-  const value = await rpc.call(method, params)
-  const number = typeof value === 'string' && /^0x[0-9a-f]+$/i.test(value) ? Number(value) : Number.NaN
-  if (!Number.isSafeInteger(number))
-    throw new KillickError('unreachable', `The node at ${rpc.node} gave no number for ${method}`)
+  const number = parseQuantity(await rpc.call(method, params))
+  if (number === null) throw new KillickError('unreachable', `The node at ${rpc.node} gave no number for ${method}`)
   return number
+}
+
+/** A number as JSON-RPC writes it, or null. */
+function parseQuantity(value: unknown): number | null {
+  const number = typeof value === 'string' && /^0x[0-9a-f]+$/i.test(value) ? Number(value) : Number.NaN
+  return Number.isSafeInteger(number) ? number : null
+}
+
+/** A node that was cut off in the middle has not said no. */
+function nullIfRefused(error: unknown): null {
+  if (error instanceof KillickError && error.details.answered === true) return null
+  throw error
 }
 
 function reasonOf(error: unknown): string {

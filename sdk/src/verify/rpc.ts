@@ -4,7 +4,7 @@ import { KillickError } from '../core/errors.ts'
 export type Rpc = {
   /** Label to show: the URL without credentials, query and path, which often holds an API key. */
   readonly node: string
-  /** @throws KillickError unreachable */
+  /** @throws KillickError unreachable; `details.answered` is true where the node did answer, but with a refusal */
   call(method: string, params: readonly unknown[]): Promise<unknown>
 }
 
@@ -20,11 +20,12 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
     throw new KillickError('option_invalid', 'An RPC endpoint must be an http or https URL')
   }
   const node = new URL(url).host
-  const unreachable = (why: string) => new KillickError('unreachable', `The node at ${node} ${why}`, { node })
+  const unreachable = (why: string, answered = false) =>
+    new KillickError('unreachable', `The node at ${node} ${why}`, { node, answered })
   return {
     node,
     async call(method, params) {
-      let answer: { result?: unknown; error?: { message?: unknown } }
+      let answer: { result?: unknown; error?: { message?: unknown } } | null
       try {
         const response = await (options.fetch ?? fetch)(url, {
           method: 'POST',
@@ -39,7 +40,9 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
         throw unreachable('could not be reached, or did not answer in JSON')
       }
       if (typeof answer !== 'object' || answer === null || answer.error || answer.result === undefined) {
-        throw unreachable(`refused ${method}: ${String(answer?.error?.message ?? 'no result')}`)
+        // Quoted and cut: the node's words end up on somebody's screen.
+        const words = JSON.stringify(answer?.error?.message ?? 'no result').slice(0, 200)
+        throw unreachable(`refused ${method}: ${words}`, true)
       }
       return answer.result
     },

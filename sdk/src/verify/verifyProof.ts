@@ -3,11 +3,10 @@ import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
-import { parseVkey } from '../core/note.ts'
 import type { Proof } from '../core/proof.ts'
 import * as checks from './checks.ts'
 import { type Finding, fail, pass, skip } from './checks.ts'
-import type { Trust } from './trust.ts'
+import { checkTrust, type Trust } from './trust.ts'
 import type { Check, Level, Verdict } from './verdict.ts'
 
 /** Parses a part of the proof; a refusal becomes a finding. Bugs of our own still throw. */
@@ -25,10 +24,11 @@ const UNREADABLE = skip('A part that this rests on could not be read')
 /**
  * Checks a proof against what the verifier trusts. Pure and synchronous: no network, no clock, no global; chain facts
  * come in through `trust`. A skipped check never hides a failed one, and what was not checked is never counted.
- * @throws KillickError vkey_invalid, when a pinned log key is malformed; nothing in the proof makes it throw
+ * @throws KillickError vkey_invalid | key_invalid | trust_invalid, when what was pinned is malformed; nothing in the proof
+ * makes it throw
  */
 export function verifyProof(proof: Proof, trust: Trust): Verdict {
-  trust.logKeys?.forEach(parseVkey)
+  checkTrust(trust)
   const event = attempt(() => parseEvent(proof.event))
   const header = attempt(() => parseBatchHeader(proof.batch.header))
   const checkpoint = attempt(() => parseCheckpoint(proof.checkpoint))
@@ -45,11 +45,7 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
     'The event is whole, and each field shown is one that was recorded',
     e ? pass(`${e.disclosures.length} of ${e.fieldCount} fields shown`) : event.refusal,
   )
-  const eventSigned = add(
-    'event.signature',
-    'The source signed the event',
-    e ? checks.eventSignature(e, proof) : UNREADABLE,
-  )
+  add('event.signature', 'The source signed the event', e ? checks.eventSignature(e, proof) : UNREADABLE)
   const batchSigned = add(
     'batch.signature',
     'The source signed the batch',
@@ -77,7 +73,7 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   )
 
   const anchors = proof.anchors.map((anchor, i) => {
-    const fact = trust.facts?.find((candidate) => checks.isAbout(candidate, anchor))
+    const fact = checks.factAbout(anchor, trust)
     const path = add(
       `anchor.${i}.path`,
       'The anchored root covers the batch',
@@ -100,7 +96,10 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   if (anchors.length === 0) add('anchor', 'The log is anchored on a chain', skip('Not anchored yet'))
 
   const failed = list.some(({ status }) => status === 'failed')
-  const signed = form && batchSigned && inBatch && (eventSigned || e?.signature === undefined)
+  // What failed on a rung breaks it, even where another check of the rung would hold it up.
+  const isSound = (...rung: string[]) =>
+    !list.some(({ id, status }) => status === 'failed' && rung.includes(id.split('.')[0]!))
+  const signed = form && batchSigned && inBatch && isSound('event', 'batch', 'source')
   // A pinned anchor is the one to stand on; without any, the verdict says that the contract is unproven.
   const held = anchors.filter((anchor) => anchor.held)
   const standing = held.some(({ pinned }) => pinned) ? held.filter(({ pinned }) => pinned) : held
@@ -108,7 +107,7 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   const level = ladder({
     signed,
     logged: inLog && logPinned,
-    anchored: inLog && standing.length > 0,
+    anchored: inLog && standing.length > 0 && isSound('log', 'anchor'),
     final: standing.some(({ final }) => final),
   })
 

@@ -104,7 +104,11 @@ export class Producer {
 }
 
 /** Sends a body to `POST /v1/batches`. */
-export async function post(url: string, body: BodyInit, headers: Record<string, string> = {}) {
+export async function post(
+  url: string,
+  body: string | Uint8Array<ArrayBuffer> | ReadableStream,
+  headers: Record<string, string> = {},
+) {
   const response = await fetch(`${url}/v1/batches`, {
     method: 'POST',
     headers: { 'content-type': BATCH_MEDIA_TYPE, ...headers },

@@ -58,7 +58,7 @@ export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
     async ({ query: { from, to, cursor, ...terms } }) => {
       const page = { ...terms, from: parseTime('from', from), to: parseTime('to', to), before: parseCursor(cursor, 2) }
       const { events, next } = await searchEvents(ledger.db, page as typeof page & { before?: [number, number] })
-      return { events, next: next && next.join('.') }
+      return { events, next: next === null ? null : next.join('.') }
     },
   )
 

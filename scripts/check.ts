@@ -18,6 +18,11 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 
 const CHECKS: Check[] = [
   { name: 'types', says: 'tsc, strict', run: [bin('typescript', 'tsc'), '--noEmit', '-p', '.'] },
+  {
+    name: 'web types',
+    says: 'tsc, strict, for browsers',
+    run: [bin('typescript', 'tsc'), '--noEmit', '-p', 'anchor-service/web'],
+  },
   { name: 'style', says: 'biome: lint and format', run: [bin('@biomejs/biome', 'biome'), 'ci', '--colors=off', '.'] },
   { name: 'imports', run: ['scripts/imports.ts'] },
   { name: 'dead code', says: 'knip', run: [bin('knip', 'knip'), '--no-progress', '--treat-config-hints-as-errors'] },

@@ -9,6 +9,8 @@ export interface LocalChain {
   readonly url: string
   readonly chainId: number
   readonly pid: number
+  /** Resolves when the node has ended, for whatever reason. */
+  readonly exited: Promise<void>
   /** One JSON-RPC call; throws with the node's message when it answers with an error. */
   rpc<Result>(method: string, params?: readonly unknown[]): Promise<Result>
   /** Private key (0x + 64 hex) of one of the twenty funded accounts of the well-known development mnemonic. */
@@ -23,12 +25,23 @@ export interface LocalChain {
 const MNEMONIC = 'test test test test test test test test test test test junk'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** @param options.port - Default 0: a free one. Resolves once the node answers, in about a second. */
-export async function startChain({ port = 0 } = {}): Promise<LocalChain> {
+export interface LocalChainOptions {
+  /** Default 0: a free one. */
+  port?: number
+  /** Default 31337, as development tools expect. */
+  chainId?: number
+  /** Mines an empty block this often, as a live chain would, beside the block per transaction. Default: never. */
+  blockTimeMs?: number
+}
+
+/** Resolves once the node answers, in about a second. */
+export async function startChain(options: LocalChainOptions = {}): Promise<LocalChain> {
+  const { port = 0, chainId = 31_337, blockTimeMs = 0 } = options
   const hardhat = createRequire(import.meta.url)
     .resolve('hardhat/package.json')
     .replace(/package\.json$/, 'dist/src/cli.js')
-  const node = await startNode([hardhat, 'node', '--hostname', '127.0.0.1', '--port', `${port}`], { cwd: root })
+  const args = ['node', '--hostname', '127.0.0.1', '--port', `${port}`, '--chain-id', `${chainId}`]
+  const node = await startNode([hardhat, ...args], { cwd: root })
   const url = (await node.printed(/server at (http:\/\/[\d.]+:\d+)\//))[1]!
 
   let id = 0
@@ -40,11 +53,13 @@ export async function startChain({ port = 0 } = {}): Promise<LocalChain> {
     return answer.result
   }
 
+  if (blockTimeMs > 0) await rpc('evm_setIntervalMining', [blockTimeMs])
   const key = (index: number) => HDNodeWallet.fromPhrase(MNEMONIC, undefined, `m/44'/60'/0'/0/${index}`).privateKey
   return {
     url,
-    chainId: Number(await rpc<string>('eth_chainId')),
+    chainId,
     pid: node.pid,
+    exited: node.exited.then(() => {}),
     rpc,
     key,
     async newKey() {

@@ -1,0 +1,72 @@
+import { dim, duration, MARK } from './report.ts'
+
+/** Thrown out of the step under way when the person at the terminal has asked to stop. */
+export class Interrupted extends Error {}
+
+/** Something outside this program is in the way; the message is a sentence that says what to do. */
+export class Obstacle extends Error {}
+
+/**
+ * What `npm start` has started, step by step: each step says what it does while it does it, then what came of it and how
+ * long it took. Whatever was started is stopped in reverse order.
+ */
+export class Steps {
+  #closers: (() => Promise<unknown>)[] = []
+  #interrupted = false
+  #presses: number[] = []
+  readonly #stop = Promise.withResolvers<void>()
+
+  /** Resolves when somebody asks to stop: Ctrl-C, SIGTERM, or the terminal closing. */
+  readonly stopped = this.#stop.promise
+
+  constructor() {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => this.#onSignal())
+  }
+
+  async run<Result>(
+    doing: string,
+    work: (say: (doing: string) => void) => Promise<Result>,
+    done: (result: Result) => string,
+  ) {
+    const started = performance.now()
+    const say = (text: string) => {
+      if (process.stdout.isTTY) process.stdout.write(`\r\x1b[2K${MARK.open} ${text} …`)
+    }
+    const clear = () => {
+      if (process.stdout.isTTY) process.stdout.write('\r\x1b[2K')
+    }
+    say(doing)
+    try {
+      const result = await work(say)
+      clear()
+      console.log(`${MARK.good} ${done(result)} ${dim(duration(performance.now() - started))}`)
+      if (this.#interrupted) throw new Interrupted()
+      return result
+    } catch (error) {
+      clear()
+      if (!(error instanceof Interrupted)) console.log(`${MARK.bad} ${doing}`)
+      throw this.#interrupted ? new Interrupted() : error
+    }
+  }
+
+  /** Registers what `close()` must do, before what was registered earlier. */
+  onClose(close: () => Promise<unknown>): void {
+    this.#closers.unshift(close)
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0)) await close()
+  }
+
+  /** A wrapper may pass on a Ctrl-C that the terminal has sent already: presses within a second are one. */
+  #onSignal(): void {
+    const now = Date.now()
+    const isNew = this.#presses.every((press) => now - press > 1000)
+    this.#presses.push(now)
+    if (!isNew) return
+    if (this.#interrupted) process.exit(130)
+    this.#interrupted = true
+    console.log(dim('\nStopping; press Ctrl-C again to leave at once.'))
+    this.#stop.resolve()
+  }
+}

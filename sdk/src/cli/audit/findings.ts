@@ -1,0 +1,64 @@
+// What an audit found, check by check. Of each check the earliest fault is kept and the rest are counted.
+import type { CheckStatus } from '../../verify/verdict.ts'
+
+export type AuditCheck = { id: string; title: string; status: CheckStatus; detail: string }
+
+/** The event at fault, as closely as it can be named. */
+export type Place = { logIndex: number; source?: string; stream?: string; seq?: number; id?: string }
+
+type Fault = { place: Place | null; message: string; count: number }
+
+const order = (place: Place | null): [number, number] => [place?.logIndex ?? Number.POSITIVE_INFINITY, place?.seq ?? -1]
+const isBefore = (a: Place | null, b: Place | null): boolean => {
+  const [[i, m], [j, n]] = [order(a), order(b)]
+  return i < j || (i === j && m < n)
+}
+
+export class Findings {
+  readonly #titles = new Map<string, string>()
+  readonly #passed = new Map<string, string>()
+  readonly #skipped = new Map<string, string>()
+  readonly #faults = new Map<string, Fault>()
+
+  /** Announces a check; announced ones that nobody concludes count as skipped. */
+  expect(id: string, title: string): void {
+    this.#titles.set(id, title)
+  }
+
+  pass(id: string, detail: string): void {
+    this.#passed.set(id, detail)
+  }
+
+  skip(id: string, reason: string): void {
+    this.#skipped.set(id, reason)
+  }
+
+  fail(id: string, message: string, place: Place | null = null): void {
+    const known = this.#faults.get(id)
+    const count = (known?.count ?? 0) + 1
+    if (known && !isBefore(place, known.place)) known.count = count
+    else this.#faults.set(id, { place, message, count })
+  }
+
+  get failed(): boolean {
+    return this.#faults.size > 0
+  }
+
+  /** The earliest fault that has a place in the log. */
+  get first(): (Place & { message: string }) | null {
+    const placed = [...this.#faults.values()].filter(({ place }) => place !== null)
+    const [first] = placed.sort((a, b) => (isBefore(a.place, b.place) ? -1 : 1))
+    return first ? { ...first.place!, message: first.message } : null
+  }
+
+  get checks(): AuditCheck[] {
+    return [...this.#titles].map(([id, title]) => {
+      const fault = this.#faults.get(id)
+      const more = fault && fault.count > 1 ? ` (and ${fault.count - 1} more)` : ''
+      if (fault) return { id, title, status: 'failed', detail: fault.message + more }
+      const passed = this.#passed.get(id)
+      if (passed !== undefined) return { id, title, status: 'passed', detail: passed }
+      return { id, title, status: 'skipped', detail: this.#skipped.get(id) ?? 'The audit stopped before this check' }
+    })
+  }
+}

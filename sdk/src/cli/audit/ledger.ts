@@ -1,0 +1,161 @@
+// Walks the whole ledger, batch by batch in the order of the log: structure, digests, chain, root and every signature.
+import { type BatchHeader, MAX_BATCH_BYTES, parseBatch, parseBatchHeader, printBatch } from '../../core/batch.ts'
+import { equalBytes, utf8 } from '../../core/bytes.ts'
+import { KillickError } from '../../core/errors.ts'
+import { MAX_EVENT_BYTES, type ParsedEvent } from '../../core/event.ts'
+import { type Hash, printHash } from '../../core/hash.ts'
+import type { Api } from '../api.ts'
+import type { Findings, Place } from './findings.ts'
+import type { KeyRing } from './keys.ts'
+import { type Signature, SignatureChecker } from './signatures.ts'
+import type { LogTree } from './tree.ts'
+
+// Batches of one request, and batches whose signatures may still be in the thread pool while the next one is read.
+const PAGE = 256
+const IN_FLIGHT = 2
+
+type Head = { seq: number; prev: Hash; batchPrev: Hash }
+type Batch = { header: BatchHeader; events: readonly ParsedEvent[] }
+
+export type WalkOptions = {
+  api: Api
+  size: number
+  keys: KeyRing
+  tree: LogTree
+  findings: Findings
+  /** After each batch. */
+  onBatch: (batches: number, events: number) => void
+  /** Called when the tree has `size` entries, for the sizes one wants to know the root of. */
+  onSize: (size: number, root: () => Hash) => void
+}
+
+export async function walkLedger(
+  options: WalkOptions,
+): Promise<{ events: number; signatures: number; streams: number }> {
+  const { api, size, keys, tree, findings } = options
+  const signatures = new SignatureChecker()
+  const heads = new Map<string, Head>()
+  const pending: Promise<void>[] = []
+  let events = 0
+
+  const checkSignature = async (signature: Signature, source: string, check: string, what: string, place: Place) => {
+    const key = keys.find(source, signature.kid)
+    if (typeof key === 'string') findings.fail(check, `${what}: ${key}`, place)
+    else if (!(await signatures.isValid(key, signature)))
+      findings.fail(check, `${what}: the signature does not verify under key ${signature.kid}`, place)
+  }
+
+  const checkBatch = async (logIndex: number, header: BatchHeader, tokens: string[]): Promise<void> => {
+    const batch = readBatch(logIndex, header, tokens, findings)
+    checkStream(logIndex, header, batch, heads, findings)
+    const place = placeOf(logIndex, header)
+    await Promise.all([
+      checkSignature(header.signature, header.source, 'batches', `Batch ${logIndex}`, place),
+      ...(batch?.events ?? []).flatMap((event) =>
+        event.signature
+          ? [checkSignature(event.signature, event.source, 'events', nameOf(event), placeOf(logIndex, event))]
+          : [],
+      ),
+    ])
+  }
+
+  for await (const { header: text, tokens } of readBatches(api, size, findings)) {
+    const header = parseBatchHeader(text)
+    if (pending.length >= IN_FLIGHT) await pending.shift()
+    pending.push(checkBatch(tree.size, header, tokens))
+    await tree.append(utf8(text), header.leafHash)
+    events += tokens.length
+    options.onSize(tree.size, () => tree.root)
+    options.onBatch(tree.size, events)
+  }
+  await Promise.all(pending)
+  return { events, signatures: signatures.count, streams: heads.size }
+}
+
+/** Batches 0 to `size` in wire form, one after another, each with as many event lines as its header says. */
+async function* readBatches(
+  api: Api,
+  size: number,
+  findings: Findings,
+): AsyncGenerator<{ header: string; tokens: string[] }> {
+  for (let next = 0; next < size; ) {
+    const before = next
+    const lines = api.lines(`/v1/batches?from=${next}&limit=${Math.min(PAGE, size - next)}`, MAX_EVENT_BYTES)
+    for await (const header of lines) {
+      let n: number
+      try {
+        n = parseBatchHeader(header).n
+      } catch (error) {
+        // Without a header nobody knows where the batch ends.
+        findings.fail('batches', `Batch ${next}: ${(error as Error).message}`, { logIndex: next })
+        return
+      }
+      const tokens: string[] = []
+      let bytes = header.length
+      while (tokens.length < n && bytes <= MAX_BATCH_BYTES) {
+        const line = await lines.next()
+        if (line.done) break
+        tokens.push(line.value)
+        bytes += line.value.length + 1
+      }
+      yield { header, tokens }
+      next += 1
+      if (tokens.length < n) return
+    }
+    if (next === before) {
+      findings.fail('batches', `Batch ${next} of ${size} is missing`, { logIndex: next })
+      return
+    }
+  }
+}
+
+function readBatch(logIndex: number, header: BatchHeader, tokens: string[], findings: Findings): Batch | null {
+  try {
+    return parseBatch(utf8(printBatch(header.text, tokens)))
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    const line = Number(error.details.line ?? 1)
+    const place = placeOf(logIndex, { ...header, seq: header.seq + Math.max(0, line - 2) })
+    if (line === 1) findings.fail('batches', `Batch ${logIndex}: ${error.message}`, place)
+    else findings.fail('events', `Event ${place.seq} of ${place.source}/${place.stream}: ${error.message}`, place)
+    return null
+  }
+}
+
+/** The batch must follow its stream's last one, and its first event that one's last event. */
+function checkStream(
+  logIndex: number,
+  header: BatchHeader,
+  batch: Batch | null,
+  heads: Map<string, Head>,
+  findings: Findings,
+): void {
+  const name = `${header.source}/${header.stream}`
+  const head = heads.get(name)
+  const isSame = (a: Hash | undefined, b: Hash | undefined) => (a && b ? equalBytes(a, b) : a === b)
+  const place = placeOf(logIndex, header)
+  const first = batch?.events[0]
+  if (header.seq !== (head?.seq ?? 0) || !isSame(header.prev, head?.batchPrev))
+    findings.fail(
+      'streams',
+      `Batch ${logIndex} does not follow the stream ${name}: it begins at ${header.seq}, expected ${head?.seq ?? 0}`,
+      place,
+    )
+  else if (first && !isSame(first.prev, head?.prev))
+    findings.fail('streams', `${nameOf(first)} does not follow the event before it`, placeOf(logIndex, first))
+  const last = batch?.events.at(-1)
+  heads.set(name, {
+    seq: header.seq + header.n,
+    // When the events cannot be read the chain is taken up again after them; the fault is on record.
+    prev: last?.leafHash ?? (head?.prev as Hash),
+    batchPrev: header.leafHash,
+  })
+}
+
+function placeOf(logIndex: number, at: { source: string; stream: string; seq: number; id?: string }): Place {
+  const { source, stream, seq, id } = at
+  return { logIndex, source, stream, seq, ...(id !== undefined && { id }) }
+}
+
+const nameOf = (event: ParsedEvent): string =>
+  `Event ${event.id} (${event.source}/${event.stream} ${event.seq}, ${printHash(event.leafHash)})`

@@ -1,0 +1,35 @@
+// Signatures by the thousand, on all cores: node:crypto in its thread pool. What it rejects, the portable code that
+// verifiers use has the last word on, so both always give the same answer.
+import { createPublicKey, type KeyObject, verify } from 'node:crypto'
+import { algOf, type PublicJwk } from '../../core/jwk.ts'
+import { verifySignature } from '../../core/signature.ts'
+
+export type Signature = {
+  readonly alg: string
+  readonly kid: string
+  readonly input: Uint8Array
+  readonly bytes: Uint8Array
+}
+
+export class SignatureChecker {
+  readonly #keys = new Map<string, KeyObject>()
+  count = 0
+
+  /** Is `signature` one by `jwk`, whose kid it names? */
+  isValid(jwk: PublicJwk, signature: Signature): Promise<boolean> {
+    this.count += 1
+    if (algOf(jwk) !== signature.alg || signature.bytes.length !== 64) return Promise.resolve(false)
+    let key = this.#keys.get(signature.kid)
+    if (!key) {
+      key = createPublicKey({ key: { ...jwk }, format: 'jwk' })
+      this.#keys.set(signature.kid, key)
+    }
+    const hash = jwk.kty === 'OKP' ? null : 'sha256'
+    const portable = () => verifySignature(jwk, signature.input, signature.bytes)
+    return new Promise((resolve) => {
+      verify(hash, signature.input, { key, dsaEncoding: 'ieee-p1363' }, signature.bytes, (error, isValid) => {
+        resolve(error || !isValid ? portable() : true)
+      })
+    })
+  }
+}

@@ -1,0 +1,87 @@
+// The log's tree, recomputed entry by entry, and every stored tile held against it. Keeps one tile per level in memory.
+import { equalBytes } from '../../core/bytes.ts'
+import { type Hash, nodeHash } from '../../core/hash.ts'
+import { foldRight, treeRoot } from '../../core/merkle.ts'
+import { TILE_WIDTH } from '../../core/tree.ts'
+
+/** Reads a tile of `width` hashes or entries: C2SP tlog-tiles, level `entries` or a number. */
+export type ReadTile = (level: number | 'entries', index: number, width: number) => Promise<Uint8Array>
+
+/** Path of a tile: `/tile/<L>/x001/x234/067[.p/<W>]`. */
+export function tilePath(level: number | 'entries', index: number, width: number): string {
+  const groups: string[] = []
+  for (let rest = index, last = true; last || rest > 0; rest = Math.floor(rest / 1000), last = false)
+    groups.unshift(`${last ? '' : 'x'}${String(rest % 1000).padStart(3, '0')}`)
+  return `/tile/${level}/${groups.join('/')}${width < TILE_WIDTH ? `.p/${width}` : ''}`
+}
+
+export class LogTree {
+  size = 0
+  /** Tiles read and found to be what they should. */
+  tiles = 0
+  readonly #read: ReadTile
+  readonly #onFault: (message: string, logIndex: number) => void
+  /** Of each level the hashes of its unfinished tile. */
+  readonly #levels: Hash[][] = []
+  #entries: Uint8Array[] = []
+  /** Perfect subtrees so far, largest first. */
+  readonly #peaks: { height: number; hash: Hash }[] = []
+
+  constructor(read: ReadTile, onFault: (message: string, logIndex: number) => void) {
+    this.#read = read
+    this.#onFault = onFault
+  }
+
+  /** Root of the entries so far. */
+  get root(): Hash {
+    return foldRight(this.#peaks.map(({ hash }) => hash))
+  }
+
+  async append(entry: Uint8Array, hash: Hash): Promise<void> {
+    this.#entries.push(entry)
+    let top = { height: 0, hash }
+    while (this.#peaks.at(-1)?.height === top.height)
+      top = { height: top.height + 1, hash: nodeHash(this.#peaks.pop()!.hash, top.hash) }
+    this.#peaks.push(top)
+    this.size += 1
+    if (this.size % TILE_WIDTH === 0) await this.#compareEntries()
+    await this.#push(0, hash)
+  }
+
+  /** Compares the partial tiles at the right edge. */
+  async finish(): Promise<void> {
+    if (this.#entries.length > 0) await this.#compareEntries()
+    for (const level of this.#levels.keys()) if (this.#levels[level]!.length > 0) await this.#compareHashes(level)
+  }
+
+  async #push(level: number, hash: Hash): Promise<void> {
+    this.#levels[level] ??= []
+    this.#levels[level].push(hash)
+    if (this.#levels[level].length < TILE_WIDTH) return
+    await this.#compareHashes(level)
+    const root = treeRoot(this.#levels[level])
+    this.#levels[level] = []
+    await this.#push(level + 1, root)
+  }
+
+  async #compareHashes(level: number): Promise<void> {
+    const hashes = this.#levels[level]!
+    const index = Math.floor((this.size - 1) / TILE_WIDTH ** (level + 1))
+    await this.#compare(level, index, hashes.length, Buffer.concat(hashes), index * TILE_WIDTH ** (level + 1))
+  }
+
+  async #compareEntries(): Promise<void> {
+    const index = Math.floor((this.size - 1) / TILE_WIDTH)
+    const parts = this.#entries.flatMap((entry) => [Uint8Array.of(entry.length >> 8, entry.length & 0xff), entry])
+    const width = this.#entries.length
+    this.#entries = []
+    await this.#compare('entries', index, width, Buffer.concat(parts), index * TILE_WIDTH)
+  }
+
+  async #compare(level: number | 'entries', index: number, width: number, expected: Uint8Array, start: number) {
+    const stored = await this.#read(level, index, width)
+    // A full tile may stand in for a partial one that is no longer kept.
+    if (equalBytes(stored.subarray(0, expected.length), expected)) this.tiles += 1
+    else this.#onFault(`${tilePath(level, index, width)} does not hold what the batches hash to`, start)
+  }
+}

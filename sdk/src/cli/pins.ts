@@ -1,0 +1,84 @@
+// What a verifier pins on the command line, read the same way by `verify` and `audit`.
+import { readFileSync } from 'node:fs'
+import { KillickError } from '../core/errors.ts'
+import { parseJson } from '../core/json.ts'
+import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
+import { parseVkey } from '../core/note.ts'
+import type { PinnedLog } from '../verify/trust.ts'
+import { integer, UsageError } from './command.ts'
+
+export const PIN_OPTIONS = {
+  rpc: { type: 'string', multiple: true, default: [] as string[] },
+  contract: { type: 'string' },
+  'log-id': { type: 'string' },
+  'chain-id': { type: 'string' },
+  'log-key': { type: 'string', multiple: true, default: [] as string[] },
+  'source-key': { type: 'string', multiple: true, default: [] as string[] },
+  json: { type: 'boolean', default: false },
+} as const
+
+export const PIN_HELP = `  --rpc <url>           a node of the chain to ask; repeat to ask several, of which none may deny the anchor
+  --contract <0x…>      the anchor contract you rely on, together with
+  --log-id <0x…>          the id of the log in it and
+  --chain-id <n>          the chain it is on (default: the chain of the first --rpc)
+  --log-key <vkey>      the log's verifier key (origin+hash+base64), or a file that holds it
+  --source-key <jwk>    a public key of the source: a JWK, or a file that holds one; repeatable. Put name= before it to
+                        accept it for that source only`
+
+/** @throws UsageError in terms of --source-key. */
+export function readSourceKey(text: string): { source?: string; jwk: PublicJwk } {
+  const [, source, rest] = /^([a-z0-9][a-z0-9._-]{0,63})=(.+)$/s.exec(text) ?? [null, undefined, text]
+  const json = rest!.trimStart().startsWith('{') ? rest! : readOption(rest!, 'source-key')
+  try {
+    return { ...(source !== undefined && { source }), jwk: parsePublicJwk(parseJson(json)) }
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    throw new UsageError(`--source-key ${rest!.startsWith('{') ? '' : `${rest}: `}${error.message}`)
+  }
+}
+
+/** A C2SP verifier key, given itself or as a file. @throws UsageError in terms of --log-key. */
+export function readLogKey(text: string): string {
+  const isVkey = (candidate: string) => {
+    try {
+      parseVkey(candidate)
+      return true
+    } catch {
+      return false
+    }
+  }
+  if (isVkey(text)) return text
+  const content = /^[^+]+\+[0-9a-f]{8}\+/.test(text) ? text : readOption(text, 'log-key').trim()
+  if (!isVkey(content)) throw new UsageError('--log-key is not a verifier key, nor a file that holds one')
+  return content
+}
+
+/** The pinned contract and log, or null when none was given; half of one is an error, not a weaker check. */
+export function readPinnedLog(
+  values: { contract?: string | undefined; 'log-id'?: string | undefined; 'chain-id'?: string | undefined },
+  chainOfNode: number | null,
+): PinnedLog | null {
+  const { contract, 'log-id': logId, 'chain-id': chainId } = values
+  if (contract === undefined && logId === undefined && chainId === undefined) return null
+  const hex = (text: string | undefined, option: string, digits: number): string => {
+    if (text === undefined)
+      throw new UsageError(
+        `--${option} is missing: contract and log id are pinned together (the operator publishes both; GET /v1/log shows them)`,
+      )
+    if (!new RegExp(`^0x[0-9a-fA-F]{${digits}}$`).test(text))
+      throw new UsageError(`--${option} must be 0x and ${digits} hex digits`)
+    return text.toLowerCase()
+  }
+  const pinned = { contract: hex(contract, 'contract', 40), logId: hex(logId, 'log-id', 64) }
+  const chain = chainId === undefined ? chainOfNode : integer(chainId, 'chain-id', 1)
+  if (chain === null) throw new UsageError('--chain-id is missing, and no --rpc could be asked for it')
+  return { chainId: chain, ...pinned }
+}
+
+function readOption(path: string, option: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new UsageError(`--${option}: ${(error as Error).message}`)
+  }
+}

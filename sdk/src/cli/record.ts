@@ -1,0 +1,139 @@
+import { createInterface } from 'node:readline'
+import { type AuditLog, openAuditLog } from '../client/open.ts'
+import { KillickError } from '../core/errors.ts'
+import type { EventInput } from '../core/fields.ts'
+import { parseJson } from '../core/json.ts'
+import { type Command, EXIT, integer, readArgs, required, UsageError } from './command.ts'
+import { count, err, out, progress } from './terminal.ts'
+
+// record() calls in flight: enough to share syncs, few enough to stop soon after a faulty line.
+const IN_FLIGHT = 512
+
+export const record: Command = {
+  summary: 'record events, one JSON object per line on stdin',
+  help: `killick record: record events, one JSON object per line on stdin
+
+Usage: killick record --source <name> --key <file> [--url <url>] [--spool <dir>] [--log-key <vkey>] < events.ndjson
+
+Each line is an event: {"action", "actor": {"type", "id"}, "targets": [{"type", "id"}]}, and if you like "outcome",
+"context", "changes", "metadata", "occurredAt" and fields of your own. Empty lines are skipped. Every event is signed,
+chained and written to the spool before the next step; then all are sent, and each receipt is checked.
+
+  --source <name>    registered name of the source
+  --key <file>       its private key, made by killick keygen
+  --url <url>        the service; or KILLICK_URL
+  --spool <dir>      where events wait until the log has accepted them; default ./killick-spool
+  --log-key <vkey>   verifier key of the log: receipts are then checked against it
+  --wait <seconds>   how long to go on trying to reach the service at the end; default 60
+  --ids              print the id of each event on stdout, in order
+
+Exit codes: 0 the log has accepted everything · 1 the service refuses it · 2 wrong usage, or a faulty line (named; what
+came before it is recorded and sent, nothing after it) · 3 recorded and safe in the spool, but the service could not be
+reached: run the command again, with no input if you like, to send what waits
+
+Examples:
+  killick record --source billing-api --key billing-api.key.json --url http://127.0.0.1:8787 < events.ndjson
+  echo '{"action":"user.login","actor":{"type":"user","id":"ada"},"targets":[]}' | killick record --source web --key web.key.json
+`.trimEnd(),
+  run: async (args) => {
+    const { values } = readArgs(args, {
+      source: { type: 'string' },
+      key: { type: 'string' },
+      url: { type: 'string' },
+      spool: { type: 'string', default: './killick-spool' },
+      'log-key': { type: 'string' },
+      wait: { type: 'string', default: '60' },
+      ids: { type: 'boolean', default: false },
+    })
+    const audit = await openAuditLog({
+      url: required(values.url, 'url', 'KILLICK_URL'),
+      source: required(values.source, 'source'),
+      key: required(values.key, 'key'),
+      spool: values.spool,
+      ...(values['log-key'] !== undefined && { logKey: values['log-key'] }),
+    })
+    const waitMs = integer(values.wait, 'wait', 0) * 1000
+    let fault: UsageError | null = null
+    try {
+      await recordLines(audit, values.ids)
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error
+      fault = error
+    }
+    const code = await send(audit, waitMs)
+    if (fault) throw fault
+    return code
+  },
+}
+
+/** @throws UsageError that names the first faulty line. Lines before it are recorded, none after it. */
+async function recordLines(audit: AuditLog, printIds: boolean): Promise<void> {
+  let recorded = 0
+  let line = 0
+  const shown = progress(
+    () => `${count(recorded, 'event')} recorded, ${count(audit.status.accepted, 'event')} accepted`,
+  )
+  const faults: { line: number; error: Error }[] = []
+  const ids: Promise<string>[] = []
+  const settle = async () => {
+    for (const id of await Promise.all(ids.splice(0))) if (printIds && id) out(id)
+  }
+  for await (const text of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
+    line += 1
+    if (text.trim() === '') continue
+    const at = line
+    const stored = parseLine(text).then((event) => audit.record(event))
+    ids.push(
+      stored.then(
+        ({ id }) => {
+          recorded += 1
+          shown.step()
+          return id
+        },
+        (error: Error) => {
+          faults.push({ line: at, error })
+          return ''
+        },
+      ),
+    )
+    // A fault shows before the next line is taken: parsing and checking end within this turn.
+    await new Promise((resolve) => setImmediate(resolve))
+    if (ids.length >= IN_FLIGHT) await settle()
+    if (faults.length > 0) break
+  }
+  await settle()
+  shown.done()
+  const first = faults.sort((a, b) => a.line - b.line)[0]
+  if (!first) return
+  if (first.error instanceof KillickError && !isInputFault(first.error)) throw first.error
+  throw new UsageError(`Line ${first.line}: ${first.error.message}`)
+}
+
+const isInputFault = ({ code }: KillickError): boolean =>
+  code === 'field_invalid' || code === 'event_too_large' || code.startsWith('json_')
+
+const parseLine = async (text: string): Promise<EventInput> => parseJson(text) as unknown as EventInput
+
+async function send(audit: AuditLog, waitMs: number): Promise<number> {
+  const before = audit.status.pending
+  const timeout = new Promise<'timeout'>((resolve) => setTimeout(() => resolve('timeout'), waitMs).unref())
+  try {
+    const receipts = await Promise.race([audit.flush(), timeout])
+    const { recorded, accepted, stream, lastError, pending } = audit.status
+    if (receipts === 'timeout') {
+      err(`${count(pending, 'event')} of ${recorded} wait in the spool; the service did not take them in time`)
+      if (lastError) err(lastError.message)
+      return EXIT.undecided
+    }
+    const last = receipts.at(-1)
+    const place = last ? `; the last batch is entry ${last.logIndex} of a log of ${last.size}` : ''
+    err(`${count(before, 'event')} sent; the log has accepted ${count(accepted, 'event')} of stream ${stream}${place}`)
+    return EXIT.ok
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    err(`${error.message}\n${count(audit.status.pending, 'event')} stay in the spool`)
+    return EXIT.failed
+  } finally {
+    await audit.close({ timeoutMs: 0 })
+  }
+}

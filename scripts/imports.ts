@@ -24,7 +24,7 @@ const PARTS: Part[] = [
   { name: 'core',   files: ['sdk/src/core/'],   may: ['@noble/*'], never: PURE },
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'node:*', '@noble/*', 'merkletreejs'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'client', 'node:*'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'client', 'node:*', '@noble/*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'client'] },
 
   { name: 'queue', files: ['anchor-service/src/anchor/queue'], may: ['service', 'sdk', 'node:*', 'bullmq', 'ioredis', 'pg'] },

@@ -11,7 +11,6 @@ import { hasMembers, isObject, type JsonObject, type JsonValue, parseJson } from
 import { type PublicJwk, parsePublicJwk } from './jwk.ts'
 
 export const PROOF_FORMAT = 'killick-proof/1'
-export const PROOF_MEDIA_TYPE = 'application/json'
 export const MAX_PROOF_BYTES = 1024 * 1024
 
 /** A checkpoint's (size, root) as the contract holds it, and where that happened. */

@@ -8,7 +8,7 @@ import { ProblemSchema } from '../schemas.ts'
 const ExportQuery = Type.Object(
   {
     from: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'log index of the first batch' }),
-    events: Type.Integer({ minimum: 1, maximum: 10_000, default: 2_000, description: 'how many events at most' }),
+    limit: Type.Integer({ minimum: 1, maximum: 1_000, default: 256, description: 'how many batches at most' }),
   },
   { additionalProperties: false },
 )
@@ -22,7 +22,7 @@ export function exportRoutes(app: App, { ledger, tokens }: AppDeps): void {
       schema: {
         summary: 'Accepted batches in log order, as they were handed in',
         description:
-          'One or more batches after another: each is its header line, then as many event lines as the header says. Empty behind the end of the log. The first batch comes whole, whatever `events` says.',
+          'Batches one after another: each is its header line, then as many event lines as the header says. There may be fewer than asked for; there are none only behind the end of the log.',
         tags: ['reading'],
         security: [{ reader: [] }],
         querystring: ExportQuery,
@@ -30,7 +30,7 @@ export function exportRoutes(app: App, { ledger, tokens }: AppDeps): void {
       },
     },
     async ({ query }, reply) => {
-      const batches = await exportBatches(ledger.db, query.from, query.events)
+      const batches = await exportBatches(ledger.db, query.from, query.limit)
       return reply.type(BATCH_MEDIA_TYPE).send(batches.join(''))
     },
   )

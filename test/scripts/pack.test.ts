@@ -54,8 +54,9 @@ describe('the published packages', () => {
   })
 
   test('npx killick runs', async () => {
-    const { stdout } = await inProject('npx', '--no-install', 'killick', '--help')
-    expect(stdout).toContain('killick verify')
+    const killick = async (option: string) => (await inProject('npx', '--no-install', 'killick', option)).stdout
+    expect(await killick('--help')).toContain('Usage: killick')
+    expect(await killick('--version')).toBe('0.1.0\n')
   })
 
   test('no TypeScript source is shipped, and the licence is', async () => {

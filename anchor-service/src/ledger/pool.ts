@@ -27,7 +27,9 @@ export function openPool(databaseUrl: string, hasRole: boolean, max = 10): pg.Po
     },
   }
   const pool = new pg.Pool(options)
-  // An idle connection that breaks is replaced at the next query; without a listener it would end the process.
+  // A connection that breaks, idle or between two statements, fails the next query on it; without listeners the same news
+  // would end the process.
   pool.on('error', () => {})
+  pool.on('connect', (client) => void client.on('error', () => {}))
   return pool
 }

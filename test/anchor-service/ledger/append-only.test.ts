@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openLedger } from '../../../anchor-service/src/ledger/ledger.ts'
+import { LEDGER_ROLE, migrate } from '../../../anchor-service/src/ledger/migrate.ts'
+import { openPool } from '../../../anchor-service/src/ledger/pool.ts'
+import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
+import { logSigner, nextBatch, systemSigner, type TestLedger, testLedger } from '../support/ledger.ts'
+import { newSigner, Producer } from '../support/producer.ts'
+
+let it: TestLedger
+const TABLES = [
+  ...['migrations', 'ledger', 'sources', 'source_keys', 'batches', 'events', 'details', 'tiles', 'checkpoints'],
+  ...['equivocations', 'anchors', 'anchor_states'],
+]
+
+beforeAll(async () => {
+  it = await testLedger()
+  await it.ledger.submit(await nextBatch(new Producer('billing', newSigner()), 3))
+})
+afterAll(() => it.close())
+
+test('the list of tables is complete', async () => {
+  const rows = await queryAsOwner<{ tablename: string }>(
+    it.databaseUrl,
+    "select tablename from pg_tables where schemaname = 'killick'",
+  )
+  expect(rows.map((row) => row.tablename).sort()).toEqual([...TABLES].sort())
+})
+
+describe.each(TABLES)('table %s', (table) => {
+  test.each([
+    `update killick.${table} set "COLUMN" = "COLUMN"`,
+    `delete from killick.${table}`,
+    `truncate killick.${table} cascade`,
+  ])('refuses "%s", from its owner too', async (statement) => {
+    const [column] = await queryAsOwner<{ column_name: string }>(
+      it.databaseUrl,
+      "select column_name from information_schema.columns where table_schema = 'killick' and table_name = $1 and is_identity = 'NO' limit 1",
+      [table],
+    )
+    const sql = statement.replaceAll('COLUMN', column!.column_name)
+    await expect(queryAsOwner(it.databaseUrl, sql)).rejects.toThrow(/append-only/)
+    await expect(it.pool.query(sql)).rejects.toMatchObject({ code: '42501' })
+  })
+})
+
+test('the service works as a role that may only select and insert', async () => {
+  const { rows } = await it.pool.query('select current_user as role')
+  expect(rows[0].role).toBe(LEDGER_ROLE)
+  const privileges = await queryAsOwner<{ privilege_type: string }>(
+    it.databaseUrl,
+    'select distinct privilege_type from information_schema.role_table_grants where grantee = $1',
+    [LEDGER_ROLE],
+  )
+  expect(privileges.map((row) => row.privilege_type).sort()).toEqual(['INSERT', 'SELECT'])
+})
+
+describe('migrations', () => {
+  test('run once, also when two start together', async () => {
+    const url = await createDatabase()
+    const reports = await Promise.all([migrate(url), migrate(url)])
+    expect(reports.flatMap((report) => report.applied).sort()).toEqual(['0001_ledger.sql', '0002_anchors.sql'])
+    expect((await migrate(url)).applied).toEqual([])
+  })
+
+  test('refuse a database of a newer version, and one whose past was edited', async () => {
+    const newer = await createDatabase()
+    await migrate(newer)
+    await queryAsOwner(newer, "insert into killick.migrations (name, checksum) values ('9999_later.sql', 'x')")
+    await expect(migrate(newer)).rejects.toThrow(/newer version \(9999_later\.sql\)/)
+
+    const edited = await createDatabase()
+    await queryAsOwner(edited, 'create schema killick')
+    await queryAsOwner(edited, 'create table killick.migrations (name text primary key, checksum text not null)')
+    await queryAsOwner(edited, "insert into killick.migrations values ('0001_ledger.sql', 'other')")
+    await expect(migrate(edited)).rejects.toThrow(/0001_ledger\.sql is not the one/)
+  })
+
+  test('a ledger of another origin is refused', async () => {
+    const pool = openPool(it.databaseUrl, true)
+    const opened = openLedger({ pool, origin: 'other.test/log', logSigner, systemSigner })
+    await expect(opened).rejects.toThrow(/holds the log "log\.test\/killick"/)
+    await pool.end()
+  })
+})

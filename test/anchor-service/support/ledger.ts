@@ -1,0 +1,51 @@
+import { parseBatch, utf8 } from '@killick/sdk'
+import type pg from 'pg'
+import type { LocalSigner } from '../../../anchor-service/src/ledger/keys.ts'
+import { type Ledger, openLedger } from '../../../anchor-service/src/ledger/ledger.ts'
+import { migrate } from '../../../anchor-service/src/ledger/migrate.ts'
+import { openPool } from '../../../anchor-service/src/ledger/pool.ts'
+import { insertSource } from '../../../anchor-service/src/ledger/sources.ts'
+import { createDatabase } from '../../support/postgres.ts'
+import { newSigner, type Producer, sampleEvent } from './producer.ts'
+
+export const logSigner = newSigner() as LocalSigner
+export const systemSigner = newSigner() as LocalSigner
+export const ORIGIN = 'log.test/killick'
+
+export type TestLedger = { ledger: Ledger; pool: pg.Pool; databaseUrl: string; close(): Promise<void> }
+
+/** A ledger on a fresh database, or one more on a database that has one. `prepare` gets the pool before its first use. */
+export async function testLedger(
+  databaseUrl?: string,
+  prepare: (pool: pg.Pool) => void = () => {},
+): Promise<TestLedger> {
+  const url = databaseUrl ?? (await createDatabase())
+  const { hasRole } = await migrate(url)
+  const pool = openPool(url, hasRole)
+  prepare(pool)
+  const ledger = await openLedger({ pool, origin: ORIGIN, logSigner, systemSigner })
+  return {
+    ledger,
+    pool,
+    databaseUrl: url,
+    async close() {
+      await ledger.close()
+      await pool.end()
+    },
+  }
+}
+
+export async function registerKey({ pool }: TestLedger, { source, signer }: Producer): Promise<void> {
+  await insertSource(pool, {
+    source,
+    eventSignatures: 'required',
+    keys: [{ jwk: signer.jwk, notBefore: null, notAfter: null }],
+  })
+}
+
+/** The producer's next batch of `n` events, parsed and ready for the ledger. */
+export async function nextBatch(producer: Producer, n = 1) {
+  const batch = await producer.batch(Array.from({ length: n }, (_, i) => sampleEvent(i)))
+  batch.advance()
+  return parseBatch(utf8(batch.body))
+}

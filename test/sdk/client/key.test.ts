@@ -1,0 +1,79 @@
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as jose from 'jose'
+import { describe, expect, test } from 'vitest'
+import { generateKey, loadSigner, publicJwk, readKeyFile, signerOf, writeKeyFile } from '../../../sdk/src/client/key.ts'
+import { signJws } from '../../../sdk/src/core/jws.ts'
+import { verifySignature } from '../../../sdk/src/core/signature.ts'
+import { tempDir } from './support.ts'
+
+const message = new TextEncoder().encode('message')
+
+describe.each(['Ed25519', 'ES256', 'ES256K'] as const)('%s', (alg) => {
+  const key = generateKey(alg)
+  const signer = signerOf(key)
+
+  test('signs what our verifier and, where it knows the curve, a JOSE library accept', async () => {
+    expect(signer.alg).toBe(alg)
+    const signature = await signer.sign(message)
+    expect(signature.length).toBe(64)
+    expect(verifySignature(signer.jwk, message, signature)).toBe(true)
+    expect(verifySignature(signer.jwk, new TextEncoder().encode('massage'), signature)).toBe(false)
+    if (alg === 'ES256K') return
+    const token = await signJws({ a: 1 }, 'test', signer)
+    const { payload } = await jose.compactVerify(token, await jose.importJWK({ ...signer.jwk, alg }))
+    expect(new TextDecoder().decode(payload)).toBe('{"a":1}')
+    expect(signer.kid).toBe(await jose.calculateJwkThumbprint(signer.jwk))
+  })
+
+  test('goes through a file that only the owner can read', async () => {
+    const file = join(tempDir(), 'key.json')
+    await writeKeyFile(file, key)
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    expect(await readKeyFile(file)).toEqual(key)
+    expect((await loadSigner(file)).kid).toBe(signer.kid)
+    await expect(writeKeyFile(file, key)).rejects.toMatchObject({ code: 'EEXIST' })
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(key)
+  })
+
+  test('the public part holds nothing private', () => {
+    expect(publicJwk(key)).not.toHaveProperty('d')
+  })
+})
+
+test.each([0o640, 0o604, 0o660, 0o644])(
+  'a key file with mode %o is refused, and the error says what to do',
+  async (mode) => {
+    const file = join(tempDir(), 'key.json')
+    await writeKeyFile(file, generateKey())
+    chmodSync(file, mode)
+    await expect(loadSigner(file)).rejects.toMatchObject({
+      code: 'key_unsafe',
+      message: expect.stringContaining('chmod 600'),
+    })
+  },
+)
+
+test('what is no key is refused', async () => {
+  const file = join(tempDir(), 'key.json')
+  writeFileSync(file, 'not json', { mode: 0o600 })
+  const [a, b] = [generateKey(), generateKey()]
+  for (const bad of [
+    file,
+    join(tempDir(), 'absent'),
+    { ...a, d: undefined },
+    { ...a, d: b.d },
+    { ...a, d: 'AA' },
+    publicJwk(a),
+    {},
+  ])
+    await expect(loadSigner(bad as never)).rejects.toMatchObject({ code: 'key_invalid' })
+  expect(() => generateKey('RS256' as never)).toThrow(expect.objectContaining({ code: 'key_invalid' }))
+})
+
+test('a signer of one’s own gets its name from its public key', async () => {
+  const local = signerOf(generateKey('ES256'))
+  const remote = await loadSigner({ jwk: local.jwk, sign: async (bytes) => local.sign(bytes) })
+  expect(remote).toMatchObject({ kid: local.kid, alg: 'ES256' })
+  expect(verifySignature(local.jwk, message, await remote.sign(message))).toBe(true)
+})

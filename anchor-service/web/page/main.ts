@@ -1,0 +1,151 @@
+/** The verification page: takes a proof, asks the chain, shows the verdict. No server is asked for the answer. */
+import { type AnchorFact, KillickError, type Proof, readAnchors, verifyProof } from '@killick/sdk/verify'
+import { h } from './dom.ts'
+import { pathOf } from './path.ts'
+import { fromFile, fromFragment, fromService, fromText, LinkError } from './sources.ts'
+import { type Asked, summarize } from './summary.ts'
+import { type Tampered, tamper } from './tamper.ts'
+import { combine, type Pins, readPublisher } from './trust.ts'
+import { checks } from './views/checks.ts'
+import { header, intake, welcome } from './views/intro.ts'
+import { path } from './views/path.ts'
+import { raw } from './views/raw.ts'
+import { record } from './views/record.ts'
+import { inputRefusal, linkRefusal } from './views/refusal.ts'
+import { tamperControl } from './views/tamper.ts'
+import { trustForm } from './views/trust.ts'
+import { banner, facts, standing } from './views/verdict.ts'
+
+const page = document.getElementById('page')!
+const settings = {
+  trust: page.dataset.trust ?? './trust.json',
+  proof: page.dataset.proof,
+  home: page.dataset.home ?? './',
+}
+
+const above = h('div', { id: 'above' })
+const below = h('div', { id: 'below' })
+const form = trustForm(() => verify())
+const next = h('div', {})
+const drop = {
+  file: (file: File) => load(() => fromFile(file)),
+  text: (text: string) => load(async () => fromText(text)),
+}
+
+let publisher: Pins | null = null
+let proof: Proof | null = null
+let tampered: Tampered | null = null
+/** Counts what was begun, so that a slow answer never overwrites a later one. */
+let turn = 0
+
+async function load(read: () => Promise<Proof>): Promise<void> {
+  const mine = ++turn
+  tampered = null
+  try {
+    const taken = await read()
+    if (mine !== turn) return
+    proof = taken
+  } catch (error) {
+    if (mine !== turn) return
+    proof = null
+    if (error instanceof LinkError) refuse(linkRefusal(error))
+    else if (error instanceof KillickError) refuse(inputRefusal(error))
+    else throw error
+    return
+  }
+  form.showClaims(proof)
+  next.replaceChildren(intake(drop, false))
+  await verify()
+  if (mine === turn - 1) scrollTo({ top: 0 })
+}
+
+function refuse(view: HTMLElement): void {
+  document.title = `${view.querySelector('h1')?.textContent} · Killick`
+  above.replaceChildren(view)
+  below.replaceChildren()
+  form.element.hidden = true
+  next.replaceChildren(intake(drop, true))
+}
+
+/** Shows what can be told without the chain at once, then asks it. */
+async function verify(): Promise<void> {
+  if (proof === null) return
+  const mine = ++turn
+  const shown = tampered?.proof ?? proof
+  const { rpcs } = combine(form.pins(), publisher)
+  const nodes = rpcs.map((url) => new URL(url).host)
+  const asking = rpcs.length > 0 && shown.anchors.length > 0
+  render(shown, { nodes, asking, facts: [] })
+  if (!asking) return
+  const read = await readAnchors(shown, rpcs)
+  if (mine === turn) render(shown, { nodes, asking: false, facts: read })
+}
+
+function render(shown: Proof, asked: Asked): void {
+  const { trust, by } = combine(form.pins(), publisher)
+  const verdict = verifyProof(shown, { ...trust, facts: asked.facts as AnchorFact[] })
+  const summary = summarize(verdict, shown, asked)
+  const focused = document.activeElement?.id
+  document.title = `${summary.headline} · Killick`
+  form.element.hidden = false
+  const cheat = tamperControl(proof!, tampered, {
+    change: (place) => {
+      tampered = tamper(proof!, place)
+      void verify()
+    },
+    restore: () => {
+      tampered = null
+      void verify()
+    },
+  })
+  const views = [
+    banner(summary, form.focus),
+    facts(verdict, shown, summary.tone === 'bad'),
+    record(verdict),
+    standing(verdict, shown, asked, by, publisher?.publisher),
+    cheat,
+    checks(verdict),
+    path(pathOf(shown, verdict)),
+  ]
+  above.replaceChildren(...views.filter((view) => view !== null))
+  below.replaceChildren(raw(shown, verdict.event?.id ?? 'proof', settings.home))
+  if (focused) (document.getElementById(focused) ?? document.getElementById('change'))?.focus({ preventScroll: true })
+}
+
+function takeDrops(): void {
+  const over = (on: boolean) => (event: DragEvent) => {
+    event.preventDefault()
+    document.body.classList.toggle('dropping', on)
+  }
+  document.addEventListener('dragover', over(true))
+  document.addEventListener('dragleave', over(false))
+  document.addEventListener('drop', (event) => {
+    over(false)(event)
+    const file = event.dataTransfer?.files[0]
+    if (file) drop.file(file)
+    else drop.text(event.dataTransfer?.getData('text') ?? '')
+  })
+}
+
+async function start(): Promise<void> {
+  // A saved copy of the page holds what it showed then; a verdict is only ever made anew.
+  page.replaceChildren(header(), above, form.element, below, next)
+  form.element.hidden = true
+  takeDrops()
+  addEventListener('hashchange', open)
+  addEventListener('beforeprint', () => {
+    document.body.dataset.printed = new Date().toISOString()
+  })
+  publisher = await readPublisher(settings.trust)
+  form.showPublisher(publisher)
+  await open()
+}
+
+async function open(): Promise<void> {
+  if (location.hash.length > 1) return load(() => fromFragment(location.hash))
+  if (settings.proof) return load(() => fromService(settings.proof!))
+  above.replaceChildren(welcome())
+  next.replaceChildren(intake(drop, true))
+}
+
+void start()

@@ -1,0 +1,164 @@
+/** The way from what a record says up to the block that anchors it, hash by hash, as rows to draw. Pure. */
+import {
+  type BatchHeader,
+  type Check,
+  type CheckStatus,
+  type Hash,
+  leafHash,
+  nodeHash,
+  type Proof,
+  parseBatchHeader,
+  parseCheckpoint,
+  printHash,
+  type Verdict,
+} from '@killick/sdk/verify'
+import { anchorTime, chainName, plural } from './words.ts'
+
+export type Station = {
+  readonly kind: 'station'
+  readonly id: 'fields' | 'event' | 'batch' | 'entry' | 'log' | 'block'
+  readonly name: string
+  readonly note: string
+  readonly hashes: readonly { readonly label: string; readonly value: string }[]
+  /** The checks that the line into this station stands for. */
+  readonly checks: readonly Check[]
+  readonly status: CheckStatus
+}
+
+export type Step = {
+  readonly kind: 'step'
+  /** On which side the neighbour joins. */
+  readonly side: 'left' | 'right'
+  readonly sibling: string
+  /** The hash of both together. */
+  readonly node: string
+}
+
+export type Row = Station | Step
+
+/** RFC 9162 §2.1.3.2, keeping what it passes: as `rootFromInclusion`, but a path of wrong length simply ends. */
+export function climb(leaf: Hash, index: number, size: number, path: readonly Hash[]): Step[] {
+  const steps: Step[] = []
+  let node = leaf
+  let fn = BigInt(index)
+  let sn = BigInt(size) - 1n
+  for (const sibling of path) {
+    const isRight = (fn & 1n) === 1n || fn === sn
+    node = isRight ? nodeHash(sibling, node) : nodeHash(node, sibling)
+    steps.push({ kind: 'step', side: isRight ? 'left' : 'right', sibling: printHash(sibling), node: printHash(node) })
+    if (isRight) {
+      while ((fn & 1n) === 0n && fn !== 0n) {
+        fn >>= 1n
+        sn >>= 1n
+      }
+    }
+    fn >>= 1n
+    sn >>= 1n
+  }
+  return steps
+}
+
+function worst(checks: readonly Check[]): CheckStatus {
+  if (checks.some(({ status }) => status === 'failed')) return 'failed'
+  return checks.length === 0 || checks.some(({ status }) => status === 'skipped') ? 'skipped' : 'passed'
+}
+
+function attempt<T>(parse: () => T): T | null {
+  try {
+    return parse()
+  } catch {
+    return null
+  }
+}
+
+const ascii = (text: string) => new TextEncoder().encode(text)
+
+export function pathOf(proof: Proof, verdict: Verdict): Row[] {
+  const header = attempt(() => parseBatchHeader(proof.batch.header))
+  const checkpoint = attempt(() => parseCheckpoint(proof.checkpoint))
+  const event = leafHash(ascii(proof.event.split('~')[0]!))
+  const station = (
+    id: Station['id'],
+    name: string,
+    note: string,
+    hashes: Record<string, string>,
+    ids: readonly string[],
+  ): Station => {
+    const checks = verdict.checks.filter((check) => ids.includes(check.id))
+    const all = Object.entries(hashes).map(([label, value]) => ({ label, value }))
+    return { kind: 'station', id, name, note, hashes: all, checks, status: worst(checks) }
+  }
+  const shown = verdict.event
+  const fields = shown ? Object.keys(shown.fields).length : 0
+  return [
+    station(
+      'fields',
+      'What it says',
+      shown ? fieldsNote(fields, shown.hiddenFields) : 'It does not match what was signed',
+      {},
+      [],
+    ),
+    station(
+      'event',
+      'Event',
+      shown ? `Number ${shown.seq} in stream ${shown.stream} of ${shown.source}` : 'Its signed part',
+      { 'leaf hash': printHash(event) },
+      ['event.form', 'event.signature'],
+    ),
+    ...climb(event, proof.batch.index, header?.n ?? proof.batch.index + 1, proof.batch.path),
+    station(
+      'batch',
+      'Batch root',
+      header
+        ? `Over ${plural(header.n, 'event')}, this one at place ${proof.batch.index}`
+        : 'The header cannot be read',
+      header ? { root: printHash(header.root) } : {},
+      ['batch.inclusion'],
+    ),
+    ...entry(
+      proof,
+      header,
+      station(
+        'entry',
+        'Batch header',
+        header ? `Signed by ${header.source}` : 'Cannot be read',
+        { 'leaf hash': printHash(header?.leafHash ?? leafHash(ascii(proof.batch.header))) },
+        ['batch.signature', 'source.key'],
+      ),
+    ),
+    station(
+      'log',
+      'Log root',
+      `${proof.log.origin}, ${plural(proof.log.size, 'entry', 'entries')}`,
+      checkpoint ? { root: printHash(checkpoint.root) } : {},
+      ['log.inclusion', 'log.signature'],
+    ),
+    ...proof.anchors.flatMap((anchor, i): Row[] => [
+      ...(anchor.path ? climb(header?.leafHash ?? event, proof.log.index, anchor.size, anchor.path) : []),
+      station(
+        'block',
+        `Block ${anchor.block}`,
+        `${chainName(anchor.chainId)}, ${anchorTime(anchor)}`,
+        {
+          'anchored root': printHash(anchor.root),
+          transaction: anchor.transaction,
+          contract: anchor.contract,
+          'log id': anchor.logId,
+        },
+        ['path', 'contract', 'block', 'final', 'log'].map((name) => `anchor.${i}.${name}`),
+      ),
+    ]),
+    ...(proof.anchors.length === 0
+      ? [station('block', 'No block yet', 'The log’s root is not on a chain yet', {}, ['anchor'])]
+      : []),
+  ]
+}
+
+function fieldsNote(shown: number, hidden: number): string {
+  return `${plural(shown, 'field')} shown${hidden > 0 ? `, ${hidden} not shown` : ''}`
+}
+
+function entry(proof: Proof, header: BatchHeader | null, station: Station): Row[] {
+  const { index, size, path } = proof.log
+  return [station, ...(header ? climb(header.leafHash, index, size, path) : [])]
+}

@@ -1,0 +1,50 @@
+/** Where a proof can come from: a file, a pasted text, the end of a link, or a share on the service. */
+import { ERROR_CODES, KillickError, type Proof, parseProof } from '@killick/sdk/verify'
+import { MAX_PROOF_BYTES, unpackFragment } from './fragment.ts'
+
+/** A link that shows nothing, and why. The service tells the state of a link, never what it led to. */
+export class LinkError extends Error {
+  readonly state: 'revoked' | 'expired' | 'unknown' | 'limited' | 'unreachable'
+
+  constructor(state: LinkError['state']) {
+    super(state)
+    this.state = state
+  }
+}
+
+export function fromText(text: string): Proof {
+  const trimmed = text.trim()
+  if (trimmed === '') throw new KillickError('proof_malformed', 'There is nothing in it')
+  return parseProof(trimmed)
+}
+
+/** Refused by its size before a byte of it is read. */
+export async function fromFile(file: File): Promise<Proof> {
+  if (file.size > MAX_PROOF_BYTES)
+    throw new KillickError(
+      'proof_too_large',
+      `${ERROR_CODES.proof_too_large} This file has ${(file.size / MAX_PROOF_BYTES).toFixed(0)} MiB.`,
+    )
+  return parseProof(new Uint8Array(await file.arrayBuffer()))
+}
+
+export async function fromFragment(fragment: string): Promise<Proof> {
+  return parseProof(await unpackFragment(fragment))
+}
+
+/** @throws LinkError | KillickError */
+export async function fromService(url: string): Promise<Proof> {
+  const response = await fetch(url, {
+    headers: { accept: 'application/json' },
+    credentials: 'omit',
+    cache: 'no-store',
+  }).catch(() => {
+    throw new LinkError('unreachable')
+  })
+  if (response.ok) return fromFile(new File([await response.blob()], 'proof.json'))
+  if (response.status === 429) throw new LinkError('limited')
+  const problem = (await response.json().catch(() => ({}))) as { code?: unknown }
+  if (problem.code === 'share_revoked') throw new LinkError('revoked')
+  if (problem.code === 'share_expired') throw new LinkError('expired')
+  throw new LinkError(response.status === 404 ? 'unknown' : 'unreachable')
+}

@@ -1,0 +1,137 @@
+/**
+ * Whom the visitor trusts. What the page's publisher put beside it (`trust.json`) is that publisher's word, and is
+ * shown as such; what the visitor pins goes before it, kind by kind.
+ */
+import {
+  KillickError,
+  type PinnedLog,
+  type PublicJwk,
+  parsePublicJwk,
+  parseVkey,
+  type Trust,
+} from '@killick/sdk/verify'
+
+export type Pins = {
+  /** Who says so; absent for the visitor's own. */
+  readonly publisher?: string
+  readonly sourceKeys: readonly { readonly source?: string | undefined; readonly jwk: PublicJwk }[]
+  readonly logKeys: readonly string[]
+  readonly logs: readonly PinnedLog[]
+  /** JSON-RPC endpoints to ask. */
+  readonly rpcs: readonly string[]
+  readonly confirmations?: number
+}
+
+export const NO_PINS: Pins = { sourceKeys: [], logKeys: [], logs: [], rpcs: [] }
+
+export const KINDS = {
+  sourceKeys: 'the keys of the source',
+  logKeys: 'the key of the log',
+  logs: 'the contract',
+} as const
+export type Kind = keyof typeof KINDS
+
+const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined ? [] : [value])
+const member = (value: unknown, name: string): unknown => (value as Record<string, unknown> | null)?.[name]
+
+function parseLog(value: unknown): PinnedLog {
+  const chainId = Number(member(value, 'chainId'))
+  const contract = String(member(value, 'contract')).toLowerCase()
+  const logId = String(member(value, 'logId')).toLowerCase()
+  if (
+    !Number.isSafeInteger(chainId) ||
+    chainId < 1 ||
+    !/^0x[0-9a-f]{40}$/.test(contract) ||
+    !/^0x[0-9a-f]{64}$/.test(logId)
+  ) {
+    throw new KillickError(
+      'trust_invalid',
+      'A contract is pinned by its chain id, its address (0x and 40 digits) and the log id (0x and 64 digits)',
+    )
+  }
+  return { chainId, contract, logId }
+}
+
+function parseRpc(value: unknown): string {
+  const url = String(value).trim()
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new KillickError('trust_invalid', 'An RPC endpoint is an http or https URL')
+  return url
+}
+
+/** Pins from JSON: `{publisher?, sourceKeys?, logKeys?, logs?, rpcs?, confirmations?}`. @throws KillickError trust_invalid | key_invalid | vkey_invalid */
+export function parsePins(value: unknown): Pins {
+  if (typeof value !== 'object' || value === null) throw new KillickError('trust_invalid')
+  const { publisher, confirmations } = value as Record<string, unknown>
+  return {
+    ...(typeof publisher === 'string' && { publisher }),
+    sourceKeys: list(member(value, 'sourceKeys')).map((pin) => {
+      const source = member(pin, 'source')
+      return { ...(typeof source === 'string' && { source }), jwk: parsePublicJwk(member(pin, 'jwk') ?? pin) }
+    }),
+    logKeys: list(member(value, 'logKeys')).map((vkey) => {
+      parseVkey(String(vkey))
+      return String(vkey)
+    }),
+    logs: list(member(value, 'logs')).map(parseLog),
+    rpcs: list(member(value, 'rpcs')).map(parseRpc),
+    ...(Number.isSafeInteger(confirmations) && { confirmations: confirmations as number }),
+  }
+}
+
+/** What the publisher of the page says, or null where the page stands alone. */
+export async function readPublisher(url: string): Promise<Pins | null> {
+  try {
+    const response = await fetch(url, { credentials: 'omit' })
+    if (!response.ok) return null
+    const pins = parsePins(await response.json())
+    return { ...pins, publisher: pins.publisher ?? location.host }
+  } catch {
+    return null
+  }
+}
+
+/** For each kind of pin the visitor's own, or else the publisher's; and whose they are. */
+export function combine(
+  own: Pins,
+  publisher: Pins | null,
+): { trust: Trust; rpcs: readonly string[]; by: Record<Kind, 'you' | 'publisher' | 'nobody'> } {
+  const choose = <K extends Kind | 'rpcs'>(kind: K): Pins[K] =>
+    own[kind].length > 0 ? own[kind] : (publisher ?? NO_PINS)[kind]
+  const whose = (kind: Kind) =>
+    own[kind].length > 0 ? 'you' : (publisher?.[kind].length ?? 0) > 0 ? 'publisher' : 'nobody'
+  const confirmations = own.confirmations ?? publisher?.confirmations
+  return {
+    trust: {
+      sourceKeys: choose('sourceKeys'),
+      logKeys: choose('logKeys'),
+      logs: choose('logs'),
+      ...(confirmations !== undefined && { confirmations }),
+    },
+    rpcs: choose('rpcs'),
+    by: { sourceKeys: whose('sourceKeys'), logKeys: whose('logKeys'), logs: whose('logs') },
+  }
+}
+
+const STORED = 'killick.pins'
+
+/** The visitor's own pins, if they asked to keep them on this device. */
+export function readStored(): Pins | null {
+  try {
+    const text = localStorage.getItem(STORED)
+    return text === null ? null : parsePins(JSON.parse(text))
+  } catch {
+    return null
+  }
+}
+
+/** Keeps pins on this device; null forgets them. @returns Whether the browser allowed it. */
+export function store(pins: Pins | null): boolean {
+  try {
+    if (pins === null) localStorage.removeItem(STORED)
+    else localStorage.setItem(STORED, JSON.stringify(pins))
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,50 @@
+/** The proof itself, to look at and to take away. */
+import { type Proof, printProof } from '@killick/sdk/verify'
+import { h } from '../dom.ts'
+import { packFragment } from '../fragment.ts'
+
+/** JSON of the same meaning in ASCII alone: nothing in it can reorder or hide what is shown. */
+function pretty(json: string): string {
+  const numbered = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return JSON.stringify(JSON.parse(json), null, 2).replace(/[^\x20-\x7e\n]/g, numbered)
+}
+
+function download(json: string, name: string): void {
+  const url = URL.createObjectURL(new Blob([json], { type: 'application/json' }))
+  h('a', { href: url, download: name }).click()
+  setTimeout(() => URL.revokeObjectURL(url), 10_000)
+}
+
+/** @param home - This page without a share: a proof in the link needs no service. */
+export function raw(proof: Proof, name: string, home: string): HTMLElement {
+  const json = printProof(proof)
+  const pre = h('pre', { tabindex: 0, role: 'region', 'aria-label': 'Proof as JSON' })
+  const details = h('details', {}, h('summary', {}, 'The proof as JSON'), pre)
+  // A megabyte of JSON is laid out only for those who ask for it.
+  details.addEventListener('toggle', () => {
+    if (details.open && pre.childNodes.length === 0) pre.append(pretty(json))
+  })
+  const answer = h('span', { role: 'status', class: 'note' })
+  const copyLink = async () => {
+    const url = `${new URL(home, location.href).href.split('#')[0]}#${await packFragment(json)}`
+    const copied = await navigator.clipboard.writeText(url).then(
+      () => true,
+      () => false,
+    )
+    answer.textContent = copied ? `Copied. The link has ${url.length} characters and needs no server.` : url
+  }
+  return h(
+    'section',
+    { class: 'raw', 'aria-labelledby': 'raw-title' },
+    h('h2', { id: 'raw-title' }, 'Take it with you'),
+    h(
+      'div',
+      { class: 'actions' },
+      h('button', { type: 'button', onclick: () => download(json, `${name}.killick.json`) }, 'Save the proof'),
+      h('button', { type: 'button', onclick: copyLink }, 'Copy a link that holds the proof'),
+      h('button', { type: 'button', onclick: () => print() }, 'Print'),
+    ),
+    answer,
+    details,
+  )
+}

@@ -1,0 +1,61 @@
+/** "Change one character": lets a visitor see for themselves that nothing can be changed unnoticed. */
+
+import type { Proof } from '@killick/sdk/verify'
+import { h } from '../dom.ts'
+import { type Place, places, type Tampered } from '../tamper.ts'
+import { visibleParts } from '../text.ts'
+
+export type TamperControls = { change: (place: Place) => void; restore: () => void }
+
+export function tamperControl(
+  proof: Proof,
+  current: Tampered | null,
+  { change, restore }: TamperControls,
+): HTMLElement | null {
+  const all = places(proof)
+  if (all.length === 0) return null
+  const select = h(
+    'select',
+    { id: 'place' },
+    ...all.map(({ id, label }) => h('option', { value: id, selected: current?.place.id === id }, label)),
+  )
+  return h(
+    'section',
+    { class: `tamper ${current ? 'active' : ''}`, 'aria-labelledby': 'tamper-title' },
+    h('h2', { id: 'tamper-title' }, 'Try to cheat'),
+    h('p', {}, 'Change a single character of this proof, on this page only, and see whether it is noticed, and where.'),
+    h(
+      'div',
+      { class: 'actions' },
+      h('label', { for: 'place' }, 'In '),
+      select,
+      h(
+        'button',
+        { type: 'button', id: 'change', onclick: () => change(all.find(({ id }) => id === select.value)!) },
+        'Change one character',
+      ),
+      current && h('button', { type: 'button', id: 'restore', class: 'primary', onclick: restore }, 'Put it back'),
+    ),
+    current &&
+      h(
+        'div',
+        { class: 'diff' },
+        diff('was', current.before, current.at, 'del'),
+        diff('now', current.after, current.at, 'ins'),
+      ),
+  )
+}
+
+function diff(label: string, text: string, at: number, name: 'del' | 'ins'): HTMLElement {
+  const plain = (part: string) =>
+    visibleParts(part)
+      .map((piece) => piece.text)
+      .join('')
+  return h(
+    'p',
+    {},
+    h('span', { class: 'label' }, label),
+    ' ',
+    h('code', {}, '…', plain(text.slice(0, at)), h(name, {}, text[at]!), plain(text.slice(at + 1)), '…'),
+  )
+}

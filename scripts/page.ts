@@ -1,0 +1,64 @@
+// `npm run page`: the verification page as a folder for any static host; it needs no server of ours, and opens from a disk.
+//
+//   npm run page [-- <folder> [--trust <trust.json>]]     default folder: anchor-service/web/dist, which the service serves
+//
+// The trust file is what you, who publish the page, say about keys and contract: {publisher, sourceKeys: [{source, jwk}],
+// logKeys: [vkey], logs: [{chainId, contract, logId}], rpcs: [url]}. The page shows it as your word.
+import { copyFileSync, globSync, readFileSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import { build, type Plugin } from 'vite'
+
+const web = fileURLToPath(new URL('../anchor-service/web', import.meta.url))
+
+export const PAGE_FOLDER = join(web, 'dist')
+/** Everything that a visit to the page transfers, gzipped. */
+export const PAGE_BUDGET = 150_000
+
+/** Browsers refuse to load ES modules from a disk, so the page is a classic script. */
+const classicScript: Plugin = {
+  name: 'classic-script',
+  enforce: 'post',
+  transformIndexHtml: (html) =>
+    html.replace(/<script type="module" crossorigin/g, '<script defer').replace(/ crossorigin/g, ''),
+}
+
+export async function buildPage(folder: string = PAGE_FOLDER): Promise<void> {
+  await build({
+    root: web,
+    configFile: false,
+    base: './',
+    logLevel: 'warn',
+    plugins: [classicScript],
+    build: {
+      outDir: folder,
+      emptyOutDir: true,
+      target: 'es2022',
+      modulePreload: false,
+      cssCodeSplit: false,
+      assetsInlineLimit: 0,
+      rolldownOptions: {
+        input: join(web, 'index.html'),
+        output: { format: 'iife', entryFileNames: 'page.js', assetFileNames: 'page.[ext]' },
+      },
+    },
+  })
+}
+
+/** @returns Bytes over the wire, gzipped, by file. */
+export function pageSizes(folder: string = PAGE_FOLDER): Record<string, number> {
+  const files = globSync('**/*.{html,js,css,svg}', { cwd: folder })
+  return Object.fromEntries(files.map((file) => [file, gzipSync(readFileSync(join(folder, file))).length]))
+}
+
+if (import.meta.main) {
+  const { values, positionals } = parseArgs({ options: { trust: { type: 'string' } }, allowPositionals: true })
+  const folder = resolve(positionals[0] ?? PAGE_FOLDER)
+  await buildPage(folder)
+  if (values.trust !== undefined) copyFileSync(values.trust, join(folder, 'trust.json'))
+  const total = Object.values(pageSizes(folder)).reduce((sum, size) => sum + size, 0)
+  console.log(`${relative('.', folder)}: ${total} of ${PAGE_BUDGET} bytes gzipped`)
+  if (total > PAGE_BUDGET) process.exitCode = 1
+}

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { startAnchoring } from './anchor/index.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
 import { startService } from './service.ts'
@@ -13,7 +14,7 @@ async function main(args: readonly string[]): Promise<void> {
   const [command = 'serve', ...more] = args
   if (command === '--help' || command === '-h') return void process.stdout.write(HELP)
   if (more.length > 0 || command !== 'serve') throw new StartError(`Unknown command "${args.join(' ')}".\n\n${HELP}`)
-  const service = await startService(loadConfig())
+  const service = await startService(loadConfig(), startAnchoring)
   process.stdout.write(`Killick listens on ${service.url}\n`)
   closeOnSignal(() => service.close())
 }

@@ -47,47 +47,6 @@ export type AnchorRow = AnchorTarget &
     recordedAt: Date
   }
 
-/** Plans to anchor a checkpoint at a target, once: an anchor of this size that exists already is returned as it is. */
-export async function planAnchor(
-  db: Db,
-  target: AnchorTarget,
-  checkpoint: { size: number; root: Hash },
-): Promise<AnchorRow> {
-  const key = [target.chainId, target.contract, target.logId, checkpoint.size]
-  await db.query(
-    `with planned as (
-       insert into anchors (target, chain_id, contract, log_id, size, root) values ($1, $2, $3, $4, $5, $6)
-       on conflict do nothing returning id)
-     insert into anchor_states (anchor, state) select id, 'planned' from planned`,
-    [target.target, ...key, Buffer.from(checkpoint.root)],
-  )
-  const { rows } = await db.query(
-    'select * from current_anchors where chain_id = $1 and contract = $2 and log_id = $3 and size = $4',
-    key,
-  )
-  return toAnchor(rows[0])
-}
-
-/** Records that an anchor is in another state now. */
-export async function recordAnchorState(
-  db: Db,
-  anchor: number,
-  state: AnchorState,
-  facts: AnchorFacts = {},
-): Promise<void> {
-  await db.query(
-    `insert into anchor_states (anchor, state, transaction, raw, sender, nonce, max_fee, max_priority_fee,
-       block, block_hash, time, confirmations, gas_used, gas_price, detail)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-    [
-      anchor,
-      state,
-      ...[facts.transaction, facts.raw, facts.sender, facts.nonce, facts.maxFee, facts.maxPriorityFee, facts.block],
-      ...[facts.blockHash, facts.time, facts.confirmations, facts.gasUsed, facts.gasPrice, facts.detail],
-    ],
-  )
-}
-
 /** Anchors in their current state, newest first; `before` is the id of the last anchor of the page before. */
 export async function readAnchors(
   db: Db,
@@ -95,7 +54,7 @@ export async function readAnchors(
 ): Promise<AnchorRow[]> {
   const { rows } = await db.query(
     `select * from current_anchors where ($2::bigint is null or id < $2) and ($3::text[] is null or state = any($3))
-       and ($4::bigint is null or (chain_id = $4 and contract = $5 and log_id = $6))
+       and ($4::bigint is null or (chain_id = $4 and contract = $5 and log_id = $6)) and size > 0
      order by id desc limit $1`,
     [
       page.limit,

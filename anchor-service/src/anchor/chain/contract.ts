@@ -1,0 +1,52 @@
+import { ANCHOR_LOG_CODE_HASH, type Hash, sha256, utf8 } from '@killick/sdk'
+import { AbiCoder, hexlify, Interface, keccak256, ZeroAddress } from 'ethers'
+import artifact from '../AnchorLog.json' with { type: 'json' }
+
+/** AnchorLog, as calls and their answers. Addresses and hashes are 0x and lower case on this side. */
+const abi = new Interface(artifact.abi)
+
+export type LogHead = { publisher: string; size: number; time: number }
+
+export const isPublishedCode = (code: string): boolean => keccak256(code) === ANCHOR_LOG_CODE_HASH
+export const deploymentCode: string = artifact.bytecode
+
+export function originHash(origin: string): string {
+  return hexlify(sha256(utf8(origin)))
+}
+
+/** Id of the log that `creator` opens for an origin; a hand-over does not change it. */
+export function logIdOf(creator: string, origin: string): string {
+  return keccak256(AbiCoder.defaultAbiCoder().encode(['address', 'bytes32'], [creator, originHash(origin)]))
+}
+
+export const calls = {
+  open: (origin: string) => abi.encodeFunctionData('open', [originHash(origin)]),
+  anchor: (logId: string, size: number, root: Hash, oldRoot: Hash, path: readonly Hash[]) =>
+    abi.encodeFunctionData('anchor', [logId, size, hexlify(root), hexlify(oldRoot), path.map((hash) => hexlify(hash))]),
+  head: (logId: string) => abi.encodeFunctionData('head', [logId]),
+  isAnchored: (logId: string, size: number, root: Hash, time: number) =>
+    abi.encodeFunctionData('isAnchored', [logId, size, hexlify(root), time]),
+  offerPublisher: (logId: string, to: string) => abi.encodeFunctionData('offerPublisher', [logId, to]),
+  acceptPublisher: (logId: string) => abi.encodeFunctionData('acceptPublisher', [logId]),
+}
+
+/** The head of a log; null where no log was opened. @throws where the contract at the address is another */
+export function decodeHead(result: string): LogHead | null {
+  const [publisher, size, time] = abi.decodeFunctionResult('head', result) as unknown as [string, bigint, bigint]
+  if (publisher === ZeroAddress) return null
+  return { publisher: publisher.toLowerCase(), size: Number(size), time: Number(time) }
+}
+
+/** A call to an address without code returns nothing, which is no. */
+export const decodeBool = (result: string): boolean => /^0x0{63}1$/.test(result)
+
+/** Name and arguments of the contract's own error, or null for any other revert data. */
+export function explainRevert(data: string | null): string | null {
+  const error = data === null ? null : abi.parseError(data)
+  return error === null ? null : `${error.name}(${error.args.join(', ')})`
+}
+
+/** Filter for the transaction that anchored `size`, wherever it came from. */
+export function anchoredTopics(logId: string, size: number): (string | null)[] {
+  return abi.encodeFilterTopics('Anchored', [logId, size]) as string[]
+}

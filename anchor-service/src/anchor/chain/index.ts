@@ -1,0 +1,217 @@
+import type { Hash } from '@killick/sdk'
+import { type ChainSigner, signTransaction } from '../signer.ts'
+import {
+  anchoredTopics,
+  calls,
+  decodeBool,
+  decodeHead,
+  explainRevert,
+  isPublishedCode,
+  type LogHead,
+} from './contract.ts'
+import type { Fees, Market } from './fees.ts'
+import { type NodeStatus, type Nodes, type NodesOptions, NoQuorum, openNodes } from './nodes.ts'
+import { bigQuantity, hex, quantity, RpcError } from './rpc.ts'
+
+export { calls, explainRevert, type LogHead, logIdOf } from './contract.ts'
+export { bumpedFees, type FeeLimits, type Fees, isPayable, type Market, openingFees } from './fees.ts'
+export { type NodeStatus, NoQuorum } from './nodes.ts'
+export { RpcError } from './rpc.ts'
+
+/** The chain at one block that a quorum of nodes knows: everything in it was read at that block. */
+export type View = {
+  chainId: number
+  /** Hash of block 0: tells a chain from another that took its id, as a development chain started anew. Null: not told. */
+  genesis: string | null
+  block: number
+  /** The newest block that the chain itself calls final; null where it has no finality of its own. */
+  finalized: number | null
+  code: 'published' | 'other' | 'none'
+  /** Null: the log is not open. */
+  head: LogHead | null
+  /** Transactions of the sender that are in blocks: the next nonce to be mined. */
+  nonce: number
+}
+
+/** A transaction in a block. */
+export type Sighting = {
+  transaction: string
+  block: number
+  blockHash: string
+  /** Block time, unix seconds. */
+  time: number
+  succeeded: boolean
+  gasUsed: number
+  /** wei per gas, as decimal digits */
+  gasPrice: string
+}
+
+/** What became of an attempt to send. `unknown`: perhaps it was forwarded; sending the same again is harmless. */
+export type SendResult =
+  | { result: 'taken' }
+  | { result: 'nonce_used' | 'underpriced' | 'unfunded' | 'unknown' | 'refused'; detail: string }
+
+export type Chain = {
+  /** @throws NoQuorum */
+  look(contract: string, logId: string, sender: string): Promise<View>
+  /** Where a transaction is, as of the view. @throws NoQuorum */
+  find(transaction: string, view: View): Promise<Sighting | null>
+  /** Does the contract hold (size, root) anchored at block time `time`? @throws NoQuorum */
+  isAnchored(contract: string, logId: string, size: number, root: Hash, time: number, view: View): Promise<boolean>
+  /** The transaction that anchored `size`, whoever sent it; null where the nodes no longer tell. */
+  findAnchored(contract: string, logId: string, size: number, view: View): Promise<string | null>
+  /** Has any node the transaction, in a block or waiting for one? */
+  knows(transaction: string): Promise<boolean>
+  /** The next nonce behind everything that waits. */
+  pendingNonce(sender: string): Promise<number>
+  market(): Promise<Market>
+  /** wei */
+  balance(sender: string): Promise<bigint>
+  /** @throws RpcError; `revert` explains it where the contract itself refused */
+  estimate(call: { from: string; to: string | null; data: string }): Promise<bigint>
+  /** Signs; sends nothing. */
+  sign(
+    signer: ChainSigner,
+    fields: { chainId: number; nonce: number; to: string | null; data: string; gas: bigint; fees: Fees },
+  ): Promise<{ raw: string; transaction: string }>
+  send(raw: string): Promise<SendResult>
+  nodes(): NodeStatus[]
+}
+
+export function openChain(options: NodesOptions): Chain {
+  const nodes = openNodes(options)
+  const call = (to: string, data: string, view: { block: number }) =>
+    nodes.agree('eth_call', [{ to, data }, hex(view.block)], String)
+  let genesis: string | null = null
+
+  return {
+    async look(contract, logId, sender) {
+      const { chainId, block } = await nodes.survey()
+      const at = hex(block)
+      const [code, nonce, finalized, first] = await Promise.all([
+        nodes.agree('eth_getCode', [contract, at], kindOfCode),
+        nodes.agree('eth_getTransactionCount', [sender, at], quantity),
+        finalizedBlock(nodes, block),
+        nodes.ask('eth_getBlockByNumber', ['0x0', false]).then(blockHash, () => null),
+      ])
+      genesis = first ?? genesis
+      const head = code === 'published' ? decodeHead(await call(contract, calls.head(logId), { block })) : null
+      return { chainId, genesis, block, finalized, code, head, nonce }
+    },
+
+    async find(transaction, view) {
+      const seen = await nodes.agree('eth_getTransactionReceipt', [transaction], (receipt) =>
+        toSighting(receipt, view.block),
+      )
+      if (seen === null) return null
+      // A receipt may outlive its block by a moment; the block at its height says whether it still counts.
+      const block = await nodes.agree('eth_getBlockByNumber', [hex(seen.block), false], (found) => {
+        const { hash, timestamp } = (found ?? {}) as Record<string, unknown>
+        return found === null ? null : { hash: lower(hash), time: quantity(timestamp) }
+      })
+      return block?.hash === seen.blockHash ? { ...seen, time: block.time } : null
+    },
+
+    isAnchored: async (contract, logId, size, root, time, view) =>
+      decodeBool(await call(contract, calls.isAnchored(logId, size, root, time), view)),
+
+    async findAnchored(address, logId, size, view) {
+      const filter = { address, topics: anchoredTopics(logId, size), fromBlock: '0x0', toBlock: hex(view.block) }
+      const logs = await nodes.ask('eth_getLogs', [filter]).catch(() => [])
+      const found = Array.isArray(logs) ? (logs.at(-1) as { transactionHash?: unknown } | undefined) : undefined
+      return found === undefined ? null : lower(found.transactionHash)
+    },
+
+    async knows(transaction) {
+      return (await nodes.ask('eth_getTransactionByHash', [transaction])) !== null
+    },
+
+    pendingNonce: async (sender) => quantity(await nodes.ask('eth_getTransactionCount', [sender, 'pending'])),
+
+    async market() {
+      const block = (await nodes.ask('eth_getBlockByNumber', ['latest', false])) as { baseFeePerGas?: unknown }
+      if (block.baseFeePerGas === undefined)
+        return { base: null, tip: bigQuantity(await nodes.ask('eth_gasPrice', [])) }
+      // Not every chain suggests a tip; one gwei is the floor that most block builders keep.
+      const tip = await nodes.ask('eth_maxPriorityFeePerGas', []).then(bigQuantity, () => 1_000_000_000n)
+      return { base: bigQuantity(block.baseFeePerGas), tip }
+    },
+
+    balance: async (sender) => bigQuantity(await nodes.ask('eth_getBalance', [sender, 'latest'])),
+
+    async estimate({ from, to, data }) {
+      const gas = bigQuantity(await nodes.ask('eth_estimateGas', [{ from, data, ...(to !== null && { to }) }]))
+      return gas + gas / 5n
+    },
+
+    sign: (signer, { fees, ...fields }) => signTransaction(signer, { ...fields, ...fees }),
+
+    async send(raw) {
+      const answers = await nodes.tell('eth_sendRawTransaction', [raw])
+      const results = answers.map((answer) =>
+        answer.status === 'fulfilled' ? { result: 'taken' as const } : judge(answer.reason),
+      )
+      return (
+        results.find(({ result }) => result === 'taken') ??
+        results.find(({ result }) => result !== 'unknown') ??
+        results[0]!
+      )
+    },
+
+    nodes: nodes.status,
+  }
+}
+
+/** What a node means by its error. The texts are those of geth, Erigon, Nethermind, Besu, Reth and Hardhat. */
+function judge(error: unknown): SendResult {
+  if (!(error instanceof RpcError)) throw error
+  const detail = explainRevert(error.data) ?? error.message
+  if (error.kind === 'unreachable') return { result: 'unknown', detail }
+  if (/already known|already imported|known transaction|alreadyknown/i.test(detail)) return { result: 'taken' }
+  if (/nonce.*too low|oldnonce|nonce.*already|already been (used|mined)/i.test(detail))
+    return { result: 'nonce_used', detail }
+  if (/insufficient funds|enough funds|insufficient balance|upfront cost exceeds/i.test(detail))
+    return { result: 'unfunded', detail }
+  if (/underpriced|too low|fee.*less than|below|not enough.*replace/i.test(detail))
+    return { result: 'underpriced', detail }
+  return { result: 'refused', detail }
+}
+
+/**
+ * The chain's finalized block. A node that calls its newest block final has no finality (development chains), and one
+ * that does not know the word has none either.
+ */
+async function finalizedBlock(nodes: Nodes, latest: number): Promise<number | null> {
+  try {
+    const number = await nodes.agree('eth_getBlockByNumber', ['finalized', false], (block) =>
+      block === null ? null : quantity((block as { number: unknown }).number),
+    )
+    return number === null || number >= latest ? null : number
+  } catch (error) {
+    if (error instanceof NoQuorum) return null
+    throw error
+  }
+}
+
+function kindOfCode(code: unknown): View['code'] {
+  if (code === '0x') return 'none'
+  return isPublishedCode(String(code)) ? 'published' : 'other'
+}
+
+function toSighting(receipt: unknown, latest: number): Omit<Sighting, 'time'> | null {
+  if (receipt === null) return null
+  const seen = receipt as Record<string, unknown>
+  const block = quantity(seen.blockNumber)
+  if (block > latest) return null
+  return {
+    transaction: lower(seen.transactionHash),
+    block,
+    blockHash: lower(seen.blockHash),
+    succeeded: quantity(seen.status) === 1,
+    gasUsed: quantity(seen.gasUsed),
+    gasPrice: bigQuantity(seen.effectiveGasPrice ?? '0x0').toString(),
+  }
+}
+
+const lower = (value: unknown) => String(value).toLowerCase()
+const blockHash = (block: unknown): string | null => (block === null ? null : lower((block as { hash: unknown }).hash))

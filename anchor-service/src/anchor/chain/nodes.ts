@@ -1,0 +1,152 @@
+import { type Node, openNode, quantity, type RpcError } from './rpc.ts'
+
+/** Why a node is not asked for now. */
+export type Fault = 'unreachable' | 'wrong_chain' | 'behind' | 'contradicts'
+export type NodeStatus = { node: string; fault: Fault | null; detail: string | null }
+
+/** No answer that enough nodes agree on: nothing is known, so nothing may be done. */
+export class NoQuorum extends Error {
+  override readonly name = 'NoQuorum'
+  readonly kind: 'unreachable' | 'contradiction' | 'wrong_chain'
+  constructor(kind: NoQuorum['kind'], message: string) {
+    super(message)
+    this.kind = kind
+  }
+}
+
+export type Nodes = {
+  /**
+   * The newest block that a quorum of nodes knows. Every node is asked, those set aside too, so that they return once
+   * they have recovered.
+   * @throws NoQuorum
+   */
+  survey(): Promise<{ chainId: number; block: number }>
+  /** The answer of the first node that gives one; a refusal counts as an answer. @throws RpcError */
+  ask(method: string, params: readonly unknown[]): Promise<unknown>
+  /**
+   * The answer that a quorum agrees on and that has more votes than any other. `facts` cuts an answer down to what must
+   * be equal. Nodes that say otherwise are set aside.
+   * @throws NoQuorum
+   */
+  agree<T>(method: string, params: readonly unknown[], facts: (answer: unknown) => T): Promise<T>
+  /** Tells every node; resolves once all have answered, with what each said. */
+  tell(method: string, params: readonly unknown[]): Promise<PromiseSettledResult<unknown>[]>
+  status(): NodeStatus[]
+}
+
+export type NodesOptions = {
+  urls: readonly string[]
+  /** How many nodes must agree. Default: 1 of up to two nodes, else the majority. */
+  quorum?: number
+  /** The chain these nodes must be on; default: what the first to answer says. */
+  chainId?: number
+  timeoutMs: number
+  /** Blocks that a node may lag behind the others. */
+  maxLag: number
+}
+
+type Member = { node: Node; fault: Fault | null; detail: string | null }
+
+/** Several nodes of one chain as one that neither fails nor lies while enough of them do not. */
+export function openNodes(options: NodesOptions): Nodes {
+  const members: Member[] = options.urls.map((url) => ({
+    node: openNode(url, options.timeoutMs),
+    fault: null,
+    detail: null,
+  }))
+  const quorum = options.quorum ?? (members.length <= 2 ? 1 : Math.floor(members.length / 2) + 1)
+  let chainId = options.chainId ?? null
+
+  const setAside = (member: Member, fault: Fault, detail: string) => Object.assign(member, { fault, detail })
+  const usable = () => members.filter((member) => member.fault === null)
+
+  return {
+    async survey() {
+      const reports = await Promise.all(
+        members.map(async (member) => {
+          try {
+            const [id, number] = await Promise.all([
+              member.node.call('eth_chainId', []).then(quantity),
+              member.node.call('eth_blockNumber', []).then(quantity),
+            ])
+            return { member, id, number }
+          } catch (error) {
+            setAside(member, 'unreachable', (error as Error).message)
+            return null
+          }
+        }),
+      )
+      const heard = reports.filter((report) => report !== null)
+      chainId ??= heard[0]?.id ?? null
+      for (const { member, id } of heard.filter((report) => report.id !== chainId)) {
+        setAside(member, 'wrong_chain', `${member.node.label} is on chain ${id}, not ${chainId}`)
+      }
+      const same = heard.filter((report) => report.id === chainId).sort((a, b) => b.number - a.number)
+      const block = same[Math.min(quorum, same.length) - 1]?.number
+      if (block === undefined || same.length < quorum || chainId === null) {
+        const faults = members.map((member) => member.detail).filter((detail) => detail !== null)
+        const kind = heard.length > 0 && same.length === 0 ? 'wrong_chain' : 'unreachable'
+        throw new NoQuorum(kind, `${same.length} of ${quorum} nodes can be asked: ${faults.join('; ')}`)
+      }
+      for (const { member, number } of same) {
+        if (number < block - options.maxLag)
+          setAside(member, 'behind', `${member.node.label} is ${block - number} blocks behind`)
+        else Object.assign(member, { fault: null, detail: null })
+      }
+      return { chainId, block }
+    },
+
+    async ask(method, params) {
+      let failure: unknown
+      for (const { node } of usable().length > 0 ? usable() : members) {
+        try {
+          return await node.call(method, params)
+        } catch (error) {
+          failure ??= error
+          if ((error as RpcError).kind === 'refused') throw error
+        }
+      }
+      throw failure
+    },
+
+    async agree(method, params, facts) {
+      const votes = await Promise.all(usable().map((member) => vote(member, method, params, facts)))
+      const counts = new Map<string, number>()
+      for (const { key } of votes) if (key !== null) counts.set(key, (counts.get(key) ?? 0) + 1)
+      const [first, second] = [...counts.entries()].sort((a, b) => b[1] - a[1])
+      if (first === undefined || first[1] < quorum || first[1] === second?.[1]) {
+        const said = votes.flatMap(({ failure }) => failure?.message ?? [])
+        if (counts.size > 1) throw new NoQuorum('contradiction', `the nodes contradict each other about ${method}`)
+        throw new NoQuorum('unreachable', `no quorum for ${method}: ${said.join('; ') || 'too few nodes can be asked'}`)
+      }
+      for (const { member, key } of votes) {
+        if (key !== null && key !== first[0]) {
+          setAside(member, 'contradicts', `${member.node.label} contradicts the others about ${method}`)
+        }
+      }
+      return votes.find(({ key }) => key === first[0])!.facts as ReturnType<typeof facts>
+    },
+
+    tell: (method, params) =>
+      Promise.allSettled(members.filter((m) => m.fault !== 'wrong_chain').map((m) => m.node.call(method, params))),
+
+    status: () => members.map(({ node, fault, detail }) => ({ node: node.label, fault, detail })),
+  }
+}
+
+type Vote<T> = { member: Member; key: string | null; facts?: T; failure?: RpcError }
+
+/** A node that cannot tell (down, or its old state pruned) abstains; only another answer is a vote against. */
+async function vote<T>(
+  member: Member,
+  method: string,
+  params: readonly unknown[],
+  facts: (answer: unknown) => T,
+): Promise<Vote<T>> {
+  try {
+    const found = facts(await member.node.call(method, params))
+    return { member, key: JSON.stringify(found), facts: found }
+  } catch (error) {
+    return { member, key: null, failure: error as RpcError }
+  }
+}

@@ -1,0 +1,118 @@
+import type { AnchorState } from '../ledger/anchors.ts'
+import {
+  bumpedFees,
+  type FeeLimits,
+  type Fees,
+  isPayable,
+  type Market,
+  type Sighting,
+  type View,
+} from './chain/index.ts'
+import type { Attempt, OpenAnchor } from './state.ts'
+
+/** All that is known when a decision is made; pure data, read from chain and ledger. */
+export type Truth = {
+  view: Pick<View, 'block' | 'finalized' | 'head' | 'nonce'>
+  anchor: OpenAnchor
+  /** Those of the anchor's transactions that are in blocks. */
+  sightings: readonly Sighting[]
+  /** How the current transaction waits; null where it does not, or there is none. */
+  waiting: Waiting | null
+}
+
+export type Waiting = {
+  /** Has a node the transaction? */
+  isKnown: boolean
+  /** The sender's next nonce behind everything that waits without a gap. */
+  pendingNonce: number
+  market: Market
+}
+
+export type Patience = {
+  /** Blocks, counting its own, after which an anchor counts. */
+  confirmations: number
+  /** ms that a transaction may wait before its fee is raised. */
+  bumpAfterMs: number
+  /** ms that nodes may be behind the block in which they have shown an anchor, before they are believed. */
+  lagMs: number
+  fees: FeeLimits
+}
+
+/** What to do next about one anchor: one durable thing, or nothing. */
+export type Move =
+  /** The chain shows it in another state than the ledger has it. */
+  | { move: 'record'; state: AnchorState; sighting?: Sighting; detail?: string }
+  /** Sign a transaction for it: a new one, or one that takes the place of `replaces`. */
+  | { move: 'sign'; replaces: Attempt | null; fees: Fees | null }
+  | { move: 'broadcast'; attempt: Attempt }
+  /** Nothing to do but to look again; `detail` says what is being waited for. */
+  | { move: 'wait'; detail: string }
+  /** The next anchor may go ahead. */
+  | { move: 'done' }
+
+const onChain: readonly AnchorState[] = ['mined', 'confirmed', 'final']
+
+/**
+ * The state machine of an anchor's life. It looks at what the chain shows, never at how the ledger came to its state, so
+ * the way after a crash is the way without one:
+ *
+ *     planned → signed → broadcast → mined → confirmed → final
+ *     mined, confirmed, final → reorganised     the block fell out: the same transaction again
+ *     broadcast → dropped                       no node has it any more: the same transaction again, or a new one
+ *     broadcast → replaced                      it waits too long: same nonce, higher fee
+ *     broadcast → reverted                      the contract refused it: a new one
+ *     any → abandoned                           the contract holds a larger size, so this one cannot be anchored any more
+ */
+export function decide({ view, anchor, sightings, waiting }: Truth, patience: Patience): Move {
+  const { state, attempts } = anchor
+  const success = sightings.find((sighting) => sighting.succeeded)
+  if (success) return follow(success, { view, anchor }, patience)
+
+  if (onChain.includes(state)) {
+    if (view.block < anchor.block! && anchor.ageMs < patience.lagMs) return wait('the nodes are behind')
+    return record('reorganised', `Block ${anchor.block} fell out of the chain.`)
+  }
+  const held = view.head?.size ?? -1
+  if (anchor.size <= held) return record('abandoned', `The contract holds size ${held} already.`)
+
+  const current = attempts.at(-1)
+  if (state === 'planned' || state === 'reverted' || current === undefined) return sign()
+  const failed = sightings.find((sighting) => sighting.transaction === current.transaction)
+  if (failed)
+    return { move: 'record', state: 'reverted', sighting: failed, detail: 'The contract refused the transaction.' }
+
+  const isNonceUsed = current.nonce < view.nonce
+  if (state === 'dropped' && isNonceUsed) return sign()
+  if (isNonceUsed) return record('dropped', `Another transaction has used nonce ${current.nonce}.`)
+  if (state !== 'broadcast' || waiting === null) return { move: 'broadcast', attempt: current }
+
+  if (!waiting.isKnown) return record('dropped', 'No node has the transaction any more.')
+  if (anchor.ageMs < patience.bumpAfterMs) return wait('waiting for a block')
+  // Nodes keep a transaction back while an earlier nonce is missing; this anchor itself fills the gap.
+  if (waiting.pendingNonce < current.nonce) return sign()
+  if (view.nonce < current.nonce && isPayable(current, waiting.market)) {
+    return wait(`waiting for the transaction with nonce ${view.nonce}`)
+  }
+  const fees = bumpedFees(current, waiting.market, patience.fees)
+  if (fees === null) return wait('the fee that the chain asks exceeds the cap')
+  return { move: 'sign', replaces: current, fees }
+}
+
+/** The anchor is in a block: how deep? */
+function follow(seen: Sighting, { view, anchor }: Pick<Truth, 'view' | 'anchor'>, patience: Patience): Move {
+  const isRecorded = onChain.includes(anchor.state)
+  if (isRecorded && anchor.blockHash !== seen.blockHash) {
+    return record('reorganised', `Block ${anchor.block} fell out of the chain.`)
+  }
+  const depth = view.block - seen.block + 1
+  const isFinal = view.finalized === null ? depth >= patience.confirmations : seen.block <= view.finalized
+  const state = isFinal ? 'final' : depth >= patience.confirmations ? 'confirmed' : 'mined'
+  // Each state is passed through: what is recorded with one is recorded for every anchor.
+  const next = !isRecorded ? 'mined' : anchor.state === 'mined' && state !== 'mined' ? 'confirmed' : state
+  if (onChain.indexOf(next) > onChain.indexOf(anchor.state)) return { move: 'record', state: next, sighting: seen }
+  return anchor.state === 'mined' ? wait(`${depth} of ${patience.confirmations} confirmations`) : { move: 'done' }
+}
+
+const record = (state: AnchorState, detail: string): Move => ({ move: 'record', state, detail })
+const wait = (detail: string): Move => ({ move: 'wait', detail })
+const sign = (): Move => ({ move: 'sign', replaces: null, fees: null })

@@ -1,0 +1,85 @@
+import { Alarm, type AlarmCode } from './alarms.ts'
+import type { Bell } from './queue.ts'
+import type { Place } from './state.ts'
+import type { Visit } from './worker.ts'
+
+export type Keeper = {
+  /** Somebody is at the door: visit the target, or once more after the visit that is under way. */
+  visit(): Promise<void>
+  /** The reconciler: what a lost ring would have led to happens all the same. */
+  tick(): Promise<void>
+  status(): { state: 'idle' | 'working' | 'alarm'; detail: string | null; alarm: AlarmCode | null }
+  /** Waits for the visit that is under way. */
+  close(): Promise<void>
+}
+
+export type KeeperDeps = {
+  tend: () => Promise<Visit>
+  bell: () => Bell | null
+  /** Is there something to anchor? Reads the ledger only. */
+  isDue: (place: Place) => Promise<boolean>
+  pollMs: number
+  ended: (ended: Visit | Alarm) => void
+}
+
+/** How long a ring may stay unanswered before the reconciler goes itself. */
+const UNANSWERED_MS = 3_000
+const ALARM_MS = 5_000
+
+/** Sees to it that a target is visited when there is a reason to, whatever becomes of the queue. */
+export function keepTarget({ tend, bell, isDue, pollMs, ended }: KeeperDeps): Keeper {
+  let last: Visit | Alarm | null = null
+  let endedAt = Number.NEGATIVE_INFINITY
+  let rangAt: number | null = null
+  let running: Promise<void> | null = null
+  let again = false
+  let isClosed = false
+
+  async function run(): Promise<void> {
+    do {
+      again = false
+      last = await tend().catch((error) =>
+        error instanceof Alarm ? error : new Alarm('failed', `(${(error as Error).message})`),
+      )
+      endedAt = Date.now()
+      rangAt = null
+      ended(last)
+    } while (again && !isClosed)
+    running = null
+  }
+
+  async function isWanted(): Promise<boolean> {
+    if (last === null) return true
+    if (!(last instanceof Alarm) && last.outcome === 'idle') return isDue(last.place)
+    const pause = last instanceof Alarm ? ALARM_MS : last.outcome === 'settling' ? 4 * pollMs : pollMs
+    return Date.now() - endedAt >= pause
+  }
+
+  const keeper: Keeper = {
+    async visit() {
+      if (isClosed) return
+      if (running) again = true
+      running ??= run()
+      await running
+    },
+    async tick() {
+      if (running || isClosed) return
+      if (rangAt !== null) return Date.now() - rangAt > UNANSWERED_MS ? keeper.visit() : undefined
+      if (!(await isWanted()) || running || isClosed) return
+      rangAt = Date.now()
+      await (bell() ?? NO_BELL).ring().catch(() => keeper.visit())
+    },
+    status() {
+      if (last instanceof Alarm) return { state: 'alarm', detail: last.message, alarm: last.code }
+      const isIdle = last === null || last.outcome === 'idle' || last.outcome === 'settling'
+      return { state: isIdle ? 'idle' : 'working', detail: last && 'detail' in last ? last.detail : null, alarm: null }
+    },
+    async close() {
+      isClosed = true
+      await running
+    },
+  }
+  return keeper
+}
+
+const NO_BELL = { ring: () => Promise.reject(new Error('no queue')) }

@@ -1,0 +1,105 @@
+import { EMPTY_ROOT, type Hash } from '@killick/sdk'
+import type { Ledger } from '../ledger/ledger.ts'
+import { readRoot } from '../ledger/tiles.ts'
+import { Alarm } from './alarms.ts'
+import { type Chain, NoQuorum, type Sighting, type View } from './chain/index.ts'
+import type { Waiting } from './decide.ts'
+import type { ChainSigner } from './signer.ts'
+import { abandonOtherChains, type OpenAnchor, type Place, readGenesis } from './state.ts'
+import type { Target } from './target.ts'
+
+export type WorkerDeps = {
+  target: Target
+  chain: Chain
+  signer: ChainSigner
+  ledger: Ledger
+  /** Called when something durable has been done. */
+  moved?: (state: string, sighting?: Sighting) => void
+  /** Called before and after each durable thing; tests throw here, to die at that line. */
+  door?: (step: string) => void | Promise<void>
+}
+
+/** The stage of one decision: chain and ledger as they are now, found to be fit to go on with. */
+export type Scene = WorkerDeps & {
+  view: View
+  place: Place
+  /** Root of the tree that the contract holds, by our own ledger; the contract confirms it. */
+  heldRoot: Hash
+}
+
+/** Looks at chain and ledger. @throws Alarm where they give a reason not to go on */
+export async function readScene(deps: WorkerDeps): Promise<Scene> {
+  const { target, ledger } = deps
+  const view = await look(deps)
+  const known = await readGenesis(ledger.db, target.name, view.chainId)
+  const genesis = view.genesis ?? known ?? ''
+  const place = { target: target.name, chainId: view.chainId, genesis, contract: target.contract, logId: target.logId }
+  if (known !== null && known !== genesis) await durable(deps, 'abandon', () => abandonOtherChains(ledger.db, place))
+  return { ...deps, view, place, heldRoot: await checkHeld(deps, view) }
+}
+
+/** The chain as it is, if it can be worked with. @throws Alarm */
+export async function look({ chain, target, signer }: Pick<WorkerDeps, 'chain' | 'target' | 'signer'>): Promise<View> {
+  const view = await onNodes(() => chain.look(target.contract, target.logId, signer.address))
+  if (view.code === 'none') throw new Alarm('no_contract', `(${target.contract} on chain ${view.chainId})`)
+  if (view.code === 'other') throw new Alarm('other_contract', `(${target.contract} on chain ${view.chainId})`)
+  if (view.head === null && !target.mayOpen) throw new Alarm('not_opened', `(${target.logId})`)
+  if (view.head !== null && view.head.publisher !== signer.address) {
+    throw new Alarm('not_publisher', `(It is ${view.head.publisher}, the key is that of ${signer.address}.)`)
+  }
+  return view
+}
+
+/** The tree that the contract holds must be the beginning of ours. @throws Alarm */
+async function checkHeld({ chain, target, ledger }: WorkerDeps, view: View): Promise<Hash> {
+  if (view.head === null || view.head.size === 0) return EMPTY_ROOT
+  const { size, time } = view.head
+  const ours = (await ledger.head())?.size ?? 0
+  if (size > ours) throw new Alarm('contract_ahead', `(It holds ${size}, the ledger has ${ours}.)`)
+  const root = await readRoot(ledger.db, size)
+  const isOurs = await onNodes(() => chain.isAnchored(target.contract, target.logId, size, root, time, view))
+  if (!isOurs) throw new Alarm('not_a_prefix', `(size ${size})`)
+  return root
+}
+
+/** Those of the anchor's transactions that are in blocks. */
+export async function findAll({ chain, view }: Scene, anchor: OpenAnchor): Promise<Sighting[]> {
+  const found = await onNodes(() =>
+    Promise.all(anchor.attempts.map(({ transaction }) => chain.find(transaction, view))),
+  )
+  return found.filter((sighting) => sighting !== null)
+}
+
+/** How the anchor's transaction waits; null where none does. */
+export async function askWaiting({ chain, view, signer }: Scene, anchor: OpenAnchor): Promise<Waiting | null> {
+  const current = anchor.attempts.at(-1)
+  if (anchor.state !== 'broadcast' || current === undefined || current.nonce < view.nonce) return null
+  const [isKnown, pendingNonce, market] = await Promise.all([
+    chain.knows(current.transaction),
+    chain.pendingNonce(signer.address),
+    chain.market(),
+  ])
+  return { isKnown, pendingNonce, market }
+}
+
+/** One thing that outlives the process, between two doors. */
+export async function durable<T>({ door }: WorkerDeps, step: string, work: () => Promise<T>): Promise<T> {
+  await door?.(`before ${step}`)
+  const result = await work()
+  await door?.(`after ${step}`)
+  return result
+}
+
+async function onNodes<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    if (!(error instanceof NoQuorum)) throw error
+    const codes = {
+      unreachable: 'nodes_unreachable',
+      contradiction: 'nodes_disagree',
+      wrong_chain: 'wrong_chain',
+    } as const
+    throw new Alarm(codes[error.kind], `(${error.message})`)
+  }
+}

@@ -1,0 +1,147 @@
+import { asHash, type Hash } from '@killick/sdk'
+import pg from 'pg'
+import type { AnchorFacts, AnchorState } from '../ledger/anchors.ts'
+import type { Db } from '../ledger/tiles.ts'
+
+/** The log on a chain that a target anchors to. */
+export type Place = { target: string; chainId: number; genesis: string; contract: string; logId: string }
+
+/** A transaction that was signed for an anchor, and so may yet be mined. Fees in wei per gas. */
+export type Attempt = {
+  transaction: string
+  raw: string
+  sender: string
+  nonce: number
+  max: bigint
+  tip: bigint | null
+}
+
+/** An anchor that is not settled. Size 0 is the opening of the log. */
+export type OpenAnchor = {
+  id: number
+  size: number
+  root: Hash
+  /** Place of its newest state. */
+  seq: number
+  state: AnchorState
+  /** Age of its state, ms, by the database's clock. */
+  ageMs: number
+  /** The block it was last seen in. */
+  block: number | null
+  blockHash: string | null
+  transaction: string | null
+  detail: string | null
+  /** Oldest first; the last one is the current one. */
+  attempts: Attempt[]
+}
+
+/** Another worker has moved this anchor meanwhile: read again. */
+export class Overtaken extends Error {
+  override readonly name = 'Overtaken'
+}
+
+const KEY = 'chain_id = $1 and genesis = $2 and contract = $3 and log_id = $4'
+const key = ({ chainId, genesis, contract, logId }: Place) => [chainId, genesis, contract, logId]
+
+/** What the ledger knows of block 0 of the target's chain, from the last time. */
+export async function readGenesis(db: Db, target: string, chainId: number): Promise<string | null> {
+  const { rows } = await db.query(
+    'select genesis from anchors where target = $1 and chain_id = $2 order by id desc limit 1',
+    [target, chainId],
+  )
+  return rows[0]?.genesis ?? null
+}
+
+/**
+ * The anchors that are not settled, smallest first: all above the largest final one, and all that the ledger takes for
+ * anchored but that lie above the contract's head (-1: no log is open).
+ */
+export async function readOpenAnchors(db: Db, place: Place, headSize: number): Promise<OpenAnchor[]> {
+  const { rows } = await db.query(
+    `select *, (extract(epoch from clock_timestamp() - recorded_at) * 1000)::float8 as age from current_anchors
+     where ${KEY} and state <> 'abandoned' and (state <> 'final' or size > $5) and size > least($5::bigint, coalesce(
+       (select size from current_anchors where ${KEY} and state = 'final' order by size desc limit 1), -1))
+     order by size`,
+    [...key(place), headSize],
+  )
+  const signed = await db.query(
+    `select * from anchor_states where anchor = any($1) and raw is not null order by anchor, seq`,
+    [rows.map((row) => row.id)],
+  )
+  return rows.map((row) => ({
+    ...{ id: row.id, size: row.size, root: asHash(new Uint8Array(row.root)), seq: row.seq, state: row.state },
+    ...{
+      ageMs: row.age,
+      block: row.block,
+      blockHash: row.block_hash,
+      transaction: row.transaction,
+      detail: row.detail,
+    },
+    attempts: signed.rows
+      .filter((attempt) => attempt.anchor === row.id)
+      .map(({ transaction, raw, sender, nonce, max_fee, max_priority_fee }) => ({
+        ...{ transaction, raw, sender, nonce, max: BigInt(max_fee) },
+        tip: max_priority_fee === null ? null : BigInt(max_priority_fee),
+      })),
+  }))
+}
+
+/** Size and age (ms) of the newest plan of a place that was not given up; null before the first. */
+export async function readLastPlan(db: Db, place: Place): Promise<{ size: number; ageMs: number } | null> {
+  const { rows } = await db.query(
+    `select size, (extract(epoch from clock_timestamp() - planned_at) * 1000)::float8 as age from current_anchors
+     where ${KEY} and size > 0 and state <> 'abandoned' order by size desc limit 1`,
+    key(place),
+  )
+  return rows[0] ? { size: rows[0].size, ageMs: rows[0].age } : null
+}
+
+/** Plans an anchor, once: again is no error, and an abandoned one of the same size is taken up again. */
+export async function planAnchor(db: Db, place: Place, size: number, root: Hash): Promise<void> {
+  await db.query(
+    `with placed as (
+       insert into anchors (chain_id, genesis, contract, log_id, size, target, root) values ($1, $2, $3, $4, $5, $6, $7)
+       on conflict do nothing returning id)
+     insert into anchor_states (anchor, seq, state)
+     select id, 0, 'planned' from placed
+     union all
+     select id, seq + 1, 'planned' from current_anchors where ${KEY} and size = $5 and state = 'abandoned'
+     on conflict do nothing`,
+    [...key(place), size, place.target, Buffer.from(root)],
+  )
+}
+
+/** Moves an anchor on from the state it was read in. @throws Overtaken */
+export async function recordState(
+  db: Db,
+  anchor: Pick<OpenAnchor, 'id' | 'seq'>,
+  state: AnchorState,
+  facts: AnchorFacts,
+): Promise<void> {
+  try {
+    await db.query(
+      `insert into anchor_states (anchor, seq, state, transaction, raw, sender, nonce, max_fee, max_priority_fee,
+         block, block_hash, time, confirmations, gas_used, gas_price, detail)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+      [
+        ...[anchor.id, anchor.seq + 1, state, facts.transaction, facts.raw, facts.sender, facts.nonce],
+        ...[facts.maxFee, facts.maxPriorityFee, facts.block, facts.blockHash, facts.time, facts.confirmations],
+        ...[facts.gasUsed, facts.gasPrice, facts.detail],
+      ],
+    )
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === '23505') throw new Overtaken()
+    throw error
+  }
+}
+
+/** Gives up what was anchored on a chain that is no more: another one has taken its id. */
+export async function abandonOtherChains(db: Db, { target, chainId, genesis }: Place): Promise<number> {
+  const { rowCount } = await db.query(
+    `insert into anchor_states (anchor, seq, state, detail)
+     select id, seq + 1, 'abandoned', 'The chain was replaced by another with the same id.' from current_anchors
+     where target = $1 and chain_id = $2 and genesis <> $3 and state <> 'abandoned' on conflict do nothing`,
+    [target, chainId, genesis],
+  )
+  return rowCount ?? 0
+}

@@ -1,0 +1,28 @@
+import type { FeeLimits } from './chain/index.ts'
+
+/** One log on one contract on one chain, and how it is anchored to. */
+export type Target = {
+  /** Its name in configuration, metrics, API and queue: lower-case letters, digits and dashes. */
+  name: string
+  /** 0x, lower case, like every chain identifier. */
+  contract: string
+  /** The log: that which the key opens for the origin, or after a hand-over the one that an earlier key opened. */
+  logId: string
+  /** Is it the log that the key itself can open? */
+  mayOpen: boolean
+  /** Shortest time between two anchors, unless the log grows fast. ms */
+  intervalMs: number
+  /** Entries after which to anchor without waiting for the interval. */
+  growth: number
+  /** Blocks, counting its own, after which an anchor counts; and after which it is final, on chains without finality. */
+  confirmations: number
+  /** How often to look at an anchor that is under way. ms */
+  pollMs: number
+  /** How long a transaction may wait before its fee is raised. ms */
+  bumpAfterMs: number
+  /** How long nodes may be behind a block that they have shown, before the block is taken for gone. ms */
+  lagMs: number
+  fees: FeeLimits
+  /** Warn when the balance pays for fewer anchors than this. */
+  reserve: number
+}

@@ -1,0 +1,74 @@
+import { EMPTY_ROOT, type Hash } from '@killick/sdk'
+import type pg from 'pg'
+import { decide } from './decide.ts'
+import { findDue } from './due.ts'
+import { withLock } from './lock.ts'
+import { perform } from './moves.ts'
+import { askWaiting, durable, findAll, look, readScene, type Scene, type WorkerDeps } from './scene.ts'
+import { Overtaken, type Place, planAnchor, readOpenAnchors } from './state.ts'
+
+/** How a visit ended. */
+export type Visit =
+  /** Another worker is at it. */
+  | { outcome: 'taken' }
+  /** Nothing to do until the log grows. */
+  | { outcome: 'idle'; place: Place }
+  /** An anchor is under way; look again soon. */
+  | { outcome: 'waiting'; detail: string }
+  /** All anchors count; some are not final yet. */
+  | { outcome: 'settling' }
+
+/**
+ * Brings a target as far as it can be brought now: again and again reads what chain and ledger say, decides, and does one
+ * durable thing. Nothing is kept in memory between two of them, so it may be killed at any line and go on anywhere.
+ *
+ * Safe to run twice at once too: the next state of an anchor can be recorded once, a nonce is mined once, and the
+ * contract takes a size once.
+ *
+ * @param locks connections for locks: one for each target that is being tended
+ * @throws Alarm
+ */
+export async function tend(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> {
+  const { chainId } = await look(deps)
+  const visit = await withLock(locks, `${chainId}/${deps.signer.address}`, async () => {
+    for (;;) {
+      const ended = await step(await readScene(deps)).catch((error) => {
+        if (error instanceof Overtaken) return null
+        throw error
+      })
+      if (ended !== null) return ended
+    }
+  })
+  return visit ?? { outcome: 'taken' }
+}
+
+/** Does one durable thing and returns null; or says why there is none to do. */
+async function step(scene: Scene): Promise<Visit | null> {
+  const { ledger, place, view, target } = scene
+  const anchors = await readOpenAnchors(ledger.db, place, view.head?.size ?? -1)
+  let waitsFor: string | null = null
+  for (const anchor of anchors) {
+    const sightings = await findAll(scene, anchor)
+    const waiting = sightings.length > 0 ? null : await askWaiting(scene, anchor)
+    const move = decide({ view, anchor, sightings, waiting }, target)
+    if (move.move === 'done') continue
+    if (move.move === 'wait') {
+      waitsFor ??= move.detail
+      continue
+    }
+    // Transactions go out in the order of their sizes; what the chain shows is recorded in any order.
+    if (move.move !== 'record' && waitsFor !== null) continue
+    waitsFor = await perform(scene, anchor, move)
+    if (waitsFor === null) return null
+  }
+  if (waitsFor !== null) return { outcome: 'waiting', detail: waitsFor }
+  const due = view.head === null ? { size: 0, root: EMPTY_ROOT } : await findDue(ledger, place, target)
+  if (due !== null) return plan(scene, due)
+  return anchors.length > 0 ? { outcome: 'settling' } : { outcome: 'idle', place }
+}
+
+async function plan(scene: Scene, { size, root }: { size: number; root: Hash }): Promise<null> {
+  await durable(scene, 'plan', () => planAnchor(scene.ledger.db, scene.place, size, root))
+  scene.moved?.('planned')
+  return null
+}

@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig } from '@killick/anchor-service'
+import { Contract, JsonRpcProvider } from 'ethers'
+import pg from 'pg'
+import { type Chain, logIdOf, openChain } from '../../../../anchor-service/src/anchor/chain/index.ts'
+import type { NodesOptions } from '../../../../anchor-service/src/anchor/chain/nodes.ts'
+import type { WorkerDeps } from '../../../../anchor-service/src/anchor/scene.ts'
+import { keySigner } from '../../../../anchor-service/src/anchor/signer.ts'
+import type { Target } from '../../../../anchor-service/src/anchor/target.ts'
+import { tend, type Visit } from '../../../../anchor-service/src/anchor/worker.ts'
+import { openStore, type Store } from '../../../../anchor-service/src/store.ts'
+import { anchorLogInterface } from '../../../support/chain.ts'
+import { type LocalChain, startChain } from '../../../support/local-chain.ts'
+import { createDatabase, queryAsOwner } from '../../../support/postgres.ts'
+
+/** A ledger without its HTTP side, and one real chain with the contract on it. */
+export type World = {
+  chain: LocalChain
+  contract: string
+  store: Store
+  databaseUrl: string
+  locks: pg.Pool
+  /** Adds entries to the log; the size it has then. */
+  grow(entries?: number): Promise<number>
+  stop(): Promise<void>
+}
+
+export async function openWorld(): Promise<World> {
+  const folder = await mkdtemp(join(tmpdir(), 'killick-anchor-'))
+  const databaseUrl = await createDatabase()
+  const [chain, store] = await Promise.all([
+    startChain(),
+    openStore(loadConfig({ DATABASE_URL: databaseUrl, KILLICK_DATA: folder, KILLICK_ORIGIN: 'test.example/log' })),
+  ])
+  const locks = new pg.Pool({ ...store.pool.options, max: 40 })
+  locks.on('error', () => {})
+  return {
+    ...{ chain, store, databaseUrl, locks, contract: await chain.deployAnchorLog() },
+    async grow(entries = 1) {
+      const event = { action: 'test.grow', actor: { type: 'test', id: 't' }, targets: [{ type: 'log', id: 'l' }] }
+      // One after the other, for a checkpoint of each size.
+      for (let i = 0; i < entries; i++) await store.ledger.record(event)
+      return (await store.ledger.head())!.size
+    },
+    async stop() {
+      await locks.end()
+      await store.close()
+      await chain.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+export type TestTarget = WorkerDeps & {
+  key: string
+  /** One visit by a new worker, which knows nothing of those before. */
+  tend(more?: Partial<WorkerDeps>): Promise<Visit>
+  /** Visits, mining a block where that is what is waited for, until there is nothing left to do. */
+  settle(more?: Partial<WorkerDeps>): Promise<void>
+}
+
+/** A target with a publisher, and so a log, of its own. */
+export async function newTarget(
+  world: World,
+  settings: Partial<Target> = {},
+  nodes: Partial<NodesOptions> = {},
+): Promise<TestTarget> {
+  const key = await world.chain.newKey()
+  const signer = keySigner(key)
+  const target: Target = {
+    ...{ name: `t-${randomBytes(4).toString('hex')}`, contract: world.contract, mayOpen: true },
+    ...{ logId: logIdOf(signer.address, world.store.ledger.log.origin), intervalMs: 0, growth: 1, confirmations: 1 },
+    ...{ pollMs: 20, bumpAfterMs: 100, lagMs: 0, fees: { cap: 500_000_000_000n }, reserve: 1 },
+    ...settings,
+  }
+  const open = (): Chain => openChain({ urls: [world.chain.url], timeoutMs: 5_000, maxLag: 8, ...nodes })
+  const deps = { target, signer, key, ledger: world.store.ledger, chain: open() }
+  const tendOnce = (more: Partial<WorkerDeps> = {}) => tend({ ...deps, chain: open(), ...more }, world.locks)
+  return {
+    ...deps,
+    tend: tendOnce,
+    async settle(more) {
+      for (let i = 0; i < 100; i++) {
+        const visit = await tendOnce(more)
+        if (visit.outcome === 'idle') return
+        await world.chain.rpc('hardhat_mine', ['0x1'])
+      }
+      throw new Error(`the target does not come to rest: ${JSON.stringify(await tendOnce(more))}`)
+    },
+  }
+}
+
+/** What the contract says was anchored, as its events tell it: sizes in order. */
+export async function anchoredSizes({ chain, contract }: World, { target }: WorkerDeps): Promise<number[]> {
+  const provider = new JsonRpcProvider(chain.url, chain.chainId, { staticNetwork: true, cacheTimeout: -1 })
+  try {
+    const log = new Contract(contract, anchorLogInterface, provider)
+    const found = await log.queryFilter(log.filters.Anchored!(target.logId))
+    return found.map((event) => Number(('args' in event ? event.args : [])[1]))
+  } finally {
+    provider.destroy()
+  }
+}
+
+/** All states of the target's anchors, by size (0: the opening). */
+export async function history(world: World, { target }: WorkerDeps): Promise<Map<number, string[]>> {
+  const rows = await queryAsOwner<{ size: string; states: string[] }>(
+    world.databaseUrl,
+    `select size, array_agg(state order by seq) as states from killick.anchors a join killick.anchor_states s on s.anchor = a.id
+     where target = $1 group by size order by size`,
+    [target.name],
+  )
+  return new Map(rows.map(({ size, states }) => [Number(size), states]))
+}

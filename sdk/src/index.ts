@@ -31,6 +31,7 @@ export { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH, parseJson } 
 export { type Alg, algOf, publicKeyBytes } from './core/jwk.ts'
 export { treeRoot } from './core/merkle.ts'
 export { MAX_NOTE_SIGNATURES, parseNote, printVkey, signNote, type Vkey } from './core/note.ts'
+export type { Primitives } from './core/primitives.ts'
 export { MAX_PROOF_BYTES, PROOF_FORMAT } from './core/proof.ts'
 export { type Signer, verifySignature } from './core/signature.ts'
 export {

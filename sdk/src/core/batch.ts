@@ -10,6 +10,7 @@ import { hasMembers } from './json.ts'
 import type { Alg } from './jwk.ts'
 import { parseJws, signJws } from './jws.ts'
 import { treeRoot } from './merkle.ts'
+import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
 
 export const BATCH_TYP = 'audit-batch+jwt'
@@ -127,9 +128,13 @@ function atLine<T>(line: number, parse: () => T): T {
 /**
  * Everything about a batch that can be checked without keys or a ledger: structure, count, chain from event to event,
  * and the recomputed root. Signatures, keys and the stream's head are the caller's to check.
+ * @param primitives a platform's own, where there is a lot to parse
  * @throws KillickError with the line at fault in `details.line` (1 is the header)
  */
-export function parseBatch(body: Uint8Array): { header: BatchHeader; events: ParsedEvent[] } {
+export function parseBatch(
+  body: Uint8Array,
+  primitives: Primitives = PORTABLE,
+): { header: BatchHeader; events: ParsedEvent[] } {
   const lines = splitBatch(body)
   const header = atLine(1, () => parseBatchHeader(lines.header))
   if (lines.tokens.length !== header.n) {
@@ -143,14 +148,15 @@ export function parseBatch(body: Uint8Array): { header: BatchHeader; events: Par
   for (const [i, token] of lines.tokens.entries()) {
     events.push(
       atLine(i + 2, () => {
-        const event = parseEvent(token)
+        const event = parseEvent(token, primitives)
         checkFollows(event, header, i, events[i - 1])
         checkComplete(event)
         return event
       }),
     )
   }
-  if (!equalBytes(treeRoot(events.map((event) => event.leafHash)), header.root)) {
+  const leaves = events.map((event) => event.leafHash)
+  if (!equalBytes(treeRoot(leaves, primitives.nodeHash), header.root)) {
     throw new KillickError('batch_root_mismatch', undefined, { line: 1 })
   }
   return { header, events }

@@ -3,19 +3,21 @@
  * encodes it again. The payload holds structure only; every field is a disclosure with a salt of its own, so that it
  * can be hidden or erased while the JWS, and every proof over it, stays as it is.
  */
-import { fromBase64url, fromUtf8, toBase64url, utf8 } from './bytes.ts'
+import { toBase64url, utf8 } from './bytes.ts'
 import { type ErrorCode, KillickError } from './errors.ts'
 import { checkEventInput, checkField, type EventInput } from './fields.ts'
-import { type Hash, leafHash, parseHash, printHash, sha256 } from './hash.ts'
+import { type Hash, isHashText, leafHash, parseHash, printHash, sha256 } from './hash.ts'
 import { hasMembers, type JsonObject, type JsonValue, parseJson } from './json.ts'
 import type { Alg } from './jwk.ts'
 import { parseJws, parseSegment, signJws } from './jws.ts'
+import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
 
 export const EVENT_TYP = 'audit-event+sd-jwt'
 /** Largest event token, in bytes (a token is ASCII). */
 export const MAX_EVENT_BYTES = 262_144
-const SALT_BYTES = 16
+/** Canonical base64url of 16 bytes. */
+const SALT = /^[\w-]{21}[AQgw]$/
 
 /** Where an event stands: the `seq`-th (from 0) of a stream of a source, after the event whose leaf hash is `prev`. */
 export type Position = {
@@ -122,13 +124,12 @@ export async function makeEvent(
   return { token, leafHash: leafHash(utf8(leaf)) }
 }
 
-function parseDisclosure(text: string): Disclosure {
-  const bytes = fromBase64url(text)
-  const json = bytes === null ? null : fromUtf8(bytes)
+function parseDisclosure(text: string, { decodeText }: Primitives): Disclosure {
+  const json = decodeText(text)
   const parts = json === null ? null : parseJson(json)
   if (!Array.isArray(parts) || parts.length !== 3) throw new KillickError('disclosure_malformed')
   const [salt, name, value] = parts
-  if (typeof salt !== 'string' || fromBase64url(salt)?.length !== SALT_BYTES || typeof name !== 'string') {
+  if (typeof salt !== 'string' || !SALT.test(salt) || typeof name !== 'string') {
     throw new KillickError('disclosure_malformed')
   }
   checkField(name, value, (path, why) => {
@@ -137,13 +138,17 @@ function parseDisclosure(text: string): Disclosure {
   return { text, name, value: value! }
 }
 
-function parseDisclosures(texts: readonly string[], digests: ReadonlySet<string>): Disclosure[] {
+function parseDisclosures(
+  texts: readonly string[],
+  digests: ReadonlySet<string>,
+  primitives: Primitives,
+): Disclosure[] {
   const seen = new Set<string>()
   const disclosures: Disclosure[] = []
   for (const text of texts) {
-    const digest = printHash(sha256(utf8(text)))
+    const digest = primitives.digest(text)
     if (!digests.has(digest)) throw new KillickError('disclosure_unmatched')
-    const disclosure = parseDisclosure(text)
+    const disclosure = parseDisclosure(text, primitives)
     for (const key of [digest, `field ${disclosure.name}`]) {
       if (seen.has(key)) throw new KillickError('disclosure_duplicate', `Field ${disclosure.name} is disclosed twice`)
       seen.add(key)
@@ -159,17 +164,18 @@ function invalid(why: string, code: ErrorCode = 'event_payload_invalid'): never 
 
 /**
  * Structure, digests and fields of an event token; its signature is not checked here.
+ * @param primitives a platform's own, where there is a lot to parse
  * @throws KillickError event_* | disclosure_* | jws_* | json_*
  */
-export function parseEvent(token: string): ParsedEvent {
+export function parseEvent(token: string, primitives: Primitives = PORTABLE): ParsedEvent {
   if (typeof token !== 'string') throw new KillickError('event_malformed')
   if (token.length > MAX_EVENT_BYTES) throw new KillickError('event_too_large')
   const [leaf, ...texts] = token.split('~')
   // RFC 9901 §4: a token without key binding ends in "~".
   if (!leaf || texts.pop() !== '')
     throw new KillickError('event_malformed', 'An event token is <JWS>~<disclosure>~…~, ending in "~"')
-  const jws = leaf.includes('.') ? parseJws(leaf, EVENT_TYP) : null
-  const payload = jws?.payload ?? parseSegment(leaf)
+  const jws = leaf.includes('.') ? parseJws(leaf, EVENT_TYP, primitives) : null
+  const payload = jws?.payload ?? parseSegment(leaf, primitives)
   if (payload === null) throw new KillickError('event_malformed')
 
   const { iss, stm, seq, jti, iat, _sd } = payload
@@ -186,16 +192,15 @@ export function parseEvent(token: string): ParsedEvent {
   if (prev === null || (prev === undefined) !== (seq === 0))
     invalid('prev must be a hash, and absent exactly when seq is 0')
   if (payload._sd_alg !== 'sha-256') invalid('_sd_alg must be sha-256')
-  if (!Array.isArray(_sd) || !_sd.every((digest) => parseHash(digest) !== null))
-    invalid('_sd must be an array of SHA-256 digests')
+  if (!Array.isArray(_sd) || !_sd.every(isHashText)) invalid('_sd must be an array of SHA-256 digests')
   const digests = new Set(_sd as string[])
   if (digests.size !== _sd.length) throw new KillickError('disclosure_duplicate', 'A digest stands in _sd twice')
 
-  const disclosures = parseDisclosures(texts, digests)
+  const disclosures = parseDisclosures(texts, digests, primitives)
   return {
     token,
     leaf,
-    leafHash: leafHash(utf8(leaf)),
+    leafHash: primitives.leafHash(leaf),
     ...(jws && { signature: { alg: jws.alg, kid: jws.kid, input: jws.signingInput, bytes: jws.signature } }),
     source: iss,
     stream: stm,

@@ -32,7 +32,6 @@ export type EventInput = {
 const RESERVED = new Set(['iss', 'stm', 'seq', 'prev', 'jti', 'iat', 'sub', 'aud', 'exp', 'nbf', 'cnf'])
 const FIELD_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
-const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 // The event's own object and the disclosure array around a field use up the rest.
 const MAX_FIELD_DEPTH = MAX_JSON_DEPTH - 2
 
@@ -98,11 +97,14 @@ export function checkField(name: string, value: unknown, fail: Fail): void {
 /** SD-JWT readers take these for digests wherever they stand, and would show another event than was recorded. */
 const isReservedMember = (name: string) => name === '_sd' || name === '...' || name === '__proto__'
 
+/** RFC 6901 §3. */
+const escapePointer = (name: string) => (/[~/]/.test(name) ? name.replaceAll('~', '~0').replaceAll('/', '~1') : name)
+
 /** Checks that a JavaScript value survives JSON unchanged. */
 function checkJson(value: unknown, path: string, depth: number, fail: Fail): void {
   switch (typeof value) {
     case 'string':
-      if (LONE_SURROGATE.test(value)) fail(path, 'holds half of a surrogate pair')
+      if (!value.isWellFormed()) fail(path, 'holds half of a surrogate pair')
       return
     case 'boolean':
       return
@@ -125,10 +127,9 @@ function checkJson(value: unknown, path: string, depth: number, fail: Fail): voi
   const prototype = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) fail(path, 'is not a plain object')
   for (const name in value) {
-    if (isReservedMember(name) || LONE_SURROGATE.test(name)) fail(path, 'has a member name that is not allowed')
+    if (isReservedMember(name) || !name.isWellFormed()) fail(path, 'has a member name that is not allowed')
     const member = (value as Record<string, unknown>)[name]
-    const pointer = `${path}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
-    if (member !== undefined) checkJson(member, pointer, depth + 1, fail)
+    if (member !== undefined) checkJson(member, `${path}/${escapePointer(name)}`, depth + 1, fail)
   }
 }
 

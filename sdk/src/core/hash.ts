@@ -46,6 +46,13 @@ export function printHash(hash: Uint8Array): string {
   return toBase64url(hash)
 }
 
+const HASH_TEXT = /^[\w-]{42}[048AEIMQUYcgkosw]$/
+
+/** True for the canonical base64url of 32 bytes: the last of its 43 characters carries four bits. */
+export function isHashText(text: unknown): text is string {
+  return typeof text === 'string' && HASH_TEXT.test(text)
+}
+
 export function parseHash(text: unknown): Hash | null {
   const bytes = typeof text === 'string' && text.length === 43 ? fromBase64url(text) : null
   return bytes !== null && isHash(bytes) ? bytes : null

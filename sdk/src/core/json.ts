@@ -10,9 +10,6 @@ export type JsonObject = { [member: string]: JsonValue }
 export const MAX_JSON_DEPTH = 32
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
-// Escapes that may hide half a surrogate pair, halves as they are, integers that may be beyond 2^53, and __proto__.
-const NEEDS_SCANNER = /\\u|\d{16}|e\+|__proto__|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
-const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 
 /**
  * The value of a JSON text.
@@ -29,18 +26,29 @@ export function parseJson(text: string, maxDepth: number = MAX_JSON_DEPTH): Json
  * below. Undefined where the scanner must decide.
  */
 function parseCanonical(text: string, maxDepth: number): JsonValue | undefined {
-  if (NEEDS_SCANNER.test(text)) return undefined
-  let brackets = 0
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i) | 0x20
-    if (code === 0x7b && ++brackets > maxDepth) return undefined
-  }
+  if (mayHideSomething(text)) return undefined
   try {
     const value = JSON.parse(text) as JsonValue
-    return JSON.stringify(value) === text ? value : undefined
+    return JSON.stringify(value) === text && !isDeeperThan(maxDepth, value) ? value : undefined
   } catch {
     return undefined
   }
+}
+
+/** Escapes that may stand for half a surrogate pair, halves as they are, integers that may be beyond 2^53, __proto__. */
+function mayHideSomething(text: string): boolean {
+  return (
+    text.includes('\\u') ||
+    text.includes('e+') ||
+    text.includes('__proto__') ||
+    !text.isWellFormed() ||
+    /\d{16}/.test(text)
+  )
+}
+
+function isDeeperThan(depth: number, value: JsonValue): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return depth === 0 || Object.values(value).some((member) => isDeeperThan(depth - 1, member))
 }
 
 function parseStrictly(text: string, maxDepth: number): JsonValue {
@@ -71,7 +79,7 @@ function parseStrictly(text: string, maxDepth: number): JsonValue {
     } catch {
       fail('json_invalid', 'Malformed string')
     }
-    if (LONE_SURROGATE.test(value)) fail('json_lone_surrogate', 'Half of a surrogate pair')
+    if (!value.isWellFormed()) fail('json_lone_surrogate', 'Half of a surrogate pair')
     return value
   }
   function number(): number {

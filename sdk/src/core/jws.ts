@@ -1,9 +1,10 @@
 /** Compact JWS (RFC 7515) with a header of exactly {alg, typ, kid}. */
-import { fromBase64url, fromUtf8, toBase64url, utf8 } from './bytes.ts'
+import { toBase64url, utf8 } from './bytes.ts'
 import { KillickError } from './errors.ts'
 import { parseHash } from './hash.ts'
 import { hasMembers, isObject, type JsonObject, parseJson } from './json.ts'
 import type { Alg } from './jwk.ts'
+import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
 
 export type Jws = {
@@ -18,9 +19,8 @@ export type Jws = {
 }
 
 /** JSON object in a base64url segment, or null where the segment is not canonical base64url of UTF-8. */
-export function parseSegment(segment: string): JsonObject | null {
-  const bytes = fromBase64url(segment)
-  const text = bytes === null ? null : fromUtf8(bytes)
+export function parseSegment(segment: string, { decodeText }: Primitives = PORTABLE): JsonObject | null {
+  const text = decodeText(segment)
   if (text === null) return null
   const value = parseJson(text)
   return isObject(value) ? value : null
@@ -53,16 +53,16 @@ function parseHeader(segment: string, typ: string): { alg: Alg; kid: string } {
  * Structure of a JWS; its signature is not checked here.
  * @throws KillickError jws_malformed | jws_header_invalid | jws_alg_not_allowed | json_*
  */
-export function parseJws(text: string, typ: string): Jws {
+export function parseJws(text: string, typ: string, primitives: Primitives = PORTABLE): Jws {
   if (typeof text !== 'string') throw new KillickError('jws_malformed')
   const [head, body, tail, ...more] = text.split('.')
   if (head === undefined || body === undefined || tail === undefined || more.length > 0)
     throw new KillickError('jws_malformed')
   const { alg, kid } = parseHeader(head, typ)
-  const payload = parseSegment(body)
-  const signature = fromBase64url(tail)
+  const payload = parseSegment(body, primitives)
+  const signature = primitives.decode(tail)
   if (payload === null || signature === null || signature.length !== 64) throw new KillickError('jws_malformed')
-  return { text, alg, kid, payload, signingInput: utf8(`${head}.${body}`), signature }
+  return { text, alg, kid, payload, signingInput: utf8(text.slice(0, -tail.length - 1)), signature }
 }
 
 /** A JWS over a payload; its bytes are made here, once. */

@@ -130,14 +130,17 @@ function isConsistent(claim: ConsistencyClaim): boolean {
   return sn === 0n && equalBytes(oldFold, oldRoot) && equalBytes(newFold, newRoot)
 }
 
-/** Root over leaf hashes in order (RFC 9162 §2.1.1); of none, the empty root. O(n) time, O(log n) memory. */
-export function treeRoot(leaves: Iterable<Hash>): Hash {
+/**
+ * Root over leaf hashes in order (RFC 9162 §2.1.1); of none, the empty root. O(n) time, O(log n) memory.
+ * @param hashPair a platform's own `nodeHash`, where there are many leaves
+ */
+export function treeRoot(leaves: Iterable<Hash>, hashPair: typeof nodeHash = nodeHash): Hash {
   // A stack of perfect subtrees, largest first, as in a binary counter.
   const stack: { height: number; hash: Hash }[] = []
   for (const leaf of leaves) {
     let top = { height: 0, hash: leaf }
     while (stack.length > 0 && stack.at(-1)!.height === top.height) {
-      top = { height: top.height + 1, hash: nodeHash(stack.pop()!.hash, top.hash) }
+      top = { height: top.height + 1, hash: hashPair(stack.pop()!.hash, top.hash) }
     }
     stack.push(top)
   }

@@ -51,7 +51,7 @@ async function putMany(spool: Spool, count: number): Promise<void> {
 }
 
 async function all(spool: Spool): Promise<ParsedEvent[]> {
-  return (await spool.read(spool.state.accepted, 10_000, 1 << 30)).map(parseEvent)
+  return (await spool.read(spool.state.accepted, 10_000, 1 << 30)).map((token) => parseEvent(token))
 }
 
 /** Signs and stores the header of the next `n` events, and has the log accept it where `logIndex` says so. */

@@ -1,0 +1,30 @@
+/**
+ * The operations in which parsing a batch spends its time. The portable ones below run everywhere; whoever parses a lot
+ * on one platform passes that platform's own, which must give the same answers (a property test holds them together).
+ */
+import { fromBase64url, fromUtf8, utf8 } from './bytes.ts'
+import { type Hash, leafHash, nodeHash, printHash, sha256 } from './hash.ts'
+
+export type Primitives = {
+  /** SHA-256 of a text's UTF-8, base64url. */
+  readonly digest: (text: string) => string
+  /** RFC 9162 leaf hash of a text's UTF-8. */
+  readonly leafHash: (text: string) => Hash
+  /** RFC 9162 hash of an inner node. */
+  readonly nodeHash: (left: Uint8Array, right: Uint8Array) => Hash
+  /** Bytes of canonical, unpadded base64url, or null. */
+  readonly decode: (base64url: string) => Uint8Array | null
+  /** The text whose UTF-8 the canonical base64url holds, or null. */
+  readonly decodeText: (base64url: string) => string | null
+}
+
+export const PORTABLE: Primitives = {
+  digest: (text) => printHash(sha256(utf8(text))),
+  leafHash: (text) => leafHash(utf8(text)),
+  nodeHash,
+  decode: fromBase64url,
+  decodeText(base64url) {
+    const bytes = fromBase64url(base64url)
+    return bytes === null ? null : fromUtf8(bytes)
+  },
+}

@@ -1,0 +1,37 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { nodePrimitives } from '../../../sdk/src/client/primitives.ts'
+import { toBase64url } from '../../../sdk/src/core/bytes.ts'
+import { PORTABLE } from '../../../sdk/src/core/primitives.ts'
+
+const numRuns = process.env.CI ? 10_000 : 300
+const plain = <T>(value: T) => (value instanceof Uint8Array ? [...value] : value)
+const bytes = fc.uint8Array({ maxLength: 200 })
+const text = fc.oneof(
+  bytes.map(toBase64url),
+  fc.string({ unit: 'binary' }),
+  fc.string({ unit: fc.constantFrom(...'Aa0-_+/=~. \u00e9\ufeff') }),
+)
+
+test('Node hashes and decodes exactly as the portable code does', () => {
+  fc.assert(
+    fc.property(text, (value) => {
+      for (const name of ['digest', 'leafHash', 'decode', 'decodeText'] as const) {
+        expect(plain(nodePrimitives[name](value)), name).toEqual(plain(PORTABLE[name](value)))
+      }
+    }),
+    { numRuns },
+  )
+})
+
+test('so does the hash of two nodes, and a node keeps its bytes when the next is hashed', () => {
+  const hash = fc.uint8Array({ minLength: 32, maxLength: 32 })
+  fc.assert(
+    fc.property(hash, hash, (left, right) => {
+      const first = nodePrimitives.nodeHash(left, right)
+      nodePrimitives.nodeHash(right, left)
+      expect(plain(first)).toEqual(plain(PORTABLE.nodeHash(left, right)))
+    }),
+    { numRuns },
+  )
+})

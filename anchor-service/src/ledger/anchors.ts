@@ -68,12 +68,14 @@ export async function readAnchors(
   return rows.map(toAnchor)
 }
 
-/** Of each target the smallest confirmed anchor that covers a log entry, smallest size first; at most 16. */
+/** Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, smallest size first. */
 export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
   const { rows } = await db.query(
-    `select * from (select distinct on (chain_id, contract, log_id) * from current_anchors
-                    where size > $1 and state in ('confirmed', 'final') order by chain_id, contract, log_id, size) anchors
-     order by size, id limit 16`,
+    `select * from (
+       select * from (select distinct on (chain_id, contract, log_id) * from current_anchors
+                      where size > $1 and state in ('confirmed', 'final') order by chain_id, contract, log_id, size) smallest
+       order by id desc limit 16) newest
+     order by size, id`,
     [logIndex],
   )
   return rows.map(toAnchor).map(({ chainId, contract, logId, size, root, time, transaction, block }) => ({

@@ -1,0 +1,40 @@
+import { asHash } from '@killick/sdk'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { planAnchor, readOpenAnchors, recordState } from '../../../anchor-service/src/anchor/state.ts'
+import { readProvingAnchors } from '../../../anchor-service/src/ledger/anchors.ts'
+import { type TestLedger, testLedger } from '../support/ledger.ts'
+
+const hex = (n: number, digits: number) => `0x${n.toString(16).padStart(digits, '0')}`
+
+let opened: TestLedger
+beforeAll(async () => {
+  opened = await testLedger()
+  for (const size of [100, 101, 102, 400]) {
+    await opened.pool.query('insert into checkpoints (size, root, note) values ($1, $2, $3)', [
+      size,
+      Buffer.alloc(32),
+      '',
+    ])
+  }
+})
+afterAll(() => opened.close())
+
+/** A chain of its own for each place, as after many changes of chain, or many a `npm start`. */
+async function anchorAt(n: number, size: number): Promise<void> {
+  const place = { target: 'x', chainId: n, genesis: hex(n, 64), contract: hex(n, 40), logId: hex(n, 64) }
+  await planAnchor(opened.pool, place, size, asHash(new Uint8Array(32)))
+  const anchor = (await readOpenAnchors(opened.pool, place, -1)).find((each) => each.size === size)
+  await recordState(opened.pool, anchor!, 'confirmed', { transaction: hex(n, 64), block: 1, time: 1_700_000_000 })
+}
+
+test('a proof carries the anchors of the newest targets, smallest size first, whatever became of old ones', async () => {
+  for (let n = 1; n <= 20; n++) await anchorAt(n, 100 + (n % 3))
+  const anchors = await readProvingAnchors(opened.pool, 50)
+  expect(anchors).toHaveLength(16)
+  expect(new Set(anchors.map(({ chainId }) => chainId))).toEqual(new Set(Array.from({ length: 16 }, (_, i) => i + 5)))
+  expect(anchors.map(({ size }) => size)).toEqual(anchors.map(({ size }) => size).sort((a, b) => a - b))
+
+  await anchorAt(20, 400)
+  expect((await readProvingAnchors(opened.pool, 50)).find(({ chainId }) => chainId === 20)?.size).toBe(102)
+  expect(await readProvingAnchors(opened.pool, 200)).toMatchObject([{ chainId: 20, size: 400 }])
+})

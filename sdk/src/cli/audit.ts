@@ -100,7 +100,7 @@ async function auditLedger(api: Api, pins: Pins): Promise<Result> {
   const logs = pins.log ? [pins.log] : claims.logs
   // Before the checkpoint is read, or entries that arrive meanwhile would be anchored but not in it.
   const heads = await readHeads(logs, pins.urls)
-  const anchors = (await listAnchors(api)).filter((anchor) => logs.some((log) => isSameLog(log, anchor)))
+  const anchors = await listAnchors(api)
   const note = await api.text('/checkpoint')
   const { origin, size, root } = readCheckpoint(note, pins.logKeys.length > 0 ? pins.logKeys : [claims.vkey], findings)
   const keys = await readKeys(api, pins.sourceKeys)
@@ -136,7 +136,8 @@ async function auditLedger(api: Api, pins: Pins): Promise<Result> {
   shown.done()
   const known = new Map([...roots].filter((entry): entry is [number, Hash] => entry[1] !== null))
   if (tree.size === size) compareWithLog(anchors, size, known, findings)
-  await checkChain(anchors, heads, size, known, pins.urls, findings)
+  const asked = anchors.filter((anchor) => logs.some((log) => isSameLog(log, anchor)))
+  await checkChain(asked, heads, size, known, pins.urls, findings)
   const restsOn = [
     ...(pins.logKeys.length > 0 ? [] : ['the operator’s word on which key is the log’s']),
     ...(keys.unpinned.size > 0 ? [`the operator’s word on the keys of ${[...keys.unpinned].sort().join(', ')}`] : []),

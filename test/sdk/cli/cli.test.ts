@@ -1,0 +1,136 @@
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { parsePublicJwk } from '../../../sdk/src/core/jwk.ts'
+import { killick } from './support.ts'
+
+function folder(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'killick-cli-'))
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+test('help names every command, and every command explains itself with an example', async () => {
+  const { code, out, err } = await killick(['--help'])
+  expect([code, err]).toEqual([0, ''])
+  const commands = ['keygen', 'record', 'proof', 'verify', 'audit']
+  const helps = await Promise.all(commands.map((command) => killick([command, '--help'])))
+  for (const [i, command] of commands.entries()) {
+    expect(out).toContain(`  ${command}`)
+    expect(helps[i]).toMatchObject({
+      code: 0,
+      err: '',
+      out: expect.stringMatching(/Usage: killick \w+ [\s\S]*Examples?:\n {2}/),
+    })
+    expect(helps[i]!.out.split('\n').filter((line) => line.length > 130)).toEqual([])
+  }
+  expect((await killick(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/)
+})
+
+test.each([
+  [[], /Usage/],
+  [['prove'], /no command prove/],
+  [['toString'], /no command toString/],
+  [['verify'], /<file> is missing/],
+  [['verify', 'a', 'b'], /Unexpected argument b/],
+  [['verify', 'a', '--rcp', 'x'], /--rcp/],
+  [['verify', '/does/not/exist'], /ENOENT/],
+  [['verify', '-', '--log-key', 'nonsense'], /--log-key/],
+  [['verify', '-', '--source-key', '{"kty":"OKP"}'], /--source-key/],
+  [['verify', '-', '--confirmations', '-1'], /confirmations/],
+  [['keygen'], /--out is missing/],
+  [['keygen', '--out', 'x', '--alg', 'RS256'], /Ed25519, ES256, ES256K/],
+  [['record', '--url', 'http://127.0.0.1:1', '--source', 'x'], /--key is missing/],
+  [['proof', 'x'], /--url is missing \(or set KILLICK_URL\)/],
+  [['audit'], /--url is missing/],
+] as [string[], RegExp][])('wrong usage %j exits with 2 and says what is wrong', async (args, message) => {
+  const { code, out, err } = await killick(args)
+  expect([code, out]).toEqual([2, ''])
+  expect(err).toMatch(message)
+  expect(err).not.toMatch(/ at .*\.ts:\d+/)
+})
+
+test.each(['', '{}', 'null', '[1', '{"format":"killick-proof/1"}', '\u0000'])(
+  'what is no proof (%j) exits with 2',
+  async (input) => {
+    expect(await killick(['verify', '-'], { input })).toMatchObject({ code: 2, out: '' })
+  },
+)
+
+test('a service or URL that cannot be reached exits with 3', async () => {
+  for (const args of [
+    ['verify', 'http://127.0.0.1:1/proof.json'],
+    ['proof', 'x', '--url', 'http://127.0.0.1:1'],
+    ['audit', '--url', 'http://127.0.0.1:1'],
+  ])
+    expect(await killick(args)).toMatchObject({ code: 3, err: expect.stringContaining('cannot be reached') })
+})
+
+test('keygen writes a private key that only its owner reads, a public one beside it, and overwrites neither', async () => {
+  const dir = folder()
+  const file = join(dir, 'billing-api.key.json')
+  for (const alg of ['Ed25519', 'ES256', 'ES256K']) {
+    const { code, out, err } = await killick(['keygen', '--out', file, '--alg', alg])
+    expect(code).toBe(0)
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    const published = JSON.parse(readFileSync(join(dir, 'billing-api.pub.json'), 'utf8'))
+    expect(parsePublicJwk(published)).toEqual(JSON.parse(out))
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ ...published, d: expect.any(String) })
+    expect(err).not.toContain(JSON.parse(readFileSync(file, 'utf8')).d)
+    const before = readFileSync(file, 'utf8')
+    expect(await killick(['keygen', '--out', file])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('not overwritten'),
+    })
+    expect(readFileSync(file, 'utf8')).toBe(before)
+    rmSync(file)
+    rmSync(join(dir, 'billing-api.pub.json'))
+  }
+})
+
+test('record refuses a key that others can read', async () => {
+  const dir = folder()
+  const file = join(dir, 'k.json')
+  await killick(['keygen', '--out', file])
+  chmodSync(file, 0o644)
+  const args = ['record', '--url', 'http://127.0.0.1:1', '--source', 'x', '--key', file, '--spool', join(dir, 'spool')]
+  expect(await killick(args)).toMatchObject({ code: 2, err: expect.stringContaining('chmod 600') })
+  expect(existsSync(join(dir, 'spool'))).toBe(false)
+})
+
+test('record keeps events in the spool while the service is away, and names the first faulty line', async () => {
+  const dir = folder()
+  const file = join(dir, 'k.json')
+  await killick(['keygen', '--out', file])
+  const args = [
+    'record',
+    '--url',
+    'http://127.0.0.1:1',
+    '--source',
+    'x',
+    '--key',
+    file,
+    '--spool',
+    join(dir, 'spool'),
+    '--wait',
+    '0',
+  ]
+  const line = JSON.stringify({ action: 'a', actor: { type: 'user', id: 'ada' }, targets: [] })
+  const away = await killick(args, { input: `${line}\n\n${line}\n` })
+  expect(away).toMatchObject({ code: 3, out: '', err: expect.stringContaining('2 events of 2 wait in the spool') })
+
+  for (const [bad, message] of [
+    ['{"action":', /Line 3: /],
+    ['{"action":"a","action":"b"}', /Line 3: .*again/],
+    [JSON.stringify({ action: 'a', actor: { type: 'user' }, targets: [] }), /Line 3: \/actor\/id/],
+    ['{"action":"a","actor":{"type":"user","id":"x"},"targets":[],"n":9007199254740993}', /Line 3: .*2\^53/],
+  ] as [string, RegExp][]) {
+    writeFileSync(join(dir, 'in'), `${line}\n${line}\n${bad}\n${line}\n`)
+    const { code, err } = await killick(args, { input: readFileSync(join(dir, 'in'), 'utf8') })
+    expect(code).toBe(2)
+    expect(err).toMatch(message)
+  }
+  // Two lines before each fault, none after it.
+  expect((await killick(args)).err).toContain('10 events of 10 wait')
+})

@@ -1,0 +1,324 @@
+// The commands against the whole system: service, PostgreSQL, chain.
+import { randomUUID } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig, type Service, startService } from '@killick/anchor-service'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startAnchoring } from '../../../anchor-service/src/anchor/index.ts'
+import { type LocalChain, startChain } from '../../../scripts/lib/local-chain.ts'
+import { parseProof } from '../../../sdk/src/core/proof.ts'
+import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
+import { killick } from './support.ts'
+
+const READER = 'reader-token-for-tests'
+const ADMIN = 'admin-token-for-tests'
+const EVENTS = 700
+
+let dir: string
+let chain: LocalChain
+let service: Service
+let ids: string[]
+let pins: string[]
+let env: Record<string, string>
+let proofFile: string
+
+const file = (name: string) => join(dir, name)
+
+const sample = (n: number) => ({
+  action: 'invoice.approve',
+  actor: { type: 'user', id: `u-${n % 7}`, name: 'Zoë \u001b[31mLindqvist' },
+  targets: [{ type: 'invoice', id: `2026-${n}` }],
+  changes: [{ path: '/status', before: 'draft', after: 'approved' }],
+})
+
+const record = (count: number, from = 0) =>
+  killick(
+    [
+      'record',
+      '--source',
+      'billing-api',
+      '--key',
+      file('k.key.json'),
+      '--spool',
+      file('spool'),
+      '--log-key',
+      service.vkey,
+      '--ids',
+    ],
+    {
+      env,
+      input: Array.from({ length: count }, (_, i) => JSON.stringify(sample(from + i))).join('\n'),
+    },
+  )
+
+const api = async (path: string) =>
+  (await fetch(service.url + path, { headers: { authorization: `Bearer ${READER}` } })).json()
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'killick-ledger-'))
+  chain = await startChain()
+  const contract = await chain.deployAnchorLog()
+  const config = loadConfig({
+    DATABASE_URL: await createDatabase(),
+    KILLICK_DATA: file('data'),
+    KILLICK_ADMIN_TOKEN: ADMIN,
+    KILLICK_READER_TOKEN: READER,
+    KILLICK_LOG_LEVEL: 'silent',
+    KILLICK_RPC_URL: chain.url,
+    KILLICK_CONTRACT: contract,
+    KILLICK_CHAIN_KEY: chain.key(1),
+    KILLICK_ANCHOR_INTERVAL_MS: '500',
+    KILLICK_CONFIRMATIONS: '1',
+    PORT: '0',
+  })
+  service = await startService(config, startAnchoring)
+  env = { KILLICK_URL: service.url, KILLICK_TOKEN: READER }
+  const { out } = await killick(['keygen', '--out', file('k.key.json')])
+  await fetch(`${service.url}/v1/sources`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ source: 'billing-api', keys: [{ jwk: JSON.parse(out) }] }),
+  })
+  const recorded = await record(EVENTS)
+  expect(recorded.err).toContain(`the log has accepted ${EVENTS} events`)
+  expect(recorded.code).toBe(0)
+  ids = recorded.out.trim().split('\n')
+  proofFile = file('proof.json')
+  for (let isAnchored = false; !isAnchored; )
+    isAnchored = (await killick(['proof', ids.at(-1)!, '--out', proofFile], { env })).err.includes('1 anchor')
+  const [anchor] = parseProof(readFileSync(proofFile, 'utf8')).anchors
+  pins = ['--rpc', chain.url, '--contract', contract, '--log-id', anchor!.logId, '--log-key', service.vkey]
+}, 90_000)
+
+afterAll(async () => {
+  await service?.close()
+  await chain?.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+test('record gives every event an id, in order; a second run goes on with the stream', async () => {
+  expect(ids).toHaveLength(EVENTS)
+  const { events } = (await api('/v1/events?source=billing-api&limit=2')) as {
+    events: { id: string; seq: number; stream: string }[]
+  }
+  expect(events.map(({ id }) => id)).toEqual([ids.at(-1), ids.at(-2)])
+  const again = await record(1, EVENTS)
+  expect(again.code).toBe(0)
+  const { events: newer } = (await api('/v1/events?source=billing-api&limit=1')) as {
+    events: { id: string; seq: number; stream: string }[]
+  }
+  expect(newer[0]).toMatchObject({ id: again.out.trim(), seq: EVENTS, stream: events[0]!.stream })
+})
+
+describe('verify', () => {
+  const sourceKey = () => ['--source-key', `billing-api=${file('k.pub.json')}`]
+
+  test('with everything pinned: verified, every check shown, exit code 0', async () => {
+    const { code, out, err } = await killick(['verify', proofFile, ...pins, ...sourceKey()])
+    expect([code, err]).toEqual([0, ''])
+    expect(out).toContain('VERIFIED')
+    expect(out).toMatch(/✓ passed {3}The source signed the event {2,}\S/)
+    expect(out).not.toMatch(/failed|skipped/)
+    expect(out).toContain('invoice 2026-699')
+    // Nothing that was recorded reaches the terminal as a command, and a pipe gets no colours.
+    expect(out).not.toContain('\u001b')
+  })
+
+  test('colours only where asked for, and NO_COLOR wins', async () => {
+    const coloured = await killick(['verify', proofFile], { env: { FORCE_COLOR: '1' } })
+    expect(coloured.out).toContain('\u001b[32m')
+    expect((await killick(['verify', proofFile], { env: { NO_COLOR: '1' } })).out).not.toContain('\u001b')
+  })
+
+  test('from stdin, from a URL, as JSON', async () => {
+    const input = readFileSync(proofFile, 'utf8')
+    expect(await killick(['verify', '-', ...pins, ...sourceKey()], { input })).toMatchObject({ code: 0 })
+    const url = `${service.url}/v1/proofs/${ids[3]}`
+    expect(await killick(['verify', url, ...pins, ...sourceKey()], { env })).toMatchObject({ code: 0 })
+    expect(await killick(['verify', url, ...pins], {})).toMatchObject({ code: 2, err: expect.stringContaining('401') })
+    const json = JSON.parse((await killick(['verify', proofFile, '--json'])).out)
+    expect(json).toMatchObject({ outcome: 'undecided', event: { id: ids.at(-1) } })
+  })
+
+  test('what is left out is skipped and named, exit code 3', async () => {
+    const cases: [string[], RegExp][] = [
+      [[], /an answer from the chain/],
+      [pins, /a pinned key of the source/],
+      [[...pins.slice(0, -2), ...sourceKey()], /a pinned key of the log/],
+      [['--rpc', chain.url, '--log-key', service.vkey, ...sourceKey()], /a pinned contract and log id/],
+      [
+        ['--rpc', 'http://127.0.0.1:1', ...pins.slice(2), '--chain-id', '31337', ...sourceKey()],
+        /an answer from the chain/,
+      ],
+    ]
+    for (const [args, missing] of cases) {
+      const { code, out } = await killick(['verify', proofFile, ...args])
+      expect(out).toMatch(missing)
+      expect(out).toContain('UNDECIDED')
+      expect(out).toContain('– skipped')
+      expect(code).toBe(3)
+    }
+  })
+
+  test('half a contract pin is a mistake, not a weaker check', async () => {
+    const { code, err } = await killick(['verify', proofFile, ...pins.slice(0, 4)])
+    expect([code, err]).toEqual([2, expect.stringContaining('--log-id is missing')])
+  })
+
+  test('a wrong pin or a changed proof fails, exit code 1, whatever else is skipped', async () => {
+    const other = JSON.parse((await killick(['keygen', '--out', file('other.json')])).out)
+    const proof = JSON.parse(readFileSync(proofFile, 'utf8'))
+    const tampered = (change: (copy: typeof proof) => unknown) => {
+      const copy = structuredClone(proof)
+      change(copy)
+      const name = file(`tampered-${randomUUID()}.json`)
+      writeFileSync(name, JSON.stringify(copy))
+      return name
+    }
+    const cases: string[][] = [
+      [proofFile, '--source-key', JSON.stringify(other)],
+      [proofFile, ...pins.slice(0, 3), `0x${'1'.repeat(40)}`, ...pins.slice(4)],
+      [proofFile, ...pins.slice(0, 5), `0x${'1'.repeat(64)}`, ...pins.slice(6)],
+      [tampered((it) => Object.assign(it.batch, { index: it.batch.index + 1 }))],
+      [tampered((it) => it.batch.path.pop()), ...pins],
+      [tampered((it) => Object.assign(it.anchors[0], { time: it.anchors[0].time + 1 })), ...pins],
+    ]
+    for (const args of cases) {
+      const { code, out } = await killick(['verify', ...args])
+      expect(out).toContain('✗ failed')
+      expect(out).toContain('FAILED')
+      expect(code).toBe(1)
+    }
+  })
+})
+
+test('proof of what does not exist, and without a token', async () => {
+  expect(await killick(['proof', '0192f0c1-7b1a-7c3e-9f00-5b1f6a3c2d10'], { env })).toMatchObject({
+    code: 2,
+    out: '',
+    err: expect.stringContaining('404'),
+  })
+  expect(await killick(['proof', ids[0]!, '--url', service.url])).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('401'),
+  })
+})
+
+describe('audit', () => {
+  const audit = (...more: string[]) => killick(['audit', ...more], { env })
+
+  test('an honest ledger: everything holds', async () => {
+    const { code, out, err } = await audit(...pins, '--source-key', `billing-api=${file('k.pub.json')}`)
+    expect(out).not.toMatch(/failed|skipped/)
+    expect(out).toContain('EVERYTHING HOLDS')
+    expect(out).toContain('the keys of killick')
+    expect([code, err]).toEqual([0, ''])
+    const json = JSON.parse((await audit(...pins, '--json')).out)
+    expect(json.events).toBeGreaterThan(EVENTS)
+    expect(json.checks.every(({ status }: { status: string }) => status === 'passed')).toBe(true)
+  })
+
+  test('without a node the chain is skipped, and that is no success unless asked for', async () => {
+    expect(await audit()).toMatchObject({ code: 3, out: expect.stringContaining('NOT EVERYTHING WAS CHECKED') })
+    expect(await audit('--no-chain')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('whether the chain agrees'),
+    })
+    expect((await audit('--rpc', 'http://127.0.0.1:1')).code).toBe(3)
+  })
+
+  test('a key or log that is not the pinned one fails', async () => {
+    const other = (await killick(['keygen', '--out', file('other2.json')])).out
+    expect(await audit('--no-chain', '--source-key', `billing-api=${other.trim()}`)).toMatchObject({
+      code: 1,
+      out: expect.stringContaining('First at fault'),
+    })
+    expect(
+      await audit('--no-chain', '--log-key', 'PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW'),
+    ).toMatchObject({ code: 1 })
+  })
+
+  /** Changes the database behind the service's back, audits, and puts everything back. */
+  async function tamper(table: string, change: string, undo: string): Promise<{ code: number | null; out: string }> {
+    const run = (sql: string) =>
+      queryAsOwner(
+        service.databaseUrl,
+        `set session_replication_role = replica; ${sql}; set session_replication_role = default`,
+      )
+    await run(`create table kept as select * from ${table}; ${change}`)
+    try {
+      return await audit(...pins)
+    } finally {
+      await run(`${undo}; drop table kept`)
+    }
+  }
+  const restore = (table: string) => `delete from ${table}; insert into ${table} select * from kept`
+
+  const at = `(select log_index from batches where source = 'billing-api' and seq = 0)`
+  const attacks: [string, string, string, RegExp, RegExp][] = [
+    [
+      'an event’s bytes',
+      'events',
+      `update events set jws = overlay(jws placing 'A' from 200 for 1) where log_index = ${at} and pos = 5`,
+      /Every event is whole/,
+      /event 5 of billing-api/,
+    ],
+    [
+      'what an event says',
+      'details',
+      `update details set disclosures = (select disclosures from details where log_index = ${at} and pos = 6) where log_index = ${at} and pos = 5`,
+      /Every event is whole/,
+      /event 5 of billing-api/,
+    ],
+    [
+      'an event for another true one',
+      'events',
+      `update events set jws = (select jws from events where log_index = ${at} and pos = 6) where log_index = ${at} and pos = 5`,
+      /Every event is whole/,
+      /event 5 of billing-api/,
+    ],
+    [
+      'a batch header',
+      'batches',
+      `update batches set header = overlay(header placing 'A' from 150 for 1) where log_index = ${at}`,
+      /Every batch is whole/,
+      /log entry/,
+    ],
+    [
+      'a tile',
+      'tiles',
+      `update tiles set hashes = overlay(hashes placing '\\x00'::bytea from 1 for 1) where level = 0 and tile = 0 and start = 0`,
+      /Every stored tile/,
+      /log entry 0/,
+    ],
+  ]
+  test.each(attacks)('%s changed in the database is found and named', async (_, table, change, check, place) => {
+    const { code, out } = await tamper(table, change, restore(table))
+    expect(code).toBe(1)
+    expect(
+      out
+        .split('\n')
+        .filter((line) => line.includes('✗ failed'))
+        .join('\n'),
+    ).toMatch(check)
+    expect(out).toMatch(/First at fault: /)
+    expect(out.split('First at fault: ')[1]).toMatch(place)
+  })
+
+  test('a log cut back to an earlier, truly signed checkpoint: the contract knows of more', async () => {
+    const { code, out } = await tamper('checkpoints', 'delete from checkpoints where size > 2', restore('checkpoints'))
+    expect(code).toBe(1)
+    expect(out).toMatch(/✗ failed +The contract on chain holds those roots .*entries were removed/)
+  })
+
+  test('an event that is gone', async () => {
+    const { code, out } = await tamper(
+      'details',
+      `delete from details where log_index = ${at} and pos = 5`,
+      restore('details'),
+    )
+    expect(code).toBe(1)
+    expect(out).toContain('First at fault: log entry')
+  })
+})

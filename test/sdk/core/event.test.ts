@@ -1,0 +1,175 @@
+import {
+  checkEventInput,
+  type EventInput,
+  hideFields,
+  type JsonObject,
+  leafHash,
+  makeEvent,
+  parseEvent,
+  type Signer,
+  thumbprint,
+  toBase64url,
+  utf8,
+  verifySignature,
+} from '@killick/sdk'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
+import { INPUTS, makeEvents, mintOf, SOURCE, STREAM } from '../../../scripts/lib/vectors/world.ts'
+
+const numRuns = process.env.CI ? 2000 : 100
+const key = signerFor('source')
+/** Signs nothing, fast. */
+const idle: Signer = { ...key, sign: () => new Uint8Array(64) }
+const position = { source: SOURCE, stream: STREAM, seq: 0 }
+const make = async (input: unknown, signer = idle) => makeEvent(input as EventInput, position, mintOf(0), signer)
+
+const text = fc.string({ minLength: 1, maxLength: 20, unit: 'binary' })
+const json = fc
+  .json({ maxDepth: 4, stringUnit: 'binary', noUnicodeString: false } as never)
+  .map((value) => JSON.parse(value) as unknown)
+const party = fc.record({ type: text, id: text, name: text }, { requiredKeys: ['type', 'id'] })
+const inputs = fc.record(
+  {
+    action: text,
+    actor: party,
+    targets: fc.array(party, { maxLength: 3 }),
+    outcome: fc.constantFrom('success', 'failure', 'denied'),
+    context: fc.dictionary(text, json, { maxKeys: 3 }),
+    changes: fc.array(fc.record({ path: text, before: json, after: json }, { requiredKeys: ['path'] }), {
+      maxLength: 2,
+    }),
+    metadata: fc.dictionary(text, json, { maxKeys: 3 }),
+    occurredAt: fc
+      .date({ min: new Date(0), max: new Date('9999-12-31'), noInvalidDate: true })
+      .map((d) => d.toISOString()),
+    tenant: json,
+  },
+  { requiredKeys: ['action', 'actor', 'targets'] },
+)
+
+test('what may be recorded reads back as it was, and what reads back is what was signed', async () => {
+  let recorded = 0
+  await fc.assert(
+    fc.asyncProperty(inputs, async (input) => {
+      const accepted = await make(input).catch((error) => expect(error).toMatchObject({ code: 'field_invalid' }))
+      if (!accepted) return
+      recorded++
+      const event = parseEvent((accepted as { token: string }).token)
+      // -0 has no spelling of its own in JSON.
+      expect(event.fields).toEqual(JSON.parse(JSON.stringify(input)))
+      expect(event.leafHash).toEqual(leafHash(utf8(event.leaf)))
+      expect(event).toMatchObject({ ...position, id: mintOf(0).id, time: mintOf(0).time })
+    }),
+    { numRuns },
+  )
+  expect(recorded).toBeGreaterThan(numRuns / 2)
+})
+
+describe('wrong input is refused before anything is made, and the field at fault is named', () => {
+  const good: Record<string, unknown> = { action: 'a', actor: { type: 'user', id: '1' }, targets: [] }
+  const cycle: Record<string, unknown> = {}
+  cycle.self = cycle
+  const deep = (levels: number): unknown => (levels === 0 ? 0 : [deep(levels - 1)])
+  test.each<[string, unknown]>([
+    ['', null],
+    ['', 'text'],
+    ['', []],
+    ['/action', { ...good, action: undefined }],
+    ['/action', { ...good, action: '' }],
+    ['/actor', { ...good, actor: 'me' }],
+    ['/actor/id', { ...good, actor: { type: 'user' } }],
+    ['/actor/name', { ...good, actor: { type: 'user', id: '1', name: 1 } }],
+    ['/targets', { ...good, targets: { type: 'a', id: '1' } }],
+    ['/targets/1/type', { ...good, targets: [{ type: 'a', id: '1' }, { id: '2' }] }],
+    ['/targets', { ...good, targets: Array(1001).fill({ type: 'a', id: '1' }) }],
+    ['/outcome', { ...good, outcome: 'ok' }],
+    ['/changes/0/path', { ...good, changes: [{ before: 1 }] }],
+    ['/changes/0/old', { ...good, changes: [{ path: '/', old: 1 }] }],
+    ['/occurredAt', { ...good, occurredAt: '2026-02-30T25:00:00Z' }],
+    ['/occurredAt', { ...good, occurredAt: new Date() }],
+    ['/metadata/n', { ...good, metadata: { n: Number.NaN } }],
+    ['/metadata/n', { ...good, metadata: { n: Number.POSITIVE_INFINITY } }],
+    ['/metadata/n', { ...good, metadata: { n: 2 ** 53 } }],
+    ['/metadata/n', { ...good, metadata: { n: 1n } }],
+    ['/metadata/f', { ...good, metadata: { f: () => 1 } }],
+    ['/metadata/d', { ...good, metadata: { d: new Date() } }],
+    ['/metadata/m', { ...good, metadata: { m: new Map() } }],
+    ['/metadata/l/1', { ...good, metadata: { l: [1, undefined] } }],
+    ['/metadata/s', { ...good, metadata: { s: 'a\ud800' } }],
+    ['/metadata', { ...good, metadata: { '\udfff': 1 } }],
+    ['/metadata/a~1b~0c', { ...good, metadata: { 'a/b~c': Number.NaN } }],
+    ['/metadata', { ...good, metadata: JSON.parse('{"__proto__":1}') }],
+    ['/metadata', { ...good, metadata: { _sd: [] } }],
+    ['/metadata/x', { ...good, metadata: { x: { '...': 'y' } } }],
+    ['/iss', { ...good, iss: 'other' }],
+    ['/_sd', { ...good, _sd: [] }],
+    ['/a-b', { ...good, 'a-b': 1 }],
+  ])('%s', async (field, input) => {
+    const refused = expect.objectContaining({ code: 'field_invalid', details: { field } })
+    expect(() => checkEventInput(input)).toThrow(refused)
+    await expect(make(input)).rejects.toThrow(refused)
+  })
+
+  test('cycles and depth', async () => {
+    await expect(make({ ...good, metadata: cycle })).rejects.toMatchObject({ code: 'field_invalid' })
+    await expect(make({ ...good, tenant: deep(31) })).rejects.toMatchObject({ code: 'field_invalid' })
+    const { token } = await make({ ...good, tenant: deep(30) })
+    expect(parseEvent(token).fields.tenant).toEqual(deep(30))
+  })
+
+  test('size', async () => {
+    await expect(make({ ...good, tenant: 'x'.repeat(262_144) })).rejects.toMatchObject({ code: 'event_too_large' })
+  })
+
+  test('names that every object inherits are fields like any other', async () => {
+    const { token } = await make({ ...good, constructor: 1, toString: 'x', hasOwnProperty: null })
+    expect(parseEvent(token).fields).toMatchObject({ constructor: 1, toString: 'x', hasOwnProperty: null })
+  })
+})
+
+test('a change of any field, time and source included, breaks the event', async () => {
+  const [, token] = await makeEvents(key)
+  const event = parseEvent(token!)
+  const signature = event.signature!
+  expect(verifySignature(key.jwk, signature.input, signature.bytes)).toBe(true)
+  const [head, body, tail] = event.leaf.split('.') as [string, string, string]
+  const payload = JSON.parse(Buffer.from(body, 'base64url').toString()) as JsonObject
+  const other: JsonObject = { iss: 'other', stm: 'other', seq: 2, prev: 'A'.repeat(43), jti: mintOf(5).id, iat: 1 }
+  expect(Object.keys(other).concat('_sd', '_sd_alg').sort()).toEqual(Object.keys(payload).sort())
+
+  for (const [name, value] of Object.entries(other)) {
+    const changed = parseEvent(`${head}.${toBase64url(utf8(JSON.stringify({ ...payload, [name]: value })))}.${tail}~`)
+    const { input, bytes } = changed.signature!
+    expect(verifySignature(key.jwk, input, bytes), name).toBe(false)
+    expect(changed.leafHash, name).not.toEqual(event.leafHash)
+  }
+  for (const { text: disclosure, name } of event.disclosures) {
+    const [salt, , value] = JSON.parse(Buffer.from(disclosure, 'base64url').toString()) as [string, string, unknown]
+    const changes = [
+      [salt, name, [value]],
+      [salt, `${name}X`, value],
+      [`${salt.slice(0, -1)}${salt.endsWith('A') ? 'Q' : 'A'}`, name, value],
+    ]
+    for (const change of changes) {
+      const forged = token!.replace(disclosure, toBase64url(utf8(JSON.stringify(change))))
+      expect(() => parseEvent(forged), name).toThrow(expect.objectContaining({ code: 'disclosure_unmatched' }))
+    }
+  }
+})
+
+test('hiding fields leaves the leaf as it is', async () => {
+  const event = parseEvent((await makeEvents(key))[0]!)
+  const shown = parseEvent(hideFields(event, ['action', 'outcome']))
+  expect(shown.fields).toEqual({ action: INPUTS[0]!.action, outcome: 'success' })
+  expect(shown.leafHash).toEqual(event.leafHash)
+  expect(shown.fieldCount).toBe(event.fieldCount)
+  expect(parseEvent(hideFields(event, [])).fields).toEqual({})
+})
+
+test('the digests do not tell in which order the fields stood', async () => {
+  const [token] = await makeEvents(key)
+  const { _sd } = JSON.parse(Buffer.from(token!.split('.')[1]!, 'base64url').toString()) as { _sd: string[] }
+  expect(_sd).toEqual([..._sd].sort())
+  expect(parseEvent(token!).signature!.kid).toBe(thumbprint(key.jwk))
+})

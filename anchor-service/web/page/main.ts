@@ -108,6 +108,7 @@ function render(shown: Proof, asked: Asked): void {
     path(pathOf(shown, verdict)),
   ]
   above.replaceChildren(...views.filter((view) => view !== null))
+  if (!asked.asking) performance.mark('verdict')
   below.replaceChildren(raw(shown, verdict.event?.id ?? 'proof', settings.home))
   if (focused) (document.getElementById(focused) ?? document.getElementById('change'))?.focus({ preventScroll: true })
 }

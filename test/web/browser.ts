@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import { extname, join, normalize } from 'node:path'
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import { findTool } from '../../scripts/lib/tools.ts'
+
+export const browserAvailable = (): boolean => findTool('chromium') !== null
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: findTool('chromium')!,
+    args: [
+      ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+      ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    ],
+  })
+}
+
+/** Where a page asked for something, and what it complained about. */
+export interface Watched {
+  page: Page
+  requests: string[]
+  /** Script errors and violations of the Content-Security-Policy. */
+  complaints: string[]
+}
+
+export async function watch(context: BrowserContext): Promise<Watched> {
+  const page = await context.newPage()
+  const requests: string[] = []
+  const complaints: string[] = []
+  page.on('request', (request) => requests.push(request.url()))
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  page.on('console', (message) => {
+    if (/Content Security Policy|Uncaught/i.test(message.text())) complaints.push(message.text())
+  })
+  return { page, requests, complaints }
+}
+
+const TYPES: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+  '.json': 'application/json',
+}
+
+/** A static host on a free loopback port, as anyone might put the page on. */
+export async function host(folder: string): Promise<{ url: string; close: () => Promise<void> }> {
+  const server: Server = createServer(async (request, response) => {
+    const path = normalize(new URL(request.url!, 'http://host').pathname)
+    try {
+      const file = join(folder, path.endsWith('/') ? `${path}index.html` : path)
+      const body = await readFile(file)
+      response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(body)
+    } catch {
+      response.writeHead(404).end()
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    close: () => {
+      server.closeAllConnections()
+      return new Promise((resolve) => server.close(() => resolve()))
+    },
+  }
+}

@@ -1,0 +1,434 @@
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import axe, { type AxeResults } from 'axe-core'
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { packFragment } from '../../anchor-service/web/page/fragment.ts'
+import { buildPage, PAGE_BUDGET, pageSizes } from '../../scripts/page.ts'
+import { type EventInput, type Proof, printProof } from '../../sdk/src/index.ts'
+import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { browserAvailable, host, launch, type Watched, watch } from './browser.ts'
+import { INVOICE, type Ledger, openLedger } from './ledger.ts'
+
+type Site = Awaited<ReturnType<typeof host>>
+
+describe.skipIf(!browserAvailable())('the verification page', () => {
+  let folder: string
+  let chain: LocalChain
+  let ledger: Ledger
+  let browser: Browser
+  let proof: Proof
+  /** Published with the ledger's trust.json, and without any. */
+  let site: Site
+  let bare: Site
+  const contexts: BrowserContext[] = []
+  const kept: BrowserContext[] = []
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'killick-page-'))
+    const [started, launched] = await Promise.all([startChain(), launch(), buildPage(join(folder, 'site'))])
+    chain = started
+    browser = launched
+    ledger = await openLedger(chain)
+    proof = await ledger.prove(INVOICE, { shown: ['action', 'actor', 'targets', 'outcome', 'changes'] })
+    await cp(join(folder, 'site'), join(folder, 'bare'), { recursive: true })
+    await writeFile(join(folder, 'site', 'trust.json'), JSON.stringify(ledger.trust))
+    site = await host(join(folder, 'site'))
+    bare = await host(join(folder, 'bare'))
+  })
+  afterEach(async () => {
+    await Promise.all(contexts.splice(0).map((context) => context.close()))
+  })
+  afterAll(async () => {
+    await Promise.all(kept.map((context) => context.close()))
+    await browser?.close()
+    await Promise.all([chain?.stop(), site?.close(), bare?.close()])
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  async function visit(url: string, options: BrowserContextOptions = {}): Promise<Watched> {
+    const context = await browser.newContext(options)
+    contexts.push(context)
+    const watched = await watch(context)
+    await watched.page.goto(url)
+    return watched
+  }
+
+  async function show(shown: Proof, at: Site = site, options: BrowserContextOptions = {}): Promise<Watched> {
+    return visit(`${at.url}#${await packFragment(printProof(shown))}`, options)
+  }
+
+  /** The state of the verdict, once the chain has answered. */
+  async function stateOf(page: Page): Promise<string> {
+    const banner = page.locator('[data-state]:not([data-state=asking])')
+    await banner.waitFor()
+    return (await banner.getAttribute('data-state'))!
+  }
+
+  async function pin(page: Page, fields: Record<string, string>): Promise<void> {
+    await page.evaluate('for (const details of document.querySelectorAll(".trust details")) details.open = true')
+    for (const [id, value] of Object.entries(fields)) await page.fill(`#${id}`, value)
+    await page.click('button:text("Check again")')
+  }
+
+  async function violations(page: Page): Promise<string[]> {
+    await page.evaluate(axe.source)
+    const { violations: found } = await page.evaluate<AxeResults>('axe.run()')
+    const serious = found.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    return serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html} ${nodes[0]?.failureSummary}`)
+  }
+
+  describe('a genuine record', () => {
+    let page: Page
+    let requests: string[]
+    let complaints: string[]
+    beforeAll(async () => {
+      ;({ page, requests, complaints } = await show(proof))
+      kept.push(...contexts.splice(0))
+    })
+
+    test('says what happened, who did it, when, and since when it is anchored where', async () => {
+      expect(await stateOf(page)).toBe('genuine')
+      const facts = await page.innerText('.facts')
+      for (const said of ['invoice.approve', 'Zoë Lindqvist', '2026-0042', '3 March 2026 at 14:02', 'billing-api']) {
+        expect(facts).toContain(said)
+      }
+      expect(facts).toContain(`in block ${proof.anchors[0]!.block} of a local test chain`)
+      expect(await page.innerText('.standing')).toContain('On the word of Example Ltd, who published this page')
+      expect(await page.locator('.check:not(.passed)').count()).toBe(0)
+      expect(complaints).toEqual([])
+    })
+
+    test('asks nobody but its own host and the node, and says which node', async () => {
+      await stateOf(page)
+      const hosts = new Set(requests.map((url) => new URL(url).host))
+      expect(hosts).toEqual(new Set([new URL(site.url).host, new URL(chain.url).host]))
+      expect(await page.innerText('.standing')).toContain(new URL(chain.url).host)
+    })
+
+    test('keeps hidden fields out of the page', async () => {
+      await stateOf(page)
+      expect(await page.innerText('.facts')).toContain('1 field that this proof does not show')
+      expect(await page.content()).not.toContain('203.0.113.7')
+    })
+
+    test('draws every hash from the event to the block', async () => {
+      await stateOf(page)
+      const drawn = await page.innerText('.path')
+      const json = JSON.parse(printProof(proof)) as {
+        batch: { path: string[] }
+        log: { path: string[] }
+        anchors: { root: string; transaction: string }[]
+      }
+      for (const hash of [...json.batch.path, ...json.log.path, json.anchors[0]!.root, json.anchors[0]!.transaction]) {
+        expect(drawn).toContain(hash)
+      }
+    })
+
+    test('comes in under a second on a local chain, and in 150 kB', async () => {
+      const times: number[] = []
+      for (let i = 0; i < 3; i++) {
+        const { page } = await show(proof)
+        await stateOf(page)
+        times.push(await page.evaluate<number>('performance.getEntriesByName("verdict").at(-1).startTime'))
+      }
+      expect(Math.min(...times)).toBeLessThan(1000)
+      const total = Object.values(pageSizes(join(folder, 'site'))).reduce((sum, size) => sum + size, 0)
+      expect(total).toBeLessThan(PAGE_BUDGET)
+    })
+
+    test('verifies from a dropped, chosen or pasted file alike', async () => {
+      const file = { name: 'proof.json', mimeType: 'application/json', buffer: Buffer.from(printProof(proof)) }
+      const chosen = await visit(site.url)
+      await chosen.page.setInputFiles('#file', file)
+      expect(await stateOf(chosen.page)).toBe('genuine')
+
+      const pasted = await visit(site.url)
+      await pasted.page.fill('#paste', printProof(proof))
+      await pasted.page.click('text=Check this text')
+      expect(await stateOf(pasted.page)).toBe('genuine')
+
+      const dropped = await visit(site.url)
+      await dropped.page.evaluate(`
+        const dataTransfer = new DataTransfer()
+        dataTransfer.items.add(new File([${JSON.stringify(printProof(proof))}], 'proof.json'))
+        document.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
+      `)
+      expect(await stateOf(dropped.page)).toBe('genuine')
+    })
+  })
+
+  describe('one changed character', () => {
+    const PLACES: [place: string, check: string, station: string][] = [
+      ['field action', 'event.form', 'event'],
+      ['field actor', 'event.form', 'event'],
+      ['time', 'event.signature', 'event'],
+      ['source', 'event.signature', 'event'],
+      ['signature', 'event.signature', 'event'],
+      ['batchPath', 'batch.inclusion', 'batch'],
+      ['header', 'batch.signature', 'entry'],
+      ['logPath', 'log.inclusion', 'log'],
+      ['checkpoint', 'log.signature', 'log'],
+      ['anchorRoot', 'anchor.0.path', 'block'],
+      ['anchorTime', 'anchor.0.contract', 'block'],
+    ]
+    test('turns the page red, names the check, and shows where the path breaks', async () => {
+      const { page } = await show(proof)
+      await stateOf(page)
+      expect(await page.locator('#place option').count()).toBe(PLACES.length + 3)
+      for (const [place, check, station] of PLACES) {
+        await page.selectOption('#place', place)
+        await page.click('#change')
+        await page.locator('.tamper.active').waitFor()
+        await page.locator('[data-state]:not([data-state=asking])').waitFor()
+        await expect
+          .poll(() => page.getAttribute(`[data-check="${check}"]`, 'class'), { message: place })
+          .toContain('failed')
+        expect(await page.getAttribute('.banner', 'class'), place).toContain('bad')
+        expect(await page.getAttribute(`[data-station=${station}]`, 'class'), place).toContain('failed')
+        const [was, now] = await page.locator('.diff code').allInnerTexts()
+        const differing = [...was!].filter((char, i) => char !== now![i])
+        expect(differing, place).toHaveLength(1)
+        await page.click('#restore')
+        expect(await stateOf(page), place).toBe('genuine')
+      }
+    })
+
+    test('works by keyboard alone, and is announced', async () => {
+      const { page } = await show(proof)
+      await stateOf(page)
+      await page.focus('#place')
+      await page.keyboard.press('Tab')
+      await page.keyboard.press('Enter')
+      await page.locator('.banner.bad[role=status]').waitFor()
+      expect(await page.evaluate('document.activeElement.id')).toBe('change')
+    })
+  })
+
+  describe('what is not known is not green', () => {
+    test('not anchored yet', async () => {
+      const { page } = await show(await ledger.prove(INVOICE, { anchor: false }))
+      expect(await stateOf(page)).toBe('not-anchored')
+    })
+
+    test('nothing pinned and no node: then asked, then pinned, then genuine', async () => {
+      const { page } = await show(proof, bare)
+      expect(await stateOf(page)).toBe('not-asked')
+      await pin(page, { rpc: chain.url })
+      await page.locator('[data-state=not-pinned]').waitFor()
+      const [log] = ledger.trust.logs as { chainId: number; contract: string; logId: string }[]
+      await pin(page, {
+        'source-key': JSON.stringify((ledger.trust.sourceKeys as { jwk: object }[])[0]!.jwk),
+        'log-key': ledger.trust.logKeys[0]!,
+        contract: `${log!.chainId} ${log!.contract} ${log!.logId}`,
+      })
+      await page.locator('[data-state=genuine]').waitFor()
+      expect(await page.innerText('.standing')).toContain('You pinned')
+    })
+
+    test('pins stay on the device only when asked to', async () => {
+      const { page } = await show(proof, bare)
+      await stateOf(page)
+      await pin(page, { rpc: chain.url })
+      await page.locator('[data-state=not-pinned]').waitFor()
+      expect(await page.evaluate('localStorage.length')).toBe(0)
+      await page.check('#remember')
+      await page.click('button:text("Check again")')
+      await page.reload()
+      expect(await stateOf(page)).toBe('not-pinned')
+      await page.click('text=Forget all')
+      await page.locator('[data-state=not-asked]').waitFor()
+      expect(await page.evaluate('localStorage.length')).toBe(0)
+    })
+
+    test('a node that cannot be reached', async () => {
+      const { page } = await show(proof)
+      await stateOf(page)
+      await pin(page, { rpc: 'http://127.0.0.1:9' })
+      await page.locator('[data-state=unreachable]').waitFor()
+      expect(await page.innerText('.banner')).toContain('127.0.0.1:9')
+    })
+
+    test('an anchor whose block was reorganised away', async () => {
+      const snapshot = await chain.rpc<string>('evm_snapshot')
+      const lost = await ledger.prove(INVOICE)
+      await chain.rpc('evm_revert', [snapshot])
+      const { page } = await show(lost)
+      expect(await stateOf(page)).toBe('not-on-chain')
+      ledger = await openLedger(chain)
+    })
+
+    test('an anchor that is not final, on a chain without finality of its own', async () => {
+      const node = await withoutFinality(chain.url)
+      const { page } = await show(proof)
+      await stateOf(page)
+      await chain.rpc('hardhat_mine', ['0x1'])
+      await pin(page, { rpc: node.url })
+      await page.locator('[data-state=not-final]').waitFor()
+      await chain.rpc('hardhat_mine', ['0xc'])
+      await page.click('button:text("Check again")')
+      await page.locator('[data-state=genuine]').waitFor()
+      await node.close()
+    })
+
+    test('another key than the pinned one', async () => {
+      const { page } = await show(proof)
+      await stateOf(page)
+      const other = { kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' }
+      await pin(page, { 'source-key': JSON.stringify(other) })
+      await page.locator('[data-state=wrong-key]').waitFor()
+    })
+  })
+
+  describe('without a server', () => {
+    test('a saved copy of the page verifies what its link holds', async () => {
+      const { page, complaints } = await visit(
+        `${pathToFileURL(join(folder, 'bare', 'index.html')).href}#${await packFragment(printProof(proof))}`,
+      )
+      expect(await stateOf(page)).toBe('not-asked')
+      await pin(page, { rpc: chain.url })
+      await page.locator('[data-state=not-pinned]').waitFor()
+      expect(complaints).toEqual([])
+    })
+
+    test('offline, everything but the chain is checked, and nothing pretends otherwise', async () => {
+      const { page } = await visit(site.url)
+      await page.locator('.intake').waitFor()
+      await page.context().setOffline(true)
+      await page.fill('#paste', printProof(proof))
+      await page.click('text=Check this text')
+      expect(await stateOf(page)).toBe('unreachable')
+      expect(await page.getAttribute('[data-check="log.inclusion"]', 'class')).toContain('passed')
+    })
+  })
+
+  describe('hostile input', () => {
+    test('strings stay strings: no script runs, nothing is reordered or hidden', async () => {
+      const evil = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+      const event: EventInput = {
+        action: `pay\u202egnp.exe ${evil}`,
+        actor: { type: evil, id: 'аdmin', name: `Mallory\u200b${evil}`, [evil]: evil },
+        targets: [{ type: 'x', id: evil }],
+        changes: [{ path: evil, before: evil, after: { [evil]: [evil] } }],
+        context: { [evil]: evil },
+        custom: `javascript:window.hacked=1 \u0000`,
+      }
+      const { page, complaints } = await show(await ledger.prove(event), bare)
+      await stateOf(page)
+      await page.evaluate('for (const details of document.querySelectorAll("details")) details.open = true')
+      expect(await page.evaluate('window.hacked')).toBeUndefined()
+      expect(await page.locator('img').count()).toBe(1)
+      expect(complaints).toEqual([])
+      const facts = await page.innerText('.facts')
+      expect(facts).toContain('U+202E')
+      expect(facts).toContain('U+200B')
+      expect(facts).toContain('mixes Latin and Cyrillic letters')
+      expect(await page.innerText('#above')).not.toMatch(/[\u202e\u200b]/)
+    })
+
+    test('what is not a proof is refused with the reason', async () => {
+      const { page, complaints } = await visit(site.url)
+      const refused: [text: string, code: string][] = [
+        ['', 'proof_malformed'],
+        ['this is no proof', 'json_invalid'],
+        ['{"format":"killick-proof/1","event":"', 'json_invalid'],
+        ['{"format":"killick-proof/2"}', 'proof_malformed'],
+        ['['.repeat(10_000) + ']'.repeat(10_000), 'json_too_deep'],
+        ['{"format":"killick-proof/1","format":"killick-proof/1"}', 'json_duplicate_member'],
+      ]
+      for (const [text, code] of refused) {
+        await page.fill('#paste', text)
+        await page.click('text=Check this text')
+        await page.locator(`[data-state=unreadable]:has-text("${code}")`).waitFor()
+      }
+      expect(complaints).toEqual([])
+    })
+
+    test('a file of 50 MB is refused before it is read, and the page stays alive', async () => {
+      const big = join(folder, 'big.json')
+      await writeFile(big, Buffer.alloc(50 * 1024 * 1024, '['))
+      const { page } = await visit(site.url)
+      const started = performance.now()
+      await page.setInputFiles('#file', big)
+      expect(await stateOf(page)).toBe('unreadable')
+      expect(await page.innerText('.banner')).toContain('50 MiB')
+      expect(performance.now() - started).toBeLessThan(3000)
+    })
+
+    test('a link that unpacks to more than a proof may hold is refused while it unpacks', async () => {
+      const { page } = await visit(`${site.url}#${await packFragment('['.repeat(40_000_000))}`)
+      expect(await stateOf(page)).toBe('unreadable')
+      expect(await page.innerText('.banner')).toContain('proof_too_large')
+    })
+
+    test('a link that was cut off says so', async () => {
+      const fragment = await packFragment(printProof(proof))
+      const { page } = await visit(`${site.url}#${fragment.slice(0, 400)}`)
+      expect(await stateOf(page)).toBe('unreadable')
+      expect(await page.innerText('.banner')).toContain('cut off')
+    })
+  })
+
+  describe('for everyone', () => {
+    test.each([
+      ['light', { colorScheme: 'light' }],
+      ['dark', { colorScheme: 'dark' }],
+      ['on a small screen', { viewport: { width: 320, height: 640 } }],
+    ] satisfies [string, BrowserContextOptions][])('no serious accessibility finding, %s', async (_, options) => {
+      const { page } = await show(proof, site, options)
+      await stateOf(page)
+      await page.click('text=Pin keys and contract')
+      await page.click('text=The proof as JSON')
+      expect(await violations(page)).toEqual([])
+      await page.click('#change')
+      await page.locator('.banner.bad').waitFor()
+      expect(await violations(page)).toEqual([])
+      await page.setInputFiles('#file', { name: 'x.json', mimeType: 'application/json', buffer: Buffer.from('x') })
+      await page.locator('[data-state=unreadable]').waitFor()
+      expect(await violations(page)).toEqual([])
+    })
+
+    test.each([320, 768, 3840])('nothing has to be scrolled sideways at %d px', async (width) => {
+      const { page } = await show(proof, site, { viewport: { width, height: 900 } })
+      await stateOf(page)
+      await page.click('text=Pin keys and contract')
+      await page.click('text=The proof as JSON')
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width)
+    })
+
+    test('on paper: the verdict, the checks and the hashes, and no controls', async () => {
+      const { page } = await show(proof)
+      await stateOf(page)
+      await page.emulateMedia({ media: 'print' })
+      for (const part of ['.banner', '.facts', '.checks', '.path']) expect(await page.isVisible(part), part).toBe(true)
+      for (const part of ['button', 'input', 'textarea', 'select']) {
+        expect(await page.locator(part).locator('visible=true').count(), part).toBe(0)
+      }
+    })
+  })
+})
+
+/** The same chain behind a node that does not know the tag `finalized`, as on chains without finality. */
+async function withoutFinality(url: string): Promise<{ url: string; close: () => Promise<void> }> {
+  const server = createServer(async (request, response) => {
+    const cors = { 'access-control-allow-origin': '*', 'access-control-allow-headers': 'content-type' }
+    if (request.method === 'OPTIONS') return response.writeHead(204, cors).end()
+    let body = ''
+    for await (const chunk of request) body += chunk
+    const answer = body.includes('"finalized"')
+      ? JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32602, message: 'invalid block tag' } })
+      : await (await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })).text()
+    response.writeHead(200, { 'content-type': 'application/json', ...cors }).end(answer)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
+    close: () => {
+      server.closeAllConnections()
+      return new Promise((resolve) => server.close(() => resolve()))
+    },
+  }
+}

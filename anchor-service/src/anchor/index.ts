@@ -1,15 +1,11 @@
 import pg from 'pg'
 import { StartError } from '../errors.ts'
 import type { Anchoring, AnchoringDeps } from '../service.ts'
-import { Alarm } from './alarms.ts'
 import { type Chain, logIdOf, openChain } from './chain/index.ts'
-import { findDue } from './due.ts'
-import { keepTarget } from './keeper.ts'
 import { makeAnchorMetrics } from './metrics.ts'
-import { type Bell, openBell } from './queue.ts'
+import { runTarget } from './running.ts'
 import { type ChainSigner, openKey } from './signer.ts'
 import type { Target } from './target.ts'
-import { tend } from './worker.ts'
 
 export { deployAnchorLog } from './chain/deploy.ts'
 
@@ -20,61 +16,23 @@ export { deployAnchorLog } from './chain/deploy.ts'
  * @throws StartError where the configuration cannot be right
  */
 export async function startAnchoring(deps: AnchoringDeps): Promise<Anchoring> {
-  const { config, pool, log } = deps
+  const { pool } = deps
+  const targets = [await openTarget(deps)]
   const metrics = makeAnchorMetrics(deps.metrics.registry)
-  const { target, chain, signer } = await openTarget(deps)
-  const locks = new pg.Pool({ ...pool.options, max: 1 })
+  const locks = new pg.Pool({ ...pool.options, max: targets.length })
+  // An idle connection that breaks is replaced at the next lock.
   locks.on('error', () => {})
-  let bell: Bell | null = null
-
-  const keeper = keepTarget({
-    tend: () => tend({ target, chain, signer, ledger: deps.ledger, moved: metrics.moved(target.name) }, locks),
-    bell: () => bell,
-    isDue: async (place) => (await findDue(deps.ledger, place, target)) !== null,
-    pollMs: target.pollMs,
-    ended(visit) {
-      metrics.ended(target.name, visit)
-      if (visit instanceof Alarm) log.warn({ target: target.name, code: visit.code }, visit.message)
-    },
-  })
-  const opening = openBell({ ...config, ...target, databaseUrl: deps.databaseUrl }, keeper.visit).then(
-    (opened) => {
-      bell = opened
-    },
-    (error) => log.warn({ target: target.name }, `no doorbell: ${error.message}`),
-  )
-  let scheduled = Number.NEGATIVE_INFINITY
-  const timer = setInterval(
-    () => {
-      keeper.tick().catch((error) => log.warn({ target: target.name }, `reconciler: ${error.message}`))
-      if (Date.now() - scheduled < target.intervalMs) return
-      scheduled = Date.now()
-      bell?.schedule().catch(() => {
-        scheduled = Number.NEGATIVE_INFINITY
-      })
-    },
-    Math.min(target.pollMs, 1_000),
-  )
-
+  const running = targets.map((target) => runTarget({ ...deps, ...target, locks, metrics }))
   return {
-    // The reconciler sees growth within a second, whichever process it happens in.
-    ring: async () => {},
-    status: () => ({
-      queue: bell?.status() ?? null,
-      targets: [{ ...describe(target, signer), ...keeper.status(), nodes: chain.nodes() }],
-    }),
+    async ring() {
+      for (const target of running) target.nudge()
+    },
+    status: () => ({ targets: running.map((target) => target.status()) }),
     async close() {
-      clearInterval(timer)
-      await opening
-      await bell?.close()
-      await keeper.close()
+      await Promise.all(running.map((target) => target.close()))
       await locks.end()
     },
   }
-}
-
-function describe({ name, contract, logId }: Target, signer: ChainSigner) {
-  return { target: name, contract, logId, publisher: signer.address }
 }
 
 async function openTarget({

@@ -1,5 +1,4 @@
 import { Alarm, type AlarmCode } from './alarms.ts'
-import type { Bell } from './queue.ts'
 import type { Place } from './state.ts'
 import type { Visit } from './worker.ts'
 
@@ -15,7 +14,8 @@ export type Keeper = {
 
 export type KeeperDeps = {
   tend: () => Promise<Visit>
-  bell: () => Bell | null
+  /** @throws where the queue cannot be reached */
+  ring: () => Promise<void>
   /** Is there something to anchor? Reads the ledger only. */
   isDue: (place: Place) => Promise<boolean>
   pollMs: number
@@ -27,7 +27,7 @@ const UNANSWERED_MS = 3_000
 const ALARM_MS = 5_000
 
 /** Sees to it that a target is visited when there is a reason to, whatever becomes of the queue. */
-export function keepTarget({ tend, bell, isDue, pollMs, ended }: KeeperDeps): Keeper {
+export function keepTarget({ tend, ring, isDue, pollMs, ended }: KeeperDeps): Keeper {
   let last: Visit | Alarm | null = null
   let endedAt = Number.NEGATIVE_INFINITY
   let rangAt: number | null = null
@@ -67,7 +67,7 @@ export function keepTarget({ tend, bell, isDue, pollMs, ended }: KeeperDeps): Ke
       if (rangAt !== null) return Date.now() - rangAt > UNANSWERED_MS ? keeper.visit() : undefined
       if (!(await isWanted()) || running || isClosed) return
       rangAt = Date.now()
-      await (bell() ?? NO_BELL).ring().catch(() => keeper.visit())
+      await ring().catch(() => keeper.visit())
     },
     status() {
       if (last instanceof Alarm) return { state: 'alarm', detail: last.message, alarm: last.code }
@@ -81,5 +81,3 @@ export function keepTarget({ tend, bell, isDue, pollMs, ended }: KeeperDeps): Ke
   }
   return keeper
 }
-
-const NO_BELL = { ring: () => Promise.reject(new Error('no queue')) }

@@ -3,6 +3,8 @@ import { ALARM_CODES, Alarm } from './alarms.ts'
 import type { Sighting } from './chain/index.ts'
 import type { Visit } from './worker.ts'
 
+export type AnchorMetrics = ReturnType<typeof makeAnchorMetrics>
+
 /** What anchoring tells Prometheus. */
 export function makeAnchorMetrics(registry: Registry) {
   const registers = [registry]

@@ -25,7 +25,7 @@ export type BellOptions = {
   intervalMs: number
 }
 
-const RING_MS = 2_000
+const PATIENCE_MS = 2_000
 const SCHEMA = 'killick_queue'
 
 /**
@@ -36,11 +36,12 @@ const KEEP_NOTHING = { removeOnComplete: true, removeOnFail: true }
 const RING = { deduplication: { id: 'ring', keepLastIfActive: true }, ...KEEP_NOTHING }
 
 /** @param answer called for a ring; it must not throw */
-export async function openBell(options: BellOptions, answer: () => Promise<void>): Promise<Bell> {
+export function openBell(options: BellOptions, answer: () => Promise<void>): Bell {
   const name = `killick-anchor-${options.name}`
-  const { queue, worker, backend, end } =
+  const { queue, worker, backend, ready, isReady, end } =
     options.redisUrl === null ? onPostgres(options.databaseUrl, name, answer) : onRedis(options.redisUrl, name, answer)
   let trouble: string | null = null
+  let isStarting = true
   const down = (error: Error) => {
     trouble = error.message
   }
@@ -50,40 +51,49 @@ export async function openBell(options: BellOptions, answer: () => Promise<void>
     trouble = null
   })
 
-  const withinTime = async (work: Promise<unknown>): Promise<void> => {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`${backend} does not answer`)), RING_MS)
-    })
-    try {
-      await Promise.race([work, late])
+  async function send(work: () => Promise<unknown>): Promise<void> {
+    if (isStarting) await withinTime(ready, '').catch(() => {})
+    isStarting = false
+    if (!isReady()) throw new Error(`${backend} cannot be reached`)
+    await withinTime(work(), `${backend} does not answer`).then(() => {
       trouble = null
-    } catch (error) {
-      work.catch(() => {})
-      down(error as Error)
-      throw error
-    } finally {
-      clearTimeout(timer)
-    }
+    }, down)
+    if (trouble !== null) throw new Error(trouble)
   }
 
   return {
-    ring: () => withinTime(queue.add('ring', null, RING)),
+    ring: () => send(() => queue.add('ring', null, RING)),
     schedule: () =>
-      withinTime(
+      send(() =>
         queue.upsertJobScheduler('interval', { every: options.intervalMs }, { name: 'ring', opts: KEEP_NOTHING }),
       ),
-    status: () => ({ backend, isUp: trouble === null, detail: trouble }),
+    status: () => {
+      const isUp = isReady() && trouble === null
+      return { backend, isUp, detail: isUp ? null : (trouble ?? `${backend} cannot be reached`) }
+    },
     async close() {
-      await withinTime(Promise.all([worker.close(), queue.close()])).catch(() => {})
+      await withinTime(Promise.all([worker.close(), queue.close()]), '').catch(() => {})
       await end()
     },
   }
 }
 
+async function withinTime(work: Promise<unknown>, late: string): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(late)), PATIENCE_MS)
+  })
+  work.catch(() => {})
+  await Promise.race([work, timeout]).finally(() => clearTimeout(timer))
+}
+
 /** What is used of BullMQ's classes, whose types differ from back end to back end. */
 type Parts = {
   backend: 'redis' | 'postgresql'
+  /** Resolves when it can be reached for the first time. */
+  ready: Promise<unknown>
+  /** False while what is sent would only pile up. */
+  isReady(): boolean
   queue: {
     add(name: string, data: null, options: typeof RING): Promise<unknown>
     upsertJobScheduler(
@@ -105,19 +115,26 @@ function onPostgres(databaseUrl: string, name: string, answer: () => Promise<voi
   const { Queue, Worker } = withBackend(createPostgresBackend)
   const connection = { connectionString: databaseUrl, schema: SCHEMA, migrate: true, max: 2 }
   const worker = new Worker(name, answer, { connection, ...WORKER })
-  return { backend: 'postgresql', queue: new Queue(name, { connection }), worker, end: async () => {} }
+  return {
+    backend: 'postgresql',
+    ready: Promise.resolve(),
+    isReady: () => true,
+    queue: new Queue(name, { connection }),
+    worker,
+    end: async () => {},
+  }
 }
 
 function onRedis(url: string, name: string, answer: () => Promise<void>): Parts {
   const { Queue, Worker } = withBackend(createRedisBackend)
   const retryStrategy = (times: number) => Math.min(times * 200, 2_000)
-  // The bell must fail fast when it is rung; the worker waits for as long as it takes.
-  const ringing = new Redis(url, { maxRetriesPerRequest: 1, enableOfflineQueue: false, retryStrategy })
-  const waiting = new Redis(url, { maxRetriesPerRequest: null, retryStrategy })
-  for (const client of [ringing, waiting]) client.on('error', () => {})
+  const client = () => new Redis(url, { maxRetriesPerRequest: null, retryStrategy }).on('error', () => {})
+  const [ringing, waiting] = [client(), client()]
   return {
     backend: 'redis',
-    queue: new Queue(name, { connection: ringing, skipWaitingForReady: true }),
+    ready: new Promise((resolve) => ringing.once('ready', resolve)),
+    isReady: () => ringing.status === 'ready',
+    queue: new Queue(name, { connection: ringing }),
     worker: new Worker(name, answer, { connection: waiting, ...WORKER }),
     async end() {
       ringing.disconnect()

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadConfig, type Service, startService } from '@killick/anchor-service'
+import { loadConfig, type Service, startAnchoring, startService } from '@killick/anchor-service'
 import type { PublicJwk } from '@killick/sdk'
 import { createDatabase } from '../../support/postgres.ts'
 
@@ -23,6 +23,7 @@ export async function testService(env: Record<string, string> = {}, like?: TestS
       PORT: '0',
       ...env,
     }),
+    startAnchoring,
   )
   return {
     ...service,

@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { anchoredSizes, history, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await openWorld()
+})
+afterAll(() => world.stop())
+
+class Killed extends Error {}
+
+/** Visits with workers of which each dies at its first passage of `line`, until one comes through. How many died. */
+async function settleThroughDeaths(target: TestTarget, line: string, deaths: number): Promise<number> {
+  let died = 0
+  for (let lives = 0; lives < 20; lives++) {
+    const door = (step: string) => {
+      if (step === line && died < deaths) {
+        died += 1
+        throw new Killed(line)
+      }
+    }
+    try {
+      await target.settle({ door })
+      return died
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error
+    }
+  }
+  throw new Error('it never came through')
+}
+
+const STEPS = ['plan', 'signed', 'send', 'broadcast', 'mined', 'confirmed', 'final']
+const LINES = STEPS.flatMap((step) => [`before ${step}`, `after ${step}`])
+
+describe('a worker killed', () => {
+  test.each(LINES)('%s, twice: the next one goes on, and each size is anchored once', async (line) => {
+    const target = await newTarget(world)
+    const size = await world.grow()
+    expect(await settleThroughDeaths(target, line, 2)).toBe(2)
+    const next = await world.grow(2)
+    await target.settle()
+    expect(await anchoredSizes(world, target)).toEqual([size, next])
+    const states = await history(world, target)
+    expect([...states.keys()]).toEqual([0, size, next])
+    // Never a second transaction: what was signed is stored before it is sent.
+    for (const life of states.values()) expect(life.filter((state) => state === 'signed')).toHaveLength(1)
+  })
+})

@@ -1,0 +1,96 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Bell, openBell } from '../../../anchor-service/src/anchor/queue.ts'
+import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
+import { type Redis, redisAvailable, startRedis } from '../../support/redis.ts'
+
+let databaseUrl: string
+let redis: Redis | null
+let opened: Bell[] = []
+beforeAll(async () => {
+  databaseUrl = await createDatabase()
+  redis = redisAvailable() ? await startRedis() : null
+})
+afterAll(() => redis?.stop())
+
+type Answering = { answers: number; hold: Promise<void> | null }
+
+/** A bell with somebody who answers it, at once or when `hold` has resolved. */
+function someoneAt(name: string, on: 'redis' | 'postgresql', intervalMs = 60_000) {
+  const answering: Answering = { answers: 0, hold: null }
+  const redisUrl = on === 'redis' ? redis!.url : null
+  const bell = openBell({ redisUrl, databaseUrl, name, intervalMs }, async () => {
+    answering.answers += 1
+    await answering.hold
+  })
+  opened.push(bell)
+  return { bell, answering }
+}
+
+async function until(what: () => boolean, ms = 4_000): Promise<void> {
+  for (const end = Date.now() + ms; !what(); await sleep(10)) {
+    if (Date.now() > end) throw new Error('it did not happen in time')
+  }
+}
+
+/** What is left of BullMQ's tables when they come back empty; its own note of their version stays. */
+async function forget(): Promise<void> {
+  const tables = await queryAsOwner<{ name: string }>(
+    databaseUrl,
+    `select quote_ident(tablename) as name from pg_tables where schemaname = 'killick_queue' and tablename not like '%migration%'`,
+  )
+  for (const { name } of tables) await queryAsOwner(databaseUrl, `delete from killick_queue.${name}`)
+}
+
+describe.each(['postgresql', 'redis'] as const)('a doorbell on %s', (on) => {
+  const skip = on === 'redis' && !redisAvailable()
+  afterAll(async () => {
+    await Promise.all(opened.map((bell) => bell.close()))
+    opened = []
+  })
+
+  test.skipIf(skip)('is answered at once, again and again', async () => {
+    const { bell, answering } = someoneAt('again', on)
+    await bell.ring()
+    await until(() => answering.answers > 0)
+    for (let i = 1; i < 5; i++) {
+      const before = answering.answers
+      await bell.ring()
+      await until(() => answering.answers > before, 1_000)
+    }
+    expect(bell.status()).toEqual({ backend: on, isUp: true, detail: null })
+  })
+
+  test.skipIf(skip)('many rings while one is being answered are one more answer, and none is lost', async () => {
+    const { bell, answering } = someoneAt('many', on)
+    let release = () => {}
+    answering.hold = new Promise((resolve) => {
+      release = resolve
+    })
+    await bell.ring()
+    await until(() => answering.answers === 1)
+    for (let i = 0; i < 20; i++) await bell.ring()
+    answering.hold = null
+    release()
+    await until(() => answering.answers === 2)
+    await sleep(100)
+    expect(answering.answers).toBe(2)
+  })
+
+  test.skipIf(skip)('rings by itself at the interval', async () => {
+    const { bell, answering } = someoneAt('interval', on, 100)
+    await bell.schedule()
+    await bell.schedule()
+    await until(() => answering.answers >= 4)
+  })
+
+  test.skipIf(skip)('rings again after the queue has lost its memory', async () => {
+    const { bell, answering } = someoneAt('lost', on)
+    await bell.ring()
+    await until(() => answering.answers === 1)
+    if (on === 'redis') await redis!.flush()
+    else await forget()
+    await bell.ring()
+    await until(() => answering.answers === 2, 4_000)
+  })
+})

@@ -40,6 +40,8 @@ export type Service = {
   close(): Promise<void>
 }
 
+const CLOSE_PATIENCE_MS = 10_000
+
 /**
  * Starts everything that `killick-anchor-service serve` runs.
  * @param startAnchoring the worker to run in this process, if any
@@ -84,7 +86,10 @@ export async function startService(
     return {
       ...{ url, origin: config.origin, vkey: ledger.log.vkey, tokens, databaseUrl },
       async close() {
+        // Requests that have arrived are answered; those that still trickle in are cut off.
+        const patience = setTimeout(() => app.server.closeAllConnections(), CLOSE_PATIENCE_MS)
         await app.close()
+        clearTimeout(patience)
         await anchoring?.close()
         await store.close()
       },

@@ -57,6 +57,11 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: JSON_LIMIT,
     requestTimeout: deps.requestTimeout,
+    // Node takes the smaller of the two timeouts for that of the headers, so neither may be left at its default.
+    http: {
+      headersTimeout: Math.min(deps.requestTimeout, 60_000),
+      connectionsCheckingInterval: Math.min(deps.requestTimeout, 5_000),
+    },
     routerOptions: { maxParamLength: 64 },
     clientErrorHandler: refuseConnection,
     frameworkErrors: (error, request, reply) => sendProblem(error, request as never, reply as never),

@@ -7,6 +7,9 @@ const Chain = Type.String({ description: '0x and lower-case hex' })
 const Time = Type.String({ format: 'date-time' })
 const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()])
 
+/** Rows of a page, unless the request says otherwise. */
+export const PAGE_LIMIT = 50
+
 export const ProblemSchema = Type.Object(
   { type: Type.String(), title: Type.String(), status: Type.Integer(), code: Type.String(), detail: Type.String() },
   { description: 'RFC 9457 problem document; further members carry the evidence', additionalProperties: true },
@@ -42,7 +45,7 @@ export const SearchQuery = Type.Object(
     source: Type.Optional(Type.String({ maxLength: 64 })),
     from: Type.Optional(Type.String({ maxLength: 64, description: 'RFC 3339; recorded at or after' })),
     to: Type.Optional(Type.String({ maxLength: 64, description: 'RFC 3339; recorded before' })),
-    limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: PAGE_LIMIT })),
     cursor: Type.Optional(Type.String({ maxLength: 64, description: '`next` of the page before' })),
   },
   { additionalProperties: false },
@@ -101,7 +104,7 @@ export const RegisteredSchema = Type.Object({
 
 export const PageQuery = Type.Object(
   {
-    limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: PAGE_LIMIT })),
     cursor: Type.Optional(Type.String({ maxLength: 64 })),
   },
   { additionalProperties: false },

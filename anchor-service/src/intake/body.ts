@@ -80,9 +80,14 @@ async function decode(
 
 async function* limit(request: Readable, max: number): AsyncGenerator<Uint8Array> {
   let size = 0
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    size += chunk.length
-    if (size > max) throw new Refusal('body_too_large')
-    yield chunk
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      size += chunk.length
+      if (size > max) throw new Refusal('body_too_large')
+      yield chunk
+    }
+  } catch (error) {
+    if (error instanceof Refusal) throw error
+    throw new Refusal('request_invalid', 'The connection broke before the whole body had arrived.')
   }
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { Type } from '@fastify/type-provider-typebox'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk'
 import type { App, AppDeps } from '../app.ts'
 import { ProblemSchema, ReceiptSchema } from '../schemas.ts'
@@ -18,6 +19,7 @@ export function batchRoutes(app: App, { intake }: AppDeps): void {
           'The batch header on the first line, then one event per line, each line ended by LF. Content-Encoding gzip or zstd. All or nothing; sending the same batch again gives the same receipt.',
         tags: ['recording'],
         consumes: [BATCH_MEDIA_TYPE],
+        body: Type.Unknown({ description: 'header line and event lines' }),
         response: { 200: ReceiptSchema, 201: ReceiptSchema, default: ProblemSchema },
       },
     },

@@ -8,7 +8,9 @@ import { ProblemSchema } from '../schemas.ts'
 const ExportQuery = Type.Object(
   {
     from: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'log index of the first batch' }),
-    limit: Type.Integer({ minimum: 1, maximum: 1_000, default: 256, description: 'how many batches at most' }),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1_000, default: 256, description: 'how many batches at most' }),
+    ),
   },
   { additionalProperties: false },
 )
@@ -30,7 +32,7 @@ export function exportRoutes(app: App, { ledger, tokens }: AppDeps): void {
       },
     },
     async ({ query }, reply) => {
-      const batches = await exportBatches(ledger.db, query.from, query.limit)
+      const batches = await exportBatches(ledger.db, query.from, query.limit ?? 256)
       return reply.type(BATCH_MEDIA_TYPE).send(batches.join(''))
     },
   )

@@ -7,7 +7,15 @@ import { searchEvents } from '../../ledger/search.ts'
 import { readStream } from '../../ledger/streams.ts'
 import type { App, AppDeps } from '../app.ts'
 import { requireToken } from '../auth.ts'
-import { AnchorsSchema, EventsSchema, PageQuery, ProblemSchema, SearchQuery, StreamSchema } from '../schemas.ts'
+import {
+  AnchorsSchema,
+  EventsSchema,
+  PAGE_LIMIT,
+  PageQuery,
+  ProblemSchema,
+  SearchQuery,
+  StreamSchema,
+} from '../schemas.ts'
 
 export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
   const onRequest = requireToken(tokens, 'reader')
@@ -55,8 +63,14 @@ export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
         response: { 200: EventsSchema, default: ProblemSchema },
       },
     },
-    async ({ query: { from, to, cursor, ...terms } }) => {
-      const page = { ...terms, from: parseTime('from', from), to: parseTime('to', to), before: parseCursor(cursor, 2) }
+    async ({ query: { limit = PAGE_LIMIT, from, to, cursor, ...terms } }) => {
+      const page = {
+        ...terms,
+        limit,
+        from: parseTime('from', from),
+        to: parseTime('to', to),
+        before: parseCursor(cursor, 2),
+      }
       const { events, next } = await searchEvents(ledger.db, page as typeof page & { before?: [number, number] })
       return { events, next: next === null ? null : next.join('.') }
     },
@@ -73,7 +87,7 @@ export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
         response: { 200: AnchorsSchema, default: ProblemSchema },
       },
     },
-    async ({ query: { limit, cursor } }) => {
+    async ({ query: { limit = PAGE_LIMIT, cursor } }) => {
       const rows = await readAnchors(ledger.db, { limit: limit + 1, before: parseCursor(cursor, 1)?.[0] })
       const page = rows.slice(0, limit)
       return { anchors: page.map(printAnchor), next: rows.length > limit ? String(page.at(-1)!.id) : null }

@@ -34,12 +34,11 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
       schema: {
         ...common,
         summary: 'A tile of the tree (<L>/<N>[.p/<W>]) or a bundle of entries (entries/<N>[.p/<W>])',
-        params: Type.Object({ '*': Type.String() }),
         response: bytes,
       },
     },
     async (request, reply) => {
-      const address = parseTilePath(request.params['*'])
+      const address = parseTilePath((request.params as { '*': string })['*'])
       if (address === null) throw new Refusal('not_found')
       const bytes = await readTile(address)
       return reply.type('application/octet-stream').header('cache-control', cache(FOREVER)).send(bytes)

@@ -1,0 +1,32 @@
+import { readFile } from 'node:fs/promises'
+import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk'
+import { expect, test } from 'vitest'
+import { Refusal, SERVICE_CODES, type ServiceCode } from '../../anchor-service/src/errors.ts'
+import { toProblem } from '../../anchor-service/src/http/problems.ts'
+
+test('docs/ERRORS.md lists every code with its status and meaning, and no other', async () => {
+  const page = await readFile(new URL('../../docs/ERRORS.md', import.meta.url), 'utf8')
+  const listed = [...page.matchAll(/^\| `(\w+)` \| (\d+) \| (.+) \|$/gm)].map(([, code, status, text]) => [
+    code,
+    Number(status),
+    text,
+  ])
+  const problems = [
+    ...Object.keys(SERVICE_CODES).map((code) => toProblem(new Refusal(code as ServiceCode))),
+    ...Object.keys(ERROR_CODES).map((code) => toProblem(new KillickError(code as ErrorCode))),
+  ]
+  expect(listed).toEqual(problems.map(({ code, status, title }) => [code, status, title]))
+})
+
+test('no code means two things', () => {
+  expect(Object.keys(SERVICE_CODES).filter((code) => code in ERROR_CODES)).toEqual([])
+})
+
+test("what is the service's own fault says nothing of its cause", () => {
+  const problem = toProblem(new Error('password of the database is hunter2'))
+  expect(problem).toMatchObject({ status: 500, code: 'internal' })
+  expect(JSON.stringify(problem)).not.toContain('hunter2')
+  expect(JSON.stringify(toProblem(new Refusal('unavailable', undefined, { cause: 'hunter2' })))).not.toContain(
+    'hunter2',
+  )
+})

@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { newSigner, Producer, post } from '../support/producer.ts'
+import { call, register, type TestService, testService } from '../support/service.ts'
+
+let service: TestService
+const signer = newSigner()
+const TOTAL = 30
+
+beforeAll(async () => {
+  service = await testService()
+  for (const source of ['billing', 'crm']) await register(service.url, source, [{ jwk: signer.jwk }])
+  for (const source of ['billing', 'crm']) {
+    const producer = new Producer(source, signer, 'main')
+    for (let b = 0; b < 3; b++) {
+      const inputs = Array.from({ length: 5 }, (_, i) => ({
+        action: i % 2 === 0 ? 'invoice.approve' : 'invoice.reject',
+        actor: { type: 'user', id: `user-${i}` },
+        targets: [
+          { type: 'invoice', id: `inv-${b}-${i}` },
+          { type: 'ledger', id: 'main "quoted", {brace} \\ \u0000' },
+        ],
+        metadata: { b, i },
+      }))
+      const batch = await producer.batch(inputs)
+      expect((await post(service.url, batch.body)).status).toBe(201)
+      batch.advance()
+    }
+  }
+})
+afterAll(() => service.stop())
+
+const find = async (query: Record<string, string>) => {
+  const { status, json } = await call(service.url, `/v1/events?${new URLSearchParams(query)}`)
+  return { status, ...json }
+}
+
+test('pages run from the newest to the oldest, without gap or repetition', async () => {
+  const seen: string[] = []
+  let cursor: string | null = null
+  do {
+    const page: Awaited<ReturnType<typeof find>> = await find({ limit: '7', ...(cursor && { cursor }) })
+    expect(page.status).toBe(200)
+    seen.push(
+      ...page.events.map((e: { logIndex: number; seq: number }) => `${String(e.logIndex).padStart(4)}/${e.seq}`),
+    )
+    cursor = page.next
+  } while (cursor !== null)
+  // Three more: the ledger's own registration and those of the two sources.
+  expect(seen).toHaveLength(TOTAL + 3)
+  expect(new Set(seen).size).toBe(seen.length)
+  const places = seen.map((place) => Number(place.split('/')[0]))
+  expect(places).toEqual([...places].sort((a, b) => b - a))
+})
+
+test.each([
+  ['action', 'invoice.reject', 12],
+  ['actor', 'user-4', 6],
+  ['target', 'inv-2-1', 2],
+  ['target', 'main "quoted", {brace} \\ \u0000', TOTAL],
+  ['source', 'crm', 15],
+  ['source', 'killick', 3],
+  ['action', 'invoice', 0],
+  ['from', '2000-01-01T00:00:00Z', TOTAL + 3],
+  ['to', '2000-01-01T00:00:00Z', 0],
+])('%s=%s finds %i', async (name, value, count) => {
+  expect((await find({ [name]: value, limit: '500' })).events).toHaveLength(count)
+})
+
+test('conditions add up, and what is found can be proven', async () => {
+  const { events, next } = await find({ action: 'invoice.approve', actor: 'user-2', target: 'inv-1-2', source: 'crm' })
+  expect(next).toBeNull()
+  expect(events).toHaveLength(1)
+  expect(events[0]).toMatchObject({
+    source: 'crm',
+    stream: 'main',
+    seq: 7,
+    fields: { action: 'invoice.approve', metadata: { b: 1, i: 2 } },
+  })
+  for (const name of [events[0].id, events[0].leafHash]) {
+    const { status, json } = await call(service.url, `/v1/proofs/${name}`)
+    expect(status).toBe(200)
+    expect(json.event).toBe(events[0].token)
+  }
+})
+
+test.each([
+  { limit: '0' },
+  { limit: '501' },
+  { limit: 'x' },
+  { cursor: 'x' },
+  { cursor: '1' },
+  { cursor: '1.1e9' },
+  { from: 'now' },
+  { colour: 'red' },
+])('refuses %o', async (query) =>
+  expect(await find(query as Record<string, string>)).toMatchObject({ status: 400, code: 'request_invalid' }),
+)
+
+test('a stream says where it stands', async () => {
+  const { json } = await call(service.url, '/v1/streams/crm/main')
+  expect(json).toMatchObject({ source: 'crm', stream: 'main', seq: 15, events: 15, batches: 3, head: { logIndex: 8 } })
+  expect((await call(service.url, '/v1/streams/crm/other')).json).toMatchObject({
+    status: 404,
+    code: 'stream_not_found',
+  })
+})
+
+test.each(['0190b4b0-0000-7000-8000-000000000000', 'A'.repeat(43), 'nonsense'])('no proof for %s', async (name) => {
+  expect((await call(service.url, `/v1/proofs/${name}`)).json).toMatchObject({ status: 404, code: 'event_not_found' })
+})

@@ -1,0 +1,208 @@
+import { connect } from 'node:net'
+import { BATCH_MEDIA_TYPE } from '@killick/sdk'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
+import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'
+
+let service: TestService
+const signer = newSigner()
+
+beforeAll(async () => {
+  service = await testService({ KILLICK_REQUEST_TIMEOUT_MS: '300' })
+})
+afterAll(() => service.stop())
+
+const GUARDED = ['/v1/events', '/v1/sources', '/v1/anchors', '/v1/streams/a/b', '/v1/proofs/x']
+
+describe('tokens', () => {
+  test.each(GUARDED)('%s needs one', async (path) => {
+    for (const token of [null, 'wrong', `${READER}x`, READER.slice(1)]) {
+      const { status, json, headers } = await call(service.url, path, token)
+      expect({ status, code: json.code }).toEqual({ status: 401, code: 'unauthorized' })
+      expect(headers.get('www-authenticate')).toBe('Bearer')
+    }
+    expect((await call(service.url, path, READER)).status).not.toBe(401)
+    expect((await call(service.url, path, ADMIN)).status).not.toBe(401)
+  })
+
+  test('the reader may not register', async () => {
+    const body = JSON.stringify({ source: 'x', keys: [{ jwk: signer.jwk }] })
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body }
+    expect((await call(service.url, '/v1/sources', READER, init)).json).toMatchObject({
+      status: 403,
+      code: 'forbidden',
+    })
+    expect((await call(service.url, '/v1/sources', null, init)).json).toMatchObject({ status: 401 })
+  })
+})
+
+describe('sources', () => {
+  test('are registered in an event of the system stream, which can be proven', async () => {
+    const { status, json } = await register(service.url, 'audited', [
+      { jwk: signer.jwk, notAfter: '2999-01-01T00:00:00Z' },
+    ])
+    expect(status).toBe(201)
+    expect(json).toMatchObject({
+      source: 'audited',
+      eventSignatures: 'required',
+      keys: [{ kid: signer.kid, notBefore: null }],
+    })
+    const proof = await call(service.url, `/v1/proofs/${json.event.leafHash}`)
+    expect(proof.status).toBe(200)
+    const found = await call(service.url, '/v1/events?source=killick&target=audited')
+    expect(found.json.events[0].fields).toMatchObject({
+      action: 'source.register',
+      metadata: { keys: [{ kid: signer.kid }] },
+    })
+  })
+
+  test('keep keys that are not named, and take the newest validity of those that are', async () => {
+    const second = newSigner('P-256')
+    await register(service.url, 'kept', [{ jwk: signer.jwk }], { eventSignatures: 'optional' })
+    await register(service.url, 'kept', [{ jwk: second.jwk }])
+    await register(service.url, 'kept', [{ jwk: signer.jwk, notAfter: '2021-01-01T00:00:00.000Z' }])
+    const { json } = await call(service.url, '/v1/sources')
+    const kept = json.sources.find((source: { source: string }) => source.source === 'kept')
+    expect(kept.eventSignatures).toBe('optional')
+    expect(kept.keys).toHaveLength(2)
+    expect(kept.keys).toContainEqual({
+      kid: signer.kid,
+      jwk: signer.jwk,
+      notBefore: null,
+      notAfter: '2021-01-01T00:00:00.000Z',
+    })
+    expect(kept.keys).toContainEqual(expect.objectContaining({ kid: second.kid, notAfter: null }))
+  })
+
+  const bad: [string, string, string][] = [
+    ["the ledger's own name", 'source_reserved', JSON.stringify({ source: 'killick', keys: [{ jwk: signer.jwk }] })],
+    ['a bad name', 'request_invalid', JSON.stringify({ source: 'A b', keys: [{ jwk: signer.jwk }] })],
+    ['no key', 'request_invalid', JSON.stringify({ source: 'x', keys: [] })],
+    [
+      'a private key',
+      'key_invalid',
+      JSON.stringify({ source: 'x', keys: [{ jwk: { ...signer.jwk, d: 'A'.repeat(43) } }] }),
+    ],
+    ['a symmetric key', 'key_invalid', JSON.stringify({ source: 'x', keys: [{ jwk: { kty: 'oct', k: 'AAAA' } }] })],
+    ['unknown members', 'request_invalid', JSON.stringify({ source: 'x', keys: [{ jwk: signer.jwk }], admin: true })],
+    ['duplicate members', 'json_duplicate_member', `{"source":"x","source":"y","keys":[]}`],
+    ['a bad time', 'request_invalid', JSON.stringify({ source: 'x', keys: [{ jwk: signer.jwk, notAfter: 'soon' }] })],
+    ['no JSON', 'json_invalid', '{'],
+    ['nothing', 'json_invalid', ''],
+  ]
+  test.each(bad)('are refused with %s', async (_, code, body) => {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body }
+    const { json } = await call(service.url, '/v1/sources', ADMIN, init)
+    expect(json.code).toBe(code)
+  })
+
+  test('a body larger than any registration is refused', async () => {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: ' '.repeat(300_000) }
+    expect((await call(service.url, '/v1/sources', ADMIN, init)).json).toMatchObject({
+      status: 413,
+      code: 'body_too_large',
+    })
+  })
+})
+
+describe('operation', () => {
+  test('health, readiness, the log and its documents', async () => {
+    expect((await call(service.url, '/healthz', null)).json).toEqual({ status: 'ok' })
+    expect((await call(service.url, '/readyz', null)).json).toMatchObject({
+      status: 'ready',
+      database: true,
+      anchoring: null,
+    })
+    expect((await call(service.url, '/v1/log', null)).json).toEqual({
+      origin: service.origin,
+      vkey: service.vkey,
+      targets: [],
+    })
+    expect((await call(service.url, '/v1/anchors')).json).toEqual({ anchors: [], next: null })
+  })
+
+  test('metrics count what was accepted and what was refused', async () => {
+    await register(service.url, 'metered', [{ jwk: signer.jwk }])
+    const value = async (line: string) => {
+      const { text } = await call(service.url, '/metrics', null)
+      return Number(
+        text
+          .split('\n')
+          .find((l) => l.startsWith(`${line} `))
+          ?.split(' ')[1] ?? 0,
+      )
+    }
+    const events = await value('killick_events_accepted_total')
+    const gaps = await value('killick_refusals_total{code="stream_gap"}')
+    const producer = new Producer('metered', signer)
+    const batch = await producer.batch([sampleEvent(), sampleEvent()])
+    await post(service.url, batch.body)
+    batch.advance()
+    await post(service.url, (await producer.batch([sampleEvent()], { seq: 9 })).body)
+    expect(await value('killick_events_accepted_total')).toBe(events + 2)
+    expect(await value('killick_refusals_total{code="stream_gap"}')).toBe(gaps + 1)
+    const { json } = await call(service.url, '/readyz', null)
+    expect(await value('killick_log_size')).toBe(json.logSize)
+    expect(await value('killick_anchored_size')).toBe(0)
+  })
+
+  test('the OpenAPI document has every route', async () => {
+    const { json } = await call(service.url, '/openapi.json', null)
+    expect(json.openapi).toMatch(/^3\.1/)
+    const paths = [
+      '/v1/batches',
+      '/v1/proofs/{eventId}',
+      '/v1/streams/{source}/{stream}',
+      '/v1/events',
+      '/v1/sources',
+      '/v1/anchors',
+    ]
+    expect(Object.keys(json.paths)).toEqual(
+      expect.arrayContaining([...paths, '/v1/log', '/checkpoint', '/healthz', '/readyz', '/metrics']),
+    )
+    expect(json.paths['/v1/batches'].post.requestBody.content).toHaveProperty([BATCH_MEDIA_TYPE])
+  })
+})
+
+describe('anything else is a problem document', () => {
+  test.each([
+    ['GET', '/nowhere'],
+    ['DELETE', '/v1/events'],
+    ['GET', '/%zz'],
+    ['GET', `/v1/proofs/${'x'.repeat(500)}`],
+  ])('%s %s', async (method, path) => {
+    const { status, headers, json } = await call(service.url, path, READER, { method })
+    expect(status).toBeGreaterThanOrEqual(400)
+    expect(headers.get('content-type')).toMatch(/^application\/problem\+json/)
+    expect(json.code).toMatch(/^(not_found|request_invalid)$/)
+  })
+
+  const raw = (text: string) =>
+    new Promise<string>((resolve, reject) => {
+      let reply = ''
+      const socket = connect(Number(new URL(service.url).port), '127.0.0.1', () => socket.write(text))
+      socket.on('data', (part) => {
+        reply += part
+      })
+      socket.on('close', () => resolve(reply)).on('error', reject)
+    })
+  const POST = `POST /v1/batches HTTP/1.1\r\nHost: x\r\nContent-Type: ${BATCH_MEDIA_TYPE}\r\n`
+
+  test.each([
+    ['a body that never ends', `${POST}Content-Length: 1000\r\n\r\nabc`, 'request_timeout'],
+    ['headers without end', `${POST}X: ${'x'.repeat(40_000)}\r\n\r\n`, 'headers_too_large'],
+    ['no HTTP', 'hello\r\n\r\n', 'request_invalid'],
+  ])('%s', { timeout: 60_000 }, async (_, text, code) => {
+    const reply = await raw(text)
+    expect(reply).toContain('application/problem+json')
+    expect(JSON.parse(reply.split('\r\n\r\n')[1]!).code).toBe(code)
+  })
+})
+
+test('too many requests are refused', async () => {
+  const slow = await testService({ KILLICK_RATE_LIMIT: '3' })
+  const codes = []
+  for (let i = 0; i < 5; i++) codes.push((await call(slow.url, '/v1/log', null)).json.code)
+  expect(codes).toEqual([undefined, undefined, undefined, 'rate_limited', 'rate_limited'])
+  await slow.stop()
+})

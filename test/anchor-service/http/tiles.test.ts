@@ -1,0 +1,114 @@
+import { openNote, parseCheckpoint, utf8 } from '@killick/sdk'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseTilePath, printIndex } from '../../../anchor-service/src/http/tile-path.ts'
+import * as rfc9162 from '../../support/rfc9162.ts'
+import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
+import { call, register, type TestService, testService } from '../support/service.ts'
+
+let service: TestService
+const SIZE = 259
+const signer = newSigner()
+
+const bytes = async (path: string) => {
+  const response = await fetch(`${service.url}${path}`)
+  return { status: response.status, headers: response.headers, body: Buffer.from(await response.arrayBuffer()) }
+}
+
+beforeAll(async () => {
+  service = await testService()
+  await register(service.url, 'billing', [{ jwk: signer.jwk }])
+  // Two entries are there: the ledger's own registration and that of the source.
+  const producers = Array.from({ length: SIZE - 2 }, () => new Producer('billing', signer))
+  await Promise.all(
+    producers.map(async (producer) => {
+      expect((await post(service.url, (await producer.batch([sampleEvent()])).body)).status).toBe(201)
+    }),
+  )
+})
+afterAll(() => service.stop())
+
+describe('a tlog client that knows only the verifier key', () => {
+  test('reads the log and finds that it hashes to the checkpoint', async () => {
+    const note = await bytes('/checkpoint')
+    expect(note.headers.get('content-type')).toBe('text/plain; charset=utf-8')
+    const checkpoint = parseCheckpoint(openNote(note.body.toString(), [service.vkey]).text)
+    expect(checkpoint.size).toBe(SIZE)
+
+    const full = await bytes('/tile/0/000')
+    const rest = await bytes(`/tile/0/001.p/${SIZE - 256}`)
+    expect(full.body).toHaveLength(8192)
+    const leaves = Array.from({ length: SIZE }, (_, i) =>
+      Buffer.concat([full.body, rest.body]).subarray(32 * i, 32 * i + 32),
+    )
+    expect(Buffer.from(rfc9162.treeRoot(leaves))).toEqual(Buffer.from(checkpoint.root))
+    expect((await bytes('/tile/1/000.p/1')).body).toEqual(Buffer.from(rfc9162.treeRoot(leaves.slice(0, 256))))
+
+    const entries = [
+      ...split((await bytes('/tile/entries/000')).body),
+      ...split((await bytes('/tile/entries/001.p/3')).body),
+    ]
+    expect(entries.map((entry) => Buffer.from(rfc9162.leafHash(entry)))).toEqual(leaves)
+  })
+
+  test('may keep tiles for ever, partial ones too, and the checkpoint for moments', async () => {
+    for (const path of ['/tile/0/000', '/tile/0/001.p/2', '/tile/entries/000.p/7']) {
+      const { status, headers } = await bytes(path)
+      expect(status).toBe(200)
+      expect(headers.get('content-type')).toBe('application/octet-stream')
+      expect(headers.get('cache-control')).toMatch(/immutable/)
+    }
+    expect((await bytes('/tile/0/000.p/9')).body).toEqual((await bytes('/tile/0/000')).body.subarray(0, 9 * 32))
+    expect((await bytes('/checkpoint')).headers.get('cache-control')).toBe('public, max-age=1')
+  })
+
+  test.each([
+    ...['/tile/0/001', '/tile/0/001.p/4', '/tile/0/002.p/1', '/tile/1/000', '/tile/1/000.p/2', '/tile/2/000.p/1'],
+    ...[
+      '/tile/0/0',
+      '/tile/0/x000/000',
+      '/tile/00/000',
+      '/tile/0/000.p/0',
+      '/tile/0/000.p/256',
+      '/tile/64/000',
+      '/tile/entries/001',
+    ],
+    ...['/tile/', '/tile/0', '/tile/-1/000', '/tile/0/000.p/01', '/tile/data/000'],
+  ])('gets 404 for %s', async (path) => {
+    const { status, json } = await call(service.url, path)
+    expect({ status, code: json.code }).toEqual({ status: 404, code: 'not_found' })
+  })
+})
+
+test('private tiles need the reader token', async () => {
+  const hidden = await testService({ KILLICK_TILES: 'private' })
+  for (const path of ['/checkpoint', '/tile/0/000.p/1', '/tile/entries/000.p/1']) {
+    expect((await call(hidden.url, path, null)).status).toBe(401)
+    const open = await call(hidden.url, path)
+    expect(open.status).toBe(200)
+    expect(open.headers.get('cache-control')).toMatch(/^private/)
+  }
+  await hidden.stop()
+})
+
+test('the index in a path has one spelling', () => {
+  expect(printIndex(1_234_067)).toBe('x001/x234/067')
+  expect(parseTilePath('3/x001/x234/067.p/8')).toEqual({ level: 3, index: 1_234_067, width: 8 })
+  fc.assert(
+    fc.property(fc.nat({ max: 1e12 }), (index) => {
+      expect(parseTilePath(`entries/${printIndex(index)}`)).toEqual({ level: 'entries', index, width: 256 })
+      expect(parseTilePath(`entries/x000/${printIndex(index)}`)).toBeNull()
+    }),
+  )
+})
+
+/** Entries of a bundle: big-endian uint16 length, then the entry. */
+function split(bundle: Buffer): Uint8Array[] {
+  const entries = []
+  for (let at = 0; at < bundle.length; ) {
+    const length = bundle.readUInt16BE(at)
+    entries.push(utf8(bundle.toString('latin1', at + 2, at + 2 + length)))
+    at += 2 + length
+  }
+  return entries
+}

@@ -1,0 +1,176 @@
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createDatabase, queryAsOwner } from '../support/postgres.ts'
+import { type Child, startChild } from '../support/processes.ts'
+import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
+import { ADMIN, call, READER, register } from './support/service.ts'
+
+const MAIN = fileURLToPath(new URL('../../anchor-service/src/main.ts', import.meta.url))
+const signer = newSigner()
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'killick-process-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+async function start(env: Record<string, string>): Promise<{ child: Child; url: string }> {
+  const { PATH = '' } = process.env
+  const tokens = { KILLICK_ADMIN_TOKEN: ADMIN, KILLICK_READER_TOKEN: READER }
+  const child = await startChild(process.execPath, [MAIN], { env: { PATH, PORT: '0', ...tokens, ...env } })
+  const [, url] = await child.printed(/listens on (\S+)/)
+  return { child, url: url! }
+}
+
+/** A service whose configuration is at fault ends with a sentence. */
+async function refusesToStart(env: Record<string, string>, args: string[] = []): Promise<string> {
+  const child = await startChild(process.execPath, [MAIN, ...args], { env: { PATH: process.env.PATH ?? '', ...env } })
+  expect(await child.exited).toEqual({ code: 1, signal: null })
+  return child.output()
+}
+
+test('kill -9 in the middle of commits loses nothing and doubles nothing', async () => {
+  const env = {
+    DATABASE_URL: await createDatabase(),
+    KILLICK_DATA: join(folder, 'killed'),
+    KILLICK_LOG_LEVEL: 'silent',
+  }
+  const sent: string[] = []
+  const receipts = new Map<string, unknown>()
+  let { child, url } = await start(env)
+  await register(url, 'billing', [{ jwk: signer.jwk }])
+  const producers = Array.from({ length: 6 }, (_, i) => new Producer('billing', signer, `s-${i}`))
+
+  for (let round = 0; round < 3; round++) {
+    const sending = producers.map(async (producer) => {
+      for (;;) {
+        const batch = await producer.batch([sampleEvent(), sampleEvent()])
+        sent.push(batch.body)
+        // The producer takes its batch for sent before it knows, and repeats it after the crash.
+        batch.advance()
+        const { json } = await post(url, batch.body)
+        receipts.set(batch.body, json)
+      }
+    })
+    const settled = Promise.allSettled(sending)
+    await sleep(250 + 60 * round)
+    await child.kill9()
+    expect((await settled).every((result) => result.status === 'rejected')).toBe(true)
+    ;({ child, url } = await start(env))
+    for (const body of sent) {
+      const { status, json } = await post(url, body)
+      expect([200, 201]).toContain(status)
+      if (receipts.has(body)) expect(json).toEqual(receipts.get(body))
+      receipts.set(body, json)
+    }
+  }
+  const rows = await queryAsOwner<{ log_index: string; header: string }>(
+    env.DATABASE_URL,
+    "select log_index, header from killick.batches where source = 'billing' order by log_index",
+  )
+  expect(rows.map((row) => row.header).sort()).toEqual(sent.map((body) => body.split('\n')[0]).sort())
+  expect(rows.map((row) => Number(row.log_index))).toEqual(rows.map((_, i) => i + 2))
+  await child.stop()
+})
+
+describe('with the PostgreSQL that comes along', () => {
+  test('the ledger is there again after a stop, after kill -9 of the service, and of the server too', {
+    timeout: 60_000,
+  }, async () => {
+    const data = join(folder, 'embedded')
+    const env = { KILLICK_DATA: data, KILLICK_LOG_LEVEL: 'silent' }
+    const producer = new Producer('billing', signer)
+    const bodies: string[] = []
+    const endings: ((child: Child) => Promise<unknown>)[] = [
+      async (child) => {
+        child.process.kill('SIGINT')
+        expect(await child.exited).toEqual({ code: 0, signal: null })
+        expect(existsSync(join(data, 'postgres', 'postmaster.pid'))).toBe(false)
+      },
+      (child) => child.kill9(),
+      async (child) => {
+        const [pid] = (await readFile(join(data, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')
+        process.kill(Number(pid), 'SIGKILL')
+        await child.kill9()
+      },
+      async (child) => {
+        await child.stop()
+        expect((await child.exited).code).toBe(0)
+      },
+    ]
+    for (const end of endings) {
+      const { child, url } = await start(env)
+      if (bodies.length === 0) await register(url, 'billing', [{ jwk: signer.jwk }])
+      for (const body of bodies) expect((await post(url, body)).status).toBe(200)
+      const batch = await producer.batch([sampleEvent()])
+      expect((await post(url, batch.body)).status).toBe(201)
+      batch.advance()
+      bodies.push(batch.body)
+      await end(child)
+    }
+    for (const file of ['postgres.json', 'keys/log.json', 'keys/system.json']) {
+      expect((await stat(join(data, file))).mode & 0o777).toBe(0o600)
+    }
+  })
+
+  test('two services on one data folder share the server, and the last one stops it', async () => {
+    const data = join(folder, 'shared')
+    const env = { KILLICK_DATA: data, KILLICK_LOG_LEVEL: 'silent' }
+    const first = await start(env)
+    const second = await start(env)
+    await register(first.url, 'billing', [{ jwk: signer.jwk }])
+    await first.child.stop()
+    expect((await call(second.url, '/v1/sources')).json.sources).toHaveLength(2)
+    expect(existsSync(join(data, 'postgres', 'postmaster.pid'))).toBe(true)
+    await second.child.stop()
+    expect(existsSync(join(data, 'postgres', 'postmaster.pid'))).toBe(false)
+  })
+})
+
+describe('a sentence says what to do', () => {
+  test('about a half-made data folder', async () => {
+    const data = await mkdtemp(join(folder, 'half-'))
+    await mkdir(join(data, 'postgres'))
+    await writeFile(join(data, 'postgres', 'base'), '')
+    expect(await refusesToStart({ KILLICK_DATA: data })).toMatch(/is not a finished PostgreSQL cluster\. Move it away/)
+  })
+
+  test('about all faults of the configuration at once, and never the secrets', async () => {
+    const output = await refusesToStart({
+      PORT: '99999',
+      KILLICK_TILES: 'maybe',
+      KILLICK_ORIGIN: 'https://x',
+      KILLICK_ADMIN_TOKEN: 'hunter2',
+      KILLICK_RPC_URL: 'ftp://x',
+      DATABASE_URL: 'mysql://root:hunter2@x/y',
+    })
+    for (const name of [
+      'PORT',
+      'KILLICK_TILES',
+      'KILLICK_ORIGIN',
+      'KILLICK_ADMIN_TOKEN',
+      'KILLICK_RPC_URL',
+      'DATABASE_URL',
+    ]) {
+      expect(output).toContain(`- ${name}`)
+    }
+    expect(output).not.toContain('hunter2')
+  })
+
+  test('about a database that does not answer, a busy port, and an unknown command', async () => {
+    const unreachable = { DATABASE_URL: 'postgres://a:hunter2@127.0.0.1:9/x' }
+    const output = await refusesToStart(unreachable)
+    expect(output).toMatch(/no PostgreSQL answers there/)
+    expect(output).not.toContain('hunter2')
+    const { child, url } = await start({ DATABASE_URL: await createDatabase(), KILLICK_DATA: join(folder, 'busy') })
+    const taken = { PORT: new URL(url).port, DATABASE_URL: await createDatabase(), KILLICK_DATA: join(folder, 'busy') }
+    expect(await refusesToStart(taken)).toMatch(/Cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\)/)
+    await child.stop()
+    expect(await refusesToStart({}, ['dance'])).toMatch(/Unknown command "dance"/)
+  })
+})

@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger } from 'fastify'
+import Fastify, { type FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Config } from './config.ts'
 import { StartError } from './errors.ts'
@@ -6,6 +6,7 @@ import { buildApp } from './http/app.ts'
 import { type Metrics, makeMetrics } from './http/metrics.ts'
 import { makeIntake } from './intake/intake.ts'
 import type { Ledger } from './ledger/ledger.ts'
+import { loggerOptions } from './log.ts'
 import { openStore } from './store.ts'
 import { loadTokens } from './tokens.ts'
 
@@ -96,6 +97,37 @@ export async function startService(
     }
   } catch (error) {
     await anchoring?.close()
+    await store.close()
+    throw error
+  }
+}
+
+/**
+ * Starts what `killick-anchor-service worker` runs: anchoring alone, beside services with `KILLICK_WORKER=off`. Any number
+ * may run.
+ * @throws StartError
+ */
+export async function startWorker(
+  config: Config,
+  startAnchoring: (deps: AnchoringDeps) => Promise<Anchoring>,
+): Promise<{ close(): Promise<void> }> {
+  if (config.anchor.rpcUrl === null) {
+    throw new StartError(
+      'A worker needs KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY: where to anchor, and with which key.',
+    )
+  }
+  const store = await openStore(config)
+  const { ledger, pool, databaseUrl } = store
+  try {
+    const { log } = Fastify({ logger: loggerOptions(config.logLevel) })
+    const anchoring = await startAnchoring({ config, databaseUrl, pool, ledger, metrics: makeMetrics(), log })
+    return {
+      async close() {
+        await anchoring.close()
+        await store.close()
+      },
+    }
+  } catch (error) {
     await store.close()
     throw error
   }

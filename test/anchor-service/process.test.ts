@@ -172,5 +172,6 @@ describe('a sentence says what to do', () => {
     expect(await refusesToStart(taken)).toMatch(/Cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\)/)
     await child.stop()
     expect(await refusesToStart({}, ['dance'])).toMatch(/Unknown command "dance"/)
+    expect(await refusesToStart({}, ['worker'])).toMatch(/A worker needs KILLICK_RPC_URL/)
   })
 })

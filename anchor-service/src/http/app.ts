@@ -12,6 +12,7 @@ import Fastify, {
 import { Refusal } from '../errors.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { loggerOptions } from '../log.ts'
 import type { Tokens } from './auth.ts'
 import type { Metrics } from './metrics.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
@@ -52,7 +53,7 @@ const JSON_LIMIT = 256 * 1024
 /** The HTTP interface, apart from listening. Every refusal it gives is a problem document with a code of docs/ERRORS.md. */
 export async function buildApp(deps: AppDeps): Promise<App> {
   const app: App = Fastify({
-    logger: deps.logLevel === 'silent' ? false : { level: deps.logLevel, serializers: { err: printError } },
+    logger: loggerOptions(deps.logLevel),
     // The line that fastify would log shows query strings, and with them what people search for.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: JSON_LIMIT,
@@ -84,11 +85,6 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       add(routes as App, deps)
   })
   return app
-}
-
-/** Of an error of the database only what cannot hold a row's content. */
-function printError({ name, message, stack, code }: Error & { code?: unknown }) {
-  return { type: name, message, stack: stack ?? '', code }
 }
 
 const OPENAPI = {

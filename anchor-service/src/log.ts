@@ -1,0 +1,12 @@
+import type { FastifyServerOptions } from 'fastify'
+import type { Config } from './config.ts'
+
+/** Log lines are JSON on standard output; they hold no event content, token or key. */
+export function loggerOptions(level: Config['logLevel']): NonNullable<FastifyServerOptions['logger']> {
+  return level === 'silent' ? false : { level, serializers: { err: printError } }
+}
+
+/** Of an error of the database only what cannot hold a row's content. */
+function printError({ name, message, stack, code }: Error & { code?: unknown }) {
+  return { type: name, message, stack: stack ?? '', code }
+}

@@ -28,6 +28,8 @@ export class Steps {
     work: (say: (doing: string) => void) => Promise<Result>,
     done: (result: Result) => string,
   ) {
+    // Between steps, so that whatever the last one started has been registered for closing.
+    if (this.#interrupted) throw new Interrupted()
     const started = performance.now()
     const say = (text: string) => {
       if (process.stdout.isTTY) process.stdout.write(`\r\x1b[2K${MARK.open} ${text} …`)
@@ -40,12 +42,12 @@ export class Steps {
       const result = await work(say)
       clear()
       console.log(`${MARK.good} ${done(result)} ${dim(duration(performance.now() - started))}`)
-      if (this.#interrupted) throw new Interrupted()
       return result
     } catch (error) {
       clear()
-      if (!(error instanceof Interrupted)) console.log(`${MARK.bad} ${doing}`)
-      throw this.#interrupted ? new Interrupted() : error
+      if (this.#interrupted) throw new Interrupted()
+      console.log(`${MARK.bad} ${doing}`)
+      throw error
     }
   }
 

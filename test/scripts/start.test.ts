@@ -1,0 +1,90 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Child, startNode } from '../support/processes.ts'
+
+const script = join(import.meta.dirname, '../../scripts/start.ts')
+
+/** The whole of `npm start`, as a person gets it: a real chain, a real database, this checkout's own history. */
+describe('npm start', () => {
+  let data: string
+  beforeAll(async () => {
+    data = await mkdtemp(join(tmpdir(), 'killick-start-'))
+  })
+  afterAll(() => rm(data, { recursive: true, force: true }))
+
+  const start = (args: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Child> =>
+    startNode([script, ...args], { env: { ...process.env, PORT: '0', KILLICK_DATA: data, ...env } })
+
+  test('--once: from nothing to a verified proof', { timeout: 180_000 }, async () => {
+    const run = await start(['--once'])
+    expect((await run.exited).code, run.output()).toBe(0)
+    expect(run.output()).toMatch(/(commits?|events) recorded from/)
+    expect(run.output()).toContain('VERIFIED, as far as')
+    expect(await readdir(join(data, 'proofs'))).toHaveLength(1)
+  })
+
+  test('again: the ledger is intact, nothing is recorded twice, and it is anchored to the new chain', {
+    timeout: 60_000,
+  }, async () => {
+    const run = await start(['--once'])
+    expect((await run.exited).code, run.output()).toBe(0)
+    // Somebody may commit between the two runs.
+    expect(run.output()).toMatch(/were recorded before; nothing new|[1-9] commits? recorded from .*, \d+ in all/)
+    expect(run.output()).toContain('VERIFIED, as far as')
+  })
+
+  test('it stays up, what it prints works, and Ctrl-C, which arrives twice under npm, stops it', {
+    timeout: 60_000,
+  }, async () => {
+    const run = await start()
+    await run.printed(/Everything is running/, 45_000)
+    const [, token, address] = run.output().match(/Authorization: Bearer ([^']+)' '([^']+)'/)!
+    const found = await fetch(address!, { headers: { authorization: `Bearer ${token}` } })
+    expect(((await found.json()) as { events: unknown[] }).events).toHaveLength(5)
+
+    run.process.kill('SIGINT')
+    await sleep(50)
+    run.process.kill('SIGINT')
+    expect(await run.exited).toEqual({ code: 0, signal: null })
+    await expect(fetch(address!)).rejects.toThrow()
+  })
+
+  test('Ctrl-C while it is starting stops what has been started', { timeout: 60_000 }, async () => {
+    const run = await start()
+    await run.printed(/Ethereum chain \d+ at/)
+    run.process.kill('SIGINT')
+    expect((await run.exited).code, run.output()).toBe(130)
+    expect(run.output()).not.toContain('fault in Killick')
+  })
+
+  test('a port that is taken gets one sentence', { timeout: 60_000 }, async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    const { port } = server.address() as { port: number }
+    const run = await start(['--once'], { PORT: `${port}` })
+    expect((await run.exited).code).toBe(1)
+    expect(run.output()).toMatch(new RegExp(`${port}.*PORT`))
+    expect(run.output()).not.toContain('    at ')
+    server.close()
+  })
+
+  test('a half-made data folder gets one sentence', { timeout: 60_000 }, async () => {
+    const broken = join(data, 'broken')
+    await mkdir(join(broken, 'postgres'), { recursive: true })
+    await writeFile(join(broken, 'postgres', 'base'), '')
+    const run = await start(['--once'], { KILLICK_DATA: broken })
+    expect((await run.exited).code).toBe(1)
+    expect(run.output()).toContain('is not a finished PostgreSQL cluster. Move it away')
+    expect(run.output()).not.toContain('    at ')
+  })
+
+  test('an unknown option gets the usage', async () => {
+    const run = await start(['--ones'])
+    expect((await run.exited).code).toBe(2)
+    expect(run.output()).toContain('Usage: npm start [-- --once]')
+  })
+})

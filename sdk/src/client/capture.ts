@@ -2,7 +2,7 @@
 // steps: a draft at the moment of record(), the seal once the event's place in the stream is known.
 import { hash } from 'node:crypto'
 import { KillickError } from '../core/errors.ts'
-import { EVENT_TYP, MAX_EVENT_BYTES, type Mint } from '../core/event.ts'
+import { EVENT_TYP, MAX_EVENT_BYTES } from '../core/event.ts'
 import { checkEventInput, type EventInput } from '../core/fields.ts'
 import type { Signer } from '../core/signature.ts'
 
@@ -24,12 +24,11 @@ const digestOf = (disclosure: string): string => hash('sha256', disclosure, 'bas
 export const leafHashOf = (leaf: string): string => hash('sha256', `\0${leaf}`, 'base64url')
 
 /** @throws KillickError `field_invalid` naming the field at fault; nothing has been recorded then. */
-export function draftEvent(input: EventInput, mint: Mint): Draft {
+export function draftEvent(input: EventInput, mint: { id: string; time: number; salt: () => string }): Draft {
   let disclosures = '~'
   const digests: string[] = []
   for (const [name, value] of checkEventInput(input)) {
-    const salt = Buffer.from(mint.salt()).toString('base64url')
-    const disclosure = base64url(JSON.stringify([salt, name, value]))
+    const disclosure = base64url(JSON.stringify([mint.salt(), name, value]))
     disclosures += `${disclosure}~`
     digests.push(digestOf(disclosure))
   }

@@ -5,7 +5,7 @@ const POOL_BYTES = 16_384
 const pool = Buffer.alloc(POOL_BYTES)
 let used = POOL_BYTES
 
-/** `length` fresh random bytes, valid until the next few hundred calls; read them at once, do not keep them. */
+/** `length` fresh random bytes, valid until the next call: read them at once. */
 const take = (length: number): Buffer => {
   if (used + length > POOL_BYTES) {
     randomFillSync(pool)
@@ -15,8 +15,8 @@ const take = (length: number): Buffer => {
   return pool.subarray(used - length, used)
 }
 
-/** A new 128-bit salt. */
-export const salt = (): Uint8Array => Uint8Array.prototype.slice.call(take(16))
+/** A new 128-bit salt, base64url. */
+export const saltText = (): string => take(16).toString('base64url')
 
 /** A UUIDv7 (RFC 9562 §5.7) for `time` in milliseconds since 1970: 48 bits of time, 74 random bits. */
 export function uuidv7(time: number): string {

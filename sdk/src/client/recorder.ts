@@ -3,7 +3,7 @@ import { KillickError } from '../core/errors.ts'
 import type { EventInput } from '../core/fields.ts'
 import type { Signer } from '../core/signature.ts'
 import { type Draft, draftEvent, type Sealed, sealEvent } from './capture.ts'
-import { salt, uuidv7 } from './random.ts'
+import { saltText, uuidv7 } from './random.ts'
 import type { Spool } from './spool.ts'
 
 /** An event that is durable: its name, its leaf hash (base64url; its cryptographic identity), its place in the stream. */
@@ -37,7 +37,7 @@ export class Recorder {
     if (this.#closed) throw new KillickError('log_closed')
     // The wall clock as it is: order comes from `seq`, so a clock that jumps neither breaks the stream nor is covered up.
     const time = Date.now()
-    const draft = draftEvent(input, { id: uuidv7(time), time, salt })
+    const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText })
     const stored = this.#storeNow(draft) ?? this.#storeInTurn(draft)
     this.#latest = stored instanceof Promise ? stored.then((it) => it.durable) : stored.durable
     this.#latest.catch(() => {})

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -14,7 +15,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { draftEvent, type Sealed, sealEvent } from '../../../sdk/src/client/capture.ts'
 import { signerOf } from '../../../sdk/src/client/key.ts'
-import { salt, uuidv7 } from '../../../sdk/src/client/random.ts'
+import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
 import { Recorder } from '../../../sdk/src/client/recorder.ts'
 import { frame } from '../../../sdk/src/client/segment.ts'
 import { Spool, type SpoolOptions } from '../../../sdk/src/client/spool.ts'
@@ -40,7 +41,11 @@ async function openSpool(dir: string, options: Partial<SpoolOptions> = {}): Prom
 
 async function put(spool: Spool, n: number): Promise<void> {
   const time = Date.now()
-  const sealed = sealEvent(draftEvent(event(n), { id: uuidv7(time), time, salt }), spool.place, signer) as Sealed
+  const sealed = sealEvent(
+    draftEvent(event(n), { id: uuidv7(time), time, salt: saltText }),
+    spool.place,
+    signer,
+  ) as Sealed
   const durable = spool.append(sealed)
   expect(durable).not.toBe(false)
   await durable
@@ -232,7 +237,7 @@ describe('damage is told, with file and offset, and never skipped', () => {
     await spool.close()
     const names = segments(dir)
     expect(names.length).toBeGreaterThan(2)
-    execFileSync('rm', [join(dir, names[1]!)])
+    rmSync(join(dir, names[1]!))
     await expect(Spool.open({ dir, source: 'test', key: signer.jwk, maxBytes: 1 << 20 })).rejects.toMatchObject({
       code: 'spool_corrupt',
       details: { file: join(dir, names[1]!) },
@@ -296,15 +301,17 @@ describe('back-pressure', () => {
   })
 })
 
+const run = (command: string, ...args: string[]): void => void execFileSync(command, args, { stdio: 'ignore' })
+
 /** A file system of its own with `kib` KiB; null where this user may not mount one. */
 function smallDisk(kib: number): string | null {
   const dir = tempDir()
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${kib}k`, 'tmpfs', dir], { stdio: 'ignore' })
+    run('mount', '-t', 'tmpfs', '-o', `size=${kib}k`, 'tmpfs', dir)
   } catch {
     return null
   }
-  onTestFinished(() => void execFileSync('umount', ['-l', dir]))
+  onTestFinished(() => run('umount', '-l', dir))
   return dir
 }
 
@@ -340,7 +347,7 @@ describe('a full disk', () => {
     const copied = await openSpool(copy)
     expect((await all(copied)).map(({ id }) => id)).toEqual(kept)
 
-    execFileSync('rm', [join(disk, 'filler')])
+    rmSync(join(disk, 'filler'))
     kept.push((await recorder.record(event(-1))).id)
     expect((await all(spool)).map(({ id }) => id)).toEqual(kept)
   })

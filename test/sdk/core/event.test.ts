@@ -26,8 +26,8 @@ const make = async (input: unknown, signer = idle) => makeEvent(input as EventIn
 
 const text = fc.string({ minLength: 1, maxLength: 20, unit: 'binary' })
 const json = fc
-  .json({ maxDepth: 4, stringUnit: 'binary', noUnicodeString: false } as never)
-  .map((value) => JSON.parse(value) as unknown)
+  .jsonValue({ maxDepth: 3, stringUnit: 'binary' })
+  .filter((value) => !/\d{16}|e\+/.test(JSON.stringify(value)))
 const party = fc.record({ type: text, id: text, name: text }, { requiredKeys: ['type', 'id'] })
 const inputs = fc.record(
   {
@@ -52,10 +52,13 @@ test('what may be recorded reads back as it was, and what reads back is what was
   let recorded = 0
   await fc.assert(
     fc.asyncProperty(inputs, async (input) => {
-      const accepted = await make(input).catch((error) => expect(error).toMatchObject({ code: 'field_invalid' }))
+      const accepted = await make(input).catch((error) => {
+        expect(error).toMatchObject({ code: 'field_invalid' })
+        return null
+      })
       if (!accepted) return
       recorded++
-      const event = parseEvent((accepted as { token: string }).token)
+      const event = parseEvent(accepted.token)
       // -0 has no spelling of its own in JSON.
       expect(event.fields).toEqual(JSON.parse(JSON.stringify(input)))
       expect(event.leafHash).toEqual(leafHash(utf8(event.leaf)))

@@ -1,0 +1,125 @@
+// Every byte of a valid proof is damaged, one at a time; no damaged proof may come out as verified.
+import { type AnchorFact, type Proof, parseProof, printProof, type Trust, verifyProof } from '@killick/sdk/verify'
+import { describe, expect, test, vi } from 'vitest'
+import { makeWorld } from '../../../scripts/lib/vectors/world.ts'
+
+// Elliptic curves take a thousand times as long as all the rest, and nearly every damaged proof asks them what the one before
+// asked. The real functions answer, once for each question.
+vi.mock('../../../sdk/src/core/signature.ts', async (original) => {
+  const real = await original<typeof import('../../../sdk/src/core/signature.ts')>()
+  return { ...real, verifySignature: once(real.verifySignature) }
+})
+vi.mock('../../../sdk/src/core/jwk.ts', async (original) => {
+  const real = await original<typeof import('../../../sdk/src/core/jwk.ts')>()
+  return { ...real, parsePublicJwk: once(real.parsePublicJwk) }
+})
+
+const { once, asked } = vi.hoisted(() => {
+  const asked = { questions: 0, answers: 0 }
+  function once<Q extends unknown[], A>(real: (...question: Q) => A): (...question: Q) => A {
+    const known = new Map<string, () => A>()
+    return (...question) => {
+      asked.questions++
+      const key = question
+        .map((part) => (part instanceof Uint8Array ? Buffer.from(part).toString('latin1') : JSON.stringify(part)))
+        .join('|')
+      if (!known.has(key))
+        known.set(
+          key,
+          answer(() => real(...question)),
+        )
+      return known.get(key)!()
+    }
+  }
+  function answer<A>(ask: () => A): () => A {
+    asked.answers++
+    try {
+      const value = ask()
+      return () => value
+    } catch (error) {
+      return () => {
+        throw error
+      }
+    }
+  }
+  return { once, asked }
+})
+
+const HEX = '0123456789abcdef'
+const PRINTABLE = [...`eE019 \n"\\~.,:-_+/=AZaz{}[]\u007f\0`].map((char) => char.charCodeAt(0))
+
+/** What may stand in place of a byte: each of its bits flipped, and characters that mean something to some parser. */
+function replacements(byte: number): number[] {
+  const bits = Array.from({ length: 8 }, (_, bit) => byte ^ (1 << bit))
+  const hex = HEX.includes(String.fromCharCode(byte)) ? [...HEX].map((digit) => digit.charCodeAt(0)) : []
+  return [...new Set([...bits, ...PRINTABLE, ...hex])].filter((other) => other !== byte)
+}
+
+/** A chain that answers about any anchor, and knows one. */
+function factsAbout(proof: Proof, truth: AnchorFact): AnchorFact[] {
+  return proof.anchors.map(({ path: _, ...about }) => {
+    const isSame = (names: readonly (keyof typeof about)[]) =>
+      names.every((name) => String(about[name]) === String(truth[name]))
+    if (about.chainId !== truth.chainId) return { ...about, node: 'node', unreadable: 'none of the nodes is on it' }
+    const anchored = isSame(['contract', 'logId', 'size', 'root', 'time'])
+    const located = isSame(['transaction', 'block', 'time'])
+    return { ...truth, ...about, anchored, located, genuineCode: about.contract === truth.contract }
+  })
+}
+
+/** Tries `perByte` damages of each byte. */
+function damageAll(text: string, trust: Trust, perByte: number) {
+  const bytes = new TextEncoder().encode(text)
+  const verified: string[] = []
+  let readable = 0
+  for (let at = 0; at < bytes.length; at++) {
+    const damages = replacements(bytes[at]!)
+    for (let i = 0; i < Math.min(perByte, damages.length); i++) {
+      const damaged = bytes.slice()
+      // Another start for each byte, so that over the whole proof every kind of damage gets its turn.
+      damaged[at] = damages[(i + at * 7) % damages.length]!
+      let proof: Proof
+      try {
+        proof = parseProof(damaged)
+      } catch (error) {
+        expect((error as Error).name).toBe('KillickError')
+        continue
+      }
+      readable++
+      const facts = factsAbout(proof, trust.facts![0]!)
+      if (verifyProof(proof, { ...trust, facts }).outcome === 'verified')
+        verified.push(`byte ${at}: ${bytes[at]} → ${damaged[at]}`)
+    }
+  }
+  return { verified, readable, length: bytes.length }
+}
+
+const perByte = process.env.CI ? 99 : 8
+
+describe.each([
+  ['Ed25519', { alg: 'Ed25519', size: 5, index: 3, place: 1 }],
+  ['ES256, anchored at another size', { alg: 'ES256', size: 5, index: 3, anchored: [6] }],
+  ['unsigned', { unsigned: true, size: 3, index: 0 }],
+] as const)('%s', (_, options) => {
+  test('no damaged byte verifies', async () => {
+    const { proof, trust } = await makeWorld({ ...options, inputs: INPUTS })
+    const text = printProof(proof)
+    const facts = factsAbout(parseProof(text), trust.facts[0]!)
+    expect(verifyProof(parseProof(text), { ...trust, facts }).outcome).toBe('verified')
+    const { verified, readable, length } = damageAll(text, trust, perByte)
+    expect(verified).toEqual([])
+    // Most damages leave a proof that can be read, so that the checks decide and not the parser.
+    expect(readable).toBeGreaterThan(length)
+    expect(asked.answers).toBeGreaterThan(200)
+  }, 60_000)
+})
+
+const INPUTS = [
+  { action: 'invoice.approve', actor: { type: 'user', id: 'u-17' }, targets: [] },
+  {
+    action: 'invoice.read',
+    actor: { type: 'user', id: 'u-18' },
+    targets: [{ type: 'invoice', id: '7' }],
+    metadata: { n: 1.5 },
+  },
+]

@@ -1,0 +1,192 @@
+import { type AnchorFact, readAnchors, verifyProof } from '@killick/sdk/verify'
+import { afterEach, describe, expect, test } from 'vitest'
+import { CHAIN, makeWorld } from '../../../scripts/lib/vectors/world.ts'
+import { anchorLog, anchorLogInterface } from '../../support/chain.ts'
+import { openNode, type Reply } from '../../support/rpc.ts'
+
+const { proof, trust } = await makeWorld()
+const anchor = proof.anchors[0]!
+const hex = (value: number) => `0x${value.toString(16)}`
+const YES = hex(1).replace('0x', `0x${'0'.repeat(63)}`)
+const NO = `0x${'0'.repeat(64)}`
+
+/** An honest node on the anchor's chain, ten blocks later. */
+const HONEST: Record<string, Reply> = {
+  eth_chainId: { result: hex(CHAIN.chainId) },
+  eth_call: { result: YES },
+  eth_getCode: { result: anchorLog.deployedBytecode },
+  eth_blockNumber: { result: hex(anchor.block + 9) },
+  eth_getBlockByNumber: { result: { timestamp: hex(anchor.time), transactions: [anchor.transaction] } },
+}
+
+const nodes: { close(): Promise<void> }[] = []
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map((node) => node.close()))
+})
+
+/** @param finalized What the node says to the call at the finalized block; as to the latest by default. */
+async function nodeWith(changes: Record<string, Reply> = {}, finalized?: Reply) {
+  const replies = { ...HONEST, ...changes }
+  const node = await openNode(({ method, params }) =>
+    finalized && params[1] === 'finalized' ? finalized : (replies[method] ?? { error: { message: 'no such method' } }),
+  )
+  nodes.push(node)
+  return node.url
+}
+
+async function ask(...urls: string[]): Promise<AnchorFact> {
+  const facts = await readAnchors(proof, urls, { timeoutMs: 300 })
+  expect(facts).toHaveLength(1)
+  const { path: _, ...about } = anchor
+  expect(facts[0]).toMatchObject(about)
+  return facts[0]!
+}
+
+const verdictOn = (fact: AnchorFact) => verifyProof(proof, { ...trust, facts: [fact] })
+
+test('an honest node', async () => {
+  const fact = await ask(await nodeWith())
+  expect(fact).toMatchObject({ anchored: true, genuineCode: true, located: true, confirmations: 10, finalized: true })
+  // The rest of the URL often holds a key that is nobody's business.
+  expect(fact.node).toMatch(/^127\.0\.0\.1:\d+$/)
+  expect(verdictOn(fact)).toMatchObject({ outcome: 'verified', level: 'final' })
+})
+
+test('the call is the contract’s own', async () => {
+  const calls: unknown[] = []
+  const node = await openNode(({ method, params }) => {
+    if (method === 'eth_call') calls.push(params)
+    return HONEST[method]!
+  })
+  nodes.push(node)
+  await ask(node.url)
+  const data = anchorLogInterface.encodeFunctionData('isAnchored', [
+    anchor.logId,
+    anchor.size,
+    anchor.root,
+    anchor.time,
+  ])
+  const call = { to: anchor.contract, data }
+  expect(calls).toHaveLength(2)
+  expect(calls).toEqual(
+    expect.arrayContaining([
+      [call, 'latest'],
+      [call, 'finalized'],
+    ]),
+  )
+})
+
+describe('nodes that deny', () => {
+  test.each<[string, Record<string, Reply>, object]>([
+    ['the contract holds no such root', { eth_call: { result: NO } }, { anchored: false }],
+    [
+      'no contract there',
+      { eth_call: { result: '0x' }, eth_getCode: { result: '0x' } },
+      { anchored: false, genuineCode: false },
+    ],
+    ['another contract that says yes', { eth_getCode: { result: '0x6001' } }, { anchored: true, genuineCode: false }],
+    ['an answer longer than a word', { eth_call: { result: `${YES}00` } }, { anchored: false }],
+    ['an answer of two', { eth_call: { result: YES.replace(/1$/, '2') } }, { anchored: false }],
+    [
+      'the block has another time',
+      { eth_getBlockByNumber: { result: { timestamp: hex(anchor.time + 1), transactions: [anchor.transaction] } } },
+      { located: false },
+    ],
+    [
+      'the block lacks the transaction',
+      { eth_getBlockByNumber: { result: { timestamp: hex(anchor.time), transactions: [] } } },
+      { located: false },
+    ],
+    [
+      'the chain is not that long',
+      { eth_blockNumber: { result: hex(anchor.block - 1) } },
+      { located: false, confirmations: 0 },
+    ],
+  ])('%s', async (_, changes, expected) => {
+    const fact = await ask(await nodeWith(changes))
+    expect(fact).toMatchObject(expected)
+    expect(verdictOn(fact).outcome).toBe('failed')
+    // One that denies outweighs one that confirms, in either order.
+    const both = [await nodeWith(changes), await nodeWith()]
+    expect(verdictOn(await ask(...both)).outcome).toBe('failed')
+    expect(verdictOn(await ask(...both.reverse())).outcome).toBe('failed')
+  })
+})
+
+describe('nodes that cannot tell: undecided, and another node may', () => {
+  const evil = { toString: 1, valueOf: 1 }
+  test.each<[string, Record<string, Reply>]>([
+    ['another chain', { eth_chainId: { result: '0x1' } }],
+    ['a chain id that is no number', { eth_chainId: { result: 'mainnet' } }],
+    ['a chain id that is an object', { eth_chainId: { result: evil } }],
+    ['an error', { eth_call: { error: { code: -32000, message: 'rate limited' } } }],
+    ['an error that is no object', { eth_call: { error: 'no' } }],
+    ['an error whose message is no text', { eth_call: { error: { message: evil } } }],
+    ['no result', { eth_call: { raw: '{"jsonrpc":"2.0","id":1}' } }],
+    ['null', { eth_call: { raw: 'null' } }],
+    ['an array', { eth_call: { raw: '[]' } }],
+    ['not JSON', { eth_getCode: { raw: '<html>' } }],
+    ['status 502', { eth_getCode: { raw: '{}', status: 502 } }],
+    ['a height that is no number', { eth_blockNumber: { result: {} } }],
+    ['a height beyond 2^53', { eth_blockNumber: { result: '0xffffffffffffffff' } }],
+    ['silence', { eth_call: 'hang' }],
+    ['silence from the start', { eth_chainId: 'hang' }],
+    ['a connection dropped', { eth_blockNumber: 'drop' }],
+    ['a connection dropped when asked for finality', {}],
+  ])('%s', async (what, changes) => {
+    const url = await nodeWith(changes, what.endsWith('finality') ? 'drop' : undefined)
+    const fact = await ask(url)
+    expect(fact).toMatchObject({ unreadable: expect.any(String) })
+    expect(JSON.stringify(fact)).not.toContain('secret-key')
+    expect(verdictOn(fact)).toMatchObject({ outcome: 'undecided', level: 'logged' })
+    expect(verdictOn(await ask(url, await nodeWith())).outcome).toBe('verified')
+  })
+
+  test('nobody there, and nobody asked', async () => {
+    expect(await ask('http://127.0.0.1:1/')).toMatchObject({ unreadable: expect.any(String) })
+    expect(await ask()).toMatchObject({ node: 'no node' })
+  })
+})
+
+describe('garbage is never a yes and never a throw', () => {
+  const evil = { toString: 1, valueOf: 1 }
+  const garbage = [null, true, 1, '', 'yes', '0x1', [], {}, evil, [evil], { timestamp: evil, transactions: evil }]
+  test.each(['eth_call', 'eth_getCode', 'eth_getBlockByNumber'])('%s', async (method) => {
+    for (const result of garbage) {
+      const fact = await ask(await nodeWith({ [method]: { result } }))
+      const isPruned = method === 'eth_getBlockByNumber' && result === null
+      expect(verdictOn(fact).outcome, JSON.stringify(result)).toBe(isPruned ? 'verified' : 'failed')
+    }
+  })
+})
+
+describe('what old and other chains lack', () => {
+  test.each<[string, Reply]>([
+    ['answers null', { result: null }],
+    ['refuses', { error: { code: 4444, message: 'pruned history unavailable' } }],
+  ])('a pruned block: the node %s', async (_, reply) => {
+    const fact = await ask(await nodeWith({ eth_getBlockByNumber: reply }))
+    expect(fact).toMatchObject({ anchored: true, located: null, finalized: true })
+    expect(verdictOn(fact)).toMatchObject({ outcome: 'verified', level: 'final' })
+  })
+
+  test('no finality: confirmations decide', async () => {
+    const unknownTag: Reply = { error: { message: 'unknown block tag' } }
+    const fact = await ask(await nodeWith({}, unknownTag))
+    expect(fact).toMatchObject({ anchored: true, finalized: null, confirmations: 10 })
+    expect(verdictOn(fact)).toMatchObject({ outcome: 'verified', level: 'anchored' })
+    expect(verifyProof(proof, { ...trust, facts: [fact], confirmations: 10 }).level).toBe('final')
+  })
+
+  test('not finalized yet: latest is not taken for final', async () => {
+    const fact = await ask(await nodeWith({}, { result: NO }))
+    expect(fact).toMatchObject({ anchored: true, finalized: false })
+    expect(verifyProof(proof, { ...trust, facts: [fact], confirmations: 1 }).level).toBe('anchored')
+  })
+})
+
+test('a URL that is none is the caller’s slip', async () => {
+  for (const url of ['', 'localhost:8545', 'ftp://127.0.0.1/', 'ws://127.0.0.1/']) {
+    await expect(readAnchors(proof, [url])).rejects.toMatchObject({ code: 'option_invalid' })
+  }
+})

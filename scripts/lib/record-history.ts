@@ -13,6 +13,7 @@ import {
 } from '@killick/sdk'
 import type { Api } from './api.ts'
 import { type History, subjectOf } from './history.ts'
+import { Obstacle } from './steps.ts'
 
 export interface SourceFiles {
   name: string
@@ -49,6 +50,8 @@ export interface Recording {
 }
 
 const AT_ONCE = 1000
+/** Nothing accepted for this long: something is wrong. */
+const STALLED_MS = 15_000
 
 /** Records what is not in the ledger yet, oldest first, and waits until the log has accepted it. */
 export async function recordHistory(
@@ -60,7 +63,7 @@ export async function recordHistory(
   const { url, logKey, progress } = options
   const audit: AuditLog = await openAuditLog({ url, source: files.name, key: files.key, spool: files.spool, logKey })
   try {
-    await audit.flush() // what an earlier run has recorded and was not able to send
+    await flush(audit) // what an earlier run has recorded and was not able to send
     const known = await readSubjects(api, files.name)
     const events = history.events.filter((event) => !known.subjects.has(subjectOf(event)))
     let newest = known.newest
@@ -69,10 +72,34 @@ export async function recordHistory(
       newest = recorded.at(-1)!.id
       progress(i + recorded.length, events.length)
     }
-    await audit.flush()
+    await flush(audit)
     return { added: events.length, total: known.total + events.length, newest }
   } finally {
-    await audit.close()
+    await audit.close({ timeoutMs: 1000 })
+  }
+}
+
+/** A recorder waits for its service as long as it takes; a person at a terminal does not. */
+async function flush(audit: AuditLog): Promise<void> {
+  let accepted = -1
+  let timer: NodeJS.Timeout | undefined
+  const stalled = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      const { status } = audit
+      if (status.accepted === accepted) {
+        reject(
+          new Obstacle(
+            `The service does not take the events (${status.lastError?.message ?? 'no answer'}); they stay in the spool.`,
+          ),
+        )
+      }
+      accepted = status.accepted
+    }, STALLED_MS)
+  })
+  try {
+    await Promise.race([audit.flush(), stalled])
+  } finally {
+    clearInterval(timer)
   }
 }
 

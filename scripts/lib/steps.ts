@@ -23,11 +23,13 @@ export class Steps {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => this.#onSignal())
   }
 
+  /** A step that has nothing to close may be left in the middle, with `canLeave`. */
   async run<Result>(
     doing: string,
     work: (say: (doing: string) => void) => Promise<Result>,
     done: (result: Result) => string,
-  ) {
+    { canLeave = false } = {},
+  ): Promise<Result> {
     // Between steps, so that whatever the last one started has been registered for closing.
     if (this.#interrupted) throw new Interrupted()
     const started = performance.now()
@@ -39,7 +41,11 @@ export class Steps {
     }
     say(doing)
     try {
-      const result = await work(say)
+      const left = this.stopped.then(() => {
+        throw new Interrupted()
+      })
+      left.catch(() => {})
+      const result = await (canLeave ? Promise.race([work(say), left]) : work(say))
       clear()
       console.log(`${MARK.good} ${done(result)} ${dim(duration(performance.now() - started))}`)
       return result

@@ -126,7 +126,9 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const header = await makeHeader(sourceKey, tokens, first)
 
   const longest = Math.max(size, ...anchored)
-  const leaves = Array.from({ length: longest }, (_, i) => (i === index ? header.leafHash : asHash(seed(`entry ${i}`))))
+  const leaves = Array.from({ length: longest }, (_, i) =>
+    i === index ? header.leafHash : asHash(Uint8Array.from(seed(`entry ${i}`))),
+  )
   const rootAt = (n: number) => run(planRoot(n), leaves)
   const pathAt = (n: number) => run(planInclusion(index, n), leaves)
   const text = printCheckpoint({ origin: ORIGIN, size, root: rootAt(size) })

@@ -4,7 +4,7 @@ import type { LocalSigner } from '../../../anchor-service/src/ledger/keys.ts'
 import { type Ledger, openLedger } from '../../../anchor-service/src/ledger/ledger.ts'
 import { migrate } from '../../../anchor-service/src/ledger/migrate.ts'
 import { openPool } from '../../../anchor-service/src/ledger/pool.ts'
-import { insertSource } from '../../../anchor-service/src/ledger/sources.ts'
+import { packBatch } from '../../../anchor-service/src/ledger/rows.ts'
 import { createDatabase } from '../../support/postgres.ts'
 import { newSigner, type Producer, sampleEvent } from './producer.ts'
 
@@ -35,17 +35,9 @@ export async function testLedger(
   }
 }
 
-export async function registerKey({ pool }: TestLedger, { source, signer }: Producer): Promise<void> {
-  await insertSource(pool, {
-    source,
-    eventSignatures: 'required',
-    keys: [{ jwk: signer.jwk, notBefore: null, notAfter: null }],
-  })
-}
-
 /** The producer's next batch of `n` events, parsed and ready for the ledger. */
 export async function nextBatch(producer: Producer, n = 1) {
   const batch = await producer.batch(Array.from({ length: n }, (_, i) => sampleEvent(i)))
   batch.advance()
-  return parseBatch(utf8(batch.body))
+  return packBatch(parseBatch(utf8(batch.body)))
 }

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import { loadTargets, type TargetSettings } from './anchor/settings.ts'
 import { StartError } from './errors.ts'
 
 /** Everything that can be set, from environment variables. This is the manual. */
@@ -35,18 +36,8 @@ export type Config = {
 }
 
 export type AnchorConfig = {
-  /** KILLICK_RPC_URL: JSON-RPC endpoint of the chain. Without it nothing is anchored. */
-  rpcUrl: string | null
-  /** KILLICK_CONTRACT: address of AnchorLog on that chain. */
-  contract: string | null
-  /** KILLICK_CHAIN_KEY: private key that pays and publishes, 0x and 64 hex digits, or a file that holds it. */
-  chainKey: string | null
-  /** KILLICK_ANCHOR_INTERVAL_MS: longest time from an event to the attempt to anchor it. Default 60,000. */
-  intervalMs: number
-  /** KILLICK_ANCHOR_GROWTH: entries after which to anchor without waiting for the interval. Default 1,000. */
-  growth: number
-  /** KILLICK_CONFIRMATIONS: blocks on top of an anchor before it counts. Default 2. */
-  confirmations: number
+  /** Where the log's checkpoints are anchored; none: nothing is. Their settings are in src/anchor/settings.ts. */
+  targets: TargetSettings[]
   /** KILLICK_WORKER: `inline` anchors in the service's process, `off` leaves it to `killick-anchor-service worker`. Default inline. */
   worker: 'inline' | 'off'
 }
@@ -93,11 +84,6 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     }
     return value
   }
-  function contract(): string | null {
-    const value = text('KILLICK_CONTRACT')
-    if (value !== null && !/^0x[0-9a-fA-F]{40}$/.test(value)) fault('KILLICK_CONTRACT', 'must be 0x and 40 hex digits')
-    return value?.toLowerCase() ?? null
-  }
 
   const dataFolder = resolve(text('KILLICK_DATA') ?? 'data')
   const keyFile = (name: string, file: string) => resolve(text(name) ?? join(dataFolder, 'keys', file))
@@ -117,19 +103,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     requestTimeout: integer('KILLICK_REQUEST_TIMEOUT_MS', 60_000, 100, 3_600_000),
     logLevel: choice('KILLICK_LOG_LEVEL', ['info', 'silent', 'error', 'warn', 'debug']),
     anchor: {
-      rpcUrl: url('KILLICK_RPC_URL', 'http:', 'https:'),
-      contract: contract(),
-      chainKey: text('KILLICK_CHAIN_KEY'),
-      intervalMs: integer('KILLICK_ANCHOR_INTERVAL_MS', 60_000, 100, 86_400_000),
-      growth: integer('KILLICK_ANCHOR_GROWTH', 1_000, 1, 1e9),
-      confirmations: integer('KILLICK_CONFIRMATIONS', 2, 1, 10_000),
+      targets: loadTargets(env, fault),
       worker: choice('KILLICK_WORKER', ['inline', 'off']),
     },
-  }
-  const { rpcUrl, contract: address, chainKey } = config.anchor
-  const given = [rpcUrl, address, chainKey].filter((value) => value !== null).length
-  if (given !== 0 && given !== 3) {
-    fault('KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY', 'belong together: set all three, or none')
   }
   if (faults.length > 0)
     throw new StartError(`The configuration has faults:\n${faults.map((f) => `- ${f}`).join('\n')}`)

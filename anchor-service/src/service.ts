@@ -78,7 +78,7 @@ export async function startService(
     })
     if (!store.hasRole)
       app.log.warn('The database user may not make a role: only triggers keep the ledger append-only.')
-    if (startAnchoring && config.anchor.worker === 'inline' && config.anchor.rpcUrl !== null) {
+    if (startAnchoring && config.anchor.worker === 'inline' && config.anchor.targets.length > 0) {
       anchoring = await startAnchoring({ config, databaseUrl, pool, ledger, metrics, log: app.log })
     }
     const url = await app.listen({ host: config.host, port: config.port }).catch((error: NodeJS.ErrnoException) => {
@@ -111,7 +111,7 @@ export async function startWorker(
   config: Config,
   startAnchoring: (deps: AnchoringDeps) => Promise<Anchoring>,
 ): Promise<{ close(): Promise<void> }> {
-  if (config.anchor.rpcUrl === null) {
+  if (config.anchor.targets.length === 0) {
     throw new StartError(
       'A worker needs KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY: where to anchor, and with which key.',
     )

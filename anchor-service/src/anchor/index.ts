@@ -4,7 +4,9 @@ import type { Anchoring, AnchoringDeps } from '../service.ts'
 import { type Chain, logIdOf, openChain } from './chain/index.ts'
 import { makeAnchorMetrics } from './metrics.ts'
 import { runTarget } from './running.ts'
-import { type ChainSigner, openKey } from './signer.ts'
+import type { TargetSettings } from './settings.ts'
+import type { ChainSigner } from './signer.ts'
+import { openSigner } from './signer-open.ts'
 import type { Target } from './target.ts'
 
 export { deployAnchorLog } from './chain/deploy.ts'
@@ -17,7 +19,7 @@ export { deployAnchorLog } from './chain/deploy.ts'
  */
 export async function startAnchoring(deps: AnchoringDeps): Promise<Anchoring> {
   const { pool } = deps
-  const targets = [await openTarget(deps)]
+  const targets = await Promise.all(deps.config.anchor.targets.map((each) => openTarget(each, deps.ledger.log.origin)))
   const metrics = makeAnchorMetrics(deps.metrics.registry)
   const locks = new pg.Pool({ ...pool.options, max: targets.length })
   // An idle connection that breaks is replaced at the next lock.
@@ -35,18 +37,22 @@ export async function startAnchoring(deps: AnchoringDeps): Promise<Anchoring> {
   }
 }
 
-async function openTarget({
-  config,
-  ledger,
-}: AnchoringDeps): Promise<{ target: Target; chain: Chain; signer: ChainSigner }> {
-  const { rpcUrl, contract, chainKey, intervalMs, growth, confirmations } = config.anchor
-  const signer = await openKey(chainKey!).catch((error) => {
-    throw new StartError(`KILLICK_CHAIN_KEY: ${error.message}.`)
+type OpenTarget = { target: Target; chain: Chain; signer: ChainSigner }
+
+async function openTarget(settings: TargetSettings, origin: string): Promise<OpenTarget> {
+  const { name, contract, rpcUrls, rpcQuorum, rpcTimeoutMs, chainId, key, logId, maxFeeGwei, ...rest } = settings
+  const signer = await openSigner(key).catch((error) => {
+    throw new StartError(`Target ${name}: ${error.message}.`)
   })
-  const target: Target = {
-    ...{ name: 'default', contract: contract!, logId: logIdOf(signer.address, ledger.log.origin), mayOpen: true },
-    ...{ intervalMs, growth, confirmations, pollMs: 1_000, bumpAfterMs: 60_000, lagMs: 10_000 },
-    ...{ fees: { cap: 200_000_000_000n }, reserve: 100 },
+  const own = logIdOf(signer.address, origin)
+  const fees = { cap: BigInt(maxFeeGwei) * 1_000_000_000n }
+  const target = { ...rest, name, contract, logId: logId ?? own, mayOpen: (logId ?? own) === own, lagMs: LAG_MS, fees }
+  const nodes = { urls: rpcUrls, timeoutMs: rpcTimeoutMs, maxLag: MAX_LAG }
+  return {
+    ...{ target, signer },
+    chain: openChain({ ...nodes, ...(rpcQuorum && { quorum: rpcQuorum }), ...(chainId && { chainId }) }),
   }
-  return { target, signer, chain: openChain({ urls: [rpcUrl!], timeoutMs: 10_000, maxLag: 8 }) }
 }
+
+const LAG_MS = 10_000
+const MAX_LAG = 8

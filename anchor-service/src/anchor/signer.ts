@@ -1,50 +1,68 @@
-import { readFile } from 'node:fs/promises'
-import { Signature, Transaction, Wallet } from 'ethers'
+import { getBytes, hexlify, recoverAddress, Signature, Transaction, Wallet } from 'ethers'
 
 /**
- * Who signs transactions. A key in this process, or anything else that signs 32-byte digests with a secp256k1 key: a KMS
- * or HSM fits, because nothing more is asked of it.
+ * Who signs transactions: a key in this process, or anything else that signs 32-byte digests with a secp256k1 key. A KMS or
+ * HSM fits, because nothing more is asked of it.
  */
 export type ChainSigner = {
   /** 0x and 40 lower-case hex digits. */
   readonly address: string
-  /** Signature over a digest (Keccak-256 of the unsigned transaction): r ‖ s ‖ yParity, as 0x and 130 hex digits. */
+  /**
+   * ECDSA signature over a digest (Keccak-256 of the unsigned transaction): r ‖ s, 0x and 128 hex digits. Which of the
+   * two forms of s it is does not matter, and what follows (a recovery byte) is not read.
+   */
   signDigest(digest: string): Promise<string>
 }
 
+/** @param privateKey 0x and 64 hex digits */
 export function keySigner(privateKey: string): ChainSigner {
-  const wallet = new Wallet(privateKey)
-  return {
-    address: wallet.address.toLowerCase(),
-    signDigest: async (digest) => wallet.signingKey.sign(digest).serialized,
-  }
+  const { address, signingKey } = new Wallet(privateKey)
+  return { address: address.toLowerCase(), signDigest: async (digest) => signingKey.sign(digest).serialized }
 }
 
-/** The signed transaction, 0x, and its hash. @throws where the signature is not the signer's */
+export type TransactionFields = {
+  chainId: number
+  nonce: number
+  to: string
+  data: string
+  gas: bigint
+  /** wei per gas; without a tip the transaction is of the old kind, with one price */
+  max: bigint
+  tip: bigint | null
+}
+
+/** The signed transaction and its hash, 0x. @throws where the signature is not the signer's */
 export async function signTransaction(
   signer: ChainSigner,
-  fields: {
-    chainId: number
-    nonce: number
-    to: string | null
-    data: string
-    gas: bigint
-    max: bigint
-    tip: bigint | null
-  },
+  { chainId, nonce, to, data, gas, max, tip }: TransactionFields,
 ): Promise<{ raw: string; transaction: string }> {
-  const { chainId, nonce, to, data, gas, max, tip } = fields
   const fees = tip === null ? { type: 0, gasPrice: max } : { type: 2, maxFeePerGas: max, maxPriorityFeePerGas: tip }
   const signed = Transaction.from({ chainId, nonce, to, data, gasLimit: gas, value: 0n, ...fees })
-  signed.signature = Signature.from(await signer.signDigest(signed.unsignedHash))
-  if (signed.from?.toLowerCase() !== signer.address) throw new Error('the signer signed with another key than its own')
+  signed.signature = completeSignature(
+    signed.unsignedHash,
+    await signer.signDigest(signed.unsignedHash),
+    signer.address,
+  )
   return { raw: signed.serialized, transaction: signed.hash! }
 }
 
-/** A private key, 0x and 64 hex digits (0x may be missing), or the path of a file that holds one. Errors never show the key. */
-export async function openKey(keyOrFile: string): Promise<ChainSigner> {
-  const isKey = (text: string) => /^(0x)?[0-9a-fA-F]{64}$/.test(text)
-  const text = isKey(keyOrFile) ? keyOrFile : (await readFile(keyOrFile, 'utf8').catch(() => '')).trim()
-  if (!isKey(text)) throw new Error('it is neither a private key (64 hex digits) nor the path of a file that holds one')
-  return keySigner(text.startsWith('0x') ? text : `0x${text}`)
+/** Half the order of secp256k1: Ethereum takes the smaller of the two values of s (EIP-2). */
+const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+
+/** Brings s into the lower half and finds the parity: what Ethereum wants beyond an ECDSA signature. */
+function completeSignature(digest: string, signature: string, address: string): Signature {
+  if (!/^0x([0-9a-f]{128}|[0-9a-f]{130})$/i.test(signature)) throw new Error('the signer did not answer with r and s')
+  const bytes = getBytes(signature)
+  const [r, given] = [hexlify(bytes.slice(0, 32)), BigInt(hexlify(bytes.slice(32, 64)))]
+  const low = given > ORDER / 2n ? ORDER - given : given
+  const s = `0x${low.toString(16).padStart(64, '0')}`
+  for (const yParity of [0, 1] as const) {
+    try {
+      const complete = Signature.from({ r, s, yParity })
+      if (recoverAddress(digest, complete).toLowerCase() === address) return complete
+    } catch {
+      // r is no point of the curve with this parity
+    }
+  }
+  throw new Error('the signature is not that of the signer’s key')
 }

@@ -24,5 +24,5 @@ export type Target = {
   lagMs: number
   fees: FeeLimits
   /** Warn when the balance pays for fewer anchors than this. */
-  reserve: number
+  balanceAnchors: number
 }

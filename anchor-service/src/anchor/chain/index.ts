@@ -68,11 +68,11 @@ export type Chain = {
   /** wei */
   balance(sender: string): Promise<bigint>
   /** @throws RpcError; `revert` explains it where the contract itself refused */
-  estimate(call: { from: string; to: string | null; data: string }): Promise<bigint>
+  estimate(call: { from: string; to: string; data: string }): Promise<bigint>
   /** Signs; sends nothing. */
   sign(
     signer: ChainSigner,
-    fields: { chainId: number; nonce: number; to: string | null; data: string; gas: bigint; fees: Fees },
+    fields: { chainId: number; nonce: number; to: string; data: string; gas: bigint; fees: Fees },
   ): Promise<{ raw: string; transaction: string }>
   send(raw: string): Promise<SendResult>
   nodes(): NodeStatus[]
@@ -139,8 +139,8 @@ export function openChain(options: NodesOptions): Chain {
 
     balance: async (sender) => bigQuantity(await nodes.ask('eth_getBalance', [sender, 'latest'])),
 
-    async estimate({ from, to, data }) {
-      const gas = bigQuantity(await nodes.ask('eth_estimateGas', [{ from, data, ...(to !== null && { to }) }]))
+    async estimate(call) {
+      const gas = bigQuantity(await nodes.ask('eth_estimateGas', [call]))
       return gas + gas / 5n
     },
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '@killick/anchor-service'
-import { Contract, JsonRpcProvider } from 'ethers'
+import { Contract, JsonRpcProvider, Wallet } from 'ethers'
 import pg from 'pg'
 import { type Chain, logIdOf, openChain } from '../../../../anchor-service/src/anchor/chain/index.ts'
 import type { NodesOptions } from '../../../../anchor-service/src/anchor/chain/nodes.ts'
@@ -60,6 +60,8 @@ export type TestTarget = WorkerDeps & {
   tend(more?: Partial<WorkerDeps>): Promise<Visit>
   /** Visits, mining a block where that is what is waited for, until there is nothing left to do. */
   settle(more?: Partial<WorkerDeps>): Promise<void>
+  /** The same account does something else with a wallet: sends itself nothing. The transaction's hash. */
+  spend(fees?: { maxFeePerGas: bigint; maxPriorityFeePerGas: bigint }): Promise<string>
 }
 
 /** A target with a publisher, and so a log, of its own. */
@@ -73,7 +75,7 @@ export async function newTarget(
   const target: Target = {
     ...{ name: `t-${randomBytes(4).toString('hex')}`, contract: world.contract, mayOpen: true },
     ...{ logId: logIdOf(signer.address, world.store.ledger.log.origin), intervalMs: 0, growth: 1, confirmations: 1 },
-    ...{ pollMs: 20, bumpAfterMs: 100, lagMs: 0, fees: { cap: 500_000_000_000n }, reserve: 1 },
+    ...{ pollMs: 20, bumpAfterMs: 100, lagMs: 0, fees: { cap: 500_000_000_000n }, balanceAnchors: 1 },
     ...settings,
   }
   const open = (): Chain => openChain({ urls: [world.chain.url], timeoutMs: 5_000, maxLag: 8, ...nodes })
@@ -82,6 +84,12 @@ export async function newTarget(
   return {
     ...deps,
     tend: tendOnce,
+    async spend(fees = { maxFeePerGas: 100_000_000_000n, maxPriorityFeePerGas: 2_000_000_000n }) {
+      const { chain } = world
+      const nonce = Number(await chain.rpc('eth_getTransactionCount', [signer.address, 'pending']))
+      const transfer = { to: signer.address, nonce, gasLimit: 21_000n, chainId: chain.chainId, type: 2, ...fees }
+      return chain.rpc<string>('eth_sendRawTransaction', [await new Wallet(key).signTransaction(transfer)])
+    },
     async settle(more) {
       for (let i = 0; i < 100; i++) {
         const visit = await tendOnce(more)

@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { openChain } from '../../../anchor-service/src/anchor/chain/index.ts'
+import { readProvingAnchors } from '../../../anchor-service/src/ledger/anchors.ts'
+import { startChain } from '../../support/local-chain.ts'
+import { anchoredSizes, history, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await openWorld()
+})
+afterAll(() => world.stop())
+
+const mine = (blocks = 1) => world.chain.rpc('hardhat_mine', [`0x${blocks.toString(16)}`])
+const automine = (on: boolean) => world.chain.rpc('evm_setAutomine', [on])
+const snapshot = () => world.chain.rpc<string>('evm_snapshot')
+const revert = (id: string) => world.chain.rpc('evm_revert', [id])
+
+/** Does a proof of the newest entry carry an anchor of this target? */
+async function isProven({ target }: TestTarget, size: number): Promise<boolean> {
+  const anchors = await readProvingAnchors(world.store.pool, size - 1)
+  return anchors.some(({ logId }) => logId === target.logId)
+}
+
+const lastState = async (target: TestTarget, size: number) => (await history(world, target)).get(size)?.at(-1)
+
+describe('confirmations', () => {
+  let target: TestTarget
+  beforeEach(async () => {
+    target = await newTarget(world, { confirmations: 3 })
+    await world.grow()
+    await target.settle()
+  })
+
+  test('an anchor counts at the configured depth and not before', async () => {
+    const size = await world.grow()
+    await target.tend()
+    expect(await lastState(target, size)).toBe('mined')
+    expect(await isProven(target, size)).toBe(false)
+    await mine()
+    await target.tend()
+    expect(await lastState(target, size)).toBe('mined')
+    await mine()
+    await target.tend()
+    // Hardhat calls its latest block final; that is never believed.
+    expect(await lastState(target, size)).toBe('final')
+    expect(await isProven(target, size)).toBe(true)
+  })
+
+  test('an anchor that falls out goes back at once and is anchored again, with the same transaction', async () => {
+    const size = await world.grow()
+    const before = await snapshot()
+    await target.tend()
+    await mine()
+    await target.tend()
+    await revert(before)
+    await mine(3)
+    await target.tend()
+    const states = (await history(world, target)).get(size)!
+    expect(states.slice(0, 6)).toEqual(['planned', 'signed', 'broadcast', 'mined', 'reorganised', 'broadcast'])
+    await target.settle()
+    expect(states.filter((state) => state === 'signed')).toHaveLength(1)
+    expect(await lastState(target, size)).toBe('final')
+    expect((await anchoredSizes(world, target)).filter((each) => each === size)).toHaveLength(1)
+  })
+
+  test('also one that counted already: proofs show it no longer, and the ledger says so in an event', async () => {
+    const size = await world.grow()
+    const before = await snapshot()
+    await target.tend()
+    await mine(2)
+    await target.tend()
+    expect(await isProven(target, size)).toBe(true)
+    await revert(before)
+    await mine(5)
+    await automine(false)
+    await target.tend()
+    expect(await isProven(target, size)).toBe(false)
+    const { rows } = await world.store.pool.query(
+      `select action from details where source = 'killick' and action like 'anchor.%' order by log_index desc limit 2`,
+    )
+    expect(rows.map(({ action }) => action)).toEqual(['anchor.withdraw', 'anchor.commit'])
+    await automine(true)
+    await mine()
+    await target.settle()
+    expect(await isProven(target, size)).toBe(true)
+  })
+
+  test('several at once, and the opening of the log with them', async () => {
+    const fresh = await newTarget(world, { confirmations: 2 })
+    const before = await snapshot()
+    const sizes: number[] = []
+    for (let i = 0; i < 3; i++) {
+      sizes.push(await world.grow())
+      await fresh.settle()
+    }
+    expect(await anchoredSizes(world, fresh)).toEqual(sizes)
+    await revert(before)
+    await mine(20)
+    await fresh.settle()
+    // What was anchored once is anchored again, each size, in order.
+    expect(await anchoredSizes(world, fresh)).toEqual(sizes)
+    for (const states of (await history(world, fresh)).values()) expect(states.at(-1)).toBe('final')
+  })
+
+  test('another transaction of the wallet takes the nonce in the new chain', async () => {
+    const size = await world.grow()
+    const before = await snapshot()
+    await target.tend()
+    await revert(before)
+    await mine()
+    await target.spend()
+    await mine(3)
+    await target.settle()
+    expect((await history(world, target)).get(size)).toContain('dropped')
+    expect((await anchoredSizes(world, target)).at(-1)).toBe(size)
+  })
+})
+
+describe('a chain that is another than before', () => {
+  test('with the same id and contract: what was anchored is given up, and anchored from scratch', async () => {
+    const target = await newTarget(world)
+    const first = await world.grow(2)
+    await target.settle()
+    const chain = await startChain()
+    try {
+      await chain.rpc('hardhat_setBalance', [target.signer.address, '0xde0b6b3a7640000'])
+      expect(await chain.deployAnchorLog()).toBe(world.contract)
+      const second = await world.grow()
+      await target.settle({ chain: openChain({ urls: [chain.url], timeoutMs: 5_000, maxLag: 8 }) })
+      expect(await anchoredSizes({ ...world, chain }, target)).toEqual([second])
+      const proving = await readProvingAnchors(world.store.pool, first - 1)
+      expect(proving.filter(({ logId }) => logId === target.target.logId)).toMatchObject([{ size: second }])
+    } finally {
+      await chain.stop()
+    }
+  })
+})

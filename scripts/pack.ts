@@ -7,6 +7,7 @@ import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFile
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildPage } from './page.ts'
 
 interface Manifest {
   name: string
@@ -24,24 +25,27 @@ const tsc = createRequire(import.meta.url)
 const WORKSPACES = ['sdk', 'anchor-service']
 
 /** Stages every workspace below `out` and packs it. @returns The tarballs' paths, in order. */
-export function pack(out: string): string[] {
+export async function pack(out: string): Promise<string[]> {
   rmSync(out, { recursive: true, force: true })
   const paths: Record<string, string[]> = {}
-  return WORKSPACES.map((workspace) => {
+  const tarballs: string[] = []
+  for (const workspace of WORKSPACES) {
     const from = join(root, workspace)
     const to = join(out, workspace)
     mkdirSync(to, { recursive: true })
     const manifest = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')) as Manifest
     compile(from, to, paths)
     copyAssets(from, to)
+    if (workspace === 'anchor-service') await buildPage(join(to, 'web/dist'))
     const published = publish(manifest)
     writeFileSync(join(to, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
     for (const command of Object.values(published.bin ?? {})) chmodSync(join(to, command), 0o755)
     for (const [key, source] of Object.entries(manifest.exports)) {
       if (source.endsWith('.ts')) paths[join(manifest.name, key)] = [join(to, source.replace(/\.ts$/, '.d.ts'))]
     }
-    return tarball(to, out)
-  })
+    tarballs.push(tarball(to, out))
+  }
+  return tarballs
 }
 
 function compile(from: string, to: string, paths: Record<string, string[]>): void {
@@ -75,14 +79,14 @@ function compile(from: string, to: string, paths: Record<string, string[]>): voi
   }
 }
 
-/** SQL, HTML, JSON and whatever else the sources read beside themselves; the licence and the manual. */
+/** SQL, JSON and whatever else the sources read beside themselves; the licence and the manual. */
 function copyAssets(from: string, to: string): void {
-  const assets = globSync(['src/**/*', 'web/**/*', 'README.md'], { cwd: from, withFileTypes: true })
+  const assets = globSync('src/**/*', { cwd: from, withFileTypes: true })
   for (const asset of assets) {
     const path = join(asset.parentPath, asset.name)
     if (asset.isFile() && !asset.name.endsWith('.ts')) cpSync(path, join(to, path.slice(from.length)))
   }
-  cpSync(join(root, 'LICENSE'), join(to, 'LICENSE'))
+  for (const file of ['LICENSE', 'README.md']) cpSync(join(root, file), join(to, file))
 }
 
 function publish(manifest: Manifest): Manifest {
@@ -111,5 +115,5 @@ function tarball(folder: string, out: string): string {
 if (import.meta.main) {
   const out = resolve(root, process.argv[2] ?? 'dist')
   mkdirSync(dirname(out), { recursive: true })
-  for (const path of pack(out)) console.log(path)
+  for (const path of await pack(out)) console.log(path)
 }

@@ -4,7 +4,7 @@ import { Obstacle } from './steps.ts'
 export interface Api {
   /** @returns The parsed body. @throws Obstacle with the service's own words for any other status than 2xx. */
   get<Body>(path: string): Promise<Body>
-  post<Body>(path: string, body: unknown): Promise<Body>
+  post<Body>(path: string, body: unknown, as?: 'admin' | 'reader'): Promise<Body>
   text(path: string): Promise<string>
 }
 
@@ -21,9 +21,9 @@ export function openApi(url: string, tokens: { admin: string; reader: string }):
   return {
     get: async (path) => JSON.parse(await call(path, tokens.reader, {})),
     text: (path) => call(path, tokens.reader, {}),
-    post: async (path, body) => {
+    post: async (path, body, as = 'admin') => {
       const headers = { 'content-type': 'application/json' }
-      return JSON.parse(await call(path, tokens.admin, { method: 'POST', headers, body: JSON.stringify(body) }))
+      return JSON.parse(await call(path, tokens[as], { method: 'POST', headers, body: JSON.stringify(body) }))
     },
   }
 }

@@ -21,7 +21,7 @@ describe('the published packages', () => {
 
   beforeAll(async () => {
     project = await mkdtemp(join(tmpdir(), 'killick-pack-'))
-    const [sdk] = pack(join(project, 'dist'))
+    const [sdk] = await pack(join(project, 'dist'))
     await writeFile(join(project, 'package.json'), '{ "private": true, "type": "module" }')
     await inProject('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', sdk!)
   }, 120_000)

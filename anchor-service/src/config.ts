@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { loadTargets, type TargetSettings } from './anchor/settings.ts'
 import { StartError } from './errors.ts'
+import { loadPublished, type Published } from './http/published.ts'
 
 /** Everything that can be set, from environment variables. This is the manual. */
 export type Config = {
@@ -32,6 +33,8 @@ export type Config = {
   requestTimeout: number
   /** KILLICK_LOG_LEVEL: silent, error, warn, info or debug. Default info. */
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
+  /** What visitors of proof pages are told: src/http/published.ts. */
+  published: Published
   anchor: AnchorConfig
 }
 
@@ -102,6 +105,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     rateLimit: integer('KILLICK_RATE_LIMIT', 12_000, 0, 1e9),
     requestTimeout: integer('KILLICK_REQUEST_TIMEOUT_MS', 60_000, 100, 3_600_000),
     logLevel: choice('KILLICK_LOG_LEVEL', ['info', 'silent', 'error', 'warn', 'debug']),
+    published: loadPublished(env, fault),
     anchor: {
       targets: loadTargets(env, fault),
       worker: choice('KILLICK_WORKER', ['inline', 'off']),

@@ -72,6 +72,7 @@ export async function startService(
       intake: makeIntake(ledger),
       anchoring: () => anchoring?.status(),
       tiles: config.tiles,
+      published: config.published,
       rateLimit: config.rateLimit,
       requestTimeout: config.requestTimeout,
       logLevel: config.logLevel,

@@ -16,10 +16,13 @@ import { loggerOptions } from '../log.ts'
 import type { Tokens } from './auth.ts'
 import type { Metrics } from './metrics.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
+import type { Published } from './published.ts'
 import { batchRoutes } from './routes/batches.ts'
 import { exportRoutes } from './routes/export.ts'
 import { operationRoutes } from './routes/operation.ts'
+import { pageRoutes } from './routes/page.ts'
 import { readingRoutes } from './routes/reading.ts'
+import { shareRoutes } from './routes/shares.ts'
 import { sourceRoutes } from './routes/sources.ts'
 import { tileRoutes } from './routes/tiles.ts'
 
@@ -40,6 +43,7 @@ export type AppDeps = {
   tiles: 'public' | 'private'
   /** What the anchor worker says of itself, for `/readyz`. */
   anchoring: () => unknown
+  published: Published
   /** Requests per minute and address; 0: no limit. */
   rateLimit: number
   /** ms in which a whole request must have arrived. */
@@ -81,7 +85,16 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   }
   // In a plugin of their own, so that swagger and the rate limit see them being added.
   await app.register(async (routes) => {
-    for (const add of [batchRoutes, readingRoutes, exportRoutes, sourceRoutes, tileRoutes, operationRoutes])
+    for (const add of [
+      batchRoutes,
+      readingRoutes,
+      exportRoutes,
+      sourceRoutes,
+      tileRoutes,
+      shareRoutes,
+      pageRoutes,
+      operationRoutes,
+    ])
       add(routes as App, deps)
   })
   return app

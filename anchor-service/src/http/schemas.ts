@@ -4,8 +4,8 @@ import { Type } from '@fastify/type-provider-typebox'
 
 export const Hash = Type.String({ description: 'SHA-256, base64url', minLength: 43, maxLength: 43 })
 const Chain = Type.String({ description: '0x and lower-case hex' })
-const Time = Type.String({ format: 'date-time' })
-const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()])
+export const Time = Type.String({ format: 'date-time' })
+export const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()])
 
 /** Rows of a page, unless the request says otherwise. */
 export const PAGE_LIMIT = 50

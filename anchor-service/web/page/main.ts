@@ -130,7 +130,7 @@ function takeDrops(): void {
 
 async function start(): Promise<void> {
   // A saved copy of the page holds what it showed then; a verdict is only ever made anew.
-  page.replaceChildren(header(), above, form.element, below, next)
+  page.replaceChildren(header(settings.home), above, form.element, below, next)
   form.element.hidden = true
   takeDrops()
   addEventListener('hashchange', open)

@@ -6,10 +6,11 @@ import { type Command, EXIT, UsageError } from './command.ts'
 import { keygen } from './keygen.ts'
 import { proof } from './proof.ts'
 import { record } from './record.ts'
+import { share } from './share.ts'
 import { err, out, paint } from './terminal.ts'
 import { verify } from './verify.ts'
 
-const COMMANDS: Record<string, Command> = { keygen, record, proof, verify, audit }
+const COMMANDS: Record<string, Command> = { keygen, record, proof, share, verify, audit }
 
 const HELP = `killick: record, prove and verify audit events
 

@@ -4,4 +4,5 @@ export { type AuditLog, type AuditLogOptions, type AuditLogStatus, openAuditLog 
 export { nodePrimitives } from './primitives.ts'
 export type { Receipt } from './receipt.ts'
 export type { Recorded } from './recorder.ts'
+export { revokeShare, type Share, type ShareOptions, type ShareService, shareEvent } from './share.ts'
 export { batchPath, batchRoot } from './tree.ts'

@@ -8,6 +8,7 @@ import { loadSigner, type PrivateJwk } from './key.ts'
 import type { Receipt } from './receipt.ts'
 import { type Recorded, Recorder } from './recorder.ts'
 import { type BatchLimits, Sender } from './sender.ts'
+import { type Share, type ShareOptions, shareEvent } from './share.ts'
 import { Spool } from './spool.ts'
 import type { Compression } from './transport.ts'
 
@@ -25,6 +26,8 @@ export type AuditLogOptions = {
   spool: string
   /** C2SP verifier key of the log (`GET /v1/log` shows it). Pin it: without it a receipt's signature is not checked. */
   logKey?: string
+  /** A reader token of the service, for `share()` alone: recording needs none. */
+  readerToken?: string
   /** When a batch is sent: `maxEvents` 1,000, `maxBytes` 1 MiB, `maxAgeMs` 1,000; whichever comes first. */
   batch?: Partial<BatchLimits>
   /** Size of the spool at which `record()` waits, in bytes; default 256 MiB, at least 1 MiB. */
@@ -81,6 +84,13 @@ export type AuditLog = {
    */
   flush(): Promise<Receipt[]>
   /**
+   * Makes a link that shows chosen fields of an event together with its proof; the other fields stay hidden. The event must
+   * have been accepted: `flush()` first. Needs the option `readerToken`.
+   * @param eventId the event's id or leaf hash
+   * @throws KillickError `option_invalid`, `unreachable`, `refused` (`details.code` is the service's code, e.g. `event_not_found`).
+   */
+  share(eventId: string, options: ShareOptions): Promise<Share>
+  /**
    * Stops recording, tries for `timeoutMs` (default 10,000) to get everything accepted, and closes the spool. What was not
    * accepted stays in it and is sent when it is opened again.
    */
@@ -114,10 +124,17 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   const onError = options.onError ?? warnOnce(url)
   sender = new Sender({ spool, signer, limits, transport, logKey: options.logKey, onError })
   sender.start()
-  return auditLog(spool, recorder, sender)
+  const share: AuditLog['share'] = async (eventId, what) => {
+    if (options.readerToken === undefined)
+      throw new KillickError('option_invalid', 'Option readerToken is missing: share() asks the service with it', {
+        option: 'readerToken',
+      })
+    return shareEvent({ ...transport, token: options.readerToken }, eventId, what)
+  }
+  return auditLog(spool, recorder, sender, share)
 }
 
-function auditLog(spool: Spool, recorder: Recorder, sender: Sender): AuditLog {
+function auditLog(spool: Spool, recorder: Recorder, sender: Sender, share: AuditLog['share']): AuditLog {
   let closing: Promise<void> | undefined
   const flush = async () => {
     await recorder.settled()
@@ -137,6 +154,7 @@ function auditLog(spool: Spool, recorder: Recorder, sender: Sender): AuditLog {
   return {
     record: (event) => recorder.record(event),
     flush,
+    share,
     close: ({ timeoutMs = 10_000 } = {}) => {
       closing ??= drain(timeoutMs)
       return closing

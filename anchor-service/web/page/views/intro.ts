@@ -6,11 +6,12 @@ export type Intake = { file: (file: File) => void; text: (text: string) => void 
 /** A paste of this size is refused before the browser lays it out. */
 const MAX_PASTE = 1_100_000
 
-export function header(): HTMLElement {
+/** @param home - Where the page's own files are. */
+export function header(home: string): HTMLElement {
   return h(
     'header',
     { class: 'top' },
-    h('img', { src: new URL('./icon.svg', document.baseURI).href, alt: '', width: 28, height: 28 }),
+    h('img', { src: `${home}icon.svg`, alt: '', width: 28, height: 28 }),
     h('span', { class: 'brand' }, 'Killick'),
     h('span', { class: 'note' }, 'is this record genuine?'),
   )

@@ -1,0 +1,36 @@
+/** What a chat tool shows of a proof link: only what the link itself discloses. */
+import type { JsonObject, ParsedEvent } from '@killick/sdk'
+
+export type Preview = { title: string; description: string }
+
+/** For links that show nothing, whatever the reason. */
+export const NO_PREVIEW: Preview = {
+  title: 'A Killick proof link',
+  description: 'Opens a record of an audit ledger, and checks in your own browser whether it is genuine.',
+}
+
+const MAX_WORDS = 120
+
+/** One line: what cannot be seen, or would reorder the text around it, is left out. */
+function words(value: unknown): string {
+  const text = String(value ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '')
+  return text.length > MAX_WORDS ? `${text.slice(0, MAX_WORDS)}…` : text
+}
+
+function party(value: unknown): string {
+  const { type, id, name } = value as JsonObject
+  return words(name ?? `${type} ${id}`)
+}
+
+export function previewOf(event: ParsedEvent): Preview {
+  const { action, actor, targets } = event.fields
+  const did = action === undefined ? 'A record' : words(action)
+  const who = actor === undefined ? '' : ` by ${party(actor)}`
+  const [first] = (targets as JsonObject[] | undefined) ?? []
+  const what = first === undefined ? '' : `, ${party(first)}`
+  const when = new Date(event.time).toISOString().replace('T', ' ').slice(0, 16)
+  return {
+    title: `${did}${who}`,
+    description: `Recorded by ${event.source} on ${when} UTC${what}. Open it to check in your own browser that it is genuine.`,
+  }
+}

@@ -1,0 +1,30 @@
+/** What visitors of proof pages are told, as far as the operator decides it. */
+export type Published = {
+  /** KILLICK_PUBLIC_URL: where the service is reached from outside, for links. Default: as the request that makes one. */
+  url: string | null
+  /**
+   * KILLICK_PUBLIC_RPC_URL: JSON-RPC endpoints, separated by spaces, that the page asks unless a visitor names others.
+   * Default: KILLICK_RPC_URL while that is on this machine; any other may hold an API key.
+   */
+  rpcs: string[]
+}
+
+/** @param fault - Takes a setting that is wrong, and why. */
+export function loadPublished(
+  env: Readonly<Record<string, string | undefined>>,
+  fault: (name: string, why: string) => void,
+): Published {
+  const urls = (name: string) => {
+    const given = (env[name] ?? '').split(/\s+/).filter((url) => url !== '')
+    const isUrl = (url: string) => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
+    if (!given.every(isUrl)) fault(name, 'must be a URL that starts with http:// or https://')
+    return given.filter(isUrl)
+  }
+  const isLocal = (url: string) => ['127.0.0.1', 'localhost'].includes(new URL(url).hostname)
+  const rpcs = urls('KILLICK_PUBLIC_RPC_URL')
+  const own = env.KILLICK_RPC_URL ?? ''
+  return {
+    url: urls('KILLICK_PUBLIC_URL')[0]?.replace(/\/+$/, '') ?? null,
+    rpcs: rpcs.length > 0 ? rpcs : own.split(/[\s,]+/).filter((url) => URL.canParse(url) && isLocal(url)),
+  }
+}

@@ -1,0 +1,126 @@
+import { Type } from '@fastify/type-provider-typebox'
+import { hideFields, type ParsedEvent, parseEvent, parseProof, printProof } from '@killick/sdk'
+import type { FastifyReply } from 'fastify'
+import { Refusal } from '../../errors.ts'
+import { readTargets } from '../../ledger/anchors.ts'
+import { readProof } from '../../ledger/proofs.ts'
+import { findShare, type Share } from '../../ledger/shares.ts'
+import { readSources } from '../../ledger/sources.ts'
+import type { App, AppDeps } from '../app.ts'
+import { PAGE_PATH, pageFor, policyOf, readPageFile } from '../page.ts'
+import { NO_PREVIEW, previewOf } from '../preview.ts'
+import { ProblemSchema } from '../schemas.ts'
+
+/** Tries per minute and address; a visit to a link takes three. */
+const LINK_LIMIT = 120
+
+/** What follows here is seen by anyone; no page may frame it, no cache keep it, no other site learn its address. */
+const GUARDED = {
+  'cache-control': 'no-store',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-robots-tag': 'noindex',
+  'cross-origin-opener-policy': 'same-origin',
+}
+
+const Token = Type.Object({ token: Type.String({ maxLength: 64 }) })
+
+/** The verification page: by itself, and with the proof behind a link. */
+export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps): void {
+  const limited = rateLimit > 0 ? { config: { rateLimit: { max: Math.min(rateLimit, LINK_LIMIT) } } } : {}
+  const hide = { hide: true, response: { 200: Type.Any(), default: ProblemSchema } }
+
+  /** The link's share while it is open; of any other it tells the state and nothing else. */
+  async function open(token: string): Promise<Share> {
+    const share = await findShare(ledger.db, token)
+    if (share === null) throw new Refusal('share_not_found')
+    if (share.state !== 'open') throw new Refusal(`share_${share.state}`)
+    return share
+  }
+
+  async function shown(share: Share): Promise<{ proof: string; event: ParsedEvent }> {
+    const proof = parseProof(await readProof(ledger.db, ledger.log, share.leafHash))
+    const token = hideFields(parseEvent(proof.event), share.fields)
+    return { proof: printProof({ ...proof, event: token }), event: parseEvent(token) }
+  }
+
+  async function sendPage(reply: FastifyReply, link: Parameters<typeof pageFor>[1]): Promise<FastifyReply> {
+    const file = await readPageFile('index.html')
+    if (file === null) throw new Refusal('not_found', 'The page has not been built: npm run page')
+    const html = file.bytes.toString('utf8')
+    return reply
+      .headers({ ...GUARDED, 'content-security-policy': policyOf(html) })
+      .type(file.type)
+      .send(pageFor(html, link))
+  }
+
+  /** The operator's own word on what to pin; source keys only for whoever has a link to one of its events. */
+  async function trust(source?: string) {
+    const sources = source === undefined ? [] : await readSources(ledger.db, source)
+    return {
+      publisher: ledger.log.origin,
+      sourceKeys: sources.flatMap(({ keys }) => keys.map(({ jwk }) => ({ source, jwk }))),
+      logKeys: [ledger.log.vkey],
+      logs: await readTargets(ledger.db),
+      rpcs: published.rpcs,
+    }
+  }
+
+  app.get(PAGE_PATH, { schema: hide }, (_request, reply) =>
+    sendPage(reply, { trust: `${PAGE_PATH}trust.json`, preview: NO_PREVIEW }),
+  )
+  app.get(`${PAGE_PATH}trust.json`, { schema: hide }, async (_request, reply) =>
+    reply.headers(GUARDED).send(await trust()),
+  )
+
+  app.get(
+    `${PAGE_PATH}:file`,
+    { schema: { ...hide, params: Type.Object({ file: Type.String({ maxLength: 64 }) }) } },
+    async ({ params }, reply) => {
+      const file = await readPageFile(params.file)
+      if (file === null) throw new Refusal('not_found')
+      return reply
+        .headers({ 'cache-control': 'public, max-age=300', 'x-content-type-options': 'nosniff' })
+        .type(file.type)
+        .send(file.bytes)
+    },
+  )
+
+  app.get('/p/:token', { ...limited, schema: { ...hide, params: Token } }, async (request, reply) => {
+    const { params } = request
+    const path = `/p/${encodeURIComponent(params.token)}`
+    const base = published.url ?? `${request.protocol}://${request.host}`
+    const link = { trust: `${path}/trust.json`, proof: `${path}/proof`, preview: NO_PREVIEW }
+    try {
+      const { event } = await shown(await open(params.token))
+      const seen = { url: base + path, picture: `${base}${PAGE_PATH}preview.png`, preview: previewOf(event) }
+      return await sendPage(reply, { ...link, ...seen })
+    } catch (error) {
+      // The page comes in any case: it says in words what became of the link.
+      if (!(error instanceof Refusal) || !error.code.startsWith('share_')) throw error
+      return sendPage(reply.code(error.code === 'share_not_found' ? 404 : 410), link)
+    }
+  })
+
+  app.get(
+    '/p/:token/proof',
+    {
+      ...limited,
+      schema: {
+        summary: 'The proof behind a link, with the fields that the link shows',
+        tags: ['shares'],
+        params: Token,
+        response: { 200: Type.Unknown({ description: 'killick-proof/1' }), default: ProblemSchema },
+      },
+    },
+    async ({ params }, reply) => {
+      const { proof } = await shown(await open(params.token))
+      return reply.headers(GUARDED).type('application/json; charset=utf-8').serializer(String).send(proof)
+    },
+  )
+
+  app.get('/p/:token/trust.json', { ...limited, schema: { ...hide, params: Token } }, async ({ params }, reply) => {
+    const { event } = await shown(await open(params.token))
+    return reply.headers(GUARDED).send(await trust(event.source))
+  })
+}

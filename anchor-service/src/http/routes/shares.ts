@@ -1,0 +1,149 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { Type } from '@fastify/type-provider-typebox'
+import { parseEvent, parseProof } from '@killick/sdk'
+import { Refusal } from '../../errors.ts'
+import { readProof } from '../../ledger/proofs.ts'
+import { insertRevocation, insertShare, readShare, readShares, type Share } from '../../ledger/shares.ts'
+import type { App, AppDeps } from '../app.ts'
+import { requireToken } from '../auth.ts'
+import { Hash, Nullable, PAGE_LIMIT, PageQuery, ProblemSchema, Time } from '../schemas.ts'
+
+/** 256 bits: nobody guesses it, however often they may try. */
+const TOKEN_BYTES = 32
+
+const ShareSchema = Type.Object({
+  id: Type.String(),
+  leafHash: Hash,
+  fields: Type.Array(Type.String()),
+  state: Type.Union([Type.Literal('open'), Type.Literal('expired'), Type.Literal('revoked')]),
+  createdAt: Time,
+  expires: Nullable(Time),
+  revokedAt: Nullable(Time),
+})
+
+const RequestSchema = Type.Object(
+  {
+    eventId: Type.String({ maxLength: 64, description: 'id or leaf hash of the event' }),
+    fields: Type.Array(Type.String({ maxLength: 64 }), {
+      maxItems: 256,
+      uniqueItems: true,
+      description: 'names of the fields that the link shows; all others stay hidden',
+    }),
+    expires: Type.Optional(Nullable(Type.String({ maxLength: 64, description: 'RFC 3339; default: never' }))),
+  },
+  { additionalProperties: false },
+)
+
+const CreatedSchema = Type.Intersect([
+  Type.Object({ url: Type.String({ description: 'the link; it is shown only now, the service keeps its hash' }) }),
+  ShareSchema,
+])
+
+/** Proof links: made, listed and withdrawn by readers. Each making and withdrawing is an event of the system stream. */
+export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): void {
+  const onRequest = requireToken(tokens, 'reader')
+  const common = { tags: ['shares'], security: [{ reader: [] }] }
+
+  app.post(
+    '/v1/shares',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'Make a link that shows chosen fields of an event, with its proof, to whoever has the link',
+        body: RequestSchema,
+        response: { 201: CreatedSchema, default: ProblemSchema },
+      },
+    },
+    async (request, reply) => {
+      const { eventId, fields } = request.body
+      const event = parseEvent(parseProof(await readProof(ledger.db, ledger.log, eventId)).event)
+      const unknown = fields.find((name) => !Object.hasOwn(event.fields, name))
+      if (unknown !== undefined)
+        throw new Refusal('request_invalid', `The event has no field "${unknown}" that could be shown.`)
+      const expiresAt = parseExpiry(request.body.expires)
+      const id = randomUUID()
+      const token = randomBytes(TOKEN_BYTES).toString('base64url')
+      await ledger.record(
+        {
+          action: 'share.create',
+          actor: { type: 'role', id: 'reader' },
+          targets: [
+            { type: 'share', id },
+            { type: 'event', id: event.id },
+          ],
+          metadata: { fields, expires: expiresAt?.toISOString() ?? null },
+        },
+        (db) => insertShare(db, { id, token, leafHash: event.leafHash, fields, expiresAt }),
+      )
+      reply.code(201)
+      const base = published.url ?? `${request.protocol}://${request.host}`
+      return { url: `${base}/p/${token}`, ...printShare((await readShare(ledger.db, id))!) }
+    },
+  )
+
+  app.get(
+    '/v1/shares',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'Links that were made, newest first, and what became of them',
+        querystring: PageQuery,
+        response: {
+          200: Type.Object({ shares: Type.Array(ShareSchema), next: Nullable(Type.String()) }),
+          default: ProblemSchema,
+        },
+      },
+    },
+    async ({ query: { limit = PAGE_LIMIT, cursor } }) => {
+      const before = cursor === undefined ? undefined : Number(cursor)
+      if (before !== undefined && !Number.isSafeInteger(before))
+        throw new Refusal('request_invalid', 'The cursor is not one that this service gave.')
+      const { shares, next } = await readShares(ledger.db, { limit, before })
+      return { shares: shares.map(printShare), next: next === null ? null : String(next) }
+    },
+  )
+
+  app.delete(
+    '/v1/shares/:id',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'Withdraw a link for good',
+        params: Type.Object({ id: Type.String({ format: 'uuid' }) }),
+        response: { 200: ShareSchema, default: ProblemSchema },
+      },
+    },
+    async ({ params: { id } }) => {
+      const share = await readShare(ledger.db, id)
+      if (share === null) throw new Refusal('share_not_found')
+      if (share.state !== 'revoked') {
+        await ledger.record(
+          { action: 'share.revoke', actor: { type: 'role', id: 'reader' }, targets: [{ type: 'share', id }] },
+          (db) => insertRevocation(db, id),
+        )
+      }
+      return printShare((await readShare(ledger.db, id))!)
+    },
+  )
+}
+
+function printShare({ id, leafHash, fields, state, createdAt, expiresAt, revokedAt }: Share) {
+  return {
+    ...{ id, leafHash, fields, state },
+    createdAt: createdAt.toISOString(),
+    expires: expiresAt?.toISOString() ?? null,
+    revokedAt: revokedAt?.toISOString() ?? null,
+  }
+}
+
+function parseExpiry(text: string | null | undefined): Date | null {
+  if (text === null || text === undefined) return null
+  const time = new Date(text)
+  if (Number.isNaN(time.getTime()) || !/^\d{4}-\d\d-\d\dT/.test(text))
+    throw new Refusal('request_invalid', 'expires is not a time as in RFC 3339.')
+  if (time.getTime() <= Date.now()) throw new Refusal('request_invalid', 'expires is in the past.')
+  return time
+}

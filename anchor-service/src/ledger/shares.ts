@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto'
+import type { Db } from './tiles.ts'
+
+/** A proof link: which fields of which event it shows. `state` is as of the question. */
+export type Share = {
+  id: string
+  /** base64url */
+  leafHash: string
+  fields: string[]
+  createdAt: Date
+  expiresAt: Date | null
+  revokedAt: Date | null
+  state: 'open' | 'expired' | 'revoked'
+}
+
+type Row = {
+  number: number
+  id: string
+  leaf_hash: Buffer
+  fields: string[]
+  created_at: Date
+  expires_at: Date | null
+  revoked_at: Date | null
+  expired: boolean
+}
+
+const SELECT = `select s.number, s.id, s.leaf_hash, s.fields, s.created_at, s.expires_at, r.revoked_at,
+                  coalesce(s.expires_at <= now(), false) as expired
+                from shares s left join share_revocations r on r.share = s.id`
+
+/** What is kept of a token. SHA-256 is enough: it stands for 256 random bits, not for a password. */
+const hashOf = (token: string) => createHash('sha256').update(token).digest()
+
+export async function insertShare(
+  db: Db,
+  share: { id: string; token: string; leafHash: Uint8Array; fields: readonly string[]; expiresAt: Date | null },
+): Promise<void> {
+  await db.query('insert into shares (id, token_hash, leaf_hash, fields, expires_at) values ($1, $2, $3, $4, $5)', [
+    share.id,
+    hashOf(share.token),
+    Buffer.from(share.leafHash),
+    share.fields,
+    share.expiresAt,
+  ])
+}
+
+/** Withdraws a share for good; doing so twice changes nothing. */
+export async function insertRevocation(db: Db, id: string): Promise<void> {
+  await db.query('insert into share_revocations (share) values ($1) on conflict do nothing', [id])
+}
+
+/**
+ * The share of a token, in whatever state. The lookup is by hash, so the time it takes says nothing about how much of a
+ * guess is right, and it is the same one look for every state.
+ */
+export async function findShare(db: Db, token: string): Promise<Share | null> {
+  const { rows } = await db.query<Row>(`${SELECT} where s.token_hash = $1`, [hashOf(token)])
+  return rows[0] === undefined ? null : toShare(rows[0])
+}
+
+export async function readShare(db: Db, id: string): Promise<Share | null> {
+  const { rows } = await db.query<Row>(`${SELECT} where s.id = $1`, [id])
+  return rows[0] === undefined ? null : toShare(rows[0])
+}
+
+/** Shares, newest first; `next` is the number to ask for as `before`, null on the last page. */
+export async function readShares(
+  db: Db,
+  page: { limit: number; before?: number | undefined },
+): Promise<{ shares: Share[]; next: number | null }> {
+  const { rows } = await db.query<Row>(
+    `${SELECT} where $2::bigint is null or s.number < $2 order by s.number desc limit $1`,
+    [page.limit + 1, page.before ?? null],
+  )
+  const shown = rows.slice(0, page.limit)
+  return { shares: shown.map(toShare), next: rows.length > page.limit ? shown.at(-1)!.number : null }
+}
+
+function toShare(row: Row): Share {
+  return {
+    id: row.id,
+    leafHash: row.leaf_hash.toString('base64url'),
+    fields: row.fields,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    revokedAt: row.revoked_at,
+    state: row.revoked_at !== null ? 'revoked' : row.expired ? 'expired' : 'open',
+  }
+}

@@ -18,6 +18,8 @@ export type RpcFault =
   | { fault: 'status'; status: number }
   /** Answers with this instead of the result. */
   | { fault: 'lie'; result: unknown }
+  /** Hands the call on and changes the result. */
+  | { fault: 'alter'; change: (result: never) => unknown }
   /** Answers with a JSON-RPC error. */
   | { fault: 'error'; message: string; data?: string }
   /** Answers with bytes that are not JSON. */
@@ -73,6 +75,8 @@ export async function startFaultyRpc(upstream: string): Promise<FaultyRpc> {
         return void response.writeHead(fault.status).end()
       case 'lie':
         return void say({ result: fault.result })
+      case 'alter':
+        return void say({ result: fault.change((JSON.parse(await forward(body)) as { result: never }).result) })
       case 'error':
         return void say({ error: { code: -32000, message: fault.message, data: fault.data } })
       case 'garbage':

@@ -93,8 +93,8 @@ export function decide({ view, anchor, sightings, waiting }: Truth, patience: Pa
   if (view.nonce < current.nonce && isPayable(current, waiting.market)) {
     return wait(`waiting for the transaction with nonce ${view.nonce}`)
   }
-  const fees = bumpedFees(current, waiting.market, patience.fees)
-  if (fees === null) return wait('the fee that the chain asks exceeds the cap')
+  const fees = bumpedFees(current, patience.fees)
+  if (fees === null) return wait('waiting for fees to fall: a higher one would exceed the cap')
   return { move: 'sign', replaces: current, fees }
 }
 

@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { ALARM_CODES, Alarm } from './alarms.ts'
 import type { Sighting } from './chain/index.ts'
+import type { Funds } from './funds.ts'
 import type { Visit } from './worker.ts'
 
 export type AnchorMetrics = ReturnType<typeof makeAnchorMetrics>
@@ -26,10 +27,34 @@ export function makeAnchorMetrics(registry: Registry) {
     labelNames: ['target'],
     registers,
   })
+  const balance = new Gauge({
+    name: 'killick_anchor_balance_wei',
+    help: 'Balance of the publisher',
+    labelNames: ['target'],
+    registers,
+  })
+  const affordable = new Gauge({
+    name: 'killick_anchor_affordable',
+    help: 'Anchors that the balance pays for at the price of now',
+    labelNames: ['target'],
+    registers,
+  })
+  const fees = new Counter({
+    name: 'killick_anchor_fees_wei_total',
+    help: 'Fees that mined anchors have paid',
+    labelNames: ['target'],
+    registers,
+  })
   return {
+    funds(target: string, funds: Funds) {
+      balance.set({ target }, Number(funds.balance))
+      affordable.set({ target }, funds.anchors)
+    },
     moved: (target: string) => (state: string, sighting?: Sighting) => {
       states.inc({ target, state })
-      if (state === 'mined' && sighting) gas.inc({ target }, sighting.gasUsed)
+      if (state !== 'mined' || !sighting) return
+      gas.inc({ target }, sighting.gasUsed)
+      fees.inc({ target }, sighting.gasUsed * Number(sighting.gasPrice))
     },
     ended(target: string, visit: Visit | Alarm) {
       const raised = visit instanceof Alarm ? visit.code : null

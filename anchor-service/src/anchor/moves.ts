@@ -107,8 +107,8 @@ async function broadcast(scene: Scene, anchor: OpenAnchor, attempt: Attempt): Pr
     case 'refused':
       throw new Alarm('node_refuses', `(${sent.detail})`)
     case 'underpriced': {
-      const fees = bumpedFees(attempt, await chain.market(), target.fees)
-      if (fees === null) return 'the fee that the chain asks exceeds the cap'
+      const fees = bumpedFees(attempt, target.fees, openingFees(await chain.market(), target.fees))
+      if (fees === null) return 'waiting for fees to fall: a higher one would exceed the cap'
       await sign(scene, anchor, attempt, fees)
       return null
     }

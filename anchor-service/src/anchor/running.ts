@@ -3,6 +3,7 @@ import type { AnchoringDeps } from '../service.ts'
 import { Alarm } from './alarms.ts'
 import type { Chain } from './chain/index.ts'
 import { findDue } from './due.ts'
+import { type Funds, readFunds } from './funds.ts'
 import { keepTarget } from './keeper.ts'
 import type { AnchorMetrics } from './metrics.ts'
 import { openBell } from './queue.ts'
@@ -27,11 +28,24 @@ type Parts = Omit<AnchoringDeps, 'metrics'> & {
 
 /** Nudges within this time are one. ms */
 const NUDGE_MS = 50
+/** How often the publisher's balance is read. ms */
+const MONEY_MS = 30_000
 
 /** One target with its queue, worker and reconciler: what becomes of it delays no other. */
 export function runTarget(parts: Parts): RunningTarget {
   const { config, databaseUrl, ledger, log, target, chain, signer, locks, metrics } = parts
   const about = { target: target.name }
+  let funds: Funds | null = null
+  let countedAt = Number.NEGATIVE_INFINITY
+  async function countMoney(): Promise<void> {
+    if (Date.now() - countedAt < MONEY_MS) return
+    countedAt = Date.now()
+    const before = funds?.isLow ?? false
+    funds = await readFunds(chain, signer, target)
+    metrics.funds(target.name, funds)
+    if (funds.isLow && !before) log.warn(about, `${signer.address} can pay for only ${funds.anchors} more anchors`)
+  }
+
   const keeper = keepTarget({
     tend: () => tend({ target, chain, signer, ledger, moved: metrics.moved(target.name) }, locks),
     ring: () => bell.ring(),
@@ -40,6 +54,7 @@ export function runTarget(parts: Parts): RunningTarget {
     ended(visit) {
       metrics.ended(target.name, visit)
       if (visit instanceof Alarm) log.warn({ ...about, code: visit.code }, visit.message)
+      countMoney().catch(() => {})
     },
   })
   const { redisUrl } = config
@@ -64,6 +79,7 @@ export function runTarget(parts: Parts): RunningTarget {
     status: () => ({
       ...{ target: target.name, contract: target.contract, logId: target.logId, publisher: signer.address },
       ...keeper.status(),
+      funds: funds && { balance: String(funds.balance), anchors: funds.anchors, isLow: funds.isLow },
       queue: bell.status(),
       nodes: chain.nodes(),
     }),

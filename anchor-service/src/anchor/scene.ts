@@ -64,9 +64,9 @@ async function checkHeld({ chain, target, ledger }: WorkerDeps, view: View): Pro
 
 /** Those of the anchor's transactions that are in blocks. */
 export async function findAll({ chain, view }: Scene, anchor: OpenAnchor): Promise<Sighting[]> {
-  const found = await onNodes(() =>
-    Promise.all(anchor.attempts.map(({ transaction }) => chain.find(transaction, view))),
-  )
+  // Only what has used its nonce can be in a block.
+  const spent = anchor.attempts.filter(({ nonce }) => nonce < view.nonce)
+  const found = await onNodes(() => Promise.all(spent.map(({ transaction }) => chain.find(transaction, view))))
   return found.filter((sighting) => sighting !== null)
 }
 

@@ -18,15 +18,14 @@ export function openingFees({ base, tip }: Market, { cap }: FeeLimits): Fees {
 }
 
 /**
- * The next offer with the same nonce: what the market asks, but at least the smallest bump that nodes accept (a tenth
- * more of both fees; geth's price bump, and the most that others ask). Null when that exceeds the cap.
+ * The next offer with the same nonce: the smallest bump that nodes accept, a tenth more of both fees (geth's price bump,
+ * and the most that others ask). Null when that exceeds the cap.
+ * @param atLeast what else it must reach, as far as the cap allows
  */
-export function bumpedFees(last: Fees, market: Market, limits: FeeLimits): Fees | null {
-  const asked = openingFees(market, limits)
-  const max = most(asked.max, bump(last.max))
-  if (max > limits.cap) return null
-  if (last.tip === null || asked.tip === null) return { max, tip: null }
-  return { max, tip: least(most(asked.tip, bump(last.tip)), max) }
+export function bumpedFees(last: Fees, { cap }: FeeLimits, atLeast: Fees = last): Fees | null {
+  const max = most(bump(last.max), atLeast.max)
+  if (max > cap) return null
+  return { max, tip: last.tip === null ? null : least(most(bump(last.tip), atLeast.tip ?? 0n), max) }
 }
 
 /** Could a transaction that offers this be in the next block? */

@@ -1,0 +1,56 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { call, register, type TestService, testService } from './anchor-service/support/service.ts'
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('..', import.meta.url))
+const killick = join(root, 'sdk/src/cli/main.ts')
+const readme = await readFile(join(root, 'README.md'), 'utf8')
+
+let service: TestService
+let folder: string
+
+beforeAll(async () => {
+  service = await testService()
+  // Where Node finds the workspace's packages, as it would in an application that has installed them.
+  const cache = join(root, 'node_modules/.cache')
+  await mkdir(cache, { recursive: true })
+  folder = await mkdtemp(join(cache, 'readme-'))
+})
+
+afterAll(async () => {
+  await service.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+test('the example of the README records an event, and its commands prove it', async () => {
+  const example = /```ts\n([\s\S]*?)```/.exec(readme)![1]!
+  expect(example.trim().split('\n').length).toBeLessThanOrEqual(16)
+  await run(process.execPath, [killick, 'keygen', '--out', 'billing-api.key.json'], { cwd: folder })
+  const jwk = JSON.parse(await readFile(join(folder, 'billing-api.pub.json'), 'utf8'))
+  expect((await register(service.url, 'billing-api', [{ jwk }])).status).toBe(201)
+
+  await writeFile(
+    join(folder, 'example.mjs'),
+    `${example.replace('http://127.0.0.1:8787', service.url)}console.log(id)\n`,
+  )
+  const { stdout: id } = await run(process.execPath, ['example.mjs'], { cwd: folder })
+  const found = await call(service.url, '/v1/events?action=invoice.approve&target=2026-0042')
+  expect(found.json.events.map((event: { id: string }) => event.id)).toEqual([id.trim()])
+
+  const env = { ...process.env, KILLICK_URL: service.url, KILLICK_TOKEN: service.tokens.reader }
+  await run(process.execPath, [killick, 'proof', id.trim(), '--out', 'proof.json'], { cwd: folder, env })
+  // Nothing is anchored or pinned here, so the verdict must stay open: 3, as the README says.
+  const verdict = run(process.execPath, [killick, 'verify', 'proof.json'], { cwd: folder })
+  await expect(verdict).rejects.toMatchObject({ code: 3, stdout: expect.stringContaining('not anchored yet') })
+})
+
+test('what the README points to exists', async () => {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  for (const [, script] of readme.matchAll(/^npm (?:run )?([a-z]+)/gm)) expect(scripts).toHaveProperty(script!)
+  for (const [, path] of readme.matchAll(/\]\((docs\/[^)#]+)/g)) await readFile(join(root, path!))
+})

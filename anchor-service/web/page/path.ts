@@ -12,7 +12,7 @@ import {
   printHash,
   type Verdict,
 } from '@killick/sdk/verify'
-import { anchorTime, chainName, plural } from './words.ts'
+import { anchorTime, chainName, plural, weightyAnchors } from './words.ts'
 
 export type Station = {
   readonly kind: 'station'
@@ -133,7 +133,7 @@ export function pathOf(proof: Proof, verdict: Verdict): Row[] {
       checkpoint ? { root: printHash(checkpoint.root) } : {},
       ['log.inclusion', 'log.signature'],
     ),
-    ...proof.anchors.flatMap((anchor, i): Row[] => [
+    ...weightyAnchors(proof, verdict).anchors.flatMap((anchor): Row[] => [
       ...(anchor.path ? climb(header?.leafHash ?? event, proof.log.index, anchor.size, anchor.path) : []),
       station(
         'block',
@@ -145,7 +145,7 @@ export function pathOf(proof: Proof, verdict: Verdict): Row[] {
           contract: anchor.contract,
           'log id': anchor.logId,
         },
-        ['path', 'contract', 'block', 'final', 'log'].map((name) => `anchor.${i}.${name}`),
+        ['path', 'contract', 'block', 'final', 'log'].map((name) => `anchor.${proof.anchors.indexOf(anchor)}.${name}`),
       ),
     ]),
     ...(proof.anchors.length === 0

@@ -1,6 +1,6 @@
 /** What a verdict comes to, in words for someone who is no engineer. Green is earned only when everything was checked. */
 import type { AnchorFact, Check, Proof, Verdict } from '@killick/sdk/verify'
-import { chainName, listed, plural } from './words.ts'
+import { chainName, listed, plural, weightyAnchors } from './words.ts'
 
 /** `good` green, `bad` red; `wait`: time will tell; `open`: someone has to do something before it can be told. */
 export type Tone = 'good' | 'wait' | 'open' | 'bad'
@@ -109,7 +109,7 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked): Summary
       reason: `Waiting for ${listed(asked.nodes)}.`,
     }
   }
-  const chain = chainName(proof.anchors[0]!.chainId)
+  const chain = chainName(weightyAnchors(proof, verdict).anchors[0]!.chainId)
   if (asked.nodes.length === 0) {
     return {
       tone: 'open',

@@ -1,5 +1,5 @@
 /** Times, chains and parties in words. */
-import type { Anchor } from '@killick/sdk/verify'
+import type { Anchor, Proof, Verdict } from '@killick/sdk/verify'
 
 const CHAINS: Record<number, string> = {
   1: 'Ethereum',
@@ -14,10 +14,14 @@ const CHAINS: Record<number, string> = {
 }
 const TEST_CHAINS = [1337, 31337, 11155111, 560048]
 
-export const chainName = (chainId: number): string => CHAINS[chainId] ?? `chain ${chainId}`
+/** `npm start` numbers its chains so, a new number each time. */
+const isStartChain = (chainId: number) => Math.floor(chainId / 1e6) === 31_337
+
+export const chainName = (chainId: number): string =>
+  CHAINS[chainId] ?? (isStartChain(chainId) ? 'a local test chain' : `chain ${chainId}`)
 
 /** Whoever runs such a chain can rewrite it, or it may be given up. */
-export const isTestChain = (chainId: number): boolean => TEST_CHAINS.includes(chainId)
+export const isTestChain = (chainId: number): boolean => TEST_CHAINS.includes(chainId) || isStartChain(chainId)
 
 const FORMAT = new Intl.DateTimeFormat('en-GB', {
   ...{ day: 'numeric', month: 'long', year: 'numeric' },
@@ -39,3 +43,10 @@ export const plural = (n: number, one: string, many = `${one}s`): string => `${n
 /** "a, b and c" */
 export const listed = (items: readonly string[]): string =>
   items.length < 2 ? (items[0] ?? '') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`
+
+/** The anchors that the chain confirmed; while it confirmed none, all that the proof claims. */
+export function weightyAnchors(proof: Proof, verdict: Verdict): { anchors: Anchor[]; confirmed: boolean } {
+  const passed = (id: string) => verdict.checks.some((check) => check.id === id && check.status === 'passed')
+  const held = proof.anchors.filter((_, i) => passed(`anchor.${i}.path`) && passed(`anchor.${i}.contract`))
+  return held.length > 0 ? { anchors: held, confirmed: true } : { anchors: [...proof.anchors], confirmed: false }
+}

@@ -3,7 +3,7 @@ import type { Proof, Verdict } from '@killick/sdk/verify'
 import { h, icon } from '../dom.ts'
 import type { Asked, Summary, Tone } from '../summary.ts'
 import { said } from '../text.ts'
-import { anchorTime, chainName, isTestChain, listed, plural, timeInWords } from '../words.ts'
+import { anchorTime, chainName, isTestChain, listed, plural, timeInWords, weightyAnchors } from '../words.ts'
 
 const ICONS = { good: 'passed', bad: 'failed', wait: 'wait', open: 'open' } as const satisfies Record<Tone, string>
 
@@ -53,9 +53,10 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
       said(event.source),
     ])
   }
-  for (const anchor of proof.anchors) {
+  const { anchors, confirmed } = weightyAnchors(proof, verdict)
+  for (const anchor of anchors) {
     rows.push([
-      'Anchored since',
+      confirmed ? 'Anchored since' : 'Claims an anchor',
       h('span', {}, anchorTime(anchor)),
       h('span', { class: 'note' }, ` in block ${anchor.block} of ${chainName(anchor.chainId)}`),
     ])
@@ -125,9 +126,10 @@ export function standing(
       h('strong', {}, said(asked.nodes.join(', '))),
       ', which could lie about it: ask another node to be sure.',
     )
-  if (proof.anchors.some(({ chainId }) => isTestChain(chainId))) {
+  const { anchors } = weightyAnchors(proof, verdict)
+  if (anchors.length > 0 && anchors.every(({ chainId }) => isTestChain(chainId))) {
     add(
-      h('strong', {}, `This anchor is on ${chainName(proof.anchors[0]!.chainId)}`),
+      h('strong', {}, `This anchor is on ${chainName(anchors[0]!.chainId)}`),
       ': good for trying things out, but whoever runs it can rewrite it.',
     )
   }

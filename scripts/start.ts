@@ -11,7 +11,7 @@ import { isAbsolute, join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { loadConfig, StartError, startAnchoring, startService } from '@killick/anchor-service'
-import { KillickError } from '@killick/sdk'
+import { KillickError, parseEvent, parseProof } from '@killick/sdk'
 import { type Api, openApi } from './lib/api.ts'
 import { readHistory } from './lib/history.ts'
 import { type LocalChain, startChain } from './lib/local-chain.ts'
@@ -19,11 +19,16 @@ import { startChild } from './lib/processes.ts'
 import { recordHistory, registerSource, sourceFiles } from './lib/record-history.ts'
 import { bold, count, dim, red } from './lib/report.ts'
 import { Interrupted, Obstacle, Steps } from './lib/steps.ts'
+import { buildPage } from './page.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const ANCHOR_WAIT_MS = 60_000
+/** Settings that would anchor somewhere else. */
+const ELSEWHERE = ['KILLICK_TARGETS', 'KILLICK_TARGET', 'KILLICK_CHAIN_ID', 'KILLICK_LOG_ID', 'KILLICK_SIGNER_URL']
 
 async function start(steps: Steps): Promise<{ exitCode: number; chain: LocalChain }> {
+  const page = buildPage()
+  page.catch(() => {}) // looked at below
   const { chain, contract, chainKey } = await steps.run('Starting a local Ethereum chain', startOwnChain, (started) => {
     return `Ethereum chain ${started.chain.chainId} at ${started.chain.url}, contract ${started.contract}`
   })
@@ -34,6 +39,7 @@ async function start(steps: Steps): Promise<{ exitCode: number; chain: LocalChai
     KILLICK_ANCHOR_INTERVAL_MS: '2000',
     KILLICK_CONFIRMATIONS: '1',
     ...process.env,
+    ...Object.fromEntries(ELSEWHERE.map((name) => [name, undefined])),
     KILLICK_RPC_URL: chain.url,
     KILLICK_CONTRACT: contract,
     KILLICK_CHAIN_KEY: chainKey,
@@ -84,11 +90,14 @@ async function start(steps: Steps): Promise<{ exitCode: number; chain: LocalChai
     stdio: 'inherit',
   })
   const exitCode = (await verifier.exited).code ?? 1
+  await page
+  const share = { eventId: recording.newest, fields: Object.keys(parseEvent(parseProof(proof.text).event).fields) }
+  const link = await api.post<{ url: string }>('/v1/shares', share, 'reader')
 
   const killick = 'npm run -s killick --'
   console.log(`
-${bold('The proof')}       ${shown(proofFile)}
-                ${service.url}/v1/proofs/${recording.newest}
+${bold('The proof')}       ${link.url}
+                ${shown(proofFile)}
 ${bold('Check it again')}  ${killick} ${verify.map(quote).join(' ')}
 ${bold('Search')}          curl -H 'Authorization: Bearer ${service.tokens.reader}' '${service.url}/v1/events?limit=5'
 ${bold('The log')}         curl ${service.url}/checkpoint

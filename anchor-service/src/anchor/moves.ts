@@ -89,7 +89,8 @@ async function callData({ target, view, heldRoot, ledger }: Scene, anchor: OpenA
 function explain(error: unknown): never {
   if (!(error instanceof RpcError) || error.kind !== 'refused') throw error
   const reason = explainRevert(error.data)
-  if (reason !== null) throw new Alarm('contract_refuses', `(${reason})`)
+  if (reason !== null || /revert/i.test(error.message))
+    throw new Alarm('contract_refuses', `(${reason ?? error.message})`)
   if (/funds|balance/i.test(error.message)) throw new Alarm('unfunded', `(${error.message})`)
   throw new Alarm('node_refuses', `(${error.message})`)
 }

@@ -42,7 +42,7 @@ export const decodeBool = (result: string): boolean => /^0x0{63}1$/.test(result)
 
 /** Name and arguments of the contract's own error, or null for any other revert data. */
 export function explainRevert(data: string | null): string | null {
-  const error = data === null ? null : abi.parseError(data)
+  const error = data === null || data.length < 10 ? null : abi.parseError(data)
   return error === null ? null : `${error.name}(${error.args.join(', ')})`
 }
 

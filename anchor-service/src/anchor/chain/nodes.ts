@@ -16,8 +16,8 @@ export class NoQuorum extends Error {
 
 export type Nodes = {
   /**
-   * The newest block that a quorum of nodes knows. Every node is asked, those set aside too, so that they return once
-   * they have recovered.
+   * The newest block that a quorum of nodes knows. Nodes that were set aside are tried again beside this, and waited for
+   * only where it cannot be done without them.
    * @throws NoQuorum
    */
   survey(): Promise<{ chainId: number; block: number }>
@@ -45,7 +45,10 @@ export type NodesOptions = {
   maxLag: number
 }
 
-type Member = { node: Node; fault: Fault | null; detail: string | null }
+type Member = { node: Node; fault: Fault | null; detail: string | null; triedAt: number }
+
+/** How often a node that was set aside is tried again. ms */
+const RETRY_MS = 1_000
 
 /** Several nodes of one chain as one that neither fails nor lies while enough of them do not. */
 export function openNodes(options: NodesOptions): Nodes {
@@ -53,6 +56,7 @@ export function openNodes(options: NodesOptions): Nodes {
     node: openNode(url, options.timeoutMs),
     fault: null,
     detail: null,
+    triedAt: 0,
   }))
   const quorum = options.quorum ?? (members.length <= 2 ? 1 : Math.floor(members.length / 2) + 1)
   let chainId = options.chainId ?? null
@@ -60,27 +64,33 @@ export function openNodes(options: NodesOptions): Nodes {
   const setAside = (member: Member, fault: Fault, detail: string) => Object.assign(member, { fault, detail })
   const usable = () => members.filter((member) => member.fault === null)
 
+  async function report(member: Member): Promise<{ member: Member; id: number; number: number } | null> {
+    member.triedAt = Date.now()
+    try {
+      const [id, number] = await Promise.all([
+        member.node.call('eth_chainId', []).then(quantity),
+        member.node.call('eth_blockNumber', []).then(quantity),
+      ])
+      chainId ??= id
+      // How far behind it is can be judged when all have reported.
+      if (id === chainId) Object.assign(member, { fault: null, detail: null })
+      else setAside(member, 'wrong_chain', `${member.node.label} is on chain ${id}, not ${chainId}`)
+      return { member, id, number }
+    } catch (error) {
+      setAside(member, 'unreachable', (error as Error).message)
+      return null
+    }
+  }
+
   return {
     async survey() {
-      const reports = await Promise.all(
-        members.map(async (member) => {
-          try {
-            const [id, number] = await Promise.all([
-              member.node.call('eth_chainId', []).then(quantity),
-              member.node.call('eth_blockNumber', []).then(quantity),
-            ])
-            return { member, id, number }
-          } catch (error) {
-            setAside(member, 'unreachable', (error as Error).message)
-            return null
-          }
-        }),
-      )
-      const heard = reports.filter((report) => report !== null)
-      chainId ??= heard[0]?.id ?? null
-      for (const { member, id } of heard.filter((report) => report.id !== chainId)) {
-        setAside(member, 'wrong_chain', `${member.node.label} is on chain ${id}, not ${chainId}`)
+      const trusted = usable()
+      const asked = trusted.length >= quorum ? trusted : members
+      for (const member of members) {
+        if (!asked.includes(member) && Date.now() - member.triedAt >= RETRY_MS) report(member)
       }
+      const reports = await Promise.all(asked.map(report))
+      const heard = reports.filter((report) => report !== null)
       const same = heard.filter((report) => report.id === chainId).sort((a, b) => b.number - a.number)
       const block = same[Math.min(quorum, same.length) - 1]?.number
       if (block === undefined || same.length < quorum || chainId === null) {
@@ -89,21 +99,21 @@ export function openNodes(options: NodesOptions): Nodes {
         throw new NoQuorum(kind, `${same.length} of ${quorum} nodes can be asked: ${faults.join('; ')}`)
       }
       for (const { member, number } of same) {
-        if (number < block - options.maxLag)
-          setAside(member, 'behind', `${member.node.label} is ${block - number} blocks behind`)
-        else Object.assign(member, { fault: null, detail: null })
+        if (number >= block - options.maxLag) continue
+        setAside(member, 'behind', `${member.node.label} is ${block - number} blocks behind`)
       }
       return { chainId, block }
     },
 
     async ask(method, params) {
       let failure: unknown
-      for (const { node } of usable().length > 0 ? usable() : members) {
+      for (const member of usable().length > 0 ? usable() : members) {
         try {
-          return await node.call(method, params)
+          return await member.node.call(method, params)
         } catch (error) {
-          failure ??= error
           if ((error as RpcError).kind === 'refused') throw error
+          setAside(member, 'unreachable', (error as Error).message)
+          failure ??= error
         }
       }
       throw failure

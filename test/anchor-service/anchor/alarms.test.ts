@@ -1,0 +1,145 @@
+import { randomBytes } from 'node:crypto'
+import { asHash, sha256 } from '@killick/sdk'
+import { Wallet } from 'ethers'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ALARM_CODES } from '../../../anchor-service/src/anchor/alarms.ts'
+import { calls, logIdOf } from '../../../anchor-service/src/anchor/chain/index.ts'
+import { keySigner } from '../../../anchor-service/src/anchor/signer.ts'
+import { startFaultyRpc } from '../../support/faultyRpc.ts'
+import { anchoredSizes, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await openWorld()
+})
+afterAll(() => world.stop())
+
+/** The publisher's key does something on its own, beside the worker. */
+async function call(target: TestTarget, data: string): Promise<void> {
+  const { rpc, chainId } = world.chain
+  const nonce = Number(await rpc('eth_getTransactionCount', [target.signer.address, 'latest']))
+  const fees = { maxFeePerGas: 10_000_000_000n, maxPriorityFeePerGas: 1_000_000_000n }
+  const fields = { to: world.contract, data, nonce, chainId, gasLimit: 500_000n, type: 2, ...fees }
+  await rpc('eth_sendRawTransaction', [await new Wallet(target.key).signTransaction(fields)])
+}
+
+const { origin } = { origin: 'test.example/log' }
+const EMPTY = sha256(new Uint8Array(0))
+const root = () => asHash(new Uint8Array(randomBytes(32)))
+const alarm = (code: keyof typeof ALARM_CODES) => ({
+  name: 'Alarm',
+  code,
+  message: expect.stringContaining(ALARM_CODES[code]),
+})
+
+describe('trouble with the contract stops the target with an alarm', () => {
+  test('no code at the address', async () => {
+    const target = await newTarget(world, { contract: `0x${'12'.repeat(20)}` })
+    await expect(target.tend()).rejects.toMatchObject(alarm('no_contract'))
+  })
+
+  test('other code than the published one', async () => {
+    const contract = `0x${'34'.repeat(20)}`
+    await world.chain.rpc('hardhat_setCode', [contract, '0x6001600101'])
+    const target = await newTarget(world, { contract })
+    await expect(target.tend()).rejects.toMatchObject(alarm('other_contract'))
+  })
+
+  test('the log has been handed over to another key', async () => {
+    const target = await newTarget(world)
+    const heir = await newTarget(world, { logId: target.target.logId, mayOpen: false })
+    await world.grow()
+    await target.settle()
+    await call(target, calls.offerPublisher(target.target.logId, heir.signer.address))
+    await expect(heir.tend()).rejects.toMatchObject(alarm('not_publisher'))
+    await call(heir, calls.acceptPublisher(target.target.logId))
+    await expect(target.tend()).rejects.toMatchObject(alarm('not_publisher'))
+    // The heir goes on with the same log.
+    const size = await world.grow()
+    await heir.settle()
+    expect((await anchoredSizes(world, target)).at(-1)).toBe(size)
+  })
+
+  test('a log id that nobody has opened', async () => {
+    const target = await newTarget(world, { logId: `0x${'56'.repeat(32)}`, mayOpen: false })
+    await expect(target.tend()).rejects.toMatchObject(alarm('not_opened'))
+  })
+
+  test('it holds a larger size than the ledger', async () => {
+    const target = await newTarget(world)
+    await call(target, calls.open(origin))
+    await call(target, calls.anchor(target.target.logId, 1_000_000, root(), EMPTY, []))
+    await expect(target.tend()).rejects.toMatchObject(alarm('contract_ahead'))
+  })
+
+  test('it holds another history', async () => {
+    const target = await newTarget(world)
+    await world.grow(3)
+    await call(target, calls.open(origin))
+    await call(target, calls.anchor(target.target.logId, 2, root(), EMPTY, []))
+    await expect(target.tend()).rejects.toMatchObject(alarm('not_a_prefix'))
+  })
+
+  test('it refuses without a reason that can be known beforehand', async () => {
+    const proxy = await startFaultyRpc(world.chain.url)
+    try {
+      proxy.rule = ({ method }) =>
+        method === 'eth_estimateGas' ? { fault: 'error', message: 'execution reverted', data: '0x' } : null
+      const target = await newTarget(world, {}, { urls: [proxy.url] })
+      await expect(target.tend()).rejects.toMatchObject({ name: 'Alarm', code: 'contract_refuses' })
+      proxy.rule = () => null
+      const size = await world.grow()
+      await target.settle()
+      expect(await anchoredSizes(world, target)).toEqual([size])
+    } finally {
+      await proxy.stop()
+    }
+  })
+})
+
+describe('what is no trouble', () => {
+  test('the ledger was restored from before its anchors: it goes on behind what the contract holds', async () => {
+    const target = await newTarget(world)
+    const size = await world.grow(2)
+    await call(target, calls.open(origin))
+    const root = (await world.store.ledger.head())!.root
+    await call(target, calls.anchor(target.target.logId, size, root, EMPTY, []))
+    const next = await world.grow(3)
+    await target.settle()
+    expect(await anchoredSizes(world, target)).toEqual([size, next])
+  })
+
+  test('somebody else opened a log for the same origin', async () => {
+    const squatter = await newTarget(world)
+    await call(squatter, calls.open(origin))
+    const target = await newTarget(world)
+    expect(logIdOf(squatter.signer.address, origin)).not.toBe(target.target.logId)
+    const size = await world.grow()
+    await target.settle()
+    expect(await anchoredSizes(world, target)).toEqual([size])
+  })
+
+  test('a node that has pruned its state abstains', async () => {
+    const proxy = await startFaultyRpc(world.chain.url)
+    try {
+      proxy.rule = ({ method, params }) =>
+        method === 'eth_call' && params[1] !== 'latest' ? { fault: 'error', message: 'missing trie node' } : null
+      const target = await newTarget(world, {}, { urls: [proxy.url, world.chain.url] })
+      const size = await world.grow()
+      await target.settle()
+      expect(await anchoredSizes(world, target)).toEqual([size])
+    } finally {
+      await proxy.stop()
+    }
+  })
+})
+
+describe('a signer', () => {
+  test('that signs with another key is never sent', async () => {
+    const target = await newTarget(world)
+    const other = keySigner(await world.chain.newKey())
+    const signer = { address: target.signer.address, signDigest: other.signDigest }
+    await expect(target.tend({ signer })).rejects.toMatchObject(alarm('signer_failed'))
+    expect(Number(await world.chain.rpc('eth_getTransactionCount', [target.signer.address, 'latest']))).toBe(0)
+  })
+})

@@ -1,0 +1,126 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { openChain } from '../../../anchor-service/src/anchor/chain/index.ts'
+import type { NodesOptions } from '../../../anchor-service/src/anchor/chain/nodes.ts'
+import { type Call, type FaultyRpc, type RpcFault, startFaultyRpc } from '../../support/faultyRpc.ts'
+import { anchoredSizes, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
+
+let world: World
+let nodes: FaultyRpc[]
+beforeAll(async () => {
+  world = await openWorld()
+  nodes = await Promise.all([1, 2, 3].map(() => startFaultyRpc(world.chain.url)))
+})
+afterAll(async () => {
+  await Promise.all(nodes.map((node) => node.stop()))
+  await world.stop()
+})
+afterEach(() => {
+  for (const node of nodes) node.rule = () => null
+})
+
+const breakNode = (i: number, fault: RpcFault, when: (call: Call) => boolean = () => true) => {
+  nodes[i]!.rule = (call) => (when(call) ? fault : null)
+}
+
+/** A chain of one target that keeps its opinion of the nodes from visit to visit, as a running worker does. */
+async function targetOn(count: number, more: Partial<NodesOptions> = {}) {
+  const urls = nodes.slice(0, count).map((node) => node.url)
+  const target = await newTarget(world)
+  const chain = openChain({ urls, timeoutMs: 300, maxLag: 3, ...more })
+  return { target, chain, faults: () => chain.nodes().map(({ fault }) => fault) }
+}
+
+async function anchorsOnce(target: TestTarget, chain: ReturnType<typeof openChain>): Promise<void> {
+  const size = await world.grow()
+  await target.settle({ chain })
+  expect((await anchoredSizes(world, target)).at(-1)).toBe(size)
+}
+
+describe('of three nodes, one', () => {
+  const cases: [string, RpcFault, string][] = [
+    ['is down', { fault: 'swallow' }, 'unreachable'],
+    ['takes calls and never answers', { fault: 'halfOpen' }, 'unreachable'],
+    ['has had enough of us', { fault: 'status', status: 429 }, 'unreachable'],
+    ['answers with a web page', { fault: 'garbage' }, 'unreachable'],
+    ['is on another chain', { fault: 'lie', result: '0x1' }, 'wrong_chain'],
+  ]
+  test.each(cases)('%s: it is set aside and reported, and anchoring goes on', async (_, fault, reported) => {
+    const { target, chain, faults } = await targetOn(3, { chainId: world.chain.chainId })
+    breakNode(0, fault)
+    await anchorsOnce(target, chain)
+    expect(faults()).toEqual([reported, null, null])
+    nodes[0]!.rule = () => null
+    await vi.waitUntil(async () => (await target.tend({ chain })) && faults()[0] === null, { timeout: 5_000 })
+  })
+
+  test('is far behind', async () => {
+    const { target, chain, faults } = await targetOn(3)
+    await world.chain.rpc('hardhat_mine', ['0x8'])
+    breakNode(1, { fault: 'lie', result: '0x1' }, ({ method }) => method === 'eth_blockNumber')
+    await anchorsOnce(target, chain)
+    expect(faults()).toEqual([null, 'behind', null])
+  })
+
+  test('says that the contract holds something else', async () => {
+    const { target, chain, faults } = await targetOn(3)
+    await anchorsOnce(target, chain)
+    breakNode(2, { fault: 'lie', result: `0x${'0'.repeat(192)}` }, ({ method }) => method === 'eth_call')
+    await target.tend({ chain })
+    expect(faults()).toEqual([null, null, 'contradicts'])
+    await anchorsOnce(target, chain)
+  })
+})
+
+describe('without a majority nothing is done', () => {
+  test('two of three are down', async () => {
+    const { target, chain } = await targetOn(3)
+    breakNode(0, { fault: 'swallow' })
+    breakNode(1, { fault: 'swallow' })
+    await expect(target.tend({ chain })).rejects.toMatchObject({ code: 'nodes_unreachable' })
+  })
+
+  test('two that contradict each other', async () => {
+    const { target, chain } = await targetOn(2)
+    breakNode(0, { fault: 'lie', result: `0x${'1'.repeat(192)}` }, ({ method }) => method === 'eth_call')
+    await expect(target.tend({ chain })).rejects.toMatchObject({ code: 'nodes_disagree' })
+  })
+
+  test('all are on another chain', async () => {
+    const { target, chain } = await targetOn(2, { chainId: 1 })
+    await expect(target.tend({ chain })).rejects.toMatchObject({ code: 'wrong_chain' })
+  })
+})
+
+describe('the way to the node breaks the sending of a transaction', () => {
+  const isSend = ({ method }: Call) => method === 'eth_sendRawTransaction'
+  const cases: [string, RpcFault][] = [
+    ['late', { fault: 'delay', ms: 100 }],
+    ['later than anybody waits', { fault: 'delay', ms: 500 }],
+    ['twice', { fault: 'duplicate' }],
+    ['and loses the answer', { fault: 'lose' }],
+    ['and never hands it on', { fault: 'swallow' }],
+    ['and never answers', { fault: 'halfOpen' }],
+    ['and pretends to have taken it', { fault: 'lie', result: `0x${'ab'.repeat(32)}` }],
+    ['with a busy signal', { fault: 'status', status: 503 }],
+  ]
+  test.each(cases)('%s: each size is anchored once', async (_, fault) => {
+    const { target, chain } = await targetOn(1)
+    const sizes = [await world.grow()]
+    let sends = 0
+    breakNode(0, fault, (call) => isSend(call) && ++sends % 2 === 1)
+    await target.settle({ chain })
+    sizes.push(await world.grow())
+    await target.settle({ chain })
+    expect(await anchoredSizes(world, target)).toEqual(sizes)
+  })
+})
+
+test('answers that are stale for a while lead to no second anchor', async () => {
+  const { target, chain } = await targetOn(1)
+  await anchorsOnce(target, chain)
+  const size = await world.grow()
+  let left = 30
+  breakNode(0, { fault: 'stale' }, ({ method }) => method !== 'eth_sendRawTransaction' && left-- > 0)
+  await target.settle({ chain })
+  expect((await anchoredSizes(world, target)).filter((each) => each === size)).toHaveLength(1)
+})

@@ -73,9 +73,11 @@ async function runVitest(args: string[]): Promise<Tally> {
     .resolve('vitest/package.json')
     .replace(/package\.json$/, 'vitest.mjs')
   try {
+    // Many tests wait for other processes, so even two cores have work for two.
     const { code } = await run([
       vitest,
       'run',
+      `--maxWorkers=${Math.max(2, availableParallelism())}`,
       '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${file}`,

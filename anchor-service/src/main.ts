@@ -1,16 +1,23 @@
 #!/usr/bin/env node
+import { deploy, handover } from './anchor/commands.ts'
 import { startAnchoring } from './anchor/index.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
 import { startService, startWorker } from './service.ts'
 
-const HELP = `killick-anchor-service [serve | worker]
+const HELP = `killick-anchor-service [serve | worker | deploy | handover]
 
 serve    checks, stores and proves audit events in an append-only log, and anchors it (the default)
 worker   anchors only, beside services that run with KILLICK_WORKER=off
+deploy   puts AnchorLog on the configured chains, at the one address it has on all of them
+handover <address> | accept
+         offers the log to a new key; then, with the new key, accepts it
 
 Everything is set by environment variables; the comments of src/config.ts list them all.
 `
+
+/** What `deploy` is there to find out. */
+const NOT_YET = `0x${'0'.repeat(40)}`
 
 async function main(args: readonly string[]): Promise<void> {
   const [command = 'serve', ...more] = args
@@ -24,6 +31,10 @@ async function main(args: readonly string[]): Promise<void> {
     const worker = await startWorker(loadConfig(), startAnchoring)
     process.stdout.write('Killick anchors\n')
     closeOnSignal(worker.close)
+  } else if (command === 'deploy' && more.length === 0) {
+    process.stdout.write(await deploy(loadConfig({ KILLICK_CONTRACT: NOT_YET, ...process.env })))
+  } else if (command === 'handover' && more.length === 1) {
+    process.stdout.write(await handover(loadConfig(), more[0]!))
   } else {
     throw new StartError(`Unknown command "${args.join(' ')}".\n\n${HELP}`)
   }

@@ -12,7 +12,9 @@ import type { Attempt, OpenAnchor } from './state.ts'
 
 /** All that is known when a decision is made; pure data, read from chain and ledger. */
 export type Truth = {
-  view: Pick<View, 'block' | 'finalized' | 'head' | 'nonce'>
+  view: Pick<View, 'block' | 'head' | 'nonce'>
+  /** The newest block that the chain itself calls final; null where it has no finality of its own. */
+  finalized: number | null
   anchor: OpenAnchor
   /** Those of the anchor's transactions that are in blocks. */
   sightings: readonly Sighting[]
@@ -63,10 +65,10 @@ const onChain: readonly AnchorState[] = ['mined', 'confirmed', 'final']
  *     broadcast → reverted                      the contract refused it: a new one
  *     any → abandoned                           the contract holds a larger size, so this one cannot be anchored any more
  */
-export function decide({ view, anchor, sightings, waiting }: Truth, patience: Patience): Move {
+export function decide({ view, finalized, anchor, sightings, waiting }: Truth, patience: Patience): Move {
   const { state, attempts } = anchor
   const success = sightings.find((sighting) => sighting.succeeded)
-  if (success) return follow(success, { view, anchor }, patience)
+  if (success) return follow(success, { view, finalized, anchor }, patience)
 
   if (onChain.includes(state)) {
     if (view.block < anchor.block! && anchor.ageMs < patience.lagMs) return wait('the nodes are behind')
@@ -99,13 +101,17 @@ export function decide({ view, anchor, sightings, waiting }: Truth, patience: Pa
 }
 
 /** The anchor is in a block: how deep? */
-function follow(seen: Sighting, { view, anchor }: Pick<Truth, 'view' | 'anchor'>, patience: Patience): Move {
+function follow(
+  seen: Sighting,
+  { view, finalized, anchor }: Omit<Truth, 'sightings' | 'waiting'>,
+  patience: Patience,
+): Move {
   const isRecorded = onChain.includes(anchor.state)
   if (isRecorded && anchor.blockHash !== seen.blockHash) {
     return record('reorganised', `Block ${anchor.block} fell out of the chain.`)
   }
   const depth = view.block - seen.block + 1
-  const isFinal = view.finalized === null ? depth >= patience.confirmations : seen.block <= view.finalized
+  const isFinal = finalized === null ? depth >= patience.confirmations : seen.block <= finalized
   const state = isFinal ? 'final' : depth >= patience.confirmations ? 'confirmed' : 'mined'
   // Each state is passed through: what is recorded with one is recorded for every anchor.
   const next = !isRecorded ? 'mined' : anchor.state === 'mined' && state !== 'mined' ? 'confirmed' : state

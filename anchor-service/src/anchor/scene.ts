@@ -50,15 +50,22 @@ export async function look({ chain, target, signer }: Pick<WorkerDeps, 'chain' |
   return view
 }
 
+/** Heads that were found to be ours already, by their chain: a root never changes. */
+const held = new WeakMap<Chain, { name: string; root: Hash }>()
+
 /** The tree that the contract holds must be the beginning of ours. @throws Alarm */
 async function checkHeld({ chain, target, ledger }: WorkerDeps, view: View): Promise<Hash> {
   if (view.head === null || view.head.size === 0) return EMPTY_ROOT
   const { size, time } = view.head
+  const name = `${view.genesis}/${target.contract}/${target.logId}/${size}/${time}`
+  const known = held.get(chain)
+  if (known?.name === name) return known.root
   const ours = (await ledger.head())?.size ?? 0
   if (size > ours) throw new Alarm('contract_ahead', `(It holds ${size}, the ledger has ${ours}.)`)
   const root = await readRoot(ledger.db, size)
   const isOurs = await onNodes(() => chain.isAnchored(target.contract, target.logId, size, root, time, view))
   if (!isOurs) throw new Alarm('not_a_prefix', `(size ${size})`)
+  held.set(chain, { name, root })
   return root
 }
 

@@ -26,6 +26,8 @@ export type TransactionFields = {
   to: string
   data: string
   gas: bigint
+  /** wei; default 0 */
+  value?: bigint
   /** wei per gas; without a tip the transaction is of the old kind, with one price */
   max: bigint
   tip: bigint | null
@@ -34,10 +36,10 @@ export type TransactionFields = {
 /** The signed transaction and its hash, 0x. @throws where the signature is not the signer's */
 export async function signTransaction(
   signer: ChainSigner,
-  { chainId, nonce, to, data, gas, max, tip }: TransactionFields,
+  { chainId, nonce, to, data, gas, max, tip, value = 0n }: TransactionFields,
 ): Promise<{ raw: string; transaction: string }> {
   const fees = tip === null ? { type: 0, gasPrice: max } : { type: 2, maxFeePerGas: max, maxPriorityFeePerGas: tip }
-  const signed = Transaction.from({ chainId, nonce, to, data, gasLimit: gas, value: 0n, ...fees })
+  const signed = Transaction.from({ chainId, nonce, to, data, gasLimit: gas, value, ...fees })
   signed.signature = completeSignature(
     signed.unsignedHash,
     await signer.signDigest(signed.unsignedHash),

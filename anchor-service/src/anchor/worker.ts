@@ -47,10 +47,12 @@ async function step(scene: Scene): Promise<Visit | null> {
   const { ledger, place, view, target } = scene
   const anchors = await readOpenAnchors(ledger.db, place, view.head?.size ?? -1)
   let waitsFor: string | null = null
+  let finalized: number | null | undefined
   for (const anchor of anchors) {
     const sightings = await findAll(scene, anchor)
     const waiting = sightings.length > 0 ? null : await askWaiting(scene, anchor)
-    const move = decide({ view, anchor, sightings, waiting }, target)
+    if (finalized === undefined && sightings.length > 0) finalized = await scene.chain.finalized(view)
+    const move = decide({ view, finalized: finalized ?? null, anchor, sightings, waiting }, target)
     if (move.move === 'done') continue
     if (move.move === 'wait') {
       waitsFor ??= move.detail

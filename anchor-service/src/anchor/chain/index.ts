@@ -24,8 +24,6 @@ export type View = {
   /** Hash of block 0: tells a chain from another that took its id, as a development chain started anew. Null: not told. */
   genesis: string | null
   block: number
-  /** The newest block that the chain itself calls final; null where it has no finality of its own. */
-  finalized: number | null
   code: 'published' | 'other' | 'none'
   /** Null: the log is not open. */
   head: LogHead | null
@@ -54,8 +52,10 @@ export type SendResult =
 export type Chain = {
   /** @throws NoQuorum */
   look(contract: string, logId: string, sender: string): Promise<View>
+  /** The newest block that the chain itself calls final; null where it has no finality of its own. */
+  finalized(view: View): Promise<number | null>
   /** Where a transaction is, as of the view. @throws NoQuorum */
-  find(transaction: string, view: View): Promise<Sighting | null>
+  find(transaction: string, view: Pick<View, 'block'>): Promise<Sighting | null>
   /** Does the contract hold (size, root) anchored at block time `time`? @throws NoQuorum */
   isAnchored(contract: string, logId: string, size: number, root: Hash, time: number, view: View): Promise<boolean>
   /** The transaction that anchored `size`, whoever sent it; null where the nodes no longer tell. */
@@ -68,11 +68,11 @@ export type Chain = {
   /** wei */
   balance(sender: string): Promise<bigint>
   /** @throws RpcError; `revert` explains it where the contract itself refused */
-  estimate(call: { from: string; to: string; data: string }): Promise<bigint>
+  estimate(call: { from: string; to: string; data: string; value?: bigint }): Promise<bigint>
   /** Signs; sends nothing. */
   sign(
     signer: ChainSigner,
-    fields: { chainId: number; nonce: number; to: string; data: string; gas: bigint; fees: Fees },
+    fields: { chainId: number; nonce: number; to: string; data: string; gas: bigint; fees: Fees; value?: bigint },
   ): Promise<{ raw: string; transaction: string }>
   send(raw: string): Promise<SendResult>
   nodes(): NodeStatus[]
@@ -82,22 +82,37 @@ export function openChain(options: NodesOptions): Chain {
   const nodes = openNodes(options)
   const call = (to: string, data: string, view: { block: number }) =>
     nodes.agree('eth_call', [{ to, data }, hex(view.block)], String)
-  let genesis: string | null = null
+  /** What does not change while a chain lives; a development chain started anew is noticed within seconds. */
+  let lasting = {
+    contract: '',
+    code: 'none' as View['code'],
+    genesis: null as string | null,
+    readAt: Number.NEGATIVE_INFINITY,
+  }
+
+  async function readLasting(contract: string, at: string) {
+    if (lasting.contract === contract && lasting.code === 'published' && Date.now() - lasting.readAt < LASTING_MS)
+      return lasting
+    const [code, genesis] = await Promise.all([
+      nodes.agree('eth_getCode', [contract, at], kindOfCode),
+      nodes.ask('eth_getBlockByNumber', ['0x0', false]).then(blockHash, () => null),
+    ])
+    lasting = { contract, code, genesis: genesis ?? lasting.genesis, readAt: Date.now() }
+    return lasting
+  }
 
   return {
     async look(contract, logId, sender) {
       const { chainId, block } = await nodes.survey()
-      const at = hex(block)
-      const [code, nonce, finalized, first] = await Promise.all([
-        nodes.agree('eth_getCode', [contract, at], kindOfCode),
-        nodes.agree('eth_getTransactionCount', [sender, at], quantity),
-        finalizedBlock(nodes, block),
-        nodes.ask('eth_getBlockByNumber', ['0x0', false]).then(blockHash, () => null),
+      const [{ code, genesis }, nonce] = await Promise.all([
+        readLasting(contract, hex(block)),
+        nodes.agree('eth_getTransactionCount', [sender, hex(block)], quantity),
       ])
-      genesis = first ?? genesis
       const head = code === 'published' ? decodeHead(await call(contract, calls.head(logId), { block })) : null
-      return { chainId, genesis, block, finalized, code, head, nonce }
+      return { chainId, genesis, block, code, head, nonce }
     },
+
+    finalized: (view) => finalizedBlock(nodes, view.block),
 
     async find(transaction, view) {
       const seen = await nodes.agree('eth_getTransactionReceipt', [transaction], (receipt) =>
@@ -139,8 +154,10 @@ export function openChain(options: NodesOptions): Chain {
 
     balance: async (sender) => bigQuantity(await nodes.ask('eth_getBalance', [sender, 'latest'])),
 
-    async estimate(call) {
-      const gas = bigQuantity(await nodes.ask('eth_estimateGas', [call]))
+    async estimate({ value = 0n, ...call }) {
+      const gas = bigQuantity(
+        await nodes.ask('eth_estimateGas', [{ ...call, ...(value > 0n && { value: hex(value) }) }]),
+      )
       return gas + gas / 5n
     },
 
@@ -161,6 +178,8 @@ export function openChain(options: NodesOptions): Chain {
     nodes: nodes.status,
   }
 }
+
+const LASTING_MS = 3_000
 
 /** What a node means by its error. The texts are those of geth, Erigon, Nethermind, Besu, Reth and Hardhat. */
 function judge(error: unknown): SendResult {

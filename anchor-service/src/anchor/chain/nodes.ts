@@ -45,10 +45,19 @@ export type NodesOptions = {
   maxLag: number
 }
 
-type Member = { node: Node; fault: Fault | null; detail: string | null; triedAt: number }
+type Member = {
+  node: Node
+  fault: Fault | null
+  detail: string | null
+  triedAt: number
+  chainId: number | null
+  chainIdAt: number
+}
 
 /** How often a node that was set aside is tried again. ms */
 const RETRY_MS = 1_000
+/** How often a node is asked which chain it is on. ms */
+const CHAIN_MS = 3_000
 
 /** Several nodes of one chain as one that neither fails nor lies while enough of them do not. */
 export function openNodes(options: NodesOptions): Nodes {
@@ -57,6 +66,8 @@ export function openNodes(options: NodesOptions): Nodes {
     fault: null,
     detail: null,
     triedAt: 0,
+    chainId: null,
+    chainIdAt: 0,
   }))
   const quorum = options.quorum ?? (members.length <= 2 ? 1 : Math.floor(members.length / 2) + 1)
   let chainId = options.chainId ?? null
@@ -68,7 +79,7 @@ export function openNodes(options: NodesOptions): Nodes {
     member.triedAt = Date.now()
     try {
       const [id, number] = await Promise.all([
-        member.node.call('eth_chainId', []).then(quantity),
+        askChainId(member),
         member.node.call('eth_blockNumber', []).then(quantity),
       ])
       chainId ??= id
@@ -142,6 +153,15 @@ export function openNodes(options: NodesOptions): Nodes {
 
     status: () => members.map(({ node, fault, detail }) => ({ node: node.label, fault, detail })),
   }
+}
+
+/** An address that leads to another chain than before is rare, but happens; it is noticed within seconds. */
+async function askChainId(member: Member): Promise<number> {
+  if (member.chainId === null || member.fault !== null || Date.now() - member.chainIdAt > CHAIN_MS) {
+    member.chainId = quantity(await member.node.call('eth_chainId', []))
+    member.chainIdAt = Date.now()
+  }
+  return member.chainId
 }
 
 type Vote<T> = { member: Member; key: string | null; facts?: T; failure?: RpcError }

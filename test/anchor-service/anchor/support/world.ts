@@ -31,6 +31,11 @@ export type World = {
 export async function openWorld(): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'killick-anchor-'))
   const databaseUrl = await createDatabase()
+  // Nobody pulls the plug of this PostgreSQL; waiting for its disk would take most of the time.
+  await queryAsOwner(
+    databaseUrl,
+    `alter database ${new URL(databaseUrl).pathname.slice(1)} set synchronous_commit = off`,
+  )
   const [chain, store] = await Promise.all([
     startChain(),
     openStore(loadConfig({ DATABASE_URL: databaseUrl, KILLICK_DATA: folder, KILLICK_ORIGIN: 'test.example/log' })),
@@ -69,8 +74,9 @@ export async function newTarget(
   world: World,
   settings: Partial<Target> = {},
   nodes: Partial<NodesOptions> = {},
+  privateKey?: string,
 ): Promise<TestTarget> {
-  const key = await world.chain.newKey()
+  const key = privateKey ?? (await world.chain.newKey())
   const signer = keySigner(key)
   const target: Target = {
     ...{ name: `t-${randomBytes(4).toString('hex')}`, contract: world.contract, mayOpen: true },

@@ -1,0 +1,68 @@
+import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk'
+import type { Config } from '../config.ts'
+import { StartError } from '../errors.ts'
+import { transact } from './chain/account.ts'
+import { deployAnchorLog } from './chain/deploy.ts'
+import { calls, logIdOf, openChain } from './chain/index.ts'
+import type { TargetSettings } from './settings.ts'
+import { openSigner } from './signer-open.ts'
+
+/** Commands about contracts that a person runs once; they need no database. Each returns what to print. */
+
+/** `deploy`: puts AnchorLog on every configured chain, at the one address it has on all of them. @throws StartError */
+export async function deploy({ anchor, origin }: Config): Promise<string> {
+  const lines: string[] = []
+  for (const { name, rpcUrls, key, maxFeeGwei } of needTargets(anchor.targets)) {
+    const { address, chainId, isNew, logId } = await explained(name, async () => {
+      const signer = await openSigner(key)
+      const deployment = await deployAnchorLog({ rpcUrl: rpcUrls[0]!, signer, maxFeeGwei })
+      return { ...deployment, logId: logIdOf(signer.address, origin) }
+    })
+    lines.push(`${name}: chain ${chainId}, ${isNew ? 'deployed' : 'there already'}`)
+    lines.push(`  KILLICK_CONTRACT  ${address}`, `  log id            ${logId}  (of this key, for ${origin})`)
+    lines.push(`  code hash         ${ANCHOR_LOG_CODE_HASH}`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+/**
+ * `handover <address>` with the publisher's key offers the log to a new key, in place of any earlier offer; `handover
+ * accept`, with the new key and KILLICK_LOG_ID, takes it. The log keeps its id. @throws StartError
+ */
+export async function handover({ anchor, origin }: Config, to: string): Promise<string> {
+  if (to !== 'accept' && !/^0x[0-9a-fA-F]{40}$/.test(to)) {
+    throw new StartError('Usage: killick-anchor-service handover <address of the new key> | accept')
+  }
+  const lines: string[] = []
+  for (const { name, rpcUrls, rpcTimeoutMs, contract, logId: given, key, maxFeeGwei } of needTargets(anchor.targets)) {
+    const { logId, transaction, address } = await explained(name, async () => {
+      const signer = await openSigner(key)
+      const chain = openChain({ urls: rpcUrls, timeoutMs: rpcTimeoutMs, maxLag: 8 })
+      const logId = given ?? logIdOf(signer.address, origin)
+      if (to === 'accept' && given === null) throw new Error('KILLICK_LOG_ID must say which log to accept')
+      const { chainId } = await chain.look(contract, logId, signer.address)
+      const data = to === 'accept' ? calls.acceptPublisher(logId) : calls.offerPublisher(logId, to)
+      return {
+        logId,
+        address: signer.address,
+        ...(await transact(chain, signer, { to: contract, data }, { chainId, maxFeeGwei })),
+      }
+    })
+    lines.push(`${name}: ${to === 'accept' ? `${address} publishes` : `${address} offers ${to}`} log ${logId}`)
+    lines.push(`  transaction ${transaction}`)
+    if (to !== 'accept')
+      lines.push(`  Next: with the new key and KILLICK_LOG_ID=${logId}, killick-anchor-service handover accept`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function needTargets(targets: readonly TargetSettings[]): readonly TargetSettings[] {
+  if (targets.length > 0) return targets
+  throw new StartError('This needs at least one target: KILLICK_RPC_URL and KILLICK_CHAIN_KEY, or KILLICK_TARGETS.')
+}
+
+async function explained<T>(name: string, work: () => Promise<T>): Promise<T> {
+  return work().catch((error: Error) => {
+    throw new StartError(`Target ${name}: ${error.message}.`)
+  })
+}

@@ -1,0 +1,161 @@
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk'
+import { encryptKeystoreJson, Wallet } from 'ethers'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ANCHOR_LOG_ADDRESS } from '../../../anchor-service/src/anchor/chain/deploy.ts'
+import { keySigner, signTransaction } from '../../../anchor-service/src/anchor/signer.ts'
+import { openSigner } from '../../../anchor-service/src/anchor/signer-open.ts'
+import { type LocalChain, startChain } from '../../support/local-chain.ts'
+import { startChild, startNode } from '../../support/processes.ts'
+import { anchoredSizes, newTarget, openWorld, type World } from './support/world.ts'
+
+const MAIN = fileURLToPath(new URL('../../../anchor-service/src/main.ts', import.meta.url))
+let world: World
+let folder: string
+beforeAll(async () => {
+  world = await openWorld()
+  folder = await mkdtemp(join(tmpdir(), 'killick-commands-'))
+})
+afterAll(async () => {
+  await world.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function run(args: string[], env: Record<string, string>) {
+  const child = await startChild(process.execPath, [MAIN, ...args], { env: { PATH: process.env.PATH ?? '', ...env } })
+  const { code } = await child.exited
+  return { code, output: child.output() }
+}
+
+describe('deploy', () => {
+  test('puts the published code at the same address on every chain, once', async () => {
+    const other: LocalChain = await startChain({ chainId: 4242 })
+    try {
+      for (const chain of [world.chain, other]) {
+        const env = { KILLICK_RPC_URL: chain.url, KILLICK_CHAIN_KEY: await chain.newKey() }
+        const first = await run(['deploy'], env)
+        expect(first).toMatchObject({ code: 0, output: expect.stringContaining(`${chain.chainId}, deployed`) })
+        for (const part of [ANCHOR_LOG_ADDRESS, ANCHOR_LOG_CODE_HASH]) expect(first.output).toContain(part)
+        expect(first.output).not.toContain(env.KILLICK_CHAIN_KEY.slice(2))
+        expect(await run(['deploy'], env)).toMatchObject({ code: 0, output: expect.stringContaining('there already') })
+      }
+    } finally {
+      await other.stop()
+    }
+  })
+
+  test('says what is wrong', async () => {
+    const env = { KILLICK_RPC_URL: world.chain.url, KILLICK_CHAIN_KEY: Wallet.createRandom().privateKey }
+    expect(await run(['deploy'], { ...env, KILLICK_RPC_URL: 'ftp://x' })).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('KILLICK_RPC_URL must be'),
+    })
+    expect(await run(['deploy'], {})).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('KILLICK_RPC_URL is missing'),
+    })
+    expect(await run(['deploy'], { ...env, KILLICK_CHAIN_KEY: 'no-such-file' })).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('neither 64 hex digits'),
+    })
+  })
+})
+
+test('handover: the new key takes the log over, with its id and its past', async () => {
+  const target = await newTarget(world)
+  await world.grow()
+  await target.settle()
+  const { logId } = target.target
+  const heir = await newTarget(world, { logId, mayOpen: false })
+  const env = { KILLICK_RPC_URL: world.chain.url, KILLICK_CONTRACT: world.contract, KILLICK_ORIGIN: 'test.example/log' }
+  const offer = await run(['handover', heir.signer.address], { ...env, KILLICK_CHAIN_KEY: target.key })
+  expect(offer).toMatchObject({ code: 0, output: expect.stringContaining(`KILLICK_LOG_ID=${logId}`) })
+  const accept = { ...env, KILLICK_CHAIN_KEY: heir.key, KILLICK_LOG_ID: logId }
+  expect(await run(['handover', 'accept'], accept)).toMatchObject({ code: 0 })
+  expect(await run(['handover', 'accept'], accept)).toMatchObject({
+    code: 1,
+    output: expect.stringContaining('NotOffered'),
+  })
+  const size = await world.grow()
+  await heir.settle()
+  expect((await anchoredSizes(world, target)).at(-1)).toBe(size)
+})
+
+describe('a signer', () => {
+  const key = Wallet.createRandom().privateKey
+  const { address } = new Wallet(key)
+
+  test('is a key, a file that holds one, or a keystore with a password', async () => {
+    const [plain, store, password] = ['key', 'store.json', 'password'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ]
+    await writeFile(plain, `${key}\n`)
+    await writeFile(
+      store,
+      await encryptKeystoreJson({ address, privateKey: key }, 'open sesame', { scrypt: { N: 1024 } }),
+    )
+    await writeFile(password, 'open sesame\n')
+    const settings = [
+      { key, password: null },
+      { key: key.slice(2), password: null },
+      { key: plain, password: null },
+      { key: store, password },
+      { key: store, password: 'open sesame' },
+    ]
+    for (const each of settings) expect((await openSigner(each)).address).toBe(address.toLowerCase())
+    await expect(openSigner({ key: store, password: 'wrong' })).rejects.toThrow('does not open with this password')
+    await expect(openSigner({ key: store, password: null })).rejects.toThrow('needs a password')
+  })
+
+  test('in another process anchors like any other, whichever form of s it answers with', async () => {
+    const script = join(folder, 'signer.mjs')
+    await writeFile(
+      script,
+      `import { once } from 'node:events'
+import { createServer } from 'node:http'
+       import { SigningKey, computeAddress } from ${JSON.stringify(import.meta.resolve('ethers'))}
+       const key = new SigningKey(process.env.KEY)
+       const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+       const server = createServer(async (request, response) => {
+         if (request.method === 'GET') return response.end(JSON.stringify({ address: computeAddress(key.publicKey) }))
+         let body = ''
+         for await (const chunk of request) body += chunk
+         const { r, s } = key.sign(JSON.parse(body).digest)
+         const high = (order - BigInt(s)).toString(16).padStart(64, '0')
+         response.end(JSON.stringify({ signature: r + high }))
+       })
+       server.listen(0, '127.0.0.1', () => console.log('signer on ' + server.address().port))`,
+    )
+    const signerKey = await world.chain.newKey()
+    const child = await startNode([script], { env: { PATH: process.env.PATH ?? '', KEY: signerKey } })
+    const port = (await child.printed(/signer on (\d+)/))[1]
+    const signer = await openSigner({ signerUrl: `http://127.0.0.1:${port}/` })
+    const target = await newTarget(world, {}, {}, signerKey)
+    const size = await world.grow()
+    await target.settle({ signer })
+    expect(await anchoredSizes(world, target)).toEqual([size])
+    await child.stop()
+    await world.grow()
+    await expect(target.tend({ signer })).rejects.toMatchObject({ code: 'signer_failed' })
+  })
+
+  test('whose signature is another’s is found out', async () => {
+    const { signDigest } = keySigner(Wallet.createRandom().privateKey)
+    const fields = { chainId: 1, nonce: 0, to: address, data: '0x', gas: 21_000n, max: 1n, tip: null }
+    await expect(signTransaction({ address: address.toLowerCase(), signDigest }, fields)).rejects.toThrow(
+      'not that of the signer',
+    )
+    const server = createServer((_, response) => response.end('{}')).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    await expect(openSigner({ signerUrl: `http://127.0.0.1:${port}` })).rejects.toThrow('did not tell its address')
+    server.close()
+  })
+})

@@ -4,6 +4,7 @@ import type { Config } from './config.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
 import { type Metrics, makeMetrics } from './http/metrics.ts'
+import { startCheckers } from './intake/checkers.ts'
 import { makeIntake } from './intake/intake.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { loggerOptions } from './log.ts'
@@ -62,6 +63,7 @@ export async function startService(
     },
   })
   const { ledger, pool, databaseUrl } = store
+  const checkers = startCheckers(store)
   try {
     metrics.watch(ledger)
     const tokens = await loadTokens(config)
@@ -69,7 +71,7 @@ export async function startService(
       ledger,
       metrics,
       tokens,
-      intake: makeIntake(ledger),
+      intake: makeIntake(ledger, checkers),
       anchoring: () => anchoring?.status(),
       tiles: config.tiles,
       published: config.published,
@@ -92,11 +94,13 @@ export async function startService(
         const patience = setTimeout(() => app.server.closeAllConnections(), CLOSE_PATIENCE_MS)
         await app.close()
         clearTimeout(patience)
+        await checkers.close()
         await anchoring?.close()
         await store.close()
       },
     }
   } catch (error) {
+    await checkers.close()
     await anchoring?.close()
     await store.close()
     throw error

@@ -42,7 +42,7 @@ export function makeMetrics() {
         if ('refusal' in outcome) continue
         if (outcome.isNew) {
           batches.inc()
-          events.inc(outcome.events.length)
+          events.inc(outcome.receipt.n)
         } else {
           replays.inc()
         }

@@ -1,7 +1,9 @@
 import {
   type BatchHeader,
   type ErrorCode,
+  fromUtf8,
   KillickError,
+  nodePrimitives,
   type PublicJwk,
   parseBatch,
   parseBatchHeader,
@@ -9,6 +11,7 @@ import {
 } from '@killick/sdk'
 import { Refusal, type ServiceCode } from '../errors.ts'
 import { type CheckedBatch, isSameBatch } from '../ledger/place.ts'
+import { packBatch } from '../ledger/rows.ts'
 import { readSources, type Source } from '../ledger/sources.ts'
 import { readKeptBatch } from '../ledger/streams.ts'
 import { SYSTEM } from '../ledger/system.ts'
@@ -24,14 +27,14 @@ import { type Claim, verifyAll } from './verify.ts'
  * @throws KillickError | Refusal, with the 1-based line at fault in `details.line`
  */
 export async function checkBatch(body: Uint8Array, db: Db, now: number): Promise<CheckedBatch> {
-  const header = atHeader(() => parseBatchHeader(splitBatch(body).header))
+  const header = atHeader(() => parseBatchHeader(firstLine(body)))
   if (header.source === SYSTEM.source) throw new Refusal('source_reserved', undefined, { line: 1 })
   const [source] = await readSources(db, header.source)
   const headerClaim = claimOf(header.signature, source, 1)
-  const [isAuthentic] = await verifyAll([headerClaim])
+  const [isAuthentic] = verifyAll([headerClaim])
   if (!isAuthentic) throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })
 
-  const batch = parseBatch(body)
+  const batch = parseBatch(body, nodePrimitives)
   const claims = batch.events.flatMap((event, i) => {
     const line = i + 2
     if (event.signature !== undefined) return [claimOf(event.signature, source, line)]
@@ -41,12 +44,11 @@ export async function checkBatch(body: Uint8Array, db: Db, now: number): Promise
   const expired = firstInvalidKey([headerClaim, ...claims], now)
   // A batch that was accepted while its key was valid gets its receipt again, however late it is repeated.
   if (expired !== null && !(await wasAccepted(db, batch))) throw expired
-  const verdicts = await verifyAll(claims)
-  const bad = verdicts.indexOf(false)
+  const bad = verifyAll(claims).indexOf(false)
   if (bad >= 0) {
     throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: claims[bad]!.line })
   }
-  return batch
+  return packBatch(batch)
 }
 
 type Key = Source['keys'][number]
@@ -70,9 +72,16 @@ function firstInvalidKey(claims: readonly SourcedClaim[], now: number): Refusal 
   return null
 }
 
-async function wasAccepted(db: Db, batch: CheckedBatch): Promise<boolean> {
+async function wasAccepted(db: Db, batch: Pick<CheckedBatch, 'header'>): Promise<boolean> {
   const kept = await readKeptBatch(db, batch.header, batch.header.seq)
   return kept !== null && isSameBatch(batch, kept)
+}
+
+/** Found without splitting the rest, which may be long and is not trusted yet. */
+function firstLine(body: Uint8Array): string {
+  const end = body.indexOf(0x0a)
+  const line = end <= 0 ? null : fromUtf8(body.subarray(0, end))
+  return line ?? splitBatch(body).header
 }
 
 function atHeader<T>(parse: () => T): T {

@@ -3,15 +3,16 @@ import {
   equalBytes,
   type Hash,
   InvariantError,
-  type ParsedEvent,
   planInclusion,
   printHash,
   type Signer,
 } from '@killick/sdk'
+import type pg from 'pg'
 import { EMPTY_HEAD, type Head, insertCheckpoint, type LogKey, readCovering, readHead } from './checkpoints.ts'
 import { append, frontierRoot } from './frontier.ts'
 import {
   type CheckedBatch,
+  eventLeaf,
   isSameBatch,
   type KeptBatch,
   refusalAtHead,
@@ -21,13 +22,15 @@ import {
 import { type Appended, insertBatches } from './rows.ts'
 import { readHeads, readKeptBatch, streamKey } from './streams.ts'
 import { makeSystemBatch, SYSTEM } from './system.ts'
-import { type Db, insertSegments, readFrontier, readPlans } from './tiles.ts'
+import { type Db, insertSegments, readFrontier, readPlans, splitHashes } from './tiles.ts'
 
 /** What the ledger can be asked to take: a batch of a source, or something the service itself did. */
 export type Submission =
   | { batch: CheckedBatch }
   | {
       event: EventInput
+      /** The event's name, a UUIDv7. */
+      id: string
       /** Writes what the event speaks of, in the same transaction; when it throws, nothing of this submission is kept. */
       write?: ((db: Db) => Promise<void>) | undefined
     }
@@ -44,7 +47,8 @@ export type Receipt = {
   checkpoint: string
 }
 
-export type Accepted = { receipt: Receipt; isNew: boolean; events: readonly ParsedEvent[] }
+/** `firstLeaf`: leaf hash of the batch's first event. */
+export type Accepted = { receipt: Receipt; isNew: boolean; firstLeaf: Hash }
 export type Outcome = Accepted | { refusal: Error }
 
 export type CommitContext = { log: LogKey; system: Signer; now: () => number }
@@ -60,7 +64,11 @@ const LOG_LOCK = 7_019_320
  *
  * @returns one outcome per submission, in order; a refused one leaves the others untouched
  */
-export async function commitGroup(db: Db, group: readonly Submission[], context: CommitContext): Promise<Outcome[]> {
+export async function commitGroup(
+  db: pg.ClientBase,
+  group: readonly Submission[],
+  context: CommitContext,
+): Promise<Outcome[]> {
   await db.query('begin')
   await db.query('select pg_advisory_xact_lock($1)', [LOG_LOCK])
   const head = (await readHead(db)) ?? EMPTY_HEAD
@@ -78,7 +86,7 @@ export async function commitGroup(db: Db, group: readonly Submission[], context:
   )
   await db.query('commit')
   return places.map((p) =>
-    'refusal' in p ? p : { receipt: receipts.get(p.logIndex)!, isNew: p.isNew, events: p.events },
+    'refusal' in p ? p : { receipt: receipts.get(p.logIndex)!, isNew: p.isNew, firstLeaf: p.firstLeaf },
   )
 }
 
@@ -86,7 +94,7 @@ type KeptOrNew = {
   logIndex: number
   isNew: boolean
   header: Pick<CheckedBatch['header'], 'source' | 'stream' | 'seq' | 'n'>
-  events: readonly ParsedEvent[]
+  firstLeaf: Hash
 }
 
 /** What a transaction has decided so far. */
@@ -110,14 +118,15 @@ async function place(
   } else {
     const failure = submission.write && (await attempt(db, submission.write))
     if (failure) return { refusal: failure }
-    batch = await makeSystemBatch(submission.event, heads.get(streamKey(SYSTEM)) ?? null, context.system, context.now())
+    batch = await makeSystemBatch(submission, heads.get(streamKey(SYSTEM)) ?? null, context.system, context.now())
   }
-  const { header, events } = batch
+  const { header } = batch
+  const firstLeaf = eventLeaf(batch, 0)
   const head = heads.get(streamKey(header)) ?? null
   if (head !== null && header.seq < head.seq) {
     const kept = keptInGroup(appended, batch) ?? (await readKeptBatch(db, header, header.seq))
     if (kept === null) throw new InvariantError(`no batch holds ${streamKey(header)} ${header.seq}`)
-    if (isSameBatch(batch, kept)) return { logIndex: kept.logIndex, isNew: false, header, events }
+    if (isSameBatch(batch, kept)) return { logIndex: kept.logIndex, isNew: false, header, firstLeaf }
     const refusal = refusalBehindHead(batch, kept, head)
     if (refusal.code === 'equivocation') round.evidence.push({ kept, refused: batch })
     return { refusal }
@@ -126,8 +135,12 @@ async function place(
   if (refusal !== null) return { refusal }
   const logIndex = size + appended.length
   appended.push({ logIndex, batch })
-  heads.set(streamKey(header), { seq: header.seq + header.n, batch: header.leafHash, event: events.at(-1)!.leafHash })
-  return { logIndex, isNew: true, header, events }
+  heads.set(streamKey(header), {
+    seq: header.seq + header.n,
+    batch: header.leafHash,
+    event: eventLeaf(batch, header.n - 1),
+  })
+  return { logIndex, isNew: true, header, firstLeaf }
 }
 
 /** Runs a write that may fail without failing the transaction. */
@@ -148,8 +161,8 @@ function keptInGroup(appended: readonly Appended[], { header }: CheckedBatch): K
     ({ batch: { header: h } }) => streamKey(h) === streamKey(header) && h.seq <= header.seq && header.seq < h.seq + h.n,
   )
   if (found === undefined) return undefined
-  const { header: h, events } = found.batch
-  const eventLeaves = events.map((event) => event.leafHash)
+  const { header: h } = found.batch
+  const eventLeaves = splitHashes(found.batch.eventLeaves)
   return { logIndex: found.logIndex, seq: h.seq, n: h.n, header: h.text, leafHash: h.leafHash, eventLeaves }
 }
 
@@ -162,7 +175,7 @@ async function keepEvidence(db: Db, kept: KeptBatch, { header }: CheckedBatch): 
 }
 
 async function store(
-  db: Db,
+  db: pg.ClientBase,
   head: { size: number; root: Hash },
   appended: readonly Appended[],
   log: LogKey,

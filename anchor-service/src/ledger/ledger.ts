@@ -7,7 +7,7 @@ import type { LocalSigner } from './keys.ts'
 import type { CheckedBatch } from './place.ts'
 import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
 import { insertSource, readKeys } from './sources.ts'
-import { SYSTEM } from './system.ts'
+import { SYSTEM, uuidv7 } from './system.ts'
 import type { Db } from './tiles.ts'
 
 /** The ledger of one database: every write goes through here, reads take `db`. */
@@ -54,8 +54,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     log,
     submit: (batch) => sequencer.submit({ batch }),
     async record(event, write) {
-      const { events, receipt } = await sequencer.submit({ event, write })
-      return { id: events[0]!.id, leafHash: printHash(events[0]!.leafHash), receipt }
+      const id = uuidv7(now())
+      const { receipt, firstLeaf } = await sequencer.submit({ event, id, write })
+      return { id, leafHash: printHash(firstLeaf), receipt }
     },
     head: () => readHead(pool),
     depth: sequencer.depth,

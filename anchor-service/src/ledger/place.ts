@@ -1,8 +1,20 @@
-import { type BatchHeader, equalBytes, fromUtf8, type Hash, type ParsedEvent, printHash } from '@killick/sdk'
+import { asHash, type BatchHeader, equalBytes, fromUtf8, type Hash, printHash } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
+import type { Tuples } from './copy.ts'
 
 /** A batch whose keys, signatures, chain and root have been checked. */
-export type CheckedBatch = { readonly header: BatchHeader; readonly events: readonly ParsedEvent[] }
+export type CheckedBatch = {
+  readonly header: BatchHeader
+  /** What its first event names as the event before it. */
+  readonly eventPrev: Hash | undefined
+  /** Leaf hashes of its events, 32 bytes each. */
+  readonly eventLeaves: Uint8Array
+  readonly rows: { readonly events: Tuples; readonly details: Tuples }
+}
+
+export function eventLeaf({ eventLeaves }: CheckedBatch, i: number): Hash {
+  return asHash(eventLeaves.subarray(32 * i, 32 * i + 32))
+}
 
 /** The end of a stream: the next batch must start at `seq`, name `batch` as its prev and chain its first event to `event`. */
 export type StreamHead = { seq: number; batch: Hash; event: Hash }
@@ -24,7 +36,7 @@ function expected(head: StreamHead | null): Record<string, unknown> {
 }
 
 /** Does the batch continue the stream? Null: yes. */
-export function refusalAtHead({ header, events }: CheckedBatch, head: StreamHead | null): Refusal | null {
+export function refusalAtHead({ header, eventPrev }: CheckedBatch, head: StreamHead | null): Refusal | null {
   const next = head?.seq ?? 0
   if (header.seq > next) {
     return new Refusal('stream_gap', `The stream continues at ${next}, the batch starts at ${header.seq}.`, {
@@ -35,7 +47,7 @@ export function refusalAtHead({ header, events }: CheckedBatch, head: StreamHead
   if (head !== null && !equalBytes(header.prev!, head.batch)) {
     return new Refusal('stream_fork', 'The header does not name the previous batch.', { ...expected(head), line: 1 })
   }
-  if (head !== null && !equalBytes(events[0]!.prev!, head.event)) {
+  if (head !== null && !equalBytes(eventPrev!, head.event)) {
     return new Refusal('stream_fork', 'The first event does not name the previous event.', {
       ...expected(head),
       line: 2,
@@ -47,7 +59,7 @@ export function refusalAtHead({ header, events }: CheckedBatch, head: StreamHead
 /** The header without its signature: ECDSA signs the same batch differently each time. */
 const signedPart = (header: string) => header.slice(0, header.lastIndexOf('.'))
 
-export function isSameBatch(batch: CheckedBatch, kept: KeptBatch): boolean {
+export function isSameBatch(batch: Pick<CheckedBatch, 'header'>, kept: KeptBatch): boolean {
   return fromUtf8(batch.header.signature.input) === signedPart(kept.header)
 }
 
@@ -59,7 +71,7 @@ export function refusalBehindHead(batch: CheckedBatch, kept: KeptBatch, head: St
   const skip = batch.header.seq - kept.seq
   const overlap = Math.min(kept.n - skip, batch.header.n)
   for (let i = 0; i < overlap; i++) {
-    if (!equalBytes(batch.events[i]!.leafHash, kept.eventLeaves[skip + i]!)) {
+    if (!equalBytes(eventLeaf(batch, i), kept.eventLeaves[skip + i]!)) {
       return new Refusal('equivocation', `The stream has another event at ${batch.header.seq + i}.`, {
         ...expected(head),
         line: i + 2,

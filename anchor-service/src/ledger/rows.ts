@@ -1,11 +1,42 @@
-import { isObject, type JsonValue, type ParsedEvent } from '@killick/sdk'
+import { isObject, type JsonValue, type ParsedEvent, type parseBatch } from '@killick/sdk'
+import type pg from 'pg'
+import { copyIn, setFirstInt8, TupleWriter } from './copy.ts'
 import type { CheckedBatch } from './place.ts'
-import type { Db } from './tiles.ts'
 
 export type Appended = { logIndex: number; batch: CheckedBatch }
 
+/**
+ * What the commit needs of a checked batch, and nothing else: its rows ready to be stored but for the log index, which only
+ * the commit knows. So all the work on events is done before, on any thread, and little has to cross to this one.
+ */
+export function packBatch({ header, events }: ReturnType<typeof parseBatch>): CheckedBatch {
+  const eventLeaves = new Uint8Array(32 * events.length)
+  const size = events.reduce((total, event) => total + event.token.length, 0)
+  const jws = new TupleWriter(size + 128 * events.length)
+  const details = new TupleWriter(size + 128 * events.length)
+  for (const [pos, event] of events.entries()) {
+    eventLeaves.set(event.leafHash, 32 * pos)
+    jws.begin(5)
+    jws.int8(0)
+    jws.int4(pos)
+    jws.uuid(event.id)
+    jws.bytes(event.leafHash)
+    jws.ascii(event.leaf)
+    details.begin(8)
+    details.int8(0)
+    details.int4(pos)
+    details.ascii(event.source)
+    details.timestamp(event.time)
+    details.text(searchTerm(event.fields.action))
+    details.text(searchTerm(idOf(event.fields.actor)))
+    details.texts(targetIds(event))
+    details.ascii(event.token.slice(event.leaf.length + 1))
+  }
+  return { header, eventPrev: events[0]!.prev, eventLeaves, rows: { events: jws.done(), details: details.done() } }
+}
+
 /** Stores accepted batches with their events: one statement per table, however many there are. */
-export async function insertBatches(db: Db, appended: readonly Appended[]): Promise<void> {
+export async function insertBatches(db: pg.ClientBase, appended: readonly Appended[]): Promise<void> {
   const headers = appended.map(({ batch }) => batch.header)
   await db.query(
     `insert into batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves)
@@ -18,38 +49,23 @@ export async function insertBatches(db: Db, appended: readonly Appended[]): Prom
       headers.map((header) => header.n),
       headers.map((header) => header.text),
       headers.map((header) => Buffer.from(header.leafHash)),
-      appended.map(({ batch }) => Buffer.concat(batch.events.map((event) => event.leafHash))),
+      appended.map(({ batch }) => Buffer.from(batch.eventLeaves)),
     ],
   )
-  const rows = appended.flatMap(({ logIndex, batch }) => batch.events.map((event, pos) => ({ logIndex, pos, event })))
-  const indices = rows.map((row) => row.logIndex)
-  const positions = rows.map((row) => row.pos)
-  await db.query(
-    `insert into events (log_index, pos, id, leaf_hash, jws)
-     select * from unnest($1::bigint[], $2::int[], $3::uuid[], $4::bytea[], $5::text[])`,
-    [
-      indices,
-      positions,
-      rows.map(({ event }) => event.id),
-      rows.map(({ event }) => Buffer.from(event.leafHash)),
-      rows.map(({ event }) => event.leaf),
-    ],
+  for (const { logIndex, batch } of appended) {
+    setFirstInt8(batch.rows.events, logIndex)
+    setFirstInt8(batch.rows.details, logIndex)
+  }
+  const rows = appended.map(({ batch }) => batch.rows)
+  await copyIn(
+    db,
+    'events (log_index, pos, id, leaf_hash, jws)',
+    rows.map(({ events }) => events),
   )
-  await db.query(
-    `insert into details (log_index, pos, source, recorded_at, action, actor, targets, disclosures)
-     select log_index, pos, source, to_timestamp(ms / 1000.0), action, actor, targets::text[], disclosures
-     from unnest($1::bigint[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[])
-       as row (log_index, pos, source, ms, action, actor, targets, disclosures)`,
-    [
-      indices,
-      positions,
-      rows.map(({ event }) => event.source),
-      rows.map(({ event }) => event.time),
-      rows.map(({ event }) => searchTerm(event.fields.action)),
-      rows.map(({ event }) => searchTerm(idOf(event.fields.actor))),
-      rows.map(({ event }) => arrayLiteral(targetIds(event))),
-      rows.map(({ event }) => event.token.slice(event.leaf.length + 1)),
-    ],
+  await copyIn(
+    db,
+    'details (log_index, pos, source, recorded_at, action, actor, targets, disclosures)',
+    rows.map(({ details }) => details),
   )
 }
 
@@ -65,9 +81,4 @@ function idOf(party: JsonValue | undefined): JsonValue | undefined {
 function targetIds(event: ParsedEvent): string[] {
   const { targets } = event.fields
   return Array.isArray(targets) ? [...new Set(targets.map((target) => searchTerm(idOf(target)) ?? ''))] : []
-}
-
-/** unnest flattens arrays of arrays, so the inner ones travel as array literals. */
-function arrayLiteral(texts: readonly string[]): string {
-  return `{${texts.map((text) => `"${text.replace(/["\\]/g, '\\$&')}"`).join(',')}}`
 }

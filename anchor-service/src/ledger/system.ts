@@ -10,27 +10,28 @@ import {
   treeRoot,
 } from '@killick/sdk'
 import type { CheckedBatch, StreamHead } from './place.ts'
+import { packBatch } from './rows.ts'
 
 /** The ledger as a source of its own: what it does itself is recorded in this stream, like any other event. */
 export const SYSTEM = { source: 'killick', stream: 'system' } as const
 
 /** A batch of one event that continues the system stream. */
 export async function makeSystemBatch(
-  input: EventInput,
+  { event, id }: { event: EventInput; id: string },
   head: StreamHead | null,
   signer: Signer,
   time: number,
 ): Promise<CheckedBatch> {
   const position = { ...SYSTEM, seq: head?.seq ?? 0, ...(head && { prev: head.event }) }
-  const mint = { id: uuidv7(time), time, salt: () => new Uint8Array(randomBytes(16)) }
-  const { token, leafHash } = await makeEvent(input, position, mint, signer)
+  const mint = { id, time, salt: () => new Uint8Array(randomBytes(16)) }
+  const { token, leafHash } = await makeEvent(event, position, mint, signer)
   const fields = { ...SYSTEM, seq: position.seq, n: 1, root: treeRoot([leafHash as Hash]), time }
   const header = await signBatchHeader({ ...fields, ...(head && { prev: head.batch }) }, signer)
-  return { header: parseBatchHeader(header), events: [parseEvent(token)] }
+  return packBatch({ header: parseBatchHeader(header), events: [parseEvent(token)] })
 }
 
 /** RFC 9562 §5.7: 48 bits of milliseconds, then random. */
-function uuidv7(time: number): string {
+export function uuidv7(time: number): string {
   const bytes = randomBytes(16)
   bytes.writeUIntBE(time, 0, 6)
   bytes[6] = (bytes[6]! & 0x0f) | 0x70

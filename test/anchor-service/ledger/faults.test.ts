@@ -22,9 +22,12 @@ function cutWires(pool: pg.Pool, next: () => Fault | null): void {
       }
       const isHit = fault !== null && count++ === fault.statement
       if (!isHit) return query(...args)
-      if (fault!.when === 'after') await query(...args)
-      ;(client as Breakable).connection.stream.destroy()
+      const { when } = fault!
       fault = null
+      if (when === 'after') await query(...args)
+      ;(client as Breakable).connection.stream.destroy()
+      // A COPY is told by pg itself that its connection is gone.
+      if (typeof args[0] === 'object') return when === 'before' ? query(...args) : undefined
       throw new Error('Connection terminated unexpectedly')
     }) as typeof client.query
   })

@@ -58,8 +58,10 @@ create table batches (
 );
 select append_only('batches');
 
+-- No foreign keys between batches, events and details: one transaction writes all three and nothing is ever deleted, and
+-- checking them row by row costs a fifth of an insert (measured).
 create table events (
-  log_index bigint not null references batches,
+  log_index bigint not null,
   pos integer not null check (pos >= 0),
   id uuid not null,
   leaf_hash bytea not null check (length(leaf_hash) = 32),
@@ -80,12 +82,12 @@ create table details (
   actor text,
   targets text[] not null,
   disclosures text not null,
-  primary key (log_index, pos),
-  foreign key (log_index, pos) references events
+  primary key (log_index, pos)
 );
-create index on details (action, log_index desc, pos desc);
-create index on details (actor, log_index desc, pos desc);
-create index on details (source, log_index desc, pos desc);
+-- Ascending, so that a term's entries are appended where its last ones stand; read backwards for the newest first.
+create index on details (action, log_index, pos);
+create index on details (actor, log_index, pos);
+create index on details (source, log_index, pos);
 create index on details using gin (targets);
 create index on details using brin (recorded_at);
 select append_only('details');

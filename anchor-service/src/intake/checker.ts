@@ -1,0 +1,37 @@
+// A thread that checks batches. It is started by checkers.ts; what crosses between the two is described there.
+import { parentPort, workerData } from 'node:worker_threads'
+import { KillickError } from '@killick/sdk'
+import { Refusal } from '../errors.ts'
+import type { CheckedBatch } from '../ledger/place.ts'
+import { openPool } from '../ledger/pool.ts'
+import { checkBatch } from './check.ts'
+import type { Answer, CheckerData, Question } from './checkers.ts'
+
+const { databaseUrl, hasRole } = workerData as CheckerData
+// One connection: it reads the keys of a batch's source, and a batch that is repeated late.
+const pool = openPool(databaseUrl, hasRole, 1)
+
+parentPort!.on('message', async ({ id, body, now }: Question) => {
+  const { answer, transfer } = await answerOf(id, body, now)
+  parentPort!.postMessage(answer, transfer)
+})
+
+async function answerOf(
+  id: number,
+  body: Uint8Array,
+  now: number,
+): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
+  try {
+    const batch = await checkBatch(body, pool, now)
+    return { answer: { id, batch }, transfer: buffersOf(batch) }
+  } catch (error) {
+    if (!(error instanceof KillickError) && !(error instanceof Refusal)) return { answer: { id, error }, transfer: [] }
+    const { name, code, message, details } = error
+    return { answer: { id, refusal: { name, code, message, details } }, transfer: [] }
+  }
+}
+
+function buffersOf({ eventLeaves, rows: { events, details } }: CheckedBatch): ArrayBuffer[] {
+  const parts = [eventLeaves, events.bytes, events.starts, details.bytes, details.starts]
+  return parts.map((part) => part.buffer as ArrayBuffer)
+}

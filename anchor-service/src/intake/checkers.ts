@@ -1,0 +1,88 @@
+import { availableParallelism } from 'node:os'
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { type ErrorCode, KillickError } from '@killick/sdk'
+import { Refusal, type ServiceCode } from '../errors.ts'
+import type { CheckedBatch } from '../ledger/place.ts'
+
+/** What a checking thread needs to read keys for itself. */
+export type CheckerData = { databaseUrl: string; hasRole: boolean }
+
+export type Question = { id: number; body: Uint8Array; now: number }
+
+/** Errors lose their class on the way between threads, so a refusal travels as its parts. */
+export type Answer = { id: number } & (
+  | { batch: CheckedBatch }
+  | { refusal: { name: string; code: string; message: string; details: Readonly<Record<string, unknown>> } }
+  | { error: unknown }
+)
+
+export type Checkers = {
+  /** How many batches may be handed in at once with a use: two per thread, so that none waits for the next. */
+  readonly width: number
+  /** `checkBatch` on a thread of its own. @throws KillickError | Refusal, as it does */
+  check(body: Uint8Array, now: number): Promise<CheckedBatch>
+  close(): Promise<void>
+}
+
+const ENTRY = new URL(`./checker${extname(import.meta.url)}`, import.meta.url)
+
+type Waiting = { resolve: (batch: CheckedBatch) => void; reject: (error: unknown) => void }
+type Thread = { worker: Worker; waiting: Map<number, Waiting>; hasEnded: boolean }
+
+/**
+ * Threads that check batches, as many as there are cores: checking is nearly all of the work of the service, and this way
+ * the event loop stays free for requests and commits.
+ */
+export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: number = availableParallelism()): Checkers {
+  let nextId = 0
+  const threads = Array.from({ length: count }, start)
+
+  function start(): Thread {
+    // Flags of the process (a watcher, a coverage tool) are not for its threads.
+    const worker = new Worker(ENTRY, { workerData: { databaseUrl, hasRole }, execArgv: [] })
+    const thread: Thread = { worker, waiting: new Map(), hasEnded: false }
+    worker.on('message', (answer: Answer) => {
+      const waiting = thread.waiting.get(answer.id)!
+      thread.waiting.delete(answer.id)
+      if ('batch' in answer) waiting.resolve(answer.batch)
+      else waiting.reject('refusal' in answer ? toError(answer.refusal) : answer.error)
+    })
+    let failure: Error = new Error('a checking thread ended')
+    worker.on('error', (error) => {
+      failure = error as Error
+    })
+    worker.on('exit', () => {
+      thread.hasEnded = true
+      for (const waiting of thread.waiting.values()) waiting.reject(failure)
+    })
+    return thread
+  }
+
+  return {
+    width: 2 * count,
+    check(body, now) {
+      let thread = threads.reduce((best, other) => (other.waiting.size < best.waiting.size ? other : best))
+      if (thread.hasEnded) {
+        const place = threads.indexOf(thread)
+        thread = start()
+        threads[place] = thread
+      }
+      const id = nextId++
+      return new Promise((resolve, reject) => {
+        thread.waiting.set(id, { resolve, reject })
+        const question: Question = { id, body, now }
+        thread.worker.postMessage(question)
+      })
+    },
+    async close() {
+      await Promise.all(threads.map(({ worker }) => worker.terminate()))
+    },
+  }
+}
+
+function toError({ name, code, message, details }: Extract<Answer, { refusal: unknown }>['refusal']): Error {
+  return name === 'Refusal'
+    ? new Refusal(code as ServiceCode, message, details)
+    : new KillickError(code as ErrorCode, message, details)
+}

@@ -23,11 +23,6 @@ const CHECKS: Check[] = [
     says: 'tsc, strict, for browsers',
     run: [bin('typescript', 'tsc'), '--noEmit', '-p', 'anchor-service/web'],
   },
-  {
-    name: 'page types',
-    says: 'tsc, with the DOM',
-    run: [bin('typescript', 'tsc'), '--noEmit', '-p', 'anchor-service/web'],
-  },
   { name: 'style', says: 'biome: lint and format', run: [bin('@biomejs/biome', 'biome'), 'ci', '--colors=off', '.'] },
   { name: 'imports', run: ['scripts/imports.ts'] },
   { name: 'dead code', says: 'knip', run: [bin('knip', 'knip'), '--no-progress', '--treat-config-hints-as-errors'] },

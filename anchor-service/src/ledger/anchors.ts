@@ -45,6 +45,11 @@ export type AnchorRow = AnchorTarget &
     state: AnchorState
     plannedAt: Date
     recordedAt: Date
+    /** Events that this anchor is the first of its log to cover. */
+    events: number
+    /** What it cost, wei, as decimal text; null while it is not in a block. */
+    fee: string | null
+    feePerEvent: string | null
   }
 
 /** Anchors in their current state, newest first; `before` is the id of the last anchor of the page before. */
@@ -53,9 +58,14 @@ export async function readAnchors(
   page: { limit: number; before?: number | undefined; states?: readonly AnchorState[]; target?: AnchorTarget },
 ): Promise<AnchorRow[]> {
   const { rows } = await db.query(
-    `select * from current_anchors where ($2::bigint is null or id < $2) and ($3::text[] is null or state = any($3))
-       and ($4::bigint is null or (chain_id = $4 and contract = $5 and log_id = $6)) and size > 0
-     order by id desc limit $1`,
+    `select a.*, (select coalesce(sum(n), 0) from batches where log_index >= coalesce(before.size, 0) and log_index < a.size) as events
+     from current_anchors a
+     left join lateral (
+       select size from current_anchors b where (b.chain_id, b.genesis, b.contract, b.log_id) = (a.chain_id, a.genesis, a.contract, a.log_id)
+         and b.size < a.size and b.state in ('confirmed', 'final') order by b.size desc limit 1) before on true
+     where ($2::bigint is null or a.id < $2) and ($3::text[] is null or a.state = any($3))
+       and ($4::bigint is null or (a.chain_id = $4 and a.contract = $5 and a.log_id = $6)) and a.size > 0
+     order by a.id desc limit $1`,
     [
       page.limit,
       page.before ?? null,
@@ -71,9 +81,18 @@ export async function readAnchors(
 /** Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, smallest size first. */
 export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
   const { rows } = await db.query(
-    `select * from (
-       select * from (select distinct on (chain_id, contract, log_id) * from current_anchors
-                      where size > $1 and state in ('confirmed', 'final') order by chain_id, contract, log_id, size) smallest
+    `with recursive places as (
+       (select chain_id, genesis, contract, log_id from anchors order by 1, 2, 3, 4 limit 1)
+       union all
+       select next.* from places p cross join lateral (
+         select chain_id, genesis, contract, log_id from anchors
+         where (chain_id, genesis, contract, log_id) > (p.chain_id, p.genesis, p.contract, p.log_id)
+         order by 1, 2, 3, 4 limit 1) next)
+     select * from (
+       select smallest.*, 0 as events from places p cross join lateral (
+         select * from current_anchors a
+         where (a.chain_id, a.genesis, a.contract, a.log_id) = (p.chain_id, p.genesis, p.contract, p.log_id)
+           and size > $1 and state in ('confirmed', 'final') order by size limit 1) smallest
        order by id desc limit 16) newest
      order by size, id`,
     [logIndex],
@@ -102,6 +121,7 @@ export async function readAnchoredSize(db: Db): Promise<number> {
 
 // biome-ignore lint/suspicious/noExplicitAny: a row of current_anchors, as the migration defines it
 function toAnchor(row: any): AnchorRow {
+  const fee = row.gas_used === null ? null : BigInt(row.gas_used) * BigInt(row.gas_price)
   return {
     ...{ id: row.id, target: row.target, chainId: row.chain_id, contract: row.contract, logId: row.log_id },
     ...{ size: row.size, root: asHash(new Uint8Array(row.root)), state: row.state },
@@ -109,6 +129,7 @@ function toAnchor(row: any): AnchorRow {
     ...{ transaction: row.transaction, raw: row.raw, sender: row.sender, nonce: row.nonce },
     ...{ maxFee: row.max_fee, maxPriorityFee: row.max_priority_fee, gasUsed: row.gas_used, gasPrice: row.gas_price },
     ...{ block: row.block, blockHash: row.block_hash, time: row.time, confirmations: row.confirmations },
-    detail: row.detail,
+    ...{ detail: row.detail, events: row.events, fee: fee?.toString() ?? null },
+    feePerEvent: fee === null || row.events === 0 ? null : (fee / BigInt(row.events)).toString(),
   }
 }

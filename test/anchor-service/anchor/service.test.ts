@@ -1,5 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parseProof, printHash, readAnchors, verifyProof } from '@killick/sdk'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { startFaultyRpc } from '../../support/faultyRpc.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { freePort, type Redis, redisAvailable, startRedis } from '../../support/redis.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
@@ -56,6 +60,16 @@ async function expectAnchored(service: TestService, signer: ReturnType<typeof ne
   expect(verdict).toMatchObject({ outcome: 'verified' })
 }
 
+async function metric(service: TestService, name: string): Promise<number> {
+  const { text } = await call(service.url, '/metrics')
+  return Number(
+    text
+      .split('\n')
+      .find((line) => line.startsWith(`${name} `))
+      ?.split(' ')[1],
+  )
+}
+
 describe('a service that anchors', () => {
   test('on PostgreSQL alone: an event becomes a verified proof, and goes on after a restart', async () => {
     const { service, signer } = await anchoringService()
@@ -66,6 +80,13 @@ describe('a service that anchors', () => {
         targets: [{ target: 'default', alarm: null, queue: { backend: 'postgresql', isUp: true } }],
       })
       await expectAnchored(service, signer)
+
+      const anchors = (await call(service.url, '/v1/anchors')).json.anchors as Record<string, string>[]
+      expect(anchors.length).toBeGreaterThan(1)
+      for (const { gasUsed, gasPrice, fee, events, feePerEvent } of anchors) {
+        expect(BigInt(fee!)).toBe(BigInt(gasUsed!) * BigInt(gasPrice!))
+        expect(BigInt(feePerEvent!)).toBe(BigInt(fee!) / BigInt(events!))
+      }
     } finally {
       await service.stop()
     }
@@ -92,6 +113,52 @@ describe('a service that anchors', () => {
       }
     },
   )
+
+  test('to several targets: each for itself, and one that is down delays no other', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'killick-targets-'))
+    const [near, far] = await Promise.all([startFaultyRpc(chain.url), startFaultyRpc(chain.url)])
+    far.rule = () => ({ fault: 'halfOpen' })
+    const contracts = [await chain.deployAnchorLog(), await chain.deployAnchorLog(), await chain.deployAnchorLog()]
+    const targets = [
+      { target: 'near', rpcUrl: [near.url, chain.url], contract: contracts[0], chainKey: await chain.newKey() },
+      { target: 'far', rpcUrl: far.url, contract: contracts[1], chainKey: await chain.newKey() },
+      {
+        target: 'slow',
+        rpcUrl: chain.url,
+        contract: contracts[2],
+        chainKey: await chain.newKey(),
+        anchorIntervalMs: 86_400_000,
+      },
+    ]
+    await writeFile(join(folder, 'targets.json'), JSON.stringify(targets))
+    const service = await testService({
+      ...{ KILLICK_TARGETS: join(folder, 'targets.json'), KILLICK_ANCHOR_INTERVAL_MS: '200' },
+      ...{ KILLICK_CONFIRMATIONS: '1', KILLICK_RPC_TIMEOUT_MS: '2000' },
+    })
+    try {
+      const signer = newSigner()
+      await register(service.url, 'billing', [{ jwk: signer.jwk }])
+      const first = await record(service, signer)
+      const carried = async (id: string) =>
+        (JSON.parse(await anchoredProof(service, id)).anchors as { contract: string }[]).map(({ contract }) => contract)
+      await vi.waitUntil(async () => (await carried(first)).length === 2, { timeout: 10_000, interval: 50 })
+      expect(new Set(await carried(first))).toEqual(new Set([contracts[0], contracts[2]]))
+      const alarm = () => metric(service, 'killick_anchor_alarm{target="far",code="nodes_unreachable"}')
+      await vi.waitUntil(async () => (await alarm()) === 1, { timeout: 10_000, interval: 50 })
+
+      far.rule = () => null
+      await vi.waitUntil(async () => (await carried(first)).length === 3, { timeout: 20_000, interval: 50 })
+      // The interval of `slow` is long, so the next event waits there.
+      const second = await record(service, signer)
+      await vi.waitUntil(async () => (await carried(second)).length === 2, { timeout: 10_000, interval: 50 })
+      expect(await carried(second)).not.toContain(contracts[2])
+      expect(await alarm()).toBe(0)
+      expect(await metric(service, 'killick_anchor_affordable{target="near"}')).toBeGreaterThan(1_000)
+    } finally {
+      await service.stop()
+      await Promise.all([near.stop(), far.stop(), rm(folder, { recursive: true, force: true })])
+    }
+  })
 
   test('with a Redis that is down from the start, the service is up and anchors', async () => {
     const { service, signer } = await anchoringService({ REDIS_URL: `redis://127.0.0.1:${await freePort()}` })

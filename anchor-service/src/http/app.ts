@@ -18,6 +18,7 @@ import type { Metrics } from './metrics.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import type { Published } from './published.ts'
 import { batchRoutes } from './routes/batches.ts'
+import { consoleRoutes } from './routes/console.ts'
 import { exportRoutes } from './routes/export.ts'
 import { operationRoutes } from './routes/operation.ts'
 import { pageRoutes } from './routes/page.ts'
@@ -93,6 +94,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       tileRoutes,
       shareRoutes,
       pageRoutes,
+      consoleRoutes,
       operationRoutes,
     ])
       add(routes as App, deps)

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../errors.ts'
+import { sessionRole } from './session.ts'
 
 export type Tokens = { admin: string; reader: string }
 export type Role = keyof Tokens
@@ -8,19 +9,24 @@ export type Role = keyof Tokens
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
 /**
- * A hook that lets only bearers of a token in; the admin's token also reads. Digests are compared, in constant time, so
- * neither content nor length of a token can be told from the time it takes.
+ * Whose token it is; the admin's also reads. Digests are compared, in constant time, so neither content nor length of a
+ * token can be told from the time it takes.
  */
+export function roleOf(tokens: Tokens, given: string): Role | null {
+  const mine = digest(given)
+  const isAdmin = timingSafeEqual(mine, digest(tokens.admin))
+  const isReader = timingSafeEqual(mine, digest(tokens.reader))
+  return isAdmin ? 'admin' : isReader ? 'reader' : null
+}
+
+/** A hook that lets in only bearers of a token, and sessions of the console that one was opened with. */
 export function requireToken(tokens: Tokens, role: Role) {
-  const admin = digest(tokens.admin)
-  const reader = digest(tokens.reader)
   return async (request: FastifyRequest): Promise<void> => {
-    const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
-    if (given === undefined) throw new Refusal('unauthorized')
-    const mine = digest(given)
-    const isAdmin = timingSafeEqual(mine, admin)
-    const isReader = timingSafeEqual(mine, reader)
-    if (!isAdmin && !isReader) throw new Refusal('unauthorized')
-    if (role === 'admin' && !isAdmin) throw new Refusal('forbidden')
+    const { authorization } = request.headers
+    const given = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
+    const mine =
+      given !== undefined ? roleOf(tokens, given) : authorization === undefined ? sessionRole(request, tokens) : null
+    if (mine === null) throw new Refusal('unauthorized')
+    if (role === 'admin' && mine !== 'admin') throw new Refusal('forbidden')
   }
 }

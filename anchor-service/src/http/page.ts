@@ -15,11 +15,14 @@ const TYPES: Record<string, string> = {
   '.png': 'image/png',
 }
 
-/** A file of the page by its bare name, or null where there is none. */
-export async function readPageFile(name: string): Promise<{ type: string; bytes: Buffer } | null> {
+/** A file of the page, or of the console beside it, by its bare name; null where there is none. */
+export async function readPageFile(
+  name: string,
+  part: '' | 'console/' = '',
+): Promise<{ type: string; bytes: Buffer } | null> {
   const type = TYPES[extname(name)]
   if (type === undefined || !/^[\w-]+\.\w+$/.test(name)) return null
-  return readFile(new URL(name, FOLDER)).then(
+  return readFile(new URL(part + name, FOLDER)).then(
     (bytes) => ({ type, bytes }),
     () => null,
   )

@@ -30,7 +30,10 @@ export type FoundEvent = {
   token: string
 }
 
-type Row = { log_index: number; pos: number; leaf_hash: Buffer; jws: string; disclosures: string }
+export type Row = { log_index: number; pos: number; leaf_hash: Buffer; jws: string; disclosures: string }
+
+export const SELECT_EVENTS = `select d.log_index, d.pos, e.leaf_hash, e.jws, d.disclosures
+                              from details d join events e using (log_index, pos)`
 
 /** A page of events, newest first. The next page starts behind its last event; null: there is none. */
 export async function searchEvents(
@@ -54,7 +57,7 @@ export async function searchEvents(
   }
   const limit = `$${values.push(query.limit + 1)}`
   const { rows } = await db.query<Row>(
-    `select d.log_index, d.pos, e.leaf_hash, e.jws, d.disclosures from details d join events e using (log_index, pos)
+    `${SELECT_EVENTS}
      ${conditions.length > 0 ? `where ${conditions.join(' and ')}` : ''}
      order by d.log_index desc, d.pos desc limit ${limit}`,
     values,
@@ -64,7 +67,7 @@ export async function searchEvents(
   return { events: page.map(toFound), next: rows.length > query.limit ? [last!.log_index, last!.pos] : null }
 }
 
-function toFound(row: Row): FoundEvent {
+export function toFound(row: Row): FoundEvent {
   const event = parseEvent(`${row.jws}~${row.disclosures}`)
   return {
     id: event.id,

@@ -73,18 +73,34 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
     reply.headers(GUARDED).send(await trust()),
   )
 
-  app.get(
-    `${PAGE_PATH}:file`,
-    { schema: { ...hide, params: Type.Object({ file: Type.String({ maxLength: 64 }) }) } },
-    async ({ params }, reply) => {
-      const file = await readPageFile(params.file)
-      if (file === null) throw new Refusal('not_found')
-      return reply
-        .headers({ 'cache-control': 'public, max-age=300', 'x-content-type-options': 'nosniff' })
-        .type(file.type)
-        .send(file.bytes)
-    },
-  )
+  for (const [path, part] of [
+    [PAGE_PATH, ''],
+    ['/console/', 'console/'],
+  ] as const) {
+    app.get(
+      `${path}:file`,
+      { schema: { ...hide, params: Type.Object({ file: Type.String({ maxLength: 64 }) }) } },
+      async ({ params }, reply) => {
+        const file = await readPageFile(params.file, part)
+        if (file === null) throw new Refusal('not_found')
+        return reply
+          .headers({ 'cache-control': 'public, max-age=300', 'x-content-type-options': 'nosniff' })
+          .type(file.type)
+          .send(file.bytes)
+      },
+    )
+  }
+
+  app.get('/console', { schema: hide }, (_request, reply) => reply.redirect('/console/'))
+  app.get('/console/', { schema: hide }, async (_request, reply) => {
+    const file = await readPageFile('index.html', 'console/')
+    if (file === null) throw new Refusal('not_found', 'The console has not been built: npm run page')
+    const policy = policyOf(file.bytes.toString('utf8'))
+    return reply
+      .headers({ ...GUARDED, 'content-security-policy': policy })
+      .type(file.type)
+      .send(file.bytes)
+  })
 
   app.get('/p/:token', { ...limited, schema: { ...hide, params: Token } }, async (request, reply) => {
     const { params } = request

@@ -104,7 +104,7 @@ function printAnchor(anchor: AnchorRow) {
   }
 }
 
-function parseTime(name: string, text: string | undefined): Date | undefined {
+export function parseTime(name: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
   const time = new Date(text)
   if (Number.isNaN(time.getTime())) throw new Refusal('request_invalid', `${name} is not a time as in RFC 3339.`)

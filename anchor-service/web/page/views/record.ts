@@ -9,7 +9,7 @@ const MAX_ITEMS = 50
 const SHOWN_ABOVE = ['action', 'outcome', 'occurredAt']
 
 /** A JSON value as nested lists; long ones are cut, the raw proof has them whole. */
-function tree(value: Value | undefined): HTMLElement {
+export function tree(value: Value | undefined): HTMLElement {
   if (value === null || value === undefined) return h('span', { class: 'note' }, 'nothing')
   if (typeof value === 'string') return said(value)
   if (typeof value !== 'object') return h('code', {}, String(value))

@@ -1,0 +1,35 @@
+/** Events as CSV (RFC 4180), safe to open in a spreadsheet. */
+import type { JsonObject } from '@killick/sdk'
+import type { FoundEvent } from '../ledger/search.ts'
+
+export const CSV_HEADER = 'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash\r\n'
+
+/** A cell that begins like a formula would be run as one by spreadsheets; a quote before it keeps it text. */
+function cell(value: unknown): string {
+  const text = String(value ?? '')
+  const harmless = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
+  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
+}
+
+const party = (value: unknown) => {
+  const { type, id } = (value ?? {}) as JsonObject
+  return type === undefined ? '' : `${type}:${id}`
+}
+
+export function csvLine({ id, recordedAt, source, stream, seq, logIndex, fields, leafHash }: FoundEvent): string {
+  const targets = ((fields.targets as JsonObject[] | undefined) ?? []).map(party).join(' ')
+  const cells = [
+    id,
+    recordedAt,
+    source,
+    stream,
+    seq,
+    logIndex,
+    fields.action,
+    party(fields.actor),
+    targets,
+    fields.outcome,
+    leafHash,
+  ]
+  return `${cells.map(cell).join(',')}\r\n`
+}

@@ -1,0 +1,221 @@
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Type } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { Refusal } from '../../errors.ts'
+import { readProof } from '../../ledger/proofs.ts'
+import { type EventQuery, type FoundEvent, searchEvents } from '../../ledger/search.ts'
+import { eventsAfter, lastPlace, type Place, readNeighbours, readStreams } from '../../ledger/tail.ts'
+import type { App, AppDeps } from '../app.ts'
+import { requireToken, roleOf } from '../auth.ts'
+import { CSV_HEADER, csvLine } from '../csv.ts'
+import { ProblemSchema, SearchQuery } from '../schemas.ts'
+import { cookieFor, sealSession, sessionRole } from '../session.ts'
+import { parseTime } from './reading.ts'
+
+/** Logins per minute and address. */
+const LOGIN_LIMIT = 20
+const TAIL_POLL_MS = 500
+const TAIL_PAGE = 100
+const MAX_TAILS = 64
+const MAX_EXPORT = 100_000
+/** Proofs cost several reads each. */
+const MAX_EXPORT_PROOFS = 10_000
+const PAGE = 500
+
+/** What the console needs beside the API that everyone uses: sessions, the live tail, neighbours, exports. */
+export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }: AppDeps): void {
+  const onRequest = requireToken(tokens, 'reader')
+  const common = { tags: ['console'] }
+  const reader = { ...common, security: [{ reader: [] }] }
+  const any = { 200: Type.Any(), default: ProblemSchema }
+  const limited = rateLimit > 0 ? { config: { rateLimit: { max: Math.min(rateLimit, LOGIN_LIMIT) } } } : {}
+
+  // Behind a proxy that ends TLS, only the operator's own address tells.
+  const isHttps = (request: FastifyRequest) =>
+    request.protocol === 'https' || (published.url?.startsWith('https:') ?? false)
+
+  app.post(
+    '/console/session',
+    {
+      ...limited,
+      schema: {
+        ...common,
+        summary: 'Open a session with a token; the answer sets its cookie',
+        body: Type.Object({ token: Type.String({ maxLength: 512 }) }, { additionalProperties: false }),
+        response: any,
+      },
+    },
+    async (request, reply) => {
+      const role = roleOf(tokens, request.body.token)
+      if (role === null) throw new Refusal('unauthorized', 'That is not a token of this service.')
+      await ledger.record({
+        action: 'console.login',
+        actor: { type: 'role', id: role },
+        targets: [],
+        context: { ip: request.ip },
+      })
+      reply.header('set-cookie', cookieFor(sealSession(tokens, role), isHttps(request)))
+      return { role }
+    },
+  )
+
+  app.get(
+    '/console/session',
+    { schema: { ...common, summary: 'Whose session this is', response: any } },
+    (request) => ({
+      role: sessionRole(request, tokens),
+      origin: ledger.log.origin,
+    }),
+  )
+
+  app.delete(
+    '/console/session',
+    { schema: { ...common, summary: 'End the session of this browser', response: any } },
+    async (request, reply) => {
+      reply.header('set-cookie', cookieFor(null, isHttps(request)))
+      return {}
+    },
+  )
+
+  app.get(
+    '/v1/streams',
+    { onRequest, schema: { ...reader, summary: 'Streams, those that grew last first; at most 200', response: any } },
+    async () => ({ streams: await readStreams(ledger.db) }),
+  )
+
+  app.get(
+    '/v1/streams/:source/:stream/events',
+    {
+      onRequest,
+      schema: {
+        ...reader,
+        summary: 'An event of a stream with its neighbours',
+        params: Type.Object({ source: Type.String({ maxLength: 64 }), stream: Type.String({ maxLength: 64 }) }),
+        querystring: Type.Object({
+          seq: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER - 50 }),
+          span: Type.Optional(Type.Integer({ minimum: 0, maximum: 50, default: 3 })),
+        }),
+        response: any,
+      },
+    },
+    async ({ params, query: { seq, span = 3 } }) => ({
+      events: await readNeighbours(ledger.db, { ...params, seq, span }),
+    }),
+  )
+
+  let tails = 0
+  app.get(
+    '/v1/events/live',
+    {
+      onRequest,
+      schema: {
+        ...reader,
+        summary: 'Events as they are accepted: server-sent events, resumed by Last-Event-ID',
+        response: any,
+      },
+    },
+    async (request, reply) => {
+      if (tails >= MAX_TAILS) throw new Refusal('overloaded', 'Too many live tails are open.')
+      const since = parsePlace(request.headers['last-event-id']) ?? (await lastPlace(ledger.db))
+      tails++
+      const gone = new AbortController()
+      request.raw.once('close', () => gone.abort())
+      const stream = Readable.from(tail(since, gone.signal))
+      stream.once('close', () => {
+        tails--
+      })
+      return reply
+        .headers({ 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
+        .send(stream)
+    },
+  )
+
+  async function* tail(since: Place, signal: AbortSignal): AsyncGenerator<string> {
+    let last = since
+    yield ': here from now on\n\n'
+    for (let quiet = 0; !signal.aborted && !closing; quiet += TAIL_POLL_MS) {
+      const page = await eventsAfter(ledger.db, last, TAIL_PAGE)
+      for (const { event, place } of page) {
+        last = place
+        yield `id: ${place.join('.')}\ndata: ${JSON.stringify(event)}\n\n`
+      }
+      if (page.length > 0) quiet = 0
+      // A comment now and then keeps proxies from closing what is merely quiet.
+      if (quiet >= 15_000) {
+        quiet = 0
+        yield ': still here\n\n'
+      }
+      if (page.length < TAIL_PAGE) await sleep(TAIL_POLL_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+  let closing = false
+  app.addHook('preClose', async () => {
+    closing = true
+  })
+
+  app.get(
+    '/v1/events/export',
+    {
+      onRequest,
+      schema: {
+        ...reader,
+        summary: 'Found events as a file: CSV, or NDJSON with the proof of each; the export is itself recorded',
+        querystring: Type.Intersect([
+          Type.Omit(SearchQuery, ['limit', 'cursor']),
+          Type.Object({ format: Type.Union([Type.Literal('csv'), Type.Literal('ndjson')]) }),
+        ]),
+        response: any,
+      },
+    },
+    async ({ query: { format, from, to, ...terms } }, reply) => {
+      const query = { ...terms, from: parseTime('from', from), to: parseTime('to', to) }
+      await ledger.record({
+        action: 'events.export',
+        actor: { type: 'role', id: 'reader' },
+        targets: [],
+        metadata: { format, ...terms, ...(from !== undefined && { from }), ...(to !== undefined && { to }) },
+      })
+      const isCsv = format === 'csv'
+      return reply
+        .headers({
+          'content-type': isCsv ? 'text/csv; charset=utf-8' : 'application/x-ndjson',
+          'content-disposition': `attachment; filename="events.${format}"`,
+          'cache-control': 'no-store',
+        })
+        .send(Readable.from(isCsv ? csv(query) : ndjson(query)))
+    },
+  )
+
+  async function* found(query: Omit<EventQuery, 'limit'>, most: number): AsyncGenerator<FoundEvent> {
+    let before: Place | undefined
+    for (let left = most; left > 0; left -= PAGE) {
+      const { events, next } = await searchEvents(ledger.db, {
+        ...query,
+        limit: Math.min(PAGE, left),
+        ...(before && { before }),
+      })
+      yield* events
+      if (next === null) return
+      before = next
+    }
+  }
+
+  async function* csv(query: Omit<EventQuery, 'limit'>): AsyncGenerator<string> {
+    yield CSV_HEADER
+    for await (const event of found(query, MAX_EXPORT)) yield csvLine(event)
+  }
+
+  async function* ndjson(query: Omit<EventQuery, 'limit'>): AsyncGenerator<string> {
+    for await (const event of found(query, MAX_EXPORT_PROOFS)) {
+      const { token: _, ...shown } = event
+      const proof = await readProof(ledger.db, ledger.log, event.leafHash)
+      yield `${JSON.stringify(shown).slice(0, -1)},"proof":${proof}}\n`
+    }
+  }
+}
+
+function parsePlace(text: string | string[] | undefined): Place | null {
+  const match = /^(\d{1,15})\.(\d{1,9})$/.exec(String(text ?? ''))
+  return match === null ? null : [Number(match[1]), Number(match[2])]
+}

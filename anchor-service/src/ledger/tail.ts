@@ -1,0 +1,56 @@
+/** Events in the order they were accepted, and the neighbours of one in its stream. */
+import { type FoundEvent, type Row, SELECT_EVENTS, toFound } from './search.ts'
+import type { Db } from './tiles.ts'
+
+/** (log index, position in the batch) */
+export type Place = readonly [logIndex: number, pos: number]
+
+/** The place of the newest event; (-1, 0) before the first. */
+export async function lastPlace(db: Db): Promise<Place> {
+  const { rows } = await db.query<Row>('select log_index, pos from events order by log_index desc, pos desc limit 1')
+  return rows[0] === undefined ? [-1, 0] : [rows[0].log_index, rows[0].pos]
+}
+
+/** Events accepted after a place, oldest first, each with its own place to go on from. */
+export async function eventsAfter(
+  db: Db,
+  [logIndex, pos]: Place,
+  limit: number,
+): Promise<{ event: FoundEvent; place: Place }[]> {
+  const { rows } = await db.query<Row>(
+    `${SELECT_EVENTS} where (d.log_index, d.pos) > ($1, $2) order by d.log_index, d.pos limit $3`,
+    [logIndex, pos, limit],
+  )
+  return rows.map((row) => ({ event: toFound(row), place: [row.log_index, row.pos] }))
+}
+
+/** The events of a stream from `seq - span` to `seq + span`, in order. */
+export async function readNeighbours(
+  db: Db,
+  at: { source: string; stream: string; seq: number; span: number },
+): Promise<FoundEvent[]> {
+  const [first, last] = [Math.max(0, at.seq - at.span), at.seq + at.span]
+  const { rows } = await db.query<Row>(
+    `with covering as (
+       (select log_index, seq from batches where source = $1 and stream = $2 and seq <= $3 order by seq desc limit 1)
+       union all
+       select log_index, seq from batches where source = $1 and stream = $2 and seq > $3 and seq <= $4)
+     ${SELECT_EVENTS} join covering c on c.log_index = d.log_index
+     where c.seq + d.pos between $3 and $4 order by c.seq + d.pos`,
+    [at.source, at.stream, first, last],
+  )
+  return rows.map(toFound)
+}
+
+export type StreamSummary = { source: string; stream: string; events: number; batches: number; lastAt: Date }
+
+/** Streams by when they last grew, newest first; at most 200. */
+export async function readStreams(db: Db): Promise<StreamSummary[]> {
+  const { rows } = await db.query(
+    `select source, stream, sum(n)::bigint as events, count(*) as batches, max(accepted_at) as last_at
+     from batches group by source, stream order by max(log_index) desc limit 200`,
+  )
+  return rows.map(({ source, stream, events, batches, last_at }) => ({
+    ...{ source, stream, events: Number(events), batches: Number(batches), lastAt: last_at },
+  }))
+}

@@ -1,0 +1,83 @@
+/** The console: one view per address after `#`, each made anew when the address changes. */
+import { h } from '../page/dom.ts'
+import { said } from '../page/text.ts'
+import { ApiError, api } from './api.ts'
+import { empty, view } from './parts.ts'
+import { anchors } from './views/anchors.ts'
+import { event } from './views/event.ts'
+import { events } from './views/events.ts'
+import { health } from './views/health.ts'
+import { login } from './views/login.ts'
+import { shares } from './views/shares.ts'
+import { sources } from './views/sources.ts'
+
+const VIEWS = { events, sources, anchors, shares, health }
+const NAMES: Record<keyof typeof VIEWS, string> = {
+  events: 'Events',
+  sources: 'Sources',
+  anchors: 'Anchors',
+  shares: 'Links',
+  health: 'Health',
+}
+
+const top = h('header', { class: 'top' })
+const place = h('main', {})
+document.getElementById('console')!.replaceChildren(top, place)
+let leave = new AbortController()
+
+function header(origin: string, role: string | null, current: string): void {
+  const links = Object.entries(NAMES).map(([name, label]) =>
+    h('a', { href: `#/${name}`, 'aria-current': name === current ? 'page' : null }, label),
+  )
+  const signOut = async () => {
+    await api('/console/session', 'DELETE')
+    await show()
+  }
+  top.replaceChildren(
+    h('img', { src: '/verify/icon.svg', alt: '', width: 28, height: 28 }),
+    h('span', { class: 'brand' }, 'Killick'),
+    h('span', { class: 'note' }, said(origin)),
+    ...(role === null
+      ? []
+      : [
+          h('nav', { 'aria-label': 'Views' }, ...links),
+          h('button', { type: 'button', onclick: signOut }, `Sign out ${role}`),
+        ]),
+  )
+}
+
+async function show(): Promise<void> {
+  leave.abort()
+  leave = new AbortController()
+  const { signal } = leave
+  const [path = '', search = ''] = location.hash.replace(/^#\/?/, '').split('?')
+  const [name = '', ...rest] = path.split('/')
+  const { role, origin } = await api<{ role: string | null; origin: string }>('/console/session')
+  header(origin, role, name === 'event' ? 'events' : name || 'events')
+  const made = role === null ? login(show) : await make(name, rest, new URLSearchParams(search), signal)
+  if (signal.aborted) return
+  place.replaceChildren(made)
+  document.title = `${made.querySelector('h1')!.textContent} · Killick console`
+  made.querySelector('h1')!.focus({ preventScroll: true })
+}
+
+async function make(
+  name: string,
+  rest: readonly string[],
+  search: URLSearchParams,
+  signal: AbortSignal,
+): Promise<HTMLElement> {
+  try {
+    if (name === 'event') return await event(rest)
+    const known = Object.hasOwn(VIEWS, name || 'events') ? VIEWS[(name || 'events') as keyof typeof VIEWS] : null
+    return known === null
+      ? view('Nothing here', empty('There is no such view.', 'Choose one above.'))
+      : await known(search, signal)
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error
+    return view('That did not work', h('p', { role: 'alert' }, said(error.message)))
+  }
+}
+
+addEventListener('hashchange', () => void show())
+void show()

@@ -1,0 +1,73 @@
+/** Pieces that several views are made of. */
+import { type Child, h } from '../page/dom.ts'
+import { said } from '../page/text.ts'
+import { party } from '../page/views/verdict.ts'
+import type { ConsoleEvent } from './api.ts'
+
+export function view(title: string, ...children: Child[]): HTMLElement {
+  return h('section', { 'aria-labelledby': 'title' }, h('h1', { id: 'title', tabindex: -1 }, title), ...children)
+}
+
+/** What to do first, where there is nothing yet. */
+export function empty(what: string, todo: string, command?: string): HTMLElement {
+  return h(
+    'div',
+    { class: 'empty' },
+    h('p', {}, h('strong', {}, what)),
+    h('p', {}, todo),
+    command !== undefined && h('pre', {}, command),
+  )
+}
+
+export function table(heads: readonly string[], rows: readonly HTMLElement[], label: string): HTMLElement {
+  return h(
+    'div',
+    { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label },
+    h(
+      'table',
+      {},
+      h('thead', {}, h('tr', {}, ...heads.map((head) => h('th', { scope: 'col' }, head)))),
+      h('tbody', {}, ...rows),
+    ),
+  )
+}
+
+export const row = (...cells: Child[]): HTMLElement => h('tr', {}, ...cells.map((cell) => h('td', {}, cell)))
+
+export function when(iso: string): HTMLElement {
+  return h('time', { datetime: iso, title: iso }, iso.replace('T', ' ').replace(/\.\d+Z$/, ''))
+}
+
+export const hrefOf = ({ source, stream, seq }: ConsoleEvent): string => `#/event/${source}/${stream}/${seq}`
+
+export const EVENT_HEADS = ['Recorded (UTC)', 'What', 'Who', 'To what', 'Source']
+
+export function eventRow(event: ConsoleEvent, isCurrent = false): HTMLElement {
+  const { action, actor, targets = [], outcome } = event.fields
+  const first = targets[0]
+  const line = row(
+    when(event.recordedAt),
+    h(
+      'a',
+      { href: hrefOf(event), 'aria-current': isCurrent ? 'true' : null },
+      action === undefined ? '(erased)' : said(action),
+    ),
+    actor ? party(actor) : h('span', { class: 'note' }, 'erased'),
+    first
+      ? h(
+          'span',
+          {},
+          party(first),
+          targets.length > 1 && h('span', { class: 'note' }, ` and ${targets.length - 1} more`),
+        )
+      : '',
+    h(
+      'span',
+      {},
+      said(event.source),
+      outcome !== undefined && outcome !== 'success' && h('span', { class: 'outcome unlucky' }, said(outcome)),
+    ),
+  )
+  if (isCurrent) line.classList.add('current')
+  return line
+}

@@ -1,0 +1,106 @@
+/** Anchors on a time line, and what they cost. */
+import uPlot from 'uplot'
+import { copyable, h } from '../../page/dom.ts'
+import { said } from '../../page/text.ts'
+import { chainName } from '../../page/words.ts'
+import { type Anchor, api } from '../api.ts'
+import { empty, row, table, view, when } from '../parts.ts'
+
+const PLOTS: [title: string, unit: string, value: (anchor: Anchor) => number | null][] = [
+  ['Gas', 'gas', ({ gasUsed }) => gasUsed],
+  [
+    'Fee',
+    'gwei',
+    ({ gasUsed, gasPrice }) => (gasUsed === null || gasPrice === null ? null : (gasUsed * Number(gasPrice)) / 1e9),
+  ],
+  [
+    'From plan to block',
+    'seconds',
+    ({ time, plannedAt }) => (time === null ? null : Math.max(0, time - Date.parse(plannedAt) / 1000)),
+  ],
+]
+
+export async function anchors(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
+  const { anchors: all } = await api<{ anchors: Anchor[] }>('/v1/anchors?limit=200')
+  if (all.length === 0) {
+    return view(
+      'Anchors',
+      empty(
+        'Nothing is anchored yet.',
+        'Name a chain, a contract and a key, and restart the service; the first anchor follows the first event:',
+        'KILLICK_RPC_URL=… KILLICK_CONTRACT=0x… KILLICK_CHAIN_KEY=…',
+      ),
+    )
+  }
+  const inTime = [...all].reverse().filter(({ time }) => time !== null)
+  const charts = h('div', { class: 'charts' })
+  // The size of a chart is that of its place, which it has only once it stands in the page.
+  queueMicrotask(() =>
+    requestAnimationFrame(
+      () => !signal.aborted && charts.append(...PLOTS.map((plot) => chart(plot, inTime, charts.clientWidth))),
+    ),
+  )
+  return view(
+    'Anchors',
+    charts,
+    table(
+      ['Planned (UTC)', 'State', 'Log size', 'Chain', 'Block', 'Transaction', 'Gas'],
+      all.map((a) =>
+        row(
+          when(a.plannedAt),
+          h('span', { title: a.detail }, said(a.state)),
+          a.size.toLocaleString('en'),
+          chainName(a.chainId),
+          a.block === null ? '' : String(a.block),
+          a.transaction ? copyable(a.transaction, 'transaction') : '',
+          a.gasUsed?.toLocaleString('en') ?? '',
+        ),
+      ),
+      'Anchors',
+    ),
+  )
+}
+
+function chart([title, unit, value]: (typeof PLOTS)[number], anchors: readonly Anchor[], width: number): HTMLElement {
+  const values = anchors.map(value)
+  const known = values.filter((v) => v !== null)
+  const colour = getComputedStyle(document.documentElement)
+  const [ink, accent, rule] = ['--quiet', '--accent', '--rule'].map((name) => probe(colour.getPropertyValue(name)))
+  const place = h('div', { 'aria-hidden': 'true' })
+  const axis = { stroke: ink!, grid: { stroke: rule!, width: 1 }, ticks: { stroke: rule!, width: 1 } }
+  new uPlot(
+    {
+      width: Math.max(240, Math.min(width, width > 900 ? width / 3 - 16 : width)),
+      height: 170,
+      legend: { show: false },
+      cursor: { show: false },
+      axes: [
+        { ...axis, space: 110, values: (_, times) => times.map(clock) },
+        {
+          ...axis,
+          size: 64,
+          values: (_, ticks) => ticks.map(short),
+        },
+      ],
+      series: [{}, { stroke: accent!, width: 2, points: { show: true, size: 5 } }],
+    },
+    [anchors.map(({ time }) => time!), values],
+    place,
+  )
+  const range = known.length === 0 ? 'no data' : `${short(Math.min(...known))} to ${short(Math.max(...known))} ${unit}`
+  return h('figure', {}, h('figcaption', {}, title, h('span', { class: 'note' }, ` ${range}`)), place)
+}
+
+const short = (value: number) => value.toLocaleString('en', { maximumSignificantDigits: 4 })
+/** Month, day and time, UTC. */
+const clock = (seconds: number) => new Date(seconds * 1000).toISOString().slice(5, 16).replace('T', ' ')
+
+/** A canvas does not know light-dark(); an element does. */
+function probe(colour: string): string {
+  const element = h('span', { hidden: true })
+  document.body.append(element)
+  element.style.color = colour
+  const computed = getComputedStyle(element).color
+  element.remove()
+  return computed
+}

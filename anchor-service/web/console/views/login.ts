@@ -1,0 +1,36 @@
+import { h } from '../../page/dom.ts'
+import { ApiError, api } from '../api.ts'
+import { view } from '../parts.ts'
+
+export function login(done: () => void): HTMLElement {
+  const token = h('input', { id: 'token', type: 'password', autocomplete: 'current-password', required: true })
+  const answer = h('p', { role: 'alert', class: 'bad note' })
+  const submit = async (event: Event) => {
+    event.preventDefault()
+    try {
+      await api('/console/session', 'POST', { token: token.value.trim() })
+      done()
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      answer.textContent = error.message
+    }
+  }
+  return view(
+    'Sign in',
+    h(
+      'p',
+      {},
+      'With the reader’s or the administrator’s token. The service keeps them in ',
+      h('code', {}, 'keys/*.token'),
+      ' of its data folder, unless they are set in its environment.',
+    ),
+    h(
+      'form',
+      { class: 'login', onsubmit: submit },
+      h('label', { for: 'token' }, 'Token'),
+      token,
+      h('button', { type: 'submit', class: 'primary' }, 'Sign in'),
+      answer,
+    ),
+  )
+}

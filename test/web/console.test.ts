@@ -1,0 +1,255 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import axe, { type AxeResults } from 'axe-core'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { cookieFor, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
+import { buildConsole, buildPage } from '../../scripts/page.ts'
+import { type AuditLog, generateKey, openAuditLog, parseEvent, parseProof, publicJwk } from '../../sdk/src/index.ts'
+import { ADMIN, call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { browserAvailable, launch, watch } from './browser.ts'
+import { INVOICE } from './ledger.ts'
+
+describe('sessions', () => {
+  const tokens = { admin: 'admin-token-1234', reader: 'reader-token-1234' }
+
+  test('last eight hours, and cannot be made or changed without the tokens', () => {
+    const session = sealSession(tokens, 'reader', 1_000_000)
+    expect(openSession(tokens, session, 1_000_000)).toBe('reader')
+    expect(openSession(tokens, session, 1_000_000 + 8 * 3_600_000)).toBeNull()
+    expect(openSession(tokens, session.replace('reader', 'admin'), 1_000_000)).toBeNull()
+    expect(openSession(tokens, session.replace(/\.\d+\./, '.99999999999.'), 1_000_000)).toBeNull()
+    expect(openSession({ ...tokens, reader: 'another-token-12' }, session, 1_000_000)).toBeNull()
+    for (const bad of ['', 'admin', 'admin.1.', `admin.99999999999.${'A'.repeat(43)}`])
+      expect(openSession(tokens, bad)).toBeNull()
+  })
+
+  test('scripts cannot read the cookie, and other sites cannot make browsers send it', () => {
+    expect(cookieFor('x', true)).toMatch(/; HttpOnly; SameSite=Strict; Secure$/)
+    expect(cookieFor(null, true)).toContain('Max-Age=0')
+  })
+})
+
+describe('the console', () => {
+  let chain: LocalChain
+  let service: TestService
+  let audit: AuditLog
+  let spool: string
+  let browser: Browser | null
+
+  beforeAll(async () => {
+    ;[chain, browser] = await Promise.all([startChain(), browserAvailable() ? launch() : null, buildPage()])
+    await buildConsole()
+    spool = await mkdtemp(join(tmpdir(), 'killick-console-'))
+    service = await testService({
+      KILLICK_RPC_URL: chain.url,
+      KILLICK_CONTRACT: await chain.deployAnchorLog(),
+      KILLICK_CHAIN_KEY: await chain.newKey(),
+      KILLICK_ANCHOR_INTERVAL_MS: '200',
+      KILLICK_CONFIRMATIONS: '1',
+    })
+    const key = generateKey()
+    await register(service.url, 'billing-api', [{ jwk: publicJwk(key) }])
+    audit = await openAuditLog({
+      url: service.url,
+      source: 'billing-api',
+      key,
+      spool,
+      readerToken: READER,
+      batch: { maxAgeMs: 50 },
+    })
+    for (let i = 0; i < 9; i++) {
+      await audit.record({
+        ...INVOICE,
+        action: i === 4 ? '=cmd|calc' : 'invoice.approve',
+        actor: { type: 'user', id: `u-${i % 3}` },
+      })
+      if (i % 4 === 3) await audit.flush()
+    }
+    await audit.flush()
+    await vi.waitUntil(
+      async () =>
+        (await call(service.url, '/v1/anchors')).json.anchors.some((a: { time: number | null }) => a.time !== null),
+      { timeout: 20_000 },
+    )
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await audit?.close()
+    await service?.stop()
+    await chain?.stop()
+    await rm(spool, { recursive: true, force: true })
+  })
+
+  async function session(token = READER): Promise<string> {
+    const response = await fetch(`${service.url}/console/session`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ token }),
+    })
+    return response.headers.get('set-cookie')!.split(';')[0]!
+  }
+
+  test('a session reads; to change anything it takes a header that other sites cannot send', async () => {
+    const cookie = await session()
+    const ask = (path: string, init: RequestInit & { headers?: Record<string, string> } = {}) =>
+      fetch(service.url + path, { ...init, headers: { cookie, ...init.headers } }).then(({ status }) => status)
+    expect(await ask('/v1/events')).toBe(200)
+    expect(await ask('/v1/events', { headers: { 'sec-fetch-site': 'cross-site' } })).toBe(401)
+    const body = JSON.stringify({ eventId: 'x', fields: [] })
+    const json = { 'content-type': 'application/json' }
+    expect(await ask('/v1/shares', { method: 'POST', body, headers: json })).toBe(401)
+    expect(await ask('/v1/shares', { method: 'POST', body, headers: { ...json, 'x-killick-console': '1' } })).toBe(404)
+    expect(await ask('/v1/events', { headers: { cookie: 'killick_session=admin.99999999999.x' } })).toBe(401)
+    const source = JSON.stringify({ source: 'x', keys: [] })
+    expect(
+      await ask('/v1/sources', { method: 'POST', body: source, headers: { ...json, 'x-killick-console': '1' } }),
+    ).toBe(403)
+  })
+
+  test('logins and exports are events of the system stream', async () => {
+    await session(ADMIN)
+    await call(service.url, '/v1/events/export?format=csv')
+    const { events } = (await call(service.url, '/v1/events?source=killick')).json
+    const actions = events.map(({ fields }: { fields: { action: string } }) => fields.action)
+    expect(actions).toContain('console.login')
+    expect(actions).toContain('events.export')
+  })
+
+  test('CSV quotes what a spreadsheet would run', async () => {
+    const { text } = await call(service.url, '/v1/events/export?format=csv&source=billing-api')
+    const lines = text.trim().split('\r\n')
+    expect(lines).toHaveLength(10)
+    expect(lines[0]).toBe('id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash')
+    expect(text).toContain(",'=cmd|calc,user:u-1,invoice:2026-0042,success,")
+  })
+
+  test('NDJSON carries the proof of each event', async () => {
+    const url = `${service.url}/v1/events/export?format=ndjson&source=billing-api&actor=u-2`
+    const text = await (await fetch(url, { headers: { authorization: `Bearer ${READER}` } })).text()
+    const lines = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines).toHaveLength(3)
+    for (const line of lines) expect(parseEvent(parseProof(JSON.stringify(line.proof)).event).id).toBe(line.id)
+  })
+
+  test('an event has its neighbours, across batches, and at both ends of its stream', async () => {
+    const { stream } = audit.status
+    const around = async (seq: number, span = 3) =>
+      (await call(service.url, `/v1/streams/billing-api/${stream}/events?seq=${seq}&span=${span}`)).json.events.map(
+        (e: { seq: number }) => e.seq,
+      )
+    expect(await around(4)).toEqual([1, 2, 3, 4, 5, 6, 7])
+    expect(await around(0)).toEqual([0, 1, 2, 3])
+    expect(await around(8, 1)).toEqual([7, 8])
+    expect(await around(99)).toEqual([])
+  })
+
+  test('the live tail resumes where it was cut, and misses nothing', async () => {
+    const lines = async (headers: Record<string, string>, until: number) => {
+      const response = await fetch(`${service.url}/v1/events/live`, {
+        headers: { authorization: `Bearer ${READER}`, ...headers },
+      })
+      const ids: string[] = []
+      let text = ''
+      for await (const chunk of response.body!) {
+        text += Buffer.from(chunk).toString()
+        ids.splice(0, ids.length, ...[...text.matchAll(/^id: (.+)$/gm)].map(([, id]) => id!))
+        if (ids.length >= until) break
+      }
+      return ids
+    }
+    const all = await lines({ 'last-event-id': '0.0' }, 9)
+    const rest = await lines({ 'last-event-id': all[3]! }, 5)
+    expect(rest.slice(0, 5)).toEqual(all.slice(4, 9))
+  })
+
+  describe.skipIf(!browserAvailable())('in a browser', () => {
+    async function signIn(token = READER) {
+      const watched = await watch(await browser!.newContext({ viewport: { width: 1280, height: 900 } }))
+      await watched.page.goto(`${service.url}/console/`)
+      await watched.page.fill('#token', token)
+      await watched.page.click('button:text("Sign in")')
+      await watched.page.locator('h1:text("Events")').waitFor()
+      return watched
+    }
+    async function serious(page: Page): Promise<string[]> {
+      await page.evaluate(axe.source)
+      const { violations } = await page.evaluate<AxeResults>('axe.run()')
+      const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)
+    }
+
+    test('signs in with a token, not without, and out again', async () => {
+      const { page } = await watch(await browser!.newContext())
+      await page.goto(`${service.url}/console/`)
+      await page.fill('#token', 'not-a-token-at-all')
+      await page.click('button:text("Sign in")')
+      await page.locator('[role=alert]:has-text("not a token")').waitFor()
+      await page.fill('#token', READER)
+      await page.click('button:text("Sign in")')
+      await page.locator('h1:text("Events")').waitFor()
+      expect(await page.evaluate('document.cookie')).toBe('')
+      await page.click('button:text("Sign out")')
+      await page.locator('h1:text("Sign in")').waitFor()
+    })
+
+    test('searches by what stands in the address, and exports what was found', async () => {
+      const { page, complaints } = await signIn()
+      await page.fill('#f-actor', 'u-2')
+      await page.fill('#f-source', 'billing-api')
+      await page.click('button:text("Search")')
+      await page.waitForURL(/actor=u-2/)
+      await expect.poll(() => page.locator('tbody tr').count()).toBe(3)
+      const download = page.waitForEvent('download')
+      await page.click('a:text("CSV")')
+      expect((await readFile(await (await download).path(), 'utf8')).trim().split('\r\n')).toHaveLength(4)
+      expect(complaints).toEqual([])
+    })
+
+    test('shows new events as they come', async () => {
+      const { page } = await signIn()
+      await page.goto(`${service.url}/console/#/events?action=harbour.enter`)
+      await page.locator('text=Nothing matches this search').waitFor()
+      await page.check('#live')
+      await page.locator('text=New events appear').waitFor()
+      await audit.record({ ...INVOICE, action: 'harbour.enter' })
+      await audit.flush()
+      await page.locator('tbody tr:has-text("harbour.enter")').waitFor()
+    })
+
+    test('opens an event with its neighbours, shares it, and withdraws the link', async () => {
+      const { page, complaints } = await signIn()
+      await page.goto(`${service.url}/console/#/event/billing-api/${audit.status.stream}/4`)
+      await page.locator('tr.current:has-text("=cmd|calc")').waitFor()
+      expect(await page.locator('tbody tr').count()).toBe(7)
+      expect(await serious(page)).toEqual([])
+      await page.uncheck('#show-actor')
+      await page.click('button:text("Make a link")')
+      const link = (await page.locator('form [role=status] code').textContent())!
+      const shown = parseEvent(parseProof(await (await fetch(`${link}/proof`)).text()).event)
+      expect(Object.keys(shown.fields).sort()).toEqual(['action', 'outcome', 'targets'])
+      await page.click('nav a:text("Links")')
+      await page.click('tbody tr:first-child button')
+      await page.click('button:text("Withdraw for good?")')
+      await page.locator('tbody tr:first-child .revoked').waitFor()
+      expect((await fetch(`${link}/proof`)).status).toBe(410)
+      expect(complaints).toEqual([])
+    })
+
+    test('draws what anchors cost, and every view is accessible', async () => {
+      const { page, complaints } = await signIn(ADMIN)
+      for (const name of ['Events', 'Sources', 'Anchors', 'Links', 'Health']) {
+        await page.click(`nav a:text("${name}")`)
+        await page.locator(`h1:text("${name}")`).waitFor()
+        if (name === 'Anchors') await expect.poll(() => page.locator('canvas').count()).toBe(3)
+        expect(await serious(page), name).toEqual([])
+      }
+      expect(complaints).toEqual([])
+    })
+  })
+})

@@ -25,13 +25,13 @@ const classicScript: Plugin = {
     html.replace(/<script type="module" crossorigin/g, '<script defer').replace(/ crossorigin/g, ''),
 }
 
-export function buildPage(folder: string = PAGE_FOLDER): Promise<void> {
-  return bundle(folder, 'index.html', 'page')
-}
-
-/** The console, which only the service can serve, beside the page. */
-export function buildConsole(folder: string = PAGE_FOLDER): Promise<void> {
-  return bundle(folder, 'console/index.html', 'console/console')
+/**
+ * Builds the page and, beside it in `console/`, the console.
+ * @param options.alone - The page without the console, which needs the service.
+ */
+export async function buildPage(folder: string = PAGE_FOLDER, { alone = false } = {}): Promise<void> {
+  await bundle(folder, 'index.html', 'page')
+  if (!alone) await bundle(folder, 'console/index.html', 'console/console')
 }
 
 async function bundle(folder: string, html: string, name: string): Promise<void> {
@@ -67,8 +67,7 @@ export function pageSizes(folder: string = PAGE_FOLDER): Record<string, number> 
 if (import.meta.main) {
   const { values, positionals } = parseArgs({ options: { trust: { type: 'string' } }, allowPositionals: true })
   const folder = resolve(positionals[0] ?? PAGE_FOLDER)
-  await buildPage(folder)
-  if (folder === PAGE_FOLDER) await buildConsole()
+  await buildPage(folder, { alone: folder !== PAGE_FOLDER })
   if (values.trust !== undefined) copyFileSync(values.trust, join(folder, 'trust.json'))
   const total = Object.values(pageSizes(folder)).reduce((sum, size) => sum + size, 0)
   console.log(`${relative('.', folder)}: ${total} of ${PAGE_BUDGET} bytes gzipped`)

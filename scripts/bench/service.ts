@@ -1,0 +1,110 @@
+// The service under measurement: a process of its own with its own embedded PostgreSQL, as an operator runs it.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { BATCH_MEDIA_TYPE, type PublicJwk } from '@killick/sdk'
+import { type Child, startNode } from '../lib/processes.ts'
+import type { Load } from './events.ts'
+import { quantile } from './stats.ts'
+
+const MAIN = fileURLToPath(new URL('../../anchor-service/src/main.ts', import.meta.url))
+export const TOKEN = 'token-of-the-benchmarks'
+
+export type Running = {
+  url: string
+  child: Child
+  /** From starting the process until /readyz says so, in ms. */
+  readyMs: number
+  /** Resident memory of the service's process, in bytes. */
+  memory(): Promise<number>
+}
+
+export async function startService(folder: string, env: Record<string, string> = {}): Promise<Running> {
+  const start = performance.now()
+  const child = await startNode([MAIN], {
+    env: {
+      ...process.env,
+      KILLICK_DATA: join(folder, 'data'),
+      KILLICK_ADMIN_TOKEN: `${TOKEN}-admin`,
+      KILLICK_READER_TOKEN: TOKEN,
+      KILLICK_RATE_LIMIT: '0',
+      KILLICK_LOG_LEVEL: 'error',
+      PORT: '0',
+      ...env,
+    },
+  })
+  const [, url] = await child.printed(/listens on (http\S+)/, 120_000)
+  while (!(await fetch(`${url}/readyz`)).ok);
+  return {
+    url: url!,
+    child,
+    readyMs: performance.now() - start,
+    async memory() {
+      const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
+      return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024
+    },
+  }
+}
+
+export async function register(
+  url: string,
+  source: string,
+  jwk: PublicJwk,
+  eventSignatures: 'required' | 'optional',
+): Promise<void> {
+  const response = await fetch(`${url}/v1/sources`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${TOKEN}-admin`, 'content-type': 'application/json' },
+    body: JSON.stringify({ source, keys: [{ jwk }], eventSignatures }),
+  })
+  if (!response.ok) throw new Error(`registering ${source}: ${await response.text()}`)
+}
+
+/** Hands in one batch. @returns how long the receipt took, in ms */
+export async function hand(url: string, body: Buffer): Promise<number> {
+  const start = performance.now()
+  const response = await fetch(`${url}/v1/batches`, {
+    method: 'POST',
+    headers: { 'content-type': BATCH_MEDIA_TYPE, 'content-encoding': 'zstd' },
+    body: new Uint8Array(body),
+  })
+  const text = await response.text()
+  if (response.status !== 201) throw new Error(`a batch was answered with ${response.status}: ${text}`)
+  return performance.now() - start
+}
+
+export type Flow = { rate: number; p50: number; p99: number }
+
+/** All streams at once, each handing in its batches one after another. `urls`: several services take turns. */
+export async function handIn(urls: readonly string[], loads: readonly Load[]): Promise<Flow> {
+  const latencies: number[] = []
+  const start = performance.now()
+  await Promise.all(
+    loads.map(async ({ batches }, i) => {
+      for (const { body } of batches) latencies.push(await hand(urls[i % urls.length]!, body))
+    }),
+  )
+  return flowOf(loads, latencies, performance.now() - start)
+}
+
+/** The same at a given pace: streams start their batches on time, unless their last receipt is still to come. */
+export async function handInPaced(url: string, loads: readonly Load[], eventsPerSecond: number): Promise<Flow> {
+  const latencies: number[] = []
+  const start = performance.now()
+  await Promise.all(
+    loads.map(async ({ batches }, i) => {
+      const interval = (1000 * loads.length * batches[0]!.tokens.length) / eventsPerSecond
+      for (const [b, { body }] of batches.entries()) {
+        const due = start + interval * (b + i / loads.length)
+        await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())))
+        latencies.push(await hand(url, body))
+      }
+    }),
+  )
+  return flowOf(loads, latencies, performance.now() - start)
+}
+
+function flowOf(loads: readonly Load[], latencies: readonly number[], ms: number): Flow {
+  const events = loads.flatMap(({ batches }) => batches).reduce((sum, { tokens }) => sum + tokens.length, 0)
+  return { rate: (events * 1000) / ms, p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99) }
+}

@@ -7,7 +7,7 @@ import { openNote } from '../core/note.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import { type Api, openApi } from './api.ts'
-import { compareWithChain, compareWithLog, type Head, listAnchors, readHeads } from './audit/chain.ts'
+import { compareWithChain, compareWithLog, type Heads, listAnchors, readHeads } from './audit/chain.ts'
 import { Findings } from './audit/findings.ts'
 import { readKeys } from './audit/keys.ts'
 import { walkLedger } from './audit/ledger.ts'
@@ -54,7 +54,7 @@ Example:
     const pins: Pins = {
       logKeys: values['log-key'].map(readLogKey),
       sourceKeys: values['source-key'].map(readSourceKey),
-      log: readPinnedLog(values, values.contract === undefined ? null : await chainOf(values.rpc[0])),
+      log: readPinnedLog(values, values.contract === undefined ? 0 : ((await chainOf(values.rpc)) ?? 0)),
       urls: values['no-chain'] ? [] : values.rpc,
     }
     const result = await auditLedger(api, pins)
@@ -105,7 +105,7 @@ async function auditLedger(api: Api, pins: Pins): Promise<Result> {
   const { origin, size, root } = readCheckpoint(note, pins.logKeys.length > 0 ? pins.logKeys : [claims.vkey], findings)
   const keys = await readKeys(api, pins.sourceKeys)
 
-  const roots = new Map<number, Hash | null>([...anchors, ...heads].map((anchor) => [anchor.size, null]))
+  const roots = new Map<number, Hash | null>([...anchors, ...heads.heads].map((anchor) => [anchor.size, null]))
   const tree = new LogTree(tileReader(api), (message, logIndex) => findings.fail('tiles', message, { logIndex }))
   let seen = { batches: 0, events: 0 }
   const shown = progress(
@@ -156,7 +156,7 @@ async function auditLedger(api: Api, pins: Pins): Promise<Result> {
 
 async function checkChain(
   anchors: Awaited<ReturnType<typeof listAnchors>>,
-  heads: readonly Head[],
+  heads: Heads,
   size: number,
   roots: ReadonlyMap<number, Hash>,
   urls: readonly string[],

@@ -20,7 +20,7 @@ export const PIN_OPTIONS = {
 export const PIN_HELP = `  --rpc <url>           a node of the chain to ask; repeat to ask several, of which none may deny the anchor
   --contract <0x…>      the anchor contract you rely on, together with
   --log-id <0x…>          the id of the log in it and
-  --chain-id <n>          the chain it is on (default: the chain of the first --rpc)
+  --chain-id <n>          the chain it is on (default: the chain of the first --rpc that answers)
   --log-key <vkey>      the log's verifier key (origin+hash+base64), or a file that holds it
   --source-key <jwk>    a public key of the source: a JWK, or a file that holds one; repeatable. Put name= before it to
                         accept it for that source only`
@@ -53,10 +53,13 @@ export function readLogKey(text: string): string {
   return content
 }
 
-/** The pinned contract and log, or null when none was given; half of one is an error, not a weaker check. */
+/**
+ * The pinned contract and log, or null when none was given; half of one is an error, not a weaker check.
+ * @param defaultChain where --chain-id is left out
+ */
 export function readPinnedLog(
   values: { contract?: string | undefined; 'log-id'?: string | undefined; 'chain-id'?: string | undefined },
-  chainOfNode: number | null,
+  defaultChain: number,
 ): PinnedLog | null {
   const { contract, 'log-id': logId, 'chain-id': chainId } = values
   if (contract === undefined && logId === undefined && chainId === undefined) return null
@@ -69,10 +72,11 @@ export function readPinnedLog(
       throw new UsageError(`--${option} must be 0x and ${digits} hex digits`)
     return text.toLowerCase()
   }
-  const pinned = { contract: hex(contract, 'contract', 40), logId: hex(logId, 'log-id', 64) }
-  const chain = chainId === undefined ? chainOfNode : integer(chainId, 'chain-id', 1)
-  if (chain === null) throw new UsageError('--chain-id is missing, and no --rpc could be asked for it')
-  return { chainId: chain, ...pinned }
+  return {
+    chainId: chainId === undefined ? defaultChain : integer(chainId, 'chain-id', 1),
+    contract: hex(contract, 'contract', 40),
+    logId: hex(logId, 'log-id', 64),
+  }
 }
 
 function readOption(path: string, option: string): string {

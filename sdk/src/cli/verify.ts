@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
 import { KillickError } from '../core/errors.ts'
-import { MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
+import { type Anchor, MAX_PROOF_BYTES, type Proof, parseProof } from '../core/proof.ts'
 import { readAnchors } from '../verify/readAnchors.ts'
 import { openRpc } from '../verify/rpc.ts'
 import type { Verdict } from '../verify/verdict.ts'
@@ -44,7 +44,7 @@ Examples:
     const sourceKeys = values['source-key'].map(readSourceKey)
     const confirmations = values.confirmations === undefined ? null : integer(values.confirmations, 'confirmations', 1)
     const proof = parseProof(await load(positionals[0]!, values.token ?? process.env.KILLICK_TOKEN))
-    const pinned = readPinnedLog(values, values.contract === undefined ? null : await chainOf(values.rpc[0]))
+    const pinned = readPinnedLog(values, values.contract === undefined ? 0 : await chainFor(proof, values))
     const verdict = verifyProof(proof, {
       logKeys,
       sourceKeys,
@@ -68,15 +68,30 @@ async function load(place: string, token: string | undefined): Promise<string> {
   })
 }
 
-/** The chain that a node of the verifier's own choice is on; null when it does not say. */
-export async function chainOf(url: string | undefined): Promise<number | null> {
-  if (url === undefined) return null
-  try {
-    return Number(await openRpc(url).call('eth_chainId', []))
-  } catch (error) {
-    if (error instanceof KillickError && error.code === 'unreachable') return null
-    throw error
+/** The chain of the first node that answers; null when none does. */
+export async function chainOf(urls: readonly string[]): Promise<number | null> {
+  for (const url of urls) {
+    try {
+      return Number(await openRpc(url).call('eth_chainId', []))
+    } catch (error) {
+      if (!(error instanceof KillickError && error.code === 'unreachable')) throw error
+    }
   }
+  return null
+}
+
+/**
+ * The chain of a contract that was pinned without one. Where no node answers, nothing can come out as verified, and the
+ * proof's own word will do to say what is missing.
+ */
+async function chainFor(
+  proof: Proof,
+  pin: { rpc: string[]; contract?: string | undefined; 'log-id'?: string | undefined },
+): Promise<number> {
+  const isPinned = (anchor: Anchor) =>
+    anchor.contract === pin.contract?.toLowerCase() && anchor.logId === pin['log-id']?.toLowerCase()
+  const claimed = proof.anchors.find(isPinned) ?? proof.anchors[0]
+  return (await chainOf(pin.rpc)) ?? claimed?.chainId ?? 0
 }
 
 const COLOURS = { verified: 'green', failed: 'red', undecided: 'yellow' } as const

@@ -151,6 +151,8 @@ describe('verify', () => {
         ['--rpc', 'http://127.0.0.1:1', ...pins.slice(2), '--chain-id', '31337', ...sourceKey()],
         /an answer from the chain/,
       ],
+      [['--rpc', 'http://127.0.0.1:1', ...pins.slice(2), ...sourceKey()], /an answer from the chain/],
+      [[...pins.slice(2), ...sourceKey()], /an answer from the chain/],
     ]
     for (const [args, missing] of cases) {
       const { code, out } = await killick(['verify', proofFile, ...args])
@@ -159,6 +161,11 @@ describe('verify', () => {
       expect(out).toContain('– skipped')
       expect(code).toBe(3)
     }
+  })
+
+  test('of several nodes, the first that answers says which chain is meant', async () => {
+    const args = ['--rpc', 'http://127.0.0.1:1', ...pins, ...sourceKey()]
+    expect(await killick(['verify', proofFile, ...args])).toMatchObject({ code: 0 })
   })
 
   test('half a contract pin is a mistake, not a weaker check', async () => {
@@ -225,7 +232,27 @@ describe('audit', () => {
       code: 0,
       out: expect.stringContaining('whether the chain agrees'),
     })
-    expect((await audit('--rpc', 'http://127.0.0.1:1')).code).toBe(3)
+    for (const args of [[], pins.slice(2)])
+      expect(await audit('--rpc', 'http://127.0.0.1:1', ...args)).toMatchObject({
+        code: 3,
+        out: expect.stringContaining('NOT EVERYTHING WAS CHECKED'),
+      })
+  })
+
+  test('a node that is away hides no fault', async () => {
+    const other = (await killick(['keygen', '--out', file('other3.json')])).out
+    expect(await audit('--rpc', 'http://127.0.0.1:1', '--source-key', `billing-api=${other.trim()}`)).toMatchObject({
+      code: 1,
+      out: expect.stringContaining('First at fault'),
+    })
+  })
+
+  test('a pinned log that the contract holds nothing of is no success', async () => {
+    const unknown = [...pins.slice(0, 5), `0x${'1'.repeat(64)}`]
+    expect(await audit(...unknown)).toMatchObject({
+      code: 3,
+      out: expect.stringContaining('holds no anchor of this log'),
+    })
   })
 
   test('a key or log that is not the pinned one fails', async () => {

@@ -7,7 +7,7 @@ import { isObject } from '../../core/json.ts'
 import type { Anchor } from '../../core/proof.ts'
 import { decodeBool, encodeIsAnchored } from '../../verify/contract.ts'
 import { readAnchors } from '../../verify/readAnchors.ts'
-import { openRpc } from '../../verify/rpc.ts'
+import { openRpc, type Rpc } from '../../verify/rpc.ts'
 import type { PinnedLog } from '../../verify/trust.ts'
 import type { Api } from '../api.ts'
 import type { Findings } from './findings.ts'
@@ -17,6 +17,9 @@ const SETTLED = new Set(['confirmed', 'final'])
 const AT_ONCE = 8
 
 export type Head = { log: PinnedLog; node: string; size: number; time: number }
+
+/** What nodes said of the logs' newest anchors, and why those that said nothing did not. */
+export type Heads = { heads: Head[]; unread: string[] }
 
 /** Anchors that the service counts as settled, smallest size first. */
 export async function listAnchors(api: Api): Promise<Anchor[]> {
@@ -40,23 +43,38 @@ export async function listAnchors(api: Api): Promise<Anchor[]> {
 
 const HEAD = `0x${toHex(keccak_256(utf8('head(bytes32)')).slice(0, 4))}`
 
-/** The newest anchor of each log as each node on its chain has it. @throws KillickError unreachable */
-export async function readHeads(logs: readonly PinnedLog[], urls: readonly string[]): Promise<Head[]> {
+/** The newest anchor of each log as each node on its chain has it. A node that is away hides nothing that others show. */
+export async function readHeads(logs: readonly PinnedLog[], urls: readonly string[]): Promise<Heads> {
   const heads: Head[] = []
+  const unread: string[] = []
   for (const rpc of urls.map((url) => openRpc(url))) {
-    const chainId = Number(await rpc.call('eth_chainId', []))
-    for (const log of logs.filter((candidate) => candidate.chainId === chainId)) {
-      const words = String(
-        await rpc.call('eth_call', [{ to: log.contract, data: HEAD + log.logId.slice(2) }, 'latest']),
-      )
-      // (address publisher, uint64 size, uint32 time)
-      if (words.length !== 2 + 3 * 64)
-        throw new KillickError('unreachable', `The node at ${rpc.node} knows no anchor contract at ${log.contract}`)
-      const word = (i: number) => Number(`0x${words.slice(2 + 64 * i, 66 + 64 * i)}`)
-      heads.push({ log, node: rpc.node, size: word(1), time: word(2) })
-    }
+    const reason = await orReason(async () => {
+      const chainId = Number(await rpc.call('eth_chainId', []))
+      for (const log of logs.filter((candidate) => candidate.chainId === chainId)) heads.push(await readHead(rpc, log))
+    })
+    if (reason !== null) unread.push(reason)
   }
-  return heads
+  return { heads, unread }
+}
+
+async function readHead(rpc: Rpc, log: PinnedLog): Promise<Head> {
+  const words = String(await rpc.call('eth_call', [{ to: log.contract, data: HEAD + log.logId.slice(2) }, 'latest']))
+  // (address publisher, uint64 size, uint32 time)
+  if (words.length !== 2 + 3 * 64)
+    throw new KillickError('unreachable', `The node at ${rpc.node} knows no anchor contract at ${log.contract}`)
+  const word = (i: number) => Number(`0x${words.slice(2 + 64 * i, 66 + 64 * i)}`)
+  return { log, node: rpc.node, size: word(1), time: word(2) }
+}
+
+/** Null when done, or why a node gave no answer. */
+async function orReason(ask: () => Promise<void>): Promise<string | null> {
+  try {
+    await ask()
+    return null
+  } catch (error) {
+    if (error instanceof KillickError && error.code === 'unreachable') return error.message
+    throw error
+  }
 }
 
 /** Holds the listed anchors against the recomputed log. */
@@ -81,12 +99,13 @@ export function compareWithLog(
 /** Holds the log against the contract: each listed anchor, and the contract's own head, which no one can leave out. */
 export async function compareWithChain(
   anchors: readonly Anchor[],
-  heads: readonly Head[],
+  { heads, unread }: Heads,
   size: number,
   roots: ReadonlyMap<number, Hash>,
   urls: readonly string[],
   findings: Findings,
 ): Promise<void> {
+  const unanswered = [...unread]
   for (const { log, node, size: anchored, time } of heads) {
     if (anchored === 0) continue
     const about = `The contract ${log.contract} (asked at ${node})`
@@ -97,21 +116,31 @@ export async function compareWithChain(
         `${about} holds an anchor of ${anchored} entries; the log has only ${size}: entries were removed`,
         { logIndex: size },
       )
-    else if (root && !(await holds(log, anchored, root, time, urls)))
-      findings.fail('anchors.chain', `${about} holds another root for ${anchored} entries: the log was rewritten`, null)
+    else if (root) {
+      const reason = await orReason(async () => {
+        if (!(await holds(log, anchored, root, time, urls)))
+          findings.fail(
+            'anchors.chain',
+            `${about} holds another root for ${anchored} entries: the log was rewritten`,
+            null,
+          )
+      })
+      if (reason !== null) unanswered.push(reason)
+    }
   }
-  let unread = ''
   for (let i = 0; i < anchors.length; i += AT_ONCE) {
     for (const fact of await readAnchors({ anchors: anchors.slice(i, i + AT_ONCE) }, urls)) {
       const about = `The anchor of size ${fact.size} (${fact.contract}, asked at ${fact.node})`
-      if ('unreadable' in fact) unread = `${about}: ${fact.unreadable}`
+      if ('unreadable' in fact) unanswered.push(`${about}: ${fact.unreadable}`)
       else if (!fact.genuineCode)
         findings.fail('anchors.chain', `${about}: the code there is not the published AnchorLog`, null)
       else if (!fact.anchored) findings.fail('anchors.chain', `${about} is not in the contract`, null)
     }
   }
-  if (unread) findings.skip('anchors.chain', unread)
+  if (unanswered[0] !== undefined) findings.skip('anchors.chain', unanswered[0])
   else if (heads.length === 0) findings.skip('anchors.chain', 'None of the nodes is on the chain of this log')
+  else if (anchors.length === 0 && heads.every((head) => head.size === 0))
+    findings.skip('anchors.chain', 'The contract holds no anchor of this log')
   else
     findings.pass(
       'anchors.chain',

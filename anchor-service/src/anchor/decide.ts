@@ -20,6 +20,8 @@ export type Truth = {
   sightings: readonly Sighting[]
   /** How the current transaction waits; null where it does not, or there is none. */
   waiting: Waiting | null
+  /** For how long the nodes have been behind a block that they had shown, ms; 0: they are not. */
+  behindMs: number
 }
 
 export type Waiting = {
@@ -35,7 +37,7 @@ export type Patience = {
   confirmations: number
   /** ms that a transaction may wait before its fee is raised. */
   bumpAfterMs: number
-  /** ms that nodes may be behind the block in which they have shown an anchor, before they are believed. */
+  /** How long nodes may be behind a block that they have shown, before the block is taken for gone. ms */
   lagMs: number
   fees: FeeLimits
 }
@@ -65,13 +67,13 @@ const onChain: readonly AnchorState[] = ['mined', 'confirmed', 'final']
  *     broadcast → reverted                      the contract refused it: a new one
  *     any → abandoned                           the contract holds a larger size, so this one cannot be anchored any more
  */
-export function decide({ view, finalized, anchor, sightings, waiting }: Truth, patience: Patience): Move {
+export function decide({ view, finalized, anchor, sightings, waiting, behindMs }: Truth, patience: Patience): Move {
   const { state, attempts } = anchor
   const success = sightings.find((sighting) => sighting.succeeded)
   if (success) return follow(success, { view, finalized, anchor }, patience)
 
   if (onChain.includes(state)) {
-    if (view.block < anchor.block! && anchor.ageMs < patience.lagMs) return wait('the nodes are behind')
+    if (view.block < anchor.block! && behindMs < patience.lagMs) return wait('the nodes are behind')
     return record('reorganised', `Block ${anchor.block} fell out of the chain.`)
   }
   const held = view.head?.size ?? -1
@@ -103,7 +105,7 @@ export function decide({ view, finalized, anchor, sightings, waiting }: Truth, p
 /** The anchor is in a block: how deep? */
 function follow(
   seen: Sighting,
-  { view, finalized, anchor }: Omit<Truth, 'sightings' | 'waiting'>,
+  { view, finalized, anchor }: Pick<Truth, 'view' | 'finalized' | 'anchor'>,
   patience: Patience,
 ): Move {
   const isRecorded = onChain.includes(anchor.state)

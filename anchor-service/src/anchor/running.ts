@@ -46,6 +46,14 @@ export function runTarget(parts: Parts): RunningTarget {
     if (funds.isLow && !before) log.warn(about, `${signer.address} can pay for only ${funds.anchors} more anchors`)
   }
 
+  let alarm: Alarm | null = null
+  /** Says when an alarm begins, changes and ends, not each time it is met. */
+  function tellAlarm(next: Alarm | null): void {
+    if (next && next.code !== alarm?.code) log.warn({ ...about, code: next.code }, next.message)
+    if (alarm && !next) log.info({ ...about, code: alarm.code }, 'the alarm is over')
+    alarm = next
+  }
+
   const keeper = keepTarget({
     tend: () => tend({ target, chain, signer, ledger, moved: metrics.moved(target.name) }, locks),
     ring: () => bell.ring(),
@@ -53,7 +61,7 @@ export function runTarget(parts: Parts): RunningTarget {
     pollMs: target.pollMs,
     ended(visit) {
       metrics.ended(target.name, visit)
-      if (visit instanceof Alarm) log.warn({ ...about, code: visit.code }, visit.message)
+      tellAlarm(visit instanceof Alarm ? visit : null)
       countMoney().catch(() => {})
     },
   })

@@ -97,7 +97,8 @@ export async function durable<T>({ door }: WorkerDeps, step: string, work: () =>
   return result
 }
 
-async function onNodes<T>(read: () => Promise<T>): Promise<T> {
+/** Reads from the nodes; where they are too few or disagree, that is an alarm. @throws Alarm */
+export async function onNodes<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read()
   } catch (error) {

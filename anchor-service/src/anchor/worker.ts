@@ -1,11 +1,12 @@
 import { EMPTY_ROOT, type Hash } from '@killick/sdk'
 import type pg from 'pg'
+import type { Chain } from './chain/index.ts'
 import { decide } from './decide.ts'
 import { findDue } from './due.ts'
 import { withLock } from './lock.ts'
 import { perform } from './moves.ts'
-import { askWaiting, durable, findAll, look, readScene, type Scene, type WorkerDeps } from './scene.ts'
-import { Overtaken, type Place, planAnchor, readOpenAnchors } from './state.ts'
+import { askWaiting, durable, findAll, look, onNodes, readScene, type Scene, type WorkerDeps } from './scene.ts'
+import { type OpenAnchor, Overtaken, type Place, planAnchor, readOpenAnchors } from './state.ts'
 
 /** How a visit ended. */
 export type Visit =
@@ -46,13 +47,14 @@ export async function tend(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> {
 async function step(scene: Scene): Promise<Visit | null> {
   const { ledger, place, view, target } = scene
   const anchors = await readOpenAnchors(ledger.db, place, view.head?.size ?? -1)
+  const behindMs = timeBehind(scene, anchors)
   let waitsFor: string | null = null
   let finalized: number | null | undefined
   for (const anchor of anchors) {
     const sightings = await findAll(scene, anchor)
     const waiting = sightings.length > 0 ? null : await askWaiting(scene, anchor)
-    if (finalized === undefined && sightings.length > 0) finalized = await scene.chain.finalized(view)
-    const move = decide({ view, finalized: finalized ?? null, anchor, sightings, waiting }, target)
+    if (finalized === undefined && sightings.length > 0) finalized = await onNodes(() => scene.chain.finalized(view))
+    const move = decide({ view, finalized: finalized ?? null, anchor, sightings, waiting, behindMs }, target)
     if (move.move === 'done') continue
     if (move.move === 'wait') {
       waitsFor ??= move.detail
@@ -67,6 +69,19 @@ async function step(scene: Scene): Promise<Visit | null> {
   const due = view.head === null ? { size: 0, root: EMPTY_ROOT } : await findDue(ledger, place, target)
   if (due !== null) return plan(scene, due)
   return anchors.length > 0 ? { outcome: 'settling' } : { outcome: 'idle', place }
+}
+
+/** Since when a chain's nodes have been behind what they had shown before. */
+const behind = new WeakMap<Chain, number>()
+
+function timeBehind({ chain, view }: Scene, anchors: readonly OpenAnchor[]): number {
+  if (!anchors.some(({ block }) => block !== null && block > view.block)) {
+    behind.delete(chain)
+    return 0
+  }
+  const since = behind.get(chain) ?? Date.now()
+  behind.set(chain, since)
+  return Date.now() - since
 }
 
 async function plan(scene: Scene, { size, root }: { size: number; root: Hash }): Promise<null> {

@@ -45,8 +45,3 @@ export function explainRevert(data: string | null): string | null {
   const error = data === null || data.length < 10 ? null : abi.parseError(data)
   return error === null ? null : `${error.name}(${error.args.join(', ')})`
 }
-
-/** Filter for the transaction that anchored `size`, wherever it came from. */
-export function anchoredTopics(logId: string, size: number): (string | null)[] {
-  return abi.encodeFilterTopics('Anchored', [logId, size]) as string[]
-}

@@ -1,14 +1,6 @@
 import type { Hash } from '@killick/sdk'
 import { type ChainSigner, signTransaction } from '../signer.ts'
-import {
-  anchoredTopics,
-  calls,
-  decodeBool,
-  decodeHead,
-  explainRevert,
-  isPublishedCode,
-  type LogHead,
-} from './contract.ts'
+import { calls, decodeBool, decodeHead, explainRevert, isPublishedCode, type LogHead } from './contract.ts'
 import type { Fees, Market } from './fees.ts'
 import { type NodeStatus, type Nodes, type NodesOptions, NoQuorum, openNodes } from './nodes.ts'
 import { bigQuantity, hex, quantity, RpcError } from './rpc.ts'
@@ -52,14 +44,15 @@ export type SendResult =
 export type Chain = {
   /** @throws NoQuorum */
   look(contract: string, logId: string, sender: string): Promise<View>
-  /** The newest block that the chain itself calls final; null where it has no finality of its own. */
+  /**
+   * The newest block that the chain itself calls final; null where it has no finality of its own.
+   * @throws NoQuorum
+   */
   finalized(view: View): Promise<number | null>
   /** Where a transaction is, as of the view. @throws NoQuorum */
   find(transaction: string, view: Pick<View, 'block'>): Promise<Sighting | null>
   /** Does the contract hold (size, root) anchored at block time `time`? @throws NoQuorum */
   isAnchored(contract: string, logId: string, size: number, root: Hash, time: number, view: View): Promise<boolean>
-  /** The transaction that anchored `size`, whoever sent it; null where the nodes no longer tell. */
-  findAnchored(contract: string, logId: string, size: number, view: View): Promise<string | null>
   /** Has any node the transaction, in a block or waiting for one? */
   knows(transaction: string): Promise<boolean>
   /** The next nonce behind everything that waits. */
@@ -130,15 +123,9 @@ export function openChain(options: NodesOptions): Chain {
     isAnchored: async (contract, logId, size, root, time, view) =>
       decodeBool(await call(contract, calls.isAnchored(logId, size, root, time), view)),
 
-    async findAnchored(address, logId, size, view) {
-      const filter = { address, topics: anchoredTopics(logId, size), fromBlock: '0x0', toBlock: hex(view.block) }
-      const logs = await nodes.ask('eth_getLogs', [filter]).catch(() => [])
-      const found = Array.isArray(logs) ? (logs.at(-1) as { transactionHash?: unknown } | undefined) : undefined
-      return found === undefined ? null : lower(found.transactionHash)
-    },
-
     async knows(transaction) {
-      return (await nodes.ask('eth_getTransactionByHash', [transaction])) !== null
+      const answers = await nodes.poll('eth_getTransactionByHash', [transaction])
+      return answers.some((answer) => answer.status === 'rejected' || answer.value !== null)
     },
 
     pendingNonce: async (sender) => quantity(await nodes.ask('eth_getTransactionCount', [sender, 'pending'])),
@@ -164,15 +151,15 @@ export function openChain(options: NodesOptions): Chain {
     sign: (signer, { fees, ...fields }) => signTransaction(signer, { ...fields, ...fees }),
 
     async send(raw) {
-      const answers = await nodes.tell('eth_sendRawTransaction', [raw])
-      const results = answers.map((answer) =>
-        answer.status === 'fulfilled' ? { result: 'taken' as const } : judge(answer.reason),
-      )
-      return (
-        results.find(({ result }) => result === 'taken') ??
-        results.find(({ result }) => result !== 'unknown') ??
-        results[0]!
-      )
+      const answers = nodes
+        .tell('eth_sendRawTransaction', [raw])
+        .map((answer) => answer.then((): SendResult => ({ result: 'taken' }), judge))
+      // One node that has it is enough; who is slow is not waited for.
+      const taken = answers.map(async (answer) => ((await answer).result === 'taken' ? answer : Promise.reject()))
+      return Promise.any(taken).catch(async () => {
+        const results = await Promise.all(answers)
+        return results.find(({ result }) => result !== 'unknown') ?? results[0]!
+      })
     },
 
     nodes: nodes.status,
@@ -197,19 +184,22 @@ function judge(error: unknown): SendResult {
 }
 
 /**
- * The chain's finalized block. A node that calls its newest block final has no finality (development chains), and one
- * that does not know the word has none either.
+ * The newest block that a quorum calls final. A node that calls its newest block final has no finality (development
+ * chains), and one that does not know the word has none either.
  */
 async function finalizedBlock(nodes: Nodes, latest: number): Promise<number | null> {
-  try {
-    const number = await nodes.agree('eth_getBlockByNumber', ['finalized', false], (block) =>
-      block === null ? null : quantity((block as { number: unknown }).number),
-    )
-    return number === null || number >= latest ? null : number
-  } catch (error) {
-    if (error instanceof NoQuorum) return null
-    throw error
+  const answers = await nodes.poll('eth_getBlockByNumber', ['finalized', false])
+  const blocks: number[] = []
+  let without = 0
+  for (const answer of answers) {
+    if (answer.status === 'rejected') without += (answer.reason as RpcError).kind === 'refused' ? 1 : 0
+    else if (answer.value === null) without += 1
+    else blocks.push(quantity((answer.value as { number: unknown }).number))
   }
+  const block = blocks.sort((a, b) => b - a)[nodes.quorum - 1]
+  if (block !== undefined) return block >= latest ? null : block
+  if (without >= nodes.quorum) return null
+  throw new NoQuorum('unreachable', 'too few nodes say what is final')
 }
 
 function kindOfCode(code: unknown): View['code'] {

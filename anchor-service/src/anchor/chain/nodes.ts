@@ -16,7 +16,7 @@ export class NoQuorum extends Error {
 
 export type Nodes = {
   /**
-   * The newest block that a quorum of nodes knows. Nodes that were set aside are tried again beside this, and waited for
+   * The newest block that all nodes know, but for those that are far behind. Nodes that were set aside are tried again beside this, and waited for
    * only where it cannot be done without them.
    * @throws NoQuorum
    */
@@ -25,12 +25,15 @@ export type Nodes = {
   ask(method: string, params: readonly unknown[]): Promise<unknown>
   /**
    * The answer that a quorum agrees on and that has more votes than any other. `facts` cuts an answer down to what must
-   * be equal. Nodes that say otherwise are set aside.
+   * be equal. Nodes that say otherwise are set aside; one that says null only does not know what others know.
    * @throws NoQuorum
    */
   agree<T>(method: string, params: readonly unknown[], facts: (answer: unknown) => T): Promise<T>
-  /** Tells every node; resolves once all have answered, with what each said. */
-  tell(method: string, params: readonly unknown[]): Promise<PromiseSettledResult<unknown>[]>
+  /** What each node says, or why it does not. */
+  poll(method: string, params: readonly unknown[]): Promise<PromiseSettledResult<unknown>[]>
+  readonly quorum: number
+  /** Tells every node, those set aside too; one promise for each. */
+  tell(method: string, params: readonly unknown[]): Promise<unknown>[]
   status(): NodeStatus[]
 }
 
@@ -103,16 +106,17 @@ export function openNodes(options: NodesOptions): Nodes {
       const reports = await Promise.all(asked.map(report))
       const heard = reports.filter((report) => report !== null)
       const same = heard.filter((report) => report.id === chainId).sort((a, b) => b.number - a.number)
-      const block = same[Math.min(quorum, same.length) - 1]?.number
-      if (block === undefined || same.length < quorum || chainId === null) {
-        const faults = members.map((member) => member.detail).filter((detail) => detail !== null)
+      const high = same[quorum - 1]?.number
+      if (high === undefined || chainId === null) {
+        const faults = members.flatMap(({ detail }) => detail ?? [])
         const kind = heard.length > 0 && same.length === 0 ? 'wrong_chain' : 'unreachable'
         throw new NoQuorum(kind, `${same.length} of ${quorum} nodes can be asked: ${faults.join('; ')}`)
       }
       for (const { member, number } of same) {
-        if (number >= block - options.maxLag) continue
-        setAside(member, 'behind', `${member.node.label} is ${block - number} blocks behind`)
+        if (number >= high - options.maxLag) continue
+        setAside(member, 'behind', `${member.node.label} is ${high - number} blocks behind`)
       }
+      const block = same.findLast(({ member }) => member.fault === null)!.number
       return { chainId, block }
     },
 
@@ -132,24 +136,32 @@ export function openNodes(options: NodesOptions): Nodes {
 
     async agree(method, params, facts) {
       const votes = await Promise.all(usable().map((member) => vote(member, method, params, facts)))
+      const cast = votes.filter(({ key }) => key !== null)
+      if (cast.length < quorum) {
+        const why = votes.flatMap(({ failure }) => failure?.message ?? []).join('; ') || 'too few nodes can be asked'
+        throw new NoQuorum('unreachable', `no quorum for ${method}: ${why}`)
+      }
       const counts = new Map<string, number>()
-      for (const { key } of votes) if (key !== null) counts.set(key, (counts.get(key) ?? 0) + 1)
-      const [first, second] = [...counts.entries()].sort((a, b) => b[1] - a[1])
-      if (first === undefined || first[1] < quorum || first[1] === second?.[1]) {
-        const said = votes.flatMap(({ failure }) => failure?.message ?? [])
-        if (counts.size > 1) throw new NoQuorum('contradiction', `the nodes contradict each other about ${method}`)
-        throw new NoQuorum('unreachable', `no quorum for ${method}: ${said.join('; ') || 'too few nodes can be asked'}`)
+      for (const { key } of cast) if (key !== NOTHING) counts.set(key!, (counts.get(key!) ?? 0) + 1)
+      const [[best, most] = [NOTHING, 0], [, next] = [NOTHING, 0]] = [...counts].sort((a, b) => b[1] - a[1])
+      const nothing = cast.filter(({ key }) => key === NOTHING).length
+      if (most >= quorum ? most === next : nothing < quorum) {
+        throw new NoQuorum('contradiction', `the nodes contradict each other about ${method}`)
       }
-      for (const { member, key } of votes) {
-        if (key !== null && key !== first[0]) {
-          setAside(member, 'contradicts', `${member.node.label} contradicts the others about ${method}`)
-        }
+      const winner = most >= quorum ? best : NOTHING
+      for (const { member, key } of cast) {
+        if (key === winner || key === NOTHING) continue
+        setAside(member, 'contradicts', `${member.node.label} contradicts the others about ${method}`)
       }
-      return votes.find(({ key }) => key === first[0])!.facts as ReturnType<typeof facts>
+      return cast.find(({ key }) => key === winner)!.facts as ReturnType<typeof facts>
     },
 
+    poll: (method, params) => Promise.allSettled(usable().map(({ node }) => node.call(method, params))),
+
+    quorum,
+
     tell: (method, params) =>
-      Promise.allSettled(members.filter((m) => m.fault !== 'wrong_chain').map((m) => m.node.call(method, params))),
+      members.filter(({ fault }) => fault !== 'wrong_chain').map(({ node }) => node.call(method, params)),
 
     status: () => members.map(({ node, fault, detail }) => ({ node: node.label, fault, detail })),
   }
@@ -163,6 +175,9 @@ async function askChainId(member: Member): Promise<number> {
   }
   return member.chainId
 }
+
+/** The vote of a node that knows of nothing: no contradiction of one that knows of something. */
+const NOTHING = 'null'
 
 type Vote<T> = { member: Member; key: string | null; facts?: T; failure?: RpcError }
 

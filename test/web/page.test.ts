@@ -144,6 +144,22 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(total).toBeLessThan(PAGE_BUDGET)
     })
 
+    test('the whole proof fits a QR code', async () => {
+      await stateOf(page)
+      await page.click('button:text("Show as QR code")')
+      const path = (await page.getAttribute('.qr path', 'd'))!
+      const [, , side] = (await page.getAttribute('.qr', 'viewBox'))!.split(' ').map(Number)
+      expect(side).toBeLessThanOrEqual(177 + 8)
+      // Finder patterns in three corners: seven dark modules in a row, behind a border of four.
+      for (const [x, y] of [
+        [4, 4],
+        [side! - 11, 4],
+        [4, side! - 11],
+      ] as const) {
+        for (let i = 0; i < 7; i++) expect(path).toContain(`M${x + i} ${y}h1v1h-1z`)
+      }
+    })
+
     test('verifies from a dropped, chosen or pasted file alike', async () => {
       const file = { name: 'proof.json', mimeType: 'application/json', buffer: Buffer.from(printProof(proof)) }
       const chosen = await visit(site.url)

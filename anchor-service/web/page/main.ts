@@ -20,7 +20,7 @@ const page = document.getElementById('page')!
 const settings = {
   trust: page.dataset.trust ?? './trust.json',
   proof: page.dataset.proof,
-  home: page.dataset.home ?? './',
+  home: page.dataset.home ?? '',
 }
 
 const above = h('div', { id: 'above' })
@@ -35,12 +35,15 @@ const drop = {
 let publisher: Pins | null = null
 let proof: Proof | null = null
 let tampered: Tampered | null = null
+/** The share's link, while what it led to is shown. */
+let opened: string | null = null
 /** Counts what was begun, so that a slow answer never overwrites a later one. */
 let turn = 0
 
 async function load(read: () => Promise<Proof>): Promise<void> {
   const mine = ++turn
   tampered = null
+  opened = null
   try {
     const taken = await read()
     if (mine !== turn) return
@@ -109,7 +112,7 @@ function render(shown: Proof, asked: Asked): void {
   ]
   above.replaceChildren(...views.filter((view) => view !== null))
   if (!asked.asking) performance.mark('verdict')
-  below.replaceChildren(raw(shown, verdict.event?.id ?? 'proof', settings.home))
+  below.replaceChildren(raw(shown, verdict.event?.id ?? 'proof', settings.home, opened))
   if (focused) (document.getElementById(focused) ?? document.getElementById('change'))?.focus({ preventScroll: true })
 }
 
@@ -144,7 +147,14 @@ async function start(): Promise<void> {
 
 async function open(): Promise<void> {
   if (location.hash.length > 1) return load(() => fromFragment(location.hash))
-  if (settings.proof) return load(() => fromService(settings.proof!))
+  if (settings.proof) {
+    const { proof: url } = settings
+    return load(async () => {
+      const shared = await fromService(url)
+      opened = location.href
+      return shared
+    })
+  }
   above.replaceChildren(welcome())
   next.replaceChildren(intake(drop, true))
 }

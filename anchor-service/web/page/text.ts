@@ -3,34 +3,9 @@
  * cannot be seen are shown by their number, and words that mix look-alike alphabets are marked.
  */
 import { h } from './dom.ts'
+import { mixedAlphabets, visibleParts } from './unseen.ts'
 
-/** Controls, formats (bidi overrides, zero width), line and paragraph separators, private use, unassigned, odd spaces. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\u115f\u1160\u3164\uffa0\u2800]|(?! )\p{Zs}/gu
-const WORD = /[\p{L}\p{M}]+/gu
-const ALPHABETS = { Latin: /\p{Script=Latin}/u, Greek: /\p{Script=Greek}/u, Cyrillic: /\p{Script=Cyrillic}/u }
 const MAX_SHOWN = 2000
-
-/** Names of the alphabets that some word of the text mixes, e.g. a Cyrillic а in "pаypal"; none is the normal case. */
-export function mixedAlphabets(text: string): string[] {
-  for (const [word] of text.matchAll(WORD)) {
-    const used = Object.entries(ALPHABETS).filter(([, pattern]) => pattern.test(word))
-    if (used.length > 1) return used.map(([name]) => name)
-  }
-  return []
-}
-
-/** Splits a text into what can be seen and what cannot. */
-export function visibleParts(text: string): { text: string; unseen: boolean }[] {
-  const parts: { text: string; unseen: boolean }[] = []
-  let at = 0
-  for (const { 0: char, index } of text.matchAll(UNSEEN)) {
-    if (index > at) parts.push({ text: text.slice(at, index), unseen: false })
-    parts.push({ text: `U+${char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`, unseen: true })
-    at = index + char.length
-  }
-  if (at < text.length || text === '') parts.push({ text: text.slice(at), unseen: false })
-  return parts
-}
 
 /** Somebody else's text as an element. */
 export function said(text: string): HTMLElement {

@@ -2,6 +2,7 @@
 import { type Proof, printProof } from '@killick/sdk/verify'
 import { h } from '../dom.ts'
 import { packFragment } from '../fragment.ts'
+import { MAX_QR_BYTES, qrCode } from '../qr.ts'
 
 /** JSON of the same meaning in ASCII alone: nothing in it can reorder or hide what is shown. */
 function pretty(json: string): string {
@@ -15,8 +16,11 @@ function download(json: string, name: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000)
 }
 
-/** @param home - This page without a share: a proof in the link needs no service. */
-export function raw(proof: Proof, name: string, home: string): HTMLElement {
+/**
+ * @param home - This page without a share: a proof in the link needs no service.
+ * @param shared - The share's own link, where the page was opened by one; it makes a smaller code.
+ */
+export function raw(proof: Proof, name: string, home: string, shared: string | null): HTMLElement {
   const json = printProof(proof)
   const pre = h('pre', { tabindex: 0, role: 'region', 'aria-label': 'Proof as JSON' })
   const details = h('details', {}, h('summary', {}, 'The proof as JSON'), pre)
@@ -25,8 +29,19 @@ export function raw(proof: Proof, name: string, home: string): HTMLElement {
     if (details.open && pre.childNodes.length === 0) pre.append(pretty(json))
   })
   const answer = h('span', { role: 'status', class: 'note' })
+  const wholeLink = async () => `${new URL(home, location.href).href.split('#')[0]}#${await packFragment(json)}`
+  const code = h('div', {})
+  const showCode = async () => {
+    const link = shared ?? (await wholeLink())
+    const fits = link.length <= MAX_QR_BYTES
+    code.replaceChildren(
+      fits
+        ? qrCode(link)
+        : h('p', { class: 'note' }, `The link has ${link.length} characters; a QR code holds ${MAX_QR_BYTES}.`),
+    )
+  }
   const copyLink = async () => {
-    const url = `${new URL(home, location.href).href.split('#')[0]}#${await packFragment(json)}`
+    const url = await wholeLink()
     const copied = await navigator.clipboard.writeText(url).then(
       () => true,
       () => false,
@@ -42,9 +57,11 @@ export function raw(proof: Proof, name: string, home: string): HTMLElement {
       { class: 'actions' },
       h('button', { type: 'button', onclick: () => download(json, `${name}.killick.json`) }, 'Save the proof'),
       h('button', { type: 'button', onclick: copyLink }, 'Copy a link that holds the proof'),
+      h('button', { type: 'button', onclick: showCode }, 'Show as QR code'),
       h('button', { type: 'button', onclick: () => print() }, 'Print'),
     ),
     answer,
+    code,
     details,
   )
 }

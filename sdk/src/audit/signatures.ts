@@ -1,8 +1,8 @@
 // Signatures by the thousand, on all cores: node:crypto in its thread pool. What it rejects, the portable code that
 // verifiers use has the last word on, so both always give the same answer.
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
-import { algOf, type PublicJwk } from '../../core/jwk.ts'
-import { verifySignature } from '../../core/signature.ts'
+import { algOf, type PublicJwk } from '../core/jwk.ts'
+import { verifySignature } from '../core/signature.ts'
 
 export type Signature = {
   readonly alg: string

@@ -1,8 +1,8 @@
 // The log's tree, recomputed entry by entry, and every stored tile held against it. Keeps one tile per level in memory.
-import { equalBytes } from '../../core/bytes.ts'
-import { type Hash, nodeHash } from '../../core/hash.ts'
-import { foldRight, treeRoot } from '../../core/merkle.ts'
-import { TILE_WIDTH } from '../../core/tree.ts'
+import { equalBytes } from '../core/bytes.ts'
+import { type Hash, nodeHash } from '../core/hash.ts'
+import { foldRight, treeRoot } from '../core/merkle.ts'
+import { TILE_WIDTH } from '../core/tree.ts'
 
 /** Reads a tile of `width` hashes or entries: C2SP tlog-tiles, level `entries` or a number. */
 export type ReadTile = (level: number | 'entries', index: number, width: number) => Promise<Uint8Array>

@@ -1,7 +1,7 @@
 // Whose keys are whose: what the verifier pinned, else what the service says.
-import { isObject } from '../../core/json.ts'
-import { type PublicJwk, parsePublicJwk, thumbprint } from '../../core/jwk.ts'
-import type { Api } from '../api.ts'
+import { isObject } from '../core/json.ts'
+import { type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
+import type { Api } from './api.ts'
 
 export type PinnedKey = { source?: string; jwk: PublicJwk }
 

@@ -1,7 +1,8 @@
 // Reading from the service over HTTP: bounded answers, and failures in words.
-import { problemError, unreachable } from '../client/transport.ts'
+
 import { KillickError } from '../core/errors.ts'
 import { type JsonValue, parseJson } from '../core/json.ts'
+import { problemError, unreachable } from '../core/problem.ts'
 
 export type Api = {
   bytes(path: string, maxBytes?: number): Promise<Uint8Array>

@@ -1,0 +1,177 @@
+import { equalBytes } from '../core/bytes.ts'
+import { parseCheckpoint } from '../core/checkpoint.ts'
+import { KillickError } from '../core/errors.ts'
+import { type Hash, printHash } from '../core/hash.ts'
+import { isObject } from '../core/json.ts'
+import { openNote } from '../core/note.ts'
+import { TILE_WIDTH } from '../core/tree.ts'
+import type { PinnedLog } from '../verify/trust.ts'
+import type { Api } from './api.ts'
+import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
+import { type AuditCheck, Findings, type Place } from './findings.ts'
+import { type PinnedKey, readKeys } from './keys.ts'
+import { walkLedger } from './ledger.ts'
+import { LogTree, type ReadTile, tilePath } from './tree.ts'
+
+/** What the auditor relies on, instead of the service's word. Empty: the service's word is taken, and the result says so. */
+export type AuditPins = {
+  /** Verifier keys (C2SP vkeys) of the log. */
+  readonly logKeys: readonly string[]
+  /** Keys of sources; one without a name counts for every source that the service lists it for. */
+  readonly sourceKeys: readonly PinnedKey[]
+  /** Contracts, and the log in each. */
+  readonly logs: readonly PinnedLog[]
+  /** JSON-RPC endpoints; none: the chain is not asked. */
+  readonly urls: readonly string[]
+}
+
+/** How far an audit is: batches of `size`, and the events in them. */
+export type AuditProgress = { readonly batches: number; readonly size: number; readonly events: number }
+
+export type AuditOptions = {
+  /** After each batch. */
+  readonly onProgress?: (progress: AuditProgress) => void
+  /** Ends the audit early: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+  /** Most events to check per second, on average; 0: as fast as they come. Default 0. */
+  readonly pace?: number
+}
+
+export type AuditResult = {
+  origin: string
+  /** Entries of the log that were checked, and their root as the checkpoint has it, base64url. */
+  size: number
+  root: string
+  events: number
+  checks: AuditCheck[]
+  /** The earliest fault that has a place in the log. */
+  first: (Place & { message: string }) | null
+  /** Whose word was taken for what was not pinned. */
+  restsOn: string[]
+}
+
+/**
+ * `undecided`: nothing failed, but something could not be checked. That nothing is anchored yet is no gap as such; that the
+ * chain was not asked is one.
+ * @param waived ids of checks that were left out on purpose
+ */
+export function auditOutcome(
+  { checks }: Pick<AuditResult, 'checks'>,
+  waived: readonly string[] = [],
+): 'passed' | 'failed' | 'undecided' {
+  if (checks.some(({ status }) => status === 'failed')) return 'failed'
+  const isOpen = ({ id, status }: AuditCheck) => status === 'skipped' && id !== 'anchors.log' && !waived.includes(id)
+  return checks.some(isOpen) ? 'undecided' : 'passed'
+}
+
+/**
+ * Reads everything the service stores and computes it all again: every event's digests and signature, the chain of every
+ * stream, the root and signature of every batch, the log's tree and each stored tile, and every anchor against the contract.
+ * Memory use does not grow with the ledger.
+ * @throws KillickError where the service cannot be reached or refuses; `signal`'s reason when it was ended
+ */
+export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptions = {}): Promise<AuditResult> {
+  const findings = new Findings()
+  findings.expect('checkpoint', 'The log signed its checkpoint')
+  findings.expect('batches', 'Every batch is whole, and signed by its source')
+  findings.expect('events', 'Every event is whole, and signed by its source')
+  findings.expect('streams', 'Every stream is without gap, from its first event on')
+  findings.expect('root', 'The batches hash to the root in the checkpoint')
+  findings.expect('tiles', 'Every stored tile is what the batches hash to')
+  findings.expect('anchors.log', 'The log has the roots that were anchored')
+  findings.expect('anchors.chain', 'The contract on chain holds those roots')
+
+  const claims = await readClaims(api)
+  const logs = pins.logs.length > 0 ? pins.logs : claims.logs
+  // Before the checkpoint is read, or entries that arrive meanwhile would be anchored but not in it.
+  const heads = await readHeads(logs, pins.urls)
+  const anchors = await listAnchors(api)
+  const note = await api.text('/checkpoint')
+  const { origin, size, root } = readCheckpoint(note, pins.logKeys.length > 0 ? pins.logKeys : [claims.vkey], findings)
+  const keys = await readKeys(api, pins.sourceKeys)
+
+  const roots = new Map<number, Hash | null>([...anchors, ...heads.heads].map((anchor) => [anchor.size, null]))
+  const tree = new LogTree(tileReader(api), (message, logIndex) => findings.fail('tiles', message, { logIndex }))
+  const walked = await walkLedger({
+    ...{ api, size, keys, tree, findings, signal: options.signal, pace: options.pace ?? 0 },
+    onBatch: (batches, events) => options.onProgress?.({ batches, size, events }),
+    onSize: (at, rootNow) => {
+      if (roots.has(at)) roots.set(at, rootNow())
+    },
+  })
+  if (tree.size === size) {
+    await tree.finish()
+    findings.pass('batches', `${size}, of ${count(walked.streams, 'stream')}`)
+    findings.pass(
+      'events',
+      `${walked.events.toLocaleString('en')}; ${walked.signatures.toLocaleString('en')} signatures with those of the batches`,
+    )
+    findings.pass('streams', count(walked.streams, 'stream'))
+    findings.pass('tiles', count(tree.tiles, 'tile'))
+    if (equalBytes(tree.root, root)) findings.pass('root', printHash(root))
+    else findings.fail('root', `They hash to ${printHash(tree.root)}, the checkpoint says ${printHash(root)}`, null)
+  }
+  const known = new Map([...roots].filter((entry): entry is [number, Hash] => entry[1] !== null))
+  if (tree.size === size) compareWithLog(anchors, size, known, findings)
+  const asked = anchors.filter((anchor) => logs.some((log) => isSameLog(log, anchor)))
+  if (pins.urls.length === 0) findings.skip('anchors.chain', 'No node was asked')
+  else await compareWithChain(asked, heads, size, known, pins.urls, findings)
+  const restsOn = [
+    ...(pins.logKeys.length > 0 ? [] : ['the operator’s word on which key is the log’s']),
+    ...(keys.unpinned.size > 0 ? [`the operator’s word on the keys of ${[...keys.unpinned].sort().join(', ')}`] : []),
+    ...(pins.logs.length > 0 || pins.urls.length === 0
+      ? []
+      : ['the operator’s word on which contract and log to ask for']),
+  ]
+  return {
+    origin,
+    size,
+    root: printHash(root),
+    events: walked.events,
+    checks: findings.checks,
+    first: findings.first,
+    restsOn,
+  }
+}
+
+const isSameLog = (a: PinnedLog, b: PinnedLog): boolean =>
+  a.chainId === b.chainId && a.contract === b.contract && a.logId === b.logId
+
+/** What the service says of itself: the log's key and where it is anchored. */
+async function readClaims(api: Api): Promise<{ vkey: string; logs: PinnedLog[] }> {
+  const answer = await api.json('/v1/log')
+  if (!isObject(answer) || typeof answer.vkey !== 'string' || !Array.isArray(answer.targets))
+    throw new KillickError('json_invalid', '/v1/log does not describe a log')
+  return { vkey: answer.vkey, logs: answer.targets as unknown as PinnedLog[] }
+}
+
+function readCheckpoint(
+  note: string,
+  logKeys: readonly string[],
+  findings: Findings,
+): { origin: string; size: number; root: Hash } {
+  try {
+    openNote(note, logKeys)
+    findings.pass('checkpoint', logKeys.join(', '))
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    findings.fail('checkpoint', error.message)
+  }
+  const { origin, size, root } = parseCheckpoint(note)
+  return { origin, size: Number(size), root }
+}
+
+/** A partial tile may be gone once the full one exists; its beginning is the same. */
+function tileReader(api: Api): ReadTile {
+  return async (level, index, width) => {
+    try {
+      return await api.bytes(tilePath(level, index, width))
+    } catch (error) {
+      const isGone = error instanceof KillickError && error.details.status === 404 && width < TILE_WIDTH
+      if (!isGone) throw error
+      return await api.bytes(tilePath(level, index, TILE_WIDTH))
+    }
+  }
+}
+
+const count = (n: number, noun: string): string => `${n.toLocaleString('en')} ${noun}${n === 1 ? '' : 's'}`

@@ -1,0 +1,13 @@
+/** `@killick/sdk/audit`: a whole ledger, computed again from the outside and held against the chain. For Node. */
+
+export { type Api, openApi } from './api.ts'
+export {
+  type AuditOptions,
+  type AuditPins,
+  type AuditProgress,
+  type AuditResult,
+  auditLedger,
+  auditOutcome,
+} from './audit.ts'
+export type { AuditCheck, Place } from './findings.ts'
+export type { PinnedKey } from './keys.ts'

@@ -207,6 +207,24 @@ const cases: Record<string, Case> = {
     undefined,
     async () => ({ body: 'x', headers: { 'content-type': 'text/csv' } }),
   ],
+  'plain text': [
+    'unsupported_media_type',
+    415,
+    undefined,
+    async () => ({ body: 'x', headers: { 'content-type': 'text/plain' } }),
+  ],
+  'a batch called JSON': [
+    'unsupported_media_type',
+    415,
+    undefined,
+    async (p) => ({ body: (await p.batch(events)).body, headers: { 'content-type': 'application/json' } }),
+  ],
+  'JSON, called so': [
+    'unsupported_media_type',
+    415,
+    undefined,
+    async () => ({ body: '{}', headers: { 'content-type': 'application/json' } }),
+  ],
   'another encoding': [
     'unsupported_media_type',
     415,

@@ -1,4 +1,4 @@
-import { asHash, printHash } from '@killick/sdk'
+import { asHash, isSourceName, isStreamId, printHash } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
 import type { KeptBatch, StreamHead } from './place.ts'
 import { type Db, splitHashes } from './tiles.ts'
@@ -46,6 +46,8 @@ export async function readKeptBatch(db: Db, { source, stream }: StreamName, seq:
 
 /** Where a stream stands. @throws Refusal stream_not_found */
 export async function readStream(db: Db, source: string, stream: string) {
+  // Other texts are no one's name, and some that the database would not take, such as U+0000.
+  if (!isSourceName(source) || !isStreamId(stream)) throw new Refusal('stream_not_found')
   const { rows } = await db.query(
     `select log_index, seq + n as next, leaf_hash, substr(event_leaves, 32 * n - 31) as last, accepted_at,
             (select count(*) from batches where source = $1 and stream = $2) as batches,

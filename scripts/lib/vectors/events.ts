@@ -337,6 +337,12 @@ export async function events() {
       await field('changes', [{ path: '/a', old: 1 }]),
     ),
     bad('occurredAt without a zone', 'disclosure_field_invalid', await field('occurredAt', '2026-07-01T12:00:00')),
+    bad(
+      'occurredAt on a day that the calendar does not have',
+      'disclosure_field_invalid',
+      await field('occurredAt', '2026-02-29T12:00:00Z'),
+    ),
+    bad('occurredAt in hour 24', 'disclosure_field_invalid', await field('occurredAt', '2026-07-01T24:00:00Z')),
     bad('no final tilde', 'event_malformed', first.slice(0, -1)),
     bad('a key-binding JWT at the end', 'event_malformed', `${first}${leaf}`),
     bad('an empty disclosure', 'disclosure_unmatched', `${leaf}~~`),

@@ -31,7 +31,8 @@ export type EventInput = {
 
 const RESERVED = new Set(['iss', 'stm', 'seq', 'prev', 'jti', 'iat', 'sub', 'aud', 'exp', 'nbf', 'cnf'])
 const FIELD_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
-const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/
+const RFC3339 =
+  /^(\d{4})-(0[1-9]|1[0-2])-(\d\d)[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/
 // The event's own object and the disclosure array around a field use up the rest.
 const MAX_FIELD_DEPTH = MAX_JSON_DEPTH - 2
 
@@ -82,9 +83,16 @@ const FIELD_CHECKS: Record<string, (value: unknown, path: string, fail: Fail) =>
     }
   },
   occurredAt: (value, path, fail) => {
-    if (typeof value !== 'string' || !RFC3339.test(value) || Number.isNaN(Date.parse(value)))
-      fail(path, 'must be an RFC 3339 date-time')
+    if (typeof value !== 'string' || !isDateTime(value)) fail(path, 'must be an RFC 3339 date-time')
   },
+}
+
+/** Not Date.parse: engines differ in what they forgive, such as a 30th of February, and verifiers must not differ. */
+function isDateTime(text: string): boolean {
+  const [, year, month, day] = RFC3339.exec(text) ?? []
+  // The calendar repeats after 400 years; and Date.UTC takes years below 100 for those of the last century.
+  const lastDay = new Date(Date.UTC(2000 + (Number(year) % 400), Number(month), 0)).getUTCDate()
+  return Number(day) >= 1 && Number(day) <= lastDay
 }
 
 /** Checks one field: its name, its form, and that it is plain JSON. `fail` must throw. */

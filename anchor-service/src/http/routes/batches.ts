@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Type } from '@fastify/type-provider-typebox'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk'
+import { Refusal } from '../../errors.ts'
 import type { App, AppDeps } from '../app.ts'
 import { ProblemSchema, ReceiptSchema } from '../schemas.ts'
 
@@ -13,6 +14,12 @@ export function batchRoutes(app: App, { intake }: AppDeps): void {
   app.post(
     '/v1/batches',
     {
+      // Other types that the service reads, for other routes, would come here parsed.
+      onRequest: async (request) => {
+        const [type = ''] = (request.headers['content-type'] ?? '').split(';')
+        if (type.trim().toLowerCase() !== BATCH_MEDIA_TYPE)
+          throw new Refusal('unsupported_media_type', `Content-Type must be ${BATCH_MEDIA_TYPE}.`)
+      },
       schema: {
         summary: 'Hand in a batch',
         description:

@@ -91,7 +91,7 @@ function render(shown: Proof, asked: Asked): void {
   const focused = document.activeElement?.id
   document.title = `${summary.headline} · Killick`
   form.element.hidden = false
-  const cheat = tamperControl(proof!, tampered, {
+  const cheat = tamperControl(proof!, tampered, summary, {
     change: (place) => {
       tampered = tamper(proof!, place)
       void verify()

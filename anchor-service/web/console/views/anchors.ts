@@ -72,6 +72,7 @@ function chart([title, unit, value]: (typeof PLOTS)[number], anchors: readonly A
     {
       width: Math.max(240, Math.min(width, width > 900 ? width / 3 - 16 : width)),
       height: 170,
+      padding: [8, 44, 0, 0],
       legend: { show: false },
       cursor: { show: false },
       axes: [

@@ -1,8 +1,10 @@
 /** "Change one character": lets a visitor see for themselves that nothing can be changed unnoticed. */
 
 import type { Proof } from '@killick/sdk/verify'
-import { h } from '../dom.ts'
+import { h, icon } from '../dom.ts'
+import type { Summary } from '../summary.ts'
 import { type Place, places, type Tampered } from '../tamper.ts'
+import { said } from '../text.ts'
 import { visibleParts } from '../unseen.ts'
 
 export type TamperControls = { change: (place: Place) => void; restore: () => void }
@@ -10,6 +12,7 @@ export type TamperControls = { change: (place: Place) => void; restore: () => vo
 export function tamperControl(
   proof: Proof,
   current: Tampered | null,
+  summary: Summary,
   { change, restore }: TamperControls,
 ): HTMLElement | null {
   const all = places(proof)
@@ -42,6 +45,15 @@ export function tamperControl(
         { class: 'diff' },
         diff('was', current.before, current.at, 'del'),
         diff('now', current.after, current.at, 'ins'),
+        h(
+          'p',
+          { class: 'noticed' },
+          icon('failed'),
+          ' ',
+          h('strong', {}, `${summary.headline}.`),
+          ' ',
+          said(summary.reason),
+        ),
       ),
   )
 }

@@ -56,7 +56,7 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
   const { anchors, confirmed } = weightyAnchors(proof, verdict)
   for (const anchor of anchors) {
     rows.push([
-      confirmed ? 'Anchored since' : 'Claims an anchor',
+      confirmed && !failed ? 'Anchored since' : 'Claims an anchor',
       h('span', {}, anchorTime(anchor)),
       h('span', { class: 'note' }, ` in block ${anchor.block} of ${chainName(anchor.chainId)}`),
     ])

@@ -23,7 +23,7 @@ export type KeeperDeps = {
 }
 
 /** How long a ring may stay unanswered before the reconciler goes itself. */
-const UNANSWERED_MS = 3_000
+const UNANSWERED_MS = 1_000
 const ALARM_MS = 5_000
 
 /** Sees to it that a target is visited when there is a reason to, whatever becomes of the queue. */

@@ -5,7 +5,7 @@ import { Alarm } from './alarms.ts'
 import { type Chain, NoQuorum, type Sighting, type View } from './chain/index.ts'
 import type { Waiting } from './decide.ts'
 import type { ChainSigner } from './signer.ts'
-import { abandonOtherChains, type OpenAnchor, type Place, readGenesis } from './state.ts'
+import { abandonChain, type OpenAnchor, type Place, readLargest, readLastPlace } from './state.ts'
 import type { Target } from './target.ts'
 
 export type WorkerDeps = {
@@ -29,13 +29,26 @@ export type Scene = WorkerDeps & {
 
 /** Looks at chain and ledger. @throws Alarm where they give a reason not to go on */
 export async function readScene(deps: WorkerDeps): Promise<Scene> {
-  const { target, ledger } = deps
   const view = await look(deps)
-  const known = await readGenesis(ledger.db, target.name, view.chainId)
-  const genesis = view.genesis ?? known ?? ''
-  const place = { target: target.name, chainId: view.chainId, genesis, contract: target.contract, logId: target.logId }
-  if (known !== null && known !== genesis) await durable(deps, 'abandon', () => abandonOtherChains(ledger.db, place))
+  const place = await findPlace(deps, view)
   return { ...deps, view, place, heldRoot: await checkHeld(deps, view) }
+}
+
+/**
+ * Where the target's anchors are. A chain that has the id of the one before but another first block is another chain,
+ * unless its contract holds what was anchored (then the nodes are wrong about the block). What was anchored on the one
+ * before is given up.
+ */
+async function findPlace(deps: WorkerDeps, { chainId, genesis, head }: View): Promise<Place> {
+  const { target, ledger } = deps
+  const { name, contract, logId } = target
+  const last = await readLastPlace(ledger.db, name, chainId)
+  const place = { target: name, chainId, genesis: last?.genesis ?? genesis ?? '', contract, logId }
+  if (last === null || genesis === null || genesis === last.genesis) return place
+  const isSameLog = last.contract === contract && last.logId === logId
+  if (isSameLog && (head?.size ?? 0) >= (await readLargest(ledger.db, last))) return place
+  await durable(deps, 'abandon', () => abandonChain(ledger.db, last))
+  return { ...place, genesis }
 }
 
 /** The chain as it is, if it can be worked with. @throws Alarm */

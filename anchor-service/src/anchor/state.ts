@@ -43,13 +43,25 @@ export class Overtaken extends Error {
 const KEY = 'chain_id = $1 and genesis = $2 and contract = $3 and log_id = $4'
 const key = ({ chainId, genesis, contract, logId }: Place) => [chainId, genesis, contract, logId]
 
-/** What the ledger knows of block 0 of the target's chain, from the last time. */
-export async function readGenesis(db: Db, target: string, chainId: number): Promise<string | null> {
+/** Where the target's newest anchor on a chain of this id is; null while it has none. */
+export async function readLastPlace(db: Db, target: string, chainId: number): Promise<Place | null> {
   const { rows } = await db.query(
-    'select genesis from anchors where target = $1 and chain_id = $2 order by id desc limit 1',
+    `select genesis, contract, log_id from current_anchors where target = $1 and chain_id = $2 and state <> 'abandoned'
+     order by id desc limit 1`,
     [target, chainId],
   )
-  return rows[0]?.genesis ?? null
+  return rows[0]
+    ? { target, chainId, genesis: rows[0].genesis, contract: rows[0].contract, logId: rows[0].log_id }
+    : null
+}
+
+/** The largest size that the ledger takes for anchored at a place; 0: none. */
+export async function readLargest(db: Db, place: Place): Promise<number> {
+  const { rows } = await db.query(
+    `select size from current_anchors where ${KEY} and state in ('mined', 'confirmed', 'final') order by size desc limit 1`,
+    key(place),
+  )
+  return rows[0]?.size ?? 0
 }
 
 /**
@@ -136,12 +148,11 @@ export async function recordState(
 }
 
 /** Gives up what was anchored on a chain that is no more: another one has taken its id. */
-export async function abandonOtherChains(db: Db, { target, chainId, genesis }: Place): Promise<number> {
-  const { rowCount } = await db.query(
+export async function abandonChain(db: Db, { target, chainId, genesis }: Place): Promise<void> {
+  await db.query(
     `insert into anchor_states (anchor, seq, state, detail)
      select id, seq + 1, 'abandoned', 'The chain was replaced by another with the same id.' from current_anchors
-     where target = $1 and chain_id = $2 and genesis <> $3 and state <> 'abandoned' on conflict do nothing`,
+     where target = $1 and chain_id = $2 and genesis = $3 and state <> 'abandoned' on conflict do nothing`,
     [target, chainId, genesis],
   )
-  return rowCount ?? 0
 }

@@ -4,10 +4,12 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type Config, loadConfig, StartError } from '@killick/anchor-service'
 import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk'
 import { encryptKeystoreJson, Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ANCHOR_LOG_ADDRESS } from '../../../anchor-service/src/anchor/chain/deploy.ts'
+import { deploy, handover } from '../../../anchor-service/src/anchor/commands.ts'
 import { keySigner, signTransaction } from '../../../anchor-service/src/anchor/signer.ts'
 import { openSigner } from '../../../anchor-service/src/anchor/signer-open.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
@@ -26,10 +28,14 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-async function run(args: string[], env: Record<string, string>) {
-  const child = await startChild(process.execPath, [MAIN, ...args], { env: { PATH: process.env.PATH ?? '', ...env } })
-  const { code } = await child.exited
-  return { code, output: child.output() }
+/** What a command prints, or the sentence with which it fails. */
+async function run(command: (config: Config) => Promise<string>, env: Record<string, string>): Promise<string> {
+  try {
+    return await command(loadConfig(env))
+  } catch (error) {
+    if (error instanceof StartError) return error.message
+    throw error
+  }
 }
 
 describe('deploy', () => {
@@ -37,32 +43,37 @@ describe('deploy', () => {
     const other: LocalChain = await startChain({ chainId: 4242 })
     try {
       for (const chain of [world.chain, other]) {
-        const env = { KILLICK_RPC_URL: chain.url, KILLICK_CHAIN_KEY: await chain.newKey() }
-        const first = await run(['deploy'], env)
-        expect(first).toMatchObject({ code: 0, output: expect.stringContaining(`${chain.chainId}, deployed`) })
-        for (const part of [ANCHOR_LOG_ADDRESS, ANCHOR_LOG_CODE_HASH]) expect(first.output).toContain(part)
-        expect(first.output).not.toContain(env.KILLICK_CHAIN_KEY.slice(2))
-        expect(await run(['deploy'], env)).toMatchObject({ code: 0, output: expect.stringContaining('there already') })
+        const env = {
+          KILLICK_RPC_URL: chain.url,
+          KILLICK_CHAIN_KEY: await chain.newKey(),
+          KILLICK_CONTRACT: ANCHOR_LOG_ADDRESS,
+        }
+        const first = await run(deploy, env)
+        expect(first).toContain(`chain ${chain.chainId}, deployed`)
+        for (const part of [ANCHOR_LOG_ADDRESS, ANCHOR_LOG_CODE_HASH]) expect(first).toContain(part)
+        expect(await run(deploy, env)).toContain('there already')
       }
     } finally {
       await other.stop()
     }
   })
 
+  test('as a command needs no contract, and shows no key', async () => {
+    const key = await world.chain.newKey()
+    const env = { PATH: process.env.PATH ?? '', KILLICK_RPC_URL: world.chain.url, KILLICK_CHAIN_KEY: key }
+    const child = await startChild(process.execPath, [MAIN, 'deploy'], { env })
+    expect(await child.exited).toMatchObject({ code: 0 })
+    expect(child.output()).toContain(ANCHOR_LOG_ADDRESS)
+    expect(child.output()).not.toContain(key.slice(2))
+  })
+
   test('says what is wrong', async () => {
-    const env = { KILLICK_RPC_URL: world.chain.url, KILLICK_CHAIN_KEY: Wallet.createRandom().privateKey }
-    expect(await run(['deploy'], { ...env, KILLICK_RPC_URL: 'ftp://x' })).toMatchObject({
-      code: 1,
-      output: expect.stringContaining('KILLICK_RPC_URL must be'),
-    })
-    expect(await run(['deploy'], {})).toMatchObject({
-      code: 1,
-      output: expect.stringContaining('KILLICK_RPC_URL is missing'),
-    })
-    expect(await run(['deploy'], { ...env, KILLICK_CHAIN_KEY: 'no-such-file' })).toMatchObject({
-      code: 1,
-      output: expect.stringContaining('neither 64 hex digits'),
-    })
+    const contract = { KILLICK_CONTRACT: ANCHOR_LOG_ADDRESS }
+    const poor = { ...contract, KILLICK_RPC_URL: world.chain.url, KILLICK_CHAIN_KEY: Wallet.createRandom().privateKey }
+    expect(await run(deploy, { ...poor, KILLICK_RPC_URL: 'ftp://x' })).toContain('KILLICK_RPC_URL must be')
+    expect(await run(deploy, contract)).toContain('KILLICK_RPC_URL is missing')
+    expect(await run(deploy, {})).toContain('at least one target')
+    expect(await run(deploy, { ...poor, KILLICK_CHAIN_KEY: 'no-such-file' })).toContain('neither 64 hex digits')
   })
 })
 
@@ -73,14 +84,13 @@ test('handover: the new key takes the log over, with its id and its past', async
   const { logId } = target.target
   const heir = await newTarget(world, { logId, mayOpen: false })
   const env = { KILLICK_RPC_URL: world.chain.url, KILLICK_CONTRACT: world.contract, KILLICK_ORIGIN: 'test.example/log' }
-  const offer = await run(['handover', heir.signer.address], { ...env, KILLICK_CHAIN_KEY: target.key })
-  expect(offer).toMatchObject({ code: 0, output: expect.stringContaining(`KILLICK_LOG_ID=${logId}`) })
-  const accept = { ...env, KILLICK_CHAIN_KEY: heir.key, KILLICK_LOG_ID: logId }
-  expect(await run(['handover', 'accept'], accept)).toMatchObject({ code: 0 })
-  expect(await run(['handover', 'accept'], accept)).toMatchObject({
-    code: 1,
-    output: expect.stringContaining('NotOffered'),
-  })
+  const offer = (config: Config) => handover(config, heir.signer.address)
+  const accept = (config: Config) => handover(config, 'accept')
+  expect(await run(offer, { ...env, KILLICK_CHAIN_KEY: target.key })).toContain(`KILLICK_LOG_ID=${logId}`)
+  const mine = { ...env, KILLICK_CHAIN_KEY: heir.key, KILLICK_LOG_ID: logId }
+  expect(await run(accept, { ...mine, KILLICK_LOG_ID: '' })).toContain('KILLICK_LOG_ID must say')
+  expect(await run(accept, mine)).toContain(`${heir.signer.address} publishes log ${logId}`)
+  expect(await run(accept, mine)).toContain('NotOffered')
   const size = await world.grow()
   await heir.settle()
   expect((await anchoredSizes(world, target)).at(-1)).toBe(size)

@@ -88,7 +88,7 @@ export function openChain(options: NodesOptions): Chain {
       return lasting
     const [code, genesis] = await Promise.all([
       nodes.agree('eth_getCode', [contract, at], kindOfCode),
-      nodes.ask('eth_getBlockByNumber', ['0x0', false]).then(blockHash, () => null),
+      readGenesis(nodes),
     ])
     lasting = { contract, code, genesis: genesis ?? lasting.genesis, readAt: Date.now() }
     return lasting
@@ -200,6 +200,20 @@ async function finalizedBlock(nodes: Nodes, latest: number): Promise<number | nu
   if (block !== undefined) return block >= latest ? null : block
   if (without >= nodes.quorum) return null
   throw new NoQuorum('unreachable', 'too few nodes say what is final')
+}
+
+/** Hash of block 0, as most nodes tell it; null where they keep it to themselves. @throws NoQuorum where none answers */
+async function readGenesis(nodes: Nodes): Promise<string | null> {
+  const answers = await nodes.poll('eth_getBlockByNumber', ['0x0', false])
+  const counts = new Map<string, number>()
+  for (const answer of answers) {
+    if (answer.status === 'rejected' && (answer.reason as RpcError).kind === 'unreachable') continue
+    const hash = answer.status === 'fulfilled' ? blockHash(answer.value) : null
+    counts.set(hash ?? '', (counts.get(hash ?? '') ?? 0) + 1)
+  }
+  const [most] = [...counts].sort((a, b) => b[1] - a[1])
+  if (most === undefined) throw new NoQuorum('unreachable', 'no node tells the first block of its chain')
+  return most[0] === '' ? null : most[0]
 }
 
 function kindOfCode(code: unknown): View['code'] {

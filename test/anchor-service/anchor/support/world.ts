@@ -108,7 +108,10 @@ export async function newTarget(
 }
 
 /** What the contract says was anchored, as its events tell it: sizes in order. */
-export async function anchoredSizes({ chain, contract }: World, { target }: WorkerDeps): Promise<number[]> {
+export async function anchoredSizes(
+  { chain, contract }: Pick<World, 'chain' | 'contract'>,
+  { target }: { target: Pick<Target, 'logId'> },
+): Promise<number[]> {
   const provider = new JsonRpcProvider(chain.url, chain.chainId, { staticNetwork: true, cacheTimeout: -1 })
   try {
     const log = new Contract(contract, anchorLogInterface, provider)

@@ -1,0 +1,76 @@
+// After the last round: what the ledger shows, against what was acknowledged.
+import { fileURLToPath } from 'node:url'
+import { parseProof, readAnchors, type Trust, verifyProof } from '@killick/sdk'
+import { startNode } from '../lib/processes.ts'
+
+/** By source: place in the stream → name of the event that record() answered for. */
+export type Acknowledged = ReadonlyMap<string, ReadonlyMap<number, string>>
+
+export type Access = { url: string; token: string; rpc: string; trust: Trust }
+
+type Found = { id: string; stream: string; seq: number }
+
+const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
+
+/** Every acknowledged event once, in its place, and no gap in any stream. @returns how many events there are, acknowledged or not */
+export async function checkPresence(access: Access, acknowledged: Acknowledged): Promise<number> {
+  let total = 0
+  for (const [source, names] of acknowledged) {
+    const events = await readEvents(access, source)
+    const ids = new Set(events.map(({ id }) => id))
+    if (ids.size !== events.length) throw new Error(`${source}: ${events.length - ids.size} events are there twice`)
+    const streams = new Set(events.map(({ stream }) => stream))
+    if (streams.size !== 1) throw new Error(`${source}: the recorder's stream was broken into ${streams.size}`)
+    for (const [place, { seq }] of events.entries()) {
+      if (seq !== place) throw new Error(`${source}: event ${place} is missing, ${seq} follows`)
+    }
+    for (const [seq, id] of names) {
+      if (events[seq]?.id !== id) throw new Error(`${source}: the acknowledged event ${seq} (${id}) is lost`)
+    }
+    total += events.length
+  }
+  return total
+}
+
+/** All events of a source, oldest first. */
+async function readEvents(access: Access, source: string): Promise<Found[]> {
+  const events: Found[] = []
+  let cursor: string | null = ''
+  while (cursor !== null) {
+    const page = `/v1/events?source=${source}&limit=500${cursor && `&cursor=${encodeURIComponent(cursor)}`}`
+    const { events: more, next } = JSON.parse(await get(access, page)) as { events: Found[]; next: string | null }
+    events.push(...more)
+    cursor = next
+  }
+  return events.reverse()
+}
+
+/** Waits until the event is anchored, then verifies its proof with everything pinned. */
+export async function checkProof(access: Access, id: string): Promise<void> {
+  for (const until = Date.now() + 60_000; ; ) {
+    const proof = parseProof(await get(access, `/v1/proofs/${id}`))
+    const facts = await readAnchors(proof, [access.rpc])
+    const verdict = verifyProof(proof, { ...access.trust, facts })
+    if (verdict.outcome === 'verified') return
+    if (verdict.outcome === 'failed' || Date.now() > until) {
+      throw new Error(`the proof of ${id} is ${verdict.outcome}: ${JSON.stringify(verdict.checks)}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 300))
+  }
+}
+
+/** @throws with what `killick audit` says unless it finds nothing amiss */
+export async function checkAudit({ url, token, rpc }: Access): Promise<void> {
+  const child = await startNode([CLI, 'audit', '--rpc', rpc], {
+    env: { ...process.env, KILLICK_URL: url, KILLICK_TOKEN: token },
+  })
+  const { code } = await child.exited
+  if (code !== 0) throw new Error(`killick audit ended with ${code}:\n${child.output()}`)
+}
+
+async function get({ url, token }: Access, path: string): Promise<string> {
+  const response = await fetch(`${url}${path}`, { headers: { authorization: `Bearer ${token}` } })
+  const text = await response.text()
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`)
+  return text
+}

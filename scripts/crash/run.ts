@@ -1,0 +1,174 @@
+// A deployment under load whose parts are killed at random, in every combination, and what must hold in the end.
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { generateKey, openAuditLog, type PinnedLog, publicJwk, type Trust, writeKeyFile } from '@killick/sdk'
+import { startChain } from '../lib/local-chain.ts'
+import { type Access, checkAudit, checkPresence, checkProof } from './check.ts'
+import { anchorService, freePort, type Kind, type Part, postgres, recorder, redis } from './parts.ts'
+import { seeded } from './random.ts'
+
+export type CrashOptions = {
+  rounds: number
+  seed: number
+  /** Told about every round. */
+  say?: (line: string) => void
+}
+
+export type CrashReport = { acknowledged: number; events: number; kills: Record<Kind, number> }
+
+const ADMIN = 'admin-token-of-the-crash-test'
+const READER = 'reader-token-of-the-crash-test'
+const SOURCES = ['crash-a', 'crash-b']
+/** A round is over when the log has grown again; a deployment that has not recovered by then will not. */
+const RECOVERY_MS = 60_000
+
+/** @throws where an acknowledged event is lost, doubled, out of place or unproven, or where the deployment stays down */
+export async function crash({ rounds, seed, say = () => {} }: CrashOptions): Promise<CrashReport> {
+  const random = seeded(seed)
+  const folder = await mkdtemp(join(tmpdir(), 'killick-crash-'))
+  const chain = await startChain({ blockTimeMs: 500 })
+  const parts: Part[] = []
+  const acknowledged = new Map(SOURCES.map((source) => [source, new Map<number, string>()]))
+  const kills: CrashReport['kills'] = { recorder: 0, service: 0, worker: 0, postgres: 0, redis: 0 }
+  try {
+    const chainKey = await chain.newKey()
+    const database = postgres(join(folder, 'database'))
+    await database.start()
+    parts.push(database)
+    const bell = await redis(folder)
+    if (bell) parts.push(bell)
+    const env = {
+      DATABASE_URL: await database.databaseUrl(),
+      ...(bell && { REDIS_URL: bell.url }),
+      KILLICK_DATA: join(folder, 'data'),
+      KILLICK_ADMIN_TOKEN: ADMIN,
+      KILLICK_READER_TOKEN: READER,
+      KILLICK_RATE_LIMIT: '0',
+      KILLICK_LOG_LEVEL: 'error',
+      KILLICK_RPC_URL: chain.url,
+      KILLICK_CONTRACT: await chain.deployAnchorLog(chainKey),
+      KILLICK_CHAIN_KEY: chainKey,
+      KILLICK_ANCHOR_INTERVAL_MS: '1000',
+      KILLICK_CONFIRMATIONS: '1',
+      KILLICK_WORKER: 'off',
+    }
+    const ports = [await freePort(), await freePort()]
+    const urls = ports.map((port) => `http://127.0.0.1:${port}`)
+    for (const port of ports) parts.push(anchorService('serve', { ...env, PORT: String(port) }))
+    parts.push(anchorService('worker', env))
+    await mkdir(join(folder, 'data'))
+    for (const part of parts) if (part !== database) await part.start()
+    for (const url of urls) await ready(url)
+
+    const spools = SOURCES.map((source) => join(folder, source))
+    const keys = SOURCES.map((source) => join(folder, `${source}.json`))
+    const sourceKeys = []
+    for (const [i, source] of SOURCES.entries()) {
+      const key = generateKey()
+      await writeKeyFile(keys[i]!, key)
+      await registerSource(urls[i]!, source, publicJwk(key))
+      sourceKeys.push({ source, jwk: publicJwk(key) })
+      const mine = acknowledged.get(source)!
+      const note = (seq: number, id: string) => void mine.set(seq, id)
+      parts.push(recorder([urls[i]!, source, spools[i]!, keys[i]!], note))
+      await parts.at(-1)!.start()
+    }
+
+    for (const [round, kinds] of combinations(rounds, parts, random).entries()) {
+      const victims = parts.filter(({ kind }) => kinds.includes(kind) && (kind === 'postgres' || random.int(4) > 0))
+      say(`round ${round + 1}: ${victims.map(({ kind }) => kind).join(', ') || 'nothing'}`)
+      await sleep(random.int(400))
+      await Promise.all(
+        victims.map(async (part) => {
+          await sleep(random.int(150))
+          await part.kill()
+          kills[part.kind] += 1
+          await sleep(random.int(400))
+          await part.start()
+        }),
+      )
+      await grown(urls)
+    }
+
+    for (const part of parts) if (part.kind === 'recorder') await part.kill()
+    for (const [i, source] of SOURCES.entries()) {
+      const log = await openAuditLog({ url: urls[i]!, source, spool: spools[i]!, key: keys[i]!, onError: () => {} })
+      await log.flush()
+      await log.close()
+    }
+    const { vkey, targets } = await published(urls[0]!)
+    const trust: Trust = { sourceKeys, logKeys: [vkey], logs: targets, confirmations: 1 }
+    const access: Access = { url: urls[0]!, token: READER, rpc: chain.url, trust }
+    const events = await checkPresence(access, acknowledged)
+    for (const names of acknowledged.values()) {
+      const ids = [...names.values()]
+      for (const id of new Set([ids[0]!, ids.at(-1)!, ...random.shuffle(ids).slice(0, 20)]))
+        await checkProof(access, id)
+    }
+    await checkAudit(access)
+    return { acknowledged: [...acknowledged.values()].reduce((sum, names) => sum + names.size, 0), events, kills }
+  } finally {
+    for (const part of parts.reverse()) await part.stop().catch(() => {})
+    await chain.stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Every combination of kinds, in random order, again and again. */
+function combinations(rounds: number, parts: readonly Part[], random: ReturnType<typeof seeded>): Kind[][] {
+  const kinds = [...new Set(['recorder', ...parts.map(({ kind }) => kind)])] as Kind[]
+  const all = Array.from({ length: 2 ** kinds.length - 1 }, (_, i) => kinds.filter((_, k) => (i + 1) & (1 << k)))
+  const out: Kind[][] = []
+  while (out.length < rounds) out.push(...random.shuffle(all))
+  return out.slice(0, rounds)
+}
+
+async function registerSource(url: string, source: string, jwk: unknown): Promise<void> {
+  const response = await fetch(`${url}/v1/sources`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ source, keys: [{ jwk }] }),
+  })
+  if (!response.ok) throw new Error(`registering ${source}: ${await response.text()}`)
+}
+
+/** What the service tells verifiers to pin, once it has anchored anything. */
+async function published(url: string): Promise<{ vkey: string; targets: PinnedLog[] }> {
+  let log = { vkey: '', targets: [] as PinnedLog[] }
+  await within('nothing was anchored', async () => {
+    log = (await (await fetch(`${url}/v1/log`)).json()) as typeof log
+    return log.targets.length > 0
+  })
+  return log
+}
+
+async function ready(url: string): Promise<void> {
+  await within(`${url} is not ready`, async () => (await fetch(`${url}/readyz`)).ok)
+}
+
+/** Both services answer, and the log grows. */
+async function grown(urls: readonly string[]): Promise<void> {
+  for (const url of urls) {
+    const before = await logSize(url)
+    await within(`the log does not grow at ${url}`, async () => (await logSize(url)) > before)
+  }
+}
+
+async function logSize(url: string): Promise<number> {
+  let size = -1
+  await within(`${url} shows no checkpoint`, async () => {
+    const response = await fetch(`${url}/checkpoint`, { cache: 'no-store' })
+    if (response.ok) size = Number((await response.text()).split('\n')[1])
+    return response.ok
+  })
+  return size
+}
+
+async function within(otherwise: string, check: () => Promise<boolean>): Promise<void> {
+  for (const until = Date.now() + RECOVERY_MS; ; await sleep(50)) {
+    if (await check().catch(() => false)) return
+    if (Date.now() > until) throw new Error(`${otherwise} after ${RECOVERY_MS / 1000} s`)
+  }
+}

@@ -53,6 +53,7 @@ export function readVitest(report: {
 function run(args: string[]): Promise<{ code: number; message: Tally | null }> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
     let message: Tally | null = null
     child.on('message', (tally: Tally) => {
       message = tally

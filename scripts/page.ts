@@ -4,8 +4,8 @@
 //
 // The trust file is what you, who publish the page, say about keys and contract: {publisher, sourceKeys: [{source, jwk}],
 // logKeys: [vkey], logs: [{chainId, contract, logId}], rpcs: [url]}. The page shows it as your word.
-import { copyFileSync, globSync, readFileSync } from 'node:fs'
-import { join, relative, resolve } from 'node:path'
+import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
@@ -30,8 +30,19 @@ const classicScript: Plugin = {
  * @param options.alone - The page without the console, which needs the service.
  */
 export async function buildPage(folder: string = PAGE_FOLDER, { alone = false } = {}): Promise<void> {
-  await bundle(folder, 'index.html', 'page')
-  if (!alone) await bundle(folder, 'console/index.html', 'console/console')
+  mkdirSync(folder, { recursive: true })
+  const fresh = mkdtempSync(join(folder, '.new-'))
+  try {
+    await bundle(fresh, 'index.html', 'page')
+    if (!alone) await bundle(fresh, 'console/index.html', 'console/console')
+    // Each file takes its place whole, so a service may go on serving; what else is in the folder is not ours to touch.
+    for (const file of globSync('**/*.*', { cwd: fresh })) {
+      mkdirSync(dirname(join(folder, file)), { recursive: true })
+      renameSync(join(fresh, file), join(folder, file))
+    }
+  } finally {
+    rmSync(fresh, { recursive: true })
+  }
 }
 
 async function bundle(folder: string, html: string, name: string): Promise<void> {
@@ -45,7 +56,7 @@ async function bundle(folder: string, html: string, name: string): Promise<void>
     publicDir: isPage ? 'public' : false,
     build: {
       outDir: folder,
-      emptyOutDir: isPage,
+      emptyOutDir: false,
       target: 'es2022',
       modulePreload: false,
       cssCodeSplit: false,

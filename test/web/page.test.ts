@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,6 +29,8 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'killick-page-'))
+    await mkdir(join(folder, 'site'))
+    await writeFile(join(folder, 'site', 'impressum.html'), 'of the host')
     const [started, launched] = await Promise.all([
       startChain(),
       launch(),
@@ -223,7 +225,8 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       await page.focus('#place')
       await page.keyboard.press('Tab')
       await page.keyboard.press('Enter')
-      await page.locator('.banner.bad[role=status]').waitFor()
+      await page.locator('.banner.bad').waitFor()
+      await page.locator('[role=status]:has-text("This record was altered")').waitFor()
       expect(await page.evaluate('document.activeElement.id')).toBe('change')
     })
   })
@@ -304,6 +307,10 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
   })
 
   describe('without a server', () => {
+    test('is exported beside what a folder holds already', async () => {
+      expect(await readFile(join(folder, 'site', 'impressum.html'), 'utf8')).toBe('of the host')
+    })
+
     test('a saved copy of the page verifies what its link holds', async () => {
       const { page, complaints } = await visit(
         `${pathToFileURL(join(folder, 'bare', 'index.html')).href}#${await packFragment(printProof(proof))}`,

@@ -25,6 +25,8 @@ const settings = {
 
 const above = h('div', { id: 'above' })
 const below = h('div', { id: 'below' })
+/** Screen readers announce what changes in an element that stays; the verdict itself is drawn anew each time. */
+const announcer = h('p', { role: 'status', class: 'announcer' })
 const form = trustForm(() => verify())
 const next = h('div', {})
 const drop = {
@@ -64,6 +66,7 @@ async function load(read: () => Promise<Proof>): Promise<void> {
 
 function refuse(view: HTMLElement): void {
   document.title = `${view.querySelector('h1')?.textContent} · Killick`
+  announcer.textContent = view.textContent
   above.replaceChildren(view)
   below.replaceChildren()
   form.element.hidden = true
@@ -90,6 +93,7 @@ function render(shown: Proof, asked: Asked): void {
   const summary = summarize(verdict, shown, asked)
   const focused = document.activeElement?.id
   document.title = `${summary.headline} · Killick`
+  announcer.textContent = `${summary.headline}. ${summary.reason}`
   form.element.hidden = false
   const cheat = tamperControl(proof!, tampered, summary, {
     change: (place) => {
@@ -133,7 +137,7 @@ function takeDrops(): void {
 
 async function start(): Promise<void> {
   // A saved copy of the page holds what it showed then; a verdict is only ever made anew.
-  page.replaceChildren(header(settings.home), above, form.element, below, next)
+  page.replaceChildren(header(settings.home), announcer, above, form.element, below, next)
   form.element.hidden = true
   takeDrops()
   addEventListener('hashchange', open)

@@ -40,7 +40,7 @@ export function inputRefusal(error: KillickError): HTMLElement {
 function refusal(state: string, headline: string, reason: string): HTMLElement {
   return h(
     'section',
-    { class: 'banner open', 'data-state': state, role: 'status', 'aria-live': 'polite' },
+    { class: 'banner open', 'data-state': state },
     h('span', { class: 'seal' }, icon('open')),
     h('div', {}, h('h1', {}, headline), h('p', {}, said(reason))),
   )

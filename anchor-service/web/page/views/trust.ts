@@ -47,7 +47,7 @@ export function trustForm(changed: (pins: Pins) => void): TrustForm {
   const node = field(
     'rpc',
     'Node to ask (JSON-RPC)',
-    'Any node of the chain will do. With several, separated by spaces, all are asked, and one that denies outweighs the others.',
+    'Any node of the chain will do, over https, or http on this computer. With several, separated by spaces, all are asked, and one that denies outweighs the others.',
   )
   const keys = field(
     'source-key',

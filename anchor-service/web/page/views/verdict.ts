@@ -23,7 +23,7 @@ const HIDDEN = () => h('span', { class: 'note' }, 'not shown in this proof')
 export function banner(summary: Summary, toTrust: () => void): HTMLElement {
   return h(
     'section',
-    { class: `banner ${summary.tone}`, 'data-state': summary.state, role: 'status', 'aria-live': 'polite' },
+    { class: `banner ${summary.tone}`, 'data-state': summary.state },
     h('span', { class: 'seal' }, icon(ICONS[summary.tone])),
     h(
       'div',

@@ -9,7 +9,8 @@ import type { ChainSigner } from './signer.ts'
 import { openSigner } from './signer-open.ts'
 import type { Target } from './target.ts'
 
-export { ANCHOR_LOG_ADDRESS, deployAnchorLog } from './chain/deploy.ts'
+export { type Deployment, deployAnchorLog } from './chain/deploy.ts'
+export { type ChainSigner, keySigner } from './signer.ts'
 
 /**
  * Anchors the log's checkpoints to every configured target. Nothing that chain or queue do stops it or the service:

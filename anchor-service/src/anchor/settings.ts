@@ -40,7 +40,7 @@ export type TargetSettings = {
 export type KeySettings =
   /** KILLICK_CHAIN_KEY, `chainKey`: private key (64 hex digits), or a file that holds one, or an encrypted JSON keystore. */
   | { key: string; password: string | null }
-  /** KILLICK_SIGNER_URL, `signerUrl`: a signer in another process; docs/OPERATION.md says what it answers. */
+  /** KILLICK_SIGNER_URL, `signerUrl`: a signer in another process; docs/ANCHORING.md says what it answers. */
   | { signerUrl: string }
 
 type Fault = (name: string, why: string) => void

@@ -1,6 +1,7 @@
 import { EMPTY_ROOT, type Hash } from '@killick/sdk'
 import type pg from 'pg'
-import type { Chain } from './chain/index.ts'
+import { Alarm } from './alarms.ts'
+import { type Chain, RpcError } from './chain/index.ts'
 import { decide } from './decide.ts'
 import { findDue } from './due.ts'
 import { withLock } from './lock.ts'
@@ -31,16 +32,25 @@ export type Visit =
  */
 export async function tend(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> {
   const { chainId } = await look(deps)
-  const visit = await withLock(locks, `${chainId}/${deps.signer.address}`, async () => {
+  let wasRefused = false
+  const work = async (): Promise<Visit> => {
     for (;;) {
-      const ended = await step(await readScene(deps)).catch((error) => {
-        if (error instanceof Overtaken) return null
-        throw error
-      })
-      if (ended !== null) return ended
+      try {
+        const ended = await step(await readScene(deps))
+        if (ended !== null) return ended
+      } catch (error) {
+        // The chain may have moved on between the look and the question, so it is looked at once more.
+        const isRefusal = error instanceof Alarm && error.code === 'contract_refuses'
+        if (!(error instanceof Overtaken) && (wasRefused || !isRefusal)) throw error
+        wasRefused ||= isRefusal
+      }
     }
-  })
-  return visit ?? { outcome: 'taken' }
+  }
+  try {
+    return (await withLock(locks, `${chainId}/${deps.signer.address}`, work)) ?? { outcome: 'taken' }
+  } catch (error) {
+    throw error instanceof RpcError ? new Alarm('nodes_unreachable', `(${error.message})`) : error
+  }
 }
 
 /** Does one durable thing and returns null; or says why there is none to do. */

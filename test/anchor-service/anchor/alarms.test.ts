@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { asHash, sha256 } from '@killick/sdk'
 import { Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -142,4 +143,9 @@ describe('a signer', () => {
     await expect(target.tend({ signer })).rejects.toMatchObject(alarm('signer_failed'))
     expect(Number(await world.chain.rpc('eth_getTransactionCount', [target.signer.address, 'latest']))).toBe(0)
   })
+})
+
+test('docs/ANCHORING.md names every alarm', async () => {
+  const text = await readFile(new URL('../../../docs/ANCHORING.md', import.meta.url), 'utf8')
+  for (const [code, sentence] of Object.entries(ALARM_CODES)) expect(text).toContain(`| \`${code}\` | ${sentence} |`)
 })

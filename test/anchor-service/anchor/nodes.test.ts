@@ -26,7 +26,7 @@ const breakNode = (i: number, fault: RpcFault, when: (call: Call) => boolean = (
 async function targetOn(count: number, more: Partial<NodesOptions> = {}) {
   const urls = nodes.slice(0, count).map((node) => node.url)
   const target = await newTarget(world)
-  const chain = openChain({ urls, timeoutMs: 300, maxLag: 3, ...more })
+  const chain = openChain({ urls, timeoutMs: 500, maxLag: 3, ...more })
   return { target, chain, faults: () => chain.nodes().map(({ fault }) => fault) }
 }
 
@@ -95,7 +95,7 @@ describe('the way to the node breaks the sending of a transaction', () => {
   const isSend = ({ method }: Call) => method === 'eth_sendRawTransaction'
   const cases: [string, RpcFault][] = [
     ['late', { fault: 'delay', ms: 100 }],
-    ['later than anybody waits', { fault: 'delay', ms: 500 }],
+    ['later than anybody waits', { fault: 'delay', ms: 700 }],
     ['twice', { fault: 'duplicate' }],
     ['and loses the answer', { fault: 'lose' }],
     ['and never hands it on', { fault: 'swallow' }],

@@ -43,6 +43,6 @@ describe('on a calm chain', () => {
     await Promise.all(Array.from({ length: 5 }, () => tendUnlocked(target)))
     await target.settle()
     expect(await anchoredSizes(world, target)).toEqual([size])
-    expect((await history(world, target)).get(size)).toEqual(LIFE)
+    expect((await history(world, target)).get(size)?.at(-1)).toBe('final')
   })
 })

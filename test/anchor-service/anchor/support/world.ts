@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { loadConfig } from '@killick/anchor-service'
 import { Contract, JsonRpcProvider, Wallet } from 'ethers'
 import pg from 'pg'
+import type { Alarm } from '../../../../anchor-service/src/anchor/alarms.ts'
 import { type Chain, logIdOf, openChain } from '../../../../anchor-service/src/anchor/chain/index.ts'
 import type { NodesOptions } from '../../../../anchor-service/src/anchor/chain/nodes.ts'
 import type { WorkerDeps } from '../../../../anchor-service/src/anchor/scene.ts'
@@ -98,8 +99,10 @@ export async function newTarget(
     },
     async settle(more) {
       for (let i = 0; i < 100; i++) {
-        const visit = await tendOnce(more)
-        if (visit.outcome === 'idle') return
+        const visit = await tendOnce(more).catch((error) => {
+          if ((error as Alarm).code !== 'nodes_unreachable') throw error
+        })
+        if (visit?.outcome === 'idle') return
         await world.chain.rpc('hardhat_mine', ['0x1'])
       }
       throw new Error(`the target does not come to rest: ${JSON.stringify(await tendOnce(more))}`)

@@ -1,22 +1,12 @@
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  LogController,
-  type RawReplyDefaultExpression,
-  type RawRequestDefaultExpression,
-  type RawServerDefault,
-} from 'fastify'
+import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { Refusal } from '../errors.ts'
-import type { Intake } from '../intake/intake.ts'
-import type { Ledger } from '../ledger/ledger.ts'
 import { loggerOptions } from '../log.ts'
-import type { Tokens } from './auth.ts'
+import type { App, AppDeps } from './deps.ts'
 import type { Metrics } from './metrics.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
-import type { Published } from './published.ts'
 import { batchRoutes } from './routes/batches.ts'
 import { consoleRoutes } from './routes/console.ts'
 import { exportRoutes } from './routes/export.ts'
@@ -26,32 +16,6 @@ import { readingRoutes } from './routes/reading.ts'
 import { shareRoutes } from './routes/shares.ts'
 import { sourceRoutes } from './routes/sources.ts'
 import { tileRoutes } from './routes/tiles.ts'
-
-export type App = FastifyInstance<
-  RawServerDefault,
-  RawRequestDefaultExpression,
-  RawReplyDefaultExpression,
-  FastifyBaseLogger,
-  TypeBoxTypeProvider
->
-
-export type AppDeps = {
-  ledger: Ledger
-  intake: Intake
-  metrics: Metrics
-  tokens: Tokens
-  /** Whether checkpoint and tiles need the reader's token: entries show source names and counts. */
-  tiles: 'public' | 'private'
-  /** What the anchor worker says of itself, for `/readyz`. */
-  anchoring: () => unknown
-  published: Published
-  /** Requests per minute and address; 0: no limit. */
-  rateLimit: number
-  /** ms in which a whole request must have arrived. */
-  requestTimeout: number
-  /** What is written to standard output, as JSON lines. */
-  logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
-}
 
 const JSON_LIMIT = 256 * 1024
 

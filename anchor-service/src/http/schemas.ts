@@ -150,4 +150,5 @@ export const ReadinessSchema = Type.Object({
   database: Type.Boolean(),
   logSize: Nullable(Type.Integer()),
   anchoring: Type.Unknown(),
+  audit: Type.Unknown(),
 })

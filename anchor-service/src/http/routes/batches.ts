@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { Type } from '@fastify/type-provider-typebox'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
-import type { App, AppDeps } from '../app.ts'
+import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema, ReceiptSchema } from '../schemas.ts'
 
 /** How long the rest of a refused body is thrown away, so that its sender gets to read the refusal. */

@@ -1,8 +1,8 @@
 import { Type } from '@fastify/type-provider-typebox'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk'
 import { exportBatches } from '../../ledger/export.ts'
-import type { App, AppDeps } from '../app.ts'
 import { requireToken } from '../auth.ts'
+import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema } from '../schemas.ts'
 
 const ExportQuery = Type.Object(

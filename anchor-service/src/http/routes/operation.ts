@@ -1,8 +1,8 @@
 import { Type } from '@fastify/type-provider-typebox'
-import type { App, AppDeps } from '../app.ts'
+import type { App, AppDeps } from '../deps.ts'
 import { HealthSchema, ReadinessSchema } from '../schemas.ts'
 
-export function operationRoutes(app: App, { ledger, metrics, anchoring }: AppDeps): void {
+export function operationRoutes(app: App, { ledger, metrics, anchoring, auditing }: AppDeps): void {
   const common = { tags: ['operation'] }
 
   app.get(
@@ -16,13 +16,13 @@ export function operationRoutes(app: App, { ledger, metrics, anchoring }: AppDep
     {
       schema: {
         ...common,
-        summary: 'The service can take batches; with what the anchor worker says of itself',
+        summary: 'The service can take batches; with what anchoring and audit say of themselves',
         response: { 200: ReadinessSchema, 503: ReadinessSchema },
       },
     },
     async (_request, reply) => {
-      // Anchoring that is in trouble is told here, but it never stops batches from being taken.
-      const status = { anchoring: anchoring() ?? null }
+      // Anchoring or an audit that is in trouble is told here, but it never stops batches from being taken.
+      const status = { anchoring: anchoring() ?? null, audit: auditing() ?? null }
       try {
         const logSize = (await ledger.head())?.size ?? 0
         return { status: 'ready' as const, database: true, logSize, ...status }

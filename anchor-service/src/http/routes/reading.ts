@@ -5,8 +5,8 @@ import { type AnchorRow, readAnchors } from '../../ledger/anchors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { searchEvents } from '../../ledger/search.ts'
 import { readStream } from '../../ledger/streams.ts'
-import type { App, AppDeps } from '../app.ts'
 import { requireToken } from '../auth.ts'
+import type { App, AppDeps } from '../deps.ts'
 import {
   AnchorsSchema,
   EventsSchema,

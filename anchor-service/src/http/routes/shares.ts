@@ -4,8 +4,8 @@ import { parseEvent, parseProof } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { insertRevocation, insertShare, readShare, readShares, type Share } from '../../ledger/shares.ts'
-import type { App, AppDeps } from '../app.ts'
 import { requireToken } from '../auth.ts'
+import type { App, AppDeps } from '../deps.ts'
 import { Hash, Nullable, PAGE_LIMIT, PageQuery, ProblemSchema, Time } from '../schemas.ts'
 
 /** 256 bits: nobody guesses it, however often they may try. */

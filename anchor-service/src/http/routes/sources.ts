@@ -3,8 +3,8 @@ import { KillickError, parseJson, parsePublicJwk, thumbprint } from '@killick/sd
 import { Refusal } from '../../errors.ts'
 import { insertSource, readSources, type SourceKey } from '../../ledger/sources.ts'
 import { SYSTEM } from '../../ledger/system.ts'
-import type { App, AppDeps } from '../app.ts'
 import { requireToken } from '../auth.ts'
+import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema, RegisteredSchema, RegistrationSchema, SourceSchema } from '../schemas.ts'
 
 export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {

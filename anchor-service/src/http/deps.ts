@@ -1,0 +1,42 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify'
+import type { Intake } from '../intake/intake.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Tokens } from './auth.ts'
+import type { Metrics } from './metrics.ts'
+import type { Published } from './published.ts'
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+/** What the routes are given. */
+export type AppDeps = {
+  ledger: Ledger
+  intake: Intake
+  metrics: Metrics
+  tokens: Tokens
+  /** Whether checkpoint and tiles need the reader's token: entries show source names and counts. */
+  tiles: 'public' | 'private'
+  /** What the anchor worker says of itself, for `/readyz`. */
+  anchoring: () => unknown
+  /** What the audit in the background says of itself, for `/readyz`. */
+  auditing: () => unknown
+  published: Published
+  /** Requests per minute and address; 0: no limit. */
+  rateLimit: number
+  /** ms in which a whole request must have arrived. */
+  requestTimeout: number
+  /** What is written to standard output, as JSON lines. */
+  logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
+}

@@ -149,10 +149,10 @@ function parseDisclosures(
     const digest = primitives.digest(text)
     if (!digests.has(digest)) throw new KillickError('disclosure_unmatched')
     const disclosure = parseDisclosure(text, primitives)
-    for (const key of [digest, `field ${disclosure.name}`]) {
-      if (seen.has(key)) throw new KillickError('disclosure_duplicate', `Field ${disclosure.name} is disclosed twice`)
-      seen.add(key)
-    }
+    // Equal digests are equal texts, and so equal names.
+    if (seen.has(disclosure.name))
+      throw new KillickError('disclosure_duplicate', `Field ${disclosure.name} is disclosed twice`)
+    seen.add(disclosure.name)
     disclosures.push(disclosure)
   }
   return disclosures

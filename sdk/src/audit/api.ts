@@ -1,5 +1,6 @@
 // Reading from the service over HTTP: bounded answers, and failures in words.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { KillickError } from '../core/errors.ts'
 import { type JsonValue, parseJson } from '../core/json.ts'
 import { problemError, unreachable } from '../core/problem.ts'
@@ -13,6 +14,8 @@ export type Api = {
 }
 
 const TIMEOUT_MS = 60_000
+/** How often a request is made again that came too early for the service's rate limit. */
+const PATIENCE = 5
 const MAX_BYTES = 32 << 20
 
 /**
@@ -21,7 +24,7 @@ const MAX_BYTES = 32 << 20
  */
 export function openApi(url: string, token: string | undefined): Api {
   const base = url.replace(/\/+$/, '')
-  const get = async (path: string): Promise<Response> => {
+  const get = async (path: string, patience = PATIENCE): Promise<Response> => {
     const target = path === '' ? url : base + path
     let response: Response
     try {
@@ -33,6 +36,12 @@ export function openApi(url: string, token: string | undefined): Api {
       throw unreachable(target, error as Error)
     }
     if (response.ok) return response
+    if (response.status === 429 && patience > 0) {
+      await response.body?.cancel()
+      // RFC 9110 §10.2.3, in seconds.
+      await sleep(1000 * Math.min(Number(response.headers.get('retry-after')) || 1, 60))
+      return get(path, patience - 1)
+    }
     const body = await response.text().catch(() => '')
     const error = problemError(response.status, body.slice(0, 65_536))
     if (response.status >= 500) throw new KillickError('unreachable', error.message, { ...error.details, url: target })

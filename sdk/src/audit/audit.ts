@@ -163,15 +163,14 @@ function readCheckpoint(
 
 /** A partial tile may be gone once the full one exists; its beginning is the same. */
 function tileReader(api: Api): ReadTile {
-  return async (level, index, width) => {
-    try {
-      return await api.bytes(tilePath(level, index, width))
-    } catch (error) {
-      const isGone = error instanceof KillickError && error.details.status === 404 && width < TILE_WIDTH
-      if (!isGone) throw error
-      return await api.bytes(tilePath(level, index, TILE_WIDTH))
-    }
+  // 500 is what a service says that finds its own tree broken; while its database is away it says 503.
+  const orNull = (error: unknown) => {
+    if (error instanceof KillickError && (error.details.status === 404 || error.details.status === 500)) return null
+    throw error
   }
+  return async (level, index, width) =>
+    (await api.bytes(tilePath(level, index, width)).catch(orNull)) ??
+    (width < TILE_WIDTH ? await api.bytes(tilePath(level, index, TILE_WIDTH)).catch(orNull) : null)
 }
 
 const count = (n: number, noun: string): string => `${n.toLocaleString('en')} ${noun}${n === 1 ? '' : 's'}`

@@ -43,6 +43,18 @@ export async function listAnchors(api: Api): Promise<Anchor[]> {
 
 const HEAD = `0x${toHex(keccak_256(utf8('head(bytes32)')).slice(0, 4))}`
 
+/** The chain of the first node that answers; null when none does. */
+export async function chainOf(urls: readonly string[]): Promise<number | null> {
+  for (const url of urls) {
+    try {
+      return Number(await openRpc(url).call('eth_chainId', []))
+    } catch (error) {
+      if (!(error instanceof KillickError && error.code === 'unreachable')) throw error
+    }
+  }
+  return null
+}
+
 /** The newest anchor of each log as each node on its chain has it. A node that is away hides nothing that others show. */
 export async function readHeads(logs: readonly PinnedLog[], urls: readonly string[]): Promise<Heads> {
   const heads: Head[] = []

@@ -9,5 +9,6 @@ export {
   auditLedger,
   auditOutcome,
 } from './audit.ts'
+export { chainOf } from './chain.ts'
 export type { AuditCheck, Place } from './findings.ts'
 export type { PinnedKey } from './keys.ts'

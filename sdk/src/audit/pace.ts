@@ -10,6 +10,6 @@ export function keepPace(perSecond: number, signal?: AbortSignal): (events: numb
   return async (events) => {
     signal?.throwIfAborted()
     const early = perSecond === 0 ? 0 : started + (events / perSecond) * 1000 - performance.now()
-    if (early > 0) await sleep(early, undefined, signal && { signal })
+    if (early > 0) await sleep(early, undefined, signal && { signal }).catch(() => signal?.throwIfAborted())
   }
 }

@@ -4,8 +4,8 @@ import { type Hash, nodeHash } from '../core/hash.ts'
 import { foldRight, treeRoot } from '../core/merkle.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
 
-/** Reads a tile of `width` hashes or entries: C2SP tlog-tiles, level `entries` or a number. */
-export type ReadTile = (level: number | 'entries', index: number, width: number) => Promise<Uint8Array>
+/** Reads a tile of `width` hashes or entries: C2SP tlog-tiles, level `entries` or a number. Null: the service has none. */
+export type ReadTile = (level: number | 'entries', index: number, width: number) => Promise<Uint8Array | null>
 
 /** Path of a tile: `/tile/<L>/x001/x234/067[.p/<W>]`. */
 export function tilePath(level: number | 'entries', index: number, width: number): string {
@@ -81,7 +81,8 @@ export class LogTree {
   async #compare(level: number | 'entries', index: number, width: number, expected: Uint8Array, start: number) {
     const stored = await this.#read(level, index, width)
     // A full tile may stand in for a partial one that is no longer kept.
-    if (equalBytes(stored.subarray(0, expected.length), expected)) this.tiles += 1
+    if (stored === null) this.#onFault(`${tilePath(level, index, width)} is not served`, start)
+    else if (equalBytes(stored.subarray(0, expected.length), expected)) this.tiles += 1
     else this.#onFault(`${tilePath(level, index, width)} does not hold what the batches hash to`, start)
   }
 }

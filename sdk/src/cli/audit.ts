@@ -1,9 +1,9 @@
 import { openApi } from '../audit/api.ts'
 import { type AuditPins, type AuditProgress, type AuditResult, auditLedger, auditOutcome } from '../audit/audit.ts'
+import { chainOf } from '../audit/chain.ts'
 import { type Command, EXIT, readArgs, required } from './command.ts'
 import { PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
 import { checkLines, count, out, paint, printable, progress } from './terminal.ts'
-import { chainOf } from './verify.ts'
 
 export const audit: Command = {
   summary: 'check the whole ledger, and every anchor with the chain',

@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { text as readAll } from 'node:stream/consumers'
 import { openApi } from '../audit/api.ts'
-import { KillickError } from '../core/errors.ts'
+import { chainOf } from '../audit/chain.ts'
 import { type Anchor, MAX_PROOF_BYTES, type Proof, parseProof } from '../core/proof.ts'
 import { readAnchors } from '../verify/readAnchors.ts'
-import { openRpc } from '../verify/rpc.ts'
 import type { Verdict } from '../verify/verdict.ts'
 import { verifyProof } from '../verify/verifyProof.ts'
 import { type Command, EXIT, integer, readArgs, UsageError } from './command.ts'
@@ -66,18 +65,6 @@ async function load(place: string, token: string | undefined): Promise<string> {
   return readFile(place, 'utf8').catch((error: Error) => {
     throw new UsageError(error.message)
   })
-}
-
-/** The chain of the first node that answers; null when none does. */
-export async function chainOf(urls: readonly string[]): Promise<number | null> {
-  for (const url of urls) {
-    try {
-      return Number(await openRpc(url).call('eth_chainId', []))
-    } catch (error) {
-      if (!(error instanceof KillickError && error.code === 'unreachable')) throw error
-    }
-  }
-  return null
 }
 
 /**

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { loadTargets, type TargetSettings } from './anchor/settings.ts'
+import { type AuditSettings, loadAudit } from './audit/settings.ts'
 import { StartError } from './errors.ts'
 import { loadPublished, type Published } from './http/published.ts'
 
@@ -36,6 +37,8 @@ export type Config = {
   /** What visitors of proof pages are told: src/http/published.ts. */
   published: Published
   anchor: AnchorConfig
+  /** How the ledger is audited in the background: src/audit/settings.ts. */
+  audit: AuditSettings
 }
 
 export type AnchorConfig = {
@@ -110,6 +113,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       targets: loadTargets(env, fault),
       worker: choice('KILLICK_WORKER', ['inline', 'off']),
     },
+    audit: loadAudit(env, { integer, url }, fault),
   }
   if (faults.length > 0)
     throw new StartError(`The configuration has faults:\n${faults.map((f) => `- ${f}`).join('\n')}`)

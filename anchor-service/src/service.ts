@@ -1,11 +1,13 @@
 import Fastify, { type FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
+import { type Auditing, keepAuditing } from './audit/index.ts'
 import type { Config } from './config.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
 import { type Metrics, makeMetrics } from './http/metrics.ts'
 import { startCheckers } from './intake/checkers.ts'
 import { makeIntake } from './intake/intake.ts'
+import { loadSigner } from './ledger/keys.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { loggerOptions } from './log.ts'
 import { openStore } from './store.ts'
@@ -55,6 +57,7 @@ export async function startService(
 ): Promise<Service> {
   const metrics = makeMetrics()
   let anchoring: Anchoring | undefined
+  let auditing: Auditing | undefined
   const store = await openStore(config, {
     committed(seconds, outcomes) {
       metrics.committed(seconds, outcomes)
@@ -73,6 +76,7 @@ export async function startService(
       tokens,
       intake: makeIntake(ledger, checkers),
       anchoring: () => anchoring?.status(),
+      auditing: () => auditing?.status(),
       tiles: config.tiles,
       published: config.published,
       rateLimit: config.rateLimit,
@@ -87,9 +91,16 @@ export async function startService(
     const url = await app.listen({ host: config.host, port: config.port }).catch((error: NodeJS.ErrnoException) => {
       throw new StartError(`Cannot listen on ${config.host}:${config.port} (${error.code}). Set another HOST or PORT.`)
     })
+    if (config.audit.intervalMs > 0) {
+      const { jwk: systemKey } = await loadSigner(config.systemKeyFile)
+      const { audit: settings, anchor } = config
+      const own = { url, token: tokens.reader, systemKey, targets: anchor.targets }
+      auditing = keepAuditing({ ...own, settings, ledger, registry: metrics.registry, log: app.log })
+    }
     return {
       ...{ url, origin: config.origin, vkey: ledger.log.vkey, tokens, databaseUrl },
       async close() {
+        await auditing?.close()
         // Requests that have arrived are answered; those that still trickle in are cut off.
         const patience = setTimeout(() => app.server.closeAllConnections(), CLOSE_PATIENCE_MS)
         await app.close()

@@ -21,6 +21,7 @@ export async function testService(env: Record<string, string> = {}, like?: TestS
       KILLICK_READER_TOKEN: READER,
       KILLICK_LOG_LEVEL: 'silent',
       PORT: '0',
+      KILLICK_AUDIT_INTERVAL_MS: '0',
       ...env,
     }),
     startAnchoring,

@@ -65,6 +65,7 @@ beforeAll(async () => {
     KILLICK_ADMIN_TOKEN: ADMIN,
     KILLICK_READER_TOKEN: READER,
     KILLICK_LOG_LEVEL: 'silent',
+    KILLICK_AUDIT_INTERVAL_MS: '0',
     KILLICK_RPC_URL: chain.url,
     KILLICK_CONTRACT: contract,
     KILLICK_CHAIN_KEY: chain.key(1),

@@ -1,0 +1,27 @@
+// A thread that audits once. It is started by thread.ts; what crosses between the two is described there.
+import { parentPort, workerData } from 'node:worker_threads'
+import { KillickError } from '@killick/sdk'
+import { auditLedger, openApi } from '@killick/sdk/audit'
+import type { Assignment, Report } from './thread.ts'
+
+const { url, token, pins, pace } = workerData as Assignment
+const send = (report: Report) => parentPort!.postMessage(report)
+
+/** Between two reports of how far it is. ms */
+const REPORT_MS = 250
+let toldAt = 0
+
+try {
+  const result = await auditLedger(openApi(url, token), pins, {
+    pace,
+    onProgress(progress) {
+      if (performance.now() - toldAt < REPORT_MS && progress.batches < progress.size) return
+      toldAt = performance.now()
+      send({ progress })
+    },
+  })
+  send({ result })
+} catch (error) {
+  if (!(error instanceof KillickError)) throw error
+  send({ obstacle: error.message })
+}

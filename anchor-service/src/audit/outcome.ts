@@ -1,0 +1,40 @@
+import { type AuditResult, auditOutcome } from '@killick/sdk/audit'
+
+/** How an audit ended. It is what readers are shown and, less its time, what the system stream keeps. */
+export type Finished = {
+  outcome: 'pass' | 'fail' | 'undecided'
+  /** ISO 8601, UTC */
+  at: string
+  /** Entries of the log that were audited, their root (base64url), and the events in them; null where it did not get so far. */
+  size: number | null
+  root: string | null
+  events: number | null
+  /** The earliest event or entry at fault. */
+  first: AuditResult['first']
+  /** Each check that failed, or where none did, that was left open: its id and what was found. */
+  findings: { check: string; detail: string }[]
+}
+
+const WORDS = { passed: 'pass', failed: 'fail', undecided: 'undecided' } as const
+const STATUS = { pass: null, fail: 'failed', undecided: 'skipped' } as const
+
+export function finished(result: AuditResult, now: Date): Finished {
+  const { size, root, events, first, checks } = result
+  const outcome = WORDS[auditOutcome(result)]
+  const findings = checks
+    .filter(({ status }) => status === STATUS[outcome])
+    .map(({ id, detail }) => ({ check: id, detail }))
+  return { outcome, at: now.toISOString(), size, root, events, first, findings }
+}
+
+/** The audit could not be carried through, which says nothing of the ledger. */
+export function obstructed(reason: string, now: Date): Finished {
+  const nothing = { size: null, root: null, events: null, first: null }
+  return { outcome: 'undecided', at: now.toISOString(), ...nothing, findings: [{ check: 'audit', detail: reason }] }
+}
+
+/** The same for two audits that found the same at fault; null for one that found nothing. */
+export function faultOf({ outcome, first, findings }: Finished): string | null {
+  if (outcome !== 'fail') return null
+  return JSON.stringify([first?.logIndex, first?.seq, findings.map(({ check }) => check)])
+}

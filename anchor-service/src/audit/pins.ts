@@ -1,0 +1,43 @@
+import type { PublicJwk } from '@killick/sdk'
+import { type AuditPins, chainOf } from '@killick/sdk/audit'
+import { logIdOf } from '../anchor/chain/index.ts'
+import type { TargetSettings } from '../anchor/settings.ts'
+import { openSigner } from '../anchor/signer-open.ts'
+import type { LogKey } from '../ledger/checkpoints.ts'
+import { SYSTEM } from '../ledger/system.ts'
+
+/**
+ * What an audit of the own ledger relies on: configuration and keys of this process, nothing that stands in the database.
+ * @throws Error where a target's log cannot be told because its signer does not answer
+ */
+export async function ownPins(
+  log: Pick<LogKey, 'vkey' | 'origin'>,
+  systemKeys: readonly PublicJwk[],
+  targets: readonly TargetSettings[],
+): Promise<AuditPins> {
+  const logs = targets.map(async ({ name, chainId, rpcUrls, contract, logId, key }) => ({
+    contract,
+    // Where no node answers there is nothing to ask about, and the audit says so.
+    chainId: chainId ?? (await chainOf(rpcUrls)) ?? 0,
+    logId: logId ?? logIdOf(await addressOf(key, name), log.origin),
+  }))
+  return {
+    logKeys: [log.vkey],
+    sourceKeys: systemKeys.map((jwk) => ({ source: SYSTEM.source, jwk })),
+    logs: await Promise.all(logs),
+    urls: [...new Set(targets.flatMap(({ rpcUrls }) => rpcUrls))],
+  }
+}
+
+/** Opening a keystore takes seconds, by design; the address is no secret. */
+const addresses = new WeakMap<TargetSettings['key'], string>()
+
+async function addressOf(key: TargetSettings['key'], target: string): Promise<string> {
+  const known = addresses.get(key)
+  if (known !== undefined) return known
+  const { address } = await openSigner(key).catch((error: Error) => {
+    throw new Error(`Target ${target}: ${error.message}`)
+  })
+  addresses.set(key, address)
+  return address
+}

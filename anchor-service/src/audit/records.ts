@@ -1,0 +1,71 @@
+import { type EventInput, type JsonObject, KillickError } from '@killick/sdk'
+import type { Ledger } from '../ledger/ledger.ts'
+import { searchEvents } from '../ledger/search.ts'
+import { SYSTEM } from '../ledger/system.ts'
+import type { Db } from '../ledger/tiles.ts'
+import { type Finished, faultOf } from './outcome.ts'
+
+/** What the system stream says of audits: the newest, and the newest that passed or failed. */
+export type Recorded = { last: Finished | null; decided: Finished | null }
+
+/** A pass that says nothing new is recorded once in this time all the same. ms */
+const AT_LEAST_EVERY_MS = 24 * 60 * 60 * 1000
+
+export async function readRecorded(db: Db): Promise<Recorded> {
+  const found = await Promise.all((['pass', 'fail', 'undecided'] as const).map((outcome) => readNewest(db, outcome)))
+  const [pass, fail, undecided] = found
+  const newest = (...all: (Found | null | undefined)[]): Finished | null =>
+    all.filter((one) => one !== null && one !== undefined).sort((a, b) => b.logIndex - a.logIndex)[0]?.audit ?? null
+  return { last: newest(pass, fail, undecided), decided: newest(pass, fail) }
+}
+
+type Found = { logIndex: number; audit: Finished }
+
+async function readNewest(db: Db, outcome: Finished['outcome']): Promise<Found | null> {
+  try {
+    const query = { action: `audit.${outcome}`, source: SYSTEM.source, limit: 1 }
+    const [event] = (await searchEvents(db, query)).events
+    const rest = event?.fields.metadata as Omit<Finished, 'outcome' | 'at'> | undefined
+    return event && rest ? { logIndex: event.logIndex, audit: { outcome, at: event.recordedAt, ...rest } } : null
+  } catch (error) {
+    // An event that somebody has tampered with says nothing; the audit will.
+    if (error instanceof KillickError) return null
+    throw error
+  }
+}
+
+/**
+ * Records how an audit ended, unless that is known: the same outcome and fault as in `last`, of a log that has not grown
+ * since but for audits and anchors, less than a day ago. So audits do not keep a log growing that is otherwise at rest.
+ */
+export async function record(ledger: Ledger, audit: Finished, last: Finished | null): Promise<boolean> {
+  const isKnown =
+    last !== null &&
+    last.outcome === audit.outcome &&
+    faultOf(last) === faultOf(audit) &&
+    Date.parse(audit.at) - Date.parse(last.at) < AT_LEAST_EVERY_MS &&
+    !(audit.size !== null && (await hasGrown(ledger.db, last.size ?? 0, audit.size)))
+  if (isKnown) return false
+  await ledger.record(toEvent(ledger.log.origin, audit))
+  return true
+}
+
+async function hasGrown(db: Db, from: number, to: number): Promise<boolean> {
+  const { rows } = await db.query<{ grown: boolean }>(
+    `select exists (select from batches where log_index >= $1 and log_index < $2 and source <> $3)
+         or exists (select from details where log_index >= $1 and log_index < $2 and source = $3
+                      and action !~ '^(audit|anchor)\\.') as grown`,
+    [from, to, SYSTEM.source],
+  )
+  return rows[0]!.grown
+}
+
+function toEvent(origin: string, { outcome, at: _, ...rest }: Finished): EventInput {
+  return {
+    action: `audit.${outcome}`,
+    actor: { type: 'service', id: 'anchor-service' },
+    targets: [{ type: 'log', id: origin }],
+    ...(outcome !== 'undecided' && { outcome: outcome === 'pass' ? ('success' as const) : ('failure' as const) }),
+    metadata: rest as JsonObject,
+  }
+}

@@ -1,0 +1,49 @@
+import pg from 'pg'
+
+/** The one place of the auditor, among all processes on a database. */
+export type Seat = {
+  /** Takes the seat if it is free, and makes sure that it is still ours. @throws Error where the database does not answer */
+  take(): Promise<boolean>
+  close(): Promise<void>
+}
+
+/**
+ * The seat is a session lock of PostgreSQL on a connection of its own: it is free again when the process ends, however it
+ * does. When the connection breaks unseen, two may audit until the next `take`, which does no harm.
+ */
+export function openSeat(pool: pg.Pool): Seat {
+  const own = new pg.Pool({ ...pool.options, max: 1 })
+  // A connection that breaks is found out by the next query.
+  own.on('error', () => {})
+  let client: pg.PoolClient | null = null
+
+  function leave(error?: Error): void {
+    client?.release(error ?? true)
+    client = null
+  }
+
+  return {
+    async take() {
+      const hadIt = client !== null
+      client ??= await own.connect()
+      try {
+        if (hadIt) {
+          await client.query('select 1')
+          return true
+        }
+        client.on('error', () => {})
+        const { rows } = await client.query(`select pg_try_advisory_lock(hashtextextended('audit', 7019321)) as mine`)
+        if (rows[0].mine) return true
+        leave()
+        return false
+      } catch (error) {
+        leave(error as Error)
+        throw error
+      }
+    },
+    async close() {
+      leave()
+      await own.end()
+    },
+  }
+}

@@ -1,0 +1,171 @@
+// The audit in the background, of a service that anchors.
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type LocalChain, startChain } from '../../support/local-chain.ts'
+import type { Producer } from '../support/producer.ts'
+import { type TestService, testService } from '../support/service.ts'
+import {
+  metric,
+  moreAudits,
+  recordBatch,
+  recordSome,
+  startReceiver,
+  systemEvents,
+  tamper,
+  untilAudit,
+} from './support/audits.ts'
+
+let chain: LocalChain
+let receiver: Awaited<ReturnType<typeof startReceiver>>
+let service: TestService
+let producer: Producer
+let env: Record<string, string>
+
+beforeAll(async () => {
+  chain = await startChain()
+  receiver = await startReceiver(1)
+  env = {
+    KILLICK_RPC_URL: chain.url,
+    KILLICK_CONTRACT: await chain.deployAnchorLog(),
+    KILLICK_CHAIN_KEY: await chain.newKey(),
+    KILLICK_ANCHOR_INTERVAL_MS: '200',
+    KILLICK_CONFIRMATIONS: '1',
+    KILLICK_AUDIT_INTERVAL_MS: '200',
+    KILLICK_AUDIT_WEBHOOK: receiver.url,
+  }
+  service = await testService(env)
+  producer = await recordSome(service, 3, 5)
+})
+afterAll(async () => {
+  await service.stop()
+  await receiver.close()
+  await chain.stop()
+})
+
+test('an honest ledger that is anchored passes, which is told and recorded', async () => {
+  const { failed, last } = await untilAudit(service, ({ last }) => last?.outcome === 'pass' && (last.events ?? 0) > 15)
+  expect(failed).toBe(false)
+  expect(last).toMatchObject({ first: null, findings: [] })
+  expect(await metric(service, 'killick_audit_failed')).toBe(0)
+  expect(await metric(service, 'killick_audit_events')).toBeGreaterThan(15)
+  const since = Date.now() / 1000 - (await metric(service, 'killick_audit_last_success_timestamp_seconds'))
+  expect(since).toBeLessThan(60)
+  await vi.waitFor(async () => {
+    const [event] = await systemEvents(service, 'audit.pass')
+    expect(event).toMatchObject({
+      fields: { outcome: 'success', metadata: { root: expect.stringMatching(/^.{43}$/) } },
+    })
+    expect(event?.fields.metadata.size).toBeGreaterThan(4)
+  })
+})
+
+test('audits of a ledger at rest do not make it grow', async () => {
+  await moreAudits(service, 4)
+  const before = (await systemEvents(service, 'audit.pass')).length
+  await moreAudits(service, 4)
+  expect(await systemEvents(service, 'audit.pass')).toHaveLength(before)
+  expect(await recordBatch(service.url, producer, 1)).toBe(201)
+  await vi.waitFor(async () => expect(await systemEvents(service, 'audit.pass')).toHaveLength(before + 1), 10_000)
+})
+
+describe.each([
+  [
+    'the signed part of an event',
+    'events',
+    `jws = overlay(jws placing case substr(jws, 200, 1) when 'A' then 'B' else 'A' end from 200 for 1)`,
+  ],
+  [
+    'what an event says',
+    'details',
+    `disclosures = (select disclosures from details d where d.log_index = details.log_index and d.pos = 3)`,
+  ],
+])('%s, changed by whoever owns the database', (_, table, change) => {
+  const place = { source: 'billing', seq: 7 }
+  let logIndex: number
+
+  test('is found, named and told to everybody', async () => {
+    receiver.notices.length = 0
+    const known = (await systemEvents(service, 'audit.fail')).length
+    const where = `log_index = (select log_index from batches where source = 'billing' and seq = 5) and pos = 2`
+    await tamper(service, `create table kept as select * from ${table}; update ${table} set ${change} where ${where}`)
+    const { last } = await untilAudit(service, ({ failed }) => failed)
+    expect(last).toMatchObject({ outcome: 'fail', first: { ...place, stream: producer.stream } })
+    expect(last!.findings).toContainEqual({ check: 'events', detail: expect.stringContaining(last!.first!.message) })
+    logIndex = last!.first!.logIndex
+    expect(await metric(service, 'killick_audit_failed')).toBe(1)
+
+    await vi.waitFor(() => expect(receiver.notices).toHaveLength(1), 10_000)
+    expect(receiver.notices[0]).toMatchObject({
+      type: 'audit.fail',
+      origin: service.origin,
+      first: { ...place, logIndex },
+    })
+    await vi.waitFor(async () => {
+      const events = await systemEvents(service, 'audit.fail')
+      expect(events).toHaveLength(known + 1)
+      expect(events[0]).toMatchObject({ fields: { outcome: 'failure', metadata: { first: { ...place, logIndex } } } })
+    })
+  })
+
+  test('keeps nothing from being recorded, and is told once', async () => {
+    expect(await recordBatch(service.url, producer, 1)).toBe(201)
+    await moreAudits(service, 3)
+    expect(receiver.notices).toHaveLength(1)
+  })
+
+  test('and put back, the next audit passes and says so', async () => {
+    await tamper(
+      service,
+      `delete from ${table} where exists (select from kept k where (k.log_index, k.pos) = (${table}.log_index, ${table}.pos)); insert into ${table} select * from kept; drop table kept`,
+    )
+    const { last } = await untilAudit(service, ({ failed }) => !failed)
+    expect(last).toMatchObject({ outcome: 'pass', first: null })
+    await vi.waitFor(
+      () => expect(receiver.notices.map(({ type }) => type)).toEqual(['audit.fail', 'audit.recover']),
+      10_000,
+    )
+    expect(await metric(service, 'killick_audit_failed')).toBe(0)
+  })
+})
+
+test('a notice that the receiver did not take was sent again, and the failure counted', async () => {
+  expect(await metric(service, 'killick_audit_webhook_failures_total')).toBe(1)
+})
+
+test('a log that was cut back, with every trace of its anchors: the contract knows of more', async () => {
+  const mine = { ...env, KILLICK_CHAIN_KEY: await chain.newKey() }
+  const whole = await testService({ ...mine, KILLICK_AUDIT_INTERVAL_MS: '0' })
+  await recordSome(whole, 2, 1)
+  await vi.waitFor(async () => expect(await metric(whole, 'killick_anchored_size')).toBeGreaterThan(3), 10_000)
+  await whole.close()
+  const from = 'where log_index > 0'
+  await tamper(
+    whole,
+    `delete from batches ${from}; delete from events ${from}; delete from details ${from};
+     delete from tiles where start > 0; delete from checkpoints where size > 1; delete from anchor_states; delete from anchors`,
+  )
+  const rest = await testService({ ...mine, KILLICK_WORKER: 'off' }, whole)
+  const { last } = await untilAudit(rest, ({ last }) => last !== null)
+  expect(last).toMatchObject({ outcome: 'fail', size: 1, first: { logIndex: 1 } })
+  expect(last!.findings).toMatchObject([{ check: 'anchors.chain', detail: expect.stringContaining('were removed') }])
+  await rest.stop()
+})
+
+test('while no node answers, faults are found; without any, the audit is undecided and an alarm stays', async () => {
+  const rpc = { KILLICK_RPC_URL: 'http://127.0.0.1:1', KILLICK_WORKER: 'off' }
+  const alone = await testService({ ...env, ...rpc, KILLICK_AUDIT_WEBHOOK: '' })
+  await recordSome(alone, 1, 3)
+  const { last } = await untilAudit(alone, ({ last }) => last?.outcome === 'undecided')
+  expect(last!.findings).toContainEqual({ check: 'anchors.chain', detail: expect.stringContaining('127.0.0.1:1') })
+  await vi.waitFor(async () => expect(await systemEvents(alone, 'audit.undecided')).not.toHaveLength(0))
+
+  const swap = (from: string, to: string) =>
+    tamper(
+      alone,
+      `update details set actor = actor, disclosures = replace(disclosures, '${from}', '${to}') where source = 'billing' and pos = 1`,
+    )
+  await swap('~', 'A~')
+  await untilAudit(alone, ({ failed }) => failed)
+  await swap('A~', '~')
+  await untilAudit(alone, ({ last, failed }) => failed && last?.outcome === 'undecided')
+  await alone.stop()
+})

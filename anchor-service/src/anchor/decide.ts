@@ -77,7 +77,12 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
     return record('reorganised', `Block ${anchor.block} fell out of the chain.`)
   }
   const held = view.head?.size ?? -1
-  if (anchor.size <= held) return record('abandoned', `The contract holds size ${held} already.`)
+  if (anchor.size <= held) {
+    // Its own transaction may have done it: some nodes know of a receipt a little later than of its effect.
+    const isSpent = attempts.some(({ nonce }) => nonce < view.nonce)
+    if (isSpent && anchor.ageMs < patience.bumpAfterMs) return wait('waiting for the receipt')
+    return record('abandoned', `The contract holds size ${held} already.`)
+  }
 
   const current = attempts.at(-1)
   if (state === 'planned' || state === 'reverted' || current === undefined) return sign()

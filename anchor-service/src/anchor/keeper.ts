@@ -25,6 +25,8 @@ export type KeeperDeps = {
 /** How long a ring may stay unanswered before the reconciler goes itself. */
 const UNANSWERED_MS = 1_000
 const ALARM_MS = 5_000
+/** How often to look at a chain where nothing is to be done. */
+const IDLE_MS = 60_000
 
 /** Sees to it that a target is visited when there is a reason to, whatever becomes of the queue. */
 export function keepTarget({ tend, ring, isDue, pollMs, ended }: KeeperDeps): Keeper {
@@ -50,9 +52,10 @@ export function keepTarget({ tend, ring, isDue, pollMs, ended }: KeeperDeps): Ke
 
   async function isWanted(): Promise<boolean> {
     if (last === null) return true
-    if (!(last instanceof Alarm) && last.outcome === 'idle') return isDue(last.place)
-    const pause = last instanceof Alarm ? ALARM_MS : last.outcome === 'settling' ? 4 * pollMs : pollMs
-    return Date.now() - endedAt >= pause
+    const rested = Date.now() - endedAt
+    if (last instanceof Alarm) return rested >= ALARM_MS
+    if (last.outcome === 'idle') return rested >= IDLE_MS || isDue(last.place)
+    return rested >= (last.outcome === 'settling' ? 4 * pollMs : pollMs)
   }
 
   const keeper: Keeper = {

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { openChain } from '../../../anchor-service/src/anchor/chain/index.ts'
 import type { NodesOptions } from '../../../anchor-service/src/anchor/chain/nodes.ts'
 import { type Call, type FaultyRpc, type RpcFault, startFaultyRpc } from '../../support/faultyRpc.ts'
-import { anchoredSizes, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
+import { anchoredSizes, history, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
 
 let world: World
 let nodes: FaultyRpc[]
@@ -113,6 +113,16 @@ describe('the way to the node breaks the sending of a transaction', () => {
     await target.settle({ chain })
     expect(await anchoredSizes(world, target)).toEqual(sizes)
   })
+})
+
+test('receipts that come later than their effect: the anchor is not given up', async () => {
+  const { target, chain } = await targetOn(1)
+  await anchorsOnce(target, chain)
+  const size = await world.grow()
+  let left = 4
+  breakNode(0, { fault: 'lie', result: null }, ({ method }) => method === 'eth_getTransactionReceipt' && left-- > 0)
+  await target.settle({ chain })
+  expect((await history(world, target)).get(size)!.at(-1)).toBe('final')
 })
 
 test('answers that are stale for a while lead to no second anchor', async () => {

@@ -1,0 +1,98 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig } from '@killick/anchor-service'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+const CONTRACT = `0x${'aB'.repeat(20)}`
+const KEY = `${'c0ffee'.repeat(10)}cafe`
+const single = {
+  KILLICK_RPC_URL: 'https://a.example, https://b.example',
+  KILLICK_CONTRACT: CONTRACT,
+  KILLICK_CHAIN_KEY: KEY,
+}
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'killick-settings-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+async function file(content: unknown): Promise<string> {
+  const path = join(folder, `${Math.random()}.json`)
+  await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content))
+  return path
+}
+
+describe('where to anchor', () => {
+  test('nothing set: nowhere', () => {
+    expect(loadConfig({}).anchor.targets).toEqual([])
+  })
+
+  test('one target from the environment alone', () => {
+    expect(loadConfig({ ...single, KILLICK_CONFIRMATIONS: '5' }).anchor.targets).toMatchObject([
+      {
+        ...{ name: 'default', rpcUrls: ['https://a.example', 'https://b.example'], contract: CONTRACT.toLowerCase() },
+        ...{ key: { key: KEY, password: null }, confirmations: 5, intervalMs: 60_000, rpcQuorum: null, logId: null },
+      },
+    ])
+  })
+
+  test('several from a file, with the environment where the file is silent', async () => {
+    const KILLICK_TARGETS = await file([
+      {
+        target: 'a',
+        rpcUrl: ['http://a.example', 'http://b.example'],
+        contract: CONTRACT,
+        chainKey: 'a.key',
+        maxFeeGwei: 7,
+      },
+      { target: 'b', rpcUrl: 'http://c.example', contract: CONTRACT, signerUrl: 'http://127.0.0.1:1/' },
+    ])
+    expect(loadConfig({ KILLICK_TARGETS, KILLICK_ANCHOR_GROWTH: '9' }).anchor.targets).toMatchObject([
+      { name: 'a', rpcUrls: ['http://a.example', 'http://b.example'], maxFeeGwei: 7, growth: 9, key: { key: 'a.key' } },
+      { name: 'b', maxFeeGwei: 200, growth: 9, key: { signerUrl: 'http://127.0.0.1:1/' } },
+    ])
+  })
+})
+
+describe('faults are named, all at once, and never show the key', () => {
+  test.each<[Record<string, string>, RegExp]>([
+    [{ KILLICK_RPC_URL: 'ws://a.example' }, /KILLICK_RPC_URL must be URLs/],
+    [{ KILLICK_CONTRACT: '0x12' }, /KILLICK_CONTRACT must be 0x and 40 hex digits/],
+    [{ KILLICK_CHAIN_KEY: '' }, /KILLICK_CHAIN_KEY is missing/],
+    [{ KILLICK_SIGNER_URL: 'http://x.example' }, /KILLICK_SIGNER_URL and a key exclude each other/],
+    [{ KILLICK_RPC_QUORUM: '3' }, /KILLICK_RPC_QUORUM must not exceed/],
+    [{ KILLICK_CHAIN_ID: 'one' }, /KILLICK_CHAIN_ID must be an integer/],
+    [{ KILLICK_TARGET: 'No Good' }, /KILLICK_TARGET must be/],
+    [{ KILLICK_LOG_ID: 'x', KILLICK_BUMP_AFTER_MS: '-1' }, /KILLICK_LOG_ID must be.*\n.*KILLICK_BUMP_AFTER_MS must be/],
+  ])('%o', (wrong, why) => {
+    expect(() => loadConfig({ ...single, ...wrong })).toThrow(why)
+    expect(() => loadConfig({ ...single, ...wrong })).not.toThrow(KEY)
+  })
+
+  test.each<[string, unknown, RegExp]>([
+    ['not JSON', '{', /JSON array of objects/],
+    ['not an array', {}, /JSON array of objects/],
+    ['no name', [{ rpcUrl: 'http://a.example', contract: CONTRACT, chainKey: 'k' }], /\[0\]\.target is missing/],
+    [
+      'a slip of the pen',
+      [{ target: 'a', rpcUrl: 'http://a.example', contract: CONTRACT, chainKey: 'k', groth: 1 }],
+      /\[0\]\.groth is not a setting/,
+    ],
+    [
+      'a name twice',
+      [1, 2].map(() => ({ target: 'a', rpcUrl: 'http://a.example', contract: CONTRACT, chainKey: 'k' })),
+      /names a target twice/,
+    ],
+  ])('a file: %s', async (_, content, why) => {
+    const KILLICK_TARGETS = await file(content)
+    expect(() => loadConfig({ KILLICK_TARGETS })).toThrow(why)
+  })
+
+  test('a file that is not there', () => {
+    expect(() => loadConfig({ KILLICK_TARGETS: join(folder, 'none.json') })).toThrow(
+      /KILLICK_TARGETS must be a file.*ENOENT/,
+    )
+  })
+})

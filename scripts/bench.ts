@@ -3,9 +3,10 @@
 //   npm run bench                       medians of three rounds; some minutes
 //   npm run bench -- --quick            one small round, to see that all of it works
 //   npm run bench -- --growth 10000000  grows the ledger on to so many events; default 1,000,000
+//   npm run bench -- --events 8000      events per round, default 32,000; --rounds 1 for one round instead of three
 //   npm run bench -- --only record      one part: record, intake, growth; writes no file
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os'
+import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import * as measure from './bench/measure.ts'
@@ -16,6 +17,8 @@ const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     growth: { type: 'string', default: '1000000' },
+    events: { type: 'string', default: '32000' },
+    rounds: { type: 'string', default: '3' },
     only: { type: 'string' },
   },
 })
@@ -23,9 +26,10 @@ const { values: options } = parseArgs({
 const sizes = [10_000, 100_000, 1_000_000, 10_000_000].filter((size) => size <= Number(options.growth))
 const plan: measure.Plan = options.quick
   ? { rounds: 1, events: 8000, growth: [10_000] }
-  : { rounds: 3, events: 32_000, growth: sizes }
+  : { rounds: Number(options.rounds), events: Number(options.events), growth: sizes }
 
 const rows: measure.Row[] = []
+const load = loadavg()[0]!.toFixed(1)
 
 function report(more: readonly measure.Row[]): void {
   for (const row of more) {
@@ -68,12 +72,12 @@ async function publish(): Promise<void> {
 
 Written by \`npm run bench\`; do not edit. Everything runs on one machine at the same time: the producer of the load, the
 service, and its PostgreSQL with fsync on. Events have six fields and about 1.4 kB; nothing is skipped, and every receipt holds an
-inclusion proof. Rates are events per second where nothing else is said, medians of ${plan.rounds} rounds. Compare ratios,
+inclusion proof. Rates are events per second where nothing else is said, medians of ${plan.rounds} rounds of ${plan.events.toLocaleString('en')} events. Compare ratios,
 not rates: limits and peers were measured in the same run.
 
 - Machine: ${machine}, ${process.platform} ${process.arch}
 - Versions: ${versions.join(', ')}
-- Run: ${new Date().toISOString().slice(0, 10)}
+- Run: ${new Date().toISOString().slice(0, 10)}, other programs kept ${load} cores busy when it began
 
 | what | measured | beside | ratio |
 |---|---|---|---|

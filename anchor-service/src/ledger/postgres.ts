@@ -130,7 +130,7 @@ async function ensureRunning(
   for (let attempt = 0; ; attempt++) {
     const running = await run(binaries.pg_ctl, ['status', '-D', data], runAs)
     if (running.code === 0) return Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[3])
-    const settings = `-p ${credentials.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=on`
+    const settings = `-p ${credentials.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=on -c shared_buffers=256MB -c max_wal_size=2GB`
     const started = await run(
       binaries.pg_ctl,
       ['start', '-D', data, '-l', join(data, 'server.log'), '-w', '-t', '120', '-o', settings],

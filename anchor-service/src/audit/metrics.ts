@@ -1,8 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Finished } from './outcome.ts'
 
-export type AuditMetrics = ReturnType<typeof makeAuditMetrics>
-
 /** What audits tell Prometheus. */
 export function makeAuditMetrics(registry: Registry) {
   const registers = [registry]

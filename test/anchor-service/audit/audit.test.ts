@@ -59,9 +59,9 @@ test('an honest ledger that is anchored passes, which is told and recorded', asy
 })
 
 test('audits of a ledger at rest do not make it grow', async () => {
-  await moreAudits(service, 4)
+  await moreAudits(service, 2)
   const before = (await systemEvents(service, 'audit.pass')).length
-  await moreAudits(service, 4)
+  await moreAudits(service, 3)
   expect(await systemEvents(service, 'audit.pass')).toHaveLength(before)
   expect(await recordBatch(service.url, producer, 1)).toBe(201)
   await vi.waitFor(async () => expect(await systemEvents(service, 'audit.pass')).toHaveLength(before + 1), 10_000)
@@ -108,7 +108,7 @@ describe.each([
 
   test('keeps nothing from being recorded, and is told once', async () => {
     expect(await recordBatch(service.url, producer, 1)).toBe(201)
-    await moreAudits(service, 3)
+    await moreAudits(service, 2)
     expect(receiver.notices).toHaveLength(1)
   })
 
@@ -161,7 +161,7 @@ test('while no node answers, faults are found; without any, the audit is undecid
   const swap = (from: string, to: string) =>
     tamper(
       alone,
-      `update details set actor = actor, disclosures = replace(disclosures, '${from}', '${to}') where source = 'billing' and pos = 1`,
+      `update details set disclosures = replace(disclosures, '${from}', '${to}') where source = 'billing' and pos = 1`,
     )
   await swap('~', 'A~')
   await untilAudit(alone, ({ failed }) => failed)

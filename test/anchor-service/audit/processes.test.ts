@@ -53,9 +53,10 @@ test('of two processes on a database one audits; when it goes, the other goes on
 })
 
 test('a service that closes does not wait for its audit, and the next one takes the place', async () => {
-  const service = await start({ ...OFTEN, KILLICK_AUDIT_PACE: '1' })
-  await recordSome(service, 30, 1)
-  const { progress } = await untilAudit(service, ({ progress }) => (progress?.batches ?? 0) > 0 && progress!.size > 30)
+  const quiet = await start()
+  await recordSome(quiet, 30, 1)
+  const service = await start({ ...OFTEN, KILLICK_AUDIT_PACE: '1' }, quiet)
+  const { progress } = await untilAudit(service, ({ progress }) => (progress?.batches ?? 0) > 0)
   expect(progress!.batches).toBeLessThan(progress!.size)
   const before = Date.now()
   isOver(service)

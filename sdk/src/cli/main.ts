@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { KillickError } from '../core/errors.ts'
+import { anchors } from './anchors.ts'
 import { audit } from './audit.ts'
 import { type Command, EXIT, UsageError } from './command.ts'
 import { keygen } from './keygen.ts'
@@ -10,7 +11,7 @@ import { share } from './share.ts'
 import { err, out, paint } from './terminal.ts'
 import { verify } from './verify.ts'
 
-const COMMANDS: Record<string, Command> = { keygen, record, proof, share, verify, audit }
+const COMMANDS: Record<string, Command> = { keygen, record, proof, share, verify, audit, anchors }
 
 const HELP = `killick: record, prove and verify audit events
 

@@ -14,7 +14,7 @@ function folder(): string {
 test('help names every command, and every command explains itself with an example', async () => {
   const { code, out, err } = await killick(['--help'])
   expect([code, err]).toEqual([0, ''])
-  const commands = ['keygen', 'record', 'proof', 'verify', 'audit']
+  const commands = ['keygen', 'record', 'proof', 'verify', 'audit', 'anchors']
   const helps = await Promise.all(commands.map((command) => killick([command, '--help'])))
   for (const [i, command] of commands.entries()) {
     expect(out).toContain(`  ${command}`)
@@ -44,6 +44,7 @@ test.each([
   [['record', '--url', 'http://127.0.0.1:1', '--source', 'x'], /--key is missing/],
   [['proof', 'x'], /--url is missing \(or set KILLICK_URL\)/],
   [['audit'], /--url is missing/],
+  [['anchors'], /--url is missing/],
 ] as [string[], RegExp][])('wrong usage %j exits with 2 and says what is wrong', async (args, message) => {
   const { code, out, err } = await killick(args)
   expect([code, out]).toEqual([2, ''])

@@ -112,6 +112,15 @@ test('record gives every event an id, in order; a second run goes on with the st
   expect(newer[0]).toMatchObject({ id: again.out.trim(), seq: EVENTS, stream: events[0]!.stream })
 })
 
+test('anchors lists what was anchored, with its cost', async () => {
+  const { code, out, err } = await killick(['anchors'], { env })
+  expect([code, err]).toEqual([0, ''])
+  expect(out).toMatch(
+    /^default +\d+ +(confirmed|final) +\d+ +20\d\d-\S+ \S+ +[\d,]+ +[\d.,]+ +[\d.,]+ +0x[0-9a-f]{64}$/m,
+  )
+  expect(out).toMatch(/^default \(chain 31337\): [1-9]\d* anchored, .* gwei for [\d,]+ events: \S+ gwei each$/m)
+})
+
 describe('verify', () => {
   const sourceKey = () => ['--source-key', `billing-api=${file('k.pub.json')}`]
 

@@ -176,10 +176,13 @@ async function keepEvidence(db: Db, kept: KeptBatch, { header }: CheckedBatch): 
 
 async function store(
   db: pg.ClientBase,
-  head: { size: number; root: Hash },
+  head: Omit<Head, 'note'> & { note?: string },
   appended: readonly Appended[],
   log: LogKey,
 ): Promise<Head> {
+  // Ed25519 is deterministic: what this key signed, it signs again.
+  if (head.size > 0 && log.signCheckpoint(head.size, head.root) !== head.note)
+    throw new InvariantError(`the checkpoint of ${head.size} is not one that this log's key has signed`)
   const before = await readFrontier(db, head.size)
   // Tiles that somebody has tampered with must never lead to a checkpoint that contradicts a signed one.
   if (!equalBytes(frontierRoot(before), head.root))

@@ -95,6 +95,22 @@ test('in one transaction, a submission that is refused leaves the others alone',
   expect(sizes).toEqual([{ size: String(size + 2) }])
 })
 
+test('a recorded root that nobody signed never leads to a checkpoint, whatever the tiles say', async () => {
+  const producer = new Producer('billing', newSigner())
+  await it.ledger.submit(await nextBatch(producer))
+  const { size, root } = (await it.ledger.head())!
+  const setRoot = (hex: string) =>
+    queryAsOwner(
+      it.databaseUrl,
+      `alter table killick.checkpoints disable trigger all;
+       update killick.checkpoints set root = decode('${hex}', 'hex') where size = ${size}`,
+    )
+  await setRoot('00'.repeat(32))
+  await expect(it.ledger.submit(await nextBatch(producer))).rejects.toThrow(/not one that this log's key has signed/)
+  await setRoot(Buffer.from(root).toString('hex'))
+  expect((await it.ledger.head())!.size).toBe(size)
+})
+
 test('tampered tiles never lead to a checkpoint', async () => {
   const producer = new Producer('billing', newSigner())
   await it.ledger.submit(await nextBatch(producer))

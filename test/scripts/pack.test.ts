@@ -57,6 +57,11 @@ describe('the published packages', () => {
     const killick = async (option: string) => (await inProject('npx', '--no-install', 'killick', option)).stdout
     expect(await killick('--help')).toContain('Usage: killick')
     expect(await killick('--version')).toBe('0.1.0\n')
+    // What the anchor service does, it asks for in one sentence.
+    await expect(killick('deploy')).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('npm install @killick/anchor-service'),
+    })
   })
 
   test('no TypeScript source is shipped, and the licence is', async () => {

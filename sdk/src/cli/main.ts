@@ -7,18 +7,19 @@ import { type Command, EXIT, UsageError } from './command.ts'
 import { keygen } from './keygen.ts'
 import { proof } from './proof.ts'
 import { record } from './record.ts'
+import { deploy, handover } from './service.ts'
 import { share } from './share.ts'
 import { err, out, paint } from './terminal.ts'
 import { verify } from './verify.ts'
 
-const COMMANDS: Record<string, Command> = { keygen, record, proof, share, verify, audit, anchors }
+const COMMANDS: Record<string, Command> = { keygen, record, proof, share, verify, audit, anchors, deploy, handover }
 
 const HELP = `killick: record, prove and verify audit events
 
 Usage: killick <command> [options]
 
 ${Object.entries(COMMANDS)
-  .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
   .join('\n')}
 
   killick <command> --help   explains a command, with examples

@@ -14,14 +14,14 @@ function folder(): string {
 test('help names every command, and every command explains itself with an example', async () => {
   const { code, out, err } = await killick(['--help'])
   expect([code, err]).toEqual([0, ''])
-  const commands = ['keygen', 'record', 'proof', 'verify', 'audit', 'anchors']
+  const commands = ['keygen', 'record', 'proof', 'verify', 'audit', 'anchors', 'deploy', 'handover']
   const helps = await Promise.all(commands.map((command) => killick([command, '--help'])))
   for (const [i, command] of commands.entries()) {
     expect(out).toContain(`  ${command}`)
     expect(helps[i]).toMatchObject({
       code: 0,
       err: '',
-      out: expect.stringMatching(/Usage: killick \w+ [\s\S]*Examples?:\n {2}/),
+      out: expect.stringMatching(/Usage: killick \w+\b[\s\S]*Examples?:\n {2}/),
     })
     expect(helps[i]!.out.split('\n').filter((line) => line.length > 130)).toEqual([])
   }
@@ -45,6 +45,7 @@ test.each([
   [['proof', 'x'], /--url is missing \(or set KILLICK_URL\)/],
   [['audit'], /--url is missing/],
   [['anchors'], /--url is missing/],
+  [['handover'], /<address> is missing/],
 ] as [string[], RegExp][])('wrong usage %j exits with 2 and says what is wrong', async (args, message) => {
   const { code, out, err } = await killick(args)
   expect([code, out]).toEqual([2, ''])

@@ -20,7 +20,7 @@ export type Answer = { id: number } & (
 export type Checkers = {
   /** How many batches may be handed in at once with a use: two per thread, so that none waits for the next. */
   readonly width: number
-  /** `checkBatch` on a thread of its own. @throws KillickError | Refusal, as it does */
+  /** `checkBatch` on a thread of its own; `body` may be empty afterwards. @throws KillickError | Refusal, as it does */
   check(body: Uint8Array, now: number): Promise<CheckedBatch>
   close(): Promise<void>
 }
@@ -72,13 +72,18 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       return new Promise((resolve, reject) => {
         thread.waiting.set(id, { resolve, reject })
         const question: Question = { id, body, now }
-        thread.worker.postMessage(question)
+        thread.worker.postMessage(question, ownBuffer(body))
       })
     },
     async close() {
       await Promise.all(threads.map(({ worker }) => worker.terminate()))
     },
   }
+}
+
+/** The memory of a body moves to the thread, unless it is part of a pool that others use too. */
+function ownBuffer({ buffer, byteLength }: Uint8Array): ArrayBuffer[] {
+  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? [buffer] : []
 }
 
 function toError({ name, code, message, details }: Extract<Answer, { refusal: unknown }>['refusal']): Error {

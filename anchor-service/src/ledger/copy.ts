@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import type pg from 'pg'
 
 // COPY in PostgreSQL's binary format ("COPY", section "Binary Format", of its manual): no text to print, escape and parse
@@ -113,8 +114,16 @@ function writeInt8(buffer: Buffer, value: number, at: number): number {
 
 type Wire = {
   query(sql: string): void
-  sendCopyFromChunk(chunk: Buffer): void
   endCopyFrom(): void
+  stream: Writable
+}
+
+/** A CopyData message. pg's own way would copy the bytes twice. */
+function sendCopyData(stream: Writable, bytes: Uint8Array): void {
+  const head = Buffer.of(0x64, 0, 0, 0, 0)
+  head.writeInt32BE(4 + bytes.length, 1)
+  stream.write(head)
+  stream.write(bytes)
 }
 
 /** Appends tuples to a table: `copy <target> from stdin`. @param target table and columns */
@@ -125,9 +134,7 @@ export function copyIn(client: pg.ClientBase, target: string, tuples: readonly T
     const query = {
       submit: (wire: Wire) => wire.query(`copy ${target} from stdin (format binary)`),
       handleCopyInResponse(wire: Wire) {
-        wire.sendCopyFromChunk(SIGNATURE)
-        for (const { bytes } of tuples) wire.sendCopyFromChunk(toBuffer(bytes))
-        wire.sendCopyFromChunk(TRAILER)
+        for (const { bytes } of [{ bytes: SIGNATURE }, ...tuples, { bytes: TRAILER }]) sendCopyData(wire.stream, bytes)
         wire.endCopyFrom()
       },
       handleError(error: Error) {

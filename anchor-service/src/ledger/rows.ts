@@ -12,8 +12,9 @@ export type Appended = { logIndex: number; batch: CheckedBatch }
 export function packBatch({ header, events }: ReturnType<typeof parseBatch>): CheckedBatch {
   const eventLeaves = new Uint8Array(32 * events.length)
   const size = events.reduce((total, event) => total + event.token.length, 0)
-  const jws = new TupleWriter(size + 128 * events.length)
-  const details = new TupleWriter(size + 128 * events.length)
+  const leaves = events.reduce((total, event) => total + event.leaf.length, 0)
+  const jws = new TupleWriter(leaves + 96 * events.length)
+  const details = new TupleWriter(size - leaves + 192 * events.length)
   for (const [pos, event] of events.entries()) {
     eventLeaves.set(event.leafHash, 32 * pos)
     jws.begin(5)

@@ -1,4 +1,7 @@
+import { loadConfig, startService } from '@killick/anchor-service'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ADMIN, READER } from '../support/service.ts'
+import { expectAudited } from './support/audited.ts'
 import { anchoredSizes, history, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
 
 let world: World
@@ -32,9 +35,12 @@ async function settleThroughDeaths(target: TestTarget, line: string, deaths: num
 const STEPS = ['plan', 'signed', 'send', 'broadcast', 'mined', 'confirmed', 'final']
 const LINES = STEPS.flatMap((step) => [`before ${step}`, `after ${step}`])
 
+const logIds: string[] = []
+
 describe('a worker killed', () => {
   test.each(LINES)('%s, twice: the next one goes on, and each size is anchored once', async (line) => {
     const target = await newTarget(world)
+    logIds.push(target.target.logId)
     const size = await world.grow()
     expect(await settleThroughDeaths(target, line, 2)).toBe(2)
     const next = await world.grow(2)
@@ -44,5 +50,13 @@ describe('a worker killed', () => {
     expect([...states.keys()]).toEqual([0, size, next])
     // Never a second transaction: what was signed is stored before it is sent.
     for (const life of states.values()) expect(life.filter((state) => state === 'signed')).toHaveLength(1)
+  })
+
+  test('leaves a ledger, and anchors of every target, that the audit passes', async () => {
+    expect(logIds).toHaveLength(LINES.length)
+    const tokens = { KILLICK_ADMIN_TOKEN: ADMIN, KILLICK_READER_TOKEN: READER }
+    const more = { ...tokens, KILLICK_AUDIT_INTERVAL_MS: '0', KILLICK_LOG_LEVEL: 'silent', PORT: '0' }
+    const service = await startService(loadConfig({ ...world.env, ...more }))
+    await expectAudited(service, world.chain, world.contract, logIds).finally(service.close)
   })
 })

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { loadConfig, startAnchoring, startService } from '@killick/anchor-service'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { loadConfig, type Service, startAnchoring, startService } from '@killick/anchor-service'
+import { afterAll, beforeAll, test, vi } from 'vitest'
 import { startCluster } from '../../../anchor-service/src/ledger/postgres.ts'
 import { startFaultyRpc } from '../../support/faultyRpc.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
@@ -13,8 +13,8 @@ import { startChild } from '../../support/processes.ts'
 import { redisAvailable, startRedis } from '../../support/redis.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { ADMIN, call, READER, register } from '../support/service.ts'
+import { expectAudited } from './support/audited.ts'
 import { randomness } from './support/schedule.ts'
-import { anchoredSizes } from './support/world.ts'
 
 const MAIN = fileURLToPath(new URL('../../../anchor-service/src/main.ts', import.meta.url))
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
@@ -36,6 +36,8 @@ async function environment(databaseUrl: string) {
     ...{ KILLICK_ADMIN_TOKEN: ADMIN, KILLICK_READER_TOKEN: READER, KILLICK_RPC_URL: chain.url },
     ...{ KILLICK_CONTRACT: await chain.deployAnchorLog(), KILLICK_CHAIN_KEY: await chain.newKey() },
     ...{ KILLICK_ANCHOR_INTERVAL_MS: '100', KILLICK_CONFIRMATIONS: '1', KILLICK_ANCHOR_POLL_MS: '100' },
+    // An audit in the background records how it ended, and what is recorded is anchored: nothing may move at the end.
+    KILLICK_AUDIT_INTERVAL_MS: '0',
   }
 }
 
@@ -59,16 +61,12 @@ async function keepRecording(url: string, until: () => boolean): Promise<string>
   }
 }
 
-/** The last event is anchored, and the contract holds each size that the ledger says, once. */
-async function expectWhole(url: string, event: string, contract: string): Promise<void> {
-  const anchors = async () => (await call(url, `/v1/proofs/${event}`)).json.anchors as { logId: string }[]
+/** The last event is anchored, the ledger passes the audit, and the contract holds each size that it says, once. */
+async function expectWhole(service: Service, event: string, contract: string): Promise<void> {
+  const anchors = async () => (await call(service.url, `/v1/proofs/${event}`)).json.anchors as { logId: string }[]
   await vi.waitUntil(async () => (await anchors()).length === 1, { timeout: 30_000, interval: 100 })
   const { logId } = (await anchors())[0]!
-  const sizes = await anchoredSizes({ chain, contract }, { target: { logId } })
-  expect(sizes, `SEED=${SEED}`).toEqual([...new Set(sizes)])
-  const recorded = (await call(url, '/v1/anchors?limit=500')).json.anchors as { size: number; state: string }[]
-  const final = recorded.filter(({ state }) => state === 'final' || state === 'confirmed').map(({ size }) => size)
-  expect(new Set(final), `SEED=${SEED}`).toEqual(new Set(sizes))
+  await expectAudited(service, chain, contract, [logId], `SEED=${SEED}`)
 }
 
 test.skipIf(!redisAvailable())(
@@ -96,7 +94,7 @@ test.skipIf(!redisAvailable())(
       cluster = await startCluster(folder)
     }
     isOver = true
-    await expectWhole(service.url, await recording, env.KILLICK_CONTRACT)
+    await expectWhole(service, await recording, env.KILLICK_CONTRACT)
     await service.close()
     await Promise.all([proxy.stop(), redis.stop(), cluster.close()])
   },
@@ -119,7 +117,7 @@ test('a worker process killed again and again, with another beside it: nothing t
   }
   isOver = true
   const last = await worker()
-  await expectWhole(service.url, await recording, env.KILLICK_CONTRACT)
+  await expectWhole(service, await recording, env.KILLICK_CONTRACT)
   await last.stop()
   await service.close()
 })

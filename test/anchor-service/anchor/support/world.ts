@@ -22,6 +22,8 @@ export type World = {
   chain: LocalChain
   contract: string
   store: Store
+  /** Settings with which a service opens this ledger too. */
+  env: Record<string, string>
   databaseUrl: string
   locks: pg.Pool
   /** Adds entries to the log; the size it has then. */
@@ -37,14 +39,12 @@ export async function openWorld(): Promise<World> {
     databaseUrl,
     `alter database ${new URL(databaseUrl).pathname.slice(1)} set synchronous_commit = off`,
   )
-  const [chain, store] = await Promise.all([
-    startChain(),
-    openStore(loadConfig({ DATABASE_URL: databaseUrl, KILLICK_DATA: folder, KILLICK_ORIGIN: 'test.example/log' })),
-  ])
+  const env = { DATABASE_URL: databaseUrl, KILLICK_DATA: folder, KILLICK_ORIGIN: 'test.example/log' }
+  const [chain, store] = await Promise.all([startChain(), openStore(loadConfig(env))])
   const locks = new pg.Pool({ ...store.pool.options, max: 40 })
   locks.on('error', () => {})
   return {
-    ...{ chain, store, databaseUrl, locks, contract: await chain.deployAnchorLog() },
+    ...{ chain, store, env, databaseUrl, locks, contract: await chain.deployAnchorLog() },
     async grow(entries = 1) {
       const event = { action: 'test.grow', actor: { type: 'test', id: 't' }, targets: [{ type: 'log', id: 'l' }] }
       // One after the other, for a checkpoint of each size.

@@ -46,6 +46,11 @@ export type AnchorConfig = {
   targets: TargetSettings[]
   /** KILLICK_WORKER: `inline` anchors in the service's process, `off` leaves it to `killick-anchor-service worker`. Default inline. */
   worker: 'inline' | 'off'
+  /**
+   * KILLICK_WORKER_PORT: port on which `killick-anchor-service worker` answers /healthz, /readyz and /metrics, on HOST; 0
+   * takes a free one. Default: it does not listen.
+   */
+  workerPort: number | null
 }
 
 /**
@@ -112,6 +117,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     anchor: {
       targets: loadTargets(env, fault),
       worker: choice('KILLICK_WORKER', ['inline', 'off']),
+      workerPort: text('KILLICK_WORKER_PORT') === null ? null : integer('KILLICK_WORKER_PORT', 0, 0, 65_535),
     },
     audit: loadAudit(env, { integer, url }, fault),
   }

@@ -29,7 +29,7 @@ async function main(args: readonly string[]): Promise<void> {
     closeOnSignal(service.close)
   } else if (command === 'worker' && more.length === 0) {
     const worker = await startWorker(loadConfig(), startAnchoring)
-    process.stdout.write('Killick anchors\n')
+    process.stdout.write(`Killick anchors${worker.url === null ? '' : `, and says how on ${worker.url}`}\n`)
     closeOnSignal(worker.close)
   } else if (command === 'deploy' && more.length === 0) {
     process.stdout.write(await deploy(loadConfig({ KILLICK_CONTRACT: NOT_YET, ...process.env })))

@@ -1,15 +1,16 @@
-import Fastify, { type FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import { type Auditing, keepAuditing } from './audit/index.ts'
 import type { Config } from './config.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
+import type { App } from './http/deps.ts'
 import { type Metrics, makeMetrics } from './http/metrics.ts'
+import { buildWorkerApp } from './http/worker-app.ts'
 import { startCheckers } from './intake/checkers.ts'
 import { makeIntake } from './intake/intake.ts'
 import { loadSigner } from './ledger/keys.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { loggerOptions } from './log.ts'
 import { openStore } from './store.ts'
 import { loadTokens } from './tokens.ts'
 
@@ -88,9 +89,7 @@ export async function startService(
     if (startAnchoring && config.anchor.worker === 'inline' && config.anchor.targets.length > 0) {
       anchoring = await startAnchoring({ config, databaseUrl, pool, ledger, metrics, log: app.log })
     }
-    const url = await app.listen({ host: config.host, port: config.port }).catch((error: NodeJS.ErrnoException) => {
-      throw new StartError(`Cannot listen on ${config.host}:${config.port} (${error.code}). Set another HOST or PORT.`)
-    })
+    const url = await listen(app, config.host, config.port, 'PORT')
     if (config.audit.intervalMs > 0) {
       const { jwk: systemKey } = await loadSigner(config.systemKeyFile)
       const { audit: settings, anchor } = config
@@ -126,25 +125,48 @@ export async function startService(
 export async function startWorker(
   config: Config,
   startAnchoring: (deps: AnchoringDeps) => Promise<Anchoring>,
-): Promise<{ close(): Promise<void> }> {
-  if (config.anchor.targets.length === 0) {
+): Promise<{ /** Null where it does not listen. */ url: string | null; close(): Promise<void> }> {
+  const { targets, workerPort } = config.anchor
+  if (targets.length === 0) {
     throw new StartError(
       'A worker needs KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY: where to anchor, and with which key.',
     )
   }
+  const metrics = makeMetrics()
+  let anchoring: Anchoring | undefined
   const store = await openStore(config)
   const { ledger, pool, databaseUrl } = store
   try {
-    const { log } = Fastify({ logger: loggerOptions(config.logLevel) })
-    const anchoring = await startAnchoring({ config, databaseUrl, pool, ledger, metrics: makeMetrics(), log })
+    metrics.watch(ledger)
+    const { logLevel } = config
+    const app = buildWorkerApp({
+      ledger,
+      metrics,
+      anchoring: () => anchoring?.status(),
+      auditing: () => null,
+      logLevel,
+    })
+    const started = await startAnchoring({ config, databaseUrl, pool, ledger, metrics, log: app.log })
+    anchoring = started
+    const url = workerPort === null ? null : await listen(app, config.host, workerPort, 'KILLICK_WORKER_PORT')
     return {
+      url,
       async close() {
-        await anchoring.close()
+        await app.close()
+        await started.close()
         await store.close()
       },
     }
   } catch (error) {
+    await anchoring?.close()
     await store.close()
     throw error
   }
+}
+
+/** @throws StartError that names the setting to change */
+function listen(app: App, host: string, port: number, setting: string): Promise<string> {
+  return app.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
+    throw new StartError(`Cannot listen on ${host}:${port} (${error.code}). Set another HOST or ${setting}.`)
+  })
 }

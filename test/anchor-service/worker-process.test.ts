@@ -32,8 +32,8 @@ test('a worker in a process of its own anchors what a service takes, and ends cl
   }
   const service = await startChild(process.execPath, [MAIN, 'serve'], { env })
   const url = (await service.printed(/listens on (\S+)/))[1]!
-  const worker = await startChild(process.execPath, [MAIN, 'worker'], { env })
-  await worker.printed(/Killick anchors/)
+  const worker = await startChild(process.execPath, [MAIN, 'worker'], { env: { ...env, KILLICK_WORKER_PORT: '0' } })
+  const workerUrl = (await worker.printed(/Killick anchors, and says how on (\S+)/))[1]!
 
   const signer = newSigner()
   await register(url, 'billing', [{ jwk: signer.jwk }])
@@ -42,6 +42,17 @@ test('a worker in a process of its own anchors what a service takes, and ends cl
   const path = `/v1/proofs/${Buffer.from(leaves[0]!).toString('base64url')}`
   await expect.poll(async () => (await call(url, path)).json.anchors.length, { timeout: 45_000 }).toBe(1)
   expect((await call(url, '/v1/log', null)).json.targets).toHaveLength(1)
+
+  // What the service cannot know of a worker elsewhere, the worker says itself.
+  expect((await call(workerUrl, '/healthz', null)).json).toEqual({ status: 'ok' })
+  expect(await call(workerUrl, '/readyz', null)).toMatchObject({
+    status: 200,
+    json: { status: 'ready', anchoring: { targets: [{ target: 'default', alarm: null }] } },
+  })
+  const metrics = (await call(workerUrl, '/metrics', null)).text
+  expect(metrics).toMatch(/^killick_anchor_states_total\{target="default",state="confirmed"\} [1-9]/m)
+  expect(metrics).toMatch(/^killick_anchored_size [1-9]/m)
+  expect((await call(workerUrl, '/v1/events')).status).toBe(404)
 
   for (const child of [worker, service]) {
     child.process.kill('SIGTERM')

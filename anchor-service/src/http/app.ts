@@ -62,6 +62,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       operationRoutes,
     ])
       add(routes as App, deps)
+    routes.get('/openapi.json', { schema: { hide: true } }, () => routes.swagger())
   })
   return app
 }

@@ -2,7 +2,10 @@ import { Type } from '@fastify/type-provider-typebox'
 import type { App, AppDeps } from '../deps.ts'
 import { HealthSchema, ReadinessSchema } from '../schemas.ts'
 
-export function operationRoutes(app: App, { ledger, metrics, anchoring, auditing }: AppDeps): void {
+/** What the routes are given by a service, and by a worker that runs by itself. */
+export type OperationDeps = Pick<AppDeps, 'ledger' | 'metrics' | 'anchoring' | 'auditing'>
+
+export function operationRoutes(app: App, { ledger, metrics, anchoring, auditing }: OperationDeps): void {
   const common = { tags: ['operation'] }
 
   app.get(
@@ -41,6 +44,4 @@ export function operationRoutes(app: App, { ledger, metrics, anchoring, auditing
       return reply.type(metrics.registry.contentType).send(text)
     },
   )
-
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
 }

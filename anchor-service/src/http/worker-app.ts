@@ -1,0 +1,18 @@
+import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import Fastify, { LogController } from 'fastify'
+import { loggerOptions } from '../log.ts'
+import type { App, AppDeps } from './deps.ts'
+import { installProblems } from './problems.ts'
+import { type OperationDeps, operationRoutes } from './routes/operation.ts'
+
+/** What a worker that runs by itself answers: whether it lives, how its targets are, and its metrics. */
+export function buildWorkerApp(deps: OperationDeps & Pick<AppDeps, 'logLevel'>): App {
+  const app: App = Fastify({
+    logger: loggerOptions(deps.logLevel),
+    logController: new LogController({ disableRequestLogging: true }),
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  installProblems(app)
+  operationRoutes(app, deps)
+  return app
+}

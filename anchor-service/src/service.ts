@@ -129,7 +129,7 @@ export async function startWorker(
   const { targets, workerPort } = config.anchor
   if (targets.length === 0) {
     throw new StartError(
-      'A worker needs KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY: where to anchor, and with which key.',
+      'A worker needs KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY, or KILLICK_TARGETS: where to anchor, and with which key.',
     )
   }
   const metrics = makeMetrics()

@@ -170,8 +170,11 @@ describe('a sentence says what to do', () => {
     const { child, url } = await start({ DATABASE_URL: await createDatabase(), KILLICK_DATA: join(folder, 'busy') })
     const taken = { PORT: new URL(url).port, DATABASE_URL: await createDatabase(), KILLICK_DATA: join(folder, 'busy') }
     expect(await refusesToStart(taken)).toMatch(/Cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\)/)
+    const target = { KILLICK_CONTRACT: `0x${'1'.repeat(40)}`, KILLICK_CHAIN_KEY: `0x${'1'.repeat(64)}` }
+    const worker = { ...taken, ...target, KILLICK_RPC_URL: 'http://127.0.0.1:9', KILLICK_WORKER_PORT: taken.PORT }
+    expect(await refusesToStart(worker, ['worker'])).toMatch(/EADDRINUSE.*KILLICK_WORKER_PORT/)
     await child.stop()
     expect(await refusesToStart({}, ['dance'])).toMatch(/Unknown command "dance"/)
-    expect(await refusesToStart({}, ['worker'])).toMatch(/A worker needs KILLICK_RPC_URL/)
+    expect(await refusesToStart({}, ['worker'])).toMatch(/A worker needs KILLICK_RPC_URL.*or KILLICK_TARGETS/)
   })
 })

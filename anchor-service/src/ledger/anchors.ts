@@ -78,7 +78,10 @@ export async function readAnchors(
   return rows.map(toAnchor)
 }
 
-/** Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, smallest size first. */
+/**
+ * Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, smallest size first. A target
+ * that has moved, to another chain or contract, counts where it was anchored last: a verifier could not ask the old place.
+ */
 export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
   const { rows } = await db.query(
     `with recursive places as (
@@ -89,24 +92,26 @@ export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anch
          where (chain_id, genesis, contract, log_id) > (p.chain_id, p.genesis, p.contract, p.log_id)
          order by 1, 2, 3, 4 limit 1) next)
      select * from (
-       select smallest.*, 0 as events from places p cross join lateral (
+       select distinct on (target) smallest.*, 0 as events from places p cross join lateral (
          select * from current_anchors a
          where (a.chain_id, a.genesis, a.contract, a.log_id) = (p.chain_id, p.genesis, p.contract, p.log_id)
            and size > $1 and state in ('confirmed', 'final') order by size limit 1) smallest
-       order by id desc limit 16) newest
-     order by size, id`,
+       order by target, id desc) latest
+     order by id desc limit 16`,
     [logIndex],
   )
-  return rows.map(toAnchor).map(({ chainId, contract, logId, size, root, time, transaction, block }) => ({
+  const anchors = rows.map(toAnchor).sort((a, b) => a.size - b.size || a.id - b.id)
+  return anchors.map(({ chainId, contract, logId, size, root, time, transaction, block }) => ({
     ...{ chainId, contract, logId, size, root },
     ...{ time: time!, transaction: transaction!, block: block! },
   }))
 }
 
-/** Every place the log has been, or is about to be, anchored; the newest first. */
+/** Where each target anchors the log, or did last; the newest first. */
 export async function readTargets(db: Db): Promise<Omit<AnchorTarget, 'target'>[]> {
   const { rows } = await db.query(
-    'select chain_id, contract, log_id from anchors group by chain_id, contract, log_id order by max(id) desc',
+    `select * from (select distinct on (target) id, chain_id, contract, log_id from anchors order by target, id desc) latest
+     order by id desc`,
   )
   return rows.map((row) => ({ chainId: row.chain_id, contract: row.contract, logId: row.log_id }))
 }

@@ -41,12 +41,12 @@ export type LedgerOptions = {
 
 /**
  * Opens the ledger of a migrated database.
- * @throws StartError where the database holds another log
+ * @throws StartError where the database holds another log, or this one under another key
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { pool, origin, logSigner, systemSigner, now = Date.now } = options
-  await claimOrigin(pool, origin)
   const log = logKey(origin, logSigner)
+  await claimLog(pool, log)
   const context = { log, system: systemSigner, now }
   const sequencer = startSequencer(pool, context, options.limits ?? SEQUENCER_LIMITS, options.hooks)
   const ledger: Ledger = {
@@ -66,12 +66,19 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   return ledger
 }
 
-async function claimOrigin(pool: pg.Pool, origin: string): Promise<void> {
-  await pool.query('insert into ledger (origin) values ($1) on conflict do nothing', [origin])
-  const { rows } = await pool.query<{ origin: string }>('select origin from ledger')
-  if (rows[0]!.origin !== origin) {
+/** A log keeps its name and its key: under another key, verifiers would take its next checkpoint for a forgery. */
+async function claimLog(pool: pg.Pool, { origin, vkey }: LogKey): Promise<void> {
+  await pool.query('insert into ledger (origin, vkey) values ($1, $2) on conflict do nothing', [origin, vkey])
+  const { rows } = await pool.query<{ origin: string; vkey: string }>('select origin, vkey from ledger')
+  const held = rows[0]!
+  if (held.origin !== origin) {
     throw new StartError(
-      `This database holds the log "${rows[0]!.origin}", but KILLICK_ORIGIN is "${origin}". Set the origin back, or use another database.`,
+      `This database holds the log "${held.origin}", but KILLICK_ORIGIN is "${origin}". Set the origin back, or use another database.`,
+    )
+  }
+  if (held.vkey !== vkey) {
+    throw new StartError(
+      `This database holds a log with the key ${held.vkey}, but the log key in use is ${vkey}. Restore the key file (KILLICK_LOG_KEY, by default keys/log.json in the data folder), or use another database.`,
     )
   }
 }

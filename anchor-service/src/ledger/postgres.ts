@@ -34,7 +34,11 @@ export async function startCluster(dataFolder: string): Promise<Cluster> {
   const folder = resolve(dataFolder)
   const binaries = await findBinaries()
   const data = join(folder, 'postgres')
-  await mkdir(folder, { recursive: true })
+  await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    throw new StartError(
+      `The data folder ${folder} cannot be made (${error.code}). Set KILLICK_DATA to a folder that can.`,
+    )
+  })
   const runAs = await whoRuns([data, binaries.postgres])
   const credentials = (await readCluster(folder, data)) ?? (await makeCluster(folder, data, binaries, runAs))
   const port = await ensureRunning(folder, data, binaries, runAs, credentials)

@@ -83,6 +83,7 @@ function readOption(path: string, option: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new UsageError(`--${option}: ${(error as Error).message}`)
+    const { code } = error as NodeJS.ErrnoException
+    throw new UsageError(`--${option} is neither a key nor the path of a file that can be read (${code}): ${path}`)
   }
 }

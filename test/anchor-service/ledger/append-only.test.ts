@@ -9,7 +9,7 @@ import { newSigner, Producer } from '../support/producer.ts'
 let it: TestLedger
 const TABLES = [
   ...['migrations', 'ledger', 'sources', 'source_keys', 'batches', 'events', 'details', 'tiles', 'checkpoints'],
-  ...['equivocations', 'anchors', 'anchor_states'],
+  ...['equivocations', 'anchors', 'anchor_states', 'shares', 'share_revocations'],
 ]
 
 beforeAll(async () => {
@@ -58,7 +58,11 @@ describe('migrations', () => {
   test('run once, also when two start together', async () => {
     const url = await createDatabase()
     const reports = await Promise.all([migrate(url), migrate(url)])
-    expect(reports.flatMap((report) => report.applied).sort()).toEqual(['0001_ledger.sql', '0002_anchors.sql'])
+    expect(reports.flatMap((report) => report.applied).sort()).toEqual([
+      '0001_ledger.sql',
+      '0002_anchors.sql',
+      '0003_shares.sql',
+    ])
     expect((await migrate(url)).applied).toEqual([])
   })
 
@@ -79,6 +83,13 @@ describe('migrations', () => {
     const pool = openPool(it.databaseUrl, true)
     const opened = openLedger({ pool, origin: 'other.test/log', logSigner, systemSigner })
     await expect(opened).rejects.toThrow(/holds the log "log\.test\/killick"/)
+    await pool.end()
+  })
+
+  test('a ledger under another log key is refused: the file may be lost, but the log goes on under its own', async () => {
+    const pool = openPool(it.databaseUrl, true)
+    const opened = openLedger({ pool, origin: 'log.test/killick', logSigner: systemSigner, systemSigner })
+    await expect(opened).rejects.toThrow(/the log key in use is .* Restore the key file/)
     await pool.end()
   })
 })

@@ -1,7 +1,7 @@
 import { asHash } from '@killick/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { planAnchor, readOpenAnchors, recordState } from '../../../anchor-service/src/anchor/state.ts'
-import { readProvingAnchors } from '../../../anchor-service/src/ledger/anchors.ts'
+import { readProvingAnchors, readTargets } from '../../../anchor-service/src/ledger/anchors.ts'
 import { type TestLedger, testLedger } from '../support/ledger.ts'
 
 const hex = (n: number, digits: number) => `0x${n.toString(16).padStart(digits, '0')}`
@@ -19,9 +19,9 @@ beforeAll(async () => {
 })
 afterAll(() => opened.close())
 
-/** A chain of its own for each place, as after many changes of chain, or many a `npm start`. */
-async function anchorAt(n: number, size: number): Promise<void> {
-  const place = { target: 'x', chainId: n, genesis: hex(n, 64), contract: hex(n, 40), logId: hex(n, 64) }
+/** Each place is on a chain of its own. */
+async function anchorAt(n: number, size: number, target = `target-${n}`): Promise<void> {
+  const place = { target, chainId: n, genesis: hex(n, 64), contract: hex(n, 40), logId: hex(n, 64) }
   await planAnchor(opened.pool, place, size, asHash(new Uint8Array(32)))
   const anchor = (await readOpenAnchors(opened.pool, place, -1)).find((each) => each.size === size)
   await recordState(opened.pool, anchor!, 'confirmed', { transaction: hex(n, 64), block: 1, time: 1_700_000_000 })
@@ -37,4 +37,16 @@ test('a proof carries the anchors of the newest targets, smallest size first, wh
   await anchorAt(20, 400)
   expect((await readProvingAnchors(opened.pool, 50)).find(({ chainId }) => chainId === 20)?.size).toBe(102)
   expect(await readProvingAnchors(opened.pool, 200)).toMatchObject([{ chainId: 20, size: 400 }])
+})
+
+test('a target that has moved counts where it was anchored last, once that covers the entry', async () => {
+  await anchorAt(30, 400, 'moving')
+  const chains = async () => (await readProvingAnchors(opened.pool, 300)).map(({ chainId }) => chainId)
+  expect(await chains()).toEqual([20, 30])
+  await anchorAt(31, 102, 'moving')
+  expect(await chains()).toEqual([20, 30])
+  await anchorAt(31, 400, 'moving')
+  expect(await chains()).toEqual([20, 31])
+  expect((await readTargets(opened.pool))[0]).toMatchObject({ chainId: 31 })
+  expect((await readTargets(opened.pool)).map(({ chainId }) => chainId)).not.toContain(30)
 })

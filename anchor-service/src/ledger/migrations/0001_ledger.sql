@@ -17,6 +17,7 @@ select append_only('migrations');
 create table ledger (
   one boolean primary key default true check (one),
   origin text not null,
+  vkey text not null,              -- C2SP verifier key of the log, with which every checkpoint is signed
   created_at timestamptz not null default now()
 );
 select append_only('ledger');

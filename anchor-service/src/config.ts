@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { loadTargets, type TargetSettings } from './anchor/settings.ts'
 import { type AuditSettings, loadAudit } from './audit/settings.ts'
@@ -30,6 +31,11 @@ export type Config = {
   tiles: 'public' | 'private'
   /** KILLICK_RATE_LIMIT: requests per minute and address; 0: no limit. Default 12,000. */
   rateLimit: number
+  /**
+   * KILLICK_TRUST_PROXY: addresses or networks (CIDR) of reverse proxies, separated by commas, whose X-Forwarded-For says who
+   * is asking. Default: none; then everyone behind a proxy counts as one address.
+   */
+  trustProxy: string[]
   /** KILLICK_REQUEST_TIMEOUT_MS: time in which a whole request must have arrived. Default 60,000. */
   requestTimeout: number
   /** KILLICK_LOG_LEVEL: silent, error, warn, info or debug. Default info. */
@@ -87,6 +93,17 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     if (value !== null && !/^\S{16,}$/.test(value)) fault(name, 'must have at least 16 characters and no white space')
     return value
   }
+  function proxies(): string[] {
+    const given = text('KILLICK_TRUST_PROXY')?.split(/[\s,]+/) ?? []
+    const isNetwork = (each: string) => {
+      const [address, bits, ...more] = each.split('/')
+      const width = isIP(address!) === 4 ? 32 : 128
+      const hasBits = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= width)
+      return isIP(address!) !== 0 && hasBits && more.length === 0
+    }
+    if (!given.every(isNetwork)) fault('KILLICK_TRUST_PROXY', 'must be IP addresses or networks such as 10.0.0.0/8')
+    return given
+  }
   function origin(): string {
     const value = text('KILLICK_ORIGIN') ?? 'localhost/killick'
     // It names the key in signed notes, so it takes what C2SP allows there; https:// would be noise.
@@ -111,6 +128,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     readerToken: token('KILLICK_READER_TOKEN'),
     tiles: choice('KILLICK_TILES', ['public', 'private']),
     rateLimit: integer('KILLICK_RATE_LIMIT', 12_000, 0, 1e9),
+    trustProxy: proxies(),
     requestTimeout: integer('KILLICK_REQUEST_TIMEOUT_MS', 60_000, 100, 3_600_000),
     logLevel: choice('KILLICK_LOG_LEVEL', ['info', 'silent', 'error', 'warn', 'debug']),
     published: loadPublished(env, fault),

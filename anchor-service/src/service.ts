@@ -81,6 +81,7 @@ export async function startService(
       tiles: config.tiles,
       published: config.published,
       rateLimit: config.rateLimit,
+      trustProxy: config.trustProxy,
       requestTimeout: config.requestTimeout,
       logLevel: config.logLevel,
     })

@@ -144,6 +144,7 @@ describe('a sentence says what to do', () => {
     const output = await refusesToStart({
       PORT: '99999',
       KILLICK_TILES: 'maybe',
+      KILLICK_TRUST_PROXY: '10.0.0.0/33',
       KILLICK_ORIGIN: 'https://x',
       KILLICK_ADMIN_TOKEN: 'hunter2',
       KILLICK_RPC_URL: 'ftp://x',
@@ -152,6 +153,7 @@ describe('a sentence says what to do', () => {
     for (const name of [
       'PORT',
       'KILLICK_TILES',
+      'KILLICK_TRUST_PROXY',
       'KILLICK_ORIGIN',
       'KILLICK_ADMIN_TOKEN',
       'KILLICK_RPC_URL',

@@ -26,6 +26,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     // The line that fastify would log shows query strings, and with them what people search for.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: JSON_LIMIT,
+    trustProxy: deps.trustProxy.length > 0 ? deps.trustProxy : false,
     requestTimeout: deps.requestTimeout,
     // Node takes the smaller of the two timeouts for that of the headers, so neither may be left at its default.
     http: {

@@ -35,6 +35,8 @@ export type AppDeps = {
   published: Published
   /** Requests per minute and address; 0: no limit. */
   rateLimit: number
+  /** Reverse proxies that are believed about who is asking. */
+  trustProxy: string[]
   /** ms in which a whole request must have arrived. */
   requestTimeout: number
   /** What is written to standard output, as JSON lines. */

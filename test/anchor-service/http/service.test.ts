@@ -206,3 +206,17 @@ test('too many requests are refused', async () => {
   expect(codes).toEqual([undefined, undefined, undefined, 'rate_limited', 'rate_limited'])
   await slow.stop()
 })
+
+test('behind a trusted proxy each caller has a limit of their own; without one the header counts for nothing', async () => {
+  const askAs = async (url: string, address: string) =>
+    (await call(url, '/v1/log', null, { headers: { 'x-forwarded-for': address } })).status
+  const callers = ['192.0.2.1', '192.0.2.2', '192.0.2.3']
+  const behind = await testService({ KILLICK_RATE_LIMIT: '1', KILLICK_TRUST_PROXY: '127.0.0.0/8' })
+  for (const caller of callers) expect(await askAs(behind.url, caller)).toBe(200)
+  expect(await askAs(behind.url, callers[0]!)).toBe(429)
+  await behind.stop()
+  const open = await testService({ KILLICK_RATE_LIMIT: '1' })
+  expect(await askAs(open.url, callers[0]!)).toBe(200)
+  expect(await askAs(open.url, callers[1]!)).toBe(429)
+  await open.stop()
+})

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Bell, openBell } from '../../../anchor-service/src/anchor/queue.ts'
-import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
+import { createDatabase } from '../../support/postgres.ts'
 import { type Redis, redisAvailable, startRedis } from '../../support/redis.ts'
+import { forgetQueue } from './support/forget.ts'
 
 let databaseUrl: string
 let redis: Redis | null
@@ -31,15 +32,6 @@ async function until(what: () => boolean, ms = 4_000): Promise<void> {
   for (const end = Date.now() + ms; !what(); await sleep(10)) {
     if (Date.now() > end) throw new Error('it did not happen in time')
   }
-}
-
-/** What is left of BullMQ's tables when they come back empty; its own note of their version stays. */
-async function forget(): Promise<void> {
-  const tables = await queryAsOwner<{ name: string }>(
-    databaseUrl,
-    `select quote_ident(tablename) as name from pg_tables where schemaname = 'killick_queue' and tablename not like '%migration%'`,
-  )
-  for (const { name } of tables) await queryAsOwner(databaseUrl, `delete from killick_queue.${name}`)
 }
 
 describe.each(['postgresql', 'redis'] as const)('a doorbell on %s', (on) => {
@@ -89,7 +81,7 @@ describe.each(['postgresql', 'redis'] as const)('a doorbell on %s', (on) => {
     await bell.ring()
     await until(() => answering.answers === 1)
     if (on === 'redis') await redis!.flush()
-    else await forget()
+    else await forgetQueue(databaseUrl)
     await bell.ring()
     await until(() => answering.answers === 2, 4_000)
   })

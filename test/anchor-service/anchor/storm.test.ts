@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { loadConfig, type Service, startAnchoring, startService } from '@killick/anchor-service'
-import { afterAll, beforeAll, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startCluster } from '../../../anchor-service/src/ledger/postgres.ts'
 import { startFaultyRpc } from '../../support/faultyRpc.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
@@ -14,6 +14,7 @@ import { redisAvailable, startRedis } from '../../support/redis.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { ADMIN, call, READER, register } from '../support/service.ts'
 import { expectAudited } from './support/audited.ts'
+import { forgetQueue } from './support/forget.ts'
 import { randomness } from './support/schedule.ts'
 
 const MAIN = fileURLToPath(new URL('../../../anchor-service/src/main.ts', import.meta.url))
@@ -64,41 +65,46 @@ async function keepRecording(url: string, until: () => boolean): Promise<string>
 /** The last event is anchored, the ledger passes the audit, and the contract holds each size that it says, once. */
 async function expectWhole(service: Service, event: string, contract: string): Promise<void> {
   const anchors = async () => (await call(service.url, `/v1/proofs/${event}`)).json.anchors as { logId: string }[]
-  await vi.waitUntil(async () => (await anchors()).length === 1, { timeout: 30_000, interval: 100 })
+  await vi.waitUntil(async () => (await anchors()).length === 1, { timeout: 60_000, interval: 100 })
   const { logId } = (await anchors())[0]!
   await expectAudited(service, chain, contract, [logId], `SEED=${SEED}`)
 }
 
-test.skipIf(!redisAvailable())(
-  'Redis flushed and PostgreSQL restarted again and again, while nodes fail: nothing twice, nothing lost',
-  { timeout: 120_000 },
-  async () => {
-    const random = randomness(SEED)
-    const redis = await startRedis()
-    const proxy = await startFaultyRpc(chain.url)
-    proxy.rule = () => (random() < 0.05 ? { fault: random() < 0.5 ? 'lose' : 'swallow' } : null)
-    let cluster = await startCluster(folder)
-    const env = {
-      ...(await environment(await cluster.databaseUrl('storm'))),
-      REDIS_URL: redis.url,
-      KILLICK_RPC_URL: proxy.url,
-    }
-    const service = await startService(loadConfig(env), startAnchoring)
-    let isOver = false
-    const recording = keepRecording(service.url, () => isOver)
-    for (let blows = 0; blows < 3; blows++) {
-      await sleep(300 + 500 * random())
-      await redis.flush()
-      await sleep(200 * random())
-      await cluster.close()
-      cluster = await startCluster(folder)
-    }
-    isOver = true
-    await expectWhole(service, await recording, env.KILLICK_CONTRACT)
-    await service.close()
-    await Promise.all([proxy.stop(), redis.stop(), cluster.close()])
-  },
-)
+describe.each(['redis', 'postgresql'] as const)('with the queue on %s', (backend) => {
+  test.skipIf(backend === 'redis' && !redisAvailable())(
+    'the queue emptied and PostgreSQL restarted again and again, while nodes fail: nothing twice, nothing lost',
+    { timeout: 120_000 },
+    async () => {
+      const random = randomness(SEED)
+      const redis = backend === 'redis' ? await startRedis() : null
+      const proxy = await startFaultyRpc(chain.url)
+      proxy.rule = () => (random() < 0.05 ? { fault: random() < 0.5 ? 'lose' : 'swallow' } : null)
+      let cluster = await startCluster(folder)
+      const databaseUrl = await cluster.databaseUrl(`storm_${backend}`)
+      const env = {
+        ...(await environment(databaseUrl)),
+        ...(redis && { REDIS_URL: redis.url }),
+        KILLICK_RPC_URL: proxy.url,
+      }
+      const service = await startService(loadConfig(env), startAnchoring)
+      const { anchoring } = (await call(service.url, '/readyz', null)).json
+      expect(anchoring.targets).toMatchObject([{ queue: { backend } }])
+      let isOver = false
+      const recording = keepRecording(service.url, () => isOver)
+      for (let blows = 0; blows < 3; blows++) {
+        await sleep(300 + 500 * random())
+        await (redis ? redis.flush() : forgetQueue(databaseUrl))
+        await sleep(200 * random())
+        await cluster.close()
+        cluster = await startCluster(folder)
+      }
+      isOver = true
+      await expectWhole(service, await recording, env.KILLICK_CONTRACT)
+      await service.close()
+      await Promise.all([proxy.stop(), redis?.stop(), cluster.close()])
+    },
+  )
+})
 
 test('a worker process killed again and again, with another beside it: nothing twice, nothing lost', {
   timeout: 120_000,

@@ -108,7 +108,15 @@ function describe(event: NonNullable<Verdict['event']>): string[] {
     ...(event.hiddenFields > 0 ? [['hidden', `${event.hiddenFields} fields`] as [string, string]] : []),
   ]
   const width = Math.max(...rows.map(([name]) => name.length))
-  return rows.map(([name, value]) => `${paint('bold', name.padEnd(width))}  ${printable(value)}`)
+  return rows.map(([name, value]) => `${paint('bold', name.padEnd(width))}  ${printable(cut(value))}`)
+}
+
+// A longer value would push the checks off the screen.
+const MAX_SHOWN = 600
+
+function cut(value: string): string {
+  if (value.length <= MAX_SHOWN) return value
+  return `${value.slice(0, MAX_SHOWN)} … (${(value.length - MAX_SHOWN).toLocaleString('en')} more characters; --json shows them)`
 }
 
 /** A person reads "user ada (Ada Lovelace)" rather than JSON; anything of another form is shown as the JSON it is. */

@@ -36,10 +36,10 @@ export function batchRoutes(app: App, { intake }: AppDeps): void {
         const { receipt, isNew } = await intake(body, request.headers['content-encoding'])
         return reply.code(isNew ? 201 : 200).send(receipt)
       } finally {
+        // No `connection: close` here: Node would close at once, and the reset would overtake the refusal.
         if (!body.complete) {
-          reply.header('connection', 'close')
           body.resume()
-          setTimeout(() => body.destroy(), LINGER_MS).unref()
+          setTimeout(() => body.complete || body.destroy(), LINGER_MS).unref()
         }
       }
     },

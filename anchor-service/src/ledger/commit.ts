@@ -5,6 +5,7 @@ import {
   InvariantError,
   planInclusion,
   printHash,
+  type Receipt,
   type Signer,
 } from '@killick/sdk'
 import type pg from 'pg'
@@ -34,18 +35,6 @@ export type Submission =
       /** Writes what the event speaks of, in the same transaction; when it throws, nothing of this submission is kept. */
       write?: ((db: Db) => Promise<void>) | undefined
     }
-
-/** Proof of acceptance: the header is entry `logIndex` of the log that `checkpoint` signs at `size`. */
-export type Receipt = {
-  source: string
-  stream: string
-  seq: number
-  n: number
-  logIndex: number
-  size: number
-  path: string[]
-  checkpoint: string
-}
 
 /** `firstLeaf`: leaf hash of the batch's first event. */
 export type Accepted = { receipt: Receipt; isNew: boolean; firstLeaf: Hash }

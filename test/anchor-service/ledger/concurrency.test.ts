@@ -5,12 +5,12 @@ import {
   parseBatchHeader,
   parseCheckpoint,
   parseHash,
+  type Receipt,
   utf8,
   verifyConsistency,
   verifyInclusion,
 } from '@killick/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Receipt } from '../../../anchor-service/src/ledger/commit.ts'
 import { readConsistency, readRoot, readTiles } from '../../../anchor-service/src/ledger/tiles.ts'
 import * as rfc9162 from '../../support/rfc9162.ts'
 import { nextBatch, type TestLedger, testLedger } from '../support/ledger.ts'

@@ -28,6 +28,8 @@ export async function startService(folder: string, env: Record<string, string> =
       KILLICK_ADMIN_TOKEN: `${TOKEN}-admin`,
       KILLICK_READER_TOKEN: TOKEN,
       KILLICK_RATE_LIMIT: '0',
+      // An audit beside a measurement would be measured with it.
+      KILLICK_AUDIT_INTERVAL_MS: '0',
       KILLICK_LOG_LEVEL: 'error',
       PORT: '0',
       ...env,

@@ -59,7 +59,14 @@ export async function startService(
   const metrics = makeMetrics()
   let anchoring: Anchoring | undefined
   let auditing: Auditing | undefined
+  let log: FastifyBaseLogger | undefined
   const store = await openStore(config, {
+    failed: metrics.failed,
+    down: (reason) => log?.error({ reason }, 'PostgreSQL is down and is started again'),
+    up() {
+      metrics.up()
+      log?.warn('PostgreSQL is back')
+    },
     committed(seconds, outcomes) {
       metrics.committed(seconds, outcomes)
       // The doorbell may be lost; the worker looks for itself at its interval.
@@ -85,6 +92,7 @@ export async function startService(
       requestTimeout: config.requestTimeout,
       logLevel: config.logLevel,
     })
+    log = app.log
     if (!store.hasRole)
       app.log.warn('The database user may not make a role: only triggers keep the ledger append-only.')
     if (startAnchoring && config.anchor.worker === 'inline' && config.anchor.targets.length > 0) {

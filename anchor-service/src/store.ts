@@ -2,11 +2,10 @@ import type pg from 'pg'
 import type { Config } from './config.ts'
 import { StartError } from './errors.ts'
 import { loadSigner } from './ledger/keys.ts'
-import { type Ledger, openLedger } from './ledger/ledger.ts'
+import { type Ledger, type LedgerHooks, openLedger } from './ledger/ledger.ts'
 import { migrate } from './ledger/migrate.ts'
 import { openPool } from './ledger/pool.ts'
-import { startCluster } from './ledger/postgres.ts'
-import type { SequencerHooks } from './ledger/sequencer.ts'
+import { type ClusterHooks, startCluster } from './ledger/postgres.ts'
 
 /** An open ledger with the database under it. */
 export type Store = {
@@ -20,8 +19,8 @@ export type Store = {
 }
 
 /** Starts or reaches the database, migrates it and opens the ledger. @throws StartError */
-export async function openStore(config: Config, hooks: SequencerHooks = {}): Promise<Store> {
-  const cluster = config.databaseUrl === null ? await startCluster(config.dataFolder) : null
+export async function openStore(config: Config, hooks: LedgerHooks & ClusterHooks = {}): Promise<Store> {
+  const cluster = config.databaseUrl === null ? await startCluster(config.dataFolder, hooks) : null
   let pool: pg.Pool | undefined
   try {
     const databaseUrl = config.databaseUrl ?? (await cluster!.databaseUrl('killick'))

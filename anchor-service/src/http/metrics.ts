@@ -25,6 +25,16 @@ export function makeMetrics() {
     buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5],
     registers,
   })
+  const failures = new Counter({
+    name: 'killick_commit_failures_total',
+    help: 'Submissions that the database failed to store, and that were refused as unavailable',
+    registers,
+  })
+  const restarts = new Counter({
+    name: 'killick_postgres_restarts_total',
+    help: 'Times the embedded PostgreSQL went down and came back',
+    registers,
+  })
   const requests = new Histogram({
     name: 'killick_http_request_seconds',
     help: 'Duration of requests, by route and status',
@@ -36,6 +46,10 @@ export function makeMetrics() {
     registry,
     refusals,
     requests,
+    /** The database failed to store a submission. */
+    failed: () => failures.inc(),
+    /** The embedded PostgreSQL came back. */
+    up: () => restarts.inc(),
     committed(seconds: number, outcomes: readonly Outcome[]) {
       commits.observe(seconds)
       for (const outcome of outcomes) {
@@ -48,7 +62,7 @@ export function makeMetrics() {
         }
       }
     },
-    /** Gauges that are read from the ledger when somebody asks. */
+    /** Gauges that are read from the ledger when somebody asks; while the database does not answer, they stay what they were. */
     watch(ledger: Ledger) {
       new Gauge({
         name: 'killick_queue_depth',
@@ -63,7 +77,10 @@ export function makeMetrics() {
         help: 'Entries of the log',
         registers,
         async collect() {
-          this.set((await ledger.head())?.size ?? 0)
+          await ledger.head().then(
+            (head) => this.set(head?.size ?? 0),
+            () => {},
+          )
         },
       })
       new Gauge({
@@ -71,7 +88,10 @@ export function makeMetrics() {
         help: 'Entries of the log that a confirmed anchor covers',
         registers,
         async collect() {
-          this.set(await readAnchoredSize(ledger.db))
+          await readAnchoredSize(ledger.db).then(
+            (size) => this.set(size),
+            () => {},
+          )
         },
       })
     },

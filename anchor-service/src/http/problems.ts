@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal, SERVICE_CODES, type ServiceCode } from '../errors.ts'
+import { isOutage } from '../ledger/outage.ts'
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
 
@@ -43,6 +44,7 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof KillickError) {
     return problem(error.code, SDK_STATUS[error.code] ?? 400, ERROR_CODES[error.code], error.message, error.details)
   }
+  if (isOutage(error)) return ofService('unavailable')
   const { code = '', validation, statusCode = 500, message } = error as FastifyError
   const known = FRAMEWORK_CODES[code]
   if (known !== undefined) return ofService(known)

@@ -147,7 +147,8 @@ export const HealthSchema = Type.Object({ status: Type.String() })
 
 export const ReadinessSchema = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('not ready')]),
-  database: Type.Boolean(),
+  database: Type.Boolean({ description: 'it answers' }),
+  writable: Type.Boolean({ description: 'it stores what it is given' }),
   logSize: Nullable(Type.Integer()),
   anchoring: Type.Unknown(),
   audit: Type.Unknown(),

@@ -1,4 +1,6 @@
 import type { Readable } from 'node:stream'
+import { KillickError } from '@killick/sdk'
+import { Refusal } from '../errors.ts'
 import type { Accepted } from '../ledger/commit.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { BODY_LIMITS, type BodyLimits, bodyReader } from './body.ts'
@@ -18,7 +20,17 @@ export function makeIntake(
   const withBody = bodyReader(limits)
   const checking = gate(checkers.width, 256)
   return async (request, encoding) => {
-    const batch = await withBody(request, encoding, (body) => checking(() => checkers.check(body, now())))
+    const batch = await withBody(request, encoding, (body) => checking(() => check(body)))
     return ledger.submit(batch)
+  }
+
+  async function check(body: Uint8Array) {
+    try {
+      return await checkers.check(body, now())
+    } catch (error) {
+      // Errors lose their codes on the way between threads. Checking reads keys from the database, and else only computes.
+      const isKnown = [KillickError, Refusal, TypeError, RangeError].some((known) => error instanceof known)
+      throw isKnown ? error : new Refusal('unavailable', undefined, { cause: String(error) })
+    }
   }
 }

@@ -1,8 +1,8 @@
 import { type EventInput, printHash, type Receipt } from '@killick/sdk'
 import type pg from 'pg'
-import { StartError } from '../errors.ts'
+import { Refusal, StartError } from '../errors.ts'
 import { type Head, type LogKey, logKey, readHead } from './checkpoints.ts'
-import type { Accepted } from './commit.ts'
+import type { Accepted, Submission } from './commit.ts'
 import type { LocalSigner } from './keys.ts'
 import type { CheckedBatch } from './place.ts'
 import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
@@ -25,8 +25,15 @@ export type Ledger = {
   head(): Promise<Head | null>
   /** Submissions waiting for their transaction. */
   depth(): number
+  /** False for a minute after the database failed to store something, unless it has stored something since. */
+  isWritable(): boolean
   /** Stops taking submissions and waits for those it has; the pool stays open. */
   close(): Promise<void>
+}
+
+export type LedgerHooks = SequencerHooks & {
+  /** The database failed to store a submission, which was refused as `unavailable`. */
+  failed?: () => void
 }
 
 export type LedgerOptions = {
@@ -36,8 +43,11 @@ export type LedgerOptions = {
   systemSigner: LocalSigner
   now?: () => number
   limits?: SequencerLimits
-  hooks?: SequencerHooks
+  hooks?: LedgerHooks
 }
+
+/** Longer than a recorder waits between two attempts, so that a standing outage does not look like many. ms */
+const OUTAGE_MS = 60_000
 
 /**
  * Opens the ledger of a migrated database.
@@ -49,17 +59,34 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   await claimLog(pool, log)
   const context = { log, system: systemSigner, now }
   const sequencer = startSequencer(pool, context, options.limits ?? SEQUENCER_LIMITS, options.hooks)
+  let failedAt = Number.NEGATIVE_INFINITY
+
+  async function submit(submission: Submission): Promise<Accepted> {
+    try {
+      const accepted = await sequencer.submit(submission)
+      failedAt = Number.NEGATIVE_INFINITY
+      return accepted
+    } catch (error) {
+      if (error instanceof Refusal && error.code === 'unavailable') {
+        failedAt = performance.now()
+        options.hooks?.failed?.()
+      }
+      throw error
+    }
+  }
+
   const ledger: Ledger = {
     db: pool,
     log,
-    submit: (batch) => sequencer.submit({ batch }),
+    submit: (batch) => submit({ batch }),
     async record(event, write) {
       const id = uuidv7(now())
-      const { receipt, firstLeaf } = await sequencer.submit({ event, id, write })
+      const { receipt, firstLeaf } = await submit({ event, id, write })
       return { id, leafHash: printHash(firstLeaf), receipt }
     },
     head: () => readHead(pool),
     depth: sequencer.depth,
+    isWritable: () => performance.now() - failedAt > OUTAGE_MS,
     close: sequencer.close,
   }
   await registerItself(ledger, systemSigner)

@@ -1,11 +1,10 @@
-import { randomBytes } from 'node:crypto'
-import { chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
+import type pg from 'pg'
 import { StartError } from '../errors.ts'
-import { type Binaries, findBinaries, type RunAs, run, whoRuns } from './postgres-process.ts'
+import { findBinaries, run, whoRuns } from './postgres-process.ts'
+import { connect, ensureRunning, makeCluster, readCluster, USER } from './postgres-server.ts'
 
 /** A PostgreSQL cluster that lives under the data folder. */
 export type Cluster = {
@@ -15,22 +14,30 @@ export type Cluster = {
   close(): Promise<void>
 }
 
-type Credentials = { port: number; password: string }
+export type ClusterHooks = {
+  /** The server is gone, or could not be started again; called for every attempt. */
+  down?: (reason: string) => void
+  /** It answers again. */
+  up?: () => void
+}
 
-const USER = 'killick'
-const MAJOR = '18'
 /** Held shared by every process that uses the cluster, so that the last one out can tell that it is. */
 const USERS_LOCK = 7_019_318
+/** Between two attempts to start a server that went down. ms */
+const REVIVE_MS = 2_000
 
 /**
  * Starts the PostgreSQL that comes with the package, or joins it when a process on this data folder already runs it
  * (also after `kill -9` of the process that had started it). Loopback only, random password, fsync on. The server runs
  * in a session of its own: Ctrl-C in the terminal does not reach it, so the service can drain first.
  *
+ * A server that goes down while it is used (a full disk makes PostgreSQL end itself rather than lose a write) is started
+ * again, at the same address, as often as it takes.
+ *
  * @param dataFolder made when missing; the cluster is its `postgres`, port and password are in `postgres.json` (0600)
  * @throws StartError with a sentence that says what to do
  */
-export async function startCluster(dataFolder: string): Promise<Cluster> {
+export async function startCluster(dataFolder: string, hooks: ClusterHooks = {}): Promise<Cluster> {
   const folder = resolve(dataFolder)
   const binaries = await findBinaries()
   const data = join(folder, 'postgres')
@@ -41,11 +48,38 @@ export async function startCluster(dataFolder: string): Promise<Cluster> {
   })
   const runAs = await whoRuns([data, binaries.postgres])
   const credentials = (await readCluster(folder, data)) ?? (await makeCluster(folder, data, binaries, runAs))
-  const port = await ensureRunning(folder, data, binaries, runAs, credentials)
+  const port = await ensureRunning(folder, data, binaries, runAs, credentials, true)
   const url = (database: string) => `postgres://${USER}:${credentials.password}@127.0.0.1:${port}/${database}`
-  const presence = await connect(url('postgres'), data)
-  presence.on('error', () => {})
-  await presence.query('select pg_advisory_lock_shared($1)', [USERS_LOCK])
+
+  const closing = new AbortController()
+  let reviving: Promise<void> | null = null
+  let presence = await enter()
+
+  async function enter(): Promise<pg.Client> {
+    const client = await connect(url('postgres'), data)
+    client.on('error', () => {})
+    await client.query('select pg_advisory_lock_shared($1)', [USERS_LOCK])
+    client.once('end', () => {
+      if (!closing.signal.aborted) reviving ??= revive()
+    })
+    return client
+  }
+
+  async function revive(): Promise<void> {
+    hooks.down?.('its connection broke')
+    while (!closing.signal.aborted) {
+      try {
+        await ensureRunning(folder, data, binaries, runAs, credentials, false)
+        presence = await enter()
+        hooks.up?.()
+        break
+      } catch (error) {
+        hooks.down?.((error as Error).message)
+        await sleep(REVIVE_MS, undefined, { signal: closing.signal }).catch(() => {})
+      }
+    }
+    reviving = null
+  }
 
   return {
     async databaseUrl(database) {
@@ -61,6 +95,8 @@ export async function startCluster(dataFolder: string): Promise<Cluster> {
       return url(database)
     },
     async close() {
+      closing.abort()
+      await reviving
       const last = await leave(presence)
       await presence.end().catch(() => {})
       if (last) await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w'], runAs)
@@ -75,136 +111,5 @@ async function leave(presence: pg.Client): Promise<boolean> {
     return rows[0].last
   } catch {
     return false // the server is gone already
-  }
-}
-
-/** The credentials of an existing cluster, or null when there is none yet. */
-async function readCluster(folder: string, data: string): Promise<Credentials | null> {
-  const version = await readText(join(data, 'PG_VERSION'))
-  const credentials = await readText(join(folder, 'postgres.json'))
-  if (version === null && (await readdir(data).catch(() => [])).length > 0) {
-    throw new StartError(
-      `${data} is not a finished PostgreSQL cluster. Move it away (it may hold data), then start again.`,
-    )
-  }
-  if (version === null) return null
-  if (version.trim() !== MAJOR) {
-    throw new StartError(
-      `${data} was made by PostgreSQL ${version.trim()}, this package brings ${MAJOR}. Dump it with the old version and load it into the new one.`,
-    )
-  }
-  if (credentials === null) {
-    throw new StartError(
-      `${folder}/postgres.json (port and password of the database) is missing. Restore it from a backup.`,
-    )
-  }
-  return JSON.parse(credentials)
-}
-
-/** initdb into a folder beside, then a rename: a crash leaves either no cluster or a whole one. */
-async function makeCluster(folder: string, data: string, binaries: Binaries, runAs: RunAs): Promise<Credentials> {
-  const credentials = { port: await freePort(), password: randomBytes(24).toString('hex') }
-  const draft = `${data}.new`
-  const passwordFile = join(draft, '..', 'postgres.password.new')
-  await rm(draft, { recursive: true, force: true })
-  await mkdir(draft, { mode: 0o700 })
-  await writeFile(passwordFile, credentials.password, { mode: 0o600 })
-  if (runAs.uid !== undefined) {
-    await chown(draft, runAs.uid, runAs.gid!)
-    await chown(passwordFile, runAs.uid, runAs.gid!)
-  }
-  const options = ['--auth=scram-sha-256', `--username=${USER}`, '--encoding=UTF8', '--locale=C', '--data-checksums']
-  const made = await run(binaries.initdb, ['-D', draft, `--pwfile=${passwordFile}`, ...options], runAs)
-  await rm(passwordFile, { force: true })
-  if (made.code !== 0) throw new StartError(`PostgreSQL could not make its cluster in ${data}: ${made.out.trim()}`)
-  await writeFile(join(folder, 'postgres.json'), JSON.stringify(credentials), { mode: 0o600 })
-  await rename(draft, data)
-  return credentials
-}
-
-/** @returns the port the server listens on */
-async function ensureRunning(
-  folder: string,
-  data: string,
-  binaries: Binaries,
-  runAs: RunAs,
-  credentials: Credentials,
-): Promise<number> {
-  await disownDeadServer(data)
-  for (let attempt = 0; ; attempt++) {
-    const running = await run(binaries.pg_ctl, ['status', '-D', data], runAs)
-    if (running.code === 0) return Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[3])
-    const settings = `-p ${credentials.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=on -c shared_buffers=256MB -c max_wal_size=2GB`
-    const started = await run(
-      binaries.pg_ctl,
-      ['start', '-D', data, '-l', join(data, 'server.log'), '-w', '-t', '120', '-o', settings],
-      runAs,
-    )
-    if (started.code === 0) return credentials.port
-    const log = ((await readText(join(data, 'server.log'))) ?? started.out).trim().split('\n').slice(-8).join('\n')
-    if (attempt === 3) throw new StartError(`PostgreSQL did not start from ${data}. Its last words:\n${log}`)
-    if (/could not bind|Address already in use/.test(log)) {
-      credentials.port = await freePort()
-      await writeFile(join(folder, 'postgres.json'), JSON.stringify(credentials), { mode: 0o600 })
-    }
-    await sleep(300) // another process may be starting or stopping the same cluster
-  }
-}
-
-/**
- * PostgreSQL takes a process id in postmaster.pid for a live server as long as any process bears it: a zombie that nobody
- * reaps (containers without init), or a stranger after a restart of the machine. Where Linux tells that it is not
- * PostgreSQL, an id that cannot exist takes its place; the server's own check of its shared memory still stands.
- */
-async function disownDeadServer(data: string): Promise<void> {
-  const path = join(data, 'postmaster.pid')
-  const lock = await readText(path)
-  if (lock === null || process.platform !== 'linux') return
-  const pid = Number(lock.split('\n')[0])
-  const stat = await readText(`/proc/${pid}/stat`).catch(() => null)
-  if (stat === null || /^\d+ \(postgres\) [^Z]/.test(stat)) return
-  await writeFile(path, lock.replace(/^\d+/, '2147483647'))
-}
-
-/** Connects, waiting while the server recovers from a crash. */
-async function connect(url: string, data: string): Promise<pg.Client> {
-  const until = Date.now() + 60_000
-  for (;;) {
-    const client = new pg.Client({ connectionString: url, application_name: 'killick cluster' })
-    try {
-      await client.connect()
-      return client
-    } catch (error) {
-      const code = (error as { code?: string }).code
-      const starting = code === '57P03'
-      if (!starting && code !== 'ECONNREFUSED' && code !== 'ECONNRESET') {
-        throw new StartError(`The PostgreSQL of ${data} refuses the service: ${(error as Error).message}.`)
-      }
-      if (Date.now() > until || (!starting && Date.now() > until - 50_000)) {
-        throw new StartError(
-          `${data}/postmaster.pid names a running process that does not answer. If it is not PostgreSQL, delete that file and start again.`,
-        )
-      }
-      await sleep(200)
-    }
-  }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((found, failed) => {
-    const server = createServer().once('error', failed)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => found(port))
-    })
-  })
-}
-
-async function readText(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
   }
 }

@@ -28,10 +28,12 @@ export function operationRoutes(app: App, { ledger, metrics, anchoring, auditing
       const status = { anchoring: anchoring() ?? null, audit: auditing() ?? null }
       try {
         const logSize = (await ledger.head())?.size ?? 0
-        return { status: 'ready' as const, database: true, logSize, ...status }
+        const writable = ledger.isWritable()
+        if (!writable) reply.code(503)
+        return { status: writable ? 'ready' : 'not ready', database: true, writable, logSize, ...status } as const
       } catch {
         reply.code(503)
-        return { status: 'not ready' as const, database: false, logSize: null, ...status }
+        return { status: 'not ready' as const, database: false, writable: false, logSize: null, ...status }
       }
     },
   )

@@ -34,9 +34,8 @@ export async function registerSource(api: Api, files: SourceFiles): Promise<void
   if (!existsSync(files.key)) await writeKeyFile(files.key, generateKey())
   const jwk = publicJwk(await readKeyFile(files.key))
   await writeFile(files.publicKey, `${JSON.stringify(jwk)}\n`)
-  const { sources } = await api.get<{ sources: { source: string; keys: { kid: string }[] }[] }>('/v1/sources')
-  const known = sources.find(({ source }) => source === files.name)
-  if (known?.keys.some(({ kid }) => kid === thumbprint(jwk))) return
+  const { sources } = await api.get<{ sources: { keys: { kid: string }[] }[] }>(`/v1/sources?source=${files.name}`)
+  if (sources[0]?.keys.some(({ kid }) => kid === thumbprint(jwk))) return
   await api.post('/v1/sources', { source: files.name, keys: [{ jwk }] })
 }
 

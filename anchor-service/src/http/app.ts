@@ -15,6 +15,7 @@ import { pageRoutes } from './routes/page.ts'
 import { readingRoutes } from './routes/reading.ts'
 import { shareRoutes } from './routes/shares.ts'
 import { sourceRoutes } from './routes/sources.ts'
+import { streamRoutes } from './routes/streams.ts'
 import { tileRoutes } from './routes/tiles.ts'
 
 const JSON_LIMIT = 256 * 1024
@@ -54,6 +55,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     for (const add of [
       batchRoutes,
       readingRoutes,
+      streamRoutes,
       exportRoutes,
       sourceRoutes,
       tileRoutes,

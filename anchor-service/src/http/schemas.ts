@@ -31,7 +31,6 @@ export const StreamSchema = Type.Object({
   stream: Type.String(),
   seq: Type.Integer({ description: 'seq of the next event' }),
   events: Type.Integer(),
-  batches: Type.Integer(),
   head: Type.Object({ leafHash: Hash, batchHash: Hash, logIndex: Type.Integer() }),
   firstAt: Time,
   lastAt: Time,
@@ -89,11 +88,13 @@ export const RegistrationSchema = Type.Object(
 
 const KeySchema = Type.Object({ kid: Hash, notBefore: Nullable(Time), notAfter: Nullable(Time) })
 
-export const SourceSchema = Type.Object({
+const SourceSchema = Type.Object({
   source: Type.String(),
   eventSignatures: EventSignatures,
   keys: Type.Array(Type.Intersect([KeySchema, Type.Object({ jwk: Type.Object({}, { additionalProperties: true }) })])),
 })
+
+export const SourcesSchema = Type.Object({ sources: Type.Array(SourceSchema), next: Nullable(Type.String()) })
 
 export const RegisteredSchema = Type.Object({
   source: Type.String(),
@@ -109,6 +110,28 @@ export const PageQuery = Type.Object(
   },
   { additionalProperties: false },
 )
+
+/** For lists by the name of the source. */
+export const SourcesQuery = Type.Object(
+  {
+    source: Type.Optional(Type.String({ maxLength: 64, description: 'only of this source' })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: PAGE_LIMIT })),
+    cursor: Type.Optional(Type.String({ maxLength: 160, description: '`next` of the page before' })),
+  },
+  { additionalProperties: false },
+)
+
+export const StreamsSchema = Type.Object({
+  streams: Type.Array(
+    Type.Object({
+      source: Type.String(),
+      stream: Type.String(),
+      events: Type.Integer(),
+      lastAt: Type.String({ format: 'date-time', description: 'when its last batch was accepted' }),
+    }),
+  ),
+  next: Nullable(Type.String()),
+})
 
 export const AnchorsSchema = Type.Object({
   anchors: Type.Array(

@@ -12,7 +12,7 @@ import {
 import { Refusal, type ServiceCode } from '../errors.ts'
 import { type CheckedBatch, isSameBatch } from '../ledger/place.ts'
 import { packBatch } from '../ledger/rows.ts'
-import { readSources, type Source } from '../ledger/sources.ts'
+import { readSource, type Source } from '../ledger/sources.ts'
 import { readKeptBatch } from '../ledger/streams.ts'
 import { SYSTEM } from '../ledger/system.ts'
 import type { Db } from '../ledger/tiles.ts'
@@ -29,7 +29,7 @@ import { type Claim, verifyAll } from './verify.ts'
 export async function checkBatch(body: Uint8Array, db: Db, now: number): Promise<CheckedBatch> {
   const header = atHeader(() => parseBatchHeader(firstLine(body)))
   if (header.source === SYSTEM.source) throw new Refusal('source_reserved', undefined, { line: 1 })
-  const [source] = await readSources(db, header.source)
+  const source = await readSource(db, header.source)
   const headerClaim = claimOf(header.signature, source, 1)
   const [isAuthentic] = verifyAll([headerClaim])
   if (!isAuthentic) throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })

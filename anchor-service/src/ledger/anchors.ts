@@ -58,10 +58,9 @@ export async function readAnchors(
   page: { limit: number; before?: number | undefined; states?: readonly AnchorState[]; target?: AnchorTarget },
 ): Promise<AnchorRow[]> {
   const { rows } = await db.query(
-    `select a.*, (select coalesce(sum(n), 0) from batches where log_index >= coalesce(before.size, 0) and log_index < a.size) as events
-     from current_anchors a
+    `select a.*, before.events as events_before from current_anchors a
      left join lateral (
-       select size from current_anchors b where (b.chain_id, b.genesis, b.contract, b.log_id) = (a.chain_id, a.genesis, a.contract, a.log_id)
+       select events from current_anchors b where (b.chain_id, b.genesis, b.contract, b.log_id) = (a.chain_id, a.genesis, a.contract, a.log_id)
          and b.size < a.size and b.state in ('confirmed', 'final') order by b.size desc limit 1) before on true
      where ($2::bigint is null or a.id < $2) and ($3::text[] is null or a.state = any($3))
        and ($4::bigint is null or (a.chain_id = $4 and a.contract = $5 and a.log_id = $6)) and a.size > 0
@@ -92,7 +91,7 @@ export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anch
          where (chain_id, genesis, contract, log_id) > (p.chain_id, p.genesis, p.contract, p.log_id)
          order by 1, 2, 3, 4 limit 1) next)
      select * from (
-       select distinct on (target) smallest.*, 0 as events from places p cross join lateral (
+       select distinct on (target) smallest.* from places p cross join lateral (
          select * from current_anchors a
          where (a.chain_id, a.genesis, a.contract, a.log_id) = (p.chain_id, p.genesis, p.contract, p.log_id)
            and size > $1 and state in ('confirmed', 'final') order by size limit 1) smallest
@@ -107,11 +106,16 @@ export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anch
   }))
 }
 
-/** Where each target anchors the log, or did last; the newest first. */
+/** Where each target anchors the log, or did last; the newest first. One look by index for each target. */
 export async function readTargets(db: Db): Promise<Omit<AnchorTarget, 'target'>[]> {
   const { rows } = await db.query(
-    `select * from (select distinct on (target) id, chain_id, contract, log_id from anchors order by target, id desc) latest
-     order by id desc`,
+    `with recursive latest as (
+       (select id, target, chain_id, contract, log_id from anchors order by target desc, id desc limit 1)
+       union all
+       select next.* from latest l cross join lateral (
+         select id, target, chain_id, contract, log_id from anchors where target < l.target
+         order by target desc, id desc limit 1) next)
+     select * from latest order by id desc`,
   )
   return rows.map((row) => ({ chainId: row.chain_id, contract: row.contract, logId: row.log_id }))
 }
@@ -126,6 +130,7 @@ export async function readAnchoredSize(db: Db): Promise<number> {
 
 // biome-ignore lint/suspicious/noExplicitAny: a row of current_anchors, as the migration defines it
 function toAnchor(row: any): AnchorRow {
+  const events = row.events - (row.events_before ?? 0)
   const fee = row.gas_used === null ? null : BigInt(row.gas_used) * BigInt(row.gas_price)
   return {
     ...{ id: row.id, target: row.target, chainId: row.chain_id, contract: row.contract, logId: row.log_id },
@@ -134,7 +139,7 @@ function toAnchor(row: any): AnchorRow {
     ...{ transaction: row.transaction, raw: row.raw, sender: row.sender, nonce: row.nonce },
     ...{ maxFee: row.max_fee, maxPriorityFee: row.max_priority_fee, gasUsed: row.gas_used, gasPrice: row.gas_price },
     ...{ block: row.block, blockHash: row.block_hash, time: row.time, confirmations: row.confirmations },
-    ...{ detail: row.detail, events: row.events, fee: fee?.toString() ?? null },
-    feePerEvent: fee === null || row.events === 0 ? null : (fee / BigInt(row.events)).toString(),
+    ...{ detail: row.detail, events, fee: fee?.toString() ?? null },
+    feePerEvent: fee === null || events === 0 ? null : (fee / BigInt(events)).toString(),
   }
 }

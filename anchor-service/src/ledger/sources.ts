@@ -15,16 +15,39 @@ type Row = {
   not_after: Date | null
 }
 
-/** Registered sources by name, with the newest word on each key; all of them, or one. */
-export async function readSources(db: Db, source?: string): Promise<Source[]> {
+/** With the newest word on the source and on each of its keys; `wanted` names the sources. */
+const NEWEST = `select s.source, s.event_signatures, k.kid, k.jwk, k.not_before, k.not_after from wanted w
+  cross join lateral (select source, event_signatures from sources where source = w.source order by id desc limit 1) s
+  cross join lateral (select distinct on (kid) * from source_keys where source = w.source order by kid, id desc) k
+  order by w.source, k.id`
+
+/** A registered source with its keys; undefined where there is none of this name. */
+export async function readSource(db: Db, source: string): Promise<Source | undefined> {
+  const { rows } = await db.query<Row>(`with wanted as (select $1::text as source) ${NEWEST}`, [source])
+  return toSources(rows)[0]
+}
+
+/** Registered sources by name; `after` is the last source of the page before. Costs as much as the page is long. */
+export async function readSources(
+  db: Db,
+  page: { limit: number; after?: string | undefined },
+): Promise<{ sources: Source[]; next: string | null }> {
   const { rows } = await db.query<Row>(
-    `with settings as (select distinct on (source) source, event_signatures from sources
-                       where $1::text is null or source = $1 order by source, id desc)
-     select * from (select distinct on (source, kid) source, event_signatures, kid, jwk, not_before, not_after, k.id
-                    from settings join source_keys k using (source) order by source, kid, k.id desc) newest
-     order by source, id`,
-    [source ?? null],
+    `with recursive names as (
+       (select source from sources where source > $1 order by source limit 1)
+       union all
+       select next.source from names n cross join lateral (
+         select source from sources where source > n.source order by source limit 1) next),
+     wanted as (select source from names limit $2)
+     ${NEWEST}`,
+    [page.after ?? '', page.limit + 1],
   )
+  const sources = toSources(rows)
+  const shown = sources.slice(0, page.limit)
+  return { sources: shown, next: sources.length > page.limit ? shown.at(-1)!.source : null }
+}
+
+function toSources(rows: readonly Row[]): Source[] {
   const sources = new Map<string, Source>()
   for (const row of rows) {
     const known = sources.get(row.source) ?? { source: row.source, eventSignatures: row.event_signatures, keys: [] }

@@ -50,7 +50,6 @@ export async function readStream(db: Db, source: string, stream: string) {
   if (!isSourceName(source) || !isStreamId(stream)) throw new Refusal('stream_not_found')
   const { rows } = await db.query(
     `select log_index, seq + n as next, leaf_hash, substr(event_leaves, 32 * n - 31) as last, accepted_at,
-            (select count(*) from batches where source = $1 and stream = $2) as batches,
             (select accepted_at from batches where source = $1 and stream = $2 and seq = 0) as first_at
      from batches where source = $1 and stream = $2 order by seq desc limit 1`,
     [source, stream],
@@ -62,7 +61,6 @@ export async function readStream(db: Db, source: string, stream: string) {
     stream,
     seq: row.next as number,
     events: row.next as number,
-    batches: row.batches as number,
     head: {
       leafHash: printHash(new Uint8Array(row.last)),
       batchHash: printHash(new Uint8Array(row.leaf_hash)),
@@ -71,4 +69,34 @@ export async function readStream(db: Db, source: string, stream: string) {
     firstAt: (row.first_at as Date).toISOString(),
     lastAt: (row.accepted_at as Date).toISOString(),
   }
+}
+
+export type StreamSummary = StreamName & { events: number; lastAt: Date }
+
+/**
+ * Streams by name, of one source or of all. It goes from each to the next by index, so it costs as much as the page is
+ * long, however many batches there are.
+ */
+export async function readStreams(
+  db: Db,
+  page: { limit: number; after?: StreamName | undefined; source?: string | undefined },
+): Promise<{ streams: StreamSummary[]; next: StreamName | null }> {
+  const isWanted = page.source === undefined ? '$4::text is null' : 'source = $4'
+  const { rows } = await db.query<StreamName & { events: number; last_at: Date }>(
+    `with recursive names as (
+       (select source, stream from batches where (source, stream) > ($1, $2) and ${isWanted} order by 1, 2 limit 1)
+       union all
+       select next.* from names n cross join lateral (
+         select source, stream from batches where (source, stream) > (n.source, n.stream) and ${isWanted}
+         order by 1, 2 limit 1) next)
+     select n.source, n.stream, last.events, last.last_at from (select * from names limit $3) n
+     cross join lateral (select seq + n as events, accepted_at as last_at from batches
+                         where source = n.source and stream = n.stream order by seq desc limit 1) last
+     order by 1, 2`,
+    [page.after?.source ?? '', page.after?.stream ?? '', page.limit + 1, page.source ?? null],
+  )
+  const streams = rows
+    .slice(0, page.limit)
+    .map(({ source, stream, events, last_at }) => ({ source, stream, events, lastAt: last_at }))
+  return { streams, next: rows.length > page.limit ? streams.at(-1)! : null }
 }

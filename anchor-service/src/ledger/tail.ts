@@ -36,21 +36,8 @@ export async function readNeighbours(
        union all
        select log_index, seq from batches where source = $1 and stream = $2 and seq > $3 and seq <= $4)
      ${SELECT_EVENTS} join covering c on c.log_index = d.log_index
-     where c.seq + d.pos between $3 and $4 order by c.seq + d.pos`,
+     where d.pos between $3 - c.seq and $4 - c.seq order by c.seq + d.pos`,
     [at.source, at.stream, first, last],
   )
   return rows.map(toFound)
-}
-
-export type StreamSummary = { source: string; stream: string; events: number; batches: number; lastAt: Date }
-
-/** Streams by when they last grew, newest first; at most 200. */
-export async function readStreams(db: Db): Promise<StreamSummary[]> {
-  const { rows } = await db.query(
-    `select source, stream, sum(n)::bigint as events, count(*) as batches, max(accepted_at) as last_at
-     from batches group by source, stream order by max(log_index) desc limit 200`,
-  )
-  return rows.map(({ source, stream, events, batches, last_at }) => ({
-    ...{ source, stream, events: Number(events), batches: Number(batches), lastAt: last_at },
-  }))
 }

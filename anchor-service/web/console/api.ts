@@ -77,4 +77,4 @@ export type Source = {
   eventSignatures: string
   keys: { kid: string; notBefore: string | null; notAfter: string | null; jwk: { crv: string } }[]
 }
-export type Stream = { source: string; stream: string; events: number; batches: number; lastAt: string }
+export type Stream = { source: string; stream: string; events: number; lastAt: string }

@@ -14,11 +14,15 @@ export type KeyRing = {
 
 export async function readKeys(api: Api, pinned: readonly PinnedKey[]): Promise<KeyRing> {
   const claimed = new Map<string, Map<string, PublicJwk>>()
-  const answer = await api.json('/v1/sources')
-  for (const item of isObject(answer) && Array.isArray(answer.sources) ? answer.sources : []) {
-    if (!isObject(item) || typeof item.source !== 'string' || !Array.isArray(item.keys)) continue
-    const jwks = item.keys.map((key) => parsePublicJwk(isObject(key) ? key.jwk : key))
-    claimed.set(item.source, new Map(jwks.map((jwk) => [thumbprint(jwk), jwk])))
+  for (let cursor = ''; ; ) {
+    const page = await api.json(`/v1/sources?limit=500${cursor}`)
+    for (const item of isObject(page) && Array.isArray(page.sources) ? page.sources : []) {
+      if (!isObject(item) || typeof item.source !== 'string' || !Array.isArray(item.keys)) continue
+      const jwks = item.keys.map((key) => parsePublicJwk(isObject(key) ? key.jwk : key))
+      claimed.set(item.source, new Map(jwks.map((jwk) => [thumbprint(jwk), jwk])))
+    }
+    if (!isObject(page) || typeof page.next !== 'string') break
+    cursor = `&cursor=${encodeURIComponent(page.next)}`
   }
   const unpinned = new Set<string>()
   const pinsOf = (source: string): Map<string, PublicJwk> => {

@@ -5,7 +5,7 @@ import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { type EventQuery, type FoundEvent, searchEvents } from '../../ledger/search.ts'
-import { eventsAfter, lastPlace, type Place, readNeighbours, readStreams } from '../../ledger/tail.ts'
+import { eventsAfter, lastPlace, type Place } from '../../ledger/tail.ts'
 import { requireToken, roleOf } from '../auth.ts'
 import { CSV_HEADER, csvLine } from '../csv.ts'
 import type { App, AppDeps } from '../deps.ts'
@@ -23,7 +23,7 @@ const MAX_EXPORT = 100_000
 const MAX_EXPORT_PROOFS = 10_000
 const PAGE = 500
 
-/** What the console needs beside the API that everyone uses: sessions, the live tail, neighbours, exports. */
+/** What the console needs beside the API that everyone uses: sessions, the live tail, exports. */
 export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }: AppDeps): void {
   const onRequest = requireToken(tokens, 'reader')
   const common = { tags: ['console'] }
@@ -76,32 +76,6 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
       reply.header('set-cookie', cookieFor(null, isHttps(request)))
       return {}
     },
-  )
-
-  app.get(
-    '/v1/streams',
-    { onRequest, schema: { ...reader, summary: 'Streams, those that grew last first; at most 200', response: any } },
-    async () => ({ streams: await readStreams(ledger.db) }),
-  )
-
-  app.get(
-    '/v1/streams/:source/:stream/events',
-    {
-      onRequest,
-      schema: {
-        ...reader,
-        summary: 'An event of a stream with its neighbours',
-        params: Type.Object({ source: Type.String({ maxLength: 64 }), stream: Type.String({ maxLength: 64 }) }),
-        querystring: Type.Object({
-          seq: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER - 50 }),
-          span: Type.Optional(Type.Integer({ minimum: 0, maximum: 50, default: 3 })),
-        }),
-        response: any,
-      },
-    },
-    async ({ params, query: { seq, span = 3 } }) => ({
-      events: await readNeighbours(ledger.db, { ...params, seq, span }),
-    }),
   )
 
   let tails = 0

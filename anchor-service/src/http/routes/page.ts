@@ -5,7 +5,7 @@ import { Refusal } from '../../errors.ts'
 import { readTargets } from '../../ledger/anchors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { findShare, type Share } from '../../ledger/shares.ts'
-import { readSources } from '../../ledger/sources.ts'
+import { readSource } from '../../ledger/sources.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { PAGE_PATH, pageFor, policyOf, readPageFile } from '../page.ts'
 import { NO_PREVIEW, previewOf } from '../preview.ts'
@@ -56,10 +56,10 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
 
   /** The operator's own word on what to pin; source keys only for whoever has a link to one of its events. */
   async function trust(source?: string) {
-    const sources = source === undefined ? [] : await readSources(ledger.db, source)
+    const known = source === undefined ? undefined : await readSource(ledger.db, source)
     return {
       publisher: ledger.log.origin,
-      sourceKeys: sources.flatMap(({ keys }) => keys.map(({ jwk }) => ({ source, jwk }))),
+      sourceKeys: (known?.keys ?? []).map(({ jwk }) => ({ source, jwk })),
       logKeys: [ledger.log.vkey],
       logs: await readTargets(ledger.db),
       rpcs: published.rpcs,

@@ -4,18 +4,9 @@ import { Refusal } from '../../errors.ts'
 import { type AnchorRow, readAnchors } from '../../ledger/anchors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { searchEvents } from '../../ledger/search.ts'
-import { readStream } from '../../ledger/streams.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
-import {
-  AnchorsSchema,
-  EventsSchema,
-  PAGE_LIMIT,
-  PageQuery,
-  ProblemSchema,
-  SearchQuery,
-  StreamSchema,
-} from '../schemas.ts'
+import { AnchorsSchema, EventsSchema, PAGE_LIMIT, PageQuery, ProblemSchema, SearchQuery } from '../schemas.ts'
 
 export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
   const onRequest = requireToken(tokens, 'reader')
@@ -36,20 +27,6 @@ export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
       const proof = await readProof(ledger.db, ledger.log, request.params.eventId)
       return reply.type('application/json; charset=utf-8').serializer(String).send(proof)
     },
-  )
-
-  app.get(
-    '/v1/streams/:source/:stream',
-    {
-      onRequest,
-      schema: {
-        ...common,
-        summary: 'Where a stream stands',
-        params: Type.Object({ source: Type.String({ maxLength: 64 }), stream: Type.String({ maxLength: 64 }) }),
-        response: { 200: StreamSchema, default: ProblemSchema },
-      },
-    },
-    (request) => readStream(ledger.db, request.params.source, request.params.stream),
   )
 
   app.get(

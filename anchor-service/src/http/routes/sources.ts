@@ -1,11 +1,17 @@
-import { Type } from '@fastify/type-provider-typebox'
 import { KillickError, parseJson, parsePublicJwk, thumbprint } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
-import { insertSource, readSources, type SourceKey } from '../../ledger/sources.ts'
+import { insertSource, readSource, readSources, type SourceKey } from '../../ledger/sources.ts'
 import { SYSTEM } from '../../ledger/system.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { ProblemSchema, RegisteredSchema, RegistrationSchema, SourceSchema } from '../schemas.ts'
+import {
+  PAGE_LIMIT,
+  ProblemSchema,
+  RegisteredSchema,
+  RegistrationSchema,
+  SourcesQuery,
+  SourcesSchema,
+} from '../schemas.ts'
 
 export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
   app.removeContentTypeParser('application/json')
@@ -35,7 +41,7 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
         const validity = { notBefore: parseDate(key.notBefore, i), notAfter: parseDate(key.notAfter, i) }
         return { jwk, kid: thumbprint(jwk), ...validity }
       })
-      const [known] = await readSources(ledger.db, source)
+      const known = await readSource(ledger.db, source)
       if (known === undefined && keys.length === 0) throw new Refusal('request_invalid', 'A new source needs a key.')
       const eventSignatures = request.body.eventSignatures ?? known?.eventSignatures ?? 'required'
       const event = await ledger.record(
@@ -57,15 +63,20 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
     {
       onRequest: requireToken(tokens, 'reader'),
       schema: {
-        summary: 'Registered sources and their keys',
+        summary: 'Registered sources and their keys, by name',
         tags: ['reading'],
         security: [{ reader: [] }],
-        response: { 200: Type.Object({ sources: Type.Array(SourceSchema) }), default: ProblemSchema },
+        querystring: SourcesQuery,
+        response: { 200: SourcesSchema, default: ProblemSchema },
       },
     },
-    async () => {
-      const sources = await readSources(ledger.db)
+    async ({ query: { limit = PAGE_LIMIT, cursor, source } }) => {
+      const { sources, next } =
+        source === undefined
+          ? await readSources(ledger.db, { limit, after: cursor })
+          : { sources: [await readSource(ledger.db, source)].filter((found) => found !== undefined), next: null }
       return {
+        next,
         sources: sources.map((s) => ({ ...s, keys: s.keys.map((key) => ({ jwk: key.jwk, ...printKey(key) })) })),
       }
     },

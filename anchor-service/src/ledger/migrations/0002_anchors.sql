@@ -9,11 +9,13 @@ create table anchors (
   log_id text not null,            -- 0x, lower case
   size bigint not null check (size >= 0), -- 0 is the opening of the log
   checkpoint bigint generated always as (nullif(size, 0)) stored references checkpoints,
+  events bigint not null check (events >= 0), -- in the log up to this size; summed up once, so that nobody has to again
   root bytea not null check (length(root) = 32),
   planned_at timestamptz not null default now(),
   unique (chain_id, genesis, contract, log_id, size)
 );
 create index on anchors (size);
+create index on anchors (target, id);
 select append_only('anchors');
 
 -- One row per change of state; the newest row of an anchor is its state. Whoever adds one names its place (`seq`), which is
@@ -43,7 +45,7 @@ create table anchor_states (
 select append_only('anchor_states');
 
 create view current_anchors as
-  select a.id, a.target, a.chain_id, a.genesis, a.contract, a.log_id, a.size, a.root, a.planned_at,
+  select a.id, a.target, a.chain_id, a.genesis, a.contract, a.log_id, a.size, a.events, a.root, a.planned_at,
          s.seq, s.state, s.recorded_at, s.transaction, s.raw, s.sender, s.nonce, s.max_fee, s.max_priority_fee,
          s.block, s.block_hash, s.time, s.confirmations, s.gas_used, s.gas_price, s.detail
   from anchors a

@@ -33,13 +33,12 @@ export async function sources(): Promise<HTMLElement> {
     h('h2', {}, 'Streams'),
     h('p', { class: 'note' }, 'A stream has no gaps: the service refuses a batch that does not follow.'),
     table(
-      ['Source', 'Stream', 'Events', 'Batches', 'Last batch (UTC)'],
+      ['Source', 'Stream', 'Events', 'Last batch (UTC)'],
       streams.map((s) =>
         row(
           h('a', { href: `#/events?source=${encodeURIComponent(s.source)}` }, said(s.source)),
           h('a', { href: `#/event/${s.source}/${s.stream}/${Math.max(0, s.events - 1)}` }, said(s.stream)),
           s.events.toLocaleString('en'),
-          s.batches.toLocaleString('en'),
           when(s.lastAt),
         ),
       ),

@@ -1,0 +1,80 @@
+import { Type } from '@fastify/type-provider-typebox'
+import { isSourceName, isStreamId } from '@killick/sdk'
+import { Refusal } from '../../errors.ts'
+import { readStream, readStreams, streamKey } from '../../ledger/streams.ts'
+import { readNeighbours } from '../../ledger/tail.ts'
+import { requireToken } from '../auth.ts'
+import type { App, AppDeps } from '../deps.ts'
+import { EventsSchema, PAGE_LIMIT, ProblemSchema, SourcesQuery, StreamSchema, StreamsSchema } from '../schemas.ts'
+
+const StreamParams = Type.Object({ source: Type.String({ maxLength: 64 }), stream: Type.String({ maxLength: 64 }) })
+
+/** Streams, where each stands, and the events around one of its positions. */
+export function streamRoutes(app: App, { ledger, tokens }: AppDeps): void {
+  const onRequest = requireToken(tokens, 'reader')
+  const common = { tags: ['reading'], security: [{ reader: [] }] }
+
+  app.get(
+    '/v1/streams',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'Streams by name, with how far each is and when it last grew',
+        querystring: SourcesQuery,
+        response: { 200: StreamsSchema, default: ProblemSchema },
+      },
+    },
+    async ({ query: { limit = PAGE_LIMIT, cursor, source } }) => {
+      const { streams, next } = await readStreams(ledger.db, { limit, source, after: parseCursor(cursor) })
+      return {
+        streams: streams.map((stream) => ({ ...stream, lastAt: stream.lastAt.toISOString() })),
+        next: next && streamKey(next),
+      }
+    },
+  )
+
+  app.get(
+    '/v1/streams/:source/:stream',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'Where a stream stands',
+        params: StreamParams,
+        response: { 200: StreamSchema, default: ProblemSchema },
+      },
+    },
+    (request) => readStream(ledger.db, request.params.source, request.params.stream),
+  )
+
+  app.get(
+    '/v1/streams/:source/:stream/events',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'An event of a stream with its neighbours, in order',
+        params: StreamParams,
+        querystring: Type.Object({
+          seq: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER - 50 }),
+          span: Type.Optional(Type.Integer({ minimum: 0, maximum: 50, default: 3 })),
+        }),
+        response: { 200: Type.Pick(EventsSchema, ['events']), default: ProblemSchema },
+      },
+    },
+    async ({ params, query: { seq, span = 3 } }) => ({
+      events: await readNeighbours(ledger.db, { ...params, seq, span }),
+    }),
+  )
+}
+
+/** The name of the last stream of the page before, as `streamKey` prints it. */
+function parseCursor(text: string | undefined) {
+  if (text === undefined) return undefined
+  const [source, stream, ...more] = text.split('/')
+  if (!isSourceName(source) || !isStreamId(stream) || more.length > 0) {
+    throw new Refusal('request_invalid', 'The cursor is not one that this service gave.')
+  }
+  return { source, stream }
+}

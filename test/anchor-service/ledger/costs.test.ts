@@ -1,0 +1,110 @@
+// A page costs as much as it is long, whatever the size of the ledger: rows that PostgreSQL reads, as it says itself.
+import type pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { readAnchors, readTargets } from '../../../anchor-service/src/ledger/anchors.ts'
+import { readEquivocations } from '../../../anchor-service/src/ledger/equivocations.ts'
+import { readShares } from '../../../anchor-service/src/ledger/shares.ts'
+import { readSource, readSources } from '../../../anchor-service/src/ledger/sources.ts'
+import { readStream, readStreams } from '../../../anchor-service/src/ledger/streams.ts'
+import type { Db } from '../../../anchor-service/src/ledger/tiles.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { type TestLedger, testLedger } from '../support/ledger.ts'
+
+const PAGE = 10
+/** Of each page a few rows per line: names, their newest rows, and the first of the next page. */
+const ENOUGH = 8 * (PAGE + 1)
+
+let opened: TestLedger
+beforeAll(async () => {
+  opened = await testLedger()
+  await queryAsOwner(
+    opened.databaseUrl,
+    `set search_path = killick; set session_replication_role = replica;
+     insert into batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves)
+       select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'r' || (i / 40 % 2), i / 80, 1, '', sha256(i::text::bytea), sha256('')
+       from generate_series(0, 23999) i;
+     insert into sources (source, event_signatures) select 's' || lpad((i % 40)::text, 2, '0'), 'required' from generate_series(0, 3999) i;
+     insert into source_keys (source, kid, jwk) select case when i < 40 then 's' || lpad(i::text, 2, '0') else 'x' || i end, 'k', '{}' from generate_series(0, 3999) i;
+     insert into shares (id, token_hash, leaf_hash, fields)
+       select gen_random_uuid(), sha256(i::text::bytea), sha256(''), '{}' from generate_series(0, 3999) i;
+     insert into checkpoints (size, root, note) select 2 + 6 * i, sha256(''), '' from generate_series(0, 3999) i;
+     insert into anchors (target, chain_id, genesis, contract, log_id, size, events, root)
+       select 't' || i % 2, i % 2, '', '', '', 2 + 6 * i, 2 + 6 * i, sha256('') from generate_series(0, 3999) i;
+     insert into anchor_states (anchor, seq, state, gas_used, gas_price) select id, 0, 'final', 1200, 10 from anchors;
+     insert into equivocations (log_index, accepted, refused, refused_hash)
+       select i, '', '', sha256(i::text::bytea) from generate_series(1, 4000) i;
+     analyze`,
+  )
+})
+afterAll(() => opened.close())
+
+type Plan = { 'Actual Rows': number; 'Actual Loops': number; 'Rows Removed by Filter'?: number; Plans?: Plan[] } & {
+  'Relation Name'?: string
+}
+
+const rowsOf = (plan: Plan): number =>
+  (plan['Relation Name'] === undefined
+    ? 0
+    : (plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0)) * plan['Actual Loops']) +
+  (plan.Plans ?? []).reduce((sum, child) => sum + rowsOf(child), 0)
+
+/** Rows of tables that were read for what `read` asks. */
+async function rowsRead(read: (db: Db) => Promise<unknown>): Promise<number> {
+  let rows = 0
+  const query = async (text: string, values: unknown[]) => {
+    const explained = await opened.pool.query(`explain (analyze, format json) ${text}`, values)
+    rows += rowsOf(explained.rows[0]['QUERY PLAN'][0].Plan)
+    return opened.pool.query(text, values)
+  }
+  await read({ query } as unknown as pg.Pool)
+  return Math.round(rows)
+}
+
+const AFTER = { source: 's20', stream: 'r0' }
+const PAGES: [string, (db: Db) => Promise<unknown>][] = [
+  ['streams', (db) => readStreams(db, { limit: PAGE })],
+  ['streams, a later page', (db) => readStreams(db, { limit: PAGE, after: AFTER })],
+  ['streams of one source', (db) => readStreams(db, { limit: PAGE, source: 's07' })],
+  ['a stream', (db) => readStream(db, 's07', 'r1')],
+  ['sources', (db) => readSources(db, { limit: PAGE })],
+  ['sources, a later page', (db) => readSources(db, { limit: PAGE, after: 's20' })],
+  ['a source', (db) => readSource(db, 's20')],
+  ['anchors', (db) => readAnchors(db, { limit: PAGE })],
+  ['anchors, a later page', (db) => readAnchors(db, { limit: PAGE, before: 50 })],
+  ['targets', (db) => readTargets(db)],
+  ['shares', (db) => readShares(db, { limit: PAGE })],
+  ['shares, a later page', (db) => readShares(db, { limit: PAGE, before: 50 })],
+  ['equivocations', (db) => readEquivocations(db, { limit: PAGE })],
+  ['equivocations, a later page', (db) => readEquivocations(db, { limit: PAGE, before: 50 })],
+]
+
+test.each(PAGES)('%s', async (_, read) => {
+  expect(await rowsRead(read)).toBeLessThan(ENOUGH)
+})
+
+test('and nothing is left out between pages', async () => {
+  const seen: string[] = []
+  for (let after: typeof AFTER | undefined; ; ) {
+    const { streams, next } = await readStreams(opened.pool, { limit: 7, after })
+    seen.push(...streams.map(({ source, stream, events }) => `${source}/${stream} ${events}`))
+    if (next === null) break
+    after = next
+  }
+  const all = Array.from({ length: 80 }, (_, i) => `s${String(i >> 1).padStart(2, '0')}/r${i % 2} 300`)
+  expect(seen).toEqual(['killick/system 1', ...all])
+
+  const sources: string[] = []
+  for (let after: string | undefined; ; ) {
+    const page = await readSources(opened.pool, { limit: 7, after })
+    sources.push(...page.sources.map(({ source }) => source))
+    if (page.next === null) break
+    after = page.next
+  }
+  expect(sources).toHaveLength(41)
+  expect(sources).toEqual([...new Set(sources)].sort())
+})
+
+test('an anchor counts the events since the one before it of its log', async () => {
+  const [newest] = await readAnchors(opened.pool, { limit: 1 })
+  expect(newest).toMatchObject({ events: 12, feePerEvent: '1000' })
+})

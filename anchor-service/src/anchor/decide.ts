@@ -80,7 +80,7 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
   if (anchor.size <= held) {
     // Its own transaction may have done it: some nodes know of a receipt a little later than of its effect.
     const isSpent = attempts.some(({ nonce }) => nonce < view.nonce)
-    if (isSpent && anchor.ageMs < patience.bumpAfterMs) return wait('waiting for the receipt')
+    if (isSpent && isYounger(anchor.ageMs, patience.bumpAfterMs)) return wait('waiting for the receipt')
     return record('abandoned', `The contract holds size ${held} already.`)
   }
 
@@ -96,7 +96,7 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
   if (state !== 'broadcast' || waiting === null) return { move: 'broadcast', attempt: current }
 
   if (!waiting.isKnown) return record('dropped', 'No node has the transaction any more.')
-  if (anchor.ageMs < patience.bumpAfterMs) return wait('waiting for a block')
+  if (isYounger(anchor.ageMs, patience.bumpAfterMs)) return wait('waiting for a block')
   // Nodes keep a transaction back while an earlier nonce is missing; this anchor itself fills the gap.
   if (waiting.pendingNonce < current.nonce) return sign()
   if (view.nonce < current.nonce && isPayable(current, waiting.market)) {
@@ -106,6 +106,9 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
   if (fees === null) return wait('waiting for fees to fall: a higher one would exceed the cap')
   return { move: 'sign', replaces: current, fees }
 }
+
+/** An age below zero tells of a database clock that was set back meanwhile; nothing is waited for by such a clock. */
+export const isYounger = (ageMs: number, thanMs: number): boolean => ageMs >= 0 && ageMs < thanMs
 
 /** The anchor is in a block: how deep? */
 function follow(

@@ -1,5 +1,6 @@
 import type { Head } from '../ledger/checkpoints.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { isYounger } from './decide.ts'
 import { ANCHOR_ACTIONS } from './moves.ts'
 import { type Place, readLastPlan } from './state.ts'
 import type { Target } from './target.ts'
@@ -11,7 +12,7 @@ export async function findDue(ledger: Ledger, place: Place, { intervalMs, growth
   const last = await readLastPlan(ledger.db, place)
   const size = last?.size ?? 0
   if (head.size <= size) return null
-  if (last !== null && last.ageMs < intervalMs && head.size - size < growth) return null
+  if (last !== null && isYounger(last.ageMs, intervalMs) && head.size - size < growth) return null
   return (await hasNews(ledger, size)) ? head : null
 }
 

@@ -43,7 +43,7 @@ export function keepTarget({ tend, ring, isDue, pollMs, ended }: KeeperDeps): Ke
       last = await tend().catch((error) =>
         error instanceof Alarm ? error : new Alarm('failed', `(${(error as Error).message})`),
       )
-      endedAt = Date.now()
+      endedAt = performance.now()
       rangAt = null
       ended(last)
     } while (again && !isClosed)
@@ -52,7 +52,7 @@ export function keepTarget({ tend, ring, isDue, pollMs, ended }: KeeperDeps): Ke
 
   async function isWanted(): Promise<boolean> {
     if (last === null) return true
-    const rested = Date.now() - endedAt
+    const rested = performance.now() - endedAt
     if (last instanceof Alarm) return rested >= ALARM_MS
     if (last.outcome === 'idle') return rested >= IDLE_MS || isDue(last.place)
     return rested >= (last.outcome === 'settling' ? 4 * pollMs : pollMs)
@@ -67,9 +67,9 @@ export function keepTarget({ tend, ring, isDue, pollMs, ended }: KeeperDeps): Ke
     },
     async tick() {
       if (running || isClosed) return
-      if (rangAt !== null) return Date.now() - rangAt > UNANSWERED_MS ? keeper.visit() : undefined
+      if (rangAt !== null) return performance.now() - rangAt > UNANSWERED_MS ? keeper.visit() : undefined
       if (!(await isWanted()) || running || isClosed) return
-      rangAt = Date.now()
+      rangAt = performance.now()
       await ring().catch(() => keeper.visit())
     },
     status() {

@@ -38,8 +38,8 @@ export function runTarget(parts: Parts): RunningTarget {
   let funds: Funds | null = null
   let countedAt = Number.NEGATIVE_INFINITY
   async function countMoney(): Promise<void> {
-    if (Date.now() - countedAt < MONEY_MS) return
-    countedAt = Date.now()
+    if (performance.now() - countedAt < MONEY_MS) return
+    countedAt = performance.now()
     const before = funds?.isLow ?? false
     funds = await readFunds(chain, signer, target)
     metrics.funds(target.name, funds)

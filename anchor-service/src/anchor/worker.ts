@@ -89,9 +89,9 @@ function timeBehind({ chain, view }: Scene, anchors: readonly OpenAnchor[]): num
     behind.delete(chain)
     return 0
   }
-  const since = behind.get(chain) ?? Date.now()
+  const since = behind.get(chain) ?? performance.now()
   behind.set(chain, since)
-  return Date.now() - since
+  return performance.now() - since
 }
 
 async function plan(scene: Scene, { size, root }: { size: number; root: Hash }): Promise<null> {

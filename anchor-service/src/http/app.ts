@@ -7,6 +7,7 @@ import { loggerOptions } from '../log.ts'
 import type { App, AppDeps } from './deps.ts'
 import type { Metrics } from './metrics.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
+import { RateStore } from './rate-store.ts'
 import { batchRoutes } from './routes/batches.ts'
 import { consoleRoutes } from './routes/console.ts'
 import { exportRoutes } from './routes/export.ts'
@@ -47,6 +48,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     await app.register(rateLimit, {
       max: deps.rateLimit,
       timeWindow: '1 minute',
+      store: RateStore,
       errorResponseBuilder: () => new Refusal('rate_limited'),
     })
   }

@@ -68,9 +68,9 @@ export function openNodes(options: NodesOptions): Nodes {
     node: openNode(url, options.timeoutMs),
     fault: null,
     detail: null,
-    triedAt: 0,
+    triedAt: Number.NEGATIVE_INFINITY,
     chainId: null,
-    chainIdAt: 0,
+    chainIdAt: Number.NEGATIVE_INFINITY,
   }))
   const quorum = options.quorum ?? (members.length <= 2 ? 1 : Math.floor(members.length / 2) + 1)
   let chainId = options.chainId ?? null
@@ -79,7 +79,7 @@ export function openNodes(options: NodesOptions): Nodes {
   const usable = () => members.filter((member) => member.fault === null)
 
   async function report(member: Member): Promise<{ member: Member; id: number; number: number } | null> {
-    member.triedAt = Date.now()
+    member.triedAt = performance.now()
     try {
       const [id, number] = await Promise.all([
         askChainId(member),
@@ -101,7 +101,7 @@ export function openNodes(options: NodesOptions): Nodes {
       const trusted = usable()
       const asked = trusted.length >= quorum ? trusted : members
       for (const member of members) {
-        if (!asked.includes(member) && Date.now() - member.triedAt >= RETRY_MS) report(member)
+        if (!asked.includes(member) && performance.now() - member.triedAt >= RETRY_MS) report(member)
       }
       const reports = await Promise.all(asked.map(report))
       const heard = reports.filter((report) => report !== null)
@@ -169,9 +169,9 @@ export function openNodes(options: NodesOptions): Nodes {
 
 /** An address that leads to another chain than before is rare, but happens; it is noticed within seconds. */
 async function askChainId(member: Member): Promise<number> {
-  if (member.chainId === null || member.fault !== null || Date.now() - member.chainIdAt > CHAIN_MS) {
+  if (member.chainId === null || member.fault !== null || performance.now() - member.chainIdAt > CHAIN_MS) {
     member.chainId = quantity(await member.node.call('eth_chainId', []))
-    member.chainIdAt = Date.now()
+    member.chainIdAt = performance.now()
   }
   return member.chainId
 }

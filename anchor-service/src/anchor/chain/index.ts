@@ -84,7 +84,11 @@ export function openChain(options: NodesOptions): Chain {
   }
 
   async function readLasting(contract: string, at: string) {
-    if (lasting.contract === contract && lasting.code === 'published' && performance.now() - lasting.readAt < LASTING_MS)
+    if (
+      lasting.contract === contract &&
+      lasting.code === 'published' &&
+      performance.now() - lasting.readAt < LASTING_MS
+    )
       return lasting
     const [code, genesis] = await Promise.all([
       nodes.agree('eth_getCode', [contract, at], kindOfCode),

@@ -9,6 +9,7 @@ import { type Metrics, makeMetrics } from './http/metrics.ts'
 import { buildWorkerApp } from './http/worker-app.ts'
 import { startCheckers } from './intake/checkers.ts'
 import { makeIntake } from './intake/intake.ts'
+import { rememberRefusals } from './intake/refusals.ts'
 import { loadSigner } from './ledger/keys.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { openStore } from './store.ts'
@@ -78,11 +79,13 @@ export async function startService(
   try {
     metrics.watch(ledger)
     const tokens = await loadTokens(config)
+    const refusals = rememberRefusals()
     const app = await buildApp({
       ledger,
       metrics,
       tokens,
-      intake: makeIntake(ledger, checkers),
+      intake: makeIntake({ submit: refusals.watch(ledger.submit) }, checkers),
+      refusals,
       anchoring: () => anchoring?.status(),
       auditing: () => auditing?.status(),
       tiles: config.tiles,

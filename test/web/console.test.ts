@@ -242,7 +242,7 @@ describe('the console', () => {
 
     test('draws what anchors cost, and every view is accessible', async () => {
       const { page, complaints } = await signIn(ADMIN)
-      for (const name of ['Events', 'Sources', 'Anchors', 'Links', 'Health']) {
+      for (const name of ['Events', 'Sources', 'Streams', 'Anchors', 'Links', 'Audit', 'Equivocations', 'Health']) {
         await page.click(`nav a:text("${name}")`)
         await page.locator(`h1:text("${name}")`).waitFor()
         if (name === 'Anchors') await expect.poll(() => page.locator('canvas').count()).toBe(3)

@@ -33,9 +33,17 @@ export type AuditStatus = {
   state: 'waiting' | 'running' | 'elsewhere'
   /** How far the running audit is. */
   progress: AuditProgress | null
+  /** When the running audit began, or when the next one will; null: another process decides. ISO 8601, UTC */
+  began: string | null
+  next: string | null
   /** True from an audit that failed until one passes. */
   failed: boolean
   last: Finished | null
+  /** The newest that passed, as far as this process knows. */
+  passed: Finished | null
+  /** From the end of one to the beginning of the next, and most events per second (0: no limit). */
+  intervalMs: number
+  pace: number
 }
 
 export type Auditing = {
@@ -59,7 +67,9 @@ export function keepAuditing(deps: AuditDeps): Auditing {
   const metrics = makeAuditMetrics(deps.registry)
   const seat = openSeat(ledger.db)
   const stop = new AbortController()
-  let status: AuditStatus = { state: 'waiting', progress: null, failed: false, last: null }
+  const { intervalMs, pace } = settings
+  const idle = { state: 'waiting', progress: null, began: null, next: null } as const
+  let status: AuditStatus = { ...idle, failed: false, last: null, passed: null, intervalMs, pace }
   const webhook =
     settings.webhook === null
       ? null
@@ -82,9 +92,9 @@ export function keepAuditing(deps: AuditDeps): Auditing {
 
   /** Takes up what the system stream says, at the start and while another process audits. */
   async function readLast(isMine: boolean): Promise<void> {
-    const { last, decided } = await readRecorded(ledger.db)
+    const { last, decided, passed } = await readRecorded(ledger.db)
     const failed = decided?.outcome === 'fail'
-    status = { state: isMine ? 'waiting' : 'elsewhere', progress: null, failed, last }
+    status = { ...status, ...idle, state: isMine ? 'waiting' : 'elsewhere', failed, last, passed }
     webhook?.assume(failed)
     metrics.failed(failed)
     if (decided?.outcome === 'pass') metrics.passed(decided)
@@ -92,22 +102,25 @@ export function keepAuditing(deps: AuditDeps): Auditing {
 
   async function auditOnce(): Promise<Finished> {
     const { url, token, systemKey, targets } = deps
-    status = { ...status, state: 'running' }
+    // A clock that is set meanwhile changes nothing about how long it took.
+    const started = performance.now()
+    const end = () => ({ at: new Date().toISOString(), seconds: Math.round(performance.now() - started) / 1000 })
+    status = { ...status, ...idle, state: 'running', began: new Date().toISOString() }
     metrics.running(true)
     try {
       const pins = await ownPins(ledger.log, [systemKey, ...settings.earlierKeys], targets)
-      const assignment = { url, token, pins, pace: settings.pace }
+      const assignment = { url, token, pins, pace }
       const onProgress = (progress: AuditProgress) => {
         status = { ...status, progress }
         metrics.events(progress.events)
       }
-      return finished(await auditOnThread(assignment, onProgress, stop.signal), new Date())
+      return finished(await auditOnThread(assignment, onProgress, stop.signal), end())
     } catch (error) {
       stop.signal.throwIfAborted()
-      return obstructed((error as Error).message, new Date())
+      return obstructed((error as Error).message, end())
     } finally {
       metrics.running(false)
-      status = { ...status, state: 'waiting', progress: null }
+      status = { ...status, ...idle }
     }
   }
 
@@ -116,7 +129,7 @@ export function keepAuditing(deps: AuditDeps): Auditing {
     const failed = outcome === 'undecided' ? status.failed : outcome === 'fail'
     if (outcome === 'fail') log.error({ first, findings }, 'the audit found the ledger at fault')
     else log[outcome === 'pass' ? 'info' : 'warn']({ outcome, size, events, findings }, 'the ledger was audited')
-    status = { ...status, failed, last: audit }
+    status = { ...status, failed, last: audit, ...(outcome === 'pass' && { passed: audit }) }
     metrics.failed(failed)
     if (outcome === 'pass') metrics.passed(audit)
     if (outcome !== 'undecided') webhook?.tell(audit)
@@ -126,6 +139,8 @@ export function keepAuditing(deps: AuditDeps): Auditing {
   async function run(): Promise<void> {
     await readLast(true).catch((error: Error) => log.warn({ err: error }, 'earlier audits cannot be read'))
     for (let wait = Math.min(settings.intervalMs, FIRST_AFTER_MS); !stop.signal.aborted; ) {
+      const next = status.state === 'elsewhere' ? null : new Date(Date.now() + wait).toISOString()
+      status = { ...status, next }
       await sleep(wait, undefined, { signal: stop.signal }).catch(() => {})
       if (stop.signal.aborted) return
       wait = await visit().catch((error: Error) => {

@@ -5,6 +5,8 @@ export type Finished = {
   outcome: 'pass' | 'fail' | 'undecided'
   /** ISO 8601, UTC */
   at: string
+  /** How long it took. s, to the ms */
+  seconds: number
   /** Entries of the log that were audited, their root (base64url), and the events in them; null where it did not get so far. */
   size: number | null
   root: string | null
@@ -18,19 +20,22 @@ export type Finished = {
 const WORDS = { passed: 'pass', failed: 'fail', undecided: 'undecided' } as const
 const STATUS = { pass: null, fail: 'failed', undecided: 'skipped' } as const
 
-export function finished(result: AuditResult, now: Date): Finished {
+/** When an audit ended, and how long it took. */
+export type End = Pick<Finished, 'at' | 'seconds'>
+
+export function finished(result: AuditResult, end: End): Finished {
   const { size, root, events, first, checks } = result
   const outcome = WORDS[auditOutcome(result)]
   const findings = checks
     .filter(({ status }) => status === STATUS[outcome])
     .map(({ id, detail }) => ({ check: id, detail }))
-  return { outcome, at: now.toISOString(), size, root, events, first, findings }
+  return { outcome, ...end, size, root, events, first, findings }
 }
 
 /** The audit could not be carried through, which says nothing of the ledger. */
-export function obstructed(reason: string, now: Date): Finished {
+export function obstructed(reason: string, end: End): Finished {
   const nothing = { size: null, root: null, events: null, first: null }
-  return { outcome: 'undecided', at: now.toISOString(), ...nothing, findings: [{ check: 'audit', detail: reason }] }
+  return { outcome: 'undecided', ...end, ...nothing, findings: [{ check: 'audit', detail: reason }] }
 }
 
 /** The same for two audits that found the same at fault; null for one that found nothing. */

@@ -5,8 +5,8 @@ import { SYSTEM } from '../ledger/system.ts'
 import type { Db } from '../ledger/tiles.ts'
 import { type Finished, faultOf } from './outcome.ts'
 
-/** What the system stream says of audits: the newest, and the newest that passed or failed. */
-export type Recorded = { last: Finished | null; decided: Finished | null }
+/** What the system stream says of audits: the newest, the newest that passed or failed, and the newest that passed. */
+export type Recorded = { last: Finished | null; decided: Finished | null; passed: Finished | null }
 
 /** A pass that says nothing new is recorded once in this time all the same. ms */
 const AT_LEAST_EVERY_MS = 24 * 60 * 60 * 1000
@@ -16,7 +16,7 @@ export async function readRecorded(db: Db): Promise<Recorded> {
   const [pass, fail, undecided] = found
   const newest = (...all: (Found | null | undefined)[]): Finished | null =>
     all.filter((one) => one !== null && one !== undefined).sort((a, b) => b.logIndex - a.logIndex)[0]?.audit ?? null
-  return { last: newest(pass, fail, undecided), decided: newest(pass, fail) }
+  return { last: newest(pass, fail, undecided), decided: newest(pass, fail), passed: newest(pass) }
 }
 
 type Found = { logIndex: number; audit: Finished }

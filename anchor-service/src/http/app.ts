@@ -10,6 +10,7 @@ import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import { RateStore } from './rate-store.ts'
 import { batchRoutes } from './routes/batches.ts'
 import { consoleRoutes } from './routes/console.ts'
+import { evidenceRoutes } from './routes/evidence.ts'
 import { exportRoutes } from './routes/export.ts'
 import { operationRoutes } from './routes/operation.ts'
 import { pageRoutes } from './routes/page.ts'
@@ -40,6 +41,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     frameworkErrors: (error, request, reply) => sendProblem(error, request as never, reply as never),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.decorateRequest('role', null)
   installProblems(app)
   observe(app, deps.metrics)
 
@@ -58,6 +60,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       batchRoutes,
       readingRoutes,
       streamRoutes,
+      evidenceRoutes,
       exportRoutes,
       sourceRoutes,
       tileRoutes,

@@ -18,7 +18,7 @@ export function roleOf(tokens: Tokens, given: string): Role | null {
   return isAdmin ? 'admin' : isReader ? 'reader' : null
 }
 
-/** A hook that lets in only bearers of a token, and sessions of the console that one was opened with. */
+/** A hook that lets in only bearers of a token, and sessions of the console that one was opened with; it says which. */
 export function requireToken(tokens: Tokens, role: Role) {
   return async (request: FastifyRequest): Promise<void> => {
     const { authorization } = request.headers
@@ -27,5 +27,16 @@ export function requireToken(tokens: Tokens, role: Role) {
       given !== undefined ? roleOf(tokens, given) : authorization === undefined ? sessionRole(request, tokens) : null
     if (mine === null) throw new Refusal('unauthorized')
     if (role === 'admin' && mine !== 'admin') throw new Refusal('forbidden')
+    request.role = mine
+  }
+}
+
+/** Who asks, for events of the system stream; only behind `requireToken`. */
+export const actorOf = ({ role }: FastifyRequest) => ({ type: 'role', id: role! })
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the token or the session is good for; null where none is asked for. */
+    role: Role | null
   }
 }

@@ -7,6 +7,7 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import type { Intake } from '../intake/intake.ts'
+import type { Refusals } from '../intake/refusals.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Tokens } from './auth.ts'
 import type { Metrics } from './metrics.ts'
@@ -24,6 +25,8 @@ export type App = FastifyInstance<
 export type AppDeps = {
   ledger: Ledger
   intake: Intake
+  /** Batches that did not follow, for those who look for gaps. */
+  refusals: Refusals
   metrics: Metrics
   tokens: Tokens
   /** Whether checkpoint and tiles need the reader's token: entries show source names and counts. */

@@ -173,6 +173,7 @@ export const ReadinessSchema = Type.Object({
   database: Type.Boolean({ description: 'it answers' }),
   writable: Type.Boolean({ description: 'it stores what it is given' }),
   logSize: Nullable(Type.Integer()),
+  anchoredSize: Type.Union([Type.Integer(), Type.Null()], { description: 'entries that a confirmed anchor covers' }),
   anchoring: Type.Unknown(),
   audit: Type.Unknown(),
 })

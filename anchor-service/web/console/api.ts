@@ -77,4 +77,56 @@ export type Source = {
   eventSignatures: string
   keys: { kid: string; notBefore: string | null; notAfter: string | null; jwk: { crv: string } }[]
 }
+export type SignedHeader = {
+  header: string
+  said: {
+    seq: number
+    n: number
+    root: string
+    prev: string | null
+    time: string
+    kid: string
+    leafHash: string
+  } | null
+  key: object | null
+}
+export type Equivocation = {
+  source: string
+  stream: string
+  seq: number
+  logIndex: number
+  recordedAt: string
+  accepted: SignedHeader
+  refused: SignedHeader
+}
+export type Refused = {
+  source: string
+  stream: string
+  code: string
+  seq: number
+  expected: number
+  at: string
+  times: number
+}
+/** How an audit ended, as the service says in `/readyz`. */
+export type AuditEnd = {
+  outcome: 'pass' | 'fail' | 'undecided'
+  at: string
+  seconds: number
+  size: number | null
+  events: number | null
+  first: { logIndex: number; source?: string; stream?: string; seq?: number; message: string } | null
+  findings: { check: string; detail: string }[]
+}
+export type Audit = {
+  state: 'waiting' | 'running' | 'elsewhere'
+  progress: { batches: number; size: number; events: number } | null
+  began: string | null
+  next: string | null
+  failed: boolean
+  last: AuditEnd | null
+  passed: AuditEnd | null
+  intervalMs: number
+  pace: number
+}
 export type Stream = { source: string; stream: string; events: number; lastAt: string }

@@ -4,19 +4,25 @@ import { said } from '../page/text.ts'
 import { ApiError, api } from './api.ts'
 import { empty, view } from './parts.ts'
 import { anchors } from './views/anchors.ts'
+import { audit } from './views/audit.ts'
+import { equivocations } from './views/equivocations.ts'
 import { event } from './views/event.ts'
 import { events } from './views/events.ts'
 import { health } from './views/health.ts'
 import { login } from './views/login.ts'
 import { shares } from './views/shares.ts'
 import { sources } from './views/sources.ts'
+import { streams } from './views/streams.ts'
 
-const VIEWS = { events, sources, anchors, shares, health }
+const VIEWS = { events, sources, streams, anchors, shares, audit, equivocations, health }
 const NAMES: Record<keyof typeof VIEWS, string> = {
   events: 'Events',
   sources: 'Sources',
+  streams: 'Streams',
   anchors: 'Anchors',
   shares: 'Links',
+  audit: 'Audit',
+  equivocations: 'Equivocations',
   health: 'Health',
 }
 

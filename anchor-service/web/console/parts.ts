@@ -32,13 +32,51 @@ export function table(heads: readonly string[], rows: readonly HTMLElement[], la
   )
 }
 
+/** A button for the next page while there is one. `load` shows that page and gives the cursor of the one after it. */
+export function moreButton(label: string, next: string | null, load: (cursor: string) => Promise<string | null>) {
+  let cursor = next
+  const button = h('button', { type: 'button', hidden: next === null }, label)
+  button.addEventListener('click', async () => {
+    button.disabled = true
+    try {
+      cursor = await load(encodeURIComponent(cursor!))
+      button.hidden = cursor === null
+    } finally {
+      button.disabled = false
+    }
+  })
+  return button
+}
+
+export function list(entries: Record<string, Child>): HTMLElement {
+  const known = Object.entries(entries).filter(([, value]) => value !== null && value !== undefined && value !== false)
+  return h('dl', {}, ...known.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]))
+}
+
+export const count = (n: number): string => n.toLocaleString('en')
+
+const UNITS: [seconds: number, one: string][] = [
+  [86_400, 'day'],
+  [3_600, 'hour'],
+  [60, 'minute'],
+]
+
+/** "3 hours", "less than a minute" for what is shorter; rounded down. */
+export function span(seconds: number): string {
+  const [size, one] = UNITS.find(([size]) => seconds >= size) ?? [0, '']
+  if (size === 0) return 'less than a minute'
+  const n = Math.floor(seconds / size)
+  return `${count(n)} ${one}${n === 1 ? '' : 's'}`
+}
+
 export const row = (...cells: Child[]): HTMLElement => h('tr', {}, ...cells.map((cell) => h('td', {}, cell)))
 
 export function when(iso: string): HTMLElement {
   return h('time', { datetime: iso, title: iso }, iso.replace('T', ' ').replace(/\.\d+Z$/, ''))
 }
 
-export const hrefOf = ({ source, stream, seq }: ConsoleEvent): string => `#/event/${source}/${stream}/${seq}`
+type Place = Pick<ConsoleEvent, 'source' | 'stream' | 'seq'>
+export const hrefOf = ({ source, stream, seq }: Place): string => `#/event/${source}/${stream}/${seq}`
 
 export const EVENT_HEADS = ['Recorded (UTC)', 'What', 'Who', 'To what', 'Source']
 

@@ -12,7 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => service.stop())
 
-const GUARDED = ['/v1/events', '/v1/sources', '/v1/anchors', '/v1/streams/a/b', '/v1/proofs/x']
+const GUARDED = ['/v1/events', '/v1/sources', '/v1/anchors', '/v1/streams', '/v1/streams/a/b', '/v1/proofs/x']
 
 describe('tokens', () => {
   test.each(GUARDED)('%s needs one', async (path) => {
@@ -156,6 +156,9 @@ describe('operation', () => {
       '/v1/events',
       '/v1/sources',
       '/v1/anchors',
+      '/v1/streams',
+      '/v1/equivocations',
+      '/v1/refusals',
     ]
     expect(Object.keys(json.paths)).toEqual(
       expect.arrayContaining([...paths, '/v1/log', '/checkpoint', '/healthz', '/readyz', '/metrics']),

@@ -6,7 +6,7 @@ import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { type EventQuery, type FoundEvent, searchEvents } from '../../ledger/search.ts'
 import { eventsAfter, lastPlace, type Place } from '../../ledger/tail.ts'
-import { requireToken, roleOf } from '../auth.ts'
+import { actorOf, requireToken, roleOf } from '../auth.ts'
 import { CSV_HEADER, csvLine } from '../csv.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema, SearchQuery } from '../schemas.ts'
@@ -142,11 +142,12 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
         response: any,
       },
     },
-    async ({ query: { format, from, to, ...terms } }, reply) => {
+    async (request, reply) => {
+      const { format, from, to, ...terms } = request.query
       const query = { ...terms, from: parseTime('from', from), to: parseTime('to', to) }
       await ledger.record({
         action: 'events.export',
-        actor: { type: 'role', id: 'reader' },
+        actor: actorOf(request),
         targets: [],
         metadata: { format, ...terms, ...(from !== undefined && { from }), ...(to !== undefined && { to }) },
       })

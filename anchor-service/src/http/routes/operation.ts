@@ -1,4 +1,5 @@
 import { Type } from '@fastify/type-provider-typebox'
+import { readAnchoredSize } from '../../ledger/anchors.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { HealthSchema, ReadinessSchema } from '../schemas.ts'
 
@@ -28,12 +29,15 @@ export function operationRoutes(app: App, { ledger, metrics, anchoring, auditing
       const status = { anchoring: anchoring() ?? null, audit: auditing() ?? null }
       try {
         const logSize = (await ledger.head())?.size ?? 0
+        const anchoredSize = await readAnchoredSize(ledger.db)
         const writable = ledger.isWritable()
         if (!writable) reply.code(503)
-        return { status: writable ? 'ready' : 'not ready', database: true, writable, logSize, ...status } as const
+        const sizes = { logSize, anchoredSize }
+        return { status: writable ? 'ready' : 'not ready', database: true, writable, ...sizes, ...status } as const
       } catch {
         reply.code(503)
-        return { status: 'not ready' as const, database: false, writable: false, logSize: null, ...status }
+        const sizes = { logSize: null, anchoredSize: null }
+        return { status: 'not ready' as const, database: false, writable: false, ...sizes, ...status }
       }
     },
   )

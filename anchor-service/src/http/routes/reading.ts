@@ -89,7 +89,7 @@ export function parseTime(name: string, text: string | undefined): Date | undefi
 }
 
 /** A cursor is the place of the last row, as numbers joined by dots. */
-function parseCursor(text: string | undefined, parts: number): number[] | undefined {
+export function parseCursor(text: string | undefined, parts: number): number[] | undefined {
   if (text === undefined) return undefined
   const numbers = text.split('.').map(Number)
   const isPlace = /^[\d.]+$/.test(text) && numbers.length === parts && numbers.every(Number.isSafeInteger)

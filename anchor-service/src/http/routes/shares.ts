@@ -4,7 +4,7 @@ import { parseEvent, parseProof } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { insertRevocation, insertShare, readShare, readShares, type Share } from '../../ledger/shares.ts'
-import { requireToken } from '../auth.ts'
+import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { Hash, Nullable, PAGE_LIMIT, PageQuery, ProblemSchema, Time } from '../schemas.ts'
 
@@ -67,7 +67,7 @@ export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): v
       await ledger.record(
         {
           action: 'share.create',
-          actor: { type: 'role', id: 'reader' },
+          actor: actorOf(request),
           targets: [
             { type: 'share', id },
             { type: 'event', id: event.id },
@@ -116,12 +116,13 @@ export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): v
         response: { 200: ShareSchema, default: ProblemSchema },
       },
     },
-    async ({ params: { id } }) => {
+    async (request) => {
+      const { id } = request.params
       const share = await readShare(ledger.db, id)
       if (share === null) throw new Refusal('share_not_found')
       if (share.state !== 'revoked') {
         await ledger.record(
-          { action: 'share.revoke', actor: { type: 'role', id: 'reader' }, targets: [{ type: 'share', id }] },
+          { action: 'share.revoke', actor: actorOf(request), targets: [{ type: 'share', id }] },
           (db) => insertRevocation(db, id),
         )
       }

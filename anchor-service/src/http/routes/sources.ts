@@ -2,7 +2,7 @@ import { KillickError, parseJson, parsePublicJwk, thumbprint } from '@killick/sd
 import { Refusal } from '../../errors.ts'
 import { insertSource, readSource, readSources, type SourceKey } from '../../ledger/sources.ts'
 import { SYSTEM } from '../../ledger/system.ts'
-import { requireToken } from '../auth.ts'
+import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import {
   PAGE_LIMIT,
@@ -47,7 +47,7 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
       const event = await ledger.record(
         {
           action: known === undefined ? 'source.register' : 'source.change',
-          actor: { type: 'role', id: 'admin' },
+          actor: actorOf(request),
           targets: [{ type: 'source', id: source }],
           metadata: { eventSignatures, keys: keys.map((key) => ({ jwk: { ...key.jwk }, ...printKey(key) })) },
         },

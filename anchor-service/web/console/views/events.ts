@@ -1,7 +1,7 @@
 /** Search, live tail and export. The address holds the search, so any search is a link. */
 import { h } from '../../page/dom.ts'
 import { api, type ConsoleEvent } from '../api.ts'
-import { EVENT_HEADS, empty, eventRow, table, view } from '../parts.ts'
+import { EVENT_HEADS, empty, eventRow, moreButton, table, view } from '../parts.ts'
 
 const FILTERS = {
   action: 'What',
@@ -30,13 +30,10 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
     'Events',
   )
   const body = rows.querySelector('tbody')!
-  const more = h('button', { type: 'button', hidden: first.next === null }, 'Older events')
-  let next = first.next
-  more.addEventListener('click', async () => {
-    const page = await api<Page>(`/v1/events?${terms}&cursor=${next}`)
+  const more = moreButton('Older events', first.next, async (cursor) => {
+    const page = await api<Page>(`/v1/events?${terms}&cursor=${cursor}`)
     body.append(...page.events.map((event) => eventRow(event)))
-    next = page.next
-    more.hidden = next === null
+    return page.next
   })
   const nothing =
     terms.size > 0

@@ -1,48 +1,40 @@
 import { h } from '../../page/dom.ts'
 import { said } from '../../page/text.ts'
-import { api, type Source, type Stream } from '../api.ts'
-import { empty, row, table, view, when } from '../parts.ts'
+import { api, type Source } from '../api.ts'
+import { empty, moreButton, row, table, view, when } from '../parts.ts'
+
+type Page = { sources: Source[]; next: string | null }
 
 export async function sources(): Promise<HTMLElement> {
-  const [{ sources: all }, { streams }] = await Promise.all([
-    api<{ sources: Source[] }>('/v1/sources'),
-    api<{ streams: Stream[] }>('/v1/streams'),
-  ])
-  const keys = all.flatMap(({ source, eventSignatures, keys }) =>
-    keys.map(({ kid, jwk, notBefore, notAfter }) =>
-      row(
-        said(source),
-        h('code', {}, kid),
-        said(jwk.crv),
-        notBefore ? when(notBefore) : 'always',
-        notAfter ? when(notAfter) : 'no end',
-        eventSignatures === 'required' ? 'each event' : 'batches',
-      ),
-    ),
-  )
-  const own = all.length <= 1
+  const first = await api<Page>('/v1/sources')
+  const rows = table(['Source', 'Key', 'Curve', 'From', 'Until', 'Signs'], first.sources.flatMap(keyRows), 'Keys')
+  const more = moreButton('More sources', first.next, async (cursor) => {
+    const page = await api<Page>(`/v1/sources?cursor=${cursor}`)
+    rows.querySelector('tbody')!.append(...page.sources.flatMap(keyRows))
+    return page.next
+  })
   return view(
     'Sources',
-    own &&
+    first.sources.length <= 1 &&
       empty(
         'Only the ledger itself is registered.',
         'Make a key for the first system that records, and register its public part with POST /v1/sources:',
         'npx killick keygen --out billing-api.key.json',
       ),
-    table(['Source', 'Key', 'Curve', 'From', 'Until', 'Signs'], keys, 'Keys'),
-    h('h2', {}, 'Streams'),
-    h('p', { class: 'note' }, 'A stream has no gaps: the service refuses a batch that does not follow.'),
-    table(
-      ['Source', 'Stream', 'Events', 'Last batch (UTC)'],
-      streams.map((s) =>
-        row(
-          h('a', { href: `#/events?source=${encodeURIComponent(s.source)}` }, said(s.source)),
-          h('a', { href: `#/event/${s.source}/${s.stream}/${Math.max(0, s.events - 1)}` }, said(s.stream)),
-          s.events.toLocaleString('en'),
-          when(s.lastAt),
-        ),
-      ),
-      'Streams',
+    rows,
+    more,
+  )
+}
+
+function keyRows({ source, eventSignatures, keys }: Source): HTMLElement[] {
+  return keys.map(({ kid, jwk, notBefore, notAfter }) =>
+    row(
+      h('a', { href: `#/streams?source=${encodeURIComponent(source)}` }, said(source)),
+      h('code', {}, kid),
+      said(jwk.crv),
+      notBefore ? when(notBefore) : 'always',
+      notAfter ? when(notAfter) : 'no end',
+      eventSignatures === 'required' ? 'each event' : 'batches',
     ),
   )
 }

@@ -1,0 +1,97 @@
+/** Streams, how long each has been silent, and which were refused because something is missing before it. */
+import { type Child, h } from '../../page/dom.ts'
+import { said } from '../../page/text.ts'
+import { api, type Refused, type Stream } from '../api.ts'
+import { count, empty, hrefOf, list, moreButton, row, span, table, view, when } from '../parts.ts'
+
+type Page = { streams: Stream[]; next: string | null }
+type Refusals = { since: string; refusals: Refused[] }
+
+const WORDS: Record<string, string> = {
+  stream_gap: 'gap: events before it never arrived',
+  stream_fork: 'fork: it does not name the event before it',
+  equivocation: 'equivocation: another event stands there',
+}
+
+export async function streams(search: URLSearchParams): Promise<HTMLElement> {
+  const source = search.get('source')
+  const terms = new URLSearchParams(source === null ? {} : { source })
+  const [first, { since, refusals }] = await Promise.all([
+    api<Page>(`/v1/streams?${terms}`),
+    api<Refusals>('/v1/refusals'),
+  ])
+  const mine = refusals.filter((refused) => source === null || refused.source === source)
+  const refusalOf = ({ source, stream }: Stream) =>
+    mine.find((refused) => refused.source === source && refused.stream === stream)
+  const line = (stream: Stream) => streamRow(stream, refusalOf(stream))
+  const rows = table(
+    ['Source', 'Stream', 'Events', 'Last batch (UTC)', 'Silent for', 'Last refusal (UTC)'],
+    first.streams.map(line),
+    'Streams',
+  )
+  const more = moreButton('More streams', first.next, async (cursor) => {
+    const page = await api<Page>(`/v1/streams?${terms}&cursor=${cursor}`)
+    rows.querySelector('tbody')!.append(...page.streams.map(line))
+    return page.next
+  })
+  return view(
+    'Streams',
+    source !== null &&
+      h('p', {}, 'Only those of ', said(source), '. ', h('a', { href: '#/streams' }, 'Show all streams')),
+    h(
+      'p',
+      { class: 'note' },
+      'No stream here has a gap: a batch is accepted only where its stream ends. What a source has not sent yet, or never will, cannot be seen from here; look for one that is silent longer than it should be.',
+    ),
+    first.streams.length === 0 ? empty('No stream yet.', 'A source begins one with its first batch.') : rows,
+    more,
+    h('h2', {}, 'Refused for their place'),
+    mine.length === 0
+      ? empty(
+          'No batch was refused for its place.',
+          `Since ${clock(since)} UTC every batch that this process was sent followed the one before it. Earlier refusals, and those of other processes, are not known here.`,
+        )
+      : h(
+          'div',
+          {},
+          h('p', { class: 'note' }, `The last of each stream, as this process has seen it since ${clock(since)} UTC.`),
+          ...mine.map(refusedItem),
+        ),
+  )
+}
+
+function streamRow(stream: Stream, refused: Refused | undefined): HTMLElement {
+  const { source, stream: name, events, lastAt } = stream
+  return row(
+    h('a', { href: `#/events?source=${encodeURIComponent(source)}` }, said(source)),
+    h('a', { href: hrefOf({ source, stream: name, seq: events - 1 }) }, said(name)),
+    count(events),
+    when(lastAt),
+    span((Date.now() - Date.parse(lastAt)) / 1000),
+    refused ? h('span', {}, when(refused.at), ` ${refused.code}`) : h('span', { class: 'note' }, 'none known'),
+  )
+}
+
+function refusedItem({ source, stream, code, seq, expected, at, times }: Refused): HTMLElement {
+  const missing: Record<string, Child> =
+    code === 'stream_gap'
+      ? {
+          'Missing then':
+            seq - expected === 1 ? `event ${count(expected)}` : `events ${count(expected)} to ${count(seq - 1)}`,
+        }
+      : {}
+  return h(
+    'article',
+    { class: 'card' },
+    h('h3', {}, said(source), ', stream ', said(stream)),
+    list({
+      Refused: h('span', {}, when(at), times > 1 && h('span', { class: 'note' }, `, ${count(times)} times in all`)),
+      Reason: WORDS[code] ?? said(code),
+      'Batch starts at': count(seq),
+      'Stream went on at': count(expected),
+      ...missing,
+    }),
+  )
+}
+
+const clock = (iso: string): string => iso.replace('T', ' ').replace(/\.\d+Z$/, '')

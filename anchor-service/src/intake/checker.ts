@@ -6,23 +6,20 @@ import type { CheckedBatch } from '../ledger/place.ts'
 import { openPool } from '../ledger/pool.ts'
 import { checkBatch } from './check.ts'
 import type { Answer, CheckerData, Question } from './checkers.ts'
+import { decodeBody } from './decode.ts'
 
 const { databaseUrl, hasRole } = workerData as CheckerData
 // One connection: it reads the keys of a batch's source, and a batch that is repeated late.
 const pool = openPool(databaseUrl, hasRole, 1)
 
-parentPort!.on('message', async ({ id, body, now }: Question) => {
-  const { answer, transfer } = await answerOf(id, body, now)
+parentPort!.on('message', async (question: Question) => {
+  const { answer, transfer } = await answerOf(question)
   parentPort!.postMessage(answer, transfer)
 })
 
-async function answerOf(
-  id: number,
-  body: Uint8Array,
-  now: number,
-): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
+async function answerOf({ id, body, encoding, now }: Question): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
   try {
-    const batch = await checkBatch(body, pool, now)
+    const batch = await checkBatch(decodeBody(body, encoding), pool, now)
     return { answer: { id, batch }, transfer: buffersOf(batch) }
   } catch (error) {
     if (!(error instanceof KillickError) && !(error instanceof Refusal)) return { answer: { id, error }, transfer: [] }

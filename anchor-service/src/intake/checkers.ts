@@ -4,11 +4,15 @@ import { Worker } from 'node:worker_threads'
 import { type ErrorCode, KillickError } from '@killick/sdk'
 import { Refusal, type ServiceCode } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/place.ts'
+import type { Encoding } from './decode.ts'
 
 /** What a checking thread needs to read keys for itself. */
 export type CheckerData = { databaseUrl: string; hasRole: boolean }
 
-export type Question = { id: number; body: Uint8Array; now: number }
+/** What to check: a body as it was sent, and the service's clock in ms. */
+export type Sent = { body: Uint8Array; encoding: Encoding; now: number }
+
+export type Question = Sent & { id: number }
 
 /** Errors lose their class on the way between threads, so a refusal travels as its parts. */
 export type Answer = { id: number } & (
@@ -20,8 +24,8 @@ export type Answer = { id: number } & (
 export type Checkers = {
   /** How many batches may be handed in at once with a use: two per thread, so that none waits for the next. */
   readonly width: number
-  /** `checkBatch` on a thread of its own; `body` may be empty afterwards. @throws KillickError | Refusal, as it does */
-  check(body: Uint8Array, now: number): Promise<CheckedBatch>
+  /** `decodeBody` and `checkBatch` on a thread of their own; `body` may be empty afterwards. @throws as they do */
+  check(sent: Sent): Promise<CheckedBatch>
   close(): Promise<void>
 }
 
@@ -40,7 +44,12 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
 
   function start(): Thread {
     // Flags of the process (a watcher, a coverage tool) are not for its threads.
-    const worker = new Worker(ENTRY, { workerData: { databaseUrl, hasRole }, execArgv: [] })
+    const worker = new Worker(ENTRY, {
+      workerData: { databaseUrl, hasRole },
+      execArgv: [],
+      // Room for what a batch or two need for a moment, so that none of it outlives a collection of the young.
+      resourceLimits: { maxYoungGenerationSizeMb: 64 },
+    })
     const thread: Thread = { worker, waiting: new Map(), hasEnded: false }
     worker.on('message', (answer: Answer) => {
       const waiting = thread.waiting.get(answer.id)!
@@ -61,7 +70,7 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
 
   return {
     width: 2 * count,
-    check(body, now) {
+    check(sent) {
       let thread = threads.reduce((best, other) => (other.waiting.size < best.waiting.size ? other : best))
       if (thread.hasEnded) {
         const place = threads.indexOf(thread)
@@ -71,8 +80,8 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       const id = nextId++
       return new Promise((resolve, reject) => {
         thread.waiting.set(id, { resolve, reject })
-        const question: Question = { id, body, now }
-        thread.worker.postMessage(question, ownBuffer(body))
+        const question: Question = { ...sent, id }
+        thread.worker.postMessage(question, ownBuffer(sent.body))
       })
     },
     async close() {

@@ -4,7 +4,8 @@ import { Refusal } from '../errors.ts'
 import type { Accepted } from '../ledger/commit.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { BODY_LIMITS, type BodyLimits, bodyReader } from './body.ts'
-import type { Checkers } from './checkers.ts'
+import type { Checkers, Sent } from './checkers.ts'
+import { encodingOf } from './decode.ts'
 import { gate } from './gate.ts'
 
 /** Takes the body of one `POST /v1/batches` from its stream to a durable place in the log. */
@@ -19,14 +20,15 @@ export function makeIntake(
 ): Intake {
   const withBody = bodyReader(limits)
   const checking = gate(checkers.width, 256)
-  return async (request, encoding) => {
-    const batch = await withBody(request, encoding, (body) => checking(() => check(body)))
+  return async (request, contentEncoding) => {
+    const encoding = encodingOf(contentEncoding)
+    const batch = await withBody(request, (body) => checking(() => check({ body, encoding, now: now() })))
     return ledger.submit(batch)
   }
 
-  async function check(body: Uint8Array) {
+  async function check(sent: Sent) {
     try {
-      return await checkers.check(body, now())
+      return await checkers.check(sent)
     } catch (error) {
       // Errors lose their codes on the way between threads. Checking reads keys from the database, and else only computes.
       const isKnown = [KillickError, Refusal, TypeError, RangeError].some((known) => error instanceof known)

@@ -98,6 +98,15 @@ export class TupleWriter {
   }
 }
 
+/**
+ * Gives the memory back at once. The collector would see to it late, and then look through the whole heap each time (a tenth
+ * of the work of intake, measured). Only for tuples that the server has, or that were never sent.
+ */
+export function freeTuples({ bytes }: Tuples): void {
+  const { buffer } = bytes
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
+}
+
 /** Fills in the first field of every tuple, an int8 that was not known when they were written. */
 export function setFirstInt8({ bytes, starts }: Tuples, value: number): void {
   const buffer = toBuffer(bytes)

@@ -1,6 +1,6 @@
 import { isObject, type JsonValue, type ParsedEvent, type parseBatch } from '@killick/sdk'
 import type pg from 'pg'
-import { copyIn, setFirstInt8, TupleWriter } from './copy.ts'
+import { copyIn, freeTuples, setFirstInt8, TupleWriter } from './copy.ts'
 import type { CheckedBatch } from './place.ts'
 
 export type Appended = { logIndex: number; batch: CheckedBatch }
@@ -68,6 +68,12 @@ export async function insertBatches(db: pg.ClientBase, appended: readonly Append
     'details (log_index, pos, source, recorded_at, action, actor, targets, disclosures)',
     rows.map(({ details }) => details),
   )
+}
+
+/** For a batch that is settled; see freeTuples. */
+export function freeRows({ rows }: CheckedBatch): void {
+  freeTuples(rows.events)
+  freeTuples(rows.details)
 }
 
 /** A text as the search columns hold it: PostgreSQL cannot store NUL, so that one character is replaced. */

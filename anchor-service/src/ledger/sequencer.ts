@@ -2,6 +2,7 @@ import { InvariantError, KillickError } from '@killick/sdk'
 import pg from 'pg'
 import { Refusal } from '../errors.ts'
 import { type Accepted, type CommitContext, commitGroup, type Outcome, type Submission } from './commit.ts'
+import { freeRows } from './rows.ts'
 
 /** Bounds of the queue and of one transaction. */
 export type SequencerLimits = {
@@ -80,6 +81,7 @@ export function startSequencer(
         if ('refusal' in outcome) group[i]!.reject(outcome.refusal)
         else group[i]!.resolve(outcome)
       }
+      for (const { submission } of group) if ('batch' in submission) freeRows(submission.batch)
     } catch (error) {
       if (group.length > 1 && !isOutage(error)) {
         // One submission that the database cannot take must not take the others down.

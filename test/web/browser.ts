@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import decodeQR from 'qr/decode.js'
 import { findTool } from '../../scripts/lib/tools.ts'
 
 export const browserAvailable = (): boolean => findTool('chromium') !== null
@@ -34,6 +35,27 @@ export async function watch(context: BrowserContext): Promise<Watched> {
     if (/Content Security Policy|Uncaught/i.test(message.text())) complaints.push(message.text())
   })
   return { page, requests, complaints }
+}
+
+/** What the QR code on a page says to whoever photographs the screen. */
+export async function readQr(page: Page): Promise<string> {
+  const code = page.locator('svg.qr')
+  await code.scrollIntoViewIfNeeded()
+  const picture = (await code.screenshot()).toString('base64')
+  // A page of its own: the policy of the one that is looked at lets no picture in.
+  const reader = await page.context().newPage()
+  const pixels = await reader.evaluate<{ width: number; height: number; data: string }>(`(async () => {
+    const bytes = Uint8Array.from(atob(${JSON.stringify(picture)}), (char) => char.charCodeAt(0))
+    const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/png' }))
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d')
+    context.drawImage(bitmap, 0, 0)
+    const { width, height, data } = context.getImageData(0, 0, bitmap.width, bitmap.height)
+    let text = ''
+    for (let i = 0; i < data.length; i += 8192) text += String.fromCharCode(...data.subarray(i, i + 8192))
+    return { width, height, data: btoa(text) }
+  })()`)
+  await reader.close()
+  return decodeQR({ ...pixels, data: new Uint8Array(Buffer.from(pixels.data, 'base64')) })
 }
 
 const TYPES: Record<string, string> = {

@@ -10,7 +10,7 @@ import { type AuditLog, generateKey, openAuditLog, parseEvent, parseProof, publi
 import { call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { queryAsOwner } from '../support/postgres.ts'
-import { browserAvailable, launch, watch } from './browser.ts'
+import { browserAvailable, launch, readQr, watch } from './browser.ts'
 import { INVOICE } from './ledger.ts'
 
 const run = promisify(execFile)
@@ -199,6 +199,15 @@ describe('proof links', () => {
       await page.locator('.banner.bad').waitFor()
       expect(await page.getAttribute('[data-check="event.form"]', 'class')).toContain('failed')
       expect(complaints).toEqual([])
+    })
+
+    test('its QR code is the link itself, which gives the same verdict', async () => {
+      const { url } = await audit.share(eventId, { fields: ['action', 'actor'] })
+      const { page } = await open(url)
+      await page.click('button:text("Show as QR code")')
+      const link = await readQr(page)
+      expect(link).toBe(url)
+      expect((await open(link)).state).toBe('genuine')
     })
 
     test('a withdrawn link says so, and that it says nothing about the event', async () => {

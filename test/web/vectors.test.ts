@@ -1,0 +1,99 @@
+// The page against the vectors. What a vector says of the chain cannot be given to a page, which asks nodes by itself: so it
+// is left unasked, every other check must end as the vector says, and nothing may be green.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { packFragment } from '../../anchor-service/web/page/fragment.ts'
+import { buildPage } from '../../scripts/page.ts'
+import { vectors } from '../support/vectors.ts'
+import { browserAvailable, host, launch, watch } from './browser.ts'
+
+type Read = { description: string; proof: string; trust: { facts?: unknown[] }; failed: string[]; skipped: string[] }
+type Unreadable = { description: string; proof: string; code: string }
+type Shown = { state: string; tone: string; text: string; checks: Record<string, string> }
+
+const cases = vectors<(Read | Unreadable)[]>('proofs')
+const readable = cases.filter((v) => 'trust' in v)
+const OF_THE_CHAIN = /^anchor\.\d+\.(contract|block|final)$/
+
+describe.skipIf(!browserAvailable())('the page and the vectors of proofs', () => {
+  let folder: string
+  let site: Awaited<ReturnType<typeof host>>
+  let browser: Browser
+  let page: Page
+  let complaints: string[]
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'killick-vectors-'))
+    ;[browser] = await Promise.all([launch(), buildPage(folder, { alone: true })])
+    site = await host(folder)
+    ;({ page, complaints } = await watch(await browser.newContext()))
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await site?.close()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  /** The page anew, published by someone who pins this. */
+  async function publish(trust: object): Promise<void> {
+    await writeFile(join(folder, 'trust.json'), JSON.stringify(trust))
+    await page.goto('about:blank')
+    await page.goto(site.url)
+    await page.locator('.welcome').waitFor()
+  }
+
+  /** What becomes of a proof that is opened in the page as it stands. */
+  async function show(proof: string): Promise<Shown> {
+    await page.evaluate(
+      `document.getElementById('above').replaceChildren(); location.hash = '${await packFragment(proof)}'`,
+    )
+    await page.locator('#above [data-state]').waitFor()
+    return page.evaluate<Shown>(`({
+      state: document.querySelector('#above [data-state]').dataset.state,
+      tone: document.querySelector('#above .banner').className,
+      text: document.querySelector('#above').textContent,
+      checks: Object.fromEntries([...document.querySelectorAll('[data-check]')].map((check) =>
+        [check.dataset.check, ['passed', 'failed', 'skipped'].find((status) => check.classList.contains(status))])),
+    })`)
+  }
+
+  test('verdicts', async () => {
+    const groups = Map.groupBy(readable, ({ trust: { facts: _, ...pins } }) => JSON.stringify(pins))
+    for (const [pins, group] of groups) {
+      await publish(JSON.parse(pins))
+      for (const [proof, same] of Map.groupBy(group, (v) => v.proof)) {
+        const { tone, state, checks } = await show(proof)
+        for (const { description, trust, failed, skipped } of same) {
+          const isTold = (id: string) => trust.facts === undefined || !OF_THE_CHAIN.test(id)
+          const statusOf = (id: string) =>
+            failed.includes(id) ? 'failed' : skipped.includes(id) ? 'skipped' : 'passed'
+          const told = Object.keys(checks).filter(isTold)
+          expect(told.length, description).toBeGreaterThanOrEqual(7)
+          expect(Object.fromEntries(told.map((id) => [id, checks[id]])), description).toEqual(
+            Object.fromEntries(told.map((id) => [id, statusOf(id)])),
+          )
+          expect(
+            failed.filter(isTold).every((id) => id in checks),
+            description,
+          ).toBe(true)
+          expect(tone.includes('bad'), `${description}: ${state}`).toBe(failed.some(isTold))
+          expect(tone, description).not.toContain('good')
+        }
+      }
+    }
+    expect(complaints).toEqual([])
+  })
+
+  test('proofs that cannot be read are refused for the same reason', async () => {
+    await publish({})
+    for (const { description, proof, code } of cases.filter((v) => 'code' in v)) {
+      const { state, text } = await show(proof)
+      expect(state, description).toBe('unreadable')
+      expect(text, description).toContain(code)
+    }
+    expect(complaints).toEqual([])
+  })
+})

@@ -4,6 +4,8 @@ import { said } from '../page/text.ts'
 import { party } from '../page/views/verdict.ts'
 import type { ConsoleEvent } from './api.ts'
 
+const LOOK_EVERY_MS = 2500
+
 export function view(title: string, ...children: Child[]): HTMLElement {
   return h('section', { 'aria-labelledby': 'title' }, h('h1', { id: 'title', tabindex: -1 }, title), ...children)
 }
@@ -32,6 +34,12 @@ export function table(heads: readonly string[], rows: readonly HTMLElement[], la
   )
 }
 
+/** Where a table becomes a list, on small screens, each of these cells says what it is. */
+export function labelled(heads: readonly string[], line: HTMLElement): HTMLElement {
+  for (const [i, cell] of [...line.children].entries()) (cell as HTMLElement).dataset.head = heads[i] ?? ''
+  return line
+}
+
 /** A button for the next page while there is one. `load` shows that page and gives the cursor of the one after it. */
 export function moreButton(label: string, next: string | null, load: (cursor: string) => Promise<string | null>) {
   let cursor = next
@@ -51,6 +59,31 @@ export function moreButton(label: string, next: string | null, load: (cursor: st
 export function list(entries: Record<string, Child>): HTMLElement {
   const known = Object.entries(entries).filter(([, value]) => value !== null && value !== undefined && value !== false)
   return h('dl', {}, ...known.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]))
+}
+
+/** Looked at anew every few seconds; drawn anew only when something has changed, so that nobody loses their place. */
+export async function watched<T>(
+  read: () => Promise<T>,
+  draw: (state: T) => readonly Child[],
+  signal: AbortSignal,
+): Promise<HTMLElement> {
+  let place = h('div', {})
+  let shown = ''
+  const look = async () => {
+    const state = await read()
+    const text = JSON.stringify(state)
+    if (text === shown) return
+    shown = text
+    const fresh = h('div', {}, ...draw(state))
+    place.replaceWith(fresh)
+    place = fresh
+  }
+  await look()
+  const timer = setInterval(() => {
+    if (signal.aborted) clearInterval(timer)
+    else void look().catch(() => {})
+  }, LOOK_EVERY_MS)
+  return place
 }
 
 export const count = (n: number): string => n.toLocaleString('en')

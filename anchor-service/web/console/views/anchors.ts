@@ -4,8 +4,9 @@ import { copyable, h } from '../../page/dom.ts'
 import { said } from '../../page/text.ts'
 import { chainName } from '../../page/words.ts'
 import { type Anchor, api } from '../api.ts'
-import { empty, row, table, view, when } from '../parts.ts'
+import { empty, labelled, row, table, view, when } from '../parts.ts'
 
+const HEADS = ['Planned (UTC)', 'State', 'Log size', 'Chain', 'Block', 'Transaction', 'Gas']
 const PLOTS: [title: string, unit: string, value: (anchor: Anchor) => number | null][] = [
   ['Gas', 'gas', ({ gasUsed }) => gasUsed],
   [
@@ -44,16 +45,19 @@ export async function anchors(_search: unknown, signal: AbortSignal): Promise<HT
     'Anchors',
     charts,
     table(
-      ['Planned (UTC)', 'State', 'Log size', 'Chain', 'Block', 'Transaction', 'Gas'],
+      HEADS,
       all.map((a) =>
-        row(
-          when(a.plannedAt),
-          h('span', { title: a.detail }, said(a.state)),
-          a.size.toLocaleString('en'),
-          chainName(a.chainId),
-          a.block === null ? '' : String(a.block),
-          a.transaction ? copyable(a.transaction, 'transaction') : '',
-          a.gasUsed?.toLocaleString('en') ?? '',
+        labelled(
+          HEADS,
+          row(
+            when(a.plannedAt),
+            h('span', { title: a.detail }, said(a.state)),
+            a.size.toLocaleString('en'),
+            chainName(a.chainId),
+            a.block === null ? '' : String(a.block),
+            a.transaction ? copyable(a.transaction, 'transaction') : '',
+            a.gasUsed?.toLocaleString('en') ?? '',
+          ),
         ),
       ),
       'Anchors',

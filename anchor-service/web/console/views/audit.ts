@@ -1,20 +1,15 @@
-/** How far the audit in the background is, and what the last one found; looked at anew every few seconds. */
+/** How far the audit in the background is, and what the last one found. */
 import { type Child, h } from '../../page/dom.ts'
 import { said } from '../../page/text.ts'
 import { type Audit, type AuditEnd, api } from '../api.ts'
-import { count, empty, hrefOf, list, span, view, when } from '../parts.ts'
-
-const REFRESH_MS = 2000
+import { count, empty, hrefOf, list, span, view, watched, when } from '../parts.ts'
 
 export async function audit(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
-  const place = h('div', {})
-  const draw = async () => {
-    const { audit: status } = await api<{ audit: Audit | null }>('/readyz')
-    place.replaceChildren(h('div', {}, ...(status === null ? [off()] : parts(status))))
-  }
-  await draw()
-  const timer = setInterval(() => void draw().catch(() => {}), REFRESH_MS)
-  signal.addEventListener('abort', () => clearInterval(timer))
+  const place = await watched(
+    () => api<{ audit: Audit | null }>('/readyz').then(({ audit }) => audit),
+    (status) => (status === null ? [off()] : parts(status)),
+    signal,
+  )
   return view('Audit', place)
 }
 
@@ -77,7 +72,7 @@ const OUTCOMES = { pass: 'passed', fail: 'failed', undecided: 'undecided' } as c
 
 function section(title: string, { outcome, at: end, seconds, size, events, first, findings }: AuditEnd): HTMLElement {
   return h(
-    'section',
+    'div',
     {},
     h('h2', {}, title),
     list({

@@ -57,7 +57,7 @@ function side(name: string, { header, said: content, key }: SignedHeader, accept
   const marked = (member: Parameters<typeof differs>[0], value: Child) =>
     differs(member) ? h('mark', {}, value) : value
   return h(
-    'section',
+    'div',
     {},
     h('h3', {}, name),
     content === null

@@ -6,7 +6,12 @@ import { ApiError, api, type ConsoleEvent, type Share } from '../api.ts'
 import { EVENT_HEADS, empty, eventRow, table, view, when } from '../parts.ts'
 
 export async function event([source, stream, seq]: readonly string[]): Promise<HTMLElement> {
-  const { events } = await api<{ events: ConsoleEvent[] }>(`/v1/streams/${source}/${stream}/events?seq=${seq}`)
+  const path = `/v1/streams/${source}/${stream}/events?seq=${seq}`
+  const { events } = await api<{ events: ConsoleEvent[] }>(path).catch((error) => {
+    if (isDamage(error)) return { events: null }
+    throw error
+  })
+  if (events === null) return damaged()
   const current = events.find((candidate) => candidate.seq === Number(seq))
   if (current === undefined)
     return view('Event', empty('There is no such event.', 'It may not have been accepted yet.'))
@@ -41,6 +46,28 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
     ),
     h('h2', {}, 'Share'),
     shareForm(current),
+  )
+}
+
+/** What the ledger accepts can be read; a refusal by the format of events means that the database was tampered with. */
+const isDamage = (error: unknown): boolean =>
+  error instanceof ApiError && error.status === 400 && error.code !== 'request_invalid'
+
+function damaged(): HTMLElement {
+  return view(
+    'Event',
+    h(
+      'div',
+      { class: 'empty', role: 'alert' },
+      h('p', {}, h('strong', {}, 'This event, or one beside it in its stream, cannot be read.')),
+      h(
+        'p',
+        {},
+        'What the database holds of it is not what was accepted: somebody has changed it. ',
+        h('a', { href: '#/audit' }, 'The audit'),
+        ' says which event it is; a copy of the ledger, or a proof that was made before, still shows what was recorded.',
+      ),
+    ),
   )
 }
 

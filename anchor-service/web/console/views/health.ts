@@ -1,7 +1,7 @@
 import { h } from '../../page/dom.ts'
 import { said } from '../../page/text.ts'
 import { type Audit, api } from '../api.ts'
-import { count, list, view } from '../parts.ts'
+import { count, list, view, watched } from '../parts.ts'
 
 type Target = {
   target: string
@@ -23,14 +23,9 @@ type Readiness = {
   audit: Audit | null
 }
 
-/** How the parts stand, looked at anew every few seconds. */
+/** How the parts stand. */
 export async function health(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
-  const place = h('div', {})
-  const draw = async () => place.replaceChildren(...parts(await api<Readiness>('/readyz')))
-  await draw()
-  const timer = setInterval(() => void draw().catch(() => {}), 3000)
-  signal.addEventListener('abort', () => clearInterval(timer))
-  return view('Health', place)
+  return view('Health', await watched(() => api<Readiness>('/readyz'), parts, signal))
 }
 
 function parts(ready: Readiness): HTMLElement[] {

@@ -1,13 +1,15 @@
 import { h } from '../../page/dom.ts'
 import { said } from '../../page/text.ts'
 import { api, type Source } from '../api.ts'
-import { empty, moreButton, row, table, view, when } from '../parts.ts'
+import { empty, labelled, moreButton, row, table, view, when } from '../parts.ts'
+
+const HEADS = ['Source', 'Key', 'Curve', 'From', 'Until', 'Signs']
 
 type Page = { sources: Source[]; next: string | null }
 
 export async function sources(): Promise<HTMLElement> {
   const first = await api<Page>('/v1/sources')
-  const rows = table(['Source', 'Key', 'Curve', 'From', 'Until', 'Signs'], first.sources.flatMap(keyRows), 'Keys')
+  const rows = table(HEADS, first.sources.flatMap(keyRows), 'Keys')
   const more = moreButton('More sources', first.next, async (cursor) => {
     const page = await api<Page>(`/v1/sources?cursor=${cursor}`)
     rows.querySelector('tbody')!.append(...page.sources.flatMap(keyRows))
@@ -28,13 +30,16 @@ export async function sources(): Promise<HTMLElement> {
 
 function keyRows({ source, eventSignatures, keys }: Source): HTMLElement[] {
   return keys.map(({ kid, jwk, notBefore, notAfter }) =>
-    row(
-      h('a', { href: `#/streams?source=${encodeURIComponent(source)}` }, said(source)),
-      h('code', {}, kid),
-      said(jwk.crv),
-      notBefore ? when(notBefore) : 'always',
-      notAfter ? when(notAfter) : 'no end',
-      eventSignatures === 'required' ? 'each event' : 'batches',
+    labelled(
+      HEADS,
+      row(
+        h('a', { href: `#/streams?source=${encodeURIComponent(source)}` }, said(source)),
+        h('code', {}, kid),
+        said(jwk.crv),
+        notBefore ? when(notBefore) : 'always',
+        notAfter ? when(notAfter) : 'no end',
+        eventSignatures === 'required' ? 'each event' : 'batches',
+      ),
     ),
   )
 }

@@ -2,11 +2,12 @@
 import { type Child, h } from '../../page/dom.ts'
 import { said } from '../../page/text.ts'
 import { api, type Refused, type Stream } from '../api.ts'
-import { count, empty, hrefOf, list, moreButton, row, span, table, view, when } from '../parts.ts'
+import { count, empty, hrefOf, labelled, list, moreButton, row, span, table, view, when } from '../parts.ts'
 
 type Page = { streams: Stream[]; next: string | null }
 type Refusals = { since: string; refusals: Refused[] }
 
+const HEADS = ['Source', 'Stream', 'Events', 'Last batch (UTC)', 'Silent for', 'Last refusal (UTC)']
 const WORDS: Record<string, string> = {
   stream_gap: 'gap: events before it never arrived',
   stream_fork: 'fork: it does not name the event before it',
@@ -23,12 +24,8 @@ export async function streams(search: URLSearchParams): Promise<HTMLElement> {
   const mine = refusals.filter((refused) => source === null || refused.source === source)
   const refusalOf = ({ source, stream }: Stream) =>
     mine.find((refused) => refused.source === source && refused.stream === stream)
-  const line = (stream: Stream) => streamRow(stream, refusalOf(stream))
-  const rows = table(
-    ['Source', 'Stream', 'Events', 'Last batch (UTC)', 'Silent for', 'Last refusal (UTC)'],
-    first.streams.map(line),
-    'Streams',
-  )
+  const line = (stream: Stream) => labelled(HEADS, streamRow(stream, refusalOf(stream)))
+  const rows = table(HEADS, first.streams.map(line), 'List of streams')
   const more = moreButton('More streams', first.next, async (cursor) => {
     const page = await api<Page>(`/v1/streams?${terms}&cursor=${cursor}`)
     rows.querySelector('tbody')!.append(...page.streams.map(line))
@@ -85,7 +82,12 @@ function refusedItem({ source, stream, code, seq, expected, at, times }: Refused
     { class: 'card' },
     h('h3', {}, said(source), ', stream ', said(stream)),
     list({
-      Refused: h('span', {}, when(at), times > 1 && h('span', { class: 'note' }, `, ${count(times)} times in all`)),
+      Refused: h(
+        'span',
+        {},
+        when(at),
+        times > 1 && h('span', { class: 'note' }, `, ${count(times)} refusals of this stream in all`),
+      ),
       Reason: WORDS[code] ?? said(code),
       'Batch starts at': count(seq),
       'Stream went on at': count(expected),

@@ -36,6 +36,11 @@ export type Config = {
    * is asking. Default: none; then everyone behind a proxy counts as one address.
    */
   trustProxy: string[]
+  /**
+   * KILLICK_MAX_CONNECTIONS: connections that may be open at a time, about 10 KiB of memory each; the process must be
+   * allowed as many open files. Default 20,000.
+   */
+  maxConnections: number
   /** KILLICK_REQUEST_TIMEOUT_MS: time in which a whole request must have arrived. Default 60,000. */
   requestTimeout: number
   /** KILLICK_LOG_LEVEL: silent, error, warn, info or debug. Default info. */
@@ -129,6 +134,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     tiles: choice('KILLICK_TILES', ['public', 'private']),
     rateLimit: integer('KILLICK_RATE_LIMIT', 12_000, 0, 1e9),
     trustProxy: proxies(),
+    maxConnections: integer('KILLICK_MAX_CONNECTIONS', 20_000, 1, 1e6),
     requestTimeout: integer('KILLICK_REQUEST_TIMEOUT_MS', 60_000, 100, 3_600_000),
     logLevel: choice('KILLICK_LOG_LEVEL', ['info', 'silent', 'error', 'warn', 'debug']),
     published: loadPublished(env, fault),

@@ -92,6 +92,7 @@ export async function startService(
       published: config.published,
       rateLimit: config.rateLimit,
       trustProxy: config.trustProxy,
+      maxConnections: config.maxConnections,
       requestTimeout: config.requestTimeout,
       logLevel: config.logLevel,
     })

@@ -37,9 +37,14 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       connectionsCheckingInterval: Math.min(deps.requestTimeout, 5_000),
     },
     routerOptions: { maxParamLength: 64 },
-    clientErrorHandler: refuseConnection,
+    clientErrorHandler(error, socket) {
+      const code = refuseConnection(error, socket)
+      if (code !== null) deps.metrics.refusals.inc({ code })
+    },
     frameworkErrors: (error, request, reply) => sendProblem(error, request as never, reply as never),
   }).withTypeProvider<TypeBoxTypeProvider>()
+  app.server.maxConnections = deps.maxConnections
+  app.server.on('drop', () => deps.metrics.dropped.inc())
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   app.decorateRequest('role', null)
   installProblems(app)

@@ -40,6 +40,8 @@ export type AppDeps = {
   rateLimit: number
   /** Reverse proxies that are believed about who is asking. */
   trustProxy: string[]
+  /** Connections that may be open at a time; further ones are closed at once. */
+  maxConnections: number
   /** ms in which a whole request must have arrived. */
   requestTimeout: number
   /** What is written to standard output, as JSON lines. */

@@ -35,6 +35,11 @@ export function makeMetrics() {
     help: 'Times the embedded PostgreSQL went down and came back',
     registers,
   })
+  const dropped = new Counter({
+    name: 'killick_connections_dropped_total',
+    help: 'Connections closed at once because too many were open',
+    registers,
+  })
   const requests = new Histogram({
     name: 'killick_http_request_seconds',
     help: 'Duration of requests, by route and status',
@@ -45,6 +50,7 @@ export function makeMetrics() {
   return {
     registry,
     refusals,
+    dropped,
     requests,
     /** The database failed to store a submission. */
     failed: () => failures.inc(),

@@ -73,8 +73,11 @@ export function installProblems(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => sendProblem(new Refusal('not_found'), request, reply))
 }
 
-/** For requests that never became one: too slow, too large headers, not HTTP. */
-export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+/** How long a peer may take to read why it is cut off; who never closes its own side is not waited for. ms */
+const LINGER_MS = 1_000
+
+/** For requests that never became one: too slow, too large headers, not HTTP. @returns what was answered, if anything was */
+export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): ServiceCode | null {
   const code =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
       ? 'request_timeout'
@@ -82,10 +85,15 @@ export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): 
         ? 'headers_too_large'
         : 'request_invalid'
   const body = JSON.stringify(ofService(code))
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return null
+  }
   socket.end(
     `HTTP/1.1 ${SERVICE_CODES[code][0]} Refused\r\nContent-Type: ${PROBLEM_MEDIA_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   )
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  return code
 }
 
 declare module 'fastify' {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { Type } from '@fastify/type-provider-typebox'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
+import { takeTurns } from '../../intake/turns.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema, ReceiptSchema } from '../schemas.ts'
 
@@ -9,6 +10,8 @@ import { ProblemSchema, ReceiptSchema } from '../schemas.ts'
 const LINGER_MS = 2_000
 
 export function batchRoutes(app: App, { intake }: AppDeps): void {
+  const turns = takeTurns()
+  app.addHook('preClose', async () => turns.close())
   app.addContentTypeParser(BATCH_MEDIA_TYPE, (_request, payload, done) => done(null, payload))
 
   app.post(
@@ -32,8 +35,12 @@ export function batchRoutes(app: App, { intake }: AppDeps): void {
     },
     async (request, reply) => {
       const body = request.body as IncomingMessage
+      const gone = new AbortController()
+      reply.raw.once('close', () => gone.abort())
       try {
-        const { receipt, isNew } = await intake(body, request.headers['content-encoding'])
+        const { receipt, isNew } = await turns.inTurn(request.ip, gone.signal, () =>
+          intake(body, request.headers['content-encoding']),
+        )
         return reply.code(isNew ? 201 : 200).send(receipt)
       } finally {
         // No `connection: close` here: Node would close at once, and the reset would overtake the refusal.

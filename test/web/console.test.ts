@@ -240,6 +240,19 @@ describe('the console', () => {
       expect(complaints).toEqual([])
     })
 
+    test('older links come page by page', async () => {
+      const { events } = (await call(service.url, '/v1/events?source=billing-api&limit=1')).json
+      for (let i = 0; i < 51; i++) await audit.share(events[0].id, { fields: [] })
+      const all = (await call(service.url, '/v1/shares?limit=500')).json.shares.length
+      const { page } = await signIn()
+      await page.goto(`${service.url}/console/#/shares`)
+      const rows = page.locator('tbody tr')
+      await expect.poll(() => rows.count()).toBe(50)
+      await page.click('button:text("Older links")')
+      await expect.poll(() => rows.count()).toBe(all)
+      expect(await page.isVisible('button:text("Older links")')).toBe(false)
+    })
+
     test('draws what anchors cost, and every view is accessible', async () => {
       const { page, complaints } = await signIn(ADMIN)
       for (const name of ['Events', 'Sources', 'Streams', 'Anchors', 'Links', 'Audit', 'Equivocations', 'Health']) {

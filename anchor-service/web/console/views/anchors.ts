@@ -4,7 +4,7 @@ import { copyable, h } from '../../page/dom.ts'
 import { said } from '../../page/text.ts'
 import { chainName } from '../../page/words.ts'
 import { type Anchor, api } from '../api.ts'
-import { empty, labelled, row, table, view, when } from '../parts.ts'
+import { empty, labelled, moreButton, row, table, view, when } from '../parts.ts'
 
 const HEADS = ['Planned (UTC)', 'State', 'Log size', 'Chain', 'Block', 'Transaction', 'Gas']
 const PLOTS: [title: string, unit: string, value: (anchor: Anchor) => number | null][] = [
@@ -21,8 +21,13 @@ const PLOTS: [title: string, unit: string, value: (anchor: Anchor) => number | n
   ],
 ]
 
+type Page = { anchors: Anchor[]; next: string | null }
+
+/** As many as the charts show well. */
+const PAGE = 100
+
 export async function anchors(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
-  const { anchors: all } = await api<{ anchors: Anchor[] }>('/v1/anchors?limit=200')
+  const { anchors: all, next } = await api<Page>(`/v1/anchors?limit=${PAGE}`)
   if (all.length === 0) {
     return view(
       'Anchors',
@@ -33,6 +38,12 @@ export async function anchors(_search: unknown, signal: AbortSignal): Promise<HT
       ),
     )
   }
+  const rows = table(HEADS, all.map(line), 'List of anchors')
+  const more = moreButton('Older anchors', next, async (cursor) => {
+    const page = await api<Page>(`/v1/anchors?limit=${PAGE}&cursor=${cursor}`)
+    rows.querySelector('tbody')!.append(...page.anchors.map(line))
+    return page.next
+  })
   const inTime = [...all].reverse().filter(({ time }) => time !== null)
   const charts = h('div', { class: 'charts' })
   // The size of a chart is that of its place, which it has only once it stands in the page.
@@ -41,26 +52,20 @@ export async function anchors(_search: unknown, signal: AbortSignal): Promise<HT
       () => !signal.aborted && charts.append(...PLOTS.map((plot) => chart(plot, inTime, charts.clientWidth))),
     ),
   )
-  return view(
-    'Anchors',
-    charts,
-    table(
-      HEADS,
-      all.map((a) =>
-        labelled(
-          HEADS,
-          row(
-            when(a.plannedAt),
-            h('span', { title: a.detail }, said(a.state)),
-            a.size.toLocaleString('en'),
-            chainName(a.chainId),
-            a.block === null ? '' : String(a.block),
-            a.transaction ? copyable(a.transaction, 'transaction') : '',
-            a.gasUsed?.toLocaleString('en') ?? '',
-          ),
-        ),
-      ),
-      'Anchors',
+  return view('Anchors', charts, rows, more)
+}
+
+function line(a: Anchor): HTMLElement {
+  return labelled(
+    HEADS,
+    row(
+      when(a.plannedAt),
+      h('span', { title: a.detail }, said(a.state)),
+      a.size.toLocaleString('en'),
+      chainName(a.chainId),
+      a.block === null ? '' : String(a.block),
+      a.transaction ? copyable(a.transaction, 'transaction') : '',
+      a.gasUsed?.toLocaleString('en') ?? '',
     ),
   )
 }

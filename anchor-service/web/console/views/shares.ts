@@ -1,10 +1,12 @@
 import { h } from '../../page/dom.ts'
 import { said } from '../../page/text.ts'
 import { api, type Share } from '../api.ts'
-import { empty, row, table, view, when } from '../parts.ts'
+import { empty, moreButton, row, table, view, when } from '../parts.ts'
+
+type Page = { shares: Share[]; next: string | null }
 
 export async function shares(): Promise<HTMLElement> {
-  const { shares: all } = await api<{ shares: Share[] }>('/v1/shares?limit=200')
+  const { shares: all, next } = await api<Page>('/v1/shares')
   if (all.length === 0)
     return view(
       'Links',
@@ -13,6 +15,12 @@ export async function shares(): Promise<HTMLElement> {
         'Open an event, choose the fields to show, and make a link that anyone can check.',
       ),
     )
+  const rows = table(['Made (UTC)', 'State', 'Shows', 'Until', 'Event', ''], all.map(line), 'List of links')
+  const more = moreButton('Older links', next, async (cursor) => {
+    const page = await api<Page>(`/v1/shares?cursor=${cursor}`)
+    rows.querySelector('tbody')!.append(...page.shares.map(line))
+    return page.next
+  })
   return view(
     'Links',
     h(
@@ -20,7 +28,8 @@ export async function shares(): Promise<HTMLElement> {
       { class: 'note' },
       'The links themselves are not kept, only what they show. Making and withdrawing one is recorded in the ledger.',
     ),
-    table(['Made (UTC)', 'State', 'Shows', 'Until', 'Event', ''], all.map(line), 'Links'),
+    rows,
+    more,
   )
 }
 

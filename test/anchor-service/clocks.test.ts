@@ -12,10 +12,9 @@ import { type Child, startNode } from '../support/processes.ts'
 import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
 import { ADMIN, call, READER, register } from './support/service.ts'
 
-const file = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-const MAIN = file('../../anchor-service/src/main.ts')
-const CLI = file('../../sdk/src/cli/main.ts')
-const SHIFTED_CLOCK = file('../support/shifted-clock.ts')
+const MAIN = fileURLToPath(new URL('../../anchor-service/src/main.ts', import.meta.url))
+const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
+const SHIFTED_CLOCK = fileURLToPath(new URL('../support/shifted-clock.ts', import.meta.url))
 
 const HOUR = 3_600_000
 const TEN_YEARS = 3652 * 24 * HOUR

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { KillickError } from '@killick/sdk'
 import { Refusal, type ServiceCode } from '../errors.ts'
 
-export type TurnLimits = {
+type TurnLimits = {
   /** Batches of one address that are under way at a time, until they are committed. Default 128. */
   width: number
   /** Bodies of one address that may wait for their turn, unread. Default 256. */
@@ -13,7 +13,7 @@ export type TurnLimits = {
   maxPauseMs: number
 }
 
-export const TURN_LIMITS: TurnLimits = { width: 128, waiting: 256, pauseMs: 50, maxPauseMs: 2_000 }
+const TURN_LIMITS: TurnLimits = { width: 128, waiting: 256, pauseMs: 50, maxPauseMs: 2_000 }
 
 type Address = { running: number; waiting: (() => void)[]; pauseMs: number; until: number }
 

@@ -8,7 +8,7 @@ import pg from 'pg'
 import { StartError } from '../errors.ts'
 import { type Binaries, type RunAs, run } from './postgres-process.ts'
 
-export type Credentials = { port: number; password: string }
+type Credentials = { port: number; password: string }
 
 export const USER = 'killick'
 const MAJOR = '18'

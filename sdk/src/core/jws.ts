@@ -62,7 +62,7 @@ export function parseJws(text: string, typ: string, primitives: Primitives = POR
   const payload = parseSegment(body, primitives)
   const signature = primitives.decode(tail)
   if (payload === null || signature === null || signature.length !== 64) throw new KillickError('jws_malformed')
-  return { text, alg, kid, payload, signingInput: utf8(text.slice(0, -tail.length - 1)), signature }
+  return { text, alg, kid, payload, signingInput: primitives.ascii(text.slice(0, -tail.length - 1)), signature }
 }
 
 /** A JWS over a payload; its bytes are made here, once. */

@@ -6,6 +6,8 @@ import { fromBase64url, fromUtf8, utf8 } from './bytes.ts'
 import { type Hash, leafHash, nodeHash, printHash, sha256 } from './hash.ts'
 
 export type Primitives = {
+  /** The bytes of an ASCII text. */
+  readonly ascii: (text: string) => Uint8Array
   /** SHA-256 of a text's UTF-8, base64url. */
   readonly digest: (text: string) => string
   /** RFC 9162 leaf hash of a text's UTF-8. */
@@ -19,6 +21,7 @@ export type Primitives = {
 }
 
 export const PORTABLE: Primitives = {
+  ascii: utf8,
   digest: (text) => printHash(sha256(utf8(text))),
   leafHash: (text) => leafHash(utf8(text)),
   nodeHash,

@@ -24,6 +24,23 @@ test('Node hashes and decodes exactly as the portable code does', () => {
   )
 })
 
+test('so are texts around the length from which they take another way', () => {
+  for (const length of [10_921, 10_922, 10_923, 40_000]) {
+    for (const value of ['A'.repeat(length), '\u00e9'.repeat(length), '\uffff'.repeat(length)]) {
+      for (const name of ['digest', 'leafHash', 'decode', 'decodeText'] as const) {
+        expect(plain(nodePrimitives[name](value)), name).toEqual(plain(PORTABLE[name](value)))
+      }
+    }
+  }
+})
+
+test('and ASCII', () => {
+  const ascii = fc.string({ unit: 'binary-ascii' })
+  fc.assert(
+    fc.property(ascii, (value) => expect(plain(nodePrimitives.ascii(value))).toEqual(plain(PORTABLE.ascii(value)))),
+  )
+})
+
 test('so does the hash of two nodes, and a node keeps its bytes when the next is hashed', () => {
   const hash = fc.uint8Array({ minLength: 32, maxLength: 32 })
   fc.assert(

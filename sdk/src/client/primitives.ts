@@ -34,15 +34,15 @@ export const nodePrimitives: Primitives = {
   ascii: (text) => Buffer.from(text, 'latin1'),
   digest: (text) => hash('sha256', text.length > FITS ? text : scratch.subarray(0, put(text, 0)), 'base64url'),
   leafHash(text) {
-    if (text.length > FITS) return toHash(hash('sha256', `\0${text}`, 'latin1'))
+    if (text.length > FITS) return toHash(hash('sha256', `\0${text}`, 'binary'))
     scratch[0] = 0x00
-    return toHash(hash('sha256', scratch.subarray(0, put(text, 1)), 'latin1'))
+    return toHash(hash('sha256', scratch.subarray(0, put(text, 1)), 'binary'))
   },
   nodeHash(left, right) {
     scratch[0] = 0x01
     scratch.set(left, 1)
     scratch.set(right, 33)
-    return toHash(hash('sha256', scratch.subarray(0, 65), 'latin1'))
+    return toHash(hash('sha256', scratch.subarray(0, 65), 'binary'))
   },
   decode: (base64url) => (isCanonical(base64url) ? Buffer.from(base64url, 'base64url') : null),
   decodeText(base64url) {

@@ -19,7 +19,9 @@ export async function findDue(ledger: Ledger, place: Place, { intervalMs, growth
 /** An anchor is itself an event of the ledger; were that a reason to anchor, anchoring would never rest. */
 async function hasNews({ db }: Ledger, size: number): Promise<boolean> {
   const { rows } = await db.query(
-    `select exists (select from details where log_index >= $1 and not (source = 'killick' and action = any($2))) as news`,
+    `select exists (
+       select from events where number >= (select first_event from batches where log_index = $1)
+         and not (source = 'killick' and action = any($2))) as news`,
     [size, ANCHOR_ACTIONS],
   )
   return rows[0].news

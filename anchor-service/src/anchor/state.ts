@@ -109,17 +109,14 @@ export async function readLastPlan(db: Db, place: Place): Promise<{ size: number
 }
 
 /**
- * Plans an anchor, once: again is no error, and an abandoned one of the same size is taken up again. Its events are those
- * of the largest anchor below it, whichever target that is of, and of the batches since.
+ * Plans an anchor, once: again is no error, and an abandoned one of the same size is taken up again.
  */
 export async function planAnchor(db: Db, place: Place, size: number, root: Hash): Promise<void> {
   await db.query(
     `with placed as (
        insert into anchors (chain_id, genesis, contract, log_id, size, target, root, events)
-       select $1, $2, $3, $4, $5, $6, $7, coalesce(below.events, 0) + (
-         select coalesce(sum(n), 0) from batches where log_index >= coalesce(below.size, 0) and log_index < $5)
-       from (select) one
-       left join (select size, events from anchors where size <= $5 order by size desc limit 1) below on true
+       select $1, $2, $3, $4, $5::bigint, $6, $7,
+              coalesce((select first_event + n from batches where log_index = $5::bigint - 1), 0)
        on conflict do nothing returning id)
      insert into anchor_states (anchor, seq, state)
      select id, 0, 'planned' from placed

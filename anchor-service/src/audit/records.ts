@@ -53,8 +53,8 @@ export async function record(ledger: Ledger, audit: Finished, last: Finished | n
 async function hasGrown(db: Db, from: number, to: number): Promise<boolean> {
   const { rows } = await db.query<{ grown: boolean }>(
     `select exists (select from batches where log_index >= $1 and log_index < $2 and source <> $3)
-         or exists (select from details where log_index >= $1 and log_index < $2 and source = $3
-                      and action !~ '^(audit|anchor)\\.') as grown`,
+         or exists (select from events where number >= (select first_event from batches where log_index = $1)
+                      and log_index < $2 and source = $3 and action !~ '^(audit|anchor)\\.') as grown`,
     [from, to, SYSTEM.source],
   )
   return rows[0]!.grown

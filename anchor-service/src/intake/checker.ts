@@ -28,7 +28,7 @@ async function answerOf({ id, body, encoding, now }: Question): Promise<{ answer
   }
 }
 
-function buffersOf({ eventLeaves, rows: { events, details } }: CheckedBatch): ArrayBuffer[] {
-  const parts = [eventLeaves, events.bytes, events.starts, details.bytes, details.starts]
+function buffersOf({ eventLeaves, rows }: CheckedBatch): ArrayBuffer[] {
+  const parts = [eventLeaves, rows.bytes, rows.starts]
   return parts.map((part) => part.buffer as ArrayBuffer)
 }

@@ -20,7 +20,7 @@ import {
   refusalBehindHead,
   type StreamHead,
 } from './place.ts'
-import { type Appended, insertBatches } from './rows.ts'
+import { type Appended, insertBatches, nextNumber } from './rows.ts'
 import { readHeads, readKeptBatch, streamKey } from './streams.ts'
 import { makeSystemBatch, SYSTEM } from './system.ts'
 import { type Db, insertSegments, readFrontier, readPlans, splitHashes } from './tiles.ts'
@@ -182,7 +182,7 @@ async function store(
   )
   const root = frontierRoot(frontier)
   const newHead = { size: frontier.size, root, note: log.signCheckpoint(frontier.size, root) }
-  await insertBatches(db, appended)
+  await insertBatches(db, appended, await nextNumber(db, head.size))
   await insertSegments(db, segments)
   await insertCheckpoint(db, newHead)
   return newHead

@@ -107,10 +107,13 @@ export function freeTuples({ bytes }: Tuples): void {
   if (buffer instanceof ArrayBuffer) buffer.transfer(0)
 }
 
-/** Fills in the first field of every tuple, an int8 that was not known when they were written. */
-export function setFirstInt8({ bytes, starts }: Tuples, value: number): void {
+/** Fills in the first two fields of every tuple, int8 that were not known when they were written: a number that counts up, and `same`. */
+export function numberRows({ bytes, starts }: Tuples, first: number, same: number): void {
   const buffer = toBuffer(bytes)
-  for (const start of starts) writeInt8(buffer, value, start + 6)
+  for (let i = 0; i < starts.length; i++) {
+    const end = writeInt8(buffer, first + i, starts[i]! + 6)
+    writeInt8(buffer, same, end + 4)
+  }
 }
 
 /** The same bytes; a Buffer that has crossed threads is a plain array on the other side. */

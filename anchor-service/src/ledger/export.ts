@@ -8,13 +8,12 @@ import type { Db } from './tiles.ts'
 export async function exportBatches(db: Db, from: number, limit: number): Promise<string[]> {
   const { rows } = await db.query<{ header: string; tokens: string[] }>(
     `with wanted as (
-       select log_index, header from
-         (select log_index, header, sum(n) over (order by log_index) as events
-          from batches where log_index >= $1 and log_index < $1 + $2) b
-       where events <= $3)
-     select header, array_agg(e.jws || '~' || d.disclosures order by pos) as tokens
-     from wanted join events e using (log_index) join details d using (log_index, pos)
-     group by log_index, header order by log_index`,
+       select log_index, header, n, first_event from batches
+       where log_index >= $1 and log_index < $1 + $2
+         and first_event + n <= (select first_event from batches where log_index = $1) + $3)
+     select header, array_agg(jws || '~' || disclosures order by number) as tokens
+     from wanted w join events e on number >= first_event and number < first_event + n
+     group by w.log_index, header order by w.log_index`,
     [from, limit, MAX_BATCH_EVENTS],
   )
   return rows.map(({ header, tokens }) => printBatch(header, tokens))

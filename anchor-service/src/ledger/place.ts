@@ -9,7 +9,8 @@ export type CheckedBatch = {
   readonly eventPrev: Hash | undefined
   /** Leaf hashes of its events, 32 bytes each. */
   readonly eventLeaves: Uint8Array
-  readonly rows: { readonly events: Tuples; readonly details: Tuples }
+  /** Rows of its events, but for number and log index. */
+  readonly rows: Tuples
 }
 
 export function eventLeaf({ eventLeaves }: CheckedBatch, i: number): Hash {

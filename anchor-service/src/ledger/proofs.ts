@@ -55,9 +55,9 @@ async function findEvent(db: Db, name: string): Promise<Row> {
   const hash = parseHash(name)
   if (hash === null && !isEventId(name)) throw new Refusal('event_not_found')
   const { rows } = await db.query<Row>(
-    `select e.log_index, e.pos, e.jws, d.disclosures, b.header, b.event_leaves
-     from events e join details d using (log_index, pos) join batches b using (log_index)
-     where ${hash === null ? 'e.id' : 'e.leaf_hash'} = $1 order by e.log_index, e.pos limit 1`,
+    `select e.log_index, e.pos, e.jws, e.disclosures, b.header, b.event_leaves
+     from events e join batches b using (log_index)
+     where ${hash === null ? 'e.id' : 'e.leaf_hash'} = $1 order by e.number limit 1`,
     [hash === null ? name : Buffer.from(hash)],
   )
   if (rows[0] === undefined) throw new Refusal('event_not_found')

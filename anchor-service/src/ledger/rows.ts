@@ -1,7 +1,11 @@
 import { isObject, type JsonValue, type ParsedEvent, type parseBatch } from '@killick/sdk'
 import type pg from 'pg'
-import { copyIn, freeTuples, setFirstInt8, TupleWriter } from './copy.ts'
+import { copyIn, freeTuples, numberRows, TupleWriter } from './copy.ts'
 import type { CheckedBatch } from './place.ts'
+import type { Db } from './tiles.ts'
+
+/** Events in a partition, as in the migration. */
+const PARTITION = 4_194_304
 
 export type Appended = { logIndex: number; batch: CheckedBatch }
 
@@ -12,68 +16,77 @@ export type Appended = { logIndex: number; batch: CheckedBatch }
 export function packBatch({ header, events }: ReturnType<typeof parseBatch>): CheckedBatch {
   const eventLeaves = new Uint8Array(32 * events.length)
   const size = events.reduce((total, event) => total + event.token.length, 0)
-  const leaves = events.reduce((total, event) => total + event.leaf.length, 0)
-  const jws = new TupleWriter(leaves + 96 * events.length)
-  const details = new TupleWriter(size - leaves + 192 * events.length)
+  const rows = new TupleWriter(size + 288 * events.length)
   for (const [pos, event] of events.entries()) {
     eventLeaves.set(event.leafHash, 32 * pos)
-    jws.begin(5)
-    jws.int8(0)
-    jws.int4(pos)
-    jws.uuid(event.id)
-    jws.bytes(event.leafHash)
-    jws.ascii(event.leaf)
-    details.begin(8)
-    details.int8(0)
-    details.int4(pos)
-    details.ascii(event.source)
-    details.timestamp(event.time)
-    details.text(searchTerm(event.fields.action))
-    details.text(searchTerm(idOf(event.fields.actor)))
-    details.texts(targetIds(event))
-    details.ascii(event.token.slice(event.leaf.length + 1))
+    rows.begin(12)
+    rows.int8(0)
+    rows.int8(0)
+    rows.int4(pos)
+    rows.uuid(event.id)
+    rows.bytes(event.leafHash)
+    rows.ascii(event.source)
+    rows.timestamp(event.time)
+    rows.text(searchTerm(event.fields.action))
+    rows.text(searchTerm(idOf(event.fields.actor)))
+    rows.texts(targetIds(event))
+    rows.ascii(event.leaf)
+    rows.ascii(event.token.slice(event.leaf.length + 1))
   }
-  return { header, eventPrev: events[0]!.prev, eventLeaves, rows: { events: jws.done(), details: details.done() } }
+  return { header, eventPrev: events[0]!.prev, eventLeaves, rows: rows.done() }
 }
 
-/** Stores accepted batches with their events: one statement per table, however many there are. */
-export async function insertBatches(db: pg.ClientBase, appended: readonly Appended[]): Promise<void> {
-  const headers = appended.map(({ batch }) => batch.header)
-  await db.query(
-    `insert into batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves)
-     select * from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::text[], $7::bytea[], $8::bytea[])`,
-    [
-      appended.map(({ logIndex }) => logIndex),
-      headers.map((header) => header.source),
-      headers.map((header) => header.stream),
-      headers.map((header) => header.seq),
-      headers.map((header) => header.n),
-      headers.map((header) => header.text),
-      headers.map((header) => Buffer.from(header.leafHash)),
-      appended.map(({ batch }) => Buffer.from(batch.eventLeaves)),
-    ],
-  )
+/**
+ * Stores accepted batches with their events: one statement per table, however many there are.
+ * @param firstEvent number of the first one's first event
+ */
+export async function insertBatches(
+  db: pg.ClientBase,
+  appended: readonly Appended[],
+  firstEvent: number,
+): Promise<void> {
+  const batches = new TupleWriter(1024 * appended.length)
+  let number = firstEvent
   for (const { logIndex, batch } of appended) {
-    setFirstInt8(batch.rows.events, logIndex)
-    setFirstInt8(batch.rows.details, logIndex)
+    const { source, stream, seq, n, text, leafHash } = batch.header
+    batches.begin(9)
+    batches.int8(logIndex)
+    batches.ascii(source)
+    batches.ascii(stream)
+    batches.int8(seq)
+    batches.int4(n)
+    batches.ascii(text)
+    batches.bytes(leafHash)
+    batches.bytes(batch.eventLeaves)
+    batches.int8(number)
+    numberRows(batch.rows, number, logIndex)
+    number += n
   }
-  const rows = appended.map(({ batch }) => batch.rows)
+  const target = 'batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event)'
+  await copyIn(db, target, [batches.done()])
+  // A commit has far fewer events than a partition, so it starts one at most.
+  if (firstEvent % PARTITION === 0 || Math.floor(firstEvent / PARTITION) < Math.floor(number / PARTITION))
+    await db.query('select extend_events($1)', [number])
+  const columns = 'number, log_index, pos, id, leaf_hash, source, recorded_at, action, actor, targets, jws, disclosures'
   await copyIn(
     db,
-    'events (log_index, pos, id, leaf_hash, jws)',
-    rows.map(({ events }) => events),
+    `events (${columns})`,
+    appended.map(({ batch }) => batch.rows),
   )
-  await copyIn(
-    db,
-    'details (log_index, pos, source, recorded_at, action, actor, targets, disclosures)',
-    rows.map(({ details }) => details),
+}
+
+/** The number that the next event gets. */
+export async function nextNumber(db: Db, size: number): Promise<number> {
+  const { rows } = await db.query<{ next: number }>(
+    'select first_event + n as next from batches where log_index = $1',
+    [size - 1],
   )
+  return rows[0]?.next ?? 0
 }
 
 /** For a batch that is settled; see freeTuples. */
 export function freeRows({ rows }: CheckedBatch): void {
-  freeTuples(rows.events)
-  freeTuples(rows.details)
+  freeTuples(rows)
 }
 
 /** A text as the search columns hold it: PostgreSQL cannot store NUL, so that one character is replaced. */

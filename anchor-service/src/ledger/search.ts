@@ -32,8 +32,11 @@ export type FoundEvent = {
 
 export type Row = { log_index: number; pos: number; leaf_hash: Buffer; jws: string; disclosures: string }
 
-export const SELECT_EVENTS = `select d.log_index, d.pos, e.leaf_hash, e.jws, d.disclosures
-                              from details d join events e using (log_index, pos)`
+export const EVENT_COLUMNS = 'e.log_index, e.pos, e.leaf_hash, e.jws, e.disclosures'
+
+/** The number of the event at a place, for SQL; null where the log ends before it. */
+export const numberAt = (logIndex: string, pos: string) =>
+  `(select first_event + ${pos} from batches where log_index = ${logIndex})`
 
 /** A page of events, newest first. The next page starts behind its last event; null: there is none. */
 export async function searchEvents(
@@ -41,27 +44,38 @@ export async function searchEvents(
   query: EventQuery,
 ): Promise<{ events: FoundEvent[]; next: readonly [number, number] | null }> {
   const values: unknown[] = []
+  const place = (value: unknown) => `$${values.push(value)}`
   const conditions: string[] = []
   const add = (value: unknown, condition: (place: string) => string) => {
-    if (value !== undefined && value !== null) conditions.push(condition(`$${values.push(value)}`))
+    if (value !== undefined && value !== null) conditions.push(condition(place(value)))
   }
-  add(searchTerm(query.action), (place) => `d.action = ${place}`)
-  add(searchTerm(query.actor), (place) => `d.actor = ${place}`)
-  add(searchTerm(query.target), (place) => `d.targets @> array[${place}::text]`)
-  add(searchTerm(query.source), (place) => `d.source = ${place}`)
-  add(query.from, (place) => `d.recorded_at >= ${place}`)
-  add(query.to, (place) => `d.recorded_at < ${place}`)
+  add(searchTerm(query.action), (term) => `e.action = ${term}`)
+  add(searchTerm(query.actor), (term) => `e.actor = ${term}`)
+  add(searchTerm(query.target), (term) => `e.targets @> array[${term}::text]`)
+  add(query.from, (time) => `e.recorded_at >= ${time}`)
+  add(query.to, (time) => `e.recorded_at < ${time}`)
   if (query.before) {
-    const [index, pos] = query.before.map((part) => `$${values.push(part)}`)
-    conditions.push(`(d.log_index, d.pos) < (${index}, ${pos})`)
+    const [logIndex, pos] = query.before
+    conditions.push(`e.number < ${numberAt(place(logIndex), `${place(pos)}::int`)}`)
   }
-  const limit = `$${values.push(query.limit + 1)}`
-  const { rows } = await db.query<Row>(
-    `${SELECT_EVENTS}
-     ${conditions.length > 0 ? `where ${conditions.join(' and ')}` : ''}
-     order by d.log_index desc, d.pos desc limit ${limit}`,
-    values,
-  )
+  const limit = place(query.limit + 1)
+  const source = searchTerm(query.source)
+  const isFoundByTerm = [query.action, query.actor, query.target].some((term) => term !== undefined)
+  let sql: string
+  if (source !== null && !isFoundByTerm) {
+    // All of a batch is of one source, so its batches are the index; each gives its events newest first.
+    sql = `select ${EVENT_COLUMNS} from batches b cross join lateral (
+             select * from events e
+             where ${['e.number >= b.first_event', 'e.number < b.first_event + b.n', ...conditions].join(' and ')}
+             order by e.number desc limit ${limit}) e
+           where b.source = ${place(source)}${query.before ? ` and b.log_index <= ${place(query.before[0])}` : ''}
+           order by b.log_index desc, e.number desc limit ${limit}`
+  } else {
+    if (source !== null) conditions.push(`e.source = ${place(source)}`)
+    sql = `select ${EVENT_COLUMNS} from events e ${conditions.length > 0 ? `where ${conditions.join(' and ')}` : ''}
+           order by e.number desc limit ${limit}`
+  }
+  const { rows } = await db.query<Row>(sql, values)
   const page = rows.slice(0, query.limit)
   const last = page.at(-1)
   return { events: page.map(toFound), next: rows.length > query.limit ? [last!.log_index, last!.pos] : null }

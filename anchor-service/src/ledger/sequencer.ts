@@ -115,7 +115,7 @@ export function startSequencer(
 function weigh(submission: Submission): { events: number; bytes: number } {
   if ('event' in submission) return { events: 1, bytes: 1024 }
   const { header, rows } = submission.batch
-  return { events: header.n, bytes: rows.events.bytes.length + rows.details.bytes.length }
+  return { events: header.n, bytes: rows.bytes.length }
 }
 
 async function inTransaction(pool: pg.Pool, group: readonly Waiting[], context: CommitContext): Promise<Outcome[]> {

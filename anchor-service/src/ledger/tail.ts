@@ -1,5 +1,5 @@
 /** Events in the order they were accepted, and the neighbours of one in its stream. */
-import { type FoundEvent, type Row, SELECT_EVENTS, toFound } from './search.ts'
+import { EVENT_COLUMNS, type FoundEvent, numberAt, type Row, toFound } from './search.ts'
 import type { Db } from './tiles.ts'
 
 /** (log index, position in the batch) */
@@ -7,7 +7,7 @@ export type Place = readonly [logIndex: number, pos: number]
 
 /** The place of the newest event; (-1, 0) before the first. */
 export async function lastPlace(db: Db): Promise<Place> {
-  const { rows } = await db.query<Row>('select log_index, pos from events order by log_index desc, pos desc limit 1')
+  const { rows } = await db.query<Row>('select log_index, pos from events order by number desc limit 1')
   return rows[0] === undefined ? [-1, 0] : [rows[0].log_index, rows[0].pos]
 }
 
@@ -18,7 +18,7 @@ export async function eventsAfter(
   limit: number,
 ): Promise<{ event: FoundEvent; place: Place }[]> {
   const { rows } = await db.query<Row>(
-    `${SELECT_EVENTS} where (d.log_index, d.pos) > ($1, $2) order by d.log_index, d.pos limit $3`,
+    `select ${EVENT_COLUMNS} from events e where number > coalesce(${numberAt('$1', '$2::int')}, -1) order by number limit $3`,
     [logIndex, pos, limit],
   )
   return rows.map((row) => ({ event: toFound(row), place: [row.log_index, row.pos] }))
@@ -32,11 +32,13 @@ export async function readNeighbours(
   const [first, last] = [Math.max(0, at.seq - at.span), at.seq + at.span]
   const { rows } = await db.query<Row>(
     `with covering as (
-       (select log_index, seq from batches where source = $1 and stream = $2 and seq <= $3 order by seq desc limit 1)
+       (select first_event - seq as shift, n, seq from batches
+        where source = $1 and stream = $2 and seq <= $3 order by seq desc limit 1)
        union all
-       select log_index, seq from batches where source = $1 and stream = $2 and seq > $3 and seq <= $4)
-     ${SELECT_EVENTS} join covering c on c.log_index = d.log_index
-     where d.pos between $3 - c.seq and $4 - c.seq order by c.seq + d.pos`,
+       select first_event - seq, n, seq from batches where source = $1 and stream = $2 and seq > $3 and seq <= $4)
+     select ${EVENT_COLUMNS} from covering c join events e
+       on e.number >= c.shift + greatest($3, c.seq) and e.number <= c.shift + least($4, c.seq + c.n - 1)
+     order by c.seq, e.number`,
     [at.source, at.stream, first, last],
   )
   return rows.map(toFound)

@@ -76,7 +76,7 @@ describe('confirmations', () => {
     await target.tend()
     expect(await isProven(target, size)).toBe(false)
     const { rows } = await world.store.pool.query(
-      `select action from details where source = 'killick' and action like 'anchor.%' order by log_index desc limit 2`,
+      `select action from events where source = 'killick' and action like 'anchor.%' order by log_index desc limit 2`,
     )
     expect(rows.map(({ action }) => action)).toEqual(['anchor.withdraw', 'anchor.commit'])
     await automine(true)

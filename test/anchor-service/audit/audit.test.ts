@@ -75,8 +75,8 @@ describe.each([
   ],
   [
     'what an event says',
-    'details',
-    `disclosures = (select disclosures from details d where d.log_index = details.log_index and d.pos = 3)`,
+    'events',
+    `disclosures = (select disclosures from events d where d.log_index = events.log_index and d.pos = 3)`,
   ],
 ])('%s, changed by whoever owns the database', (_, table, change) => {
   const place = { source: 'billing', seq: 7 }
@@ -140,7 +140,7 @@ test('a log that was cut back, with every trace of its anchors: the contract kno
   const from = 'where log_index > 0'
   await tamper(
     whole,
-    `delete from batches ${from}; delete from events ${from}; delete from details ${from};
+    `delete from batches ${from}; delete from events ${from};
      delete from tiles where start > 0; delete from checkpoints where size > 1; delete from anchor_states; delete from anchors`,
   )
   const rest = await testService({ ...mine, KILLICK_WORKER: 'off' }, whole)
@@ -161,7 +161,7 @@ test('while no node answers, faults are found; without any, the audit is undecid
   const swap = (from: string, to: string) =>
     tamper(
       alone,
-      `update details set disclosures = replace(disclosures, '${from}', '${to}') where source = 'billing' and pos = 1`,
+      `update events set disclosures = replace(disclosures, '${from}', '${to}') where source = 'billing' and pos = 1`,
     )
   await swap('~', 'A~')
   await untilAudit(alone, ({ failed }) => failed)

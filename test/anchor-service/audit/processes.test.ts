@@ -69,7 +69,7 @@ test('a service that closes does not wait for its audit, and the next one takes 
 test('an alarm outlives a restart', async () => {
   const service = await start(OFTEN)
   await recordSome(service, 1, 3)
-  await tamper(service, `delete from details where source = 'billing' and pos = 1`)
+  await tamper(service, `delete from events where source = 'billing' and pos = 1`)
   await untilAudit(service, ({ failed }) => failed)
   await expect.poll(async () => (await systemEvents(service, 'audit.fail')).length).toBe(1)
   isOver(service)

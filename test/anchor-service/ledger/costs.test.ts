@@ -20,8 +20,8 @@ beforeAll(async () => {
   await queryAsOwner(
     opened.databaseUrl,
     `set search_path = killick; set session_replication_role = replica;
-     insert into batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves)
-       select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'r' || (i / 40 % 2), i / 80, 1, '', sha256(i::text::bytea), sha256('')
+     insert into batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event)
+       select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'r' || (i / 40 % 2), i / 80, 1, '', sha256(i::text::bytea), sha256(''), 1 + i
        from generate_series(0, 23999) i;
      insert into sources (source, event_signatures) select 's' || lpad((i % 40)::text, 2, '0'), 'required' from generate_series(0, 3999) i;
      insert into source_keys (source, kid, jwk) select case when i < 40 then 's' || lpad(i::text, 2, '0') else 'x' || i end, 'k', '{}' from generate_series(0, 3999) i;

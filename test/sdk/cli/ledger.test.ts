@@ -303,8 +303,8 @@ describe('audit', () => {
     ],
     [
       'what an event says',
-      'details',
-      `update details set disclosures = (select disclosures from details where log_index = ${at} and pos = 6) where log_index = ${at} and pos = 5`,
+      'events',
+      `update events set disclosures = (select disclosures from events where log_index = ${at} and pos = 6) where log_index = ${at} and pos = 5`,
       /Every event is whole/,
       /event 5 of billing-api/,
     ],
@@ -351,9 +351,9 @@ describe('audit', () => {
 
   test('an event that is gone', async () => {
     const { code, out } = await tamper(
-      'details',
-      `delete from details where log_index = ${at} and pos = 5`,
-      restore('details'),
+      'events',
+      `delete from events where log_index = ${at} and pos = 5`,
+      restore('events'),
     )
     expect(code).toBe(1)
     expect(out).toContain('First at fault: log entry')

@@ -9,7 +9,7 @@ create table anchors (
   log_id text not null,            -- 0x, lower case
   size bigint not null check (size >= 0), -- 0 is the opening of the log
   checkpoint bigint generated always as (nullif(size, 0)) stored references checkpoints,
-  events bigint not null check (events >= 0), -- in the log up to this size; summed up once, so that nobody has to again
+  events bigint not null check (events >= 0), -- in the log up to this size
   root bytea not null check (length(root) = 32),
   planned_at timestamptz not null default now(),
   unique (chain_id, genesis, contract, log_id, size)

@@ -77,8 +77,11 @@ export async function crash({ rounds, seed, say = () => {} }: CrashOptions): Pro
     }
 
     for (const [round, kinds] of combinations(rounds, parts, random).entries()) {
-      const victims = parts.filter(({ kind }) => kinds.includes(kind) && (kind === 'postgres' || random.int(4) > 0))
-      say(`round ${round + 1}: ${victims.map(({ kind }) => kind).join(', ') || 'nothing'}`)
+      const victims = kinds.flatMap((kind) => {
+        const twins = random.shuffle(parts.filter((part) => part.kind === kind))
+        return twins.slice(0, 1 + random.int(twins.length))
+      })
+      say(`round ${round + 1}: ${victims.map(({ kind }) => kind).join(', ')}`)
       await sleep(random.int(400))
       await Promise.all(
         victims.map(async (part) => {

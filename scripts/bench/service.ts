@@ -1,6 +1,9 @@
 // The service under measurement: a process of its own with its own embedded PostgreSQL, as an operator runs it.
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { BATCH_MEDIA_TYPE, type PublicJwk } from '@killick/sdk'
 import { type Child, startNode } from '../lib/processes.ts'
@@ -62,16 +65,22 @@ export async function register(
   if (!response.ok) throw new Error(`registering ${source}: ${await response.text()}`)
 }
 
+// Not fetch, which takes a tenth of a core at these rates, of the few that the service shares with the load (measured).
+const agent = new Agent({ keepAlive: true })
+const headers = { 'content-type': BATCH_MEDIA_TYPE, 'content-encoding': 'zstd' }
+
 /** Hands in one batch. @returns how long the receipt took, in ms */
 export async function hand(url: string, body: Buffer): Promise<number> {
   const start = performance.now()
-  const response = await fetch(`${url}/v1/batches`, {
+  const request = httpRequest(`${url}/v1/batches`, {
     method: 'POST',
-    headers: { 'content-type': BATCH_MEDIA_TYPE, 'content-encoding': 'zstd' },
-    body: new Uint8Array(body),
+    agent,
+    headers: { ...headers, 'content-length': body.length },
   })
-  const text = await response.text()
-  if (response.status !== 201) throw new Error(`a batch was answered with ${response.status}: ${text}`)
+  request.end(body)
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  const answer = await text(response)
+  if (response.statusCode !== 201) throw new Error(`a batch was answered with ${response.statusCode}: ${answer}`)
   return performance.now() - start
 }
 

@@ -8,6 +8,7 @@ export {
   MAX_BATCH_EVENTS,
   parseBatch,
   printBatch,
+  readBatch,
   signBatchHeader,
   splitBatch,
 } from './core/batch.ts'

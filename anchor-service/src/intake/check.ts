@@ -5,13 +5,13 @@ import {
   KillickError,
   nodePrimitives,
   type PublicJwk,
-  parseBatch,
   parseBatchHeader,
+  readBatch,
   splitBatch,
 } from '@killick/sdk'
 import { Refusal, type ServiceCode } from '../errors.ts'
 import { type CheckedBatch, isSameBatch } from '../ledger/place.ts'
-import { packBatch } from '../ledger/rows.ts'
+import { Packer } from '../ledger/rows.ts'
 import { readSource, type Source } from '../ledger/sources.ts'
 import { readKeptBatch } from '../ledger/streams.ts'
 import { SYSTEM } from '../ledger/system.ts'
@@ -34,21 +34,28 @@ export async function checkBatch(body: Uint8Array, db: Db, now: number): Promise
   const [isAuthentic] = verifyAll([headerClaim])
   if (!isAuthentic) throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })
 
-  const batch = parseBatch(body, nodePrimitives)
-  const claims = batch.events.flatMap((event, i) => {
-    const line = i + 2
-    if (event.signature !== undefined) return [claimOf(event.signature, source, line)]
-    if (source!.eventSignatures === 'optional') return []
-    throw new Refusal('event_signature_required', undefined, { line })
-  })
+  const packer = new Packer(header.n, body.length)
+  const claims: SourcedClaim[] = []
+  let line = 1
+  readBatch(
+    body,
+    (event) => {
+      line++
+      if (event.signature !== undefined) claims.push(claimOf(event.signature, source, line))
+      else if (source!.eventSignatures !== 'optional')
+        throw new Refusal('event_signature_required', undefined, { line })
+      packer.add(event)
+    },
+    nodePrimitives,
+  )
   const expired = firstInvalidKey([headerClaim, ...claims], now)
   // A batch that was accepted while its key was valid gets its receipt again, however late it is repeated.
-  if (expired !== null && !(await wasAccepted(db, batch))) throw expired
+  if (expired !== null && !(await wasAccepted(db, header))) throw expired
   const bad = verifyAll(claims).indexOf(false)
   if (bad >= 0) {
     throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: claims[bad]!.line })
   }
-  return packBatch(batch)
+  return packer.done(header)
 }
 
 type Key = Source['keys'][number]
@@ -72,9 +79,9 @@ function firstInvalidKey(claims: readonly SourcedClaim[], now: number): Refusal 
   return null
 }
 
-async function wasAccepted(db: Db, batch: Pick<CheckedBatch, 'header'>): Promise<boolean> {
-  const kept = await readKeptBatch(db, batch.header, batch.header.seq)
-  return kept !== null && isSameBatch(batch, kept)
+async function wasAccepted(db: Db, header: BatchHeader): Promise<boolean> {
+  const kept = await readKeptBatch(db, header, header.seq)
+  return kept !== null && isSameBatch({ header }, kept)
 }
 
 /** Found without splitting the rest, which may be long and is not trusted yet. */

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { KillickError } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
+import { free } from '../free.ts'
 import type { CheckedBatch } from '../ledger/place.ts'
 import { openPool } from '../ledger/pool.ts'
 import { checkBatch } from './check.ts'
@@ -18,13 +19,17 @@ parentPort!.on('message', async (question: Question) => {
 })
 
 async function answerOf({ id, body, encoding, now }: Question): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
+  let plain: Uint8Array | undefined
   try {
-    const batch = await checkBatch(decodeBody(body, encoding), pool, now)
+    plain = decodeBody(body, encoding)
+    const batch = await checkBatch(plain, pool, now)
     return { answer: { id, batch }, transfer: buffersOf(batch) }
   } catch (error) {
     if (!(error instanceof KillickError) && !(error instanceof Refusal)) return { answer: { id, error }, transfer: [] }
     const { name, code, message, details } = error
     return { answer: { id, refusal: { name, code, message, details } }, transfer: [] }
+  } finally {
+    if (plain) free(plain)
   }
 }
 

@@ -98,15 +98,6 @@ export class TupleWriter {
   }
 }
 
-/**
- * Gives the memory back at once. The collector would see to it late, and then look through the whole heap each time (a tenth
- * of the work of intake, measured). Only for tuples that the server has, or that were never sent.
- */
-export function freeTuples({ bytes }: Tuples): void {
-  const { buffer } = bytes
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
-}
-
 /** Fills in the first two fields of every tuple, int8 that were not known when they were written: a number that counts up, and `same`. */
 export function numberRows({ bytes, starts }: Tuples, first: number, same: number): void {
   const buffer = toBuffer(bytes)

@@ -1,6 +1,7 @@
-import { isObject, type JsonValue, type ParsedEvent, type parseBatch } from '@killick/sdk'
+import { type BatchHeader, type Hash, isObject, type JsonValue, type ParsedEvent, type parseBatch } from '@killick/sdk'
 import type pg from 'pg'
-import { copyIn, freeTuples, numberRows, TupleWriter } from './copy.ts'
+import { free } from '../free.ts'
+import { copyIn, numberRows, TupleWriter } from './copy.ts'
 import type { CheckedBatch } from './place.ts'
 import type { Db } from './tiles.ts'
 
@@ -14,11 +15,30 @@ export type Appended = { logIndex: number; batch: CheckedBatch }
  * the commit knows. So all the work on events is done before, on any thread, and little has to cross to this one.
  */
 export function packBatch({ header, events }: ReturnType<typeof parseBatch>): CheckedBatch {
-  const eventLeaves = new Uint8Array(32 * events.length)
   const size = events.reduce((total, event) => total + event.token.length, 0)
-  const rows = new TupleWriter(size + 288 * events.length)
-  for (const [pos, event] of events.entries()) {
-    eventLeaves.set(event.leafHash, 32 * pos)
+  const packer = new Packer(events.length, size)
+  for (const event of events) packer.add(event)
+  return packer.done(header)
+}
+
+/** Packs one event after another; see packBatch. */
+export class Packer {
+  readonly #leaves: Uint8Array
+  readonly #rows: TupleWriter
+  #eventPrev: Hash | undefined
+  #pos = 0
+
+  /** @param count how many events there will be at most. @param size about how long their tokens are together */
+  constructor(count: number, size: number) {
+    this.#leaves = new Uint8Array(32 * count)
+    this.#rows = new TupleWriter(size + 288 * count)
+  }
+
+  add(event: ParsedEvent): void {
+    const rows = this.#rows
+    const pos = this.#pos++
+    if (pos === 0) this.#eventPrev = event.prev
+    this.#leaves.set(event.leafHash, 32 * pos)
     rows.begin(12)
     rows.int8(0)
     rows.int8(0)
@@ -33,7 +53,10 @@ export function packBatch({ header, events }: ReturnType<typeof parseBatch>): Ch
     rows.ascii(event.leaf)
     rows.ascii(event.token.slice(event.leaf.length + 1))
   }
-  return { header, eventPrev: events[0]!.prev, eventLeaves, rows: rows.done() }
+
+  done(header: BatchHeader): CheckedBatch {
+    return { header, eventPrev: this.#eventPrev, eventLeaves: this.#leaves, rows: this.#rows.done() }
+  }
 }
 
 /**
@@ -84,9 +107,9 @@ export async function nextNumber(db: Db, size: number): Promise<number> {
   return rows[0]?.next ?? 0
 }
 
-/** For a batch that is settled; see freeTuples. */
+/** For a batch that is settled: the server has its rows, or they were never sent. */
 export function freeRows({ rows }: CheckedBatch): void {
-  freeTuples(rows)
+  free(rows.bytes)
 }
 
 /** A text as the search columns hold it: PostgreSQL cannot store NUL, so that one character is replaced. */

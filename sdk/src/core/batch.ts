@@ -135,6 +135,20 @@ export function parseBatch(
   body: Uint8Array,
   primitives: Primitives = PORTABLE,
 ): { header: BatchHeader; events: ParsedEvent[] } {
+  const events: ParsedEvent[] = []
+  const header = readBatch(body, (event) => events.push(event), primitives)
+  return { header, events }
+}
+
+/**
+ * The same, one event after another: whoever needs only a part of each keeps little in memory.
+ * @param take called with each event in order; what it was given counts only once this returns
+ */
+export function readBatch(
+  body: Uint8Array,
+  take: (event: ParsedEvent) => void,
+  primitives: Primitives = PORTABLE,
+): BatchHeader {
   const lines = splitBatch(body)
   const header = atLine(1, () => parseBatchHeader(lines.header))
   if (lines.tokens.length !== header.n) {
@@ -144,32 +158,31 @@ export function parseBatch(
       { line: 1 },
     )
   }
-  const events: ParsedEvent[] = []
+  const leaves: Hash[] = []
   for (const [i, token] of lines.tokens.entries()) {
-    events.push(
-      atLine(i + 2, () => {
-        const event = parseEvent(token, primitives)
-        checkFollows(event, header, i, events[i - 1])
-        checkComplete(event)
-        return event
-      }),
-    )
+    const event = atLine(i + 2, () => {
+      const event = parseEvent(token, primitives)
+      checkFollows(event, header, i, leaves[i - 1])
+      checkComplete(event)
+      return event
+    })
+    leaves.push(event.leafHash)
+    take(event)
   }
-  const leaves = events.map((event) => event.leafHash)
   if (!equalBytes(treeRoot(leaves, primitives.nodeHash), header.root)) {
     throw new KillickError('batch_root_mismatch', undefined, { line: 1 })
   }
-  return { header, events }
+  return header
 }
 
-function checkFollows(event: ParsedEvent, header: BatchHeader, i: number, before: ParsedEvent | undefined): void {
+function checkFollows(event: ParsedEvent, header: BatchHeader, i: number, before: Hash | undefined): void {
   const expected = { source: header.source, stream: header.stream, seq: header.seq + i }
   const isNext = event.source === expected.source && event.stream === expected.stream && event.seq === expected.seq
   // The first event's prev points before this batch: the ledger knows it, the batch does not.
-  const isChained = before === undefined || (event.prev !== undefined && equalBytes(event.prev, before.leafHash))
+  const isChained = before === undefined || (event.prev !== undefined && equalBytes(event.prev, before))
   if (!isNext || !isChained) {
     throw new KillickError('batch_chain_broken', undefined, {
-      expected: { ...expected, ...(before && { prev: printHash(before.leafHash) }) },
+      expected: { ...expected, ...(before && { prev: printHash(before) }) },
     })
   }
 }

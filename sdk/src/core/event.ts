@@ -128,7 +128,9 @@ function parseDisclosure(text: string, { decodeText }: Primitives): Disclosure {
   const json = decodeText(text)
   const parts = json === null ? null : parseJson(json)
   if (!Array.isArray(parts) || parts.length !== 3) throw new KillickError('disclosure_malformed')
-  const [salt, name, value] = parts
+  const salt = parts[0]
+  const name = parts[1]
+  const value = parts[2]
   if (typeof salt !== 'string' || !SALT.test(salt) || typeof name !== 'string') {
     throw new KillickError('disclosure_malformed')
   }

@@ -6,17 +6,32 @@ import { free } from '../free.ts'
 import type { CheckedBatch } from '../ledger/place.ts'
 import { openPool } from '../ledger/pool.ts'
 import { checkBatch } from './check.ts'
-import type { Answer, CheckerData, Question } from './checkers.ts'
+import { type Answer, type CheckerData, END, type Question } from './checkers.ts'
 import { decodeBody } from './decode.ts'
 
 const { databaseUrl, hasRole } = workerData as CheckerData
 // One connection: it reads the keys of a batch's source, and a batch that is repeated late.
 const pool = openPool(databaseUrl, hasRole, 1)
 
-parentPort!.on('message', async (question: Question) => {
+const underWay = new Set<Promise<void>>()
+
+parentPort!.on('message', (message: Question | typeof END) => {
+  if (message === END) return end()
+  const work = answer(message).finally(() => underWay.delete(work))
+  underWay.add(work)
+})
+
+async function answer(question: Question): Promise<void> {
   const { answer, transfer } = await answerOf(question)
   parentPort!.postMessage(answer, transfer)
-})
+}
+
+/** With nothing left open, the thread ends. */
+async function end(): Promise<void> {
+  await Promise.all(underWay)
+  await pool.end()
+  parentPort!.close()
+}
 
 async function answerOf({ id, body, encoding, now }: Question): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
   let plain: Uint8Array | undefined

@@ -14,6 +14,9 @@ export type Sent = { body: Uint8Array; encoding: Encoding; now: number }
 
 export type Question = Sent & { id: number }
 
+/** Asks a thread to end by itself, once it has answered everything. */
+export const END = 'end'
+
 /** Errors lose their class on the way between threads, so a refusal travels as its parts. */
 export type Answer = { id: number } & (
   | { batch: CheckedBatch }
@@ -26,13 +29,14 @@ export type Checkers = {
   readonly width: number
   /** `decodeBody` and `checkBatch` on a thread of their own; `body` may be empty afterwards. @throws as they do */
   check(sent: Sent): Promise<CheckedBatch>
+  /** Answers what has been handed in, then ends the threads. */
   close(): Promise<void>
 }
 
 const ENTRY = new URL(`./checker${extname(import.meta.url)}`, import.meta.url)
 
 type Waiting = { resolve: (batch: CheckedBatch) => void; reject: (error: unknown) => void }
-type Thread = { worker: Worker; waiting: Map<number, Waiting>; hasEnded: boolean }
+type Thread = { worker: Worker; waiting: Map<number, Waiting>; hasEnded: boolean; ended: Promise<void> }
 
 /**
  * Threads that check batches, as many as there are cores: checking is nearly all of the work of the service, and this way
@@ -50,7 +54,8 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       // Room for what a batch or two need for a moment, so that none of it outlives a collection of the young.
       resourceLimits: { maxYoungGenerationSizeMb: 64 },
     })
-    const thread: Thread = { worker, waiting: new Map(), hasEnded: false }
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+    const thread: Thread = { worker, waiting: new Map(), hasEnded: false, ended }
     worker.on('message', (answer: Answer) => {
       const waiting = thread.waiting.get(answer.id)!
       thread.waiting.delete(answer.id)
@@ -64,6 +69,7 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
     worker.on('exit', () => {
       thread.hasEnded = true
       for (const waiting of thread.waiting.values()) waiting.reject(failure)
+      end()
     })
     return thread
   }
@@ -85,7 +91,9 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       })
     },
     async close() {
-      await Promise.all(threads.map(({ worker }) => worker.terminate()))
+      // Not `terminate()`: it can crash the process while a thread is still loading its modules.
+      for (const { worker } of threads) worker.postMessage(END)
+      await Promise.all(threads.map(({ ended }) => ended))
     },
   }
 }

@@ -94,7 +94,7 @@ function damageAll(text: string, trust: Trust, perByte: number) {
   return { verified, readable, length: bytes.length }
 }
 
-const perByte = process.env.CI ? 99 : 8
+const perByte = process.env.CI ? 32 : 8
 
 describe.each([
   ['Ed25519', { alg: 'Ed25519', size: 5, index: 3, place: 1 }],
@@ -111,7 +111,7 @@ describe.each([
     // Most damages leave a proof that can be read, so that the checks decide and not the parser.
     expect(readable).toBeGreaterThan(length)
     expect(asked.answers).toBeGreaterThan(200)
-  }, 60_000)
+  }, 180_000)
 })
 
 const INPUTS = [

@@ -9,6 +9,9 @@ export type CheckedBatch = {
   readonly eventPrev: Hash | undefined
   /** Leaf hashes of its events, 32 bytes each. */
   readonly eventLeaves: Uint8Array
+  /** The times between which its events were recorded, in ms since 1970. */
+  readonly earliest: number
+  readonly latest: number
   /** Rows of its events, but for number and log index. */
   readonly rows: Tuples
 }

@@ -26,6 +26,8 @@ export class Packer {
   readonly #leaves: Uint8Array
   readonly #rows: TupleWriter
   #eventPrev: Hash | undefined
+  #earliest = Number.POSITIVE_INFINITY
+  #latest = Number.NEGATIVE_INFINITY
   #pos = 0
 
   /** @param count how many events there will be at most. @param size about how long their tokens are together */
@@ -38,6 +40,8 @@ export class Packer {
     const rows = this.#rows
     const pos = this.#pos++
     if (pos === 0) this.#eventPrev = event.prev
+    this.#earliest = Math.min(this.#earliest, event.time)
+    this.#latest = Math.max(this.#latest, event.time)
     this.#leaves.set(event.leafHash, 32 * pos)
     rows.begin(12)
     rows.int8(0)
@@ -55,7 +59,14 @@ export class Packer {
   }
 
   done(header: BatchHeader): CheckedBatch {
-    return { header, eventPrev: this.#eventPrev, eventLeaves: this.#leaves, rows: this.#rows.done() }
+    return {
+      header,
+      eventPrev: this.#eventPrev,
+      eventLeaves: this.#leaves,
+      earliest: this.#earliest,
+      latest: this.#latest,
+      rows: this.#rows.done(),
+    }
   }
 }
 
@@ -72,7 +83,7 @@ export async function insertBatches(
   let number = firstEvent
   for (const { logIndex, batch } of appended) {
     const { source, stream, seq, n, text, leafHash } = batch.header
-    batches.begin(9)
+    batches.begin(11)
     batches.int8(logIndex)
     batches.ascii(source)
     batches.ascii(stream)
@@ -82,11 +93,13 @@ export async function insertBatches(
     batches.bytes(leafHash)
     batches.bytes(batch.eventLeaves)
     batches.int8(number)
+    batches.timestamp(batch.earliest)
+    batches.timestamp(batch.latest)
     numberRows(batch.rows, number, logIndex)
     number += n
   }
-  const target = 'batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event)'
-  await copyIn(db, target, [batches.done()])
+  const target = 'log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest'
+  await copyIn(db, `batches (${target})`, [batches.done()])
   // A commit has far fewer events than a partition, so it starts one at most.
   if (firstEvent % PARTITION === 0 || Math.floor(firstEvent / PARTITION) < Math.floor(number / PARTITION))
     await db.query('select extend_events($1)', [number])

@@ -52,8 +52,13 @@ export async function searchEvents(
   add(searchTerm(query.action), (term) => `e.action = ${term}`)
   add(searchTerm(query.actor), (term) => `e.actor = ${term}`)
   add(searchTerm(query.target), (term) => `e.targets @> array[${term}::text]`)
-  add(query.from, (time) => `e.recorded_at >= ${time}`)
-  add(query.to, (time) => `e.recorded_at < ${time}`)
+  const window: string[] = []
+  if (query.from || query.to) {
+    if (query.from && query.to && query.from >= query.to) return { events: [], next: null }
+    const [from, to] = [place(query.from ?? null), place(query.to ?? null)]
+    window.push(`tstzrange(b.earliest, b.latest, '[]') && tstzrange(${from}, ${to})`)
+    conditions.push(`tstzrange(${from}, ${to}) @> e.recorded_at`)
+  }
   if (query.before) {
     const [logIndex, pos] = query.before
     conditions.push(`e.number < ${numberAt(place(logIndex), `${place(pos)}::int`)}`)
@@ -62,16 +67,26 @@ export async function searchEvents(
   const source = searchTerm(query.source)
   const isFoundByTerm = [query.action, query.actor, query.target].some((term) => term !== undefined)
   let sql: string
-  if (source !== null && !isFoundByTerm) {
-    // All of a batch is of one source, so its batches are the index; each gives its events newest first.
+  if (!isFoundByTerm && (source !== null || window.length > 0)) {
+    // A batch knows its source and the times of its events, so batches are the index, wherever clocks jumped; each gives its
+    // events newest first.
+    if (source !== null) window.push(`b.source = ${place(source)}`)
+    if (query.before) window.push(`b.log_index <= ${place(query.before[0])}`)
     sql = `select ${EVENT_COLUMNS} from batches b cross join lateral (
              select * from events e
              where ${['e.number >= b.first_event', 'e.number < b.first_event + b.n', ...conditions].join(' and ')}
              order by e.number desc limit ${limit}) e
-           where b.source = ${place(source)}${query.before ? ` and b.log_index <= ${place(query.before[0])}` : ''}
+           where ${window.join(' and ')}
            order by b.log_index desc, e.number desc limit ${limit}`
   } else {
     if (source !== null) conditions.push(`e.source = ${place(source)}`)
+    if (window.length > 0) {
+      // Of a frequent term, only what lies between the first and the last batch with events of that time.
+      const bound = (what: string, order: string) =>
+        `(select ${what} from batches b where ${window.join(' and ')} order by b.log_index ${order} limit 1)`
+      conditions.push(`e.number >= ${bound('b.first_event', 'asc')}`)
+      conditions.push(`e.number < ${bound('b.first_event + b.n', 'desc')}`)
+    }
     sql = `select ${EVENT_COLUMNS} from events e ${conditions.length > 0 ? `where ${conditions.join(' and ')}` : ''}
            order by e.number desc limit ${limit}`
   }

@@ -1,8 +1,10 @@
 // A page costs as much as it is long, whatever the size of the ledger: rows that PostgreSQL reads, as it says itself.
+import { KillickError } from '@killick/sdk'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readAnchors, readTargets } from '../../../anchor-service/src/ledger/anchors.ts'
 import { readEquivocations } from '../../../anchor-service/src/ledger/equivocations.ts'
+import { searchEvents } from '../../../anchor-service/src/ledger/search.ts'
 import { readShares } from '../../../anchor-service/src/ledger/shares.ts'
 import { readSource, readSources } from '../../../anchor-service/src/ledger/sources.ts'
 import { readStream, readStreams } from '../../../anchor-service/src/ledger/streams.ts'
@@ -20,9 +22,12 @@ beforeAll(async () => {
   await queryAsOwner(
     opened.databaseUrl,
     `set search_path = killick; set session_replication_role = replica;
-     insert into batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event)
-       select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'r' || (i / 40 % 2), i / 80, 1, '', sha256(i::text::bytea), sha256(''), 1 + i
+     insert into batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest)
+       select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'r' || (i / 40 % 2), i / 80, 1, '', sha256(i::text::bytea), sha256(''), 1 + i,
+              timestamptz '2026-01-01' + i * interval '1 minute', timestamptz '2026-01-01' + i * interval '1 minute'
        from generate_series(0, 23999) i;
+     insert into events (number, log_index, pos, id, leaf_hash, source, recorded_at, action, targets, jws, disclosures)
+       select first_event, log_index, 0, gen_random_uuid(), leaf_hash, source, earliest, 'a', '{}', '', '' from batches where log_index > 0;
      insert into sources (source, event_signatures) select 's' || lpad((i % 40)::text, 2, '0'), 'required' from generate_series(0, 3999) i;
      insert into source_keys (source, kid, jwk) select case when i < 40 then 's' || lpad(i::text, 2, '0') else 'x' || i end, 'k', '{}' from generate_series(0, 3999) i;
      insert into shares (id, token_hash, leaf_hash, fields)
@@ -60,6 +65,13 @@ async function rowsRead(read: (db: Db) => Promise<unknown>): Promise<number> {
   return Math.round(rows)
 }
 
+/** The rows hold no events that could be read back; what they cost is asked all the same. */
+const find = (query: Omit<Parameters<typeof searchEvents>[1], 'limit'>) => (db: Db) =>
+  searchEvents(db, { limit: PAGE, ...query }).catch((error) => {
+    if (!(error instanceof KillickError)) throw error
+  })
+const DAY = { from: new Date('2026-01-03'), to: new Date('2026-01-03T00:20:00Z') }
+
 const AFTER = { source: 's20', stream: 'r0' }
 const PAGES: [string, (db: Db) => Promise<unknown>][] = [
   ['streams', (db) => readStreams(db, { limit: PAGE })],
@@ -75,6 +87,16 @@ const PAGES: [string, (db: Db) => Promise<unknown>][] = [
   ['shares', (db) => readShares(db, { limit: PAGE })],
   ['shares, a later page', (db) => readShares(db, { limit: PAGE, before: 50 })],
   ['equivocations', (db) => readEquivocations(db, { limit: PAGE })],
+  ['the newest events', find({})],
+  ['events of a source', find({ source: 's07' })],
+  ['events of an action', find({ action: 'a' })],
+  ['events since', find({ from: DAY.from })],
+  ['events of an old time', find(DAY)],
+  ['events of an old time, a later page', find({ ...DAY, before: [2890, 0] })],
+  ['events of a source and an old time', find({ ...DAY, source: 's07' })],
+  ['events of an action and an old time', find({ ...DAY, action: 'a' })],
+  ['events of a time when there were none', find({ from: new Date('2025-01-01'), to: new Date('2025-01-02') })],
+  ['events of an action when there were none', find({ action: 'a', to: new Date('2025-01-02') })],
   ['equivocations, a later page', (db) => readEquivocations(db, { limit: PAGE, before: 50 })],
 ]
 

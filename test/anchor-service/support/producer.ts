@@ -51,6 +51,8 @@ export type Twist = {
   root?: Hash
   source?: string
   stream?: string
+  /** When its i-th event was recorded, in ms. */
+  times?: readonly number[]
 }
 
 /** A producer of batches that keeps the head of its stream, as the sdk's recorder does. */
@@ -78,7 +80,7 @@ export class Producer {
     const tokens: string[] = []
     const leaves: Hash[] = []
     for (const [i, input] of inputs.entries()) {
-      const time = Date.now()
+      const time = twist.times?.[i] ?? Date.now()
       const position = { source, stream, seq: seq + i, prev: eventPrev }
       const mint = { id: uuidv7(time), time, salt: () => new Uint8Array(randomBytes(16)) }
       const eventSigner = twist.eventSigner === null ? undefined : (twist.eventSigner ?? signer)

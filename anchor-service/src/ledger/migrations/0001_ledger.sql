@@ -45,7 +45,7 @@ select append_only('source_keys');
 
 -- One row per log entry; the header is the entry, its hash the leaf.
 create table batches (
-  log_index bigint primary key check (log_index >= 0),
+  log_index bigint check (log_index >= 0),
   source text not null,
   stream text not null,
   seq bigint not null check (seq >= 0),
@@ -54,11 +54,16 @@ create table batches (
   leaf_hash bytea not null check (length(leaf_hash) = 32),
   event_leaves bytea not null,
   first_event bigint not null,     -- number of its first event: how many events stand in the log before it
+  earliest timestamptz not null,   -- between these times its events were recorded
+  latest timestamptz not null,
   accepted_at timestamptz not null default now(),
+  -- With what a search needs of a batch, so that the rows themselves, which are long, are not read for it.
+  primary key (log_index) include (first_event, n, earliest, latest),
   unique (source, stream, seq),
   check (length(event_leaves) = 32 * n)
 );
-create index on batches (source, log_index);
+create index on batches (source, log_index) include (first_event, n, earliest, latest);
+create index on batches using gist (tstzrange(earliest, latest, '[]'));
 select append_only('batches');
 
 -- What the events are (the JWS part, whose ASCII is the leaf), what they say (disclosures, each followed by "~") and what
@@ -84,7 +89,6 @@ create index on events using hash (leaf_hash);
 create index on events (action, number);
 create index on events (actor, number);
 create index on events using gin (targets);
-create index on events using brin (recorded_at);
 select append_only('events');
 
 -- Makes sure that events up to a number have their partition: 4,194,304 to each, so that vacuum, retention and the depth of an

@@ -106,7 +106,8 @@ export async function startService(
     if (config.audit.intervalMs > 0) {
       const { jwk: systemKey } = await loadSigner(config.systemKeyFile)
       const { audit: settings, anchor } = config
-      const own = { url, token: tokens.reader, systemKey, targets: anchor.targets }
+      const database = { databaseUrl, hasRole: store.hasRole }
+      const own = { url, token: tokens.reader, systemKey, targets: anchor.targets, database }
       auditing = keepAuditing({ ...own, settings, ledger, registry: metrics.registry, log: app.log })
     }
     return {

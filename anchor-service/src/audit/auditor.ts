@@ -2,18 +2,23 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { KillickError } from '@killick/sdk'
 import { auditLedger, openApi } from '@killick/sdk/audit'
+import { openPool } from '../ledger/pool.ts'
+import { checkColumns } from './columns.ts'
 import type { Assignment, Report } from './thread.ts'
 
-const { url, token, pins, pace } = workerData as Assignment
+const { url, token, pins, pace, database } = workerData as Assignment
 const send = (report: Report) => parentPort!.postMessage(report)
 
 /** Between two reports of how far it is. ms */
 const REPORT_MS = 250
 let toldAt = 0
 
+const pool = openPool(database.databaseUrl, database.hasRole, 2)
+
 try {
   const result = await auditLedger(openApi(url, token), pins, {
     pace,
+    own: checkColumns(pool),
     onProgress(progress) {
       if (performance.now() - toldAt < REPORT_MS && progress.batches < progress.size) return
       toldAt = performance.now()
@@ -24,4 +29,6 @@ try {
 } catch (error) {
   if (!(error instanceof KillickError)) throw error
   send({ obstacle: error.message })
+} finally {
+  await pool.end()
 }

@@ -11,7 +11,7 @@ import { ownPins } from './pins.ts'
 import { readRecorded, record } from './records.ts'
 import { openSeat } from './seat.ts'
 import type { AuditSettings } from './settings.ts'
-import { auditOnThread } from './thread.ts'
+import { type AuditedDatabase, auditOnThread } from './thread.ts'
 import { openWebhook } from './webhook.ts'
 
 export type AuditDeps = {
@@ -23,6 +23,7 @@ export type AuditDeps = {
   systemKey: PublicJwk
   targets: readonly TargetSettings[]
   ledger: Ledger
+  database: AuditedDatabase
   registry: Registry
   log: FastifyBaseLogger
 }
@@ -101,7 +102,7 @@ export function keepAuditing(deps: AuditDeps): Auditing {
   }
 
   async function auditOnce(): Promise<Finished> {
-    const { url, token, systemKey, targets } = deps
+    const { url, token, systemKey, targets, database } = deps
     // A clock that is set meanwhile changes nothing about how long it took.
     const started = performance.now()
     const end = () => ({ at: new Date().toISOString(), seconds: Math.round(performance.now() - started) / 1000 })
@@ -109,7 +110,7 @@ export function keepAuditing(deps: AuditDeps): Auditing {
     metrics.running(true)
     try {
       const pins = await ownPins(ledger.log, [systemKey, ...settings.earlierKeys], targets)
-      const assignment = { url, token, pins, pace }
+      const assignment = { url, token, pins, pace, database }
       const onProgress = (progress: AuditProgress) => {
         status = { ...status, progress }
         metrics.events(progress.events)

@@ -2,8 +2,13 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { AuditPins, AuditProgress, AuditResult } from '@killick/sdk/audit'
 
-/** What an auditing thread is given: the service as anyone else would reach it, and what to rely on instead of its word. */
-export type Assignment = { url: string; token: string; pins: AuditPins; pace: number }
+/**
+ * What an auditing thread is given: the service as anyone else would reach it, what to rely on instead of its word, and the
+ * database, for what the service does not serve.
+ */
+export type Assignment = { url: string; token: string; pins: AuditPins; pace: number; database: AuditedDatabase }
+
+export type AuditedDatabase = { databaseUrl: string; hasRole: boolean }
 
 /** `obstacle`: why the audit could not be carried through. */
 export type Report = { progress: AuditProgress } | { result: AuditResult } | { obstacle: string }

@@ -7,12 +7,14 @@ import type { Db } from './tiles.ts'
  */
 export async function exportBatches(db: Db, from: number, limit: number): Promise<string[]> {
   const { rows } = await db.query<{ header: string; tokens: string[] }>(
-    `with wanted as (
-       select log_index, header, n, first_event from batches
-       where log_index >= $1 and log_index < $1 + $2
-         and first_event + n <= (select first_event from batches where log_index = $1) + $3)
-     select header, array_agg(jws || '~' || disclosures order by number) as tokens
-     from wanted w join events e on number >= first_event and number < first_event + n
+    // Where `first_event` was altered a batch has other events or none, which auditors must see; so no batch is left out for it.
+    `with placed as (
+       select log_index, header, n, least(first_event, 9007199254740991) as first_event,
+              sum(n) over (order by log_index) as events
+       from batches where log_index >= $1 and log_index < $1 + $2),
+     wanted as (select * from placed where events <= $3 or log_index = $1)
+     select header, coalesce(array_agg(jws || '~' || disclosures order by number) filter (where jws is not null), '{}') as tokens
+     from wanted w left join events e on number >= first_event and number < first_event + n
      group by w.log_index, header order by w.log_index`,
     [from, limit, MAX_BATCH_EVENTS],
   )

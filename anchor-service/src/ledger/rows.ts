@@ -51,9 +51,10 @@ export class Packer {
     rows.bytes(event.leafHash)
     rows.ascii(event.source)
     rows.timestamp(event.time)
-    rows.text(searchTerm(event.fields.action))
-    rows.text(searchTerm(idOf(event.fields.actor)))
-    rows.texts(targetIds(event))
+    const { action, actor, targets } = searchColumns(event)
+    rows.text(action)
+    rows.text(actor)
+    rows.texts(targets)
     rows.ascii(event.leaf)
     rows.ascii(event.token.slice(event.leaf.length + 1))
   }
@@ -128,6 +129,12 @@ export function freeRows({ rows }: CheckedBatch): void {
 /** A text as the search columns hold it: PostgreSQL cannot store NUL, so that one character is replaced. */
 export function searchTerm(value: JsonValue | undefined): string | null {
   return typeof value === 'string' ? value.replaceAll('\u0000', '\ufffd') : null
+}
+
+/** What an event is found by, beside its names, its source and its time. */
+export function searchColumns(event: ParsedEvent) {
+  const { action, actor } = event.fields
+  return { action: searchTerm(action), actor: searchTerm(idOf(actor)), targets: targetIds(event) }
 }
 
 function idOf(party: JsonValue | undefined): JsonValue | undefined {

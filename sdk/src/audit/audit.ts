@@ -11,6 +11,7 @@ import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chai
 import { type AuditCheck, Findings, type Place } from './findings.ts'
 import { type PinnedKey, readKeys } from './keys.ts'
 import { walkLedger } from './ledger.ts'
+import type { OwnCheck } from './own.ts'
 import { LogTree, type ReadTile, tilePath } from './tree.ts'
 
 /** What the auditor relies on, instead of the service's word. Empty: the service's word is taken, and the result says so. */
@@ -35,6 +36,8 @@ export type AuditOptions = {
   readonly signal?: AbortSignal
   /** Most events to check per second, on average; 0: as fast as they come. Default 0. */
   readonly pace?: number
+  /** A further check, by whoever has more of the service at hand than it serves. */
+  readonly own?: OwnCheck
 }
 
 export type AuditResult = {
@@ -78,6 +81,8 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   findings.expect('streams', 'Every stream is without gap, from its first event on')
   findings.expect('root', 'The batches hash to the root in the checkpoint')
   findings.expect('tiles', 'Every stored tile is what the batches hash to')
+  const { own } = options
+  if (own) findings.expect(own.id, own.title)
   findings.expect('anchors.log', 'The log has the roots that were anchored')
   findings.expect('anchors.chain', 'The contract on chain holds those roots')
 
@@ -93,7 +98,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const roots = new Map<number, Hash | null>([...anchors, ...heads.heads].map((anchor) => [anchor.size, null]))
   const tree = new LogTree(tileReader(api), (message, logIndex) => findings.fail('tiles', message, { logIndex }))
   const walked = await walkLedger({
-    ...{ api, size, keys, tree, findings, signal: options.signal, pace: options.pace ?? 0 },
+    ...{ api, size, keys, tree, findings, signal: options.signal, pace: options.pace ?? 0, own },
     onBatch: (batches, events) => options.onProgress?.({ batches, size, events }),
     onSize: (at, rootNow) => {
       if (roots.has(at)) roots.set(at, rootNow())
@@ -108,6 +113,10 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     )
     findings.pass('streams', count(walked.streams, 'stream'))
     findings.pass('tiles', count(tree.tiles, 'tile'))
+    if (own) {
+      for (const { message, place } of await own.finish()) findings.fail(own.id, message, place)
+      findings.pass(own.id, count(walked.events, 'event'))
+    }
     if (equalBytes(tree.root, root)) findings.pass('root', printHash(root))
     else findings.fail('root', `They hash to ${printHash(tree.root)}, the checkpoint says ${printHash(root)}`, null)
   }

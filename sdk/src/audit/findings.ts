@@ -6,7 +6,8 @@ export type AuditCheck = { id: string; title: string; status: CheckStatus; detai
 /** The event at fault, as closely as it can be named. */
 export type Place = { logIndex: number; source?: string; stream?: string; seq?: number; id?: string }
 
-type Fault = { place: Place | null; message: string; count: number }
+/** Something that is not as it should be, and where; null: at no place of the log. */
+export type Fault = { readonly place: Place | null; readonly message: string }
 
 const order = (place: Place | null): [number, number] => [place?.logIndex ?? Number.POSITIVE_INFINITY, place?.seq ?? -1]
 const isBefore = (a: Place | null, b: Place | null): boolean => {
@@ -18,7 +19,7 @@ export class Findings {
   readonly #titles = new Map<string, string>()
   readonly #passed = new Map<string, string>()
   readonly #skipped = new Map<string, string>()
-  readonly #faults = new Map<string, Fault>()
+  readonly #faults = new Map<string, Fault & { count: number }>()
 
   /** Announces a check; announced ones that nobody concludes count as skipped. */
   expect(id: string, title: string): void {

@@ -10,5 +10,6 @@ export {
   auditOutcome,
 } from './audit.ts'
 export { chainOf } from './chain.ts'
-export type { AuditCheck, Place } from './findings.ts'
+export type { AuditCheck, Fault, Place } from './findings.ts'
 export type { PinnedKey } from './keys.ts'
+export type { OwnCheck, WalkedBatch } from './own.ts'

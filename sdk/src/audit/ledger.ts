@@ -7,6 +7,7 @@ import { type Hash, printHash } from '../core/hash.ts'
 import type { Api } from './api.ts'
 import type { Findings, Place } from './findings.ts'
 import type { KeyRing } from './keys.ts'
+import type { OwnCheck, WalkedBatch } from './own.ts'
 import { keepPace } from './pace.ts'
 import { type Signature, SignatureChecker } from './signatures.ts'
 import type { LogTree } from './tree.ts'
@@ -27,6 +28,7 @@ export type WalkOptions = {
   signal: AbortSignal | undefined
   /** Most events per second, on average; 0: no limit. */
   pace: number
+  own: OwnCheck | undefined
   /** After each batch. */
   onBatch: (batches: number, events: number) => void
   /** Called when the tree has `size` entries, for the sizes one wants to know the root of. */
@@ -36,7 +38,7 @@ export type WalkOptions = {
 export async function walkLedger(
   options: WalkOptions,
 ): Promise<{ events: number; signatures: number; streams: number }> {
-  const { api, size, keys, tree, findings, signal, pace } = options
+  const { api, size, keys, tree, findings, signal, pace, own } = options
   const signatures = new SignatureChecker()
   const heads = new Map<string, Head>()
   const pending: Promise<void>[] = []
@@ -52,11 +54,16 @@ export async function walkLedger(
       findings.fail(check, `${what}: the signature does not verify under key ${signature.kid}`, place)
   }
 
-  const checkBatch = async (logIndex: number, header: BatchHeader, tokens: string[]): Promise<void> => {
+  const checkOwn = async (check: OwnCheck, batch: WalkedBatch) => {
+    for (const { message, place } of await check.batch(batch)) findings.fail(check.id, message, place)
+  }
+
+  const checkBatch = async (logIndex: number, firstEvent: number, header: BatchHeader, tokens: string[]) => {
     const batch = readBatch(logIndex, header, tokens, findings)
     checkStream(logIndex, header, batch, heads, findings)
     const place = placeOf(logIndex, header)
     await Promise.all([
+      own && checkOwn(own, { logIndex, firstEvent, header, events: batch?.events ?? null }),
       checkSignature(header.signature, header.source, 'batches', `Batch ${logIndex}`, place),
       ...(batch?.events ?? []).flatMap((event) =>
         event.signature
@@ -70,7 +77,10 @@ export async function walkLedger(
     signal?.throwIfAborted()
     const header = parseBatchHeader(text)
     if (pending.length >= IN_FLIGHT) await pending.shift()
-    pending.push(checkBatch(tree.size, header, tokens))
+    const check = checkBatch(tree.size, events, header, tokens)
+    // It is waited for below; until then its failure is no news to anybody.
+    check.catch(() => {})
+    pending.push(check)
     await tree.append(utf8(text), header.leafHash)
     events += tokens.length
     options.onSize(tree.size, () => tree.root)

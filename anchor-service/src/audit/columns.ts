@@ -32,11 +32,13 @@ const BEYOND = `
   order by e.number limit 1`
 
 export function checkColumns(db: Db): OwnCheck {
+  let checked = 0
   return {
     id: 'columns',
     title: 'Events and batches are found by what they say',
     async batch(batch) {
       const { logIndex, firstEvent, header, events } = batch
+      checked += header.n
       const values = [logIndex, firstEvent, firstEvent + header.n, events === null]
       const row = (await db.query<BatchRow>(BATCH, values)).rows[0]
       const place = placeOf(logIndex, header)
@@ -49,7 +51,8 @@ export function checkColumns(db: Db): OwnCheck {
     },
     async finish() {
       const [row] = (await db.query<{ number: number }>(BEYOND)).rows
-      return row ? [{ place: null, message: `events.number: the event ${row.number} belongs to no batch` }] : []
+      const message = `events.number: the event ${row?.number} belongs to no batch`
+      return { faults: row ? [{ place: null, message }] : [], detail: `${checked.toLocaleString('en')} events` }
     },
   }
 }

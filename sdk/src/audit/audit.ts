@@ -36,7 +36,7 @@ export type AuditOptions = {
   readonly signal?: AbortSignal
   /** Most events to check per second, on average; 0: as fast as they come. Default 0. */
   readonly pace?: number
-  /** A further check, by whoever has more of the service at hand than it serves. */
+  /** One check more. Default none. */
   readonly own?: OwnCheck
 }
 
@@ -114,8 +114,9 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     findings.pass('streams', count(walked.streams, 'stream'))
     findings.pass('tiles', count(tree.tiles, 'tile'))
     if (own) {
-      for (const { message, place } of await own.finish()) findings.fail(own.id, message, place)
-      findings.pass(own.id, count(walked.events, 'event'))
+      const { faults, detail } = await own.finish()
+      for (const { message, place } of faults) findings.fail(own.id, message, place)
+      findings.pass(own.id, detail)
     }
     if (equalBytes(tree.root, root)) findings.pass('root', printHash(root))
     else findings.fail('root', `They hash to ${printHash(tree.root)}, the checkpoint says ${printHash(root)}`, null)

@@ -12,4 +12,5 @@ export {
 export { chainOf } from './chain.ts'
 export type { AuditCheck, Fault, Place } from './findings.ts'
 export type { PinnedKey } from './keys.ts'
+export { lookUp } from './lookups.ts'
 export type { OwnCheck, WalkedBatch } from './own.ts'

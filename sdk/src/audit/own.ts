@@ -1,4 +1,4 @@
-// What an auditor may check beside what the service serves, having more of it at hand.
+// What an auditor may check beyond what every audit does.
 import type { BatchHeader } from '../core/batch.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import type { Fault } from './findings.ts'
@@ -13,8 +13,8 @@ export type OwnCheck = {
    * @param events null where the batch is not whole, which the audit tells by itself
    */
   batch(batch: WalkedBatch): Promise<readonly Fault[]>
-  /** After the last batch. */
-  finish(): Promise<readonly Fault[]>
+  /** After the last batch. `detail`: what was checked, told where nothing was wrong. */
+  finish(): Promise<{ readonly faults: readonly Fault[]; readonly detail: string }>
 }
 
 export type WalkedBatch = {

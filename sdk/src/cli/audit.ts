@@ -1,7 +1,8 @@
 import { openApi } from '../audit/api.ts'
 import { type AuditPins, type AuditProgress, type AuditResult, auditLedger, auditOutcome } from '../audit/audit.ts'
 import { chainOf } from '../audit/chain.ts'
-import { type Command, EXIT, readArgs, required } from './command.ts'
+import { lookUp } from '../audit/lookups.ts'
+import { type Command, EXIT, readArgs, required, UsageError } from './command.ts'
 import { PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
 import { checkLines, count, out, paint, printable, progress } from './terminal.ts'
 
@@ -13,12 +14,15 @@ Usage: killick audit [--url <url>] [--token <token>] --rpc <url> [--contract <0x
 
 Downloads everything the service stores and computes it all again on this machine: every event's digests and signature, the
 chain of every stream, the root and signature of every batch, the log's tree and each stored tile, and every anchor against
-the contract, down to whether the contract knows of entries that the log no longer shows. The service is asked for data only,
-never for a verdict. Memory use does not grow with the ledger. The first event at fault is named.
+the contract, down to whether the contract knows of entries that the log no longer shows. Some events, taken at
+random, are looked up by all that readers find them by: id, leaf hash, place in the stream, time, source, action, actor and a
+target. The service is asked for data only, never for a verdict. Memory use does not grow with the ledger. The first event at
+fault is named.
 
   --url <url>       the service; or KILLICK_URL
   --token <token>   a reader token of the service; or KILLICK_TOKEN, which keeps it out of the list of processes
 ${PIN_HELP}
+  --sample <n>      look up one event in n, on average (default 1,000); 1: each event
   --no-chain        leave the chain out, on purpose: then a rewritten log may pass
   --json            print the result as JSON
 
@@ -36,8 +40,10 @@ Example:
       ...PIN_OPTIONS,
       url: { type: 'string' },
       token: { type: 'string' },
+      sample: { type: 'string', default: '1000' },
       'no-chain': { type: 'boolean', default: false },
     })
+    const sample = readSample(values.sample)
     const api = openApi(required(values.url, 'url', 'KILLICK_URL'), values.token ?? process.env.KILLICK_TOKEN)
     const log = readPinnedLog(values, values.contract === undefined ? 0 : ((await chainOf(values.rpc)) ?? 0))
     const pins: AuditPins = {
@@ -55,12 +61,18 @@ Example:
       seen = now
       shown.step()
     }
-    const result = await auditLedger(api, pins, { onProgress }).finally(shown.done)
+    const own = lookUp(api, sample)
+    const result = await auditLedger(api, pins, { onProgress, own }).finally(shown.done)
     if (values['no-chain']) result.restsOn.push('the log as it stands: whether the chain agrees was not asked')
     out(values.json ? JSON.stringify(result, null, 2) : report(result))
     const outcome = auditOutcome(result, values['no-chain'] ? ['anchors.chain'] : [])
     return { passed: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[outcome]
   },
+}
+
+function readSample(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new UsageError(`--sample must be a whole number from 1, not ${text}`)
+  return Number(text)
 }
 
 function report({ origin, size, events, checks, first, restsOn }: AuditResult): string {

@@ -349,6 +349,14 @@ describe('audit', () => {
     expect(out).toMatch(/✗ failed +The contract on chain holds those roots .*entries were removed/)
   })
 
+  test('an event that search no longer shows, of those looked up', async () => {
+    const { code, out } = await tamper('events', `update events set action = null where number = 0`, restore('events'))
+    expect(code).toBe(1)
+    expect(out).toMatch(/✗ failed +Search, streams and proofs show the events .*is not found by its action/)
+    expect((await audit('--no-chain', '--sample', '0')).code).toBe(2)
+    expect((await audit('--no-chain', '--sample', '100000')).out).toMatch(/ \d looked up, 1 in 100000/)
+  })
+
   test('an event that is gone', async () => {
     const { code, out } = await tamper(
       'events',

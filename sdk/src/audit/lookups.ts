@@ -1,0 +1,94 @@
+// Looks events up as readers do, by all that they are found by: nobody signs the columns that a search goes by.
+import { KillickError } from '../core/errors.ts'
+import { type ParsedEvent, parseEvent } from '../core/event.ts'
+import { printHash } from '../core/hash.ts'
+import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import type { Api } from './api.ts'
+import type { OwnCheck } from './own.ts'
+
+/** @param sample of how many events one is looked up, on average; 1: each. The first of the log always is. */
+export function lookUp(api: Api, sample: number): OwnCheck {
+  let count = 0
+  return {
+    id: 'lookups',
+    title: 'Search, streams and proofs show the events',
+    async batch({ logIndex, firstEvent, events }) {
+      const faults = []
+      for (const [i, event] of (events ?? []).entries()) {
+        if (firstEvent + i > 0 && Math.random() * sample >= 1) continue
+        count++
+        const by = await missedBy(api, event)
+        const { id, source, stream, seq } = event
+        const message = `Event ${id} (${source}/${stream} ${seq}) is not found by its ${by}`
+        if (by !== null) faults.push({ place: { logIndex, source, stream, seq, id }, message })
+      }
+      return faults
+    },
+    async finish() {
+      return {
+        faults: [],
+        detail: `${count.toLocaleString('en')} looked up, ${sample === 1 ? 'each' : `1 in ${sample}`}`,
+      }
+    },
+  }
+}
+
+/** What the event is not found by; null: it is found by everything. */
+async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
+  const { id, source, stream, seq, time, leafHash } = event
+  const { action, actor, targets } = event.fields
+  const window = { from: new Date(time).toISOString(), to: new Date(time + 1).toISOString(), limit: '500' }
+  const isFound = (terms: object) => isListed(api, `/v1/events?${new URLSearchParams({ ...window, ...terms })}`, event)
+  const target = Array.isArray(targets) ? targets[Math.floor(Math.random() * targets.length)] : undefined
+
+  // Several events may claim one id, and the first is proven; so the id is all that can be expected.
+  if ((await readProven(api, id))?.id !== id) return 'id'
+  if ((await readProven(api, printHash(leafHash)))?.leaf !== event.leaf) return 'leaf hash'
+  if (!(await isListed(api, `/v1/streams/${source}/${stream}/events?seq=${seq}&span=0`, event))) return 'place'
+  if (!(await isFound({}))) return 'time'
+  if (!(await isFound({ source }))) return 'source'
+  if (action !== undefined && !(await isFound({ action }))) return 'action'
+  // The source alone is looked for among batches, beside another term among events.
+  if (action !== undefined && !(await isFound({ source, action }))) return 'source'
+  if (isParty(actor) && !(await isFound({ actor: actor.id }))) return 'actor'
+  if (isParty(target) && !(await isFound({ target: target.id }))) return 'targets'
+  return null
+}
+
+async function readProven(api: Api, name: string): Promise<ParsedEvent | null> {
+  const proof = await ask(api, `/v1/proofs/${name}`)
+  return isObject(proof) && typeof proof.event === 'string' ? readToken(proof.event) : null
+}
+
+/** Reads on while there are pages: of one millisecond there may be many events. */
+async function isListed(api: Api, path: string, { leaf }: ParsedEvent): Promise<boolean> {
+  for (let cursor = ''; ; ) {
+    const page = await ask(api, path + cursor)
+    if (!isObject(page) || !Array.isArray(page.events)) return false
+    if (page.events.some((item) => isObject(item) && String(item.token).startsWith(`${leaf}~`))) return true
+    if (typeof page.next !== 'string') return false
+    cursor = `&cursor=${encodeURIComponent(page.next)}`
+  }
+}
+
+/** Null where the service refuses, or is at fault itself (500). @throws KillickError unreachable */
+async function ask(api: Api, path: string): Promise<JsonValue> {
+  try {
+    return await api.json(path)
+  } catch (error) {
+    if (error instanceof KillickError && (error.code !== 'unreachable' || error.details.status === 500)) return null
+    throw error
+  }
+}
+
+function readToken(token: string): ParsedEvent | null {
+  try {
+    return parseEvent(token)
+  } catch (error) {
+    if (error instanceof KillickError) return null
+    throw error
+  }
+}
+
+const isParty = (value: JsonValue | undefined): value is JsonObject & { id: string } =>
+  isObject(value) && typeof value.id === 'string'

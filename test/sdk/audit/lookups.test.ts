@@ -1,4 +1,5 @@
 // An auditor from outside looks events up; whoever owns the database cannot keep one from readers unseen.
+import { readFile } from 'node:fs/promises'
 import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { recordSome, tamper } from '../../anchor-service/audit/support/audits.ts'
@@ -52,4 +53,14 @@ test('nor one that another has taken the id of', async () => {
   )
   expect(await audit(1)).toMatchObject({ failed: ['lookups'], first: { seq: 3 } })
   await tamper(service, 'delete from events; insert into events select * from kept; drop table kept')
+})
+
+test('docs/ERRORS.md names the checks, as the audit does', async () => {
+  const page = await readFile(new URL('../../../docs/ERRORS.md', import.meta.url), 'utf8')
+  const named = [...page.matchAll(/^\| `([a-z.]+)` \| [^|\d][^|]* \|$/gm)].map(([, id]) => id)
+  const pins = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
+  const api = openApi(service.url, READER)
+  const { checks } = await auditLedger(api, pins, { own: lookUp(api, 1e9) })
+  // The two others are the service's.
+  expect(named.filter((id) => id !== 'columns' && id !== 'audit').sort()).toEqual(checks.map(({ id }) => id).sort())
 })

@@ -16,8 +16,8 @@ export type Row = { what: string; figure: string; beside: string; ratio?: number
 /** How much is measured. `growth`: sizes of the ledger, in events, at which intake is measured again. */
 export type Plan = { rounds: number; events: number; growth: readonly number[] }
 
-const KEY = generateKey()
-const SIGNER = signerOf(KEY)
+export const KEY = generateKey()
+export const SIGNER = signerOf(KEY)
 const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
 
 const perSecond = (rate: number) => `${Math.round(rate).toLocaleString('en')}/s`

@@ -27,6 +27,7 @@ export const SERVICE_CODES = {
     409,
     'The stream already has another event at this position. Both signed headers are kept as evidence.',
   ],
+  event_unreadable: [410, 'What the database holds of this event is not what was accepted: somebody has altered it.'],
   share_expired: [410, 'The link has expired.'],
   share_revoked: [410, 'The link was revoked.'],
   body_too_large: [413, 'The body is larger than allowed, as sent or decompressed.'],

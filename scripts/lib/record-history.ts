@@ -108,7 +108,8 @@ async function readSubjects(
   source: string,
 ): Promise<{ subjects: Set<string>; total: number; newest: string }> {
   interface Page {
-    events: { id: string; fields: JsonObject }[]
+    /** Without fields where the database was altered. */
+    events: { id: string; fields?: JsonObject }[]
     next: string | null
   }
   const subjects = new Set<string>()
@@ -118,7 +119,7 @@ async function readSubjects(
     const page: Page = await api.get(`/v1/events?source=${source}&limit=500${cursor && `&cursor=${cursor}`}`)
     newest ||= page.events[0]?.id ?? ''
     total += page.events.length
-    for (const { fields } of page.events) subjects.add(subjectOf(fields))
+    for (const { fields } of page.events) if (fields) subjects.add(subjectOf(fields))
     cursor = page.next
   }
   return { subjects, total, newest }

@@ -184,6 +184,13 @@ describe('the audit', () => {
       expect(await serious(page)).toEqual([])
       await page.click(`a:text("event 4 of billing/${producer.stream}")`)
       await page.locator('[role=alert]:has-text("cannot be read")').waitFor()
+      expect(await page.innerText('[role=alert]')).toContain('event_unreadable')
+      await page.locator('tr.current:has-text("event_unreadable")').waitFor()
+      expect(await page.locator('tbody tr').count()).toBeGreaterThan(3)
+      expect(await serious(page)).toEqual([])
+      await page.goto(`${service.url}/console/#/events?source=billing`)
+      await page.locator('tbody tr:has-text("event_unreadable") a').click()
+      await page.locator('[role=alert]:has-text("cannot be read")').waitFor()
       await tamper(service, `update events set jws = substr(jws, 1, length(jws) - 1) ${where}`)
       // Nothing is anchored here, so no audit passes and the alarm stays.
       await untilAudit(service, ({ last }) => last?.outcome === 'undecided')

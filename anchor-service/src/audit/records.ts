@@ -1,4 +1,4 @@
-import { type EventInput, type JsonObject, KillickError } from '@killick/sdk'
+import type { EventInput, JsonObject } from '@killick/sdk'
 import type { Ledger } from '../ledger/ledger.ts'
 import { searchEvents } from '../ledger/search.ts'
 import { SYSTEM } from '../ledger/system.ts'
@@ -22,16 +22,12 @@ export async function readRecorded(db: Db): Promise<Recorded> {
 type Found = { logIndex: number; audit: Finished }
 
 async function readNewest(db: Db, outcome: Finished['outcome']): Promise<Found | null> {
-  try {
-    const query = { action: `audit.${outcome}`, source: SYSTEM.source, limit: 1 }
-    const [event] = (await searchEvents(db, query)).events
-    const rest = event?.fields.metadata as Omit<Finished, 'outcome' | 'at'> | undefined
-    return event && rest ? { logIndex: event.logIndex, audit: { outcome, at: event.recordedAt, ...rest } } : null
-  } catch (error) {
-    // An event that somebody has tampered with says nothing; the audit will.
-    if (error instanceof KillickError) return null
-    throw error
-  }
+  const query = { action: `audit.${outcome}`, source: SYSTEM.source, limit: 1 }
+  const [event] = (await searchEvents(db, query)).events
+  // An event that somebody has altered says nothing; the audit will.
+  if (event === undefined || 'error' in event) return null
+  const rest = event.fields.metadata as Omit<Finished, 'outcome' | 'at'> | undefined
+  return rest ? { logIndex: event.logIndex, audit: { outcome, at: event.recordedAt, ...rest } } : null
 }
 
 /**

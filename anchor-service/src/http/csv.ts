@@ -1,8 +1,8 @@
 /** Events as CSV (RFC 4180), safe to open in a spreadsheet. */
 import type { JsonObject } from '@killick/sdk'
-import type { FoundEvent } from '../ledger/search.ts'
+import type { FoundEvent, UnreadableEvent } from '../ledger/found.ts'
 
-export const CSV_HEADER = 'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash\r\n'
+export const CSV_HEADER = 'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,error\r\n'
 
 /** A cell that begins like a formula would be run as one by spreadsheets; a quote before it keeps it text. */
 function cell(value: unknown): string {
@@ -16,7 +16,9 @@ const party = (value: unknown) => {
   return type === undefined ? '' : `${type}:${id}`
 }
 
-export function csvLine({ id, recordedAt, source, stream, seq, logIndex, fields, leafHash }: FoundEvent): string {
+export function csvLine(event: FoundEvent | UnreadableEvent): string {
+  const { id, recordedAt, source, stream, seq, logIndex, leafHash } = event
+  const fields: JsonObject = 'error' in event ? {} : event.fields
   const targets = ((fields.targets as JsonObject[] | undefined) ?? []).map(party).join(' ')
   const cells = [
     id,
@@ -30,6 +32,7 @@ export function csvLine({ id, recordedAt, source, stream, seq, logIndex, fields,
     targets,
     fields.outcome,
     leafHash,
+    'error' in event ? event.error.code : '',
   ]
   return `${cells.map(cell).join(',')}\r\n`
 }

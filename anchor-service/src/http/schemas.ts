@@ -56,12 +56,22 @@ export const EventsSchema = Type.Object({
       id: Type.String(),
       leafHash: Hash,
       source: Type.String(),
-      stream: Type.String(),
-      seq: Type.Integer(),
-      recordedAt: Time,
+      stream: Type.Optional(Type.String()),
+      seq: Type.Optional(Type.Integer()),
+      recordedAt: Type.Optional(Time),
       logIndex: Type.Integer(),
-      fields: Type.Object({}, { additionalProperties: true }),
-      token: Type.String({ description: 'the event as it was recorded: an SD-JWT' }),
+      fields: Type.Optional(Type.Object({}, { additionalProperties: true })),
+      token: Type.Optional(Type.String({ description: 'the event as it was recorded: an SD-JWT' })),
+      number: Type.Optional(Type.Integer({ description: 'which event of the log it is; only beside `error`' })),
+      error: Type.Optional(
+        Type.Object(
+          { code: Type.String(), detail: Type.String() },
+          {
+            description:
+              'the event was altered in the database and cannot be read: instead of `fields` and `token`, and `stream`, `seq` and `recordedAt` may be missing too',
+          },
+        ),
+      ),
     }),
   ),
   next: Nullable(Type.String()),

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { KillickError } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
 import { free } from '../free.ts'
+import { isOutage } from '../ledger/outage.ts'
 import type { CheckedBatch } from '../ledger/place.ts'
 import { openPool } from '../ledger/pool.ts'
 import { checkBatch } from './check.ts'
@@ -40,8 +41,10 @@ async function answerOf({ id, body, encoding, now }: Question): Promise<{ answer
     const batch = await checkBatch(plain, pool, now)
     return { answer: { id, batch }, transfer: buffersOf(batch) }
   } catch (error) {
-    if (!(error instanceof KillickError) && !(error instanceof Refusal)) return { answer: { id, error }, transfer: [] }
-    const { name, code, message, details } = error
+    const refusal = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error
+    if (!(refusal instanceof KillickError) && !(refusal instanceof Refusal))
+      return { answer: { id, error }, transfer: [] }
+    const { name, code, message, details } = refusal
     return { answer: { id, refusal: { name, code, message, details } }, transfer: [] }
   } finally {
     if (plain) free(plain)

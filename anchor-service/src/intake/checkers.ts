@@ -17,7 +17,7 @@ export type Question = Sent & { id: number }
 /** Asks a thread to end by itself, once it has answered everything. */
 export const END = 'end'
 
-/** Errors lose their class on the way between threads, so a refusal travels as its parts. */
+/** Errors lose their class on the way between threads, so a refusal travels as its parts, and an outage as a refusal. */
 export type Answer = { id: number } & (
   | { batch: CheckedBatch }
   | { refusal: { name: string; code: string; message: string; details: Readonly<Record<string, unknown>> } }
@@ -27,7 +27,7 @@ export type Answer = { id: number } & (
 export type Checkers = {
   /** How many batches may be handed in at once with a use: two per thread, so that none waits for the next. */
   readonly width: number
-  /** `decodeBody` and `checkBatch` on a thread of their own; `body` may be empty afterwards. @throws as they do */
+  /** `decodeBody` and `checkBatch` on a thread of their own; `body` may be empty afterwards. @throws as they do; Refusal `unavailable` while the database is away */
   check(sent: Sent): Promise<CheckedBatch>
   /** Answers what has been handed in, then ends the threads. */
   close(): Promise<void>

@@ -1,10 +1,8 @@
 import type { Readable } from 'node:stream'
-import { KillickError } from '@killick/sdk'
-import { Refusal } from '../errors.ts'
 import type { Accepted } from '../ledger/commit.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { BODY_LIMITS, type BodyLimits, bodyReader } from './body.ts'
-import type { Checkers, Sent } from './checkers.ts'
+import type { Checkers } from './checkers.ts'
 import { encodingOf } from './decode.ts'
 import { gate } from './gate.ts'
 
@@ -22,17 +20,7 @@ export function makeIntake(
   const checking = gate(checkers.width, 256)
   return async (request, contentEncoding) => {
     const encoding = encodingOf(contentEncoding)
-    const batch = await withBody(request, (body) => checking(() => check({ body, encoding, now: now() })))
+    const batch = await withBody(request, (body) => checking(() => checkers.check({ body, encoding, now: now() })))
     return ledger.submit(batch)
-  }
-
-  async function check(sent: Sent) {
-    try {
-      return await checkers.check(sent)
-    } catch (error) {
-      // Errors lose their codes on the way between threads. Checking reads keys from the database, and else only computes.
-      const isKnown = [KillickError, Refusal, TypeError, RangeError].some((known) => error instanceof known)
-      throw isKnown ? error : new Refusal('unavailable', undefined, { cause: String(error) })
-    }
   }
 }

@@ -1,6 +1,8 @@
 import {
   type Anchor,
+  equalBytes,
   isEventId,
+  KillickError,
   parseBatchHeader,
   parseEvent,
   parseHash,
@@ -21,12 +23,11 @@ type Row = { log_index: number; pos: number; jws: string; disclosures: string; h
  * against the checkpoint of its receipt. Four short reads, whatever the size of the log.
  *
  * @param name the event's id (of several events that claim one id, the first accepted), or its leaf hash
- * @throws Refusal event_not_found
+ * @throws Refusal event_not_found | event_unreadable
  */
 export async function readProof(db: Db, log: LogKey, name: string): Promise<string> {
   const row = await findEvent(db, name)
-  const event = parseEvent(`${row.jws}~${row.disclosures}`)
-  const header = parseBatchHeader(row.header)
+  const { event, header, leaves } = parseRow(row)
   const kids = [...new Set([event.signature?.kid ?? header.signature.kid, header.signature.kid])]
   const anchors = await readProvingAnchors(db, row.log_index)
   const size = anchors[0]?.size
@@ -43,12 +44,25 @@ export async function readProof(db: Db, log: LogKey, name: string): Promise<stri
 
   return printProof({
     event: event.token,
-    batch: { header: row.header, index: row.pos, path: batchPath(splitHashes(row.event_leaves), row.pos) },
+    batch: { header: row.header, index: row.pos, path: batchPath(leaves, row.pos) },
     log: { origin: log.origin, index: row.log_index, size: checkpoint.size, path: paths[0]! },
     checkpoint: checkpoint.note,
     anchors: anchors.map(withPath),
     keys: kids.map((kid) => keys.get(kid)!),
   })
+}
+
+function parseRow(row: Row) {
+  try {
+    const event = parseEvent(`${row.jws}~${row.disclosures}`)
+    const leaves = splitHashes(row.event_leaves)
+    const leaf = leaves[row.pos]
+    if (leaf === undefined || !equalBytes(leaf, event.leafHash)) throw new Refusal('event_unreadable')
+    return { event, header: parseBatchHeader(row.header), leaves }
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    throw new Refusal('event_unreadable', `${error.code}: ${error.message}`)
+  }
 }
 
 async function findEvent(db: Db, name: string): Promise<Row> {

@@ -1,4 +1,4 @@
-import { type JsonObject, parseEvent } from '@killick/sdk'
+import { EVENT_COLUMNS, type FoundEvent, type Row, toFound, type UnreadableEvent } from './found.ts'
 import { searchTerm } from './rows.ts'
 import type { Db } from './tiles.ts'
 
@@ -18,22 +18,6 @@ export type EventQuery = {
   before?: readonly [logIndex: number, pos: number] | undefined
 }
 
-export type FoundEvent = {
-  id: string
-  leafHash: string
-  source: string
-  stream: string
-  seq: number
-  recordedAt: string
-  logIndex: number
-  fields: JsonObject
-  token: string
-}
-
-export type Row = { log_index: number; pos: number; leaf_hash: Buffer; jws: string; disclosures: string }
-
-export const EVENT_COLUMNS = 'e.log_index, e.pos, e.leaf_hash, e.jws, e.disclosures'
-
 /** The number of the event at a place, for SQL; null where the log ends before it. */
 export const numberAt = (logIndex: string, pos: string) =>
   `(select first_event + ${pos} from batches where log_index = ${logIndex})`
@@ -42,7 +26,7 @@ export const numberAt = (logIndex: string, pos: string) =>
 export async function searchEvents(
   db: Db,
   query: EventQuery,
-): Promise<{ events: FoundEvent[]; next: readonly [number, number] | null }> {
+): Promise<{ events: (FoundEvent | UnreadableEvent)[]; next: readonly [number, number] | null }> {
   const values: unknown[] = []
   const place = (value: unknown) => `$${values.push(value)}`
   const conditions: string[] = []
@@ -93,20 +77,5 @@ export async function searchEvents(
   const { rows } = await db.query<Row>(sql, values)
   const page = rows.slice(0, query.limit)
   const last = page.at(-1)
-  return { events: page.map(toFound), next: rows.length > query.limit ? [last!.log_index, last!.pos] : null }
-}
-
-export function toFound(row: Row): FoundEvent {
-  const event = parseEvent(`${row.jws}~${row.disclosures}`)
-  return {
-    id: event.id,
-    leafHash: row.leaf_hash.toString('base64url'),
-    source: event.source,
-    stream: event.stream,
-    seq: event.seq,
-    recordedAt: new Date(event.time).toISOString(),
-    logIndex: row.log_index,
-    fields: event.fields,
-    token: event.token,
-  }
+  return { events: await toFound(db, page), next: rows.length > query.limit ? [last!.log_index, last!.pos] : null }
 }

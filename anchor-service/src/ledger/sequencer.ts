@@ -1,7 +1,7 @@
-import { InvariantError, KillickError } from '@killick/sdk'
-import pg from 'pg'
+import type pg from 'pg'
 import { Refusal } from '../errors.ts'
 import { type Accepted, type CommitContext, commitGroup, type Outcome, type Submission } from './commit.ts'
+import { isOutage } from './outage.ts'
 import { freeRows } from './rows.ts'
 
 /** Bounds of the queue and of one transaction. */
@@ -140,10 +140,4 @@ async function inTransaction(pool: pg.Pool, group: readonly Waiting[], context: 
     // A connection that could not even roll back is thrown away.
     client.release(failure)
   }
-}
-
-/** Is the database, not the submission, at fault? SQLSTATE classes 08, 40, 53, 55, 57, 58; no SQLSTATE: the connection broke. */
-function isOutage(error: unknown): boolean {
-  if (error instanceof pg.DatabaseError) return /^(08|25006|40|53|55|57|58)/.test(error.code ?? '08')
-  return ![InvariantError, KillickError, Refusal, TypeError, RangeError].some((ours) => error instanceof ours)
 }

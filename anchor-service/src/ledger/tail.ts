@@ -1,5 +1,6 @@
 /** Events in the order they were accepted, and the neighbours of one in its stream. */
-import { EVENT_COLUMNS, type FoundEvent, numberAt, type Row, toFound } from './search.ts'
+import { EVENT_COLUMNS, type FoundEvent, type Row, toFound, type UnreadableEvent } from './found.ts'
+import { numberAt } from './search.ts'
 import type { Db } from './tiles.ts'
 
 /** (log index, position in the batch) */
@@ -16,19 +17,20 @@ export async function eventsAfter(
   db: Db,
   [logIndex, pos]: Place,
   limit: number,
-): Promise<{ event: FoundEvent; place: Place }[]> {
+): Promise<{ event: FoundEvent | UnreadableEvent; place: Place }[]> {
   const { rows } = await db.query<Row>(
     `select ${EVENT_COLUMNS} from events e where number > coalesce(${numberAt('$1', '$2::int')}, -1) order by number limit $3`,
     [logIndex, pos, limit],
   )
-  return rows.map((row) => ({ event: toFound(row), place: [row.log_index, row.pos] }))
+  const events = await toFound(db, rows)
+  return rows.map((row, i) => ({ event: events[i]!, place: [row.log_index, row.pos] }))
 }
 
 /** The events of a stream from `seq - span` to `seq + span`, in order. */
 export async function readNeighbours(
   db: Db,
   at: { source: string; stream: string; seq: number; span: number },
-): Promise<FoundEvent[]> {
+): Promise<(FoundEvent | UnreadableEvent)[]> {
   const [first, last] = [Math.max(0, at.seq - at.span), at.seq + at.span]
   const { rows } = await db.query<Row>(
     `with covering as (
@@ -41,5 +43,5 @@ export async function readNeighbours(
      order by c.seq, e.number`,
     [at.source, at.stream, first, last],
   )
-  return rows.map(toFound)
+  return toFound(db, rows)
 }

@@ -47,7 +47,17 @@ export type ConsoleEvent = {
   recordedAt: string
   logIndex: number
   fields: Fields
+  error?: never
 }
+/** One that was altered in the database; where it stands and when it was recorded may be unknown. */
+export type UnreadableEvent = Omit<ConsoleEvent, 'stream' | 'seq' | 'recordedAt' | 'fields' | 'error'> & {
+  number: number
+  stream?: string
+  seq?: number
+  recordedAt?: string
+  error: { code: string; detail: string }
+}
+export type ListedEvent = ConsoleEvent | UnreadableEvent
 export type Share = {
   id: string
   leafHash: string

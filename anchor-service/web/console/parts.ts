@@ -2,7 +2,7 @@
 import { type Child, h } from '../page/dom.ts'
 import { said } from '../page/text.ts'
 import { party } from '../page/views/verdict.ts'
-import type { ConsoleEvent } from './api.ts'
+import type { ConsoleEvent, ListedEvent, UnreadableEvent } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
 
@@ -113,7 +113,8 @@ export const hrefOf = ({ source, stream, seq }: Place): string => `#/event/${sou
 
 export const EVENT_HEADS = ['Recorded (UTC)', 'What', 'Who', 'To what', 'Source']
 
-export function eventRow(event: ConsoleEvent, isCurrent = false): HTMLElement {
+export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
+  if (event.error) return unreadableRow(event, isCurrent)
   const { action, actor, targets = [], outcome } = event.fields
   const first = targets[0]
   const line = row(
@@ -138,6 +139,22 @@ export function eventRow(event: ConsoleEvent, isCurrent = false): HTMLElement {
       said(event.source),
       outcome !== undefined && outcome !== 'success' && h('span', { class: 'outcome unlucky' }, said(outcome)),
     ),
+  )
+  if (isCurrent) line.classList.add('current')
+  return line
+}
+
+function unreadableRow(event: UnreadableEvent, isCurrent: boolean): HTMLElement {
+  const { id, number, source, stream, seq, recordedAt, error } = event
+  const name = `Event ${id}, number ${count(number)} of the log`
+  const line = row(
+    recordedAt === undefined ? h('span', { class: 'note' }, 'unknown') : when(recordedAt),
+    h('span', { class: 'bad note' }, 'It was altered: ', h('code', {}, said(error.code))),
+    '',
+    stream === undefined || seq === undefined
+      ? name
+      : h('a', { href: hrefOf({ source, stream, seq }), 'aria-current': isCurrent ? 'true' : null }, name),
+    said(source),
   )
   if (isCurrent) line.classList.add('current')
   return line

@@ -2,6 +2,7 @@
 import { parseBatch, utf8 } from '@killick/sdk'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { FoundEvent } from '../../../anchor-service/src/ledger/found.ts'
 import { packBatch } from '../../../anchor-service/src/ledger/rows.ts'
 import { type EventQuery, searchEvents } from '../../../anchor-service/src/ledger/search.ts'
 import { type TestLedger, testLedger } from '../support/ledger.ts'
@@ -41,7 +42,7 @@ async function findAll(query: Omit<EventQuery, 'limit'>) {
   do {
     const { events, next } = await searchEvents(opened.pool, { ...query, limit: 2, before })
     found.push(
-      ...events.map(({ source, fields, recordedAt }) => ({
+      ...(events as FoundEvent[]).map(({ source, fields, recordedAt }) => ({
         source,
         action: fields.action,
         time: Date.parse(recordedAt),

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../../errors.ts'
+import type { EventError, FoundEvent, UnreadableEvent } from '../../ledger/found.ts'
 import { readProof } from '../../ledger/proofs.ts'
-import { type EventQuery, type FoundEvent, searchEvents } from '../../ledger/search.ts'
+import { type EventQuery, searchEvents } from '../../ledger/search.ts'
 import { eventsAfter, lastPlace, type Place } from '../../ledger/tail.ts'
 import { actorOf, requireToken, roleOf } from '../auth.ts'
 import { CSV_HEADER, csvLine } from '../csv.ts'
@@ -162,7 +163,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
     },
   )
 
-  async function* found(query: Omit<EventQuery, 'limit'>, most: number): AsyncGenerator<FoundEvent> {
+  async function* found(query: Omit<EventQuery, 'limit'>, most: number): AsyncGenerator<FoundEvent | UnreadableEvent> {
     let before: Place | undefined
     for (let left = most; left > 0; left -= PAGE) {
       const { events, next } = await searchEvents(ledger.db, {
@@ -183,9 +184,19 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
 
   async function* ndjson(query: Omit<EventQuery, 'limit'>): AsyncGenerator<string> {
     for await (const event of found(query, MAX_EXPORT_PROOFS)) {
-      const { token: _, ...shown } = event
-      const proof = await readProof(ledger.db, ledger.log, event.leafHash)
+      const { proof, error } = 'error' in event ? { proof: null, error: event.error } : await proofOf(event)
+      const { token: _, ...shown } = { token: '', ...event, ...(error && { error }) }
       yield `${JSON.stringify(shown).slice(0, -1)},"proof":${proof}}\n`
+    }
+  }
+
+  /** One event without a proof must not end an export. */
+  async function proofOf({ leafHash }: FoundEvent): Promise<{ proof: string | null; error?: EventError }> {
+    try {
+      return { proof: await readProof(ledger.db, ledger.log, leafHash) }
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      return { proof: null, error: { code: error.code, detail: error.message } }
     }
   }
 }

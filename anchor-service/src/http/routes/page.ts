@@ -113,7 +113,7 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
       return await sendPage(reply, { ...link, ...seen })
     } catch (error) {
       // The page comes in any case: it says in words what became of the link.
-      if (!(error instanceof Refusal) || !error.code.startsWith('share_')) throw error
+      if (!(error instanceof Refusal) || !/^(share|event)_/.test(error.code)) throw error
       return sendPage(reply.code(error.code === 'share_not_found' ? 404 : 410), link)
     }
   })

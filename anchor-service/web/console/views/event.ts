@@ -1,72 +1,67 @@
 /** One event with its neighbours in the stream, its proof, and a form to share it. */
 import { copyable, h } from '../../page/dom.ts'
 import { packFragment } from '../../page/fragment.ts'
+import { said } from '../../page/text.ts'
 import { tree } from '../../page/views/record.ts'
-import { ApiError, api, type ConsoleEvent, type Share } from '../api.ts'
-import { EVENT_HEADS, empty, eventRow, table, view, when } from '../parts.ts'
+import { ApiError, api, type ConsoleEvent, type ListedEvent, type Share, type UnreadableEvent } from '../api.ts'
+import { count, EVENT_HEADS, empty, eventRow, table, view, when } from '../parts.ts'
 
 export async function event([source, stream, seq]: readonly string[]): Promise<HTMLElement> {
   const path = `/v1/streams/${source}/${stream}/events?seq=${seq}`
-  const { events } = await api<{ events: ConsoleEvent[] }>(path).catch((error) => {
-    if (isDamage(error)) return { events: null }
-    throw error
-  })
-  if (events === null) return damaged()
+  const { events } = await api<{ events: ListedEvent[] }>(path)
   const current = events.find((candidate) => candidate.seq === Number(seq))
   if (current === undefined)
     return view('Event', empty('There is no such event.', 'It may not have been accepted yet.'))
-  const proof = await fetch(`/v1/proofs/${current.leafHash}`).then((response) => response.text())
-  const anchors = (JSON.parse(proof) as { anchors?: unknown[] }).anchors?.length ?? 0
+  if (current.error) return view('Event', altered(current), ...neighbours(events, current))
   const rows: [string, Node | string][] = [
     ['Recorded', when(current.recordedAt)],
     ['Source', `${current.source}, stream ${current.stream}, number ${current.seq}`],
     ['Id', copyable(current.id, 'id')],
     ['Leaf hash', copyable(current.leafHash, 'leaf hash')],
     ['Log entry', String(current.logIndex)],
-    [
-      'Proof',
-      h(
-        'span',
-        {},
-        anchors > 0 ? 'anchored ' : 'not anchored yet ',
-        h('a', { href: `/verify/#${await packFragment(proof)}`, target: '_blank', rel: 'noopener' }, 'open and verify'),
-      ),
-    ],
+    ['Proof', await proofOf(current)],
   ]
   return view(
     'Event',
     h('dl', {}, ...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)])),
     h('h2', {}, 'Fields'),
     tree(current.fields as Parameters<typeof tree>[0]),
-    h('h2', {}, 'Before and after it in its stream'),
-    table(
-      EVENT_HEADS,
-      events.map((each) => eventRow(each, each === current)),
-      'Neighbours',
-    ),
+    ...neighbours(events, current),
     h('h2', {}, 'Share'),
     shareForm(current),
   )
 }
 
-/** What the ledger accepts can be read; a refusal by the format of events means that the database was tampered with. */
-const isDamage = (error: unknown): boolean =>
-  error instanceof ApiError && error.status === 400 && error.code !== 'request_invalid'
+async function proofOf({ leafHash }: ConsoleEvent): Promise<HTMLElement> {
+  const answer = await fetch(`/v1/proofs/${leafHash}`)
+  const text = await answer.text()
+  const { anchors = [], detail = 'There is none.' } = JSON.parse(text) as { anchors?: unknown[]; detail?: string }
+  if (!answer.ok) return h('span', { class: 'bad note' }, said(detail))
+  return h(
+    'span',
+    {},
+    anchors.length > 0 ? 'anchored ' : 'not anchored yet ',
+    h('a', { href: `/verify/#${await packFragment(text)}`, target: '_blank', rel: 'noopener' }, 'open and verify'),
+  )
+}
 
-function damaged(): HTMLElement {
-  return view(
-    'Event',
+function neighbours(events: readonly ListedEvent[], current: ListedEvent): HTMLElement[] {
+  const rows = events.map((each) => eventRow(each, each === current))
+  return [h('h2', {}, 'Before and after it in its stream'), table(EVENT_HEADS, rows, 'Neighbours')]
+}
+
+function altered({ id, number, error }: UnreadableEvent): HTMLElement {
+  return h(
+    'div',
+    { class: 'empty', role: 'alert' },
+    h('p', {}, h('strong', {}, `Event ${id}, number ${count(number)} of the log, cannot be read.`)),
+    h('p', {}, h('code', {}, said(error.code)), ' ', said(error.detail)),
     h(
-      'div',
-      { class: 'empty', role: 'alert' },
-      h('p', {}, h('strong', {}, 'This event, or one beside it in its stream, cannot be read.')),
-      h(
-        'p',
-        {},
-        'What the database holds of it is not what was accepted: somebody has changed it. ',
-        h('a', { href: '#/audit' }, 'The audit'),
-        ' says which event it is; a copy of the ledger, or a proof that was made before, still shows what was recorded.',
-      ),
+      'p',
+      {},
+      'What the database holds of it is not what was accepted: somebody has changed it. ',
+      h('a', { href: '#/audit' }, 'The audit'),
+      ' tells what else is wrong; a copy of the ledger, or a proof that was made before, still shows what was recorded.',
     ),
   )
 }

@@ -1,6 +1,6 @@
 /** Search, live tail and export. The address holds the search, so any search is a link. */
 import { h } from '../../page/dom.ts'
-import { api, type ConsoleEvent } from '../api.ts'
+import { api, type ListedEvent } from '../api.ts'
 import { EVENT_HEADS, empty, eventRow, moreButton, table, view } from '../parts.ts'
 
 const FILTERS = {
@@ -14,7 +14,7 @@ const FILTERS = {
 const MAX_LIVE_ROWS = 500
 const SAVED = 'killick.searches'
 
-type Page = { events: ConsoleEvent[]; next: string | null }
+type Page = { events: ListedEvent[]; next: string | null }
 
 const START = `npx killick keygen --out billing-api.key.json
 # register the public key with POST /v1/sources, then:
@@ -41,7 +41,7 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
       : empty('No events yet.', 'Make a key, register it, and record the first event:', START)
   nothing.hidden = first.events.length > 0
   rows.hidden = first.events.length === 0
-  const show = (event: ConsoleEvent) => {
+  const show = (event: ListedEvent) => {
     nothing.hidden = true
     rows.hidden = false
     body.prepend(eventRow(event))
@@ -96,7 +96,7 @@ function form(terms: URLSearchParams): HTMLElement {
   )
 }
 
-function live(terms: URLSearchParams, show: (event: ConsoleEvent) => void, signal: AbortSignal): HTMLElement {
+function live(terms: URLSearchParams, show: (event: ListedEvent) => void, signal: AbortSignal): HTMLElement {
   const box = h('input', { type: 'checkbox', id: 'live' })
   const state = h('span', { class: 'note', role: 'status' })
   let source: EventSource | null = null
@@ -116,7 +116,7 @@ function live(terms: URLSearchParams, show: (event: ConsoleEvent) => void, signa
       state.textContent = 'The connection was lost; trying again.'
     }
     source.onmessage = ({ data }) => {
-      const event = JSON.parse(data as string) as ConsoleEvent
+      const event = JSON.parse(data as string) as ListedEvent
       if (matches(event, terms)) show(event)
     }
   })
@@ -124,8 +124,10 @@ function live(terms: URLSearchParams, show: (event: ConsoleEvent) => void, signa
   return h('p', {}, box, ' ', h('label', { for: 'live' }, 'Live'), ' ', state)
 }
 
-/** The same rules as the search of the service. */
-function matches({ source, recordedAt, fields }: ConsoleEvent, terms: URLSearchParams): boolean {
+/** The same rules as the search of the service; an event that cannot be read is shown whatever is searched for. */
+function matches(event: ListedEvent, terms: URLSearchParams): boolean {
+  if (event.error) return true
+  const { source, recordedAt, fields } = event
   const is = (name: string, value: string | undefined) => !terms.has(name) || terms.get(name) === value
   const time = Date.parse(recordedAt)
   return (

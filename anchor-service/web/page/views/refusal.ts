@@ -13,6 +13,10 @@ const LINKS: Record<LinkError['state'], [headline: string, reason: string]> = {
     'This link has expired',
     'It was made to last until a certain day. That says nothing about what it showed: ask for a new link, or for the proof as a file.',
   ],
+  altered: [
+    'The event behind this link cannot be read',
+    'What the service holds of it is not what was accepted: somebody has altered it there. A proof that was made before, as a file, can still be checked here.',
+  ],
   unknown: ['This link leads nowhere', 'No such link exists here. It may have been cut off when it was copied.'],
   limited: [
     'Too many attempts',

@@ -1,0 +1,148 @@
+// Whoever owns the database alters events: each is shown as unreadable in its place, and hides no other.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { tamper } from '../audit/support/audits.ts'
+import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
+import { call, READER, register, type TestService, testService } from '../support/service.ts'
+
+let service: TestService
+const producer = new Producer('billing', newSigner(), 'main')
+let leaf: string
+
+beforeAll(async () => {
+  service = await testService()
+  await register(service.url, 'billing', [{ jwk: producer.signer.jwk }])
+  for (let b = 0; b < 2; b++) {
+    const batch = await producer.batch(Array.from({ length: 4 }, (_, i) => sampleEvent(4 * b + i)))
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+  leaf = (await found())[0]!.leafHash
+  await tamper(service, 'create table kept as select * from events')
+})
+afterAll(() => service.stop())
+
+type Listed = { id: string; leafHash: string; seq?: number; number?: number; error?: { code: string; detail: string } }
+
+const read = async (path: string) => {
+  const { status, text, json } = await call(service.url, path)
+  expect(status, text).toBe(200)
+  return json ?? text
+}
+const found = async (query = 'source=billing'): Promise<Listed[]> => (await read(`/v1/events?${query}`)).events
+
+async function ndjson(): Promise<(Listed & { proof: object | null })[]> {
+  const headers = { authorization: `Bearer ${READER}` }
+  const response = await fetch(`${service.url}/v1/events/export?format=ndjson&source=billing`, { headers })
+  return (await response.text())
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+}
+
+/** The events of `billing` that an open tail sends from the first on, until there are `count`. */
+async function tail(count: number): Promise<Listed[]> {
+  const headers = { authorization: `Bearer ${READER}`, 'last-event-id': '1.0' }
+  const response = await fetch(`${service.url}/v1/events/live`, { headers })
+  let text = ''
+  for await (const chunk of response.body!) {
+    text += Buffer.from(chunk).toString()
+    const events = [...text.matchAll(/^data: (.+)$/gm)].map(
+      ([, json]) => JSON.parse(json!) as Listed & { source: string },
+    )
+    const mine = events.filter(({ source }) => source === 'billing')
+    if (mine.length >= count) return mine
+  }
+  throw new Error('the tail ended')
+}
+
+// Number 7 in the log: two registrations stand before the events of `billing`, and this is the sixth of those.
+const NUMBER = 7
+const SEQ = 5
+
+describe.each([
+  ['its signed part cut short', `jws = left(jws, 300)`],
+  ['its signed part emptied', `jws = ''`],
+  ['its signed part no base64url', `jws = overlay(jws placing 'é' from 250 for 1)`],
+  ['what it says of another event', `disclosures = (select disclosures from kept where number = 6)`],
+  ['what it says garbled', `disclosures = 'A' || disclosures`],
+  ['what it says without an end', `disclosures = rtrim(disclosures, '~')`],
+  [
+    'unreadable, recorded in no time, in no batch',
+    `jws = '', recorded_at = 'infinity', log_index = 9223372036854775807`,
+  ],
+])('an event with %s', (name, change) => {
+  const isLost = name.includes('no batch')
+  let unreadable: object
+  const isAltered = ({ error }: Listed) => error !== undefined
+
+  beforeAll(async () => {
+    const [row] = await read(`/v1/streams/billing/main/events?seq=${SEQ}&span=0`).then(({ events }) => events)
+    await tamper(service, `update events set ${change} where number = ${NUMBER}`)
+    const error = { code: 'event_unreadable', detail: expect.stringMatching(/^[a-z_]+: /) }
+    const place = isLost ? {} : { stream: 'main', seq: SEQ, logIndex: row.logIndex, recordedAt: row.recordedAt }
+    unreadable = { number: NUMBER, id: row.id, leafHash: row.leafHash, source: 'billing', ...place, error }
+  })
+  // Altered again, so that the next alteration starts from what was accepted.
+  afterAll(() =>
+    tamper(
+      service,
+      `delete from events where number = ${NUMBER}; insert into events select * from kept where number = ${NUMBER}`,
+    ),
+  )
+
+  test.each(['source=billing', 'action=invoice.approve', 'actor=u-2&source=billing'])(
+    'comes as unreadable in a search for %s, the others as ever',
+    async (query) => {
+      const events = await found(query)
+      expect(events).toHaveLength(query.startsWith('actor') ? 2 : 8)
+      expect(events.filter(isAltered)).toEqual([expect.objectContaining(unreadable)])
+      expect(events.find(isAltered)).not.toHaveProperty('fields')
+    },
+  )
+
+  test('does so in its stream and in the live tail', async () => {
+    const { events } = await read(`/v1/streams/billing/main/events?seq=${SEQ}&span=1`)
+    expect(events).toHaveLength(3)
+    expect(events[1]).toMatchObject(unreadable)
+    const sent = await tail(8)
+    expect(sent).toHaveLength(8)
+    expect(sent.filter(isAltered)).toEqual([expect.objectContaining(unreadable)])
+  })
+
+  test('does so in exports, which go on behind it', async () => {
+    const csv: string[] = (await read('/v1/events/export?format=csv&source=billing')).trim().split('\r\n')
+    expect(csv).toHaveLength(9)
+    const [line] = csv.filter((text) => text.endsWith(',event_unreadable'))
+    expect(line).toContain((unreadable as Listed).id)
+    const events = await ndjson()
+    expect(events.filter(({ proof }) => proof !== null)).toHaveLength(7)
+    expect(events.filter(isAltered)).toEqual([expect.objectContaining({ ...unreadable, proof: null })])
+  })
+
+  test('has no proof, which is told with the same code', async () => {
+    const { json } = await call(service.url, `/v1/proofs/${(unreadable as Listed).id}`)
+    const code = isLost ? 'event_not_found' : 'event_unreadable'
+    expect(json).toMatchObject({ code, status: isLost ? 404 : 410 })
+  })
+})
+
+test('an event that no proof can be made of does not end an export', async () => {
+  await tamper(service, `update events set leaf_hash = sha256('') where number = ${NUMBER}`)
+  const events = await ndjson()
+  expect(events).toHaveLength(8)
+  expect(events.filter(({ proof }) => proof === null)).toMatchObject([
+    { seq: SEQ, fields: { action: 'invoice.approve' }, error: { code: 'event_not_found' } },
+  ])
+})
+
+test('a link to an event that was altered says so', async () => {
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' } }
+  const body = JSON.stringify({ eventId: leaf, fields: ['action'] })
+  const { json } = await call(service.url, '/v1/shares', READER, { ...init, body })
+  const path = new URL(json.url).pathname
+  await tamper(
+    service,
+    `update events set jws = '' where leaf_hash = decode('${Buffer.from(leaf, 'base64url').toString('hex')}', 'hex')`,
+  )
+  expect((await call(service.url, `${path}/proof`, null)).json).toMatchObject({ status: 410, code: 'event_unreadable' })
+})

@@ -9,6 +9,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { measureGrowth } from './bench/growth.ts'
 import { measureHostile } from './bench/hostile.ts'
 import * as measure from './bench/measure.ts'
 import { measureLongReading } from './bench/reading.ts'
@@ -60,7 +61,7 @@ try {
     await service.child.stop()
   }
   if (wants('reading')) report(await measureLongReading(join(folder, 'reading'), plan))
-  if (wants('growth')) report(await measure.measureGrowth(join(folder, 'growth'), plan))
+  if (wants('growth')) report(await measureGrowth(join(folder, 'growth'), plan))
   if (options.only === undefined && !options.quick) await publish()
 } finally {
   await rm(folder, { recursive: true, force: true })

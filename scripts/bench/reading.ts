@@ -12,6 +12,7 @@ const TIMES = 100
 const SMALL = 10_000
 
 type Ledger = { first: number; end: number; ids: string[]; filledAt: number }
+type Figures = { p50: number; p99: number }
 type Page = { next: string | null }
 
 /** A path for the i-th request; none may be asked twice where that could help. */
@@ -84,7 +85,7 @@ export async function measureLongReading(folder: string, plan: Plan): Promise<Ro
   })
 }
 
-async function measureAt(folder: string, size: number): Promise<Map<string, { p50: number; p99: number }>> {
+async function measureAt(folder: string, size: number): Promise<Map<string, Figures>> {
   const service = await startService(folder)
   await register(service.url, source(0), publicJwk(KEY), 'required')
   const loads = await makeLoads(source(0), SIGNER, { streams: 8, batches: 1, events: TIMES })
@@ -97,20 +98,25 @@ async function measureAt(folder: string, size: number): Promise<Map<string, { p5
     filledAt: Date.now(),
     ids: loads.flatMap(({ batches }) => batches.flatMap(({ ids }) => ids)),
   }
-  const figures = new Map<string, { p50: number; p99: number }>()
+  const figures = await measureRequests(service.url, ledger)
+  await service.child.stop()
+  await cluster.close()
+  return figures
+}
+
+async function measureRequests(url: string, ledger: Ledger): Promise<Map<string, Figures>> {
+  const figures = new Map<string, Figures>()
   for (const { what, path } of REQUESTS) {
     const times: number[] = []
-    for (let i = 0; i < TIMES; i++) times.push(await ask(service.url, path(i, ledger)))
+    for (let i = 0; i < TIMES; i++) times.push(await ask(url, path(i, ledger)))
     figures.set(what, { p50: quantile(times, 0.5), p99: quantile(times, 0.99) })
   }
   const pages: number[] = []
-  for (let i = 0; i < 10; i++) pages.push(await askPages(service.url, 1000))
+  for (let i = 0; i < 10; i++) pages.push(await askPages(url, 1000))
   figures.set('1,000 events page after page, as an export reads them', {
     p50: quantile(pages, 0.5),
     p99: quantile(pages, 0.99),
   })
-  await service.child.stop()
-  await cluster.close()
   return figures
 }
 

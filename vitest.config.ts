@@ -8,5 +8,7 @@ export default defineConfig({
     exclude: ['test/contracts/*.t.sol'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // A second, the default, says more about the machine than about what is waited for.
+    expect: { poll: { timeout: 20_000 } },
   },
 })

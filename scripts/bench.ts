@@ -4,13 +4,15 @@
 //   npm run bench -- --quick            one small round, to see that all of it works
 //   npm run bench -- --growth 10000000  grows the ledger on to so many events; default 1,000,000
 //   npm run bench -- --events 8000      events per round, default 32,000; --rounds 1 for one round instead of three
-//   npm run bench -- --only record      one part: record, intake, hostile, growth; writes no file
+//   npm run bench -- --only record      one part: record, intake, hostile, reading, growth; writes no file
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { measureGrowth } from './bench/growth.ts'
 import { measureHostile } from './bench/hostile.ts'
 import * as measure from './bench/measure.ts'
+import { measureLongReading } from './bench/reading.ts'
 import { startService } from './bench/service.ts'
 import { bold, column, dim } from './lib/report.ts'
 
@@ -58,7 +60,8 @@ try {
     report(await measureHostile(service, plan))
     await service.child.stop()
   }
-  if (wants('growth')) report(await measure.measureGrowth(join(folder, 'growth'), plan))
+  if (wants('reading')) report(await measureLongReading(join(folder, 'reading'), plan))
+  if (wants('growth')) report(await measureGrowth(join(folder, 'growth'), plan))
   if (options.only === undefined && !options.quick) await publish()
 } finally {
   await rm(folder, { recursive: true, force: true })

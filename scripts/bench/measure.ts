@@ -16,20 +16,20 @@ export type Row = { what: string; figure: string; beside: string; ratio?: number
 /** How much is measured. `growth`: sizes of the ledger, in events, at which intake is measured again. */
 export type Plan = { rounds: number; events: number; growth: readonly number[] }
 
-const KEY = generateKey()
-const SIGNER = signerOf(KEY)
+export const KEY = generateKey()
+export const SIGNER = signerOf(KEY)
 const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
 
-const perSecond = (rate: number) => `${Math.round(rate).toLocaleString('en')}/s`
-const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`
-const mebibytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`
+export const perSecond = (rate: number) => `${Math.round(rate).toLocaleString('en')}/s`
+export const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`
+export const mebibytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`
 
 function against(what: string, rate: number, limit: number, of: string, more = ''): Row {
   return { what, figure: `${perSecond(rate)}${more}`, beside: `${perSecond(limit)} ${of}`, ratio: rate / limit }
 }
 
 /** A source of its own for each measurement, so that streams never meet. */
-async function newSource(url: string, eventSignatures: 'required' | 'optional' = 'required'): Promise<string> {
+export async function newSource(url: string, eventSignatures: 'required' | 'optional' = 'required'): Promise<string> {
   const source = `bench-${randomUUID().slice(0, 8)}`
   await register(url, source, publicJwk(KEY), eventSignatures)
   return source
@@ -166,34 +166,4 @@ async function auditRate(url: string): Promise<number> {
   const result = JSON.parse(/\{[\s\S]*\}/.exec(child.output())?.[0] ?? '{}') as { events?: number }
   if (code !== 0 || result.events === undefined) throw new Error(`killick audit: ${child.output()}`)
   return (result.events * 1000) / (performance.now() - start)
-}
-
-/** Intake again and again while the ledger grows; unsigned events, because making them takes less time. */
-export async function measureGrowth(folder: string, plan: Plan): Promise<Row[]> {
-  const rows: Row[] = []
-  let service = await startService(folder)
-  let first: number | undefined
-  let size = 0
-  for (const target of plan.growth) {
-    for (; size < target; size += 8000) await grow(service)
-    const samples = { streams: 8, batches: Math.max(1, Math.round(plan.events / 8000)), events: 1000 }
-    const flow = await medianRound(plan.rounds, async () =>
-      handIn([service.url], await makeLoads(await newSource(service.url, 'optional'), SIGNER, samples, false)),
-    )
-    size += plan.rounds * samples.batches * 8000
-    const memory = await service.memory()
-    await service.child.stop()
-    service = await startService(folder)
-    first ??= flow.rate
-    const more = `, p99 ${ms(flow.p99)}, memory ${mebibytes(memory)}, ready in ${ms(service.readyMs)}`
-    const what = `intake with ${target.toLocaleString('en')} events in the ledger, unsigned`
-    rows.push(against(what, flow.rate, first, `with ${plan.growth[0]!.toLocaleString('en')}`, more))
-  }
-  await service.child.stop()
-  return rows
-}
-
-async function grow(service: Running): Promise<void> {
-  const source = await newSource(service.url, 'optional')
-  await handIn([service.url], await makeLoads(source, SIGNER, { streams: 8, batches: 1, events: 1000 }, false))
 }

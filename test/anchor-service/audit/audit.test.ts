@@ -156,7 +156,7 @@ test('while no node answers, faults are found; without any, the audit is undecid
   await recordSome(alone, 1, 3)
   const { last } = await untilAudit(alone, ({ last }) => last?.outcome === 'undecided')
   expect(last!.findings).toContainEqual({ check: 'anchors.chain', detail: expect.stringContaining('127.0.0.1:1') })
-  await vi.waitFor(async () => expect(await systemEvents(alone, 'audit.undecided')).not.toHaveLength(0))
+  await vi.waitFor(async () => expect(await systemEvents(alone, 'audit.undecided')).not.toHaveLength(0), 10_000)
 
   const swap = (from: string, to: string) =>
     tamper(

@@ -1,5 +1,4 @@
 // A page costs as much as it is long, whatever the size of the ledger: rows that PostgreSQL reads, as it says itself.
-import { KillickError } from '@killick/sdk'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readAnchors, readTargets } from '../../../anchor-service/src/ledger/anchors.ts'
@@ -27,7 +26,7 @@ beforeAll(async () => {
               timestamptz '2026-01-01' + i * interval '1 minute', timestamptz '2026-01-01' + i * interval '1 minute'
        from generate_series(0, 23999) i;
      insert into events (number, log_index, pos, id, leaf_hash, source, recorded_at, action, targets, jws, disclosures)
-       select first_event, log_index, 0, gen_random_uuid(), leaf_hash, source, earliest, 'a', '{}', '', '' from batches where log_index > 0;
+       select first_event, log_index, 0, gen_random_uuid(), leaf_hash, source, earliest, 'a', array['t' || log_index % 6000, 'many'], '', '' from batches where log_index > 0;
      insert into sources (source, event_signatures) select 's' || lpad((i % 40)::text, 2, '0'), 'required' from generate_series(0, 3999) i;
      insert into source_keys (source, kid, jwk) select case when i < 40 then 's' || lpad(i::text, 2, '0') else 'x' || i end, 'k', '{}' from generate_series(0, 3999) i;
      insert into shares (id, token_hash, leaf_hash, fields)
@@ -65,11 +64,8 @@ async function rowsRead(read: (db: Db) => Promise<unknown>): Promise<number> {
   return Math.round(rows)
 }
 
-/** The rows hold no events that could be read back; what they cost is asked all the same. */
 const find = (query: Omit<Parameters<typeof searchEvents>[1], 'limit'>) => (db: Db) =>
-  searchEvents(db, { limit: PAGE, ...query }).catch((error) => {
-    if (!(error instanceof KillickError)) throw error
-  })
+  searchEvents(db, { limit: PAGE, ...query })
 const DAY = { from: new Date('2026-01-03'), to: new Date('2026-01-03T00:20:00Z') }
 
 const AFTER = { source: 's20', stream: 'r0' }
@@ -90,6 +86,11 @@ const PAGES: [string, (db: Db) => Promise<unknown>][] = [
   ['the newest events', find({})],
   ['events of a source', find({ source: 's07' })],
   ['events of an action', find({ action: 'a' })],
+  ['events of a target of many', find({ target: 'many' })],
+  ['events of a target of many, a later page', find({ target: 'many', before: [2890, 0] })],
+  ['events of a target of few', find({ target: 't7' })],
+  ['events of a target that is not there', find({ target: 'nobody' })],
+  ['events of a target of many and an old time', find({ ...DAY, target: 'many' })],
   ['events since', find({ from: DAY.from })],
   ['events of an old time', find(DAY)],
   ['events of an old time, a later page', find({ ...DAY, before: [2890, 0] })],

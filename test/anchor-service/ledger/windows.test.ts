@@ -15,7 +15,7 @@ const HOURS = [[0, 1, 2], [3, 4], [-8_000, 5], [6, 400_000], [7], [2, 1, 0], [-8
 
 let opened: TestLedger
 /** Newest first, as search lists them. */
-let recorded: { source: string; action: string; time: number }[]
+let recorded: { source: string; action: string; target: string; time: number }[]
 
 beforeAll(async () => {
   opened = await testLedger()
@@ -30,7 +30,9 @@ beforeAll(async () => {
     advance()
     await opened.ledger.submit(packBatch(parseBatch(utf8(body))))
     recorded.unshift(
-      ...times.map((time, i) => ({ source: producer.source, action: inputs[i]!.action, time })).reverse(),
+      ...times
+        .map((time, i) => ({ source: producer.source, action: inputs[i]!.action, target: `inv-${i}`, time }))
+        .reverse(),
     )
   }
 })
@@ -45,6 +47,7 @@ async function findAll(query: Omit<EventQuery, 'limit'>) {
       ...(events as FoundEvent[]).map(({ source, fields, recordedAt }) => ({
         source,
         action: fields.action,
+        target: (fields.targets as { id: string }[])[0]!.id,
         time: Date.parse(recordedAt),
       })),
     )
@@ -62,18 +65,20 @@ test('any window, by itself and with other conditions, page after page', async (
     to: time,
     source: named('billing', 'crm', 'none'),
     action: named('open', 'close'),
+    target: named('inv-0', 'inv-1', 'inv-9'),
   })
   await fc.assert(
-    fc.asyncProperty(queries, async ({ from, to, source, action }) => {
+    fc.asyncProperty(queries, async ({ from, to, source, action, target }) => {
       const expected = recorded.filter(
         (event) =>
           (from === undefined || event.time >= from) &&
           (to === undefined || event.time < to) &&
           (source === undefined || event.source === source) &&
-          (action === undefined || event.action === action),
+          (action === undefined || event.action === action) &&
+          (target === undefined || event.target === target),
       )
       const dates = { from: from === undefined ? from : new Date(from), to: to === undefined ? to : new Date(to) }
-      const found = await findAll({ ...dates, source, action })
+      const found = await findAll({ ...dates, source, action, target })
       // The ledger's own events were recorded today.
       expect(found.filter((event) => (event as { source: string }).source !== 'killick')).toEqual(expected)
     }),

@@ -1,0 +1,65 @@
+// Where the log grows from one partition of its events into the next.
+import { parseProof, verifyProof } from '@killick/sdk'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { readProof } from '../../../anchor-service/src/ledger/proofs.ts'
+import { searchEvents } from '../../../anchor-service/src/ledger/search.ts'
+import { insertSource } from '../../../anchor-service/src/ledger/sources.ts'
+import { eventsAfter } from '../../../anchor-service/src/ledger/tail.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { nextBatch, type TestLedger, testLedger } from '../support/ledger.ts'
+import { newSigner, Producer } from '../support/producer.ts'
+
+/** Events in a partition, as in the migration. */
+const WIDTH = 4_194_304
+
+let opened: TestLedger
+beforeAll(async () => {
+  opened = await testLedger()
+  // As if the log had all but a few of them already.
+  await queryAsOwner(
+    opened.databaseUrl,
+    `set search_path = killick; set session_replication_role = replica;
+     update batches set first_event = ${WIDTH - 5};
+     update events set number = ${WIDTH - 5}`,
+  )
+})
+afterAll(() => opened.close())
+
+test('a batch may lie on both sides; its events are found, listed and proven, and no partition can be changed', async () => {
+  const signer = newSigner()
+  const keys = [{ jwk: signer.jwk, notBefore: null, notAfter: null }]
+  await insertSource(opened.pool, { source: 'billing', eventSignatures: 'required', keys })
+  const producer = new Producer('billing', signer)
+  const batches = [await nextBatch(producer, 3), await nextBatch(producer, 3), await nextBatch(producer, 3)]
+  for (const batch of batches) await opened.ledger.submit(batch)
+
+  const { rows } = await opened.pool.query(
+    `select tableoid::regclass::text as partition, array_agg(number order by number) as numbers
+     from events where source = 'billing' group by 1 order by 1`,
+  )
+  const from = (first: number, n: number) => Array.from({ length: n }, (_, i) => String(first + i))
+  expect(rows).toEqual([
+    { partition: 'events_0', numbers: from(WIDTH - 4, 4) },
+    { partition: 'events_1', numbers: from(WIDTH, 5) },
+  ])
+
+  const pages = [await searchEvents(opened.pool, { limit: 5 })]
+  pages.push(await searchEvents(opened.pool, { limit: 5, before: pages[0]!.next! }))
+  const found = pages.flatMap(({ events }) => events)
+  expect(found.map(({ seq }) => seq)).toEqual([8, 7, 6, 5, 4, 3, 2, 1, 0, 0])
+  const listed = await eventsAfter(opened.pool, [0, 0], 20)
+  expect(listed.map(({ event }) => event.id)).toEqual(
+    found
+      .slice(0, 9)
+      .map(({ id }) => id)
+      .reverse(),
+  )
+
+  for (const { id, leafHash } of found)
+    for (const name of [id, leafHash]) {
+      const proof = await readProof(opened.pool, opened.ledger.log, name)
+      expect(verifyProof(parseProof(proof), {}).outcome).not.toBe('failed')
+    }
+  await expect(opened.pool.query('delete from events_1')).rejects.toThrow()
+  await expect(queryAsOwner(opened.databaseUrl, `delete from killick.events_1`)).rejects.toThrow('append-only')
+})

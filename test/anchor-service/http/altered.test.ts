@@ -126,6 +126,20 @@ describe.each([
   })
 })
 
+test('another true event in its place is not proven as the one that was accepted', async () => {
+  const [row] = (await read(`/v1/streams/billing/main/events?seq=${SEQ}&span=0`)).events
+  await tamper(
+    service,
+    `update events set (jws, disclosures) = (select jws, disclosures from kept where number = 6) where number = ${NUMBER}`,
+  )
+  const { json } = await call(service.url, `/v1/proofs/${row.id}`)
+  expect(json).toMatchObject({ status: 410, code: 'event_unreadable' })
+  await tamper(
+    service,
+    `delete from events where number = ${NUMBER}; insert into events select * from kept where number = ${NUMBER}`,
+  )
+})
+
 test('an event that no proof can be made of does not end an export', async () => {
   await tamper(service, `update events set leaf_hash = sha256('') where number = ${NUMBER}`)
   const events = await ndjson()

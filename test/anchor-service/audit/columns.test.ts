@@ -105,7 +105,7 @@ test.each([
   ['stream', `stream = 'other'`],
   ['seq', `seq = seq + 1000`],
   ['leaf_hash', `leaf_hash = sha256(leaf_hash)`],
-  ['event_leaves', `event_leaves = overlay(event_leaves placing '\\x00'::bytea from 1)`],
+  ['event_leaves', `event_leaves = set_byte(event_leaves, 0, get_byte(event_leaves, 0) # 1)`],
 ])('batches.%s: %s', async (column, change) => {
   const { first, findings } = await findingsOf('batches', `update batches set ${change} where log_index = ${batch}`)
   expect(first).toMatchObject({ source: 'billing', stream, seq: 5 })

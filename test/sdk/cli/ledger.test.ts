@@ -297,7 +297,7 @@ describe('audit', () => {
     [
       'an event’s bytes',
       'events',
-      `update events set jws = overlay(jws placing 'A' from 200 for 1) where log_index = ${at} and pos = 5`,
+      `update events set jws = overlay(jws placing case substr(jws, 200, 1) when 'A' then 'B' else 'A' end from 200 for 1) where log_index = ${at} and pos = 5`,
       /Every event is whole/,
       /event 5 of billing-api/,
     ],
@@ -318,14 +318,14 @@ describe('audit', () => {
     [
       'a batch header',
       'batches',
-      `update batches set header = overlay(header placing 'A' from 150 for 1) where log_index = ${at}`,
+      `update batches set header = overlay(header placing case substr(header, 150, 1) when 'A' then 'B' else 'A' end from 150 for 1) where log_index = ${at}`,
       /Every batch is whole/,
       /log entry/,
     ],
     [
       'a tile',
       'tiles',
-      `update tiles set hashes = overlay(hashes placing '\\x00'::bytea from 1 for 1) where level = 0 and tile = 0 and start = 0`,
+      `update tiles set hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1) where level = 0 and tile = 0 and start = 0`,
       /Every stored tile/,
       /log entry 0/,
     ],

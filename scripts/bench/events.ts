@@ -17,9 +17,18 @@ import { draftEvent, sealEvent } from '../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../sdk/src/client/random.ts'
 
 /** One stream's batches in order, as they go over the wire (zstd), and their events. */
-export type Load = { source: string; stream: string; batches: { body: Buffer; tokens: string[]; ids: string[] }[] }
+export type Load = {
+  source: string
+  stream: string
+  batches: { body: Buffer; tokens: string[]; ids: string[] }[]
+  /** Where the stream goes on: number of its next event, hashes of its last event and its last header. */
+  head: { seq: number; event: string | null; header: Hash | undefined }
+}
 
 export type LoadSize = { streams: number; batches: number; events: number }
+
+/** An event, and when it was recorded (ms). */
+export type Sample = { input: EventInput; time: number }
 
 export function sampleEvent(i: number): EventInput {
   return {
@@ -32,43 +41,55 @@ export function sampleEvent(i: number): EventInput {
   }
 }
 
+export const newLoad = (source: string): Load => ({
+  ...{ source, stream: randomUUID(), batches: [] },
+  head: { seq: 0, event: null, header: undefined },
+})
+
 /** New streams of a source; without `signEvents` only the batch headers are signed. */
 export async function makeLoads(source: string, signer: Signer, size: LoadSize, signEvents = true): Promise<Load[]> {
   const loads: Load[] = []
   for (let s = 0; s < size.streams; s++) {
-    const load: Load = { source, stream: randomUUID(), batches: [] }
-    let last: { event: string | null; header: Hash | undefined } = { event: null, header: undefined }
-    for (let b = 0; b < size.batches; b++) last = await addBatch(load, signer, size.events, signEvents, b, last)
+    const load = newLoad(source)
+    for (let b = 0; b < size.batches; b++) {
+      const samples = Array.from({ length: size.events }, (_, i) => b * size.events + i)
+      await addBatch(
+        load,
+        signer,
+        samples.map((i) => ({ input: sampleEvent(i), time: Date.now() })),
+        signEvents,
+      )
+    }
     loads.push(load)
   }
   return loads
 }
 
-async function addBatch(
+/** Adds the stream's next batch. */
+export async function addBatch(
   load: Load,
   signer: Signer,
-  n: number,
+  samples: readonly Sample[],
   signEvents: boolean,
-  b: number,
-  last: { event: string | null; header: Hash | undefined },
-) {
-  const { source, stream } = load
+): Promise<void> {
+  const { source, stream, head } = load
   const tokens: string[] = []
   const ids: string[] = []
   const leaves: Hash[] = []
-  let prev = last.event
-  for (let seq = b * n; seq < (b + 1) * n; seq++) {
-    const time = Date.now()
-    const draft = draftEvent(sampleEvent(seq), { id: uuidv7(time), time, salt: saltText })
-    const { token, leafHash: hash } = await sealEvent(draft, { source, stream, seq, prev }, signEvents ? signer : null)
+  let prev = head.event
+  for (const [i, { input, time }] of samples.entries()) {
+    const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText })
+    const place = { source, stream, seq: head.seq + i, prev }
+    const { token, leafHash: hash } = await sealEvent(draft, place, signEvents ? signer : null)
     tokens.push(token)
     ids.push(draft.id)
     leaves.push(parseHash(hash)!)
     prev = hash
   }
-  const fields = { source, stream, seq: b * n, n, root: batchRoot(leaves), prev: last.header, time: Date.now() }
+  const n = samples.length
+  const fields = { source, stream, seq: head.seq, n, root: batchRoot(leaves), prev: head.header, time: Date.now() }
   const header = await signBatchHeader(fields, signer)
   const body = await promisify(zstdCompress)(Buffer.from(printBatch(header, tokens)))
   load.batches.push({ body, tokens, ids })
-  return { event: prev, header: leafHash(utf8(header)) }
+  load.head = { seq: head.seq + n, event: prev, header: leafHash(utf8(header)) }
 }

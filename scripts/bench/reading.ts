@@ -1,41 +1,36 @@
 // What readers ask of a long ledger, over HTTP: each request by itself, beside the same on a short one.
 import { join } from 'node:path'
-import { publicJwk } from '@killick/sdk'
-import { startCluster } from '../../anchor-service/src/ledger/postgres.ts'
-import { makeLoads } from './events.ts'
-import { AGE_MS, fillLedger, SOURCES, STREAMS } from './fill.ts'
-import { KEY, type Plan, type Row, SIGNER } from './measure.ts'
-import { handIn, register, startService, TOKEN } from './service.ts'
+import { AGE_MS, type Filled, fillLedger, sourceName } from './fill.ts'
+import type { Plan, Row } from './measure.ts'
+import { startService, TOKEN } from './service.ts'
 import { quantile } from './stats.ts'
 
 const TIMES = 100
 const SMALL = 10_000
 
-type Ledger = { first: number; end: number; ids: string[]; filledAt: number }
 type Figures = { p50: number; p99: number }
 type Page = { next: string | null }
 
 /** A path for the i-th request; none may be asked twice where that could help. */
-type Request = { what: string; path: (i: number, ledger: Ledger) => string }
+type Request = { what: string; path: (i: number, ledger: Filled) => string }
 
 const spread = (i: number, n: number) => Math.floor((n * (i * 37 + 11)) / (TIMES * 37 + 11)) % n
-const at = (ledger: Ledger, share: number) => new Date(ledger.filledAt - AGE_MS * (1 - share)).toISOString()
+const at = ({ until }: Filled, share: number) => new Date(until - AGE_MS * (1 - share)).toISOString()
 /** A thousandth of the ledger's time, which begins at a share of it. */
-const window = (ledger: Ledger, share: number) => `from=${at(ledger, share)}&to=${at(ledger, share + 0.001)}`
-const count = (ledger: Ledger) => ledger.end - ledger.first
-const source = (i: number) => `bench-${String(i % SOURCES).padStart(2, '0')}`
+const window = (ledger: Filled, share: number) => `from=${at(ledger, share)}&to=${at(ledger, share + 0.001)}`
+const streamOf = (i: number, { streams }: Filled) => streams[i % streams.length]!
 
 const REQUESTS: readonly Request[] = [
   { what: 'newest events', path: () => '/v1/events' },
   { what: 'events by a frequent action', path: () => '/v1/events?action=user.login' },
   { what: 'events by an actor', path: (i) => `/v1/events?actor=u-${i}` },
   { what: 'events by a rare actor', path: () => '/v1/events?actor=rare' },
-  { what: 'events by a target of few', path: (i, ledger) => `/v1/events?target=inv-${spread(i, count(ledger))}` },
+  { what: 'events by a target of few', path: (i, ledger) => `/v1/events?target=inv-${spread(i, ledger.events)}` },
   { what: 'events by a target of many', path: (i) => `/v1/events?target=shared-${i % 50}` },
-  { what: 'events by source', path: (i) => `/v1/events?source=${source(i)}` },
+  { what: 'events by source', path: (i) => `/v1/events?source=${sourceName(i)}` },
   {
     what: 'events by all of them',
-    path: (i) => `/v1/events?action=user.login&actor=u-${i}&source=${source(i)}&target=shared-${i % 50}`,
+    path: (i) => `/v1/events?action=user.login&actor=u-${i}&source=${sourceName(i)}&target=shared-${i % 50}`,
   },
   { what: 'events by a rare actor and a frequent action', path: () => '/v1/events?actor=rare&action=user.login' },
   { what: 'events that do not exist', path: (i) => `/v1/events?actor=nobody-${i}&action=user.login` },
@@ -48,24 +43,32 @@ const REQUESTS: readonly Request[] = [
   },
   {
     what: 'events of an old time by source',
-    path: (i, ledger) => `/v1/events?${window(ledger, i / TIMES)}&source=${source(i)}`,
+    path: (i, ledger) => `/v1/events?${window(ledger, i / TIMES)}&source=${sourceName(i)}`,
   },
-  { what: 'a page deep in all events', path: (i, ledger) => `/v1/events?cursor=${spread(i, count(ledger) / 100)}.50` },
+  { what: 'a page deep in all events', path: (i, ledger) => `/v1/events?cursor=${spread(i, ledger.events / 100)}.50` },
   {
     what: 'a page deep in an action',
-    path: (i, ledger) => `/v1/events?action=user.login&cursor=${spread(i, count(ledger) / 100)}.50`,
+    path: (i, ledger) => `/v1/events?action=user.login&cursor=${spread(i, ledger.events / 100)}.50`,
   },
   { what: 'an event by its id', path: (i, ledger) => `/v1/proofs/${ledger.ids[i]}` },
   {
     what: 'neighbours in a stream',
-    path: (i, ledger) =>
-      `/v1/streams/${source(i)}/stream-0/events?seq=${spread(i, count(ledger) / (SOURCES * STREAMS))}`,
+    path(i, ledger) {
+      const { source, stream, events } = streamOf(i, ledger)
+      return `/v1/streams/${source}/${stream}/events?seq=${spread(i, events)}`
+    },
   },
   { what: 'streams', path: () => '/v1/streams' },
-  { what: 'streams, a later page', path: (i) => `/v1/streams?cursor=${source(i)}/stream-5` },
+  { what: 'streams, a later page', path: (i) => `/v1/streams?cursor=${sourceName(i)}/5` },
   { what: 'sources', path: () => '/v1/sources' },
   { what: 'anchors', path: () => '/v1/anchors' },
-  { what: 'a stream', path: (i) => `/v1/streams/${source(i)}/stream-1` },
+  {
+    what: 'a stream',
+    path(i, ledger) {
+      const { source, stream } = streamOf(i, ledger)
+      return `/v1/streams/${source}/${stream}`
+    },
+  },
 ]
 
 /** Every request at the size of the plan, beside 10,000 events. */
@@ -87,24 +90,13 @@ export async function measureLongReading(folder: string, plan: Plan): Promise<Ro
 
 async function measureAt(folder: string, size: number): Promise<Map<string, Figures>> {
   const service = await startService(folder)
-  await register(service.url, source(0), publicJwk(KEY), 'required')
-  const loads = await makeLoads(source(0), SIGNER, { streams: 8, batches: 1, events: TIMES })
-  await handIn([service.url], loads)
-  const cluster = await startCluster(join(folder, 'data'))
-  const url = await cluster.databaseUrl('killick')
-  const filled = await fillLedger(url, size)
-  const ledger: Ledger = {
-    ...filled,
-    filledAt: Date.now(),
-    ids: loads.flatMap(({ batches }) => batches.flatMap(({ ids }) => ids)),
-  }
+  const ledger = await fillLedger(service.url, size, TIMES)
   const figures = await measureRequests(service.url, ledger)
   await service.child.stop()
-  await cluster.close()
   return figures
 }
 
-async function measureRequests(url: string, ledger: Ledger): Promise<Map<string, Figures>> {
+async function measureRequests(url: string, ledger: Filled): Promise<Map<string, Figures>> {
   const figures = new Map<string, Figures>()
   for (const { what, path } of REQUESTS) {
     const times: number[] = []

@@ -26,7 +26,7 @@ export {
   makeEvent,
   type Position,
 } from './core/event.ts'
-export { type Change, checkEventInput, type EventInput, type Party } from './core/fields.ts'
+export { type Change, checkEventInput, checkField, type EventInput, type Party } from './core/fields.ts'
 export { asHash, HASH_BYTES, isHash, sha256 } from './core/hash.ts'
 export { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH, parseJson } from './core/json.ts'
 export { type Alg, algOf, publicKeyBytes } from './core/jwk.ts'

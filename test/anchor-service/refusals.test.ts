@@ -279,7 +279,7 @@ async function rechained(producer: Producer, tokens: string[]): Promise<Sent> {
 const counts = () =>
   queryAsOwner(
     service.databaseUrl,
-    'select (select count(*) from killick.batches) b, (select count(*) from killick.events) e, (select max(size) from killick.checkpoints) c',
+    'select (select count(*) from killick.batches) b, (select sum(n) from killick.packs) e, (select max(size) from killick.checkpoints) c',
   )
 
 test.for(Object.entries(cases))(

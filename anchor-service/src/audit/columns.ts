@@ -3,33 +3,43 @@
  * readers, or show it as another's, by changing them alone. So they are held against what is signed.
  */
 import { createHash } from 'node:crypto'
-import { type BatchHeader, type JsonValue, KillickError, type ParsedEvent, parseEvent } from '@killick/sdk'
+import {
+  type BatchHeader,
+  type JsonValue,
+  KillickError,
+  nodePrimitives,
+  type ParsedEvent,
+  parseEvent,
+} from '@killick/sdk'
 import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
-import { searchColumns } from '../ledger/rows.ts'
+import { readLines } from '../ledger/packs.ts'
+import { type EventSketch, printKey, sketchEvent, termKey } from '../ledger/sketch.ts'
 import type { Db } from '../ledger/tiles.ts'
 
 type Columns = { readonly [column: string]: JsonValue }
-type EventRow = { number: number; columns: Columns; token: string | null }
-type BatchRow = { columns: Columns; events: EventRow[] }
+type BatchRow = { columns: Columns; packs: Pack[] }
+/** `columns`: digests, where they are long. `details`: what these are of. */
+type Pack = { first: number; columns: Columns; details: Details | null }
+type Details = { ids: string; keys: string[]; key_counts: string; body: string }
 
 // As JSON no value can fail the query, however it was altered. Times in ms, whatever lies below them too.
 const BATCH = `
   select json_build_object('source', b.source, 'stream', b.stream, 'seq', b.seq, 'n', b.n, 'first_event', b.first_event,
       'leaf_hash', encode(b.leaf_hash, 'hex'), 'event_leaves', encode(sha256(b.event_leaves), 'hex'),
       'earliest', extract(epoch from b.earliest) * 1000, 'latest', extract(epoch from b.latest) * 1000) as columns,
-    (select coalesce(json_agg(json_build_object('number', e.number,
-        'columns', json_build_object('log_index', e.log_index, 'pos', e.pos, 'id', e.id,
-          'leaf_hash', encode(e.leaf_hash, 'hex'), 'source', e.source, 'recorded_at', extract(epoch from e.recorded_at) * 1000,
-          'action', e.action, 'actor', e.actor, 'targets', e.targets),
-        'token', case when $4 then e.jws || '~' || e.disclosures end) order by e.number), '[]')
-     from events e where e.number >= $2 and e.number < $3) as events
+    (select coalesce(json_agg(json_build_object('first', p.first_event,
+        'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'ids', encode(sha256(p.ids), 'hex'),
+          'keys', encode(sha256(convert_to(array_to_string(p.keys, ' '), 'UTF8')), 'hex'), 'key_counts', encode(sha256(p.key_counts), 'hex')),
+        'details', case when $4 then json_build_object('ids', encode(p.ids, 'hex'), 'keys', p.keys::text[],
+          'key_counts', encode(p.key_counts, 'hex'), 'body', encode(p.body, 'base64')) end) order by p.first_event), '[]')
+     from packs p where p.first_event >= $2 and p.first_event < $3) as packs
   from batches b where b.log_index = $1`
 
 /** The newest batch ends where the events do. */
 const BEYOND = `
-  select e.number::float8 as number from events e
-  where e.number >= (select least(first_event, 9007199254740991) + n from batches order by log_index desc limit 1)
-  order by e.number limit 1`
+  select first_event::float8 as first from packs
+  where first_event >= (select least(first_event, 9007199254740991) + n from batches order by log_index desc limit 1)
+  order by first_event limit 1`
 
 export function checkColumns(db: Db): OwnCheck {
   let checked = 0
@@ -39,19 +49,23 @@ export function checkColumns(db: Db): OwnCheck {
     async batch(batch) {
       const { logIndex, firstEvent, header, events } = batch
       checked += header.n
-      const values = [logIndex, firstEvent, firstEvent + header.n, events === null]
-      const row = (await db.query<BatchRow>(BATCH, values)).rows[0]
+      const read = async (withDetails: boolean) =>
+        (await db.query<BatchRow>(BATCH, [logIndex, firstEvent, firstEvent + header.n, withDetails])).rows[0]
       const place = placeOf(logIndex, header)
+      const row = await read(events === null)
       if (row === undefined) return [{ place, message: `batches.log_index: no batch has ${logIndex}` }]
       const wrong = differences(row.columns, batchColumns(batch))
-      return [
-        ...wrong.map((column) => ({ place, message: `batches.${column}: it is not what batch ${logIndex} says` })),
-        ...compareEvents(batch, row.events),
-      ]
+      const faults = wrong.map((column) => ({
+        place,
+        message: `batches.${column}: it is not what batch ${logIndex} says`,
+      }))
+      if (events !== null && arePacksRight(batch, events, row.packs)) return faults
+      const packs = events === null ? row.packs : ((await read(true))?.packs ?? [])
+      return [...faults, ...(await comparePacks(batch, packs))]
     },
     async finish() {
-      const [row] = (await db.query<{ number: number }>(BEYOND)).rows
-      const message = `events.number: the event ${row?.number} belongs to no batch`
+      const [row] = (await db.query<{ first: number }>(BEYOND)).rows
+      const message = `packs.first_event: the events from ${row?.first} on belong to no batch`
       return { faults: row ? [{ place: null, message }] : [], detail: `${checked.toLocaleString('en')} events` }
     },
   }
@@ -71,38 +85,110 @@ function batchColumns({ firstEvent, header, events }: WalkedBatch): Columns {
   return { ...columns, event_leaves: leaves.digest('hex'), earliest, latest }
 }
 
-/** Of a batch that is not whole, each row that can be read by itself is held against what itself says. */
-function compareEvents({ logIndex, firstEvent, header, events }: WalkedBatch, rows: readonly EventRow[]): Fault[] {
-  const byNumber = new Map(rows.map((row) => [row.number, row]))
-  return Array.from({ length: header.n }, (_, i): Fault[] => {
-    const number = firstEvent + i
-    const row = byNumber.get(number)
-    const there = placeOf(logIndex, { ...header, seq: header.seq + i })
-    if (row === undefined) return [{ place: there, message: `events.number: no event has ${number}` }]
-    const event = events === null ? readEvent(row) : events[i]!
-    // That it cannot be read is told by the audit itself.
-    if (event === null) return []
-    const place = { ...there, id: event.id }
-    const isThere = event.source === header.source && event.stream === header.stream && event.seq === header.seq + i
-    if (!isThere)
-      return [{ place, message: `events.number: ${number} is not that of ${nameOf(event)}, which stands there` }]
-    const wrong = differences(row.columns, { log_index: logIndex, pos: i, ...eventColumns(event) })
-    return wrong.map((column) => ({ place, message: `events.${column}: it is not what ${nameOf(event)} says` }))
-  }).flat()
+/** Whether nothing is wrong with any of them, which is nearly always so; then it need not be found out what. */
+function arePacksRight(batch: WalkedBatch, events: readonly ParsedEvent[], packs: readonly Pack[]): boolean {
+  let pos = 0
+  for (const { first, columns } of packs) {
+    const part = events.slice(pos, pos + Number(columns.n))
+    if (first !== batch.firstEvent + pos || differences(columns, packColumns(batch, pos, part)).length > 0) return false
+    pos += part.length
+  }
+  return pos === events.length
 }
 
-function readEvent({ token }: EventRow): ParsedEvent | null {
+function packColumns({ logIndex, header }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): Columns {
+  const sketches = events.map(sketchEvent)
+  const digest = (parts: readonly (Buffer | string)[]) => {
+    const hash = createHash('sha256')
+    for (const part of parts) hash.update(part)
+    return hash.digest('hex')
+  }
+  const keys = [printKey(termKey('source', header.source)), ...sketches.flatMap(printKeys)]
+  return {
+    ...{ log_index: logIndex, pos, n: events.length, keys: digest([keys.join(' ')]) },
+    ids: digest(sketches.map(({ id }) => id)),
+    key_counts: digest(sketches.map(({ keyCount }) => Buffer.of(keyCount >> 8, keyCount & 255))),
+  }
+}
+
+const printKeys = ({ keys, keyCount }: EventSketch) =>
+  Array.from({ length: keyCount }, (_, i) => printKey(keys.subarray(8 * i)))
+
+/** What a pack says of one of its events; `token` as it is stored. */
+type Row = { columns: Columns; token: string }
+
+/** What is wrong with packs, event by event. Of a batch that is not whole, each that can be read is held against what it says. */
+async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatch, packs: readonly Pack[]) {
+  const there = (pos: number) => placeOf(logIndex, { ...header, seq: header.seq + pos })
+  const faults: Fault[] = []
+  const rows = new Map<number, Row>()
+  for (const [i, pack] of packs.entries()) {
+    const place = there(pack.first - firstEvent)
+    const end = packs[i + 1]?.first ?? firstEvent + header.n
+    if (pack.columns.n !== end - pack.first)
+      faults.push({ place, message: `packs.n: it is not how many events stand from ${pack.first} on` })
+    if (pack.details!.keys[0] !== printKey(termKey('source', header.source)))
+      faults.push({ place, message: 'packs.keys: the first is not that of the source' })
+    for (const [k, row] of (await rowsOf(pack, end - pack.first)).entries()) rows.set(pack.first + k, row)
+  }
+  for (let pos = 0; pos < header.n; pos++) {
+    const number = firstEvent + pos
+    const row = rows.get(number)
+    if (row === undefined) {
+      faults.push({ place: there(pos), message: `packs.first_event: no event has ${number}` })
+      continue
+    }
+    // That it cannot be read is told by the audit itself.
+    const event = events === null ? readEvent(row.token) : events[pos]!
+    if (event === null) continue
+    const place = { ...there(pos), id: event.id }
+    const isThere = event.source === header.source && event.stream === header.stream && event.seq === place.seq
+    if (!isThere)
+      faults.push({
+        place,
+        message: `packs.first_event: ${number} is not that of ${nameOf(event)}, which stands there`,
+      })
+    else
+      for (const column of differences(row.columns, eventColumns(logIndex, pos, event)))
+        faults.push({ place, message: `packs.${column}: it is not what ${nameOf(event)} says` })
+  }
+  return faults
+}
+
+async function rowsOf({ columns, details }: Pack, n: number): Promise<Row[]> {
+  const { ids, keys, key_counts, body } = details!
+  const line = await readLines(Buffer.from(body, 'base64'))
+  let start = 1
+  return Array.from({ length: n }, (_, i) => {
+    // What there is too much of is the last event's.
+    const part = (of: string, size: number) => of.slice(size * i, i === n - 1 ? undefined : size * (i + 1))
+    const count = part(key_counts, 4)
+    const end = start + (Number.parseInt(count.slice(0, 4), 16) || 0)
+    const own = keys.slice(start, i === n - 1 ? undefined : end)
+    start = end
+    return {
+      columns: {
+        ...{ log_index: columns.log_index!, pos: Number(columns.pos) + i },
+        ...{ ids: part(ids, 32), key_counts: count, keys: own },
+      },
+      token: line(i),
+    }
+  })
+}
+
+function eventColumns(logIndex: number, pos: number, event: ParsedEvent): Columns {
+  const sketch = sketchEvent(event)
+  const count = sketch.keyCount.toString(16).padStart(4, '0')
+  return { log_index: logIndex, pos, ids: hex(sketch.id), key_counts: count, keys: printKeys(sketch) }
+}
+
+function readEvent(token: string): ParsedEvent | null {
   try {
-    return parseEvent(token ?? '')
+    return parseEvent(token, nodePrimitives)
   } catch (error) {
     if (error instanceof KillickError) return null
     throw error
   }
-}
-
-function eventColumns(event: ParsedEvent): Columns {
-  const { id, source, time, leafHash } = event
-  return { id, leaf_hash: hex(leafHash), source, recorded_at: time, ...searchColumns(event) }
 }
 
 /** Names of the columns that are not as expected. Their values may be personal, and are not told. */

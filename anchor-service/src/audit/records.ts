@@ -1,5 +1,7 @@
 import type { EventInput, JsonObject } from '@killick/sdk'
+import { ANCHOR_ACTIONS } from '../anchor/moves.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { hasNews } from '../ledger/news.ts'
 import { searchEvents } from '../ledger/search.ts'
 import { SYSTEM } from '../ledger/system.ts'
 import type { Db } from '../ledger/tiles.ts'
@@ -11,8 +13,12 @@ export type Recorded = { last: Finished | null; decided: Finished | null; passed
 /** A pass that says nothing new is recorded once in this time all the same. ms */
 const AT_LEAST_EVERY_MS = 24 * 60 * 60 * 1000
 
+const OUTCOMES = ['pass', 'fail', 'undecided'] as const
+/** What an audit is no reason to record another one for. */
+const QUIET = [...OUTCOMES.map((outcome) => `audit.${outcome}`), ...ANCHOR_ACTIONS]
+
 export async function readRecorded(db: Db): Promise<Recorded> {
-  const found = await Promise.all((['pass', 'fail', 'undecided'] as const).map((outcome) => readNewest(db, outcome)))
+  const found = await Promise.all(OUTCOMES.map((outcome) => readNewest(db, outcome)))
   const [pass, fail, undecided] = found
   const newest = (...all: (Found | null | undefined)[]): Finished | null =>
     all.filter((one) => one !== null && one !== undefined).sort((a, b) => b.logIndex - a.logIndex)[0]?.audit ?? null
@@ -40,20 +46,10 @@ export async function record(ledger: Ledger, audit: Finished, last: Finished | n
     last.outcome === audit.outcome &&
     faultOf(last) === faultOf(audit) &&
     Date.parse(audit.at) - Date.parse(last.at) < AT_LEAST_EVERY_MS &&
-    !(audit.size !== null && (await hasGrown(ledger.db, last.size ?? 0, audit.size)))
+    !(audit.size !== null && (await hasNews(ledger.db, QUIET, last.size ?? 0, audit.size)))
   if (isKnown) return false
   await ledger.record(toEvent(ledger.log.origin, audit))
   return true
-}
-
-async function hasGrown(db: Db, from: number, to: number): Promise<boolean> {
-  const { rows } = await db.query<{ grown: boolean }>(
-    `select exists (select from batches where log_index >= $1 and log_index < $2 and source <> $3)
-         or exists (select from events where number >= (select first_event from batches where log_index = $1)
-                      and log_index < $2 and source = $3 and action !~ '^(audit|anchor)\\.') as grown`,
-    [from, to, SYSTEM.source],
-  )
-  return rows[0]!.grown
 }
 
 function toEvent(origin: string, { outcome, at: _, ...rest }: Finished): EventInput {

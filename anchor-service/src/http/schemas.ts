@@ -54,8 +54,8 @@ export const EventsSchema = Type.Object({
   events: Type.Array(
     Type.Object({
       id: Type.String(),
-      leafHash: Hash,
-      source: Type.String(),
+      leafHash: Type.Optional(Hash),
+      source: Type.Optional(Type.String()),
       stream: Type.Optional(Type.String()),
       seq: Type.Optional(Type.Integer()),
       recordedAt: Type.Optional(Time),
@@ -68,7 +68,7 @@ export const EventsSchema = Type.Object({
           { code: Type.String(), detail: Type.String() },
           {
             description:
-              'the event was altered in the database and cannot be read: instead of `fields` and `token`, and `stream`, `seq` and `recordedAt` may be missing too',
+              'the event was altered in the database and cannot be read: instead of `fields`, `token` and `recordedAt`; where its batch is not found, `leafHash`, `source`, `stream` and `seq` are missing too',
           },
         ),
       ),

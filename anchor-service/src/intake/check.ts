@@ -2,9 +2,9 @@ import {
   type BatchHeader,
   type ErrorCode,
   fromUtf8,
+  InvariantError,
   KillickError,
   nodePrimitives,
-  type PublicJwk,
   parseBatchHeader,
   readBatch,
   splitBatch,
@@ -16,7 +16,11 @@ import { readSource, type Source } from '../ledger/sources.ts'
 import { readKeptBatch } from '../ledger/streams.ts'
 import { SYSTEM } from '../ledger/system.ts'
 import type { Db } from '../ledger/tiles.ts'
-import { type Claim, verifyAll } from './verify.ts'
+import { type LineSignature, readEvents } from './read-batch.ts'
+import { type Verifier, verifierOf } from './verify.ts'
+
+/** A body without its Content-Encoding, and, where that was zstd, as it was sent. */
+export type Plain = { text: Buffer; zstd: Uint8Array | null }
 
 /**
  * Everything about a batch that can be told before its turn in the log: keys and their validity, signatures, structure,
@@ -26,56 +30,74 @@ import { type Claim, verifyAll } from './verify.ts'
  * @param now the service's clock in ms; keys are judged by it, not by what the batch claims
  * @throws KillickError | Refusal, with the 1-based line at fault in `details.line`
  */
-export async function checkBatch(body: Uint8Array, db: Db, now: number): Promise<CheckedBatch> {
-  const header = atHeader(() => parseBatchHeader(firstLine(body)))
+export async function checkBatch({ text, zstd }: Plain, db: Db, now: number): Promise<CheckedBatch> {
+  const header = atHeader(() => parseBatchHeader(firstLine(text)))
   if (header.source === SYSTEM.source) throw new Refusal('source_reserved', undefined, { line: 1 })
   const source = await readSource(db, header.source)
-  const headerClaim = claimOf(header.signature, source, 1)
-  const [isAuthentic] = verifyAll([headerClaim])
-  if (!isAuthentic) throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })
+  const signatures = new Signatures(source, now)
+  signatures.check({ ...header.signature, line: 1 })
+  if (signatures.badLine !== null)
+    throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })
 
-  const packer = new Packer(header.n, body.length)
-  const claims: SourcedClaim[] = []
-  let line = 1
-  readBatch(
-    body,
-    (event) => {
-      line++
-      if (event.signature !== undefined) claims.push(claimOf(event.signature, source, line))
-      else if (source!.eventSignatures !== 'optional')
-        throw new Refusal('event_signature_required', undefined, { line })
-      packer.add(event)
+  const packer = new Packer(header)
+  const events = readEvents(text, header, {
+    event: (sketch, size) => packer.add(sketch, size),
+    signature: (signature) => signatures.check(signature),
+    unsigned(line) {
+      if (source!.eventSignatures !== 'optional') throw new Refusal('event_signature_required', undefined, { line })
     },
-    nodePrimitives,
-  )
-  const expired = firstInvalidKey([headerClaim, ...claims], now)
+  })
+  if (events === null) refuse(text)
+  const { invalidKey, badLine } = signatures
   // A batch that was accepted while its key was valid gets its receipt again, however late it is repeated.
-  if (expired !== null && !(await wasAccepted(db, header))) throw expired
-  const bad = verifyAll(claims).indexOf(false)
-  if (bad >= 0) {
-    throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: claims[bad]!.line })
-  }
-  return packer.done(header)
+  if (invalidKey !== null && !(await wasAccepted(db, header))) throw invalidKey
+  if (badLine !== null)
+    throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: badLine })
+  return packer.done(text, zstd, events.leaves, events.prev)
+}
+
+/** Has core say what is wrong with a batch. @throws KillickError */
+function refuse(text: Uint8Array): never {
+  readBatch(text, () => {}, nodePrimitives)
+  throw new InvariantError('intake cannot read a batch that core reads')
 }
 
 type Key = Source['keys'][number]
-type SourcedClaim = Claim & { line: number; key: Key }
-type Signature = BatchHeader['signature']
 
-function claimOf(signature: Signature, source: Source | undefined, line: number): SourcedClaim {
-  const key = source?.keys.find(({ kid }) => kid === signature.kid)
-  if (key === undefined) throw new KillickError('key_unknown', undefined, { line, kid: signature.kid })
-  const jwk: PublicJwk = key.jwk
-  return { jwk, alg: signature.alg, message: signature.input, signature: signature.bytes, line, key }
+/** Checks the signatures of a batch as they come, so that none has to be kept. */
+class Signatures {
+  /** The first key that is not valid now, and the first line whose signature does not verify; of later ones nothing is said. */
+  invalidKey: Refusal | null = null
+  badLine: number | null = null
+  readonly #source: Source | undefined
+  readonly #now: number
+  readonly #verifiers = new Map<string, Verifier>()
+
+  constructor(source: Source | undefined, now: number) {
+    this.#source = source
+    this.#now = now
+  }
+
+  /** @throws KillickError `key_unknown` */
+  check({ alg, kid, input, bytes, line }: LineSignature): void {
+    const verify = this.#verifiers.get(kid) ?? this.#take(kid, line)
+    if (this.badLine === null && !verify(alg, input, bytes)) this.badLine = line
+  }
+
+  #take(kid: string, line: number): Verifier {
+    const key = this.#source?.keys.find((known) => known.kid === kid)
+    if (key === undefined) throw new KillickError('key_unknown', undefined, { line, kid })
+    this.invalidKey ??= invalidity(key, this.#now, line)
+    const verifier = verifierOf(key.jwk)
+    this.#verifiers.set(kid, verifier)
+    return verifier
+  }
 }
 
-function firstInvalidKey(claims: readonly SourcedClaim[], now: number): Refusal | null {
-  for (const { key, line } of claims) {
-    const { kid, notBefore, notAfter } = key
-    const refuse = (code: ServiceCode) => new Refusal(code, undefined, { line, kid, notBefore, notAfter })
-    if (notBefore !== null && now < notBefore.getTime()) return refuse('key_not_yet_valid')
-    if (notAfter !== null && now >= notAfter.getTime()) return refuse('key_expired')
-  }
+function invalidity({ kid, notBefore, notAfter }: Key, now: number, line: number): Refusal | null {
+  const refuse = (code: ServiceCode) => new Refusal(code, undefined, { line, kid, notBefore, notAfter })
+  if (notBefore !== null && now < notBefore.getTime()) return refuse('key_not_yet_valid')
+  if (notAfter !== null && now >= notAfter.getTime()) return refuse('key_expired')
   return null
 }
 

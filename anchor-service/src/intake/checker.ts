@@ -35,10 +35,10 @@ async function end(): Promise<void> {
 }
 
 async function answerOf({ id, body, encoding, now }: Question): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
-  let plain: Uint8Array | undefined
+  let text: Buffer | undefined
   try {
-    plain = decodeBody(body, encoding)
-    const batch = await checkBatch(plain, pool, now)
+    text = decodeBody(body, encoding)
+    const batch = await checkBatch({ text, zstd: encoding === 'zstd' ? body : null }, pool, now)
     return { answer: { id, batch }, transfer: buffersOf(batch) }
   } catch (error) {
     const refusal = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error
@@ -47,7 +47,7 @@ async function answerOf({ id, body, encoding, now }: Question): Promise<{ answer
     const { name, code, message, details } = refusal
     return { answer: { id, refusal: { name, code, message, details } }, transfer: [] }
   } finally {
-    if (plain) free(plain)
+    if (text) free(text)
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Hash, planInclusion, treeRoot } from '@killick/sdk'
+import { type Hash, nodePrimitives, planInclusion, treeRoot } from '@killick/sdk'
 
 /** Inclusion path of an event in its batch, from the leaf hashes of all its events. */
 export function batchPath(leaves: readonly Hash[], index: number): Hash[] {
@@ -6,7 +6,7 @@ export function batchPath(leaves: readonly Hash[], index: number): Hash[] {
   return plan.fold(
     plan.nodes.map((node) => {
       const width = 2 ** node.level
-      return treeRoot(leaves.slice(node.index * width, (node.index + 1) * width))
+      return treeRoot(leaves.slice(node.index * width, (node.index + 1) * width), nodePrimitives.nodeHash)
     }),
   )
 }

@@ -8,6 +8,7 @@ import {
   type Signer,
   signNote,
 } from '@killick/sdk'
+import { type Statement, TupleWriter } from './copy.ts'
 import type { Db } from './tiles.ts'
 
 export type Head = { size: number; root: Hash; note: string }
@@ -50,8 +51,14 @@ export async function readCovering(db: Db, indices: readonly number[]): Promise<
   return rows.map(toHead)
 }
 
-export async function insertCheckpoint(db: Db, head: Head): Promise<void> {
-  await db.query('insert into checkpoints (size, root, note) values ($1, $2, $3)', [head.size, head.root, head.note])
+/** The statement that stores a checkpoint. */
+export function checkpointStatement({ size, root, note }: Head): Statement {
+  const checkpoint = new TupleWriter(64 + note.length)
+  checkpoint.begin(3)
+  checkpoint.int8(size)
+  checkpoint.bytes(root)
+  checkpoint.bytes(Buffer.from(note, 'utf8'))
+  return { sql: 'copy checkpoints (size, root, note) from stdin (format binary)', tuples: [checkpoint.done()] }
 }
 
 /** The head of a log without entries. */

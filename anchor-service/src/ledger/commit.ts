@@ -1,4 +1,5 @@
 import {
+  asHash,
   type EventInput,
   equalBytes,
   type Hash,
@@ -9,8 +10,9 @@ import {
   type Signer,
 } from '@killick/sdk'
 import type pg from 'pg'
-import { EMPTY_HEAD, type Head, insertCheckpoint, type LogKey, readCovering, readHead } from './checkpoints.ts'
-import { append, frontierRoot } from './frontier.ts'
+import { checkpointStatement, EMPTY_HEAD, type Head, type LogKey, readCovering } from './checkpoints.ts'
+import { runAll, type Statement } from './copy.ts'
+import { append, appendedPaths, type Frontier, frontierRoot } from './frontier.ts'
 import {
   type CheckedBatch,
   eventLeaf,
@@ -20,10 +22,10 @@ import {
   refusalBehindHead,
   type StreamHead,
 } from './place.ts'
-import { type Appended, insertBatches, nextNumber } from './rows.ts'
-import { readHeads, readKeptBatch, streamKey } from './streams.ts'
+import { type Appended, batchStatements } from './rows.ts'
+import { readHeads, readKeptBatch, type StreamName, streamKey } from './streams.ts'
 import { makeSystemBatch, SYSTEM } from './system.ts'
-import { type Db, insertSegments, readFrontier, readPlans, splitHashes } from './tiles.ts'
+import { type Db, readFrontier, readPlans, splitHashes, tileStatement } from './tiles.ts'
 
 /** What the ledger can be asked to take: a batch of a source, or something the service itself did. */
 export type Submission =
@@ -42,6 +44,22 @@ export type Outcome = Accepted | { refusal: Error }
 
 export type CommitContext = { log: LogKey; system: Signer; now: () => number }
 
+/**
+ * What a commit leaves behind it, so that the next one need not read it back: unless the log has grown elsewhere meanwhile,
+ * which its head tells.
+ */
+export type Known = {
+  readonly head: Head
+  readonly frontier: Frontier
+  /** The number that the next event gets. */
+  readonly nextNumber: number
+  /** Of streams, those that grew last at the end. */
+  readonly heads: Map<string, StreamHead>
+}
+
+/** Heads that are kept in memory, about 300 bytes each. */
+const MAX_KNOWN_HEADS = 10_000
+
 /** Guards the one log of a database: whoever holds it decides what comes next. */
 const LOG_LOCK = 7_019_320
 
@@ -51,32 +69,72 @@ const LOG_LOCK = 7_019_320
  * once all of it is durable. Throws where the database fails; then nothing is known to be stored, and sending the same
  * again gives the receipt that was or will be made.
  *
+ * @param known what the last commit of this process has left
  * @returns one outcome per submission, in order; a refused one leaves the others untouched
  */
 export async function commitGroup(
   db: pg.ClientBase,
   group: readonly Submission[],
   context: CommitContext,
-): Promise<Outcome[]> {
-  await db.query('begin')
-  await db.query('select pg_advisory_xact_lock($1)', [LOG_LOCK])
-  const head = (await readHead(db)) ?? EMPTY_HEAD
+  known: Known | null,
+): Promise<{ outcomes: Outcome[]; known: Known | null }> {
+  const log = await beginAt(db, context.log, known)
   const names = group.map((submission) => ('batch' in submission ? submission.batch.header : SYSTEM))
-  const heads = await readHeads(db, [...new Map(names.map((name) => [streamKey(name), name])).values()])
-  const round: Round = { size: head.size, heads, appended: [], evidence: [] }
-  const places: (KeptOrNew | { refusal: Error })[] = []
+  const heads = await headsOf(db, names, log.heads)
+  const round: Round = { size: log.head.size, heads, appended: [], evidence: [] }
+  const places: Placed[] = []
   for (const submission of group) places.push(await place(db, submission, round, context))
-  const newHead = round.appended.length > 0 ? await store(db, head, round.appended, context.log) : null
+  const receipts = await receiptsOfKept(db, log.head.size, places)
   for (const { kept, refused } of round.evidence) await keepEvidence(db, kept, refused)
-  const receipts = await makeReceipts(
-    db,
-    places.filter((p) => 'logIndex' in p),
-    newHead,
-  )
-  await db.query('commit')
-  return places.map((p) =>
+  const { statements, next } = grow(log, round, places, receipts, context.log)
+  await runAll(db, [...statements, { sql: 'commit' }])
+  const outcomes = places.map((p) =>
     'refusal' in p ? p : { receipt: receipts.get(p.logIndex)!, isNew: p.isNew, firstLeaf: p.firstLeaf },
   )
+  return { outcomes, known: next }
+}
+
+type Start = Omit<Known, 'head'> & { head: Omit<Head, 'note'> & { note?: string } }
+
+/** Begins the transaction, and says from where the log goes on. */
+async function beginAt(db: pg.ClientBase, log: LogKey, known: Known | null): Promise<Start> {
+  const head = await beginUnderLock(db)
+  if (known !== null && head?.note === known.head.note && equalBytes(head.root, known.head.root)) return known
+  if (head === null) return { head: EMPTY_HEAD, frontier: { size: 0, tiles: [] }, nextNumber: 0, heads: new Map() }
+  // Ed25519 is deterministic: what this key signed, it signs again.
+  if (log.signCheckpoint(head.size, head.root) !== head.note)
+    throw new InvariantError(`the checkpoint of ${head.size} is not one that this log's key has signed`)
+  const frontier = await readFrontier(db, head.size)
+  // Tiles that somebody has tampered with must never lead to a checkpoint that contradicts a signed one.
+  if (!equalBytes(frontierRoot(frontier), head.root))
+    throw new InvariantError(`the tiles do not hash to the root at ${head.size}`)
+  return { head, frontier, nextNumber: head.nextNumber, heads: new Map() }
+}
+
+/** In one exchange: each costs about as much as storing an event (measured). */
+async function beginUnderLock(db: pg.ClientBase): Promise<(Head & { nextNumber: number }) | null> {
+  const results = (await db.query(
+    `begin; select pg_advisory_xact_lock(${LOG_LOCK});
+     select size, root, note, (select first_event + n from batches where log_index = size - 1) as next
+     from checkpoints order by size desc limit 1`,
+  )) as unknown as pg.QueryResult[]
+  const row = results[2]!.rows[0]
+  if (row === undefined) return null
+  if (row.next === null) throw new InvariantError(`the log has no batch ${row.size - 1}`)
+  return { size: row.size, root: asHash(new Uint8Array(row.root)), note: row.note, nextNumber: row.next }
+}
+
+async function headsOf(db: Db, names: readonly StreamName[], known: Map<string, StreamHead>) {
+  const wanted = [...new Map(names.map((name) => [streamKey(name), name])).values()]
+  const heads = await readHeads(
+    db,
+    wanted.filter((name) => !known.has(streamKey(name))),
+  )
+  for (const name of wanted) {
+    const head = known.get(streamKey(name))
+    if (head) heads.set(streamKey(name), head)
+  }
+  return heads
 }
 
 type KeptOrNew = {
@@ -86,6 +144,8 @@ type KeptOrNew = {
   firstLeaf: Hash
 }
 
+type Placed = KeptOrNew | { refusal: Error }
+
 /** What a transaction has decided so far. */
 type Round = {
   readonly size: number
@@ -94,12 +154,7 @@ type Round = {
   readonly evidence: { kept: KeptBatch; refused: CheckedBatch }[]
 }
 
-async function place(
-  db: Db,
-  submission: Submission,
-  round: Round,
-  context: CommitContext,
-): Promise<KeptOrNew | { refusal: Error }> {
+async function place(db: Db, submission: Submission, round: Round, context: CommitContext): Promise<Placed> {
   const { size, heads, appended } = round
   let batch: CheckedBatch
   if ('batch' in submission) {
@@ -127,7 +182,8 @@ async function place(
   heads.set(streamKey(header), {
     seq: header.seq + header.n,
     batch: header.leafHash,
-    event: eventLeaf(batch, header.n - 1),
+    // A copy, for a head may be kept, and must not keep the leaves of the whole batch.
+    event: asHash(eventLeaf(batch, header.n - 1).slice()),
   })
   return { logIndex, isNew: true, header, firstLeaf }
 }
@@ -163,45 +219,62 @@ async function keepEvidence(db: Db, kept: KeptBatch, { header }: CheckedBatch): 
   )
 }
 
-async function store(
-  db: pg.ClientBase,
-  head: Omit<Head, 'note'> & { note?: string },
-  appended: readonly Appended[],
+/** What a round makes of the log: the statements that store it, and what is known then. Adds the receipts of new batches. */
+function grow(
+  start: Start,
+  round: Round,
+  places: readonly Placed[],
+  receipts: Map<number, Receipt>,
   log: LogKey,
-): Promise<Head> {
-  // Ed25519 is deterministic: what this key signed, it signs again.
-  if (head.size > 0 && log.signCheckpoint(head.size, head.root) !== head.note)
-    throw new InvariantError(`the checkpoint of ${head.size} is not one that this log's key has signed`)
-  const before = await readFrontier(db, head.size)
-  // Tiles that somebody has tampered with must never lead to a checkpoint that contradicts a signed one.
-  if (!equalBytes(frontierRoot(before), head.root))
-    throw new InvariantError(`the tiles do not hash to the root at ${head.size}`)
-  const { frontier, segments } = append(
-    before,
-    appended.map(({ batch }) => batch.header.leafHash),
-  )
-  const root = frontierRoot(frontier)
-  const newHead = { size: frontier.size, root, note: log.signCheckpoint(frontier.size, root) }
-  await insertBatches(db, appended, await nextNumber(db, head.size))
-  await insertSegments(db, segments)
-  await insertCheckpoint(db, newHead)
-  return newHead
+): { statements: Statement[]; next: Known | null } {
+  const { head, frontier, nextNumber, heads } = start
+  const { appended } = round
+  if (appended.length === 0) return { statements: [], next: head.size > 0 ? (start as Known) : null }
+  const leaves = appended.map(({ batch }) => batch.header.leafHash)
+  const { frontier: grown, segments } = append(frontier, leaves)
+  const root = frontierRoot(grown)
+  const newHead = { size: grown.size, root, note: log.signCheckpoint(grown.size, root) }
+  const paths = appendedPaths(frontier, segments, grown.size)
+  for (const place of places)
+    if ('logIndex' in place && place.logIndex >= head.size)
+      receipts.set(place.logIndex, receiptOf(place, newHead, paths[place.logIndex - head.size]!))
+  const events = appended.reduce((sum, { batch }) => sum + batch.header.n, 0)
+  return {
+    statements: [...batchStatements(appended, nextNumber), tileStatement(segments), checkpointStatement(newHead)],
+    next: { head: newHead, frontier: grown, nextNumber: nextNumber + events, heads: newest(heads, round.heads) },
+  }
 }
 
-async function makeReceipts(db: Db, places: readonly KeptOrNew[], newHead: Head | null): Promise<Map<number, Receipt>> {
-  if (places.length === 0) return new Map()
-  const old = places.filter((p) => newHead === null || !p.isNew).map((p) => p.logIndex)
-  const covering = old.length > 0 ? await readCovering(db, old) : []
-  const checkpoints = new Map(old.map((logIndex, i) => [logIndex, covering[i]!]))
-  const covers = places.map((p) => checkpoints.get(p.logIndex) ?? newHead!)
+/** Those that grew now, and of the others as many as may be kept. */
+function newest(known: Map<string, StreamHead>, grown: Map<string, StreamHead>): Map<string, StreamHead> {
+  // Deleted first, so that the newest stand last.
+  for (const [name, head] of grown) {
+    known.delete(name)
+    known.set(name, head)
+  }
+  for (const name of known.keys()) {
+    if (known.size <= MAX_KNOWN_HEADS) break
+    known.delete(name)
+  }
+  return known
+}
+
+/** Receipts of batches that the log held before, by log index: against the checkpoint that covered each first. */
+async function receiptsOfKept(db: Db, size: number, places: readonly Placed[]): Promise<Map<number, Receipt>> {
+  const kept = places.filter((place): place is KeptOrNew => 'logIndex' in place && place.logIndex < size)
+  if (kept.length === 0) return new Map()
+  const covers = await readCovering(
+    db,
+    kept.map(({ logIndex }) => logIndex),
+  )
   const paths = await readPlans(
     db,
-    places.map((p, i) => planInclusion(p.logIndex, covers[i]!.size)),
+    kept.map(({ logIndex }, i) => planInclusion(logIndex, covers[i]!.size)),
   )
-  return new Map(
-    places.map(({ logIndex, header: { source, stream, seq, n } }, i) => {
-      const { size, note } = covers[i]!
-      return [logIndex, { source, stream, seq, n, logIndex, size, path: paths[i]!.map(printHash), checkpoint: note }]
-    }),
-  )
+  return new Map(kept.map((place, i) => [place.logIndex, receiptOf(place, covers[i]!, paths[i]!)]))
+}
+
+function receiptOf({ logIndex, header }: KeptOrNew, { size, note }: Head, path: readonly Hash[]): Receipt {
+  const { source, stream, seq, n } = header
+  return { source, stream, seq, n, logIndex, size, path: path.map(printHash), checkpoint: note }
 }

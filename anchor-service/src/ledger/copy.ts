@@ -4,11 +4,16 @@ import type pg from 'pg'
 // COPY in PostgreSQL's binary format ("COPY", section "Binary Format", of its manual): no text to print, escape and parse
 // again, which takes a third off the cost of a row (measured).
 
+/** What stands before tuples, and behind them. */
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 const TRAILER = Buffer.of(0xff, 0xff)
-const TEXT_OID = 25
+const INT8_OID = 20
 /** PostgreSQL counts time from 2000-01-01. */
 const EPOCH_MS = 946_684_800_000
+
+/** From the start of a tuple to its first field, if an int8; to its third, behind another int8. */
+const FIRST = 6
+const THIRD = FIRST + 8 + 4 + 8 + 4
 
 /** Tuples of one table. `starts` tells where each begins. */
 export type Tuples = { readonly bytes: Uint8Array; readonly starts: Uint32Array }
@@ -35,6 +40,11 @@ export class TupleWriter {
     this.#at = this.#buffer.writeInt32BE(value, this.#at)
   }
 
+  int2(value: number): void {
+    this.#length(2)
+    this.#at = this.#buffer.writeInt16BE(value, this.#at)
+  }
+
   int8(value: number): void {
     this.#length(8)
     this.#at = writeInt8(this.#buffer, value, this.#at)
@@ -43,11 +53,6 @@ export class TupleWriter {
   /** @param ms since 1970 */
   timestamp(ms: number): void {
     this.int8((ms - EPOCH_MS) * 1000)
-  }
-
-  uuid(text: string): void {
-    this.#length(16)
-    this.#at += this.#buffer.write(text.replaceAll('-', ''), this.#at, 'hex')
   }
 
   bytes(value: Uint8Array): void {
@@ -61,24 +66,18 @@ export class TupleWriter {
     this.#at += this.#buffer.write(text, this.#at, 'latin1')
   }
 
-  text(value: string | null): void {
-    if (value === null) {
-      this.#room(4)
-      this.#at = this.#buffer.writeInt32BE(-1, this.#at)
-      return
+  /** Arrays of 8-byte integers in network order, one after another, as one bigint[]. */
+  bigints(...arrays: readonly Buffer[]): void {
+    const count = arrays.reduce((sum, array) => sum + array.length / 8, 0)
+    this.#length(20 + 12 * count)
+    for (const word of [1, 0, INT8_OID, count, 1]) this.#at = this.#buffer.writeInt32BE(word, this.#at)
+    const buffer = this.#buffer
+    for (const array of arrays) {
+      for (let i = 0; i < array.length; this.#at += 12, i += 8) {
+        buffer[this.#at + 3] = 8
+        for (let k = 0; k < 8; k++) buffer[this.#at + 4 + k] = array[i + k]!
+      }
     }
-    this.#room(4 + 3 * value.length)
-    const length = this.#buffer.write(value, this.#at + 4, 'utf8')
-    this.#at = this.#buffer.writeInt32BE(length, this.#at) + length
-  }
-
-  texts(values: readonly string[]): void {
-    this.#length(12 + (values.length > 0 ? 8 : 0))
-    const start = this.#at
-    const head = values.length > 0 ? [1, 0, TEXT_OID, values.length, 1] : [0, 0, TEXT_OID]
-    for (const word of head) this.#at = this.#buffer.writeInt32BE(word, this.#at)
-    for (const value of values) this.text(value)
-    this.#buffer.writeInt32BE(this.#at - start, start - 4)
   }
 
   done(): Tuples {
@@ -98,12 +97,15 @@ export class TupleWriter {
   }
 }
 
-/** Fills in the first two fields of every tuple, int8 that were not known when they were written: a number that counts up, and `same`. */
-export function numberRows({ bytes, starts }: Tuples, first: number, same: number): void {
+/**
+ * Fills in what was not known when tuples were written: of each the second field, an int8, and the first, which is as much more
+ * than `first` as the third, an int4, says.
+ */
+export function numberRows({ bytes, starts }: Tuples, first: number, second: number): void {
   const buffer = toBuffer(bytes)
-  for (let i = 0; i < starts.length; i++) {
-    const end = writeInt8(buffer, first + i, starts[i]! + 6)
-    writeInt8(buffer, same, end + 4)
+  for (const start of starts) {
+    const end = writeInt8(buffer, first + buffer.readInt32BE(start + THIRD), start + FIRST)
+    writeInt8(buffer, second, end + 4)
   }
 }
 
@@ -115,10 +117,59 @@ function writeInt8(buffer: Buffer, value: number, at: number): number {
   return buffer.writeUInt32BE(value >>> 0, buffer.writeInt32BE(Math.floor(value / 2 ** 32), at))
 }
 
+/** A statement without parameters; with `tuples`, a `copy … from stdin (format binary)` that takes them. */
+export type Statement = { sql: string; tuples?: readonly Tuples[] }
+
+/** The part of pg's connection that a query of one's own is given. */
 type Wire = {
-  query(sql: string): void
-  endCopyFrom(): void
   stream: Writable
+  parse(statement: { text: string }): void
+  bind(values: object): void
+  execute(portal: object): void
+  endCopyFrom(): void
+  sync(): void
+}
+
+/**
+ * Runs statements one after another without waiting for answers in between: they travel together and are answered together,
+ * so a transaction costs one exchange, however many tables it writes ("Extended Query" and "COPY Operations" of PostgreSQL's
+ * protocol). The first that fails keeps those behind it from being run.
+ */
+export function runAll(client: pg.ClientBase, statements: readonly Statement[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let failure: Error | undefined
+    // What pg calls on a query of one's own, as pg-copy-streams is one.
+    const query = {
+      submit(wire: Wire) {
+        wire.stream.cork()
+        for (const statement of statements) send(wire, statement)
+        wire.sync()
+        wire.stream.uncork()
+      },
+      // Its data is on the way already; where it is not wanted any more, the server lets it pass.
+      handleCopyInResponse() {},
+      handleRowDescription() {},
+      handleDataRow() {},
+      handleCommandComplete() {},
+      handleError(error: Error) {
+        failure = error
+        reject(error)
+      },
+      handleReadyForQuery() {
+        if (failure === undefined) resolve()
+      },
+    }
+    client.query(query as unknown as pg.Submittable)
+  })
+}
+
+function send(wire: Wire, { sql, tuples }: Statement): void {
+  wire.parse({ text: sql })
+  wire.bind({})
+  wire.execute({})
+  if (tuples === undefined) return
+  for (const bytes of [SIGNATURE, ...tuples.map((some) => some.bytes), TRAILER]) sendCopyData(wire.stream, bytes)
+  wire.endCopyFrom()
 }
 
 /** A CopyData message. pg's own way would copy the bytes twice. */
@@ -127,28 +178,4 @@ function sendCopyData(stream: Writable, bytes: Uint8Array): void {
   head.writeInt32BE(4 + bytes.length, 1)
   stream.write(head)
   stream.write(bytes)
-}
-
-/** Appends tuples to a table: `copy <target> from stdin`. @param target table and columns */
-export function copyIn(client: pg.ClientBase, target: string, tuples: readonly Tuples[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let failure: Error | undefined
-    // What pg calls on a query of one's own (as pg-copy-streams does); the rows are in memory already, so no stream.
-    const query = {
-      submit: (wire: Wire) => wire.query(`copy ${target} from stdin (format binary)`),
-      handleCopyInResponse(wire: Wire) {
-        for (const { bytes } of [{ bytes: SIGNATURE }, ...tuples, { bytes: TRAILER }]) sendCopyData(wire.stream, bytes)
-        wire.endCopyFrom()
-      },
-      handleError(error: Error) {
-        failure = error
-        reject(error)
-      },
-      handleCommandComplete() {},
-      handleReadyForQuery() {
-        if (failure === undefined) resolve()
-      },
-    }
-    client.query(query as unknown as pg.Submittable)
-  })
 }

@@ -1,5 +1,6 @@
 /** Events as readers find them, those among them that somebody has altered so that they cannot be read back. */
-import { type JsonObject, KillickError, parseEvent, printHash } from '@killick/sdk'
+import { type JsonObject, KillickError, nodePrimitives, parseEvent, printHash } from '@killick/sdk'
+import { readStored, type StoredEvent } from './packs.ts'
 import type { Db } from './tiles.ts'
 
 export type FoundEvent = {
@@ -15,18 +16,17 @@ export type FoundEvent = {
 }
 
 /**
- * An event that the database no longer holds as it was accepted: what the columns beside it, which nobody signed, say of it.
- * `stream` and `seq` are absent where its batch is not to be found, `recordedAt` where it is no time.
+ * An event that the database no longer holds as it was accepted: what stands beside it, which nobody signed, and its batch say of
+ * it. What its batch says is absent where that is not to be found.
  */
 export type UnreadableEvent = {
-  /** Which event of the log it is, from 0. */
+  /** How many events stand in the log before it. */
   number: number
   id: string
-  leafHash: string
-  source: string
+  leafHash?: string
+  source?: string
   stream?: string
   seq?: number
-  recordedAt?: string
   logIndex: number
   error: EventError
 }
@@ -34,57 +34,55 @@ export type UnreadableEvent = {
 /** Why an event, or the proof of one, cannot be shown: a code of docs/ERRORS.md and a sentence. */
 export type EventError = { code: string; detail: string }
 
-export type Row = {
-  number: number
-  log_index: number
-  pos: number
-  id: string
-  leaf_hash: Buffer
-  source: string
-  /** Infinite where somebody has set it so. */
-  recorded_at: Date | number
-  jws: string
-  disclosures: string
+/** (log index, position in the batch) */
+export type Place = readonly [logIndex: number, pos: number]
+
+export type Found = { event: FoundEvent | UnreadableEvent; place: Place }
+
+/** The events with these numbers, in the order of the numbers; those that the database does not hold are left out. */
+export async function readFound(db: Db, numbers: readonly number[]): Promise<Found[]> {
+  if (numbers.length === 0) return []
+  const found = (await readStored(db, numbers)).map((stored): Found => {
+    const place = [stored.logIndex, stored.pos] as const
+    return { event: readEvent(stored), place }
+  })
+  const unreadable = found.filter(({ event }) => 'error' in event)
+  const claims = await readClaims(
+    db,
+    unreadable.map(({ place }) => place),
+  )
+  for (const [i, { event }] of unreadable.entries()) Object.assign(event, claims[i])
+  return found
 }
 
-// As float8 a log index is exact below 2^53, and no alteration of it can fail the query.
-export const EVENT_COLUMNS =
-  'e.number, e.log_index::float8 as log_index, e.pos, e.id, e.leaf_hash, e.source, e.recorded_at, e.jws, e.disclosures'
-
-/** Rows of EVENT_COLUMNS as events, in their order. */
-export async function toFound(db: Db, rows: readonly Row[]): Promise<(FoundEvent | UnreadableEvent)[]> {
-  const read = rows.map(readRow)
-  if (!read.some((event) => 'error' in event)) return read
-  const positions = await readPositions(db, rows)
-  return read.map((event) => ('error' in event ? { ...event, ...positions.get(event.number) } : event))
-}
-
-function readRow(row: Row): FoundEvent | UnreadableEvent {
-  const { number, log_index: logIndex, leaf_hash, recorded_at } = row
+function readEvent({ number, logIndex, id, token }: StoredEvent): FoundEvent | UnreadableEvent {
   try {
-    const event = parseEvent(`${row.jws}~${row.disclosures}`)
-    const { id, source, stream, seq, time, fields, token } = event
-    const [leafHash, recordedAt] = [printHash(event.leafHash), new Date(time).toISOString()]
-    return { id, leafHash, source, stream, seq, recordedAt, logIndex, fields, token }
+    const { id, source, stream, seq, time, leafHash, fields } = parseEvent(token, nodePrimitives)
+    const recordedAt = new Date(time).toISOString()
+    return { id, leafHash: printHash(leafHash), source, stream, seq, recordedAt, logIndex, fields, token }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
-    const time = Number(recorded_at)
+    const uuid = id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
     return {
-      ...{ number, id: row.id, leafHash: leaf_hash.toString('base64url'), source: row.source },
-      ...(Number.isFinite(time) && { recordedAt: new Date(time).toISOString() }),
-      ...{ logIndex, error: { code: 'event_unreadable', detail: `${error.code}: ${error.message}` } },
+      number,
+      id: uuid,
+      logIndex,
+      error: { code: 'event_unreadable', detail: `${error.code}: ${error.message}` },
     }
   }
 }
 
-/** Where events stand in their streams, by what their batches say; by number. */
-async function readPositions(db: Db, rows: readonly Row[]): Promise<Map<number, { stream: string; seq: number }>> {
-  const placed = rows.filter((row) => Number.isSafeInteger(row.log_index))
-  const { rows: found } = await db.query<{ number: number; stream: string; seq: number }>(
-    `select e.number, b.stream, b.seq + e.pos as seq
-     from unnest($1::bigint[], $2::bigint[], $3::int[]) as e (number, log_index, pos)
-     join batches b using (log_index) where b.first_event + e.pos = e.number and e.pos < b.n`,
-    [placed.map(({ number }) => number), placed.map(({ log_index }) => log_index), placed.map(({ pos }) => pos)],
+/** What the batches of events say of them. */
+async function readClaims(db: Db, places: readonly Place[]): Promise<Partial<UnreadableEvent>[]> {
+  if (places.length === 0) return []
+  const indices = places.map(([logIndex]) => (Number.isSafeInteger(logIndex) ? logIndex : -1))
+  const { rows } = await db.query<{ source: string; stream: string; seq: number; leaf: Buffer; place: number }>(
+    `select source, stream, (seq + pos)::float8 as seq, substr(event_leaves, 32 * pos + 1, 32) as leaf, place
+     from unnest($1::bigint[], $2::int[]) with ordinality as wanted (log_index, pos, place)
+     join batches b using (log_index) where pos < n`,
+    [indices, places.map(([, pos]) => pos)],
   )
-  return new Map(found.map(({ number, ...position }) => [number, position]))
+  const claims: Partial<UnreadableEvent>[] = places.map(() => ({}))
+  for (const { place, leaf, ...claim } of rows) claims[place - 1] = { ...claim, leafHash: leaf.toString('base64url') }
+  return claims
 }

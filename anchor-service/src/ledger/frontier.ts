@@ -1,4 +1,16 @@
-import { type Hash, InvariantError, planRoot, TILE_WIDTH, tileOf, treeRoot } from '@killick/sdk'
+import {
+  type Hash,
+  InvariantError,
+  type Node,
+  nodePrimitives,
+  planInclusion,
+  planRoot,
+  TILE_WIDTH,
+  tileOf,
+  treeRoot,
+} from '@killick/sdk'
+
+const { nodeHash } = nodePrimitives
 
 /** Consecutive hashes of one tile, starting at offset `start`. */
 export type Segment = { level: number; tile: number; start: number; hashes: readonly Hash[] }
@@ -33,7 +45,7 @@ export function append(frontier: Frontier, leaves: readonly Hash[]): { frontier:
       current = [...current, ...hashes]
       at += hashes.length
       if (current.length === TILE_WIDTH) {
-        parents.push(treeRoot(current))
+        parents.push(treeRoot(current, nodeHash))
         current = []
       }
     }
@@ -51,7 +63,34 @@ export function frontierRoot(frontier: Frontier): Hash {
     const { level, start, width } = tileOf(node)
     const run = frontier.tiles[level]?.slice(start, start + width) ?? []
     if (run.length !== width) throw new InvariantError(`the frontier of ${frontier.size} lacks level ${node.level}`)
-    return treeRoot(run)
+    return treeRoot(run, nodeHash)
   })
   return plan.fold(hashes)
+}
+
+/**
+ * The inclusion paths of the leaves that have just been appended, in the tree that they made: every node on them lies in a tile
+ * that appending has touched.
+ * @param before the frontier, to which appending added `segments`, up to `size`
+ */
+export function appendedPaths(before: Frontier, segments: readonly Segment[], size: number): Hash[][] {
+  const tiles = new Map<string, readonly Hash[]>()
+  for (const [level, hashes] of before.tiles.entries())
+    tiles.set(`${level}/${Math.floor(before.size / TILE_WIDTH ** (level + 1))}`, hashes)
+  for (const { level, tile, hashes } of segments) {
+    const name = `${level}/${tile}`
+    tiles.set(name, [...(tiles.get(name) ?? []), ...hashes])
+  }
+  const known = new Map<string, Hash>()
+  const hashOf = (node: Node): Hash => {
+    const name = `${node.level}/${node.index}`
+    const { level, index, start, width } = tileOf(node)
+    const hash = known.get(name) ?? treeRoot(tiles.get(`${level}/${index}`)!.slice(start, start + width), nodeHash)
+    known.set(name, hash)
+    return hash
+  }
+  return Array.from({ length: size - before.size }, (_, i) => {
+    const plan = planInclusion(before.size + i, size)
+    return plan.fold(plan.nodes.map(hashOf))
+  })
 }

@@ -15,7 +15,9 @@ const types: pg.CustomTypesConfig = {
 
 /** Connections to the ledger, in schema `killick` and, where it exists, in the role that may only select and insert. */
 export function openPool(databaseUrl: string, hasRole: boolean, max = 10): pg.Pool {
-  const setup = `set search_path = killick; set timezone = 'UTC'; set statement_timeout = '60s'; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
+  // Whatever is asked of the ledger has an index; what PostgreSQL takes for a short table may be long out of line.
+  const settings = `set timezone = 'UTC'; set statement_timeout = '60s'; set enable_seqscan = off`
+  const setup = `set search_path = killick; ${settings}; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
   const options: pg.PoolConfig & { onConnect: (client: pg.ClientBase) => Promise<void> } = {
     connectionString: databaseUrl,
     application_name: 'killick',

@@ -3,6 +3,7 @@ import {
   equalBytes,
   isEventId,
   KillickError,
+  nodePrimitives,
   parseBatchHeader,
   parseEvent,
   parseHash,
@@ -13,10 +14,12 @@ import { Refusal } from '../errors.ts'
 import { readProvingAnchors } from './anchors.ts'
 import { batchPath } from './batch-path.ts'
 import { type LogKey, readCheckpoint, readCovering } from './checkpoints.ts'
+import { readStored } from './packs.ts'
+import { printKey } from './sketch.ts'
 import { readKeys } from './sources.ts'
 import { type Db, readPlans, splitHashes } from './tiles.ts'
 
-type Row = { log_index: number; pos: number; jws: string; disclosures: string; header: string; event_leaves: Buffer }
+type Row = { log_index: number; pos: number; token: string; header: string; event_leaves: Buffer }
 
 /**
  * The proof of one event, as its JSON text: against the smallest anchored size that covers it, or while there is none,
@@ -54,7 +57,7 @@ export async function readProof(db: Db, log: LogKey, name: string): Promise<stri
 
 function parseRow(row: Row) {
   try {
-    const event = parseEvent(`${row.jws}~${row.disclosures}`)
+    const event = parseEvent(row.token, nodePrimitives)
     const leaves = splitHashes(row.event_leaves)
     const leaf = leaves[row.pos]
     if (leaf === undefined || !equalBytes(leaf, event.leafHash)) throw new Refusal('event_unreadable')
@@ -65,15 +68,40 @@ function parseRow(row: Row) {
   }
 }
 
+/** Packs that are looked into at a time. */
+const AT_ONCE = 16
+
+/** Names begin with what they are found by; of the packs with such events, the first that holds the event itself. */
 async function findEvent(db: Db, name: string): Promise<Row> {
-  const hash = parseHash(name)
-  if (hash === null && !isEventId(name)) throw new Refusal('event_not_found')
-  const { rows } = await db.query<Row>(
-    `select e.log_index, e.pos, e.jws, e.disclosures, b.header, b.event_leaves
-     from events e join batches b using (log_index)
-     where ${hash === null ? 'e.id' : 'e.leaf_hash'} = $1 order by e.number limit 1`,
-    [hash === null ? name : Buffer.from(hash)],
-  )
-  if (rows[0] === undefined) throw new Refusal('event_not_found')
-  return rows[0]
+  const leafHash = parseHash(name)
+  if (leafHash === null && !isEventId(name)) throw new Refusal('event_not_found')
+  const wanted = leafHash === null ? Buffer.from(name.replaceAll('-', ''), 'hex') : Buffer.from(leafHash)
+  for (let after = -1; ; ) {
+    const { rows } = await db.query<Candidate>(
+      // All of them, and then in order: for the first ones alone PostgreSQL would read the log from its beginning.
+      `with found as materialized (select first_event from packs where keys @> array[$1::bigint]),
+       next as (select first_event from found where first_event > $2 order by first_event limit ${AT_ONCE})
+       select p.first_event, p.pos, p.n, p.ids, b.log_index, b.header, b.event_leaves
+       from next join packs p using (first_event) join batches b using (log_index) order by p.first_event`,
+      [printKey(wanted), after],
+    )
+    for (const { first_event, pos, n, ids, ...batch } of rows) {
+      after = first_event
+      const names = leafHash === null ? ids : batch.event_leaves.subarray(32 * pos, 32 * (pos + n))
+      const i = indexOfName(names, wanted)
+      if (i < 0) continue
+      const [event] = await readStored(db, [first_event + i])
+      return { ...batch, pos: pos + i, token: event?.token ?? '' }
+    }
+    if (rows.length < AT_ONCE) throw new Refusal('event_not_found')
+  }
+}
+
+type Candidate = { first_event: number; pos: number; n: number; ids: Buffer } & Omit<Row, 'token'>
+
+/** @param names one after another, each as long as `name` */
+function indexOfName(names: Buffer, name: Buffer): number {
+  let at = names.indexOf(name)
+  while (at >= 0 && at % name.length !== 0) at = names.indexOf(name, at + 1)
+  return at < 0 ? at : at / name.length
 }

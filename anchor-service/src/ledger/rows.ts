@@ -1,85 +1,113 @@
-import { type BatchHeader, type Hash, isObject, type JsonValue, type ParsedEvent, type parseBatch } from '@killick/sdk'
-import type pg from 'pg'
+import { constants, zstdCompressSync } from 'node:zlib'
+import { type BatchHeader, type Hash, type parseBatch, printBatch } from '@killick/sdk'
 import { free } from '../free.ts'
-import { copyIn, numberRows, TupleWriter } from './copy.ts'
+import { numberRows, type Statement, TupleWriter } from './copy.ts'
+import { MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION } from './packs.ts'
 import type { CheckedBatch } from './place.ts'
-import type { Db } from './tiles.ts'
-
-/** Events in a partition, as in the migration. */
-const PARTITION = 4_194_304
+import { type EventSketch, sketchEvent, termKey } from './sketch.ts'
 
 export type Appended = { logIndex: number; batch: CheckedBatch }
 
-/**
- * What the commit needs of a checked batch, and nothing else: its rows ready to be stored but for the log index, which only
- * the commit knows. So all the work on events is done before, on any thread, and little has to cross to this one.
- */
+/** What the commit needs of a batch that core has parsed; see Packer. */
 export function packBatch({ header, events }: ReturnType<typeof parseBatch>): CheckedBatch {
-  const size = events.reduce((total, event) => total + event.token.length, 0)
-  const packer = new Packer(events.length, size)
-  for (const event of events) packer.add(event)
-  return packer.done(header)
+  const packer = new Packer(header)
+  for (const event of events) packer.add(sketchEvent(event), event.token.length + 1)
+  const text = printBatch(
+    header.text,
+    events.map(({ token }) => token),
+  )
+  const leaves = Buffer.concat(events.map(({ leafHash }) => leafHash))
+  return packer.done(Buffer.from(text, 'latin1'), null, leaves, events[0]!.prev)
 }
 
-/** Packs one event after another; see packBatch. */
+/** The fastest of the levels that still take out what base64 adds (measured). */
+const COMPRESSION = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+
+/**
+ * Makes of a batch what the commit needs, and nothing else: rows that are ready but for what only the commit knows, their log
+ * index and numbers. So all the work on events is done before, on any thread, and little has to cross to another.
+ */
 export class Packer {
-  readonly #leaves: Uint8Array
-  readonly #rows: TupleWriter
-  #eventPrev: Hash | undefined
+  readonly #header: BatchHeader
+  readonly #ids: Buffer
+  readonly #keyCounts: Buffer
+  /** Where the line of each event ends, counted from the first one's beginning. */
+  readonly #ends: Uint32Array
+  #keys: Buffer
+  #keysEnd = 0
   #earliest = Number.POSITIVE_INFINITY
   #latest = Number.NEGATIVE_INFINITY
   #pos = 0
 
-  /** @param count how many events there will be at most. @param size about how long their tokens are together */
-  constructor(count: number, size: number) {
-    this.#leaves = new Uint8Array(32 * count)
-    this.#rows = new TupleWriter(size + 288 * count)
+  constructor(header: BatchHeader) {
+    this.#header = header
+    this.#ids = Buffer.alloc(16 * header.n)
+    this.#keyCounts = Buffer.alloc(2 * header.n)
+    this.#ends = new Uint32Array(header.n)
+    this.#keys = Buffer.alloc(64 * header.n)
   }
 
-  add(event: ParsedEvent): void {
-    const rows = this.#rows
+  /** The next event. @param size of its line, with the line feed */
+  add({ id, time, keys, keyCount }: EventSketch, size: number): void {
     const pos = this.#pos++
-    if (pos === 0) this.#eventPrev = event.prev
-    this.#earliest = Math.min(this.#earliest, event.time)
-    this.#latest = Math.max(this.#latest, event.time)
-    this.#leaves.set(event.leafHash, 32 * pos)
-    rows.begin(12)
-    rows.int8(0)
-    rows.int8(0)
-    rows.int4(pos)
-    rows.uuid(event.id)
-    rows.bytes(event.leafHash)
-    rows.ascii(event.source)
-    rows.timestamp(event.time)
-    const { action, actor, targets } = searchColumns(event)
-    rows.text(action)
-    rows.text(actor)
-    rows.texts(targets)
-    rows.ascii(event.leaf)
-    rows.ascii(event.token.slice(event.leaf.length + 1))
+    this.#ids.set(id, 16 * pos)
+    this.#keyCounts.writeUInt16BE(keyCount, 2 * pos)
+    this.#ends[pos] = (this.#ends[pos - 1] ?? 0) + size
+    this.#earliest = Math.min(this.#earliest, time)
+    this.#latest = Math.max(this.#latest, time)
+    if (this.#keysEnd + 8 * keyCount > this.#keys.length)
+      this.#keys = Buffer.concat([this.#keys, Buffer.alloc(this.#keys.length + 8 * keyCount)])
+    keys.copy(this.#keys, this.#keysEnd, 0, 8 * keyCount)
+    this.#keysEnd += 8 * keyCount
   }
 
-  done(header: BatchHeader): CheckedBatch {
-    return {
-      header,
-      eventPrev: this.#eventPrev,
-      eventLeaves: this.#leaves,
-      earliest: this.#earliest,
-      latest: this.#latest,
-      rows: this.#rows.done(),
+  /**
+   * @param text the whole batch
+   * @param sent the same in zstd, if that is how it came; where it makes one pack, it is kept as it is
+   * @param leaves leaf hashes of the events, 32 bytes each
+   */
+  done(text: Buffer, sent: Uint8Array | null, leaves: Uint8Array, eventPrev: Hash | undefined): CheckedBatch {
+    const isOne = this.#packEnd(0) === this.#pos
+    const headerEnd = text.length - this.#ends[this.#pos - 1]!
+    const rows = new TupleWriter((isOne && sent ? sent.length : text.length) + 2 * this.#keysEnd + 32 * this.#pos)
+    let keysAt = 0
+    for (let pos = 0; pos < this.#pos; ) {
+      const end = this.#packEnd(pos)
+      const lines = text.subarray(headerEnd + (this.#ends[pos - 1] ?? 0), headerEnd + this.#ends[end - 1]!)
+      let keysEnd = keysAt
+      for (let i = pos; i < end; i++) keysEnd += 8 * this.#keyCounts.readUInt16BE(2 * i)
+      rows.begin(8)
+      rows.int8(0)
+      rows.int8(0)
+      rows.int4(pos)
+      rows.int4(end - pos)
+      rows.bytes(this.#ids.subarray(16 * pos, 16 * end))
+      rows.bigints(termKey('source', this.#header.source), this.#keys.subarray(keysAt, keysEnd))
+      rows.bytes(this.#keyCounts.subarray(2 * pos, 2 * end))
+      rows.bytes(
+        isOne && sent ? sent : zstdCompressSync(Buffer.concat([text.subarray(0, headerEnd), lines]), COMPRESSION),
+      )
+      pos = end
+      keysAt = keysEnd
     }
+    const { earliest, latest } = { earliest: this.#earliest, latest: this.#latest }
+    return { header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, rows: rows.done() }
+  }
+
+  /** Where the pack ends that begins with the event at `pos`. */
+  #packEnd(pos: number): number {
+    const start = this.#ends[pos - 1] ?? 0
+    let end = pos + 1
+    while (end < this.#pos && end - pos < MAX_PACK_EVENTS && this.#ends[end]! - start <= MAX_PACK_BYTES) end++
+    return end
   }
 }
 
 /**
- * Stores accepted batches with their events: one statement per table, however many there are.
+ * The statements that store accepted batches with their events, however many there are.
  * @param firstEvent number of the first one's first event
  */
-export async function insertBatches(
-  db: pg.ClientBase,
-  appended: readonly Appended[],
-  firstEvent: number,
-): Promise<void> {
+export function batchStatements(appended: readonly Appended[], firstEvent: number): Statement[] {
   const batches = new TupleWriter(1024 * appended.length)
   let number = firstEvent
   for (const { logIndex, batch } of appended) {
@@ -99,49 +127,20 @@ export async function insertBatches(
     numberRows(batch.rows, number, logIndex)
     number += n
   }
-  const target = 'log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest'
-  await copyIn(db, `batches (${target})`, [batches.done()])
   // A commit has far fewer events than a partition, so it starts one at most.
-  if (firstEvent % PARTITION === 0 || Math.floor(firstEvent / PARTITION) < Math.floor(number / PARTITION))
-    await db.query('select extend_events($1)', [number])
-  const columns = 'number, log_index, pos, id, leaf_hash, source, recorded_at, action, actor, targets, jws, disclosures'
-  await copyIn(
-    db,
-    `events (${columns})`,
-    appended.map(({ batch }) => batch.rows),
-  )
+  const isNew = firstEvent % PARTITION === 0 || Math.floor(firstEvent / PARTITION) < Math.floor(number / PARTITION)
+  return [
+    { sql: BATCHES, tuples: [batches.done()] },
+    ...(isNew ? [{ sql: `select extend_packs(${number})` }] : []),
+    { sql: PACKS, tuples: appended.map(({ batch }) => batch.rows) },
+  ]
 }
 
-/** The number that the next event gets. */
-export async function nextNumber(db: Db, size: number): Promise<number> {
-  const { rows } = await db.query<{ next: number }>(
-    'select first_event + n as next from batches where log_index = $1',
-    [size - 1],
-  )
-  return rows[0]?.next ?? 0
-}
+const BATCHES = `copy batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest)
+  from stdin (format binary)`
+const PACKS = 'copy packs (first_event, log_index, pos, n, ids, keys, key_counts, body) from stdin (format binary)'
 
 /** For a batch that is settled: the server has its rows, or they were never sent. */
 export function freeRows({ rows }: CheckedBatch): void {
   free(rows.bytes)
-}
-
-/** A text as the search columns hold it: PostgreSQL cannot store NUL, so that one character is replaced. */
-export function searchTerm(value: JsonValue | undefined): string | null {
-  return typeof value === 'string' ? value.replaceAll('\u0000', '\ufffd') : null
-}
-
-/** What an event is found by, beside its names, its source and its time. */
-export function searchColumns(event: ParsedEvent) {
-  const { action, actor } = event.fields
-  return { action: searchTerm(action), actor: searchTerm(idOf(actor)), targets: targetIds(event) }
-}
-
-function idOf(party: JsonValue | undefined): JsonValue | undefined {
-  return isObject(party) ? party.id : undefined
-}
-
-function targetIds(event: ParsedEvent): string[] {
-  const { targets } = event.fields
-  return Array.isArray(targets) ? [...new Set(targets.map((target) => searchTerm(idOf(target)) ?? ''))] : []
 }

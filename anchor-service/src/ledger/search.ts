@@ -1,5 +1,7 @@
-import { EVENT_COLUMNS, type FoundEvent, type Row, toFound, type UnreadableEvent } from './found.ts'
-import { searchTerm } from './rows.ts'
+import { isSourceName } from '@killick/sdk'
+import { type Found, type FoundEvent, type Place, readFound, type UnreadableEvent } from './found.ts'
+import { MAX_PACK_EVENTS, PARTITION, readPartitions } from './packs.ts'
+import { idOf, printKey, type TermKind, termKey } from './sketch.ts'
 import type { Db } from './tiles.ts'
 
 /** Conditions that all must hold; times are when the event was recorded, `from` inclusive, `to` exclusive. */
@@ -14,13 +16,51 @@ export type EventQuery = {
   to?: Date | undefined
   /** 1 to 500 */
   limit: number
-  /** the last event of the page before: (log index, position in its batch) */
-  before?: readonly [logIndex: number, pos: number] | undefined
+  /** the last event of the page before */
+  before?: Place | undefined
 }
 
-/** The number of the event at a place, for SQL; null where the log ends before it. */
-export const numberAt = (logIndex: string, pos: string) =>
-  `(select first_event + ${pos} from batches where log_index = ${logIndex})`
+/**
+ * A page of events, newest first. The next page starts behind its last event; null: there is none. Events that cannot be read are
+ * shown wherever what stands beside them says that they may match.
+ */
+export async function searchEvents(
+  db: Db,
+  query: EventQuery,
+): Promise<{ events: (FoundEvent | UnreadableEvent)[]; next: Place | null }> {
+  const found: Found[] = []
+  const missing = () => query.limit + 1 - found.length
+  for await (const numbers of candidates(db, query, missing)) {
+    const read = await readFound(db, numbers)
+    found.push(...read.filter(({ event }) => 'error' in event || matches(event, query)))
+    if (missing() <= 0) break
+  }
+  const page = found.slice(0, query.limit)
+  return { events: page.map(({ event }) => event), next: found.length > query.limit ? page.at(-1)!.place : null }
+}
+
+function matches({ source, recordedAt, fields }: FoundEvent, query: EventQuery): boolean {
+  const is = (wanted: string | undefined, value: unknown) => wanted === undefined || wanted === value
+  const targets = Array.isArray(fields.targets) ? fields.targets : []
+  const time = Date.parse(recordedAt)
+  return (
+    is(query.source, source) &&
+    is(query.action, fields.action) &&
+    is(query.actor, idOf(fields.actor)) &&
+    (query.target === undefined || targets.some((target) => idOf(target) === query.target)) &&
+    (query.from === undefined || time >= query.from.getTime()) &&
+    (query.to === undefined || time < query.to.getTime())
+  )
+}
+
+/** Numbers of events that may match, from the newest on, as many at a time as are still wanted. */
+function candidates(db: Db, query: EventQuery, wanted: () => number): AsyncIterable<number[]> | number[][] {
+  const { action, actor, target, source, from, to } = query
+  const isNone = (from && to && from >= to) || (source !== undefined && !isSourceName(source))
+  if (isNone) return []
+  if ([action, actor, target].some((term) => term !== undefined)) return findByTerms(db, query, wanted)
+  return source !== undefined || from || to ? findByBatch(db, query, wanted) : findNewest(db, query, wanted)
+}
 
 /** Collects the values of a statement's parameters. */
 function parameters() {
@@ -28,133 +68,208 @@ function parameters() {
   return { values, place: (value: unknown) => `$${values.push(value)}` }
 }
 
-/** A page of events, newest first. The next page starts behind its last event; null: there is none. */
-export async function searchEvents(
-  db: Db,
-  query: EventQuery,
-): Promise<{ events: (FoundEvent | UnreadableEvent)[]; next: readonly [number, number] | null }> {
-  const isEmpty = query.from && query.to && query.from >= query.to
-  const { action, actor, target } = query
-  const isByBatch = [action, actor, target].every((term) => term === undefined) && (query.source || timeOf(query))
-  const find = target !== undefined ? findByTarget : isByBatch ? findByBatch : findByTerm
-  const rows = isEmpty ? [] : await find(db, query)
-  const page = rows.slice(0, query.limit)
-  const last = page.at(-1)
-  return { events: await toFound(db, page), next: rows.length > query.limit ? [last!.log_index, last!.pos] : null }
+type Parameter = (value: unknown) => string
+
+/** Batches with events of the query's time, wherever clocks jumped; null: it asks for no time. */
+function ofTime({ from, to }: EventQuery, place: Parameter): string | null {
+  if (!from && !to) return null
+  return `tstzrange(b.earliest, b.latest, '[]') && tstzrange(${place(from ?? null)}, ${place(to ?? null)})`
 }
 
-type Place = (value: unknown) => string
-
-const timeOf = ({ from, to }: EventQuery) => (from || to ? { from: from ?? null, to: to ?? null } : null)
-
-/** What is asked of an event itself. */
-function conditionsOf(query: EventQuery, place: Place): string[] {
-  const conditions: string[] = []
-  const add = (value: unknown, condition: (place: string) => string) => {
-    if (value !== undefined && value !== null) conditions.push(condition(place(value)))
-  }
-  add(searchTerm(query.action), (term) => `e.action = ${term}`)
-  add(searchTerm(query.actor), (term) => `e.actor = ${term}`)
-  add(searchTerm(query.target), (term) => `e.targets @> array[${term}::text]`)
-  add(searchTerm(query.source), (term) => `e.source = ${term}`)
-  const time = timeOf(query)
-  if (time) conditions.push(`tstzrange(${place(time.from)}, ${place(time.to)}) @> e.recorded_at`)
-  return conditions
-}
-
-const where = (conditions: readonly string[]) => (conditions.length > 0 ? `where ${conditions.join(' and ')}` : '')
-
-/** Batches with events of that time, wherever clocks jumped. */
-const overlap = ({ from, to }: NonNullable<ReturnType<typeof timeOf>>, place: Place) =>
-  `tstzrange(b.earliest, b.latest, '[]') && tstzrange(${place(from)}, ${place(to)})`
-
-/** Bounds on an event's number: those of the page before, and of the batches with events of that time; null: there are none. */
-function boundsOf(query: EventQuery, place: Place): { from: string[]; to: string[] } {
-  const time = timeOf(query)
-  const batch = (what: string, order: string) =>
-    `(select ${what} from batches b where ${overlap(time!, place)} order by b.log_index ${order} limit 1)`
-  return {
-    from: time ? [batch('b.first_event', 'asc')] : [],
-    to: [
-      ...(query.before ? [numberAt(place(query.before[0]), `${place(query.before[1])}::int`)] : []),
-      ...(time ? [batch('b.first_event + b.n', 'desc')] : []),
-    ],
-  }
-}
-
-async function findByTerm(db: Db, query: EventQuery): Promise<Row[]> {
-  const { values, place } = parameters()
-  const { from, to } = boundsOf(query, place)
-  const bounds = [...from.map((number) => `e.number >= ${number}`), ...to.map((number) => `e.number < ${number}`)]
-  const { rows } = await db.query<Row>(
-    `select ${EVENT_COLUMNS} from events e ${where([...conditionsOf(query, place), ...bounds])}
-     order by e.number desc limit ${place(query.limit + 1)}`,
-    values,
-  )
-  return rows
-}
-
-/** A batch knows its source and the times of its events, so batches are the index; each gives its events newest first. */
-async function findByBatch(db: Db, query: EventQuery): Promise<Row[]> {
-  const { values, place } = parameters()
-  const limit = place(query.limit + 1)
-  const time = timeOf(query)
-  const batches = time ? [overlap(time, place)] : []
-  if (query.source !== undefined) batches.push(`b.source = ${place(searchTerm(query.source))}`)
-  const events = [
-    'e.number >= b.first_event',
-    'e.number < b.first_event + b.n',
-    ...conditionsOf({ ...query, source: undefined }, place),
-  ]
-  if (query.before) {
-    const [logIndex, pos] = query.before
-    batches.push(`b.log_index <= ${place(logIndex)}`)
-    events.push(`e.number < ${numberAt(place(logIndex), `${place(pos)}::int`)}`)
-  }
-  const { rows } = await db.query<Row>(
-    `select ${EVENT_COLUMNS} from batches b cross join lateral (
-       select * from events e ${where(events)} order by e.number desc limit ${limit}) e
-     ${where(batches)} order by b.log_index desc, e.number desc limit ${limit}`,
-    values,
-  )
-  return rows
-}
-
-/** How many of the newest events are looked through for a target, then how many more. */
-const SPANS = [2 ** 14, 2 ** 18, 2 ** 22, Number.POSITIVE_INFINITY]
-
-/**
- * The index on targets has no order, and PostgreSQL guesses poorly how often one of them occurs; taking the log from its end
- * for one that is rare, it would read all of it. So the newest are looked through from the end, and of what lies further back
- * all events of the target are asked for, which only the index can give, and then sorted: the rarer, the further back.
- */
-async function findByTarget(db: Db, query: EventQuery): Promise<Row[]> {
-  const [low, high] = await readBounds(db, query)
-  for (const span of SPANS) {
-    const { values, place } = parameters()
-    const from = Math.max(low, high - span)
-    const bounds = [`e.number >= ${place(from)}`, `e.number < ${place(high)}`]
-    const { rows } = await db.query<Row>(
-      `with found as ${span === SPANS[0] ? 'not ' : ''}materialized (select e.number from events e ${where([...conditionsOf(query, place), ...bounds])})
-       select ${EVENT_COLUMNS} from (select number from found order by number desc limit ${place(query.limit + 1)}) f
-       join events e using (number) order by e.number desc`,
-      values,
-    )
-    if (rows.length > query.limit || from === low) return rows
-  }
-  return []
-}
+/** The number of the event at a place, for SQL; null where the log ends before it. */
+export const numberAt = (logIndex: string, pos: string) =>
+  `(select first_event + ${pos} from batches where log_index = ${logIndex})`
 
 /** Between which numbers the events asked for are; [0, 0]: there are none. */
-async function readBounds(db: Db, query: EventQuery): Promise<[number, number]> {
+async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high: number]> {
   const { values, place } = parameters()
-  const { from, to } = boundsOf(query, place)
-  const end = '(select first_event + n from batches order by log_index desc limit 1)'
-  const { rows } = await db.query<{ from: (number | null)[]; to: (number | null)[] }>(
-    `select array[${['0', ...from].join()}]::float8[] as from, array[${[end, ...to].join()}]::float8[] as to`,
+  const time = ofTime(query, place)
+  const edge = (what: string, order: string) =>
+    `(select ${what} from batches b where ${time} order by b.log_index ${order} limit 1)`
+  // Of the oldest, packs may have been given up.
+  const low = ['(select first_event from packs order by first_event limit 1)']
+  const high = ['(select first_event + n from batches order by log_index desc limit 1)']
+  if (time) low.push(edge('b.first_event', 'asc'))
+  if (time) high.push(edge('b.first_event + b.n', 'desc'))
+  if (query.before) high.push(numberAt(place(query.before[0]), `${place(query.before[1])}::int`))
+  const { rows } = await db.query<{ low: (number | null)[]; high: (number | null)[] }>(
+    `select array[${low}]::float8[] as low, array[${high}]::float8[] as high`,
     values,
   )
-  const [low, high] = [rows[0]!.from, rows[0]!.to]
-  if (low.includes(null) || high.includes(null)) return [0, 0]
-  return [Math.max(...(low as number[])), Math.min(...(high as number[]))]
+  const bounds = rows[0]!
+  if (bounds.low.includes(null) || bounds.high.includes(null)) return [0, 0]
+  return [Math.max(...(bounds.low as number[])), Math.min(...(bounds.high as number[]))]
+}
+
+/** Consecutive events: the number of the first, and how many. */
+type Run = { first: number; n: number }
+
+async function* findNewest(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
+  const [low, end] = await readBounds(db, query)
+  yield* numbersOf(low, end, wanted, async (high, most) => {
+    const { rows } = await db.query<Run>(
+      'select first_event as first, n from packs where first_event < $1 order by first_event desc limit $2',
+      [high, most],
+    )
+    return rows
+  })
+}
+
+/** A batch knows its source and the times of its events, so batches are the index. */
+async function* findByBatch(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
+  const [low, end] = await readBounds(db, query)
+  let before = query.before ? query.before[0] + 1 : null
+  yield* numbersOf(low, end, wanted, async (_, most) => {
+    const { values, place } = parameters()
+    const time = ofTime(query, place)
+    const conditions = time ? [time] : []
+    if (query.source !== undefined) conditions.push(`b.source = ${place(query.source)}`)
+    if (before !== null) conditions.push(`b.log_index < ${place(before)}`)
+    const { rows } = await db.query<Run & { log_index: number }>(
+      `select log_index, first_event::float8 as first, n from batches b where ${conditions.join(' and ')}
+       order by log_index desc limit ${place(most)}`,
+      values,
+    )
+    before = rows.at(-1)?.log_index ?? null
+    return rows
+  })
+}
+
+/**
+ * The numbers from `end` down to `low` that lie in runs. `read` gives the runs next below a number, as many as are asked for while
+ * there are more.
+ */
+async function* numbersOf(
+  low: number,
+  end: number,
+  wanted: () => number,
+  read: (high: number, most: number) => Promise<Run[]>,
+): AsyncGenerator<number[]> {
+  let numbers: number[] = []
+  for (let high = end, isMore = high > low; isMore; ) {
+    const most = wanted()
+    const runs = await read(high, most)
+    for (const { first, n } of runs) {
+      for (high = Math.min(high, first + n); high > Math.max(first, low); ) {
+        numbers.push(--high)
+        if (numbers.length < wanted()) continue
+        yield numbers
+        numbers = []
+      }
+    }
+    isMore = runs.length === most && high > low
+  }
+  if (numbers.length > 0) yield numbers
+}
+
+/** How many packs are walked through at first, how many more each time, and at most at a time. */
+const FIRST_STEP = 4
+const STEP_GROWTH = 16
+const LAST_STEP = 4096
+/** Where fewer than one of so many packs hold the keys, walking on is not worth it. */
+const SPARSE = 64
+/** Packs that are read at first, and at most; twice as many each time that they were not enough. */
+const FEW_PACKS = 4
+const MANY_PACKS = 256
+
+/**
+ * Packs are found by the keys of their events, in an index that has no order: of a partition it gives all packs with the keys,
+ * which are then sorted. So what is frequent is looked for in the newest packs, one after another; and what proves to be rare
+ * there, or would be few packs of a partition in any case, by the index, in ever more partitions. PostgreSQL is left no choice,
+ * for it guesses poorly how often a key occurs, and does not know that the keys of a large pack lie apart from its row, so that
+ * reading them costs a thousand times as much.
+ */
+async function* findByTerms(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
+  const kinds = (['action', 'actor', 'target'] as const).filter((kind) => query[kind] !== undefined)
+  const keyOf = (kind: TermKind) => printKey(termKey(kind, query[kind]!))
+  const ofEvents = kinds.map(keyOf)
+  const ofPack = query.source === undefined ? ofEvents : [...ofEvents, keyOf('source')]
+  const [low, end] = await readBounds(db, query)
+  // The pack that holds the lowest event may begin before it.
+  const least = low - MAX_PACK_EVENTS
+  let high = end
+  let found = 0
+
+  async function* look(from: number, partitions: number[] | null): AsyncGenerator<number[]> {
+    found = 0
+    for (let most = FEW_PACKS, isMore = true; isMore; most = Math.min(MANY_PACKS, 2 * most)) {
+      const packs = await readMatches(db, ofPack, ofEvents, { from, high, most, partitions })
+      for (const { first_event, matches } of packs) {
+        high = first_event
+        const numbers = matches.filter((number) => number >= low && number < end)
+        while (numbers.length > 0) yield numbers.splice(0, wanted())
+      }
+      found += packs.length
+      isMore = packs.length === most
+    }
+    high = Math.min(high, from)
+  }
+
+  for (let step = FIRST_STEP; high > least; step = Math.min(LAST_STEP, STEP_GROWTH * step)) {
+    const from = Math.max(least, await readStep(db, high, step))
+    const areLarge = high - from >= SPARSE * step
+    yield* look(from, null)
+    if (found * SPARSE < step && (areLarge || step > FIRST_STEP)) break
+  }
+  const partitions = high > least ? await readPartitions(db) : []
+  const rest = partitions.filter((partition) => partition * PARTITION < high && (partition + 1) * PARTITION > least)
+  for (let many = 1; rest.length > 0; many *= 2) {
+    const some = rest.splice(0, many)
+    yield* look(Math.max(least, some.at(-1)! * PARTITION), some)
+  }
+}
+
+/** Where the `step`-th pack below `high` begins; -∞ where there are not so many. */
+async function readStep(db: Db, high: number, step: number): Promise<number> {
+  const { rows } = await db.query<{ first_event: number }>(
+    'select first_event from packs where first_event < $1 order by first_event desc offset $2 limit 1',
+    [high, step - 1],
+  )
+  return rows[0]?.first_event ?? Number.NEGATIVE_INFINITY
+}
+
+/** Packs that begin in [from, high), by their order or by the index of some partitions; at most `most`. */
+type Range = { from: number; high: number; most: number; partitions: number[] | null }
+
+/** The newest packs of a range that have all keys; of each, the numbers of events that have them, newest first. */
+async function readMatches(
+  db: Db,
+  ofPack: readonly string[],
+  ofEvents: readonly string[],
+  { from, high, most, partitions }: Range,
+) {
+  const { values, place } = parameters()
+  const places = ofEvents.map((key) => `array_positions(keys, ${place(key)}::bigint) as "${key}"`)
+  const hasKeys = `keys @> ${place(ofPack)}::bigint[]`
+  const inRange = `first_event >= ${place(from)} and first_event < ${place(high)}`
+  const tables = (partitions ?? []).map((partition) => `select first_event from packs_${partition} where ${hasKeys}`)
+  const found =
+    partitions === null
+      ? `select first_event from packs where ${hasKeys} and ${inRange}`
+      : `select first_event from found where ${inRange}`
+  const { rows } = await db.query<{ first_event: number; key_counts: Buffer; [key: string]: unknown }>(
+    `${partitions === null ? '' : `with found as materialized (${tables.join(' union all ')})`}
+     select first_event, key_counts, ${places}
+     from (${found} order by first_event desc limit ${place(most)}) newest join packs using (first_event)
+     order by first_event desc`,
+    values,
+  )
+  return rows.map((row) => {
+    const { first_event, key_counts } = row
+    const found = ofEvents.map((key) => ownersOf(row[key] as number[], key_counts))
+    const all = found.reduce((some, more) => new Set([...some].filter((pos) => more.has(pos))))
+    return { first_event, matches: [...all].map((pos) => first_event + pos).reverse() }
+  })
+}
+
+/** Which events of a pack have the keys at these places (from 1; the first is that of the source). */
+function ownersOf(places: readonly number[], keyCounts: Buffer): Set<number> {
+  const owners = new Set<number>()
+  let event = -1
+  let end = 1
+  for (const place of places) {
+    while (place > end && 2 * (event + 1) < keyCounts.length) end += keyCounts.readUInt16BE(2 * ++event)
+    if (event >= 0) owners.add(event)
+  }
+  return owners
 }

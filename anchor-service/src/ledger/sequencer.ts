@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { Refusal } from '../errors.ts'
-import { type Accepted, type CommitContext, commitGroup, type Outcome, type Submission } from './commit.ts'
+import { type Accepted, type CommitContext, commitGroup, type Known, type Outcome, type Submission } from './commit.ts'
 import { isOutage } from './outage.ts'
 import { freeRows } from './rows.ts'
 
@@ -12,9 +13,19 @@ export type SequencerLimits = {
   queuedBytes: number
   /** Events in one transaction, beyond its first submission. Default 20,000. */
   groupEvents: number
+  /** A transaction of fewer events than this … Default 1,000. */
+  gatherEvents: number
+  /** … begins no sooner after the one before it began, ms. Default 10. */
+  gatherMs: number
 }
 
-export const SEQUENCER_LIMITS: SequencerLimits = { queued: 1024, queuedBytes: 128 * 1024 * 1024, groupEvents: 20_000 }
+export const SEQUENCER_LIMITS: SequencerLimits = {
+  queued: 1024,
+  queuedBytes: 128 * 1024 * 1024,
+  groupEvents: 20_000,
+  gatherEvents: 1000,
+  gatherMs: 20,
+}
 
 export type SequencerHooks = {
   /** After each transaction: how long it took, in seconds, and what became of its submissions. */
@@ -50,14 +61,27 @@ export function startSequencer(
 ): Sequencer {
   const queue: Waiting[] = []
   let queuedBytes = 0
+  let queuedEvents = 0
+  let began = Number.NEGATIVE_INFINITY
   let isClosed = false
   let running: Promise<void> | null = null
+  let known: Known | null = null
 
   async function drain(): Promise<void> {
     // Let everything that arrives in this turn of the event loop into the first group.
     await new Promise(setImmediate)
-    while (queue.length > 0) await commitAll(takeGroup())
+    while (queue.length > 0) {
+      await gather()
+      await commitAll(takeGroup())
+    }
     running = null
+  }
+
+  /** Commits cost about the same however little they hold; so one that would hold little waits, but not after a rest. */
+  async function gather(): Promise<void> {
+    const wait = began + limits.gatherMs - performance.now()
+    if (wait > 0 && queuedEvents < limits.gatherEvents && !isClosed) await sleep(wait)
+    began = performance.now()
   }
 
   function takeGroup(): Waiting[] {
@@ -69,13 +93,18 @@ export function startSequencer(
     }
     const group = queue.splice(0, size)
     queuedBytes -= group.reduce((total, waiting) => total + waiting.bytes, 0)
+    queuedEvents -= events
     return group
   }
 
   async function commitAll(group: readonly Waiting[]): Promise<void> {
     const start = performance.now()
     try {
-      const outcomes = await inTransaction(pool, group, context)
+      const from = known
+      // Until the commit is known to be durable, nothing is known.
+      known = null
+      const { outcomes, ...after } = await inTransaction(pool, group, context, from)
+      known = after.known
       hooks.committed?.((performance.now() - start) / 1000, outcomes)
       for (const [i, outcome] of outcomes.entries()) {
         if ('refusal' in outcome) group[i]!.reject(outcome.refusal)
@@ -101,6 +130,7 @@ export function startSequencer(
       return new Promise((resolve, reject) => {
         queue.push({ submission, events, bytes, resolve, reject })
         queuedBytes += bytes
+        queuedEvents += events
         running ??= drain()
       })
     },
@@ -118,7 +148,7 @@ function weigh(submission: Submission): { events: number; bytes: number } {
   return { events: header.n, bytes: rows.bytes.length }
 }
 
-async function inTransaction(pool: pg.Pool, group: readonly Waiting[], context: CommitContext): Promise<Outcome[]> {
+async function inTransaction(pool: pg.Pool, group: readonly Waiting[], context: CommitContext, known: Known | null) {
   const client = await pool.connect()
   let failure: Error | undefined
   try {
@@ -126,6 +156,7 @@ async function inTransaction(pool: pg.Pool, group: readonly Waiting[], context: 
       client,
       group.map((waiting) => waiting.submission),
       context,
+      known,
     )
   } catch (error) {
     failure = error as Error

@@ -3,13 +3,14 @@ import { Refusal } from '../errors.ts'
 import type { KeptBatch, StreamHead } from './place.ts'
 import { type Db, splitHashes } from './tiles.ts'
 
-type StreamName = { source: string; stream: string }
+export type StreamName = { source: string; stream: string }
 
 /** One string for a stream; neither part can hold a slash. */
 export const streamKey = ({ source, stream }: StreamName) => `${source}/${stream}`
 
 /** Heads of the given streams; streams without a batch are absent. */
 export async function readHeads(db: Db, streams: readonly StreamName[]): Promise<Map<string, StreamHead>> {
+  if (streams.length === 0) return new Map()
   const { rows } = await db.query<StreamName & { seq: number; n: number; leaf_hash: Buffer; last: Buffer }>(
     `select wanted.source, wanted.stream, b.seq, b.n, b.leaf_hash, substr(b.event_leaves, 32 * b.n - 31) as last
      from unnest($1::text[], $2::text[]) as wanted (source, stream)

@@ -3,6 +3,7 @@ import {
   type Hash,
   InvariantError,
   type Node,
+  nodePrimitives,
   type Plan,
   planConsistency,
   planRoot,
@@ -10,6 +11,7 @@ import {
   treeRoot,
 } from '@killick/sdk'
 import type pg from 'pg'
+import { type Statement, TupleWriter } from './copy.ts'
 import { type Frontier, frontierTiles, type Segment } from './frontier.ts'
 
 /** A pool or one connection of it. */
@@ -52,7 +54,7 @@ export async function readPlans<T>(db: Db, plans: readonly Plan<T>[]): Promise<T
         const run = byName.get(`${level}/${index}`)!.slice(start, start + width)
         if (run.length !== width)
           throw new InvariantError(`the log lacks node ${JSON.stringify(plan.nodes[k] satisfies Node | undefined)}`)
-        return treeRoot(run)
+        return treeRoot(run, nodePrimitives.nodeHash)
       }),
     ),
   )
@@ -80,17 +82,17 @@ export async function readFrontier(db: Db, size: number): Promise<Frontier> {
   return { size, tiles: cut }
 }
 
-export async function insertSegments(db: Db, segments: readonly Segment[]): Promise<void> {
-  await db.query(
-    `insert into tiles (level, tile, start, hashes)
-     select * from unnest($1::smallint[], $2::bigint[], $3::smallint[], $4::bytea[])`,
-    [
-      segments.map((segment) => segment.level),
-      segments.map((segment) => segment.tile),
-      segments.map((segment) => segment.start),
-      segments.map((segment) => Buffer.concat(segment.hashes)),
-    ],
-  )
+/** The statement that stores segments. */
+export function tileStatement(segments: readonly Segment[]): Statement {
+  const tiles = new TupleWriter(64 * segments.length)
+  for (const { level, tile, start, hashes } of segments) {
+    tiles.begin(4)
+    tiles.int2(level)
+    tiles.int8(tile)
+    tiles.int2(start)
+    tiles.bytes(Buffer.concat(hashes))
+  }
+  return { sql: 'copy tiles (level, tile, start, hashes) from stdin (format binary)', tuples: [tiles.done()] }
 }
 
 /** Up to 256 log entries (batch headers) from `start`, in order. */

@@ -49,12 +49,15 @@ export type ConsoleEvent = {
   fields: Fields
   error?: never
 }
-/** One that was altered in the database; where it stands and when it was recorded may be unknown. */
-export type UnreadableEvent = Omit<ConsoleEvent, 'stream' | 'seq' | 'recordedAt' | 'fields' | 'error'> & {
+/** One that was altered in the database; where it stands may be unknown. */
+export type UnreadableEvent = {
+  id: string
+  logIndex: number
   number: number
+  leafHash?: string
+  source?: string
   stream?: string
   seq?: number
-  recordedAt?: string
   error: { code: string; detail: string }
 }
 export type ListedEvent = ConsoleEvent | UnreadableEvent

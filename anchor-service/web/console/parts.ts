@@ -145,16 +145,16 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
 }
 
 function unreadableRow(event: UnreadableEvent, isCurrent: boolean): HTMLElement {
-  const { id, number, source, stream, seq, recordedAt, error } = event
+  const { id, number, source, stream, seq, error } = event
   const name = `Event ${id}, number ${count(number)} of the log`
   const line = row(
-    recordedAt === undefined ? h('span', { class: 'note' }, 'unknown') : when(recordedAt),
+    h('span', { class: 'note' }, 'unknown'),
     h('span', { class: 'bad note' }, 'It was altered: ', h('code', {}, said(error.code))),
     '',
-    stream === undefined || seq === undefined
+    source === undefined || stream === undefined || seq === undefined
       ? name
       : h('a', { href: hrefOf({ source, stream, seq }), 'aria-current': isCurrent ? 'true' : null }, name),
-    said(source),
+    source === undefined ? '' : said(source),
   )
   if (isCurrent) line.classList.add('current')
   return line

@@ -1,6 +1,7 @@
 // The audit in the background, of a service that anchors.
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
+import { alterToken, numberOf, partsOf, swapAt } from '../support/packs.ts'
 import type { Producer } from '../support/producer.ts'
 import { type TestService, testService } from '../support/service.ts'
 import {
@@ -67,26 +68,18 @@ test('audits of a ledger at rest do not make it grow', async () => {
   await vi.waitFor(async () => expect(await systemEvents(service, 'audit.pass')).toHaveLength(before + 1), 10_000)
 })
 
-describe.each([
-  [
-    'the signed part of an event',
-    'events',
-    `jws = overlay(jws placing case substr(jws, 200, 1) when 'A' then 'B' else 'A' end from 200 for 1)`,
-  ],
-  [
-    'what an event says',
-    'events',
-    `disclosures = (select disclosures from events d where d.log_index = events.log_index and d.pos = 3)`,
-  ],
-])('%s, changed by whoever owns the database', (_, table, change) => {
+describe.each<[string, Parameters<typeof alterToken>[2]]>([
+  ['the signed part of an event', (token) => swapAt(token, 200)],
+  ['what an event says', (token, tokens, i) => `${partsOf(token).jws}~${partsOf(tokens[i + 1]!).disclosures}`],
+])('%s, changed by whoever owns the database', (_, alter) => {
   const place = { source: 'billing', seq: 7 }
   let logIndex: number
 
   test('is found, named and told to everybody', async () => {
     receiver.notices.length = 0
     const known = (await systemEvents(service, 'audit.fail')).length
-    const where = `log_index = (select log_index from batches where source = 'billing' and seq = 5) and pos = 2`
-    await tamper(service, `create table kept as select * from ${table}; update ${table} set ${change} where ${where}`)
+    await tamper(service, 'create table kept as select * from packs')
+    await alterToken(service.databaseUrl, await numberOf(service.databaseUrl, 'billing', place.seq), alter)
     const { last } = await untilAudit(service, ({ failed }) => failed)
     expect(last).toMatchObject({ outcome: 'fail', first: { ...place, stream: producer.stream } })
     expect(last!.findings).toContainEqual({ check: 'events', detail: expect.stringContaining(last!.first!.message) })
@@ -115,7 +108,7 @@ describe.each([
   test('and put back, the next audit passes and says so', async () => {
     await tamper(
       service,
-      `delete from ${table} where exists (select from kept k where (k.log_index, k.pos) = (${table}.log_index, ${table}.pos)); insert into ${table} select * from kept; drop table kept`,
+      'delete from packs p using kept k where k.first_event = p.first_event; insert into packs select * from kept; drop table kept',
     )
     const { last } = await untilAudit(service, ({ failed }) => !failed)
     expect(last).toMatchObject({ outcome: 'pass', first: null })
@@ -140,7 +133,7 @@ test('a log that was cut back, with every trace of its anchors: the contract kno
   const from = 'where log_index > 0'
   await tamper(
     whole,
-    `delete from batches ${from}; delete from events ${from};
+    `delete from batches ${from}; delete from packs ${from};
      delete from tiles where start > 0; delete from checkpoints where size > 1; delete from anchor_states; delete from anchors`,
   )
   const rest = await testService({ ...mine, KILLICK_WORKER: 'off' }, whole)
@@ -158,14 +151,10 @@ test('while no node answers, faults are found; without any, the audit is undecid
   expect(last!.findings).toContainEqual({ check: 'anchors.chain', detail: expect.stringContaining('127.0.0.1:1') })
   await vi.waitFor(async () => expect(await systemEvents(alone, 'audit.undecided')).not.toHaveLength(0), 10_000)
 
-  const swap = (from: string, to: string) =>
-    tamper(
-      alone,
-      `update events set disclosures = replace(disclosures, '${from}', '${to}') where source = 'billing' and pos = 1`,
-    )
-  await swap('~', 'A~')
+  const number = await numberOf(alone.databaseUrl, 'billing', 1)
+  await alterToken(alone.databaseUrl, number, (token) => token.replaceAll('~', 'A~'))
   await untilAudit(alone, ({ failed }) => failed)
-  await swap('A~', '~')
+  await alterToken(alone.databaseUrl, number, (token) => token.replaceAll('A~', '~'))
   await untilAudit(alone, ({ last, failed }) => failed && last?.outcome === 'undecided')
   await alone.stop()
 })

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkColumns } from '../../../anchor-service/src/audit/columns.ts'
 import { finished } from '../../../anchor-service/src/audit/outcome.ts'
 import { openPool } from '../../../anchor-service/src/ledger/pool.ts'
+import { alterToken, numberOf } from '../support/packs.ts'
 import { READER, type TestService, testService } from '../support/service.ts'
 import { recordSome, tamper, untilAudit } from './support/audits.ts'
 
@@ -30,7 +31,7 @@ async function audit() {
 }
 
 /** Alters the database, audits, and puts it back. @returns what the audit found */
-async function findingsOf(table: 'events' | 'batches', change: string) {
+async function findingsOf(table: 'packs' | 'batches', change: string) {
   await tamper(service, `create table kept as select * from ${table}; ${change}`)
   const found = await audit()
   await tamper(service, `delete from ${table}; insert into ${table} select * from kept; drop table kept`)
@@ -45,54 +46,64 @@ test('a ledger that nobody altered passes', async () => {
   })
 })
 
-// The third event of the second batch, seq 7.
+// The second batch, seq 5 to 9.
 const batch = `(select log_index from batches where source = 'billing' and seq = 5)`
-const event = `log_index = ${batch} and pos = 2`
+const pack = `log_index = ${batch}`
+
+/** SQL that changes the k-th key of a pack; the first is that of the source, then five for each event. */
+const key = (k: number, value: string) => `keys = keys[:${k - 1}] || ${value}::bigint || keys[${k + 1}:]`
+/** The first key of its third event. */
+const THIRD = 2 + 2 * 5
 
 test.each([
-  ['id', `id = gen_random_uuid()`],
-  ['leaf_hash', `leaf_hash = sha256(leaf_hash)`],
-  ['source', `source = 'payroll'`],
-  ['recorded_at', `recorded_at = recorded_at + interval '1 microsecond'`],
-  ['recorded_at', `recorded_at = 'infinity'`],
-  ['action', `action = 'invoice.view'`],
-  ['action', `action = null`],
-  ['actor', `actor = 'u-9'`],
-  ['actor', `actor = null`],
-  ['targets', `targets = '{}'`],
-  ['targets', `targets = targets || targets`],
-  ['log_index', `log_index = log_index - 1`],
-  ['log_index', `log_index = 9223372036854775807`],
-  ['pos', `pos = pos + 1`],
-  ['number', `number = 1000000`],
-])('events.%s: %s', async (column, change) => {
-  const { first, findings } = await findingsOf('events', `update events set ${change} where ${event}`)
-  expect(first).toMatchObject({ source: 'billing', stream, seq: 7 })
+  ['ids', 7, `ids = overlay(ids placing sha256('') from 33 for 16)`],
+  ['ids', 9, `ids = substr(ids, 1, 79)`],
+  ['keys', 7, key(THIRD, '0')],
+  ['keys', 7, key(THIRD + 1, '0')],
+  ['keys', 7, key(THIRD + 4, '9223372036854775807')],
+  ['keys', 5, key(1, '0')],
+  ['keys', 9, `keys = keys[:array_length(keys, 1) - 1]`],
+  ['keys', 9, `keys = keys || keys`],
+  ['key_counts', 7, `key_counts = set_byte(key_counts, 5, 4)`],
+  ['key_counts', 9, `key_counts = substr(key_counts, 1, 9)`],
+  ['ids', 9, `ids = ids || ids`],
+  ['key_counts', 9, `key_counts = key_counts || key_counts`],
+  ['log_index', 5, `log_index = log_index - 1`],
+  ['log_index', 5, `log_index = 9223372036854775807`],
+  ['pos', 5, `pos = pos + 1`],
+  ['n', 5, `n = n - 1`],
+  ['n', 5, `n = n + 1`],
+  ['first_event', 5, `first_event = 1000000`],
+  ['first_event', 5, `first_event = first_event + 1`],
+])('packs.%s, at %i: %s', async (column, seq, change) => {
+  const { first, findings } = await findingsOf('packs', `update packs set ${change} where ${pack}`)
+  expect(first).toMatchObject({ source: 'billing', stream, seq })
   const { detail } = findings.find(({ check }) => check === 'columns')!
-  expect(detail).toMatch(new RegExp(`^events\\.${column}: `))
-  // Nothing else is wrong, but where an event has left its place.
-  if (column !== 'number') expect(findings).toHaveLength(1)
+  expect(detail).toMatch(new RegExp(`^packs\\.${column}: `))
+  // Nothing else is wrong, but where events have left their places.
+  if (column !== 'first_event') expect(findings).toHaveLength(1)
 })
 
-test('events.number: two events change places, in order as in all else', async () => {
+test('packs.first_event: one more, that no batch has', async () => {
   const { first, findings } = await findingsOf(
-    'events',
-    `update events set number = number + 1000000 where ${event};
-     update events set number = number - 1 where log_index = ${batch} and pos = 3;
-     update events set number = number - 999999 where ${event}`,
-  )
-  expect(first).toMatchObject({ source: 'billing', stream, seq: 7 })
-  expect(findings).toContainEqual({ check: 'columns', detail: expect.stringMatching(/^events\.number: /) })
-})
-
-test('events.number: one more, that no batch has', async () => {
-  const { first, findings } = await findingsOf(
-    'events',
-    `insert into events select 1000000, log_index, pos, id, leaf_hash, source, recorded_at, 'invoice.forged', actor, targets, jws,
-       disclosures from events where ${event}`,
+    'packs',
+    `insert into packs select 1000000, log_index, pos, n, ids, keys, key_counts, body from packs where ${pack}`,
   )
   expect(first).toBeNull()
-  expect(findings).toEqual([{ check: 'columns', detail: 'events.number: the event 1000000 belongs to no batch' }])
+  expect(findings).toEqual([
+    { check: 'columns', detail: 'packs.first_event: the events from 1000000 on belong to no batch' },
+  ])
+})
+
+test('of a batch with an event that cannot be read the others are held against what they say', async () => {
+  await tamper(service, 'create table kept as select * from packs')
+  const third = await numberOf(service.databaseUrl, 'billing', 7)
+  await alterToken(service.databaseUrl, third, () => '')
+  await tamper(service, `update packs set ${key(THIRD + 5 + 2, '0')} where ${pack}`)
+  const { findings } = await audit()
+  await tamper(service, 'delete from packs; insert into packs select * from kept; drop table kept')
+  const { detail } = findings.find(({ check }) => check === 'columns')!
+  expect(detail).toMatch(/^packs\.keys: .* 8\)/)
 })
 
 test.each([
@@ -115,11 +126,11 @@ test.each([
 })
 
 test('the service audits so in the background, and tells where, but not what events say', async () => {
-  await tamper(service, `update events set actor = 'u-9' where ${event}`)
+  await tamper(service, `update packs set ${key(THIRD + 3, '0')} where ${pack}`)
   const auditing = await testService({ KILLICK_AUDIT_INTERVAL_MS: '100' }, service)
   const { last } = await untilAudit(auditing, ({ last }) => last !== null)
   expect(last).toMatchObject({ outcome: 'fail', first: { source: 'billing', stream, seq: 7 } })
-  expect(last!.findings).toEqual([{ check: 'columns', detail: expect.stringMatching(/^events\.actor: /) }])
+  expect(last!.findings).toEqual([{ check: 'columns', detail: expect.stringMatching(/^packs\.keys: /) }])
   expect(JSON.stringify(last)).not.toMatch(/u-\d/)
   await auditing.close()
 })

@@ -1,6 +1,7 @@
 // Whoever owns the database alters events: each is shown as unreadable in its place, and hides no other.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { tamper } from '../audit/support/audits.ts'
+import { alterToken, partsOf } from '../support/packs.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { call, READER, register, type TestService, testService } from '../support/service.ts'
 
@@ -17,7 +18,7 @@ beforeAll(async () => {
     batch.advance()
   }
   leaf = (await found())[0]!.leafHash
-  await tamper(service, 'create table kept as select * from events')
+  await tamper(service, 'create table kept as select * from packs')
 })
 afterAll(() => service.stop())
 
@@ -59,36 +60,41 @@ async function tail(count: number): Promise<Listed[]> {
 const NUMBER = 7
 const SEQ = 5
 
-describe.each([
-  ['its signed part cut short', `jws = left(jws, 300)`],
-  ['its signed part emptied', `jws = ''`],
-  ['its signed part no base64url', `jws = overlay(jws placing 'é' from 250 for 1)`],
-  ['what it says of another event', `disclosures = (select disclosures from kept where number = 6)`],
-  ['what it says garbled', `disclosures = 'A' || disclosures`],
-  ['what it says without an end', `disclosures = rtrim(disclosures, '~')`],
+const restore = () => tamper(service, 'delete from packs; insert into packs select * from kept')
+
+type Alter = Parameters<typeof alterToken>[2]
+
+const jws = (alter: (jws: string) => string): Alter => {
+  return (token) => `${alter(partsOf(token).jws)}~${partsOf(token).disclosures}`
+}
+const disclosures = (alter: (disclosures: string) => string): Alter => {
+  return (token) => `${partsOf(token).jws}~${alter(partsOf(token).disclosures)}`
+}
+
+describe.each<[string, Alter]>([
+  ['its signed part cut short', jws((text) => text.slice(0, 300))],
+  ['its signed part emptied', jws(() => '')],
+  ['its signed part no base64url', jws((text) => `${text.slice(0, 250)}é${text.slice(251)}`)],
   [
-    'unreadable, recorded in no time, in no batch',
-    `jws = '', recorded_at = 'infinity', log_index = 9223372036854775807`,
+    'what it says of another event',
+    (token, tokens, i) => `${partsOf(token).jws}~${partsOf(tokens[i - 1]!).disclosures}`,
   ],
-])('an event with %s', (name, change) => {
-  const isLost = name.includes('no batch')
+  ['what it says garbled', disclosures((text) => `A${text}`)],
+  ['what it says without an end', disclosures((text) => text.slice(0, -1))],
+  ['nothing left of it', () => ''],
+])('an event with %s', (_, alter) => {
   let unreadable: object
   const isAltered = ({ error }: Listed) => error !== undefined
 
   beforeAll(async () => {
     const [row] = await read(`/v1/streams/billing/main/events?seq=${SEQ}&span=0`).then(({ events }) => events)
-    await tamper(service, `update events set ${change} where number = ${NUMBER}`)
+    await alterToken(service.databaseUrl, NUMBER, alter)
     const error = { code: 'event_unreadable', detail: expect.stringMatching(/^[a-z_]+: /) }
-    const place = isLost ? {} : { stream: 'main', seq: SEQ, logIndex: row.logIndex, recordedAt: row.recordedAt }
-    unreadable = { number: NUMBER, id: row.id, leafHash: row.leafHash, source: 'billing', ...place, error }
+    const { id, leafHash, logIndex } = row
+    unreadable = { number: NUMBER, id, leafHash, source: 'billing', stream: 'main', seq: SEQ, logIndex, error }
   })
   // Altered again, so that the next alteration starts from what was accepted.
-  afterAll(() =>
-    tamper(
-      service,
-      `delete from events where number = ${NUMBER}; insert into events select * from kept where number = ${NUMBER}`,
-    ),
-  )
+  afterAll(restore)
 
   test.each(['source=billing', 'action=invoice.approve', 'actor=u-2&source=billing'])(
     'comes as unreadable in a search for %s, the others as ever',
@@ -121,27 +127,48 @@ describe.each([
 
   test('has no proof, which is told with the same code', async () => {
     const { json } = await call(service.url, `/v1/proofs/${(unreadable as Listed).id}`)
-    const code = isLost ? 'event_not_found' : 'event_unreadable'
-    expect(json).toMatchObject({ code, status: isLost ? 404 : 410 })
+    expect(json).toMatchObject({ code: 'event_unreadable', status: 410 })
   })
+})
+
+const PACK = NUMBER - 1
+
+test('of a pack of which nothing is left each event comes as unreadable', async () => {
+  const before = await found()
+  await tamper(service, `update packs set body = '' where first_event = ${PACK}`)
+  const after = await found()
+  expect(after.map(({ id, leafHash, seq }) => ({ id, leafHash, seq }))).toEqual(
+    before.map(({ id, leafHash, seq }) => ({ id, leafHash, seq })),
+  )
+  expect(after.filter(({ error }) => error)).toHaveLength(4)
+  expect(await found('action=invoice.approve')).toHaveLength(8)
+  await restore()
+})
+
+test('of one in no batch only what stands beside it is told', async () => {
+  await alterToken(service.databaseUrl, NUMBER, () => '')
+  await tamper(service, `update packs set log_index = 9223372036854775807 where first_event = ${PACK}`)
+  const events = await found()
+  expect(events).toHaveLength(8)
+  const [altered] = events.filter(({ error }) => error)
+  expect(Object.keys(altered!).sort()).toEqual(['error', 'id', 'logIndex', 'number'])
+  expect((await call(service.url, `/v1/proofs/${altered!.id}`)).json).toMatchObject({ code: 'event_not_found' })
+  await restore()
 })
 
 test('another true event in its place is not proven as the one that was accepted', async () => {
   const [row] = (await read(`/v1/streams/billing/main/events?seq=${SEQ}&span=0`)).events
-  await tamper(
-    service,
-    `update events set (jws, disclosures) = (select jws, disclosures from kept where number = 6) where number = ${NUMBER}`,
-  )
+  await alterToken(service.databaseUrl, NUMBER, (_, tokens, i) => tokens[i - 1]!)
   const { json } = await call(service.url, `/v1/proofs/${row.id}`)
   expect(json).toMatchObject({ status: 410, code: 'event_unreadable' })
-  await tamper(
-    service,
-    `delete from events where number = ${NUMBER}; insert into events select * from kept where number = ${NUMBER}`,
-  )
+  await restore()
 })
 
 test('an event that no proof can be made of does not end an export', async () => {
-  await tamper(service, `update events set leaf_hash = sha256('') where number = ${NUMBER}`)
+  await tamper(
+    service,
+    `update batches set event_leaves = overlay(event_leaves placing sha256('') from 33) where first_event = ${PACK}`,
+  )
   const events = await ndjson()
   expect(events).toHaveLength(8)
   expect(events.filter(({ proof }) => proof === null)).toMatchObject([
@@ -154,9 +181,6 @@ test('a link to an event that was altered says so', async () => {
   const body = JSON.stringify({ eventId: leaf, fields: ['action'] })
   const { json } = await call(service.url, '/v1/shares', READER, { ...init, body })
   const path = new URL(json.url).pathname
-  await tamper(
-    service,
-    `update events set jws = '' where leaf_hash = decode('${Buffer.from(leaf, 'base64url').toString('hex')}', 'hex')`,
-  )
+  await alterToken(service.databaseUrl, NUMBER + 2, () => '')
   expect((await call(service.url, `${path}/proof`, null)).json).toMatchObject({ status: 410, code: 'event_unreadable' })
 })

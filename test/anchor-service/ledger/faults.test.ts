@@ -1,40 +1,69 @@
+import type { Writable } from 'node:stream'
+import { leafHash, treeRoot, utf8 } from '@killick/sdk'
 import type pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { nextBatch, type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer } from '../support/producer.ts'
 
-/** Breaks the connection at the n-th statement of a transaction: before it is sent, or after it was done. */
-type Fault = { statement: number; when: 'before' | 'after' }
+/** Breaks the connection at the n-th exchange of a transaction: before it is sent, in the middle of it, or after it was answered. */
+type Fault = { exchange: number; when: 'before' | 'within' | 'after' }
 
-type Breakable = pg.ClientBase & { connection: { stream: { destroy(): void } } }
+type Breakable = pg.ClientBase & { connection: { stream: Writable } }
+type OwnQuery = { handleReadyForQuery(): void; handleError(error: Error): void }
 
 /** Real connections to the real server, with a wire that can be cut. */
 function cutWires(pool: pg.Pool, next: () => Fault | null): void {
   pool.on('connect', (client) => {
     const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>
+    const { stream } = (client as Breakable).connection
     let fault: Fault | null = null
     let count = 0
     client.query = (async (...args: unknown[]) => {
-      if (args[0] === 'begin') {
+      if (String(args[0]).startsWith('begin')) {
         fault = next()
         count = 0
       }
-      const isHit = fault !== null && count++ === fault.statement
+      const isHit = fault !== null && count++ === fault.exchange
       if (!isHit) return query(...args)
       const { when } = fault!
       fault = null
-      if (when === 'after') await query(...args)
-      ;(client as Breakable).connection.stream.destroy()
-      // A COPY is told by pg itself that its connection is gone.
-      if (typeof args[0] === 'object') return when === 'before' ? query(...args) : undefined
+      const [own] = args as [OwnQuery | string]
+      if (when === 'before') stream.destroy()
+      if (when === 'within') cutWithin(stream)
+      // pg tells it itself when its connection is gone.
+      if (typeof own === 'object' && when === 'after') {
+        own.handleReadyForQuery = () => {
+          stream.destroy()
+          own.handleError(new Error('Connection terminated unexpectedly'))
+        }
+      }
+      if (typeof own === 'object') return query(...args)
+      if (when !== 'before') await query(...args).catch(() => {})
+      stream.destroy()
       throw new Error('Connection terminated unexpectedly')
     }) as typeof client.query
   })
 }
 
-// begin, lock, head, stream heads, frontier, batches, events, details, tiles, checkpoint, receipt's nodes, commit
-const STATEMENTS = 12
+/** Only the first half of what is written next gets through. */
+function cutWithin(stream: Writable): void {
+  const { write } = stream
+  const parts: Uint8Array[] = []
+  stream.write = ((bytes: Uint8Array) => {
+    parts.push(bytes)
+    if (parts.length === 1)
+      process.nextTick(() => {
+        const all = Buffer.concat(parts)
+        stream.write = write
+        stream.write(all.subarray(0, all.length >> 1), () => stream.destroy())
+      })
+    return true
+  }) as typeof stream.write
+}
+
+// With what the commit before has left: lock and head, stream heads, all writes with the commit. Without it: the tiles too.
+const EXCHANGES = { known: 3, unknown: 4 }
 
 let it: TestLedger
 let fault: Fault | null = null
@@ -50,16 +79,28 @@ beforeAll(async () => {
 })
 afterAll(() => it.close())
 
-describe.each(['before', 'after'] as const)('the connection breaks %s', (when) => {
-  test.each(Array.from({ length: STATEMENTS }, (_, i) => i))('statement %i of a commit', async (statement) => {
+const table = (['known', 'unknown'] as const).flatMap((memory) =>
+  (['before', 'within', 'after'] as const).flatMap((when) =>
+    Array.from({ length: EXCHANGES[memory] }, (_, exchange) => ({ memory, when, exchange })),
+  ),
+)
+
+test.each(table)(
+  'the connection breaks $when exchange $exchange, the log $memory',
+  async ({ memory, when, exchange }) => {
     const producer = new Producer('billing', newSigner())
+    if (memory === 'unknown') {
+      fault = { exchange: 0, when: 'before' }
+      await expect(it.ledger.submit(await nextBatch(new Producer('billing', newSigner())))).rejects.toThrow()
+    }
     const batch = await nextBatch(producer, 2)
-    fault = { statement, when }
+    fault = { exchange, when }
     await expect(it.ledger.submit(batch)).rejects.toMatchObject({ code: 'unavailable' })
+    expect(fault).toBeNull()
 
     const stored = () =>
       queryAsOwner(it.databaseUrl, 'select from killick.batches where stream = $1', [producer.stream])
-    const isCommitted = statement === STATEMENTS - 1 && when === 'after'
+    const isCommitted = exchange === EXCHANGES[memory] - 1 && when === 'after'
     expect(await stored()).toHaveLength(isCommitted ? 1 : 0)
 
     const { receipt, isNew } = await it.ledger.submit(batch)
@@ -67,8 +108,8 @@ describe.each(['before', 'after'] as const)('the connection breaks %s', (when) =
     expect(await stored()).toHaveLength(1)
     expect((await it.ledger.submit(batch)).receipt).toEqual(receipt)
     expect((await it.ledger.submit(await nextBatch(producer))).receipt.logIndex).toBe(receipt.logIndex + 1)
-  })
-})
+  },
+)
 
 test('in one transaction, a submission that is refused leaves the others alone', async () => {
   const good = new Producer('billing', newSigner())
@@ -111,7 +152,7 @@ test('a recorded root that nobody signed never leads to a checkpoint, whatever t
   expect((await it.ledger.head())!.size).toBe(size)
 })
 
-test('tampered tiles never lead to a checkpoint', async () => {
+test('tampered tiles never lead to a checkpoint: what is in memory is right, and what is read is checked', async () => {
   const producer = new Producer('billing', newSigner())
   await it.ledger.submit(await nextBatch(producer))
   const { size } = (await it.ledger.head())!
@@ -120,6 +161,17 @@ test('tampered tiles never lead to a checkpoint', async () => {
     `alter table killick.tiles disable trigger all;
      update killick.tiles set hashes = decode(repeat('00', 32), 'hex') where start = 0`,
   )
-  await expect(it.ledger.submit(await nextBatch(producer))).rejects.toThrow(/do not hash to the root/)
-  expect((await it.ledger.head())!.size).toBe(size)
+  await it.ledger.submit(await nextBatch(producer))
+  const head = (await it.ledger.head())!
+  const headers = await queryAsOwner<{ header: string }>(
+    it.databaseUrl,
+    'select header from killick.batches order by log_index',
+  )
+  expect(head.size).toBe(size + 1)
+  expect(head.root).toEqual(treeRoot(headers.map(({ header }) => leafHash(utf8(header)))))
+
+  const another = await testLedger(it.databaseUrl)
+  await expect(another.ledger.submit(await nextBatch(producer))).rejects.toThrow(/do not hash to the root/)
+  await another.close()
+  expect((await it.ledger.head())!.size).toBe(size + 1)
 })

@@ -27,32 +27,44 @@ test('each of an honest ledger is found; of a small sample, the first', async ()
   expect(await audit(1e9)).toMatchObject({ status: 'passed', detail: '1 looked up, 1 in 1000000000' })
 })
 
+/** SQL that changes the k-th key of the third event of a pack; the first of all keys is that of its source. */
+const key = (k: number) => `keys = keys[:${10 + k}] || 0::bigint || keys[${12 + k}:]`
+
 test.each([
-  ['id', `id = gen_random_uuid()`],
-  ['leaf hash', `leaf_hash = sha256(leaf_hash)`],
-  ['time', `recorded_at = recorded_at - interval '1 day'`],
-  ['source', `source = 'payroll'`],
-  ['action', `action = null`],
-  ['actor', `actor = 'u-9'`],
-  ['targets', `targets = '{}'`],
-])('one that is no longer found by its %s is named', async (by, change) => {
-  const event = `log_index = (select log_index from batches where source = 'billing' and seq = 4) and pos = 2`
-  await tamper(service, `create table kept as select * from events; update events set ${change} where ${event}`)
+  ['id', 6, key(2)],
+  ['id', 6, `ids = overlay(ids placing sha256('') from 33 for 16)`],
+  ['leaf hash', 6, key(1)],
+  ['action', 6, key(3)],
+  ['actor', 6, key(4)],
+  ['targets', 6, key(5)],
+  ['source', 4, `keys = 0::bigint || keys[2:]`],
+])('one that is no longer found by its %s is named', async (by, seq, change) => {
+  const pack = `log_index = (select log_index from batches where source = 'billing' and seq = 4)`
+  await tamper(service, `create table kept as select * from packs; update packs set ${change} where ${pack}`)
   const found = await audit(1)
-  await tamper(service, 'delete from events; insert into events select * from kept; drop table kept')
-  expect(found).toMatchObject({ failed: ['lookups'], first: { source: 'billing', stream, seq: 6 } })
-  expect(found.detail).toMatch(new RegExp(`is not found by its ${by}$`))
+  await tamper(service, 'delete from packs; insert into packs select * from kept; drop table kept')
+  expect(found).toMatchObject({ failed: ['lookups'], first: { source: 'billing', stream, seq } })
+  expect(found.detail).toMatch(new RegExp(`is not found by its ${by}\\b`))
+})
+
+test.each([
+  ['time', `earliest = earliest - interval '1 day', latest = latest - interval '1 day'`],
+  ['source', `source = 'payroll'`],
+])('nor one that its batch hides by its %s', async (by, change) => {
+  const batch = `source = 'billing' and seq = 4`
+  await tamper(service, `create table kept as select * from batches; update batches set ${change} where ${batch}`)
+  const found = await audit(1)
+  await tamper(service, 'delete from batches; insert into batches select * from kept; drop table kept')
+  expect(found).toMatchObject({ failed: ['lookups'], first: { source: 'billing', stream, seq: 4 } })
+  expect(found.detail).toMatch(new RegExp(`is not found by its ${by === 'source' ? 'place' : by}\\b`))
 })
 
 test('nor one that another has taken the id of', async () => {
-  const [mine, other] = [6, 5].map((number) => `(select id from events where number = ${number})`)
-  await tamper(
-    service,
-    `create table kept as select * from events;
-     update events set id = case number when 6 then ${other} else ${mine} end where number in (5, 6)`,
-  )
-  expect(await audit(1)).toMatchObject({ failed: ['lookups'], first: { seq: 3 } })
-  await tamper(service, 'delete from events; insert into events select * from kept; drop table kept')
+  const swapped = `substr(ids, 1, 16) || substr(ids, 33, 16) || substr(ids, 17, 16) || substr(ids, 49)`
+  const pack = `log_index = (select log_index from batches where source = 'billing' and seq = 4)`
+  await tamper(service, `create table kept as select * from packs; update packs set ids = ${swapped} where ${pack}`)
+  expect(await audit(1)).toMatchObject({ failed: ['lookups'], first: { seq: 5 } })
+  await tamper(service, 'delete from packs; insert into packs select * from kept; drop table kept')
 })
 
 test('docs/ERRORS.md names the checks, as the audit does', async () => {

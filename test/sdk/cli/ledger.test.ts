@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startAnchoring } from '../../../anchor-service/src/anchor/index.ts'
 import { type LocalChain, startChain } from '../../../scripts/lib/local-chain.ts'
 import { parseProof } from '../../../sdk/src/core/proof.ts'
+import { alterToken, numberOf, partsOf, swapAt } from '../../anchor-service/support/packs.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 import { killick } from './support.ts'
 
@@ -277,41 +278,44 @@ describe('audit', () => {
   })
 
   /** Changes the database behind the service's back, audits, and puts everything back. */
-  async function tamper(table: string, change: string, undo: string): Promise<{ code: number | null; out: string }> {
+  async function tamper(table: string, change: string | (() => Promise<void>)) {
     const run = (sql: string) =>
       queryAsOwner(
         service.databaseUrl,
         `set session_replication_role = replica; ${sql}; set session_replication_role = default`,
       )
-    await run(`create table kept as select * from ${table}; ${change}`)
+    await run(`create table kept as select * from ${table}`)
+    await (typeof change === 'string' ? run(change) : change())
     try {
       return await audit(...pins)
     } finally {
-      await run(`${undo}; drop table kept`)
+      await run(`delete from ${table}; insert into ${table} select * from kept; drop table kept`)
     }
   }
-  const restore = (table: string) => `delete from ${table}; insert into ${table} select * from kept`
 
   const at = `(select log_index from batches where source = 'billing-api' and seq = 0)`
-  const attacks: [string, string, string, RegExp, RegExp][] = [
+  /** Alters the sixth event of the first batch. */
+  const alter = (change: Parameters<typeof alterToken>[2]) => async () =>
+    alterToken(service.databaseUrl, await numberOf(service.databaseUrl, 'billing-api', 5), change)
+  const attacks: [string, string, string | (() => Promise<void>), RegExp, RegExp][] = [
     [
       'an event’s bytes',
-      'events',
-      `update events set jws = overlay(jws placing case substr(jws, 200, 1) when 'A' then 'B' else 'A' end from 200 for 1) where log_index = ${at} and pos = 5`,
+      'packs',
+      alter((token) => swapAt(token, 200)),
       /Every event is whole/,
       /event 5 of billing-api/,
     ],
     [
       'what an event says',
-      'events',
-      `update events set disclosures = (select disclosures from events where log_index = ${at} and pos = 6) where log_index = ${at} and pos = 5`,
+      'packs',
+      alter((token, tokens, i) => `${partsOf(token).jws}~${partsOf(tokens[i + 1]!).disclosures}`),
       /Every event is whole/,
       /event 5 of billing-api/,
     ],
     [
       'an event for another true one',
-      'events',
-      `update events set jws = (select jws from events where log_index = ${at} and pos = 6) where log_index = ${at} and pos = 5`,
+      'packs',
+      alter((_, tokens, i) => tokens[i + 1]!),
       /Every event is whole/,
       /event 5 of billing-api/,
     ],
@@ -331,7 +335,7 @@ describe('audit', () => {
     ],
   ]
   test.each(attacks)('%s changed in the database is found and named', async (_, table, change, check, place) => {
-    const { code, out } = await tamper(table, change, restore(table))
+    const { code, out } = await tamper(table, change)
     expect(code).toBe(1)
     expect(
       out
@@ -344,25 +348,24 @@ describe('audit', () => {
   })
 
   test('a log cut back to an earlier, truly signed checkpoint: the contract knows of more', async () => {
-    const { code, out } = await tamper('checkpoints', 'delete from checkpoints where size > 2', restore('checkpoints'))
+    const { code, out } = await tamper('checkpoints', 'delete from checkpoints where size > 2')
     expect(code).toBe(1)
     expect(out).toMatch(/✗ failed +The contract on chain holds those roots .*entries were removed/)
   })
 
   test('an event that search no longer shows, of those looked up', async () => {
-    const { code, out } = await tamper('events', `update events set action = null where number = 0`, restore('events'))
+    const { code, out } = await tamper(
+      'packs',
+      'update packs set keys = keys[:3] || 0::bigint || keys[5:] where first_event = 0',
+    )
     expect(code).toBe(1)
     expect(out).toMatch(/✗ failed +Search, streams and proofs show the events .*is not found by its action/)
     expect((await audit('--no-chain', '--sample', '0')).code).toBe(2)
     expect((await audit('--no-chain', '--sample', '100000')).out).toMatch(/ \d looked up, 1 in 100000/)
   })
 
-  test('an event that is gone', async () => {
-    const { code, out } = await tamper(
-      'events',
-      `delete from events where log_index = ${at} and pos = 5`,
-      restore('events'),
-    )
+  test('events that are gone', async () => {
+    const { code, out } = await tamper('packs', `delete from packs where log_index = ${at}`)
     expect(code).toBe(1)
     expect(out).toContain('First at fault: log entry')
   })

@@ -33,7 +33,7 @@ export function exportRoutes(app: App, { ledger, tokens }: AppDeps): void {
     },
     async ({ query }, reply) => {
       const batches = await exportBatches(ledger.db, query.from, query.limit ?? 256)
-      return reply.type(BATCH_MEDIA_TYPE).send(batches.join(''))
+      return reply.type(BATCH_MEDIA_TYPE).send(batches)
     },
   )
 }

@@ -1,0 +1,126 @@
+import { hash } from 'node:crypto'
+import {
+  type Alg,
+  type BatchHeader,
+  type Hash,
+  KillickError,
+  nodePrimitives,
+  type ParsedEvent,
+  parseEvent,
+  parseHash,
+  printHash,
+} from '@killick/sdk'
+import { type EventSketch, sketchEvent } from '../ledger/sketch.ts'
+import { EventReader, SIGNATURE } from './event-reader.ts'
+import { NO } from './scan.ts'
+
+/** A signature, and the line of the body that it stands on, from 1. */
+export type LineSignature = BatchHeader['signature'] & { line: number }
+
+/** What becomes of events, in order. */
+export type Take = {
+  /** @param sketch serves the next event afterwards. @param size of its line, with the line feed */
+  event(sketch: EventSketch, size: number): void
+  signature(signature: LineSignature): void
+  unsigned(line: number): void
+}
+
+/** A JWS header that events begin with, and what it says; `bytes` is base64url with the full stop, empty: they are unsigned. */
+type Head = { bytes: Uint8Array; alg: Alg; kid: string }
+
+const UNSIGNED: Head = { bytes: new Uint8Array(0), alg: 'Ed25519', kid: '' }
+/** Heads of events that core has parsed, by their text. Streams repeat one thousands of times. */
+const heads = new Map<string, Head>()
+const MAX_HEADS = 256
+
+/** One for the thread: its buffers hold the longest event. */
+const reader = new EventReader()
+
+/** The leaf hashes of a batch's events, 32 bytes each, and what the first one names as the event before it. */
+export type ReadEvents = { leaves: Buffer; prev: Hash | undefined }
+
+/**
+ * Reads the events of a batch: structure, chain, digests, fields and root, as core's readBatch does, several times as fast.
+ * Signatures are the caller's to check.
+ * @param text the whole body
+ * @returns null where something is amiss: what it is, core's reader says
+ */
+export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadEvents | null {
+  reader.open(header.source, header.stream)
+  const leaves = Buffer.alloc(32 * header.n)
+  let at = text.indexOf('\n') + 1
+  let head = headAt(text, at)
+  let first = ''
+  let last = ''
+  for (let i = 0; i < header.n; i++) {
+    const line = i + 2
+    let end = reader.read(text, at, head.bytes, header.seq + i)
+    let { sketch, prev } = reader
+    if (end === NO) {
+      end = text.indexOf('\n', at) + 1
+      const event = end === 0 ? null : parse(text.toString('latin1', at, end - 1))
+      if (event === null || !isComplete(event) || !isAt(event, header, header.seq + i)) return null
+      sketch = sketchEvent(event)
+      prev = event.prev ? printHash(event.prev) : ''
+      head = event.signature ? learnHead(event) : UNSIGNED
+      if (event.signature) take.signature({ ...event.signature, line })
+    } else if (head !== UNSIGNED) {
+      const { signatureAt } = reader
+      const bytes = Buffer.from(text.toString('latin1', signatureAt, signatureAt + SIGNATURE), 'base64url')
+      take.signature({ alg: head.alg, kid: head.kid, input: text.subarray(at, signatureAt - 1), bytes, line })
+    }
+    if (head === UNSIGNED) take.unsigned(line)
+    if (i === 0) first = prev
+    else if (prev !== last) return null
+    last = sketch.leafHash
+    leaves.write(last, 32 * i, 'base64url')
+    take.event(sketch, end - at)
+    at = end
+  }
+  if (at !== text.length || !isRoot(leaves, header.root)) return null
+  return { leaves, prev: first === '' ? undefined : parseHash(first)! }
+}
+
+function parse(token: string): ParsedEvent | null {
+  try {
+    return parseEvent(token, nodePrimitives)
+  } catch (error) {
+    if (error instanceof KillickError) return null
+    throw error
+  }
+}
+
+const isComplete = ({ fields }: ParsedEvent) =>
+  ['action', 'actor', 'targets'].every((name) => fields[name] !== undefined)
+
+const isAt = (event: ParsedEvent, { source, stream }: BatchHeader, seq: number) =>
+  event.source === source && event.stream === stream && event.seq === seq
+
+/** The head of the event at `at`, if it is known. */
+function headAt(text: Buffer, at: number): Head {
+  const end = text.indexOf('.', at) + 1
+  return (end > 0 && end - at < 512 && heads.get(text.toString('latin1', at, end))) || UNSIGNED
+}
+
+function learnHead({ leaf, signature }: ParsedEvent): Head {
+  const text = leaf.slice(0, leaf.indexOf('.') + 1)
+  const known = heads.get(text) ?? { bytes: Buffer.from(text, 'latin1'), alg: signature!.alg, kid: signature!.kid }
+  if (heads.size >= MAX_HEADS) heads.clear()
+  heads.set(text, known)
+  return known
+}
+
+const pair = Buffer.alloc(65, 0x01)
+
+/** Root over leaf hashes, 32 bytes each (RFC 9162 §2.1.1), level by level: one that is left over goes up as it is. */
+function isRoot(leaves: Buffer, root: Uint8Array): boolean {
+  const level = Buffer.from(leaves)
+  for (let count = leaves.length / 32; count > 1; count = (count + 1) >> 1) {
+    for (let i = 0; i < count >> 1; i++) {
+      level.copy(pair, 1, 64 * i, 64 * i + 64)
+      level.write(hash('sha256', pair, 'binary'), 32 * i, 'latin1')
+    }
+    if (count % 2 === 1) level.copy(level, 32 * (count >> 1), 32 * (count - 1), 32 * count)
+  }
+  return level.compare(root, 0, 32, 0, 32) === 0
+}

@@ -1,0 +1,79 @@
+/**
+ * Events as they are stored: packs of consecutive events of one batch, compressed together. A pack has the form of a batch, a line
+ * with the header, then its events; so a batch that came in zstd and makes one pack is kept byte for byte as it was sent.
+ */
+import { promisify } from 'node:util'
+import { constants, zstdDecompress } from 'node:zlib'
+import { MAX_BATCH_BYTES } from '@killick/sdk'
+import type { Db } from './tiles.ts'
+
+/** Bounds of a pack, so that reading one event costs at most a millisecond or two. One event may be larger by itself. */
+export const MAX_PACK_EVENTS = 1024
+export const MAX_PACK_BYTES = 2 * 1024 * 1024
+
+/** Events in a partition, as in the migration. */
+export const PARTITION = 4_194_304
+
+/** The partitions there are, the newest first: the one with the events from `partition * PARTITION` on is packs_<partition>. */
+export async function readPartitions(db: Db): Promise<number[]> {
+  const { rows } = await db.query<{ partition: number }>(
+    `select substr(relname, 7)::int as partition from pg_inherits join pg_class on oid = inhrelid
+     where inhparent = 'packs'::regclass order by 1 desc`,
+  )
+  return rows.map(({ partition }) => partition)
+}
+
+/** The largest window that a frame may ask for, as log₂: that of the largest batch. A larger one is only a demand for memory. */
+export const MAX_WINDOW_LOG = 24
+
+const inflate = promisify(zstdDecompress)
+const BOUNDS = { maxOutputLength: MAX_BATCH_BYTES, params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } }
+
+/** A stored event; whatever of it the database does not hold any more is missing from its token, which then cannot be read. */
+export type StoredEvent = {
+  /** How many events stand in the log before it. */
+  number: number
+  logIndex: number
+  /** Its place in the batch. */
+  pos: number
+  /** 16 bytes */
+  id: Buffer
+  token: string
+}
+
+type Pack = { first_event: number; log_index: number; pos: number; n: number; ids: Buffer; body: Buffer }
+
+// As float8 a log index is exact below 2^53, and no alteration of it can fail the query.
+const PACK_COLUMNS = 'first_event, log_index::float8 as log_index, pos, n, ids, body'
+
+/** The events with these numbers, in the order of the numbers; those that the database does not hold are left out. */
+export async function readStored(db: Db, numbers: readonly number[]): Promise<StoredEvent[]> {
+  const { rows } = await db.query<Pack>(
+    `with wanted as (
+       select distinct p.first_event from unnest($1::bigint[]) as wanted (number) cross join lateral (
+         select first_event from packs where first_event <= number order by first_event desc limit 1) p)
+     select ${PACK_COLUMNS} from wanted join packs using (first_event) order by first_event`,
+    [numbers],
+  )
+  const packs = await Promise.all(rows.map(async (pack) => ({ ...pack, lines: await readLines(pack.body) })))
+  return numbers.flatMap((number) => {
+    const pack = packs.findLast(({ first_event }) => first_event <= number)
+    if (pack === undefined || number >= pack.first_event + pack.n) return []
+    const i = number - pack.first_event
+    const id = pack.ids.subarray(16 * i, 16 * i + 16)
+    return [{ number, logIndex: pack.log_index, pos: pack.pos + i, id, token: pack.lines(i) }]
+  })
+}
+
+/** @returns the text of a pack or batch; null where it is not what was stored */
+export async function readBody(body: Buffer): Promise<Buffer | null> {
+  return inflate(body, BOUNDS).catch(() => null)
+}
+
+/** @returns the line of the pack's i-th event; '' where there is none */
+export async function readLines(body: Buffer): Promise<(i: number) => string> {
+  const text = await readBody(body)
+  const ends: number[] = []
+  for (let at = text?.indexOf('\n') ?? -1; at >= 0; at = text!.indexOf('\n', at + 1)) ends.push(at)
+  return (i) => (ends[i + 1] === undefined ? '' : text!.toString('latin1', ends[i]! + 1, ends[i + 1]))
+}

@@ -164,16 +164,15 @@ export class EventReader {
     return (this.#fields & REQUIRED) === REQUIRED && this.#areDigests() ? at : NO
   }
 
-  /** Each disclosure has a digest of its own. */
+  /** Equal digests are those of equal disclosures, and no field is taken twice; so each has one of its own. */
   #matchDigest(digest: string): boolean {
     const { bytes } = this.#payload
     for (let i = 0, at = this.#digestsAt; i < this.#digests; i++, at += STRIDE) {
       let k = 0
       while (k < DIGEST && bytes[at + k] === digest.charCodeAt(k)) k++
       if (k < DIGEST) continue
-      const isNew = (this.#disclosed & (1 << i)) === 0
       this.#disclosed |= 1 << i
-      return isNew
+      return true
     }
     return false
   }

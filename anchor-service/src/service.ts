@@ -84,7 +84,7 @@ export async function startService(
       ledger,
       metrics,
       tokens,
-      intake: makeIntake({ submit: refusals.watch(ledger.submit) }, checkers),
+      intake: makeIntake({ submit: refusals.watch(ledger.submit), registry: ledger.registry }, checkers),
       refusals,
       anchoring: () => anchoring?.status(),
       auditing: () => auditing?.status(),

@@ -9,13 +9,14 @@ import {
   readBatch,
   splitBatch,
 } from '@killick/sdk'
-import { Refusal, type ServiceCode } from '../errors.ts'
+import { Refusal } from '../errors.ts'
 import { type CheckedBatch, isSameBatch } from '../ledger/place.ts'
 import { Packer } from '../ledger/rows.ts'
-import { readSource, type Source } from '../ledger/sources.ts'
+import { type Registered, refusalOf, type Signed, type Source } from '../ledger/sources.ts'
 import { readKeptBatch } from '../ledger/streams.ts'
 import { SYSTEM } from '../ledger/system.ts'
 import type { Db } from '../ledger/tiles.ts'
+import type { KnownSources } from './known-sources.ts'
 import { type LineSignature, readEvents } from './read-batch.ts'
 import { type Verifier, verifierOf } from './verify.ts'
 
@@ -27,14 +28,38 @@ export type Plain = { text: Buffer; zstd: Uint8Array | null }
  * chain, digests, root. All or nothing. The header and its signature come first, so that only a registered source can
  * make the service look at the rest.
  *
+ * @param sources what is known of sources; nothing is refused for what may have changed since
+ * @param since the version of the registry that must be known
  * @param now the service's clock in ms; keys are judged by it, not by what the batch claims
  * @throws KillickError | Refusal, with the 1-based line at fault in `details.line`
  */
-export async function checkBatch({ text, zstd }: Plain, db: Db, now: number): Promise<CheckedBatch> {
-  const header = atHeader(() => parseBatchHeader(firstLine(text)))
+export async function checkBatch(
+  plain: Plain,
+  sources: KnownSources,
+  db: Db,
+  since: number,
+  now: number,
+): Promise<CheckedBatch> {
+  const header = atHeader(() => parseBatchHeader(firstLine(plain.text)))
   if (header.source === SYSTEM.source) throw new Refusal('source_reserved', undefined, { line: 1 })
-  const source = await readSource(db, header.source)
-  const signatures = new Signatures(source, now)
+  const known = await sources.read(header.source, since)
+  try {
+    return await checkAgainst(known, plain, header, db, now)
+  } catch (error) {
+    const newest = await sources.readAgain(header.source)
+    if (newest.registry === known.registry) throw error
+    return checkAgainst(newest, plain, header, db, now)
+  }
+}
+
+async function checkAgainst(
+  { source, registry }: Registered,
+  { text, zstd }: Plain,
+  header: BatchHeader,
+  db: Db,
+  now: number,
+): Promise<CheckedBatch> {
+  const signatures = new Signatures(source)
   signatures.check({ ...header.signature, line: 1 })
   if (signatures.badLine !== null)
     throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })
@@ -43,17 +68,16 @@ export async function checkBatch({ text, zstd }: Plain, db: Db, now: number): Pr
   const events = readEvents(text, header, {
     event: (sketch, size) => packer.add(sketch, size),
     signature: (signature) => signatures.check(signature),
-    unsigned(line) {
-      if (source!.eventSignatures !== 'optional') throw new Refusal('event_signature_required', undefined, { line })
-    },
+    unsigned: (line) => signatures.checkUnsigned(line),
   })
   if (events === null) refuse(text)
-  const { invalidKey, badLine } = signatures
+  const invalid = refusalOf(source, signatures, now)
   // A batch that was accepted while its key was valid gets its receipt again, however late it is repeated.
-  if (invalidKey !== null && !(await wasAccepted(db, header))) throw invalidKey
-  if (badLine !== null)
-    throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: badLine })
-  return packer.done(text, zstd, events.leaves, events.prev)
+  if (invalid !== null && !(await wasAccepted(db, header))) throw invalid
+  if (signatures.badLine !== null)
+    throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: signatures.badLine })
+  const { kids, unsignedLine } = signatures
+  return packer.done(text, zstd, events.leaves, events.prev, { kids, unsignedLine, registry })
 }
 
 /** Has core say what is wrong with a batch. @throws KillickError */
@@ -62,20 +86,17 @@ function refuse(text: Uint8Array): never {
   throw new InvariantError('intake cannot read a batch that core reads')
 }
 
-type Key = Source['keys'][number]
-
 /** Checks the signatures of a batch as they come, so that none has to be kept. */
-class Signatures {
-  /** The first key that is not valid now, and the first line whose signature does not verify; of later ones nothing is said. */
-  invalidKey: Refusal | null = null
+class Signatures implements Signed {
+  /** The first line whose signature does not verify; of later ones nothing is said. */
   badLine: number | null = null
+  unsignedLine: number | null = null
+  readonly kids = new Map<string, number>()
   readonly #source: Source | undefined
-  readonly #now: number
   readonly #verifiers = new Map<string, Verifier>()
 
-  constructor(source: Source | undefined, now: number) {
+  constructor(source: Source | undefined) {
     this.#source = source
-    this.#now = now
   }
 
   /** @throws KillickError `key_unknown` */
@@ -84,21 +105,20 @@ class Signatures {
     if (this.badLine === null && !verify(alg, input, bytes)) this.badLine = line
   }
 
+  /** @throws Refusal `event_signature_required` */
+  checkUnsigned(line: number): void {
+    this.unsignedLine ??= line
+    if (this.#source!.eventSignatures !== 'optional') throw new Refusal('event_signature_required', undefined, { line })
+  }
+
   #take(kid: string, line: number): Verifier {
     const key = this.#source?.keys.find((known) => known.kid === kid)
     if (key === undefined) throw new KillickError('key_unknown', undefined, { line, kid })
-    this.invalidKey ??= invalidity(key, this.#now, line)
+    this.kids.set(kid, line)
     const verifier = verifierOf(key.jwk)
     this.#verifiers.set(kid, verifier)
     return verifier
   }
-}
-
-function invalidity({ kid, notBefore, notAfter }: Key, now: number, line: number): Refusal | null {
-  const refuse = (code: ServiceCode) => new Refusal(code, undefined, { line, kid, notBefore, notAfter })
-  if (notBefore !== null && now < notBefore.getTime()) return refuse('key_not_yet_valid')
-  if (notAfter !== null && now >= notAfter.getTime()) return refuse('key_expired')
-  return null
 }
 
 async function wasAccepted(db: Db, header: BatchHeader): Promise<boolean> {

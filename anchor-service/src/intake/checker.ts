@@ -9,10 +9,12 @@ import { openPool } from '../ledger/pool.ts'
 import { checkBatch } from './check.ts'
 import { type Answer, type CheckerData, END, type Question } from './checkers.ts'
 import { decodeBody } from './decode.ts'
+import { knowSources } from './known-sources.ts'
 
 const { databaseUrl, hasRole } = workerData as CheckerData
 // One connection: it reads the keys of a batch's source, and a batch that is repeated late.
 const pool = openPool(databaseUrl, hasRole, 1)
+const sources = knowSources(pool)
 
 const underWay = new Set<Promise<void>>()
 
@@ -34,11 +36,18 @@ async function end(): Promise<void> {
   parentPort!.close()
 }
 
-async function answerOf({ id, body, encoding, now }: Question): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
+async function answerOf({
+  id,
+  body,
+  encoding,
+  registry,
+  now,
+}: Question): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
   let text: Buffer | undefined
   try {
     text = decodeBody(body, encoding)
-    const batch = await checkBatch({ text, zstd: encoding === 'zstd' ? body : null }, pool, now)
+    const plain = { text, zstd: encoding === 'zstd' ? body : null }
+    const batch = await checkBatch(plain, sources, pool, registry, now)
     return { answer: { id, batch }, transfer: buffersOf(batch) }
   } catch (error) {
     const refusal = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error

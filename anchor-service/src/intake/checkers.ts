@@ -9,8 +9,8 @@ import type { Encoding } from './decode.ts'
 /** What a checking thread needs to read keys for itself. */
 export type CheckerData = { databaseUrl: string; hasRole: boolean }
 
-/** What to check: a body as it was sent, and the service's clock in ms. */
-export type Sent = { body: Uint8Array; encoding: Encoding; now: number }
+/** What to check: a body as it was sent, the version of the registry that the ledger has met, and the service's clock in ms. */
+export type Sent = { body: Uint8Array; encoding: Encoding; registry: number; now: number }
 
 export type Question = Sent & { id: number }
 

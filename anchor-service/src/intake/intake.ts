@@ -11,7 +11,7 @@ export type Intake = (body: Readable, encoding: string | undefined) => Promise<A
 
 /** @param limits memory for bodies; of those that have arrived, 256 may wait to be checked */
 export function makeIntake(
-  ledger: Pick<Ledger, 'submit'>,
+  ledger: Pick<Ledger, 'submit' | 'registry'>,
   checkers: Checkers,
   now: () => number = Date.now,
   limits: BodyLimits = BODY_LIMITS,
@@ -20,7 +20,9 @@ export function makeIntake(
   const checking = gate(checkers.width, 256)
   return async (request, contentEncoding) => {
     const encoding = encodingOf(contentEncoding)
-    const batch = await withBody(request, (body) => checking(() => checkers.check({ body, encoding, now: now() })))
+    const batch = await withBody(request, (body) =>
+      checking(() => checkers.check({ body, encoding, registry: ledger.registry(), now: now() })),
+    )
     return ledger.submit(batch)
   }
 }

@@ -23,6 +23,7 @@ import {
   type StreamHead,
 } from './place.ts'
 import { type Appended, batchStatements } from './rows.ts'
+import { readSource, refusalOf } from './sources.ts'
 import { readHeads, readKeptBatch, type StreamName, streamKey } from './streams.ts'
 import { makeSystemBatch, SYSTEM } from './system.ts'
 import { type Db, readFrontier, readPlans, splitHashes, tileStatement } from './tiles.ts'
@@ -77,11 +78,11 @@ export async function commitGroup(
   group: readonly Submission[],
   context: CommitContext,
   known: Known | null,
-): Promise<{ outcomes: Outcome[]; known: Known | null }> {
-  const log = await beginAt(db, context.log, known)
+): Promise<{ outcomes: Outcome[]; known: Known | null; registry: number }> {
+  const { log, registry } = await beginAt(db, context.log, known)
   const names = group.map((submission) => ('batch' in submission ? submission.batch.header : SYSTEM))
   const heads = await headsOf(db, names, log.heads)
-  const round: Round = { size: log.head.size, heads, appended: [], evidence: [] }
+  const round: Round = { size: log.head.size, registry, heads, appended: [], evidence: [] }
   const places: Placed[] = []
   for (const submission of group) places.push(await place(db, submission, round, context))
   const receipts = await receiptsOfKept(db, log.head.size, places)
@@ -91,15 +92,19 @@ export async function commitGroup(
   const outcomes = places.map((p) =>
     'refusal' in p ? p : { receipt: receipts.get(p.logIndex)!, isNew: p.isNew, firstLeaf: p.firstLeaf },
   )
-  return { outcomes, known: next }
+  return { outcomes, known: next, registry }
 }
 
 type Start = Omit<Known, 'head'> & { head: Omit<Head, 'note'> & { note?: string } }
 
-/** Begins the transaction, and says from where the log goes on. */
-async function beginAt(db: pg.ClientBase, log: LogKey, known: Known | null): Promise<Start> {
-  const head = await beginUnderLock(db)
-  if (known !== null && head?.note === known.head.note && equalBytes(head.root, known.head.root)) return known
+/** Begins the transaction, and says from where the log goes on, and what version the registry of sources has. */
+async function beginAt(db: pg.ClientBase, log: LogKey, known: Known | null): Promise<{ log: Start; registry: number }> {
+  const { head, nextNumber, registry } = await beginUnderLock(db)
+  const isKnown = head !== null && head.note === known?.head.note && equalBytes(head.root, known.head.root)
+  return { log: isKnown ? known! : await readStart(db, log, head, nextNumber), registry }
+}
+
+async function readStart(db: Db, log: LogKey, head: Head | null, nextNumber: number): Promise<Start> {
   if (head === null) return { head: EMPTY_HEAD, frontier: { size: 0, tiles: [] }, nextNumber: 0, heads: new Map() }
   // Ed25519 is deterministic: what this key signed, it signs again.
   if (log.signCheckpoint(head.size, head.root) !== head.note)
@@ -108,20 +113,22 @@ async function beginAt(db: pg.ClientBase, log: LogKey, known: Known | null): Pro
   // Tiles that somebody has tampered with must never lead to a checkpoint that contradicts a signed one.
   if (!equalBytes(frontierRoot(frontier), head.root))
     throw new InvariantError(`the tiles do not hash to the root at ${head.size}`)
-  return { head, frontier, nextNumber: head.nextNumber, heads: new Map() }
+  return { head, frontier, nextNumber, heads: new Map() }
 }
 
 /** In one exchange: each costs about as much as storing an event (measured). */
-async function beginUnderLock(db: pg.ClientBase): Promise<(Head & { nextNumber: number }) | null> {
+async function beginUnderLock(db: pg.ClientBase): Promise<{ head: Head | null; nextNumber: number; registry: number }> {
   const results = (await db.query(
     `begin; select pg_advisory_xact_lock(${LOG_LOCK});
-     select size, root, note, (select first_event + n from batches where log_index = size - 1) as next
-     from checkpoints order by size desc limit 1`,
+     select r.registry, c.*, first_event + n as next
+     from (select coalesce(max(id), 0)::float8 as registry from sources) r
+     left join (select size, root, note from checkpoints order by size desc limit 1) c on true
+     left join batches on log_index = size - 1`,
   )) as unknown as pg.QueryResult[]
-  const row = results[2]!.rows[0]
-  if (row === undefined) return null
-  if (row.next === null) throw new InvariantError(`the log has no batch ${row.size - 1}`)
-  return { size: row.size, root: asHash(new Uint8Array(row.root)), note: row.note, nextNumber: row.next }
+  const { registry, size, root, note, next } = results[2]!.rows[0]
+  if (size === null) return { head: null, nextNumber: 0, registry }
+  if (next === null) throw new InvariantError(`the log has no batch ${size - 1}`)
+  return { head: { size, root: asHash(new Uint8Array(root)), note }, nextNumber: next, registry }
 }
 
 async function headsOf(db: Db, names: readonly StreamName[], known: Map<string, StreamHead>) {
@@ -149,6 +156,8 @@ type Placed = KeptOrNew | { refusal: Error }
 /** What a transaction has decided so far. */
 type Round = {
   readonly size: number
+  /** Version of the registry of sources; none where it grows in this transaction. */
+  registry: number | null
   readonly heads: Map<string, StreamHead>
   readonly appended: Appended[]
   readonly evidence: { kept: KeptBatch; refused: CheckedBatch }[]
@@ -162,6 +171,7 @@ async function place(db: Db, submission: Submission, round: Round, context: Comm
   } else {
     const failure = submission.write && (await attempt(db, submission.write))
     if (failure) return { refusal: failure }
+    if (submission.write) round.registry = null
     batch = await makeSystemBatch(submission, heads.get(streamKey(SYSTEM)) ?? null, context.system, context.now())
   }
   const { header } = batch
@@ -175,7 +185,7 @@ async function place(db: Db, submission: Submission, round: Round, context: Comm
     if (refusal.code === 'equivocation') round.evidence.push({ kept, refused: batch })
     return { refusal }
   }
-  const refusal = refusalAtHead(batch, head)
+  const refusal = refusalAtHead(batch, head) ?? (await refusalSince(db, batch, round.registry, context.now()))
   if (refusal !== null) return { refusal }
   const logIndex = size + appended.length
   appended.push({ logIndex, batch })
@@ -186,6 +196,17 @@ async function place(db: Db, submission: Submission, round: Round, context: Comm
     event: asHash(eventLeaf(batch, header.n - 1).slice()),
   })
   return { logIndex, isNew: true, header, firstLeaf }
+}
+
+/** Keys are judged when a batch is checked, and again by whatever has been registered since. */
+async function refusalSince(
+  db: Db,
+  { header, signed }: CheckedBatch,
+  registry: number | null,
+  now: number,
+): Promise<Error | null> {
+  if (signed === null || signed.registry === registry) return null
+  return refusalOf(await readSource(db, header.source), signed, now)
 }
 
 /** Runs a write that may fail without failing the transaction. */

@@ -25,6 +25,8 @@ export type Ledger = {
   head(): Promise<Head | null>
   /** Submissions waiting for their transaction. */
   depth(): number
+  /** The newest version of the registry of sources that a commit has met. */
+  registry(): number
   /** False for a minute after the database failed to store something, unless it has stored something since. */
   isWritable(): boolean
   /** Stops taking submissions and waits for those it has; the pool stays open. */
@@ -86,6 +88,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
     head: () => readHead(pool),
     depth: sequencer.depth,
+    registry: sequencer.registry,
     isWritable: () => performance.now() - failedAt > OUTAGE_MS,
     close: sequencer.close,
   }

@@ -17,7 +17,7 @@ export function packBatch({ header, events }: ReturnType<typeof parseBatch>): Ch
     events.map(({ token }) => token),
   )
   const leaves = Buffer.concat(events.map(({ leafHash }) => leafHash))
-  return packer.done(Buffer.from(text, 'latin1'), null, leaves, events[0]!.prev)
+  return packer.done(Buffer.from(text, 'latin1'), null, leaves, events[0]!.prev, null)
 }
 
 /** The fastest of the levels that still take out what base64 adds (measured). */
@@ -66,7 +66,13 @@ export class Packer {
    * @param sent the same in zstd, if that is how it came; where it makes one pack, it is kept as it is
    * @param leaves leaf hashes of the events, 32 bytes each
    */
-  done(text: Buffer, sent: Uint8Array | null, leaves: Uint8Array, eventPrev: Hash | undefined): CheckedBatch {
+  done(
+    text: Buffer,
+    sent: Uint8Array | null,
+    leaves: Uint8Array,
+    eventPrev: Hash | undefined,
+    signed: CheckedBatch['signed'],
+  ): CheckedBatch {
     const isOne = this.#packEnd(0) === this.#pos
     const headerEnd = text.length - this.#ends[this.#pos - 1]!
     const rows = new TupleWriter((isOne && sent ? sent.length : text.length) + 2 * this.#keysEnd + 32 * this.#pos)
@@ -91,7 +97,7 @@ export class Packer {
       keysAt = keysEnd
     }
     const { earliest, latest } = { earliest: this.#earliest, latest: this.#latest }
-    return { header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, rows: rows.done() }
+    return { header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, rows: rows.done(), signed }
   }
 
   /** Where the pack ends that begins with the event at `pos`. */

@@ -45,6 +45,8 @@ export type Sequencer = {
   submit(submission: Submission): Promise<Accepted>
   /** How many submissions wait for their transaction to begin. */
   depth(): number
+  /** The newest version of the registry of sources that a transaction has met. */
+  registry(): number
   /** Refuses new submissions and waits for those it has. */
   close(): Promise<void>
 }
@@ -66,6 +68,7 @@ export function startSequencer(
   let isClosed = false
   let running: Promise<void> | null = null
   let known: Known | null = null
+  let registry = 0
 
   async function drain(): Promise<void> {
     // Let everything that arrives in this turn of the event loop into the first group.
@@ -105,6 +108,7 @@ export function startSequencer(
       known = null
       const { outcomes, ...after } = await inTransaction(pool, group, context, from)
       known = after.known
+      registry = after.registry
       hooks.committed?.((performance.now() - start) / 1000, outcomes)
       for (const [i, outcome] of outcomes.entries()) {
         if ('refusal' in outcome) group[i]!.reject(outcome.refusal)
@@ -135,6 +139,7 @@ export function startSequencer(
       })
     },
     depth: () => queue.length,
+    registry: () => registry,
     async close() {
       isClosed = true
       await running

@@ -1,4 +1,5 @@
-import { type PublicJwk, thumbprint } from '@killick/sdk'
+import { KillickError, type PublicJwk, thumbprint } from '@killick/sdk'
+import { Refusal, type ServiceCode } from '../errors.ts'
 import type { Db } from './tiles.ts'
 
 /** A key of a source and when the service takes its signatures, by the service's own clock; null: without limit. */
@@ -25,6 +26,41 @@ const NEWEST = `select s.source, s.event_signatures, k.kid, k.jwk, k.not_before,
 export async function readSource(db: Db, source: string): Promise<Source | undefined> {
   const { rows } = await db.query<Row>(`with wanted as (select $1::text as source) ${NEWEST}`, [source])
   return toSources(rows)[0]
+}
+
+/** A source as it was registered when the registry had this version, which grows with each registration. */
+export type Registered = { source: Source | undefined; registry: number }
+
+export async function readRegistered(db: Db, source: string): Promise<Registered> {
+  const { rows } = await db.query<Row & { registry: number }>(
+    `with wanted as (select $1::text as source)
+     select registry, newest.* from (select coalesce(max(id), 0)::float8 as registry from sources) r left join (${NEWEST}) newest on true`,
+    [source],
+  )
+  const registry = rows[0]!.registry
+  return { source: rows[0]!.source === null ? undefined : toSources(rows)[0], registry }
+}
+
+/** How a batch is signed: keys by kid, each with the first line it signed, and the first line of an event that is not signed. */
+export type Signed = { readonly kids: ReadonlyMap<string, number>; readonly unsignedLine: number | null }
+
+/** Why a source may not sign so at a time (ms); null: it may. */
+export function refusalOf(
+  source: Source | undefined,
+  { kids, unsignedLine }: Signed,
+  now: number,
+): KillickError | Refusal | null {
+  for (const [kid, line] of kids) {
+    const key = source?.keys.find((known) => known.kid === kid)
+    if (key === undefined) return new KillickError('key_unknown', undefined, { line, kid })
+    const { notBefore, notAfter } = key
+    const refuse = (code: ServiceCode) => new Refusal(code, undefined, { line, kid, notBefore, notAfter })
+    if (notBefore !== null && now < notBefore.getTime()) return refuse('key_not_yet_valid')
+    if (notAfter !== null && now >= notAfter.getTime()) return refuse('key_expired')
+  }
+  if (unsignedLine !== null && source!.eventSignatures !== 'optional')
+    return new Refusal('event_signature_required', undefined, { line: unsignedLine })
+  return null
 }
 
 /** Registered sources by name; `after` is the last source of the page before. Costs as much as the page is long. */

@@ -17,7 +17,7 @@ afterAll(() => it.close())
 
 async function problemOf(databaseUrl: string) {
   const checkers = startCheckers({ databaseUrl, hasRole: true }, 1)
-  const error = await checkers.check({ body: Uint8Array.from(body), encoding: 'identity', now: 0 }).then(
+  const error = await checkers.check({ body: Uint8Array.from(body), encoding: 'identity', registry: 0, now: 0 }).then(
     () => null,
     (reason: unknown) => reason,
   )

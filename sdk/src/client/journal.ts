@@ -6,13 +6,14 @@ import {
   createSegment,
   cutTornTail,
   type Frame,
-  frame,
+  frameLength,
   type Kind,
   listSegments,
   readFrames,
   segmentFile,
   syncDirectory,
   writeAll,
+  writeFrame,
 } from './segment.ts'
 
 // Held back on disk so that, on a full one, a batch header and its acceptance can still be written: without them nothing
@@ -35,7 +36,7 @@ export type JournalOptions<M> = {
   onBegin: (number: number) => void
 }
 
-type Entry<M> = { line: string; meta: M; resolve: () => void; reject: (error: unknown) => void }
+type Entry<M> = { kind: Kind; text: string; meta: M; resolve: () => void; reject: (error: unknown) => void }
 
 /**
  * Append-only journal in `dir`. An append resolves when it is durable (written and fdatasync'ed; a new file's directory entry
@@ -48,6 +49,7 @@ export class Journal<M> {
   readonly #options: JournalOptions<M>
   #handle: FileHandle | undefined
   #queue: Entry<M>[] = []
+  #lines: Buffer = Buffer.alloc(0)
   #queuedBytes = 0
   #writing: Promise<void> | undefined
   #rotateNext = false
@@ -105,10 +107,9 @@ export class Journal<M> {
 
   append(kind: Kind, text: string, meta: M): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure)
-    const line = frame(kind, text)
-    this.#queuedBytes += line.length
+    this.#queuedBytes += frameLength(text)
     return new Promise((resolve, reject) => {
-      this.#queue.push({ line, meta, resolve, reject })
+      this.#queue.push({ kind, text, meta, resolve, reject })
       this.#writing ??= this.#write()
     })
   }
@@ -171,7 +172,7 @@ export class Journal<M> {
   async #commit(): Promise<void> {
     const group = this.#queue
     this.#queue = []
-    const data = Buffer.from(group.map((entry) => entry.line).join(''), 'latin1')
+    const data = this.#print(group)
     try {
       await writeAll(this.#handle as FileHandle, data, this.active.bytes)
       await (this.#handle as FileHandle).datasync()
@@ -183,6 +184,15 @@ export class Journal<M> {
     this.#queuedBytes -= data.length
     this.#options.onDurable(group.map((entry) => entry.meta))
     for (const entry of group) entry.resolve()
+  }
+
+  /** The lines of a group, in memory that the next group uses again. */
+  #print(group: readonly Entry<M>[]): Buffer {
+    const bytes = group.reduce((sum, { text }) => sum + frameLength(text), 0)
+    if (this.#lines.length < bytes) this.#lines = Buffer.alloc(2 * bytes)
+    let end = 0
+    for (const { kind, text } of group) end = writeFrame(this.#lines, end, kind, text)
+    return this.#lines.subarray(0, end)
   }
 
   async #undo(group: Entry<M>[], error: unknown): Promise<void> {

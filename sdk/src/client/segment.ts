@@ -11,16 +11,36 @@ export type Kind = 'S' | 'E' | 'B' | 'A'
 export type Frame = { kind: Kind; text: string; start: number; end: number }
 
 const SEED: Record<string, number> = { S: crc32('S'), E: crc32('E'), B: crc32('B'), A: crc32('A') }
+const LINE_FEED = 0x0a
 const READ_BYTES = 1 << 20
 // The longest line is an event of 256 KiB; a tail without a line feed beyond this is not the end of one write.
 const MAX_LINE_BYTES = 1 << 20
 const UNFINISHED_HEAD = /^[SEBA]( ([0-9a-f]{0,8}|[0-9a-f]{8} \d{0,7}))?$/
 const HEAD = /^([SEBA]) ([0-9a-f]{8}) (\d{1,7}) /
 
-const checksum = (kind: string, text: string) => crc32(text, SEED[kind]).toString(16).padStart(8, '0')
+const toHex = (checksum: number) => checksum.toString(16).padStart(8, '0')
+const checksum = (kind: string, text: string) => toHex(crc32(text, SEED[kind]))
 
-/** The line that stores `text`, which must be ASCII without line feeds. */
-export const frame = (kind: Kind, text: string): string => `${kind} ${checksum(kind, text)} ${text.length} ${text}\n`
+/** Bytes of the line that stores `text`. */
+export const frameLength = (text: string): number => text.length + String(text.length).length + 13
+
+/** Writes the line that stores `text`, which must be ASCII without line feeds, at `at`. @returns where it ends */
+export function writeFrame(buffer: Buffer, at: number, kind: Kind, text: string): number {
+  const head = `${kind} ........ ${text.length} `
+  const start = at + head.length
+  buffer.write(head, at, 'latin1')
+  const end = start + buffer.write(text, start, 'latin1')
+  buffer.write(toHex(crc32(buffer.subarray(start, end), SEED[kind])), at + 2, 'latin1')
+  buffer[end] = LINE_FEED
+  return end + 1
+}
+
+/** The same as text. */
+export function frame(kind: Kind, text: string): string {
+  const buffer = Buffer.alloc(frameLength(text))
+  writeFrame(buffer, 0, kind, text)
+  return buffer.toString('latin1')
+}
 
 export const corrupt = (file: string, offset: number, reason: string): KillickError =>
   new KillickError('spool_corrupt', `The spool is damaged: ${file} at byte ${offset}: ${reason}`, {
@@ -90,7 +110,7 @@ export async function cutTornTail(file: string): Promise<number> {
     const { size } = await handle.stat()
     const length = Math.min(size, MAX_LINE_BYTES)
     const { buffer } = await handle.read(Buffer.alloc(length), 0, length, size - length)
-    const tail = buffer.toString('latin1', buffer.lastIndexOf(0x0a) + 1)
+    const tail = buffer.toString('latin1', buffer.lastIndexOf(LINE_FEED) + 1)
     if (tail === '') return size
     const end = size - tail.length
     if (end === 0 || !isTorn(tail)) throw corrupt(file, end, 'the end is not an unfinished line')

@@ -20,7 +20,7 @@ type Columns = { readonly [column: string]: JsonValue }
 type BatchRow = { columns: Columns; packs: Pack[] }
 /** `columns`: digests, where they are long. `details`: what these are of. */
 type Pack = { first: number; columns: Columns; details: Details | null }
-type Details = { ids: string; keys: string[]; key_counts: string; body: string }
+type Details = { ids: string; times: string; keys: string[]; key_counts: string; body: string }
 
 // As JSON no value can fail the query, however it was altered. Times in ms, whatever lies below them too.
 const BATCH = `
@@ -28,9 +28,9 @@ const BATCH = `
       'leaf_hash', encode(b.leaf_hash, 'hex'), 'event_leaves', encode(sha256(b.event_leaves), 'hex'),
       'earliest', extract(epoch from b.earliest) * 1000, 'latest', extract(epoch from b.latest) * 1000) as columns,
     (select coalesce(json_agg(json_build_object('first', p.first_event,
-        'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'ids', encode(sha256(p.ids), 'hex'),
+        'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'ids', encode(sha256(p.ids), 'hex'), 'times', encode(sha256(p.times), 'hex'),
           'keys', encode(sha256(convert_to(array_to_string(p.keys, ' '), 'UTF8')), 'hex'), 'key_counts', encode(sha256(p.key_counts), 'hex')),
-        'details', case when $4 then json_build_object('ids', encode(p.ids, 'hex'), 'keys', p.keys::text[],
+        'details', case when $4 then json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'keys', p.keys::text[],
           'key_counts', encode(p.key_counts, 'hex'), 'body', encode(p.body, 'base64')) end) order by p.first_event), '[]')
      from packs p where p.first_event >= $2 and p.first_event < $3) as packs
   from batches b where b.log_index = $1`
@@ -107,8 +107,15 @@ function packColumns({ logIndex, header }: WalkedBatch, pos: number, events: rea
   return {
     ...{ log_index: logIndex, pos, n: events.length, keys: digest([keys.join(' ')]) },
     ids: digest(sketches.map(({ id }) => id)),
+    times: digest(sketches.map(({ time }) => timeBytes(time))),
     key_counts: digest(sketches.map(({ keyCount }) => Buffer.of(keyCount >> 8, keyCount & 255))),
   }
+}
+
+function timeBytes(time: number): Buffer {
+  const bytes = Buffer.alloc(6)
+  bytes.writeUIntBE(time, 0, 6)
+  return bytes
 }
 
 const printKeys = ({ keys, keyCount }: EventSketch) =>
@@ -156,7 +163,7 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
 }
 
 async function rowsOf({ columns, details }: Pack, n: number): Promise<Row[]> {
-  const { ids, keys, key_counts, body } = details!
+  const { ids, times, keys, key_counts, body } = details!
   const line = await readLines(Buffer.from(body, 'base64'))
   let start = 1
   return Array.from({ length: n }, (_, i) => {
@@ -169,7 +176,7 @@ async function rowsOf({ columns, details }: Pack, n: number): Promise<Row[]> {
     return {
       columns: {
         ...{ log_index: columns.log_index!, pos: Number(columns.pos) + i },
-        ...{ ids: part(ids, 32), key_counts: count, keys: own },
+        ...{ ids: part(ids, 32), times: part(times, 12), key_counts: count, keys: own },
       },
       token: line(i),
     }
@@ -179,7 +186,8 @@ async function rowsOf({ columns, details }: Pack, n: number): Promise<Row[]> {
 function eventColumns(logIndex: number, pos: number, event: ParsedEvent): Columns {
   const sketch = sketchEvent(event)
   const count = sketch.keyCount.toString(16).padStart(4, '0')
-  return { log_index: logIndex, pos, ids: hex(sketch.id), key_counts: count, keys: printKeys(sketch) }
+  const names = { ids: hex(sketch.id), times: hex(timeBytes(sketch.time)) }
+  return { log_index: logIndex, pos, ...names, key_counts: count, keys: printKeys(sketch) }
 }
 
 function readEvent(token: string): ParsedEvent | null {

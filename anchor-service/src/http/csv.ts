@@ -17,8 +17,8 @@ const party = (value: unknown) => {
 }
 
 export function csvLine(event: FoundEvent | UnreadableEvent): string {
-  const { id, source, stream, seq, logIndex, leafHash } = event
-  const { fields, recordedAt } = 'error' in event ? { fields: {} as JsonObject, recordedAt: '' } : event
+  const { id, recordedAt, source, stream, seq, logIndex, leafHash } = event
+  const fields: JsonObject = 'error' in event ? {} : event.fields
   const targets = ((fields.targets as JsonObject[] | undefined) ?? []).map(party).join(' ')
   const cells = [
     id,

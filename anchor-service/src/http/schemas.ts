@@ -68,7 +68,7 @@ export const EventsSchema = Type.Object({
           { code: Type.String(), detail: Type.String() },
           {
             description:
-              'the event was altered in the database and cannot be read: instead of `fields`, `token` and `recordedAt`; where its batch is not found, `leafHash`, `source`, `stream` and `seq` are missing too',
+              'the event was altered in the database and cannot be read: instead of `fields` and `token`; what is not to be found of `leafHash`, `source`, `stream`, `seq` and `recordedAt` is missing too',
           },
         ),
       ),

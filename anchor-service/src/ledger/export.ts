@@ -2,7 +2,7 @@ import { MAX_BATCH_EVENTS } from '@killick/sdk'
 import { readBody } from './packs.ts'
 import type { Db } from './tiles.ts'
 
-type Row = { header: string; n: number; packs: Buffer[] }
+type Row = { log_index: number; header: string; body: Buffer | null }
 
 /**
  * Accepted batches in their wire form, from entry `from` on: up to `limit` of them and as many as hold 10,000 events
@@ -14,20 +14,23 @@ export async function exportBatches(db: Db, from: number, limit: number): Promis
     `with placed as (
        select log_index, header, n, least(first_event, 9007199254740991) as first_event,
               sum(n) over (order by log_index) as events
-       from batches where log_index >= $1 and log_index < $1 + $2),
-     wanted as (select * from placed where events <= $3 or log_index = $1)
-     select w.header, w.n, coalesce(array_agg(p.body order by p.first_event) filter (where p.body is not null), '{}') as packs
-     from wanted w left join packs p on p.first_event >= w.first_event and p.first_event < w.first_event + w.n
-     group by w.log_index, w.header, w.n order by w.log_index`,
+       from batches where log_index >= $1 and log_index < $1 + $2)
+     select w.log_index, w.header, p.body from placed w
+     left join packs p on p.first_event >= w.first_event and p.first_event < w.first_event + w.n
+     where w.events <= $3 or w.log_index = $1 order by w.log_index, p.first_event`,
     [from, limit, MAX_BATCH_EVENTS],
   )
-  const batches = await Promise.all(rows.map(printRow))
-  return Buffer.concat(batches.flat())
+  const parts = await Promise.all(
+    rows.map(async ({ log_index, header, body }, i) => {
+      const isFirst = rows[i - 1]?.log_index !== log_index
+      return [isFirst ? Buffer.from(`${header}\n`) : Buffer.alloc(0), body === null ? body : await readEvents(body)]
+    }),
+  )
+  return Buffer.concat(parts.flat().filter((part) => part !== null))
 }
 
-/** The header, then the events of each pack as they are, without the header that each pack begins with. */
-async function printRow({ header, packs }: Row): Promise<Uint8Array[]> {
-  const texts = await Promise.all(packs.map(readBody))
-  const events = texts.flatMap((text) => (text === null ? [] : [text.subarray(text.indexOf('\n') + 1)]))
-  return [Buffer.from(`${header}\n`), ...events]
+/** The lines of a pack's events, without the header that it begins with; none where it cannot be read any more. */
+async function readEvents(body: Buffer): Promise<Uint8Array | null> {
+  const text = await readBody(body)
+  return text && text.subarray(text.indexOf('\n') + 1)
 }

@@ -17,7 +17,7 @@ export type FoundEvent = {
 
 /**
  * An event that the database no longer holds as it was accepted: what stands beside it, which nobody signed, and its batch say of
- * it. What its batch says is absent where that is not to be found.
+ * it. What its batch says is absent where that is not to be found, and the time where it is lost.
  */
 export type UnreadableEvent = {
   /** How many events stand in the log before it. */
@@ -27,6 +27,7 @@ export type UnreadableEvent = {
   source?: string
   stream?: string
   seq?: number
+  recordedAt?: string
   logIndex: number
   error: EventError
 }
@@ -55,7 +56,7 @@ export async function readFound(db: Db, numbers: readonly number[]): Promise<Fou
   return found
 }
 
-function readEvent({ number, logIndex, id, token }: StoredEvent): FoundEvent | UnreadableEvent {
+function readEvent({ number, logIndex, id, time, token }: StoredEvent): FoundEvent | UnreadableEvent {
   try {
     const { id, source, stream, seq, time, leafHash, fields } = parseEvent(token, nodePrimitives)
     const recordedAt = new Date(time).toISOString()
@@ -63,12 +64,9 @@ function readEvent({ number, logIndex, id, token }: StoredEvent): FoundEvent | U
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     const uuid = id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
-    return {
-      number,
-      id: uuid,
-      logIndex,
-      error: { code: 'event_unreadable', detail: `${error.code}: ${error.message}` },
-    }
+    const recordedAt = time === null ? {} : { recordedAt: new Date(time).toISOString() }
+    const detail = `${error.code}: ${error.message}`
+    return { number, id: uuid, logIndex, ...recordedAt, error: { code: 'event_unreadable', detail } }
   }
 }
 

@@ -38,13 +38,15 @@ export type StoredEvent = {
   pos: number
   /** 16 bytes */
   id: Buffer
+  /** When it was recorded, ms since 1970; null where that is lost. */
+  time: number | null
   token: string
 }
 
-type Pack = { first_event: number; log_index: number; pos: number; n: number; ids: Buffer; body: Buffer }
+type Pack = { first_event: number; log_index: number; pos: number; n: number; ids: Buffer; times: Buffer; body: Buffer }
 
 // As float8 a log index is exact below 2^53, and no alteration of it can fail the query.
-const PACK_COLUMNS = 'first_event, log_index::float8 as log_index, pos, n, ids, body'
+const PACK_COLUMNS = 'first_event, log_index::float8 as log_index, pos, n, ids, times, body'
 
 /** The events with these numbers, in the order of the numbers; those that the database does not hold are left out. */
 export async function readStored(db: Db, numbers: readonly number[]): Promise<StoredEvent[]> {
@@ -61,9 +63,15 @@ export async function readStored(db: Db, numbers: readonly number[]): Promise<St
     if (pack === undefined || number >= pack.first_event + pack.n) return []
     const i = number - pack.first_event
     const id = pack.ids.subarray(16 * i, 16 * i + 16)
-    return [{ number, logIndex: pack.log_index, pos: pack.pos + i, id, token: pack.lines(i) }]
+    return [
+      { number, logIndex: pack.log_index, pos: pack.pos + i, id, time: timeAt(pack.times, i), token: pack.lines(i) },
+    ]
   })
 }
+
+/** When the i-th event of a pack was recorded, by its column `times`; null where that does not say it. */
+export const timeAt = (times: Buffer, i: number): number | null =>
+  times.length < 6 * (i + 1) ? null : times.readUIntBE(6 * i, 6)
 
 /** @returns the text of a pack or batch; null where it is not what was stored */
 export async function readBody(body: Buffer): Promise<Buffer | null> {

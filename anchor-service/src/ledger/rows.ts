@@ -30,6 +30,7 @@ const COMPRESSION = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
 export class Packer {
   readonly #header: BatchHeader
   readonly #ids: Buffer
+  readonly #times: Buffer
   readonly #keyCounts: Buffer
   /** Where the line of each event ends, counted from the first one's beginning. */
   readonly #ends: Uint32Array
@@ -42,6 +43,7 @@ export class Packer {
   constructor(header: BatchHeader) {
     this.#header = header
     this.#ids = Buffer.alloc(16 * header.n)
+    this.#times = Buffer.alloc(6 * header.n)
     this.#keyCounts = Buffer.alloc(2 * header.n)
     this.#ends = new Uint32Array(header.n)
     this.#keys = Buffer.alloc(64 * header.n)
@@ -51,6 +53,7 @@ export class Packer {
   add({ id, time, keys, keyCount }: EventSketch, size: number): void {
     const pos = this.#pos++
     this.#ids.set(id, 16 * pos)
+    this.#times.writeUIntBE(time, 6 * pos, 6)
     this.#keyCounts.writeUInt16BE(keyCount, 2 * pos)
     this.#ends[pos] = (this.#ends[pos - 1] ?? 0) + size
     this.#earliest = Math.min(this.#earliest, time)
@@ -82,12 +85,13 @@ export class Packer {
       const lines = text.subarray(headerEnd + (this.#ends[pos - 1] ?? 0), headerEnd + this.#ends[end - 1]!)
       let keysEnd = keysAt
       for (let i = pos; i < end; i++) keysEnd += 8 * this.#keyCounts.readUInt16BE(2 * i)
-      rows.begin(8)
+      rows.begin(9)
       rows.int8(0)
       rows.int8(0)
       rows.int4(pos)
       rows.int4(end - pos)
       rows.bytes(this.#ids.subarray(16 * pos, 16 * end))
+      rows.bytes(this.#times.subarray(6 * pos, 6 * end))
       rows.bigints(termKey('source', this.#header.source), this.#keys.subarray(keysAt, keysEnd))
       rows.bytes(this.#keyCounts.subarray(2 * pos, 2 * end))
       rows.bytes(
@@ -144,7 +148,8 @@ export function batchStatements(appended: readonly Appended[], firstEvent: numbe
 
 const BATCHES = `copy batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest)
   from stdin (format binary)`
-const PACKS = 'copy packs (first_event, log_index, pos, n, ids, keys, key_counts, body) from stdin (format binary)'
+const PACKS =
+  'copy packs (first_event, log_index, pos, n, ids, times, keys, key_counts, body) from stdin (format binary)'
 
 /** For a batch that is settled: the server has its rows, or they were never sent. */
 export function freeRows({ rows }: CheckedBatch): void {

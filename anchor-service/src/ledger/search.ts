@@ -1,6 +1,6 @@
 import { isSourceName } from '@killick/sdk'
 import { type Found, type FoundEvent, type Place, readFound, type UnreadableEvent } from './found.ts'
-import { MAX_PACK_EVENTS, PARTITION, readPartitions } from './packs.ts'
+import { MAX_PACK_EVENTS, PARTITION, readPartitions, timeAt } from './packs.ts'
 import { idOf, printKey, type TermKind, termKey } from './sketch.ts'
 import type { Db } from './tiles.ts'
 
@@ -42,14 +42,12 @@ export async function searchEvents(
 function matches({ source, recordedAt, fields }: FoundEvent, query: EventQuery): boolean {
   const is = (wanted: string | undefined, value: unknown) => wanted === undefined || wanted === value
   const targets = Array.isArray(fields.targets) ? fields.targets : []
-  const time = Date.parse(recordedAt)
   return (
     is(query.source, source) &&
     is(query.action, fields.action) &&
     is(query.actor, idOf(fields.actor)) &&
     (query.target === undefined || targets.some((target) => idOf(target) === query.target)) &&
-    (query.from === undefined || time >= query.from.getTime()) &&
-    (query.to === undefined || time < query.to.getTime())
+    isOfTime(Date.parse(recordedAt), query)
   )
 }
 
@@ -101,63 +99,69 @@ async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high
   return [Math.max(...(bounds.low as number[])), Math.min(...(bounds.high as number[]))]
 }
 
-/** Consecutive events: the number of the first, and how many. */
-type Run = { first: number; n: number }
+/** Whether an event that was recorded at a time (ms) is of the time that is asked for. */
+const isOfTime = (time: number | null, { from, to }: EventQuery) =>
+  (from === undefined || (time !== null && time >= from.getTime())) &&
+  (to === undefined || (time !== null && time < to.getTime()))
+
+/** Consecutive events: the number of the first, how many, and, where it matters, when they were recorded. */
+type Run = { first: number; n: number; times: Buffer | null }
 
 async function* findNewest(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
-  const [low, end] = await readBounds(db, query)
-  yield* numbersOf(low, end, wanted, async (high, most) => {
+  yield* numbersOf(query, await readBounds(db, query), wanted, async (high, most) => {
     const { rows } = await db.query<Run>(
-      'select first_event as first, n from packs where first_event < $1 order by first_event desc limit $2',
+      'select first_event as first, n, null as times from packs where first_event < $1 order by first_event desc limit $2',
       [high, most],
     )
-    return rows
+    return { runs: rows, isMore: rows.length === most }
   })
 }
 
-/** A batch knows its source and the times of its events, so batches are the index. */
+/** A batch knows its source and between which times its events were recorded, so batches are the index. */
 async function* findByBatch(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
-  const [low, end] = await readBounds(db, query)
   let before = query.before ? query.before[0] + 1 : null
-  yield* numbersOf(low, end, wanted, async (_, most) => {
+  const bounds = await readBounds(db, { ...query, from: undefined, to: undefined })
+  yield* numbersOf(query, bounds, wanted, async (_, most) => {
     const { values, place } = parameters()
     const time = ofTime(query, place)
     const conditions = time ? [time] : []
     if (query.source !== undefined) conditions.push(`b.source = ${place(query.source)}`)
     if (before !== null) conditions.push(`b.log_index < ${place(before)}`)
-    const { rows } = await db.query<Run & { log_index: number }>(
-      `select log_index, first_event::float8 as first, n from batches b where ${conditions.join(' and ')}
-       order by log_index desc limit ${place(most)}`,
+    const { rows } = await db.query<Run & { log_index: number; first: number | null }>(
+      `select b.log_index, p.first_event as first, p.n, ${time ? 'p.times' : 'null'} as times from (
+         select log_index, least(first_event, 9007199254740991) as first_event, n from batches b
+         where ${conditions.join(' and ')} order by log_index desc limit ${place(most)}) b
+       left join packs p on p.first_event >= b.first_event and p.first_event < b.first_event + b.n
+       order by b.log_index desc, p.first_event desc`,
       values,
     )
     before = rows.at(-1)?.log_index ?? null
-    return rows
+    const batches = new Set(rows.map(({ log_index }) => log_index)).size
+    return { runs: rows.filter(({ first }) => first !== null), isMore: batches === most }
   })
 }
 
-/**
- * The numbers from `end` down to `low` that lie in runs. `read` gives the runs next below a number, as many as are asked for while
- * there are more.
- */
+/** The numbers between two that lie in runs, from the upper one down. `read` gives the runs next below a number. */
 async function* numbersOf(
-  low: number,
-  end: number,
+  query: EventQuery,
+  [low, end]: readonly [number, number],
   wanted: () => number,
-  read: (high: number, most: number) => Promise<Run[]>,
+  read: (high: number, most: number) => Promise<{ runs: Run[]; isMore: boolean }>,
 ): AsyncGenerator<number[]> {
   let numbers: number[] = []
-  for (let high = end, isMore = high > low; isMore; ) {
-    const most = wanted()
-    const runs = await read(high, most)
-    for (const { first, n } of runs) {
+  for (let high = end, isLast = high <= low; !isLast; ) {
+    const { runs, isMore } = await read(high, wanted())
+    for (const { first, n, times } of runs) {
       for (high = Math.min(high, first + n); high > Math.max(first, low); ) {
-        numbers.push(--high)
+        high--
+        if (times !== null && !isOfTime(timeAt(times, high - first), query)) continue
+        numbers.push(high)
         if (numbers.length < wanted()) continue
         yield numbers
         numbers = []
       }
     }
-    isMore = runs.length === most && high > low
+    isLast = !isMore || high <= low
   }
   if (numbers.length > 0) yield numbers
 }
@@ -194,9 +198,11 @@ async function* findByTerms(db: Db, query: EventQuery, wanted: () => number): As
     found = 0
     for (let most = FEW_PACKS, isMore = true; isMore; most = Math.min(MANY_PACKS, 2 * most)) {
       const packs = await readMatches(db, ofPack, ofEvents, { from, high, most, partitions })
-      for (const { first_event, matches } of packs) {
+      for (const { first_event, times, matches } of packs) {
         high = first_event
-        const numbers = matches.filter((number) => number >= low && number < end)
+        const isWanted = (number: number) =>
+          number >= low && number < end && isOfTime(timeAt(times, number - first_event), query)
+        const numbers = matches.filter(isWanted)
         while (numbers.length > 0) yield numbers.splice(0, wanted())
       }
       found += packs.length
@@ -247,18 +253,18 @@ async function readMatches(
     partitions === null
       ? `select first_event from packs where ${hasKeys} and ${inRange}`
       : `select first_event from found where ${inRange}`
-  const { rows } = await db.query<{ first_event: number; key_counts: Buffer; [key: string]: unknown }>(
+  const { rows } = await db.query<{ first_event: number; key_counts: Buffer; times: Buffer; [key: string]: unknown }>(
     `${partitions === null ? '' : `with found as materialized (${tables.join(' union all ')})`}
-     select first_event, key_counts, ${places}
+     select first_event, key_counts, times, ${places}
      from (${found} order by first_event desc limit ${place(most)}) newest join packs using (first_event)
      order by first_event desc`,
     values,
   )
   return rows.map((row) => {
-    const { first_event, key_counts } = row
+    const { first_event, key_counts, times } = row
     const found = ofEvents.map((key) => ownersOf(row[key] as number[], key_counts))
     const all = found.reduce((some, more) => new Set([...some].filter((pos) => more.has(pos))))
-    return { first_event, matches: [...all].map((pos) => first_event + pos).reverse() }
+    return { first_event, times, matches: [...all].map((pos) => first_event + pos).reverse() }
   })
 }
 

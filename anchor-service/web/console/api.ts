@@ -58,6 +58,7 @@ export type UnreadableEvent = {
   source?: string
   stream?: string
   seq?: number
+  recordedAt?: string
   error: { code: string; detail: string }
 }
 export type ListedEvent = ConsoleEvent | UnreadableEvent

@@ -145,10 +145,10 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
 }
 
 function unreadableRow(event: UnreadableEvent, isCurrent: boolean): HTMLElement {
-  const { id, number, source, stream, seq, error } = event
+  const { id, number, source, stream, seq, recordedAt, error } = event
   const name = `Event ${id}, number ${count(number)} of the log`
   const line = row(
-    h('span', { class: 'note' }, 'unknown'),
+    recordedAt === undefined ? h('span', { class: 'note' }, 'unknown') : when(recordedAt),
     h('span', { class: 'bad note' }, 'It was altered: ', h('code', {}, said(error.code))),
     '',
     source === undefined || stream === undefined || seq === undefined

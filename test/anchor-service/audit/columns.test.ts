@@ -58,6 +58,9 @@ const THIRD = 2 + 2 * 5
 test.each([
   ['ids', 7, `ids = overlay(ids placing sha256('') from 33 for 16)`],
   ['ids', 9, `ids = substr(ids, 1, 79)`],
+  ['times', 7, `times = set_byte(times, 17, get_byte(times, 17) # 1)`],
+  ['times', 9, `times = substr(times, 1, 29)`],
+  ['times', 9, `times = times || times`],
   ['keys', 7, key(THIRD, '0')],
   ['keys', 7, key(THIRD + 1, '0')],
   ['keys', 7, key(THIRD + 4, '9223372036854775807')],
@@ -87,7 +90,7 @@ test.each([
 test('packs.first_event: one more, that no batch has', async () => {
   const { first, findings } = await findingsOf(
     'packs',
-    `insert into packs select 1000000, log_index, pos, n, ids, keys, key_counts, body from packs where ${pack}`,
+    `insert into packs select 1000000, log_index, pos, n, ids, times, keys, key_counts, body from packs where ${pack}`,
   )
   expect(first).toBeNull()
   expect(findings).toEqual([

@@ -90,8 +90,9 @@ describe.each<[string, Alter]>([
     const [row] = await read(`/v1/streams/billing/main/events?seq=${SEQ}&span=0`).then(({ events }) => events)
     await alterToken(service.databaseUrl, NUMBER, alter)
     const error = { code: 'event_unreadable', detail: expect.stringMatching(/^[a-z_]+: /) }
-    const { id, leafHash, logIndex } = row
-    unreadable = { number: NUMBER, id, leafHash, source: 'billing', stream: 'main', seq: SEQ, logIndex, error }
+    const { id, leafHash, logIndex, recordedAt } = row
+    const claims = { leafHash, source: 'billing', stream: 'main', seq: SEQ }
+    unreadable = { number: NUMBER, id, logIndex, recordedAt, ...claims, error }
   })
   // Altered again, so that the next alteration starts from what was accepted.
   afterAll(restore)
@@ -151,7 +152,7 @@ test('of one in no batch only what stands beside it is told', async () => {
   const events = await found()
   expect(events).toHaveLength(8)
   const [altered] = events.filter(({ error }) => error)
-  expect(Object.keys(altered!).sort()).toEqual(['error', 'id', 'logIndex', 'number'])
+  expect(Object.keys(altered!).sort()).toEqual(['error', 'id', 'logIndex', 'number', 'recordedAt'])
   expect((await call(service.url, `/v1/proofs/${altered!.id}`)).json).toMatchObject({ code: 'event_not_found' })
   await restore()
 })

@@ -30,6 +30,7 @@ async function packs() {
   const rows = {
     first: [] as number[],
     ids: [] as Buffer[],
+    times: [] as Buffer[],
     keys: [] as string[],
     counts: [] as Buffer[],
     bodies: [] as Buffer[],
@@ -50,11 +51,12 @@ async function packs() {
     ]
     rows.first.push(1 + i)
     rows.ids.push(sketch.id)
+    rows.times.push(Buffer.from(time.toString(16).padStart(12, '0'), 'hex'))
     rows.keys.push(`{${keys.map(printKey).join()}}`)
     rows.counts.push(Buffer.of(0, sketch.keyCount))
     rows.bodies.push(zstdCompressSync(Buffer.from(`header\n${token}\n`)))
   }
-  return [rows.first, rows.ids, rows.keys, rows.counts, rows.bodies]
+  return [rows.first, rows.ids, rows.times, rows.keys, rows.counts, rows.bodies]
 }
 
 let opened: TestLedger
@@ -81,9 +83,9 @@ beforeAll(async () => {
   )
   await queryAsOwner(
     opened.databaseUrl,
-    `insert into killick.packs (first_event, log_index, pos, n, ids, keys, key_counts, body)
-     select first, first, 0, 1, ids, keys::bigint[], counts, body
-     from unnest($1::int[], $2::bytea[], $3::text[], $4::bytea[], $5::bytea[]) as p (first, ids, keys, counts, body)`,
+    `insert into killick.packs (first_event, log_index, pos, n, ids, times, keys, key_counts, body)
+     select first, first, 0, 1, ids, times, keys::bigint[], counts, body
+     from unnest($1::int[], $2::bytea[], $3::bytea[], $4::text[], $5::bytea[], $6::bytea[]) as p (first, ids, times, keys, counts, body)`,
     await packs(),
   )
   await queryAsOwner(opened.databaseUrl, 'vacuum analyze killick.packs')

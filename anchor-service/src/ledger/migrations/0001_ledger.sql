@@ -77,6 +77,7 @@ create table packs (
   n integer not null check (n > 0),
   -- None of these gets smaller by compressing it (again).
   ids bytea storage external not null,         -- of its events, 16 bytes each
+  times bytea storage external not null,       -- when they were recorded, ms since 1970, 6 bytes each
   keys bigint[] storage external not null,     -- that of its source, then those of each event: src/ledger/sketch.ts
   key_counts bytea storage external not null,  -- how many keys each event has, 2 bytes each
   body bytea storage external not null         -- zstd: a line with the batch header, then a line for each event

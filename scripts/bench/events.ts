@@ -1,20 +1,18 @@
 // The events that everything here is measured on, made before the clock runs: signed, chained, batched and compressed.
 import { randomUUID } from 'node:crypto'
-import { promisify } from 'node:util'
-import { zstdCompress } from 'node:zlib'
 import {
   batchRoot,
   type EventInput,
   type Hash,
   leafHash,
   parseHash,
-  printBatch,
   type Signer,
   signBatchHeader,
   utf8,
 } from '@killick/sdk'
 import { draftEvent, sealEvent } from '../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../sdk/src/client/random.ts'
+import { compressBatch } from '../../sdk/src/client/transport.ts'
 
 /** One stream's batches in order, as they go over the wire (zstd), and their events. */
 export type Load = {
@@ -89,7 +87,7 @@ export async function addBatch(
   const n = samples.length
   const fields = { source, stream, seq: head.seq, n, root: batchRoot(leaves), prev: head.header, time: Date.now() }
   const header = await signBatchHeader(fields, signer)
-  const body = await promisify(zstdCompress)(Buffer.from(printBatch(header, tokens)))
+  const body = await compressBatch(header, tokens, 'zstd')
   load.batches.push({ body, tokens, ids })
   load.head = { seq: head.seq + n, event: prev, header: leafHash(utf8(header)) }
 }

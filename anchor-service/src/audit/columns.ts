@@ -136,7 +136,7 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
       faults.push({ place, message: `packs.n: it is not how many events stand from ${pack.first} on` })
     if (pack.details!.keys[0] !== printKey(termKey('source', header.source)))
       faults.push({ place, message: 'packs.keys: the first is not that of the source' })
-    for (const [k, row] of (await rowsOf(pack, end - pack.first)).entries()) rows.set(pack.first + k, row)
+    for (const [k, row] of (await rowsOf(pack, pack.first - firstEvent, end - pack.first)).entries()) rows.set(pack.first + k, row)
   }
   for (let pos = 0; pos < header.n; pos++) {
     const number = firstEvent + pos
@@ -162,9 +162,9 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
   return faults
 }
 
-async function rowsOf({ columns, details }: Pack, n: number): Promise<Row[]> {
+async function rowsOf({ columns, details }: Pack, pos: number, n: number): Promise<Row[]> {
   const { ids, times, keys, key_counts, body } = details!
-  const line = await readLines(Buffer.from(body, 'base64'))
+  const line = await readLines(Buffer.from(body, 'base64'), pos)
   let start = 1
   return Array.from({ length: n }, (_, i) => {
     // What there is too much of is the last event's.

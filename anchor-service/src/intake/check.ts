@@ -16,12 +16,10 @@ import { type Registered, refusalOf, type Signed, type Source } from '../ledger/
 import { readKeptBatch } from '../ledger/streams.ts'
 import { SYSTEM } from '../ledger/system.ts'
 import type { Db } from '../ledger/tiles.ts'
+import type { Decoded } from './decode.ts'
 import type { KnownSources } from './known-sources.ts'
 import { type LineSignature, readEvents } from './read-batch.ts'
 import { type Verifier, verifierOf } from './verify.ts'
-
-/** A body without its Content-Encoding, and, where that was zstd, as it was sent. */
-export type Plain = { text: Buffer; zstd: Uint8Array | null }
 
 /**
  * Everything about a batch that can be told before its turn in the log: keys and their validity, signatures, structure,
@@ -34,31 +32,32 @@ export type Plain = { text: Buffer; zstd: Uint8Array | null }
  * @throws KillickError | Refusal, with the 1-based line at fault in `details.line`
  */
 export async function checkBatch(
-  plain: Plain,
+  body: Decoded,
   sources: KnownSources,
   db: Db,
   since: number,
   now: number,
 ): Promise<CheckedBatch> {
-  const header = atHeader(() => parseBatchHeader(firstLine(plain.text)))
+  const header = atHeader(() => parseBatchHeader(firstLine(body.text)))
   if (header.source === SYSTEM.source) throw new Refusal('source_reserved', undefined, { line: 1 })
   const known = await sources.read(header.source, since)
   try {
-    return await checkAgainst(known, plain, header, db, now)
+    return await checkAgainst(known, body, header, db, now)
   } catch (error) {
     const newest = await sources.readAgain(header.source)
     if (newest.registry === known.registry) throw error
-    return checkAgainst(newest, plain, header, db, now)
+    return checkAgainst(newest, body, header, db, now)
   }
 }
 
 async function checkAgainst(
   { source, registry }: Registered,
-  { text, zstd }: Plain,
+  body: Decoded,
   header: BatchHeader,
   db: Db,
   now: number,
 ): Promise<CheckedBatch> {
+  const { text } = body
   const signatures = new Signatures(source)
   signatures.check({ ...header.signature, line: 1 })
   if (signatures.badLine !== null)
@@ -77,7 +76,7 @@ async function checkAgainst(
   if (signatures.badLine !== null)
     throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: signatures.badLine })
   const { kids, unsignedLine } = signatures
-  return packer.done(text, zstd, events.leaves, events.prev, { kids, unsignedLine, registry })
+  return packer.done(body, events.leaves, events.prev, { kids, unsignedLine, registry })
 }
 
 /** Has core say what is wrong with a batch. @throws KillickError */

@@ -8,7 +8,7 @@ import type { CheckedBatch } from '../ledger/place.ts'
 import { openPool } from '../ledger/pool.ts'
 import { checkBatch } from './check.ts'
 import { type Answer, type CheckerData, END, type Question } from './checkers.ts'
-import { decodeBody } from './decode.ts'
+import { type Decoded, decodeBody } from './decode.ts'
 import { knowSources } from './known-sources.ts'
 
 const { databaseUrl, hasRole } = workerData as CheckerData
@@ -43,11 +43,10 @@ async function answerOf({
   registry,
   now,
 }: Question): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
-  let text: Buffer | undefined
+  let decoded: Decoded | undefined
   try {
-    text = decodeBody(body, encoding)
-    const plain = { text, zstd: encoding === 'zstd' ? body : null }
-    const batch = await checkBatch(plain, sources, pool, registry, now)
+    decoded = decodeBody(body, encoding)
+    const batch = await checkBatch(decoded, sources, pool, registry, now)
     return { answer: { id, batch }, transfer: buffersOf(batch) }
   } catch (error) {
     const refusal = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error
@@ -56,7 +55,7 @@ async function answerOf({
     const { name, code, message, details } = refusal
     return { answer: { id, refusal: { name, code, message, details } }, transfer: [] }
   } finally {
-    if (text) free(text)
+    if (decoded) free(decoded.text)
   }
 }
 

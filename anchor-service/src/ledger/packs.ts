@@ -1,15 +1,19 @@
 /**
- * Events as they are stored: packs of consecutive events of one batch, compressed together. A pack has the form of a batch, a line
- * with the header, then its events; so a batch that came in zstd and makes one pack is kept byte for byte as it was sent.
+ * Events as they are stored: packs of consecutive events of one batch, each a frame of zstd. The first one of a batch begins with
+ * its header, so that all frames together are the batch as it was sent; recorders cut their frames so that they can be kept as
+ * they are.
  */
 import { promisify } from 'node:util'
 import { constants, zstdDecompress } from 'node:zlib'
 import { MAX_BATCH_BYTES } from '@killick/sdk'
 import type { Db } from './tiles.ts'
 
-/** Bounds of a pack, so that reading one event costs at most a millisecond or two. One event may be larger by itself. */
-export const MAX_PACK_EVENTS = 1024
-export const MAX_PACK_BYTES = 2 * 1024 * 1024
+/** A frame of zstd, and how many bytes it holds. */
+export type Frame = { bytes: Uint8Array; size: number }
+
+/** Bounds of a pack, so that reading one event costs a millisecond or two at most. One event may be larger by itself. */
+export const MAX_PACK_EVENTS = 256
+export const MAX_PACK_BYTES = 512 * 1024
 
 /** Events in a partition, as in the migration. */
 export const PARTITION = 4_194_304
@@ -57,7 +61,7 @@ export async function readStored(db: Db, numbers: readonly number[]): Promise<St
      select ${PACK_COLUMNS} from wanted join packs using (first_event) order by first_event`,
     [numbers],
   )
-  const packs = await Promise.all(rows.map(async (pack) => ({ ...pack, lines: await readLines(pack.body) })))
+  const packs = await Promise.all(rows.map(async (pack) => ({ ...pack, lines: await readLines(pack.body, pack.pos) })))
   return numbers.flatMap((number) => {
     const pack = packs.findLast(({ first_event }) => first_event <= number)
     if (pack === undefined || number >= pack.first_event + pack.n) return []
@@ -75,13 +79,17 @@ export const timeAt = (times: Buffer, i: number): number | null =>
 
 /** @returns the text of a pack or batch; null where it is not what was stored */
 export async function readBody(body: Buffer): Promise<Buffer | null> {
-  return inflate(body, BOUNDS).catch(() => null)
+  // Most come out in one piece; each more costs a turn of the thread pool.
+  return inflate(body, { ...BOUNDS, chunkSize: 65_536 + 4 * body.length }).catch(() => null)
 }
 
-/** @returns the line of the pack's i-th event; '' where there is none */
-export async function readLines(body: Buffer): Promise<(i: number) => string> {
-  const text = await readBody(body)
-  const ends: number[] = []
-  for (let at = text?.indexOf('\n') ?? -1; at >= 0; at = text!.indexOf('\n', at + 1)) ends.push(at)
-  return (i) => (ends[i + 1] === undefined ? '' : text!.toString('latin1', ends[i]! + 1, ends[i + 1]))
+/**
+ * @param pos place in the batch of the pack's first event: only before the first of all the header stands
+ * @returns the line of the pack's i-th event; '' where there is none
+ */
+export async function readLines(body: Buffer, pos: number): Promise<(i: number) => string> {
+  const text = (await readBody(body)) ?? Buffer.alloc(0)
+  const ends = pos === 0 ? [] : [-1]
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) ends.push(at)
+  return (i) => (ends[i + 1] === undefined ? '' : text.toString('latin1', ends[i]! + 1, ends[i + 1]))
 }

@@ -2,7 +2,7 @@ import { constants, zstdCompressSync } from 'node:zlib'
 import { type BatchHeader, type Hash, type parseBatch, printBatch } from '@killick/sdk'
 import { free } from '../free.ts'
 import { numberRows, type Statement, TupleWriter } from './copy.ts'
-import { MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION } from './packs.ts'
+import { type Frame, MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION } from './packs.ts'
 import type { CheckedBatch } from './place.ts'
 import { type EventSketch, sketchEvent, termKey } from './sketch.ts'
 
@@ -17,11 +17,12 @@ export function packBatch({ header, events }: ReturnType<typeof parseBatch>): Ch
     events.map(({ token }) => token),
   )
   const leaves = Buffer.concat(events.map(({ leafHash }) => leafHash))
-  return packer.done(Buffer.from(text, 'latin1'), null, leaves, events[0]!.prev, null)
+  return packer.done({ text: Buffer.from(text, 'latin1'), frames: null }, leaves, events[0]!.prev, null)
 }
 
-/** The fastest of the levels that still take out what base64 adds (measured). */
-const COMPRESSION = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+/** With the fastest of the levels that still take out what base64 adds (measured), and in one piece. */
+const compress = (text: Buffer): Buffer =>
+  zstdCompressSync(text, { params: { [constants.ZSTD_c_compressionLevel]: 1 }, chunkSize: 1024 + text.length })
 
 /**
  * Makes of a batch what the commit needs, and nothing else: rows that are ready but for what only the commit knows, their log
@@ -66,23 +67,22 @@ export class Packer {
 
   /**
    * @param text the whole batch
-   * @param sent the same in zstd, if that is how it came; where it makes one pack, it is kept as it is
+   * @param frames those it came in, if it came in zstd; where each makes a pack, they are kept as they are
    * @param leaves leaf hashes of the events, 32 bytes each
    */
   done(
-    text: Buffer,
-    sent: Uint8Array | null,
+    { text, frames }: { text: Buffer; frames: readonly Frame[] | null },
     leaves: Uint8Array,
     eventPrev: Hash | undefined,
     signed: CheckedBatch['signed'],
   ): CheckedBatch {
-    const isOne = this.#packEnd(0) === this.#pos
-    const headerEnd = text.length - this.#ends[this.#pos - 1]!
-    const rows = new TupleWriter((isOne && sent ? sent.length : text.length) + 2 * this.#keysEnd + 32 * this.#pos)
+    const packs = this.#cutAt(frames ?? [], text) ?? this.#cut(text)
+    const bodies = packs.reduce((sum, { body }) => sum + body.length, 0)
+    const rows = new TupleWriter(bodies + 2 * this.#keysEnd + 64 * this.#pos)
+    const source = termKey('source', this.#header.source)
+    let pos = 0
     let keysAt = 0
-    for (let pos = 0; pos < this.#pos; ) {
-      const end = this.#packEnd(pos)
-      const lines = text.subarray(headerEnd + (this.#ends[pos - 1] ?? 0), headerEnd + this.#ends[end - 1]!)
+    for (const { end, body } of packs) {
       let keysEnd = keysAt
       for (let i = pos; i < end; i++) keysEnd += 8 * this.#keyCounts.readUInt16BE(2 * i)
       rows.begin(9)
@@ -92,11 +92,9 @@ export class Packer {
       rows.int4(end - pos)
       rows.bytes(this.#ids.subarray(16 * pos, 16 * end))
       rows.bytes(this.#times.subarray(6 * pos, 6 * end))
-      rows.bigints(termKey('source', this.#header.source), this.#keys.subarray(keysAt, keysEnd))
+      rows.bigints(source, this.#keys.subarray(keysAt, keysEnd))
       rows.bytes(this.#keyCounts.subarray(2 * pos, 2 * end))
-      rows.bytes(
-        isOne && sent ? sent : zstdCompressSync(Buffer.concat([text.subarray(0, headerEnd), lines]), COMPRESSION),
-      )
+      rows.bytes(body)
       pos = end
       keysAt = keysEnd
     }
@@ -104,14 +102,48 @@ export class Packer {
     return { header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, rows: rows.done(), signed }
   }
 
-  /** Where the pack ends that begins with the event at `pos`. */
-  #packEnd(pos: number): number {
-    const start = this.#ends[pos - 1] ?? 0
-    let end = pos + 1
-    while (end < this.#pos && end - pos < MAX_PACK_EVENTS && this.#ends[end]! - start <= MAX_PACK_BYTES) end++
-    return end
+  /** The frames as packs; null where one of them is too large, or does not end where an event does. */
+  #cutAt(frames: readonly Frame[], text: Buffer): Pack[] | null {
+    const packs: Pack[] = []
+    const headerEnd = this.#headerEnd(text)
+    let pos = 0
+    let at = 0
+    for (const { bytes, size } of frames) {
+      at += size
+      let end = pos
+      while (end < this.#pos && headerEnd + this.#ends[end]! <= at) end++
+      const isWhole = end > pos && headerEnd + this.#ends[end - 1]! === at
+      const isSmall = end - pos === 1 || (end - pos <= MAX_PACK_EVENTS && size <= MAX_PACK_BYTES)
+      if (!isWhole || !isSmall) return null
+      packs.push({ end, body: bytes })
+      pos = end
+    }
+    return pos === this.#pos ? packs : null
+  }
+
+  #cut(text: Buffer): Pack[] {
+    const packs: Pack[] = []
+    const headerEnd = this.#headerEnd(text)
+    let at = 0
+    for (let pos = 0; pos < this.#pos; ) {
+      let end = pos + 1
+      const isWithin = () => headerEnd + this.#ends[end]! - at <= MAX_PACK_BYTES
+      while (end < this.#pos && end - pos < MAX_PACK_EVENTS && isWithin()) end++
+      const to = headerEnd + this.#ends[end - 1]!
+      packs.push({ end, body: compress(text.subarray(at, to)) })
+      pos = end
+      at = to
+    }
+    return packs
+  }
+
+  #headerEnd(text: Buffer): number {
+    return text.length - this.#ends[this.#pos - 1]!
   }
 }
+
+/** `end`: place in the batch of the first event behind the pack. */
+type Pack = { end: number; body: Uint8Array }
 
 /**
  * The statements that store accepted batches with their events, however many there are.

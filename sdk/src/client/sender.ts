@@ -1,6 +1,6 @@
 // Reads the spool behind the recorder: cuts batches, signs their headers, sends them one after another, and lets the spool
 // go of what the log has provably accepted. Order matters within a stream, so there is one batch on the way at a time.
-import { type BatchHeader, MAX_BATCH_BYTES, parseBatchHeader, printBatch, signBatchHeader } from '../core/batch.ts'
+import { type BatchHeader, MAX_BATCH_BYTES, parseBatchHeader, signBatchHeader } from '../core/batch.ts'
 import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { type Hash, parseHash } from '../core/hash.ts'
@@ -8,7 +8,7 @@ import type { Signer } from '../core/signature.ts'
 import { leafHashOf } from './capture.ts'
 import { checkReceipt, type Receipt } from './receipt.ts'
 import type { Spool } from './spool.ts'
-import { compress, postBatch, type TransportOptions } from './transport.ts'
+import { compressBatch, postBatch, type TransportOptions } from './transport.ts'
 import { batchRoot } from './tree.ts'
 
 export type BatchLimits = {
@@ -157,7 +157,7 @@ export class Sender {
       )
     if (!open) await spool.openBatch(header)
     this.#dueAt = spool.state.seq > spool.state.batched ? performance.now() + limits.maxAgeMs : Number.POSITIVE_INFINITY
-    return { header, body: await compress(printBatch(header.text, tokens), transport.compression) }
+    return { header, body: await compressBatch(header.text, tokens, transport.compression) }
   }
 
   async #signHeader(n: number, root: Hash): Promise<BatchHeader> {

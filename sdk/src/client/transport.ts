@@ -1,7 +1,7 @@
 // One attempt to hand a batch to the service. Says what came of it; what to do then is the sender's to decide.
 import { promisify } from 'node:util'
 import { gzip, zstdCompress } from 'node:zlib'
-import { BATCH_MEDIA_TYPE } from '../core/batch.ts'
+import { BATCH_MEDIA_TYPE, printBatch } from '../core/batch.ts'
 import type { KillickError } from '../core/errors.ts'
 import { problemError, unreachable } from '../core/problem.ts'
 
@@ -36,8 +36,36 @@ const MAX_ANSWER_BYTES = 256 * 1024
 const MAX_RETRY_AFTER_MS = 600_000
 const BUSY = new Set([408, 425, 429, 500, 502, 503, 504])
 
-export const compress = (text: string, compression: Compression): Promise<Buffer> =>
-  COMPRESS[compression](Buffer.from(text, 'latin1'))
+/** Most events and bytes of one frame of zstd. The service stores frames as they were sent, and reads one to show an event of it. */
+const FRAME_EVENTS = 256
+const FRAME_BYTES = 512 * 1024
+
+/** The body of a batch; in zstd, several frames one after another (RFC 8878 §3.1). */
+export async function compressBatch(
+  header: string,
+  tokens: readonly string[],
+  compression: Compression,
+): Promise<Buffer> {
+  const parts = compression === 'zstd' ? cutFrames(header, tokens) : [printBatch(header, tokens)]
+  return Buffer.concat(await Promise.all(parts.map((part) => COMPRESS[compression](Buffer.from(part, 'latin1')))))
+}
+
+function cutFrames(header: string, tokens: readonly string[]): string[] {
+  const parts: string[] = []
+  let part = `${header}\n`
+  let events = 0
+  for (const token of tokens) {
+    const isFull = events === FRAME_EVENTS || part.length + token.length + 1 > FRAME_BYTES
+    if (events > 0 && isFull) {
+      parts.push(part)
+      part = ''
+      events = 0
+    }
+    part += `${token}\n`
+    events += 1
+  }
+  return [...parts, part]
+}
 
 /** Sends a compressed batch once. Never throws for what the network or the service does. */
 export async function postBatch(body: Buffer, options: TransportOptions, signal: AbortSignal): Promise<Outcome> {

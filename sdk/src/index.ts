@@ -45,4 +45,5 @@ export {
   TILE_WIDTH,
   tileOf,
 } from './core/tree.ts'
+export { nodePrimitives } from './node/primitives.ts'
 export * from './verify/index.ts'

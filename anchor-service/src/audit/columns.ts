@@ -136,7 +136,8 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
       faults.push({ place, message: `packs.n: it is not how many events stand from ${pack.first} on` })
     if (pack.details!.keys[0] !== printKey(termKey('source', header.source)))
       faults.push({ place, message: 'packs.keys: the first is not that of the source' })
-    for (const [k, row] of (await rowsOf(pack, pack.first - firstEvent, end - pack.first)).entries()) rows.set(pack.first + k, row)
+    for (const [k, row] of (await rowsOf(pack, pack.first - firstEvent, end - pack.first)).entries())
+      rows.set(pack.first + k, row)
   }
   for (let pos = 0; pos < header.n; pos++) {
     const number = firstEvent + pos

@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto'
 import {
   type Alg,
   type BatchHeader,
+  equalBytes,
   type Hash,
   KillickError,
   nodePrimitives,
@@ -10,6 +10,7 @@ import {
   parseHash,
   printHash,
 } from '@killick/sdk'
+import { rootOf } from '../ledger/batch-tree.ts'
 import { type EventSketch, sketchEvent } from '../ledger/sketch.ts'
 import { EventReader, SIGNATURE } from './event-reader.ts'
 import { NO } from './scan.ts'
@@ -77,7 +78,7 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
     take.event(sketch, end - at)
     at = end
   }
-  if (at !== text.length || !isRoot(leaves, header.root)) return null
+  if (at !== text.length || !equalBytes(rootOf(leaves), header.root)) return null
   return { leaves, prev: first === '' ? undefined : parseHash(first)! }
 }
 
@@ -108,19 +109,4 @@ function learnHead({ leaf, signature }: ParsedEvent): Head {
   if (heads.size >= MAX_HEADS) heads.clear()
   heads.set(text, known)
   return known
-}
-
-const pair = Buffer.alloc(65, 0x01)
-
-/** Root over leaf hashes, 32 bytes each (RFC 9162 §2.1.1), level by level: one that is left over goes up as it is. */
-function isRoot(leaves: Buffer, root: Uint8Array): boolean {
-  const level = Buffer.from(leaves)
-  for (let count = leaves.length / 32; count > 1; count = (count + 1) >> 1) {
-    for (let i = 0; i < count >> 1; i++) {
-      level.copy(pair, 1, 64 * i, 64 * i + 64)
-      level.write(hash('sha256', pair, 'binary'), 32 * i, 'latin1')
-    }
-    if (count % 2 === 1) level.copy(level, 32 * (count >> 1), 32 * (count - 1), 32 * count)
-  }
-  return level.compare(root, 0, 32, 0, 32) === 0
 }

@@ -12,12 +12,12 @@ import {
 } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
 import { readProvingAnchors } from './anchors.ts'
-import { batchPath } from './batch-path.ts'
+import { pathOf } from './batch-tree.ts'
 import { type LogKey, readCheckpoint, readCovering } from './checkpoints.ts'
-import { readStored } from './packs.ts'
+import { readLines } from './packs.ts'
 import { printKey } from './sketch.ts'
 import { readKeys } from './sources.ts'
-import { type Db, readPlans, splitHashes } from './tiles.ts'
+import { type Db, readPlans } from './tiles.ts'
 
 type Row = { log_index: number; pos: number; token: string; header: string; event_leaves: Buffer }
 
@@ -30,7 +30,7 @@ type Row = { log_index: number; pos: number; token: string; header: string; even
  */
 export async function readProof(db: Db, log: LogKey, name: string): Promise<string> {
   const row = await findEvent(db, name)
-  const { event, header, leaves } = parseRow(row)
+  const { event, header } = parseRow(row)
   const kids = [...new Set([event.signature?.kid ?? header.signature.kid, header.signature.kid])]
   const anchors = await readProvingAnchors(db, row.log_index)
   const size = anchors[0]?.size
@@ -47,7 +47,7 @@ export async function readProof(db: Db, log: LogKey, name: string): Promise<stri
 
   return printProof({
     event: event.token,
-    batch: { header: row.header, index: row.pos, path: batchPath(leaves, row.pos) },
+    batch: { header: row.header, index: row.pos, path: pathOf(row.event_leaves, row.pos) },
     log: { origin: log.origin, index: row.log_index, size: checkpoint.size, path: paths[0]! },
     checkpoint: checkpoint.note,
     anchors: anchors.map(withPath),
@@ -55,13 +55,12 @@ export async function readProof(db: Db, log: LogKey, name: string): Promise<stri
   })
 }
 
-function parseRow(row: Row) {
+function parseRow({ token, pos, header, event_leaves }: Row) {
   try {
-    const event = parseEvent(row.token, nodePrimitives)
-    const leaves = splitHashes(row.event_leaves)
-    const leaf = leaves[row.pos]
-    if (leaf === undefined || !equalBytes(leaf, event.leafHash)) throw new Refusal('event_unreadable')
-    return { event, header: parseBatchHeader(row.header), leaves }
+    const event = parseEvent(token, nodePrimitives)
+    if (!equalBytes(event_leaves.subarray(32 * pos, 32 * pos + 32), event.leafHash))
+      throw new Refusal('event_unreadable')
+    return { event, header: parseBatchHeader(header) }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     throw new Refusal('event_unreadable', `${error.code}: ${error.message}`)
@@ -69,7 +68,7 @@ function parseRow(row: Row) {
 }
 
 /** Packs that are looked into at a time. */
-const AT_ONCE = 16
+const AT_ONCE = 4
 
 /** Names begin with what they are found by; of the packs with such events, the first that holds the event itself. */
 async function findEvent(db: Db, name: string): Promise<Row> {
@@ -81,23 +80,23 @@ async function findEvent(db: Db, name: string): Promise<Row> {
       // All of them, and then in order: for the first ones alone PostgreSQL would read the log from its beginning.
       `with found as materialized (select first_event from packs where keys @> array[$1::bigint]),
        next as (select first_event from found where first_event > $2 order by first_event limit ${AT_ONCE})
-       select p.first_event, p.pos, p.n, p.ids, b.log_index, b.header, b.event_leaves
+       select p.first_event, p.pos, p.n, p.ids, p.body, b.log_index, b.header, b.event_leaves
        from next join packs p using (first_event) join batches b using (log_index) order by p.first_event`,
       [printKey(wanted), after],
     )
-    for (const { first_event, pos, n, ids, ...batch } of rows) {
+    for (const { first_event, pos, n, ids, body, ...batch } of rows) {
       after = first_event
       const names = leafHash === null ? ids : batch.event_leaves.subarray(32 * pos, 32 * (pos + n))
       const i = indexOfName(names, wanted)
       if (i < 0) continue
-      const [event] = await readStored(db, [first_event + i])
-      return { ...batch, pos: pos + i, token: event?.token ?? '' }
+      const line = await readLines(body, pos)
+      return { ...batch, pos: pos + i, token: line(i) }
     }
     if (rows.length < AT_ONCE) throw new Refusal('event_not_found')
   }
 }
 
-type Candidate = { first_event: number; pos: number; n: number; ids: Buffer } & Omit<Row, 'token'>
+type Candidate = { first_event: number; pos: number; n: number; ids: Buffer; body: Buffer } & Omit<Row, 'token'>
 
 /** @param names one after another, each as long as `name` */
 function indexOfName(names: Buffer, name: Buffer): number {

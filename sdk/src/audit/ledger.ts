@@ -4,6 +4,7 @@ import { equalBytes, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { MAX_EVENT_BYTES, type ParsedEvent } from '../core/event.ts'
 import { type Hash, printHash } from '../core/hash.ts'
+import { nodePrimitives } from '../node/primitives.ts'
 import type { Api } from './api.ts'
 import type { Findings, Place } from './findings.ts'
 import type { KeyRing } from './keys.ts'
@@ -135,7 +136,7 @@ async function* readBatches(
 
 function readBatch(logIndex: number, header: BatchHeader, tokens: string[], findings: Findings): Batch | null {
   try {
-    return parseBatch(utf8(printBatch(header.text, tokens)))
+    return parseBatch(utf8(printBatch(header.text, tokens)), nodePrimitives)
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     const line = Number(error.details.line ?? 1)

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { nodePrimitives } from '../../../sdk/src/client/primitives.ts'
 import { toBase64url } from '../../../sdk/src/core/bytes.ts'
 import { PORTABLE } from '../../../sdk/src/core/primitives.ts'
+import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
 
 const numRuns = process.env.CI ? 10_000 : 300
 const plain = <T>(value: T) => (value instanceof Uint8Array ? [...value] : value)

@@ -1,0 +1,45 @@
+import { hash } from 'node:crypto'
+import { asHash, EMPTY_ROOT, type Hash } from '@killick/sdk'
+
+/** A pair of nodes behind the prefix of an inner node. */
+const pair = Buffer.alloc(65, 0x01)
+
+/**
+ * The levels of the tree over leaf hashes of 32 bytes each (RFC 9162 §2.1.1), from the leaves up to the root: of each two nodes
+ * the parent, and one that is left over goes up as it is. All in one buffer, several times as fast as with an array of
+ * hashes (measured).
+ *
+ * @param visit called with the nodes of a level before they give way to the next one
+ */
+function climb(leaves: Uint8Array, visit: (level: Buffer, count: number) => void): Buffer {
+  const level = Buffer.from(leaves)
+  let count = leaves.length / 32
+  for (visit(level, count); count > 1; visit(level, count)) {
+    for (let i = 0; i < count >> 1; i++) {
+      level.copy(pair, 1, 64 * i, 64 * i + 64)
+      level.write(hash('sha256', pair, 'binary'), 32 * i, 'latin1')
+    }
+    if (count % 2 === 1) level.copy(level, 32 * (count >> 1), 32 * (count - 1), 32 * count)
+    count = (count + 1) >> 1
+  }
+  return level.subarray(0, 32)
+}
+
+/** Root over leaf hashes of 32 bytes each. */
+export function rootOf(leaves: Uint8Array): Hash {
+  return leaves.length === 0 ? EMPTY_ROOT : toHash(climb(leaves, () => {}))
+}
+
+/** Inclusion path of the leaf at `index` (RFC 9162 §2.1.3.1), its sibling first. */
+export function pathOf(leaves: Uint8Array, index: number): Hash[] {
+  const path: Hash[] = []
+  let at = index
+  climb(leaves, (level, count) => {
+    const sibling = at ^ 1
+    if (count > 1 && sibling < count) path.push(toHash(level.subarray(32 * sibling, 32 * sibling + 32)))
+    at >>= 1
+  })
+  return path
+}
+
+const toHash = (bytes: Uint8Array) => asHash(Uint8Array.from(bytes))

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { loadTargets, type TargetSettings } from './anchor/settings.ts'
 import { type AuditSettings, loadAudit } from './audit/settings.ts'
@@ -43,6 +44,8 @@ export type Config = {
   maxConnections: number
   /** KILLICK_REQUEST_TIMEOUT_MS: time in which a whole request must have arrived. Default 60,000. */
   requestTimeout: number
+  /** KILLICK_CHECKING_THREADS: threads that check batches. Default: one for each core that the process may use. */
+  checkingThreads: number
   /** KILLICK_LOG_LEVEL: silent, error, warn, info or debug. Default info. */
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
   /** What visitors of proof pages are told: src/http/published.ts. */
@@ -136,6 +139,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     trustProxy: proxies(),
     maxConnections: integer('KILLICK_MAX_CONNECTIONS', 20_000, 1, 1e6),
     requestTimeout: integer('KILLICK_REQUEST_TIMEOUT_MS', 60_000, 100, 3_600_000),
+    checkingThreads: integer('KILLICK_CHECKING_THREADS', availableParallelism(), 1, 1024),
     logLevel: choice('KILLICK_LOG_LEVEL', ['info', 'silent', 'error', 'warn', 'debug']),
     published: loadPublished(env, fault),
     anchor: {

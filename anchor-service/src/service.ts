@@ -8,7 +8,7 @@ import type { App } from './http/deps.ts'
 import { type Metrics, makeMetrics } from './http/metrics.ts'
 import { buildWorkerApp } from './http/worker-app.ts'
 import { startCheckers } from './intake/checkers.ts'
-import { makeIntake } from './intake/intake.ts'
+import { type Intake, makeIntake } from './intake/intake.ts'
 import { rememberRefusals } from './intake/refusals.ts'
 import { loadSigner } from './ledger/keys.ts'
 import type { Ledger } from './ledger/ledger.ts'
@@ -61,7 +61,9 @@ export async function startService(
   let anchoring: Anchoring | undefined
   let auditing: Auditing | undefined
   let log: FastifyBaseLogger | undefined
+  let intake: Intake | undefined
   const store = await openStore(config, {
+    isPressed: () => intake?.isPressed() ?? false,
     failed: metrics.failed,
     down: (reason) => log?.error({ reason }, 'PostgreSQL is down and is started again'),
     up() {
@@ -75,16 +77,17 @@ export async function startService(
     },
   })
   const { ledger, pool, databaseUrl } = store
-  const checkers = startCheckers(store)
+  const checkers = startCheckers(store, config.checkingThreads)
   try {
     metrics.watch(ledger)
     const tokens = await loadTokens(config)
     const refusals = rememberRefusals()
+    intake = makeIntake({ submit: refusals.watch(ledger.submit), registry: ledger.registry }, checkers)
     const app = await buildApp({
       ledger,
       metrics,
       tokens,
-      intake: makeIntake({ submit: refusals.watch(ledger.submit), registry: ledger.registry }, checkers),
+      intake,
       refusals,
       anchoring: () => anchoring?.status(),
       auditing: () => auditing?.status(),

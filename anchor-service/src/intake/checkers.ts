@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { type ErrorCode, KillickError } from '@killick/sdk'
@@ -39,10 +38,10 @@ type Waiting = { resolve: (batch: CheckedBatch) => void; reject: (error: unknown
 type Thread = { worker: Worker; waiting: Map<number, Waiting>; hasEnded: boolean; ended: Promise<void> }
 
 /**
- * Threads that check batches, as many as there are cores: checking is nearly all of the work of the service, and this way
- * the event loop stays free for requests and commits.
+ * Threads that check batches: that is nearly all of the work of the service, and this way the event loop stays free for requests
+ * and commits.
  */
-export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: number = availableParallelism()): Checkers {
+export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: number): Checkers {
   let nextId = 0
   const threads = Array.from({ length: count }, start)
 

@@ -7,7 +7,7 @@ import { Refusal } from '../errors.ts'
 export function gate(width: number, length: number) {
   let running = 0
   const waiting: (() => void)[] = []
-  return async function pass<T>(task: () => Promise<T>): Promise<T> {
+  async function pass<T>(task: () => Promise<T>): Promise<T> {
     if (running >= width) {
       if (waiting.length >= length) throw new Refusal('overloaded')
       await new Promise<void>((resolve) => waiting.push(resolve))
@@ -22,4 +22,5 @@ export function gate(width: number, length: number) {
       else running--
     }
   }
+  return { pass, waiting: () => waiting.length }
 }

@@ -6,8 +6,12 @@ import type { Checkers } from './checkers.ts'
 import { encodingOf } from './decode.ts'
 import { gate } from './gate.ts'
 
-/** Takes the body of one `POST /v1/batches` from its stream to a durable place in the log. */
-export type Intake = (body: Readable, encoding: string | undefined) => Promise<Accepted>
+export type Intake = {
+  /** Takes the body of one `POST /v1/batches` from its stream to a durable place in the log. */
+  take(body: Readable, encoding: string | undefined): Promise<Accepted>
+  /** Do batches wait for a thread to check them? */
+  isPressed(): boolean
+}
 
 /** @param limits memory for bodies; of those that have arrived, 256 may wait to be checked */
 export function makeIntake(
@@ -18,11 +22,14 @@ export function makeIntake(
 ): Intake {
   const withBody = bodyReader(limits)
   const checking = gate(checkers.width, 256)
-  return async (request, contentEncoding) => {
-    const encoding = encodingOf(contentEncoding)
-    const batch = await withBody(request, (body) =>
-      checking(() => checkers.check({ body, encoding, registry: ledger.registry(), now: now() })),
-    )
-    return ledger.submit(batch)
+  return {
+    async take(request, contentEncoding) {
+      const encoding = encodingOf(contentEncoding)
+      const batch = await withBody(request, (body) =>
+        checking.pass(() => checkers.check({ body, encoding, registry: ledger.registry(), now: now() })),
+      )
+      return ledger.submit(batch)
+    },
+    isPressed: () => checking.waiting() > 0,
   }
 }

@@ -13,9 +13,9 @@ export type SequencerLimits = {
   queuedBytes: number
   /** Events in one transaction, beyond its first submission. Default 20,000. */
   groupEvents: number
-  /** A transaction of fewer events than this … Default 1,000. */
+  /** While more are about to come, a transaction of fewer events than this … Default 1,000. */
   gatherEvents: number
-  /** … begins no sooner after the one before it began, ms. Default 10. */
+  /** … begins no sooner after the one before it began, ms. Default 20. */
   gatherMs: number
 }
 
@@ -28,6 +28,8 @@ export const SEQUENCER_LIMITS: SequencerLimits = {
 }
 
 export type SequencerHooks = {
+  /** Are more submissions about to come than can be made ready at a time? Default: no. */
+  isPressed?: () => boolean
   /** After each transaction: how long it took, in seconds, and what became of its submissions. */
   committed?: (seconds: number, outcomes: readonly Outcome[]) => void
 }
@@ -80,10 +82,10 @@ export function startSequencer(
     running = null
   }
 
-  /** Commits cost about the same however little they hold; so one that would hold little waits, but not after a rest. */
+  /** A transaction costs much the same however little it holds: where there is more to do than can be done, it waits for more. */
   async function gather(): Promise<void> {
     const wait = began + limits.gatherMs - performance.now()
-    if (wait > 0 && queuedEvents < limits.gatherEvents && !isClosed) await sleep(wait)
+    if (wait > 0 && queuedEvents < limits.gatherEvents && hooks.isPressed?.()) await sleep(wait)
     began = performance.now()
   }
 

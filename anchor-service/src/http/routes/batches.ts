@@ -39,7 +39,7 @@ export function batchRoutes(app: App, { intake }: AppDeps): void {
       reply.raw.once('close', () => gone.abort())
       try {
         const { receipt, isNew } = await turns.inTurn(request.ip, gone.signal, () =>
-          intake(body, request.headers['content-encoding']),
+          intake.take(body, request.headers['content-encoding']),
         )
         return reply.code(isNew ? 201 : 200).send(receipt)
       } finally {

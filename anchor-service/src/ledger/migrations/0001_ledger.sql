@@ -82,8 +82,9 @@ create table packs (
   key_counts bytea storage external not null,  -- how many keys each event has, 2 bytes each
   body bytea storage external not null         -- zstd: a line for each event; before the first of a batch, its header
 ) partition by range (first_event);
--- New entries wait in a list until there are so many (kB) that sorting them in is cheap; a search reads that list too.
-create index packs_keys on packs using gin (keys) with (fastupdate = on, gin_pending_list_limit = 1024);
+-- New entries wait in a list until there are so many (kB) that sorting them in together is cheap, and so few that the commit
+-- that does it takes no longer for it than anybody notices; a search reads that list too.
+create index packs_keys on packs using gin (keys) with (fastupdate = on, gin_pending_list_limit = 512);
 select append_only('packs');
 
 -- Makes sure that events up to a number have their partition: 4,194,304 to each, so that vacuum, retention and the depth of an

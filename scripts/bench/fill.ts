@@ -1,7 +1,7 @@
 // A long ledger for readers: many sources and streams, recorded over a year, and handed in like any other.
 import { publicJwk } from '@killick/sdk'
 import { addBatch, type Load, newLoad, type Sample } from './events.ts'
-import { KEY, SIGNER } from './measure.ts'
+import { KEY, SIGNER } from './plan.ts'
 import { hand, register } from './service.ts'
 
 /** Events of a batch. */

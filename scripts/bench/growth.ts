@@ -1,9 +1,14 @@
-// Whether intake stays what it is while the ledger grows.
-import { makeLoads } from './events.ts'
-import { verifyingRate } from './limits.ts'
-import { mebibytes, ms, newSource, type Plan, perSecond, type Row, SIGNER } from './measure.ts'
-import { handIn, type Running, startService } from './service.ts'
+// Whether intake, proofs and the start stay what they are while the ledger grows.
+import { addBatch, type Load, makeLoads, newLoad, sampleEvent } from './events.ts'
+import { besideLimit, mebibytes, ms, newSource, type Plan, perSecond, type Row, SIGNER } from './plan.ts'
+import { measureProofs } from './proofs.ts'
+import { hand, handIn, type Running, startService } from './service.ts'
 import { medianRound } from './stats.ts'
+
+const STREAMS = 8
+const BATCH = 1000
+/** Ids of events that proofs are asked for at each size, drawn from all there are. */
+const PROOFS = 400
 
 /**
  * Intake again and again while the ledger grows; unsigned events, because making them takes less time. Minutes lie between the
@@ -13,36 +18,66 @@ import { medianRound } from './stats.ts'
 export async function measureGrowth(folder: string, plan: Plan): Promise<Row[]> {
   const rows: Row[] = []
   let service = await startService(folder)
-  let first: { rate: number; share: number } | undefined
-  let size = 0
+  const ledger: Ledger = { loads: [], events: 0, ids: [] }
+  let first: { rate: number; share: number; proofs: number } | undefined
   for (const target of plan.growth) {
-    for (; size < target; size += 8000) await grow(service)
-    const samples = { streams: 8, batches: Math.max(1, Math.round(plan.events / 8000)), events: 1000 }
+    await growTo(service, ledger, target)
+    const size = { streams: STREAMS, batches: Math.max(1, Math.round(plan.events / STREAMS / BATCH)), events: BATCH }
     const flow = await medianRound(plan.rounds, async () => {
-      const loads = await makeLoads(await newSource(service.url, 'optional'), SIGNER, samples, false)
-      const limit = await verifyingRate(500)
-      const flow = await handIn([service.url], loads)
-      return { ...flow, share: (2 * flow.rate) / (limit + (await verifyingRate(500))) }
+      const loads = await makeLoads(await newSource(service.url, 'optional'), SIGNER, size, false)
+      const { limit, ...flow } = await besideLimit(() => handIn([service.url], loads))
+      return { ...flow, share: flow.rate / limit }
     })
-    size += plan.rounds * samples.batches * 8000
+    const proofs = await measureProofs(service.url, draw(ledger.ids))
     const memory = await service.memory()
     await service.child.stop()
     service = await startService(folder)
-    first ??= flow
+    first ??= { ...flow, proofs: proofs.perSecond }
+    const events = target.toLocaleString('en')
+    const least = plan.growth[0]!.toLocaleString('en')
     const more = `, p99 ${ms(flow.p99)}, memory ${mebibytes(memory)}, ready in ${ms(service.readyMs)}`
-    const what = `intake with ${target.toLocaleString('en')} events in the ledger, unsigned`
     rows.push({
-      what,
+      what: `intake with ${events} events in the ledger, unsigned, ${STREAMS} streams × ${BATCH}`,
       figure: `${perSecond(flow.rate)}, ${flow.share.toFixed(2)} of the verifications just then${more}`,
-      beside: `${perSecond(first.rate)}, ${first.share.toFixed(2)} of them, with ${plan.growth[0]!.toLocaleString('en')}`,
+      beside: `${perSecond(first.rate)}, ${first.share.toFixed(2)} of them, with ${least} (target: 0.85)`,
       ratio: flow.share / first.share,
+    })
+    rows.push({
+      what: `proofs with ${events} events in the ledger`,
+      figure: `${perSecond(proofs.perSecond)}, p99 ${ms(proofs.p99)}`,
+      beside: `${perSecond(first.proofs)} with ${least}`,
+      ratio: proofs.perSecond / first.proofs,
     })
   }
   await service.child.stop()
   return rows
 }
 
-async function grow(service: Running): Promise<void> {
-  const source = await newSource(service.url, 'optional')
-  await handIn([service.url], await makeLoads(source, SIGNER, { streams: 8, batches: 1, events: 1000 }, false))
+/** What has been handed in for the ledger to grow by. */
+type Ledger = { loads: Load[]; events: number; ids: string[] }
+
+async function growTo(service: Running, ledger: Ledger, target: number): Promise<void> {
+  if (ledger.loads.length === 0) {
+    const source = await newSource(service.url, 'optional')
+    ledger.loads = Array.from({ length: STREAMS }, () => newLoad(source))
+  }
+  const handed = new Map<Load, Promise<unknown>>()
+  for (let i = 0; ledger.events < target; i++) {
+    const load = ledger.loads[i % STREAMS]!
+    const samples = Array.from({ length: BATCH }, (_, k) => ({
+      input: sampleEvent(ledger.events + k),
+      time: Date.now(),
+    }))
+    await handed.get(load)
+    await addBatch(load, SIGNER, samples, false)
+    const [batch] = load.batches.splice(0)
+    handed.set(load, hand(service.url, batch!.body))
+    ledger.events += BATCH
+    ledger.ids.push(batch!.ids[i % BATCH]!)
+    if (ledger.ids.length < PROOFS) ledger.ids.push(...batch!.ids.slice(0, PROOFS / 10))
+  }
+  await Promise.all(handed.values())
 }
+
+/** Every k-th, so that there are about PROOFS of them. */
+const draw = (ids: readonly string[]) => ids.filter((_, i) => i % Math.max(1, Math.floor(ids.length / PROOFS)) === 0)

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { generateKey, publicJwk, signerOf, thumbprint } from '@killick/sdk'
 import { startNode } from '../lib/processes.ts'
 import { makeLoads } from './events.ts'
-import type { Plan, Row } from './measure.ts'
+import type { Plan, Row } from './plan.ts'
 import { type Flow, handIn, handInPaced, type Running, register } from './service.ts'
 import { median } from './stats.ts'
 

@@ -1,9 +1,17 @@
-// Proofs: how fast the service builds them, how fast Node checks them, how large they are.
+// Proofs and audits: how fast the service builds proofs, how fast Node checks them, how large they are, and what an audit takes.
+import { fileURLToPath } from 'node:url'
 import { parseProof, type Trust, verifyProof } from '@killick/sdk'
-import { TOKEN } from './service.ts'
+import { startNode } from '../lib/processes.ts'
+import type { Load } from './events.ts'
+import { verifyingRate } from './limits.ts'
+import { against, ms, type Plan, perSecond, type Row } from './plan.ts'
+import { type Running, TOKEN } from './service.ts'
 import { quantile } from './stats.ts'
 
-export type ProofFigures = { perSecond: number; p99: number; bytes: number; verifiedPerSecond: number }
+const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
+
+/** `texts`: the proofs. */
+export type ProofFigures = { perSecond: number; p99: number; texts: string[] }
 
 /** @param ids of events in the ledger, each asked for once, eight requests at a time */
 export async function measureProofs(url: string, ids: readonly string[]): Promise<ProofFigures> {
@@ -22,16 +30,7 @@ export async function measureProofs(url: string, ids: readonly string[]): Promis
       }
     }),
   )
-  const perSecond = (ids.length * 1000) / (performance.now() - start)
-  return {
-    perSecond,
-    p99: quantile(latencies, 0.99),
-    bytes: quantile(
-      texts.map((text) => text.length),
-      0.5,
-    ),
-    verifiedPerSecond: verifyRate(texts.slice(0, 100)),
-  }
+  return { perSecond: (ids.length * 1000) / (performance.now() - start), p99: quantile(latencies, 0.99), texts }
 }
 
 /** Parsing and every check but those that need the chain, which costs one eth_call and no computing. */
@@ -43,4 +42,42 @@ function verifyRate(texts: readonly string[]): number {
     if (verdict.outcome === 'failed') throw new Error('a proof of the benchmark does not verify')
   }
   return (texts.length * 1000) / (performance.now() - start)
+}
+
+/** Proofs of some of these events, and an audit of the whole ledger. */
+export async function measureChecking(service: Running, loads: readonly Load[], plan: Plan): Promise<Row[]> {
+  const ids = loads.flatMap(({ batches }) => batches.flatMap((batch) => batch.ids))
+  const wanted = ids.filter((_, i) => i % Math.ceil(ids.length / (200 * plan.rounds)) === 0)
+  await measureProofs(service.url, wanted.slice(0, 100))
+  const proofs = await measureProofs(service.url, wanted)
+  const sizes = proofs.texts.map((text) => text.length)
+  verifyRate(proofs.texts.slice(0, 50))
+  return [
+    {
+      what: 'proofs built and served, eight requests at a time',
+      figure: `${perSecond(proofs.perSecond)}, p99 ${ms(proofs.p99)}, ${quantile(sizes, 0.5)} bytes`,
+      beside: '',
+    },
+    {
+      what: 'proofs parsed and verified in Node, portable code',
+      figure: perSecond(verifyRate(proofs.texts.slice(0, 200))),
+      beside: 'one thread',
+    },
+    against(
+      'killick audit: everything downloaded and checked again, 1 in 1,000 events looked up',
+      await auditRate(service.url),
+      await verifyingRate(1000),
+      'verifications of all cores (libsodium)',
+    ),
+  ]
+}
+
+async function auditRate(url: string): Promise<number> {
+  const start = performance.now()
+  const env = { ...process.env, KILLICK_URL: url, KILLICK_TOKEN: TOKEN }
+  const child = await startNode([CLI, 'audit', '--no-chain', '--json'], { env })
+  const { code } = await child.exited
+  const result = JSON.parse(/\{[\s\S]*\}/.exec(child.output())?.[0] ?? '{}') as { events?: number }
+  if (code !== 0 || result.events === undefined) throw new Error(`killick audit: ${child.output()}`)
+  return (result.events * 1000) / (performance.now() - start)
 }

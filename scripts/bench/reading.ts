@@ -1,7 +1,7 @@
 // What readers ask of a long ledger, over HTTP: each request by itself, beside the same on a short one.
 import { join } from 'node:path'
 import { AGE_MS, type Filled, fillLedger, sourceName } from './fill.ts'
-import type { Plan, Row } from './measure.ts'
+import type { Plan, Row } from './plan.ts'
 import { startService, TOKEN } from './service.ts'
 import { quantile } from './stats.ts'
 

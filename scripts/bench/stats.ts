@@ -8,8 +8,9 @@ export function quantile(values: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] ?? Number.NaN
 }
 
-/** Runs `round` a few times. @returns the round whose `rate` is the median */
+/** Runs `round` once to warm up, and then a few times. @returns the round whose `rate` is the median */
 export async function medianRound<T extends { rate: number }>(rounds: number, round: () => Promise<T>): Promise<T> {
+  await round()
   const all: T[] = []
   for (let i = 0; i < rounds; i++) all.push(await round())
   return all.sort((a, b) => a.rate - b.rate)[Math.floor((all.length - 1) / 2)]!

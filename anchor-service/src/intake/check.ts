@@ -16,6 +16,7 @@ import { type Registered, refusalOf, type Signed, type Source } from '../ledger/
 import { readKeptBatch } from '../ledger/streams.ts'
 import { SYSTEM } from '../ledger/system.ts'
 import type { Db } from '../ledger/tiles.ts'
+import type { Share } from './checkers.ts'
 import type { Decoded } from './decode.ts'
 import type { KnownSources } from './known-sources.ts'
 import { type LineSignature, readEvents } from './read-batch.ts'
@@ -29,6 +30,8 @@ import { type Verifier, verifierOf } from './verify.ts'
  * @param sources what is known of sources; nothing is refused for what may have changed since
  * @param since the version of the registry that must be known
  * @param now the service's clock in ms; keys are judged by it, not by what the batch claims
+ * @param share which of the events' signatures to verify
+ * @returns null where another makes the batch
  * @throws KillickError | Refusal, with the 1-based line at fault in `details.line`
  */
 export async function checkBatch(
@@ -37,16 +40,17 @@ export async function checkBatch(
   db: Db,
   since: number,
   now: number,
-): Promise<CheckedBatch> {
+  share: Share,
+): Promise<CheckedBatch | null> {
   const header = atHeader(() => parseBatchHeader(firstLine(body.text)))
   if (header.source === SYSTEM.source) throw new Refusal('source_reserved', undefined, { line: 1 })
   const known = await sources.read(header.source, since)
   try {
-    return await checkAgainst(known, body, header, db, now)
+    return await checkAgainst(known, body, header, db, now, share)
   } catch (error) {
     const newest = await sources.readAgain(header.source)
     if (newest.registry === known.registry) throw error
-    return checkAgainst(newest, body, header, db, now)
+    return checkAgainst(newest, body, header, db, now, share)
   }
 }
 
@@ -56,16 +60,17 @@ async function checkAgainst(
   header: BatchHeader,
   db: Db,
   now: number,
-): Promise<CheckedBatch> {
+  share: Share,
+): Promise<CheckedBatch | null> {
   const { text } = body
-  const signatures = new Signatures(source)
+  const signatures = new Signatures(source, share)
   signatures.check({ ...header.signature, line: 1 })
   if (signatures.badLine !== null)
     throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })
 
   const packer = new Packer(header)
   const events = readEvents(text, header, {
-    event: (sketch, size) => packer.add(sketch, size),
+    event: (sketch, size) => share.index === 0 && packer.add(sketch, size),
     signature: (signature) => signatures.check(signature),
     unsigned: (line) => signatures.checkUnsigned(line),
   })
@@ -75,6 +80,7 @@ async function checkAgainst(
   if (invalid !== null && !(await wasAccepted(db, header))) throw invalid
   if (signatures.badLine !== null)
     throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: signatures.badLine })
+  if (share.index > 0) return null
   const { kids, unsignedLine } = signatures
   return packer.done(body, events.leaves, events.prev, { kids, unsignedLine, registry })
 }
@@ -92,16 +98,20 @@ class Signatures implements Signed {
   unsignedLine: number | null = null
   readonly kids = new Map<string, number>()
   readonly #source: Source | undefined
+  readonly #share: Share
   readonly #verifiers = new Map<string, Verifier>()
 
-  constructor(source: Source | undefined) {
+  constructor(source: Source | undefined, share: Share) {
     this.#source = source
+    this.#share = share
   }
 
   /** @throws KillickError `key_unknown` */
   check({ alg, kid, input, bytes, line }: LineSignature): void {
     const verify = this.#verifiers.get(kid) ?? this.#take(kid, line)
-    if (this.badLine === null && !verify(alg, input, bytes)) this.badLine = line
+    // The header, on line 1, is everybody's.
+    const isMine = line === 1 || line % this.#share.of === this.#share.index
+    if (isMine && this.badLine === null && !verify(alg, input, bytes)) this.badLine = line
   }
 
   /** @throws Refusal `event_signature_required` */

@@ -38,6 +38,7 @@ async function end(): Promise<void> {
 
 async function answerOf({
   id,
+  share,
   body,
   encoding,
   registry,
@@ -46,8 +47,8 @@ async function answerOf({
   let decoded: Decoded | undefined
   try {
     decoded = decodeBody(body, encoding)
-    const batch = await checkBatch(decoded, sources, pool, registry, now)
-    return { answer: { id, batch }, transfer: buffersOf(batch) }
+    const batch = await checkBatch(decoded, sources, pool, registry, now, share)
+    return { answer: { id, batch }, transfer: batch === null ? [] : buffersOf(batch) }
   } catch (error) {
     const refusal = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error
     if (!(refusal instanceof KillickError) && !(refusal instanceof Refusal))

@@ -11,14 +11,17 @@ export type CheckerData = { databaseUrl: string; hasRole: boolean }
 /** What to check: a body as it was sent, the version of the registry that the ledger has met, and the service's clock in ms. */
 export type Sent = { body: Uint8Array; encoding: Encoding; registry: number; now: number }
 
-export type Question = Sent & { id: number }
+/** Of the events' signatures, every `of`-th from the `index`-th on. Whoever has index 0 makes the batch, and nobody else. */
+export type Share = { index: number; of: number }
+
+export type Question = Sent & { id: number; share: Share }
 
 /** Asks a thread to end by itself, once it has answered everything. */
 export const END = 'end'
 
 /** Errors lose their class on the way between threads, so a refusal travels as its parts, and an outage as a refusal. */
 export type Answer = { id: number } & (
-  | { batch: CheckedBatch }
+  | { batch: CheckedBatch | null }
   | { refusal: { name: string; code: string; message: string; details: Readonly<Record<string, unknown>> } }
   | { error: unknown }
 )
@@ -26,15 +29,19 @@ export type Answer = { id: number } & (
 export type Checkers = {
   /** How many batches may be handed in at once with a use: two per thread, so that none waits for the next. */
   readonly width: number
-  /** `decodeBody` and `checkBatch` on a thread of their own; `body` may be empty afterwards. @throws as they do; Refusal `unavailable` while the database is away */
+  /** `decodeBody` and `checkBatch` on other threads; `body` may be empty afterwards. @throws as they do; Refusal `unavailable` while the database is away */
   check(sent: Sent): Promise<CheckedBatch>
   /** Answers what has been handed in, then ends the threads. */
   close(): Promise<void>
 }
 
+/** A body so long (compressed) is checked by several threads, where some are idle: each reads it, and verifies its share. */
+const SHARED_BYTES = 32_768
+const MAX_HELPERS = 3
+
 const ENTRY = new URL(`./checker${extname(import.meta.url)}`, import.meta.url)
 
-type Waiting = { resolve: (batch: CheckedBatch) => void; reject: (error: unknown) => void }
+type Waiting = { resolve: (batch: CheckedBatch | null) => void; reject: (error: unknown) => void }
 type Thread = { worker: Worker; waiting: Map<number, Waiting>; hasEnded: boolean; ended: Promise<void> }
 
 /**
@@ -73,21 +80,34 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
     return thread
   }
 
+  /** Hands a question to a thread. The body's memory moves to it, unless others are to have it too. */
+  function ask(thread: Thread, sent: Sent, share: Share): Promise<CheckedBatch | null> {
+    const id = nextId++
+    return new Promise((resolve, reject) => {
+      thread.waiting.set(id, { resolve, reject })
+      const question: Question = { ...sent, id, share }
+      thread.worker.postMessage(question, share.index === 0 ? ownBuffer(sent.body) : [])
+    })
+  }
+
+  let isWorthSharing = false
+
   return {
     width: 2 * count,
-    check(sent) {
-      let thread = threads.reduce((best, other) => (other.waiting.size < best.waiting.size ? other : best))
-      if (thread.hasEnded) {
-        const place = threads.indexOf(thread)
-        thread = start()
-        threads[place] = thread
-      }
-      const id = nextId++
-      return new Promise((resolve, reject) => {
-        thread.waiting.set(id, { resolve, reject })
-        const question: Question = { ...sent, id }
-        thread.worker.postMessage(question, ownBuffer(sent.body))
-      })
+    async check(sent) {
+      for (const [i, { hasEnded }] of threads.entries()) if (hasEnded) threads[i] = start()
+      const [first, ...others] = threads.toSorted((a, b) => a.waiting.size - b.waiting.size)
+      const idle = others.filter(({ waiting }) => waiting.size === 0)
+      const helpers = isWorthSharing && sent.body.length >= SHARED_BYTES ? idle.slice(0, MAX_HELPERS) : []
+      const of = helpers.length + 1
+      // The one whose body moves away is asked last.
+      const shares = helpers.map((helper, i) => ask(helper, sent, { index: i + 1, of }))
+      const answers = await Promise.allSettled([ask(first!, sent, { index: 0, of }), ...shares])
+      const failure = firstFailure(answers)
+      if (failure !== null) throw failure
+      const { value: batch } = answers[0] as PromiseFulfilledResult<CheckedBatch>
+      isWorthSharing = batch.signed?.unsignedLine === null
+      return batch
     },
     async close() {
       // Not `terminate()`: it can crash the process while a thread is still loading its modules.
@@ -95,6 +115,13 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       await Promise.all(threads.map(({ ended }) => ended))
     },
   }
+}
+
+/** What is at fault first, where something is: each thread knows of its own signatures alone. */
+function firstFailure(answers: readonly PromiseSettledResult<unknown>[]): Error | null {
+  const lineOf = (error: Error) => (error instanceof KillickError ? Number(error.details.line ?? 0) : 0)
+  const failures = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as Error] : []))
+  return failures.toSorted((a, b) => lineOf(a) - lineOf(b))[0] ?? null
 }
 
 /** The memory of a body moves to the thread, unless it is part of a pool that others use too. */

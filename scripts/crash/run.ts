@@ -21,6 +21,8 @@ export type CrashReport = { acknowledged: number; events: number; kills: Record<
 const ADMIN = 'admin-token-of-the-crash-test'
 const READER = 'reader-token-of-the-crash-test'
 const SOURCES = ['crash-a', 'crash-b']
+/** Anchor workers at once. */
+const WORKERS = 2
 /** A round is over when the log has grown again; a deployment that has not recovered by then will not. */
 const RECOVERY_MS = 60_000
 
@@ -57,7 +59,7 @@ export async function crash({ rounds, seed, say = () => {} }: CrashOptions): Pro
     const ports = [await freePort(), await freePort()]
     const urls = ports.map((port) => `http://127.0.0.1:${port}`)
     for (const port of ports) parts.push(anchorService('serve', { ...env, PORT: String(port) }))
-    parts.push(anchorService('worker', env))
+    for (let i = 0; i < WORKERS; i++) parts.push(anchorService('worker', env))
     await mkdir(join(folder, 'data'))
     for (const part of parts) if (part !== database) await part.start()
     for (const url of urls) await ready(url)

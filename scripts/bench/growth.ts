@@ -36,7 +36,8 @@ export async function measureGrowth(folder: string, plan: Plan): Promise<Row[]> 
     const events = target.toLocaleString('en')
     for (const kind of Object.keys(KINDS) as Kind[]) {
       const flow = flows[kind]
-      const { rate, share } = (first[kind] ??= flow)
+      first[kind] ??= flow
+      const { rate, share } = first[kind]
       const more = kind === 'signed' ? `, memory ${mebibytes(memory)}, ready in ${ms(service.readyMs)}` : ''
       rows.push({
         what: `intake with ${events} events in the ledger, ${kind}, ${STREAMS} streams × ${BATCH}`,

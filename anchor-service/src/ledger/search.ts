@@ -262,9 +262,9 @@ async function readMatches(
   )
   return rows.map((row) => {
     const { first_event, key_counts, times } = row
-    const found = ofEvents.map((key) => ownersOf(row[key] as number[], key_counts))
-    const all = found.reduce((some, more) => new Set([...some].filter((pos) => more.has(pos))))
-    return { first_event, times, matches: [...all].map((pos) => first_event + pos).reverse() }
+    const [some, ...others] = ofEvents.map((key) => ownersOf(row[key] as number[], key_counts))
+    const all = [...some!].filter((pos) => others.every((owners) => owners.has(pos)))
+    return { first_event, times, matches: all.map((pos) => first_event + pos).reverse() }
   })
 }
 

@@ -59,6 +59,7 @@ export async function fillLedger(url: string, events: number, wantedIds: number)
     if (ids.length < wantedIds * (((b + 1) * BATCH) / events)) ids.push(batch!.ids[b % BATCH]!)
   }
   await Promise.all(handed.values())
-  const streams = loads.map(({ source, stream, head }) => ({ source, stream, events: head.seq }))
+  const begun = loads.filter(({ head }) => head.seq > 0)
+  const streams = begun.map(({ source, stream, head }) => ({ source, stream, events: head.seq }))
   return { events, until, ids, streams }
 }

@@ -66,8 +66,11 @@ try {
   if (wants('reading')) report(await measureLongReading(join(folder, 'reading'), plan))
   if (wants('growth')) report(await measureGrowth(join(folder, 'growth'), plan))
   if (options.only === undefined && !options.quick) await publish()
-} finally {
   await rm(folder, { recursive: true, force: true })
+} catch (error) {
+  console.error(error)
+  console.error(`What it was doing is in ${folder}`)
+  process.exit(1)
 }
 
 async function publish(): Promise<void> {

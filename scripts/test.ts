@@ -74,11 +74,11 @@ async function runVitest(args: string[]): Promise<Tally> {
     .resolve('vitest/package.json')
     .replace(/package\.json$/, 'vitest.mjs')
   try {
-    // Many tests wait for other processes, so even two cores have work for two.
+    // Many tests wait for other processes, so cores have work for one more than there are.
     const { code } = await run([
       vitest,
       'run',
-      `--maxWorkers=${Math.max(2, availableParallelism())}`,
+      `--maxWorkers=${availableParallelism() + 1}`,
       '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${file}`,

@@ -78,12 +78,19 @@ function ofTime({ from, to }: EventQuery, place: Parameter): string | null {
 export const numberAt = (logIndex: string, pos: string) =>
   `(select first_event + ${pos} from batches where log_index = ${logIndex})`
 
+const FEW_BATCHES = 1000
+
 /** Between which numbers the events asked for are; [0, 0]: there are none. */
 async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high: number]> {
   const { values, place } = parameters()
   const time = ofTime(query, place)
-  const edge = (what: string, order: string) =>
-    `(select ${what} from batches b where ${time} order by b.log_index ${order} limit 1)`
+  // PostgreSQL expects batches of a time to be anywhere, and walks from an end of the log to the first. Few are read as they are.
+  const edge = (what: string, order: 'asc' | 'desc') =>
+    `case when (select count(*) from hits) < ${FEW_BATCHES} then (select ${what} from hits b order by b.log_index ${order} limit 1)
+       else (select ${what} from batches b where ${time} order by b.log_index ${order} limit 1) end`
+  const hits =
+    time &&
+    `with hits as materialized (select log_index, first_event, n from batches b where ${time} limit ${FEW_BATCHES})`
   // Of the oldest, packs may have been given up.
   const low = ['(select first_event from packs order by first_event limit 1)']
   const high = ['(select first_event + n from batches order by log_index desc limit 1)']
@@ -91,7 +98,7 @@ async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high
   if (time) high.push(edge('b.first_event + b.n', 'desc'))
   if (query.before) high.push(numberAt(place(query.before[0]), `${place(query.before[1])}::int`))
   const { rows } = await db.query<{ low: (number | null)[]; high: (number | null)[] }>(
-    `select array[${low}]::float8[] as low, array[${high}]::float8[] as high`,
+    `${hits ?? ''} select array[${low}]::float8[] as low, array[${high}]::float8[] as high`,
     values,
   )
   const bounds = rows[0]!
@@ -249,9 +256,11 @@ async function readMatches(
   const hasKeys = `keys @> ${place(ofPack)}::bigint[]`
   const inRange = `first_event >= ${place(from)} and first_event < ${place(high)}`
   const tables = (partitions ?? []).map((partition) => `select first_event from packs_${partition} where ${hasKeys}`)
+  // `offset 0` keeps the condition on keys out, so that the index of keys is not taken for what is to be walked through.
+  const walked = `(select first_event, keys from packs where ${inRange} order by first_event desc offset 0) walked`
   const found =
     partitions === null
-      ? `select first_event from packs where ${hasKeys} and ${inRange}`
+      ? `select first_event from ${walked} where ${hasKeys}`
       : `select first_event from found where ${inRange}`
   const { rows } = await db.query<{ first_event: number; key_counts: Buffer; times: Buffer; [key: string]: unknown }>(
     `${partitions === null ? '' : `with found as materialized (${tables.join(' union all ')})`}

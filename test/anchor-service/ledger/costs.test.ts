@@ -88,7 +88,7 @@ beforeAll(async () => {
      from unnest($1::int[], $2::bytea[], $3::bytea[], $4::text[], $5::bytea[], $6::bytea[]) as p (first, ids, times, keys, counts, body)`,
     await packs(),
   )
-  await queryAsOwner(opened.databaseUrl, 'vacuum analyze killick.packs')
+  await queryAsOwner(opened.databaseUrl, 'vacuum analyze killick.packs, killick.batches')
 })
 afterAll(() => opened.close())
 

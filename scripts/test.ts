@@ -74,11 +74,11 @@ async function runVitest(args: string[]): Promise<Tally> {
     .resolve('vitest/package.json')
     .replace(/package\.json$/, 'vitest.mjs')
   try {
-    // Many tests wait for other processes, so cores have work for one more than there are.
+    // Many tests wait for other processes, so even two cores have work for two.
     const { code } = await run([
       vitest,
       'run',
-      `--maxWorkers=${availableParallelism() + 1}`,
+      `--maxWorkers=${Math.max(2, availableParallelism())}`,
       '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${file}`,

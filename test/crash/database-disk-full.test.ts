@@ -46,7 +46,7 @@ async function breakPostgres(folder: string): Promise<void> {
 }
 
 test('a full disk under the database refuses cleanly, and once there is room everything recorded arrives', {
-  timeout: 180_000,
+  timeout: 120_000,
 }, async () => {
   const data = join(disk.folder, 'data')
   const env = {
@@ -94,7 +94,7 @@ test('a full disk under the database refuses cleanly, and once there is room eve
   const accepted = log.status.accepted
 
   disk.free()
-  await expect.poll(async () => (await call(url, '/readyz', null)).json.database, { timeout: 60_000 }).toBe(true)
+  await expect.poll(async () => (await call(url, '/readyz', null)).json.database, { timeout: 30_000 }).toBe(true)
   isOver = true
   await recording
   expect(names.length).toBeGreaterThan(accepted)

@@ -113,9 +113,15 @@ async function disownDeadServer(data: string): Promise<void> {
   await file.write(lock.replace(/^\d+/, '2147483647'), 0).finally(() => file.close())
 }
 
-/** Connects, waiting while the server recovers from a crash. */
-export async function connect(url: string, data: string): Promise<pg.Client> {
-  const until = performance.now() + 60_000
+/** What PostgreSQL is given to recover from a crash before it counts as dead. */
+const RECOVERY_MS = 60_000
+
+/**
+ * Connects, waiting while the server recovers from a crash.
+ * @param patience how long to wait for a server that does not listen, ms; it may have died since it was seen to run
+ */
+export async function connect(url: string, data: string, patience: number): Promise<pg.Client> {
+  const start = performance.now()
   for (;;) {
     const client = new pg.Client({ connectionString: url, application_name: 'killick cluster' })
     try {
@@ -127,7 +133,7 @@ export async function connect(url: string, data: string): Promise<pg.Client> {
       if (!starting && code !== 'ECONNREFUSED' && code !== 'ECONNRESET') {
         throw new StartError(`The PostgreSQL of ${data} refuses the service: ${(error as Error).message}.`)
       }
-      if (performance.now() > until || (!starting && performance.now() > until - 50_000)) {
+      if (performance.now() - start > (starting ? RECOVERY_MS : patience)) {
         throw new StartError(
           `${data}/postmaster.pid names a running process that does not answer. If it is not PostgreSQL, delete that file and start again.`,
         )

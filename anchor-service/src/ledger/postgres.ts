@@ -23,6 +23,8 @@ export type ClusterHooks = {
 
 /** Held shared by every process that uses the cluster, so that the last one out can tell that it is. */
 const USERS_LOCK = 7_019_318
+/** How long a server that another process has just started may take to listen. ms */
+const LISTEN_MS = 10_000
 /** Between two attempts to start a server that went down. ms */
 const REVIVE_MS = 2_000
 
@@ -53,10 +55,10 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
 
   const closing = new AbortController()
   let reviving: Promise<void> | null = null
-  let presence = await enter()
+  let presence = await enter(LISTEN_MS)
 
-  async function enter(): Promise<pg.Client> {
-    const client = await connect(url('postgres'), data)
+  async function enter(patience: number): Promise<pg.Client> {
+    const client = await connect(url('postgres'), data, patience)
     client.on('error', () => {})
     await client.query('select pg_advisory_lock_shared($1)', [USERS_LOCK])
     client.once('end', () => {
@@ -70,7 +72,8 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
     while (!closing.signal.aborted) {
       try {
         await ensureRunning(folder, data, binaries, runAs, credentials, false)
-        presence = await enter()
+        // One that does not listen may be dying, or another that died while this waited: it is looked at again soon enough.
+        presence = await enter(0)
         hooks.up?.()
         break
       } catch (error) {

@@ -16,8 +16,8 @@ type Kind = keyof typeof KINDS
 /**
  * Intake again and again while the ledger grows, by unsigned events, because making them takes less time. Minutes lie between
  * the sizes, and a shared machine is not equally fast all the time; so each rate is taken as a share of what the cores verified
- * just then, and the shares are compared. Signed events are what a source sends by default; of what an unsigned one costs,
- * PostgreSQL is the larger part, so that it shows first what gets slower there.
+ * just then, and the shares are compared. Signed events are what a source sends by default; of what an unsigned one costs, a
+ * third is PostgreSQL's instead of a tenth, so that it shows first what gets slower there.
  */
 export async function measureGrowth(folder: string, plan: Plan): Promise<Row[]> {
   const rows: Row[] = []

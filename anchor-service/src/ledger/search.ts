@@ -78,13 +78,15 @@ function ofTime({ from, to }: EventQuery, place: Parameter): string | null {
 export const numberAt = (logIndex: string, pos: string) =>
   `(select first_event + ${pos} from batches where log_index = ${logIndex})`
 
+/** So many batches of a time are read rather than looked for from an end of the log. */
 const FEW_BATCHES = 1000
 
 /** Between which numbers the events asked for are; [0, 0]: there are none. */
 async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high: number]> {
   const { values, place } = parameters()
   const time = ofTime(query, place)
-  // PostgreSQL expects batches of a time to be anywhere, and walks from an end of the log to the first. Few are read as they are.
+  // PostgreSQL takes the batches of a time to be spread over the whole log, and would walk from its end to the first of them,
+  // which is right for many. Of few the index by time gives all, and they are sorted.
   const edge = (what: string, order: 'asc' | 'desc') =>
     `case when (select count(*) from hits) < ${FEW_BATCHES} then (select ${what} from hits b order by b.log_index ${order} limit 1)
        else (select ${what} from batches b where ${time} order by b.log_index ${order} limit 1) end`

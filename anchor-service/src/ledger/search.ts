@@ -258,11 +258,9 @@ async function readMatches(
   const hasKeys = `keys @> ${place(ofPack)}::bigint[]`
   const inRange = `first_event >= ${place(from)} and first_event < ${place(high)}`
   const tables = (partitions ?? []).map((partition) => `select first_event from packs_${partition} where ${hasKeys}`)
-  // `offset 0` keeps the condition on keys out, so that the index of keys is not taken for what is to be walked through.
-  const walked = `(select first_event, keys from packs where ${inRange} order by first_event desc offset 0) walked`
   const found =
     partitions === null
-      ? `select first_event from ${walked} where ${hasKeys}`
+      ? `select first_event from packs where ${hasKeys} and ${inRange}`
       : `select first_event from found where ${inRange}`
   const { rows } = await db.query<{ first_event: number; key_counts: Buffer; times: Buffer; [key: string]: unknown }>(
     `${partitions === null ? '' : `with found as materialized (${tables.join(' union all ')})`}

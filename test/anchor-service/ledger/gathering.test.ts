@@ -1,0 +1,59 @@
+// Transactions that would hold little wait for more, but only where more is about to come.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { type Ledger, openLedger } from '../../../anchor-service/src/ledger/ledger.ts'
+import { SEQUENCER_LIMITS } from '../../../anchor-service/src/ledger/sequencer.ts'
+import { logSigner, nextBatch, ORIGIN, systemSigner, type TestLedger, testLedger } from '../support/ledger.ts'
+import { newSigner, Producer } from '../support/producer.ts'
+
+const WAIT_MS = 2_000
+
+let opened: TestLedger
+let ledger: Ledger
+let isPressed: boolean
+/** How many submissions each transaction took. */
+let groups: number[]
+
+beforeAll(async () => {
+  opened = await testLedger()
+})
+afterAll(() => opened.close())
+beforeEach(async () => {
+  groups = []
+  const limits = { ...SEQUENCER_LIMITS, gatherEvents: 10, gatherMs: WAIT_MS }
+  const hooks = {
+    isPressed: () => isPressed,
+    committed: (_: number, outcomes: readonly unknown[]) => void groups.push(outcomes.length),
+  }
+  ledger = await openLedger({ pool: opened.pool, origin: ORIGIN, logSigner, systemSigner, limits, hooks })
+  // The first one never waits: there was none before it.
+  isPressed = true
+  await ledger.submit(await nextBatch(new Producer('billing', newSigner())))
+})
+afterEach(() => ledger.close())
+
+/** Submits batches of so many events, each after the one before has had time to be committed. */
+async function submit(...sizes: number[]): Promise<void> {
+  const accepted: Promise<unknown>[] = []
+  for (const n of sizes) {
+    accepted.push(ledger.submit(await nextBatch(new Producer('billing', newSigner()), n)))
+    await sleep(WAIT_MS / 8)
+  }
+  await Promise.all(accepted)
+}
+
+test('while more is to be done than can be, small ones share a transaction', async () => {
+  await submit(1, 1, 1)
+  expect(groups).toEqual([1, 3])
+})
+
+test('while not, none waits for what may come', async () => {
+  isPressed = false
+  await submit(1, 1, 1)
+  expect(groups).toEqual([1, 1, 1, 1])
+})
+
+test('one that holds enough does not wait either', async () => {
+  await submit(10, 10)
+  expect(groups).toEqual([1, 1, 1])
+})

@@ -6,7 +6,7 @@ import { SEQUENCER_LIMITS } from '../../../anchor-service/src/ledger/sequencer.t
 import { logSigner, nextBatch, ORIGIN, systemSigner, type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer } from '../support/producer.ts'
 
-const WAIT_MS = 2_000
+const WAIT_MS = 1_000
 
 let opened: TestLedger
 let ledger: Ledger

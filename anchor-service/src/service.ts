@@ -10,6 +10,7 @@ import { buildWorkerApp } from './http/worker-app.ts'
 import { startCheckers } from './intake/checkers.ts'
 import { type Intake, makeIntake } from './intake/intake.ts'
 import { rememberRefusals } from './intake/refusals.ts'
+import { type Indexing, keepIndex } from './ledger/indexing.ts'
 import { loadSigner } from './ledger/keys.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { openStore } from './store.ts'
@@ -62,9 +63,11 @@ export async function startService(
   let auditing: Auditing | undefined
   let log: FastifyBaseLogger | undefined
   let intake: Intake | undefined
+  let indexing: Indexing | undefined
   const store = await openStore(config, {
     isPressed: () => intake?.isPressed() ?? false,
     failed: metrics.failed,
+    grown: (events) => indexing?.grown(events),
     down: (reason) => log?.error({ reason }, 'PostgreSQL is down and is started again'),
     up() {
       metrics.up()
@@ -100,6 +103,10 @@ export async function startService(
       logLevel: config.logLevel,
     })
     log = app.log
+    indexing = keepIndex(store, (error) => {
+      metrics.indexingFailed()
+      app.log.warn({ err: error }, 'the index of keys could not be extended; it is tried again')
+    })
     if (!store.hasRole)
       app.log.warn('The database user may not make a role: only triggers keep the ledger append-only.')
     if (startAnchoring && config.anchor.worker === 'inline' && config.anchor.targets.length > 0) {
@@ -122,12 +129,14 @@ export async function startService(
         await app.close()
         clearTimeout(patience)
         await checkers.close()
+        await indexing?.close()
         await anchoring?.close()
         await store.close()
       },
     }
   } catch (error) {
     await checkers.close()
+    await indexing?.close()
     await anchoring?.close()
     await store.close()
     throw error

@@ -13,14 +13,14 @@ import {
 } from '@killick/sdk'
 import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
 import { readLines } from '../ledger/packs.ts'
-import { type EventSketch, printKey, sketchEvent, termKey } from '../ledger/sketch.ts'
+import { type EventSketch, sketchEvent, termKey } from '../ledger/sketch.ts'
 import type { Db } from '../ledger/tiles.ts'
 
 type Columns = { readonly [column: string]: JsonValue }
 type BatchRow = { columns: Columns; packs: Pack[] }
 /** `columns`: digests, where they are long. `details`: what these are of. */
 type Pack = { first: number; columns: Columns; details: Details | null }
-type Details = { ids: string; times: string; keys: string[]; key_counts: string; body: string }
+type Details = { ids: string; times: string; keys: string; key_counts: string; body: string }
 
 // As JSON no value can fail the query, however it was altered. Times in ms, whatever lies below them too.
 const BATCH = `
@@ -29,8 +29,8 @@ const BATCH = `
       'earliest', extract(epoch from b.earliest) * 1000, 'latest', extract(epoch from b.latest) * 1000) as columns,
     (select coalesce(json_agg(json_build_object('first', p.first_event,
         'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'ids', encode(sha256(p.ids), 'hex'), 'times', encode(sha256(p.times), 'hex'),
-          'keys', encode(sha256(convert_to(array_to_string(p.keys, ' '), 'UTF8')), 'hex'), 'key_counts', encode(sha256(p.key_counts), 'hex')),
-        'details', case when $4 then json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'keys', p.keys::text[],
+          'keys', encode(sha256(p.keys), 'hex'), 'key_counts', encode(sha256(p.key_counts), 'hex')),
+        'details', case when $4 then json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'keys', encode(p.keys, 'hex'),
           'key_counts', encode(p.key_counts, 'hex'), 'body', encode(p.body, 'base64')) end) order by p.first_event), '[]')
      from packs p where p.first_event >= $2 and p.first_event < $3) as packs
   from batches b where b.log_index = $1`
@@ -98,14 +98,14 @@ function arePacksRight(batch: WalkedBatch, events: readonly ParsedEvent[], packs
 
 function packColumns({ logIndex, header }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): Columns {
   const sketches = events.map(sketchEvent)
-  const digest = (parts: readonly (Buffer | string)[]) => {
+  const digest = (parts: readonly Buffer[]) => {
     const hash = createHash('sha256')
     for (const part of parts) hash.update(part)
     return hash.digest('hex')
   }
-  const keys = [printKey(termKey('source', header.source)), ...sketches.flatMap(printKeys)]
   return {
-    ...{ log_index: logIndex, pos, n: events.length, keys: digest([keys.join(' ')]) },
+    ...{ log_index: logIndex, pos, n: events.length },
+    keys: digest([termKey('source', header.source), ...sketches.map(keysOf)]),
     ids: digest(sketches.map(({ id }) => id)),
     times: digest(sketches.map(({ time }) => timeBytes(time))),
     key_counts: digest(sketches.map(({ keyCount }) => Buffer.of(keyCount >> 8, keyCount & 255))),
@@ -118,8 +118,7 @@ function timeBytes(time: number): Buffer {
   return bytes
 }
 
-const printKeys = ({ keys, keyCount }: EventSketch) =>
-  Array.from({ length: keyCount }, (_, i) => printKey(keys.subarray(8 * i)))
+const keysOf = ({ keys, keyCount }: EventSketch) => keys.subarray(0, 8 * keyCount)
 
 /** What a pack says of one of its events; `token` as it is stored. */
 type Row = { columns: Columns; token: string }
@@ -134,7 +133,7 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
     const end = packs[i + 1]?.first ?? firstEvent + header.n
     if (pack.columns.n !== end - pack.first)
       faults.push({ place, message: `packs.n: it is not how many events stand from ${pack.first} on` })
-    if (pack.details!.keys[0] !== printKey(termKey('source', header.source)))
+    if (pack.details!.keys.slice(0, 16) !== hex(termKey('source', header.source)))
       faults.push({ place, message: 'packs.keys: the first is not that of the source' })
     for (const [k, row] of (await rowsOf(pack, pack.first - firstEvent, end - pack.first)).entries())
       rows.set(pack.first + k, row)
@@ -166,12 +165,12 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
 async function rowsOf({ columns, details }: Pack, pos: number, n: number): Promise<Row[]> {
   const { ids, times, keys, key_counts, body } = details!
   const line = await readLines(Buffer.from(body, 'base64'), pos)
-  let start = 1
+  let start = 16
   return Array.from({ length: n }, (_, i) => {
     // What there is too much of is the last event's.
     const part = (of: string, size: number) => of.slice(size * i, i === n - 1 ? undefined : size * (i + 1))
     const count = part(key_counts, 4)
-    const end = start + (Number.parseInt(count.slice(0, 4), 16) || 0)
+    const end = start + 16 * (Number.parseInt(count.slice(0, 4), 16) || 0)
     const own = keys.slice(start, i === n - 1 ? undefined : end)
     start = end
     return {
@@ -188,7 +187,7 @@ function eventColumns(logIndex: number, pos: number, event: ParsedEvent): Column
   const sketch = sketchEvent(event)
   const count = sketch.keyCount.toString(16).padStart(4, '0')
   const names = { ids: hex(sketch.id), times: hex(timeBytes(sketch.time)) }
-  return { log_index: logIndex, pos, ...names, key_counts: count, keys: printKeys(sketch) }
+  return { log_index: logIndex, pos, ...names, key_counts: count, keys: hex(keysOf(sketch)) }
 }
 
 function readEvent(token: string): ParsedEvent | null {

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { readAnchoredSize } from '../ledger/anchors.ts'
 import type { Outcome } from '../ledger/commit.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { readUnindexed } from '../ledger/make-run.ts'
 
 export type Metrics = ReturnType<typeof makeMetrics>
 
@@ -35,6 +36,11 @@ export function makeMetrics() {
     help: 'Times the embedded PostgreSQL went down and came back',
     registers,
   })
+  const indexingFailures = new Counter({
+    name: 'killick_indexing_failures_total',
+    help: 'Times the index of keys could not be extended; it is tried again',
+    registers,
+  })
   const dropped = new Counter({
     name: 'killick_connections_dropped_total',
     help: 'Connections closed at once because too many were open',
@@ -56,6 +62,7 @@ export function makeMetrics() {
     failed: () => failures.inc(),
     /** The embedded PostgreSQL came back. */
     up: () => restarts.inc(),
+    indexingFailed: () => indexingFailures.inc(),
     committed(seconds: number, outcomes: readonly Outcome[]) {
       commits.observe(seconds)
       for (const outcome of outcomes) {
@@ -85,6 +92,17 @@ export function makeMetrics() {
         async collect() {
           await ledger.head().then(
             (head) => this.set(head?.size ?? 0),
+            () => {},
+          )
+        },
+      })
+      new Gauge({
+        name: 'killick_unindexed_events',
+        help: 'Newest events of the log that the index of keys does not hold yet; searches read them themselves',
+        registers,
+        async collect() {
+          await readUnindexed(ledger.db).then(
+            (events) => this.set(events),
             () => {},
           )
         },

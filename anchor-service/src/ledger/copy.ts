@@ -7,7 +7,6 @@ import type pg from 'pg'
 /** What stands before tuples, and behind them. */
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 const TRAILER = Buffer.of(0xff, 0xff)
-const INT8_OID = 20
 /** PostgreSQL counts time from 2000-01-01. */
 const EPOCH_MS = 946_684_800_000
 
@@ -55,29 +54,18 @@ export class TupleWriter {
     this.int8((ms - EPOCH_MS) * 1000)
   }
 
-  bytes(value: Uint8Array): void {
-    this.#length(value.length)
-    this.#buffer.set(value, this.#at)
-    this.#at += value.length
+  /** A bytea of these parts, or whatever else they are the binary form of. */
+  bytes(...parts: readonly Uint8Array[]): void {
+    this.#length(parts.reduce((sum, part) => sum + part.length, 0))
+    for (const part of parts) {
+      this.#buffer.set(part, this.#at)
+      this.#at += part.length
+    }
   }
 
   ascii(text: string): void {
     this.#length(text.length)
     this.#at += this.#buffer.write(text, this.#at, 'latin1')
-  }
-
-  /** Arrays of 8-byte integers in network order, one after another, as one bigint[]. */
-  bigints(...arrays: readonly Buffer[]): void {
-    const count = arrays.reduce((sum, array) => sum + array.length / 8, 0)
-    this.#length(20 + 12 * count)
-    for (const word of [1, 0, INT8_OID, count, 1]) this.#at = this.#buffer.writeInt32BE(word, this.#at)
-    const buffer = this.#buffer
-    for (const array of arrays) {
-      for (let i = 0; i < array.length; this.#at += 12, i += 8) {
-        buffer[this.#at + 3] = 8
-        for (let k = 0; k < 8; k++) buffer[this.#at + 4 + k] = array[i + k]!
-      }
-    }
   }
 
   done(): Tuples {

@@ -18,15 +18,6 @@ export const MAX_PACK_BYTES = 512 * 1024
 /** Events in a partition, as in the migration. */
 export const PARTITION = 4_194_304
 
-/** The partitions there are, the newest first: the one with the events from `partition * PARTITION` on is packs_<partition>. */
-export async function readPartitions(db: Db): Promise<number[]> {
-  const { rows } = await db.query<{ partition: number }>(
-    `select substr(relname, 7)::int as partition from pg_inherits join pg_class on oid = inhrelid
-     where inhparent = 'packs'::regclass order by 1 desc`,
-  )
-  return rows.map(({ partition }) => partition)
-}
-
 /** The largest window that a frame may ask for, as log₂: that of the largest batch. A larger one is only a demand for memory. */
 export const MAX_WINDOW_LOG = 24
 

@@ -15,7 +15,7 @@ import { readProvingAnchors } from './anchors.ts'
 import { pathOf } from './batch-tree.ts'
 import { type LogKey, readCheckpoint, readCovering } from './checkpoints.ts'
 import { readLines } from './packs.ts'
-import { printKey } from './sketch.ts'
+import { findPacks, readCoverage } from './runs.ts'
 import { readKeys } from './sources.ts'
 import { type Db, readPlans } from './tiles.ts'
 
@@ -70,33 +70,47 @@ function parseRow({ token, pos, header, event_leaves }: Row) {
 /** Packs that are looked into at a time. */
 const AT_ONCE = 4
 
-/** Names begin with what they are found by; of the packs with such events, the first that holds the event itself. */
+/** Names hold what they are found by; of the packs with such events, the first that holds the event itself. */
 async function findEvent(db: Db, name: string): Promise<Row> {
   const leafHash = parseHash(name)
   if (leafHash === null && !isEventId(name)) throw new Refusal('event_not_found')
   const wanted = leafHash === null ? Buffer.from(name.replaceAll('-', ''), 'hex') : Buffer.from(leafHash)
-  for (let after = -1; ; ) {
+  const key = leafHash === null ? wanted.subarray(8) : wanted.subarray(0, 8)
+  for await (const packs of packsWith(db, key)) {
     const { rows } = await db.query<Candidate>(
-      // All of them, and then in order: for the first ones alone PostgreSQL would read the log from its beginning.
-      `with found as materialized (select first_event from packs where keys @> array[$1::bigint]),
-       next as (select first_event from found where first_event > $2 order by first_event limit ${AT_ONCE})
-       select p.first_event, p.pos, p.n, p.ids, p.body, b.log_index, b.header, b.event_leaves
-       from next join packs p using (first_event) join batches b using (log_index) order by p.first_event`,
-      [printKey(wanted), after],
+      `select p.first_event, p.pos, p.n, p.ids, p.body, b.log_index, b.header, b.event_leaves
+       from unnest($1::bigint[]) as found (first_event) join packs p using (first_event) join batches b using (log_index)
+       order by p.first_event`,
+      [packs],
     )
-    for (const { first_event, pos, n, ids, body, ...batch } of rows) {
-      after = first_event
+    for (const { pos, n, ids, body, ...batch } of rows) {
       const names = leafHash === null ? ids : batch.event_leaves.subarray(32 * pos, 32 * (pos + n))
       const i = indexOfName(names, wanted)
       if (i < 0) continue
       const line = await readLines(body, pos)
       return { ...batch, pos: pos + i, token: line(i) }
     }
-    if (rows.length < AT_ONCE) throw new Refusal('event_not_found')
+  }
+  throw new Refusal('event_not_found')
+}
+
+/** The packs that may have a key, the oldest first, a few at a time. */
+async function* packsWith(db: Db, key: Buffer): AsyncGenerator<number[]> {
+  const coverage = await readCoverage(db)
+  const all = { from: 0, to: Number.MAX_SAFE_INTEGER, order: 'oldest' } as const
+  for await (const packs of findPacks(db, coverage, [key], all)) while (packs.length > 0) yield packs.splice(0, AT_ONCE)
+  for (let from = coverage.all; ; ) {
+    const { rows } = await db.query<{ first_event: number }>(
+      `select first_event from packs where first_event >= $1 and position($2::bytea in keys) > 0 order by first_event limit ${AT_ONCE}`,
+      [from, key],
+    )
+    if (rows.length > 0) yield rows.map(({ first_event }) => first_event)
+    if (rows.length < AT_ONCE) return
+    from = rows.at(-1)!.first_event + 1
   }
 }
 
-type Candidate = { first_event: number; pos: number; n: number; ids: Buffer; body: Buffer } & Omit<Row, 'token'>
+type Candidate = { pos: number; n: number; ids: Buffer; body: Buffer } & Omit<Row, 'token'>
 
 /** @param names one after another, each as long as `name` */
 function indexOfName(names: Buffer, name: Buffer): number {

@@ -78,7 +78,7 @@ export class Packer {
   ): CheckedBatch {
     const packs = this.#cutAt(frames ?? [], text) ?? this.#cut(text)
     const bodies = packs.reduce((sum, { body }) => sum + body.length, 0)
-    const rows = new TupleWriter(bodies + 2 * this.#keysEnd + 64 * this.#pos)
+    const rows = new TupleWriter(bodies + this.#keysEnd + 25 * this.#pos + 128 * packs.length)
     const source = termKey('source', this.#header.source)
     let pos = 0
     let keysAt = 0
@@ -92,7 +92,7 @@ export class Packer {
       rows.int4(end - pos)
       rows.bytes(this.#ids.subarray(16 * pos, 16 * end))
       rows.bytes(this.#times.subarray(6 * pos, 6 * end))
-      rows.bigints(source, this.#keys.subarray(keysAt, keysEnd))
+      rows.bytes(source, this.#keys.subarray(keysAt, keysEnd))
       rows.bytes(this.#keyCounts.subarray(2 * pos, 2 * end))
       rows.bytes(body)
       pos = end

@@ -1,7 +1,8 @@
 import { isSourceName } from '@killick/sdk'
 import { type Found, type FoundEvent, type Place, readFound, type UnreadableEvent } from './found.ts'
-import { MAX_PACK_EVENTS, PARTITION, readPartitions, timeAt } from './packs.ts'
-import { idOf, printKey, type TermKind, termKey } from './sketch.ts'
+import { MAX_PACK_EVENTS, timeAt } from './packs.ts'
+import { findPacks, readCoverage } from './runs.ts'
+import { idOf, termKey } from './sketch.ts'
 import type { Db } from './tiles.ts'
 
 /** Conditions that all must hold; times are when the event was recorded, `from` inclusive, `to` exclusive. */
@@ -175,115 +176,92 @@ async function* numbersOf(
   if (numbers.length > 0) yield numbers
 }
 
-/** How many packs are walked through at first, how many more each time, and at most at a time. */
-const FIRST_STEP = 4
-const STEP_GROWTH = 16
-const LAST_STEP = 4096
-/** Where fewer than one of so many packs hold the keys, walking on is not worth it. */
-const SPARSE = 64
 /** Packs that are read at first, and at most; twice as many each time that they were not enough. */
 const FEW_PACKS = 4
-const MANY_PACKS = 256
+const MANY_PACKS = 64
 
 /**
- * Packs are found by the keys of their events, in an index that has no order: of a partition it gives all packs with the keys,
- * which are then sorted. So what is frequent is looked for in the newest packs, one after another; and what proves to be rare
- * there, or would be few packs of a partition in any case, by the index, in ever more partitions. PostgreSQL is left no choice,
- * for it guesses poorly how often a key occurs, and does not know that the keys of a large pack lie apart from its row, so that
- * reading them costs a thousand times as much.
+ * Packs are found by the keys of their events: among the newest, which are in no run yet, by reading them, and all others by
+ * runs.
  */
 async function* findByTerms(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
   const kinds = (['action', 'actor', 'target'] as const).filter((kind) => query[kind] !== undefined)
-  const keyOf = (kind: TermKind) => printKey(termKey(kind, query[kind]!))
-  const ofEvents = kinds.map(keyOf)
-  const ofPack = query.source === undefined ? ofEvents : [...ofEvents, keyOf('source')]
+  const ofEvents = kinds.map((kind) => termKey(kind, query[kind]!))
+  const ofPack = query.source === undefined ? ofEvents : [...ofEvents, termKey('source', query.source)]
   const [low, end] = await readBounds(db, query)
+  const coverage = await readCoverage(db)
   // The pack that holds the lowest event may begin before it.
-  const least = low - MAX_PACK_EVENTS
-  let high = end
-  let found = 0
+  const least = Math.max(0, low - MAX_PACK_EVENTS)
+  const isWanted = (number: number) => number >= low && number < end
+  const numbersIn = ({ first_event, times, keys, key_counts }: PackKeys) =>
+    eventsWith(ofEvents, keys, key_counts)
+      .filter((pos) => isWanted(first_event + pos) && isOfTime(timeAt(times, pos), query))
+      .map((pos) => first_event + pos)
+      .reverse()
 
-  async function* look(from: number, partitions: number[] | null): AsyncGenerator<number[]> {
-    found = 0
-    for (let most = FEW_PACKS, isMore = true; isMore; most = Math.min(MANY_PACKS, 2 * most)) {
-      const packs = await readMatches(db, ofPack, ofEvents, { from, high, most, partitions })
-      for (const { first_event, times, matches } of packs) {
-        high = first_event
-        const isWanted = (number: number) =>
-          number >= low && number < end && isOfTime(timeAt(times, number - first_event), query)
-        const numbers = matches.filter(isWanted)
+  for await (const pack of readPacks(db, ofPack, Math.max(least, coverage.all), end)) {
+    const numbers = numbersIn(pack)
+    while (numbers.length > 0) yield numbers.splice(0, wanted())
+  }
+  const search = { from: least, to: Math.min(end, coverage.all), order: 'newest' } as const
+  let many = FEW_PACKS
+  for await (const found of findPacks(db, coverage, ofPack, search)) {
+    for (; found.length > 0; many = Math.min(MANY_PACKS, 2 * many)) {
+      for (const pack of await readFoundPacks(db, ofPack, found.splice(0, many))) {
+        const numbers = numbersIn(pack)
         while (numbers.length > 0) yield numbers.splice(0, wanted())
       }
-      found += packs.length
-      isMore = packs.length === most
     }
-    high = Math.min(high, from)
-  }
-
-  for (let step = FIRST_STEP; high > least; step = Math.min(LAST_STEP, STEP_GROWTH * step)) {
-    const from = Math.max(least, await readStep(db, high, step))
-    const areLarge = high - from >= SPARSE * step
-    yield* look(from, null)
-    if (found * SPARSE < step && (areLarge || step > FIRST_STEP)) break
-  }
-  const partitions = high > least ? await readPartitions(db) : []
-  const rest = partitions.filter((partition) => partition * PARTITION < high && (partition + 1) * PARTITION > least)
-  for (let many = 1; rest.length > 0; many *= 2) {
-    const some = rest.splice(0, many)
-    yield* look(Math.max(least, some.at(-1)! * PARTITION), some)
   }
 }
 
-/** Where the `step`-th pack below `high` begins; -∞ where there are not so many. */
-async function readStep(db: Db, high: number, step: number): Promise<number> {
-  const { rows } = await db.query<{ first_event: number }>(
-    'select first_event from packs where first_event < $1 order by first_event desc offset $2 limit 1',
-    [high, step - 1],
-  )
-  return rows[0]?.first_event ?? Number.NEGATIVE_INFINITY
+/** What events of a pack are found by. */
+type PackKeys = { first_event: number; times: Buffer; keys: Buffer; key_counts: Buffer }
+
+const PACK_KEYS = 'first_event, times, keys, key_counts'
+
+function haveKeys(keys: readonly Buffer[], place: Parameter): string {
+  return keys.map((key) => `position(${place(key)}::bytea in keys) > 0`).join(' and ')
 }
 
-/** Packs that begin in [from, high), by their order or by the index of some partitions; at most `most`. */
-type Range = { from: number; high: number; most: number; partitions: number[] | null }
+/** The packs that begin in [from, end) and have all keys, newest first. */
+async function* readPacks(db: Db, keys: readonly Buffer[], from: number, end: number): AsyncGenerator<PackKeys> {
+  for (let high = end, many = FEW_PACKS; high > from; many = Math.min(MANY_PACKS, 2 * many)) {
+    const { values, place } = parameters()
+    const { rows } = await db.query<PackKeys>(
+      `select ${PACK_KEYS} from packs where first_event >= ${place(from)} and first_event < ${place(high)}
+         and ${haveKeys(keys, place)} order by first_event desc limit ${place(many)}`,
+      values,
+    )
+    yield* rows
+    high = rows.length < many ? from : rows.at(-1)!.first_event
+  }
+}
 
-/** The newest packs of a range that have all keys; of each, the numbers of events that have them, newest first. */
-async function readMatches(
-  db: Db,
-  ofPack: readonly string[],
-  ofEvents: readonly string[],
-  { from, high, most, partitions }: Range,
-) {
+/** Those of some packs that have all keys, newest first. */
+async function readFoundPacks(db: Db, keys: readonly Buffer[], found: readonly number[]): Promise<PackKeys[]> {
   const { values, place } = parameters()
-  const places = ofEvents.map((key) => `array_positions(keys, ${place(key)}::bigint) as "${key}"`)
-  const hasKeys = `keys @> ${place(ofPack)}::bigint[]`
-  const inRange = `first_event >= ${place(from)} and first_event < ${place(high)}`
-  const tables = (partitions ?? []).map((partition) => `select first_event from packs_${partition} where ${hasKeys}`)
-  const found =
-    partitions === null
-      ? `select first_event from packs where ${hasKeys} and ${inRange}`
-      : `select first_event from found where ${inRange}`
-  const { rows } = await db.query<{ first_event: number; key_counts: Buffer; times: Buffer; [key: string]: unknown }>(
-    `${partitions === null ? '' : `with found as materialized (${tables.join(' union all ')})`}
-     select first_event, key_counts, times, ${places}
-     from (${found} order by first_event desc limit ${place(most)}) newest join packs using (first_event)
-     order by first_event desc`,
+  const { rows } = await db.query<PackKeys>(
+    `select ${PACK_KEYS} from unnest(${place(found)}::bigint[]) as found (first_event) join packs using (first_event)
+     where ${haveKeys(keys, place)} order by first_event desc`,
     values,
   )
-  return rows.map((row) => {
-    const { first_event, key_counts, times } = row
-    const [some, ...others] = ofEvents.map((key) => ownersOf(row[key] as number[], key_counts))
-    const all = [...some!].filter((pos) => others.every((owners) => owners.has(pos)))
-    return { first_event, times, matches: all.map((pos) => first_event + pos).reverse() }
-  })
+  return rows
 }
 
-/** Which events of a pack have the keys at these places (from 1; the first is that of the source). */
-function ownersOf(places: readonly number[], keyCounts: Buffer): Set<number> {
+/** Which events of a pack have all keys. The first key of a pack is that of its source. */
+function eventsWith(wanted: readonly Buffer[], keys: Buffer, keyCounts: Buffer): number[] {
+  const [some, ...others] = wanted.map((key) => ownersOf(key, keys, keyCounts))
+  return [...some!].filter((pos) => others.every((owners) => owners.has(pos)))
+}
+
+function ownersOf(key: Buffer, keys: Buffer, keyCounts: Buffer): Set<number> {
   const owners = new Set<number>()
   let event = -1
-  let end = 1
-  for (const place of places) {
-    while (place > end && 2 * (event + 1) < keyCounts.length) end += keyCounts.readUInt16BE(2 * ++event)
+  let end = 8
+  for (let at = keys.indexOf(key, end); at >= 0; at = keys.indexOf(key, at + 1)) {
+    if (at % 8 !== 0) continue
+    while (at >= end && 2 * (event + 1) < keyCounts.length) end += 8 * keyCounts.readUInt16BE(2 * ++event)
     if (event >= 0) owners.add(event)
   }
   return owners

@@ -32,6 +32,8 @@ export type SequencerHooks = {
   isPressed?: () => boolean
   /** After each transaction: how long it took, in seconds, and what became of its submissions. */
   committed?: (seconds: number, outcomes: readonly Outcome[]) => void
+  /** After each transaction: so many events the log has now. */
+  grown?: (events: number) => void
 }
 
 type Waiting = {
@@ -112,6 +114,7 @@ export function startSequencer(
       known = after.known
       registry = after.registry
       hooks.committed?.((performance.now() - start) / 1000, outcomes)
+      if (known !== null) hooks.grown?.(known.nextNumber)
       for (const [i, outcome] of outcomes.entries()) {
         if ('refusal' in outcome) group[i]!.reject(outcome.refusal)
         else group[i]!.resolve(outcome)

@@ -10,9 +10,9 @@ const KIND_BYTES: Record<TermKind, number> = { source: 0x73, action: 0x61, actor
 const scratch = Buffer.alloc(2048)
 
 /**
- * What the ledger notes of an event beside its token. A key has 8 bytes: the beginning of the event's leaf hash; that of its id,
- * which starts with its time, so that an index grows at its end; then, for its action, its actor's id and its targets' ids as
- * they are disclosed, the beginning of SHA-256(kind ‖ text). Two texts may share a key: the events themselves have the last word.
+ * What the ledger notes of an event beside its token. A key has 8 bytes: the beginning of the event's leaf hash; the end of its
+ * id, where that is random; then, for its action, its actor's id and its targets' ids as they are disclosed, the beginning of
+ * SHA-256(kind ‖ text). Two texts may share a key: the events themselves have the last word.
  *
  * One sketch serves many events, one after another.
  */
@@ -30,7 +30,7 @@ export class EventSketch {
   begin(leafHash: string): void {
     this.leafHash = leafHash
     this.keys.write(leafHash, 0, 8, 'base64url')
-    this.keys.set(this.id.subarray(0, 8), 8)
+    this.id.copy(this.keys, 8, 8)
     this.keyCount = 2
   }
 
@@ -71,6 +71,3 @@ export function termKey(kind: TermKind, text: string): Buffer {
   lookup.term(kind, Buffer.from(text).subarray(0, scratch.length - 1))
   return Buffer.from(lookup.keys.subarray(0, 8))
 }
-
-/** A key as PostgreSQL takes it for a bigint. */
-export const printKey = (key: Buffer): string => key.readBigInt64BE().toString()

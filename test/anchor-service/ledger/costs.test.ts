@@ -5,9 +5,10 @@ import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readAnchors, readTargets } from '../../../anchor-service/src/ledger/anchors.ts'
 import { readEquivocations } from '../../../anchor-service/src/ledger/equivocations.ts'
+import { makeRun } from '../../../anchor-service/src/ledger/make-run.ts'
 import { searchEvents } from '../../../anchor-service/src/ledger/search.ts'
 import { readShares } from '../../../anchor-service/src/ledger/shares.ts'
-import { printKey, sketchEvent, termKey } from '../../../anchor-service/src/ledger/sketch.ts'
+import { sketchEvent, termKey } from '../../../anchor-service/src/ledger/sketch.ts'
 import { readSource, readSources } from '../../../anchor-service/src/ledger/sources.ts'
 import { readStream, readStreams } from '../../../anchor-service/src/ledger/streams.ts'
 import type { Db } from '../../../anchor-service/src/ledger/tiles.ts'
@@ -20,10 +21,13 @@ const PAGE = 10
 /** Of each page a few rows per line: names, their newest rows, and the first of the next page. */
 const ENOUGH = 8 * (PAGE + 1)
 
-/** Where terms are searched for, packs are walked through before the index is asked, each by its number and by its keys. */
+/** Where terms are searched for, packs that no run holds yet are read before the index is asked. */
 const WALK = 2 * (4 + 64)
 
 const EVENTS = 24_000
+
+/** From one event to the next, as if its pack had so many: as many as it may have. */
+const APART = 256
 
 /** Packs of one event each, for the batches below. */
 async function packs() {
@@ -31,7 +35,7 @@ async function packs() {
     first: [] as number[],
     ids: [] as Buffer[],
     times: [] as Buffer[],
-    keys: [] as string[],
+    keys: [] as Buffer[],
     counts: [] as Buffer[],
     bodies: [] as Buffer[],
   }
@@ -45,14 +49,10 @@ async function packs() {
     )
     const { token } = await sealEvent(draft, { source, stream: 'r', seq: 0, prev: null }, null)
     const sketch = sketchEvent(parseEvent(token))
-    const keys = [
-      termKey('source', source),
-      ...Array.from({ length: sketch.keyCount }, (_, k) => sketch.keys.subarray(8 * k)),
-    ]
-    rows.first.push(1 + i)
+    rows.first.push(1 + APART * i)
     rows.ids.push(sketch.id)
     rows.times.push(Buffer.from(time.toString(16).padStart(12, '0'), 'hex'))
-    rows.keys.push(`{${keys.map(printKey).join()}}`)
+    rows.keys.push(Buffer.concat([termKey('source', source), sketch.keys.subarray(0, 8 * sketch.keyCount)]))
     rows.counts.push(Buffer.of(0, sketch.keyCount))
     rows.bodies.push(zstdCompressSync(Buffer.from(`header\n${token}\n`)))
   }
@@ -66,7 +66,7 @@ beforeAll(async () => {
     opened.databaseUrl,
     `set search_path = killick; set session_replication_role = replica;
      insert into batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest)
-       select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'r' || (i / 40 % 2), i / 80, 1, '', sha256(i::text::bytea), sha256(''), 1 + i,
+       select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'r' || (i / 40 % 2), i / 80, 1, '', sha256(i::text::bytea), sha256(''), 1 + ${APART} * i,
               timestamptz '2026-01-01' + i * interval '1 minute', timestamptz '2026-01-01' + i * interval '1 minute'
        from generate_series(0, ${EVENTS - 1}) i;
      insert into sources (source, event_signatures) select 's' || lpad((i % 40)::text, 2, '0'), 'required' from generate_series(0, 3999) i;
@@ -79,16 +79,18 @@ beforeAll(async () => {
      insert into anchor_states (anchor, seq, state, gas_used, gas_price) select id, 0, 'final', 1200, 10 from anchors;
      insert into equivocations (log_index, accepted, refused, refused_hash)
        select i, '', '', sha256(i::text::bytea) from generate_series(1, 4000) i;
+     select extend_packs(${APART * EVENTS});
      analyze`,
   )
   await queryAsOwner(
     opened.databaseUrl,
     `insert into killick.packs (first_event, log_index, pos, n, ids, times, keys, key_counts, body)
-     select first, first, 0, 1, ids, times, keys::bigint[], counts, body
-     from unnest($1::int[], $2::bytea[], $3::bytea[], $4::text[], $5::bytea[], $6::bytea[]) as p (first, ids, times, keys, counts, body)`,
+     select first, 1 + first / ${APART}, 0, 1, ids, times, keys, counts, body
+     from unnest($1::int[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[]) as p (first, ids, times, keys, counts, body)`,
     await packs(),
   )
-  await queryAsOwner(opened.databaseUrl, 'vacuum analyze killick.packs, killick.batches')
+  while (await makeRun(opened.pool));
+  await queryAsOwner(opened.databaseUrl, 'vacuum analyze killick.packs, killick.batches, killick.key_blocks')
 })
 afterAll(() => opened.close())
 

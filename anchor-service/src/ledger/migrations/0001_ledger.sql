@@ -78,13 +78,10 @@ create table packs (
   -- None of these gets smaller by compressing it (again).
   ids bytea storage external not null,         -- of its events, 16 bytes each
   times bytea storage external not null,       -- when they were recorded, ms since 1970, 6 bytes each
-  keys bigint[] storage external not null,     -- that of its source, then those of each event: src/ledger/sketch.ts
+  keys bytea storage external not null,        -- that of its source, then those of each event, 8 bytes each: src/ledger/sketch.ts
   key_counts bytea storage external not null,  -- how many keys each event has, 2 bytes each
   body bytea storage external not null         -- zstd: a line for each event; before the first of a batch, its header
 ) partition by range (first_event);
--- New entries wait in a list until there are so many (kB) that sorting them in together is cheap, and so few that the commit
--- that does it takes no longer for it than anybody notices; a search reads that list too.
-create index packs_keys on packs using gin (keys) with (fastupdate = on, gin_pending_list_limit = 512);
 select append_only('packs');
 
 -- Makes sure that events up to a number have their partition: 4,194,304 to each, so that vacuum, retention and the depth of an
@@ -103,12 +100,20 @@ begin
     'alter key_counts set statistics 0, alter body set statistics 0', name);
   execute format('alter table packs attach partition %I for values from (%s) to (%s)', name, first, first + width);
   perform append_only(name::regclass);
-  -- A search asks the partitions themselves; what they have when the service starts, it grants itself.
-  if exists (select from pg_roles where rolname = 'killick_ledger') then
-    execute format('grant select on %I to killick_ledger', name);
-  end if;
 end $$;
 select extend_packs(0);
+
+-- In which packs keys are: the index of packs.keys, in sorted runs as src/ledger/runs.ts describes them. PostgreSQL's own for such
+-- columns (GIN) costs twice as much as all the rest of storing an event (measured). Runs are written behind the commits and can
+-- be made again from the packs at any time.
+create table key_blocks (
+  level smallint not null,
+  run integer not null,
+  first bigint not null,           -- its first entry; of a run's first block, less than any entry
+  entries bytea storage plain not null check (length(entries) % 8 = 0),
+  primary key (level, run, first)
+);
+select append_only('key_blocks');
 
 -- The tree as C2SP tiles. Each commit adds one segment per tile it touches: `hashes` starts at offset `start` of the tile.
 create table tiles (

@@ -1,0 +1,108 @@
+// Makes the runs of runs.ts behind the commits.
+import type pg from 'pg'
+import { runAll, TupleWriter } from './copy.ts'
+import { type Coverage, ENTRY, EntrySorter, RUN_EVENTS, type Run, readCoverage, startOf } from './runs.ts'
+import type { Db } from './tiles.ts'
+
+/** Held by whoever makes a run, so that no other process makes the same. */
+const INDEX_LOCK = 7_019_322
+/** Entries of a block: what fits four times into a page. */
+const BLOCK = 240
+/** Less than any entry, or equal to it: so a run has a first block, even where it has no entry. */
+const LEAST = Buffer.from('8000000000000000', 'hex')
+/** Entries that are sorted at a time, about; 32 MiB. Events may have a thousand targets each, so a run may have many more. */
+const SORTED_ENTRIES = 4 * 1024 * 1024
+/** Packs that are read at a time. */
+const READ_PACKS = 64
+
+/**
+ * Makes the next run, if the log is long enough for it.
+ * @returns whether there may be more to do
+ */
+export async function makeRun(pool: pg.Pool): Promise<boolean> {
+  const client = await pool.connect()
+  let failure: Error | undefined
+  try {
+    await client.query(`begin; select pg_advisory_xact_lock(${INDEX_LOCK})`)
+    const run = nextRun(await readCoverage(client), await readLength(client))
+    if (run !== null) {
+      let isFirst = true
+      for await (const entries of readEntries(client, run)) {
+        await insertBlocks(client, run, entries, isFirst)
+        isFirst = false
+      }
+    }
+    await client.query('commit')
+    return run !== null
+  } catch (error) {
+    failure = error as Error
+    throw error
+  } finally {
+    // A connection whose transaction failed is thrown away, and the transaction with it.
+    client.release(failure)
+  }
+}
+
+/** How many of the newest events no run holds yet. */
+export async function readUnindexed(db: Db): Promise<number> {
+  const { all } = await readCoverage(db)
+  return Math.max(0, (await readLength(db)) - all)
+}
+
+async function readLength(db: Db): Promise<number> {
+  const { rows } = await db.query<{ n: number }>(
+    'select first_event + n as n from batches order by log_index desc limit 1',
+  )
+  return rows[0]?.n ?? 0
+}
+
+/** A long one, if there are events enough; a short one otherwise. */
+function nextRun({ long, all }: Coverage, events: number): Run | null {
+  if (events >= long + RUN_EVENTS[1]) return { level: 1, run: long / RUN_EVENTS[1] }
+  if (events >= all + RUN_EVENTS[0]) return { level: 0, run: all / RUN_EVENTS[0] }
+  return null
+}
+
+/** What a run must hold, by the packs, in order; a part at a time, where it is much. */
+export async function* readEntries(db: Db, run: Run): AsyncGenerator<Buffer> {
+  const start = startOf(run)
+  const end = start + RUN_EVENTS[run.level]
+  const { rows } = await db.query<{ bytes: number }>(
+    'select coalesce(sum(length(keys)), 0)::float8 as bytes from packs where first_event >= $1 and first_event < $2',
+    [start, end],
+  )
+  const parts = Math.max(1, Math.ceil(rows[0]!.bytes / ENTRY / SORTED_ENTRIES))
+  const sorter = new EntrySorter()
+  for (let part = 0; part < parts; part++) {
+    const edge = (i: number) => Math.floor((2 ** 32 * i) / parts) - 2 ** 31
+    for await (const { first_event, keys } of readKeys(db, start, end))
+      sorter.add(first_event - start, keys, edge(part), edge(part + 1))
+    yield sorter.take()
+  }
+}
+
+async function* readKeys(db: Db, start: number, end: number): AsyncGenerator<{ first_event: number; keys: Buffer }> {
+  for (let from = start; ; ) {
+    const { rows } = await db.query<{ first_event: number; keys: Buffer }>(
+      `select first_event, keys from packs where first_event >= $1 and first_event < $2 order by first_event limit ${READ_PACKS}`,
+      [from, end],
+    )
+    yield* rows
+    if (rows.length < READ_PACKS) return
+    from = rows.at(-1)!.first_event + 1
+  }
+}
+
+async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, isFirst: boolean): Promise<void> {
+  const blocks = new TupleWriter(64 + 2 * entries.length)
+  for (let at = 0; at < entries.length || (isFirst && at === 0); at += ENTRY * BLOCK) {
+    blocks.begin(4)
+    blocks.int2(run.level)
+    blocks.int4(run.run)
+    blocks.bytes(isFirst && at === 0 ? LEAST : entries.subarray(at, at + ENTRY))
+    blocks.bytes(entries.subarray(at, at + ENTRY * BLOCK))
+  }
+  await runAll(client, [{ sql: COPY, tuples: [blocks.done()] }])
+}
+
+const COPY = 'copy key_blocks (level, run, first, entries) from stdin (format binary)'

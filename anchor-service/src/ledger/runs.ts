@@ -1,0 +1,212 @@
+/**
+ * In which packs keys are: an index of packs.keys in sorted runs, as log-structured merge trees have them (O'Neil et al., "The
+ * log-structured merge-tree", 1996). Sorting many keys at once and writing them one after another costs a tenth of putting each
+ * into its place of a tree (measured). A run holds the keys of so many consecutive events, of a short one or of a long one; the
+ * few newest packs, which no run holds yet, are read themselves. Runs are never changed: a long one is made beside the short
+ * ones it replaces.
+ *
+ * An entry is a number of 64 bits: the first 46 of a key, and how many events from the run's beginning its pack begins. So it
+ * names packs that may have a key; the packs have the last word.
+ */
+import { endianness } from 'node:os'
+import type { Db } from './tiles.ts'
+
+/** Events of a run: of a short one, level 0, and of a long one, level 1. */
+export const RUN_EVENTS = [16_384, 262_144] as const
+
+/** One run among all: the one that begins with event `run * RUN_EVENTS[level]`. */
+export type Run = { level: 0 | 1; run: number }
+
+export const startOf = ({ level, run }: Run): number => run * RUN_EVENTS[level]
+
+export const ENTRY = 8
+/** Bits of an entry that say where the pack begins: enough for a long run. */
+const OFFSET_MASK = 2 ** 18 - 1
+
+/** Makes the entries of a run: in order, each once, as numbers of 64 bits with a sign, in network order. */
+export class EntrySorter {
+  #bytes: Buffer = Buffer.from(new ArrayBuffer(ENTRY * 65_536))
+  #end = 0
+
+  /**
+   * Adds a pack.
+   * @param offset how many events from the run's beginning it begins
+   * @param keys 8 bytes each; of these, those whose first 32 bits, as a number with a sign, are in [from, to)
+   */
+  add(offset: number, keys: Buffer, from: number, to: number): void {
+    if (this.#end + keys.length > this.#bytes.length) {
+      const larger = Buffer.from(new ArrayBuffer(2 * (this.#end + keys.length)))
+      this.#bytes.copy(larger, 0, 0, this.#end)
+      this.#bytes = larger
+    }
+    const bytes = this.#bytes
+    for (let i = 0; i + ENTRY <= keys.length; i += ENTRY) {
+      const high = keys.readInt32BE(i)
+      if (high < from || high >= to) continue
+      bytes.writeInt32BE(high, this.#end)
+      bytes.writeInt32BE((keys.readInt32BE(i + 4) & ~OFFSET_MASK) | offset, this.#end + 4)
+      this.#end += ENTRY
+    }
+  }
+
+  /** What has been added; afterwards there is nothing. The bytes are good until more is added. */
+  take(): Buffer {
+    const bytes = this.#bytes.subarray(0, this.#end)
+    this.#end = 0
+    const isSwapped = endianness() === 'LE'
+    if (isSwapped) bytes.swap64()
+    new BigInt64Array(bytes.buffer, 0, bytes.length / ENTRY).sort()
+    if (isSwapped) bytes.swap64()
+    let end = 0
+    for (let i = 0; i < bytes.length; i += ENTRY) {
+      const isNew =
+        end === 0 ||
+        bytes.readInt32BE(i + 4) !== bytes.readInt32BE(end - 4) ||
+        bytes.readInt32BE(i) !== bytes.readInt32BE(end - 8)
+      if (!isNew) continue
+      if (end < i) bytes.copyWithin(end, i, i + ENTRY)
+      end += ENTRY
+    }
+    return bytes.subarray(0, end)
+  }
+}
+
+/** Which runs there are: how many events the long ones hold, and how many all of them do. */
+export type Coverage = { long: number; all: number }
+
+export async function readCoverage(db: Db): Promise<Coverage> {
+  const end = (level: 0 | 1) =>
+    `coalesce((select (run + 1) * ${RUN_EVENTS[level]}::float8 from key_blocks where level = ${level} order by run desc limit 1), 0)`
+  const { rows } = await db.query<{ short: number; long: number }>(`select ${end(0)} as short, ${end(1)} as long`)
+  const { short, long } = rows[0]!
+  return { long, all: Math.max(short, long) }
+}
+
+/** The runs that hold events between two numbers, the oldest first; long ones where there are some. */
+function runsBetween({ long, all }: Coverage, from: number, to: number): Run[] {
+  const runs: Run[] = []
+  for (let at = Math.max(0, from); at < Math.min(to, all); ) {
+    const level = at < long ? 1 : 0
+    const run = Math.floor(at / RUN_EVENTS[level])
+    runs.push({ level, run })
+    at = (run + 1) * RUN_EVENTS[level]
+  }
+  return runs
+}
+
+/** Runs that are asked at a time, at most; twice as many each time. */
+const MANY_RUNS = 128
+/** Blocks of one run that are read for a key at first, and at most; four times as many each time that they were not enough. */
+const FEW_BLOCKS = 2
+const MANY_BLOCKS = 128
+
+/** What is looked for: packs that begin in [from, to), and which of them come first. */
+export type Search = { from: number; to: number; order: 'newest' | 'oldest' }
+
+/**
+ * Packs that runs name for all of some keys, in order, a few at a time. Where all keys are in very many packs, only the rarest
+ * of them is looked up, so what it gives is to be held against the packs themselves.
+ */
+export async function* findPacks(
+  db: Db,
+  coverage: Coverage,
+  keys: readonly Buffer[],
+  search: Search,
+): AsyncGenerator<number[]> {
+  const runs = runsBetween(coverage, search.from, search.to)
+  if (search.order === 'newest') runs.reverse()
+  for (let many = 1; runs.length > 0; many = Math.min(MANY_RUNS, 2 * many)) {
+    const some = runs.splice(0, many)
+    const first = await readLists(db, some, keys, search, FEW_BLOCKS)
+    for (const [i, run] of some.entries()) {
+      let lists = first[i]!
+      let rest = search
+      for (let blocks = FEW_BLOCKS; ; ) {
+        const whole = lists.filter(({ isWhole }) => isWhole)
+        const [list, ...others] = whole.length > 0 ? whole : [farthest(lists, search.order)]
+        const sets = others.map(({ packs }) => new Set(packs))
+        const packs = list!.packs.filter((pack) => sets.every((set) => set.has(pack)))
+        if (packs.length > 0) yield packs
+        if (list!.isWhole) break
+        const last = list!.packs.at(-1)!
+        rest = search.order === 'newest' ? { ...rest, to: last } : { ...rest, from: last + 1 }
+        blocks = Math.min(MANY_BLOCKS, 4 * blocks)
+        lists = (await readLists(db, [run], keys, rest, blocks))[0]!
+      }
+    }
+  }
+}
+
+/** Packs with one key in one run, in the order of the search; `isWhole`: these are all. */
+type List = { packs: number[]; isWhole: boolean }
+
+const farthest = (lists: readonly List[], order: Search['order']) =>
+  lists.toSorted((a, b) => (order === 'newest' ? 1 : -1) * (a.packs.at(-1)! - b.packs.at(-1)!))[0]!
+
+/** Of each run the list of each key, as far as so many blocks hold it. */
+async function readLists(
+  db: Db,
+  runs: readonly Run[],
+  keys: readonly Buffer[],
+  { from, to, order }: Search,
+  most: number,
+): Promise<List[][]> {
+  const wanted = runs.flatMap((run) => keys.map((key) => ({ ...run, ...entriesOf(run, key, from, to) })))
+  const direction = order === 'newest' ? 'desc' : 'asc'
+  const { rows } = await db.query<{ i: number; entries: Buffer }>(
+    // The block before the first wanted entry may hold it.
+    `select i::int, entries
+     from unnest($1::smallint[], $2::int[], $3::bigint[], $4::bigint[]) with ordinality w (level, run, low, high, i)
+     cross join lateral (
+       select first, entries from key_blocks where level = w.level and run = w.run and first <= w.high and first >= (
+         select first from key_blocks where level = w.level and run = w.run and first <= w.low order by first desc limit 1)
+       order by first ${direction} limit $5) blocks
+     order by i, first ${direction}`,
+    [
+      wanted.map(({ level }) => level),
+      wanted.map(({ run }) => run),
+      wanted.map(({ low }) => low),
+      wanted.map(({ high }) => high),
+      most,
+    ],
+  )
+  const blocks = Map.groupBy(rows, ({ i }) => i - 1)
+  const lists = wanted.map(({ level, run, low, high }, i): List => {
+    const own = blocks.get(i) ?? []
+    const start = startOf({ level, run })
+    const packs = own.flatMap(({ entries }) => {
+      const offsets = offsetsBetween(entries, low, high)
+      return (order === 'newest' ? offsets.reverse() : offsets).map((offset) => start + offset)
+    })
+    return { packs, isWhole: own.length < most }
+  })
+  return runs.map((_, i) => lists.slice(i * keys.length, (i + 1) * keys.length))
+}
+
+/** The first and the last entry that a key may have in a run for packs that begin in [from, to). */
+function entriesOf(run: Run, key: Buffer, from: number, to: number): { low: bigint; high: bigint } {
+  const least = key.readBigInt64BE() & ~BigInt(OFFSET_MASK)
+  const start = startOf(run)
+  const last = Math.min(RUN_EVENTS[run.level], to - start) - 1
+  return { low: least + BigInt(Math.max(0, from - start)), high: least + BigInt(Math.max(0, last)) }
+}
+
+function offsetsBetween(entries: Buffer, low: bigint, high: bigint): number[] {
+  const offsets: number[] = []
+  let at = ENTRY * firstFrom(entries, low)
+  for (; at + ENTRY <= entries.length && entries.readBigInt64BE(at) <= high; at += ENTRY)
+    offsets.push(entries.readInt32BE(at + 4) & OFFSET_MASK)
+  return offsets
+}
+
+/** Which entry is the first that is not less than `low`. */
+function firstFrom(entries: Buffer, low: bigint): number {
+  let from = 0
+  let to = Math.floor(entries.length / ENTRY)
+  while (from < to) {
+    const middle = (from + to) >> 1
+    if (entries.readBigInt64BE(ENTRY * middle) < low) from = middle + 1
+    else to = middle
+  }
+  return from
+}

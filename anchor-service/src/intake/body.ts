@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { MAX_BATCH_BYTES } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
+import { free } from '../free.ts'
 
 export type BodyLimits = {
   /** Bytes of one body, as sent. Default 16 MiB. */
@@ -33,11 +34,18 @@ export function bodyReader(limits: BodyLimits = BODY_LIMITS) {
         chunks.push(chunk)
         if (size > limits.body) throw new Refusal('body_too_large')
       }
-      return await use(Buffer.concat(chunks))
+      return await use(join(chunks))
     } finally {
       held -= size
     }
   }
+}
+
+/** Takes the chunks' memory back at once: a body of one chunk after another would soon have the collector look through its heap. */
+function join(chunks: readonly Uint8Array[]): Buffer {
+  const body = Buffer.concat(chunks)
+  for (const chunk of chunks) if (chunk.byteLength === chunk.buffer.byteLength) free(chunk)
+  return body
 }
 
 async function* whole(request: Readable): AsyncGenerator<Uint8Array> {

@@ -30,7 +30,12 @@ export function keepIndex({ databaseUrl, hasRole }: IndexerData, failed: (error:
 
   function start(): Worker {
     // Flags of the process (a watcher, a coverage tool) are not for its threads.
-    const started = new Worker(ENTRY, { workerData: { databaseUrl, hasRole }, execArgv: [] })
+    const started = new Worker(ENTRY, {
+      workerData: { databaseUrl, hasRole },
+      execArgv: [],
+      // Room for the packs that are read at a time, so that none of them outlives a collection of the young.
+      resourceLimits: { maxYoungGenerationSizeMb: 64 },
+    })
     const { promise, resolve } = Promise.withResolvers<void>()
     ended = promise
     started.on('message', ({ error }: { error: unknown }) => failed(error))

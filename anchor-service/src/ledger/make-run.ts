@@ -1,17 +1,20 @@
 // Makes the runs of runs.ts behind the commits.
 import type pg from 'pg'
+import { free } from '../free.ts'
 import { runAll, TupleWriter } from './copy.ts'
 import { type Coverage, ENTRY, EntrySorter, RUN_EVENTS, type Run, readCoverage, startOf } from './runs.ts'
 import type { Db } from './tiles.ts'
 
 /** Held by whoever makes a run, so that no other process makes the same. */
 const INDEX_LOCK = 7_019_322
-/** Entries of a block: what fits four times into a page. */
-const BLOCK = 240
-/** Less than any entry, or equal to it: so a run has a first block, even where it has no entry. */
+/** Bytes of a block's entries: what fits four times into a page of PostgreSQL. */
+const BLOCK_BYTES = 240 * ENTRY
+/** Stands for a run's first entry: no other is less, and it is there even where there is none. */
 const LEAST = Buffer.from('8000000000000000', 'hex')
-/** Entries that are sorted at a time, about; 32 MiB. Events may have a thousand targets each, so a run may have many more. */
-const SORTED_ENTRIES = 4 * 1024 * 1024
+/** Bytes of entries that are sorted at a time, about. Events may have a thousand targets each, so a run may have many more. */
+const SORTED_BYTES = 32 * 1024 * 1024
+/** Blocks that are sent to PostgreSQL at a time. */
+const SENT_BLOCKS = 256
 /** Packs that are read at a time. */
 const READ_PACKS = 64
 
@@ -71,14 +74,16 @@ export async function* readEntries(db: Db, run: Run): AsyncGenerator<Buffer> {
     'select coalesce(sum(length(keys)), 0)::float8 as bytes from packs where first_event >= $1 and first_event < $2',
     [start, end],
   )
-  const parts = Math.max(1, Math.ceil(rows[0]!.bytes / ENTRY / SORTED_ENTRIES))
-  const sorter = new EntrySorter()
+  const { bytes } = rows[0]!
+  const parts = Math.max(1, Math.ceil(bytes / SORTED_BYTES))
+  const sorter = new EntrySorter(bytes / parts)
   for (let part = 0; part < parts; part++) {
     const edge = (i: number) => Math.floor((2 ** 32 * i) / parts) - 2 ** 31
     for await (const { first_event, keys } of readKeys(db, start, end))
       sorter.add(first_event - start, keys, edge(part), edge(part + 1))
     yield sorter.take()
   }
+  sorter.close()
 }
 
 async function* readKeys(db: Db, start: number, end: number): AsyncGenerator<{ first_event: number; keys: Buffer }> {
@@ -94,15 +99,21 @@ async function* readKeys(db: Db, start: number, end: number): AsyncGenerator<{ f
 }
 
 async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, isFirst: boolean): Promise<void> {
-  const blocks = new TupleWriter(64 + 2 * entries.length)
-  for (let at = 0; at < entries.length || (isFirst && at === 0); at += ENTRY * BLOCK) {
-    blocks.begin(4)
-    blocks.int2(run.level)
-    blocks.int4(run.run)
-    blocks.bytes(isFirst && at === 0 ? LEAST : entries.subarray(at, at + ENTRY))
-    blocks.bytes(entries.subarray(at, at + ENTRY * BLOCK))
+  const count = Math.max(isFirst ? 1 : 0, Math.ceil(entries.length / BLOCK_BYTES))
+  for (let sent = 0; sent < count; sent += SENT_BLOCKS) {
+    const blocks = new TupleWriter(SENT_BLOCKS * (BLOCK_BYTES + 64))
+    for (let i = sent; i < Math.min(count, sent + SENT_BLOCKS); i++) {
+      const block = entries.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)
+      blocks.begin(4)
+      blocks.int2(run.level)
+      blocks.int4(run.run)
+      blocks.bytes(isFirst && i === 0 ? LEAST : block.subarray(0, ENTRY))
+      blocks.bytes(block)
+    }
+    const tuples = blocks.done()
+    await runAll(client, [{ sql: COPY, tuples: [tuples] }])
+    free(tuples.bytes)
   }
-  await runAll(client, [{ sql: COPY, tuples: [blocks.done()] }])
 }
 
 const COPY = 'copy key_blocks (level, run, first, entries) from stdin (format binary)'

@@ -9,6 +9,7 @@
  * names packs that may have a key; the packs have the last word.
  */
 import { endianness } from 'node:os'
+import { free } from '../free.ts'
 import type { Db } from './tiles.ts'
 
 /** Events of a run: of a short one, level 0, and of a long one, level 1. */
@@ -25,8 +26,13 @@ const OFFSET_MASK = 2 ** 18 - 1
 
 /** Makes the entries of a run: in order, each once, as numbers of 64 bits with a sign, in network order. */
 export class EntrySorter {
-  #bytes: Buffer = Buffer.from(new ArrayBuffer(ENTRY * 65_536))
+  #bytes: Buffer
   #end = 0
+
+  /** @param size about how many bytes of keys there will be at a time */
+  constructor(size: number) {
+    this.#bytes = Buffer.from(new ArrayBuffer(size))
+  }
 
   /**
    * Adds a pack.
@@ -49,7 +55,7 @@ export class EntrySorter {
     }
   }
 
-  /** What has been added; afterwards there is nothing. The bytes are good until more is added. */
+  /** What has been added, and nothing is left then. The bytes are good until more is added. */
   take(): Buffer {
     const bytes = this.#bytes.subarray(0, this.#end)
     this.#end = 0
@@ -68,6 +74,11 @@ export class EntrySorter {
       end += ENTRY
     }
     return bytes.subarray(0, end)
+  }
+
+  /** Gives its memory back. */
+  close(): void {
+    free(this.#bytes)
   }
 }
 

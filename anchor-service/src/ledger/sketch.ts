@@ -1,18 +1,22 @@
-import { hash } from 'node:crypto'
 import { isObject, type JsonValue, type ParsedEvent, printHash } from '@killick/sdk'
+import { murmur3 } from './murmur.ts'
 
 /** What events are found by, beside their names and their time. */
 export type TermKind = 'source' | 'action' | 'actor' | 'target'
 
-const KIND_BYTES: Record<TermKind, number> = { source: 0x73, action: 0x61, actor: 0x75, target: 0x74 }
-
-/** The longest term is the id of a party: 512 UTF-16 units. */
-const scratch = Buffer.alloc(2048)
+/** Seeds of the first half of its key, and of the second. */
+const SEEDS: Record<TermKind, readonly [number, number]> = {
+  source: [0, 4],
+  action: [1, 5],
+  actor: [2, 6],
+  target: [3, 7],
+}
 
 /**
  * What the ledger notes of an event beside its token. A key has 8 bytes: the beginning of the event's leaf hash; the end of its
- * id, where that is random; then, for its action, its actor's id and its targets' ids as they are disclosed, the beginning of
- * SHA-256(kind ‖ text). Two texts may share a key: the events themselves have the last word.
+ * id, where that is random; then, for its action, its actor's id and its targets' ids as they are disclosed, MurmurHash3 of
+ * the text under two seeds of its kind. Two texts may share a key: the events themselves have the last word, and whoever makes
+ * many that do only makes readers look at more events, as he could by using the same text.
  *
  * One sketch serves many events, one after another.
  */
@@ -38,9 +42,9 @@ export class EventSketch {
   term(kind: TermKind, bytes: Uint8Array, from = 0, to: number = bytes.length): void {
     const at = 8 * this.keyCount++
     if (at === this.keys.length) this.keys = Buffer.concat([this.keys, this.keys])
-    scratch[0] = KIND_BYTES[kind]
-    for (let i = from; i < to; i++) scratch[1 + i - from] = bytes[i]!
-    this.keys.write(hash('sha256', scratch.subarray(0, 1 + to - from), 'binary'), at, 8, 'latin1')
+    const [first, second] = SEEDS[kind]
+    this.keys.writeInt32BE(murmur3(bytes, from, to, first), at)
+    this.keys.writeInt32BE(murmur3(bytes, from, to, second), at + 4)
   }
 }
 
@@ -68,6 +72,6 @@ const lookup = new EventSketch()
 /** The key of a term. */
 export function termKey(kind: TermKind, text: string): Buffer {
   lookup.keyCount = 0
-  lookup.term(kind, Buffer.from(text).subarray(0, scratch.length - 1))
+  lookup.term(kind, Buffer.from(text))
   return Buffer.from(lookup.keys.subarray(0, 8))
 }

@@ -12,7 +12,9 @@ import {
   parseEvent,
 } from '@killick/sdk'
 import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
+import { isRunRight } from '../ledger/make-run.ts'
 import { readLines } from '../ledger/packs.ts'
+import { RUN_EVENTS, readCoverage, runsBetween, startOf } from '../ledger/runs.ts'
 import { type EventSketch, sketchEvent, termKey } from '../ledger/sketch.ts'
 import type { Db } from '../ledger/tiles.ts'
 
@@ -66,9 +68,22 @@ export function checkColumns(db: Db): OwnCheck {
     async finish() {
       const [row] = (await db.query<{ first: number }>(BEYOND)).rows
       const message = `packs.first_event: the events from ${row?.first} on belong to no batch`
-      return { faults: row ? [{ place: null, message }] : [], detail: `${checked.toLocaleString('en')} events` }
+      const faults = [...(row ? [{ place: null, message }] : []), ...(await checkIndex(db))]
+      return { faults, detail: `${checked.toLocaleString('en')} events` }
     },
   }
+}
+
+/** The index of keys is made of the packs, and must be what they make of it; of what search does not ask any more nothing is said. */
+async function checkIndex(db: Db): Promise<Fault[]> {
+  const faults: Fault[] = []
+  for (const run of runsBetween(await readCoverage(db), 0, Number.POSITIVE_INFINITY)) {
+    if (await isRunRight(db, run)) continue
+    const first = startOf(run)
+    const message = `key_blocks.entries: the events from ${first} on, ${RUN_EVENTS[run.level]} of them, are not found by their keys`
+    faults.push({ place: null, message })
+  }
+  return faults
 }
 
 function batchColumns({ firstEvent, header, events }: WalkedBatch): Columns {

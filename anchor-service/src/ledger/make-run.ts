@@ -1,4 +1,5 @@
 // Makes the runs of runs.ts behind the commits.
+import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { free } from '../free.ts'
 import { runAll, TupleWriter } from './copy.ts'
@@ -13,7 +14,7 @@ const BLOCK_BYTES = 240 * ENTRY
 const LEAST = Buffer.from('8000000000000000', 'hex')
 /** Bytes of entries that are sorted at a time, about. Events may have a thousand targets each, so a run may have many more. */
 const SORTED_BYTES = 32 * 1024 * 1024
-/** Blocks that are sent to PostgreSQL at a time. */
+/** Blocks that go to PostgreSQL, or come from there, at a time. */
 const SENT_BLOCKS = 256
 /** Packs that are read at a time. */
 const READ_PACKS = 64
@@ -67,7 +68,7 @@ function nextRun({ long, all }: Coverage, events: number): Run | null {
 }
 
 /** What a run must hold, by the packs, in order; a part at a time, where it is much. */
-export async function* readEntries(db: Db, run: Run): AsyncGenerator<Buffer> {
+async function* readEntries(db: Db, run: Run): AsyncGenerator<Buffer> {
   const start = startOf(run)
   const end = start + RUN_EVENTS[run.level]
   const { rows } = await db.query<{ bytes: number }>(
@@ -117,3 +118,33 @@ async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, is
 }
 
 const COPY = 'copy key_blocks (level, run, first, entries) from stdin (format binary)'
+
+/** Does a run hold what the packs make of it? */
+export async function isRunRight(db: Db, run: Run): Promise<boolean> {
+  const stored = createHash('sha256')
+  let last: string | null = null
+  for (let isMore = true; isMore; ) {
+    const blocks: Block[] = await readBlocks(db, run, last)
+    for (const { begins, entries } of blocks) {
+      const first = last === null ? LEAST : entries
+      if (first.length < ENTRY || BigInt(begins) !== first.readBigInt64BE()) return false
+      stored.update(entries)
+      last = begins
+    }
+    isMore = blocks.length === SENT_BLOCKS
+  }
+  const made = createHash('sha256')
+  for await (const entries of readEntries(db, run)) made.update(entries)
+  return last !== null && stored.digest().equals(made.digest())
+}
+
+type Block = { begins: string; entries: Buffer }
+
+async function readBlocks(db: Db, { level, run }: Run, after: string | null): Promise<Block[]> {
+  const { rows } = await db.query<Block>(
+    `select first::text as begins, entries from key_blocks
+     where level = $1 and run = $2 and ($3::bigint is null or first > $3) order by first limit ${SENT_BLOCKS}`,
+    [level, run, after],
+  )
+  return rows
+}

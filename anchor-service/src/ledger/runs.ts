@@ -94,7 +94,7 @@ export async function readCoverage(db: Db): Promise<Coverage> {
 }
 
 /** The runs that hold events between two numbers, the oldest first; long ones where there are some. */
-function runsBetween({ long, all }: Coverage, from: number, to: number): Run[] {
+export function runsBetween({ long, all }: Coverage, from: number, to: number): Run[] {
   const runs: Run[] = []
   for (let at = Math.max(0, from); at < Math.min(to, all); ) {
     const level = at < long ? 1 : 0
@@ -128,23 +128,24 @@ export async function* findPacks(
   if (search.order === 'newest') runs.reverse()
   for (let many = 1; runs.length > 0; many = Math.min(MANY_RUNS, 2 * many)) {
     const some = runs.splice(0, many)
-    const first = await readLists(db, some, keys, search, FEW_BLOCKS)
-    for (const [i, run] of some.entries()) {
-      let lists = first[i]!
-      let rest = search
-      for (let blocks = FEW_BLOCKS; ; ) {
-        const whole = lists.filter(({ isWhole }) => isWhole)
-        const [list, ...others] = whole.length > 0 ? whole : [farthest(lists, search.order)]
-        const sets = others.map(({ packs }) => new Set(packs))
-        const packs = list!.packs.filter((pack) => sets.every((set) => set.has(pack)))
-        if (packs.length > 0) yield packs
-        if (list!.isWhole) break
-        const last = list!.packs.at(-1)!
-        rest = search.order === 'newest' ? { ...rest, to: last } : { ...rest, from: last + 1 }
-        blocks = Math.min(MANY_BLOCKS, 4 * blocks)
-        lists = (await readLists(db, [run], keys, rest, blocks))[0]!
-      }
-    }
+    const lists = await readLists(db, some, keys, search, FEW_BLOCKS)
+    for (const [i, run] of some.entries()) yield* packsOf(db, run, keys, search, lists[i]!)
+  }
+}
+
+/** @param lists of the keys, as far as FEW_BLOCKS hold them */
+async function* packsOf(db: Db, run: Run, keys: readonly Buffer[], search: Search, lists: readonly List[]) {
+  for (let blocks = FEW_BLOCKS; ; ) {
+    const whole = lists.filter(({ isWhole }) => isWhole)
+    const [list, ...others] = whole.length > 0 ? whole : [farthest(lists, search.order)]
+    const sets = others.map(({ packs }) => new Set(packs))
+    const packs = list!.packs.filter((pack) => sets.every((set) => set.has(pack)))
+    if (packs.length > 0) yield packs
+    const last = list!.packs.at(-1)
+    if (list!.isWhole || last === undefined) return
+    search = search.order === 'newest' ? { ...search, to: last } : { ...search, from: last + 1 }
+    blocks = Math.min(MANY_BLOCKS, 4 * blocks)
+    lists = (await readLists(db, [run], keys, search, blocks))[0]!
   }
 }
 
@@ -189,10 +190,16 @@ async function readLists(
       const offsets = offsetsBetween(entries, low, high)
       return (order === 'newest' ? offsets.reverse() : offsets).map((offset) => start + offset)
     })
-    return { packs, isWhole: own.length < most }
+    const last = own.at(-1)?.entries
+    return { packs, isWhole: own.length < most || (order === 'newest' ? begins(last!, low) : ends(last!, high)) }
   })
   return runs.map((_, i) => lists.slice(i * keys.length, (i + 1) * keys.length))
 }
+
+/** Whether no block before this one holds an entry from `low` on; an empty one, which somebody has made so, ends the list too. */
+const begins = (entries: Buffer, low: bigint) => entries.length < ENTRY || entries.readBigInt64BE() <= low
+const ends = (entries: Buffer, high: bigint) =>
+  entries.length < ENTRY || entries.readBigInt64BE(entries.length - ENTRY) >= high
 
 /** The first and the last entry that a key may have in a run for packs that begin in [from, to). */
 function entriesOf(run: Run, key: Buffer, from: number, to: number): { low: bigint; high: bigint } {

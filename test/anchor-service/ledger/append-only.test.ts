@@ -8,7 +8,18 @@ import { newSigner, Producer } from '../support/producer.ts'
 
 let it: TestLedger
 const TABLES = [
-  ...['migrations', 'ledger', 'sources', 'source_keys', 'batches', 'packs', 'packs_0', 'key_blocks', 'tiles', 'checkpoints'],
+  ...[
+    'migrations',
+    'ledger',
+    'sources',
+    'source_keys',
+    'batches',
+    'packs',
+    'packs_0',
+    'key_blocks',
+    'tiles',
+    'checkpoints',
+  ],
   ...['equivocations', 'anchors', 'anchor_states', 'shares', 'share_revocations'],
 ]
 

@@ -3,8 +3,11 @@ import { parseBatch, utf8 } from '@killick/sdk'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { FoundEvent } from '../../../anchor-service/src/ledger/found.ts'
+import { makeRun } from '../../../anchor-service/src/ledger/make-run.ts'
 import { packBatch } from '../../../anchor-service/src/ledger/rows.ts'
+import { readCoverage } from '../../../anchor-service/src/ledger/runs.ts'
 import { type EventQuery, searchEvents } from '../../../anchor-service/src/ledger/search.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
 import { type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer, sampleEvent } from '../support/producer.ts'
 
@@ -56,7 +59,7 @@ async function findAll(query: Omit<EventQuery, 'limit'>) {
   return found
 }
 
-test('any window, by itself and with other conditions, page after page', async () => {
+async function checkWindows(): Promise<void> {
   const times = [...new Set(HOURS.flat())].map((hour) => NOON + hour * HOUR)
   const time = fc.option(fc.constantFrom(...times.flatMap((time) => [time, time + 1])), { nil: undefined })
   const named = (...names: string[]) => fc.option(fc.constantFrom(...names), { nil: undefined })
@@ -84,4 +87,20 @@ test('any window, by itself and with other conditions, page after page', async (
     }),
     { numRuns: 200 },
   )
+}
+
+test('any window, by itself and with other conditions, page after page', checkWindows)
+
+test('the same, where the index holds all but the newest', async () => {
+  // As if the log had 30,000 events between one and the next.
+  await queryAsOwner(
+    opened.databaseUrl,
+    `set search_path = killick; set session_replication_role = replica;
+     update batches set first_event = 30000 * first_event; update packs set first_event = 30000 * first_event`,
+  )
+  while (await makeRun(opened.pool));
+  const coverage = await readCoverage(opened.pool)
+  expect(coverage.long).toBeGreaterThan(0)
+  expect(coverage.all).toBeGreaterThan(coverage.long)
+  await checkWindows()
 })

@@ -50,9 +50,13 @@ export function readVitest(report: {
 }
 
 /** Runs a Node program with this terminal; a tally it sends over IPC comes back beside its exit code. */
-function run(args: string[]): Promise<{ code: number; message: Tally | null }> {
+function run(args: string[], env: NodeJS.ProcessEnv = {}): Promise<{ code: number; message: Tally | null }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = spawn(process.execPath, args, {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, ...env },
+    })
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
     let message: Tally | null = null
     child.on('message', (tally: Tally) => {
@@ -75,15 +79,11 @@ async function runVitest(args: string[]): Promise<Tally> {
     .replace(/package\.json$/, 'vitest.mjs')
   try {
     // Many tests wait for other processes, so even two cores have work for two.
-    const { code } = await run([
-      vitest,
-      'run',
-      `--maxWorkers=${Math.max(2, availableParallelism())}`,
-      '--reporter=default',
-      '--reporter=json',
-      `--outputFile.json=${file}`,
-      ...args,
-    ])
+    const workers = `--maxWorkers=${Math.max(2, availableParallelism())}`
+    const reports = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
+    // Hundreds of processes are started, of the same modules: compiled once, a third of all the work is saved (measured).
+    const env = { NODE_COMPILE_CACHE: join(folder, 'compiled') }
+    const { code } = await run([vitest, 'run', workers, ...reports, ...args], env)
     try {
       return settle(readVitest(JSON.parse(readFileSync(file, 'utf8'))), code)
     } catch {

@@ -176,42 +176,20 @@ async function* numbersOf(
   if (numbers.length > 0) yield numbers
 }
 
-/** Packs that are read at first, and at most; twice as many each time that they were not enough. */
-const FEW_PACKS = 4
-const MANY_PACKS = 64
-
-/**
- * Packs are found by the keys of their events: among the newest, which are in no run yet, by reading them, and all others by
- * runs.
- */
 async function* findByTerms(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
   const kinds = (['action', 'actor', 'target'] as const).filter((kind) => query[kind] !== undefined)
   const ofEvents = kinds.map((kind) => termKey(kind, query[kind]!))
   const ofPack = query.source === undefined ? ofEvents : [...ofEvents, termKey('source', query.source)]
   const [low, end] = await readBounds(db, query)
-  const coverage = await readCoverage(db)
   // The pack that holds the lowest event may begin before it.
-  const least = Math.max(0, low - MAX_PACK_EVENTS)
-  const isWanted = (number: number) => number >= low && number < end
-  const numbersIn = ({ first_event, times, keys, key_counts }: PackKeys) =>
-    eventsWith(ofEvents, keys, key_counts)
-      .filter((pos) => isWanted(first_event + pos) && isOfTime(timeAt(times, pos), query))
+  for await (const pack of packsWith(db, ofPack, Math.max(0, low - MAX_PACK_EVENTS), end)) {
+    const { first_event, times, keys, key_counts } = pack
+    const numbers = eventsWith(ofEvents, keys, key_counts)
+      .filter((pos) => isOfTime(timeAt(times, pos), query))
       .map((pos) => first_event + pos)
+      .filter((number) => number >= low && number < end)
       .reverse()
-
-  for await (const pack of readPacks(db, ofPack, Math.max(least, coverage.all), end)) {
-    const numbers = numbersIn(pack)
     while (numbers.length > 0) yield numbers.splice(0, wanted())
-  }
-  const search = { from: least, to: Math.min(end, coverage.all), order: 'newest' } as const
-  let many = FEW_PACKS
-  for await (const found of findPacks(db, coverage, ofPack, search)) {
-    for (; found.length > 0; many = Math.min(MANY_PACKS, 2 * many)) {
-      for (const pack of await readFoundPacks(db, ofPack, found.splice(0, many))) {
-        const numbers = numbersIn(pack)
-        while (numbers.length > 0) yield numbers.splice(0, wanted())
-      }
-    }
   }
 }
 
@@ -220,11 +198,28 @@ type PackKeys = { first_event: number; times: Buffer; keys: Buffer; key_counts: 
 
 const PACK_KEYS = 'first_event, times, keys, key_counts'
 
+/** Packs that are read at first, and at most; twice as many each time that they were not enough. */
+const FEW_PACKS = 4
+const MANY_PACKS = 64
+
+/**
+ * The packs that begin in [from, to) and have all keys, newest first: of the newest, which are in no run yet, each is looked at;
+ * of all others, those that runs name.
+ */
+async function* packsWith(db: Db, keys: readonly Buffer[], from: number, to: number): AsyncGenerator<PackKeys> {
+  const coverage = await readCoverage(db)
+  yield* readPacks(db, keys, Math.max(from, coverage.all), to)
+  const search = { from, to: Math.min(to, coverage.all), order: 'newest' } as const
+  let many = FEW_PACKS
+  for await (const found of findPacks(db, coverage, keys, search))
+    for (; found.length > 0; many = Math.min(MANY_PACKS, 2 * many))
+      yield* await readFoundPacks(db, keys, found.splice(0, many))
+}
+
 function haveKeys(keys: readonly Buffer[], place: Parameter): string {
   return keys.map((key) => `position(${place(key)}::bytea in keys) > 0`).join(' and ')
 }
 
-/** The packs that begin in [from, end) and have all keys, newest first. */
 async function* readPacks(db: Db, keys: readonly Buffer[], from: number, end: number): AsyncGenerator<PackKeys> {
   for (let high = end, many = FEW_PACKS; high > from; many = Math.min(MANY_PACKS, 2 * many)) {
     const { values, place } = parameters()

@@ -14,7 +14,7 @@ import {
 import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
 import { isRunRight } from '../ledger/make-run.ts'
 import { readLines } from '../ledger/packs.ts'
-import { RUN_EVENTS, readCoverage, runsBetween, startOf } from '../ledger/runs.ts'
+import { RUN_EVENTS, readCoverage, runsBetween } from '../ledger/runs.ts'
 import { type EventSketch, sketchEvent, termKey } from '../ledger/sketch.ts'
 import type { Db } from '../ledger/tiles.ts'
 
@@ -79,8 +79,7 @@ async function checkIndex(db: Db): Promise<Fault[]> {
   const faults: Fault[] = []
   for (const run of runsBetween(await readCoverage(db), 0, Number.POSITIVE_INFINITY)) {
     if (await isRunRight(db, run)) continue
-    const first = startOf(run)
-    const message = `key_blocks.entries: the events from ${first} on, ${RUN_EVENTS[run.level]} of them, are not found by their keys`
+    const message = `key_blocks.entries: the events from ${run.start} on, ${RUN_EVENTS[run.level]} of them, are not found by their keys`
     faults.push({ place: null, message })
   }
   return faults

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { free } from '../free.ts'
 import { runAll, TupleWriter } from './copy.ts'
-import { type Coverage, ENTRY, EntrySorter, RUN_EVENTS, type Run, readCoverage, startOf } from './runs.ts'
+import { type Coverage, ENTRY, EntrySorter, RUN_EVENTS, type Run, readCoverage } from './runs.ts'
 import type { Db } from './tiles.ts'
 
 /** Held by whoever makes a run, so that no other process makes the same. */
@@ -62,14 +62,14 @@ async function readLength(db: Db): Promise<number> {
 
 /** A long one, if there are events enough; a short one otherwise. */
 function nextRun({ long, all }: Coverage, events: number): Run | null {
-  if (events >= long + RUN_EVENTS[1]) return { level: 1, run: long / RUN_EVENTS[1] }
-  if (events >= all + RUN_EVENTS[0]) return { level: 0, run: all / RUN_EVENTS[0] }
+  if (events >= long + RUN_EVENTS[1]) return { level: 1, start: long }
+  if (events >= all + RUN_EVENTS[0]) return { level: 0, start: all }
   return null
 }
 
 /** What a run must hold, by the packs, in order; a part at a time, where it is much. */
 async function* readEntries(db: Db, run: Run): AsyncGenerator<Buffer> {
-  const start = startOf(run)
+  const { start } = run
   const end = start + RUN_EVENTS[run.level]
   const { rows } = await db.query<{ bytes: number }>(
     'select coalesce(sum(length(keys)), 0)::float8 as bytes from packs where first_event >= $1 and first_event < $2',
@@ -107,7 +107,7 @@ async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, is
       const block = entries.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)
       blocks.begin(4)
       blocks.int2(run.level)
-      blocks.int4(run.run)
+      blocks.int8(run.start)
       blocks.bytes(isFirst && i === 0 ? LEAST : block.subarray(0, ENTRY))
       blocks.bytes(block)
     }
@@ -117,7 +117,7 @@ async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, is
   }
 }
 
-const COPY = 'copy key_blocks (level, run, first, entries) from stdin (format binary)'
+const COPY = 'copy key_blocks (level, start, first, entries) from stdin (format binary)'
 
 /** Does a run hold what the packs make of it? */
 export async function isRunRight(db: Db, run: Run): Promise<boolean> {
@@ -140,11 +140,11 @@ export async function isRunRight(db: Db, run: Run): Promise<boolean> {
 
 type Block = { begins: string; entries: Buffer }
 
-async function readBlocks(db: Db, { level, run }: Run, after: string | null): Promise<Block[]> {
+async function readBlocks(db: Db, { level, start }: Run, after: string | null): Promise<Block[]> {
   const { rows } = await db.query<Block>(
     `select first::text as begins, entries from key_blocks
-     where level = $1 and run = $2 and ($3::bigint is null or first > $3) order by first limit ${SENT_BLOCKS}`,
-    [level, run, after],
+     where level = $1 and start = $2 and ($3::bigint is null or first > $3) order by first limit ${SENT_BLOCKS}`,
+    [level, start, after],
   )
   return rows
 }

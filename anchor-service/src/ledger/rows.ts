@@ -173,7 +173,7 @@ export function batchStatements(appended: readonly Appended[], firstEvent: numbe
   const isNew = firstEvent % PARTITION === 0 || Math.floor(firstEvent / PARTITION) < Math.floor(number / PARTITION)
   return [
     { sql: BATCHES, tuples: [batches.done()] },
-    ...(isNew ? [{ sql: `select extend_packs(${number})` }] : []),
+    ...(isNew ? [{ sql: `select extend_partitions(${number})` }] : []),
     { sql: PACKS, tuples: appended.map(({ batch }) => batch.rows) },
   ]
 }

@@ -15,10 +15,8 @@ import type { Db } from './tiles.ts'
 /** Events of a run: of a short one, level 0, and of a long one, level 1. */
 export const RUN_EVENTS = [16_384, 262_144] as const
 
-/** One run among all: the one that begins with event `run * RUN_EVENTS[level]`. */
-export type Run = { level: 0 | 1; run: number }
-
-export const startOf = ({ level, run }: Run): number => run * RUN_EVENTS[level]
+/** One run among all. `start`: the number of its first event, a multiple of RUN_EVENTS[level] */
+export type Run = { level: 0 | 1; start: number }
 
 export const ENTRY = 8
 /** Bits of an entry that say where the pack begins: enough for a long run. */
@@ -87,7 +85,7 @@ export type Coverage = { long: number; all: number }
 
 export async function readCoverage(db: Db): Promise<Coverage> {
   const end = (level: 0 | 1) =>
-    `coalesce((select (run + 1) * ${RUN_EVENTS[level]}::float8 from key_blocks where level = ${level} order by run desc limit 1), 0)`
+    `coalesce((select start + ${RUN_EVENTS[level]} from key_blocks where level = ${level} order by start desc limit 1), 0)::float8`
   const { rows } = await db.query<{ short: number; long: number }>(`select ${end(0)} as short, ${end(1)} as long`)
   const { short, long } = rows[0]!
   return { long, all: Math.max(short, long) }
@@ -98,9 +96,9 @@ export function runsBetween({ long, all }: Coverage, from: number, to: number): 
   const runs: Run[] = []
   for (let at = Math.max(0, from); at < Math.min(to, all); ) {
     const level = at < long ? 1 : 0
-    const run = Math.floor(at / RUN_EVENTS[level])
-    runs.push({ level, run })
-    at = (run + 1) * RUN_EVENTS[level]
+    const start = at - (at % RUN_EVENTS[level])
+    runs.push({ level, start })
+    at = start + RUN_EVENTS[level]
   }
   return runs
 }
@@ -168,24 +166,23 @@ async function readLists(
   const { rows } = await db.query<{ i: number; entries: Buffer }>(
     // The block before the first wanted entry may hold it.
     `select i::int, entries
-     from unnest($1::smallint[], $2::int[], $3::bigint[], $4::bigint[]) with ordinality w (level, run, low, high, i)
+     from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[]) with ordinality w (level, start, low, high, i)
      cross join lateral (
-       select first, entries from key_blocks where level = w.level and run = w.run and first <= w.high and first >= (
-         select first from key_blocks where level = w.level and run = w.run and first <= w.low order by first desc limit 1)
+       select first, entries from key_blocks where level = w.level and start = w.start and first <= w.high and first >= (
+         select first from key_blocks where level = w.level and start = w.start and first <= w.low order by first desc limit 1)
        order by first ${direction} limit $5) blocks
      order by i, first ${direction}`,
     [
       wanted.map(({ level }) => level),
-      wanted.map(({ run }) => run),
+      wanted.map(({ start }) => start),
       wanted.map(({ low }) => low),
       wanted.map(({ high }) => high),
       most,
     ],
   )
   const blocks = Map.groupBy(rows, ({ i }) => i - 1)
-  const lists = wanted.map(({ level, run, low, high }, i): List => {
+  const lists = wanted.map(({ start, low, high }, i): List => {
     const own = blocks.get(i) ?? []
-    const start = startOf({ level, run })
     const packs = own.flatMap(({ entries }) => {
       const offsets = offsetsBetween(entries, low, high)
       return (order === 'newest' ? offsets.reverse() : offsets).map((offset) => start + offset)
@@ -204,7 +201,7 @@ const ends = (entries: Buffer, high: bigint) =>
 /** The first and the last entry that a key may have in a run for packs that begin in [from, to). */
 function entriesOf(run: Run, key: Buffer, from: number, to: number): { low: bigint; high: bigint } {
   const least = key.readBigInt64BE() & ~BigInt(OFFSET_MASK)
-  const start = startOf(run)
+  const { start } = run
   const last = Math.min(RUN_EVENTS[run.level], to - start) - 1
   return { low: least + BigInt(Math.max(0, from - start)), high: least + BigInt(Math.max(0, last)) }
 }

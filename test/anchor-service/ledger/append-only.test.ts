@@ -17,6 +17,7 @@ const TABLES = [
     'packs',
     'packs_0',
     'key_blocks',
+    'key_blocks_0',
     'tiles',
     'checkpoints',
   ],

@@ -79,7 +79,7 @@ beforeAll(async () => {
      insert into anchor_states (anchor, seq, state, gas_used, gas_price) select id, 0, 'final', 1200, 10 from anchors;
      insert into equivocations (log_index, accepted, refused, refused_hash)
        select i, '', '', sha256(i::text::bytea) from generate_series(1, 4000) i;
-     select extend_packs(${APART * EVENTS});
+     select extend_partitions(${APART * EVENTS});
      analyze`,
   )
   await queryAsOwner(

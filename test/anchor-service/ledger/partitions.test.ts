@@ -67,7 +67,7 @@ test('a batch may lie on both sides; its events are found, listed and proven, an
   await expect(queryAsOwner(opened.databaseUrl, `delete from killick.packs_1`)).rejects.toThrow('append-only')
 })
 
-test('what the newest packs do not have is looked for by the index of one partition after another', async () => {
+test('what the newest packs do not have is found far from them', async () => {
   for (let i = 0; i < 5; i++) await opened.ledger.submit(await nextBatch(producer, 100))
   const [first] = (await searchEvents(opened.pool, { source: 'killick', limit: 5 })).events
   const { action } = (first as FoundEvent).fields as { action: string }

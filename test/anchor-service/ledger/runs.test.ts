@@ -125,12 +125,12 @@ test.each([
 ])('a run is not right where %s', async (_, change) => {
   const tamper = (sql: string) =>
     queryAsOwner(opened.databaseUrl, `set search_path = killick; set session_replication_role = replica; ${sql}`)
-  const block = `where level = 1 and run = 1 and first = (select max(first) from key_blocks where level = 1 and run = 1)`
+  const block = `where level = 1 and start = ${RUN_EVENTS[1]} and first = (select max(first) from key_blocks where level = 1 and start = ${RUN_EVENTS[1]})`
   await tamper(`create table kept as select * from key_blocks; ${change} ${block}`)
-  expect(await isRunRight(opened.pool, { level: 1, run: 1 })).toBe(false)
-  expect(await isRunRight(opened.pool, { level: 1, run: 0 })).toBe(true)
+  expect(await isRunRight(opened.pool, { level: 1, start: RUN_EVENTS[1] })).toBe(false)
+  expect(await isRunRight(opened.pool, { level: 1, start: 0 })).toBe(true)
   await tamper('delete from key_blocks; insert into key_blocks select * from kept; drop table kept')
-  expect(await isRunRight(opened.pool, { level: 1, run: 1 })).toBe(true)
+  expect(await isRunRight(opened.pool, { level: 1, start: RUN_EVENTS[1] })).toBe(true)
 })
 
 test('events with very many keys make a run that is sorted a part at a time', async () => {
@@ -155,7 +155,7 @@ test('events with very many keys make a run that is sorted a part at a time', as
   for (const { first, keys } of [many[0]!, many[77]!, many[269]!])
     for (const at of [0, 65_536, 131_064]) expect(await find(keys[0]!.subarray(at, at + 8))).toContain(first)
   expect(await find(Buffer.alloc(8, 7))).toEqual(many.map(({ first }) => first))
-  expect(await isRunRight(large.pool, { level: 0, run: 0 })).toBe(true)
+  expect(await isRunRight(large.pool, { level: 0, start: 0 })).toBe(true)
   await large.close()
 })
 

@@ -84,36 +84,40 @@ create table packs (
 ) partition by range (first_event);
 select append_only('packs');
 
--- Makes sure that events up to a number have their partition: 4,194,304 to each, so that vacuum, retention and the depth of an
--- index stay what they are however long the log grows. Attaching, unlike creating in place, keeps nobody from reading.
--- The service's role may not create tables; this it may.
-create function extend_packs(upto bigint) returns void language plpgsql security definer set search_path = killick, pg_temp as $$
-declare
-  width constant bigint := 4194304;
-  first constant bigint := upto / width * width;
-  name constant text := 'packs_' || upto / width;
-begin
-  if to_regclass(name) is not null then return; end if;
-  execute format('create table %I (like packs including all)', name);
-  -- Nothing is planned by these, and to read enough of them for statistics takes seconds.
-  execute format('alter table %I alter ids set statistics 0, alter times set statistics 0, alter keys set statistics 0, '
-    'alter key_counts set statistics 0, alter body set statistics 0', name);
-  execute format('alter table packs attach partition %I for values from (%s) to (%s)', name, first, first + width);
-  perform append_only(name::regclass);
-end $$;
-select extend_packs(0);
-
 -- In which packs keys are: the index of packs.keys, in sorted runs as src/ledger/runs.ts describes them. PostgreSQL's own for such
 -- columns (GIN) costs twice as much as all the rest of storing an event (measured). Runs are written behind the commits and can
 -- be made again from the packs at any time.
 create table key_blocks (
   level smallint not null,
-  run integer not null,
+  start bigint not null,           -- number of the run's first event
   first bigint not null,           -- its first entry; of a run's first block, less than any entry
   entries bytea storage plain not null check (length(entries) % 8 = 0),
-  primary key (level, run, first)
-);
+  primary key (level, start, first)
+) partition by range (start);
 select append_only('key_blocks');
+
+-- Makes sure that events up to a number have their partition, and their keys too: 4,194,304 events to each, so that vacuum,
+-- retention and the depth of an index stay what they are however long the log grows. Attaching, unlike creating in place, keeps
+-- nobody from reading. The service's role may not create tables; this it may.
+create function extend_partitions(upto bigint) returns void language plpgsql security definer set search_path = killick, pg_temp as $$
+declare
+  width constant bigint := 4194304;
+  first constant bigint := upto / width * width;
+  packs_n constant text := 'packs_' || upto / width;
+  key_blocks_n constant text := 'key_blocks_' || upto / width;
+begin
+  if to_regclass(packs_n) is not null then return; end if;
+  execute format('create table %I (like packs including all)', packs_n);
+  execute format('create table %I (like key_blocks including all)', key_blocks_n);
+  -- Nothing is planned by these, and to read enough of them for statistics takes seconds.
+  execute format('alter table %I alter ids set statistics 0, alter times set statistics 0, alter keys set statistics 0, '
+    'alter key_counts set statistics 0, alter body set statistics 0', packs_n);
+  execute format('alter table %I alter entries set statistics 0', key_blocks_n);
+  execute format('alter table packs attach partition %I for values from (%s) to (%s)', packs_n, first, first + width);
+  execute format('alter table key_blocks attach partition %I for values from (%s) to (%s)', key_blocks_n, first, first + width);
+  perform append_only(packs_n::regclass), append_only(key_blocks_n::regclass);
+end $$;
+select extend_partitions(0);
 
 -- The tree as C2SP tiles. Each commit adds one segment per tile it touches: `hashes` starts at offset `start` of the tile.
 create table tiles (

@@ -14,8 +14,13 @@ const rounds = Number(values.rounds)
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32))
 console.log(bold(`${count(rounds, 'round')}, seed ${seed}`))
 const start = Date.now()
+// What was started is ended before this is, after the round at hand.
+const stop = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)))
 try {
-  const { acknowledged, events, kills } = await crash({ rounds, seed, say: (line) => console.log(dim(line)) })
+  const say = (line: string) => console.log(dim(line))
+  const { acknowledged, events, kills } = await crash({ rounds, seed, say, signal: stop.signal })
   const killed = Object.entries(kills).map(([kind, n]) => `${kind} ${n}`)
   console.log(
     `${MARK.good} ${count(acknowledged, 'event')} acknowledged, ${events.toLocaleString('en')} in the ledger, none lost`,

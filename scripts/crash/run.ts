@@ -14,6 +14,8 @@ export type CrashOptions = {
   seed: number
   /** Told about every round. */
   say?: (line: string) => void
+  /** Ends it between two rounds. */
+  signal?: AbortSignal
 }
 
 export type CrashReport = { acknowledged: number; events: number; kills: Record<Kind, number> }
@@ -27,7 +29,7 @@ const WORKERS = 2
 const RECOVERY_MS = 60_000
 
 /** @throws where an acknowledged event is lost, doubled, out of place or unproven, or where the deployment stays down */
-export async function crash({ rounds, seed, say = () => {} }: CrashOptions): Promise<CrashReport> {
+export async function crash({ rounds, seed, say = () => {}, signal }: CrashOptions): Promise<CrashReport> {
   const random = seeded(seed)
   const folder = await mkdtemp(join(tmpdir(), 'killick-crash-'))
   const chain = await startChain({ blockTimeMs: 500 })
@@ -79,6 +81,7 @@ export async function crash({ rounds, seed, say = () => {} }: CrashOptions): Pro
     }
 
     for (const [round, kinds] of combinations(rounds, parts, random).entries()) {
+      signal?.throwIfAborted()
       const victims = kinds.flatMap((kind) => {
         const twins = random.shuffle(parts.filter((part) => part.kind === kind))
         return twins.slice(0, 1 + random.int(twins.length))

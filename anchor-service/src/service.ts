@@ -103,9 +103,9 @@ export async function startService(
       logLevel: config.logLevel,
     })
     log = app.log
-    indexing = keepIndex(store, (error) => {
+    indexing = keepIndex(store, (failure) => {
       metrics.indexingFailed()
-      app.log.warn({ err: error }, 'the index of keys could not be extended; it is tried again')
+      app.log.warn(failure, 'the index of keys could not be extended; it is tried again')
     })
     if (!store.hasRole)
       app.log.warn('The database user may not make a role: only triggers keep the ledger append-only.')

@@ -2,6 +2,7 @@
 import { auditLedger, openApi } from '@killick/sdk/audit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkColumns } from '../../anchor-service/src/audit/columns.ts'
+import { type Failure, keepIndex } from '../../anchor-service/src/ledger/indexing.ts'
 import { isRunRight } from '../../anchor-service/src/ledger/make-run.ts'
 import { openPool } from '../../anchor-service/src/ledger/pool.ts'
 import { RUN_EVENTS, readCoverage } from '../../anchor-service/src/ledger/runs.ts'
@@ -112,4 +113,16 @@ test('a service that starts makes up for what was not done while none ran', asyn
   expect(await readCoverage(pool)).toEqual({ long: 0, all: 3 * RUN_EVENTS[0] })
   for (const run of [0, 1, 2]) expect(await isRunRight(pool, { level: 0, start: run * RUN_EVENTS[0] })).toBe(true)
   await pool.end()
+})
+
+test('a database that does not answer is told of with its code, and closing waits for nothing', async () => {
+  const failures: Failure[] = []
+  const nowhere = 'postgres://nobody@127.0.0.1:1/nothing'
+  const indexing = keepIndex({ databaseUrl: nowhere, hasRole: false }, (failure) => failures.push(failure))
+  await until(async () => failures.length > 0)
+  expect(failures[0]).toMatchObject({ code: 'ECONNREFUSED' })
+  await indexing.close()
+  const before = process.getActiveResourcesInfo().filter((name) => name === 'MessagePort').length
+  indexing.grown(10 * RUN_EVENTS[0])
+  expect(process.getActiveResourcesInfo().filter((name) => name === 'MessagePort')).toHaveLength(before)
 })

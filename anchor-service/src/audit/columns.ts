@@ -14,7 +14,7 @@ import {
 import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
 import { isRunRight } from '../ledger/make-run.ts'
 import { readLines } from '../ledger/packs.ts'
-import { RUN_EVENTS, readCoverage, runsBetween } from '../ledger/runs.ts'
+import { RUN_EVENTS, type Run, readCoverage, runsBetween } from '../ledger/runs.ts'
 import { type EventSketch, sketchEvent, termKey } from '../ledger/sketch.ts'
 import type { Db } from '../ledger/tiles.ts'
 
@@ -45,6 +45,7 @@ const BEYOND = `
 
 export function checkColumns(db: Db): OwnCheck {
   let checked = 0
+  const index = walkIndex(db)
   return {
     id: 'columns',
     title: 'Events and batches are found by what they say',
@@ -55,35 +56,54 @@ export function checkColumns(db: Db): OwnCheck {
         (await db.query<BatchRow>(BATCH, [logIndex, firstEvent, firstEvent + header.n, withDetails])).rows[0]
       const place = placeOf(logIndex, header)
       const row = await read(events === null)
-      if (row === undefined) return [{ place, message: `batches.log_index: no batch has ${logIndex}` }]
+      const misled = await index.upTo(firstEvent + header.n)
+      if (row === undefined) return [{ place, message: `batches.log_index: no batch has ${logIndex}` }, ...misled]
       const wrong = differences(row.columns, batchColumns(batch))
       const faults = wrong.map((column) => ({
         place,
         message: `batches.${column}: it is not what batch ${logIndex} says`,
       }))
-      if (events !== null && arePacksRight(batch, events, row.packs)) return faults
+      if (events !== null && arePacksRight(batch, events, row.packs)) return [...faults, ...misled]
       const packs = events === null ? row.packs : ((await read(true))?.packs ?? [])
-      return [...faults, ...(await comparePacks(batch, packs))]
+      return [...faults, ...(await comparePacks(batch, packs)), ...misled]
     },
     async finish() {
       const [row] = (await db.query<{ first: number }>(BEYOND)).rows
       const message = `packs.first_event: the events from ${row?.first} on belong to no batch`
-      const faults = [...(row ? [{ place: null, message }] : []), ...(await checkIndex(db))]
-      return { faults, detail: `${checked.toLocaleString('en')} events` }
+      return { faults: row ? [{ place: null, message }] : [], detail: `${checked.toLocaleString('en')} events` }
     },
   }
 }
 
-/** The index of keys is made of the packs, and must be what they make of it; of what search does not ask any more nothing is said. */
-async function checkIndex(db: Db): Promise<Fault[]> {
-  const faults: Fault[] = []
-  for (const run of runsBetween(await readCoverage(db), 0, Number.POSITIVE_INFINITY)) {
-    if (await isRunRight(db, run)) continue
-    const message = `key_blocks.entries: the events from ${run.start} on, ${RUN_EVENTS[run.level]} of them, are not found by their keys`
-    faults.push({ place: null, message })
+/** The index of keys is made of the packs, and must be what they make of it. A run is checked when the audit has come to its end. */
+function walkIndex(db: Db) {
+  let due: Run[] | null = null
+
+  async function readRuns(): Promise<Run[]> {
+    const { all, long } = await readCoverage(db)
+    const runs = [...runsBetween({ all, long: 0 }, 0, all), ...runsBetween({ all: long, long }, 0, long)]
+    return runs.sort((a, b) => endOf(a) - endOf(b))
   }
-  return faults
+  const reading = readRuns()
+  // Who needs it is told.
+  reading.catch(() => {})
+
+  return {
+    async upTo(events: number): Promise<Fault[]> {
+      due ??= await reading
+      const faults: Fault[] = []
+      for (let run = due[0]; run !== undefined && endOf(run) <= events; run = due[0]) {
+        due.shift()
+        if (await isRunRight(db, run)) continue
+        const what = `the events from ${run.start} on, ${RUN_EVENTS[run.level]} of them, are not found by their keys`
+        faults.push({ place: null, message: `key_blocks.entries: ${what}` })
+      }
+      return faults
+    },
+  }
 }
+
+const endOf = ({ level, start }: Run) => start + RUN_EVENTS[level]
 
 function batchColumns({ firstEvent, header, events }: WalkedBatch): Columns {
   const { source, stream, seq, n } = header

@@ -1,7 +1,7 @@
 // A thread that makes runs. It is started by indexing.ts; what crosses between the two is described there.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
-import { END, type GROWN, type IndexerData } from './indexing.ts'
+import { END, type Failure, type GROWN, type IndexerData } from './indexing.ts'
 import { makeRun } from './make-run.ts'
 import { openPool } from './pool.ts'
 
@@ -26,9 +26,12 @@ async function run(): Promise<void> {
   while (hasGrown && !ending.signal.aborted) {
     hasGrown = false
     try {
-      while (!ending.signal.aborted && (await makeRun(pool)));
+      while (!ending.signal.aborted && (await makeRun(pool, ending.signal)));
     } catch (error) {
-      parentPort!.postMessage({ error })
+      if (ending.signal.aborted) break
+      const { code, message } = error as NodeJS.ErrnoException
+      const failure: Failure = { code, message: message || String(error) }
+      parentPort!.postMessage(failure)
       hasGrown = true
       await sleep(RETRY_MS, undefined, { signal: ending.signal }).catch(() => {})
     }

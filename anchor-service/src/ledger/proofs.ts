@@ -16,6 +16,7 @@ import { pathOf } from './batch-tree.ts'
 import { type LogKey, readCheckpoint, readCovering } from './checkpoints.ts'
 import { readLines } from './packs.ts'
 import { findPacks, readCoverage } from './runs.ts'
+import { idKey, leafKey } from './sketch.ts'
 import { readKeys } from './sources.ts'
 import { type Db, readPlans } from './tiles.ts'
 
@@ -23,7 +24,7 @@ type Row = { log_index: number; pos: number; token: string; header: string; even
 
 /**
  * The proof of one event, as its JSON text: against the smallest anchored size that covers it, or while there is none,
- * against the checkpoint of its receipt. Four short reads, whatever the size of the log.
+ * against the checkpoint of its receipt. Beside finding the event, four short reads, whatever the size of the log.
  *
  * @param name the event's id (of several events that claim one id, the first accepted), or its leaf hash
  * @throws Refusal event_not_found | event_unreadable
@@ -75,7 +76,7 @@ async function findEvent(db: Db, name: string): Promise<Row> {
   const leafHash = parseHash(name)
   if (leafHash === null && !isEventId(name)) throw new Refusal('event_not_found')
   const wanted = leafHash === null ? Buffer.from(name.replaceAll('-', ''), 'hex') : Buffer.from(leafHash)
-  const key = leafHash === null ? wanted.subarray(8) : wanted.subarray(0, 8)
+  const key = leafHash === null ? idKey(wanted) : leafKey(wanted)
   for await (const packs of packsWith(db, key)) {
     const { rows } = await db.query<Candidate>(
       `select p.first_event, p.pos, p.n, p.ids, p.body, b.log_index, b.header, b.event_leaves

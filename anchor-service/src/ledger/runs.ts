@@ -2,14 +2,12 @@
  * In which packs keys are: an index of packs.keys in sorted runs, as log-structured merge trees have them (O'Neil et al., "The
  * log-structured merge-tree", 1996). Sorting many keys at once and writing them one after another costs a tenth of putting each
  * into its place of a tree (measured). A run holds the keys of so many consecutive events, of a short one or of a long one; the
- * few newest packs, which no run holds yet, are read themselves. Runs are never changed: a long one is made beside the short
- * ones it replaces.
+ * few newest packs, which no run holds yet, are read themselves. Runs are never changed: a long one is made of sixteen short
+ * ones, beside them, and is read instead.
  *
  * An entry is a number of 64 bits: the first 46 of a key, and how many events from the run's beginning its pack begins. So it
  * names packs that may have a key; the packs have the last word.
  */
-import { endianness } from 'node:os'
-import { free } from '../free.ts'
 import type { Db } from './tiles.ts'
 
 /** Events of a run: of a short one, level 0, and of a long one, level 1. */
@@ -20,65 +18,7 @@ export type Run = { level: 0 | 1; start: number }
 
 export const ENTRY = 8
 /** Bits of an entry that say where the pack begins: enough for a long run. */
-const OFFSET_MASK = 2 ** 18 - 1
-
-/** Makes the entries of a run: in order, each once, as numbers of 64 bits with a sign, in network order. */
-export class EntrySorter {
-  #bytes: Buffer
-  #end = 0
-
-  /** @param size about how many bytes of keys there will be at a time */
-  constructor(size: number) {
-    this.#bytes = Buffer.from(new ArrayBuffer(size))
-  }
-
-  /**
-   * Adds a pack.
-   * @param offset how many events from the run's beginning it begins
-   * @param keys 8 bytes each; of these, those whose first 32 bits, as a number with a sign, are in [from, to)
-   */
-  add(offset: number, keys: Buffer, from: number, to: number): void {
-    if (this.#end + keys.length > this.#bytes.length) {
-      const larger = Buffer.from(new ArrayBuffer(2 * (this.#end + keys.length)))
-      this.#bytes.copy(larger, 0, 0, this.#end)
-      this.#bytes = larger
-    }
-    const bytes = this.#bytes
-    for (let i = 0; i + ENTRY <= keys.length; i += ENTRY) {
-      const high = keys.readInt32BE(i)
-      if (high < from || high >= to) continue
-      bytes.writeInt32BE(high, this.#end)
-      bytes.writeInt32BE((keys.readInt32BE(i + 4) & ~OFFSET_MASK) | offset, this.#end + 4)
-      this.#end += ENTRY
-    }
-  }
-
-  /** What has been added, and nothing is left then. The bytes are good until more is added. */
-  take(): Buffer {
-    const bytes = this.#bytes.subarray(0, this.#end)
-    this.#end = 0
-    const isSwapped = endianness() === 'LE'
-    if (isSwapped) bytes.swap64()
-    new BigInt64Array(bytes.buffer, 0, bytes.length / ENTRY).sort()
-    if (isSwapped) bytes.swap64()
-    let end = 0
-    for (let i = 0; i < bytes.length; i += ENTRY) {
-      const isNew =
-        end === 0 ||
-        bytes.readInt32BE(i + 4) !== bytes.readInt32BE(end - 4) ||
-        bytes.readInt32BE(i) !== bytes.readInt32BE(end - 8)
-      if (!isNew) continue
-      if (end < i) bytes.copyWithin(end, i, i + ENTRY)
-      end += ENTRY
-    }
-    return bytes.subarray(0, end)
-  }
-
-  /** Gives its memory back. */
-  close(): void {
-    free(this.#bytes)
-  }
-}
+export const OFFSET_MASK: number = 2 ** 18 - 1
 
 /** Which runs there are: how many events the long ones hold, and how many all of them do. */
 export type Coverage = { long: number; all: number }
@@ -215,7 +155,7 @@ function offsetsBetween(entries: Buffer, low: bigint, high: bigint): number[] {
 }
 
 /** Which entry is the first that is not less than `low`. */
-function firstFrom(entries: Buffer, low: bigint): number {
+export function firstFrom(entries: Buffer, low: bigint): number {
   let from = 0
   let to = Math.floor(entries.length / ENTRY)
   while (from < to) {

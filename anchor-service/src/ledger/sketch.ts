@@ -1,22 +1,22 @@
+import { hash } from 'node:crypto'
 import { isObject, type JsonValue, type ParsedEvent, printHash } from '@killick/sdk'
-import { murmur3 } from './murmur.ts'
 
 /** What events are found by, beside their names and their time. */
 export type TermKind = 'source' | 'action' | 'actor' | 'target'
 
-/** Seeds of the first half of its key, and of the second. */
-const SEEDS: Record<TermKind, readonly [number, number]> = {
-  source: [0, 4],
-  action: [1, 5],
-  actor: [2, 6],
-  target: [3, 7],
-}
+const KIND_BYTES: Record<TermKind, number> = { source: 0x73, action: 0x61, actor: 0x75, target: 0x74 }
+
+/** The longest term is the id of a party: 512 UTF-16 units. */
+const scratch = Buffer.alloc(2048)
+
+/** The first bits of keys, so that nobody can give an event a name that is a term's key: of a leaf hash 0, of an id 10 (RFC 9562). */
+const LEAF_BITS = 0x7f
+const TERM_BITS = 0xc0
 
 /**
  * What the ledger notes of an event beside its token. A key has 8 bytes: the beginning of the event's leaf hash; the end of its
- * id, where that is random; then, for its action, its actor's id and its targets' ids as they are disclosed, MurmurHash3 of
- * the text under two seeds of its kind. Two texts may share a key: the events themselves have the last word, and whoever makes
- * many that do only makes readers look at more events, as he could by using the same text.
+ * id, which is random; then, for its action, its actor's id and its targets' ids as they are disclosed, the beginning of
+ * SHA-256(kind ‖ text). Two texts may share a key: the events themselves have the last word.
  *
  * One sketch serves many events, one after another.
  */
@@ -34,6 +34,7 @@ export class EventSketch {
   begin(leafHash: string): void {
     this.leafHash = leafHash
     this.keys.write(leafHash, 0, 8, 'base64url')
+    this.keys[0]! &= LEAF_BITS
     this.id.copy(this.keys, 8, 8)
     this.keyCount = 2
   }
@@ -42,9 +43,10 @@ export class EventSketch {
   term(kind: TermKind, bytes: Uint8Array, from = 0, to: number = bytes.length): void {
     const at = 8 * this.keyCount++
     if (at === this.keys.length) this.keys = Buffer.concat([this.keys, this.keys])
-    const [first, second] = SEEDS[kind]
-    this.keys.writeInt32BE(murmur3(bytes, from, to, first), at)
-    this.keys.writeInt32BE(murmur3(bytes, from, to, second), at + 4)
+    scratch[0] = KIND_BYTES[kind]
+    for (let i = from; i < to; i++) scratch[1 + i - from] = bytes[i]!
+    this.keys.write(hash('sha256', scratch.subarray(0, 1 + to - from), 'binary'), at, 8, 'latin1')
+    this.keys[at]! |= TERM_BITS
   }
 }
 
@@ -72,6 +74,14 @@ const lookup = new EventSketch()
 /** The key of a term. */
 export function termKey(kind: TermKind, text: string): Buffer {
   lookup.keyCount = 0
-  lookup.term(kind, Buffer.from(text))
+  lookup.term(kind, Buffer.from(text).subarray(0, scratch.length - 1))
   return Buffer.from(lookup.keys.subarray(0, 8))
 }
+
+/** The key of a leaf hash, and of an id: 32 and 16 bytes. */
+export const leafKey = (leafHash: Uint8Array): Buffer => {
+  const key = Buffer.from(leafHash.subarray(0, 8))
+  key[0]! &= LEAF_BITS
+  return key
+}
+export const idKey = (id: Uint8Array): Buffer => Buffer.from(id.subarray(8))

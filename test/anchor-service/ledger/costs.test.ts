@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readAnchors, readTargets } from '../../../anchor-service/src/ledger/anchors.ts'
 import { readEquivocations } from '../../../anchor-service/src/ledger/equivocations.ts'
 import { makeRun } from '../../../anchor-service/src/ledger/make-run.ts'
+import { readProof } from '../../../anchor-service/src/ledger/proofs.ts'
 import { searchEvents } from '../../../anchor-service/src/ledger/search.ts'
 import { readShares } from '../../../anchor-service/src/ledger/shares.ts'
 import { sketchEvent, termKey } from '../../../anchor-service/src/ledger/sketch.ts'
@@ -28,6 +29,9 @@ const EVENTS = 24_000
 
 /** From one event to the next, as if its pack had so many: as many as it may have. */
 const APART = 256
+
+/** The 16 bytes of each event's id. */
+let ids: Buffer[] = []
 
 /** Packs of one event each, for the batches below. */
 async function packs() {
@@ -56,6 +60,7 @@ async function packs() {
     rows.counts.push(Buffer.of(0, sketch.keyCount))
     rows.bodies.push(zstdCompressSync(Buffer.from(`header\n${token}\n`)))
   }
+  ids = rows.ids
   return [rows.first, rows.ids, rows.times, rows.keys, rows.counts, rows.bodies]
 }
 
@@ -120,6 +125,12 @@ const find = (query: Omit<Parameters<typeof searchEvents>[1], 'limit'>) => (db: 
   searchEvents(db, { limit: PAGE, ...query })
 const DAY = { from: new Date('2026-01-03'), to: new Date('2026-01-03T00:20:00Z') }
 
+/** The batches are nothing that could be proven; everything is read before that is found out. */
+const prove = (i: number) => (db: Db) =>
+  expect(
+    readProof(db, opened.ledger.log, ids[i]!.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')),
+  ).rejects.toMatchObject({ code: 'event_unreadable' })
+
 const AFTER = { source: 's20', stream: 'r0' }
 const PAGES: [string, (db: Db) => Promise<unknown>, number?][] = [
   ['streams', (db) => readStreams(db, { limit: PAGE })],
@@ -150,11 +161,23 @@ const PAGES: [string, (db: Db) => Promise<unknown>, number?][] = [
   ['events of an action and an old time', find({ ...DAY, action: 'a' }), WALK],
   ['events of a time when there were none', find({ from: new Date('2025-01-01'), to: new Date('2025-01-02') })],
   ['events of an action when there were none', find({ action: 'a', to: new Date('2025-01-02') }), WALK],
+  ['a proof of an old event', prove(7), WALK],
+  ['a proof of a new event', prove(EVENTS - 7), WALK],
   ['equivocations, a later page', (db) => readEquivocations(db, { limit: PAGE, before: 50 })],
 ]
 
 test.each(PAGES)('%s', async (_, read, walk = 0) => {
   expect(await rowsRead(read)).toBeLessThan(ENOUGH + walk)
+})
+
+test('what is found in runs lies in both partitions, and behind them', async () => {
+  const { events } = await searchEvents(opened.pool, { target: 't7', limit: PAGE })
+  const minutes = events.map(({ recordedAt }) => (Date.parse(recordedAt!) - Date.UTC(2026, 0, 1)) / 60_000)
+  expect(minutes).toEqual([18_006, 12_006, 6006, 6])
+  const { events: newest } = await searchEvents(opened.pool, { target: `t${EVENTS % 6000}`, limit: 1 })
+  expect(newest.map(({ recordedAt }) => recordedAt)).toEqual([
+    new Date(Date.UTC(2026, 0, 1) + (EVENTS - 1) * 60_000).toISOString(),
+  ])
 })
 
 test('and nothing is left out between pages', async () => {

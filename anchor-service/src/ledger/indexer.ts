@@ -9,7 +9,7 @@ const { databaseUrl, hasRole } = workerData as IndexerData
 const pool = openPool(databaseUrl, hasRole, 1)
 const ending = new AbortController()
 
-/** After a failure. ms */
+/** After a failure, or while another process is at it, which may end before it is done. ms */
 const RETRY_MS = 2_000
 
 // What the last process has left undone comes first.
@@ -23,20 +23,26 @@ parentPort!.on('message', (message: typeof GROWN | typeof END) => {
 })
 
 async function run(): Promise<void> {
-  while (hasGrown && !ending.signal.aborted) {
+  const { signal } = ending
+  while (hasGrown && !signal.aborted) {
     hasGrown = false
-    try {
-      while (!ending.signal.aborted && (await makeRun(pool, ending.signal)));
-    } catch (error) {
-      if (ending.signal.aborted) break
-      const { code, message } = error as NodeJS.ErrnoException
-      const failure: Failure = { code, message: message || String(error) }
-      parentPort!.postMessage(failure)
-      hasGrown = true
-      await sleep(RETRY_MS, undefined, { signal: ending.signal }).catch(() => {})
-    }
+    const made = await attempt(signal)
+    hasGrown ||= made !== false
+    if (made === null) await sleep(RETRY_MS, undefined, { signal }).catch(() => {})
   }
   running = null
+}
+
+/** @returns whether a run was made; null: it is to be tried again */
+async function attempt(signal: AbortSignal): Promise<boolean | null> {
+  try {
+    return await makeRun(pool, signal)
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const failure: Failure = { code, message: message || String(error) }
+    if (!signal.aborted) parentPort!.postMessage(failure)
+    return null
+  }
 }
 
 /** With nothing left open, the thread ends. */

@@ -21,20 +21,21 @@ const SENT_BLOCKS = 256
 const READ_PACKS = 64
 
 /**
- * Makes the next run, if the log is long enough for it and no other process is making one.
+ * Makes the next run, if the log is long enough for it.
  * @param signal ends it, with nothing done. @throws its reason then
- * @returns whether it has made one
+ * @returns whether it has made one; null while another process makes one
  */
-export async function makeRun(pool: pg.Pool, signal?: AbortSignal): Promise<boolean> {
+export async function makeRun(pool: pg.Pool, signal?: AbortSignal): Promise<boolean | null> {
   const client = await pool.connect()
   let failure: Error | undefined
   try {
     await client.query('begin')
     const { rows } = await client.query('select pg_try_advisory_xact_lock($1) as mine', [INDEX_LOCK])
-    const run = rows[0].mine ? nextRun(await readCoverage(client), await readLength(client)) : null
+    const isMine: boolean = rows[0].mine
+    const run = isMine ? nextRun(await readCoverage(client), await readLength(client)) : null
     if (run !== null) await writeRun(client, run, signal)
     await client.query('commit')
-    return run !== null
+    return isMine ? run !== null : null
   } catch (error) {
     failure = error as Error
     throw error

@@ -12,11 +12,10 @@ import {
   parseEvent,
 } from '@killick/sdk'
 import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
-import { isRunRight } from '../ledger/make-run.ts'
 import { readLines } from '../ledger/packs.ts'
-import { RUN_EVENTS, type Run, readCoverage, runsBetween } from '../ledger/runs.ts'
 import { type EventSketch, sketchEvent, termKey } from '../ledger/sketch.ts'
 import type { Db } from '../ledger/tiles.ts'
+import { walkRuns } from './runs.ts'
 
 type Columns = { readonly [column: string]: JsonValue }
 type BatchRow = { columns: Columns; packs: Pack[] }
@@ -45,7 +44,7 @@ const BEYOND = `
 
 export function checkColumns(db: Db): OwnCheck {
   let checked = 0
-  const index = walkIndex(db)
+  const runs = walkRuns(db)
   return {
     id: 'columns',
     title: 'Events and batches are found by what they say',
@@ -56,7 +55,7 @@ export function checkColumns(db: Db): OwnCheck {
         (await db.query<BatchRow>(BATCH, [logIndex, firstEvent, firstEvent + header.n, withDetails])).rows[0]
       const place = placeOf(logIndex, header)
       const row = await read(events === null)
-      const misled = await index.upTo(firstEvent + header.n)
+      const misled = await runs.upTo(firstEvent + header.n)
       if (row === undefined) return [{ place, message: `batches.log_index: no batch has ${logIndex}` }, ...misled]
       const wrong = differences(row.columns, batchColumns(batch))
       const faults = wrong.map((column) => ({
@@ -74,36 +73,6 @@ export function checkColumns(db: Db): OwnCheck {
     },
   }
 }
-
-/** The index of keys is made of the packs, and must be what they make of it. A run is checked when the audit has come to its end. */
-function walkIndex(db: Db) {
-  let due: Run[] | null = null
-
-  async function readRuns(): Promise<Run[]> {
-    const { all, long } = await readCoverage(db)
-    const runs = [...runsBetween({ all, long: 0 }, 0, all), ...runsBetween({ all: long, long }, 0, long)]
-    return runs.sort((a, b) => endOf(a) - endOf(b))
-  }
-  const reading = readRuns()
-  // Who needs it is told.
-  reading.catch(() => {})
-
-  return {
-    async upTo(events: number): Promise<Fault[]> {
-      due ??= await reading
-      const faults: Fault[] = []
-      for (let run = due[0]; run !== undefined && endOf(run) <= events; run = due[0]) {
-        due.shift()
-        if (await isRunRight(db, run)) continue
-        const what = `the events from ${run.start} on, ${RUN_EVENTS[run.level]} of them, are not found by their keys`
-        faults.push({ place: null, message: `key_blocks.entries: ${what}` })
-      }
-      return faults
-    },
-  }
-}
-
-const endOf = ({ level, start }: Run) => start + RUN_EVENTS[level]
 
 function batchColumns({ firstEvent, header, events }: WalkedBatch): Columns {
   const { source, stream, seq, n } = header

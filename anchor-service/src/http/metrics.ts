@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { readAnchoredSize } from '../ledger/anchors.ts'
 import type { Outcome } from '../ledger/commit.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import { readUnindexed } from '../ledger/make-run.ts'
+import { readUnindexed } from '../ledger/runs.ts'
 
 export type Metrics = ReturnType<typeof makeMetrics>
 
@@ -85,39 +85,25 @@ export function makeMetrics() {
           this.set(ledger.depth())
         },
       })
-      new Gauge({
-        name: 'killick_log_size',
-        help: 'Entries of the log',
-        registers,
-        async collect() {
-          await ledger.head().then(
-            (head) => this.set(head?.size ?? 0),
-            () => {},
-          )
-        },
-      })
-      new Gauge({
-        name: 'killick_unindexed_events',
-        help: 'Newest events of the log that the index of keys does not hold yet; searches read them themselves',
-        registers,
-        async collect() {
-          await readUnindexed(ledger.db).then(
-            (events) => this.set(events),
-            () => {},
-          )
-        },
-      })
-      new Gauge({
-        name: 'killick_anchored_size',
-        help: 'Entries of the log that a confirmed anchor covers',
-        registers,
-        async collect() {
-          await readAnchoredSize(ledger.db).then(
-            (size) => this.set(size),
-            () => {},
-          )
-        },
-      })
+      const watched = (name: string, help: string, read: () => Promise<number>) =>
+        new Gauge({
+          ...{ name, help, registers },
+          async collect() {
+            await read().then(
+              (value) => this.set(value),
+              () => {},
+            )
+          },
+        })
+      watched('killick_log_size', 'Entries of the log', async () => (await ledger.head())?.size ?? 0)
+      watched(
+        'killick_unindexed_events',
+        'Newest events of the log that the index of keys does not hold yet; searches read them themselves',
+        () => readUnindexed(ledger.db),
+      )
+      watched('killick_anchored_size', 'Entries of the log that a confirmed anchor covers', () =>
+        readAnchoredSize(ledger.db),
+      )
     },
   }
 }

@@ -31,6 +31,19 @@ export async function readCoverage(db: Db): Promise<Coverage> {
   return { long, all: Math.max(short, long) }
 }
 
+/** How many of the newest events no run holds yet. */
+export async function readUnindexed(db: Db): Promise<number> {
+  const { all } = await readCoverage(db)
+  return Math.max(0, (await readLength(db)) - all)
+}
+
+export async function readLength(db: Db): Promise<number> {
+  const { rows } = await db.query<{ n: number }>(
+    'select first_event + n as n from batches order by log_index desc limit 1',
+  )
+  return rows[0]?.n ?? 0
+}
+
 /** The runs that hold events between two numbers, the oldest first; long ones where there are some. */
 export function runsBetween({ long, all }: Coverage, from: number, to: number): Run[] {
   const runs: Run[] = []

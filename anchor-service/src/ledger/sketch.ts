@@ -9,7 +9,7 @@ const KIND_BYTES: Record<TermKind, number> = { source: 0x73, action: 0x61, actor
 /** The longest term is the id of a party: 512 UTF-16 units. */
 const scratch = Buffer.alloc(2048)
 
-/** The first bits of keys, so that nobody can give an event a name that is a term's key: of a leaf hash 0, of an id 10 (RFC 9562). */
+/** Of a leaf hash keys begin with the bit 0, of an id with 10 (RFC 9562), of a term with 11: so no event can be named like a term. */
 const LEAF_BITS = 0x7f
 const TERM_BITS = 0xc0
 

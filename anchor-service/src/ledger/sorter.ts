@@ -3,7 +3,7 @@ import { free } from '../free.ts'
 import { ENTRY, OFFSET_MASK } from './runs.ts'
 
 /** Behind the last 32 bits with a sign. */
-export const BEYOND: number = 2 ** 31
+const BEYOND = 2 ** 31
 
 /** Sorts entries, numbers of 64 bits with a sign in network order, in place, and leaves each once. @returns those that are left */
 export function sortEntries(entries: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {

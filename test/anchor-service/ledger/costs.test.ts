@@ -7,6 +7,7 @@ import { readAnchors, readTargets } from '../../../anchor-service/src/ledger/anc
 import { readEquivocations } from '../../../anchor-service/src/ledger/equivocations.ts'
 import { makeRun } from '../../../anchor-service/src/ledger/make-run.ts'
 import { readProof } from '../../../anchor-service/src/ledger/proofs.ts'
+import { RUN_EVENTS } from '../../../anchor-service/src/ledger/runs.ts'
 import { searchEvents } from '../../../anchor-service/src/ledger/search.ts'
 import { readShares } from '../../../anchor-service/src/ledger/shares.ts'
 import { sketchEvent, termKey } from '../../../anchor-service/src/ledger/sketch.ts'
@@ -22,13 +23,13 @@ const PAGE = 10
 /** Of each page a few rows per line: names, their newest rows, and the first of the next page. */
 const ENOUGH = 8 * (PAGE + 1)
 
-/** Where terms are searched for, packs that no run holds yet are read before the index is asked. */
-const WALK = 2 * (4 + 64)
-
 const EVENTS = 24_000
 
 /** From one event to the next, as if its pack had so many: as many as it may have. */
 const APART = 256
+
+/** Where terms are searched for, packs that no run holds yet are read before the index is asked. */
+const WALK = RUN_EVENTS[0] / APART
 
 /** The 16 bytes of each event's id. */
 let ids: Buffer[] = []

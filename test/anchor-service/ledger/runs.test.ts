@@ -2,12 +2,13 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { isRunRight, makeRun, readUnindexed } from '../../../anchor-service/src/ledger/make-run.ts'
+import { isRunRight, makeRun } from '../../../anchor-service/src/ledger/make-run.ts'
 import {
   type Coverage,
   findPacks,
   RUN_EVENTS,
   readCoverage,
+  readUnindexed,
   runsBetween,
   type Search,
 } from '../../../anchor-service/src/ledger/runs.ts'

@@ -183,13 +183,34 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(await stateOf(pasted.page)).toBe('genuine')
 
       const dropped = await visit(site.url)
-      await dropped.page.evaluate(`
+      await dropFile(dropped.page)
+      expect(await stateOf(dropped.page)).toBe('genuine')
+    })
+
+    test('verifies a file that is dropped before the page knows its publisher', async () => {
+      const context = await browser.newContext()
+      contexts.push(context)
+      const { promise: asked, resolve: ask } = Promise.withResolvers<void>()
+      const { promise: isDropped, resolve: answer } = Promise.withResolvers<void>()
+      await context.route('**/trust.json', async (route) => {
+        ask()
+        await isDropped
+        await route.continue()
+      })
+      const { page: early } = await watch(context)
+      await early.goto(site.url)
+      await asked
+      await dropFile(early)
+      answer()
+      expect(await stateOf(early)).toBe('genuine')
+    })
+
+    const dropFile = (on: Page) =>
+      on.evaluate(`
         const dataTransfer = new DataTransfer()
         dataTransfer.items.add(new File([${JSON.stringify(printProof(proof))}], 'proof.json'))
         document.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
       `)
-      expect(await stateOf(dropped.page)).toBe('genuine')
-    })
   })
 
   describe('one changed character', () => {

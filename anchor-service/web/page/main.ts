@@ -120,7 +120,8 @@ function render(shown: Proof, asked: Asked): void {
   if (focused) (document.getElementById(focused) ?? document.getElementById('change'))?.focus({ preventScroll: true })
 }
 
-function takeDrops(): void {
+/** @param ready until then what is dropped waits, for what the page begins with would take its place */
+function takeDrops(ready: Promise<void>): void {
   const over = (on: boolean) => (event: DragEvent) => {
     event.preventDefault()
     document.body.classList.toggle('dropping', on)
@@ -129,9 +130,10 @@ function takeDrops(): void {
   document.addEventListener('dragleave', over(false))
   document.addEventListener('drop', (event) => {
     over(false)(event)
+    // Only now does the event tell what was dropped.
     const file = event.dataTransfer?.files[0]
-    if (file) drop.file(file)
-    else drop.text(event.dataTransfer?.getData('text') ?? '')
+    const text = event.dataTransfer?.getData('text') ?? ''
+    void ready.then(() => (file ? drop.file(file) : drop.text(text)))
   })
 }
 
@@ -139,14 +141,17 @@ async function start(): Promise<void> {
   // A saved copy of the page holds what it showed then; a verdict is only ever made anew.
   page.replaceChildren(header(settings.home), announcer, above, form.element, below, next)
   form.element.hidden = true
-  takeDrops()
+  const { promise: ready, resolve } = Promise.withResolvers<void>()
+  takeDrops(ready)
   addEventListener('hashchange', open)
   addEventListener('beforeprint', () => {
     document.body.dataset.printed = new Date().toISOString()
   })
   publisher = await readPublisher(settings.trust)
   form.showPublisher(publisher)
-  await open()
+  const opening = open()
+  resolve()
+  await opening
 }
 
 async function open(): Promise<void> {

@@ -170,6 +170,17 @@ export const AnchorsSchema = Type.Object({
   next: Nullable(Type.String()),
 })
 
+/** As text, and one spelling for each: what is kept in caches has one address. */
+const SizeText = Type.String({ pattern: '^(0|[1-9][0-9]{0,14})$', description: 'entries of the log' })
+
+export const ConsistencyQuery = Type.Object({ from: SizeText, to: SizeText }, { additionalProperties: false })
+
+export const ConsistencySchema = Type.Object({
+  from: Type.Integer(),
+  to: Type.Integer(),
+  path: Type.Array(Hash, { description: 'empty where from is 0 or to' }),
+})
+
 export const LogSchema = Type.Object({
   origin: Type.String(),
   vkey: Type.String({ description: 'C2SP verifier key of the log' }),

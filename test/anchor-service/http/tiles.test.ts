@@ -1,4 +1,4 @@
-import { openNote, parseCheckpoint, utf8 } from '@killick/sdk'
+import { type Hash, openNote, parseCheckpoint, parseHash, utf8, verifyConsistency } from '@killick/sdk'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseTilePath, printIndex } from '../../../anchor-service/src/http/tile-path.ts'
@@ -80,9 +80,56 @@ describe('a tlog client that knows only the verifier key', () => {
   })
 })
 
+describe('consistency of two sizes of the log', () => {
+  let leaves: Uint8Array[]
+  const rootOf = (size: number) => rfc9162.treeRoot(leaves.slice(0, size)) as Hash
+  const ask = (from: unknown, to: unknown) => call(service.url, `/v1/consistency?from=${from}&to=${to}`, null)
+
+  beforeAll(async () => {
+    const tiles = [await bytes('/tile/0/000'), await bytes(`/tile/0/001.p/${SIZE - 256}`)]
+    const all = Buffer.concat(tiles.map(({ body }) => body))
+    leaves = Array.from({ length: SIZE }, (_, i) => new Uint8Array(all.subarray(32 * i, 32 * i + 32)))
+  })
+
+  test('every pair around powers of two verifies, and with any other root it does not', async () => {
+    const sizes = [0, 1, 2, 3, 4, 5, 7, 8, 63, 64, 127, 128, 129, 200, 255, 256, 257, 258, SIZE]
+    const pairs = sizes.flatMap((from) => sizes.filter((to) => to >= from).map((to) => ({ from, to })))
+    await Promise.all(
+      pairs.map(async ({ from, to }) => {
+        const { status, json } = await ask(from, to)
+        expect(status).toBe(200)
+        expect({ from: json.from, to: json.to }).toEqual({ from, to })
+        if (from === 0 || from === to) expect(json.path).toEqual([])
+        const path = (json.path as string[]).map((hash) => parseHash(hash)!)
+        const claim = { oldSize: from, newSize: to, oldRoot: rootOf(from), newRoot: rootOf(to), path }
+        expect({ from, to, holds: verifyConsistency(claim) }).toEqual({ from, to, holds: true })
+        const other = rfc9162.leafHash(utf8('another log')) as Hash
+        expect(verifyConsistency({ ...claim, oldRoot: other })).toBe(false)
+        // The empty log is consistent with anything.
+        if (from > 0) expect(verifyConsistency({ ...claim, newRoot: other })).toBe(false)
+      }),
+    )
+  })
+
+  test('may be kept for ever, for it never changes; that there is none yet may not', async () => {
+    expect((await ask(3, 200)).headers.get('cache-control')).toMatch(/^public, .*immutable/)
+    const { status, json, headers } = await ask(3, SIZE + 1)
+    expect({ status, code: json.code }).toEqual({ status: 404, code: 'not_found' })
+    expect(headers.get('cache-control')).toBe('no-store')
+  })
+
+  test.each([
+    ...['from=1', 'to=1', '', 'from=2&to=1', 'from=-1&to=2', 'from=1&to=1e1', 'from=01&to=2', 'from=1.0&to=2'],
+    ...['from=&to=2', 'from=%201&to=2', 'from=0x1&to=2', 'from=1&to=2&to=3', 'from=1&to=2&more=3', 'from=null&to=2'],
+  ])('gets 400 for ?%s', async (query) => {
+    const { status, json } = await call(service.url, `/v1/consistency?${query}`, null)
+    expect({ status, code: json.code }).toEqual({ status: 400, code: 'request_invalid' })
+  })
+})
+
 test('private tiles need the reader token', async () => {
   const hidden = await testService({ KILLICK_TILES: 'private' })
-  for (const path of ['/checkpoint', '/tile/0/000.p/1', '/tile/entries/000.p/1']) {
+  for (const path of ['/checkpoint', '/tile/0/000.p/1', '/tile/entries/000.p/1', '/v1/consistency?from=0&to=1']) {
     expect((await call(hidden.url, path, null)).status).toBe(401)
     const open = await call(hidden.url, path)
     expect(open.status).toBe(200)

@@ -1,11 +1,11 @@
 import { Type } from '@fastify/type-provider-typebox'
-import { TILE_WIDTH } from '@killick/sdk'
+import { printHash, TILE_WIDTH } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
 import { readTargets } from '../../ledger/anchors.ts'
-import { readEntries, readTiles } from '../../ledger/tiles.ts'
+import { readConsistency, readEntries, readTiles } from '../../ledger/tiles.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { LogSchema, ProblemSchema } from '../schemas.ts'
+import { ConsistencyQuery, ConsistencySchema, LogSchema, ProblemSchema } from '../schemas.ts'
 import { parseTilePath, type TileAddress } from '../tile-path.ts'
 
 const FOREVER = 'public, max-age=31536000, immutable'
@@ -42,6 +42,30 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
       if (address === null) throw new Refusal('not_found')
       const bytes = await readTile(address)
       return reply.type('application/octet-stream').header('cache-control', cache(FOREVER)).send(bytes)
+    },
+  )
+
+  app.get(
+    '/v1/consistency',
+    {
+      ...guard,
+      schema: {
+        ...common,
+        summary: 'That the log of one size extends the log of a smaller one: the RFC 9162 consistency path',
+        querystring: ConsistencyQuery,
+        response: { 200: ConsistencySchema, default: ProblemSchema },
+      },
+    },
+    async ({ query }, reply) => {
+      const [from, to] = [Number(query.from), Number(query.to)]
+      if (from > to) throw new Refusal('request_invalid', 'from must not be larger than to.')
+      if (to > ((await ledger.head())?.size ?? 0)) {
+        reply.header('cache-control', 'no-store')
+        throw new Refusal('not_found', 'The log has not grown to this size yet.')
+      }
+      const path = await readConsistency(ledger.db, from, to)
+      reply.header('cache-control', cache(FOREVER))
+      return { from, to, path: path.map(printHash) }
     },
   )
 

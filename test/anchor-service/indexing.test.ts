@@ -73,7 +73,7 @@ test('the audit holds it against what is signed', async () => {
   const pool = openPool(first.databaseUrl, true, 2)
   const audit = async () => {
     const pins = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
-    const { checks } = await auditLedger(openApi(first.url, READER), pins, { own: checkColumns(pool) })
+    const { checks } = await auditLedger(openApi(first.url, READER), pins, { own: [checkColumns(pool)] })
     return checks.find(({ id }) => id === 'columns')
   }
   expect(await audit()).toMatchObject({ status: 'passed' })

@@ -18,7 +18,7 @@ const pool = openPool(database.databaseUrl, database.hasRole, 2)
 try {
   const result = await auditLedger(openApi(url, token), pins, {
     pace,
-    own: checkColumns(pool),
+    own: [checkColumns(pool)],
     onProgress(progress) {
       if (performance.now() - toldAt < REPORT_MS && progress.batches < progress.size) return
       toldAt = performance.now()

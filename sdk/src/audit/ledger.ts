@@ -6,7 +6,7 @@ import { MAX_EVENT_BYTES, type ParsedEvent } from '../core/event.ts'
 import { type Hash, printHash } from '../core/hash.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import type { Api } from './api.ts'
-import type { Findings, Place } from './findings.ts'
+import type { Fault, Findings, Place } from './findings.ts'
 import type { KeyRing } from './keys.ts'
 import type { OwnCheck, WalkedBatch } from './own.ts'
 import { keepPace } from './pace.ts'
@@ -29,7 +29,7 @@ export type WalkOptions = {
   signal: AbortSignal | undefined
   /** Most events per second, on average; 0: no limit. */
   pace: number
-  own: OwnCheck | undefined
+  own: readonly OwnCheck[]
   /** After each batch. */
   onBatch: (batches: number, events: number) => void
   /** Called when the tree has `size` entries, for the sizes one wants to know the root of. */
@@ -55,18 +55,17 @@ export async function walkLedger(
       findings.fail(check, `${what}: the signature does not verify under key ${signature.kid}`, place)
   }
 
-  const checkOwn = async (check: OwnCheck, batch: WalkedBatch) => {
-    for (const { message, place } of await check.batch(batch)) findings.fail(check.id, message, place)
+  const tell = async (id: string, faults: Promise<readonly Fault[]> | undefined) => {
+    for (const { message, place } of (await faults) ?? []) findings.fail(id, message, place)
   }
 
-  const checkBatch = async (logIndex: number, firstEvent: number, header: BatchHeader, tokens: string[]) => {
-    const batch = readBatch(logIndex, header, tokens, findings)
-    checkStream(logIndex, header, batch, heads, findings)
+  const checkBatch = async (walked: WalkedBatch) => {
+    const { logIndex, header, events } = walked
     const place = placeOf(logIndex, header)
     await Promise.all([
-      own && checkOwn(own, { logIndex, firstEvent, header, events: batch?.events ?? null }),
+      ...own.map((check) => tell(check.id, check.batch?.(walked))),
       checkSignature(header.signature, header.source, 'batches', `Batch ${logIndex}`, place),
-      ...(batch?.events ?? []).flatMap((event) =>
+      ...(events ?? []).flatMap((event) =>
         event.signature
           ? [checkSignature(event.signature, event.source, 'events', nameOf(event), placeOf(logIndex, event))]
           : [],
@@ -78,11 +77,16 @@ export async function walkLedger(
     signal?.throwIfAborted()
     const header = parseBatchHeader(text)
     if (pending.length >= IN_FLIGHT) await pending.shift()
-    const check = checkBatch(tree.size, events, header, tokens)
+    const batch = readBatch(tree.size, header, tokens, findings)
+    checkStream(tree.size, header, batch, heads, findings)
+    const walked = { logIndex: tree.size, firstEvent: events, header, events: batch?.events ?? null }
+    const check = checkBatch(walked)
     // It is waited for below; until then its failure is no news to anybody.
     check.catch(() => {})
     pending.push(check)
     await tree.append(utf8(text), header.leafHash)
+    const entry = { ...walked, root: () => tree.root }
+    for (const check of own) if (check.entry) await tell(check.id, check.entry(entry))
     events += tokens.length
     options.onSize(tree.size, () => tree.root)
     options.onBatch(tree.size, events)

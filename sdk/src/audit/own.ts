@@ -1,6 +1,7 @@
 // What an auditor may check beyond what every audit does.
 import type { BatchHeader } from '../core/batch.ts'
 import type { ParsedEvent } from '../core/event.ts'
+import type { Hash } from '../core/hash.ts'
 import type { Fault } from './findings.ts'
 
 /** One more check of an audit. What it throws ends the audit, undecided. */
@@ -10,11 +11,13 @@ export type OwnCheck = {
   readonly title: string
   /**
    * Of each batch, in the order of the log; the next may begin before the last one's answer.
-   * @param events null where the batch is not whole, which the audit tells by itself
+   * @param batch its events are null where it is not whole, which the audit tells by itself
    */
-  batch(batch: WalkedBatch): Promise<readonly Fault[]>
-  /** After the last batch. `detail`: what was checked, told where nothing was wrong. */
-  finish(): Promise<{ readonly faults: readonly Fault[]; readonly detail: string }>
+  batch?(batch: WalkedBatch): Promise<readonly Fault[]>
+  /** Of each batch, one after another: the next begins when this one has answered. */
+  entry?(batch: WalkedEntry): Promise<readonly Fault[]>
+  /** After the last batch, unless batches are missing. `skipped`: why it could not be told; `detail`: what was checked. */
+  finish(): Promise<{ readonly faults: readonly Fault[]; readonly detail: string; readonly skipped?: string | null }>
 }
 
 export type WalkedBatch = {
@@ -23,4 +26,9 @@ export type WalkedBatch = {
   readonly firstEvent: number
   readonly header: BatchHeader
   readonly events: readonly ParsedEvent[] | null
+}
+
+export type WalkedEntry = WalkedBatch & {
+  /** Root of the log up to this entry, which is the newest in it. */
+  root(): Hash
 }

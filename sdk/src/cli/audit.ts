@@ -61,7 +61,7 @@ Example:
       seen = now
       shown.step()
     }
-    const own = lookUp(api, sample)
+    const own = [lookUp(api, sample)]
     const result = await auditLedger(api, pins, { onProgress, own }).finally(shown.done)
     if (values['no-chain']) result.restsOn.push('the log as it stands: whether the chain agrees was not asked')
     out(values.json ? JSON.stringify(result, null, 2) : report(result))

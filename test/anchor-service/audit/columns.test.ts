@@ -26,7 +26,7 @@ afterAll(async () => {
 /** As the service audits, but for its thread, its pins and its chain. */
 async function audit() {
   const pins = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
-  const result = await auditLedger(openApi(service.url, READER), pins, { own: checkColumns(pool) })
+  const result = await auditLedger(openApi(service.url, READER), pins, { own: [checkColumns(pool)] })
   return finished(result, { at: '', seconds: 0 })
 }
 

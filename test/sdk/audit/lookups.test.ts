@@ -17,7 +17,7 @@ afterAll(() => service.stop())
 async function audit(sample: number) {
   const api = openApi(service.url, READER)
   const pins = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
-  const { checks, first } = await auditLedger(api, pins, { own: lookUp(api, sample) })
+  const { checks, first } = await auditLedger(api, pins, { own: [lookUp(api, sample)] })
   const failed = checks.filter(({ status }) => status === 'failed').map(({ id }) => id)
   return { ...checks.find(({ id }) => id === 'lookups')!, failed, first }
 }
@@ -72,7 +72,7 @@ test('docs/ERRORS.md names the checks, as the audit does', async () => {
   const named = [...page.matchAll(/^\| `([a-z.]+)` \| [^|\d][^|]* \|$/gm)].map(([, id]) => id)
   const pins = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
   const api = openApi(service.url, READER)
-  const { checks } = await auditLedger(api, pins, { own: lookUp(api, 1e9) })
+  const { checks } = await auditLedger(api, pins, { own: [lookUp(api, 1e9)] })
   // The two others are the service's.
   expect(named.filter((id) => id !== 'columns' && id !== 'audit').sort()).toEqual(checks.map(({ id }) => id).sort())
 })

@@ -331,7 +331,7 @@ test('another event at a taken position is equivocation, and both headers are ke
   }
   const kept = await queryAsOwner(
     service.databaseUrl,
-    'select accepted, refused from killick.equivocations where refused = $1',
+    'select b.header as accepted, e.refused from killick.equivocations e join killick.batches b on b.log_index = e.batch where e.refused = $1',
     [other.header],
   )
   expect(kept).toEqual([{ accepted: first.header, refused: other.header }])

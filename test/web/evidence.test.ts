@@ -133,7 +133,7 @@ describe('an equivocation', () => {
 
   test('a row that was tampered with does not hide the others', async () => {
     const change = (text: string) =>
-      `update equivocations set refused = ${text} where id = (select max(id) from equivocations)`
+      `update equivocations set refused = ${text} where log_index = (select max(log_index) from equivocations)`
     await tamper(service, change(`'?' || refused`))
     const { equivocations } = (await call(service.url, '/v1/equivocations')).json
     expect(equivocations).toHaveLength(3)

@@ -12,6 +12,7 @@ import {
 import type pg from 'pg'
 import { checkpointStatement, EMPTY_HEAD, type Head, type LogKey, readCovering } from './checkpoints.ts'
 import { runAll, type Statement } from './copy.ts'
+import { equivocationEvent, insertEquivocation } from './equivocations.ts'
 import { append, appendedPaths, type Frontier, frontierRoot } from './frontier.ts'
 import {
   type CheckedBatch,
@@ -25,7 +26,7 @@ import {
 import { type Appended, batchStatements } from './rows.ts'
 import { readSource, refusalOf } from './sources.ts'
 import { readHeads, readKeptBatch, type StreamName, streamKey } from './streams.ts'
-import { makeSystemBatch, SYSTEM } from './system.ts'
+import { makeSystemBatch, SYSTEM, uuidv7 } from './system.ts'
 import { type Db, readFrontier, readPlans, splitHashes, tileStatement } from './tiles.ts'
 
 /** What the ledger can be asked to take: a batch of a source, or something the service itself did. */
@@ -35,8 +36,11 @@ export type Submission =
       event: EventInput
       /** The event's name, a UUIDv7. */
       id: string
-      /** Writes what the event speaks of, in the same transaction; when it throws, nothing of this submission is kept. */
-      write?: ((db: Db) => Promise<void>) | undefined
+      /**
+       * Writes what the event speaks of, in the same transaction, beside the event's log index; when it throws, nothing of
+       * this submission is kept.
+       */
+      write?: ((db: Db, logIndex: number) => Promise<void>) | undefined
     }
 
 /** `firstLeaf`: leaf hash of the batch's first event. */
@@ -85,8 +89,8 @@ export async function commitGroup(
   const round: Round = { size: log.head.size, registry, heads, appended: [], evidence: [] }
   const places: Placed[] = []
   for (const submission of group) places.push(await place(db, submission, round, context))
+  if (round.evidence.length > 0) await keepEvidence(db, round, log.heads, context)
   const receipts = await receiptsOfKept(db, log.head.size, places)
-  for (const { kept, refused } of round.evidence) await keepEvidence(db, kept, refused)
   const { statements, next } = grow(log, round, places, receipts, context.log)
   await runAll(db, [...statements, { sql: 'commit' }])
   const outcomes = places.map((p) =>
@@ -169,7 +173,8 @@ async function place(db: Db, submission: Submission, round: Round, context: Comm
   if ('batch' in submission) {
     batch = submission.batch
   } else {
-    const failure = submission.write && (await attempt(db, submission.write))
+    const { write } = submission
+    const failure = write && (await attempt(db, () => write(db, size + appended.length)))
     if (failure) return { refusal: failure }
     if (submission.write) round.registry = null
     batch = await makeSystemBatch(submission, heads.get(streamKey(SYSTEM)) ?? null, context.system, context.now())
@@ -187,6 +192,12 @@ async function place(db: Db, submission: Submission, round: Round, context: Comm
   }
   const refusal = refusalAtHead(batch, head) ?? (await refusalSince(db, batch, round.registry, context.now()))
   if (refusal !== null) return { refusal }
+  return { logIndex: accept(round, batch), isNew: true, header, firstLeaf }
+}
+
+/** @returns the log index that the batch gets */
+function accept({ size, appended, heads }: Round, batch: CheckedBatch): number {
+  const { header } = batch
   const logIndex = size + appended.length
   appended.push({ logIndex, batch })
   heads.set(streamKey(header), {
@@ -195,7 +206,7 @@ async function place(db: Db, submission: Submission, round: Round, context: Comm
     // A copy, for a head may be kept, and must not keep the leaves of the whole batch.
     event: asHash(eventLeaf(batch, header.n - 1).slice()),
   })
-  return { logIndex, isNew: true, header, firstLeaf }
+  return logIndex
 }
 
 /** Keys are judged when a batch is checked, and again by whatever has been registered since. */
@@ -210,10 +221,10 @@ async function refusalSince(
 }
 
 /** Runs a write that may fail without failing the transaction. */
-async function attempt(db: Db, write: (db: Db) => Promise<void>): Promise<Error | null> {
+async function attempt(db: Db, write: () => Promise<void>): Promise<Error | null> {
   await db.query('savepoint attempt')
   try {
-    await write(db)
+    await write()
     await db.query('release savepoint attempt')
     return null
   } catch (error) {
@@ -232,12 +243,25 @@ function keptInGroup(appended: readonly Appended[], { header }: CheckedBatch): K
   return { logIndex: found.logIndex, seq: h.seq, n: h.n, header: h.text, leafHash: h.leafHash, eventLeaves }
 }
 
-async function keepEvidence(db: Db, kept: KeptBatch, { header }: CheckedBatch): Promise<void> {
-  await db.query(
-    `insert into equivocations (log_index, accepted, refused, refused_hash) values ($1, $2, $3, $4)
-     on conflict do nothing`,
-    [kept.logIndex, kept.header, header.text, Buffer.from(header.leafHash)],
-  )
+/** Stores what contradicts accepted batches, each with an event of the system stream that tells of it. */
+async function keepEvidence(
+  db: Db,
+  round: Round,
+  known: Map<string, StreamHead>,
+  context: CommitContext,
+): Promise<void> {
+  const { heads, appended } = round
+  const system = streamKey(SYSTEM)
+  if (!heads.has(system)) for (const [name, head] of await headsOf(db, [SYSTEM], known)) heads.set(name, head)
+  for (const { kept, refused } of round.evidence) {
+    const logIndex = round.size + appended.length
+    if (!(await insertEquivocation(db, logIndex, kept, refused.header))) continue
+    const event = equivocationEvent(kept, refused.header)
+    const now = context.now()
+    const submission = { event, id: uuidv7(now) }
+    const batch = await makeSystemBatch(submission, heads.get(system) ?? null, context.system, now)
+    accept(round, batch)
+  }
 }
 
 /** What a round makes of the log: the statements that store it, and what is known then. Adds the receipts of new batches. */

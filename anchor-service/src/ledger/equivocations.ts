@@ -1,4 +1,5 @@
-import { type BatchHeader, KillickError, type PublicJwk, parseBatchHeader } from '@killick/sdk'
+import { type BatchHeader, type EventInput, KillickError, type PublicJwk, parseBatchHeader } from '@killick/sdk'
+import type { KeptBatch } from './place.ts'
 import type { Db } from './tiles.ts'
 
 /** A header that a source signed: its text (compact JWS) and what it says; null where it cannot be read any more. */
@@ -6,6 +7,7 @@ export type SignedHeader = { text: string; said: BatchHeader | null; key: Public
 
 /** Two headers that a source signed for one position of a stream: evidence against it. */
 export type Equivocation = {
+  /** Log index of the event that tells of it. */
   id: number
   source: string
   stream: string
@@ -16,6 +18,39 @@ export type Equivocation = {
   accepted: SignedHeader
   refused: SignedHeader
   recordedAt: Date
+}
+
+/** Headers that are kept against one accepted batch; more prove nothing more. */
+const MOST = 8
+
+/** What the system stream says of a contradiction. */
+export function equivocationEvent(kept: KeptBatch, refused: BatchHeader): EventInput {
+  const { source, stream } = refused
+  return {
+    action: 'source.equivocate',
+    actor: { type: 'service', id: 'anchor-service' },
+    targets: [{ type: 'source', id: source }],
+    outcome: 'denied',
+    metadata: { stream, batch: kept.logIndex, accepted: kept.header, refused: refused.text },
+  }
+}
+
+/**
+ * @param logIndex of the event that tells of it
+ * @returns false where it is kept already, or enough are
+ */
+export async function insertEquivocation(
+  db: Db,
+  logIndex: number,
+  kept: KeptBatch,
+  { text, leafHash }: BatchHeader,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `insert into equivocations (log_index, batch, refused, refused_hash)
+     select $1, $2, $3, $4 where (select count(*) from equivocations where batch = $2) < ${MOST} on conflict do nothing`,
+    [logIndex, kept.logIndex, text, Buffer.from(leafHash)],
+  )
+  return rowCount === 1
 }
 
 type Row = { id: number; source: string; stream: string; seq: number; log_index: number } & {
@@ -30,9 +65,9 @@ export async function readEquivocations(
   page: { limit: number; before?: number | undefined },
 ): Promise<{ equivocations: Equivocation[]; next: number | null }> {
   const { rows } = await db.query<Row>(
-    `select e.id, b.source, b.stream, b.seq, e.log_index, e.accepted, e.refused, e.recorded_at
-     from equivocations e join batches b using (log_index)
-     where $2::bigint is null or e.id < $2 order by e.id desc limit $1`,
+    `select e.log_index as id, b.source, b.stream, b.seq, e.batch as log_index, b.header as accepted, e.refused, e.recorded_at
+     from equivocations e join batches b on b.log_index = e.batch
+     where $2::bigint is null or e.log_index < $2 order by e.log_index desc limit $1`,
     [page.limit + 1, page.before ?? null],
   )
   const shown = rows.slice(0, page.limit)

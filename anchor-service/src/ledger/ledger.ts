@@ -19,7 +19,7 @@ export type Ledger = {
   /** Records something the service did, together with what `write` stores, in one transaction. */
   record(
     event: EventInput,
-    write?: (db: Db) => Promise<void>,
+    write?: (db: Db, logIndex: number) => Promise<void>,
   ): Promise<{ id: string; leafHash: string; receipt: Receipt }>
   /** The newest checkpoint, or null while the log is empty. */
   head(): Promise<Head | null>

@@ -43,7 +43,7 @@ async function applyMigrations(client: pg.Client): Promise<string[]> {
     create schema if not exists killick;
     set local search_path = killick;
     create table if not exists migrations (
-      name text primary key, checksum text not null, applied_at timestamptz not null default now());`)
+      name text primary key, checksum text not null);`)
   const { rows } = await client.query<{ name: string; checksum: string }>('select name, checksum from migrations')
   const done = new Map(rows.map((row) => [row.name, row.checksum]))
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).sort()

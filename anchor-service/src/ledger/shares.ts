@@ -4,6 +4,8 @@ import type { Db } from './tiles.ts'
 /** A proof link: which fields of which event it shows. `state` is as of the question. */
 export type Share = {
   id: string
+  /** Of the event that tells of it. */
+  logIndex: number
   /** base64url */
   leafHash: string
   fields: string[]
@@ -14,7 +16,7 @@ export type Share = {
 }
 
 type Row = {
-  number: number
+  log_index: number
   id: string
   leaf_hash: Buffer
   fields: string[]
@@ -24,29 +26,33 @@ type Row = {
   expired: boolean
 }
 
-const SELECT = `select s.number, s.id, s.leaf_hash, s.fields, s.created_at, s.expires_at, r.revoked_at,
+const SELECT = `select s.log_index, s.id, s.leaf_hash, s.fields, s.created_at, s.expires_at, r.revoked_at,
                   coalesce(s.expires_at <= now(), false) as expired
                 from shares s left join share_revocations r on r.share = s.id`
 
 /** What is kept of a token. SHA-256 is enough: it stands for 256 random bits, not for a password. */
-const hashOf = (token: string) => createHash('sha256').update(token).digest()
+export const tokenHash = (token: string): Buffer => createHash('sha256').update(token).digest()
 
 export async function insertShare(
   db: Db,
-  share: { id: string; token: string; leafHash: Uint8Array; fields: readonly string[]; expiresAt: Date | null },
+  logIndex: number,
+  share: { id: string; tokenHash: Buffer; leafHash: Uint8Array; fields: readonly string[]; expiresAt: Date | null },
 ): Promise<void> {
-  await db.query('insert into shares (id, token_hash, leaf_hash, fields, expires_at) values ($1, $2, $3, $4, $5)', [
-    share.id,
-    hashOf(share.token),
-    Buffer.from(share.leafHash),
-    share.fields,
-    share.expiresAt,
-  ])
+  await db.query(
+    'insert into shares (log_index, id, token_hash, leaf_hash, fields, expires_at) values ($1, $2, $3, $4, $5, $6)',
+    [logIndex, share.id, share.tokenHash, Buffer.from(share.leafHash), share.fields, share.expiresAt],
+  )
 }
 
-/** Withdraws a share for good; doing so twice changes nothing. */
-export async function insertRevocation(db: Db, id: string): Promise<void> {
-  await db.query('insert into share_revocations (share) values ($1) on conflict do nothing', [id])
+/** The share has been withdrawn, and its event told, by somebody else at the same time. */
+export class AlreadyRevoked extends Error {
+  override readonly name = 'AlreadyRevoked'
+}
+
+/** Withdraws a share for good. @param logIndex of the event that tells of it. @throws AlreadyRevoked */
+export async function insertRevocation(db: Db, logIndex: number, id: string): Promise<void> {
+  const sql = 'insert into share_revocations (log_index, share) values ($1, $2) on conflict (share) do nothing'
+  if ((await db.query(sql, [logIndex, id])).rowCount === 0) throw new AlreadyRevoked()
 }
 
 /**
@@ -54,7 +60,7 @@ export async function insertRevocation(db: Db, id: string): Promise<void> {
  * guess is right, and it is the same one look for every state.
  */
 export async function findShare(db: Db, token: string): Promise<Share | null> {
-  const { rows } = await db.query<Row>(`${SELECT} where s.token_hash = $1`, [hashOf(token)])
+  const { rows } = await db.query<Row>(`${SELECT} where s.token_hash = $1`, [tokenHash(token)])
   return rows[0] === undefined ? null : toShare(rows[0])
 }
 
@@ -63,22 +69,23 @@ export async function readShare(db: Db, id: string): Promise<Share | null> {
   return rows[0] === undefined ? null : toShare(rows[0])
 }
 
-/** Shares, newest first; `next` is the number to ask for as `before`, null on the last page. */
+/** Shares, newest first; `next` is the log index to ask for as `before`, null on the last page. */
 export async function readShares(
   db: Db,
   page: { limit: number; before?: number | undefined },
 ): Promise<{ shares: Share[]; next: number | null }> {
   const { rows } = await db.query<Row>(
-    `${SELECT} where $2::bigint is null or s.number < $2 order by s.number desc limit $1`,
+    `${SELECT} where $2::bigint is null or s.log_index < $2 order by s.log_index desc limit $1`,
     [page.limit + 1, page.before ?? null],
   )
   const shown = rows.slice(0, page.limit)
-  return { shares: shown.map(toShare), next: rows.length > page.limit ? shown.at(-1)!.number : null }
+  return { shares: shown.map(toShare), next: rows.length > page.limit ? shown.at(-1)!.log_index : null }
 }
 
 function toShare(row: Row): Share {
   return {
     id: row.id,
+    logIndex: row.log_index,
     leafHash: row.leaf_hash.toString('base64url'),
     fields: row.fields,
     createdAt: row.created_at,

@@ -77,14 +77,14 @@ beforeAll(async () => {
        from generate_series(0, ${EVENTS - 1}) i;
      insert into sources (source, event_signatures) select 's' || lpad((i % 40)::text, 2, '0'), 'required' from generate_series(0, 3999) i;
      insert into source_keys (source, kid, jwk) select case when i < 40 then 's' || lpad(i::text, 2, '0') else 'x' || i end, 'k', '{}' from generate_series(0, 3999) i;
-     insert into shares (id, token_hash, leaf_hash, fields)
-       select gen_random_uuid(), sha256(i::text::bytea), sha256(''), '{}' from generate_series(0, 3999) i;
+     insert into shares (log_index, id, token_hash, leaf_hash, fields)
+       select 1 + i, gen_random_uuid(), sha256(i::text::bytea), sha256(''), '{}' from generate_series(0, 3999) i;
      insert into checkpoints (size, root, note) select 2 + 6 * i, sha256(''), '' from generate_series(0, 3999) i;
      insert into anchors (target, chain_id, genesis, contract, log_id, size, events, root)
        select 't' || i % 2, i % 2, '', '', '', 2 + 6 * i, 2 + 6 * i, sha256('') from generate_series(0, 3999) i;
      insert into anchor_states (anchor, seq, state, gas_used, gas_price) select id, 0, 'final', 1200, 10 from anchors;
-     insert into equivocations (log_index, accepted, refused, refused_hash)
-       select i, '', '', sha256(i::text::bytea) from generate_series(1, 4000) i;
+     insert into equivocations (log_index, batch, refused, refused_hash)
+       select i, i, '', sha256(i::text::bytea) from generate_series(1, 4000) i;
      select extend_partitions(${APART * EVENTS});
      analyze`,
   )

@@ -35,6 +35,7 @@ const EquivocationsSchema = Type.Object({
       stream: Type.String(),
       seq: Type.Integer({ description: 'first position that both claim' }),
       logIndex: Type.Integer({ description: 'of the accepted header' }),
+      told: Type.Integer({ description: 'log index of the event that tells of it' }),
       recordedAt: Time,
       accepted: SignedHeaderSchema,
       refused: SignedHeaderSchema,
@@ -77,8 +78,9 @@ export function evidenceRoutes(app: App, { ledger, tokens, refusals }: AppDeps):
     async ({ query: { limit = PAGE_LIMIT, cursor } }) => {
       const { equivocations, next } = await readEquivocations(ledger.db, { limit, before: parseCursor(cursor, 1)?.[0] })
       return {
-        equivocations: equivocations.map(({ id: _, ...pair }) => ({
+        equivocations: equivocations.map(({ id, ...pair }) => ({
           ...pair,
+          told: id,
           recordedAt: pair.recordedAt.toISOString(),
           accepted: printSigned(pair.accepted),
           refused: printSigned(pair.refused),

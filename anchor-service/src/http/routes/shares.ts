@@ -1,9 +1,17 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { Type } from '@fastify/type-provider-typebox'
-import { parseEvent, parseProof } from '@killick/sdk'
+import { parseEvent, parseProof, printHash } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/proofs.ts'
-import { insertRevocation, insertShare, readShare, readShares, type Share } from '../../ledger/shares.ts'
+import {
+  AlreadyRevoked,
+  insertRevocation,
+  insertShare,
+  readShare,
+  readShares,
+  type Share,
+  tokenHash,
+} from '../../ledger/shares.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { Hash, Nullable, PAGE_LIMIT, PageQuery, ProblemSchema, Time } from '../schemas.ts'
@@ -13,6 +21,7 @@ const TOKEN_BYTES = 32
 
 const ShareSchema = Type.Object({
   id: Type.String(),
+  logIndex: Type.Integer({ description: 'of the event that tells of it' }),
   leafHash: Hash,
   fields: Type.Array(Type.String()),
   state: Type.Union([Type.Literal('open'), Type.Literal('expired'), Type.Literal('revoked')]),
@@ -64,6 +73,7 @@ export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): v
       const expiresAt = parseExpiry(request.body.expires)
       const id = randomUUID()
       const token = randomBytes(TOKEN_BYTES).toString('base64url')
+      const hash = tokenHash(token)
       await ledger.record(
         {
           action: 'share.create',
@@ -72,9 +82,14 @@ export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): v
             { type: 'share', id },
             { type: 'event', id: event.id },
           ],
-          metadata: { fields, expires: expiresAt?.toISOString() ?? null },
+          metadata: {
+            ...{ fields, expires: expiresAt?.toISOString() ?? null, leafHash: printHash(event.leafHash) },
+            // Of 256 random bits; it tells nobody the token.
+            tokenHash: hash.toString('base64url'),
+          },
         },
-        (db) => insertShare(db, { id, token, leafHash: event.leafHash, fields, expiresAt }),
+        (db, logIndex) =>
+          insertShare(db, logIndex, { id, tokenHash: hash, leafHash: event.leafHash, fields, expiresAt }),
       )
       reply.code(201)
       const base = published.url ?? `${request.protocol}://${request.host}`
@@ -121,19 +136,21 @@ export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): v
       const share = await readShare(ledger.db, id)
       if (share === null) throw new Refusal('share_not_found')
       if (share.state !== 'revoked') {
-        await ledger.record(
-          { action: 'share.revoke', actor: actorOf(request), targets: [{ type: 'share', id }] },
-          (db) => insertRevocation(db, id),
-        )
+        const event = { action: 'share.revoke', actor: actorOf(request), targets: [{ type: 'share', id }] }
+        await ledger
+          .record(event, (db, logIndex) => insertRevocation(db, logIndex, id))
+          .catch((error) => {
+            if (!(error instanceof AlreadyRevoked)) throw error
+          })
       }
       return printShare((await readShare(ledger.db, id))!)
     },
   )
 }
 
-function printShare({ id, leafHash, fields, state, createdAt, expiresAt, revokedAt }: Share) {
+function printShare({ id, logIndex, leafHash, fields, state, createdAt, expiresAt, revokedAt }: Share) {
   return {
-    ...{ id, leafHash, fields, state },
+    ...{ id, logIndex, leafHash, fields, state },
     createdAt: createdAt.toISOString(),
     expires: expiresAt?.toISOString() ?? null,
     revokedAt: revokedAt?.toISOString() ?? null,

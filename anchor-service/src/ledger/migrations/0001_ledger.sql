@@ -17,8 +17,7 @@ select append_only('migrations');
 create table ledger (
   one boolean primary key default true check (one),
   origin text not null,
-  vkey text not null,              -- C2SP verifier key of the log, with which every checkpoint is signed
-  created_at timestamptz not null default now()
+  vkey text not null               -- C2SP verifier key of the log, with which every checkpoint is signed
 );
 select append_only('ledger');
 
@@ -137,14 +136,14 @@ create table checkpoints (
 );
 select append_only('checkpoints');
 
--- Two signed headers for one position: evidence against a source.
+-- Two signed headers for one position: evidence against a source. Each is told by an event of the system stream, in the same
+-- transaction; this is where it is found.
 create table equivocations (
-  id bigint generated always as identity primary key,
-  log_index bigint not null references batches,
-  accepted text not null,
-  refused text not null,
+  log_index bigint primary key,    -- of the event that tells of it
+  batch bigint not null references batches, -- log index of the accepted header
+  refused text not null,           -- the other header
   refused_hash bytea not null,
   recorded_at timestamptz not null default now(),
-  unique (log_index, refused_hash)
+  unique (batch, refused_hash)
 );
 select append_only('equivocations');

@@ -1,10 +1,11 @@
--- Proof links. The token is in the link alone; here is only its hash. What a link shows stands in the system stream too.
+-- Proof links. The token is in the link alone; here is only its hash. Each row is told by an event of the system stream, in the
+-- same transaction; these tables are where it is found.
 
 create table shares (
-  number bigint generated always as identity primary key,
+  log_index bigint primary key,    -- of the event that tells of it
   id uuid not null unique,
   token_hash bytea not null unique check (length(token_hash) = 32),
-  leaf_hash bytea not null check (length(leaf_hash) = 32),   -- of the event
+  leaf_hash bytea not null check (length(leaf_hash) = 32),   -- of the event that it shows
   fields text[] not null,                                    -- names of the fields to show; the others stay hidden
   expires_at timestamptz,
   created_at timestamptz not null default now()
@@ -12,7 +13,8 @@ create table shares (
 select append_only('shares');
 
 create table share_revocations (
-  share uuid primary key references shares (id),
+  log_index bigint primary key,    -- of the event that tells of it
+  share uuid not null unique references shares (id),
   revoked_at timestamptz not null default now()
 );
 select append_only('share_revocations');

@@ -137,15 +137,10 @@ export class Journal<M> {
    * @throws KillickError `spool_disk_full`.
    */
   probe(): Promise<void> {
-    this.#probe ??= this.#holdReserve()
-      .then(
-        () => {
-          this.#full = false
-        },
-        (error) => {
-          throw isNoSpace(error) ? diskFull(this.#dir) : error
-        },
-      )
+    this.#probe ??= orSpoolError(this.#dir, () => this.#holdReserve())
+      .then(() => {
+        this.#full = false
+      })
       .finally(() => {
         this.#probe = undefined
       })
@@ -203,9 +198,7 @@ export class Journal<M> {
       await this.#releaseReserve()
     } catch (cause) {
       // After a failed sync nobody knows what the disk holds; only a fresh start reads it again.
-      this.#failure = new KillickError('spool_failed', `The spool cannot be written: ${(cause as Error).message}`, {
-        dir: this.#dir,
-      })
+      this.#failure = spoolFailed(this.#dir, cause as Error)
     }
     const failure = this.#failure ?? diskFull(this.#dir)
     const refused = group.concat(this.#queue)
@@ -250,7 +243,25 @@ export class Journal<M> {
   }
 }
 
+/** Of the file system (errno), or of the lock's SQLite (errcode); anything else is a fault of ours. */
+const isOfSystem = (error: unknown): error is Error =>
+  error instanceof Error && !(error instanceof KillickError) && ('errno' in error || 'errcode' in error)
+
 const isNoSpace = (error: unknown): boolean => NO_SPACE.has((error as NodeJS.ErrnoException).code ?? '')
+
+/** A disk that is read-only, gone or broken, in the words of the system. */
+const spoolFailed = (dir: string, { message }: Error): KillickError =>
+  new KillickError('spool_failed', `The spool ${dir} cannot be read or written: ${message}`, { dir })
+
+/** What the system says of the disk, as the error of a spool. */
+export async function orSpoolError<T>(dir: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (isNoSpace(error)) throw diskFull(dir)
+    throw isOfSystem(error) ? spoolFailed(dir, error) : error
+  }
+}
 
 const diskFull = (dir: string): KillickError =>
   new KillickError('spool_disk_full', `The disk with the spool ${dir} is full; nothing was recorded`, { dir })

@@ -7,7 +7,7 @@ import { InvariantError, KillickError } from '../core/errors.ts'
 import { printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import type { Place, Sealed } from './capture.ts'
-import { Journal } from './journal.ts'
+import { Journal, orSpoolError } from './journal.ts'
 import { lockDirectory } from './lock.ts'
 import { Replay } from './replay.ts'
 import { readFrames } from './segment.ts'
@@ -74,18 +74,21 @@ export class Spool {
 
   /**
    * Opens or creates the spool in `dir` and continues the stream found there.
-   * @throws KillickError `spool_locked`, `spool_corrupt` (with file and offset), `option_invalid` when it is another source's.
+   * @throws KillickError `spool_locked`, `spool_corrupt` (with file and offset), `spool_failed`, `spool_disk_full`,
+   * `option_invalid` when it is another source's.
    */
-  static async open(options: SpoolOptions): Promise<Spool> {
-    await mkdir(options.dir, { recursive: true, mode: 0o700 })
-    const spool = new Spool(options, lockDirectory(options.dir))
-    try {
-      await spool.#recover()
-      return spool
-    } catch (error) {
-      await spool.#release()
-      throw error
-    }
+  static open(options: SpoolOptions): Promise<Spool> {
+    return orSpoolError(options.dir, async () => {
+      await mkdir(options.dir, { recursive: true, mode: 0o700 })
+      const spool = new Spool(options, lockDirectory(options.dir))
+      try {
+        await spool.#recover()
+        return spool
+      } catch (error) {
+        await spool.#release()
+        throw error
+      }
+    })
   }
 
   get bytes(): number {
@@ -172,8 +175,7 @@ export class Spool {
     await this.#journal.settled()
     if (this.state.seq > 0 && this.state.accepted === this.state.seq) this.#journal.rotate()
     await this.#journal.settled()
-    await this.#removeAccepted()
-    await this.#release()
+    await orSpoolError(this.#options.dir, () => this.#removeAccepted()).finally(() => this.#release())
   }
 
   async #release(): Promise<void> {

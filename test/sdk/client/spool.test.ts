@@ -315,6 +315,37 @@ function smallDisk(kib: number): string | null {
   return dir
 }
 
+describe('a disk that cannot be written is told as spool_failed, with the folder', () => {
+  const options = { source: 'test', key: signer.jwk, maxBytes: 1 << 20 }
+
+  test('a folder that cannot be made', async () => {
+    const file = join(tempDir(), 'file')
+    writeFileSync(file, '')
+    for (const dir of [join(file, 'spool'), join(tempDir(), 'x'.repeat(300))])
+      await expect(Spool.open({ ...options, dir })).rejects.toMatchObject({
+        code: 'spool_failed',
+        message: expect.stringContaining(dir),
+        details: { dir },
+      })
+  })
+
+  test('a disk that is read-only, from the start or while it is in use', async ({ skip }) => {
+    const disk = smallDisk(2048)
+    if (!disk) return skip('This user cannot mount a tmpfs: run as root to test a read-only disk')
+    const remount = (mode: 'ro' | 'rw') => run('mount', '-o', `remount,${mode}`, disk)
+    const dir = join(disk, 'spool')
+    const failed = { code: 'spool_failed', message: expect.stringContaining(dir), details: { dir } }
+    remount('ro')
+    await expect(Spool.open({ ...options, dir })).rejects.toMatchObject(failed)
+    remount('rw')
+    const spool = await openSpool(dir)
+    await put(spool, 0)
+    await spool.close()
+    remount('ro')
+    await expect(Spool.open({ ...options, dir })).rejects.toMatchObject(failed)
+  })
+})
+
 describe('a full disk', () => {
   test('refuses cleanly, keeps what was acknowledged, and takes more when there is space again', async ({ skip }) => {
     const disk = smallDisk(1024)

@@ -42,8 +42,11 @@ export type AuditLogOptions = {
   signEvents?: boolean
   /** Another `fetch`, for a proxy or client certificates. */
   fetch?: typeof fetch
-  /** Told about every failed attempt to send; the default writes it to stderr once per kind of failure in a row. */
-  onError?: (error: Error) => void
+  /**
+   * Told about every failed attempt to send, and about every call of `record()` that was rejected, whether anyone waits for it
+   * or not. The default writes it to stderr, once per kind of failure in a row.
+   */
+  onError?: (error: Error, during: 'send' | 'record') => void
 }
 
 export type AuditLogStatus = {
@@ -62,17 +65,25 @@ export type AuditLogStatus = {
    * things stand; asked again every minute and at `flush()`. `halted`: stream and log contradict each other, nothing is sent any more.
    */
   readonly state: Sender['state'] | 'closed'
+  /** Calls of `record()` that were rejected since opening: their events are not recorded. */
+  readonly rejected: number
   /** Batches accepted, and attempts that failed, since opening. */
   readonly batches: number
   readonly retries: number
   /** The last failure since the last success. */
-  readonly lastError: { readonly code: string; readonly message: string } | null
+  readonly lastError: Failure | null
 }
+
+export type Failure = { readonly code: string; readonly message: string }
+
+/** What `close()` leaves in the spool: events that the log has not accepted, and the last failure, if any. */
+export type Left = { readonly pending: number; readonly lastError: Failure | null }
 
 export type AuditLog = {
   /**
    * Records that someone did something. Resolves when the event is signed, chained and durable in the spool: from then on it
-   * reaches the log, whatever happens to the process. Not awaiting each call lets many share one write to disk.
+   * reaches the log, whatever happens to the process. Not awaiting each call lets many share one write to disk; one that
+   * rejects is then told to `onError` and counted in `status.rejected`, and does not end the process.
    * @throws KillickError `field_invalid` (with `details.field`), `event_too_large`, `spool_full`, `spool_disk_full`, `spool_failed`,
    * `log_closed`; nothing was recorded then.
    */
@@ -92,9 +103,11 @@ export type AuditLog = {
   share(eventId: string, options: ShareOptions): Promise<Share>
   /**
    * Stops recording, tries for `timeoutMs` (default 10,000) to get everything accepted, and closes the spool. What was not
-   * accepted stays in it and is sent when it is opened again.
+   * accepted stays in it and is sent when it is opened again; how much that is, and why, is what this resolves with.
+   * @param options `strict`: reject when anything is left (default false). The spool is closed then too.
+   * @throws KillickError `not_accepted` (`strict` only; `details` are `{ pending, lastError }`), `spool_failed`.
    */
-  close(options?: { timeoutMs?: number }): Promise<void>
+  close(options?: { timeoutMs?: number; strict?: boolean }): Promise<Left>
   readonly status: AuditLogStatus
 }
 
@@ -106,7 +119,7 @@ const MIN_SPOOL_BYTES = 1 << 20
  * @example
  * const audit = await openAuditLog({ url: 'https://audit.example.com', source: 'billing-api', key: 'key.json', spool: './spool' })
  * await audit.record({ action: 'invoice.approve', actor: { type: 'user', id: 'ada' }, targets: [{ type: 'invoice', id: '42' }] })
- * await audit.close()
+ * const { pending } = await audit.close()
  * @throws KillickError `option_invalid`, `key_invalid`, `key_unsafe`, `vkey_invalid`, `spool_locked`, `spool_corrupt`, `spool_failed`.
  */
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
@@ -120,9 +133,10 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
     maxBytes: maxSpoolBytes,
     onDurable: () => sender?.notice(),
   })
-  const recorder = new Recorder(spool, signEvents ? signer : null, spoolWaitMs)
   const onError = options.onError ?? warnOnce(url)
-  sender = new Sender({ spool, signer, limits, transport, logKey: options.logKey, onError })
+  const recorder = new Recorder(spool, signEvents ? signer : null, spoolWaitMs, (error) => onError(error, 'record'))
+  const onFailed = (error: Error) => onError(error, 'send')
+  sender = new Sender({ spool, signer, limits, transport, logKey: options.logKey, onError: onFailed })
   sender.start()
   const share: AuditLog['share'] = async (eventId, what) => {
     if (options.readerToken === undefined)
@@ -135,12 +149,16 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
 }
 
 function auditLog(spool: Spool, recorder: Recorder, sender: Sender, share: AuditLog['share']): AuditLog {
-  let closing: Promise<void> | undefined
+  let closing: Promise<Left> | undefined
   const flush = async () => {
     await recorder.settled()
     return sender.flush()
   }
-  const drain = async (timeoutMs: number) => {
+  const left = (): Left => ({
+    pending: spool.state.seq - spool.state.accepted,
+    lastError: sender.lastError && failureOf(sender.lastError),
+  })
+  const drain = async (timeoutMs: number): Promise<Left> => {
     await recorder.close()
     let timer: NodeJS.Timeout | undefined
     const timeout = new Promise((resolve) => {
@@ -150,32 +168,45 @@ function auditLog(spool: Spool, recorder: Recorder, sender: Sender, share: Audit
     clearTimeout(timer)
     await sender.stop()
     await spool.close()
+    return left()
   }
   return {
     record: (event) => recorder.record(event),
     flush,
     share,
-    close: ({ timeoutMs = 10_000 } = {}) => {
+    close: async ({ timeoutMs = 10_000, strict = false } = {}) => {
       closing ??= drain(timeoutMs)
-      return closing
+      const { pending, lastError } = await closing
+      if (strict && pending > 0) throw notAccepted({ pending, lastError })
+      return { pending, lastError }
     },
     get status(): AuditLogStatus {
       const { source, stream, seq, accepted } = spool.state
-      const error = sender.lastError
       return {
         source,
         stream,
         recorded: seq,
         accepted,
-        pending: seq - accepted,
         spoolBytes: spool.bytes,
         state: closing ? 'closed' : sender.state,
+        rejected: recorder.rejected,
         batches: sender.batches,
         retries: sender.retries,
-        lastError: error && { code: error instanceof KillickError ? error.code : 'internal', message: error.message },
+        ...left(),
       }
     },
   }
+}
+
+const failureOf = (error: Error): Failure => ({
+  code: error instanceof KillickError ? error.code : 'internal',
+  message: error.message,
+})
+
+function notAccepted({ pending, lastError }: Left): KillickError {
+  const why = lastError ? `: ${lastError.message}` : ''
+  const what = pending === 1 ? '1 event waits' : `${pending} events wait`
+  return new KillickError('not_accepted', `${what} in the spool, not accepted by the log${why}`, { pending, lastError })
 }
 
 function checkOptions(options: AuditLogOptions) {
@@ -216,11 +247,12 @@ function checkOptions(options: AuditLogOptions) {
 }
 
 /** Never silent, never a flood: a failure is written when it begins or changes. */
-function warnOnce(url: string): (error: Error) => void {
-  let last = ''
-  return (error) => {
-    if (error.message === last) return
-    last = error.message
-    process.stderr.write(`killick: events wait in the spool for ${url}: ${error.message}\n`)
+function warnOnce(url: string): NonNullable<AuditLogOptions['onError']> {
+  const last = { send: '', record: '' }
+  const what = { send: `events wait in the spool for ${url}`, record: 'an event was not recorded' }
+  return ({ message }, during) => {
+    if (message === last[during]) return
+    last[during] = message
+    process.stderr.write(`killick: ${what[during]}: ${message}\n`)
   }
 }

@@ -16,6 +16,8 @@ type Waiting = { draft: Draft; deadline: number; resolve: (stored: Stored) => vo
 const MAX_WAITING = 10_000
 
 export class Recorder {
+  /** Calls of record() that were rejected: their events are not recorded. */
+  rejected = 0
   readonly #spool: Spool
   readonly #signer: Signer | null
   readonly #waitMs: number
@@ -24,16 +26,33 @@ export class Recorder {
   #isPrompt = true
   #latest: Promise<unknown> = Promise.resolve()
   #closed = false
+  readonly #onRejected: (error: Error) => void
 
-  /** @param signer null for unsigned events. @param waitMs how long a call may wait for room in the spool. */
-  constructor(spool: Spool, signer: Signer | null, waitMs: number) {
+  /**
+   * @param signer null for unsigned events. @param waitMs how long a call may wait for room in the spool.
+   * @param onRejected told of every call that was rejected
+   */
+  constructor(spool: Spool, signer: Signer | null, waitMs: number, onRejected: (error: Error) => void = () => {}) {
     this.#spool = spool
     this.#signer = signer
     this.#waitMs = waitMs
+    this.#onRejected = (error) => {
+      this.rejected += 1
+      onRejected(error)
+    }
   }
 
-  /** Resolves when the event is signed, chained and durable. */
-  async record(input: EventInput): Promise<Recorded> {
+  /**
+   * Resolves when the event is signed, chained and durable. A rejection that nobody waits for does not end the process: the
+   * recorder has seen it, counts it and says so.
+   */
+  record(input: EventInput): Promise<Recorded> {
+    const answer = this.#record(input)
+    answer.catch(this.#onRejected)
+    return answer
+  }
+
+  async #record(input: EventInput): Promise<Recorded> {
     if (this.#closed) throw new KillickError('log_closed')
     // The wall clock as it is: order comes from `seq`, so a clock that jumps neither breaks the stream nor is covered up.
     const time = Date.now()

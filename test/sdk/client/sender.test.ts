@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type AuditLogOptions, openAuditLog } from '../../../sdk/src/client/index.ts'
 import { signerOf } from '../../../sdk/src/client/key.ts'
@@ -13,7 +16,9 @@ async function open(log: Pick<TestLog, 'url'>, options: Partial<AuditLogOptions>
     onError: () => {},
     ...options,
   })
-  onTestFinished(() => audit.close({ timeoutMs: 0 }))
+  onTestFinished(async () => {
+    await audit.close({ timeoutMs: 0 })
+  })
   return audit
 }
 
@@ -307,6 +312,62 @@ describe('record()', () => {
     expect(audit.status.state).toBe('closed')
     await expect(audit.record(event(0))).rejects.toMatchObject({ code: 'log_closed' })
   })
+})
+
+describe('close()', () => {
+  test('says that nothing is left', async () => {
+    const log = await startLog()
+    const audit = await open(log)
+    await record(audit, 3)
+    expect(await audit.close({ strict: true })).toEqual({ pending: 0, lastError: null })
+  })
+
+  test('says what it left behind and why; strictly, it rejects with that, and has closed the spool all the same', async () => {
+    const log = await startLog()
+    log.faults.push(problem(403, 'key_unknown'), problem(403, 'key_unknown'))
+    const spool = tempDir()
+    const audit = await open(log, { spool })
+    await record(audit, 2)
+    const left = {
+      pending: 2,
+      lastError: { code: 'key_unknown', message: expect.stringContaining('about key_unknown') },
+    }
+    expect(await audit.close()).toEqual(left)
+    await expect(audit.close({ strict: true })).rejects.toMatchObject({
+      code: 'not_accepted',
+      message: expect.stringMatching(/^2 events wait .*about key_unknown/),
+      details: left,
+    })
+    await expect(open(log, { spool }).then((again) => again.close({ strict: true }))).rejects.toMatchObject({
+      code: 'not_accepted',
+    })
+    const last = await open(log, { spool })
+    await last.flush()
+    expect(await last.close({ strict: true })).toEqual({ pending: 0, lastError: null })
+  })
+})
+
+test('a rejected record() that nobody waits for is counted, told once to stderr, and ends no process', async () => {
+  const program = `
+    import { openAuditLog } from ${JSON.stringify(new URL('../../../sdk/src/client/index.ts', import.meta.url).href)}
+    const [spool, key] = process.argv.slice(1)
+    const audit = await openAuditLog({ url: 'http://127.0.0.1:1', source: 'test', key: JSON.parse(key), spool })
+    for (let i = 0; i < 3; i++) audit.record({ action: '', actor: { type: 'user', id: 'ada' }, targets: [] })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const awaited = await audit.record({ action: '' }).catch(({ code }) => code)
+    const { rejected, recorded } = audit.status
+    await audit.close({ timeoutMs: 0 })
+    const closed = await audit.record({}).catch(({ code }) => code)
+    console.log(JSON.stringify({ rejected, recorded, awaited, closed }))`
+  const args = ['--input-type=module', '-e', program, tempDir(), JSON.stringify(key)]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const exit = once(child, 'close')
+  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), exit])
+  expect([code, JSON.parse(out)]).toEqual([
+    0,
+    { rejected: 4, recorded: 0, awaited: 'field_invalid', closed: 'log_closed' },
+  ])
+  expect(err.match(/an event was not recorded: .*action/g)).toHaveLength(1)
 })
 
 test.each([

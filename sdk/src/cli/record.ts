@@ -1,10 +1,11 @@
 import { createInterface } from 'node:readline'
-import { type AuditLog, openAuditLog } from '../client/open.ts'
+import { type AuditLog, type AuditLogStatus, openAuditLog } from '../client/open.ts'
 import { KillickError } from '../core/errors.ts'
 import type { EventInput } from '../core/fields.ts'
 import { parseJson } from '../core/json.ts'
 import { type Command, EXIT, integer, readArgs, required, UsageError } from './command.ts'
-import { count, err, out, progress } from './terminal.ts'
+import { readLogKey } from './pins.ts'
+import { count, err, out, printable, progress } from './terminal.ts'
 
 // record() calls in flight: enough to share syncs, few enough to stop soon after a faulty line.
 const IN_FLIGHT = 512
@@ -23,7 +24,7 @@ chained and written to the spool before the next step; then all are sent, and ea
   --key <file>       its private key, made by killick keygen
   --url <url>        the service; or KILLICK_URL
   --spool <dir>      where events wait until the log has accepted them; default ./killick-spool
-  --log-key <vkey>   verifier key of the log: receipts are then checked against it
+  --log-key <vkey>   verifier key of the log, or a file that holds it: receipts are checked with it
   --wait <seconds>   how long to go on trying to reach the service at the end; default 60
   --ids              print the id of each event on stdout, in order
 
@@ -45,13 +46,21 @@ Examples:
       wait: { type: 'string', default: '60' },
       ids: { type: 'boolean', default: false },
     })
+    const url = required(values.url, 'url', 'KILLICK_URL')
+    const told = new Set<string>()
     const audit = await openAuditLog({
-      url: required(values.url, 'url', 'KILLICK_URL'),
+      url,
       source: required(values.source, 'source'),
       key: required(values.key, 'key'),
       spool: values.spool,
-      ...(values['log-key'] !== undefined && { logKey: values['log-key'] }),
+      ...(values['log-key'] !== undefined && { logKey: readLogKey(values['log-key']) }),
+      onError: ({ message }, during) => {
+        // A line at fault is told by its number.
+        if (during === 'send' && told.size < told.add(message).size)
+          err(`killick record: events wait in the spool for ${url}: ${printable(message)}`)
+      },
     })
+    const start = audit.status
     const waitMs = integer(values.wait, 'wait', 0) * 1000
     let fault: UsageError | null = null
     try {
@@ -60,7 +69,7 @@ Examples:
       if (!(error instanceof UsageError)) throw error
       fault = error
     }
-    const code = await send(audit, waitMs)
+    const code = await send(audit, start, waitMs)
     if (fault) throw fault
     return code
   },
@@ -70,8 +79,9 @@ Examples:
 async function recordLines(audit: AuditLog, printIds: boolean): Promise<void> {
   let recorded = 0
   let line = 0
+  const before = audit.status.accepted
   const shown = progress(
-    () => `${count(recorded, 'event')} recorded, ${count(audit.status.accepted, 'event')} accepted`,
+    () => `${count(recorded, 'event')} recorded, ${count(audit.status.accepted - before, 'event')} accepted`,
   )
   const faults: { line: number; error: Error }[] = []
   const ids: Promise<string>[] = []
@@ -114,26 +124,38 @@ const isInputFault = ({ code }: KillickError): boolean =>
 
 const parseLine = async (text: string): Promise<EventInput> => parseJson(text) as unknown as EventInput
 
-async function send(audit: AuditLog, waitMs: number): Promise<number> {
-  const before = audit.status.pending
+/** Sends what waits, and tells apart what this run recorded from what an earlier one left in the spool. */
+async function send(audit: AuditLog, start: AuditLogStatus, waitMs: number): Promise<number> {
   const timeout = new Promise<'timeout'>((resolve) => setTimeout(() => resolve('timeout'), waitMs).unref())
+  const told: string[] = []
+  let code: number = EXIT.ok
   try {
     const receipts = await Promise.race([audit.flush(), timeout])
-    const { recorded, accepted, stream, lastError, pending } = audit.status
     if (receipts === 'timeout') {
-      err(`${count(pending, 'event')} of ${recorded} wait in the spool; the service did not take them in time`)
-      if (lastError) err(lastError.message)
-      return EXIT.undecided
+      told.push('The service did not take everything in time')
+      code = EXIT.undecided
+    } else {
+      const last = receipts.at(-1)
+      if (last) told.push(`The last batch is entry ${last.logIndex} of a log of ${last.size}`)
     }
-    const last = receipts.at(-1)
-    const place = last ? `; the last batch is entry ${last.logIndex} of a log of ${last.size}` : ''
-    err(`${count(before, 'event')} sent; the log has accepted ${count(accepted, 'event')} of stream ${stream}${place}`)
-    return EXIT.ok
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
-    err(`${error.message}\n${count(audit.status.pending, 'event')} stay in the spool`)
-    return EXIT.failed
-  } finally {
-    await audit.close({ timeoutMs: 0 })
+    told.push(printable(error.message))
+    code = EXIT.failed
   }
+  const { pending, lastError } = await audit.close({ timeoutMs: 0 })
+  if (code === EXIT.undecided && pending === 0) code = EXIT.ok
+  if (code === EXIT.undecided && lastError) told.push(printable(lastError.message))
+  for (const line of [tally(start, audit.status), ...told]) err(line)
+  return code
+}
+
+/** What was recorded and accepted between two looks at a stream. What waited at the first is accepted before what came after it. */
+function tally(start: AuditLogStatus, end: AuditLogStatus): string {
+  const recorded = end.recorded - start.recorded
+  const accepted = end.accepted - start.accepted
+  const old = Math.min(accepted, start.pending)
+  const earlier = old > 0 ? `, and ${count(old, 'event')} that waited from before` : ''
+  const left = end.pending > 0 ? `; ${count(end.pending, 'event')} wait in the spool` : ''
+  return `${count(recorded, 'event')} recorded in stream ${end.stream}; the log has accepted ${(accepted - old).toLocaleString('en')} of them${earlier}${left}`
 }

@@ -83,7 +83,8 @@ beforeAll(async () => {
     body: JSON.stringify({ source: 'billing-api', keys: [{ jwk: JSON.parse(out) }] }),
   })
   const recorded = await record(EVENTS)
-  expect(recorded.err).toContain(`the log has accepted ${EVENTS} events`)
+  expect(recorded.err).toContain(`${EVENTS} events recorded`)
+  expect(recorded.err).toContain(`the log has accepted ${EVENTS} of them`)
   expect(recorded.code).toBe(0)
   ids = recorded.out.trim().split('\n')
   proofFile = file('proof.json')
@@ -107,6 +108,7 @@ test('record gives every event an id, in order; a second run goes on with the st
   expect(events.map(({ id }) => id)).toEqual([ids.at(-1), ids.at(-2)])
   const again = await record(1, EVENTS)
   expect(again.code).toBe(0)
+  expect(again.err).toMatch(/^1 event recorded in stream \S+; the log has accepted 1 of them\n/)
   const { events: newer } = (await api('/v1/events?source=billing-api&limit=1')) as {
     events: { id: string; seq: number; stream: string }[]
   }

@@ -1,5 +1,5 @@
 import { printHash } from '@killick/sdk'
-import type { AnchorFacts } from '../ledger/anchors.ts'
+import { type AnchorFacts, type AnchorState, readHistory } from '../ledger/anchors.ts'
 import { readCheckpoint } from '../ledger/checkpoints.ts'
 import { readConsistency } from '../ledger/tiles.ts'
 import { Alarm } from './alarms.ts'
@@ -30,32 +30,37 @@ async function record(scene: Scene, anchor: OpenAnchor, move: Move & { move: 're
     const { transaction, block, blockHash, time, gasUsed, gasPrice } = sighting
     const attempt = anchor.attempts.find((sent) => sent.transaction === transaction)
     Object.assign(facts, attempt && factsOf(attempt))
-    Object.assign(facts, { block, blockHash, time, gasUsed, gasPrice, confirmations: view.block - block + 1 })
+    // Of a final one nobody counts them any more.
+    const confirmations = state === 'final' ? null : view.block - block + 1
+    Object.assign(facts, { block, blockHash, time, gasUsed, gasPrice, confirmations })
   }
   const wasCounted = anchor.state === 'confirmed' || anchor.state === 'final'
   const action = state === 'confirmed' || wasCounted ? EVENTS[state] : undefined
-  const write = (db: Parameters<typeof recordState>[0]) => recordState(db, anchor, state, facts)
   await durable(scene, state, async () => {
-    if (action === undefined || anchor.size === 0) return write(ledger.db)
-    await ledger.record(describe(action, place, anchor, facts), write)
+    if (action === undefined || anchor.size === 0) return recordState(ledger.db, anchor, state, facts)
+    const history = await readHistory(ledger.db, anchor.id, anchor.seq + 1)
+    const event = describe(action, place, anchor, { seq: anchor.seq + 1, state, ...facts }, history)
+    await ledger.record(event, (db, logIndex) => recordState(db, anchor, state, facts, logIndex))
   })
   scene.moved?.(state, sighting)
 }
 
-function describe(action: string, place: Place, anchor: OpenAnchor, { transaction, block, time, detail }: AnchorFacts) {
-  const { target, chainId, contract, logId } = place
-  const what = { target, chainId, contract, logId, size: anchor.size, root: printHash(anchor.root) }
-  const where = {
-    ...(transaction && { transaction }),
-    ...(block && { block }),
-    ...(time && { time }),
-    ...(detail && { detail }),
-  }
+type StateRow = AnchorFacts & { seq: number; state: AnchorState }
+
+/** The whole row of the state that is told of, and a digest of those before it: what tables say can be held against it. */
+function describe(action: string, place: Place, anchor: OpenAnchor, row: StateRow, history: string) {
+  const { target, chainId, genesis, contract, logId } = place
+  const { size, root } = anchor
+  const known = Object.entries(row).filter(([, value]) => value !== null && value !== undefined)
   return {
     action,
     actor: { type: 'service', id: 'anchor-service' },
-    targets: [{ type: 'anchor', id: `${chainId}/${contract}/${logId}/${anchor.size}` }],
-    metadata: { ...what, ...where },
+    targets: [{ type: 'anchor', id: `${chainId}/${contract}/${logId}/${size}` }],
+    metadata: {
+      ...{ target, chainId, genesis, contract, logId, size, root: printHash(root) },
+      ...Object.fromEntries(known),
+      history,
+    },
   }
 }
 

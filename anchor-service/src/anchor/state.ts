@@ -127,22 +127,27 @@ export async function planAnchor(db: Db, place: Place, size: number, root: Hash)
   )
 }
 
-/** Moves an anchor on from the state it was read in. @throws Overtaken */
+/**
+ * Moves an anchor on from the state it was read in.
+ * @param logIndex of the event that tells of it, if one does
+ * @throws Overtaken
+ */
 export async function recordState(
   db: Db,
   anchor: Pick<OpenAnchor, 'id' | 'seq'>,
   state: AnchorState,
   facts: AnchorFacts,
+  logIndex: number | null = null,
 ): Promise<void> {
   try {
     await db.query(
       `insert into anchor_states (anchor, seq, state, transaction, raw, sender, nonce, max_fee, max_priority_fee,
-         block, block_hash, time, confirmations, gas_used, gas_price, detail)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+         block, block_hash, time, confirmations, gas_used, gas_price, detail, log_index)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
       [
         ...[anchor.id, anchor.seq + 1, state, facts.transaction, facts.raw, facts.sender, facts.nonce],
         ...[facts.maxFee, facts.maxPriorityFee, facts.block, facts.blockHash, facts.time, facts.confirmations],
-        ...[facts.gasUsed, facts.gasPrice, facts.detail],
+        ...[facts.gasUsed, facts.gasPrice, facts.detail, logIndex],
       ],
     )
   } catch (error) {

@@ -37,6 +37,21 @@ export type AnchorFacts = {
   detail?: string | null
 }
 
+/**
+ * Digest (base64url) of all that was recorded of an anchor before its state `seq`: so what one event tells of a state covers
+ * those before it, which have none.
+ */
+export async function readHistory(db: Db, anchor: number, seq: number): Promise<string> {
+  const { rows } = await db.query<{ digest: Buffer }>(
+    `select sha256(convert_to(coalesce(string_agg(line, E'\n' order by seq), ''), 'UTF8')) as digest from (
+       select seq, json_build_array(seq, state, (extract(epoch from recorded_at) * 1000000)::bigint, log_index, transaction, raw,
+         sender, nonce, max_fee, max_priority_fee, block, block_hash, time, confirmations, gas_used, gas_price, detail)::text as line
+       from anchor_states where anchor = $1 and seq < $2) lines`,
+    [anchor, seq],
+  )
+  return rows[0]!.digest.toString('base64url')
+}
+
 export type AnchorRow = AnchorTarget &
   Required<AnchorFacts> & {
     id: number

@@ -26,7 +26,8 @@ create table anchor_states (
   seq integer not null check (seq >= 0),
   state text not null check (state in ('planned', 'signed', 'broadcast', 'mined', 'confirmed', 'final',
                                        'dropped', 'replaced', 'reverted', 'reorganised', 'abandoned')),
-  recorded_at timestamptz not null default clock_timestamp(),
+  recorded_at timestamptz not null default now(),
+  log_index bigint unique,         -- of the event that tells of it, in the same transaction; null where none does
   transaction text,                -- hash, 0x, lower case
   raw text,                        -- the signed transaction, 0x; only where it is signed: in states signed and replaced
   sender text,                     -- 0x, lower case

@@ -121,6 +121,22 @@ export const PageQuery = Type.Object(
   { additionalProperties: false },
 )
 
+/** For lists of what the log tells of. */
+export const LogPageQuery = Type.Object(
+  {
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: PAGE_LIMIT })),
+    cursor: Type.Optional(Type.String({ maxLength: 64 })),
+    after: Type.Optional(
+      Type.Integer({
+        minimum: -1,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'only what entries of the log behind this one tell of, oldest first',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
 /** For lists by the name of the source. */
 export const SourcesQuery = Type.Object(
   {

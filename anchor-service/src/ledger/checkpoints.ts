@@ -41,6 +41,15 @@ export async function readCheckpoint(db: Db, size: number): Promise<Head | null>
   return rows[0] ? toHead(rows[0]) : null
 }
 
+/** Signed notes of sizes from one on, the smallest first. */
+export async function readNotes(
+  db: Db,
+  { from, limit }: { from: number; limit: number },
+): Promise<{ size: number; note: string }[]> {
+  const sql = 'select size, note from checkpoints where size >= $1 order by size limit $2'
+  return (await db.query<{ size: number; note: string }>(sql, [from, limit])).rows
+}
+
 /** For each log index, the first checkpoint that covers it: the one its receipt was made with. */
 export async function readCovering(db: Db, indices: readonly number[]): Promise<Head[]> {
   const { rows } = await db.query<Row>(

@@ -1,5 +1,6 @@
 import { type BatchHeader, type EventInput, KillickError, type PublicJwk, parseBatchHeader } from '@killick/sdk'
 import type { KeptBatch } from './place.ts'
+import type { LogPage } from './shares.ts'
 import type { Db } from './tiles.ts'
 
 /** A header that a source signed: its text (compact JWS) and what it says; null where it cannot be read any more. */
@@ -59,16 +60,18 @@ type Row = { id: number; source: string; stream: string; seq: number; log_index:
   recorded_at: Date
 }
 
-/** Newest first; `before` is the id of the last one of the page before, and `next` the id to ask for. */
+/** `before` (or `after`) is the id of the last one of the page before, and `next` the id to ask for. */
 export async function readEquivocations(
   db: Db,
-  page: { limit: number; before?: number | undefined },
+  page: LogPage,
 ): Promise<{ equivocations: Equivocation[]; next: number | null }> {
+  const isForward = page.after !== undefined
   const { rows } = await db.query<Row>(
     `select e.log_index as id, b.source, b.stream, b.seq, e.batch as log_index, b.header as accepted, e.refused, e.recorded_at
      from equivocations e join batches b on b.log_index = e.batch
-     where $2::bigint is null or e.log_index < $2 order by e.log_index desc limit $1`,
-    [page.limit + 1, page.before ?? null],
+     where ${isForward ? 'e.log_index > $2' : '$2::bigint is null or e.log_index < $2'}
+     order by e.log_index ${isForward ? '' : 'desc'} limit $1`,
+    [page.limit + 1, page.after ?? page.before ?? null],
   )
   const shown = rows.slice(0, page.limit)
   const keys = await readSigningKeys(db, shown)

@@ -12,6 +12,8 @@ export type Share = {
   createdAt: Date
   expiresAt: Date | null
   revokedAt: Date | null
+  /** Log index of the event that tells of its withdrawal. */
+  revocation: number | null
   state: 'open' | 'expired' | 'revoked'
 }
 
@@ -23,10 +25,12 @@ type Row = {
   created_at: Date
   expires_at: Date | null
   revoked_at: Date | null
+  revocation: number | null
   expired: boolean
 }
 
 const SELECT = `select s.log_index, s.id, s.leaf_hash, s.fields, s.created_at, s.expires_at, r.revoked_at,
+                  r.log_index as revocation,
                   coalesce(s.expires_at <= now(), false) as expired
                 from shares s left join share_revocations r on r.share = s.id`
 
@@ -69,15 +73,21 @@ export async function readShare(db: Db, id: string): Promise<Share | null> {
   return rows[0] === undefined ? null : toShare(rows[0])
 }
 
-/** Shares, newest first; `next` is the log index to ask for as `before`, null on the last page. */
-export async function readShares(
-  db: Db,
-  page: { limit: number; before?: number | undefined },
-): Promise<{ shares: Share[]; next: number | null }> {
-  const { rows } = await db.query<Row>(
-    `${SELECT} where $2::bigint is null or s.log_index < $2 order by s.log_index desc limit $1`,
-    [page.limit + 1, page.before ?? null],
-  )
+/** A page of rows by log index: the newest first, before one of them where that is said; or after one, the oldest first. */
+export type LogPage = { limit: number; before?: number | undefined; after?: number | undefined }
+
+/** Shares; `next` is the log index to ask for as `before` (or `after`), null on the last page. */
+export async function readShares(db: Db, page: LogPage): Promise<{ shares: Share[]; next: number | null }> {
+  const { rows } =
+    page.after === undefined
+      ? await db.query<Row>(
+          `${SELECT} where $2::bigint is null or s.log_index < $2 order by s.log_index desc limit $1`,
+          [page.limit + 1, page.before ?? null],
+        )
+      : await db.query<Row>(`${SELECT} where s.log_index > $2 order by s.log_index limit $1`, [
+          page.limit + 1,
+          page.after,
+        ])
   const shown = rows.slice(0, page.limit)
   return { shares: shown.map(toShare), next: rows.length > page.limit ? shown.at(-1)!.log_index : null }
 }
@@ -91,6 +101,7 @@ function toShare(row: Row): Share {
     createdAt: row.created_at,
     expiresAt: row.expires_at,
     revokedAt: row.revoked_at,
+    revocation: row.revocation,
     state: row.revoked_at !== null ? 'revoked' : row.expired ? 'expired' : 'open',
   }
 }

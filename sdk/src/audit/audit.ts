@@ -11,7 +11,9 @@ import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chai
 import { type AuditCheck, Findings, type Place } from './findings.ts'
 import { type PinnedKey, readKeys } from './keys.ts'
 import { walkLedger } from './ledger.ts'
+import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own.ts'
+import { checkRecords } from './records.ts'
 import { LogTree, type ReadTile, tilePath } from './tree.ts'
 
 /** What the auditor relies on, instead of the service's word. Empty: the service's word is taken, and the result says so. */
@@ -81,18 +83,18 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   findings.expect('streams', 'Every stream is without gap, from its first event on')
   findings.expect('root', 'The batches hash to the root in the checkpoint')
   findings.expect('tiles', 'Every stored tile is what the batches hash to')
-  const own = options.own ?? []
-  for (const { id, title } of own) findings.expect(id, title)
   findings.expect('anchors.log', 'The log has the roots that were anchored')
   findings.expect('anchors.chain', 'The contract on chain holds those roots')
-
   const claims = await readClaims(api)
   const logs = pins.logs.length > 0 ? pins.logs : claims.logs
   // Before the checkpoint is read, or entries that arrive meanwhile would be anchored but not in it.
   const heads = await readHeads(logs, pins.urls)
   const anchors = await listAnchors(api)
   const note = await api.text('/checkpoint')
-  const { origin, size, root } = readCheckpoint(note, pins.logKeys.length > 0 ? pins.logKeys : [claims.vkey], findings)
+  const logKeys = pins.logKeys.length > 0 ? pins.logKeys : [claims.vkey]
+  const { origin, size, root } = readCheckpoint(note, logKeys, findings)
+  const own = [checkNotes(api, origin, logKeys), checkRecords(api), ...(options.own ?? [])]
+  for (const { id, title } of own) findings.expect(id, title)
   const keys = await readKeys(api, pins.sourceKeys)
 
   const roots = new Map<number, Hash | null>([...anchors, ...heads.heads].map((anchor) => [anchor.size, null]))

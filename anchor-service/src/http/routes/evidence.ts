@@ -3,7 +3,7 @@ import { printHash } from '@killick/sdk'
 import { readEquivocations, type SignedHeader } from '../../ledger/equivocations.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { Hash, Nullable, PAGE_LIMIT, PageQuery, ProblemSchema, Time } from '../schemas.ts'
+import { Hash, LogPageQuery, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
 import { parseCursor } from './reading.ts'
 
 const SignedHeaderSchema = Type.Object({
@@ -70,13 +70,14 @@ export function evidenceRoutes(app: App, { ledger, tokens, refusals }: AppDeps):
       onRequest,
       schema: {
         ...common,
-        summary: 'Pairs of signed headers for one position of a stream, newest first',
-        querystring: PageQuery,
+        summary: 'Pairs of signed headers for one position of a stream, newest first (behind `after`, oldest first)',
+        querystring: LogPageQuery,
         response: { 200: EquivocationsSchema, default: ProblemSchema },
       },
     },
-    async ({ query: { limit = PAGE_LIMIT, cursor } }) => {
-      const { equivocations, next } = await readEquivocations(ledger.db, { limit, before: parseCursor(cursor, 1)?.[0] })
+    async ({ query: { limit = PAGE_LIMIT, cursor, after } }) => {
+      const page = { limit, before: parseCursor(cursor, 1)?.[0], after }
+      const { equivocations, next } = await readEquivocations(ledger.db, page)
       return {
         equivocations: equivocations.map(({ id, ...pair }) => ({
           ...pair,

@@ -2,6 +2,7 @@ import { Type } from '@fastify/type-provider-typebox'
 import { printHash } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
 import { type AnchorRow, readAnchors } from '../../ledger/anchors.ts'
+import { readNotes } from '../../ledger/checkpoints.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { searchEvents } from '../../ledger/search.ts'
 import { requireToken } from '../auth.ts'
@@ -51,6 +52,31 @@ export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
       const { events, next } = await searchEvents(ledger.db, page as typeof page & { before?: [number, number] })
       return { events, next: next === null ? null : next.join('.') }
     },
+  )
+
+  app.get(
+    '/v1/checkpoints',
+    {
+      onRequest,
+      schema: {
+        ...common,
+        summary: 'Every checkpoint that the log has signed, as signed notes, smallest first',
+        querystring: Type.Object(
+          {
+            from: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 })),
+            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: PAGE_LIMIT })),
+          },
+          { additionalProperties: false },
+        ),
+        response: {
+          200: Type.Object({ checkpoints: Type.Array(Type.Object({ size: Type.Integer(), note: Type.String() })) }),
+          default: ProblemSchema,
+        },
+      },
+    },
+    async ({ query: { from = 0, limit = PAGE_LIMIT } }) => ({
+      checkpoints: await readNotes(ledger.db, { from, limit }),
+    }),
   )
 
   app.get(

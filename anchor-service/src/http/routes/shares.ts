@@ -14,7 +14,8 @@ import {
 } from '../../ledger/shares.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { Hash, Nullable, PAGE_LIMIT, PageQuery, ProblemSchema, Time } from '../schemas.ts'
+import { Hash, LogPageQuery, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
+import { parseCursor } from './reading.ts'
 
 /** 256 bits: nobody guesses it, however often they may try. */
 const TOKEN_BYTES = 32
@@ -28,6 +29,7 @@ const ShareSchema = Type.Object({
   createdAt: Time,
   expires: Nullable(Time),
   revokedAt: Nullable(Time),
+  revocation: Nullable(Type.Integer({ description: 'log index of the event that tells of its withdrawal' })),
 })
 
 const RequestSchema = Type.Object(
@@ -103,19 +105,16 @@ export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): v
       onRequest,
       schema: {
         ...common,
-        summary: 'Links that were made, newest first, and what became of them',
-        querystring: PageQuery,
+        summary: 'Links that were made, newest first (behind `after`, oldest first), and what became of them',
+        querystring: LogPageQuery,
         response: {
           200: Type.Object({ shares: Type.Array(ShareSchema), next: Nullable(Type.String()) }),
           default: ProblemSchema,
         },
       },
     },
-    async ({ query: { limit = PAGE_LIMIT, cursor } }) => {
-      const before = cursor === undefined ? undefined : Number(cursor)
-      if (before !== undefined && !Number.isSafeInteger(before))
-        throw new Refusal('request_invalid', 'The cursor is not one that this service gave.')
-      const { shares, next } = await readShares(ledger.db, { limit, before })
+    async ({ query: { limit = PAGE_LIMIT, cursor, after } }) => {
+      const { shares, next } = await readShares(ledger.db, { limit, before: parseCursor(cursor, 1)?.[0], after })
       return { shares: shares.map(printShare), next: next === null ? null : String(next) }
     },
   )
@@ -148,12 +147,13 @@ export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): v
   )
 }
 
-function printShare({ id, logIndex, leafHash, fields, state, createdAt, expiresAt, revokedAt }: Share) {
+function printShare({ id, logIndex, leafHash, fields, state, createdAt, expiresAt, revokedAt, revocation }: Share) {
   return {
     ...{ id, logIndex, leafHash, fields, state },
     createdAt: createdAt.toISOString(),
     expires: expiresAt?.toISOString() ?? null,
     revokedAt: revokedAt?.toISOString() ?? null,
+    revocation,
   }
 }
 

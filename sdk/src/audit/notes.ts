@@ -1,0 +1,90 @@
+// Every checkpoint that the service keeps: proofs and receipts are made with them.
+import { createPublicKey, type KeyObject, verify } from 'node:crypto'
+import { equalBytes, toBase64url, utf8 } from '../core/bytes.ts'
+import { printCheckpoint } from '../core/checkpoint.ts'
+import { KillickError } from '../core/errors.ts'
+import { isObject } from '../core/json.ts'
+import { parseNote, parseVkey } from '../core/note.ts'
+import type { Api } from './api.ts'
+import { isFaulty } from './faulty.ts'
+import type { Fault } from './findings.ts'
+import type { OwnCheck } from './own.ts'
+import { RowCursor } from './rows.ts'
+
+const PAGE = 1_000
+
+type Stored = { size: number; note: string }
+
+/** @param logKeys one of these must have signed each note, and no other may have */
+export function checkNotes(api: Api, origin: string, logKeys: readonly string[]): OwnCheck {
+  const keys = logKeys.map((vkey) => {
+    const { name, keyId, publicKey } = parseVkey(vkey)
+    const jwk = { kty: 'OKP', crv: 'Ed25519', x: toBase64url(publicKey) }
+    return { name, keyId, key: createPublicKey({ key: jwk, format: 'jwk' }) }
+  })
+  const rows = new RowCursor<Stored>(
+    (after) => readPage(api, after),
+    ({ size }) => size,
+  )
+  let count = 0
+  let failure: string | null = null
+
+  function isSigned(note: string, text: string): boolean {
+    try {
+      const parsed = parseNote(note)
+      return parsed.text === text && parsed.signatures.length === 1 && isBy(keys, text, parsed.signatures[0]!)
+    } catch (error) {
+      if (error instanceof KillickError) return false
+      throw error
+    }
+  }
+
+  return {
+    id: 'checkpoints',
+    title: 'Every checkpoint that is kept is the log’s, and signed by it',
+    async entry({ logIndex, root }) {
+      if (failure !== null) return []
+      const size = logIndex + 1
+      const faults: Fault[] = []
+      try {
+        for (const { size: at, note } of await rows.upTo(size)) {
+          count += 1
+          const text = at === size ? printCheckpoint({ origin, size, root: root() }) : null
+          if (text !== null && isSigned(note, text)) continue
+          const message = `The checkpoint of ${at} is not one that the log has signed for its first ${at} entries`
+          faults.push({ place: { logIndex: Math.max(0, at - 1) }, message })
+        }
+      } catch (error) {
+        if (!isFaulty(error)) throw error
+        failure = error.message
+        faults.push({ place: null, message: `The checkpoints cannot be read: ${failure}` })
+      }
+      return faults
+    },
+    finish: async () => ({ faults: [], detail: `${count.toLocaleString('en')} notes` }),
+  }
+}
+
+type Key = { name: string; keyId: Uint8Array; key: KeyObject }
+
+function isBy(
+  keys: readonly Key[],
+  text: string,
+  { name, keyId, signature }: { name: string; keyId: Uint8Array; signature: Uint8Array },
+): boolean {
+  const key = keys.find((known) => known.name === name && equalBytes(known.keyId, keyId))
+  return key !== undefined && verify(null, utf8(text), key.key, signature)
+}
+
+async function readPage(api: Api, after: number): Promise<Stored[]> {
+  const page = await api.json(`/v1/checkpoints?from=${after + 1}&limit=${PAGE}`)
+  const rows = isObject(page) && Array.isArray(page.checkpoints) ? page.checkpoints : null
+  const isStored = (row: unknown): row is Stored =>
+    isObject(row as never) &&
+    Number.isSafeInteger((row as Stored).size) &&
+    (row as Stored).size > after &&
+    typeof (row as Stored).note === 'string'
+  if (rows === null || !rows.every((row) => isStored(row)))
+    throw new KillickError('json_invalid', '/v1/checkpoints is not a list of checkpoints, the smallest first')
+  return rows as Stored[]
+}

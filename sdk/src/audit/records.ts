@@ -1,0 +1,160 @@
+// What the service keeps beside the log and tells of in its system stream: links, and what speaks against sources.
+import { KillickError } from '../core/errors.ts'
+import type { ParsedEvent } from '../core/event.ts'
+import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import type { Api } from './api.ts'
+import { isFaulty } from './faulty.ts'
+import type { Fault } from './findings.ts'
+import type { OwnCheck, WalkedBatch } from './own.ts'
+import { RowCursor } from './rows.ts'
+
+/** The stream in which a ledger records what it does itself. */
+const SYSTEM = { source: 'killick', stream: 'system' }
+const PAGE = 500
+
+/** How far times that nobody signs may lie from signed ones. ms */
+export const TOLERANCE_MS = 3_600_000
+
+/** The event of the system stream in a batch; null: it is of another stream, or cannot be read, which the audit tells. */
+export function systemEvent({ header, events }: WalkedBatch): ParsedEvent | null {
+  return header.source === SYSTEM.source && header.stream === SYSTEM.stream ? (events?.[0] ?? null) : null
+}
+
+type Row = { [name: string]: JsonValue }
+/** One list of the service: what its rows say, and what they should. */
+type List = {
+  path: string
+  member: string
+  /** Column with the log index of the event that tells of a row, and what that event is. */
+  key: string
+  action: string
+  title: string
+  /** Names of columns that are not what the event says. */
+  differences(row: Row, event: ParsedEvent): string[]
+}
+
+const LISTS: readonly List[] = [
+  {
+    ...{ path: '/v1/shares', member: 'shares', key: 'logIndex', action: 'share.create', title: 'link' },
+    differences: (row, { fields, time }) => {
+      const { fields: shown, expires, leafHash } = metadataOf(fields)
+      const told = { id: targetOf(fields, 'share'), fields: shown, expires, leafHash }
+      return [...unequal(row, told), ...(isNear(row.createdAt, time) ? [] : ['createdAt'])]
+    },
+  },
+  {
+    ...{ path: '/v1/equivocations', member: 'equivocations', key: 'told', action: 'source.equivocate' },
+    title: 'contradiction of a source',
+    differences: (row, { fields, time }) => {
+      const { stream, batch, accepted, refused } = metadataOf(fields)
+      const told = { source: targetOf(fields, 'source'), stream, logIndex: batch }
+      const headers = { accepted: headerOf(row.accepted), refused: headerOf(row.refused) }
+      return [
+        ...unequal(row, told),
+        ...unequal(headers, { accepted, refused }),
+        ...(isNear(row.recordedAt, time) ? [] : ['recordedAt']),
+      ]
+    },
+  },
+]
+
+/** Holds the lists against the events, both ways. */
+export function checkRecords(api: Api): OwnCheck {
+  const lists = LISTS.map((list) => ({
+    ...list,
+    isOver: false,
+    rows: new RowCursor<Row>(
+      (after) => readPage(api, list, after),
+      (row) => row[list.key] as number,
+    ),
+  }))
+  /** Of links that were read, those that are withdrawn, by where the log tells of it. */
+  const withdrawn = new Map<number, JsonValue | undefined>()
+  let count = 0
+  let last = -1
+
+  /** What the log says is withdrawn, and is not, or the other way round. */
+  function checkWithdrawal(event: ParsedEvent, at: number): Fault[] {
+    const isRevoked = event.fields.action === 'share.revoke'
+    const isSame = withdrawn.get(at) === (isRevoked ? targetOf(event.fields, 'share') : undefined)
+    withdrawn.delete(at)
+    if (isSame) return []
+    const what = isRevoked ? 'is not withdrawn, though the log says so' : 'is withdrawn, and the log does not say so'
+    return [{ place: { logIndex: at, ...SYSTEM, seq: event.seq, id: event.id }, message: `A link ${what}` }]
+  }
+
+  return {
+    id: 'records',
+    title: 'Links and contradictions are those that the log tells of',
+    async entry(walked) {
+      const at = walked.logIndex
+      last = at
+      const event = systemEvent(walked)
+      const faults: Fault[] = []
+      for (const list of lists) {
+        if (list.isOver) continue
+        const told = event?.fields.action === list.action ? event : null
+        const place = {
+          logIndex: at,
+          source: walked.header.source,
+          stream: walked.header.stream,
+          seq: walked.header.seq,
+        }
+        try {
+          const rows = await list.rows.upTo(at)
+          for (const row of rows) {
+            const isHere = row[list.key] === at && told !== null
+            if (list.member === 'shares' && typeof row.revocation === 'number') withdrawn.set(row.revocation, row.id)
+            const wrong = isHere ? list.differences(row, told) : []
+            const named = { ...place, logIndex: row[list.key] as number }
+            if (!isHere && (event !== null || walked.events !== null))
+              faults.push({ place: named, message: `${list.path}: a ${list.title} of which the log does not tell` })
+            for (const name of wrong)
+              faults.push({
+                place: named,
+                message: `${list.path} ${name}: it is not what the log says of the ${list.title}`,
+              })
+          }
+          if (told !== null && rows.at(-1)?.[list.key] !== at)
+            faults.push({ place, message: `${list.path}: a ${list.title} of which the log tells is not there` })
+          else if (told !== null) count += 1
+        } catch (error) {
+          if (!isFaulty(error)) throw error
+          list.isOver = true
+          faults.push({ place: null, message: `${list.path} cannot be read: ${error.message}` })
+        }
+      }
+      if (event !== null && !lists[0]!.isOver) faults.push(...checkWithdrawal(event, at))
+      return faults
+    },
+    async finish() {
+      const faults: Fault[] = [...withdrawn.keys()]
+        .filter((at) => at <= last)
+        .map((at) => ({ place: { logIndex: at }, message: 'A link is withdrawn, and the log does not say so' }))
+      return { faults, detail: `${count.toLocaleString('en')} told of` }
+    },
+  }
+}
+
+async function readPage(api: Api, { path, member, key }: List, after: number): Promise<Row[]> {
+  const page = await api.json(`${path}?limit=${PAGE}&after=${after}`)
+  const rows = isObject(page) && Array.isArray(page[member]) ? page[member] : null
+  const isRow = (row: JsonValue) => isObject(row) && Number.isSafeInteger(row[key]) && (row[key] as number) > after
+  if (!rows?.every(isRow)) throw new KillickError('json_invalid', `${path} is not a list in the order of the log`)
+  return rows as Row[]
+}
+
+const metadataOf = (fields: JsonObject): JsonObject => (isObject(fields.metadata) ? fields.metadata : {})
+const headerOf = (signed: JsonValue | undefined) => (isObject(signed) ? (signed.header ?? null) : null)
+
+function targetOf({ targets }: JsonObject, type: string): JsonValue | undefined {
+  const found = Array.isArray(targets) ? targets.find((target) => isObject(target) && target.type === type) : undefined
+  return isObject(found) ? found.id : undefined
+}
+
+function unequal(row: Row, told: { [name: string]: JsonValue | undefined }): string[] {
+  return Object.keys(told).filter((name) => JSON.stringify(row[name]) !== JSON.stringify(told[name]))
+}
+
+const isNear = (text: JsonValue | undefined, time: number) =>
+  typeof text === 'string' && Math.abs(Date.parse(text) - time) <= TOLERANCE_MS

@@ -15,12 +15,21 @@ import {RFC9162} from "./RFC9162.sol";
 /// I4. Each anchored tree is consistent with every tree anchored before it.
 /// I5. What is anchored stays anchored: no commitment is ever overwritten or deleted.
 /// I6. The publisher changes only when the one it was offered to accepts.
-/// I7. The contract holds no ether, has no owner, no upgrade and no pause, and calls nothing but the SHA-256
-/// precompile.
+/// I7. The contract takes no ether (what is forced into it, by a miner or a self-destruct, nobody can move), has no
+/// owner, no upgrade and no pause, and calls nothing but the SHA-256 precompile.
+/// I8. No anchored size exceeds {MAX_SIZE}.
+///
+/// What the contract cannot know is whether the entries behind a root exist: whoever holds the publisher's key can extend
+/// the history by an invention, and then nothing else can be anchored in that log. No bound on growth would prevent it,
+/// since one invented entry does the same as a billion. What was anchored before stays as it is.
 ///
 /// @dev Times are block times in seconds, 32 bits wide so that a head fits one slot. From 2106-02-07 on the contract
 /// refuses anchors rather than wrap; what it holds stays readable.
 contract AnchorLog {
+    /// @notice The largest size that can be anchored, 2^53 - 1: beyond it, readers that keep numbers as IEEE 754 doubles
+    /// (JSON, JavaScript) would take one size for another.
+    uint64 public constant MAX_SIZE = 2 ** 53 - 1;
+
     /// @dev One slot.
     struct Head {
         address publisher;
@@ -59,6 +68,9 @@ contract AnchorLog {
     /// @notice The size to anchor must exceed the anchored one.
     error SizeNotGrown(bytes32 logId, uint64 anchoredSize, uint64 size);
 
+    /// @notice The size to anchor exceeds {MAX_SIZE}.
+    error SizeOutOfRange(uint64 size);
+
     /// @notice `oldRoot` is not the root anchored at `anchoredSize`, or not the empty root where nothing is anchored
     /// yet.
     error WrongOldRoot(bytes32 logId, uint64 anchoredSize, bytes32 oldRoot);
@@ -83,7 +95,7 @@ contract AnchorLog {
     }
 
     /// @notice Anchors the tree (size, root), provided it extends the tree anchored before it. Publisher only.
-    /// @param size Leaves of the new tree; more than are anchored.
+    /// @param size Leaves of the new tree; more than are anchored, at most {MAX_SIZE}.
     /// @param root Root of the new tree.
     /// @param oldRoot Root of the tree anchored last; SHA-256 of nothing for the first anchor.
     /// @param proof RFC 9162 consistency path from the tree anchored last to the new one; empty for the first anchor.
@@ -91,6 +103,7 @@ contract AnchorLog {
         Head storage current = heads[logId];
         if (msg.sender != current.publisher) revert NotPublisher(logId, current.publisher, msg.sender);
         if (size <= current.size) revert SizeNotGrown(logId, current.size, size);
+        if (size > MAX_SIZE) revert SizeOutOfRange(size);
         if (block.timestamp > type(uint32).max) revert TimeOutOfRange(block.timestamp);
 
         bool known =

@@ -132,6 +132,18 @@ describe('I3: sizes only grow', () => {
   })
 })
 
+describe('I8: no anchored size is beyond what every reader can count', () => {
+  test('2^53 - 1 can be anchored, one more cannot, nor the largest that 64 bits hold', async () => {
+    const { logId } = await newLog()
+    const largest = 2n ** 53n - 1n
+    expect(await call('MAX_SIZE', [])).toEqual([largest])
+    for (const size of [largest + 1n, 2n ** 64n - 1n]) {
+      await expect(call('anchor', [logId, size, root(5), root(0), []])).rejects.toThrow(refusal('SizeOutOfRange', size))
+    }
+    await accepted('anchor', [logId, largest, root(5), root(0), []])
+  })
+})
+
 describe('I4: each anchored tree extends the one before', () => {
   test(`every pair of sizes up to ${MAX_SIZE} is accepted with its proof`, async () => {
     for (let oldSize = 0; oldSize < MAX_SIZE; oldSize++) {

@@ -6,7 +6,7 @@ import { fromHex, toHex, utf8 } from '../core/bytes.ts'
  * keccak256 of the runtime code that `contracts/AnchorLog.sol` compiles to with the pinned compiler and settings. The
  * contract has no immutables, so this is its EXTCODEHASH on every chain.
  */
-export const ANCHOR_LOG_CODE_HASH = '0x88e38d9e4136b2252495f11ad7e63b32ebc5c9e4469491bca957f2624832d5a9'
+export const ANCHOR_LOG_CODE_HASH = '0x9c3aa3f27069692b923d96c1de108f75800790e1d634d5d5606f0331831122ea'
 
 /** Hash of code as `eth_getCode` returns it; null where that is not hex. */
 export function codeHash(code: unknown): string | null {

@@ -34,6 +34,18 @@ export { treeRoot } from './core/merkle.ts'
 export { MAX_NOTE_SIGNATURES, parseNote, printVkey, signNote, type Vkey } from './core/note.ts'
 export type { Primitives } from './core/primitives.ts'
 export { MAX_PROOF_BYTES, PROOF_FORMAT } from './core/proof.ts'
+export {
+  type KeyRecord,
+  parseRegistration,
+  type RegisteredKey,
+  type Registration,
+  Registry,
+  type RegistryEntry,
+  type RegistryFault,
+  registrationFields,
+  type SourceRecord,
+  SYSTEM,
+} from './core/registry.ts'
 export { type Signer, verifySignature } from './core/signature.ts'
 export {
   type Node,

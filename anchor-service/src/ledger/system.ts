@@ -6,6 +6,7 @@ import {
   parseBatchHeader,
   parseEvent,
   type Signer,
+  SYSTEM,
   signBatchHeader,
   treeRoot,
 } from '@killick/sdk'
@@ -13,7 +14,7 @@ import type { CheckedBatch, StreamHead } from './place.ts'
 import { packBatch } from './rows.ts'
 
 /** The ledger as a source of its own: what it does itself is recorded in this stream, like any other event. */
-export const SYSTEM = { source: 'killick', stream: 'system' } as const
+export { SYSTEM }
 
 /** A batch of one event that continues the system stream. */
 export async function makeSystemBatch(

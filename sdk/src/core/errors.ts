@@ -32,6 +32,8 @@ export const ERROR_CODES = {
   batch_chain_broken: 'An event does not follow its predecessor in the batch (source, stream, seq or prev).',
   batch_root_mismatch: 'The Merkle root in the batch header is not the root over its events.',
   batch_too_large: 'The batch exceeds 10,000 events or 16 MiB.',
+  registration_invalid:
+    'The event that registers a source lacks a setting, has an unknown one, or one of the wrong form.',
   note_malformed: 'The text is not a C2SP signed note.',
   note_too_many_signatures: 'The note carries more than 64 signatures.',
   note_unverified: 'No signature on the note is by a known key.',

@@ -12,6 +12,7 @@ export {
   signBatchHeader,
   splitBatch,
 } from './core/batch.ts'
+export { isRedirect, readBody } from './core/body.ts'
 export { concat, equalBytes, fromBase64, fromHex, fromUtf8, toBase64, utf8 } from './core/bytes.ts'
 export { printCheckpoint } from './core/checkpoint.ts'
 export { InvariantError } from './core/errors.ts'
@@ -47,6 +48,7 @@ export {
   SYSTEM,
 } from './core/registry.ts'
 export { type Signer, verifySignature } from './core/signature.ts'
+export { printable } from './core/text.ts'
 export {
   type Node,
   type Plan,

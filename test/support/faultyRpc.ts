@@ -1,4 +1,5 @@
 import { createServer, type ServerResponse } from 'node:http'
+import { type Harm, harm } from './hostileServer.ts'
 
 /** What a node, or the way to it, does to one call. */
 export type RpcFault =
@@ -24,6 +25,8 @@ export type RpcFault =
   | { fault: 'error'; message: string; data?: string }
   /** Answers with bytes that are not JSON. */
   | { fault: 'garbage' }
+  /** Does harm to whoever reads the answer. */
+  | { fault: 'harm'; how: Harm }
 
 export type Call = { method: string; params: unknown[] }
 
@@ -33,6 +36,8 @@ export type FaultyRpc = {
   rule: (call: Call) => RpcFault | null
   /** Calls that came, oldest first. */
   readonly calls: Call[]
+  /** Bytes that were sent in floods. */
+  sent: number
   stop(): Promise<void>
 }
 
@@ -81,6 +86,10 @@ export async function startFaultyRpc(upstream: string): Promise<FaultyRpc> {
         return void say({ error: { code: -32000, message: fault.message, data: fault.data } })
       case 'garbage':
         return void answer('<html>')
+      case 'harm':
+        return harm(fault.how, response, (bytes) => {
+          proxy.sent += bytes
+        })
       default:
         return pass()
     }
@@ -91,6 +100,7 @@ export async function startFaultyRpc(upstream: string): Promise<FaultyRpc> {
     request.setEncoding('utf8').on('data', (chunk: string) => {
       body += chunk
     })
+    if (request.url === '/elsewhere') proxy.calls.push({ method: 'elsewhere', params: [] })
     request.on('end', () => handle(body, response).catch(() => response.destroy()))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -99,6 +109,7 @@ export async function startFaultyRpc(upstream: string): Promise<FaultyRpc> {
     url: `http://127.0.0.1:${port}`,
     rule: () => null,
     calls: [],
+    sent: 0,
     async stop() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))

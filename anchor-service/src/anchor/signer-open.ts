@@ -1,11 +1,16 @@
 import { readFile } from 'node:fs/promises'
+import { fromUtf8, isObject, isRedirect, readBody } from '@killick/sdk'
 import { Wallet } from 'ethers'
 import type { KeySettings } from './settings.ts'
 import { type ChainSigner, keySigner } from './signer.ts'
 
-/** The signer that is configured. Its errors say what is wrong and never show a key. @throws Error */
-export async function openSigner(settings: KeySettings): Promise<ChainSigner> {
-  if ('signerUrl' in settings) return remoteSigner(settings.signerUrl)
+/**
+ * The signer that is configured. Its errors say what is wrong and never show a key.
+ * @param timeoutMs of one request to a signer in another process, from connecting to the last byte of its answer
+ * @throws Error
+ */
+export async function openSigner(settings: KeySettings, timeoutMs = 15_000): Promise<ChainSigner> {
+  if ('signerUrl' in settings) return remoteSigner(settings.signerUrl, timeoutMs)
   const { key, password } = settings
   const text = isKey(key) ? key : (await readFile(key, 'utf8').catch(() => '')).trim()
   if (isKey(text)) return keySigner(text.startsWith('0x') ? text : `0x${text}`)
@@ -22,25 +27,39 @@ export async function openSigner(settings: KeySettings): Promise<ChainSigner> {
 
 const isKey = (text: string) => /^(0x)?[0-9a-fA-F]{64}$/.test(text)
 
-const TIMEOUT_MS = 15_000
+const MAX_BYTES = 64 << 10
+
+class SignerError extends Error {}
 
 /**
  * A signer in another process, before a KMS or HSM. `GET url` answers {"address": "0x…"}; `POST url` with
  * {"digest": "0x…"} answers {"signature": "0x…"}, r ‖ s.
  */
-async function remoteSigner(url: string): Promise<ChainSigner> {
+async function remoteSigner(url: string, timeoutMs: number): Promise<ChainSigner> {
   async function ask(body?: object): Promise<Record<string, unknown>> {
     const json = { 'content-type': 'application/json' }
     const request = body ? { method: 'POST', headers: json, body: JSON.stringify(body) } : {}
-    const response = await fetch(url, { ...request, signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(() => {
-      throw new Error(`the signer at ${new URL(url).host} does not answer`)
-    })
-    if (!response.ok) throw new Error(`the signer at ${new URL(url).host} answered ${response.status}`)
-    return (await response.json()) as Record<string, unknown>
+    const { host } = new URL(url)
+    let answer: unknown
+    try {
+      const response = await fetch(url, { ...request, redirect: 'manual', signal: AbortSignal.timeout(timeoutMs) })
+      if (isRedirect(response))
+        throw new SignerError(`the signer at ${host} answered with a redirect, which is not followed`)
+      if (!response.ok) throw new SignerError(`the signer at ${host} answered ${response.status}`)
+      const bytes = await readBody(response.body, MAX_BYTES)
+      if (bytes === null) throw new SignerError(`the signer at ${host} answered with too many bytes`)
+      answer = JSON.parse(fromUtf8(bytes) ?? '')
+    } catch (error) {
+      throw error instanceof SignerError
+        ? error
+        : new SignerError(`the signer at ${host} does not answer, or not in JSON`)
+    }
+    if (!isObject(answer)) throw new SignerError(`the signer at ${host} did not answer with a JSON object`)
+    return answer
   }
   const { address } = await ask()
   if (typeof address !== 'string' || !/^0x[0-9a-fA-F]{40}$/.test(address)) {
-    throw new Error(`the signer at ${new URL(url).host} did not tell its address`)
+    throw new SignerError(`the signer at ${new URL(url).host} did not tell its address`)
   }
   return { address: address.toLowerCase(), signDigest: async (digest) => String((await ask({ digest })).signature) }
 }

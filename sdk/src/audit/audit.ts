@@ -128,7 +128,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   if (tree.size === size) compareWithLog(anchors, size, known, findings)
   const asked = anchors.filter((anchor) => logs.some((log) => isSameLog(log, anchor)))
   if (pins.urls.length === 0) findings.skip('anchors.chain', 'No node was asked')
-  else await compareWithChain(asked, heads, size, known, pins.urls, findings)
+  else await compareWithChain(asked, heads, size, known, findings)
   const restsOn = [
     ...(pins.logKeys.length > 0 ? [] : ['the operator’s word on which key is the log’s']),
     ...(keys.unpinned.size > 0 ? [`the operator’s word on the keys of ${[...keys.unpinned].sort().join(', ')}`] : []),

@@ -1,13 +1,13 @@
 // Anchors: what the service lists, what the log hashes to at those sizes, and what the contract says.
 import { keccak_256 } from '@noble/hashes/sha3.js'
-import { equalBytes, toHex, utf8 } from '../core/bytes.ts'
+import { equalBytes, fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { type Hash, parseHash } from '../core/hash.ts'
 import { isObject } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
-import { decodeBool, encodeIsAnchored } from '../verify/contract.ts'
-import { readAnchors } from '../verify/readAnchors.ts'
-import { openRpc, type Rpc } from '../verify/rpc.ts'
+import { ANCHOR_LOG_CODE_HASH, codeHash } from '../verify/contract.ts'
+import { askContract, readAnchors } from '../verify/readAnchors.ts'
+import { type ChainNode, openNodes, parseQuantity, type Rpc, readQuantity, reasonOf } from '../verify/rpc.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Api } from './api.ts'
 import type { Findings } from './findings.ts'
@@ -16,10 +16,11 @@ const SETTLED = new Set(['confirmed', 'final'])
 // Anchors asked about at a time: each takes a handful of requests.
 const AT_ONCE = 8
 
-export type Head = { log: PinnedLog; node: string; size: number; time: number }
+/** A log's newest anchor as a node has it; `genuineCode`: in the published contract, else nothing it says counts. */
+export type Head = { log: PinnedLog; rpc: Rpc; genuineCode: boolean; size: number; time: number }
 
 /** What nodes said of the logs' newest anchors, and why those that said nothing did not. */
-export type Heads = { heads: Head[]; unread: string[] }
+export type Heads = { nodes: readonly ChainNode[]; heads: Head[]; unread: string[] }
 
 /** Anchors that the service counts as settled, smallest size first. */
 export async function listAnchors(api: Api): Promise<Anchor[]> {
@@ -43,50 +44,50 @@ export async function listAnchors(api: Api): Promise<Anchor[]> {
 
 const HEAD = `0x${toHex(keccak_256(utf8('head(bytes32)')).slice(0, 4))}`
 
-/** The chain of the first node that answers; null when none does. */
+/** The chain of the first node, in this order, that says which one it is on; null when none does. All are asked at once. */
 export async function chainOf(urls: readonly string[]): Promise<number | null> {
-  for (const url of urls) {
-    try {
-      return Number(await openRpc(url).call('eth_chainId', []))
-    } catch (error) {
-      if (!(error instanceof KillickError && error.code === 'unreachable')) throw error
-    }
-  }
-  return null
+  return (await openNodes(urls)).find(({ chainId }) => chainId !== null)?.chainId ?? null
 }
 
 /** The newest anchor of each log as each node on its chain has it. A node that is away hides nothing that others show. */
 export async function readHeads(logs: readonly PinnedLog[], urls: readonly string[]): Promise<Heads> {
+  const nodes = await openNodes(urls)
   const heads: Head[] = []
   const unread: string[] = []
-  for (const rpc of urls.map((url) => openRpc(url))) {
+  for (const { rpc, chainId, silent } of nodes) {
+    if (silent !== null) unread.push(silent)
     const reason = await orReason(async () => {
-      const chainId = Number(await rpc.call('eth_chainId', []))
       for (const log of logs.filter((candidate) => candidate.chainId === chainId)) heads.push(await readHead(rpc, log))
     })
     if (reason !== null) unread.push(reason)
   }
-  return { heads, unread }
+  return { nodes, heads, unread }
 }
 
+/** The code first: any other contract may say anything. */
 async function readHead(rpc: Rpc, log: PinnedLog): Promise<Head> {
-  const words = String(await rpc.call('eth_call', [{ to: log.contract, data: HEAD + log.logId.slice(2) }, 'latest']))
-  // (address publisher, uint64 size, uint32 time)
-  if (words.length !== 2 + 3 * 64)
+  const [code, answer] = await Promise.all([
+    rpc.call('eth_getCode', [log.contract, 'latest']),
+    // One that is not AnchorLog may refuse.
+    rpc.call('eth_call', [{ to: log.contract, data: HEAD + log.logId.slice(2) }, 'latest']).catch((error) => error),
+  ])
+  const hash = codeHash(code)
+  if (hash === null || code === '0x')
     throw new KillickError('unreachable', `The node at ${rpc.node} knows no anchor contract at ${log.contract}`)
-  const word = (i: number) => Number(`0x${words.slice(2 + 64 * i, 66 + 64 * i)}`)
-  return { log, node: rpc.node, size: word(1), time: word(2) }
+  if (hash !== ANCHOR_LOG_CODE_HASH) return { log, rpc, genuineCode: false, size: 0, time: 0 }
+  if (answer instanceof Error) throw answer
+  // (address publisher, uint64 size, uint32 time)
+  const words = typeof answer === 'string' && answer.startsWith('0x') ? fromHex(answer.slice(2).toLowerCase()) : null
+  const word = (i: number) => parseQuantity(`0x${toHex(words!.subarray(32 * i, 32 * i + 32))}`)
+  const [size, time] = words?.length === 3 * 32 ? [word(1), word(2)] : [null, null]
+  if (size === null || time === null)
+    throw new KillickError('unreachable', `The node at ${rpc.node} gave no head of the log`)
+  return { log, rpc, genuineCode: true, size, time }
 }
 
 /** Null when done, or why a node gave no answer. */
 async function orReason(ask: () => Promise<void>): Promise<string | null> {
-  try {
-    await ask()
-    return null
-  } catch (error) {
-    if (error instanceof KillickError && error.code === 'unreachable') return error.message
-    throw error
-  }
+  return ask().then(() => null, reasonOf)
 }
 
 /** Holds the listed anchors against the recomputed log. */
@@ -111,42 +112,35 @@ export function compareWithLog(
 /** Holds the log against the contract: each listed anchor, and the contract's own head, which no one can leave out. */
 export async function compareWithChain(
   anchors: readonly Anchor[],
-  { heads, unread }: Heads,
+  { nodes, heads, unread }: Heads,
   size: number,
   roots: ReadonlyMap<number, Hash>,
-  urls: readonly string[],
   findings: Findings,
 ): Promise<void> {
   const unanswered = [...unread]
-  for (const { log, node, size: anchored, time } of heads) {
-    if (anchored === 0) continue
-    const about = `The contract ${log.contract} (asked at ${node})`
-    const root = roots.get(anchored)
-    if (anchored > size)
-      findings.fail(
-        'anchors.chain',
-        `${about} holds an anchor of ${anchored} entries; the log has only ${size}: entries were removed`,
-        { logIndex: size },
-      )
-    else if (root) {
+  const fail = (message: string, logIndex?: number) =>
+    findings.fail('anchors.chain', message, logIndex === undefined ? null : { logIndex })
+  for (const head of heads) {
+    const about = `The contract ${head.log.contract} (asked at ${head.rpc.node})`
+    const root = roots.get(head.size)
+    if (!head.genuineCode) fail(`${about} is not the published AnchorLog: its code is another`)
+    else if (head.size > size)
+      fail(`${about} holds an anchor of ${head.size} entries; the log has only ${size}: entries were removed`, size)
+    else if (root && head.size > 0) {
       const reason = await orReason(async () => {
-        if (!(await holds(log, anchored, root, time, urls)))
-          findings.fail(
-            'anchors.chain',
-            `${about} holds another root for ${anchored} entries: the log was rewritten`,
-            null,
-          )
+        if (!(await holds(head, root)))
+          fail(`${about} holds another root for ${head.size} entries: the log was rewritten`)
       })
       if (reason !== null) unanswered.push(reason)
     }
   }
   for (let i = 0; i < anchors.length; i += AT_ONCE) {
-    for (const fact of await readAnchors({ anchors: anchors.slice(i, i + AT_ONCE) }, urls)) {
+    for (const fact of await readAnchors({ anchors: anchors.slice(i, i + AT_ONCE) }, nodes)) {
       const about = `The anchor of size ${fact.size} (${fact.contract}, asked at ${fact.node})`
       if ('unreadable' in fact) unanswered.push(`${about}: ${fact.unreadable}`)
-      else if (!fact.genuineCode)
-        findings.fail('anchors.chain', `${about}: the code there is not the published AnchorLog`, null)
-      else if (!fact.anchored) findings.fail('anchors.chain', `${about} is not in the contract`, null)
+      else if (!fact.genuineCode) fail(`${about}: the code there is not the published AnchorLog`)
+      else if (!fact.anchored) fail(`${about} is not in the contract`)
+      else if (fact.located === false) fail(`${about} is not in the block and transaction that are listed for it`)
     }
   }
   if (unanswered[0] !== undefined) findings.skip('anchors.chain', unanswered[0])
@@ -160,17 +154,9 @@ export async function compareWithChain(
     )
 }
 
-async function holds(
-  log: PinnedLog,
-  size: number,
-  root: Hash,
-  time: number,
-  urls: readonly string[],
-): Promise<boolean> {
-  const data = encodeIsAnchored(log.logId, size, root, time)
-  for (const rpc of urls.map((url) => openRpc(url))) {
-    if (Number(await rpc.call('eth_chainId', [])) !== log.chainId) continue
-    if (!decodeBool(String(await rpc.call('eth_call', [{ to: log.contract, data }, 'latest'])))) return false
-  }
-  return true
+/** Asked again before a no counts: of the replicas behind one address, one may lag. @throws KillickError unreachable */
+async function holds({ log, rpc, size, time }: Head, root: Hash): Promise<boolean> {
+  const at = (tag: string) => askContract(rpc, { ...log, size, root, time }, tag)
+  if ((await at('latest')).anchored) return true
+  return (await at(`0x${(await readQuantity(rpc, 'eth_blockNumber')).toString(16)}`)).anchored
 }

@@ -133,7 +133,7 @@ export function anchorBlock(fact: AnchorFact | undefined): Finding {
   if (fact === undefined) return skip(UNREAD)
   if ('unreadable' in fact) return skip(`${fact.node}: ${fact.unreadable}`)
   if (fact.located === null)
-    return skip('The node no longer has that block; the contract itself speaks for root and time')
+    return skip('The node does not have that block, or no longer; the contract itself speaks for root and time')
   return fact.located
     ? pass(`Block ${fact.block}`)
     : fail(`Block ${fact.block} has another time, or lacks the transaction`)

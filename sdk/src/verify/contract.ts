@@ -8,9 +8,9 @@ import { fromHex, toHex, utf8 } from '../core/bytes.ts'
  */
 export const ANCHOR_LOG_CODE_HASH = '0x9c3aa3f27069692b923d96c1de108f75800790e1d634d5d5606f0331831122ea'
 
-/** Hash of code as `eth_getCode` returns it; null where that is not hex. */
+/** Hash of code as `eth_getCode` returns it, in digits of either case; null where that is not hex. */
 export function codeHash(code: unknown): string | null {
-  const bytes = typeof code === 'string' && code.startsWith('0x') ? fromHex(code.slice(2)) : null
+  const bytes = typeof code === 'string' && code.startsWith('0x') ? fromHex(code.slice(2).toLowerCase()) : null
   return bytes && `0x${toHex(keccak_256(bytes))}`
 }
 
@@ -22,7 +22,9 @@ export function encodeIsAnchored(logId: string, size: number, root: Uint8Array, 
   return `0x${SELECTOR}${logId.slice(2)}${word(size)}${toHex(root)}${word(time)}`
 }
 
-/** The boolean a call returned; a call to an address without code returns nothing, which is no. */
-export function decodeBool(result: unknown): boolean {
-  return result === `0x${'1'.padStart(64, '0')}`
+const word = (value: 0 | 1) => `0x${String(value).padStart(64, '0')}`
+
+/** The boolean that a call returned; null where it is none. A call to an address without code returns nothing. */
+export function decodeBool(result: unknown): boolean | null {
+  return result === word(1) ? true : result === word(0) ? false : null
 }

@@ -1,7 +1,8 @@
 import { KillickError } from '../core/errors.ts'
+import { isObject } from '../core/json.ts'
 import type { Anchor, Proof } from '../core/proof.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash, decodeBool, encodeIsAnchored } from './contract.ts'
-import { openRpc, type Rpc, type RpcOptions } from './rpc.ts'
+import { type ChainNode, openNodes, parseQuantity, type Rpc, type RpcOptions, readQuantity, reasonOf } from './rpc.ts'
 import { type AnchorFact, weightiest } from './trust.ts'
 
 /**
@@ -9,26 +10,22 @@ import { type AnchorFact, weightiest } from './trust.ts'
  * contract's code, the named block, and the same call at the chain's finalized block. Where several of the nodes
  * are on an anchor's chain all are asked, and one that denies outweighs those that confirm.
  *
- * Never rejects for what a node does: a node that cannot answer yields a fact that says so.
- * @param urls JSON-RPC endpoints, one or more per chain; which chain they are on is asked, not assumed
+ * Never rejects for what a node does: a node that cannot answer, or answers with nonsense, yields a fact that says so.
+ * @param nodes JSON-RPC endpoints, one or more per chain; which chain they are on is asked, not assumed. Or nodes that were
+ * asked for it already (`openNodes`)
  * @throws KillickError option_invalid, when a URL is malformed
  */
 export async function readAnchors(
   proof: Pick<Proof, 'anchors'>,
-  urls: readonly string[],
+  nodes: readonly (string | ChainNode)[],
   options: RpcOptions = {},
 ): Promise<AnchorFact[]> {
-  const nodes = await Promise.all(
-    urls
-      .map((url) => openRpc(url, options))
-      .map(async (rpc) => ({ rpc, chainId: await quantity(rpc, 'eth_chainId', []).catch(reasonOf) })),
-  )
-  return Promise.all(proof.anchors.map((anchor) => readAnchor(anchor, nodes)))
+  const urls = nodes.filter((node) => typeof node === 'string')
+  const known = [...nodes.filter((node) => typeof node !== 'string'), ...(await openNodes(urls, options))]
+  return Promise.all(proof.anchors.map((anchor) => readAnchor(anchor, known)))
 }
 
-type KnownNode = { readonly rpc: Rpc; readonly chainId: number | string }
-
-async function readAnchor(anchor: Anchor, nodes: readonly KnownNode[]): Promise<AnchorFact> {
+async function readAnchor(anchor: Anchor, nodes: readonly ChainNode[]): Promise<AnchorFact> {
   const { chainId, contract, logId, size, root, time, transaction, block } = anchor
   const about = { chainId, contract, logId, size, root, time, transaction, block }
   const facts = await Promise.all(
@@ -36,66 +33,86 @@ async function readAnchor(anchor: Anchor, nodes: readonly KnownNode[]): Promise<
       .filter((node) => node.chainId === chainId)
       .map(({ rpc }) => askNode(rpc, anchor).catch((error) => ({ node: rpc.node, unreadable: reasonOf(error) }))),
   )
-  const silent = nodes.filter((node) => typeof node.chainId === 'string')
-  const answer = weightiest(facts) ??
-    (silent[0] && { node: silent[0].rpc.node, unreadable: String(silent[0].chainId) }) ?? {
-      node: 'no node',
-      unreadable: `none of the nodes asked is on chain ${chainId}`,
-    }
-  return { ...about, ...answer }
+  const other = nodes.find((node) => node.silent !== null) ?? nodes[0]
+  return {
+    ...about,
+    ...(weightiest(facts) ??
+      (other
+        ? {
+            node: other.rpc.node,
+            unreadable: other.silent ?? `it is on chain ${other.chainId}, the anchor on ${chainId}`,
+          }
+        : { node: 'no node', unreadable: `none was asked that is on chain ${chainId}` })),
+  }
 }
 
 async function askNode(rpc: Rpc, anchor: Anchor) {
-  const call = { to: anchor.contract, data: encodeIsAnchored(anchor.logId, anchor.size, anchor.root, anchor.time) }
-  const isAnchored = async (tag: string) => decodeBool(await rpc.call('eth_call', [call, tag]))
-  const [anchored, code, head, block, finalized] = await Promise.all([
-    isAnchored('latest'),
-    rpc.call('eth_getCode', [anchor.contract, 'latest']),
-    quantity(rpc, 'eth_blockNumber', []),
+  const [latest, head, block, finalized] = await Promise.all([
+    askContract(rpc, anchor, 'latest'),
+    readQuantity(rpc, 'eth_blockNumber'),
     // Nodes that prune history answer null, or refuse.
-    rpc.call('eth_getBlockByNumber', [`0x${anchor.block.toString(16)}`, false]).catch(nullIfRefused),
-    // Chains without finality of their own do not know the tag.
-    isAnchored('finalized').catch(nullIfRefused),
+    rpc.call('eth_getBlockByNumber', [hex(anchor.block), false]).catch(nullIfRefused),
+    // Chains without finality of their own do not know the tag; the contract may be younger than the finalized block.
+    isAnchored(rpc, anchor, 'finalized').then((answer) => answer === true, nullIfRefused),
   ])
-  const located = anchor.block > head ? false : block === null ? null : isBlockOf(block, anchor)
+  const confirms = latest.anchored && latest.genuineCode
+  // Whoever has not seen the block cannot deny what is in it.
+  if (!confirms && head < anchor.block)
+    throw nonsense(rpc, `is at block ${head}, the anchor in block ${anchor.block}: it may lag behind`)
+  // Behind one address there may be replicas of which one lags. The height that it named itself it must know.
+  const { anchored, genuineCode } = confirms ? latest : await askContract(rpc, anchor, hex(head))
+  const located = block === null ? null : isBlockOf(rpc, block, anchor)
   return {
     node: rpc.node,
     anchored,
-    genuineCode: codeHash(code) === ANCHOR_LOG_CODE_HASH,
+    genuineCode,
     located,
-    confirmations: located === true ? head - anchor.block + 1 : 0,
+    confirmations: located === true ? Math.max(0, head - anchor.block + 1) : 0,
     finalized: finalized === null ? null : finalized && anchored,
   }
 }
 
-function isBlockOf(block: unknown, anchor: Anchor): boolean {
-  const { timestamp, transactions } = block as { timestamp?: unknown; transactions?: unknown }
-  return (
-    parseQuantity(timestamp) === anchor.time &&
-    Array.isArray(transactions) &&
-    transactions.some((hash) => hash === anchor.transaction)
+const hex = (value: number) => `0x${value.toString(16)}`
+
+/** What code there is, and whether it holds the anchor. Code that is not AnchorLog may say anything: it holds none. */
+export async function askContract(
+  rpc: Rpc,
+  anchor: Pick<Anchor, 'contract' | 'logId' | 'size' | 'root' | 'time'>,
+  tag: string,
+): Promise<{ anchored: boolean; genuineCode: boolean }> {
+  const [anchored, code] = await Promise.all([
+    isAnchored(rpc, anchor, tag),
+    rpc.call('eth_getCode', [anchor.contract, tag]).then(codeHash),
+  ])
+  if (code === null) throw nonsense(rpc, 'gave no code for eth_getCode')
+  const genuineCode = code === ANCHOR_LOG_CODE_HASH
+  if (genuineCode && anchored === null) throw nonsense(rpc, 'gave no truth value for isAnchored')
+  return { anchored: anchored === true, genuineCode }
+}
+
+/** Null where the answer is neither true nor false. */
+async function isAnchored(
+  rpc: Rpc,
+  { contract, logId, size, root, time }: Pick<Anchor, 'contract' | 'logId' | 'size' | 'root' | 'time'>,
+  tag: string,
+): Promise<boolean | null> {
+  return decodeBool(
+    await rpc.call('eth_call', [{ to: contract, data: encodeIsAnchored(logId, size, root, time) }, tag]),
   )
 }
 
-async function quantity(rpc: Rpc, method: string, params: readonly unknown[]): Promise<number> {
-  const number = parseQuantity(await rpc.call(method, params))
-  if (number === null) throw new KillickError('unreachable', `The node at ${rpc.node} gave no number for ${method}`)
-  return number
+function isBlockOf(rpc: Rpc, block: unknown, anchor: Anchor): boolean {
+  const time = isObject(block) ? parseQuantity(block.timestamp) : null
+  if (!isObject(block) || time === null || !Array.isArray(block.transactions))
+    throw nonsense(rpc, 'gave something else than a block for eth_getBlockByNumber')
+  const isIt = (hash: unknown) => typeof hash === 'string' && hash.toLowerCase() === anchor.transaction
+  return time === anchor.time && block.transactions.some(isIt)
 }
 
-/** A number as JSON-RPC writes it, or null. */
-function parseQuantity(value: unknown): number | null {
-  const number = typeof value === 'string' && /^0x[0-9a-f]+$/i.test(value) ? Number(value) : Number.NaN
-  return Number.isSafeInteger(number) ? number : null
-}
+const nonsense = (rpc: Rpc, what: string) => new KillickError('unreachable', `The node at ${rpc.node} ${what}`)
 
 /** A node that was cut off in the middle has not said no. */
 function nullIfRefused(error: unknown): null {
   if (error instanceof KillickError && error.details.answered === true) return null
-  throw error
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof KillickError) return error.message
   throw error
 }

@@ -1,50 +1,136 @@
 /** JSON-RPC to an Ethereum node, as far as reading an anchor needs it. Runs wherever `fetch` does. */
+import { isRedirect, readBody } from '../core/body.ts'
+import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
+import { isObject } from '../core/json.ts'
 
 export type Rpc = {
   /** Label to show: the URL without credentials, query and path, which often holds an API key. */
   readonly node: string
-  /** @throws KillickError unreachable; `details.answered` is true where the node did answer, but with a refusal */
+  /**
+   * One request, made again once where the connection was cut before the answer began: a node may close one just as it
+   * is used again.
+   * @throws KillickError unreachable; `details.answered` is true where the node did answer, but with a refusal
+   */
   call(method: string, params: readonly unknown[]): Promise<unknown>
 }
 
 export type RpcOptions = {
   /** Default: the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch
-  /** Per request, milliseconds. Default 10,000. */
+  /** Per call, from connecting to the last byte of the answer, milliseconds. Default 10,000. */
   readonly timeoutMs?: number
 }
+
+/** Most bytes of an answer. The code of a contract has at most 48 KiB in hex. */
+const MAX_BYTES = 64 << 10
+const MAX_BLOCK_BYTES = 16 << 20
 
 export function openRpc(url: string, options: RpcOptions = {}): Rpc {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw new KillickError('option_invalid', 'An RPC endpoint must be an http or https URL')
   }
   const node = new URL(url).host
+  const timeoutMs = options.timeoutMs ?? 10_000
   const unreachable = (why: string, answered = false) =>
     new KillickError('unreachable', `The node at ${node} ${why}`, { node, answered })
+
+  async function ask(body: string, maxBytes: number, signal: AbortSignal): Promise<string | null> {
+    const send = () =>
+      (options.fetch ?? fetch)(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        // A node has no business to send its reader to somebody else.
+        redirect: 'manual',
+        body,
+        signal,
+      })
+    const response = await send().catch((error) => {
+      if (signal.aborted || !isCut(error)) throw error
+      return send()
+    })
+    if (isRedirect(response)) throw unreachable('answered with a redirect, which is not followed')
+    if (!response.ok) throw unreachable(`answered ${response.status}`)
+    const bytes = await readBody(response.body, maxBytes)
+    if (bytes === null) throw unreachable(`answered with more than ${maxBytes} bytes`)
+    return fromUtf8(bytes)
+  }
+
   return {
     node,
     async call(method, params) {
-      let answer: { result?: unknown; error?: { message?: unknown } } | null
+      const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params })
+      const signal = AbortSignal.timeout(timeoutMs)
+      let answer: unknown
       try {
-        const response = await (options.fetch ?? fetch)(url, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-          signal: AbortSignal.timeout(options.timeoutMs ?? 10_000),
-        })
-        if (!response.ok) throw unreachable(`answered ${response.status}`)
-        answer = (await response.json()) as typeof answer
+        answer = JSON.parse(
+          (await ask(body, method.startsWith('eth_getBlockBy') ? MAX_BLOCK_BYTES : MAX_BYTES, signal)) ?? '',
+        )
       } catch (error) {
         if (error instanceof KillickError) throw error
+        if (signal.aborted) throw unreachable(`did not answer within ${timeoutMs / 1000} s`)
         throw unreachable('could not be reached, or did not answer in JSON')
       }
-      if (typeof answer !== 'object' || answer === null || answer.error || answer.result === undefined) {
+      if (isObject(answer) && isObject(answer.error)) {
         // Quoted and cut: the node's words end up on somebody's screen.
-        const words = JSON.stringify(answer?.error?.message ?? 'no result').slice(0, 200)
+        const words = JSON.stringify(answer.error.message ?? 'without a reason').slice(0, 200)
         throw unreachable(`refused ${method}: ${words}`, true)
       }
+      if (!isObject(answer) || answer.error || answer.result === undefined)
+        throw unreachable(`gave no result for ${method}`)
       return answer.result
     },
   }
+}
+
+/** The connection ended before the answer began: undici's words, and those of the system below it. */
+function isCut(error: unknown): boolean {
+  const { code } = ((error as Error).cause ?? {}) as { code?: unknown }
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
+}
+
+/** A number as JSON-RPC writes it (0x and hex digits), up to 2^53 − 1; or null. The one reader of such numbers. */
+export function parseQuantity(value: unknown): number | null {
+  const number = typeof value === 'string' && /^0x[0-9a-f]+$/i.test(value) ? Number(value) : Number.NaN
+  return Number.isSafeInteger(number) ? number : null
+}
+
+/** @throws KillickError unreachable, where the node does not answer, or not with a number */
+export async function readQuantity(rpc: Rpc, method: string): Promise<number> {
+  const number = parseQuantity(await rpc.call(method, []))
+  if (number === null) throw new KillickError('unreachable', `The node at ${rpc.node} gave no number for ${method}`)
+  return number
+}
+
+/** A node, and the chain that it says it is on; or why it does not say. */
+export type ChainNode = { readonly rpc: Rpc } & (
+  | { readonly chainId: number; readonly silent: null }
+  | { readonly chainId: null; readonly silent: string }
+)
+
+/**
+ * Asks every node at once which chain it is on, so that silent ones cost one timeout in all.
+ * @throws KillickError option_invalid, when a URL is malformed
+ */
+export async function openNodes(urls: readonly string[], options: RpcOptions = {}): Promise<ChainNode[]> {
+  return Promise.all(
+    urls
+      .map((url) => openRpc(url, options))
+      .map(async (rpc): Promise<ChainNode> => {
+        try {
+          const chainId = await readQuantity(rpc, 'eth_chainId')
+          return chainId > 0
+            ? { rpc, chainId, silent: null }
+            : { rpc, chainId: null, silent: `The node at ${rpc.node} says that it is on chain 0` }
+        } catch (error) {
+          return { rpc, chainId: null, silent: reasonOf(error) }
+        }
+      }),
+  )
+}
+
+/** Why a node gave no answer. Throws what is no fault of a node. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof KillickError && error.code === 'unreachable') return error.message
+  throw error
 }

@@ -1,4 +1,4 @@
-import { type AnchorFact, readAnchors, verifyProof } from '@killick/sdk/verify'
+import { type AnchorFact, openNodes, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { afterEach, describe, expect, test } from 'vitest'
 import { CHAIN, makeWorld } from '../../../scripts/lib/vectors/world.ts'
 import { anchorLog, anchorLogInterface } from '../../support/chain.ts'
@@ -85,8 +85,6 @@ describe('nodes that deny', () => {
       { anchored: false, genuineCode: false },
     ],
     ['another contract that says yes', { eth_getCode: { result: '0x6001' } }, { anchored: true, genuineCode: false }],
-    ['an answer longer than a word', { eth_call: { result: `${YES}00` } }, { anchored: false }],
-    ['an answer of two', { eth_call: { result: YES.replace(/1$/, '2') } }, { anchored: false }],
     [
       'the block has another time',
       { eth_getBlockByNumber: { result: { timestamp: hex(anchor.time + 1), transactions: [anchor.transaction] } } },
@@ -96,11 +94,6 @@ describe('nodes that deny', () => {
       'the block lacks the transaction',
       { eth_getBlockByNumber: { result: { timestamp: hex(anchor.time), transactions: [] } } },
       { located: false },
-    ],
-    [
-      'the chain is not that long',
-      { eth_blockNumber: { result: hex(anchor.block - 1) } },
-      { located: false, confirmations: 0 },
     ],
   ])('%s', async (_, changes, expected) => {
     const fact = await ask(await nodeWith(changes))
@@ -129,6 +122,16 @@ describe('nodes that cannot tell: undecided, and another node may', () => {
     ['status 502', { eth_getCode: { raw: '{}', status: 502 } }],
     ['a height that is no number', { eth_blockNumber: { result: {} } }],
     ['a height beyond 2^53', { eth_blockNumber: { result: '0xffffffffffffffff' } }],
+    ['an answer longer than a word', { eth_call: { result: `${YES}00` } }],
+    ['an answer of two', { eth_call: { result: YES.replace(/1$/, '2') } }],
+    ['nothing, beside the right code', { eth_call: { result: '0x' } }],
+    ['no hex for code', { eth_getCode: { result: '0xgg' } }],
+    ['a block without a time', { eth_getBlockByNumber: { result: { transactions: [] } } }],
+    ['no root yet, and no block', { eth_call: { result: NO }, eth_blockNumber: { result: hex(anchor.block - 1) } }],
+    [
+      'no contract yet, and no block',
+      { eth_getCode: { result: '0x' }, eth_blockNumber: { result: hex(anchor.block - 1) } },
+    ],
     ['silence', { eth_call: 'hang' }],
     ['silence from the start', { eth_chainId: 'hang' }],
     ['a connection dropped', { eth_blockNumber: 'drop' }],
@@ -148,16 +151,107 @@ describe('nodes that cannot tell: undecided, and another node may', () => {
   })
 })
 
-describe('garbage is never a yes and never a throw', () => {
+describe('garbage is never a yes, never a no and never a throw', () => {
   const evil = { toString: 1, valueOf: 1 }
-  const garbage = [null, true, 1, '', 'yes', '0x1', [], {}, evil, [evil], { timestamp: evil, transactions: evil }]
-  test.each(['eth_call', 'eth_getCode', 'eth_getBlockByNumber'])('%s', async (method) => {
-    for (const result of garbage) {
-      const fact = await ask(await nodeWith({ [method]: { result } }))
-      const isPruned = method === 'eth_getBlockByNumber' && result === null
-      expect(verdictOn(fact).outcome, JSON.stringify(result)).toBe(isPruned ? 'verified' : 'failed')
-    }
+  const garbage = [
+    null,
+    true,
+    5,
+    '',
+    'hello',
+    '0x',
+    '0x1',
+    [],
+    {},
+    evil,
+    [evil],
+    { timestamp: evil, transactions: evil },
+  ]
+  test.each(['eth_chainId', 'eth_call', 'eth_getCode', 'eth_blockNumber', 'eth_getBlockByNumber'])(
+    '%s',
+    async (method) => {
+      for (const result of garbage) {
+        const fact = await ask(await nodeWith({ [method]: { result } }))
+        // No block is what a node says that has pruned it; code that is none, or another, is a no; and 0x1 is a number.
+        const isPruned = method === 'eth_getBlockByNumber' && result === null
+        const isOther = method === 'eth_getCode' && result === '0x'
+        const expected = isPruned ? 'verified' : isOther ? 'failed' : 'undecided'
+        expect(verdictOn(fact).outcome, JSON.stringify(result)).toBe(
+          method === 'eth_blockNumber' && result === '0x1' ? 'verified' : expected,
+        )
+      }
+    },
+  )
+})
+
+describe('a replica that lags, behind an address that others share', () => {
+  const behind: Reply = { result: hex(anchor.block - 1) }
+
+  test('of a block that it has not seen it does not say that the proof is forged', async () => {
+    const url = await nodeWith({ eth_blockNumber: behind, eth_getBlockByNumber: { result: null } })
+    const fact = await ask(url)
+    expect(fact).toMatchObject({ anchored: true, located: null, confirmations: 0 })
+    expect(verdictOn(fact).outcome).toBe('verified')
   })
+
+  test('a no is asked again at the height that was named, which it cannot know', async () => {
+    const node = await openNode(({ method, params }) => {
+      if (method !== 'eth_call' && method !== 'eth_getCode') return HONEST[method]!
+      if (params[1] === 'latest') return { result: method === 'eth_call' ? NO : '0x' }
+      return params[1] === 'finalized' ? { result: NO } : HONEST[method]!
+    })
+    nodes.push(node)
+    expect(verdictOn(await ask(node.url)).outcome).toBe('verified')
+    const lost = await openNode(({ method, params }) =>
+      params[1] === hex(anchor.block + 9)
+        ? { error: { message: 'header not found' } }
+        : method === 'eth_call'
+          ? { result: NO }
+          : HONEST[method]!,
+    )
+    nodes.push(lost)
+    expect(verdictOn(await ask(lost.url)).outcome).toBe('undecided')
+  })
+
+  test('digits may be of either case', async () => {
+    const upper = (text: string) => `0x${text.slice(2).toUpperCase()}`
+    const url = await nodeWith({
+      eth_getCode: { result: upper(anchorLog.deployedBytecode) },
+      eth_getBlockByNumber: {
+        result: { timestamp: upper(hex(anchor.time)), transactions: [upper(anchor.transaction)] },
+      },
+    })
+    expect(verdictOn(await ask(url)).outcome).toBe('verified')
+  })
+})
+
+test('a node on another chain is named, with both chains', async () => {
+  const fact = await ask(await nodeWith({ eth_chainId: { result: '0x7a69' } }))
+  expect(fact).toMatchObject({ unreadable: `it is on chain 31337, the anchor on ${CHAIN.chainId}` })
+})
+
+test('a silent node costs one timeout, and is asked nothing more', async () => {
+  const asked: string[] = []
+  const node = await openNode(({ method }) => {
+    asked.push(method)
+    return 'hang'
+  })
+  nodes.push(node)
+  const before = performance.now()
+  await ask(node.url)
+  expect(performance.now() - before).toBeLessThan(2 * 300)
+  expect(asked).toEqual(['eth_chainId'])
+})
+
+test('a connection that a node closes as it is used again: the read is made once more', async () => {
+  let calls = 0
+  const node = await openNode(({ method }) => (calls++ % 2 === 1 ? 'drop' : HONEST[method]!))
+  nodes.push(node)
+  const [one] = await openNodes([node.url])
+  expect(one).toMatchObject({ chainId: CHAIN.chainId })
+  // The second and the fourth request are cut off, and sent again.
+  for (let i = 0; i < 2; i++) expect(await one!.rpc.call('eth_chainId', [])).toBe(hex(CHAIN.chainId))
+  expect(calls).toBe(5)
 })
 
 describe('what old and other chains lack', () => {

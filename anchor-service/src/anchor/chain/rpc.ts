@@ -1,3 +1,5 @@
+import { fromUtf8, isRedirect, parseQuantity, printable, readBody } from '@killick/sdk'
+
 /**
  * One JSON-RPC call is one HTTP request: no batches, no polling, no retries, no cache. What to make of a failure is the
  * caller's to decide, and it can only do so when it sees each one.
@@ -26,6 +28,11 @@ export type Node = {
 
 type Answer = { result?: unknown; error?: { message?: unknown; data?: unknown } }
 
+/** Most bytes of an answer. Blocks list their transactions, a receipt may hold the events of others. */
+const MAX_BYTES = 64 << 10
+const MAX_LARGE_BYTES = 16 << 20
+const isLarge = (method: string) => method.startsWith('eth_getBlockBy') || method === 'eth_getTransactionReceipt'
+
 /** @param timeoutMs for one call, from connecting to the last byte */
 export function openNode(endpoint: string, timeoutMs: number): Node {
   const url = new URL(endpoint)
@@ -41,9 +48,16 @@ export function openNode(endpoint: string, timeoutMs: number): Node {
       const body = JSON.stringify({ jsonrpc: '2.0', id: ++id, method, params })
       let answer: Answer | null
       try {
-        const response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(timeoutMs) })
+        const signal = AbortSignal.timeout(timeoutMs)
+        // Not followed: what is sent may be a signed transaction, and a node has no business to ask others in our name.
+        const response = await fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal })
+        if (isRedirect(response)) {
+          throw new RpcError('unreachable', `${url.host} answered ${method} with a redirect, which is not followed`)
+        }
         if (!response.ok) throw new RpcError('unreachable', `${url.host} answered ${response.status} to ${method}`)
-        answer = (await response.json()) as Answer | null
+        const bytes = await readBody(response.body, isLarge(method) ? MAX_LARGE_BYTES : MAX_BYTES)
+        if (bytes === null) throw new RpcError('unreachable', `${url.host} answered ${method} with too many bytes`)
+        answer = JSON.parse(fromUtf8(bytes) ?? '') as Answer | null
       } catch (error) {
         if (error instanceof RpcError) throw error
         const why =
@@ -51,12 +65,17 @@ export function openNode(endpoint: string, timeoutMs: number): Node {
         throw new RpcError('unreachable', `${url.host} did not answer ${method} ${why}`)
       }
       if (answer?.error) {
-        throw new RpcError('refused', `${url.host}: ${String(answer.error.message)}`, revertData(answer.error.data))
+        throw new RpcError('refused', `${url.host}: ${wordsOf(answer.error)}`, revertData(answer.error.data))
       }
       if (answer?.result === undefined) throw new RpcError('unreachable', `${url.host} gave no result for ${method}`)
       return answer.result
     },
   }
+}
+
+/** A node's own words, which end up in logs and on screens. */
+function wordsOf({ message }: NonNullable<Answer['error']>): string {
+  return printable(typeof message === 'string' ? message : 'no reason given').slice(0, 1000)
 }
 
 /** Nodes put revert data in `error.data`, some of them one level deeper. */
@@ -67,17 +86,19 @@ function revertData(data: unknown): string | null {
 
 /** A quantity as a number. @throws RpcError when the node did not send one */
 export function quantity(value: unknown): number {
-  const number = typeof value === 'string' && /^0x[0-9a-f]+$/i.test(value) ? Number(value) : Number.NaN
-  if (!Number.isSafeInteger(number))
-    throw new RpcError('unreachable', `a node sent ${JSON.stringify(value)} for a number`)
-  return number
+  return parseQuantity(value) ?? notANumber(value)
 }
 
 export function bigQuantity(value: unknown): bigint {
-  if (typeof value !== 'string' || !/^0x[0-9a-f]+$/i.test(value)) {
-    throw new RpcError('unreachable', `a node sent ${JSON.stringify(value)} for a number`)
-  }
-  return BigInt(value)
+  // No number on a chain has more than 256 bits.
+  return typeof value === 'string' && /^0x[0-9a-f]{1,64}$/i.test(value) ? BigInt(value) : notANumber(value)
+}
+
+function notANumber(value: unknown): never {
+  throw new RpcError(
+    'unreachable',
+    `a node sent ${printable(String(JSON.stringify(value))).slice(0, 200)} for a number`,
+  )
 }
 
 export const hex = (value: number | bigint): string => `0x${value.toString(16)}`

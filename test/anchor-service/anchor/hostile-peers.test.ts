@@ -1,0 +1,54 @@
+// Nodes and signers that mean harm: what they send is read to a limit, in bounded time, and leads nowhere else.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { openNode } from '../../../anchor-service/src/anchor/chain/rpc.ts'
+import { openSigner } from '../../../anchor-service/src/anchor/signer-open.ts'
+import { HARMS, type HostileServer, startHostileServer } from '../../support/hostileServer.ts'
+
+let hostile: HostileServer
+beforeAll(async () => {
+  hostile = await startHostileServer()
+})
+afterAll(() => hostile.close())
+afterEach(() => {
+  hostile.requests.length = 0
+  hostile.sent = 0
+  hostile.reply = null
+})
+
+const TIMEOUT_MS = 300
+// What lies in the buffers of the system, beyond what was read.
+const SLACK = 40e6
+
+describe.each(HARMS)('%s', (how) => {
+  test.each(['eth_call', 'eth_getBlockByNumber'])('of a node, to %s', async (method) => {
+    const before = performance.now()
+    const call = openNode(`${hostile.url}/${how}`, TIMEOUT_MS).call(method, [])
+    await expect(call).rejects.toMatchObject({ name: 'RpcError', kind: 'unreachable' })
+    expectUnharmed(before, method === 'eth_call' ? SLACK : 2 * SLACK)
+  })
+
+  test('of a signer', async () => {
+    const before = performance.now()
+    const opened = openSigner({ signerUrl: `${hostile.url}/${how}` }, TIMEOUT_MS)
+    await expect(opened).rejects.toThrow(/^the signer at 127\.0\.0\.1:\d+ /)
+    expectUnharmed(before, SLACK)
+  })
+
+  function expectUnharmed(before: number, bytes: number) {
+    expect(performance.now() - before).toBeLessThan(2_000)
+    expect(hostile.sent).toBeLessThan(bytes)
+    expect(hostile.requests.map(({ line }) => line.split(' ')[1])).toEqual([`/${how}`])
+  }
+})
+
+test('nonsense is no answer, and its words come without controls', async () => {
+  const node = openNode(hostile.url, TIMEOUT_MS)
+  for (const body of ['null', '5', '[]', '"hello"', '{}', '{"result":', '\ud800', '{"error":"no"}']) {
+    hostile.reply = (_, response) => void response.end(body)
+    await expect(node.call('eth_call', []), body).rejects.toMatchObject({ name: 'RpcError' })
+    await expect(openSigner({ signerUrl: hostile.url }, TIMEOUT_MS), body).rejects.toThrow('signer at')
+  }
+  const error = { code: -1, message: '\u001b[2J\u202egnp\u0085' }
+  hostile.reply = (_, response) => void response.end(JSON.stringify({ error }))
+  await expect(node.call('eth_call', [])).rejects.toThrow(String.raw`\u001b[2J\u202egnp\u0085`)
+})

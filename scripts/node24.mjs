@@ -14,6 +14,8 @@ import { delimiter, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const MAJOR = 24
+/** What is fetched where no Node 24 is at hand: one version, not whichever is newest on the day. */
+const VERSION = '24.21.0'
 const self = fileURLToPath(import.meta.url)
 const root = dirname(dirname(self))
 const modules = join(root, 'node_modules')
@@ -86,20 +88,25 @@ function install() {
   process.stderr.write(`Installed in ${((Date.now() - started) / 1000).toFixed(1)} s\n`)
 }
 
-/** The path of a Node 24, from npm's cache or the registry. Asking for the path keeps npx out of the way of signals. */
+/**
+ * The path of a Node 24: one that npx has at hand already, else `VERSION` from npm's cache or the registry. Asking for the
+ * path keeps npx out of the way of signals.
+ */
 function fetchNode() {
-  process.stderr.write(`Node ${process.versions.node} is older than ${MAJOR}: getting Node ${MAJOR} through npx …\n`)
+  process.stderr.write(`Node ${process.versions.node} is older than ${MAJOR}: getting Node ${VERSION} through npx …\n`)
   const os = process.platform === 'win32' ? 'win' : process.platform
   const prefix = os === 'darwin' && process.arch === 'arm64' ? 'node-bin' : 'node'
   // The package `node` fetches its binary in an install script, which a strict npm refuses; then the binary's own package.
   let npx
-  for (const name of ['node', `${prefix}-${os}-${process.arch}`]) {
-    npx = run(['-y', '-p', `${name}@${MAJOR}`, '-c', 'node -p process.execPath'], npmCli('npx'))
+  const wanted = [`node@${MAJOR}`, `node@${VERSION}`, `${prefix}-${os}-${process.arch}@${VERSION}`]
+  for (const [i, spec] of wanted.entries()) {
+    const known = i === 0 ? ['--offline'] : []
+    npx = run(['-y', ...known, '-p', spec, '-c', 'node -p process.execPath'], npmCli('npx'))
     const path = npx.stdout.trim().split('\n').pop()
     if (npx.status === 0 && path && path !== process.execPath && existsSync(path)) return path
   }
   process.stderr.write(npx.stderr)
-  fail(`Node ${MAJOR} could not be had through npx. ${advice(npx)}`)
+  fail(`Node ${VERSION} could not be had through npx. ${advice(npx)}`)
 }
 
 function handOver(node) {

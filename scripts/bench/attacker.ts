@@ -1,6 +1,7 @@
-// A hostile peer, in a process of its own: many idle connections, many that trickle, or garbage as fast as it goes.
+// A hostile peer, in a process of its own: many idle connections, many that trickle, garbage as fast as it goes, or many
+// requests whose answers are not read.
 //
-//   node attacker.ts idle|trickle|garbage <url> <connections> <source> <kid>
+//   node attacker.ts idle|trickle|garbage|unread <url> <connections> <source> <kid>
 //
 // Prints `attacking` when all of it is under way, and ends with its parent. `source` and `kid` are of a registered source.
 import { randomBytes } from 'node:crypto'
@@ -31,14 +32,14 @@ async function open(): Promise<Socket> {
 }
 
 /** Keeps `count` connections, 100 of them opened at a time; those that are closed are opened again. */
-async function keep(use: (socket: Socket) => void): Promise<void> {
+async function keep(use: (socket: Socket, i: number) => void): Promise<void> {
   const sockets: Socket[] = []
   const fill = async () => {
     for (let i = 0; i < count; i += 100) {
       const part = Array.from({ length: Math.min(100, count - i) }, async (_, k) => {
         if (sockets[i + k]?.readyState === 'open') return
         sockets[i + k] = await open()
-        use(sockets[i + k]!)
+        use(sockets[i + k]!, i + k)
       })
       await Promise.all(part)
     }
@@ -56,6 +57,17 @@ function trickle(socket: Socket): void {
   socket.resume()
   const timer = setInterval(() => socket.write('a'), 200)
   socket.once('close', () => clearInterval(timer))
+}
+
+/** What anybody may ask for, the largest first. */
+const PUBLIC = ['/verify/page.js', '/openapi.json', '/tile/entries/000.p/1', '/checkpoint']
+const PIPELINED = 1_375
+
+/** Half a megabyte of requests over 8 connections is answered with 1.5 GB of script; none of it is read. */
+function ask(socket: Socket, i: number): void {
+  socket.pause()
+  const path = PUBLIC[i < count / 2 ? 0 : i % PUBLIC.length]
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: killick\r\n\r\n`.repeat(PIPELINED))
 }
 
 /** Requests whole; each is one way to make the service work for nothing. */
@@ -93,4 +105,5 @@ async function flood(): Promise<void> {
 
 if (kind === 'idle') await keep((socket) => socket.resume())
 else if (kind === 'trickle') await keep(trickle)
+else if (kind === 'unread') await keep(ask)
 else await flood()

@@ -20,6 +20,7 @@ const ATTACKS = [
   { kind: 'trickle', connections: 200, what: '200 connections that trickle a body' },
   { kind: 'idle', connections: 10_000, what: '10,000 idle connections' },
   { kind: 'garbage', connections: 16, what: 'garbage over 16 connections, as fast as it goes' },
+  { kind: 'unread', connections: 8, what: '8 connections that ask for 1,375 files each and read none' },
 ] as const
 
 export type Attack = { kind: (typeof ATTACKS)[number]['kind']; connections: number }

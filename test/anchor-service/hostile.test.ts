@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { generateKey, openAuditLog, publicJwk, thumbprint } from '@killick/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Attack, besideAttack } from '../../scripts/bench/hostile.ts'
+import { buildPage } from '../../scripts/page.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { type Child, startNode } from '../support/processes.ts'
 import { sampleEvent } from './support/producer.ts'
@@ -19,6 +20,7 @@ let service: Child
 let url: string
 
 beforeAll(async () => {
+  await buildPage()
   const env = {
     PATH: process.env.PATH ?? '',
     DATABASE_URL: await createDatabase(),
@@ -40,8 +42,15 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-const metric = async (name: string) =>
-  Number(new RegExp(`^${name} (\\d+)`, 'm').exec((await call(url, '/metrics', null)).text)![1])
+async function metric(name: string): Promise<number> {
+  const { text } = await call(url, '/metrics', null)
+  return Number(
+    text
+      .split('\n')
+      .find((line) => line.startsWith(`${name} `))
+      ?.split(' ')[1] ?? 0,
+  )
+}
 const memory = () => metric('process_resident_memory_bytes')
 
 /** Four recorders for three seconds. @returns how many events they recorded, and how many the log has accepted */
@@ -75,6 +84,7 @@ const cases: [Attack, refusals: Record<string, unknown>][] = [
       body_too_large: expect.any(Number),
     },
   ],
+  [{ kind: 'unread', connections: 8 }, {}],
 ]
 
 test.each(cases)('beside an attack, all honest streams get their receipts: $kind', async (attack, refused) => {
@@ -85,6 +95,15 @@ test.each(cases)('beside an attack, all honest streams get their receipts: $kind
   expect(flow.accepted).toBe(flow.recorded)
   expect(refusals).toMatchObject(refused)
   expect(most - before).toBeLessThan(400 * MEBIBYTE)
+})
+
+test('who asks on without reading is cut off, and counted', async () => {
+  const cut = () => metric('killick_connections_cut_total{reason="pipelined"}')
+  const before = await cut()
+  const registered = { source: 'honest', kid: thumbprint(publicJwk(key)) }
+  await besideAttack({ url, memory }, { kind: 'unread', connections: 8 }, registered, () =>
+    expect.poll(cut, { timeout: 10_000 }).toBeGreaterThanOrEqual(before + 8),
+  )
 })
 
 test('more connections than allowed are closed and counted, and those that are open go on', async () => {

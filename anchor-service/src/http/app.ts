@@ -1,3 +1,4 @@
+import { createServer } from 'node:http'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
@@ -5,6 +6,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { Refusal } from '../errors.ts'
 import { loggerOptions } from '../log.ts'
 import type { App, AppDeps } from './deps.ts'
+import { type KeptBody, keepBody, sendKept } from './kept-body.ts'
 import type { Metrics } from './metrics.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import { RateStore } from './rate-store.ts'
@@ -19,23 +21,34 @@ import { shareRoutes } from './routes/shares.ts'
 import { sourceRoutes } from './routes/sources.ts'
 import { streamRoutes } from './routes/streams.ts'
 import { tileRoutes } from './routes/tiles.ts'
+import { boundUnread } from './unread.ts'
 
 const JSON_LIMIT = 256 * 1024
+/** How long a connection may stay open between requests; longer than proxies keep theirs, so that they close first. */
+const KEEP_ALIVE_MS = 72_000
 
 /** The HTTP interface, apart from listening. Every refusal it gives is a problem document with a code of docs/ERRORS.md. */
 export async function buildApp(deps: AppDeps): Promise<App> {
+  const checkMs = Math.min(deps.requestTimeout, 5_000)
+  // Later than the request timeout, which has an answer for those whom it cuts off.
+  const unread = boundUnread(deps.requestTimeout + 2 * checkMs, (reason) => deps.metrics.cut.inc({ reason }))
   const app: App = Fastify({
     logger: loggerOptions(deps.logLevel),
     // The line that fastify would log shows query strings, and with them what people search for.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: JSON_LIMIT,
     trustProxy: deps.trustProxy.length > 0 ? deps.trustProxy : false,
-    requestTimeout: deps.requestTimeout,
-    // Node takes the smaller of the two timeouts for that of the headers, so neither may be left at its default.
-    http: {
-      headersTimeout: Math.min(deps.requestTimeout, 60_000),
-      connectionsCheckingInterval: Math.min(deps.requestTimeout, 5_000),
-    },
+    serverFactory: (handle) =>
+      createServer(
+        {
+          keepAliveTimeout: KEEP_ALIVE_MS,
+          requestTimeout: deps.requestTimeout,
+          // Node takes the smaller of the two for that of the headers, so neither may be left at its default.
+          headersTimeout: Math.min(deps.requestTimeout, 60_000),
+          connectionsCheckingInterval: checkMs,
+        },
+        unread.guard(handle),
+      ),
     routerOptions: { maxParamLength: 64 },
     clientErrorHandler(error, socket) {
       const code = refuseConnection(error, socket)
@@ -49,6 +62,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   app.decorateRequest('role', null)
   installProblems(app)
   observe(app, deps.metrics)
+  unread.watch(app)
 
   await app.register(swagger, { openapi: OPENAPI })
   if (deps.rateLimit > 0) {
@@ -75,7 +89,12 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       operationRoutes,
     ])
       add(routes as App, deps)
-    routes.get('/openapi.json', { schema: { hide: true } }, () => routes.swagger())
+    let openapi: Promise<KeptBody> | undefined
+    routes.get('/openapi.json', { schema: { hide: true } }, async (request, reply) => {
+      openapi ??= keepBody(Buffer.from(JSON.stringify(routes.swagger())), ['br', 'gzip'])
+      reply.type('application/json; charset=utf-8').header('cache-control', 'public, max-age=300')
+      return sendKept(request, reply, await openapi)
+    })
   })
   return app
 }

@@ -46,6 +46,12 @@ export function makeMetrics() {
     help: 'Connections closed at once because too many were open',
     registers,
   })
+  const cut = new Counter({
+    name: 'killick_connections_cut_total',
+    help: 'Connections closed because their peer did not read its answers: asked on (pipelined), left too much (unread), or read nothing (stalled)',
+    labelNames: ['reason'],
+    registers,
+  })
   const requests = new Histogram({
     name: 'killick_http_request_seconds',
     help: 'Duration of requests, by route and status',
@@ -57,6 +63,7 @@ export function makeMetrics() {
     registry,
     refusals,
     dropped,
+    cut,
     requests,
     /** The database failed to store a submission. */
     failed: () => failures.inc(),

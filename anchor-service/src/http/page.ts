@@ -1,6 +1,7 @@
 /** The verification page as `npm run page` built it, with what one link needs to know written into its head. */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { extname } from 'node:path'
+import { type KeptBody, keepBody } from './kept-body.ts'
 import type { Preview } from './preview.ts'
 
 /** Where the page's files are served from. */
@@ -15,17 +16,28 @@ const TYPES: Record<string, string> = {
   '.png': 'image/png',
 }
 
-/** A file of the page, or of the console beside it, by its bare name; null where there is none. */
-export async function readPageFile(
-  name: string,
-  part: '' | 'console/' = '',
-): Promise<{ type: string; bytes: Buffer } | null> {
+export type PageFile = { type: string; body: KeptBody }
+
+const kept = new Map<string, { version: string; file: Promise<PageFile> }>()
+
+/**
+ * A file of the page, or of the console beside it, by its bare name; null where there is none. It is read once, and again
+ * when it has been built anew.
+ */
+export async function readPageFile(name: string, part: '' | 'console/' = ''): Promise<PageFile | null> {
   const type = TYPES[extname(name)]
   if (type === undefined || !/^[\w-]+\.\w+$/.test(name)) return null
-  return readFile(new URL(part + name, FOLDER)).then(
-    (bytes) => ({ type, bytes }),
-    () => null,
-  )
+  const url = new URL(part + name, FOLDER)
+  const found = await stat(url).catch(() => null)
+  if (found === null) return null
+  const version = `${found.mtimeMs} ${found.size} ${found.ino}`
+  const known = kept.get(url.href)
+  if (known?.version === version) return known.file
+  const codings = type === TYPES['.png'] ? [] : (['br', 'gzip'] as const)
+  const file = readFile(url).then(async (bytes) => ({ type, body: await keepBody(bytes, codings) }))
+  kept.set(url.href, { version, file })
+  file.catch(() => kept.delete(url.href))
+  return file
 }
 
 /** The policy of the page, for the header; what a meta element cannot say is added. */

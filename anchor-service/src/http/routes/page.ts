@@ -1,13 +1,14 @@
 import { Type } from '@fastify/type-provider-typebox'
 import { hideFields, type ParsedEvent, parseEvent, parseProof, printProof } from '@killick/sdk'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../../errors.ts'
 import { readTargets } from '../../ledger/anchors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { findShare, type Share } from '../../ledger/shares.ts'
 import { readSource } from '../../ledger/sources.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { PAGE_PATH, pageFor, policyOf, readPageFile } from '../page.ts'
+import { sendKept } from '../kept-body.ts'
+import { PAGE_PATH, type PageFile, pageFor, policyOf, readPageFile } from '../page.ts'
 import { NO_PREVIEW, previewOf } from '../preview.ts'
 import { ProblemSchema } from '../schemas.ts'
 
@@ -24,6 +25,14 @@ const GUARDED = {
 }
 
 const Token = Type.Object({ token: Type.String({ maxLength: 64 }) })
+
+/** A file as it is; one that a browser shows as a page is guarded, whatever its address. */
+function sendFile(request: FastifyRequest, reply: FastifyReply, { type, body }: PageFile): FastifyReply {
+  const headers = type.startsWith('text/html')
+    ? { ...GUARDED, 'content-security-policy': policyOf(body.identity.toString('utf8')) }
+    : { 'cache-control': 'public, max-age=300', 'x-content-type-options': 'nosniff' }
+  return sendKept(request, reply.headers(headers).type(type), body)
+}
 
 /** The verification page: by itself, and with the proof behind a link. */
 export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps): void {
@@ -47,7 +56,7 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
   async function sendPage(reply: FastifyReply, link: Parameters<typeof pageFor>[1]): Promise<FastifyReply> {
     const file = await readPageFile('index.html')
     if (file === null) throw new Refusal('not_found', 'The page has not been built: npm run page')
-    const html = file.bytes.toString('utf8')
+    const html = file.body.identity.toString('utf8')
     return reply
       .headers({ ...GUARDED, 'content-security-policy': policyOf(html) })
       .type(file.type)
@@ -80,26 +89,19 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
     app.get(
       `${path}:file`,
       { schema: { ...hide, params: Type.Object({ file: Type.String({ maxLength: 64 }) }) } },
-      async ({ params }, reply) => {
-        const file = await readPageFile(params.file, part)
+      async (request, reply) => {
+        const file = await readPageFile(request.params.file, part)
         if (file === null) throw new Refusal('not_found')
-        return reply
-          .headers({ 'cache-control': 'public, max-age=300', 'x-content-type-options': 'nosniff' })
-          .type(file.type)
-          .send(file.bytes)
+        return sendFile(request, reply, file)
       },
     )
   }
 
   app.get('/console', { schema: hide }, (_request, reply) => reply.redirect('/console/'))
-  app.get('/console/', { schema: hide }, async (_request, reply) => {
+  app.get('/console/', { schema: hide }, async (request, reply) => {
     const file = await readPageFile('index.html', 'console/')
     if (file === null) throw new Refusal('not_found', 'The console has not been built: npm run page')
-    const policy = policyOf(file.bytes.toString('utf8'))
-    return reply
-      .headers({ ...GUARDED, 'content-security-policy': policy })
-      .type(file.type)
-      .send(file.bytes)
+    return sendFile(request, reply, file)
   })
 
   app.get('/p/:token', { ...limited, schema: { ...hide, params: Token } }, async (request, reply) => {

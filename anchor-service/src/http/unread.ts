@@ -1,0 +1,157 @@
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { normalizeIP } from '@fastify/rate-limit'
+import { InvariantError } from '@killick/sdk'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+
+export type UnreadLimits = {
+  /** Requests of one connection that may be unanswered at a time; one more closes it. Default 16. */
+  requests: number
+  /** Bytes of answers that one address (IPv6: one /64) may leave unread. Default 32 MiB. */
+  address: number
+  /** Bytes of answers that all together may leave unread. Default 128 MiB. */
+  total: number
+}
+
+const MEBIBYTE = 1024 * 1024
+const UNREAD_LIMITS: UnreadLimits = { requests: 16, address: 32 * MEBIBYTE, total: 128 * MEBIBYTE }
+
+/** What an answer costs beside its body, and what an answer that is made while it is read may hold; measured, rounded up. */
+const ANSWER_BYTES = 4 * 1024
+const STREAM_BYTES = 512 * 1024
+/** Who holds a token may take longer to read: an audit at a slow pace pauses within an answer. */
+const READER_PATIENCE = 10
+
+/** Why a connection was closed: it asked on and on without reading, or its unread answers were the oldest of too many. */
+export type CutReason = 'pipelined' | 'unread' | 'stalled'
+
+type Answer = { connection: Connection; address: string; bytes: number }
+type Connection = { socket: Socket; unanswered: number; answers: Set<Answer> }
+
+/** Bodies that exist once, however many answers carry them. */
+const shared = new WeakSet<object>()
+
+/** Marks a body that is kept for many answers, so that it is not counted for each. */
+export function share(body: Buffer): Buffer {
+  shared.add(body)
+  return body
+}
+
+/**
+ * Bounds what is held of answers that peers do not read. A peer that reads is never the one cut off: where there is too much, the
+ * connection goes whose answer has been waiting longest, of the address that has too much, or of all.
+ *
+ * @param timeoutMs how long a peer may read nothing of an answer that waits for it
+ * @param cut told of each connection that is closed
+ */
+export function boundUnread(timeoutMs: number, cut: (reason: CutReason) => void, limits: UnreadLimits = UNREAD_LIMITS) {
+  const connections = new Map<Socket, Connection>()
+  /** Oldest first. */
+  const held = new Set<Answer>()
+  const addresses = new Map<string, number>()
+  let total = 0
+
+  function add(answer: Answer): void {
+    held.add(answer)
+    answer.connection.answers.add(answer)
+    total += answer.bytes
+    addresses.set(answer.address, (addresses.get(answer.address) ?? 0) + answer.bytes)
+  }
+
+  function remove(answer: Answer): void {
+    if (!held.delete(answer)) return
+    answer.connection.answers.delete(answer)
+    total -= answer.bytes
+    const rest = addresses.get(answer.address)! - answer.bytes
+    if (rest > 0) addresses.set(answer.address, rest)
+    else addresses.delete(answer.address)
+  }
+
+  function forget(connection: Connection): void {
+    connections.delete(connection.socket)
+    for (const answer of connection.answers) remove(answer)
+  }
+
+  function close(connection: Connection, reason: CutReason): void {
+    forget(connection)
+    connection.socket.destroy()
+    cut(reason)
+  }
+
+  /** Makes room for an answer that has just been added; one that is alone may be as large as it is. */
+  function makeRoom(newest: Answer): void {
+    while (held.has(newest)) {
+      const isFull = total > limits.total
+      if (!isFull && addresses.get(newest.address)! <= limits.address) return
+      const oldest = oldestOf(isFull ? null : newest.address)
+      if (oldest === newest) return
+      close(oldest.connection, 'unread')
+    }
+  }
+
+  function oldestOf(address: string | null): Answer {
+    for (const answer of held) if (address === null || answer.address === address) return answer
+    throw new InvariantError('bytes are counted that no answer holds')
+  }
+
+  function connectionOf(socket: Socket): Connection {
+    const known = connections.get(socket)
+    if (known !== undefined) return known
+    const connection: Connection = { socket, unanswered: 0, answers: new Set() }
+    connections.set(socket, connection)
+    socket.once('close', () => forget(connection))
+    return connection
+  }
+
+  /** Whether the request may go on: else its connection is closed. */
+  function begin({ socket }: IncomingMessage, response: ServerResponse): boolean {
+    // Node reads on to the end of what has arrived, so of a closed connection more may still come.
+    if (socket.destroyed) return false
+    const connection = connectionOf(socket)
+    connection.unanswered++
+    response.once('finish', () => {
+      connection.unanswered--
+    })
+    if (connection.unanswered <= limits.requests) return true
+    close(connection, 'pipelined')
+    return false
+  }
+
+  async function answered(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
+    const connection = connections.get(request.raw.socket)
+    if (connection === undefined) return
+    const answer: Answer = { connection, address: normalizeIP(request.ip), bytes: sizeOf(payload) }
+    add(answer)
+    reply.raw.once('finish', () => remove(answer))
+    if (request.role !== null) connection.socket.setTimeout(READER_PATIENCE * timeoutMs)
+    makeRoom(answer)
+  }
+
+  /** Called for sockets on which nothing has moved for as long as they may; Node leaves it to us what becomes of them. */
+  function quiet(socket: Socket): void {
+    const connection = connections.get(socket)
+    // Who has not asked for anything yet is the request timeout's.
+    if (connection === undefined) return
+    if (connection.unanswered === 0) socket.destroy()
+    else if (socket.writableLength > 0) close(connection, 'stalled')
+  }
+
+  return {
+    /** The server's handler of requests, let in by this. */
+    guard:
+      (handle: RequestListener): RequestListener =>
+      (request, response) => {
+        if (begin(request, response)) handle(request, response)
+      },
+    watch(app: FastifyInstance): void {
+      app.addHook('onSend', answered)
+      ;(app.server as Server).setTimeout(timeoutMs, quiet)
+    },
+  }
+}
+
+function sizeOf(payload: unknown): number {
+  if (typeof payload === 'string') return ANSWER_BYTES + Buffer.byteLength(payload)
+  if (payload instanceof Uint8Array) return ANSWER_BYTES + (shared.has(payload) ? 0 : payload.byteLength)
+  return payload === null || payload === undefined ? ANSWER_BYTES : STREAM_BYTES
+}

@@ -1,0 +1,147 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { boundUnread, type CutReason, share } from '../../../anchor-service/src/http/unread.ts'
+import { READER, type TestService, testService } from '../support/service.ts'
+
+const sockets: Socket[] = []
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+})
+
+/** A connection that has written `text`, and reads nothing until it is told to. */
+async function dial(url: string, text: string): Promise<Socket> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {})
+  sockets.push(socket)
+  await once(socket, 'connect')
+  socket.pause()
+  socket.write(text)
+  return socket
+}
+
+/** Everything that still comes, until the other side closes. */
+async function readAll(socket: Socket): Promise<string> {
+  let text = ''
+  socket.on('data', (part) => {
+    text += part.toString('latin1')
+  })
+  socket.resume()
+  if (!socket.closed) await once(socket, 'close')
+  return text
+}
+
+const get = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: killick\r\n${more}\r\n`
+const answers = (text: string) => text.match(/HTTP\/1\.1 \d+ /g)?.length ?? 0
+
+describe('of one connection', () => {
+  let service: TestService
+  beforeAll(async () => {
+    service = await testService({ KILLICK_REQUEST_TIMEOUT_MS: '400' })
+  })
+  afterAll(() => service.stop())
+
+  test('sixteen requests at a time are answered, in order', async () => {
+    const socket = await dial(service.url, get('/v1/log').repeat(15) + get('/healthz', 'Connection: close\r\n'))
+    const text = await readAll(socket)
+    expect(answers(text)).toBe(16)
+    expect(text).toMatch(/"status":"ok"\}$/)
+  })
+
+  test.each(['/v1/log', '/%zz', '/nowhere', '/tile/0/000', '/openapi.json'])('one more closes it: %s', async (path) => {
+    const socket = await dial(service.url, get(path).repeat(1_000))
+    expect(answers(await readAll(socket))).toBeLessThanOrEqual(16)
+  })
+
+  test('one after another, any number are answered', async () => {
+    const socket = await dial(service.url, '')
+    socket.resume()
+    for (let i = 0; i < 40; i++) {
+      socket.write(get('/healthz'))
+      const [part] = await once(socket, 'data')
+      expect(String(part)).toContain('200 OK')
+    }
+    expect(socket.destroyed).toBe(false)
+  })
+
+  test('a live tail that is read stays open, however long nothing happens', async () => {
+    const socket = await dial(service.url, get('/v1/events/live', `Authorization: Bearer ${READER}\r\n`))
+    socket.resume()
+    await new Promise((resolve) => setTimeout(resolve, 2_000))
+    expect(socket.readyState).toBe('open')
+  })
+})
+
+describe('of answers that nobody reads', () => {
+  const MEBIBYTE = 1024 * 1024
+  // More than the kernel takes for a connection, so that the rest stays with the server.
+  const SIZE = 12 * MEBIBYTE
+  const limits = { requests: 16, address: 30 * MEBIBYTE, total: 55 * MEBIBYTE }
+  const cuts: CutReason[] = []
+  let app: FastifyInstance
+  let url: string
+
+  beforeAll(async () => {
+    const unread = boundUnread(1_000, (reason) => cuts.push(reason), limits)
+    app = Fastify({ serverFactory: (handle) => createServer(unread.guard(handle)), trustProxy: '127.0.0.1' })
+    app.decorateRequest('role', null)
+    unread.watch(app)
+    const once = share(Buffer.alloc(SIZE, 'a'))
+    app.get('/own', async () => Buffer.alloc(SIZE, 'a'))
+    app.get('/shared', async () => once)
+    url = await app.listen({ port: 0 })
+  })
+  afterAll(() => app.close())
+
+  /** Asks as the client that a trusted proxy names. */
+  const ask = (path: string, address: string) => dial(url, get(path, `X-Forwarded-For: ${address}\r\n`))
+  const isOpen = (socket: Socket) => !socket.destroyed && socket.readyState === 'open'
+  async function untilCut(n: number): Promise<void> {
+    await expect.poll(() => cuts.length).toBe(n)
+  }
+
+  test('an address may leave so much; beyond, its oldest goes, and nobody else’s', async () => {
+    cuts.length = 0
+    const other = await ask('/own', '192.0.2.9')
+    const own = [await ask('/own', '192.0.2.1'), await ask('/own', '192.0.2.1')]
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    own.push(await ask('/own', '192.0.2.1'))
+    await untilCut(1)
+    expect(cuts).toEqual(['unread'])
+    expect((await readAll(own[0]!)).length).toBeLessThan(SIZE)
+    expect(isOpen(other)).toBe(true)
+    // Who reads late, but in time, gets all of it.
+    other.setEncoding('latin1')
+    let size = 0
+    other.on('data', (part) => {
+      size += part.length
+    })
+    other.resume()
+    await expect.poll(() => size).toBeGreaterThan(SIZE)
+  })
+
+  test('the addresses of one IPv6 network count as one', async () => {
+    cuts.length = 0
+    for (const i of [1, 2, 3]) await ask('/own', `2001:db8:1:2::${i}`)
+    await untilCut(1)
+  })
+
+  test('all together may leave so much, from however many addresses', async () => {
+    cuts.length = 0
+    for (const i of [1, 2, 3, 4, 5]) await ask('/own', `198.51.100.${i}`)
+    await expect.poll(() => cuts.length).toBeGreaterThanOrEqual(1)
+    expect(cuts[0]).toBe('unread')
+  })
+
+  test('a body that is kept once for all is not counted for each', async () => {
+    await expect.poll(() => new Promise((resolve) => app.server.getConnections((_, n) => resolve(n)))).toBe(0)
+    cuts.length = 0
+    for (const i of [1, 2, 3, 4, 5, 6]) await ask('/shared', `203.0.113.${i}`)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(cuts).toEqual([])
+    // But who reads nothing of it is cut off in time.
+    await untilCut(6)
+    expect(new Set(cuts)).toEqual(new Set(['stalled']))
+  })
+})

@@ -3,9 +3,9 @@ import { KillickError } from '../core/errors.ts'
 import { isSourceName } from '../core/event.ts'
 import type { EventInput } from '../core/fields.ts'
 import { parseVkey } from '../core/note.ts'
+import type { Receipt } from '../core/receipt.ts'
 import type { Signer } from '../core/signature.ts'
 import { loadSigner, type PrivateJwk } from './key.ts'
-import type { Receipt } from './receipt.ts'
 import { type Recorded, Recorder } from './recorder.ts'
 import { type BatchLimits, Sender } from './sender.ts'
 import { type Share, type ShareOptions, shareEvent } from './share.ts'
@@ -24,7 +24,10 @@ export type AuditLogOptions = {
   key: PrivateJwk | string | Pick<Signer, 'jwk' | 'sign'>
   /** Directory that holds events until the log has accepted them. One per process; keep it across restarts. */
   spool: string
-  /** C2SP verifier key of the log (`GET /v1/log` shows it). Pin it: without it a receipt's signature is not checked. */
+  /**
+   * C2SP verifier key of the log (`GET /v1/log` shows it). Pin it: without it the key that the service names with the first
+   * receipt is taken on its word, kept in the spool, and a change refused.
+   */
   logKey?: string
   /** A reader token of the service, for `share()` alone: recording needs none. */
   readerToken?: string
@@ -47,6 +50,8 @@ export type AuditLogOptions = {
    * or not. The default writes it to stderr, once per kind of failure in a row.
    */
   onError?: (error: Error, during: 'send' | 'record') => void
+  /** Told the key when it was taken on the service's word, once for a spool; the default writes it to stderr. */
+  onPin?: (logKey: string) => void
 }
 
 export type AuditLogStatus = {
@@ -62,9 +67,13 @@ export type AuditLogStatus = {
   readonly spoolBytes: number
   /**
    * `idle`: nothing due. `sending`. `waiting`: the service cannot be reached or is busy. `refused`: it does not take the batch as
-   * things stand; asked again every minute and at `flush()`. `halted`: stream and log contradict each other, nothing is sent any more.
+   * things stand; asked again every minute and at `flush()`. `halted`: stream and log contradict each other (`log_forked`: the
+   * log contradicts itself), nothing is sent any more.
    */
   readonly state: Sender['state'] | 'closed'
+  /** C2SP verifier key that receipts are checked with, and who pinned it; null before the first receipt, unless it was given. */
+  readonly logKey: string | null
+  readonly pinned: 'option' | 'first_use' | null
   /** Calls of `record()` that were rejected since opening: their events are not recorded. */
   readonly rejected: number
   /** Batches accepted, and attempts that failed, since opening. */
@@ -91,7 +100,8 @@ export type AuditLog = {
   /**
    * Sends everything recorded so far, and resolves with the receipts once the log has accepted it. While the service cannot be
    * reached it waits, as long as that takes.
-   * @throws KillickError the service's code when it refuses (recording goes on, and so do attempts), `receipt_invalid`, `log_closed`.
+   * @throws KillickError the service's code when it refuses (recording goes on, and so do attempts), `receipt_invalid`,
+   * `log_forked` (recording goes on, into the spool; nothing is sent any more; `details.file` is the evidence), `log_closed`.
    */
   flush(): Promise<Receipt[]>
   /**
@@ -136,7 +146,8 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   const onError = options.onError ?? warnOnce(url)
   const recorder = new Recorder(spool, signEvents ? signer : null, spoolWaitMs, (error) => onError(error, 'record'))
   const onFailed = (error: Error) => onError(error, 'send')
-  sender = new Sender({ spool, signer, limits, transport, logKey: options.logKey, onError: onFailed })
+  const { logKey, onPin = sayPin(url) } = options
+  sender = new Sender({ spool, signer, limits, transport, logKey, onError: onFailed, onPin })
   sender.start()
   const share: AuditLog['share'] = async (eventId, what) => {
     if (options.readerToken === undefined)
@@ -145,14 +156,22 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
       })
     return shareEvent({ ...transport, token: options.readerToken }, eventId, what)
   }
-  return auditLog(spool, recorder, sender, share)
+  return auditLog(spool, recorder, sender, share, logKey)
 }
 
-function auditLog(spool: Spool, recorder: Recorder, sender: Sender, share: AuditLog['share']): AuditLog {
+function auditLog(
+  spool: Spool,
+  recorder: Recorder,
+  sender: Sender,
+  share: AuditLog['share'],
+  logKey: string | undefined,
+): AuditLog {
   let closing: Promise<Left> | undefined
   const flush = async () => {
     await recorder.settled()
-    return sender.flush()
+    const receipts = await sender.flush()
+    await spool.shown()
+    return receipts
   }
   const left = (): Left => ({
     pending: spool.state.seq - spool.state.accepted,
@@ -181,7 +200,7 @@ function auditLog(spool: Spool, recorder: Recorder, sender: Sender, share: Audit
       return { pending, lastError }
     },
     get status(): AuditLogStatus {
-      const { source, stream, seq, accepted } = spool.state
+      const { source, stream, seq, accepted, log } = spool.state
       return {
         source,
         stream,
@@ -189,6 +208,8 @@ function auditLog(spool: Spool, recorder: Recorder, sender: Sender, share: Audit
         accepted,
         spoolBytes: spool.bytes,
         state: closing ? 'closed' : sender.state,
+        logKey: logKey ?? log?.key ?? null,
+        pinned: logKey === undefined ? (log?.by ?? null) : 'option',
         rejected: recorder.rejected,
         batches: sender.batches,
         retries: sender.retries,
@@ -255,4 +276,10 @@ function warnOnce(url: string): NonNullable<AuditLogOptions['onError']> {
     last[during] = message
     process.stderr.write(`killick: ${what[during]}: ${message}\n`)
   }
+}
+
+const sayPin = (url: string) => (logKey: string) => {
+  process.stderr.write(
+    `killick: no logKey was given, so the log's key is from now on the one that ${url} names: ${logKey}\n`,
+  )
 }

@@ -1,92 +1,198 @@
-// A receipt is a proof, and is checked as one: only then may the spool let go of the events.
+// A receipt is a proof, and is checked as one; and the log that gave it must still be the log it was. Only then may the spool
+// let go of the events.
 import type { BatchHeader } from '../core/batch.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
-import { parseHash, printHash } from '../core/hash.ts'
-import { parseJson } from '../core/json.ts'
-import { verifyInclusion } from '../core/merkle.ts'
-import { openNote } from '../core/note.ts'
-import type { State } from './state.ts'
+import { contradiction, extendsBy, type Fork, type ForkReason, type Shown, viewOf } from '../core/fork.ts'
+import { parseHash } from '../core/hash.ts'
+import { isObject, parseJson } from '../core/json.ts'
+import { parseVkey } from '../core/note.ts'
+import {
+  invalidReceipt,
+  isIncluded,
+  type KeptReceipt,
+  openCheckpoint,
+  parseReceipt,
+  type SignedCheckpoint,
+} from '../core/receipt.ts'
+import type { KnownCheckpoint, LogPin, State } from './state.ts'
+import { getPublic, type Outcome, type TransportOptions } from './transport.ts'
 
-/** Proof that the log holds a batch: its header is entry `logIndex` under the signed checkpoint of `size` entries. */
-export type Receipt = {
-  source: string
-  stream: string
-  /** First event, and how many. */
-  seq: number
-  n: number
-  logIndex: number
-  size: number
-  /** RFC 9162 inclusion path of the header, base64url. */
-  path: string[]
-  /** C2SP signed note. */
-  checkpoint: string
-}
-
-export type KnownLog = {
-  /** C2SP verifier key of the log; without it the checkpoint's signature is not checked. */
+/** What is known of the log, and the way to ask its service. */
+export type Door = {
+  state: Pick<State, 'log' | 'logIndex' | 'checkpoint' | 'receipts'>
+  /** C2SP verifier key that the application gave; undefined: the spool's, or else the one that the service names. */
   logKey: string | undefined
-  /** Where the stream's batch before this one stands. */
-  logIndex: number | null
-  /** The largest checkpoint seen so far. */
-  checkpoint: State['checkpoint']
-}
-
-const invalid = (reason: string): never => {
-  throw new KillickError('receipt_invalid', `The receipt proves nothing: ${reason}`, { reason })
+  transport: TransportOptions
+  signal: AbortSignal
 }
 
 /**
- * Checks that `body` proves that the log accepted `header`, as far as it can be checked without the whole log.
- * @throws KillickError `receipt_invalid`.
+ * `accepted`: the receipt proves acceptance, by a log that extends all it has shown before. `later`: the service did not answer
+ * what had to be asked. `refused`: it proves nothing. `forked`: the log contradicts itself.
  */
-export function checkReceipt(
-  body: string,
-  header: BatchHeader,
-  known: KnownLog,
-): { receipt: Receipt; checkpoint: NonNullable<State['checkpoint']> } {
-  const receipt = parseReceipt(body)
-  const { source, stream, seq, n } = receipt
+export type Admission =
+  | { kind: 'accepted'; receipt: KeptReceipt; log: LogPin }
+  | Exclude<Outcome, { kind: 'accepted' | 'refused' }>
+  | { kind: 'refused'; error: KillickError }
+  | { kind: 'forked'; fork: Fork }
+
+/** Thrown within this file where the service's answer ends the matter. */
+class Ended extends Error {
+  readonly admission: Admission
+
+  constructor(admission: Admission) {
+    super()
+    this.admission = admission
+  }
+}
+
+/** Checks that `body` proves that the log, still the one it was, has accepted the batch under `header`. */
+export async function admitReceipt(body: string, header: BatchHeader, door: Door): Promise<Admission> {
+  try {
+    return await admit(body, header, door)
+  } catch (error) {
+    if (error instanceof Ended) return error.admission
+    if (error instanceof KillickError && error.code === 'receipt_invalid') return { kind: 'refused', error }
+    throw error
+  }
+}
+
+async function admit(body: string, header: BatchHeader, door: Door): Promise<Admission> {
+  const { logIndex, checkpoint: known } = door.state
+  const given = { ...parseReceipt(body), header: header.text }
+  const { source, stream, seq, n } = given
   if (source !== header.source || stream !== header.stream || seq !== header.seq || n !== header.n)
-    invalid('it is for another batch')
-  const { origin, size, root } = readCheckpoint(receipt.checkpoint, known.logKey)
-  if (size !== receipt.size) invalid('its checkpoint has another size')
-  const path = receipt.path.map((text) => parseHash(text) ?? invalid('its path holds something that is not a hash'))
-  if (!verifyInclusion({ leafHash: header.leafHash, index: receipt.logIndex, size, path, root }))
-    invalid('the batch header is not included in its checkpoint')
-  if (known.logIndex !== null && receipt.logIndex <= known.logIndex)
-    invalid(`entry ${receipt.logIndex} is not after the stream's previous batch, entry ${known.logIndex}`)
-  const checkpoint = { origin, size: receipt.size, root: printHash(root) }
-  if (known.checkpoint && known.checkpoint.origin !== origin)
-    invalid(`it is from the log ${origin}; this stream is in the log ${known.checkpoint.origin}`)
-  if (known.checkpoint?.size === checkpoint.size && known.checkpoint.root !== checkpoint.root)
-    invalid(`the log has signed two roots for size ${size}: it has forked`)
-  return { receipt, checkpoint }
+    invalidReceipt('it is for another batch')
+  const origin = originOf(given.checkpoint)
+  if (known && known.origin !== origin)
+    invalidReceipt(`it is from the log ${origin}; this stream is in the log ${known.origin}`)
+  const log = await pinOf(given.checkpoint, door)
+  const checkpoint = openWith(given.checkpoint, log)
+  const receipt = { ...given, checkpoint: checkpoint.note }
+  if (receipt.size !== checkpoint.size) invalidReceipt('its checkpoint has another size')
+  if (!isIncluded(receipt, checkpoint)) invalidReceipt('the batch header is not included in its checkpoint')
+  if (known) await demandConsistency(known, receipt, checkpoint, log, door)
+  if (logIndex !== null && given.logIndex <= logIndex)
+    invalidReceipt(`entry ${given.logIndex} is not after the stream's previous batch, entry ${logIndex}`)
+  return { kind: 'accepted', receipt, log }
 }
 
-function readCheckpoint(note: string, logKey: string | undefined) {
+function originOf(note: string): string {
   try {
-    return parseCheckpoint(logKey === undefined ? note : openNote(note, [logKey]).text)
+    return parseCheckpoint(note).origin
   } catch (error) {
-    return invalid((error as Error).message)
+    return invalidReceipt((error as Error).message)
   }
 }
 
-function parseReceipt(body: string): Receipt {
-  let value: unknown
+/** The key to open checkpoints with: the application's, the one used before, or, for the first receipt, the service's word. */
+async function pinOf(note: string, door: Door): Promise<LogPin> {
+  if (door.logKey !== undefined) return { key: door.logKey, by: 'option' }
+  if (door.state.log) return door.state.log
+  const answer = await askFor('/v1/log', door)
+  let vkey = ''
   try {
-    value = parseJson(body)
-  } catch (error) {
-    invalid((error as Error).message)
+    const value = parseJson(answer)
+    if (isObject(value) && typeof value.vkey === 'string') vkey = value.vkey
+    parseVkey(vkey)
+  } catch {
+    return invalidReceipt('the service does not say which key its log signs with, and no logKey was given')
   }
-  const receipt = value as Receipt
-  const isInteger = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0
-  const isWellFormed =
-    typeof value === 'object' &&
-    value !== null &&
-    typeof receipt.checkpoint === 'string' &&
-    [receipt.seq, receipt.n, receipt.logIndex, receipt.size].every(isInteger) &&
-    Array.isArray(receipt.path) &&
-    receipt.path.length <= 64
-  return isWellFormed ? receipt : invalid('it is not a receipt')
+  openCheckpoint(note, vkey)
+  return { key: vkey, by: 'first_use' }
+}
+
+function openWith(note: string, { key, by }: LogPin): SignedCheckpoint {
+  try {
+    return openCheckpoint(note, key)
+  } catch (error) {
+    if (by === 'option') throw error
+    const { reason } = (error as KillickError).details
+    return invalidReceipt(
+      `its checkpoint is not signed by the key that was pinned on first use, ${key} (${reason}). If the log has a new key, give it as logKey`,
+    )
+  }
+}
+
+/** A log may grow, and in no other way change. Returns when that is proven. */
+async function demandConsistency(
+  known: KnownCheckpoint,
+  receipt: KeptReceipt,
+  checkpoint: SignedCheckpoint,
+  log: LogPin,
+  door: Door,
+): Promise<void> {
+  const fork = (reason: ForkReason, asked: string | null, answer: string | null): never => {
+    const other = { note: checkpoint.note, receipt }
+    throw new Ended({ kind: 'forked', fork: evidence(reason, { other, asked, answer }, log.key, door) })
+  }
+  const older = viewOf({ ...known, root: parseHash(known.root)! }, receiptUnder(known.note, door.state.receipts))
+  const newer = viewOf(checkpoint, receipt)
+  if (contradiction(older, newer) !== null) fork('roots', null, null)
+  // Both show a root of the smaller size, and it is the same: so it is when no other batch came between the last and this one.
+  if (newer.roots.has(known.size) || older.roots.has(checkpoint.size)) return
+  const [from, to] = [known.size, checkpoint.size].sort((a, b) => a - b) as [number, number]
+  const asked = `/v1/consistency?from=${from}&to=${to}`
+  const answer = await askFor(asked, door)
+  const holds = extendsBy(older, newer, readPath(answer, from, to))
+  if (holds === null) invalidReceipt(`the service was asked ${asked} and answered something else`)
+  if (!holds) fork('consistency', asked, answer)
+}
+
+const receiptUnder = (note: string, receipts: readonly KeptReceipt[]): KeptReceipt | null =>
+  receipts.findLast(({ checkpoint }) => checkpoint === note) ?? null
+
+function readPath(answer: string, from: number, to: number): unknown {
+  try {
+    const value = parseJson(answer)
+    return isObject(value) && value.from === from && value.to === to ? value.path : null
+  } catch {
+    return null
+  }
+}
+
+/** The body of an answer; what is none ends the matter for now. */
+async function askFor(path: string, { transport, signal }: Door): Promise<string> {
+  const outcome = await getPublic(path, transport, signal)
+  if (outcome.kind === 'accepted') return outcome.body
+  if (outcome.kind === 'later') throw new Ended(outcome)
+  return invalidReceipt(`the service was asked ${path}: ${outcome.error.message}`)
+}
+
+function evidence(
+  reason: ForkReason,
+  found: Pick<Fork, 'other' | 'asked' | 'answer'>,
+  logKey: string,
+  { state, transport }: Door,
+): Fork {
+  const { note } = state.checkpoint!
+  return {
+    reason,
+    found: new Date().toISOString(),
+    url: transport.url,
+    logKey,
+    known: { note, receipt: receiptUnder(note, state.receipts) },
+    ...found,
+  }
+}
+
+/**
+ * A service that expects events again for which it has given a receipt has lost them. Null where it turns out to be the service
+ * of another log: then it never had them.
+ */
+export async function forkOfGap(error: KillickError, door: Door): Promise<Fork | null> {
+  const { log, checkpoint } = door.state
+  const outcome = await getPublic('/checkpoint', door.transport, door.signal)
+  let other: Shown | null = null
+  if (outcome.kind === 'accepted') {
+    try {
+      if (originOf(outcome.body) !== checkpoint!.origin) return null
+      other = { note: openCheckpoint(outcome.body, log!.key).note, receipt: null }
+    } catch {
+      // No note of this log: what the service said stands alone.
+    }
+  }
+  const answer = JSON.stringify(error.details)
+  return evidence('lost', { other, asked: 'POST /v1/batches', answer }, log!.key, door)
 }

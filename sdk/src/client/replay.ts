@@ -1,9 +1,11 @@
 // Reads a journal back after a restart. Every line must follow from the ones before it: position, chain, batch, acceptance.
 import { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
+import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
 import { type PublicJwk, thumbprint } from '../core/jwk.ts'
+import { isIncluded, openCheckpoint, parseKeptReceipt, printReceipt } from '../core/receipt.ts'
 import { verifySignature } from '../core/signature.ts'
 import { leafHashOf } from './capture.ts'
 import { corrupt, type Frame } from './segment.ts'
@@ -14,6 +16,7 @@ export class Replay {
   #open: BatchHeader | null = null
   #started = false
   #last: { frame: Frame; file: string } | null = null
+  #noted: { frame: Frame; file: string } | null = null
   readonly #source: string
   readonly #key: PublicJwk
 
@@ -27,6 +30,7 @@ export class Replay {
   line(frame: Frame, file: string, first: boolean): Change | null {
     try {
       if ((frame.kind === 'S') !== first) throw new Error('the state belongs on the first line, and only there')
+      if (first || frame.kind === 'A') this.#noted = { frame, file }
       if (first) {
         this.#begin(frame.text)
         return null
@@ -43,7 +47,7 @@ export class Replay {
 
   /**
    * The batch that is open at the end. The last event's signature is checked here; through the chain it speaks for all
-   * events before it.
+   * events before it. So is that of the log's newest checkpoint.
    */
   end(): BatchHeader | null {
     if (this.#last) {
@@ -51,6 +55,15 @@ export class Replay {
       const { signature } = parseEvent(frame.text)
       if (signature?.kid === thumbprint(this.#key) && !verifySignature(this.#key, signature.input, signature.bytes))
         throw corrupt(file, frame.start, 'the signature of the last event does not verify')
+    }
+    const { log, checkpoint } = this.state
+    if (this.#noted && checkpoint) {
+      const { frame, file } = this.#noted
+      try {
+        openCheckpoint(checkpoint.note, log?.key ?? '')
+      } catch (error) {
+        throw corrupt(file, frame.start, (error as Error).message)
+      }
     }
     if (this.state.batched > this.state.accepted && !this.#open)
       throw new KillickError('spool_corrupt', 'The spool is damaged: the header of the open batch is missing')
@@ -90,9 +103,12 @@ export class Replay {
       this.#open = header
       return { kind, end, headerHash: printHash(header.leafHash) }
     }
-    const { end, logIndex, checkpoint } = JSON.parse(text)
-    if (end !== state.batched || end <= state.accepted) throw new Error('this acceptance is not of the open batch')
+    const { receipt, log } = JSON.parse(text) as Extract<Change, { kind: 'A' }>
+    const { header } = parseKeptReceipt(printReceipt(receipt))
+    if (header !== this.#open?.text) throw new Error('this acceptance is not of the open batch')
+    if (!isIncluded(receipt, parseCheckpoint(receipt.checkpoint)))
+      throw new Error('this receipt does not prove acceptance')
     this.#open = null
-    return { kind: 'A', end, logIndex, checkpoint }
+    return { kind: 'A', receipt, log }
   }
 }

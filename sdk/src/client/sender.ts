@@ -3,12 +3,14 @@
 import { type BatchHeader, MAX_BATCH_BYTES, parseBatchHeader, signBatchHeader } from '../core/batch.ts'
 import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
+import type { Fork } from '../core/fork.ts'
 import { type Hash, parseHash } from '../core/hash.ts'
+import type { Receipt } from '../core/receipt.ts'
 import type { Signer } from '../core/signature.ts'
 import { leafHashOf } from './capture.ts'
-import { checkReceipt, type Receipt } from './receipt.ts'
+import { type Admission, admitReceipt, type Door, forkOfGap } from './receipt.ts'
 import type { Spool } from './spool.ts'
-import { compressBatch, postBatch, type TransportOptions } from './transport.ts'
+import { compressBatch, type Outcome, postBatch, type TransportOptions } from './transport.ts'
 import { batchRoot } from './tree.ts'
 
 export type BatchLimits = {
@@ -28,6 +30,8 @@ export type SenderOptions = {
   logKey: string | undefined
   /** Called for every failed attempt. */
   onError: (error: Error) => void
+  /** Called when the log's key was taken from the service, with the first receipt. */
+  onPin: (logKey: string) => void
 }
 
 type Flush = {
@@ -62,6 +66,11 @@ export class Sender {
   }
 
   start(): void {
+    const { fork } = this.#options.spool
+    if (fork !== null) {
+      this.#halt(forkedBefore(fork))
+      return
+    }
     // What an earlier run left behind goes out at once.
     this.#dueAt = 0
     this.#running = this.#run()
@@ -80,8 +89,8 @@ export class Sender {
   flush(): Promise<Receipt[]> {
     const { spool } = this.#options
     const end = spool.state.seq
-    if (spool.state.accepted >= end) return Promise.resolve([])
     if (this.state === 'halted') return Promise.reject(this.lastError)
+    if (spool.state.accepted >= end) return Promise.resolve([])
     return new Promise((resolve, reject) => {
       // A process that waits for flush() must not end because the next attempt's timer does not hold it.
       const hold = setInterval(() => {}, 60_000)
@@ -171,35 +180,52 @@ export class Sender {
   async #deliver({ header, body }: Sealed): Promise<void> {
     for (let attempt = 0; !this.#stopped; attempt++) {
       this.state = 'sending'
-      const outcome = await postBatch(body, this.#options.transport, this.#stop.signal)
+      const outcome = await this.#send(header, body)
       if (this.#stopped && outcome.kind === 'later') return
-      if (outcome.kind === 'accepted') {
-        try {
-          return await this.#accept(header, outcome.body)
-        } catch (error) {
-          if (!(error instanceof KillickError) || error.code !== 'receipt_invalid') throw error
-          await this.#refused(error)
-        }
-      } else if (outcome.kind === 'later') {
+      if (outcome.kind === 'accepted') return this.#accept(outcome)
+      if (outcome.kind === 'forked') return this.#halt(await this.#keepFork(outcome.fork))
+      if (outcome.kind === 'later') {
         const backOff = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** attempt)
         await this.#failed(outcome.error, 'waiting', Math.max(outcome.retryAfterMs, backOff))
-      } else if (CONTRADICTIONS.has(outcome.problem)) {
+      } else if ('problem' in outcome && CONTRADICTIONS.has(outcome.problem)) {
         return this.#halt(outcome.error)
       } else await this.#refused(outcome.error)
     }
   }
 
-  async #accept(header: BatchHeader, body: string): Promise<void> {
-    const { spool, logKey } = this.#options
-    const { logIndex, checkpoint: seen } = spool.state
-    const { receipt, checkpoint } = checkReceipt(body, header, { logKey, logIndex, checkpoint: seen })
-    await spool.accept(receipt.logIndex, checkpoint)
+  async #send(header: BatchHeader, body: Buffer): Promise<Admission | Extract<Outcome, { kind: 'refused' }>> {
+    const { spool, logKey, transport } = this.#options
+    const outcome = await postBatch(body, transport, this.#stop.signal)
+    const door: Door = { state: spool.state, logKey, transport, signal: this.#stop.signal }
+    if (outcome.kind === 'accepted') return admitReceipt(outcome.body, header, door)
+    if (outcome.kind === 'refused' && isLoss(outcome, spool.state.accepted)) {
+      const fork = await forkOfGap(outcome.error, door)
+      if (fork) return { kind: 'forked', fork }
+    }
+    return outcome
+  }
+
+  async #accept({ receipt, log }: Extract<Admission, { kind: 'accepted' }>): Promise<void> {
+    const { spool, onPin } = this.#options
+    const isFirst = spool.state.log === null
+    await spool.accept(receipt, log)
+    if (isFirst && log.by === 'first_use') onPin(log.key)
     this.batches += 1
     this.lastError = null
-    for (const flush of this.#flushes) flush.receipts.push(receipt)
+    const { header: _, ...given } = receipt
+    for (const flush of this.#flushes) flush.receipts.push(given)
     const isDone = (flush: Flush) => flush.end <= spool.state.accepted
     for (const flush of this.#flushes.filter(isDone)) flush.resolve(flush.receipts)
     this.#flushes = this.#flushes.filter((flush) => !isDone(flush))
+  }
+
+  /** Evidence is durable before anybody hears of it. */
+  async #keepFork(fork: Fork): Promise<KillickError> {
+    try {
+      return forked(fork, await this.#options.spool.keepFork(fork))
+    } catch (error) {
+      return forked(fork, null, error as Error)
+    }
   }
 
   /** Nothing more is sent until someone has looked; recording goes on. */
@@ -245,3 +271,31 @@ export class Sender {
     this.#wake = () => {}
   }
 }
+
+/** Whether the service asks for events again that it has given a receipt for. */
+function isLoss({ problem, error }: Extract<Outcome, { kind: 'refused' }>, accepted: number): boolean {
+  const { expected } = error.details as { expected?: { seq?: unknown } | null }
+  return problem === 'stream_gap' && typeof expected?.seq === 'number' && expected.seq < accepted
+}
+
+const FOUND: Record<Fork['reason'], string> = {
+  roots: 'it has signed two checkpoints that contradict each other',
+  consistency: 'the service cannot prove that its log is still the one that this stream is in',
+  lost: 'the service does not know of events that it has given a receipt for',
+}
+
+const WHAT_TO_DO =
+  'Nothing more is sent; recording goes on, into the spool. Keep the evidence, tell the operator, and let others judge it ' +
+  '(killick verify <file>). To send again, record into a new spool, with a new stream. A service that was restored from a ' +
+  'backup looks the same, because it is the same: what it had signed since then is lost'
+
+function forked(fork: Fork, file: string | null, error?: Error): KillickError {
+  const kept = file ? `Evidence: ${file}` : `The evidence could not be stored (${error?.message}); it is in this error`
+  const message = `The log at ${fork.url} has two histories: ${FOUND[fork.reason]}. ${kept}. ${WHAT_TO_DO}.`
+  return new KillickError('log_forked', message, { reason: fork.reason, file, fork })
+}
+
+const forkedBefore = (file: string): KillickError =>
+  new KillickError('log_forked', `The log has two histories, as was found before. Evidence: ${file}. ${WHAT_TO_DO}.`, {
+    file,
+  })

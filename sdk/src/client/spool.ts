@@ -4,14 +4,17 @@ import { randomUUID } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import type { BatchHeader } from '../core/batch.ts'
 import { InvariantError, KillickError } from '../core/errors.ts'
+import { type Fork, printFork } from '../core/fork.ts'
 import { printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
+import type { KeptReceipt } from '../core/receipt.ts'
 import type { Place, Sealed } from './capture.ts'
 import { Journal, orSpoolError } from './journal.ts'
 import { lockDirectory } from './lock.ts'
 import { Replay } from './replay.ts'
 import { readFrames } from './segment.ts'
-import { applyChange, type Change, freshState, printLine, printState, type State } from './state.ts'
+import { findEvidence, keepEvidence, ShownFiles } from './shown-files.ts'
+import { applyChange, type Change, freshState, type LogPin, printLine, printState, type State } from './state.ts'
 
 export type SpoolOptions = {
   dir: string
@@ -37,7 +40,10 @@ export class Spool {
   open: BatchHeader | null = null
   /** About how many bytes of durable events no batch holds yet. */
   unbatchedBytes = 0
+  /** File with evidence that the log has forked, where an earlier run found some. */
+  fork: string | null = null
   readonly #options: SpoolOptions
+  readonly #shown: ShownFiles
   readonly #journal: Journal<Change>
   readonly #unlock: () => void
   #head: { seq: number; prev: string | null }
@@ -49,6 +55,7 @@ export class Spool {
 
   private constructor(options: SpoolOptions, unlock: () => void) {
     this.#options = options
+    this.#shown = new ShownFiles(options.dir)
     this.#unlock = unlock
     this.state = freshState(options.source, randomUUID())
     this.#head = this.state
@@ -158,16 +165,32 @@ export class Spool {
     this.open = header
   }
 
-  /** Records that the log accepted the open batch, and frees what it held. */
-  async accept(logIndex: number, checkpoint: NonNullable<State['checkpoint']>): Promise<void> {
-    if (!this.open) throw new InvariantError('no batch is open')
-    const end = this.open.seq + this.open.n
-    await this.#journal.append('A', printLine({ end, logIndex, checkpoint }), { kind: 'A', end, logIndex, checkpoint })
+  /**
+   * Records that the log accepted the open batch, with the receipt and the key that it was checked with, and frees what the
+   * batch held.
+   */
+  async accept(receipt: KeptReceipt, log: LogPin): Promise<void> {
+    if (receipt.header !== this.open?.text) throw new InvariantError('the receipt is not for the open batch')
+    await this.#journal.append('A', printLine({ receipt, log }), { kind: 'A', receipt, log })
     this.open = null
     const isDrained = this.state.accepted === this.#head.seq
     const isTight = this.#journal.full || this.bytes >= this.#options.maxBytes
     if (isDrained && (isTight || this.#journal.active.bytes >= COMPACT_BYTES)) this.#journal.rotate()
+    this.#shown.show(this.state)
     await this.#removeAccepted()
+  }
+
+  /** Resolves when the files for other tools show the newest acceptance. */
+  shown(): Promise<void> {
+    return this.#shown.settled()
+  }
+
+  /**
+   * Stores evidence that the log has forked, for good: a spool that holds some sends nothing any more.
+   * @returns its file, durable
+   */
+  keepFork(fork: Fork): Promise<string> {
+    return keepEvidence(this.#options.dir, printFork(fork))
   }
 
   /** Waits for writes under way and releases the lock. When all is accepted, nothing but the stream's state stays on disk. */
@@ -175,6 +198,7 @@ export class Spool {
     await this.#journal.settled()
     if (this.state.seq > 0 && this.state.accepted === this.state.seq) this.#journal.rotate()
     await this.#journal.settled()
+    await this.#shown.settled()
     await orSpoolError(this.#options.dir, () => this.#removeAccepted()).finally(() => this.#release())
   }
 
@@ -196,6 +220,8 @@ export class Spool {
     })
     this.open = replay.end()
     this.#head = this.state
+    this.fork = findEvidence(this.#options.dir)
+    this.#shown.show(this.state)
   }
 
   #apply(change: Change): void {

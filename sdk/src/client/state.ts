@@ -1,6 +1,9 @@
 // Where a stream stands, as a pure function of the journal: `apply` is the same whether a line was just made durable or is
 // being read back after a restart.
+import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
+import { printHash } from '../core/hash.ts'
+import type { KeptReceipt } from '../core/receipt.ts'
 
 /** Hashes are base64url text here: the state is JSON on disk. Event counts and `seq` are integers from 0. */
 export type State = {
@@ -15,15 +18,33 @@ export type State = {
   /** `seq` after the last event that the log has accepted, and where its batch stands in the log. */
   readonly accepted: number
   readonly logIndex: number | null
-  /** The largest checkpoint seen. */
-  readonly checkpoint: { readonly origin: string; readonly size: number; readonly root: string } | null
+  /** The key that the log's checkpoints are opened with. */
+  readonly log: LogPin | null
+  /** The largest checkpoint seen, with the note that the log signed. */
+  readonly checkpoint: KnownCheckpoint | null
+  /** The newest receipts of the stream, oldest first. */
+  readonly receipts: readonly KeptReceipt[]
 }
+
+/** A C2SP verifier key, and how it got here: given as `logKey`, or taken from the service with the first receipt. */
+export type LogPin = { readonly key: string; readonly by: 'option' | 'first_use' }
+
+export type KnownCheckpoint = {
+  readonly origin: string
+  readonly size: number
+  readonly root: string
+  /** C2SP signed note: the text of the checkpoint, and the signature by that key. */
+  readonly note: string
+}
+
+/** So many receipts stay: the newest checkpoint commits to all before it. They must fit the reserve on a full disk. */
+const KEPT_RECEIPTS = 8
 
 /** What one line of the journal did. `end` = seq after the batch's last event. */
 export type Change =
   | { kind: 'E'; seq: number; leafHash: string; bytes: number }
   | { kind: 'B'; end: number; headerHash: string }
-  | { kind: 'A'; end: number; logIndex: number; checkpoint: NonNullable<State['checkpoint']> }
+  | { kind: 'A'; receipt: KeptReceipt; log: LogPin }
 
 export const freshState = (source: string, stream: string): State => ({
   source,
@@ -34,7 +55,9 @@ export const freshState = (source: string, stream: string): State => ({
   batchPrev: null,
   accepted: 0,
   logIndex: null,
+  log: null,
   checkpoint: null,
+  receipts: [],
 })
 
 export function applyChange(state: State, change: Change): State {
@@ -44,11 +67,23 @@ export function applyChange(state: State, change: Change): State {
     case 'B':
       return { ...state, batched: change.end, batchPrev: change.headerHash }
     case 'A': {
-      const { end, logIndex, checkpoint } = change
-      const isNewer = state.checkpoint === null || checkpoint.size > state.checkpoint.size
-      return { ...state, accepted: end, logIndex, checkpoint: isNewer ? checkpoint : state.checkpoint }
+      const { receipt, log } = change
+      const isNewer = state.checkpoint === null || receipt.size > state.checkpoint.size
+      return {
+        ...state,
+        accepted: receipt.seq + receipt.n,
+        logIndex: receipt.logIndex,
+        log,
+        checkpoint: isNewer ? checkpointOf(receipt) : state.checkpoint,
+        receipts: [...state.receipts, receipt].slice(-KEPT_RECEIPTS),
+      }
     }
   }
+}
+
+function checkpointOf({ checkpoint: note }: KeptReceipt): KnownCheckpoint {
+  const { origin, size, root } = parseCheckpoint(note)
+  return { origin, size: Number(size), root: printHash(root), note }
 }
 
 // Spool lines are ASCII; everything else in JSON can be escaped.
@@ -59,7 +94,7 @@ const toAscii = (json: string): string =>
 export const printLine = (value: unknown): string => toAscii(JSON.stringify(value))
 
 /** Version of the files; a spool of another version is refused rather than guessed at. */
-const FORMAT = 'killick-spool/1'
+const FORMAT = 'killick-spool/2'
 
 export const printState = (state: State): string => printLine({ format: FORMAT, ...state })
 

@@ -18,7 +18,7 @@ export type TransportOptions = {
 }
 
 /**
- * `accepted`: 200 or 201 with a receipt to check. `later`: the service could not be reached or is busy; the same batch may be
+ * `accepted`: 200 or 201 with what was asked for, to be checked. `later`: the service could not be reached or is busy; the same batch may be
  * accepted yet (or may have been, with the answer lost). `refused`: the service will not take this batch as things stand.
  */
 export type Outcome =
@@ -68,21 +68,31 @@ function cutFrames(header: string, tokens: readonly string[]): string[] {
 }
 
 /** Sends a compressed batch once. Never throws for what the network or the service does. */
-export async function postBatch(body: Buffer, options: TransportOptions, signal: AbortSignal): Promise<Outcome> {
-  const { compression, timeoutMs } = options
+export function postBatch(body: Buffer, options: TransportOptions, signal: AbortSignal): Promise<Outcome> {
+  const { compression } = options
+  return ask('/v1/batches', options, signal, {
+    method: 'POST',
+    headers: {
+      'content-type': BATCH_MEDIA_TYPE,
+      accept: 'application/json, application/problem+json',
+      ...(compression !== 'none' && { 'content-encoding': compression }),
+    },
+    body: new Uint8Array(body),
+  })
+}
+
+/** Asks for something public that every service has: its key, its checkpoint, a consistency path. As `postBatch`. */
+export const getPublic = (path: string, options: TransportOptions, signal: AbortSignal): Promise<Outcome> =>
+  ask(path, options, signal, { method: 'GET' })
+
+async function ask(path: string, options: TransportOptions, signal: AbortSignal, init: RequestInit): Promise<Outcome> {
   let response: Response
   let text: string
   try {
-    response = await options.fetch(`${options.url.replace(/\/+$/, '')}/v1/batches`, {
-      method: 'POST',
-      headers: {
-        'content-type': BATCH_MEDIA_TYPE,
-        accept: 'application/json, application/problem+json',
-        ...(compression !== 'none' && { 'content-encoding': compression }),
-      },
-      body: new Uint8Array(body),
+    response = await options.fetch(`${options.url.replace(/\/+$/, '')}${path}`, {
+      ...init,
       redirect: 'error',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMs)]),
     })
     text = await readText(response)
   } catch (error) {

@@ -51,6 +51,8 @@ export const ERROR_CODES = {
   spool_corrupt: 'The spool holds bytes that were not written by the recorder.',
   log_closed: 'The audit log has been closed.',
   not_accepted: 'The audit log was closed before the log had accepted everything; the rest waits in the spool.',
+  log_forked: 'The log contradicts what it has signed before: it has two histories. The evidence is in the spool.',
+  fork_malformed: 'The document is not a killick-fork/1.',
   receipt_invalid: 'The service answered with a receipt that does not prove acceptance.',
   refused: 'The service refused the batch for good.',
   unreachable: 'The service or RPC node could not be reached.',

@@ -76,6 +76,35 @@ export function verifyInclusion(claim: {
 }
 
 /**
+ * Root over the leaves before `index`, read off that leaf's inclusion path in a tree of `size`: the siblings on the left are
+ * perfect subtrees, and together all that stands before the leaf. Null where the path cannot belong to that position. It is
+ * true of the tree that the path was verified against.
+ * @param leaf given: the root over the leaves before `index` and this one
+ */
+export function leftOf(index: Size, size: Size, path: readonly Hash[], leaf?: Hash): Hash | null {
+  return orOnThrow(null, () => {
+    let fn = toUint64(index)
+    const n = toUint64(size)
+    if (fn === null || n === null || fn >= n || !isPath(path)) return null
+    let sn = n - 1n
+    const left: Hash[] = []
+    for (const sibling of path) {
+      if (sn === 0n) return null
+      if ((fn & 1n) === 1n || fn === sn) {
+        left.unshift(sibling)
+        while ((fn & 1n) === 0n && fn !== 0n) {
+          fn >>= 1n
+          sn >>= 1n
+        }
+      }
+      fn >>= 1n
+      sn >>= 1n
+    }
+    return sn === 0n ? foldRight(leaf ? [...left, leaf] : left) : null
+  })
+}
+
+/**
  * Is the tree of `newSize` leaves an extension of the tree of `oldSize` leaves? (RFC 9162 §2.1.4.2)
  * Equal sizes need equal roots and an empty path; from size 0, `oldRoot` must be the empty root and the path empty.
  */

@@ -125,3 +125,11 @@ export function signNote(
   if (!text.endsWith('\n') || !isKeyName(name)) throw new KillickError('note_malformed')
   return `${text}\n${EM_DASH} ${name} ${toBase64(concat(keyIdOf(name, publicKey), sign(utf8(text))))}\n`
 }
+
+/** A note over `text` with signatures that exist already. */
+export function printNote(text: string, signatures: readonly NoteSignature[]): string {
+  const lines = signatures.map(
+    ({ name, keyId, signature }) => `${EM_DASH} ${name} ${toBase64(concat(keyId, signature))}\n`,
+  )
+  return `${text}\n${lines.join('')}`
+}

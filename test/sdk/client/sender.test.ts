@@ -14,6 +14,7 @@ async function open(log: Pick<TestLog, 'url'>, options: Partial<AuditLogOptions>
     key,
     spool: tempDir(),
     onError: () => {},
+    onPin: () => {},
     ...options,
   })
   onTestFinished(async () => {

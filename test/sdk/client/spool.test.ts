@@ -14,15 +14,21 @@ import {
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { draftEvent, type Sealed, sealEvent } from '../../../sdk/src/client/capture.ts'
-import { signerOf } from '../../../sdk/src/client/key.ts'
+import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
 import { Recorder } from '../../../sdk/src/client/recorder.ts'
 import { frame } from '../../../sdk/src/client/segment.ts'
 import { Spool, type SpoolOptions } from '../../../sdk/src/client/spool.ts'
+import { type Change, printLine } from '../../../sdk/src/client/state.ts'
 import { batchRoot } from '../../../sdk/src/client/tree.ts'
 import { parseBatchHeader, signBatchHeader } from '../../../sdk/src/core/batch.ts'
+import { toBase64url } from '../../../sdk/src/core/bytes.ts'
+import { printCheckpoint } from '../../../sdk/src/core/checkpoint.ts'
 import { type ParsedEvent, parseEvent } from '../../../sdk/src/core/event.ts'
-import { parseHash, printHash } from '../../../sdk/src/core/hash.ts'
+import { asHash, parseHash, printHash } from '../../../sdk/src/core/hash.ts'
+import { publicKeyBytes } from '../../../sdk/src/core/jwk.ts'
+import { printVkey, signNote } from '../../../sdk/src/core/note.ts'
+import { inclusionPath, leafHash as leafHashOfEntry, treeRoot } from '../../support/rfc9162.ts'
 import { event, key, tempDir } from './support.ts'
 
 const signer = signerOf(key)
@@ -70,8 +76,26 @@ async function batch(spool: Spool, n: number, logIndex?: number): Promise<void> 
     signer,
   )
   await spool.openBatch(parseBatchHeader(header))
-  if (logIndex !== undefined) await spool.accept(logIndex, { origin: 'log', size: logIndex + 1, root: printHash(root) })
+  if (logIndex !== undefined) await accept(spool, logIndex)
 }
+
+const logSigner = signerOf(generateKey())
+const logKey = printVkey('log', publicKeyBytes(logSigner.jwk))
+const sign = (message: Uint8Array) => logSigner.sign(message) as Uint8Array
+
+/** Has a log accept the open batch as entry `logIndex`, its newest; all entries before it are empty. */
+async function accept(spool: Spool, logIndex: number): Promise<void> {
+  const { source, stream, seq, n, text: header, leafHash } = spool.open!
+  const leaves: Uint8Array[] = Array.from({ length: logIndex }, () => emptyLeaf)
+  leaves.push(leafHash)
+  const size = leaves.length
+  const body = printCheckpoint({ origin: 'log', size, root: asHash(treeRoot(leaves)) })
+  const checkpoint = signNote(body, 'log', publicKeyBytes(logSigner.jwk), sign)
+  const path = inclusionPath(leaves, logIndex).map(toBase64url)
+  const receipt = { source, stream, seq, n, logIndex, size, path, checkpoint, header }
+  await spool.accept(receipt, { key: logKey, by: 'first_use' })
+}
+const emptyLeaf = leafHashOfEntry(new Uint8Array(0))
 
 const segments = (dir: string) =>
   readdirSync(dir)
@@ -92,7 +116,7 @@ test('a stream goes on after a restart: id, seq, chain, open batch, acceptance',
   expect(second.state).toEqual(before)
   expect(second.state).toMatchObject({ seq: 10, batched: 7, accepted: 4, logIndex: 7, checkpoint: { size: 8 } })
   expect(second.open).toMatchObject({ seq: 4, n: 3 })
-  await second.accept(9, { origin: 'log', size: 10, root: before.prev! })
+  await accept(second, 9)
   await put(second, 10)
   const events = await all(second)
   expect(events.map(({ seq }) => seq)).toEqual([7, 8, 9, 10])
@@ -122,7 +146,7 @@ test('segments are begun at their size, and removed once accepted, never sooner'
   for (let i = 0; i < 12; i++) await putMany(spool, 40)
   await batch(spool, 300)
   expect(segments(dir)).toContain('0000000001.log')
-  await spool.accept(0, { origin: 'log', size: 1, root: spool.state.prev! })
+  await accept(spool, 0)
   expect(segments(dir)).not.toContain('0000000001.log')
   expect((await all(spool)).map(({ seq }) => seq)).toEqual(Array.from({ length: 180 }, (_, i) => 300 + i))
   await spool.close()
@@ -149,6 +173,36 @@ describe('a write that was cut off', () => {
     expect(whole.state.seq).toBe(3)
     await put(whole, 3)
     expect((await all(whole)).map(({ seq }) => seq)).toEqual([0, 1, 2, 3])
+  })
+
+  test('anywhere in an acceptance: the batch is open again, and what was known of the log before is known', async () => {
+    const dir = tempDir()
+    const spool = await openSpool(dir)
+    await putMany(spool, 5)
+    await batch(spool, 2, 3)
+    const before = spool.state
+    await batch(spool, 2, 9)
+    const after = spool.state
+    // Closed as a killed process leaves it: the lock is gone, nothing is tidied up.
+    const bytes = readFileSync(onlySegment(dir))
+    await spool.close()
+    const lastLine = bytes.lastIndexOf(0x0a, bytes.length - 2) + 1
+    expect(bytes.toString('latin1', lastLine, lastLine + 2)).toBe('A ')
+    for (let end = lastLine; end <= bytes.length; end += end < bytes.length - 70 ? 61 : 1) {
+      writeFileSync(onlySegment(dir), bytes.subarray(0, end))
+      const cut = await openSpool(dir)
+      if (end === bytes.length) expect(cut.state).toEqual(after)
+      else {
+        expect(cut.state).toMatchObject({ accepted: 2, receipts: before.receipts, checkpoint: before.checkpoint })
+        expect(cut.open).toMatchObject({ seq: 2, n: 2 })
+      }
+      await cut.close()
+      const files = ['checkpoint', 'receipts.ndjson', 'log-key'].map((name) => readFileSync(join(dir, name), 'utf8'))
+      const known = end === bytes.length ? after : before
+      expect(files[0]).toBe(known.checkpoint!.note)
+      expect(files[1]!.trimEnd().split('\n')).toHaveLength(known.receipts.length)
+      expect(files[2]).toBe(`${logKey}\n`)
+    }
   })
 
   test('while a segment was begun: the half-made file is ignored', async () => {
@@ -227,6 +281,38 @@ describe('damage is told, with file and offset, and never skipped', () => {
       await expect(Spool.open({ dir, source: 'test', key: signer.jwk, maxBytes: 1 << 20 })).rejects.toMatchObject({
         code: 'spool_corrupt',
       })
+    }
+  })
+
+  test('what the log signed, edited by someone who knows the format', async () => {
+    const edits: ((accepted: Extract<Change, { kind: 'A' }>) => void)[] = [
+      ({ receipt }) => Object.assign(receipt, { logIndex: 1 }),
+      ({ receipt }) =>
+        Object.assign(receipt, { header: receipt.header.replace(/.$/, (it) => (it === 'A' ? 'Q' : 'A')) }),
+      ({ receipt }) => Object.assign(receipt, { checkpoint: receipt.checkpoint.replace(/\n3\n/, '\n4\n') }),
+      // A signature that does not verify, and a key that signed nothing.
+      ({ receipt }) =>
+        Object.assign(receipt, {
+          checkpoint: receipt.checkpoint.replace(/.(?=.{3}=*\n$)/, (it) => (it === 'A' ? 'B' : 'A')),
+        }),
+      ({ log }) => Object.assign(log, { key: printVkey('log', publicKeyBytes(signer.jwk)) }),
+      ({ receipt }) => Object.assign(receipt, { path: [] }),
+    ]
+    for (const [i, edit] of [() => {}, ...edits].entries()) {
+      const dir = tempDir()
+      const spool = await openSpool(dir)
+      await putMany(spool, 4)
+      await batch(spool, 2, 2)
+      await spool.close()
+      const lines = readFileSync(onlySegment(dir), 'latin1').trimEnd().split('\n')
+      const at = lines.findIndex((line) => line.startsWith('A '))
+      const accepted = JSON.parse(lines[at]!.replace(/^A \S+ \S+ /, ''))
+      edit(accepted)
+      lines[at] = frame('A', printLine(accepted)).trimEnd()
+      writeFileSync(onlySegment(dir), `${lines.join('\n')}\n`)
+      const opened = openSpool(dir)
+      if (i === 0) expect((await opened).state.accepted).toBe(2)
+      else await expect(opened, `edit ${i}`).rejects.toMatchObject({ code: 'spool_corrupt' })
     }
   })
 

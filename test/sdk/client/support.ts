@@ -16,7 +16,7 @@ import type { ParsedEvent } from '../../../sdk/src/core/event.ts'
 import { asHash } from '../../../sdk/src/core/hash.ts'
 import { publicKeyBytes } from '../../../sdk/src/core/jwk.ts'
 import { printVkey, signNote } from '../../../sdk/src/core/note.ts'
-import { inclusionPath, treeRoot } from '../../support/rfc9162.ts'
+import { consistencyPath, inclusionPath, treeRoot } from '../../support/rfc9162.ts'
 
 export const key = generateKey()
 
@@ -40,8 +40,18 @@ export type TestLog = {
   url: string
   vkey: string
   batches: Batch[]
+  /** Requests that bring a batch. */
   requests: number
+  /** Each batch that is brought uses up one. */
   faults: Fault[]
+  /** What was asked beside, as path and query. */
+  asked: string[]
+  /** Answers what is asked beside, and returns true, or leaves it to the log. */
+  onAsk: (path: string, response: ServerResponse) => boolean
+  /** Header hashes of the log's entries; other sources' among them. */
+  leaves: Uint8Array[]
+  /** Signed note of the first `size` of `leaves`; the newest where no size is given. */
+  note: (leaves?: readonly Uint8Array[]) => string
   close: () => void
 }
 
@@ -57,26 +67,48 @@ export async function startLog(): Promise<TestLog> {
     batches: [],
     requests: 0,
     faults: [],
+    asked: [],
+    onAsk: () => false,
+    leaves: [],
+    note: (leaves = log.leaves) => {
+      const body = printCheckpoint({ origin: ORIGIN, size: leaves.length, root: asHash(treeRoot(leaves)) })
+      return signNote(body, ORIGIN, publicKey, (message) => signer.sign(message) as Uint8Array)
+    },
     close: () => {},
   }
-  const receipt = (index: number, { header }: Batch) => {
-    const leaves = log.batches.slice(0, index + 1).map((batch) => batch.header.leafHash)
-    const body = printCheckpoint({ origin: ORIGIN, size: index + 1, root: asHash(treeRoot(leaves)) })
+  const receipt = ({ header }: Batch) => {
+    const index = log.leaves.indexOf(header.leafHash)
+    const leaves = log.leaves.slice(0, index + 1)
     const { source, stream, seq, n } = header
     const path = inclusionPath(leaves, index).map(toBase64url)
-    const checkpoint = signNote(body, ORIGIN, publicKey, (message) => signer.sign(message) as Uint8Array)
-    return { source, stream, seq, n, logIndex: index, size: index + 1, path, checkpoint }
+    return { source, stream, seq, n, logIndex: index, size: index + 1, path, checkpoint: log.note(leaves) }
   }
   const take = (body: Buffer): object => {
     const batch = parseBatch(body)
     const { stream, seq, text } = batch.header
-    const known = log.batches.findIndex(({ header }) => header.stream === stream && header.seq === seq)
-    if (known >= 0 && log.batches[known]!.header.text !== text) throw new Error('equivocation')
-    if (known < 0) log.batches.push(batch)
-    const index = known < 0 ? log.batches.length - 1 : known
-    return receipt(index, log.batches[index]!)
+    const known = log.batches.find(({ header }) => header.stream === stream && header.seq === seq)
+    if (known && known.header.text !== text) throw new Error('equivocation')
+    if (known) return receipt(known)
+    log.batches.push(batch)
+    log.leaves.push(batch.header.leafHash)
+    return receipt(batch)
+  }
+  const answer = (path: string): object | string | null => {
+    const url = new URL(path, 'http://log')
+    if (url.pathname === '/v1/log') return { origin: ORIGIN, vkey: log.vkey, targets: [] }
+    if (url.pathname === '/checkpoint') return log.note()
+    if (url.pathname !== '/v1/consistency') return null
+    const [from, to] = ['from', 'to'].map((name) => Number(url.searchParams.get(name))) as [number, number]
+    return { from, to, path: consistencyPath(log.leaves.slice(0, to), from).map(toBase64url) }
   }
   const server = createServer(async (request, response) => {
+    if (request.method === 'GET') {
+      log.asked.push(request.url!)
+      if (log.onAsk(request.url!, response)) return
+      const found = answer(request.url!)
+      response.writeHead(found === null ? 404 : 200).end(typeof found === 'object' ? JSON.stringify(found) : found)
+      return
+    }
     log.requests += 1
     const raw = await buffer(request)
     const body = decodeBody(raw, encodingOf(request.headers['content-encoding'])).text

@@ -22,6 +22,7 @@ import {
 } from '@killick/sdk'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { leftOf } from '../../../sdk/src/core/merkle.ts'
 import * as reference from '../../support/rfc9162.ts'
 
 const numRuns = process.env.CI ? 2000 : 100
@@ -48,6 +49,18 @@ function run<T>(plan: Plan<T>, size: number): T {
 const sizes = fc.integer({ min: 1, max: LEAVES.length })
 const leafOfTree = sizes.chain((size) => fc.record({ size: fc.constant(size), index: fc.nat(size - 1) }))
 const twoSizes = sizes.chain((size) => fc.record({ size: fc.constant(size), oldSize: fc.nat(size) }))
+
+test('what stands left of a leaf in its path is the tree before it, and with the leaf the tree up to it', () => {
+  for (let size = 1; size <= 40; size++)
+    for (let index = 0; index < size; index++) {
+      const path = reference.inclusionPath(first(size), index).map(asHash)
+      expect(hexes([leftOf(index, size, path)!])).toEqual(hexes([reference.treeRoot(first(index))]))
+      expect(hexes([leftOf(index, size, path, LEAVES[index])!])).toEqual(hexes([reference.treeRoot(first(index + 1))]))
+      if (path.length > 0) expect(leftOf(index, size, path.slice(1))).toBeNull()
+      expect(leftOf(index, size, [...path, LEAVES[0]!])).toBeNull()
+    }
+  expect(leftOf(1, 1, [])).toBeNull()
+})
 
 describe('plans and roots agree with RFC 9162 as it is written', () => {
   test('roots', () => {

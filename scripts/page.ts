@@ -3,13 +3,24 @@
 //   npm run page [-- <folder> [--trust <trust.json>]]     default folder: anchor-service/web/dist, which the service serves
 //
 // The trust file is what you, who publish the page, say about keys and contract: {publisher, sourceKeys: [{source, jwk}],
-// logKeys: [vkey], logs: [{chainId, contract, logId}], rpcs: [url]}. The page shows it as your word.
-import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+// logKeys: [vkey], logs: [{chainId, contract, logId}], rpcs: [url]}. It goes into the page, which shows it as your word.
+import {
+  copyFileSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { KillickError } from '@killick/sdk'
 import { build, type Plugin } from 'vite'
+import { parsePins } from '../anchor-service/web/page/trust.ts'
 
 const web = fileURLToPath(new URL('../anchor-service/web', import.meta.url))
 
@@ -28,12 +39,27 @@ const classicScript: Plugin = {
 /**
  * Builds the page and, beside it in `console/`, the console.
  * @param options.alone - The page without the console, which needs the service.
+ * @param options.trust - JSON of what the publisher says, to go into the page: from a disk, browsers read no other file.
+ * @throws KillickError trust_invalid | key_invalid | vkey_invalid, when the page could not read that
  */
-export async function buildPage(folder: string = PAGE_FOLDER, { alone = false } = {}): Promise<void> {
+export async function buildPage(
+  folder: string = PAGE_FOLDER,
+  { alone = false, trust }: { alone?: boolean; trust?: string } = {},
+): Promise<void> {
+  const block = trust === undefined ? null : trustBlock(trust)
   mkdirSync(folder, { recursive: true })
   const fresh = mkdtempSync(join(folder, '.new-'))
   try {
     await bundle(fresh, 'index.html', 'page')
+    copyFileSync(new URL('../docs/PROTOCOL.md', import.meta.url), join(fresh, 'protocol.txt'))
+    if (block !== null) {
+      const index = join(fresh, 'index.html')
+      const html = readFileSync(index, 'utf8')
+      writeFileSync(
+        index,
+        html.replace('</head>', () => `  ${block}\n  </head>`),
+      )
+    }
     if (!alone) await bundle(fresh, 'console/index.html', 'console/console')
     // Each file takes its place whole, so a service may go on serving; what else is in the folder is not ours to touch.
     for (const file of globSync('**/*.*', { cwd: fresh })) {
@@ -43,6 +69,18 @@ export async function buildPage(folder: string = PAGE_FOLDER, { alone = false } 
   } finally {
     rmSync(fresh, { recursive: true })
   }
+}
+
+/** A data block, which runs nothing, so that the page's policy needs no exception for it. */
+function trustBlock(json: string): string {
+  let value: unknown
+  try {
+    value = JSON.parse(json)
+  } catch {
+    throw new KillickError('trust_invalid', 'The trust file is not JSON')
+  }
+  parsePins(value)
+  return `<script id="trust" type="application/json">${JSON.stringify(value).replaceAll('<', '\\u003c')}</script>`
 }
 
 async function bundle(folder: string, html: string, name: string): Promise<void> {
@@ -78,8 +116,12 @@ export function pageSizes(folder: string = PAGE_FOLDER): Record<string, number> 
 if (import.meta.main) {
   const { values, positionals } = parseArgs({ options: { trust: { type: 'string' } }, allowPositionals: true })
   const folder = resolve(positionals[0] ?? PAGE_FOLDER)
-  await buildPage(folder, { alone: folder !== PAGE_FOLDER })
-  if (values.trust !== undefined) copyFileSync(values.trust, join(folder, 'trust.json'))
+  if (values.trust !== undefined && folder === PAGE_FOLDER) {
+    console.error('What the service publishes it says by itself: name another folder for a page with a trust file.')
+    process.exit(2)
+  }
+  const trust = values.trust === undefined ? {} : { trust: readFileSync(values.trust, 'utf8') }
+  await buildPage(folder, { alone: folder !== PAGE_FOLDER, ...trust })
   const total = Object.values(pageSizes(folder)).reduce((sum, size) => sum + size, 0)
   console.log(`${relative('.', folder)}: ${total} of ${PAGE_BUDGET} bytes gzipped`)
   if (total > PAGE_BUDGET) process.exitCode = 1

@@ -38,8 +38,8 @@ export async function watch(context: BrowserContext): Promise<Watched> {
 }
 
 /** What the QR code on a page says to whoever photographs the screen. */
-export async function readQr(page: Page): Promise<string> {
-  const code = page.locator('svg.qr')
+export async function readQr(page: Page, within = '.raw'): Promise<string> {
+  const code = page.locator(`${within} svg.qr`)
   await code.scrollIntoViewIfNeeded()
   const picture = (await code.screenshot()).toString('base64')
   // A page of its own: the policy of the one that is looked at lets no picture in.

@@ -64,6 +64,8 @@ describe('the console', () => {
         ...INVOICE,
         action: i === 4 ? '=cmd|calc' : 'invoice.approve',
         actor: { type: 'user', id: `u-${i % 3}` },
+        outcome: i === 8 ? 'denied' : 'success',
+        occurredAt: '2026-01-10T09:00:00Z',
       })
       if (i % 4 === 3) await audit.flush()
     }
@@ -210,6 +212,17 @@ describe('the console', () => {
       expect(complaints).toEqual([])
     })
 
+    test('a denied action has a mark and a column of its own', async () => {
+      const { page } = await signIn()
+      await page.goto(`${service.url}/console/#/events?source=billing-api`)
+      const ending = page.locator('tbody tr:first-child td:nth-child(3) .outcome.denied')
+      await ending.waitFor()
+      expect(await ending.innerText()).toContain('Denied')
+      await page.click('tbody tr:first-child a')
+      await page.locator('dl .outcome.denied').waitFor()
+      expect(await serious(page)).toEqual([])
+    })
+
     test('shows new events as they come', async () => {
       const { page } = await signIn()
       await page.goto(`${service.url}/console/#/events?action=harbour.enter`)
@@ -228,10 +241,13 @@ describe('the console', () => {
       expect(await page.locator('tbody tr').count()).toBe(7)
       expect(await serious(page)).toEqual([])
       await page.uncheck('#show-actor')
+      await page.uncheck('#show-outcome')
+      await page.locator('text=The page will say that the outcome is not shown').waitFor()
+      await page.check('#show-outcome')
       await page.click('button:text("Make a link")')
       const link = (await page.locator('form [role=status] code').textContent())!
       const shown = parseEvent(parseProof(await (await fetch(`${link}/proof`)).text()).event)
-      expect(Object.keys(shown.fields).sort()).toEqual(['action', 'outcome', 'targets'])
+      expect(Object.keys(shown.fields).sort()).toEqual(['action', 'occurredAt', 'outcome', 'targets'])
       await page.click('nav a:text("Links")')
       await page.click('tbody tr:first-child button')
       await page.click('button:text("Withdraw for good?")')

@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import axe, { type AxeResults } from 'axe-core'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -103,7 +105,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
         expect(facts).toContain(said)
       }
       expect(facts).toContain(`in block ${proof.anchors[0]!.block} of a local test chain`)
-      expect(await page.innerText('.standing')).toContain('On the word of Example Ltd, who published this page')
+      expect(await page.innerText('.standing')).toContain('On the word of Example Ltd, who published this page at 127')
       expect(await page.locator('.check:not(.passed)').count()).toBe(0)
       expect(complaints).toEqual([])
     })
@@ -112,12 +114,45 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       await stateOf(page)
       const hosts = new Set(requests.map((url) => new URL(url).host))
       expect(hosts).toEqual(new Set([new URL(site.url).host, new URL(chain.url).host]))
-      expect(await page.innerText('.standing')).toContain(new URL(chain.url).host)
+      const toNode = requests.filter((url) => new URL(url).host === new URL(chain.url).host)
+      expect(await page.innerText('.standing')).toContain(`${new URL(chain.url).host} in ${toNode.length} requests`)
+    })
+
+    test('says on whose word it is, and that a local chain proves nothing, in the banner itself', async () => {
+      const banner = await page.innerText('.banner')
+      expect(banner).toContain('on Example Ltd’s word')
+      expect(banner).toContain('whoever runs that chain can rewrite it')
+      expect(banner).toContain('This shows who said so and when, not that it is so.')
+      expect(await page.content()).not.toContain('nobody has changed it since')
+      expect(await page.getAttribute('.banner', 'class')).not.toContain('good')
+    })
+
+    test('says how to check it without us, with everything filled in', async () => {
+      const command = await page.innerText('.command code')
+      const [log] = ledger.trust.logs as { contract: string; logId: string }[]
+      expect(command).toMatch(/^npx killick verify [0-9a-f-]{36}\.killick\.json /)
+      for (const pin of [log!.contract, log!.logId, ledger.trust.logKeys[0]!, chain.url, "'billing-api={"])
+        expect(command).toContain(pin)
+      const href = await page.getAttribute('.alone a', 'href')
+      expect(await (await fetch(new URL(href!, site.url))).text()).toContain('# The Killick protocol')
+    })
+
+    test('the command it gives makes the same check', async () => {
+      const command = await page.innerText('.command code')
+      const file = join(folder, command.split(' ')[3]!)
+      await writeFile(file, printProof(proof))
+      const cli = join(import.meta.dirname, '../../sdk/src/cli/main.ts')
+      const line = command.replace(/^npx killick/, `"$NODE" "${cli}"`)
+      const env = { ...process.env, NODE: process.execPath }
+      const { stdout } = await promisify(execFile)('sh', ['-c', line], { cwd: folder, env })
+      expect(stdout).toContain('VERIFIED')
     })
 
     test('keeps hidden fields out of the page', async () => {
       await stateOf(page)
       expect(await page.innerText('.facts')).toContain('1 field that this proof does not show')
+      expect(await page.innerText('h1')).toContain('What is shown is genuine')
+      expect(await page.innerText('.banner')).toContain('What is shown is exactly what was recorded.')
       expect(await page.content()).not.toContain('203.0.113.7')
     })
 
@@ -168,7 +203,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       const answer = await page.locator('.raw :text("a QR code holds 2953")').textContent()
       const [, length] = /^The link has (\d+) characters;/.exec(answer!)!
       expect(Number(length)).toBeGreaterThan(2953)
-      expect(await page.locator('svg.qr').count()).toBe(0)
+      expect(await page.locator('.raw svg.qr').count()).toBe(0)
     })
 
     test('verifies from a dropped, chosen or pasted file alike', async () => {
@@ -211,6 +246,74 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
         dataTransfer.items.add(new File([${JSON.stringify(printProof(proof))}], 'proof.json'))
         document.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
       `)
+  })
+
+  describe('how it ended', () => {
+    const SALARY: EventInput = { ...INVOICE, action: 'salary.change', occurredAt: '2026-01-10T09:00:00Z' }
+
+    test.each([
+      ['denied', 'Denied', 'a denied action', 'this was refused'],
+      ['failure', 'Failed', 'a failed action', 'this did not succeed'],
+    ] as const)('%s: never reads as something that was done', async (outcome, mark, headline, words) => {
+      const shown = ['action', 'actor', 'targets', 'outcome', 'occurredAt']
+      const { page } = await show(await ledger.prove({ ...SALARY, outcome }, { shown }))
+      await stateOf(page)
+      expect(await page.title()).toContain(headline)
+      expect(await page.innerText('h1')).toContain(headline)
+      const ending = page.locator(`.banner .ending.${outcome}`)
+      expect(await ending.innerText()).toContain(mark)
+      expect(await ending.innerText()).toContain(`billing-api recorded that ${words}`)
+      expect(await ending.locator(`svg.icon.${outcome}`).count()).toBe(1)
+      const facts = await page.innerText('.facts')
+      expect(facts).toMatch(/Tried\s+salary.change and not done\s+Outcome/)
+      expect(facts).toMatch(/Said to have happened\s+10 January 2026 at 09:00:00 UTC as billing-api says/)
+      expect(await violations(page)).toEqual([])
+    })
+
+    test('that it is hidden is said in the banner, in each theme', async () => {
+      const hidden = await ledger.prove({ ...SALARY, outcome: 'denied' }, { shown: ['action', 'actor', 'targets'] })
+      for (const colorScheme of ['light', 'dark'] as const) {
+        const { page } = await show(hidden, site, { colorScheme })
+        await stateOf(page)
+        expect(await page.innerText('.banner')).toContain('Whether it succeeded is not shown')
+        expect(await page.innerText('.facts')).toMatch(/Outcome\s+not shown/)
+        expect(await page.innerText('.facts')).toMatch(/Said to have happened\s+not shown/)
+        expect(await violations(page)).toEqual([])
+      }
+    })
+
+    test('an event that has none, and hides nothing, says so', async () => {
+      const { outcome: _, ...rest } = INVOICE
+      const { page } = await show(await ledger.prove(rest))
+      await stateOf(page)
+      expect(await page.innerText('.facts')).toContain('No outcome recorded')
+      expect(await page.innerText('.banner')).not.toContain('Whether it succeeded')
+    })
+  })
+
+  test('much is folded, and shown to who asks; numbers keep their order beside other scripts', async () => {
+    const targets = Array.from({ length: 60 }, (_, i) => ({ type: 'dataset', id: `ds-${i}` }))
+    const metadata = Object.fromEntries(Array.from({ length: 120 }, (_, i) => [`key${i}`, i]))
+    const { page } = await show(
+      await ledger.prove({ ...INVOICE, targets: [{ type: 'عقد', id: '2026-٠٠٤٢' }, ...targets], metadata }),
+    )
+    await stateOf(page)
+    expect(await page.locator('.facts li').count()).toBe(20)
+    expect(await page.evaluate<number>('document.documentElement.scrollHeight')).toBeLessThan(8000)
+    await page.click('.facts summary')
+    await expect.poll(() => page.locator('.facts li').count()).toBe(61)
+    await page.click('.record summary')
+    await expect.poll(() => page.locator('.record').innerText()).toContain('key119')
+    const [year, number] = await page.evaluate<[number, number]>(`(() => {
+      const id = document.querySelector('.facts li .said:last-of-type')
+      const left = (node) => {
+        const range = document.createRange()
+        range.selectNodeContents(node)
+        return range.getBoundingClientRect().left
+      }
+      return [left(id.firstChild), left(id.querySelector('bdi'))]
+    })()`)
+    expect(year).toBeLessThan(number)
   })
 
   describe('one changed character', () => {
@@ -272,6 +375,8 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(await stateOf(page)).toBe('not-asked')
       await pin(page, { rpc: chain.url })
       await page.locator('[data-state=not-pinned]').waitFor()
+      expect(await page.innerText('h1')).toContain('not checked')
+      expect(await page.getAttribute('.banner', 'class')).toContain('open')
       const [log] = ledger.trust.logs as { chainId: number; contract: string; logId: string }[]
       await pin(page, {
         'source-key': JSON.stringify((ledger.trust.sourceKeys as { jwk: object }[])[0]!.jwk),
@@ -279,7 +384,9 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
         contract: `${log!.chainId} ${log!.contract} ${log!.logId}`,
       })
       await page.locator('[data-state=genuine]').waitFor()
-      expect(await page.innerText('.standing')).toContain('You pinned')
+      expect(await page.innerText('.standing')).toContain('Pinned by you')
+      expect(await page.innerText('h1')).toContain('pinned by you')
+      expect(await page.getAttribute('.banner', 'class')).toContain('good')
     })
 
     test('pins stay on the device only when asked to', async () => {
@@ -349,6 +456,22 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       await pin(page, { rpc: chain.url })
       await page.locator('[data-state=not-pinned]').waitFor()
       expect(complaints).toEqual([])
+    })
+
+    test('exported with a trust file, it opens from a disk with its publisher’s word inside', async () => {
+      const exported = join(folder, 'exported')
+      const published = JSON.parse(await readFile(join(folder, 'site', 'trust.json'), 'utf8')) as object
+      const trust = { ...published, publisher: 'Ltd </script><script>window.hacked=1</script>' }
+      await buildPage(exported, { alone: true, trust: JSON.stringify(trust) })
+      const address = pathToFileURL(join(exported, 'index.html')).href
+      const { page, complaints } = await visit(`${address}#${await packFragment(printProof(proof))}`)
+      expect(await stateOf(page)).toBe('genuine')
+      expect(await page.innerText('h1')).toContain('on Ltd </script>')
+      expect(await page.evaluate('window.hacked')).toBeUndefined()
+      expect(await page.getAttribute('.banner', 'data-trust')).toBe('word')
+      expect(complaints).toEqual([])
+      await expect(buildPage(exported, { alone: true, trust: '{"logKeys":["no key"]}' })).rejects.toThrow(/key/i)
+      await expect(buildPage(exported, { alone: true, trust: '{' })).rejects.toThrow('not JSON')
     })
 
     test('offline, everything but the chain is checked, and nothing pretends otherwise', async () => {
@@ -464,6 +587,24 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       for (const part of ['button', 'input', 'textarea', 'select']) {
         expect(await page.locator(part).locator('visible=true').count(), part).toBe(0)
       }
+    })
+
+    test('on paper: the way back, by link, code, event id and time, on numbered pages', async () => {
+      const { page } = await show(proof, site, { deviceScaleFactor: 3 })
+      await stateOf(page)
+      expect(await page.isVisible('.paper')).toBe(false)
+      await page.emulateMedia({ media: 'print' })
+      await page.evaluate('dispatchEvent(new Event("beforeprint"))')
+      await page.locator('.paper svg.qr').waitFor()
+      const foot = await page.innerText('.paper')
+      expect(foot).toMatch(/[0-9a-f]{8}-0000-7000-8000-[0-9a-f]{12}/)
+      expect(foot).toMatch(/\d+ \w+ 20\d\d at \d\d:\d\d:\d\d UTC/)
+      const link = await readQr(page, '.paper')
+      expect(foot.replaceAll('\n', '')).toContain(link)
+      expect(await stateOf((await visit(link)).page)).toBe('genuine')
+      const pdf = await page.pdf({ format: 'A4' })
+      const pages = pdf.toString('latin1').match(/\/Type\s*\/Page\b/g)!.length
+      expect(pages).toBeGreaterThan(1)
     })
   })
 })

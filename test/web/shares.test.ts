@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { packFragment } from '../../anchor-service/web/page/fragment.ts'
 import { buildPage } from '../../scripts/page.ts'
 import { type AuditLog, generateKey, openAuditLog, parseEvent, parseProof, publicJwk } from '../../sdk/src/index.ts'
 import { call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
@@ -102,6 +103,14 @@ describe('proof links', () => {
     expect(html).not.toMatch(/<script>|\u202e/)
   })
 
+  test('a preview tells a denied action from a done one, and that the outcome is not shown', async () => {
+    const { id } = await audit.record({ ...INVOICE, action: 'salary.change', outcome: 'denied' })
+    await audit.flush()
+    const head = async (fields: string[]) => (await fetch((await audit.share(id, { fields })).url)).text()
+    expect(await head(['action', 'outcome'])).toContain('"og:title" content="Denied: salary.change"')
+    expect(await head(['action'])).toContain('Whether it succeeded is not shown.')
+  })
+
   test('revoked, expired and unknown links tell their state and nothing about the event', async () => {
     const revoked = await audit.share(eventId, { fields: ['action'] })
     expect((await call(service.url, `/v1/shares/${revoked.id}`, READER, { method: 'DELETE' })).json.state).toBe(
@@ -187,10 +196,23 @@ describe('proof links', () => {
       return { ...watched, state: await banner.getAttribute('data-state') }
     }
 
-    test('an outsider opens the link: green; changes one character: red, with the check named', async () => {
+    test('a link, and the link that holds the whole proof, get one verdict in the same words', async () => {
+      const { url } = await audit.share(eventId, { fields: ['action', 'actor', 'outcome'] })
+      const { page } = await open(url)
+      expect(await page.textContent('.paper')).toContain(url)
+      const proof = await (await fetch(`${url}/proof`)).text()
+      const whole = await open(`${service.url}/verify/#${await packFragment(proof)}`)
+      expect(whole.state).toBe('genuine')
+      expect(await whole.page.innerText('h1')).toBe(await page.innerText('h1'))
+      expect(await whole.page.getAttribute('.banner', 'class')).toBe(await page.getAttribute('.banner', 'class'))
+    })
+
+    test('an outsider opens the link: genuine on the publisher’s word; changes one character: red, with the check named', async () => {
       const { url } = await audit.share(eventId, { fields: ['action', 'actor'] })
       const { page, state, complaints, requests } = await open(url)
       expect(state).toBe('genuine')
+      expect(await page.getAttribute('.banner', 'data-trust')).toBe('word')
+      expect(await page.innerText('.banner')).toContain('Whether it succeeded is not shown')
       const content = await page.content()
       for (const hidden of ['203.0.113.7', 'Harbour dues', 'approved']) expect(content).not.toContain(hidden)
       const hosts = new Set(requests.map((request) => new URL(request).host))
@@ -225,8 +247,9 @@ describe('proof links', () => {
       await watched.page.goto(`${service.url}/verify/`)
       await watched.page.fill('#paste', text)
       await watched.page.click('text=Check this text')
-      // Which key is whose is not for everyone to see, so here it has to be pinned.
-      await watched.page.locator('[data-state=not-pinned]').waitFor()
+      // Which key is whose is not for everyone to see: that this one is the source's is the log's word.
+      await watched.page.locator('[data-state=genuine][data-trust=word]').waitFor()
+      expect(await watched.page.innerText('.standing')).toContain('On the word of the log')
       expect(watched.complaints).toEqual([])
     })
   })

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { type Asked, summarize } from '../../anchor-service/web/page/summary.ts'
+import { type Asked, summarize as judge, type Word } from '../../anchor-service/web/page/summary.ts'
 import { mixedAlphabets, visibleParts } from '../../anchor-service/web/page/unseen.ts'
 import type { AnchorFact, Check, Proof, Verdict } from '../../sdk/src/verify/index.ts'
 
@@ -16,7 +16,13 @@ const IDS = [
   ],
   ...['path', 'contract', 'block', 'final', 'log'].map((name) => `anchor.0.${name}`),
 ]
-const proof = { anchors: [{ chainId: 1, size: 5 }] } as unknown as Proof
+const proof = {
+  event: 'signed.by.source~',
+  log: { origin: 'ledger.example.com' },
+  anchors: [{ chainId: 1, size: 5 }],
+} as unknown as Proof
+const YOU: Word = { by: { sourceKeys: 'you', logKeys: 'you', logs: 'you' } }
+const summarize = (v: Verdict, p: Proof, how: Asked, word = YOU) => judge(v, p, how, word)
 const asked: Asked = {
   nodes: ['node.example'],
   asking: false,
@@ -40,8 +46,51 @@ function verdict(others: Partial<Record<string, Check['status']>> = {}): Verdict
 }
 
 describe('what a verdict comes to', () => {
-  test('is green when everything was checked', () => {
-    expect(summarize(verdict(), proof, asked)).toMatchObject({ tone: 'good', state: 'genuine' })
+  test('is green when everything was checked, and pinned by the reader', () => {
+    const summary = summarize(verdict(), proof, asked)
+    expect(summary).toMatchObject({ tone: 'good', state: 'genuine', rung: { name: 'pinned', words: 'pinned by you' } })
+  })
+
+  test('is on somebody’s word, and not green, where any pin is not the reader’s own', () => {
+    for (const kind of ['sourceKeys', 'logKeys', 'logs'] as const) {
+      const word: Word = { by: { ...YOU.by, [kind]: 'publisher' }, publisher: 'Example Ltd' }
+      const summary = summarize(verdict(), proof, asked, word)
+      expect(summary, kind).toMatchObject({ tone: 'word', rung: { name: 'word', words: 'on Example Ltd’s word' } })
+    }
+  })
+
+  test('is on the log’s word where log and contract are pinned and the source’s key is not', () => {
+    const word: Word = { by: { ...YOU.by, sourceKeys: 'nobody' } }
+    const summary = summarize({ ...verdict({ 'source.key': 'skipped' }), outcome: 'undecided' }, proof, asked, word)
+    expect(summary).toMatchObject({ tone: 'word', rung: { words: 'on ledger.example.com’s word' } })
+  })
+
+  test.each(['logKeys', 'logs'] as const)('is not checked where nobody pinned %s, whatever the checks say', (kind) => {
+    const word: Word = { by: { ...YOU.by, [kind]: 'nobody' } }
+    for (const outcome of ['undecided', 'verified'] as const) {
+      const summary = summarize({ ...verdict(), outcome }, proof, asked, word)
+      expect(summary).toMatchObject({ tone: 'open', state: 'not-pinned', rung: { name: 'unchecked' } })
+    }
+  })
+
+  test('a chain that somebody can rewrite is told beside the headline, and takes the promise back', () => {
+    const local = { ...proof, anchors: [{ chainId: 31337, size: 5 }] } as unknown as Proof
+    const [real, tried] = [summarize(verdict(), proof, asked), summarize(verdict(), local, asked)]
+    expect(real).toMatchObject({ caveats: [] })
+    expect(real.reason).toContain('nobody has changed it')
+    expect(tried.caveats.join()).toContain('can rewrite it')
+    expect(tried.reason).not.toContain('nobody has changed')
+  })
+
+  test.each([
+    [{ outcome: 'denied' }, 0, 'This record is genuine: a denied action'],
+    [{ outcome: 'failure' }, 0, 'This record is genuine: a failed action'],
+    [{ outcome: 'denied' }, 3, 'What is shown is genuine: a denied action'],
+    [{ outcome: 'success' }, 0, 'This record is genuine'],
+    [{}, 2, 'What is shown is genuine'],
+  ])('with %j and %i fields hidden, it reads so', (fields, hiddenFields, headline) => {
+    const event = { fields, hiddenFields } as unknown as Verdict['event']
+    expect(summarize({ ...verdict(), event }, proof, asked).headline).toBe(headline)
   })
 
   test.each(IDS)('is not green when %s was not checked', (id) => {

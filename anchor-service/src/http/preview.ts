@@ -23,14 +23,17 @@ function party(value: unknown): string {
 }
 
 export function previewOf(event: ParsedEvent): Preview {
-  const { action, actor, targets } = event.fields
-  const did = action === undefined ? 'A record' : words(action)
+  const { action, actor, targets, outcome } = event.fields
+  // Whoever reads no further than this must not take what was refused for what was done.
+  const ending = outcome === 'denied' ? 'Denied: ' : outcome === 'failure' ? 'Failed: ' : ''
+  const isHidden = outcome === undefined && event.fieldCount > event.disclosures.length
+  const did = `${ending}${action === undefined ? 'A record' : words(action)}`
   const who = actor === undefined ? '' : ` by ${party(actor)}`
   const [first] = (targets as JsonObject[] | undefined) ?? []
   const what = first === undefined ? '' : `, ${party(first)}`
   const when = new Date(event.time).toISOString().replace('T', ' ').slice(0, 16)
   return {
     title: `${did}${who}`,
-    description: `Recorded by ${event.source} on ${when} UTC${what}. Open it to check in your own browser that it is genuine.`,
+    description: `Recorded by ${event.source} on ${when} UTC${what}.${isHidden ? ' Whether it succeeded is not shown.' : ''} Open it to check in your own browser that it is genuine.`,
   }
 }

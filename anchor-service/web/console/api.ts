@@ -47,6 +47,8 @@ export type ConsoleEvent = {
   recordedAt: string
   logIndex: number
   fields: Fields
+  /** Fields that the ledger does not hold any more. */
+  missing?: number
   error?: never
 }
 /** One that was altered in the database; where it stands may be unknown. */

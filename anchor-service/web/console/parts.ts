@@ -1,7 +1,8 @@
 /** Pieces that several views are made of. */
 import { type Child, h } from '../page/dom.ts'
+import { type Outcome, outcomeOf } from '../page/outcome.ts'
 import { said } from '../page/text.ts'
-import { party } from '../page/views/verdict.ts'
+import { outcomeMark, party } from '../page/views/verdict.ts'
 import type { ConsoleEvent, ListedEvent, UnreadableEvent } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
@@ -111,11 +112,16 @@ export function when(iso: string): HTMLElement {
 type Place = Pick<ConsoleEvent, 'source' | 'stream' | 'seq'>
 export const hrefOf = ({ source, stream, seq }: Place): string => `#/event/${source}/${stream}/${seq}`
 
-export const EVENT_HEADS = ['Recorded (UTC)', 'What', 'Who', 'To what', 'Source']
+/** How an event ended; hidden where the ledger no longer holds all of it. */
+export const endingOf = ({ fields, missing = 0 }: Pick<ConsoleEvent, 'fields' | 'missing'>): Outcome =>
+  outcomeOf({ fields: fields, hiddenFields: missing })
+
+export const EVENT_HEADS = ['Recorded (UTC)', 'What', 'Outcome', 'Who', 'To what', 'Source']
 
 export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
   if (event.error) return unreadableRow(event, isCurrent)
-  const { action, actor, targets = [], outcome } = event.fields
+  const { action, actor, targets = [] } = event.fields
+  const outcome = endingOf(event)
   const first = targets[0]
   const line = row(
     when(event.recordedAt),
@@ -124,6 +130,7 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
       { href: hrefOf(event), 'aria-current': isCurrent ? 'true' : null },
       action === undefined ? '(erased)' : said(action),
     ),
+    outcome === 'none' ? h('span', { class: 'note' }, 'none recorded') : outcomeMark(outcome),
     actor ? party(actor) : h('span', { class: 'note' }, 'erased'),
     first
       ? h(
@@ -133,12 +140,7 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
           targets.length > 1 && h('span', { class: 'note' }, ` and ${targets.length - 1} more`),
         )
       : '',
-    h(
-      'span',
-      {},
-      said(event.source),
-      outcome !== undefined && outcome !== 'success' && h('span', { class: 'outcome unlucky' }, said(outcome)),
-    ),
+    said(event.source),
   )
   if (isCurrent) line.classList.add('current')
   return line
@@ -150,6 +152,7 @@ function unreadableRow(event: UnreadableEvent, isCurrent: boolean): HTMLElement 
   const line = row(
     recordedAt === undefined ? h('span', { class: 'note' }, 'unknown') : when(recordedAt),
     h('span', { class: 'bad note' }, 'It was altered: ', h('code', {}, said(error.code))),
+    '',
     '',
     source === undefined || stream === undefined || seq === undefined
       ? name

@@ -1,20 +1,25 @@
 /** The verification page: takes a proof, asks the chain, shows the verdict. No server is asked for the answer. */
 import { type AnchorFact, KillickError, type Proof, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { h } from './dom.ts'
+import { OUTCOME_WORDS, outcomeOf } from './outcome.ts'
 import { pathOf } from './path.ts'
+import { embeddedPublisher, readPublisher } from './publisher.ts'
 import { fromFile, fromFragment, fromService, fromText, LinkError } from './sources.ts'
-import { type Asked, summarize } from './summary.ts'
+import { type Asked, summarize, type Word } from './summary.ts'
 import { type Tampered, tamper } from './tamper.ts'
-import { combine, type Pins, readPublisher } from './trust.ts'
+import { combine, type Pins } from './trust.ts'
+import { alone } from './views/alone.ts'
 import { checks } from './views/checks.ts'
 import { header, intake, welcome } from './views/intro.ts'
+import { paper } from './views/paper.ts'
 import { path } from './views/path.ts'
-import { raw } from './views/raw.ts'
+import { linkWith, raw } from './views/raw.ts'
 import { record } from './views/record.ts'
 import { inputRefusal, linkRefusal } from './views/refusal.ts'
 import { tamperControl } from './views/tamper.ts'
 import { trustForm } from './views/trust.ts'
 import { banner, facts, standing } from './views/verdict.ts'
+import { timeInWords } from './words.ts'
 
 const page = document.getElementById('page')!
 const settings = {
@@ -83,17 +88,25 @@ async function verify(): Promise<void> {
   const asking = rpcs.length > 0 && shown.anchors.length > 0
   render(shown, { nodes, asking, facts: [] })
   if (!asking) return
-  const read = await readAnchors(shown, rpcs)
-  if (mine === turn) render(shown, { nodes, asking: false, facts: read })
+  let requests = 0
+  const counted: typeof fetch = (...request) => {
+    requests++
+    return fetch(...request)
+  }
+  const read = await readAnchors(shown, rpcs, { fetch: counted })
+  if (mine === turn) render(shown, { nodes, asking: false, facts: read, requests })
 }
 
 function render(shown: Proof, asked: Asked): void {
-  const { trust, by } = combine(form.pins(), publisher)
+  const { trust, by, rpcs } = combine(form.pins(), publisher)
+  const word: Word = { by, publisher: publisher?.publisher }
   const verdict = verifyProof(shown, { ...trust, facts: asked.facts as AnchorFact[] })
-  const summary = summarize(verdict, shown, asked)
+  const summary = summarize(verdict, shown, asked, word)
   const focused = document.activeElement?.id
-  document.title = `${summary.headline} · Killick`
-  announcer.textContent = `${summary.headline}. ${summary.reason}`
+  const headline = summary.rung === null ? summary.headline : `${summary.rung.words}: ${summary.headline}`
+  document.title = `${headline} · Killick`
+  const ending = verdict.event && summary.tone !== 'bad' ? `${OUTCOME_WORDS[outcomeOf(verdict.event)]}. ` : ''
+  announcer.textContent = `${headline}. ${ending}${summary.reason} ${summary.caveats.join(' ')}`
   form.element.hidden = false
   const cheat = tamperControl(proof!, tampered, summary, {
     change: (place) => {
@@ -106,17 +119,21 @@ function render(shown: Proof, asked: Asked): void {
     },
   })
   const views = [
-    banner(summary, form.focus),
+    banner(summary, verdict.event, form.focus),
     facts(verdict, shown, summary.tone === 'bad'),
     record(verdict),
-    standing(verdict, shown, asked, by, publisher?.publisher),
-    cheat,
+    standing(verdict, shown, asked, word),
+    alone({ ...trust, rpcs }, shown, verdict, settings.home, by),
     checks(verdict),
+    cheat,
     path(pathOf(shown, verdict)),
   ]
   above.replaceChildren(...views.filter((view) => view !== null))
   if (!asked.asking) performance.mark('verdict')
-  below.replaceChildren(raw(shown, verdict.event?.id ?? 'proof', settings.home, opened))
+  const id = verdict.event?.id ?? 'proof'
+  const foot = paper(id)
+  void (opened !== null ? Promise.resolve(opened) : linkWith(shown, settings.home)).then(foot.show)
+  below.replaceChildren(raw(shown, id, settings.home, opened), foot.element)
   if (focused) (document.getElementById(focused) ?? document.getElementById('change'))?.focus({ preventScroll: true })
 }
 
@@ -145,9 +162,10 @@ async function start(): Promise<void> {
   takeDrops(ready)
   addEventListener('hashchange', open)
   addEventListener('beforeprint', () => {
-    document.body.dataset.printed = new Date().toISOString()
+    const place = document.getElementById('printed')
+    if (place) place.textContent = timeInWords(new Date().toISOString())
   })
-  publisher = await readPublisher(settings.trust)
+  publisher = embeddedPublisher() ?? (await readPublisher(settings.trust))
   form.showPublisher(publisher)
   const opening = open()
   resolve()

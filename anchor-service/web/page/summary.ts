@@ -1,9 +1,20 @@
 /** What a verdict comes to, in words for someone who is no engineer. Green is earned only when everything was checked. */
 import type { AnchorFact, Check, Proof, Verdict } from '@killick/sdk/verify'
-import { chainName, listed, plural, weightyAnchors } from './words.ts'
+import { isPartial, isUndone, outcomeOf } from './outcome.ts'
+import type { By } from './trust.ts'
+import { chainName, isTestChain, listed, plural, possessive, weightyAnchors } from './words.ts'
 
-/** `good` green, `bad` red; `wait`: time will tell; `open`: someone has to do something before it can be told. */
-export type Tone = 'good' | 'wait' | 'open' | 'bad'
+/**
+ * `good` green, for what the reader pinned; `word`: all holds, on the word of somebody else; `wait`: time will tell;
+ * `open`: someone has to do something before it can be told; `bad` red.
+ */
+export type Tone = 'good' | 'word' | 'wait' | 'open' | 'bad'
+
+/** The ladder of words for trust, the same wherever a verdict is shown. */
+export type Rung = 'pinned' | 'word' | 'unchecked'
+
+/** Whose word keys and contract are: by whom each kind was pinned, and how the publisher of the page is called. */
+export type Word = { readonly by: By; readonly publisher?: string | undefined }
 
 export type Summary = {
   readonly tone: Tone
@@ -11,6 +22,10 @@ export type Summary = {
   readonly state: string
   readonly headline: string
   readonly reason: string
+  /** What takes something away from the headline, to be told beside it. */
+  readonly caveats: readonly string[]
+  /** How far up the ladder of trust the answer stands, and the words for it; null where nothing holds. */
+  readonly rung: { readonly name: Rung; readonly words: string } | null
 }
 
 /** How far asking the chain has come. */
@@ -18,6 +33,8 @@ export type Asked = {
   readonly nodes: readonly string[]
   readonly asking: boolean
   readonly facts: readonly AnchorFact[]
+  /** Requests that were sent for it. */
+  readonly requests?: number
 }
 
 const FAILURES: [pattern: RegExp, state: string, headline: string, reason: string][] = [
@@ -78,9 +95,11 @@ const FAILURES: [pattern: RegExp, state: string, headline: string, reason: strin
   ],
 ]
 
-/** A check that says "does not apply", rather than "was not looked at". */
-function isBesideThePoint(check: Check, checks: readonly Check[]): boolean {
-  if (check.id === 'event.signature') return check.detail.startsWith('This source signs batches')
+/** What a verdict can do without, because it does not apply or because it is told in words of its own. */
+function isBesideThePoint(check: Check, checks: readonly Check[], proof: Proof): boolean {
+  // An event without a signature of its own is spoken for by that of its batch.
+  if (check.id === 'event.signature') return !proof.event.split('~')[0]!.includes('.')
+  if (check.id === 'source.key') return true
   // One anchor that was checked through is enough: others of the same proof add to it, and take nothing away.
   const anchor = /^anchor\.\d+\./.exec(check.id)?.[0]
   if (anchor === undefined) return false
@@ -90,12 +109,46 @@ function isBesideThePoint(check: Check, checks: readonly Check[]): boolean {
   )
 }
 
-export function summarize(verdict: Verdict, proof: Proof, asked: Asked): Summary {
+/** What a record whose every check holds comes to be called. */
+function headlineOf(event: Verdict['event']): string {
+  const outcome = event === null ? 'none' : outcomeOf(event)
+  const subject = event !== null && isPartial(event) ? 'What is shown' : 'This record'
+  return `${subject} is genuine${isUndone(outcome) ? `: a ${outcome === 'denied' ? 'denied' : 'failed'} action` : ''}`
+}
+
+/**
+ * Where log and contract are vouched for, the log has taken the event in under its source's name: so which key is the
+ * source's is the log's word, where nobody pinned it. Without them, whoever made the proof may have made it all up.
+ */
+function rungOf(verdict: Verdict, proof: Proof, { by, publisher }: Word): NonNullable<Summary['rung']> {
+  const status = (id: string) => verdict.checks.find((check) => check.id === id)?.status
+  const isHeld = proof.anchors.some((_, i) =>
+    ['path', 'contract', 'log'].every((name) => status(`anchor.${i}.${name}`) === 'passed'),
+  )
+  const isVouchedFor = status('log.signature') === 'passed' && isHeld && status('batch.signature') === 'passed'
+  if (!isVouchedFor || by.logKeys === 'nobody' || by.logs === 'nobody')
+    return { name: 'unchecked', words: 'not checked' }
+  if (status('source.key') === 'passed' && Object.values(by).every((who) => who === 'you'))
+    return { name: 'pinned', words: 'pinned by you' }
+  const whose = Object.values(by).includes('publisher') ? (publisher ?? proof.log.origin) : proof.log.origin
+  return { name: 'word', words: `on ${possessive(whose)} word` }
+}
+
+export function summarize(verdict: Verdict, proof: Proof, asked: Asked, word: Word): Summary {
   if (verdict.outcome === 'failed') return failure(verdict)
+  const weighty = weightyAnchors(proof, verdict)
+  const isTest = weighty.anchors.length > 0 && weighty.anchors.every(({ chainId }) => isTestChain(chainId))
+  const chain = weighty.anchors[0] ? chainName(weighty.anchors[0].chainId) : ''
+  const rung = rungOf(verdict, proof, word)
+  const caveats = isTest
+    ? [
+        `The anchor is on ${chain}, and whoever runs that chain can rewrite it: good for trying this out, no proof to anyone else.`,
+      ]
+    : []
+  const common = { caveats, rung }
   if (proof.anchors.length === 0) {
     return {
-      tone: 'wait',
-      state: 'not-anchored',
+      ...{ ...common, rung: null, tone: 'wait', state: 'not-anchored' },
       headline: 'Not anchored yet',
       reason:
         'It is signed and stands in the log, but no chain holds the log’s root yet: until then the operator could still replace it. Ask for a new proof later.',
@@ -103,17 +156,14 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked): Summary
   }
   if (asked.asking) {
     return {
-      tone: 'wait',
-      state: 'asking',
+      ...{ ...common, rung: null, caveats: [], tone: 'wait', state: 'asking' },
       headline: 'Asking the chain…',
       reason: `Waiting for ${listed(asked.nodes)}.`,
     }
   }
-  const chain = chainName(weightyAnchors(proof, verdict).anchors[0]!.chainId)
   if (asked.nodes.length === 0) {
     return {
-      tone: 'open',
-      state: 'not-asked',
+      ...{ ...common, tone: 'open', state: 'not-asked' },
       headline: 'The chain was not asked',
       reason: `The signatures hold. Whether ${chain} holds the anchor is not known: name a node to ask, below.`,
     }
@@ -121,27 +171,24 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked): Summary
   const unread = asked.facts.filter((fact) => 'unreadable' in fact)
   if (unread.length === asked.facts.length) {
     return {
-      tone: 'open',
-      state: 'unreachable',
+      ...{ ...common, tone: 'open', state: 'unreachable' },
       headline: 'Could not check with the chain',
       reason: `${unread[0]?.node ?? 'The node'} gave no answer: ${unread[0]?.unreadable ?? 'nothing'}. Nothing is known to be wrong; try again, or ask another node.`,
     }
   }
-  if (verdict.outcome === 'undecided') {
+  if (rung.name === 'unchecked') {
     return {
-      tone: 'open',
-      state: 'not-pinned',
+      ...{ ...common, tone: 'open', state: 'not-pinned' },
       headline: 'Holds together, but whose keys are these?',
-      reason: `Nothing was altered since it was signed, and ${chain} holds its anchor. To tell that it is genuine, one thing is missing: ${listed(verdict.missing)}.`,
+      reason: `Nothing was altered since it was signed, and ${chain} holds its anchor. But anyone can make keys: to tell that it is genuine, it lacks ${listed(verdict.missing)}.`,
     }
   }
   const skipped = verdict.checks.filter(
-    (check) => check.status === 'skipped' && !isBesideThePoint(check, verdict.checks),
+    (check) => check.status === 'skipped' && !isBesideThePoint(check, verdict.checks, proof),
   )
   if (verdict.level !== 'final' || skipped.some(({ id }) => id.endsWith('.final'))) {
     return {
-      tone: 'wait',
-      state: 'not-final',
+      ...{ ...common, tone: 'wait', state: 'not-final' },
       headline: 'Genuine so far, and not final yet',
       reason:
         'The chain holds the anchor, but so recently that its block could still be replaced. Check again in some minutes.',
@@ -149,17 +196,17 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked): Summary
   }
   if (skipped.length > 0) {
     return {
-      tone: 'open',
-      state: 'partly-checked',
+      ...{ ...common, tone: 'open', state: 'partly-checked' },
       headline: 'Genuine, as far as could be checked',
       reason: `${plural(skipped.length, 'check')} could not be made: ${skipped[0]!.detail}.`,
     }
   }
+  const exact = `${verdict.event !== null && isPartial(verdict.event) ? 'What is shown' : 'It'} is exactly what was recorded`
   return {
-    tone: 'good',
-    state: 'genuine',
-    headline: 'This record is genuine',
-    reason: 'It is exactly what was recorded, and nobody has changed it since.',
+    ...{ ...common, tone: rung.name === 'pinned' ? 'good' : 'word', state: 'genuine' },
+    headline: headlineOf(verdict.event),
+    // On a chain that somebody can rewrite, nobody can say that nothing was changed.
+    reason: isTest ? `${exact}.` : `${exact}, and nobody has changed it since ${chain} holds it.`,
   }
 }
 
@@ -167,5 +214,6 @@ function failure(verdict: Verdict): Summary {
   const failed = verdict.checks.find(({ status }) => status === 'failed')!
   const known = FAILURES.find(([pattern]) => pattern.test(failed.id))
   const [, state, headline, reason] = known ?? [null, 'failed', 'This record is not genuine', 'A check failed.']
-  return { tone: 'bad', state, headline, reason: `${reason} ${failed.detail.replace(/\.$/, '')}.` }
+  const detail = failed.detail.replace(/\.$/, '')
+  return { tone: 'bad', state, headline, reason: `${reason} ${detail}.`, caveats: [], rung: null }
 }

@@ -7,11 +7,23 @@ import { mixedAlphabets, visibleParts } from './unseen.ts'
 
 const MAX_SHOWN = 2000
 
+/**
+ * Arabic digits in a text without Arabic letters, each run by itself at the odd places: else 2026-٠٠٤٢ would be drawn with its
+ * halves exchanged.
+ */
+function numbersApart(text: string): string[] {
+  return /[\p{Script=Arabic}\p{Script=Hebrew}](?<!\p{Nd})/u.test(text)
+    ? [text]
+    : text.split(/(\p{Nd}*[\u0660-\u0669\u06f0-\u06f9]\p{Nd}*)/u)
+}
+
 /** Somebody else's text as an element. */
 export function said(text: string): HTMLElement {
   const mixed = mixedAlphabets(text)
-  const shown = visibleParts(text.slice(0, MAX_SHOWN)).map((part) =>
-    part.unseen ? h('span', { class: 'unseen', title: 'a character that cannot be seen' }, part.text) : part.text,
+  const shown = visibleParts(text.slice(0, MAX_SHOWN)).flatMap((part) =>
+    part.unseen
+      ? [h('span', { class: 'unseen', title: 'a character that cannot be seen' }, part.text)]
+      : numbersApart(part.text).map((run, i) => (i % 2 === 1 ? h('bdi', {}, run) : run)),
   )
   return h(
     'bdi',

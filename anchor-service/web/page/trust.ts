@@ -24,12 +24,9 @@ export type Pins = {
 
 export const NO_PINS: Pins = { sourceKeys: [], logKeys: [], logs: [], rpcs: [] }
 
-export const KINDS = {
-  sourceKeys: 'the keys of the source',
-  logKeys: 'the key of the log',
-  logs: 'the contract',
-} as const
-export type Kind = keyof typeof KINDS
+export type Kind = 'sourceKeys' | 'logKeys' | 'logs'
+/** Whose word each kind of pin is. */
+export type By = Record<Kind, 'you' | 'publisher' | 'nobody'>
 
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined ? [] : [value])
 const member = (value: unknown, name: string): unknown => (value as Record<string, unknown> | null)?.[name]
@@ -79,23 +76,8 @@ export function parsePins(value: unknown): Pins {
   }
 }
 
-/** What the publisher of the page says, or null where the page stands alone. */
-export async function readPublisher(url: string): Promise<Pins | null> {
-  try {
-    const response = await fetch(url, { credentials: 'omit' })
-    if (!response.ok) return null
-    const pins = parsePins(await response.json())
-    return { ...pins, publisher: pins.publisher ?? location.host }
-  } catch {
-    return null
-  }
-}
-
 /** For each kind of pin the visitor's own, or else the publisher's; and whose they are. */
-export function combine(
-  own: Pins,
-  publisher: Pins | null,
-): { trust: Trust; rpcs: readonly string[]; by: Record<Kind, 'you' | 'publisher' | 'nobody'> } {
+export function combine(own: Pins, publisher: Pins | null): { trust: Trust; rpcs: readonly string[]; by: By } {
   const choose = <K extends Kind | 'rpcs'>(kind: K): Pins[K] =>
     own[kind].length > 0 ? own[kind] : (publisher ?? NO_PINS)[kind]
   const whose = (kind: Kind) =>

@@ -40,6 +40,9 @@ export const anchorTime = (anchor: Anchor): string =>
 
 export const plural = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`
 
+/** "Example Ltd’s" */
+export const possessive = (name: string): string => `${name}’${/s$/i.test(name) ? '' : 's'}`
+
 /** "a, b and c" */
 export const listed = (items: readonly string[]): string =>
   items.length < 2 ? (items[0] ?? '') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`

@@ -3,8 +3,9 @@ import { copyable, h } from '../../page/dom.ts'
 import { packFragment } from '../../page/fragment.ts'
 import { said } from '../../page/text.ts'
 import { tree } from '../../page/views/record.ts'
+import { outcomeMark } from '../../page/views/verdict.ts'
 import { ApiError, api, type ConsoleEvent, type ListedEvent, type Share, type UnreadableEvent } from '../api.ts'
-import { count, EVENT_HEADS, empty, eventRow, table, view, when } from '../parts.ts'
+import { count, EVENT_HEADS, empty, endingOf, eventRow, table, view, when } from '../parts.ts'
 
 export async function event([source, stream, seq]: readonly string[]): Promise<HTMLElement> {
   const path = `/v1/streams/${source}/${stream}/events?seq=${seq}`
@@ -14,6 +15,7 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
     return view('Event', empty('There is no such event.', 'It may not have been accepted yet.'))
   if (current.error) return view('Event', altered(current), ...neighbours(events, current))
   const rows: [string, Node | string][] = [
+    ['Outcome', outcomeMark(endingOf(current))],
     ['Recorded', when(current.recordedAt)],
     ['Source', `${current.source}, stream ${current.stream}, number ${current.seq}`],
     ['Id', copyable(current.id, 'id')],
@@ -66,6 +68,9 @@ function altered({ id, number, error }: UnreadableEvent): HTMLElement {
   )
 }
 
+/** Without how it ended and when it is said to have happened, a shown part reads as more than it is. */
+const SHOWN_BY_DEFAULT = ['action', 'actor', 'targets', 'outcome', 'occurredAt']
+
 function shareForm(current: ConsoleEvent): HTMLElement {
   const names = Object.keys(current.fields)
   const boxes = names.map((name) =>
@@ -73,9 +78,18 @@ function shareForm(current: ConsoleEvent): HTMLElement {
       type: 'checkbox',
       id: `show-${name}`,
       name,
-      checked: ['action', 'actor', 'targets', 'outcome'].includes(name),
+      checked: SHOWN_BY_DEFAULT.includes(name),
     }),
   )
+  const hidesOutcome = h(
+    'p',
+    { class: 'caveat', role: 'status', hidden: true },
+    'The page will say that the outcome is not shown.',
+  )
+  const look = () => {
+    hidesOutcome.hidden = boxes.every(({ name, checked }) => name !== 'outcome' || checked)
+  }
+  for (const box of boxes) box.addEventListener('change', look)
   const expires = h('input', { type: 'date', id: 'expires' })
   const answer = h('p', { role: 'status' })
   const submit = async (submitted: Event) => {
@@ -105,7 +119,9 @@ function shareForm(current: ConsoleEvent): HTMLElement {
       {},
       h('legend', {}, 'Fields that the link shows'),
       ...boxes.map((box) => h('p', {}, box, ' ', h('label', { for: box.id }, box.name))),
+      h('p', { class: 'note' }, 'A field is shown whole: who sees the actor sees the e-mail address in it.'),
     ),
+    hidesOutcome,
     h('p', {}, h('label', { for: 'expires' }, 'Until (empty: no end) '), expires),
     h('button', { type: 'submit', class: 'primary' }, 'Make a link'),
     answer,

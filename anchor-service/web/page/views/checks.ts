@@ -21,7 +21,7 @@ function item({ id, title, status, detail }: Check): HTMLElement {
       {},
       h('span', { class: 'title' }, title),
       ' ',
-      h('span', { class: 'word' }, WORDS[status]),
+      h('span', { class: 'told' }, WORDS[status]),
       h('p', { class: 'note' }, said(detail)),
     ),
   )

@@ -14,7 +14,19 @@ export function header(home: string): HTMLElement {
     h('img', { src: `${home}icon.svg`, alt: '', width: 28, height: 28 }),
     h('span', { class: 'brand' }, 'Killick'),
     h('span', { class: 'note' }, 'is this record genuine?'),
+    skip('Skip to the checks', '#checks-title'),
+    skip('Skip to whom to trust', '#trust-title'),
   )
+}
+
+/** Seen by those who come to it by keyboard. A button, for what stands behind # in this page's address is a proof. */
+export function skip(words: string, to: string): HTMLElement {
+  const go = () => {
+    const goal = document.querySelector<HTMLElement>(to)
+    goal?.setAttribute('tabindex', '-1')
+    goal?.focus()
+  }
+  return h('button', { type: 'button', class: 'skip', onclick: go }, words)
 }
 
 /** File button and paste field. The whole page takes dropped files besides. */
@@ -57,7 +69,7 @@ export function welcome(): HTMLElement {
     h(
       'p',
       {},
-      'A Killick proof shows that something was recorded, by whom and when, and that nobody changed it since: not even the company that keeps the ledger. This page checks it inside your browser. Nothing is sent anywhere, except one question to a blockchain node of your choice.',
+      'A Killick proof shows that something was recorded, by whom and when, and that nobody changed it since: not even the company that keeps the ledger. This page checks it inside your browser. Nothing is sent anywhere, except questions about the anchor, six or so for each, to a blockchain node that you choose, or that whoever published this page has named.',
     ),
   )
 }

@@ -2,6 +2,7 @@
 import { copyable, h, icon, s } from '../dom.ts'
 import type { Row, Station, Step } from '../path.ts'
 import { said } from '../text.ts'
+import { skip } from './intro.ts'
 
 const X = 24
 
@@ -32,7 +33,7 @@ function station(row: Station, isFirst: boolean, isLast: boolean): HTMLElement {
     h(
       'div',
       { class: 'what' },
-      h('h3', {}, row.name, !isFirst && h('span', { class: `word ${status}` }, icon(status), WORDS[status])),
+      h('h3', {}, row.name, !isFirst && h('span', { class: `told ${status}` }, icon(status), WORDS[status])),
       h('p', { class: 'note' }, said(row.note)),
       ...row.hashes.map(({ label, value }) =>
         h('p', { class: 'hash' }, h('span', { class: 'label' }, label), ' ', copyable(value, `${row.name}: ${label}`)),
@@ -77,6 +78,7 @@ export function path(rows: readonly Row[]): HTMLElement {
       { class: 'note' },
       'Each hash is computed here from the one above it. Change anything, and every hash below changes.',
     ),
+    skip('Skip the hashes', '#trust-title'),
     h(
       'ol',
       { class: 'plain' },

@@ -10,11 +10,15 @@ function pretty(json: string): string {
   return JSON.stringify(JSON.parse(json), null, 2).replace(/[^\x20-\x7e\n]/g, numbered)
 }
 
-function download(json: string, name: string): void {
+export function download(json: string, name: string): void {
   const url = URL.createObjectURL(new Blob([json], { type: 'application/json' }))
   h('a', { href: url, download: name }).click()
   setTimeout(() => URL.revokeObjectURL(url), 10_000)
 }
+
+/** A link that needs no service: it holds the whole proof. @param home - This page without a share. */
+export const linkWith = async (proof: Proof, home: string): Promise<string> =>
+  `${new URL(home, location.href).href.split('#')[0]}#${await packFragment(printProof(proof))}`
 
 /**
  * @param home - This page without a share: a proof in the link needs no service.
@@ -29,7 +33,7 @@ export function raw(proof: Proof, name: string, home: string, shared: string | n
     if (details.open && pre.childNodes.length === 0) pre.append(pretty(json))
   })
   const answer = h('span', { role: 'status', class: 'note' })
-  const wholeLink = async () => `${new URL(home, location.href).href.split('#')[0]}#${await packFragment(json)}`
+  const wholeLink = () => linkWith(proof, home)
   const code = h('div', {})
   const showCode = async () => {
     const link = shared ?? (await wholeLink())

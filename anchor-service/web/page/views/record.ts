@@ -1,11 +1,11 @@
-/** Everything else that the record says: circumstances, changes and custom fields, as a tree of names and values. */
+/** Everything else that the record says: circumstances, changes and custom fields, as a tree of names and values. Long ones are folded. */
 import type { Verdict } from '@killick/sdk/verify'
 import { h } from '../dom.ts'
 import { said } from '../text.ts'
+import { folded, MANY } from './verdict.ts'
 
 type Value = NonNullable<Verdict['event']>['fields'][string]
 
-const MAX_ITEMS = 50
 const SHOWN_ABOVE = ['action', 'outcome', 'occurredAt']
 
 /** A JSON value as nested lists; long ones are cut, the raw proof has them whole. */
@@ -15,38 +15,46 @@ export function tree(value: Value | undefined): HTMLElement {
   if (typeof value !== 'object') return h('code', {}, String(value))
   const entries = Object.entries(value)
   if (entries.length === 0) return h('span', { class: 'note' }, 'empty')
-  const shown = entries.slice(0, MAX_ITEMS)
-  const rest = entries.length - shown.length
-  const more = rest > 0 && h('li', { class: 'note' }, `and ${rest} more, in the raw proof below`)
-  return Array.isArray(value)
-    ? h('ul', { class: 'tree' }, ...shown.map(([, item]) => h('li', {}, tree(item))), more)
-    : h(
-        'ul',
-        { class: 'tree' },
-        ...shown.map(([name, item]) => h('li', {}, h('span', { class: 'name' }, said(name)), ' ', tree(item))),
-        more,
-      )
+  const line = ([name, item]: [string, Value]) =>
+    Array.isArray(value)
+      ? h('li', {}, tree(item))
+      : h('li', {}, h('span', { class: 'name' }, said(name)), ' ', tree(item))
+  const rest = entries.slice(MANY)
+  return h(
+    'ul',
+    { class: 'tree' },
+    ...entries.slice(0, MANY).map(line),
+    rest.length > 0 &&
+      h(
+        'li',
+        {},
+        folded(`and ${rest.length} more`, () => h('ul', { class: 'tree' }, ...rest.map(line))),
+      ),
+  )
 }
 
 type Change = { path: string; before?: Value; after?: Value }
 
 function changes(list: readonly Change[]): HTMLElement {
-  const rows = list
-    .slice(0, MAX_ITEMS)
-    .map(({ path, before, after }) =>
-      h('tr', {}, h('th', { scope: 'row' }, said(path)), h('td', {}, tree(before)), h('td', {}, tree(after))),
+  const line = ({ path, before, after }: Change) =>
+    h('tr', {}, h('th', { scope: 'row' }, said(path)), h('td', {}, tree(before)), h('td', {}, tree(after)))
+  const part = (label: string, some: readonly Change[]) =>
+    h(
+      'div',
+      { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label },
+      h(
+        'table',
+        {},
+        h('thead', {}, h('tr', {}, ...['Changed', 'Before', 'After'].map((name) => h('th', { scope: 'col' }, name)))),
+        h('tbody', {}, ...some.map(line)),
+      ),
     )
-  const rest = list.length - rows.length
+  const rest = list.slice(MANY)
   return h(
     'div',
-    { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Changes' },
-    h(
-      'table',
-      {},
-      h('thead', {}, h('tr', {}, ...['Changed', 'Before', 'After'].map((name) => h('th', { scope: 'col' }, name)))),
-      h('tbody', {}, ...rows),
-    ),
-    rest > 0 && h('p', { class: 'note' }, `and ${rest} more, in the raw proof below`),
+    {},
+    part('Changes', list.slice(0, MANY)),
+    rest.length > 0 && folded(`and ${rest.length} more`, () => part('More changes', rest)),
   )
 }
 
@@ -69,7 +77,5 @@ export function record(verdict: Verdict): HTMLElement | null {
 /** Parties of type, id and name alone stand in the facts already. */
 function isPlainParty(name: string, value: Value): boolean {
   const isPlain = (party: Value) => Object.keys(party ?? {}).every((key) => ['type', 'id', 'name'].includes(key))
-  return name === 'actor'
-    ? isPlain(value)
-    : name === 'targets' && (value as Value[]).length <= 20 && (value as Value[]).every(isPlain)
+  return name === 'actor' ? isPlain(value) : name === 'targets' && (value as Value[]).every(isPlain)
 }

@@ -1,11 +1,18 @@
 /** The answer at a glance: the verdict, then what happened, who did it, when, and since when it is anchored where. */
 import type { Proof, Verdict } from '@killick/sdk/verify'
-import { h, icon } from '../dom.ts'
-import type { Asked, Summary, Tone } from '../summary.ts'
+import { type Child, h, type IconName, icon } from '../dom.ts'
+import { isPartial, isUndone, OUTCOME_WORDS, type Outcome, outcomeOf } from '../outcome.ts'
+import type { Asked, Summary, Tone, Word } from '../summary.ts'
 import { said } from '../text.ts'
-import { anchorTime, chainName, isTestChain, listed, plural, timeInWords, weightyAnchors } from '../words.ts'
+import type { Kind } from '../trust.ts'
+import { anchorTime, chainName, listed, plural, timeInWords, weightyAnchors } from '../words.ts'
 
-const ICONS = { good: 'passed', bad: 'failed', wait: 'wait', open: 'open' } as const satisfies Record<Tone, string>
+const ICONS = {
+  ...{ good: 'passed', word: 'word', bad: 'failed', wait: 'wait', open: 'open' },
+} as const satisfies Record<Tone, IconName>
+
+/** More than this of one kind is folded. */
+export const MANY = 20
 
 type Party = { type: string; id: string; name?: string }
 
@@ -19,18 +26,52 @@ export function party({ type, id, name }: Party): HTMLElement {
 
 const HIDDEN = () => h('span', { class: 'note' }, 'not shown in this proof')
 
+/** How it ended, in words and as a mark. */
+export function outcomeMark(outcome: Outcome): HTMLElement {
+  return h('span', { class: `outcome ${outcome}`, 'data-outcome': outcome }, icon(outcome), ' ', OUTCOME_WORDS[outcome])
+}
+
+function outcomeNote(outcome: Outcome, source: string): HTMLElement | null {
+  const strip = (...words: Child[]) => h('p', { class: `ending ${outcome}` }, ...words)
+  if (outcome === 'denied' || outcome === 'failure') {
+    const how = outcome === 'denied' ? 'this was refused' : 'this did not succeed'
+    return strip(
+      outcomeMark(outcome),
+      ' ',
+      h('span', {}, said(source), ` recorded that ${how}: somebody tried, and it was not done.`),
+    )
+  }
+  return outcome === 'hidden'
+    ? strip(
+        icon('hidden'),
+        ' ',
+        h('span', {}, 'Whether it succeeded is not shown: it may have failed, or been denied.'),
+      )
+    : null
+}
+
 /** @param toTrust - Brings the visitor to where what is missing can be given. */
-export function banner(summary: Summary, toTrust: () => void): HTMLElement {
+export function banner(summary: Summary, event: Verdict['event'], toTrust: () => void): HTMLElement {
+  const { tone, state, headline, reason, caveats, rung } = summary
+  const isGenuine = state === 'genuine'
   return h(
     'section',
-    { class: `banner ${summary.tone}`, 'data-state': summary.state },
-    h('span', { class: 'seal' }, icon(ICONS[summary.tone])),
+    { class: `banner ${tone}`, 'data-state': state, 'data-trust': rung?.name },
+    h('span', { class: 'seal' }, icon(ICONS[tone])),
     h(
       'div',
       {},
-      h('h1', {}, summary.headline),
-      h('p', {}, said(summary.reason)),
-      summary.tone === 'open' && h('button', { type: 'button', onclick: toTrust }, 'Choose whom to ask and trust'),
+      h(
+        'h1',
+        {},
+        rung !== null &&
+          h('span', { class: `rung ${rung.name}` }, said(rung.words), h('span', { class: 'aside' }, ': ')),
+        headline,
+      ),
+      h('p', {}, said(reason), isGenuine && ' This shows who said so and when, not that it is so.'),
+      event !== null && tone !== 'bad' && outcomeNote(outcomeOf(event), event.source),
+      ...caveats.map((caveat) => h('p', { class: 'caveat' }, icon('failure'), ' ', h('span', {}, said(caveat)))),
+      tone === 'open' && h('button', { type: 'button', onclick: toTrust }, 'Choose whom to ask and trust'),
     ),
   )
 }
@@ -40,29 +81,34 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
   const { event } = verdict
   const rows: [string, ...(Node | string)[]][] = []
   if (event !== null) {
-    const { action, actor, targets, outcome, occurredAt } = event.fields
+    const { action, actor, targets, occurredAt } = event.fields
     const things = targets as Party[] | undefined
-    rows.push(['What', action === undefined ? HIDDEN() : h('strong', {}, said(String(action))), ...outcomeOf(outcome)])
+    const outcome = outcomeOf(event)
+    const undone = isUndone(outcome)
+    rows.push([
+      undone ? 'Tried' : 'What',
+      action === undefined ? HIDDEN() : h('strong', {}, said(String(action))),
+      ...(action !== undefined && undone ? [note(' and not done')] : []),
+    ])
+    rows.push(['Outcome', outcome === 'hidden' ? HIDDEN() : outcomeMark(outcome)])
     rows.push(['Who', actor === undefined ? HIDDEN() : h('strong', {}, party(actor as Party))])
     rows.push(['To what', things === undefined ? HIDDEN() : parties(things)])
-    if (typeof occurredAt === 'string') rows.push(['Happened', said(timeInWords(occurredAt))])
-    rows.push([
-      'When recorded',
-      time(event.recordedAt),
-      h('span', { class: 'note' }, ` by the clock of `),
-      said(event.source),
-    ])
+    rows.push(['Recorded by', h('strong', {}, said(event.source)), note(' in the log '), said(proof.log.origin)])
+    if (typeof occurredAt === 'string')
+      rows.push(['Said to have happened', time(occurredAt), note(' as '), said(event.source), note(' says')])
+    else if (isPartial(event)) rows.push(['Said to have happened', HIDDEN()])
+    rows.push(['Recorded', time(event.recordedAt), note(' by the clock of '), said(event.source)])
   }
   const { anchors, confirmed } = weightyAnchors(proof, verdict)
   for (const anchor of anchors) {
     rows.push([
       confirmed && !failed ? 'Anchored since' : 'Claims an anchor',
       h('span', {}, anchorTime(anchor)),
-      h('span', { class: 'note' }, ` in block ${anchor.block} of ${chainName(anchor.chainId)}`),
+      note(` in block ${anchor.block} of ${chainName(anchor.chainId)}`),
     ])
   }
   const hidden = event?.hiddenFields ?? 0
-  if (hidden > 0) rows.push(['Left out', `${plural(hidden, 'field')} that this proof does not show`])
+  if (hidden > 0) rows.push(['Not shown', `${plural(hidden, 'field')} that this proof does not show`])
   return h(
     'section',
     { class: 'facts', 'aria-labelledby': 'facts-title' },
@@ -76,63 +122,77 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
   )
 }
 
+const note = (text: string) => h('span', { class: 'note' }, text)
+
 function time(iso: string): HTMLElement {
   return h('time', { datetime: iso }, timeInWords(iso))
 }
 
-function outcomeOf(outcome: unknown): (Node | string)[] {
-  if (outcome === undefined) return []
-  return [h('span', { class: `outcome ${outcome === 'success' ? '' : 'unlucky'}` }, String(outcome))]
-}
-
 function parties(list: readonly Party[]): HTMLElement {
   if (list.length === 0) return h('span', { class: 'note' }, 'nothing in particular')
-  const shown = list.slice(0, 20)
-  const rest = list.length - shown.length
-  const items = shown.map((item) => h('li', {}, party(item)))
-  return h('ul', { class: 'plain' }, ...items, rest > 0 && h('li', { class: 'note' }, `and ${rest} more`))
+  const item = (each: Party) => h('li', {}, party(each))
+  const rest = list.slice(MANY)
+  return h(
+    'div',
+    {},
+    h('ul', { class: 'plain' }, ...list.slice(0, MANY).map(item)),
+    rest.length > 0 && folded(`and ${rest.length} more`, () => h('ul', { class: 'plain' }, ...rest.map(item))),
+  )
+}
+
+/** What few will read is laid out only for those who ask for it. */
+export function folded(title: string, make: () => HTMLElement): HTMLElement {
+  const details = h('details', {}, h('summary', {}, title))
+  details.addEventListener('toggle', () => {
+    if (details.open && details.childElementCount === 1) details.append(make())
+  })
+  return details
 }
 
 /** Whose word it rests on, which node was asked, and what else a careful reader should know. */
-export function standing(
-  verdict: Verdict,
-  proof: Proof,
-  asked: Asked,
-  by: Record<string, 'you' | 'publisher' | 'nobody'>,
-  publisher: string | undefined,
-): HTMLElement {
+export function standing(verdict: Verdict, proof: Proof, asked: Asked, { by, publisher }: Word): HTMLElement {
   const told = {
     sourceKeys: 'which key is the source’s',
     logKeys: 'which key is the log’s',
     logs: 'which contract and log to look in',
   }
-  const names = (who: string) => Object.entries(told).flatMap(([kind, what]) => (by[kind] === who ? [what] : []))
+  const names = (who: string) =>
+    Object.entries(told).flatMap(([kind, what]) => (by[kind as Kind] === who ? [what] : []))
   const items: HTMLElement[] = []
   const add = (...children: (Node | string)[]) => items.push(h('li', {}, ...children))
-  if (names('you').length > 0) add('You pinned ', listed(names('you')), '.')
+  if (names('you').length > 0) add('Pinned by you: ', listed(names('you')), '.')
   if (names('publisher').length > 0) {
     add(
       'On the word of ',
       h('strong', {}, said(publisher ?? 'the publisher')),
-      ', who published this page: ',
+      ', who published this page',
+      location.host === '' ? '' : ` at ${location.host}`,
+      ': ',
       listed(names('publisher')),
-      '.',
+      '. Pin what you know from elsewhere, below, and it is no longer.',
     )
   }
-  for (const rest of verdict.restsOn) add('It rests on ', said(rest), '.')
+  if (by.sourceKeys === 'nobody' && by.logKeys !== 'nobody' && verdict.event !== null)
+    add(
+      'On the word of the log ',
+      h('strong', {}, said(proof.log.origin)),
+      ', which took it in under this name: that the key is one of ',
+      said(verdict.event.source),
+      '.',
+    )
+  else for (const rest of verdict.restsOn) add('It rests on ', said(rest), '.')
   if (asked.nodes.length > 0)
     add(
       'The chain was read from ',
       h('strong', {}, said(asked.nodes.join(', '))),
+      ...(asked.requests ? [` in ${plural(asked.requests, 'request')}`] : []),
       ', which could lie about it: ask another node to be sure.',
     )
-  const { anchors } = weightyAnchors(proof, verdict)
-  if (anchors.length > 0 && anchors.every(({ chainId }) => isTestChain(chainId))) {
-    add(
-      h('strong', {}, `This anchor is on ${chainName(anchors[0]!.chainId)}`),
-      ': good for trying things out, but whoever runs it can rewrite it.',
-    )
-  }
+  add(
+    'That it is ',
+    h('em', {}, 'genuine'),
+    ' means: this was signed under that name, by that time, and stands unchanged. It does not mean that what was said is true.',
+  )
   return h(
     'section',
     { class: 'standing', 'aria-labelledby': 'standing-title' },

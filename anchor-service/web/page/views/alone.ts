@@ -1,0 +1,80 @@
+/** How to check the same without this page, and without whoever published it. */
+import { type Proof, printProof, type Trust, type Verdict } from '@killick/sdk/verify'
+import { copyable, h } from '../dom.ts'
+import { said } from '../text.ts'
+import type { By } from '../trust.ts'
+import { download } from './raw.ts'
+
+/** One word of a command line. */
+const quote = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
+
+/** The command that makes the same check, with what is pinned here filled in. Pure. */
+export function commandFor(
+  file: string,
+  { sourceKeys = [], logKeys = [], logs = [], rpcs }: Trust & { rpcs: readonly string[] },
+  proof: Proof,
+  source: string | undefined,
+): string {
+  const isMine = (pin: { source?: string | undefined }) => pin.source === undefined || pin.source === source
+  const log =
+    logs.find(({ chainId, contract, logId }) =>
+      proof.anchors.some((a) => a.chainId === chainId && a.contract === contract && a.logId === logId),
+    ) ?? logs[0]
+  return [
+    ...['npx', 'killick', 'verify', file],
+    ...rpcs.flatMap((url) => ['--rpc', new URL(url).href]),
+    ...(log ? ['--contract', log.contract, '--log-id', log.logId, '--chain-id', String(log.chainId)] : []),
+    ...logKeys.flatMap((vkey) => ['--log-key', vkey]),
+    ...sourceKeys
+      .filter(isMine)
+      .flatMap(({ jwk }) => ['--source-key', `${source === undefined ? '' : `${source}=`}${JSON.stringify(jwk)}`]),
+  ]
+    .map(quote)
+    .join(' ')
+}
+
+/** @param home - Where the page's own files are. */
+export function alone(
+  pins: Trust & { rpcs: readonly string[] },
+  proof: Proof,
+  verdict: Verdict,
+  home: string,
+  by: By,
+): HTMLElement {
+  const file = `${verdict.event?.id ?? 'proof'}.killick.json`
+  const save = h('button', { type: 'button', onclick: () => download(printProof(proof), file) }, 'Save the proof')
+  const missing = Object.entries({ sourceKeys: '--source-key', logKeys: '--log-key', logs: '--contract and --log-id' })
+    .filter(([kind]) => by[kind as keyof By] === 'nobody')
+    .map(([, option]) => option)
+  return h(
+    'section',
+    { class: 'alone', 'aria-labelledby': 'alone-title' },
+    h('h2', { id: 'alone-title' }, 'Check it without us'),
+    h(
+      'p',
+      {},
+      'You need not believe this page. Save the proof, and let a program on your own computer check it, with any node of the chain:',
+    ),
+    h('p', { class: 'command' }, copyable(commandFor(file, pins, proof, verdict.event?.source), 'command')),
+    missing.length > 0 &&
+      h(
+        'p',
+        { class: 'note' },
+        'Nobody has said here what to pin for ',
+        said(missing.join(', ')),
+        ': add it from a place that you trust.',
+      ),
+    Object.values(by).includes('publisher') &&
+      h(
+        'p',
+        { class: 'note' },
+        'Keys and addresses in it are the publisher’s word: put those in that you have from elsewhere.',
+      ),
+    h(
+      'div',
+      { class: 'actions' },
+      save,
+      h('a', { href: `${home}protocol.txt`, target: '_blank', rel: 'noopener' }, 'How it is checked: the protocol'),
+    ),
+  )
+}

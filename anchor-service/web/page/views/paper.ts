@@ -1,0 +1,52 @@
+/** The foot of a printout: by what a reader of paper finds the way back to the page. */
+import { h } from '../dom.ts'
+import { MAX_QR_BYTES, qrCode } from '../qr.ts'
+
+/** A code of more modules than this takes more paper, or no telephone reads it. */
+const DENSE = 100
+
+/** Seen on paper alone. `show` takes the link once it is known. */
+export function paper(id: string): { element: HTMLElement; show: (link: string) => void } {
+  const code = h('div', {})
+  const link = h('code', {})
+  const element = h(
+    'section',
+    { class: 'paper', 'aria-hidden': 'true' },
+    h('h2', {}, 'Check it again'),
+    h(
+      'div',
+      { class: 'back' },
+      code,
+      h(
+        'dl',
+        {},
+        ...[
+          h('dt', {}, 'Event'),
+          h('dd', {}, h('code', {}, id)),
+          h('dt', {}, 'Checked in a browser, and printed'),
+          h('dd', { id: 'printed' }, 'at an unknown time'),
+          h('dt', {}, 'Link'),
+          h('dd', {}, link),
+        ],
+      ),
+    ),
+    h(
+      'p',
+      { class: 'note' },
+      'Paper proves nothing by itself: open the link, or scan the code, and the check is made anew.',
+    ),
+  )
+  return {
+    element,
+    show(address) {
+      link.textContent = address
+      if (address.length > MAX_QR_BYTES) {
+        code.replaceChildren(h('p', { class: 'note' }, 'The link is too long for a QR code.'))
+        return
+      }
+      const drawn = qrCode(address)
+      drawn.classList.toggle('dense', Number(drawn.getAttribute('viewBox')!.split(' ')[2]) > DENSE)
+      code.replaceChildren(drawn)
+    },
+  }
+}

@@ -36,6 +36,10 @@ export const SERVICE_CODES = {
   headers_too_large: [431, 'The request headers are too large.'],
   internal: [500, 'The service is at fault. The request may be sent again.'],
   overloaded: [503, 'The service has more to do than it can hold. Send again after the time in Retry-After.'],
+  log_went_back: [
+    503,
+    'The log in the database does not continue what this service has signed. Nothing is taken until an operator decides.',
+  ],
   unavailable: [503, 'The database did not answer. Send again: what was accepted meanwhile gives the same receipt.'],
 } as const satisfies Record<string, readonly [status: number, title: string]>
 

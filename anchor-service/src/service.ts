@@ -10,6 +10,7 @@ import { buildWorkerApp } from './http/worker-app.ts'
 import { startCheckers } from './intake/checkers.ts'
 import { type Intake, makeIntake } from './intake/intake.ts'
 import { rememberRefusals } from './intake/refusals.ts'
+import type { WentBack } from './ledger/head-memory.ts'
 import { type Indexing, keepIndex } from './ledger/indexing.ts'
 import { loadSigner } from './ledger/keys.ts'
 import type { Ledger } from './ledger/ledger.ts'
@@ -67,6 +68,7 @@ export async function startService(
   const store = await openStore(config, {
     isPressed: () => intake?.isPressed() ?? false,
     failed: metrics.failed,
+    wentBack: (fault) => log && tellHead(log, fault),
     grown: (events) => indexing?.grown(events),
     down: (reason) => log?.error({ reason }, 'PostgreSQL is down and is started again'),
     up() {
@@ -103,6 +105,7 @@ export async function startService(
       logLevel: config.logLevel,
     })
     log = app.log
+    tellMemory(log, ledger)
     indexing = keepIndex(store, (failure) => {
       metrics.indexingFailed()
       app.log.warn(failure, 'the index of keys could not be extended; it is tried again')
@@ -160,7 +163,8 @@ export async function startWorker(
   }
   const metrics = makeMetrics()
   let anchoring: Anchoring | undefined
-  const store = await openStore(config)
+  let log: FastifyBaseLogger | undefined
+  const store = await openStore(config, { wentBack: (fault) => log && tellHead(log, fault) })
   const { ledger, pool, databaseUrl } = store
   try {
     metrics.watch(ledger)
@@ -172,6 +176,8 @@ export async function startWorker(
       auditing: () => null,
       logLevel,
     })
+    log = app.log
+    tellMemory(log, ledger)
     const started = await startAnchoring({ config, databaseUrl, pool, ledger, metrics, log: app.log })
     anchoring = started
     const url = workerPort === null ? null : await listen(app, config.host, workerPort, 'KILLICK_WORKER_PORT')
@@ -188,6 +194,30 @@ export async function startWorker(
     await store.close()
     throw error
   }
+}
+
+/** What the start has found of the head's memory. */
+function tellMemory(log: FastifyBaseLogger, ledger: Ledger): void {
+  const fault = ledger.wentBack()
+  const began = ledger.memoryBegan()
+  if (fault !== null) tellHead(log, fault)
+  if (began !== null)
+    log.warn(
+      { reason: began },
+      'This process knew no head of this log: it takes the log as the database has it, and will miss nothing that was cut off before. Expected once for a new data folder only.',
+    )
+}
+
+function tellHead(log: FastifyBaseLogger, fault: WentBack | null): void {
+  if (fault === null) {
+    log.info('the log in the database is what was signed again; batches are taken')
+    return
+  }
+  const { remembered, found } = fault
+  log.error(
+    { code: 'log_went_back', remembered: remembered.note, found: found?.note ?? null },
+    `the log in the database (${found?.size ?? 0} entries) does not continue what was signed (${remembered.size}): nothing is taken until an operator decides, see accept-head in OPERATION.md`,
+  )
 }
 
 /** @throws StartError that names the setting to change */

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type pg from 'pg'
 import type { Config } from './config.ts'
 import { StartError } from './errors.ts'
@@ -18,6 +19,9 @@ export type Store = {
   close(): Promise<void>
 }
 
+/** How often the head is looked at, beside each commit. ms */
+const WATCH_MS = 1_000
+
 /** Starts or reaches the database, migrates it and opens the ledger. @throws StartError */
 export async function openStore(config: Config, hooks: LedgerHooks & ClusterHooks = {}): Promise<Store> {
   const cluster = config.databaseUrl === null ? await startCluster(config.dataFolder, hooks) : null
@@ -30,14 +34,20 @@ export async function openStore(config: Config, hooks: LedgerHooks & ClusterHook
     pool = openPool(databaseUrl, hasRole)
     const logSigner = await loadSigner(config.logKeyFile)
     const systemSigner = await loadSigner(config.systemKeyFile)
-    const ledger = await openLedger({ pool, origin: config.origin, logSigner, systemSigner, hooks })
+    const ledger = await openLedger({
+      ...{ pool, origin: config.origin, logSigner, systemSigner, hooks },
+      headFolder: join(config.dataFolder, 'heads'),
+    })
     const opened = pool
+    // What other processes sign is soon known here too, and what somebody cuts off is soon missed.
+    const watch = setInterval(() => void ledger.checkHead().catch(() => {}), WATCH_MS)
     return {
       ledger,
       pool: opened,
       databaseUrl,
       hasRole,
       async close() {
+        clearInterval(watch)
         await ledger.close()
         await opened.end()
         await cluster?.close()

@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { parseCheckpoint } from '@killick/sdk'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readHeadFiles } from '../../anchor-service/src/ledger/head-file.ts'
 import { createDatabase, queryAsOwner } from '../support/postgres.ts'
 import { type Child, startChild } from '../support/processes.ts'
 import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
@@ -25,6 +27,13 @@ async function start(env: Record<string, string>): Promise<{ child: Child; url: 
   const child = await startChild(process.execPath, [MAIN], { env: { PATH, PORT: '0', ...tokens, ...env } })
   const [, url] = await child.printed(/listens on (\S+)/)
   return { child, url: url! }
+}
+
+/** Size of the newest head that a data folder knows. */
+async function keptSize(data: string): Promise<number> {
+  const [name] = await readdir(join(data, 'heads'))
+  const { kept } = await readHeadFiles(join(data, 'heads', name!))
+  return Math.max(...kept.map(({ note }) => Number(parseCheckpoint(note).size)))
 }
 
 /** A service whose configuration is at fault ends with a sentence. */
@@ -61,6 +70,9 @@ test('kill -9 in the middle of commits loses nothing and doubles nothing', async
     await sleep(250 + 60 * round)
     await child.kill9()
     expect((await settled).every((result) => result.status === 'rejected')).toBe(true)
+    // No receipt was given before its head was known outside the database.
+    const given = [...receipts.values()].map((receipt) => (receipt as { size: number }).size)
+    expect(await keptSize(env.KILLICK_DATA)).toBeGreaterThanOrEqual(Math.max(...given))
     ;({ child, url } = await start(env))
     const sendAgain = async (bodies: readonly string[]) => {
       for (const body of bodies) {

@@ -108,6 +108,16 @@ export function makeMetrics() {
         'Newest events of the log that the index of keys does not hold yet; searches read them themselves',
         () => readUnindexed(ledger.db),
       )
+      watched(
+        'killick_log_went_back',
+        '1 while the log in the database does not continue what was signed: nothing is taken',
+        async () => ((await ledger.checkHead()) === null ? 0 : 1),
+      )
+      new Gauge({
+        name: 'killick_head_memory_new',
+        help: '1 in a process that knew no head of a log that had entries when it started',
+        registers,
+      }).set(ledger.memoryBegan() === null ? 0 : 1)
       watched('killick_anchored_size', 'Entries of the log that a confirmed anchor covers', () =>
         readAnchoredSize(ledger.db),
       )

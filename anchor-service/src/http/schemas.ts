@@ -209,6 +209,10 @@ export const ReadinessSchema = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('not ready')]),
   database: Type.Boolean({ description: 'it answers' }),
   writable: Type.Boolean({ description: 'it stores what it is given' }),
+  wentBack: Type.Union([Type.Object({ remembered: Type.Integer(), found: Type.Integer() }), Type.Null()], {
+    description:
+      'log_went_back: entries of the newest head that was signed, and of the one in the database, which does not continue it',
+  }),
   logSize: Nullable(Type.Integer()),
   anchoredSize: Type.Union([Type.Integer(), Type.Null()], { description: 'entries that a confirmed anchor covers' }),
   anchoring: Type.Unknown(),

@@ -14,6 +14,7 @@ import { checkpointStatement, EMPTY_HEAD, type Head, type LogKey, readCovering }
 import { runAll, type Statement } from './copy.ts'
 import { equivocationEvent, insertEquivocation } from './equivocations.ts'
 import { append, appendedPaths, type Frontier, frontierRoot } from './frontier.ts'
+import type { HeadMemory } from './head-memory.ts'
 import {
   type CheckedBatch,
   eventLeaf,
@@ -47,7 +48,7 @@ export type Submission =
 export type Accepted = { receipt: Receipt; isNew: boolean; firstLeaf: Hash }
 export type Outcome = Accepted | { refusal: Error }
 
-export type CommitContext = { log: LogKey; system: Signer; now: () => number }
+export type CommitContext = { log: LogKey; system: Signer; now: () => number; memory: Pick<HeadMemory, 'check'> }
 
 /**
  * What a commit leaves behind it, so that the next one need not read it back: unless the log has grown elsewhere meanwhile,
@@ -72,7 +73,8 @@ const LOG_LOCK = 7_019_320
  * The commit point. In one transaction, under the log's lock: places each submission behind the head of its stream or
  * refuses it, assigns indices, stores batches and events, appends to the tree and signs the one new checkpoint. Returns
  * once all of it is durable. Throws where the database fails; then nothing is known to be stored, and sending the same
- * again gives the receipt that was or will be made.
+ * again gives the receipt that was or will be made. Throws the Refusal `log_went_back` where the database's log is not the
+ * one that was signed last, or its continuation.
  *
  * @param known what the last commit of this process has left
  * @returns one outcome per submission, in order; a refused one leaves the others untouched
@@ -83,7 +85,7 @@ export async function commitGroup(
   context: CommitContext,
   known: Known | null,
 ): Promise<{ outcomes: Outcome[]; known: Known | null; registry: number }> {
-  const { log, registry } = await beginAt(db, context.log, known)
+  const { log, registry } = await beginAt(db, context, known)
   const names = group.map((submission) => ('batch' in submission ? submission.batch.header : SYSTEM))
   const heads = await headsOf(db, names, log.heads)
   const round: Round = { size: log.head.size, registry, heads, appended: [], evidence: [] }
@@ -102,15 +104,19 @@ export async function commitGroup(
 type Start = Omit<Known, 'head'> & { head: Omit<Head, 'note'> & { note?: string } }
 
 /** Begins the transaction, and says from where the log goes on, and what version the registry of sources has. */
-async function beginAt(db: pg.ClientBase, log: LogKey, known: Known | null): Promise<{ log: Start; registry: number }> {
+async function beginAt(
+  db: pg.ClientBase,
+  { log, memory }: CommitContext,
+  known: Known | null,
+): Promise<{ log: Start; registry: number }> {
   const { head, nextNumber, registry } = await beginUnderLock(db)
+  await memory.check(db, head)
   const isKnown = head !== null && head.note === known?.head.note && equalBytes(head.root, known.head.root)
   return { log: isKnown ? known! : await readStart(db, log, head, nextNumber), registry }
 }
 
 async function readStart(db: Db, log: LogKey, head: Head | null, nextNumber: number): Promise<Start> {
   if (head === null) return { head: EMPTY_HEAD, frontier: { size: 0, tiles: [] }, nextNumber: 0, heads: new Map() }
-  // Ed25519 is deterministic: what this key signed, it signs again.
   if (log.signCheckpoint(head.size, head.root) !== head.note)
     throw new InvariantError(`the checkpoint of ${head.size} is not one that this log's key has signed`)
   const frontier = await readFrontier(db, head.size)

@@ -1,8 +1,9 @@
-import { type EventInput, printHash, type Receipt } from '@killick/sdk'
+import { type EventInput, InvariantError, printHash, type Receipt } from '@killick/sdk'
 import type pg from 'pg'
 import { Refusal, StartError } from '../errors.ts'
 import { type Head, type LogKey, logKey, readHead } from './checkpoints.ts'
 import type { Accepted, Submission } from './commit.ts'
+import { ACCEPT_HEAD, type HeadMemory, openHeadMemory, PIN_HEAD, type WentBack } from './head-memory.ts'
 import type { LocalSigner } from './keys.ts'
 import type { CheckedBatch } from './place.ts'
 import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
@@ -23,6 +24,19 @@ export type Ledger = {
   ): Promise<{ id: string; leafHash: string; receipt: Receipt }>
   /** The newest checkpoint, or null while the log is empty. */
   head(): Promise<Head | null>
+  /** Holds the database's log against the newest head that this process knows; what is wrong, or null. */
+  checkHead(): Promise<WentBack | null>
+  /** The newest head that this process has signed or seen. */
+  newestKnown(): Head | null
+  /** As the last look at it found it, at a commit or by `checkHead`. While it is not null, nothing is signed. */
+  wentBack(): WentBack | null
+  /**
+   * An operator's decision to go on from what the database has, recorded as an event.
+   * @returns what was given up, and what the log goes on from; null: there was nothing to decide
+   */
+  acceptHead(): Promise<WentBack | null>
+  /** Why this process knows heads from now on only, although the log had entries; null: it has known them all along. */
+  memoryBegan(): 'gone' | 'damaged' | null
   /** Submissions waiting for their transaction. */
   depth(): number
   /** The newest version of the registry of sources that a commit has met. */
@@ -36,6 +50,8 @@ export type Ledger = {
 export type LedgerHooks = SequencerHooks & {
   /** The database failed to store a submission, which was refused as `unavailable`. */
   failed?: () => void
+  /** The log in the database is not what was signed last, or (null) it is again. */
+  wentBack?: (fault: WentBack | null) => void
 }
 
 export type LedgerOptions = {
@@ -43,6 +59,8 @@ export type LedgerOptions = {
   origin: string
   logSigner: LocalSigner
   systemSigner: LocalSigner
+  /** Where the newest head is kept, outside the database. Default: in memory alone. */
+  headFolder?: string
   now?: () => number
   limits?: SequencerLimits
   hooks?: LedgerHooks
@@ -59,7 +77,11 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { pool, origin, logSigner, systemSigner, now = Date.now } = options
   const log = logKey(origin, logSigner)
   await claimLog(pool, log)
-  const context = { log, system: systemSigner, now }
+  const memory = await openHeadMemory({
+    ...{ log, system: systemSigner, now, folder: options.headFolder ?? null },
+    turned: options.hooks?.wentBack,
+  })
+  const context = { log, system: systemSigner, now, memory }
   const sequencer = startSequencer(pool, context, options.limits ?? SEQUENCER_LIMITS, options.hooks)
   let failedAt = Number.NEGATIVE_INFINITY
 
@@ -87,13 +109,65 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       return { id, leafHash: printHash(firstLeaf), receipt }
     },
     head: () => readHead(pool),
+    checkHead: () => memory.look(pool),
+    newestKnown: memory.newest,
+    wentBack: memory.wentBack,
+    async acceptHead() {
+      const fault = await memory.look(pool)
+      if (fault === null) return null
+      const given = memory.notes()
+      memory.forget(fault.found)
+      await registerItself(ledger, systemSigner)
+      await ledger.record(acceptance(origin, given, fault.found))
+      return fault
+    },
+    memoryBegan: memory.began,
     depth: sequencer.depth,
     registry: sequencer.registry,
     isWritable: () => performance.now() - failedAt > OUTAGE_MS,
-    close: sequencer.close,
+    async close() {
+      await sequencer.close()
+      await memory.close()
+    },
   }
-  await registerItself(ledger, systemSigner)
+  try {
+    // A log that went back can be read, and an operator can decide.
+    if (await isContinued(memory, pool)) {
+      const head = memory.newest()
+      if (head !== null) await memory.remember(head)
+      await registerItself(ledger, systemSigner)
+      if (memory.began() !== null && options.headFolder !== undefined) await ledger.record(pinning(origin, memory))
+    }
+  } catch (error) {
+    await ledger.close()
+    throw error
+  }
   return ledger
+}
+
+/** A database that contradicts itself can be read too; whoever commits to it is told what is wrong. */
+async function isContinued(memory: HeadMemory, db: Db): Promise<boolean> {
+  try {
+    return (await memory.look(db)) === null
+  } catch (error) {
+    if (error instanceof InvariantError) return false
+    throw error
+  }
+}
+
+const SERVICE = { type: 'service', id: 'anchor-service' }
+
+/** From here on this process knows the log's heads; what was before, it takes as it stands. */
+function pinning(origin: string, memory: HeadMemory): EventInput {
+  const { size, root } = memory.newest()!
+  const metadata = { reason: memory.began(), size, root: printHash(root) }
+  return { action: PIN_HEAD, actor: SERVICE, targets: [{ type: 'log', id: origin }], metadata }
+}
+
+function acceptance(origin: string, remembered: string[], accepted: Head | null): EventInput {
+  const metadata = { remembered, accepted: accepted?.note ?? null }
+  const targets = [{ type: 'log', id: origin }]
+  return { action: ACCEPT_HEAD, actor: { type: 'operator', id: 'accept-head' }, targets, metadata }
 }
 
 /** A log keeps its name and its key: under another key, verifiers would take its next checkpoint for a forgery. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { Refusal } from '../errors.ts'
 import { type Accepted, type CommitContext, commitGroup, type Known, type Outcome, type Submission } from './commit.ts'
+import type { HeadMemory } from './head-memory.ts'
 import { isOutage } from './outage.ts'
 import { freeRows } from './rows.ts'
 
@@ -26,6 +27,8 @@ export const SEQUENCER_LIMITS: SequencerLimits = {
   gatherEvents: 1000,
   gatherMs: 20,
 }
+
+export type SequencerContext = CommitContext & { memory: HeadMemory }
 
 export type SequencerHooks = {
   /** Are more submissions about to come than can be made ready at a time? Default: no. */
@@ -61,7 +64,7 @@ export type Sequencer = {
  */
 export function startSequencer(
   pool: pg.Pool,
-  context: CommitContext,
+  context: SequencerContext,
   limits: SequencerLimits = SEQUENCER_LIMITS,
   hooks: SequencerHooks = {},
 ): Sequencer {
@@ -73,6 +76,7 @@ export function startSequencer(
   let running: Promise<void> | null = null
   let known: Known | null = null
   let registry = 0
+  const answering = new Set<Promise<void>>()
 
   async function drain(): Promise<void> {
     // Let everything that arrives in this turn of the event loop into the first group.
@@ -115,19 +119,28 @@ export function startSequencer(
       registry = after.registry
       hooks.committed?.((performance.now() - start) / 1000, outcomes)
       if (known !== null) hooks.grown?.(known.nextNumber)
-      for (const [i, outcome] of outcomes.entries()) {
-        if ('refusal' in outcome) group[i]!.reject(outcome.refusal)
-        else group[i]!.resolve(outcome)
-      }
+      // The next transaction need not wait for what these answers wait for.
+      const answered = answer(group, outcomes, known).finally(() => answering.delete(answered))
+      answering.add(answered)
       for (const { submission } of group) if ('batch' in submission) freeRows(submission.batch)
     } catch (error) {
-      if (group.length > 1 && !isOutage(error)) {
+      if (group.length > 1 && !isOutage(error) && !(error instanceof Refusal)) {
         // One submission that the database cannot take must not take the others down.
         for (const waiting of group) await commitAll([waiting])
       } else {
         const reason = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error
         for (const waiting of group) waiting.reject(reason)
       }
+    }
+  }
+
+  /** A receipt is given once its head would be known after a crash of this process, whatever the database then says. */
+  async function answer(group: readonly Waiting[], outcomes: readonly Outcome[], known: Known | null): Promise<void> {
+    const failure = await (known === null ? null : context.memory.remember(known.head).catch((error) => error as Error))
+    for (const [i, outcome] of outcomes.entries()) {
+      if ('refusal' in outcome) group[i]!.reject(outcome.refusal)
+      else if (failure) group[i]!.reject(failure)
+      else group[i]!.resolve(outcome)
     }
   }
 
@@ -148,6 +161,7 @@ export function startSequencer(
     async close() {
       isClosed = true
       await running
+      await Promise.all(answering)
     },
   }
 }

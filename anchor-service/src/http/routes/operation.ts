@@ -30,14 +30,23 @@ export function operationRoutes(app: App, { ledger, metrics, anchoring, auditing
       try {
         const logSize = (await ledger.head())?.size ?? 0
         const anchoredSize = await readAnchoredSize(ledger.db)
-        const writable = ledger.isWritable()
+        const fault = await ledger.checkHead()
+        const writable = fault === null && ledger.isWritable()
         if (!writable) reply.code(503)
         const sizes = { logSize, anchoredSize }
-        return { status: writable ? 'ready' : 'not ready', database: true, writable, ...sizes, ...status } as const
+        const wentBack = fault && { remembered: fault.remembered.size, found: fault.found?.size ?? 0 }
+        return {
+          status: writable ? 'ready' : 'not ready',
+          database: true,
+          writable,
+          wentBack,
+          ...sizes,
+          ...status,
+        } as const
       } catch {
         reply.code(503)
         const sizes = { logSize: null, anchoredSize: null }
-        return { status: 'not ready' as const, database: false, writable: false, ...sizes, ...status }
+        return { status: 'not ready' as const, database: false, writable: false, wentBack: null, ...sizes, ...status }
       }
     },
   )

@@ -1,0 +1,53 @@
+import type { Config } from './config.ts'
+import { StartError } from './errors.ts'
+import type { Head } from './ledger/checkpoints.ts'
+import type { WentBack } from './ledger/head-memory.ts'
+import { openStore } from './store.ts'
+
+/**
+ * `accept-head`: what the data folder's memory of the log's newest head and the database say, and what it means. With `isSure`
+ * the log goes on from the database's head, and an event says so.
+ *
+ * @returns what to print
+ * @throws StartError where there is something to decide and `isSure` is false; then nothing was changed
+ */
+export async function acceptHead(config: Config, isSure: boolean): Promise<string> {
+  const store = await openStore(config)
+  try {
+    const { ledger } = store
+    const fault = await ledger.checkHead()
+    if (fault === null) return 'The log in the database continues what was signed. There is nothing to accept.\n'
+    if (!isSure) throw new StartError(`${describe(fault)}\n\n${DECIDE}`)
+    await ledger.acceptHead()
+    const head = (await ledger.head())!
+    return `${describe(fault)}\n\nAccepted, and recorded as the event log.accept-head. The log goes on at ${head.size} entries.\n`
+  } finally {
+    await store.close()
+  }
+}
+
+function describe({ remembered, found }: WentBack): string {
+  return `Signed last, as this data folder knows:
+${indented(remembered)}
+In the database:
+${found === null ? '  nothing: the log is empty' : indented(found)}
+
+The second does not continue the first. Entries that were accepted, and for which receipts were given, are missing from the
+database or are others now: it was restored from an older copy, has lost its end, or somebody has cut it off.`
+}
+
+const DECIDE = `Nothing was changed. If you have the missing entries (a replica, an archive, a newer copy), restore them: the service then goes
+on by itself. To go on without them:
+
+    killick-anchor-service accept-head --yes
+
+Then this log's key will have signed two histories. Whoever holds a receipt or a checkpoint of the first can prove that, and
+recorders that had sent the missing events stop with log_forked. What was anchored of the first cannot be anchored over.
+Keep a copy of the database and of the data folder as they are before you decide.`
+
+const indented = ({ size, note }: Head) =>
+  `  ${size} entries\n${note
+    .trimEnd()
+    .split('\n')
+    .map((line) => `  | ${line}`)
+    .join('\n')}`

@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto'
+import { type FileHandle, mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+
+/** What is kept: a signed note, and since when (ms) heads have been kept without a break; 0: since the log began. */
+export type Kept = { note: string; since: number }
+
+/** One process's file, durable once `write` resolves. One write at a time. */
+export type HeadFile = {
+  write(kept: Kept): Promise<void>
+  /** Forgets what was written before, so that it never comes back, and writes this. */
+  replace(kept: Kept): Promise<void>
+  close(): Promise<void>
+}
+
+/** Two of these are in a file, written in turns: one that is torn by a crash leaves the one before. Bytes */
+const SLOT = 4096
+const FORM = 'killick-head/1'
+
+const checksum = (body: string) => createHash('sha256').update(body).digest('hex')
+
+/** @param write which write of the file it is, by which the older of two slots is known */
+function print({ note, since }: Kept, write: number): Buffer {
+  const body = JSON.stringify({ note, since, write })
+  const slot = Buffer.alloc(SLOT)
+  slot.write(`${FORM} ${checksum(body)}\n${body}\n`)
+  return slot
+}
+
+function parse(slot: Buffer): (Kept & { write: number }) | null {
+  const [first, body] = slot.toString('utf8').split('\n')
+  return body !== undefined && first === `${FORM} ${checksum(body)}` ? JSON.parse(body) : null
+}
+
+const FILE = /^\d+\.head$/
+
+/**
+ * What all processes with this folder have kept, dead ones too.
+ * @returns `damaged`: files of which nothing can be read although something was written to them
+ */
+export async function readHeadFiles(folder: string): Promise<{ kept: Kept[]; damaged: string[] }> {
+  const names = (await readdir(folder).catch(orNone)) ?? []
+  const [kept, damaged]: [Kept[], string[]] = [[], []]
+  for (const name of names.filter((each) => FILE.test(each))) {
+    const bytes = await readFile(join(folder, name))
+    const slots = [bytes.subarray(0, SLOT), bytes.subarray(SLOT)].map(parse).filter((slot) => slot !== null)
+    kept.push(...slots)
+    if (slots.length === 0 && bytes.some((byte) => byte !== 0)) damaged.push(join(folder, name))
+  }
+  return { kept, damaged }
+}
+
+function orNone(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null
+  throw error
+}
+
+/**
+ * Takes the first file of the folder that no living process has. The lock is the operating system's (fcntl, through SQLite's
+ * own locking) and ends with the process however that ends, so two processes never write to one file, and the files of
+ * dead ones are used again.
+ */
+export async function openHeadFile(folder: string): Promise<HeadFile> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  for (let number = 0; ; number++) {
+    const release = lock(join(folder, `${number}.lock`))
+    if (release === null) continue
+    const path = join(folder, `${number}.head`)
+    try {
+      return await openSlots(folder, path, release)
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+}
+
+function lock(path: string): (() => void) | null {
+  const database = new DatabaseSync(path, { timeout: 0 })
+  try {
+    database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
+    return () => database.close()
+  } catch (error) {
+    database.close()
+    if ((error as { errcode?: number }).errcode !== 5) throw error // 5 = SQLITE_BUSY
+    return null
+  }
+}
+
+async function openSlots(folder: string, path: string, release: () => void): Promise<HeadFile> {
+  let file = await open(path, 'r+').catch(orNone)
+  const bytes = file && (await file.readFile())
+  const writes = [bytes?.subarray(0, SLOT), bytes?.subarray(SLOT)].map((slot) => (slot && parse(slot)?.write) ?? 0)
+  let last = Math.max(...writes)
+  if (file !== null && last === 0) {
+    await file.close()
+    // Kept aside, as evidence.
+    if (bytes!.some((byte) => byte !== 0)) await rename(path, `${path}.${Date.now()}.damaged`)
+    file = null
+  }
+  // Over the older one, or the one that cannot be read.
+  let next = writes[0]! <= writes[1]! ? 0 : 1
+
+  /** Made whole before it gets its name, so that what is found under it always has its full length. */
+  async function make(first: Buffer): Promise<FileHandle> {
+    const unnamed = `${path}.new`
+    const made = await open(unnamed, 'w+', 0o600)
+    await made.write(Buffer.concat([first, Buffer.alloc(SLOT)]), 0, 2 * SLOT, 0)
+    await made.sync()
+    await rename(unnamed, path)
+    await syncFolder(folder)
+    next = 1
+    return made
+  }
+
+  return {
+    async write(kept) {
+      if (file === null) {
+        file = await make(print(kept, ++last))
+        return
+      }
+      await file.write(print(kept, ++last), 0, SLOT, next * SLOT)
+      // Within the file's length: nothing but these bytes has to reach the disk.
+      await file.datasync()
+      next = 1 - next
+    },
+    async replace(kept) {
+      const before = file
+      file = await make(print(kept, ++last))
+      await before?.close()
+    },
+    async close() {
+      await file?.close()
+      release()
+    },
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  // Windows cannot open folders, and needs no such thing.
+  const handle = await open(folder, 'r').catch(() => null)
+  await handle?.sync().catch(() => {})
+  await handle?.close()
+}

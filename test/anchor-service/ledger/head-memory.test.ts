@@ -1,0 +1,479 @@
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig } from '@killick/anchor-service'
+import { asHash, type Hash, leafHash, openNote, parseCheckpoint, treeRoot, utf8 } from '@killick/sdk'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { acceptHead } from '../../../anchor-service/src/accept-head.ts'
+import type { FoundEvent } from '../../../anchor-service/src/ledger/found.ts'
+import { openHeadFile, readHeadFiles } from '../../../anchor-service/src/ledger/head-file.ts'
+import type { WentBack } from '../../../anchor-service/src/ledger/head-memory.ts'
+import { searchEvents } from '../../../anchor-service/src/ledger/search.ts'
+import { openStore, type Store } from '../../../anchor-service/src/store.ts'
+import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
+import { nextBatch, testLedger } from '../support/ledger.ts'
+import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
+import { ADMIN, call, READER, register, testService } from '../support/service.ts'
+import { beside, cutTail, dump, restore } from '../support/superuser.ts'
+
+const signer = newSigner()
+let root: string
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'killick-heads-'))
+})
+afterAll(() => rm(root, { recursive: true, force: true }))
+
+type Place = { databaseUrl: string; folder: string }
+
+/** Two processes of one log: the keys are the same files, the data folders are not. */
+const envOf = ({ databaseUrl, folder }: Place) => ({
+  DATABASE_URL: databaseUrl,
+  KILLICK_DATA: folder,
+  KILLICK_LOG_KEY: join(root, 'log.json'),
+  KILLICK_SYSTEM_KEY: join(root, 'system.json'),
+  KILLICK_ADMIN_TOKEN: ADMIN,
+  KILLICK_READER_TOKEN: READER,
+  KILLICK_LOG_LEVEL: 'silent',
+  KILLICK_AUDIT_INTERVAL_MS: '0',
+})
+const start = (place: Place): Promise<Store> => openStore(loadConfig(envOf(place)))
+const newFolder = () => mkdtemp(join(root, 'data-'))
+const newPlace = async (): Promise<Place> => ({ databaseUrl: await createDatabase(), folder: await newFolder() })
+
+async function grow({ ledger }: Store, batches: number): Promise<number> {
+  const producer = new Producer('billing', signer)
+  let size = 0
+  for (let i = 0; i < batches; i++) size = (await ledger.submit(await nextBatch(producer))).receipt.size
+  return size
+}
+
+async function open(place: Place, batches = 5): Promise<{ store: Store; size: number }> {
+  const store = await start(place)
+  return { store, size: await grow(store, batches) }
+}
+
+const headOf = async ({ ledger }: Store) => (await ledger.head())!
+const ofSizes = (fault: WentBack | null) =>
+  fault && { remembered: fault.remembered.size, found: fault.found?.size ?? 0 }
+
+/** Nothing is signed, and it says why. */
+async function expectWentBack(store: Store, sizes: { remembered: number; found: number }): Promise<void> {
+  const { ledger } = store
+  expect(ofSizes(await ledger.checkHead())).toEqual(sizes)
+  const batch = await nextBatch(new Producer('billing', signer))
+  await expect(ledger.submit(batch)).rejects.toMatchObject({ code: 'log_went_back', details: sizes })
+  expect(ofSizes(ledger.wentBack())).toEqual(sizes)
+  expect((await ledger.head())?.size ?? 0).toBe(sizes.found)
+}
+
+async function expectWell(store: Store): Promise<void> {
+  await grow(store, 1)
+  expect(await store.ledger.checkHead()).toBeNull()
+}
+
+async function find({ pool }: Store, action: string) {
+  const { events } = await searchEvents(pool, { action, limit: 10 })
+  return events as FoundEvent[]
+}
+
+/** Waits until connections that somebody has cut are replaced. */
+const answers = ({ ledger }: Store) =>
+  expect
+    .poll(() =>
+      ledger.checkHead().then(
+        () => true,
+        () => false,
+      ),
+    )
+    .toBe(true)
+
+test('a service tells it to everyone: 503, readiness, metric; and goes on when the tail is back', async () => {
+  const service = await testService()
+  await register(service.url, 'billing', [{ jwk: signer.jwk }])
+  const producer = new Producer('billing', signer)
+  const send = async () => {
+    const batch = await producer.batch([sampleEvent()])
+    const answer = await post(service.url, batch.body)
+    if (answer.status === 201) batch.advance()
+    return answer
+  }
+  for (let i = 0; i < 3; i++) expect((await send()).status).toBe(201)
+  expect((await call(service.url, '/metrics')).text).toMatch(/^killick_log_went_back 0$/m)
+  expect((await call(service.url, '/metrics')).text).toMatch(/^killick_head_memory_new 0$/m)
+  const whole = await dump(service.databaseUrl)
+  await cutTail(service.databaseUrl, 3)
+  const sizes = { remembered: 5, found: 3 }
+  await expect.poll(send).toMatchObject({ status: 503, json: { code: 'log_went_back', ...sizes } })
+  expect(await call(service.url, '/readyz')).toMatchObject({
+    status: 503,
+    json: { status: 'not ready', database: true, writable: false, wentBack: sizes },
+  })
+  expect((await call(service.url, '/metrics')).text).toMatch(/^killick_log_went_back 1$/m)
+  expect(openNote((await call(service.url, '/checkpoint')).text, [service.vkey]).text).toContain('\n3\n')
+  await restore(service.databaseUrl, whole)
+  await expect.poll(() => call(service.url, '/readyz').then(({ status }) => status)).toBe(200)
+  expect(await send()).toMatchObject({ status: 201, json: { logIndex: 5 } })
+  await service.stop()
+})
+
+describe('a superuser cuts off the tail', () => {
+  test('while the service runs', async () => {
+    const place = await newPlace()
+    const { store, size } = await open(place)
+    await cutTail(place.databaseUrl, size - 2)
+    await expectWentBack(store, { remembered: size, found: size - 2 })
+    await store.close()
+  })
+
+  test('while it is stopped: it starts, to be read, and signs nothing', async () => {
+    const place = await newPlace()
+    const { store, size } = await open(place)
+    await store.close()
+    await cutTail(place.databaseUrl, size - 3)
+    const again = await start(place)
+    await expectWentBack(again, { remembered: size, found: size - 3 })
+    expect((await searchEvents(again.pool, { limit: 10 })).events).toHaveLength(size - 3)
+    await again.close()
+  })
+
+  test('of all of it, its own registration too', async () => {
+    const place = await newPlace()
+    const { store, size } = await open(place)
+    await store.close()
+    await cutTail(place.databaseUrl, 0)
+    await queryAsOwner(
+      place.databaseUrl,
+      'set session_replication_role = replica; delete from killick.source_keys; delete from killick.sources',
+    )
+    const again = await start(place)
+    await expectWentBack(again, { remembered: size, found: 0 })
+    expect(await queryAsOwner(place.databaseUrl, 'select from killick.checkpoints')).toHaveLength(0)
+    await again.close()
+  })
+
+  test('in the middle of a commit: one history is signed, and no other', async () => {
+    let cutting: Promise<void> | null = null
+    let wanted = false
+    const url = await createDatabase()
+    const it = await testLedger(url, (pool) =>
+      pool.on('connect', (client) => {
+        const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>
+        client.query = (async (...args: unknown[]) => {
+          const result = await query(...args)
+          // The transaction has begun, and knows its head.
+          if (wanted && String(args[0]).startsWith('begin')) {
+            wanted = false
+            cutting = cutTail(url, 3)
+            await cutting
+          }
+          return result
+        }) as typeof client.query
+      }),
+    )
+    const entries: Hash[] = (
+      await queryAsOwner<{ leaf_hash: Buffer }>(url, 'select leaf_hash from killick.batches')
+    ).map(({ leaf_hash }) => asHash(new Uint8Array(leaf_hash)))
+    const producer = new Producer('billing', newSigner())
+    for (let i = 0; i < 8; i++) {
+      if (i === 5) wanted = true
+      const batch = await nextBatch(producer)
+      const given = await it.ledger.submit(batch).catch((error) => error)
+      if (given instanceof Error) continue
+      entries[given.receipt.logIndex] ??= leafHash(utf8(batch.header.text))
+      const checkpoint = parseCheckpoint(openNote(given.receipt.checkpoint, [it.ledger.log.vkey]).text)
+      expect(checkpoint.root).toEqual(treeRoot(entries.slice(0, given.receipt.size)))
+    }
+    expect(cutting).not.toBeNull()
+    expect(entries.length).toBeGreaterThan(6)
+    await it.close()
+  })
+
+  test('under two services: both have seen the head, whoever signed it', async () => {
+    const first = await newPlace()
+    const { store: a, size } = await open(first)
+    const b = await start({ ...first, folder: await newFolder() })
+    // Its first word on a log that it did not know is an event, which the other has not signed.
+    const seen = size + 1
+    await expect.poll(() => a.ledger.newestKnown()?.size).toBe(seen)
+    await cutTail(first.databaseUrl, size - 2)
+    for (const store of [a, b]) await expectWentBack(store, { remembered: seen, found: size - 2 })
+    await a.close()
+    await b.close()
+  })
+})
+
+describe('another database in the place of the one', () => {
+  test('an old dump is restored, while the service runs and while it is stopped; the newer one heals it', async () => {
+    const place = await newPlace()
+    const { store, size: early } = await open(place)
+    const old = await dump(place.databaseUrl)
+    await answers(store)
+    const size = await grow(store, 3)
+    const newest = await dump(place.databaseUrl)
+
+    await restore(place.databaseUrl, old)
+    await answers(store)
+    await expectWentBack(store, { remembered: size, found: early })
+    await store.close()
+    const again = await start(place)
+    await expectWentBack(again, { remembered: size, found: early })
+
+    await restore(place.databaseUrl, newest)
+    await expect.poll(() => again.ledger.checkHead().catch(() => 'unreachable')).toBeNull()
+    await expectWell(again)
+    await again.close()
+  })
+
+  test('the same size, another root, tiles recomputed, and signed by the log`s own key elsewhere', async () => {
+    const place = await newPlace()
+    const { store, size: early } = await open(place, 2)
+    const copy = await dump(place.databaseUrl)
+    await answers(store)
+    const size = await grow(store, 3)
+    // Whoever restores a copy with a new data folder starts another history, which nothing on that machine can know.
+    const elsewhere = await start({ databaseUrl: beside(place.databaseUrl, copy), folder: await newFolder() })
+    await grow(elsewhere, size - early - 1)
+    await elsewhere.close()
+    await restore(place.databaseUrl, copy)
+    await answers(store)
+    await expectWentBack(store, { remembered: size, found: size })
+    await store.close()
+    const again = await start(place)
+    await expectWentBack(again, { remembered: size, found: size })
+    await again.close()
+  })
+
+  test('a longer history that leaves out what was signed', async () => {
+    const place = await newPlace()
+    const { store, size: early } = await open(place, 2)
+    const copy = await dump(place.databaseUrl)
+    await answers(store)
+    const size = await grow(store, 1)
+    const elsewhere = await start({ databaseUrl: beside(place.databaseUrl, copy), folder: await newFolder() })
+    await grow(elsewhere, 4)
+    await elsewhere.close()
+    await restore(place.databaseUrl, copy)
+    await answers(store)
+    await expectWentBack(store, { remembered: size, found: early + 5 })
+    await store.close()
+  })
+})
+
+describe('an operator decides', () => {
+  const decide = (place: Place, isSure: boolean) => acceptHead(loadConfig(envOf(place)), isSure)
+
+  test('only when told to, and the decision is an event that names both notes', async () => {
+    const place = await newPlace()
+    const { store, size } = await open(place)
+    const remembered = (await headOf(store)).note
+    expect(await decide(place, true)).toMatch(/nothing to accept/)
+    await cutTail(place.databaseUrl, size - 2)
+    const accepted = (await headOf(store)).note
+
+    const asked = decide(place, false)
+    await expect(asked).rejects.toThrow(/Nothing was changed/)
+    const words = await asked.catch((error: Error) => error.message)
+    for (const note of [remembered, accepted])
+      for (const line of note.trimEnd().split('\n')) expect(words).toContain(`| ${line}`)
+    await expectWentBack(store, { remembered: size, found: size - 2 })
+
+    expect(await decide(place, true)).toMatch(/recorded as the event log\.accept-head/)
+    // The service that runs on this folder reads the event, which names exactly what it remembers.
+    await expectWell(store)
+    const events = await find(store, 'log.accept-head')
+    expect(events).toHaveLength(1)
+    expect(events[0]).toMatchObject({
+      source: 'killick',
+      fields: { metadata: { remembered: expect.arrayContaining([remembered]), accepted } },
+    })
+    await store.close()
+    const again = await start(place)
+    await expectWell(again)
+    await again.close()
+  })
+
+  test('for each data folder: a process goes on by itself only where its own head is named', async () => {
+    const place = await newPlace()
+    const { store: a, size: start0 } = await open(place, 1)
+    const other = { ...place, folder: await newFolder() }
+    const b = await start(other)
+    const early = await grow(b, 3)
+    await b.close()
+    const size = await grow(a, 6)
+    await cutTail(place.databaseUrl, start0)
+    await expectWentBack(a, { remembered: size, found: start0 })
+    await decide(place, true)
+    await expectWell(a)
+
+    const again = await start(other)
+    const found = (await headOf(again)).size
+    await expectWentBack(again, { remembered: early, found })
+    await decide(other, true)
+    await expectWell(again)
+    await expectWell(a)
+    await a.close()
+    await again.close()
+  })
+
+  test('killed between the decision and the memory of it: the event is enough', async () => {
+    const place = await newPlace()
+    const { store, size } = await open(place)
+    await store.close()
+    await cutTail(place.databaseUrl, size - 1)
+    const heads = join(place.folder, 'heads')
+    await cp(heads, `${heads}.before`, { recursive: true })
+    await decide(place, true)
+    await rm(heads, { recursive: true })
+    await cp(`${heads}.before`, heads, { recursive: true })
+    const again = await start(place)
+    await expectWell(again)
+    // It held once: the same cut again is another one.
+    const { size: logSize } = await headOf(again)
+    await cutTail(place.databaseUrl, size - 1)
+    await expectWentBack(again, { remembered: logSize, found: size - 1 })
+    await again.close()
+  })
+
+  test('an event of another key decides nothing', async () => {
+    const place = await newPlace()
+    const { store, size } = await open(place)
+    const remembered = (await headOf(store)).note
+    await cutTail(place.databaseUrl, size - 1)
+    const accepted = (await headOf(store)).note
+    await store.close()
+    // Somebody with a key of the log, but not that of its system stream, and a data folder of their own.
+    const forger = { databaseUrl: place.databaseUrl, folder: await newFolder() }
+    const env = { ...envOf(forger), KILLICK_SYSTEM_KEY: join(root, 'forged.json') }
+    const forged = await openStore(loadConfig(env))
+    await forged.ledger.record({
+      action: 'log.accept-head',
+      actor: { type: 'operator', id: 'accept-head' },
+      targets: [{ type: 'log', id: forged.ledger.log.origin }],
+      metadata: { remembered: [remembered], accepted },
+    })
+    const found = (await headOf(forged)).size
+    await forged.close()
+    const again = await start(place)
+    await expectWentBack(again, { remembered: size, found })
+    await again.close()
+  })
+})
+
+describe('the file', () => {
+  const filesIn = async (place: Place) => {
+    const [name] = await readdir(join(place.folder, 'heads'))
+    const folder = join(place.folder, 'heads', name!)
+    const files = (await readdir(folder)).filter((file) => file.endsWith('.head')).sort()
+    return files.map((file) => join(folder, file))
+  }
+
+  test('a crash between commit and memory: the memory follows, and the same batch has the same receipt', async () => {
+    const place = await newPlace()
+    const { store } = await open(place)
+    const heads = join(place.folder, 'heads')
+    await cp(heads, `${heads}.before`, { recursive: true })
+    const batch = await nextBatch(new Producer('billing', signer))
+    const { receipt } = await store.ledger.submit(batch)
+    await store.close()
+    await rm(heads, { recursive: true })
+    await cp(`${heads}.before`, heads, { recursive: true })
+
+    const again = await start(place)
+    expect(await again.ledger.submit(batch)).toMatchObject({ isNew: false, receipt })
+    await cutTail(place.databaseUrl, receipt.size - 1)
+    await expectWentBack(again, { remembered: receipt.size, found: receipt.size - 1 })
+    await again.close()
+  })
+
+  test('is of one process at a time: a second on the same folder has its own', async () => {
+    const place = await newPlace()
+    const { store: a } = await open(place)
+    const b = await start(place)
+    await Promise.all([grow(a, 5), grow(b, 5)])
+    expect(await filesIn(place)).toHaveLength(2)
+    const size = await grow(b, 1)
+    await a.close()
+    await b.close()
+    await cutTail(place.databaseUrl, size - 1)
+    const again = await start(place)
+    // It knows what the other knew, and has taken the place of one that is gone.
+    await expectWentBack(again, { remembered: size, found: size - 1 })
+    expect(await filesIn(place)).toHaveLength(2)
+    await again.close()
+  })
+
+  test.each([
+    ['gone', (file: string) => rm(file)],
+    ['damaged', (file: string) => writeFile(file, 'x'.repeat(8192))],
+  ] as const)('is %s: the log is taken as it stands, loudly', async (reason, harm) => {
+    const place = await newPlace()
+    const { store } = await open(place)
+    await store.close()
+    for (const file of await filesIn(place)) await harm(file)
+    const again = await start(place)
+    await expectWell(again)
+    expect(again.ledger.memoryBegan()).toBe(reason)
+    const events = await find(again, 'log.pin-head')
+    expect(events.map(({ fields }) => fields.metadata)).toMatchObject([{ reason }])
+    const kept = await readdir(join((await filesIn(place))[0]!, '..'))
+    expect(kept.filter((file) => file.endsWith('.damaged'))).toHaveLength(reason === 'damaged' ? 1 : 0)
+    await again.close()
+    // Once.
+    const third = await start(place)
+    expect(third.ledger.memoryBegan()).toBeNull()
+    expect(await find(third, 'log.pin-head')).toHaveLength(1)
+    await third.close()
+  })
+
+  test('of a new log begins with it, and says nothing', async () => {
+    const place = await newPlace()
+    const { store } = await open(place, 1)
+    expect(store.ledger.memoryBegan()).toBeNull()
+    expect(await find(store, 'log.pin-head')).toEqual([])
+    await store.close()
+  })
+
+  test('torn anywhere in a write, it holds the write before', async () => {
+    const folder = join(root, 'torn')
+    const write = async (n: number) => {
+      const file = await openHeadFile(folder)
+      await file.write({ note: `note ${n}\n`.repeat(9), since: n })
+      await file.close()
+    }
+    const path = join(folder, '0.head')
+    const newest = async () => {
+      const { kept, damaged } = await readHeadFiles(folder)
+      expect(damaged).toEqual([])
+      return Math.max(...kept.map(({ since }) => since))
+    }
+    for (let n = 1; n <= 3; n++) await write(n)
+    for (let n = 4; n < 8; n++) {
+      const before = await readFile(path)
+      await write(n)
+      const after = await readFile(path)
+      const changed = [...after.keys()].filter((i) => after[i] !== before[i])
+      const [first, last] = [changed[0]!, changed.at(-1)!]
+      for (let at = first; at <= last; at += 7) {
+        await writeFile(path, Buffer.concat([after.subarray(0, at), before.subarray(at)]))
+        expect(await newest()).toBe(n - 1)
+        // What comes after a torn write goes over it, not over what is left.
+        if ((at - first) % 70 === 0) {
+          await write(100)
+          expect(await newest()).toBe(100)
+          expect((await readHeadFiles(folder)).kept.map(({ since }) => since)).toContain(n - 1)
+        }
+      }
+      await writeFile(path, after)
+      expect(await newest()).toBe(n)
+    }
+  })
+
+  test('that cannot be made keeps the service from starting', async () => {
+    const place = await newPlace()
+    const { store } = await open(place)
+    await store.close()
+    await rm(join(place.folder, 'heads'), { recursive: true })
+    await writeFile(join(place.folder, 'heads'), 'in the way')
+    await expect(start(place)).rejects.toThrow(/newest head of the log cannot be kept in .*heads/)
+  })
+})

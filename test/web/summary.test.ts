@@ -31,7 +31,9 @@ const asked: Asked = {
 
 /** A verdict in which everything passed, but for what is named. */
 function verdict(others: Partial<Record<string, Check['status']>> = {}): Verdict {
-  const checks = IDS.map((id) => ({ id, title: id, status: others[id] ?? 'passed', detail: 'why' }) as const)
+  const checks = IDS.map(
+    (id) => ({ id, title: id, status: others[id] ?? 'passed', reason: 'ok', detail: 'why' }) as const,
+  )
   const failed = checks.some(({ status }) => status === 'failed')
   const level = others['anchor.0.final'] ? 'anchored' : 'final'
   return {
@@ -41,6 +43,8 @@ function verdict(others: Partial<Record<string, Check['status']>> = {}): Verdict
     restsOn: [],
     missing: [],
     event: null,
+    times: null,
+    registrations: [],
     anchoredAt: null,
   }
 }
@@ -112,7 +116,7 @@ describe('what a verdict comes to', () => {
   test('of two anchors, one that was checked through is enough; what is said of the other is told, not hidden', () => {
     const one = verdict()
     const other = ['path', 'contract', 'block', 'final', 'log'].map((name) => ({
-      ...{ id: `anchor.1.${name}`, title: name, detail: 'why' },
+      ...{ id: `anchor.1.${name}`, title: name, reason: 'ok' as const, detail: 'why' },
       status: name === 'path' ? ('passed' as const) : ('skipped' as const),
     }))
     expect(summarize({ ...one, checks: [...one.checks, ...other] }, proof, asked).tone).toBe('good')

@@ -1,5 +1,5 @@
 /** What a verdict comes to, in words for someone who is no engineer. Green is earned only when everything was checked. */
-import type { AnchorFact, Check, Proof, Verdict } from '@killick/sdk/verify'
+import type { AnchorFact, Check, Proof, Reason, Verdict } from '@killick/sdk/verify'
 import { isPartial, isUndone, outcomeOf } from './outcome.ts'
 import type { By } from './trust.ts'
 import { chainName, isTestChain, listed, plural, possessive, weightyAnchors } from './words.ts'
@@ -95,10 +95,12 @@ const FAILURES: [pattern: RegExp, state: string, headline: string, reason: strin
   ],
 ]
 
+/** The batch's signature speaks for the event; a short proof; hidden fields and bounds of time, which are told apart. */
+const BESIDE_THE_POINT = new Set<Reason>(['batch_signed', 'registration_absent', 'fields_hidden', 'time_unbounded'])
+
 /** What a verdict can do without, because it does not apply or because it is told in words of its own. */
 function isBesideThePoint(check: Check, checks: readonly Check[], proof: Proof): boolean {
-  // An event without a signature of its own is spoken for by that of its batch.
-  if (check.id === 'event.signature') return !proof.event.split('~')[0]!.includes('.')
+  if (BESIDE_THE_POINT.has(check.reason)) return true
   if (check.id === 'source.key') return true
   // One anchor that was checked through is enough: others of the same proof add to it, and take nothing away.
   const anchor = /^anchor\.\d+\./.exec(check.id)?.[0]

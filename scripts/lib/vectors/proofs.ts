@@ -1,8 +1,11 @@
 // Proofs and the verdicts on them. A case names a proof of the first list, the trust that is brought along, and what comes
 // out; a proof that cannot be read has a code instead.
 import {
+  type Anchor,
+  hideFields,
   type JsonObject,
   type Proof,
+  parseEvent,
   parseHash,
   printHash,
   printProof,
@@ -12,7 +15,10 @@ import {
   type Trust,
 } from '@killick/sdk'
 import { seed, signerFor } from './keys.ts'
-import { CHAIN, makeWorld, ORIGIN, SOURCE, type World } from './world.ts'
+import { keyOf, OWN, type Plan, settings } from './registrations.ts'
+import { BETWEEN, CHAIN, factOf, INPUTS, makeWorld, ORIGIN, SOURCE, type World, type WorldOptions } from './world.ts'
+
+type Carried = NonNullable<Proof['registrations']>[number]
 
 type Outcome = 'verified' | 'failed' | 'undecided'
 type Level = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
@@ -25,26 +31,32 @@ function printTrust(trust: Trust) {
   }
 }
 
-/** @param failed Ids of the checks that fail; all others pass or are skipped. */
+/**
+ * @param failed Ids of the checks that fail; all others pass or are skipped.
+ * @param skipped Ids of the checks that are skipped, but for those that follow from the proof's shape: it carries no
+ *   registration; no anchor that the chain confirms bounds the time.
+ */
 const verdict = (
   description: string,
-  proof: string | Proof,
+  proof: Proof,
   trust: Trust,
   outcome: Outcome,
   level: Level,
   failed: string[] = [],
   skipped: string[] = [],
-) => ({
-  ...{
-    description,
-    proof: typeof proof === 'string' ? proof : printProof(proof),
-    trust: printTrust(trust),
-    outcome,
-    level,
-    failed,
-    skipped,
-  },
-})
+) => {
+  const isOpen = (id: string) => failed.includes(id) || skipped.includes(id)
+  const unbounded = ['event.form', 'log.inclusion', 'anchor.0.path', 'anchor.0.contract', 'anchor'].some(isOpen)
+  const unfounded = ['event.form', 'batch.inclusion', 'log.inclusion'].some(isOpen)
+  const shape = [
+    ...(unbounded ? ['event.time'] : []),
+    ...(proof.registrations === undefined || unfounded ? ['source.registration'] : []),
+  ]
+  return {
+    ...{ description, proof: printProof(proof), trust: printTrust(trust), outcome, level },
+    ...{ failed: failed.toSorted(), skipped: [...new Set([...skipped, ...shape])].toSorted() },
+  }
+}
 
 const flipped = (hash: Uint8Array) =>
   parseHash(printHash(Uint8Array.from(hash, (byte, i) => (i === 0 ? byte ^ 1 : byte))))!
@@ -69,6 +81,7 @@ export async function proofs() {
     verdict('not anchored yet', pending.proof, pending.trust, 'undecided', 'logged', [], ['anchor']),
     ...trusts(worlds['Ed25519, batch of five, log of 21, anchored at 21']),
     ...(await forgeries(worlds['Ed25519, batch of five, log of 21, anchored at 21'])),
+    ...(await provenance()),
     ...unreadable(printProof(worlds['Ed25519, batch of five, log of 21, anchored at 21'].proof)),
   ]
 }
@@ -244,7 +257,7 @@ async function forgeries({ proof, trust }: World) {
       { event: `${token[0]}~${Buffer.from('["AAAAAAAAAAAAAAAAAAAAAA","action","x"]').toString('base64url')}~` },
       ['event.form'],
       'none',
-      ['event.signature', 'batch.inclusion', 'source.key'],
+      ['event.fields', 'event.signature', 'batch.inclusion', 'source.key'],
     ),
     forge('a place one later', { batch: { ...batch, index: 1 } }, ['batch.inclusion'], 'none'),
     forge('a batch path cut short', { batch: { ...batch, path: batch.path.slice(1) } }, ['batch.inclusion'], 'none'),
@@ -339,6 +352,162 @@ async function forgeries({ proof, trust }: World) {
   ]
 }
 
+/** Two-sided time, registrations and fields: what they show, and one slip in each. */
+async function provenance() {
+  const source = signerFor('source Ed25519')
+  const spare = signerFor('spare')
+  const plans: Plan[] = [
+    OWN,
+    { index: 3, registration: settings(SOURCE, [keyOf(source)]) },
+    { index: 5, registration: settings(SOURCE, [keyOf(spare)]) },
+  ]
+  const make = (options: WorldOptions = {}) => makeWorld({ before: 8, registrations: plans, ...options })
+  const whole = await make()
+  const { proof, trust } = whole
+  const anchor = proof.anchors[0]!
+  const [own, first, second] = proof.registrations as [Carried, Carried, Carried]
+  const good = (description: string, p: Proof, t: Trust = trust, skipped: string[] = []) =>
+    verdict(description, p, t, 'verified', 'final', [], skipped)
+  const bad = (description: string, registrations: readonly Carried[] | undefined) =>
+    verdict(`registration: ${description}`, { ...proof, registrations } as Proof, trust, 'failed', 'none', [
+      'source.registration',
+    ])
+  const other = async (description: string, change: readonly Plan[], options: WorldOptions = {}) => {
+    const world = await make({ registrations: change, ...options })
+    return verdict(`registration: ${description}`, world.proof, world.trust, 'failed', 'none', ['source.registration'])
+  }
+  const iso = (ms: number) => new Date(ms).toISOString()
+  const by = anchor.time * 1000
+  const pin = (description: string, bounds: object, outcome: Outcome, level: Level) =>
+    verdict(
+      `pin: ${description}`,
+      proof,
+      { ...trust, sourceKeys: [{ source: SOURCE, jwk: source.jwk, ...bounds }] },
+      outcome,
+      level,
+      outcome === 'failed' ? ['source.key'] : [],
+      outcome === 'undecided' ? ['source.key'] : [],
+    )
+  const before = (description: string, change: object, failed: string[], skipped: string[], t: Trust = trust) =>
+    verdict(
+      `before: ${description}`,
+      { ...proof, anchors: [{ ...anchor, before: { ...anchor.before!, ...change } }] },
+      t,
+      failed.length > 0 ? 'failed' : 'verified',
+      failed.length > 0 ? 'logged' : 'final',
+      failed,
+      skipped,
+    )
+  const earlier = (change: object): Trust => ({
+    ...trust,
+    facts: trust.facts.map((fact) => (fact.size === 8 ? { ...fact, ...change } : fact)),
+  })
+  const at = async (description: string, time: number, skipped: string[]) => {
+    const world = await make({ inputs: [{ ...INPUTS[1]!, occurredAt: iso(time) }] })
+    return good(`time: ${description}`, world.proof, world.trust, skipped)
+  }
+  const expired = (notBefore: number | null, notAfter: number | null): Plan[] => [
+    OWN,
+    { index: 3, registration: settings(SOURCE, [keyOf(source)]) },
+    { index: 5, registration: settings(SOURCE, [keyOf(source, notBefore, notAfter)]) },
+  ]
+  const hidden = { ...proof, event: hideFields(parseEvent(proof.event), ['action', 'actor', 'targets']) }
+  const longer = await make({ registrations: [...plans, { index: 7, registration: settings(SOURCE, []) }] })
+  const late = await make({ between: 10_000 })
+  const twice = await make({ anchored: [21, 33] })
+  const elsewhere = { ...CHAIN, logId: `0x${seed('another log').toString('hex')}` }
+  const [pinnedAnchor, foreignAnchor] = twice.proof.anchors.map(({ before: _, ...one }) => one) as [Anchor, Anchor]
+  const foreign = { ...foreignAnchor, ...elsewhere }
+  return [
+    good('registered before it was used, and anchored before and after', proof),
+    good('the registrations of a proof that was made short', {
+      ...proof,
+      registrations: undefined,
+    } as unknown as Proof),
+    bad('none of the ledger itself', [first, second]),
+    bad('none of the source', [own]),
+    bad('only of another key', [own, second]),
+    bad('in another order', [own, second, first]),
+    bad('one twice', [own, first, first, second]),
+    bad('at another place', [own, { ...first, index: 4 }, second]),
+    bad('a path with a hash changed', [own, { ...first, path: [flipped(first.path[0]!), ...first.path.slice(1)] }]),
+    bad('the header of another', [own, { ...first, header: second.header }]),
+    bad('an event of the source in its place', [own, { ...first, event: proof.event }]),
+    bad('its metadata hidden', [own, { ...first, event: hideFields(parseEvent(first.event), ['action', 'targets']) }]),
+    await other('signed by the source itself', [OWN, { ...plans[1]!, signer: source }]),
+    await other('signed by a key of the ledger that vouches for itself', [
+      OWN,
+      { index: 2, registration: settings('killick', [keyOf(spare)]), signer: spare },
+      { ...plans[1]!, signer: spare },
+    ]),
+    await other('of another source', [OWN, { index: 3, registration: settings('other', [keyOf(source)]) }]),
+    await other('later than the event', [OWN, { index: 15, registration: settings(SOURCE, [keyOf(source)]) }]),
+    await other('its key ended before the anchor before', expired(null, by - BETWEEN - 1)),
+    await other('its key began after it was anchored', expired(by + 1, null)),
+    await other('of a key that is not the one it names', [
+      OWN,
+      { index: 3, registration: settings(SOURCE, [{ ...keyOf(source), kid: spare.kid }]) },
+    ]),
+    ...(await Promise.all(
+      [expired(null, by - 1), expired(by - BETWEEN + 1, null)].map(async (change, i) => {
+        const world = await make({ registrations: change })
+        return good(
+          `registration: its key ${i === 0 ? 'ended' : 'began'} between the anchors`,
+          world.proof,
+          world.trust,
+        )
+      }),
+    )),
+    good(
+      'registration: one is missing between those carried',
+      { ...longer.proof, registrations: [0, 1, 3].map((i) => longer.proof.registrations![i]!) },
+      longer.trust,
+      ['source.registration'],
+    ),
+    pin('ends when it was anchored', { notAfter: iso(by) }, 'verified', 'final'),
+    pin('ends between the anchors', { notAfter: iso(by - 1000) }, 'undecided', 'final'),
+    pin('ended before the anchor before', { notAfter: iso(by - BETWEEN - 1000) }, 'failed', 'none'),
+    pin('begins with the anchor before', { notBefore: iso(by - BETWEEN) }, 'verified', 'final'),
+    pin('begins between the anchors', { notBefore: iso(by - 1000) }, 'undecided', 'final'),
+    pin('begins after it was anchored', { notBefore: iso(by + 1000) }, 'failed', 'none'),
+    before('it covers the entry', { size: 12 }, ['anchor.0.before'], []),
+    before('it is of no entries', { size: 0 }, ['anchor.0.before'], []),
+    before('it is later than the anchor', { time: anchor.time + 1 }, ['anchor.0.before'], []),
+    before('nothing is known of it', { root: flipped(anchor.root) }, [], ['anchor.0.before']),
+    before('the contract does not hold it', {}, ['anchor.0.before'], [], earlier({ anchored: false })),
+    before('other code at the address', {}, ['anchor.0.before'], [], earlier({ genuineCode: false })),
+    before('its block lacks the transaction', {}, ['anchor.0.before'], [], earlier({ located: false })),
+    before('the node has pruned its block', {}, [], [], earlier({ located: null })),
+    await at('said to have happened an hour after it was anchored', by + 3_600_000, []),
+    await at('said to have happened later than that', by + 3_601_000, ['event.time']),
+    await at('said to have happened years before: that may be', by - 1e11, []),
+    good('time: recorded 69.5 seconds before the anchor before, 70 are allowed', late.proof, {
+      ...late.trust,
+      timeTolerance: 70,
+    }),
+    good(
+      'time: recorded 69.5 seconds before the anchor before, 69 are allowed',
+      late.proof,
+      { ...late.trust, timeTolerance: 69 },
+      ['event.time'],
+    ),
+    good('fields: some are hidden', hidden, trust, ['event.fields']),
+    good('fields: the ledger has lost some', { ...hidden, missing: 5 }, trust, ['event.fields']),
+    verdict('fields: more are said to be lost than are not shown', { ...hidden, missing: 6 }, trust, 'failed', 'none', [
+      'event.fields',
+    ]),
+    verdict(
+      'the pinned anchor cannot be read, another one says that all is final',
+      { ...twice.proof, anchors: [pinnedAnchor, foreign] },
+      { ...trust, facts: [factOf(foreign)] },
+      'undecided',
+      'logged',
+      [],
+      ['anchor.0.contract', 'anchor.0.block', 'anchor.0.final', 'anchor.1.log'],
+    ),
+  ]
+}
+
 /** Slips after which nothing is left to check. */
 function unreadable(text: string) {
   const edited = (edit: (proof: JsonObject & Record<string, JsonObject>) => void) => {
@@ -422,6 +591,35 @@ function unreadable(text: string) {
       'a block time beyond 32 bits',
       'proof_malformed',
       anchors((anchor) => Object.assign(anchor, { time: 2 ** 32 })),
+    ),
+    bad(
+      'an anchor before with a chain of its own',
+      'proof_malformed',
+      anchors((anchor) => Object.assign(anchor, { before: { ...anchor, path: undefined } })),
+    ),
+    bad(
+      'nothing missing, and said so',
+      'proof_malformed',
+      edited((proof) => Object.assign(proof, { missing: 0 })),
+    ),
+    bad(
+      'no registration in the list of them',
+      'proof_malformed',
+      edited((proof) => Object.assign(proof, { registrations: [] })),
+    ),
+    bad(
+      '17 registrations',
+      'proof_malformed',
+      edited((proof) =>
+        Object.assign(proof, { registrations: Array(17).fill({ event: '', header: '', index: 0, path: [] }) }),
+      ),
+    ),
+    bad(
+      'a registration with a member more',
+      'proof_malformed',
+      edited((proof) =>
+        Object.assign(proof, { registrations: [{ event: '', header: '', index: 0, path: [], key: '' }] }),
+      ),
     ),
     bad(
       'no key',

@@ -27,6 +27,7 @@ import {
   utf8,
 } from '@killick/sdk'
 import { seed, signerFor } from './keys.ts'
+import { type Plan as RegistrationPlan, register } from './registrations.ts'
 
 export const SOURCE = 'billing-api'
 export const STREAM = '7f3c9a10'
@@ -114,7 +115,15 @@ export type WorldOptions = {
   /** Sizes that are anchored; default: the size of the log. */
   anchored?: readonly number[]
   inputs?: readonly EventInput[]
+  /** Size of an anchor before the entry; default: none. */
+  before?: number
+  /** Between that anchor and the first that covers the entry, ms; default: BETWEEN. */
+  between?: number
+  /** What the log holds of registrations; default: nothing, and the proof carries none. */
+  registrations?: readonly RegistrationPlan[]
 }
+
+export const BETWEEN = 600_000
 
 /** A proof, and the trust under which it verifies. */
 export async function makeWorld(options: WorldOptions = {}): Promise<World> {
@@ -125,12 +134,15 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const tokens = await makeEvents(eventKey, first, inputs)
   const header = await makeHeader(sourceKey, tokens, first)
 
+  const registered = await register(options.registrations ?? [], mintOf)
+  const known = new Map([
+    ...registered.map((one) => [one.index, one.header.leafHash] as const),
+    [index, header.leafHash],
+  ])
   const longest = Math.max(size, ...anchored)
-  const leaves = Array.from({ length: longest }, (_, i) =>
-    i === index ? header.leafHash : asHash(Uint8Array.from(seed(`entry ${i}`))),
-  )
+  const leaves = Array.from({ length: longest }, (_, i) => known.get(i) ?? asHash(Uint8Array.from(seed(`entry ${i}`))))
   const rootAt = (n: number) => run(planRoot(n), leaves)
-  const pathAt = (n: number) => run(planInclusion(index, n), leaves)
+  const pathAt = (n: number, of = index) => run(planInclusion(of, n), leaves)
   const text = printCheckpoint({ origin: ORIGIN, size, root: rootAt(size) })
   const logPublic = publicKeyBytes(logKey.jwk)
 
@@ -140,6 +152,16 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     return {
       ...{ ...CHAIN, size: n, root: rootAt(n), time: Math.floor(time), ...where },
       ...(n !== size && { path: pathAt(n) }),
+      ...(options.before !== undefined && {
+        before: {
+          ...{
+            size: options.before,
+            root: rootAt(options.before),
+            time: Math.floor(time) - (options.between ?? BETWEEN) / 1000,
+          },
+          ...{ transaction: `0x${seed(`transaction before ${i}`).toString('hex')}`, block: 8_999_000 + i },
+        },
+      }),
     }
   })
   const keys = [...new Map([eventKey, sourceKey].flatMap((key) => (key ? [[key.kid, key.jwk] as const] : []))).values()]
@@ -152,18 +174,26 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       checkpoint: signNote(text, ORIGIN, logPublic, logKey.sign as (message: Uint8Array) => Uint8Array),
       anchors,
       keys,
+      ...(options.registrations && {
+        registrations: registered.map((one) => ({
+          ...{ event: one.event, header: one.header.text, index: one.index, path: pathAt(size, one.index) },
+        })),
+      }),
     },
     trust: {
       sourceKeys: keys.map((jwk) => ({ source: SOURCE, jwk })),
       logKeys: [printVkey(ORIGIN, logPublic)],
       logs: [CHAIN],
-      facts: anchors.map(factOf),
+      facts: anchors.flatMap(({ before, ...anchor }) => [
+        factOf(anchor),
+        ...(before ? [factOf({ ...CHAIN, ...before })] : []),
+      ]),
     },
   }
 }
 
 /** What an honest node says about a true anchor long past. */
-export function factOf({ path: _, ...about }: Anchor): Required<Trust>['facts'][number] {
+export function factOf({ path: _, before: __, ...about }: Anchor): Required<Trust>['facts'][number] {
   return {
     ...about,
     node: 'node.example.com',

@@ -30,6 +30,21 @@ export type Anchor = {
   readonly block: number
   /** Inclusion path of the header at this anchor's size; absent when that is `log.size`, whose path is `log.path`. */
   readonly path?: readonly Hash[]
+  /** The last anchor of the same chain, contract and log that does not cover the entry; absent when there is none. */
+  readonly before?: EarlierAnchor
+}
+
+/** Its size is at most the entry's index: what the log held then, as the contract knows it, was without the entry. */
+export type EarlierAnchor = Pick<Anchor, 'size' | 'root' | 'time' | 'transaction' | 'block'>
+
+/** A registration as it stands in the log: an event alone in its batch, with the fields that say what is registered. */
+export type CarriedRegistration = {
+  /** The event token; it discloses action, targets and metadata. */
+  readonly event: string
+  readonly header: string
+  /** Place in the log, with the inclusion path in the tree of `log.size`. */
+  readonly index: number
+  readonly path: readonly Hash[]
 }
 
 export type Proof = {
@@ -48,24 +63,44 @@ export type Proof = {
   readonly anchors: readonly Anchor[]
   /** Public keys of the source that signed event and header: a claim to compare with pinned ones, never trust. */
   readonly keys: readonly PublicJwk[]
+  /**
+   * Fields that the log's operator accepted and no longer holds, by the operator's own word; at least 1, absent when none
+   * is gone. Fields that whoever made the proof chose not to show are not among them.
+   */
+  readonly missing?: number
+  /** How the source and its keys came to be registered, in the order of the log; absent where the proof is to be short. */
+  readonly registrations?: readonly CarriedRegistration[]
 }
+
+const MAX_REGISTRATIONS = 16
 
 /** Compact JSON in a fixed member order. */
 export function printProof(proof: Proof): string {
-  const { event, batch, log, checkpoint, anchors, keys } = proof
+  const { event, batch, log, checkpoint, anchors, keys, missing, registrations } = proof
   return JSON.stringify({
     format: PROOF_FORMAT,
     event,
     batch: { header: batch.header, index: batch.index, path: batch.path.map(printHash) },
     log: { origin: log.origin, index: log.index, size: log.size, path: log.path.map(printHash) },
     checkpoint,
-    anchors: anchors.map(({ chainId, contract, logId, size, root, time, transaction, block, path }) => ({
+    anchors: anchors.map(({ chainId, contract, logId, size, root, time, transaction, block, path, before }) => ({
       ...{ chainId, contract, logId, size, root: printHash(root), time, transaction, block },
       ...(path && { path: path.map(printHash) }),
+      ...(before && { before: printEarlier(before) }),
     })),
     keys,
+    ...(missing !== undefined && { missing }),
+    ...(registrations && {
+      registrations: registrations.map(({ event, header, index, path }) => ({
+        ...{ event, header, index, path: path.map(printHash) },
+      })),
+    }),
   })
 }
+
+const printEarlier = ({ size, root, time, transaction, block }: EarlierAnchor) => ({
+  ...{ size, root: printHash(root), time, transaction, block },
+})
 
 function malformed(why: string): never {
   throw new KillickError('proof_malformed', `Not a ${PROOF_FORMAT}: ${why}`)
@@ -106,8 +141,8 @@ function hex(value: JsonValue | undefined, where: string, bytes: number): string
 }
 
 function parseAnchor(value: JsonValue, where: string, logSize: number): Anchor {
-  const names = ['chainId', 'contract', 'logId', 'size', 'root', 'time', 'transaction', 'block']
-  const anchor = object(value, where, names, ['path'])
+  const names = ['chainId', 'contract', 'logId', ...COMMITMENT]
+  const anchor = object(value, where, names, ['path', 'before'])
   const size = count(anchor.size, `${where}/size`)
   if ((anchor.path === undefined) !== (size === logSize))
     malformed(`${where} must have a path exactly when its size is not the log's`)
@@ -115,13 +150,41 @@ function parseAnchor(value: JsonValue, where: string, logSize: number): Anchor {
     chainId: count(anchor.chainId, `${where}/chainId`),
     contract: hex(anchor.contract, `${where}/contract`, 20),
     logId: hex(anchor.logId, `${where}/logId`, 32),
-    size,
+    ...parseCommitment(anchor, where),
+    ...(anchor.path !== undefined && { path: path(anchor.path, `${where}/path`) }),
+    ...(anchor.before !== undefined && { before: parseEarlier(anchor.before, `${where}/before`) }),
+  }
+}
+
+const COMMITMENT = ['size', 'root', 'time', 'transaction', 'block']
+
+function parseCommitment(anchor: JsonObject, where: string): EarlierAnchor {
+  return {
+    size: count(anchor.size, `${where}/size`),
     root: hash(anchor.root, `${where}/root`),
     time: uint32(anchor.time, `${where}/time`),
     transaction: hex(anchor.transaction, `${where}/transaction`, 32),
     block: count(anchor.block, `${where}/block`),
-    ...(anchor.path !== undefined && { path: path(anchor.path, `${where}/path`) }),
   }
+}
+
+function parseEarlier(value: JsonValue, where: string): EarlierAnchor {
+  return parseCommitment(object(value, where, COMMITMENT), where)
+}
+
+function parseRegistrations(value: JsonValue): CarriedRegistration[] {
+  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_REGISTRATIONS)
+    malformed(`registrations must be an array of 1 to ${MAX_REGISTRATIONS}`)
+  return value.map((item, i) => {
+    const where = `registrations/${i}`
+    const carried = object(item, where, ['event', 'header', 'index', 'path'])
+    return {
+      event: text(carried.event, `${where}/event`),
+      header: text(carried.header, `${where}/header`),
+      index: count(carried.index, `${where}/index`),
+      path: path(carried.path, `${where}/path`),
+    }
+  })
 }
 
 function parseKeys(value: JsonValue | undefined): PublicJwk[] {
@@ -142,7 +205,8 @@ export function parseProof(source: string | Uint8Array): Proof {
   if (source.length > MAX_PROOF_BYTES) throw new KillickError('proof_too_large')
   const json = typeof source === 'string' ? source : fromUtf8(source)
   if (json === null) malformed('it is not UTF-8')
-  const proof = object(parseJson(json), 'it', ['format', 'event', 'batch', 'log', 'checkpoint', 'anchors', 'keys'])
+  const names = ['format', 'event', 'batch', 'log', 'checkpoint', 'anchors', 'keys']
+  const proof = object(parseJson(json), 'it', names, ['missing', 'registrations'])
   if (proof.format !== PROOF_FORMAT) malformed(`format must be ${PROOF_FORMAT}`)
   const batch = object(proof.batch, 'batch', ['header', 'index', 'path'])
   const log = object(proof.log, 'log', ['origin', 'index', 'size', 'path'])
@@ -164,5 +228,9 @@ export function parseProof(source: string | Uint8Array): Proof {
     checkpoint: text(proof.checkpoint, 'checkpoint'),
     anchors: proof.anchors.map((anchor, i) => parseAnchor(anchor, `anchors/${i}`, size)),
     keys: parseKeys(proof.keys),
+    ...(proof.missing !== undefined && {
+      missing: count(proof.missing, 'missing') || malformed('missing must be 1 or more'),
+    }),
+    ...(proof.registrations !== undefined && { registrations: parseRegistrations(proof.registrations) }),
   }
 }

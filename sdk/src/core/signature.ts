@@ -35,10 +35,11 @@ export function verifySignature(jwk: PublicJwk, message: Uint8Array, signature: 
 
 /**
  * RFC 8032 §5.1.7 with strict decoding and, of the two equations it allows, the one without the cofactor, as OpenSSL, Go
- * and libsodium check it. @noble/curves multiplies by the cofactor, which forgives a small-order part in R: the key's
- * holder could make signatures that verify here and not there.
+ * and libsodium check it. @noble/curves multiplies by the cofactor, which forgives a small-order part in R, and takes an R
+ * that is the identity, which those refuse: the key's holder could make signatures that verify here and not there.
  */
 function verifyEd25519(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  const isPrimeOrder = (point: Uint8Array) => ed25519.Point.fromBytes(point, false).isTorsionFree()
-  return ed25519.verify(signature, message, key, { zip215: false }) && isPrimeOrder(signature.subarray(0, 32))
+  if (!ed25519.verify(signature, message, key, { zip215: false })) return false
+  const r = ed25519.Point.fromBytes(signature.subarray(0, 32), false)
+  return r.isTorsionFree() && !r.is0()
 }

@@ -9,10 +9,25 @@ export { EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash } from 
 export { type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
 export { rootFromInclusion, type Size, verifyConsistency, verifyInclusion } from '../core/merkle.ts'
 export { type OpenedNote, openNote, parseVkey } from '../core/note.ts'
-export { type Anchor, type Proof, parseProof, printProof } from '../core/proof.ts'
+export {
+  type Anchor,
+  type CarriedRegistration,
+  type EarlierAnchor,
+  type Proof,
+  parseProof,
+  printProof,
+} from '../core/proof.ts'
 export { ANCHOR_LOG_CODE_HASH } from './contract.ts'
+export type { Reason } from './finding.ts'
 export { readAnchors } from './readAnchors.ts'
 export { type ChainNode, openNodes, parseQuantity, type Rpc, type RpcOptions } from './rpc.ts'
-export { type AnchorFact, DEFAULT_CONFIRMATIONS, type PinnedLog, type Trust } from './trust.ts'
-export type { Check, CheckStatus, Level, Verdict } from './verdict.ts'
+export {
+  type AnchorFact,
+  DEFAULT_CONFIRMATIONS,
+  DEFAULT_TIME_TOLERANCE,
+  type PinnedKey,
+  type PinnedLog,
+  type Trust,
+} from './trust.ts'
+export type { Check, CheckStatus, KeyWord, Level, Times, Verdict } from './verdict.ts'
 export { verifyProof } from './verifyProof.ts'

@@ -1,12 +1,13 @@
 import { KillickError } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 import type { Anchor, Proof } from '../core/proof.ts'
+import { earlierOf } from './checks.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash, decodeBool, encodeIsAnchored } from './contract.ts'
 import { type ChainNode, openNodes, parseQuantity, type Rpc, type RpcOptions, readQuantity, reasonOf } from './rpc.ts'
 import { type AnchorFact, weightiest } from './trust.ts'
 
 /**
- * Asks nodes about every anchor of a proof. The contract's answer is one `eth_call`; around it stand the chain id, the
+ * Asks nodes about every anchor of a proof, and about those before them. The contract's answer is one `eth_call`; around it stand the chain id, the
  * contract's code, the named block, and the same call at the chain's finalized block. Where several of the nodes
  * are on an anchor's chain all are asked, and one that denies outweighs those that confirm.
  *
@@ -22,7 +23,8 @@ export async function readAnchors(
 ): Promise<AnchorFact[]> {
   const urls = nodes.filter((node) => typeof node === 'string')
   const known = [...nodes.filter((node) => typeof node !== 'string'), ...(await openNodes(urls, options))]
-  return Promise.all(proof.anchors.map((anchor) => readAnchor(anchor, known)))
+  const all = proof.anchors.flatMap((anchor) => [anchor, ...(anchor.before ? [earlierOf(anchor, anchor.before)] : [])])
+  return Promise.all(all.map((anchor) => readAnchor(anchor, known)))
 }
 
 async function readAnchor(anchor: Anchor, nodes: readonly ChainNode[]): Promise<AnchorFact> {

@@ -45,16 +45,39 @@ export function weightiest<A extends Answer>(answers: readonly A[]): A | undefin
   return answers.find(denies) ?? answers.find((answer) => 'anchored' in answer) ?? answers[0]
 }
 
+/**
+ * A key known to belong to a source; without a name, to whichever source the event is of. `notBefore` and `notAfter`
+ * (RFC 3339 in UTC, such as `2026-11-26T12:00:00Z`) bound when its signatures count. They are held against the times of the
+ * anchors around the entry, never against what the event claims; where those leave it open, the key does not count as trusted.
+ */
+export type PinnedKey = {
+  readonly source?: string | undefined
+  readonly jwk: PublicJwk
+  readonly notBefore?: string | undefined
+  readonly notAfter?: string | undefined
+}
+
 export type Trust = {
-  /** Keys known to belong to a source; without a name, to whichever source the event is of. */
-  readonly sourceKeys?: readonly { readonly source?: string | undefined; readonly jwk: PublicJwk }[]
+  readonly sourceKeys?: readonly PinnedKey[]
   /** Verifier keys (C2SP vkeys) of the log. */
   readonly logKeys?: readonly string[]
   readonly logs?: readonly PinnedLog[]
   /** What the chain says, from `readAnchors`. */
   readonly facts?: readonly AnchorFact[]
-  /** How many confirmations count as final on a chain without finality of its own. Default 12. */
+  /** How many confirmations count as final on a chain without finality of its own; at least 1, default 12. */
   readonly confirmations?: number
+  /** By how many seconds a claimed time may lie outside what the anchors allow, unremarked. Default 3,600. */
+  readonly timeTolerance?: number
+}
+
+const UTC_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
+
+/** ms since 1970; null: without limit. @throws KillickError trust_invalid */
+export function parsePinTime(text: string | undefined): number | null {
+  if (text === undefined) return null
+  const time = typeof text === 'string' && UTC_TIME.test(text) ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(time)) throw new KillickError('trust_invalid', 'A time of a pinned key is not RFC 3339 in UTC')
+  return time
 }
 
 /**
@@ -62,7 +85,11 @@ export type Trust = {
  * @throws KillickError key_invalid | vkey_invalid | trust_invalid
  */
 export function checkTrust(trust: Trust): void {
-  for (const { jwk } of trust.sourceKeys ?? []) parsePublicJwk(jwk)
+  for (const { jwk, notBefore, notAfter } of trust.sourceKeys ?? []) {
+    parsePublicJwk(jwk)
+    parsePinTime(notBefore)
+    parsePinTime(notAfter)
+  }
   for (const vkey of trust.logKeys ?? []) parseVkey(vkey)
   for (const { chainId, contract, logId } of trust.logs ?? []) {
     const isHex = (text: string, digits: number) => /^0x[0-9a-f]+$/i.test(text) && text.length === 2 + digits
@@ -73,9 +100,14 @@ export function checkTrust(trust: Trust): void {
       )
     }
   }
-  if (trust.confirmations !== undefined && !isCount(trust.confirmations)) {
-    throw new KillickError('trust_invalid', 'The number of confirmations must be an integer from 0')
+  // With none asked for, an anchor in no block at all would be final.
+  if (trust.confirmations !== undefined && !(isCount(trust.confirmations) && trust.confirmations > 0)) {
+    throw new KillickError('trust_invalid', 'The number of confirmations must be an integer from 1')
+  }
+  if (trust.timeTolerance !== undefined && !isCount(trust.timeTolerance)) {
+    throw new KillickError('trust_invalid', 'The tolerance for times must be a whole number of seconds')
   }
 }
 
 export const DEFAULT_CONFIRMATIONS = 12
+export const DEFAULT_TIME_TOLERANCE = 3600

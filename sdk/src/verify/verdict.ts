@@ -1,5 +1,6 @@
 /** The verifier's answer, check by check. */
 import type { JsonObject } from '../core/json.ts'
+import type { Reason } from './finding.ts'
 
 /** How far up the ladder every check of every rung below passed. */
 export type Level = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
@@ -12,8 +13,35 @@ export type Check = {
   /** The question, in words. */
   readonly title: string
   readonly status: CheckStatus
+  /** Why it ended so: a stable code, for programs. */
+  readonly reason: Reason
   /** What was found, or why it was skipped. */
   readonly detail: string
+}
+
+/** Times in ISO 8601. What is claimed and what the anchors allow. */
+export type Times = {
+  /** From the recorder's clock: a claim. */
+  readonly recordedAt: string
+  /** Block time of the last anchor that does not cover the event: as anchored then, it was not yet in the log. */
+  readonly after: string | null
+  /** Block time of the first anchor that covers it: it was in the log by then. */
+  readonly by: string | null
+  /** Where a claimed time lies beyond those by more than the tolerance; null: it does not, as far as there are bounds. */
+  readonly outside: 'before' | 'after' | null
+  readonly toleranceMs: number
+}
+
+/** One word on one key, as a registration in the log gives it. */
+export type KeyWord = {
+  /** Log entry that holds the registration. */
+  readonly logIndex: number
+  readonly kid: string
+  /** ISO 8601, UTC; null: without limit. */
+  readonly notBefore: string | null
+  readonly notAfter: string | null
+  /** Block time of the earliest confirmed anchor of the proof that covers it; null: none does. */
+  readonly anchoredAt: string | null
 }
 
 export type Verdict = {
@@ -41,7 +69,13 @@ export type Verdict = {
     readonly fields: JsonObject
     /** How many fields exist that this proof does not show. */
     readonly hiddenFields: number
+    /** How many of those the ledger itself no longer holds, by its operator's word. */
+    readonly missingFields: number
   } | null
+  /** Null where not even the event could be read, or a check failed. */
+  readonly times: Times | null
+  /** What the log says of the keys of this source, in order, as far as the proof carries it and it was checked. */
+  readonly registrations: readonly KeyWord[]
   /** The event existed by then: block time of the earliest anchor that the chain confirmed, ISO 8601. */
   readonly anchoredAt: string | null
 }

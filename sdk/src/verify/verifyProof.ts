@@ -1,25 +1,28 @@
-import { parseBatchHeader } from '../core/batch.ts'
-import { parseCheckpoint } from '../core/checkpoint.ts'
+import { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
+import { type Checkpoint, parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
-import type { Proof } from '../core/proof.ts'
+import type { Anchor, Proof } from '../core/proof.ts'
 import * as checks from './checks.ts'
-import { type Finding, fail, pass, skip } from './checks.ts'
+import { type Finding, fail, pass, skip } from './finding.ts'
+import { type Covering, registered } from './registrations.ts'
+import { type Bounds, claimedTime, timesOf } from './times.ts'
 import { checkTrust, type Trust } from './trust.ts'
 import type { Check, Level, Verdict } from './verdict.ts'
 
 /** Parses a part of the proof; a refusal becomes a finding. Bugs of our own still throw. */
 function attempt<T>(parse: () => T): { value: T | null; refusal: Finding } {
   try {
-    return { value: parse(), refusal: skip('') }
+    return { value: parse(), refusal: skip('part_unreadable', '') }
   } catch (error) {
-    if (error instanceof KillickError) return { value: null, refusal: fail(error.message) }
+    if (error instanceof KillickError) return { value: null, refusal: fail('malformed', error.message) }
     throw error
   }
 }
 
-const UNREADABLE = skip('A part that this rests on could not be read')
+const UNREADABLE = skip('part_unreadable', 'A part that this rests on could not be read')
+const UNFOUNDED = skip('part_unreadable', 'The event has not been shown to be in the log')
 
 /**
  * Checks a proof against what the verifier trusts. Pure and synchronous: no network, no clock, no global; chain facts
@@ -35,16 +38,25 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   const [e, h, c] = [event.value, header.value, checkpoint.value]
 
   const list: Check[] = []
-  const add = (id: string, title: string, { status, detail }: Finding): boolean => {
-    list.push({ id, title, status, detail })
-    return status === 'passed'
+  const add = (id: string, title: string, finding: Finding): boolean => {
+    list.push({ id, title, ...finding })
+    return finding.status === 'passed'
   }
+
+  const inLogFinding = h && c ? checks.logInclusion(h, c, proof) : c ? UNREADABLE : checkpoint.refusal
+  const anchors = proof.anchors.map((anchor) => judgeAnchor(anchor, h, c, proof, trust))
+  const held = anchors.filter((anchor) => anchor.held)
+  // Where one of them is pinned, only such are stood on: what a verifier did not ask for adds nothing to the level.
+  const standing = anchors.some(({ pinned }) => pinned) ? held.filter(({ pinned }) => pinned) : held
+  const isFounded = inLogFinding.status === 'passed'
+  const bounds: Bounds = isFounded ? boundsOf(standing) : { after: null, by: null }
 
   const form = add(
     'event.form',
     'The event is whole, and each field shown is one that was recorded',
     e ? pass(`${e.disclosures.length} of ${e.fieldCount} fields shown`) : event.refusal,
   )
+  add('event.fields', 'Everything that was recorded is shown', e ? checks.fieldsShown(e, proof) : UNREADABLE)
   add('event.signature', 'The source signed the event', e ? checks.eventSignature(e, proof) : UNREADABLE)
   const batchSigned = add(
     'batch.signature',
@@ -59,50 +71,29 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   const sourcePinned = add(
     'source.key',
     'The source’s key is one that you trust',
-    e && h ? checks.sourceKey(e, h, proof, trust) : UNREADABLE,
+    e && h ? checks.sourceKey(e, h, proof, trust, bounds) : UNREADABLE,
   )
-  const inLog = add(
-    'log.inclusion',
-    'The batch stands at its place in the log',
-    h && c ? checks.logInclusion(h, c, proof) : c ? UNREADABLE : checkpoint.refusal,
-  )
+  const cover = isFounded ? coversOf(standing) : []
+  const registration =
+    e && h && c && isFounded && inBatch ? registered(e, h, c, proof, bounds, cover) : { finding: UNFOUNDED, words: [] }
+  add('source.registration', 'The log says whose key it is, from before it was used', registration.finding)
+  const inLog = add('log.inclusion', 'The batch stands at its place in the log', inLogFinding)
   const logPinned = add(
     'log.signature',
     'The log signed its checkpoint, with a key that you trust',
     checks.logSignature(proof, trust),
   )
-
-  const anchors = proof.anchors.map((anchor, i) => {
-    const fact = checks.factAbout(anchor, trust)
-    const path = add(
-      `anchor.${i}.path`,
-      'The anchored root covers the batch',
-      h && c ? checks.anchorPath(h, c, anchor, proof) : UNREADABLE,
-    )
-    const held = add(`anchor.${i}.contract`, 'The contract on chain holds this root', checks.anchorContract(fact))
-    add(`anchor.${i}.block`, 'The anchor is in the block that the proof names', checks.anchorBlock(fact))
-    const final = add(
-      `anchor.${i}.final`,
-      'The block can no longer be reorganised away',
-      checks.anchorFinal(fact, trust),
-    )
-    const pinned = add(
-      `anchor.${i}.log`,
-      'Contract and log are the ones that you trust',
-      checks.anchorPinned(anchor, proof, trust),
-    )
-    return { time: anchor.time, held: path && held, final, pinned }
-  })
-  if (anchors.length === 0) add('anchor', 'The log is anchored on a chain', skip('Not anchored yet'))
+  for (const [i, anchor] of anchors.entries())
+    for (const [name, title, finding] of anchor.findings) add(`anchor.${i}.${name}`, title, finding)
+  if (anchors.length === 0) add('anchor', 'The log is anchored on a chain', skip('not_anchored', 'Not anchored yet'))
+  const times = e && timesOf(e, bounds, trust)
+  add('event.time', 'The times it claims fit the anchors around it', times ? claimedTime(times) : UNREADABLE)
 
   const failed = list.some(({ status }) => status === 'failed')
   // What failed on a rung breaks it, even where another check of the rung would hold it up.
   const isSound = (...rung: string[]) =>
     !list.some(({ id, status }) => status === 'failed' && rung.includes(id.split('.')[0]!))
   const signed = form && batchSigned && inBatch && isSound('event', 'batch', 'source')
-  // A pinned anchor is the one to stand on; without any, the verdict says that the contract is unproven.
-  const held = anchors.filter((anchor) => anchor.held)
-  const standing = held.some(({ pinned }) => pinned) ? held.filter(({ pinned }) => pinned) : held
   const contractPinned = standing.some(({ pinned }) => pinned)
   const level = ladder({
     signed,
@@ -130,13 +121,65 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
     checks: list,
     restsOn: failed ? [] : restsOn,
     missing: failed ? [] : missing,
-    event: e && describe(e),
-    anchoredAt:
-      !failed && signed && standing.length > 0
-        ? new Date(Math.min(...standing.map(({ time }) => time)) * 1000).toISOString()
-        : null,
+    event: e && describe(e, proof),
+    times: failed ? null : times,
+    registrations: failed ? [] : registration.words,
+    anchoredAt: !failed && signed ? (times?.by ?? null) : null,
   }
 }
+
+type Entry = readonly [name: string, title: string, finding: Finding]
+const entry = (...parts: Entry): Entry => parts
+
+type Judged = {
+  readonly findings: readonly Entry[]
+  readonly size: number
+  /** Block time, ms. */
+  readonly time: number
+  /** The chain holds it, and it covers the batch. */
+  readonly held: boolean
+  readonly final: boolean
+  readonly pinned: boolean
+  /** The anchor before it, where the chain holds that too. */
+  readonly before: Covering | null
+}
+
+function judgeAnchor(anchor: Anchor, h: BatchHeader | null, c: Checkpoint | null, proof: Proof, trust: Trust): Judged {
+  const fact = checks.factAbout(anchor, trust)
+  const path = h && c ? checks.anchorPath(h, c, anchor, proof) : UNREADABLE
+  const contract = checks.anchorContract(fact)
+  const final = checks.anchorFinal(fact, trust)
+  const pinned = checks.anchorPinned(anchor, proof, trust)
+  const before = anchor.before && checks.anchorBefore(anchor, anchor.before, proof, trust)
+  const passed = (...findings: Finding[]) => findings.every(({ status }) => status === 'passed')
+  return {
+    findings: [
+      ['path', 'The anchored root covers the batch', path],
+      ['contract', 'The contract on chain holds this root', contract],
+      ['block', 'The anchor is in the block that the proof names', checks.anchorBlock(fact)],
+      ['final', 'The block can no longer be reorganised away', final],
+      ['log', 'Contract and log are the ones that you trust', pinned],
+      ...(before ? [entry('before', 'The anchor before does not cover the batch yet', before)] : []),
+    ],
+    size: anchor.size,
+    time: 1000 * anchor.time,
+    held: passed(path, contract),
+    final: passed(final),
+    pinned: passed(pinned),
+    before: before && passed(before) ? { size: anchor.before!.size, time: 1000 * anchor.before!.time } : null,
+  }
+}
+
+function boundsOf(standing: readonly Judged[]): Bounds {
+  const befores = standing.flatMap(({ before }) => (before ? [before.time] : []))
+  return {
+    after: befores.length === 0 ? null : Math.max(...befores),
+    by: standing.length === 0 ? null : Math.min(...standing.map(({ time }) => time)),
+  }
+}
+
+const coversOf = (standing: readonly Judged[]): Covering[] =>
+  standing.flatMap(({ size, time, before }) => [{ size, time }, ...(before ? [before] : [])])
 
 /** The highest rung with none missing below it. A log root on chain needs no signature of the log's. */
 function ladder(rungs: { signed: boolean; logged: boolean; anchored: boolean; final: boolean }): Level {
@@ -145,7 +188,7 @@ function ladder(rungs: { signed: boolean; logged: boolean; anchored: boolean; fi
   return rungs.logged ? 'logged' : 'signed'
 }
 
-function describe(event: ParsedEvent): NonNullable<Verdict['event']> {
+function describe(event: ParsedEvent, proof: Proof): NonNullable<Verdict['event']> {
   return {
     id: event.id,
     leafHash: printHash(event.leafHash),
@@ -155,5 +198,6 @@ function describe(event: ParsedEvent): NonNullable<Verdict['event']> {
     recordedAt: new Date(event.time).toISOString(),
     fields: event.fields,
     hiddenFields: event.fieldCount - event.disclosures.length,
+    missingFields: proof.missing ?? 0,
   }
 }

@@ -143,10 +143,17 @@ describe('Ed25519 at its edges', () => {
     expect(nativeVerify(parsePublicJwk(jwk), message, signature)).toBe(false)
     expect(verifySignature(parsePublicJwk(jwk), message, signature)).toBe(false)
   })
+
+  test('a signature whose R is the identity is refused, as OpenSSL does', () => {
+    // With R = 0 the equation [S]B = [k]A needs only S = k·a, which the key's holder knows.
+    const { jwk, message, signature } = torsionSignature({ withoutR: true })
+    expect(nativeVerify(parsePublicJwk(jwk), message, signature)).toBe(false)
+    expect(verifySignature(parsePublicJwk(jwk), message, signature)).toBe(false)
+  })
 })
 
 /** Affine arithmetic on edwards25519, slow and only for this. */
-function torsionSignature() {
+function torsionSignature({ withoutR = false } = {}) {
   const p = 2n ** 255n - 19n
   const order = 2n ** 252n + 27742317777372353535851937790883648493n
   const mod = (a: bigint, m = p) => ((a % m) + m) % m
@@ -179,9 +186,9 @@ function torsionSignature() {
   const xBase = xOf(yBase)
   const base: Point = [xBase & 1n ? p - xBase : xBase, yBase]
   const y8 = littleEndian(Buffer.from('26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05', 'hex'))
-  const [a, r] = [123456789n, 987654321n]
+  const [a, r] = [123456789n, withoutR ? 0n : 987654321n]
   const key = encode(times(base, a))
-  const R = encode(add(times(base, r), [xOf(y8), y8]))
+  const R = encode(withoutR ? [0n, 1n] : add(times(base, r), [xOf(y8), y8]))
   const message = utf8('message')
   const k = mod(littleEndian(new Uint8Array(hash('sha512', Buffer.concat([R, key, message]), 'buffer'))), order)
   const S = bytesOf(mod(r + k * a, order))

@@ -1,7 +1,9 @@
 // Every byte of a valid proof is damaged, one at a time; no damaged proof may come out as verified.
 import { type AnchorFact, type Proof, parseProof, printProof, type Trust, verifyProof } from '@killick/sdk/verify'
 import { describe, expect, test, vi } from 'vitest'
-import { makeWorld } from '../../../scripts/lib/vectors/world.ts'
+import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
+import { keyOf, OWN, settings } from '../../../scripts/lib/vectors/registrations.ts'
+import { makeWorld, SOURCE } from '../../../scripts/lib/vectors/world.ts'
 
 // Elliptic curves take a thousand times as long as all the rest, and nearly every damaged proof asks them what the one before
 // asked. The real functions answer, once for each question.
@@ -55,9 +57,13 @@ function replacements(byte: number): number[] {
   return [...new Set([...bits, ...PRINTABLE, ...hex])].filter((other) => other !== byte)
 }
 
-/** A chain that answers about any anchor, and knows one. */
-function factsAbout(proof: Proof, truth: AnchorFact): AnchorFact[] {
-  return proof.anchors.map(({ path: _, ...about }) => {
+/** A chain that answers about any anchor, and knows these. */
+function factsAbout(proof: Proof, truths: readonly AnchorFact[]): AnchorFact[] {
+  const asked = proof.anchors.flatMap(({ path: _, before, ...about }) => [
+    { about, truth: truths[0]! },
+    ...(before ? [{ about: { ...about, ...before }, truth: truths[1]! }] : []),
+  ])
+  return asked.map(({ about, truth }) => {
     const isSame = (names: readonly (keyof typeof about)[]) =>
       names.every((name) => String(about[name]) === String(truth[name]))
     if (about.chainId !== truth.chainId) return { ...about, node: 'node', unreadable: 'none of the nodes is on it' }
@@ -67,12 +73,12 @@ function factsAbout(proof: Proof, truth: AnchorFact): AnchorFact[] {
   })
 }
 
-/** Tries `perByte` damages of each byte. */
-function damageAll(text: string, trust: Trust, perByte: number) {
+/** Tries `perByte` damages of each byte from a place on. */
+function damageAll(text: string, trust: Trust, perByte: number, from: number) {
   const bytes = new TextEncoder().encode(text)
   const verified: string[] = []
   let readable = 0
-  for (let at = 0; at < bytes.length; at++) {
+  for (let at = from; at < bytes.length; at++) {
     const damages = replacements(bytes[at]!)
     for (let i = 0; i < Math.min(perByte, damages.length); i++) {
       const damaged = bytes.slice()
@@ -86,27 +92,32 @@ function damageAll(text: string, trust: Trust, perByte: number) {
         continue
       }
       readable++
-      const facts = factsAbout(proof, trust.facts![0]!)
+      const facts = factsAbout(proof, trust.facts!)
       if (verifyProof(proof, { ...trust, facts }).outcome === 'verified')
         verified.push(`byte ${at}: ${bytes[at]} → ${damaged[at]}`)
     }
   }
-  return { verified, readable, length: bytes.length }
+  return { verified, readable, length: bytes.length - from }
 }
+
+const REGISTRATIONS = [OWN, { index: 1, registration: settings(SOURCE, [keyOf(signerFor('source Ed25519'))]) }]
 
 const perByte = process.env.CI ? 32 : 8
 
+// Proofs with registrations are three times as long, and their first parts are damaged in the others.
 describe.each([
   ['Ed25519', { alg: 'Ed25519', size: 5, index: 3, place: 1 }],
   ['ES256, anchored at another size', { alg: 'ES256', size: 5, index: 3, anchored: [6] }],
   ['unsigned', { unsigned: true, size: 3, index: 0 }],
+  ['with an anchor before and registrations', { size: 4, index: 3, before: 2, registrations: REGISTRATIONS }],
 ] as const)('%s', (_, options) => {
   test('no damaged byte verifies', async () => {
     const { proof, trust } = await makeWorld({ ...options, inputs: INPUTS })
     const text = printProof(proof)
-    const facts = factsAbout(parseProof(text), trust.facts[0]!)
+    const facts = factsAbout(parseProof(text), trust.facts)
     expect(verifyProof(parseProof(text), { ...trust, facts }).outcome).toBe('verified')
-    const { verified, readable, length } = damageAll(text, trust, perByte)
+    const from = 'registrations' in options ? text.indexOf('"before"') : 0
+    const { verified, readable, length } = damageAll(text, trust, from === 0 ? perByte : perByte / 4, from)
     expect(verified).toEqual([])
     // Most damages leave a proof that can be read, so that the checks decide and not the parser.
     expect(readable).toBeGreaterThan(length)

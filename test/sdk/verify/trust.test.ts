@@ -1,6 +1,8 @@
 import { type Trust, verifyProof } from '@killick/sdk/verify'
 import { describe, expect, test } from 'vitest'
-import { CHAIN, factOf, makeWorld, type World } from '../../../scripts/lib/vectors/world.ts'
+import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
+import { keyOf, OWN, settings } from '../../../scripts/lib/vectors/registrations.ts'
+import { CHAIN, factOf, makeWorld, SOURCE, TIME, type World } from '../../../scripts/lib/vectors/world.ts'
 
 const { proof, trust } = await makeWorld()
 const refused = (code: string) => expect.objectContaining({ name: 'KillickError', code })
@@ -26,6 +28,15 @@ describe('a slip in what is pinned is named, and does not read as a forged proof
     ['a log id without 0x', { ...trust, logs: [{ ...CHAIN, logId: CHAIN.logId.slice(2) }] }, 'trust_invalid'],
     ['a chain id of -1', { ...trust, logs: [{ ...CHAIN, chainId: -1 }] }, 'trust_invalid'],
     ['half a confirmation', { ...trust, confirmations: 0.5 }, 'trust_invalid'],
+    ['no confirmation at all', { ...trust, confirmations: 0 }, 'trust_invalid'],
+    ['a tolerance below zero', { ...trust, timeTolerance: -1 }, 'trust_invalid'],
+    ...['2026-11-26', '2026-11-26T12:00:00+01:00', '2026-13-01T00:00:00Z', 'soon', ''].map(
+      (notAfter): [string, Trust, string] => [
+        `a key that ends at "${notAfter}"`,
+        { ...trust, sourceKeys: [{ jwk: trust.sourceKeys[0]!.jwk, notAfter }] },
+        'trust_invalid',
+      ],
+    ),
   ])('%s', (_, slip, code) => {
     expect(() => verifyProof(proof, slip)).toThrow(refused(code))
   })
@@ -91,6 +102,49 @@ describe('several anchors', () => {
       facts: [{ ...other!, anchored: false }, pinned!] as Trust['facts'] & object,
     })
     expect(verdict).toMatchObject({ outcome: 'failed', level: 'logged', anchoredAt: null, missing: [], restsOn: [] })
+  })
+})
+
+describe('what the log says of keys, for a verifier who pinned only log and contract', () => {
+  test('each word on a key of the source, where it stands and since when that is anchored', async () => {
+    const source = signerFor('source Ed25519')
+    const spare = signerFor('spare')
+    const plans = [
+      OWN,
+      { index: 3, registration: settings(SOURCE, [keyOf(source)]) },
+      { index: 9, registration: settings(SOURCE, [keyOf(source, null, TIME + 3_600_000), keyOf(spare)]) },
+    ]
+    const { proof, trust } = await makeWorld({ before: 8, registrations: plans })
+    const { sourceKeys: _, ...rest } = trust
+    const verdict = verifyProof(proof, rest)
+    const [by, after] = [proof.anchors[0]!.time, proof.anchors[0]!.before!.time].map((s) =>
+      new Date(s * 1000).toISOString(),
+    )
+    expect(verdict.outcome).toBe('undecided')
+    expect(verdict.checks.find(({ id }) => id === 'source.registration')).toMatchObject({
+      status: 'passed',
+      detail: `key ${source.kid} registered at log entry 3, anchored since ${after}`,
+    })
+    const ends = new Date(TIME + 3_600_000).toISOString()
+    expect(verdict.registrations).toEqual([
+      { logIndex: 3, kid: source.kid, notBefore: null, notAfter: null, anchoredAt: after },
+      { logIndex: 9, kid: source.kid, notBefore: null, notAfter: ends, anchoredAt: by },
+      { logIndex: 9, kid: spare.kid, notBefore: null, notAfter: null, anchoredAt: by },
+    ])
+    expect(verdict.times).toEqual({
+      ...{ recordedAt: verdict.event!.recordedAt, after, by, outside: null, toleranceMs: 3_600_000 },
+    })
+  })
+
+  test('nothing of it is told where a check failed, or nothing is known from the chain', async () => {
+    const plans = [OWN, { index: 3, registration: settings(SOURCE, [keyOf(signerFor('source Ed25519'))]) }]
+    const { proof, trust } = await makeWorld({ before: 8, registrations: plans })
+    expect(verifyProof(proof, { ...trust, logs: [{ ...CHAIN, chainId: 1 }] })).toMatchObject({
+      ...{ outcome: 'failed', times: null, registrations: [] },
+    })
+    const unread = verifyProof(proof, { ...trust, facts: [] })
+    expect(unread.times).toMatchObject({ after: null, by: null, outside: null })
+    expect(unread.registrations.map(({ anchoredAt }) => anchoredAt)).toEqual([null])
   })
 })
 

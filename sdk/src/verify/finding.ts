@@ -1,0 +1,75 @@
+/** What one check found, and why: a code for programs, a sentence for people. */
+import type { CheckStatus } from './verdict.ts'
+
+/** Why a check ended as it did: a closed set, stable across releases. Whoever shows a verdict makes texts from these. */
+export type Reason =
+  /** It holds. */
+  | 'ok'
+  /** A part of the proof cannot be read. */
+  | 'malformed'
+  /** A part that this rests on cannot be read, or does not hold itself. */
+  | 'part_unreadable'
+  /** The proof does not hold the key that is named. */
+  | 'key_absent'
+  /** The keys in the proof are not those that signed, or not of the algorithm that is named. */
+  | 'key_mismatch'
+  /** A signature does not verify. */
+  | 'signature_invalid'
+  /** The source signs batches and not single events. */
+  | 'batch_signed'
+  /** Event, batch or log are not the ones that this place belongs to. */
+  | 'place_mismatch'
+  /** A path does not lead to the root that is named. */
+  | 'path_invalid'
+  /** Nothing was pinned to hold it against. */
+  | 'not_pinned'
+  /** It is not what was pinned. */
+  | 'pin_mismatch'
+  /** It was used outside the time for which it was pinned. */
+  | 'pin_expired'
+  /** Whether it was used within the time for which it was pinned cannot be told. */
+  | 'pin_time_open'
+  /** Another anchor of this proof is the pinned one. */
+  | 'other_pinned'
+  /** Not every field is shown. */
+  | 'fields_hidden'
+  /** The ledger no longer holds every field that it accepted. */
+  | 'fields_missing'
+  /** A claimed time lies outside what the anchors allow. */
+  | 'time_outside'
+  /** No anchor bounds the time. */
+  | 'time_unbounded'
+  /** The proof carries no registration. */
+  | 'registration_absent'
+  /** A registration in the proof does not hold. */
+  | 'registration_invalid'
+  /** The key was not registered before it was used. */
+  | 'registration_late'
+  /** A registration between those that the proof carries is missing. */
+  | 'registration_gap'
+  /** The key was used outside the time for which it was registered. */
+  | 'registration_expired'
+  /** The event is not anchored yet. */
+  | 'not_anchored'
+  /** No node was asked. */
+  | 'not_asked'
+  /** The node gave no usable answer. */
+  | 'node_unreadable'
+  /** The code at the address is not the published contract. */
+  | 'code_foreign'
+  /** The contract does not hold this root. */
+  | 'not_held'
+  /** The block is not the one that is named. */
+  | 'block_mismatch'
+  /** The node no longer has the block. */
+  | 'block_pruned'
+  /** The earlier anchor is not earlier. */
+  | 'order_mismatch'
+  /** The block is not final yet. */
+  | 'not_final'
+
+export type Finding = { readonly status: CheckStatus; readonly reason: Reason; readonly detail: string }
+
+export const pass = (detail: string): Finding => ({ status: 'passed', reason: 'ok', detail })
+export const fail = (reason: Reason, detail: string): Finding => ({ status: 'failed', reason, detail })
+export const skip = (reason: Reason, detail: string): Finding => ({ status: 'skipped', reason, detail })

@@ -1,0 +1,55 @@
+/** Time from two sides: a chain's blocks say when an entry was not yet in the anchored log, and when it was. */
+import type { ParsedEvent } from '../core/event.ts'
+import { type Finding, pass, skip } from './finding.ts'
+import { DEFAULT_TIME_TOLERANCE, type Trust } from './trust.ts'
+import type { Times } from './verdict.ts'
+
+/** ms since 1970. `after`: as anchored then, the entry was not in the log. `by`: it was. Null: no anchor says. */
+export type Bounds = { readonly after: number | null; readonly by: number | null }
+
+/** Whether something that happened within bounds happened within a period; `open`: the bounds leave that undecided. */
+export function heldAgainst(
+  { after, by }: Bounds,
+  notBefore: number | null,
+  notAfter: number | null,
+): 'inside' | 'outside' | 'open' {
+  if (notAfter !== null && after !== null && after > notAfter) return 'outside'
+  if (notBefore !== null && by !== null && by < notBefore) return 'outside'
+  const isOver = notAfter !== null && (by === null || by > notAfter)
+  const isEarly = notBefore !== null && (after === null || after < notBefore)
+  return isOver || isEarly ? 'open' : 'inside'
+}
+
+export const printTime = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString())
+
+/**
+ * The claimed times beside the bounds. An event may have happened long before it was recorded, but not after it was in the log.
+ */
+export function timesOf(event: ParsedEvent, { after, by }: Bounds, trust: Trust): Times {
+  const toleranceMs = 1000 * (trust.timeTolerance ?? DEFAULT_TIME_TOLERANCE)
+  const { occurredAt } = event.fields
+  const latest = Math.max(event.time, typeof occurredAt === 'string' ? Date.parse(occurredAt) || 0 : 0)
+  const isBefore = after !== null && event.time < after - toleranceMs
+  const isAfter = by !== null && latest > by + toleranceMs
+  return {
+    recordedAt: new Date(event.time).toISOString(),
+    after: printTime(after),
+    by: printTime(by),
+    outside: isAfter ? 'after' : isBefore ? 'before' : null,
+    toleranceMs,
+  }
+}
+
+export function claimedTime({ recordedAt, after, by, outside, toleranceMs }: Times): Finding {
+  const tolerance = `${toleranceMs / 1000} seconds`
+  if (outside === 'before')
+    return skip(
+      'time_outside',
+      `Said to be recorded at ${recordedAt}, yet not in the log as anchored at ${after}, more than ${tolerance} later`,
+    )
+  if (outside === 'after')
+    return skip('time_outside', `A time that it claims is more than ${tolerance} after ${by}, when it was in the log`)
+  if (by === null) return skip('time_unbounded', 'No anchor that the chain confirms bounds the time')
+  const from = after === null ? 'no earlier anchor bounds it' : `not yet in the log as anchored at ${after}`
+  return pass(`Said to be recorded at ${recordedAt}; ${from}; in the log by ${by}`)
+}

@@ -1,5 +1,5 @@
 // What an audit found, check by check. Of each check the earliest fault is kept and the rest are counted.
-import type { CheckStatus } from '../verify/verdict.ts'
+import type { CheckStatus } from '../verify/finding.ts'
 
 export type AuditCheck = { id: string; title: string; status: CheckStatus; detail: string }
 

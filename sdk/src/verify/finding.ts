@@ -1,5 +1,6 @@
 /** What one check found, and why: a code for programs, a sentence for people. */
-import type { CheckStatus } from './verdict.ts'
+
+export type CheckStatus = 'passed' | 'failed' | 'skipped'
 
 /** Why a check ended as it did: a closed set, stable across releases. Whoever shows a verdict makes texts from these. */
 export type Reason =

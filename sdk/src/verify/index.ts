@@ -18,7 +18,7 @@ export {
   printProof,
 } from '../core/proof.ts'
 export { ANCHOR_LOG_CODE_HASH } from './contract.ts'
-export type { Reason } from './finding.ts'
+export type { CheckStatus, Reason } from './finding.ts'
 export { readAnchors } from './readAnchors.ts'
 export { type ChainNode, openNodes, parseQuantity, type Rpc, type RpcOptions } from './rpc.ts'
 export {
@@ -29,5 +29,5 @@ export {
   type PinnedLog,
   type Trust,
 } from './trust.ts'
-export type { Check, CheckStatus, KeyWord, Level, Times, Verdict } from './verdict.ts'
+export type { Check, KeyWord, Level, Times, Verdict } from './verdict.ts'
 export { verifyProof } from './verifyProof.ts'

@@ -1,11 +1,9 @@
 /** The verifier's answer, check by check. */
 import type { JsonObject } from '../core/json.ts'
-import type { Reason } from './finding.ts'
+import type { CheckStatus, Reason } from './finding.ts'
 
 /** How far up the ladder every check of every rung below passed. */
 export type Level = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
-
-export type CheckStatus = 'passed' | 'failed' | 'skipped'
 
 export type Check = {
   /** Stable name, e.g. `event.signature`, `anchor.0.contract`. */

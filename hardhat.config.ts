@@ -17,10 +17,21 @@ const solc = {
   },
 }
 
+/** Set by `npm start`: when its chain began. Then blocks within a second share it, and the chain's clock is the wall's. */
+const since = process.env.KILLICK_CHAIN_SINCE
+
 export default defineConfig({
   solidity: { ...solc, splitTestsCompilation: true },
   paths: { tests: { solidity: 'test/contracts' } },
-  networks: { default: { type: 'edr-simulated', chainType: 'l1', hardfork: 'osaka' } },
+  networks: {
+    default: { type: 'edr-simulated', chainType: 'l1', hardfork: 'osaka' },
+    ...(since !== undefined && {
+      node: {
+        ...{ type: 'edr-simulated', chainType: 'l1', hardfork: 'osaka' },
+        ...{ allowBlocksWithSameTimestamp: true, initialDate: since },
+      },
+    }),
+  },
   test: {
     solidity: {
       fuzz: { seed: '0x4b696c6c69636b', runs: process.env.CI ? 2_000 : 100 },

@@ -6,18 +6,18 @@
 // (`exec` in package.json lets npm wait for this program, not for a shell that Ctrl-C ends at once; where there is no such
 // thing, on Windows, it is: node scripts/node24.mjs scripts/start.ts)
 //
-// The ledger stays in ./data (KILLICK_DATA). The chain is a new one at every start, with a number of its own: earlier
-// anchors are on chains that are gone, and the same ledger is anchored again. PORT, HOST, DATABASE_URL and the other
-// settings of anchor-service/src/config.ts hold here too, but for those that say where to anchor.
+// The ledger stays in ./data (KILLICK_DATA), and so does the chain: what was anchored there is there again at the next
+// start. PORT, HOST, DATABASE_URL and the other settings of anchor-service/src/config.ts hold here too, but for those that
+// say where to anchor.
 import { mkdir, writeFile } from 'node:fs/promises'
-import { isAbsolute, join, relative } from 'node:path'
+import { isAbsolute, join, relative, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { loadConfig, StartError, startAnchoring, startService } from '@killick/anchor-service'
 import { KillickError, parseEvent, parseProof } from '@killick/sdk'
 import { type Api, openApi } from './lib/api.ts'
 import { readHistory } from './lib/history.ts'
-import { type LocalChain, startChain } from './lib/local-chain.ts'
+import { type KeptChain, openKeptChain } from './lib/kept-chain.ts'
 import { startChild } from './lib/processes.ts'
 import { recordHistory, registerSource, sourceFiles } from './lib/record-history.ts'
 import { bold, count, dim, red } from './lib/report.ts'
@@ -29,13 +29,24 @@ const ANCHOR_WAIT_MS = 60_000
 /** Settings that would anchor somewhere else. */
 const ELSEWHERE = ['KILLICK_TARGETS', 'KILLICK_TARGET', 'KILLICK_CHAIN_ID', 'KILLICK_LOG_ID', 'KILLICK_SIGNER_URL']
 
-async function start(steps: Steps): Promise<{ exitCode: number; chain: LocalChain }> {
+async function start(steps: Steps, once: boolean): Promise<{ exitCode: number; chain: KeptChain['chain'] }> {
   const page = buildPage()
   page.catch(() => {}) // looked at below
-  const { chain, contract, chainKey } = await steps.run('Starting a local Ethereum chain', startOwnChain, (started) => {
-    return `Ethereum chain ${started.chain.chainId} at ${started.chain.url}, contract ${started.contract}`
-  })
-  steps.onClose(() => chain.stop())
+  const dataFolder = resolve(process.env.KILLICK_DATA || 'data')
+  const {
+    chain,
+    contract,
+    key: chainKey,
+  } = await steps.run(
+    'Starting a local Ethereum chain',
+    async () => {
+      const opened = await openKeptChain(join(dataFolder, 'chain'))
+      steps.onClose(() => opened.stop())
+      return opened
+    },
+    ({ chain, contract, restored }) =>
+      `Ethereum chain ${chain.chainId} at ${chain.url}, contract ${contract}${toldOf(restored)}`,
+  )
 
   const config = loadConfig({
     KILLICK_LOG_LEVEL: 'error',
@@ -94,6 +105,12 @@ async function start(steps: Steps): Promise<{ exitCode: number; chain: LocalChai
   })
   const exitCode = (await verifier.exited).code ?? 1
   await page
+  if (once) {
+    console.log(`
+${bold('The proof')}       ${shown(proofFile)}
+${bold('To look at it')}   npm start, which keeps the ledger and the chain running: now both are stopped again`)
+    return { exitCode, chain }
+  }
   const share = { eventId: recording.newest, fields: Object.keys(parseEvent(parseProof(proof.text).event).fields) }
   const link = await api.post<{ url: string }>('/v1/shares', share, 'reader')
 
@@ -105,16 +122,17 @@ ${bold('The console')}     ${service.url}/console/, with the token ${service.tok
 ${bold('Check it again')}  ${killick} ${verify.map(quote).join(' ')}
 ${bold('Search')}          curl -H 'Authorization: Bearer ${service.tokens.reader}' '${service.url}/v1/events?limit=5'
 ${bold('The log')}         curl ${service.url}/checkpoint
-${bold('More')}            ${killick} --help; README.md`)
+${bold('More')}            ${killick} --help; README.md
+
+The chain is on this machine alone: whoever runs it can rewrite it. It is kept beside the ledger, so proofs hold
+after a restart, as long as ${shown(dataFolder)} does.`)
   return { exitCode, chain }
 }
 
-/** A chain, an account on it that nobody else has, and the contract. Blocks come every second, as on a live chain. */
-async function startOwnChain(): Promise<{ chain: LocalChain; contract: string; chainKey: string }> {
-  const chainId = 31_337_000_000 + Math.floor(Math.random() * 1e6)
-  const chain = await startChain({ chainId, blockTimeMs: 1000 })
-  const chainKey = await chain.newKey()
-  return { chain, chainKey, contract: await chain.deployAnchorLog(chainKey) }
+function toldOf(restored: number | null): string {
+  if (restored === null)
+    return '; the chain of earlier starts is lost, and proofs that were anchored on it hold no longer'
+  return restored === 0 ? '' : `, with ${count(restored, 'block')} of earlier starts`
 }
 
 interface Anchor {
@@ -167,7 +185,7 @@ async function main(args: string[]): Promise<number> {
   }
   const steps = new Steps()
   try {
-    const { exitCode, chain } = await start(steps)
+    const { exitCode, chain } = await start(steps, once)
     if (once) return exitCode
     console.log(dim('\nEverything is running. Ctrl-C stops it; the ledger stays.'))
     const lost = chain.exited.then(() => {

@@ -32,16 +32,22 @@ export interface LocalChainOptions {
   chainId?: number
   /** Mines an empty block this often, as a live chain would, beside the block per transaction. Default: never. */
   blockTimeMs?: number
+  /**
+   * When the chain began, seconds since 1970. Then its clock is the wall's: blocks within a second share it. Default: now, and
+   * each block is at least a second later than the one before it, so that many blocks bring the clock ahead.
+   */
+  since?: number
 }
 
 /** Resolves once the node answers, in about a second. */
 export async function startChain(options: LocalChainOptions = {}): Promise<LocalChain> {
-  const { port = 0, chainId = 31_337, blockTimeMs = 0 } = options
+  const { port = 0, chainId = 31_337, blockTimeMs = 0, since } = options
   const hardhat = createRequire(import.meta.url)
     .resolve('hardhat/package.json')
     .replace(/package\.json$/, 'dist/src/cli.js')
   const args = ['node', '--hostname', '127.0.0.1', '--port', `${port}`, '--chain-id', `${chainId}`]
-  const node = await startNode([hardhat, ...args], { cwd: root })
+  const honest = since === undefined ? {} : { KILLICK_CHAIN_SINCE: new Date(since * 1000).toISOString() }
+  const node = await startNode([hardhat, ...args], { cwd: root, env: { ...process.env, ...honest } })
   const url = (await node.printed(/server at (http:\/\/[\d.]+:\d+)\//))[1]!
 
   let id = 0

@@ -1,9 +1,10 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseProof, readAnchors } from '../../sdk/src/index.ts'
 import { type Child, startNode } from '../support/processes.ts'
 
 const script = join(import.meta.dirname, '../../scripts/start.ts')
@@ -11,6 +12,8 @@ const script = join(import.meta.dirname, '../../scripts/start.ts')
 /** The whole of `npm start`, as a person gets it: a real chain, a real database, this checkout's own history. */
 describe('npm start', () => {
   let data: string
+  /** The proof that the first run left. */
+  let first = ''
   beforeAll(async () => {
     data = await mkdtemp(join(tmpdir(), 'killick-start-'))
   })
@@ -24,10 +27,16 @@ describe('npm start', () => {
     expect((await run.exited).code, run.output()).toBe(0)
     expect(run.output()).toMatch(/(commits?|events) recorded from/)
     expect(run.output()).toContain('VERIFIED, as far as')
-    expect(await readdir(join(data, 'proofs'))).toHaveLength(1)
+    const [name, ...others] = await readdir(join(data, 'proofs'))
+    expect(others).toEqual([])
+    first = await readFile(join(data, 'proofs', name!), 'utf8')
+    // Everything is stopped: what would lead there is not printed.
+    const [, told] = run.output().split('VERIFIED, as far as')
+    expect(told).not.toMatch(/curl|http|Check it again/)
+    expect(told).toContain('now both are stopped again')
   })
 
-  test('again: the ledger is intact, nothing is recorded twice, and it is anchored to the new chain', {
+  test('again: the ledger is intact, nothing is recorded twice, and its chain is back', {
     timeout: 60_000,
   }, async () => {
     const run = await start(['--once'])
@@ -35,6 +44,7 @@ describe('npm start', () => {
     // Somebody may commit between the two runs.
     expect(run.output()).toMatch(/were recorded before; nothing new|[1-9] commits? recorded from .*, \d+ in all/)
     expect(run.output()).toContain('VERIFIED, as far as')
+    expect(run.output()).toMatch(/contract 0x[0-9a-f]{40}, with \d+ blocks of earlier starts/)
   })
 
   test('it stays up, what it prints works, and Ctrl-C, which arrives twice under npm, stops it', {
@@ -45,6 +55,16 @@ describe('npm start', () => {
     const [, token, address] = run.output().match(/Authorization: Bearer ([^']+)' '([^']+)'/)!
     const found = await fetch(address!, { headers: { authorization: `Bearer ${token}` } })
     expect(((await found.json()) as { events: unknown[] }).events).toHaveLength(5)
+
+    const [, node] = run.output().match(/Ethereum chain \d+ at (\S+),/)!
+    const [fact] = await readAnchors(parseProof(first), [node!])
+    expect(fact).toMatchObject({ anchored: true, genuineCode: true, located: true })
+    const latest = { jsonrpc: '2.0', id: 1, method: 'eth_getBlockByNumber', params: ['latest', false] }
+    const asked = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(latest) }
+    const { result } = (await (await fetch(node!, asked)).json()) as { result: { timestamp: string } }
+    const behind = Date.now() / 1000 - Number(result.timestamp)
+    expect(behind).toBeGreaterThanOrEqual(0)
+    expect(behind).toBeLessThan(10)
 
     run.process.kill('SIGINT')
     await sleep(50)

@@ -14,10 +14,12 @@ const PLOTS: [title: string, unit: string, value: (anchor: Anchor) => number | n
     'gwei',
     ({ gasUsed, gasPrice }) => (gasUsed === null || gasPrice === null ? null : (gasUsed * Number(gasPrice)) / 1e9),
   ],
+  // Both by the service's clock: the chain's is another, and their difference would be no latency.
   [
-    'From plan to block',
+    'From plan to final',
     'seconds',
-    ({ time, plannedAt }) => (time === null ? null : Math.max(0, time - Date.parse(plannedAt) / 1000)),
+    ({ state, plannedAt, changedAt }) =>
+      state === 'final' ? (Date.parse(changedAt) - Date.parse(plannedAt)) / 1000 : null,
   ],
 ]
 

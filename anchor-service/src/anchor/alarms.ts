@@ -10,9 +10,13 @@ export const ALARM_CODES = {
   other_contract: 'The code at the configured address is not the published AnchorLog.',
   not_publisher: 'The configured key is not the publisher of the log.',
   not_opened: 'The configured log id names a log that nobody has opened, and that this key cannot open.',
+  log_went_back: 'The ledger does not continue what was signed: the database was restored, or entries were cut off.',
+  publisher_stolen:
+    'The contract holds an anchor that this log never had, as far as this process remembers: another anchors with the chain key.',
   contract_ahead:
-    'The contract holds a larger size than the ledger: the ledger has lost entries, or another writes to its log.',
-  not_a_prefix: 'The root that the contract holds is not the root of this ledger at that size.',
+    'The contract holds a larger size than the ledger, from before this process remembers: the ledger has lost entries, or another anchors with the chain key.',
+  not_a_prefix:
+    'The root that the contract holds is not that of this ledger at that size, from before this process remembers: another history was anchored, or another anchors with the chain key.',
   contract_refuses: 'The contract refuses the anchor.',
   unfunded: 'The publisher cannot pay for the transaction.',
   node_refuses: 'The RPC nodes refuse the transaction.',

@@ -66,18 +66,36 @@ export async function look({ chain, target, signer }: Pick<WorkerDeps, 'chain' |
 /** Heads that were found to be ours already, by their chain: a root never changes. */
 const held = new WeakMap<Chain, { name: string; root: Hash }>()
 
+/** How far the clocks of chain and process may be apart. ms */
+const CLOCKS_MS = 120_000
+
 /** The tree that the contract holds must be the beginning of ours. @throws Alarm */
 async function checkHeld({ chain, target, ledger }: WorkerDeps, view: View): Promise<Hash> {
-  if (view.head === null || view.head.size === 0) return EMPTY_ROOT
+  if (view.head === null || view.head.size === 0) {
+    ledger.contractHolds(target.name, null)
+    return EMPTY_ROOT
+  }
   const { size, time } = view.head
   const name = `${view.genesis}/${target.contract}/${target.logId}/${size}/${time}`
   const known = held.get(chain)
-  if (known?.name === name) return known.root
+  if (known?.name === name) {
+    ledger.contractHolds(target.name, null)
+    return known.root
+  }
+  const fault = await ledger.checkHead()
+  if (fault !== null) {
+    const found = fault.found?.size ?? 0
+    throw new Alarm('log_went_back', `(Signed were ${fault.remembered.size} entries, the ledger has ${found}.)`)
+  }
   const ours = (await ledger.head())?.size ?? 0
-  if (size > ours) throw new Alarm('contract_ahead', `(It holds ${size}, the ledger has ${ours}.)`)
+  // Whatever this log was when the anchor was made, this process would know it.
+  const isRemembered = 1000 * time > ledger.headsKnownSince() + CLOCKS_MS
+  const place = `(It holds ${size} entries since ${new Date(1000 * time).toISOString()}, the ledger has ${ours}.)`
+  ledger.contractHolds(target.name, size > ours && !isRemembered ? size : null)
+  if (size > ours) throw new Alarm(isRemembered ? 'publisher_stolen' : 'contract_ahead', place)
   const root = await readRoot(ledger.db, size)
   const isOurs = await onNodes(() => chain.isAnchored(target.contract, target.logId, size, root, time, view))
-  if (!isOurs) throw new Alarm('not_a_prefix', `(size ${size})`)
+  if (!isOurs) throw new Alarm(isRemembered ? 'publisher_stolen' : 'not_a_prefix', place)
   held.set(chain, { name, root })
   return root
 }

@@ -6,7 +6,7 @@ import type { Registry } from 'prom-client'
 import type { TargetSettings } from '../anchor/settings.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { makeAuditMetrics } from './metrics.ts'
-import { type Finished, finished, obstructed } from './outcome.ts'
+import { type Finished, finished, obstructed, withHead } from './outcome.ts'
 import { ownPins } from './pins.ts'
 import { readRecorded, record } from './records.ts'
 import { openSeat } from './seat.ts'
@@ -115,7 +115,8 @@ export function keepAuditing(deps: AuditDeps): Auditing {
         status = { ...status, progress }
         metrics.events(progress.events)
       }
-      return finished(await auditOnThread(assignment, onProgress, stop.signal), end())
+      const result = finished(await auditOnThread(assignment, onProgress, stop.signal), end())
+      return withHead(result, await ledger.checkHead())
     } catch (error) {
       stop.signal.throwIfAborted()
       return obstructed((error as Error).message, end())

@@ -1,4 +1,5 @@
 import { type AuditResult, auditOutcome } from '@killick/sdk/audit'
+import type { WentBack } from '../ledger/head-memory.ts'
 
 /** How an audit ended. It is what readers are shown and, less its time, what the system stream keeps. */
 export type Finished = {
@@ -30,6 +31,16 @@ export function finished(result: AuditResult, end: End): Finished {
     .filter(({ status }) => status === STATUS[outcome])
     .map(({ id, detail }) => ({ check: id, detail }))
   return { outcome, ...end, size, root, events, first, findings }
+}
+
+/** An audit of a log that is sound in itself fails too where the log is not the one that was signed. */
+export function withHead(audit: Finished, fault: WentBack | null): Finished {
+  if (fault === null) return audit
+  const [signed, found] = [fault.remembered.size, fault.found?.size ?? 0]
+  const detail = `log_went_back: ${signed} entries were signed, as this process remembers; the ${found} in the database do not continue them`
+  const finding = { check: 'head.memory', detail }
+  const others = audit.outcome === 'fail' ? audit.findings : []
+  return { ...audit, outcome: 'fail', findings: [finding, ...others] }
 }
 
 /** The audit could not be carried through, which says nothing of the ledger. */

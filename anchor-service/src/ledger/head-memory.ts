@@ -35,6 +35,10 @@ export type HeadMemory = {
   since(): number
   /** Why heads are kept from now on only, although the log has entries; null: they have been kept all along. */
   began(): 'gone' | 'damaged' | null
+  /** A contract is a memory too, see `Ledger.contractHolds`. */
+  contractHolds(target: string, size: number | null): void
+  /** Does no contract hold more than the log, as far as is known? */
+  isWhole(): boolean
   /** As the last check found it. */
   wentBack(): WentBack | null
   /**
@@ -75,13 +79,16 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   let began: 'gone' | 'damaged' | null = isDamaged ? 'damaged' : null
   let fault: WentBack | null = null
   /** Has this process met the log while it was empty? Then nothing before its first head is unknown. */
-  let isWhole = false
+  let metEmpty = false
 
   let durable = -1
   let writing: Promise<void> | null = null
   /** Grows each time that all before is forgotten. */
   let life = 0
   let isFresh = false
+
+  /** By target: sizes that contracts hold, and that this log should have had. */
+  const contracts = new Map<string, number>()
 
   function turn(next: WentBack | null): void {
     const isTurn = (fault === null) !== (next === null)
@@ -106,7 +113,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
       if (verdict === 'accepted') forget(head)
       else if (head !== null && before === null) meet(head)
       else if (head !== null && head.size > before!.size) remembered = head
-      isWhole ||= head === null
+      metEmpty ||= head === null
       return turn(null)
     }
   }
@@ -114,7 +121,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   /** The first head that is known. */
   function meet(head: Head): void {
     remembered = head
-    if (isWhole) return
+    if (metEmpty) return
     since = now()
     began ??= 'gone'
   }
@@ -183,7 +190,20 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     since: () => since,
     began: () => began,
     wentBack: () => fault,
-    check: (db, head) => hold(db, head, true),
+    contractHolds(target, size) {
+      if (size === null) contracts.delete(target)
+      else contracts.set(target, size)
+    },
+    isWhole: () => contracts.size === 0,
+    async check(db, head) {
+      await hold(db, head, true)
+      const anchored = Math.max(0, ...contracts.values())
+      const size = head?.size ?? 0
+      if (anchored > size) {
+        const detail = `A contract holds an anchor of ${anchored} entries, the database has ${size}. Nothing is taken until they are back, or the log goes on under another publisher.`
+        throw new Refusal('log_went_back', detail, { remembered: anchored, found: size })
+      }
+    },
     async look(db) {
       await hold(db, await readHead(db), false).catch((error) => {
         if (!(error instanceof Refusal)) throw error

@@ -35,13 +35,23 @@ export type Ledger = {
    * @returns what was given up, and what the log goes on from; null: there was nothing to decide
    */
   acceptHead(): Promise<WentBack | null>
+  /** Since when this process has known every head it had to do with, ms; 0: since the log began. */
+  headsKnownSince(): number
+  /**
+   * A worker found this size in a contract although the log is smaller, and no memory here reaches back to that time: the log may
+   * have lost entries. Nothing is signed meanwhile. Null: it is not so, or not any more.
+   */
+  contractHolds(target: string, size: number | null): void
   /** Why this process knows heads from now on only, although the log had entries; null: it has known them all along. */
   memoryBegan(): 'gone' | 'damaged' | null
   /** Submissions waiting for their transaction. */
   depth(): number
   /** The newest version of the registry of sources that a commit has met. */
   registry(): number
-  /** False for a minute after the database failed to store something, unless it has stored something since. */
+  /**
+   * False while a contract holds more than the log (`contractHolds`), and for a minute after the database failed to store
+   * something, unless it has stored something since.
+   */
   isWritable(): boolean
   /** Stops taking submissions and waits for those it has; the pool stays open. */
   close(): Promise<void>
@@ -121,10 +131,12 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       await ledger.record(acceptance(origin, given, fault.found))
       return fault
     },
+    headsKnownSince: memory.since,
+    contractHolds: memory.contractHolds,
     memoryBegan: memory.began,
     depth: sequencer.depth,
     registry: sequencer.registry,
-    isWritable: () => performance.now() - failedAt > OUTAGE_MS,
+    isWritable: () => memory.isWhole() && performance.now() - failedAt > OUTAGE_MS,
     async close() {
       await sequencer.close()
       await memory.close()

@@ -125,11 +125,16 @@ export async function compareWithChain(
     const root = roots.get(head.size)
     if (!head.genuineCode) fail(`${about} is not the published AnchorLog: its code is another`)
     else if (head.size > size)
-      fail(`${about} holds an anchor of ${head.size} entries; the log has only ${size}: entries were removed`, size)
+      fail(
+        `${about} holds an anchor of ${head.size} entries; the log has only ${size}: entries were removed, or somebody else anchors with the publisher's key (who has receipts or checkpoints of those entries knows which)`,
+        size,
+      )
     else if (root && head.size > 0) {
       const reason = await orReason(async () => {
         if (!(await holds(head, root)))
-          fail(`${about} holds another root for ${head.size} entries: the log was rewritten`)
+          fail(
+            `${about} holds another root for ${head.size} entries: the log was rewritten, or somebody else anchors with the publisher's key`,
+          )
       })
       if (reason !== null) unanswered.push(reason)
     }

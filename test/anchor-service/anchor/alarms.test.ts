@@ -1,12 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig } from '@killick/anchor-service'
 import { asHash, sha256 } from '@killick/sdk'
 import { Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ALARM_CODES } from '../../../anchor-service/src/anchor/alarms.ts'
 import { calls, logIdOf } from '../../../anchor-service/src/anchor/chain/index.ts'
 import { keySigner } from '../../../anchor-service/src/anchor/signer.ts'
+import { openStore } from '../../../anchor-service/src/store.ts'
 import { startFaultyRpc } from '../../support/faultyRpc.ts'
+import { cutTail } from '../support/superuser.ts'
 import { anchoredSizes, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
 
 let world: World
@@ -23,6 +28,12 @@ async function call(target: TestTarget, data: string): Promise<void> {
   const fields = { to: world.contract, data, nonce, chainId, gasLimit: 500_000n, type: 2, ...fees }
   await rpc('eth_sendRawTransaction', [await new Wallet(target.key).signTransaction(fields)])
 }
+
+/** The keys of another data folder. */
+const KEYS = (folder: string) => ({
+  KILLICK_LOG_KEY: join(folder, 'keys', 'log.json'),
+  KILLICK_SYSTEM_KEY: join(folder, 'keys', 'system.json'),
+})
 
 const { origin } = { origin: 'test.example/log' }
 const EMPTY = sha256(new Uint8Array(0))
@@ -66,19 +77,51 @@ describe('trouble with the contract stops the target with an alarm', () => {
     await expect(target.tend()).rejects.toMatchObject(alarm('not_opened'))
   })
 
-  test('it holds a larger size than the ledger', async () => {
-    const target = await newTarget(world)
-    await call(target, calls.open(origin))
-    await call(target, calls.anchor(target.target.logId, 1_000_000, root(), EMPTY, []))
-    await expect(target.tend()).rejects.toMatchObject(alarm('contract_ahead'))
-  })
-
-  test('it holds another history', async () => {
+  test.each([
+    ['a larger size than the ledger', 2 ** 53 - 1, 'contract_ahead'],
+    ['another history', 2, 'not_a_prefix'],
+  ] as const)('it holds %s: a thief, to whom remembers; loss or theft, to whom does not', async (_, size, unsure) => {
     const target = await newTarget(world)
     await world.grow(3)
     await call(target, calls.open(origin))
-    await call(target, calls.anchor(target.target.logId, 2, root(), EMPTY, []))
-    await expect(target.tend()).rejects.toMatchObject(alarm('not_a_prefix'))
+    await call(target, calls.anchor(target.target.logId, size, root(), EMPTY, []))
+    await expect(target.tend()).rejects.toMatchObject(alarm('publisher_stolen'))
+    // Nothing of the log is lost, and it goes on.
+    await world.grow()
+
+    const folder = await mkdtemp(join(tmpdir(), 'killick-new-'))
+    const newcomer = await openStore(
+      loadConfig({ ...world.env, ...KEYS(world.env.KILLICK_DATA!), KILLICK_DATA: folder }),
+    )
+    try {
+      await expect(target.tend({ ledger: newcomer.ledger })).rejects.toMatchObject(alarm(unsure))
+      const event = { action: 'test.grow', actor: { type: 'test', id: 't' }, targets: [] }
+      const recording = newcomer.ledger.record(event)
+      if (unsure === 'contract_ahead') {
+        await expect(recording).rejects.toMatchObject({ code: 'log_went_back', details: { remembered: size } })
+        expect(newcomer.ledger.isWritable()).toBe(false)
+        // The log goes on under another publisher.
+        newcomer.ledger.contractHolds(target.target.name, null)
+        await newcomer.ledger.record(event)
+        expect(newcomer.ledger.isWritable()).toBe(true)
+      } else await recording
+    } finally {
+      await newcomer.close()
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  test('the tail is cut off behind an anchor: loss, not theft', async () => {
+    const other = await openWorld()
+    try {
+      const target = await newTarget(other)
+      const size = await other.grow(5)
+      await target.settle()
+      await cutTail(other.databaseUrl, size - 2)
+      await expect(target.tend()).rejects.toMatchObject(alarm('log_went_back'))
+    } finally {
+      await other.stop()
+    }
   })
 
   test('it refuses without a reason that can be known beforehand', async () => {

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { KillickError } from '@killick/sdk'
 import { auditLedger, openApi } from '@killick/sdk/audit'
 import { openPool } from '../ledger/pool.ts'
-import { checkColumns } from './columns.ts'
+import { ownChecks } from './checks.ts'
 import type { Assignment, Report } from './thread.ts'
 
 const { url, token, pins, pace, database } = workerData as Assignment
@@ -18,7 +18,7 @@ const pool = openPool(database.databaseUrl, database.hasRole, 2)
 try {
   const result = await auditLedger(openApi(url, token), pins, {
     pace,
-    own: [checkColumns(pool)],
+    own: ownChecks(pool, pins.logKeys[0]!, database.hasRole),
     onProgress(progress) {
       if (performance.now() - toldAt < REPORT_MS && progress.batches < progress.size) return
       toldAt = performance.now()

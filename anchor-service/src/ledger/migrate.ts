@@ -46,17 +46,15 @@ async function applyMigrations(client: pg.Client): Promise<string[]> {
       name text primary key, checksum text not null);`)
   const { rows } = await client.query<{ name: string; checksum: string }>('select name, checksum from migrations')
   const done = new Map(rows.map((row) => [row.name, row.checksum]))
-  const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).sort()
-  const unknown = [...done.keys()].filter((name) => !names.includes(name))
+  const migrations = await readMigrations()
+  const unknown = [...done.keys()].filter((known) => !migrations.some(({ name }) => name === known))
   if (unknown.length > 0) {
     throw new StartError(
       `The database has been migrated by a newer version (${unknown.join(', ')}). Start that version.`,
     )
   }
   const applied: string[] = []
-  for (const name of names) {
-    const sql = await readFile(new URL(name, FOLDER), 'utf8')
-    const checksum = createHash('sha256').update(sql).digest('hex')
+  for (const { name, sql, checksum } of migrations) {
     if (done.get(name) === checksum) continue
     if (done.has(name)) {
       throw new StartError(
@@ -68,6 +66,17 @@ async function applyMigrations(client: pg.Client): Promise<string[]> {
     applied.push(name)
   }
   return applied
+}
+
+/** The migrations of this version, in order, each with its SHA-256 in hex. */
+export async function readMigrations(): Promise<{ name: string; sql: string; checksum: string }[]> {
+  const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).sort()
+  return Promise.all(
+    names.map(async (name) => {
+      const sql = await readFile(new URL(name, FOLDER), 'utf8')
+      return { name, sql, checksum: createHash('sha256').update(sql).digest('hex') }
+    }),
+  )
 }
 
 async function ensureRole(client: pg.Client): Promise<boolean> {
@@ -94,5 +103,6 @@ async function grant(client: pg.Client): Promise<void> {
   await client.query(`
     grant usage on schema killick to ${LEDGER_ROLE};
     grant select, insert on all tables in schema killick to ${LEDGER_ROLE};
+    grant select on all sequences in schema killick to ${LEDGER_ROLE};
     revoke insert on killick.migrations from ${LEDGER_ROLE}`)
 }

@@ -1,13 +1,14 @@
 import { equalBytes } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
-import { type Hash, printHash } from '../core/hash.ts'
+import { EMPTY_ROOT, type Hash, printHash } from '../core/hash.ts'
 import { isObject } from '../core/json.ts'
-import { openNote } from '../core/note.ts'
+import { openNote, parseVkey } from '../core/note.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
+import { isFaulty } from './faulty.ts'
 import { type AuditCheck, Findings, type Place } from './findings.ts'
 import { type PinnedKey, readKeys } from './keys.ts'
 import { walkLedger } from './ledger.ts'
@@ -90,9 +91,8 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   // Before the checkpoint is read, or entries that arrive meanwhile would be anchored but not in it.
   const heads = await readHeads(logs, pins.urls)
   const anchors = await listAnchors(api)
-  const note = await api.text('/checkpoint')
   const logKeys = pins.logKeys.length > 0 ? pins.logKeys : [claims.vkey]
-  const { origin, size, root } = readCheckpoint(note, logKeys, findings)
+  const { origin, size, root } = await readCheckpoint(api, logKeys, findings)
   const own = [checkNotes(api, origin, logKeys), checkRecords(api), ...(options.own ?? [])]
   for (const { id, title } of own) findings.expect(id, title)
   const keys = await readKeys(api, pins.sourceKeys)
@@ -158,20 +158,29 @@ async function readClaims(api: Api): Promise<{ vkey: string; logs: PinnedLog[] }
   return { vkey: answer.vkey, logs: answer.targets as unknown as PinnedLog[] }
 }
 
-function readCheckpoint(
-  note: string,
+async function readCheckpoint(
+  api: Api,
   logKeys: readonly string[],
   findings: Findings,
-): { origin: string; size: number; root: Hash } {
+): Promise<{ origin: string; size: number; root: Hash }> {
   try {
-    openNote(note, logKeys)
+    const note = await api.text('/checkpoint')
+    const { origin, size, root } = parseCheckpoint(note)
     findings.pass('checkpoint', logKeys.join(', '))
+    try {
+      openNote(note, logKeys)
+    } catch (error) {
+      if (!(error instanceof KillickError)) throw error
+      findings.fail('checkpoint', error.message)
+    }
+    return { origin, size: Number(size), root }
   } catch (error) {
-    if (!(error instanceof KillickError)) throw error
+    // Whoever has no checkpoint, or one that cannot be read, has lost it: a ledger is never empty.
+    const { status } = error instanceof KillickError ? error.details : { status: null }
+    if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
     findings.fail('checkpoint', error.message)
+    return { origin: parseVkey(logKeys[0]!).name, size: 0, root: EMPTY_ROOT }
   }
-  const { origin, size, root } = parseCheckpoint(note)
-  return { origin, size: Number(size), root }
 }
 
 /** A partial tile may be gone once the full one exists; its beginning is the same. */

@@ -1,5 +1,5 @@
 import { ANCHOR_LOG_CODE_HASH, type Hash, sha256, utf8 } from '@killick/sdk'
-import { AbiCoder, hexlify, Interface, keccak256, ZeroAddress } from 'ethers'
+import { AbiCoder, hexlify, Interface, keccak256, Transaction, ZeroAddress } from 'ethers'
 import artifact from '../AnchorLog.json' with { type: 'json' }
 
 /** AnchorLog, as calls and their answers. Addresses and hashes are 0x and lower case on this side. */
@@ -44,4 +44,39 @@ export const decodeBool = (result: string): boolean => /^0x0{63}1$/.test(result)
 export function explainRevert(data: string | null): string | null {
   const error = data === null || data.length < 10 ? null : abi.parseError(data)
   return error === null ? null : `${error.name}(${error.args.join(', ')})`
+}
+
+/** What a signed transaction says. Hex is 0x and lower case; wei per gas as decimal digits, the tip null where it has one price. */
+export type SignedCall = {
+  transaction: string
+  sender: string
+  nonce: number
+  chainId: number
+  contract: string
+  maxFee: string
+  maxPriorityFee: string | null
+  /** `open` with the hash of the origin, or `anchor` with log id, size and root; null: it is no call of the contract's. */
+  call: { name: string; args: readonly string[] } | null
+}
+
+/** Reads a raw transaction; null where it is none. */
+export function readSigned(raw: string): SignedCall | null {
+  try {
+    const { hash, from, nonce, chainId, to, data, gasPrice, maxFeePerGas, maxPriorityFeePerGas } = Transaction.from(raw)
+    const parsed = abi.parseTransaction({ data })
+    return {
+      ...{
+        transaction: hash!,
+        sender: from!.toLowerCase(),
+        nonce,
+        chainId: Number(chainId),
+        contract: to!.toLowerCase(),
+      },
+      maxFee: String(maxFeePerGas ?? gasPrice),
+      maxPriorityFee: maxFeePerGas === null ? null : String(maxPriorityFeePerGas),
+      call: parsed && { name: parsed.name, args: parsed.args.slice(0, 3).map(String) },
+    }
+  } catch {
+    return null
+  }
 }

@@ -5,7 +5,7 @@ import type { Fees, Market } from './fees.ts'
 import { type NodeStatus, type Nodes, type NodesOptions, NoQuorum, openNodes } from './nodes.ts'
 import { bigQuantity, hex, quantity, RpcError } from './rpc.ts'
 
-export { calls, explainRevert, type LogHead, logIdOf } from './contract.ts'
+export { calls, explainRevert, type LogHead, logIdOf, originHash, readSigned } from './contract.ts'
 export { bumpedFees, type FeeLimits, type Fees, isPayable, type Market, openingFees } from './fees.ts'
 export { type NodeStatus, NoQuorum } from './nodes.ts'
 export { RpcError } from './rpc.ts'

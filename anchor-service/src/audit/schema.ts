@@ -1,0 +1,147 @@
+/**
+ * What stands between the rows and those who read them: policies, rules, triggers, views, functions, defaults, constraints,
+ * privileges, settings. All of it is told in lines, from the catalogue, and held against the lines of a schema that these
+ * migrations have just made (schema.json).
+ */
+import type { OwnCheck } from '@killick/sdk/audit'
+import { LEDGER_ROLE } from '../ledger/migrate.ts'
+import { PARTITION } from '../ledger/packs.ts'
+import type { Db } from '../ledger/tiles.ts'
+import made from './schema.json' with { type: 'json' }
+import { fault } from './walk.ts'
+
+/** Partitions have numbers; all of one table must be alike. */
+const PARTITIONED = ['packs', 'key_blocks']
+
+/**
+ * One line for each object. `owner` is nobody's name but that of the schema's owner; names that PostgreSQL gives to what it makes
+ * by itself are left out.
+ */
+const LINES = `
+  with spaces as (select oid, nspowner from pg_namespace where nspname = 'killick'),
+  tables as (
+    select c.*, case when c.relispartition then regexp_replace(c.relname, '_\\d+', '_#') else c.relname end as name
+    from pg_class c where relnamespace = (select oid from spaces)),
+  grants (what, acl, owner) as (
+    select 'schema', nspacl, nspowner from pg_namespace where nspname = 'killick'
+    union all select relkind::text || ' ' || name, relacl, relowner from tables
+    union all select 'column ' || name || '.' || attname, attacl, relowner from tables join pg_attribute a on attrelid = tables.oid where attacl is not null
+    union all select 'function ' || proname, proacl, proowner from pg_proc where pronamespace = (select oid from spaces))
+  select line, count(*)::int from (
+    select format('relation %s: kind %s, persistence %s, row security %s %s, options %s, replica %s', name, relkind, relpersistence,
+      relrowsecurity, relforcerowsecurity, reloptions, relreplident) as line from tables where relkind not in ('i', 'I')
+    union all
+    select format('column %s.%s: %s, not null %s, default %s, generated %s, identity %s, storage %s', name, attname,
+      format_type(atttypid, atttypmod), attnotnull, regexp_replace(pg_get_expr(adbin, adrelid), '_\\d+', '_#'), attgenerated, attidentity, attstorage)
+    from tables join pg_attribute a on attrelid = tables.oid left join pg_attrdef d on (adrelid, adnum) = (attrelid, attnum)
+    where attnum > 0 and not attisdropped and relkind in ('r', 'p', 'v', 'm', 'f', 'c')
+    union all
+    select format('constraint %s: %s, valid %s', name, pg_get_constraintdef(k.oid), convalidated)
+    from tables join pg_constraint k on conrelid = tables.oid where contype not in ('n', 't')
+    union all
+    select format('index %s: %s, valid %s', t.name, regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING', case when indisunique then 'unique' else '' end), indisvalid)
+    from tables t join pg_index i on i.indrelid = t.oid where not (t.relkind = 't')
+    union all
+    select format('trigger %s: %s, %s, type %s, enabled %s, when %s', name, case when tgisinternal then 'of a constraint' else tgname end, p.proname, tgtype, tgenabled, tgqual is not null)
+    from tables join pg_trigger t on tgrelid = tables.oid join pg_proc p on p.oid = tgfoid
+    union all
+    select format('rule %s: %s, enabled %s, %s', name, rulename, ev_enabled, case when rulename = '_RETURN' then pg_get_viewdef(tables.oid) else pg_get_ruledef(r.oid) end)
+    from tables join pg_rewrite r on ev_class = tables.oid
+    union all
+    select format('policy %s: %s', name, polname) from tables join pg_policy on polrelid = tables.oid
+    union all
+    select format('heir of %s: %s', p.relname, case when c.relispartition and c.relnamespace = p.relnamespace then regexp_replace(c.relname, '_\\d+', '_#') ||
+      case when pg_get_expr(c.relpartbound, c.oid) = format('FOR VALUES FROM (''%s'') TO (''%s'')', n * ${PARTITION}, (n + 1) * ${PARTITION}) then '' else ' of other numbers' end
+      else c.relname end)
+    from pg_inherits join tables p on p.oid = inhparent join pg_class c on c.oid = inhrelid
+      cross join lateral (select substring(c.relname from '_(\\d+)')::bigint as n) numbers
+    where p.relkind in ('r', 'p')
+    union all
+    select format('function %s(%s) returns %s: %s, %s, volatile %s, security definer %s, settings %s, %s', proname, pg_get_function_identity_arguments(p.oid),
+      pg_get_function_result(p.oid), prokind, lanname, provolatile, prosecdef, proconfig, prosrc)
+    from pg_proc p join pg_language l on l.oid = prolang where pronamespace = (select oid from spaces)
+    union all
+    select format('type %s: %s', typname, typtype) from pg_type t
+    where typnamespace = (select oid from spaces) and typelem = 0 and (typrelid = 0 or typrelid not in (select oid from tables))
+    union all
+    select format('operator %s', oprname) from pg_operator where oprnamespace = (select oid from spaces)
+    union all
+    select format('statistics %s', stxname) from pg_statistic_ext where stxnamespace = (select oid from spaces)
+    union all
+    select format('owner of %s', name) from tables where relowner <> (select nspowner from spaces)
+    union all
+    select format('owner of %s', proname) from pg_proc where pronamespace = (select oid from spaces) and proowner <> (select nspowner from spaces)
+    union all
+    select format('grant on %s: %s to %s%s', what, privilege_type, coalesce(nullif(grantee, 0)::regrole::text, 'all'), case when is_grantable then ', to give away' else '' end)
+    from grants cross join lateral aclexplode(acl) where grantee <> owner
+    union all
+    select format('default grants in the schema') from pg_default_acl where defaclnamespace = (select oid from spaces)
+    union all
+    select format('sequence %s: from %s by %s to %s, %s', name, seqstart, seqincrement, seqmax, seqcycle)
+    from pg_sequence join tables on tables.oid = seqrelid
+    union all
+    -- What a session begins with, where it changes what its queries mean.
+    select format('setting of %s in %s: %s', coalesce(nullif(setrole, 0)::regrole::text, 'all'), case when setdatabase = 0 then 'all databases' else 'the database' end, setting)
+    from pg_db_role_setting cross join lateral unnest(setconfig) as setting
+    where (setdatabase = 0 or setdatabase = (select oid from pg_database where datname = current_database()))
+      and (setrole = 0 or setrole in (session_user::regrole, '${LEDGER_ROLE}'::regrole::oid))
+      and split_part(setting, '=', 1) = any ('{search_path,role,session_authorization,session_replication_role,row_security,session_preload_libraries,local_preload_libraries}')
+    union all
+    select format('event trigger %s, %s', evtname, evtevent) from pg_event_trigger where evtevent = 'login' and evtenabled <> 'D'
+    union all
+    -- Names that are looked for before any of the schema's own.
+    select format('%s added to pg_catalog', proname) from pg_proc p where pronamespace = 'pg_catalog'::regnamespace and p.oid >= 16384
+      and not exists (select from pg_depend where objid = p.oid and classid = 'pg_proc'::regclass and deptype = 'e')
+    union all
+    select format('%s added to pg_catalog', relname) from pg_class c where relnamespace = 'pg_catalog'::regnamespace and c.oid >= 16384
+      and not exists (select from pg_depend where objid = c.oid and classid = 'pg_class'::regclass and deptype = 'e')
+    union all
+    select format('%s in pg_catalog replaced', proname) from pg_proc p join pg_language l on l.oid = prolang
+    where pronamespace = 'pg_catalog'::regnamespace and p.oid < 16384 and lanname not in ('internal', 'c', 'sql')
+  ) all_lines group by line`
+
+/** The lines of a schema, sorted; of partitions as many as one of each has. */
+export async function readSchema(db: Db): Promise<{ lines: string[]; unlike: string[] }> {
+  const { rows } = await db.query<{ line: string; count: number }>(LINES)
+  const counts = new Map(rows.map(({ line, count }) => [line, count]))
+  const unlike: string[] = []
+  const lines = rows.flatMap(({ line, count }) => {
+    const table = PARTITIONED.find((name) => line.includes(`${name}_#`))
+    // Privileges on partitions are given at the next start, on some sooner than on others; nobody reads by them.
+    if (table !== undefined && line.startsWith('grant on')) return count > 0 && isUsual(line) ? [] : [line]
+    const partitions = counts.get([...counts.keys()].find((one) => one.startsWith(`relation ${table}_#:`)) ?? '') ?? 1
+    if (table !== undefined && count % partitions !== 0) unlike.push(line)
+    return Array<string>(Math.max(1, Math.round(count / (table === undefined ? 1 : partitions)))).fill(line)
+  })
+  return { lines: lines.sort(), unlike }
+}
+
+const isUsual = (line: string) => /: (SELECT|INSERT) to killick_ledger$/.test(line)
+
+/** Where the database user may not make roles, nobody has privileges but the owner. */
+const isOfRole = (line: string) => line.endsWith(` to ${LEDGER_ROLE}`)
+
+/** @param hasRole whether the service works as the role that may select and insert alone */
+export function checkSchema(db: Db, hasRole: boolean): OwnCheck {
+  return {
+    id: 'schema',
+    title: 'The schema is the one that the migrations make',
+    async finish() {
+      const { lines, unlike } = await readSchema(db)
+      const wanted = (made as string[]).filter((line) => hasRole || !isOfRole(line))
+      const more: string[] = []
+      for (const line of lines) {
+        const at = wanted.indexOf(line)
+        if (at < 0) more.push(line)
+        else wanted.splice(at, 1)
+      }
+      const say = (why: string) => (line: string) => fault(null, `${why}: ${line.slice(0, 200)}`)
+      const faults = [
+        ...more.map(say('there is')),
+        ...wanted.map(say('there is not')),
+        ...unlike.map(say('partitions differ')),
+      ]
+      return { faults, detail: `${lines.length} objects` }
+    },
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * Rows that stand for an event of the system stream, at whose place in the log they are kept. Whoever owns the database could
+ * alter, remove or add some; so each is held against its event, and each such event against its row.
+ */
+import { isObject, type JsonObject, type JsonValue, leafHash, type ParsedEvent, parseHash, utf8 } from '@killick/sdk'
+import { type Fault, type OwnCheck, systemEvent } from '@killick/sdk/audit'
+import { readHistory } from '../ledger/anchors.ts'
+import type { Db } from '../ledger/tiles.ts'
+import { type Columns, cursor, differing, fault, micros, type Walk } from './walk.ts'
+
+type Expected = { readonly [column: string]: unknown }
+
+type Table = {
+  name: string
+  /** Members of a JSON object with all columns but the log index. */
+  columns: string
+  /** More to the right of the table's name. */
+  from?: string
+  /** Its rows for an event; null: the event is none of those that the table is about. */
+  expect(
+    event: ParsedEvent,
+    walk: Walk,
+    rows: readonly Columns[],
+    db: Db,
+  ): Promise<Expected[] | null> | Expected[] | null
+}
+
+const TABLES: readonly Table[] = [
+  {
+    name: 'shares',
+    columns: `'id', t.id, 'token_hash', encode(t.token_hash, 'hex'), 'leaf_hash', encode(t.leaf_hash, 'hex'), 'fields', t.fields,
+      'expires_at', ${micros('t.expires_at')}, 'created_at', ${micros('t.created_at')}`,
+    expect({ fields }, walk) {
+      if (fields.action !== 'share.create') return null
+      const { fields: shown, expires, leafHash, tokenHash } = metadataOf(fields)
+      return [
+        {
+          ...{ id: targetOf(fields, 'share'), token_hash: hexOf(tokenHash), leaf_hash: hexOf(leafHash), fields: shown },
+          ...{ expires_at: microsOf(expires), created_at: walk.acceptedAt },
+        },
+      ]
+    },
+  },
+  {
+    name: 'share_revocations',
+    columns: `'share', t.share, 'revoked_at', ${micros('t.revoked_at')}`,
+    expect({ fields }, walk) {
+      if (fields.action !== 'share.revoke') return null
+      return [{ share: targetOf(fields, 'share'), revoked_at: walk.acceptedAt }]
+    },
+  },
+  {
+    name: 'equivocations',
+    columns: `'batch', t.batch, 'accepted', b.header, 'refused', t.refused, 'refused_hash', encode(t.refused_hash, 'hex'),
+      'recorded_at', ${micros('t.recorded_at')}`,
+    from: 'left join batches b on b.log_index = t.batch',
+    expect({ fields }, walk) {
+      if (fields.action !== 'source.equivocate') return null
+      const { batch, accepted, refused } = metadataOf(fields)
+      const hash = typeof refused === 'string' ? Buffer.from(leafHash(utf8(refused))).toString('hex') : null
+      return [{ batch, accepted, refused, refused_hash: hash, recorded_at: walk.acceptedAt }]
+    },
+  },
+  {
+    name: 'anchor_states',
+    columns: `'anchor', t.anchor, 'target', a.target, 'chainId', a.chain_id, 'genesis', a.genesis, 'contract', a.contract, 'logId', a.log_id,
+      'size', a.size, 'root', encode(a.root, 'hex'), 'seq', t.seq, 'state', t.state, 'recorded_at', ${micros('t.recorded_at')},
+      'transaction', t.transaction, 'raw', t.raw, 'sender', t.sender, 'nonce', t.nonce, 'maxFee', t.max_fee::text,
+      'maxPriorityFee', t.max_priority_fee::text, 'block', t.block, 'blockHash', t.block_hash, 'time', t.time,
+      'confirmations', t.confirmations, 'gasUsed', t.gas_used, 'gasPrice', t.gas_price::text, 'detail', t.detail`,
+    from: 'left join anchors a on a.id = t.anchor',
+    async expect({ fields }, walk, [row], db) {
+      if (fields.action !== 'anchor.commit' && fields.action !== 'anchor.withdraw') return null
+      const { root, history, ...told } = metadataOf(fields)
+      const earlier = row && (await readHistory(db, Number(row.anchor), Number(row.seq)))
+      const absent = Object.keys(row ?? {}).filter((name) => !(name in told) && name !== 'anchor')
+      return [
+        {
+          ...Object.fromEntries(absent.map((name) => [name, null])),
+          ...told,
+          ...{ root: hexOf(root), recorded_at: walk.acceptedAt },
+          ...(earlier !== history && { 'of earlier states': 'what the log says' }),
+        },
+      ]
+    },
+  },
+]
+
+export function checkTold(db: Db, walk: Walk): OwnCheck {
+  const tables = TABLES.map((table) => ({
+    ...table,
+    rows: cursor(
+      db,
+      `select t.log_index::float8 as key, json_build_object(${table.columns}) as columns from ${table.name} t ${table.from ?? ''}
+       where t.log_index > $1 order by t.log_index limit $2`,
+    ),
+  }))
+  let count = 0
+
+  return {
+    id: 'told',
+    title: 'What tables say of links, contradictions and anchors is what the log tells',
+    async entry(walked) {
+      const { logIndex } = walked
+      const event = systemEvent(walked)
+      const faults: Fault[] = []
+      for (const { name, rows, expect } of tables) {
+        const found = await rows.upTo(logIndex)
+        const own = found.filter(({ key }) => key === logIndex).map(({ columns }) => columns)
+        // Of an event that cannot be read the audit tells by itself.
+        if (walked.events === null) continue
+        const expected = (event && (await expect(event, walk, own, db))) ?? []
+        if (found.length > own.length || own.length > expected.length)
+          faults.push(
+            fault(
+              found.find(({ key }) => key < logIndex)?.key ?? logIndex,
+              `${name}: a row of which the log does not tell`,
+            ),
+          )
+        for (const [i, wanted] of expected.entries()) {
+          count += 1
+          if (own[i] === undefined) faults.push(fault(logIndex, `${name}: there is no row for what the log tells`))
+          else
+            for (const column of differing(own[i], wanted))
+              faults.push(fault(logIndex, `${name}.${column}: it is not what the log tells`))
+        }
+      }
+      return faults
+    },
+    async finish() {
+      const beyond = TABLES.map(
+        ({ name }) => `select '${name}' as name where exists (
+          select from ${name} where log_index > (select log_index from batches order by log_index desc limit 1) or log_index < 0)`,
+      ).join(' union all ')
+      const { rows } = await db.query<{ name: string }>(beyond)
+      const faults = rows.map(({ name }) =>
+        fault(null, `${name}.log_index: a row for an entry that the log does not have`),
+      )
+      return { faults, detail: `${count.toLocaleString('en')} rows` }
+    },
+  }
+}
+
+const metadataOf = (fields: JsonObject): JsonObject => (isObject(fields.metadata) ? fields.metadata : {})
+
+function targetOf({ targets }: JsonObject, type: string): JsonValue | undefined {
+  const found = Array.isArray(targets) ? targets.find((target) => isObject(target) && target.type === type) : undefined
+  return isObject(found) ? found.id : undefined
+}
+
+function hexOf(text: JsonValue | undefined): string | null {
+  const hash = parseHash(text)
+  return hash && Buffer.from(hash).toString('hex')
+}
+
+const microsOf = (text: JsonValue | undefined) => (typeof text === 'string' ? 1000 * Date.parse(text) : null)

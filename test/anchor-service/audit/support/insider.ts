@@ -1,0 +1,151 @@
+// A small ledger with everything in it that a ledger can hold, and somebody who owns its database.
+import { type PublicJwk, parseProof } from '@killick/sdk'
+import { type AuditPins, auditLedger, lookUp, openApi } from '@killick/sdk/audit'
+import pg from 'pg'
+import { ownChecks } from '../../../../anchor-service/src/audit/checks.ts'
+import { openPool } from '../../../../anchor-service/src/ledger/pool.ts'
+import { startChain } from '../../../support/local-chain.ts'
+import { newSigner, Producer, post, sampleEvent } from '../../support/producer.ts'
+import { call, READER, register, type TestService, testService } from '../../support/service.ts'
+import { metric } from './audits.ts'
+
+/** Of each finding the check and the first words. */
+export type Found = { internal: Map<string, string>; external: Map<string, string> }
+
+export type Insider = {
+  service: TestService
+  /** A connection of a superuser, past the triggers, in schema killick. */
+  client: pg.Client
+  audit(): Promise<Found>
+  /** The same audit as somebody makes it who has pinned nothing but the log and the contract. */
+  pool: pg.Pool
+  /** Puts every row back. */
+  restore(tables: readonly string[]): Promise<void>
+  tables: readonly string[]
+  stop(): Promise<void>
+}
+
+export async function openInsider(): Promise<Insider> {
+  const chain = await startChain()
+  const contract = await chain.deployAnchorLog()
+  const env = {
+    ...{ KILLICK_RPC_URL: chain.url, KILLICK_CONTRACT: contract, KILLICK_CHAIN_KEY: await chain.newKey() },
+    ...{ KILLICK_ANCHOR_INTERVAL_MS: '200', KILLICK_CONFIRMATIONS: '1' },
+  }
+  const live = await testService(env)
+  const sourceKeys = await fill(live)
+  await live.close()
+  const service = await testService({ ...env, KILLICK_WORKER: 'off' }, live)
+  const client = new pg.Client({ connectionString: service.databaseUrl })
+  await client.connect()
+  await client.query('set search_path = killick; set session_replication_role = replica')
+  const { rows } = await client.query<{ name: string }>(
+    `select relname as name from pg_class where relnamespace = 'killick'::regnamespace and relkind in ('r', 'p') and not relispartition order by 1`,
+  )
+  const tables = rows.map(({ name }) => name)
+  await client.query(
+    `create schema kept; ${tables.map((name) => `create table kept.${name} as table ${name}`).join('; ')}`,
+  )
+  const columns = await client.query<{ table: string; columns: string }>(
+    `select relname as table, string_agg(quote_ident(attname), ', ') as columns from pg_class c join pg_attribute a on attrelid = c.oid
+     where relnamespace = 'killick'::regnamespace and relkind in ('r', 'p') and attnum > 0 and attgenerated = '' and not attisdropped group by 1`,
+  )
+  const columnsOf = new Map(columns.rows.map((row) => [row.table, row.columns]))
+  const pool = openPool(service.databaseUrl, true, 2)
+  const log = (await call(service.url, '/v1/log')).json
+  const pins: AuditPins = { logKeys: [service.vkey], sourceKeys, logs: log.targets, urls: [chain.url] }
+  return {
+    ...{ service, client, pool, tables },
+    async audit() {
+      const own = ownChecks(pool, service.vkey, true)
+      const api = openApi(service.url, READER)
+      const { checks } = await auditLedger(api, pins, { own: [...own, lookUp(api, 1e9)] })
+      const failed = checks.filter(({ status }) => status === 'failed').map(({ id, detail }) => [id, detail] as const)
+      const ids = new Set(own.map(({ id }) => id))
+      return { internal: new Map(failed), external: new Map(failed.filter(([id]) => !ids.has(id))) }
+    },
+    async restore(names) {
+      const sql = names.flatMap((name) => [
+        `delete from ${name}`,
+        `insert into ${name} (${columnsOf.get(name)}) overriding system value select ${columnsOf.get(name)} from kept.${name}`,
+      ])
+      await client.query(sql.join('; '))
+    },
+    async stop() {
+      await client.end()
+      await pool.end()
+      await service.stop()
+      await chain.stop()
+    },
+  }
+}
+
+/** Entries beyond one tile. */
+const ENTRIES = 280
+
+async function fill(service: TestService): Promise<{ source: string; jwk: PublicJwk }[]> {
+  const { url } = service
+  const billing = newSigner()
+  const payroll = newSigner('P-256')
+  await register(url, 'billing', [{ jwk: billing.jwk }])
+  await register(url, 'payroll', [{ jwk: payroll.jwk, notAfter: '2099-01-01T00:00:00.000Z' }], {
+    eventSignatures: 'optional',
+  })
+  const event = (i: number) => ({ ...sampleEvent(i), outcome: 'success' as const, metadata: { i } })
+  const record = async (producer: Producer, n: number) => {
+    const batch = await producer.batch([...Array(n).keys()].map(event), n > 1 ? { eventSigner: null } : {})
+    const { status, json } = await post(url, batch.body)
+    if (status !== 201) throw new Error(JSON.stringify(json))
+    batch.advance()
+  }
+  const streams = [...Array(20).keys()].map((i) => new Producer('billing', billing, `s-${i}`))
+  await Promise.all(
+    streams.map(async (stream) => {
+      for (let i = 0; i < ENTRIES / streams.length; i++) await record(stream, 1)
+    }),
+  )
+  const bulk = new Producer('payroll', payroll, 'main')
+  for (const n of [3, 4, 5]) await record(bulk, n)
+
+  const liar = new Producer('billing', billing, 'liar')
+  const honest = await liar.batch([event(0)])
+  await post(url, honest.body)
+  for (let i = 1; i < 3; i++) await post(url, (await liar.batch([event(i)])).body)
+
+  const [first, second] = (await call(url, '/v1/events?source=billing&limit=2')).json.events
+  const init = (body: object) => ({
+    ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+    body: JSON.stringify(body),
+  })
+  const links = []
+  for (const { id } of [first, second, first])
+    links.push(
+      (
+        await call(
+          url,
+          '/v1/shares',
+          READER,
+          init({ eventId: id, fields: ['action', 'actor'], expires: '2099-01-01T00:00:00Z' }),
+        )
+      ).json,
+    )
+  for (const { id } of links.slice(0, 2)) await call(url, `/v1/shares/${id}`, READER, { method: 'DELETE' })
+  // A change of what was registered.
+  await register(url, 'payroll', [{ jwk: newSigner().jwk }], { eventSignatures: 'optional' })
+
+  const anchored = () => metric(service, 'killick_anchored_size')
+  const size = async () => (await call(url, '/readyz', null)).json.logSize as number
+  const settle = async () => {
+    for (const end = Date.now() + 20_000; (await anchored()) < (await size()) - 3; )
+      if (Date.now() > end) throw new Error('the log is not anchored')
+      else await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  await settle()
+  await record(streams[0]!, 1)
+  await settle()
+  parseProof((await call(url, `/v1/proofs/${first.id}`)).text)
+  return [
+    { source: 'billing', jwk: billing.jwk },
+    { source: 'payroll', jwk: payroll.jwk },
+  ]
+}

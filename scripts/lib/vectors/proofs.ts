@@ -15,7 +15,7 @@ import {
   type Trust,
 } from '@killick/sdk'
 import { seed, signerFor } from './keys.ts'
-import { keyOf, OWN, type Plan, settings } from './registrations.ts'
+import { keyOf, OWN, type Plan, SYSTEM_SIGNER, settings } from './registrations.ts'
 import { BETWEEN, CHAIN, factOf, INPUTS, makeWorld, ORIGIN, SOURCE, type World, type WorldOptions } from './world.ts'
 
 type Carried = NonNullable<Proof['registrations']>[number]
@@ -414,6 +414,22 @@ async function provenance() {
   const hidden = { ...proof, event: hideFields(parseEvent(proof.event), ['action', 'actor', 'targets']) }
   const longer = await make({ registrations: [...plans, { index: 7, registration: settings(SOURCE, []) }] })
   const late = await make({ between: 10_000 })
+  const later = await make({
+    registrations: [...plans, { index: 15, registration: settings(SOURCE, [keyOf(source, null, by)]) }],
+  })
+  const [ended, begun] = await Promise.all([
+    make({ registrations: expired(null, by - BETWEEN - 1) }),
+    make({ registrations: expired(by + 1, null) }),
+  ])
+  // An anchor of 8 entries says that entry 9 came later than that.
+  const endedOwn = await make({
+    registrations: [
+      OWN,
+      { index: 3, registration: settings(SOURCE, [keyOf(source)]) },
+      { index: 5, registration: settings('killick', [keyOf(SYSTEM_SIGNER, null, by - BETWEEN - 1), keyOf(spare)]) },
+      { index: 9, registration: settings(SOURCE, [keyOf(spare)]) },
+    ],
+  })
   const twice = await make({ anchored: [21, 33] })
   const elsewhere = { ...CHAIN, logId: `0x${seed('another log').toString('hex')}` }
   const [pinnedAnchor, foreignAnchor] = twice.proof.anchors.map(({ before: _, ...one }) => one) as [Anchor, Anchor]
@@ -442,8 +458,41 @@ async function provenance() {
     ]),
     await other('of another source', [OWN, { index: 3, registration: settings('other', [keyOf(source)]) }]),
     await other('later than the event', [OWN, { index: 15, registration: settings(SOURCE, [keyOf(source)]) }]),
-    await other('its key ended before the anchor before', expired(null, by - BETWEEN - 1)),
-    await other('its key began after it was anchored', expired(by + 1, null)),
+    await other('of the ledger by itself, where the log does not begin', [
+      { index: 2, registration: settings('killick', [keyOf(spare)]), signer: spare },
+      { ...plans[1]!, signer: spare },
+    ]),
+    await other('one more, of another source', [
+      ...plans,
+      { index: 6, registration: settings('other', [keyOf(spare)]) },
+    ]),
+    await other('the same key, by another ledger in the same stream', [
+      OWN,
+      { index: 2, registration: { ...settings('killick', [keyOf(spare)]), previous: null }, signer: spare },
+      { ...plans[1]!, signer: spare },
+    ]),
+    good('registration: one after the event is told, and takes nothing away', later.proof, later.trust),
+    good('registration: its key ended before the anchor before', ended.proof, ended.trust, ['source.registration']),
+    good('registration: its key began after it was anchored', begun.proof, begun.trust, ['source.registration']),
+    good('registration: a key of the ledger had ended', endedOwn.proof, endedOwn.trust, ['source.registration']),
+    verdict(
+      'registration: neither the log nor its contract is pinned',
+      proof,
+      { sourceKeys: trust.sourceKeys, facts: trust.facts },
+      'undecided',
+      'final',
+      [],
+      ['source.registration', 'log.signature', 'anchor.0.log'],
+    ),
+    verdict(
+      'registration: the contract is pinned and not the log, and holds the root',
+      proof,
+      { sourceKeys: trust.sourceKeys, facts: trust.facts, logs: trust.logs },
+      'undecided',
+      'final',
+      [],
+      ['log.signature'],
+    ),
     await other('of a key that is not the one it names', [
       OWN,
       { index: 3, registration: settings(SOURCE, [{ ...keyOf(source), kid: spare.kid }]) },

@@ -109,7 +109,10 @@ export function fieldsShown(event: ParsedEvent, proof: Proof): Finding {
     return fail('malformed', `The proof says that ${missing} fields are gone, and only ${hidden} are not shown`)
   const of = (n: number) => `${n} of ${event.fieldCount} fields`
   if (missing > 0)
-    return skip('fields_missing', `The ledger no longer holds ${of(missing)}; ${of(hidden)} are not shown in all`)
+    return skip(
+      'fields_missing',
+      `By the word of this proof the ledger no longer holds ${of(missing)}; ${of(hidden)} are not shown in all`,
+    )
   return hidden > 0 ? skip('fields_hidden', `${of(hidden)} are not shown`) : pass('Every field is shown')
 }
 

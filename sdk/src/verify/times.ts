@@ -4,7 +4,7 @@ import { type Finding, pass, skip } from './finding.ts'
 import { DEFAULT_TIME_TOLERANCE, type Trust } from './trust.ts'
 import type { Times } from './verdict.ts'
 
-/** ms since 1970. `after`: as anchored then, the entry was not in the log. `by`: it was. Null: no anchor says. */
+/** ms since 1970. `after`: as anchored then, the log was without this entry. `by`: it was. Null: no anchor says. */
 export type Bounds = { readonly after: number | null; readonly by: number | null }
 
 /** Whether something that happened within bounds happened within a period; `open`: the bounds leave that undecided. */
@@ -28,7 +28,9 @@ export const printTime = (ms: number | null): string | null => (ms === null ? nu
 export function timesOf(event: ParsedEvent, { after, by }: Bounds, trust: Trust): Times {
   const toleranceMs = 1000 * (trust.timeTolerance ?? DEFAULT_TIME_TOLERANCE)
   const { occurredAt } = event.fields
-  const latest = Math.max(event.time, typeof occurredAt === 'string' ? Date.parse(occurredAt) || 0 : 0)
+  // RFC 3339 allows "t" and "z", which not every engine reads.
+  const happened = typeof occurredAt === 'string' ? Date.parse(occurredAt.toUpperCase()) : event.time
+  const latest = Math.max(event.time, happened)
   const isBefore = after !== null && event.time < after - toleranceMs
   const isAfter = by !== null && latest > by + toleranceMs
   return {
@@ -45,11 +47,11 @@ export function claimedTime({ recordedAt, after, by, outside, toleranceMs }: Tim
   if (outside === 'before')
     return skip(
       'time_outside',
-      `Said to be recorded at ${recordedAt}, yet not in the log as anchored at ${after}, more than ${tolerance} later`,
+      `Said to be recorded at ${recordedAt}, and its entry was not yet in the log as anchored at ${after}, more than ${tolerance} later`,
     )
   if (outside === 'after')
     return skip('time_outside', `A time that it claims is more than ${tolerance} after ${by}, when it was in the log`)
   if (by === null) return skip('time_unbounded', 'No anchor that the chain confirms bounds the time')
-  const from = after === null ? 'no earlier anchor bounds it' : `not yet in the log as anchored at ${after}`
+  const from = after === null ? 'no earlier anchor bounds it' : `its entry not yet in the log as anchored at ${after}`
   return pass(`Said to be recorded at ${recordedAt}; ${from}; in the log by ${by}`)
 }

@@ -6,7 +6,7 @@ import { printHash } from '../core/hash.ts'
 import type { Anchor, Proof } from '../core/proof.ts'
 import * as checks from './checks.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
-import { type Covering, registered } from './registrations.ts'
+import { type Covering, type Ground, registered } from './registrations.ts'
 import { type Bounds, claimedTime, timesOf } from './times.ts'
 import { checkTrust, type Trust } from './trust.ts'
 import type { Check, Level, Verdict } from './verdict.ts'
@@ -68,21 +68,17 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
     'The event stands at its place in the batch',
     e && h ? checks.batchInclusion(e, h, proof) : UNREADABLE,
   )
-  const sourcePinned = add(
-    'source.key',
-    'The source’s key is one that you trust',
-    e && h ? checks.sourceKey(e, h, proof, trust, bounds) : UNREADABLE,
-  )
-  const cover = isFounded ? coversOf(standing) : []
+  const sourceKey = e && h ? checks.sourceKey(e, h, proof, trust, bounds) : UNREADABLE
+  const sourcePinned = add('source.key', 'The source’s key is one that you trust', sourceKey)
+  const isPinOpen = sourceKey.reason === 'pin_time_open'
+  const logSigned = checks.logSignature(proof, trust)
   const registration =
-    e && h && c && isFounded && inBatch ? registered(e, h, c, proof, bounds, cover) : { finding: UNFOUNDED, words: [] }
+    e && h && c && isFounded && inBatch
+      ? registered(e, h, c, proof, groundOf(standing, logSigned.status === 'passed', proof), bounds)
+      : { finding: UNFOUNDED, words: [] }
   add('source.registration', 'The log says whose key it is, from before it was used', registration.finding)
   const inLog = add('log.inclusion', 'The batch stands at its place in the log', inLogFinding)
-  const logPinned = add(
-    'log.signature',
-    'The log signed its checkpoint, with a key that you trust',
-    checks.logSignature(proof, trust),
-  )
+  const logPinned = add('log.signature', 'The log signed its checkpoint, with a key that you trust', logSigned)
   for (const [i, anchor] of anchors.entries())
     for (const [name, title, finding] of anchor.findings) add(`anchor.${i}.${name}`, title, finding)
   if (anchors.length === 0) add('anchor', 'The log is anchored on a chain', skip('not_anchored', 'Not anchored yet'))
@@ -105,12 +101,14 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   const missing = [
     ...(anchors.length === 0 ? ['an anchor: the event is not anchored yet'] : []),
     ...(anchors.length > 0 && held.length === 0 ? ['an answer from the chain about the anchor'] : []),
-    ...(sourcePinned ? [] : ['a pinned key of the source']),
+    ...(sourcePinned || isPinOpen ? [] : ['a pinned key of the source']),
+    ...(isPinOpen ? ['anchors that tell whether the key was used within the time for which you pinned it'] : []),
     ...(logPinned ? [] : ['a pinned key of the log']),
     ...(anchors.length === 0 || contractPinned ? [] : ['a pinned contract and log id, confirmed by the chain']),
   ]
   const restsOn = [
-    ...(sourcePinned ? [] : ['the log operator’s word on which key is the source’s']),
+    ...(sourcePinned || isPinOpen ? [] : ['the log operator’s word on which key is the source’s']),
+    ...(isPinOpen ? ['the log operator’s word on when the key was used'] : []),
     ...(logPinned ? [] : ['the proof’s own word on which log this is']),
     ...(held.length === 0 ? ['the log operator’s word that the past was not rewritten'] : []),
     ...(held.length > 0 && !contractPinned ? ['the proof’s own word on which contract to ask'] : []),
@@ -133,6 +131,8 @@ const entry = (...parts: Entry): Entry => parts
 
 type Judged = {
   readonly findings: readonly Entry[]
+  /** Which log it is of: chain, contract and log id. */
+  readonly log: string
   readonly size: number
   /** Block time, ms. */
   readonly time: number
@@ -161,6 +161,7 @@ function judgeAnchor(anchor: Anchor, h: BatchHeader | null, c: Checkpoint | null
       ['log', 'Contract and log are the ones that you trust', pinned],
       ...(before ? [entry('before', 'The anchor before does not cover the batch yet', before)] : []),
     ],
+    log: [anchor.chainId, anchor.contract, anchor.logId].join(),
     size: anchor.size,
     time: 1000 * anchor.time,
     held: passed(path, contract),
@@ -178,8 +179,18 @@ function boundsOf(standing: readonly Judged[]): Bounds {
   }
 }
 
-const coversOf = (standing: readonly Judged[]): Covering[] =>
-  standing.flatMap(({ size, time, before }) => [{ size, time }, ...(before ? [before] : [])])
+/**
+ * What speaks for the tree of the checkpoint. An anchor of another size was shown to hold the batch, and nothing else of that
+ * tree; it speaks for the rest only beside one of the tree itself in the same log, of which the contract has seen that both agree.
+ */
+function groundOf(standing: readonly Judged[], isSigned: boolean, proof: Proof): Ground {
+  const own = standing.filter(({ size }) => size === proof.log.size)
+  const related = standing.filter(({ log }) => own.some((anchor) => anchor.log === log))
+  return {
+    isVouched: isSigned || own.some(({ pinned }) => pinned),
+    anchors: related.flatMap(({ size, time, before }) => [{ size, time }, ...(before ? [before] : [])]),
+  }
+}
 
 /** The highest rung with none missing below it. A log root on chain needs no signature of the log's. */
 function ladder(rungs: { signed: boolean; logged: boolean; anchored: boolean; final: boolean }): Level {

@@ -105,6 +105,8 @@ describe('several anchors', () => {
   })
 })
 
+const PLANS = [OWN, { index: 3, registration: settings(SOURCE, [keyOf(signerFor('source Ed25519'))]) }]
+
 describe('what the log says of keys, for a verifier who pinned only log and contract', () => {
   test('each word on a key of the source, where it stands and since when that is anchored', async () => {
     const source = signerFor('source Ed25519')
@@ -135,6 +137,52 @@ describe('what the log says of keys, for a verifier who pinned only log and cont
       ...{ recordedAt: verdict.event!.recordedAt, after, by, outside: null, toleranceMs: 3_600_000 },
     })
   })
+
+  test('what the log signed and the chain does not hold is not called anchored', async () => {
+    // An operator signs a second history with a registration in it, and shows the anchor of the first, which holds the batch.
+    const forked = await makeWorld({ registrations: PLANS })
+    const honest = await makeWorld({ anchored: [33], before: 8 })
+    const { proof } = forked
+    const anchors = honest.proof.anchors
+    const verdict = verifyProof({ ...proof, anchors }, { ...trust, facts: honest.trust.facts })
+    expect(verdict).toMatchObject({ outcome: 'verified', times: { by: expect.any(String) } })
+    expect(verdict.registrations).toMatchObject([{ logIndex: 3, anchoredAt: null }])
+    expect(verdict.checks.find(({ id }) => id === 'source.registration')).toMatchObject({
+      status: 'passed',
+      detail: expect.stringMatching(/registered at log entry 3, not shown to be anchored$/),
+    })
+    // Where the log's key is not pinned either, nobody vouches for that history.
+    const { logKeys: _, ...unsigned } = trust
+    const unvouched = verifyProof({ ...proof, anchors }, { ...unsigned, facts: honest.trust.facts })
+    expect(unvouched.registrations).toEqual([])
+    expect(unvouched.checks.find(({ id }) => id === 'source.registration')).toMatchObject({
+      ...{ status: 'skipped', reason: 'not_pinned' },
+    })
+    // Beside an anchor of that very tree, others of the same log count too: the contract has seen that they agree.
+    const both = await makeWorld({ anchored: [21, 33], before: 8, registrations: PLANS })
+    const known = verifyProof(both.proof, both.trust)
+    const earliest = new Date(both.proof.anchors[0]!.before!.time * 1000).toISOString()
+    expect(known.registrations).toMatchObject([{ anchoredAt: earliest }])
+  })
+
+  test('what was missing from a pin, when the time is open, is not a pin', () => {
+    const notAfter = new Date(proof.anchors[0]!.time * 1000 - 1000).toISOString()
+    const verdict = verifyProof(proof, { ...trust, sourceKeys: [{ ...trust.sourceKeys[0]!, notAfter }] })
+    expect(verdict).toMatchObject({
+      outcome: 'undecided',
+      missing: ['anchors that tell whether the key was used within the time for which you pinned it'],
+      restsOn: ['the log operator’s word on when the key was used'],
+    })
+  })
+
+  test.each(['T00:00:00Z', 't00:00:00z', 't00:00:00.000000001-00:00'])(
+    'a claimed time is read as RFC 3339 whatever its spelling: %s',
+    async (spelling) => {
+      const action = { action: 'a', actor: { type: 't', id: 'i' }, targets: [], occurredAt: `2030-01-01${spelling}` }
+      const { proof, trust } = await makeWorld({ inputs: [action] })
+      expect(verifyProof(proof, trust).times).toMatchObject({ outside: 'after' })
+    },
+  )
 
   test('nothing of it is told where a check failed, or nothing is known from the chain', async () => {
     const plans = [OWN, { index: 3, registration: settings(SOURCE, [keyOf(signerFor('source Ed25519'))]) }]

@@ -96,10 +96,12 @@ const FAILURES: [pattern: RegExp, state: string, headline: string, reason: strin
 ]
 
 /** The batch's signature speaks for the event; a short proof; hidden fields and bounds of time, which are told apart. */
-const BESIDE_THE_POINT = new Set<Reason>(['batch_signed', 'registration_absent', 'fields_hidden', 'time_unbounded'])
+const BESIDE_THE_POINT = new Set<Reason>([
+  ...(['batch_signed', 'registration_absent', 'registration_gap', 'fields_hidden', 'time_unbounded'] as const),
+])
 
 /** What a verdict can do without, because it does not apply or because it is told in words of its own. */
-function isBesideThePoint(check: Check, checks: readonly Check[], proof: Proof): boolean {
+function isBesideThePoint(check: Check, checks: readonly Check[]): boolean {
   if (BESIDE_THE_POINT.has(check.reason)) return true
   if (check.id === 'source.key') return true
   // One anchor that was checked through is enough: others of the same proof add to it, and take nothing away.
@@ -186,7 +188,7 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked, word: Wo
     }
   }
   const skipped = verdict.checks.filter(
-    (check) => check.status === 'skipped' && !isBesideThePoint(check, verdict.checks, proof),
+    (check) => check.status === 'skipped' && !isBesideThePoint(check, verdict.checks),
   )
   if (verdict.level !== 'final' || skipped.some(({ id }) => id.endsWith('.final'))) {
     return {

@@ -126,14 +126,12 @@ function wordsOf({ registration, logIndex }: RegistryEntry, anchors: readonly Co
 
 /** What the anchors of a log say of the time of one of its entries. */
 function boundsAt(logIndex: number, anchors: readonly Covering[]): Bounds {
-  const of = (covering: readonly Covering[]) => covering.map(({ time }) => time)
-  const [without, with_] = [
-    of(anchors.filter(({ size }) => size <= logIndex)),
-    of(anchors.filter(({ size }) => size > logIndex)),
-  ]
+  const times = (isWithout: boolean) =>
+    anchors.filter(({ size }) => size <= logIndex === isWithout).map(({ time }) => time)
+  const [before, since] = [times(true), times(false)]
   return {
-    after: without.length === 0 ? null : Math.max(...without),
-    by: with_.length === 0 ? null : Math.min(...with_),
+    after: before.length === 0 ? null : Math.max(...before),
+    by: since.length === 0 ? null : Math.min(...since),
   }
 }
 

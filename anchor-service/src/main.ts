@@ -2,17 +2,21 @@
 import { acceptHead } from './accept-head.ts'
 import { deploy, handover } from './anchor/commands.ts'
 import { startAnchoring } from './anchor/index.ts'
+import { succeed } from './anchor/succeed.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
 import { startService, startWorker } from './service.ts'
 
-const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head]
+const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed]
 
 serve    checks, stores and proves audit events in an append-only log, and anchors it (the default)
 worker   anchors only, beside services that run with KILLICK_WORKER=off
 deploy   puts AnchorLog on the configured chains, at the one address it has on all of them
 handover <address> | accept
          offers the log to a new key; then, with the new key, accepts it
+succeed <log id> [--yes]
+         the chain key of that log was stolen or lost: shows its last honest anchor; with --yes, states and records that the
+         configured log succeeds it
 accept-head [--yes]
          after log_went_back: shows what is missing; with --yes, goes on from what the database has, and records that
 
@@ -38,6 +42,8 @@ async function main(args: readonly string[]): Promise<void> {
     process.stdout.write(await deploy(loadConfig({ KILLICK_CONTRACT: NOT_YET, ...process.env })))
   } else if (command === 'handover' && more.length === 1) {
     process.stdout.write(await handover(loadConfig(), more[0]!))
+  } else if (command === 'succeed' && (more.length === 1 || (more.length === 2 && more[1] === '--yes'))) {
+    process.stdout.write(await succeed(loadConfig(), more[0]!, more.length === 2))
   } else if (command === 'accept-head' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
     process.stdout.write(await acceptHead(loadConfig(), more.length === 1))
   } else {

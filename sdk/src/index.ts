@@ -48,6 +48,7 @@ export {
   SYSTEM,
 } from './core/registry.ts'
 export { type Signer, verifySignature } from './core/signature.ts'
+export { type LogPlace, parseSuccession, printSuccession, type Succession } from './core/succession.ts'
 export { printable } from './core/text.ts'
 export {
   type Node,

@@ -201,6 +201,13 @@ export const LogSchema = Type.Object({
   origin: Type.String(),
   vkey: Type.String({ description: 'C2SP verifier key of the log' }),
   targets: Type.Array(Type.Object({ chainId: Type.Integer(), contract: Chain, logId: Chain })),
+  successions: Type.Array(
+    Type.Object({
+      note: Type.String({ description: 'statement that the log goes on under another publisher: a C2SP signed note' }),
+      transaction: Chain,
+      block: Type.Integer({ description: 'where the last honest anchor that it names is to be found' }),
+    }),
+  ),
 })
 
 export const HealthSchema = Type.Object({ status: Type.String() })

@@ -114,11 +114,33 @@ export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anch
      order by id desc limit 16`,
     [logIndex],
   )
-  const anchors = rows.map(toAnchor).sort((a, b) => a.size - b.size || a.id - b.id)
-  return anchors.map(({ chainId, contract, logId, size, root, time, transaction, block }) => ({
+  return rows
+    .map(toAnchor)
+    .sort((a, b) => a.size - b.size || a.id - b.id)
+    .map(toProven)
+}
+
+/** The smallest confirmed anchor in a place that covers a log entry and has at most so many. */
+export async function readCoveringAnchor(
+  db: Db,
+  { chainId, contract, logId }: Omit<AnchorTarget, 'target'>,
+  logIndex: number,
+  most: number,
+): Promise<Anchor | null> {
+  const { rows } = await db.query(
+    `select * from current_anchors where chain_id = $1 and contract = $2 and log_id = $3 and size > $4 and size <= $5
+       and state in ('confirmed', 'final') order by size, id desc limit 1`,
+    [chainId, contract, logId, logIndex, most],
+  )
+  return rows[0] ? toProven(toAnchor(rows[0])) : null
+}
+
+/** What of a confirmed anchor a proof carries. */
+function toProven({ chainId, contract, logId, size, root, time, transaction, block }: AnchorRow): Anchor {
+  return {
     ...{ chainId, contract, logId, size, root },
     ...{ time: time!, transaction: transaction!, block: block! },
-  }))
+  }
 }
 
 /** Where each target anchors the log, or did last; the newest first. One look by index for each target. */

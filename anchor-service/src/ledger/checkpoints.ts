@@ -4,8 +4,10 @@ import {
   fromBase64url,
   type Hash,
   printCheckpoint,
+  printSuccession,
   printVkey,
   type Signer,
+  type Succession,
   signNote,
 } from '@killick/sdk'
 import { type Statement, TupleWriter } from './copy.ts'
@@ -14,7 +16,12 @@ import type { Db } from './tiles.ts'
 export type Head = { size: number; root: Hash; note: string }
 
 /** The log's identity and key. `sign` must be synchronous: checkpoints are signed while the log is locked. */
-export type LogKey = { origin: string; vkey: string; signCheckpoint(size: number, root: Hash): string }
+export type LogKey = {
+  origin: string
+  vkey: string
+  signCheckpoint(size: number, root: Hash): string
+  signSuccession(places: Omit<Succession, 'origin'>): string
+}
 
 /** @param origin also the name of the key in signed notes: no white space, no "+" */
 export function logKey(origin: string, signer: Signer & { sign(message: Uint8Array): Uint8Array }): LogKey {
@@ -23,6 +30,7 @@ export function logKey(origin: string, signer: Signer & { sign(message: Uint8Arr
     origin,
     vkey: printVkey(origin, publicKey),
     signCheckpoint: (size, root) => signNote(printCheckpoint({ origin, size, root }), origin, publicKey, signer.sign),
+    signSuccession: (places) => signNote(printSuccession({ origin, ...places }), origin, publicKey, signer.sign),
   }
 }
 

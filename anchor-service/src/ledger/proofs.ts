@@ -11,13 +11,13 @@ import {
   printProof,
 } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
-import { readProvingAnchors } from './anchors.ts'
 import { pathOf } from './batch-tree.ts'
 import { type LogKey, readCheckpoint, readCovering } from './checkpoints.ts'
 import { readLines } from './packs.ts'
 import { findPacks, readCoverage } from './runs.ts'
 import { idKey, leafKey } from './sketch.ts'
 import { readKeys } from './sources.ts'
+import { readCarriedAnchors } from './successions.ts'
 import { type Db, readPlans } from './tiles.ts'
 
 type Row = { log_index: number; pos: number; token: string; header: string; event_leaves: Buffer }
@@ -33,7 +33,7 @@ export async function readProof(db: Db, log: LogKey, name: string): Promise<stri
   const row = await findEvent(db, name)
   const { event, header } = parseRow(row)
   const kids = [...new Set([event.signature?.kid ?? header.signature.kid, header.signature.kid])]
-  const anchors = await readProvingAnchors(db, row.log_index)
+  const anchors = await readCarriedAnchors(db, log, row.log_index)
   const size = anchors[0]?.size
   const checkpoint =
     size === undefined ? (await readCovering(db, [row.log_index]))[0]! : (await readCheckpoint(db, size))!

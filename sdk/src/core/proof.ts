@@ -32,6 +32,17 @@ export type Anchor = {
   readonly path?: readonly Hash[]
   /** The last anchor of the same chain, contract and log that does not cover the entry; absent when there is none. */
   readonly before?: EarlierAnchor
+  /** That this log succeeds another, which a verifier may have pinned. */
+  readonly succeeds?: Succeeds
+}
+
+/** A statement of succession (a signed note), where the anchor that it names is to be found, and the way from that to this one. */
+export type Succeeds = {
+  readonly note: string
+  readonly transaction: string
+  readonly block: number
+  /** Consistency path from the named size and root to the anchor's. */
+  readonly path: readonly Hash[]
 }
 
 /** Its size is at most the entry's index: what the log held then, as the contract knows it, was without the entry. */
@@ -83,11 +94,14 @@ export function printProof(proof: Proof): string {
     batch: { header: batch.header, index: batch.index, path: batch.path.map(printHash) },
     log: { origin: log.origin, index: log.index, size: log.size, path: log.path.map(printHash) },
     checkpoint,
-    anchors: anchors.map(({ chainId, contract, logId, size, root, time, transaction, block, path, before }) => ({
-      ...{ chainId, contract, logId, size, root: printHash(root), time, transaction, block },
-      ...(path && { path: path.map(printHash) }),
-      ...(before && { before: printEarlier(before) }),
-    })),
+    anchors: anchors.map(
+      ({ chainId, contract, logId, size, root, time, transaction, block, path, before, succeeds }) => ({
+        ...{ chainId, contract, logId, size, root: printHash(root), time, transaction, block },
+        ...(path && { path: path.map(printHash) }),
+        ...(before && { before: printEarlier(before) }),
+        ...(succeeds && { succeeds: { ...succeeds, path: succeeds.path.map(printHash) } }),
+      }),
+    ),
     keys,
     ...(missing !== undefined && { missing }),
     ...(registrations && {
@@ -142,7 +156,7 @@ function hex(value: JsonValue | undefined, where: string, bytes: number): string
 
 function parseAnchor(value: JsonValue, where: string, logSize: number): Anchor {
   const names = ['chainId', 'contract', 'logId', ...COMMITMENT]
-  const anchor = object(value, where, names, ['path', 'before'])
+  const anchor = object(value, where, names, ['path', 'before', 'succeeds'])
   const size = count(anchor.size, `${where}/size`)
   if ((anchor.path === undefined) !== (size === logSize))
     malformed(`${where} must have a path exactly when its size is not the log's`)
@@ -153,6 +167,7 @@ function parseAnchor(value: JsonValue, where: string, logSize: number): Anchor {
     ...parseCommitment(anchor, where),
     ...(anchor.path !== undefined && { path: path(anchor.path, `${where}/path`) }),
     ...(anchor.before !== undefined && { before: parseEarlier(anchor.before, `${where}/before`) }),
+    ...(anchor.succeeds !== undefined && { succeeds: parseSucceeds(anchor.succeeds, `${where}/succeeds`) }),
   }
 }
 
@@ -170,6 +185,16 @@ function parseCommitment(anchor: JsonObject, where: string): EarlierAnchor {
 
 function parseEarlier(value: JsonValue, where: string): EarlierAnchor {
   return parseCommitment(object(value, where, COMMITMENT), where)
+}
+
+function parseSucceeds(value: JsonValue, where: string): Succeeds {
+  const succeeds = object(value, where, ['note', 'transaction', 'block', 'path'])
+  return {
+    note: text(succeeds.note, `${where}/note`),
+    transaction: hex(succeeds.transaction, `${where}/transaction`, 32),
+    block: count(succeeds.block, `${where}/block`),
+    path: path(succeeds.path, `${where}/path`),
+  }
 }
 
 function parseRegistrations(value: JsonValue): CarriedRegistration[] {

@@ -32,6 +32,10 @@ export type Reason =
   | 'pin_time_open'
   /** Another anchor of this proof is the pinned one. */
   | 'other_pinned'
+  /** The log succeeds a pinned one, on the word of who holds the log's key. */
+  | 'succeeded'
+  /** It says that it succeeds a pinned log, and that does not hold. */
+  | 'succession_invalid'
   /** Not every field is shown. */
   | 'fields_hidden'
   /** The ledger no longer holds every field that it accepted. */

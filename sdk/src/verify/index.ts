@@ -16,6 +16,7 @@ export {
   type Proof,
   parseProof,
   printProof,
+  type Succeeds,
 } from '../core/proof.ts'
 export { ANCHOR_LOG_CODE_HASH } from './contract.ts'
 export type { CheckStatus, Reason } from './finding.ts'

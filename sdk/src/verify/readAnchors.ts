@@ -4,6 +4,7 @@ import type { Anchor, Proof } from '../core/proof.ts'
 import { earlierOf } from './checks.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash, decodeBool, encodeIsAnchored } from './contract.ts'
 import { type ChainNode, openNodes, parseQuantity, type Rpc, type RpcOptions, readQuantity, reasonOf } from './rpc.ts'
+import { predecessorOf } from './succession.ts'
 import { type AnchorFact, weightiest } from './trust.ts'
 
 /**
@@ -23,7 +24,11 @@ export async function readAnchors(
 ): Promise<AnchorFact[]> {
   const urls = nodes.filter((node) => typeof node === 'string')
   const known = [...nodes.filter((node) => typeof node !== 'string'), ...(await openNodes(urls, options))]
-  const all = proof.anchors.flatMap((anchor) => [anchor, ...(anchor.before ? [earlierOf(anchor, anchor.before)] : [])])
+  const all = proof.anchors.flatMap((anchor) => [
+    anchor,
+    ...(anchor.before ? [earlierOf(anchor, anchor.before)] : []),
+    ...(anchor.succeeds ? predecessorOf(anchor.succeeds) : []),
+  ])
   return Promise.all(all.map((anchor) => readAnchor(anchor, known)))
 }
 

@@ -7,6 +7,7 @@ import type { Anchor, Proof } from '../core/proof.ts'
 import * as checks from './checks.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
 import { type Covering, type Ground, registered } from './registrations.ts'
+import { succeeded } from './succession.ts'
 import { type Bounds, claimedTime, timesOf } from './times.ts'
 import { checkTrust, type Trust } from './trust.ts'
 import type { Check, Level, Verdict } from './verdict.ts'
@@ -111,7 +112,13 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
     ...(isPinOpen ? ['the log operator’s word on when the key was used'] : []),
     ...(logPinned ? [] : ['the proof’s own word on which log this is']),
     ...(held.length === 0 ? ['the log operator’s word that the past was not rewritten'] : []),
-    ...(held.length > 0 && !contractPinned ? ['the proof’s own word on which contract to ask'] : []),
+    ...(held.length > 0 && !contractPinned
+      ? [
+          held.some(({ succeeded }) => succeeded)
+            ? 'the publisher’s word that this log succeeds the one that you pinned'
+            : 'the proof’s own word on which contract to ask',
+        ]
+      : []),
   ]
   return {
     outcome: failed ? 'failed' : missing.length === 0 ? 'verified' : 'undecided',
@@ -140,6 +147,8 @@ type Judged = {
   readonly held: boolean
   readonly final: boolean
   readonly pinned: boolean
+  /** In a log that succeeds a pinned one. */
+  readonly succeeded: boolean
   /** The anchor before it, where the chain holds that too. */
   readonly before: Covering | null
 }
@@ -149,7 +158,7 @@ function judgeAnchor(anchor: Anchor, h: BatchHeader | null, c: Checkpoint | null
   const path = h && c ? checks.anchorPath(h, c, anchor, proof) : UNREADABLE
   const contract = checks.anchorContract(fact)
   const final = checks.anchorFinal(fact, trust)
-  const pinned = checks.anchorPinned(anchor, proof, trust)
+  const pinned = anchorLog(anchor, proof, trust)
   const before = anchor.before && checks.anchorBefore(anchor, anchor.before, proof, trust)
   const passed = (...findings: Finding[]) => findings.every(({ status }) => status === 'passed')
   return {
@@ -167,8 +176,15 @@ function judgeAnchor(anchor: Anchor, h: BatchHeader | null, c: Checkpoint | null
     held: passed(path, contract),
     final: passed(final),
     pinned: passed(pinned),
+    succeeded: pinned.reason === 'succeeded',
     before: before && passed(before) ? { size: anchor.before!.size, time: 1000 * anchor.before!.time } : null,
   }
+}
+
+function anchorLog(anchor: Anchor, proof: Proof, trust: Trust): Finding {
+  const pinned = checks.anchorPinned(anchor, proof, trust)
+  const isOther = pinned.reason === 'pin_mismatch' || pinned.reason === 'other_pinned'
+  return (isOther && anchor.succeeds && succeeded(anchor, anchor.succeeds, proof, trust)) || pinned
 }
 
 function boundsOf(standing: readonly Judged[]): Bounds {

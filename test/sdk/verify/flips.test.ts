@@ -59,7 +59,7 @@ function replacements(byte: number): number[] {
 
 /** A chain that answers about any anchor, and knows these. */
 function factsAbout(proof: Proof, truths: readonly AnchorFact[]): AnchorFact[] {
-  const asked = proof.anchors.flatMap(({ path: _, before, ...about }) => [
+  const asked = proof.anchors.flatMap(({ path: _, before, succeeds: __, ...about }) => [
     { about, truth: truths[0]! },
     ...(before ? [{ about: { ...about, ...before }, truth: truths[1]! }] : []),
   ])

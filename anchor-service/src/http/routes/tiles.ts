@@ -2,6 +2,7 @@ import { Type } from '@fastify/type-provider-typebox'
 import { printHash, TILE_WIDTH } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
 import { readTargets } from '../../ledger/anchors.ts'
+import { readSuccessions } from '../../ledger/successions.ts'
 import { readConsistency, readEntries, readTiles } from '../../ledger/tiles.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
@@ -74,7 +75,16 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
     {
       schema: { tags: ['log'], summary: 'What a verifier pins', response: { 200: LogSchema, default: ProblemSchema } },
     },
-    async () => ({ origin: ledger.log.origin, vkey: ledger.log.vkey, targets: await readTargets(ledger.db) }),
+    async () => ({
+      origin: ledger.log.origin,
+      vkey: ledger.log.vkey,
+      targets: await readTargets(ledger.db),
+      successions: (await readSuccessions(ledger.db, ledger.log)).map(({ note, transaction, block }) => ({
+        note,
+        transaction,
+        block,
+      })),
+    }),
   )
 
   /** Only what a signed checkpoint covers is served. */

@@ -1,0 +1,82 @@
+import { equalBytes, printHash } from '@killick/sdk'
+import type { Config } from '../config.ts'
+import { StartError } from '../errors.ts'
+import type { AnchorRow } from '../ledger/anchors.ts'
+import { readLastAnchor, SUCCEED } from '../ledger/successions.ts'
+import { readRoot } from '../ledger/tiles.ts'
+import { openStore } from '../store.ts'
+import { logIdOf, openChain } from './chain/index.ts'
+import { openSigner } from './signer-open.ts'
+
+/**
+ * `succeed`: states, with the log's key, that the log which the configuration anchors to succeeds one whose chain key was stolen or
+ * lost. The last honest anchor is the newest that this ledger has confirmed, that its own entries hash to, and that the
+ * contract holds still.
+ *
+ * @param logId of the log that was left
+ * @returns what to print
+ * @throws StartError where that cannot be stated, or `isSure` is false; then nothing was changed
+ */
+export async function succeed(config: Config, logId: string, isSure: boolean): Promise<string> {
+  if (!/^0x[0-9a-f]{64}$/.test(logId)) throw new StartError('Usage: killick-anchor-service succeed <log id> [--yes]')
+  const [target, ...more] = config.anchor.targets
+  if (target === undefined || more.length > 0)
+    throw new StartError(
+      'This needs exactly one target, the one to go on with: KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY.',
+    )
+  const signer = await openSigner(target.key)
+  const chain = openChain({ urls: target.rpcUrls, timeoutMs: target.rpcTimeoutMs, maxLag: 8 })
+  const store = await openStore(config)
+  try {
+    const { ledger } = store
+    const to = logIdOf(signer.address, config.origin)
+    if (to === logId || target.logId === logId)
+      throw new StartError(
+        `The configuration still anchors to ${logId}. Set another KILLICK_CHAIN_KEY, and no KILLICK_LOG_ID.`,
+      )
+    const view = await chain.look(target.contract, logId, signer.address)
+    const from = { chainId: view.chainId, contract: target.contract, logId }
+    const last = await readLastAnchor(ledger.db, from)
+    if (last === null || last.time === null || last.transaction === null || last.block === null)
+      throw new StartError(
+        `This ledger has confirmed no anchor of ${logId} in ${target.contract} on chain ${view.chainId}.`,
+      )
+    const { size, root, time, transaction, block } = last
+    if (size > ((await ledger.head())?.size ?? 0) || !equalBytes(await readRoot(ledger.db, size), root))
+      throw new StartError(
+        `The ledger's first ${size} entries do not hash to the anchored root: it is the ledger that was changed.`,
+      )
+    if (!(await chain.isAnchored(target.contract, logId, size, root, time, view)))
+      throw new StartError(
+        `The contract does not hold the anchor of ${size} entries. Wait until the chain has settled.`,
+      )
+    const text = `${describe(last, view.head?.size ?? 0)}\nIt is succeeded by\n  log ${to} of ${signer.address}\n  in ${target.contract} on chain ${view.chainId}\n`
+    if (!isSure)
+      throw new StartError(
+        `${text}\nNothing was changed. To state and record that: killick-anchor-service succeed ${logId} --yes`,
+      )
+    const note = ledger.log.signSuccession({
+      from: { ...from, size, root, time },
+      to: { chainId: view.chainId, contract: target.contract, logId: target.logId ?? to },
+    })
+    await ledger.record({
+      action: SUCCEED,
+      actor: { type: 'operator', id: 'succeed' },
+      targets: [{ type: 'log', id: config.origin }],
+      metadata: { note, transaction, block },
+    })
+    return `${text}\nRecorded as the event log.succeed, and told in /v1/log and in proofs. Publish it where those look who pinned the old log:\n\n${note}`
+  } finally {
+    await store.close()
+  }
+}
+
+function describe({ chainId, contract, logId, size, root, time }: AnchorRow, held: number): string {
+  const after =
+    held > size ? `The contract holds ${held} entries now, which this ledger never had or has not confirmed.\n` : ''
+  return `Last honest anchor of
+  log ${logId}
+  in ${contract} on chain ${chainId}
+  ${size} entries, root ${printHash(root)}, ${new Date(1000 * time!).toISOString()}
+${after}`
+}

@@ -1,0 +1,54 @@
+/**
+ * A log that can no longer be anchored where it was (its publisher's key is stolen or lost) goes on under another publisher.
+ * The log's own key says so in a C2SP signed note: where it was, the last anchor there that is its own, and where it goes on.
+ */
+import { fromBase64, toBase64 } from './bytes.ts'
+import { KillickError } from './errors.ts'
+import { type Hash, isHash } from './hash.ts'
+
+/** A log in a contract; hex is 0x and lower case. */
+export type LogPlace = { readonly chainId: number; readonly contract: string; readonly logId: string }
+
+export type Succession = {
+  readonly origin: string
+  /** The log until then, with its last honest anchor: size, root and block time in seconds. */
+  readonly from: LogPlace & { readonly size: number; readonly root: Hash; readonly time: number }
+  readonly to: LogPlace
+}
+
+const FORM = 'killick-succession/1'
+
+/** The text, as signed. Its first line is no origin, so that no reader takes it for a checkpoint. */
+export function printSuccession({ origin, from, to }: Succession): string {
+  const place = ({ chainId, contract, logId }: LogPlace) => `${chainId} ${contract} ${logId}`
+  const anchor = `${from.size} ${toBase64(from.root)} ${from.time}`
+  return `${FORM}\n${origin}\n${place(from)}\n${anchor}\n${place(to)}\n`
+}
+
+/**
+ * Reads the text of a note that `openNote` returned; one spelling is accepted.
+ * @throws KillickError note_malformed
+ */
+export function parseSuccession(text: string): Succession {
+  const [, origin = '', from = '', anchor = '', to = ''] = text.split('\n')
+  const [size = '', root = '', time = ''] = anchor.split(' ')
+  const bytes = fromBase64(root)
+  if (bytes === null || !isHash(bytes)) malformed()
+  const succession = {
+    origin,
+    from: { ...parsePlace(from), size: Number(size), root: bytes, time: Number(time) },
+    to: parsePlace(to),
+  }
+  const isValid =
+    Number.isSafeInteger(succession.from.size) && succession.from.size > 0 && succession.from.time < 2 ** 32
+  return isValid && printSuccession(succession) === text ? succession : malformed()
+}
+
+function parsePlace(line: string): LogPlace {
+  const match = /^(0|[1-9]\d{0,15}) (0x[0-9a-f]{40}) (0x[0-9a-f]{64})$/.exec(line)
+  return match ? { chainId: Number(match[1]), contract: match[2]!, logId: match[3]! } : malformed()
+}
+
+function malformed(): never {
+  throw new KillickError('note_malformed', 'It is not a statement of succession')
+}

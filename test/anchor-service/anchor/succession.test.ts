@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { loadConfig } from '@killick/anchor-service'
+import {
+  type Anchor,
+  asHash,
+  type Hash,
+  parseProof,
+  parseSuccession,
+  printProof,
+  printSuccession,
+  type Succeeds,
+  sha256,
+  signNote,
+} from '@killick/sdk'
+import { openNote, type Proof, readAnchors, type Trust, verifyProof } from '@killick/sdk/verify'
+import { Wallet } from 'ethers'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { calls } from '../../../anchor-service/src/anchor/chain/index.ts'
+import { succeed } from '../../../anchor-service/src/anchor/succeed.ts'
+import { loadSigner } from '../../../anchor-service/src/ledger/keys.ts'
+import { readProof } from '../../../anchor-service/src/ledger/proofs.ts'
+import * as rfc9162 from '../../support/rfc9162.ts'
+import { newSigner } from '../support/producer.ts'
+import { call, testService } from '../support/service.ts'
+import { anchoredSizes, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
+
+let world: World
+let old: TestTarget
+let next: TestTarget
+/** An event that the old log's last honest anchor covers, and one that it does not. */
+let early: string
+let late: string
+let honest: number
+let pinned: Trust
+let printed: string
+
+const record = () =>
+  world.store.ledger
+    .record({ action: 'test.happen', actor: { type: 'test', id: 't' }, targets: [] })
+    .then(({ leafHash }) => leafHash)
+const proofOf = async (name: string) => parseProof(await readProof(world.store.pool, world.store.ledger.log, name))
+const judge = async (proof: Proof, trust: Trust) =>
+  verifyProof(proof, { ...trust, facts: await readAnchors(proof, [world.chain.url]) })
+const find = (verdict: Awaited<ReturnType<typeof judge>>, id: string) =>
+  verdict.checks.find((check) => check.id === id)!
+const placeOf = ({ target }: TestTarget) => ({
+  chainId: world.chain.chainId,
+  contract: target.contract,
+  logId: target.logId,
+})
+
+beforeAll(async () => {
+  world = await openWorld()
+  old = await newTarget(world)
+  early = await record()
+  await world.grow(3)
+  await old.settle()
+  honest = (await anchoredSizes(world, old)).at(-1)!
+  late = await record()
+  const { jwk } = await loadSigner(join(world.env.KILLICK_DATA!, 'keys', 'system.json'))
+  const { vkey } = world.store.ledger.log
+  pinned = { sourceKeys: [{ source: 'killick', jwk }], logKeys: [vkey], logs: [placeOf(old)], confirmations: 1 }
+
+  // The thief extends what is anchored by an entry that never was.
+  const { rows } = await world.store.pool.query(
+    'select leaf_hash from batches where log_index < $1 order by log_index',
+    [honest],
+  )
+  const leaves = [...rows.map(({ leaf_hash }) => new Uint8Array(leaf_hash)), randomBytes(32)]
+  const root = rfc9162.treeRoot(leaves) as Hash
+  const path = rfc9162.consistencyPath(leaves, honest) as Hash[]
+  await send(old, calls.anchor(old.target.logId, honest + 1, root, rfc9162.treeRoot(leaves.slice(0, -1)) as Hash, path))
+})
+afterAll(() => world.stop())
+
+async function send({ key, signer }: TestTarget, data: string): Promise<void> {
+  const { rpc, chainId } = world.chain
+  const nonce = Number(await rpc('eth_getTransactionCount', [signer.address, 'latest']))
+  const fees = { maxFeePerGas: 100_000_000_000n, maxPriorityFeePerGas: 1_000_000_000n }
+  const fields = { to: world.contract, data, nonce, chainId, gasLimit: 500_000n, type: 2, ...fees }
+  const hash = await rpc<string>('eth_sendRawTransaction', [await new Wallet(key).signTransaction(fields)])
+  const receipt = await rpc<{ status: string }>('eth_getTransactionReceipt', [hash])
+  expect(receipt.status).toBe('0x1')
+}
+
+describe('a thief with the chain key ends the log', () => {
+  test('the alarm says so; what was anchored before is as genuine as ever, and nothing can be added', async () => {
+    await expect(old.tend()).rejects.toMatchObject({ code: 'publisher_stolen' })
+    const verdict = await judge(await proofOf(early), pinned)
+    expect(verdict.outcome).toBe('verified')
+    expect((await proofOf(late)).anchors).toEqual([])
+  })
+
+  test('the operator goes on under a new key, and states whom the new log succeeds', async () => {
+    next = await newTarget(world, { name: old.target.name })
+    const config = loadConfig({
+      ...world.env,
+      KILLICK_RPC_URL: world.chain.url,
+      KILLICK_CONTRACT: world.contract,
+      KILLICK_CHAIN_KEY: next.key,
+    })
+    await next.settle()
+    const size = (await world.store.ledger.head())!.size
+    await expect(succeed(config, old.target.logId, false)).rejects.toThrow(
+      new RegExp(`${honest} entries, root[^]*holds ${honest + 1} entries now[^]*Nothing was changed`),
+    )
+    expect((await world.store.ledger.head())!.size).toBe(size)
+    printed = await succeed(config, old.target.logId, true)
+    expect(printed).toContain('killick-succession/1')
+    for (const wrong of [next.target.logId, `0x${'9'.repeat(64)}`, 'x'])
+      await expect(succeed(config, wrong, true)).rejects.toThrow(/still anchors to|confirmed no anchor|Usage/)
+  })
+
+  test('it is told to everyone in /v1/log', async () => {
+    const service = await testService(world.env)
+    const { json } = await call(service.url, '/v1/log', null)
+    expect(json.successions).toHaveLength(1)
+    const { note, transaction, block } = json.successions[0]
+    expect(printed).toContain(note)
+    const { from, to } = parseSuccession(openNote(note, [service.vkey]).text)
+    expect(to).toEqual(placeOf(next))
+    expect(from).toMatchObject({ ...placeOf(old), size: honest })
+    expect({ transaction, block }).toEqual({ transaction: expect.stringMatching(/^0x/), block: expect.any(Number) })
+    await service.close()
+  })
+})
+
+describe('who pinned the old log', () => {
+  test('sees what it covered in full green, by the old log itself', async () => {
+    // Other processes, this one among them, ask for statements once in a while.
+    await expect.poll(async () => (await proofOf(early)).anchors).toHaveLength(2)
+    const proof = await proofOf(early)
+    expect(proof.anchors.map(({ logId }) => logId)).toEqual([old.target.logId, next.target.logId])
+    const verdict = await judge(proof, pinned)
+    expect(verdict.outcome).toBe('verified')
+    expect(find(verdict, 'anchor.1.log')).toMatchObject({ status: 'skipped', reason: 'succeeded' })
+    expect(find(verdict, 'anchor.1.log').detail).toContain('the entry lies before')
+  })
+
+  test('follows to the new one, on the publisher`s word, and not in full green', async () => {
+    const proof = await proofOf(late)
+    expect(parseProof(printProof(proof))).toEqual(proof)
+    const verdict = await judge(proof, pinned)
+    expect(verdict).toMatchObject({ outcome: 'undecided', level: 'final' })
+    expect(find(verdict, 'anchor.0.log')).toMatchObject({ status: 'skipped', reason: 'succeeded' })
+    expect(find(verdict, 'anchor.0.log').detail).toContain(
+      `the entry lies after the last honest anchor of that (${honest} entries`,
+    )
+    expect(verdict.restsOn).toEqual(['the publisher’s word that this log succeeds the one that you pinned'])
+    expect(verdict.missing).toEqual(['a pinned contract and log id, confirmed by the chain'])
+  })
+
+  test('and who pins the new one sees it in full green', async () => {
+    const verdict = await judge(await proofOf(late), { ...pinned, logs: [placeOf(next)] })
+    expect(verdict.outcome).toBe('verified')
+  })
+
+  test('is not led on by another word, another history, or an anchor that the old contract does not hold', async () => {
+    const proof = await proofOf(late)
+    const [anchor] = proof.anchors as [Anchor]
+    const { succeeds } = anchor as { succeeds: Succeeds }
+    const { text } = openNote(succeeds.note, pinned.logKeys!)
+    const stated = parseSuccession(text)
+    const log = await loadSigner(join(world.env.KILLICK_DATA!, 'keys', 'log.json'))
+    const other = newSigner() as typeof log
+    const note = (change: Partial<typeof stated>, by = log) =>
+      signNote(printSuccession({ ...stated, ...change }), stated.origin, Buffer.from(by.jwk.x, 'base64url'), by.sign)
+    const judged = async (change: Partial<Succeeds> | null, trust = pinned) => {
+      const { succeeds: _, ...plain } = anchor
+      const changed = change === null ? plain : { ...anchor, succeeds: { ...succeeds, ...change } }
+      const verdict = await judge({ ...proof, anchors: [changed] }, trust)
+      const { status, reason } = find(verdict, 'anchor.0.log')
+      return { outcome: verdict.outcome, status, reason }
+    }
+    const failed = (reason: string) => ({ outcome: 'failed', status: 'failed', reason })
+
+    expect(await judged({ note: note({}) })).toEqual({ outcome: 'undecided', status: 'skipped', reason: 'succeeded' })
+    expect(await judged(null)).toEqual(failed('pin_mismatch'))
+    expect(await judged({ note: note({}, other) })).toEqual(failed('succession_invalid'))
+    expect(await judged({ note: proof.checkpoint })).toEqual(failed('succession_invalid'))
+    expect(await judged({ path: succeeds.path.slice(1) })).toEqual(failed('succession_invalid'))
+    expect(await judged({ note: note({ origin: 'other.example' }) })).toEqual(failed('succession_invalid'))
+    expect(await judged({ note: note({ to: stated.from }) })).toEqual(failed('succession_invalid'))
+    const root = asHash(sha256(new Uint8Array(1)))
+    expect(await judged({ note: note({ from: { ...stated.from, root } }) })).toEqual(failed('succession_invalid'))
+    // A lie about when: the contract holds no such anchor.
+    const time = stated.from.time - 1
+    expect(await judged({ note: note({ from: { ...stated.from, time } }) })).toEqual(failed('not_held'))
+    // Of a log that nobody pinned, and with no key of the log to believe.
+    const elsewhere = { ...stated.from, logId: `0x${'7'.repeat(64)}` }
+    expect(await judged({ note: note({ from: elsewhere }) })).toEqual(failed('pin_mismatch'))
+    expect(await judged({}, { ...pinned, logKeys: [] })).toEqual(failed('pin_mismatch'))
+  })
+})
+
+test('a statement has one spelling', async () => {
+  const place = { chainId: 1, contract: `0x${'a'.repeat(40)}`, logId: `0x${'b'.repeat(64)}` }
+  const root = asHash(sha256(new Uint8Array(0)))
+  const stated = { origin: 'o', from: { ...place, size: 3, root, time: 5 }, to: { ...place, chainId: 2 } }
+  const text = printSuccession(stated)
+  expect(parseSuccession(text)).toEqual(stated)
+  const wrong = [text.slice(0, -1), `${text}\n`, text.replace('1 0x', '01 0x'), text.replace('3 ', '3.0 ')]
+  wrong.push(
+    text.replaceAll('a', 'A'),
+    text.replace('killick-succession/1', 'killick-succession/2'),
+    text.replace('3 ', '0 '),
+  )
+  for (const slip of wrong) expect(() => parseSuccession(slip), slip).toThrow(/not a statement of succession/)
+})

@@ -36,14 +36,18 @@ test('the example of the README records an event, and its commands prove it', as
 
   await writeFile(
     join(folder, 'example.mjs'),
-    `${example.replace('http://127.0.0.1:8787', service.url)}console.log(id)\n`,
+    `${example
+      .replace('http://127.0.0.1:8787', service.url)
+      .replace(/ledger\.example\.com\+[^']+/, service.vkey)}console.log(id, pending)\n`,
   )
-  const { stdout: id } = await run(process.execPath, ['example.mjs'], { cwd: folder })
+  const { stdout } = await run(process.execPath, ['example.mjs'], { cwd: folder })
+  const [id = '', pending] = stdout.trim().split(' ')
+  expect(pending).toBe('0')
   const found = await call(service.url, '/v1/events?action=invoice.approve&target=2026-0042')
-  expect(found.json.events.map((event: { id: string }) => event.id)).toEqual([id.trim()])
+  expect(found.json.events.map((event: { id: string }) => event.id)).toEqual([id])
 
   const env = { ...process.env, KILLICK_URL: service.url, KILLICK_TOKEN: service.tokens.reader }
-  await run(process.execPath, [killick, 'proof', id.trim(), '--out', 'proof.json'], { cwd: folder, env })
+  await run(process.execPath, [killick, 'proof', id, '--out', 'proof.json'], { cwd: folder, env })
   // Nothing is anchored or pinned here, so the verdict must stay open: 3, as the README says.
   const verdict = run(process.execPath, [killick, 'verify', 'proof.json'], { cwd: folder })
   await expect(verdict).rejects.toMatchObject({ code: 3, stdout: expect.stringContaining('not anchored yet') })

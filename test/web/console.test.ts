@@ -212,6 +212,34 @@ describe('the console', () => {
       expect(complaints).toEqual([])
     })
 
+    test('leaves the ledger’s own events out until asked, and says so', async () => {
+      const { page } = await signIn()
+      const sources = async () => new Set(await page.locator('tbody td:last-child').allInnerTexts())
+      expect(await sources()).toEqual(new Set(['billing-api']))
+      await page.locator('text=/\\d+ events? of the ledger itself/').waitFor()
+      await page.click('a:text("Show them too")')
+      await expect.poll(sources).toContain('killick')
+    })
+
+    test('a bad date is told beside its field, and a day is the whole day', async () => {
+      const { page } = await signIn()
+      await page.fill('#f-source', 'billing-api')
+      await page.fill('#f-from', 'yesterday')
+      await page.click('button:text("Search")')
+      await page.locator('#f-from-fault').waitFor()
+      expect(await page.inputValue('#f-from')).toBe('yesterday')
+      expect(await page.inputValue('#f-source')).toBe('billing-api')
+      expect(await page.getAttribute('#f-from', 'aria-invalid')).toBe('true')
+      expect(await serious(page)).toEqual([])
+      const { events } = (await call(service.url, '/v1/events?source=billing-api&limit=500')).json
+      const day = events[0].recordedAt.slice(0, 10)
+      const same = events.filter((e: { recordedAt: string }) => e.recordedAt.startsWith(day))
+      await page.fill('#f-from', day)
+      await page.fill('#f-to', day)
+      await page.click('button:text("Search")')
+      await expect.poll(() => page.locator('tbody tr').count()).toBe(same.length)
+    })
+
     test('a denied action has a mark and a column of its own', async () => {
       const { page } = await signIn()
       await page.goto(`${service.url}/console/#/events?source=billing-api`)

@@ -86,6 +86,26 @@ describe('what a verdict comes to', () => {
     expect(tried.reason).not.toContain('nobody has changed')
   })
 
+  test('what the ledger lost, a time that cannot be and a second key are told beside the headline', () => {
+    const said = (part: Partial<Verdict>) => summarize({ ...verdict(), ...part }, proof, asked).caveats.join()
+    const event = (missingFields: number) =>
+      ({ fields: {}, hiddenFields: 3, missingFields }) as unknown as Verdict['event']
+    expect(said({ event: event(0) })).toBe('')
+    expect(said({ event: event(3) })).toContain('The ledger no longer holds 3 fields of this event')
+    const times = {
+      recordedAt: '2026-01-01T00:00:00.000Z',
+      after: '2026-03-01T00:00:00.000Z',
+      by: '2026-03-02T00:00:00.000Z',
+      toleranceMs: 3_600_000,
+    }
+    expect(said({ times: { ...times, outside: null } })).toBe('')
+    expect(said({ times: { ...times, outside: 'before' } })).toContain('not yet in the log as anchored at 1 March 2026')
+    expect(said({ times: { ...times, outside: 'after' } })).toContain('after 2 March 2026')
+    const word = { logIndex: 4, kid: 'a', notBefore: null, notAfter: null, anchoredAt: null }
+    expect(said({ registrations: [word, word] })).toBe('')
+    expect(said({ registrations: [word, { ...word, kid: 'b' }] })).toContain('registered 2 keys')
+  })
+
   test.each([
     [{ outcome: 'denied' }, 0, 'This record is genuine: a denied action'],
     [{ outcome: 'failure' }, 0, 'This record is genuine: a failed action'],

@@ -3,6 +3,7 @@ import { type Child, h } from '../page/dom.ts'
 import { type Outcome, outcomeOf } from '../page/outcome.ts'
 import { said } from '../page/text.ts'
 import { outcomeMark, party } from '../page/views/verdict.ts'
+import { plural } from '../page/words.ts'
 import type { ConsoleEvent, ListedEvent, UnreadableEvent } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
@@ -128,10 +129,10 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
     h(
       'a',
       { href: hrefOf(event), 'aria-current': isCurrent ? 'true' : null },
-      action === undefined ? '(erased)' : said(action),
+      action === undefined ? '(not held)' : said(action),
     ),
     outcome === 'none' ? h('span', { class: 'note' }, 'none recorded') : outcomeMark(outcome),
-    actor ? party(actor) : h('span', { class: 'note' }, 'erased'),
+    actor ? party(actor) : h('span', { class: 'note' }, 'not held'),
     first
       ? h(
           'span',
@@ -140,7 +141,12 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
           targets.length > 1 && h('span', { class: 'note' }, ` and ${targets.length - 1} more`),
         )
       : '',
-    said(event.source),
+    h(
+      'span',
+      {},
+      said(event.source),
+      (event.missing ?? 0) > 0 && h('span', { class: 'bad note' }, ` ${plural(event.missing!, 'field')} lost`),
+    ),
   )
   if (isCurrent) line.classList.add('current')
   return line

@@ -2,7 +2,7 @@
 import type { AnchorFact, Check, Proof, Reason, Verdict } from '@killick/sdk/verify'
 import { isPartial, isUndone, outcomeOf } from './outcome.ts'
 import type { By } from './trust.ts'
-import { chainName, isTestChain, listed, plural, possessive, weightyAnchors } from './words.ts'
+import { chainName, isTestChain, listed, plural, possessive, timeInWords, weightyAnchors } from './words.ts'
 
 /**
  * `good` green, for what the reader pinned; `word`: all holds, on the word of somebody else; `wait`: time will tell;
@@ -70,6 +70,18 @@ const FAILURES: [pattern: RegExp, state: string, headline: string, reason: strin
     'The checkpoint of the log is not signed by a key pinned for it.',
   ],
   [
+    /^source\.registration$/,
+    'late-key',
+    'The key was not registered when it was used',
+    'What the log says of the key that signed does not hold, or came only after it was used.',
+  ],
+  [
+    /^anchor\.\d+\.before$/,
+    'wrong-time',
+    'The time of this record does not hold',
+    'The anchor that it names as the one before is none, or covers it.',
+  ],
+  [
     /^anchor\.\d+\.path$/,
     'altered',
     'The anchor does not cover this record',
@@ -95,21 +107,26 @@ const FAILURES: [pattern: RegExp, state: string, headline: string, reason: strin
   ],
 ]
 
-/** The batch's signature speaks for the event; a short proof; hidden fields and bounds of time, which are told apart. */
+/** The batch's signature speaks for the event; a short proof; no bounds of time; what is told beside the headline. */
 const BESIDE_THE_POINT = new Set<Reason>([
-  ...(['batch_signed', 'registration_absent', 'registration_gap', 'fields_hidden', 'time_unbounded'] as const),
+  ...(['batch_signed', 'registration_absent', 'registration_gap', 'fields_hidden', 'fields_missing'] as const),
+  ...(['time_unbounded', 'time_outside'] as const),
 ])
+const TOLD_IN_WORDS = /^(source\.key|anchor\.\d+\.before)$/
 
 /** What a verdict can do without, because it does not apply or because it is told in words of its own. */
-function isBesideThePoint(check: Check, checks: readonly Check[]): boolean {
-  if (BESIDE_THE_POINT.has(check.reason)) return true
-  if (check.id === 'source.key') return true
+function isBesideThePoint({ id, reason }: Check, checks: readonly Check[]): boolean {
+  if (BESIDE_THE_POINT.has(reason) || TOLD_IN_WORDS.test(id)) return true
   // One anchor that was checked through is enough: others of the same proof add to it, and take nothing away.
-  const anchor = /^anchor\.\d+\./.exec(check.id)?.[0]
+  const anchor = /^anchor\.\d+\./.exec(id)?.[0]
   if (anchor === undefined) return false
-  const others = new Set(checks.map(({ id }) => /^anchor\.\d+\./.exec(id)?.[0]).filter((id) => id !== anchor))
+  const others = new Set(
+    checks.map((check) => /^anchor\.\d+\./.exec(check.id)?.[0]).filter((other) => other !== anchor),
+  )
   return [...others].some(
-    (id) => id !== undefined && checks.every((c) => !c.id.startsWith(id) || c.status === 'passed'),
+    (other) =>
+      other !== undefined &&
+      checks.every((c) => !c.id.startsWith(other) || c.id.endsWith('.before') || c.status === 'passed'),
   )
 }
 
@@ -138,17 +155,48 @@ function rungOf(verdict: Verdict, proof: Proof, { by, publisher }: Word): NonNul
   return { name: 'word', words: `on ${possessive(whose)} word` }
 }
 
+/** @param testChain - Its name, where the anchor is on one. */
+function caveatsOf({ event, times, registrations, checks }: Verdict, testChain: string | null): string[] {
+  const missing = event?.missingFields ?? 0
+  const reason = (id: string) => checks.find((check) => check.id === id)?.reason
+  const keys = new Set(registrations.map(({ kid }) => kid))
+  return [
+    ...(missing > 0
+      ? [
+          `The ledger no longer holds ${plural(missing, 'field')} of this event: somebody has taken ${missing === 1 ? 'it' : 'them'} out.`,
+        ]
+      : []),
+    ...(times?.outside === 'before'
+      ? [
+          `It claims to be recorded at ${timeInWords(times.recordedAt)}, but was not yet in the log as anchored at ${timeInWords(times.after!)}.`,
+        ]
+      : []),
+    ...(times?.outside === 'after'
+      ? [`It claims a time after ${timeInWords(times.by!)}, when it was in the log already.`]
+      : []),
+    ...(keys.size > 1
+      ? [
+          `The log has registered ${keys.size} keys for ${event?.source ?? 'this source'}; which, and since when, is told below.`,
+        ]
+      : []),
+    ...(reason('source.key') === 'pin_time_open'
+      ? ['Whether the key was used within the time for which it was pinned cannot be told.']
+      : []),
+    ...(testChain === null
+      ? []
+      : [
+          `The anchor is on ${testChain}, and whoever runs that chain can rewrite it: good for trying this out, no proof to anyone else.`,
+        ]),
+  ]
+}
+
 export function summarize(verdict: Verdict, proof: Proof, asked: Asked, word: Word): Summary {
   if (verdict.outcome === 'failed') return failure(verdict)
   const weighty = weightyAnchors(proof, verdict)
   const isTest = weighty.anchors.length > 0 && weighty.anchors.every(({ chainId }) => isTestChain(chainId))
   const chain = weighty.anchors[0] ? chainName(weighty.anchors[0].chainId) : ''
   const rung = rungOf(verdict, proof, word)
-  const caveats = isTest
-    ? [
-        `The anchor is on ${chain}, and whoever runs that chain can rewrite it: good for trying this out, no proof to anyone else.`,
-      ]
-    : []
+  const caveats = caveatsOf(verdict, isTest ? chain : null)
   const common = { caveats, rung }
   if (proof.anchors.length === 0) {
     return {

@@ -4,6 +4,7 @@ import { packFragment } from '../../page/fragment.ts'
 import { said } from '../../page/text.ts'
 import { tree } from '../../page/views/record.ts'
 import { outcomeMark } from '../../page/views/verdict.ts'
+import { plural } from '../../page/words.ts'
 import { ApiError, api, type ConsoleEvent, type ListedEvent, type Share, type UnreadableEvent } from '../api.ts'
 import { count, EVENT_HEADS, empty, endingOf, eventRow, table, view, when } from '../parts.ts'
 
@@ -26,11 +27,28 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
   return view(
     'Event',
     h('dl', {}, ...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)])),
+    lost(current),
     h('h2', {}, 'Fields'),
     tree(current.fields as Parameters<typeof tree>[0]),
     ...neighbours(events, current),
     h('h2', {}, 'Share'),
     shareForm(current),
+  )
+}
+
+function lost({ missing = 0 }: ConsoleEvent): HTMLElement | null {
+  if (missing === 0) return null
+  return h(
+    'div',
+    { class: 'empty', role: 'alert' },
+    h('p', {}, h('strong', {}, `The ledger no longer holds ${plural(missing, 'field')} of this event.`)),
+    h(
+      'p',
+      {},
+      'It was accepted whole: somebody has taken them out of the database since. ',
+      h('a', { href: '#/audit' }, 'The audit'),
+      ' tells what else is wrong.',
+    ),
   )
 }
 

@@ -1,6 +1,8 @@
 /** Search, live tail and export. The address holds the search, so any search is a link. */
 import { h } from '../../page/dom.ts'
-import { api, type ListedEvent } from '../api.ts'
+import { said } from '../../page/text.ts'
+import { plural } from '../../page/words.ts'
+import { ApiError, api, type ListedEvent } from '../api.ts'
 import { EVENT_HEADS, empty, eventRow, moreButton, table, view } from '../parts.ts'
 
 const FILTERS = {
@@ -12,6 +14,12 @@ const FILTERS = {
   to: 'To',
 } as const
 const MAX_LIVE_ROWS = 500
+/** The ledger records its own doings too, under this name; they would hide what others have done. */
+const OWN = 'killick'
+/** Rows that a page has at least, and pages that are asked for at most to fill it, where own events are left out. */
+const FILLED = 25
+const MAX_PAGES = 8
+const DAY_MS = 86_400_000
 const SAVED = 'killick.searches'
 
 type Page = { events: ListedEvent[]; next: string | null }
@@ -23,18 +31,61 @@ echo '{"action":"hello","actor":{"type":"user","id":"me"},"targets":[]}' |
 
 export async function events(search: URLSearchParams, signal: AbortSignal): Promise<HTMLElement> {
   const terms = new URLSearchParams([...search].filter(([name, value]) => name in FILTERS && value !== ''))
-  const first = await api<Page>(`/v1/events?${terms}`)
+  const withOwn = search.has('own') || terms.get('source') === OWN
+  const { asked, faults } = times(terms)
+  if (faults.size > 0) return view('Events', form(terms, withOwn, faults), saved(terms))
+  const isShown = (event: ListedEvent) => withOwn || event.source !== OWN
+  let left = 0
+  const load = async (from: string | null): Promise<Page> => {
+    const found: ListedEvent[] = []
+    let next = from
+    for (let pages = 0; pages < MAX_PAGES && found.length < FILLED && (next !== null || pages === 0); pages++) {
+      const page = await api<Page>(`/v1/events?${asked}${next === null ? '' : `&cursor=${next}`}`)
+      const shown = page.events.filter(isShown)
+      left += page.events.length - shown.length
+      found.push(...shown)
+      next = page.next === null ? null : encodeURIComponent(page.next)
+    }
+    return { events: found, next }
+  }
+  let first: Page
+  try {
+    first = await load(null)
+  } catch (error) {
+    // The form stays, with what was typed into it.
+    if (!(error instanceof ApiError) || error.status !== 400) throw error
+    return view('Events', form(terms, withOwn), h('p', { class: 'bad note', role: 'alert' }, said(error.message)))
+  }
   const rows = table(
     EVENT_HEADS,
     first.events.map((event) => eventRow(event)),
     'Events',
   )
   const body = rows.querySelector('tbody')!
-  const more = moreButton('Older events', first.next, async (cursor) => {
-    const page = await api<Page>(`/v1/events?${terms}&cursor=${cursor}`)
-    body.append(...page.events.map((event) => eventRow(event)))
-    return page.next
-  })
+  const own = h('p', { class: 'note' })
+  const tell = () => {
+    own.replaceChildren(
+      ...(left === 0
+        ? []
+        : [
+            `${plural(left, 'event')} of the ledger itself, in between, ${left === 1 ? 'is' : 'are'} not shown. `,
+            h('a', { href: hrefWith(terms, true) }, 'Show them too'),
+          ]),
+    )
+  }
+  tell()
+  const more = moreButton(
+    'Older events',
+    first.next === null ? null : decodeURIComponent(first.next),
+    async (cursor) => {
+      const page = await load(cursor)
+      body.append(...page.events.map((event) => eventRow(event)))
+      rows.hidden = body.rows.length === 0
+      nothing.hidden = !rows.hidden
+      tell()
+      return page.next === null ? null : decodeURIComponent(page.next)
+    },
+  )
   const nothing =
     terms.size > 0
       ? empty('Nothing matches this search.', 'Terms must match exactly. Take one away, or widen the time.')
@@ -42,15 +93,35 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
   nothing.hidden = first.events.length > 0
   rows.hidden = first.events.length === 0
   const show = (event: ListedEvent) => {
+    if (!isShown(event)) return
     nothing.hidden = true
     rows.hidden = false
     body.prepend(eventRow(event))
     while (body.rows.length > MAX_LIVE_ROWS) body.lastElementChild!.remove()
   }
-  return view('Events', form(terms), saved(terms), live(terms, show, signal), nothing, rows, more)
+  return view('Events', form(terms, withOwn), saved(terms), live(asked, show, signal), nothing, rows, own, more)
 }
 
-function form(terms: URLSearchParams): HTMLElement {
+const hrefWith = (terms: URLSearchParams, withOwn: boolean): string =>
+  `#/events?${new URLSearchParams([...terms, ...(withOwn ? [['own', '1']] : [])])}`
+
+/** What the service is asked for: a day by itself is the whole day, UTC. What is no time is told by the name of its field. */
+function times(terms: URLSearchParams): { asked: URLSearchParams; faults: Map<string, string> } {
+  const asked = new URLSearchParams(terms)
+  const faults = new Map<string, string>()
+  for (const name of ['from', 'to']) {
+    const typed = terms.get(name)?.trim()
+    if (typed === undefined) continue
+    const isDay = /^\d{4}-\d\d-\d\d$/.test(typed)
+    const time = Date.parse(isDay ? `${typed}T00:00:00Z` : typed)
+    if (Number.isNaN(time) || !/^\d{4}-\d\d-\d\d/.test(typed))
+      faults.set(name, 'A day such as 2026-11-23, or a time such as 2026-11-23T09:30Z')
+    else asked.set(name, new Date(isDay && name === 'to' ? time + DAY_MS : time).toISOString())
+  }
+  return { asked, faults }
+}
+
+function form(terms: URLSearchParams, withOwn: boolean, faults: ReadonlyMap<string, string> = new Map()): HTMLElement {
   const inputs = Object.entries(FILTERS).map(([name, label]) =>
     h(
       'p',
@@ -61,22 +132,26 @@ function form(terms: URLSearchParams): HTMLElement {
         name,
         type: 'text',
         value: terms.get(name) ?? '',
-        placeholder: name === 'from' || name === 'to' ? '2026-11-23T00:00Z' : null,
+        placeholder: name === 'from' || name === 'to' ? '2026-11-23' : null,
+        'aria-invalid': faults.has(name) ? 'true' : null,
+        'aria-describedby': faults.has(name) ? `f-${name}-fault` : null,
       }),
+      faults.has(name) && h('span', { id: `f-${name}-fault`, class: 'bad note', role: 'alert' }, faults.get(name)!),
     ),
   )
+  const own = h('input', { type: 'checkbox', id: 'own', checked: withOwn })
   const submit = (event: SubmitEvent) => {
     event.preventDefault()
     const data = new FormData(event.target as HTMLFormElement)
     const filled = [...data].filter(([, value]) => value !== '') as [string, string][]
-    location.hash = `#/events?${new URLSearchParams(filled)}`
+    location.hash = hrefWith(new URLSearchParams(filled.filter(([name]) => name in FILTERS)), own.checked)
   }
   const exported = (format: string) =>
     h(
       'a',
       {
         class: 'button',
-        href: `/v1/events/export?${new URLSearchParams([...terms, ['format', format]])}`,
+        href: `/v1/events/export?${new URLSearchParams([...times(terms).asked, ['format', format]])}`,
         download: '',
       },
       format.toUpperCase(),
@@ -89,6 +164,7 @@ function form(terms: URLSearchParams): HTMLElement {
       'div',
       { class: 'actions' },
       h('button', { type: 'submit', class: 'primary' }, 'Search'),
+      h('span', {}, own, ' ', h('label', { for: 'own' }, 'With the ledger’s own events')),
       h('span', { class: 'note' }, 'Save as'),
       exported('csv'),
       exported('ndjson'),

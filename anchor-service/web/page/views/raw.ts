@@ -16,9 +16,18 @@ export function download(json: string, name: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000)
 }
 
-/** A link that needs no service: it holds the whole proof. @param home - This page without a share. */
-export const linkWith = async (proof: Proof, home: string): Promise<string> =>
-  `${new URL(home, location.href).href.split('#')[0]}#${await packFragment(printProof(proof))}`
+/**
+ * A link that needs no service: it holds the whole proof; where that would be too long for a QR code, and for some mail
+ * programs, all but what the log says of keys, which a verifier can do without.
+ * @param home - This page without a share.
+ */
+export async function linkWith(proof: Proof, home: string): Promise<string> {
+  const page = new URL(home, location.href).href.split('#')[0]
+  const whole = `${page}#${await packFragment(printProof(proof))}`
+  if (whole.length <= MAX_QR_BYTES || proof.registrations === undefined) return whole
+  const { registrations: _, ...shorter } = proof
+  return `${page}#${await packFragment(printProof(shorter))}`
+}
 
 /**
  * @param home - This page without a share: a proof in the link needs no service.

@@ -100,15 +100,20 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
     rows.push(['Recorded', time(event.recordedAt), note(' by the clock of '), said(event.source)])
   }
   const { anchors, confirmed } = weightyAnchors(proof, verdict)
+  const after = verdict.times?.after
+  if (after) rows.push(['Not yet in the log', time(after), note(' as anchored then')])
   for (const anchor of anchors) {
     rows.push([
-      confirmed && !failed ? 'Anchored since' : 'Claims an anchor',
+      confirmed && !failed ? 'In the log by' : 'Claims an anchor',
       h('span', {}, anchorTime(anchor)),
       note(` in block ${anchor.block} of ${chainName(anchor.chainId)}`),
     ])
   }
-  const hidden = event?.hiddenFields ?? 0
+  const missing = event?.missingFields ?? 0
+  const hidden = (event?.hiddenFields ?? 0) - missing
   if (hidden > 0) rows.push(['Not shown', `${plural(hidden, 'field')} that this proof does not show`])
+  if (missing > 0) rows.push(['Lost', h('strong', {}, `${plural(missing, 'field')} that the ledger no longer holds`)])
+  if (verdict.registrations.length > 0) rows.push(['Key registered', keyWords(verdict.registrations)])
   return h(
     'section',
     { class: 'facts', 'aria-labelledby': 'facts-title' },
@@ -120,6 +125,22 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
     event === null && h('p', {}, 'What this proof says cannot be read, because it does not match what was signed.'),
     h('dl', {}, ...rows.flatMap(([name, ...value]) => [h('dt', {}, name), h('dd', {}, ...value)])),
   )
+}
+
+/** Each word of the log on a key of the source; more than one is more than the usual. */
+function keyWords(words: Verdict['registrations']): HTMLElement {
+  const item = ({ logIndex, kid, notBefore, notAfter, anchoredAt }: Verdict['registrations'][number]) =>
+    h(
+      'li',
+      {},
+      `at log entry ${logIndex}`,
+      anchoredAt === null ? '' : `, anchored since ${timeInWords(anchoredAt)}`,
+      notBefore === null ? '' : `, for use from ${timeInWords(notBefore)}`,
+      notAfter === null ? '' : `, for use until ${timeInWords(notAfter)}`,
+      ' ',
+      h('code', { class: 'note' }, kid),
+    )
+  return h('ul', { class: 'plain' }, ...words.map(item))
 }
 
 const note = (text: string) => h('span', { class: 'note' }, text)

@@ -4,8 +4,9 @@
  */
 import {
   KillickError,
+  type PinnedKey,
   type PinnedLog,
-  type PublicJwk,
+  parsePinTime,
   parsePublicJwk,
   parseVkey,
   type Trust,
@@ -14,12 +15,14 @@ import {
 export type Pins = {
   /** Who says so; absent for the visitor's own. */
   readonly publisher?: string
-  readonly sourceKeys: readonly { readonly source?: string | undefined; readonly jwk: PublicJwk }[]
+  readonly sourceKeys: readonly PinnedKey[]
   readonly logKeys: readonly string[]
   readonly logs: readonly PinnedLog[]
   /** JSON-RPC endpoints to ask. */
   readonly rpcs: readonly string[]
   readonly confirmations?: number
+  /** Seconds that a claimed time may lie outside what the anchors allow. */
+  readonly timeTolerance?: number
 }
 
 export const NO_PINS: Pins = { sourceKeys: [], logKeys: [], logs: [], rpcs: [] }
@@ -56,15 +59,27 @@ function parseRpc(value: unknown): string {
   return url
 }
 
-/** Pins from JSON: `{publisher?, sourceKeys?, logKeys?, logs?, rpcs?, confirmations?}`. @throws KillickError trust_invalid | key_invalid | vkey_invalid */
+/** When a pinned key counts. What is no time is refused, rather than left out: the key would count for ever. */
+function parsePeriod(pin: unknown): Pick<PinnedKey, 'notBefore' | 'notAfter'> {
+  const time = (name: 'notBefore' | 'notAfter') => {
+    const text = member(pin, name)
+    if (text === undefined || text === null) return {}
+    parsePinTime(text as string)
+    return { [name]: text as string }
+  }
+  return { ...time('notBefore'), ...time('notAfter') }
+}
+
+/** Pins from JSON: `{publisher?, sourceKeys?, logKeys?, logs?, rpcs?, confirmations?, timeTolerance?}`. @throws KillickError trust_invalid | key_invalid | vkey_invalid */
 export function parsePins(value: unknown): Pins {
   if (typeof value !== 'object' || value === null) throw new KillickError('trust_invalid')
-  const { publisher, confirmations } = value as Record<string, unknown>
+  const { publisher, confirmations, timeTolerance } = value as Record<string, unknown>
   return {
     ...(typeof publisher === 'string' && { publisher }),
     sourceKeys: list(member(value, 'sourceKeys')).map((pin) => {
       const source = member(pin, 'source')
-      return { ...(typeof source === 'string' && { source }), jwk: parsePublicJwk(member(pin, 'jwk') ?? pin) }
+      const jwk = parsePublicJwk(member(pin, 'jwk') ?? pin)
+      return { ...(typeof source === 'string' && { source }), jwk, ...parsePeriod(pin) }
     }),
     logKeys: list(member(value, 'logKeys')).map((vkey) => {
       parseVkey(String(vkey))
@@ -73,6 +88,7 @@ export function parsePins(value: unknown): Pins {
     logs: list(member(value, 'logs')).map(parseLog),
     rpcs: list(member(value, 'rpcs')).map(parseRpc),
     ...(Number.isSafeInteger(confirmations) && { confirmations: confirmations as number }),
+    ...(Number.isSafeInteger(timeTolerance) && { timeTolerance: timeTolerance as number }),
   }
 }
 
@@ -83,12 +99,14 @@ export function combine(own: Pins, publisher: Pins | null): { trust: Trust; rpcs
   const whose = (kind: Kind) =>
     own[kind].length > 0 ? 'you' : (publisher?.[kind].length ?? 0) > 0 ? 'publisher' : 'nobody'
   const confirmations = own.confirmations ?? publisher?.confirmations
+  const timeTolerance = own.timeTolerance ?? publisher?.timeTolerance
   return {
     trust: {
       sourceKeys: choose('sourceKeys'),
       logKeys: choose('logKeys'),
       logs: choose('logs'),
       ...(confirmations !== undefined && { confirmations }),
+      ...(timeTolerance !== undefined && { timeTolerance }),
     },
     rpcs: choose('rpcs'),
     by: { sourceKeys: whose('sourceKeys'), logKeys: whose('logKeys'), logs: whose('logs') },

@@ -28,6 +28,7 @@ export {
   DEFAULT_TIME_TOLERANCE,
   type PinnedKey,
   type PinnedLog,
+  parsePinTime,
   type Trust,
 } from './trust.ts'
 export type { Check, KeyWord, Level, Times, Verdict } from './verdict.ts'

@@ -68,7 +68,9 @@ export function trustForm(changed: (pins: Pins) => void): TrustForm {
       from.sourceKeys.length === 0
         ? ''
         : JSON.stringify(
-            from.sourceKeys.length === 1 && !from.sourceKeys[0]!.source ? from.sourceKeys[0]!.jwk : from.sourceKeys,
+            from.sourceKeys.length === 1 && Object.keys(from.sourceKeys[0]!).length === 1
+              ? from.sourceKeys[0]!.jwk
+              : from.sourceKeys,
           )
     vkey.input.value = from.logKeys.join(' ')
     contract.input.value = from.logs.map((log) => `${log.chainId} ${log.contract} ${log.logId}`).join(' ')

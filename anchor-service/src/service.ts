@@ -4,6 +4,7 @@ import { type Auditing, keepAuditing } from './audit/index.ts'
 import type { Config } from './config.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
+import { openAccess } from './http/auth.ts'
 import type { App } from './http/deps.ts'
 import { type Metrics, makeMetrics } from './http/metrics.ts'
 import { buildWorkerApp } from './http/worker-app.ts'
@@ -91,7 +92,7 @@ export async function startService(
     const app = await buildApp({
       ledger,
       metrics,
-      tokens,
+      tokens: openAccess(tokens, ledger, config.rateLimit),
       intake,
       refusals,
       anchoring: () => anchoring?.status(),
@@ -110,6 +111,8 @@ export async function startService(
       metrics.indexingFailed()
       app.log.warn(failure, 'the index of keys could not be extended; it is tried again')
     })
+    if (config.published.url === null && (config.trustProxy.length > 0 || !isLoopback(config.host)))
+      app.log.warn('KILLICK_PUBLIC_URL is not set: links and previews will name the address that requests arrive on.')
     if (!store.hasRole)
       app.log.warn('The database user may not make a role: only triggers keep the ledger append-only.')
     if (startAnchoring && config.anchor.worker === 'inline' && config.anchor.targets.length > 0) {
@@ -172,6 +175,7 @@ export async function startWorker(
     const app = buildWorkerApp({
       ledger,
       metrics,
+      tokens: openAccess(await loadTokens(config), ledger, config.rateLimit),
       anchoring: () => anchoring?.status(),
       auditing: () => null,
       logLevel,
@@ -219,6 +223,8 @@ function tellHead(log: FastifyBaseLogger, fault: WentBack | null): void {
     `the log in the database (${found?.size ?? 0} entries) does not continue what was signed (${remembered.size}): nothing is taken until an operator decides, see accept-head in OPERATION.md`,
   )
 }
+
+const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.')
 
 /** @throws StartError that names the setting to change */
 function listen(app: App, host: string, port: number, setting: string): Promise<string> {

@@ -28,12 +28,12 @@ type Outcome<T> = { flow: T; memory: number; refusals: Record<string, number> }
 
 /** Does `honest` while the attack goes on. @returns its result, the most memory the service had meanwhile, and refusals by code */
 export async function besideAttack<T>(
-  service: Pick<Running, 'url' | 'memory'>,
+  service: Pick<Running, 'url' | 'token' | 'memory'>,
   { kind, connections }: Attack,
   registered: { source: string; kid: string },
   honest: () => Promise<T>,
 ): Promise<Outcome<T>> {
-  const before = await refusalsOf(service.url)
+  const before = await refusalsOf(service)
   const args = [ATTACKER, kind, service.url, String(connections), registered.source, registered.kid]
   const attacker = await startNode(args)
   let memory = 0
@@ -41,7 +41,7 @@ export async function besideAttack<T>(
   try {
     await attacker.printed(/attacking/, 60_000)
     const flow = await honest()
-    const after = await refusalsOf(service.url)
+    const after = await refusalsOf(service)
     const news = Object.entries(after).map(([code, n]) => [code, n - (before[code] ?? 0)] as const)
     return { flow, memory, refusals: Object.fromEntries(news.filter(([, n]) => n > 0)) }
   } finally {
@@ -50,8 +50,8 @@ export async function besideAttack<T>(
   }
 }
 
-async function refusalsOf(url: string): Promise<Record<string, number>> {
-  const text = await (await fetch(`${url}/metrics`)).text()
+async function refusalsOf({ url, token }: Pick<Running, 'url' | 'token'>): Promise<Record<string, number>> {
+  const text = await (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${token}` } })).text()
   const found = text.matchAll(/^killick_refusals_total\{code="(\w+)"\} (\d+)/gm)
   return Object.fromEntries([...found].map(([, code, n]) => [code!, Number(n)]))
 }

@@ -15,6 +15,8 @@ export const TOKEN = 'token-of-the-benchmarks'
 
 export type Running = {
   url: string
+  /** The reader's. */
+  token: string
   child: Child
   /** From starting the process until /readyz says so, in ms. */
   readyMs: number
@@ -42,6 +44,7 @@ export async function startService(folder: string, env: Record<string, string> =
   while (!(await fetch(`${url}/readyz`)).ok);
   return {
     url: url!,
+    token: TOKEN,
     child,
     readyMs: performance.now() - start,
     async memory() {

@@ -43,7 +43,7 @@ afterAll(async () => {
 })
 
 async function metric(name: string): Promise<number> {
-  const { text } = await call(url, '/metrics', null)
+  const { text } = await call(url, '/metrics')
   return Number(
     text
       .split('\n')
@@ -90,7 +90,11 @@ const cases: [Attack, refusals: Record<string, unknown>][] = [
 test.each(cases)('beside an attack, all honest streams get their receipts: $kind', async (attack, refused) => {
   const before = await memory()
   const registered = { source: 'honest', kid: thumbprint(publicJwk(key)) }
-  const { flow, memory: most, refusals } = await besideAttack({ url, memory }, attack, registered, record)
+  const {
+    flow,
+    memory: most,
+    refusals,
+  } = await besideAttack({ url, token: READER, memory }, attack, registered, record)
   expect(flow.recorded).toBeGreaterThan(100)
   expect(flow.accepted).toBe(flow.recorded)
   expect(refusals).toMatchObject(refused)
@@ -101,24 +105,29 @@ test('who asks on without reading is cut off, and counted', async () => {
   const cut = () => metric('killick_connections_cut_total{reason="pipelined"}')
   const before = await cut()
   const registered = { source: 'honest', kid: thumbprint(publicJwk(key)) }
-  await besideAttack({ url, memory }, { kind: 'unread', connections: 8 }, registered, () =>
+  await besideAttack({ url, token: READER, memory }, { kind: 'unread', connections: 8 }, registered, () =>
     expect.poll(cut, { timeout: 10_000 }).toBeGreaterThanOrEqual(before + 8),
   )
 })
 
 test('more connections than allowed are closed and counted, and those that are open go on', async () => {
   const registered = { source: 'honest', kid: thumbprint(publicJwk(key)) }
-  const { flow } = await besideAttack({ url, memory }, { kind: 'idle', connections: 1000 }, registered, async () => {
-    // Idle ones are cut off in time, and make room.
-    await expect
-      .poll(async () =>
-        call(url, '/healthz', null).then(
-          ({ status }) => status,
-          () => 0,
-        ),
-      )
-      .toBe(200)
-    return metric('killick_connections_dropped_total')
-  })
+  const { flow } = await besideAttack(
+    { url, token: READER, memory },
+    { kind: 'idle', connections: 1000 },
+    registered,
+    async () => {
+      // Idle ones are cut off in time, and make room.
+      await expect
+        .poll(async () =>
+          call(url, '/healthz', null).then(
+            ({ status }) => status,
+            () => 0,
+          ),
+        )
+        .toBe(200)
+      return metric('killick_connections_dropped_total')
+    },
+  )
   expect(flow).toBeGreaterThan(0)
 })

@@ -45,11 +45,11 @@ test('a worker in a process of its own anchors what a service takes, and ends cl
 
   // What the service cannot know of a worker elsewhere, the worker says itself.
   expect((await call(workerUrl, '/healthz', null)).json).toEqual({ status: 'ok' })
-  expect(await call(workerUrl, '/readyz', null)).toMatchObject({
+  expect(await call(workerUrl, '/readyz')).toMatchObject({
     status: 200,
     json: { status: 'ready', anchoring: { targets: [{ target: 'default', alarm: null }] } },
   })
-  const metrics = (await call(workerUrl, '/metrics', null)).text
+  const metrics = (await call(workerUrl, '/metrics')).text
   expect(metrics).toMatch(/^killick_anchor_states_total\{target="default",state="confirmed"\} [1-9]/m)
   expect(metrics).toMatch(/^killick_anchored_size [1-9]/m)
   expect((await call(workerUrl, '/v1/events')).status).toBe(404)

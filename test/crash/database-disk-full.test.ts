@@ -15,7 +15,7 @@ const MAIN = fileURLToPath(new URL('../../anchor-service/src/main.ts', import.me
 const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
 /** Of the metrics that count it. */
 const counted = async (url: string, name: string) =>
-  Number(new RegExp(`^${name} (\\d+)`, 'm').exec((await call(url, '/metrics', null)).text)?.[1] ?? 0)
+  Number(new RegExp(`^${name} (\\d+)`, 'm').exec((await call(url, '/metrics')).text)?.[1] ?? 0)
 
 const disk = smallDisk(200)
 const elsewhere = mkdtempSync(join(tmpdir(), 'killick-spool-'))
@@ -81,8 +81,8 @@ test('a full disk under the database refuses cleanly, and once there is room eve
 
   disk.fill()
   // PostgreSQL has room within its own files for a while.
-  await expect.poll(async () => (await call(url, '/readyz', null)).json.writable, { timeout: 30_000 }).toBe(false)
-  expect((await call(url, '/readyz', null)).status).toBe(503)
+  await expect.poll(async () => (await call(url, '/readyz')).json.writable, { timeout: 30_000 }).toBe(false)
+  expect((await call(url, '/readyz')).status).toBe(503)
   const producer = new Producer('refused', signer)
   const batch = await producer.batch(Array.from({ length: 200 }, (_, i) => sampleEvent(i)))
   expect(await post(url, batch.body)).toMatchObject({ status: 503, json: { code: 'unavailable' } })
@@ -94,7 +94,7 @@ test('a full disk under the database refuses cleanly, and once there is room eve
   const accepted = log.status.accepted
 
   disk.free()
-  await expect.poll(async () => (await call(url, '/readyz', null)).json.database, { timeout: 30_000 }).toBe(true)
+  await expect.poll(async () => (await call(url, '/readyz')).json.database, { timeout: 30_000 }).toBe(true)
   isOver = true
   await recording
   expect(names.length).toBeGreaterThan(accepted)
@@ -106,7 +106,7 @@ test('a full disk under the database refuses cleanly, and once there is room eve
   await log.close()
   expect((await post(url, batch.body)).status).toBe(201)
 
-  expect((await call(url, '/readyz', null)).json).toMatchObject({ status: 'ready', writable: true })
+  expect((await call(url, '/readyz')).json).toMatchObject({ status: 'ready', writable: true })
   expect(await counted(url, 'killick_commit_failures_total')).toBeGreaterThan(0)
   expect(await counted(url, 'killick_postgres_restarts_total')).toBeGreaterThan(0)
   expect(service.process.exitCode).toBe(null)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import axe, { type AxeResults } from 'axe-core'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { cookieFor, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
+import { cookieFor, newSession, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
 import { buildPage } from '../../scripts/page.ts'
 import { type AuditLog, generateKey, openAuditLog, parseEvent, parseProof, publicJwk } from '../../sdk/src/index.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
@@ -16,13 +16,14 @@ describe('sessions', () => {
   const tokens = { admin: 'admin-token-1234', reader: 'reader-token-1234' }
 
   test('last eight hours, and cannot be made or changed without the tokens', () => {
-    const session = sealSession(tokens, 'reader', 1_000_000)
-    expect(openSession(tokens, session, 1_000_000)).toBe('reader')
+    const opened = newSession('reader', 1_000_000)
+    const session = sealSession(tokens, opened)
+    expect(openSession(tokens, session, 1_000_000)).toEqual(opened)
     expect(openSession(tokens, session, 1_000_000 + 8 * 3_600_000)).toBeNull()
     expect(openSession(tokens, session.replace('reader', 'admin'), 1_000_000)).toBeNull()
     expect(openSession(tokens, session.replace(/\.\d+\./, '.99999999999.'), 1_000_000)).toBeNull()
     expect(openSession({ ...tokens, reader: 'another-token-12' }, session, 1_000_000)).toBeNull()
-    for (const bad of ['', 'admin', 'admin.1.', `admin.99999999999.${'A'.repeat(43)}`])
+    for (const bad of ['', 'admin', 'admin.1.', `admin.99999999999.${'A'.repeat(22)}.${'A'.repeat(43)}`])
       expect(openSession(tokens, bad)).toBeNull()
   })
 

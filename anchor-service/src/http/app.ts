@@ -6,7 +6,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { Refusal } from '../errors.ts'
 import { loggerOptions } from '../log.ts'
 import type { App, AppDeps } from './deps.ts'
-import { type KeptBody, keepBody, sendKept } from './kept-body.ts'
+import { type KeptBody, keepBody, keepForGood, sendKept } from './kept-body.ts'
 import type { Metrics } from './metrics.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import { RateStore } from './rate-store.ts'
@@ -61,6 +61,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   app.decorateRequest('role', null)
   installProblems(app)
+  guardAnswers(app)
   observe(app, deps.metrics)
   unread.watch(app)
 
@@ -91,7 +92,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       add(routes as App, deps)
     let openapi: Promise<KeptBody> | undefined
     routes.get('/openapi.json', { schema: { hide: true } }, async (request, reply) => {
-      openapi ??= keepBody(Buffer.from(JSON.stringify(routes.swagger())), ['br', 'gzip'])
+      openapi ??= keepBody(Buffer.from(JSON.stringify(routes.swagger())), ['br', 'gzip']).then(keepForGood)
       reply.type('application/json; charset=utf-8').header('cache-control', 'public, max-age=300')
       return sendKept(request, reply, await openapi)
     })
@@ -112,6 +113,14 @@ const OPENAPI = {
       admin: { type: 'http' as const, scheme: 'bearer' },
     },
   },
+}
+
+/** What does not say for how long it may be kept may not be kept: so nothing private is, by an oversight. */
+function guardAnswers(app: FastifyInstance): void {
+  app.addHook('onSend', async (_request, reply) => {
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+    reply.header('x-content-type-options', 'nosniff')
+  })
 }
 
 /** One log line and one measurement per request: the route, never the address, the body or the token. */

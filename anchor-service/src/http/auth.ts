@@ -1,9 +1,21 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../errors.ts'
-import { type Role, sessionRole, type Tokens } from './session.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import { countGuesses, type Guesses, unlimitedGuesses } from './guesses.ts'
+import { keepSessions, type Role, type Sessions, type Tokens } from './session.ts'
 
 export type { Tokens }
+
+/** The tokens, and what is known of those who give them. */
+export type Access = Tokens & { sessions: Sessions; guesses: Guesses }
+
+/** @param rateLimit 0: wrong tokens are not counted either */
+export function openAccess(tokens: Tokens, ledger: Ledger, rateLimit: number): Access {
+  const guesses = rateLimit > 0 ? countGuesses() : unlimitedGuesses
+  return { ...tokens, sessions: keepSessions(tokens, ledger), guesses }
+}
 
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
@@ -18,13 +30,21 @@ export function roleOf(tokens: Tokens, given: string): Role | null {
   return isAdmin ? 'admin' : isReader ? 'reader' : null
 }
 
+/**
+ * What the token or the session of a request is good for; null where it brings none, or a session that is over.
+ * @throws Refusal unauthorized | rate_limited where the token is wrong
+ */
+export async function readRole(access: Access, request: FastifyRequest): Promise<Role | null> {
+  const { authorization } = request.headers
+  if (authorization === undefined) return (await access.sessions.of(request))?.role ?? null
+  const given = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
+  return access.guesses.judge(normalizeIP(request.ip), given === undefined ? null : roleOf(access, given))
+}
+
 /** A hook that lets in only bearers of a token, and sessions of the console that one was opened with; it says which. */
-export function requireToken(tokens: Tokens, role: Role) {
+export function requireToken(access: Access, role: Role) {
   return async (request: FastifyRequest): Promise<void> => {
-    const { authorization } = request.headers
-    const given = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
-    const mine =
-      given !== undefined ? roleOf(tokens, given) : authorization === undefined ? sessionRole(request, tokens) : null
+    const mine = await readRole(access, request)
     if (mine === null) throw new Refusal('unauthorized')
     if (role === 'admin' && mine !== 'admin') throw new Refusal('forbidden')
     request.role = mine

@@ -15,11 +15,17 @@ const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }
 /** @param codings to prepare; none for what does not get smaller, such as pictures and hashes */
 export async function keepBody(identity: Buffer, codings: readonly Coding[]): Promise<KeptBody> {
   const encode = { br: () => promisify(brotliCompress)(identity, BROTLI), gzip: () => promisify(gzip)(identity) }
-  const kept: KeptBody = { identity: share(identity) }
+  const kept: KeptBody = { identity }
   for (const coding of codings) {
     const encoded = await encode[coding]()
-    if (encoded.length < identity.length) kept[coding] = share(encoded)
+    if (encoded.length < identity.length) kept[coding] = encoded
   }
+  return kept
+}
+
+/** The body, which stays in memory for good: so answers that carry it hold nothing of their own. */
+export function keepForGood(kept: KeptBody): KeptBody {
+  for (const body of [kept.identity, kept.br, kept.gzip]) if (body !== undefined) share(body)
   return kept
 }
 

@@ -1,7 +1,7 @@
 /** The verification page as `npm run page` built it, with what one link needs to know written into its head. */
 import { readFile, stat } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { type KeptBody, keepBody } from './kept-body.ts'
+import { type KeptBody, keepBody, keepForGood } from './kept-body.ts'
 import type { Preview } from './preview.ts'
 
 /** Where the page's files are served from. */
@@ -35,7 +35,7 @@ export async function readPageFile(name: string, part: '' | 'console/' = ''): Pr
   const known = kept.get(url.href)
   if (known?.version === version) return known.file
   const codings = type === TYPES['.png'] ? [] : (['br', 'gzip'] as const)
-  const file = readFile(url).then(async (bytes) => ({ type, body: await keepBody(bytes, codings) }))
+  const file = readFile(url).then(async (bytes) => ({ type, body: keepForGood(await keepBody(bytes, codings)) }))
   kept.set(url.href, { version, file })
   file.catch(() => kept.delete(url.href))
   return file

@@ -62,6 +62,8 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (document.status >= 500) request.log.error({ err: error }, document.code)
   if (document.status === 503) reply.header('retry-after', RETRY_AFTER)
   if (document.status === 401) reply.header('www-authenticate', 'Bearer')
+  // What is not there, or not allowed, may be a moment later.
+  reply.header('cache-control', 'no-store')
   reply.problemCode = document.code
   return reply.code(document.status).type(PROBLEM_MEDIA_TYPE).send(JSON.stringify(document))
 }

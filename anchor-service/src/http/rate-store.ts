@@ -22,6 +22,12 @@ export class RateStore {
     answer(null, { current, ttl: Math.ceil(endsAt - now) })
   }
 
+  /** Requests of the address in this window. */
+  read(key: string): number {
+    const { counts, endsAt } = this.#window
+    return performance.now() < endsAt ? (counts.get(key) ?? 0) : 0
+  }
+
   /** A route with a limit of its own counts by itself. */
   child(): RateStore {
     return new RateStore()

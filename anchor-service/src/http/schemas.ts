@@ -214,14 +214,18 @@ export const HealthSchema = Type.Object({ status: Type.String() })
 
 export const ReadinessSchema = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('not ready')]),
-  database: Type.Boolean({ description: 'it answers' }),
-  writable: Type.Boolean({ description: 'it stores what it is given' }),
-  wentBack: Type.Union([Type.Object({ remembered: Type.Integer(), found: Type.Integer() }), Type.Null()], {
-    description:
-      'log_went_back: entries of the newest head that was signed, and of the one in the database, which does not continue it',
-  }),
-  logSize: Nullable(Type.Integer()),
-  anchoredSize: Type.Union([Type.Integer(), Type.Null()], { description: 'entries that a confirmed anchor covers' }),
-  anchoring: Type.Unknown(),
-  audit: Type.Unknown(),
+  database: Type.Optional(Type.Boolean({ description: 'it answers' })),
+  writable: Type.Optional(Type.Boolean({ description: 'it stores what it is given' })),
+  wentBack: Type.Optional(
+    Type.Union([Type.Object({ remembered: Type.Integer(), found: Type.Integer() }), Type.Null()], {
+      description:
+        'log_went_back: entries of the newest head that was signed, and of the one in the database, which does not continue it',
+    }),
+  ),
+  logSize: Type.Optional(Nullable(Type.Integer())),
+  anchoredSize: Type.Optional(
+    Type.Union([Type.Integer(), Type.Null()], { description: 'entries that a confirmed anchor covers' }),
+  ),
+  anchoring: Type.Optional(Type.Unknown()),
+  audit: Type.Optional(Type.Unknown()),
 })

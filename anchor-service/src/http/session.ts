@@ -1,33 +1,57 @@
 /**
- * Sessions of the console. The cookie carries the role and the hour it ends, under a MAC whose key comes from the tokens:
- * no table, every process of the service knows it, and changing a token ends all sessions.
+ * Sessions of the console. The cookie carries the role, the hour it ends and the session's id, under a MAC whose key comes
+ * from the tokens: every process of the service knows it, and changing a token ends all sessions. That one was ended is an
+ * event of the system stream, which every process reads.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
+import type { Place } from '../ledger/found.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import { searchEvents } from '../ledger/search.ts'
+import { SYSTEM } from '../ledger/system.ts'
 
 /** Who may ask: the reader's token reads, the administrator's also registers. */
 export type Tokens = { admin: string; reader: string }
 export type Role = keyof Tokens
 
+export type Session = {
+  role: Role
+  /** 128 random bits, base64url. No secret: without the MAC it opens nothing. */
+  id: string
+  /** When it ends by itself, ms. */
+  ends: number
+}
+
 export const SESSION_COOKIE = 'killick_session'
 /** Eight hours: a day's work. */
 export const SESSION_SECONDS = 8 * 60 * 60
+/** How long another process may take to learn that a session was ended, ms. */
+const NEWS_MS = 1_000
+/** What the clocks of two processes may differ by, ms. */
+const SKEW_MS = 60_000
+const PAGE = 500
 
 const macOf = (tokens: Tokens, text: string) =>
   createHmac('sha256', `killick session ${tokens.admin} ${tokens.reader}`).update(text).digest()
 
-export function sealSession(tokens: Tokens, role: Role, now = Date.now()): string {
-  const text = `${role}.${Math.floor(now / 1000) + SESSION_SECONDS}`
+export function newSession(role: Role, now = Date.now()): Session {
+  const ends = (Math.floor(now / 1000) + SESSION_SECONDS) * 1000
+  return { role, id: randomBytes(16).toString('base64url'), ends }
+}
+
+export function sealSession(tokens: Tokens, { role, id, ends }: Session): string {
+  const text = `${role}.${ends / 1000}.${id}`
   return `${text}.${macOf(tokens, text).toString('base64url')}`
 }
 
-/** The role of a session that is genuine and not over, or null. */
-export function openSession(tokens: Tokens, cookie: string, now = Date.now()): Role | null {
-  const match = /^((admin|reader)\.(\d{1,12}))\.([\w-]{43})$/.exec(cookie)
+/** A session that is genuine and not over, or null. Whether it was ended it does not tell. */
+export function openSession(tokens: Tokens, cookie: string, now = Date.now()): Session | null {
+  const match = /^((admin|reader)\.(\d{1,12})\.([\w-]{22}))\.([\w-]{43})$/.exec(cookie)
   if (match === null) return null
-  const [, text, role, ends, mac] = match
+  const [, text, role, ends, id, mac] = match
   const isGenuine = timingSafeEqual(macOf(tokens, text!), Buffer.from(mac!, 'base64url'))
-  return isGenuine && Number(ends) * 1000 > now ? (role as Role) : null
+  const session = { role: role as Role, id: id!, ends: Number(ends) * 1000 }
+  return isGenuine && session.ends > now ? session : null
 }
 
 /** `Set-Cookie` for a session, or with null for its end. */
@@ -38,10 +62,10 @@ export function cookieFor(session: string | null, isHttps: boolean): string {
 }
 
 /**
- * The role of the request's session. A browser adds the cookie whoever made it ask, so a request that changes something
- * must also carry a header that no other site can make it send.
+ * The session whose cookie the request carries. A browser adds the cookie whoever made it ask, so a request that changes
+ * something must also carry a header that no other site can make it send.
  */
-export function sessionRole(request: FastifyRequest, tokens: Tokens): Role | null {
+export function sessionOf(request: FastifyRequest, tokens: Tokens): Session | null {
   const cookie = new RegExp(`(?:^|; *)${SESSION_COOKIE}=([^;]*)`).exec(request.headers.cookie ?? '')?.[1]
   if (cookie === undefined) return null
   const isRead = request.method === 'GET' || request.method === 'HEAD'
@@ -49,4 +73,68 @@ export function sessionRole(request: FastifyRequest, tokens: Tokens): Role | nul
   const site = request.headers['sec-fetch-site']
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return null
   return openSession(tokens, cookie)
+}
+
+export type Sessions = {
+  /** The session of a request, unless it was ended, by this process or, up to a second ago, by another. */
+  of(request: FastifyRequest): Promise<Session | null>
+  /** Records that somebody has signed in. */
+  begin(session: Session, ip: string): Promise<void>
+  /** Ends the session at once, and records it, so that it stays ended everywhere. */
+  end(session: Session): Promise<void>
+}
+
+export function keepSessions(tokens: Tokens, ledger: Ledger): Sessions {
+  /** Ids of ended sessions, and when each would have ended by itself: no longer need it be remembered. */
+  const ended = new Map<string, number>()
+  let readAt = Number.NEGATIVE_INFINITY
+  let newest = Date.now() - SESSION_SECONDS * 1000
+  let reading: Promise<void> | null = null
+
+  async function readEnded(): Promise<void> {
+    const started = performance.now()
+    const from = new Date(newest - SKEW_MS)
+    const query = { source: SYSTEM.source, action: 'console.logout', from, limit: PAGE }
+    for (let before: Place | undefined; ; ) {
+      const page = await searchEvents(ledger.db, { ...query, before })
+      for (const event of page.events) {
+        if ('error' in event) continue
+        const time = Date.parse(event.recordedAt)
+        newest = Math.max(newest, Math.min(time, Date.now()))
+        for (const { id } of (event.fields.targets ?? []) as { id: string }[])
+          ended.set(id, time + SESSION_SECONDS * 1000 + SKEW_MS)
+      }
+      if (page.next === null) break
+      before = page.next
+    }
+    for (const [id, until] of ended) if (until < Date.now()) ended.delete(id)
+    readAt = started
+  }
+
+  async function catchUp(): Promise<void> {
+    if (performance.now() - readAt < NEWS_MS) return
+    reading ??= readEnded().finally(() => {
+      reading = null
+    })
+    await reading
+  }
+
+  const record = (action: string, { role, id }: Session, more: object = {}) =>
+    ledger.record({ action, actor: { type: 'role', id: role }, targets: [{ type: 'session', id }], ...more })
+
+  return {
+    async of(request) {
+      const session = sessionOf(request, tokens)
+      if (session === null) return null
+      await catchUp()
+      return ended.has(session.id) ? null : session
+    },
+    async begin(session, ip) {
+      await record('console.login', session, { context: { ip } })
+    },
+    async end(session) {
+      ended.set(session.id, session.ends + SKEW_MS)
+      await record('console.logout', session)
+    },
+  }
 }

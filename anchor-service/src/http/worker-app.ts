@@ -12,6 +12,7 @@ export function buildWorkerApp(deps: OperationDeps & Pick<AppDeps, 'logLevel'>):
     logController: new LogController({ disableRequestLogging: true }),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.decorateRequest('role', null)
   installProblems(app)
   operationRoutes(app, deps)
   return app

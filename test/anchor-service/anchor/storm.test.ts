@@ -87,7 +87,7 @@ describe.each(['redis', 'postgresql'] as const)('with the queue on %s', (backend
         KILLICK_RPC_URL: proxy.url,
       }
       const service = await startService(loadConfig(env), startAnchoring)
-      const { anchoring } = (await call(service.url, '/readyz', null)).json
+      const { anchoring } = (await call(service.url, '/readyz')).json
       expect(anchoring.targets).toMatchObject([{ queue: { backend } }])
       let isOver = false
       const recording = keepRecording(service.url, () => isOver)

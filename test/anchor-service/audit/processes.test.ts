@@ -45,8 +45,8 @@ test('of two processes on a database one audits; when it goes, the other goes on
   await moreAudits(first, 2)
   expect((await auditStatus(second)).state).toBe('elsewhere')
   const reads = /route="\/checkpoint"/
-  expect((await call(first.url, '/metrics', null)).text).toMatch(reads)
-  expect((await call(second.url, '/metrics', null)).text).not.toMatch(reads)
+  expect((await call(first.url, '/metrics')).text).toMatch(reads)
+  expect((await call(second.url, '/metrics')).text).not.toMatch(reads)
   isOver(first)
   await first.close()
   await untilAudit(second, ({ state }) => state !== 'elsewhere')

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { normalizeIP } from '@fastify/rate-limit'
 import { Type } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../../errors.ts'
@@ -11,7 +12,7 @@ import { actorOf, requireToken, roleOf } from '../auth.ts'
 import { CSV_HEADER, csvLine } from '../csv.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema, SearchQuery } from '../schemas.ts'
-import { cookieFor, sealSession, sessionRole } from '../session.ts'
+import { cookieFor, newSession, sealSession, sessionOf } from '../session.ts'
 import { parseTime } from './reading.ts'
 
 /** Logins per minute and address. */
@@ -19,6 +20,10 @@ const LOGIN_LIMIT = 20
 const TAIL_POLL_MS = 500
 const TAIL_PAGE = 100
 const MAX_TAILS = 64
+/** Of one address (IPv6: /64). */
+const MAX_TAILS_OF_ADDRESS = 16
+/** Exports per minute and address; each is an event of the log. */
+const EXPORT_LIMIT = 30
 const MAX_EXPORT = 100_000
 /** Proofs cost several reads each. */
 const MAX_EXPORT_PROOFS = 10_000
@@ -48,15 +53,11 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
       },
     },
     async (request, reply) => {
-      const role = roleOf(tokens, request.body.token)
-      if (role === null) throw new Refusal('unauthorized', 'That is not a token of this service.')
-      await ledger.record({
-        action: 'console.login',
-        actor: { type: 'role', id: role },
-        targets: [],
-        context: { ip: request.ip },
-      })
-      reply.header('set-cookie', cookieFor(sealSession(tokens, role), isHttps(request)))
+      const given = roleOf(tokens, request.body.token)
+      const role = tokens.guesses.judge(normalizeIP(request.ip), given, 'That is not a token of this service.')
+      const session = newSession(role)
+      await tokens.sessions.begin(session, request.ip)
+      reply.header('set-cookie', cookieFor(sealSession(tokens, session), isHttps(request)))
       return { role }
     },
   )
@@ -64,22 +65,41 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
   app.get(
     '/console/session',
     { schema: { ...common, summary: 'Whose session this is', response: any } },
-    (request) => ({
-      role: sessionRole(request, tokens),
+    async (request) => ({
+      role: (await tokens.sessions.of(request))?.role ?? null,
       origin: ledger.log.origin,
     }),
   )
 
   app.delete(
     '/console/session',
-    { schema: { ...common, summary: 'End the session of this browser', response: any } },
+    { schema: { ...common, summary: 'End the session of this browser, for whoever has its cookie', response: any } },
     async (request, reply) => {
+      const session = await tokens.sessions.of(request)
+      if (session !== null) await tokens.sessions.end(session)
       reply.header('set-cookie', cookieFor(null, isHttps(request)))
       return {}
     },
   )
 
-  let tails = 0
+  /** Open tails by address. */
+  const tails = new Map<string, number>()
+  let openTails = 0
+  /** Takes a place, before anything is awaited, and gives it back when the stream is over. @throws Refusal overloaded */
+  function enterTail(address: string): () => void {
+    const own = tails.get(address) ?? 0
+    if (openTails >= MAX_TAILS || own >= MAX_TAILS_OF_ADDRESS)
+      throw new Refusal('overloaded', 'Too many live tails are open.')
+    openTails++
+    tails.set(address, own + 1)
+    return () => {
+      openTails--
+      const rest = tails.get(address)! - 1
+      if (rest > 0) tails.set(address, rest)
+      else tails.delete(address)
+    }
+  }
+
   app.get(
     '/v1/events/live',
     {
@@ -91,25 +111,38 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
       },
     },
     async (request, reply) => {
-      if (tails >= MAX_TAILS) throw new Refusal('overloaded', 'Too many live tails are open.')
-      const since = parsePlace(request.headers['last-event-id']) ?? (await lastPlace(ledger.db))
-      tails++
+      const { socket } = request.raw
+      const leave = enterTail(normalizeIP(request.ip))
       const gone = new AbortController()
-      request.raw.once('close', () => gone.abort())
-      const stream = Readable.from(tail(since, gone.signal))
-      stream.once('close', () => {
-        tails--
-      })
+      const over = () => {
+        if (gone.signal.aborted) return
+        gone.abort()
+        leave()
+        socket.off('close', over)
+      }
+      // Of the socket: an answer that waits behind another is not told when their connection breaks.
+      socket.once('close', over)
+      reply.raw.once('finish', over)
+      const since = parsePlace(request.headers['last-event-id']) ?? (await lastPlace(ledger.db))
+      const isOpen =
+        sessionOf(request, tokens) === null ? null : async () => (await tokens.sessions.of(request)) !== null
+      const stream = Readable.from(tail(since, gone.signal, isOpen))
       return reply
         .headers({ 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
         .send(stream)
     },
   )
 
-  async function* tail(since: Place, signal: AbortSignal): AsyncGenerator<string> {
+  /** @param isOpen whether the session that asked has not been ended; null: a token asked */
+  async function* tail(
+    since: Place,
+    signal: AbortSignal,
+    isOpen: (() => Promise<boolean>) | null,
+  ): AsyncGenerator<string> {
     let last = since
     yield ': here from now on\n\n'
     for (let quiet = 0; !signal.aborted && !closing; quiet += TAIL_POLL_MS) {
+      if (isOpen !== null && !(await isOpen())) return
       const page = await eventsAfter(ledger.db, last, TAIL_PAGE)
       for (const { event, place } of page) {
         last = place
@@ -132,6 +165,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
   app.get(
     '/v1/events/export',
     {
+      ...(rateLimit > 0 ? { config: { rateLimit: { max: Math.min(rateLimit, EXPORT_LIMIT) } } } : {}),
       onRequest,
       schema: {
         ...reader,

@@ -6,6 +6,7 @@ import { readTargets } from '../../ledger/anchors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { findShare, type Share } from '../../ledger/shares.ts'
 import { readSource } from '../../ledger/sources.ts'
+import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { sendKept } from '../kept-body.ts'
 import { PAGE_PATH, type PageFile, pageFor, policyOf, readPageFile } from '../page.ts'
@@ -79,7 +80,8 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
     sendPage(reply, { trust: `${PAGE_PATH}trust.json`, preview: NO_PREVIEW }),
   )
   app.get(`${PAGE_PATH}trust.json`, { schema: hide }, async (_request, reply) =>
-    reply.headers(GUARDED).send(await trust()),
+    // The operator's public word, as public as the tiles: pages elsewhere may show it.
+    reply.headers({ ...GUARDED, 'access-control-allow-origin': '*' }).send(await trust()),
   )
 
   for (const [path, part] of [
@@ -107,7 +109,7 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
   app.get('/p/:token', { ...limited, schema: { ...hide, params: Token } }, async (request, reply) => {
     const { params } = request
     const path = `/p/${encodeURIComponent(params.token)}`
-    const base = published.url ?? `${request.protocol}://${request.host}`
+    const base = baseUrl(request, published)
     const link = { trust: `${path}/trust.json`, proof: `${path}/proof`, preview: NO_PREVIEW }
     try {
       const { event } = await shown(await open(params.token))

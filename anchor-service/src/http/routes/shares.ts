@@ -13,12 +13,15 @@ import {
   tokenHash,
 } from '../../ledger/shares.ts'
 import { actorOf, requireToken } from '../auth.ts'
+import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { Hash, LogPageQuery, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
 import { parseCursor } from './reading.ts'
 
 /** 256 bits: nobody guesses it, however often they may try. */
 const TOKEN_BYTES = 32
+/** Links made per minute and address; each is an event of the log. */
+const MAKE_LIMIT = 120
 
 const ShareSchema = Type.Object({
   id: Type.String(),
@@ -51,13 +54,14 @@ const CreatedSchema = Type.Intersect([
 ])
 
 /** Proof links: made, listed and withdrawn by readers. Each making and withdrawing is an event of the system stream. */
-export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): void {
+export function shareRoutes(app: App, { ledger, tokens, published, rateLimit }: AppDeps): void {
   const onRequest = requireToken(tokens, 'reader')
   const common = { tags: ['shares'], security: [{ reader: [] }] }
 
   app.post(
     '/v1/shares',
     {
+      ...(rateLimit > 0 ? { config: { rateLimit: { max: Math.min(rateLimit, MAKE_LIMIT) } } } : {}),
       onRequest,
       schema: {
         ...common,
@@ -94,7 +98,7 @@ export function shareRoutes(app: App, { ledger, tokens, published }: AppDeps): v
           insertShare(db, logIndex, { id, tokenHash: hash, leafHash: event.leafHash, fields, expiresAt }),
       )
       reply.code(201)
-      const base = published.url ?? `${request.protocol}://${request.host}`
+      const base = baseUrl(request, published)
       return { url: `${base}/p/${token}`, ...printShare((await readShare(ledger.db, id))!) }
     },
   )

@@ -1,11 +1,14 @@
 import { Type } from '@fastify/type-provider-typebox'
 import { printHash, TILE_WIDTH } from '@killick/sdk'
+import type { onRequestAsyncHookHandler } from 'fastify'
 import { Refusal } from '../../errors.ts'
 import { readTargets } from '../../ledger/anchors.ts'
 import { readSuccessions } from '../../ledger/successions.ts'
-import { readConsistency, readEntries, readTiles } from '../../ledger/tiles.ts'
+import { readConsistency, readTiles } from '../../ledger/tiles.ts'
 import { requireToken } from '../auth.ts'
+import { keepBundles } from '../bundles.ts'
 import type { App, AppDeps } from '../deps.ts'
+import { sendKept } from '../kept-body.ts'
 import { ConsistencyQuery, ConsistencySchema, LogSchema, ProblemSchema } from '../schemas.ts'
 import { parseTilePath, type TileAddress } from '../tile-path.ts'
 
@@ -13,9 +16,14 @@ const FOREVER = 'public, max-age=31536000, immutable'
 
 /** C2SP tlog-tiles (c2sp.org/tlog-tiles), and what a verifier pins. */
 export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
-  const guard = tiles === 'private' ? { onRequest: requireToken(tokens, 'reader') } : {}
+  const open: onRequestAsyncHookHandler = async (_request, reply) => {
+    reply.header('access-control-allow-origin', '*')
+  }
+  // What is public, monitors in browsers may read from any origin, refusals too; what is not, from none.
+  const guard = { onRequest: tiles === 'private' ? requireToken(tokens, 'reader') : open }
   const common = { tags: ['log'], ...(tiles === 'private' && { security: [{ reader: [] }] }) }
   const cache = (control: string) => (tiles === 'private' ? control.replace('public', 'private') : control)
+  const bundles = keepBundles(ledger.db)
   const bytes = { 200: Type.Any({ description: 'bytes' }), default: ProblemSchema }
 
   app.get(
@@ -41,8 +49,11 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
     async (request, reply) => {
       const address = parseTilePath((request.params as { '*': string })['*'])
       if (address === null) throw new Refusal('not_found')
-      const bytes = await readTile(address)
-      return reply.type('application/octet-stream').header('cache-control', cache(FOREVER)).send(bytes)
+      const filled = await filledOf(address)
+      if (filled < address.width) throw new Refusal('not_found', 'The log has not grown to this tile yet.')
+      reply.type('application/octet-stream').header('cache-control', cache(FOREVER))
+      if (address.level === 'entries') return sendKept(request, reply, await bundles.read(address))
+      return reply.send(await readHashes(address.level, address.index, address.width))
     },
   )
 
@@ -50,6 +61,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
     '/v1/consistency',
     {
       // Always public: recorders have no token, accept no checkpoint without it, and it shows nothing but hashes.
+      onRequest: open,
       schema: {
         tags: ['log'],
         summary: 'That the log of one size extends the log of a smaller one: the RFC 9162 consistency path',
@@ -73,6 +85,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
   app.get(
     '/v1/log',
     {
+      onRequest: open,
       schema: { tags: ['log'], summary: 'What a verifier pins', response: { 200: LogSchema, default: ProblemSchema } },
     },
     async () => ({
@@ -87,22 +100,14 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
     }),
   )
 
-  /** Only what a signed checkpoint covers is served. */
-  async function readTile({ level, index, width }: TileAddress): Promise<Buffer> {
+  /** How much of a tile is there: only what a signed checkpoint covers is served. */
+  async function filledOf({ level, index }: TileAddress): Promise<number> {
     const size = (await ledger.head())?.size ?? 0
-    const filled = Math.floor(size / TILE_WIDTH ** (level === 'entries' ? 0 : level)) - index * TILE_WIDTH
-    if (filled < width) throw new Refusal('not_found', 'The log has not grown to this tile yet.')
-    if (level !== 'entries') {
-      const [hashes] = await readTiles(ledger.db, [{ level, index }])
-      return Buffer.concat(hashes!.slice(0, width))
-    }
-    const entries = await readEntries(ledger.db, index * TILE_WIDTH, width)
-    return Buffer.concat(
-      entries.flatMap((entry) => {
-        const length = Buffer.alloc(2)
-        length.writeUInt16BE(entry.length)
-        return [length, Buffer.from(entry, 'latin1')]
-      }),
-    )
+    return Math.floor(size / TILE_WIDTH ** (level === 'entries' ? 0 : level)) - index * TILE_WIDTH
+  }
+
+  async function readHashes(level: number, index: number, width: number): Promise<Buffer> {
+    const [hashes] = await readTiles(ledger.db, [{ level, index }])
+    return Buffer.concat(hashes!.slice(0, width))
   }
 }

@@ -10,8 +10,7 @@ import { queryAsOwner } from '../../../support/postgres.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../support/producer.ts'
 import { call, register, type TestService } from '../../support/service.ts'
 
-export const auditStatus = async ({ url }: TestService): Promise<AuditStatus> =>
-  (await call(url, '/readyz', null)).json.audit
+export const auditStatus = async ({ url }: TestService): Promise<AuditStatus> => (await call(url, '/readyz')).json.audit
 
 /** The first status that is as wanted. */
 export async function untilAudit(
@@ -33,7 +32,7 @@ export async function moreAudits(service: TestService, count: number): Promise<v
 }
 
 export async function metric({ url }: TestService, name: string): Promise<number> {
-  const { text } = await call(url, '/metrics', null)
+  const { text } = await call(url, '/metrics')
   return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
 }
 

@@ -1,0 +1,17 @@
+import { isIPv6 } from 'node:net'
+import type { FastifyRequest } from 'fastify'
+import type { Published } from './published.ts'
+
+const literal = (address: string) => (isIPv6(address) ? `[${address}]` : address)
+
+/**
+ * What links of this service begin with. Whoever asks chooses the Host header, so without KILLICK_PUBLIC_URL it counts only
+ * where it names this machine; else the address counts on which the request arrived.
+ */
+export function baseUrl(request: FastifyRequest, published: Published): string {
+  if (published.url !== null) return published.url
+  const { localAddress = '127.0.0.1', localPort } = request.raw.socket
+  const own = literal(localAddress)
+  const isOwn = ['localhost', '127.0.0.1', '[::1]', own].includes(request.hostname)
+  return `${request.protocol}://${isOwn ? request.host : `${own}:${localPort}`}`
+}

@@ -1,0 +1,298 @@
+// What is told to whom, what may be kept and shown where, and how sessions end.
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { buildPage } from '../../../scripts/page.ts'
+import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
+import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'
+
+let service: TestService
+const signer = newSigner()
+
+beforeAll(async () => {
+  ;[service] = await Promise.all([testService(), buildPage()])
+  await register(service.url, 'billing', [{ jwk: signer.jwk }])
+  const producer = new Producer('billing', signer)
+  for (let i = 0; i < 3; i++) {
+    const batch = await producer.batch([sampleEvent(i)])
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+})
+afterAll(() => service.stop())
+
+/** A request as it goes over the wire, and its answer; fetch would set and unpack encodings by itself. */
+async function raw(url: string, path: string, headers: Record<string, string> = {}, method = 'GET') {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  const lines = Object.entries({ host: new URL(url).host, connection: 'close', ...headers }).map(
+    ([name, value]) => `${name}: ${value}\r\n`,
+  )
+  socket.write(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`)
+  const parts: Buffer[] = []
+  socket.on('data', (part) => parts.push(part))
+  await once(socket, 'close')
+  const all = Buffer.concat(parts)
+  const cut = all.indexOf('\r\n\r\n')
+  const [status, ...fields] = all.subarray(0, cut).toString('latin1').split('\r\n')
+  return {
+    status: Number(status!.split(' ')[1]),
+    headers: Object.fromEntries(fields.map((field) => field.toLowerCase().split(/: /, 2) as [string, string])),
+    body: all.subarray(cut + 4),
+  }
+}
+
+describe('pages', () => {
+  test.each(['/verify/', '/verify/index.html', '/console/', '/console/index.html', '/p/unknown'])(
+    '%s may not be framed, cached, or run what is not ours',
+    async (path) => {
+      const { headers, text } = await call(service.url, path, null)
+      expect(text).toMatch(/^<!doctype html>/i)
+      expect(headers.get('content-security-policy')).toMatch(
+        /default-src 'none'.*script-src 'self'.*frame-ancestors 'none'/,
+      )
+      expect(headers.get('cache-control')).toBe('no-store')
+      expect(headers.get('referrer-policy')).toBe('no-referrer')
+      expect(headers.get('x-content-type-options')).toBe('nosniff')
+    },
+  )
+
+  test.each(['/verify/page.js', '/verify/page.css', '/console/console.js', '/openapi.json'])(
+    '%s is sent compressed to who asks for it, and is the same in every encoding',
+    async (path) => {
+      const plain = await raw(service.url, path)
+      expect(plain.headers['content-encoding']).toBeUndefined()
+      expect(plain.headers.vary).toContain('accept-encoding')
+      const gzip = await raw(service.url, path, { 'accept-encoding': 'br;q=0, gzip' })
+      const brotli = await raw(service.url, path, { 'accept-encoding': 'gzip, deflate, br, zstd' })
+      expect([gzip, brotli].map(({ headers }) => headers['content-encoding'])).toEqual(['gzip', 'br'])
+      expect(gunzipSync(gzip.body)).toEqual(plain.body)
+      expect(brotliDecompressSync(brotli.body)).toEqual(plain.body)
+      expect(brotli.body.length).toBeLessThan(plain.body.length / 2)
+    },
+  )
+})
+
+describe('what may be kept', () => {
+  test('no private answer, whether it was opened by a token or a session', async () => {
+    const { json } = await call(service.url, '/openapi.json', null)
+    const own = Object.entries<Record<string, { security?: unknown }>>(json.paths).flatMap(([path, methods]) =>
+      methods.get?.security === undefined ? [] : [path.replaceAll(/\{\w+\}/g, 'billing')],
+    )
+    expect(own.length).toBeGreaterThan(9)
+    const cookie = await signIn(READER)
+    for (const path of [...own, '/console/session'].filter((each) => each !== '/v1/events/live')) {
+      for (const headers of [{ authorization: `Bearer ${READER}` }, { cookie }]) {
+        const answer = await fetch(`${service.url}${path}`, { headers: headers as Record<string, string> })
+        await answer.arrayBuffer()
+        expect([path, answer.headers.get('cache-control')]).toEqual([path, 'no-store'])
+        expect(answer.headers.get('access-control-allow-origin')).toBeNull()
+      }
+    }
+  })
+
+  test.each(['/tile/0/000', '/tile/0/777', '/tile/entries/000', '/nowhere', '/v1/consistency?from=1&to=999'])(
+    'not that there is nothing yet at %s',
+    async (path) => {
+      const { status, headers } = await call(service.url, path, null)
+      expect([status, headers.get('cache-control')]).toEqual([404, 'no-store'])
+    },
+  )
+})
+
+describe('other origins', () => {
+  test.each([
+    ...['/checkpoint', '/tile/0/000.p/2', '/tile/entries/000.p/2', '/tile/0/000', '/v1/consistency?from=1&to=2'],
+    ...['/v1/log', '/verify/trust.json'],
+  ])('may read %s', async (path) => {
+    const { headers } = await call(service.url, path, null, { headers: { origin: 'https://monitor.example' } })
+    expect(headers.get('access-control-allow-origin')).toBe('*')
+  })
+
+  test.each(['/v1/events', '/console/session', '/p/x/proof', '/readyz', '/metrics', '/healthz', '/openapi.json'])(
+    'may not read %s',
+    async (path) => {
+      for (const method of ['GET', 'OPTIONS']) {
+        const { headers } = await raw(service.url, path, { origin: 'https://evil.example' }, method)
+        expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([])
+      }
+    },
+  )
+
+  test('read nothing of a log whose tiles are private', async () => {
+    const hidden = await testService({ KILLICK_TILES: 'private' })
+    for (const path of ['/checkpoint', '/tile/0/000.p/1', '/tile/entries/000.p/1'])
+      for (const token of [null, READER])
+        expect((await call(hidden.url, path, token)).headers.get('access-control-allow-origin')).toBeNull()
+    await hidden.stop()
+  })
+})
+
+test('a bundle of entries is compressed when asked, and holds the same', async () => {
+  const path = '/tile/entries/000.p/4'
+  const plain = await raw(service.url, path)
+  for (let i = 0; i < 2; i++) {
+    const packed = await raw(service.url, path, { 'accept-encoding': 'gzip' })
+    expect(packed.headers['content-encoding']).toBe('gzip')
+    expect(packed.body.length).toBeLessThan(0.8 * plain.body.length)
+    expect(gunzipSync(packed.body)).toEqual(plain.body)
+  }
+  const hashes = await raw(service.url, '/tile/0/000.p/4', { 'accept-encoding': 'gzip' })
+  expect(hashes.headers['content-encoding']).toBeUndefined()
+})
+
+async function signIn(token: string, at = service): Promise<string> {
+  const answer = await call(at.url, '/console/session', null, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ token }),
+  })
+  expect(answer.status).toBe(200)
+  return answer.headers.get('set-cookie')!.split(';')[0]!
+}
+
+describe('signing out', () => {
+  const status = async (cookie: string, at = service) =>
+    (await call(at.url, '/v1/events?limit=1', null, { headers: { cookie } })).status
+  const signOut = (cookie: string, headers: Record<string, string> = { 'x-killick-console': '1' }) =>
+    call(service.url, '/console/session', null, { method: 'DELETE', headers: { cookie, ...headers } })
+
+  test('ends the session on the server, in every process and over a restart, and no other', async () => {
+    const second = await testService({}, service)
+    const [stays, ends] = [await signIn(READER), await signIn(ADMIN)]
+    for (const at of [service, second]) expect([await status(stays, at), await status(ends, at)]).toEqual([200, 200])
+    expect((await signOut(ends)).status).toBe(200)
+    expect(await status(ends)).toBe(401)
+    await expect.poll(() => status(ends, second)).toBe(401)
+    const third = await testService({}, service)
+    expect([await status(ends, third), await status(stays, third)]).toEqual([401, 200])
+    expect((await call(service.url, '/console/session', null, { headers: { cookie: ends } })).json.role).toBeNull()
+    await third.close()
+    await second.close()
+  })
+
+  test('is an event, and only whoever holds the session can do it', async () => {
+    const logouts = async () =>
+      (await call(service.url, '/v1/events?source=killick&action=console.logout')).json.events.length
+    const before = await logouts()
+    const cookie = await signIn(READER)
+    await signOut(cookie, {})
+    await signOut(cookie.slice(0, -4), { 'x-killick-console': '1' })
+    await signOut('killick_session=x')
+    expect([await logouts(), await status(cookie)]).toEqual([before, 200])
+    await signOut(cookie)
+    await signOut(cookie)
+    expect(await logouts()).toBe(before + 1)
+  })
+
+  test('ends its live tails too', async () => {
+    const cookie = await signIn(READER)
+    const tail = await fetch(`${service.url}/v1/events/live`, { headers: { cookie } })
+    const reader = tail.body!.getReader()
+    await reader.read()
+    await signOut(cookie)
+    expect((await reader.read()).done).toBe(true)
+  })
+})
+
+describe('live tails', () => {
+  test('are counted before anything is waited for, and by address', async () => {
+    const gone = new AbortController()
+    const open = () =>
+      fetch(`${service.url}/v1/events/live`, {
+        headers: { authorization: `Bearer ${READER}` },
+        signal: gone.signal,
+      })
+    const all = await Promise.all(Array.from({ length: 40 }, open))
+    const codes = all.map(({ status }) => status)
+    expect(codes.filter((code) => code === 200)).toHaveLength(16)
+    expect(codes.filter((code) => code === 503)).toHaveLength(24)
+    gone.abort()
+    // Those that have gone make room.
+    await expect
+      .poll(async () => {
+        const again = new AbortController()
+        const headers = { authorization: `Bearer ${READER}` }
+        const tries = Array.from({ length: 16 }, () =>
+          fetch(`${service.url}/v1/events/live`, { headers, signal: again.signal }),
+        )
+        const statuses = (await Promise.all(tries)).map(({ status }) => status)
+        again.abort()
+        return statuses.every((status) => status === 200)
+      })
+      .toBe(true)
+  })
+})
+
+describe('to anyone', () => {
+  test('readiness is yes or no, and metrics are nothing; a token opens both', async () => {
+    const { status, json } = await call(service.url, '/readyz', null)
+    expect([status, json]).toEqual([200, { status: 'ready' }])
+    expect((await call(service.url, '/metrics', null)).json).toMatchObject({ status: 401, code: 'unauthorized' })
+    expect((await call(service.url, '/readyz', 'not-a-token-of-it')).status).toBe(401)
+    const cookie = await signIn(READER)
+    for (const headers of [{ authorization: `Bearer ${READER}` }, { cookie }] as Record<string, string>[])
+      expect((await call(service.url, '/readyz', null, { headers })).json).toMatchObject({
+        logSize: expect.any(Number),
+      })
+    expect((await call(service.url, '/metrics')).text).toContain('killick_log_size')
+  })
+
+  test('links name the address that was reached, whatever Host says', async () => {
+    const { events } = (await call(service.url, '/v1/events?source=billing&limit=1')).json
+    const make = async (host: string) => {
+      const body = JSON.stringify({ eventId: events[0].id, fields: ['action'] })
+      const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
+      socket.write(
+        `POST /v1/shares HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${READER}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+      )
+      let text = ''
+      for await (const part of socket) text += part
+      return JSON.parse(text.slice(text.indexOf('\r\n\r\n') + 4)).url as string
+    }
+    const { port } = new URL(service.url)
+    for (const host of [
+      'evil.example',
+      `evil.example:${port}`,
+      '127.0.0.1.evil.example',
+      'localhost@evil.example',
+      '',
+    ]) {
+      const url = await make(host)
+      expect(url).toMatch(new RegExp(`^${service.url}/p/`))
+      const preview = await raw(service.url, new URL(url).pathname, { host })
+      expect(preview.body.toString()).not.toContain('evil')
+    }
+    expect(await make(`localhost:${port}`)).toMatch(new RegExp(`^http://localhost:${port}/p/`))
+  })
+})
+
+describe('wrong tokens', () => {
+  test('are counted by address, at the console and as bearer alike; who was let in before still is', async () => {
+    const guarded = await testService({ KILLICK_TRUST_PROXY: '127.0.0.1' })
+    const ask = async (address: string, token: string) =>
+      (await call(guarded.url, '/v1/events?limit=1', token, { headers: { 'x-forwarded-for': address } })).status
+    const login = async (address: string, token: string) =>
+      (
+        await call(guarded.url, '/console/session', null, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'x-forwarded-for': address },
+          body: JSON.stringify({ token }),
+        })
+      ).status
+    expect(await ask('192.0.2.1', READER)).toBe(200)
+    const guesses = []
+    for (let i = 0; i < 30; i++) guesses.push(await ask('192.0.2.1', `guess-number-${i}-of-many`))
+    expect(guesses).toEqual([...Array(20).fill(401), ...Array(10).fill(429)])
+    // A guess that is right is not told from one that is wrong.
+    expect(await ask('192.0.2.1', ADMIN)).toBe(429)
+    expect(await login('192.0.2.1', ADMIN)).toBe(429)
+    expect(await ask('192.0.2.1', READER)).toBe(200)
+    expect(await ask('192.0.2.2', ADMIN)).toBe(200)
+    // An IPv6 network has as many addresses as it likes, and is one guesser.
+    const network = []
+    for (let i = 0; i < 22; i++) network.push(await (i % 2 ? ask : login)(`2001:db8::1:${i}`, `guess-number-${i}`))
+    expect(network).toEqual([...Array(20).fill(401), 429, 429])
+    await guarded.stop()
+  })
+})

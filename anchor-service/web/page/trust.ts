@@ -8,7 +8,7 @@ import {
   type PinnedLog,
   parsePinTime,
   parsePublicJwk,
-  parseVkey,
+  splitVkeys,
   type Trust,
 } from '@killick/sdk/verify'
 
@@ -82,7 +82,7 @@ export function parsePins(value: unknown): Pins {
       return { ...(typeof source === 'string' && { source }), jwk, ...parsePeriod(pin) }
     }),
     logKeys: list(member(value, 'logKeys')).map((vkey) => {
-      parseVkey(String(vkey))
+      splitVkeys([String(vkey)])
       return String(vkey)
     }),
     logs: list(member(value, 'logs')).map(parseLog),

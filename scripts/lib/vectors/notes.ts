@@ -140,7 +140,9 @@ export function notes() {
     bad('a key id in capitals', 'vkey_invalid', signed(TEXT), [
       VKEY.replace(/\+[0-9a-f]{8}/, (id) => id.toUpperCase()),
     ]),
-    bad('a key of another signature type', 'vkey_invalid', signed(TEXT), [witnessKey()]),
+    bad('a key of another signature type alone', 'note_unverified', signed(TEXT), [witnessKey()]),
+    bad('a key without a type', 'vkey_invalid', signed(TEXT), [VKEY.replace(/[^+]+$/, '')]),
+    good('a key of another signature type beside the log’s: skipped', signed(TEXT), TEXT, [witnessKey(), VKEY]),
     bad('a key of 31 bytes', 'vkey_invalid', signed(TEXT), [
       VKEY.replace(/[^+]+$/, toBase64(concat(Uint8Array.of(1), publicKey.slice(1)))),
     ]),

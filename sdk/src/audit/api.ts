@@ -1,51 +1,80 @@
-// Reading from the service over HTTP: bounded answers, and failures in words.
+// Reading from the service over HTTP: answers bounded in bytes and time, no redirects, and failures in words.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isCut, isRedirect, readBody } from '../core/body.ts'
+import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { type JsonValue, parseJson } from '../core/json.ts'
 import { problemError, unreachable } from '../core/problem.ts'
 
 export type Api = {
   bytes(path: string, maxBytes?: number): Promise<Uint8Array>
-  text(path: string): Promise<string>
+  text(path: string, maxBytes?: number): Promise<string>
   json(path: string): Promise<JsonValue>
   /** Lines of a long answer, as they come. */
   lines(path: string, maxLine: number): AsyncGenerator<string>
 }
 
+export type ApiOptions = {
+  /** How often a request is made again that came too early for the service's rate limit. Default 5. */
+  patience?: number
+  /** Told where the service asks for a token. */
+  hint?: string
+}
+
+/** Of one request, from connecting to the last byte of the answer. */
 const TIMEOUT_MS = 60_000
-/** How often a request is made again that came too early for the service's rate limit. */
-const PATIENCE = 5
 const MAX_BYTES = 32 << 20
+const MAX_PROBLEM_BYTES = 64 << 10
 
 /**
  * @throws KillickError from each call: `unreachable` when there is no answer or the service is failing; else the service's
  * refusal as `problemError` gives it.
  */
-export function openApi(url: string, token: string | undefined): Api {
+export function openApi(url: string, token: string | undefined, options: ApiOptions = {}): Api {
   const base = url.replace(/\/+$/, '')
-  const get = async (path: string, patience = PATIENCE): Promise<Response> => {
+  const get = async (path: string, patience = options.patience ?? 5): Promise<Response> => {
     const target = path === '' ? url : base + path
-    let response: Response
-    try {
-      response = await fetch(target, {
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const send = () =>
+      fetch(target, {
         headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        redirect: 'manual',
+        signal,
       })
+    let response: Response
+    let problem: Uint8Array | null = null
+    try {
+      // A service may close a connection just as it is used again.
+      response = await send().catch((error) => {
+        if (signal.aborted || !isCut(error)) throw error
+        return send()
+      })
+      if (response.ok) return response
+      problem = isRedirect(response) ? null : await readBody(response.body, MAX_PROBLEM_BYTES)
     } catch (error) {
       throw unreachable(target, error as Error)
     }
-    if (response.ok) return response
-    if (response.status === 429 && patience > 0) {
-      await response.body?.cancel()
-      // RFC 9110 §10.2.3, in seconds.
-      await sleep(1000 * Math.min(Number(response.headers.get('retry-after')) || 1, 60))
+    const { status, headers } = response
+    if (isRedirect(response)) {
+      response.body?.cancel().catch(() => {})
+      const to = headers.get('location') ?? 'nowhere'
+      throw new KillickError(
+        'refused',
+        `${target} leads on to ${to}, which is not followed: give that address itself`,
+        {
+          status,
+        },
+      )
+    }
+    if (status === 429 && patience > 0) {
+      await sleep(1000 * retryAfter(headers.get('retry-after')))
       return get(path, patience - 1)
     }
-    const body = await response.text().catch(() => '')
-    const error = problemError(response.status, body.slice(0, 65_536))
-    if (response.status >= 500) throw new KillickError('unreachable', error.message, { ...error.details, url: target })
-    throw new KillickError(error.code, `${target}: ${error.message}`, error.details)
+    const error = problemError(status, (problem && fromUtf8(problem)) ?? '')
+    if (status >= 500) throw new KillickError('unreachable', error.message, { ...error.details, url: target })
+    const hint = status === 401 && options.hint !== undefined ? `. ${options.hint}` : ''
+    throw new KillickError(error.code, `${target}: ${error.message}${hint}`, error.details)
   }
   async function* chunks(path: string): AsyncGenerator<Uint8Array> {
     const response = await get(path)
@@ -56,17 +85,18 @@ export function openApi(url: string, token: string | undefined): Api {
     }
   }
   const bytes = async (path: string, maxBytes = MAX_BYTES) => {
-    const parts: Uint8Array[] = []
-    let length = 0
-    for await (const part of chunks(path)) {
-      length += part.length
-      if (length > maxBytes)
-        throw new KillickError('refused', `${base}${path} answers with more than ${maxBytes} bytes`)
-      parts.push(part)
-    }
-    return new Uint8Array(Buffer.concat(parts))
+    const response = await get(path)
+    const body = await readBody(response.body, maxBytes).catch((error) => {
+      throw unreachable(base + path, error)
+    })
+    if (body === null) throw new KillickError('refused', `${base}${path} answers with more than ${maxBytes} bytes`)
+    return body
   }
-  const text = async (path: string) => new TextDecoder().decode(await bytes(path))
+  const text = async (path: string, maxBytes?: number) => {
+    const body = fromUtf8(await bytes(path, maxBytes))
+    if (body === null) throw new KillickError('answer_malformed', `${base}${path} is not UTF-8`)
+    return body
+  }
   async function* lines(path: string, maxLine: number): AsyncGenerator<string> {
     let rest = ''
     for await (const chunk of chunks(path)) {
@@ -78,4 +108,9 @@ export function openApi(url: string, token: string | undefined): Api {
     if (rest !== '') throw new KillickError('batch_malformed', `${base}${path} ends within a line`)
   }
   return { bytes, text, json: async (path) => parseJson(await text(path)), lines }
+}
+
+/** RFC 9110 §10.2.3, in seconds: from one to a minute, whatever the service asks for. */
+function retryAfter(value: string | null): number {
+  return Math.min(Math.max(/^\d{1,9}$/.test(value ?? '') ? Number(value) : 1, 1), 60)
 }

@@ -2,10 +2,10 @@ import { equalBytes } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { EMPTY_ROOT, type Hash, printHash } from '../core/hash.ts'
-import { isObject } from '../core/json.ts'
-import { openNote, parseVkey } from '../core/note.ts'
+import { openNote, parseVkey, splitVkeys } from '../core/note.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
 import type { PinnedLog } from '../verify/trust.ts'
+import { parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
 import { isFaulty } from './faulty.ts'
@@ -16,6 +16,8 @@ import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own.ts'
 import { checkRecords } from './records.ts'
 import { LogTree, type ReadTile, tilePath } from './tree.ts'
+
+const MAX_NOTE_BYTES = 1 << 20
 
 /** What the auditor relies on, instead of the service's word. Empty: the service's word is taken, and the result says so. */
 export type AuditPins = {
@@ -54,6 +56,8 @@ export type AuditResult = {
   first: (Place & { message: string }) | null
   /** Whose word was taken for what was not pinned. */
   restsOn: string[]
+  /** Sources for whose keys the service's word was taken. */
+  unpinned: string[]
 }
 
 /**
@@ -86,12 +90,14 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   findings.expect('tiles', 'Every stored tile is what the batches hash to')
   findings.expect('anchors.log', 'The log has the roots that were anchored')
   findings.expect('anchors.chain', 'The contract on chain holds those roots')
-  const claims = await readClaims(api)
+  const claims = parseLog(await api.json('/v1/log'))
   const logs = pins.logs.length > 0 ? pins.logs : claims.logs
   // Before the checkpoint is read, or entries that arrive meanwhile would be anchored but not in it.
   const heads = await readHeads(logs, pins.urls)
   const anchors = await listAnchors(api)
-  const logKeys = pins.logKeys.length > 0 ? pins.logKeys : [claims.vkey]
+  // Keys of types that are not read are no pins.
+  const pinnedKeys = splitVkeys(pins.logKeys)
+  const logKeys = pinnedKeys.supported.length > 0 ? pinnedKeys.supported : [claims.vkey]
   const { origin, size, root } = await readCheckpoint(api, logKeys, findings)
   const own = [checkNotes(api, origin, logKeys), checkRecords(api), ...(options.own ?? [])]
   for (const { id, title } of own) findings.expect(id, title)
@@ -130,7 +136,10 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   if (pins.urls.length === 0) findings.skip('anchors.chain', 'No node was asked')
   else await compareWithChain(asked, heads, size, known, findings)
   const restsOn = [
-    ...(pins.logKeys.length > 0 ? [] : ['the operator’s word on which key is the log’s']),
+    ...(pinnedKeys.supported.length > 0 ? [] : ['the operator’s word on which key is the log’s']),
+    ...(pinnedKeys.unsupported.length > 0
+      ? [`nothing of ${pinnedKeys.unsupported.join(', ')}: keys of such types are not read`]
+      : []),
     ...(keys.unpinned.size > 0 ? [`the operator’s word on the keys of ${[...keys.unpinned].sort().join(', ')}`] : []),
     ...(pins.logs.length > 0 || pins.urls.length === 0
       ? []
@@ -144,19 +153,12 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     checks: findings.checks,
     first: findings.first,
     restsOn,
+    unpinned: [...keys.unpinned].sort(),
   }
 }
 
 const isSameLog = (a: PinnedLog, b: PinnedLog): boolean =>
   a.chainId === b.chainId && a.contract === b.contract && a.logId === b.logId
-
-/** What the service says of itself: the log's key and where it is anchored. */
-async function readClaims(api: Api): Promise<{ vkey: string; logs: PinnedLog[] }> {
-  const answer = await api.json('/v1/log')
-  if (!isObject(answer) || typeof answer.vkey !== 'string' || !Array.isArray(answer.targets))
-    throw new KillickError('json_invalid', '/v1/log does not describe a log')
-  return { vkey: answer.vkey, logs: answer.targets as unknown as PinnedLog[] }
-}
 
 async function readCheckpoint(
   api: Api,
@@ -164,7 +166,7 @@ async function readCheckpoint(
   findings: Findings,
 ): Promise<{ origin: string; size: number; root: Hash }> {
   try {
-    const note = await api.text('/checkpoint')
+    const note = await api.text('/checkpoint', MAX_NOTE_BYTES)
     const { origin, size, root } = parseCheckpoint(note)
     findings.pass('checkpoint', logKeys.join(', '))
     try {

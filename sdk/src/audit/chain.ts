@@ -2,13 +2,13 @@
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { equalBytes, fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
-import { type Hash, parseHash } from '../core/hash.ts'
-import { isObject } from '../core/json.ts'
+import type { Hash } from '../core/hash.ts'
 import type { Anchor } from '../core/proof.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash } from '../verify/contract.ts'
 import { askContract, readAnchors } from '../verify/readAnchors.ts'
 import { type ChainNode, openNodes, parseQuantity, type Rpc, readQuantity, reasonOf } from '../verify/rpc.ts'
 import type { PinnedLog } from '../verify/trust.ts'
+import { parseAnchorRow, readPages } from './answers.ts'
 import type { Api } from './api.ts'
 import type { Findings } from './findings.ts'
 
@@ -25,19 +25,13 @@ export type Heads = { nodes: readonly ChainNode[]; heads: Head[]; unread: string
 /** Anchors that the service counts as settled, smallest size first. */
 export async function listAnchors(api: Api): Promise<Anchor[]> {
   const anchors: Anchor[] = []
-  for (let cursor = ''; ; ) {
-    const page = await api.json(`/v1/anchors?limit=500${cursor}`)
-    if (!isObject(page) || !Array.isArray(page.anchors))
-      throw new KillickError('json_invalid', '/v1/anchors is not a list')
-    for (const row of page.anchors) {
-      if (!isObject(row) || !SETTLED.has(String(row.state))) continue
-      const root = parseHash(row.root)
-      if (root === null) throw new KillickError('json_invalid', '/v1/anchors holds a root that is not a hash')
-      const { chainId, contract, logId, size, time, transaction, block } = row as unknown as Omit<Anchor, 'root'>
+  for await (const { rows } of readPages(api, '/v1/anchors', 'anchors', () => 500, parseAnchorRow)) {
+    for (const { state, chainId, contract, logId, size, root, time, transaction, block } of rows) {
+      if (!SETTLED.has(state)) continue
+      if (time === null || transaction === null || block === null)
+        throw new KillickError('answer_malformed', `The service lists an anchor of ${size} as ${state}, in no block`)
       anchors.push({ chainId, contract, logId, size, root, time, transaction, block })
     }
-    if (page.next === null || page.next === undefined) break
-    cursor = `&cursor=${encodeURIComponent(String(page.next))}`
   }
   return anchors.sort((a, b) => a.size - b.size)
 }

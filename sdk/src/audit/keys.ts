@@ -1,6 +1,6 @@
 // Whose keys are whose: what the verifier pinned, else what the service says.
-import { isObject } from '../core/json.ts'
-import { type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
+import { type PublicJwk, thumbprint } from '../core/jwk.ts'
+import { parseSourceRow, readPages } from './answers.ts'
 import type { Api } from './api.ts'
 
 export type PinnedKey = { source?: string; jwk: PublicJwk }
@@ -14,16 +14,8 @@ export type KeyRing = {
 
 export async function readKeys(api: Api, pinned: readonly PinnedKey[]): Promise<KeyRing> {
   const claimed = new Map<string, Map<string, PublicJwk>>()
-  for (let cursor = ''; ; ) {
-    const page = await api.json(`/v1/sources?limit=500${cursor}`)
-    for (const item of isObject(page) && Array.isArray(page.sources) ? page.sources : []) {
-      if (!isObject(item) || typeof item.source !== 'string' || !Array.isArray(item.keys)) continue
-      const jwks = item.keys.map((key) => parsePublicJwk(isObject(key) ? key.jwk : key))
-      claimed.set(item.source, new Map(jwks.map((jwk) => [thumbprint(jwk), jwk])))
-    }
-    if (!isObject(page) || typeof page.next !== 'string') break
-    cursor = `&cursor=${encodeURIComponent(page.next)}`
-  }
+  for await (const { rows } of readPages(api, '/v1/sources', 'sources', () => 500, parseSourceRow))
+    for (const { source, keys } of rows) claimed.set(source, new Map(keys.map((jwk) => [thumbprint(jwk), jwk])))
   const unpinned = new Set<string>()
   const pinsOf = (source: string): Map<string, PublicJwk> => {
     const mine = pinned

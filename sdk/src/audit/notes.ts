@@ -4,7 +4,7 @@ import { equalBytes, toBase64url, utf8 } from '../core/bytes.ts'
 import { printCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
-import { parseNote, parseVkey } from '../core/note.ts'
+import { parseNote, parseVkey, splitVkeys } from '../core/note.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { Fault } from './findings.ts'
@@ -17,7 +17,7 @@ type Stored = { size: number; note: string }
 
 /** @param logKeys one of these must have signed each note, and no other may have */
 export function checkNotes(api: Api, origin: string, logKeys: readonly string[]): OwnCheck {
-  const keys = logKeys.map((vkey) => {
+  const keys = splitVkeys(logKeys).supported.map((vkey) => {
     const { name, keyId, publicKey } = parseVkey(vkey)
     const jwk = { kty: 'OKP', crv: 'Ed25519', x: toBase64url(publicKey) }
     return { name, keyId, key: createPublicKey({ key: jwk, format: 'jwk' }) }

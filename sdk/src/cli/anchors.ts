@@ -1,24 +1,8 @@
-import { openApi } from '../audit/api.ts'
-import { KillickError } from '../core/errors.ts'
-import { isObject } from '../core/json.ts'
-import { type Command, EXIT, integer, readArgs, required } from './command.ts'
-import { count, out, paint, printable } from './terminal.ts'
-
-/** What the service lists of an anchor, as far as it is printed. Amounts are wei as decimal text. */
-type Row = {
-  target: string
-  chainId: number
-  size: number
-  state: string
-  block: number | null
-  /** block time, unix seconds */
-  time: number | null
-  confirmations: number | null
-  gasUsed: number | null
-  fee: string | null
-  events: number
-  transaction: string | null
-}
+import { type AnchorRow, parseAnchorRow, readPages } from '../audit/answers.ts'
+import { printHash } from '../core/hash.ts'
+import { ACCESS_HELP, ACCESS_OPTIONS, accessOf, openAccess } from './access.ts'
+import { type Command, EXIT, integer, readArgs } from './command.ts'
+import { count, joined, json, lines, out, type Printed, padded, paint, type Text, widthOf } from './terminal.ts'
 
 /** Most that the service gives at a time. */
 const PAGE = 500
@@ -34,8 +18,7 @@ anchor counts. Any other is pending and is sent until it counts, also one that w
 never will. Fees are in gwei of the chain's own currency, per event over the events that the anchor is the first to cover.
 
   --limit <n>       how many to list, the newest; default 50
-  --url <url>       the service; or KILLICK_URL
-  --token <token>   a reader token of the service; or KILLICK_TOKEN, which keeps it out of the list of processes
+${ACCESS_HELP}
   --json            print the list as JSON, with fees in wei
 
 Exit codes: 0 listed · 2 wrong usage, or refused · 3 the service could not be reached
@@ -46,23 +29,20 @@ Example:
   run: async (args) => {
     const { values } = readArgs(args, {
       limit: { type: 'string', default: '50' },
-      url: { type: 'string' },
-      token: { type: 'string' },
+      ...ACCESS_OPTIONS,
       json: { type: 'boolean', default: false },
     })
     const limit = integer(values.limit, 'limit', 1)
-    const api = openApi(required(values.url, 'url', 'KILLICK_URL'), values.token ?? process.env.KILLICK_TOKEN)
-    const rows: Row[] = []
-    let next: string | null = ''
-    while (next !== null && rows.length < limit) {
-      const cursor = next && `&cursor=${encodeURIComponent(next)}`
-      const page = await api.json(`/v1/anchors?limit=${Math.min(PAGE, limit - rows.length)}${cursor}`)
-      if (!isObject(page) || !Array.isArray(page.anchors))
-        throw new KillickError('json_invalid', '/v1/anchors is not a list')
-      rows.push(...(page.anchors as unknown as Row[]))
-      next = typeof page.next === 'string' ? page.next : null
+    const api = openAccess(accessOf(values))
+    const rows: AnchorRow[] = []
+    let next: string | null = null
+    const pageSize = () => Math.min(PAGE, limit - rows.length)
+    for await (const page of readPages(api, '/v1/anchors', 'anchors', pageSize, parseAnchorRow)) {
+      rows.push(...page.rows)
+      next = page.next
+      if (rows.length >= limit) break
     }
-    if (values.json) out(JSON.stringify({ anchors: rows, next }, null, 2))
+    if (values.json) out(json({ anchors: rows.map((row) => ({ ...row, root: printHash(row.root) })), next }))
     else out(rows.length === 0 ? 'Nothing is anchored yet, and nothing is planned.' : report(rows, next !== null))
     return EXIT.ok
   },
@@ -71,58 +51,60 @@ Example:
 const HEADS = ['target', 'size', 'state', 'block', 'time (UTC)', 'gas', 'fee (gwei)', 'per event', 'transaction']
 const NUMBERS = new Set(['size', 'block', 'gas', 'fee (gwei)', 'per event'])
 
-function report(rows: readonly Row[], isPart: boolean): string {
-  const cells = rows.map((row) => [
-    printable(row.target),
+function report(rows: readonly AnchorRow[], isPart: boolean): Text {
+  const cells = rows.map((row): Printed[] => [
+    row.target,
     row.size.toLocaleString('en'),
     stateOf(row),
-    row.block === null ? '' : String(row.block),
+    row.block ?? '',
     row.time === null ? '' : new Date(row.time * 1000).toISOString().slice(0, 19).replace('T', ' '),
     row.gasUsed?.toLocaleString('en') ?? '',
     row.fee === null ? '' : gwei(Number(row.fee)),
     row.fee === null || row.events === 0 ? '' : gwei(Number(row.fee) / row.events),
-    printable(row.transaction ?? ''),
+    row.transaction ?? '',
   ])
-  const widths = HEADS.map((head, i) => Math.max(head.length, ...cells.map((line) => line[i]!.length)))
-  const pad = (text: string, i: number) =>
-    NUMBERS.has(HEADS[i]!) ? text.padStart(widths[i]!) : text.padEnd(widths[i]!)
+  const widths = HEADS.map((head, i) => Math.max(head.length, ...cells.map((line) => widthOf(line[i]!))))
+  const pad = (cell: Printed, i: number) => {
+    if (i === HEADS.length - 1) return cell
+    return padded(cell, widths[i]!, NUMBERS.has(HEADS[i]!) ? 'left' : 'right')
+  }
   const table = cells.map((line, n) =>
-    line
-      .map((text, i) => (HEADS[i] === 'state' ? paint(colourOf(rows[n]!.state), pad(text, i)) : pad(text, i)))
-      .join('  ')
-      .trimEnd(),
+    joined(
+      line.map((cell, i) => (HEADS[i] === 'state' ? paint(colourOf(rows[n]!.state), pad(cell, i)) : pad(cell, i))),
+      '  ',
+    ),
   )
-  return [
-    paint('bold', HEADS.map(pad).join('  ').trimEnd()),
+  return lines([
+    paint('bold', joined(HEADS.map(pad), '  ')),
     ...table,
     '',
     ...totals(rows),
     ...(isPart ? [`These are the newest ${rows.length}; --limit lists more.`] : []),
-  ].join('\n')
+  ])
 }
 
 const SETTLED = ['confirmed', 'final']
 
-const isSettled = ({ state }: Row) => SETTLED.includes(state)
+const isSettled = ({ state }: AnchorRow) => SETTLED.includes(state)
 
 /** What still moves says so, so that nobody takes a block for an anchor that counts. */
-function stateOf(row: Row): string {
+function stateOf(row: AnchorRow): string {
   if (isSettled(row) || row.state === 'abandoned') return row.state
   const depth = row.state === 'mined' && row.confirmations !== null ? `, ${count(row.confirmations, 'block')} deep` : ''
-  return `pending: ${printable(row.state)}${depth}`
+  return `pending: ${row.state}${depth}`
 }
 
 const colourOf = (state: string) => (SETTLED.includes(state) ? 'green' : state === 'abandoned' ? 'red' : 'yellow')
 
 /** A line for each target, as each chain has a currency of its own. */
-function totals(rows: readonly Row[]): string[] {
-  const places = Map.groupBy(rows, ({ target, chainId }) => `${printable(target)} (chain ${chainId})`)
+function totals(rows: readonly AnchorRow[]): string[] {
+  const places = Map.groupBy(rows, ({ target, chainId }) => `${target} (chain ${chainId})`)
   return [...places].map(([place, own]) => {
     const settled = own.filter(isSettled).length
     const abandoned = own.filter(({ state }) => state === 'abandoned').length
     const pending = own.length - settled - abandoned
     const paid = own.filter(({ fee }) => fee !== null)
-    const sum = (value: (row: Row) => number) => paid.reduce((total, row) => total + value(row), 0)
+    const sum = (value: (row: AnchorRow) => number) => paid.reduce((total, row) => total + value(row), 0)
     const fee = sum((row) => Number(row.fee))
     const events = sum((row) => row.events)
     const cost =

@@ -1,10 +1,12 @@
-import { openApi } from '../audit/api.ts'
 import { type AuditPins, type AuditProgress, type AuditResult, auditLedger, auditOutcome } from '../audit/audit.ts'
 import { chainOf } from '../audit/chain.ts'
 import { lookUp } from '../audit/lookups.ts'
-import { type Command, EXIT, readArgs, required, UsageError } from './command.ts'
+import { splitVkeys } from '../core/note.ts'
+import { ACCESS_HELP, ACCESS_OPTIONS, accessOf, openAccess } from './access.ts'
+import { type Command, EXIT, readArgs, UsageError } from './command.ts'
 import { PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
-import { checkLines, count, out, paint, printable, progress } from './terminal.ts'
+import { checkLines, count, json, lines, out, own, paint, progress, type Text, text } from './terminal.ts'
+import { type Backing, trustLines } from './trust-words.ts'
 
 export const audit: Command = {
   summary: 'check the whole ledger, and every anchor with the chain',
@@ -19,32 +21,33 @@ random, are looked up by all that readers find them by: id, leaf hash, place in 
 target. The service is asked for data only, never for a verdict. Memory use does not grow with the ledger. The first event at
 fault is named.
 
-  --url <url>       the service; or KILLICK_URL
-  --token <token>   a reader token of the service; or KILLICK_TOKEN, which keeps it out of the list of processes
+${ACCESS_HELP}
 ${PIN_HELP}
   --sample <n>      look up one event in n, on average (default 1,000); 1: each event
+  --registered-keys take the keys of sources that are not pinned as the ledger has them, on purpose
   --no-chain        leave the chain out, on purpose: then a rewritten log may pass
   --json            print the result as JSON
 
-Without pins, keys and contract are taken on the operator's word, and the result says so.
+What is not pinned is taken on the operator's word, and the result says so: that is no pass, unless it was left out on purpose.
 
-Exit codes: 0 everything holds · 1 something does not · 2 wrong usage, or the service refuses (a missing token, say) ·
-3 nothing failed, but the service or a node could not be reached, or the chain was not asked
+Exit codes: 0 everything holds, by what you pinned · 1 something does not · 2 wrong usage, or the service refuses (a missing
+token, say) · 3 nothing failed, but not everything was pinned, or the service or a node could not be reached, or the chain was not asked
 
 Example:
   killick audit --url http://127.0.0.1:8787 --rpc https://rpc.example.com --contract 0x5FbD… --log-id 0x9c1e… \\
-      --log-key ledger.example.com+1f2e3d4c+AQ…
+      --log-key ledger.example.com+1f2e3d4c+AQ… --registered-keys
 `.trimEnd(),
   run: async (args) => {
     const { values } = readArgs(args, {
       ...PIN_OPTIONS,
-      url: { type: 'string' },
-      token: { type: 'string' },
+      ...ACCESS_OPTIONS,
       sample: { type: 'string', default: '1000' },
+      'registered-keys': { type: 'boolean', default: false },
       'no-chain': { type: 'boolean', default: false },
     })
     const sample = readSample(values.sample)
-    const api = openApi(required(values.url, 'url', 'KILLICK_URL'), values.token ?? process.env.KILLICK_TOKEN)
+    const api = openAccess(accessOf(values))
+    readPinnedLog(values, 0)
     const log = readPinnedLog(values, values.contract === undefined ? 0 : ((await chainOf(values.rpc)) ?? 0))
     const pins: AuditPins = {
       logKeys: values['log-key'].map(readLogKey),
@@ -63,11 +66,38 @@ Example:
     }
     const own = [lookUp(api, sample)]
     const result = await auditLedger(api, pins, { onProgress, own }).finally(shown.done)
-    if (values['no-chain']) result.restsOn.push('the log as it stands: whether the chain agrees was not asked')
-    out(values.json ? JSON.stringify(result, null, 2) : report(result))
-    const outcome = auditOutcome(result, values['no-chain'] ? ['anchors.chain'] : [])
+    const waived = values['no-chain'] ? ['anchors.chain'] : []
+    const backing = backingOf(result, pins, values)
+    const checked = auditOutcome(result, waived)
+    const isBacked = backing.every(({ by, waived }) => by === 'you' || waived)
+    const outcome = checked === 'passed' && !isBacked ? 'undecided' : checked
+    if (values.json) out(json({ outcome, ...result }))
+    else out(report(result, outcome, checked === 'passed', backing))
     return { passed: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[outcome]
   },
+}
+
+type Waivable = Backing & { waived: boolean }
+
+/** Whose word stands behind the keys and the contract, and what was left out on purpose. */
+function backingOf(
+  { origin, unpinned }: AuditResult,
+  { logKeys, logs, sourceKeys, urls }: AuditPins,
+  options: { 'registered-keys': boolean; 'no-chain': boolean },
+): Waivable[] {
+  const word = { name: origin }
+  const named = [...new Set(sourceKeys.map(({ source }) => source))].filter((source) => source !== undefined)
+  const keysOf = (sources: readonly string[]) => `the keys of ${sources.join(', ')}`
+  return [
+    { what: 'the log’s key', by: splitVkeys(logKeys).supported.length > 0 ? 'you' : word, waived: false },
+    {
+      what: 'the contract',
+      by: urls.length === 0 ? 'nobody' : logs.length > 0 ? 'you' : word,
+      waived: options['no-chain'],
+    },
+    ...(named.length > 0 ? [{ what: keysOf(named), by: 'you', waived: false } as const] : []),
+    ...(unpinned.length > 0 ? [{ what: keysOf(unpinned), by: word, waived: options['registered-keys'] }] : []),
+  ]
 }
 
 function readSample(text: string): number {
@@ -75,24 +105,29 @@ function readSample(text: string): number {
   return Number(text)
 }
 
-function report({ origin, size, events, checks, first, restsOn }: AuditResult): string {
-  const isFailed = checks.some(({ status }) => status === 'failed')
-  const isOpen = checks.some(({ status }) => status === 'skipped')
-  const [colour, word] = isFailed
-    ? (['red', 'FAILED'] as const)
-    : isOpen
-      ? (['yellow', 'NOTHING FAILED, BUT NOT EVERYTHING WAS CHECKED'] as const)
-      : (['green', 'EVERYTHING HOLDS'] as const)
+function report(
+  { origin, size, events, checks, first }: AuditResult,
+  outcome: 'passed' | 'failed' | 'undecided',
+  isAllChecked: boolean,
+  backing: readonly Backing[],
+): Text {
   const at =
     first?.stream === undefined
       ? ''
       : `, event ${first.seq} of ${first.source}/${first.stream}${first.id ? ` (${first.id})` : ''}`
-  return [
-    `${paint('bold', printable(origin))}: ${size.toLocaleString('en')} entries, ${count(events, 'event')}`,
+  return lines([
+    text`${paint('bold', origin)}: ${size.toLocaleString('en')} entries, ${count(events, 'event')}`,
     ...checkLines(checks),
     '',
-    paint(['bold', colour], word),
-    ...(first ? [`First at fault: log entry ${first.logIndex}${at}: ${printable(first.message)}`] : []),
-    ...(restsOn.length > 0 ? ['Rests on:', ...restsOn.map((item) => `  · ${printable(item)}`)] : []),
-  ].join('\n')
+    trustLines(backing),
+    '',
+    outcome === 'failed'
+      ? paint(['bold', 'red'], 'FAILED')
+      : outcome === 'passed'
+        ? paint(['bold', 'green'], 'EVERYTHING HOLDS')
+        : isAllChecked
+          ? paint(['bold', 'yellow'], text`NOTHING FAILED, BUT IT RESTS ON THE WORD OF ${origin}`)
+          : paint(['bold', 'yellow'], own('NOTHING FAILED, BUT NOT EVERYTHING WAS CHECKED')),
+    ...(first ? [`First at fault: log entry ${first.logIndex}${at}: ${first.message}`] : []),
+  ])
 }

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { generateKey, publicJwk, writeKeyFile } from '../client/key.ts'
 import { type Alg, thumbprint } from '../core/jwk.ts'
 import { type Command, EXIT, readArgs, required, UsageError } from './command.ts'
+import { isSystemError, reasonOf } from './input.ts'
 import { err, out } from './terminal.ts'
 
 const ALGS = ['Ed25519', 'ES256', 'ES256K']
@@ -33,8 +34,11 @@ Example:
       await writeKeyFile(file, key)
       await writeFile(publicFile, `${JSON.stringify(jwk, null, 2)}\n`, { flag: 'wx' })
     } catch (error) {
-      const { code, path, message } = error as NodeJS.ErrnoException
-      throw new UsageError(code === 'EEXIST' ? `${path} exists; keys are not overwritten` : message)
+      if (!isSystemError(error)) throw error
+      const { code, path } = error
+      throw new UsageError(
+        code === 'EEXIST' ? `${path} exists; keys are not overwritten` : `${path ?? file}: ${reasonOf(error)}`,
+      )
     }
     out(JSON.stringify(jwk))
     err(`Private key in ${file}, public key in ${publicFile}; its name (kid) is ${thumbprint(jwk)}`)

@@ -1,11 +1,11 @@
 // What a verifier pins on the command line, read the same way by `verify` and `audit`.
-import { readFileSync } from 'node:fs'
 import { KillickError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import { integer, UsageError } from './command.ts'
+import { readOption } from './input.ts'
 
 export const PIN_OPTIONS = {
   rpc: { type: 'string', multiple: true, default: [] as string[] },
@@ -22,18 +22,23 @@ export const PIN_HELP = `  --rpc <url>           a node of the chain to ask; rep
   --log-id <0x…>          the id of the log in it and
   --chain-id <n>          the chain it is on (default: the chain of the first --rpc that answers)
   --log-key <vkey>      the log's verifier key (origin+hash+base64), or a file that holds it
-  --source-key <jwk>    a public key of the source: a JWK, or a file that holds one; repeatable. Put name= before it to
-                        accept it for that source only`
+  --source-key <name=jwk>  a public key of the source of that name: a JWK, or a file that holds one; repeatable`
 
-/** @throws UsageError in terms of --source-key. */
-export function readSourceKey(text: string): { source?: string; jwk: PublicJwk } {
-  const [, source, rest] = /^([a-z0-9][a-z0-9._-]{0,63})=(.+)$/s.exec(text) ?? [null, undefined, text]
-  const json = rest!.trimStart().startsWith('{') ? rest! : readOption(rest!, 'source-key')
+/**
+ * The name is asked for, not taken from what is to be checked: a key that may speak for any source lets whoever holds it speak
+ * for all. @throws UsageError in terms of --source-key.
+ */
+export function readSourceKey(text: string): { source: string; jwk: PublicJwk } {
+  const [, source, rest] = /^([a-z0-9][a-z0-9._-]{0,63})=(.+)$/s.exec(text) ?? []
+  if (source === undefined || rest === undefined)
+    throw new UsageError(`--source-key needs the name of the source before the key: <name>=${text}`)
+  const isJson = rest.trimStart().startsWith('{')
+  const json = isJson ? rest : readOption(rest, 'source-key')
   try {
-    return { ...(source !== undefined && { source }), jwk: parsePublicJwk(parseJson(json)) }
+    return { source, jwk: parsePublicJwk(parseJson(json)) }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
-    throw new UsageError(`--source-key ${rest!.startsWith('{') ? '' : `${rest}: `}${error.message}`)
+    throw new UsageError(`--source-key ${isJson ? '' : `${rest}: `}${error.message}`)
   }
 }
 
@@ -43,8 +48,9 @@ export function readLogKey(text: string): string {
     try {
       parseVkey(candidate)
       return true
-    } catch {
-      return false
+    } catch (error) {
+      // Of a type that is not read: it is skipped, and named where the log's key is told of.
+      return error instanceof KillickError && error.code === 'vkey_unsupported'
     }
   }
   if (isVkey(text)) return text
@@ -76,14 +82,5 @@ export function readPinnedLog(
     chainId: chainId === undefined ? defaultChain : integer(chainId, 'chain-id', 1),
     contract: hex(contract, 'contract', 40),
     logId: hex(logId, 'log-id', 64),
-  }
-}
-
-function readOption(path: string, option: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new UsageError(`--${option} is neither a key nor the path of a file that can be read (${code}): ${path}`)
   }
 }

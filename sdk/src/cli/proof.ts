@@ -1,7 +1,9 @@
 import { writeFile } from 'node:fs/promises'
-import { openApi } from '../audit/api.ts'
-import { parseProof, printProof } from '../core/proof.ts'
-import { type Command, EXIT, readArgs, required, UsageError } from './command.ts'
+import { MAX_PROOF_BYTES, parseProof, printProof } from '../core/proof.ts'
+import { printable } from '../core/text.ts'
+import { ACCESS_HELP, ACCESS_OPTIONS, accessOf, openAccess } from './access.ts'
+import { type Command, EXIT, readArgs } from './command.ts'
+import { inputError } from './input.ts'
 import { count, err, out } from './terminal.ts'
 
 export const proof: Command = {
@@ -13,8 +15,7 @@ Usage: killick proof <event> [--url <url>] [--token <token>] [--out <file>]
 <event> is the event's id (a UUID) or its leaf hash (43 characters). The proof is one JSON document that anyone can check with
 killick verify, without asking the service again. It shows every field of the event that the service still holds.
 
-  --url <url>       the service; or KILLICK_URL
-  --token <token>   a reader token of the service; or KILLICK_TOKEN, which keeps it out of the list of processes
+${ACCESS_HELP}
   --out <file>      write to a file instead of stdout
 
 Exit codes: 0 written · 2 wrong usage, or no such event · 3 the service could not be reached
@@ -24,19 +25,18 @@ Examples:
   killick proof 0192f0c1-7b1a-7c3e-9f00-5b1f6a3c2d10 | killick verify - --rpc https://rpc.example.com
 `.trimEnd(),
   run: async (args) => {
-    const { values, positionals } = readArgs(
-      args,
-      { url: { type: 'string' }, token: { type: 'string' }, out: { type: 'string' } },
-      ['event'],
-    )
-    const api = openApi(required(values.url, 'url', 'KILLICK_URL'), values.token ?? process.env.KILLICK_TOKEN)
-    const document = parseProof(await api.text(`/v1/proofs/${encodeURIComponent(positionals[0]!)}`))
+    const { values, positionals } = readArgs(args, { ...ACCESS_OPTIONS, out: { type: 'string' } }, ['event'])
+    const api = openAccess(accessOf(values))
+    const path = `/v1/proofs/${encodeURIComponent(positionals[0]!)}`
+    const document = parseProof(await api.bytes(path, MAX_PROOF_BYTES))
+    // What is invisible stands in it as escapes, which say the same.
+    const printed = printable(printProof(document))
     if (values.out === undefined) {
-      out(printProof(document))
+      out(printed)
       return EXIT.ok
     }
-    await writeFile(values.out, `${printProof(document)}\n`).catch((error: Error) => {
-      throw new UsageError(error.message)
+    await writeFile(values.out, `${printed}\n`).catch((error) => {
+      throw inputError(error, values.out!)
     })
     const anchored = document.anchors.length > 0 ? count(document.anchors.length, 'anchor') : 'not anchored yet'
     err(`Proof in ${values.out}: entry ${document.log.index} of ${document.log.origin}, ${anchored}`)

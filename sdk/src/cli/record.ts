@@ -1,14 +1,17 @@
-import { createInterface } from 'node:readline'
 import { type AuditLog, type AuditLogStatus, openAuditLog } from '../client/open.ts'
+import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { EventInput } from '../core/fields.ts'
 import { parseJson } from '../core/json.ts'
 import { type Command, EXIT, integer, readArgs, required, UsageError } from './command.ts'
+import { readLines } from './input.ts'
 import { readLogKey } from './pins.ts'
-import { count, err, out, printable, progress } from './terminal.ts'
+import { count, err, out, progress } from './terminal.ts'
 
 // record() calls in flight: enough to share syncs, few enough to stop soon after a faulty line.
 const IN_FLIGHT = 512
+/** An event has at most 256 KiB, in base64; its JSON may hold white space and escapes, but not without end. */
+const MAX_LINE_BYTES = 4 << 20
 
 export const record: Command = {
   summary: 'record events, one JSON object per line on stdin',
@@ -57,7 +60,7 @@ Examples:
       onError: ({ message }, during) => {
         // A line at fault is told by its number.
         if (during === 'send' && told.size < told.add(message).size)
-          err(`killick record: events wait in the spool for ${url}: ${printable(message)}`)
+          err(`killick record: events wait in the spool for ${url}: ${message}`)
       },
     })
     const start = audit.status
@@ -88,11 +91,11 @@ async function recordLines(audit: AuditLog, printIds: boolean): Promise<void> {
   const settle = async () => {
     for (const id of await Promise.all(ids.splice(0))) if (printIds && id) out(id)
   }
-  for await (const text of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const bytes of readLines(process.stdin, MAX_LINE_BYTES)) {
     line += 1
-    if (text.trim() === '') continue
+    if (bytes.every((byte) => byte === 0x20 || byte === 0x09)) continue
     const at = line
-    const stored = parseLine(text).then((event) => audit.record(event))
+    const stored = parseLine(bytes).then((event) => audit.record(event))
     ids.push(
       stored.then(
         ({ id }) => {
@@ -122,7 +125,12 @@ async function recordLines(audit: AuditLog, printIds: boolean): Promise<void> {
 const isInputFault = ({ code }: KillickError): boolean =>
   code === 'field_invalid' || code === 'event_too_large' || code.startsWith('json_')
 
-const parseLine = async (text: string): Promise<EventInput> => parseJson(text) as unknown as EventInput
+async function parseLine(bytes: Uint8Array): Promise<EventInput> {
+  if (bytes.length > MAX_LINE_BYTES) throw new KillickError('event_too_large')
+  const text = fromUtf8(bytes)
+  if (text === null) throw new KillickError('json_invalid', 'The line is not UTF-8')
+  return parseJson(text) as unknown as EventInput
+}
 
 /** Sends what waits, and tells apart what this run recorded from what an earlier one left in the spool. */
 async function send(audit: AuditLog, start: AuditLogStatus, waitMs: number): Promise<number> {
@@ -140,12 +148,12 @@ async function send(audit: AuditLog, start: AuditLogStatus, waitMs: number): Pro
     }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
-    told.push(printable(error.message))
+    told.push(error.message)
     code = EXIT.failed
   }
   const { pending, lastError } = await audit.close({ timeoutMs: 0 })
   if (code === EXIT.undecided && pending === 0) code = EXIT.ok
-  if (code === EXIT.undecided && lastError) told.push(printable(lastError.message))
+  if (code === EXIT.undecided && lastError) told.push(lastError.message)
   for (const line of [tally(start, audit.status), ...told]) err(line)
   return code
 }

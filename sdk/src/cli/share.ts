@@ -1,9 +1,12 @@
 import { revokeShare, shareEvent } from '../client/share.ts'
-import { type Command, EXIT, readArgs, required, UsageError } from './command.ts'
+import { parseEvent } from '../core/event.ts'
+import { MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
+import { ACCESS_HELP, ACCESS_OPTIONS, type Access, accessOf, openAccess } from './access.ts'
+import { type Command, EXIT, readArgs, UsageError } from './command.ts'
 import { err, out } from './terminal.ts'
 
-/** What every event has. */
-const USUAL = 'action,actor,targets'
+/** Without the outcome a denied action would read as one that was done, and without its time as one of another day. */
+const USUAL = ['action', 'actor', 'targets', 'outcome', 'occurredAt']
 
 export const share: Command = {
   summary: 'make a link that shows an event and its proof, or withdraw one',
@@ -15,11 +18,11 @@ Usage: killick share <event> [--fields <names>] [--expires <time>] [--url <url>]
 Whoever has the link sees the chosen fields and can check in their own browser that they are genuine; the other fields stay
 hidden, also from the proof behind the link. The link is printed once: the service keeps only a hash of it.
 
-  --fields <names>   fields to show, separated by commas; default ${USUAL}
+  --fields <names>   fields to show, separated by commas; default ${USUAL.join(',')},
+                     as far as the event has them
   --expires <time>   when the link stops working, as 2027-01-31 or an RFC 3339 time; default never
   --revoke <share>   withdraw the link with this id for good
-  --url <url>        the service; or KILLICK_URL
-  --token <token>    a reader token of the service; or KILLICK_TOKEN, which keeps it out of the list of processes
+${ACCESS_HELP}
 
 Exit codes: 0 done · 2 wrong usage, or refused · 3 the service could not be reached
 
@@ -31,16 +34,16 @@ Examples:
     const { values, positionals } = readArgs(
       args,
       {
-        fields: { type: 'string', default: USUAL },
+        fields: { type: 'string' },
         ...{ expires: { type: 'string' }, revoke: { type: 'string' } },
-        ...{ url: { type: 'string' }, token: { type: 'string' } },
+        ...ACCESS_OPTIONS,
       },
       args.some((arg) => arg.startsWith('--revoke')) ? [] : ['event'],
     )
-    const service = {
-      url: required(values.url, 'url', 'KILLICK_URL'),
-      token: required(values.token, 'token', 'KILLICK_TOKEN'),
-    }
+    const access = accessOf(values)
+    const { url, token } = access
+    if (token === undefined) throw new UsageError(access.hint ?? '--token is missing (or set KILLICK_TOKEN)')
+    const service = { url, token }
     if (values.revoke !== undefined) {
       await revokeShare(service, values.revoke)
       err(`Link ${values.revoke} is withdrawn.`)
@@ -48,8 +51,9 @@ Examples:
     }
     if (values.expires !== undefined && Number.isNaN(Date.parse(values.expires)))
       throw new UsageError('--expires is not a time such as 2027-01-31 or 2027-01-31T12:00:00Z')
-    const fields = values.fields.split(',').filter((name) => name !== '')
-    const made = await shareEvent(service, positionals[0]!, {
+    const event = positionals[0]!
+    const fields = values.fields?.split(',').filter((name) => name !== '') ?? (await usualFields(access, event))
+    const made = await shareEvent(service, event, {
       fields,
       ...(values.expires !== undefined && { expires: values.expires }),
     })
@@ -59,4 +63,11 @@ Examples:
     )
     return EXIT.ok
   },
+}
+
+/** Those of the usual fields that the event has: the service refuses to show what is not there. */
+async function usualFields(access: Access, event: string): Promise<string[]> {
+  const bytes = await openAccess(access).bytes(`/v1/proofs/${encodeURIComponent(event)}`, MAX_PROOF_BYTES)
+  const { fields } = parseEvent(parseProof(bytes).event)
+  return USUAL.filter((name) => Object.hasOwn(fields, name))
 }

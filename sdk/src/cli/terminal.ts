@@ -1,40 +1,79 @@
-// Words on a terminal. Colour only where the stream is a terminal and NO_COLOR is unset; `styleText` knows both.
-import { stripVTControlCharacters, styleText } from 'node:util'
+// Words on a terminal. What others wrote (a service, a node, a file, an argument) is made visible here, at the one place where text is
+// printed: `out` and `err` print strings with every control character written out, and only a `Text`, which this file makes,
+// may hold line breaks and styles. Colour only where the stream is a terminal and NO_COLOR is unset; `styleText` knows both.
+import { styleText } from 'node:util'
+import { printable } from '../core/text.ts'
 
 type Format = Parameters<typeof styleText>[0]
 
-export const paint = (format: Format, text: string, stream: NodeJS.WriteStream = process.stdout): string =>
-  styleText(format, text, { stream })
-
-/** Text that others wrote, made harmless: no escape sequences, no line breaks, no change of direction. */
-export const printable = (text: string): string =>
-  stripVTControlCharacters(text).replace(
-    /[\p{Cc}\p{Cs}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-
-export const out = (text: string): void => {
-  process.stdout.write(`${text}\n`)
+/** Made of our own words and styles, and of those of others made visible. */
+export class Text {
+  readonly raw: string
+  /** @param raw already harmless */
+  constructor(raw: string) {
+    this.raw = raw
+  }
 }
 
-export const err = (text: string): void => {
-  process.stderr.write(`${text}\n`)
+/** What can be printed. Strings and numbers are taken for words of others. */
+export type Printed = string | number | Text
+
+const rawOf = (value: Printed): string => (value instanceof Text ? value.raw : printable(String(value)))
+
+/** A template whose words are ours and whose values may be those of others: text`Proof in ${file}`. */
+export const text = (own: TemplateStringsArray, ...values: readonly Printed[]): Text =>
+  new Text(own.map((part, i) => part + (i < values.length ? rawOf(values[i]!) : '')).join(''))
+
+/** A text of this program alone, such as a help page: nothing of others may stand in it. */
+export const own = (words: string): Text => new Text(words)
+
+export const lines = (items: readonly Printed[]): Text => new Text(items.map(rawOf).join('\n'))
+
+export const joined = (items: readonly Printed[], separator: string): Text => new Text(items.map(rawOf).join(separator))
+
+export const paint = (format: Format, value: Printed, stream: NodeJS.WriteStream = process.stdout): Text =>
+  new Text(styleText(format, rawOf(value), { stream }))
+
+/** Filled up with spaces to a width that was measured with `widthOf`. */
+export const padded = (value: Printed, width: number, side: 'left' | 'right' = 'right'): Text => {
+  const raw = rawOf(value)
+  return new Text(side === 'right' ? raw.padEnd(width) : raw.padStart(width))
+}
+
+/** Characters of an unstyled text, as it is printed. */
+export const widthOf = (value: Printed): number => rawOf(value).length
+
+/** JSON, in which the escapes that make a character visible are its own. */
+export const json = (value: unknown): Text =>
+  new Text(
+    JSON.stringify(value, null, 2)
+      .split('\n')
+      .map((line) => printable(line))
+      .join('\n'),
+  )
+
+export const out = (value: Printed): void => {
+  process.stdout.write(`${rawOf(value)}\n`)
+}
+
+export const err = (value: Printed): void => {
+  process.stderr.write(`${rawOf(value)}\n`)
 }
 
 const MARKS = { passed: ['green', '✓'], failed: ['red', '✗'], skipped: ['yellow', '–'] } as const
 
 /** Checks as aligned lines: mark, status in words, title, detail. */
-export function checkLines(checks: readonly { status: keyof typeof MARKS; title: string; detail: string }[]): string[] {
-  const width = Math.max(...checks.map(({ title }) => title.length))
+export function checkLines(checks: readonly { status: keyof typeof MARKS; title: string; detail: string }[]): Text[] {
+  const width = Math.max(...checks.map(({ title }) => widthOf(title)))
   return checks.map(({ status, title, detail }) => {
     const [colour, mark] = MARKS[status]
-    const line = `  ${paint(colour, `${mark} ${status.padEnd(7)}`)}  ${title.padEnd(width)}  ${paint('dim', printable(detail))}`
-    return line.trimEnd()
+    const line = text`  ${paint(colour, `${mark} ${status.padEnd(7)}`)}  ${padded(title, width)}  ${paint('dim', detail)}`
+    return new Text(line.raw.trimEnd())
   })
 }
 
 /** A line on stderr that is rewritten as work goes on; on anything but a terminal, a new line every ten seconds. */
-export function progress(text: () => string): { step: () => void; done: () => void } {
+export function progress(words: () => Printed): { step: () => void; done: () => void } {
   const { stderr } = process
   const every = stderr.isTTY ? 200 : 10_000
   let shown = performance.now()
@@ -44,7 +83,7 @@ export function progress(text: () => string): { step: () => void; done: () => vo
       if (performance.now() - shown < every) return
       shown = performance.now()
       isDirty = stderr.isTTY
-      stderr.write(stderr.isTTY ? `\r\x1b[K${text()}` : `${text()}\n`)
+      stderr.write(stderr.isTTY ? `\r\x1b[K${rawOf(words())}` : `${rawOf(words())}\n`)
     },
     done: () => {
       if (isDirty) stderr.write('\r\x1b[K')

@@ -1,20 +1,35 @@
-import { readFile } from 'node:fs/promises'
-import { text as readAll } from 'node:stream/consumers'
-import { openApi } from '../audit/api.ts'
-import { chainOf } from '../audit/chain.ts'
-import { type Anchor, MAX_PROOF_BYTES, type Proof, parseProof } from '../core/proof.ts'
+import { MAX_PROOF_BYTES, type Proof, parseProof } from '../core/proof.ts'
 import { readAnchors } from '../verify/readAnchors.ts'
+import { type ChainNode, openNodes } from '../verify/rpc.ts'
+import type { PinnedLog } from '../verify/trust.ts'
 import type { Verdict } from '../verify/verdict.ts'
 import { verifyProof } from '../verify/verifyProof.ts'
-import { type Command, EXIT, integer, readArgs, UsageError } from './command.ts'
+import { accessTo, openAccess, URL_TOKEN_HELP } from './access.ts'
+import { type Command, EXIT, integer, readArgs } from './command.ts'
+import { readInput } from './input.ts'
 import { PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
-import { checkLines, out, paint, printable } from './terminal.ts'
+import {
+  checkLines,
+  count,
+  json,
+  lines,
+  out,
+  own,
+  type Printed,
+  padded,
+  paint,
+  type Text,
+  text,
+  widthOf,
+} from './terminal.ts'
+import { type Backing, trustLines } from './trust-words.ts'
 
 export const verify: Command = {
   summary: 'check a proof, without trusting whoever gave it to you',
   help: `killick verify: check a proof, without trusting whoever gave it to you
 
-Usage: killick verify <file | URL | -> [--rpc <url>] [--contract <0x…> --log-id <0x…>] [--log-key <vkey>] [--source-key <jwk>]
+Usage: killick verify <file | URL | -> [--rpc <url>] [--contract <0x…> --log-id <0x…>] [--log-key <vkey>]
+                      [--source-key <name=jwk>]
 
 Prints every check as passed, failed or skipped with the reason, and the verdict. Keys and addresses inside a proof are claims;
 what counts is what you pin, from a place you trust. What you leave out is skipped, and the verdict is then "undecided" and
@@ -22,7 +37,7 @@ says whose word it rests on. A skipped check never hides a failed one.
 
 ${PIN_HELP}
   --confirmations <n>   blocks that make an anchor final on a chain without finality of its own; default 12
-  --token <token>       for a proof behind a URL that asks for one; or KILLICK_TOKEN
+${URL_TOKEN_HELP}
   --json                print the verdict as JSON
 
 Exit codes: 0 verified · 1 failed · 2 wrong usage, or not a proof · 3 undecided: not anchored yet, a node or the URL could not be
@@ -31,84 +46,154 @@ reached, or not everything was pinned
 Examples:
   killick verify proof.json
   killick verify proof.json --rpc https://rpc.example.com --contract 0x5FbD… --log-id 0x9c1e… \\
-      --log-key ledger.example.com+1f2e3d4c+AQ… --source-key billing-api.pub.json
+      --log-key ledger.example.com+1f2e3d4c+AQ… --source-key billing-api=billing-api.pub.json
 `.trimEnd(),
   run: async (args) => {
     const { values, positionals } = readArgs(
       args,
-      { ...PIN_OPTIONS, confirmations: { type: 'string' }, token: { type: 'string' } },
+      {
+        ...PIN_OPTIONS,
+        confirmations: { type: 'string' },
+        token: { type: 'string' },
+        'plain-http': { type: 'boolean', default: false },
+      },
       ['file'],
     )
     const logKeys = values['log-key'].map(readLogKey)
     const sourceKeys = values['source-key'].map(readSourceKey)
     const confirmations = values.confirmations === undefined ? null : integer(values.confirmations, 'confirmations', 1)
-    const proof = parseProof(await load(positionals[0]!, values.token ?? process.env.KILLICK_TOKEN))
-    const pinned = readPinnedLog(values, values.contract === undefined ? 0 : await chainFor(proof, values))
+    // The contract itself is read when a chain for it is known; what is wrong with it is said before anything is asked.
+    readPinnedLog(values, 0)
+    const proof = parseProof(await load(positionals[0]!, values))
+    const nodes = await openNodes(values.rpc)
+    const { pinned, asked } = placePin(proof, values, nodes)
     const verdict = verifyProof(proof, {
       logKeys,
       sourceKeys,
       logs: pinned ? [pinned] : [],
-      facts: values.rpc.length > 0 ? await readAnchors(proof, values.rpc) : [],
+      facts: nodes.length > 0 ? await readAnchors(proof, asked) : [],
       ...(confirmations !== null && { confirmations }),
     })
-    out(values.json ? JSON.stringify(verdict, null, 2) : report(verdict))
+    out(values.json ? json(verdict) : report(verdict, proof))
     return { verified: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[verdict.outcome]
   },
 }
 
-async function load(place: string, token: string | undefined): Promise<string> {
-  if (place === '-') return readAll(process.stdin)
-  if (/^https?:\/\//.test(place)) {
-    const bytes = await openApi(place, token).bytes('', MAX_PROOF_BYTES)
-    return new TextDecoder().decode(bytes)
-  }
-  return readFile(place, 'utf8').catch((error: Error) => {
-    throw new UsageError(error.message)
-  })
+async function load(place: string, access: { token?: string | undefined; 'plain-http': boolean }): Promise<Uint8Array> {
+  if (!/^https?:\/\//i.test(place)) return readInput(place, MAX_PROOF_BYTES)
+  // Whoever is behind a link is a stranger, and is not waited for.
+  return openAccess(accessTo(place, access), { patience: 0 }).bytes('', MAX_PROOF_BYTES)
 }
 
 /**
- * The chain of a contract that was pinned without one. Where no node answers, nothing can come out as verified, and the
- * proof's own word will do to say what is missing.
+ * The pinned log, and the nodes to ask. Where --chain-id is left out the chain is that of the first node that says; a contract
+ * and a log in it have the same names on all chains, so a proof from another chain is neither confirmed nor denied: it is then
+ * taken for its own chain, of which no node is asked. Where no node answers the proof's own word will do to say what is missing.
  */
-async function chainFor(
+function placePin(
   proof: Proof,
-  pin: { rpc: string[]; contract?: string | undefined; 'log-id'?: string | undefined },
-): Promise<number> {
-  const isPinned = (anchor: Anchor) =>
-    anchor.contract === pin.contract?.toLowerCase() && anchor.logId === pin['log-id']?.toLowerCase()
-  const claimed = proof.anchors.find(isPinned) ?? proof.anchors[0]
-  return (await chainOf(pin.rpc)) ?? claimed?.chainId ?? 0
+  values: Parameters<typeof readPinnedLog>[0],
+  nodes: readonly ChainNode[],
+): { pinned: PinnedLog | null; asked: readonly ChainNode[] } {
+  const first = nodes.find(({ chainId }) => chainId !== null)?.chainId ?? null
+  const pin = readPinnedLog(values, first ?? 0)
+  if (pin === null || values['chain-id'] !== undefined) return { pinned: pin, asked: nodes }
+  const claims = proof.anchors.filter(({ contract, logId }) => contract === pin.contract && logId === pin.logId)
+  if (first !== null && (claims.length === 0 || claims.some(({ chainId }) => chainId === first)))
+    return { pinned: pin, asked: nodes }
+  const chainId = (claims[0] ?? proof.anchors[0])?.chainId ?? 0
+  return { pinned: { ...pin, chainId }, asked: nodes.filter((node) => node.chainId !== chainId) }
 }
 
 const COLOURS = { verified: 'green', failed: 'red', undecided: 'yellow' } as const
 
-function report({ outcome, level, checks, event, restsOn, missing, anchoredAt }: Verdict): string {
-  const verdict = paint(['bold', COLOURS[outcome]], outcome.toUpperCase())
-  const level_ = level === 'none' ? '' : `, as far as ${paint('bold', level)}`
-  return [
+function report(verdict: Verdict, proof: Proof): Text {
+  const { outcome, level, checks, event, missing, anchoredAt, times, registrations } = verdict
+  const reached = level === 'none' ? '' : text`, as far as ${paint('bold', level)}`
+  const backing = backingOf(verdict, proof.log.origin)
+  const isPinned = backing.every(({ by }) => by === 'you')
+  const whose = outcome !== 'failed' && isPinned ? ': pinned by you' : ''
+  return lines([
     ...(event ? [...describe(event), ''] : []),
     ...checkLines(checks),
     '',
-    `${verdict}${level_}`,
+    ...(outcome === 'failed' ? [] : [trustLines(backing), '']),
+    text`${paint(['bold', COLOURS[outcome]], outcome.toUpperCase())}${reached}${whose}`,
     ...(anchoredAt ? [`The event existed by ${anchoredAt}, the time of the block that anchors it.`] : []),
-    ...list('Rests on', restsOn),
+    ...(times?.after ? [`It was not yet in the log as anchored at ${times.after}.`] : []),
+    ...(times?.outside
+      ? [
+          paint(
+            'yellow',
+            `A time that it claims lies ${times.outside} what these anchors allow, by more than ${times.toleranceMs / 1000} s.`,
+          ),
+        ]
+      : []),
+    ...(registrations.length > 0
+      ? [own('What the log says of the source’s keys:'), ...registrations.map(keyWord)]
+      : []),
     ...list('Missing for "verified"', missing),
-  ].join('\n')
+  ])
 }
 
-const list = (title: string, items: readonly string[]): string[] =>
-  items.length === 0 ? [] : [`${title}:`, ...items.map((item) => `  · ${printable(item)}`)]
+/** A second key, or a change of when one is valid, is there to be seen. */
+function keyWord({ logIndex, kid, notBefore, notAfter, anchoredAt }: Verdict['registrations'][number]): Text {
+  const valid = [notBefore && `from ${notBefore}`, notAfter && `until ${notAfter}`].filter(Boolean).join(' ')
+  const since = anchoredAt ? `, anchored since ${anchoredAt}` : ', not anchored'
+  return text`  · entry ${logIndex}${since}: key ${kid}${valid && `, valid ${valid}`}`
+}
 
-function describe(event: NonNullable<Verdict['event']>): string[] {
-  const rows: [string, string][] = [
+/** Whose word stands behind the keys and the contract. */
+function backingOf({ checks }: Verdict, origin: string): Backing[] {
+  const statusOf = (id: string) => checks.find((check) => check.id === id)?.status
+  const word = { name: origin }
+  const by = (status: string | undefined): Backing['by'] =>
+    status === 'passed' ? 'you' : status === 'failed' ? 'fails' : word
+  const anchors = checks.flatMap(({ id }) => /^anchor\.\d+(?=\.contract$)/.exec(id) ?? [])
+  const held = anchors.filter((anchor) => statusOf(`${anchor}.contract`) === 'passed')
+  const pinned = held.some((anchor) => statusOf(`${anchor}.log`) === 'passed')
+  return [
+    { what: 'the source’s key', by: by(statusOf('source.key')) },
+    { what: 'the log’s key', by: by(statusOf('log.signature')) },
+    { what: 'the contract', by: held.length === 0 ? 'nobody' : pinned ? 'you' : word },
+  ]
+}
+
+const list = (title: string, items: readonly string[]): Text[] =>
+  items.length === 0 ? [] : [own(`${title}:`), ...items.map((item) => text`  · ${item}`)]
+
+const OUTCOME_COLOURS: Record<string, 'red' | 'reset'> = { denied: 'red', failure: 'red' }
+
+function describe(event: NonNullable<Verdict['event']>): Text[] {
+  const { outcome, occurredAt, ...others } = event.fields
+  const hidden = event.hiddenFields
+  // Whether there are such fields among those that are not shown, nobody can tell.
+  const absent = hidden > 0 ? 'not among what is shown' : 'not recorded'
+  const rows: [string, Printed][] = [
     ['event', event.id],
     ['recorded', `${event.recordedAt} by the clock of ${event.source}, number ${event.seq} of stream ${event.stream}`],
-    ...Object.entries(event.fields).map(([name, value]): [string, string] => [name, describeField(value)]),
-    ...(event.hiddenFields > 0 ? [['hidden', `${event.hiddenFields} fields`] as [string, string]] : []),
+    ['occurredAt', occurredAt === undefined ? (hidden > 0 ? absent : 'as recorded') : describeField(occurredAt)],
+    ['outcome', typeof outcome === 'string' ? paint(['bold', OUTCOME_COLOURS[outcome] ?? 'reset'], outcome) : absent],
+    ...Object.entries(others).map(([name, value]): [string, string] => [name, describeField(value)]),
   ]
-  const width = Math.max(...rows.map(([name]) => name.length))
-  return rows.map(([name, value]) => `${paint('bold', name.padEnd(width))}  ${printable(cut(value))}`)
+  const width = Math.max(...rows.map(([name]) => widthOf(name)))
+  const unshown =
+    hidden === 0
+      ? []
+      : [
+          `${count(hidden, 'field')} ${hidden === 1 ? 'is' : 'are'} not shown${
+            outcome === undefined ? '; whether it succeeded is not among what is shown' : ''
+          }`,
+          ...(event.missingFields > 0
+            ? [`${count(event.missingFields, 'field')} of these the ledger no longer holds, by its own word`]
+            : []),
+        ]
+  return [
+    ...rows.map(
+      ([name, value]) => text`${paint('bold', padded(name, width))}  ${typeof value === 'string' ? cut(value) : value}`,
+    ),
+    ...unshown.map((line) => paint('yellow', line)),
+  ]
 }
 
 // A longer value would push the checks off the screen.

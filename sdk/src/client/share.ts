@@ -1,6 +1,8 @@
 // Proof links: asking the service for one, and withdrawing it.
+import { isRedirect, readBody } from '../core/body.ts'
+import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
-import { isObject, parseJson } from '../core/json.ts'
+import { isObject, type JsonObject, parseJson } from '../core/json.ts'
 import { problemError, unreachable } from '../core/problem.ts'
 
 export type ShareOptions = {
@@ -26,12 +28,22 @@ export type ShareService = {
 /**
  * Makes a link that shows chosen fields of an event together with its proof.
  * @param eventId the event's id or leaf hash
- * @throws KillickError `unreachable`; `refused` with the service's own code in `details.code`, such as `event_not_found`
+ * @throws KillickError `unreachable`; `answer_malformed`; `refused` with the service's own code in `details.code`, such as `event_not_found`
  */
 export async function shareEvent(service: ShareService, eventId: string, options: ShareOptions): Promise<Share> {
   const { fields, expires } = options
   const body = { eventId, fields, ...(expires !== undefined && { expires: new Date(expires).toISOString() }) }
-  return (await ask(service, 'POST', '/v1/shares', body)) as Share
+  return parseShare(await ask(service, 'POST', '/v1/shares', body))
+}
+
+/** Someone will open `url`, so it must be one. @throws KillickError answer_malformed */
+function parseShare({ id, url, leafHash, fields, expires }: JsonObject): Share {
+  const isText = (value: unknown): value is string => typeof value === 'string'
+  const isWebUrl = isText(url) && /^https?:$/.test(URL.parse(url)?.protocol ?? '')
+  if (!isText(id) || !isWebUrl || !isText(leafHash) || !Array.isArray(fields) || !fields.every(isText))
+    throw new KillickError('answer_malformed')
+  if (expires !== null && !isText(expires)) throw new KillickError('answer_malformed')
+  return { id, url, leafHash, fields, expires }
 }
 
 /** Withdraws a link for good. @throws KillickError as `shareEvent` */
@@ -39,10 +51,12 @@ export async function revokeShare(service: ShareService, id: string): Promise<vo
   await ask(service, 'DELETE', `/v1/shares/${encodeURIComponent(id)}`)
 }
 
-async function ask(service: ShareService, method: string, path: string, body?: object): Promise<unknown> {
+const MAX_ANSWER_BYTES = 256 * 1024
+
+async function ask(service: ShareService, method: string, path: string, body?: object): Promise<JsonObject> {
   const url = `${service.url.replace(/\/+$/, '')}${path}`
   let status: number
-  let text: string
+  let text: string | null
   try {
     const response = await (service.fetch ?? fetch)(url, {
       method,
@@ -51,16 +65,18 @@ async function ask(service: ShareService, method: string, path: string, body?: o
         ...(body !== undefined && { 'content-type': 'application/json' }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      redirect: 'error',
+      redirect: 'manual',
       signal: AbortSignal.timeout(service.timeoutMs ?? 30_000),
     })
     status = response.status
-    text = await response.text()
+    if (isRedirect(response)) throw new Error('it leads elsewhere, where the token must not go')
+    text = fromUtf8((await readBody(response.body, MAX_ANSWER_BYTES)) ?? new Uint8Array([0xff]))
+    if (text === null) throw new Error('its answer is too long, or not UTF-8')
   } catch (error) {
     throw unreachable(url, error as Error)
   }
   if (status >= 400) throw problemError(status, text)
   const answer = parseJson(text)
-  if (!isObject(answer)) throw new KillickError('refused', `${url} did not answer as a Killick service does`)
+  if (!isObject(answer)) throw new KillickError('answer_malformed', `${url} did not answer as a Killick service does`)
   return answer
 }

@@ -28,3 +28,9 @@ export async function readBody(body: ReadableStream<Uint8Array> | null, maxBytes
 /** Answers that lead elsewhere: a status of 3xx, or what a browser shows of one. */
 export const isRedirect = ({ status, type }: Pick<Response, 'status' | 'type'>): boolean =>
   type === 'opaqueredirect' || (status >= 300 && status < 400)
+
+/** A request failed because the connection ended before the answer began: in the words of undici, and of the system below it. */
+export function isCut(error: unknown): boolean {
+  const { code } = ((error as Error).cause ?? {}) as { code?: unknown }
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
+}

@@ -37,7 +37,8 @@ export const ERROR_CODES = {
   note_malformed: 'The text is not a C2SP signed note.',
   note_too_many_signatures: 'The note carries more than 64 signatures.',
   note_unverified: 'No signature on the note is by a known key.',
-  vkey_invalid: 'The text is not a C2SP verifier key for Ed25519.',
+  vkey_invalid: 'The text is not a C2SP verifier key.',
+  vkey_unsupported: 'The verifier key is of another type than Ed25519, the only one that is read.',
   checkpoint_malformed: 'The note text is not a C2SP checkpoint.',
   proof_malformed: 'The document is not a killick-proof/1.',
   proof_too_large: 'The proof is larger than 1 MiB.',
@@ -55,6 +56,7 @@ export const ERROR_CODES = {
   fork_malformed: 'The document is not a killick-fork/1.',
   receipt_invalid: 'The service answered with a receipt that does not prove acceptance.',
   refused: 'The service refused the batch for good.',
+  answer_malformed: 'The service answered with something else than was asked for.',
   unreachable: 'The service or RPC node could not be reached.',
 } as const satisfies Record<string, string>
 

@@ -22,6 +22,8 @@ export type OpenedNote = {
   readonly signatures: readonly NoteSignature[]
   /** Signatures by keys that were not given: nothing is known about them. */
   readonly unverified: readonly NoteSignature[]
+  /** Given keys of another type than Ed25519, by name: no signature was checked with them. */
+  readonly unsupported: readonly string[]
 }
 
 function isKeyName(name: string): boolean {
@@ -34,18 +36,51 @@ function keyIdOf(name: string, publicKey: Uint8Array): Uint8Array {
   return sha256(concat(utf8(`${name}\n`), ED25519, publicKey)).slice(0, 4)
 }
 
-/** A verifier key `<name>+<key id, hex>+<base64(0x01 ‖ public key)>`. @throws KillickError vkey_invalid */
+/**
+ * A verifier key `<name>+<key id, hex>+<base64(0x01 ‖ public key)>`.
+ * @throws KillickError vkey_invalid; vkey_unsupported, for a key of another type, such as a witness's (0x04, 0x06)
+ */
 export function parseVkey(text: string): Vkey {
   const match = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/u.exec(typeof text === 'string' ? text : '')
   const name = match?.[1] ?? ''
   const key = match === null ? null : fromBase64(match[3]!)
   const keyId = match === null ? null : fromHex(match[2]!)
-  if (!isKeyName(name) || keyId === null || key?.length !== 33 || key[0] !== ED25519[0])
-    throw new KillickError('vkey_invalid')
+  if (!isKeyName(name) || keyId === null || key === null || key.length < 2) throw new KillickError('vkey_invalid')
+  if (key[0] !== ED25519[0]) {
+    const type = `0x${toHex(key.subarray(0, 1))}`
+    throw new KillickError(
+      'vkey_unsupported',
+      `The verifier key ${name} is of type ${type}; only 0x01, Ed25519, is read`,
+      {
+        name,
+        type,
+      },
+    )
+  }
   const publicKey = key.slice(1)
+  if (publicKey.length !== 32) throw new KillickError('vkey_invalid')
   if (!equalBytes(keyId, keyIdOf(name, publicKey)))
     throw new KillickError('vkey_invalid', 'The verifier key id does not match its key')
   return { name, keyId, publicKey }
+}
+
+/**
+ * A list of verifier keys, as C2SP asks: those that are read, and beside them the names of those of another type, with which
+ * nothing is checked. @throws KillickError vkey_invalid
+ */
+export function splitVkeys(vkeys: readonly string[]): { supported: string[]; unsupported: string[] } {
+  const supported: string[] = []
+  const unsupported: string[] = []
+  for (const vkey of vkeys) {
+    try {
+      parseVkey(vkey)
+      supported.push(vkey)
+    } catch (error) {
+      if (!(error instanceof KillickError && error.code === 'vkey_unsupported')) throw error
+      unsupported.push(`${error.details.name} (type ${error.details.type})`)
+    }
+  }
+  return { supported, unsupported }
 }
 
 export function printVkey(name: string, publicKey: Uint8Array): string {
@@ -86,11 +121,13 @@ export function parseNote(note: string): { text: string; signatures: NoteSignatu
 }
 
 /**
- * Opens a note with the keys one trusts. One bad signature by a known key condemns the note.
+ * Opens a note with the keys one trusts. One bad signature by a known key condemns the note. Keys of unknown types are skipped
+ * and named.
  * @throws KillickError note_malformed | note_too_many_signatures | vkey_invalid | signature_invalid | note_unverified
  */
 export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
-  const keys = vkeys.map(parseVkey)
+  const { supported, unsupported } = splitVkeys(vkeys)
+  const keys = supported.map(parseVkey)
   const { text, signatures } = parseNote(note)
   const message = utf8(text)
   const verified: NoteSignature[] = []
@@ -112,7 +149,7 @@ export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
     }
   }
   if (verified.length === 0) throw new KillickError('note_unverified')
-  return { text, signatures: verified, unverified }
+  return { text, signatures: verified, unverified, unsupported }
 }
 
 /** A note over `text` (which ends in a newline) with one signature; `sign` gives 64 bytes of Ed25519. */

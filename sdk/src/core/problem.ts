@@ -23,8 +23,10 @@ export function problemError(status: number, body: string): KillickError {
     // Not a problem document: a proxy answered, and its status is all there is.
   }
   const serviceCode = typeof problem.code === 'string' ? problem.code : 'refused'
-  const code: ErrorCode = Object.hasOwn(ERROR_CODES, serviceCode) ? (serviceCode as ErrorCode) : 'refused'
-  const reason = problem.detail ?? problem.title ?? 'no reason given'
+  // That it cannot be reached, no service can say.
+  const isKnown = Object.hasOwn(ERROR_CODES, serviceCode) && serviceCode !== 'unreachable'
+  const code: ErrorCode = isKnown ? (serviceCode as ErrorCode) : 'refused'
+  const reason = [problem.detail, problem.title].find((words) => typeof words === 'string') ?? 'no reason given'
   return new KillickError(code, `The service answered ${status} (${serviceCode}): ${reason}`, {
     ...problem,
     status,

@@ -6,7 +6,7 @@ import { KillickError } from '../core/errors.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import { algOf, type PublicJwk, thumbprint } from '../core/jwk.ts'
 import { verifyInclusion } from '../core/merkle.ts'
-import { openNote, parseNote } from '../core/note.ts'
+import { openNote, parseNote, splitVkeys } from '../core/note.ts'
 import type { Anchor, EarlierAnchor, Proof } from '../core/proof.ts'
 import { verifySignature } from '../core/signature.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
@@ -130,13 +130,17 @@ export function logInclusion(header: BatchHeader, checkpoint: Checkpoint, proof:
 
 export function logSignature(proof: Proof, trust: Trust): Finding {
   try {
-    if (trust.logKeys === undefined || trust.logKeys.length === 0) {
+    const { supported, unsupported } = splitVkeys(trust.logKeys ?? [])
+    const besides = unsupported.length > 0 ? `; not read: ${unsupported.join(', ')}` : ''
+    if (supported.length === 0) {
       parseNote(proof.checkpoint)
-      return skip('not_pinned', 'No log key was pinned')
+      return skip('not_pinned', `No log key was pinned${besides && ` that can be checked${besides}`}`)
     }
-    const note = openNote(proof.checkpoint, trust.logKeys)
+    const note = openNote(proof.checkpoint, supported)
     const own = note.signatures.find(({ name }) => name === proof.log.origin)
-    return own ? pass(`Signed by ${own.name}`) : fail('pin_mismatch', `No pinned key is named ${proof.log.origin}`)
+    return own
+      ? pass(`Signed by ${own.name}${besides}`)
+      : fail('pin_mismatch', `No pinned key is named ${proof.log.origin}`)
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     const reason = error.code === 'note_unverified' ? 'pin_mismatch' : error.code

@@ -8,7 +8,7 @@ export { type ParsedEvent, parseEvent } from '../core/event.ts'
 export { EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash } from '../core/hash.ts'
 export { type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
 export { rootFromInclusion, type Size, verifyConsistency, verifyInclusion } from '../core/merkle.ts'
-export { type OpenedNote, openNote, parseVkey } from '../core/note.ts'
+export { type OpenedNote, openNote, parseVkey, splitVkeys } from '../core/note.ts'
 export {
   type Anchor,
   type CarriedRegistration,

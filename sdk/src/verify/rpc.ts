@@ -1,5 +1,5 @@
 /** JSON-RPC to an Ethereum node, as far as reading an anchor needs it. Runs wherever `fetch` does. */
-import { isRedirect, readBody } from '../core/body.ts'
+import { isCut, isRedirect, readBody } from '../core/body.ts'
 import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
@@ -81,12 +81,6 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
       return answer.result
     },
   }
-}
-
-/** The connection ended before the answer began: undici's words, and those of the system below it. */
-function isCut(error: unknown): boolean {
-  const { code } = ((error as Error).cause ?? {}) as { code?: unknown }
-  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'
 }
 
 /** A number as JSON-RPC writes it (0x and hex digits), up to 2^53 − 1; or null. The one reader of such numbers. */

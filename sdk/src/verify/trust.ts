@@ -3,7 +3,7 @@
 import { KillickError } from '../core/errors.ts'
 import { isCount } from '../core/event.ts'
 import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
-import { parseVkey } from '../core/note.ts'
+import { splitVkeys } from '../core/note.ts'
 import type { Anchor } from '../core/proof.ts'
 
 /** A contract and the log in it that the verifier means to rely on. Hex digits of either case, as wallets print addresses. */
@@ -59,7 +59,7 @@ export type PinnedKey = {
 
 export type Trust = {
   readonly sourceKeys?: readonly PinnedKey[]
-  /** Verifier keys (C2SP vkeys) of the log. */
+  /** Verifier keys (C2SP vkeys) of the log. Those of other types than Ed25519 are skipped, and the verdict names them. */
   readonly logKeys?: readonly string[]
   readonly logs?: readonly PinnedLog[]
   /** What the chain says, from `readAnchors`. */
@@ -90,7 +90,7 @@ export function checkTrust(trust: Trust): void {
     parsePinTime(notBefore)
     parsePinTime(notAfter)
   }
-  for (const vkey of trust.logKeys ?? []) parseVkey(vkey)
+  splitVkeys(trust.logKeys ?? [])
   for (const { chainId, contract, logId } of trust.logs ?? []) {
     const isHex = (text: string, digits: number) => /^0x[0-9a-f]+$/i.test(text) && text.length === 2 + digits
     if (!isCount(chainId) || !isHex(contract, 40) || !isHex(logId, 64)) {

@@ -10,7 +10,8 @@ const mined = (block: number) => ({
   transaction: `0x${String(block).padStart(64, '0')}`,
 })
 const anchor = (size: number, state: string, more: object = {}) => ({
-  ...{ target: 'mainnet', chainId: 1, size, state, events: 1_000, transaction: null, ...nothing },
+  ...{ target: 'mainnet', chainId: 1, contract: `0x${'c'.repeat(40)}`, logId: `0x${'d'.repeat(64)}` },
+  ...{ size, root: 'A'.repeat(43), state, events: 1_000, transaction: null, ...nothing },
   ...more,
 })
 const LIST = [

@@ -130,12 +130,14 @@ describe('verify', () => {
   test('with everything pinned: verified, every check shown, exit code 0', async () => {
     const { code, out, err } = await killick(['verify', proofFile, ...pins, ...sourceKey()])
     expect([code, err]).toEqual([0, ''])
-    expect(out).toContain('VERIFIED')
+    expect(out).toMatch(/^VERIFIED, as far as \w+: pinned by you$/m)
     expect(out).toMatch(/✓ passed {3}The source signed the event {2,}\S/)
-    expect(out).not.toMatch(/failed|skipped/)
+    expect(out.replace(/.*The log says whose key it is.*/, '')).not.toMatch(/failed|skipped/)
     expect(out).toContain('invoice 2026-699')
     // Nothing that was recorded reaches the terminal as a command, and a pipe gets no colours.
     expect(out).not.toContain('\u001b')
+    expect(out).toContain(String.raw`Zoë \u001b[31mLindqvist`)
+    expect(out).toMatch(/^outcome +not recorded$/m)
   })
 
   test('colours only where asked for, and NO_COLOR wins', async () => {
@@ -170,7 +172,8 @@ describe('verify', () => {
     for (const [args, missing] of cases) {
       const { code, out } = await killick(['verify', proofFile, ...args])
       expect(out).toMatch(missing)
-      expect(out).toContain('UNDECIDED')
+      expect(out).toMatch(/^UNDECIDED(?!.*pinned by you)/m)
+      expect(out).toMatch(/’s word|not checked/)
       expect(out).toContain('– skipped')
       expect(code).toBe(3)
     }
@@ -197,7 +200,7 @@ describe('verify', () => {
       return name
     }
     const cases: string[][] = [
-      [proofFile, '--source-key', JSON.stringify(other)],
+      [proofFile, '--source-key', `billing-api=${JSON.stringify(other)}`],
       [proofFile, ...pins.slice(0, 3), `0x${'1'.repeat(40)}`, ...pins.slice(4)],
       [proofFile, ...pins.slice(0, 5), `0x${'1'.repeat(64)}`, ...pins.slice(6)],
       [tampered((it) => Object.assign(it.batch, { index: it.batch.index + 1 }))],
@@ -229,21 +232,45 @@ describe('audit', () => {
   const audit = (...more: string[]) => killick(['audit', ...more], { env })
 
   test('an honest ledger: everything holds', async () => {
-    const { code, out, err } = await audit(...pins, '--source-key', `billing-api=${file('k.pub.json')}`)
+    const keys = ['--source-key', `billing-api=${file('k.pub.json')}`]
+    const { code, out, err } = await audit(...pins, ...keys, '--registered-keys')
     expect(out).not.toMatch(/failed|skipped/)
     expect(out).toContain('EVERYTHING HOLDS')
-    expect(out).toContain('the keys of killick')
+    expect(out).toMatch(
+      /the log’s key +pinned by you\n +the contract +pinned by you\n +the keys of billing-api +pinned by you/,
+    )
+    expect(out).toMatch(/the keys of killick +on localhost\/killick’s word/)
     expect([code, err]).toEqual([0, ''])
+    const { sources } = (await api('/v1/sources')) as { sources: { source: string; keys: { jwk: object }[] }[] }
+    const own = sources.find(({ source }) => source === 'killick')!.keys[0]!.jwk
+    const all = await audit(...pins, ...keys, '--source-key', `killick=${JSON.stringify(own)}`)
+    expect(all).toMatchObject({ code: 0, out: expect.not.stringContaining('’s word') })
+  })
+
+  test('what rests on the operator’s word is no pass', async () => {
+    for (const args of [
+      ['--rpc', chain.url],
+      pins,
+      [...pins.slice(0, 6), '--registered-keys'],
+      ['--rpc', chain.url, ...pins.slice(6), '--registered-keys'],
+    ]) {
+      const { code, out } = await audit(...args)
+      expect(out).not.toMatch(/failed|skipped|EVERYTHING HOLDS/)
+      expect(out).toContain('NOTHING FAILED, BUT IT RESTS ON THE WORD OF localhost/killick')
+      expect(code).toBe(3)
+    }
     const json = JSON.parse((await audit(...pins, '--json')).out)
+    expect(json.outcome).toBe('undecided')
     expect(json.events).toBeGreaterThan(EVENTS)
     expect(json.checks.every(({ status }: { status: string }) => status === 'passed')).toBe(true)
   })
 
   test('without a node the chain is skipped, and that is no success unless asked for', async () => {
     expect(await audit()).toMatchObject({ code: 3, out: expect.stringContaining('NOT EVERYTHING WAS CHECKED') })
-    expect(await audit('--no-chain')).toMatchObject({
+    expect(await audit('--no-chain')).toMatchObject({ code: 3 })
+    expect(await audit('--no-chain', '--log-key', service.vkey, '--registered-keys')).toMatchObject({
       code: 0,
-      out: expect.stringContaining('whether the chain agrees'),
+      out: expect.stringMatching(/the contract +not checked/),
     })
     for (const args of [[], pins.slice(2)])
       expect(await audit('--rpc', 'http://127.0.0.1:1', ...args)).toMatchObject({

@@ -1,0 +1,68 @@
+// Which service a command asks, and who gets a token: only whom it is meant for.
+import { type Api, openApi } from '../audit/api.ts'
+import { required, UsageError } from './command.ts'
+
+export const ACCESS_OPTIONS = {
+  url: { type: 'string' },
+  token: { type: 'string' },
+  'plain-http': { type: 'boolean', default: false },
+} as const
+
+const TOKEN_HELP = `or KILLICK_TOKEN, which keeps it out of the list of processes
+                    and is sent to the origin of KILLICK_URL only`
+
+const PLAIN_HELP = `  --plain-http      send the token to another machine over http too, where whoever is on the way can read it`
+
+export const ACCESS_HELP = `  --url <url>       the service; or KILLICK_URL
+  --token <token>   a reader token of the service; ${TOKEN_HELP}
+${PLAIN_HELP}`
+
+export const URL_TOKEN_HELP = `  --token <token>       for a proof behind a URL that asks for one; or KILLICK_TOKEN, which is sent to the origin
+                        of KILLICK_URL only
+  --plain-http          send the token to another machine over http too, where whoever is on the way can read it`
+
+type Values = { url?: string | undefined; token?: string | undefined; 'plain-http': boolean }
+
+/** `token`: undefined where none is to be sent, and then `hint` says why not, if there was one. */
+export type Access = { readonly url: string; readonly token: string | undefined; readonly hint: string | undefined }
+
+/** The service of --url or KILLICK_URL. @throws UsageError */
+export const accessOf = (values: Values): Access => accessTo(required(values.url, 'url', 'KILLICK_URL'), values)
+
+/**
+ * A token that was given goes where it was given for. The one of the environment is for the service of the environment, and a
+ * link that somebody sent must not get it.
+ * @throws UsageError where the token would cross a network in the clear
+ */
+export function accessTo(url: string, values: Pick<Values, 'token' | 'plain-http'>): Access {
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new UsageError(`${url} is not an http or https URL`)
+  const { token, hint } = choose(url, values.token)
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token))
+    throw new UsageError('The token holds a character that no token has, such as a space or a line break')
+  if (token !== undefined && !values['plain-http'] && !isPrivate(new URL(url)))
+    throw new UsageError(
+      `The token would go to ${new URL(url).host} over http, where whoever is on the way can read it: use https, or ask for it with --plain-http`,
+    )
+  return { url, token, hint }
+}
+
+export const openAccess = ({ url, token, hint }: Access, options: { patience?: number } = {}): Api =>
+  openApi(url, token, { ...options, ...(hint !== undefined && { hint }) })
+
+function choose(url: string, given: string | undefined): Pick<Access, 'token' | 'hint'> {
+  const { KILLICK_TOKEN: token, KILLICK_URL: home } = process.env
+  if (given !== undefined) return { token: given, hint: undefined }
+  if (!token) return { token: undefined, hint: undefined }
+  if (home && URL.canParse(home) && new URL(home).origin === new URL(url).origin) return { token, hint: undefined }
+  const why = home ? 'that of KILLICK_URL, which is another' : 'that of KILLICK_URL, which is not set'
+  return {
+    token: undefined,
+    hint: `KILLICK_TOKEN was not sent: it goes to one origin only, ${why}. Give it with --token`,
+  }
+}
+
+/** Nobody is on the way: https, or this machine itself. */
+function isPrivate({ protocol, hostname }: URL): boolean {
+  return protocol === 'https:' || /^(localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
+}

@@ -1,0 +1,97 @@
+// What the commands read from disk and stdin: to its limit, and no further.
+import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
+import { UsageError } from './command.ts'
+
+/** Bytes of a file, or of stdin for `-`: at most one more than `maxBytes`, by which one sees that there are more. @throws UsageError */
+export async function readInput(place: string, maxBytes: number): Promise<Uint8Array> {
+  // `end` counts: no more than that is read, of an endless device either.
+  const stream = place === '-' ? process.stdin : createReadStream(place, { end: maxBytes })
+  const parts: Buffer[] = []
+  let length = 0
+  try {
+    for await (const part of stream as AsyncIterable<Buffer>) {
+      parts.push(part)
+      length += part.length
+      if (length > maxBytes) break
+    }
+  } catch (error) {
+    throw inputError(error, place)
+  }
+  return Buffer.concat(parts).subarray(0, maxBytes + 1)
+}
+
+/** Text of a small file, at most 64 KiB. @throws UsageError in terms of an option */
+export function readOption(path: string, option: string): string {
+  const buffer = Buffer.alloc((64 << 10) + 1)
+  let length = 0
+  try {
+    const file = openSync(path, 'r')
+    try {
+      for (let n = -1; n !== 0 && length < buffer.length; length += n)
+        n = readSync(file, buffer, length, buffer.length - length, null)
+    } finally {
+      closeSync(file)
+    }
+  } catch (error) {
+    throw new UsageError(
+      `--${option} is neither a key nor the path of a file that can be read (${reasonOf(error)}): ${path}`,
+    )
+  }
+  if (length === buffer.length) throw new UsageError(`--${option}: ${path} is larger than 64 KiB`)
+  return buffer.subarray(0, length).toString('utf8')
+}
+
+/** Lines without their ends, LF or CR LF; a longer one than `maxBytes` is given cut, one byte too long. */
+export async function* readLines(stream: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<Buffer> {
+  let rest: Buffer[] = []
+  let length = 0
+  const take = (): Buffer => {
+    const line = Buffer.concat(rest).subarray(0, maxBytes + 1)
+    rest = []
+    length = 0
+    return line.at(-1) === 0x0d ? line.subarray(0, -1) : line
+  }
+  for await (const chunk of stream) {
+    let at = 0
+    for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, at)) {
+      rest.push(chunk.subarray(at, end))
+      at = end + 1
+      yield take()
+    }
+    rest.push(chunk.subarray(at))
+    length += chunk.length - at
+    if (length > maxBytes) {
+      yield take()
+      return
+    }
+  }
+  if (length > 0) yield take()
+}
+
+const REASONS: Record<string, string> = {
+  ENOENT: 'there is no such file or folder',
+  ENOTDIR: 'a part of the path is no folder',
+  EISDIR: 'it is a folder',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EEXIST: 'it exists already',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk is full',
+  EROFS: 'the disk is read-only',
+  ENAMETOOLONG: 'the name is too long',
+  ELOOP: 'its links lead in a circle',
+  EMFILE: 'too many files are open',
+  EIO: 'the disk is at fault',
+}
+
+/** Is it the system that says no to a file? */
+export const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && typeof (error as NodeJS.ErrnoException).code === 'string' && 'syscall' in error
+
+/** What the system says of a file, in words. */
+export function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return (code && REASONS[code]) ?? code ?? message
+}
+
+export const inputError = (error: unknown, path: string): UsageError => new UsageError(`${path}: ${reasonOf(error)}`)

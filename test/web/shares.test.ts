@@ -68,7 +68,7 @@ describe('proof links', () => {
     expect(JSON.stringify(rows)).not.toContain(token)
     const found = await systemEvents('share.create', json.id)
     expect(found).toHaveLength(1)
-    expect(found[0].fields.metadata).toEqual({ fields: ['action'], expires: null })
+    expect(found[0].fields.metadata).toMatchObject({ fields: ['action'], expires: null })
     expect(JSON.stringify(found)).not.toContain(token)
   })
 

@@ -25,11 +25,10 @@ export function paper(id: string): { element: HTMLElement; show: (link: string) 
           h('dd', {}, h('code', {}, id)),
           h('dt', {}, 'Checked in a browser, and printed'),
           h('dd', { id: 'printed' }, 'at an unknown time'),
-          h('dt', {}, 'Link'),
-          h('dd', {}, link),
         ],
       ),
     ),
+    h('p', { class: 'link' }, h('span', { class: 'label' }, 'Link '), link),
     h(
       'p',
       { class: 'note' },

@@ -69,7 +69,8 @@ export function checkColumns(db: Db): OwnCheck {
     async finish() {
       const [row] = (await db.query<{ first: number }>(BEYOND)).rows
       const message = `packs.first_event: the events from ${row?.first} on belong to no batch`
-      return { faults: row ? [{ place: null, message }] : [], detail: `${checked.toLocaleString('en')} events` }
+      const faults: Fault[] = [...(row ? [{ place: null, message }] : []), ...(await runs.finish())]
+      return { faults, detail: `${checked.toLocaleString('en')} events` }
     },
   }
 }

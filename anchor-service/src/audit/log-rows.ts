@@ -104,7 +104,8 @@ export function checkLogRows(db: Db, walk: Walk): OwnCheck {
       for (const { key } of found)
         if (key !== size) faults.push(fault(logIndex, `checkpoints.size: there is one of ${key}`))
       if (checkpoint) faults.push(...checkCheckpoint(entry, checkpoint.columns))
-      else if (own !== next) faults.push(fault(logIndex, `checkpoints: there is none of ${size}, where a commit ended`))
+      else if (own !== next)
+        faults.push(fault(logIndex, `batches.accepted_at, checkpoints: there is none of ${size}, where a commit ended`))
       if (checkpoint || own !== next) {
         faults.push(...(await checkTiles(before, size)))
         before = size

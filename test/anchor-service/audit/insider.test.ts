@@ -1,15 +1,171 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+/**
+ * Whoever owns the database cannot alter, add or remove anything unseen. The catalogue is walked: a column without its attack
+ * fails, and so does an attack that an audit does not find where it should.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { walkRuns } from '../../../anchor-service/src/audit/runs.ts'
+import { checkSchema } from '../../../anchor-service/src/audit/schema.ts'
+import { makeRun } from '../../../anchor-service/src/ledger/make-run.ts'
+import { openPool } from '../../../anchor-service/src/ledger/pool.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { nextBatch, type TestLedger, testLedger } from '../support/ledger.ts'
+import { newSigner, Producer } from '../support/producer.ts'
+import { COLUMNS, GENERATED, INDEX, REGISTRY, ROWS, SCHEMA, TABLES } from './support/attacks.ts'
 import { type Insider, openInsider } from './support/insider.ts'
 
 let insider: Insider
 beforeAll(async () => {
   insider = await openInsider()
-}, 60_000)
+}, 120_000)
 afterAll(() => insider.stop())
 
-test('an honest ledger', async () => {
-  const { internal } = await insider.audit()
-  await insider.audit()
-  await insider.restore(insider.tables)
+test('what nobody altered passes both audits', async () => {
+  const { internal } = await insider.audit(true)
   expect([...internal]).toEqual([])
+})
+
+test('every column of every table has its attack', async () => {
+  const { rows } = await insider.client.query<{ name: string }>(
+    `select relname || '.' || attname as name from pg_class c join pg_attribute a on attrelid = c.oid
+     where relnamespace = 'killick'::regnamespace and relkind in ('r', 'p') and not relispartition and attnum > 0 and not attisdropped`,
+  )
+  const known = [...Object.keys(COLUMNS), ...GENERATED, ...INDEX]
+  // The table holds one row, whose key is that there is one.
+  expect(
+    rows
+      .map(({ name }) => name)
+      .filter((name) => name !== 'ledger.one' && !REGISTRY.includes(name.split('.')[0]!))
+      .sort(),
+  ).toEqual(known.sort())
+})
+
+/** Attacks, audits, and puts the tables back. */
+async function attack(tables: readonly string[], sql: string) {
+  const { client } = insider
+  try {
+    const results = [await client.query(sql)].flat()
+    expect(
+      results.some(({ rowCount }) => (rowCount ?? 1) > 0),
+      'the attack did nothing',
+    ).toBe(true)
+    const isOfEvents = tables.some((name) => name === 'batches' || name === 'packs')
+    return await insider.audit(isOfEvents)
+  } finally {
+    await insider.restore(tables)
+  }
+}
+
+type Found = Awaited<ReturnType<typeof attack>>
+
+function expectFound({ internal, external }: Found, check: string, begins: RegExp, outside: string | null): void {
+  expect([...internal], 'by the service').toContainEqual([check, expect.stringMatching(begins)])
+  if (outside !== null) expect([...external.keys()], 'from outside').toContain(outside)
+}
+
+describe('a column altered', () => {
+  test.each(Object.entries(COLUMNS))('%s', async (name, [value, [check, begins], external, row]) => {
+    const [table, column] = name.split('.') as [string, string]
+    const found = await attack([table], `update ${table} set ${column} = ${value} where ${row ?? ROWS[table]!.one}`)
+    expectFound(found, check, begins, external)
+  })
+})
+
+describe.each(Object.entries(TABLES))('rows of %s', (table, { check, external, forged, swapped }) => {
+  const { one, other, key } = ROWS[table]!
+
+  test('one deleted', async () => {
+    expectFound(await attack([table], `delete from ${table} where ${one}`), check, /./, external)
+  })
+
+  test.skipIf(forged === undefined)('one forged', async () => {
+    const sql = `create temp table forged as select * from ${table} where ${one} limit 1; update forged set ${forged};
+      insert into ${table} (${insider.columnsOf(table)}) overriding system value select ${insider.columnsOf(table)} from forged; drop table forged`
+    expectFound(await attack([table], sql), check, /./, null)
+  })
+
+  test.skipIf(other === 'false')('two swapped', async () => {
+    const sql = `create temp table pair as select ${key} as key, ${one} as first from ${table} where (${one}) or (${other});
+      create temp table moved as select * from ${table} where ${key} in (select key from pair) and ((${one}) or (${other}));
+      delete from ${table} where (${one}) or (${other});
+      update moved set ${key} = (select key from pair p where p.key <> moved.${key} limit 1);
+      insert into ${table} (${insider.columnsOf(table)}) overriding system value select ${insider.columnsOf(table)} from moved; drop table pair, moved`
+    expectFound(await attack([table], sql), swapped ?? check, /./, null)
+  })
+
+  test('all gone', async () => {
+    const { internal } = await attack(
+      insider.tables.filter((name) => name !== 'key_blocks'),
+      `truncate ${table} cascade`,
+    )
+    expect(internal.size).toBeGreaterThan(0)
+  })
+})
+
+describe('the schema', () => {
+  afterEach(() => insider.client.query('rollback'))
+
+  test.each(SCHEMA)('%s', async (_, sql) => {
+    await insider.client.query(`begin; set local session_replication_role = default; ${sql}`)
+    const { faults } = await checkSchema(insider.client, true).finish()
+    expect(faults).not.toEqual([])
+  })
+
+  test('a sequence set back', async () => {
+    await insider.client.query(`alter sequence anchors_id_seq restart with 1`)
+    const { internal } = await insider.audit(false)
+    expect([...internal]).toContainEqual(['anchors.rows', expect.stringMatching(/^anchors\.id/)])
+    await insider.client.query(`select setval('anchors_id_seq', 1000)`)
+  })
+})
+
+// That whole runs are gone harms nothing: what no run holds is looked for in the packs, and the runs are made again.
+describe('the index of keys', () => {
+  let opened: TestLedger
+  const EVENTS = 16_500
+  beforeAll(async () => {
+    opened = await testLedger()
+    const producer = new Producer('killick', newSigner(), 'many')
+    for (let n = 0; n < EVENTS; n += 5_500) await opened.ledger.submit(await nextBatch(producer, 5_500))
+    while (await makeRun(opened.pool));
+  }, 60_000)
+  afterAll(() => opened.close())
+
+  test.each([
+    ['level', 'update key_blocks set level = 1 where first = (select max(first) from key_blocks)'],
+    ['start', 'update key_blocks set start = start + 1 where first = (select max(first) from key_blocks)'],
+    ['first', 'update key_blocks set first = first + 1 where first = (select max(first) from key_blocks)'],
+    [
+      'entries',
+      'update key_blocks set entries = set_byte(entries, 7, get_byte(entries, 7) # 1) where first = (select max(first) from key_blocks)',
+    ],
+    ['a block deleted', 'delete from key_blocks where first = (select max(first) from key_blocks)'],
+    [
+      'a block forged',
+      'insert into key_blocks select level, start, first + 1, entries from key_blocks order by first desc limit 1',
+    ],
+    [
+      'a run forged',
+      'insert into key_blocks select level, start + 5, first, entries from key_blocks order by first desc limit 1',
+    ],
+    [
+      'two blocks swapped',
+      `update key_blocks a set entries = b.entries from key_blocks b where a.first <> b.first
+         and a.first in (select first from key_blocks order by first limit 2) and b.first in (select first from key_blocks order by first limit 2)`,
+    ],
+  ])('%s', async (_, sql) => {
+    const run = (text: string) =>
+      queryAsOwner(opened.databaseUrl, `set search_path = killick; set session_replication_role = replica; ${text}`)
+    await run(`create schema kept; create table kept.key_blocks as table key_blocks; ${sql}`)
+    const pool = openPool(opened.databaseUrl, true, 1)
+    try {
+      const runs = walkRuns(pool)
+      const faults = [...(await runs.upTo(EVENTS)), ...(await runs.finish())]
+      expect(faults.map(({ message }) => message).join()).toMatch(/^key_blocks/)
+    } finally {
+      await pool.end()
+      await run(
+        'delete from key_blocks; insert into key_blocks select * from kept.key_blocks; drop schema kept cascade',
+      )
+    }
+  })
 })

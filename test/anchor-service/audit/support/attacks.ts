@@ -1,0 +1,251 @@
+// What somebody who owns the database may do to it, and who notices. Every column has its attack.
+
+/** A row of each table that is worth attacking, and another one like it. */
+export const ROWS: { readonly [table: string]: { one: string; other: string; key: string } } = {
+  anchor_states: {
+    one: `(anchor, seq) = (select anchor, seq from anchor_states where state = 'confirmed' and log_index is not null order by anchor limit 1)`,
+    other: `(anchor, seq) = (select anchor, seq + 1 from anchor_states where state = 'confirmed' and log_index is not null order by anchor limit 1)`,
+    key: 'seq',
+  },
+  anchors: {
+    one: 'id = (select min(id) from anchors where size > 0)',
+    other: 'id = (select max(id) from anchors)',
+    key: 'size',
+  },
+  batches: { one: 'log_index = 30', other: 'log_index = 31', key: 'log_index' },
+  checkpoints: {
+    one: 'size = (select size from checkpoints where size > 30 order by size limit 1)',
+    other: 'size = (select max(size) from checkpoints where size < 200)',
+    key: 'size',
+  },
+  equivocations: {
+    one: 'log_index = (select min(log_index) from equivocations)',
+    other: 'log_index = (select max(log_index) from equivocations)',
+    key: 'log_index',
+  },
+  ledger: { one: 'true', other: 'false', key: 'one' },
+  migrations: { one: `name like '0001%'`, other: `name like '0002%'`, key: 'name' },
+  packs: { one: 'log_index = 30', other: 'log_index = 31', key: 'first_event' },
+  share_revocations: {
+    one: 'log_index = (select min(log_index) from share_revocations)',
+    other: 'log_index = (select max(log_index) from share_revocations)',
+    key: 'log_index',
+  },
+  shares: {
+    one: 'log_index = (select min(log_index) from shares)',
+    other: 'log_index = (select max(log_index) from shares)',
+    key: 'log_index',
+  },
+  tiles: {
+    one: 'level = 0 and tile = 0 and start = 0',
+    other:
+      '(level, tile, start) = (select level, tile, start from tiles where level = 0 and start > 0 order by tile, start limit 1)',
+    key: 'hashes',
+  },
+}
+
+const flip = (column: string) => `set_byte(${column}, 0, get_byte(${column}, 0) # 1)`
+const later = (column: string) => `${column} + interval '1 day'`
+
+/** `internal`: the check of the service's own audit, and how what it finds begins; `external`: that of `killick audit`, if it can see it. */
+type Column = [set: string, internal: [string, RegExp], external: string | null, row?: string]
+
+const told = (name: string): [string, RegExp] => ['told', new RegExp(`^${name}`)]
+const rows = (name: string): [string, RegExp] => ['rows', new RegExp(`^${name}`)]
+const columns = (name: string): [string, RegExp] => ['columns', new RegExp(`^${name}`)]
+const identity = (name: string): [string, RegExp] => ['identity', new RegExp(`^${name}`)]
+const states = (name: string): [string, RegExp] => ['anchors.rows', new RegExp(`^${name}`)]
+
+const SIGNED = `(anchor, seq) = (select anchor, seq from anchor_states where raw is not null and anchor = (select min(id) from anchors where size > 0) limit 1)`
+const SETTLED = `(anchor, seq) = (select anchor, max(seq) from anchor_states where anchor = (select max(id) from anchors) group by 1)`
+
+/** An alteration of each column, as SQL for its new value. */
+export const COLUMNS: { readonly [column: string]: Column } = {
+  'anchor_states.anchor': ['anchor + 1000', told('anchor_states'), null],
+  'anchor_states.seq': ['seq + 100', told('anchor_states'), null],
+  'anchor_states.state': [`'mined'`, told('anchor_states.state'), null],
+  'anchor_states.recorded_at': [later('recorded_at'), told('anchor_states.recorded_at'), null],
+  'anchor_states.log_index': ['log_index - 1', told('anchor_states'), null],
+  'anchor_states.transaction': [
+    `'0x' || repeat('ab', 32)`,
+    states('anchor_states.transaction'),
+    'anchors.chain',
+    SETTLED,
+  ],
+  'anchor_states.raw': [`raw || '00'`, states('anchor_states'), null, SIGNED],
+  'anchor_states.sender': [`'0x' || repeat('ab', 20)`, told('anchor_states.sender'), null],
+  'anchor_states.nonce': ['nonce + 1', told('anchor_states.nonce'), null],
+  'anchor_states.max_fee': ['max_fee + 1', told('anchor_states.maxFee'), null],
+  'anchor_states.max_priority_fee': ['max_priority_fee + 1', told('anchor_states.maxPriorityFee'), null],
+  'anchor_states.block': ['block - 1', states('anchor_states.block'), 'anchors.chain', SETTLED],
+  'anchor_states.block_hash': [`'0x' || repeat('ab', 32)`, told('anchor_states.blockHash'), null],
+  'anchor_states.time': ['time + 1', states('anchor_states.time'), 'anchors.chain', SETTLED],
+  'anchor_states.confirmations': ['confirmations + 1', told('anchor_states.confirmations'), null],
+  'anchor_states.gas_used': ['gas_used + 1', told('anchor_states.gasUsed'), null],
+  'anchor_states.gas_price': ['gas_price + 1', told('anchor_states.gasPrice'), null],
+  'anchor_states.detail': [`'It was paid twice.'`, told('anchor_states.detail'), null],
+  'anchors.target': [`'other'`, told('anchor_states.target'), null],
+  'anchors.chain_id': ['chain_id + 1', told('anchor_states.chainId'), null],
+  'anchors.genesis': [`'0x' || repeat('ab', 32)`, told('anchor_states.genesis'), null],
+  'anchors.contract': [`'0x' || repeat('ab', 20)`, told('anchor_states.contract'), null],
+  'anchors.log_id': [`'0x' || repeat('ab', 32)`, told('anchor_states.logId'), null],
+  'anchors.size': ['size - 1', told('anchor_states.size'), 'anchors.log'],
+  'anchors.events': ['events + 1', states('anchors.events'), null],
+  'anchors.root': [flip('root'), states('anchors.root'), 'anchors.log'],
+  'anchors.planned_at': [later('planned_at'), states('anchors.planned_at'), null],
+  'batches.log_index': ['1000', columns('batches.log_index'), 'root'],
+  'batches.source': [`'payroll'`, columns('batches.source'), null],
+  'batches.stream': [`'other'`, columns('batches.stream'), null],
+  'batches.seq': ['seq + 1000', columns('batches.seq'), null],
+  'batches.n': ['2, event_leaves = event_leaves || event_leaves', columns('batches'), null],
+  'batches.header': [`(select header from batches where log_index = 31)`, ['events', /./], 'events'],
+  'batches.leaf_hash': [flip('leaf_hash'), columns('batches.leaf_hash'), null],
+  'batches.event_leaves': [flip('event_leaves'), columns('batches.event_leaves'), null],
+  'batches.first_event': ['first_event + 1', columns('batches.first_event'), null],
+  'batches.earliest': [`earliest - interval '1 day'`, columns('batches.earliest'), null],
+  'batches.latest': [later('latest'), columns('batches.latest'), null],
+  'batches.accepted_at': [`accepted_at - interval '10 years'`, rows('batches.accepted_at'), null],
+  'checkpoints.size': ['size + 1000', rows('(checkpoints|batches)'), 'anchors.log'],
+  'checkpoints.root': [flip('root'), rows('checkpoints.root'), null],
+  'checkpoints.note': [`replace(note, 'A', 'B')`, ['checkpoints', /^The checkpoint of/], 'checkpoints'],
+  'checkpoints.signed_at': [
+    `signed_at - interval '1 second'`,
+    rows('batches.accepted_at, checkpoints.signed_at'),
+    null,
+  ],
+  'equivocations.log_index': ['log_index - 1', told('equivocations'), 'records'],
+  'equivocations.batch': ['batch - 1', told('equivocations'), 'records'],
+  'equivocations.refused': [`replace(refused, '.', '..')`, told('equivocations.refused'), 'records'],
+  'equivocations.refused_hash': [flip('refused_hash'), told('equivocations.refused_hash'), null],
+  'equivocations.recorded_at': [later('recorded_at'), told('equivocations.recorded_at'), 'records'],
+  'ledger.origin': [`'other.example/log'`, identity('ledger.origin'), null],
+  'ledger.vkey': [`vkey || 'A'`, identity('ledger.vkey'), null],
+  'migrations.name': [`'9999_other.sql'`, identity('migrations.name'), null],
+  'migrations.checksum': [`md5(checksum)`, identity('migrations.checksum'), null],
+  'packs.first_event': ['first_event + 1000', columns('packs.first_event'), null],
+  'packs.log_index': ['log_index + 1', columns('packs.log_index'), null],
+  'packs.pos': ['pos + 1', columns('packs.pos'), null],
+  'packs.n': ['n + 1', columns('packs.n'), null],
+  'packs.ids': [flip('ids'), columns('packs.ids'), null],
+  'packs.times': [flip('times'), columns('packs.times'), null],
+  'packs.keys': [flip('keys'), columns('packs.keys'), null],
+  'packs.key_counts': [flip('key_counts'), columns('packs.key_counts'), null],
+  'packs.body': [`(select body from packs where log_index = 31)`, ['events', /./], 'events'],
+  'share_revocations.log_index': ['log_index - 1', told('share_revocations'), 'records'],
+  'share_revocations.share': ['gen_random_uuid()', told('share_revocations.share'), 'records'],
+  'share_revocations.revoked_at': [later('revoked_at'), told('share_revocations.revoked_at'), null],
+  'shares.log_index': ['log_index - 1', told('shares'), 'records'],
+  'shares.id': ['gen_random_uuid()', told('shares.id'), 'records'],
+  'shares.token_hash': [flip('token_hash'), told('shares.token_hash'), null],
+  'shares.leaf_hash': [flip('leaf_hash'), told('shares.leaf_hash'), 'records'],
+  'shares.fields': [`array_append(fields, 'metadata')`, told('shares.fields'), 'records'],
+  'shares.expires_at': [later('expires_at'), told('shares.expires_at'), 'records'],
+  'shares.created_at': [later('created_at'), told('shares.created_at'), 'records'],
+  'tiles.level': ['level + 5', rows('tiles'), 'tiles'],
+  'tiles.tile': ['tile + 7', rows('tiles'), 'tiles'],
+  'tiles.start': ['start + 1', rows('tiles'), null, 'level = 1'],
+  'tiles.hashes': [flip('hashes'), ['tiles', /^\/tile\/0/], 'tiles'],
+}
+
+/** Columns that cannot be altered by SQL, but by altering the table, which the catalogue shows. */
+export const GENERATED = ['anchors.checkpoint', 'anchors.id']
+/** Tables of the registry: what they say is held against the signed registrations in a test of its own. */
+export const REGISTRY = ['sources', 'source_keys']
+/** Columns of the index of keys, which needs a longer ledger: see below in the test. */
+export const INDEX = ['key_blocks.level', 'key_blocks.start', 'key_blocks.first', 'key_blocks.entries']
+
+/** What finds a row of a table that is gone, or was added. */
+export const TABLES: {
+  readonly [table: string]: { check: string; external: string | null; forged?: string; swapped?: string }
+} = {
+  anchor_states: { check: 'told', external: null, forged: `seq = seq + 50, state = 'reorganised', log_index = 1` },
+  anchors: { check: 'anchors.rows', external: null, forged: `id = 1000, size = size - 1` },
+  batches: { check: 'columns', external: 'root', forged: `log_index = 1000, seq = 1000` },
+  checkpoints: { check: 'rows', external: null, forged: `size = 1000` },
+  equivocations: { check: 'told', external: 'records', forged: `log_index = 1, refused_hash = sha256('')` },
+  ledger: { check: 'identity', external: null },
+  migrations: { check: 'identity', external: null, forged: `name = '9999_other.sql'` },
+  packs: { check: 'columns', external: null, forged: `first_event = 1000` },
+  share_revocations: {
+    ...{ check: 'told', external: 'records' },
+    forged: `log_index = 1, share = (select id from shares order by log_index desc limit 1)`,
+  },
+  shares: {
+    check: 'told',
+    external: 'records',
+    forged: `log_index = 1, id = gen_random_uuid(), token_hash = sha256('')`,
+  },
+  tiles: { check: 'rows', external: null, forged: `level = 5`, swapped: 'tiles' },
+}
+
+/** Attacks on the schema: each is rolled back. */
+export const SCHEMA: readonly [what: string, sql: string][] = [
+  [
+    'a row policy',
+    `alter table packs enable row level security; create policy p on packs using (not current_query() like '%position(%')`,
+  ],
+  ['a row policy on a partition', 'alter table packs_0 enable row level security'],
+  ['a rule', 'create rule r as on insert to share_revocations do instead nothing'],
+  [
+    'a trigger added',
+    'create trigger t before insert on share_revocations for each row execute function refuse_change()',
+  ],
+  ['a trigger dropped', 'drop trigger append_only on packs'],
+  ['a trigger disabled', 'alter table batches disable trigger append_only'],
+  ['a trigger of a partition disabled', 'alter table packs_0 disable trigger append_only'],
+  ['a foreign key disabled', 'alter table share_revocations disable trigger all'],
+  [
+    'a view replaced',
+    `create or replace view current_anchors as
+     select a.id, a.target, a.chain_id, a.genesis, a.contract, a.log_id, a.size, a.events, a.root, a.planned_at,
+         s.seq, s.state, s.recorded_at, s.transaction, s.raw, s.sender, s.nonce, s.max_fee, s.max_priority_fee,
+         s.block, s.block_hash, s.time, s.confirmations, s.gas_used, s.gas_price, s.detail
+     from anchors a cross join lateral (select * from anchor_states where anchor = a.id order by seq limit 1) s`,
+  ],
+  [
+    'a table replaced by a view',
+    'alter table equivocations rename to hidden; create view equivocations as select * from hidden where false',
+  ],
+  [
+    'a function replaced',
+    `create or replace function refuse_change() returns trigger language plpgsql as 'begin return new; end'`,
+  ],
+  ['a function added', `create function length(text) returns int language sql as 'select 0'`],
+  ['a function made its owner’s', 'alter function refuse_change() security definer'],
+  ['an operator added', 'create operator === (leftarg = text, rightarg = text, function = texteq)'],
+  ['a type added', 'create domain hash as bytea'],
+  ['a default changed', `alter table batches alter accepted_at set default now() - interval '1 year'`],
+  ['a column added', 'alter table shares add note text'],
+  ['a column dropped', 'alter table shares drop expires_at cascade'],
+  ['a column that may be null', 'alter table shares alter token_hash drop not null'],
+  ['a generated column made an ordinary one', 'alter table anchors alter checkpoint drop expression'],
+  ['an identity made an ordinary column', 'alter table anchors alter id drop identity'],
+  ['a check dropped', 'alter table tiles drop constraint tiles_start_check'],
+  ['a unique index dropped', 'alter table equivocations drop constraint equivocations_batch_refused_hash_key'],
+  ['an index dropped', 'drop index anchors_size_idx'],
+  ['an index added', 'create index on shares (created_at)'],
+  ['a table added', 'create table other (a int)'],
+  ['a table added that another is read with', 'create table public.heir () inherits (shares)'],
+  ['a partition detached', 'alter table packs detach partition packs_0'],
+  ['a sequence changed', 'alter sequence anchors_id_seq increment by 1000'],
+  ['a privilege granted', 'grant update on shares to killick_ledger'],
+  ['a privilege of one column', 'grant update (fields) on shares to killick_ledger'],
+  ['a privilege on a partition', 'grant delete on packs_0 to killick_ledger'],
+  ['a privilege for all', 'grant insert on shares to public'],
+  ['a privilege taken', 'revoke select on shares from killick_ledger'],
+  ['a default privilege', 'alter default privileges in schema killick grant update on tables to killick_ledger'],
+  ['an owner changed', 'alter table shares owner to killick_ledger'],
+  [
+    'the search path of the database',
+    `do $$ begin execute format('alter database %I set search_path = public', current_database()); end $$`,
+  ],
+  ['the search path of the role', 'alter role killick_ledger set search_path = public'],
+  [
+    'triggers off for a user',
+    `do $$ begin execute format('alter role %I set session_replication_role = replica', session_user); end $$`,
+  ],
+  [
+    'a name of PostgreSQL’s taken',
+    `set allow_system_table_mods = on; create function pg_catalog.sha256(text) returns bytea language sql as 'select null::bytea'`,
+  ],
+]

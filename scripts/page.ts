@@ -120,8 +120,14 @@ if (import.meta.main) {
     console.error('What the service publishes it says by itself: name another folder for a page with a trust file.')
     process.exit(2)
   }
-  const trust = values.trust === undefined ? {} : { trust: readFileSync(values.trust, 'utf8') }
-  await buildPage(folder, { alone: folder !== PAGE_FOLDER, ...trust })
+  try {
+    const trust = values.trust === undefined ? {} : { trust: readFileSync(values.trust, 'utf8') }
+    await buildPage(folder, { alone: folder !== PAGE_FOLDER, ...trust })
+  } catch (error) {
+    if (values.trust === undefined || !(error instanceof KillickError || 'code' in (error as Error))) throw error
+    console.error(`${values.trust}: ${(error as Error).message}`)
+    process.exit(2)
+  }
   const total = Object.values(pageSizes(folder)).reduce((sum, size) => sum + size, 0)
   console.log(`${relative('.', folder)}: ${total} of ${PAGE_BUDGET} bytes gzipped`)
   if (total > PAGE_BUDGET) process.exitCode = 1

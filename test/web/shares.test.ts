@@ -250,6 +250,10 @@ describe('proof links', () => {
       // Which key is whose is not for everyone to see: that this one is the source's is the log's word.
       await watched.page.locator('[data-state=genuine][data-trust=word]').waitFor()
       expect(await watched.page.innerText('.standing')).toContain('On the word of the log')
+      const href = (await watched.page.getAttribute('.alone a', 'href'))!
+      const protocol = await fetch(new URL(href, watched.page.url()))
+      expect(protocol.headers.get('content-type')).toContain('text/plain')
+      expect(await protocol.text()).toContain('# The Killick protocol')
       expect(watched.complaints).toEqual([])
     })
   })

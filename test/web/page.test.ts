@@ -286,6 +286,17 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       }
     })
 
+    test('fields that the ledger lost are told in the banner, apart from those that are hidden', async () => {
+      const hidden = await ledger.prove(SALARY, { shown: ['action', 'actor', 'targets', 'outcome', 'occurredAt'] })
+      const { page } = await show({ ...hidden, missing: 1 })
+      await stateOf(page)
+      expect(await page.innerText('.banner')).toContain('The ledger no longer holds 1 field of this event')
+      const facts = await page.innerText('.facts')
+      expect(facts).toMatch(/Not shown\s+1 field that this proof does not show/)
+      expect(facts).toMatch(/Lost\s+1 field that the ledger no longer holds/)
+      expect(await violations(page)).toEqual([])
+    })
+
     test('an event that has none, and hides nothing, says so', async () => {
       const { outcome: _, ...rest } = INVOICE
       const { page } = await show(await ledger.prove(rest))

@@ -1,6 +1,7 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { loadConfig } from '@killick/anchor-service'
 import { asHash, type Hash, leafHash, openNote, parseCheckpoint, treeRoot, utf8 } from '@killick/sdk'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -11,11 +12,13 @@ import type { WentBack } from '../../../anchor-service/src/ledger/head-memory.ts
 import { searchEvents } from '../../../anchor-service/src/ledger/search.ts'
 import { openStore, type Store } from '../../../anchor-service/src/store.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
+import { startChild } from '../../support/processes.ts'
 import { nextBatch, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { ADMIN, call, READER, register, testService } from '../support/service.ts'
 import { beside, cutTail, dump, restore } from '../support/superuser.ts'
 
+const MAIN = fileURLToPath(new URL('../../../anchor-service/src/main.ts', import.meta.url))
 const signer = newSigner()
 let root: string
 beforeAll(async () => {
@@ -114,6 +117,37 @@ test('a service tells it to everyone: 503, readiness, metric; and goes on when t
   await expect.poll(() => call(service.url, '/readyz').then(({ status }) => status)).toBe(200)
   expect(await send()).toMatchObject({ status: 201, json: { logIndex: 5 } })
   await service.stop()
+})
+
+test('the audit in the background finds it too, in a log that is sound in itself', async () => {
+  const service = await testService({ KILLICK_AUDIT_INTERVAL_MS: '300' })
+  await register(service.url, 'billing', [{ jwk: signer.jwk }])
+  const last = async () => (await call(service.url, '/readyz')).json.audit.last
+  await expect.poll(last, { timeout: 20_000 }).toMatchObject({ outcome: 'undecided' })
+  await cutTail(service.databaseUrl, 1)
+  await expect.poll(last, { timeout: 20_000 }).toMatchObject({
+    outcome: 'fail',
+    findings: expect.arrayContaining([
+      { check: 'head.memory', detail: expect.stringMatching(/^log_went_back: \d+ entries were signed.* the 1 in the/) },
+    ]),
+  })
+  await service.stop()
+})
+
+test('accept-head is a command, and says what it did or why not', async () => {
+  const place = await newPlace()
+  const { store, size } = await open(place)
+  await store.close()
+  await cutTail(place.databaseUrl, size - 1)
+  const run = async (...args: string[]) => {
+    const env = { PATH: process.env.PATH ?? '', ...envOf(place) }
+    const child = await startChild(process.execPath, [MAIN, 'accept-head', ...args], { env })
+    const { code } = await child.exited
+    return { code, output: child.output() }
+  }
+  expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining('Nothing was changed') })
+  expect(await run('--yes')).toMatchObject({ code: 0, output: expect.stringContaining('The log goes on at') })
+  expect(await run('--yes')).toMatchObject({ code: 0, output: expect.stringContaining('nothing to accept') })
 })
 
 describe('a superuser cuts off the tail', () => {

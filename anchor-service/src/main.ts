@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { printable } from '@killick/sdk'
 import { acceptHead } from './accept-head.ts'
 import { deploy, handover } from './anchor/commands.ts'
 import { startAnchoring } from './anchor/index.ts'
@@ -67,7 +68,9 @@ function closeOnSignal(close: () => Promise<void>): void {
 }
 
 function fail(error: unknown): never {
-  process.stderr.write(`${error instanceof StartError ? error.message : ((error as Error).stack ?? error)}\n`)
+  const words = error instanceof StartError ? error.message : String((error as Error).stack ?? error)
+  // A node, a signer or a database may have said them.
+  process.stderr.write(`${words.split('\n').map(printable).join('\n')}\n`)
   process.exit(1)
 }
 

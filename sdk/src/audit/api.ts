@@ -18,12 +18,12 @@ export type Api = {
 export type ApiOptions = {
   /** How often a request is made again that came too early for the service's rate limit. Default 5. */
   patience?: number
+  /** Of one request, from connecting to the last byte of the answer, milliseconds. Default 60,000. */
+  timeoutMs?: number
   /** Told where the service asks for a token. */
   hint?: string
 }
 
-/** Of one request, from connecting to the last byte of the answer. */
-const TIMEOUT_MS = 60_000
 const MAX_BYTES = 32 << 20
 const MAX_PROBLEM_BYTES = 64 << 10
 
@@ -35,7 +35,7 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
   const base = url.replace(/\/+$/, '')
   const get = async (path: string, patience = options.patience ?? 5): Promise<Response> => {
     const target = path === '' ? url : base + path
-    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const signal = AbortSignal.timeout(options.timeoutMs ?? 60_000)
     const send = () =>
       fetch(target, {
         headers: token === undefined ? {} : { authorization: `Bearer ${token}` },

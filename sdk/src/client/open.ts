@@ -5,6 +5,7 @@ import type { EventInput } from '../core/fields.ts'
 import { parseVkey } from '../core/note.ts'
 import type { Receipt } from '../core/receipt.ts'
 import type { Signer } from '../core/signature.ts'
+import { printable } from '../core/text.ts'
 import { loadSigner, type PrivateJwk } from './key.ts'
 import { type Recorded, Recorder } from './recorder.ts'
 import { type BatchLimits, Sender } from './sender.ts'
@@ -274,12 +275,12 @@ function warnOnce(url: string): NonNullable<AuditLogOptions['onError']> {
   return ({ message }, during) => {
     if (message === last[during]) return
     last[during] = message
-    process.stderr.write(`killick: ${what[during]}: ${message}\n`)
+    process.stderr.write(`killick: ${what[during]}: ${printable(message)}\n`)
   }
 }
 
 const sayPin = (url: string) => (logKey: string) => {
   process.stderr.write(
-    `killick: no logKey was given, so the log's key is from now on the one that ${url} names: ${logKey}\n`,
+    `killick: no logKey was given, so the log's key is from now on the one that ${url} names: ${printable(logKey)}\n`,
   )
 }

@@ -9,6 +9,7 @@ import { startAnchoring } from '../../../anchor-service/src/anchor/index.ts'
 import { type LocalChain, startChain } from '../../../scripts/lib/local-chain.ts'
 import { parseProof } from '../../../sdk/src/core/proof.ts'
 import { alterToken, numberOf, partsOf, swapAt } from '../../anchor-service/support/packs.ts'
+import { startFaultyRpc } from '../../support/faultyRpc.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 import { killick } from './support.ts'
 
@@ -184,6 +185,29 @@ describe('verify', () => {
     expect(await killick(['verify', proofFile, ...args])).toMatchObject({ code: 0 })
   })
 
+  test('a node that lies about its chain, or is on another, is no word against the proof', async () => {
+    const liar = await startFaultyRpc(chain.url)
+    try {
+      const others = [...pins.slice(2), ...sourceKey()]
+      for (const result of ['hello', null]) {
+        liar.rule = ({ method }) => (method === 'eth_chainId' ? { fault: 'lie', result } : null)
+        const alone = await killick(['verify', proofFile, '--rpc', liar.url, ...others])
+        expect(alone).toMatchObject({ code: 3, out: expect.stringContaining('gave no number for eth_chainId') })
+      }
+      expect(await killick(['verify', proofFile, '--rpc', liar.url, ...pins, ...sourceKey()])).toMatchObject({
+        code: 0,
+      })
+      liar.rule = ({ method }) => (method === 'eth_chainId' ? { fault: 'lie', result: '0x1' } : null)
+      for (const more of [[], ['--chain-id', '31337']]) {
+        const { code, out } = await killick(['verify', proofFile, '--rpc', liar.url, ...others, ...more])
+        expect(out).toContain('it is on chain 1, the anchor on 31337')
+        expect([code, /✗/.test(out)]).toEqual([3, false])
+      }
+    } finally {
+      await liar.stop()
+    }
+  })
+
   test('half a contract pin is a mistake, not a weaker check', async () => {
     const { code, err } = await killick(['verify', proofFile, ...pins.slice(0, 4)])
     expect([code, err]).toEqual([2, expect.stringContaining('--log-id is missing')])
@@ -293,6 +317,15 @@ describe('audit', () => {
       code: 3,
       out: expect.stringContaining('holds no anchor of this log'),
     })
+  })
+
+  test('a pinned contract that says yes to everything is not AnchorLog, whatever the service lists', async () => {
+    const yes = `0x${'7e5'.padEnd(40, '0')}`
+    // Three words of 1, to any call.
+    await chain.rpc('hardhat_setCode', [yes, '0x60016000526001602052600160405260606000f3'])
+    const { code, out } = await audit(...pins.slice(0, 3), yes, ...pins.slice(4), '--registered-keys')
+    expect(out).toMatch(/✗ failed +The contract on chain .*is not the published AnchorLog/)
+    expect(code).toBe(1)
   })
 
   test('a key or log that is not the pinned one fails', async () => {

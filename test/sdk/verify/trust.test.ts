@@ -201,3 +201,14 @@ test('the verdict is a function of its arguments, and leaves them as they were',
   expect(verifyProof(proof, trust)).toEqual(verifyProof(proof, trust))
   expect({ proof, trust }).toEqual(before)
 })
+
+test('log keys of other types are skipped and named, and alone they pin nothing', () => {
+  const witness = 'witness.example+0a0b0c0d+BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g'
+  const logSignature = (logKeys: string[]) =>
+    verifyProof(proof, { ...trust, logKeys }).checks.find(({ id }) => id === 'log.signature')!
+  const besides = logSignature([witness, ...trust.logKeys!])
+  expect([besides.status, besides.detail]).toEqual(['passed', expect.stringContaining('witness.example (type 0x04)')])
+  const alone = logSignature([witness])
+  expect([alone.status, alone.reason]).toEqual(['skipped', 'not_pinned'])
+  expect(alone.detail).toContain('witness.example (type 0x04)')
+})

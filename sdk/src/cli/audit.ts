@@ -31,7 +31,8 @@ ${PIN_HELP}
 What is not pinned is taken on the operator's word, and the result says so: that is no pass, unless it was left out on purpose.
 
 Exit codes: 0 everything holds, by what you pinned · 1 something does not · 2 wrong usage, or the service refuses (a missing
-token, say) · 3 nothing failed, but not everything was pinned, or the service or a node could not be reached, or the chain was not asked
+token, say) · 3 nothing failed, but not everything was pinned, the service or a node could not be reached, or the chain was
+not asked
 
 Example:
   killick audit --url http://127.0.0.1:8787 --rpc https://rpc.example.com --contract 0x5FbD… --log-id 0x9c1e… \\

@@ -1,7 +1,7 @@
 // A thread that audits once. It is started by thread.ts; what crosses between the two is described there.
 import { parentPort, workerData } from 'node:worker_threads'
 import { KillickError } from '@killick/sdk'
-import { auditLedger, openApi } from '@killick/sdk/audit'
+import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
 import { openPool } from '../ledger/pool.ts'
 import { ownChecks } from './checks.ts'
 import type { Assignment, Report } from './thread.ts'
@@ -13,12 +13,16 @@ const send = (report: Report) => parentPort!.postMessage(report)
 const REPORT_MS = 250
 let toldAt = 0
 
+/** Of how many events one is looked up and proven as a reader would, on average. */
+const SAMPLE = 1_000
+
+const api = openApi(url, token)
 const pool = openPool(database.databaseUrl, database.hasRole, 2)
 
 try {
-  const result = await auditLedger(openApi(url, token), pins, {
+  const result = await auditLedger(api, pins, {
     pace,
-    own: ownChecks(pool, pins.logKeys[0]!, database.hasRole),
+    own: [...ownChecks(pool, pins.logKeys[0]!, database.hasRole), lookUp(api, SAMPLE, pins)],
     onProgress(progress) {
       if (performance.now() - toldAt < REPORT_MS && progress.batches < progress.size) return
       toldAt = performance.now()

@@ -3,11 +3,28 @@ import { KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import { parseProof } from '../core/proof.ts'
+import { readAnchors } from '../verify/readAnchors.ts'
+import type { PinnedLog } from '../verify/trust.ts'
+import { verifyProof } from '../verify/verifyProof.ts'
 import type { Api } from './api.ts'
+import { isFaulty } from './faulty.ts'
+import type { PinnedKey } from './keys.ts'
 import type { OwnCheck } from './own.ts'
 
-/** @param sample of how many events one is looked up, on average; 1: each. The first of the log always is. */
-export function lookUp(api: Api, sample: number): OwnCheck {
+/** What a proof is held against: AuditPins, of which `urls` may be none. */
+type Pins = {
+  readonly logKeys: readonly string[]
+  readonly sourceKeys: readonly PinnedKey[]
+  readonly logs: readonly PinnedLog[]
+  readonly urls: readonly string[]
+}
+
+/**
+ * Their proofs are verified whole, as strangers do, where it is said what to rely on.
+ * @param sample of how many events one is looked up, on average; 1: each. The first of the log always is.
+ */
+export function lookUp(api: Api, sample: number, pins: Pins | null = null): OwnCheck {
   let count = 0
   return {
     id: 'lookups',
@@ -20,7 +37,13 @@ export function lookUp(api: Api, sample: number): OwnCheck {
         const by = await missedBy(api, event)
         const { id, source, stream, seq } = event
         const message = `Event ${id} (${source}/${stream} ${seq}) is not found by its ${by}`
-        if (by !== null) faults.push({ place: { logIndex, source, stream, seq, id }, message })
+        const place = { logIndex, source, stream, seq, id }
+        if (by !== null) faults.push({ place, message })
+        else if (pins !== null) {
+          const why = await refutedBy(api, event, pins)
+          if (why !== null)
+            faults.push({ place, message: `The proof of event ${id} (${source}/${stream} ${seq}) fails: ${why}` })
+        }
       }
       return faults
     },
@@ -53,6 +76,21 @@ async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   if (isParty(actor) && !(await isFound({ actor: actor.id }))) return 'actor'
   if (isParty(target) && !(await isFound({ target: target.id }))) return 'targets'
   return null
+}
+
+/** The first check of the event's proof that fails; null: none does. What only could not be told is no fault. */
+async function refutedBy(api: Api, event: ParsedEvent, pins: Pins): Promise<string | null> {
+  try {
+    const proof = parseProof(await api.text(`/v1/proofs/${printHash(event.leafHash)}`))
+    const { logKeys, sourceKeys, logs } = pins
+    const facts = await readAnchors(proof, pins.urls)
+    const { checks } = verifyProof(proof, { logKeys, sourceKeys, logs, facts })
+    const failed = checks.find(({ status }) => status === 'failed')
+    return failed ? `${failed.id}: ${failed.detail}` : null
+  } catch (error) {
+    if (!isFaulty(error)) throw error
+    return error.message
+  }
 }
 
 async function readProven(api: Api, name: string): Promise<ParsedEvent | null> {

@@ -65,7 +65,7 @@ Example:
       seen = now
       shown.step()
     }
-    const own = [lookUp(api, sample)]
+    const own = [lookUp(api, sample, pins)]
     const result = await auditLedger(api, pins, { onProgress, own }).finally(shown.done)
     const waived = values['no-chain'] ? ['anchors.chain'] : []
     const backing = backingOf(result, pins, values)

@@ -62,7 +62,7 @@ export async function openInsider(): Promise<Insider> {
     async audit(isOfEvents) {
       const own = ownChecks(pool, service.vkey, true).filter(({ id }) => isOfEvents || id !== 'columns')
       const api = openApi(service.url, READER)
-      const { checks } = await auditLedger(api, pins, { own: [...own, lookUp(api, 1e9)] })
+      const { checks } = await auditLedger(api, pins, { own: [...own, lookUp(api, 1e9, pins)] })
       const failed = checks.filter(({ status }) => status === 'failed').map(({ id, detail }) => [id, detail] as const)
       const ids = new Set(own.map(({ id }) => id))
       return { internal: new Map(failed), external: new Map(failed.filter(([id]) => !ids.has(id))) }

@@ -16,6 +16,10 @@ export const SERVICE_CODES = {
   key_expired: [403, 'The signing key is no longer valid.'],
   source_reserved: [403, 'The source "killick" is the ledger itself; only the ledger records for it.'],
   event_signature_required: [403, 'The source must sign each event; this event is unsigned.'],
+  event_time_refused: [
+    403,
+    "The event claims a time that is too far from the ledger's clock, by the bounds that its source is registered with.",
+  ],
   not_found: [404, 'There is nothing at this address.'],
   event_not_found: [404, 'No accepted event has this id or leaf hash.'],
   share_not_found: [404, 'There is no such link.'],
@@ -39,6 +43,10 @@ export const SERVICE_CODES = {
   log_went_back: [
     503,
     'The log in the database does not continue what this service has signed. Nothing is taken until an operator decides.',
+  ],
+  registry_altered: [
+    503,
+    'What the database holds of the registered sources is not what their signed registrations say: somebody has altered it.',
   ],
   unavailable: [503, 'The database did not answer. Send again: what was accepted meanwhile gives the same receipt.'],
 } as const satisfies Record<string, readonly [status: number, title: string]>

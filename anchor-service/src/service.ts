@@ -70,6 +70,10 @@ export async function startService(
     isPressed: () => intake?.isPressed() ?? false,
     failed: metrics.failed,
     wentBack: (fault) => log && tellHead(log, fault),
+    registryAltered(source, detail) {
+      metrics.registryAltered()
+      log?.error({ source, detail }, 'the database does not hold what was registered')
+    },
     grown: (events) => indexing?.grown(events),
     down: (reason) => log?.error({ reason }, 'PostgreSQL is down and is started again'),
     up() {
@@ -107,6 +111,8 @@ export async function startService(
     })
     log = app.log
     tellMemory(log, ledger)
+    // Batches wait for the walk over the system stream, so it begins now; what the tables lack is told as soon as it ends.
+    ledger.registry.compareAll(pool).catch((error) => app.log.warn({ err: error }, 'the registry could not be checked'))
     indexing = keepIndex(store, (failure) => {
       metrics.indexingFailed()
       app.log.warn(failure, 'the index of keys could not be extended; it is tried again')

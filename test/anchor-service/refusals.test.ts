@@ -1,11 +1,21 @@
 import { createHmac } from 'node:crypto'
 import { request } from 'node:http'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
-import { BATCH_MEDIA_TYPE, leafHash, printBatch, sha256, toBase64url, treeRoot, utf8 } from '@killick/sdk'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  BATCH_MEDIA_TYPE,
+  hideFields,
+  leafHash,
+  parseEvent,
+  printBatch,
+  sha256,
+  toBase64url,
+  treeRoot,
+  utf8,
+} from '@killick/sdk'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { queryAsOwner } from '../support/postgres.ts'
 import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
-import { register, type TestService, testService } from './support/service.ts'
+import { call, register, type TestService, testService } from './support/service.ts'
 
 let service: TestService
 const signer = newSigner()
@@ -22,6 +32,8 @@ beforeAll(async () => {
     { jwk: future.jwk, notBefore: '2990-01-01T00:00:00Z' },
   ]
   expect((await register(service.url, 'billing', keys)).status).toBe(201)
+  const decoyed = { decoys: true, maxAge: 3600, maxAhead: 60 }
+  expect((await register(service.url, 'decoyed', [{ jwk: signer.jwk }], decoyed)).status).toBe(201)
   expect((await register(service.url, 'mass', [{ jwk: signer.jwk }], { eventSignatures: 'optional' })).status).toBe(201)
 })
 afterAll(() => service.stop())
@@ -33,13 +45,17 @@ const events = [sampleEvent(0), sampleEvent(1), sampleEvent(2)]
 const b64 = (value: unknown) => toBase64url(utf8(typeof value === 'string' ? value : JSON.stringify(value)))
 const payloadOf = (jws: string) => JSON.parse(Buffer.from(jws.split('.')[1]!, 'base64url').toString())
 
-/** A properly signed batch over tokens that are not what makeEvent would make. */
-async function forged(producer: Producer, payloads: (claims: Record<string, unknown>) => string, disclosures = '') {
+/** A properly signed batch over tokens that are not what makeEvent would make. @param disclosures null: its own */
+async function forged(
+  producer: Producer,
+  payloads: (claims: Record<string, unknown>) => string,
+  disclosures: string | null = '',
+) {
   const { tokens } = await producer.batch([sampleEvent()])
   const header = tokens[0]!.split('.')[0]!
   const input = `${header}.${b64(payloads(payloadOf(tokens[0]!)))}`
   const jws = `${input}.${toBase64url(await producer.signer.sign(utf8(input)))}`
-  const token = `${jws}~${disclosures}`
+  const token = `${jws}~${disclosures ?? tokens[0]!.slice(tokens[0]!.indexOf('~') + 1)}`
   const root = sha256(Buffer.concat([Buffer.of(0), Buffer.from(jws)]))
   const { header: signed } = await producer.batch([sampleEvent()], { root })
   return { body: printBatch(signed, [token]) }
@@ -201,6 +217,30 @@ const cases: Record<string, Case> = {
       return { body: printBatch(header, [`${tokens[0]}${tokens[0]!.split('~')[1]}~`]) }
     },
   ],
+  'an event that hides a field': [
+    'event_incomplete',
+    400,
+    3,
+    async (p) => {
+      const { header, tokens } = await p.batch(events.map((event) => ({ ...event, outcome: 'denied' })))
+      return { body: printBatch(header, [tokens[0]!, withoutField('outcome', tokens[1]!), tokens[2]!]) }
+    },
+  ],
+  'an event that hides its actor': [
+    'event_incomplete',
+    400,
+    2,
+    async (p) => {
+      const { header, tokens } = await p.batch(events)
+      return { body: printBatch(header, [withoutField('actor', tokens[0]!), ...tokens.slice(1)]) }
+    },
+  ],
+  'an event with a decoy': [
+    'event_incomplete',
+    400,
+    2,
+    (p) => forged(p, (c) => asIs({ ...c, _sd: [...(c._sd as string[]), 'A'.repeat(43)] }), null),
+  ],
   'another media type': [
     'unsupported_media_type',
     415,
@@ -266,6 +306,13 @@ const cases: Record<string, Case> = {
   ],
 }
 
+/** The token with one of its fields hidden. */
+const withoutField = (name: string, token: string) =>
+  hideFields(
+    parseEvent(token),
+    Object.keys(parseEvent(token).fields).filter((field) => field !== name),
+  )
+
 /** A signed header over any tokens, as the first batch of the producer's stream. */
 async function rechained(producer: Producer, tokens: string[]): Promise<Sent> {
   const leaves = tokens.map((token) => leafHash(utf8(token.split('~')[0]!)))
@@ -297,6 +344,72 @@ test.for(Object.entries(cases))(
     expect((await post(service.url, (await producer.batch(events)).body)).status).toBe(201)
   },
 )
+
+describe('a source that is registered with decoys, and with bounds on time', () => {
+  const HOUR = 3_600_000
+
+  test('may hide digests, but not what makes an event', async () => {
+    const producer = new Producer('decoyed', signer)
+    const { body } = await forged(
+      producer,
+      (claims) => asIs({ ...claims, _sd: [...(claims._sd as string[]), 'A'.repeat(43)] }),
+      null,
+    )
+    expect((await post(service.url, body)).status).toBe(201)
+    const { header, tokens } = await new Producer('decoyed', signer).batch(events)
+    const hiding = printBatch(header, [withoutField('actor', tokens[0]!), ...tokens.slice(1)])
+    expect(await post(service.url, hiding)).toMatchObject({ status: 400, json: { code: 'event_incomplete' } })
+  })
+
+  test.each([
+    ['too old', [0, -2 * HOUR, 0], 3],
+    ['too new', [0, 0, 2 * HOUR], 4],
+    ['of 1970', [-Date.now(), 0, 0], 2],
+  ])('has an event refused that is %s, at its line', async (_, shifts, line) => {
+    const producer = new Producer('decoyed', signer)
+    const batch = await producer.batch(events, { times: shifts.map((shift) => Date.now() + shift) })
+    const { status, json } = await post(service.url, batch.body)
+    expect({ status, json }).toMatchObject({
+      status: 403,
+      json: { code: 'event_time_refused', line, maxAge: 3600, maxAhead: 60 },
+    })
+    // Another source may claim so.
+    const free = await new Producer('billing', signer).batch(events, {
+      times: shifts.map((shift) => Date.now() + shift),
+    })
+    expect((await post(service.url, free.body)).status).toBe(201)
+    const times = [-HOUR / 2, 0, 30_000].map((shift) => Date.now() + shift)
+    expect((await post(service.url, (await producer.batch(events, { times })).body)).status).toBe(201)
+  })
+
+  test('keeps its settings where a change does not name them, and shows them', async () => {
+    const source = 'changing'
+    const shown = async () => {
+      const { json } = await call(service.url, `/v1/sources?source=${source}`)
+      const { decoys, maxAge, maxAhead, eventSignatures } = json.sources[0]
+      return { decoys, maxAge, maxAhead, eventSignatures }
+    }
+    await register(service.url, source, [{ jwk: signer.jwk }], { decoys: true, maxAge: 5 })
+    expect(await shown()).toEqual({ decoys: true, maxAge: 5, maxAhead: null, eventSignatures: 'required' })
+    await register(service.url, source, [], { maxAhead: 7, eventSignatures: 'optional' })
+    expect(await shown()).toEqual({ decoys: true, maxAge: 5, maxAhead: 7, eventSignatures: 'optional' })
+    await register(service.url, source, [], { maxAge: null, decoys: false })
+    expect(await shown()).toEqual({ decoys: false, maxAge: null, maxAhead: 7, eventSignatures: 'optional' })
+  })
+
+  test('is judged by what was registered while the batch was on its way, and a batch of before gets its receipt', async () => {
+    const producer = new Producer('strict', signer)
+    await register(service.url, 'strict', [{ jwk: signer.jwk }])
+    const old = await producer.batch(events, { times: events.map(() => 0) })
+    const first = await post(service.url, old.body)
+    expect(first.status).toBe(201)
+    old.advance()
+    await register(service.url, 'strict', [], { maxAge: 60 })
+    expect(await post(service.url, old.body)).toMatchObject({ status: 200, json: first.json })
+    const next = await producer.batch(events, { times: events.map(() => 0) })
+    expect((await post(service.url, next.body)).json.code).toBe('event_time_refused')
+  })
+})
 
 test('a gap and a fork say what was expected', async () => {
   const producer = new Producer('billing', signer)

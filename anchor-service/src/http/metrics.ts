@@ -41,6 +41,11 @@ export function makeMetrics() {
     help: 'Times the index of keys could not be extended; it is tried again',
     registers,
   })
+  const registryFaults = new Counter({
+    name: 'killick_registry_altered_total',
+    help: 'Times the database was found not to hold what was registered of a source',
+    registers,
+  })
   const dropped = new Counter({
     name: 'killick_connections_dropped_total',
     help: 'Connections closed at once because too many were open',
@@ -70,6 +75,8 @@ export function makeMetrics() {
     /** The embedded PostgreSQL came back. */
     up: () => restarts.inc(),
     indexingFailed: () => indexingFailures.inc(),
+    /** The database does not hold what was registered of a source. */
+    registryAltered: () => registryFaults.inc(),
     committed(seconds: number, outcomes: readonly Outcome[]) {
       commits.observe(seconds)
       for (const outcome of outcomes) {

@@ -62,6 +62,13 @@ export const EventsSchema = Type.Object({
       logIndex: Type.Integer(),
       fields: Type.Optional(Type.Object({}, { additionalProperties: true })),
       token: Type.Optional(Type.String({ description: 'the event as it was recorded: an SD-JWT' })),
+      missing: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          description:
+            'how many fields of the event the ledger no longer holds, though its source is registered without decoys; absent: none',
+        }),
+      ),
       number: Type.Optional(Type.Integer({ description: 'which event of the log it is; only beside `error`' })),
       error: Type.Optional(
         Type.Object(
@@ -76,6 +83,9 @@ export const EventsSchema = Type.Object({
   ),
   next: Nullable(Type.String()),
 })
+
+/** A hundred years. */
+const SECONDS = { minimum: 0, maximum: 3_155_760_000 }
 
 const Validity = { notBefore: Type.Optional(Nullable(Time)), notAfter: Type.Optional(Nullable(Time)) }
 
@@ -92,23 +102,57 @@ export const RegistrationSchema = Type.Object(
       { maxItems: 32 },
     ),
     eventSignatures: Type.Optional(EventSignatures),
+    decoys: Type.Optional(
+      Type.Boolean({ description: 'may events hold digests that they do not disclose? At first: no' }),
+    ),
+    maxAge: Type.Optional(
+      Nullable(
+        Type.Integer({
+          ...SECONDS,
+          description: 'seconds by which events may have been recorded before they arrive; null, as at first: any',
+        }),
+      ),
+    ),
+    maxAhead: Type.Optional(
+      Nullable(
+        Type.Integer({
+          ...SECONDS,
+          description: 'seconds by which the recorder’s clock may be ahead; null, as at first: any',
+        }),
+      ),
+    ),
   },
   { additionalProperties: false },
 )
 
 const KeySchema = Type.Object({ kid: Hash, notBefore: Nullable(Time), notAfter: Nullable(Time) })
 
-const SourceSchema = Type.Object({
+const SourceFields = {
   source: Type.String(),
   eventSignatures: EventSignatures,
-  keys: Type.Array(Type.Intersect([KeySchema, Type.Object({ jwk: Type.Object({}, { additionalProperties: true }) })])),
+  decoys: Type.Boolean(),
+  maxAge: Nullable(Type.Integer({ description: 'seconds' })),
+  maxAhead: Nullable(Type.Integer({ description: 'seconds' })),
+  logIndex: Type.Integer({ description: 'log entry of the newest registration' }),
+}
+
+const SourceSchema = Type.Object({
+  ...SourceFields,
+  keys: Type.Array(
+    Type.Intersect([
+      KeySchema,
+      Type.Object({
+        jwk: Type.Object({}, { additionalProperties: true }),
+        logIndex: Type.Integer({ description: 'log entry by which the key was registered first' }),
+      }),
+    ]),
+  ),
 })
 
 export const SourcesSchema = Type.Object({ sources: Type.Array(SourceSchema), next: Nullable(Type.String()) })
 
 export const RegisteredSchema = Type.Object({
-  source: Type.String(),
-  eventSignatures: EventSignatures,
+  ...SourceFields,
   keys: Type.Array(KeySchema),
   event: Type.Object({ id: Type.String(), leafHash: Hash }),
 })
@@ -225,6 +269,18 @@ export const ReadinessSchema = Type.Object({
   logSize: Type.Optional(Nullable(Type.Integer())),
   anchoredSize: Type.Optional(
     Type.Union([Type.Integer(), Type.Null()], { description: 'entries that a confirmed anchor covers' }),
+  ),
+  registry: Type.Optional(
+    Type.Object(
+      {
+        checked: Type.Boolean({ description: 'the system stream has been walked, and the tables held against it' }),
+        altered: Type.Array(Type.Object({ source: Nullable(Type.String()), detail: Type.String() }), {
+          description:
+            'where the database does not hold what was registered; batches of the source (null: of any) are refused',
+        }),
+      },
+      { description: 'who may record what' },
+    ),
   ),
   anchoring: Type.Optional(Type.Unknown()),
   audit: Type.Optional(Type.Unknown()),

@@ -7,24 +7,25 @@ import {
   nodePrimitives,
   parseBatchHeader,
   readBatch,
+  type SourceRecord,
   splitBatch,
 } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
 import { type CheckedBatch, isSameBatch } from '../ledger/place.ts'
 import { Packer } from '../ledger/rows.ts'
-import { type Registered, refusalOf, type Signed, type Source } from '../ledger/sources.ts'
+import { type Demands, refusalOf, type TimeAt } from '../ledger/sources.ts'
 import { readKeptBatch } from '../ledger/streams.ts'
 import { SYSTEM } from '../ledger/system.ts'
 import type { Db } from '../ledger/tiles.ts'
 import type { Share } from './checkers.ts'
 import type { Decoded } from './decode.ts'
-import type { KnownSources } from './known-sources.ts'
+import type { KnownSource, KnownSources } from './known-sources.ts'
 import { type LineSignature, readEvents } from './read-batch.ts'
 import { type Verifier, verifierOf } from './verify.ts'
 
 /**
  * Everything about a batch that can be told before its turn in the log: keys and their validity, signatures, structure,
- * chain, digests, root. All or nothing. The header and its signature come first, so that only a registered source can
+ * chain, digests, times, root. All or nothing. The header and its signature come first, so that only a registered source can
  * make the service look at the rest.
  *
  * @param sources what is known of sources; nothing is refused for what may have changed since
@@ -48,14 +49,14 @@ export async function checkBatch(
   try {
     return await checkAgainst(known, body, header, db, now, share)
   } catch (error) {
-    const newest = await sources.readAgain(header.source)
-    if (newest.registry === known.registry) throw error
+    const newest = await sources.readAgain(header.source, since)
+    if (newest.newest === known.newest) throw error
     return checkAgainst(newest, body, header, db, now, share)
   }
 }
 
 async function checkAgainst(
-  { source, registry }: Registered,
+  { source, newest }: KnownSource,
   body: Decoded,
   header: BatchHeader,
   db: Db,
@@ -63,26 +64,35 @@ async function checkAgainst(
   share: Share,
 ): Promise<CheckedBatch | null> {
   const { text } = body
-  const signatures = new Signatures(source, share)
-  signatures.check({ ...header.signature, line: 1 })
-  if (signatures.badLine !== null)
+  const seen = new Seen(source, share)
+  seen.check({ ...header.signature, line: 1 })
+  if (seen.badLine !== null)
     throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })
 
   const packer = new Packer(header)
   const events = readEvents(text, header, {
-    event: (sketch, size) => share.index === 0 && packer.add(sketch, size),
-    signature: (signature) => signatures.check(signature),
-    unsigned: (line) => signatures.checkUnsigned(line),
+    event(sketch, size, line) {
+      seen.time(sketch.time, line)
+      if (share.index === 0) packer.add(sketch, size)
+    },
+    signature: (signature) => seen.check(signature),
+    unsigned: (line) => seen.checkUnsigned(line),
+    hidden(line) {
+      seen.hiddenLine ??= line
+    },
   })
   if (events === null) refuse(text)
-  const invalid = refusalOf(source, signatures, now)
+  const invalid = refusalOf(source, seen, now)
   // A batch that was accepted while its key was valid gets its receipt again, however late it is repeated.
   if (invalid !== null && !(await wasAccepted(db, header))) throw invalid
-  if (signatures.badLine !== null)
-    throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: signatures.badLine })
+  if (seen.badLine !== null)
+    throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: seen.badLine })
   if (share.index > 0) return null
-  const { kids, unsignedLine } = signatures
-  return packer.done(body, events.leaves, events.prev, { kids, unsignedLine, registry })
+  const { kids, unsignedLine, hiddenLine, earliest, latest } = seen
+  return packer.done(body, events.leaves, events.prev, {
+    ...{ kids, unsignedLine, hiddenLine, earliest, latest },
+    registered: newest,
+  })
 }
 
 /** Has core say what is wrong with a batch. @throws KillickError */
@@ -91,17 +101,23 @@ function refuse(text: Uint8Array): never {
   throw new InvariantError('intake cannot read a batch that core reads')
 }
 
-/** Checks the signatures of a batch as they come, so that none has to be kept. */
-class Signatures implements Signed {
+/** What a batch asks of its source's registration. Its signatures are checked as they come, so that none has to be kept. */
+class Seen implements Demands {
   /** The first line whose signature does not verify; of later ones nothing is said. */
   badLine: number | null = null
   unsignedLine: number | null = null
+  hiddenLine: number | null = null
   readonly kids = new Map<string, number>()
-  readonly #source: Source | undefined
+  readonly #source: SourceRecord | undefined
   readonly #share: Share
   readonly #verifiers = new Map<string, Verifier>()
+  // Numbers, not objects: there is one more time with each event.
+  #earliest = Number.POSITIVE_INFINITY
+  #earliestLine = 0
+  #latest = Number.NEGATIVE_INFINITY
+  #latestLine = 0
 
-  constructor(source: Source | undefined, share: Share) {
+  constructor(source: SourceRecord | undefined, share: Share) {
     this.#source = source
     this.#share = share
   }
@@ -120,8 +136,27 @@ class Signatures implements Signed {
     if (this.#source!.eventSignatures !== 'optional') throw new Refusal('event_signature_required', undefined, { line })
   }
 
+  time(time: number, line: number): void {
+    if (time < this.#earliest) {
+      this.#earliest = time
+      this.#earliestLine = line
+    }
+    if (time > this.#latest) {
+      this.#latest = time
+      this.#latestLine = line
+    }
+  }
+
+  get earliest(): TimeAt {
+    return { time: this.#earliest, line: this.#earliestLine }
+  }
+
+  get latest(): TimeAt {
+    return { time: this.#latest, line: this.#latestLine }
+  }
+
   #take(kid: string, line: number): Verifier {
-    const key = this.#source?.keys.find((known) => known.kid === kid)
+    const key = this.#source?.keys.get(kid)
     if (key === undefined) throw new KillickError('key_unknown', undefined, { line, kid })
     this.kids.set(kid, line)
     const verifier = verifierOf(key.jwk)

@@ -106,7 +106,7 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       const failure = firstFailure(answers)
       if (failure !== null) throw failure
       const { value: batch } = answers[0] as PromiseFulfilledResult<CheckedBatch>
-      isWorthSharing = batch.signed?.unsignedLine === null
+      isWorthSharing = batch.judged?.unsignedLine === null
       return batch
     },
     async close() {

@@ -60,6 +60,8 @@ export class EventReader {
   prev = ''
   /** Where the 86 characters of its signature begin; NO for an unsigned one. */
   signatureAt: number = NO
+  /** How many digests it does not disclose. */
+  hidden = 0
   #opening: Uint8Array = literal('')
   readonly #payload = new Decoded(MAX_EVENT_BYTES)
   readonly #disclosure = new Decoded(MAX_EVENT_BYTES)
@@ -155,13 +157,15 @@ export class EventReader {
     this.#disclosed = 0
     this.#fields = 0
     this.#others = []
+    this.hidden = this.#digests
     while (text[at] !== LINE_FEED) {
       const end = this.#disclosure.decode(text, at)
       if (end === NO || text[end] !== TILDE || !this.#readDisclosure()) return NO
       if (!this.#matchDigest(hash('sha256', text.subarray(at, end), 'base64url'))) return NO
+      this.hidden--
       at = end + 1
     }
-    return (this.#fields & REQUIRED) === REQUIRED && this.#areDigests() ? at : NO
+    return (this.#fields & REQUIRED) === REQUIRED && (this.hidden === 0 || this.#areDigests()) ? at : NO
   }
 
   /** Equal digests are those of equal disclosures, and no field is taken twice; so each has one of its own. */

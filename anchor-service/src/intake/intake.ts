@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { Refusal } from '../errors.ts'
 import type { Accepted } from '../ledger/commit.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { BODY_LIMITS, type BodyLimits, bodyReader } from './body.ts'
@@ -25,10 +26,16 @@ export function makeIntake(
   return {
     async take(request, contentEncoding) {
       const encoding = encodingOf(contentEncoding)
-      const batch = await withBody(request, (body) =>
-        checking.pass(() => checkers.check({ body, encoding, registry: ledger.registry(), now: now() })),
-      )
-      return ledger.submit(batch)
+      try {
+        const batch = await withBody(request, (body) =>
+          checking.pass(() => checkers.check({ body, encoding, registry: ledger.registry.version(), now: now() })),
+        )
+        return await ledger.submit(batch)
+      } catch (error) {
+        if (error instanceof Refusal && error.code === 'registry_altered')
+          ledger.registry.report((error.details.source as string | undefined) ?? null, error.message)
+        throw error
+      }
     },
     isPressed: () => checking.waiting() > 0,
   }

@@ -20,10 +20,12 @@ export type LineSignature = BatchHeader['signature'] & { line: number }
 
 /** What becomes of events, in order. */
 export type Take = {
-  /** @param sketch serves the next event afterwards. @param size of its line, with the line feed */
-  event(sketch: EventSketch, size: number): void
+  /** @param sketch serves the next event afterwards. @param size of its line, with the line feed. @param line from 1 */
+  event(sketch: EventSketch, size: number, line: number): void
   signature(signature: LineSignature): void
   unsigned(line: number): void
+  /** An event does not disclose all of its digests. */
+  hidden(line: number): void
 }
 
 /** A JWS header that events begin with, and what it says; `bytes` is base64url with the full stop, empty: they are unsigned. */
@@ -56,13 +58,14 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
   for (let i = 0; i < header.n; i++) {
     const line = i + 2
     let end = reader.read(text, at, head.bytes, header.seq + i)
-    let { sketch, prev } = reader
+    let { sketch, prev, hidden } = reader
     if (end === NO) {
       end = text.indexOf('\n', at) + 1
       const event = end === 0 ? null : parse(text.toString('latin1', at, end - 1))
       if (event === null || !isComplete(event) || !isAt(event, header, header.seq + i)) return null
       sketch = sketchEvent(event)
       prev = event.prev ? printHash(event.prev) : ''
+      hidden = hiddenOf(event)
       head = event.signature ? learnHead(event) : UNSIGNED
       if (event.signature) take.signature({ ...event.signature, line })
     } else if (head !== UNSIGNED) {
@@ -71,11 +74,12 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
       take.signature({ alg: head.alg, kid: head.kid, input: text.subarray(at, signatureAt - 1), bytes, line })
     }
     if (head === UNSIGNED) take.unsigned(line)
+    if (hidden > 0) take.hidden(line)
     if (i === 0) first = prev
     else if (prev !== last) return null
     last = sketch.leafHash
     leaves.write(last, 32 * i, 'base64url')
-    take.event(sketch, end - at)
+    take.event(sketch, end - at, line)
     at = end
   }
   if (at !== text.length || !equalBytes(rootOf(leaves), header.root)) return null
@@ -93,6 +97,8 @@ function parse(token: string): ParsedEvent | null {
 
 const isComplete = ({ fields }: ParsedEvent) =>
   ['action', 'actor', 'targets'].every((name) => fields[name] !== undefined)
+
+const hiddenOf = ({ fieldCount, disclosures }: ParsedEvent) => fieldCount - disclosures.length
 
 const isAt = (event: ParsedEvent, { source, stream }: BatchHeader, seq: number) =>
   event.source === source && event.stream === stream && event.seq === seq

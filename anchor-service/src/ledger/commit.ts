@@ -10,6 +10,7 @@ import {
   type Signer,
 } from '@killick/sdk'
 import type pg from 'pg'
+import { Refusal } from '../errors.ts'
 import { checkpointStatement, EMPTY_HEAD, type Head, type LogKey, readCovering } from './checkpoints.ts'
 import { runAll, type Statement } from './copy.ts'
 import { equivocationEvent, insertEquivocation } from './equivocations.ts'
@@ -24,8 +25,9 @@ import {
   refusalBehindHead,
   type StreamHead,
 } from './place.ts'
+import type { LedgerRegistry } from './registry.ts'
 import { type Appended, batchStatements } from './rows.ts'
-import { readSource, refusalOf } from './sources.ts'
+import { refusalOf } from './sources.ts'
 import { readHeads, readKeptBatch, type StreamName, streamKey } from './streams.ts'
 import { makeSystemBatch, SYSTEM, uuidv7 } from './system.ts'
 import { type Db, readFrontier, readPlans, splitHashes, tileStatement } from './tiles.ts'
@@ -34,7 +36,8 @@ import { type Db, readFrontier, readPlans, splitHashes, tileStatement } from './
 export type Submission =
   | { batch: CheckedBatch }
   | {
-      event: EventInput
+      /** A registration is made where it is placed: it names the one before it, and the ledger must know it by its log index. */
+      event: EventInput | ((db: Db, logIndex: number) => Promise<EventInput>)
       /** The event's name, a UUIDv7. */
       id: string
       /**
@@ -48,7 +51,13 @@ export type Submission =
 export type Accepted = { receipt: Receipt; isNew: boolean; firstLeaf: Hash }
 export type Outcome = Accepted | { refusal: Error }
 
-export type CommitContext = { log: LogKey; system: Signer; now: () => number; memory: Pick<HeadMemory, 'check'> }
+export type CommitContext = {
+  log: LogKey
+  system: Signer
+  registry: LedgerRegistry
+  now: () => number
+  memory: Pick<HeadMemory, 'check'>
+}
 
 /**
  * What a commit leaves behind it, so that the next one need not read it back: unless the log has grown elsewhere meanwhile,
@@ -84,11 +93,12 @@ export async function commitGroup(
   group: readonly Submission[],
   context: CommitContext,
   known: Known | null,
-): Promise<{ outcomes: Outcome[]; known: Known | null; registry: number }> {
-  const { log, registry } = await beginAt(db, context, known)
+): Promise<{ outcomes: Outcome[]; known: Known | null }> {
+  const log = await beginAt(db, context, known)
   const names = group.map((submission) => ('batch' in submission ? submission.batch.header : SYSTEM))
-  const heads = await headsOf(db, names, log.heads)
-  const round: Round = { size: log.head.size, registry, heads, appended: [], evidence: [] }
+  const heads = await headsOf(db, [...names, SYSTEM], log.heads)
+  const system = heads.get(streamKey(SYSTEM)) ?? null
+  const round: Round = { size: log.head.size, system, heads, appended: [], evidence: [] }
   const places: Placed[] = []
   for (const submission of group) places.push(await place(db, submission, round, context))
   if (round.evidence.length > 0) await keepEvidence(db, round, log.heads, context)
@@ -98,21 +108,17 @@ export async function commitGroup(
   const outcomes = places.map((p) =>
     'refusal' in p ? p : { receipt: receipts.get(p.logIndex)!, isNew: p.isNew, firstLeaf: p.firstLeaf },
   )
-  return { outcomes, known: next, registry }
+  return { outcomes, known: next }
 }
 
 type Start = Omit<Known, 'head'> & { head: Omit<Head, 'note'> & { note?: string } }
 
-/** Begins the transaction, and says from where the log goes on, and what version the registry of sources has. */
-async function beginAt(
-  db: pg.ClientBase,
-  { log, memory }: CommitContext,
-  known: Known | null,
-): Promise<{ log: Start; registry: number }> {
-  const { head, nextNumber, registry } = await beginUnderLock(db)
+/** Begins the transaction, and says from where the log goes on. */
+async function beginAt(db: pg.ClientBase, { log, memory }: CommitContext, known: Known | null): Promise<Start> {
+  const { head, nextNumber } = await beginUnderLock(db)
   await memory.check(db, head)
   const isKnown = head !== null && head.note === known?.head.note && equalBytes(head.root, known.head.root)
-  return { log: isKnown ? known! : await readStart(db, log, head, nextNumber), registry }
+  return isKnown ? known! : readStart(db, log, head, nextNumber)
 }
 
 async function readStart(db: Db, log: LogKey, head: Head | null, nextNumber: number): Promise<Start> {
@@ -127,18 +133,17 @@ async function readStart(db: Db, log: LogKey, head: Head | null, nextNumber: num
 }
 
 /** In one exchange: each costs about as much as storing an event (measured). */
-async function beginUnderLock(db: pg.ClientBase): Promise<{ head: Head | null; nextNumber: number; registry: number }> {
+async function beginUnderLock(db: pg.ClientBase): Promise<{ head: Head | null; nextNumber: number }> {
   const results = (await db.query(
     `begin; select pg_advisory_xact_lock(${LOG_LOCK});
-     select r.registry, c.*, first_event + n as next
-     from (select coalesce(max(id), 0)::float8 as registry from sources) r
-     left join (select size, root, note from checkpoints order by size desc limit 1) c on true
+     select c.*, first_event + n as next from (select size, root, note from checkpoints order by size desc limit 1) c
      left join batches on log_index = size - 1`,
   )) as unknown as pg.QueryResult[]
-  const { registry, size, root, note, next } = results[2]!.rows[0]
-  if (size === null) return { head: null, nextNumber: 0, registry }
+  const [row] = results[2]!.rows
+  if (row === undefined) return { head: null, nextNumber: 0 }
+  const { size, root, note, next } = row
   if (next === null) throw new InvariantError(`the log has no batch ${size - 1}`)
-  return { head: { size, root: asHash(new Uint8Array(root)), note }, nextNumber: next, registry }
+  return { head: { size, root: asHash(new Uint8Array(root)), note }, nextNumber: next }
 }
 
 async function headsOf(db: Db, names: readonly StreamName[], known: Map<string, StreamHead>) {
@@ -166,8 +171,8 @@ type Placed = KeptOrNew | { refusal: Error }
 /** What a transaction has decided so far. */
 type Round = {
   readonly size: number
-  /** Version of the registry of sources; none where it grows in this transaction. */
-  registry: number | null
+  /** Where the system stream ended at the beginning. */
+  readonly system: StreamHead | null
   readonly heads: Map<string, StreamHead>
   readonly appended: Appended[]
   readonly evidence: { kept: KeptBatch; refused: CheckedBatch }[]
@@ -179,11 +184,14 @@ async function place(db: Db, submission: Submission, round: Round, context: Comm
   if ('batch' in submission) {
     batch = submission.batch
   } else {
-    const { write } = submission
-    const failure = write && (await attempt(db, () => write(db, size + appended.length)))
-    if (failure) return { refusal: failure }
-    if (submission.write) round.registry = null
-    batch = await makeSystemBatch(submission, heads.get(streamKey(SYSTEM)) ?? null, context.system, context.now())
+    const made = await attempt(db, submission, size + appended.length)
+    if (made instanceof Error) return { refusal: made }
+    batch = await makeSystemBatch(
+      { event: made, id: submission.id },
+      heads.get(streamKey(SYSTEM)) ?? null,
+      context.system,
+      context.now(),
+    )
   }
   const { header } = batch
   const firstLeaf = eventLeaf(batch, 0)
@@ -196,7 +204,7 @@ async function place(db: Db, submission: Submission, round: Round, context: Comm
     if (refusal.code === 'equivocation') round.evidence.push({ kept, refused: batch })
     return { refusal }
   }
-  const refusal = refusalAtHead(batch, head) ?? (await refusalSince(db, batch, round.registry, context.now()))
+  const refusal = refusalAtHead(batch, head) ?? (await refusalSince(db, batch, round.system, context))
   if (refusal !== null) return { refusal }
   return { logIndex: accept(round, batch), isNew: true, header, firstLeaf }
 }
@@ -215,24 +223,47 @@ function accept({ size, appended, heads }: Round, batch: CheckedBatch): number {
   return logIndex
 }
 
-/** Keys are judged when a batch is checked, and again by whatever has been registered since. */
+/**
+ * A batch is judged when it is checked, by what the tables say; here it must be by the newest registration in the log. Where it is
+ * not, somebody has registered something since, or the tables are not what the log says.
+ */
 async function refusalSince(
   db: Db,
-  { header, signed }: CheckedBatch,
-  registry: number | null,
-  now: number,
+  { header, judged }: CheckedBatch,
+  system: StreamHead | null,
+  { registry, now }: CommitContext,
 ): Promise<Error | null> {
-  if (signed === null || signed.registry === registry) return null
-  return refusalOf(await readSource(db, header.source), signed, now)
+  if (judged === null) return null
+  try {
+    // What other processes have registered counts from here on.
+    await registry.catchUp(db, system)
+    const source = registry.source(header.source)
+    if (judged.registered === (source ? printHash(source.newest) : null)) {
+      registry.acquit(header.source)
+      return null
+    }
+    const fault = await registry.compare(db, header.source)
+    if (fault !== null) return new Refusal('registry_altered', fault, { source: header.source })
+    return refusalOf(source, judged, now())
+  } catch (error) {
+    if (error instanceof Refusal) return error
+    throw error
+  }
 }
 
-/** Runs a write that may fail without failing the transaction. */
-async function attempt(db: Db, write: () => Promise<void>): Promise<Error | null> {
+/** Writes what an event speaks of, which may fail without failing the transaction. @returns the event, or why there is none */
+async function attempt(
+  db: Db,
+  { event, write }: Extract<Submission, { event: unknown }>,
+  logIndex: number,
+): Promise<EventInput | Error> {
+  if (typeof event !== 'function' && write === undefined) return event
   await db.query('savepoint attempt')
   try {
-    await write()
+    const made = typeof event === 'function' ? await event(db, logIndex) : event
+    await write?.(db, logIndex)
     await db.query('release savepoint attempt')
-    return null
+    return made
   } catch (error) {
     await db.query('rollback to savepoint attempt')
     return error as Error

@@ -1,4 +1,11 @@
-import { type EventInput, InvariantError, printHash, type Receipt } from '@killick/sdk'
+import {
+  type EventInput,
+  InvariantError,
+  printHash,
+  type Receipt,
+  type Registration,
+  registrationFields,
+} from '@killick/sdk'
 import type pg from 'pg'
 import { Refusal, StartError } from '../errors.ts'
 import { type Head, type LogKey, logKey, readHead } from './checkpoints.ts'
@@ -6,8 +13,9 @@ import type { Accepted, Submission } from './commit.ts'
 import { ACCEPT_HEAD, type HeadMemory, openHeadMemory, PIN_HEAD, type WentBack } from './head-memory.ts'
 import type { LocalSigner } from './keys.ts'
 import type { CheckedBatch } from './place.ts'
+import { insertRegistration } from './registrations.ts'
+import { keepRegistry, type LedgerRegistry } from './registry.ts'
 import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
-import { insertSource, readKeys } from './sources.ts'
 import { SYSTEM, uuidv7 } from './system.ts'
 import type { Db } from './tiles.ts'
 
@@ -19,7 +27,7 @@ export type Ledger = {
   submit(batch: CheckedBatch): Promise<Accepted>
   /** Records something the service did, together with what `write` stores, in one transaction. */
   record(
-    event: EventInput,
+    event: Extract<Submission, { event: unknown }>['event'],
     write?: (db: Db, logIndex: number) => Promise<void>,
   ): Promise<{ id: string; leafHash: string; receipt: Receipt }>
   /** The newest checkpoint, or null while the log is empty. */
@@ -46,8 +54,8 @@ export type Ledger = {
   memoryBegan(): 'gone' | 'damaged' | null
   /** Submissions waiting for their transaction. */
   depth(): number
-  /** The newest version of the registry of sources that a commit has met. */
-  registry(): number
+  /** Who may record what, as the log says it. */
+  readonly registry: LedgerRegistry
   /**
    * False while a contract holds more than the log (`contractHolds`), and for a minute after the database failed to store
    * something, unless it has stored something since.
@@ -62,6 +70,8 @@ export type LedgerHooks = SequencerHooks & {
   failed?: () => void
   /** The log in the database is not what was signed last, or (null) it is again. */
   wentBack?: (fault: WentBack | null) => void
+  /** What the database holds of the registry was found altered; `source` is null where that concerns all. */
+  registryAltered?: (source: string | null, detail: string) => void
 }
 
 export type LedgerOptions = {
@@ -91,7 +101,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     ...{ log, system: systemSigner, now, folder: options.headFolder ?? null },
     turned: options.hooks?.wentBack,
   })
-  const context = { log, system: systemSigner, now, memory }
+  const registry = keepRegistry(log, systemSigner, options.hooks?.registryAltered)
+  const context = { log, system: systemSigner, registry, now, memory }
   const sequencer = startSequencer(pool, context, options.limits ?? SEQUENCER_LIMITS, options.hooks)
   let failedAt = Number.NEGATIVE_INFINITY
 
@@ -112,7 +123,11 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const ledger: Ledger = {
     db: pool,
     log,
-    submit: (batch) => submit({ batch }),
+    async submit(batch) {
+      // At the start that may take a while, which no transaction should; afterwards it is done already.
+      if (!registry.isWalked()) await registry.catchUp(pool)
+      return submit({ batch })
+    },
     async record(event, write) {
       const id = uuidv7(now())
       const { receipt, firstLeaf } = await submit({ event, id, write })
@@ -135,7 +150,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     contractHolds: memory.contractHolds,
     memoryBegan: memory.began,
     depth: sequencer.depth,
-    registry: sequencer.registry,
+    registry,
     isWritable: () => memory.isWhole() && performance.now() - failedAt > OUTAGE_MS,
     async close() {
       await sequencer.close()
@@ -201,15 +216,20 @@ async function claimLog(pool: pg.Pool, { origin, vkey }: LogKey): Promise<void> 
 
 /** The ledger is a source too: its key is registered like any other, in an event signed by that key. */
 async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void> {
-  if ((await readKeys(ledger.db, SYSTEM.source, [signer.kid])).size > 0) return
-  const key = { jwk: signer.jwk, notBefore: null, notAfter: null }
-  await ledger.record(
-    {
-      action: 'source.register',
-      actor: { type: 'service', id: 'anchor-service' },
-      targets: [{ type: 'source', id: SYSTEM.source }],
-      metadata: { kid: signer.kid },
-    },
-    (db) => insertSource(db, { source: SYSTEM.source, eventSignatures: 'required', keys: [key] }),
-  )
+  // Whether the row stands for a registration, the registry finds out; here it only tells a new database from one in use.
+  const { rows } = await ledger.db.query('select kid from source_keys where source = $1', [SYSTEM.source])
+  if (rows.some(({ kid }) => kid === signer.kid)) return
+  if (rows.length > 0)
+    throw new StartError(
+      `The key in KILLICK_SYSTEM_KEY (by default keys/system.json in the data folder) is ${signer.kid}, which is not registered for the source "${SYSTEM.source}". Start with the key that was in use, and register this one first (POST /v1/sources with the admin token).`,
+    )
+  await ledger.record(async (db, logIndex) => {
+    const registration: Registration = {
+      ...{ source: SYSTEM.source, previous: null },
+      ...{ eventSignatures: 'required', decoys: false, maxAge: null, maxAhead: null },
+      keys: [{ kid: signer.kid, jwk: signer.jwk, notBefore: null, notAfter: null }],
+    }
+    await insertRegistration(db, registration, logIndex)
+    return { actor: { type: 'service', id: 'anchor-service' }, ...registrationFields(registration) }
+  })
 }

@@ -1,7 +1,7 @@
 import { asHash, type BatchHeader, equalBytes, fromUtf8, type Hash, printHash } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
 import type { Tuples } from './copy.ts'
-import type { Signed } from './sources.ts'
+import type { Demands } from './sources.ts'
 
 /** A batch whose keys, signatures, chain and root have been checked. */
 export type CheckedBatch = {
@@ -15,8 +15,11 @@ export type CheckedBatch = {
   readonly latest: number
   /** Rows of its events, but for number and log index. */
   readonly rows: Tuples
-  /** Who signed it, and the version of the registry by which that was judged; null: the ledger itself did. */
-  readonly signed: (Signed & { readonly registry: number }) | null
+  /**
+   * What it asks of its source's registration, and the hash of the newest registration by which that was judged (null: there was
+   * none); null: the ledger itself made it.
+   */
+  readonly judged: (Demands & { readonly registered: string | null }) | null
 }
 
 export function eventLeaf({ eventLeaves }: CheckedBatch, i: number): Hash {

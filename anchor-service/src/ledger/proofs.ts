@@ -12,7 +12,8 @@ import {
 } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
 import { pathOf } from './batch-tree.ts'
-import { type LogKey, readCheckpoint, readCovering } from './checkpoints.ts'
+import { readCheckpoint, readCovering } from './checkpoints.ts'
+import type { Ledger } from './ledger.ts'
 import { readLines } from './packs.ts'
 import { findPacks, readCoverage } from './runs.ts'
 import { idKey, leafKey } from './sketch.ts'
@@ -29,7 +30,7 @@ type Row = { log_index: number; pos: number; token: string; header: string; even
  * @param name the event's id (of several events that claim one id, the first accepted), or its leaf hash
  * @throws Refusal event_not_found | event_unreadable
  */
-export async function readProof(db: Db, log: LogKey, name: string): Promise<string> {
+export async function readProof({ db, log }: Pick<Ledger, 'db' | 'log' | 'registry'>, name: string): Promise<string> {
   const row = await findEvent(db, name)
   const { event, header } = parseRow(row)
   const kids = [...new Set([event.signature?.kid ?? header.signature.kid, header.signature.kid])]

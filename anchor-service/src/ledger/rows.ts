@@ -74,7 +74,7 @@ export class Packer {
     { text, frames }: { text: Buffer; frames: readonly Frame[] | null },
     leaves: Uint8Array,
     eventPrev: Hash | undefined,
-    signed: CheckedBatch['signed'],
+    judged: CheckedBatch['judged'],
   ): CheckedBatch {
     const packs = this.#cutAt(frames ?? [], text) ?? this.#cut(text)
     const bodies = packs.reduce((sum, { body }) => sum + body.length, 0)
@@ -99,7 +99,7 @@ export class Packer {
       keysAt = keysEnd
     }
     const { earliest, latest } = { earliest: this.#earliest, latest: this.#latest }
-    return { header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, rows: rows.done(), signed }
+    return { header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, rows: rows.done(), judged }
   }
 
   /** The frames as packs; null where one of them is too large, or does not end where an event does. */

@@ -52,8 +52,6 @@ export type Sequencer = {
   submit(submission: Submission): Promise<Accepted>
   /** How many submissions wait for their transaction to begin. */
   depth(): number
-  /** The newest version of the registry of sources that a transaction has met. */
-  registry(): number
   /** Refuses new submissions and waits for those it has. */
   close(): Promise<void>
 }
@@ -75,7 +73,6 @@ export function startSequencer(
   let isClosed = false
   let running: Promise<void> | null = null
   let known: Known | null = null
-  let registry = 0
   const answering = new Set<Promise<void>>()
 
   async function drain(): Promise<void> {
@@ -101,6 +98,8 @@ export function startSequencer(
     while (size < queue.length && (size === 0 || events + queue[size]!.events <= limits.groupEvents)) {
       events += queue[size]!.events
       size++
+      // What stands behind a registration is judged by it, and so belongs to the next transaction.
+      if (isRegistration(queue[size - 1]!.submission)) break
     }
     const group = queue.splice(0, size)
     queuedBytes -= group.reduce((total, waiting) => total + waiting.bytes, 0)
@@ -114,9 +113,8 @@ export function startSequencer(
       const from = known
       // Until the commit is known to be durable, nothing is known.
       known = null
-      const { outcomes, ...after } = await inTransaction(pool, group, context, from)
-      known = after.known
-      registry = after.registry
+      const { outcomes, known: next } = await inTransaction(pool, group, context, from)
+      known = next
       hooks.committed?.((performance.now() - start) / 1000, outcomes)
       if (known !== null) hooks.grown?.(known.nextNumber)
       // The next transaction need not wait for what these answers wait for.
@@ -157,7 +155,6 @@ export function startSequencer(
       })
     },
     depth: () => queue.length,
-    registry: () => registry,
     async close() {
       isClosed = true
       await running
@@ -165,6 +162,8 @@ export function startSequencer(
     },
   }
 }
+
+const isRegistration = (submission: Submission) => 'event' in submission && typeof submission.event === 'function'
 
 function weigh(submission: Submission): { events: number; bytes: number } {
   if ('event' in submission) return { events: 1, bytes: 1024 }

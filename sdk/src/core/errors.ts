@@ -20,7 +20,8 @@ export const ERROR_CODES = {
   signature_invalid: 'The signature does not verify under the named key.',
   event_malformed: 'The text is not an event token.',
   event_payload_invalid: 'The event payload lacks a required member, has an unknown one, or one of the wrong form.',
-  event_incomplete: 'The event does not disclose its action, actor and targets.',
+  event_incomplete:
+    'The event does not disclose all that it must: its action, actor and targets, and where its source is registered without decoys, every digest.',
   event_too_large: 'The event is larger than 262,144 bytes.',
   disclosure_malformed: 'A disclosure is not base64url of a JSON array [salt, name, value].',
   disclosure_unmatched: 'A disclosure matches no digest of the event.',

@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { auditLedger, openApi } from '@killick/sdk/audit'
 import { afterEach, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../../anchor-service/src/config.ts'
+import { loadSigner } from '../../../anchor-service/src/ledger/keys.ts'
 import { alterToken, numberOf } from '../support/packs.ts'
-import { call, READER, type TestService, testService } from '../support/service.ts'
+import { call, READER, register, type TestService, testService } from '../support/service.ts'
 import { auditStatus, metric, moreAudits, recordSome, systemEvents, untilAudit } from './support/audits.ts'
 
 const running: TestService[] = []
@@ -87,6 +88,9 @@ describe('the key of the source killick', () => {
     const elsewhere = await mkdtemp(join(tmpdir(), 'killick-keys-'))
     const [newKey, oldKey] = [join(elsewhere, 'new.json'), join(elsewhere, 'old.json')]
     await copyFile(join(service.folder, 'keys/system.json'), oldKey)
+    const { jwk } = await loadSigner(newKey)
+    await expect(start({ ...OFTEN, KILLICK_SYSTEM_KEY: newKey }, service)).rejects.toThrow('is not registered')
+    expect((await register(service.url, 'killick', [{ jwk }])).status).toBe(201)
     const changed = await start({ ...OFTEN, KILLICK_SYSTEM_KEY: newKey }, service)
     const { last } = await untilAudit(changed, ({ last }) => last !== null)
     expect(last).toMatchObject({ outcome: 'fail', first: { source: 'killick', seq: 0 } })

@@ -70,12 +70,27 @@ describe('sources', () => {
       jwk: signer.jwk,
       notBefore: null,
       notAfter: '2021-01-01T00:00:00.000Z',
+      logIndex: expect.any(Number),
     })
     expect(kept.keys).toContainEqual(expect.objectContaining({ kid: second.kid, notAfter: null }))
   })
 
   const bad: [string, string, string][] = [
-    ["the ledger's own name", 'source_reserved', JSON.stringify({ source: 'killick', keys: [{ jwk: signer.jwk }] })],
+    [
+      'a setting of the ledger itself',
+      'request_invalid',
+      JSON.stringify({ source: 'killick', keys: [], decoys: true }),
+    ],
+    [
+      'a bound in fractions',
+      'request_invalid',
+      JSON.stringify({ source: 'x', keys: [{ jwk: signer.jwk }], maxAge: 1.5 }),
+    ],
+    [
+      'a key twice',
+      'request_invalid',
+      JSON.stringify({ source: 'x', keys: [{ jwk: signer.jwk }, { jwk: signer.jwk }] }),
+    ],
     ['a bad name', 'request_invalid', JSON.stringify({ source: 'A b', keys: [{ jwk: signer.jwk }] })],
     ['no key', 'request_invalid', JSON.stringify({ source: 'x', keys: [] })],
     [

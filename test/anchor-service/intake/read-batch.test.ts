@@ -214,7 +214,7 @@ function read(token: string, { source, stream, seq }: EventPlace, head = headOf(
   const text = Buffer.from(`${token}\n`, 'latin1')
   reader.open(source, stream)
   if (reader.read(text, 0, head, seq) !== text.length) return null
-  const { sketch, prev, signatureAt } = reader
+  const { sketch, prev, signatureAt, hidden } = reader
   const { leafHash, time, keyCount } = sketch
   const keys = sketch.keys.subarray(0, 8 * keyCount)
   return {
@@ -224,6 +224,7 @@ function read(token: string, { source, stream, seq }: EventPlace, head = headOf(
     keys: keys.toString('hex'),
     prev,
     isSigned: signatureAt !== NO,
+    hidden,
   }
 }
 
@@ -231,7 +232,15 @@ function expected(event: ParsedEvent): ReturnType<typeof read> {
   const { leafHash, id, time, keys, keyCount } = sketchEvent(event)
   const prev = event.prev ? printHash(event.prev) : ''
   const own = keys.toString('hex', 0, 8 * keyCount)
-  return { leafHash, id: id.toString('hex'), time, keys: own, prev, isSigned: event.signature !== undefined }
+  return {
+    leafHash,
+    id: id.toString('hex'),
+    time,
+    keys: own,
+    prev,
+    isSigned: event.signature !== undefined,
+    hidden: event.fieldCount - event.disclosures.length,
+  }
 }
 
 /** The reader takes nothing that core refuses, and reads what it takes as core does. @returns whether it took it */
@@ -367,6 +376,16 @@ describe('an event that is made by hand', () => {
     expect(agree(craft(LEAST, { iat: 253402300799.999 }))).toBe(true)
   })
 
+  test('is taken with digests that it does not disclose, and these are counted', () => {
+    for (const count of [1, 2, 27]) {
+      const decoys = Array.from({ length: count }, (_, i) => nodePrimitives.digest(`decoy ${i}`))
+      const hiding = craft(LEAST, { _sd: [...sorted(LEAST), ...decoys].sort() })
+      expect(agree(hiding)).toBe(true)
+      expect(read(hiding, { source: 'billing', stream: 's', seq: 0 })!.hidden).toBe(count)
+    }
+    expect(read(craft(LEAST), { source: 'billing', stream: 's', seq: 0 })!.hidden).toBe(0)
+  })
+
   const digest = nodePrimitives.digest('x')
   const none: Record<string, [disclosures: (string | Buffer)[], payload?: object]> = {
     'a field twice': [[...LEAST, field('outcome', 'success'), field('outcome', 'failure')]],
@@ -430,14 +449,23 @@ function readAll(text: string | Buffer, header: BatchHeader) {
   const events: unknown[] = []
   const signatures: LineSignature[] = []
   const unsigned: number[] = []
+  const hidden: number[] = []
   const body = Buffer.from(text)
   const result = readEvents(body, header, {
-    event: ({ leafHash, time, id, keys, keyCount }, size) =>
-      events.push({ leafHash, time, id: Buffer.from(id), keys: Buffer.from(keys.subarray(0, 8 * keyCount)), size }),
+    event: ({ leafHash, time, id, keys, keyCount }, size, line) =>
+      events.push({
+        leafHash,
+        time,
+        id: Buffer.from(id),
+        keys: Buffer.from(keys.subarray(0, 8 * keyCount)),
+        size,
+        line,
+      }),
     signature: (signature) => signatures.push(signature),
     unsigned: (line) => unsigned.push(line),
+    hidden: (line) => hidden.push(line),
   })
-  return result && { ...result, events, signatures, unsigned }
+  return result && { ...result, events, signatures, unsigned, hidden }
 }
 
 function expectedAll(text: string | Buffer) {
@@ -446,12 +474,13 @@ function expectedAll(text: string | Buffer) {
   return {
     leaves: Buffer.concat(parsed.events.map(({ leafHash }) => leafHash)),
     prev: parsed.events[0]!.prev,
-    events: parsed.events.map((event) => {
+    events: parsed.events.map((event, i) => {
       const { leafHash, time, id, keys, keyCount } = sketchEvent(event)
-      return { leafHash, time, id, keys: keys.subarray(0, 8 * keyCount), size: event.token.length + 1 }
+      return { leafHash, time, id, keys: keys.subarray(0, 8 * keyCount), size: event.token.length + 1, line: i + 2 }
     }),
     signatures: parsed.events.flatMap(({ signature }, i) => (signature ? [{ ...signature, line: i + 2 }] : [])),
     unsigned: parsed.events.flatMap(({ signature }, i) => (signature ? [] : [i + 2])),
+    hidden: parsed.events.flatMap(({ fieldCount, disclosures }, i) => (fieldCount > disclosures.length ? [i + 2] : [])),
   }
 }
 
@@ -559,6 +588,19 @@ describe('a batch', () => {
     const first = craft(LEAST)
     const body = await batchOf([first, craft(LEAST, { seq: 1, ...follow(first) })])
     expect(plain(readAll(body, parseBatch(utf8(body)).header))).toEqual(plain(expectedAll(body)))
+  })
+
+  test('is read where events hide some of their digests, whoever reads them', async () => {
+    const digest = nodePrimitives.digest('decoy')
+    const first = craft(LEAST, { _sd: [...sorted(LEAST), digest].sort() })
+    const second = craft(LEAST, { seq: 1, ...follow(first) })
+    // Printed in a way that is left to core.
+    const spaced = [...LEAST, `[ "${SALT}", "x", 1 ]`]
+    const third = craft(spaced, { seq: 2, ...follow(second), _sd: [...sorted(spaced), digest].sort() })
+    const body = await batchOf([first, second, third])
+    const found = readAll(body, parseBatchHeader(body.split('\n')[0]!))
+    expect(plain(found)).toEqual(plain(expectedAll(body)))
+    expect(found!.hidden).toEqual([2, 4])
   })
 
   test('is refused under another root', async () => {

@@ -2,9 +2,8 @@
 import { type Hash, KillickError, leafHash, makeEvent, treeRoot, utf8 } from '@killick/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Checkers, startCheckers } from '../../../anchor-service/src/intake/checkers.ts'
-import { insertSource } from '../../../anchor-service/src/ledger/sources.ts'
 import { compressBatch } from '../../../sdk/src/client/transport.ts'
-import { type TestLedger, testLedger } from '../support/ledger.ts'
+import { registerSource, type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer, sampleEvent } from '../support/producer.ts'
 
 const THREADS = 3
@@ -17,8 +16,7 @@ let tokens: string[]
 
 beforeAll(async () => {
   opened = await testLedger()
-  const keys = [{ jwk: signer.jwk, notBefore: null, notAfter: null }]
-  await insertSource(opened.pool, { source: 'billing', eventSignatures: 'required', keys })
+  await registerSource(opened, { source: 'billing', signer })
   checkers = startCheckers({ databaseUrl: opened.databaseUrl, hasRole: true }, THREADS)
   const events = Array.from({ length: EVENTS }, (_, i) => ({ ...sampleEvent(i), note: crypto.randomUUID().repeat(4) }))
   ;({ header, tokens } = await new Producer('billing', signer).batch(events))

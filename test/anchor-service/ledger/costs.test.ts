@@ -75,8 +75,8 @@ beforeAll(async () => {
        select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'r' || (i / 40 % 2), i / 80, 1, '', sha256(i::text::bytea), sha256(''), 1 + ${APART} * i,
               timestamptz '2026-01-01' + i * interval '1 minute', timestamptz '2026-01-01' + i * interval '1 minute'
        from generate_series(0, ${EVENTS - 1}) i;
-     insert into sources (source, event_signatures) select 's' || lpad((i % 40)::text, 2, '0'), 'required' from generate_series(0, 3999) i;
-     insert into source_keys (source, kid, jwk) select case when i < 40 then 's' || lpad(i::text, 2, '0') else 'x' || i end, 'k', '{}' from generate_series(0, 3999) i;
+     insert into sources (log_index, source, event_signatures, decoys) select 1 + i, 's' || lpad((i % 40)::text, 2, '0'), 'required', false from generate_series(0, 3999) i;
+     insert into source_keys (log_index, source, kid, jwk) select 1 + i, case when i < 40 then 's' || lpad(i::text, 2, '0') else 'x' || i end, 'k', '{}' from generate_series(0, 3999) i;
      insert into shares (log_index, id, token_hash, leaf_hash, fields)
        select 1 + i, gen_random_uuid(), sha256(i::text::bytea), sha256(''), '{}' from generate_series(0, 3999) i;
      insert into checkpoints (size, root, note) select 2 + 6 * i, sha256(''), '' from generate_series(0, 3999) i;
@@ -129,7 +129,10 @@ const DAY = { from: new Date('2026-01-03'), to: new Date('2026-01-03T00:20:00Z')
 /** The batches are nothing that could be proven; everything is read before that is found out. */
 const prove = (i: number) => (db: Db) =>
   expect(
-    readProof(db, opened.ledger.log, ids[i]!.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')),
+    readProof(
+      { ...opened.ledger, db: db as pg.Pool },
+      ids[i]!.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
+    ),
   ).rejects.toMatchObject({ code: 'event_unreadable' })
 
 const AFTER = { source: 's20', stream: 'r0' }

@@ -4,6 +4,7 @@ import type { LocalSigner } from '../../../anchor-service/src/ledger/keys.ts'
 import { type Ledger, openLedger } from '../../../anchor-service/src/ledger/ledger.ts'
 import { migrate } from '../../../anchor-service/src/ledger/migrate.ts'
 import { openPool } from '../../../anchor-service/src/ledger/pool.ts'
+import { register } from '../../../anchor-service/src/ledger/register.ts'
 import { packBatch } from '../../../anchor-service/src/ledger/rows.ts'
 import { createDatabase } from '../../support/postgres.ts'
 import { newSigner, type Producer, sampleEvent } from './producer.ts'
@@ -34,6 +35,14 @@ export async function testLedger(
     },
   }
 }
+
+/** Registers a source with one key. */
+export const registerSource = ({ ledger }: TestLedger, { source, signer }: Pick<Producer, 'source' | 'signer'>) =>
+  register(
+    ledger,
+    { source, keys: [{ jwk: signer.jwk, notBefore: null, notAfter: null }] },
+    { type: 'test', id: 'test' },
+  )
 
 /** The producer's next batch of `n` events, parsed and ready for the ledger. */
 export async function nextBatch(producer: Producer, n = 1) {

@@ -144,6 +144,10 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
     for (let quiet = 0; !signal.aborted && !closing; quiet += TAIL_POLL_MS) {
       if (isOpen !== null && !(await isOpen())) return
       const page = await eventsAfter(ledger.db, last, TAIL_PAGE)
+      await ledger.registry.forgiveDecoys(
+        ledger.db,
+        page.map(({ event }) => event),
+      )
       for (const { event, place } of page) {
         last = place
         yield `id: ${place.join('.')}\ndata: ${JSON.stringify(event)}\n\n`
@@ -205,6 +209,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
         limit: Math.min(PAGE, left),
         ...(before && { before }),
       })
+      await ledger.registry.forgiveDecoys(ledger.db, events)
       yield* events
       if (next === null) return
       before = next
@@ -227,7 +232,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
   /** One event without a proof must not end an export. */
   async function proofOf({ leafHash }: FoundEvent): Promise<{ proof: string | null; error?: EventError }> {
     try {
-      return { proof: await readProof(ledger.db, ledger.log, leafHash) }
+      return { proof: await readProof(ledger, leafHash) }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       return { proof: null, error: { code: error.code, detail: error.message } }

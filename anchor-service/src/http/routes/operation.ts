@@ -41,7 +41,8 @@ export function operationRoutes(app: App, { ledger, metrics, tokens, anchoring, 
 
   async function readReadiness() {
     // Anchoring or an audit that is in trouble is told here, but it never stops batches from being taken.
-    const status = { anchoring: anchoring() ?? null, audit: auditing() ?? null }
+    const registry = ledger.registry.status()
+    const status = { registry, anchoring: anchoring() ?? null, audit: auditing() ?? null }
     try {
       const logSize = (await ledger.head())?.size ?? 0
       const anchoredSize = await readAnchoredSize(ledger.db)
@@ -49,7 +50,9 @@ export function operationRoutes(app: App, { ledger, metrics, tokens, anchoring, 
       const writable = fault === null && ledger.isWritable()
       const wentBack = fault && { remembered: fault.remembered.size, found: fault.found?.size ?? 0 }
       const what = { database: true, writable, wentBack, logSize, anchoredSize, ...status }
-      return { status: writable ? 'ready' : 'not ready', ...what } as const
+      // Where one source was altered, the others go on.
+      const isReady = writable && registry.altered.every(({ source }) => source !== null)
+      return { status: isReady ? 'ready' : 'not ready', ...what } as const
     } catch {
       const what = { database: false, writable: false, wentBack: null, logSize: null, anchoredSize: null, ...status }
       return { status: 'not ready', ...what } as const

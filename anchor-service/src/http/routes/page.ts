@@ -5,7 +5,6 @@ import { Refusal } from '../../errors.ts'
 import { readTargets } from '../../ledger/anchors.ts'
 import { readProof } from '../../ledger/proofs.ts'
 import { findShare, type Share } from '../../ledger/shares.ts'
-import { readSource } from '../../ledger/sources.ts'
 import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { sendKept } from '../kept-body.ts'
@@ -49,7 +48,7 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
   }
 
   async function shown(share: Share): Promise<{ proof: string; event: ParsedEvent }> {
-    const proof = parseProof(await readProof(ledger.db, ledger.log, share.leafHash))
+    const proof = parseProof(await readProof(ledger, share.leafHash))
     const token = hideFields(parseEvent(proof.event), share.fields)
     return { proof: printProof({ ...proof, event: token }), event: parseEvent(token) }
   }
@@ -64,12 +63,18 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
       .send(pageFor(html, link))
   }
 
+  /** As the log says it, not the tables that anyone who owns the database can change. */
+  async function registered(source: string) {
+    await ledger.registry.catchUp(ledger.db)
+    return ledger.registry.source(source)
+  }
+
   /** The operator's own word on what to pin; source keys only for whoever has a link to one of its events. */
   async function trust(source?: string) {
-    const known = source === undefined ? undefined : await readSource(ledger.db, source)
+    const known = source === undefined ? undefined : await registered(source)
     return {
       publisher: ledger.log.origin,
-      sourceKeys: (known?.keys ?? []).map(({ jwk }) => ({ source, jwk })),
+      sourceKeys: [...(known?.keys.values() ?? [])].map(({ jwk }) => ({ source, jwk })),
       logKeys: [ledger.log.vkey],
       logs: await readTargets(ledger.db),
       rpcs: published.rpcs,

@@ -25,7 +25,7 @@ export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
       },
     },
     async (request, reply) => {
-      const proof = await readProof(ledger.db, ledger.log, request.params.eventId)
+      const proof = await readProof(ledger, request.params.eventId)
       return reply.type('application/json; charset=utf-8').serializer(String).send(proof)
     },
   )
@@ -50,6 +50,7 @@ export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
         before: parseCursor(cursor, 2),
       }
       const { events, next } = await searchEvents(ledger.db, page as typeof page & { before?: [number, number] })
+      await ledger.registry.forgiveDecoys(ledger.db, events)
       return { events, next: next === null ? null : next.join('.') }
     },
   )

@@ -72,7 +72,7 @@ export function shareRoutes(app: App, { ledger, tokens, published, rateLimit }: 
     },
     async (request, reply) => {
       const { eventId, fields } = request.body
-      const event = parseEvent(parseProof(await readProof(ledger.db, ledger.log, eventId)).event)
+      const event = parseEvent(parseProof(await readProof(ledger, eventId)).event)
       const unknown = fields.find((name) => !Object.hasOwn(event.fields, name))
       if (unknown !== undefined)
         throw new Refusal('request_invalid', `The event has no field "${unknown}" that could be shown.`)

@@ -1,7 +1,7 @@
-import { KillickError, parseJson, parsePublicJwk, thumbprint } from '@killick/sdk'
+import { KillickError, parseJson, parsePublicJwk } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
-import { insertSource, readSource, readSources, type SourceKey } from '../../ledger/sources.ts'
-import { SYSTEM } from '../../ledger/system.ts'
+import { register } from '../../ledger/register.ts'
+import { readSource, readSources } from '../../ledger/sources.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import {
@@ -26,7 +26,7 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
       schema: {
         summary: 'Register a source, add keys to it, or change the validity of its keys',
         description:
-          'Keys that are not named stay as they are; of a key that is named again, the new validity counts. The registration is itself an event in the stream of the source "killick".',
+          'Keys and settings that are not named stay as they are; of a key that is named again, the new validity counts. The registration is itself an event in the stream of the source "killick". For the source "killick" only keys can be named: that is how the ledger changes its own.',
         tags: ['administration'],
         security: [{ admin: [] }],
         body: RegistrationSchema,
@@ -34,27 +34,21 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
       },
     },
     async (request, reply) => {
-      const { source } = request.body
-      if (source === SYSTEM.source) throw new Refusal('source_reserved')
-      const keys = request.body.keys.map((key, i) => {
-        const jwk = atKey(i, () => parsePublicJwk(key.jwk))
-        const validity = { notBefore: parseDate(key.notBefore, i), notAfter: parseDate(key.notAfter, i) }
-        return { jwk, kid: thumbprint(jwk), ...validity }
-      })
-      const known = await readSource(ledger.db, source)
-      if (known === undefined && keys.length === 0) throw new Refusal('request_invalid', 'A new source needs a key.')
-      const eventSignatures = request.body.eventSignatures ?? known?.eventSignatures ?? 'required'
-      const event = await ledger.record(
-        {
-          action: known === undefined ? 'source.register' : 'source.change',
-          actor: actorOf(request),
-          targets: [{ type: 'source', id: source }],
-          metadata: { eventSignatures, keys: keys.map((key) => ({ jwk: { ...key.jwk }, ...printKey(key) })) },
-        },
-        (db) => insertSource(db, { source, eventSignatures, keys }),
-      )
+      const { source, keys: named, ...settings } = request.body
+      const keys = named.map((key, i) => ({
+        jwk: atKey(i, () => parsePublicJwk(key.jwk)),
+        ...{ notBefore: parseDate(key.notBefore, i), notAfter: parseDate(key.notAfter, i) },
+      }))
+      const { registration, logIndex, event } = await register(ledger, { source, keys, ...settings }, actorOf(request))
+      const { eventSignatures, decoys, maxAge, maxAhead } = registration
       reply.code(201)
-      return { source, eventSignatures, keys: keys.map(printKey), event: { id: event.id, leafHash: event.leafHash } }
+      return {
+        ...{ source, eventSignatures, decoys, maxAge, maxAhead, logIndex, event },
+        keys: registration.keys.map(({ kid, notBefore, notAfter }) => ({
+          kid,
+          ...{ notBefore: printDate(notBefore), notAfter: printDate(notAfter) },
+        })),
+      }
     },
   )
 
@@ -77,21 +71,27 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
           : { sources: [await readSource(ledger.db, source)].filter((found) => found !== undefined), next: null }
       return {
         next,
-        sources: sources.map((s) => ({ ...s, keys: s.keys.map((key) => ({ jwk: key.jwk, ...printKey(key) })) })),
+        sources: sources.map((source) => ({
+          ...source,
+          keys: source.keys.map(({ notBefore, notAfter, ...key }) => ({
+            ...key,
+            ...{ notBefore: printDate(notBefore), notAfter: printDate(notAfter) },
+          })),
+        })),
       }
     },
   )
 }
 
-function printKey({ kid, notBefore, notAfter }: SourceKey) {
-  return { kid, notBefore: notBefore?.toISOString() ?? null, notAfter: notAfter?.toISOString() ?? null }
-}
+const printDate = (time: Date | number | null) => (time === null ? null : new Date(time).toISOString())
 
-function parseDate(text: string | null | undefined, i: number): Date | null {
+function parseDate(text: string | null | undefined, i: number): number | null {
   if (text === null || text === undefined) return null
-  const date = new Date(text)
-  if (Number.isNaN(date.getTime())) throw new Refusal('request_invalid', `keys/${i}: validity must be RFC 3339 times.`)
-  return date
+  const time = Date.parse(text)
+  // Later or earlier ones have another form, and registrations know one.
+  if (!(time >= Date.UTC(1970, 0) && time < Date.UTC(10_000, 0)))
+    throw new Refusal('request_invalid', `keys/${i}: validity must be RFC 3339 times from 1970 to 9999.`)
+  return time
 }
 
 function atKey<T>(i: number, parse: () => T): T {

@@ -63,9 +63,11 @@ export function streamRoutes(app: App, { ledger, tokens }: AppDeps): void {
         response: { 200: Type.Pick(EventsSchema, ['events']), default: ProblemSchema },
       },
     },
-    async ({ params, query: { seq, span = 3 } }) => ({
-      events: await readNeighbours(ledger.db, { ...params, seq, span }),
-    }),
+    async ({ params, query: { seq, span = 3 } }) => {
+      const events = await readNeighbours(ledger.db, { ...params, seq, span })
+      await ledger.registry.forgiveDecoys(ledger.db, events)
+      return { events }
+    },
   )
 }
 

@@ -21,25 +21,29 @@ create table ledger (
 );
 select append_only('ledger');
 
+-- What the registrations in the system stream say of sources, one row for each, and one for each key that it names. These tables
+-- are a cache, and a list of where to look: whatever is read here is held against the signed events themselves.
 create table sources (
-  id bigint generated always as identity primary key,
+  log_index bigint primary key check (log_index >= 0), -- of the registration
   source text not null,
   event_signatures text not null check (event_signatures in ('required', 'optional')),
-  recorded_at timestamptz not null default now()
+  decoys boolean not null,
+  max_age bigint,                  -- seconds; null: without bound
+  max_ahead bigint
 );
-create index on sources (source, id desc);
+create index on sources (source, log_index desc);
 select append_only('sources');
 
 create table source_keys (
-  id bigint generated always as identity primary key,
+  log_index bigint not null references sources,
   source text not null,
   kid text not null,
   jwk jsonb not null,
   not_before timestamptz,
   not_after timestamptz,
-  recorded_at timestamptz not null default now()
+  primary key (log_index, kid)
 );
-create index on source_keys (source, kid, id desc);
+create index on source_keys (source, kid, log_index desc);
 select append_only('source_keys');
 
 -- One row per log entry; the header is the entry, its hash the leaf.

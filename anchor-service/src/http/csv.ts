@@ -2,7 +2,8 @@
 import type { JsonObject } from '@killick/sdk'
 import type { FoundEvent, UnreadableEvent } from '../ledger/found.ts'
 
-export const CSV_HEADER = 'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,error\r\n'
+export const CSV_HEADER =
+  'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,missing,error\r\n'
 
 /** A cell that begins like a formula would be run as one by spreadsheets; a quote before it keeps it text. */
 function cell(value: unknown): string {
@@ -32,6 +33,7 @@ export function csvLine(event: FoundEvent | UnreadableEvent): string {
     targets,
     fields.outcome,
     leafHash,
+    'error' in event ? '' : event.missing,
     'error' in event ? event.error.code : '',
   ]
   return `${cells.map(cell).join(',')}\r\n`

@@ -13,6 +13,8 @@ export type FoundEvent = {
   logIndex: number
   fields: JsonObject
   token: string
+  /** How many of its fields the ledger no longer holds; absent: none. Of a source with decoys see `forgiveDecoys`. */
+  missing?: number
 }
 
 /**
@@ -58,9 +60,24 @@ export async function readFound(db: Db, numbers: readonly number[]): Promise<Fou
 
 function readEvent({ number, logIndex, id, time, token }: StoredEvent): FoundEvent | UnreadableEvent {
   try {
-    const { id, source, stream, seq, time, leafHash, fields } = parseEvent(token, nodePrimitives)
+    const { id, source, stream, seq, time, leafHash, fields, fieldCount, disclosures } = parseEvent(
+      token,
+      nodePrimitives,
+    )
+    const missing = fieldCount - disclosures.length
     const recordedAt = new Date(time).toISOString()
-    return { id, leafHash: printHash(leafHash), source, stream, seq, recordedAt, logIndex, fields, token }
+    return {
+      id,
+      leafHash: printHash(leafHash),
+      source,
+      stream,
+      seq,
+      recordedAt,
+      logIndex,
+      fields,
+      token,
+      ...(missing > 0 && { missing }),
+    }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     const uuid = id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')

@@ -1,4 +1,4 @@
-import { isSourceName } from '@killick/sdk'
+import { isSourceName, type JsonValue } from '@killick/sdk'
 import { type Found, type FoundEvent, type Place, readFound, type UnreadableEvent } from './found.ts'
 import { MAX_PACK_EVENTS, timeAt } from './packs.ts'
 import { findPacks, readCoverage } from './runs.ts'
@@ -22,8 +22,8 @@ export type EventQuery = {
 }
 
 /**
- * A page of events, newest first. The next page starts behind its last event; null: there is none. Events that cannot be read are
- * shown wherever what stands beside them says that they may match.
+ * A page of events, newest first. The next page starts behind its last event; null: there is none. Events that cannot be read, and
+ * those that have lost the field that is asked for, are shown wherever what stands beside them says that they may match.
  */
 export async function searchEvents(
   db: Db,
@@ -42,12 +42,17 @@ export async function searchEvents(
 
 function matches({ source, recordedAt, fields }: FoundEvent, query: EventQuery): boolean {
   const is = (wanted: string | undefined, value: unknown) => wanted === undefined || wanted === value
-  const targets = Array.isArray(fields.targets) ? fields.targets : []
+  // Every event had these when it was accepted.
+  const {
+    action = query.action,
+    actor = { id: query.actor ?? null },
+    targets = [{ id: query.target ?? null }],
+  } = fields
   return (
     is(query.source, source) &&
-    is(query.action, fields.action) &&
-    is(query.actor, idOf(fields.actor)) &&
-    (query.target === undefined || targets.some((target) => idOf(target) === query.target)) &&
+    is(query.action, action) &&
+    is(query.actor, idOf(actor)) &&
+    (query.target === undefined || (targets as JsonValue[]).some((target) => idOf(target) === query.target)) &&
     isOfTime(Date.parse(recordedAt), query)
   )
 }

@@ -75,12 +75,15 @@ export type LedgerRegistry = {
 const PAGE = 500
 /** Sources whose registrations are kept in memory, about 4 KiB each; of others, where they stand. */
 const MAX_SOURCES = 1_000
+/** After so long it is looked again whether the system stream is whole, for somebody may have put it back. ms */
+const RETRY_MS = 15_000
 /** Faults that are told. */
 const MAX_FAULTS = 16
 
 type Row = { seq: number; n: number; log_index: number; header: string; body: Buffer | null }
 /** The end of what was walked. */
 type End = { seq: number; batch: Hash | null; logIndex: number; header: string }
+const BEGINNING: End = { seq: 0, batch: null, logIndex: -1, header: '' }
 
 /**
  * @param system the key that this service signs for the source `killick` with: it counts whatever the log says of it
@@ -91,13 +94,14 @@ export function keepRegistry(
   system: { kid: string; jwk: PublicJwk },
   onFault: (source: string | null, detail: string) => void = () => {},
 ): LedgerRegistry {
-  const registry = new Registry()
+  let registry = new Registry()
   /** Where the registrations of sources stand. */
   const places = new Map<string, number[]>()
   const known = new Map<string, Registered[]>()
   const trusted = new Set([system.kid])
   const faults = new Map<string | null, string>()
-  let end: End = { seq: 0, batch: null, logIndex: -1, header: '' }
+  let end = BEGINNING
+  let failedAt = 0
   let version = 0
   let isChecked = false
   /** How far somebody vouches for what was walked, and whether the log's key does so for its beginning. */
@@ -123,21 +127,43 @@ export function keepRegistry(
   }
 
   async function walk(db: Db, head: StreamHead | null | undefined): Promise<void> {
-    if (faults.has(null)) refuse(null)
+    if (faults.has(null)) {
+      if (performance.now() - failedAt < RETRY_MS) refuse(null)
+      reset()
+    }
     if (head !== undefined && end.seq === (head?.seq ?? 0)) return
     try {
-      for (let rows = await readPage(db, end.seq); rows.length > 0; ) {
-        for (const row of rows) step(row)
-        rows = rows.length < PAGE ? [] : await readPage(db, end.seq)
-      }
-      if (head && (end.seq !== head.seq || !equalBytes(end.batch!, head.batch)))
-        throw new RegistryAltered(null, `the system stream ends at ${end.seq}, not where its head says`)
-      if (end.seq !== vouched.seq) await checkEnd(db)
+      await walkOn(db, head).catch((error) => {
+        // After an operator has accepted a head of before, the stream goes on from there.
+        if (!(error instanceof RegistryAltered) || !vouched.byLog) throw error
+        reset()
+        return walkOn(db, head)
+      })
+      faults.delete(null)
     } catch (error) {
       if (!(error instanceof RegistryAltered)) throw error
+      failedAt = performance.now()
       report(null, error.message)
       refuse(null)
     }
+  }
+
+  async function walkOn(db: Db, head: StreamHead | null | undefined): Promise<void> {
+    for (let rows = await readPage(db, end.seq); rows.length > 0; ) {
+      for (const row of rows) step(row)
+      rows = rows.length < PAGE ? [] : await readPage(db, end.seq)
+    }
+    if (head !== undefined && end.seq !== (head?.seq ?? 0))
+      throw new RegistryAltered(null, `the system stream ends at ${end.seq}, not where its head says`)
+    if (end.seq !== vouched.seq) await checkEnd(db)
+  }
+
+  function reset(): void {
+    registry = new Registry()
+    places.clear()
+    known.clear()
+    end = BEGINNING
+    vouched = { seq: 0, byLog: false }
   }
 
   /** The next batch of the system stream: chained to the one before it, and if it is a registration, signed. */

@@ -94,7 +94,8 @@ export async function readAnchors(
 
 /**
  * Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, smallest size first. A target
- * that has moved, to another chain or contract, counts where it was anchored last: a verifier could not ask the old place.
+ * that has moved, to another chain or contract, counts where it was anchored last: a verifier could not ask the old place. Each
+ * with the last one before it of the same place that does not cover the entry yet.
  */
 export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
   const { rows } = await db.query(
@@ -105,19 +106,34 @@ export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anch
          select chain_id, genesis, contract, log_id from anchors
          where (chain_id, genesis, contract, log_id) > (p.chain_id, p.genesis, p.contract, p.log_id)
          order by 1, 2, 3, 4 limit 1) next)
-     select * from (
+     select latest.*, before.size as before_size, before.root as before_root, before.time as before_time,
+            before.transaction as before_transaction, before.block as before_block
+     from (
        select distinct on (target) smallest.* from places p cross join lateral (
          select * from current_anchors a
          where (a.chain_id, a.genesis, a.contract, a.log_id) = (p.chain_id, p.genesis, p.contract, p.log_id)
            and size > $1 and state in ('confirmed', 'final') order by size limit 1) smallest
        order by target, id desc) latest
-     order by id desc limit 16`,
+     left join lateral (
+       select * from current_anchors b
+       where (b.chain_id, b.genesis, b.contract, b.log_id) = (latest.chain_id, latest.genesis, latest.contract, latest.log_id)
+         and size > 0 and size <= $1 and state in ('confirmed', 'final') order by size desc limit 1) before on true
+     order by latest.id desc limit 16`,
     [logIndex],
   )
   return rows
-    .map(toAnchor)
+    .map((row) => ({ ...toAnchor(row), before: toBefore(row) }))
     .sort((a, b) => a.size - b.size || a.id - b.id)
-    .map(toProven)
+    .map(({ before, ...anchor }) => ({ ...toProven(anchor), ...(before && { before }) }))
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of the query above
+function toBefore(row: any): Anchor['before'] {
+  if (row.before_size === null) return undefined
+  return {
+    ...{ size: row.before_size, root: asHash(new Uint8Array(row.before_root)), time: row.before_time },
+    ...{ transaction: row.before_transaction, block: row.before_block },
+  }
 }
 
 /** The smallest confirmed anchor in a place that covers a log entry and has at most so many. */

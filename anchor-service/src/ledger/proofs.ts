@@ -1,9 +1,11 @@
 import {
   type Anchor,
   equalBytes,
+  hideFields,
   isEventId,
   KillickError,
   nodePrimitives,
+  type ParsedEvent,
   parseBatchHeader,
   parseEvent,
   parseHash,
@@ -15,10 +17,13 @@ import { pathOf } from './batch-tree.ts'
 import { readCheckpoint, readCovering } from './checkpoints.ts'
 import type { Ledger } from './ledger.ts'
 import { readLines } from './packs.ts'
+import type { Registered } from './registrations.ts'
+import type { LedgerRegistry } from './registry.ts'
 import { findPacks, readCoverage } from './runs.ts'
 import { idKey, leafKey } from './sketch.ts'
 import { readKeys } from './sources.ts'
 import { readCarriedAnchors } from './successions.ts'
+import { SYSTEM } from './system.ts'
 import { type Db, readPlans } from './tiles.ts'
 
 type Row = { log_index: number; pos: number; token: string; header: string; event_leaves: Buffer }
@@ -30,7 +35,10 @@ type Row = { log_index: number; pos: number; token: string; header: string; even
  * @param name the event's id (of several events that claim one id, the first accepted), or its leaf hash
  * @throws Refusal event_not_found | event_unreadable
  */
-export async function readProof({ db, log }: Pick<Ledger, 'db' | 'log' | 'registry'>, name: string): Promise<string> {
+export async function readProof(
+  { db, log, registry }: Pick<Ledger, 'db' | 'log' | 'registry'>,
+  name: string,
+): Promise<string> {
   const row = await findEvent(db, name)
   const { event, header } = parseRow(row)
   const kids = [...new Set([event.signature?.kid ?? header.signature.kid, header.signature.kid])]
@@ -39,11 +47,13 @@ export async function readProof({ db, log }: Pick<Ledger, 'db' | 'log' | 'regist
   const checkpoint =
     size === undefined ? (await readCovering(db, [row.log_index]))[0]! : (await readCheckpoint(db, size))!
   const sizes = [...new Set([checkpoint.size, ...anchors.map((anchor) => anchor.size)])]
-  const paths = await readPlans(
-    db,
-    sizes.map((covering) => planInclusion(row.log_index, covering)),
-  )
-  const keys = await readKeys(db, event.source, kids)
+  const { own, shown } = await readRegistrations(db, registry, event, kids, row.log_index)
+  const plans = sizes.map((covering) => planInclusion(row.log_index, covering))
+  const ofRegistrations = shown.map(({ logIndex }) => planInclusion(logIndex, checkpoint.size))
+  const paths = await readPlans(db, [...plans, ...ofRegistrations])
+  const known = new Map(own.flatMap(({ registration }) => registration.keys.map(({ kid, jwk }) => [kid, jwk])))
+  const keys = kids.every((kid) => known.has(kid)) ? known : await readKeys(db, event.source, kids)
+  const missing = missingOf(event, row.log_index, own)
   const withPath = (anchor: Anchor): Anchor =>
     anchor.size === checkpoint.size ? anchor : { ...anchor, path: paths[sizes.indexOf(anchor.size)]! }
 
@@ -54,7 +64,60 @@ export async function readProof({ db, log }: Pick<Ledger, 'db' | 'log' | 'regist
     checkpoint: checkpoint.note,
     anchors: anchors.map(withPath),
     keys: kids.map((kid) => keys.get(kid)!),
+    ...(missing > 0 && { missing }),
+    ...(shown.length > 0 && {
+      registrations: shown.map(({ event, header, logIndex }, i) => ({
+        ...{ event: hideFields(event, SHOWN), header, index: logIndex, path: paths[sizes.length + i]! },
+      })),
+    }),
   })
+}
+
+/** Fields that a registration is made of. */
+const SHOWN = ['action', 'targets', 'metadata']
+/** Registrations in a proof: of its source, and of the ledger's own, whose keys signed these. */
+const MAX_OWN = 12
+const MAX_SYSTEM = 4
+
+/** How many fields of an event the ledger has lost. Of a source with decoys it cannot be told. */
+function missingOf({ fieldCount, disclosures }: ParsedEvent, logIndex: number, own: readonly Registered[]): number {
+  const settings = own.findLast((registered) => registered.logIndex < logIndex)?.registration
+  return settings?.decoys ? 0 : fieldCount - disclosures.length
+}
+
+/**
+ * All registrations of an event's source, and those that its proof shows: of what the log held when it accepted the event, and if
+ * there are many, the newest and the first words on the keys. None where the database does not hold them any more: then the proof
+ * says less.
+ */
+async function readRegistrations(
+  db: Db,
+  registry: LedgerRegistry,
+  { source }: ParsedEvent,
+  kids: readonly string[],
+  upTo: number,
+): Promise<{ own: readonly Registered[]; shown: Registered[] }> {
+  try {
+    await registry.catchUp(db)
+    const own = await registry.read(db, source)
+    const ofSource = choose(own, kids, upTo, MAX_OWN)
+    if (source === SYSTEM.source) return { own, shown: ofSource }
+    const signers = ofSource.map(({ event }) => event.signature!.kid)
+    const system = choose(await registry.read(db, SYSTEM.source), signers, upTo, MAX_SYSTEM)
+    return { own, shown: [...system, ...ofSource].sort((a, b) => a.logIndex - b.logIndex) }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    return { own: [], shown: [] }
+  }
+}
+
+function choose(all: readonly Registered[], kids: readonly string[], upTo: number, most: number): Registered[] {
+  const within = all.filter(({ logIndex }) => logIndex <= upTo)
+  if (within.length <= most) return within
+  const first = (kid: string) => within.find(({ registration }) => registration.keys.some((key) => key.kid === kid))
+  const needed = new Set([...new Set(kids)].map(first).filter((registered) => registered !== undefined))
+  const newest = within.filter((registered) => !needed.has(registered)).slice(needed.size - most)
+  return within.filter((registered) => needed.has(registered) || newest.includes(registered))
 }
 
 function parseRow({ token, pos, header, event_leaves }: Row) {

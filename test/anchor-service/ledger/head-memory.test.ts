@@ -378,6 +378,12 @@ describe('an operator decides', () => {
     // Somebody with a key of the log, but not that of its system stream, and a data folder of their own.
     const forger = { databaseUrl: place.databaseUrl, folder: await newFolder() }
     const env = { ...envOf(forger), KILLICK_SYSTEM_KEY: join(root, 'forged.json') }
+    const { kid, jwk } = await loadSigner(env.KILLICK_SYSTEM_KEY)
+    await queryAsOwner(
+      place.databaseUrl,
+      `insert into killick.source_keys (log_index, source, kid, jwk) values (0, 'killick', $1, $2)`,
+      [kid, jwk],
+    )
     const forged = await openStore(loadConfig(env))
     await forged.ledger.record({
       action: 'log.accept-head',

@@ -50,3 +50,17 @@ test('a target that has moved counts where it was anchored last, once that cover
   expect((await readTargets(opened.pool))[0]).toMatchObject({ chainId: 31 })
   expect((await readTargets(opened.pool)).map(({ chainId }) => chainId)).not.toContain(30)
 })
+
+test('each anchor comes with the last one of its place that does not cover the entry, if there is one', async () => {
+  await anchorAt(40, 100)
+  await anchorAt(40, 101)
+  await anchorAt(40, 400)
+  const before = async (index: number) =>
+    (await readProvingAnchors(opened.pool, index)).find(({ chainId }) => chainId === 40)?.before
+  expect(await before(99)).toBeUndefined()
+  expect(await before(100)).toEqual({
+    ...{ size: 100, root: asHash(new Uint8Array(32)), time: 1_700_000_000, transaction: hex(40, 64), block: 1 },
+  })
+  expect(await before(101)).toMatchObject({ size: 101 })
+  expect(await before(399)).toMatchObject({ size: 101 })
+})

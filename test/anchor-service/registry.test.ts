@@ -43,7 +43,7 @@ afterAll(() => service.stop())
 
 const bodyOf = async (by: Signer, source: string) => (await new Producer(source, by).batch([sampleEvent()])).body
 const send = async (to: TestService, by = signer, source = 'billing') => post(to.url, await bodyOf(by, source))
-const readiness = async (to: TestService) => (await call(to.url, '/readyz', null)).json
+const readiness = async (to: TestService) => (await call(to.url, '/readyz')).json
 
 /** What a process that knows nothing from before makes of a batch: all of the service but its threads and its HTTP. */
 async function sendToNew(by: Signer, source = 'billing') {

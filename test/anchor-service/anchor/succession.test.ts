@@ -39,7 +39,7 @@ const record = () =>
   world.store.ledger
     .record({ action: 'test.happen', actor: { type: 'test', id: 't' }, targets: [] })
     .then(({ leafHash }) => leafHash)
-const proofOf = async (name: string) => parseProof(await readProof(world.store.pool, world.store.ledger.log, name))
+const proofOf = async (name: string) => parseProof(await readProof(world.store.ledger, name))
 const judge = async (proof: Proof, trust: Trust) =>
   verifyProof(proof, { ...trust, facts: await readAnchors(proof, [world.chain.url]) })
 const find = (verdict: Awaited<ReturnType<typeof judge>>, id: string) =>

@@ -124,7 +124,9 @@ describe('the console', () => {
     const { text } = await call(service.url, '/v1/events/export?format=csv&source=billing-api')
     const lines = text.trim().split('\r\n')
     expect(lines).toHaveLength(10)
-    expect(lines[0]).toBe('id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,missing,error')
+    expect(lines[0]).toBe(
+      'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,missing,error',
+    )
     expect(text).toContain(",'=cmd|calc,user:u-1,invoice:2026-0042,success,")
   })
 

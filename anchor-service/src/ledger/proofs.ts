@@ -47,7 +47,7 @@ export async function readProof(
   const checkpoint =
     size === undefined ? (await readCovering(db, [row.log_index]))[0]! : (await readCheckpoint(db, size))!
   const sizes = [...new Set([checkpoint.size, ...anchors.map((anchor) => anchor.size)])]
-  const { own, shown } = await readRegistrations(db, registry, event, kids, row.log_index)
+  const { own, shown } = await readRegistrations(db, registry, event, kids, checkpoint.size)
   const plans = sizes.map((covering) => planInclusion(row.log_index, covering))
   const ofRegistrations = shown.map(({ logIndex }) => planInclusion(logIndex, checkpoint.size))
   const paths = await readPlans(db, [...plans, ...ofRegistrations])
@@ -86,38 +86,57 @@ function missingOf({ fieldCount, disclosures }: ParsedEvent, logIndex: number, o
 }
 
 /**
- * All registrations of an event's source, and those that its proof shows: of what the log held when it accepted the event, and if
- * there are many, the newest and the first words on the keys. None where the database does not hold them any more: then the proof
- * says less.
+ * All registrations of an event's source, and those that its proof shows: of what the log held at the proof's size, so that what
+ * was changed after the event is seen too, and if there are many, the newest and the first words on the keys. None where the
+ * database does not hold them any more: then the proof says less.
  */
 async function readRegistrations(
   db: Db,
   registry: LedgerRegistry,
   { source }: ParsedEvent,
   kids: readonly string[],
-  upTo: number,
+  size: number,
 ): Promise<{ own: readonly Registered[]; shown: Registered[] }> {
   try {
     await registry.catchUp(db)
     const own = await registry.read(db, source)
-    const ofSource = choose(own, kids, upTo, MAX_OWN)
-    if (source === SYSTEM.source) return { own, shown: ofSource }
-    const signers = ofSource.map(({ event }) => event.signature!.kid)
-    const system = choose(await registry.read(db, SYSTEM.source), signers, upTo, MAX_SYSTEM)
-    return { own, shown: [...system, ...ofSource].sort((a, b) => a.logIndex - b.logIndex) }
+    if (source === SYSTEM.source) return { own, shown: choose(own, signersOf(own, kids), size, MAX_OWN) }
+    const ofSource = choose(own, new Set(kids), size, MAX_OWN)
+    const system = await registry.read(db, SYSTEM.source)
+    const signers = signersOf(
+      system,
+      ofSource.map(({ event }) => event.signature!.kid),
+    )
+    const shown = [...choose(system, signers, size, MAX_SYSTEM), ...ofSource].sort((a, b) => a.logIndex - b.logIndex)
+    // More words than a proof may carry: without them it is whole, with some of them it would not hold.
+    return { own, shown: shown.length > MAX_OWN + MAX_SYSTEM ? [] : shown }
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
     return { own: [], shown: [] }
   }
 }
 
-function choose(all: readonly Registered[], kids: readonly string[], upTo: number, most: number): Registered[] {
-  const within = all.filter(({ logIndex }) => logIndex <= upTo)
+const firstWordOn = (all: readonly Registered[], kid: string) =>
+  all.find(({ registration }) => registration.keys.some((key) => key.kid === kid))
+
+/** Keys of the ledger with those that registered them, back to the one that registered itself. */
+function signersOf(system: readonly Registered[], kids: readonly string[]): Set<string> {
+  const signers = new Set(kids)
+  for (const kid of signers) {
+    const by = firstWordOn(system, kid)?.event.signature?.kid
+    if (by !== undefined) signers.add(by)
+  }
+  return signers
+}
+
+/** The first words on these keys, and of the others the newest, `most` in all where the keys leave room. */
+function choose(all: readonly Registered[], kids: ReadonlySet<string>, size: number, most: number): Registered[] {
+  const within = all.filter(({ logIndex }) => logIndex < size)
   if (within.length <= most) return within
-  const first = (kid: string) => within.find(({ registration }) => registration.keys.some((key) => key.kid === kid))
-  const needed = new Set([...new Set(kids)].map(first).filter((registered) => registered !== undefined))
-  const newest = within.filter((registered) => !needed.has(registered)).slice(needed.size - most)
-  return within.filter((registered) => needed.has(registered) || newest.includes(registered))
+  const needed = new Set([...kids].map((kid) => firstWordOn(within, kid)).filter((found) => found !== undefined))
+  const rest = within.filter((registered) => !needed.has(registered))
+  const newest = new Set(rest.slice(rest.length - Math.max(0, most - needed.size)))
+  return within.filter((registered) => needed.has(registered) || newest.has(registered))
 }
 
 function parseRow({ token, pos, header, event_leaves }: Row) {

@@ -38,7 +38,7 @@ const proofOf = async (source: string, seq: number) => {
   return parseProof(text)
 }
 const registered = (proof: ReturnType<typeof parseProof>) => {
-  const { checks, registrations } = verifyProof(proof, {})
+  const { checks, registrations } = verifyProof(proof, { logKeys: [service.vkey] })
   return { ...checks.find(({ id }) => id === 'source.registration')!, registrations }
 }
 
@@ -148,7 +148,7 @@ test('an event that has lost fields says how many, in its proof, its link and wh
   await without('billing', 1, ['outcome', 'context'], async () => {
     const proof = await proofOf('billing', 1)
     expect(proof.missing).toBe(2)
-    const { event } = verifyProof(proof, {})
+    const { event } = verifyProof(proof, { logKeys: [service.vkey] })
     expect(event).toMatchObject({ missingFields: 2 })
 
     // What the link hides is not among what is lost.
@@ -193,4 +193,18 @@ test('what was accepted without decoys is missing, whatever has been registered 
     expect((await proofOf('billing', 1)).missing).toBe(1)
     expect((await list('billing', 1)).missing).toBe(1)
   })
+})
+
+test('of many words on the keys of the ledger itself it carries the first, without which none of the others counts', async () => {
+  for (let i = 0; i < 6; i++) await register(service.url, 'killick', [{ jwk: newSigner().jwk }])
+  const late = new Producer('late', newSigner(), 'main')
+  await register(service.url, 'late', [{ jwk: late.signer.jwk }])
+  await send(late)
+  const proof = await proofOf('late', 0)
+  expect(proof.registrations).toHaveLength(5)
+  expect(proof.registrations![0]!.index).toBe(0)
+  const { status, reason, registrations } = registered(proof)
+  // Some of the ledger's own lie between those carried, and that is said.
+  expect([status, reason]).toEqual(['skipped', 'registration_gap'])
+  expect(registrations).toMatchObject([{ kid: late.signer.kid }])
 })

@@ -62,6 +62,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   app.decorateRequest('role', null)
   installProblems(app)
   guardAnswers(app)
+  refuseNul(app)
   observe(app, deps.metrics)
   unread.watch(app)
 
@@ -120,6 +121,18 @@ function guardAnswers(app: FastifyInstance): void {
   app.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     reply.header('x-content-type-options', 'nosniff')
+  })
+}
+
+/** Parameters by which events are found as they were recorded, whatever the text is. */
+const FREE_TEXT = ['action', 'actor', 'target']
+
+/** The database takes no U+0000 in a text, and no name, id or cursor has one. */
+function refuseNul(app: FastifyInstance): void {
+  app.addHook('preHandler', async ({ query, params }) => {
+    const given = Object.entries({ ...(query as object), ...(params as object) })
+    const bad = given.find(([name, value]) => !FREE_TEXT.includes(name) && String(value).includes('\0'))
+    if (bad !== undefined) throw new Refusal('request_invalid', `${bad[0]} holds the character U+0000.`)
   })
 }
 

@@ -5,11 +5,16 @@ import type { FoundEvent, UnreadableEvent } from '../ledger/found.ts'
 export const CSV_HEADER =
   'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,missing,error\r\n'
 
-/** A cell that begins like a formula would be run as one by spreadsheets; a quote before it keeps it text. */
+/**
+ * What spreadsheets run as a formula, full-width signs too, at the start of a cell or where one that splits at other characters
+ * would begin another.
+ */
+const FORMULA = /(^|[;,|\t\r\n"'])(?=\s*[=+\-@\t\r＝＋－＠])/g
+
+/** Every cell is quoted; a quote before what would be run keeps it text. */
 function cell(value: unknown): string {
-  const text = String(value ?? '')
-  const harmless = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
-  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
+  const harmless = String(value ?? '').replace(FORMULA, "$1'")
+  return `"${harmless.replaceAll('"', '""')}"`
 }
 
 const party = (value: unknown) => {

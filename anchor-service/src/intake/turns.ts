@@ -17,7 +17,7 @@ const TURN_LIMITS: TurnLimits = { width: 128, waiting: 256, pauseMs: 50, maxPaus
 
 type Address = { running: number; waiting: (() => void)[]; pauseMs: number; until: number }
 
-/** Addresses that are remembered for what they sent; beyond, those that came first are forgotten. */
+/** Addresses that are remembered for what they sent; beyond, those with the shortest pauses are forgotten. */
 const MAX_ADDRESSES = 10_000
 /** How long an address is remembered after its last body, ms. */
 const MEMORY_MS = 60_000
@@ -39,8 +39,21 @@ export function takeTurns(limits: TurnLimits = TURN_LIMITS) {
     const address = known ?? { running: 0, waiting: [], pauseMs: 0, until: 0 }
     if (address.running === 0 && now - address.until > MEMORY_MS) address.pauseMs = 0
     addresses.set(name, address)
-    if (addresses.size > MAX_ADDRESSES) addresses.delete(addresses.keys().next().value!)
+    if (addresses.size > MAX_ADDRESSES) forgetOne(name)
     return address
+  }
+
+  /** Forgets one with nothing under way that has the least to wait for, so that pauses cannot be washed away by many new addresses. */
+  function forgetOne(newest: string): void {
+    let least: string | undefined
+    let pause = Number.POSITIVE_INFINITY
+    for (const [name, { running, pauseMs }] of addresses) {
+      if (name === newest || running > 0 || pauseMs >= pause) continue
+      least = name
+      pause = pauseMs
+      if (pause === 0) break
+    }
+    if (least !== undefined) addresses.delete(least)
   }
 
   const width = ({ pauseMs }: Address) => (pauseMs > 0 ? 1 : limits.width)

@@ -51,3 +51,22 @@ test('who has gone waits no more, and nobody pauses while the service stops', as
   turns.close()
   expect(await stays).toBe('done')
 })
+
+test('addresses without end do not make it forget who has to pause, nor who has something under way', async () => {
+  const turns = takeTurns({ ...LIMITS, width: 1, pauseMs: 100, maxPauseMs: 800 })
+  for (let i = 0; i < 3; i++) await expect(turns.inTurn('bad', here, worthless)).rejects.toThrow()
+  let finish = () => {}
+  const busy = turns.inTurn('busy', here, () => new Promise<void>((resolve) => (finish = resolve)))
+  for (let i = 0; i < 10_001; i++) await turns.inTurn(`new-${i}`, here, async () => {})
+  let done = false
+  const waits = turns.inTurn('busy', here, async () => {
+    done = true
+  })
+  const again = turns.inTurn('bad', here, worthless).catch(() => {})
+  await again
+  expect(await wait(turns, 'bad')).toBeGreaterThan(600)
+  expect(done).toBe(false)
+  finish()
+  await Promise.all([busy, waits])
+  expect(done).toBe(true)
+})

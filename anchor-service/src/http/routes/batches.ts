@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { normalizeIP } from '@fastify/rate-limit'
 import { Type } from '@fastify/type-provider-typebox'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
@@ -38,7 +39,7 @@ export function batchRoutes(app: App, { intake }: AppDeps): void {
       const gone = new AbortController()
       reply.raw.once('close', () => gone.abort())
       try {
-        const { receipt, isNew } = await turns.inTurn(request.ip, gone.signal, () =>
+        const { receipt, isNew } = await turns.inTurn(normalizeIP(request.ip), gone.signal, () =>
           intake.take(body, request.headers['content-encoding']),
         )
         return reply.code(isNew ? 201 : 200).send(receipt)

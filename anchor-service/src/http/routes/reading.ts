@@ -111,7 +111,9 @@ function printAnchor(anchor: AnchorRow) {
 export function parseTime(name: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
   const time = new Date(text)
-  if (Number.isNaN(time.getTime())) throw new Refusal('request_invalid', `${name} is not a time as in RFC 3339.`)
+  // Years of four digits, as RFC 3339 has them; not every other is one to the database.
+  const isYear = time.getTime() >= Date.UTC(1000, 0) && time.getTime() < Date.UTC(9999, 11, 31)
+  if (!isYear) throw new Refusal('request_invalid', `${name} is not a time as in RFC 3339.`)
   return time
 }
 

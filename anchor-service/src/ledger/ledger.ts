@@ -125,7 +125,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     log,
     async submit(batch) {
       // At the start that may take a while, which no transaction should; afterwards it is done already.
-      if (!registry.isWalked()) await registry.catchUp(pool)
+      if (!registry.isWalked() && memory.wentBack() === null) await registry.catchUp(pool)
       return submit({ batch })
     },
     async record(event, write) {

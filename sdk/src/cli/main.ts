@@ -4,6 +4,7 @@ import { KillickError } from '../core/errors.ts'
 import { anchors } from './anchors.ts'
 import { audit } from './audit.ts'
 import { type Command, EXIT, UsageError } from './command.ts'
+import { compare } from './compare.ts'
 import { isSystemError, reasonOf } from './input.ts'
 import { keygen } from './keygen.ts'
 import { proof } from './proof.ts'
@@ -13,7 +14,18 @@ import { share } from './share.ts'
 import { err, json, lines, out, own, paint, text } from './terminal.ts'
 import { verify } from './verify.ts'
 
-const COMMANDS: Record<string, Command> = { keygen, record, proof, share, verify, audit, anchors, deploy, handover }
+const COMMANDS: Record<string, Command> = {
+  keygen,
+  record,
+  proof,
+  share,
+  verify,
+  audit,
+  compare,
+  anchors,
+  deploy,
+  handover,
+}
 
 const HELP = own(`killick: record, prove and verify audit events
 

@@ -6,6 +6,7 @@ import type { Verdict } from '../verify/verdict.ts'
 import { verifyProof } from '../verify/verifyProof.ts'
 import { accessTo, openAccess, URL_TOKEN_HELP } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
+import { isForkFile, verifyFork } from './fork.ts'
 import { readInput } from './input.ts'
 import { PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
 import {
@@ -35,13 +36,16 @@ Prints every check as passed, failed or skipped with the reason, and the verdict
 what counts is what you pin, from a place you trust. What you leave out is skipped, and the verdict is then "undecided" and
 says whose word it rests on. A skipped check never hides a failed one.
 
+Given evidence that a log has two histories (killick-fork/1, from a recorder or killick compare), it says what the two signed
+notes in it show; this needs --log-key alone.
+
 ${PIN_HELP}
   --confirmations <n>   blocks that make an anchor final on a chain without finality of its own; default 12
 ${URL_TOKEN_HELP}
   --json                print the verdict as JSON
 
-Exit codes: 0 verified · 1 failed · 2 wrong usage, or not a proof · 3 undecided: not anchored yet, a node or the URL could not be
-reached, or not everything was pinned
+Exit codes: 0 verified (of evidence: the notes agree) · 1 failed (they contradict each other, under the pinned key) · 2 wrong
+usage, or not a proof · 3 undecided: not anchored yet, a node or the URL could not be reached, or not everything was pinned
 
 Examples:
   killick verify proof.json
@@ -64,7 +68,9 @@ Examples:
     const confirmations = values.confirmations === undefined ? null : integer(values.confirmations, 'confirmations', 1)
     // The contract itself is read when a chain for it is known; what is wrong with it is said before anything is asked.
     readPinnedLog(values, 0)
-    const proof = parseProof(await load(positionals[0]!, values))
+    const input = await load(positionals[0]!, values)
+    if (isForkFile(input)) return verifyFork(input, logKeys, values.json)
+    const proof = parseProof(input)
     const nodes = await openNodes(values.rpc)
     const { pinned, asked } = placePin(proof, values, nodes)
     const verdict = verifyProof(proof, {

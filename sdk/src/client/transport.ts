@@ -2,6 +2,7 @@
 import { promisify } from 'node:util'
 import { gzip, zstdCompress } from 'node:zlib'
 import { BATCH_MEDIA_TYPE, printBatch } from '../core/batch.ts'
+import { readBody } from '../core/body.ts'
 import type { KillickError } from '../core/errors.ts'
 import { problemError, unreachable } from '../core/problem.ts'
 
@@ -94,7 +95,9 @@ async function ask(path: string, options: TransportOptions, signal: AbortSignal,
       redirect: 'error',
       signal: AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMs)]),
     })
-    text = await readText(response)
+    const bytes = await readBody(response.body, MAX_ANSWER_BYTES)
+    if (bytes === null) throw new Error('the answer is too long')
+    text = Buffer.from(bytes).toString('utf8')
   } catch (error) {
     return { kind: 'later', error: unreachable(options.url, error as Error), retryAfterMs: 0 }
   }
@@ -103,17 +106,6 @@ async function ask(path: string, options: TransportOptions, signal: AbortSignal,
   if (BUSY.has(response.status))
     return { kind: 'later', error, retryAfterMs: retryAfter(response.headers.get('retry-after')) }
   return { kind: 'refused', error, problem: String(error.details.code) }
-}
-
-async function readText(response: Response): Promise<string> {
-  const parts: Uint8Array[] = []
-  let length = 0
-  for await (const part of response.body ?? []) {
-    length += part.length
-    if (length > MAX_ANSWER_BYTES) throw new Error('the answer is too long')
-    parts.push(part)
-  }
-  return Buffer.concat(parts).toString('utf8')
 }
 
 /** RFC 9110 §10.2.3: seconds or a date; in ms, at most ten minutes, 0 when absent or unreadable. */

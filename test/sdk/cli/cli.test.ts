@@ -14,7 +14,7 @@ function folder(): string {
 test('help names every command, and every command explains itself with an example', async () => {
   const { code, out, err } = await killick(['--help'])
   expect([code, err]).toEqual([0, ''])
-  const commands = ['keygen', 'record', 'proof', 'verify', 'audit', 'anchors', 'deploy', 'handover']
+  const commands = ['keygen', 'record', 'proof', 'verify', 'audit', 'compare', 'anchors', 'deploy', 'handover']
   const helps = await Promise.all(commands.map((command) => killick([command, '--help'])))
   for (const [i, command] of commands.entries()) {
     expect(out).toContain(`  ${command}`)
@@ -47,6 +47,7 @@ test.each([
   [['proof', 'x'], /--url is missing \(or set KILLICK_URL\)/],
   [['audit'], /--url is missing/],
   [['anchors'], /--url is missing/],
+  [['compare', 'x'], /<b> is missing/],
   [['handover'], /<address> is missing/],
 ] as [string[], RegExp][])('wrong usage %j exits with 2 and says what is wrong', async (args, message) => {
   const { code, out, err } = await killick(args)

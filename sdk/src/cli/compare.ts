@@ -1,0 +1,191 @@
+import { writeFileSync } from 'node:fs'
+import { KillickError } from '../core/errors.ts'
+import {
+  contradiction,
+  extendsBy,
+  type Fork,
+  openShown,
+  pathIn,
+  printFork,
+  type Shown,
+  type View,
+} from '../core/fork.ts'
+import { isObject, parseJson } from '../core/json.ts'
+import { parseVkey } from '../core/note.ts'
+import { type Command, EXIT, readArgs, UsageError } from './command.ts'
+import { readLogKey } from './pins.ts'
+import { ask, type Found, findShown } from './shown.ts'
+import { json, lines, out, paint } from './terminal.ts'
+
+export const compare: Command = {
+  summary: 'hold two checkpoints of a log against each other',
+  help: `killick compare: hold two checkpoints of a log against each other
+
+Usage: killick compare <a> <b> [--log-key <vkey>] [--url <url>] [--out <file>]
+
+A log that shows one history to you and another to somebody else gives itself away as soon as you compare. <a> and <b> are
+each a file with a signed note (a checkpoint) or with receipts, the spool of a recorder, or the URL of a service. Both must be
+signed by the log's key. Of two sizes, the service must prove that the larger log extends the smaller.
+
+  --log-key <vkey>   the log's verifier key (origin+hash+base64), or a file that holds it; default: the one in the spool, or
+                     else the one that the service names
+  --url <url>        the service to ask for that proof, where neither <a> nor <b> is its URL; or KILLICK_URL
+  --out <file>       write evidence of a fork (killick-fork/1), which killick verify judges; never overwrites
+  --json             print the result as JSON
+
+Exit codes: 0 equal or consistent · 1 a fork, or not signed by the log's key · 2 wrong usage or unreadable input · 3 undecided:
+no service could be asked, or its answer proves nothing either way
+
+Examples:
+  killick compare ./spool https://audit.example.com
+  killick compare mine.note yours.note --url https://audit.example.com --log-key ledger.example.com+1f2e3d4c+AQ… --out fork.json
+`.trimEnd(),
+  run: async (args) => {
+    const { values, positionals } = readArgs(
+      args,
+      {
+        'log-key': { type: 'string' },
+        url: { type: 'string' },
+        out: { type: 'string' },
+        json: { type: 'boolean', default: false },
+      },
+      ['a', 'b'],
+    )
+    const given = values['log-key'] === undefined ? null : readLogKey(values['log-key'])
+    const a = await findShown(positionals[0]!)
+    const b = await findShown(positionals[1]!)
+    const other = values.url ?? process.env.KILLICK_URL
+    const services = [...new Set([b.service, a.service, other ?? null])].filter((url) => url !== null)
+    const key = await keyFor(given, [a, b], services)
+    const result = await hold(a, b, key.vkey, services)
+    if (result.fork && values.out !== undefined) writeEvidence(values.out, result.fork)
+    const { fork, ...told } = result
+    if (values.json) out(json({ ...told, logKey: key.vkey, keyFrom: key.from, fork }))
+    else {
+      const [colour, word] = WORDS[result.outcome]
+      const kept = values.out === undefined ? 'Keep the evidence: --out <file>' : `Evidence: ${values.out}`
+      out(
+        lines([
+          paint(['bold', colour], `${word}: ${result.detail}`),
+          ...result.sides,
+          `The log's key: ${key.vkey}, ${key.from}`,
+          ...(fork ? [kept] : []),
+        ]),
+      )
+    }
+    return {
+      equal: EXIT.ok,
+      consistent: EXIT.ok,
+      forked: EXIT.failed,
+      foreign: EXIT.failed,
+      undecided: EXIT.undecided,
+    }[result.outcome]
+  },
+}
+
+const WORDS = {
+  equal: ['green', 'EQUAL'],
+  consistent: ['green', 'CONSISTENT'],
+  forked: ['red', 'FORKED'],
+  foreign: ['red', 'NOT SIGNED BY THE LOG'],
+  undecided: ['yellow', 'UNDECIDED'],
+} as const
+
+type Result = {
+  outcome: keyof typeof WORDS
+  detail: string
+  /** What each side is, in words. */
+  sides: string[]
+  fork: Fork | null
+}
+
+/** The key to open both with, and whose word it is. */
+async function keyFor(
+  given: string | null,
+  found: readonly Found[],
+  services: readonly string[],
+): Promise<{ vkey: string; from: string }> {
+  if (given) return { vkey: given, from: 'pinned by you' }
+  const spool = found.find(({ logKey }) => logKey !== null)
+  if (spool) return { vkey: spool.logKey!, from: `as the recorder of ${spool.place} has it` }
+  if (services[0] === undefined)
+    throw new UsageError('--log-key is missing: neither a spool nor a service is there to name the log’s key')
+  const answer = parseJson(await ask(services[0], '/v1/log'))
+  const vkey = isObject(answer) ? String(answer.vkey) : ''
+  parseVkey(vkey)
+  return { vkey, from: `on the word of ${services[0]}` }
+}
+
+async function hold(a: Found, b: Found, vkey: string, services: readonly string[]): Promise<Result> {
+  const views: { place: string; shown: Shown; view: View }[][] = [[], []]
+  for (const [i, { place, shown }] of [a, b].entries())
+    for (const one of shown) {
+      try {
+        views[i]!.push({ place, shown: one, view: openShown(one, vkey) })
+      } catch (error) {
+        if (!(error instanceof KillickError)) throw error
+        return { outcome: 'foreign', detail: `${place}: ${error.message}`, sides: [], fork: null }
+      }
+    }
+  const [left, right] = views.map((side) => side.at(-1)!) as [(typeof views)[0][0], (typeof views)[0][0]]
+  const sides = [left, right].map(
+    ({ place, view }) => `${place}: ${view.checkpoint.origin}, ${view.checkpoint.size.toLocaleString('en')} entries`,
+  )
+  const evidence = (
+    reason: Fork['reason'],
+    one: Shown,
+    two: Shown,
+    asked: string | null,
+    answer: string | null,
+  ): Fork => ({
+    ...{ reason, found: new Date().toISOString(), url: services[0] ?? '', logKey: vkey },
+    ...{ known: one, other: two, asked, answer },
+  })
+  // Older receipts show roots of smaller sizes, so two spools can contradict each other though their newest notes do not.
+  for (const one of views[0]!)
+    for (const two of views[1]!) {
+      const size = contradiction(one.view, two.view)
+      if (size === null) continue
+      const detail = `the log of ${size} entries has two roots, both signed`
+      return { outcome: 'forked', detail, sides, fork: evidence('roots', one.shown, two.shown, null, null) }
+    }
+  const [from, to] = [left, right].map(({ view }) => view.checkpoint.size).sort((x, y) => x - y) as [number, number]
+  if (from === to) return { outcome: 'equal', detail: 'same size, same root', sides, fork: null }
+  const asked = `/v1/consistency?from=${from}&to=${to}`
+  let wrong: { service: string; answer: string } | null = null
+  const silent: string[] = []
+  for (const service of services) {
+    try {
+      const answer = await ask(service, asked)
+      const holds = extendsBy(left.view, right.view, pathIn(answer))
+      if (holds)
+        return {
+          outcome: 'consistent',
+          detail: `${service} proves that the log of ${to} extends that of ${from}`,
+          sides,
+          fork: null,
+        }
+      if (holds === null) silent.push(`${service} answers ${asked} with something else`)
+      else wrong ??= { service, answer }
+    } catch (error) {
+      if (!(error instanceof KillickError)) throw error
+      silent.push(error.message)
+    }
+  }
+  if (wrong) {
+    const detail = `the proof of ${wrong.service} does not lead from the log of ${from} entries to that of ${to}`
+    const fork = { ...evidence('consistency', left.shown, right.shown, asked, wrong.answer), url: wrong.service }
+    return { outcome: 'forked', detail, sides, fork }
+  }
+  const why = silent[0] ?? 'two sizes alone contradict nothing; --url names the service to ask'
+  return { outcome: 'undecided', detail: why, sides, fork: null }
+}
+
+function writeEvidence(file: string, fork: Fork): void {
+  try {
+    writeFileSync(file, printFork(fork), { flag: 'wx' })
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    throw new UsageError(code === 'EEXIST' ? `${file} is there already and was not overwritten` : message)
+  }
+}

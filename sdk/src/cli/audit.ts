@@ -1,10 +1,15 @@
+import type { Api } from '../audit/api.ts'
 import { type AuditPins, type AuditProgress, type AuditResult, auditLedger, auditOutcome } from '../audit/audit.ts'
 import { chainOf } from '../audit/chain.ts'
 import { lookUp } from '../audit/lookups.ts'
+import type { OwnCheck } from '../audit/own.ts'
+import { holdReceipts } from '../audit/receipts.ts'
+import { isObject } from '../core/json.ts'
 import { splitVkeys } from '../core/note.ts'
 import { ACCESS_HELP, ACCESS_OPTIONS, accessOf, openAccess } from './access.ts'
 import { type Command, EXIT, readArgs, UsageError } from './command.ts'
 import { PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
+import { type Found, findShown } from './shown.ts'
 import { checkLines, count, json, lines, out, own, paint, progress, type Text, text } from './terminal.ts'
 import { type Backing, trustLines } from './trust-words.ts'
 
@@ -24,6 +29,8 @@ fault is named.
 ${ACCESS_HELP}
 ${PIN_HELP}
   --sample <n>      look up one event in n, on average (default 1,000); 1: each event
+  --receipts <spool>  hold the log against what it gave a recorder: the spool's folder, or a file of receipts; repeatable
+  --since <note>    hold it against an older checkpoint: a file with the signed note; repeatable
   --registered-keys take the keys of sources that are not pinned as the ledger has them, on purpose
   --no-chain        leave the chain out, on purpose: then a rewritten log may pass
   --json            print the result as JSON
@@ -45,11 +52,14 @@ Example:
       sample: { type: 'string', default: '1000' },
       'registered-keys': { type: 'boolean', default: false },
       'no-chain': { type: 'boolean', default: false },
+      receipts: { type: 'string', multiple: true, default: [] as string[] },
+      since: { type: 'string', multiple: true, default: [] as string[] },
     })
     const sample = readSample(values.sample)
     const api = openAccess(accessOf(values))
     readPinnedLog(values, 0)
     const log = readPinnedLog(values, values.contract === undefined ? 0 : ((await chainOf(values.rpc)) ?? 0))
+    const found = await Promise.all([...values.receipts, ...values.since].map(findShown))
     const pins: AuditPins = {
       logKeys: values['log-key'].map(readLogKey),
       sourceKeys: values['source-key'].map(readSourceKey),
@@ -65,7 +75,7 @@ Example:
       seen = now
       shown.step()
     }
-    const own = [lookUp(api, sample, pins)]
+    const own = [lookUp(api, sample, pins), ...(await readReceipts(api, found, pins.logKeys))]
     const result = await auditLedger(api, pins, { onProgress, own }).finally(shown.done)
     const waived = values['no-chain'] ? ['anchors.chain'] : []
     const backing = backingOf(result, pins, values)
@@ -99,6 +109,20 @@ function backingOf(
     ...(named.length > 0 ? [{ what: keysOf(named), by: 'you', waived: false } as const] : []),
     ...(unpinned.length > 0 ? [{ what: keysOf(unpinned), by: word, waived: options['registered-keys'] }] : []),
   ]
+}
+
+/**
+ * The check that holds the log against what was found, where anything was. Without a pinned key notes are opened with the one in
+ * the spool, or else the one that the service names; neither makes it a pin.
+ */
+async function readReceipts(api: Api, found: readonly Found[], pinned: readonly string[]): Promise<OwnCheck[]> {
+  if (found.length === 0) return []
+  const shown = found.flatMap((place) => place.shown)
+  if (pinned.length > 0) return [holdReceipts(shown, pinned)]
+  const spoolKeys = found.flatMap(({ logKey }) => (logKey === null ? [] : [logKey]))
+  if (spoolKeys.length > 0) return [holdReceipts(shown, spoolKeys)]
+  const answer = await api.json('/v1/log')
+  return [holdReceipts(shown, [isObject(answer) ? String(answer.vkey) : ''])]
 }
 
 function readSample(text: string): number {

@@ -7,6 +7,11 @@ import { loadConfig, type Service, startService } from '@killick/anchor-service'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startAnchoring } from '../../../anchor-service/src/anchor/index.ts'
 import { type LocalChain, startChain } from '../../../scripts/lib/local-chain.ts'
+import { loadSigner } from '../../../sdk/src/client/key.ts'
+import { utf8 } from '../../../sdk/src/core/bytes.ts'
+import { printCheckpoint } from '../../../sdk/src/core/checkpoint.ts'
+import { sha256 } from '../../../sdk/src/core/hash.ts'
+import { parseVkey, signNote } from '../../../sdk/src/core/note.ts'
 import { parseProof } from '../../../sdk/src/core/proof.ts'
 import { alterToken, numberOf, partsOf, swapAt } from '../../anchor-service/support/packs.ts'
 import { startFaultyRpc } from '../../support/faultyRpc.ts'
@@ -340,7 +345,7 @@ describe('audit', () => {
   })
 
   /** Changes the database behind the service's back, audits, and puts everything back. */
-  async function tamper(table: string, change: string | (() => Promise<void>)) {
+  async function tamper(table: string, change: string | (() => Promise<void>), args = pins) {
     const run = (sql: string) =>
       queryAsOwner(
         service.databaseUrl,
@@ -349,7 +354,7 @@ describe('audit', () => {
     await run(`create table kept as select * from ${table}`)
     await (typeof change === 'string' ? run(change) : change())
     try {
-      return await audit(...pins)
+      return await audit(...args)
     } finally {
       await run(`delete from ${table}; insert into ${table} select * from kept; drop table kept`)
     }
@@ -413,6 +418,49 @@ describe('audit', () => {
     const { code, out } = await tamper('checkpoints', 'delete from checkpoints where size > 2')
     expect(code).toBe(1)
     expect(out).toMatch(/✗ failed +The contract on chain holds those roots .*entries were removed/)
+  })
+
+  describe('held against what recorders and older notes say', () => {
+    const against = async (...args: string[]) => {
+      const { code, out } = await audit('--no-chain', ...args, '--json')
+      const { checks } = JSON.parse(out) as { checks: { id: string }[] }
+      return { code, held: checks.find(({ id }) => id === 'receipts') }
+    }
+
+    test('the log is whole; the key in a spool is not one that the auditor pinned', async () => {
+      const args = ['--registered-keys', '--receipts', file('spool'), '--since', join(file('spool'), 'checkpoint')]
+      const { code, held } = await against(...args, '--log-key', service.vkey)
+      expect(code).toBe(0)
+      expect(held).toMatchObject({ status: 'passed', detail: expect.stringMatching(/^[1-9] receipts/) })
+      expect(await against(...args)).toMatchObject({ code: 3, held })
+    })
+
+    test('it was cut back', async () => {
+      const args = ['--no-chain', '--receipts', file('spool')]
+      const { code, out } = await tamper('checkpoints', 'delete from checkpoints where size > 2', args)
+      expect(code).toBe(1)
+      expect(out).toMatch(/✗ failed +The log is what receipts and older notes say .*entries were removed/)
+    })
+
+    test('it has another history than somebody was shown, truly signed', async () => {
+      const signer = await loadSigner(file('data/keys/log.json'))
+      const { name, publicKey } = parseVkey(service.vkey)
+      const body = printCheckpoint({ origin: name, size: 2, root: sha256(utf8('another history')) })
+      const note = signNote(body, name, publicKey, (message) => signer.sign(message) as Uint8Array)
+      writeFileSync(file('other.note'), note)
+      const { code, held } = await against('--since', file('other.note'))
+      expect(code).toBe(1)
+      expect(held).toMatchObject({ status: 'failed', detail: expect.stringContaining('was rewritten') })
+    })
+
+    test.each(['"logIndex":0', 'hello'])(
+      'what proves nothing (%s) is refused, not held against the log',
+      async (text) => {
+        const receipts = readFileSync(join(file('spool'), 'receipts.ndjson'), 'utf8')
+        writeFileSync(file('wrong'), text === 'hello' ? text : receipts.replace(/"logIndex":\d+/, text))
+        expect(await audit('--no-chain', '--receipts', file('wrong'))).toMatchObject({ code: 2, out: '' })
+      },
+    )
   })
 
   test('an event that search no longer shows, of those looked up', async () => {

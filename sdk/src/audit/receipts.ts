@@ -1,0 +1,85 @@
+// What others were given by the log, held against the log as it stands: receipts of recorders, and notes of any age.
+import { parseBatchHeader } from '../core/batch.ts'
+import { equalBytes } from '../core/bytes.ts'
+import { KillickError } from '../core/errors.ts'
+import type { Shown } from '../core/fork.ts'
+import { EMPTY_ROOT, type Hash } from '../core/hash.ts'
+import { isIncluded, openCheckpoint, type SignedCheckpoint } from '../core/receipt.ts'
+import type { Fault } from './findings.ts'
+import type { OwnCheck } from './own.ts'
+
+/**
+ * The check `receipts`: the log has every batch that a receipt is for, at its place, and at the size of every note the root
+ * that was signed.
+ * @param shown notes, and receipts under them
+ * @param vkeys verifier keys of the log; a note that none of them opens is a fault of whoever gave it
+ * @throws KillickError `receipt_invalid` for a note or receipt that proves nothing
+ */
+export function holdReceipts(shown: readonly Shown[], vkeys: readonly string[]): OwnCheck {
+  const roots = new Map<number, Hash[]>()
+  const batches = new Map<number, { leaf: Hash; name: string }[]>()
+  for (const { note, receipt } of shown) {
+    const checkpoint = openWithAny(note, vkeys)
+    roots.set(checkpoint.size, [...(roots.get(checkpoint.size) ?? []), checkpoint.root])
+    if (!receipt) continue
+    if (!isIncluded(receipt, checkpoint))
+      throw new KillickError('receipt_invalid', 'A receipt does not prove that the log has its batch')
+    const { source, stream, seq, n, logIndex, header } = receipt
+    const name = `events ${seq} to ${seq + n - 1} of ${source}/${stream}`
+    const leaf = parseBatchHeader(header).leafHash
+    batches.set(logIndex, [...(batches.get(logIndex) ?? []), { leaf, name }])
+  }
+  const rootFaults = (size: number, root: () => Hash): Fault[] =>
+    (roots.get(size) ?? []).flatMap((signed) =>
+      equalBytes(signed, root())
+        ? []
+        : [
+            {
+              place: { logIndex: Math.max(0, size - 1) },
+              message: `A note was signed for ${size} entries with another root: the log was rewritten`,
+            },
+          ],
+    )
+  let entries = 0
+  return {
+    id: 'receipts',
+    title: 'The log is what receipts and older notes say',
+    entry: async ({ logIndex, header, root }) => {
+      entries = logIndex + 1
+      const others = (batches.get(logIndex) ?? []).filter(({ leaf }) => !equalBytes(leaf, header.leafHash))
+      return [
+        ...others.map(({ name }) => ({
+          place: { logIndex },
+          message: `There is a receipt for ${name} here; the log has another batch in its place`,
+        })),
+        ...rootFaults(entries, root),
+      ]
+    },
+    finish: async () => {
+      const missing = [...roots.keys()].filter((size) => size > entries)
+      const faults = missing.map((size) => ({
+        place: { logIndex: entries },
+        message: `A note was signed for ${size} entries; the log shows ${entries}: entries were removed`,
+      }))
+      const receipts = [...batches.values()].flat().length
+      const sizes = [...roots.keys()].sort((a, b) => a - b)
+      return {
+        faults: [...rootFaults(0, () => EMPTY_ROOT), ...faults],
+        detail: `${receipts} receipts, and the roots of ${sizes.length} notes, of ${sizes[0]} to ${sizes.at(-1)} entries`,
+        skipped: sizes.length === 0 ? 'There is no receipt and no note' : null,
+      }
+    },
+  }
+}
+
+function openWithAny(note: string, vkeys: readonly string[]): SignedCheckpoint {
+  let fault: unknown
+  for (const vkey of vkeys) {
+    try {
+      return openCheckpoint(note, vkey)
+    } catch (error) {
+      fault = error
+    }
+  }
+  throw fault ?? new KillickError('receipt_invalid', 'A note cannot be checked without the log’s key')
+}

@@ -2,7 +2,18 @@
  * Rows that stand for an event of the system stream, at whose place in the log they are kept. Whoever owns the database could
  * alter, remove or add some; so each is held against its event, and each such event against its row.
  */
-import { isObject, type JsonObject, type JsonValue, leafHash, type ParsedEvent, parseHash, utf8 } from '@killick/sdk'
+import {
+  isObject,
+  type JsonObject,
+  type JsonValue,
+  KillickError,
+  leafHash,
+  type ParsedEvent,
+  parseHash,
+  parseRegistration,
+  type Registration,
+  utf8,
+} from '@killick/sdk'
 import { type Fault, type OwnCheck, systemEvent } from '@killick/sdk/audit'
 import { readHistory } from '../ledger/anchors.ts'
 import type { Db } from '../ledger/tiles.ts'
@@ -16,6 +27,8 @@ type Table = {
   columns: string
   /** More to the right of the table's name. */
   from?: string
+  /** In what order its rows are expected of one event; absent: there is at most one. */
+  order?: string
   /** Its rows for an event; null: the event is none of those that the table is about. */
   expect(
     event: ParsedEvent,
@@ -62,6 +75,32 @@ const TABLES: readonly Table[] = [
     },
   },
   {
+    name: 'sources',
+    columns: `'source', t.source, 'event_signatures', t.event_signatures, 'decoys', t.decoys, 'max_age', t.max_age, 'max_ahead', t.max_ahead`,
+    expect(event) {
+      const registration = registrationOf(event)
+      if (registration === null) return null
+      const { source, eventSignatures: event_signatures, decoys, maxAge: max_age, maxAhead: max_ahead } = registration
+      return [{ source, event_signatures, decoys, max_age, max_ahead }]
+    },
+  },
+  {
+    name: 'source_keys',
+    columns: `'source', t.source, 'kid', t.kid, 'jwk', t.jwk, 'not_before', ${micros('t.not_before')}, 'not_after', ${micros('t.not_after')}`,
+    order: 't.kid collate "C"',
+    expect(event) {
+      const registration = registrationOf(event)
+      if (registration === null) return null
+      const { source, keys } = registration
+      return keys
+        .toSorted((a, b) => (a.kid < b.kid ? -1 : 1))
+        .map(({ kid, jwk, notBefore, notAfter }) => ({
+          ...{ source, kid, jwk: inColumn({ ...jwk }) },
+          ...{ not_before: notBefore && 1000 * notBefore, not_after: notAfter && 1000 * notAfter },
+        }))
+    },
+  },
+  {
     name: 'anchor_states',
     columns: `'anchor', t.anchor, 'target', a.target, 'chainId', a.chain_id, 'genesis', a.genesis, 'contract', a.contract, 'logId', a.log_id,
       'size', a.size, 'root', encode(a.root, 'hex'), 'seq', t.seq, 'state', t.state, 'recorded_at', ${micros('t.recorded_at')},
@@ -86,20 +125,26 @@ const TABLES: readonly Table[] = [
   },
 ]
 
+/** Which rows are on a page; where one event may have several, all of these. */
+const pageOf = ({ name, order }: Table) =>
+  order === undefined
+    ? 't.log_index > $1'
+    : `t.log_index in (select log_index from ${name} where log_index > $1 order by log_index limit $2)`
+
 export function checkTold(db: Db, walk: Walk): OwnCheck {
   const tables = TABLES.map((table) => ({
     ...table,
     rows: cursor(
       db,
       `select t.log_index::float8 as key, json_build_object(${table.columns}) as columns from ${table.name} t ${table.from ?? ''}
-       where t.log_index > $1 order by t.log_index limit $2`,
+       where ${pageOf(table)} order by t.log_index${table.order ? `, ${table.order}` : ' limit $2'}`,
     ),
   }))
   let count = 0
 
   return {
     id: 'told',
-    title: 'What tables say of links, contradictions and anchors is what the log tells',
+    title: 'What tables say of sources, keys, links, contradictions and anchors is what the log tells',
     async entry(walked) {
       const { logIndex } = walked
       const event = systemEvent(walked)
@@ -139,6 +184,22 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
       return { faults, detail: `${count.toLocaleString('en')} rows` }
     },
   }
+}
+
+/** What cannot be read as a registration is none, and the audit tells of it by itself. */
+function registrationOf(event: ParsedEvent): Registration | null {
+  try {
+    return parseRegistration(event)
+  } catch (error) {
+    if (error instanceof KillickError) return null
+    throw error
+  }
+}
+
+/** With its members in the order in which the database keeps them: the shorter names first. */
+function inColumn(jwk: Record<string, unknown>): Record<string, unknown> {
+  const byName = ([a]: [string, unknown], [b]: [string, unknown]) => a.length - b.length || (a < b ? -1 : 1)
+  return Object.fromEntries(Object.entries(jwk).sort(byName))
 }
 
 const metadataOf = (fields: JsonObject): JsonObject => (isObject(fields.metadata) ? fields.metadata : {})

@@ -36,6 +36,16 @@ export const ROWS: { readonly [table: string]: { one: string; other: string; key
     other: 'log_index = (select max(log_index) from shares)',
     key: 'log_index',
   },
+  sources: {
+    one: `log_index = (select min(log_index) from sources where source = 'payroll')`,
+    other: `log_index = (select min(log_index) from sources where source = 'billing')`,
+    key: 'log_index',
+  },
+  source_keys: {
+    one: `log_index = (select min(log_index) from source_keys where source = 'payroll')`,
+    other: `log_index = (select max(log_index) from source_keys where source = 'payroll')`,
+    key: 'log_index',
+  },
   tiles: {
     one: 'level = 0 and tile = 0 and start = 0',
     other:
@@ -141,6 +151,18 @@ export const COLUMNS: { readonly [column: string]: Column } = {
   'shares.fields': [`array_append(fields, 'metadata')`, told('shares.fields'), 'records'],
   'shares.expires_at': [later('expires_at'), told('shares.expires_at'), 'records'],
   'shares.created_at': [later('created_at'), told('shares.created_at'), 'records'],
+  'sources.log_index': ['log_index + 1', told('sources'), null],
+  'sources.source': [`'billing'`, told('sources.source'), null],
+  'sources.event_signatures': [`'required'`, told('sources.event_signatures'), null],
+  'sources.decoys': ['not decoys', told('sources.decoys'), null],
+  'sources.max_age': ['coalesce(max_age, 0) + 1', told('sources.max_age'), null],
+  'sources.max_ahead': ['coalesce(max_ahead, 0) + 1', told('sources.max_ahead'), null],
+  'source_keys.log_index': ['log_index + 1', told('source_keys'), null],
+  'source_keys.source': [`'billing'`, told('source_keys.source'), null],
+  'source_keys.kid': [`(select kid from source_keys where source = 'billing')`, told('source_keys.kid'), null],
+  'source_keys.jwk': [`(select jwk from source_keys where source = 'billing')`, told('source_keys.jwk'), null],
+  'source_keys.not_before': [`'2001-01-01'`, told('source_keys.not_before'), null],
+  'source_keys.not_after': ['null', told('source_keys.not_after'), null],
   'tiles.level': ['level + 5', rows('tiles'), 'tiles'],
   'tiles.tile': ['tile + 7', rows('tiles'), 'tiles'],
   'tiles.start': ['start + 1', rows('tiles'), null, 'level = 1'],
@@ -149,8 +171,6 @@ export const COLUMNS: { readonly [column: string]: Column } = {
 
 /** Columns that cannot be altered by SQL, but by altering the table, which the catalogue shows. */
 export const GENERATED = ['anchors.checkpoint', 'anchors.id']
-/** Tables of the registry: what they say is held against the signed registrations in a test of its own. */
-export const REGISTRY = ['sources', 'source_keys']
 /** Columns of the index of keys, which needs a longer ledger: see below in the test. */
 export const INDEX = ['key_blocks.level', 'key_blocks.start', 'key_blocks.first', 'key_blocks.entries']
 
@@ -175,6 +195,8 @@ export const TABLES: {
     external: 'records',
     forged: `log_index = 1, id = gen_random_uuid(), token_hash = sha256('')`,
   },
+  sources: { check: 'told', external: null, forged: `log_index = 30, decoys = true` },
+  source_keys: { check: 'told', external: null, forged: `kid = repeat('A', 43)` },
   tiles: { check: 'rows', external: null, forged: `level = 5`, swapped: 'tiles' },
 }
 

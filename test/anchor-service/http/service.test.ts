@@ -132,6 +132,7 @@ describe('operation', () => {
       origin: service.origin,
       vkey: service.vkey,
       targets: [],
+      successions: [],
     })
     expect((await call(service.url, '/v1/anchors')).json).toEqual({ anchors: [], next: null })
   })

@@ -12,6 +12,8 @@ beforeAll(async () => {
   it = await testLedger()
   const limits = { ...SEQUENCER_LIMITS, queued: 3 }
   narrow = await openLedger({ pool: it.pool, origin: ORIGIN, logSigner, systemSigner, limits })
+  // Until then a batch waits before it gets to the queue.
+  await narrow.registry.catchUp(it.pool)
 })
 afterAll(() => it.close())
 

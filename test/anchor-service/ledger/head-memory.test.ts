@@ -10,6 +10,7 @@ import type { FoundEvent } from '../../../anchor-service/src/ledger/found.ts'
 import { openHeadFile, readHeadFiles } from '../../../anchor-service/src/ledger/head-file.ts'
 import type { WentBack } from '../../../anchor-service/src/ledger/head-memory.ts'
 import { loadSigner } from '../../../anchor-service/src/ledger/keys.ts'
+import { register as registerKey } from '../../../anchor-service/src/ledger/register.ts'
 import { searchEvents } from '../../../anchor-service/src/ledger/search.ts'
 import { openStore, type Store } from '../../../anchor-service/src/store.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
@@ -371,20 +372,20 @@ describe('an operator decides', () => {
 
   test('an event of another key decides nothing', async () => {
     const place = await newPlace()
-    const { store, size } = await open(place)
-    const remembered = (await headOf(store)).note
+    const { store } = await open(place)
+    // Somebody with the log's key and another key of its system stream, even a registered one, and a data folder of their own.
+    const forger = { databaseUrl: place.databaseUrl, folder: await newFolder() }
+    const env = { ...envOf(forger), KILLICK_SYSTEM_KEY: join(root, 'forged.json') }
+    const { jwk } = await loadSigner(env.KILLICK_SYSTEM_KEY)
+    await expect(openStore(loadConfig(env))).rejects.toThrow(/is not registered for the source "killick"/)
+    const key = { jwk, notBefore: null, notAfter: null }
+    await registerKey(store.ledger, { source: 'killick', keys: [key] }, { type: 'token', id: 'admin' })
+    const note = { action: 'test.happen', actor: { type: 'test', id: 't' }, targets: [] }
+    await store.ledger.record(note)
+    const { note: remembered, size } = await headOf(store)
     await cutTail(place.databaseUrl, size - 1)
     const accepted = (await headOf(store)).note
     await store.close()
-    // Somebody with a key of the log, but not that of its system stream, and a data folder of their own.
-    const forger = { databaseUrl: place.databaseUrl, folder: await newFolder() }
-    const env = { ...envOf(forger), KILLICK_SYSTEM_KEY: join(root, 'forged.json') }
-    const { kid, jwk } = await loadSigner(env.KILLICK_SYSTEM_KEY)
-    await queryAsOwner(
-      place.databaseUrl,
-      `insert into killick.source_keys (log_index, source, kid, jwk) values (0, 'killick', $1, $2)`,
-      [kid, jwk],
-    )
     const forged = await openStore(loadConfig(env))
     await forged.ledger.record({
       action: 'log.accept-head',

@@ -127,7 +127,7 @@ describe('the console', () => {
     expect(lines[0]).toBe(
       'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,missing,error',
     )
-    expect(text).toContain(",'=cmd|calc,user:u-1,invoice:2026-0042,success,")
+    expect(text).toContain(`,"'=cmd|calc","user:u-1","invoice:2026-0042","success",`)
   })
 
   test('NDJSON carries the proof of each event', async () => {

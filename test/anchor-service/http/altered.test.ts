@@ -119,7 +119,7 @@ describe.each<[string, Alter]>([
   test('does so in exports, which go on behind it', async () => {
     const csv: string[] = (await read('/v1/events/export?format=csv&source=billing')).trim().split('\r\n')
     expect(csv).toHaveLength(9)
-    const [line] = csv.filter((text) => text.endsWith(',event_unreadable'))
+    const [line] = csv.filter((text) => text.endsWith(',"event_unreadable"'))
     expect(line).toContain((unreadable as Listed).id)
     const events = await ndjson()
     expect(events.filter(({ proof }) => proof !== null)).toHaveLength(7)

@@ -58,3 +58,22 @@ test('what the README points to exists', async () => {
   for (const [, script] of readme.matchAll(/^npm (?:run )?([a-z]+)/gm)) expect(scripts).toHaveProperty(script!)
   for (const [, path] of readme.matchAll(/\]\((docs\/[^)#]+)/g)) await readFile(join(root, path!))
 })
+
+test('each line of who can do what names tests that exist', async () => {
+  const rows = readme.slice(readme.indexOf('## Who is trusted with what')).match(/^\|.*\|$/gm)!
+  const table = rows.slice(
+    2,
+    rows.findIndex((row) => row.startsWith('| folder')),
+  )
+  expect(table.length).toBeGreaterThan(10)
+  for (const row of table) {
+    const named = [
+      ...row
+        .split('|')
+        .at(-2)!
+        .matchAll(/`([^`]+)`/g),
+    ].map(([, name]) => `test/${name}.test.ts`)
+    expect(named, row).not.toEqual([])
+    for (const file of named) expect((await readFile(join(root, file), 'utf8')).length, file).toBeGreaterThan(0)
+  }
+})

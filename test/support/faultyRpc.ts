@@ -1,5 +1,5 @@
 import { createServer, type ServerResponse } from 'node:http'
-import { type Harm, harm } from './hostileServer.ts'
+import { type Harm, harm } from '../../scripts/lib/hostile-server.ts'
 
 /** What a node, or the way to it, does to one call. */
 export type RpcFault =

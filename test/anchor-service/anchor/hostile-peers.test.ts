@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { openNode } from '../../../anchor-service/src/anchor/chain/rpc.ts'
 import { openSigner } from '../../../anchor-service/src/anchor/signer-open.ts'
-import { HARMS, type HostileServer, startHostileServer } from '../../support/hostileServer.ts'
+import { HARMS, type HostileServer, startHostileServer } from '../../../scripts/lib/hostile-server.ts'
 
 let hostile: HostileServer
 beforeAll(async () => {

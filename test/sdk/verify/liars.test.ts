@@ -1,9 +1,9 @@
 // A proxy before a real node that lies, floods, drips, sends on, resets or falls silent, in each answer that a verifier reads.
 import { ANCHOR_LOG_CODE_HASH, openNodes, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { HARMS } from '../../../scripts/lib/hostile-server.ts'
 import { chainOf } from '../../../sdk/src/audit/chain.ts'
 import { type FaultyRpc, type RpcFault, startFaultyRpc } from '../../support/faultyRpc.ts'
-import { HARMS } from '../../support/hostileServer.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { type AnchoredWorld, anchorWorld } from './support.ts'
 

@@ -296,3 +296,44 @@ describe('wrong tokens', () => {
     await guarded.stop()
   })
 })
+
+describe('in a minute, an address may', () => {
+  let limited: TestService
+  beforeAll(async () => {
+    limited = await testService({ KILLICK_TRUST_PROXY: '127.0.0.1' })
+  })
+  afterAll(() => limited.stop())
+
+  const from = (address: string, path: string, init: RequestInit = {}) =>
+    call(limited.url, path, READER, {
+      ...init,
+      headers: { 'content-type': 'application/json', 'x-forwarded-for': address },
+    })
+  const newest = async () => (await call(limited.url, '/v1/events?source=killick&limit=1')).json.events[0].id
+  const recorded = async (action: string) => {
+    const { json } = await call(limited.url, `/v1/events?source=killick&action=${action}&limit=200`)
+    return json.events.length
+  }
+
+  test.each([
+    ['export', 30, 200, 'events.export', async (address: string) => from(address, '/v1/events/export?format=csv')],
+    [
+      ...(['make a link', 120, 201, 'share.create'] as const),
+      async (address: string, eventId: string) => {
+        const body = JSON.stringify({ eventId, fields: ['action'] })
+        return from(address, '/v1/shares', { method: 'POST', body })
+      },
+    ],
+  ] as const)('%s %i times; what is refused is not recorded', async (_, limit, good, action, ask) => {
+    const id = await newest()
+    const answers = []
+    for (let i = 0; i < limit + 5; i += 5)
+      answers.push(...(await Promise.all([1, 2, 3, 4, 5].map(() => ask('192.0.2.1', id)))))
+    expect(answers.map(({ status }) => status)).toEqual([...Array(limit).fill(good), ...Array(5).fill(429)])
+    expect(answers.at(-1)!.json.code).toBe('rate_limited')
+    expect(Number(answers.at(-1)!.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(await recorded(action)).toBe(limit)
+    expect((await ask('192.0.2.2', id)).status).toBe(good)
+    expect((await from('192.0.2.1', '/v1/events?limit=1')).status).toBe(200)
+  })
+})

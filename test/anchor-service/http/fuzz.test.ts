@@ -1,6 +1,9 @@
-// No input ends in a 500: every parameter that the OpenAPI document names gets what nobody would send in good faith.
+// No input ends in a 500: every parameter that the OpenAPI document names, and every body, gets what nobody would send in
+// good faith; and afterwards all that was taken can be read.
+import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { call, type TestService, testService } from '../support/service.ts'
+import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
+import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'
 
 let service: TestService
 beforeAll(async () => {
@@ -82,3 +85,102 @@ test('every parameter of every route takes or refuses it', async () => {
   expect(failed).toEqual([])
   expect(seen.length).toBeGreaterThan(20)
 })
+
+const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
+const RANDOM = process.env.CI ? 1_000 : 100
+
+const DATES = [
+  ...['-000044-03-15T00:00:00.000Z', '-271821-04-20T00:00:00Z', '+275760-09-13T00:00:00Z', '+010000-01-01T00:00:00Z'],
+  ...['9999-12-31T23:59:59.999Z', '9999-12-31T23:59:59-01:00', '9999-12-31T23:59:60Z', '10000-01-01T00:00:00Z'],
+  ...['0000-01-01T00:00:00Z', '0001-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '1969-12-31T23:59:59Z', '2026-02-30'],
+  ...['2027-01-01T00:00:00.123456789Z', '2027-01-01T00:00:00+99:99', '2027', 'infinity', '-infinity', 'epoch', 'now'],
+]
+const NUMBERS = [-1, -0, 0.5, 2 ** 31, 2 ** 32, 3_155_760_000, 3_155_760_001, 2 ** 53, -(2 ** 63), 1e21, 1e308, '1', '']
+const TEXTS = ['\0', 'a\0b', '', '__proto__', 'constructor', '\ud800', '\u202e', 'x'.repeat(65), 'x'.repeat(70_000)]
+const OTHERS: unknown[] = [null, true, [], {}, [null], [[]], { toString: 1 }]
+const ANY: unknown[] = [...DATES, ...NUMBERS, ...TEXTS, ...OTHERS]
+
+type Body = { path: string; token: string | null; body: string }
+
+test('every body of every route takes or refuses it', async () => {
+  const signer = newSigner()
+  expect((await register(service.url, 'fuzzed', [{ jwk: signer.jwk }])).status).toBe(201)
+  const { events } = (await call(service.url, '/v1/events?source=killick&action=source.register&limit=1')).json
+  const routes = {
+    '/v1/sources': {
+      token: ADMIN,
+      good: {
+        source: 'fuzzed',
+        keys: [{ jwk: signer.jwk, notBefore: null, notAfter: null }],
+        maxAge: null,
+        maxAhead: 9,
+      },
+    },
+    '/v1/shares': { token: READER, good: { eventId: events[0].id, fields: ['action'], expires: null } },
+    '/console/session': { token: null, good: { token: READER } },
+  }
+  type Path = keyof typeof routes
+  const paths = Object.keys(routes) as Path[]
+  const bodyOf = (path: Path, at: string[], value: unknown): Body => ({
+    path,
+    token: routes[path].token,
+    body: JSON.stringify(replaced(routes[path].good, at, value)),
+  })
+  const places = paths.flatMap((path) => placesOf(routes[path].good).map((at) => ({ path, at })))
+
+  const fixed = places.flatMap(({ path, at }) => ANY.map((value) => bodyOf(path, at, value)))
+  const raw = ['', '\0', '{', 'null', '[]', '"x"', '{"a":1,"a":2}', '{"__proto__":{}}', '['.repeat(50_000), '\ufeff{}']
+  const nothing = paths.flatMap((path) =>
+    [...raw, JSON.stringify(routes[path].good)].map((body) => ({ path, token: routes[path].token, body })),
+  )
+  const value = fc.oneof(
+    ...[fc.constantFrom<unknown>(...ANY), fc.string({ unit: 'binary' }), fc.double(), fc.integer(), fc.jsonValue()],
+    fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
+  )
+  // Two places at once: what is refused for the one must not hide the other.
+  const random = fc.tuple(fc.constantFrom(...places), fc.nat(), value, value).map(([{ path, at }, other, one, two]) => {
+    const rest = places.filter((place) => place.path === path)
+    const first = replaced(routes[path].good, rest[other % rest.length]!.at, one)
+    return { path, token: routes[path].token, body: JSON.stringify(replaced(first, at, two)) }
+  })
+  const bodies = [...fixed, ...nothing, ...fc.sample(random, { seed: SEED, numRuns: RANDOM })]
+
+  const failed: string[] = []
+  const statuses = new Set<string>()
+  for (const { path, token, body } of bodies) {
+    const headers = { 'content-type': 'application/json' }
+    const { status, text } = await call(service.url, path, token, { method: 'POST', headers, body })
+    if (status >= 500) failed.push(`SEED=${SEED} ${path} ${body.slice(0, 300)}: ${status} ${text.slice(0, 100)}`)
+    statuses.add(`${path} ${Math.floor(status / 100)}`)
+  }
+  expect(failed).toEqual([])
+  expect([...statuses].sort()).toEqual(paths.flatMap((path) => [`${path} 2`, `${path} 4`]).sort())
+
+  for (const path of ['/v1/sources?limit=200', '/v1/shares?limit=200', '/v1/events?source=killick&limit=200']) {
+    const { status, text } = await call(service.url, path)
+    expect([path, status]).toEqual([path, 200])
+    expect(text).not.toMatch(/"[+-]\d{6}-/)
+  }
+  // What was taken adds up: the source can be brought back, and records.
+  const calm = { maxAge: null, maxAhead: null, eventSignatures: 'required', decoys: false }
+  const key = { jwk: signer.jwk, notBefore: null, notAfter: null }
+  expect((await register(service.url, 'fuzzed', [key], calm)).status).toBe(201)
+  const batch = await new Producer('fuzzed', signer).batch([sampleEvent()])
+  expect((await post(service.url, batch.body)).status).toBe(201)
+}, 120_000)
+
+/** Where in a value something else may stand: everywhere but at the top. */
+function placesOf(value: unknown, at: string[] = []): string[][] {
+  const below = value !== null && typeof value === 'object' ? Object.entries(value) : []
+  return [...(at.length > 0 ? [at] : []), ...below.flatMap(([name, part]) => placesOf(part, [...at, name]))]
+}
+
+function replaced(value: unknown, at: readonly string[], by: unknown): unknown {
+  const [name, ...rest] = at
+  if (name === undefined) return by
+  // What stood there may have been replaced before.
+  if (value === null || typeof value !== 'object') return value
+  const copy = (Array.isArray(value) ? [...value] : { ...value }) as Record<string, unknown>
+  copy[name] = replaced(copy[name], rest, by)
+  return copy
+}

@@ -166,6 +166,8 @@ function parseExpiry(text: string | null | undefined): Date | null {
   const time = new Date(text)
   if (Number.isNaN(time.getTime()) || !/^\d{4}-\d\d-\d\dT/.test(text))
     throw new Refusal('request_invalid', 'expires is not a time as in RFC 3339.')
+  // Later ones have another form, which the events that tell of links do not know.
+  if (time.getTime() >= Date.UTC(10_000, 0)) throw new Refusal('request_invalid', 'expires is after the year 9999.')
   if (time.getTime() <= Date.now()) throw new Refusal('request_invalid', 'expires is in the past.')
   return time
 }

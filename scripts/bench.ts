@@ -58,11 +58,7 @@ try {
     await service.child.stop()
     report(await measureTwo(folder, plan))
   }
-  if (wants('hostile')) {
-    const service = await startService(join(folder, 'hostile'), { KILLICK_RATE_LIMIT: '' })
-    report(await measureHostile(service, plan))
-    await service.child.stop()
-  }
+  if (wants('hostile')) report(await measureHostile(join(folder, 'hostile'), plan))
   if (wants('reading')) report(await measureLongReading(join(folder, 'reading'), plan))
   if (wants('growth')) report(await measureGrowth(join(folder, 'growth'), plan))
   if (options.only === undefined && !options.quick) await publish()

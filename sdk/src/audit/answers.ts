@@ -4,7 +4,7 @@ import { KillickError } from '../core/errors.ts'
 import { isCount, isSourceName } from '../core/event.ts'
 import { type Hash, parseHash } from '../core/hash.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
-import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
+import { parsePublicJwk, thumbprint } from '../core/jwk.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Api } from './api.ts'
 
@@ -78,13 +78,56 @@ export function parseAnchorRow(row: JsonValue): AnchorRow {
   }
 }
 
-export type SourceRow = { readonly source: string; readonly keys: readonly PublicJwk[] }
+/** A key as it is listed: ms since 1970, and the log index of its first registration. */
+type ListedKey = { readonly notBefore: number | null; readonly notAfter: number | null; readonly logIndex: number }
 
-/** A row of `GET /v1/sources`. @throws KillickError answer_malformed | key_invalid */
+/** A row of `GET /v1/sources`: settings as last registered, at `logIndex`, and keys by kid. */
+export type SourceRow = {
+  readonly source: string
+  readonly eventSignatures: string
+  readonly decoys: boolean
+  readonly maxAge: number | null
+  readonly maxAhead: number | null
+  readonly logIndex: number
+  readonly keys: ReadonlyMap<string, ListedKey>
+}
+
+/** @throws KillickError answer_malformed, also for a key that is none */
 export function parseSourceRow(row: JsonValue): SourceRow {
   if (!isObject(row) || !isSourceName(row.source) || !Array.isArray(row.keys))
     return malformed('/v1/sources holds something else than sources and their keys')
-  return { source: row.source, keys: row.keys.map((key) => parsePublicJwk(isObject(key) ? key.jwk : key)) }
+  const what = `/v1/sources, ${row.source}`
+  const { decoys } = row
+  const bound = (name: string) => orNull(row[name], (value) => count(value, `${what}: ${name}`))
+  const date = (value: JsonValue | undefined, name: string) =>
+    orNull(value, (text) => {
+      const time = typeof text === 'string' ? Date.parse(text) : Number.NaN
+      return Number.isNaN(time) ? malformed(`${what}: ${name} is no time`) : time
+    })
+  const keys = row.keys.map((key, i): [string, ListedKey] => {
+    if (!isObject(key)) return malformed(`${what}: key ${i} is none`)
+    const kid = kidOf(key.jwk)
+    if (kid === null || key.kid !== kid) return malformed(`${what}: key ${i} cannot be read, or has another name`)
+    const times = { notBefore: date(key.notBefore, 'notBefore'), notAfter: date(key.notAfter, 'notAfter') }
+    return [kid, { ...times, logIndex: count(key.logIndex, `${what}: logIndex of key ${i}`) }]
+  })
+  return {
+    source: row.source,
+    eventSignatures: text(row.eventSignatures, `${what}: eventSignatures`),
+    decoys: typeof decoys === 'boolean' ? decoys : malformed(`${what}: decoys is not true or false`),
+    ...{ maxAge: bound('maxAge'), maxAhead: bound('maxAhead') },
+    logIndex: count(row.logIndex, `${what}: logIndex`),
+    keys: new Map(keys),
+  }
+}
+
+function kidOf(jwk: JsonValue | undefined): string | null {
+  try {
+    return thumbprint(parsePublicJwk(jwk))
+  } catch (error) {
+    if (error instanceof KillickError) return null
+    throw error
+  }
 }
 
 /** More than any ledger lists; a service that goes on for ever is stopped here. */

@@ -10,11 +10,12 @@ import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
 import { isFaulty } from './faulty.ts'
 import { type AuditCheck, Findings, type Place } from './findings.ts'
-import { type PinnedKey, readKeys } from './keys.ts'
+import { KeyRing, type PinnedKey } from './keys.ts'
 import { walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own.ts'
 import { checkRecords } from './records.ts'
+import { listSources } from './sources.ts'
 import { LogTree, type ReadTile, tilePath } from './tree.ts'
 
 const MAX_NOTE_BYTES = 1 << 20
@@ -23,7 +24,7 @@ const MAX_NOTE_BYTES = 1 << 20
 export type AuditPins = {
   /** Verifier keys (C2SP vkeys) of the log. */
   readonly logKeys: readonly string[]
-  /** Keys of sources; one without a name counts for every source that the service lists it for. */
+  /** Keys of sources; one without a name counts for every source that it is registered for. */
   readonly sourceKeys: readonly PinnedKey[]
   /** Contracts, and the log in each. */
   readonly logs: readonly PinnedLog[]
@@ -56,7 +57,7 @@ export type AuditResult = {
   first: (Place & { message: string }) | null
   /** Whose word was taken for what was not pinned. */
   restsOn: string[]
-  /** Sources for whose keys the service's word was taken. */
+  /** Sources for whose keys the log's word was taken. */
   unpinned: string[]
 }
 
@@ -75,8 +76,8 @@ export function auditOutcome(
 }
 
 /**
- * Reads everything the service stores and computes it all again: every event's digests and signature, the chain of every
- * stream, the root and signature of every batch, the log's tree and each stored tile, and every anchor against the contract.
+ * Reads everything the service stores and computes it all again: every event's digests, fields and signature, the
+ * keys as the log registers them, the chain of every stream, the root and signature of every batch, the log's tree and each stored tile, and every anchor against the contract.
  * Memory use does not grow with the ledger.
  * @throws KillickError where the service cannot be reached or refuses; `signal`'s reason when it was ended
  */
@@ -85,6 +86,8 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   findings.expect('checkpoint', 'The log signed its checkpoint')
   findings.expect('batches', 'Every batch is whole, and signed by its source')
   findings.expect('events', 'Every event is whole, and signed by its source')
+  findings.expect('fields', 'Every event holds every field that was accepted')
+  findings.expect('registry', 'Every key was registered in the log before it was used')
   findings.expect('streams', 'Every stream is without gap, from its first event on')
   findings.expect('root', 'The batches hash to the root in the checkpoint')
   findings.expect('tiles', 'Every stored tile is what the batches hash to')
@@ -94,14 +97,21 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const logs = pins.logs.length > 0 ? pins.logs : claims.logs
   // Before the checkpoint is read, or entries that arrive meanwhile would be anchored but not in it.
   const heads = await readHeads(logs, pins.urls)
-  const anchors = await listAnchors(api)
+  const anchors = await listAnchors(api, findings)
   // Keys of types that are not read are no pins.
   const pinnedKeys = splitVkeys(pins.logKeys)
   const logKeys = pinnedKeys.supported.length > 0 ? pinnedKeys.supported : [claims.vkey]
+  // What was registered by then is listed, whatever arrives meanwhile.
+  const listedAt = await readSize(api)
+  const listed = await listSources(api)
   const { origin, size, root } = await readCheckpoint(api, logKeys, findings)
   const own = [checkNotes(api, origin, logKeys), checkRecords(api), ...(options.own ?? [])]
   for (const { id, title } of own) findings.expect(id, title)
-  const keys = await readKeys(api, pins.sourceKeys)
+  const asked = anchors.filter((anchor) => logs.some((log) => isSameLog(log, anchor)))
+  const keys = new KeyRing({
+    ...{ pinned: pins.sourceKeys, listed, listedAt, findings },
+    anchors: pins.urls.length > 0 ? asked : anchors,
+  })
 
   const roots = new Map<number, Hash | null>([...anchors, ...heads.heads].map((anchor) => [anchor.size, null]))
   const tree = new LogTree(tileReader(api), (message, logIndex) => findings.fail('tiles', message, { logIndex }))
@@ -119,6 +129,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
       'events',
       `${walked.events.toLocaleString('en')}; ${walked.signatures.toLocaleString('en')} signatures with those of the batches`,
     )
+    keys.finish()
     findings.pass('streams', count(walked.streams, 'stream'))
     findings.pass('tiles', count(tree.tiles, 'tile'))
     for (const check of own) {
@@ -132,7 +143,6 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   }
   const known = new Map([...roots].filter((entry): entry is [number, Hash] => entry[1] !== null))
   if (tree.size === size) compareWithLog(anchors, size, known, findings)
-  const asked = anchors.filter((anchor) => logs.some((log) => isSameLog(log, anchor)))
   if (pins.urls.length === 0) findings.skip('anchors.chain', 'No node was asked')
   else await compareWithChain(asked, heads, size, known, findings)
   const restsOn = [
@@ -140,7 +150,9 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     ...(pinnedKeys.unsupported.length > 0
       ? [`nothing of ${pinnedKeys.unsupported.join(', ')}: keys of such types are not read`]
       : []),
-    ...(keys.unpinned.size > 0 ? [`the operator’s word on the keys of ${[...keys.unpinned].sort().join(', ')}`] : []),
+    ...(keys.unpinned.size > 0
+      ? [`the operator’s word, given in the log, on the keys of ${[...keys.unpinned].sort().join(', ')}`]
+      : []),
     ...(pins.logs.length > 0 || pins.urls.length === 0
       ? []
       : ['the operator’s word on which contract and log to ask for']),
@@ -159,6 +171,17 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
 
 const isSameLog = (a: PinnedLog, b: PinnedLog): boolean =>
   a.chainId === b.chainId && a.contract === b.contract && a.logId === b.logId
+
+/** Entries that the log has now; 0 where the service has no checkpoint that can be read, which is told when it is read again. */
+async function readSize(api: Api): Promise<number> {
+  try {
+    return Number(parseCheckpoint(await api.text('/checkpoint', MAX_NOTE_BYTES)).size)
+  } catch (error) {
+    const { status } = error instanceof KillickError ? error.details : { status: null }
+    if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
+    return 0
+  }
+}
 
 async function readCheckpoint(
   api: Api,

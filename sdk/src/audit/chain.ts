@@ -3,6 +3,7 @@ import { keccak_256 } from '@noble/hashes/sha3.js'
 import { equalBytes, fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { Hash } from '../core/hash.ts'
+import type { JsonValue } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash } from '../verify/contract.ts'
 import { askContract, readAnchors } from '../verify/readAnchors.ts'
@@ -10,6 +11,7 @@ import { type ChainNode, openNodes, parseQuantity, type Rpc, readQuantity, reaso
 import type { PinnedLog } from '../verify/trust.ts'
 import { parseAnchorRow, readPages } from './answers.ts'
 import type { Api } from './api.ts'
+import { isNonsense } from './faulty.ts'
 import type { Findings } from './findings.ts'
 
 const SETTLED = new Set(['confirmed', 'final'])
@@ -22,16 +24,31 @@ export type Head = { log: PinnedLog; rpc: Rpc; genuineCode: boolean; size: numbe
 /** What nodes said of the logs' newest anchors, and why those that said nothing did not. */
 export type Heads = { nodes: readonly ChainNode[]; heads: Head[]; unread: string[] }
 
-/** Anchors that the service counts as settled, smallest size first. */
-export async function listAnchors(api: Api): Promise<Anchor[]> {
+/**
+ * Anchors that the service counts as settled, smallest size first. What it lists and cannot be read is a finding.
+ * @throws KillickError where it cannot be reached or refuses
+ */
+export async function listAnchors(api: Api, findings: Findings): Promise<Anchor[]> {
   const anchors: Anchor[] = []
-  for await (const { rows } of readPages(api, '/v1/anchors', 'anchors', () => 500, parseAnchorRow)) {
-    for (const { state, chainId, contract, logId, size, root, time, transaction, block } of rows) {
-      if (!SETTLED.has(state)) continue
-      if (time === null || transaction === null || block === null)
-        throw new KillickError('answer_malformed', `The service lists an anchor of ${size} as ${state}, in no block`)
-      anchors.push({ chainId, contract, logId, size, root, time, transaction, block })
+  const parse = (row: JsonValue): Anchor | null => {
+    try {
+      const { state, chainId, contract, logId, size, root, time, transaction, block } = parseAnchorRow(row)
+      if (!SETTLED.has(state)) return null
+      if (time !== null && transaction !== null && block !== null)
+        return { chainId, contract, logId, size, root, time, transaction, block }
+      throw new KillickError('answer_malformed', `The service lists an anchor of ${size} as ${state}, in no block`)
+    } catch (error) {
+      if (!(error instanceof KillickError)) throw error
+      findings.fail('anchors.log', error.message)
+      return null
     }
+  }
+  try {
+    for await (const { rows } of readPages(api, '/v1/anchors', 'anchors', () => 500, parse))
+      anchors.push(...rows.filter((anchor) => anchor !== null))
+  } catch (error) {
+    if (!isNonsense(error)) throw error
+    findings.fail('anchors.log', `/v1/anchors cannot be read: ${error.message}`)
   }
   return anchors.sort((a, b) => a.size - b.size)
 }

@@ -1,42 +1,262 @@
-// Whose keys are whose: what the verifier pinned, else what the service says.
+// Whose keys are whose: what the verifier pinned, else what the log itself registered before the key was used.
+import { KillickError } from '../core/errors.ts'
+import type { ParsedEvent } from '../core/event.ts'
 import { type PublicJwk, thumbprint } from '../core/jwk.ts'
-import { parseSourceRow, readPages } from './answers.ts'
-import type { Api } from './api.ts'
+import type { Anchor } from '../core/proof.ts'
+import {
+  type KeyRecord,
+  parseRegistration,
+  type Registration,
+  Registry,
+  type SourceRecord,
+  SYSTEM,
+} from '../core/registry.ts'
+import type { Findings, Place } from './findings.ts'
+import type { WalkedBatch } from './own.ts'
+import type { Listed } from './sources.ts'
 
 export type PinnedKey = { source?: string; jwk: PublicJwk }
 
-export type KeyRing = {
-  /** The key of this name that may speak for the source, or the reason why none may. */
-  find(source: string, kid: string): PublicJwk | string
-  /** Sources for which the service's word was taken. */
-  readonly unpinned: ReadonlySet<string>
+/** How far beyond a key's time the anchors must show its use, before that is a fault: clocks and chains differ. ms */
+const TOLERANCE_MS = 3_600_000
+
+const FAULTS = {
+  signer: 'no key of the ledger that was registered before has signed it',
+  previous: 'it does not follow the registration of the source before it',
+  order: 'it stands before one that was read already',
+} as const
+
+export type KeyRingOptions = {
+  pinned: readonly PinnedKey[]
+  /** What the service lists. */
+  listed: Listed
+  /** Entries that the log had before that was listed: what they register must be in it. */
+  listedAt: number
+  /** That count for when something was in the log: settled, and where the chain is asked, those that it is asked for. */
+  anchors: readonly Anchor[]
+  findings: Findings
 }
 
-export async function readKeys(api: Api, pinned: readonly PinnedKey[]): Promise<KeyRing> {
-  const claimed = new Map<string, Map<string, PublicJwk>>()
-  for await (const { rows } of readPages(api, '/v1/sources', 'sources', () => 500, parseSourceRow))
-    for (const { source, keys } of rows) claimed.set(source, new Map(keys.map((jwk) => [thumbprint(jwk), jwk])))
-  const unpinned = new Set<string>()
-  const pinsOf = (source: string): Map<string, PublicJwk> => {
-    const mine = pinned
-      .filter((pin) => (pin.source ?? source) === source)
-      .map((pin) => [thumbprint(pin.jwk), pin] as const)
-    // A pin without a name belongs to the sources that the service lists it for.
-    const kept = mine.filter(([kid, pin]) => pin.source !== undefined || claimed.get(source)?.has(kid))
-    return new Map(kept.map(([kid, { jwk }]) => [kid, jwk]))
+/**
+ * The keys at each place of the log, which is walked in its order: before an entry `judge`, then `find`; `apply` after it.
+ */
+export class KeyRing {
+  /** Sources for whose keys the word of the log was taken. */
+  readonly unpinned = new Set<string>()
+  readonly #registry = new Registry()
+  readonly #options: KeyRingOptions
+  readonly #findings: Findings
+  /** The kids of pins by source; those without a name under ''. */
+  readonly #pins = new Map<string, Map<string, PublicJwk>>()
+  readonly #bounds: Bounds
+  /** What a source was since the list was read, which may show it at any of these times; the last is the newest. */
+  readonly #since = new Map<string, { record: SourceRecord; seq: number; isBefore: boolean }[]>()
+  #used = 0
+  #withDecoys = 0
+
+  constructor(options: KeyRingOptions) {
+    this.#options = options
+    this.#findings = options.findings
+    this.#bounds = new Bounds(options.anchors)
+    for (const fault of options.listed.faults) this.#findings.fail('registry', fault)
+    for (const { source = '', jwk } of options.pinned)
+      this.#pins.set(source, (this.#pins.get(source) ?? new Map()).set(thumbprint(jwk), jwk))
   }
-  const cache = new Map<string, Map<string, PublicJwk>>()
-  return {
-    unpinned,
-    find: (source, kid) => {
-      let pins = cache.get(source)
-      if (!pins) {
-        pins = pinsOf(source)
-        cache.set(source, pins)
+
+  /** The key of this name that may speak for the source at this place, or the reason why none may. */
+  find(source: string, kid: string, walked: WalkedBatch): PublicJwk | string {
+    const own = this.#registry.source(source)?.keys
+    const listed = this.#options.listed.rows.get(source)
+    // A pin without a name belongs to the sources that it is registered for.
+    const nameless = [...(this.#pins.get('') ?? [])].filter(([name]) => own?.has(name) || listed?.keys.has(name))
+    const pins = new Map([...(this.#pins.get(source) ?? []), ...nameless])
+    if (pins.size > 0) return pins.get(kid) ?? `key ${kid} is not among the keys pinned for ${source}`
+    this.unpinned.add(source)
+    const first = own === undefined && source === SYSTEM.source ? keysOf(walked) : undefined
+    return (own ?? first)?.get(kid)?.jwk ?? `no key ${kid} is registered for ${source} in the log before it`
+  }
+
+  /** Was each key that signs here registered before, and used in its time? Are the events whole? */
+  judge(walked: WalkedBatch): void {
+    const { header, events, logIndex } = walked
+    const at = { logIndex, source: header.source, stream: header.stream, seq: header.seq }
+    const record = this.#registry.source(header.source)
+    // The registration that a system key signs is judged by the registry itself.
+    const isRegistration = registrationsOf(walked).length > 0
+    const { kid } = header.signature
+    if (!isRegistration) this.#judgeKey(record, kid, `Batch ${logIndex}`, at)
+    for (const event of events ?? []) {
+      const { source, stream, seq, id, signature } = event
+      const place = { logIndex, source, stream, seq, id }
+      const name = `Event ${id} (${source}/${stream} ${seq})`
+      if (signature && (!isRegistration || signature.kid !== kid)) this.#judgeKey(record, signature.kid, name, place)
+      this.#judgeFields(record, event, name, place)
+    }
+    if (logIndex === 0 && registrationsOf(walked)[0]?.source !== SYSTEM.source)
+      this.#findings.fail('registry', 'The log does not begin with the registration of its own key', at)
+  }
+
+  /** Takes what the entry registers. @param isSigned the signature of its batch verifies, by the key that `find` gave */
+  apply(walked: WalkedBatch, isSigned: boolean): void {
+    for (const registration of registrationsOf(walked)) {
+      const { logIndex, header, events } = walked
+      const { seq, id, leafHash } = events![0]!
+      const place = { logIndex, ...SYSTEM, seq, id }
+      if ('fault' in registration) {
+        this.#findings.fail('registry', `The registration at log entry ${logIndex}: ${registration.fault}`, place)
+        continue
       }
-      if (pins.size > 0) return pins.get(kid) ?? `key ${kid} is not among the keys pinned for ${source}`
-      unpinned.add(source)
-      return claimed.get(source)?.get(kid) ?? `no key ${kid} is registered for ${source}`
-    },
+      const fail = (why: string) =>
+        this.#findings.fail(
+          'registry',
+          `The registration of ${registration.source} at log entry ${logIndex}: ${why}`,
+          place,
+        )
+      if (!isSigned) {
+        fail('it is not signed by a key of the ledger that was registered before')
+        continue
+      }
+      const trusted = new Set(this.#pins.get(SYSTEM.source)?.keys())
+      const entry = { registration, logIndex, leafHash, signedBy: header.signature.kid }
+      const fault = this.#registry.apply(entry, trusted)
+      if (fault !== null) fail(FAULTS[fault])
+      const record = this.#registry.source(registration.source)
+      if (record?.logIndex !== logIndex) continue
+      const isBefore = logIndex < this.#options.listedAt
+      const earlier = isBefore ? [] : (this.#since.get(record.source) ?? [])
+      this.#since.set(record.source, [...earlier, { record, seq, isBefore }])
+    }
+  }
+
+  /** Is this a batch that registers something? */
+  isRegistration(walked: WalkedBatch): boolean {
+    return registrationsOf(walked).length > 0
+  }
+
+  /** Holds what the service lists against what the log has registered. */
+  finish(): void {
+    const { listed } = this.#options
+    for (const [source, states] of this.#since) {
+      const { record, seq } = states.at(-1)!
+      const place = { logIndex: record.logIndex, ...SYSTEM, seq }
+      const fail = (what: string) => this.#findings.fail('registry', `/v1/sources, ${source}: ${what}`, place)
+      const row = listed.rows.get(source)
+      if (row === undefined) {
+        if (states[0]!.isBefore && !listed.isCut) fail('it is not listed, though the log registers it')
+        continue
+      }
+      const [why] = states.map((state) => differenceOf(row, state.record)).reverse()
+      if (states.every((state) => differenceOf(row, state.record) !== null)) fail(why!)
+    }
+    for (const source of listed.rows.keys())
+      if (!this.#since.has(source))
+        this.#findings.fail('registry', `/v1/sources, ${source}: it is listed, and the log never registered it`)
+    const sources = this.#since.size.toLocaleString('en')
+    this.#findings.pass('registry', `${sources} registered; ${this.#used.toLocaleString('en')} uses of keys`)
+    const unjudged = this.#withDecoys.toLocaleString('en')
+    this.#findings.pass(
+      'fields',
+      this.#withDecoys === 0 ? 'each' : `each but ${unjudged} of sources that may hide fields, which cannot be told`,
+    )
+  }
+
+  #judgeKey(record: SourceRecord | undefined, kid: string, what: string, place: Place): void {
+    this.#used += 1
+    const key = record?.keys.get(kid)
+    const source = place.source!
+    const why =
+      key === undefined
+        ? `key ${kid} signs for ${source}, and the log does not register it before`
+        : this.#bounds.outside(key, place.logIndex)
+    if (why !== null) this.#findings.fail('registry', `${what}: ${why}`, place)
+  }
+
+  #judgeFields(record: SourceRecord | undefined, event: ParsedEvent, what: string, place: Place): void {
+    const gone = event.fieldCount - event.disclosures.length
+    if (gone === 0) return
+    if (record?.decoys) this.#withDecoys += 1
+    else
+      this.#findings.fail(
+        'fields',
+        `${what}: ${gone} of its ${event.fieldCount} fields ${gone === 1 ? 'is' : 'are'} gone`,
+        place,
+      )
+  }
+}
+
+/** What an entry registers, or why it cannot be read. Registrations stand alone in their batches. */
+function registrationsOf({ header, events }: WalkedBatch): (Registration | { source?: undefined; fault: string })[] {
+  if (header.source !== SYSTEM.source || header.stream !== SYSTEM.stream) return []
+  const read = (event: ParsedEvent) => {
+    try {
+      return parseRegistration(event)
+    } catch (error) {
+      if (!(error instanceof KillickError)) throw error
+      return { fault: error.message }
+    }
+  }
+  const found = (events ?? []).map(read).filter((registration) => registration !== null)
+  return found.length > 0 && events!.length > 1 ? [{ fault: 'it does not stand alone in its batch' }] : found
+}
+
+/** The keys that an entry registers for the ledger itself. */
+function keysOf(walked: WalkedBatch): ReadonlyMap<string, { jwk: PublicJwk }> | undefined {
+  const [registration] = registrationsOf(walked)
+  if (registration?.source !== SYSTEM.source) return undefined
+  return new Map(registration.keys.map((key) => [key.kid, key]))
+}
+
+/** In which way a row of the list is not the source; null: it is. */
+function differenceOf(
+  row: Listed extends { rows: ReadonlyMap<string, infer Row> } ? Row : never,
+  record: SourceRecord,
+) {
+  for (const name of ['eventSignatures', 'decoys', 'maxAge', 'maxAhead', 'logIndex'] as const)
+    if (row[name] !== record[name]) return `${name} is ${row[name]}, the log says ${record[name]}`
+  for (const [kid, { notBefore, notAfter, registeredAt }] of record.keys) {
+    const key = row.keys.get(kid)
+    if (key === undefined) return `key ${kid} is not listed`
+    if (key.notBefore !== notBefore || key.notAfter !== notAfter)
+      return `key ${kid} has another validity than the log says`
+    if (key.logIndex !== registeredAt)
+      return `key ${kid} is listed as of log entry ${key.logIndex}, registered at ${registeredAt}`
+  }
+  const other = [...row.keys.keys()].find((kid) => !record.keys.has(kid))
+  return other === undefined ? null : `key ${other} is listed, and the log never registered it`
+}
+
+/** When an entry came into the log, as anchors show it. Times in ms. */
+class Bounds {
+  readonly #sizes: number[]
+  /** Newest time of the anchors up to each, and oldest from each on. */
+  readonly #after: number[] = []
+  readonly #by: number[]
+
+  constructor(anchors: readonly Anchor[]) {
+    const sorted = [...anchors].sort((a, b) => a.size - b.size)
+    this.#sizes = sorted.map(({ size }) => size)
+    const times = sorted.map(({ time }) => time * 1000)
+    for (const time of times) this.#after.push(Math.max(time, this.#after.at(-1) ?? 0))
+    this.#by = [...times]
+    for (let i = times.length - 2; i >= 0; i--) this.#by[i] = Math.min(this.#by[i]!, this.#by[i + 1]!)
+  }
+
+  /** How the entry lies beyond the key's time, in words; null: it does not, as far as anchors show. */
+  outside({ notBefore, notAfter }: KeyRecord, logIndex: number): string | null {
+    if (notBefore === null && notAfter === null) return null
+    // The first anchor that covers the entry.
+    let [low, high] = [0, this.#sizes.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#sizes[middle]! > logIndex) high = middle
+      else low = middle + 1
+    }
+    const iso = (ms: number) => new Date(ms).toISOString()
+    const [after, by] = [this.#after[low - 1], this.#by[low]]
+    if (notAfter !== null && after !== undefined && after > notAfter + TOLERANCE_MS)
+      return `its key was valid until ${iso(notAfter)}, and the entry was not yet in the log as anchored at ${iso(after)}`
+    if (notBefore !== null && by !== undefined && by < notBefore - TOLERANCE_MS)
+      return `its key is valid from ${iso(notBefore)} on, and the entry was in the log as anchored at ${iso(by)}`
+    return null
   }
 }

@@ -4,6 +4,7 @@ import { equalBytes, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { MAX_EVENT_BYTES, type ParsedEvent } from '../core/event.ts'
 import { type Hash, printHash } from '../core/hash.ts'
+import type { PublicJwk } from '../core/jwk.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import type { Api } from './api.ts'
 import type { Fault, Findings, Place } from './findings.ts'
@@ -42,35 +43,56 @@ export async function walkLedger(
   const { api, size, keys, tree, findings, signal, pace, own } = options
   const signatures = new SignatureChecker()
   const heads = new Map<string, Head>()
-  const pending: Promise<void>[] = []
+  const pending: Promise<unknown>[] = []
   let events = 0
   const keepUp = keepPace(pace, signal)
   // So that no page holds more batches than may be checked in a second.
   const page = pace > 0 ? Math.min(PAGE, Math.ceil(pace)) : PAGE
 
-  const checkSignature = async (signature: Signature, source: string, check: string, what: string, place: Place) => {
-    const key = keys.find(source, signature.kid)
+  /** @param key what the ring gave for it at its place in the log, which may be behind the walk by now */
+  const checkSignature = async (
+    signature: Signature,
+    key: PublicJwk | string,
+    check: string,
+    what: string,
+    place: Place,
+  ): Promise<boolean> => {
     if (typeof key === 'string') findings.fail(check, `${what}: ${key}`, place)
-    else if (!(await signatures.isValid(key, signature)))
-      findings.fail(check, `${what}: the signature does not verify under key ${signature.kid}`, place)
+    else if (await signatures.isValid(key, signature)) return true
+    else findings.fail(check, `${what}: the signature does not verify under key ${signature.kid}`, place)
+    return false
   }
 
   const tell = async (id: string, faults: Promise<readonly Fault[]> | undefined) => {
     for (const { message, place } of (await faults) ?? []) findings.fail(id, message, place)
   }
 
-  const checkBatch = async (walked: WalkedBatch) => {
+  /** Looks its keys up at once, and checks in its own time. @returns whether the batch is signed, when that is known */
+  const checkBatch = (walked: WalkedBatch): { isSigned: Promise<boolean>; done: Promise<unknown> } => {
     const { logIndex, header, events } = walked
     const place = placeOf(logIndex, header)
-    await Promise.all([
+    const find = (source: string, { kid }: Signature) => keys.find(source, kid, walked)
+    const key = find(header.source, header.signature)
+    const isSigned = checkSignature(header.signature, key, 'batches', `Batch ${logIndex}`, place)
+    const done = Promise.all([
+      isSigned,
       ...own.map((check) => tell(check.id, check.batch?.(walked))),
-      checkSignature(header.signature, header.source, 'batches', `Batch ${logIndex}`, place),
       ...(events ?? []).flatMap((event) =>
         event.signature
-          ? [checkSignature(event.signature, event.source, 'events', nameOf(event), placeOf(logIndex, event))]
+          ? [
+              checkSignature(
+                event.signature,
+                event.signature.kid === header.signature.kid ? key : find(event.source, event.signature),
+                ...(['events', nameOf(event), placeOf(logIndex, event)] as const),
+              ),
+            ]
           : [],
       ),
     ])
+    // They are waited for later; until then their failure is no news to anybody.
+    done.catch(() => {})
+    isSigned.catch(() => {})
+    return { isSigned, done }
   }
 
   for await (const { header: text, tokens } of readBatches(api, size, findings, page, () => keepUp(events))) {
@@ -80,10 +102,11 @@ export async function walkLedger(
     const batch = readBatch(tree.size, header, tokens, findings)
     checkStream(tree.size, header, batch, heads, findings)
     const walked = { logIndex: tree.size, firstEvent: events, header, events: batch?.events ?? null }
-    const check = checkBatch(walked)
-    // It is waited for below; until then its failure is no news to anybody.
-    check.catch(() => {})
-    pending.push(check)
+    keys.judge(walked)
+    const { isSigned, done } = checkBatch(walked)
+    pending.push(done)
+    // The next entry may rest on what this one registers.
+    if (keys.isRegistration(walked)) keys.apply(walked, await isSigned)
     await tree.append(utf8(text), header.leafHash)
     const entry = { ...walked, root: () => tree.root }
     for (const check of own) if (check.entry) await tell(check.id, check.entry(entry))

@@ -19,9 +19,10 @@ export const audit: Command = {
 
 Usage: killick audit [--url <url>] [--token <token>] --rpc <url> [--contract <0x…> --log-id <0x…>] [--log-key <vkey>]
 
-Downloads everything the service stores and computes it all again on this machine: every event's digests and signature, the
-chain of every stream, the root and signature of every batch, the log's tree and each stored tile, and every anchor against
-the contract, down to whether the contract knows of entries that the log no longer shows. Some events, taken at
+Downloads everything the service stores and computes it all again on this machine: every event's digests, fields and signature,
+the chain of every stream, the root and signature of every batch, the log's tree and each stored tile, and every anchor against
+the contract, down to whether the contract knows of entries that the log no longer shows. Each key must have been registered in
+the log before it was used, and used in its time; what the service lists of sources must be what the log registers. Some events, taken at
 random, are looked up by all that readers find them by: id, leaf hash, place in the stream, time, source, action, actor and a
 target. The service is asked for data only, never for a verdict. Memory use does not grow with the ledger. The first event at
 fault is named.
@@ -31,7 +32,7 @@ ${PIN_HELP}
   --sample <n>      look up one event in n, on average (default 1,000); 1: each event
   --receipts <spool>  hold the log against what it gave a recorder: the spool's folder, or a file of receipts; repeatable
   --since <note>    hold it against an older checkpoint: a file with the signed note; repeatable
-  --registered-keys take the keys of sources that are not pinned as the ledger has them, on purpose
+  --registered-keys take the keys of sources that are not pinned as the log registers them, on purpose
   --no-chain        leave the chain out, on purpose: then a rewritten log may pass
   --json            print the result as JSON
 

@@ -114,7 +114,13 @@ export const COLUMNS: { readonly [column: string]: Column } = {
   'batches.first_event': ['first_event + 1', columns('batches.first_event'), null],
   'batches.earliest': [`earliest - interval '1 day'`, columns('batches.earliest'), null],
   'batches.latest': [later('latest'), columns('batches.latest'), null],
-  'batches.accepted_at': [`accepted_at - interval '10 years'`, rows('batches.accepted_at'), null],
+  // The first of a commit: with one amid others, the tiles of that commit are named first.
+  'batches.accepted_at': [
+    `accepted_at - interval '10 years'`,
+    rows('batches.accepted_at'),
+    null,
+    'log_index = (select min(size) from checkpoints where size > 30)',
+  ],
   'checkpoints.size': ['size + 1000', rows('(checkpoints|batches)'), 'anchors.log'],
   'checkpoints.root': [flip('root'), rows('checkpoints.root'), null],
   'checkpoints.note': [`replace(note, 'A', 'B')`, ['checkpoints', /^The checkpoint of/], 'checkpoints'],

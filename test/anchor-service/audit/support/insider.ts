@@ -28,7 +28,7 @@ export type Insider = {
   audit(isOfEvents: boolean): Promise<Found>
   /**
    * What the service's own checks find of tables beside the log, which was walked once, when nothing was altered. For attacks
-   * that leave it as it was: a tenth of a whole pass.
+   * that leave it as it was: far cheaper than a whole pass.
    */
   auditBeside(): Promise<Found>
   pool: pg.Pool

@@ -73,7 +73,8 @@ function setProducerClock(time: number): void {
 
 async function audit(): Promise<void> {
   const env = { PATH: process.env.PATH ?? '', KILLICK_URL: url, KILLICK_TOKEN: READER }
-  const child = await startNode([CLI, 'audit', '--no-chain'], { env })
+  const { vkey } = (await call(url, '/v1/log', null)).json
+  const child = await startNode([CLI, 'audit', '--no-chain', '--registered-keys', '--log-key', vkey], { env })
   expect(await child.exited, child.output()).toEqual({ code: 0, signal: null })
 }
 

@@ -5,18 +5,19 @@ import { printHash } from '../core/hash.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parseProof } from '../core/proof.ts'
 import { readAnchors } from '../verify/readAnchors.ts'
-import type { PinnedLog } from '../verify/trust.ts'
 import { verifyProof } from '../verify/verifyProof.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { PinnedKey } from './keys.ts'
 import type { OwnCheck } from './own.ts'
 
-/** What a proof is held against: AuditPins, of which `urls` may be none. */
+/**
+ * What a proof is held against: AuditPins, of which `urls` may be none. Not the pinned contracts: whether the log is anchored
+ * there is one question about the log, which the audit answers by itself.
+ */
 type Pins = {
   readonly logKeys: readonly string[]
   readonly sourceKeys: readonly PinnedKey[]
-  readonly logs: readonly PinnedLog[]
   readonly urls: readonly string[]
 }
 
@@ -82,9 +83,9 @@ async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
 async function refutedBy(api: Api, event: ParsedEvent, pins: Pins): Promise<string | null> {
   try {
     const proof = parseProof(await api.text(`/v1/proofs/${printHash(event.leafHash)}`))
-    const { logKeys, sourceKeys, logs } = pins
+    const { logKeys, sourceKeys } = pins
     const facts = await readAnchors(proof, pins.urls)
-    const { checks } = verifyProof(proof, { logKeys, sourceKeys, logs, facts })
+    const { checks } = verifyProof(proof, { logKeys, sourceKeys, facts })
     const failed = checks.find(({ status }) => status === 'failed')
     return failed ? `${failed.id}: ${failed.detail}` : null
   } catch (error) {

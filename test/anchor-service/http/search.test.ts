@@ -99,7 +99,7 @@ test.each([
 test('a stream says where it stands', async () => {
   const { json } = await call(service.url, '/v1/streams/crm/main')
   expect(json).toMatchObject({ source: 'crm', stream: 'main', seq: 15, events: 15, head: { logIndex: 8 } })
-  expect((await call(service.url, '/v1/streams/crm/%00')).status).toBe(404)
+  expect((await call(service.url, '/v1/streams/crm/%00')).status).toBe(400)
   expect((await call(service.url, '/v1/streams/crm/other')).json).toMatchObject({
     status: 404,
     code: 'stream_not_found',

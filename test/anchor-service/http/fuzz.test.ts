@@ -159,7 +159,8 @@ test('every body of every route takes or refuses it', async () => {
   for (const path of ['/v1/sources?limit=200', '/v1/shares?limit=200', '/v1/events?source=killick&limit=200']) {
     const { status, text } = await call(service.url, path)
     expect([path, status]).toEqual([path, 200])
-    expect(text).not.toMatch(/"[+-]\d{6}-/)
+    // Events of exports tell what was asked for as it was asked; what the service itself keeps has no such year.
+    if (!path.startsWith('/v1/events')) expect(/"[+-]\d{6}-/.exec(text)?.[0]).toBeUndefined()
   }
   // What was taken adds up: the source can be brought back, and records.
   const calm = { maxAge: null, maxAhead: null, eventSignatures: 'required', decoys: false }

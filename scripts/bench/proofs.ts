@@ -75,7 +75,8 @@ export async function measureChecking(service: Running, loads: readonly Load[], 
 async function auditRate(url: string): Promise<number> {
   const start = performance.now()
   const env = { ...process.env, KILLICK_URL: url, KILLICK_TOKEN: TOKEN }
-  const child = await startNode([CLI, 'audit', '--no-chain', '--json'], { env })
+  const { vkey } = (await (await fetch(`${url}/v1/log`)).json()) as { vkey: string }
+  const child = await startNode([CLI, 'audit', '--no-chain', '--registered-keys', '--log-key', vkey, '--json'], { env })
   const { code } = await child.exited
   const result = JSON.parse(/\{[\s\S]*\}/.exec(child.output())?.[0] ?? '{}') as { events?: number }
   if (code !== 0 || result.events === undefined) throw new Error(`killick audit: ${child.output()}`)

@@ -59,9 +59,17 @@ export async function checkProof(access: Access, id: string): Promise<void> {
   }
 }
 
-/** @throws with what `killick audit` says unless it finds nothing amiss */
-export async function checkAudit({ url, token, rpc }: Access): Promise<void> {
-  const child = await startNode([CLI, 'audit', '--rpc', rpc], {
+/** @throws with what `killick audit` says unless it finds nothing amiss, under pins that are the service's own word */
+export async function checkAudit(access: Access): Promise<void> {
+  const { url, token, rpc } = access
+  const { vkey, targets } = JSON.parse(await get(access, '/v1/log')) as {
+    vkey: string
+    targets: { contract: string; logId: string }[]
+  }
+  const [target] = targets
+  const anchored = target ? ['--contract', target.contract, '--log-id', target.logId] : []
+  const pins = ['--log-key', vkey, ...anchored, '--registered-keys']
+  const child = await startNode([CLI, 'audit', '--rpc', rpc, ...pins], {
     env: { ...process.env, KILLICK_URL: url, KILLICK_TOKEN: token },
   })
   const { code } = await child.exited

@@ -112,7 +112,8 @@ test('a full disk under the database refuses cleanly, and once there is room eve
   expect(service.process.exitCode).toBe(null)
   expect(await eventsOf(url, 'recorded')).toEqual(names)
 
-  const audit = await startNode([CLI, 'audit', '--no-chain'], {
+  const { vkey } = (await call(url, '/v1/log', null)).json
+  const audit = await startNode([CLI, 'audit', '--no-chain', '--registered-keys', '--log-key', vkey], {
     env: { ...env, KILLICK_URL: url, KILLICK_TOKEN: READER },
   })
   expect(await audit.exited, audit.output()).toEqual({ code: 0, signal: null })

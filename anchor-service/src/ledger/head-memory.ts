@@ -205,7 +205,12 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
       }
     },
     async look(db) {
-      await hold(db, await readHead(db), false).catch((error) => {
+      const before = remembered
+      const head = await readHead(db)
+      // What was committed while it was read is behind it: then it is no head any more, and says nothing.
+      const size = head?.size ?? 0
+      if (before !== remembered && size >= (before?.size ?? 0) && size <= (remembered?.size ?? 0)) return fault
+      await hold(db, head, false).catch((error) => {
         if (!(error instanceof Refusal)) throw error
       })
       return fault

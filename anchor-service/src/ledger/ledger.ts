@@ -216,20 +216,33 @@ async function claimLog(pool: pg.Pool, { origin, vkey }: LogKey): Promise<void> 
 
 /** The ledger is a source too: its key is registered like any other, in an event signed by that key. */
 async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void> {
-  // Whether the row stands for a registration, the registry finds out; here it only tells a new database from one in use.
-  const { rows } = await ledger.db.query('select kid from source_keys where source = $1', [SYSTEM.source])
-  if (rows.some(({ kid }) => kid === signer.kid)) return
-  if (rows.length > 0)
-    throw new StartError(
-      `The key in KILLICK_SYSTEM_KEY (by default keys/system.json in the data folder) is ${signer.kid}, which is not registered for the source "${SYSTEM.source}". Start with the key that was in use, and register this one first (POST /v1/sources with the admin token).`,
-    )
-  await ledger.record(async (db, logIndex) => {
-    const registration: Registration = {
-      ...{ source: SYSTEM.source, previous: null },
-      ...{ eventSignatures: 'required', decoys: false, maxAge: null, maxAhead: null },
-      keys: [{ kid: signer.kid, jwk: signer.jwk, notBefore: null, notAfter: null }],
-    }
-    await insertRegistration(db, registration, logIndex)
-    return { actor: { type: 'service', id: 'anchor-service' }, ...registrationFields(registration) }
-  })
+  if (await isRegistered(ledger.db, signer)) return
+  /** Of several processes that start on an empty database, one is the first under the log's lock. */
+  const overtaken = new Error('another process has registered the ledger')
+  await ledger
+    .record(async (db, logIndex) => {
+      if (await isRegistered(db, signer)) throw overtaken
+      const registration: Registration = {
+        ...{ source: SYSTEM.source, previous: null },
+        ...{ eventSignatures: 'required', decoys: false, maxAge: null, maxAhead: null },
+        keys: [{ kid: signer.kid, jwk: signer.jwk, notBefore: null, notAfter: null }],
+      }
+      await insertRegistration(db, registration, logIndex)
+      return { actor: { type: 'service', id: 'anchor-service' }, ...registrationFields(registration) }
+    })
+    .catch((error) => {
+      if (error !== overtaken) throw error
+    })
+}
+
+/**
+ * Whether the row stands for a registration, the registry finds out; here it only tells a new database from one in use.
+ * @throws StartError where the ledger was registered with other keys only
+ */
+async function isRegistered(db: Db, { kid }: LocalSigner): Promise<boolean> {
+  const { rows } = await db.query<{ kid: string }>('select kid from source_keys where source = $1', [SYSTEM.source])
+  if (rows.length === 0 || rows.some((row) => row.kid === kid)) return rows.length > 0
+  throw new StartError(
+    `The key in KILLICK_SYSTEM_KEY (by default keys/system.json in the data folder) is ${kid}, which is not registered for the source "${SYSTEM.source}". Start with the key that was in use, and register this one first (POST /v1/sources with the admin token).`,
+  )
 }

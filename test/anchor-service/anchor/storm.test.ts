@@ -32,8 +32,10 @@ afterAll(async () => {
 })
 
 async function environment(databaseUrl: string) {
+  // A folder for each: what one knows of its log must not be held against the log of another database.
+  const data = await mkdtemp(join(folder, 'data-'))
   return {
-    ...{ DATABASE_URL: databaseUrl, KILLICK_DATA: folder, PORT: '0', KILLICK_LOG_LEVEL: 'silent' },
+    ...{ DATABASE_URL: databaseUrl, KILLICK_DATA: data, PORT: '0', KILLICK_LOG_LEVEL: 'silent' },
     ...{ KILLICK_ADMIN_TOKEN: ADMIN, KILLICK_READER_TOKEN: READER, KILLICK_RPC_URL: chain.url },
     ...{ KILLICK_CONTRACT: await chain.deployAnchorLog(), KILLICK_CHAIN_KEY: await chain.newKey() },
     ...{ KILLICK_ANCHOR_INTERVAL_MS: '100', KILLICK_CONFIRMATIONS: '1', KILLICK_ANCHOR_POLL_MS: '100' },

@@ -86,20 +86,23 @@ describe.each(Object.entries(TABLES))('rows of %s', (table, { check, external, f
     expectFound(await attack([table], `delete from ${table} where ${one}`, external !== null), check, /./, external)
   })
 
-  test.skipIf(forged === undefined)('one forged', async () => {
-    const sql = `create temp table forged as select * from ${table} where ${one} limit 1; update forged set ${forged};
+  // A table that can hold one row only has no second one to forge, or to swap with.
+  if (forged !== undefined)
+    test('one forged', async () => {
+      const sql = `create temp table forged as select * from ${table} where ${one} limit 1; update forged set ${forged};
       insert into ${table} (${insider.columnsOf(table)}) overriding system value select ${insider.columnsOf(table)} from forged; drop table forged`
-    expectFound(await attack([table], sql, false), check, /./, null)
-  })
+      expectFound(await attack([table], sql, false), check, /./, null)
+    })
 
-  test.skipIf(other === 'false')('two swapped', async () => {
-    const sql = `create temp table pair as select ${key} as key, ${one} as first from ${table} where (${one}) or (${other});
+  if (other !== 'false')
+    test('two swapped', async () => {
+      const sql = `create temp table pair as select ${key} as key, ${one} as first from ${table} where (${one}) or (${other});
       create temp table moved as select * from ${table} where ${key} in (select key from pair) and ((${one}) or (${other}));
       delete from ${table} where (${one}) or (${other});
       update moved set ${key} = (select key from pair p where p.key <> moved.${key} limit 1);
       insert into ${table} (${insider.columnsOf(table)}) overriding system value select ${insider.columnsOf(table)} from moved; drop table pair, moved`
-    expectFound(await attack([table], sql, false), swapped ?? check, /./, null)
-  })
+      expectFound(await attack([table], sql, false), swapped ?? check, /./, null)
+    })
 
   test('all gone', async () => {
     const { internal } = await attack(

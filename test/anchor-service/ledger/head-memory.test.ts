@@ -121,6 +121,19 @@ test('a service tells it to everyone: 503, readiness, metric; and goes on when t
   await service.stop()
 })
 
+test('two processes that start at once on an empty database register the ledger once', async () => {
+  for (let i = 0; i < 3; i++) {
+    const place = await newPlace()
+    const stores = await Promise.all([start(place), start({ ...place, folder: await newFolder() })])
+    for (const { ledger, pool } of stores) {
+      await ledger.registry.catchUp(pool)
+      expect(ledger.registry.status().altered).toEqual([])
+    }
+    expect(await queryAsOwner(place.databaseUrl, 'select log_index from killick.sources')).toHaveLength(1)
+    for (const store of stores) await store.close()
+  }
+})
+
 test('the audit in the background finds it too, in a log that is sound in itself', async () => {
   const service = await testService({ KILLICK_AUDIT_INTERVAL_MS: '300' })
   await register(service.url, 'billing', [{ jwk: signer.jwk }])

@@ -98,14 +98,22 @@ export class Replay {
       const header = parseBatchHeader(text)
       const end = header.seq + header.n
       const prev = header.prev ? printHash(header.prev) : null
-      if (this.#open || header.seq !== state.batched || end > state.seq || prev !== state.batchPrev)
+      if (
+        state.batched !== state.accepted ||
+        header.seq !== state.batched ||
+        end > state.seq ||
+        prev !== state.batchPrev
+      )
         throw new Error('this batch header does not follow the one before it')
       this.#open = header
       return { kind, end, headerHash: printHash(header.leafHash) }
     }
     const { receipt, log } = JSON.parse(text) as Extract<Change, { kind: 'A' }>
-    const { header } = parseKeptReceipt(printReceipt(receipt))
-    if (header !== this.#open?.text) throw new Error('this acceptance is not of the open batch')
+    const { header, seq, n } = parseKeptReceipt(printReceipt(receipt))
+    // By its hash: the segment that held the header may be gone already.
+    const isOpen = state.batched > state.accepted && printHash(parseBatchHeader(header).leafHash) === state.batchPrev
+    if (!isOpen || seq !== state.accepted || seq + n !== state.batched)
+      throw new Error('this acceptance is not of the open batch')
     if (!isIncluded(receipt, parseCheckpoint(receipt.checkpoint)))
       throw new Error('this receipt does not prove acceptance')
     this.#open = null

@@ -23,7 +23,8 @@ test('killed at any moment while recording: every acknowledged event reaches the
     recorder.stdout.setEncoding('utf8').on('data', (text: string) => {
       printed += text
     })
-    await once(recorder.stdout, 'data')
+    const [code] = await Promise.race([once(recorder.stdout, 'data'), once(recorder, 'close')])
+    expect(code, `it ended before it recorded anything, in round ${round}`).toBeTypeOf('string')
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 120))
     recorder.kill('SIGKILL')
     await once(recorder, 'close')

@@ -153,6 +153,23 @@ test('segments are begun at their size, and removed once accepted, never sooner'
   expect((await all(await openSpool(dir, { maxBytes: 1 << 20 }))).length).toBe(180)
 })
 
+test('an acceptance may outlive the segment that held its header', async () => {
+  const dir = tempDir()
+  const spool = await openSpool(dir, { maxBytes: 1 << 20 })
+  await put(spool, 0)
+  await batch(spool, 1)
+  for (let i = 0; i < 12; i++) await putMany(spool, 40)
+  await accept(spool, 0)
+  const holder = segments(dir).at(-1)!
+  expect(readFileSync(join(dir, holder), 'utf8')).toContain('\nA ')
+  await batch(spool, 300, 1)
+  expect(segments(dir)).not.toContain('0000000001.log')
+  expect(segments(dir)).toContain(holder)
+  const { state } = spool
+  await spool.close()
+  expect((await openSpool(dir, { maxBytes: 1 << 20 })).state).toEqual(state)
+})
+
 describe('a write that was cut off', () => {
   test('anywhere in its last line: that line is gone, everything before it is there, and recording goes on', async () => {
     const dir = tempDir()

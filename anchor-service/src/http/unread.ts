@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Readable } from 'node:stream'
 import { normalizeIP } from '@fastify/rate-limit'
 import { InvariantError } from '@killick/sdk'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -34,6 +35,15 @@ const shared = new WeakSet<object>()
 /** Marks a body that is kept for many answers, so that it is not counted for each. */
 export function share(body: Buffer): Buffer {
   shared.add(body)
+  return body
+}
+
+/** Bodies that are made while they are read, and what each may hold. Bytes. */
+const weights = new WeakMap<object, number>()
+
+/** Says how many bytes a stream may hold while nobody reads it; of others it is assumed. */
+export function weigh<T extends Readable>(body: T, bytes: number): T {
+  weights.set(body, bytes)
   return body
 }
 
@@ -153,5 +163,6 @@ export function boundUnread(timeoutMs: number, cut: (reason: CutReason) => void,
 function sizeOf(payload: unknown): number {
   if (typeof payload === 'string') return ANSWER_BYTES + Buffer.byteLength(payload)
   if (payload instanceof Uint8Array) return ANSWER_BYTES + (shared.has(payload) ? 0 : payload.byteLength)
-  return payload === null || payload === undefined ? ANSWER_BYTES : STREAM_BYTES
+  if (payload === null || payload === undefined) return ANSWER_BYTES
+  return weights.get(payload) ?? STREAM_BYTES
 }

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { boundUnread, type CutReason, share } from '../../../anchor-service/src/http/unread.ts'
+import { boundUnread, type CutReason, share, weigh } from '../../../anchor-service/src/http/unread.ts'
 import { READER, type TestService, testService } from '../support/service.ts'
 
 const sockets: Socket[] = []
@@ -79,6 +80,15 @@ describe('of answers that nobody reads', () => {
   const SIZE = 12 * MEBIBYTE
   const limits = { requests: 16, address: 30 * MEBIBYTE, total: 55 * MEBIBYTE }
   const cuts: CutReason[] = []
+  let [made, making] = [0, 0]
+  async function* chunks() {
+    making += 1
+    try {
+      for (; ; made += MEBIBYTE) yield Buffer.alloc(MEBIBYTE, 'a')
+    } finally {
+      making -= 1
+    }
+  }
   let app: FastifyInstance
   let url: string
 
@@ -90,6 +100,7 @@ describe('of answers that nobody reads', () => {
     const once = share(Buffer.alloc(SIZE, 'a'))
     app.get('/own', async () => Buffer.alloc(SIZE, 'a'))
     app.get('/shared', async () => once)
+    app.get('/made', async () => weigh(Readable.from(chunks()), SIZE))
     url = await app.listen({ port: 0 })
   })
   afterAll(() => app.close())
@@ -143,5 +154,22 @@ describe('of answers that nobody reads', () => {
     // But who reads nothing of it is cut off in time.
     await untilCut(6)
     expect(new Set(cuts)).toEqual(new Set(['stalled']))
+  })
+
+  test('a body that is made while it is read waits for its reader, and counts with what it may hold', async () => {
+    cuts.length = 0
+    await ask('/made', '192.0.2.77')
+    await ask('/made', '192.0.2.77')
+    await expect.poll(() => making).toBe(2)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(made).toBeLessThan(2 * SIZE)
+    await ask('/made', '192.0.2.77')
+    await untilCut(1)
+    expect(cuts).toEqual(['unread'])
+    // Who reads nothing is cut off in time, and with it ends the making.
+    await untilCut(3)
+    expect(cuts.slice(1)).toEqual(['stalled', 'stalled'])
+    await expect.poll(() => making).toBe(0)
+    expect(made).toBeLessThan(3 * SIZE)
   })
 })

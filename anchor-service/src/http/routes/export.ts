@@ -1,9 +1,11 @@
+import { Readable } from 'node:stream'
 import { Type } from '@fastify/type-provider-typebox'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk'
-import { exportBatches } from '../../ledger/export.ts'
+import { EXPORT_BYTES, exportBatches } from '../../ledger/export.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema } from '../schemas.ts'
+import { weigh } from '../unread.ts'
 
 const ExportQuery = Type.Object(
   {
@@ -31,9 +33,19 @@ export function exportRoutes(app: App, { ledger, tokens }: AppDeps): void {
         response: { 200: Type.Any({ description: BATCH_MEDIA_TYPE }), default: ProblemSchema },
       },
     },
-    async ({ query }, reply) => {
-      const batches = await exportBatches(ledger.db, query.from, query.limit ?? 256)
-      return reply.type(BATCH_MEDIA_TYPE).send(batches)
+    async ({ query, raw }, reply) => {
+      const chunks = exportBatches(ledger.db, query.from, query.limit ?? 256)
+      // What fails before anything was sent can still be told.
+      const first = await chunks.next()
+      const body = Readable.from(resume(first, chunks), { highWaterMark: 1 })
+      // Where an answer has no chunks (HTTP/1.0, as some proxies ask) its end is the connection's; only a reset says that it broke off.
+      body.once('error', () => raw.socket.resetAndDestroy())
+      return reply.type(BATCH_MEDIA_TYPE).send(weigh(body, EXPORT_BYTES))
     },
   )
+}
+
+async function* resume<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void>): AsyncGenerator<T> {
+  if (!first.done) yield first.value
+  yield* rest
 }

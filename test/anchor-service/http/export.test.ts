@@ -1,0 +1,164 @@
+// GET /v1/batches: what was handed in, byte for byte, made only as fast as it is read.
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { EXPORT_BYTES, exportBatches } from '../../../anchor-service/src/ledger/export.ts'
+import { openPool } from '../../../anchor-service/src/ledger/pool.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
+import { call, READER, register, type TestService, testService } from '../support/service.ts'
+
+const MEBIBYTE = 1024 * 1024
+/** Batches as they were handed in, by log index; those of the ledger itself are left out. */
+const handed = new Map<number, string>()
+let service: TestService
+let large: number
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+/** Bytes outside of the heap that are in use: packs, their text, and what waits to be sent. */
+function heldBytes(): number {
+  collect()
+  return process.memoryUsage().arrayBuffers
+}
+
+beforeAll(async () => {
+  service = await testService()
+  const signer = newSigner()
+  await register(service.url, 'billing', [{ jwk: signer.jwk }])
+  const producer = new Producer('billing', signer)
+  const bodies: string[] = []
+  const hand = async (events: ReturnType<typeof sampleEvent>[]) => {
+    const batch = await producer.batch(events)
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    batch.advance()
+    bodies.push(Buffer.from(batch.body).toString('latin1'))
+  }
+  for (let i = 0; i < 66; i++) await hand([sampleEvent(i)])
+  await hand(Array.from({ length: 600 }, (_, i) => sampleEvent(i)))
+  // Packs that hold one event each, so many of them that they are on two pages.
+  const blob = () => ({ ...sampleEvent(), metadata: { blob: randomBytes(130_000).toString('base64') } })
+  await hand(Array.from({ length: 70 }, blob))
+  await hand(Array.from({ length: 70 }, blob))
+  await hand([sampleEvent()])
+  const places = await queryAsOwner<{ at: string }>(
+    service.databaseUrl,
+    `select log_index as at from killick.batches where source = 'billing' order by seq`,
+  )
+  for (const [i, { at }] of places.entries()) handed.set(Number(at), bodies[i]!)
+  large = Number(places.at(-3)!.at)
+}, 60_000)
+afterAll(() => service.stop())
+
+const sockets: Socket[] = []
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+})
+
+/** A reader that has asked and reads nothing yet. */
+async function ask(path: string, version = '1.1'): Promise<Socket> {
+  const socket = connect(Number(new URL(service.url).port), '127.0.0.1').on('error', () => {})
+  sockets.push(socket)
+  await once(socket, 'connect')
+  socket.pause()
+  socket.write(
+    `GET ${path} HTTP/${version}\r\nHost: killick\r\nConnection: close\r\nAuthorization: Bearer ${READER}\r\n\r\n`,
+  )
+  return socket
+}
+
+/** All that was handed in from an entry on, in one text; entries of the ledger itself are not known here. */
+const expected = (from: number) => [...handed].flatMap(([at, body]) => (at >= from ? [body] : [])).join('')
+
+test('the bytes are those that were handed in, whatever the limits', async () => {
+  const [first] = handed.keys()
+  const all = await call(service.url, `/v1/batches?from=${first}&limit=1000`)
+  expect(all.status).toBe(200)
+  expect(all.headers.get('content-type')).toBe('application/vnd.killick.batch')
+  expect(all.text === expected(first!)).toBe(true)
+  for (const at of [first! + 3, large - 1, large])
+    expect((await call(service.url, `/v1/batches?from=${at}&limit=1`)).text === handed.get(at)).toBe(true)
+  expect((await call(service.url, `/v1/batches?from=${first! + 1}&limit=65`)).text).toBe(
+    [...handed.values()].slice(1, 66).join(''),
+  )
+  expect((await call(service.url, `/v1/batches?from=${first! + 1000}`)).text).toBe('')
+})
+
+test('nothing is read ahead of the reader', async () => {
+  const pool = openPool(service.databaseUrl, true, 1)
+  let [queries, bytes] = [0, 0]
+  const counting = {
+    query: async (sql: string, values: unknown[]) => {
+      const result = await pool.query(sql, values)
+      queries += 1
+      for (const { body } of result.rows) bytes += body?.length ?? 0
+      return result
+    },
+  }
+  try {
+    const chunks = exportBatches(counting as unknown as typeof pool, large, 2)
+    expect(queries).toBe(0)
+    await chunks.next()
+    expect(queries).toBe(2)
+    await sleep(100)
+    expect(queries).toBe(2)
+    expect(bytes).toBeLessThan(MEBIBYTE)
+    await chunks.return(undefined)
+  } finally {
+    await pool.end()
+  }
+})
+
+test('readers that read nothing hold little, whatever they asked for, and give it back when they go', async () => {
+  const path = `/v1/batches?from=${large}&limit=2`
+  const size = Buffer.byteLength(handed.get(large)!) + Buffer.byteLength(handed.get(large + 1)!)
+  const READERS = 8
+  // More than the kernel takes for a connection.
+  expect(size).toBeGreaterThan(20 * MEBIBYTE)
+  const before = heldBytes()
+  const readers = await Promise.all(Array.from({ length: READERS }, () => ask(path)))
+  // One that reads gets all of it meanwhile.
+  expect((await call(service.url, path)).text.length).toBe(size)
+  await sleep(500)
+  expect(heldBytes() - before).toBeLessThan(READERS * EXPORT_BYTES)
+  for (const socket of readers) socket.destroy()
+  await expect.poll(() => heldBytes() - before).toBeLessThan(2 * MEBIBYTE)
+})
+
+test('who pauses and then reads on gets all of it', async () => {
+  const socket = await ask(`/v1/batches?from=${large}&limit=2`, '1.0')
+  await sleep(1_000)
+  const parts: Buffer[] = []
+  for await (const part of socket) parts.push(part)
+  const text = Buffer.concat(parts).toString('latin1')
+  const body = text.slice(text.indexOf('\r\n\r\n') + 4)
+  expect(body === `${handed.get(large)}${handed.get(large + 1)}`).toBe(true)
+})
+
+test.each(['1.1', '1.0'])('an answer that breaks off does not look whole: HTTP/%s', async (version) => {
+  const socket = await ask(`/v1/batches?from=${large}&limit=2`, version)
+  const broken = new Promise<string>((resolve) =>
+    socket.once('error', (error) => resolve((error as Error & { code: string }).code)),
+  )
+  let text = ''
+  await sleep(300)
+  await queryAsOwner(service.databaseUrl, 'alter table killick.packs rename to packs_away')
+  try {
+    socket.on('data', (part) => {
+      text += part.toString('latin1')
+    })
+    socket.resume()
+    expect(await broken).toBe('ECONNRESET')
+    expect(text).toMatch(/^HTTP\/1\.1 200 /)
+    expect(text.endsWith('\r\n0\r\n\r\n')).toBe(false)
+    // Before anything was sent it is told in words.
+    expect((await call(service.url, `/v1/batches?from=${large}`)).status).toBe(500)
+  } finally {
+    await queryAsOwner(service.databaseUrl, 'alter table killick.packs_away rename to packs')
+  }
+  expect((await call(service.url, `/v1/batches?from=${large + 2}`)).text).toBe(handed.get(large + 2))
+})

@@ -34,7 +34,7 @@ export { type Alg, algOf, publicKeyBytes } from './core/jwk.ts'
 export { treeRoot } from './core/merkle.ts'
 export { MAX_NOTE_SIGNATURES, parseNote, printVkey, signNote, type Vkey } from './core/note.ts'
 export type { Primitives } from './core/primitives.ts'
-export { MAX_PROOF_BYTES, PROOF_FORMAT } from './core/proof.ts'
+export { MAX_PROOF_BYTES, MAX_SUCCESSIONS, PROOF_FORMAT } from './core/proof.ts'
 export {
   type KeyRecord,
   parseRegistration,

@@ -32,16 +32,16 @@ export type Anchor = {
   readonly path?: readonly Hash[]
   /** The last anchor of the same chain, contract and log that does not cover the entry; absent when there is none. */
   readonly before?: EarlierAnchor
-  /** That this log succeeds another, which a verifier may have pinned. */
-  readonly succeeds?: Succeeds
+  /** That this log succeeds another, which a verifier may have pinned: 1 to 4 steps, from this log back. */
+  readonly succeeds?: readonly Succeeds[]
 }
 
-/** A statement of succession (a signed note), where the anchor that it names is to be found, and the way from that to this one. */
+/** A statement of succession (a signed note), where the anchor that it names is to be found, and the way on from there. */
 export type Succeeds = {
   readonly note: string
   readonly transaction: string
   readonly block: number
-  /** Consistency path from the named size and root to the anchor's. */
+  /** Consistency path from the named size and root to the anchor's; of a further step, to those that the step before it names. */
   readonly path: readonly Hash[]
 }
 
@@ -84,6 +84,8 @@ export type Proof = {
 }
 
 const MAX_REGISTRATIONS = 16
+/** Logs that a verifier follows back from one. Every statement is one more question to a chain. */
+export const MAX_SUCCESSIONS = 4
 
 /** Compact JSON in a fixed member order. */
 export function printProof(proof: Proof): string {
@@ -99,7 +101,7 @@ export function printProof(proof: Proof): string {
         ...{ chainId, contract, logId, size, root: printHash(root), time, transaction, block },
         ...(path && { path: path.map(printHash) }),
         ...(before && { before: printEarlier(before) }),
-        ...(succeeds && { succeeds: { ...succeeds, path: succeeds.path.map(printHash) } }),
+        ...(succeeds && { succeeds: succeeds.map(printSucceeds) }),
       }),
     ),
     keys,
@@ -111,6 +113,10 @@ export function printProof(proof: Proof): string {
     }),
   })
 }
+
+const printSucceeds = ({ note, transaction, block, path }: Succeeds) => ({
+  ...{ note, transaction, block, path: path.map(printHash) },
+})
 
 const printEarlier = ({ size, root, time, transaction, block }: EarlierAnchor) => ({
   ...{ size, root: printHash(root), time, transaction, block },
@@ -187,14 +193,18 @@ function parseEarlier(value: JsonValue, where: string): EarlierAnchor {
   return parseCommitment(object(value, where, COMMITMENT), where)
 }
 
-function parseSucceeds(value: JsonValue, where: string): Succeeds {
-  const succeeds = object(value, where, ['note', 'transaction', 'block', 'path'])
-  return {
-    note: text(succeeds.note, `${where}/note`),
-    transaction: hex(succeeds.transaction, `${where}/transaction`, 32),
-    block: count(succeeds.block, `${where}/block`),
-    path: path(succeeds.path, `${where}/path`),
-  }
+function parseSucceeds(value: JsonValue, where: string): Succeeds[] {
+  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_SUCCESSIONS)
+    malformed(`${where} must be an array of 1 to ${MAX_SUCCESSIONS}`)
+  return value.map((item, i) => {
+    const step = object(item, `${where}/${i}`, ['note', 'transaction', 'block', 'path'])
+    return {
+      note: text(step.note, `${where}/${i}/note`),
+      transaction: hex(step.transaction, `${where}/${i}/transaction`, 32),
+      block: count(step.block, `${where}/${i}/block`),
+      path: path(step.path, `${where}/${i}/path`),
+    }
+  })
 }
 
 function parseRegistrations(value: JsonValue): CarriedRegistration[] {

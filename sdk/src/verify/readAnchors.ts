@@ -27,7 +27,7 @@ export async function readAnchors(
   const all = proof.anchors.flatMap((anchor) => [
     anchor,
     ...(anchor.before ? [earlierOf(anchor, anchor.before)] : []),
-    ...(anchor.succeeds ? predecessorOf(anchor.succeeds) : []),
+    ...(anchor.succeeds ?? []).flatMap(predecessorOf),
   ])
   return Promise.all(all.map((anchor) => readAnchor(anchor, known)))
 }

@@ -1,4 +1,5 @@
 import { KillickError } from '../core/errors.ts'
+import type { Hash } from '../core/hash.ts'
 import { verifyConsistency } from '../core/merkle.ts'
 import { openNote } from '../core/note.ts'
 import type { Anchor, Proof, Succeeds } from '../core/proof.ts'
@@ -25,32 +26,61 @@ export const isPlace = (place: LogPlace, log: PinnedLog): boolean =>
   log.logId.toLowerCase() === place.logId
 
 /**
- * An anchor in a log that nobody pinned, which says that it succeeds a pinned one. That is never as good as a pin: whoever holds
- * all of the operator's keys could say so too. But then it must extend what the pinned log held.
+ * What the log's key stated in a note.
+ * @throws KillickError where the note is none of these keys' for that origin, or states no succession
+ */
+export function openSuccession(note: string, logKeys: readonly string[], origin: string): Succession {
+  const stated = parseSuccession(openNote(note, logKeys).text)
+  if (stated.origin !== origin || isPlace(stated.from, stated.to))
+    throw new KillickError('note_malformed', 'The statement of succession is about other logs')
+  return stated
+}
+
+type Step = Succession & { readonly path: readonly Hash[]; readonly held: Finding }
+
+/**
+ * An anchor in a log that nobody pinned, which says that it succeeds a pinned one, perhaps by way of others. That is never as good as
+ * a pin: whoever holds all of the operator's keys could say so too. But then it must extend what the pinned log held.
+ * @param succeeds the steps back from the anchor's log; those behind the pinned one count for nothing
  * @returns null where no pinned key could have said so, or it succeeds none of the pinned ones
  */
-export function succeeded(anchor: Anchor, succeeds: Succeeds, proof: Proof, trust: Trust): Finding | null {
+export function succeeded(
+  anchor: Anchor,
+  succeeds: readonly Succeeds[],
+  proof: Pick<Proof, 'log'>,
+  trust: Trust,
+): Finding | null {
   if (trust.logKeys === undefined || trust.logKeys.length === 0) return null
-  let statement: Succession
-  try {
-    statement = parseSuccession(openNote(succeeds.note, trust.logKeys).text)
-  } catch (error) {
-    if (!(error instanceof KillickError)) throw error
-    return fail('succession_invalid', `The statement that it succeeds the pinned log does not hold: ${error.message}`)
+  const steps: Step[] = []
+  const isPinned = ({ from }: Step) => (trust.logs ?? []).some((log) => isPlace(from, log))
+  for (const { note, transaction, block, path } of succeeds) {
+    try {
+      const stated = openSuccession(note, trust.logKeys, proof.log.origin)
+      if (!isPlace(steps.at(-1)?.from ?? anchor, stated.to))
+        return fail('succession_invalid', 'The statement of succession is about other logs')
+      steps.push({ ...stated, path, held: anchorContract(factAbout({ ...stated.from, transaction, block }, trust)) })
+    } catch (error) {
+      if (!(error instanceof KillickError)) throw error
+      return fail('succession_invalid', `The statement that it succeeds another log does not hold: ${error.message}`)
+    }
+    if (isPinned(steps.at(-1)!)) break
   }
-  const { origin, from, to } = statement
-  if (origin !== proof.log.origin || !isPlace(anchor, to) || isPlace(from, to))
-    return fail('succession_invalid', 'The statement of succession is about other logs')
-  if (!(trust.logs ?? []).some((log) => isPlace(from, log))) return null
-  const sizes = { oldSize: from.size, newSize: anchor.size }
-  if (!verifyConsistency({ ...sizes, oldRoot: from.root, newRoot: anchor.root, path: succeeds.path }))
-    return fail('succession_invalid', 'What is anchored does not extend the last honest anchor of the pinned log')
-  const held = anchorContract(factAbout({ ...from, transaction: succeeds.transaction, block: succeeds.block }, trust))
-  if (held.status !== 'passed') return held
-  const lies = proof.log.index < from.size ? 'before' : 'after'
-  const end = `${from.size} entries, ${new Date(1000 * from.time).toISOString()}`
+  const last = steps.at(-1)
+  if (last === undefined || !isPinned(last)) return null
+
+  for (const [i, { from, path }] of steps.entries()) {
+    const { size: newSize, root: newRoot } = steps[i - 1]?.from ?? anchor
+    if (!verifyConsistency({ oldSize: from.size, newSize, oldRoot: from.root, newRoot, path }))
+      return fail('succession_invalid', 'What is anchored does not extend the last honest anchor of the log before')
+  }
+  const held = steps.map((step) => step.held)
+  const open = held.find(({ status }) => status === 'failed') ?? held.find(({ status }) => status !== 'passed')
+  if (open) return open
+  const { size, time } = last.from
+  const lies = proof.log.index < size ? 'before' : 'after'
+  const way = steps.length === 1 ? '' : ` by way of ${steps.length - 1} more`
   return skip(
     'succeeded',
-    `It succeeds the pinned log, on the publisher’s word; the entry lies ${lies} the last honest anchor of that (${end})`,
+    `It succeeds the pinned log${way}, on the publisher’s word; the entry lies ${lies} the last honest anchor of that (${size} entries, ${new Date(1000 * time).toISOString()})`,
   )
 }

@@ -39,6 +39,7 @@ const record = () =>
   world.store.ledger
     .record({ action: 'test.happen', actor: { type: 'test', id: 't' }, targets: [] })
     .then(({ leafHash }) => leafHash)
+const settings = () => ({ ...world.env, KILLICK_RPC_URL: world.chain.url, KILLICK_CONTRACT: world.contract })
 const proofOf = async (name: string) => parseProof(await readProof(world.store.ledger, name))
 const judge = async (proof: Proof, trust: Trust) =>
   verifyProof(proof, { ...trust, facts: await readAnchors(proof, [world.chain.url]) })
@@ -62,17 +63,23 @@ beforeAll(async () => {
   const { vkey } = world.store.ledger.log
   pinned = { sourceKeys: [{ source: 'killick', jwk }], logKeys: [vkey], logs: [placeOf(old)], confirmations: 1 }
 
-  // The thief extends what is anchored by an entry that never was.
-  const { rows } = await world.store.pool.query(
-    'select leaf_hash from batches where log_index < $1 order by log_index',
-    [honest],
-  )
-  const leaves = [...rows.map(({ leaf_hash }) => new Uint8Array(leaf_hash)), randomBytes(32)]
-  const root = rfc9162.treeRoot(leaves) as Hash
-  const path = rfc9162.consistencyPath(leaves, honest) as Hash[]
-  await send(old, calls.anchor(old.target.logId, honest + 1, root, rfc9162.treeRoot(leaves.slice(0, -1)) as Hash, path))
+  await steal(old)
 })
 afterAll(() => world.stop())
+
+/** A thief with the key extends what is anchored by an entry that never was. */
+async function steal(target: TestTarget): Promise<void> {
+  const size = (await anchoredSizes(world, target)).at(-1)!
+  const { rows } = await world.store.pool.query(
+    'select leaf_hash from batches where log_index < $1 order by log_index',
+    [size],
+  )
+  const honest = rows.map(({ leaf_hash }) => new Uint8Array(leaf_hash))
+  const leaves = [...honest, randomBytes(32)]
+  const [root, oldRoot] = [leaves, honest].map(rfc9162.treeRoot) as [Hash, Hash]
+  const path = rfc9162.consistencyPath(leaves, size) as Hash[]
+  await send(target, calls.anchor(target.target.logId, size + 1, root, oldRoot, path))
+}
 
 async function send({ key, signer }: TestTarget, data: string): Promise<void> {
   const { rpc, chainId } = world.chain
@@ -94,12 +101,7 @@ describe('a thief with the chain key ends the log', () => {
 
   test('the operator goes on under a new key, and states whom the new log succeeds', async () => {
     next = await newTarget(world, { name: old.target.name })
-    const config = loadConfig({
-      ...world.env,
-      KILLICK_RPC_URL: world.chain.url,
-      KILLICK_CONTRACT: world.contract,
-      KILLICK_CHAIN_KEY: next.key,
-    })
+    const config = loadConfig({ ...settings(), KILLICK_CHAIN_KEY: next.key })
     await next.settle()
     const size = (await world.store.ledger.head())!.size
     await expect(succeed(config, old.target.logId, false)).rejects.toThrow(
@@ -159,7 +161,7 @@ describe('who pinned the old log', () => {
   test('is not led on by another word, another history, or an anchor that the old contract does not hold', async () => {
     const proof = await proofOf(late)
     const [anchor] = proof.anchors as [Anchor]
-    const { succeeds } = anchor as { succeeds: Succeeds }
+    const [succeeds] = anchor.succeeds as [Succeeds]
     const { text } = openNote(succeeds.note, pinned.logKeys!)
     const stated = parseSuccession(text)
     const log = await loadSigner(join(world.env.KILLICK_DATA!, 'keys', 'log.json'))
@@ -168,7 +170,7 @@ describe('who pinned the old log', () => {
       signNote(printSuccession({ ...stated, ...change }), stated.origin, Buffer.from(by.jwk.x, 'base64url'), by.sign)
     const judged = async (change: Partial<Succeeds> | null, trust = pinned) => {
       const { succeeds: _, ...plain } = anchor
-      const changed = change === null ? plain : { ...anchor, succeeds: { ...succeeds, ...change } }
+      const changed = change === null ? plain : { ...anchor, succeeds: [{ ...succeeds, ...change }] }
       const verdict = await judge({ ...proof, anchors: [changed] }, trust)
       const { status, reason } = find(verdict, 'anchor.0.log')
       return { outcome: verdict.outcome, status, reason }
@@ -191,6 +193,67 @@ describe('who pinned the old log', () => {
     const elsewhere = { ...stated.from, logId: `0x${'7'.repeat(64)}` }
     expect(await judged({ note: note({ from: elsewhere }) })).toEqual(failed('pin_mismatch'))
     expect(await judged({}, { ...pinned, logKeys: [] })).toEqual(failed('pin_mismatch'))
+  })
+})
+
+describe('a log that succeeds one that succeeded another', () => {
+  let third: TestTarget
+  /** An event that neither of the logs left covers. */
+  let last: string
+
+  beforeAll(async () => {
+    await steal(next)
+    third = await newTarget(world, { name: old.target.name })
+    last = await record()
+    const config = loadConfig({ ...settings(), KILLICK_CHAIN_KEY: third.key })
+    await third.settle()
+    await succeed(config, next.target.logId, true)
+  })
+
+  test('is followed by who pinned the first, step by step, and by who pinned the second in one', async () => {
+    await expect.poll(async () => (await proofOf(last)).anchors[0]?.succeeds).toHaveLength(2)
+    const proof = await proofOf(last)
+    expect(parseProof(printProof(proof))).toEqual(proof)
+    expect(proof.anchors.map(({ logId }) => logId)).toEqual([third.target.logId])
+    for (const [pin, words] of [
+      [old, /^It succeeds the pinned log by way of 1 more, .* lies after/],
+      [next, /^It succeeds the pinned log, .* lies after/],
+    ] as const) {
+      const verdict = await judge(proof, { ...pinned, logs: [placeOf(pin)] })
+      expect(verdict).toMatchObject({ outcome: 'undecided', level: 'final' })
+      const log = find(verdict, 'anchor.0.log')
+      expect(log).toMatchObject({ status: 'skipped', reason: 'succeeded', detail: expect.stringMatching(words) })
+    }
+    expect((await judge(proof, { ...pinned, logs: [placeOf(third)] })).outcome).toBe('verified')
+    // Each entry is proven by the log that was the publisher's then, too.
+    expect((await proofOf(late)).anchors.map(({ logId }) => logId)).toEqual([next.target.logId, third.target.logId])
+    expect((await proofOf(early)).anchors).toHaveLength(3)
+  })
+
+  test('no step may be missing, broken, or denied', async () => {
+    const proof = await proofOf(last)
+    const [anchor] = proof.anchors as [Anchor]
+    const [near, far] = anchor.succeeds as [Succeeds, Succeeds]
+    const judged = async (...succeeds: Succeeds[]) => {
+      const { status, reason } = find(
+        await judge({ ...proof, anchors: [{ ...anchor, succeeds }] }, pinned),
+        'anchor.0.log',
+      )
+      return { status, reason }
+    }
+    const failed = (reason: string) => ({ status: 'failed', reason })
+    expect(await judged(near, far)).toEqual({ status: 'skipped', reason: 'succeeded' })
+    expect(await judged(near)).toEqual(failed('pin_mismatch'))
+    expect(await judged(far)).toEqual(failed('succession_invalid'))
+    expect(await judged(far, near)).toEqual(failed('succession_invalid'))
+    expect(await judged(near, near, far)).toEqual(failed('succession_invalid'))
+    expect(await judged({ ...near, path: [] }, far)).toEqual(failed('succession_invalid'))
+    expect(await judged(near, { ...far, path: near.path })).toEqual(failed('succession_invalid'))
+    // What stands behind the pinned log counts for nothing.
+    expect(await judged(near, far, { ...far, note: 'x' })).toEqual({ status: 'skipped', reason: 'succeeded' })
+    expect(() => parseProof(printProof({ ...proof, anchors: [{ ...anchor, succeeds: Array(5).fill(near) }] }))).toThrow(
+      /succeeds must be an array of 1 to 4/,
+    )
   })
 })
 

@@ -20,8 +20,8 @@ import { BETWEEN, CHAIN, factOf, INPUTS, makeWorld, ORIGIN, SOURCE, type World, 
 
 type Carried = NonNullable<Proof['registrations']>[number]
 
-type Outcome = 'verified' | 'failed' | 'undecided'
-type Level = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
+export type Outcome = 'verified' | 'failed' | 'undecided'
+export type Level = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
 
 /** Trust as JSON: hashes printed. */
 function printTrust(trust: Trust) {
@@ -36,7 +36,7 @@ function printTrust(trust: Trust) {
  * @param skipped Ids of the checks that are skipped, but for those that follow from the proof's shape: it carries no
  *   registration; no anchor that the chain confirms bounds the time.
  */
-const verdict = (
+export const verdict = (
   description: string,
   proof: Proof,
   trust: Trust,

@@ -14,6 +14,7 @@ import {
   type Proof,
   parseBatchHeader,
   parseEvent,
+  planConsistency,
   planInclusion,
   planRoot,
   printCheckpoint,
@@ -100,6 +101,13 @@ export function run<T>(plan: Plan<T>, leaves: readonly Hash[]): T {
 
 export type World = { proof: Proof; trust: Required<Pick<Trust, 'sourceKeys' | 'logKeys' | 'logs' | 'facts'>> }
 
+/** Of a log: roots by size, paths from the entry and between two sizes. */
+export type Tree = {
+  root(size: number): Hash
+  inclusion(size: number): Hash[]
+  consistency(from: number, to: number): Hash[]
+}
+
 export type WorldOptions = {
   alg?: Alg
   /** Default: the events are signed by the source's key. */
@@ -126,7 +134,7 @@ export type WorldOptions = {
 export const BETWEEN = 600_000
 
 /** A proof, and the trust under which it verifies. */
-export async function makeWorld(options: WorldOptions = {}): Promise<World> {
+export async function makeWorld(options: WorldOptions = {}): Promise<World & { tree: Tree }> {
   const { alg = 'Ed25519', first = 7, place = 0, index = 11, size = 21, anchored = [size], inputs = INPUTS } = options
   const sourceKey = signerFor(`source ${alg}`, alg)
   const eventKey = options.unsigned ? undefined : (options.eventKey ?? sourceKey)
@@ -179,6 +187,11 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
           ...{ event: one.event, header: one.header.text, index: one.index, path: pathAt(size, one.index) },
         })),
       }),
+    },
+    tree: {
+      root: rootAt,
+      inclusion: (n) => pathAt(n),
+      consistency: (from, to) => run(planConsistency(from, to), leaves),
     },
     trust: {
       sourceKeys: keys.map((jwk) => ({ source: SOURCE, jwk })),

@@ -4,6 +4,7 @@
  */
 import { fromBase64, toBase64 } from './bytes.ts'
 import { KillickError } from './errors.ts'
+import { isCount } from './event.ts'
 import { type Hash, isHash } from './hash.ts'
 
 /** A log in a contract; hex is 0x and lower case. */
@@ -39,8 +40,9 @@ export function parseSuccession(text: string): Succession {
     from: { ...parsePlace(from), size: Number(size), root: bytes, time: Number(time) },
     to: parsePlace(to),
   }
+  const { from: left, to: next } = succession
   const isValid =
-    Number.isSafeInteger(succession.from.size) && succession.from.size > 0 && succession.from.time < 2 ** 32
+    [left.chainId, next.chainId, left.size, left.time].every(isCount) && left.size > 0 && left.time < 2 ** 32
   return isValid && printSuccession(succession) === text ? succession : malformed()
 }
 

@@ -1,6 +1,15 @@
-import { type AnchorFact, parseHash, parseProof, printProof, type Trust, verifyProof } from '@killick/sdk/verify'
+import { parseSuccession, printSuccession } from '@killick/sdk'
+import {
+  type AnchorFact,
+  parseHash,
+  parseProof,
+  printHash,
+  printProof,
+  type Trust,
+  verifyProof,
+} from '@killick/sdk/verify'
 import { describe, expect, test } from 'vitest'
-import { vectors } from '../../support/vectors.ts'
+import { expectAccepted, vectors } from '../../support/vectors.ts'
 
 type Read = {
   description: string
@@ -10,10 +19,17 @@ type Read = {
   level: string
   failed: string[]
   skipped: string[]
+  reasons?: { [check: string]: string }
 }
 type Unreadable = { description: string; proof: string; code: string }
 
-const cases = vectors<(Read | Unreadable)[]>('proofs')
+type Stated = { description: string; text: string } & (
+  | { valid: true; statement: { origin: string; from: { root: string }; to: object } }
+  | { valid: false; code: string }
+)
+
+const successions = vectors<{ statements: Stated[]; proofs: (Read | Unreadable)[] }>('successions')
+const cases = [...vectors<(Read | Unreadable)[]>('proofs'), ...successions.proofs]
 
 function trustOf({ facts, ...rest }: Read['trust']): Trust {
   return {
@@ -35,6 +51,8 @@ describe('verdicts', () => {
     expect({ outcome: verdict.outcome, level: verdict.level, failed: ids('failed'), skipped: ids('skipped') }).toEqual({
       ...{ outcome: v.outcome, level: v.level, failed: v.failed, skipped: v.skipped },
     })
+    for (const [id, reason] of Object.entries(v.reasons ?? {}))
+      expect(verdict.checks.find((check) => check.id === id)).toMatchObject({ reason })
     expect(verdict.missing.length === 0).toBe(v.outcome !== 'undecided')
   })
 })
@@ -42,5 +60,14 @@ describe('verdicts', () => {
 describe('proofs that cannot be read', () => {
   test.each(cases.filter((v) => 'code' in v))('$description', ({ proof, code }) => {
     expect(() => parseProof(proof)).toThrow(expect.objectContaining({ name: 'KillickError', code }))
+  })
+})
+
+describe('statements of succession', () => {
+  test.each(successions.statements)('$description', (v) => {
+    const said = expectAccepted(v, () => parseSuccession(v.text))
+    if (!v.valid || !said) return
+    expect({ ...said, from: { ...said.from, root: printHash(said.from.root) } }).toEqual(v.statement)
+    expect(printSuccession(said)).toBe(v.text)
   })
 })

@@ -7,6 +7,7 @@ import {
   type BatchHeader,
   type JsonValue,
   KillickError,
+  MAX_BATCH_EVENTS,
   nodePrimitives,
   type ParsedEvent,
   parseEvent,
@@ -23,18 +24,34 @@ type BatchRow = { columns: Columns; packs: Pack[] }
 type Pack = { first: number; columns: Columns; details: Details | null }
 type Details = { ids: string; times: string; keys: string; key_counts: string; body: string }
 
+/** Entries that are read at a time, as far as their batches hold MAX_BATCH_EVENTS together, each of which may have a pack of its own. */
+const PAGE = 100
+
 // As JSON no value can fail the query, however it was altered. Times in ms, whatever lies below them too.
-const BATCH = `
-  select json_build_object('source', b.source, 'stream', b.stream, 'seq', b.seq, 'n', b.n, 'first_event', b.first_event,
+const columnsOf = (withDetails: boolean, from: string, to: string) => `
+  json_build_object('source', b.source, 'stream', b.stream, 'seq', b.seq, 'n', b.n, 'first_event', b.first_event,
       'leaf_hash', encode(b.leaf_hash, 'hex'), 'event_leaves', encode(sha256(b.event_leaves), 'hex'),
       'earliest', extract(epoch from b.earliest) * 1000, 'latest', extract(epoch from b.latest) * 1000) as columns,
     (select coalesce(json_agg(json_build_object('first', p.first_event,
         'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'ids', encode(sha256(p.ids), 'hex'), 'times', encode(sha256(p.times), 'hex'),
           'keys', encode(sha256(p.keys), 'hex'), 'key_counts', encode(sha256(p.key_counts), 'hex')),
-        'details', case when $4 then json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'keys', encode(p.keys, 'hex'),
-          'key_counts', encode(p.key_counts, 'hex'), 'body', encode(p.body, 'base64')) end) order by p.first_event), '[]')
-     from packs p where p.first_event >= $2 and p.first_event < $3) as packs
-  from batches b where b.log_index = $1`
+        'details', ${
+          withDetails
+            ? `json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'keys', encode(p.keys, 'hex'),
+          'key_counts', encode(p.key_counts, 'hex'), 'body', encode(p.body, 'base64'))`
+            : 'null'
+        }) order by p.first_event), '[]')
+     from packs p where p.first_event >= ${from} and p.first_event < ${to}) as packs`
+
+const BATCH = `select ${columnsOf(false, '$2', '$3')} from batches b where b.log_index = $1`
+const BATCH_WITH_DETAILS = `select ${columnsOf(true, '$2', '$3')} from batches b where b.log_index = $1`
+
+/** Of each batch the packs that stand where its row says. */
+const BATCHES = `
+  select b.log_index::float8 as key, ${columnsOf(false, 'b.start', `b.start + least(b.n, ${MAX_BATCH_EVENTS})`)}
+  from (select *, least(first_event, 9007199254740991) as start, sum(greatest(n, 0)) over (order by log_index) as events
+    from batches where log_index >= $1 and log_index < $1 + ${PAGE}) b
+  where b.events <= ${MAX_BATCH_EVENTS} or b.log_index = $1`
 
 /** The newest batch ends where the events do. */
 const BEYOND = `
@@ -45,16 +62,19 @@ const BEYOND = `
 export function checkColumns(db: Db): OwnCheck {
   let checked = 0
   const runs = walkRuns(db)
+  const rows = readAhead(db)
   return {
     id: 'columns',
     title: 'Events and batches are found by what they say',
     async batch(batch) {
       const { logIndex, firstEvent, header, events } = batch
       checked += header.n
-      const read = async (withDetails: boolean) =>
-        (await db.query<BatchRow>(BATCH, [logIndex, firstEvent, firstEvent + header.n, withDetails])).rows[0]
+      const read = async (sql: string) =>
+        (await db.query<BatchRow>(sql, [logIndex, firstEvent, firstEvent + header.n])).rows[0]
       const place = placeOf(logIndex, header)
-      const row = await read(events === null)
+      const paged = await rows.of(logIndex)
+      const isPlaced = paged?.columns.first_event === firstEvent && paged.columns.n === header.n
+      const row = events === null ? await read(BATCH_WITH_DETAILS) : isPlaced ? paged : await read(BATCH)
       const misled = await runs.upTo(firstEvent + header.n)
       if (row === undefined) return [{ place, message: `batches.log_index: no batch has ${logIndex}` }, ...misled]
       const wrong = differences(row.columns, batchColumns(batch))
@@ -63,7 +83,7 @@ export function checkColumns(db: Db): OwnCheck {
         message: `batches.${column}: it is not what batch ${logIndex} says`,
       }))
       if (events !== null && arePacksRight(batch, events, row.packs)) return [...faults, ...misled]
-      const packs = events === null ? row.packs : ((await read(true))?.packs ?? [])
+      const packs = events === null ? row.packs : ((await read(BATCH_WITH_DETAILS))?.packs ?? [])
       return [...faults, ...(await comparePacks(batch, packs)), ...misled]
     },
     async finish() {
@@ -71,6 +91,22 @@ export function checkColumns(db: Db): OwnCheck {
       const message = `packs.first_event: the events from ${row?.first} on belong to no batch`
       const faults: Fault[] = [...(row ? [{ place: null, message }] : []), ...(await runs.finish())]
       return { faults, detail: `${checked.toLocaleString('en')} events` }
+    },
+  }
+}
+
+/** Rows of batches, asked for in the order of the log: a page of them is held. */
+function readAhead(db: Db) {
+  type Page = ReadonlyMap<number, BatchRow>
+  let page: Promise<Page> = Promise.resolve(new Map())
+  async function read(from: number): Promise<Page> {
+    const { rows } = await db.query<BatchRow & { key: number }>(BATCHES, [from])
+    return new Map(rows.map((row) => [row.key, row]))
+  }
+  return {
+    of(logIndex: number): Promise<BatchRow | undefined> {
+      page = page.then((rows) => (rows.has(logIndex) ? rows : read(logIndex)))
+      return page.then((rows) => rows.get(logIndex))
     },
   }
 }

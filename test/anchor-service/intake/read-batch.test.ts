@@ -494,6 +494,7 @@ function plain(value: unknown): unknown {
 
 describe('a batch', () => {
   const bodies: string[] = []
+  const headers = new Map<string, BatchHeader>()
   beforeAll(async () => {
     for (const n of [1, 2, 3, 7, 8, 64, 65]) {
       const producer = new Producer('billing', signer)
@@ -506,6 +507,7 @@ describe('a batch', () => {
         const batch = await producer.batch(events, { eventSigner })
         batch.advance()
         bodies.push(batch.body)
+        headers.set(batch.body, parseBatch(utf8(batch.body)).header)
       }
     }
   })
@@ -555,7 +557,7 @@ describe('a batch', () => {
     fc.assert(
       fc.property(change, ({ body, at, length, by }) => {
         const original = bodies[body % bodies.length]!
-        const { header } = parseBatch(utf8(original))
+        const header = headers.get(original)!
         const events = original.indexOf('\n') + 1
         const place = events + (at % (original.length - events))
         const changed = original.slice(0, place) + by + original.slice(place + length)

@@ -4,11 +4,13 @@
 //   npm run bench -- --quick            one small round, to see that all of it works
 //   npm run bench -- --growth 10000000  grows the ledger on to so many events; default 1,000,000
 //   npm run bench -- --events 8000      events per round, default 64,000; --rounds 1 for one round instead of three
-//   npm run bench -- --only record      one part: record, intake, hostile, reading, growth; writes no file
+//   npm run bench -- --audit 20000      events that are audited, default 100,000; with --quick 5,000
+//   npm run bench -- --only record      one part: record, intake, audit, hostile, reading, growth; writes no file
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { measureAudits } from './bench/audit.ts'
 import { measureGrowth } from './bench/growth.ts'
 import { measureHostile } from './bench/hostile.ts'
 import { measureIntake, measureTwo, measureUnsigned } from './bench/intake.ts'
@@ -25,14 +27,15 @@ const { values: options } = parseArgs({
     growth: { type: 'string', default: '1000000' },
     events: { type: 'string', default: '64000' },
     rounds: { type: 'string', default: '3' },
+    audit: { type: 'string', default: '100000' },
     only: { type: 'string' },
   },
 })
 
 const sizes = [10_000, 100_000, 1_000_000, 10_000_000].filter((size) => size <= Number(options.growth))
 const plan: Plan = options.quick
-  ? { rounds: 1, events: 8000, growth: [10_000] }
-  : { rounds: Number(options.rounds), events: Number(options.events), growth: sizes }
+  ? { rounds: 1, events: 8000, growth: [10_000], audited: 5_000 }
+  : { rounds: Number(options.rounds), events: Number(options.events), growth: sizes, audited: Number(options.audit) }
 
 const rows: Row[] = []
 const load = loadavg()[0]!.toFixed(1)
@@ -58,6 +61,7 @@ try {
     await service.child.stop()
     report(await measureTwo(folder, plan))
   }
+  if (wants('audit')) report(await measureAudits(join(folder, 'audit'), plan))
   if (wants('hostile')) report(await measureHostile(join(folder, 'hostile'), plan))
   if (wants('reading')) report(await measureLongReading(join(folder, 'reading'), plan))
   if (wants('growth')) report(await measureGrowth(join(folder, 'growth'), plan))

@@ -6,8 +6,8 @@ import { register } from './service.ts'
 
 export type Row = { what: string; figure: string; beside: string; ratio?: number }
 
-/** How much is measured. `growth`: sizes of the ledger, in events, at which intake is measured again. */
-export type Plan = { rounds: number; events: number; growth: readonly number[] }
+/** How much is measured. `growth`: sizes of the ledger, in events, at which intake is measured again. `audited`: events that are audited. */
+export type Plan = { rounds: number; events: number; growth: readonly number[]; audited: number }
 
 export const KEY = generateKey()
 export const SIGNER = signerOf(KEY)

@@ -19,6 +19,7 @@ import { measureChecking } from './bench/proofs.ts'
 import { measureLongReading } from './bench/reading.ts'
 import { measureRecord } from './bench/record.ts'
 import { startService } from './bench/service.ts'
+import { endClustersOnExit } from './lib/clusters.ts'
 import { bold, column, dim } from './lib/report.ts'
 
 const { values: options } = parseArgs({
@@ -49,6 +50,7 @@ function report(more: readonly Row[]): void {
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'killick-bench-'))
+endClustersOnExit(folder)
 const wants = (part: string) => options.only === undefined || options.only === part
 try {
   if (wants('record')) report(await measureRecord(folder, plan))

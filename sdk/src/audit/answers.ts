@@ -5,6 +5,7 @@ import { isCount, isSourceName } from '../core/event.ts'
 import { type Hash, parseHash } from '../core/hash.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parsePublicJwk, thumbprint } from '../core/jwk.ts'
+import type { Succeeds } from '../core/proof.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Api } from './api.ts'
 
@@ -32,11 +33,25 @@ const place = (value: JsonObject, what: string): PinnedLog => ({
   logId: hex(value.logId, 32, `${what}: logId`),
 })
 
-/** Of `GET /v1/log`: the log's key, and where it is anchored. @throws KillickError answer_malformed */
-export function parseLog(value: JsonValue): { vkey: string; logs: PinnedLog[] } {
+/** More than 16 successions are not listed: each is asked a chain about. */
+const MAX_SUCCESSIONS = 16
+
+/** Of `GET /v1/log`: the log's key, where it is anchored, and what it says it succeeds. @throws KillickError answer_malformed */
+export function parseLog(value: JsonValue): { vkey: string; logs: PinnedLog[]; successions: Omit<Succeeds, 'path'>[] } {
   if (!isObject(value) || !Array.isArray(value.targets)) return malformed('/v1/log does not describe a log')
+  if (!Array.isArray(value.successions) || value.successions.length > MAX_SUCCESSIONS)
+    return malformed(`/v1/log: successions is no list of at most ${MAX_SUCCESSIONS}`)
+  const successions = value.successions.map((item) => {
+    const { note, transaction, block } = isObject(item) ? item : malformed('/v1/log: successions')
+    const what = '/v1/log, succession'
+    return {
+      note: text(note, `${what}: note`),
+      transaction: hex(transaction, 32, `${what}: transaction`),
+      block: count(block, `${what}: block`),
+    }
+  })
   const logs = value.targets.map((item) => place(isObject(item) ? item : malformed('/v1/log: targets'), '/v1/log'))
-  return { vkey: text(value.vkey, '/v1/log: vkey'), logs }
+  return { vkey: text(value.vkey, '/v1/log: vkey'), logs, successions }
 }
 
 /** A row of `GET /v1/anchors`, as far as it is read. Amounts are wei as decimal text, `time` the block's in unix seconds. */

@@ -4,6 +4,7 @@ import { KillickError } from '../core/errors.ts'
 import { EMPTY_ROOT, type Hash, printHash } from '../core/hash.ts'
 import { openNote, parseVkey, splitVkeys } from '../core/note.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
+import { isPlace } from '../verify/succession.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import { parseLog } from './answers.ts'
 import type { Api } from './api.ts'
@@ -16,6 +17,19 @@ import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own.ts'
 import { checkRecords } from './records.ts'
 import { listSources } from './sources.ts'
+import {
+  checkSuccessions,
+  distinct,
+  LEFT,
+  leftBy,
+  leftUnpinned,
+  openStatements,
+  SUCCESSION,
+  type Succeeded,
+  sizesOf,
+  statedIn,
+  successorsOf,
+} from './succession.ts'
 import { LogTree, type ReadTile, tilePath } from './tree.ts'
 
 const MAX_NOTE_BYTES = 1 << 20
@@ -59,19 +73,28 @@ export type AuditResult = {
   restsOn: string[]
   /** Sources for whose keys the log's word was taken. */
   unpinned: string[]
+  /** The logs that this one says it succeeds, the latest statement first, but for those that are refuted. */
+  successions: Succeeded[]
+  /** Pinned logs that were left for others of which none is pinned: these are followed, on the publisher's word. */
+  followed: PinnedLog[]
 }
+
+const FOLLOWED = 'what is anchored since is followed on the publisher’s word'
 
 /**
  * `undecided`: nothing failed, but something could not be checked. That nothing is anchored yet is no gap as such; that the
- * chain was not asked is one.
+ * chain was not asked is one. Nor is it one what a log holds that was left: who pinned that finds `anchors.chain` open. But of an answer that was asked for and did not come
+ * nobody knows what it would have been.
  * @param waived ids of checks that were left out on purpose
  */
 export function auditOutcome(
-  { checks }: Pick<AuditResult, 'checks'>,
+  { checks, successions }: Pick<AuditResult, 'checks' | 'successions'>,
   waived: readonly string[] = [],
 ): 'passed' | 'failed' | 'undecided' {
   if (checks.some(({ status }) => status === 'failed')) return 'failed'
-  const isOpen = ({ id, status }: AuditCheck) => status === 'skipped' && id !== 'anchors.log' && !waived.includes(id)
+  const isAnswered = successions.every(({ found }) => found !== 'unanswered')
+  const closed = ['anchors.log', LEFT, ...(isAnswered ? [SUCCESSION] : []), ...waived]
+  const isOpen = ({ id, status }: AuditCheck) => status === 'skipped' && !closed.includes(id)
   return checks.some(isOpen) ? 'undecided' : 'passed'
 }
 
@@ -94,26 +117,37 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   findings.expect('anchors.log', 'The log has the roots that were anchored')
   findings.expect('anchors.chain', 'The contract on chain holds those roots')
   const claims = parseLog(await api.json('/v1/log'))
-  const logs = pins.logs.length > 0 ? pins.logs : claims.logs
-  // Before the checkpoint is read, or entries that arrive meanwhile would be anchored but not in it.
-  const heads = await readHeads(logs, pins.urls)
-  const anchors = await listAnchors(api, findings)
   // Keys of types that are not read are no pins.
   const pinnedKeys = splitVkeys(pins.logKeys)
   const logKeys = pinnedKeys.supported.length > 0 ? pinnedKeys.supported : [claims.vkey]
+  const statements = openStatements(claims.successions, logKeys)
+  const chosen = pins.logs.length > 0 ? pins.logs : claims.logs
+  const logs = distinct([...chosen, ...successorsOf(statedIn(statements), chosen)])
+  const left = leftBy(statements)
+  // Before the checkpoint is read, or entries that arrive meanwhile would be anchored but not in it.
+  const heads = await readHeads(distinct([...logs, ...left]), pins.urls)
+  const anchors = await listAnchors(api, findings)
   // What was registered by then is listed, whatever arrives meanwhile.
   const listedAt = await readSize(api)
   const listed = await listSources(api)
   const { origin, size, root } = await readCheckpoint(api, logKeys, findings)
-  const own = [checkNotes(api, origin, logKeys), checkRecords(api), ...(options.own ?? [])]
+  const roots = new Map<number, Hash | null>(
+    [...[...anchors, ...heads.heads].map(({ size }) => size), ...sizesOf(statements)].map((at) => [at, null]),
+  )
+  const succession = checkSuccessions({
+    ...{ api, statements, logKeys, origin, roots, findings },
+    heads: pins.urls.length > 0 ? heads : null,
+  })
+  const own = [checkNotes(api, origin, logKeys), checkRecords(api), succession, ...(options.own ?? [])]
   for (const { id, title } of own) findings.expect(id, title)
-  const asked = anchors.filter((anchor) => logs.some((log) => isSameLog(log, anchor)))
+  // Of logs that were left, where a node was given that can tell; that none was is told of by the check of the succession.
+  const told = left.filter(({ chainId }) => heads.nodes.some((node) => node.chainId === chainId))
+  const asked = anchors.filter((anchor) => [...logs, ...told].some((log) => isPlace(anchor, log)))
   const keys = new KeyRing({
     ...{ pinned: pins.sourceKeys, listed, listedAt, findings },
     anchors: pins.urls.length > 0 ? asked : anchors,
   })
 
-  const roots = new Map<number, Hash | null>([...anchors, ...heads.heads].map((anchor) => [anchor.size, null]))
   const tree = new LogTree(tileReader(api), (message, logIndex) => findings.fail('tiles', message, { logIndex }))
   const walked = await walkLedger({
     ...{ api, size, keys, tree, findings, signal: options.signal, pace: options.pace ?? 0, own },
@@ -143,8 +177,16 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   }
   const known = new Map([...roots].filter((entry): entry is [number, Hash] => entry[1] !== null))
   if (tree.size === size) compareWithLog(anchors, size, known, findings)
+  const followed = leftUnpinned(succession.sound, pins.logs)
   if (pins.urls.length === 0) findings.skip('anchors.chain', 'No node was asked')
-  else await compareWithChain(asked, heads, size, known, findings)
+  else {
+    // What was anchored in a log after it was left is no longer this log's: the check of the succession tells of it.
+    const own = heads.heads.filter(
+      ({ log }) => logs.some((one) => isPlace(one, log)) && !succession.sound.some(({ from }) => isPlace(from, log)),
+    )
+    const unread = [...heads.unread, ...followed.map(({ logId }) => `The pinned log ${logId} was left: ${FOLLOWED}`)]
+    await compareWithChain(asked, { ...heads, heads: own, unread }, size, known, findings)
+  }
   const restsOn = [
     ...(pinnedKeys.supported.length > 0 ? [] : ['the operator’s word on which key is the log’s']),
     ...(pinnedKeys.unsupported.length > 0
@@ -156,6 +198,10 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     ...(pins.logs.length > 0 || pins.urls.length === 0
       ? []
       : ['the operator’s word on which contract and log to ask for']),
+    ...(followed.length > 0 ? ['the publisher’s word that this log succeeds the one that you pinned'] : []),
+    ...(succession.found.some(({ beyond }) => beyond !== null)
+      ? ['the publisher’s word that what was anchored in the log that was left, and is not here, is none of its own']
+      : []),
   ]
   return {
     origin,
@@ -166,11 +212,10 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     first: findings.first,
     restsOn,
     unpinned: [...keys.unpinned].sort(),
+    successions: [...succession.found],
+    followed,
   }
 }
-
-const isSameLog = (a: PinnedLog, b: PinnedLog): boolean =>
-  a.chainId === b.chainId && a.contract === b.contract && a.logId === b.logId
 
 /** Entries that the log has now; 0 where the service has no checkpoint that can be read, which is told when it is read again. */
 async function readSize(api: Api): Promise<number> {

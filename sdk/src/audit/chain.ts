@@ -97,7 +97,7 @@ async function readHead(rpc: Rpc, log: PinnedLog): Promise<Head> {
 }
 
 /** Null when done, or why a node gave no answer. */
-async function orReason(ask: () => Promise<void>): Promise<string | null> {
+export async function orReason(ask: () => Promise<void>): Promise<string | null> {
   return ask().then(() => null, reasonOf)
 }
 
@@ -171,7 +171,7 @@ export async function compareWithChain(
 }
 
 /** Asked again before a no counts: of the replicas behind one address, one may lag. @throws KillickError unreachable */
-async function holds({ log, rpc, size, time }: Head, root: Hash): Promise<boolean> {
+export async function holds({ log, rpc, size, time }: Head, root: Hash): Promise<boolean> {
   const at = (tag: string) => askContract(rpc, { ...log, size, root, time }, tag)
   if ((await at('latest')).anchored) return true
   return (await at(`0x${(await readQuantity(rpc, 'eth_blockNumber')).toString(16)}`)).anchored

@@ -27,6 +27,10 @@ taken at random, are looked up by all that readers find them by: id, leaf hash, 
 and a target. The service is asked for data only, never for a verdict. Memory use does not grow with the ledger. The first event
 at fault is named.
 
+Where the log succeeds another one, whose chain key was stolen or lost, it must extend the last honest anchor of that, and that
+one's contract must hold it. What was anchored there later is told, and nobody can tell from outside whose it is. Who pins the log
+that was left is led on to this one on the publisher's word: pin the new one to make it yours.
+
 ${ACCESS_HELP}
 ${PIN_HELP}
   --sample <n>      look up one event in n, on average (default 1,000); 1: each event
@@ -93,7 +97,7 @@ type Waivable = Backing & { waived: boolean }
 
 /** Whose word stands behind the keys and the contract, and what was left out on purpose. */
 function backingOf(
-  { origin, unpinned }: AuditResult,
+  { origin, unpinned, followed }: AuditResult,
   { logKeys, logs, sourceKeys, urls }: AuditPins,
   options: { 'registered-keys': boolean; 'no-chain': boolean },
 ): Waivable[] {
@@ -104,7 +108,7 @@ function backingOf(
     { what: 'the log’s key', by: splitVkeys(logKeys).supported.length > 0 ? 'you' : word, waived: false },
     {
       what: 'the contract',
-      by: urls.length === 0 ? 'nobody' : logs.length > 0 ? 'you' : word,
+      by: urls.length === 0 ? 'nobody' : logs.length > 0 && followed.length === 0 ? 'you' : word,
       waived: options['no-chain'],
     },
     ...(named.length > 0 ? [{ what: keysOf(named), by: 'you', waived: false } as const] : []),

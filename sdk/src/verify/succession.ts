@@ -27,12 +27,11 @@ export const isPlace = (place: LogPlace, log: PinnedLog): boolean =>
 
 /**
  * What the log's key stated in a note.
- * @throws KillickError where the note is none of these keys' for that origin, or states no succession
+ * @throws KillickError where none of these keys signed it, or it states no succession
  */
-export function openSuccession(note: string, logKeys: readonly string[], origin: string): Succession {
+export function openSuccession(note: string, logKeys: readonly string[]): Succession {
   const stated = parseSuccession(openNote(note, logKeys).text)
-  if (stated.origin !== origin || isPlace(stated.from, stated.to))
-    throw new KillickError('note_malformed', 'The statement of succession is about other logs')
+  if (isPlace(stated.from, stated.to)) throw new KillickError('note_malformed', 'A log does not succeed itself')
   return stated
 }
 
@@ -55,8 +54,8 @@ export function succeeded(
   const isPinned = ({ from }: Step) => (trust.logs ?? []).some((log) => isPlace(from, log))
   for (const { note, transaction, block, path } of succeeds) {
     try {
-      const stated = openSuccession(note, trust.logKeys, proof.log.origin)
-      if (!isPlace(steps.at(-1)?.from ?? anchor, stated.to))
+      const stated = openSuccession(note, trust.logKeys)
+      if (stated.origin !== proof.log.origin || !isPlace(steps.at(-1)?.from ?? anchor, stated.to))
         return fail('succession_invalid', 'The statement of succession is about other logs')
       steps.push({ ...stated, path, held: anchorContract(factAbout({ ...stated.from, transaction, block }, trust)) })
     } catch (error) {

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { loadConfig } from '@killick/anchor-service'
 import {
@@ -13,6 +15,7 @@ import {
   sha256,
   signNote,
 } from '@killick/sdk'
+import { auditLedger, auditOutcome, openApi } from '@killick/sdk/audit'
 import { openNote, type Proof, readAnchors, type Trust, verifyProof } from '@killick/sdk/verify'
 import { Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -20,12 +23,14 @@ import { calls } from '../../../anchor-service/src/anchor/chain/index.ts'
 import { succeed } from '../../../anchor-service/src/anchor/succeed.ts'
 import { loadSigner } from '../../../anchor-service/src/ledger/keys.ts'
 import { readProof } from '../../../anchor-service/src/ledger/proofs.ts'
+import { killick } from '../../sdk/cli/support.ts'
 import * as rfc9162 from '../../support/rfc9162.ts'
 import { newSigner } from '../support/producer.ts'
-import { call, testService } from '../support/service.ts'
+import { call, READER, testService } from '../support/service.ts'
 import { anchoredSizes, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
 
 let world: World
+let service: Awaited<ReturnType<typeof testService>>
 let old: TestTarget
 let next: TestTarget
 /** An event that the old log's last honest anchor covers, and one that it does not. */
@@ -43,6 +48,21 @@ const settings = () => ({ ...world.env, KILLICK_RPC_URL: world.chain.url, KILLIC
 const proofOf = async (name: string) => parseProof(await readProof(world.store.ledger, name))
 const judge = async (proof: Proof, trust: Trust) =>
   verifyProof(proof, { ...trust, facts: await readAnchors(proof, [world.chain.url]) })
+/** An audit by somebody who pins these logs, and what came of what is named. */
+async function audited(pins: readonly TestTarget[], more: { url?: string; urls?: readonly string[] } = {}) {
+  const urls = more.urls ?? [world.chain.url]
+  const result = await auditLedger(openApi(more.url ?? service.url, READER), {
+    ...{ logKeys: pinned.logKeys!, sourceKeys: [], logs: pins.map(placeOf), urls },
+  })
+  const statusOf = (id: string) => {
+    const found = result.checks.find((check) => check.id === id)
+    return found && [found.status, found.detail]
+  }
+  return {
+    ...{ outcome: auditOutcome(result), ...result },
+    ...{ stated: statusOf('succession'), left: statusOf('succession.left'), chain: statusOf('anchors.chain') },
+  }
+}
 const find = (verdict: Awaited<ReturnType<typeof judge>>, id: string) =>
   verdict.checks.find((check) => check.id === id)!
 const placeOf = ({ target }: TestTarget) => ({
@@ -53,6 +73,7 @@ const placeOf = ({ target }: TestTarget) => ({
 
 beforeAll(async () => {
   world = await openWorld()
+  service = await testService(world.env)
   old = await newTarget(world)
   early = await record()
   await world.grow(3)
@@ -65,7 +86,10 @@ beforeAll(async () => {
 
   await steal(old)
 })
-afterAll(() => world.stop())
+afterAll(async () => {
+  await service.close()
+  await world.stop()
+})
 
 /** A thief with the key extends what is anchored by an entry that never was. */
 async function steal(target: TestTarget): Promise<void> {
@@ -99,6 +123,14 @@ describe('a thief with the chain key ends the log', () => {
     expect((await proofOf(late)).anchors).toEqual([])
   })
 
+  test('an audit says so too, and succeeds nothing before that is stated', async () => {
+    const { outcome, chain, stated, left, successions } = await audited([old])
+    expect({ outcome, chain, stated, left, successions }).toEqual({
+      ...{ outcome: 'failed', chain: ['failed', expect.stringContaining('somebody else anchors with the publisher')] },
+      ...{ stated: ['passed', 'It tells of no other log'], left: undefined, successions: [] },
+    })
+  })
+
   test('the operator goes on under a new key, and states whom the new log succeeds', async () => {
     next = await newTarget(world, { name: old.target.name })
     const config = loadConfig({ ...settings(), KILLICK_CHAIN_KEY: next.key })
@@ -115,7 +147,6 @@ describe('a thief with the chain key ends the log', () => {
   })
 
   test('it is told to everyone in /v1/log', async () => {
-    const service = await testService(world.env)
     const { json } = await call(service.url, '/v1/log', null)
     expect(json.successions).toHaveLength(1)
     const { note, transaction, block } = json.successions[0]
@@ -124,7 +155,6 @@ describe('a thief with the chain key ends the log', () => {
     expect(to).toEqual(placeOf(next))
     expect(from).toMatchObject({ ...placeOf(old), size: honest })
     expect({ transaction, block }).toEqual({ transaction: expect.stringMatching(/^0x/), block: expect.any(Number) })
-    await service.close()
   })
 })
 
@@ -196,6 +226,86 @@ describe('who pinned the old log', () => {
   })
 })
 
+describe('an audit of a log that succeeds another', () => {
+  const isLeft = (target: TestTarget, to: TestTarget, end: number) => ({
+    ...{ from: expect.objectContaining({ ...placeOf(target), size: end }), to: placeOf(to), found: 'held' },
+    beyond: end + 1,
+  })
+
+  test('by who pinned the new one: whose successor it is, and what the old contract holds beyond', async () => {
+    const audit = await audited([next])
+    expect(audit.outcome).toBe('passed')
+    expect(audit.successions).toEqual([isLeft(old, next, honest)])
+    expect(audit.stated).toEqual(['passed', expect.stringContaining(`It succeeds the log ${old.target.logId}`)])
+    expect(audit.left).toEqual([
+      'skipped',
+      expect.stringMatching(/anchored up to .* to be expected where the chain key was stolen/),
+    ])
+    expect(audit.restsOn).toContainEqual(
+      expect.stringMatching(/^the publisher’s word that what was anchored in the log that was left/),
+    )
+  })
+
+  test('by who pinned the old one: followed, and no pass', async () => {
+    const audit = await audited([old])
+    expect(audit.outcome).toBe('undecided')
+    expect(audit.followed).toEqual([placeOf(old)])
+    expect(audit.chain).toEqual(['skipped', expect.stringContaining('followed on the publisher’s word')])
+    expect(audit.restsOn).toContain('the publisher’s word that this log succeeds the one that you pinned')
+    const { chain, outcome } = await audited([old, next])
+    expect([outcome, chain![0]]).toEqual(['passed', 'passed'])
+  })
+
+  test('where no node was asked, or none of the old chain answers, nothing is said to be checked', async () => {
+    for (const [urls, found] of [
+      [[], 'not asked'],
+      [['http://127.0.0.1:1'], 'unanswered'],
+    ] as const) {
+      const audit = await audited([next], { urls })
+      expect(audit.outcome).toBe('undecided')
+      expect(audit.successions).toMatchObject([{ found, beyond: null }])
+      expect(audit.stated).toEqual(['skipped', expect.stringMatching(/was not checked; this log does go on from/)])
+      expect(audit.left).toEqual(['skipped', 'Not checked'])
+      expect(auditOutcome(audit, ['anchors.chain'])).toBe(found === 'unanswered' ? 'undecided' : 'passed')
+    }
+  })
+
+  test('a service that hides a statement, or tells of one that is not in the log, is found out', async () => {
+    for (const [change, words] of [
+      [() => [], 'of which the log tells is not there'],
+      [(told: object[]) => [...told, { ...told[0], block: 1 }], 'of which the log does not tell'],
+    ] as const) {
+      const liar = await startLiar(service.url, change)
+      const audit = await audited([next], { url: liar.url }).finally(liar.close)
+      expect(audit.outcome).toBe('failed')
+      expect(audit.stated).toEqual(['failed', expect.stringContaining(words)])
+    }
+  })
+
+  test('on the command line', async () => {
+    const { contract, logId } = placeOf(old)
+    const { out, code } = await killick(
+      [
+        'audit',
+        '--rpc',
+        world.chain.url,
+        '--contract',
+        contract,
+        '--log-id',
+        logId,
+        '--registered-keys',
+        '--log-key',
+        pinned.logKeys![0]!,
+      ],
+      { env: { KILLICK_URL: service.url, KILLICK_TOKEN: READER } },
+    )
+    expect(code).toBe(3)
+    expect(out).toContain(`It succeeds the log ${logId}`)
+    expect(out).toMatch(/the contract +on test\.example\/log’s word/)
+    expect(out).toContain('That is to be expected where the chain key was stolen')
+  })
+})
+
 describe('a log that succeeds one that succeeded another', () => {
   let third: TestTarget
   /** An event that neither of the logs left covers. */
@@ -255,4 +365,73 @@ describe('a log that succeeds one that succeeded another', () => {
       /succeeds must be an array of 1 to 4/,
     )
   })
+
+  test('an audit follows each step, from whichever was pinned', async () => {
+    for (const [pin, outcome] of [
+      [old, 'undecided'],
+      [next, 'undecided'],
+      [third, 'passed'],
+    ] as const) {
+      const audit = await audited([pin])
+      expect(audit.outcome).toBe(outcome)
+      expect(audit.successions.map(({ from, to, found }) => [from.logId, to.logId, found])).toEqual([
+        [next.target.logId, third.target.logId, 'held'],
+        [old.target.logId, next.target.logId, 'held'],
+      ])
+      expect(audit.chain![0]).toBe(outcome === 'passed' ? 'passed' : 'skipped')
+    }
+  })
+
+  test('what the log states of a past that it or the old contract does not have is a fault', async () => {
+    const signer = await loadSigner(join(world.env.KILLICK_DATA!, 'keys', 'log.json'))
+    const [{ transaction, block }] = (await proofOf(last)).anchors[0]!.succeeds as [Succeeds]
+    const from = {
+      ...parseSuccession(openNote((await proofOf(last)).anchors[0]!.succeeds![0]!.note, pinned.logKeys!).text).from,
+    }
+    const origin = world.store.ledger.log.origin
+    const state = async (change: Partial<typeof from>, by = signer) => {
+      const text = printSuccession({ origin, from: { ...from, ...change }, to: placeOf(third) })
+      const note = signNote(text, origin, Buffer.from(by.jwk.x, 'base64url'), by.sign)
+      const { log } = world.store.ledger
+      const target = { type: 'log', id: log.origin }
+      await world.store.ledger.record({
+        ...{ action: 'log.succeed', actor: { type: 'operator', id: 'succeed' }, targets: [target] },
+        metadata: { note, transaction, block },
+      })
+    }
+    for (const [change, by, words, listed] of [
+      [{ time: from.time - 1 }, signer, 'the contract does not hold it', 3],
+      [{ root: asHash(sha256(new Uint8Array(1))) }, signer, 'its own root of', 4],
+      [{}, newSigner() as typeof signer, 'whose statement does not hold', 4],
+    ] as const) {
+      await state(change, by)
+      // It answers from memory for a second, and does not list what nobody would believe.
+      const isTold = async () => (await call(service.url, '/v1/log', null)).json.successions.length
+      await expect.poll(isTold).toBe(listed)
+      const audit = await audited([third])
+      expect(audit.outcome).toBe('failed')
+      expect(audit.stated).toEqual(['failed', expect.stringContaining(words)])
+    }
+  })
 })
+
+/** The service, but for what it lists of successions. */
+async function startLiar(url: string, change: (told: object[]) => object[]) {
+  const server = createServer(async ({ url: path, headers }, response) => {
+    const { authorization = '' } = headers
+    const answer = await fetch(url + path, { headers: { authorization } })
+    const body = Buffer.from(await answer.arrayBuffer())
+    const log = path === '/v1/log' ? JSON.parse(body.toString()) : null
+    response.writeHead(answer.status)
+    response.end(log ? JSON.stringify({ ...log, successions: change(log.successions) }) : body)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}`,
+    close() {
+      server.closeAllConnections()
+      server.close()
+    },
+  }
+}

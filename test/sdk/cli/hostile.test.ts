@@ -249,7 +249,7 @@ describe('--json', () => {
 })
 
 describe('nonsense from the service under audit is answer_malformed, and no accident', () => {
-  const good = { '/v1/log': { vkey: '', targets: [] } }
+  const good = { '/v1/log': { vkey: '', targets: [], successions: [] } }
   const nonsense = [null, '', 5, true, [], 'hello', '0x', {}, { anchors: [null] }, { anchors: [{}], next: 5 }]
   const audit = () => auditLedger(openApi(stranger.url, undefined), { logKeys: [], sourceKeys: [], logs: [], urls: [] })
 

@@ -6,9 +6,10 @@ import { startAnchoring } from './anchor/index.ts'
 import { succeed } from './anchor/succeed.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
+import { rebuildFromLog } from './rebuild-registry.ts'
 import { startService, startWorker } from './service.ts'
 
-const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed]
+const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed | rebuild-registry]
 
 serve    checks, stores and proves audit events in an append-only log, and anchors it (the default)
 worker   anchors only, beside services that run with KILLICK_WORKER=off
@@ -20,6 +21,9 @@ succeed <log id> [--yes]
          configured log succeeds it
 accept-head [--yes]
          after log_went_back: shows what is missing; with --yes, goes on from what the database has, and records that
+rebuild-registry [--yes]
+         after registry_altered: shows in what the tables of sources differ from the signed log; with --yes, makes them again
+         from it
 
 Everything is set by environment variables; the comments of src/config.ts list them all.
 `
@@ -47,6 +51,8 @@ async function main(args: readonly string[]): Promise<void> {
     process.stdout.write(await succeed(loadConfig(), more[0]!, more.length === 2))
   } else if (command === 'accept-head' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
     process.stdout.write(await acceptHead(loadConfig(), more.length === 1))
+  } else if (command === 'rebuild-registry' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
+    process.stdout.write(await rebuildFromLog(loadConfig(), more.length === 1))
   } else {
     throw new StartError(`Unknown command "${args.join(' ')}".\n\n${HELP}`)
   }

@@ -76,7 +76,7 @@ export type Known = {
 const MAX_KNOWN_HEADS = 10_000
 
 /** Guards the one log of a database: whoever holds it decides what comes next. */
-const LOG_LOCK = 7_019_320
+export const LOG_LOCK = 7_019_320
 
 /**
  * The commit point. In one transaction, under the log's lock: places each submission behind the head of its stream or

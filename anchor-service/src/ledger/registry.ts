@@ -50,6 +50,9 @@ export type LedgerRegistry = {
   catchUp(db: Db, head?: StreamHead | null): Promise<void>
   /** Has the system stream been walked to its end once? */
   isWalked(): boolean
+  /** How many events of the system stream were walked, and the sources that these have registered. */
+  walked(): number
+  names(): readonly string[]
   /** A source, as far as was walked; undefined: it was never registered. */
   source(name: string): SourceRecord | undefined
   /** Its registrations, as far as was walked, as they stand in the log. @throws Refusal registry_altered */
@@ -198,10 +201,12 @@ export function keepRegistry(
     if (fault === 'signer')
       throw new RegistryAltered(null, `log entry ${logIndex} is signed by no key of ${SYSTEM.source}`)
     if (fault !== null) throw new RegistryAltered(null, `a registration before log entry ${logIndex} is missing`)
-    const before = places.get(source) ?? []
-    places.set(source, [...before, logIndex])
+    const at = places.get(source) ?? []
     const all = known.get(source) ?? []
-    if (all.length === before.length) remember(source, [...all, registered])
+    const isKnown = all.length === at.length
+    at.push(logIndex)
+    places.set(source, at)
+    if (isKnown) remember(source, [...all, registered])
     version++
   }
 
@@ -269,6 +274,8 @@ export function keepRegistry(
     systemKid: system.kid,
     catchUp,
     isWalked: () => vouched.byLog,
+    walked: () => end.seq,
+    names: () => registry.names,
     source: (name) => registry.source(name),
     read,
     compare,

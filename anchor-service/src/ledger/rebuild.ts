@@ -1,0 +1,106 @@
+/**
+ * Makes the tables of sources and their keys again from the log. Nothing in them is believed: what they say afterwards is what
+ * the events of the system stream say, and these are all that the signed log has.
+ */
+import { equalBytes, KillickError, nodePrimitives, parseBatchHeader } from '@killick/sdk'
+import { StartError } from '../errors.ts'
+import { type LogKey, readHead } from './checkpoints.ts'
+import { append, type Frontier, frontierRoot } from './frontier.ts'
+import type { LocalSigner } from './keys.ts'
+import { differences, insertRegistration, readOthers, readRows } from './registrations.ts'
+import { keepRegistry, type LedgerRegistry } from './registry.ts'
+import { SYSTEM } from './system.ts'
+import type { Db } from './tiles.ts'
+
+export type Rebuilt = {
+  sources: number
+  registrations: number
+  /** What was wrong with the tables, each in a sentence that begins with a source. */
+  faults: string[]
+}
+
+const PAGE = 1_000
+
+/**
+ * @param db in a transaction that holds the log's lock, and with the rights of the tables' owner
+ * @param isSure writes; else it only says what is wrong
+ * @throws StartError where the log is not whole and signed; Refusal registry_altered where the system stream is not
+ */
+export async function rebuildRegistry(db: Db, log: LogKey, system: LocalSigner, isSure: boolean): Promise<Rebuilt> {
+  const entries = await countOwn(db, log)
+  const registry = keepRegistry(log, system)
+  await registry.catchUp(db)
+  if (registry.walked() !== entries)
+    throw new StartError(
+      `The log has ${entries} entries of ${SYSTEM.source}/${SYSTEM.stream}, of which ${registry.walked()} are found. Put the database back from a backup.`,
+    )
+  const faults = await compare(db, registry)
+  if (isSure && faults.length > 0) {
+    await replace(db, registry)
+    // A rule or a trigger could have made other rows of these.
+    const [left] = await compare(db, registry)
+    if (left !== undefined) throw new StartError(`The database does not keep what is written to it: ${left}`)
+  }
+  return { sources: registry.names().length, registrations: registry.version(), faults }
+}
+
+/**
+ * How many entries the ledger itself has handed in. Every header of the log is read, whatever the columns beside it say, and
+ * together they must have the signed root; so none can be hidden, such as one that ended a key.
+ */
+async function countOwn(db: Db, log: LogKey): Promise<number> {
+  const head = await readHead(db)
+  if (head === null || log.signCheckpoint(head.size, head.root) !== head.note)
+    throw new StartError('The newest checkpoint in the database is not one that this log’s key has signed.')
+  let frontier: Frontier = { size: 0, tiles: [] }
+  let count = 0
+  while (frontier.size < head.size) {
+    const { rows } = await db.query<{ header: string }>(
+      'select header from batches where log_index >= $1 and log_index < $2 order by log_index',
+      [frontier.size, Math.min(frontier.size + PAGE, head.size)],
+    )
+    if (rows.length === 0) break
+    for (const { header } of rows) if (isOwn(header)) count += 1
+    const leaves = rows.map(({ header }) => nodePrimitives.leafHash(header))
+    frontier = append(frontier, leaves).frontier
+  }
+  if (frontier.size !== head.size || !equalBytes(frontierRoot(frontier), head.root))
+    throw new StartError(
+      'The entries in the database are not those of its signed checkpoint. Put it back from a backup.',
+    )
+  return count
+}
+
+function isOwn(header: string): boolean {
+  try {
+    const { source, stream } = parseBatchHeader(header)
+    return source === SYSTEM.source && stream === SYSTEM.stream
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    // Then it hashes to another root, too.
+    return false
+  }
+}
+
+async function compare(db: Db, registry: LedgerRegistry): Promise<string[]> {
+  const names = registry.names()
+  const faults: string[] = []
+  for (let at = 0; at < names.length; at += PAGE) {
+    const some = names.slice(at, at + PAGE)
+    const all = []
+    for (const name of some) all.push(...(await registry.read(db, name)))
+    for (const { source, message } of differences(all, await readRows(db, some))) faults.push(`${source}: ${message}`)
+  }
+  for (const source of await readOthers(db, names)) faults.push(`${source}: it was never registered`)
+  return faults
+}
+
+async function replace(db: Db, registry: LedgerRegistry): Promise<void> {
+  const triggers = (what: string) =>
+    ['sources', 'source_keys'].map((table) => `alter table ${table} ${what} trigger append_only`).join(';')
+  await db.query(`${triggers('disable')}; delete from source_keys; delete from sources`)
+  for (const name of registry.names())
+    for (const { registration, logIndex } of await registry.read(db, name))
+      await insertRegistration(db, registration, logIndex)
+  await db.query(triggers('enable'))
+}

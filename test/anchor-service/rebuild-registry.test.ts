@@ -1,0 +1,167 @@
+// The tables of sources are a cache of signed events: they can be made again from these, and from nothing else.
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { checkSchema } from '../../anchor-service/src/audit/schema.ts'
+import { loadConfig } from '../../anchor-service/src/config.ts'
+import { openPool } from '../../anchor-service/src/ledger/pool.ts'
+import { rebuildFromLog } from '../../anchor-service/src/rebuild-registry.ts'
+import { queryAsOwner } from '../support/postgres.ts'
+import { tamper } from './audit/support/audits.ts'
+import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
+import { call, register, type TestService, testService } from './support/service.ts'
+import { cutTail } from './support/superuser.ts'
+
+const PAST = '2020-01-01T00:00:00.000Z'
+const TABLES = ['sources', 'source_keys', 'batches', 'packs', 'checkpoints', 'tiles'] as const
+
+let service: TestService
+const signer = newSigner()
+const revoked = newSigner()
+const foreign = newSigner()
+
+beforeAll(async () => {
+  service = await testService()
+  await register(service.url, 'billing', [{ jwk: signer.jwk }, { jwk: revoked.jwk }])
+  await register(service.url, 'other', [{ jwk: signer.jwk }], { decoys: true, maxAge: 60 })
+  await post(service.url, (await new Producer('other', signer).batch([sampleEvent()])).body)
+  await register(service.url, 'billing', [{ jwk: revoked.jwk, notAfter: PAST }])
+  await keep()
+})
+afterAll(() => service.stop())
+
+/** What `putBack` puts back. */
+async function keep(): Promise<void> {
+  for (const table of TABLES)
+    await tamper(service, `drop table if exists kept_${table}; create table kept_${table} as select * from ${table}`)
+}
+const putBack = () =>
+  tamper(
+    service,
+    [
+      ...TABLES.map((table) => `delete from ${table}`),
+      ...TABLES.map((table) => `insert into ${table} select * from kept_${table}`),
+    ].join(';'),
+  )
+
+const config = () => loadConfig({ DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder })
+const rebuild = (isSure = true) => rebuildFromLog(config(), isSure)
+const rows = () =>
+  queryAsOwner(
+    service.databaseUrl,
+    `select (select json_agg(s order by log_index) from killick.sources s) as sources,
+       (select json_agg(k order by log_index, kid) from killick.source_keys k) as keys`,
+  )
+
+const addKey = `insert into source_keys (log_index, source, kid, jwk)
+  values ((select max(log_index) from sources where source = 'billing'), 'billing', '${foreign.kid}', '${JSON.stringify(foreign.jwk)}')`
+const newest = `(select max(log_index) from kept_sources where source = 'billing')`
+
+describe('tables that somebody has altered', () => {
+  let whole: unknown
+  beforeAll(async () => {
+    whole = await rows()
+  })
+  beforeEach(putBack)
+
+  test.each([
+    ['a key added', addKey],
+    ['a key exchanged', `update source_keys set jwk = '${JSON.stringify(foreign.jwk)}' where kid = '${signer.kid}'`],
+    [
+      'the end of a key taken away',
+      `delete from source_keys where log_index = ${newest}; delete from sources where log_index = ${newest}`,
+    ],
+    ['a source added', `insert into sources values (1000000, 'nobody', 'optional', true, null, null)`],
+    ['settings changed', `update sources set decoys = not decoys, max_age = 5`],
+    ['all rows gone', `delete from source_keys; delete from sources`],
+    ['the ledger’s own rows for another key', `update source_keys set kid = '${foreign.kid}' where source = 'killick'`],
+  ])('%s: the log makes them what they were', async (_, sql) => {
+    await tamper(service, sql)
+    await expect(rebuild(false)).rejects.toThrow(/do not say what the log says[\s\S]*Nothing was changed/)
+    expect(await rows()).not.toEqual(whole)
+    expect(await rebuild()).toMatch(/made again from the log: 4 registrations of 3 sources\.\n$/)
+    expect(await rows()).toEqual(whole)
+    expect(await rebuild(false)).toMatch(/There is nothing to rebuild/)
+  })
+
+  test('a service refuses what they say, says so, and takes batches again once they were rebuilt', async () => {
+    await tamper(service, addKey)
+    const fresh = await testService({}, service)
+    const send = async (by = signer) => post(fresh.url, (await new Producer('billing', by).batch([sampleEvent()])).body)
+    const registry = async () => (await call(fresh.url, '/readyz')).json.registry
+    expect(await send(foreign)).toMatchObject({ status: 503, json: { code: 'registry_altered' } })
+    expect(await registry()).toMatchObject({ altered: [{ source: 'billing' }] })
+    await rebuild()
+    expect((await send()).status).toBe(201)
+    expect(await registry()).toEqual({ checked: true, altered: [] })
+    expect((await send(foreign)).json).toMatchObject({ code: 'key_unknown' })
+    expect((await send(revoked)).json).toMatchObject({ code: 'key_expired' })
+    await fresh.close()
+    // The log has grown, and the data folder remembers that.
+    await keep()
+  })
+
+  test('the tables refuse changes as before, and the schema is as it was made', async () => {
+    await tamper(service, addKey)
+    await rebuild()
+    await expect(queryAsOwner(service.databaseUrl, 'delete from killick.source_keys')).rejects.toThrow('append-only')
+    await expect(queryAsOwner(service.databaseUrl, 'truncate killick.source_keys')).rejects.toThrow('append-only')
+    const pool = openPool(service.databaseUrl, true, 1)
+    const kept = TABLES.map((table) => `kept_${table}`)
+    const { faults } = await checkSchema(pool, true).finish()
+    expect(faults.filter(({ message }) => !kept.some((name) => message.includes(name)))).toEqual([])
+    await pool.end()
+  })
+})
+
+describe('a log that is not the one that was signed says nothing', () => {
+  beforeEach(putBack)
+
+  const hidden = `update batches set source = 'other', stream = 'elsewhere', seq = 99 where log_index = ${newest}`
+  test.each([
+    ['its newest registration is hidden as another stream’s', hidden, /of which \d+ are found/],
+    ['a registration has no event any more', `update packs set body = '' where log_index = ${newest}`, /system stream/],
+    ['a header is gone', `delete from batches where log_index = 3`, /are not those of its signed checkpoint/],
+    [
+      'headers were exchanged',
+      `update batches set header = (select header from kept_batches where log_index = 1) where log_index = 3`,
+      /are not those of its signed checkpoint/,
+    ],
+    [
+      'its checkpoint is of another key',
+      `update checkpoints set note = replace(note, 'killick', 'killocks')`,
+      /log_went_back|not one that this log’s key has signed/,
+    ],
+  ])('%s', async (_, sql, why) => {
+    await tamper(service, `${sql}; ${addKey}`)
+    const before = await rows()
+    await expect(rebuild()).rejects.toThrow(why)
+    expect(await rows()).toEqual(before)
+  })
+
+  test('its end was cut off, and with it the end of a key', async () => {
+    await tamper(
+      service,
+      `delete from source_keys where log_index = ${newest}; delete from sources where log_index = ${newest}`,
+    )
+    const [row] = await queryAsOwner<{ at: string }>(
+      service.databaseUrl,
+      `select max(log_index) as at from killick.kept_sources where source = 'billing'`,
+    )
+    await cutTail(service.databaseUrl, Number(row!.at))
+    const before = await rows()
+    await expect(rebuild()).rejects.toThrow('log_went_back')
+    expect(await rows()).toEqual(before)
+  })
+})
+
+test('a database that keeps other rows than were written is told, and left as it was', async () => {
+  await putBack()
+  await tamper(
+    service,
+    `create function twist() returns trigger language plpgsql as $$ begin new.decoys := true; return new; end $$;
+     create trigger twist before insert on sources for each row execute function twist(); ${addKey}`,
+  )
+  const before = await rows()
+  await expect(rebuild()).rejects.toThrow('The database does not keep what is written to it')
+  expect(await rows()).toEqual(before)
+  await tamper(service, 'drop trigger twist on sources; drop function twist()')
+})

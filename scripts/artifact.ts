@@ -10,7 +10,7 @@ import hre from 'hardhat'
 
 const CONTRACT = 'AnchorLog'
 const SOURCE = `contracts/${CONTRACT}.sol`
-const TARGET = new URL('../anchor-service/src/anchor/AnchorLog.json', import.meta.url)
+const TARGET = new URL('../anchor-service/src/anchor/chain/AnchorLog.json', import.meta.url)
 
 /** One compiled contract. Byte strings are 0x-prefixed hex. */
 export interface ContractArtifact {

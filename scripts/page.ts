@@ -20,7 +20,7 @@ import { parseArgs } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { KillickError } from '@killick/sdk'
 import { build, type Plugin } from 'vite'
-import { parsePins } from '../anchor-service/web/page/trust.ts'
+import { parsePins } from '../anchor-service/web/shared/trust.ts'
 
 const web = fileURLToPath(new URL('../anchor-service/web', import.meta.url))
 

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { loadTargets, type TargetSettings } from './anchor/settings.ts'
 import { type AuditSettings, loadAudit } from './audit/settings.ts'
 import { StartError } from './errors.ts'
-import { loadPublished, type Published } from './http/published.ts'
+import { loadPublished, type Published } from './http/page-settings.ts'
 
 /** Everything that can be set, from environment variables. This is the manual. */
 export type Config = {

@@ -1,15 +1,15 @@
 import { join } from 'node:path'
 import type { Config } from './config.ts'
 import { Refusal, StartError } from './errors.ts'
-import { logKey } from './ledger/checkpoints.ts'
+import { logKey } from './ledger/tree/checkpoints.ts'
 import { LOG_LOCK } from './ledger/commit.ts'
 import { openHeadMemory } from './ledger/head-memory.ts'
-import { loadSigner } from './ledger/keys.ts'
-import { migrate } from './ledger/migrate.ts'
-import { openPool } from './ledger/pool.ts'
-import { startCluster } from './ledger/postgres.ts'
+import { loadSigner } from './ledger/signing-keys.ts'
+import { migrate } from './database/migrate.ts'
+import { openPool } from './database/pool.ts'
+import { startCluster } from './database/embedded/cluster.ts'
 import { type Rebuilt, rebuildRegistry } from './ledger/rebuild.ts'
-import type { Db } from './ledger/tiles.ts'
+import type { Db } from './ledger/tree/tiles.ts'
 
 /** Faults that are shown. */
 const SHOWN = 20

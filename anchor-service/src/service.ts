@@ -12,10 +12,10 @@ import { startCheckers } from './intake/checkers.ts'
 import { type Intake, makeIntake } from './intake/intake.ts'
 import { rememberRefusals } from './intake/refusals.ts'
 import type { WentBack } from './ledger/head-memory.ts'
-import { type Indexing, keepIndex } from './ledger/indexing.ts'
-import { loadSigner } from './ledger/keys.ts'
+import { type Indexing, keepIndex } from './ledger/index/indexing.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { openStore } from './store.ts'
+import { openStore } from './ledger/open.ts'
+import { loadSigner } from './ledger/signing-keys.ts'
 import { loadTokens } from './tokens.ts'
 
 /** What the anchor worker is given. `databaseUrl` is there for a queue that keeps its own connections. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import Hypercore from 'hypercore'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { startCluster } from '../../anchor-service/src/ledger/postgres.ts'
+import { startCluster } from '../../anchor-service/src/database/embedded/cluster.ts'
 import { startChild } from '../lib/processes.ts'
 import { findTool } from '../lib/tools.ts'
 

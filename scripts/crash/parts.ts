@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type Cluster, startCluster } from '../../anchor-service/src/ledger/postgres.ts'
+import { type Cluster, startCluster } from '../../anchor-service/src/database/embedded/cluster.ts'
 import { type Child, startChild, startNode } from '../lib/processes.ts'
 import { findTool } from '../lib/tools.ts'
 

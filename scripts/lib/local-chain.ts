@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { ContractFactory, HDNodeWallet, JsonRpcProvider, Wallet } from 'ethers'
-import artifact from '../../anchor-service/src/anchor/AnchorLog.json' with { type: 'json' }
+import artifact from '../../anchor-service/src/anchor/chain/AnchorLog.json' with { type: 'json' }
 import { startNode } from './processes.ts'
 
 /** A private Ethereum chain: a real `hardhat node` process on a free loopback port. It mines a block per transaction. */

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { checkSchema } from '../../anchor-service/src/audit/schema.ts'
 import { loadConfig } from '../../anchor-service/src/config.ts'
-import { openPool } from '../../anchor-service/src/ledger/pool.ts'
+import { openPool } from '../../anchor-service/src/database/pool.ts'
 import { rebuildFromLog } from '../../anchor-service/src/rebuild-registry.ts'
 import { queryAsOwner } from '../support/postgres.ts'
 import { tamper } from './audit/support/audits.ts'

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { hexlify, id } from 'ethers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { anchorLog, anchorLogInterface, type Chain, openChain } from '../support/chain.ts'
-import { consistencyShape, uniformConsistencyPath, uniformRoot } from '../support/uniformTree.ts'
+import { consistencyShape, uniformConsistencyPath, uniformRoot } from '../support/uniform-tree.ts'
 
 const TABLE = new URL('../../contracts/GAS.md', import.meta.url)
 /** What an anchor of a log with a million entries may cost, whatever was anchored before it. */

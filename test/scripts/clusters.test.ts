@@ -25,10 +25,10 @@ test.each([
     '-e',
     `import { endClustersOnExit } from '${url('scripts/lib/clusters.ts')}'
      import { startNode } from '${url('scripts/lib/processes.ts')}'
-     import { startCluster } from '${url('anchor-service/src/ledger/postgres.ts')}'
+     import { startCluster } from '${url('anchor-service/src/database/embedded/cluster.ts')}'
      endClustersOnExit('${folder}')
      const service = await startNode(['--input-type=module', '-e', \`
-       import { startCluster } from '${url('anchor-service/src/ledger/postgres.ts')}'
+       import { startCluster } from '${url('anchor-service/src/database/embedded/cluster.ts')}'
        await startCluster('${folder}/a/data')
        console.log('service is up')\`])
      await service.printed(/service is up/)

@@ -1,6 +1,6 @@
 import { BrowserProvider, ContractFactory, Interface, type InterfaceAbi, type JsonRpcSigner } from 'ethers'
 import { network } from 'hardhat'
-import artifact from '../../anchor-service/src/anchor/AnchorLog.json' with { type: 'json' }
+import artifact from '../../anchor-service/src/anchor/chain/AnchorLog.json' with { type: 'json' }
 
 /** A private Ethereum chain inside this process; a transaction is mined as it is sent. Close it when done. */
 export interface Chain {

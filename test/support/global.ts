@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { startCluster } from '../../anchor-service/src/ledger/postgres.ts'
+import { startCluster } from '../../anchor-service/src/database/embedded/cluster.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -1,5 +1,5 @@
 import { Contract, id, JsonRpcProvider, Wallet } from 'ethers'
-import artifact from '../../anchor-service/src/anchor/AnchorLog.json' with { type: 'json' }
+import artifact from '../../anchor-service/src/anchor/chain/AnchorLog.json' with { type: 'json' }
 import { generateKey, publicJwk, signerOf } from '../../sdk/src/client/key.ts'
 import {
   type EventInput,

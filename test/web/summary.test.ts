@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { type Asked, summarize as judge, type Word } from '../../anchor-service/web/page/summary.ts'
-import { mixedAlphabets, visibleParts } from '../../anchor-service/web/page/unseen.ts'
+import { type Asked, summarize as judge, type Word } from '../../anchor-service/web/shared/summary.ts'
+import { mixedAlphabets, visibleParts } from '../../anchor-service/web/shared/unseen.ts'
 import type { AnchorFact, Check, Proof, Verdict } from '../../sdk/src/verify/index.ts'
 
 const IDS = [

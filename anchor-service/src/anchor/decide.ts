@@ -1,4 +1,4 @@
-import type { AnchorState } from '../ledger/anchors.ts'
+import type { AnchorState } from '../ledger/registry/anchors.ts'
 import {
   bumpedFees,
   type FeeLimits,
@@ -7,7 +7,7 @@ import {
   type Market,
   type Sighting,
   type View,
-} from './chain/index.ts'
+} from './chain/chain.ts'
 import type { Attempt, OpenAnchor } from './state.ts'
 
 /** All that is known when a decision is made; pure data, read from chain and ledger. */

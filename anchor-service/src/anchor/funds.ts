@@ -1,5 +1,5 @@
-import type { Chain } from './chain/index.ts'
-import type { ChainSigner } from './signer.ts'
+import type { Chain } from './chain/chain.ts'
+import type { ChainSigner } from './chain/signer.ts'
 import type { Target } from './target.ts'
 
 export type Funds = {

@@ -1,16 +1,16 @@
 import pg from 'pg'
 import { StartError } from '../errors.ts'
 import type { Anchoring, AnchoringDeps } from '../service.ts'
-import { type Chain, logIdOf, openChain } from './chain/index.ts'
+import { type Chain, logIdOf, openChain } from './chain/chain.ts'
+import { openSigner } from './chain/open-signer.ts'
+import type { ChainSigner } from './chain/signer.ts'
 import { makeAnchorMetrics } from './metrics.ts'
-import { runTarget } from './running.ts'
 import type { TargetSettings } from './settings.ts'
-import type { ChainSigner } from './signer.ts'
-import { openSigner } from './signer-open.ts'
+import { runTarget } from './start-target.ts'
 import type { Target } from './target.ts'
 
 export { type Deployment, deployAnchorLog } from './chain/deploy.ts'
-export { type ChainSigner, keySigner } from './signer.ts'
+export { type ChainSigner, keySigner } from './chain/signer.ts'
 
 /**
  * Anchors the log's checkpoints to every configured target. Nothing that chain or queue do stops it or the service:

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { ALARM_CODES, Alarm } from './alarms.ts'
-import type { Sighting } from './chain/index.ts'
+import type { Sighting } from './chain/chain.ts'
 import type { Funds } from './funds.ts'
 import type { Visit } from './worker.ts'
 

@@ -1,4 +1,4 @@
-import type { FeeLimits } from './chain/index.ts'
+import type { FeeLimits } from './chain/chain.ts'
 
 /** One log on one contract on one chain, and how it is anchored to. */
 export type Target = {

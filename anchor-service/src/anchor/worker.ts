@@ -1,13 +1,13 @@
 import { EMPTY_ROOT, type Hash } from '@killick/sdk'
 import type pg from 'pg'
 import { Alarm } from './alarms.ts'
-import { type Chain, RpcError } from './chain/index.ts'
+import { type Chain, RpcError } from './chain/chain.ts'
 import { decide } from './decide.ts'
-import { findDue } from './due.ts'
 import { withLock } from './lock.ts'
-import { perform } from './moves.ts'
-import { askWaiting, durable, findAll, look, onNodes, readScene, type Scene, type WorkerDeps } from './scene.ts'
+import { findDue } from './next-checkpoint.ts'
+import { perform } from './perform.ts'
 import { type OpenAnchor, Overtaken, type Place, planAnchor, readOpenAnchors } from './state.ts'
+import { askWaiting, durable, findAll, look, onNodes, readScene, type Scene, type WorkerDeps } from './step-context.ts'
 
 /** How a visit ended. */
 export type Visit =

@@ -5,8 +5,8 @@
  */
 import { EMPTY_ROOT, type Hash } from '@killick/sdk'
 import type { Fault, OwnCheck } from '@killick/sdk/audit'
-import { originHash, readSigned } from '../anchor/chain/index.ts'
-import type { Db } from '../ledger/tiles.ts'
+import { originHash, readSigned } from '../anchor/chain/chain.ts'
+import type { Db } from '../ledger/tree/tiles.ts'
 import { type Columns, cursor, differing, fault, micros, TOLERANCE, type Walk } from './walk.ts'
 
 type State = Columns & { seq: number; state: string; at: number; transaction: string | null }

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { KillickError } from '@killick/sdk'
 import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
-import { openPool } from '../ledger/pool.ts'
+import { openPool } from '../database/pool.ts'
 import { ownChecks } from './checks.ts'
 import type { Assignment, Report } from './thread.ts'
 

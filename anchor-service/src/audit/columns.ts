@@ -13,9 +13,9 @@ import {
   parseEvent,
 } from '@killick/sdk'
 import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
-import { readLines } from '../ledger/packs.ts'
-import { type EventSketch, sketchEvent, termKey } from '../ledger/sketch.ts'
-import type { Db } from '../ledger/tiles.ts'
+import { type EventSketch, sketchEvent, termKey } from '../ledger/packs/event-keys.ts'
+import { readLines } from '../ledger/packs/read-pack.ts'
+import type { Db } from '../ledger/tree/tiles.ts'
 import { walkRuns } from './runs.ts'
 
 type Columns = { readonly [column: string]: JsonValue }

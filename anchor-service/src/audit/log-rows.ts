@@ -5,7 +5,7 @@
 import { TILE_WIDTH } from '@killick/sdk'
 import type { Fault, OwnCheck, WalkedEntry } from '@killick/sdk/audit'
 import { SYSTEM } from '../ledger/system.ts'
-import type { Db } from '../ledger/tiles.ts'
+import type { Db } from '../ledger/tree/tiles.ts'
 import { type Columns, cursor, fault, type KeyedRow, micros, TOLERANCE, type Walk } from './walk.ts'
 
 const BATCHES = `select log_index::float8 as key, json_build_object('at', ${micros('accepted_at')}) as columns

@@ -1,10 +1,10 @@
 import type { PublicJwk } from '@killick/sdk'
 import { type AuditPins, chainOf } from '@killick/sdk/audit'
-import { logIdOf } from '../anchor/chain/index.ts'
+import { logIdOf } from '../anchor/chain/chain.ts'
+import { openSigner } from '../anchor/chain/open-signer.ts'
 import type { TargetSettings } from '../anchor/settings.ts'
-import { openSigner } from '../anchor/signer-open.ts'
-import type { LogKey } from '../ledger/checkpoints.ts'
 import { SYSTEM } from '../ledger/system.ts'
+import type { LogKey } from '../ledger/tree/checkpoints.ts'
 
 /**
  * What an audit of the own ledger relies on: configuration and keys of this process, nothing that stands in the database.

@@ -4,9 +4,9 @@
  * migrations have just made (schema.json).
  */
 import type { OwnCheck } from '@killick/sdk/audit'
-import { LEDGER_ROLE } from '../ledger/migrate.ts'
-import { PARTITION } from '../ledger/packs.ts'
-import type { Db } from '../ledger/tiles.ts'
+import { LEDGER_ROLE } from '../database/migrate.ts'
+import { PARTITION } from '../ledger/packs/read-pack.ts'
+import type { Db } from '../ledger/tree/tiles.ts'
 import made from './schema.json' with { type: 'json' }
 import { fault } from './walk.ts'
 

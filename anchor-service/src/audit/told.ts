@@ -15,8 +15,8 @@ import {
   utf8,
 } from '@killick/sdk'
 import { type Fault, type OwnCheck, systemEvent } from '@killick/sdk/audit'
-import { readHistory } from '../ledger/anchors.ts'
-import type { Db } from '../ledger/tiles.ts'
+import { readHistory } from '../ledger/registry/anchors.ts'
+import type { Db } from '../ledger/tree/tiles.ts'
 import { type Columns, cursor, differing, fault, micros, type Walk } from './walk.ts'
 
 type Expected = { readonly [column: string]: unknown }

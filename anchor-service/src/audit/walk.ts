@@ -2,7 +2,7 @@
 import type { JsonValue } from '@killick/sdk'
 import type { Fault } from '@killick/sdk/audit'
 import { RowCursor } from '@killick/sdk/audit'
-import type { Db } from '../ledger/tiles.ts'
+import type { Db } from '../ledger/tree/tiles.ts'
 
 /** A row as JSON, so that no value can fail the query, however it was altered; times in µs since 1970. */
 export type Columns = { readonly [column: string]: JsonValue }

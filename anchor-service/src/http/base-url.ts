@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net'
 import type { FastifyRequest } from 'fastify'
-import type { Published } from './published.ts'
+import type { Published } from './page-settings.ts'
 
 const literal = (address: string) => (isIPv6(address) ? `[${address}]` : address)
 

@@ -1,6 +1,6 @@
 /** Events as CSV (RFC 4180), safe to open in a spreadsheet. */
 import type { JsonObject } from '@killick/sdk'
-import type { FoundEvent, UnreadableEvent } from '../ledger/found.ts'
+import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
 
 export const CSV_HEADER =
   'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,missing,error\r\n'

@@ -11,7 +11,7 @@ import type { Refusals } from '../intake/refusals.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Access } from './auth.ts'
 import type { Metrics } from './metrics.ts'
-import type { Published } from './published.ts'
+import type { Published } from './page-settings.ts'
 
 export type App = FastifyInstance<
   RawServerDefault,

@@ -1,8 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import { readAnchoredSize } from '../ledger/anchors.ts'
 import type { Outcome } from '../ledger/commit.ts'
+import { readUnindexed } from '../ledger/index/runs.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import { readUnindexed } from '../ledger/runs.ts'
+import { readAnchoredSize } from '../ledger/registry/anchors.ts'
 
 export type Metrics = ReturnType<typeof makeMetrics>
 

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { isOutage } from '../database/outage.ts'
 import { Refusal, SERVICE_CODES, type ServiceCode } from '../errors.ts'
-import { isOutage } from '../ledger/outage.ts'
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json'
 

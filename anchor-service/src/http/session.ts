@@ -5,9 +5,9 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
-import type { Place } from '../ledger/found.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import { searchEvents } from '../ledger/search.ts'
+import type { Place } from '../ledger/read/events.ts'
+import { searchEvents } from '../ledger/read/search.ts'
 import { SYSTEM } from '../ledger/system.ts'
 
 /** Who may ask: the reader's token reads, the administrator's also registers. */

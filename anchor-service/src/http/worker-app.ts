@@ -3,7 +3,7 @@ import Fastify, { LogController } from 'fastify'
 import { loggerOptions } from '../log.ts'
 import type { App, AppDeps } from './deps.ts'
 import { installProblems } from './problems.ts'
-import { type OperationDeps, operationRoutes } from './routes/operation.ts'
+import { type OperationDeps, operationRoutes } from './routes/health.ts'
 
 /** What a worker that runs by itself answers: whether it lives, how its targets are, and its metrics. */
 export function buildWorkerApp(deps: OperationDeps & Pick<AppDeps, 'logLevel'>): App {

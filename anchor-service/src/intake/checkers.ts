@@ -2,7 +2,7 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { type ErrorCode, KillickError } from '@killick/sdk'
 import { Refusal, type ServiceCode } from '../errors.ts'
-import type { CheckedBatch } from '../ledger/place.ts'
+import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import type { Encoding } from './decode.ts'
 
 /** What a checking thread needs to read keys for itself. */

@@ -1,8 +1,8 @@
 import { constants, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { MAX_BATCH_BYTES } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
-import { free } from '../free.ts'
-import { type Frame, MAX_WINDOW_LOG } from '../ledger/packs.ts'
+import { type Frame, MAX_WINDOW_LOG } from '../ledger/packs/read-pack.ts'
+import { free } from '../release-memory.ts'
 import { splitFrames } from './frames.ts'
 
 /** How a body may be compressed. */

@@ -2,10 +2,10 @@ import type { Readable } from 'node:stream'
 import { Refusal } from '../errors.ts'
 import type { Accepted } from '../ledger/commit.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import { BODY_LIMITS, type BodyLimits, bodyReader } from './body.ts'
+import { BODY_LIMITS, type BodyLimits, bodyReader } from './admission/body.ts'
+import { gate } from './admission/gate.ts'
 import type { Checkers } from './checkers.ts'
 import { encodingOf } from './decode.ts'
-import { gate } from './gate.ts'
 
 export type Intake = {
   /** Takes the body of one `POST /v1/batches` from its stream to a durable place in the log. */

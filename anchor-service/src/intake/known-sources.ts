@@ -7,8 +7,8 @@ import {
   RegistryAltered,
   readRegistered,
   readRows,
-} from '../ledger/registrations.ts'
-import type { Db } from '../ledger/tiles.ts'
+} from '../ledger/registry/registrations.ts'
+import type { Db } from '../ledger/tree/tiles.ts'
 
 /** Sources that are remembered, about 4 KiB each; beyond, those that were read first are forgotten. */
 const MAX_SOURCES = 1_000

@@ -10,10 +10,10 @@ import {
   parseHash,
   printHash,
 } from '@killick/sdk'
-import { rootOf } from '../ledger/batch-tree.ts'
-import { type EventSketch, sketchEvent } from '../ledger/sketch.ts'
-import { EventReader, SIGNATURE } from './event-reader.ts'
-import { NO } from './scan.ts'
+import { type EventSketch, sketchEvent } from '../ledger/packs/event-keys.ts'
+import { rootOf } from '../ledger/tree/batch-tree.ts'
+import { EventReader, SIGNATURE } from './fast/event-reader.ts'
+import { NO } from './fast/scan.ts'
 
 /** A signature, and the line of the body that it stands on, from 1. */
 export type LineSignature = BatchHeader['signature'] & { line: number }

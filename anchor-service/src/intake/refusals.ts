@@ -1,6 +1,6 @@
 import { Refusal, type ServiceCode } from '../errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import type { CheckedBatch } from '../ledger/place.ts'
+import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 
 /** The last batch of a stream that was refused for its place: it left a gap, forked the stream, or contradicted it. */
 export type RefusedPlace = {

@@ -10,11 +10,8 @@ import {
   type Signer,
 } from '@killick/sdk'
 import type pg from 'pg'
+import { runAll, type Statement } from '../database/copy.ts'
 import { Refusal } from '../errors.ts'
-import { checkpointStatement, EMPTY_HEAD, type Head, type LogKey, readCovering } from './checkpoints.ts'
-import { runAll, type Statement } from './copy.ts'
-import { equivocationEvent, insertEquivocation } from './equivocations.ts'
-import { append, appendedPaths, type Frontier, frontierRoot } from './frontier.ts'
 import type { HeadMemory } from './head-memory.ts'
 import {
   type CheckedBatch,
@@ -24,13 +21,16 @@ import {
   refusalAtHead,
   refusalBehindHead,
   type StreamHead,
-} from './place.ts'
-import type { LedgerRegistry } from './registry.ts'
-import { type Appended, batchStatements } from './rows.ts'
-import { refusalOf } from './sources.ts'
-import { readHeads, readKeptBatch, type StreamName, streamKey } from './streams.ts'
+} from './packs/checked-batch.ts'
+import { type Appended, batchStatements } from './packs/packer.ts'
+import { equivocationEvent, insertEquivocation } from './registry/equivocations.ts'
+import type { LedgerRegistry } from './registry/registry.ts'
+import { refusalOf } from './registry/sources.ts'
+import { readHeads, readKeptBatch, type StreamName, streamKey } from './registry/streams.ts'
 import { makeSystemBatch, SYSTEM, uuidv7 } from './system.ts'
-import { type Db, readFrontier, readPlans, splitHashes, tileStatement } from './tiles.ts'
+import { checkpointStatement, EMPTY_HEAD, type Head, type LogKey, readCovering } from './tree/checkpoints.ts'
+import { append, appendedPaths, type Frontier, frontierRoot } from './tree/frontier.ts'
+import { type Db, readFrontier, readPlans, splitHashes, tileStatement } from './tree/tiles.ts'
 
 /** What the ledger can be asked to take: a batch of a source, or something the service itself did. */
 export type Submission =

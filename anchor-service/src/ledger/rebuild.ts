@@ -4,13 +4,13 @@
  */
 import { equalBytes, KillickError, nodePrimitives, parseBatchHeader } from '@killick/sdk'
 import { StartError } from '../errors.ts'
-import { type LogKey, readHead } from './checkpoints.ts'
-import { append, type Frontier, frontierRoot } from './frontier.ts'
-import type { LocalSigner } from './keys.ts'
-import { differences, insertRegistration, readOthers, readRows } from './registrations.ts'
-import { keepRegistry, type LedgerRegistry } from './registry.ts'
+import { type LogKey, readHead } from './tree/checkpoints.ts'
+import { append, type Frontier, frontierRoot } from './tree/frontier.ts'
+import type { LocalSigner } from './signing-keys.ts'
+import { differences, insertRegistration, readOthers, readRows } from './registry/registrations.ts'
+import { keepRegistry, type LedgerRegistry } from './registry/registry.ts'
 import { SYSTEM } from './system.ts'
-import type { Db } from './tiles.ts'
+import type { Db } from './tree/tiles.ts'
 
 export type Rebuilt = {
   sources: number

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
+import { isOutage } from '../database/outage.ts'
 import { Refusal } from '../errors.ts'
 import { type Accepted, type CommitContext, commitGroup, type Known, type Outcome, type Submission } from './commit.ts'
 import type { HeadMemory } from './head-memory.ts'
-import { isOutage } from './outage.ts'
-import { freeRows } from './rows.ts'
+import { freeRows } from './packs/packer.ts'
 
 /** Bounds of the queue and of one transaction. */
 export type SequencerLimits = {

@@ -10,8 +10,8 @@ import {
   signBatchHeader,
   treeRoot,
 } from '@killick/sdk'
-import type { CheckedBatch, StreamHead } from './place.ts'
-import { packBatch } from './rows.ts'
+import type { CheckedBatch, StreamHead } from './packs/checked-batch.ts'
+import { packBatch } from './packs/packer.ts'
 
 /** The ledger as a source of its own: what it does itself is recorded in this stream, like any other event. */
 export { SYSTEM }

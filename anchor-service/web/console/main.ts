@@ -1,6 +1,6 @@
 /** The console: one view per address after `#`, each made anew when the address changes. */
-import { h } from '../page/dom.ts'
-import { said } from '../page/text.ts'
+import { h } from '../shared/dom.ts'
+import { said } from '../shared/text.ts'
 import { ApiError, api } from './api.ts'
 import { empty, view } from './parts.ts'
 import { anchors } from './views/anchors.ts'

@@ -1,9 +1,9 @@
 /** Pieces that several views are made of. */
-import { type Child, h } from '../page/dom.ts'
-import { type Outcome, outcomeOf } from '../page/outcome.ts'
-import { said } from '../page/text.ts'
-import { outcomeMark, party } from '../page/views/verdict.ts'
-import { plural } from '../page/words.ts'
+import { type Child, h } from '../shared/dom.ts'
+import { type Outcome, outcomeOf } from '../shared/outcome.ts'
+import { said } from '../shared/text.ts'
+import { outcomeMark, party } from '../shared/verdict.ts'
+import { plural } from '../shared/words.ts'
 import type { ConsoleEvent, ListedEvent, UnreadableEvent } from './api.ts'
 
 const LOOK_EVERY_MS = 2500

@@ -12,7 +12,7 @@ import {
   printHash,
   type Verdict,
 } from '@killick/sdk/verify'
-import { anchorTime, chainName, plural, weightyAnchors } from './words.ts'
+import { anchorTime, chainName, plural, weightyAnchors } from '../shared/words.ts'
 
 export type Station = {
   readonly kind: 'station'

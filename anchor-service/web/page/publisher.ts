@@ -1,5 +1,5 @@
 /** What whoever published the page says about keys and contract: in the page, or in a file beside it. */
-import { type Pins, parsePins } from './trust.ts'
+import { type Pins, parsePins } from '../shared/trust.ts'
 
 /** What the publisher of the page says, or null where the page stands alone. */
 export async function readPublisher(url: string): Promise<Pins | null> {

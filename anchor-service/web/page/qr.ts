@@ -1,6 +1,6 @@
 /** A link as a QR code (ISO/IEC 18004). */
 import { encode } from 'uqr'
-import { s } from './dom.ts'
+import { s } from '../shared/dom.ts'
 
 /** Bytes that the largest code holds at its lowest error correction. */
 export const MAX_QR_BYTES = 2953

@@ -1,6 +1,6 @@
 /** Where a proof can come from: a file, a pasted text, the end of a link, or a share on the service. */
 import { ERROR_CODES, KillickError, type Proof, parseProof } from '@killick/sdk/verify'
-import { MAX_PROOF_BYTES, unpackFragment } from './fragment.ts'
+import { MAX_PROOF_BYTES, unpackFragment } from '../shared/fragment.ts'
 
 /** A link that shows nothing, and why. The service tells the state of a link, never what it led to. */
 export class LinkError extends Error {

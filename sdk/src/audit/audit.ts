@@ -14,7 +14,7 @@ import { type AuditCheck, Findings, type Place } from './findings.ts'
 import { KeyRing, type PinnedKey } from './keys.ts'
 import { walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
-import type { OwnCheck } from './own.ts'
+import type { OwnCheck } from './own-check.ts'
 import { checkRecords } from './records.ts'
 import { listSources } from './sources.ts'
 import {

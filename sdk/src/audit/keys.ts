@@ -12,7 +12,7 @@ import {
   SYSTEM,
 } from '../core/registry.ts'
 import type { Findings, Place } from './findings.ts'
-import type { WalkedBatch } from './own.ts'
+import type { WalkedBatch } from './own-check.ts'
 import type { Listed } from './sources.ts'
 
 export type PinnedKey = { source?: string; jwk: PublicJwk }

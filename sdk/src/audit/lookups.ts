@@ -4,12 +4,12 @@ import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parseProof } from '../core/proof.ts'
-import { readAnchors } from '../verify/readAnchors.ts'
-import { verifyProof } from '../verify/verifyProof.ts'
+import { readAnchors } from '../verify/read-anchors.ts'
+import { verifyProof } from '../verify/verify-proof.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { PinnedKey } from './keys.ts'
-import type { OwnCheck } from './own.ts'
+import type { OwnCheck } from './own-check.ts'
 
 /**
  * What a proof is held against: AuditPins, of which `urls` may be none. Not the pinned contracts: whether the log is anchored

@@ -8,7 +8,7 @@ import { parseNote, parseVkey, splitVkeys } from '../core/note.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { Fault } from './findings.ts'
-import type { OwnCheck } from './own.ts'
+import type { OwnCheck } from './own-check.ts'
 import { RowCursor } from './rows.ts'
 
 const PAGE = 1_000

@@ -6,7 +6,7 @@ import type { Shown } from '../core/fork.ts'
 import { EMPTY_ROOT, type Hash } from '../core/hash.ts'
 import { isIncluded, openCheckpoint, type SignedCheckpoint } from '../core/receipt.ts'
 import type { Fault } from './findings.ts'
-import type { OwnCheck } from './own.ts'
+import type { OwnCheck } from './own-check.ts'
 
 /**
  * The check `receipts`: the log has every batch that a receipt is for, at its place, and at the size of every note the root

@@ -5,7 +5,7 @@ import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { Fault } from './findings.ts'
-import type { OwnCheck, WalkedBatch } from './own.ts'
+import type { OwnCheck, WalkedBatch } from './own-check.ts'
 import { RowCursor } from './rows.ts'
 
 /** The stream in which a ledger records what it does itself. */

@@ -20,7 +20,7 @@ export {
 } from '../core/proof.ts'
 export { ANCHOR_LOG_CODE_HASH } from './contract.ts'
 export type { CheckStatus, Reason } from './finding.ts'
-export { readAnchors } from './readAnchors.ts'
+export { readAnchors } from './read-anchors.ts'
 export { type ChainNode, openNodes, parseQuantity, type Rpc, type RpcOptions } from './rpc.ts'
 export {
   type AnchorFact,
@@ -32,4 +32,4 @@ export {
   type Trust,
 } from './trust.ts'
 export type { Check, KeyWord, Level, Times, Verdict } from './verdict.ts'
-export { verifyProof } from './verifyProof.ts'
+export { verifyProof } from './verify-proof.ts'

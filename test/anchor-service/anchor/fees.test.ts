@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Alarm } from '../../../anchor-service/src/anchor/alarms.ts'
-import { bumpedFees, openingFees } from '../../../anchor-service/src/anchor/chain/index.ts'
+import { bumpedFees, openingFees } from '../../../anchor-service/src/anchor/chain/chain.ts'
 import { readFunds } from '../../../anchor-service/src/anchor/funds.ts'
 import type { Visit } from '../../../anchor-service/src/anchor/worker.ts'
-import { startFaultyRpc } from '../../support/faultyRpc.ts'
+import { startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { anchoredSizes, history, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
 

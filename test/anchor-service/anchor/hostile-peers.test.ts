@@ -1,7 +1,7 @@
 // Nodes and signers that mean harm: what they send is read to a limit, in bounded time, and leads nowhere else.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { openSigner } from '../../../anchor-service/src/anchor/chain/open-signer.ts'
 import { openNode } from '../../../anchor-service/src/anchor/chain/rpc.ts'
-import { openSigner } from '../../../anchor-service/src/anchor/signer-open.ts'
 import { HARMS, type HostileServer, startHostileServer } from '../../../scripts/lib/hostile-server.ts'
 
 let hostile: HostileServer

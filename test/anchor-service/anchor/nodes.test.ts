@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { openChain } from '../../../anchor-service/src/anchor/chain/index.ts'
+import { openChain } from '../../../anchor-service/src/anchor/chain/chain.ts'
 import type { NodesOptions } from '../../../anchor-service/src/anchor/chain/nodes.ts'
-import { type Call, type FaultyRpc, type RpcFault, startFaultyRpc } from '../../support/faultyRpc.ts'
+import { type Call, type FaultyRpc, type RpcFault, startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { anchoredSizes, history, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
 
 let world: World

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { openChain } from '../../../anchor-service/src/anchor/chain/index.ts'
-import { readProvingAnchors } from '../../../anchor-service/src/ledger/anchors.ts'
-import { searchEvents } from '../../../anchor-service/src/ledger/search.ts'
+import { openChain } from '../../../anchor-service/src/anchor/chain/chain.ts'
+import { searchEvents } from '../../../anchor-service/src/ledger/read/search.ts'
+import { readProvingAnchors } from '../../../anchor-service/src/ledger/registry/anchors.ts'
 import { startChain } from '../../support/local-chain.ts'
 import { anchoredSizes, history, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
 

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { readSchema } from '../../../anchor-service/src/audit/schema.ts'
-import { openPool } from '../../../anchor-service/src/ledger/pool.ts'
+import { openPool } from '../../../anchor-service/src/database/pool.ts'
 import { testLedger } from '../support/ledger.ts'
 
 const FILE = new URL('../../../anchor-service/src/audit/schema.json', import.meta.url)

@@ -11,7 +11,7 @@ import {
   verifyInclusion,
 } from '@killick/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { readConsistency, readRoot, readTiles } from '../../../anchor-service/src/ledger/tiles.ts'
+import { readConsistency, readRoot, readTiles } from '../../../anchor-service/src/ledger/tree/tiles.ts'
 import * as rfc9162 from '../../support/rfc9162.ts'
 import { nextBatch, type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer } from '../support/producer.ts'

@@ -14,7 +14,7 @@ import { sha256 } from '../../../sdk/src/core/hash.ts'
 import { parseVkey, signNote } from '../../../sdk/src/core/note.ts'
 import { parseProof } from '../../../sdk/src/core/proof.ts'
 import { alterToken, numberOf, partsOf, swapAt } from '../../anchor-service/support/packs.ts'
-import { startFaultyRpc } from '../../support/faultyRpc.ts'
+import { startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 import { killick } from './support.ts'
 

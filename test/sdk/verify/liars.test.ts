@@ -3,7 +3,7 @@ import { ANCHOR_LOG_CODE_HASH, openNodes, readAnchors, verifyProof } from '@kill
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { HARMS } from '../../../scripts/lib/hostile-server.ts'
 import { chainOf } from '../../../sdk/src/audit/chain.ts'
-import { type FaultyRpc, type RpcFault, startFaultyRpc } from '../../support/faultyRpc.ts'
+import { type FaultyRpc, type RpcFault, startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { type AnchoredWorld, anchorWorld } from './support.ts'
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ChainSigner } from '../signer.ts'
-import { type Chain, explainRevert, openingFees, RpcError, type Sighting } from './index.ts'
+import { type Chain, explainRevert, openingFees, RpcError, type Sighting } from './chain.ts'
+import type { ChainSigner } from './signer.ts'
 
 const POLL_MS = 500
 

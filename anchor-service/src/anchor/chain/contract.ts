@@ -1,6 +1,6 @@
 import { ANCHOR_LOG_CODE_HASH, type Hash, sha256, utf8 } from '@killick/sdk'
 import { AbiCoder, hexlify, Interface, keccak256, Transaction, ZeroAddress } from 'ethers'
-import artifact from '../AnchorLog.json' with { type: 'json' }
+import artifact from './AnchorLog.json' with { type: 'json' }
 
 /** AnchorLog, as calls and their answers. Addresses and hashes are 0x and lower case on this side. */
 const abi = new Interface(artifact.abi)

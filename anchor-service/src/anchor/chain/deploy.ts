@@ -1,9 +1,9 @@
 import { getCreate2Address, keccak256, Transaction, ZeroHash } from 'ethers'
-import type { ChainSigner } from '../signer.ts'
 import { deliver, type Spending, transact } from './account.ts'
+import { type Chain, openChain } from './chain.ts'
 import { deploymentCode, isPublishedCode } from './contract.ts'
-import { type Chain, openChain } from './index.ts'
 import { openNode, quantity } from './rpc.ts'
+import type { ChainSigner } from './signer.ts'
 
 /**
  * The deterministic deployment proxy (github.com/Arachnid/deterministic-deployment-proxy), which stands at this address on

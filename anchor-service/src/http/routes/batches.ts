@@ -3,7 +3,7 @@ import { normalizeIP } from '@fastify/rate-limit'
 import { Type } from '@fastify/type-provider-typebox'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
-import { takeTurns } from '../../intake/turns.ts'
+import { takeTurns } from '../../intake/admission/fair-queue.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema, ReceiptSchema } from '../schemas.ts'
 

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { Type } from '@fastify/type-provider-typebox'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk'
-import { EXPORT_BYTES, exportBatches } from '../../ledger/export.ts'
+import { EXPORT_BYTES, exportBatches } from '../../ledger/read/batches.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema } from '../schemas.ts'

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { Type } from '@fastify/type-provider-typebox'
 import { parseEvent, parseProof, printHash } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
-import { readProof } from '../../ledger/proofs.ts'
+import { readProof } from '../../ledger/read/proofs.ts'
 import {
   AlreadyRevoked,
   insertRevocation,
@@ -11,7 +11,7 @@ import {
   readShares,
   type Share,
   tokenHash,
-} from '../../ledger/shares.ts'
+} from '../../ledger/registry/shares.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'

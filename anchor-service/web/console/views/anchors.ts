@@ -1,8 +1,8 @@
 /** Anchors on a time line, and what they cost. */
 import uPlot from 'uplot'
-import { copyable, h } from '../../page/dom.ts'
-import { said } from '../../page/text.ts'
-import { chainName } from '../../page/words.ts'
+import { copyable, h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
+import { chainName } from '../../shared/words.ts'
 import { type Anchor, api } from '../api.ts'
 import { empty, labelled, moreButton, row, table, view, when } from '../parts.ts'
 

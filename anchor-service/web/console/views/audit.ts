@@ -1,6 +1,6 @@
 /** How far the audit in the background is, and what the last one found. */
-import { type Child, h } from '../../page/dom.ts'
-import { said } from '../../page/text.ts'
+import { type Child, h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
 import { type Audit, type AuditEnd, api } from '../api.ts'
 import { count, empty, hrefOf, list, span, view, watched, when } from '../parts.ts'
 

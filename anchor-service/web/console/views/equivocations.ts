@@ -1,6 +1,6 @@
 /** Two signed headers for one position: what a source said twice, side by side. */
-import { type Child, copyable, h } from '../../page/dom.ts'
-import { said } from '../../page/text.ts'
+import { type Child, copyable, h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
 import { api, type Equivocation, type SignedHeader } from '../api.ts'
 import { count, empty, hrefOf, list, moreButton, view, when } from '../parts.ts'
 

@@ -1,10 +1,10 @@
 /** One event with its neighbours in the stream, its proof, and a form to share it. */
-import { copyable, h } from '../../page/dom.ts'
-import { packFragment } from '../../page/fragment.ts'
-import { said } from '../../page/text.ts'
-import { tree } from '../../page/views/record.ts'
-import { outcomeMark } from '../../page/views/verdict.ts'
-import { plural } from '../../page/words.ts'
+import { copyable, h } from '../../shared/dom.ts'
+import { packFragment } from '../../shared/fragment.ts'
+import { tree } from '../../shared/record.ts'
+import { said } from '../../shared/text.ts'
+import { outcomeMark } from '../../shared/verdict.ts'
+import { plural } from '../../shared/words.ts'
 import { ApiError, api, type ConsoleEvent, type ListedEvent, type Share, type UnreadableEvent } from '../api.ts'
 import { count, EVENT_HEADS, empty, endingOf, eventRow, table, view, when } from '../parts.ts'
 

@@ -1,7 +1,7 @@
 /** Search, live tail and export. The address holds the search, so any search is a link. */
-import { h } from '../../page/dom.ts'
-import { said } from '../../page/text.ts'
-import { plural } from '../../page/words.ts'
+import { h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
+import { plural } from '../../shared/words.ts'
 import { ApiError, api, type ListedEvent } from '../api.ts'
 import { EVENT_HEADS, empty, eventRow, moreButton, table, view } from '../parts.ts'
 

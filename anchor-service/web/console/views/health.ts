@@ -1,5 +1,5 @@
-import { h } from '../../page/dom.ts'
-import { said } from '../../page/text.ts'
+import { h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
 import { type Audit, api } from '../api.ts'
 import { count, list, view, watched } from '../parts.ts'
 

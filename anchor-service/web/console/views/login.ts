@@ -1,4 +1,4 @@
-import { h } from '../../page/dom.ts'
+import { h } from '../../shared/dom.ts'
 import { ApiError, api } from '../api.ts'
 import { view } from '../parts.ts'
 

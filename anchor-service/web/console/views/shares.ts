@@ -1,5 +1,5 @@
-import { h } from '../../page/dom.ts'
-import { said } from '../../page/text.ts'
+import { h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
 import { api, type Share } from '../api.ts'
 import { empty, moreButton, row, table, view, when } from '../parts.ts'
 

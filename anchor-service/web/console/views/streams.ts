@@ -1,6 +1,6 @@
 /** Streams, how long each has been silent, and which were refused because something is missing before it. */
-import { type Child, h } from '../../page/dom.ts'
-import { said } from '../../page/text.ts'
+import { type Child, h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
 import { api, type Refused, type Stream } from '../api.ts'
 import { count, empty, hrefOf, labelled, list, moreButton, row, span, table, view, when } from '../parts.ts'
 

@@ -1,8 +1,8 @@
 /** How to check the same without this page, and without whoever published it. */
 import { type Proof, printProof, type Trust, type Verdict } from '@killick/sdk/verify'
-import { copyable, h } from '../dom.ts'
-import { said } from '../text.ts'
-import type { By } from '../trust.ts'
+import { copyable, h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
+import type { By } from '../../shared/trust.ts'
 import { download } from './raw.ts'
 
 /** One word of a command line. */

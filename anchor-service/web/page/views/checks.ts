@@ -1,8 +1,8 @@
 /** Check by check, rung by rung. */
 import type { Check, Verdict } from '@killick/sdk/verify'
-import { h, icon } from '../dom.ts'
-import { said } from '../text.ts'
-import { plural } from '../words.ts'
+import { h, icon } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
+import { plural } from '../../shared/words.ts'
 
 const GROUPS: [title: string, pattern: RegExp][] = [
   ['Signed by the source', /^(event|batch|source)\./],

@@ -1,5 +1,5 @@
 /** What the page is for, and the ways to give it a proof. */
-import { h } from '../dom.ts'
+import { h } from '../../shared/dom.ts'
 
 export type Intake = { file: (file: File) => void; text: (text: string) => void }
 

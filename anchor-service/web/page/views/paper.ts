@@ -1,5 +1,5 @@
 /** The foot of a printout: by what a reader of paper finds the way back to the page. */
-import { h } from '../dom.ts'
+import { h } from '../../shared/dom.ts'
 import { MAX_QR_BYTES, qrCode } from '../qr.ts'
 
 /** A code of more modules than this takes more paper, or no telephone reads it. */

@@ -1,7 +1,7 @@
 /** The path, drawn: one row per station or step, each with its piece of the line, so that it wraps on any width. */
-import { copyable, h, icon, s } from '../dom.ts'
+import { copyable, h, icon, s } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
 import type { Row, Station, Step } from '../path.ts'
-import { said } from '../text.ts'
 import { skip } from './intro.ts'
 
 const X = 24

@@ -1,7 +1,7 @@
 /** The proof itself, to look at and to take away. */
 import { type Proof, printProof } from '@killick/sdk/verify'
-import { h } from '../dom.ts'
-import { packFragment } from '../fragment.ts'
+import { h } from '../../shared/dom.ts'
+import { packFragment } from '../../shared/fragment.ts'
 import { MAX_QR_BYTES, qrCode } from '../qr.ts'
 
 /** JSON of the same meaning in ASCII alone: nothing in it can reorder or hide what is shown. */

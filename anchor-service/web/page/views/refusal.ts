@@ -1,8 +1,8 @@
 /** Nothing to give a verdict on: the input is no proof, or the link leads nowhere. */
 import type { KillickError } from '@killick/sdk/verify'
-import { h, icon } from '../dom.ts'
+import { h, icon } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
 import type { LinkError } from '../sources.ts'
-import { said } from '../text.ts'
 
 const LINKS: Record<LinkError['state'], [headline: string, reason: string]> = {
   revoked: [

@@ -1,11 +1,11 @@
 /** "Change one character": lets a visitor see for themselves that nothing can be changed unnoticed. */
 
 import type { Proof } from '@killick/sdk/verify'
-import { h, icon } from '../dom.ts'
-import type { Summary } from '../summary.ts'
+import { h, icon } from '../../shared/dom.ts'
+import type { Summary } from '../../shared/summary.ts'
+import { said } from '../../shared/text.ts'
+import { visibleParts } from '../../shared/unseen.ts'
 import { type Place, places, type Tampered } from '../tamper.ts'
-import { said } from '../text.ts'
-import { visibleParts } from '../unseen.ts'
 
 export type TamperControls = { change: (place: Place) => void; restore: () => void }
 

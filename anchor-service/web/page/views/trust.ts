@@ -1,8 +1,8 @@
 /** The node to ask, and what the visitor pins. The form lives as long as the page; only its surroundings are redrawn. */
 import { KillickError, type Proof, thumbprint } from '@killick/sdk/verify'
-import { copyable, h } from '../dom.ts'
-import { said } from '../text.ts'
-import { NO_PINS, type Pins, parsePins, readStored, store } from '../trust.ts'
+import { copyable, h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
+import { NO_PINS, type Pins, parsePins, readStored, store } from '../../shared/trust.ts'
 
 export type TrustForm = {
   readonly element: HTMLElement

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openChain } from '../../../../anchor-service/src/anchor/chain/index.ts'
-import { type FaultyRpc, type RpcFault, startFaultyRpc } from '../../../support/faultyRpc.ts'
+import { openChain } from '../../../../anchor-service/src/anchor/chain/chain.ts'
+import { type FaultyRpc, type RpcFault, startFaultyRpc } from '../../../support/faulty-rpc.ts'
 import { newTarget, type TestTarget, type World } from './world.ts'
 
 /** Numbers from 0 to 1 that follow from the seed alone (mulberry32). */

@@ -1,4 +1,4 @@
-import type { WorkerDeps } from '../../../../anchor-service/src/anchor/scene.ts'
+import type { WorkerDeps } from '../../../../anchor-service/src/anchor/step-context.ts'
 import { tend, type Visit } from '../../../../anchor-service/src/anchor/worker.ts'
 
 /** A visit by a worker that believes it holds the lock, like one whose connection to PostgreSQL broke without its knowing. */

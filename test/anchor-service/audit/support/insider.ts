@@ -11,7 +11,7 @@ import {
 } from '@killick/sdk/audit'
 import pg from 'pg'
 import { ownChecks } from '../../../../anchor-service/src/audit/checks.ts'
-import { openPool } from '../../../../anchor-service/src/ledger/pool.ts'
+import { openPool } from '../../../../anchor-service/src/database/pool.ts'
 import { startChain } from '../../../support/local-chain.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../support/producer.ts'
 import { call, READER, register, type TestService, testService } from '../../support/service.ts'

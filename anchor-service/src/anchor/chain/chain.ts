@@ -1,0 +1,244 @@
+import type { Hash } from '@killick/sdk'
+import { calls, decodeBool, decodeHead, explainRevert, isPublishedCode, type LogHead } from './contract.ts'
+import type { Fees, Market } from './fees.ts'
+import { type NodeStatus, type Nodes, type NodesOptions, NoQuorum, openNodes } from './nodes.ts'
+import { bigQuantity, hex, quantity, RpcError } from './rpc.ts'
+import { type ChainSigner, signTransaction } from './signer.ts'
+
+export { calls, explainRevert, type LogHead, logIdOf, originHash, readSigned } from './contract.ts'
+export { bumpedFees, type FeeLimits, type Fees, isPayable, type Market, openingFees } from './fees.ts'
+export { type NodeStatus, NoQuorum } from './nodes.ts'
+export { RpcError } from './rpc.ts'
+
+/** The chain at one block that a quorum of nodes knows: everything in it was read at that block. */
+export type View = {
+  chainId: number
+  /** Hash of block 0: tells a chain from another that took its id, as a development chain started anew. Null: not told. */
+  genesis: string | null
+  block: number
+  code: 'published' | 'other' | 'none'
+  /** Null: the log is not open. */
+  head: LogHead | null
+  /** Transactions of the sender that are in blocks: the next nonce to be mined. */
+  nonce: number
+}
+
+/** A transaction in a block. */
+export type Sighting = {
+  transaction: string
+  block: number
+  blockHash: string
+  /** Block time, unix seconds. */
+  time: number
+  succeeded: boolean
+  gasUsed: number
+  /** wei per gas, as decimal digits */
+  gasPrice: string
+}
+
+/** What became of an attempt to send. `unknown`: perhaps it was forwarded; sending the same again is harmless. */
+export type SendResult =
+  | { result: 'taken' }
+  | { result: 'nonce_used' | 'underpriced' | 'unfunded' | 'unknown' | 'refused'; detail: string }
+
+export type Chain = {
+  /** @throws NoQuorum */
+  look(contract: string, logId: string, sender: string): Promise<View>
+  /**
+   * The newest block that the chain itself calls final; null where it has no finality of its own.
+   * @throws NoQuorum
+   */
+  finalized(view: View): Promise<number | null>
+  /** Where a transaction is, as of the view. @throws NoQuorum */
+  find(transaction: string, view: Pick<View, 'block'>): Promise<Sighting | null>
+  /** Does the contract hold (size, root) anchored at block time `time`? @throws NoQuorum */
+  isAnchored(contract: string, logId: string, size: number, root: Hash, time: number, view: View): Promise<boolean>
+  /** Has any node the transaction, in a block or waiting for one? */
+  knows(transaction: string): Promise<boolean>
+  /** The next nonce behind everything that waits. */
+  pendingNonce(sender: string): Promise<number>
+  market(): Promise<Market>
+  /** wei */
+  balance(sender: string): Promise<bigint>
+  /** @throws RpcError; `revert` explains it where the contract itself refused */
+  estimate(call: { from: string; to: string; data: string; value?: bigint }): Promise<bigint>
+  /** Signs; sends nothing. */
+  sign(
+    signer: ChainSigner,
+    fields: { chainId: number; nonce: number; to: string; data: string; gas: bigint; fees: Fees; value?: bigint },
+  ): Promise<{ raw: string; transaction: string }>
+  send(raw: string): Promise<SendResult>
+  nodes(): NodeStatus[]
+}
+
+export function openChain(options: NodesOptions): Chain {
+  const nodes = openNodes(options)
+  const call = (to: string, data: string, view: { block: number }) =>
+    nodes.agree('eth_call', [{ to, data }, hex(view.block)], String)
+  /** What does not change while a chain lives; a development chain started anew is noticed within seconds. */
+  let lasting = {
+    contract: '',
+    code: 'none' as View['code'],
+    genesis: null as string | null,
+    readAt: Number.NEGATIVE_INFINITY,
+  }
+
+  async function readLasting(contract: string, at: string) {
+    if (
+      lasting.contract === contract &&
+      lasting.code === 'published' &&
+      performance.now() - lasting.readAt < LASTING_MS
+    )
+      return lasting
+    const [code, genesis] = await Promise.all([
+      nodes.agree('eth_getCode', [contract, at], kindOfCode),
+      readGenesis(nodes),
+    ])
+    lasting = { contract, code, genesis: genesis ?? lasting.genesis, readAt: performance.now() }
+    return lasting
+  }
+
+  return {
+    async look(contract, logId, sender) {
+      const { chainId, block } = await nodes.survey()
+      const [{ code, genesis }, nonce] = await Promise.all([
+        readLasting(contract, hex(block)),
+        nodes.agree('eth_getTransactionCount', [sender, hex(block)], quantity),
+      ])
+      const head = code === 'published' ? decodeHead(await call(contract, calls.head(logId), { block })) : null
+      return { chainId, genesis, block, code, head, nonce }
+    },
+
+    finalized: (view) => finalizedBlock(nodes, view.block),
+
+    async find(transaction, view) {
+      const seen = await nodes.agree('eth_getTransactionReceipt', [transaction], (receipt) =>
+        toSighting(receipt, view.block),
+      )
+      if (seen === null) return null
+      // A receipt may outlive its block by a moment; the block at its height says whether it still counts.
+      const block = await nodes.agree('eth_getBlockByNumber', [hex(seen.block), false], (found) => {
+        const { hash, timestamp } = (found ?? {}) as Record<string, unknown>
+        return found === null ? null : { hash: lower(hash), time: quantity(timestamp) }
+      })
+      return block?.hash === seen.blockHash ? { ...seen, time: block.time } : null
+    },
+
+    isAnchored: async (contract, logId, size, root, time, view) =>
+      decodeBool(await call(contract, calls.isAnchored(logId, size, root, time), view)),
+
+    async knows(transaction) {
+      const answers = await nodes.poll('eth_getTransactionByHash', [transaction])
+      return answers.some((answer) => answer.status === 'rejected' || answer.value !== null)
+    },
+
+    pendingNonce: async (sender) => quantity(await nodes.ask('eth_getTransactionCount', [sender, 'pending'])),
+
+    async market() {
+      const block = (await nodes.ask('eth_getBlockByNumber', ['latest', false])) as { baseFeePerGas?: unknown }
+      if (block.baseFeePerGas === undefined)
+        return { base: null, tip: bigQuantity(await nodes.ask('eth_gasPrice', [])) }
+      // Not every chain suggests a tip; one gwei is the floor that most block builders keep.
+      const tip = await nodes.ask('eth_maxPriorityFeePerGas', []).then(bigQuantity, () => 1_000_000_000n)
+      return { base: bigQuantity(block.baseFeePerGas), tip }
+    },
+
+    balance: async (sender) => bigQuantity(await nodes.ask('eth_getBalance', [sender, 'latest'])),
+
+    async estimate({ value = 0n, ...call }) {
+      const gas = bigQuantity(
+        await nodes.ask('eth_estimateGas', [{ ...call, ...(value > 0n && { value: hex(value) }) }]),
+      )
+      return gas + gas / 5n
+    },
+
+    sign: (signer, { fees, ...fields }) => signTransaction(signer, { ...fields, ...fees }),
+
+    async send(raw) {
+      const answers = nodes
+        .tell('eth_sendRawTransaction', [raw])
+        .map((answer) => answer.then((): SendResult => ({ result: 'taken' }), judge))
+      // One node that has it is enough; who is slow is not waited for.
+      const taken = answers.map(async (answer) => ((await answer).result === 'taken' ? answer : Promise.reject()))
+      return Promise.any(taken).catch(async () => {
+        const results = await Promise.all(answers)
+        return results.find(({ result }) => result !== 'unknown') ?? results[0]!
+      })
+    },
+
+    nodes: nodes.status,
+  }
+}
+
+const LASTING_MS = 3_000
+
+/** What a node means by its error. The texts are those of geth, Erigon, Nethermind, Besu, Reth and Hardhat. */
+function judge(error: unknown): SendResult {
+  if (!(error instanceof RpcError)) throw error
+  const detail = explainRevert(error.data) ?? error.message
+  if (error.kind === 'unreachable') return { result: 'unknown', detail }
+  if (/already known|already imported|known transaction|alreadyknown/i.test(detail)) return { result: 'taken' }
+  if (/nonce.*too low|oldnonce|nonce.*already|already been (used|mined)/i.test(detail))
+    return { result: 'nonce_used', detail }
+  if (/insufficient funds|enough funds|insufficient balance|upfront cost exceeds/i.test(detail))
+    return { result: 'unfunded', detail }
+  if (/underpriced|too low|fee.*less than|below|not enough.*replace/i.test(detail))
+    return { result: 'underpriced', detail }
+  return { result: 'refused', detail }
+}
+
+/**
+ * The newest block that a quorum calls final. A node that calls its newest block final has no finality (development
+ * chains), and one that does not know the word has none either.
+ */
+async function finalizedBlock(nodes: Nodes, latest: number): Promise<number | null> {
+  const answers = await nodes.poll('eth_getBlockByNumber', ['finalized', false])
+  const blocks: number[] = []
+  let without = 0
+  for (const answer of answers) {
+    if (answer.status === 'rejected') without += (answer.reason as RpcError).kind === 'refused' ? 1 : 0
+    else if (answer.value === null) without += 1
+    else blocks.push(quantity((answer.value as { number: unknown }).number))
+  }
+  const block = blocks.sort((a, b) => b - a)[nodes.quorum - 1]
+  if (block !== undefined) return block >= latest ? null : block
+  if (without >= nodes.quorum) return null
+  throw new NoQuorum('unreachable', 'too few nodes say what is final')
+}
+
+/** Hash of block 0, as most nodes tell it; null where they keep it to themselves. @throws NoQuorum where none answers */
+async function readGenesis(nodes: Nodes): Promise<string | null> {
+  const answers = await nodes.poll('eth_getBlockByNumber', ['0x0', false])
+  const counts = new Map<string, number>()
+  for (const answer of answers) {
+    if (answer.status === 'rejected' && (answer.reason as RpcError).kind === 'unreachable') continue
+    const hash = answer.status === 'fulfilled' ? blockHash(answer.value) : null
+    counts.set(hash ?? '', (counts.get(hash ?? '') ?? 0) + 1)
+  }
+  const [most] = [...counts].sort((a, b) => b[1] - a[1])
+  if (most === undefined) throw new NoQuorum('unreachable', 'no node tells the first block of its chain')
+  return most[0] === '' ? null : most[0]
+}
+
+function kindOfCode(code: unknown): View['code'] {
+  if (code === '0x') return 'none'
+  return isPublishedCode(String(code)) ? 'published' : 'other'
+}
+
+function toSighting(receipt: unknown, latest: number): Omit<Sighting, 'time'> | null {
+  if (receipt === null) return null
+  const seen = receipt as Record<string, unknown>
+  const block = quantity(seen.blockNumber)
+  if (block > latest) return null
+  return {
+    transaction: lower(seen.transactionHash),
+    block,
+    blockHash: lower(seen.blockHash),
+    succeeded: quantity(seen.status) === 1,
+    gasUsed: quantity(seen.gasUsed),
+    gasPrice: bigQuantity(seen.effectiveGasPrice ?? '0x0').toString(),
+  }
+}
+
+const lower = (value: unknown) => String(value).toLowerCase()
+const blockHash = (block: unknown): string | null => (block === null ? null : lower((block as { hash: unknown }).hash))

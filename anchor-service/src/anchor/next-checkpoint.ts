@@ -1,0 +1,19 @@
+import type { Ledger } from '../ledger/ledger.ts'
+import { hasNews } from '../ledger/read/activity.ts'
+import type { Head } from '../ledger/tree/checkpoints.ts'
+import { isYounger } from './decide.ts'
+import { ANCHOR_ACTIONS } from './perform.ts'
+import { type Place, readLastPlan } from './state.ts'
+import type { Target } from './target.ts'
+
+/** The checkpoint to anchor now, if it is time: the newest one. */
+export async function findDue(ledger: Ledger, place: Place, { intervalMs, growth }: Target): Promise<Head | null> {
+  const head = await ledger.head()
+  if (head === null) return null
+  const last = await readLastPlan(ledger.db, place)
+  const size = last?.size ?? 0
+  if (head.size <= size) return null
+  if (last !== null && isYounger(last.ageMs, intervalMs) && head.size - size < growth) return null
+  // An anchor is itself an event of the ledger; were that a reason to anchor, anchoring would never rest.
+  return (await hasNews(ledger.db, ANCHOR_ACTIONS, size, head.size)) ? head : null
+}

@@ -1,0 +1,128 @@
+import { printHash } from '@killick/sdk'
+import { type AnchorFacts, type AnchorState, readHistory } from '../ledger/registry/anchors.ts'
+import { readCheckpoint } from '../ledger/tree/checkpoints.ts'
+import { readConsistency } from '../ledger/tree/tiles.ts'
+import { Alarm } from './alarms.ts'
+import { bumpedFees, calls, explainRevert, type Fees, openingFees, RpcError } from './chain/chain.ts'
+import type { Move } from './decide.ts'
+import { type Attempt, type OpenAnchor, type Place, recordState } from './state.ts'
+import { durable, type Scene } from './step-context.ts'
+
+/** Does what was decided about an anchor. Null: done, decide again. Else what is to be waited for. @throws Alarm */
+export async function perform(scene: Scene, anchor: OpenAnchor, move: Move): Promise<string | null> {
+  if (move.move === 'record') await record(scene, anchor, move)
+  if (move.move === 'sign') await sign(scene, anchor, move.replaces, move.fees)
+  if (move.move === 'broadcast') return broadcast(scene, anchor, move.attempt)
+  return null
+}
+
+/** What happened to anchors that counted, or count from now on, is an event of the ledger too. */
+const EVENTS: Partial<Record<string, string>> = { confirmed: 'anchor.commit', reorganised: 'anchor.withdraw' }
+
+/** Actions of the ledger's own events about anchors; they alone are no reason for another anchor. */
+export const ANCHOR_ACTIONS = ['anchor.commit', 'anchor.withdraw']
+
+async function record(scene: Scene, anchor: OpenAnchor, move: Move & { move: 'record' }): Promise<void> {
+  const { ledger, place, view } = scene
+  const { state, sighting, detail } = move
+  const facts: AnchorFacts = { transaction: anchor.transaction, detail: detail ?? null }
+  if (sighting) {
+    const { transaction, block, blockHash, time, gasUsed, gasPrice } = sighting
+    const attempt = anchor.attempts.find((sent) => sent.transaction === transaction)
+    Object.assign(facts, attempt && factsOf(attempt))
+    // Of a final one nobody counts them any more.
+    const confirmations = state === 'final' ? null : view.block - block + 1
+    Object.assign(facts, { block, blockHash, time, gasUsed, gasPrice, confirmations })
+  }
+  const wasCounted = anchor.state === 'confirmed' || anchor.state === 'final'
+  const action = state === 'confirmed' || wasCounted ? EVENTS[state] : undefined
+  await durable(scene, state, async () => {
+    if (action === undefined || anchor.size === 0) return recordState(ledger.db, anchor, state, facts)
+    const history = await readHistory(ledger.db, anchor.id, anchor.seq + 1)
+    const event = describe(action, place, anchor, { seq: anchor.seq + 1, state, ...facts }, history)
+    await ledger.record(event, (db, logIndex) => recordState(db, anchor, state, facts, logIndex))
+  })
+  scene.moved?.(state, sighting)
+}
+
+type StateRow = AnchorFacts & { seq: number; state: AnchorState }
+
+/** The whole row of the state that is told of, and a digest of those before it: what tables say can be held against it. */
+function describe(action: string, place: Place, anchor: OpenAnchor, row: StateRow, history: string) {
+  const { target, chainId, genesis, contract, logId } = place
+  const { size, root } = anchor
+  const known = Object.entries(row).filter(([, value]) => value !== null && value !== undefined)
+  return {
+    action,
+    actor: { type: 'service', id: 'anchor-service' },
+    targets: [{ type: 'anchor', id: `${chainId}/${contract}/${logId}/${size}` }],
+    metadata: {
+      ...{ target, chainId, genesis, contract, logId, size, root: printHash(root) },
+      ...Object.fromEntries(known),
+      history,
+    },
+  }
+}
+
+/** Signs a transaction for the anchor and stores it; it is not sent before it is stored. */
+async function sign(scene: Scene, anchor: OpenAnchor, replaces: Attempt | null, bumped: Fees | null): Promise<void> {
+  const { target, chain, signer, ledger, place } = scene
+  const to = target.contract
+  const data = await callData(scene, anchor)
+  const [gas, nonce, fees] = await Promise.all([
+    chain.estimate({ from: signer.address, to, data }).catch(explain),
+    replaces?.nonce ?? chain.pendingNonce(signer.address),
+    bumped ?? chain.market().then((market) => openingFees(market, target.fees)),
+  ])
+  const fields = { chainId: place.chainId, nonce, to, data, gas, fees }
+  const signed = await chain.sign(signer, fields).catch((error: Error) => {
+    throw new Alarm('signer_failed', `(${error.message})`)
+  })
+  const attempt = { ...signed, sender: signer.address, nonce, ...fees }
+  const state = replaces === null ? 'signed' : 'replaced'
+  await durable(scene, state, () => recordState(ledger.db, anchor, state, { ...factsOf(attempt), raw: signed.raw }))
+  scene.moved?.(state)
+}
+
+async function callData({ target, view, heldRoot, ledger }: Scene, anchor: OpenAnchor): Promise<string> {
+  if (anchor.size === 0) return calls.open(ledger.log.origin)
+  const checkpoint = await readCheckpoint(ledger.db, anchor.size)
+  const path = await readConsistency(ledger.db, view.head?.size ?? 0, anchor.size)
+  return calls.anchor(target.logId, anchor.size, checkpoint!.root, heldRoot, path)
+}
+
+function explain(error: unknown): never {
+  if (!(error instanceof RpcError) || error.kind !== 'refused') throw error
+  const reason = explainRevert(error.data)
+  if (reason !== null || /revert/i.test(error.message))
+    throw new Alarm('contract_refuses', `(${reason ?? error.message})`)
+  if (/funds|balance/i.test(error.message)) throw new Alarm('unfunded', `(${error.message})`)
+  throw new Alarm('node_refuses', `(${error.message})`)
+}
+
+async function broadcast(scene: Scene, anchor: OpenAnchor, attempt: Attempt): Promise<string | null> {
+  const { target, chain, ledger } = scene
+  const sent = await durable(scene, 'send', () => chain.send(attempt.raw))
+  switch (sent.result) {
+    case 'taken':
+      await durable(scene, 'broadcast', () => recordState(ledger.db, anchor, 'broadcast', factsOf(attempt)))
+      scene.moved?.('broadcast')
+      return null
+    case 'unfunded':
+      throw new Alarm('unfunded', `(${sent.detail})`)
+    case 'refused':
+      throw new Alarm('node_refuses', `(${sent.detail})`)
+    case 'underpriced': {
+      const fees = bumpedFees(attempt, target.fees, openingFees(await chain.market(), target.fees))
+      if (fees === null) return 'waiting for fees to fall: a higher one would exceed the cap'
+      await sign(scene, anchor, attempt, fees)
+      return null
+    }
+    default:
+      return sent.detail
+  }
+}
+
+function factsOf({ transaction, sender, nonce, max, tip }: Omit<Attempt, 'raw'>): AnchorFacts {
+  return { transaction, sender, nonce, maxFee: String(max), maxPriorityFee: tip === null ? null : String(tip) }
+}

@@ -1,0 +1,102 @@
+import type pg from 'pg'
+import type { AnchoringDeps } from '../service.ts'
+import { Alarm } from './alarms.ts'
+import type { Chain } from './chain/chain.ts'
+import type { ChainSigner } from './chain/signer.ts'
+import { type Funds, readFunds } from './funds.ts'
+import type { AnchorMetrics } from './metrics.ts'
+import { findDue } from './next-checkpoint.ts'
+import { openBell } from './queue.ts'
+import type { Target } from './target.ts'
+import { keepTarget } from './visits.ts'
+import { tend } from './worker.ts'
+
+export type RunningTarget = {
+  /** The log has grown. Cheap, so that it may be called at each commit. */
+  nudge(): void
+  status(): object
+  close(): Promise<void>
+}
+
+type Parts = Omit<AnchoringDeps, 'metrics'> & {
+  target: Target
+  chain: Chain
+  signer: ChainSigner
+  locks: pg.Pool
+  metrics: AnchorMetrics
+}
+
+/** Nudges within this time are one. ms */
+const NUDGE_MS = 50
+/** How often the publisher's balance is read. ms */
+const MONEY_MS = 30_000
+
+/** One target with its queue, worker and reconciler: what becomes of it delays no other. */
+export function runTarget(parts: Parts): RunningTarget {
+  const { config, databaseUrl, ledger, log, target, chain, signer, locks, metrics } = parts
+  const about = { target: target.name }
+  let funds: Funds | null = null
+  let countedAt = Number.NEGATIVE_INFINITY
+  async function countMoney(): Promise<void> {
+    if (performance.now() - countedAt < MONEY_MS) return
+    countedAt = performance.now()
+    const before = funds?.isLow ?? false
+    funds = await readFunds(chain, signer, target)
+    metrics.funds(target.name, funds)
+    if (funds.isLow && !before) log.warn(about, `${signer.address} can pay for only ${funds.anchors} more anchors`)
+  }
+
+  let alarm: Alarm | null = null
+  /** Says when an alarm begins, changes and ends, not each time it is met. */
+  function tellAlarm(next: Alarm | null): void {
+    if (next && next.code !== alarm?.code) log.warn({ ...about, code: next.code }, next.message)
+    if (alarm && !next) log.info({ ...about, code: alarm.code }, 'the alarm is over')
+    alarm = next
+  }
+
+  const keeper = keepTarget({
+    tend: () => tend({ target, chain, signer, ledger, moved: metrics.moved(target.name) }, locks),
+    ring: () => bell.ring(),
+    isDue: async (place) => (await findDue(ledger, place, target)) !== null,
+    pollMs: target.pollMs,
+    ended(visit) {
+      metrics.ended(target.name, visit)
+      tellAlarm(visit instanceof Alarm ? visit : null)
+      countMoney().catch(() => {})
+    },
+  })
+  const { redisUrl } = config
+  const bell = openBell({ redisUrl, databaseUrl, name: target.name, intervalMs: target.intervalMs }, keeper.visit)
+
+  const look = () => keeper.tick().catch((error) => log.warn(about, `the ledger cannot be read: ${error.message}`))
+  const reconciler = setInterval(look, Math.min(target.pollMs, 1_000))
+  let nudged: NodeJS.Timeout | null = null
+
+  // A queue that has lost its memory has forgotten this too, so it is said again and again.
+  const schedule = () => bell.schedule().catch(() => {})
+  schedule()
+  const scheduler = setInterval(schedule, Math.max(target.intervalMs, 1_000))
+
+  return {
+    nudge() {
+      nudged ??= setTimeout(() => {
+        nudged = null
+        look()
+      }, NUDGE_MS)
+    },
+    status: () => ({
+      ...{ target: target.name, contract: target.contract, logId: target.logId, publisher: signer.address },
+      ...keeper.status(),
+      funds: funds && { balance: String(funds.balance), anchors: funds.anchors, isLow: funds.isLow },
+      queue: bell.status(),
+      nodes: chain.nodes(),
+    }),
+    async close() {
+      clearInterval(reconciler)
+      clearInterval(scheduler)
+      clearTimeout(nudged ?? undefined)
+      await bell.close()
+      await keeper.close()
+    },
+  }
+}

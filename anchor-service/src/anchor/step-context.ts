@@ -1,0 +1,144 @@
+import { EMPTY_ROOT, type Hash } from '@killick/sdk'
+import type { Ledger } from '../ledger/ledger.ts'
+import { readRoot } from '../ledger/tree/tiles.ts'
+import { Alarm } from './alarms.ts'
+import { type Chain, NoQuorum, type Sighting, type View } from './chain/chain.ts'
+import type { ChainSigner } from './chain/signer.ts'
+import type { Waiting } from './decide.ts'
+import { abandonChain, type OpenAnchor, type Place, readLargest, readLastPlace } from './state.ts'
+import type { Target } from './target.ts'
+
+export type WorkerDeps = {
+  target: Target
+  chain: Chain
+  signer: ChainSigner
+  ledger: Ledger
+  /** Called when something durable has been done. */
+  moved?: (state: string, sighting?: Sighting) => void
+  /** Called before and after each durable thing; tests throw here, to die at that line. */
+  door?: (step: string) => void | Promise<void>
+}
+
+/** The stage of one decision: chain and ledger as they are now, found to be fit to go on with. */
+export type Scene = WorkerDeps & {
+  view: View
+  place: Place
+  /** Root of the tree that the contract holds, by our own ledger; the contract confirms it. */
+  heldRoot: Hash
+}
+
+/** Looks at chain and ledger. @throws Alarm where they give a reason not to go on */
+export async function readScene(deps: WorkerDeps): Promise<Scene> {
+  const view = await look(deps)
+  const place = await findPlace(deps, view)
+  return { ...deps, view, place, heldRoot: await checkHeld(deps, view) }
+}
+
+/**
+ * Where the target's anchors are. A chain that has the id of the one before but another first block is another chain,
+ * unless its contract holds what was anchored (then the nodes are wrong about the block). What was anchored on the one
+ * before is given up.
+ */
+async function findPlace(deps: WorkerDeps, { chainId, genesis, head }: View): Promise<Place> {
+  const { target, ledger } = deps
+  const { name, contract, logId } = target
+  const last = await readLastPlace(ledger.db, name, chainId)
+  const place = { target: name, chainId, genesis: last?.genesis ?? genesis ?? '', contract, logId }
+  if (last === null || genesis === null || genesis === last.genesis) return place
+  const isSameLog = last.contract === contract && last.logId === logId
+  if (isSameLog && (head?.size ?? 0) >= (await readLargest(ledger.db, last))) return place
+  await durable(deps, 'abandon', () => abandonChain(ledger.db, last))
+  return { ...place, genesis }
+}
+
+/** The chain as it is, if it can be worked with. @throws Alarm */
+export async function look({ chain, target, signer }: Pick<WorkerDeps, 'chain' | 'target' | 'signer'>): Promise<View> {
+  const view = await onNodes(() => chain.look(target.contract, target.logId, signer.address))
+  if (view.code === 'none') throw new Alarm('no_contract', `(${target.contract} on chain ${view.chainId})`)
+  if (view.code === 'other') throw new Alarm('other_contract', `(${target.contract} on chain ${view.chainId})`)
+  if (view.head === null && !target.mayOpen) throw new Alarm('not_opened', `(${target.logId})`)
+  if (view.head !== null && view.head.publisher !== signer.address) {
+    throw new Alarm('not_publisher', `(It is ${view.head.publisher}, the key is that of ${signer.address}.)`)
+  }
+  return view
+}
+
+/** Heads that were found to be ours already, by their chain: a root never changes. */
+const held = new WeakMap<Chain, { name: string; root: Hash }>()
+
+/** How far the clocks of chain and process may be apart. ms */
+const CLOCKS_MS = 120_000
+
+/** The tree that the contract holds must be the beginning of ours. @throws Alarm */
+async function checkHeld({ chain, target, ledger }: WorkerDeps, view: View): Promise<Hash> {
+  if (view.head === null || view.head.size === 0) {
+    ledger.contractHolds(target.name, null)
+    return EMPTY_ROOT
+  }
+  const { size, time } = view.head
+  const name = `${view.genesis}/${target.contract}/${target.logId}/${size}/${time}`
+  const known = held.get(chain)
+  if (known?.name === name) {
+    ledger.contractHolds(target.name, null)
+    return known.root
+  }
+  const fault = await ledger.checkHead()
+  if (fault !== null) {
+    const found = fault.found?.size ?? 0
+    throw new Alarm('log_went_back', `(Signed were ${fault.remembered.size} entries, the ledger has ${found}.)`)
+  }
+  const ours = (await ledger.head())?.size ?? 0
+  // Whatever this log was when the anchor was made, this process would know it.
+  const isRemembered = 1000 * time > ledger.headsKnownSince() + CLOCKS_MS
+  const place = `(It holds ${size} entries since ${new Date(1000 * time).toISOString()}, the ledger has ${ours}.)`
+  ledger.contractHolds(target.name, size > ours && !isRemembered ? size : null)
+  if (size > ours) throw new Alarm(isRemembered ? 'publisher_stolen' : 'contract_ahead', place)
+  const root = await readRoot(ledger.db, size)
+  const isOurs = await onNodes(() => chain.isAnchored(target.contract, target.logId, size, root, time, view))
+  if (!isOurs) throw new Alarm(isRemembered ? 'publisher_stolen' : 'not_a_prefix', place)
+  held.set(chain, { name, root })
+  return root
+}
+
+/** Those of the anchor's transactions that are in blocks. */
+export async function findAll({ chain, view }: Scene, anchor: OpenAnchor): Promise<Sighting[]> {
+  // Only what has used its nonce can be in a block.
+  const spent = anchor.attempts.filter(({ nonce }) => nonce < view.nonce)
+  const found = await onNodes(() => Promise.all(spent.map(({ transaction }) => chain.find(transaction, view))))
+  return found.filter((sighting) => sighting !== null)
+}
+
+/** How the anchor's transaction waits; null where none does. */
+export async function askWaiting({ chain, view, signer }: Scene, anchor: OpenAnchor): Promise<Waiting | null> {
+  const current = anchor.attempts.at(-1)
+  if (anchor.state !== 'broadcast' || current === undefined || current.nonce < view.nonce) return null
+  const [isKnown, pendingNonce, market] = await Promise.all([
+    chain.knows(current.transaction),
+    chain.pendingNonce(signer.address),
+    chain.market(),
+  ])
+  return { isKnown, pendingNonce, market }
+}
+
+/** One thing that outlives the process, between two doors. */
+export async function durable<T>({ door }: WorkerDeps, step: string, work: () => Promise<T>): Promise<T> {
+  await door?.(`before ${step}`)
+  const result = await work()
+  await door?.(`after ${step}`)
+  return result
+}
+
+/** Reads from the nodes; where they are too few or disagree, that is an alarm. @throws Alarm */
+export async function onNodes<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    if (!(error instanceof NoQuorum)) throw error
+    const codes = {
+      unreachable: 'nodes_unreachable',
+      contradiction: 'nodes_disagree',
+      wrong_chain: 'wrong_chain',
+    } as const
+    throw new Alarm(codes[error.kind], `(${error.message})`)
+  }
+}

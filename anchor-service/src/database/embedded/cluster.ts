@@ -1,0 +1,118 @@
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type pg from 'pg'
+import { StartError } from '../../errors.ts'
+import { findBinaries, run, whoRuns } from './process.ts'
+import { connect, ensureRunning, makeCluster, readCluster, USER } from './server.ts'
+
+/** A PostgreSQL cluster that lives under the data folder. */
+export type Cluster = {
+  /** Connection URL of `database`, created when missing. */
+  databaseUrl(database: string): Promise<string>
+  /** Leaves the cluster; the last process to leave stops the server and waits for its shutdown checkpoint. */
+  close(): Promise<void>
+}
+
+export type ClusterHooks = {
+  /** The server is gone, or could not be started again; called for every attempt. */
+  down?: (reason: string) => void
+  /** It answers again. */
+  up?: () => void
+}
+
+/** Held shared by every process that uses the cluster, so that the last one out can tell that it is. */
+const USERS_LOCK = 7_019_318
+/** How long a server that another process has just started may take to listen. ms */
+const LISTEN_MS = 10_000
+/** Between two attempts to start a server that went down. ms */
+const REVIVE_MS = 2_000
+
+/**
+ * Starts the PostgreSQL that comes with the package, or joins it when a process on this data folder already runs it
+ * (also after `kill -9` of the process that had started it). Loopback only, random password, fsync on. The server runs
+ * in a session of its own: Ctrl-C in the terminal does not reach it, so the service can drain first.
+ *
+ * A server that goes down while it is used (a full disk makes PostgreSQL end itself rather than lose a write) is started
+ * again, at the same address, as often as it takes.
+ *
+ * @param dataFolder made when missing; the cluster is its `postgres`, port and password are in `postgres.json` (0600)
+ * @throws StartError with a sentence that says what to do
+ */
+export async function startCluster(dataFolder: string, hooks: ClusterHooks = {}): Promise<Cluster> {
+  const folder = resolve(dataFolder)
+  const binaries = await findBinaries()
+  const data = join(folder, 'postgres')
+  await mkdir(folder, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    throw new StartError(
+      `The data folder ${folder} cannot be made (${error.code}). Set KILLICK_DATA to a folder that can.`,
+    )
+  })
+  const runAs = await whoRuns([data, binaries.postgres])
+  const credentials = (await readCluster(folder, data)) ?? (await makeCluster(folder, data, binaries, runAs))
+  const port = await ensureRunning(folder, data, binaries, runAs, credentials, true)
+  const url = (database: string) => `postgres://${USER}:${credentials.password}@127.0.0.1:${port}/${database}`
+
+  const closing = new AbortController()
+  let reviving: Promise<void> | null = null
+  let presence = await enter(LISTEN_MS)
+
+  async function enter(patience: number): Promise<pg.Client> {
+    const client = await connect(url('postgres'), data, patience)
+    client.on('error', () => {})
+    await client.query('select pg_advisory_lock_shared($1)', [USERS_LOCK])
+    client.once('end', () => {
+      if (!closing.signal.aborted) reviving ??= revive()
+    })
+    return client
+  }
+
+  async function revive(): Promise<void> {
+    hooks.down?.('its connection broke')
+    while (!closing.signal.aborted) {
+      try {
+        await ensureRunning(folder, data, binaries, runAs, credentials, false)
+        // One that does not listen may be dying, or another that died while this waited: it is looked at again soon enough.
+        presence = await enter(0)
+        hooks.up?.()
+        break
+      } catch (error) {
+        hooks.down?.((error as Error).message)
+        await sleep(REVIVE_MS, undefined, { signal: closing.signal }).catch(() => {})
+      }
+    }
+    reviving = null
+  }
+
+  return {
+    async databaseUrl(database) {
+      const { rowCount } = await presence.query('select from pg_database where datname = $1', [database])
+      if (rowCount === 0) {
+        await presence
+          .query(`create database ${presence.escapeIdentifier(database)}`)
+          .catch((error: pg.DatabaseError) => {
+            // 42P04 and 23505: another process has just made it.
+            if (error.code !== '42P04' && error.code !== '23505') throw error
+          })
+      }
+      return url(database)
+    },
+    async close() {
+      closing.abort()
+      await reviving
+      const last = await leave(presence)
+      await presence.end().catch(() => {})
+      if (last) await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w'], runAs)
+    },
+  }
+}
+
+async function leave(presence: pg.Client): Promise<boolean> {
+  try {
+    await presence.query('select pg_advisory_unlock_shared($1)', [USERS_LOCK])
+    const { rows } = await presence.query('select pg_try_advisory_lock($1) as last', [USERS_LOCK])
+    return rows[0].last
+  } catch {
+    return false // the server is gone already
+  }
+}

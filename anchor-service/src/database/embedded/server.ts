@@ -1,0 +1,163 @@
+// A PostgreSQL cluster as files and a server: made, started, reached. What a cluster is to the service is in postgres.ts.
+import { randomBytes } from 'node:crypto'
+import { chown, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { StartError } from '../../errors.ts'
+import { type Binaries, type RunAs, run } from './process.ts'
+
+type Credentials = { port: number; password: string }
+
+export const USER = 'killick'
+const MAJOR = '18'
+
+/** The credentials of an existing cluster, or null when there is none yet. */
+export async function readCluster(folder: string, data: string): Promise<Credentials | null> {
+  const version = await readText(join(data, 'PG_VERSION'))
+  const credentials = await readText(join(folder, 'postgres.json'))
+  if (version === null && (await readdir(data).catch(() => [])).length > 0) {
+    throw new StartError(
+      `${data} is not a finished PostgreSQL cluster. Move it away (it may hold data), then start again.`,
+    )
+  }
+  if (version === null) return null
+  if (version.trim() !== MAJOR) {
+    throw new StartError(
+      `${data} was made by PostgreSQL ${version.trim()}, this package brings ${MAJOR}. Dump it with the old version and load it into the new one.`,
+    )
+  }
+  if (credentials === null) {
+    throw new StartError(
+      `${folder}/postgres.json (port and password of the database) is missing. Restore it from a backup.`,
+    )
+  }
+  return JSON.parse(credentials)
+}
+
+/** initdb into a folder beside, then a rename: a crash leaves either no cluster or a whole one. */
+export async function makeCluster(
+  folder: string,
+  data: string,
+  binaries: Binaries,
+  runAs: RunAs,
+): Promise<Credentials> {
+  const credentials = { port: await freePort(), password: randomBytes(24).toString('hex') }
+  const draft = `${data}.new`
+  const passwordFile = join(draft, '../..', 'postgres.password.new')
+  await rm(draft, { recursive: true, force: true })
+  await mkdir(draft, { mode: 0o700 })
+  await writeFile(passwordFile, credentials.password, { mode: 0o600 })
+  if (runAs.uid !== undefined) {
+    await chown(draft, runAs.uid, runAs.gid!)
+    await chown(passwordFile, runAs.uid, runAs.gid!)
+  }
+  const options = ['--auth=scram-sha-256', `--username=${USER}`, '--encoding=UTF8', '--locale=C', '--data-checksums']
+  const made = await run(binaries.initdb, ['-D', draft, `--pwfile=${passwordFile}`, ...options], runAs)
+  await rm(passwordFile, { force: true })
+  if (made.code !== 0) throw new StartError(`PostgreSQL could not make its cluster in ${data}: ${made.out.trim()}`)
+  await writeFile(join(folder, 'postgres.json'), JSON.stringify(credentials), { mode: 0o600 })
+  await rename(draft, data)
+  return credentials
+}
+
+/**
+ * @param mayMove whether to take another port where its own is taken: not while anyone knows it by the old one
+ * @returns the port the server listens on
+ * @throws StartError with the last words of PostgreSQL
+ */
+export async function ensureRunning(
+  folder: string,
+  data: string,
+  binaries: Binaries,
+  runAs: RunAs,
+  credentials: Credentials,
+  mayMove: boolean,
+): Promise<number> {
+  await disownDeadServer(data)
+  for (let attempt = 0; ; attempt++) {
+    const running = await run(binaries.pg_ctl, ['status', '-D', data], runAs)
+    if (running.code === 0) return Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[3])
+    const settings = `-p ${credentials.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=on -c shared_buffers=256MB -c max_wal_size=2GB`
+    const started = await run(
+      binaries.pg_ctl,
+      ['start', '-D', data, '-l', join(data, 'server.log'), '-w', '-t', '120', '-o', settings],
+      runAs,
+    )
+    if (started.code === 0) return credentials.port
+    const log = ((await readText(join(data, 'server.log'))) ?? started.out).trim().split('\n').slice(-8).join('\n')
+    if (attempt === 3) throw new StartError(`PostgreSQL did not start from ${data}. Its last words:\n${log}`)
+    if (mayMove && /could not bind|Address already in use/.test(log)) {
+      credentials.port = await freePort()
+      await writeFile(join(folder, 'postgres.json'), JSON.stringify(credentials), { mode: 0o600 })
+    }
+    await sleep(300) // another process may be starting or stopping the same cluster
+  }
+}
+
+/**
+ * PostgreSQL takes a process id in postmaster.pid for a live server as long as any process bears it: a zombie that nobody
+ * reaps (containers without init), or a stranger after a restart of the machine. Where Linux tells that it is not
+ * PostgreSQL, an id that cannot exist takes its place; the server's own check of its shared memory still stands.
+ */
+async function disownDeadServer(data: string): Promise<void> {
+  const path = join(data, 'postmaster.pid')
+  const lock = await readText(path)
+  if (lock === null || process.platform !== 'linux') return
+  const pid = Number(lock.split('\n')[0])
+  const stat = await readText(`/proc/${pid}/stat`).catch(() => null)
+  if (stat === null || /^\d+ \(postgres\) [^Z]/.test(stat)) return
+  // In place: on a full disk, a file that was emptied first could not be filled again.
+  const file = await open(path, 'r+')
+  await file.write(lock.replace(/^\d+/, '2147483647'), 0).finally(() => file.close())
+}
+
+/** What PostgreSQL is given to recover from a crash before it counts as dead. */
+const RECOVERY_MS = 60_000
+
+/**
+ * Connects, waiting while the server recovers from a crash.
+ * @param patience how long to wait for a server that does not listen, ms; it may have died since it was seen to run
+ */
+export async function connect(url: string, data: string, patience: number): Promise<pg.Client> {
+  const start = performance.now()
+  for (;;) {
+    const client = new pg.Client({ connectionString: url, application_name: 'killick cluster' })
+    try {
+      await client.connect()
+      return client
+    } catch (error) {
+      const code = (error as { code?: string }).code
+      const starting = code === '57P03'
+      if (!starting && code !== 'ECONNREFUSED' && code !== 'ECONNRESET') {
+        throw new StartError(`The PostgreSQL of ${data} refuses the service: ${(error as Error).message}.`)
+      }
+      if (performance.now() - start > (starting ? RECOVERY_MS : patience)) {
+        throw new StartError(
+          `${data}/postmaster.pid names a running process that does not answer. If it is not PostgreSQL, delete that file and start again.`,
+        )
+      }
+      await sleep(200)
+    }
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((found, failed) => {
+    const server = createServer().once('error', failed)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => found(port))
+    })
+  })
+}
+
+async function readText(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}

@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { KillickError } from '@killick/sdk'
+import { Refusal, type ServiceCode } from '../../errors.ts'
+
+type TurnLimits = {
+  /** Batches of one address that are under way at a time, until they are committed. Default 128. */
+  width: number
+  /** Bodies of one address that may wait for their turn, unread. Default 256. */
+  waiting: number
+  /** How long an address waits after its first worthless body; doubled by each further one, ms. Default 50. */
+  pauseMs: number
+  /** The longest wait. Default 2,000. */
+  maxPauseMs: number
+}
+
+const TURN_LIMITS: TurnLimits = { width: 128, waiting: 256, pauseMs: 50, maxPauseMs: 2_000 }
+
+type Address = { running: number; waiting: (() => void)[]; pauseMs: number; until: number }
+
+/** Addresses that are remembered for what they sent; beyond, those with the shortest pauses are forgotten. */
+const MAX_ADDRESSES = 10_000
+/** How long an address is remembered after its last body, ms. */
+const MEMORY_MS = 60_000
+
+/**
+ * Takes turns by address, so that one that floods, trickles or sends garbage waits for itself and not the others for it.
+ * An address whose bodies turn out to be worthless gets one turn at a time, after pauses that grow; each good one halves
+ * them. A body that waits is not read: it costs what its connection's buffers hold.
+ */
+export function takeTurns(limits: TurnLimits = TURN_LIMITS) {
+  const addresses = new Map<string, Address>()
+  const closing = new AbortController()
+
+  function arrive(name: string): Address {
+    const now = performance.now()
+    const known = addresses.get(name)
+    // Deleted first, so that the newest stands last.
+    addresses.delete(name)
+    const address = known ?? { running: 0, waiting: [], pauseMs: 0, until: 0 }
+    if (address.running === 0 && now - address.until > MEMORY_MS) address.pauseMs = 0
+    addresses.set(name, address)
+    if (addresses.size > MAX_ADDRESSES) forgetOne(name)
+    return address
+  }
+
+  /** Forgets one with nothing under way that has the least to wait for, so that pauses cannot be washed away by many new addresses. */
+  function forgetOne(newest: string): void {
+    let least: string | undefined
+    let pause = Number.POSITIVE_INFINITY
+    for (const [name, { running, pauseMs }] of addresses) {
+      if (name === newest || running > 0 || pauseMs >= pause) continue
+      least = name
+      pause = pauseMs
+      if (pause === 0) break
+    }
+    if (least !== undefined) addresses.delete(least)
+  }
+
+  const width = ({ pauseMs }: Address) => (pauseMs > 0 ? 1 : limits.width)
+
+  /**
+   * @param gone aborted when the sender no longer listens: then it waits no more
+   * @throws Refusal overloaded | request_invalid, or what `task` throws
+   */
+  async function inTurn<T>(name: string, gone: AbortSignal, task: () => Promise<T>): Promise<T> {
+    const address = arrive(name)
+    if (address.running >= width(address)) {
+      if (address.waiting.length >= limits.waiting) {
+        throw new Refusal('overloaded', 'Too many requests of this address wait for their turn.')
+      }
+      await new Promise<void>((resolve) => address.waiting.push(resolve))
+    } else {
+      address.running++
+    }
+    try {
+      const pause = address.until - performance.now()
+      if (address.pauseMs > 0 && pause > 0) {
+        await sleep(pause, undefined, { signal: AbortSignal.any([gone, closing.signal]) }).catch(() => {})
+      }
+      if (gone.aborted) throw new Refusal('request_invalid', 'The connection broke before its turn had come.')
+      const result = await task()
+      address.pauseMs = address.pauseMs > limits.pauseMs ? address.pauseMs / 2 : 0
+      return result
+    } catch (error) {
+      if (isWorthless(error)) {
+        address.pauseMs = Math.min(limits.maxPauseMs, Math.max(limits.pauseMs, 2 * address.pauseMs))
+      }
+      throw error
+    } finally {
+      address.until = performance.now() + address.pauseMs
+      address.running--
+      while (address.waiting.length > 0 && address.running < width(address)) {
+        address.running++
+        address.waiting.shift()!()
+      }
+    }
+  }
+
+  return {
+    inTurn,
+    /** Nobody pauses any more: the service is about to stop, and answers what it has. */
+    close: () => closing.abort(),
+  }
+}
+
+const WORTHLESS: readonly ServiceCode[] = ['encoding_invalid', 'body_too_large']
+
+/** What a recorder of a registered source does not send: nothing could be made of it, or nobody known has signed it. */
+function isWorthless(error: unknown): boolean {
+  return error instanceof KillickError || (error instanceof Refusal && WORTHLESS.includes(error.code))
+}

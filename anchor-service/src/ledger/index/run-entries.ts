@@ -1,0 +1,115 @@
+// What a run must hold: made from the packs for a short one, and from its short ones for a long one.
+import { free } from '../../release-memory.ts'
+import type { Db } from '../tree/tiles.ts'
+import { ENTRY, firstFrom, RUN_EVENTS, type Run } from './runs.ts'
+import { EntrySorter, sortEntries } from './sorter.ts'
+
+/** Bytes of entries that are sorted at a time, at most: a short run has 0.7 MB, or 130 MB where each event has a thousand targets. */
+const SORTED_BYTES = 16 * 1024 * 1024
+/** Packs that are read at a time. */
+const READ_PACKS = 64
+
+/** What a run must hold, in order, a part at a time. */
+export const readEntries = (db: Db, run: Run): AsyncGenerator<Buffer> =>
+  run.level === 0 ? sortKeys(db, run.start) : mergeShort(db, run.start)
+
+/** The entries of a short run: of the packs that begin in it. */
+async function* sortKeys(db: Db, start: number): AsyncGenerator<Buffer> {
+  const end = start + RUN_EVENTS[0]
+  const { rows } = await db.query<{ bytes: number }>(
+    'select coalesce(sum(length(keys)), 0)::float8 as bytes from packs where first_event >= $1 and first_event < $2',
+    [start, end],
+  )
+  const sorter = new EntrySorter(Math.min(SORTED_BYTES, rows[0]!.bytes))
+  for (let isLast = false; !isLast; ) {
+    for await (const { first_event, keys } of readKeys(db, start, end)) sorter.add(first_event - start, keys)
+    const sorted = sorter.take()
+    yield sorted.entries
+    isLast = sorted.isLast
+  }
+  sorter.close()
+}
+
+/** Blocks of each short run that are merged at a time. */
+const MERGED_BLOCKS = 32
+
+/** The entries of a long run: those of its short ones, with offsets from its own beginning. */
+async function* mergeShort(db: Db, start: number): AsyncGenerator<Buffer> {
+  const count = RUN_EVENTS[1] / RUN_EVENTS[0]
+  const parts = Array.from({ length: count }, (_, i) => new Part(db, start, start + i * RUN_EVENTS[0]))
+  for (;;) {
+    for (const part of parts) await part.fill()
+    // Up to here every part is known.
+    const ends = parts.flatMap(({ entries, isDone }) =>
+      isDone ? [] : [entries.readBigInt64BE(entries.length - ENTRY)],
+    )
+    const end = ends.toSorted((a, b) => (a < b ? -1 : 1))[0] ?? null
+    const taken = parts.map((part) => part.take(end))
+    const entries = Buffer.from(new ArrayBuffer(taken.reduce((sum, { length }) => sum + length, 0)))
+    for (let at = 0, i = 0; i < count; at += taken[i++]!.length) entries.set(taken[i]!, at)
+    yield sortEntries(entries)
+    free(entries)
+    if (end === null) return
+  }
+}
+
+/** A short run on the way into a long one. */
+class Part {
+  /** Entries with the offsets of the long run, as far as they have been read and not been taken. */
+  entries: Buffer = Buffer.alloc(0)
+  isDone = false
+  readonly #db: Db
+  readonly #run: Run
+  readonly #offset: number
+  #after: string | null = null
+
+  constructor(db: Db, longStart: number, start: number) {
+    this.#db = db
+    this.#run = { level: 0, start }
+    this.#offset = start - longStart
+  }
+
+  /** Reads on where nothing is left. */
+  async fill(): Promise<void> {
+    while (!this.isDone && this.entries.length === 0) {
+      const blocks = await readBlocks(this.#db, this.#run, this.#after, MERGED_BLOCKS)
+      this.entries = Buffer.concat(blocks.map(({ entries }) => entries))
+      for (let i = 4; i < this.entries.length; i += ENTRY)
+        this.entries.writeInt32BE(this.entries.readInt32BE(i) | this.#offset, i)
+      this.#after = blocks.at(-1)?.begins ?? null
+      this.isDone = blocks.length < MERGED_BLOCKS
+    }
+  }
+
+  /** Gives its entries up to `end`, or all. */
+  take(end: bigint | null): Buffer {
+    const cut = end === null ? this.entries.length : ENTRY * firstFrom(this.entries, end + 1n)
+    const taken = this.entries.subarray(0, cut)
+    this.entries = this.entries.subarray(cut)
+    return taken
+  }
+}
+
+async function* readKeys(db: Db, start: number, end: number): AsyncGenerator<{ first_event: number; keys: Buffer }> {
+  for (let from = start; ; ) {
+    const { rows } = await db.query<{ first_event: number; keys: Buffer }>(
+      `select first_event, keys from packs where first_event >= $1 and first_event < $2 order by first_event limit ${READ_PACKS}`,
+      [from, end],
+    )
+    yield* rows
+    if (rows.length < READ_PACKS) return
+    from = rows.at(-1)!.first_event + 1
+  }
+}
+
+export type Block = { begins: string; entries: Buffer }
+
+/** The blocks of a run in order, `most` of them, from the beginning or behind one. */
+export async function readBlocks(db: Db, { level, start }: Run, after: string | null, most: number): Promise<Block[]> {
+  const { rows } = await db.query<Block>(
+    `select first::text as begins, entries from key_blocks
+     where level = $1 and start = $2 and ($3::bigint is null or first > $3) order by first limit $4`,
+    [level, start, after, most],
+  )
+  return rows
+}

@@ -1,0 +1,180 @@
+/**
+ * In which packs keys are: an index of packs.keys in sorted runs, as log-structured merge trees have them (O'Neil et al., "The
+ * log-structured merge-tree", 1996). Sorting many keys at once and writing them one after another costs a tenth of putting each
+ * into its place of a tree (measured). A run holds the keys of so many consecutive events, of a short one or of a long one; the
+ * few newest packs, which no run holds yet, are read themselves. Runs are never changed: a long one is made of sixteen short
+ * ones, beside them, and is read instead.
+ *
+ * An entry is a number of 64 bits: the first 46 of a key, and how many events from the run's beginning its pack begins. So it
+ * names packs that may have a key; the packs have the last word.
+ */
+import type { Db } from '../tree/tiles.ts'
+
+/** Events of a run: of a short one, level 0, and of a long one, level 1. */
+export const RUN_EVENTS = [16_384, 262_144] as const
+
+/** One run among all. `start`: the number of its first event, a multiple of RUN_EVENTS[level] */
+export type Run = { level: 0 | 1; start: number }
+
+export const ENTRY = 8
+/** Bits of an entry that say where the pack begins: enough for a long run. */
+export const OFFSET_MASK: number = 2 ** 18 - 1
+
+/** Which runs there are: how many events the long ones hold, and how many all of them do. */
+export type Coverage = { long: number; all: number }
+
+export async function readCoverage(db: Db): Promise<Coverage> {
+  const end = (level: 0 | 1) =>
+    `coalesce((select start + ${RUN_EVENTS[level]} from key_blocks where level = ${level} order by start desc limit 1), 0)::float8`
+  const { rows } = await db.query<{ short: number; long: number }>(`select ${end(0)} as short, ${end(1)} as long`)
+  const { short, long } = rows[0]!
+  return { long, all: Math.max(short, long) }
+}
+
+/** How many of the newest events no run holds yet. */
+export async function readUnindexed(db: Db): Promise<number> {
+  const { all } = await readCoverage(db)
+  return Math.max(0, (await readLength(db)) - all)
+}
+
+export async function readLength(db: Db): Promise<number> {
+  const { rows } = await db.query<{ n: number }>(
+    'select first_event + n as n from batches order by log_index desc limit 1',
+  )
+  return rows[0]?.n ?? 0
+}
+
+/** The runs that hold events between two numbers, the oldest first; long ones where there are some. */
+export function runsBetween({ long, all }: Coverage, from: number, to: number): Run[] {
+  const runs: Run[] = []
+  for (let at = Math.max(0, from); at < Math.min(to, all); ) {
+    const level = at < long ? 1 : 0
+    const start = at - (at % RUN_EVENTS[level])
+    runs.push({ level, start })
+    at = start + RUN_EVENTS[level]
+  }
+  return runs
+}
+
+/** Runs that are asked at a time, at most; twice as many each time. */
+const MANY_RUNS = 128
+/** Blocks of one run that are read for a key at first, and at most; four times as many each time that they were not enough. */
+const FEW_BLOCKS = 2
+const MANY_BLOCKS = 128
+
+/** What is looked for: packs that begin in [from, to), and which of them come first. */
+export type Search = { from: number; to: number; order: 'newest' | 'oldest' }
+
+/**
+ * Packs that runs name for all of some keys, in order, a few at a time. Where all keys are in very many packs, only the rarest
+ * of them is looked up, so what it gives is to be held against the packs themselves.
+ */
+export async function* findPacks(
+  db: Db,
+  coverage: Coverage,
+  keys: readonly Buffer[],
+  search: Search,
+): AsyncGenerator<number[]> {
+  const runs = runsBetween(coverage, search.from, search.to)
+  if (search.order === 'newest') runs.reverse()
+  for (let many = 1; runs.length > 0; many = Math.min(MANY_RUNS, 2 * many)) {
+    const some = runs.splice(0, many)
+    const lists = await readLists(db, some, keys, search, FEW_BLOCKS)
+    for (const [i, run] of some.entries()) yield* packsOf(db, run, keys, search, lists[i]!)
+  }
+}
+
+/** @param lists of the keys, as far as FEW_BLOCKS hold them */
+async function* packsOf(db: Db, run: Run, keys: readonly Buffer[], search: Search, lists: readonly List[]) {
+  for (let blocks = FEW_BLOCKS; ; ) {
+    const whole = lists.filter(({ isWhole }) => isWhole)
+    const [list, ...others] = whole.length > 0 ? whole : [farthest(lists, search.order)]
+    const sets = others.map(({ packs }) => new Set(packs))
+    const packs = list!.packs.filter((pack) => sets.every((set) => set.has(pack)))
+    if (packs.length > 0) yield packs
+    const last = list!.packs.at(-1)
+    if (list!.isWhole || last === undefined) return
+    search = search.order === 'newest' ? { ...search, to: last } : { ...search, from: last + 1 }
+    blocks = Math.min(MANY_BLOCKS, 4 * blocks)
+    lists = (await readLists(db, [run], keys, search, blocks))[0]!
+  }
+}
+
+/** Packs with one key in one run, in the order of the search; `isWhole`: these are all. */
+type List = { packs: number[]; isWhole: boolean }
+
+const farthest = (lists: readonly List[], order: Search['order']) =>
+  lists.toSorted((a, b) => (order === 'newest' ? 1 : -1) * (a.packs.at(-1)! - b.packs.at(-1)!))[0]!
+
+/** Of each run the list of each key, as far as so many blocks hold it. */
+async function readLists(
+  db: Db,
+  runs: readonly Run[],
+  keys: readonly Buffer[],
+  { from, to, order }: Search,
+  most: number,
+): Promise<List[][]> {
+  const wanted = runs.flatMap((run) => keys.map((key) => ({ ...run, ...entriesOf(run, key, from, to) })))
+  const direction = order === 'newest' ? 'desc' : 'asc'
+  const { rows } = await db.query<{ i: number; entries: Buffer }>(
+    // The block before the first wanted entry may hold it.
+    `select i::int, entries
+     from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[]) with ordinality w (level, start, low, high, i)
+     cross join lateral (
+       select first, entries from key_blocks where level = w.level and start = w.start and first <= w.high and first >= (
+         select first from key_blocks where level = w.level and start = w.start and first <= w.low order by first desc limit 1)
+       order by first ${direction} limit $5) blocks
+     order by i, first ${direction}`,
+    [
+      wanted.map(({ level }) => level),
+      wanted.map(({ start }) => start),
+      wanted.map(({ low }) => low),
+      wanted.map(({ high }) => high),
+      most,
+    ],
+  )
+  const blocks = Map.groupBy(rows, ({ i }) => i - 1)
+  const lists = wanted.map(({ start, low, high }, i): List => {
+    const own = blocks.get(i) ?? []
+    const packs = own.flatMap(({ entries }) => {
+      const offsets = offsetsBetween(entries, low, high)
+      return (order === 'newest' ? offsets.reverse() : offsets).map((offset) => start + offset)
+    })
+    const last = own.at(-1)?.entries
+    return { packs, isWhole: own.length < most || (order === 'newest' ? begins(last!, low) : ends(last!, high)) }
+  })
+  return runs.map((_, i) => lists.slice(i * keys.length, (i + 1) * keys.length))
+}
+
+/** Whether no block before this one holds an entry from `low` on; an empty one, which somebody has made so, ends the list too. */
+const begins = (entries: Buffer, low: bigint) => entries.length < ENTRY || entries.readBigInt64BE() <= low
+const ends = (entries: Buffer, high: bigint) =>
+  entries.length < ENTRY || entries.readBigInt64BE(entries.length - ENTRY) >= high
+
+/** The first and the last entry that a key may have in a run for packs that begin in [from, to). */
+function entriesOf(run: Run, key: Buffer, from: number, to: number): { low: bigint; high: bigint } {
+  const least = key.readBigInt64BE() & ~BigInt(OFFSET_MASK)
+  const { start } = run
+  const last = Math.min(RUN_EVENTS[run.level], to - start) - 1
+  return { low: least + BigInt(Math.max(0, from - start)), high: least + BigInt(Math.max(0, last)) }
+}
+
+function offsetsBetween(entries: Buffer, low: bigint, high: bigint): number[] {
+  const offsets: number[] = []
+  let at = ENTRY * firstFrom(entries, low)
+  for (; at + ENTRY <= entries.length && entries.readBigInt64BE(at) <= high; at += ENTRY)
+    offsets.push(entries.readInt32BE(at + 4) & OFFSET_MASK)
+  return offsets
+}
+
+/** Which entry is the first that is not less than `low`. */
+export function firstFrom(entries: Buffer, low: bigint): number {
+  let from = 0
+  let to = Math.floor(entries.length / ENTRY)
+  while (from < to) {
+    const middle = (from + to) >> 1
+    if (entries.readBigInt64BE(ENTRY * middle) < low) from = middle + 1
+    else to = middle
+  }
+  return from
+}

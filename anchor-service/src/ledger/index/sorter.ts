@@ -1,0 +1,93 @@
+import { endianness } from 'node:os'
+import { free } from '../../release-memory.ts'
+import { ENTRY, OFFSET_MASK } from './runs.ts'
+
+/** Behind the last 32 bits with a sign. */
+const BEYOND = 2 ** 31
+
+/** Sorts entries, numbers of 64 bits with a sign in network order, in place, and leaves each once. @returns those that are left */
+export function sortEntries(entries: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
+  const isSwapped = endianness() === 'LE'
+  if (isSwapped) entries.swap64()
+  new BigInt64Array(entries.buffer, entries.byteOffset, entries.length / ENTRY).sort()
+  if (isSwapped) entries.swap64()
+  let end = 0
+  for (let i = 0; i < entries.length; i += ENTRY) {
+    const isNew =
+      end === 0 ||
+      entries.readInt32BE(i + 4) !== entries.readInt32BE(end - 4) ||
+      entries.readInt32BE(i) !== entries.readInt32BE(end - 8)
+    if (!isNew) continue
+    if (end < i) entries.copyWithin(end, i, i + ENTRY)
+    end += ENTRY
+  }
+  return entries.subarray(0, end)
+}
+
+/**
+ * Makes entries of the keys of packs, in no more memory than it is given: where they are more, it keeps the least of them, and
+ * says from where on the others are to be added once more.
+ */
+export class EntrySorter {
+  #bytes: Buffer<ArrayBuffer>
+  #end = 0
+  #from = -BEYOND
+  #to = BEYOND
+
+  /** @param size of its memory in bytes */
+  constructor(size: number) {
+    this.#bytes = Buffer.from(new ArrayBuffer(Math.max(size - (size % ENTRY), 1024 * ENTRY)))
+  }
+
+  /**
+   * Adds a pack.
+   * @param offset how many events from the run's beginning it begins
+   * @param keys 8 bytes each
+   */
+  add(offset: number, keys: Buffer): void {
+    for (let i = 0; i + ENTRY <= keys.length; i += ENTRY) {
+      const high = keys.readInt32BE(i)
+      if (high < this.#from || high >= this.#to) continue
+      if (this.#end === this.#bytes.length) {
+        this.#makeRoom()
+        if (high >= this.#to) continue
+      }
+      this.#bytes.writeInt32BE(high, this.#end)
+      this.#bytes.writeInt32BE((keys.readInt32BE(i + 4) & ~OFFSET_MASK) | offset, this.#end + 4)
+      this.#end += ENTRY
+    }
+  }
+
+  #makeRoom(): void {
+    this.#end = sortEntries(this.#bytes.subarray(0, this.#end)).length
+    if (this.#end <= this.#bytes.length / 2) return
+    const bytes = this.#bytes
+    const middle = bytes.readInt32BE(this.#end / 2 - ((this.#end / 2) % ENTRY))
+    let kept = this.#end
+    while (kept > 0 && bytes.readInt32BE(kept - ENTRY) >= middle) kept -= ENTRY
+    if (kept > 0) {
+      this.#end = kept
+      this.#to = middle
+      return
+    }
+    // Half of all begin with the same 32 bits, which chance does not do.
+    this.#bytes = Buffer.from(new ArrayBuffer(2 * bytes.length))
+    bytes.copy(this.#bytes, 0, 0, this.#end)
+    free(bytes)
+  }
+
+  /** The entries of what has been added; good until more is added. `isLast`: no others are to be added once more. */
+  take(): { entries: Buffer; isLast: boolean } {
+    const entries = sortEntries(this.#bytes.subarray(0, this.#end))
+    const isLast = this.#to === BEYOND
+    this.#end = 0
+    this.#from = this.#to
+    this.#to = BEYOND
+    return { entries, isLast }
+  }
+
+  /** Gives its memory back. */
+  close(): void {
+    free(this.#bytes)
+  }
+}

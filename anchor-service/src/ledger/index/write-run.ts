@@ -1,0 +1,95 @@
+// Makes the runs of runs.ts behind the commits.
+import { createHash } from 'node:crypto'
+import type pg from 'pg'
+import { runAll, TupleWriter } from '../../database/copy.ts'
+import { free } from '../../release-memory.ts'
+import type { Db } from '../tree/tiles.ts'
+import { type Block, readBlocks, readEntries } from './run-entries.ts'
+import { type Coverage, ENTRY, RUN_EVENTS, type Run, readCoverage, readLength } from './runs.ts'
+
+/** Held by whoever makes a run, so that no other process makes the same. */
+const INDEX_LOCK = 7_019_322
+/** Bytes of a block's entries: what fits four times into a page of PostgreSQL. */
+const BLOCK_BYTES = 240 * ENTRY
+/** Stands for a run's first entry: no other is less, and it is there even where there is none. */
+const LEAST = Buffer.from('8000000000000000', 'hex')
+/** Blocks that go to PostgreSQL, or come from there, at a time. */
+const SENT_BLOCKS = 256
+/**
+ * Makes the next run, if the log is long enough for it.
+ * @param signal ends it, with nothing done. @throws its reason then
+ * @returns whether it has made one; null while another process makes one
+ */
+export async function makeRun(pool: pg.Pool, signal?: AbortSignal): Promise<boolean | null> {
+  const client = await pool.connect()
+  let failure: Error | undefined
+  try {
+    await client.query('begin')
+    const { rows } = await client.query('select pg_try_advisory_xact_lock($1) as mine', [INDEX_LOCK])
+    const isMine: boolean = rows[0].mine
+    const run = isMine ? nextRun(await readCoverage(client), await readLength(client)) : null
+    if (run !== null) await writeRun(client, run, signal)
+    await client.query('commit')
+    return isMine ? run !== null : null
+  } catch (error) {
+    failure = error as Error
+    throw error
+  } finally {
+    // A connection whose transaction failed is thrown away, and the transaction with it.
+    client.release(failure)
+  }
+}
+
+async function writeRun(client: pg.ClientBase, run: Run, signal?: AbortSignal): Promise<void> {
+  let isFirst = true
+  for await (const entries of readEntries(client, run)) {
+    signal?.throwIfAborted()
+    await insertBlocks(client, run, entries, isFirst)
+    isFirst = false
+  }
+}
+
+function nextRun({ long, all }: Coverage, events: number): Run | null {
+  if (events >= all + RUN_EVENTS[0]) return { level: 0, start: all }
+  if (all >= long + RUN_EVENTS[1]) return { level: 1, start: long }
+  return null
+}
+
+async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, isFirst: boolean): Promise<void> {
+  const count = Math.max(isFirst ? 1 : 0, Math.ceil(entries.length / BLOCK_BYTES))
+  for (let sent = 0; sent < count; sent += SENT_BLOCKS) {
+    const blocks = new TupleWriter(SENT_BLOCKS * (BLOCK_BYTES + 64))
+    for (let i = sent; i < Math.min(count, sent + SENT_BLOCKS); i++) {
+      const block = entries.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)
+      blocks.begin(4)
+      blocks.int2(run.level)
+      blocks.int8(run.start)
+      blocks.bytes(isFirst && i === 0 ? LEAST : block.subarray(0, ENTRY))
+      blocks.bytes(block)
+    }
+    const tuples = blocks.done()
+    await runAll(client, [{ sql: COPY, tuples: [tuples] }])
+    free(tuples.bytes)
+  }
+}
+
+const COPY = 'copy key_blocks (level, start, first, entries) from stdin (format binary)'
+
+/** Does a run hold what the packs, or its short runs, make of it? */
+export async function isRunRight(db: Db, run: Run): Promise<boolean> {
+  const stored = createHash('sha256')
+  let last: string | null = null
+  for (let isMore = true; isMore; ) {
+    const blocks: Block[] = await readBlocks(db, run, last, SENT_BLOCKS)
+    for (const { begins, entries } of blocks) {
+      const first = last === null ? LEAST : entries
+      if (first.length < ENTRY || BigInt(begins) !== first.readBigInt64BE()) return false
+      stored.update(entries)
+      last = begins
+    }
+    isMore = blocks.length === SENT_BLOCKS
+  }
+  const made = createHash('sha256')
+  for await (const entries of readEntries(db, run)) made.update(entries)
+  return last !== null && stored.digest().equals(made.digest())
+}

@@ -1,0 +1,74 @@
+import { join } from 'node:path'
+import type pg from 'pg'
+import type { Config } from '../config.ts'
+import { type ClusterHooks, startCluster } from '../database/embedded/cluster.ts'
+import { migrate } from '../database/migrate.ts'
+import { openPool } from '../database/pool.ts'
+import { StartError } from '../errors.ts'
+import { type Ledger, type LedgerHooks, openLedger } from './ledger.ts'
+import { loadSigner } from './signing-keys.ts'
+
+/** An open ledger with the database under it. */
+export type Store = {
+  ledger: Ledger
+  pool: pg.Pool
+  databaseUrl: string
+  /** False where the database user could not make the role that may only select and insert. */
+  hasRole: boolean
+  /** Drains the ledger, then closes the connections, then leaves the embedded PostgreSQL. */
+  close(): Promise<void>
+}
+
+/** How often the head is looked at, beside each commit. ms */
+const WATCH_MS = 1_000
+
+/** Starts or reaches the database, migrates it and opens the ledger. @throws StartError */
+export async function openStore(config: Config, hooks: LedgerHooks & ClusterHooks = {}): Promise<Store> {
+  const cluster = config.databaseUrl === null ? await startCluster(config.dataFolder, hooks) : null
+  let pool: pg.Pool | undefined
+  try {
+    const databaseUrl = config.databaseUrl ?? (await cluster!.databaseUrl('killick'))
+    const { hasRole } = await migrate(databaseUrl).catch((error) => {
+      throw describeOutage(error)
+    })
+    pool = openPool(databaseUrl, hasRole)
+    const logSigner = await loadSigner(config.logKeyFile)
+    const systemSigner = await loadSigner(config.systemKeyFile)
+    const ledger = await openLedger({
+      ...{ pool, origin: config.origin, logSigner, systemSigner, hooks },
+      headFolder: join(config.dataFolder, 'heads'),
+    })
+    const opened = pool
+    // What other processes sign is soon known here too, and what somebody cuts off is soon missed.
+    const watch = setInterval(() => void ledger.checkHead().catch(() => {}), WATCH_MS)
+    return {
+      ledger,
+      pool: opened,
+      databaseUrl,
+      hasRole,
+      async close() {
+        clearInterval(watch)
+        await ledger.close()
+        await opened.end()
+        await cluster?.close()
+      },
+    }
+  } catch (error) {
+    await pool?.end()
+    await cluster?.close()
+    throw error
+  }
+}
+
+/** A sentence for the usual reasons why a database cannot be reached; its URL may hold a password and is not shown. */
+function describeOutage(error: NodeJS.ErrnoException): Error {
+  if (error.code === 'ECONNREFUSED' || error.code === 'ENOTFOUND' || error.code === 'ETIMEDOUT') {
+    return new StartError(
+      `DATABASE_URL: no PostgreSQL answers there (${error.code}). Start it, or correct the address.`,
+    )
+  }
+  if (error.code === '28P01' || error.code === '28000' || error.code === '3D000' || error.code === '42501') {
+    return new StartError(`DATABASE_URL: PostgreSQL refuses: ${error.message}.`)
+  }
+  return error
+}

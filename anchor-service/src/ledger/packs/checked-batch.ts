@@ -1,0 +1,97 @@
+import { asHash, type BatchHeader, equalBytes, fromUtf8, type Hash, printHash } from '@killick/sdk'
+import type { Tuples } from '../../database/copy.ts'
+import { Refusal } from '../../errors.ts'
+import type { Demands } from '../registry/sources.ts'
+
+/** A batch whose keys, signatures, chain and root have been checked. */
+export type CheckedBatch = {
+  readonly header: BatchHeader
+  /** What its first event names as the event before it. */
+  readonly eventPrev: Hash | undefined
+  /** Leaf hashes of its events, 32 bytes each. */
+  readonly eventLeaves: Uint8Array
+  /** The times between which its events were recorded, in ms since 1970. */
+  readonly earliest: number
+  readonly latest: number
+  /** Rows of its events, but for number and log index. */
+  readonly rows: Tuples
+  /**
+   * What it asks of its source's registration, and the hash of the newest registration by which that was judged (null: there was
+   * none); null: the ledger itself made it.
+   */
+  readonly judged: (Demands & { readonly registered: string | null }) | null
+}
+
+export function eventLeaf({ eventLeaves }: CheckedBatch, i: number): Hash {
+  return asHash(eventLeaves.subarray(32 * i, 32 * i + 32))
+}
+
+/** The end of a stream: the next batch must start at `seq`, name `batch` as its prev and chain its first event to `event`. */
+export type StreamHead = { seq: number; batch: Hash; event: Hash }
+
+/** An accepted batch as the ledger keeps it. */
+export type KeptBatch = {
+  logIndex: number
+  seq: number
+  n: number
+  header: string
+  leafHash: Hash
+  eventLeaves: readonly Hash[]
+}
+
+/** What the producer needs to go on: the position, and the hashes that its next header and event must name. */
+function expected(head: StreamHead | null): Record<string, unknown> {
+  if (head === null) return { expected: { seq: 0 } }
+  return { expected: { seq: head.seq, prev: printHash(head.batch), eventPrev: printHash(head.event) } }
+}
+
+/** Does the batch continue the stream? Null: yes. */
+export function refusalAtHead({ header, eventPrev }: CheckedBatch, head: StreamHead | null): Refusal | null {
+  const next = head?.seq ?? 0
+  if (header.seq > next) {
+    return new Refusal('stream_gap', `The stream continues at ${next}, the batch starts at ${header.seq}.`, {
+      ...expected(head),
+      line: 1,
+    })
+  }
+  if (head !== null && !equalBytes(header.prev!, head.batch)) {
+    return new Refusal('stream_fork', 'The header does not name the previous batch.', { ...expected(head), line: 1 })
+  }
+  if (head !== null && !equalBytes(eventPrev!, head.event)) {
+    return new Refusal('stream_fork', 'The first event does not name the previous event.', {
+      ...expected(head),
+      line: 2,
+    })
+  }
+  return null
+}
+
+/** The header without its signature: ECDSA signs the same batch differently each time. */
+const signedPart = (header: string) => header.slice(0, header.lastIndexOf('..'))
+
+export function isSameBatch(batch: Pick<CheckedBatch, 'header'>, kept: KeptBatch): boolean {
+  return fromUtf8(batch.header.signature.input) === signedPart(kept.header)
+}
+
+/**
+ * A batch for a position that is taken, and not by itself. Other events there are equivocation; the same events cut
+ * into other batches are only a producer that lost count.
+ */
+export function refusalBehindHead(batch: CheckedBatch, kept: KeptBatch, head: StreamHead): Refusal {
+  const skip = batch.header.seq - kept.seq
+  const overlap = Math.min(kept.n - skip, batch.header.n)
+  for (let i = 0; i < overlap; i++) {
+    if (!equalBytes(eventLeaf(batch, i), kept.eventLeaves[skip + i]!)) {
+      return new Refusal('equivocation', `The stream has another event at ${batch.header.seq + i}.`, {
+        ...expected(head),
+        line: i + 2,
+        accepted: kept.header,
+        refused: batch.header.text,
+      })
+    }
+  }
+  return new Refusal('stream_fork', 'These events are in the ledger already, in another batch.', {
+    ...expected(head),
+    line: 1,
+  })
+}

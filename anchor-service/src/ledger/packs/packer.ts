@@ -1,0 +1,189 @@
+import { constants, zstdCompressSync } from 'node:zlib'
+import { type BatchHeader, type Hash, type parseBatch, printBatch } from '@killick/sdk'
+import { numberRows, type Statement, TupleWriter } from '../../database/copy.ts'
+import { free } from '../../release-memory.ts'
+import type { CheckedBatch } from './checked-batch.ts'
+import { type EventSketch, sketchEvent, termKey } from './event-keys.ts'
+import { type Frame, MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION } from './read-pack.ts'
+
+export type Appended = { logIndex: number; batch: CheckedBatch }
+
+/** What the commit needs of a batch that core has parsed; see Packer. */
+export function packBatch({ header, events }: ReturnType<typeof parseBatch>): CheckedBatch {
+  const packer = new Packer(header)
+  for (const event of events) packer.add(sketchEvent(event), event.token.length + 1)
+  const text = printBatch(
+    header.text,
+    events.map(({ token }) => token),
+  )
+  const leaves = Buffer.concat(events.map(({ leafHash }) => leafHash))
+  return packer.done({ text: Buffer.from(text, 'latin1'), frames: null }, leaves, events[0]!.prev, null)
+}
+
+/** With the fastest of the levels that still take out what base64 adds (measured), and in one piece. */
+const compress = (text: Buffer): Buffer =>
+  zstdCompressSync(text, { params: { [constants.ZSTD_c_compressionLevel]: 1 }, chunkSize: 1024 + text.length })
+
+/**
+ * Makes of a batch what the commit needs, and nothing else: rows that are ready but for what only the commit knows, their log
+ * index and numbers. So all the work on events is done before, on any thread, and little has to cross to another.
+ */
+export class Packer {
+  readonly #header: BatchHeader
+  readonly #ids: Buffer
+  readonly #times: Buffer
+  readonly #keyCounts: Buffer
+  /** Where the line of each event ends, counted from the first one's beginning. */
+  readonly #ends: Uint32Array
+  #keys: Buffer
+  #keysEnd = 0
+  #earliest = Number.POSITIVE_INFINITY
+  #latest = Number.NEGATIVE_INFINITY
+  #pos = 0
+
+  constructor(header: BatchHeader) {
+    this.#header = header
+    this.#ids = Buffer.alloc(16 * header.n)
+    this.#times = Buffer.alloc(6 * header.n)
+    this.#keyCounts = Buffer.alloc(2 * header.n)
+    this.#ends = new Uint32Array(header.n)
+    this.#keys = Buffer.alloc(64 * header.n)
+  }
+
+  /** The next event. @param size of its line, with the line feed */
+  add({ id, time, keys, keyCount }: EventSketch, size: number): void {
+    const pos = this.#pos++
+    this.#ids.set(id, 16 * pos)
+    this.#times.writeUIntBE(time, 6 * pos, 6)
+    this.#keyCounts.writeUInt16BE(keyCount, 2 * pos)
+    this.#ends[pos] = (this.#ends[pos - 1] ?? 0) + size
+    this.#earliest = Math.min(this.#earliest, time)
+    this.#latest = Math.max(this.#latest, time)
+    if (this.#keysEnd + 8 * keyCount > this.#keys.length)
+      this.#keys = Buffer.concat([this.#keys, Buffer.alloc(this.#keys.length + 8 * keyCount)])
+    keys.copy(this.#keys, this.#keysEnd, 0, 8 * keyCount)
+    this.#keysEnd += 8 * keyCount
+  }
+
+  /**
+   * @param text the whole batch
+   * @param frames those it came in, if it came in zstd; where each makes a pack, they are kept as they are
+   * @param leaves leaf hashes of the events, 32 bytes each
+   */
+  done(
+    { text, frames }: { text: Buffer; frames: readonly Frame[] | null },
+    leaves: Uint8Array,
+    eventPrev: Hash | undefined,
+    judged: CheckedBatch['judged'],
+  ): CheckedBatch {
+    const packs = this.#cutAt(frames ?? [], text) ?? this.#cut(text)
+    const bodies = packs.reduce((sum, { body }) => sum + body.length, 0)
+    const rows = new TupleWriter(bodies + this.#keysEnd + 25 * this.#pos + 128 * packs.length)
+    const source = termKey('source', this.#header.source)
+    let pos = 0
+    let keysAt = 0
+    for (const { end, body } of packs) {
+      let keysEnd = keysAt
+      for (let i = pos; i < end; i++) keysEnd += 8 * this.#keyCounts.readUInt16BE(2 * i)
+      rows.begin(9)
+      rows.int8(0)
+      rows.int8(0)
+      rows.int4(pos)
+      rows.int4(end - pos)
+      rows.bytes(this.#ids.subarray(16 * pos, 16 * end))
+      rows.bytes(this.#times.subarray(6 * pos, 6 * end))
+      rows.bytes(source, this.#keys.subarray(keysAt, keysEnd))
+      rows.bytes(this.#keyCounts.subarray(2 * pos, 2 * end))
+      rows.bytes(body)
+      pos = end
+      keysAt = keysEnd
+    }
+    const { earliest, latest } = { earliest: this.#earliest, latest: this.#latest }
+    return { header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, rows: rows.done(), judged }
+  }
+
+  /** The frames as packs; null where one of them is too large, or does not end where an event does. */
+  #cutAt(frames: readonly Frame[], text: Buffer): Pack[] | null {
+    const packs: Pack[] = []
+    const headerEnd = this.#headerEnd(text)
+    let pos = 0
+    let at = 0
+    for (const { bytes, size } of frames) {
+      at += size
+      let end = pos
+      while (end < this.#pos && headerEnd + this.#ends[end]! <= at) end++
+      const isWhole = end > pos && headerEnd + this.#ends[end - 1]! === at
+      const isSmall = end - pos === 1 || (end - pos <= MAX_PACK_EVENTS && size <= MAX_PACK_BYTES)
+      if (!isWhole || !isSmall) return null
+      packs.push({ end, body: bytes })
+      pos = end
+    }
+    return pos === this.#pos ? packs : null
+  }
+
+  #cut(text: Buffer): Pack[] {
+    const packs: Pack[] = []
+    const headerEnd = this.#headerEnd(text)
+    let at = 0
+    for (let pos = 0; pos < this.#pos; ) {
+      let end = pos + 1
+      const isWithin = () => headerEnd + this.#ends[end]! - at <= MAX_PACK_BYTES
+      while (end < this.#pos && end - pos < MAX_PACK_EVENTS && isWithin()) end++
+      const to = headerEnd + this.#ends[end - 1]!
+      packs.push({ end, body: compress(text.subarray(at, to)) })
+      pos = end
+      at = to
+    }
+    return packs
+  }
+
+  #headerEnd(text: Buffer): number {
+    return text.length - this.#ends[this.#pos - 1]!
+  }
+}
+
+/** `end`: place in the batch of the first event behind the pack. */
+type Pack = { end: number; body: Uint8Array }
+
+/**
+ * The statements that store accepted batches with their events, however many there are.
+ * @param firstEvent number of the first one's first event
+ */
+export function batchStatements(appended: readonly Appended[], firstEvent: number): Statement[] {
+  const batches = new TupleWriter(1024 * appended.length)
+  let number = firstEvent
+  for (const { logIndex, batch } of appended) {
+    const { source, stream, seq, n, text, leafHash } = batch.header
+    batches.begin(11)
+    batches.int8(logIndex)
+    batches.ascii(source)
+    batches.ascii(stream)
+    batches.int8(seq)
+    batches.int4(n)
+    batches.ascii(text)
+    batches.bytes(leafHash)
+    batches.bytes(batch.eventLeaves)
+    batches.int8(number)
+    batches.timestamp(batch.earliest)
+    batches.timestamp(batch.latest)
+    numberRows(batch.rows, number, logIndex)
+    number += n
+  }
+  // A commit has far fewer events than a partition, so it starts one at most.
+  const isNew = firstEvent % PARTITION === 0 || Math.floor(firstEvent / PARTITION) < Math.floor(number / PARTITION)
+  return [
+    { sql: BATCHES, tuples: [batches.done()] },
+    ...(isNew ? [{ sql: `select extend_partitions(${number})` }] : []),
+    { sql: PACKS, tuples: appended.map(({ batch }) => batch.rows) },
+  ]
+}
+
+const BATCHES = `copy batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest)
+  from stdin (format binary)`
+const PACKS =
+  'copy packs (first_event, log_index, pos, n, ids, times, keys, key_counts, body) from stdin (format binary)'
+
+/** For a batch that is settled: the server has its rows, or they were never sent. */
+export function freeRows({ rows }: CheckedBatch): void {
+  free(rows.bytes)
+}

@@ -1,0 +1,86 @@
+/**
+ * Events as they are stored: packs of consecutive events of one batch, each a frame of zstd. The first one of a batch begins with
+ * its header, so that all frames together are the batch as it was sent; recorders cut their frames so that they can be kept as
+ * they are.
+ */
+import { promisify } from 'node:util'
+import { constants, zstdDecompress } from 'node:zlib'
+import { MAX_BATCH_BYTES } from '@killick/sdk'
+import type { Db } from '../tree/tiles.ts'
+
+/** A frame of zstd, and how many bytes it holds. */
+export type Frame = { bytes: Uint8Array; size: number }
+
+/** Bounds of a pack, so that reading one event costs a millisecond or two at most. One event may be larger by itself. */
+export const MAX_PACK_EVENTS = 256
+export const MAX_PACK_BYTES = 512 * 1024
+
+/** Events in a partition, as in the migration. */
+export const PARTITION = 4_194_304
+
+/** The largest window that a frame may ask for, as log₂: that of the largest batch. A larger one is only a demand for memory. */
+export const MAX_WINDOW_LOG = 24
+
+const inflate = promisify(zstdDecompress)
+const BOUNDS = { maxOutputLength: MAX_BATCH_BYTES, params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } }
+
+/** A stored event; whatever of it the database does not hold any more is missing from its token, which then cannot be read. */
+export type StoredEvent = {
+  /** How many events stand in the log before it. */
+  number: number
+  logIndex: number
+  /** Its place in the batch. */
+  pos: number
+  /** 16 bytes */
+  id: Buffer
+  /** When it was recorded, ms since 1970; null where that is lost. */
+  time: number | null
+  token: string
+}
+
+type Pack = { first_event: number; log_index: number; pos: number; n: number; ids: Buffer; times: Buffer; body: Buffer }
+
+// As float8 a log index is exact below 2^53, and no alteration of it can fail the query.
+const PACK_COLUMNS = 'first_event, log_index::float8 as log_index, pos, n, ids, times, body'
+
+/** The events with these numbers, in the order of the numbers; those that the database does not hold are left out. */
+export async function readStored(db: Db, numbers: readonly number[]): Promise<StoredEvent[]> {
+  const { rows } = await db.query<Pack>(
+    `with wanted as (
+       select distinct p.first_event from unnest($1::bigint[]) as wanted (number) cross join lateral (
+         select first_event from packs where first_event <= number order by first_event desc limit 1) p)
+     select ${PACK_COLUMNS} from wanted join packs using (first_event) order by first_event`,
+    [numbers],
+  )
+  const packs = await Promise.all(rows.map(async (pack) => ({ ...pack, lines: await readLines(pack.body, pack.pos) })))
+  return numbers.flatMap((number) => {
+    const pack = packs.findLast(({ first_event }) => first_event <= number)
+    if (pack === undefined || number >= pack.first_event + pack.n) return []
+    const i = number - pack.first_event
+    const id = pack.ids.subarray(16 * i, 16 * i + 16)
+    return [
+      { number, logIndex: pack.log_index, pos: pack.pos + i, id, time: timeAt(pack.times, i), token: pack.lines(i) },
+    ]
+  })
+}
+
+/** When the i-th event of a pack was recorded, by its column `times`; null where that does not say it. */
+export const timeAt = (times: Buffer, i: number): number | null =>
+  times.length < 6 * (i + 1) ? null : times.readUIntBE(6 * i, 6)
+
+/** @returns the text of a pack or batch; null where it is not what was stored */
+export async function readBody(body: Buffer): Promise<Buffer | null> {
+  // Most come out in one piece; each more costs a turn of the thread pool.
+  return inflate(body, { ...BOUNDS, chunkSize: 65_536 + 4 * body.length }).catch(() => null)
+}
+
+/**
+ * @param pos place in the batch of the pack's first event: only before the first of all the header stands
+ * @returns the line of the pack's i-th event; '' where there is none
+ */
+export async function readLines(body: Buffer, pos: number): Promise<(i: number) => string> {
+  const text = (await readBody(body)) ?? Buffer.alloc(0)
+  const ends = pos === 0 ? [] : [-1]
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) ends.push(at)
+  return (i) => (ends[i + 1] === undefined ? '' : text.toString('latin1', ends[i]! + 1, ends[i + 1]))
+}

@@ -1,0 +1,88 @@
+import { MAX_BATCH_EVENTS } from '@killick/sdk'
+import { readBody } from '../packs/read-pack.ts'
+import type { Db } from '../tree/tiles.ts'
+
+/** What one answer holds at most while it is read: a page of packs, and the text of three that are on their way. Bytes. */
+export const EXPORT_BYTES = 2.5 * 1024 * 1024
+
+/** Packs and batches of a page, and about how many bytes of packs; there is always one, of up to MAX_PACK_BYTES. */
+const PAGE_ROWS = 64
+const PAGE_BYTES = 128 * 1024
+/** Text that goes on in one piece, so that batches of one event do not cost two each. */
+const CHUNK_BYTES = 64 * 1024
+
+type Batch = { logIndex: number; first: number; n: number }
+type Row = { i: number; header: string | null; first: number | null; isFirst: boolean | null; body: Buffer | null }
+
+// As float8 a number is exact below 2^53, and no alteration of it can fail the query.
+const BATCHES = `
+  select log_index::float8 as "logIndex", first::float8 as first, n from (
+    select log_index, n, least(first_event, 9007199254740991) as first, sum(n) over (order by log_index) as events
+    from batches where log_index >= $1 and log_index < $1 + $2) placed
+  where events <= $3 or log_index = $1 order by log_index`
+
+// Where `first_event` was altered a batch has other events or none, which auditors must see; so no batch is left out for it.
+const PAGE = `
+  with packed as (
+    select w.i, w.log_index, p.first_event, p.body, row_number() over placed as nth,
+      sum(coalesce(octet_length(p.body), 0)) over placed - coalesce(octet_length(p.body), 0) as before
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[]) with ordinality as w (log_index, first, last, i)
+    left join lateral (
+      select first_event, body from packs where first_event >= w.first and first_event < w.last
+      order by first_event limit ${PAGE_ROWS}) p on true
+    window placed as (order by w.i, p.first_event))
+  select (p.i - 1)::float8 as i, case when p.nth = 1 or lag(p.i) over (order by p.nth) <> p.i then b.header end as header,
+    p.first_event::float8 as first, p.first_event = b.first_event as "isFirst", p.body
+  from packed p join batches b using (log_index)
+  where p.nth <= ${PAGE_ROWS} and (p.nth = 1 or p.before < ${PAGE_BYTES}) order by p.nth`
+
+/**
+ * Accepted batches in their wire form, from entry `from` on: up to `limit` of them and as many as hold 10,000 events
+ * together; at least one, unless `from` lies behind the end of the log. Nothing is read before it is asked for, and no
+ * connection of the pool is held in between.
+ */
+export async function* exportBatches(db: Db, from: number, limit: number): AsyncGenerator<Uint8Array> {
+  const { rows: batches } = await db.query<Batch>(BATCHES, [from, limit, MAX_BATCH_EVENTS])
+  let parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of partsOf(db, batches)) {
+    parts.push(part)
+    size += part.length
+    if (size < CHUNK_BYTES) continue
+    yield parts.length === 1 ? part : Buffer.concat(parts)
+    parts = []
+    size = 0
+  }
+  if (size > 0) yield Buffer.concat(parts)
+}
+
+async function* partsOf(db: Db, batches: readonly Batch[]): AsyncGenerator<Uint8Array> {
+  let at = 0
+  /** The last pack that was given, of `batches[at]`; null: of that one nothing was given yet. */
+  let last: number | null = null
+  while (at < batches.length) {
+    const page = batches.slice(at, at + PAGE_ROWS)
+    const { rows } = await db.query<Row>(PAGE, [
+      page.map(({ logIndex }) => logIndex),
+      page.map(({ first }, i) => (i === 0 && last !== null ? last + 1 : first)),
+      page.map(({ first, n }) => first + n),
+    ])
+    const isBegun = last !== null
+    for (const { i, header, isFirst, body } of rows) {
+      if (header !== null && !(i === 0 && isBegun)) yield Buffer.from(`${header}\n`)
+      const text = body && (await readEvents(body, isFirst!))
+      if (text) yield text
+    }
+    const end = rows.at(-1)
+    if (end === undefined) return
+    last = end.first
+    at += last === null ? end.i + 1 : end.i
+  }
+}
+
+/** The lines of a pack's events, without the header, which stands in the first one; none where it cannot be read any more. */
+async function readEvents(body: Buffer, isFirst: boolean): Promise<Uint8Array | null> {
+  const text = await readBody(body)
+  // A copy, for what it comes out in has room for more.
+  return text && Buffer.from(isFirst ? text.subarray(text.indexOf('\n') + 1) : text)
+}

@@ -1,0 +1,103 @@
+/** Events as readers find them, those among them that somebody has altered so that they cannot be read back. */
+import { type JsonObject, KillickError, nodePrimitives, parseEvent, printHash } from '@killick/sdk'
+import { readStored, type StoredEvent } from '../packs/read-pack.ts'
+import type { Db } from '../tree/tiles.ts'
+
+export type FoundEvent = {
+  id: string
+  leafHash: string
+  source: string
+  stream: string
+  seq: number
+  recordedAt: string
+  logIndex: number
+  fields: JsonObject
+  token: string
+  /** How many of its fields the ledger no longer holds; absent: none. Of a source with decoys see `forgiveDecoys`. */
+  missing?: number
+}
+
+/**
+ * An event that the database no longer holds as it was accepted: what stands beside it, which nobody signed, and its batch say of
+ * it. What its batch says is absent where that is not to be found, and the time where it is lost.
+ */
+export type UnreadableEvent = {
+  /** How many events stand in the log before it. */
+  number: number
+  id: string
+  leafHash?: string
+  source?: string
+  stream?: string
+  seq?: number
+  recordedAt?: string
+  logIndex: number
+  error: EventError
+}
+
+/** Why an event, or the proof of one, cannot be shown: a code of docs/ERRORS.md and a sentence. */
+export type EventError = { code: string; detail: string }
+
+/** (log index, position in the batch) */
+export type Place = readonly [logIndex: number, pos: number]
+
+export type Found = { event: FoundEvent | UnreadableEvent; place: Place }
+
+/** The events with these numbers, in the order of the numbers; those that the database does not hold are left out. */
+export async function readFound(db: Db, numbers: readonly number[]): Promise<Found[]> {
+  if (numbers.length === 0) return []
+  const found = (await readStored(db, numbers)).map((stored): Found => {
+    const place = [stored.logIndex, stored.pos] as const
+    return { event: readEvent(stored), place }
+  })
+  const unreadable = found.filter(({ event }) => 'error' in event)
+  const claims = await readClaims(
+    db,
+    unreadable.map(({ place }) => place),
+  )
+  for (const [i, { event }] of unreadable.entries()) Object.assign(event, claims[i])
+  return found
+}
+
+function readEvent({ number, logIndex, id, time, token }: StoredEvent): FoundEvent | UnreadableEvent {
+  try {
+    const { id, source, stream, seq, time, leafHash, fields, fieldCount, disclosures } = parseEvent(
+      token,
+      nodePrimitives,
+    )
+    const missing = fieldCount - disclosures.length
+    const recordedAt = new Date(time).toISOString()
+    return {
+      id,
+      leafHash: printHash(leafHash),
+      source,
+      stream,
+      seq,
+      recordedAt,
+      logIndex,
+      fields,
+      token,
+      ...(missing > 0 && { missing }),
+    }
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    const uuid = id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+    const recordedAt = time === null ? {} : { recordedAt: new Date(time).toISOString() }
+    const detail = `${error.code}: ${error.message}`
+    return { number, id: uuid, logIndex, ...recordedAt, error: { code: 'event_unreadable', detail } }
+  }
+}
+
+/** What the batches of events say of them. */
+async function readClaims(db: Db, places: readonly Place[]): Promise<Partial<UnreadableEvent>[]> {
+  if (places.length === 0) return []
+  const indices = places.map(([logIndex]) => (Number.isSafeInteger(logIndex) ? logIndex : -1))
+  const { rows } = await db.query<{ source: string; stream: string; seq: number; leaf: Buffer; place: number }>(
+    `select source, stream, (seq + pos)::float8 as seq, substr(event_leaves, 32 * pos + 1, 32) as leaf, place
+     from unnest($1::bigint[], $2::int[]) with ordinality as wanted (log_index, pos, place)
+     join batches b using (log_index) where pos < n`,
+    [indices, places.map(([, pos]) => pos)],
+  )
+  const claims: Partial<UnreadableEvent>[] = places.map(() => ({}))
+  for (const { place, leaf, ...claim } of rows) claims[place - 1] = { ...claim, leafHash: leaf.toString('base64url') }
+  return claims
+}

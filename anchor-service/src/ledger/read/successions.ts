@@ -1,0 +1,113 @@
+import {
+  type Anchor,
+  isObject,
+  KillickError,
+  type LogPlace,
+  MAX_SUCCESSIONS,
+  openNote,
+  parseSuccession,
+  planConsistency,
+  type Succeeds,
+  type Succession,
+} from '@killick/sdk'
+import { type AnchorRow, readAnchors, readCoveringAnchor, readProvingAnchors } from '../registry/anchors.ts'
+import { SYSTEM } from '../system.ts'
+import type { LogKey } from '../tree/checkpoints.ts'
+import { type Db, readPlans } from '../tree/tiles.ts'
+import { searchEvents } from './search.ts'
+
+/** The log goes on under another publisher; the event's `metadata` is a `StatedSuccession`. */
+export const SUCCEED = 'log.succeed'
+
+/** A signed statement, and where the anchor that it names is to be found. */
+export type StatedSuccession = Omit<Succeeds, 'path'>
+
+type Stated = StatedSuccession & Succession
+
+/** A succession is rare, and each proof asks. ms */
+const KEEP_MS = 1_000
+const kept = new WeakMap<Db, { at: number; stated: Promise<Stated[]> }>()
+
+/** What the log's key has said of successions, the newest first. */
+export function readSuccessions(db: Db, log: LogKey): Promise<Stated[]> {
+  const known = kept.get(db)
+  if (known && performance.now() - known.at < KEEP_MS) return known.stated
+  const stated = readStated(db, log)
+  kept.set(db, { at: performance.now(), stated })
+  stated.catch(() => kept.delete(db))
+  return stated
+}
+
+async function readStated(db: Db, { vkey }: LogKey): Promise<Stated[]> {
+  const { events } = await searchEvents(db, { action: SUCCEED, source: SYSTEM.source, limit: 16 })
+  return events.flatMap((event) => {
+    const said = 'fields' in event ? event.fields.metadata : undefined
+    if (!isObject(said)) return []
+    const { note, transaction, block } = said as StatedSuccession
+    try {
+      return [{ note, transaction, block, ...parseSuccession(openNote(note, [vkey]).text) }]
+    } catch (error) {
+      // What no verifier would believe is not carried.
+      if (error instanceof KillickError) return []
+      throw error
+    }
+  })
+}
+
+export const isSamePlace = (a: LogPlace, b: LogPlace): boolean =>
+  a.chainId === b.chainId && a.contract === b.contract && a.logId === b.logId
+
+/** The newest confirmed anchor in a place. */
+export async function readLastAnchor(db: Db, place: LogPlace): Promise<AnchorRow | null> {
+  const target = { target: '', ...place }
+  const anchors = await readAnchors(db, { limit: 1, states: ['confirmed', 'final'], target })
+  return anchors[0] ?? null
+}
+
+/** The steps back from an anchor, or from a log whichever size it has; each names an anchor that is no larger than the one before. */
+function stepsFrom(stated: readonly Stated[], anchor: LogPlace & { readonly size: number }): Stated[] {
+  const steps: Stated[] = []
+  let at: LogPlace & { readonly size: number } = anchor
+  while (steps.length < MAX_SUCCESSIONS) {
+    const { size } = at
+    const step = stated.find(({ from, to }) => isSamePlace(to, at) && from.size <= size)
+    // Whoever went back to a log that was left leads verifiers no further by that.
+    if (step === undefined || steps.some(({ from }) => isSamePlace(from, step.from))) break
+    steps.push(step)
+    at = step.from
+  }
+  return steps
+}
+
+/**
+ * The anchors that a proof carries, each with the word of whom it succeeds, for verifiers who pinned that; of what was left, those too
+ * that still prove the entry.
+ */
+export async function readCarriedAnchors(db: Db, log: LogKey, logIndex: number): Promise<Anchor[]> {
+  const proving = await readProvingAnchors(db, logIndex)
+  const stated = await readSuccessions(db, log)
+  if (stated.length === 0) return proving
+  const left = proving.flatMap((one) => stepsFrom(stated, { ...one, size: Number.MAX_SAFE_INTEGER }))
+  const covering = left.filter(({ from }) => from.size > logIndex)
+  const earlier = await Promise.all(covering.map(({ from }) => readCoveringAnchor(db, from, logIndex, from.size)))
+  const anchors = [...earlier.filter((anchor) => anchor !== null), ...proving]
+    .filter((one, i, all) => all.findIndex((other) => isSamePlace(other, one)) === i)
+    .sort((a, b) => a.size - b.size)
+    .slice(0, 16)
+  const steps = anchors.map((anchor) => stepsFrom(stated, anchor))
+  const paths = await readPlans(
+    db,
+    anchors.flatMap((anchor, i) =>
+      steps[i]!.map(({ from }, n) => planConsistency(from.size, steps[i]![n - 1]?.from.size ?? anchor.size)),
+    ),
+  )
+  return anchors.map((anchor, i) => {
+    const succeeds = steps[i]!.map(({ note, transaction, block }) => ({
+      note,
+      transaction,
+      block,
+      path: paths.shift()!,
+    }))
+    return succeeds.length === 0 ? anchor : { ...anchor, succeeds }
+  })
+}

@@ -1,0 +1,198 @@
+import { type Anchor, asHash, type Hash } from '@killick/sdk'
+import type { Db } from '../tree/tiles.ts'
+
+/** Where checkpoints are anchored. Hex is 0x and lower case. */
+export type AnchorTarget = { target: string; chainId: number; contract: string; logId: string }
+
+/** planned → signed → broadcast → mined → confirmed → final; the others lead back to planned, or end it. */
+export type AnchorState =
+  | 'planned'
+  | 'signed'
+  | 'broadcast'
+  | 'mined'
+  | 'confirmed'
+  | 'final'
+  | 'dropped'
+  | 'replaced'
+  | 'reverted'
+  | 'reorganised'
+  | 'abandoned'
+
+/** What is known when an anchor changes its state; each row stands for itself, so facts that still hold are repeated. */
+export type AnchorFacts = {
+  transaction?: string | null
+  raw?: string | null
+  sender?: string | null
+  nonce?: number | null
+  /** wei per gas, as decimal text, like the other fees */
+  maxFee?: string | null
+  maxPriorityFee?: string | null
+  block?: number | null
+  blockHash?: string | null
+  /** block time, unix seconds */
+  time?: number | null
+  confirmations?: number | null
+  gasUsed?: number | null
+  gasPrice?: string | null
+  detail?: string | null
+}
+
+/**
+ * Digest (base64url) of all that was recorded of an anchor before its state `seq`: so what one event tells of a state covers
+ * those before it, which have none.
+ */
+export async function readHistory(db: Db, anchor: number, seq: number): Promise<string> {
+  const { rows } = await db.query<{ digest: Buffer }>(
+    `select sha256(convert_to(coalesce(string_agg(line, E'\n' order by seq), ''), 'UTF8')) as digest from (
+       select seq, json_build_array(seq, state, (extract(epoch from recorded_at) * 1000000)::bigint, log_index, transaction, raw,
+         sender, nonce, max_fee, max_priority_fee, block, block_hash, time, confirmations, gas_used, gas_price, detail)::text as line
+       from anchor_states where anchor = $1 and seq < $2) lines`,
+    [anchor, seq],
+  )
+  return rows[0]!.digest.toString('base64url')
+}
+
+export type AnchorRow = AnchorTarget &
+  Required<AnchorFacts> & {
+    id: number
+    size: number
+    root: Hash
+    state: AnchorState
+    plannedAt: Date
+    recordedAt: Date
+    /** Events that this anchor is the first of its log to cover. */
+    events: number
+    /** What it cost, wei, as decimal text; null while it is not in a block. */
+    fee: string | null
+    feePerEvent: string | null
+  }
+
+/** Anchors in their current state, newest first; `before` is the id of the last anchor of the page before. */
+export async function readAnchors(
+  db: Db,
+  page: { limit: number; before?: number | undefined; states?: readonly AnchorState[]; target?: AnchorTarget },
+): Promise<AnchorRow[]> {
+  const { rows } = await db.query(
+    `select a.*, before.events as events_before from current_anchors a
+     left join lateral (
+       select events from current_anchors b where (b.chain_id, b.genesis, b.contract, b.log_id) = (a.chain_id, a.genesis, a.contract, a.log_id)
+         and b.size < a.size and b.state in ('confirmed', 'final') order by b.size desc limit 1) before on true
+     where ($2::bigint is null or a.id < $2) and ($3::text[] is null or a.state = any($3))
+       and ($4::bigint is null or (a.chain_id = $4 and a.contract = $5 and a.log_id = $6)) and a.size > 0
+     order by a.id desc limit $1`,
+    [
+      page.limit,
+      page.before ?? null,
+      page.states ?? null,
+      page.target?.chainId ?? null,
+      page.target?.contract ?? null,
+      page.target?.logId ?? null,
+    ],
+  )
+  return rows.map(toAnchor)
+}
+
+/**
+ * Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, smallest size first. A target
+ * that has moved, to another chain or contract, counts where it was anchored last: a verifier could not ask the old place. Each
+ * with the last one before it of the same place that does not cover the entry yet.
+ */
+export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
+  const { rows } = await db.query(
+    `with recursive places as (
+       (select chain_id, genesis, contract, log_id from anchors order by 1, 2, 3, 4 limit 1)
+       union all
+       select next.* from places p cross join lateral (
+         select chain_id, genesis, contract, log_id from anchors
+         where (chain_id, genesis, contract, log_id) > (p.chain_id, p.genesis, p.contract, p.log_id)
+         order by 1, 2, 3, 4 limit 1) next)
+     select latest.*, before.size as before_size, before.root as before_root, before.time as before_time,
+            before.transaction as before_transaction, before.block as before_block
+     from (
+       select distinct on (target) smallest.* from places p cross join lateral (
+         select * from current_anchors a
+         where (a.chain_id, a.genesis, a.contract, a.log_id) = (p.chain_id, p.genesis, p.contract, p.log_id)
+           and size > $1 and state in ('confirmed', 'final') order by size limit 1) smallest
+       order by target, id desc) latest
+     left join lateral (
+       select * from current_anchors b
+       where (b.chain_id, b.genesis, b.contract, b.log_id) = (latest.chain_id, latest.genesis, latest.contract, latest.log_id)
+         and size > 0 and size <= $1 and state in ('confirmed', 'final') order by size desc limit 1) before on true
+     order by latest.id desc limit 16`,
+    [logIndex],
+  )
+  return rows
+    .map((row) => ({ ...toAnchor(row), before: toBefore(row) }))
+    .sort((a, b) => a.size - b.size || a.id - b.id)
+    .map(({ before, ...anchor }) => ({ ...toProven(anchor), ...(before && { before }) }))
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of the query above
+function toBefore(row: any): Anchor['before'] {
+  if (row.before_size === null) return undefined
+  return {
+    ...{ size: row.before_size, root: asHash(new Uint8Array(row.before_root)), time: row.before_time },
+    ...{ transaction: row.before_transaction, block: row.before_block },
+  }
+}
+
+/** The smallest confirmed anchor in a place that covers a log entry and has at most so many. */
+export async function readCoveringAnchor(
+  db: Db,
+  { chainId, contract, logId }: Omit<AnchorTarget, 'target'>,
+  logIndex: number,
+  most: number,
+): Promise<Anchor | null> {
+  const { rows } = await db.query(
+    `select * from current_anchors where chain_id = $1 and contract = $2 and log_id = $3 and size > $4 and size <= $5
+       and state in ('confirmed', 'final') order by size, id desc limit 1`,
+    [chainId, contract, logId, logIndex, most],
+  )
+  return rows[0] ? toProven(toAnchor(rows[0])) : null
+}
+
+/** What of a confirmed anchor a proof carries. */
+function toProven({ chainId, contract, logId, size, root, time, transaction, block }: AnchorRow): Anchor {
+  return {
+    ...{ chainId, contract, logId, size, root },
+    ...{ time: time!, transaction: transaction!, block: block! },
+  }
+}
+
+/** Where each target anchors the log, or did last; the newest first. One look by index for each target. */
+export async function readTargets(db: Db): Promise<Omit<AnchorTarget, 'target'>[]> {
+  const { rows } = await db.query(
+    `with recursive latest as (
+       (select id, target, chain_id, contract, log_id from anchors order by target desc, id desc limit 1)
+       union all
+       select next.* from latest l cross join lateral (
+         select id, target, chain_id, contract, log_id from anchors where target < l.target
+         order by target desc, id desc limit 1) next)
+     select * from latest order by id desc`,
+  )
+  return rows.map((row) => ({ chainId: row.chain_id, contract: row.contract, logId: row.log_id }))
+}
+
+/** The largest confirmed anchored size of all targets; 0 when nothing is anchored. */
+export async function readAnchoredSize(db: Db): Promise<number> {
+  const { rows } = await db.query(
+    `select size from current_anchors where state in ('confirmed', 'final') order by size desc limit 1`,
+  )
+  return rows[0]?.size ?? 0
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a row of current_anchors, as the migration defines it
+function toAnchor(row: any): AnchorRow {
+  const events = row.events - (row.events_before ?? 0)
+  const fee = row.gas_used === null ? null : BigInt(row.gas_used) * BigInt(row.gas_price)
+  return {
+    ...{ id: row.id, target: row.target, chainId: row.chain_id, contract: row.contract, logId: row.log_id },
+    ...{ size: row.size, root: asHash(new Uint8Array(row.root)), state: row.state },
+    ...{ plannedAt: row.planned_at, recordedAt: row.recorded_at },
+    ...{ transaction: row.transaction, raw: row.raw, sender: row.sender, nonce: row.nonce },
+    ...{ maxFee: row.max_fee, maxPriorityFee: row.max_priority_fee, gasUsed: row.gas_used, gasPrice: row.gas_price },
+    ...{ block: row.block, blockHash: row.block_hash, time: row.time, confirmations: row.confirmations },
+    ...{ detail: row.detail, events, fee: fee?.toString() ?? null },
+    feePerEvent: fee === null || events === 0 ? null : (fee / BigInt(events)).toString(),
+  }
+}

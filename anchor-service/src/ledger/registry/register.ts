@@ -1,0 +1,64 @@
+import type { EventInput, PublicJwk, Registration } from '@killick/sdk'
+import { registrationFields, thumbprint } from '@killick/sdk'
+import { Refusal } from '../../errors.ts'
+import type { Ledger } from '../ledger.ts'
+import { SYSTEM } from '../system.ts'
+import { insertRegistration } from './registrations.ts'
+import type { Settings } from './sources.ts'
+
+/** What is to be registered: settings that are not named, and keys that are not, stay as they are. Times in ms. */
+export type Change = Partial<Settings> & {
+  source: string
+  keys: readonly { jwk: PublicJwk; notBefore: number | null; notAfter: number | null }[]
+}
+
+const DEFAULTS: Settings = { eventSignatures: 'required', decoys: false, maxAge: null, maxAhead: null }
+
+/**
+ * Registers a source, or changes what is registered of it, in an event of the system stream.
+ * @throws Refusal request_invalid | registry_altered
+ */
+export async function register(ledger: Ledger, change: Change, actor: EventInput['actor']) {
+  const { source } = change
+  const keys = change.keys.map((key) => ({ ...key, kid: thumbprint(key.jwk) }))
+  if (new Set(keys.map(({ kid }) => kid)).size < keys.length)
+    throw new Refusal('request_invalid', 'A key stands in the request twice.')
+  if (source === SYSTEM.source) checkOwn(ledger, change, keys)
+  let made: { registration: Registration; logIndex: number } | undefined
+  const recorded = await ledger.record(async (db, logIndex) => {
+    await ledger.registry.catchUp(db)
+    const before = ledger.registry.source(source)
+    if (before === undefined && keys.length === 0) throw new Refusal('request_invalid', 'A new source needs a key.')
+    const known = before ?? DEFAULTS
+    const registration: Registration = {
+      ...{ source, previous: before?.newest ?? null },
+      eventSignatures: change.eventSignatures ?? known.eventSignatures,
+      decoys: change.decoys ?? known.decoys,
+      maxAge: change.maxAge === undefined ? known.maxAge : change.maxAge,
+      maxAhead: change.maxAhead === undefined ? known.maxAhead : change.maxAhead,
+      keys,
+    }
+    await insertRegistration(db, registration, logIndex)
+    made = { registration, logIndex }
+    return { actor, ...registrationFields(registration) }
+  })
+  return { ...made!, event: { id: recorded.id, leafHash: recorded.leafHash } }
+}
+
+/** The ledger's own source has its settings for good; and the key in use must not end while it is in use. */
+function checkOwn(
+  ledger: Ledger,
+  change: Change,
+  keys: readonly { kid: string; notBefore: number | null; notAfter: number | null }[],
+) {
+  const { eventSignatures, decoys, maxAge, maxAhead } = change
+  if ([eventSignatures, decoys, maxAge, maxAhead].some((setting) => setting !== undefined))
+    throw new Refusal('request_invalid', `The settings of the source "${SYSTEM.source}" cannot be changed.`)
+  if (
+    keys.some(({ kid, notBefore, notAfter }) => kid === ledger.registry.systemKid && (notBefore ?? notAfter) !== null)
+  )
+    throw new Refusal(
+      'request_invalid',
+      'This key is in use. Start the service with another one before you end its time.',
+    )
+}

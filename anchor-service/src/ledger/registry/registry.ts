@@ -1,0 +1,383 @@
+/**
+ * What the log says of sources. Who may sign for a source is said by events of the system stream alone; so this stream is walked
+ * from its first event on, and what it says is the measure of what the tables hold and of what a batch was judged by.
+ */
+import { createPublicKey, verify } from 'node:crypto'
+import { zstdDecompressSync } from 'node:zlib'
+import {
+  equalBytes,
+  type Hash,
+  nodePrimitives,
+  type PublicJwk,
+  parseBatchHeader,
+  planInclusion,
+  printHash,
+  Registry,
+  type SourceRecord,
+  SYSTEM,
+  verifyInclusion,
+} from '@killick/sdk'
+import { Refusal } from '../../errors.ts'
+import type { StreamHead } from '../packs/checked-batch.ts'
+import { type LogKey, readHead } from '../tree/checkpoints.ts'
+import { type Db, readPlans } from '../tree/tiles.ts'
+import {
+  differences,
+  foldSource,
+  parseRegistered,
+  type Registered,
+  RegistryAltered,
+  readOthers,
+  readRegistered,
+  readRows,
+} from './registrations.ts'
+
+/** What the service says of its registry, in `/readyz`. */
+export type RegistryStatus = {
+  /** Has the system stream been walked to its end once? */
+  checked: boolean
+  /** Where the database does not hold what was registered; `source` is null where that concerns all of them. */
+  altered: { source: string | null; detail: string }[]
+}
+
+export type LedgerRegistry = {
+  /** The key that this service signs for the source `killick` with. */
+  readonly systemKid: string
+  /**
+   * Walks the system stream as far as it goes, or to the head that a transaction has found under the log's lock.
+   * @throws Refusal registry_altered
+   */
+  catchUp(db: Db, head?: StreamHead | null): Promise<void>
+  /** Has the system stream been walked to its end once? */
+  isWalked(): boolean
+  /** How many events of the system stream were walked, and the sources that these have registered. */
+  walked(): number
+  names(): readonly string[]
+  /** A source, as far as was walked; undefined: it was never registered. */
+  source(name: string): SourceRecord | undefined
+  /** Its registrations, as far as was walked, as they stand in the log. @throws Refusal registry_altered */
+  read(db: Db, source: string): Promise<readonly Registered[]>
+  /**
+   * Takes `missing` from events whose source was registered with decoys when they were accepted: what these do not disclose was
+   * never there.
+   */
+  forgiveDecoys(db: Db, events: readonly { source?: string; logIndex: number; missing?: number }[]): Promise<void>
+  /** Holds the rows of a source against its registrations, and remembers what is wrong. @returns the first fault */
+  compare(db: Db, source: string): Promise<string | null>
+  /** Walks the system stream, and holds the whole tables against it. @throws Refusal registry_altered */
+  compareAll(db: Db): Promise<void>
+  /** Somebody has found the database altered, and somebody has found the rows of a source whole. */
+  report(source: string | null, detail: string): void
+  acquit(source: string): void
+  /** How many registrations were walked. */
+  version(): number
+  status(): RegistryStatus
+}
+
+/** Batches of the system stream that are read at a time. */
+const PAGE = 500
+/** Sources whose registrations are kept in memory, about 4 KiB each; of others, where they stand. */
+const MAX_SOURCES = 1_000
+/** After so long it is looked again whether the system stream is whole, for somebody may have put it back. ms */
+const RETRY_MS = 15_000
+/** Faults that are told. */
+const MAX_FAULTS = 16
+
+type Row = { seq: number; n: number; log_index: number; header: string; body: Buffer | null }
+/** The end of what was walked. */
+type End = { seq: number; batch: Hash | null; logIndex: number; header: string }
+const BEGINNING: End = { seq: 0, batch: null, logIndex: -1, header: '' }
+
+/**
+ * @param system the key that this service signs for the source `killick` with: it counts whatever the log says of it
+ * @param onFault a fault that was not known before
+ */
+export function keepRegistry(
+  log: LogKey,
+  system: { kid: string; jwk: PublicJwk },
+  onFault: (source: string | null, detail: string) => void = () => {},
+): LedgerRegistry {
+  let registry = new Registry()
+  /** Where the registrations of sources stand. */
+  const places = new Map<string, number[]>()
+  const known = new Map<string, Registered[]>()
+  const trusted = new Set([system.kid])
+  const faults = new Map<string | null, string>()
+  let end = BEGINNING
+  let failedAt = 0
+  let version = 0
+  let isChecked = false
+  /** How far somebody vouches for what was walked, and whether the log's key does so for its beginning. */
+  let vouched = { seq: 0, byLog: false }
+  let walking: Promise<unknown> = Promise.resolve()
+
+  function report(source: string | null, detail: string): void {
+    if (faults.has(source) || faults.size >= MAX_FAULTS) return
+    faults.set(source, detail)
+    onFault(source, detail)
+  }
+
+  function refuse(source: string | null): never {
+    const detail = faults.get(source) ?? [...faults.values()][0]
+    throw new Refusal('registry_altered', detail, source === null ? {} : { source })
+  }
+
+  /** One walk at a time. */
+  function catchUp(db: Db, head?: StreamHead | null): Promise<void> {
+    const walked = walking.then(() => walk(db, head))
+    walking = walked.catch(() => {})
+    return walked
+  }
+
+  async function walk(db: Db, head: StreamHead | null | undefined): Promise<void> {
+    if (faults.has(null)) {
+      if (performance.now() - failedAt < RETRY_MS) refuse(null)
+      reset()
+    }
+    if (head !== undefined && end.seq === (head?.seq ?? 0)) return
+    try {
+      await walkOn(db, head).catch((error) => {
+        // After an operator has accepted a head of before, the stream goes on from there.
+        if (!(error instanceof RegistryAltered) || !vouched.byLog) throw error
+        reset()
+        return walkOn(db, head)
+      })
+      faults.delete(null)
+    } catch (error) {
+      if (!(error instanceof RegistryAltered)) throw error
+      failedAt = performance.now()
+      report(null, error.message)
+      refuse(null)
+    }
+  }
+
+  async function walkOn(db: Db, head: StreamHead | null | undefined): Promise<void> {
+    for (let rows = await readPage(db, end.seq); rows.length > 0; ) {
+      for (const row of rows) step(row)
+      rows = rows.length < PAGE ? [] : await readPage(db, end.seq)
+    }
+    if (head !== undefined && end.seq !== (head?.seq ?? 0))
+      throw new RegistryAltered(null, `the system stream ends at ${end.seq}, not where its head says`)
+    if (end.seq !== vouched.seq) await checkEnd(db)
+  }
+
+  function reset(): void {
+    registry = new Registry()
+    places.clear()
+    known.clear()
+    end = BEGINNING
+    vouched = { seq: 0, byLog: false }
+  }
+
+  /** The next batch of the system stream: chained to the one before it, and if it is a registration, signed. */
+  function step({ seq, n, log_index, header, body }: Row): void {
+    const fail = (why: string): never => {
+      throw new RegistryAltered(null, `event ${end.seq} of the system stream, log entry ${log_index}: ${why}`)
+    }
+    const claims = payloadOf(header) ?? fail('its header cannot be read')
+    const prev = end.batch === null ? undefined : printHash(end.batch)
+    const isOwn = claims.iss === SYSTEM.source && claims.stm === SYSTEM.stream && claims.n === 1 && n === 1
+    if (!isOwn || seq !== end.seq || claims.seq !== end.seq || claims.prev !== prev || log_index <= end.logIndex)
+      fail('it does not follow the one before it')
+    const token = tokenOf(body) ?? fail('it is not there')
+    const jws = token.slice(0, token.indexOf('~'))
+    if (printHash(nodePrimitives.leafHash(jws)) !== claims.root) fail('it is not the event that was accepted')
+    const action = actionOf(jws, token.slice(jws.length)) ?? fail('its action is missing')
+    if (action === 'source.register' || action === 'source.change')
+      take(parseRegistered(null, log_index, header, token))
+    end = { seq: end.seq + 1, batch: nodePrimitives.leafHash(header), logIndex: log_index, header }
+  }
+
+  function take(registered: Registered): void {
+    const { registration, logIndex, leafHash, event, header } = registered
+    const { source, keys } = registration
+    const signatures = [event.signature!, parseBatchHeader(header).signature]
+    const signedBy = signatures[1]!.kid
+    // The ledger's first speaks for itself: nothing else could. That it is the first is vouched for by the log's own key.
+    const isFirst = registry.source(SYSTEM.source) === undefined
+    const find = (kid: string) => (isFirst ? keys.find((key) => key.kid === kid)?.jwk : systemKey(kid))
+    const isSigned = signatures.every((signature) => signature.kid === signedBy && holds(find(signedBy), signature))
+    const fault = isSigned ? registry.apply({ registration, logIndex, leafHash, signedBy }, trusted) : 'signer'
+    if (fault === 'signer')
+      throw new RegistryAltered(null, `log entry ${logIndex} is signed by no key of ${SYSTEM.source}`)
+    if (fault !== null) throw new RegistryAltered(null, `a registration before log entry ${logIndex} is missing`)
+    const at = places.get(source) ?? []
+    const all = known.get(source) ?? []
+    const isKnown = all.length === at.length
+    at.push(logIndex)
+    places.set(source, at)
+    if (isKnown) remember(source, [...all, registered])
+    version++
+  }
+
+  function remember(source: string, all: Registered[]): void {
+    known.delete(source)
+    known.set(source, all)
+    if (known.size > MAX_SOURCES) known.delete(known.keys().next().value!)
+  }
+
+  const systemKey = (kid: string) =>
+    kid === system.kid ? system.jwk : registry.source(SYSTEM.source)?.keys.get(kid)?.jwk
+
+  /** Each batch names the one before it, so whoever vouches for the last vouches for all: the ledger's key, and at first the log's. */
+  async function checkEnd(db: Db): Promise<void> {
+    const { seq, header, logIndex, batch } = end
+    const fail = (why: string): never => {
+      throw new RegistryAltered(null, `log entry ${logIndex}, the last of the system stream, ${why}`)
+    }
+    const { signature } = parseBatchHeader(header)
+    if (!holds(systemKey(signature.kid), signature)) fail(`is signed by no key of ${SYSTEM.source}`)
+    if (vouched.byLog) {
+      vouched = { seq, byLog: true }
+      return
+    }
+    const head = await readHead(db)
+    // Ed25519 is deterministic: what this key signed, it signs again.
+    if (head === null || log.signCheckpoint(head.size, head.root) !== head.note)
+      return fail('is in no signed checkpoint')
+    if (logIndex >= head.size) return fail('is in no signed checkpoint')
+    const [path] = await readPlans(db, [planInclusion(logIndex, head.size)])
+    const inclusion = { leafHash: batch!, index: logIndex, size: head.size, path: path!, root: head.root }
+    if (!verifyInclusion(inclusion)) fail('is not in the log')
+    vouched = { seq, byLog: true }
+  }
+
+  async function read(db: Db, source: string): Promise<readonly Registered[]> {
+    const indices = places.get(source) ?? []
+    const newest = registry.source(source)?.newest
+    const before = known.get(source) ?? []
+    if (newest === undefined || before.length >= indices.length) return before
+    try {
+      const all = [...before, ...(await readRegistered(db, source, indices.slice(before.length)))]
+      if (!equalBytes(foldSource(source, all)!.newest, newest))
+        throw new RegistryAltered(source, `log entry ${indices.at(-1)} is not the registration that was accepted`)
+      if ((known.get(source)?.length ?? 0) < all.length) remember(source, all)
+      return all
+    } catch (error) {
+      if (!(error instanceof RegistryAltered)) throw error
+      report(source, error.message)
+      return refuse(source)
+    }
+  }
+
+  async function compare(db: Db, source: string): Promise<string | null> {
+    const [fault] = differences(await read(db, source), await readRows(db, [source]))
+    if (fault === undefined) {
+      faults.delete(source)
+      return null
+    }
+    report(source, fault.message)
+    return fault.message
+  }
+
+  return {
+    systemKid: system.kid,
+    catchUp,
+    isWalked: () => vouched.byLog,
+    walked: () => end.seq,
+    names: () => registry.names,
+    source: (name) => registry.source(name),
+    read,
+    compare,
+    async forgiveDecoys(db, events) {
+      const lacking = events.filter(({ missing }) => missing !== undefined)
+      if (lacking.length === 0) return
+      await catchUp(db).catch(ignoreFault)
+      for (const event of lacking) {
+        const all = await read(db, event.source!).catch(ignoreFault)
+        const settings = all?.findLast(({ logIndex }) => logIndex < event.logIndex)?.registration
+        if (settings?.decoys) delete event.missing
+      }
+    },
+    async compareAll(db) {
+      await catchUp(db)
+      const { names } = registry
+      for (let at = 0; at < names.length; at += PAGE) {
+        const some = names.slice(at, at + PAGE)
+        const all = (await Promise.all(some.map((name) => read(db, name)))).flat()
+        for (const { source, message } of differences(all, await readRows(db, some))) report(source, message)
+      }
+      for (const source of await readOthers(db, names)) report(source, 'sources: a row that no registration stands for')
+      isChecked = true
+    },
+    report,
+    acquit: (source) => void faults.delete(source),
+    version: () => version,
+    status: () => ({
+      checked: isChecked,
+      altered: [...faults].map(([source, detail]) => ({ source, detail })),
+    }),
+  }
+}
+
+/** Whoever only reads is told what can be told. */
+function ignoreFault(error: unknown): undefined {
+  if (!(error instanceof Refusal)) throw error
+}
+
+/** Does the holder of a key stand for what bears the signature? */
+function holds(jwk: PublicJwk | undefined, signature: { input: Uint8Array; bytes: Uint8Array }): boolean {
+  if (jwk === undefined) return false
+  const key = createPublicKey({ format: 'jwk', key: jwk })
+  if (jwk.kty === 'OKP') return verify(null, signature.input, key, signature.bytes)
+  return verify('sha256', signature.input, { key, dsaEncoding: 'ieee-p1363' }, signature.bytes)
+}
+
+/** Reads page after page of the system stream. As float8 no alteration of a number can fail the query. */
+async function readPage(db: Db, from: number): Promise<Row[]> {
+  const { rows } = await db.query<Row>(
+    `select b.seq::float8 as seq, b.n, b.log_index::float8 as log_index, b.header, p.body
+     from batches b left join packs p on p.first_event = b.first_event
+     where b.source = $1 and b.stream = $2 and b.seq >= $3 order by b.seq limit ${PAGE}`,
+    [SYSTEM.source, SYSTEM.stream, from],
+  )
+  return rows
+}
+
+// What is chained by its hash to what was signed need not be parsed as strictly as when it was accepted; and there may be
+// hundreds of thousands of these.
+type Claims = {
+  iss?: unknown
+  stm?: unknown
+  seq?: unknown
+  n?: unknown
+  prev?: unknown
+  root?: unknown
+  _sd?: unknown
+}
+
+function payloadOf(jws: string): Claims | null {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(jws.split('..')[1] ?? '', 'base64url').toString())
+    return typeof claims === 'object' && claims !== null ? claims : null
+  } catch {
+    return null
+  }
+}
+
+/** The event of a pack that holds one, behind the header of its batch. */
+function tokenOf(body: Buffer | null): string | null {
+  try {
+    const [, token] = zstdDecompressSync(body!, { maxOutputLength: 1024 * 1024 })
+      .toString('latin1')
+      .split('\n')
+    return token ?? null
+  } catch {
+    return null
+  }
+}
+
+/** A salt and the name of the field, in base64url: 28 characters, of which the last begins the value. */
+const ACTION = /^\["[\w-]{22}","action",/
+
+/** What an event says it did; null where it does not say so any more. */
+function actionOf(jws: string, disclosures: string): string | null {
+  const digests = payloadOf(jws)?._sd
+  for (const text of disclosures.split('~')) {
+    const json = Buffer.from(text, 'base64url').toString()
+    if (!ACTION.test(json) || !Array.isArray(digests) || !digests.includes(nodePrimitives.digest(text))) continue
+    const value: unknown = JSON.parse(json)[2]
+    if (typeof value === 'string') return value
+  }
+  return null
+}

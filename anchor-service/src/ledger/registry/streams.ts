@@ -1,0 +1,103 @@
+import { asHash, isSourceName, isStreamId, printHash } from '@killick/sdk'
+import { Refusal } from '../../errors.ts'
+import type { KeptBatch, StreamHead } from '../packs/checked-batch.ts'
+import { type Db, splitHashes } from '../tree/tiles.ts'
+
+export type StreamName = { source: string; stream: string }
+
+/** One string for a stream; neither part can hold a slash. */
+export const streamKey = ({ source, stream }: StreamName) => `${source}/${stream}`
+
+/** Heads of the given streams; streams without a batch are absent. */
+export async function readHeads(db: Db, streams: readonly StreamName[]): Promise<Map<string, StreamHead>> {
+  if (streams.length === 0) return new Map()
+  const { rows } = await db.query<StreamName & { seq: number; n: number; leaf_hash: Buffer; last: Buffer }>(
+    `select wanted.source, wanted.stream, b.seq, b.n, b.leaf_hash, substr(b.event_leaves, 32 * b.n - 31) as last
+     from unnest($1::text[], $2::text[]) as wanted (source, stream)
+     cross join lateral (select * from batches where source = wanted.source and stream = wanted.stream
+                         order by seq desc limit 1) b`,
+    [streams.map((s) => s.source), streams.map((s) => s.stream)],
+  )
+  return new Map(
+    rows.map((row) => [
+      streamKey(row),
+      { seq: row.seq + row.n, batch: asHash(new Uint8Array(row.leaf_hash)), event: asHash(new Uint8Array(row.last)) },
+    ]),
+  )
+}
+
+/** The accepted batch that holds position `seq` of a stream, which must lie behind the stream's head. */
+export async function readKeptBatch(db: Db, { source, stream }: StreamName, seq: number): Promise<KeptBatch | null> {
+  const { rows } = await db.query(
+    `select log_index, seq, n, header, leaf_hash, event_leaves from batches
+     where source = $1 and stream = $2 and seq <= $3 order by seq desc limit 1`,
+    [source, stream, seq],
+  )
+  const row = rows[0]
+  if (row === undefined) return null
+  return {
+    logIndex: row.log_index,
+    seq: row.seq,
+    n: row.n,
+    header: row.header,
+    leafHash: asHash(new Uint8Array(row.leaf_hash)),
+    eventLeaves: splitHashes(row.event_leaves),
+  }
+}
+
+/** Where a stream stands. @throws Refusal stream_not_found */
+export async function readStream(db: Db, source: string, stream: string) {
+  // Other texts are no one's name, and some that the database would not take, such as U+0000.
+  if (!isSourceName(source) || !isStreamId(stream)) throw new Refusal('stream_not_found')
+  const { rows } = await db.query(
+    `select log_index, seq + n as next, leaf_hash, substr(event_leaves, 32 * n - 31) as last, accepted_at,
+            (select accepted_at from batches where source = $1 and stream = $2 and seq = 0) as first_at
+     from batches where source = $1 and stream = $2 order by seq desc limit 1`,
+    [source, stream],
+  )
+  const row = rows[0]
+  if (row === undefined) throw new Refusal('stream_not_found')
+  return {
+    source,
+    stream,
+    seq: row.next as number,
+    events: row.next as number,
+    head: {
+      leafHash: printHash(new Uint8Array(row.last)),
+      batchHash: printHash(new Uint8Array(row.leaf_hash)),
+      logIndex: row.log_index as number,
+    },
+    firstAt: (row.first_at as Date).toISOString(),
+    lastAt: (row.accepted_at as Date).toISOString(),
+  }
+}
+
+export type StreamSummary = StreamName & { events: number; lastAt: Date }
+
+/**
+ * Streams by name, of one source or of all. It goes from each to the next by index, so it costs as much as the page is
+ * long, however many batches there are.
+ */
+export async function readStreams(
+  db: Db,
+  page: { limit: number; after?: StreamName | undefined; source?: string | undefined },
+): Promise<{ streams: StreamSummary[]; next: StreamName | null }> {
+  const isWanted = page.source === undefined ? '$4::text is null' : 'source = $4'
+  const { rows } = await db.query<StreamName & { events: number; last_at: Date }>(
+    `with recursive names as (
+       (select source, stream from batches where (source, stream) > ($1, $2) and ${isWanted} order by 1, 2 limit 1)
+       union all
+       select next.* from names n cross join lateral (
+         select source, stream from batches where (source, stream) > (n.source, n.stream) and ${isWanted}
+         order by 1, 2 limit 1) next)
+     select n.source, n.stream, last.events, last.last_at from (select * from names limit $3) n
+     cross join lateral (select seq + n as events, accepted_at as last_at from batches
+                         where source = n.source and stream = n.stream order by seq desc limit 1) last
+     order by 1, 2`,
+    [page.after?.source ?? '', page.after?.stream ?? '', page.limit + 1, page.source ?? null],
+  )
+  const streams = rows
+    .slice(0, page.limit)
+    .map(({ source, stream, events, last_at }) => ({ source, stream, events, lastAt: last_at }))
+  return { streams, next: rows.length > page.limit ? streams.at(-1)! : null }
+}

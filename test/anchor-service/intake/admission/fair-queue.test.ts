@@ -1,0 +1,72 @@
+import { KillickError } from '@killick/sdk'
+import { expect, test } from 'vitest'
+import { takeTurns } from '../../../../anchor-service/src/intake/admission/fair-queue.ts'
+
+const LIMITS = { width: 2, waiting: 2, pauseMs: 40, maxPauseMs: 80 }
+const here = new AbortController().signal
+const worthless = () => Promise.reject(new KillickError('batch_malformed'))
+const never = () => new Promise<never>(() => {})
+
+/** How long the address waits for a turn, ms; the turn itself takes nothing. */
+async function wait({ inTurn }: ReturnType<typeof takeTurns>, address: string): Promise<number> {
+  const start = performance.now()
+  await inTurn(address, here, async () => {})
+  return performance.now() - start
+}
+
+test('an address that has too much under way waits for itself alone, and is refused beyond that', async () => {
+  const turns = takeTurns(LIMITS)
+  let finish = () => {}
+  const first = turns.inTurn('a', here, () => new Promise<void>((resolve) => (finish = resolve)))
+  turns.inTurn('a', here, never)
+  const order: number[] = []
+  const waiting = [1, 2].map((i) => turns.inTurn('a', here, async () => void order.push(i)))
+  await expect(turns.inTurn('a', here, never)).rejects.toMatchObject({ code: 'overloaded' })
+  expect(await wait(turns, 'b')).toBeLessThan(30)
+  expect(order).toEqual([])
+  finish()
+  await Promise.all([first, ...waiting])
+  expect(order).toEqual([1, 2])
+})
+
+test('an address that sends what is worthless pauses, longer each time and up to a bound; good bodies make up for it', async () => {
+  const turns = takeTurns(LIMITS)
+  for (let i = 0; i < 4; i++) await expect(turns.inTurn('a', here, worthless)).rejects.toThrow()
+  expect(await wait(turns, 'b')).toBeLessThan(30)
+  const waits = [await wait(turns, 'a'), await wait(turns, 'a'), await wait(turns, 'a')]
+  expect(waits[0]).toBeGreaterThan(70)
+  expect(waits[1]).toBeGreaterThan(35)
+  expect(waits[1]).toBeLessThan(70)
+  expect(waits[2]).toBeLessThan(30)
+})
+
+test('who has gone waits no more, and nobody pauses while the service stops', async () => {
+  const turns = takeTurns({ ...LIMITS, pauseMs: 60_000, maxPauseMs: 60_000 })
+  await expect(turns.inTurn('a', here, worthless)).rejects.toThrow()
+  const gone = new AbortController()
+  const left = turns.inTurn('a', gone.signal, never)
+  const stays = turns.inTurn('a', here, async () => 'done')
+  gone.abort()
+  await expect(left).rejects.toMatchObject({ code: 'request_invalid' })
+  turns.close()
+  expect(await stays).toBe('done')
+})
+
+test('addresses without end do not make it forget who has to pause, nor who has something under way', async () => {
+  const turns = takeTurns({ ...LIMITS, width: 1, pauseMs: 100, maxPauseMs: 800 })
+  for (let i = 0; i < 3; i++) await expect(turns.inTurn('bad', here, worthless)).rejects.toThrow()
+  let finish = () => {}
+  const busy = turns.inTurn('busy', here, () => new Promise<void>((resolve) => (finish = resolve)))
+  for (let i = 0; i < 10_001; i++) await turns.inTurn(`new-${i}`, here, async () => {})
+  let done = false
+  const waits = turns.inTurn('busy', here, async () => {
+    done = true
+  })
+  const again = turns.inTurn('bad', here, worthless).catch(() => {})
+  await again
+  expect(await wait(turns, 'bad')).toBeGreaterThan(600)
+  expect(done).toBe(false)
+  finish()
+  await Promise.all([busy, waits])
+  expect(done).toBe(true)
+})

@@ -1,0 +1,176 @@
+// The index of keys: what its runs name is what the packs hold, whatever is asked and however much there is.
+import { randomBytes } from 'node:crypto'
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  type Coverage,
+  findPacks,
+  RUN_EVENTS,
+  readCoverage,
+  readUnindexed,
+  runsBetween,
+  type Search,
+} from '../../../../anchor-service/src/ledger/index/runs.ts'
+import { isRunRight, makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
+import { queryAsOwner } from '../../../support/postgres.ts'
+import { type TestLedger, testLedger } from '../../support/ledger.ts'
+
+type Pack = { first: number; keys: Buffer[] }
+
+/** A ledger whose log holds these packs, and after them nothing up to `events`. */
+async function ledgerOf(packs: readonly Pack[], events: number): Promise<TestLedger> {
+  const opened = await testLedger()
+  await queryAsOwner(
+    opened.databaseUrl,
+    `set search_path = killick; set session_replication_role = replica;
+     delete from packs; update batches set first_event = ${events} - n`,
+  )
+  await queryAsOwner(
+    opened.databaseUrl,
+    `insert into killick.packs (first_event, log_index, pos, n, ids, times, keys, key_counts, body)
+     select first, 1, 0, 1, '', '', keys, '', '' from unnest($1::int[], $2::bytea[]) as p (first, keys)`,
+    [packs.map(({ first }) => first), packs.map(({ keys }) => Buffer.concat(keys))],
+  )
+  return opened
+}
+
+/** How often each of some keys is: in all packs, in most, in some, in one, and in none. */
+const SHARES = [1, 0.9, 0.5, 0.2, 0.01, 0.01, 0.001, 0]
+// Neighbours in the order of entries, some equal in all that an entry keeps of a key; and both ends of that order.
+const KEYS = [
+  ...SHARES.map((_, i) => Buffer.concat([Buffer.from('7a00000000000000', 'hex').subarray(0, 7), Buffer.of(i)])),
+  ...SHARES.map(() => randomBytes(8)),
+  Buffer.from('8000000000000000', 'hex'),
+  Buffer.from('7fffffffffffffff', 'hex'),
+  Buffer.from('0000000000000000', 'hex'),
+  Buffer.from('ffffffffffffffff', 'hex'),
+]
+const shareOf = (i: number) => SHARES[i % SHARES.length]!
+/** Of a key an entry keeps 46 bits. */
+const kept = (key: Buffer) => key.readBigUInt64BE() >> 18n
+
+const EVENTS = 2 * RUN_EVENTS[1] + 3 * RUN_EVENTS[0] + 100
+
+let opened: TestLedger
+let coverage: Coverage
+const packs: Pack[] = []
+/** Of each key the packs that runs may name for it, from the oldest on. */
+let owners: number[][]
+
+beforeAll(async () => {
+  for (let first = 1; first < EVENTS; first += 1 + Math.floor(Math.random() * 400))
+    packs.push({ first, keys: [...KEYS.filter((_, i) => Math.random() < shareOf(i)), randomBytes(8), randomBytes(8)] })
+  opened = await ledgerOf(packs, EVENTS)
+  while (await makeRun(opened.pool));
+  coverage = await readCoverage(opened.pool)
+  const indexed = packs.filter(({ first }) => first < coverage.all)
+  const names = indexed.map(({ keys }) => new Set(keys.map(kept)))
+  owners = KEYS.map((key) => indexed.filter((_, i) => names[i]!.has(kept(key))).map(({ first }) => first))
+})
+afterAll(() => opened.close())
+
+test('long runs hold all they can, short ones what follows, and a short one is not begun before it is full', async () => {
+  expect(coverage).toEqual({ long: 2 * RUN_EVENTS[1], all: 2 * RUN_EVENTS[1] + 3 * RUN_EVENTS[0] })
+  expect(await readUnindexed(opened.pool)).toBe(100)
+  for (const run of runsBetween(coverage, 0, EVENTS)) expect(await isRunRight(opened.pool, run)).toBe(true)
+})
+
+async function collect(parts: AsyncIterable<number[]>): Promise<number[]> {
+  const all: number[] = []
+  for await (const part of parts) all.push(...part)
+  return all
+}
+
+const search = (keys: readonly Buffer[], what: Search) => collect(findPacks(opened.pool, coverage, keys, what))
+
+test('packs are found by any key, within any bounds, in both orders', async () => {
+  const place = fc.oneof(
+    fc.integer({ min: 0, max: EVENTS + 1000 }),
+    fc.constantFrom(...packs.map(({ first }) => first)),
+    fc.constantFrom(0, RUN_EVENTS[1], 2 * RUN_EVENTS[1], 2 * RUN_EVENTS[1] + RUN_EVENTS[0]),
+  )
+  const order = fc.constantFrom('newest' as const, 'oldest' as const)
+  await fc.assert(
+    fc.asyncProperty(fc.nat(KEYS.length - 1), place, place, order, async (key, from, to, order) => {
+      const expected = owners[key]!.filter((first) => first >= from && first < to)
+      expect(await search([KEYS[key]!], { from, to, order })).toEqual(
+        order === 'newest' ? expected.reverse() : expected,
+      )
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('by several keys none that has all of them is left out, and a rare one keeps all others away', async () => {
+  const some = fc.uniqueArray(fc.nat(KEYS.length - 1), { minLength: 2, maxLength: 4 })
+  const order = fc.constantFrom('newest' as const, 'oldest' as const)
+  await fc.assert(
+    fc.asyncProperty(some, order, async (places, order) => {
+      const wanted = places.map((i) => KEYS[i]!)
+      const found = await search(wanted, { from: 0, to: EVENTS, order })
+      const sets = places.map((i) => new Set(owners[i]!)).sort((a, b) => a.size - b.size)
+      const all = [...sets[0]!].filter((pack) => sets.every((set) => set.has(pack)))
+      expect(all.filter((pack) => !found.includes(pack))).toEqual([])
+      expect(found).toEqual([...new Set(found)].sort((a, b) => (order === 'newest' ? b - a : a - b)))
+      if (sets[0]!.size < 200) expect(found.length).toBeLessThanOrEqual(sets[0]!.size)
+    }),
+    { numRuns: 100 },
+  )
+})
+
+test.each([
+  [
+    'an entry is another',
+    `update key_blocks set entries = set_byte(entries, 8 * 7 + 5, get_byte(entries, 8 * 7 + 5) # 4)`,
+  ],
+  ['an entry is gone', `update key_blocks set entries = substr(entries, 1, length(entries) - 8)`],
+  ['a block says that it begins later', `update key_blocks set first = first + 1`],
+  ['a block is gone', `delete from key_blocks`],
+])('a run is not right where %s', async (_, change) => {
+  const tamper = (sql: string) =>
+    queryAsOwner(opened.databaseUrl, `set search_path = killick; set session_replication_role = replica; ${sql}`)
+  const block = `where level = 1 and start = ${RUN_EVENTS[1]} and first = (select max(first) from key_blocks where level = 1 and start = ${RUN_EVENTS[1]})`
+  await tamper(`create table kept as select * from key_blocks; ${change} ${block}`)
+  expect(await isRunRight(opened.pool, { level: 1, start: RUN_EVENTS[1] })).toBe(false)
+  expect(await isRunRight(opened.pool, { level: 1, start: 0 })).toBe(true)
+  await tamper('delete from key_blocks; insert into key_blocks select * from kept; drop table kept')
+  expect(await isRunRight(opened.pool, { level: 1, start: RUN_EVENTS[1] })).toBe(true)
+})
+
+test('events with very many keys make a run that is sorted a part at a time', async () => {
+  // 35 MB of keys: more than are sorted at once. The last is the same for all.
+  const many = Array.from({ length: 270 }, (_, i) => ({
+    first: 1 + i,
+    keys: [randomBytes(131_072), Buffer.alloc(8, 7)],
+  }))
+  const large = await ledgerOf(many, RUN_EVENTS[0])
+  expect(await makeRun(large.pool)).toBe(true)
+  expect(await makeRun(large.pool)).toBe(false)
+  const [count] = await queryAsOwner<{ entries: number; unsorted: number }>(
+    large.databaseUrl,
+    `select sum(length(entries) / 8)::int as entries,
+       count(*) filter (where first <= before)::int as unsorted
+     from (select *, lag(first) over (order by first) as before from killick.key_blocks) b`,
+  )
+  expect(count).toEqual({ entries: (270 * (131_072 + 8)) / 8, unsorted: 0 })
+  const indexed = await readCoverage(large.pool)
+  const all = { from: 0, to: 1000, order: 'oldest' } as const
+  const find = async (key: Buffer) => collect(findPacks(large.pool, indexed, [key], all))
+  for (const { first, keys } of [many[0]!, many[77]!, many[269]!])
+    for (const at of [0, 65_536, 131_064]) expect(await find(keys[0]!.subarray(at, at + 8))).toContain(first)
+  expect(await find(Buffer.alloc(8, 7))).toEqual(many.map(({ first }) => first))
+  expect(await isRunRight(large.pool, { level: 0, start: 0 })).toBe(true)
+  await large.close()
+})
+
+test('a log that jumps, as after a loss, has runs without an entry, and goes on', async () => {
+  const key = randomBytes(8)
+  const far = await ledgerOf([{ first: 5 * RUN_EVENTS[1], keys: [key] }], 5 * RUN_EVENTS[1] + RUN_EVENTS[0])
+  while (await makeRun(far.pool));
+  const indexed = await readCoverage(far.pool)
+  expect(indexed.all).toBe(5 * RUN_EVENTS[1] + RUN_EVENTS[0])
+  for (const run of runsBetween(indexed, 0, indexed.all)) expect(await isRunRight(far.pool, run)).toBe(true)
+  const all = { from: 0, to: indexed.all, order: 'newest' } as const
+  expect(await collect(findPacks(far.pool, indexed, [key], all))).toEqual([5 * RUN_EVENTS[1]])
+  await far.close()
+})

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { printable } from '@killick/sdk'
-import { acceptHead } from './accept-head.ts'
-import { deploy, handover } from './anchor/commands.ts'
+import { acceptHead } from './commands/accept-head.ts'
+import { deploy, handover } from './commands/contracts.ts'
 import { startAnchoring } from './anchor/index.ts'
-import { succeed } from './anchor/succeed.ts'
+import { succeed } from './commands/succeed.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
 import { rebuildFromLog } from './rebuild-registry.ts'

@@ -14,7 +14,7 @@ import { rememberRefusals } from './intake/refusals.ts'
 import type { WentBack } from './ledger/head-memory.ts'
 import { type Indexing, keepIndex } from './ledger/index/indexing.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { openStore } from './ledger/open.ts'
+import { openStore } from './open-store.ts'
 import { loadSigner } from './ledger/signing-keys.ts'
 import { loadTokens } from './tokens.ts'
 

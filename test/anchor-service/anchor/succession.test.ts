@@ -20,7 +20,7 @@ import { openNote, type Proof, readAnchors, type Trust, verifyProof } from '@kil
 import { Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { calls } from '../../../anchor-service/src/anchor/chain/chain.ts'
-import { succeed } from '../../../anchor-service/src/anchor/succeed.ts'
+import { succeed } from '../../../anchor-service/src/commands/succeed.ts'
 import { readProof } from '../../../anchor-service/src/ledger/read/proofs.ts'
 import { loadSigner } from '../../../anchor-service/src/ledger/signing-keys.ts'
 import { killick } from '../../sdk/cli/support.ts'

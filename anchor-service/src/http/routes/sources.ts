@@ -1,6 +1,6 @@
 import { KillickError, parseJson, parsePublicJwk } from '@killick/sdk'
 import { Refusal } from '../../errors.ts'
-import { register } from '../../ledger/registry/register.ts'
+import { register } from '../../ledger/register.ts'
 import { readSource, readSources } from '../../ledger/registry/sources.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'

@@ -12,7 +12,7 @@ import { keySigner } from '../../../../anchor-service/src/anchor/chain/signer.ts
 import type { WorkerDeps } from '../../../../anchor-service/src/anchor/step-context.ts'
 import type { Target } from '../../../../anchor-service/src/anchor/target.ts'
 import { tend, type Visit } from '../../../../anchor-service/src/anchor/worker.ts'
-import { openStore, type Store } from '../../../../anchor-service/src/ledger/open.ts'
+import { openStore, type Store } from '../../../../anchor-service/src/open-store.ts'
 import { anchorLogInterface } from '../../../support/chain.ts'
 import { type LocalChain, startChain } from '../../../support/local-chain.ts'
 import { createDatabase, queryAsOwner } from '../../../support/postgres.ts'

@@ -11,10 +11,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ANCHOR_LOG_ADDRESS } from '../../../anchor-service/src/anchor/chain/deploy.ts'
 import { openSigner } from '../../../anchor-service/src/anchor/chain/open-signer.ts'
 import { keySigner, signTransaction } from '../../../anchor-service/src/anchor/chain/signer.ts'
-import { deploy, handover } from '../../../anchor-service/src/anchor/commands.ts'
+import { deploy, handover } from '../../../anchor-service/src/commands/contracts.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { startChild, startNode } from '../../support/processes.ts'
-import { anchoredSizes, newTarget, openWorld, type World } from './support/world.ts'
+import { anchoredSizes, newTarget, openWorld, type World } from '../anchor/support/world.ts'
 
 const MAIN = fileURLToPath(new URL('../../../anchor-service/src/main.ts', import.meta.url))
 let world: World

@@ -1,10 +1,10 @@
 import type { EventInput, PublicJwk, Registration } from '@killick/sdk'
 import { registrationFields, thumbprint } from '@killick/sdk'
-import { Refusal } from '../../errors.ts'
-import type { Ledger } from '../ledger.ts'
-import { SYSTEM } from '../system.ts'
-import { insertRegistration } from './registrations.ts'
-import type { Settings } from './sources.ts'
+import { Refusal } from '../errors.ts'
+import type { Ledger } from './ledger.ts'
+import { SYSTEM } from './system.ts'
+import { insertRegistration } from './registry/registrations.ts'
+import type { Settings } from './registry/sources.ts'
 
 /** What is to be registered: settings that are not named, and keys that are not, stay as they are. Times in ms. */
 export type Change = Partial<Settings> & {

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import type pg from 'pg'
-import type { Config } from '../config.ts'
-import { type ClusterHooks, startCluster } from '../database/embedded/cluster.ts'
-import { migrate } from '../database/migrate.ts'
-import { openPool } from '../database/pool.ts'
-import { StartError } from '../errors.ts'
-import { type Ledger, type LedgerHooks, openLedger } from './ledger.ts'
-import { loadSigner } from './signing-keys.ts'
+import type { Config } from './config.ts'
+import { type ClusterHooks, startCluster } from './database/embedded/cluster.ts'
+import { migrate } from './database/migrate.ts'
+import { openPool } from './database/pool.ts'
+import { StartError } from './errors.ts'
+import { type Ledger, type LedgerHooks, openLedger } from './ledger/ledger.ts'
+import { loadSigner } from './ledger/signing-keys.ts'
 
 /** An open ledger with the database under it. */
 export type Store = {

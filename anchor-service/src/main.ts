@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { printable } from '@killick/sdk'
+import { startAnchoring } from './anchor/index.ts'
 import { acceptHead } from './commands/accept-head.ts'
 import { deploy, handover } from './commands/contracts.ts'
-import { startAnchoring } from './anchor/index.ts'
 import { succeed } from './commands/succeed.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'

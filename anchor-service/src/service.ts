@@ -14,8 +14,8 @@ import { rememberRefusals } from './intake/refusals.ts'
 import type { WentBack } from './ledger/head-memory.ts'
 import { type Indexing, keepIndex } from './ledger/index/indexing.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { openStore } from './open-store.ts'
 import { loadSigner } from './ledger/signing-keys.ts'
+import { openStore } from './open-store.ts'
 import { loadTokens } from './tokens.ts'
 
 /** What the anchor worker is given. `databaseUrl` is there for a queue that keeps its own connections. */

@@ -1,7 +1,7 @@
 import { asHash, type Hash } from '@killick/sdk'
 import pg from 'pg'
+import type { Db } from '../database/pool.ts'
 import type { AnchorFacts, AnchorState } from '../ledger/registry/anchors.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
 
 /** The log on a chain that a target anchors to. */
 export type Place = { target: string; chainId: number; genesis: string; contract: string; logId: string }

@@ -3,10 +3,11 @@
  * event against it; here is held together what nobody signs: how states follow each other, what raw transactions say, and how
  * times lie around the block's.
  */
+
 import { EMPTY_ROOT, type Hash } from '@killick/sdk'
 import type { Fault, OwnCheck } from '@killick/sdk/audit'
 import { originHash, readSigned } from '../anchor/chain/chain.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
+import type { Db } from '../database/pool.ts'
 import { type Columns, cursor, differing, fault, micros, TOLERANCE, type Walk } from './walk.ts'
 
 type State = Columns & { seq: number; state: string; at: number; transaction: string | null }

@@ -1,5 +1,5 @@
 import type { OwnCheck } from '@killick/sdk/audit'
-import type { Db } from '../ledger/tree/tiles.ts'
+import type { Db } from '../database/pool.ts'
 import { checkAnchorRows } from './anchor-rows.ts'
 import { checkColumns } from './columns.ts'
 import { checkIdentity } from './identity.ts'

@@ -2,6 +2,7 @@
  * Nobody signs the columns by which events and batches are found; whoever owns the database could keep an event from
  * readers, or show it as another's, by changing them alone. So they are held against what is signed.
  */
+
 import { createHash } from 'node:crypto'
 import {
   type BatchHeader,
@@ -13,9 +14,9 @@ import {
   parseEvent,
 } from '@killick/sdk'
 import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
+import type { Db } from '../database/pool.ts'
 import { type EventSketch, sketchEvent, termKey } from '../ledger/packs/event-keys.ts'
 import { readLines } from '../ledger/packs/read-pack.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
 import { walkRuns } from './runs.ts'
 
 type Columns = { readonly [column: string]: JsonValue }

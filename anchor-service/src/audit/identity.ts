@@ -1,6 +1,6 @@
 import type { Fault, OwnCheck } from '@killick/sdk/audit'
 import { readMigrations } from '../database/migrate.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
+import type { Db } from '../database/pool.ts'
 import { fault } from './walk.ts'
 
 /** Which log this is, and what made its tables: rows that the service goes by when it starts. */

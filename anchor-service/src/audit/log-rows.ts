@@ -2,10 +2,10 @@
  * Nobody signs how the log is cut into commits, and when each was: checkpoints, tiles and the time that batches were accepted.
  * All three follow from each other, and from what is signed around them.
  */
-import { TILE_WIDTH } from '@killick/sdk'
+
+import { SYSTEM, TILE_WIDTH } from '@killick/sdk'
 import type { Fault, OwnCheck, WalkedEntry } from '@killick/sdk/audit'
-import { SYSTEM } from '../ledger/system.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
+import type { Db } from '../database/pool.ts'
 import { type Columns, cursor, fault, type KeyedRow, micros, TOLERANCE, type Walk } from './walk.ts'
 
 const BATCHES = `select log_index::float8 as key, json_build_object('at', ${micros('accepted_at')}) as columns

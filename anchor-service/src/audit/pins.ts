@@ -1,9 +1,9 @@
 import type { PublicJwk } from '@killick/sdk'
+import { SYSTEM } from '@killick/sdk'
 import { type AuditPins, chainOf } from '@killick/sdk/audit'
 import { logIdOf } from '../anchor/chain/chain.ts'
 import { openSigner } from '../anchor/chain/open-signer.ts'
 import type { TargetSettings } from '../anchor/settings.ts'
-import { SYSTEM } from '../ledger/system.ts'
 import type { LogKey } from '../ledger/tree/checkpoints.ts'
 
 /**

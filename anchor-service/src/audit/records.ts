@@ -1,10 +1,10 @@
 import type { EventInput, JsonObject } from '@killick/sdk'
+import { SYSTEM } from '@killick/sdk'
 import { ANCHOR_ACTIONS } from '../anchor/perform.ts'
+import type { Db } from '../database/pool.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { hasNews } from '../ledger/read/activity.ts'
 import { searchEvents } from '../ledger/read/search.ts'
-import { SYSTEM } from '../ledger/system.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
 import { type Finished, faultOf } from './outcome.ts'
 
 /** What the system stream says of audits: the newest, the newest that passed or failed, and the newest that passed. */

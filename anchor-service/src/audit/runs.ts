@@ -1,7 +1,7 @@
 import type { Fault } from '@killick/sdk/audit'
+import type { Db } from '../database/pool.ts'
 import { RUN_EVENTS, type Run, readCoverage, readLength, runsBetween } from '../ledger/index/runs.ts'
 import { isRunRight } from '../ledger/index/write-run.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
 
 /** The index of keys is made of the packs, and must be what they make of it. A run is checked when the audit has come to its end. */
 export function walkRuns(db: Db) {

@@ -3,10 +3,11 @@
  * privileges, settings. All of it is told in lines, from the catalogue, and held against the lines of a schema that these
  * migrations have just made (schema.json).
  */
+
 import type { OwnCheck } from '@killick/sdk/audit'
 import { LEDGER_ROLE } from '../database/migrate.ts'
+import type { Db } from '../database/pool.ts'
 import { PARTITION } from '../ledger/packs/read-pack.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
 import made from './schema.json' with { type: 'json' }
 import { fault } from './walk.ts'
 

@@ -2,6 +2,7 @@
  * Rows that stand for an event of the system stream, at whose place in the log they are kept. Whoever owns the database could
  * alter, remove or add some; so each is held against its event, and each such event against its row.
  */
+
 import {
   isObject,
   type JsonObject,
@@ -15,8 +16,8 @@ import {
   utf8,
 } from '@killick/sdk'
 import { type Fault, type OwnCheck, systemEvent } from '@killick/sdk/audit'
+import type { Db } from '../database/pool.ts'
 import { readHistory } from '../ledger/registry/anchors.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
 import { type Columns, cursor, differing, fault, micros, type Walk } from './walk.ts'
 
 type Expected = { readonly [column: string]: unknown }

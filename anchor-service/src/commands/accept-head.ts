@@ -1,8 +1,8 @@
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
 import type { WentBack } from '../ledger/head-memory.ts'
-import { openStore } from '../open-store.ts'
 import type { Head } from '../ledger/tree/checkpoints.ts'
+import { openStore } from '../open-store.ts'
 
 /**
  * `accept-head`: what the data folder's memory of the log's newest head and the database say, and what it means. With `isSure`

@@ -1,11 +1,11 @@
 import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk'
-import type { Config } from '../config.ts'
-import { StartError } from '../errors.ts'
 import { transact } from '../anchor/chain/account.ts'
 import { calls, logIdOf, openChain } from '../anchor/chain/chain.ts'
 import { deployAnchorLog } from '../anchor/chain/deploy.ts'
 import { openSigner } from '../anchor/chain/open-signer.ts'
 import type { TargetSettings } from '../anchor/settings.ts'
+import type { Config } from '../config.ts'
+import { StartError } from '../errors.ts'
 
 /** Commands about contracts that a person runs once; they need no database. Each returns what to print. */
 

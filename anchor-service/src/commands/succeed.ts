@@ -1,12 +1,12 @@
 import { equalBytes, printHash } from '@killick/sdk'
+import { logIdOf, openChain } from '../anchor/chain/chain.ts'
+import { openSigner } from '../anchor/chain/open-signer.ts'
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
-import { openStore } from '../open-store.ts'
 import { readLastAnchor, SUCCEED } from '../ledger/read/successions.ts'
 import type { AnchorRow } from '../ledger/registry/anchors.ts'
 import { readRoot } from '../ledger/tree/tiles.ts'
-import { logIdOf, openChain } from '../anchor/chain/chain.ts'
-import { openSigner } from '../anchor/chain/open-signer.ts'
+import { openStore } from '../open-store.ts'
 
 /**
  * `succeed`: states, with the log's key, that the log which the configuration anchors to succeeds one whose chain key was stolen or

@@ -13,6 +13,9 @@ const types: pg.CustomTypesConfig = {
     oid === pg.types.builtins.INT8 ? parseInt8 : pg.types.getTypeParser(oid, format as 'text'),
 }
 
+/** A pool or one connection of it. */
+export type Db = Pick<pg.Pool, 'query'>
+
 /** Connections to the ledger, in schema `killick` and, where it exists, in the role that may only select and insert. */
 export function openPool(databaseUrl: string, hasRole: boolean, max = 10): pg.Pool {
   // Whatever is asked of the ledger has an index; what PostgreSQL takes for a short table may be long out of line.

@@ -1,5 +1,6 @@
 import { TILE_WIDTH } from '@killick/sdk'
-import { type Db, readEntries } from '../ledger/tree/tiles.ts'
+import type { Db } from '../database/pool.ts'
+import { readEntries } from '../ledger/tree/tiles.ts'
 import { type KeptBody, keepBody } from './kept-body.ts'
 
 /** Bytes of bundles that are kept; those asked for longest ago go first. */

@@ -3,12 +3,13 @@
  * from the tokens: every process of the service knows it, and changing a token ends all sessions. That one was ended is an
  * event of the system stream, which every process reads.
  */
+
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { SYSTEM } from '@killick/sdk'
 import type { FastifyRequest } from 'fastify'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Place } from '../ledger/read/events.ts'
 import { searchEvents } from '../ledger/read/search.ts'
-import { SYSTEM } from '../ledger/system.ts'
 
 /** Who may ask: the reader's token reads, the administrator's also registers. */
 export type Tokens = { admin: string; reader: string }

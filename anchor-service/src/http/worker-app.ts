@@ -1,7 +1,7 @@
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
-import { loggerOptions } from './logger.ts'
 import type { App, AppDeps } from './deps.ts'
+import { loggerOptions } from './logger.ts'
 import { installProblems } from './problems.ts'
 import { type OperationDeps, operationRoutes } from './routes/health.ts'
 

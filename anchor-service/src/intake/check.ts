@@ -8,15 +8,15 @@ import {
   parseBatchHeader,
   readBatch,
   type SourceRecord,
+  SYSTEM,
   splitBatch,
 } from '@killick/sdk'
+import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
-import { type CheckedBatch, isSameBatch } from '../ledger/packs/checked-batch.ts'
+import { type CheckedBatch, type Demands, isSameBatch, type TimeAt } from '../ledger/packs/checked-batch.ts'
 import { Packer } from '../ledger/packs/packer.ts'
-import { type Demands, refusalOf, type TimeAt } from '../ledger/registry/sources.ts'
+import { refusalOf } from '../ledger/registry/sources.ts'
 import { readKeptBatch } from '../ledger/registry/streams.ts'
-import { SYSTEM } from '../ledger/system.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
 import type { Share } from './checkers.ts'
 import type { Decoded } from './decode.ts'
 import type { KnownSource, KnownSources } from './known-sources.ts'

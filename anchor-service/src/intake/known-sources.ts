@@ -1,4 +1,5 @@
 import { printHash, type SourceRecord } from '@killick/sdk'
+import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import {
   differences,
@@ -8,7 +9,6 @@ import {
   readRegistered,
   readRows,
 } from '../ledger/registry/registrations.ts'
-import type { Db } from '../ledger/tree/tiles.ts'
 
 /** Sources that are remembered, about 4 KiB each; beyond, those that were read first are forgotten. */
 const MAX_SOURCES = 1_000

@@ -8,9 +8,11 @@ import {
   printHash,
   type Receipt,
   type Signer,
+  SYSTEM,
 } from '@killick/sdk'
 import type pg from 'pg'
 import { runAll, type Statement } from '../database/copy.ts'
+import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { HeadMemory } from './head-memory.ts'
 import {
@@ -27,10 +29,10 @@ import { equivocationEvent, insertEquivocation } from './registry/equivocations.
 import type { LedgerRegistry } from './registry/registry.ts'
 import { refusalOf } from './registry/sources.ts'
 import { readHeads, readKeptBatch, type StreamName, streamKey } from './registry/streams.ts'
-import { makeSystemBatch, SYSTEM, uuidv7 } from './system.ts'
+import { makeSystemBatch, uuidv7 } from './system.ts'
 import { checkpointStatement, EMPTY_HEAD, type Head, type LogKey, readCovering } from './tree/checkpoints.ts'
 import { append, appendedPaths, type Frontier, frontierRoot } from './tree/frontier.ts'
-import { type Db, readFrontier, readPlans, splitHashes, tileStatement } from './tree/tiles.ts'
+import { readFrontier, readPlans, splitHashes, tileStatement } from './tree/tiles.ts'
 
 /** What the ledger can be asked to take: a batch of a source, or something the service itself did. */
 export type Submission =

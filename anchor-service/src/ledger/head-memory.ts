@@ -7,15 +7,16 @@ import {
   parseCheckpoint,
   parseEvent,
   type Signer,
+  SYSTEM,
   verifyConsistency,
   verifySignature,
 } from '@killick/sdk'
+import type { Db } from '../database/pool.ts'
 import { Refusal, StartError } from '../errors.ts'
 import { type HeadFile, type Kept, openHeadFile, readHeadFiles } from './head-file.ts'
 import { searchEvents } from './read/search.ts'
-import { SYSTEM } from './system.ts'
 import { type Head, type LogKey, readHead } from './tree/checkpoints.ts'
-import { type Db, readConsistency } from './tree/tiles.ts'
+import { readConsistency } from './tree/tiles.ts'
 
 /** The log in the database does not continue the newest head that this process knows. `found`: what it has; null: nothing. */
 export type WentBack = { remembered: Head; found: Head | null }

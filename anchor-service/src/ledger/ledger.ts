@@ -5,8 +5,10 @@ import {
   type Receipt,
   type Registration,
   registrationFields,
+  SYSTEM,
 } from '@killick/sdk'
 import type pg from 'pg'
+import type { Db } from '../database/pool.ts'
 import { Refusal, StartError } from '../errors.ts'
 import type { Accepted, Submission } from './commit.ts'
 import { ACCEPT_HEAD, type HeadMemory, openHeadMemory, PIN_HEAD, type WentBack } from './head-memory.ts'
@@ -15,9 +17,8 @@ import { insertRegistration } from './registry/registrations.ts'
 import { keepRegistry, type LedgerRegistry } from './registry/registry.ts'
 import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
 import type { LocalSigner } from './signing-keys.ts'
-import { SYSTEM, uuidv7 } from './system.ts'
+import { uuidv7 } from './system.ts'
 import { type Head, type LogKey, logKey, readHead } from './tree/checkpoints.ts'
-import type { Db } from './tree/tiles.ts'
 
 /** The ledger of one database: every write goes through here, reads take `db`. */
 export type Ledger = {

@@ -1,8 +1,7 @@
 import type { EventInput, PublicJwk, Registration } from '@killick/sdk'
-import { registrationFields, thumbprint } from '@killick/sdk'
+import { registrationFields, SYSTEM, thumbprint } from '@killick/sdk'
 import { Refusal } from '../errors.ts'
 import type { Ledger } from './ledger.ts'
-import { SYSTEM } from './system.ts'
 import { insertRegistration } from './registry/registrations.ts'
 import type { Settings } from './registry/sources.ts'
 

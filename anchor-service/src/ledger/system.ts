@@ -13,9 +13,6 @@ import {
 import type { CheckedBatch, StreamHead } from './packs/checked-batch.ts'
 import { packBatch } from './packs/packer.ts'
 
-/** The ledger as a source of its own: what it does itself is recorded in this stream, like any other event. */
-export { SYSTEM }
-
 /** A batch of one event that continues the system stream. */
 export async function makeSystemBatch(
   { event, id }: { event: EventInput; id: string },

@@ -1,6 +1,6 @@
 // What a run must hold: made from the packs for a short one, and from its short ones for a long one.
+import type { Db } from '../../database/pool.ts'
 import { free } from '../../release-memory.ts'
-import type { Db } from '../tree/tiles.ts'
 import { ENTRY, firstFrom, RUN_EVENTS, type Run } from './runs.ts'
 import { EntrySorter, sortEntries } from './sorter.ts'
 

@@ -8,8 +8,8 @@
  * An entry is a number of 64 bits: the first 46 of a key, and how many events from the run's beginning its pack begins. So it
  * names packs that may have a key; the packs have the last word.
  */
-import type { Db } from '../tree/tiles.ts'
 
+import type { Db } from '../../database/pool.ts'
 /** Events of a run: of a short one, level 0, and of a long one, level 1. */
 export const RUN_EVENTS = [16_384, 262_144] as const
 

@@ -1,9 +1,10 @@
 // Makes the runs of runs.ts behind the commits.
+
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { runAll, TupleWriter } from '../../database/copy.ts'
+import type { Db } from '../../database/pool.ts'
 import { free } from '../../release-memory.ts'
-import type { Db } from '../tree/tiles.ts'
 import { type Block, readBlocks, readEntries } from './run-entries.ts'
 import { type Coverage, ENTRY, RUN_EVENTS, type Run, readCoverage, readLength } from './runs.ts'
 

@@ -1,7 +1,21 @@
 import { asHash, type BatchHeader, equalBytes, fromUtf8, type Hash, printHash } from '@killick/sdk'
 import type { Tuples } from '../../database/copy.ts'
 import { Refusal } from '../../errors.ts'
-import type { Demands } from '../registry/sources.ts'
+
+/** When an event was recorded, ms since 1970, and the line of the batch that it stands on. */
+export type TimeAt = { readonly time: number; readonly line: number }
+
+/** What a batch asks of its source's registration. */
+export type Demands = {
+  /** Who signed it: keys by kid, each with the first line that it signed. */
+  readonly kids: ReadonlyMap<string, number>
+  /** The first line of an event that is not signed, and of one that does not disclose all of its digests. */
+  readonly unsignedLine: number | null
+  readonly hiddenLine: number | null
+  /** Its first and its last event by when they were recorded. */
+  readonly earliest: TimeAt
+  readonly latest: TimeAt
+}
 
 /** A batch whose keys, signatures, chain and root have been checked. */
 export type CheckedBatch = {

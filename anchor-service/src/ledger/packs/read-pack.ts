@@ -3,10 +3,11 @@
  * its header, so that all frames together are the batch as it was sent; recorders cut their frames so that they can be kept as
  * they are.
  */
+
 import { promisify } from 'node:util'
 import { constants, zstdDecompress } from 'node:zlib'
 import { MAX_BATCH_BYTES } from '@killick/sdk'
-import type { Db } from '../tree/tiles.ts'
+import type { Db } from '../../database/pool.ts'
 
 /** A frame of zstd, and how many bytes it holds. */
 export type Frame = { bytes: Uint8Array; size: number }

@@ -1,6 +1,6 @@
+import { SYSTEM } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import { termKey } from '../packs/event-keys.ts'
-import { SYSTEM } from '../system.ts'
-import type { Db } from '../tree/tiles.ts'
 
 /**
  * Does the log hold, from one entry on and before another, anything but what the ledger records of itself under one of these

@@ -1,6 +1,6 @@
 import { MAX_BATCH_EVENTS } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import { readBody } from '../packs/read-pack.ts'
-import type { Db } from '../tree/tiles.ts'
 
 /** What one answer holds at most while it is read: a page of packs, and the text of three that are on their way. Bytes. */
 export const EXPORT_BYTES = 2.5 * 1024 * 1024

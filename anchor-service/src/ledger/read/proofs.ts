@@ -11,7 +11,9 @@ import {
   parseHash,
   planInclusion,
   printProof,
+  SYSTEM,
 } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import { findPacks, readCoverage } from '../index/runs.ts'
 import type { Ledger } from '../ledger.ts'
@@ -20,10 +22,9 @@ import { readLines } from '../packs/read-pack.ts'
 import type { Registered } from '../registry/registrations.ts'
 import type { LedgerRegistry } from '../registry/registry.ts'
 import { readKeys } from '../registry/sources.ts'
-import { SYSTEM } from '../system.ts'
 import { pathOf } from '../tree/batch-tree.ts'
 import { readCheckpoint, readCovering } from '../tree/checkpoints.ts'
-import { type Db, readPlans } from '../tree/tiles.ts'
+import { readPlans } from '../tree/tiles.ts'
 import { readCarriedAnchors } from './successions.ts'
 
 type Row = { log_index: number; pos: number; token: string; header: string; event_leaves: Buffer }

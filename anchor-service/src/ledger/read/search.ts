@@ -1,8 +1,8 @@
 import { isSourceName, type JsonValue } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import { findPacks, readCoverage } from '../index/runs.ts'
 import { idOf, termKey } from '../packs/event-keys.ts'
 import { MAX_PACK_EVENTS, timeAt } from '../packs/read-pack.ts'
-import type { Db } from '../tree/tiles.ts'
 import { type Found, type FoundEvent, type Place, readFound, type UnreadableEvent } from './events.ts'
 
 /** Conditions that all must hold; times are when the event was recorded, `from` inclusive, `to` exclusive. */

@@ -9,11 +9,12 @@ import {
   planConsistency,
   type Succeeds,
   type Succession,
+  SYSTEM,
 } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import { type AnchorRow, readAnchors, readCoveringAnchor, readProvingAnchors } from '../registry/anchors.ts'
-import { SYSTEM } from '../system.ts'
 import type { LogKey } from '../tree/checkpoints.ts'
-import { type Db, readPlans } from '../tree/tiles.ts'
+import { readPlans } from '../tree/tiles.ts'
 import { searchEvents } from './search.ts'
 
 /** The log goes on under another publisher; the event's `metadata` is a `StatedSuccession`. */

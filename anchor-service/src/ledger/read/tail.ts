@@ -1,6 +1,6 @@
 /** Events in the order they were accepted, and the neighbours of one in its stream. */
 
-import type { Db } from '../tree/tiles.ts'
+import type { Db } from '../../database/pool.ts'
 import { type Found, type FoundEvent, type Place, readFound, type UnreadableEvent } from './events.ts'
 import { numberAt } from './search.ts'
 

@@ -1,5 +1,5 @@
 import { type Anchor, asHash, type Hash } from '@killick/sdk'
-import type { Db } from '../tree/tiles.ts'
+import type { Db } from '../../database/pool.ts'
 
 /** Where checkpoints are anchored. Hex is 0x and lower case. */
 export type AnchorTarget = { target: string; chainId: number; contract: string; logId: string }

@@ -1,6 +1,6 @@
 import { type BatchHeader, type EventInput, KillickError, type PublicJwk, parseBatchHeader } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import type { KeptBatch } from '../packs/checked-batch.ts'
-import type { Db } from '../tree/tiles.ts'
 import type { LogPage } from './shares.ts'
 
 /** A header that a source signed: its text (compact JWS) and what it says; null where it cannot be read any more. */

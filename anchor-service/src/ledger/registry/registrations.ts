@@ -2,6 +2,7 @@
  * Registrations as they stand in the log: events of the system stream, each alone in its batch. Each names the one of its source
  * before it, so the newest one's hash stands for all that was ever registered of the source.
  */
+
 import { isDeepStrictEqual } from 'node:util'
 import {
   equalBytes,
@@ -15,10 +16,10 @@ import {
   type Registration,
   Registry,
   type SourceRecord,
+  SYSTEM,
 } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import { readLines } from '../packs/read-pack.ts'
-import { SYSTEM } from '../system.ts'
-import type { Db } from '../tree/tiles.ts'
 
 /** One registration, with where it stands. */
 export type Registered = {

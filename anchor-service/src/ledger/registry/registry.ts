@@ -2,6 +2,7 @@
  * What the log says of sources. Who may sign for a source is said by events of the system stream alone; so this stream is walked
  * from its first event on, and what it says is the measure of what the tables hold and of what a batch was judged by.
  */
+
 import { createPublicKey, verify } from 'node:crypto'
 import { zstdDecompressSync } from 'node:zlib'
 import {
@@ -17,10 +18,11 @@ import {
   SYSTEM,
   verifyInclusion,
 } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import type { StreamHead } from '../packs/checked-batch.ts'
 import { type LogKey, readHead } from '../tree/checkpoints.ts'
-import { type Db, readPlans } from '../tree/tiles.ts'
+import { readPlans } from '../tree/tiles.ts'
 import {
   differences,
   foldSource,

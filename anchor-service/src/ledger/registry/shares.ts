@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Db } from '../tree/tiles.ts'
+import type { Db } from '../../database/pool.ts'
 
 /** A proof link: which fields of which event it shows. `state` is as of the question. */
 export type Share = {

@@ -1,6 +1,7 @@
 import { KillickError, type PublicJwk, type SourceRecord } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import { Refusal, type ServiceCode } from '../../errors.ts'
-import type { Db } from '../tree/tiles.ts'
+import type { Demands, TimeAt } from '../packs/checked-batch.ts'
 
 /** A key of a source and when the service takes its signatures, by the service's own clock; null: without limit. */
 export type SourceKey = {
@@ -24,21 +25,6 @@ export type Settings = {
 
 /** A source as the tables have it; `logIndex` is that of this registration. */
 export type Source = Settings & { source: string; logIndex: number; keys: SourceKey[] }
-
-/** When an event was recorded, ms since 1970, and the line of the batch that it stands on. */
-export type TimeAt = { readonly time: number; readonly line: number }
-
-/** What a batch asks of its source's registration. */
-export type Demands = {
-  /** Who signed it: keys by kid, each with the first line that it signed. */
-  readonly kids: ReadonlyMap<string, number>
-  /** The first line of an event that is not signed, and of one that does not disclose all of its digests. */
-  readonly unsignedLine: number | null
-  readonly hiddenLine: number | null
-  /** Its first and its last event by when they were recorded. */
-  readonly earliest: TimeAt
-  readonly latest: TimeAt
-}
 
 /** Why a source may not hand in such a batch at a time (ms); null: it may. */
 export function refusalOf(

@@ -1,7 +1,8 @@
 import { asHash, isSourceName, isStreamId, printHash } from '@killick/sdk'
+import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import type { KeptBatch, StreamHead } from '../packs/checked-batch.ts'
-import { type Db, splitHashes } from '../tree/tiles.ts'
+import { splitHashes } from '../tree/tiles.ts'
 
 export type StreamName = { source: string; stream: string }
 

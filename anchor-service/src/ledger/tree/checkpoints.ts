@@ -11,7 +11,7 @@ import {
   signNote,
 } from '@killick/sdk'
 import { type Statement, TupleWriter } from '../../database/copy.ts'
-import type { Db } from './tiles.ts'
+import type { Db } from '../../database/pool.ts'
 
 export type Head = { size: number; root: Hash; note: string }
 

@@ -10,12 +10,9 @@ import {
   tileOf,
   treeRoot,
 } from '@killick/sdk'
-import type pg from 'pg'
 import { type Statement, TupleWriter } from '../../database/copy.ts'
+import type { Db } from '../../database/pool.ts'
 import { type Frontier, frontierTiles, type Segment } from './frontier.ts'
-
-/** A pool or one connection of it. */
-export type Db = Pick<pg.Pool, 'query'>
 
 type TileKey = { level: number; index: number }
 

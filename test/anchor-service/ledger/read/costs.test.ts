@@ -1,8 +1,10 @@
 // A page costs as much as it is long, whatever the size of the ledger: rows that PostgreSQL reads, as it says itself.
+
 import { zstdCompressSync } from 'node:zlib'
 import { parseEvent } from '@killick/sdk'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Db } from '../../../../anchor-service/src/database/pool.ts'
 import { RUN_EVENTS } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
 import { sketchEvent, termKey } from '../../../../anchor-service/src/ledger/packs/event-keys.ts'
@@ -13,7 +15,6 @@ import { readEquivocations } from '../../../../anchor-service/src/ledger/registr
 import { readShares } from '../../../../anchor-service/src/ledger/registry/shares.ts'
 import { readSource, readSources } from '../../../../anchor-service/src/ledger/registry/sources.ts'
 import { readStream, readStreams } from '../../../../anchor-service/src/ledger/registry/streams.ts'
-import type { Db } from '../../../../anchor-service/src/ledger/tree/tiles.ts'
 import { draftEvent, sealEvent } from '../../../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../../../sdk/src/client/random.ts'
 import { queryAsOwner } from '../../../support/postgres.ts'

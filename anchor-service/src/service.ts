@@ -1,12 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type pg from 'pg'
+import type { Anchoring, AnchoringDeps } from './anchor/anchoring.ts'
 import { type Auditing, keepAuditing } from './audit/index.ts'
 import type { Config } from './config.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
 import { openAccess } from './http/auth.ts'
 import type { App } from './http/deps.ts'
-import { type Metrics, makeMetrics } from './http/metrics.ts'
+import { makeMetrics } from './http/metrics.ts'
 import { buildWorkerApp } from './http/worker-app.ts'
 import { startCheckers } from './intake/checkers.ts'
 import { type Intake, makeIntake } from './intake/intake.ts'
@@ -17,25 +17,6 @@ import type { Ledger } from './ledger/ledger.ts'
 import { loadSigner } from './ledger/signing-keys.ts'
 import { openStore } from './open-store.ts'
 import { loadTokens } from './tokens.ts'
-
-/** What the anchor worker is given. `databaseUrl` is there for a queue that keeps its own connections. */
-export type AnchoringDeps = {
-  config: Config
-  databaseUrl: string
-  pool: pg.Pool
-  ledger: Ledger
-  metrics: Metrics
-  log: FastifyBaseLogger
-}
-
-/** A running anchor worker. */
-export type Anchoring = {
-  /** The log has grown; the worker decides whether that is worth an anchor now. */
-  ring(): Promise<void>
-  /** Shown in `/readyz`. */
-  status(): unknown
-  close(): Promise<void>
-}
 
 export type Service = {
   /** Where it listens, with the port that was taken. */
@@ -122,7 +103,15 @@ export async function startService(
     if (!store.hasRole)
       app.log.warn('The database user may not make a role: only triggers keep the ledger append-only.')
     if (startAnchoring && config.anchor.worker === 'inline' && config.anchor.targets.length > 0) {
-      anchoring = await startAnchoring({ config, databaseUrl, pool, ledger, metrics, log: app.log })
+      anchoring = await startAnchoring({
+        targets: config.anchor.targets,
+        redisUrl: config.redisUrl,
+        databaseUrl,
+        pool,
+        ledger,
+        registry: metrics.registry,
+        log: app.log,
+      })
     }
     const url = await listen(app, config.host, config.port, 'PORT')
     if (config.audit.intervalMs > 0) {
@@ -188,7 +177,15 @@ export async function startWorker(
     })
     log = app.log
     tellMemory(log, ledger)
-    const started = await startAnchoring({ config, databaseUrl, pool, ledger, metrics, log: app.log })
+    const started = await startAnchoring({
+      targets: config.anchor.targets,
+      redisUrl: config.redisUrl,
+      databaseUrl,
+      pool,
+      ledger,
+      registry: metrics.registry,
+      log: app.log,
+    })
     anchoring = started
     const url = workerPort === null ? null : await listen(app, config.host, workerPort, 'KILLICK_WORKER_PORT')
     return {

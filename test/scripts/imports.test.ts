@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { findBreaches } from '../../scripts/imports.ts'
+import { findBreaches, PARTS } from '../../scripts/imports.ts'
 import { readSolidity, readTypeScript } from '../../scripts/lib/modules.ts'
 
 const breaches = (path: string, text: string) =>
@@ -26,7 +26,7 @@ describe('import boundaries', () => {
     ],
     ['sdk/src/core/a.ts', 'export const x = (y: Record<string, number>) => y.Buffer'],
     ['sdk/src/verify/a.ts', "export { x } from '../core/x.ts'"],
-    ['anchor-service/src/anchor/chain.ts', "import { Wallet } from 'ethers'\nexport { Wallet }"],
+    ['anchor-service/src/anchor/chain/chain.ts', "import { Wallet } from 'ethers'\nexport { Wallet }"],
     ['anchor-service/src/anchor/queue.ts', "import { Queue } from 'bullmq'\nexport { Queue }"],
   ])('%s may %j', (path, text) => {
     expect(breaches(path, text)).toEqual([])
@@ -34,6 +34,23 @@ describe('import boundaries', () => {
 
   test('ethers and bullmq have one door each', () => {
     expect(breaches('anchor-service/src/anchor/worker.ts', "import 'ethers'\nimport 'bullmq'")).toHaveLength(2)
+  })
+
+  test('parts may import parts of rows above their own alone, so none imports itself by way of another', () => {
+    const names = PARTS.map(({ name }) => name)
+    for (const [row, { name, may }] of PARTS.entries())
+      for (const other of may.filter((each) => names.includes(each)))
+        expect(names.indexOf(other), `${name} may import ${other}`).toBeLessThan(row)
+  })
+
+  test.each([
+    ['ledger/tree/a.ts', '../packs/packer.ts', 'tree may not import packs'],
+    ['ledger/read/a.ts', '../ledger.ts', 'read may not import ledger'],
+    ['ledger/a.ts', '../http/a.ts', 'ledger may not import http'],
+    ['anchor/a.ts', '../config.ts', 'anchor may not import config'],
+    ['http/a.ts', './routes/a.ts', 'http may not import routes'],
+  ])('in the service %s is refused %s', (path, to, expected) => {
+    expect(breaches(`anchor-service/src/${path}`, `import '${to}'`)).toEqual([expect.stringContaining(expected)])
   })
 
   test('a workspace reaches another by its name only', () => {

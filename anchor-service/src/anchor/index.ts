@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { StartError } from '../errors.ts'
-import type { Anchoring, AnchoringDeps } from '../service.ts'
+import type { Anchoring, AnchoringDeps } from './anchoring.ts'
 import { type Chain, logIdOf, openChain } from './chain/chain.ts'
 import { openSigner } from './chain/open-signer.ts'
 import type { ChainSigner } from './chain/signer.ts'
@@ -20,8 +20,8 @@ export { type ChainSigner, keySigner } from './chain/signer.ts'
  */
 export async function startAnchoring(deps: AnchoringDeps): Promise<Anchoring> {
   const { pool } = deps
-  const targets = await Promise.all(deps.config.anchor.targets.map((each) => openTarget(each, deps.ledger.log.origin)))
-  const metrics = makeAnchorMetrics(deps.metrics.registry)
+  const targets = await Promise.all(deps.targets.map((each) => openTarget(each, deps.ledger.log.origin)))
+  const metrics = makeAnchorMetrics(deps.registry)
   const locks = new pg.Pool({ ...pool.options, max: targets.length })
   // An idle connection that breaks is replaced at the next lock.
   locks.on('error', () => {})

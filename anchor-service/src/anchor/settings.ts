@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { KeySettings } from './chain/open-signer.ts'
 
 /** One target as it is configured. Where a setting is left out of KILLICK_TARGETS, the environment's holds. */
 export type TargetSettings = {
@@ -35,13 +36,6 @@ export type TargetSettings = {
   /** KILLICK_BALANCE_ANCHORS, `balanceAnchors`: warn when the balance pays for fewer anchors. Default 100. */
   balanceAnchors: number
 }
-
-/** Who signs: exactly one of these. Secrets are read from the environment or from files, never from arguments. */
-export type KeySettings =
-  /** KILLICK_CHAIN_KEY, `chainKey`: private key (64 hex digits), or a file that holds one, or an encrypted JSON keystore. */
-  | { key: string; password: string | null }
-  /** KILLICK_SIGNER_URL, `signerUrl`: a signer in another process; docs/ANCHORING.md says what it answers. */
-  | { signerUrl: string }
 
 type Fault = (name: string, why: string) => void
 type Lookup = (setting: string) => string | null

@@ -1,6 +1,6 @@
 import type pg from 'pg'
-import type { AnchoringDeps } from '../service.ts'
 import { Alarm } from './alarms.ts'
+import type { AnchoringDeps } from './anchoring.ts'
 import type { Chain } from './chain/chain.ts'
 import type { ChainSigner } from './chain/signer.ts'
 import { type Funds, readFunds } from './funds.ts'
@@ -18,7 +18,7 @@ export type RunningTarget = {
   close(): Promise<void>
 }
 
-type Parts = Omit<AnchoringDeps, 'metrics'> & {
+type Parts = AnchoringDeps & {
   target: Target
   chain: Chain
   signer: ChainSigner
@@ -33,7 +33,7 @@ const MONEY_MS = 30_000
 
 /** One target with its queue, worker and reconciler: what becomes of it delays no other. */
 export function runTarget(parts: Parts): RunningTarget {
-  const { config, databaseUrl, ledger, log, target, chain, signer, locks, metrics } = parts
+  const { redisUrl, databaseUrl, ledger, log, target, chain, signer, locks, metrics } = parts
   const about = { target: target.name }
   let funds: Funds | null = null
   let countedAt = Number.NEGATIVE_INFINITY
@@ -65,7 +65,6 @@ export function runTarget(parts: Parts): RunningTarget {
       countMoney().catch(() => {})
     },
   })
-  const { redisUrl } = config
   const bell = openBell({ redisUrl, databaseUrl, name: target.name, intervalMs: target.intervalMs }, keeper.visit)
 
   const look = () => keeper.tick().catch((error) => log.warn(about, `the ledger cannot be read: ${error.message}`))

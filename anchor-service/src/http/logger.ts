@@ -1,8 +1,7 @@
 import type { FastifyServerOptions } from 'fastify'
-import type { Config } from '../config.ts'
 
 /** Log lines are JSON on standard output; they hold no event content, token or key. */
-export function loggerOptions(level: Config['logLevel']): NonNullable<FastifyServerOptions['logger']> {
+export function loggerOptions(level: string): NonNullable<FastifyServerOptions['logger']> {
   return level === 'silent' ? false : { level, serializers: { err: printError } }
 }
 

@@ -1,8 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { fromUtf8, isObject, isRedirect, readBody } from '@killick/sdk'
 import { Wallet } from 'ethers'
-import type { KeySettings } from '../settings.ts'
 import { type ChainSigner, keySigner } from './signer.ts'
+
+/** Who signs: exactly one of these. Secrets are read from the environment or from files, never from arguments. */
+export type KeySettings =
+  /** KILLICK_CHAIN_KEY, `chainKey`: private key (64 hex digits), or a file that holds one, or an encrypted JSON keystore. */
+  | { key: string; password: string | null }
+  /** KILLICK_SIGNER_URL, `signerUrl`: a signer in another process; docs/ANCHORING.md says what it answers. */
+  | { signerUrl: string }
 
 /**
  * The signer that is configured. Its errors say what is wrong and never show a key.

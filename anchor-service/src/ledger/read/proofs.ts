@@ -16,14 +16,13 @@ import {
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import { findPacks, readCoverage } from '../index/runs.ts'
-import type { Ledger } from '../ledger.ts'
 import { idKey, leafKey } from '../packs/event-keys.ts'
 import { readLines } from '../packs/read-pack.ts'
 import type { Registered } from '../registry/registrations.ts'
 import type { LedgerRegistry } from '../registry/registry.ts'
 import { readKeys } from '../registry/sources.ts'
 import { pathOf } from '../tree/batch-tree.ts'
-import { readCheckpoint, readCovering } from '../tree/checkpoints.ts'
+import { type LogKey, readCheckpoint, readCovering } from '../tree/checkpoints.ts'
 import { readPlans } from '../tree/tiles.ts'
 import { readCarriedAnchors } from './successions.ts'
 
@@ -37,7 +36,7 @@ type Row = { log_index: number; pos: number; token: string; header: string; even
  * @throws Refusal event_not_found | event_unreadable
  */
 export async function readProof(
-  { db, log, registry }: Pick<Ledger, 'db' | 'log' | 'registry'>,
+  { db, log, registry }: { db: Db; log: LogKey; registry: LedgerRegistry },
   name: string,
 ): Promise<string> {
   const row = await findEvent(db, name)

@@ -59,7 +59,7 @@ export const PARTS: Part[] = [
   { name: 'app',      files: [...SERVICE('http/app.ts'), ...SERVICE('http/worker-app.ts')], may: ['routes', 'http', 'base', 'node:*', 'fastify', '@fastify/*'] },
   { name: 'config',   files: ['config.ts', 'open-store.ts', 'tokens.ts'].flatMap(SERVICE),
     may: ['embedded', 'database', 'ledger', 'anchor', 'own audit', 'http', 'base', 'node:*', 'pg'] },
-  { name: 'commands', files: SERVICE('commands/'),               may: ['config', 'tree', 'registry', 'read', 'ledger', 'chain', 'anchor', 'base', 'sdk'] },
+  { name: 'commands', files: SERVICE('commands/'), may: ['config', 'embedded', 'database', 'node:*', 'tree', 'registry', 'read', 'ledger', 'chain', 'anchor', 'base', 'sdk'] },
   { name: 'service',  files: SERVICE(''),
     may: ['commands', 'config', 'index', 'ledger', 'intake', 'anchor', 'own audit', 'http', 'app', 'base', 'sdk', 'fastify'] },
 

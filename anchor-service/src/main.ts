@@ -3,10 +3,10 @@ import { printable } from '@killick/sdk'
 import { startAnchoring } from './anchor/index.ts'
 import { acceptHead } from './commands/accept-head.ts'
 import { deploy, handover } from './commands/contracts.ts'
+import { rebuildFromLog } from './commands/rebuild-registry.ts'
 import { succeed } from './commands/succeed.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
-import { rebuildFromLog } from './rebuild-registry.ts'
 import { startService, startWorker } from './service.ts'
 
 const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed | rebuild-registry]

@@ -2,15 +2,15 @@
  * Makes the tables of sources and their keys again from the log. Nothing in them is believed: what they say afterwards is what
  * the events of the system stream say, and these are all that the signed log has.
  */
-import { equalBytes, KillickError, nodePrimitives, parseBatchHeader } from '@killick/sdk'
+
+import { equalBytes, KillickError, nodePrimitives, parseBatchHeader, SYSTEM } from '@killick/sdk'
+import type { Db } from '../database/pool.ts'
 import { StartError } from '../errors.ts'
-import { type LogKey, readHead } from './tree/checkpoints.ts'
-import { append, type Frontier, frontierRoot } from './tree/frontier.ts'
-import type { LocalSigner } from './signing-keys.ts'
 import { differences, insertRegistration, readOthers, readRows } from './registry/registrations.ts'
 import { keepRegistry, type LedgerRegistry } from './registry/registry.ts'
-import { SYSTEM } from './system.ts'
-import type { Db } from './tree/tiles.ts'
+import type { LocalSigner } from './signing-keys.ts'
+import { type LogKey, readHead } from './tree/checkpoints.ts'
+import { append, type Frontier, frontierRoot } from './tree/frontier.ts'
 
 export type Rebuilt = {
   sources: number

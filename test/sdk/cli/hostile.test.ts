@@ -130,7 +130,7 @@ describe('the words of a stranger are shown and not obeyed', () => {
     const env = { KILLICK_RPC_URL: stranger.url, KILLICK_CHAIN_KEY: `0x${'1'.repeat(64)}`, KILLICK_ORIGIN: 'x' }
     for (const [name, run] of await runAll(list, env)) {
       expectHarmless(name, run)
-      expect(run.out + run.err, name).toContain(String.raw`u001b[2J`)
+      expect(run.out + run.err, name).toContain('u001b[2J')
     }
   }, 60_000)
 })

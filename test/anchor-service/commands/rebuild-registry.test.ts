@@ -1,14 +1,14 @@
 // The tables of sources are a cache of signed events: they can be made again from these, and from nothing else.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { checkSchema } from '../../anchor-service/src/audit/schema.ts'
-import { loadConfig } from '../../anchor-service/src/config.ts'
-import { openPool } from '../../anchor-service/src/database/pool.ts'
-import { rebuildFromLog } from '../../anchor-service/src/rebuild-registry.ts'
-import { queryAsOwner } from '../support/postgres.ts'
-import { tamper } from './audit/support/audits.ts'
-import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
-import { call, register, type TestService, testService } from './support/service.ts'
-import { cutTail } from './support/superuser.ts'
+import { checkSchema } from '../../../anchor-service/src/audit/schema.ts'
+import { rebuildFromLog } from '../../../anchor-service/src/commands/rebuild-registry.ts'
+import { loadConfig } from '../../../anchor-service/src/config.ts'
+import { openPool } from '../../../anchor-service/src/database/pool.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { tamper } from '../audit/support/audits.ts'
+import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
+import { call, register, type TestService, testService } from '../support/service.ts'
+import { cutTail } from '../support/superuser.ts'
 
 const PAST = '2020-01-01T00:00:00.000Z'
 const TABLES = ['sources', 'source_keys', 'batches', 'packs', 'checkpoints', 'tiles'] as const

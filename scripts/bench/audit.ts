@@ -32,11 +32,12 @@ export async function measureAudits(folder: string, { audited }: Plan): Promise<
   const system = await loadSigner(join(keys, 'system.json'))
   try {
     await fillEvents(service.url, audited)
-    await fillBeside(databaseUrl, origin, keys, service.url, audited)
+    await fillBeside({ databaseUrl, origin, keys }, service.url, audited)
     const task = { url: service.url, token: TOKEN, vkey, origin, systemKey: system.jwk, databaseUrl, keys }
     const limit = await verifyingRate(1000)
     const own = await run({ ...task, audit: 'own' })
     const outside = await run({ ...task, audit: 'outside' })
+    await fillSystem({ databaseUrl, origin, keys }, audited * (1 - 1 / EACH.system))
     const walk = await run({ ...task, audit: 'registry' })
     return [
       ...rowsOf('own audit', own, limit),
@@ -66,22 +67,30 @@ async function fillEvents(url: string, events: number): Promise<void> {
 }
 
 /** What the ledger keeps beside events of sources. */
-async function fillBeside(databaseUrl: string, origin: string, keys: string, url: string, events: number) {
+async function fillBeside(place: Place, url: string, events: number): Promise<void> {
+  await fillSystem(place, events / EACH.system)
+  await inTurns(events / EACH.source, 4, () =>
+    register(url, `bench-${randomUUID().slice(0, 8)}`, publicJwk(KEY), 'required'),
+  )
+  await planAnchors(place.databaseUrl, events / EACH.anchor)
+}
+
+/** Where a ledger is, and the folder of its keys. */
+type Place = { databaseUrl: string; origin: string; keys: string }
+
+/** Events of the ledger itself, each in a batch of its own. */
+async function fillSystem({ databaseUrl, origin, keys }: Place, count: number): Promise<void> {
   const pool = openPool(databaseUrl, true, 4)
   const signer = (name: string) => loadSigner(join(keys, name))
   const ledger = await openLedger({
     ...{ pool, origin, logSigner: await signer('log.json'), systemSigner: await signer('system.json') },
   })
   try {
-    await inTurns(events / EACH.system, 256, (i) => note(ledger, i))
-    await inTurns(events / EACH.source, 4, () =>
-      register(url, `bench-${randomUUID().slice(0, 8)}`, publicJwk(KEY), 'required'),
-    )
+    await inTurns(count, 256, (i) => note(ledger, i))
   } finally {
     await ledger.close()
     await pool.end()
   }
-  await planAnchors(databaseUrl, events / EACH.anchor)
 }
 
 const note = (ledger: Ledger, i: number) =>
@@ -141,8 +150,8 @@ function rowsOf(
 /** What took no time to speak of, and asked nothing, is left out. */
 function rowOf(who: string, id: string, { cpu, queries, rows, waited, detail }: Cost, events: number): Row[] {
   if (cpu < 1 && queries === 0) return []
-  const ofRows = (ms: number) => per(ms / 1000, Math.max(1, rows))
-  const asked = `, ${ofRows(cpu)} rows; ${queries.toLocaleString('en')} queries gave ${rows.toLocaleString('en')} rows, ${ofRows(waited)} until they came`
+  const wait = per(waited / 1000, Math.max(1, rows))
+  const asked = `; ${queries.toLocaleString('en')} queries gave ${rows.toLocaleString('en')} rows, after ${wait}`
   const figure = `${per(cpu / 1000, events)} events of CPU${queries === 0 ? '' : asked}`
   return [{ what: `${who}, ${id}`, figure, beside: detail || '-' }]
 }

@@ -44,10 +44,10 @@ const columnsOf = (withDetails: boolean, from: string, to: string) => `
         }) order by p.first_event), '[]')
      from packs p where p.first_event >= ${from} and p.first_event < ${to}) as packs`
 
-const BATCH = `select ${columnsOf(false, '$2', '$3')} from batches b where b.log_index = $1`
-const BATCH_WITH_DETAILS = `select ${columnsOf(true, '$2', '$3')} from batches b where b.log_index = $1`
+/** One batch, with the packs that stand where the log does. */
+const BATCH = `select ${columnsOf(true, '$2', '$3')} from batches b where b.log_index = $1`
 
-/** Of each batch the packs that stand where its row says. */
+/** Several, each with the packs that stand where its row says: only where that is right can they be. */
 const BATCHES = `
   select b.log_index::float8 as key, ${columnsOf(false, 'b.start', `b.start + least(b.n, ${MAX_BATCH_EVENTS})`)}
   from (select *, least(first_event, 9007199254740991) as start, sum(greatest(n, 0)) over (order by log_index) as events
@@ -70,12 +70,9 @@ export function checkColumns(db: Db): OwnCheck {
     async batch(batch) {
       const { logIndex, firstEvent, header, events } = batch
       checked += header.n
-      const read = async (sql: string) =>
-        (await db.query<BatchRow>(sql, [logIndex, firstEvent, firstEvent + header.n])).rows[0]
+      const read = async () => (await db.query<BatchRow>(BATCH, [logIndex, firstEvent, firstEvent + header.n])).rows[0]
       const place = placeOf(logIndex, header)
-      const paged = await rows.of(logIndex)
-      const isPlaced = paged?.columns.first_event === firstEvent && paged.columns.n === header.n
-      const row = events === null ? await read(BATCH_WITH_DETAILS) : isPlaced ? paged : await read(BATCH)
+      const row = await (events === null ? read() : rows.of(logIndex))
       const misled = await runs.upTo(firstEvent + header.n)
       if (row === undefined) return [{ place, message: `batches.log_index: no batch has ${logIndex}` }, ...misled]
       const wrong = differences(row.columns, batchColumns(batch))
@@ -84,7 +81,7 @@ export function checkColumns(db: Db): OwnCheck {
         message: `batches.${column}: it is not what batch ${logIndex} says`,
       }))
       if (events !== null && arePacksRight(batch, events, row.packs)) return [...faults, ...misled]
-      const packs = events === null ? row.packs : ((await read(BATCH_WITH_DETAILS))?.packs ?? [])
+      const packs = events === null ? row.packs : ((await read())?.packs ?? [])
       return [...faults, ...(await comparePacks(batch, packs)), ...misled]
     },
     async finish() {

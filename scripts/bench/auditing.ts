@@ -43,7 +43,7 @@ const FILES: Readonly<Record<string, string>> = {
   'audit/lookups.ts': 'lookups',
   'audit/columns.ts': 'columns',
   'audit/runs.ts': 'columns',
-  'ledger/make-run.ts': 'columns',
+  'index/write-run.ts': 'columns',
   'audit/log-rows.ts': 'rows',
   'audit/told.ts': 'told',
   'audit/anchor-rows.ts': 'anchors.rows',

@@ -181,7 +181,7 @@ export function standing(verdict: Verdict, proof: Proof, asked: Asked, { by, pub
     Object.entries(told).flatMap(([kind, what]) => (by[kind as Kind] === who ? [what] : []))
   const items: HTMLElement[] = []
   const add = (...children: (Node | string)[]) => items.push(h('li', {}, ...children))
-  if (names('you').length > 0) add('Pinned by you: ', listed(names('you')), '../page/views')
+  if (names('you').length > 0) add('Pinned by you: ', listed(names('you')), '.')
   if (names('publisher').length > 0) {
     add(
       'On the word of ',
@@ -199,9 +199,9 @@ export function standing(verdict: Verdict, proof: Proof, asked: Asked, { by, pub
       h('strong', {}, said(proof.log.origin)),
       ', which took it in under this name: that the key is one of ',
       said(verdict.event.source),
-      '../page/views',
+      '.',
     )
-  else for (const rest of verdict.restsOn) add('It rests on ', said(rest), '../page/views')
+  else for (const rest of verdict.restsOn) add('It rests on ', said(rest), '.')
   if (asked.nodes.length > 0)
     add(
       'The chain was read from ',

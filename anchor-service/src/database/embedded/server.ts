@@ -45,7 +45,7 @@ export async function makeCluster(
 ): Promise<Credentials> {
   const credentials = { port: await freePort(), password: randomBytes(24).toString('hex') }
   const draft = `${data}.new`
-  const passwordFile = join(draft, '../..', 'postgres.password.new')
+  const passwordFile = join(draft, '..', 'postgres.password.new')
   await rm(draft, { recursive: true, force: true })
   await mkdir(draft, { mode: 0o700 })
   await writeFile(passwordFile, credentials.password, { mode: 0o600 })

@@ -5,7 +5,7 @@ import { EventSketch } from '../../ledger/packs/event-keys.ts'
 import { byteOf, Decoded, JsonScanner, literal, NO, skip } from './scan.ts'
 
 const TILDE = byteOf('~')
-const FULL_STOP = byteOf('..')
+const FULL_STOP = byteOf('.')
 const LINE_FEED = byteOf('\n')
 const QUOTE = byteOf('"')
 const COMMA = byteOf(',')

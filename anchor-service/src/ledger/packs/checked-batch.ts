@@ -81,7 +81,7 @@ export function refusalAtHead({ header, eventPrev }: CheckedBatch, head: StreamH
 }
 
 /** The header without its signature: ECDSA signs the same batch differently each time. */
-const signedPart = (header: string) => header.slice(0, header.lastIndexOf('..'))
+const signedPart = (header: string) => header.slice(0, header.lastIndexOf('.'))
 
 export function isSameBatch(batch: Pick<CheckedBatch, 'header'>, kept: KeptBatch): boolean {
   return fromUtf8(batch.header.signature.input) === signedPart(kept.header)

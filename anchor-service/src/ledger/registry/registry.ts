@@ -350,7 +350,7 @@ type Claims = {
 
 function payloadOf(jws: string): Claims | null {
   try {
-    const claims: unknown = JSON.parse(Buffer.from(jws.split('..')[1] ?? '', 'base64url').toString())
+    const claims: unknown = JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString())
     return typeof claims === 'object' && claims !== null ? claims : null
   } catch {
     return null

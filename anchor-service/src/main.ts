@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { printable } from '@killick/sdk'
+import { printable } from '@killick/sdk/core'
 import { startAnchoring } from './anchor/index.ts'
 import { acceptHead } from './commands/accept-head.ts'
 import { deploy, handover } from './commands/contracts.ts'

@@ -10,7 +10,8 @@ import { connect, type Socket } from 'node:net'
 import { setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { zstdCompressSync } from 'node:zlib'
-import { BATCH_MEDIA_TYPE, generateKey, signerOf } from '@killick/sdk'
+import { generateKey, signerOf } from '@killick/sdk'
+import { BATCH_MEDIA_TYPE } from '@killick/sdk/core'
 import { makeLoads } from './events.ts'
 
 const [kind, target, connections, source, kid] = process.argv.slice(2) as [string, string, string, string, string]

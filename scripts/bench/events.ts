@@ -1,18 +1,10 @@
 // The events that everything here is measured on, made before the clock runs: signed, chained, batched and compressed.
 import { randomUUID } from 'node:crypto'
-import {
-  batchRoot,
-  type EventInput,
-  type Hash,
-  leafHash,
-  parseHash,
-  type Signer,
-  signBatchHeader,
-  utf8,
-} from '@killick/sdk'
+import { type EventInput, type Hash, leafHash, parseHash, type Signer, signBatchHeader, utf8 } from '@killick/sdk/core'
 import { draftEvent, sealEvent } from '../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../sdk/src/client/random.ts'
 import { compressBatch } from '../../sdk/src/client/transport.ts'
+import { batchRoot } from '../../sdk/src/client/tree.ts'
 
 /** One stream's batches in order, as they go over the wire (zstd), and their events. */
 export type Load = {

@@ -1,16 +1,8 @@
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  type AuditLog,
-  generateKey,
-  type JsonObject,
-  openAuditLog,
-  publicJwk,
-  readKeyFile,
-  thumbprint,
-  writeKeyFile,
-} from '@killick/sdk'
+import { type AuditLog, generateKey, openAuditLog, publicJwk, readKeyFile, writeKeyFile } from '@killick/sdk'
+import { type JsonObject, thumbprint } from '@killick/sdk/core'
 import type { Api } from './api.ts'
 import { type History, subjectOf } from './history.ts'
 import { Obstacle } from './steps.ts'

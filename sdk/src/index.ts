@@ -1,64 +1,18 @@
-/** `@killick/sdk`: record, prove and verify audit events. `@killick/sdk/verify` is the part that runs in browsers. */
+/**
+ * `@killick/sdk`: what an application needs to record audit events, share them and check proofs. For Node.
+ *
+ * `@killick/sdk/verify` has everything about checking and runs in browsers too, `@killick/sdk/audit` audits a whole ledger,
+ * `@killick/sdk/core` is for those who build ledgers.
+ */
 
 export * from './client/index.ts'
-export {
-  BATCH_MEDIA_TYPE,
-  type BatchFields,
-  MAX_BATCH_BYTES,
-  MAX_BATCH_EVENTS,
-  parseBatch,
-  printBatch,
-  readBatch,
-  signBatchHeader,
-  splitBatch,
-} from './core/batch.ts'
-export { isRedirect, readBody } from './core/body.ts'
-export { concat, equalBytes, fromBase64, fromHex, fromUtf8, toBase64, utf8 } from './core/bytes.ts'
-export { printCheckpoint } from './core/checkpoint.ts'
-export { InvariantError } from './core/errors.ts'
-export {
-  type Disclosure,
-  hideFields,
-  isEventId,
-  isSourceName,
-  isStreamId,
-  MAX_EVENT_BYTES,
-  type Mint,
-  makeEvent,
-  type Position,
-} from './core/event.ts'
-export { type Change, checkEventInput, checkField, type EventInput, type Party } from './core/fields.ts'
-export { asHash, HASH_BYTES, isHash, sha256 } from './core/hash.ts'
-export { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH, parseJson } from './core/json.ts'
-export { type Alg, algOf, publicKeyBytes } from './core/jwk.ts'
-export { treeRoot } from './core/merkle.ts'
-export { MAX_NOTE_SIGNATURES, parseNote, printVkey, signNote, type Vkey } from './core/note.ts'
-export type { Primitives } from './core/primitives.ts'
-export { MAX_PROOF_BYTES, MAX_SUCCESSIONS, PROOF_FORMAT } from './core/proof.ts'
-export {
-  type KeyRecord,
-  parseRegistration,
-  type RegisteredKey,
-  type Registration,
-  Registry,
-  type RegistryEntry,
-  type RegistryFault,
-  registrationFields,
-  type SourceRecord,
-  SYSTEM,
-} from './core/registry.ts'
-export { type Signer, verifySignature } from './core/signature.ts'
-export { type LogPlace, parseSuccession, printSuccession, type Succession } from './core/succession.ts'
-export { printable } from './core/text.ts'
-export {
-  type Node,
-  type Plan,
-  planConsistency,
-  planInclusion,
-  planRoot,
-  TILE_HEIGHT,
-  TILE_WIDTH,
-  tileOf,
-} from './core/tree.ts'
-export { nodePrimitives } from './node/primitives.ts'
-export * from './verify/index.ts'
+export { ERROR_CODES, type ErrorCode, KillickError } from './core/errors.ts'
+export type { Change, EventInput, Party } from './core/fields.ts'
+export type { Alg, PublicJwk } from './core/jwk.ts'
+export { type Proof, parseProof } from './core/proof.ts'
+export type { Receipt } from './core/receipt.ts'
+export type { Signer } from './core/signature.ts'
+export { readAnchors } from './verify/read-anchors.ts'
+export type { Trust } from './verify/trust.ts'
+export type { Verdict } from './verify/verdict.ts'
+export { verifyProof } from './verify/verify-proof.ts'

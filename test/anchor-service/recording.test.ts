@@ -1,13 +1,5 @@
-import {
-  leafHash,
-  openNote,
-  parseCheckpoint,
-  parseHash,
-  parseProof,
-  utf8,
-  verifyInclusion,
-  verifyProof,
-} from '@killick/sdk'
+import { parseProof, verifyProof } from '@killick/sdk'
+import { leafHash, openNote, parseCheckpoint, parseHash, utf8, verifyInclusion } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
 import { call, register, type TestService, testService } from './support/service.ts'

@@ -11,7 +11,7 @@ import {
   toBase64url,
   treeRoot,
   utf8,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { queryAsOwner } from '../support/postgres.ts'
 import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'

@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkEventInput } from '@killick/sdk'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readHistory, subjectOf } from '../../scripts/lib/history.ts'
+import { checkEventInput } from '../../sdk/src/core/fields.ts'
 
 describe('the events that npm start records', () => {
   let folder: string

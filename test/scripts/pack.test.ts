@@ -31,9 +31,10 @@ describe('the published packages', () => {
     await writeFile(
       join(project, 'use.js'),
       `import { openAuditLog } from '@killick/sdk'
+       import { treeRoot } from '@killick/sdk/core'
        import { leafHash, printHash, verifyInclusion } from '@killick/sdk/verify'
        const leaf = leafHash(new Uint8Array())
-       console.log(typeof openAuditLog, verifyInclusion({ leafHash: leaf, index: 0, size: 1, path: [], root: leaf }), printHash(leaf))`,
+       console.log(typeof openAuditLog, verifyInclusion({ leafHash: leaf, index: 0, size: 1, path: [], root: leaf }), printHash(treeRoot([leaf])))`,
     )
     const { stdout } = await inProject(process.execPath, 'use.js')
     expect(stdout).toBe('function true bjQLnP-zepicpUTmu3gKLHiQHT-zNzh2hRGjBhevoB0\n')

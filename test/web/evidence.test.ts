@@ -1,11 +1,11 @@
 // What the console shows of gaps, contradictions and audits, of a service that is not anchored.
 import { readFile } from 'node:fs/promises'
+import { parseBatchHeader } from '@killick/sdk/core'
 import axe, { type AxeResults } from 'axe-core'
 import { compactVerify, importJWK } from 'jose'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildPage } from '../../scripts/page.ts'
-import { parseBatchHeader } from '../../sdk/src/index.ts'
 import { auditStatus, recordBatch, recordSome, tamper, untilAudit } from '../anchor-service/audit/support/audits.ts'
 import { alterToken, numberOf } from '../anchor-service/support/packs.ts'
 import { type Producer, post, sampleEvent } from '../anchor-service/support/producer.ts'

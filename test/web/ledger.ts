@@ -1,6 +1,3 @@
-import { Contract, id, JsonRpcProvider, Wallet } from 'ethers'
-import artifact from '../../anchor-service/src/anchor/chain/AnchorLog.json' with { type: 'json' }
-import { generateKey, publicJwk, signerOf } from '../../sdk/src/client/key.ts'
 import {
   type EventInput,
   fromBase64url,
@@ -18,7 +15,10 @@ import {
   signNote,
   treeRoot,
   utf8,
-} from '../../sdk/src/index.ts'
+} from '@killick/sdk/core'
+import { Contract, id, JsonRpcProvider, Wallet } from 'ethers'
+import artifact from '../../anchor-service/src/anchor/chain/AnchorLog.json' with { type: 'json' }
+import { generateKey, publicJwk, signerOf } from '../../sdk/src/client/key.ts'
 import type { LocalChain } from '../support/local-chain.ts'
 
 /** A ledger in memory, anchored on a real chain: what the page needs a proof of, without the service. */

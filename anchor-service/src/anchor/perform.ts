@@ -1,4 +1,4 @@
-import { printHash } from '@killick/sdk'
+import { printHash } from '@killick/sdk/core'
 import { type AnchorFacts, type AnchorState, readHistory } from '../ledger/registry/anchors.ts'
 import { readCheckpoint } from '../ledger/tree/checkpoints.ts'
 import { readConsistency } from '../ledger/tree/tiles.ts'

@@ -1,4 +1,4 @@
-import { asHash, type Hash } from '@killick/sdk'
+import { asHash, type Hash } from '@killick/sdk/core'
 import pg from 'pg'
 import type { Db } from '../database/pool.ts'
 import type { AnchorFacts, AnchorState } from '../ledger/registry/anchors.ts'

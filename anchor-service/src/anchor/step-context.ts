@@ -1,4 +1,4 @@
-import { EMPTY_ROOT, type Hash } from '@killick/sdk'
+import { EMPTY_ROOT, type Hash } from '@killick/sdk/core'
 import type { Ledger } from '../ledger/ledger.ts'
 import { readRoot } from '../ledger/tree/tiles.ts'
 import { Alarm } from './alarms.ts'

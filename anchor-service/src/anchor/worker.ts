@@ -1,4 +1,4 @@
-import { EMPTY_ROOT, type Hash } from '@killick/sdk'
+import { EMPTY_ROOT, type Hash } from '@killick/sdk/core'
 import type pg from 'pg'
 import { Alarm } from './alarms.ts'
 import { type Chain, RpcError } from './chain/chain.ts'

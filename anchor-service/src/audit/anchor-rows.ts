@@ -4,8 +4,8 @@
  * times lie around the block's.
  */
 
-import { EMPTY_ROOT, type Hash } from '@killick/sdk'
 import type { Fault, OwnCheck } from '@killick/sdk/audit'
+import { EMPTY_ROOT, type Hash } from '@killick/sdk/core'
 import { originHash, readSigned } from '../anchor/chain/chain.ts'
 import type { Db } from '../database/pool.ts'
 import { type Columns, cursor, differing, fault, micros, TOLERANCE, type Walk } from './walk.ts'

@@ -1,7 +1,7 @@
 // A thread that audits once. It is started by thread.ts; what crosses between the two is described there.
 import { parentPort, workerData } from 'node:worker_threads'
-import { KillickError } from '@killick/sdk'
 import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
+import { KillickError } from '@killick/sdk/core'
 import { openPool } from '../database/pool.ts'
 import { ownChecks } from './checks.ts'
 import type { Assignment, Report } from './thread.ts'

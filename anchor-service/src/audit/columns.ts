@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto'
+import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
 import {
   type BatchHeader,
   type JsonValue,
@@ -12,8 +13,7 @@ import {
   nodePrimitives,
   type ParsedEvent,
   parseEvent,
-} from '@killick/sdk'
-import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
+} from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { type EventSketch, sketchEvent, termKey } from '../ledger/packs/event-keys.ts'
 import { readLines } from '../ledger/packs/read-pack.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { PublicJwk } from '@killick/sdk'
 import type { AuditProgress } from '@killick/sdk/audit'
+import type { PublicJwk } from '@killick/sdk/core'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Registry } from 'prom-client'
 import type { TargetSettings } from '../anchor/settings.ts'

@@ -3,8 +3,8 @@
  * All three follow from each other, and from what is signed around them.
  */
 
-import { SYSTEM, TILE_WIDTH } from '@killick/sdk'
 import type { Fault, OwnCheck, WalkedEntry } from '@killick/sdk/audit'
+import { SYSTEM, TILE_WIDTH } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { type Columns, cursor, fault, type KeyedRow, micros, TOLERANCE, type Walk } from './walk.ts'
 

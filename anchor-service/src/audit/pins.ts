@@ -1,6 +1,5 @@
-import type { PublicJwk } from '@killick/sdk'
-import { SYSTEM } from '@killick/sdk'
 import { type AuditPins, chainOf } from '@killick/sdk/audit'
+import { type PublicJwk, SYSTEM } from '@killick/sdk/core'
 import { logIdOf } from '../anchor/chain/chain.ts'
 import { openSigner } from '../anchor/chain/open-signer.ts'
 import type { TargetSettings } from '../anchor/settings.ts'

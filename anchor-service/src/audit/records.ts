@@ -1,5 +1,4 @@
-import type { EventInput, JsonObject } from '@killick/sdk'
-import { SYSTEM } from '@killick/sdk'
+import { type EventInput, type JsonObject, SYSTEM } from '@killick/sdk/core'
 import { ANCHOR_ACTIONS } from '../anchor/perform.ts'
 import type { Db } from '../database/pool.ts'
 import type { Ledger } from '../ledger/ledger.ts'

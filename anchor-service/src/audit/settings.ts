@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type PublicJwk, parseJson, parsePublicJwk } from '@killick/sdk'
+import { type PublicJwk, parseJson, parsePublicJwk } from '@killick/sdk/core'
 
 /** How the service audits itself. */
 export type AuditSettings = {

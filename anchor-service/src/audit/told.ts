@@ -3,6 +3,7 @@
  * alter, remove or add some; so each is held against its event, and each such event against its row.
  */
 
+import { type Fault, type OwnCheck, systemEvent } from '@killick/sdk/audit'
 import {
   isObject,
   type JsonObject,
@@ -14,8 +15,7 @@ import {
   parseRegistration,
   type Registration,
   utf8,
-} from '@killick/sdk'
-import { type Fault, type OwnCheck, systemEvent } from '@killick/sdk/audit'
+} from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { readHistory } from '../ledger/registry/anchors.ts'
 import { type Columns, cursor, differing, fault, micros, type Walk } from './walk.ts'

@@ -1,8 +1,8 @@
 // What the checks of tables share while the log is walked.
 
-import type { JsonValue } from '@killick/sdk'
 import type { Fault } from '@killick/sdk/audit'
 import { RowCursor } from '@killick/sdk/audit'
+import type { JsonValue } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 
 /** A row as JSON, so that no value can fail the query, however it was altered; times in µs since 1970. */

@@ -1,4 +1,4 @@
-import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk'
+import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk/verify'
 import { transact } from '../anchor/chain/account.ts'
 import { calls, logIdOf, openChain } from '../anchor/chain/chain.ts'
 import { deployAnchorLog } from '../anchor/chain/deploy.ts'

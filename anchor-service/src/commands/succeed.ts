@@ -1,4 +1,4 @@
-import { equalBytes, printHash } from '@killick/sdk'
+import { equalBytes, printHash } from '@killick/sdk/core'
 import { logIdOf, openChain } from '../anchor/chain/chain.ts'
 import { openSigner } from '../anchor/chain/open-signer.ts'
 import type { Config } from '../config.ts'

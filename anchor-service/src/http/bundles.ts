@@ -1,4 +1,4 @@
-import { TILE_WIDTH } from '@killick/sdk'
+import { TILE_WIDTH } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { readEntries } from '../ledger/tree/tiles.ts'
 import { type KeptBody, keepBody } from './kept-body.ts'

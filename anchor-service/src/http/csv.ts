@@ -1,5 +1,5 @@
 /** Events as CSV (RFC 4180), safe to open in a spreadsheet. */
-import type { JsonObject } from '@killick/sdk'
+import type { JsonObject } from '@killick/sdk/core'
 import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
 
 export const CSV_HEADER =

@@ -1,5 +1,5 @@
 /** What a chat tool shows of a proof link: only what the link itself discloses. */
-import type { JsonObject, ParsedEvent } from '@killick/sdk'
+import type { JsonObject, ParsedEvent } from '@killick/sdk/core'
 
 export type Preview = { title: string; description: string }
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk'
+import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk/core'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isOutage } from '../database/outage.ts'
 import { Refusal, SERVICE_CODES, type ServiceCode } from '../errors.ts'

@@ -5,7 +5,7 @@
  */
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import { SYSTEM } from '@killick/sdk'
+import { SYSTEM } from '@killick/sdk/core'
 import type { FastifyRequest } from 'fastify'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Place } from '../ledger/read/events.ts'

@@ -1,4 +1,4 @@
-import { TILE_WIDTH } from '@killick/sdk'
+import { TILE_WIDTH } from '@killick/sdk/core'
 
 /** A tile of hashes at a level, or a bundle of entries. `width` is 256 for a full one. */
 export type TileAddress = { level: number | 'entries'; index: number; width: number }

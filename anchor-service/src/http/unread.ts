@@ -2,7 +2,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { normalizeIP } from '@fastify/rate-limit'
-import { InvariantError } from '@killick/sdk'
+import { InvariantError } from '@killick/sdk/core'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 export type UnreadLimits = {

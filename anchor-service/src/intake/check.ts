@@ -10,7 +10,7 @@ import {
   type SourceRecord,
   SYSTEM,
   splitBatch,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import { type CheckedBatch, type Demands, isSameBatch, type TimeAt } from '../ledger/packs/checked-batch.ts'

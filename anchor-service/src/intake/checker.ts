@@ -1,6 +1,6 @@
 // A thread that checks batches. It is started by checkers.ts; what crosses between the two is described there.
 import { parentPort, workerData } from 'node:worker_threads'
-import { KillickError } from '@killick/sdk'
+import { KillickError } from '@killick/sdk/core'
 import { isOutage } from '../database/outage.ts'
 import { openPool } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'

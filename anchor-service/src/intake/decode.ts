@@ -1,5 +1,5 @@
 import { constants, gunzipSync, zstdDecompressSync } from 'node:zlib'
-import { MAX_BATCH_BYTES } from '@killick/sdk'
+import { MAX_BATCH_BYTES } from '@killick/sdk/core'
 import { Refusal } from '../errors.ts'
 import { type Frame, MAX_WINDOW_LOG } from '../ledger/packs/read-pack.ts'
 import { free } from '../release-memory.ts'

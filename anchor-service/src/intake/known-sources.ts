@@ -1,4 +1,4 @@
-import { printHash, type SourceRecord } from '@killick/sdk'
+import { printHash, type SourceRecord } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import {

@@ -9,7 +9,7 @@ import {
   parseEvent,
   parseHash,
   printHash,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { type EventSketch, sketchEvent } from '../ledger/packs/event-keys.ts'
 import { rootOf } from '../ledger/tree/batch-tree.ts'
 import { EventReader, SIGNATURE } from './fast/event-reader.ts'

@@ -1,5 +1,5 @@
 import { createPublicKey, verify } from 'node:crypto'
-import { algOf, type PublicJwk, publicKeyBytes } from '@killick/sdk'
+import { algOf, type PublicJwk, publicKeyBytes } from '@killick/sdk/core'
 
 /** Does the holder of a key stand for `message`, under the algorithm that the signature names? */
 export type Verifier = (alg: string, message: Uint8Array, signature: Uint8Array) => boolean

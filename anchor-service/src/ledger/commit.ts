@@ -9,7 +9,7 @@ import {
   type Receipt,
   type Signer,
   SYSTEM,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import type pg from 'pg'
 import { runAll, type Statement } from '../database/copy.ts'
 import type { Db } from '../database/pool.ts'

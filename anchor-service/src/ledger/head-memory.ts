@@ -10,7 +10,7 @@ import {
   SYSTEM,
   verifyConsistency,
   verifySignature,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal, StartError } from '../errors.ts'
 import { type HeadFile, type Kept, openHeadFile, readHeadFiles } from './head-file.ts'

@@ -6,7 +6,7 @@ import {
   type Registration,
   registrationFields,
   SYSTEM,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import type pg from 'pg'
 import type { Db } from '../database/pool.ts'
 import { Refusal, StartError } from '../errors.ts'

@@ -3,7 +3,7 @@
  * the events of the system stream say, and these are all that the signed log has.
  */
 
-import { equalBytes, KillickError, nodePrimitives, parseBatchHeader, SYSTEM } from '@killick/sdk'
+import { equalBytes, KillickError, nodePrimitives, parseBatchHeader, SYSTEM } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { StartError } from '../errors.ts'
 import { differences, insertRegistration, readOthers, readRows } from './registry/registrations.ts'

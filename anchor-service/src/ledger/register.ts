@@ -1,5 +1,11 @@
-import type { EventInput, PublicJwk, Registration } from '@killick/sdk'
-import { registrationFields, SYSTEM, thumbprint } from '@killick/sdk'
+import {
+  type EventInput,
+  type PublicJwk,
+  type Registration,
+  registrationFields,
+  SYSTEM,
+  thumbprint,
+} from '@killick/sdk/core'
 import { Refusal } from '../errors.ts'
 import type { Ledger } from './ledger.ts'
 import { insertRegistration } from './registry/registrations.ts'

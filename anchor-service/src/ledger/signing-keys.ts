@@ -1,7 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { algOf, parsePublicJwk, type Signer, thumbprint } from '@killick/sdk'
+import { algOf, parsePublicJwk, type Signer, thumbprint } from '@killick/sdk/core'
 import { StartError } from '../errors.ts'
 
 /** A signer whose key is in this process. */

@@ -9,7 +9,7 @@ import {
   SYSTEM,
   signBatchHeader,
   treeRoot,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import type { CheckedBatch, StreamHead } from './packs/checked-batch.ts'
 import { packBatch } from './packs/packer.ts'
 

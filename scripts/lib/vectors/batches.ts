@@ -9,7 +9,7 @@ import {
   signBatchHeader,
   toBase64url,
   utf8,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { signerFor } from './keys.ts'
 import { INPUTS, makeEvents, makeHeader } from './world.ts'
 

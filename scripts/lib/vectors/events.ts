@@ -10,7 +10,7 @@ import {
   sha256,
   toBase64url,
   utf8,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { signerFor } from './keys.ts'
 import { makeEvents } from './world.ts'
 

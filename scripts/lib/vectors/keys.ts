@@ -2,7 +2,7 @@
 import { createECDH, createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
-import { type Alg, algOf, parsePublicJwk, type Signer, thumbprint } from '@killick/sdk'
+import { type Alg, algOf, parsePublicJwk, type Signer, thumbprint } from '@killick/sdk/core'
 
 type Curve = { sign(message: Uint8Array, secret: Uint8Array, options: { lowS: boolean }): Uint8Array }
 

@@ -10,7 +10,7 @@ import {
   toBase64,
   treeRoot,
   utf8,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { seed, signerFor } from './keys.ts'
 
 const NAME = 'log.example.com'

@@ -1,10 +1,11 @@
 // Proofs and the verdicts on them. A case names a proof of the first list, the trust that is brought along, and what comes
 // out; a proof that cannot be read has a code instead.
+
+import type { Proof, Trust } from '@killick/sdk'
 import {
   type Anchor,
   hideFields,
   type JsonObject,
-  type Proof,
   parseEvent,
   parseHash,
   printHash,
@@ -12,8 +13,7 @@ import {
   printVkey,
   publicKeyBytes,
   signNote,
-  type Trust,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { seed, signerFor } from './keys.ts'
 import { keyOf, OWN, type Plan, SYSTEM_SIGNER, settings } from './registrations.ts'
 import { BETWEEN, CHAIN, factOf, INPUTS, makeWorld, ORIGIN, SOURCE, type World, type WorldOptions } from './world.ts'

@@ -14,7 +14,7 @@ import {
   SYSTEM,
   signBatchHeader,
   treeRoot,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { signerFor } from './keys.ts'
 
 export type Registered = { index: number; event: string; header: BatchHeader; leafHash: Hash }

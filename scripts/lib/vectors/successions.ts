@@ -1,5 +1,7 @@
 // A log that goes on under another publisher: statements as text, and proofs whose anchors carry them, under the trust of somebody
 // who pinned a log that was left.
+
+import type { Trust } from '@killick/sdk'
 import {
   type Anchor,
   asHash,
@@ -11,8 +13,7 @@ import {
   type Succession,
   sha256,
   signNote,
-  type Trust,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { seed, signerFor } from './keys.ts'
 import { type Level, type Outcome, verdict } from './proofs.ts'
 import { CHAIN, factOf, makeWorld, ORIGIN, TIME, type Tree } from './world.ts'

@@ -11,7 +11,7 @@ import {
   planRoot,
   printHash,
   utf8,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { seed } from './keys.ts'
 import { run } from './world.ts'
 

@@ -1,17 +1,15 @@
 // A small world to take vectors from: one source, one stream, one batch, a log, an anchor. Everything in it follows from
 // labels, so it is the same on every run.
+import type { Alg, EventInput, Proof, Signer, Trust } from '@killick/sdk'
 import {
-  type Alg,
   type Anchor,
   asHash,
   type BatchHeader,
-  type EventInput,
   type Hash,
   leafHash,
   makeEvent,
   type Node,
   type Plan,
-  type Proof,
   parseBatchHeader,
   parseEvent,
   planConsistency,
@@ -20,13 +18,11 @@ import {
   printCheckpoint,
   printVkey,
   publicKeyBytes,
-  type Signer,
   signBatchHeader,
   signNote,
-  type Trust,
   treeRoot,
   utf8,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { seed, signerFor } from './keys.ts'
 import { type Plan as RegistrationPlan, register } from './registrations.ts'
 

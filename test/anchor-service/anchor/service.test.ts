@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseProof, printHash, readAnchors, verifyProof } from '@killick/sdk'
+import { parseProof, printHash, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'

@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { loadConfig } from '@killick/anchor-service'
+import { auditLedger, auditOutcome, openApi } from '@killick/sdk/audit'
 import {
   type Anchor,
   asHash,
@@ -14,8 +15,7 @@ import {
   type Succeeds,
   sha256,
   signNote,
-} from '@killick/sdk'
-import { auditLedger, auditOutcome, openApi } from '@killick/sdk/audit'
+} from '@killick/sdk/core'
 import { openNote, type Proof, readAnchors, type Trust, verifyProof } from '@killick/sdk/verify'
 import { Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,6 +1,7 @@
 // The service's audit reads the rows of many batches at a time: as few queries as that takes, and nothing is missed for it.
-import { MAX_BATCH_EVENTS, nodePrimitives, parseBatch, parseBatchHeader, printBatch, utf8 } from '@killick/sdk'
+
 import type { WalkedBatch } from '@killick/sdk/audit'
+import { MAX_BATCH_EVENTS, nodePrimitives, parseBatch, parseBatchHeader, printBatch, utf8 } from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkColumns } from '../../../anchor-service/src/audit/columns.ts'
 import type { Db } from '../../../anchor-service/src/database/pool.ts'

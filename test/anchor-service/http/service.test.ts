@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { BATCH_MEDIA_TYPE } from '@killick/sdk'
+import { BATCH_MEDIA_TYPE } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'

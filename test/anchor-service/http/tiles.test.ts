@@ -1,4 +1,4 @@
-import { type Hash, openNote, parseCheckpoint, parseHash, utf8, verifyConsistency } from '@killick/sdk'
+import { type Hash, openNote, parseCheckpoint, parseHash, utf8, verifyConsistency } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseTilePath, printIndex } from '../../../anchor-service/src/http/tile-path.ts'

@@ -1,6 +1,6 @@
 // Bodies in zstd come in frames, which are kept as they were sent where each of them makes a pack.
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { printBatch } from '@killick/sdk'
+import { printBatch } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeBody } from '../../../anchor-service/src/intake/decode.ts'

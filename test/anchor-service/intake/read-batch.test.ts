@@ -19,7 +19,7 @@ import {
   toBase64url,
   treeRoot,
   utf8,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { EventReader } from '../../../anchor-service/src/intake/fast/event-reader.ts'

@@ -1,5 +1,5 @@
 // A large batch is shared by the threads that are idle: each verifies some of its signatures, and together they verify all.
-import { type Hash, KillickError, leafHash, makeEvent, treeRoot, utf8 } from '@killick/sdk'
+import { type Hash, KillickError, leafHash, makeEvent, treeRoot, utf8 } from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Checkers, startCheckers } from '../../../anchor-service/src/intake/checkers.ts'
 import { compressBatch } from '../../../sdk/src/client/transport.ts'

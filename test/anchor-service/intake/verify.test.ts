@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { verifySignature } from '@killick/sdk'
+import { verifySignature } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { verifierOf } from '../../../anchor-service/src/intake/verify.ts'

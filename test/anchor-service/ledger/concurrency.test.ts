@@ -9,7 +9,7 @@ import {
   utf8,
   verifyConsistency,
   verifyInclusion,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readConsistency, readRoot, readTiles } from '../../../anchor-service/src/ledger/tree/tiles.ts'
 import * as rfc9162 from '../../support/rfc9162.ts'

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream'
-import { leafHash, treeRoot, utf8 } from '@killick/sdk'
+import { leafHash, treeRoot, utf8 } from '@killick/sdk/core'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'

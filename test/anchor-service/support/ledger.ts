@@ -1,4 +1,4 @@
-import { parseBatch, utf8 } from '@killick/sdk'
+import { parseBatch, utf8 } from '@killick/sdk/core'
 import type pg from 'pg'
 import { migrate } from '../../../anchor-service/src/database/migrate.ts'
 import { openPool } from '../../../anchor-service/src/database/pool.ts'

@@ -13,7 +13,7 @@ import {
   thumbprint,
   treeRoot,
   utf8,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 
 /** A signer with a new key. */
 export function newSigner(curve: 'Ed25519' | 'P-256' | 'secp256k1' = 'Ed25519'): Signer {

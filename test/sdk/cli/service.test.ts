@@ -1,5 +1,5 @@
 // The commands that the anchor service does, from the one that is installed beside the sdk. Without it: scripts/pack.test.ts.
-import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk'
+import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk/verify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { killick } from './support.ts'

@@ -23,7 +23,7 @@ import {
   toBase64url,
   toHex,
   utf8,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 

@@ -1,5 +1,4 @@
 import {
-  checkEventInput,
   type EventInput,
   hideFields,
   type JsonObject,
@@ -11,11 +10,12 @@ import {
   toBase64url,
   utf8,
   verifySignature,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
 import { INPUTS, makeEvents, mintOf, SOURCE, STREAM } from '../../../scripts/lib/vectors/world.ts'
+import { checkEventInput } from '../../../sdk/src/core/fields.ts'
 
 const numRuns = process.env.CI ? 2000 : 100
 const key = signerFor('source')

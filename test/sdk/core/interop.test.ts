@@ -1,6 +1,6 @@
 // Events as stock libraries see them: a JOSE library for the signature, an SD-JWT library for the fields.
 import { createPublicKey, hash, type JsonWebKey, verify } from 'node:crypto'
-import { type Alg, parseEvent, parseProof } from '@killick/sdk'
+import { type Alg, parseEvent, parseProof } from '@killick/sdk/core'
 import { SDJwtInstance } from '@sd-jwt/core'
 import { compactVerify, importJWK } from 'jose'
 import { describe, expect, test } from 'vitest'

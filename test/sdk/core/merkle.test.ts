@@ -19,7 +19,7 @@ import {
   verifyConsistency,
   verifyInclusion,
   verifySignature,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { leftOf } from '../../../sdk/src/core/merkle.ts'

@@ -1,22 +1,17 @@
+import { type EventInput, generateKey, type KillickError, publicJwk, type Signer, signerOf } from '@killick/sdk'
 import {
   asHash,
-  type EventInput,
-  generateKey,
-  type KillickError,
   makeEvent,
   parseEvent,
   parseRegistration,
   printHash,
-  publicJwk,
   type Registration,
   Registry,
   type RegistryEntry,
   registrationFields,
-  type Signer,
   SYSTEM,
-  signerOf,
   thumbprint,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { mintOf } from '../../../scripts/lib/vectors/world.ts'

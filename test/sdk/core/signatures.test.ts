@@ -8,7 +8,7 @@ import {
   toBase64url,
   utf8,
   verifySignature,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import fc from 'fast-check'
 import { calculateJwkThumbprint } from 'jose'
 import { describe, expect, test } from 'vitest'

@@ -19,7 +19,7 @@ import {
   verifyConsistency,
   verifyInclusion,
   verifySignature,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { describe, expect, test } from 'vitest'
 import { makeVectors, readVectors } from '../../../scripts/vectors.ts'
 import * as reference from '../../support/rfc9162.ts'

@@ -1,4 +1,4 @@
-import { parseSuccession, printSuccession } from '@killick/sdk'
+import { parseSuccession, printSuccession } from '@killick/sdk/core'
 import {
   type AnchorFact,
   parseHash,

@@ -1,4 +1,4 @@
-import type { Hash } from '@killick/sdk'
+import type { Hash } from '@killick/sdk/core'
 import { calls, decodeBool, decodeHead, explainRevert, isPublishedCode, type LogHead } from './contract.ts'
 import type { Fees, Market } from './fees.ts'
 import { type NodeStatus, type Nodes, type NodesOptions, NoQuorum, openNodes } from './nodes.ts'

@@ -1,4 +1,5 @@
-import { ANCHOR_LOG_CODE_HASH, type Hash, sha256, utf8 } from '@killick/sdk'
+import { type Hash, sha256, utf8 } from '@killick/sdk/core'
+import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk/verify'
 import { AbiCoder, hexlify, Interface, keccak256, Transaction, ZeroAddress } from 'ethers'
 import artifact from './AnchorLog.json' with { type: 'json' }
 

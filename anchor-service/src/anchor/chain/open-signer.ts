@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { fromUtf8, isObject, isRedirect, readBody } from '@killick/sdk'
+import { fromUtf8, isObject, isRedirect, readBody } from '@killick/sdk/core'
 import { Wallet } from 'ethers'
 import { type ChainSigner, keySigner } from './signer.ts'
 

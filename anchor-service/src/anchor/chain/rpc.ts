@@ -1,4 +1,5 @@
-import { fromUtf8, isRedirect, parseQuantity, printable, readBody } from '@killick/sdk'
+import { fromUtf8, isRedirect, printable, readBody } from '@killick/sdk/core'
+import { parseQuantity } from '@killick/sdk/verify'
 
 /**
  * One JSON-RPC call is one HTTP request: no batches, no polling, no retries, no cache. What to make of a failure is the

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { normalizeIP } from '@fastify/rate-limit'
 import { Type } from '@fastify/type-provider-typebox'
-import { BATCH_MEDIA_TYPE } from '@killick/sdk'
+import { BATCH_MEDIA_TYPE } from '@killick/sdk/core'
 import { Refusal } from '../../errors.ts'
 import { takeTurns } from '../../intake/admission/fair-queue.ts'
 import type { App, AppDeps } from '../deps.ts'

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { Type } from '@fastify/type-provider-typebox'
-import { BATCH_MEDIA_TYPE } from '@killick/sdk'
+import { BATCH_MEDIA_TYPE } from '@killick/sdk/core'
 import { EXPORT_BYTES, exportBatches } from '../../ledger/read/batches.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'

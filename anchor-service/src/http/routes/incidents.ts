@@ -1,5 +1,5 @@
 import { Type } from '@fastify/type-provider-typebox'
-import { printHash } from '@killick/sdk'
+import { printHash } from '@killick/sdk/core'
 import { readEquivocations, type SignedHeader } from '../../ledger/registry/equivocations.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'

@@ -1,5 +1,5 @@
 import { Type } from '@fastify/type-provider-typebox'
-import { hideFields, type ParsedEvent, parseEvent, parseProof, printProof } from '@killick/sdk'
+import { hideFields, type ParsedEvent, parseEvent, parseProof, printProof } from '@killick/sdk/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/read/proofs.ts'

@@ -1,5 +1,5 @@
 import { Type } from '@fastify/type-provider-typebox'
-import { printHash } from '@killick/sdk'
+import { printHash } from '@killick/sdk/core'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/read/proofs.ts'
 import { searchEvents } from '../../ledger/read/search.ts'

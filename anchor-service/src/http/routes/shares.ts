@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { Type } from '@fastify/type-provider-typebox'
-import { parseEvent, parseProof, printHash } from '@killick/sdk'
+import { parseEvent, parseProof, printHash } from '@killick/sdk/core'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/read/proofs.ts'
 import {

@@ -1,4 +1,4 @@
-import { KillickError, parseJson, parsePublicJwk } from '@killick/sdk'
+import { KillickError, parseJson, parsePublicJwk } from '@killick/sdk/core'
 import { Refusal } from '../../errors.ts'
 import { register } from '../../ledger/register.ts'
 import { readSource, readSources } from '../../ledger/registry/sources.ts'

@@ -1,5 +1,5 @@
 import { Type } from '@fastify/type-provider-typebox'
-import { isSourceName, isStreamId } from '@killick/sdk'
+import { isSourceName, isStreamId } from '@killick/sdk/core'
 import { Refusal } from '../../errors.ts'
 import { readNeighbours } from '../../ledger/read/tail.ts'
 import { readStream, readStreams, streamKey } from '../../ledger/registry/streams.ts'

@@ -1,5 +1,5 @@
 import { Type } from '@fastify/type-provider-typebox'
-import { printHash, TILE_WIDTH } from '@killick/sdk'
+import { printHash, TILE_WIDTH } from '@killick/sdk/core'
 import type { onRequestAsyncHookHandler } from 'fastify'
 import { Refusal } from '../../errors.ts'
 import { readSuccessions } from '../../ledger/read/successions.ts'

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { MAX_BATCH_BYTES } from '@killick/sdk'
+import { MAX_BATCH_BYTES } from '@killick/sdk/core'
 import { Refusal } from '../../errors.ts'
 import { free } from '../../release-memory.ts'
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { KillickError } from '@killick/sdk'
+import { KillickError } from '@killick/sdk/core'
 import { Refusal, type ServiceCode } from '../../errors.ts'
 
 type TurnLimits = {

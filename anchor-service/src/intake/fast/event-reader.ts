@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
-import { checkField, KillickError, MAX_EVENT_BYTES } from '@killick/sdk'
+import { checkField, KillickError, MAX_EVENT_BYTES } from '@killick/sdk/core'
 import { EventSketch } from '../../ledger/packs/event-keys.ts'
 import { byteOf, Decoded, JsonScanner, literal, NO, skip } from './scan.ts'
 

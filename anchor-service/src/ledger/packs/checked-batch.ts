@@ -1,4 +1,4 @@
-import { asHash, type BatchHeader, equalBytes, fromUtf8, type Hash, printHash } from '@killick/sdk'
+import { asHash, type BatchHeader, equalBytes, fromUtf8, type Hash, printHash } from '@killick/sdk/core'
 import type { Tuples } from '../../database/copy.ts'
 import { Refusal } from '../../errors.ts'
 

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { isObject, type JsonValue, type ParsedEvent, printHash } from '@killick/sdk'
+import { isObject, type JsonValue, type ParsedEvent, printHash } from '@killick/sdk/core'
 
 /** What events are found by, beside their names and their time. */
 export type TermKind = 'source' | 'action' | 'actor' | 'target'

@@ -1,5 +1,5 @@
 import { constants, zstdCompressSync } from 'node:zlib'
-import { type BatchHeader, type Hash, type parseBatch, printBatch } from '@killick/sdk'
+import { type BatchHeader, type Hash, type parseBatch, printBatch } from '@killick/sdk/core'
 import { numberRows, type Statement, TupleWriter } from '../../database/copy.ts'
 import { free } from '../../release-memory.ts'
 import type { CheckedBatch } from './checked-batch.ts'

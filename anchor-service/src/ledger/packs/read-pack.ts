@@ -6,7 +6,7 @@
 
 import { promisify } from 'node:util'
 import { constants, zstdDecompress } from 'node:zlib'
-import { MAX_BATCH_BYTES } from '@killick/sdk'
+import { MAX_BATCH_BYTES } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 
 /** A frame of zstd, and how many bytes it holds. */

@@ -1,4 +1,4 @@
-import { SYSTEM } from '@killick/sdk'
+import { SYSTEM } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { termKey } from '../packs/event-keys.ts'
 

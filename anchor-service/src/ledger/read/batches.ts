@@ -1,4 +1,4 @@
-import { MAX_BATCH_EVENTS } from '@killick/sdk'
+import { MAX_BATCH_EVENTS } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { readBody } from '../packs/read-pack.ts'
 

@@ -1,6 +1,6 @@
 /** Events as readers find them, those among them that somebody has altered so that they cannot be read back. */
 
-import { type JsonObject, KillickError, nodePrimitives, parseEvent, printHash } from '@killick/sdk'
+import { type JsonObject, KillickError, nodePrimitives, parseEvent, printHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { readStored, type StoredEvent } from '../packs/read-pack.ts'
 

@@ -12,7 +12,7 @@ import {
   planInclusion,
   printProof,
   SYSTEM,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import { findPacks, readCoverage } from '../index/runs.ts'

@@ -1,4 +1,4 @@
-import { isSourceName, type JsonValue } from '@killick/sdk'
+import { isSourceName, type JsonValue } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { findPacks, readCoverage } from '../index/runs.ts'
 import { idOf, termKey } from '../packs/event-keys.ts'

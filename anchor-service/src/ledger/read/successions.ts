@@ -10,7 +10,7 @@ import {
   type Succeeds,
   type Succession,
   SYSTEM,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { type AnchorRow, readAnchors, readCoveringAnchor, readProvingAnchors } from '../registry/anchors.ts'
 import type { LogKey } from '../tree/checkpoints.ts'

@@ -1,4 +1,4 @@
-import { type Anchor, asHash, type Hash } from '@killick/sdk'
+import { type Anchor, asHash, type Hash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 
 /** Where checkpoints are anchored. Hex is 0x and lower case. */

@@ -1,4 +1,4 @@
-import { type BatchHeader, type EventInput, KillickError, type PublicJwk, parseBatchHeader } from '@killick/sdk'
+import { type BatchHeader, type EventInput, KillickError, type PublicJwk, parseBatchHeader } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import type { KeptBatch } from '../packs/checked-batch.ts'
 import type { LogPage } from './shares.ts'

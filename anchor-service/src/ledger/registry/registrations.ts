@@ -17,7 +17,7 @@ import {
   Registry,
   type SourceRecord,
   SYSTEM,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { readLines } from '../packs/read-pack.ts'
 

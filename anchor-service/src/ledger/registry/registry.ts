@@ -17,7 +17,7 @@ import {
   type SourceRecord,
   SYSTEM,
   verifyInclusion,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import type { StreamHead } from '../packs/checked-batch.ts'

@@ -1,4 +1,4 @@
-import { KillickError, type PublicJwk, type SourceRecord } from '@killick/sdk'
+import { KillickError, type PublicJwk, type SourceRecord } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal, type ServiceCode } from '../../errors.ts'
 import type { Demands, TimeAt } from '../packs/checked-batch.ts'

@@ -1,4 +1,4 @@
-import { asHash, isSourceName, isStreamId, printHash } from '@killick/sdk'
+import { asHash, isSourceName, isStreamId, printHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import type { KeptBatch, StreamHead } from '../packs/checked-batch.ts'

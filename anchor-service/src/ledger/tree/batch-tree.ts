@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { asHash, EMPTY_ROOT, type Hash } from '@killick/sdk'
+import { asHash, EMPTY_ROOT, type Hash } from '@killick/sdk/core'
 
 /** A pair of nodes behind the prefix of an inner node. */
 const pair = Buffer.alloc(65, 0x01)

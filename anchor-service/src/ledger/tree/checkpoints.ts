@@ -9,7 +9,7 @@ import {
   type Signer,
   type Succession,
   signNote,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { type Statement, TupleWriter } from '../../database/copy.ts'
 import type { Db } from '../../database/pool.ts'
 

@@ -8,7 +8,7 @@ import {
   TILE_WIDTH,
   tileOf,
   treeRoot,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 
 const { nodeHash } = nodePrimitives
 

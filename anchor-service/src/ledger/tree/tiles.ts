@@ -9,7 +9,7 @@ import {
   planRoot,
   tileOf,
   treeRoot,
-} from '@killick/sdk'
+} from '@killick/sdk/core'
 import { type Statement, TupleWriter } from '../../database/copy.ts'
 import type { Db } from '../../database/pool.ts'
 import { type Frontier, frontierTiles, type Segment } from './frontier.ts'

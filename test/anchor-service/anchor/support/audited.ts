@@ -1,6 +1,6 @@
 import type { Service } from '@killick/anchor-service'
-import type { PinnedLog } from '@killick/sdk'
 import { auditLedger, auditOutcome, openApi } from '@killick/sdk/audit'
+import type { PinnedLog } from '@killick/sdk/verify'
 import { expect } from 'vitest'
 import type { LocalChain } from '../../../support/local-chain.ts'
 import { call, READER } from '../../support/service.ts'

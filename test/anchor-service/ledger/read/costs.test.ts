@@ -1,7 +1,7 @@
 // A page costs as much as it is long, whatever the size of the ledger: rows that PostgreSQL reads, as it says itself.
 
 import { zstdCompressSync } from 'node:zlib'
-import { parseEvent } from '@killick/sdk'
+import { parseEvent } from '@killick/sdk/core'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Db } from '../../../../anchor-service/src/database/pool.ts'

@@ -1,5 +1,7 @@
 // What a proof says beside the event: how the keys were registered, and how much of the event the ledger has lost.
-import { hideFields, parseEvent, parseProof, verifyProof } from '@killick/sdk'
+
+import { parseProof, verifyProof } from '@killick/sdk'
+import { hideFields, parseEvent } from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { tamper } from '../../audit/support/audits.ts'
 import { alterToken, numberOf } from '../../support/packs.ts'

@@ -1,5 +1,5 @@
 // Whatever the clocks of recorders did, a window of time shows exactly the events that say they were recorded in it.
-import { parseBatch, utf8 } from '@killick/sdk'
+import { parseBatch, utf8 } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readCoverage } from '../../../../anchor-service/src/ledger/index/runs.ts'

@@ -1,4 +1,4 @@
-import { asHash } from '@killick/sdk'
+import { asHash } from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { planAnchor, readOpenAnchors, recordState } from '../../../../anchor-service/src/anchor/state.ts'
 import { readProvingAnchors, readTargets } from '../../../../anchor-service/src/ledger/registry/anchors.ts'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { asHash, EMPTY_ROOT, treeRoot, verifyInclusion } from '@killick/sdk'
+import { asHash, EMPTY_ROOT, treeRoot, verifyInclusion } from '@killick/sdk/core'
 import { expect, test } from 'vitest'
 import { pathOf, rootOf } from '../../../../anchor-service/src/ledger/tree/batch-tree.ts'
 import { inclusionPath } from '../../../support/rfc9162.ts'

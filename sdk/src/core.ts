@@ -1,0 +1,91 @@
+/**
+ * `@killick/sdk/core`: the parts a ledger is built of: events, batches, trees, notes, keys. For Node; no promise across
+ * minor versions, so pin the version. An application needs `@killick/sdk` only.
+ */
+
+export {
+  BATCH_MEDIA_TYPE,
+  type BatchFields,
+  type BatchHeader,
+  MAX_BATCH_BYTES,
+  MAX_BATCH_EVENTS,
+  parseBatch,
+  parseBatchHeader,
+  printBatch,
+  readBatch,
+  signBatchHeader,
+  splitBatch,
+} from './core/batch.ts'
+export { isRedirect, readBody } from './core/body.ts'
+export {
+  concat,
+  equalBytes,
+  fromBase64,
+  fromBase64url,
+  fromHex,
+  fromUtf8,
+  toBase64,
+  toBase64url,
+  toHex,
+  utf8,
+} from './core/bytes.ts'
+export { type Checkpoint, parseCheckpoint, printCheckpoint } from './core/checkpoint.ts'
+export { ERROR_CODES, type ErrorCode, InvariantError, KillickError } from './core/errors.ts'
+export {
+  type Disclosure,
+  hideFields,
+  isEventId,
+  isSourceName,
+  isStreamId,
+  MAX_EVENT_BYTES,
+  type Mint,
+  makeEvent,
+  type ParsedEvent,
+  type Position,
+  parseEvent,
+} from './core/event.ts'
+export { type Change, checkField, type EventInput, type Party } from './core/fields.ts'
+export { asHash, EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash, sha256 } from './core/hash.ts'
+export { isObject, type JsonObject, type JsonValue, parseJson } from './core/json.ts'
+export { type Alg, algOf, type PublicJwk, parsePublicJwk, publicKeyBytes, thumbprint } from './core/jwk.ts'
+export { rootFromInclusion, type Size, treeRoot, verifyConsistency, verifyInclusion } from './core/merkle.ts'
+export {
+  type OpenedNote,
+  openNote,
+  parseNote,
+  parseVkey,
+  printVkey,
+  signNote,
+  splitVkeys,
+  type Vkey,
+} from './core/note.ts'
+export type { Primitives } from './core/primitives.ts'
+export {
+  type Anchor,
+  type CarriedRegistration,
+  type EarlierAnchor,
+  MAX_PROOF_BYTES,
+  MAX_SUCCESSIONS,
+  type Proof,
+  parseProof,
+  printProof,
+  type Succeeds,
+} from './core/proof.ts'
+export type { Receipt } from './core/receipt.ts'
+export {
+  type KeyRecord,
+  parseRegistration,
+  type RegisteredKey,
+  type Registration,
+  Registry,
+  type RegistryEntry,
+  type RegistryFault,
+  registrationFields,
+  type SourceRecord,
+  SYSTEM,
+} from './core/registry.ts'
+export { type Signer, verifySignature } from './core/signature.ts'
+export { type LogPlace, parseSuccession, printSuccession, type Succession } from './core/succession.ts'
+export { printable } from './core/text.ts'
+export { type Node, type Plan, planConsistency, planInclusion, planRoot, TILE_WIDTH, tileOf } from './core/tree.ts'
+export { nodePrimitives } from './node/primitives.ts'

@@ -14,7 +14,7 @@ import { measureAudits } from './bench/audit.ts'
 import { measureGrowth } from './bench/growth.ts'
 import { measureHostile } from './bench/hostile.ts'
 import { measureIntake, measureTwo, measureUnsigned } from './bench/intake.ts'
-import type { Plan, Row } from './bench/plan.ts'
+import type { BenchPlan, BenchRow } from './bench/plan.ts'
 import { measureChecking } from './bench/proofs.ts'
 import { measureLongReading } from './bench/reading.ts'
 import { measureRecord } from './bench/record.ts'
@@ -34,14 +34,14 @@ const { values: options } = parseArgs({
 })
 
 const sizes = [10_000, 100_000, 1_000_000, 10_000_000].filter((size) => size <= Number(options.growth))
-const plan: Plan = options.quick
+const plan: BenchPlan = options.quick
   ? { rounds: 1, events: 8000, growth: [10_000], audited: 5_000 }
   : { rounds: Number(options.rounds), events: Number(options.events), growth: sizes, audited: Number(options.audit) }
 
-const rows: Row[] = []
+const rows: BenchRow[] = []
 const load = loadavg()[0]!.toFixed(1)
 
-function report(more: readonly Row[]): void {
+function report(more: readonly BenchRow[]): void {
   for (const row of more) {
     rows.push(row)
     const ratio = row.ratio === undefined ? '     ' : row.ratio.toFixed(2).padStart(5)

@@ -25,6 +25,7 @@ const CHECKS: Check[] = [
   },
   { name: 'style', says: 'biome: lint and format', run: [bin('@biomejs/biome', 'biome'), 'ci', '--colors=off', '.'] },
   { name: 'imports', run: ['scripts/imports.ts'] },
+  { name: 'names', run: ['scripts/names.ts'] },
   { name: 'dead code', says: 'knip', run: [bin('knip', 'knip'), '--no-progress', '--treat-config-hints-as-errors'] },
   { name: 'size', run: ['scripts/size.ts'] },
   { name: 'contract', says: 'AnchorLog.json is what the sources compile to', run: ['scripts/artifact.ts', '--check'] },

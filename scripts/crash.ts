@@ -4,7 +4,7 @@
 //   npm run crash -- --rounds 200      default 31: each combination once
 //   npm run crash -- --seed 7          the same order and combinations again
 import { parseArgs } from 'node:util'
-import { crash } from './crash/run.ts'
+import { crash } from './crash/rounds.ts'
 import { bold, count, dim, duration, MARK } from './lib/report.ts'
 
 const { values } = parseArgs({

@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { loadConfig, StartError, startAnchoring, startService } from '@killick/anchor-service'
 import { KillickError, parseEvent, parseProof } from '@killick/sdk/core'
-import { type Api, openApi } from './lib/api.ts'
+import { type LedgerApi, openApi } from './lib/api.ts'
 import { readHistory } from './lib/history.ts'
 import { type KeptChain, openKeptChain } from './lib/kept-chain.ts'
 import { startChild } from './lib/processes.ts'
@@ -143,7 +143,11 @@ interface Anchor {
 }
 
 /** The proof of an event, as soon as it is anchored by this contract. */
-async function waitForAnchor(api: Api, event: string, contract: string): Promise<{ text: string; anchor: Anchor }> {
+async function waitForAnchor(
+  api: LedgerApi,
+  event: string,
+  contract: string,
+): Promise<{ text: string; anchor: Anchor }> {
   for (const until = Date.now() + ANCHOR_WAIT_MS; Date.now() < until; await sleep(200)) {
     const text = await api.text(`/v1/proofs/${event}`)
     const { anchors } = JSON.parse(text) as { anchors: Anchor[] }

@@ -11,7 +11,7 @@ import { startNode } from '../lib/processes.ts'
 import type { Cost, Task, Took } from './auditing.ts'
 import { makeLoads } from './events.ts'
 import { verifyingRate } from './limits.ts'
-import { KEY, mebibytes, newSource, type Plan, perSecond, type Row, SIGNER } from './plan.ts'
+import { type BenchPlan, type BenchRow, KEY, mebibytes, newSource, perSecond, SIGNER } from './plan.ts'
 import { handIn, register, startService, TOKEN } from './service.ts'
 
 const AUDITING = fileURLToPath(new URL('auditing.ts', import.meta.url))
@@ -23,7 +23,7 @@ const EACH = { single: 20, system: 10, source: 200, anchor: 200 }
 /** Events that are made and handed in at a time. */
 const CHUNK = 16_000
 
-export async function measureAudits(folder: string, { audited }: Plan): Promise<Row[]> {
+export async function measureAudits(folder: string, { audited }: BenchPlan): Promise<BenchRow[]> {
   const service = await startService(folder)
   const cluster = await startCluster(join(folder, 'data'))
   const databaseUrl = await cluster.databaseUrl('killick')
@@ -137,7 +137,7 @@ function rowsOf(
   who: string,
   { seconds, cpuSeconds, memory, memoryBefore, events, size, costs }: Took,
   limit: number,
-): Row[] {
+): BenchRow[] {
   const whole = {
     what: `${who}: ${events.toLocaleString('en')} events in ${size.toLocaleString('en')} entries`,
     figure: `${perSecond(events / seconds)}, ${per(cpuSeconds, events)} events of CPU, memory at most ${mebibytes(memory)} (${mebibytes(memoryBefore)} before)`,
@@ -148,7 +148,7 @@ function rowsOf(
 }
 
 /** What took no time to speak of, and asked nothing, is left out. */
-function rowOf(who: string, id: string, { cpu, queries, rows, waited, detail }: Cost, events: number): Row[] {
+function rowOf(who: string, id: string, { cpu, queries, rows, waited, detail }: Cost, events: number): BenchRow[] {
   if (cpu < 1 && queries === 0) return []
   const wait = per(waited / 1000, Math.max(1, rows))
   const asked = `; ${queries.toLocaleString('en')} queries gave ${rows.toLocaleString('en')} rows, after ${wait}`

@@ -1,6 +1,6 @@
 // Whether intake, proofs and the start stay what they are while the ledger grows.
 import { addBatch, type Load, makeLoads, newLoad, sampleEvent } from './events.ts'
-import { besideLimit, mebibytes, ms, newSource, type Plan, perSecond, type Row, SIGNER } from './plan.ts'
+import { type BenchPlan, type BenchRow, besideLimit, mebibytes, ms, newSource, perSecond, SIGNER } from './plan.ts'
 import { measureProofs } from './proofs.ts'
 import { type Flow, hand, handIn, type Running, startService } from './service.ts'
 import { medianRound } from './stats.ts'
@@ -19,8 +19,8 @@ type Kind = keyof typeof KINDS
  * just then, and the shares are compared. Signed events are what a source sends by default; of what an unsigned one costs, a
  * third is PostgreSQL's instead of a tenth, so that it shows first what gets slower there.
  */
-export async function measureGrowth(folder: string, plan: Plan): Promise<Row[]> {
-  const rows: Row[] = []
+export async function measureGrowth(folder: string, plan: BenchPlan): Promise<BenchRow[]> {
+  const rows: BenchRow[] = []
   let service = await startService(folder)
   const ledger: Ledger = { loads: [], events: 0, ids: [] }
   const first: Partial<Record<Kind, Share>> = {}
@@ -61,7 +61,7 @@ export async function measureGrowth(folder: string, plan: Plan): Promise<Row[]> 
 /** `share`: of the rate at which the cores verified just before and after. */
 type Share = Flow & { share: number }
 
-async function measure(service: Running, plan: Plan, kind: Kind): Promise<Share> {
+async function measure(service: Running, plan: BenchPlan, kind: Kind): Promise<Share> {
   const size = { streams: STREAMS, batches: Math.max(1, Math.round(plan.events / STREAMS / BATCH)), events: BATCH }
   return medianRound(plan.rounds, async () => {
     const source = await newSource(service.url, KINDS[kind] ? 'required' : 'optional')

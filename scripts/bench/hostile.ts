@@ -8,7 +8,7 @@ import { thumbprint } from '@killick/sdk/core'
 import { startNode } from '../lib/processes.ts'
 import { buildPage } from '../page.ts'
 import { makeLoads } from './events.ts'
-import type { Plan, Row } from './plan.ts'
+import type { BenchPlan, BenchRow } from './plan.ts'
 import { type Flow, handIn, handInPaced, type Running, register, startService } from './service.ts'
 import { median } from './stats.ts'
 
@@ -93,7 +93,7 @@ async function openHonest(service: Running): Promise<{ source: string; ready: ()
   return { source, ready }
 }
 
-function rowOf(what: string, outcomes: readonly Outcome<Flow>[], alone: readonly number[], more = ''): Row {
+function rowOf(what: string, outcomes: readonly Outcome<Flow>[], alone: readonly number[], more = ''): BenchRow {
   const calm = median(alone)
   const p99 = median(outcomes.map(({ flow }) => flow.p99))
   const memory = Math.max(...outcomes.map((outcome) => outcome.memory))
@@ -107,13 +107,13 @@ function rowOf(what: string, outcomes: readonly Outcome<Flow>[], alone: readonly
 }
 
 /** @param folder for what the services keep; they have the rate limit that operators have */
-export async function measureHostile(folder: string, plan: Plan): Promise<Row[]> {
+export async function measureHostile(folder: string, plan: BenchPlan): Promise<BenchRow[]> {
   // The service sends of the page what has been built, and a fresh checkout has nothing.
   await buildPage()
   return [...(await measurePeers(folder, plan)), await measureNodes(join(folder, 'nodes'), plan)]
 }
 
-async function measurePeers(folder: string, { rounds }: Plan): Promise<Row[]> {
+async function measurePeers(folder: string, { rounds }: BenchPlan): Promise<BenchRow[]> {
   const service = await startService(folder, { KILLICK_RATE_LIMIT: '' })
   const { source, ready } = await openHonest(service)
   const registered = { source, kid: thumbprint(publicJwk(KEY)) }
@@ -130,7 +130,7 @@ async function measurePeers(folder: string, { rounds }: Plan): Promise<Row[]> {
 }
 
 /** Nodes of the chain that mean harm, while the service anchors through them. */
-async function measureNodes(folder: string, { rounds }: Plan): Promise<Row> {
+async function measureNodes(folder: string, { rounds }: BenchPlan): Promise<BenchRow> {
   const nodes = await startNode([HOSTILE_NODE])
   const [, url] = await nodes.printed(/nodes at (\S+)/)
   await mkdir(folder, { recursive: true })

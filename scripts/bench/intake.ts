@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { type Load, makeLoads } from './events.ts'
 import { hypercoreRate, postgresRate, redisRate } from './peers.ts'
-import { against, besideLimit, ms, newSource, type Plan, perSecond, type Row, SIGNER } from './plan.ts'
+import { against, type BenchPlan, type BenchRow, besideLimit, ms, newSource, perSecond, SIGNER } from './plan.ts'
 import { type Flow, handIn, handInPaced, type Running, startService } from './service.ts'
 import { median, medianRound } from './stats.ts'
 
@@ -14,18 +14,19 @@ const STREAMS = [
 ]
 type Shape = (typeof STREAMS)[number]
 
-const batchesOf = ({ streams, events }: Shape, plan: Plan) => Math.max(1, Math.round(plan.events / streams / events))
+const batchesOf = ({ streams, events }: Shape, plan: BenchPlan) =>
+  Math.max(1, Math.round(plan.events / streams / events))
 const latency = ({ p50, p99 }: Flow) => `, receipt p50 ${ms(p50)}, p99 ${ms(p99)}`
 const shapeName = ({ streams, events }: Shape) => `${streams} stream${streams > 1 ? 's' : ''} × ${events} a batch`
 
-async function loadsOf(service: Running, shape: Shape, plan: Plan, signEvents: boolean): Promise<Load[]> {
+async function loadsOf(service: Running, shape: Shape, plan: BenchPlan, signEvents: boolean): Promise<Load[]> {
   const source = await newSource(service.url, signEvents ? 'required' : 'optional')
   return makeLoads(source, SIGNER, { ...shape, batches: batchesOf(shape, plan) }, signEvents)
 }
 
 /** @returns also some events that are in the ledger then */
-export async function measureIntake(service: Running, plan: Plan): Promise<{ rows: Row[]; loads: Load[] }> {
-  const rows: Row[] = []
+export async function measureIntake(service: Running, plan: BenchPlan): Promise<{ rows: BenchRow[]; loads: Load[] }> {
+  const rows: BenchRow[] = []
   let loads: Load[] = []
   let best = 0
   for (const shape of STREAMS) {
@@ -50,8 +51,8 @@ export async function measureIntake(service: Running, plan: Plan): Promise<{ row
 }
 
 /** The same for events that only their batch's signature speaks for, beside what else could take them. */
-export async function measureUnsigned(service: Running, folder: string, plan: Plan): Promise<Row[]> {
-  const rows: Row[] = []
+export async function measureUnsigned(service: Running, folder: string, plan: BenchPlan): Promise<BenchRow[]> {
+  const rows: BenchRow[] = []
   const peers: Record<'postgres' | 'hypercore' | 'redis', number[]> = { postgres: [], hypercore: [], redis: [] }
   let best = 0
   for (const shape of STREAMS) {
@@ -86,7 +87,7 @@ export async function measureUnsigned(service: Running, folder: string, plan: Pl
 }
 
 /** Two services on one database beside one, each with one checking thread, so that one alone leaves cores to spare. */
-export async function measureTwo(folder: string, plan: Plan): Promise<Row[]> {
+export async function measureTwo(folder: string, plan: BenchPlan): Promise<BenchRow[]> {
   const env = { KILLICK_CHECKING_THREADS: '1' }
   const first = await startService(join(folder, 'two'), env)
   const shape = { streams: 8, events: 1000 }

@@ -4,10 +4,10 @@ import { generateKey, publicJwk, signerOf } from '@killick/sdk'
 import { verifyingRate } from './limits.ts'
 import { register } from './service.ts'
 
-export type Row = { what: string; figure: string; beside: string; ratio?: number }
+export type BenchRow = { what: string; figure: string; beside: string; ratio?: number }
 
 /** How much is measured. `growth`: sizes of the ledger, in events, at which intake is measured again. `audited`: events that are audited. */
-export type Plan = { rounds: number; events: number; growth: readonly number[]; audited: number }
+export type BenchPlan = { rounds: number; events: number; growth: readonly number[]; audited: number }
 
 export const KEY = generateKey()
 export const SIGNER = signerOf(KEY)
@@ -16,7 +16,7 @@ export const perSecond = (rate: number) => `${Math.round(rate).toLocaleString('e
 export const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`
 export const mebibytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`
 
-export function against(what: string, rate: number, limit: number, of: string, more = ''): Row {
+export function against(what: string, rate: number, limit: number, of: string, more = ''): BenchRow {
   return { what, figure: `${perSecond(rate)}${more}`, beside: `${perSecond(limit)} ${of}`, ratio: rate / limit }
 }
 

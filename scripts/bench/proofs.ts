@@ -4,7 +4,7 @@ import { parseProof, type Trust, verifyProof } from '@killick/sdk'
 import { startNode } from '../lib/processes.ts'
 import type { Load } from './events.ts'
 import { verifyingRate } from './limits.ts'
-import { against, ms, type Plan, perSecond, type Row } from './plan.ts'
+import { against, type BenchPlan, type BenchRow, ms, perSecond } from './plan.ts'
 import { type Running, TOKEN } from './service.ts'
 import { quantile } from './stats.ts'
 
@@ -45,7 +45,7 @@ function verifyRate(texts: readonly string[]): number {
 }
 
 /** Proofs of some of these events, and an audit of the whole ledger. */
-export async function measureChecking(service: Running, loads: readonly Load[], plan: Plan): Promise<Row[]> {
+export async function measureChecking(service: Running, loads: readonly Load[], plan: BenchPlan): Promise<BenchRow[]> {
   const ids = loads.flatMap(({ batches }) => batches.flatMap((batch) => batch.ids))
   const wanted = ids.filter((_, i) => i % Math.ceil(ids.length / (200 * plan.rounds)) === 0)
   await measureProofs(service.url, wanted.slice(0, 100))

@@ -1,7 +1,7 @@
 // What readers ask of a long ledger, over HTTP: each request by itself, beside the same on a short one.
 import { join } from 'node:path'
 import { AGE_MS, type Filled, fillLedger, sourceName } from './fill.ts'
-import type { Plan, Row } from './plan.ts'
+import type { BenchPlan, BenchRow } from './plan.ts'
 import { startService, TOKEN } from './service.ts'
 import { quantile } from './stats.ts'
 
@@ -72,7 +72,7 @@ const REQUESTS: readonly Request[] = [
 ]
 
 /** Every request at the size of the plan, beside 10,000 events. */
-export async function measureLongReading(folder: string, plan: Plan): Promise<Row[]> {
+export async function measureLongReading(folder: string, plan: BenchPlan): Promise<BenchRow[]> {
   const size = plan.growth.at(-1)!
   const small = await measureAt(join(folder, 'small'), SMALL)
   const large = await measureAt(join(folder, 'large'), size)

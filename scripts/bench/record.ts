@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { openAuditLog } from '@killick/sdk'
 import { sampleEvent } from './events.ts'
 import { signingRate } from './limits.ts'
-import { against, besideLimit, KEY, type Plan, type Row } from './plan.ts'
+import { against, type BenchPlan, type BenchRow, besideLimit, KEY } from './plan.ts'
 import { medianRound } from './stats.ts'
 
-export async function measureRecord(folder: string, { rounds, events }: Plan): Promise<Row[]> {
+export async function measureRecord(folder: string, { rounds, events }: BenchPlan): Promise<BenchRow[]> {
   const { rate, limit } = await medianRound(rounds, () =>
     besideLimit(() => recordRound(join(folder, `spool-${randomUUID()}`), events), signingRate),
   )

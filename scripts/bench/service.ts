@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { BATCH_MEDIA_TYPE, type PublicJwk } from '@killick/sdk/core'
-import { type Child, startNode } from '../lib/processes.ts'
+import { type ChildHandle, startNode } from '../lib/processes.ts'
 import type { Load } from './events.ts'
 import { quantile } from './stats.ts'
 
@@ -17,7 +17,7 @@ export type Running = {
   url: string
   /** The reader's. */
   token: string
-  child: Child
+  child: ChildHandle
   /** From starting the process until /readyz says so, in ms. */
   readyMs: number
   /** Resident memory of the service's process, in bytes. */

@@ -6,14 +6,14 @@ import { startNode } from '../lib/processes.ts'
 /** By source: place in the stream → name of the event that record() answered for. */
 export type Acknowledged = ReadonlyMap<string, ReadonlyMap<number, string>>
 
-export type Access = { url: string; token: string; rpc: string; trust: Trust }
+export type LedgerAccess = { url: string; token: string; rpc: string; trust: Trust }
 
 type Found = { id: string; stream: string; seq: number }
 
 const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
 
 /** Every acknowledged event once, in its place, and no gap in any stream. @returns how many events there are, acknowledged or not */
-export async function checkPresence(access: Access, acknowledged: Acknowledged): Promise<number> {
+export async function checkPresence(access: LedgerAccess, acknowledged: Acknowledged): Promise<number> {
   let total = 0
   for (const [source, names] of acknowledged) {
     const events = await readEvents(access, source)
@@ -33,7 +33,7 @@ export async function checkPresence(access: Access, acknowledged: Acknowledged):
 }
 
 /** All events of a source, oldest first. */
-async function readEvents(access: Access, source: string): Promise<Found[]> {
+async function readEvents(access: LedgerAccess, source: string): Promise<Found[]> {
   const events: Found[] = []
   let cursor: string | null = ''
   while (cursor !== null) {
@@ -46,7 +46,7 @@ async function readEvents(access: Access, source: string): Promise<Found[]> {
 }
 
 /** Waits until the event is anchored, then verifies its proof with everything pinned. */
-export async function checkProof(access: Access, id: string): Promise<void> {
+export async function checkProof(access: LedgerAccess, id: string): Promise<void> {
   for (const until = Date.now() + 60_000; ; ) {
     const proof = parseProof(await get(access, `/v1/proofs/${id}`))
     const facts = await readAnchors(proof, [access.rpc])
@@ -60,7 +60,7 @@ export async function checkProof(access: Access, id: string): Promise<void> {
 }
 
 /** @throws with what `killick audit` says unless it finds nothing amiss, under pins that are the service's own word */
-export async function checkAudit(access: Access): Promise<void> {
+export async function checkAudit(access: LedgerAccess): Promise<void> {
   const { url, token, rpc } = access
   const { vkey, targets } = JSON.parse(await get(access, '/v1/log')) as {
     vkey: string
@@ -76,7 +76,7 @@ export async function checkAudit(access: Access): Promise<void> {
   if (code !== 0) throw new Error(`killick audit ended with ${code}:\n${child.output()}`)
 }
 
-async function get({ url, token }: Access, path: string): Promise<string> {
+async function get({ url, token }: LedgerAccess, path: string): Promise<string> {
   const response = await fetch(`${url}${path}`, { headers: { authorization: `Bearer ${token}` } })
   const text = await response.text()
   if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`)

@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Cluster, startCluster } from '../../anchor-service/src/database/embedded/cluster.ts'
-import { type Child, startChild, startNode } from '../lib/processes.ts'
+import { type ChildHandle, startChild, startNode } from '../lib/processes.ts'
 import { findTool } from '../lib/tools.ts'
 
-export type Kind = 'recorder' | 'service' | 'worker' | 'postgres' | 'redis'
+export type PartKind = 'recorder' | 'service' | 'worker' | 'postgres' | 'redis'
 
 export type Part = {
-  kind: Kind
+  kind: PartKind
   /** SIGKILL; does nothing when it is not running. */
   kill(): Promise<void>
   /** Starts it again; returns once it runs, ready or not. */
@@ -21,8 +21,12 @@ export type Part = {
 }
 
 /** A program that is started again whenever it ends, by a kill or by itself. */
-export function supervised(kind: Kind, launch: () => Promise<Child>, onOutput?: (text: string) => void): Part {
-  let child: Child | undefined
+export function supervised(
+  kind: PartKind,
+  launch: () => Promise<ChildHandle>,
+  onOutput?: (text: string) => void,
+): Part {
+  let child: ChildHandle | undefined
   let isWanted = false
   async function start(): Promise<void> {
     isWanted = true

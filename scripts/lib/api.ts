@@ -1,14 +1,14 @@
 import { Obstacle } from './steps.ts'
 
 /** The HTTP API of a running service, as far as `npm start` needs it. */
-export interface Api {
+export interface LedgerApi {
   /** @returns The parsed body. @throws Obstacle with the service's own words for any other status than 2xx. */
   get<Body>(path: string): Promise<Body>
   post<Body>(path: string, body: unknown, as?: 'admin' | 'reader'): Promise<Body>
   text(path: string): Promise<string>
 }
 
-export function openApi(url: string, tokens: { admin: string; reader: string }): Api {
+export function openApi(url: string, tokens: { admin: string; reader: string }): LedgerApi {
   async function call(path: string, token: string, init: RequestInit): Promise<string> {
     const response = await fetch(new URL(path, url), {
       ...init,

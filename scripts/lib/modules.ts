@@ -11,17 +11,21 @@ export interface Module {
   names: { name: string; line: number }[]
 }
 
-/** @param folders - Relative to `root`; node_modules and declaration files are left out. */
-export function readModules(root: string, folders: readonly string[]): Module[] {
+/** Paths of source files, sorted. @param folders - Relative to `root`; node_modules and declaration files are left out. */
+export function listModules(root: string, folders: readonly string[]): string[] {
   return folders
     .flatMap((folder) => globSync(`${folder}/**/*.{ts,mts,js,mjs,sol}`, { cwd: root }))
     .map((path) => path.split(sep).join('/'))
     .filter((path) => !/(^|\/)(node_modules|dist)\//.test(path) && !path.endsWith('.d.ts'))
     .sort()
-    .map((path) => {
-      const text = readFileSync(join(root, path), 'utf8')
-      return path.endsWith('.sol') ? readSolidity(path, text) : readTypeScript(path, text)
-    })
+}
+
+/** @param folders - As for `listModules`. */
+export function readModules(root: string, folders: readonly string[]): Module[] {
+  return listModules(root, folders).map((path) => {
+    const text = readFileSync(join(root, path), 'utf8')
+    return path.endsWith('.sol') ? readSolidity(path, text) : readTypeScript(path, text)
+  })
 }
 
 export function readTypeScript(path: string, text: string): Module {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
 /** A program this process started and answers for: whatever still runs when this process exits is killed, by its id. */
-export interface Child {
+export interface ChildHandle {
   readonly pid: number
   readonly process: ChildProcess
   /** Resolves when the program has ended; never rejects. */
@@ -19,14 +19,18 @@ export interface Child {
 }
 
 const KEPT = 65_536
-const running = new Set<Child>()
+const running = new Set<ChildHandle>()
 process.on('exit', () => {
   for (const child of running) child.process.kill('SIGKILL')
 })
 
-export async function startChild(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<Child> {
+export async function startChild(
+  command: string,
+  args: readonly string[],
+  options: SpawnOptions = {},
+): Promise<ChildHandle> {
   const spawned = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options })
-  const exited = new Promise<Awaited<Child['exited']>>((resolve) => {
+  const exited = new Promise<Awaited<ChildHandle['exited']>>((resolve) => {
     spawned.once('exit', (code, signal) => resolve({ code, signal }))
   })
   await once(spawned, 'spawn')
@@ -40,7 +44,7 @@ export async function startChild(command: string, args: readonly string[], optio
     })
   }
 
-  const child: Child = {
+  const child: ChildHandle = {
     pid: spawned.pid!,
     process: spawned,
     exited,
@@ -82,7 +86,7 @@ export async function startChild(command: string, args: readonly string[], optio
  * Starts a Node script that also ends when this process is gone without a word (kill -9): the two share an IPC channel,
  * and its closing ends the child.
  */
-export function startNode(args: readonly string[], options: SpawnOptions = {}): Promise<Child> {
+export function startNode(args: readonly string[], options: SpawnOptions = {}): Promise<ChildHandle> {
   const bond = fileURLToPath(new URL('end-with-parent.ts', import.meta.url))
   return startChild(process.execPath, ['--import', bond, ...args], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type AuditLog, generateKey, openAuditLog, publicJwk, readKeyFile, writeKeyFile } from '@killick/sdk'
 import { type JsonObject, thumbprint } from '@killick/sdk/core'
-import type { Api } from './api.ts'
+import type { LedgerApi } from './api.ts'
 import { type History, subjectOf } from './history.ts'
 import { Obstacle } from './steps.ts'
 
@@ -21,7 +21,7 @@ export function sourceFiles(dataFolder: string, name: string): SourceFiles {
 }
 
 /** Makes the source's key at the first start, and registers it with the service unless it knows it. */
-export async function registerSource(api: Api, files: SourceFiles): Promise<void> {
+export async function registerSource(api: LedgerApi, files: SourceFiles): Promise<void> {
   await mkdir(files.spool, { recursive: true, mode: 0o700 })
   if (!existsSync(files.key)) await writeKeyFile(files.key, generateKey())
   const jwk = publicJwk(await readKeyFile(files.key))
@@ -46,7 +46,7 @@ const STALLED_MS = 15_000
 
 /** Records what is not in the ledger yet, oldest first, and waits until the log has accepted it. */
 export async function recordHistory(
-  api: Api,
+  api: LedgerApi,
   files: SourceFiles,
   history: History,
   options: { url: string; logKey: string; progress: (recorded: number, of: number) => void },
@@ -96,7 +96,7 @@ async function flush(audit: AuditLog): Promise<void> {
 
 /** What the source's events in the ledger are about. */
 async function readSubjects(
-  api: Api,
+  api: LedgerApi,
   source: string,
 ): Promise<{ subjects: Set<string>; total: number; newest: string }> {
   interface Page {

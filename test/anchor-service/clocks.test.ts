@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { keepTarget } from '../../anchor-service/src/anchor/visits.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { createDatabase, queryAsOwner } from '../support/postgres.ts'
-import { type Child, startNode } from '../support/processes.ts'
+import { type ChildHandle, startNode } from '../support/processes.ts'
 import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
 import { ADMIN, call, READER, register } from './support/service.ts'
 
@@ -21,7 +21,7 @@ const TEN_YEARS = 3652 * 24 * HOUR
 
 const folder = mkdtempSync(join(tmpdir(), 'killick-clocks-'))
 let chain: LocalChain
-let service: Child
+let service: ChildHandle
 let url: string
 let databaseUrl: string
 const signer = newSigner()

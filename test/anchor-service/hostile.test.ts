@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Attack, besideAttack } from '../../scripts/bench/hostile.ts'
 import { buildPage } from '../../scripts/page.ts'
 import { createDatabase } from '../support/postgres.ts'
-import { type Child, startNode } from '../support/processes.ts'
+import { type ChildHandle, startNode } from '../support/processes.ts'
 import { sampleEvent } from './support/producer.ts'
 import { ADMIN, call, READER, register } from './support/service.ts'
 
@@ -17,7 +17,7 @@ const MAIN = fileURLToPath(new URL('../../anchor-service/src/main.ts', import.me
 const MEBIBYTE = 2 ** 20
 const folder = mkdtempSync(join(tmpdir(), 'killick-hostile-'))
 const key = generateKey()
-let service: Child
+let service: ChildHandle
 let url: string
 
 beforeAll(async () => {

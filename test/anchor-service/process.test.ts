@@ -8,7 +8,7 @@ import { parseCheckpoint } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readHeadFiles } from '../../anchor-service/src/ledger/head-file.ts'
 import { createDatabase, queryAsOwner } from '../support/postgres.ts'
-import { type Child, startChild } from '../support/processes.ts'
+import { type ChildHandle, startChild } from '../support/processes.ts'
 import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
 import { ADMIN, call, READER, register } from './support/service.ts'
 
@@ -21,7 +21,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-async function start(env: Record<string, string>): Promise<{ child: Child; url: string }> {
+async function start(env: Record<string, string>): Promise<{ child: ChildHandle; url: string }> {
   const { PATH = '' } = process.env
   const tokens = { KILLICK_ADMIN_TOKEN: ADMIN, KILLICK_READER_TOKEN: READER }
   const child = await startChild(process.execPath, [MAIN], { env: { PATH, PORT: '0', ...tokens, ...env } })
@@ -106,7 +106,7 @@ describe('with the PostgreSQL that comes along', () => {
     const env = { KILLICK_DATA: data, KILLICK_LOG_LEVEL: 'silent' }
     const producer = new Producer('billing', signer)
     const bodies: string[] = []
-    const endings: ((child: Child) => Promise<unknown>)[] = [
+    const endings: ((child: ChildHandle) => Promise<unknown>)[] = [
       async (child) => {
         child.process.kill('SIGINT')
         expect(await child.exited).toEqual({ code: 0, signal: null })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { crash } from '../../scripts/crash/run.ts'
+import { crash } from '../../scripts/crash/rounds.ts'
 
 test('what was acknowledged survives kills of every part', { timeout: 180_000 }, async () => {
   const seed = Math.floor(Math.random() * 2 ** 32)

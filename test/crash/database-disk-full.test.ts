@@ -8,7 +8,7 @@ import pg from 'pg'
 import { afterAll, expect, test } from 'vitest'
 import { newSigner, Producer, post, sampleEvent } from '../anchor-service/support/producer.ts'
 import { ADMIN, call, READER, register } from '../anchor-service/support/service.ts'
-import { type Child, startNode } from '../support/processes.ts'
+import { type ChildHandle, startNode } from '../support/processes.ts'
 import { smallDisk } from '../support/small-disk.ts'
 
 const MAIN = fileURLToPath(new URL('../../anchor-service/src/main.ts', import.meta.url))
@@ -19,7 +19,7 @@ const counted = async (url: string, name: string) =>
 
 const disk = smallDisk(200)
 const elsewhere = mkdtempSync(join(tmpdir(), 'killick-spool-'))
-let service: Child | undefined
+let service: ChildHandle | undefined
 afterAll(async () => {
   disk.free()
   await service?.stop()

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseProof, readAnchors } from '../../sdk/src/index.ts'
-import { type Child, startNode } from '../support/processes.ts'
+import { type ChildHandle, startNode } from '../support/processes.ts'
 
 const script = join(import.meta.dirname, '../../scripts/start.ts')
 
@@ -19,7 +19,7 @@ describe('npm start', () => {
   })
   afterAll(() => rm(data, { recursive: true, force: true }))
 
-  const start = (args: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Child> =>
+  const start = (args: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<ChildHandle> =>
     startNode([script, ...args], { env: { ...process.env, PORT: '0', KILLICK_DATA: data, ...env } })
 
   test('--once: from nothing to a verified proof', { timeout: 180_000 }, async () => {

@@ -1,18 +1,18 @@
 import type { AnchorState } from '../ledger/registry/anchors.ts'
 import {
   bumpedFees,
+  type ChainView,
   type FeeLimits,
   type Fees,
   isPayable,
   type Market,
   type Sighting,
-  type View,
 } from './chain/chain.ts'
 import type { Attempt, OpenAnchor } from './state.ts'
 
 /** All that is known when a decision is made; pure data, read from chain and ledger. */
 export type Truth = {
-  view: Pick<View, 'block' | 'head' | 'nonce'>
+  view: Pick<ChainView, 'block' | 'head' | 'nonce'>
   /** The newest block that the chain itself calls final; null where it has no finality of its own. */
   finalized: number | null
   anchor: OpenAnchor

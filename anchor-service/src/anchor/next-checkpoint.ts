@@ -1,13 +1,17 @@
 import type { Ledger } from '../ledger/ledger.ts'
 import { hasNews } from '../ledger/read/activity.ts'
-import type { Head } from '../ledger/tree/checkpoints.ts'
+import type { SignedHead } from '../ledger/tree/checkpoints.ts'
 import { isYounger } from './decide.ts'
 import { ANCHOR_ACTIONS } from './perform.ts'
-import { type Place, readLastPlan } from './state.ts'
+import { type LogOnChain, readLastPlan } from './state.ts'
 import type { Target } from './target.ts'
 
 /** The checkpoint to anchor now, if it is time: the newest one. */
-export async function findDue(ledger: Ledger, place: Place, { intervalMs, growth }: Target): Promise<Head | null> {
+export async function findDue(
+  ledger: Ledger,
+  place: LogOnChain,
+  { intervalMs, growth }: Target,
+): Promise<SignedHead | null> {
   const head = await ledger.head()
   if (head === null) return null
   const last = await readLastPlan(ledger.db, place)

@@ -5,7 +5,7 @@ import { readConsistency } from '../ledger/tree/tiles.ts'
 import { Alarm } from './alarms.ts'
 import { bumpedFees, calls, explainRevert, type Fees, openingFees, RpcError } from './chain/chain.ts'
 import type { Move } from './decide.ts'
-import { type Attempt, type OpenAnchor, type Place, recordState } from './state.ts'
+import { type Attempt, type LogOnChain, type OpenAnchor, recordState } from './state.ts'
 import { durable, type Scene } from './step-context.ts'
 
 /** Does what was decided about an anchor. Null: done, decide again. Else what is to be waited for. @throws Alarm */
@@ -48,7 +48,7 @@ async function record(scene: Scene, anchor: OpenAnchor, move: Move & { move: 're
 type StateRow = AnchorFacts & { seq: number; state: AnchorState }
 
 /** The whole row of the state that is told of, and a digest of those before it: what tables say can be held against it. */
-function describe(action: string, place: Place, anchor: OpenAnchor, row: StateRow, history: string) {
+function describe(action: string, place: LogOnChain, anchor: OpenAnchor, row: StateRow, history: string) {
   const { target, chainId, genesis, contract, logId } = place
   const { size, root } = anchor
   const known = Object.entries(row).filter(([, value]) => value !== null && value !== undefined)

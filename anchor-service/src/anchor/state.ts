@@ -4,7 +4,7 @@ import type { Db } from '../database/pool.ts'
 import type { AnchorFacts, AnchorState } from '../ledger/registry/anchors.ts'
 
 /** The log on a chain that a target anchors to. */
-export type Place = { target: string; chainId: number; genesis: string; contract: string; logId: string }
+export type LogOnChain = { target: string; chainId: number; genesis: string; contract: string; logId: string }
 
 /** A transaction that was signed for an anchor, and so may yet be mined. Fees in wei per gas. */
 export type Attempt = {
@@ -41,10 +41,10 @@ export class Overtaken extends Error {
 }
 
 const KEY = 'chain_id = $1 and genesis = $2 and contract = $3 and log_id = $4'
-const key = ({ chainId, genesis, contract, logId }: Place) => [chainId, genesis, contract, logId]
+const key = ({ chainId, genesis, contract, logId }: LogOnChain) => [chainId, genesis, contract, logId]
 
 /** Where the target's newest anchor on a chain of this id is; null while it has none. */
-export async function readLastPlace(db: Db, target: string, chainId: number): Promise<Place | null> {
+export async function readLastPlace(db: Db, target: string, chainId: number): Promise<LogOnChain | null> {
   const { rows } = await db.query(
     `select genesis, contract, log_id from current_anchors where target = $1 and chain_id = $2 and state <> 'abandoned'
      order by id desc limit 1`,
@@ -56,7 +56,7 @@ export async function readLastPlace(db: Db, target: string, chainId: number): Pr
 }
 
 /** The largest size that the ledger takes for anchored at a place; 0: none. */
-export async function readLargest(db: Db, place: Place): Promise<number> {
+export async function readLargest(db: Db, place: LogOnChain): Promise<number> {
   const { rows } = await db.query(
     `select size from current_anchors where ${KEY} and state in ('mined', 'confirmed', 'final') order by size desc limit 1`,
     key(place),
@@ -68,7 +68,7 @@ export async function readLargest(db: Db, place: Place): Promise<number> {
  * The anchors that are not settled, smallest first: all above the largest final one, and all that the ledger takes for
  * anchored but that lie above the contract's head (-1: no log is open).
  */
-export async function readOpenAnchors(db: Db, place: Place, headSize: number): Promise<OpenAnchor[]> {
+export async function readOpenAnchors(db: Db, place: LogOnChain, headSize: number): Promise<OpenAnchor[]> {
   const { rows } = await db.query(
     `select *, (extract(epoch from clock_timestamp() - recorded_at) * 1000)::float8 as age from current_anchors
      where ${KEY} and state <> 'abandoned' and (state <> 'final' or size > $5) and size > least($5::bigint, coalesce(
@@ -99,7 +99,7 @@ export async function readOpenAnchors(db: Db, place: Place, headSize: number): P
 }
 
 /** Size and age (ms) of the newest plan of a place that was not given up; null before the first. */
-export async function readLastPlan(db: Db, place: Place): Promise<{ size: number; ageMs: number } | null> {
+export async function readLastPlan(db: Db, place: LogOnChain): Promise<{ size: number; ageMs: number } | null> {
   const { rows } = await db.query(
     `select size, (extract(epoch from clock_timestamp() - planned_at) * 1000)::float8 as age from current_anchors
      where ${KEY} and size > 0 and state <> 'abandoned' order by size desc limit 1`,
@@ -111,7 +111,7 @@ export async function readLastPlan(db: Db, place: Place): Promise<{ size: number
 /**
  * Plans an anchor, once: again is no error, and an abandoned one of the same size is taken up again.
  */
-export async function planAnchor(db: Db, place: Place, size: number, root: Hash): Promise<void> {
+export async function planAnchor(db: Db, place: LogOnChain, size: number, root: Hash): Promise<void> {
   await db.query(
     `with placed as (
        insert into anchors (chain_id, genesis, contract, log_id, size, target, root, events)
@@ -157,7 +157,7 @@ export async function recordState(
 }
 
 /** Gives up what was anchored on a chain that is no more: another one has taken its id. */
-export async function abandonChain(db: Db, { target, chainId, genesis }: Place): Promise<void> {
+export async function abandonChain(db: Db, { target, chainId, genesis }: LogOnChain): Promise<void> {
   await db.query(
     `insert into anchor_states (anchor, seq, state, detail)
      select id, seq + 1, 'abandoned', 'The chain was replaced by another with the same id.' from current_anchors

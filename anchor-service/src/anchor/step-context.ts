@@ -2,10 +2,10 @@ import { EMPTY_ROOT, type Hash } from '@killick/sdk/core'
 import type { Ledger } from '../ledger/ledger.ts'
 import { readRoot } from '../ledger/tree/tiles.ts'
 import { Alarm } from './alarms.ts'
-import { type Chain, NoQuorum, type Sighting, type View } from './chain/chain.ts'
+import { type Chain, type ChainView, NoQuorum, type Sighting } from './chain/chain.ts'
 import type { ChainSigner } from './chain/signer.ts'
 import type { Waiting } from './decide.ts'
-import { abandonChain, type OpenAnchor, type Place, readLargest, readLastPlace } from './state.ts'
+import { abandonChain, type LogOnChain, type OpenAnchor, readLargest, readLastPlace } from './state.ts'
 import type { Target } from './target.ts'
 
 export type WorkerDeps = {
@@ -21,8 +21,8 @@ export type WorkerDeps = {
 
 /** The stage of one decision: chain and ledger as they are now, found to be fit to go on with. */
 export type Scene = WorkerDeps & {
-  view: View
-  place: Place
+  view: ChainView
+  place: LogOnChain
   /** Root of the tree that the contract holds, by our own ledger; the contract confirms it. */
   heldRoot: Hash
 }
@@ -39,7 +39,7 @@ export async function readScene(deps: WorkerDeps): Promise<Scene> {
  * unless its contract holds what was anchored (then the nodes are wrong about the block). What was anchored on the one
  * before is given up.
  */
-async function findPlace(deps: WorkerDeps, { chainId, genesis, head }: View): Promise<Place> {
+async function findPlace(deps: WorkerDeps, { chainId, genesis, head }: ChainView): Promise<LogOnChain> {
   const { target, ledger } = deps
   const { name, contract, logId } = target
   const last = await readLastPlace(ledger.db, name, chainId)
@@ -52,7 +52,11 @@ async function findPlace(deps: WorkerDeps, { chainId, genesis, head }: View): Pr
 }
 
 /** The chain as it is, if it can be worked with. @throws Alarm */
-export async function look({ chain, target, signer }: Pick<WorkerDeps, 'chain' | 'target' | 'signer'>): Promise<View> {
+export async function look({
+  chain,
+  target,
+  signer,
+}: Pick<WorkerDeps, 'chain' | 'target' | 'signer'>): Promise<ChainView> {
   const view = await onNodes(() => chain.look(target.contract, target.logId, signer.address))
   if (view.code === 'none') throw new Alarm('no_contract', `(${target.contract} on chain ${view.chainId})`)
   if (view.code === 'other') throw new Alarm('other_contract', `(${target.contract} on chain ${view.chainId})`)
@@ -70,7 +74,7 @@ const held = new WeakMap<Chain, { name: string; root: Hash }>()
 const CLOCKS_MS = 120_000
 
 /** The tree that the contract holds must be the beginning of ours. @throws Alarm */
-async function checkHeld({ chain, target, ledger }: WorkerDeps, view: View): Promise<Hash> {
+async function checkHeld({ chain, target, ledger }: WorkerDeps, view: ChainView): Promise<Hash> {
   if (view.head === null || view.head.size === 0) {
     ledger.contractHolds(target.name, null)
     return EMPTY_ROOT

@@ -1,5 +1,5 @@
 import { Alarm, type AlarmCode } from './alarms.ts'
-import type { Place } from './state.ts'
+import type { LogOnChain } from './state.ts'
 import type { Visit } from './worker.ts'
 
 export type Keeper = {
@@ -17,7 +17,7 @@ export type KeeperDeps = {
   /** @throws where the queue cannot be reached */
   ring: () => Promise<void>
   /** Is there something to anchor? Reads the ledger only. */
-  isDue: (place: Place) => Promise<boolean>
+  isDue: (place: LogOnChain) => Promise<boolean>
   pollMs: number
   ended: (ended: Visit | Alarm) => void
 }

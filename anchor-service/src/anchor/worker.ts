@@ -6,7 +6,7 @@ import { decide } from './decide.ts'
 import { withLock } from './lock.ts'
 import { findDue } from './next-checkpoint.ts'
 import { perform } from './perform.ts'
-import { type OpenAnchor, Overtaken, type Place, planAnchor, readOpenAnchors } from './state.ts'
+import { type LogOnChain, type OpenAnchor, Overtaken, planAnchor, readOpenAnchors } from './state.ts'
 import { askWaiting, durable, findAll, look, onNodes, readScene, type Scene, type WorkerDeps } from './step-context.ts'
 
 /** How a visit ended. */
@@ -14,7 +14,7 @@ export type Visit =
   /** Another worker is at it. */
   | { outcome: 'taken' }
   /** Nothing to do until the log grows. */
-  | { outcome: 'idle'; place: Place }
+  | { outcome: 'idle'; place: LogOnChain }
   /** An anchor is under way; look again soon. */
   | { outcome: 'waiting'; detail: string }
   /** All anchors count; some are not final yet. */

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto'
-import type { Fault, OwnCheck, Place, WalkedBatch } from '@killick/sdk/audit'
+import type { Fault, FaultPlace, OwnCheck, WalkedBatch } from '@killick/sdk/audit'
 import {
   type BatchHeader,
   type JsonValue,
@@ -242,7 +242,10 @@ function differences(columns: Columns, expected: Columns): string[] {
   return Object.keys(expected).filter((name) => JSON.stringify(columns[name]) !== JSON.stringify(expected[name]))
 }
 
-function placeOf(logIndex: number, { source, stream, seq }: Pick<BatchHeader, 'source' | 'stream' | 'seq'>): Place {
+function placeOf(
+  logIndex: number,
+  { source, stream, seq }: Pick<BatchHeader, 'source' | 'stream' | 'seq'>,
+): FaultPlace {
   return { logIndex, source, stream, seq }
 }
 

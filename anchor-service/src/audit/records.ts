@@ -7,7 +7,7 @@ import { searchEvents } from '../ledger/read/search.ts'
 import { type Finished, faultOf } from './outcome.ts'
 
 /** What the system stream says of audits: the newest, the newest that passed or failed, and the newest that passed. */
-export type Recorded = { last: Finished | null; decided: Finished | null; passed: Finished | null }
+export type RecordedAudits = { last: Finished | null; decided: Finished | null; passed: Finished | null }
 
 /** A pass that says nothing new is recorded once in this time all the same. ms */
 const AT_LEAST_EVERY_MS = 24 * 60 * 60 * 1000
@@ -16,7 +16,7 @@ const OUTCOMES = ['pass', 'fail', 'undecided'] as const
 /** What an audit is no reason to record another one for. */
 const QUIET = [...OUTCOMES.map((outcome) => `audit.${outcome}`), ...ANCHOR_ACTIONS]
 
-export async function readRecorded(db: Db): Promise<Recorded> {
+export async function readRecorded(db: Db): Promise<RecordedAudits> {
   const found = await Promise.all(OUTCOMES.map((outcome) => readNewest(db, outcome)))
   const [pass, fail, undecided] = found
   const newest = (...all: (Found | null | undefined)[]): Finished | null =>

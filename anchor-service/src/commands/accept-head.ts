@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
 import type { WentBack } from '../ledger/head-memory.ts'
-import type { Head } from '../ledger/tree/checkpoints.ts'
+import type { SignedHead } from '../ledger/tree/checkpoints.ts'
 import { openStore } from '../open-store.ts'
 
 /**
@@ -45,7 +45,7 @@ Then this log's key will have signed two histories. Whoever holds a receipt or a
 recorders that had sent the missing events stop with log_forked. What was anchored of the first cannot be anchored over.
 Keep a copy of the database and of the data folder as they are before you decide.`
 
-const indented = ({ size, note }: Head) =>
+const indented = ({ size, note }: SignedHead) =>
   `  ${size} entries\n${note
     .trimEnd()
     .split('\n')

@@ -4,7 +4,7 @@ import { openSigner } from '../anchor/chain/open-signer.ts'
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
 import { readLastAnchor, SUCCEED } from '../ledger/read/successions.ts'
-import type { AnchorRow } from '../ledger/registry/anchors.ts'
+import type { StoredAnchor } from '../ledger/registry/anchors.ts'
 import { readRoot } from '../ledger/tree/tiles.ts'
 import { openStore } from '../open-store.ts'
 
@@ -71,7 +71,7 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
   }
 }
 
-function describe({ chainId, contract, logId, size, root, time }: AnchorRow, held: number): string {
+function describe({ chainId, contract, logId, size, root, time }: StoredAnchor, held: number): string {
   const after =
     held > size ? `The contract holds ${held} entries now, which this ledger never had or has not confirmed.\n` : ''
   return `Last honest anchor of

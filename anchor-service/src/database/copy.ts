@@ -106,7 +106,7 @@ function writeInt8(buffer: Buffer, value: number, at: number): number {
 }
 
 /** A statement without parameters; with `tuples`, a `copy … from stdin (format binary)` that takes them. */
-export type Statement = { sql: string; tuples?: readonly Tuples[] }
+export type CopyStatement = { sql: string; tuples?: readonly Tuples[] }
 
 /** The part of pg's connection that a query of one's own is given. */
 type Wire = {
@@ -123,7 +123,7 @@ type Wire = {
  * so a transaction costs one exchange, however many tables it writes ("Extended Query" and "COPY Operations" of PostgreSQL's
  * protocol). The first that fails keeps those behind it from being run.
  */
-export function runAll(client: pg.ClientBase, statements: readonly Statement[]): Promise<void> {
+export function runAll(client: pg.ClientBase, statements: readonly CopyStatement[]): Promise<void> {
   return new Promise((resolve, reject) => {
     let failure: Error | undefined
     // What pg calls on a query of one's own, as pg-copy-streams is one.
@@ -151,7 +151,7 @@ export function runAll(client: pg.ClientBase, statements: readonly Statement[]):
   })
 }
 
-function send(wire: Wire, { sql, tuples }: Statement): void {
+function send(wire: Wire, { sql, tuples }: CopyStatement): void {
   wire.parse({ text: sql })
   wire.bind({})
   wire.execute({})

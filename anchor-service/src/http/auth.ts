@@ -9,10 +9,10 @@ import { keepSessions, type Role, type Sessions, type Tokens } from './session.t
 export type { Tokens }
 
 /** The tokens, and what is known of those who give them. */
-export type Access = Tokens & { sessions: Sessions; guesses: Guesses }
+export type AccessControl = Tokens & { sessions: Sessions; guesses: Guesses }
 
 /** @param rateLimit 0: wrong tokens are not counted either */
-export function openAccess(tokens: Tokens, ledger: Ledger, rateLimit: number): Access {
+export function openAccess(tokens: Tokens, ledger: Ledger, rateLimit: number): AccessControl {
   const guesses = rateLimit > 0 ? countGuesses() : unlimitedGuesses
   return { ...tokens, sessions: keepSessions(tokens, ledger), guesses }
 }
@@ -34,7 +34,7 @@ export function roleOf(tokens: Tokens, given: string): Role | null {
  * What the token or the session of a request is good for; null where it brings none, or a session that is over.
  * @throws Refusal unauthorized | rate_limited where the token is wrong
  */
-export async function readRole(access: Access, request: FastifyRequest): Promise<Role | null> {
+export async function readRole(access: AccessControl, request: FastifyRequest): Promise<Role | null> {
   const { authorization } = request.headers
   if (authorization === undefined) return (await access.sessions.of(request))?.role ?? null
   const given = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
@@ -42,7 +42,7 @@ export async function readRole(access: Access, request: FastifyRequest): Promise
 }
 
 /** A hook that lets in only bearers of a token, and sessions of the console that one was opened with; it says which. */
-export function requireToken(access: Access, role: Role) {
+export function requireToken(access: AccessControl, role: Role) {
   return async (request: FastifyRequest): Promise<void> => {
     const mine = await readRole(access, request)
     if (mine === null) throw new Refusal('unauthorized')

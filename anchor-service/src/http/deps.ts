@@ -9,7 +9,7 @@ import type {
 import type { Intake } from '../intake/intake.ts'
 import type { Refusals } from '../intake/refusals.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import type { Access } from './auth.ts'
+import type { AccessControl } from './auth.ts'
 import type { Metrics } from './metrics.ts'
 import type { Published } from './page-settings.ts'
 
@@ -28,7 +28,7 @@ export type AppDeps = {
   /** Batches that did not follow, for those who look for gaps. */
   refusals: Refusals
   metrics: Metrics
-  tokens: Access
+  tokens: AccessControl
   /** Whether checkpoint and tiles need the reader's token: entries show source names and counts. */
   tiles: 'public' | 'private'
   /** What the anchor worker says of itself, for `/readyz`. */

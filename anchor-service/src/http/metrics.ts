@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Outcome } from '../ledger/commit.ts'
+import type { CommitResult } from '../ledger/commit.ts'
 import { readUnindexed } from '../ledger/index/runs.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { readAnchoredSize } from '../ledger/registry/anchors.ts'
@@ -77,7 +77,7 @@ export function makeMetrics() {
     indexingFailed: () => indexingFailures.inc(),
     /** The database does not hold what was registered of a source. */
     registryAltered: () => registryFaults.inc(),
-    committed(seconds: number, outcomes: readonly Outcome[]) {
+    committed(seconds: number, outcomes: readonly CommitResult[]) {
       commits.observe(seconds)
       for (const outcome of outcomes) {
         if ('refusal' in outcome) continue

@@ -8,7 +8,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { SYSTEM } from '@killick/sdk/core'
 import type { FastifyRequest } from 'fastify'
 import type { Ledger } from '../ledger/ledger.ts'
-import type { Place } from '../ledger/read/events.ts'
+import type { EventPlace } from '../ledger/read/events.ts'
 import { searchEvents } from '../ledger/read/search.ts'
 
 /** Who may ask: the reader's token reads, the administrator's also registers. */
@@ -96,7 +96,7 @@ export function keepSessions(tokens: Tokens, ledger: Ledger): Sessions {
     const started = performance.now()
     const from = new Date(newest - SKEW_MS)
     const query = { source: SYSTEM.source, action: 'console.logout', from, limit: PAGE }
-    for (let before: Place | undefined; ; ) {
+    for (let before: EventPlace | undefined; ; ) {
       const page = await searchEvents(ledger.db, { ...query, before })
       for (const event of page.events) {
         if ('error' in event) continue

@@ -17,8 +17,8 @@ import { type CheckedBatch, type Demands, isSameBatch, type TimeAt } from '../le
 import { Packer } from '../ledger/packs/packer.ts'
 import { refusalOf } from '../ledger/registry/sources.ts'
 import { readKeptBatch } from '../ledger/registry/streams.ts'
-import type { Share } from './checkers.ts'
-import type { Decoded } from './decode.ts'
+import type { Portion } from './checkers.ts'
+import type { DecodedBody } from './decode.ts'
 import type { KnownSource, KnownSources } from './known-sources.ts'
 import { type LineSignature, readEvents } from './read-batch.ts'
 import { type Verifier, verifierOf } from './verify.ts'
@@ -36,12 +36,12 @@ import { type Verifier, verifierOf } from './verify.ts'
  * @throws KillickError | Refusal, with the 1-based line at fault in `details.line`
  */
 export async function checkBatch(
-  body: Decoded,
+  body: DecodedBody,
   sources: KnownSources,
   db: Db,
   since: number,
   now: number,
-  share: Share,
+  share: Portion,
 ): Promise<CheckedBatch | null> {
   const header = atHeader(() => parseBatchHeader(firstLine(body.text)))
   if (header.source === SYSTEM.source) throw new Refusal('source_reserved', undefined, { line: 1 })
@@ -57,11 +57,11 @@ export async function checkBatch(
 
 async function checkAgainst(
   { source, newest }: KnownSource,
-  body: Decoded,
+  body: DecodedBody,
   header: BatchHeader,
   db: Db,
   now: number,
-  share: Share,
+  share: Portion,
 ): Promise<CheckedBatch | null> {
   const { text } = body
   const seen = new Seen(source, share)
@@ -109,7 +109,7 @@ class Seen implements Demands {
   hiddenLine: number | null = null
   readonly kids = new Map<string, number>()
   readonly #source: SourceRecord | undefined
-  readonly #share: Share
+  readonly #share: Portion
   readonly #verifiers = new Map<string, Verifier>()
   // Numbers, not objects: there is one more time with each event.
   #earliest = Number.POSITIVE_INFINITY
@@ -117,7 +117,7 @@ class Seen implements Demands {
   #latest = Number.NEGATIVE_INFINITY
   #latestLine = 0
 
-  constructor(source: SourceRecord | undefined, share: Share) {
+  constructor(source: SourceRecord | undefined, share: Portion) {
     this.#source = source
     this.#share = share
   }

@@ -8,7 +8,7 @@ import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import { free } from '../release-memory.ts'
 import { checkBatch } from './check.ts'
 import { type Answer, type CheckerData, END, type Question } from './checkers.ts'
-import { type Decoded, decodeBody } from './decode.ts'
+import { type DecodedBody, decodeBody } from './decode.ts'
 import { knowSources } from './known-sources.ts'
 
 const { databaseUrl, hasRole } = workerData as CheckerData
@@ -44,7 +44,7 @@ async function answerOf({
   registry,
   now,
 }: Question): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
-  let decoded: Decoded | undefined
+  let decoded: DecodedBody | undefined
   try {
     decoded = decodeBody(body, encoding)
     const batch = await checkBatch(decoded, sources, pool, registry, now, share)

@@ -12,9 +12,9 @@ export type CheckerData = { databaseUrl: string; hasRole: boolean }
 export type Sent = { body: Uint8Array; encoding: Encoding; registry: number; now: number }
 
 /** Of the events' signatures, every `of`-th from the `index`-th on. Whoever has index 0 makes the batch, and nobody else. */
-export type Share = { index: number; of: number }
+export type Portion = { index: number; of: number }
 
-export type Question = Sent & { id: number; share: Share }
+export type Question = Sent & { id: number; share: Portion }
 
 /** Asks a thread to end by itself, once it has answered everything. */
 export const END = 'end'
@@ -81,7 +81,7 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
   }
 
   /** Hands a question to a thread. The body's memory moves to it, unless others are to have it too. */
-  function ask(thread: Thread, sent: Sent, share: Share): Promise<CheckedBatch | null> {
+  function ask(thread: Thread, sent: Sent, share: Portion): Promise<CheckedBatch | null> {
     const id = nextId++
     return new Promise((resolve, reject) => {
       thread.waiting.set(id, { resolve, reject })

@@ -1,7 +1,7 @@
 import { constants, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { MAX_BATCH_BYTES } from '@killick/sdk/core'
 import { Refusal } from '../errors.ts'
-import { type Frame, MAX_WINDOW_LOG } from '../ledger/packs/read-pack.ts'
+import { MAX_WINDOW_LOG, type ZstdFrame } from '../ledger/packs/read-pack.ts'
 import { free } from '../release-memory.ts'
 import { splitFrames } from './frames.ts'
 
@@ -22,21 +22,21 @@ export function encodingOf(name = 'identity'): Encoding {
 const MAX_FRAMES = 1024
 
 /** A body as it was before compression, and the frames of zstd that it came in, if it did. */
-export type Decoded = { text: Buffer; frames: readonly Frame[] | null }
+export type DecodedBody = { text: Buffer; frames: readonly ZstdFrame[] | null }
 
 /**
  * The body as it was before compression. At once and in one piece, so it belongs on a thread that may be kept busy.
  * @throws Refusal body_too_large, at the first byte beyond 16 MiB | encoding_invalid
  */
-export function decodeBody(body: Uint8Array, encoding: Encoding): Decoded {
+export function decodeBody(body: Uint8Array, encoding: Encoding): DecodedBody {
   if (encoding === 'zstd') return decodeFrames(body)
   if (encoding === 'gzip') return { text: decompress(encoding, body, MAX_BATCH_BYTES), frames: null }
   // A Buffer that has crossed threads is a plain array on the other side.
   return { text: Buffer.from(body.buffer, body.byteOffset, body.byteLength), frames: null }
 }
 
-function decodeFrames(body: Uint8Array): Decoded {
-  const frames: Frame[] = []
+function decodeFrames(body: Uint8Array): DecodedBody {
+  const frames: ZstdFrame[] = []
   const texts: Buffer[] = []
   let left = MAX_BATCH_BYTES
   for (const bytes of splitFrames(body, MAX_FRAMES) ?? refuse('zstd')) {

@@ -11,7 +11,7 @@ import {
   SYSTEM,
 } from '@killick/sdk/core'
 import type pg from 'pg'
-import { runAll, type Statement } from '../database/copy.ts'
+import { type CopyStatement, runAll } from '../database/copy.ts'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { HeadMemory } from './head-memory.ts'
@@ -30,7 +30,7 @@ import type { LedgerRegistry } from './registry/registry.ts'
 import { refusalOf } from './registry/sources.ts'
 import { readHeads, readKeptBatch, type StreamName, streamKey } from './registry/streams.ts'
 import { makeSystemBatch, uuidv7 } from './system.ts'
-import { checkpointStatement, EMPTY_HEAD, type Head, type LogKey, readCovering } from './tree/checkpoints.ts'
+import { checkpointStatement, EMPTY_HEAD, type LogKey, readCovering, type SignedHead } from './tree/checkpoints.ts'
 import { append, appendedPaths, type Frontier, frontierRoot } from './tree/frontier.ts'
 import { readFrontier, readPlans, splitHashes, tileStatement } from './tree/tiles.ts'
 
@@ -51,7 +51,7 @@ export type Submission =
 
 /** `firstLeaf`: leaf hash of the batch's first event. */
 export type Accepted = { receipt: Receipt; isNew: boolean; firstLeaf: Hash }
-export type Outcome = Accepted | { refusal: Error }
+export type CommitResult = Accepted | { refusal: Error }
 
 export type CommitContext = {
   log: LogKey
@@ -66,7 +66,7 @@ export type CommitContext = {
  * which its head tells.
  */
 export type Known = {
-  readonly head: Head
+  readonly head: SignedHead
   readonly frontier: Frontier
   /** The number that the next event gets. */
   readonly nextNumber: number
@@ -95,7 +95,7 @@ export async function commitGroup(
   group: readonly Submission[],
   context: CommitContext,
   known: Known | null,
-): Promise<{ outcomes: Outcome[]; known: Known | null }> {
+): Promise<{ outcomes: CommitResult[]; known: Known | null }> {
   const log = await beginAt(db, context, known)
   const names = group.map((submission) => ('batch' in submission ? submission.batch.header : SYSTEM))
   const heads = await headsOf(db, [...names, SYSTEM], log.heads)
@@ -113,7 +113,7 @@ export async function commitGroup(
   return { outcomes, known: next }
 }
 
-type Start = Omit<Known, 'head'> & { head: Omit<Head, 'note'> & { note?: string } }
+type Start = Omit<Known, 'head'> & { head: Omit<SignedHead, 'note'> & { note?: string } }
 
 /** Begins the transaction, and says from where the log goes on. */
 async function beginAt(db: pg.ClientBase, { log, memory }: CommitContext, known: Known | null): Promise<Start> {
@@ -123,7 +123,7 @@ async function beginAt(db: pg.ClientBase, { log, memory }: CommitContext, known:
   return isKnown ? known! : readStart(db, log, head, nextNumber)
 }
 
-async function readStart(db: Db, log: LogKey, head: Head | null, nextNumber: number): Promise<Start> {
+async function readStart(db: Db, log: LogKey, head: SignedHead | null, nextNumber: number): Promise<Start> {
   if (head === null) return { head: EMPTY_HEAD, frontier: { size: 0, tiles: [] }, nextNumber: 0, heads: new Map() }
   if (log.signCheckpoint(head.size, head.root) !== head.note)
     throw new InvariantError(`the checkpoint of ${head.size} is not one that this log's key has signed`)
@@ -135,7 +135,7 @@ async function readStart(db: Db, log: LogKey, head: Head | null, nextNumber: num
 }
 
 /** In one exchange: each costs about as much as storing an event (measured). */
-async function beginUnderLock(db: pg.ClientBase): Promise<{ head: Head | null; nextNumber: number }> {
+async function beginUnderLock(db: pg.ClientBase): Promise<{ head: SignedHead | null; nextNumber: number }> {
   const results = (await db.query(
     `begin; select pg_advisory_xact_lock(${LOG_LOCK});
      select c.*, first_event + n as next from (select size, root, note from checkpoints order by size desc limit 1) c
@@ -310,7 +310,7 @@ function grow(
   places: readonly Placed[],
   receipts: Map<number, Receipt>,
   log: LogKey,
-): { statements: Statement[]; next: Known | null } {
+): { statements: CopyStatement[]; next: Known | null } {
   const { head, frontier, nextNumber, heads } = start
   const { appended } = round
   if (appended.length === 0) return { statements: [], next: head.size > 0 ? (start as Known) : null }
@@ -358,7 +358,7 @@ async function receiptsOfKept(db: Db, size: number, places: readonly Placed[]): 
   return new Map(kept.map((place, i) => [place.logIndex, receiptOf(place, covers[i]!, paths[i]!)]))
 }
 
-function receiptOf({ logIndex, header }: KeptOrNew, { size, note }: Head, path: readonly Hash[]): Receipt {
+function receiptOf({ logIndex, header }: KeptOrNew, { size, note }: SignedHead, path: readonly Hash[]): Receipt {
   const { source, stream, seq, n } = header
   return { source, stream, seq, n, logIndex, size, path: path.map(printHash), checkpoint: note }
 }

@@ -15,11 +15,11 @@ import type { Db } from '../database/pool.ts'
 import { Refusal, StartError } from '../errors.ts'
 import { type HeadFile, type Kept, openHeadFile, readHeadFiles } from './head-file.ts'
 import { searchEvents } from './read/search.ts'
-import { type Head, type LogKey, readHead } from './tree/checkpoints.ts'
+import { type LogKey, readHead, type SignedHead } from './tree/checkpoints.ts'
 import { readConsistency } from './tree/tiles.ts'
 
 /** The log in the database does not continue the newest head that this process knows. `found`: what it has; null: nothing. */
-export type WentBack = { remembered: Head; found: Head | null }
+export type WentBack = { remembered: SignedHead; found: SignedHead | null }
 
 export const ACCEPT_HEAD = 'log.accept-head'
 export const PIN_HEAD = 'log.pin-head'
@@ -29,7 +29,7 @@ export const PIN_HEAD = 'log.pin-head'
  * end, and have other entries signed in its place. Nothing is signed behind a head that does not extend this one.
  */
 export type HeadMemory = {
-  newest(): Head | null
+  newest(): SignedHead | null
   /** The notes of the newest head and of all that were in the folder: what an operator gives up who accepts another. */
   notes(): string[]
   /** Since when heads have been kept without a break, ms; 0: since the log began. */
@@ -46,13 +46,13 @@ export type HeadMemory = {
    * Holds the database's head against the newest that is known, and knows it from then on.
    * @throws Refusal `log_went_back`
    */
-  check(db: Db, head: Head | null): Promise<void>
+  check(db: Db, head: SignedHead | null): Promise<void>
   /** Reads the database's head and checks it; never throws for what it finds. */
   look(db: Db): Promise<WentBack | null>
   /** Resolves once this head, or one behind it, would be known after a crash; many wait for one write. */
-  remember(head: Head): Promise<void>
+  remember(head: SignedHead): Promise<void>
   /** Goes on from what the database has: nothing is written before the next `remember`, which forgets all before it. */
-  forget(found: Head | null): void
+  forget(found: SignedHead | null): void
   close(): Promise<void>
 }
 
@@ -73,9 +73,9 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   const { file, kept, isDamaged } = await openFolder(folder && join(folder, nameOf(log)))
   const found = kept
     .map(({ note, since }) => ({ head: openHead(note, log), since }))
-    .filter((one): one is { head: Head; since: number } => one.head !== null)
+    .filter((one): one is { head: SignedHead; since: number } => one.head !== null)
     .sort((a, b) => b.head.size - a.head.size)
-  let remembered: Head | null = found[0]?.head ?? null
+  let remembered: SignedHead | null = found[0]?.head ?? null
   let since = found[0]?.since ?? 0
   let began: 'gone' | 'damaged' | null = isDamaged ? 'damaged' : null
   let fault: WentBack | null = null
@@ -98,7 +98,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   }
 
   /** @param isNewest nothing can have been committed since `head` was read */
-  async function hold(db: Db, head: Head | null, isNewest: boolean): Promise<void> {
+  async function hold(db: Db, head: SignedHead | null, isNewest: boolean): Promise<void> {
     for (;;) {
       const before = remembered
       const verdict = await judge(db, before, head)
@@ -120,7 +120,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   }
 
   /** The first head that is known. */
-  function meet(head: Head): void {
+  function meet(head: SignedHead): void {
     remembered = head
     if (metEmpty) return
     since = now()
@@ -130,7 +130,11 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   /** An operator's word is looked for once for each head. */
   let asked: string | null = null
 
-  async function judge(db: Db, before: Head | null, head: Head | null): Promise<'continues' | 'accepted' | 'back'> {
+  async function judge(
+    db: Db,
+    before: SignedHead | null,
+    head: SignedHead | null,
+  ): Promise<'continues' | 'accepted' | 'back'> {
     if (head === null) return before === null ? 'continues' : 'back'
     if (before?.note === head.note && equalBytes(before.root, head.root)) return 'continues'
     // Ed25519 is deterministic: what this key signed, it signs again.
@@ -164,7 +168,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     if (mine === life) durable = head.size
   }
 
-  async function remember(head: Head): Promise<void> {
+  async function remember(head: SignedHead): Promise<void> {
     if (remembered === null || head.size > remembered.size) remembered = head
     const mine = life
     while (durable < head.size) {
@@ -176,7 +180,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     }
   }
 
-  function forget(found: Head | null): void {
+  function forget(found: SignedHead | null): void {
     remembered = found
     since = now()
     durable = -1
@@ -245,7 +249,7 @@ async function openFolder(folder: string | null): Promise<{ file: HeadFile | nul
 }
 
 /** Null for a note of another log. */
-function openHead(note: string, { origin, vkey }: LogKey): Head | null {
+function openHead(note: string, { origin, vkey }: LogKey): SignedHead | null {
   try {
     const { size, root, origin: named } = parseCheckpoint(openNote(note, [vkey]).text)
     return named === origin ? { size: Number(size), root, note } : null
@@ -255,7 +259,7 @@ function openHead(note: string, { origin, vkey }: LogKey): Head | null {
 }
 
 /** Is `newer` the same log, grown? Answered by the hashes of its tiles, which cannot lie. */
-async function extendsHead(db: Db, older: Head, newer: Head): Promise<boolean> {
+async function extendsHead(db: Db, older: SignedHead, newer: SignedHead): Promise<boolean> {
   if (newer.size < older.size) return false
   const path = await readConsistency(db, older.size, newer.size).catch((error) => {
     if (error instanceof InvariantError) return null
@@ -268,7 +272,7 @@ async function extendsHead(db: Db, older: Head, newer: Head): Promise<boolean> {
 /** Has an operator accepted the loss of exactly the remembered head, in an event of this log's system stream? */
 async function isAccepted(
   db: Db,
-  { remembered, found }: { remembered: Head; found: Head },
+  { remembered, found }: { remembered: SignedHead; found: SignedHead },
   log: LogKey,
   system: Signer,
 ): Promise<boolean> {

@@ -18,7 +18,7 @@ import { keepRegistry, type LedgerRegistry } from './registry/registry.ts'
 import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
 import type { LocalSigner } from './signing-keys.ts'
 import { uuidv7 } from './system.ts'
-import { type Head, type LogKey, logKey, readHead } from './tree/checkpoints.ts'
+import { type LogKey, logKey, readHead, type SignedHead } from './tree/checkpoints.ts'
 
 /** The ledger of one database: every write goes through here, reads take `db`. */
 export type Ledger = {
@@ -32,11 +32,11 @@ export type Ledger = {
     write?: (db: Db, logIndex: number) => Promise<void>,
   ): Promise<{ id: string; leafHash: string; receipt: Receipt }>
   /** The newest checkpoint, or null while the log is empty. */
-  head(): Promise<Head | null>
+  head(): Promise<SignedHead | null>
   /** Holds the database's log against the newest head that this process knows; what is wrong, or null. */
   checkHead(): Promise<WentBack | null>
   /** The newest head that this process has signed or seen. */
-  newestKnown(): Head | null
+  newestKnown(): SignedHead | null
   /** As the last look at it found it, at a commit or by `checkHead`. While it is not null, nothing is signed. */
   wentBack(): WentBack | null
   /**
@@ -192,7 +192,7 @@ function pinning(origin: string, memory: HeadMemory): EventInput {
   return { action: PIN_HEAD, actor: SERVICE, targets: [{ type: 'log', id: origin }], metadata }
 }
 
-function acceptance(origin: string, remembered: string[], accepted: Head | null): EventInput {
+function acceptance(origin: string, remembered: string[], accepted: SignedHead | null): EventInput {
   const metadata = { remembered, accepted: accepted?.note ?? null }
   const targets = [{ type: 'log', id: origin }]
   return { action: ACCEPT_HEAD, actor: { type: 'operator', id: 'accept-head' }, targets, metadata }

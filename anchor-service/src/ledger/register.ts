@@ -12,7 +12,7 @@ import { insertRegistration } from './registry/registrations.ts'
 import type { Settings } from './registry/sources.ts'
 
 /** What is to be registered: settings that are not named, and keys that are not, stay as they are. Times in ms. */
-export type Change = Partial<Settings> & {
+export type RegistrationChange = Partial<Settings> & {
   source: string
   keys: readonly { jwk: PublicJwk; notBefore: number | null; notAfter: number | null }[]
 }
@@ -23,7 +23,7 @@ const DEFAULTS: Settings = { eventSignatures: 'required', decoys: false, maxAge:
  * Registers a source, or changes what is registered of it, in an event of the system stream.
  * @throws Refusal request_invalid | registry_altered
  */
-export async function register(ledger: Ledger, change: Change, actor: EventInput['actor']) {
+export async function register(ledger: Ledger, change: RegistrationChange, actor: EventInput['actor']) {
   const { source } = change
   const keys = change.keys.map((key) => ({ ...key, kid: thumbprint(key.jwk) }))
   if (new Set(keys.map(({ kid }) => kid)).size < keys.length)
@@ -53,7 +53,7 @@ export async function register(ledger: Ledger, change: Change, actor: EventInput
 /** The ledger's own source has its settings for good; and the key in use must not end while it is in use. */
 function checkOwn(
   ledger: Ledger,
-  change: Change,
+  change: RegistrationChange,
   keys: readonly { kid: string; notBefore: number | null; notAfter: number | null }[],
 ) {
   const { eventSignatures, decoys, maxAge, maxAhead } = change

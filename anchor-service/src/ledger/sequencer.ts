@@ -2,7 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { isOutage } from '../database/outage.ts'
 import { Refusal } from '../errors.ts'
-import { type Accepted, type CommitContext, commitGroup, type Known, type Outcome, type Submission } from './commit.ts'
+import {
+  type Accepted,
+  type CommitContext,
+  type CommitResult,
+  commitGroup,
+  type Known,
+  type Submission,
+} from './commit.ts'
 import type { HeadMemory } from './head-memory.ts'
 import { freeRows } from './packs/packer.ts'
 
@@ -34,7 +41,7 @@ export type SequencerHooks = {
   /** Are more submissions about to come than can be made ready at a time? Default: no. */
   isPressed?: () => boolean
   /** After each transaction: how long it took, in seconds, and what became of its submissions. */
-  committed?: (seconds: number, outcomes: readonly Outcome[]) => void
+  committed?: (seconds: number, outcomes: readonly CommitResult[]) => void
   /** After each transaction: so many events the log has now. */
   grown?: (events: number) => void
 }
@@ -133,7 +140,11 @@ export function startSequencer(
   }
 
   /** A receipt is given once its head would be known after a crash of this process, whatever the database then says. */
-  async function answer(group: readonly Waiting[], outcomes: readonly Outcome[], known: Known | null): Promise<void> {
+  async function answer(
+    group: readonly Waiting[],
+    outcomes: readonly CommitResult[],
+    known: Known | null,
+  ): Promise<void> {
     const failure = await (known === null ? null : context.memory.remember(known.head).catch((error) => error as Error))
     for (const [i, outcome] of outcomes.entries()) {
       if ('refusal' in outcome) group[i]!.reject(outcome.refusal)

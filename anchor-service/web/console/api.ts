@@ -32,9 +32,9 @@ export async function api<T>(path: string, method = 'GET', body?: object): Promi
   return answer
 }
 
-export type Party = { type: string; id: string; name?: string }
+export type PartyAnswer = { type: string; id: string; name?: string }
 export type Json = null | boolean | number | string | Json[] | { [member: string]: Json }
-export type Fields = { action?: string; actor?: Party; targets?: Party[]; outcome?: string } & {
+export type Fields = { action?: string; actor?: PartyAnswer; targets?: PartyAnswer[]; outcome?: string } & {
   [name: string]: Json | undefined
 }
 
@@ -52,7 +52,7 @@ export type ConsoleEvent = {
   error?: never
 }
 /** One that was altered in the database; where it stands may be unknown. */
-export type UnreadableEvent = {
+export type UnreadableAnswer = {
   id: string
   logIndex: number
   number: number
@@ -63,8 +63,8 @@ export type UnreadableEvent = {
   recordedAt?: string
   error: { code: string; detail: string }
 }
-export type ListedEvent = ConsoleEvent | UnreadableEvent
-export type Share = {
+export type ListedEvent = ConsoleEvent | UnreadableAnswer
+export type ShareAnswer = {
   id: string
   leafHash: string
   fields: string[]
@@ -73,7 +73,7 @@ export type Share = {
   expires: string | null
   url?: string
 }
-export type Anchor = {
+export type AnchorAnswer = {
   target: string
   chainId: number
   contract: string
@@ -88,12 +88,12 @@ export type Anchor = {
   gasPrice: string | null
   detail: string | null
 }
-export type Source = {
+export type SourceAnswer = {
   source: string
   eventSignatures: string
   keys: { kid: string; notBefore: string | null; notAfter: string | null; jwk: { crv: string } }[]
 }
-export type SignedHeader = {
+export type SignedHeaderAnswer = {
   header: string
   said: {
     seq: number
@@ -106,14 +106,14 @@ export type SignedHeader = {
   } | null
   key: object | null
 }
-export type Equivocation = {
+export type EquivocationAnswer = {
   source: string
   stream: string
   seq: number
   logIndex: number
   recordedAt: string
-  accepted: SignedHeader
-  refused: SignedHeader
+  accepted: SignedHeaderAnswer
+  refused: SignedHeaderAnswer
 }
 export type Refused = {
   source: string

@@ -4,7 +4,7 @@ import { type Outcome, outcomeOf } from '../shared/outcome.ts'
 import { said } from '../shared/text.ts'
 import { outcomeMark, party } from '../shared/verdict.ts'
 import { plural } from '../shared/words.ts'
-import type { ConsoleEvent, ListedEvent, UnreadableEvent } from './api.ts'
+import type { ConsoleEvent, ListedEvent, UnreadableAnswer } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
 
@@ -152,7 +152,7 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
   return line
 }
 
-function unreadableRow(event: UnreadableEvent, isCurrent: boolean): HTMLElement {
+function unreadableRow(event: UnreadableAnswer, isCurrent: boolean): HTMLElement {
   const { id, number, source, stream, seq, recordedAt, error } = event
   const name = `Event ${id}, number ${count(number)} of the log`
   const line = row(

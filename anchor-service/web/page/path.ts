@@ -34,7 +34,7 @@ export type Step = {
   readonly node: string
 }
 
-export type Row = Station | Step
+export type PathRow = Station | Step
 
 /** RFC 9162 §2.1.3.2, keeping what it passes: as `rootFromInclusion`, but a path of wrong length simply ends. */
 export function climb(leaf: Hash, index: number, size: number, path: readonly Hash[]): Step[] {
@@ -73,7 +73,7 @@ function attempt<T>(parse: () => T): T | null {
 
 const ascii = (text: string) => new TextEncoder().encode(text)
 
-export function pathOf(proof: Proof, verdict: Verdict): Row[] {
+export function pathOf(proof: Proof, verdict: Verdict): PathRow[] {
   const header = attempt(() => parseBatchHeader(proof.batch.header))
   const checkpoint = attempt(() => parseCheckpoint(proof.checkpoint))
   const event = leafHash(ascii(proof.event.split('~')[0]!))
@@ -133,7 +133,7 @@ export function pathOf(proof: Proof, verdict: Verdict): Row[] {
       checkpoint ? { root: printHash(checkpoint.root) } : {},
       ['log.inclusion', 'log.signature'],
     ),
-    ...weightyAnchors(proof, verdict).anchors.flatMap((anchor): Row[] => [
+    ...weightyAnchors(proof, verdict).anchors.flatMap((anchor): PathRow[] => [
       ...(anchor.path ? climb(header?.leafHash ?? event, proof.log.index, anchor.size, anchor.path) : []),
       station(
         'block',
@@ -158,7 +158,7 @@ function fieldsNote(shown: number, hidden: number): string {
   return `${plural(shown, 'field')} shown${hidden > 0 ? `, ${hidden} not shown` : ''}`
 }
 
-function entry(proof: Proof, header: BatchHeader | null, station: Station): Row[] {
+function entry(proof: Proof, header: BatchHeader | null, station: Station): PathRow[] {
   const { index, size, path } = proof.log
   return [station, ...(header ? climb(header.leafHash, index, size, path) : [])]
 }

@@ -1,10 +1,10 @@
 /** "Change one character": a proof with exactly one character other than it was, to see that it is noticed. Pure. */
 import { fromBase64url, type Proof, parseEvent, parseProof, printProof, toBase64url } from '@killick/sdk/verify'
 
-export type Place = { readonly id: string; readonly label: string }
+export type TamperedPlace = { readonly id: string; readonly label: string }
 export type Tampered = {
   readonly proof: Proof
-  readonly place: Place
+  readonly place: TamperedPlace
   /** The text around the change; `at` is the character's offset in both. */
   readonly before: string
   readonly after: string
@@ -71,7 +71,7 @@ function changeDisclosure(token: string, name: string): Change | null {
 const middle = (text: string): Change => changeAt(text, lastWordChar(text, 0, Math.ceil(text.length / 2)))
 
 /** Which parts of this proof can be changed; none where the event in it cannot be read as it is. */
-export function places(proof: Proof): Place[] {
+export function places(proof: Proof): TamperedPlace[] {
   let event: ReturnType<typeof parseEvent>
   try {
     event = parseEvent(proof.event)
@@ -106,7 +106,7 @@ type Json = {
 }
 
 /** The proof with one character changed at a place from `places`. */
-export function tamper(proof: Proof, place: Place): Tampered {
+export function tamper(proof: Proof, place: TamperedPlace): Tampered {
   const json = JSON.parse(printProof(proof)) as Json
   const change = changeIn(json, place.id)
   const { before, after, at } = change

@@ -27,9 +27,9 @@ export type Pins = {
 
 export const NO_PINS: Pins = { sourceKeys: [], logKeys: [], logs: [], rpcs: [] }
 
-export type Kind = 'sourceKeys' | 'logKeys' | 'logs'
+export type PinKind = 'sourceKeys' | 'logKeys' | 'logs'
 /** Whose word each kind of pin is. */
-export type By = Record<Kind, 'you' | 'publisher' | 'nobody'>
+export type By = Record<PinKind, 'you' | 'publisher' | 'nobody'>
 
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : value === undefined ? [] : [value])
 const member = (value: unknown, name: string): unknown => (value as Record<string, unknown> | null)?.[name]
@@ -94,9 +94,9 @@ export function parsePins(value: unknown): Pins {
 
 /** For each kind of pin the visitor's own, or else the publisher's; and whose they are. */
 export function combine(own: Pins, publisher: Pins | null): { trust: Trust; rpcs: readonly string[]; by: By } {
-  const choose = <K extends Kind | 'rpcs'>(kind: K): Pins[K] =>
+  const choose = <K extends PinKind | 'rpcs'>(kind: K): Pins[K] =>
     own[kind].length > 0 ? own[kind] : (publisher ?? NO_PINS)[kind]
-  const whose = (kind: Kind) =>
+  const whose = (kind: PinKind) =>
     own[kind].length > 0 ? 'you' : (publisher?.[kind].length ?? 0) > 0 ? 'publisher' : 'nobody'
   const confirmations = own.confirmations ?? publisher?.confirmations
   const timeTolerance = own.timeTolerance ?? publisher?.timeTolerance

@@ -4,7 +4,7 @@ import { type Child, h, type IconName, icon } from './dom.ts'
 import { isPartial, isUndone, OUTCOME_WORDS, type Outcome, outcomeOf } from './outcome.ts'
 import type { Asked, Summary, Tone, Word } from './summary.ts'
 import { said } from './text.ts'
-import type { Kind } from './trust.ts'
+import type { PinKind } from './trust.ts'
 import { anchorTime, chainName, listed, plural, timeInWords, weightyAnchors } from './words.ts'
 
 const ICONS = {
@@ -178,7 +178,7 @@ export function standing(verdict: Verdict, proof: Proof, asked: Asked, { by, pub
     logs: 'which contract and log to look in',
   }
   const names = (who: string) =>
-    Object.entries(told).flatMap(([kind, what]) => (by[kind as Kind] === who ? [what] : []))
+    Object.entries(told).flatMap(([kind, what]) => (by[kind as PinKind] === who ? [what] : []))
   const items: HTMLElement[] = []
   const add = (...children: (Node | string)[]) => items.push(h('li', {}, ...children))
   if (names('you').length > 0) add('Pinned by you: ', listed(names('you')), '.')

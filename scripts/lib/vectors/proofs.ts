@@ -15,13 +15,13 @@ import {
   signNote,
 } from '@killick/sdk/core'
 import { seed, signerFor } from './keys.ts'
-import { keyOf, OWN, type Plan, SYSTEM_SIGNER, settings } from './registrations.ts'
+import { keyOf, OWN, type RegistrationPlan, SYSTEM_SIGNER, settings } from './registrations.ts'
 import { BETWEEN, CHAIN, factOf, INPUTS, makeWorld, ORIGIN, SOURCE, type World, type WorldOptions } from './world.ts'
 
 type Carried = NonNullable<Proof['registrations']>[number]
 
-export type Outcome = 'verified' | 'failed' | 'undecided'
-export type Level = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
+export type ExpectedStatus = 'verified' | 'failed' | 'undecided'
+export type ExpectedLevel = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
 
 /** Trust as JSON: hashes printed. */
 function printTrust(trust: Trust) {
@@ -40,8 +40,8 @@ export const verdict = (
   description: string,
   proof: Proof,
   trust: Trust,
-  outcome: Outcome,
-  level: Level,
+  outcome: ExpectedStatus,
+  level: ExpectedLevel,
   failed: string[] = [],
   skipped: string[] = [],
 ) => {
@@ -102,8 +102,8 @@ function trusts({ proof, trust }: World) {
   const see = (
     description: string,
     t: Trust,
-    outcome: Outcome,
-    level: Level,
+    outcome: ExpectedStatus,
+    level: ExpectedLevel,
     failed: string[] = [],
     skipped: string[] = [],
   ) => verdict(`trust: ${description}`, proof, t, outcome, level, failed, skipped)
@@ -239,8 +239,13 @@ async function forgeries({ proof, trust }: World) {
   const sign = other.sign as (message: Uint8Array) => Uint8Array
   const unasked = ['anchor.0.contract', 'anchor.0.block', 'anchor.0.final']
   const token = proof.event.split('~')
-  const forge = (description: string, slips: Partial<Proof>, failed: string[], level: Level, skipped: string[] = []) =>
-    verdict(`forged: ${description}`, { ...proof, ...slips }, trust, 'failed', level, failed, skipped)
+  const forge = (
+    description: string,
+    slips: Partial<Proof>,
+    failed: string[],
+    level: ExpectedLevel,
+    skipped: string[] = [],
+  ) => verdict(`forged: ${description}`, { ...proof, ...slips }, trust, 'failed', level, failed, skipped)
   const anchored = (changes: Partial<Proof['anchors'][0]>) => ({ anchors: [{ ...anchor, ...changes }] })
   return [
     forge('another event of the batch', { event: event2.proof.event }, ['batch.inclusion'], 'none'),
@@ -356,7 +361,7 @@ async function forgeries({ proof, trust }: World) {
 async function provenance() {
   const source = signerFor('source Ed25519')
   const spare = signerFor('spare')
-  const plans: Plan[] = [
+  const plans: RegistrationPlan[] = [
     OWN,
     { index: 3, registration: settings(SOURCE, [keyOf(source)]) },
     { index: 5, registration: settings(SOURCE, [keyOf(spare)]) },
@@ -372,13 +377,13 @@ async function provenance() {
     verdict(`registration: ${description}`, { ...proof, registrations } as Proof, trust, 'failed', 'none', [
       'source.registration',
     ])
-  const other = async (description: string, change: readonly Plan[], options: WorldOptions = {}) => {
+  const other = async (description: string, change: readonly RegistrationPlan[], options: WorldOptions = {}) => {
     const world = await make({ registrations: change, ...options })
     return verdict(`registration: ${description}`, world.proof, world.trust, 'failed', 'none', ['source.registration'])
   }
   const iso = (ms: number) => new Date(ms).toISOString()
   const by = anchor.time * 1000
-  const pin = (description: string, bounds: object, outcome: Outcome, level: Level) =>
+  const pin = (description: string, bounds: object, outcome: ExpectedStatus, level: ExpectedLevel) =>
     verdict(
       `pin: ${description}`,
       proof,
@@ -406,7 +411,7 @@ async function provenance() {
     const world = await make({ inputs: [{ ...INPUTS[1]!, occurredAt: iso(time) }] })
     return good(`time: ${description}`, world.proof, world.trust, skipped)
   }
-  const expired = (notBefore: number | null, notAfter: number | null): Plan[] => [
+  const expired = (notBefore: number | null, notAfter: number | null): RegistrationPlan[] => [
     OWN,
     { index: 3, registration: settings(SOURCE, [keyOf(source)]) },
     { index: 5, registration: settings(SOURCE, [keyOf(source, notBefore, notAfter)]) },

@@ -17,10 +17,10 @@ import {
 } from '@killick/sdk/core'
 import { signerFor } from './keys.ts'
 
-export type Registered = { index: number; event: string; header: BatchHeader; leafHash: Hash }
+export type BuiltRegistration = { index: number; event: string; header: BatchHeader; leafHash: Hash }
 
 /** What is to be registered, where, and signed by whom; `previous` follows from what was registered before. */
-export type Plan = {
+export type RegistrationPlan = {
   index: number
   registration: Omit<Registration, 'previous'> & { previous?: Hash | null }
   signer?: Signer
@@ -37,15 +37,15 @@ export const settings = (source: string, keys: Registration['keys']): Omit<Regis
 })
 
 /** The log's first entry: the ledger registers itself. */
-export const OWN: Plan = { index: 0, registration: settings(SYSTEM.source, [keyOf(SYSTEM_SIGNER)]) }
+export const OWN: RegistrationPlan = { index: 0, registration: settings(SYSTEM.source, [keyOf(SYSTEM_SIGNER)]) }
 
 /** @param mint UUIDv7, time and salts of the n-th event */
 export async function register(
-  plans: readonly Plan[],
+  plans: readonly RegistrationPlan[],
   mint: (n: number) => { id: string; time: number; salt: () => Uint8Array },
-): Promise<Registered[]> {
+): Promise<BuiltRegistration[]> {
   const newest = new Map<string, Hash>()
-  const done: Registered[] = []
+  const done: BuiltRegistration[] = []
   for (const [seq, { index, registration, signer = SYSTEM_SIGNER }] of plans.entries()) {
     const previous = registration.previous ?? newest.get(registration.source) ?? null
     const input = {

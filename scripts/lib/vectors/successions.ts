@@ -15,7 +15,7 @@ import {
   signNote,
 } from '@killick/sdk/core'
 import { seed, signerFor } from './keys.ts'
-import { type Level, type Outcome, verdict } from './proofs.ts'
+import { type ExpectedLevel, type ExpectedStatus, verdict } from './proofs.ts'
 import { CHAIN, factOf, makeWorld, ORIGIN, TIME, type Tree } from './world.ts'
 
 type Place = Succession['to']
@@ -195,7 +195,7 @@ async function proofs() {
     description: string,
     world: Case,
     pins: readonly Place[],
-    [outcome, level]: [Outcome, Level],
+    [outcome, level]: [ExpectedStatus, ExpectedLevel],
     reason: string,
     changes: { succeeds?: readonly Succeeds[]; trust?: Partial<Trust>; anchors?: readonly Anchor[] } = {},
     skipped: string[] = [],
@@ -210,8 +210,8 @@ async function proofs() {
     const made = verdict(`succession: ${description}`, proof, trust, outcome, level, failed, [...open, ...skipped])
     return { ...made, reasons: { [`anchor.${n}.log`]: reason } }
   }
-  const WORD: [Outcome, Level] = ['undecided', 'final']
-  const FAILED: [Outcome, Level] = ['failed', 'logged']
+  const WORD: [ExpectedStatus, ExpectedLevel] = ['undecided', 'final']
+  const FAILED: [ExpectedStatus, ExpectedLevel] = ['failed', 'logged']
   const forged = (description: string, world: Case, succeeds: readonly Succeeds[], reason = 'succession_invalid') =>
     see(description, world, [first], FAILED, reason, { succeeds })
 

@@ -24,7 +24,7 @@ import {
   utf8,
 } from '@killick/sdk/core'
 import { seed, signerFor } from './keys.ts'
-import { type Plan as RegistrationPlan, register } from './registrations.ts'
+import { type RegistrationPlan, register } from './registrations.ts'
 
 export const SOURCE = 'billing-api'
 export const STREAM = '7f3c9a10'

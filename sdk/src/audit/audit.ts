@@ -10,8 +10,8 @@ import { parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
 import { isFaulty } from './faulty.ts'
-import { type AuditCheck, Findings, type Place } from './findings.ts'
-import { KeyRing, type PinnedKey } from './keys.ts'
+import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
+import { KeyRing, type PinnedSourceKey } from './keys.ts'
 import { walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own-check.ts'
@@ -39,7 +39,7 @@ export type AuditPins = {
   /** Verifier keys (C2SP vkeys) of the log. */
   readonly logKeys: readonly string[]
   /** Keys of sources; one without a name counts for every source that it is registered for. */
-  readonly sourceKeys: readonly PinnedKey[]
+  readonly sourceKeys: readonly PinnedSourceKey[]
   /** Contracts, and the log in each. */
   readonly logs: readonly PinnedLog[]
   /** JSON-RPC endpoints; none: the chain is not asked. */
@@ -68,7 +68,7 @@ export type AuditResult = {
   events: number
   checks: AuditCheck[]
   /** The earliest fault that has a place in the log. */
-  first: (Place & { message: string }) | null
+  first: (FaultPlace & { message: string }) | null
   /** Whose word was taken for what was not pinned. */
   restsOn: string[]
   /** Sources for whose keys the log's word was taken. */

@@ -19,10 +19,10 @@ const SETTLED = new Set(['confirmed', 'final'])
 const AT_ONCE = 8
 
 /** A log's newest anchor as a node has it; `genuineCode`: in the published contract, else nothing it says counts. */
-export type Head = { log: PinnedLog; rpc: Rpc; genuineCode: boolean; size: number; time: number }
+export type ContractHead = { log: PinnedLog; rpc: Rpc; genuineCode: boolean; size: number; time: number }
 
 /** What nodes said of the logs' newest anchors, and why those that said nothing did not. */
-export type Heads = { nodes: readonly ChainNode[]; heads: Head[]; unread: string[] }
+export type Heads = { nodes: readonly ChainNode[]; heads: ContractHead[]; unread: string[] }
 
 /**
  * Anchors that the service counts as settled, smallest size first. What it lists and cannot be read is a finding.
@@ -63,7 +63,7 @@ export async function chainOf(urls: readonly string[]): Promise<number | null> {
 /** The newest anchor of each log as each node on its chain has it. A node that is away hides nothing that others show. */
 export async function readHeads(logs: readonly PinnedLog[], urls: readonly string[]): Promise<Heads> {
   const nodes = await openNodes(urls)
-  const heads: Head[] = []
+  const heads: ContractHead[] = []
   const unread: string[] = []
   for (const { rpc, chainId, silent } of nodes) {
     if (silent !== null) unread.push(silent)
@@ -76,7 +76,7 @@ export async function readHeads(logs: readonly PinnedLog[], urls: readonly strin
 }
 
 /** The code first: any other contract may say anything. */
-async function readHead(rpc: Rpc, log: PinnedLog): Promise<Head> {
+async function readHead(rpc: Rpc, log: PinnedLog): Promise<ContractHead> {
   const [code, answer] = await Promise.all([
     rpc.call('eth_getCode', [log.contract, 'latest']),
     // One that is not AnchorLog may refuse.
@@ -171,7 +171,7 @@ export async function compareWithChain(
 }
 
 /** Asked again before a no counts: of the replicas behind one address, one may lag. @throws KillickError unreachable */
-export async function holds({ log, rpc, size, time }: Head, root: Hash): Promise<boolean> {
+export async function holds({ log, rpc, size, time }: ContractHead, root: Hash): Promise<boolean> {
   const at = (tag: string) => askContract(rpc, { ...log, size, root, time }, tag)
   if ((await at('latest')).anchored) return true
   return (await at(`0x${(await readQuantity(rpc, 'eth_blockNumber')).toString(16)}`)).anchored

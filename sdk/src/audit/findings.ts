@@ -4,13 +4,16 @@ import type { CheckStatus } from '../verify/finding.ts'
 export type AuditCheck = { id: string; title: string; status: CheckStatus; detail: string }
 
 /** The event at fault, as closely as it can be named. */
-export type Place = { logIndex: number; source?: string; stream?: string; seq?: number; id?: string }
+export type FaultPlace = { logIndex: number; source?: string; stream?: string; seq?: number; id?: string }
 
 /** Something that is not as it should be, and where; null: at no place of the log. */
-export type Fault = { readonly place: Place | null; readonly message: string }
+export type Fault = { readonly place: FaultPlace | null; readonly message: string }
 
-const order = (place: Place | null): [number, number] => [place?.logIndex ?? Number.POSITIVE_INFINITY, place?.seq ?? -1]
-const isBefore = (a: Place | null, b: Place | null): boolean => {
+const order = (place: FaultPlace | null): [number, number] => [
+  place?.logIndex ?? Number.POSITIVE_INFINITY,
+  place?.seq ?? -1,
+]
+const isBefore = (a: FaultPlace | null, b: FaultPlace | null): boolean => {
   const [[i, m], [j, n]] = [order(a), order(b)]
   return i < j || (i === j && m < n)
 }
@@ -34,7 +37,7 @@ export class Findings {
     this.#skipped.set(id, reason)
   }
 
-  fail(id: string, message: string, place: Place | null = null): void {
+  fail(id: string, message: string, place: FaultPlace | null = null): void {
     const known = this.#faults.get(id)
     const count = (known?.count ?? 0) + 1
     if (known && !isBefore(place, known.place)) known.count = count
@@ -46,7 +49,7 @@ export class Findings {
   }
 
   /** The earliest fault that has a place in the log. */
-  get first(): (Place & { message: string }) | null {
+  get first(): (FaultPlace & { message: string }) | null {
     const placed = [...this.#faults.values()].filter(({ place }) => place !== null)
     const [first] = placed.sort((a, b) => (isBefore(a.place, b.place) ? -1 : 1))
     return first ? { ...first.place!, message: first.message } : null

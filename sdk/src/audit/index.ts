@@ -10,8 +10,8 @@ export {
   auditOutcome,
 } from './audit.ts'
 export { chainOf } from './chain.ts'
-export type { AuditCheck, Fault, Place } from './findings.ts'
-export type { PinnedKey } from './keys.ts'
+export type { AuditCheck, Fault, FaultPlace } from './findings.ts'
+export type { PinnedSourceKey } from './keys.ts'
 export { lookUp } from './lookups.ts'
 export type { OwnCheck, WalkedBatch, WalkedEntry } from './own-check.ts'
 export { holdReceipts } from './receipts.ts'

@@ -11,11 +11,11 @@ import {
   type SourceRecord,
   SYSTEM,
 } from '../core/registry.ts'
-import type { Findings, Place } from './findings.ts'
+import type { FaultPlace, Findings } from './findings.ts'
 import type { WalkedBatch } from './own-check.ts'
 import type { Listed } from './sources.ts'
 
-export type PinnedKey = { source?: string; jwk: PublicJwk }
+export type PinnedSourceKey = { source?: string; jwk: PublicJwk }
 
 /** How far beyond a key's time the anchors must show its use, before that is a fault: clocks and chains differ. ms */
 const TOLERANCE_MS = 3_600_000
@@ -27,7 +27,7 @@ const FAULTS = {
 } as const
 
 export type KeyRingOptions = {
-  pinned: readonly PinnedKey[]
+  pinned: readonly PinnedSourceKey[]
   /** What the service lists. */
   listed: Listed
   /** Entries that the log had before that was listed: what they register must be in it. */
@@ -160,7 +160,7 @@ export class KeyRing {
     )
   }
 
-  #judgeKey(record: SourceRecord | undefined, kid: string, what: string, place: Place): void {
+  #judgeKey(record: SourceRecord | undefined, kid: string, what: string, place: FaultPlace): void {
     this.#used += 1
     const key = record?.keys.get(kid)
     const source = place.source!
@@ -171,7 +171,7 @@ export class KeyRing {
     if (why !== null) this.#findings.fail('registry', `${what}: ${why}`, place)
   }
 
-  #judgeFields(record: SourceRecord | undefined, event: ParsedEvent, what: string, place: Place): void {
+  #judgeFields(record: SourceRecord | undefined, event: ParsedEvent, what: string, place: FaultPlace): void {
     const gone = event.fieldCount - event.disclosures.length
     if (gone === 0) return
     if (record?.decoys) this.#withDecoys += 1

@@ -7,7 +7,7 @@ import { type Hash, printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import type { Api } from './api.ts'
-import type { Fault, Findings, Place } from './findings.ts'
+import type { Fault, FaultPlace, Findings } from './findings.ts'
 import type { KeyRing } from './keys.ts'
 import type { OwnCheck, WalkedBatch } from './own-check.ts'
 import { keepPace } from './pace.ts'
@@ -55,7 +55,7 @@ export async function walkLedger(
     key: PublicJwk | string,
     check: string,
     what: string,
-    place: Place,
+    place: FaultPlace,
   ): Promise<boolean> => {
     if (typeof key === 'string') findings.fail(check, `${what}: ${key}`, place)
     else if (await signatures.isValid(key, signature)) return true
@@ -204,7 +204,7 @@ function checkStream(
   })
 }
 
-function placeOf(logIndex: number, at: { source: string; stream: string; seq: number; id?: string }): Place {
+function placeOf(logIndex: number, at: { source: string; stream: string; seq: number; id?: string }): FaultPlace {
   const { source, stream, seq, id } = at
   return { logIndex, source, stream, seq, ...(id !== undefined && { id }) }
 }

@@ -8,7 +8,7 @@ import { readAnchors } from '../verify/read-anchors.ts'
 import { verifyProof } from '../verify/verify-proof.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
-import type { PinnedKey } from './keys.ts'
+import type { PinnedSourceKey } from './keys.ts'
 import type { OwnCheck } from './own-check.ts'
 
 /**
@@ -17,7 +17,7 @@ import type { OwnCheck } from './own-check.ts'
  */
 type Pins = {
   readonly logKeys: readonly string[]
-  readonly sourceKeys: readonly PinnedKey[]
+  readonly sourceKeys: readonly PinnedSourceKey[]
   readonly urls: readonly string[]
 }
 

@@ -14,7 +14,7 @@ import type { AnchorFact, PinnedLog } from '../verify/trust.ts'
 import { parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { type Heads, holds, orReason } from './chain.ts'
-import type { Fault, Findings, Place } from './findings.ts'
+import type { Fault, FaultPlace, Findings } from './findings.ts'
 import type { OwnCheck } from './own-check.ts'
 import { systemEvent } from './records.ts'
 
@@ -116,7 +116,7 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
   findings.expect(SUCCESSION, title)
   if (statements.length > 0)
     findings.expect(LEFT, 'The log that was left holds nothing after that which this one lacks')
-  const inLog: (Told & { place: Place })[] = []
+  const inLog: (Told & { place: FaultPlace })[] = []
   const found: Succeeded[] = []
   const sound: Succession[] = []
 

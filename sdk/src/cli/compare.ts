@@ -4,11 +4,11 @@ import {
   contradiction,
   extendsBy,
   type Fork,
+  type LogView,
   openShown,
   pathIn,
   printFork,
   type Shown,
-  type View,
 } from '../core/fork.ts'
 import { isObject, parseJson } from '../core/json.ts'
 import { parseVkey } from '../core/note.ts'
@@ -117,7 +117,7 @@ async function keyFor(
 }
 
 async function hold(a: Found, b: Found, vkey: string, services: readonly string[]): Promise<Result> {
-  const views: { place: string; shown: Shown; view: View }[][] = [[], []]
+  const views: { place: string; shown: Shown; view: LogView }[][] = [[], []]
   for (const [i, { place, shown }] of [a, b].entries())
     for (const one of shown) {
       try {

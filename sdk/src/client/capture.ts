@@ -10,7 +10,7 @@ import type { Signer } from '../core/signature.ts'
 export type Draft = { id: string; time: number; disclosures: string; digests: string[] }
 
 /** Hashes are base64url text throughout: that is how the next event names this one. `prev` is null for the first. */
-export type Place = { source: string; stream: string; seq: number; prev: string | null }
+export type StreamPlace = { source: string; stream: string; seq: number; prev: string | null }
 
 /** An event ready to be stored at its place. */
 export type Sealed = { token: string; leafHash: string; seq: number; prev: string | null }
@@ -48,7 +48,7 @@ export function draftEvent(input: EventInput, mint: { id: string; time: number; 
  * sources registered with `eventSignatures: optional`.
  * @throws KillickError `event_too_large`.
  */
-export function sealEvent(draft: Draft, place: Place, signer: Signer | null): Sealed | Promise<Sealed> {
+export function sealEvent(draft: Draft, place: StreamPlace, signer: Signer | null): Sealed | Promise<Sealed> {
   const payload = base64url(
     JSON.stringify({
       iss: place.source,

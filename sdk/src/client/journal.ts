@@ -5,11 +5,11 @@ import { KillickError } from '../core/errors.ts'
 import {
   createSegment,
   cutTornTail,
-  type Frame,
   frameLength,
-  type Kind,
+  type LineKind,
   listSegments,
   readFrames,
+  type SpoolLine,
   segmentFile,
   syncDirectory,
   writeAll,
@@ -36,7 +36,7 @@ export type JournalOptions<M> = {
   onBegin: (number: number) => void
 }
 
-type Entry<M> = { kind: Kind; text: string; meta: M; resolve: () => void; reject: (error: unknown) => void }
+type Entry<M> = { kind: LineKind; text: string; meta: M; resolve: () => void; reject: (error: unknown) => void }
 
 /**
  * Append-only journal in `dir`. An append resolves when it is durable (written and fdatasync'ed; a new file's directory entry
@@ -63,7 +63,7 @@ export class Journal<M> {
   }
 
   /** Opens what is there (cutting a torn end) or creates the first segment, and hands every stored frame to `replay`. */
-  async open(replay: (frame: Frame, segment: Segment, first: boolean) => void): Promise<void> {
+  async open(replay: (frame: SpoolLine, segment: Segment, first: boolean) => void): Promise<void> {
     const numbers = await listSegments(this.#dir)
     const newest = numbers.at(-1)
     if (newest === undefined) await this.#begin(1)
@@ -105,7 +105,7 @@ export class Journal<M> {
     return this.segments.at(-1) as Segment
   }
 
-  append(kind: Kind, text: string, meta: M): Promise<void> {
+  append(kind: LineKind, text: string, meta: M): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure)
     this.#queuedBytes += frameLength(text)
     return new Promise((resolve, reject) => {

@@ -16,7 +16,7 @@ import {
   type SignedCheckpoint,
 } from '../core/receipt.ts'
 import type { KnownCheckpoint, LogPin, State } from './state.ts'
-import { getPublic, type Outcome, type TransportOptions } from './transport.ts'
+import { type Delivery, getPublic, type TransportOptions } from './transport.ts'
 
 /** What is known of the log, and the way to ask its service. */
 export type Door = {
@@ -33,7 +33,7 @@ export type Door = {
  */
 export type Admission =
   | { kind: 'accepted'; receipt: KeptReceipt; log: LogPin }
-  | Exclude<Outcome, { kind: 'accepted' | 'refused' }>
+  | Exclude<Delivery, { kind: 'accepted' | 'refused' }>
   | { kind: 'refused'; error: KillickError }
   | { kind: 'forked'; fork: Fork }
 

@@ -8,15 +8,15 @@ import { type PublicJwk, thumbprint } from '../core/jwk.ts'
 import { isIncluded, openCheckpoint, parseKeptReceipt, printReceipt } from '../core/receipt.ts'
 import { verifySignature } from '../core/signature.ts'
 import { leafHashOf } from './capture.ts'
-import { corrupt, type Frame } from './segment.ts'
-import { applyChange, type Change, freshState, parseState, printState, type State } from './state.ts'
+import { corrupt, type SpoolLine } from './segment.ts'
+import { applyChange, freshState, type JournalChange, parseState, printState, type State } from './state.ts'
 
 export class Replay {
   state: State
   #open: BatchHeader | null = null
   #started = false
-  #last: { frame: Frame; file: string } | null = null
-  #noted: { frame: Frame; file: string } | null = null
+  #last: { frame: SpoolLine; file: string } | null = null
+  #noted: { frame: SpoolLine; file: string } | null = null
   readonly #source: string
   readonly #key: PublicJwk
 
@@ -27,7 +27,7 @@ export class Replay {
   }
 
   /** Takes the next line and says what it changed; nothing for the state at the start of a segment. */
-  line(frame: Frame, file: string, first: boolean): Change | null {
+  line(frame: SpoolLine, file: string, first: boolean): JournalChange | null {
     try {
       if ((frame.kind === 'S') !== first) throw new Error('the state belongs on the first line, and only there')
       if (first || frame.kind === 'A') this.#noted = { frame, file }
@@ -84,7 +84,7 @@ export class Replay {
     this.state = state
   }
 
-  #read({ kind, text }: Frame): Change {
+  #read({ kind, text }: SpoolLine): JournalChange {
     const { state } = this
     if (kind === 'E') {
       const leaf = text.slice(0, text.indexOf('~'))
@@ -108,7 +108,7 @@ export class Replay {
       this.#open = header
       return { kind, end, headerHash: printHash(header.leafHash) }
     }
-    const { receipt, log } = JSON.parse(text) as Extract<Change, { kind: 'A' }>
+    const { receipt, log } = JSON.parse(text) as Extract<JournalChange, { kind: 'A' }>
     const { header, seq, n } = parseKeptReceipt(printReceipt(receipt))
     // By its hash: the segment that held the header may be gone already.
     const isOpen = state.batched > state.accepted && printHash(parseBatchHeader(header).leafHash) === state.batchPrev

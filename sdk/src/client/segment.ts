@@ -6,9 +6,9 @@ import { crc32 } from 'node:zlib'
 import { KillickError } from '../core/errors.ts'
 
 /** S = state at the start of a segment, E = event, B = signed batch header, A = acceptance of the batch by the log. */
-export type Kind = 'S' | 'E' | 'B' | 'A'
+export type LineKind = 'S' | 'E' | 'B' | 'A'
 /** A line and where it stands in its file; `end` is just after the line feed. */
-export type Frame = { kind: Kind; text: string; start: number; end: number }
+export type SpoolLine = { kind: LineKind; text: string; start: number; end: number }
 
 const SEED: Record<string, number> = { S: crc32('S'), E: crc32('E'), B: crc32('B'), A: crc32('A') }
 const LINE_FEED = 0x0a
@@ -25,7 +25,7 @@ const checksum = (kind: string, text: string) => toHex(crc32(text, SEED[kind]))
 export const frameLength = (text: string): number => text.length + String(text.length).length + 13
 
 /** Writes the line that stores `text`, which must be ASCII without line feeds, at `at`. @returns where it ends */
-export function writeFrame(buffer: Buffer, at: number, kind: Kind, text: string): number {
+export function writeFrame(buffer: Buffer, at: number, kind: LineKind, text: string): number {
   const head = `${kind} ........ ${text.length} `
   const start = at + head.length
   buffer.write(head, at, 'latin1')
@@ -36,7 +36,7 @@ export function writeFrame(buffer: Buffer, at: number, kind: Kind, text: string)
 }
 
 /** The same as text. */
-export function frame(kind: Kind, text: string): string {
+export function frame(kind: LineKind, text: string): string {
   const buffer = Buffer.alloc(frameLength(text))
   writeFrame(buffer, 0, kind, text)
   return buffer.toString('latin1')
@@ -49,9 +49,9 @@ export const corrupt = (file: string, offset: number, reason: string): KillickEr
     reason,
   })
 
-const parseLine = (line: string, file: string, offset: number): Frame => {
+const parseLine = (line: string, file: string, offset: number): SpoolLine => {
   const space = line.indexOf(' ', 11)
-  const kind = line[0] as Kind
+  const kind = line[0] as LineKind
   const text = line.slice(space + 1)
   if (space < 0 || !(kind in SEED) || line[1] !== ' ' || line[10] !== ' ' || line.slice(11, space) !== `${text.length}`)
     throw corrupt(file, offset, 'not a spool line')
@@ -63,7 +63,7 @@ const parseLine = (line: string, file: string, offset: number): Frame => {
  * Reads the frames between two offsets, a chunk at a time. `to` must be the end of a frame.
  * @throws KillickError `spool_corrupt` with file and offset.
  */
-export async function* readFrames(file: string, from: number, to: number): AsyncGenerator<Frame[]> {
+export async function* readFrames(file: string, from: number, to: number): AsyncGenerator<SpoolLine[]> {
   const handle = await open(file, 'r')
   try {
     const buffer = Buffer.allocUnsafe(READ_BYTES)
@@ -76,7 +76,7 @@ export async function* readFrames(file: string, from: number, to: number): Async
       const lines = (rest + buffer.toString('latin1', 0, bytesRead)).split('\n')
       rest = lines.pop() as string
       if (rest.length > MAX_LINE_BYTES) throw corrupt(file, offset, 'a line without end')
-      const frames: Frame[] = []
+      const frames: SpoolLine[] = []
       for (const line of lines) {
         const parsed = parseLine(line, file, offset)
         offset = parsed.end

@@ -10,7 +10,7 @@ import type { Signer } from '../core/signature.ts'
 import { leafHashOf } from './capture.ts'
 import { type Admission, admitReceipt, type Door, forkOfGap } from './receipt.ts'
 import type { Spool } from './spool.ts'
-import { compressBatch, type Outcome, postBatch, type TransportOptions } from './transport.ts'
+import { compressBatch, type Delivery, postBatch, type TransportOptions } from './transport.ts'
 import { batchRoot } from './tree.ts'
 
 export type BatchLimits = {
@@ -193,7 +193,7 @@ export class Sender {
     }
   }
 
-  async #send(header: BatchHeader, body: Buffer): Promise<Admission | Extract<Outcome, { kind: 'refused' }>> {
+  async #send(header: BatchHeader, body: Buffer): Promise<Admission | Extract<Delivery, { kind: 'refused' }>> {
     const { spool, logKey, transport } = this.#options
     const outcome = await postBatch(body, transport, this.#stop.signal)
     const door: Door = { state: spool.state, logKey, transport, signal: this.#stop.signal }
@@ -273,7 +273,7 @@ export class Sender {
 }
 
 /** Whether the service asks for events again that it has given a receipt for. */
-function isLoss({ problem, error }: Extract<Outcome, { kind: 'refused' }>, accepted: number): boolean {
+function isLoss({ problem, error }: Extract<Delivery, { kind: 'refused' }>, accepted: number): boolean {
   const { expected } = error.details as { expected?: { seq?: unknown } | null }
   return problem === 'stream_gap' && typeof expected?.seq === 'number' && expected.seq < accepted
 }

@@ -8,13 +8,13 @@ import { type Fork, printFork } from '../core/fork.ts'
 import { printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import type { KeptReceipt } from '../core/receipt.ts'
-import type { Place, Sealed } from './capture.ts'
+import type { Sealed, StreamPlace } from './capture.ts'
 import { Journal, orSpoolError } from './journal.ts'
 import { lockDirectory } from './lock.ts'
 import { Replay } from './replay.ts'
 import { readFrames } from './segment.ts'
 import { findEvidence, keepEvidence, ShownFiles } from './shown-files.ts'
-import { applyChange, type Change, freshState, type LogPin, printLine, printState, type State } from './state.ts'
+import { applyChange, freshState, type JournalChange, type LogPin, printLine, printState, type State } from './state.ts'
 
 export type SpoolOptions = {
   dir: string
@@ -44,7 +44,7 @@ export class Spool {
   fork: string | null = null
   readonly #options: SpoolOptions
   readonly #shown: ShownFiles
-  readonly #journal: Journal<Change>
+  readonly #journal: Journal<JournalChange>
   readonly #unlock: () => void
   #head: { seq: number; prev: string | null }
   /** `seq` with which each segment begins, by its number. */
@@ -103,7 +103,7 @@ export class Spool {
   }
 
   /** Where the next event goes. */
-  get place(): Place {
+  get place(): StreamPlace {
     return { source: this.state.source, stream: this.state.stream, seq: this.#head.seq, prev: this.#head.prev }
   }
 
@@ -224,7 +224,7 @@ export class Spool {
     this.#shown.show(this.state)
   }
 
-  #apply(change: Change): void {
+  #apply(change: JournalChange): void {
     const { seq, batched } = this.state
     if (change.kind === 'E') this.unbatchedBytes += change.bytes
     if (change.kind === 'B') this.unbatchedBytes *= (seq - change.end) / (seq - batched)

@@ -41,7 +41,7 @@ export type KnownCheckpoint = {
 const KEPT_RECEIPTS = 8
 
 /** What one line of the journal did. `end` = seq after the batch's last event. */
-export type Change =
+export type JournalChange =
   | { kind: 'E'; seq: number; leafHash: string; bytes: number }
   | { kind: 'B'; end: number; headerHash: string }
   | { kind: 'A'; receipt: KeptReceipt; log: LogPin }
@@ -60,7 +60,7 @@ export const freshState = (source: string, stream: string): State => ({
   receipts: [],
 })
 
-export function applyChange(state: State, change: Change): State {
+export function applyChange(state: State, change: JournalChange): State {
   switch (change.kind) {
     case 'E':
       return { ...state, seq: change.seq + 1, prev: change.leafHash }

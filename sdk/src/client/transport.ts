@@ -22,7 +22,7 @@ export type TransportOptions = {
  * `accepted`: 200 or 201 with what was asked for, to be checked. `later`: the service could not be reached or is busy; the same batch may be
  * accepted yet (or may have been, with the answer lost). `refused`: the service will not take this batch as things stand.
  */
-export type Outcome =
+export type Delivery =
   | { kind: 'accepted'; body: string }
   | { kind: 'later'; error: KillickError; retryAfterMs: number }
   | { kind: 'refused'; error: KillickError; problem: string }
@@ -69,7 +69,7 @@ function cutFrames(header: string, tokens: readonly string[]): string[] {
 }
 
 /** Sends a compressed batch once. Never throws for what the network or the service does. */
-export function postBatch(body: Buffer, options: TransportOptions, signal: AbortSignal): Promise<Outcome> {
+export function postBatch(body: Buffer, options: TransportOptions, signal: AbortSignal): Promise<Delivery> {
   const { compression } = options
   return ask('/v1/batches', options, signal, {
     method: 'POST',
@@ -83,10 +83,10 @@ export function postBatch(body: Buffer, options: TransportOptions, signal: Abort
 }
 
 /** Asks for something public that every service has: its key, its checkpoint, a consistency path. As `postBatch`. */
-export const getPublic = (path: string, options: TransportOptions, signal: AbortSignal): Promise<Outcome> =>
+export const getPublic = (path: string, options: TransportOptions, signal: AbortSignal): Promise<Delivery> =>
   ask(path, options, signal, { method: 'GET' })
 
-async function ask(path: string, options: TransportOptions, signal: AbortSignal, init: RequestInit): Promise<Outcome> {
+async function ask(path: string, options: TransportOptions, signal: AbortSignal, init: RequestInit): Promise<Delivery> {
   let response: Response
   let text: string
   try {

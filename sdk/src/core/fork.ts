@@ -97,16 +97,17 @@ export function parseFork(text: string): Fork {
 }
 
 /** A checkpoint that was opened, with what a receipt under it says of earlier sizes. */
-export type View = { readonly checkpoint: SignedCheckpoint; readonly roots: ReadonlyMap<number, Hash> }
+export type LogView = { readonly checkpoint: SignedCheckpoint; readonly roots: ReadonlyMap<number, Hash> }
 
 /** Opens what was shown. @throws KillickError `receipt_invalid` */
-export const openShown = ({ note, receipt }: Shown, vkey: string): View => viewOf(openCheckpoint(note, vkey), receipt)
+export const openShown = ({ note, receipt }: Shown, vkey: string): LogView =>
+  viewOf(openCheckpoint(note, vkey), receipt)
 
 /**
  * The root of every size that a checkpoint and a receipt under it imply: its own, and those just before and just after the
  * receipt's entry.
  */
-export function viewOf(checkpoint: SignedCheckpoint, receipt: KeptReceipt | null): View {
+export function viewOf(checkpoint: SignedCheckpoint, receipt: KeptReceipt | null): LogView {
   const roots = new Map([[checkpoint.size, checkpoint.root]])
   if (receipt && isIncluded(receipt, checkpoint)) {
     const before = rootBefore(receipt)
@@ -124,7 +125,7 @@ function rootAfter({ logIndex, size, path, header }: KeptReceipt): Hash | null {
 }
 
 /** The size at which two views of a log have different roots, where they show one; null: nothing here contradicts. */
-export function contradiction(a: View, b: View): number | null {
+export function contradiction(a: LogView, b: LogView): number | null {
   for (const [size, root] of a.roots) {
     const other = b.roots.get(size)
     if (other && !equalBytes(root, other)) return size
@@ -133,7 +134,7 @@ export function contradiction(a: View, b: View): number | null {
 }
 
 /** Whether `path` (base64url) proves that the larger of two views extends the smaller; null: it is no path at all. */
-export function extendsBy(a: View, b: View, path: unknown): boolean | null {
+export function extendsBy(a: LogView, b: LogView, path: unknown): boolean | null {
   const hashes = Array.isArray(path) && path.length <= 65 ? path.map((text) => parseHash(text)) : [null]
   if (hashes.includes(null)) return null
   const [older, newer] = [a.checkpoint, b.checkpoint].sort((x, y) => x.size - y.size) as [
@@ -167,8 +168,8 @@ export function judgeFork(fork: Fork, vkey: string): ForkVerdict {
     ...(fork.asked ? [`asked: ${fork.asked}`, `answered: ${fork.answer ?? 'nothing that could be read'}`] : []),
   ]
   const undecided = (...shown: string[]): ForkVerdict => ({ outcome: 'undecided', shown, told })
-  let known: View
-  let other: View | null
+  let known: LogView
+  let other: LogView | null
   try {
     known = openShown(fork.known, vkey)
     other = fork.other && openShown(fork.other, vkey)

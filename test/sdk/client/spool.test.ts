@@ -19,7 +19,7 @@ import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
 import { Recorder } from '../../../sdk/src/client/recorder.ts'
 import { frame } from '../../../sdk/src/client/segment.ts'
 import { Spool, type SpoolOptions } from '../../../sdk/src/client/spool.ts'
-import { type Change, printLine } from '../../../sdk/src/client/state.ts'
+import { type JournalChange, printLine } from '../../../sdk/src/client/state.ts'
 import { batchRoot } from '../../../sdk/src/client/tree.ts'
 import { parseBatchHeader, signBatchHeader } from '../../../sdk/src/core/batch.ts'
 import { toBase64url } from '../../../sdk/src/core/bytes.ts'
@@ -302,7 +302,7 @@ describe('damage is told, with file and offset, and never skipped', () => {
   })
 
   test('what the log signed, edited by someone who knows the format', async () => {
-    const edits: ((accepted: Extract<Change, { kind: 'A' }>) => void)[] = [
+    const edits: ((accepted: Extract<JournalChange, { kind: 'A' }>) => void)[] = [
       ({ receipt }) => Object.assign(receipt, { logIndex: 1 }),
       ({ receipt }) =>
         Object.assign(receipt, { header: receipt.header.replace(/.$/, (it) => (it === 'A' ? 'Q' : 'A')) }),

@@ -11,7 +11,7 @@ export { type NodeStatus, NoQuorum } from './nodes.ts'
 export { RpcError } from './rpc.ts'
 
 /** The chain at one block that a quorum of nodes knows: everything in it was read at that block. */
-export type View = {
+export type ChainView = {
   chainId: number
   /** Hash of block 0: tells a chain from another that took its id, as a development chain started anew. Null: not told. */
   genesis: string | null
@@ -43,16 +43,16 @@ export type SendResult =
 
 export type Chain = {
   /** @throws NoQuorum */
-  look(contract: string, logId: string, sender: string): Promise<View>
+  look(contract: string, logId: string, sender: string): Promise<ChainView>
   /**
    * The newest block that the chain itself calls final; null where it has no finality of its own.
    * @throws NoQuorum
    */
-  finalized(view: View): Promise<number | null>
+  finalized(view: ChainView): Promise<number | null>
   /** Where a transaction is, as of the view. @throws NoQuorum */
-  find(transaction: string, view: Pick<View, 'block'>): Promise<Sighting | null>
+  find(transaction: string, view: Pick<ChainView, 'block'>): Promise<Sighting | null>
   /** Does the contract hold (size, root) anchored at block time `time`? @throws NoQuorum */
-  isAnchored(contract: string, logId: string, size: number, root: Hash, time: number, view: View): Promise<boolean>
+  isAnchored(contract: string, logId: string, size: number, root: Hash, time: number, view: ChainView): Promise<boolean>
   /** Has any node the transaction, in a block or waiting for one? */
   knows(transaction: string): Promise<boolean>
   /** The next nonce behind everything that waits. */
@@ -78,7 +78,7 @@ export function openChain(options: NodesOptions): Chain {
   /** What does not change while a chain lives; a development chain started anew is noticed within seconds. */
   let lasting = {
     contract: '',
-    code: 'none' as View['code'],
+    code: 'none' as ChainView['code'],
     genesis: null as string | null,
     readAt: Number.NEGATIVE_INFINITY,
   }
@@ -220,7 +220,7 @@ async function readGenesis(nodes: Nodes): Promise<string | null> {
   return most[0] === '' ? null : most[0]
 }
 
-function kindOfCode(code: unknown): View['code'] {
+function kindOfCode(code: unknown): ChainView['code'] {
   if (code === '0x') return 'none'
   return isPublishedCode(String(code)) ? 'published' : 'other'
 }

@@ -1,8 +1,8 @@
-import { type Node, openNode, quantity, type RpcError } from './rpc.ts'
+import { openNode, quantity, type RpcError, type RpcNode } from './rpc.ts'
 
 /** Why a node is not asked for now. */
-export type Fault = 'unreachable' | 'wrong_chain' | 'behind' | 'contradicts'
-export type NodeStatus = { node: string; fault: Fault | null; detail: string | null }
+export type NodeFault = 'unreachable' | 'wrong_chain' | 'behind' | 'contradicts'
+export type NodeStatus = { node: string; fault: NodeFault | null; detail: string | null }
 
 /** No answer that enough nodes agree on: nothing is known, so nothing may be done. */
 export class NoQuorum extends Error {
@@ -49,8 +49,8 @@ export type NodesOptions = {
 }
 
 type Member = {
-  node: Node
-  fault: Fault | null
+  node: RpcNode
+  fault: NodeFault | null
   detail: string | null
   triedAt: number
   chainId: number | null
@@ -75,7 +75,7 @@ export function openNodes(options: NodesOptions): Nodes {
   const quorum = options.quorum ?? (members.length <= 2 ? 1 : Math.floor(members.length / 2) + 1)
   let chainId = options.chainId ?? null
 
-  const setAside = (member: Member, fault: Fault, detail: string) => Object.assign(member, { fault, detail })
+  const setAside = (member: Member, fault: NodeFault, detail: string) => Object.assign(member, { fault, detail })
   const usable = () => members.filter((member) => member.fault === null)
 
   async function report(member: Member): Promise<{ member: Member; id: number; number: number } | null> {

@@ -20,7 +20,7 @@ export class RpcError extends Error {
   }
 }
 
-export type Node = {
+export type RpcNode = {
   /** Host of the endpoint; user, path and query stay hidden, because they often hold an API key. */
   readonly label: string
   /** @throws RpcError */
@@ -35,7 +35,7 @@ const MAX_LARGE_BYTES = 16 << 20
 const isLarge = (method: string) => method.startsWith('eth_getBlockBy') || method === 'eth_getTransactionReceipt'
 
 /** @param timeoutMs for one call, from connecting to the last byte */
-export function openNode(endpoint: string, timeoutMs: number): Node {
+export function openNode(endpoint: string, timeoutMs: number): RpcNode {
   const url = new URL(endpoint)
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (url.username !== '') {

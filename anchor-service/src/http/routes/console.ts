@@ -4,7 +4,7 @@ import { normalizeIP } from '@fastify/rate-limit'
 import { Type } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../../errors.ts'
-import type { EventError, FoundEvent, Place, UnreadableEvent } from '../../ledger/read/events.ts'
+import type { EventError, EventPlace, FoundEvent, UnreadableEvent } from '../../ledger/read/events.ts'
 import { readProof } from '../../ledger/read/proofs.ts'
 import { type EventQuery, searchEvents } from '../../ledger/read/search.ts'
 import { eventsAfter, lastPlace } from '../../ledger/read/tail.ts'
@@ -135,7 +135,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
 
   /** @param isOpen whether the session that asked has not been ended; null: a token asked */
   async function* tail(
-    since: Place,
+    since: EventPlace,
     signal: AbortSignal,
     isOpen: (() => Promise<boolean>) | null,
   ): AsyncGenerator<string> {
@@ -202,7 +202,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
   )
 
   async function* found(query: Omit<EventQuery, 'limit'>, most: number): AsyncGenerator<FoundEvent | UnreadableEvent> {
-    let before: Place | undefined
+    let before: EventPlace | undefined
     for (let left = most; left > 0; left -= PAGE) {
       const { events, next } = await searchEvents(ledger.db, {
         ...query,
@@ -240,7 +240,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
   }
 }
 
-function parsePlace(text: string | string[] | undefined): Place | null {
+function parsePlace(text: string | string[] | undefined): EventPlace | null {
   const match = /^(\d{1,15})\.(\d{1,9})$/.exec(String(text ?? ''))
   return match === null ? null : [Number(match[1]), Number(match[2])]
 }

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/read/proofs.ts'
 import { readTargets } from '../../ledger/registry/anchors.ts'
-import { findShare, type Share } from '../../ledger/registry/shares.ts'
+import { findShare, type StoredShare } from '../../ledger/registry/shares.ts'
 import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { sendKept } from '../kept-body.ts'
@@ -40,14 +40,14 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
   const hide = { hide: true, response: { 200: Type.Any(), default: ProblemSchema } }
 
   /** The link's share while it is open; of any other it tells the state and nothing else. */
-  async function open(token: string): Promise<Share> {
+  async function open(token: string): Promise<StoredShare> {
     const share = await findShare(ledger.db, token)
     if (share === null) throw new Refusal('share_not_found')
     if (share.state !== 'open') throw new Refusal(`share_${share.state}`)
     return share
   }
 
-  async function shown(share: Share): Promise<{ proof: string; event: ParsedEvent }> {
+  async function shown(share: StoredShare): Promise<{ proof: string; event: ParsedEvent }> {
     const proof = parseProof(await readProof(ledger, share.leafHash))
     const token = hideFields(parseEvent(proof.event), share.fields)
     return { proof: printProof({ ...proof, event: token }), event: parseEvent(token) }

@@ -3,7 +3,7 @@ import { printHash } from '@killick/sdk/core'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/read/proofs.ts'
 import { searchEvents } from '../../ledger/read/search.ts'
-import { type AnchorRow, readAnchors } from '../../ledger/registry/anchors.ts'
+import { readAnchors, type StoredAnchor } from '../../ledger/registry/anchors.ts'
 import { readNotes } from '../../ledger/tree/checkpoints.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
@@ -99,7 +99,7 @@ export function readingRoutes(app: App, { ledger, tokens }: AppDeps): void {
   )
 }
 
-function printAnchor(anchor: AnchorRow) {
+function printAnchor(anchor: StoredAnchor) {
   return {
     ...anchor,
     root: printHash(anchor.root),

@@ -9,7 +9,7 @@ import {
   insertShare,
   readShare,
   readShares,
-  type Share,
+  type StoredShare,
   tokenHash,
 } from '../../ledger/registry/shares.ts'
 import { actorOf, requireToken } from '../auth.ts'
@@ -151,7 +151,17 @@ export function shareRoutes(app: App, { ledger, tokens, published, rateLimit }: 
   )
 }
 
-function printShare({ id, logIndex, leafHash, fields, state, createdAt, expiresAt, revokedAt, revocation }: Share) {
+function printShare({
+  id,
+  logIndex,
+  leafHash,
+  fields,
+  state,
+  createdAt,
+  expiresAt,
+  revokedAt,
+  revocation,
+}: StoredShare) {
   return {
     ...{ id, logIndex, leafHash, fields, state },
     createdAt: createdAt.toISOString(),

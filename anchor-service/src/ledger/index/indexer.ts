@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { openPool } from '../../database/pool.ts'
-import { END, type Failure, type GROWN, type IndexerData } from './indexing.ts'
+import { END, type GROWN, type IndexerData, type IndexingFailure } from './indexing.ts'
 import { makeRun } from './write-run.ts'
 
 const { databaseUrl, hasRole } = workerData as IndexerData
@@ -39,7 +39,7 @@ async function attempt(signal: AbortSignal): Promise<boolean | null> {
     return await makeRun(pool, signal)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    const failure: Failure = { code, message: message || String(error) }
+    const failure: IndexingFailure = { code, message: message || String(error) }
     if (!signal.aborted) parentPort!.postMessage(failure)
     return null
   }

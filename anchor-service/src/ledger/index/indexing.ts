@@ -9,7 +9,7 @@ export type IndexerData = { databaseUrl: string; hasRole: boolean }
 export const GROWN = 'grown'
 export const END = 'end'
 /** `code`: that of the system or of PostgreSQL */
-export type Failure = { code: string | undefined; message: string }
+export type IndexingFailure = { code: string | undefined; message: string }
 
 export type Indexing = {
   /** The log has so many events now. */
@@ -28,7 +28,7 @@ const RESTART_MS = 2_000
  * neither requests nor checks should wait. Any number of processes may do so on one database.
  * @param failed a run could not be made, and is tried again
  */
-export function keepIndex({ databaseUrl, hasRole }: IndexerData, failed: (failure: Failure) => void): Indexing {
+export function keepIndex({ databaseUrl, hasRole }: IndexerData, failed: (failure: IndexingFailure) => void): Indexing {
   let runs = 0
   let isClosed = false
   let worker: Worker | null = null

@@ -1,10 +1,10 @@
 import { constants, zstdCompressSync } from 'node:zlib'
 import { type BatchHeader, type Hash, type parseBatch, printBatch } from '@killick/sdk/core'
-import { numberRows, type Statement, TupleWriter } from '../../database/copy.ts'
+import { type CopyStatement, numberRows, TupleWriter } from '../../database/copy.ts'
 import { free } from '../../release-memory.ts'
 import type { CheckedBatch } from './checked-batch.ts'
 import { type EventSketch, sketchEvent, termKey } from './event-keys.ts'
-import { type Frame, MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION } from './read-pack.ts'
+import { MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION, type ZstdFrame } from './read-pack.ts'
 
 export type Appended = { logIndex: number; batch: CheckedBatch }
 
@@ -71,7 +71,7 @@ export class Packer {
    * @param leaves leaf hashes of the events, 32 bytes each
    */
   done(
-    { text, frames }: { text: Buffer; frames: readonly Frame[] | null },
+    { text, frames }: { text: Buffer; frames: readonly ZstdFrame[] | null },
     leaves: Uint8Array,
     eventPrev: Hash | undefined,
     judged: CheckedBatch['judged'],
@@ -103,7 +103,7 @@ export class Packer {
   }
 
   /** The frames as packs; null where one of them is too large, or does not end where an event does. */
-  #cutAt(frames: readonly Frame[], text: Buffer): Pack[] | null {
+  #cutAt(frames: readonly ZstdFrame[], text: Buffer): Pack[] | null {
     const packs: Pack[] = []
     const headerEnd = this.#headerEnd(text)
     let pos = 0
@@ -149,7 +149,7 @@ type Pack = { end: number; body: Uint8Array }
  * The statements that store accepted batches with their events, however many there are.
  * @param firstEvent number of the first one's first event
  */
-export function batchStatements(appended: readonly Appended[], firstEvent: number): Statement[] {
+export function batchStatements(appended: readonly Appended[], firstEvent: number): CopyStatement[] {
   const batches = new TupleWriter(1024 * appended.length)
   let number = firstEvent
   for (const { logIndex, batch } of appended) {

@@ -10,7 +10,7 @@ import { MAX_BATCH_BYTES } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 
 /** A frame of zstd, and how many bytes it holds. */
-export type Frame = { bytes: Uint8Array; size: number }
+export type ZstdFrame = { bytes: Uint8Array; size: number }
 
 /** Bounds of a pack, so that reading one event costs a millisecond or two at most. One event may be larger by itself. */
 export const MAX_PACK_EVENTS = 256

@@ -39,14 +39,14 @@ export type UnreadableEvent = {
 export type EventError = { code: string; detail: string }
 
 /** (log index, position in the batch) */
-export type Place = readonly [logIndex: number, pos: number]
+export type EventPlace = readonly [logIndex: number, pos: number]
 
-export type Found = { event: FoundEvent | UnreadableEvent; place: Place }
+export type PlacedEvent = { event: FoundEvent | UnreadableEvent; place: EventPlace }
 
 /** The events with these numbers, in the order of the numbers; those that the database does not hold are left out. */
-export async function readFound(db: Db, numbers: readonly number[]): Promise<Found[]> {
+export async function readFound(db: Db, numbers: readonly number[]): Promise<PlacedEvent[]> {
   if (numbers.length === 0) return []
-  const found = (await readStored(db, numbers)).map((stored): Found => {
+  const found = (await readStored(db, numbers)).map((stored): PlacedEvent => {
     const place = [stored.logIndex, stored.pos] as const
     return { event: readEvent(stored), place }
   })
@@ -89,7 +89,7 @@ function readEvent({ number, logIndex, id, time, token }: StoredEvent): FoundEve
 }
 
 /** What the batches of events say of them. */
-async function readClaims(db: Db, places: readonly Place[]): Promise<Partial<UnreadableEvent>[]> {
+async function readClaims(db: Db, places: readonly EventPlace[]): Promise<Partial<UnreadableEvent>[]> {
   if (places.length === 0) return []
   const indices = places.map(([logIndex]) => (Number.isSafeInteger(logIndex) ? logIndex : -1))
   const { rows } = await db.query<{ source: string; stream: string; seq: number; leaf: Buffer; place: number }>(

@@ -3,7 +3,7 @@ import type { Db } from '../../database/pool.ts'
 import { findPacks, readCoverage } from '../index/runs.ts'
 import { idOf, termKey } from '../packs/event-keys.ts'
 import { MAX_PACK_EVENTS, timeAt } from '../packs/read-pack.ts'
-import { type Found, type FoundEvent, type Place, readFound, type UnreadableEvent } from './events.ts'
+import { type EventPlace, type FoundEvent, type PlacedEvent, readFound, type UnreadableEvent } from './events.ts'
 
 /** Conditions that all must hold; times are when the event was recorded, `from` inclusive, `to` exclusive. */
 export type EventQuery = {
@@ -18,7 +18,7 @@ export type EventQuery = {
   /** 1 to 500 */
   limit: number
   /** the last event of the page before */
-  before?: Place | undefined
+  before?: EventPlace | undefined
 }
 
 /**
@@ -28,8 +28,8 @@ export type EventQuery = {
 export async function searchEvents(
   db: Db,
   query: EventQuery,
-): Promise<{ events: (FoundEvent | UnreadableEvent)[]; next: Place | null }> {
-  const found: Found[] = []
+): Promise<{ events: (FoundEvent | UnreadableEvent)[]; next: EventPlace | null }> {
+  const found: PlacedEvent[] = []
   const missing = () => query.limit + 1 - found.length
   for await (const numbers of candidates(db, query, missing)) {
     const read = await readFound(db, numbers)

@@ -12,7 +12,7 @@ import {
   SYSTEM,
 } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
-import { type AnchorRow, readAnchors, readCoveringAnchor, readProvingAnchors } from '../registry/anchors.ts'
+import { readAnchors, readCoveringAnchor, readProvingAnchors, type StoredAnchor } from '../registry/anchors.ts'
 import type { LogKey } from '../tree/checkpoints.ts'
 import { readPlans } from '../tree/tiles.ts'
 import { searchEvents } from './search.ts'
@@ -59,7 +59,7 @@ export const isSamePlace = (a: LogPlace, b: LogPlace): boolean =>
   a.chainId === b.chainId && a.contract === b.contract && a.logId === b.logId
 
 /** The newest confirmed anchor in a place. */
-export async function readLastAnchor(db: Db, place: LogPlace): Promise<AnchorRow | null> {
+export async function readLastAnchor(db: Db, place: LogPlace): Promise<StoredAnchor | null> {
   const target = { target: '', ...place }
   const anchors = await readAnchors(db, { limit: 1, states: ['confirmed', 'final'], target })
   return anchors[0] ?? null

@@ -1,11 +1,11 @@
 /** Events in the order they were accepted, and the neighbours of one in its stream. */
 
 import type { Db } from '../../database/pool.ts'
-import { type Found, type FoundEvent, type Place, readFound, type UnreadableEvent } from './events.ts'
+import { type EventPlace, type FoundEvent, type PlacedEvent, readFound, type UnreadableEvent } from './events.ts'
 import { numberAt } from './search.ts'
 
 /** The place of the newest event; (-1, 0) before the first. */
-export async function lastPlace(db: Db): Promise<Place> {
+export async function lastPlace(db: Db): Promise<EventPlace> {
   const { rows } = await db.query<{ log_index: number; n: number }>(
     'select log_index, n from batches order by log_index desc limit 1',
   )
@@ -13,7 +13,7 @@ export async function lastPlace(db: Db): Promise<Place> {
 }
 
 /** Events accepted after a place, oldest first, each with its own place to go on from. */
-export async function eventsAfter(db: Db, [logIndex, pos]: Place, limit: number): Promise<Found[]> {
+export async function eventsAfter(db: Db, [logIndex, pos]: EventPlace, limit: number): Promise<PlacedEvent[]> {
   const { rows } = await db.query<{ number: number }>(
     `select number from
        (select coalesce(${numberAt('$1', '$2::int')}, -1) as last) p,

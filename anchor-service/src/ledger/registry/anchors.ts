@@ -52,7 +52,7 @@ export async function readHistory(db: Db, anchor: number, seq: number): Promise<
   return rows[0]!.digest.toString('base64url')
 }
 
-export type AnchorRow = AnchorTarget &
+export type StoredAnchor = AnchorTarget &
   Required<AnchorFacts> & {
     id: number
     size: number
@@ -71,7 +71,7 @@ export type AnchorRow = AnchorTarget &
 export async function readAnchors(
   db: Db,
   page: { limit: number; before?: number | undefined; states?: readonly AnchorState[]; target?: AnchorTarget },
-): Promise<AnchorRow[]> {
+): Promise<StoredAnchor[]> {
   const { rows } = await db.query(
     `select a.*, before.events as events_before from current_anchors a
      left join lateral (
@@ -152,7 +152,7 @@ export async function readCoveringAnchor(
 }
 
 /** What of a confirmed anchor a proof carries. */
-function toProven({ chainId, contract, logId, size, root, time, transaction, block }: AnchorRow): Anchor {
+function toProven({ chainId, contract, logId, size, root, time, transaction, block }: StoredAnchor): Anchor {
   return {
     ...{ chainId, contract, logId, size, root },
     ...{ time: time!, transaction: transaction!, block: block! },
@@ -182,7 +182,7 @@ export async function readAnchoredSize(db: Db): Promise<number> {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a row of current_anchors, as the migration defines it
-function toAnchor(row: any): AnchorRow {
+function toAnchor(row: any): StoredAnchor {
   const events = row.events - (row.events_before ?? 0)
   const fee = row.gas_used === null ? null : BigInt(row.gas_used) * BigInt(row.gas_price)
   return {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Db } from '../../database/pool.ts'
 
 /** A proof link: which fields of which event it shows. `state` is as of the question. */
-export type Share = {
+export type StoredShare = {
   id: string
   /** Of the event that tells of it. */
   logIndex: number
@@ -63,12 +63,12 @@ export async function insertRevocation(db: Db, logIndex: number, id: string): Pr
  * The share of a token, in whatever state. The lookup is by hash, so the time it takes says nothing about how much of a
  * guess is right, and it is the same one look for every state.
  */
-export async function findShare(db: Db, token: string): Promise<Share | null> {
+export async function findShare(db: Db, token: string): Promise<StoredShare | null> {
   const { rows } = await db.query<Row>(`${SELECT} where s.token_hash = $1`, [tokenHash(token)])
   return rows[0] === undefined ? null : toShare(rows[0])
 }
 
-export async function readShare(db: Db, id: string): Promise<Share | null> {
+export async function readShare(db: Db, id: string): Promise<StoredShare | null> {
   const { rows } = await db.query<Row>(`${SELECT} where s.id = $1`, [id])
   return rows[0] === undefined ? null : toShare(rows[0])
 }
@@ -77,7 +77,7 @@ export async function readShare(db: Db, id: string): Promise<Share | null> {
 export type LogPage = { limit: number; before?: number | undefined; after?: number | undefined }
 
 /** Shares; `next` is the log index to ask for as `before` (or `after`), null on the last page. */
-export async function readShares(db: Db, page: LogPage): Promise<{ shares: Share[]; next: number | null }> {
+export async function readShares(db: Db, page: LogPage): Promise<{ shares: StoredShare[]; next: number | null }> {
   const { rows } =
     page.after === undefined
       ? await db.query<Row>(
@@ -92,7 +92,7 @@ export async function readShares(db: Db, page: LogPage): Promise<{ shares: Share
   return { shares: shown.map(toShare), next: rows.length > page.limit ? shown.at(-1)!.log_index : null }
 }
 
-function toShare(row: Row): Share {
+function toShare(row: Row): StoredShare {
   return {
     id: row.id,
     logIndex: row.log_index,

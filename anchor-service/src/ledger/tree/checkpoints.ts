@@ -10,10 +10,10 @@ import {
   type Succession,
   signNote,
 } from '@killick/sdk/core'
-import { type Statement, TupleWriter } from '../../database/copy.ts'
+import { type CopyStatement, TupleWriter } from '../../database/copy.ts'
 import type { Db } from '../../database/pool.ts'
 
-export type Head = { size: number; root: Hash; note: string }
+export type SignedHead = { size: number; root: Hash; note: string }
 
 /** The log's identity and key. `sign` must be synchronous: checkpoints are signed while the log is locked. */
 export type LogKey = {
@@ -36,15 +36,15 @@ export function logKey(origin: string, signer: Signer & { sign(message: Uint8Arr
 
 type Row = { size: number; root: Buffer; note: string }
 
-const toHead = (row: Row): Head => ({ size: row.size, root: asHash(new Uint8Array(row.root)), note: row.note })
+const toHead = (row: Row): SignedHead => ({ size: row.size, root: asHash(new Uint8Array(row.root)), note: row.note })
 
 /** The newest checkpoint, or null while the log is empty. */
-export async function readHead(db: Db): Promise<Head | null> {
+export async function readHead(db: Db): Promise<SignedHead | null> {
   const { rows } = await db.query<Row>('select size, root, note from checkpoints order by size desc limit 1')
   return rows[0] ? toHead(rows[0]) : null
 }
 
-export async function readCheckpoint(db: Db, size: number): Promise<Head | null> {
+export async function readCheckpoint(db: Db, size: number): Promise<SignedHead | null> {
   const { rows } = await db.query<Row>('select size, root, note from checkpoints where size = $1', [size])
   return rows[0] ? toHead(rows[0]) : null
 }
@@ -59,7 +59,7 @@ export async function readNotes(
 }
 
 /** For each log index, the first checkpoint that covers it: the one its receipt was made with. */
-export async function readCovering(db: Db, indices: readonly number[]): Promise<Head[]> {
+export async function readCovering(db: Db, indices: readonly number[]): Promise<SignedHead[]> {
   const { rows } = await db.query<Row>(
     `select c.size, c.root, c.note from unnest($1::bigint[]) with ordinality as wanted (log_index, place)
      cross join lateral (select * from checkpoints where size > log_index order by size limit 1) c order by place`,
@@ -69,7 +69,7 @@ export async function readCovering(db: Db, indices: readonly number[]): Promise<
 }
 
 /** The statement that stores a checkpoint. */
-export function checkpointStatement({ size, root, note }: Head): Statement {
+export function checkpointStatement({ size, root, note }: SignedHead): CopyStatement {
   const checkpoint = new TupleWriter(64 + note.length)
   checkpoint.begin(3)
   checkpoint.int8(size)
@@ -79,4 +79,4 @@ export function checkpointStatement({ size, root, note }: Head): Statement {
 }
 
 /** The head of a log without entries. */
-export const EMPTY_HEAD: Omit<Head, 'note'> = { size: 0, root: EMPTY_ROOT }
+export const EMPTY_HEAD: Omit<SignedHead, 'note'> = { size: 0, root: EMPTY_ROOT }

@@ -13,7 +13,7 @@ import {
 const { nodeHash } = nodePrimitives
 
 /** Consecutive hashes of one tile, starting at offset `start`. */
-export type Segment = { level: number; tile: number; start: number; hashes: readonly Hash[] }
+export type TileSegment = { level: number; tile: number; start: number; hashes: readonly Hash[] }
 
 /**
  * The right edge of the tree: for each tile level, the hashes of its last tile as far as it is filled (0 to 255).
@@ -31,9 +31,9 @@ export function frontierTiles(size: number): { level: number; index: number; wid
 }
 
 /** Appends leaves: the new frontier and the segments to store. A full tile's root is one hash of the level above. */
-export function append(frontier: Frontier, leaves: readonly Hash[]): { frontier: Frontier; segments: Segment[] } {
+export function append(frontier: Frontier, leaves: readonly Hash[]): { frontier: Frontier; segments: TileSegment[] } {
   const tiles = frontier.tiles.map((tile) => [...tile])
-  const segments: Segment[] = []
+  const segments: TileSegment[] = []
   let count = frontier.size
   let added: readonly Hash[] = leaves
   for (let level = 0; added.length > 0; level++) {
@@ -73,7 +73,7 @@ export function frontierRoot(frontier: Frontier): Hash {
  * that appending has touched.
  * @param before the frontier, to which appending added `segments`, up to `size`
  */
-export function appendedPaths(before: Frontier, segments: readonly Segment[], size: number): Hash[][] {
+export function appendedPaths(before: Frontier, segments: readonly TileSegment[], size: number): Hash[][] {
   const tiles = new Map<string, readonly Hash[]>()
   for (const [level, hashes] of before.tiles.entries())
     tiles.set(`${level}/${Math.floor(before.size / TILE_WIDTH ** (level + 1))}`, hashes)

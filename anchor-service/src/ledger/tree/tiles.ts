@@ -10,9 +10,9 @@ import {
   tileOf,
   treeRoot,
 } from '@killick/sdk/core'
-import { type Statement, TupleWriter } from '../../database/copy.ts'
+import { type CopyStatement, TupleWriter } from '../../database/copy.ts'
 import type { Db } from '../../database/pool.ts'
-import { type Frontier, frontierTiles, type Segment } from './frontier.ts'
+import { type Frontier, frontierTiles, type TileSegment } from './frontier.ts'
 
 type TileKey = { level: number; index: number }
 
@@ -80,7 +80,7 @@ export async function readFrontier(db: Db, size: number): Promise<Frontier> {
 }
 
 /** The statement that stores segments. */
-export function tileStatement(segments: readonly Segment[]): Statement {
+export function tileStatement(segments: readonly TileSegment[]): CopyStatement {
   const tiles = new TupleWriter(64 * segments.length)
   for (const { level, tile, start, hashes } of segments) {
     tiles.begin(4)

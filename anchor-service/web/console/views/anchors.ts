@@ -3,11 +3,11 @@ import uPlot from 'uplot'
 import { copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { chainName } from '../../shared/words.ts'
-import { type Anchor, api } from '../api.ts'
+import { type AnchorAnswer, api } from '../api.ts'
 import { empty, labelled, moreButton, row, table, view, when } from '../parts.ts'
 
 const HEADS = ['Planned (UTC)', 'State', 'Log size', 'Chain', 'Block', 'Transaction', 'Gas']
-const PLOTS: [title: string, unit: string, value: (anchor: Anchor) => number | null][] = [
+const PLOTS: [title: string, unit: string, value: (anchor: AnchorAnswer) => number | null][] = [
   ['Gas', 'gas', ({ gasUsed }) => gasUsed],
   [
     'Fee',
@@ -23,7 +23,7 @@ const PLOTS: [title: string, unit: string, value: (anchor: Anchor) => number | n
   ],
 ]
 
-type Page = { anchors: Anchor[]; next: string | null }
+type Page = { anchors: AnchorAnswer[]; next: string | null }
 
 /** As many as the charts show well. */
 const PAGE = 100
@@ -57,7 +57,7 @@ export async function anchors(_search: unknown, signal: AbortSignal): Promise<HT
   return view('Anchors', charts, rows, more)
 }
 
-function line(a: Anchor): HTMLElement {
+function line(a: AnchorAnswer): HTMLElement {
   return labelled(
     HEADS,
     row(
@@ -72,7 +72,11 @@ function line(a: Anchor): HTMLElement {
   )
 }
 
-function chart([title, unit, value]: (typeof PLOTS)[number], anchors: readonly Anchor[], width: number): HTMLElement {
+function chart(
+  [title, unit, value]: (typeof PLOTS)[number],
+  anchors: readonly AnchorAnswer[],
+  width: number,
+): HTMLElement {
   const values = anchors.map(value)
   const known = values.filter((v) => v !== null)
   const colour = getComputedStyle(document.documentElement)

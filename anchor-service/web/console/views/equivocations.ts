@@ -1,10 +1,10 @@
 /** Two signed headers for one position: what a source said twice, side by side. */
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api, type Equivocation, type SignedHeader } from '../api.ts'
+import { api, type EquivocationAnswer, type SignedHeaderAnswer } from '../api.ts'
 import { count, empty, hrefOf, list, moreButton, view, when } from '../parts.ts'
 
-type Page = { equivocations: Equivocation[]; next: string | null }
+type Page = { equivocations: EquivocationAnswer[]; next: string | null }
 
 export async function equivocations(): Promise<HTMLElement> {
   const first = await api<Page>('/v1/equivocations?limit=20')
@@ -31,9 +31,9 @@ export async function equivocations(): Promise<HTMLElement> {
   )
 }
 
-function pair(found: Equivocation): HTMLElement {
+function pair(found: EquivocationAnswer): HTMLElement {
   const { source, stream, seq, recordedAt, logIndex, accepted, refused } = found
-  const sides: [string, SignedHeader][] = [
+  const sides: [string, SignedHeaderAnswer][] = [
     ['Accepted', accepted],
     ['Refused', refused],
   ]
@@ -51,7 +51,11 @@ function pair(found: Equivocation): HTMLElement {
   )
 }
 
-function side(name: string, { header, said: content, key }: SignedHeader, accepted: SignedHeader): HTMLElement {
+function side(
+  name: string,
+  { header, said: content, key }: SignedHeaderAnswer,
+  accepted: SignedHeaderAnswer,
+): HTMLElement {
   const differs = (member: 'seq' | 'n' | 'root' | 'prev' | 'time' | 'kid') =>
     content?.[member] !== accepted.said?.[member]
   const marked = (member: Parameters<typeof differs>[0], value: Child) =>
@@ -75,7 +79,7 @@ function side(name: string, { header, said: content, key }: SignedHeader, accept
 }
 
 /** Both headers with the keys that signed them: what a stranger needs to check the signatures. */
-function save(found: Equivocation): void {
+function save(found: EquivocationAnswer): void {
   const url = URL.createObjectURL(new Blob([JSON.stringify(found, null, 2)], { type: 'application/json' }))
   const download = `equivocation-${found.source}-${found.stream}-${found.seq}.json`
   h('a', { href: url, download }).click()

@@ -5,7 +5,7 @@ import { tree } from '../../shared/record.ts'
 import { said } from '../../shared/text.ts'
 import { outcomeMark } from '../../shared/verdict.ts'
 import { plural } from '../../shared/words.ts'
-import { ApiError, api, type ConsoleEvent, type ListedEvent, type Share, type UnreadableEvent } from '../api.ts'
+import { ApiError, api, type ConsoleEvent, type ListedEvent, type ShareAnswer, type UnreadableAnswer } from '../api.ts'
 import { count, EVENT_HEADS, empty, endingOf, eventRow, table, view, when } from '../parts.ts'
 
 export async function event([source, stream, seq]: readonly string[]): Promise<HTMLElement> {
@@ -70,7 +70,7 @@ function neighbours(events: readonly ListedEvent[], current: ListedEvent): HTMLE
   return [h('h2', {}, 'Before and after it in its stream'), table(EVENT_HEADS, rows, 'Neighbours')]
 }
 
-function altered({ id, number, error }: UnreadableEvent): HTMLElement {
+function altered({ id, number, error }: UnreadableAnswer): HTMLElement {
   return h(
     'div',
     { class: 'empty', role: 'alert' },
@@ -119,7 +119,7 @@ function shareForm(current: ConsoleEvent): HTMLElement {
         fields,
         ...(expires.value && { expires: `${expires.value}T23:59:59Z` }),
       }
-      const { url } = await api<Share>('/v1/shares', 'POST', body)
+      const { url } = await api<ShareAnswer>('/v1/shares', 'POST', body)
       answer.replaceChildren(
         'Whoever has this link sees the chosen fields. It is shown only now: ',
         copyable(url!, 'link'),

@@ -1,9 +1,9 @@
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api, type Share } from '../api.ts'
+import { api, type ShareAnswer } from '../api.ts'
 import { empty, moreButton, row, table, view, when } from '../parts.ts'
 
-type Page = { shares: Share[]; next: string | null }
+type Page = { shares: ShareAnswer[]; next: string | null }
 
 export async function shares(): Promise<HTMLElement> {
   const { shares: all, next } = await api<Page>('/v1/shares')
@@ -33,7 +33,7 @@ export async function shares(): Promise<HTMLElement> {
   )
 }
 
-function line(share: Share): HTMLElement {
+function line(share: ShareAnswer): HTMLElement {
   const { id, leafHash, fields, state, createdAt, expires } = share
   const button = h('button', { type: 'button' }, 'Withdraw')
   let isSure = false
@@ -43,7 +43,7 @@ function line(share: Share): HTMLElement {
       button.textContent = 'Withdraw for good?'
       return
     }
-    const revoked = await api<Share>(`/v1/shares/${id}`, 'DELETE')
+    const revoked = await api<ShareAnswer>(`/v1/shares/${id}`, 'DELETE')
     shown.replaceWith(line(revoked))
   })
   const shown = row(

@@ -1,11 +1,11 @@
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api, type Source } from '../api.ts'
+import { api, type SourceAnswer } from '../api.ts'
 import { empty, labelled, moreButton, row, table, view, when } from '../parts.ts'
 
 const HEADS = ['Source', 'Key', 'Curve', 'From', 'Until', 'Signs']
 
-type Page = { sources: Source[]; next: string | null }
+type Page = { sources: SourceAnswer[]; next: string | null }
 
 export async function sources(): Promise<HTMLElement> {
   const first = await api<Page>('/v1/sources')
@@ -28,7 +28,7 @@ export async function sources(): Promise<HTMLElement> {
   )
 }
 
-function keyRows({ source, eventSignatures, keys }: Source): HTMLElement[] {
+function keyRows({ source, eventSignatures, keys }: SourceAnswer): HTMLElement[] {
   return keys.map(({ kid, jwk, notBefore, notAfter }) =>
     labelled(
       HEADS,

@@ -1,7 +1,7 @@
 /** What the page is for, and the ways to give it a proof. */
 import { h } from '../../shared/dom.ts'
 
-export type Intake = { file: (file: File) => void; text: (text: string) => void }
+export type ProofInput = { file: (file: File) => void; text: (text: string) => void }
 
 /** A paste of this size is refused before the browser lays it out. */
 const MAX_PASTE = 1_100_000
@@ -30,7 +30,7 @@ export function skip(words: string, to: string): HTMLElement {
 }
 
 /** File button and paste field. The whole page takes dropped files besides. */
-export function intake({ file, text }: Intake, isFirst: boolean): HTMLElement {
+export function intake({ file, text }: ProofInput, isFirst: boolean): HTMLElement {
   const input = h('input', { type: 'file', id: 'file', accept: '.json,application/json' })
   input.addEventListener('change', () => {
     const chosen = input.files?.[0]

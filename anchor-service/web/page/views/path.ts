@@ -1,7 +1,7 @@
 /** The path, drawn: one row per station or step, each with its piece of the line, so that it wraps on any width. */
 import { copyable, h, icon, s } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import type { Row, Station, Step } from '../path.ts'
+import type { PathRow, Station, Step } from '../path.ts'
 import { skip } from './intro.ts'
 
 const X = 24
@@ -68,7 +68,7 @@ function step({ side, sibling, node }: Step): HTMLElement {
   )
 }
 
-export function path(rows: readonly Row[]): HTMLElement {
+export function path(rows: readonly PathRow[]): HTMLElement {
   return h(
     'section',
     { class: 'path', 'aria-labelledby': 'path-title' },

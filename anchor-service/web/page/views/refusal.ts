@@ -2,7 +2,7 @@
 import type { KillickError } from '@killick/sdk/verify'
 import { h, icon } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import type { LinkError } from '../sources.ts'
+import type { LinkError } from '../read-proof.ts'
 
 const LINKS: Record<LinkError['state'], [headline: string, reason: string]> = {
   revoked: [

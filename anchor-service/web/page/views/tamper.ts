@@ -5,9 +5,9 @@ import { h, icon } from '../../shared/dom.ts'
 import type { Summary } from '../../shared/summary.ts'
 import { said } from '../../shared/text.ts'
 import { visibleParts } from '../../shared/unseen.ts'
-import { type Place, places, type Tampered } from '../tamper.ts'
+import { places, type Tampered, type TamperedPlace } from '../tamper.ts'
 
-export type TamperControls = { change: (place: Place) => void; restore: () => void }
+export type TamperControls = { change: (place: TamperedPlace) => void; restore: () => void }
 
 export function tamperControl(
   proof: Proof,

@@ -3,7 +3,7 @@ import { auditLedger, openApi } from '@killick/sdk/audit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkColumns } from '../../../../anchor-service/src/audit/columns.ts'
 import { openPool } from '../../../../anchor-service/src/database/pool.ts'
-import { type Failure, keepIndex } from '../../../../anchor-service/src/ledger/index/indexing.ts'
+import { type IndexingFailure, keepIndex } from '../../../../anchor-service/src/ledger/index/indexing.ts'
 import { RUN_EVENTS, readCoverage } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { isRunRight } from '../../../../anchor-service/src/ledger/index/write-run.ts'
 import { queryAsOwner } from '../../../support/postgres.ts'
@@ -116,7 +116,7 @@ test('a service that starts makes up for what was not done while none ran', asyn
 })
 
 test('a database that does not answer is told of with its code, and nothing goes on after it is closed', async () => {
-  const failures: Failure[] = []
+  const failures: IndexingFailure[] = []
   const nowhere = 'postgres://nobody@127.0.0.1:1/nothing'
   const indexing = keepIndex({ databaseUrl: nowhere, hasRole: false }, (failure) => failures.push(failure))
   await until(async () => failures.length > 0)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { pack } from '../../scripts/pack.ts'
+import { pack } from '../../scripts/tarballs.ts'
 
 const run = promisify(execFile)
 

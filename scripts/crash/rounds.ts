@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { generateKey, openAuditLog, publicJwk, type Trust, writeKeyFile } from '@killick/sdk'
 import type { PinnedLog } from '@killick/sdk/verify'
 import { startChain } from '../lib/local-chain.ts'
-import { type Access, checkAudit, checkPresence, checkProof } from './check.ts'
-import { anchorService, freePort, type Kind, type Part, postgres, recorder, redis } from './parts.ts'
+import { checkAudit, checkPresence, checkProof, type LedgerAccess } from './check.ts'
+import { anchorService, freePort, type Part, type PartKind, postgres, recorder, redis } from './parts.ts'
 import { seeded } from './random.ts'
 
 export type CrashOptions = {
@@ -19,7 +19,7 @@ export type CrashOptions = {
   signal?: AbortSignal
 }
 
-export type CrashReport = { acknowledged: number; events: number; kills: Record<Kind, number> }
+export type CrashReport = { acknowledged: number; events: number; kills: Record<PartKind, number> }
 
 const ADMIN = 'admin-token-of-the-crash-test'
 const READER = 'reader-token-of-the-crash-test'
@@ -109,7 +109,7 @@ export async function crash({ rounds, seed, say = () => {}, signal }: CrashOptio
     }
     const { vkey, targets } = await published(urls[0]!)
     const trust: Trust = { sourceKeys, logKeys: [vkey], logs: targets, confirmations: 1 }
-    const access: Access = { url: urls[0]!, token: READER, rpc: chain.url, trust }
+    const access: LedgerAccess = { url: urls[0]!, token: READER, rpc: chain.url, trust }
     const events = await checkPresence(access, acknowledged)
     for (const names of acknowledged.values()) {
       const ids = [...names.values()]
@@ -126,10 +126,10 @@ export async function crash({ rounds, seed, say = () => {}, signal }: CrashOptio
 }
 
 /** Every combination of kinds, in random order, again and again. */
-function combinations(rounds: number, parts: readonly Part[], random: ReturnType<typeof seeded>): Kind[][] {
-  const kinds = [...new Set(['recorder', ...parts.map(({ kind }) => kind)])] as Kind[]
+function combinations(rounds: number, parts: readonly Part[], random: ReturnType<typeof seeded>): PartKind[][] {
+  const kinds = [...new Set(['recorder', ...parts.map(({ kind }) => kind)])] as PartKind[]
   const all = Array.from({ length: 2 ** kinds.length - 1 }, (_, i) => kinds.filter((_, k) => (i + 1) & (1 << k)))
-  const out: Kind[][] = []
+  const out: PartKind[][] = []
   while (out.length < rounds) out.push(...random.shuffle(all))
   return out.slice(0, rounds)
 }

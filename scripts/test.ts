@@ -81,8 +81,8 @@ async function runVitest(args: string[]): Promise<Tally> {
     // Many tests wait for other processes, so even two cores have work for two.
     const workers = `--maxWorkers=${Math.max(2, availableParallelism())}`
     const reports = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
-    // Hundreds of processes are started, of the same modules: where these are compiled already, a start costs a third to two
-    // thirds less (measured).
+    // The tests start hundreds of processes with the same modules; a shared compile cache makes each start cheaper:
+    // docs/decisions/0010-tests-on-all-cores.md.
     const env = { NODE_COMPILE_CACHE: join(folder, 'compiled') }
     const { code } = await run([vitest, 'run', workers, ...reports, ...args], env)
     try {

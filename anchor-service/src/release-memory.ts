@@ -1,7 +1,7 @@
 /**
- * Gives the memory of bytes that nobody needs any more back at once; they are empty afterwards. The collector would see to it
- * late, and look through its whole heap each time: a tenth of the work of intake (measured). Bytes that share their buffer
- * with others are left alone.
+ * Gives back the memory of bytes that nobody needs any more; they are empty afterwards. The collector would do so late, and
+ * would look through its whole heap each time: docs/decisions/0007-memory-given-back.md. Bytes that share their buffer with
+ * others are left alone.
  */
 export function free(bytes: Uint8Array): void {
   const { buffer, byteOffset } = bytes

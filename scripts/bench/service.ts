@@ -68,7 +68,7 @@ export async function register(
   if (!response.ok) throw new Error(`registering ${source}: ${await response.text()}`)
 }
 
-// Not fetch, which takes a tenth of a core at these rates, of the few that the service shares with the load (measured).
+// Not fetch: it takes more CPU, and the load shares the machine's cores with the service.
 const agent = new Agent({ keepAlive: true })
 const headers = { 'content-type': BATCH_MEDIA_TYPE, 'content-encoding': 'zstd' }
 

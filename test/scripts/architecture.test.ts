@@ -82,3 +82,31 @@ describe.each(globSync(PAPERS, { cwd: root }).sort())('%s', (paper) => {
     expect(links.filter((path) => !existsSync(join(root, dirname(paper), path)))).toEqual([])
   })
 })
+
+describe('docs/decisions/', () => {
+  const index = read('docs/decisions/README.md')
+  const records = globSync('docs/decisions/[0-9]*.md', { cwd: root })
+
+  test.each(records)('%s is listed under its title, and says what a decision needs', (record) => {
+    const text = read(record)
+    const [, number, title] = text.match(/^# (\d+)\. (.+)$/m)!
+    expect(Number(record.match(/(\d{4})-/)![1])).toBe(Number(number))
+    const [listed] = index.match(
+      new RegExp(`(?<=^${number}\\. \\[)[^\\]]+(?=\\]\\(${record.split('/').at(-1)}\\))`, 'm'),
+    )!
+    expect(title!.startsWith(listed!), `${listed} is not ${title}`).toBe(true)
+    for (const part of ['Question', 'Decision', 'Look again'])
+      expect(text).toMatch(new RegExp(`^\\*\\*${part}\\b`, 'm'))
+  })
+
+  test('the sources point to records that are there', () => {
+    const sources = globSync(['anchor-service/{src,web}/**/*.{ts,sql}', 'sdk/src/**/*.ts', 'scripts/**/*.ts'], {
+      cwd: root,
+    })
+    const named = sources.flatMap((path) =>
+      [...read(path).matchAll(/docs\/decisions\/[\w-]+\.md/g)].map(([page]) => page),
+    )
+    expect(named.length).toBeGreaterThan(0)
+    expect(named.filter((page) => !existsSync(join(root, page)))).toEqual([])
+  })
+})

@@ -9,7 +9,7 @@ type Coding = 'br' | 'gzip'
 /** A body as it is, and in encodings that made it smaller. */
 export type KeptBody = { identity: Buffer } & Partial<Record<Coding, Buffer>>
 
-/** A tenth of the time of the best brotli, and 4 % larger (measured on the page's script). */
+/** Takes a tenth of the time of the best quality: docs/decisions/0009-compression-levels.md. */
 const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }
 
 /** @param codings to prepare; none for what does not get smaller, such as pictures and hashes */

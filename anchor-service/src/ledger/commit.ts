@@ -134,7 +134,7 @@ async function readStart(db: Db, log: LogKey, head: SignedHead | null, nextNumbe
   return { head, frontier, nextNumber, heads: new Map() }
 }
 
-/** In one exchange: each costs about as much as storing an event (measured). */
+/** One exchange with PostgreSQL, because the log's lock is held meanwhile: docs/decisions/0005-copy-in-one-exchange.md. */
 async function beginUnderLock(db: pg.ClientBase): Promise<{ head: SignedHead | null; nextNumber: number }> {
   const results = (await db.query(
     `begin; select pg_advisory_xact_lock(${LOG_LOCK});
@@ -331,7 +331,7 @@ function grow(
 
 /** Those that grew now, and of the others as many as may be kept. */
 function newest(known: Map<string, StreamHead>, grown: Map<string, StreamHead>): Map<string, StreamHead> {
-  // Deleted first, so that the newest stand last.
+  // Inserted again, so that the map's order is least recently grown first.
   for (const [name, head] of grown) {
     known.delete(name)
     known.set(name, head)

@@ -25,7 +25,7 @@ export class SignatureChecker {
       this.#keys.set(signature.kid, key)
     }
     const hash = jwk.kty === 'OKP' ? null : 'sha256'
-    // In an object a key is looked at anew each time, on this thread, which costs a fifth of what the signature does (measured).
+    // Node examines a key inside an object again for each call, on this thread: docs/decisions/0008-native-cryptography.md.
     const by = jwk.kty === 'OKP' ? key : ({ key, dsaEncoding: 'ieee-p1363' } as const)
     const portable = () => verifySignature(jwk, signature.input, signature.bytes)
     return new Promise((resolve) => {

@@ -25,7 +25,7 @@ const base64url = (text: string): string =>
     ? Buffer.from(text, 'utf8').toString('base64url')
     : scratch.toString('base64url', 0, scratch.write(text, 'utf8'))
 
-// node:crypto instead of core's portable hash: three times as fast on strings this short (measured).
+// node:crypto, which is faster than core's portable hash: docs/decisions/0008-native-cryptography.md.
 const digestOf = (disclosure: string): string => hash('sha256', disclosure, 'base64url')
 
 /** Leaf hash of the JWS of an event, base64url. */

@@ -1,11 +1,12 @@
-// Core's primitives with what Node has built in: two to eight times as fast as the portable ones (measured).
+// Core's primitives with what Node has built in, which is two to six times as fast as the portable ones:
+// docs/decisions/0008-native-cryptography.md.
 import { hash } from 'node:crypto'
 import { fromUtf8 } from '../core/bytes.ts'
 import type { Hash } from '../core/hash.ts'
 import type { Primitives } from '../core/primitives.ts'
 
-// hash() takes a string or a buffer and gives a string or a buffer: from a buffer to a string is three times as fast as the
-// way between the others (measured). So everything short goes through this one, written anew each time.
+// hash() takes a string or a buffer and returns a string or a buffer. From a buffer to a string is the fastest way, so
+// everything short is written into this buffer first.
 const scratch = Buffer.alloc(32_768)
 /** Longest text that fits behind a prefix; a character has at most three bytes. */
 const FITS = 10_922

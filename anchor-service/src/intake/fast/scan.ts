@@ -1,11 +1,11 @@
 /**
- * Reads the base64url and the JSON that recorders print, byte by byte, making neither strings nor objects of it: several times
- * as fast as decoding and parsing, and nothing is left for the collector (measured). It knows less than core's parsers, and
- * never more: what it takes they take, and what it does not know (white space, escapes by number, exponents) it leaves to
- * them by answering NO.
+ * Reads the base64url and the JSON that recorders print, byte by byte. It makes neither strings nor objects, so it is faster than
+ * decoding and parsing: docs/decisions/0006-event-reader-by-hand.md. It knows less than core's parsers and never more: they
+ * take all that it takes. For what it does not know (white space, escapes by number, exponents) it returns NO, and the caller
+ * asks core.
  */
 
-/** Instead of the place behind what was read: that it was not. */
+/** Returned instead of the end offset when the input was not recognised. */
 export const NO = -1
 
 const VALUES = new Int8Array(256).fill(-1)

@@ -5,9 +5,9 @@ import { asHash, EMPTY_ROOT, type Hash } from '@killick/sdk/core'
 const pair = Buffer.alloc(65, 0x01)
 
 /**
- * The levels of the tree over leaf hashes of 32 bytes each (RFC 9162 §2.1.1), from the leaves up to the root: of each two nodes
- * the parent, and one that is left over goes up as it is. All in one buffer, several times as fast as with an array of
- * hashes (measured).
+ * Walks the levels of the tree over leaf hashes of 32 bytes each (RFC 9162 §2.1.1), from the leaves up to the root. Two nodes
+ * make their parent; a last one without a partner moves up unchanged. All of it happens in one buffer, which is faster than
+ * an array of hashes: docs/decisions/0008-native-cryptography.md.
  *
  * @param visit called with the nodes of a level before they give way to the next one
  */

@@ -2,37 +2,50 @@
 import { isRedirect, readBody } from '../core/body.ts'
 import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
-import { isObject, type JsonObject, parseJson } from '../core/json.ts'
+import { isObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts'
 import { problemError, unreachable } from '../core/problem.ts'
 
+/** What a proof link shows, and for how long it works. */
 export type ShareOptions = {
-  /** Names of the fields that the link shows; all others stay hidden. */
+  /** Names of the fields that the link shows, such as `action`; all others stay hidden. */
   fields: readonly string[]
-  /** When the link stops working; default never. */
+  /** When the link stops working: a Date, or a text that `new Date` reads, best RFC 3339. Default never. */
   expires?: Date | string
 }
 
-/** A proof link. Whoever has `url` can open it, so it is a secret until it is given away; the service keeps only its hash. */
+/**
+ * A proof link. Whoever has `url` can open it, so it is a secret until it is given away; the service keeps only its hash.
+ * `id` withdraws it. `leafHash` names the event (base64url), `fields` what is shown; `expires` is RFC 3339, null: never.
+ */
 export type Share = { id: string; url: string; leafHash: string; fields: string[]; expires: string | null }
 
+/** Where links are made, and by whom. */
 export type ShareService = {
   /** Base URL of the service. */
   url: string
   /** A reader token of the service. */
   token: string
-  /** ms; default 30,000 */
+  /** Of one request, from connecting to the end of the answer, in ms; default 30,000. */
   timeoutMs?: number
+  /** Another `fetch`, for a proxy or client certificates. Default: the global one. */
   fetch?: typeof fetch
 }
 
 /**
  * Makes a link that shows chosen fields of an event together with its proof.
  * @param eventId the event's id or leaf hash
- * @throws KillickError `unreachable`; `answer_malformed`; `refused` with the service's own code in `details.code`, such as `event_not_found`
+ * @throws KillickError `option_invalid` where `expires` is no time; `unreachable`; `answer_malformed`; `refused` with the
+ * service's own code in `details.code`, such as `event_not_found`
+ * @example
+ * const service = { url: 'https://audit.example.com', token: process.env.READER_TOKEN }
+ * const { url } = await shareEvent(service, id, { fields: ['action', 'targets'], expires: '2027-01-01T00:00:00Z' })
  */
 export async function shareEvent(service: ShareService, eventId: string, options: ShareOptions): Promise<Share> {
   const { fields, expires } = options
-  const body = { eventId, fields, ...(expires !== undefined && { expires: new Date(expires).toISOString() }) }
+  const until = expires === undefined ? undefined : new Date(expires)
+  if (until && Number.isNaN(until.getTime()))
+    throw new KillickError('option_invalid', 'expires is no time: give a Date, or RFC 3339', { option: 'expires' })
+  const body = { eventId, fields, ...(until && { expires: until.toISOString() }) }
   return parseShare(await ask(service, 'POST', '/v1/shares', body))
 }
 
@@ -46,7 +59,11 @@ function parseShare({ id, url, leafHash, fields, expires }: JsonObject): Share {
   return { id, url, leafHash, fields, expires }
 }
 
-/** Withdraws a link for good. @throws KillickError as `shareEvent` */
+/**
+ * Withdraws a link for good: it shows nothing from then on.
+ * @param id of the link, not of the event
+ * @throws KillickError `unreachable`, `answer_malformed`, `refused`, as `shareEvent`
+ */
 export async function revokeShare(service: ShareService, id: string): Promise<void> {
   await ask(service, 'DELETE', `/v1/shares/${encodeURIComponent(id)}`)
 }
@@ -76,7 +93,17 @@ async function ask(service: ShareService, method: string, path: string, body?: o
     throw unreachable(url, error as Error)
   }
   if (status >= 400) throw problemError(status, text)
-  const answer = parseJson(text)
+  const answer = parseAnswer(text)
   if (!isObject(answer)) throw new KillickError('answer_malformed', `${url} did not answer as a Killick service does`)
   return answer
+}
+
+/** Null where it is not JSON. */
+function parseAnswer(text: string): JsonValue {
+  try {
+    return parseJson(text)
+  } catch (error) {
+    if (error instanceof KillickError) return null
+    throw error
+  }
 }

@@ -24,6 +24,7 @@ const CHECKS: Check[] = [
     run: [bin('typescript', 'tsc'), '--noEmit', '-p', 'anchor-service/web'],
   },
   { name: 'style', says: 'biome: lint and format', run: [bin('@biomejs/biome', 'biome'), 'ci', '--colors=off', '.'] },
+  { name: 'docs', run: ['scripts/docstrings.ts'] },
   { name: 'imports', run: ['scripts/imports.ts'] },
   { name: 'names', run: ['scripts/names.ts'] },
   { name: 'dead code', says: 'knip', run: [bin('knip', 'knip'), '--no-progress', '--treat-config-hints-as-errors'] },

@@ -7,14 +7,22 @@ import { KillickError } from '../core/errors.ts'
 import { type JsonValue, parseJson } from '../core/json.ts'
 import { problemError, unreachable } from '../core/problem.ts'
 
+/**
+ * The answers of one service to GET. Each is bounded in bytes and time, and redirects are not followed. Paths begin with `/`.
+ * Calls reject with `KillickError`: `unreachable` where no answer comes or the service fails (5xx), else its refusal.
+ */
 export type Api = {
+  /** @param maxBytes default 32 MiB @throws KillickError `refused` where there are more */
   bytes(path: string, maxBytes?: number): Promise<Uint8Array>
+  /** @throws KillickError `answer_malformed` where it is not UTF-8 */
   text(path: string, maxBytes?: number): Promise<string>
+  /** @throws KillickError `json_*` */
   json(path: string): Promise<JsonValue>
   /** Lines of a long answer, as they come. */
   lines(path: string, maxLine: number): AsyncGenerator<string>
 }
 
+/** How a service is asked. */
 export type ApiOptions = {
   /** How often a request is made again that came too early for the service's rate limit. Default 5. */
   patience?: number
@@ -28,8 +36,9 @@ const MAX_BYTES = 32 << 20
 const MAX_PROBLEM_BYTES = 64 << 10
 
 /**
- * @throws KillickError from each call: `unreachable` when there is no answer or the service is failing; else the service's
- * refusal as `problemError` gives it.
+ * Opens a service for reading; nothing is sent before the first call.
+ * @param url base URL of the service
+ * @param token of a reader; undefined: none is sent
  */
 export function openApi(url: string, token: string | undefined, options: ApiOptions = {}): Api {
   const base = url.replace(/\/+$/, '')

@@ -10,7 +10,7 @@ import { parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
 import { isFaulty } from './faulty.ts'
-import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
+import { type AuditCheck, Findings, type FaultPlace } from './findings.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
 import { walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
@@ -49,6 +49,7 @@ export type AuditPins = {
 /** How far an audit is: batches of `size`, and the events in them. */
 export type AuditProgress = { readonly batches: number; readonly size: number; readonly events: number }
 
+/** How an audit is made. */
 export type AuditOptions = {
   /** After each batch. */
   readonly onProgress?: (progress: AuditProgress) => void
@@ -60,12 +61,16 @@ export type AuditOptions = {
   readonly own?: readonly OwnCheck[]
 }
 
+/** What an audit found. `auditOutcome` makes one word of it. */
 export type AuditResult = {
+  /** Name of the log. */
   origin: string
   /** Entries of the log that were checked, and their root as the checkpoint has it, base64url. */
   size: number
   root: string
+  /** Events that were checked. */
   events: number
+  /** What was asked, and how it ended, in the order of docs/ERRORS.md. */
   checks: AuditCheck[]
   /** The earliest fault that has a place in the log. */
   first: (FaultPlace & { message: string }) | null
@@ -82,9 +87,10 @@ export type AuditResult = {
 const FOLLOWED = 'what is anchored since is followed on the publisher’s word'
 
 /**
- * `undecided`: nothing failed, but something could not be checked. That nothing is anchored yet is no gap as such; that the
- * chain was not asked is one. Nor is it one what a log holds that was left: who pinned that finds `anchors.chain` open. But of an answer that was asked for and did not come
- * nobody knows what it would have been.
+ * An audit in one word. `failed`: a check did. `undecided`: nothing failed, but something could not be checked. `passed`:
+ * neither. That nothing is anchored yet leaves nothing open; that the chain was not asked does. What a log holds that was left
+ * leaves nothing open either: who pinned that log finds `anchors.chain` skipped. But of an answer that was asked for and did
+ * not come nobody knows what it would have been.
  * @param waived ids of checks that were left out on purpose
  */
 export function auditOutcome(
@@ -99,10 +105,15 @@ export function auditOutcome(
 }
 
 /**
- * Reads everything the service stores and computes it all again: every event's digests, fields and signature, the
- * keys as the log registers them, the chain of every stream, the root and signature of every batch, the log's tree and each stored tile, and every anchor against the contract.
- * Memory use does not grow with the ledger.
- * @throws KillickError where the service cannot be reached or refuses; `signal`'s reason when it was ended
+ * Reads everything the service stores and computes it all again: every event's digests, fields and signature, the keys as the
+ * log registers them, the chain of every stream, the root and signature of every batch, the log's tree and each stored tile,
+ * and every anchor against the contract. Memory use does not grow with the ledger.
+ * @param api from `openApi`, with a token that may read events
+ * @throws KillickError where the service cannot be reached or refuses; `signal`'s reason where it was ended
+ * @example
+ * const pins = { logKeys: [vkey], sourceKeys: [], logs: [], urls: ['https://rpc.example.com'] }
+ * const result = await auditLedger(openApi('https://audit.example.com', token), pins)
+ * if (auditOutcome(result) !== 'passed') console.error(result.first, result.checks)
  */
 export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptions = {}): Promise<AuditResult> {
   const findings = new Findings()

@@ -55,7 +55,10 @@ export async function listAnchors(api: Api, findings: Findings): Promise<Anchor[
 
 const HEAD = `0x${toHex(keccak_256(utf8('head(bytes32)')).slice(0, 4))}`
 
-/** The chain of the first node, in this order, that says which one it is on; null when none does. All are asked at once. */
+/**
+ * The chain id of the first node, in this order, that says which one it is on; null where none does. All are asked at once.
+ * @throws KillickError `option_invalid` where a URL is malformed
+ */
 export async function chainOf(urls: readonly string[]): Promise<number | null> {
   return (await openNodes(urls)).find(({ chainId }) => chainId !== null)?.chainId ?? null
 }

@@ -1,9 +1,16 @@
 // What an audit found, check by check. Of each check the earliest fault is kept and the rest are counted.
 import type { CheckStatus } from '../verify/finding.ts'
 
+/**
+ * One check of an audit: a stable `id` (docs/ERRORS.md lists them), what holds where it passed, how it ended, and what was
+ * found.
+ */
 export type AuditCheck = { id: string; title: string; status: CheckStatus; detail: string }
 
-/** The event at fault, as closely as it can be named. */
+/**
+ * The event at fault, as closely as it can be named. `logIndex` is its batch's entry in the log, from 0; `seq` its place in
+ * the stream.
+ */
 export type FaultPlace = { logIndex: number; source?: string; stream?: string; seq?: number; id?: string }
 
 /** Something that is not as it should be, and where; null: at no place of the log. */

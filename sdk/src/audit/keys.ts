@@ -15,6 +15,7 @@ import type { FaultPlace, Findings } from './findings.ts'
 import type { WalkedBatch } from './own-check.ts'
 import type { Listed } from './sources.ts'
 
+/** A key that the auditor knows to belong to a source; without a name it counts for every source that it is registered for. */
 export type PinnedSourceKey = { source?: string; jwk: PublicJwk }
 
 /** How far beyond a key's time the anchors must show its use, before that is a fault: clocks and chains differ. ms */

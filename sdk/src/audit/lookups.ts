@@ -22,6 +22,7 @@ type Pins = {
 }
 
 /**
+ * The check `lookups`: events are found by their ids, their leaf hashes, their places and in search, and have proofs that hold.
  * Their proofs are verified whole, as strangers do, where it is said what to rely on.
  * @param sample of how many events one is looked up, on average; 1: each. The first of the log always is.
  */

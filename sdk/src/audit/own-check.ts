@@ -20,14 +20,17 @@ export type OwnCheck = {
   finish(): Promise<{ readonly faults: readonly Fault[]; readonly detail: string; readonly skipped?: string | null }>
 }
 
+/** A batch that an audit comes to: entry `logIndex` of the log, from 0. */
 export type WalkedBatch = {
   readonly logIndex: number
   /** How many events stand in the log before it. */
   readonly firstEvent: number
   readonly header: BatchHeader
+  /** Null where the batch is not whole. */
   readonly events: readonly ParsedEvent[] | null
 }
 
+/** A batch at its turn in the log. */
 export type WalkedEntry = WalkedBatch & {
   /** Root of the log up to this entry, which is the newest in it. */
   root(): Hash

@@ -15,7 +15,7 @@ const PAGE = 500
 /** How far times that nobody signs may lie from signed ones. ms */
 export const TOLERANCE_MS = 3_600_000
 
-/** The event of the system stream in a batch; null: it is of another stream, or cannot be read, which the audit tells. */
+/** The event of a batch of the system stream; null: it is of another stream, or cannot be read, which the audit tells. */
 export function systemEvent({ header, events }: WalkedBatch): ParsedEvent | null {
   return header.source === SYSTEM.source && header.stream === SYSTEM.stream ? (events?.[0] ?? null) : null
 }

@@ -1,6 +1,6 @@
 // Rows that stand beside the log, each at its place in it, read page by page as the walk comes to them.
 
-/** Rows in the order of their keys. Memory holds one page. */
+/** Rows that stand beside the log, in the order of their keys, read as an audit comes to them. Memory holds one page. */
 export class RowCursor<Row> {
   readonly #read: (after: number) => Promise<readonly Row[]>
   readonly #keyOf: (row: Row) => number

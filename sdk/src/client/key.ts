@@ -5,7 +5,7 @@ import { KillickError } from '../core/errors.ts'
 import { type Alg, algOf, type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
 import { type Signer, verifySignature } from '../core/signature.ts'
 
-/** A private JWK (RFC 7517): the public members and `d`. */
+/** A private JWK (RFC 7517): the public members and `d`, the secret, as 32 bytes of base64url. */
 export type PrivateJwk = PublicJwk & { readonly d: string }
 
 const GENERATE: Record<Alg, () => { privateKey: KeyObject }> = {
@@ -14,7 +14,15 @@ const GENERATE: Record<Alg, () => { privateKey: KeyObject }> = {
   ES256K: () => generateKeyPairSync('ec', { namedCurve: 'secp256k1' }),
 }
 
-/** A fresh key pair as a private JWK. `alg` is `Ed25519` (default, fastest), `ES256` or `ES256K`. */
+/**
+ * Makes a fresh key pair, as a private JWK.
+ * @param alg `Ed25519` (default, fastest), `ES256` or `ES256K`
+ * @throws KillickError `key_invalid` for any other algorithm
+ * @example
+ * const key = generateKey()
+ * await writeKeyFile('billing-api.key.json', key)
+ * console.log(publicJwk(key)) // what the service is to register
+ */
 export function generateKey(alg: Alg = 'Ed25519'): PrivateJwk {
   const make = GENERATE[alg]
   if (!make)
@@ -24,7 +32,10 @@ export function generateKey(alg: Alg = 'Ed25519'): PrivateJwk {
   return { ...parsePublicJwk(rest), d: d as string }
 }
 
-/** The public part of a private JWK: what is registered with the service and pinned by verifiers. */
+/**
+ * The public part of a private JWK: what is registered with the service and pinned by verifiers.
+ * @throws KillickError `key_invalid`
+ */
 export function publicJwk(jwk: PrivateJwk): PublicJwk {
   const { d: _, ...rest } = jwk
   return parsePublicJwk(rest)
@@ -32,7 +43,8 @@ export function publicJwk(jwk: PrivateJwk): PublicJwk {
 
 /**
  * Writes a private JWK to a new file that only its owner can read.
- * @throws an Error with code EEXIST when the file is there: keys are not overwritten.
+ * @param path of the file, made with mode 600; its folder must exist
+ * @throws the file system's Error, with code EEXIST where the file is there: keys are not overwritten
  */
 export async function writeKeyFile(path: string, jwk: PrivateJwk): Promise<void> {
   const handle = await open(path, 'wx', 0o600)
@@ -45,8 +57,9 @@ export async function writeKeyFile(path: string, jwk: PrivateJwk): Promise<void>
 }
 
 /**
- * Reads a private JWK from a file.
- * @throws KillickError `key_unsafe` when others on this machine can read the file, `key_invalid` when it holds no key.
+ * Reads a private JWK from a file, as `writeKeyFile` or `killick keygen` write it. `signerOf` checks the key itself.
+ * @throws KillickError `key_unsafe` where others on this machine can read the file; `key_invalid` where it cannot be read, or
+ * holds no JSON
  */
 export async function readKeyFile(path: string): Promise<PrivateJwk> {
   const text = await readFile(path, 'utf8').catch((error: Error) => {
@@ -63,7 +76,10 @@ export async function readKeyFile(path: string): Promise<PrivateJwk> {
   }
 }
 
-/** A Signer for a private JWK. @throws KillickError `key_invalid`, also when `d` does not belong to the public part. */
+/**
+ * A signer that holds a private JWK in this process.
+ * @throws KillickError `key_invalid`, also where `d` does not belong to the public part
+ */
 export function signerOf(jwk: PrivateJwk): Signer {
   if (typeof jwk !== 'object' || jwk === null || typeof jwk.d !== 'string')
     throw new KillickError('key_invalid', 'The key must be a private JWK: the member "d" is missing')

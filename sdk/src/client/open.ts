@@ -13,6 +13,7 @@ import { type Share, type ShareOptions, shareEvent } from './share.ts'
 import { Spool } from './spool.ts'
 import type { Compression } from './transport.ts'
 
+/** What `openAuditLog` is told. `url`, `source`, `key` and `spool` are required; everything else has a default. */
 export type AuditLogOptions = {
   /** Base URL of the anchor service, e.g. `https://audit.example.com`. */
   url: string
@@ -55,8 +56,14 @@ export type AuditLogOptions = {
   onPin?: (logKey: string) => void
 }
 
+/**
+ * Where an audit log stands at one moment: read from memory, as cheap as a property. Counts are of events unless they say
+ * otherwise; "ever" outlasts restarts, since the spool remembers.
+ */
 export type AuditLogStatus = {
+  /** The source's name, as given. */
   readonly source: string
+  /** Name of this spool's stream, made when the spool was first opened. */
   readonly stream: string
   /** Events recorded in this stream, ever. */
   readonly recorded: number
@@ -84,18 +91,22 @@ export type AuditLogStatus = {
   readonly lastError: Failure | null
 }
 
+/** A failure in short: a code of `ERROR_CODES`, or `internal` where it is a bug, and a sentence for people. */
 export type Failure = { readonly code: string; readonly message: string }
 
-/** What `close()` leaves in the spool: events that the log has not accepted, and the last failure, if any. */
+/** What `close()` leaves in the spool: the number of events that the log has not accepted, and the last failure, if any. */
 export type Left = { readonly pending: number; readonly lastError: Failure | null }
 
+/**
+ * The audit log of one process, as `openAuditLog` opens it. Calls may overlap; events stand in the order of the calls.
+ */
 export type AuditLog = {
   /**
    * Records that someone did something. Resolves when the event is signed, chained and durable in the spool: from then on it
    * reaches the log, whatever happens to the process. Not awaiting each call lets many share one write to disk; one that
    * rejects is then told to `onError` and counted in `status.rejected`, and does not end the process.
-   * @throws KillickError `field_invalid` (with `details.field`), `event_too_large`, `spool_full`, `spool_disk_full`, `spool_failed`,
-   * `log_closed`; nothing was recorded then.
+   * @throws KillickError `field_invalid` (with `details.field`), `event_too_large`, `spool_full`, `spool_disk_full`,
+   * `spool_failed`, `log_closed`; nothing was recorded then.
    */
   record(event: EventInput): Promise<Recorded>
   /**
@@ -109,7 +120,8 @@ export type AuditLog = {
    * Makes a link that shows chosen fields of an event together with its proof; the other fields stay hidden. The event must
    * have been accepted: `flush()` first. Needs the option `readerToken`.
    * @param eventId the event's id or leaf hash
-   * @throws KillickError `option_invalid`, `unreachable`, `refused` (`details.code` is the service's code, e.g. `event_not_found`).
+   * @throws KillickError `option_invalid`, `unreachable`, `refused` (`details.code` is the service's code, e.g.
+   * `event_not_found`).
    */
   share(eventId: string, options: ShareOptions): Promise<Share>
   /**
@@ -119,19 +131,24 @@ export type AuditLog = {
    * @throws KillickError `not_accepted` (`strict` only; `details` are `{ pending, lastError }`), `spool_failed`.
    */
   close(options?: { timeoutMs?: number; strict?: boolean }): Promise<Left>
+  /** Where the log stands now. */
   readonly status: AuditLogStatus
 }
 
-const MAX_BATCH_BYTES = 15 << 20
+/** Most that an option may ask for: below what the service takes, so that the header fits too. */
+const MAX_SENT_BYTES = 15 << 20
 const MIN_SPOOL_BYTES = 1 << 20
 
 /**
- * Opens the audit log of this process.
+ * Opens the audit log of this process: what is recorded is signed, chained, kept in the spool and sent to the service. Events
+ * that an earlier process left in the spool are sent too. The service need not be reachable.
+ * @param options see there for units, ranges and defaults
  * @example
  * const audit = await openAuditLog({ url: 'https://audit.example.com', source: 'billing-api', key: 'key.json', spool: './spool' })
  * await audit.record({ action: 'invoice.approve', actor: { type: 'user', id: 'ada' }, targets: [{ type: 'invoice', id: '42' }] })
  * const { pending } = await audit.close()
- * @throws KillickError `option_invalid`, `key_invalid`, `key_unsafe`, `vkey_invalid`, `spool_locked`, `spool_corrupt`, `spool_failed`.
+ * @throws KillickError `option_invalid`, `key_invalid`, `key_unsafe`, `vkey_invalid`, `spool_locked`, `spool_corrupt`,
+ * `spool_failed`.
  */
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
   const { url, source, maxSpoolBytes, spoolWaitMs, signEvents, limits, transport } = checkOptions(options)
@@ -256,7 +273,7 @@ function checkOptions(options: AuditLogOptions) {
     spoolWaitMs: count('spoolWaitMs', options.spoolWaitMs, 30_000, 0, 2 ** 31 - 1),
     limits: {
       maxEvents: count('batch.maxEvents', batch.maxEvents, 1000, 1, MAX_BATCH_EVENTS),
-      maxBytes: count('batch.maxBytes', batch.maxBytes, 1 << 20, 1, MAX_BATCH_BYTES),
+      maxBytes: count('batch.maxBytes', batch.maxBytes, 1 << 20, 1, MAX_SENT_BYTES),
       maxAgeMs: count('batch.maxAgeMs', batch.maxAgeMs, 1000, 0, 2 ** 31 - 1),
     },
     transport: {

@@ -6,7 +6,10 @@ import { type Draft, draftEvent, type Sealed, sealEvent } from './capture.ts'
 import { saltText, uuidv7 } from './random.ts'
 import type { Spool } from './spool.ts'
 
-/** An event that is durable: its name, its leaf hash (base64url; its cryptographic identity), its place in the stream. */
+/**
+ * An event that is durable. `id`: its UUIDv7. `leafHash`: its cryptographic identity, 43 characters of base64url. `seq`: its
+ * place in the stream, from 0.
+ */
 export type Recorded = { id: string; leafHash: string; seq: number }
 
 type Stored = { sealed: Sealed; durable: Promise<void> }

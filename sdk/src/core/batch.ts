@@ -14,17 +14,21 @@ import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
 
 export const BATCH_TYP = 'audit-batch+jwt'
+/** Media type of a batch's body in `POST /v1/batches`. */
 export const BATCH_MEDIA_TYPE = 'application/vnd.killick.batch'
+/** Most events in a batch. */
 export const MAX_BATCH_EVENTS = 10_000
 /**
  * Largest batch header, in bytes. An honest one has about 700; JSON allows any amount of white space, and a log entry,
  * as tiles carry it, must stay below 65,536.
  */
 export const MAX_HEADER_BYTES = 2048
-/** Largest batch body before compression, in bytes. */
+/** Largest body of a batch before compression, in bytes: 16 MiB. */
 export const MAX_BATCH_BYTES = 16 * 1024 * 1024
 
+/** What a batch header says. */
 export type BatchFields = {
+  /** Names of the source and of its stream. */
   readonly source: string
   readonly stream: string
   /** `seq` of the first event. */
@@ -39,10 +43,12 @@ export type BatchFields = {
   readonly time: number
 }
 
+/** A batch header, read. `text` is the compact JWS that it was read from, and the entry in the log. */
 export type BatchHeader = BatchFields & {
   readonly text: string
   /** Leaf hash of the header in the log. */
   readonly leafHash: Hash
+  /** Not verified yet: `bytes`, 64 of them, over `input`, by the key whose RFC 7638 thumbprint is `kid`. */
   readonly signature: {
     readonly alg: Alg
     readonly kid: string
@@ -51,6 +57,7 @@ export type BatchHeader = BatchFields & {
   }
 }
 
+/** Signs a batch header. @returns A compact JWS (RFC 7515) of type `audit-batch+jwt`; what the fields say is not checked. */
 export async function signBatchHeader(batch: BatchFields, signer: Signer): Promise<string> {
   const { source, stream, seq, n, root, prev, time } = batch
   const payload = {
@@ -65,7 +72,10 @@ export async function signBatchHeader(batch: BatchFields, signer: Signer): Promi
   return signJws(payload, BATCH_TYP, signer)
 }
 
-/** Structure of a batch header; its signature is not checked here. @throws KillickError batch_header_invalid | jws_* | json_* */
+/**
+ * Reads a batch header, strictly, from a compact JWS of at most 2,048 bytes. Its signature is the caller's to check.
+ * @throws KillickError `batch_header_invalid`, `batch_too_large`, `jws_*`, `json_*`
+ */
 export function parseBatchHeader(text: string): BatchHeader {
   if (typeof text === 'string' && text.length > MAX_HEADER_BYTES) {
     throw new KillickError('batch_header_invalid', `A batch header has at most ${MAX_HEADER_BYTES} bytes`)
@@ -95,12 +105,16 @@ export function parseBatchHeader(text: string): BatchHeader {
   return { text, leafHash: leafHash(utf8(text)), signature, source: iss, stream: stm, seq, n, root, prev, time }
 }
 
-/** The body of a batch: header, then events, each line ended by LF. */
+/** The body of a batch: its header, then its event tokens, each a line that ends in LF. */
 export function printBatch(header: string, tokens: readonly string[]): string {
   return `${[header, ...tokens].join('\n')}\n`
 }
 
-/** The lines of a body. @throws KillickError batch_malformed | batch_too_large */
+/**
+ * The lines of a batch's body, none of them read.
+ * @param body bytes before compression, at most 16 MiB
+ * @throws KillickError `batch_malformed`, `batch_too_large`
+ */
 export function splitBatch(body: Uint8Array): { header: string; tokens: string[] } {
   if (body.length > MAX_BATCH_BYTES) throw new KillickError('batch_too_large')
   let lines = 0
@@ -126,10 +140,12 @@ function atLine<T>(line: number, parse: () => T): T {
 }
 
 /**
- * Everything about a batch that can be checked without keys or a ledger: structure, count, chain from event to event,
+ * Reads a batch, and checks all that can be checked without keys or a ledger: structure, count, chain from event to event,
  * and the recomputed root. Signatures, keys and the stream's head are the caller's to check.
- * @param primitives a platform's own, where there is a lot to parse
- * @throws KillickError with the line at fault in `details.line` (1 is the header)
+ * @param body bytes before compression, at most 16 MiB
+ * @param primitives a platform's own, such as `nodePrimitives`, where there is a lot to read; default: portable ones
+ * @throws KillickError `batch_*`, `event_*`, `disclosure_*`, `jws_*`, `json_*`, with the line at fault in `details.line` (1 is
+ * the header)
  */
 export function parseBatch(
   body: Uint8Array,
@@ -141,8 +157,10 @@ export function parseBatch(
 }
 
 /**
- * The same, one event after another: whoever needs only a part of each keeps little in memory.
- * @param take called with each event in order; what it was given counts only once this returns
+ * Reads and checks a batch as `parseBatch` does, and hands over one event after another instead of all at the end: whoever
+ * needs only a part of each keeps little in memory.
+ * @param take called with each event in order; what it was given counts only once this returns, since the root is checked last
+ * @throws KillickError as `parseBatch`
  */
 export function readBatch(
   body: Uint8Array,

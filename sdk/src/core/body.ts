@@ -1,6 +1,9 @@
 /** What another machine sends is read to its limit, and no further. */
 
-/** The bytes of a body; null when it has more than `maxBytes`: it is then read no further. Rejects as the stream does. */
+/**
+ * The bytes of a body that another machine sends; of none, no bytes. Null where it has more than `maxBytes`: it is then read no
+ * further. Rejects as the stream does.
+ */
 export async function readBody(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Uint8Array | null> {
   if (body === null) return new Uint8Array()
   const parts: Uint8Array[] = []
@@ -25,7 +28,7 @@ export async function readBody(body: ReadableStream<Uint8Array> | null, maxBytes
   return bytes
 }
 
-/** Answers that lead elsewhere: a status of 3xx, or what a browser shows of one. */
+/** Whether an answer leads elsewhere: a status of 3xx, or what a browser shows of one. Killick follows none. */
 export const isRedirect = ({ status, type }: Pick<Response, 'status' | 'type'>): boolean =>
   type === 'opaqueredirect' || (status >= 300 && status < 400)
 

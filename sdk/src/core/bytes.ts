@@ -12,7 +12,7 @@ export function utf8(text: string): Uint8Array {
   return encoder.encode(text)
 }
 
-/** The string of UTF-8 bytes, or null when they are not valid UTF-8. A leading BOM is kept as a character. */
+/** The string of UTF-8 bytes; null where they are not valid UTF-8. A leading BOM is kept as a character. */
 export function fromUtf8(bytes: Uint8Array): string | null {
   try {
     return decoder.decode(bytes)
@@ -21,6 +21,7 @@ export function fromUtf8(bytes: Uint8Array): string | null {
   }
 }
 
+/** All parts, one after another, in a new array. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(parts.reduce((total, part) => total + part.length, 0))
   let at = 0
@@ -31,20 +32,21 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return out
 }
 
-/** Equality of public values; not constant-time, so never for secrets. */
+/** Whether two arrays hold the same bytes. Not in constant time, so for public values only. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i])
 }
 
 const HEX = '0123456789abcdef'
 
+/** Lower-case hex, two digits a byte, without 0x. */
 export function toHex(bytes: Uint8Array): string {
   let out = ''
   for (const byte of bytes) out += HEX[byte >> 4]! + HEX[byte & 15]!
   return out
 }
 
-/** Bytes of lower-case hex, or null. */
+/** Bytes of lower-case hex without 0x; null where it is not that. */
 export function fromHex(text: string): Uint8Array | null {
   if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return null
   return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
@@ -104,7 +106,7 @@ export function toBase64url(bytes: Uint8Array): string {
   return encode64(bytes, URL_SAFE)
 }
 
-/** Bytes of canonical, unpadded base64url, or null. */
+/** Bytes of base64url without padding; null where it is not that, or not canonical (unused bits must be zero). */
 export function fromBase64url(text: string): Uint8Array | null {
   return decode64(text, URL_SAFE_VALUES)
 }
@@ -114,7 +116,7 @@ export function toBase64(bytes: Uint8Array): string {
   return encode64(bytes, STANDARD) + ['', '==', '='][bytes.length % 3]!
 }
 
-/** Bytes of canonical, padded standard base64, or null. */
+/** Bytes of standard base64 with padding; null where it is not that, or not canonical (unused bits must be zero). */
 export function fromBase64(text: string): Uint8Array | null {
   if (text.length % 4 !== 0) return null
   const bare = text.endsWith('==') ? text.slice(0, -2) : text.endsWith('=') ? text.slice(0, -1) : text

@@ -5,6 +5,7 @@ import { type Hash, isHash } from './hash.ts'
 import { type Size, toUint64 } from './merkle.ts'
 import { parseNote } from './note.ts'
 
+/** A C2SP checkpoint (c2sp.org/tlog-checkpoint), read: `origin` is the log's name, `root` that of its first `size` entries. */
 export type Checkpoint = {
   readonly origin: string
   /** A safe integer where it fits, else a bigint; below 2^64. */
@@ -14,7 +15,7 @@ export type Checkpoint = {
   readonly extensions: readonly string[]
 }
 
-/** The text of a checkpoint, as signed. */
+/** The text of a checkpoint, as it is signed (c2sp.org/tlog-checkpoint), without extension lines. */
 export function printCheckpoint(checkpoint: Pick<Checkpoint, 'origin' | 'size' | 'root'>): string {
   return `${checkpoint.origin}\n${checkpoint.size}\n${toBase64(checkpoint.root)}\n`
 }
@@ -22,7 +23,7 @@ export function printCheckpoint(checkpoint: Pick<Checkpoint, 'origin' | 'size' |
 /**
  * Reads a checkpoint's text, or a whole signed note of which only the text is read. It checks no signature:
  * give it what `openNote` returned.
- * @throws KillickError checkpoint_malformed | note_malformed | note_too_many_signatures
+ * @throws KillickError `checkpoint_malformed`, `note_malformed`, `note_too_many_signatures`
  */
 export function parseCheckpoint(noteOrText: string): Checkpoint {
   if (typeof noteOrText !== 'string') throw new KillickError('checkpoint_malformed')

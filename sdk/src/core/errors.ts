@@ -4,7 +4,7 @@
  * itself is at fault.
  */
 
-/** Every code that the sdk can give, with one sentence on what it means. */
+/** Every code that a `KillickError` can have, with one sentence on what it means. Codes are stable across releases. */
 export const ERROR_CODES = {
   json_invalid: 'The text is not JSON.',
   json_duplicate_member: 'A JSON object names the same member twice.',
@@ -61,9 +61,20 @@ export const ERROR_CODES = {
   unreachable: 'The service or RPC node could not be reached.',
 } as const satisfies Record<string, string>
 
+/** A code of `ERROR_CODES`: what programs switch on. */
 export type ErrorCode = keyof typeof ERROR_CODES
 
-/** Bad input. `details` is the evidence: plain JSON, safe to show, never key material. */
+/**
+ * Something that came in is at fault: an argument, a file, a proof, an answer. `code` is stable and for programs, `message` is
+ * for people, `details` is the evidence: plain JSON, safe to show, never key material.
+ * @example
+ * try {
+ *   parseProof(text)
+ * } catch (error) {
+ *   if (error instanceof KillickError && error.code === 'proof_too_large') askForLess()
+ *   else throw error
+ * }
+ */
 export class KillickError extends Error {
   readonly code: ErrorCode
   readonly details: Readonly<Record<string, unknown>>
@@ -76,7 +87,7 @@ export class KillickError extends Error {
   }
 }
 
-/** A broken invariant of our own: a bug, never the caller's fault. */
+/** A broken invariant: a bug in Killick, or a call that breaks a function's contract. Nothing that a peer sends causes one. */
 export class InvariantError extends Error {
   constructor(message: string) {
     super(message)

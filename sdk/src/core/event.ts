@@ -14,12 +14,15 @@ import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
 
 export const EVENT_TYP = 'audit-event+sd-jwt'
-/** Largest event token, in bytes (a token is ASCII). */
+/** Largest event token, in bytes; it is ASCII, so that these are characters too. */
 export const MAX_EVENT_BYTES = 262_144
 /** Canonical base64url of 16 bytes. */
 const SALT = /^[\w-]{21}[AQgw]$/
 
-/** Where an event stands: the `seq`-th (from 0) of a stream of a source, after the event whose leaf hash is `prev`. */
+/**
+ * Where an event stands: the `seq`-th (from 0) of a stream of a source, after the event whose leaf hash is `prev`; the first of a
+ * stream has none.
+ */
 export type Position = {
   readonly source: string
   readonly stream: string
@@ -27,17 +30,22 @@ export type Position = {
   readonly prev?: Hash | undefined
 }
 
-/** What makes an event unlike any other: its name, its time (ms since 1970), and 16 fresh random bytes per field. */
+/**
+ * What makes an event unlike any other. `id`: a UUIDv7. `time`: by the recorder's clock, ms since 1970. `salt`: gives 16 fresh
+ * random bytes, once for each field.
+ */
 export type Mint = { readonly id: string; readonly time: number; readonly salt: () => Uint8Array }
 
+/** A field that an event shows: `text` is its SD-JWT disclosure (RFC 9901 §4.2), base64url. */
 export type Disclosure = { readonly text: string; readonly name: string; readonly value: JsonValue }
 
+/** An event, read. `time` is the recorder's, ms since 1970. */
 export type ParsedEvent = Position & {
   readonly token: string
   /** The token before its first `~`: the JWS, or the bare payload of an unsigned event. Its ASCII is the leaf. */
   readonly leaf: string
   readonly leafHash: Hash
-  /** Absent for an unsigned event. */
+  /** Absent for an unsigned event. Not verified yet: `bytes`, 64 of them, over `input`, by the key whose thumbprint is `kid`. */
   readonly signature?: {
     readonly alg: Alg
     readonly kid: string
@@ -58,16 +66,19 @@ const STREAM = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const MAX_TIME = Date.UTC(10_000, 0)
 
-/** Source names: lower-case letters, digits, dot, underscore, hyphen; 1 to 64. */
+/**
+ * Whether this is a source's name: 1 to 64 lower-case letters, digits, dots, underscores and hyphens; first a letter or digit.
+ */
 export function isSourceName(value: unknown): value is string {
   return typeof value === 'string' && SOURCE.test(value)
 }
 
-/** Stream ids: letters, digits, dot, underscore, hyphen; 1 to 64. */
+/** Whether this is a stream's id: 1 to 64 letters, digits, dots, underscores and hyphens; first a letter or digit. */
 export function isStreamId(value: unknown): value is string {
   return typeof value === 'string' && STREAM.test(value)
 }
 
+/** Whether this is an event's id: a UUIDv7 (RFC 9562) in lower case. */
 export function isEventId(value: unknown): value is string {
   return typeof value === 'string' && UUID_V7.test(value)
 }
@@ -103,8 +114,8 @@ function payloadOf(position: Position, mint: Mint, disclosures: readonly string[
 }
 
 /**
- * Makes an event. Without a signer it is an unsigned one, for sources registered with `eventSignatures: optional`.
- * @throws KillickError field_invalid | event_too_large
+ * Makes an event token. Without a signer it is an unsigned one, for sources registered with `eventSignatures: optional`.
+ * @throws KillickError `field_invalid` (with `details.field`, a JSON pointer), `event_too_large`
  */
 export async function makeEvent(
   input: EventInput,
@@ -165,9 +176,9 @@ function invalid(why: string, code: ErrorCode = 'event_payload_invalid'): never 
 }
 
 /**
- * Structure, digests and fields of an event token; its signature is not checked here.
- * @param primitives a platform's own, where there is a lot to parse
- * @throws KillickError event_* | disclosure_* | jws_* | json_*
+ * Reads an event token, an SD-JWT (RFC 9901): its structure, digests and fields. Its signature is the caller's to check.
+ * @param primitives a platform's own, where there is a lot to read; default: portable ones
+ * @throws KillickError `event_*`, `disclosure_*`, `jws_*`, `json_*`
  */
 export function parseEvent(token: string, primitives: Primitives = PORTABLE): ParsedEvent {
   if (typeof token !== 'string') throw new KillickError('event_malformed')
@@ -216,7 +227,7 @@ export function parseEvent(token: string, primitives: Primitives = PORTABLE): Pa
   }
 }
 
-/** The token with only the named fields left to see. Its JWS, and so its leaf hash, stays the same. */
+/** The event's token with only the named fields left to see. Its JWS, and so its leaf hash, stays the same. */
 export function hideFields(event: ParsedEvent, shown: readonly string[]): string {
   const kept = event.disclosures.filter(({ name }) => shown.includes(name)).map(({ text }) => text)
   return `${[event.leaf, ...kept].join('~')}~`

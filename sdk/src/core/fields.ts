@@ -5,11 +5,21 @@
 import { KillickError } from './errors.ts'
 import { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH } from './json.ts'
 
-/** Someone or something: `type` and `id` are required, each 1 to 512 characters; any other JSON member may follow. */
+/**
+ * Someone or something, such as `{ type: 'user', id: 'u-17', name: 'Zoë' }`. `type` and `id` are required, each 1 to 512
+ * characters; any other JSON member may follow.
+ */
 export type Party = { type: string; id: string; name?: string; [member: string]: JsonValue | undefined }
+/**
+ * One thing that changed. `path` says where, best as a JSON pointer (RFC 6901); `before` and `after` are its values, of which
+ * one is absent where something was added or removed.
+ */
 export type Change = { path: string; before?: JsonValue; after?: JsonValue }
 
-/** What an application hands to `record()`. Members that are undefined count as absent. */
+/**
+ * An event as an application hands it to `record()`. Each member becomes a field that can be shown or hidden by itself. Members
+ * that are undefined count as absent; JSON is at most 30 levels deep, and the whole event at most 262,144 bytes.
+ */
 export type EventInput = {
   /** What was done, e.g. `invoice.approve`; 1 to 256 characters. */
   action: string
@@ -17,11 +27,13 @@ export type EventInput = {
   actor: Party
   /** What it was done to; may be empty, at most 1,000. */
   targets: Party[]
+  /** How it ended. */
   outcome?: 'success' | 'failure' | 'denied'
   /** Circumstances: ip, userAgent, requestId, traceparent and the like. */
   context?: JsonObject
   /** What changed; at most 10,000. */
   changes?: Change[]
+  /** Whatever else belongs to it. */
   metadata?: JsonObject
   /** When it happened, if not now: RFC 3339 date-time. */
   occurredAt?: string
@@ -95,7 +107,10 @@ function isDateTime(text: string): boolean {
   return Number(day) >= 1 && Number(day) <= lastDay
 }
 
-/** Checks one field: its name, its form, and that it is plain JSON. `fail` must throw. */
+/**
+ * Checks one field of an event: its name, its form, and that it is plain JSON.
+ * @param fail told the JSON pointer of what is at fault, and why; it must throw
+ */
 export function checkField(name: string, value: unknown, fail: Fail): void {
   if (!FIELD_NAME.test(name) || RESERVED.has(name)) fail(`/${name}`, 'is not allowed as the name of a field')
   if (Object.hasOwn(FIELD_CHECKS, name)) FIELD_CHECKS[name]!(value, `/${name}`, fail)

@@ -5,29 +5,30 @@ import { InvariantError } from './errors.ts'
 
 declare const brand: unique symbol
 
-/** 32 bytes that came out of SHA-256. Only hashers and parsers make them. */
+/** The 32 bytes of a SHA-256. Hashers and parsers make them; `asHash` takes other bytes. */
 export type Hash = Uint8Array & { readonly [brand]: 'Hash' }
 
-export const HASH_BYTES = 32
+const HASH_BYTES = 32
 
 const LEAF_PREFIX = Uint8Array.of(0x00)
 const NODE_PREFIX = Uint8Array.of(0x01)
 
+/** SHA-256 (FIPS 180-4), without a prefix. */
 export function sha256(bytes: Uint8Array): Hash {
   return nobleSha256(bytes) as Uint8Array as Hash
 }
 
-/** Hash of a leaf: `SHA-256(0x00 ‖ bytes)`. */
+/** Hash of a Merkle tree's leaf: `SHA-256(0x00 ‖ bytes)` (RFC 9162 §2.1.1). */
 export function leafHash(bytes: Uint8Array): Hash {
   return nobleSha256.create().update(LEAF_PREFIX).update(bytes).digest() as Uint8Array as Hash
 }
 
-/** Hash of an inner node: `SHA-256(0x01 ‖ left ‖ right)`; both children are 32 bytes. */
+/** Hash of a Merkle tree's inner node: `SHA-256(0x01 ‖ left ‖ right)` (RFC 9162 §2.1.1); both children are 32 bytes. */
 export function nodeHash(left: Uint8Array, right: Uint8Array): Hash {
   return nobleSha256.create().update(NODE_PREFIX).update(left).update(right).digest() as Uint8Array as Hash
 }
 
-/** Root of the empty tree: `SHA-256("")`. */
+/** Root of the empty Merkle tree: `SHA-256("")` (RFC 9162 §2.1.1). */
 export const EMPTY_ROOT: Hash = sha256(new Uint8Array(0))
 
 /** True for a Uint8Array of 32 bytes, whatever else the caller passes. */
@@ -35,7 +36,7 @@ export function isHash(value: unknown): value is Hash {
   return value instanceof Uint8Array && value.length === HASH_BYTES
 }
 
-/** Bytes read back from our own store as a hash. */
+/** Bytes from a store of one's own, as a hash. @throws InvariantError where they are not 32 */
 export function asHash(bytes: Uint8Array): Hash {
   if (!isHash(bytes)) throw new InvariantError(`a hash has ${HASH_BYTES} bytes, not ${bytes.length}`)
   return bytes
@@ -53,6 +54,7 @@ export function isHashText(text: unknown): text is string {
   return typeof text === 'string' && HASH_TEXT.test(text)
 }
 
+/** A hash from 43 characters of canonical base64url; null where it is not that, whatever else it is. */
 export function parseHash(text: unknown): Hash | null {
   const bytes = typeof text === 'string' && text.length === 43 ? fromBase64url(text) : null
   return bytes !== null && isHash(bytes) ? bytes : null

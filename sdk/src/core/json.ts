@@ -4,7 +4,9 @@
  */
 import { type ErrorCode, KillickError } from './errors.ts'
 
+/** Any JSON value. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject
+/** A JSON object. */
 export type JsonObject = { [member: string]: JsonValue }
 
 export const MAX_JSON_DEPTH = 32
@@ -12,8 +14,10 @@ export const MAX_JSON_DEPTH = 32
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 
 /**
- * The value of a JSON text.
- * @throws KillickError json_invalid | json_duplicate_member | json_lone_surrogate | json_number_inexact | json_too_deep,
+ * The value of a JSON text, read strictly (RFC 8259, I-JSON of RFC 7493): no member twice, no half of a surrogate pair, no
+ * number that would be rounded.
+ * @param maxDepth most levels of arrays and objects; default 32
+ * @throws KillickError `json_invalid`, `json_duplicate_member`, `json_lone_surrogate`, `json_number_inexact`, `json_too_deep`,
  * with the character offset in `details.at`.
  */
 export function parseJson(text: string, maxDepth: number = MAX_JSON_DEPTH): JsonValue {
@@ -174,6 +178,7 @@ function parseStrictly(text: string, maxDepth: number): JsonValue {
   return result
 }
 
+/** Whether this is an object that is no array, such as JSON's. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -7,29 +7,31 @@ import { KillickError } from './errors.ts'
 import { sha256 } from './hash.ts'
 import { isObject } from './json.ts'
 
-/** Fully specified signature algorithms: RFC 9864 (Ed25519), RFC 7518 (ES256), RFC 8812 (ES256K). */
+/** Signature algorithms, by their JWS names: RFC 9864 (Ed25519), RFC 7518 (ES256), RFC 8812 (ES256K). */
 export type Alg = 'Ed25519' | 'ES256' | 'ES256K'
 
+/** A public key as a JWK: Ed25519 (RFC 8037), P-256 (RFC 7518) or secp256k1 (RFC 8812). `x` and `y` are 32 bytes of base64url. */
 export type PublicJwk =
   | { readonly kty: 'OKP'; readonly crv: 'Ed25519'; readonly x: string }
   | { readonly kty: 'EC'; readonly crv: 'P-256' | 'secp256k1'; readonly x: string; readonly y: string }
 
 const ALGS = { Ed25519: 'Ed25519', 'P-256': 'ES256', secp256k1: 'ES256K' } as const
 
+/** The one algorithm that a key signs with. */
 export function algOf(jwk: PublicJwk): Alg {
   return ALGS[jwk.crv]
 }
 
-/** The public key as the curve library takes it: 32 bytes, or an uncompressed SEC 1 point. */
+/** The bytes of a public key: 32 for Ed25519 (RFC 8032), else 65, an uncompressed point (SEC 1 §2.3.3). */
 export function publicKeyBytes(jwk: PublicJwk): Uint8Array {
   const x = fromBase64url(jwk.x)!
   return jwk.kty === 'OKP' ? x : concat(Uint8Array.of(0x04), x, fromBase64url(jwk.y)!)
 }
 
 /**
- * A public JWK from an untrusted value; only the members that make the key are kept. The point must be on its curve,
- * and for Ed25519 in the prime-order group, or one signature could verify here and not there.
- * @throws KillickError key_invalid
+ * Reads a public JWK from a value that nobody vouches for; only the members that make the key are kept. The point must be on
+ * its curve, and for Ed25519 in the prime-order group, or one signature could verify here and not there.
+ * @throws KillickError `key_invalid`, also for a private key
  */
 export function parsePublicJwk(value: unknown): PublicJwk {
   if (!isObject(value)) throw new KillickError('key_invalid', 'A key must be a JWK object')
@@ -59,7 +61,7 @@ function isKeyPoint(decode: () => { assertValidity(): void; isTorsionFree(): boo
   }
 }
 
-/** RFC 7638 thumbprint with SHA-256, base64url: the `kid` of everything the key signs. */
+/** A key's name, the `kid` of everything that it signs: its RFC 7638 thumbprint with SHA-256, 43 characters of base64url. */
 export function thumbprint(jwk: PublicJwk): string {
   const { crv, kty, x } = jwk
   const members = jwk.kty === 'OKP' ? { crv, kty, x } : { crv, kty, x, y: jwk.y }

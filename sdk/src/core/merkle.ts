@@ -61,7 +61,13 @@ function foldInclusion(leaf: Uint8Array, index: Size, size: Size, path: readonly
   return sn === 0n ? root : null
 }
 
-/** Is `leafHash` the leaf at `index` of the tree of `size` leaves with this `root`? (RFC 9162 §2.1.3.2) */
+/**
+ * Whether `leafHash` is the leaf at `index` (from 0) of the tree of `size` leaves with this `root` (RFC 9162 §2.1.3.2). False on
+ * anything malformed; it never throws.
+ * @param claim its `path` runs from the leaf's sibling up; hashes are 32 bytes
+ * @example
+ * verifyInclusion({ leafHash: leafHash(utf8(header)), index, size, path, root }) // is this header in the log?
+ */
 export function verifyInclusion(claim: {
   leafHash: Uint8Array
   index: Size
@@ -105,7 +111,8 @@ export function leftOf(index: Size, size: Size, path: readonly Hash[], leaf?: Ha
 }
 
 /**
- * Is the tree of `newSize` leaves an extension of the tree of `oldSize` leaves? (RFC 9162 §2.1.4.2)
+ * Whether the tree of `newSize` leaves extends the tree of `oldSize` leaves (RFC 9162 §2.1.4.2). False on anything malformed; it
+ * never throws.
  * Equal sizes need equal roots and an empty path; from size 0, `oldRoot` must be the empty root and the path empty.
  */
 export function verifyConsistency(claim: ConsistencyClaim): boolean {
@@ -160,7 +167,7 @@ function isConsistent(claim: ConsistencyClaim): boolean {
 }
 
 /**
- * Root over leaf hashes in order (RFC 9162 §2.1.1); of none, the empty root. O(n) time, O(log n) memory.
+ * The Merkle root over leaf hashes in order (RFC 9162 §2.1.1); of none, the empty root. O(n) time, O(log n) memory.
  * @param hashPair a platform's own `nodeHash`, where there are many leaves
  */
 export function treeRoot(leaves: Iterable<Hash>, hashPair: typeof nodeHash = nodeHash): Hash {

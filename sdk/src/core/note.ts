@@ -8,13 +8,14 @@ const ED25519 = Uint8Array.of(0x01)
 const EM_DASH = '\u2014'
 
 /** The spec asks verifiers to take at least 16 and to have a limit. */
-export const MAX_NOTE_SIGNATURES = 64
+const MAX_NOTE_SIGNATURES = 64
 const MAX_NOTE_LENGTH = 262_144
 
+/** A C2SP verifier key of type Ed25519, read: `keyId` is 4 bytes, `publicKey` 32. */
 export type Vkey = { readonly name: string; readonly keyId: Uint8Array; readonly publicKey: Uint8Array }
 export type NoteSignature = { readonly name: string; readonly keyId: Uint8Array; readonly signature: Uint8Array }
 
-/** A note whose text is signed by at least one of the given keys. */
+/** A C2SP signed note whose text at least one of the given keys has signed. */
 export type OpenedNote = {
   /** The signed text, final newline included. */
   readonly text: string
@@ -37,8 +38,8 @@ function keyIdOf(name: string, publicKey: Uint8Array): Uint8Array {
 }
 
 /**
- * A verifier key `<name>+<key id, hex>+<base64(0x01 ‖ public key)>`.
- * @throws KillickError vkey_invalid; vkey_unsupported, for a key of another type, such as a witness's (0x04, 0x06)
+ * Reads a verifier key (c2sp.org/signed-note): `<name>+<key id, hex>+<base64(0x01 ‖ public key)>`.
+ * @throws KillickError `vkey_invalid`; `vkey_unsupported` for a key of another type, such as a witness's (0x04, 0x06)
  */
 export function parseVkey(text: string): Vkey {
   const match = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/u.exec(typeof text === 'string' ? text : '')
@@ -65,8 +66,9 @@ export function parseVkey(text: string): Vkey {
 }
 
 /**
- * A list of verifier keys, as C2SP asks: those that are read, and beside them the names of those of another type, with which
- * nothing is checked. @throws KillickError vkey_invalid
+ * Sorts a list of verifier keys, as C2SP asks: those that are read, and beside them the names of those of another type than
+ * Ed25519, with which nothing is checked.
+ * @throws KillickError `vkey_invalid`
  */
 export function splitVkeys(vkeys: readonly string[]): { supported: string[]; unsupported: string[] } {
   const supported: string[] = []
@@ -83,12 +85,21 @@ export function splitVkeys(vkeys: readonly string[]): { supported: string[]; uns
   return { supported, unsupported }
 }
 
+/**
+ * The verifier key of an Ed25519 key (c2sp.org/signed-note).
+ * @param name without white space and plus sign, such as `ledger.example.com`
+ * @param publicKey 32 bytes
+ * @throws KillickError `vkey_invalid`
+ */
 export function printVkey(name: string, publicKey: Uint8Array): string {
   if (!isKeyName(name) || publicKey.length !== 32) throw new KillickError('vkey_invalid')
   return `${name}+${toHex(keyIdOf(name, publicKey))}+${toBase64(concat(ED25519, publicKey))}`
 }
 
-/** The text and signatures of a note, nothing verified. @throws KillickError note_malformed | note_too_many_signatures */
+/**
+ * Text and signatures of a signed note (c2sp.org/signed-note) of at most 256 KiB; nothing is verified.
+ * @throws KillickError `note_malformed`, `note_too_many_signatures` (more than 64)
+ */
 export function parseNote(note: string): { text: string; signatures: NoteSignature[] } {
   const malformed = (why: string): never => {
     throw new KillickError('note_malformed', `Not a signed note: ${why}`)
@@ -121,9 +132,12 @@ export function parseNote(note: string): { text: string; signatures: NoteSignatu
 }
 
 /**
- * Opens a note with the keys one trusts. One bad signature by a known key condemns the note. Keys of unknown types are skipped
- * and named.
- * @throws KillickError note_malformed | note_too_many_signatures | vkey_invalid | signature_invalid | note_unverified
+ * Opens a signed note (c2sp.org/signed-note) with the keys that one trusts. One bad signature by such a key condemns the note.
+ * Keys of unknown types are skipped and named.
+ * @param vkeys verifier keys, as text
+ * @throws KillickError `note_malformed`, `note_too_many_signatures`, `vkey_invalid`, `signature_invalid`, `note_unverified`
+ * @example
+ * const { origin, size, root } = parseCheckpoint(openNote(note, ['ledger.example.com+1f2e3d4c+AQ…']).text)
  */
 export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
   const { supported, unsupported } = splitVkeys(vkeys)
@@ -152,7 +166,14 @@ export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
   return { text, signatures: verified, unverified, unsupported }
 }
 
-/** A note over `text` (which ends in a newline) with one signature; `sign` gives 64 bytes of Ed25519. */
+/**
+ * A signed note (c2sp.org/signed-note) over a text, with one signature.
+ * @param text ends in a newline
+ * @param name of the key, as in its verifier key
+ * @param publicKey 32 bytes
+ * @param sign gives 64 bytes of Ed25519
+ * @throws KillickError `note_malformed`
+ */
 export function signNote(
   text: string,
   name: string,

@@ -5,6 +5,7 @@
 import { fromBase64url, fromUtf8, utf8 } from './bytes.ts'
 import { type Hash, leafHash, nodeHash, printHash, sha256 } from './hash.ts'
 
+/** The operations in which reading a batch spends its time; one may hand over a platform's own, with the same answers. */
 export type Primitives = {
   /** The bytes of an ASCII text. */
   readonly ascii: (text: string) => Uint8Array

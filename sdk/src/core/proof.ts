@@ -10,7 +10,8 @@ import { type Hash, parseHash, printHash } from './hash.ts'
 import { hasMembers, isObject, type JsonObject, type JsonValue, parseJson } from './json.ts'
 import { type PublicJwk, parsePublicJwk } from './jwk.ts'
 
-export const PROOF_FORMAT = 'killick-proof/1'
+const PROOF_FORMAT = 'killick-proof/1'
+/** Largest proof that is read, in bytes: 1 MiB. */
 export const MAX_PROOF_BYTES = 1024 * 1024
 
 /** A checkpoint's (size, root) as the contract holds it, and where that happened. */
@@ -58,10 +59,17 @@ export type CarriedRegistration = {
   readonly path: readonly Hash[]
 }
 
+/**
+ * A proof that an event stands in a log: `killick-proof/1`, read. `parseProof` makes one of a document, `printProof` a
+ * document of one, `verifyProof` checks it. All in it is a claim until then. Indices count from 0; a `path` is an RFC 9162
+ * inclusion path.
+ */
 export type Proof = {
   /** The event token, with the disclosures to be shown. */
   readonly event: string
+  /** The signed header of its batch, the event's index in the batch, and its path to the batch's root. */
   readonly batch: { readonly header: string; readonly index: number; readonly path: readonly Hash[] }
+  /** The log's name, the header's index in it, and its path to the root of the first `size` entries. */
   readonly log: {
     readonly origin: string
     readonly index: number
@@ -84,10 +92,10 @@ export type Proof = {
 }
 
 const MAX_REGISTRATIONS = 16
-/** Logs that a verifier follows back from one. Every statement is one more question to a chain. */
+/** Most logs that a verifier follows back from one: 4. Every statement of succession is one more question to a chain. */
 export const MAX_SUCCESSIONS = 4
 
-/** Compact JSON in a fixed member order. */
+/** The document of a proof: compact JSON in a fixed member order, a `killick-proof/1`. */
 export function printProof(proof: Proof): string {
   const { event, batch, log, checkpoint, anchors, keys, missing, registrations } = proof
   return JSON.stringify({
@@ -232,8 +240,11 @@ function parseKeys(value: JsonValue | undefined): PublicJwk[] {
 }
 
 /**
- * A proof from its JSON text or bytes. The event token, header and checkpoint inside are parsed by `verifyProof`.
- * @throws KillickError proof_malformed | proof_too_large | key_invalid | json_*
+ * Reads a proof, strictly, from its JSON text or the bytes of one (UTF-8, at most 1 MiB). The event token, header and checkpoint
+ * inside are read by `verifyProof`.
+ * @throws KillickError `proof_malformed`, `proof_too_large`, `key_invalid`, `json_*`
+ * @example
+ * const proof = parseProof(await readFile('event.proof.json'))
  */
 export function parseProof(source: string | Uint8Array): Proof {
   if (typeof source !== 'string' && !(source instanceof Uint8Array)) malformed('it is neither text nor bytes')

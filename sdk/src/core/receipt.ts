@@ -7,11 +7,12 @@ import { isObject, parseJson } from './json.ts'
 import { leftOf, verifyInclusion } from './merkle.ts'
 import { openNote, parseVkey, printNote } from './note.ts'
 
-/** Proof that the log holds a batch: its header is entry `logIndex` under the signed checkpoint of `size` entries. */
+/** Proof that the log holds a batch: its header is entry `logIndex` (from 0) under the signed checkpoint of `size` entries. */
 export type Receipt = {
+  /** Names of the source and of its stream. */
   source: string
   stream: string
-  /** First event, and how many. */
+  /** First event of the batch, and how many. */
   seq: number
   n: number
   logIndex: number

@@ -10,7 +10,7 @@ import { type Hash, parseHash, printHash } from './hash.ts'
 import { hasMembers, isObject, type JsonObject, type JsonValue } from './json.ts'
 import { type PublicJwk, parsePublicJwk, thumbprint } from './jwk.ts'
 
-/** The ledger as a source of its own, and its only stream. */
+/** The ledger as a source of its own, and its only stream: in it the ledger records what it does itself. */
 export const SYSTEM = { source: 'killick', stream: 'system' } as const
 
 /** A key of a source, and when the ledger takes its signatures by its own clock: ms since 1970, null without limit. */
@@ -37,7 +37,7 @@ export type Registration = {
 
 const printTime = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
 
-/** The fields of the event that makes a registration. */
+/** The fields of the system event that makes a registration; `parseRegistration` reads them back. */
 export function registrationFields(registration: Registration): Pick<EventInput, 'action' | 'targets' | 'metadata'> {
   const { source, previous, eventSignatures, decoys, maxAge, maxAhead, keys } = registration
   return {
@@ -84,7 +84,7 @@ const SETTINGS = ['previous', 'eventSignatures', 'decoys', 'maxAge', 'maxAhead',
 /**
  * What an event registers; null where it is no registration, that is, none of the ledger's own stream with the action
  * `source.register` or `source.change`. Whether it was signed, and by whom, is the caller's to check.
- * @throws KillickError registration_invalid | key_invalid
+ * @throws KillickError `registration_invalid`, `key_invalid`
  */
 export function parseRegistration(event: ParsedEvent): Registration | null {
   const { action, targets, metadata } = event.fields
@@ -119,7 +119,7 @@ function parseSettings(source: string, action: string, metadata: JsonObject): Re
   }
 }
 
-/** A registration where it stands in the log. */
+/** A registration at its place in the log; `leafHash` is the event's. */
 export type RegistryEntry = {
   readonly registration: Registration
   readonly logIndex: number
@@ -145,7 +145,7 @@ export type SourceRecord = Omit<Registration, 'previous' | 'keys'> & {
  */
 export type RegistryFault = 'signer' | 'previous' | 'order'
 
-/** The registry at one place of the log. */
+/** Sources and their keys at one place of the log: registrations are applied in the order of the log. */
 export class Registry {
   readonly #sources = new Map<string, SourceRecord>()
   #logIndex = -1
@@ -155,6 +155,7 @@ export class Registry {
     return this.#sources.get(name)
   }
 
+  /** Names of all sources, in the order in which they were first registered. */
   get names(): string[] {
     return [...this.#sources.keys()]
   }

@@ -4,7 +4,10 @@ import { p256 } from '@noble/curves/nist.js'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { type Alg, type PublicJwk, publicKeyBytes } from './jwk.ts'
 
-/** Whatever holds a private key: this process, a KMS, an HSM. `sign` returns the JWS form: 64 bytes, R ‖ S. */
+/**
+ * Whatever holds a private key: this process, a KMS, an HSM. `sign` gives the JWS form (RFC 7518 §3.4, RFC 8037 §3.1): 64
+ * bytes, for ES256 and ES256K R ‖ S over the message's SHA-256.
+ */
 export interface Signer {
   readonly jwk: PublicJwk
   /** `thumbprint(jwk)` */
@@ -13,7 +16,10 @@ export interface Signer {
   sign(message: Uint8Array): Uint8Array | Promise<Uint8Array>
 }
 
-/** Does the key's holder stand for these bytes? False on anything malformed; never throws. */
+/**
+ * Whether a signature over these bytes verifies. False on anything malformed; it never throws. Ed25519 is strict (RFC 8032, no
+ * cofactor); of ES256 and ES256K both values of S count.
+ */
 export function verifySignature(jwk: PublicJwk, message: Uint8Array, signature: Uint8Array): boolean {
   try {
     if (signature.length !== 64) return false

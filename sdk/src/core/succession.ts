@@ -7,9 +7,10 @@ import { KillickError } from './errors.ts'
 import { isCount } from './event.ts'
 import { type Hash, isHash } from './hash.ts'
 
-/** A log in a contract; hex is 0x and lower case. */
+/** A log in a contract on a chain. `contract` is 0x and 40, `logId` 0x and 64 hex digits in lower case. */
 export type LogPlace = { readonly chainId: number; readonly contract: string; readonly logId: string }
 
+/** A log's statement that it goes on in another contract or on another chain: which log, from where, to where. */
 export type Succession = {
   readonly origin: string
   /** The log until then, with its last honest anchor: size, root and block time in seconds. */
@@ -19,7 +20,10 @@ export type Succession = {
 
 const FORM = 'killick-succession/1'
 
-/** The text, as signed. Its first line is no origin, so that no reader takes it for a checkpoint. */
+/**
+ * The text of a statement of succession, as it is signed. Its first line is no origin, so that no reader takes it for a
+ * checkpoint.
+ */
 export function printSuccession({ origin, from, to }: Succession): string {
   const place = ({ chainId, contract, logId }: LogPlace) => `${chainId} ${contract} ${logId}`
   const anchor = `${from.size} ${toBase64(from.root)} ${from.time}`
@@ -27,8 +31,8 @@ export function printSuccession({ origin, from, to }: Succession): string {
 }
 
 /**
- * Reads the text of a note that `openNote` returned; one spelling is accepted.
- * @throws KillickError note_malformed
+ * Reads a statement of succession from the text of a note that `openNote` has opened; one spelling is accepted.
+ * @throws KillickError `note_malformed`
  */
 export function parseSuccession(text: string): Succession {
   const [, origin = '', from = '', anchor = '', to = ''] = text.split('\n')

@@ -5,8 +5,8 @@
 const INVISIBLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]|(?![\u200c\u200d])\p{Cf}/gu
 
 /**
- * The text with all that a terminal obeys, or a reader does not see, written out as in JSON: `\u001b`. One line, whatever it
- * was before; and a string in JSON stays the same string.
+ * A text that is safe to show: all that a terminal obeys, or a reader does not see, is written out as in JSON: `\u001b`. One
+ * line, whatever it was before; and a string in JSON stays the same string.
  */
 export function printable(text: string): string {
   return text.replace(INVISIBLE, (char) =>

@@ -9,9 +9,15 @@ import { InvariantError } from './errors.ts'
 import type { Hash } from './hash.ts'
 import { foldRight } from './merkle.ts'
 
+/** A perfect subtree: the leaves from `index`·2^`level` to before (`index` + 1)·2^`level`; at level 0 a leaf. */
 export type Node = { readonly level: number; readonly index: number }
 
-/** Nodes to read, in order, and what to make of their hashes. */
+/**
+ * What to read of a stored tree and what to make of it: `nodes` in order, and `fold`, which takes their hashes in that order.
+ * @example
+ * const { nodes, fold } = planInclusion(index, size)
+ * const path = fold(await Promise.all(nodes.map(readHash)))
+ */
 export type Plan<T> = { readonly nodes: readonly Node[]; readonly fold: (hashes: readonly Hash[]) => T }
 
 /** The perfect subtrees that make up the leaves [start, end) of a tree, left to right; `start` is aligned to them. */
@@ -59,7 +65,7 @@ function planRuns(runs: readonly Node[][]): Plan<Hash[]> {
   }
 }
 
-/** Root of the first `size` leaves. Reads at most log₂ size nodes. */
+/** A plan for the root of the first `size` leaves. It reads at most log₂ `size` nodes. */
 export function planRoot(size: number): Plan<Hash> {
   const nodes = subtrees(0, size)
   return {
@@ -71,7 +77,11 @@ export function planRoot(size: number): Plan<Hash> {
   }
 }
 
-/** Inclusion path of leaf `index` in the tree of `size` leaves (RFC 9162 §2.1.3.1), leaf's sibling first. */
+/**
+ * A plan for the inclusion path of leaf `index` (from 0) in the tree of `size` leaves (RFC 9162 §2.1.3.1), the leaf's sibling
+ * first.
+ * @throws InvariantError where the tree has no such leaf
+ */
 export function planInclusion(index: number, size: number): Plan<Hash[]> {
   if (index < 0 || index >= size) throw new InvariantError(`leaf ${index} is not in a tree of ${size}`)
   const runs: Node[][] = []
@@ -90,7 +100,10 @@ export function planInclusion(index: number, size: number): Plan<Hash[]> {
   return planRuns(runs.reverse())
 }
 
-/** Consistency path from `oldSize` to `newSize` (RFC 9162 §2.1.4.1); empty where either is trivial. */
+/**
+ * A plan for the consistency path from `oldSize` to `newSize` leaves (RFC 9162 §2.1.4.1); empty from 0 and to the same size.
+ * @throws InvariantError where `oldSize` is not 0 to `newSize`
+ */
 export function planConsistency(oldSize: number, newSize: number): Plan<Hash[]> {
   if (oldSize < 0 || oldSize > newSize)
     throw new InvariantError(`a log of ${newSize} does not extend one of ${oldSize}`)
@@ -114,8 +127,8 @@ export function planConsistency(oldSize: number, newSize: number): Plan<Hash[]> 
   return planRuns(runs.reverse())
 }
 
-/** Tiles are 8 levels high and 256 hashes wide (C2SP tlog-tiles). */
-export const TILE_HEIGHT = 8
+const TILE_HEIGHT = 8
+/** Hashes in a full tile, which is 8 levels high (c2sp.org/tlog-tiles). */
 export const TILE_WIDTH = 256
 
 /**

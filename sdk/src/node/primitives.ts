@@ -27,6 +27,7 @@ function toHash(latin1: string): Hash {
   return bytes as Hash
 }
 
+/** `Primitives` with what Node has built in: for `parseBatch`, `readBatch` and `parseEvent`, where there is a lot to read. */
 export const nodePrimitives: Primitives = {
   ascii: (text) => Buffer.from(text, 'latin1'),
   digest: (text) => hash('sha256', text.length > FITS ? text : scratch.subarray(0, put(text, 0)), 'base64url'),

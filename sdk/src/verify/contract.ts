@@ -3,8 +3,8 @@ import { keccak_256 } from '@noble/hashes/sha3.js'
 import { fromHex, toHex, utf8 } from '../core/bytes.ts'
 
 /**
- * keccak256 of the runtime code that `contracts/AnchorLog.sol` compiles to with the pinned compiler and settings. The
- * contract has no immutables, so this is its EXTCODEHASH on every chain.
+ * keccak256 of the runtime code, 0x and 64 lower-case hex digits, that `contracts/AnchorLog.sol` compiles to with the pinned
+ * compiler and settings. The contract has no immutables, so this is its EXTCODEHASH on every chain.
  */
 export const ANCHOR_LOG_CODE_HASH = '0x9c3aa3f27069692b923d96c1de108f75800790e1d634d5d5606f0331831122ea'
 

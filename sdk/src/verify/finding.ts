@@ -1,5 +1,6 @@
 /** What one check found, and why: a code for programs, a sentence for people. */
 
+/** How a check ended. What was `skipped` was not checked, and never counts as passed. */
 export type CheckStatus = 'passed' | 'failed' | 'skipped'
 
 /** Why a check ended as it did: a closed set, stable across releases. Whoever shows a verdict makes texts from these. */

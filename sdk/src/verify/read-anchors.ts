@@ -9,13 +9,16 @@ import { type AnchorFact, weightiest } from './trust.ts'
 
 /**
  * Asks nodes about every anchor of a proof, and about those before them. The contract's answer is one `eth_call`; around it
- * stand the chain id, the contract's code, the named block, and the same call at the chain's finalized block. Where several
- * of the nodes are on an anchor's chain all are asked, and one that denies outweighs those that confirm.
+ * stand the chain id, the contract's code, the named block, and the same call at the chain's finalized block. Where several of
+ * the nodes are on an anchor's chain all are asked, and one that denies outweighs those that confirm.
  *
  * Never rejects for what a node does: a node that cannot answer, or answers with nonsense, yields a fact that says so.
- * @param nodes JSON-RPC endpoints, one or more per chain; which chain they are on is asked, not assumed. Or nodes that were
- * asked for it already (`openNodes`)
- * @throws KillickError option_invalid, when a URL is malformed
+ * @param nodes URLs of JSON-RPC endpoints, one or more per chain; which chain they are on is asked, not assumed. Or nodes that
+ * were asked for it already (`openNodes`)
+ * @returns Facts for `Trust.facts`, one for each anchor
+ * @throws KillickError `option_invalid` where a URL is malformed
+ * @example
+ * const facts = await readAnchors(proof, ['https://rpc.example.com'])
  */
 export async function readAnchors(
   proof: Pick<Proof, 'anchors'>,

@@ -4,17 +4,19 @@ import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 
+/** An Ethereum node to ask by JSON-RPC. */
 export type Rpc = {
   /** Label to show: the URL without credentials, query and path, which often holds an API key. */
   readonly node: string
   /**
    * One request, made again once where the connection was cut before the answer began: a node may close one just as it
    * is used again.
-   * @throws KillickError unreachable; `details.answered` is true where the node did answer, but with a refusal
+   * @throws KillickError `unreachable`; `details.answered` is true where the node did answer, but with a refusal
    */
   call(method: string, params: readonly unknown[]): Promise<unknown>
 }
 
+/** How nodes are asked. */
 export type RpcOptions = {
   /** Default: the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch
@@ -83,7 +85,7 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
   }
 }
 
-/** A number as JSON-RPC writes it (0x and hex digits), up to 2^53 − 1; or null. The one reader of such numbers. */
+/** A number as JSON-RPC writes it, 0x and hex digits, up to 2^53 − 1; null where it is not that. */
 export function parseQuantity(value: unknown): number | null {
   const number = typeof value === 'string' && /^0x[0-9a-f]+$/i.test(value) ? Number(value) : Number.NaN
   return Number.isSafeInteger(number) ? number : null
@@ -96,15 +98,16 @@ export async function readQuantity(rpc: Rpc, method: string): Promise<number> {
   return number
 }
 
-/** A node, and the chain that it says it is on; or why it does not say. */
+/** A node, and the chain that it says it is on (EIP-155 chain id); or, in `silent`, why it does not say. */
 export type ChainNode = { readonly rpc: Rpc } & (
   | { readonly chainId: number; readonly silent: null }
   | { readonly chainId: null; readonly silent: string }
 )
 
 /**
- * Asks every node at once which chain it is on, so that silent ones cost one timeout in all.
- * @throws KillickError option_invalid, when a URL is malformed
+ * Asks every node at once which chain it is on, so that silent ones cost one timeout in all. A silent one rejects nothing.
+ * @param urls of JSON-RPC endpoints, http or https
+ * @throws KillickError `option_invalid` where a URL is malformed
  */
 export async function openNodes(urls: readonly string[], options: RpcOptions = {}): Promise<ChainNode[]> {
   return Promise.all(

@@ -6,7 +6,10 @@ import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
 import { splitVkeys } from '../core/note.ts'
 import type { Anchor } from '../core/proof.ts'
 
-/** A contract and the log in it that the verifier means to rely on. Hex digits of either case, as wallets print addresses. */
+/**
+ * A contract and the log in it that the verifier means to rely on. `contract` is 0x and 40, `logId` 0x and 64 hex digits of
+ * either case, as wallets print addresses.
+ */
 export type PinnedLog = { readonly chainId: number; readonly contract: string; readonly logId: string }
 
 /**
@@ -57,10 +60,16 @@ export type PinnedKey = {
   readonly notAfter?: string | undefined
 }
 
+/**
+ * What a verifier relies on, beside the proof. All of it may be left out; then the verdict says what it rests on instead, and is
+ * never `verified`.
+ */
 export type Trust = {
+  /** Keys that sources are known to sign with. */
   readonly sourceKeys?: readonly PinnedKey[]
   /** Verifier keys (C2SP vkeys) of the log. Those of other types than Ed25519 are skipped, and the verdict names them. */
   readonly logKeys?: readonly string[]
+  /** Contracts to rely on, and the log in each. */
   readonly logs?: readonly PinnedLog[]
   /** What the chain says, from `readAnchors`. */
   readonly facts?: readonly AnchorFact[]
@@ -72,7 +81,11 @@ export type Trust = {
 
 const UTC_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
 
-/** ms since 1970; null: without limit. @throws KillickError trust_invalid */
+/**
+ * The time of a pinned key: ms since 1970; null, without limit, of undefined.
+ * @param text RFC 3339 in UTC, such as `2026-11-26T12:00:00Z`, to the millisecond
+ * @throws KillickError `trust_invalid`
+ */
 export function parsePinTime(text: string | undefined): number | null {
   if (text === undefined) return null
   const time = typeof text === 'string' && UTC_TIME.test(text) ? Date.parse(text) : Number.NaN
@@ -109,5 +122,7 @@ export function checkTrust(trust: Trust): void {
   }
 }
 
+/** Confirmations that count as final where `Trust.confirmations` is not given. */
 export const DEFAULT_CONFIRMATIONS = 12
+/** Seconds that count where `Trust.timeTolerance` is not given. */
 export const DEFAULT_TIME_TOLERANCE = 3600

@@ -2,9 +2,13 @@
 import type { JsonObject } from '../core/json.ts'
 import type { CheckStatus, Reason } from './finding.ts'
 
-/** How far up the ladder every check of every rung below passed. */
+/**
+ * How far up the ladder every check of every rung passed. `signed`: by the source. `logged`: in the log, under a checkpoint
+ * that its key signed. `anchored`: on chain. `final`: in a block that can no longer be reorganised away.
+ */
 export type Level = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
 
+/** One check of a verdict: what was asked, how it ended, and why. */
 export type Check = {
   /** Stable name, e.g. `event.signature`, `anchor.0.contract`. */
   readonly id: string
@@ -17,7 +21,7 @@ export type Check = {
   readonly detail: string
 }
 
-/** Times in ISO 8601. What is claimed and what the anchors allow. */
+/** When an event was recorded: what is claimed, and what the anchors allow. Times are ISO 8601 in UTC. */
 export type Times = {
   /** From the recorder's clock: a claim. */
   readonly recordedAt: string
@@ -42,6 +46,7 @@ export type KeyWord = {
   readonly anchoredAt: string | null
 }
 
+/** What `verifyProof` answers. Programs go by `outcome`, `level`, and the `reason` of each check; sentences are for people. */
 export type Verdict = {
   /**
    * `failed`: something does not hold. `verified`: nothing failed, the anchor was read from the chain, and source key,

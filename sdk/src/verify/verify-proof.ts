@@ -28,8 +28,16 @@ const UNFOUNDED = skip('part_unreadable', 'The event has not been shown to be in
 /**
  * Checks a proof against what the verifier trusts. Pure and synchronous: no network, no clock, no global; chain facts
  * come in through `trust`. A skipped check never hides a failed one, and what was not checked is never counted.
- * @throws KillickError vkey_invalid | key_invalid | trust_invalid, when what was pinned is malformed; nothing in the proof
+ * @throws KillickError `vkey_invalid`, `key_invalid`, `trust_invalid` where what was pinned is malformed; nothing in the proof
  * makes it throw
+ * @example
+ * const proof = parseProof(text)
+ * const { outcome, missing } = verifyProof(proof, {
+ *   sourceKeys: [{ source: 'billing-api', jwk: sourceKey }],
+ *   logKeys: ['ledger.example.com+1f2e3d4c+AQ…'],
+ *   logs: [{ chainId: 1, contract: '0x…', logId: '0x…' }],
+ *   facts: await readAnchors(proof, ['https://rpc.example.com']),
+ * })
  */
 export function verifyProof(proof: Proof, trust: Trust): Verdict {
   checkTrust(trust)
@@ -197,7 +205,8 @@ function boundsOf(standing: readonly Judged[]): Bounds {
 
 /**
  * What speaks for the tree of the checkpoint. An anchor of another size was shown to hold the batch, and nothing else of that
- * tree; it speaks for the rest only beside one of the tree itself in the same log, of which the contract has seen that both agree.
+ * tree; it speaks for the rest only beside one of the tree itself in the same log, of which the contract has seen that both
+ * agree.
  */
 function groundOf(standing: readonly Judged[], isSigned: boolean, proof: Proof): Ground {
   const own = standing.filter(({ size }) => size === proof.log.size)

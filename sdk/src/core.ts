@@ -48,8 +48,16 @@ export { type Change, checkField, type EventInput, type Party } from './core/fie
 export { asHash, EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash, sha256 } from './core/hash.ts'
 export { isObject, type JsonObject, type JsonValue, parseJson } from './core/json.ts'
 export { type Alg, algOf, type PublicJwk, parsePublicJwk, publicKeyBytes, thumbprint } from './core/jwk.ts'
-export { rootFromInclusion, type Size, treeRoot, verifyConsistency, verifyInclusion } from './core/merkle.ts'
 export {
+  type ConsistencyClaim,
+  rootFromInclusion,
+  type Size,
+  treeRoot,
+  verifyConsistency,
+  verifyInclusion,
+} from './core/merkle.ts'
+export {
+  type NoteSignature,
   type OpenedNote,
   openNote,
   parseNote,

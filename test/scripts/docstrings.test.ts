@@ -75,7 +75,8 @@ describe('@killick/sdk', () => {
     const names = readExports(join(sdk, 'src/index.ts')).map(({ name }) => name)
     expect(names.sort()).toEqual(
       [
-        ...['openAuditLog', 'AuditLog', 'AuditLogOptions', 'AuditLogStatus', 'Failure', 'Left', 'Recorded', 'Receipt'],
+        ...['openAuditLog', 'AuditLog', 'AuditLogOptions', 'BatchLimits', 'Compression'],
+        ...['AuditLogStatus', 'Failure', 'Left', 'Recorded', 'Receipt'],
         ...['EventInput', 'Party', 'Change'],
         ...['generateKey', 'publicJwk', 'readKeyFile', 'writeKeyFile', 'signerOf'],
         ...['Alg', 'PrivateJwk', 'PublicJwk', 'Signer'],

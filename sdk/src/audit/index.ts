@@ -1,6 +1,8 @@
 /** `@killick/sdk/audit`: a whole ledger, computed again from the outside and held against the chain. For Node. */
 
-export { type Api, openApi } from './api.ts'
+export type { Shown } from '../core/fork.ts'
+export type { KeptReceipt } from '../core/receipt.ts'
+export { type Api, type ApiOptions, openApi } from './api.ts'
 export {
   type AuditOptions,
   type AuditPins,
@@ -12,7 +14,7 @@ export {
 export { chainOf } from './chain.ts'
 export type { AuditCheck, Fault, FaultPlace } from './findings.ts'
 export type { PinnedSourceKey } from './keys.ts'
-export { lookUp } from './lookups.ts'
+export { type LookupPins, lookUp } from './lookups.ts'
 export type { OwnCheck, WalkedBatch, WalkedEntry } from './own-check.ts'
 export { holdReceipts } from './receipts.ts'
 export { systemEvent } from './records.ts'

@@ -15,7 +15,7 @@ import type { OwnCheck } from './own-check.ts'
  * What a proof is held against: AuditPins, of which `urls` may be none. Not the pinned contracts: whether the log is anchored
  * there is one question about the log, which the audit answers by itself.
  */
-type Pins = {
+export type LookupPins = {
   readonly logKeys: readonly string[]
   readonly sourceKeys: readonly PinnedSourceKey[]
   readonly urls: readonly string[]
@@ -26,7 +26,7 @@ type Pins = {
  * Their proofs are verified whole, as strangers do, where it is said what to rely on.
  * @param sample of how many events one is looked up, on average; 1: each. The first of the log always is.
  */
-export function lookUp(api: Api, sample: number, pins: Pins | null = null): OwnCheck {
+export function lookUp(api: Api, sample: number, pins: LookupPins | null = null): OwnCheck {
   let count = 0
   return {
     id: 'lookups',
@@ -81,7 +81,7 @@ async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
 }
 
 /** The first check of the event's proof that fails; null: none does. What only could not be told is no fault. */
-async function refutedBy(api: Api, event: ParsedEvent, pins: Pins): Promise<string | null> {
+async function refutedBy(api: Api, event: ParsedEvent, pins: LookupPins): Promise<string | null> {
   try {
     const proof = parseProof(await api.text(`/v1/proofs/${printHash(event.leafHash)}`))
     const { logKeys, sourceKeys } = pins

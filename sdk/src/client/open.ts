@@ -78,7 +78,7 @@ export type AuditLogStatus = {
    * things stand; asked again every minute and at `flush()`. `halted`: stream and log contradict each other (`log_forked`: the
    * log contradicts itself), nothing is sent any more.
    */
-  readonly state: Sender['state'] | 'closed'
+  readonly state: 'idle' | 'sending' | 'waiting' | 'refused' | 'halted' | 'closed'
   /** C2SP verifier key that receipts are checked with, and who pinned it; null before the first receipt, unless it was given. */
   readonly logKey: string | null
   readonly pinned: 'option' | 'first_use' | null

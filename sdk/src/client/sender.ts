@@ -13,6 +13,7 @@ import type { Spool } from './spool.ts'
 import { compressBatch, type Delivery, postBatch, type TransportOptions } from './transport.ts'
 import { batchRoot } from './tree.ts'
 
+/** When a batch is sent: as soon as one of these is reached. */
 export type BatchLimits = {
   /** A batch is sent when this many events wait; default 1,000, at most 10,000. */
   maxEvents: number

@@ -6,6 +6,7 @@ import { readBody } from '../core/body.ts'
 import type { KillickError } from '../core/errors.ts'
 import { problemError, unreachable } from '../core/problem.ts'
 
+/** How bodies are compressed on the way to the service (RFC 8878, RFC 1952). */
 export type Compression = 'zstd' | 'gzip' | 'none'
 
 export type TransportOptions = {
@@ -19,8 +20,9 @@ export type TransportOptions = {
 }
 
 /**
- * `accepted`: 200 or 201 with what was asked for, to be checked. `later`: the service could not be reached or is busy; the same batch may be
- * accepted yet (or may have been, with the answer lost). `refused`: the service will not take this batch as things stand.
+ * `accepted`: 200 or 201 with what was asked for, to be checked. `later`: the service could not be reached or is busy; the
+ * same batch may be accepted yet (or may have been, with the answer lost). `refused`: the service will not take this batch as
+ * things stand.
  */
 export type Delivery =
   | { kind: 'accepted'; body: string }
@@ -37,7 +39,10 @@ const MAX_ANSWER_BYTES = 256 * 1024
 const MAX_RETRY_AFTER_MS = 600_000
 const BUSY = new Set([408, 425, 429, 500, 502, 503, 504])
 
-/** Most events and bytes of one frame of zstd. The service stores frames as they were sent, and reads one to show an event of it. */
+/**
+ * Most events and bytes of one frame of zstd. The service stores frames as they were sent, and reads one to show an event of
+ * it.
+ */
 const FRAME_EVENTS = 256
 const FRAME_BYTES = 512 * 1024
 

@@ -34,7 +34,12 @@ export type Position = {
  * What makes an event unlike any other. `id`: a UUIDv7. `time`: by the recorder's clock, ms since 1970. `salt`: gives 16 fresh
  * random bytes, once for each field.
  */
-export type Mint = { readonly id: string; readonly time: number; readonly salt: () => Uint8Array }
+export type Mint = {
+  readonly id: string
+  readonly time: number
+  /** Called once for each field. */
+  readonly salt: () => Uint8Array
+}
 
 /** A field that an event shows: `text` is its SD-JWT disclosure (RFC 9901 §4.2), base64url. */
 export type Disclosure = { readonly text: string; readonly name: string; readonly value: JsonValue }

@@ -111,7 +111,7 @@ function isDateTime(text: string): boolean {
  * Checks one field of an event: its name, its form, and that it is plain JSON.
  * @param fail told the JSON pointer of what is at fault, and why; it must throw
  */
-export function checkField(name: string, value: unknown, fail: Fail): void {
+export function checkField(name: string, value: unknown, fail: (path: string, why: string) => never): void {
   if (!FIELD_NAME.test(name) || RESERVED.has(name)) fail(`/${name}`, 'is not allowed as the name of a field')
   if (Object.hasOwn(FIELD_CHECKS, name)) FIELD_CHECKS[name]!(value, `/${name}`, fail)
   checkJson(value, `/${name}`, 1, fail)

@@ -119,7 +119,8 @@ export function verifyConsistency(claim: ConsistencyClaim): boolean {
   return orOnThrow(false, () => isConsistent(claim))
 }
 
-type ConsistencyClaim = {
+/** That one tree extends another; `path` is an RFC 9162 consistency path, hashes are 32 bytes. */
+export type ConsistencyClaim = {
   oldSize: Size
   newSize: Size
   oldRoot: Uint8Array

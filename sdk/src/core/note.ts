@@ -13,6 +13,7 @@ const MAX_NOTE_LENGTH = 262_144
 
 /** A C2SP verifier key of type Ed25519, read: `keyId` is 4 bytes, `publicKey` 32. */
 export type Vkey = { readonly name: string; readonly keyId: Uint8Array; readonly publicKey: Uint8Array }
+/** A signature on a note, as its line says: `keyId` is 4 bytes, `signature` 64 for Ed25519. */
 export type NoteSignature = { readonly name: string; readonly keyId: Uint8Array; readonly signature: Uint8Array }
 
 /** A C2SP signed note whose text at least one of the given keys has signed. */

@@ -13,6 +13,7 @@ export interface Signer {
   /** `thumbprint(jwk)` */
   readonly kid: string
   readonly alg: Alg
+  /** Signs a message, which is not hashed before. */
   sign(message: Uint8Array): Uint8Array | Promise<Uint8Array>
 }
 

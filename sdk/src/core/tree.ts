@@ -18,7 +18,11 @@ export type Node = { readonly level: number; readonly index: number }
  * const { nodes, fold } = planInclusion(index, size)
  * const path = fold(await Promise.all(nodes.map(readHash)))
  */
-export type Plan<T> = { readonly nodes: readonly Node[]; readonly fold: (hashes: readonly Hash[]) => T }
+export type Plan<T> = {
+  readonly nodes: readonly Node[]
+  /** @throws InvariantError where there are not as many hashes as nodes */
+  readonly fold: (hashes: readonly Hash[]) => T
+}
 
 /** The perfect subtrees that make up the leaves [start, end) of a tree, left to right; `start` is aligned to them. */
 function subtrees(start: number, end: number): Node[] {

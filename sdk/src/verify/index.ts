@@ -7,8 +7,14 @@ export { ERROR_CODES, type ErrorCode, KillickError } from '../core/errors.ts'
 export { type ParsedEvent, parseEvent } from '../core/event.ts'
 export { EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash } from '../core/hash.ts'
 export { type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
-export { rootFromInclusion, type Size, verifyConsistency, verifyInclusion } from '../core/merkle.ts'
-export { type OpenedNote, openNote, parseVkey, splitVkeys } from '../core/note.ts'
+export {
+  type ConsistencyClaim,
+  rootFromInclusion,
+  type Size,
+  verifyConsistency,
+  verifyInclusion,
+} from '../core/merkle.ts'
+export { type NoteSignature, type OpenedNote, openNote, parseVkey, splitVkeys } from '../core/note.ts'
 export {
   type Anchor,
   type CarriedRegistration,
@@ -26,6 +32,7 @@ export {
   type AnchorFact,
   DEFAULT_CONFIRMATIONS,
   DEFAULT_TIME_TOLERANCE,
+  type NodeAnswer,
   type PinnedKey,
   type PinnedLog,
   parsePinTime,

@@ -20,9 +20,10 @@ export type AnchorFact = Pick<
   Anchor,
   'chainId' | 'contract' | 'logId' | 'size' | 'root' | 'time' | 'transaction' | 'block'
 > &
-  Answer
+  NodeAnswer
 
-type Answer = {
+/** What a node answered about one anchor; in `unreadable`, why it did not. */
+export type NodeAnswer = {
   /** Which node answered, as a label to show. */
   readonly node: string
 } & (
@@ -42,8 +43,8 @@ type Answer = {
 )
 
 /** The answer that counts, of several about one anchor: a denial before a confirmation before none at all. */
-export function weightiest<A extends Answer>(answers: readonly A[]): A | undefined {
-  const denies = (answer: Answer) =>
+export function weightiest<A extends NodeAnswer>(answers: readonly A[]): A | undefined {
+  const denies = (answer: NodeAnswer) =>
     'anchored' in answer && !(answer.anchored && answer.genuineCode && answer.located !== false)
   return answers.find(denies) ?? answers.find((answer) => 'anchored' in answer) ?? answers[0]
 }

@@ -5,12 +5,14 @@
 //   npm run bench -- --growth 10000000  grows the ledger on to so many events; default 1,000,000
 //   npm run bench -- --events 8000      events per round, default 64,000; --rounds 1 for one round instead of three
 //   npm run bench -- --audit 20000      events that are audited, default 100,000; with --quick 5,000
+//   npm run bench -- --beside ../before  record and intake of this checkout beside another's, by turns; writes no file
 //   npm run bench -- --only record      one part: record, intake, audit, hostile, reading, growth; writes no file
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { measureAudits } from './bench/audit.ts'
+import { measureBeside } from './bench/beside.ts'
 import { measureGrowth } from './bench/growth.ts'
 import { measureHostile } from './bench/hostile.ts'
 import { measureIntake, measureTwo, measureUnsigned } from './bench/intake.ts'
@@ -30,6 +32,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '3' },
     audit: { type: 'string', default: '100000' },
     only: { type: 'string' },
+    beside: { type: 'string' },
   },
 })
 
@@ -51,7 +54,8 @@ function report(more: readonly BenchRow[]): void {
 
 const folder = await mkdtemp(join(tmpdir(), 'killick-bench-'))
 endClustersOnExit(folder)
-const wants = (part: string) => options.only === undefined || options.only === part
+const isWhole = options.only === undefined && options.beside === undefined
+const wants = (part: string) => isWhole || options.only === part
 try {
   if (wants('record')) report(await measureRecord(folder, plan))
   if (wants('intake')) {
@@ -67,7 +71,8 @@ try {
   if (wants('hostile')) report(await measureHostile(join(folder, 'hostile'), plan))
   if (wants('reading')) report(await measureLongReading(join(folder, 'reading'), plan))
   if (wants('growth')) report(await measureGrowth(join(folder, 'growth'), plan))
-  if (options.only === undefined && !options.quick) await publish()
+  if (options.beside !== undefined) report(await measureBeside(options.beside, folder, plan))
+  if (isWhole && !options.quick) await publish()
   await rm(folder, { recursive: true, force: true })
 } catch (error) {
   console.error(error)

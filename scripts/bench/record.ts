@@ -14,9 +14,10 @@ export async function measureRecord(folder: string, { rounds, events }: BenchPla
   return [against('record(): signed, chained, fsynced', rate, limit, 'Ed25519 signatures of one thread (node:crypto)')]
 }
 
-async function recordRound(spool: string, events: number): Promise<{ rate: number }> {
+/** @param open of which checkout */
+export async function recordRound(spool: string, events: number, open = openAuditLog): Promise<{ rate: number }> {
   // Nobody listens there: what is measured is the way to the disk, not the sending behind it.
-  const log = await openAuditLog({ url: 'http://127.0.0.1:9', source: 'bench', key: KEY, spool, onError: () => {} })
+  const log = await open({ url: 'http://127.0.0.1:9', source: 'bench', key: KEY, spool, onError: () => {} })
   const start = performance.now()
   let next = 0
   const worker = async () => {

@@ -10,7 +10,7 @@ import { type ChildHandle, startNode } from '../lib/processes.ts'
 import type { Load } from './events.ts'
 import { quantile } from './stats.ts'
 
-const MAIN = fileURLToPath(new URL('../../anchor-service/src/main.ts', import.meta.url))
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const TOKEN = 'token-of-the-benchmarks'
 
 export type Running = {
@@ -24,9 +24,14 @@ export type Running = {
   memory(): Promise<number>
 }
 
-export async function startService(folder: string, env: Record<string, string> = {}): Promise<Running> {
+/** @param checkout whose service, with its dependencies installed; by default this one's */
+export async function startService(
+  folder: string,
+  env: Record<string, string> = {},
+  checkout = ROOT,
+): Promise<Running> {
   const start = performance.now()
-  const child = await startNode([MAIN], {
+  const child = await startNode([join(checkout, 'anchor-service/src/main.ts')], {
     env: {
       ...process.env,
       KILLICK_DATA: join(folder, 'data'),

@@ -13,7 +13,7 @@ import {
 } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
-import { type CheckedBatch, type Demands, isSameBatch, type TimeAt } from '../ledger/packs/checked-batch.ts'
+import { type CheckedBatch, type Demands, isSameBatch } from '../ledger/packs/checked-batch.ts'
 import { Packer } from '../ledger/packs/packer.ts'
 import { refusalOf } from '../ledger/registry/sources.ts'
 import { readKeptBatch } from '../ledger/registry/streams.ts'
@@ -71,10 +71,7 @@ async function checkAgainst(
 
   const packer = new Packer(header)
   const events = readEvents(text, header, {
-    event(sketch, size, line) {
-      seen.time(sketch.time, line)
-      if (share.index === 0) packer.add(sketch, size)
-    },
+    event: (sketch, size) => share.index === 0 && packer.add(sketch, size),
     signature: (signature) => seen.check(signature),
     unsigned: (line) => seen.checkUnsigned(line),
     hidden(line) {
@@ -82,17 +79,16 @@ async function checkAgainst(
     },
   })
   if (events === null) refuse(text)
-  const invalid = refusalOf(source, seen, now)
+  const { kids, unsignedLine, hiddenLine } = seen
+  const { earliest, latest } = events
+  const demands: Demands = { kids, unsignedLine, hiddenLine, earliest, latest }
+  const invalid = refusalOf(source, demands, now)
   // A batch that was accepted while its key was valid gets its receipt again, however late it is repeated.
   if (invalid !== null && !(await wasAccepted(db, header))) throw invalid
   if (seen.badLine !== null)
     throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: seen.badLine })
   if (share.index > 0) return null
-  const { kids, unsignedLine, hiddenLine, earliest, latest } = seen
-  return packer.done(body, events.leaves, events.prev, {
-    ...{ kids, unsignedLine, hiddenLine, earliest, latest },
-    registered: newest,
-  })
+  return packer.done(body, events.leaves, events.prev, { ...demands, registered: newest })
 }
 
 /** Has core say what is wrong with a batch. @throws KillickError */
@@ -101,8 +97,8 @@ function refuse(text: Uint8Array): never {
   throw new InvariantError('intake cannot read a batch that core reads')
 }
 
-/** What a batch asks of its source's registration. Its signatures are checked as they come, so that none has to be kept. */
-class Seen implements Demands {
+/** Checks the signatures of a batch as they come, so that none has to be kept, and notes what else its source must allow. */
+class Seen {
   /** The first line whose signature does not verify; of later ones nothing is said. */
   badLine: number | null = null
   unsignedLine: number | null = null
@@ -111,11 +107,6 @@ class Seen implements Demands {
   readonly #source: SourceRecord | undefined
   readonly #share: Portion
   readonly #verifiers = new Map<string, Verifier>()
-  // Numbers, not objects: there is one more time with each event.
-  #earliest = Number.POSITIVE_INFINITY
-  #earliestLine = 0
-  #latest = Number.NEGATIVE_INFINITY
-  #latestLine = 0
 
   constructor(source: SourceRecord | undefined, share: Portion) {
     this.#source = source
@@ -134,25 +125,6 @@ class Seen implements Demands {
   checkUnsigned(line: number): void {
     this.unsignedLine ??= line
     if (this.#source!.eventSignatures !== 'optional') throw new Refusal('event_signature_required', undefined, { line })
-  }
-
-  time(time: number, line: number): void {
-    if (time < this.#earliest) {
-      this.#earliest = time
-      this.#earliestLine = line
-    }
-    if (time > this.#latest) {
-      this.#latest = time
-      this.#latestLine = line
-    }
-  }
-
-  get earliest(): TimeAt {
-    return { time: this.#earliest, line: this.#earliestLine }
-  }
-
-  get latest(): TimeAt {
-    return { time: this.#latest, line: this.#latestLine }
   }
 
   #take(kid: string, line: number): Verifier {

@@ -10,6 +10,7 @@ import {
   parseHash,
   printHash,
 } from '@killick/sdk/core'
+import type { TimeAt } from '../ledger/packs/checked-batch.ts'
 import { type EventSketch, sketchEvent } from '../ledger/packs/event-keys.ts'
 import { rootOf } from '../ledger/tree/batch-tree.ts'
 import { EventReader, SIGNATURE } from './fast/event-reader.ts'
@@ -20,8 +21,8 @@ export type LineSignature = BatchHeader['signature'] & { line: number }
 
 /** What becomes of events, in order. */
 export type Take = {
-  /** @param sketch serves the next event afterwards. @param size of its line, with the line feed. @param line from 1 */
-  event(sketch: EventSketch, size: number, line: number): void
+  /** @param sketch serves the next event afterwards. @param size of its line, with the line feed */
+  event(sketch: EventSketch, size: number): void
   signature(signature: LineSignature): void
   unsigned(line: number): void
   /** An event does not disclose all of its digests. */
@@ -39,8 +40,16 @@ const MAX_HEADS = 256
 /** One for the thread: its buffers hold the longest event. */
 const reader = new EventReader()
 
-/** The leaf hashes of a batch's events, 32 bytes each, and what the first one names as the event before it. */
-export type ReadEvents = { leaves: Buffer; prev: Hash | undefined }
+/** What is to be known of a batch's events together. */
+export type ReadEvents = {
+  /** Their leaf hashes, 32 bytes each. */
+  leaves: Buffer
+  /** What the first one names as the event before it. */
+  prev: Hash | undefined
+  /** The first and the last one by when they were recorded; of several at one time the first. */
+  earliest: TimeAt
+  latest: TimeAt
+}
 
 /**
  * Reads the events of a batch: structure, chain, digests, fields and root, as core's readBatch does, several times as fast.
@@ -55,6 +64,11 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
   let head = headAt(text, at)
   let first = ''
   let last = ''
+  // In four variables, not two objects: this is done with every event.
+  let earliest = Number.POSITIVE_INFINITY
+  let earliestLine = 0
+  let latest = Number.NEGATIVE_INFINITY
+  let latestLine = 0
   for (let i = 0; i < header.n; i++) {
     const line = i + 2
     let end = reader.read(text, at, head.bytes, header.seq + i)
@@ -79,11 +93,23 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
     else if (prev !== last) return null
     last = sketch.leafHash
     leaves.write(last, 32 * i, 'base64url')
-    take.event(sketch, end - at, line)
+    const { time } = sketch
+    if (time < earliest) {
+      earliest = time
+      earliestLine = line
+    }
+    if (time > latest) {
+      latest = time
+      latestLine = line
+    }
+    take.event(sketch, end - at)
     at = end
   }
   if (at !== text.length || !equalBytes(rootOf(leaves), header.root)) return null
-  return { leaves, prev: first === '' ? undefined : parseHash(first)! }
+  return {
+    ...{ leaves, prev: first === '' ? undefined : parseHash(first)! },
+    ...{ earliest: { time: earliest, line: earliestLine }, latest: { time: latest, line: latestLine } },
+  }
 }
 
 function parse(token: string): ParsedEvent | null {

@@ -452,14 +452,13 @@ function readAll(text: string | Buffer, header: BatchHeader) {
   const hidden: number[] = []
   const body = Buffer.from(text)
   const result = readEvents(body, header, {
-    event: ({ leafHash, time, id, keys, keyCount }, size, line) =>
+    event: ({ leafHash, time, id, keys, keyCount }, size) =>
       events.push({
         leafHash,
         time,
         id: Buffer.from(id),
         keys: Buffer.from(keys.subarray(0, 8 * keyCount)),
         size,
-        line,
       }),
     signature: (signature) => signatures.push(signature),
     unsigned: (line) => unsigned.push(line),
@@ -476,12 +475,19 @@ function expectedAll(text: string | Buffer) {
     prev: parsed.events[0]!.prev,
     events: parsed.events.map((event, i) => {
       const { leafHash, time, id, keys, keyCount } = sketchEvent(event)
-      return { leafHash, time, id, keys: keys.subarray(0, 8 * keyCount), size: event.token.length + 1, line: i + 2 }
+      return { leafHash, time, id, keys: keys.subarray(0, 8 * keyCount), size: event.token.length + 1 }
     }),
     signatures: parsed.events.flatMap(({ signature }, i) => (signature ? [{ ...signature, line: i + 2 }] : [])),
     unsigned: parsed.events.flatMap(({ signature }, i) => (signature ? [] : [i + 2])),
     hidden: parsed.events.flatMap(({ fieldCount, disclosures }, i) => (fieldCount > disclosures.length ? [i + 2] : [])),
+    ...firstAndLast(parsed.events.map(({ time }, i) => ({ time, line: i + 2 }))),
   }
+}
+
+function firstAndLast(times: { time: number; line: number }[]) {
+  const sorted = times.toSorted((a, b) => a.time - b.time)
+  const latest = sorted.at(-1)!.time
+  return { earliest: sorted[0], latest: sorted.find(({ time }) => time === latest) }
 }
 
 /** Bytes as hex, whatever they are held in. */

@@ -473,7 +473,7 @@ function expectedAll(text: string | Buffer) {
   return {
     leaves: Buffer.concat(parsed.events.map(({ leafHash }) => leafHash)),
     prev: parsed.events[0]!.prev,
-    events: parsed.events.map((event, i) => {
+    events: parsed.events.map((event) => {
       const { leafHash, time, id, keys, keyCount } = sketchEvent(event)
       return { leafHash, time, id, keys: keys.subarray(0, 8 * keyCount), size: event.token.length + 1 }
     }),

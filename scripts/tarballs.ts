@@ -79,14 +79,14 @@ function compile(from: string, to: string, paths: Record<string, string[]>): voi
   }
 }
 
-/** SQL, JSON and whatever else the sources read beside themselves; the licence and the manual. */
+/** SQL, JSON and whatever else the sources read beside themselves; the package's licence and its page for npm. */
 function copyAssets(from: string, to: string): void {
   const assets = globSync('src/**/*', { cwd: from, withFileTypes: true })
   for (const asset of assets) {
     const path = join(asset.parentPath, asset.name)
     if (asset.isFile() && !asset.name.endsWith('.ts')) cpSync(path, join(to, path.slice(from.length)))
   }
-  for (const file of ['LICENSE', 'README.md']) cpSync(join(root, file), join(to, file))
+  for (const file of ['LICENSE', 'README.md']) cpSync(join(from, file), join(to, file))
 }
 
 function publish(manifest: Manifest): Manifest {

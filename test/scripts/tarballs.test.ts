@@ -7,10 +7,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { pack } from '../../scripts/tarballs.ts'
 
 const run = promisify(execFile)
+const ROOT = join(import.meta.dirname, '../..')
 
 /** A stranger's project: nothing but the packed SDK, installed from its tarball as npm would from the registry. */
 describe('the published packages', () => {
   let project: string
+  let tarballs: string[]
   // What `npm test` tells its children about this repository must not reach the npm of the other project.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(
@@ -19,11 +21,19 @@ describe('the published packages', () => {
   )
   const inProject = (command: string, ...args: string[]) => run(command, args, { cwd: project, env })
 
+  /** What the compiler of a stranger's project says. */
+  async function tsc(...args: string[]): Promise<string> {
+    const compiler = join(ROOT, 'node_modules/typescript/bin/tsc')
+    const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--types', '']
+    const { stdout } = await inProject(process.execPath, compiler, ...flags, ...args).catch((failed) => failed)
+    return stdout
+  }
+
   beforeAll(async () => {
     project = await mkdtemp(join(tmpdir(), 'killick-pack-'))
-    const [sdk] = await pack(join(project, 'dist'))
+    tarballs = await pack(join(project, 'dist'))
     await writeFile(join(project, 'package.json'), '{ "private": true, "type": "module" }')
-    await inProject('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', sdk!)
+    await inProject('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarballs[0]!)
   }, 120_000)
   afterAll(() => rm(project, { recursive: true, force: true }))
 
@@ -48,10 +58,7 @@ describe('the published packages', () => {
        // @ts-expect-error bytes, not text
        leafHash('text')`,
     )
-    const tsc = join(import.meta.dirname, '../../node_modules/typescript/bin/tsc')
-    const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--types', '']
-    const { stdout } = await inProject(process.execPath, tsc, ...flags, 'use.ts')
-    expect(stdout).toBe('')
+    expect(await tsc('use.ts')).toBe('')
   })
 
   test('npx killick runs', async () => {
@@ -65,14 +72,34 @@ describe('the published packages', () => {
     })
   })
 
-  test('no TypeScript source is shipped, and the licence is', async () => {
-    const { stdout } = await inProject(
-      'tar',
-      '-tzf',
-      (await readFile(join(project, 'package.json'), 'utf8')).match(/file:([^"]+)/)![1]!,
+  test('no TypeScript source is shipped; the licence and a page of its own are', async () => {
+    for (const [i, name] of ['sdk', 'anchor-service'].entries()) {
+      const { stdout } = await inProject('tar', '-tzf', tarballs[i]!)
+      const files = stdout.trim().split('\n')
+      expect(files.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))).toEqual([])
+      expect(files).toContain('package/LICENSE')
+      const { stdout: page } = await inProject('tar', '-xzOf', tarballs[i]!, 'package/README.md')
+      expect(page).toMatch(new RegExp(`^# @killick/${name}\n`))
+    }
+    const licences = ['LICENSE', 'sdk/LICENSE', 'anchor-service/LICENSE'].map((path) =>
+      readFile(join(ROOT, path), 'utf8'),
     )
-    const files = stdout.trim().split('\n')
-    expect(files.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))).toEqual([])
-    expect(files).toContain('package/LICENSE')
+    expect(new Set(await Promise.all(licences)).size).toBe(1)
+  })
+
+  test("the sdk's page: its commands run, its examples have the types that they need", async () => {
+    const page = await readFile(join(project, 'node_modules/@killick/sdk/README.md'), 'utf8')
+    const commands = [...page.matchAll(/^npx killick ([^#\n]+)/gm)].map(([, args]) => args!.trim().split(' '))
+    expect(commands.map(([name]) => name)).toEqual(['--help', 'keygen', 'verify', 'audit'])
+    for (const args of commands.filter(([name]) => name !== 'verify'))
+      await inProject('npx', '--no-install', 'killick', ...args)
+    expect(JSON.parse(await readFile(join(project, 'billing-api.pub.json'), 'utf8'))).toMatchObject({ kty: 'OKP' })
+    const [record, check] = [...page.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!)
+    await writeFile(join(project, 'record.ts'), record!)
+    await writeFile(join(project, 'check.ts'), `declare const text: string\n${check}`)
+    // Recording is for Node, whose types an application has.
+    const node = ['--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types')]
+    expect(await tsc(...node, 'record.ts')).toBe('')
+    expect(await tsc('check.ts')).toBe('')
   })
 })

@@ -18,7 +18,7 @@ export type Config = {
   host: string
   /** PORT: port to listen on; 0 takes a free one. Default 8787. */
   port: number
-  /** KILLICK_ORIGIN: name of the log for ever, in every checkpoint: a host and path by custom. Default `localhost/killick`. */
+  /** KILLICK_ORIGIN: permanent name of the log, in every checkpoint; by convention a host and path. Default `localhost/killick`. */
   origin: string
   /** KILLICK_LOG_KEY: file with the Ed25519 private JWK that signs checkpoints. Default: made in the data folder. */
   logKeyFile: string

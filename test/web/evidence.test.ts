@@ -72,7 +72,7 @@ describe('before anything went wrong', () => {
     await page.locator('text=No source has contradicted itself').waitFor()
     expect(await serious(page)).toEqual([])
     await page.click('nav a:text("Streams")')
-    await page.locator('text=No batch was refused for its place').waitFor()
+    await page.locator('text=No batch was out of order').waitFor()
     expect(await serious(page)).toEqual([])
     expect(complaints).toEqual([])
   })

@@ -5,7 +5,7 @@ import type { Target } from './target.ts'
 export type Funds = {
   /** wei */
   balance: bigint
-  /** Anchors that the balance pays for at the price of now. */
+  /** Anchors that the balance pays for at the current gas price. */
   anchors: number
   isLow: boolean
 }

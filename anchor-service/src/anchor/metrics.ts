@@ -35,7 +35,7 @@ export function makeAnchorMetrics(registry: Registry) {
   })
   const affordable = new Gauge({
     name: 'killick_anchor_affordable',
-    help: 'Anchors that the balance pays for at the price of now',
+    help: 'Anchors that the balance pays for at the current gas price',
     labelNames: ['target'],
     registers,
   })

@@ -13,7 +13,7 @@ export type RecordedAudits = { last: Finished | null; decided: Finished | null; 
 const AT_LEAST_EVERY_MS = 24 * 60 * 60 * 1000
 
 const OUTCOMES = ['pass', 'fail', 'undecided'] as const
-/** What an audit is no reason to record another one for. */
+/** Actions that do not make the last audit outdated. */
 const QUIET = [...OUTCOMES.map((outcome) => `audit.${outcome}`), ...ANCHOR_ACTIONS]
 
 export async function readRecorded(db: Db): Promise<RecordedAudits> {

@@ -86,8 +86,8 @@ export class TupleWriter {
 }
 
 /**
- * Fills in what was not known when tuples were written: of each the second field, an int8, and the first, which is as much more
- * than `first` as the third, an int4, says.
+ * Patches the first two fields of each tuple, both int8: the first becomes `first` plus the third field (an int4), the second
+ * becomes `second`. Neither was known when the tuples were written.
  */
 export function numberRows({ bytes, starts }: Tuples, first: number, second: number): void {
   const buffer = toBuffer(bytes)

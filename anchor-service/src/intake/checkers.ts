@@ -11,7 +11,7 @@ export type CheckerData = { databaseUrl: string; hasRole: boolean }
 /** What to check: a body as it was sent, the version of the registry that the ledger has met, and the service's clock in ms. */
 export type Sent = { body: Uint8Array; encoding: Encoding; registry: number; now: number }
 
-/** Of the events' signatures, every `of`-th from the `index`-th on. Whoever has index 0 makes the batch, and nobody else. */
+/** The signatures that one thread verifies: every `of`-th, beginning with number `index`. Only the thread with index 0 builds the batch. */
 export type Portion = { index: number; of: number }
 
 export type Question = Sent & { id: number; share: Portion }
@@ -27,7 +27,7 @@ export type Answer = { id: number } & (
 )
 
 export type Checkers = {
-  /** How many batches may be handed in at once with a use: two per thread, so that none waits for the next. */
+  /** How many batches are worth handing in at once: two for each thread, so that no thread waits for its next batch. */
   readonly width: number
   /** `decodeBody` and `checkBatch` on other threads; `body` may be empty afterwards. @throws as they do; Refusal `unavailable` while the database is away */
   check(sent: Sent): Promise<CheckedBatch>
@@ -35,7 +35,7 @@ export type Checkers = {
   close(): Promise<void>
 }
 
-/** A body so long (compressed) is checked by several threads, where some are idle: each reads it, and verifies its share. */
+/** A compressed body of at least this length is checked by several threads if some are idle: each reads it and verifies its share. */
 const SHARED_BYTES = 32_768
 const MAX_HELPERS = 3
 
@@ -45,7 +45,7 @@ type Waiting = { resolve: (batch: CheckedBatch | null) => void; reject: (error: 
 type Thread = { worker: Worker; waiting: Map<number, Waiting>; hasEnded: boolean; ended: Promise<void> }
 
 /**
- * Threads that check batches: that is nearly all of the work of the service, and this way the event loop stays free for requests
+ * Threads that check batches. Checking is nearly all of the service's work; on threads it leaves the event loop free for requests
  * and commits.
  */
 export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: number): Checkers {
@@ -100,7 +100,7 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       const idle = others.filter(({ waiting }) => waiting.size === 0)
       const helpers = isWorthSharing && sent.body.length >= SHARED_BYTES ? idle.slice(0, MAX_HELPERS) : []
       const of = helpers.length + 1
-      // The one whose body moves away is asked last.
+      // The thread that gets the body itself is asked last.
       const shares = helpers.map((helper, i) => ask(helper, sent, { index: i + 1, of }))
       const answers = await Promise.allSettled([ask(first!, sent, { index: 0, of }), ...shares])
       const failure = firstFailure(answers)
@@ -117,7 +117,7 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
   }
 }
 
-/** What is at fault first, where something is: each thread knows of its own signatures alone. */
+/** The first fault, if there is one: each thread knows only its own signatures. */
 function firstFailure(answers: readonly PromiseSettledResult<unknown>[]): Error | null {
   const lineOf = (error: Error) => (error instanceof KillickError ? Number(error.details.line ?? 0) : 0)
   const failures = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as Error] : []))

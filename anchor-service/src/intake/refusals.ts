@@ -31,7 +31,7 @@ export function rememberRefusals(now: () => number = Date.now) {
     const name = `${source}/${stream}`
     const times = (kept.get(name)?.times ?? 0) + 1
     const expected = (details.expected as { seq: number }).seq
-    // Deleted first, so that the newest stands last.
+    // Inserted again, so that the map's order is least recently refused first.
     kept.delete(name)
     kept.set(name, { source, stream, code, seq, expected, at: new Date(now()), times })
     if (kept.size > MAX_STREAMS) kept.delete(kept.keys().next().value!)

@@ -13,7 +13,7 @@ export type AuditCheck = { id: string; title: string; status: CheckStatus; detai
  */
 export type FaultPlace = { logIndex: number; source?: string; stream?: string; seq?: number; id?: string }
 
-/** Something that is not as it should be, and where; null: at no place of the log. */
+/** Something that is not as it should be, and where; `null` if it concerns the log as a whole. */
 export type Fault = { readonly place: FaultPlace | null; readonly message: string }
 
 const order = (place: FaultPlace | null): [number, number] => [

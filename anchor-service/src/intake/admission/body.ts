@@ -41,7 +41,7 @@ export function bodyReader(limits: BodyLimits = BODY_LIMITS) {
   }
 }
 
-/** Takes the chunks' memory back at once: a body of one chunk after another would soon have the collector look through its heap. */
+/** Frees the chunks at once; otherwise large bodies cause frequent major collections: docs/decisions/0007-memory-given-back.md. */
 function join(chunks: readonly Uint8Array[]): Buffer {
   const body = Buffer.concat(chunks)
   for (const chunk of chunks) if (chunk.byteLength === chunk.buffer.byteLength) free(chunk)

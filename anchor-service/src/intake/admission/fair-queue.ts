@@ -34,7 +34,7 @@ export function takeTurns(limits: TurnLimits = TURN_LIMITS) {
   function arrive(name: string): Address {
     const now = performance.now()
     const known = addresses.get(name)
-    // Deleted first, so that the newest stands last.
+    // Inserted again, so that the map's order is least recently changed first.
     addresses.delete(name)
     const address = known ?? { running: 0, waiting: [], pauseMs: 0, until: 0 }
     if (address.running === 0 && now - address.until > MEMORY_MS) address.pauseMs = 0

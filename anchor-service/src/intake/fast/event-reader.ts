@@ -50,9 +50,9 @@ const REQUIRED = 0b111
 const OUTCOMES = ['success', 'failure', 'denied'].map(literal)
 
 /**
- * Reads events as recorders print them: members in the order of docs/PROTOCOL.md, digests in theirs, no white space. All that
- * core's parseEvent checks is checked; the signature is the caller's to check. To whatever is not printed so it says NO and
- * core decides, so nothing is refused here that core would take.
+ * Reads events as recorders print them: members in the order of docs/PROTOCOL.md, digests sorted, no white space. It checks
+ * everything that core's parseEvent checks; the caller checks the signature. For any other formatting it returns NO and the
+ * caller falls back to core's parser, so nothing is refused here that core would take.
  */
 export class EventReader {
   readonly sketch = new EventSketch()

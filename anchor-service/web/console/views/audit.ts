@@ -16,7 +16,7 @@ export async function audit(_search: unknown, signal: AbortSignal): Promise<HTML
 const off = () =>
   empty(
     'This process does not audit.',
-    'Its audit is switched off; so nobody here finds out when the database is tampered with. Switch it on with a time in ms, or audit from elsewhere with killick audit:',
+    'Its audit is switched off, so it does not notice when somebody tampers with the database. Set an interval in ms to switch it on, or audit from elsewhere with killick audit:',
     'KILLICK_AUDIT_INTERVAL_MS=3600000',
   )
 
@@ -27,8 +27,8 @@ function parts(status: Audit): Child[] {
     progress(status),
     last !== null && section('The last audit', last),
     passed !== null && passed.at !== last?.at && section('The last that passed', passed),
-    last !== null && passed === null && failed && h('p', { class: 'note' }, 'None is known to have passed.'),
-    h('h2', {}, 'How it is set'),
+    last !== null && passed === null && failed && h('p', { class: 'note' }, 'No audit is known to have passed.'),
+    h('h2', {}, 'Settings'),
     list({
       Interval: `${setTime(intervalMs)} from the end of one audit to the beginning of the next`,
       Pace: pace === 0 ? 'as fast as it goes' : `at most ${count(pace)} events per second`,
@@ -56,7 +56,7 @@ function progress({ state, progress: done, began, next }: Audit): HTMLElement {
   return h(
     'div',
     {},
-    h('p', {}, 'An audit runs since ', began ? at(began) : 'a moment ago', '.'),
+    h('p', {}, 'An audit has been running since ', began ? at(began) : 'a moment ago', '.'),
     h('progress', { max: Math.max(1, size), value: done?.batches ?? 0, 'aria-label': 'Log entries audited' }),
     h(
       'p',

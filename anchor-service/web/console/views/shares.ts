@@ -11,7 +11,7 @@ export async function shares(): Promise<HTMLElement> {
     return view(
       'Links',
       empty(
-        'No links were made yet.',
+        'No links yet.',
         'Open an event, choose the fields to show, and make a link that anyone can check.',
       ),
     )

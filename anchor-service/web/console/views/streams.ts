@@ -38,14 +38,14 @@ export async function streams(search: URLSearchParams): Promise<HTMLElement> {
     h(
       'p',
       { class: 'note' },
-      'No stream here has a gap: a batch is accepted only where its stream ends. What a source has not sent yet, or never will, cannot be seen from here; look for one that is silent longer than it should be.',
+      'No stream here has a gap: a batch is accepted only where its stream ends. What a source has not sent cannot be seen from here; look for a source that has been silent for longer than it should be.',
     ),
     first.streams.length === 0 ? empty('No stream yet.', 'A source begins one with its first batch.') : rows,
     more,
-    h('h2', {}, 'Refused for their place'),
+    h('h2', {}, 'Rejected: out of order'),
     mine.length === 0
       ? empty(
-          'No batch was refused for its place.',
+          'No batch was out of order.',
           `Since ${clock(since)} UTC every batch that this process was sent followed the one before it. Earlier refusals, and those of other processes, are not known here.`,
         )
       : h(

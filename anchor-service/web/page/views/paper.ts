@@ -32,7 +32,7 @@ export function paper(id: string): { element: HTMLElement; show: (link: string) 
     h(
       'p',
       { class: 'note' },
-      'Paper proves nothing by itself: open the link, or scan the code, and the check is made anew.',
+      'Paper proves nothing by itself: open the link or scan the code to check it again.',
     ),
   )
   return {

@@ -238,7 +238,7 @@ test('anchoring goes on when the clock of the service is set back, or the databa
 test('without the queue, too, a target is visited in time when the clock is set back', async () => {
   let visits = 0
   const keeper = keepTarget({
-    tend: async () => {
+    advance: async () => {
       visits++
       return { outcome: 'waiting', detail: 'for a block' }
     },

@@ -6,13 +6,13 @@ import { Alarm } from './alarms.ts'
 import { bumpedFees, calls, explainRevert, type Fees, openingFees, RpcError } from './chain/chain.ts'
 import type { Move } from './decide.ts'
 import { type Attempt, type LogOnChain, type OpenAnchor, recordState } from './state.ts'
-import { durable, type Scene } from './step-context.ts'
+import { durable, type StepContext } from './step-context.ts'
 
 /** Does what was decided about an anchor. Null: done, decide again. Else what is to be waited for. @throws Alarm */
-export async function perform(scene: Scene, anchor: OpenAnchor, move: Move): Promise<string | null> {
-  if (move.move === 'record') await record(scene, anchor, move)
-  if (move.move === 'sign') await sign(scene, anchor, move.replaces, move.fees)
-  if (move.move === 'broadcast') return broadcast(scene, anchor, move.attempt)
+export async function perform(context: StepContext, anchor: OpenAnchor, move: Move): Promise<string | null> {
+  if (move.move === 'record') await record(context, anchor, move)
+  if (move.move === 'sign') await sign(context, anchor, move.replaces, move.fees)
+  if (move.move === 'broadcast') return broadcast(context, anchor, move.attempt)
   return null
 }
 
@@ -22,8 +22,8 @@ const EVENTS: Partial<Record<string, string>> = { confirmed: 'anchor.commit', re
 /** Actions of the ledger's own events about anchors; they alone are no reason for another anchor. */
 export const ANCHOR_ACTIONS = ['anchor.commit', 'anchor.withdraw']
 
-async function record(scene: Scene, anchor: OpenAnchor, move: Move & { move: 'record' }): Promise<void> {
-  const { ledger, place, view } = scene
+async function record(context: StepContext, anchor: OpenAnchor, move: Move & { move: 'record' }): Promise<void> {
+  const { ledger, place, view } = context
   const { state, sighting, detail } = move
   const facts: AnchorFacts = { transaction: anchor.transaction, detail: detail ?? null }
   if (sighting) {
@@ -36,13 +36,13 @@ async function record(scene: Scene, anchor: OpenAnchor, move: Move & { move: 're
   }
   const wasCounted = anchor.state === 'confirmed' || anchor.state === 'final'
   const action = state === 'confirmed' || wasCounted ? EVENTS[state] : undefined
-  await durable(scene, state, async () => {
+  await durable(context, state, async () => {
     if (action === undefined || anchor.size === 0) return recordState(ledger.db, anchor, state, facts)
     const history = await readHistory(ledger.db, anchor.id, anchor.seq + 1)
     const event = describe(action, place, anchor, { seq: anchor.seq + 1, state, ...facts }, history)
     await ledger.record(event, (db, logIndex) => recordState(db, anchor, state, facts, logIndex))
   })
-  scene.moved?.(state, sighting)
+  context.moved?.(state, sighting)
 }
 
 type StateRow = AnchorFacts & { seq: number; state: AnchorState }
@@ -65,10 +65,15 @@ function describe(action: string, place: LogOnChain, anchor: OpenAnchor, row: St
 }
 
 /** Signs a transaction for the anchor and stores it; it is not sent before it is stored. */
-async function sign(scene: Scene, anchor: OpenAnchor, replaces: Attempt | null, bumped: Fees | null): Promise<void> {
-  const { target, chain, signer, ledger, place } = scene
+async function sign(
+  context: StepContext,
+  anchor: OpenAnchor,
+  replaces: Attempt | null,
+  bumped: Fees | null,
+): Promise<void> {
+  const { target, chain, signer, ledger, place } = context
   const to = target.contract
-  const data = await callData(scene, anchor)
+  const data = await callData(context, anchor)
   const [gas, nonce, fees] = await Promise.all([
     chain.estimate({ from: signer.address, to, data }).catch(explain),
     replaces?.nonce ?? chain.pendingNonce(signer.address),
@@ -80,11 +85,11 @@ async function sign(scene: Scene, anchor: OpenAnchor, replaces: Attempt | null, 
   })
   const attempt = { ...signed, sender: signer.address, nonce, ...fees }
   const state = replaces === null ? 'signed' : 'replaced'
-  await durable(scene, state, () => recordState(ledger.db, anchor, state, { ...factsOf(attempt), raw: signed.raw }))
-  scene.moved?.(state)
+  await durable(context, state, () => recordState(ledger.db, anchor, state, { ...factsOf(attempt), raw: signed.raw }))
+  context.moved?.(state)
 }
 
-async function callData({ target, view, heldRoot, ledger }: Scene, anchor: OpenAnchor): Promise<string> {
+async function callData({ target, view, heldRoot, ledger }: StepContext, anchor: OpenAnchor): Promise<string> {
   if (anchor.size === 0) return calls.open(ledger.log.origin)
   const checkpoint = await readCheckpoint(ledger.db, anchor.size)
   const path = await readConsistency(ledger.db, view.head?.size ?? 0, anchor.size)
@@ -100,13 +105,13 @@ function explain(error: unknown): never {
   throw new Alarm('node_refuses', `(${error.message})`)
 }
 
-async function broadcast(scene: Scene, anchor: OpenAnchor, attempt: Attempt): Promise<string | null> {
-  const { target, chain, ledger } = scene
-  const sent = await durable(scene, 'send', () => chain.send(attempt.raw))
+async function broadcast(context: StepContext, anchor: OpenAnchor, attempt: Attempt): Promise<string | null> {
+  const { target, chain, ledger } = context
+  const sent = await durable(context, 'send', () => chain.send(attempt.raw))
   switch (sent.result) {
     case 'taken':
-      await durable(scene, 'broadcast', () => recordState(ledger.db, anchor, 'broadcast', factsOf(attempt)))
-      scene.moved?.('broadcast')
+      await durable(context, 'broadcast', () => recordState(ledger.db, anchor, 'broadcast', factsOf(attempt)))
+      context.moved?.('broadcast')
       return null
     case 'unfunded':
       throw new Alarm('unfunded', `(${sent.detail})`)
@@ -115,7 +120,7 @@ async function broadcast(scene: Scene, anchor: OpenAnchor, attempt: Attempt): Pr
     case 'underpriced': {
       const fees = bumpedFees(attempt, target.fees, openingFees(await chain.market(), target.fees))
       if (fees === null) return 'waiting for fees to fall: a higher one would exceed the cap'
-      await sign(scene, anchor, attempt, fees)
+      await sign(context, anchor, attempt, fees)
       return null
     }
     default:

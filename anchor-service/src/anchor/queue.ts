@@ -6,7 +6,7 @@ import { Redis } from 'ioredis'
  * one; a ring that comes while one is being answered is answered once more after it. Losing the queue loses rings, and
  * nothing else.
  */
-export type Bell = {
+export type Doorbell = {
   /** @throws where the queue cannot be reached within two seconds */
   ring(): Promise<void>
   /** Sets up the ring at every interval; again is harmless, and needed after the queue has lost its memory. */
@@ -15,7 +15,7 @@ export type Bell = {
   close(): Promise<void>
 }
 
-export type BellOptions = {
+export type DoorbellOptions = {
   /** Null: PostgreSQL rings. */
   redisUrl: string | null
   /** The owner's URL: BullMQ makes its tables in schema `killick_queue`. */
@@ -36,7 +36,7 @@ const KEEP_NOTHING = { removeOnComplete: true, removeOnFail: true }
 const RING = { deduplication: { id: 'ring', keepLastIfActive: true }, ...KEEP_NOTHING }
 
 /** @param answer called for a ring; it must not throw */
-export function openBell(options: BellOptions, answer: () => Promise<void>): Bell {
+export function openDoorbell(options: DoorbellOptions, answer: () => Promise<void>): Doorbell {
   const name = `killick-anchor-${options.name}`
   const { queue, worker, backend, ready, isReady, end } =
     options.redisUrl === null ? onPostgres(options.databaseUrl, name, answer) : onRedis(options.redisUrl, name, answer)

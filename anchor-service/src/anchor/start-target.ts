@@ -6,10 +6,10 @@ import type { ChainSigner } from './chain/signer.ts'
 import { type Funds, readFunds } from './funds.ts'
 import type { AnchorMetrics } from './metrics.ts'
 import { findDue } from './next-checkpoint.ts'
-import { openBell } from './queue.ts'
+import { openDoorbell } from './queue.ts'
 import type { Target } from './target.ts'
 import { keepTarget } from './visits.ts'
-import { tend } from './worker.ts'
+import { advance } from './worker.ts'
 
 export type RunningTarget = {
   /** The log has grown. Cheap, so that it may be called at each commit. */
@@ -55,8 +55,8 @@ export function runTarget(parts: Parts): RunningTarget {
   }
 
   const keeper = keepTarget({
-    tend: () => tend({ target, chain, signer, ledger, moved: metrics.moved(target.name) }, locks),
-    ring: () => bell.ring(),
+    advance: () => advance({ target, chain, signer, ledger, moved: metrics.moved(target.name) }, locks),
+    ring: () => doorbell.ring(),
     isDue: async (place) => (await findDue(ledger, place, target)) !== null,
     pollMs: target.pollMs,
     ended(visit) {
@@ -65,14 +65,17 @@ export function runTarget(parts: Parts): RunningTarget {
       countMoney().catch(() => {})
     },
   })
-  const bell = openBell({ redisUrl, databaseUrl, name: target.name, intervalMs: target.intervalMs }, keeper.visit)
+  const doorbell = openDoorbell(
+    { redisUrl, databaseUrl, name: target.name, intervalMs: target.intervalMs },
+    keeper.visit,
+  )
 
   const look = () => keeper.tick().catch((error) => log.warn(about, `the ledger cannot be read: ${error.message}`))
   const reconciler = setInterval(look, Math.min(target.pollMs, 1_000))
   let nudged: NodeJS.Timeout | null = null
 
   // A queue that has lost its memory has forgotten this too, so it is said again and again.
-  const schedule = () => bell.schedule().catch(() => {})
+  const schedule = () => doorbell.schedule().catch(() => {})
   schedule()
   const scheduler = setInterval(schedule, Math.max(target.intervalMs, 1_000))
 
@@ -87,14 +90,14 @@ export function runTarget(parts: Parts): RunningTarget {
       ...{ target: target.name, contract: target.contract, logId: target.logId, publisher: signer.address },
       ...keeper.status(),
       funds: funds && { balance: String(funds.balance), anchors: funds.anchors, isLow: funds.isLow },
-      queue: bell.status(),
+      queue: doorbell.status(),
       nodes: chain.nodes(),
     }),
     async close() {
       clearInterval(reconciler)
       clearInterval(scheduler)
       clearTimeout(nudged ?? undefined)
-      await bell.close()
+      await doorbell.close()
       await keeper.close()
     },
   }

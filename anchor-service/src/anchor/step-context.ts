@@ -19,8 +19,8 @@ export type WorkerDeps = {
   door?: (step: string) => void | Promise<void>
 }
 
-/** The stage of one decision: chain and ledger as they are now, found to be fit to go on with. */
-export type Scene = WorkerDeps & {
+/** Everything that one decision needs: the verified state of chain and ledger at this moment. */
+export type StepContext = WorkerDeps & {
   view: ChainView
   place: LogOnChain
   /** Root of the tree that the contract holds, by our own ledger; the contract confirms it. */
@@ -28,7 +28,7 @@ export type Scene = WorkerDeps & {
 }
 
 /** Looks at chain and ledger. @throws Alarm where they give a reason not to go on */
-export async function readScene(deps: WorkerDeps): Promise<Scene> {
+export async function readContext(deps: WorkerDeps): Promise<StepContext> {
   const view = await look(deps)
   const place = await findPlace(deps, view)
   return { ...deps, view, place, heldRoot: await checkHeld(deps, view) }
@@ -105,7 +105,7 @@ async function checkHeld({ chain, target, ledger }: WorkerDeps, view: ChainView)
 }
 
 /** Those of the anchor's transactions that are in blocks. */
-export async function findAll({ chain, view }: Scene, anchor: OpenAnchor): Promise<Sighting[]> {
+export async function findAll({ chain, view }: StepContext, anchor: OpenAnchor): Promise<Sighting[]> {
   // Only what has used its nonce can be in a block.
   const spent = anchor.attempts.filter(({ nonce }) => nonce < view.nonce)
   const found = await onNodes(() => Promise.all(spent.map(({ transaction }) => chain.find(transaction, view))))
@@ -113,7 +113,7 @@ export async function findAll({ chain, view }: Scene, anchor: OpenAnchor): Promi
 }
 
 /** How the anchor's transaction waits; null where none does. */
-export async function askWaiting({ chain, view, signer }: Scene, anchor: OpenAnchor): Promise<Waiting | null> {
+export async function askWaiting({ chain, view, signer }: StepContext, anchor: OpenAnchor): Promise<Waiting | null> {
   const current = anchor.attempts.at(-1)
   if (anchor.state !== 'broadcast' || current === undefined || current.nonce < view.nonce) return null
   const [isKnown, pendingNonce, market] = await Promise.all([

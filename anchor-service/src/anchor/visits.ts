@@ -13,7 +13,7 @@ export type Keeper = {
 }
 
 export type KeeperDeps = {
-  tend: () => Promise<Visit>
+  advance: () => Promise<Visit>
   /** @throws where the queue cannot be reached */
   ring: () => Promise<void>
   /** Is there something to anchor? Reads the ledger only. */
@@ -29,7 +29,7 @@ const ALARM_MS = 5_000
 const IDLE_MS = 60_000
 
 /** Sees to it that a target is visited when there is a reason to, whatever becomes of the queue. */
-export function keepTarget({ tend, ring, isDue, pollMs, ended }: KeeperDeps): Keeper {
+export function keepTarget({ advance, ring, isDue, pollMs, ended }: KeeperDeps): Keeper {
   let last: Visit | Alarm | null = null
   let endedAt = Number.NEGATIVE_INFINITY
   let rangAt: number | null = null
@@ -40,7 +40,7 @@ export function keepTarget({ tend, ring, isDue, pollMs, ended }: KeeperDeps): Ke
   async function run(): Promise<void> {
     do {
       again = false
-      last = await tend().catch((error) =>
+      last = await advance().catch((error) =>
         error instanceof Alarm ? error : new Alarm('failed', `(${(error as Error).message})`),
       )
       endedAt = performance.now()

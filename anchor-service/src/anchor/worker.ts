@@ -7,7 +7,16 @@ import { withLock } from './lock.ts'
 import { findDue } from './next-checkpoint.ts'
 import { perform } from './perform.ts'
 import { type LogOnChain, type OpenAnchor, Overtaken, planAnchor, readOpenAnchors } from './state.ts'
-import { askWaiting, durable, findAll, look, onNodes, readScene, type Scene, type WorkerDeps } from './step-context.ts'
+import {
+  askWaiting,
+  durable,
+  findAll,
+  look,
+  onNodes,
+  readContext,
+  type StepContext,
+  type WorkerDeps,
+} from './step-context.ts'
 
 /** How a visit ended. */
 export type Visit =
@@ -27,16 +36,16 @@ export type Visit =
  * Safe to run twice at once too: the next state of an anchor can be recorded once, a nonce is mined once, and the
  * contract takes a size once.
  *
- * @param locks connections for locks: one for each target that is being tended
+ * @param locks connections for locks: one for each target that is being advanced
  * @throws Alarm
  */
-export async function tend(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> {
+export async function advance(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> {
   const { chainId } = await look(deps)
   let wasRefused = false
   const work = async (): Promise<Visit> => {
     for (;;) {
       try {
-        const ended = await step(await readScene(deps))
+        const ended = await step(await readContext(deps))
         if (ended !== null) return ended
       } catch (error) {
         // The chain may have moved on between the look and the question, so it is looked at once more.
@@ -54,16 +63,16 @@ export async function tend(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> {
 }
 
 /** Does one durable thing and returns null; or says why there is none to do. */
-async function step(scene: Scene): Promise<Visit | null> {
-  const { ledger, place, view, target } = scene
+async function step(context: StepContext): Promise<Visit | null> {
+  const { ledger, place, view, target } = context
   const anchors = await readOpenAnchors(ledger.db, place, view.head?.size ?? -1)
-  const behindMs = timeBehind(scene, anchors)
+  const behindMs = timeBehind(context, anchors)
   let waitsFor: string | null = null
   let finalized: number | null | undefined
   for (const anchor of anchors) {
-    const sightings = await findAll(scene, anchor)
-    const waiting = sightings.length > 0 ? null : await askWaiting(scene, anchor)
-    if (finalized === undefined && sightings.length > 0) finalized = await onNodes(() => scene.chain.finalized(view))
+    const sightings = await findAll(context, anchor)
+    const waiting = sightings.length > 0 ? null : await askWaiting(context, anchor)
+    if (finalized === undefined && sightings.length > 0) finalized = await onNodes(() => context.chain.finalized(view))
     const move = decide({ view, finalized: finalized ?? null, anchor, sightings, waiting, behindMs }, target)
     if (move.move === 'done') continue
     if (move.move === 'wait') {
@@ -72,19 +81,19 @@ async function step(scene: Scene): Promise<Visit | null> {
     }
     // Transactions go out in the order of their sizes; what the chain shows is recorded in any order.
     if (move.move !== 'record' && waitsFor !== null) continue
-    waitsFor = await perform(scene, anchor, move)
+    waitsFor = await perform(context, anchor, move)
     if (waitsFor === null) return null
   }
   if (waitsFor !== null) return { outcome: 'waiting', detail: waitsFor }
   const due = view.head === null ? { size: 0, root: EMPTY_ROOT } : await findDue(ledger, place, target)
-  if (due !== null) return plan(scene, due)
+  if (due !== null) return plan(context, due)
   return anchors.length > 0 ? { outcome: 'settling' } : { outcome: 'idle', place }
 }
 
 /** Since when a chain's nodes have been behind what they had shown before. */
 const behind = new WeakMap<Chain, number>()
 
-function timeBehind({ chain, view }: Scene, anchors: readonly OpenAnchor[]): number {
+function timeBehind({ chain, view }: StepContext, anchors: readonly OpenAnchor[]): number {
   if (!anchors.some(({ block }) => block !== null && block > view.block)) {
     behind.delete(chain)
     return 0
@@ -94,8 +103,8 @@ function timeBehind({ chain, view }: Scene, anchors: readonly OpenAnchor[]): num
   return performance.now() - since
 }
 
-async function plan(scene: Scene, { size, root }: { size: number; root: Hash }): Promise<null> {
-  await durable(scene, 'plan', () => planAnchor(scene.ledger.db, scene.place, size, root))
-  scene.moved?.('planned')
+async function plan(context: StepContext, { size, root }: { size: number; root: Hash }): Promise<null> {
+  await durable(context, 'plan', () => planAnchor(context.ledger.db, context.place, size, root))
+  context.moved?.('planned')
   return null
 }

@@ -47,14 +47,14 @@ const alarm = (code: keyof typeof ALARM_CODES) => ({
 describe('trouble with the contract stops the target with an alarm', () => {
   test('no code at the address', async () => {
     const target = await newTarget(world, { contract: `0x${'12'.repeat(20)}` })
-    await expect(target.tend()).rejects.toMatchObject(alarm('no_contract'))
+    await expect(target.advance()).rejects.toMatchObject(alarm('no_contract'))
   })
 
   test('other code than the published one', async () => {
     const contract = `0x${'34'.repeat(20)}`
     await world.chain.rpc('hardhat_setCode', [contract, '0x6001600101'])
     const target = await newTarget(world, { contract })
-    await expect(target.tend()).rejects.toMatchObject(alarm('other_contract'))
+    await expect(target.advance()).rejects.toMatchObject(alarm('other_contract'))
   })
 
   test('the log has been handed over to another key', async () => {
@@ -63,9 +63,9 @@ describe('trouble with the contract stops the target with an alarm', () => {
     await world.grow()
     await target.settle()
     await call(target, calls.offerPublisher(target.target.logId, heir.signer.address))
-    await expect(heir.tend()).rejects.toMatchObject(alarm('not_publisher'))
+    await expect(heir.advance()).rejects.toMatchObject(alarm('not_publisher'))
     await call(heir, calls.acceptPublisher(target.target.logId))
-    await expect(target.tend()).rejects.toMatchObject(alarm('not_publisher'))
+    await expect(target.advance()).rejects.toMatchObject(alarm('not_publisher'))
     // The heir goes on with the same log.
     const size = await world.grow()
     await heir.settle()
@@ -74,7 +74,7 @@ describe('trouble with the contract stops the target with an alarm', () => {
 
   test('a log id that nobody has opened', async () => {
     const target = await newTarget(world, { logId: `0x${'56'.repeat(32)}`, mayOpen: false })
-    await expect(target.tend()).rejects.toMatchObject(alarm('not_opened'))
+    await expect(target.advance()).rejects.toMatchObject(alarm('not_opened'))
   })
 
   test.each([
@@ -85,7 +85,7 @@ describe('trouble with the contract stops the target with an alarm', () => {
     await world.grow(3)
     await call(target, calls.open(origin))
     await call(target, calls.anchor(target.target.logId, size, root(), EMPTY, []))
-    await expect(target.tend()).rejects.toMatchObject(alarm('publisher_stolen'))
+    await expect(target.advance()).rejects.toMatchObject(alarm('publisher_stolen'))
     // Nothing of the log is lost, and it goes on.
     await world.grow()
 
@@ -94,7 +94,7 @@ describe('trouble with the contract stops the target with an alarm', () => {
       loadConfig({ ...world.env, ...KEYS(world.env.KILLICK_DATA!), KILLICK_DATA: folder }),
     )
     try {
-      await expect(target.tend({ ledger: newcomer.ledger })).rejects.toMatchObject(alarm(unsure))
+      await expect(target.advance({ ledger: newcomer.ledger })).rejects.toMatchObject(alarm(unsure))
       const event = { action: 'test.grow', actor: { type: 'test', id: 't' }, targets: [] }
       const recording = newcomer.ledger.record(event)
       if (unsure === 'contract_ahead') {
@@ -118,7 +118,7 @@ describe('trouble with the contract stops the target with an alarm', () => {
       const size = await other.grow(5)
       await target.settle()
       await cutTail(other.databaseUrl, size - 2)
-      await expect(target.tend()).rejects.toMatchObject(alarm('log_went_back'))
+      await expect(target.advance()).rejects.toMatchObject(alarm('log_went_back'))
     } finally {
       await other.stop()
     }
@@ -130,7 +130,7 @@ describe('trouble with the contract stops the target with an alarm', () => {
       proxy.rule = ({ method }) =>
         method === 'eth_estimateGas' ? { fault: 'error', message: 'execution reverted', data: '0x' } : null
       const target = await newTarget(world, {}, { urls: [proxy.url] })
-      await expect(target.tend()).rejects.toMatchObject({ name: 'Alarm', code: 'contract_refuses' })
+      await expect(target.advance()).rejects.toMatchObject({ name: 'Alarm', code: 'contract_refuses' })
       proxy.rule = () => null
       const size = await world.grow()
       await target.settle()
@@ -183,7 +183,7 @@ describe('a signer', () => {
     const target = await newTarget(world)
     const other = keySigner(await world.chain.newKey())
     const signer = { address: target.signer.address, signDigest: other.signDigest }
-    await expect(target.tend({ signer })).rejects.toMatchObject(alarm('signer_failed'))
+    await expect(target.advance({ signer })).rejects.toMatchObject(alarm('signer_failed'))
     expect(Number(await world.chain.rpc('eth_getTransactionCount', [target.signer.address, 'latest']))).toBe(0)
   })
 })

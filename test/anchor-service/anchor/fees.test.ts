@@ -39,7 +39,7 @@ async function signed({ target }: TestTarget, size: number): Promise<Signed[]> {
 
 async function untilVisit(target: TestTarget, wanted: (visit: Visit) => boolean | Promise<boolean>): Promise<Visit> {
   for (let i = 0; i < 200; i++) {
-    const visit = await target.tend()
+    const visit = await target.advance()
     if (await wanted(visit)) return visit
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
@@ -57,7 +57,7 @@ describe('with blocks that have to be waited for', () => {
     await target.settle()
     await automine(false)
     size = await world.grow()
-    await target.tend()
+    await target.advance()
   })
 
   test('a transaction that hangs is replaced, by the smallest accepted bump, up to the cap, and then said to wait', async () => {
@@ -130,7 +130,7 @@ describe('a wallet that others use too', () => {
     await automine(false)
     const theirs = await target.spend()
     const size = await world.grow()
-    await target.tend()
+    await target.advance()
     const nonce = (await signed(target, size))[0]!.nonce
     await drop(theirs)
     await untilVisit(target, async () => (await signed(target, size)).length === 2)
@@ -157,7 +157,10 @@ describe('money', () => {
     const { address } = target.signer
     await world.chain.rpc('hardhat_setBalance', [address, '0x1'])
     const size = await world.grow()
-    await expect(target.tend()).rejects.toMatchObject({ name: 'Alarm', code: 'unfunded' } satisfies Partial<Alarm>)
+    await expect(target.advance()).rejects.toMatchObject({
+      name: 'Alarm',
+      code: 'unfunded',
+    } satisfies Partial<Alarm>)
     expect(await readFunds(target.chain, target.signer, target.target)).toEqual({
       balance: 1n,
       anchors: 0,

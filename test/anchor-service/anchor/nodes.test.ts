@@ -50,7 +50,7 @@ describe('of three nodes, one', () => {
     await anchorsOnce(target, chain)
     expect(faults()).toEqual([reported, null, null])
     nodes[0]!.rule = () => null
-    await vi.waitUntil(async () => (await target.tend({ chain })) && faults()[0] === null, { timeout: 5_000 })
+    await vi.waitUntil(async () => (await target.advance({ chain })) && faults()[0] === null, { timeout: 5_000 })
   })
 
   test('is far behind', async () => {
@@ -65,7 +65,7 @@ describe('of three nodes, one', () => {
     const { target, chain, faults } = await targetOn(3)
     await anchorsOnce(target, chain)
     breakNode(2, { fault: 'lie', result: `0x${'0'.repeat(192)}` }, ({ method }) => method === 'eth_call')
-    await target.tend({ chain })
+    await target.advance({ chain })
     expect(faults()).toEqual([null, null, 'contradicts'])
     await anchorsOnce(target, chain)
   })
@@ -76,18 +76,18 @@ describe('without a majority nothing is done', () => {
     const { target, chain } = await targetOn(3)
     breakNode(0, { fault: 'swallow' })
     breakNode(1, { fault: 'swallow' })
-    await expect(target.tend({ chain })).rejects.toMatchObject({ code: 'nodes_unreachable' })
+    await expect(target.advance({ chain })).rejects.toMatchObject({ code: 'nodes_unreachable' })
   })
 
   test('two that contradict each other', async () => {
     const { target, chain } = await targetOn(2)
     breakNode(0, { fault: 'lie', result: `0x${'1'.repeat(192)}` }, ({ method }) => method === 'eth_call')
-    await expect(target.tend({ chain })).rejects.toMatchObject({ code: 'nodes_disagree' })
+    await expect(target.advance({ chain })).rejects.toMatchObject({ code: 'nodes_disagree' })
   })
 
   test('all are on another chain', async () => {
     const { target, chain } = await targetOn(2, { chainId: 1 })
-    await expect(target.tend({ chain })).rejects.toMatchObject({ code: 'wrong_chain' })
+    await expect(target.advance({ chain })).rejects.toMatchObject({ code: 'wrong_chain' })
   })
 })
 

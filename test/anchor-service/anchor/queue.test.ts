@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Bell, openBell } from '../../../anchor-service/src/anchor/queue.ts'
+import { type Doorbell, openDoorbell } from '../../../anchor-service/src/anchor/queue.ts'
 import { createDatabase } from '../../support/postgres.ts'
 import { type Redis, redisAvailable, startRedis } from '../../support/redis.ts'
 import { forgetQueue } from './support/forget.ts'
 
 let databaseUrl: string
 let redis: Redis | null
-let opened: Bell[] = []
+let opened: Doorbell[] = []
 beforeAll(async () => {
   databaseUrl = await createDatabase()
   redis = redisAvailable() ? await startRedis() : null
@@ -20,7 +20,7 @@ type Answering = { answers: number; hold: Promise<void> | null }
 function someoneAt(name: string, on: 'redis' | 'postgresql', intervalMs = 60_000) {
   const answering: Answering = { answers: 0, hold: null }
   const redisUrl = on === 'redis' ? redis!.url : null
-  const bell = openBell({ redisUrl, databaseUrl, name, intervalMs }, async () => {
+  const bell = openDoorbell({ redisUrl, databaseUrl, name, intervalMs }, async () => {
     answering.answers += 1
     await answering.hold
   })

@@ -117,7 +117,7 @@ async function send({ key, signer }: TestTarget, data: string): Promise<void> {
 
 describe('a thief with the chain key ends the log', () => {
   test('the alarm says so; what was anchored before is as genuine as ever, and nothing can be added', async () => {
-    await expect(old.tend()).rejects.toMatchObject({ code: 'publisher_stolen' })
+    await expect(old.advance()).rejects.toMatchObject({ code: 'publisher_stolen' })
     const verdict = await judge(await proofOf(early), pinned)
     expect(verdict.outcome).toBe('verified')
     expect((await proofOf(late)).anchors).toEqual([])

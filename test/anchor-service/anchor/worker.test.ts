@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { tendUnlocked } from './support/unlocked.ts'
+import { advanceUnlocked } from './support/unlocked.ts'
 import { anchoredSizes, history, newTarget, openWorld, type World } from './support/world.ts'
 
 let world: World
@@ -31,7 +31,7 @@ describe('on a calm chain', () => {
     const sizes: number[] = []
     for (let round = 0; round < 3; round++) {
       sizes.push(await world.grow(2))
-      await Promise.all(Array.from({ length: 5 }, () => target.tend()))
+      await Promise.all(Array.from({ length: 5 }, () => target.advance()))
       await target.settle()
     }
     expect(await anchoredSizes(world, target)).toEqual(sizes)
@@ -40,7 +40,7 @@ describe('on a calm chain', () => {
   test('workers that have lost their lock anchor each size once', async () => {
     const target = await newTarget(world)
     const size = await world.grow(2)
-    await Promise.all(Array.from({ length: 5 }, () => tendUnlocked(target)))
+    await Promise.all(Array.from({ length: 5 }, () => advanceUnlocked(target)))
     await target.settle()
     expect(await anchoredSizes(world, target)).toEqual([size])
     expect((await history(world, target)).get(size)?.at(-1)).toBe('final')

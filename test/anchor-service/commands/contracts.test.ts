@@ -153,7 +153,7 @@ import { createServer } from 'node:http'
     expect(await anchoredSizes(world, target)).toEqual([size])
     await child.stop()
     await world.grow()
-    await expect(target.tend({ signer })).rejects.toMatchObject({ code: 'signer_failed' })
+    await expect(target.advance({ signer })).rejects.toMatchObject({ code: 'signer_failed' })
   })
 
   test('whose signature is another’s is found out', async () => {

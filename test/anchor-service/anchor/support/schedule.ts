@@ -69,7 +69,7 @@ export async function makeSchedule(world: World, seed: number): Promise<Schedule
     }
     const chain = openChain({ urls: [proxy.url], timeoutMs: 1_000, maxLag: 8 })
     for (let visits = 0; visits < 5; visits++) {
-      const visit = await target.tend({ chain, door })
+      const visit = await target.advance({ chain, door })
       if (visit.outcome === 'idle') return
       await sleep(5 + random() * 20)
     }

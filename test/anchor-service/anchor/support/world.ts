@@ -11,7 +11,7 @@ import type { NodesOptions } from '../../../../anchor-service/src/anchor/chain/n
 import { keySigner } from '../../../../anchor-service/src/anchor/chain/signer.ts'
 import type { WorkerDeps } from '../../../../anchor-service/src/anchor/step-context.ts'
 import type { Target } from '../../../../anchor-service/src/anchor/target.ts'
-import { tend, type Visit } from '../../../../anchor-service/src/anchor/worker.ts'
+import { advance, type Visit } from '../../../../anchor-service/src/anchor/worker.ts'
 import { openStore, type Store } from '../../../../anchor-service/src/open-store.ts'
 import { anchorLogInterface } from '../../../support/chain.ts'
 import { type LocalChain, startChain } from '../../../support/local-chain.ts'
@@ -63,7 +63,7 @@ export async function openWorld(): Promise<World> {
 export type TestTarget = WorkerDeps & {
   key: string
   /** One visit by a new worker, which knows nothing of those before. */
-  tend(more?: Partial<WorkerDeps>): Promise<Visit>
+  advance(more?: Partial<WorkerDeps>): Promise<Visit>
   /** Visits, mining a block where that is what is waited for, until there is nothing left to do. */
   settle(more?: Partial<WorkerDeps>): Promise<void>
   /** The same account does something else with a wallet: sends itself nothing. The transaction's hash. */
@@ -87,10 +87,10 @@ export async function newTarget(
   }
   const open = (): Chain => openChain({ urls: [world.chain.url], timeoutMs: 5_000, maxLag: 8, ...nodes })
   const deps = { target, signer, key, ledger: world.store.ledger, chain: open() }
-  const tendOnce = (more: Partial<WorkerDeps> = {}) => tend({ ...deps, chain: open(), ...more }, world.locks)
+  const advanceOnce = (more: Partial<WorkerDeps> = {}) => advance({ ...deps, chain: open(), ...more }, world.locks)
   return {
     ...deps,
-    tend: tendOnce,
+    advance: advanceOnce,
     async spend(fees = { maxFeePerGas: 100_000_000_000n, maxPriorityFeePerGas: 2_000_000_000n }) {
       const { chain } = world
       const nonce = Number(await chain.rpc('eth_getTransactionCount', [signer.address, 'pending']))
@@ -99,13 +99,13 @@ export async function newTarget(
     },
     async settle(more) {
       for (let i = 0; i < 100; i++) {
-        const visit = await tendOnce(more).catch((error) => {
+        const visit = await advanceOnce(more).catch((error) => {
           if ((error as Alarm).code !== 'nodes_unreachable') throw error
         })
         if (visit?.outcome === 'idle') return
         await world.chain.rpc('hardhat_mine', ['0x1'])
       }
-      throw new Error(`the target does not come to rest: ${JSON.stringify(await tendOnce(more))}`)
+      throw new Error(`the target does not come to rest: ${JSON.stringify(await advanceOnce(more))}`)
     },
   }
 }

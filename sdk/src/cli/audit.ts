@@ -22,25 +22,26 @@ Usage: killick audit [--url <url>] [--token <token>] --rpc <url> [--contract <0x
 Downloads everything the service stores and computes it all again on this machine: every event's digests, fields and signature,
 the chain of every stream, the root and signature of every batch, the log's tree and each stored tile, and every anchor against
 the contract, down to whether the contract knows of entries that the log no longer shows. Each key must have been registered in
-the log before it was used, and used in its time; what the service lists of sources must be what the log registers. Some events,
-taken at random, are looked up by all that readers find them by: id, leaf hash, place in the stream, time, source, action, actor
+the log before it was used, and used within its validity; the service must list the sources as the log registers them. Some events,
+chosen at random, are looked up in every way that readers can: id, leaf hash, place in the stream, time, source, action, actor
 and a target. The service is asked for data only, never for a verdict. Memory use does not grow with the ledger. The first event
 at fault is named.
 
-Where the log succeeds another one, whose chain key was stolen or lost, it must extend the last honest anchor of that, and that
-one's contract must hold it. What was anchored there later is told, and nobody can tell from outside whose it is. Who pins the log
-that was left is led on to this one on the publisher's word: pin the new one to make it yours.
+If the log succeeds another one, whose chain key was stolen or lost, it must extend the last honest anchor of that log, and the
+contract of that log must hold this anchor. What was anchored there later is reported; nobody can tell from outside whose it is.
+If you pin the log that was left, the audit follows it to this one on the publisher's word: pin the new log to make it yours.
 
 ${ACCESS_HELP}
 ${PIN_HELP}
   --sample <n>      look up one event in n, on average (default 1,000); 1: each event
   --receipts <spool>  hold the log against what it gave a recorder: the spool's folder, or a file of receipts; repeatable
   --since <note>    hold it against an older checkpoint: a file with the signed note; repeatable
-  --registered-keys take the keys of sources that are not pinned as the log registers them, on purpose
-  --no-chain        leave the chain out, on purpose: then a rewritten log may pass
+  --registered-keys accept the keys of sources that are not pinned as the log registers them
+  --no-chain        do not ask the chain; a rewritten log may then pass
   --json            print the result as JSON
 
-What is not pinned is taken on the operator's word, and the result says so: that is no pass, unless it was left out on purpose.
+What is not pinned is taken on the operator's word, and the result says so. That is not a pass, unless one of these two options
+says that you left it out on purpose.
 
 Exit codes: 0 everything holds, by what you pinned · 1 something does not · 2 wrong usage, or the service refuses (a missing
 token, say) · 3 nothing failed, but not everything was pinned, the service or a node could not be reached, or the chain was

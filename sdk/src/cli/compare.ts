@@ -25,7 +25,7 @@ Usage: killick compare <a> <b> [--log-key <vkey>] [--url <url>] [--out <file>]
 
 A log that shows one history to you and another to somebody else gives itself away as soon as you compare. <a> and <b> are
 each a file with a signed note (a checkpoint) or with receipts, the spool of a recorder, or the URL of a service. Both must be
-signed by the log's key. Of two sizes, the service must prove that the larger log extends the smaller.
+signed by the log's key. If their sizes differ, the service must prove that the larger log extends the smaller.
 
   --log-key <vkey>   the log's verifier key (origin+hash+base64), or a file that holds it; default: the one in the spool, or
                      else the one that the service names

@@ -19,7 +19,7 @@ export const record: Command = {
 
 Usage: killick record --source <name> --key <file> [--url <url>] [--spool <dir>] [--log-key <vkey>] < events.ndjson
 
-Each line is an event: {"action", "actor": {"type", "id"}, "targets": [{"type", "id"}]}, and if you like "outcome",
+Each line is an event: {"action", "actor": {"type", "id"}, "targets": [{"type", "id"}]}, and optionally "outcome",
 "context", "changes", "metadata", "occurredAt" and fields of your own. Empty lines are skipped. Every event is signed,
 chained and written to the spool before the next step; then all are sent, and each receipt is checked.
 
@@ -31,9 +31,9 @@ chained and written to the spool before the next step; then all are sent, and ea
   --wait <seconds>   how long to go on trying to reach the service at the end; default 60
   --ids              print the id of each event on stdout, in order
 
-Exit codes: 0 the log has accepted everything · 1 the service refuses it · 2 wrong usage, or a faulty line (named; what
-came before it is recorded and sent, nothing after it) · 3 recorded and safe in the spool, but the service could not be
-reached: run the command again, with no input if you like, to send what waits
+Exit codes: 0 the log has accepted everything · 1 the service refuses it · 2 wrong usage, or a faulty line (it is named;
+everything before it is recorded and sent, nothing after it) · 3 recorded and safe in the spool, but the service could not be
+reached: run the command again, with or without input, to send what waits
 
 Examples:
   killick record --source billing-api --key billing-api.key.json --url http://127.0.0.1:8787 < events.ndjson

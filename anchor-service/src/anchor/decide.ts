@@ -20,7 +20,7 @@ export type Truth = {
   sightings: readonly Sighting[]
   /** How the current transaction waits; null where it does not, or there is none. */
   waiting: Waiting | null
-  /** For how long the nodes have been behind a block that they had shown, ms; 0: they are not. */
+  /** How long the nodes have been behind a block that they had shown, ms; 0: they are not behind. */
   behindMs: number
 }
 
@@ -107,7 +107,7 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
   return { move: 'sign', replaces: current, fees }
 }
 
-/** An age below zero tells of a database clock that was set back meanwhile; nothing is waited for by such a clock. */
+/** An age below zero means that the database's clock was set back; such a clock is no reason to wait. */
 export const isYounger = (ageMs: number, thanMs: number): boolean => ageMs >= 0 && ageMs < thanMs
 
 /** The anchor is in a block: how deep? */

@@ -18,6 +18,6 @@ export async function findDue(
   const size = last?.size ?? 0
   if (head.size <= size) return null
   if (last !== null && isYounger(last.ageMs, intervalMs) && head.size - size < growth) return null
-  // An anchor is itself an event of the ledger; were that a reason to anchor, anchoring would never rest.
+  // An anchor is itself an event of the ledger; if that were a reason to anchor, anchoring would never end.
   return (await hasNews(ledger.db, ANCHOR_ACTIONS, size, head.size)) ? head : null
 }

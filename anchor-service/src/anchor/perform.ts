@@ -16,7 +16,7 @@ export async function perform(context: StepContext, anchor: OpenAnchor, move: Mo
   return null
 }
 
-/** What happened to anchors that counted, or count from now on, is an event of the ledger too. */
+/** A change of an anchor that counts, or counted, is an event of the ledger too. */
 const EVENTS: Partial<Record<string, string>> = { confirmed: 'anchor.commit', reorganised: 'anchor.withdraw' }
 
 /** Actions of the ledger's own events about anchors; they alone are no reason for another anchor. */
@@ -30,7 +30,7 @@ async function record(context: StepContext, anchor: OpenAnchor, move: Move & { m
     const { transaction, block, blockHash, time, gasUsed, gasPrice } = sighting
     const attempt = anchor.attempts.find((sent) => sent.transaction === transaction)
     Object.assign(facts, attempt && factsOf(attempt))
-    // Of a final one nobody counts them any more.
+    // A final anchor needs no count any more.
     const confirmations = state === 'final' ? null : view.block - block + 1
     Object.assign(facts, { block, blockHash, time, gasUsed, gasPrice, confirmations })
   }
@@ -47,7 +47,7 @@ async function record(context: StepContext, anchor: OpenAnchor, move: Move & { m
 
 type StateRow = AnchorFacts & { seq: number; state: AnchorState }
 
-/** The whole row of the state that is told of, and a digest of those before it: what tables say can be held against it. */
+/** The whole row of the recorded state and a digest of the rows before it, so that an audit can compare the tables with it. */
 function describe(action: string, place: LogOnChain, anchor: OpenAnchor, row: StateRow, history: string) {
   const { target, chainId, genesis, contract, logId } = place
   const { size, root } = anchor

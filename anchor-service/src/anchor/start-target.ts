@@ -47,7 +47,7 @@ export function runTarget(parts: Parts): RunningTarget {
   }
 
   let alarm: Alarm | null = null
-  /** Says when an alarm begins, changes and ends, not each time it is met. */
+  /** Logs when an alarm begins, changes and ends, not each time it is raised. */
   function tellAlarm(next: Alarm | null): void {
     if (next && next.code !== alarm?.code) log.warn({ ...about, code: next.code }, next.message)
     if (alarm && !next) log.info({ ...about, code: alarm.code }, 'the alarm is over')
@@ -74,7 +74,7 @@ export function runTarget(parts: Parts): RunningTarget {
   const reconciler = setInterval(look, Math.min(target.pollMs, 1_000))
   let nudged: NodeJS.Timeout | null = null
 
-  // A queue that has lost its memory has forgotten this too, so it is said again and again.
+  // A queue that has lost its memory has lost the schedule too, so it is set again and again.
   const schedule = () => doorbell.schedule().catch(() => {})
   schedule()
   const scheduler = setInterval(schedule, Math.max(target.intervalMs, 1_000))

@@ -92,7 +92,7 @@ async function checkHeld({ chain, target, ledger }: WorkerDeps, view: ChainView)
     throw new Alarm('log_went_back', `(Signed were ${fault.remembered.size} entries, the ledger has ${found}.)`)
   }
   const ours = (await ledger.head())?.size ?? 0
-  // Whatever this log was when the anchor was made, this process would know it.
+  // This process would remember the log as it was when the anchor was made.
   const isRemembered = 1000 * time > ledger.headsKnownSince() + CLOCKS_MS
   const place = `(It holds ${size} entries since ${new Date(1000 * time).toISOString()}, the ledger has ${ours}.)`
   ledger.contractHolds(target.name, size > ours && !isRemembered ? size : null)

@@ -3,7 +3,7 @@ import type { LogOnChain } from './state.ts'
 import type { Visit } from './worker.ts'
 
 export type Keeper = {
-  /** Somebody is at the door: visit the target, or once more after the visit that is under way. */
+  /** Answers a ring: visits the target, or visits it once more after the visit that is under way. */
   visit(): Promise<void>
   /** The reconciler: what a lost ring would have led to happens all the same. */
   tick(): Promise<void>

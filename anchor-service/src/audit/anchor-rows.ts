@@ -1,6 +1,6 @@
 /**
- * Anchors and what became of them. What proofs use of these is held against the chain by every audit, and what is told by an
- * event against it; here is held together what nobody signs: how states follow each other, what raw transactions say, and how
+ * Anchors and their states. Every audit compares what proofs use of them with the chain, and what an event records with that
+ * event. This file checks what nobody signs: how states follow each other, what raw transactions say, and how
  * times lie around the block's.
  */
 
@@ -124,7 +124,7 @@ export function checkAnchorRows(db: Db, origin: string, walk: Walk): OwnCheck {
     }
     if (IN_BLOCK.includes(state.state) && typeof state.time === 'number') {
       check('recorded_at', state.at >= 1_000_000 * state.time - TOLERANCE)
-      // What a block holds was accepted before it.
+      // An entry was accepted before the block that anchors it.
       check('time', state.state === 'reverted' || size === 0 || 1_000_000 * state.time >= walk.latest - TOLERANCE)
     }
     return wrong

@@ -1,6 +1,6 @@
 import pg from 'pg'
 
-/** The one place of the auditor, among all processes on a database. */
+/** Which of all processes on a database audits. */
 export type Seat = {
   /** Takes the seat if it is free, and makes sure that it is still ours. @throws Error where the database does not answer */
   take(): Promise<boolean>

@@ -49,7 +49,7 @@ export type AuditStatus = {
 
 export type Auditing = {
   status(): AuditStatus
-  /** Ends a running audit; its outcome is not waited for. */
+  /** Ends a running audit without waiting for its outcome. */
   close(): Promise<void>
 }
 
@@ -103,7 +103,7 @@ export function keepAuditing(deps: AuditDeps): Auditing {
 
   async function auditOnce(): Promise<Finished> {
     const { url, token, systemKey, targets, database } = deps
-    // A clock that is set meanwhile changes nothing about how long it took.
+    // A monotonic clock, because the wall clock may be set meanwhile.
     const started = performance.now()
     const end = () => ({ at: new Date().toISOString(), seconds: Math.round(performance.now() - started) / 1000 })
     status = { ...status, ...idle, state: 'running', began: new Date().toISOString() }

@@ -1,6 +1,6 @@
 /**
- * Nobody signs how the log is cut into commits, and when each was: checkpoints, tiles and the time that batches were accepted.
- * All three follow from each other, and from what is signed around them.
+ * Nobody signs how the log is cut into commits and when each was made. Checkpoints, tiles and the times at which batches were
+ * accepted follow from each other, and from what is signed around them.
  */
 
 import type { Fault, OwnCheck, WalkedEntry } from '@killick/sdk/audit'
@@ -39,7 +39,7 @@ export function checkLogRows(db: Db, walk: Walk): OwnCheck {
   let before = 0
   let commits = 0
 
-  /** When two entries were accepted, this and the next, as far as there are any. */
+  /** When this entry and the next were accepted, if they exist. */
   async function acceptedAt(logIndex: number): Promise<{ own: number | null; next: number | null }> {
     ahead = [...ahead, ...(await batches.upTo(logIndex + 1))].filter(({ key }) => key >= logIndex)
     const timeOf = (key: number) => {

@@ -33,7 +33,7 @@ export function finished(result: AuditResult, end: End): Finished {
   return { outcome, ...end, size, root, events, first, findings }
 }
 
-/** An audit of a log that is sound in itself fails too where the log is not the one that was signed. */
+/** An audit also fails if the log is sound in itself but is not the one that was signed. */
 export function withHead(audit: Finished, fault: WentBack | null): Finished {
   if (fault === null) return audit
   const [signed, found] = [fault.remembered.size, fault.found?.size ?? 0]
@@ -43,13 +43,13 @@ export function withHead(audit: Finished, fault: WentBack | null): Finished {
   return { ...audit, outcome: 'fail', findings: [finding, ...others] }
 }
 
-/** The audit could not be carried through, which says nothing of the ledger. */
+/** The audit could not be completed, which says nothing about the ledger. */
 export function obstructed(reason: string, end: End): Finished {
   const nothing = { size: null, root: null, events: null, first: null }
   return { outcome: 'undecided', ...end, ...nothing, findings: [{ check: 'audit', detail: reason }] }
 }
 
-/** The same for two audits that found the same at fault; null for one that found nothing. */
+/** Equal for two audits that found the same faults; null for an audit that found none. */
 export function faultOf({ outcome, first, findings }: Finished): string | null {
   if (outcome !== 'fail') return null
   return JSON.stringify([first?.logIndex, first?.seq, findings.map(({ check }) => check)])

@@ -38,7 +38,7 @@ export const fault = (logIndex: number | null, message: string): Fault => ({
   message,
 })
 
-/** Names of the columns that are not as expected. Their values may be personal, and are not told. */
+/** Names of the columns that are not as expected. Their values may be personal, so they are not shown. */
 export function differing(columns: Columns, expected: { readonly [column: string]: unknown }): string[] {
   return Object.keys(expected).filter(
     (name) => JSON.stringify(columns[name] ?? null) !== JSON.stringify(expected[name] ?? null),

@@ -7,7 +7,7 @@ export type Notice = { type: 'audit.fail' | 'audit.recover'; origin: string } & 
 export type Webhook = {
   /** What the receiver knows from before: nothing of a fault, or of one that may have changed. */
   assume(failed: boolean): void
-  /** Tells of a fault that the receiver does not know yet, or of the end of one. Does not wait. */
+  /** Reports a fault that the receiver does not know yet, or the end of one. Does not wait. */
   tell(audit: Finished): void
   close(): Promise<void>
 }
@@ -77,7 +77,7 @@ async function post(
       await response.body?.cancel()
       if (response.ok) return true
     } catch {
-      // The reason may quote the URL, which may hold a secret; that it failed is what counts.
+      // The reason may quote the URL, which may hold a secret, so it is not logged.
     }
     if (signal.aborted) return false
     onFailure(attempt === ATTEMPTS_MS.length - 1)

@@ -24,13 +24,13 @@ import { tileRoutes } from './routes/tiles.ts'
 import { boundUnread } from './unread.ts'
 
 const JSON_LIMIT = 256 * 1024
-/** How long a connection may stay open between requests; longer than proxies keep theirs, so that they close first. */
+/** How long a connection may stay open between requests. Proxies keep theirs for less, so they close first. */
 const KEEP_ALIVE_MS = 72_000
 
 /** The HTTP interface, apart from listening. Every refusal it gives is a problem document with a code of docs/ERRORS.md. */
 export async function buildApp(deps: AppDeps): Promise<App> {
   const checkMs = Math.min(deps.requestTimeout, 5_000)
-  // Later than the request timeout, which has an answer for those whom it cuts off.
+  // Later than the request timeout, which sends an answer before it cuts a peer off.
   const unread = boundUnread(deps.requestTimeout + 2 * checkMs, (reason) => deps.metrics.cut.inc({ reason }))
   const app: App = Fastify({
     logger: loggerOptions(deps.logLevel),
@@ -43,7 +43,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
         {
           keepAliveTimeout: KEEP_ALIVE_MS,
           requestTimeout: deps.requestTimeout,
-          // Node takes the smaller of the two for that of the headers, so neither may be left at its default.
+          // Node uses the smaller of the two for the headers, so neither may keep its default.
           headersTimeout: Math.min(deps.requestTimeout, 60_000),
           connectionsCheckingInterval: checkMs,
         },
@@ -116,7 +116,7 @@ const OPENAPI = {
   },
 }
 
-/** What does not say for how long it may be kept may not be kept: so nothing private is, by an oversight. */
+/** An answer that does not say how long caches may keep it is `no-store`, so that no private answer is cached by oversight. */
 function guardAnswers(app: FastifyInstance): void {
   app.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
@@ -124,7 +124,7 @@ function guardAnswers(app: FastifyInstance): void {
   })
 }
 
-/** Parameters by which events are found as they were recorded, whatever the text is. */
+/** Parameters that are compared with recorded text, which may hold any character. */
 const FREE_TEXT = ['action', 'actor', 'target']
 
 /** The database takes no U+0000 in a text, and no name, id or cursor has one. */

@@ -8,7 +8,7 @@ import { keepSessions, type Role, type Sessions, type Tokens } from './session.t
 
 export type { Tokens }
 
-/** The tokens, and what is known of those who give them. */
+/** The tokens, and how often each address gave a wrong one. */
 export type AccessControl = Tokens & { sessions: Sessions; guesses: Guesses }
 
 /** @param rateLimit 0: wrong tokens are not counted either */
@@ -31,7 +31,7 @@ export function roleOf(tokens: Tokens, given: string): Role | null {
 }
 
 /**
- * What the token or the session of a request is good for; null where it brings none, or a session that is over.
+ * The role that the token or session of a request has; null if the request has neither, or its session has ended.
  * @throws Refusal unauthorized | rate_limited where the token is wrong
  */
 export async function readRole(access: AccessControl, request: FastifyRequest): Promise<Role | null> {
@@ -41,7 +41,7 @@ export async function readRole(access: AccessControl, request: FastifyRequest): 
   return access.guesses.judge(normalizeIP(request.ip), given === undefined ? null : roleOf(access, given))
 }
 
-/** A hook that lets in only bearers of a token, and sessions of the console that one was opened with; it says which. */
+/** A hook that admits only bearers of a token, or of a console session that a token opened, and sets the role. */
 export function requireToken(access: AccessControl, role: Role) {
   return async (request: FastifyRequest): Promise<void> => {
     const mine = await readRole(access, request)
@@ -56,7 +56,7 @@ export const actorOf = ({ role }: FastifyRequest) => ({ type: 'role', id: role! 
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the token or the session is good for; null where none is asked for. */
+    /** The role of the token or session; null where the route asks for none. */
     role: Role | null
   }
 }

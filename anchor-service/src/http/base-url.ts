@@ -5,8 +5,8 @@ import type { Published } from './page-settings.ts'
 const literal = (address: string) => (isIPv6(address) ? `[${address}]` : address)
 
 /**
- * What links of this service begin with. Whoever asks chooses the Host header, so without KILLICK_PUBLIC_URL it counts only
- * where it names this machine; else the address counts on which the request arrived.
+ * The beginning of this service's links. The client chooses the Host header, so without KILLICK_PUBLIC_URL the header counts only
+ * if it names this machine; otherwise the address on which the request arrived counts.
  */
 export function baseUrl(request: FastifyRequest, published: Published): string {
   if (published.url !== null) return published.url

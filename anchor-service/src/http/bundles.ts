@@ -3,7 +3,7 @@ import type { Db } from '../database/pool.ts'
 import { readEntries } from '../ledger/tree/tiles.ts'
 import { type KeptBody, keepBody } from './kept-body.ts'
 
-/** Bytes of bundles that are kept; those asked for longest ago go first. */
+/** Most bytes of bundles to keep; the least recently used go first. */
 const MAX_BYTES = 32 * 1024 * 1024
 
 /** Bundles of entries (C2SP tlog-tiles), compressed once: entries never change, and are a third of their size with gzip. */

@@ -5,21 +5,21 @@ import type { Role } from './session.ts'
 /** Wrong tokens per minute and address (IPv6: /64), at the console and as bearer alike. */
 const MAX_WRONG = 20
 const WINDOW_MS = 60_000
-/** Addresses that are remembered for a right token; beyond, those that came first are forgotten. */
+/** Addresses that are remembered for a right token; beyond that number the oldest are forgotten. */
 const MAX_KNOWN = 10_000
 
 export type Guesses = {
   /**
-   * @param role what the token that was given is good for; null: nothing
-   * @param detail what to say of a token that is good for nothing
+   * @param role the role of the given token; null: the token is wrong
+   * @param detail what to say about a wrong token
    * @throws Refusal unauthorized; rate_limited, which does not tell right from wrong
    */
   judge(address: string, role: Role | null, detail?: string): Role
 }
 
 /**
- * Counts wrong tokens by address. Beyond the limit a right one is refused like a wrong one, for else guessing would go on, unless
- * that address gave it before: one program with a stale token must not lock out all others behind the same address.
+ * Counts wrong tokens by address. Beyond the limit a right token is refused like a wrong one, or guessing could go on. A token that
+ * the address gave before is exempt: one program with a stale token must not lock out all others behind the same address.
  */
 export function countGuesses(): Guesses {
   const wrong = new RateStore()

@@ -1,4 +1,4 @@
-/** Bodies that many ask for: kept in memory once, in each encoding, however many answers carry them. */
+/** Bodies that many clients ask for: each is kept in memory once for each encoding, however many answers carry it. */
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -23,7 +23,7 @@ export async function keepBody(identity: Buffer, codings: readonly Coding[]): Pr
   return kept
 }
 
-/** The body, which stays in memory for good: so answers that carry it hold nothing of their own. */
+/** The body, which stays in memory for good, so the answers that carry it cost no memory of their own. */
 export function keepForGood(kept: KeptBody): KeptBody {
   for (const body of [kept.identity, kept.br, kept.gzip]) if (body !== undefined) share(body)
   return kept
@@ -36,7 +36,7 @@ export function sendKept(request: FastifyRequest, reply: FastifyReply, kept: Kep
   return taken === undefined ? reply.send(kept.identity) : reply.header('content-encoding', taken).send(kept[taken])
 }
 
-/** RFC 9110 §12.5.3, without weighing: what the request names and does not refuse. */
+/** RFC 9110 §12.5.3 without weights: whether the request names the coding and does not refuse it. */
 function takes({ headers }: FastifyRequest, coding: Coding): boolean {
   const named = String(headers['accept-encoding'] ?? '').split(',')
   return named.some((each) => {

@@ -5,7 +5,7 @@ export function loggerOptions(level: string): NonNullable<FastifyServerOptions['
   return level === 'silent' ? false : { level, serializers: { err: printError } }
 }
 
-/** Of an error of the database only what cannot hold a row's content. */
+/** Of a database error, only the members that cannot hold a row's content. */
 function printError({ name, message, stack, code }: Error & { code?: unknown }) {
   return { type: name, message, stack: stack ?? '', code }
 }

@@ -1,6 +1,6 @@
 /** What visitors of proof pages are told, as far as the operator decides it. */
 export type Published = {
-  /** KILLICK_PUBLIC_URL: where the service is reached from outside, for links. Default: as the request that makes one. */
+  /** KILLICK_PUBLIC_URL: the address of the service for outsiders, used in links. Default: that of the request that makes the link. */
   url: string | null
   /**
    * KILLICK_PUBLIC_RPC_URL: JSON-RPC endpoints, separated by spaces, that the page asks unless a visitor names others.

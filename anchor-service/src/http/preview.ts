@@ -11,7 +11,7 @@ export const NO_PREVIEW: Preview = {
 
 const MAX_WORDS = 120
 
-/** One line: what cannot be seen, or would reorder the text around it, is left out. */
+/** Text as one line, without characters that are invisible or reorder the text around them. */
 function words(value: unknown): string {
   const text = String(value ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '')
   return text.length > MAX_WORDS ? `${text.slice(0, MAX_WORDS)}…` : text
@@ -24,7 +24,7 @@ function party(value: unknown): string {
 
 export function previewOf(event: ParsedEvent): Preview {
   const { action, actor, targets, outcome } = event.fields
-  // Whoever reads no further than this must not take what was refused for what was done.
+  // A reader who sees only the preview must not mistake a denied action for one that was done.
   const ending = outcome === 'denied' ? 'Denied: ' : outcome === 'failure' ? 'Failed: ' : ''
   const isHidden = outcome === undefined && event.fieldCount > event.disclosures.length
   const did = `${ending}${action === undefined ? 'A record' : words(action)}`

@@ -19,7 +19,7 @@ export type Problem = {
 /** HTTP status of the sdk's codes where it is not 400. */
 const SDK_STATUS: Partial<Record<ErrorCode, number>> = { batch_too_large: 413, event_too_large: 413, key_unknown: 403 }
 
-/** What fastify and its plugins call the things that have codes here. */
+/** Our codes for the errors of fastify and its plugins. */
 const FRAMEWORK_CODES: Record<string, ServiceCode> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
   FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
@@ -35,7 +35,7 @@ function ofService(code: ServiceCode, detail?: string, evidence?: object): Probl
   return problem(code, status, title, detail ?? title, evidence)
 }
 
-/** The problem document for anything that was thrown; what is our own fault says nothing of its cause. */
+/** The problem document for anything that was thrown. A fault of our own reveals nothing about its cause. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Refusal) {
     const { cause: _, ...evidence } = error.details
@@ -54,7 +54,7 @@ export function toProblem(error: unknown): Problem {
   return ofService('internal')
 }
 
-/** Seconds after which a refusal for want of room is worth another try. */
+/** Seconds after which a request that was refused for lack of room is worth repeating. */
 const RETRY_AFTER = '1'
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -62,7 +62,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (document.status >= 500) request.log.error({ err: error }, document.code)
   if (document.status === 503) reply.header('retry-after', RETRY_AFTER)
   if (document.status === 401) reply.header('www-authenticate', 'Bearer')
-  // What is not there, or not allowed, may be a moment later.
+  // What does not exist or is not allowed now may be a moment later.
   reply.header('cache-control', 'no-store')
   reply.problemCode = document.code
   return reply.code(document.status).type(PROBLEM_MEDIA_TYPE).send(JSON.stringify(document))
@@ -75,7 +75,7 @@ export function installProblems(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => sendProblem(new Refusal('not_found'), request, reply))
 }
 
-/** How long a peer may take to read why it is cut off; who never closes its own side is not waited for. ms */
+/** How long a peer may take to read why it is cut off, even if it never closes its side. ms */
 const LINGER_MS = 1_000
 
 /** For requests that never became one: too slow, too large headers, not HTTP. @returns what was answered, if anything was */

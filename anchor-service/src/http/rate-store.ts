@@ -1,12 +1,12 @@
-/** Addresses that are counted at a time; beyond, those counted first are forgotten. */
+/** Addresses that are counted at a time; beyond that number the oldest are forgotten. */
 const MAX_KEYS = 50_000
 
 type Counts = { endsAt: number; counts: Map<string, number> }
 type Answer = (error: Error | null, state: { current: number; ttl: number }) => void
 
 /**
- * Counts requests by address for @fastify/rate-limit. Its own store goes by the wall clock: set back an hour, that would
- * count on for an hour, and refuse nearly everyone. One window for all, by a clock that only goes forward.
+ * Counts requests by address for @fastify/rate-limit. Its own store uses the wall clock: if that is set back an hour,
+ * it counts on for an hour and refuses nearly everyone. This one has one window for all, by a clock that only goes forward.
  */
 export class RateStore {
   #window: Counts = { endsAt: 0, counts: new Map() }

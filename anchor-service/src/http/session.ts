@@ -1,7 +1,7 @@
 /**
  * Sessions of the console. The cookie carries the role, the hour it ends and the session's id, under a MAC whose key comes
- * from the tokens: every process of the service knows it, and changing a token ends all sessions. That one was ended is an
- * event of the system stream, which every process reads.
+ * from the tokens: every process of the service knows it, and changing a token ends all sessions. Ending a session is an event
+ * of the system stream, which every process reads.
  */
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
@@ -11,13 +11,13 @@ import type { Ledger } from '../ledger/ledger.ts'
 import type { EventPlace } from '../ledger/read/events.ts'
 import { searchEvents } from '../ledger/read/search.ts'
 
-/** Who may ask: the reader's token reads, the administrator's also registers. */
+/** The roles: the reader's token reads, the administrator's also registers. */
 export type Tokens = { admin: string; reader: string }
 export type Role = keyof Tokens
 
 export type Session = {
   role: Role
-  /** 128 random bits, base64url. No secret: without the MAC it opens nothing. */
+  /** 128 random bits, base64url. It is not a secret: it opens nothing without the MAC. */
   id: string
   /** When it ends by itself, ms. */
   ends: number
@@ -28,7 +28,7 @@ export const SESSION_COOKIE = 'killick_session'
 export const SESSION_SECONDS = 8 * 60 * 60
 /** How long another process may take to learn that a session was ended, ms. */
 const NEWS_MS = 1_000
-/** What the clocks of two processes may differ by, ms. */
+/** How far the clocks of two processes may differ, ms. */
 const SKEW_MS = 60_000
 const PAGE = 500
 
@@ -45,7 +45,7 @@ export function sealSession(tokens: Tokens, { role, id, ends }: Session): string
   return `${text}.${macOf(tokens, text).toString('base64url')}`
 }
 
-/** A session that is genuine and not over, or null. Whether it was ended it does not tell. */
+/** A session that is genuine and has not expired, or null. It may have been ended before its time. */
 export function openSession(tokens: Tokens, cookie: string, now = Date.now()): Session | null {
   const match = /^((admin|reader)\.(\d{1,12})\.([\w-]{22}))\.([\w-]{43})$/.exec(cookie)
   if (match === null) return null
@@ -86,7 +86,7 @@ export type Sessions = {
 }
 
 export function keepSessions(tokens: Tokens, ledger: Ledger): Sessions {
-  /** Ids of ended sessions, and when each would have ended by itself: no longer need it be remembered. */
+  /** Ids of ended sessions, and when each would have expired; after that it can be forgotten. */
   const ended = new Map<string, number>()
   let readAt = Number.NEGATIVE_INFINITY
   let newest = Date.now() - SESSION_SECONDS * 1000

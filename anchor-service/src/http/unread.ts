@@ -17,13 +17,13 @@ export type UnreadLimits = {
 const MEBIBYTE = 1024 * 1024
 const UNREAD_LIMITS: UnreadLimits = { requests: 16, address: 32 * MEBIBYTE, total: 128 * MEBIBYTE }
 
-/** What an answer costs beside its body, and what an answer that is made while it is read may hold; measured, rounded up. */
+/** Upper bounds for what an answer costs besides its body, and for what an answer that is made while it is read may hold. */
 const ANSWER_BYTES = 4 * 1024
 const STREAM_BYTES = 512 * 1024
-/** Who holds a token may take longer to read: an audit at a slow pace pauses within an answer. */
+/** Holders of a token may read more slowly by this factor: an audit at a slow pace pauses within an answer. */
 const READER_PATIENCE = 10
 
-/** Why a connection was closed: it asked on and on without reading, or its unread answers were the oldest of too many. */
+/** Why a connection was closed: it kept asking without reading, its unread answers were the oldest of too many, or it stalled. */
 export type CutReason = 'pipelined' | 'unread' | 'stalled'
 
 type Answer = { connection: Connection; address: string; bytes: number }
@@ -48,8 +48,8 @@ export function weigh<T extends Readable>(body: T, bytes: number): T {
 }
 
 /**
- * Bounds what is held of answers that peers do not read. A peer that reads is never the one cut off: where there is too much, the
- * connection goes whose answer has been waiting longest, of the address that has too much, or of all.
+ * Bounds the memory of answers that peers do not read. A peer that reads is never cut off: where there is too much, the
+ * connection is closed whose answer has waited longest, among those of the address that has too much, or among all.
  *
  * @param timeoutMs how long a peer may read nothing of an answer that waits for it
  * @param cut told of each connection that is closed
@@ -140,7 +140,7 @@ export function boundUnread(timeoutMs: number, cut: (reason: CutReason) => void,
   /** Called for sockets on which nothing has moved for as long as they may; Node leaves it to us what becomes of them. */
   function quiet(socket: Socket): void {
     const connection = connections.get(socket)
-    // Who has not asked for anything yet is the request timeout's.
+    // A peer that has not sent a request yet is left to the request timeout.
     if (connection === undefined) return
     if (connection.unanswered === 0) socket.destroy()
     else if (socket.writableLength > 0) close(connection, 'stalled')

@@ -5,7 +5,7 @@ import { loggerOptions } from './logger.ts'
 import { installProblems } from './problems.ts'
 import { type OperationDeps, operationRoutes } from './routes/health.ts'
 
-/** What a worker that runs by itself answers: whether it lives, how its targets are, and its metrics. */
+/** The HTTP interface of a separate worker: its health, the state of its targets, and its metrics. */
 export function buildWorkerApp(deps: OperationDeps & Pick<AppDeps, 'logLevel'>): App {
   const app: App = Fastify({
     logger: loggerOptions(deps.logLevel),

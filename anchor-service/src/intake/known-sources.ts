@@ -10,7 +10,7 @@ import {
   readRows,
 } from '../ledger/registry/registrations.ts'
 
-/** Sources that are remembered, about 4 KiB each; beyond, those that were read first are forgotten. */
+/** Sources that are remembered, about 4 KiB each; beyond that number the oldest are forgotten. */
 const MAX_SOURCES = 1_000
 
 /** A source, and the hash of its newest registration, by which the commit knows what it was judged by. */

@@ -33,7 +33,7 @@ export type Take = {
 type Head = { bytes: Uint8Array; alg: Alg; kid: string }
 
 const UNSIGNED: Head = { bytes: new Uint8Array(0), alg: 'Ed25519', kid: '' }
-/** Heads of events that core has parsed, by their text. Streams repeat one thousands of times. */
+/** Heads of events that core has parsed, by their text. A stream repeats the same head thousands of times. */
 const heads = new Map<string, Head>()
 const MAX_HEADS = 256
 
@@ -55,7 +55,7 @@ export type ReadEvents = {
  * Reads the events of a batch: structure, chain, digests, fields and root, as core's readBatch does, several times as fast.
  * Signatures are the caller's to check.
  * @param text the whole body
- * @returns null where something is amiss: what it is, core's reader says
+ * @returns null if something is wrong; core's reader then says what
  */
 export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadEvents | null {
   reader.open(header.source, header.stream)

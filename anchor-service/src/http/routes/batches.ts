@@ -18,7 +18,7 @@ export function batchRoutes(app: App, { intake }: AppDeps): void {
   app.post(
     '/v1/batches',
     {
-      // Other types that the service reads, for other routes, would come here parsed.
+      // The parsers of other routes would otherwise parse the body.
       onRequest: async (request) => {
         const [type = ''] = (request.headers['content-type'] ?? '').split(';')
         if (type.trim().toLowerCase() !== BATCH_MEDIA_TYPE)

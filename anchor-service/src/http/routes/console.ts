@@ -120,7 +120,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
         leave()
         socket.off('close', over)
       }
-      // Of the socket: an answer that waits behind another is not told when their connection breaks.
+      // On the socket, because an answer that waits behind another is not told when the connection breaks.
       socket.once('close', over)
       reply.raw.once('finish', over)
       const since = parsePlace(request.headers['last-event-id']) ?? (await lastPlace(ledger.db))

@@ -35,10 +35,10 @@ export function exportRoutes(app: App, { ledger, tokens }: AppDeps): void {
     },
     async ({ query, raw }, reply) => {
       const chunks = exportBatches(ledger.db, query.from, query.limit ?? 256)
-      // What fails before anything was sent can still be told.
+      // A failure before the first byte can still become a problem document.
       const first = await chunks.next()
       const body = Readable.from(resume(first, chunks), { highWaterMark: 1 })
-      // Where an answer has no chunks (HTTP/1.0, as some proxies ask) its end is the connection's; only a reset says that it broke off.
+      // Without chunks (HTTP/1.0, which some proxies speak) the end of the connection ends the answer; only a reset shows a failure.
       body.once('error', () => raw.socket.resetAndDestroy())
       return reply.type(BATCH_MEDIA_TYPE).send(weigh(body, EXPORT_BYTES))
     },

@@ -17,13 +17,13 @@ const TURN_LIMITS: TurnLimits = { width: 128, waiting: 256, pauseMs: 50, maxPaus
 
 type Address = { running: number; waiting: (() => void)[]; pauseMs: number; until: number }
 
-/** Addresses that are remembered for what they sent; beyond, those with the shortest pauses are forgotten. */
+/** Addresses that are remembered for what they sent; beyond that number those with the shortest pauses are forgotten. */
 const MAX_ADDRESSES = 10_000
 /** How long an address is remembered after its last body, ms. */
 const MEMORY_MS = 60_000
 
 /**
- * Takes turns by address, so that one that floods, trickles or sends garbage waits for itself and not the others for it.
+ * Takes turns by address, so that an address that floods, trickles or sends garbage delays only itself.
  * An address whose bodies turn out to be worthless gets one turn at a time, after pauses that grow; each good one halves
  * them. A body that waits is not read: it costs what its connection's buffers hold.
  */
@@ -105,7 +105,7 @@ export function takeTurns(limits: TurnLimits = TURN_LIMITS) {
 
 const WORTHLESS: readonly ServiceCode[] = ['encoding_invalid', 'body_too_large']
 
-/** What a recorder of a registered source does not send: nothing could be made of it, or nobody known has signed it. */
+/** Bodies that no recorder of a registered source sends: malformed ones, and ones that no registered source has signed. */
 function isWorthless(error: unknown): boolean {
   return error instanceof KillickError || (error instanceof Refusal && WORTHLESS.includes(error.code))
 }

@@ -10,10 +10,7 @@ export async function shares(): Promise<HTMLElement> {
   if (all.length === 0)
     return view(
       'Links',
-      empty(
-        'No links yet.',
-        'Open an event, choose the fields to show, and make a link that anyone can check.',
-      ),
+      empty('No links yet.', 'Open an event, choose the fields to show, and make a link that anyone can check.'),
     )
   const rows = table(['Made (UTC)', 'State', 'Shows', 'Until', 'Event', ''], all.map(line), 'List of links')
   const more = moreButton('Older links', next, async (cursor) => {

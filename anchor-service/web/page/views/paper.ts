@@ -29,11 +29,7 @@ export function paper(id: string): { element: HTMLElement; show: (link: string) 
       ),
     ),
     h('p', { class: 'link' }, h('span', { class: 'label' }, 'Link '), link),
-    h(
-      'p',
-      { class: 'note' },
-      'Paper proves nothing by itself: open the link or scan the code to check it again.',
-    ),
+    h('p', { class: 'note' }, 'Paper proves nothing by itself: open the link or scan the code to check it again.'),
   )
   return {
     element,

@@ -181,11 +181,14 @@ export function treeRoot(leaves: Iterable<Hash>, hashPair: typeof nodeHash = nod
     }
     stack.push(top)
   }
-  return foldRight(stack.map((subtree) => subtree.hash))
+  return foldRight(
+    stack.map((subtree) => subtree.hash),
+    hashPair,
+  )
 }
 
 /** Root of a tree from its perfect subtrees, left to right, largest first. */
-export function foldRight(subtrees: readonly Hash[]): Hash {
+export function foldRight(subtrees: readonly Hash[], hashPair: typeof nodeHash = nodeHash): Hash {
   if (subtrees.length === 0) return EMPTY_ROOT
-  return subtrees.reduceRight((right, left) => nodeHash(left, right))
+  return subtrees.reduceRight((right, left) => hashPair(left, right))
 }

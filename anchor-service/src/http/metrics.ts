@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { CommitResult } from '../ledger/commit.ts'
 import { readUnindexed } from '../ledger/index/runs.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { memoryOf } from '../ledger/read/proof-memory.ts'
 import { readAnchoredSize } from '../ledger/registry/anchors.ts'
 
 export type Metrics = ReturnType<typeof makeMetrics>
@@ -125,6 +126,27 @@ export function makeMetrics() {
         help: '1 in a process that knew no head of a log that had entries when it started',
         registers,
       }).set(ledger.memoryBegan() === null ? 0 : 1)
+      const memory = memoryOf(ledger.db)
+      new Gauge({
+        name: 'killick_proof_memory_bytes',
+        help: 'Memory for what proofs are made of, at most 60 MiB',
+        registers,
+        collect() {
+          this.set(memory.bytes)
+        },
+      })
+      new Counter({
+        name: 'killick_proof_memory_lookups_total',
+        help: 'Packs, batches and tiles that proofs needed: kept in memory (hit), or to be read (miss)',
+        labelNames: ['outcome'],
+        registers,
+        collect() {
+          const { hits, misses } = memory.kept.counts
+          this.reset()
+          this.inc({ outcome: 'hit' }, hits)
+          this.inc({ outcome: 'miss' }, misses)
+        },
+      })
       watched('killick_anchored_size', 'Entries of the log that a confirmed anchor covers', () =>
         readAnchoredSize(ledger.db),
       )

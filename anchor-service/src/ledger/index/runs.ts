@@ -159,7 +159,7 @@ function entriesOf(run: Run, key: Buffer, from: number, to: number): { low: bigi
   return { low: least + BigInt(Math.max(0, from - start)), high: least + BigInt(Math.max(0, last)) }
 }
 
-function offsetsBetween(entries: Buffer, low: bigint, high: bigint): number[] {
+export function offsetsBetween(entries: Buffer, low: bigint, high: bigint): number[] {
   const offsets: number[] = []
   let at = ENTRY * firstFrom(entries, low)
   for (; at + ENTRY <= entries.length && entries.readBigInt64BE(at) <= high; at += ENTRY)

@@ -80,7 +80,11 @@ export async function readBody(body: Buffer): Promise<Buffer | null> {
  * @returns the line of the pack's i-th event; '' where there is none
  */
 export async function readLines(body: Buffer, pos: number): Promise<(i: number) => string> {
-  const text = (await readBody(body)) ?? Buffer.alloc(0)
+  return splitLines((await readBody(body)) ?? Buffer.alloc(0), pos)
+}
+
+/** The same of a text that was read already. */
+export function splitLines(text: Buffer, pos: number): (i: number) => string {
   const ends = pos === 0 ? [] : [-1]
   for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) ends.push(at)
   return (i) => (ends[i + 1] === undefined ? '' : text.toString('latin1', ends[i]! + 1, ends[i + 1]))

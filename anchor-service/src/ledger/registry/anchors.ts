@@ -92,14 +92,11 @@ export async function readAnchors(
   return rows.map(toAnchor)
 }
 
-/**
- * Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, smallest size first. A target
- * that has moved, to another chain or contract, counts where it was anchored last: a verifier could not ask the old place. Each
- * with the last one before it of the same place that does not cover the entry yet.
- */
-export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
-  const { rows } = await db.query(
-    `with recursive places as (
+// Planned once: `asked` keeps PostgreSQL from planning for each log entry anew.
+const PROVING = {
+  name: 'proving_anchors',
+  text: `with recursive asked as materialized (select $1::bigint as log_index),
+     places as (
        (select chain_id, genesis, contract, log_id from anchors order by 1, 2, 3, 4 limit 1)
        union all
        select next.* from places p cross join lateral (
@@ -112,15 +109,23 @@ export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anch
        select distinct on (target) smallest.* from places p cross join lateral (
          select * from current_anchors a
          where (a.chain_id, a.genesis, a.contract, a.log_id) = (p.chain_id, p.genesis, p.contract, p.log_id)
-           and size > $1 and state in ('confirmed', 'final') order by size limit 1) smallest
+           and size > (select log_index from asked) and state in ('confirmed', 'final') order by size limit 1) smallest
        order by target, id desc) latest
      left join lateral (
        select * from current_anchors b
        where (b.chain_id, b.genesis, b.contract, b.log_id) = (latest.chain_id, latest.genesis, latest.contract, latest.log_id)
-         and size > 0 and size <= $1 and state in ('confirmed', 'final') order by size desc limit 1) before on true
+         and size > 0 and size <= (select log_index from asked) and state in ('confirmed', 'final')
+       order by size desc limit 1) before on true
      order by latest.id desc limit 16`,
-    [logIndex],
-  )
+}
+
+/**
+ * Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, smallest size first. A target
+ * that has moved, to another chain or contract, counts where it was anchored last: a verifier could not ask the old place. Each
+ * with the last one before it of the same place that does not cover the entry yet.
+ */
+export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
+  const { rows } = await db.query({ ...PROVING, values: [logIndex] })
   return rows
     .map((row) => ({ ...toAnchor(row), before: toBefore(row) }))
     .sort((a, b) => a.size - b.size || a.id - b.id)

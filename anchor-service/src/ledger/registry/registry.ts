@@ -52,6 +52,8 @@ export type LedgerRegistry = {
   catchUp(db: Db, head?: StreamHead | null): Promise<void>
   /** Has the system stream been walked to its end once? */
   isWalked(): boolean
+  /** Was the system stream walked so far, and nothing found amiss in it? Then there is nothing to catch up with. */
+  isWalkedTo(seq: number): boolean
   /** How many events of the system stream were walked, and the sources that these have registered. */
   walked(): number
   names(): readonly string[]
@@ -276,6 +278,7 @@ export function keepRegistry(
     systemKid: system.kid,
     catchUp,
     isWalked: () => vouched.byLog,
+    isWalkedTo: (seq) => vouched.byLog && end.seq === seq && !faults.has(null),
     walked: () => end.seq,
     names: () => registry.names,
     source: (name) => registry.source(name),

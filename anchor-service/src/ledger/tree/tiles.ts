@@ -7,8 +7,8 @@ import {
   type Plan,
   planConsistency,
   planRoot,
+  TILE_WIDTH,
   tileOf,
-  treeRoot,
 } from '@killick/sdk/core'
 import { type CopyStatement, TupleWriter } from '../../database/copy.ts'
 import type { Db } from '../../database/pool.ts'
@@ -39,20 +39,60 @@ export function splitHashes(bytes: Uint8Array): Hash[] {
   return Array.from({ length: bytes.length / 32 }, (_, i) => asHash(bytes.slice(32 * i, 32 * i + 32)))
 }
 
-/** Answers of plans over the log's tree; all their nodes come in one query. */
-export async function readPlans<T>(db: Db, plans: readonly Plan<T>[]): Promise<T[]> {
-  const places = plans.map((plan) => plan.nodes.map(tileOf))
-  const keys = [...new Map(places.flat().map((place) => [`${place.level}/${place.index}`, place])).values()]
-  const tiles = await readTiles(db, keys)
-  const byName = new Map(keys.map((key, i) => [`${key.level}/${key.index}`, tiles[i]!]))
+/** A tile as far as it was filled when it was read, and the nodes above its hashes that were asked for. */
+export class Tile {
+  readonly hashes: readonly Hash[]
+  /** The parent of two is at half their index; hash i is at 256 + i. */
+  readonly #nodes: Hash[] = []
+
+  constructor(hashes: readonly Hash[]) {
+    this.hashes = hashes
+  }
+
+  /** Memory that it takes at most, about. */
+  get bytes(): number {
+    return 256 * this.hashes.length
+  }
+
+  /** The root over hashes that make a perfect subtree. */
+  node(start: number, width: number): Hash {
+    if (width === 1) return this.hashes[start]!
+    const half = width / 2
+    const at = (TILE_WIDTH + start) / width
+    this.#nodes[at] ??= nodePrimitives.nodeHash(this.node(start, half), this.node(start + half, half))
+    return this.#nodes[at]
+  }
+}
+
+/** Tiles by name. Hashes of the log never change, so what is kept of a tile may lack some, and is read again then. */
+export type KeptTiles = { get(name: string): Tile | undefined; set(name: string, tile: Tile): void }
+
+/** Answers of plans over the log's tree; all their nodes come in one query, or from what is kept. */
+export async function readPlans<T>(db: Db, plans: readonly Plan<T>[], kept?: KeptTiles): Promise<T[]> {
+  const places = plans.map((plan) => plan.nodes.map((node) => ({ ...tileOf(node), node })))
+  const tiles = new Map<string, Tile>()
+  const lacking = new Map<string, TileKey>()
+  for (const { level, index, start, width } of places.flat()) {
+    const name = `${level}/${index}`
+    const tile = tiles.get(name) ?? kept?.get(name)
+    if (tile !== undefined) tiles.set(name, tile)
+    if (tile === undefined || tile.hashes.length < start + width) lacking.set(name, { level, index })
+  }
+  const read = await readTiles(db, [...lacking.values()])
+  for (const [i, name] of [...lacking.keys()].entries()) {
+    const tile = new Tile(read[i]!)
+    tiles.set(name, tile)
+    kept?.set(name, tile)
+  }
   return plans.map((plan, i) =>
     plan.fold(
-      places[i]!.map(({ level, index, start, width }, k) => {
-        const run = byName.get(`${level}/${index}`)!.slice(start, start + width)
-        if (run.length !== width)
-          throw new InvariantError(`the log lacks node ${JSON.stringify(plan.nodes[k] satisfies Node | undefined)}`)
-        return treeRoot(run, nodePrimitives.nodeHash)
+      places[i]!.map(({ level, index, start, width, node }) => {
+        const tile = tiles.get(`${level}/${index}`)!
+        if (tile.hashes.length < start + width)
+          throw new InvariantError(`the log lacks node ${JSON.stringify(node satisfies Node)}`)
+        return tile.node(start, width)
       }),
+      nodePrimitives.nodeHash,
     ),
   )
 }

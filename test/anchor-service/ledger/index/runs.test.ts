@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { findNamedPacks } from '../../../../anchor-service/src/ledger/index/name-lookup.ts'
 import {
   type Coverage,
   findPacks,
@@ -73,6 +74,20 @@ test('long runs hold all they can, short ones what follows, and a short one is n
   expect(coverage).toEqual({ long: 2 * RUN_EVENTS[1], all: 2 * RUN_EVENTS[1] + 3 * RUN_EVENTS[0] })
   expect(await readUnindexed(opened.pool)).toBe(100)
   for (const run of runsBetween(coverage, 0, EVENTS)) expect(await isRunRight(opened.pool, run)).toBe(true)
+})
+
+test('a name is looked for in all runs at once, and is in no other packs', async () => {
+  let known = 0
+  for (const [i, key] of KEYS.entries()) {
+    const { runsEnd, packs, isAll } = await findNamedPacks(opened.pool, key)
+    expect(runsEnd).toBe(coverage.all)
+    if (isAll) expect(packs).toEqual(owners[i])
+    if (isAll && packs.length > 0) known++
+  }
+  expect(known).toBeGreaterThan(4)
+  for (const { first, keys } of packs.slice(0, 40))
+    expect(await findNamedPacks(opened.pool, keys.at(-1)!)).toMatchObject({ packs: [first], isAll: true })
+  expect(await findNamedPacks(opened.pool, randomBytes(8))).toMatchObject({ packs: [], isAll: true })
 })
 
 async function collect(parts: AsyncIterable<number[]>): Promise<number[]> {

@@ -1,0 +1,52 @@
+// In which packs a name may be, by all runs at once.
+import type { Db } from '../../database/pool.ts'
+import { OFFSET_MASK, offsetsBetween, RUN_EVENTS } from './runs.ts'
+
+/** Blocks of one run that are looked at; a name has entries in one or two, unless many events claim it. */
+const MANY_BLOCKS = 4
+
+const [SHORT, LONG] = RUN_EVENTS
+
+// Runs and blocks are read in one snapshot. The block before the first wanted entry may hold it.
+const NAMED = {
+  name: 'named_packs',
+  text: `with ends as (
+      select coalesce((select start + ${SHORT} from key_blocks where level = 0 order by start desc limit 1), 0) as short,
+             coalesce((select start + ${LONG} from key_blocks where level = 1 order by start desc limit 1), 0) as long),
+    runs as (
+      select 1::smallint as level, start from ends, generate_series(0, long - 1, ${LONG}) start
+      union all
+      select 0::smallint, start from ends, generate_series(long, short - 1, ${SHORT}) start)
+    select greatest(short, long)::float8 as at, null as entries from ends
+    union all
+    select r.start::float8, encode(b.entries, 'base64') from runs r cross join lateral (
+      select entries from key_blocks where level = r.level and start = r.start and first <= $2 and first >= (
+        select first from key_blocks where level = r.level and start = r.start and first <= $1 order by first desc limit 1)
+      order by first limit ${MANY_BLOCKS}) b`,
+}
+
+export type NamedPacks = {
+  /** How many events the runs hold. */
+  runsEnd: number
+  /** The oldest first. */
+  packs: number[]
+  /** Are these all that runs name? */
+  isAll: boolean
+}
+
+/** @param key of the name */
+export async function findNamedPacks(db: Db, key: Buffer): Promise<NamedPacks> {
+  const low = key.readBigInt64BE() & ~BigInt(OFFSET_MASK)
+  const high = low | BigInt(OFFSET_MASK)
+  const { rows } = await db.query<{ at: number; entries: string | null }>({ ...NAMED, values: [low, high] })
+  const blocks = rows.filter(({ entries }) => entries !== null)
+  const packs = blocks.flatMap(({ at, entries }) =>
+    offsetsBetween(Buffer.from(entries!, 'base64'), low, high).map((offset) => at + offset),
+  )
+  const inOne = Math.max(0, ...[...Map.groupBy(blocks, ({ at }) => at).values()].map(({ length }) => length))
+  return {
+    runsEnd: rows.find(({ entries }) => entries === null)!.at,
+    packs: [...new Set(packs)].sort((a, b) => a - b),
+    isAll: inOne < MANY_BLOCKS,
+  }
+}

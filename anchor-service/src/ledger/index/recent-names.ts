@@ -1,0 +1,195 @@
+/**
+ * Names of the newest events, which no run holds yet: their ids and leaf hashes, and in which packs they are. They are kept in
+ * memory and read on from the packs as these come, whoever commits them; so that PostgreSQL need not look through all of these
+ * packs for each name.
+ *
+ * They are read from the packs' ids and the batches' leaf hashes. What was read stands for rows that may be altered later: where
+ * a name is not found, it is asked whether the rows are still those that were read.
+ */
+
+import type { Db } from '../../database/pool.ts'
+import { headOfId, headOfLeaf, NameTable } from './name-table.ts'
+import { RUN_EVENTS, readCoverage } from './runs.ts'
+
+/** Events whose names are kept, in 12 MiB. Where the index is farther behind, PostgreSQL is asked for the rest. */
+const MAX_EVENTS = 98_304
+/** Packs that are read at a time. */
+const PAGE = 64
+
+type NamesRow = { first_event: number; n: number; version: string; ids: Buffer | null; leaves: Buffer | null }
+
+/** Tells a pack with its batch from every other that stood or will stand in its place. */
+const VERSION = `hashtextextended(concat_ws(' ', p.first_event, p.xmin, p.ctid, b.xmin, b.ctid), 0)`
+
+const NEXT = {
+  name: 'names_next',
+  text: `select p.first_event, p.n, ${VERSION}::text as version,
+    case when p.first_event > after then p.ids end as ids,
+    case when p.first_event > after then substr(b.event_leaves, 32 * p.pos + 1, 32 * p.n) end as leaves
+  from (select $1::bigint as after offset 0) w
+  cross join lateral (select *, xmin, ctid from packs where first_event >= after order by first_event limit ${PAGE}) p
+  left join batches b using (log_index) order by p.first_event`,
+}
+const VERSIONS = {
+  name: 'names_versions',
+  text: `select coalesce(bit_xor(${VERSION}), 0)::text as version
+  from packs p left join batches b using (log_index) where p.first_event >= $1 and p.first_event < $2`,
+}
+
+/** Names of packs that begin in [from, next). They only become more; whoever holds them loses none. */
+export class Names {
+  readonly from: number
+  #next: number
+  #ids = new NameTable()
+  #leaves = new NameTable()
+  #firsts: number[] = []
+  #versions: bigint[] = []
+
+  constructor(from: number) {
+    this.from = from
+    this.#next = from
+  }
+
+  get bytes(): number {
+    return this.#ids.bytes + this.#leaves.bytes + 40 * this.#firsts.length
+  }
+
+  get next(): number {
+    return this.#next
+  }
+
+  get isFull(): boolean {
+    return this.#next - this.from >= MAX_EVENTS
+  }
+
+  /** Can there be runs? Not while so few events were ever read. */
+  get mayHaveRuns(): boolean {
+    return this.#next >= RUN_EVENTS[0]
+  }
+
+  /** The last pack, and all of them: rows that are the same have the same version. */
+  get last(): { first: number; version: bigint } | null {
+    const first = this.#firsts.at(-1)
+    return first === undefined ? null : { first, version: this.#versions.at(-1)! }
+  }
+
+  get version(): bigint {
+    return this.#versions.reduce((sum, version) => sum ^ version, 0n)
+  }
+
+  /**
+   * Packs that may have an id (16 bytes) or leaf hash (32 bytes), of those that begin at `from` or behind it, the oldest first.
+   * `unread`: of packs that begin there or behind it none is among them; null: all are.
+   */
+  find(name: Buffer, from: number): { packs: number[]; unread: number | null } {
+    if (from < this.from) return { packs: [], unread: from }
+    const { packs, isAll } =
+      name.length === 16 ? this.#ids.find(headOfId(name), from) : this.#leaves.find(headOfLeaf(name), from)
+    if (!isAll) return { packs: [], unread: from }
+    return { packs, unread: this.isFull ? Math.max(from, this.#next) : null }
+  }
+
+  add({ first_event, n, version, ids, leaves }: NamesRow): void {
+    for (let at = 0; ids !== null && at + 16 <= ids.length; at += 16) this.#ids.add(headOfId(ids, at), first_event)
+    for (let at = 0; leaves !== null && at + 32 <= leaves.length; at += 32)
+      this.#leaves.add(headOfLeaf(leaves, at), first_event)
+    this.#firsts.push(first_event)
+    this.#versions.push(BigInt(version))
+    this.#next = first_event + n
+  }
+
+  /** The same without packs that begin before `from`. */
+  since(from: number): Names {
+    const rest = new Names(from)
+    if (from >= this.#next) return rest
+    const kept = this.#firsts.findIndex((first) => first >= from)
+    rest.#next = this.#next
+    rest.#ids = this.#ids.since(from)
+    rest.#leaves = this.#leaves.since(from)
+    if (kept < 0) return rest
+    rest.#firsts = this.#firsts.slice(kept)
+    rest.#versions = this.#versions.slice(kept)
+    return rest
+  }
+}
+
+export class RecentNames {
+  readonly #db: Db
+  #names: Names | null = null
+  #reading: Promise<Names> | null = null
+  #waiting: Promise<Names> | null = null
+
+  constructor(db: Db) {
+    this.#db = db
+  }
+
+  get bytes(): number {
+    return this.#names?.bytes ?? 0
+  }
+
+  /** The names as far as they were read; null: not at all. */
+  get known(): Names | null {
+    return this.#names
+  }
+
+  /**
+   * Names of all events that no run holds and that are committed when it is called. Whoever calls while others are read waits for
+   * the next time, with all who do.
+   */
+  catchUp(): Promise<Names> {
+    if (this.#reading === null) {
+      this.#reading = this.#readOn().finally(() => {
+        this.#reading = null
+      })
+      return this.#reading
+    }
+    this.#waiting ??= this.#reading
+      .catch(() => {})
+      .then(() => {
+        this.#waiting = null
+        return this.catchUp()
+      })
+    return this.#waiting
+  }
+
+  /** Forgets names that runs hold: in one piece, and seldom. */
+  forget(runsEnd: number): void {
+    const names = this.#names
+    if (names !== null && runsEnd - names.from >= FORGOTTEN) this.#names = names.since(runsEnd)
+  }
+
+  /** Begins anew at the end of the runs, next time. */
+  restart(): void {
+    this.#names = null
+  }
+
+  /** Are the rows still those that were read? If not, it begins anew. */
+  async isUnaltered(): Promise<boolean> {
+    const { from, next, version } = await this.catchUp()
+    const { rows } = await this.#db.query<{ version: string }>({ ...VERSIONS, values: [from, next] })
+    if (BigInt(rows[0]!.version) === version) return true
+    this.restart()
+    return false
+  }
+
+  async #readOn(): Promise<Names> {
+    for (;;) {
+      this.#names ??= new Names((await readCoverage(this.#db)).all)
+      const names = this.#names
+      if (names.isFull) return names
+      const { last, from } = names
+      const { rows } = await this.#db.query<NamesRow>({ ...NEXT, values: [last?.first ?? from - 1] })
+      if (this.#names !== names) continue
+      // The log may have gone back since, and on from there.
+      if (last !== null && (rows[0]?.first_event !== last.first || BigInt(rows[0].version) !== last.version)) {
+        this.restart()
+        continue
+      }
+      for (const row of last === null ? rows : rows.slice(1)) names.add(row)
+      if (rows.length < PAGE) return names
+    }
+  }
+}
+
+/** Events that runs hold before their names are forgotten. */
+const FORGOTTEN = 32_768

@@ -1,14 +1,15 @@
 // Whether intake, proofs and the start stay what they are while the ledger grows.
 import { addBatch, type Load, makeLoads, newLoad, sampleEvent } from './events.ts'
 import { type BenchPlan, type BenchRow, besideLimit, mebibytes, ms, newSource, perSecond, SIGNER } from './plan.ts'
-import { measureProofs } from './proofs.ts'
+import { measureProofs, proofRow } from './proofs.ts'
 import { type Flow, hand, handIn, type Running, startService } from './service.ts'
 import { medianRound } from './stats.ts'
 
 const STREAMS = 8
 const BATCH = 1000
-/** Ids of events that proofs are asked for at each size, drawn from all there are. */
-const PROOFS = 400
+/** Events that proofs are asked for at each size, drawn from all there are, each asked for once; and those that are asked for before. */
+const PROOFS = 2000
+const WARM_UP = 200
 
 const KINDS = { signed: true, unsigned: false } as const
 type Kind = keyof typeof KINDS
@@ -29,7 +30,12 @@ export async function measureGrowth(folder: string, plan: BenchPlan): Promise<Be
   for (const target of plan.growth) {
     await growTo(service, ledger, target)
     const flows = { signed: await measure(service, plan, 'signed'), unsigned: await measure(service, plan, 'unsigned') }
-    const proofs = await measureProofs(service.url, draw(ledger.ids))
+    const drawn = draw(ledger.ids)
+    await measureProofs(service.url, drawn.filter((_, i) => i % 10 === 0).slice(0, WARM_UP))
+    const proofs = await measureProofs(
+      service.url,
+      drawn.filter((_, i) => i % 10 !== 0),
+    )
     const memory = await service.memory()
     await service.child.stop()
     service = await startService(folder)
@@ -47,12 +53,8 @@ export async function measureGrowth(folder: string, plan: BenchPlan): Promise<Be
       })
     }
     firstProofs ??= proofs.perSecond
-    rows.push({
-      what: `proofs with ${events} events in the ledger`,
-      figure: `${perSecond(proofs.perSecond)}, p99 ${ms(proofs.p99)}`,
-      beside: `${perSecond(firstProofs)} with ${least}`,
-      ratio: proofs.perSecond / firstProofs,
-    })
+    const beside = `; ${perSecond(firstProofs)} with ${least}`
+    rows.push(proofRow(`proofs with ${events} events in the ledger, eight requests at a time`, proofs, beside))
   }
   await service.child.stop()
   return rows
@@ -91,7 +93,7 @@ async function growTo(service: Running, ledger: Ledger, target: number): Promise
     const [batch] = load.batches.splice(0)
     handed.set(load, hand(service.url, batch!.body))
     ledger.events += BATCH
-    ledger.ids.push(batch!.ids[i % BATCH]!)
+    for (let k = 0; k < 4; k++) ledger.ids.push(batch!.ids[(i + (k * BATCH) / 4) % BATCH]!)
     if (ledger.ids.length < PROOFS) ledger.ids.push(...batch!.ids.slice(0, PROOFS / 10))
   }
   await Promise.all(handed.values())

@@ -3,6 +3,7 @@
  * minor versions, so pin the version. An application needs `@killick/sdk` only.
  */
 
+export { uuidv7 } from './client/random.ts'
 export {
   BATCH_MEDIA_TYPE,
   type BatchFields,
@@ -95,5 +96,6 @@ export {
 export { type Signer, verifySignature } from './core/signature.ts'
 export { type LogPlace, parseSuccession, printSuccession, type Succession } from './core/succession.ts'
 export { printable } from './core/text.ts'
+export { parseTilePath, printTilePath, type TileAddress } from './core/tile-path.ts'
 export { type Node, type Plan, planConsistency, planInclusion, planRoot, TILE_WIDTH, tileOf } from './core/tree.ts'
 export { nodePrimitives } from './node/primitives.ts'

@@ -9,6 +9,7 @@ import {
   type Receipt,
   type Signer,
   SYSTEM,
+  uuidv7,
 } from '@killick/sdk/core'
 import type pg from 'pg'
 import { type CopyStatement, runAll } from '../database/copy.ts'
@@ -29,7 +30,7 @@ import { equivocationEvent, insertEquivocation } from './registry/equivocations.
 import type { LedgerRegistry } from './registry/registry.ts'
 import { refusalOf } from './registry/sources.ts'
 import { readHeads, readKeptBatch, type StreamName, streamKey } from './registry/streams.ts'
-import { makeSystemBatch, uuidv7 } from './system.ts'
+import { makeSystemBatch } from './system.ts'
 import { checkpointStatement, EMPTY_HEAD, type LogKey, readCovering, type SignedHead } from './tree/checkpoints.ts'
 import { append, appendedPaths, type Frontier, frontierRoot } from './tree/frontier.ts'
 import { readFrontier, readPlans, splitHashes, tileStatement } from './tree/tiles.ts'

@@ -6,6 +6,7 @@ import {
   type Registration,
   registrationFields,
   SYSTEM,
+  uuidv7,
 } from '@killick/sdk/core'
 import type pg from 'pg'
 import type { Db } from '../database/pool.ts'
@@ -17,7 +18,6 @@ import { insertRegistration } from './registry/registrations.ts'
 import { keepRegistry, type LedgerRegistry } from './registry/registry.ts'
 import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
 import type { LocalSigner } from './signing-keys.ts'
-import { uuidv7 } from './system.ts'
 import { type LogKey, logKey, readHead, type SignedHead } from './tree/checkpoints.ts'
 
 /** The ledger of one database: every write goes through here, reads take `db`. */

@@ -27,12 +27,3 @@ export async function makeSystemBatch(
   const header = await signBatchHeader({ ...fields, ...(head && { prev: head.batch }) }, signer)
   return packBatch({ header: parseBatchHeader(header), events: [parseEvent(token)] })
 }
-
-/** RFC 9562 §5.7: 48 bits of milliseconds, then random. */
-export function uuidv7(time: number): string {
-  const bytes = randomBytes(16)
-  bytes.writeUIntBE(time, 0, 6)
-  bytes[6] = (bytes[6]! & 0x0f) | 0x70
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
-}

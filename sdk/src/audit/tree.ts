@@ -2,18 +2,15 @@
 import { equalBytes } from '../core/bytes.ts'
 import { type Hash, nodeHash } from '../core/hash.ts'
 import { foldRight, treeRoot } from '../core/merkle.ts'
+import { printTilePath } from '../core/tile-path.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
 
 /** Reads a tile of `width` hashes or entries: C2SP tlog-tiles, level `entries` or a number. Null: the service has none. */
 export type ReadTile = (level: number | 'entries', index: number, width: number) => Promise<Uint8Array | null>
 
-/** Path of a tile: `/tile/<L>/x001/x234/067[.p/<W>]`. */
-export function tilePath(level: number | 'entries', index: number, width: number): string {
-  const groups: string[] = []
-  for (let rest = index, last = true; last || rest > 0; rest = Math.floor(rest / 1000), last = false)
-    groups.unshift(`${last ? '' : 'x'}${String(rest % 1000).padStart(3, '0')}`)
-  return `/tile/${level}/${groups.join('/')}${width < TILE_WIDTH ? `.p/${width}` : ''}`
-}
+/** Path of a tile, as the service has it. */
+export const tilePath = (level: number | 'entries', index: number, width: number): string =>
+  `/tile/${printTilePath({ level, index, width })}`
 
 export class LogTree {
   size = 0

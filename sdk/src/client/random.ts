@@ -18,7 +18,10 @@ const take = (length: number): Buffer => {
 /** A new 128-bit salt, base64url. */
 export const saltText = (): string => take(16).toString('base64url')
 
-/** A UUIDv7 (RFC 9562 §5.7) for `time` in milliseconds since 1970: 48 bits of time, 74 random bits. */
+/**
+ * A UUIDv7 (RFC 9562 §5.7): 48 bits of time, 74 random bits.
+ * @param time ms since 1970, a whole number
+ */
 export function uuidv7(time: number): string {
   const random = take(10)
   random[0] = 0x70 | ((random[0] as number) & 0x0f)

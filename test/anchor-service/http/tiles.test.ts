@@ -1,7 +1,7 @@
 import { type Hash, openNote, parseCheckpoint, parseHash, utf8, verifyConsistency } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseTilePath, printIndex } from '../../../anchor-service/src/http/tile-path.ts'
+import { parseTilePath, printTilePath } from '../../../sdk/src/core/tile-path.ts'
 import * as rfc9162 from '../../support/rfc9162.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { call, register, type TestService, testService } from '../support/service.ts'
@@ -139,13 +139,17 @@ test('private tiles need the reader token; consistency does not, for recorders h
   await hidden.stop()
 })
 
-test('the index in a path has one spelling', () => {
-  expect(printIndex(1_234_067)).toBe('x001/x234/067')
-  expect(parseTilePath('3/x001/x234/067.p/8')).toEqual({ level: 3, index: 1_234_067, width: 8 })
+test('the path of a tile has one spelling', () => {
+  const address = { level: 3, index: 1_234_067, width: 8 }
+  expect(printTilePath(address)).toBe('3/x001/x234/067.p/8')
+  expect(parseTilePath('3/x001/x234/067.p/8')).toEqual(address)
+  for (const other of ['03/000', '3/67', '3/000.p/256', '3/000.p/0', '3/x000/067', '64/000', 'entry/000', '3/000/'])
+    expect(parseTilePath(other), other).toBeNull()
   fc.assert(
-    fc.property(fc.nat({ max: 1e12 }), (index) => {
-      expect(parseTilePath(`entries/${printIndex(index)}`)).toEqual({ level: 'entries', index, width: 256 })
-      expect(parseTilePath(`entries/x000/${printIndex(index)}`)).toBeNull()
+    fc.property(fc.nat({ max: 1e12 }), fc.integer({ min: 1, max: 256 }), (index, width) => {
+      const entries = { level: 'entries' as const, index, width }
+      expect(parseTilePath(printTilePath(entries))).toEqual(entries)
+      expect(parseTilePath(printTilePath(entries).replace('/', '/x000/'))).toBeNull()
     }),
   )
 })

@@ -1,5 +1,5 @@
 import { Type } from '@fastify/type-provider-typebox'
-import { printHash, TILE_WIDTH } from '@killick/sdk/core'
+import { parseTilePath, printHash, TILE_WIDTH, type TileAddress } from '@killick/sdk/core'
 import type { onRequestAsyncHookHandler } from 'fastify'
 import { Refusal } from '../../errors.ts'
 import { readSuccessions } from '../../ledger/read/successions.ts'
@@ -10,7 +10,6 @@ import { keepBundles } from '../bundles.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { sendKept } from '../kept-body.ts'
 import { ConsistencyQuery, ConsistencySchema, LogSchema, ProblemSchema } from '../schemas.ts'
-import { parseTilePath, type TileAddress } from '../tile-path.ts'
 
 const FOREVER = 'public, max-age=31536000, immutable'
 

@@ -3,7 +3,10 @@
 /** How a check ended. What was `skipped` was not checked, and never counts as passed. */
 export type CheckStatus = 'passed' | 'failed' | 'skipped'
 
-/** Why a check ended as it did: a closed set, stable across releases. Whoever shows a verdict makes texts from these. */
+/**
+ * Why a check ended as it did: a closed set, stable across releases; docs/PROTOCOL.md lists what each means. Whoever shows a verdict
+ * makes texts from these.
+ */
 export type Reason =
   /** It holds. */
   | 'ok'

@@ -5,6 +5,7 @@ import { isCount, isSourceName } from '../core/event.ts'
 import { type Hash, parseHash } from '../core/hash.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parsePublicJwk, thumbprint } from '../core/jwk.ts'
+import { parseVkey } from '../core/note.ts'
 import type { Succeeds } from '../core/proof.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Api } from './api.ts'
@@ -36,8 +37,25 @@ const place = (value: JsonObject, what: string): PinnedLog => ({
 /** More than 16 successions are not listed: each is asked a chain about. */
 const MAX_SUCCESSIONS = 16
 
-/** Of `GET /v1/log`: the log's key, where it is anchored, and what it says it succeeds. @throws KillickError answer_malformed */
-export function parseLog(value: JsonValue): { vkey: string; logs: PinnedLog[]; successions: Omit<Succeeds, 'path'>[] } {
+const vkey = (value: JsonValue | undefined, what: string): string => {
+  const vkey = text(value, what)
+  try {
+    parseVkey(vkey)
+    return vkey
+  } catch (error) {
+    if (error instanceof KillickError) return malformed(`${what}: ${error.message}`)
+    throw error
+  }
+}
+
+/** `GET /v1/log`: the log's key, where it is anchored, and what it says it succeeds. */
+export type LogDescription = { vkey: string; logs: PinnedLog[]; successions: Omit<Succeeds, 'path'>[] }
+
+/** Most bytes of it: a statement of succession has some hundred. */
+export const MAX_LOG_BYTES = 1 << 20
+
+/** @throws KillickError answer_malformed */
+export function parseLog(value: JsonValue): LogDescription {
   if (!isObject(value) || !Array.isArray(value.targets)) return malformed('/v1/log does not describe a log')
   if (!Array.isArray(value.successions) || value.successions.length > MAX_SUCCESSIONS)
     return malformed(`/v1/log: successions is no list of at most ${MAX_SUCCESSIONS}`)
@@ -51,7 +69,7 @@ export function parseLog(value: JsonValue): { vkey: string; logs: PinnedLog[]; s
     }
   })
   const logs = value.targets.map((item) => place(isObject(item) ? item : malformed('/v1/log: targets'), '/v1/log'))
-  return { vkey: text(value.vkey, '/v1/log: vkey'), logs, successions }
+  return { vkey: vkey(value.vkey, '/v1/log: vkey'), logs, successions }
 }
 
 /** A row of `GET /v1/anchors`, as far as it is read. Amounts are wei as decimal text, `time` the block's in unix seconds. */
@@ -91,6 +109,32 @@ export function parseAnchorRow(row: JsonValue): AnchorRow {
     fee: orNull(row.fee, wei),
     events: count(row.events, `${what}: events`),
   }
+}
+
+/** A row of `GET /v1/checkpoints`. */
+export type CheckpointRow = { readonly size: number; readonly note: string }
+
+/** @throws KillickError answer_malformed */
+export function parseCheckpointRow({ size, note }: JsonObject): CheckpointRow {
+  return { size: count(size, '/v1/checkpoints: size'), note: text(note, '/v1/checkpoints: note') }
+}
+
+/**
+ * A row of a list that the log tells of, at `logIndex`. `revocation`: where the log tells of a link's withdrawal. The other members are
+ * held against the event that tells of it, whatever they are.
+ */
+export type ToldRow = { readonly logIndex: number; readonly revocation: number | null; readonly members: JsonObject }
+
+/** A row of `GET /v1/shares`. @throws KillickError answer_malformed */
+export function parseShareRow(row: JsonObject): ToldRow {
+  const number = (name: string) => count(row[name], `/v1/shares: ${name}`)
+  const revocation = row.revocation === null ? null : number('revocation')
+  return { logIndex: number('logIndex'), revocation, members: row }
+}
+
+/** A row of `GET /v1/equivocations`; `told` is where the log tells of it. @throws KillickError answer_malformed */
+export function parseEquivocationRow(row: JsonObject): ToldRow {
+  return { logIndex: count(row.told, '/v1/equivocations: told'), revocation: null, members: row }
 }
 
 /** A key as it is listed: ms since 1970, and the log index of its first registration. */
@@ -145,12 +189,37 @@ function kidOf(jwk: JsonValue | undefined): string | null {
   }
 }
 
+/**
+ * A page of a list that is in the order of the log: rows with keys above one, the smallest first.
+ * @param path with its query
+ * @throws KillickError answer_malformed, also where they are in another order
+ */
+export async function readRows<Row>(
+  api: Api,
+  path: string,
+  member: string,
+  after: number,
+  parse: (row: JsonObject) => Row,
+  keyOf: (row: Row) => number,
+): Promise<Row[]> {
+  const page = await api.json(path)
+  const items = isObject(page) ? page[member] : undefined
+  if (!Array.isArray(items)) return malformed(`${path} is not a list`)
+  let last = after
+  return items.map((item) => {
+    const row = parse(isObject(item) ? item : malformed(`${path} holds something else than rows`))
+    if (keyOf(row) <= last) return malformed(`${path} is not in the order of the log`)
+    last = keyOf(row)
+    return row
+  })
+}
+
 /** More than any ledger lists; a service that goes on for ever is stopped here. */
 const MAX_ROWS = 2_000_000
 
 /**
  * The rows of a list, page by page, each read by `parse`; `next`: the cursor of what follows them.
- * @param path with its query, to which the cursor is added
+ * @param path with its query, to which limit and cursor are added
  * @param limit rows on a page, asked for before each
  * @throws KillickError answer_malformed, also where a page does not lead on
  */
@@ -162,9 +231,10 @@ export async function* readPages<Row>(
   parse: (row: JsonValue) => Row,
 ): AsyncGenerator<{ rows: Row[]; next: string | null }> {
   let next: string | null = ''
+  const start = `${path}${path.includes('?') ? '&' : '?'}`
   for (let total = 0; next !== null; ) {
     const cursor: string = next === '' ? '' : `&cursor=${encodeURIComponent(next)}`
-    const page: JsonValue = await api.json(`${path}?limit=${limit()}${cursor}`)
+    const page: JsonValue = await api.json(`${start}limit=${limit()}${cursor}`)
     const rows = isObject(page) ? page[member] : undefined
     if (!isObject(page) || !Array.isArray(rows)) return malformed(`${path} is not a list`)
     const following = page.next === undefined || page.next === null ? null : text(page.next, `${path}: next`)

@@ -17,7 +17,7 @@ export type Api = {
   /** @throws KillickError `answer_malformed` where it is not UTF-8 */
   text(path: string, maxBytes?: number): Promise<string>
   /** @throws KillickError `json_*` */
-  json(path: string): Promise<JsonValue>
+  json(path: string, maxBytes?: number): Promise<JsonValue>
   /** Lines of a long answer, as they come. */
   lines(path: string, maxLine: number): AsyncGenerator<string>
 }
@@ -116,7 +116,7 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
     }
     if (rest !== '') throw new KillickError('batch_malformed', `${base}${path} ends within a line`)
   }
-  return { bytes, text, json: async (path) => parseJson(await text(path)), lines }
+  return { bytes, text, json: async (path, maxBytes) => parseJson(await text(path, maxBytes)), lines }
 }
 
 /** RFC 9110 §10.2.3, in seconds: from one to a minute, whatever the service asks for. */

@@ -6,10 +6,10 @@ import { openNote, parseVkey, splitVkeys } from '../core/note.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
 import { isPlace } from '../verify/succession.ts'
 import type { PinnedLog } from '../verify/trust.ts'
-import { parseLog } from './answers.ts'
+import { type LogDescription, MAX_LOG_BYTES, parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
-import { isFaulty } from './faulty.ts'
+import { isFaulty, isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
 import { walkLedger } from './ledger.ts'
@@ -127,10 +127,10 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   findings.expect('tiles', 'Every stored tile is what the batches hash to')
   findings.expect('anchors.log', 'The log has the roots that were anchored')
   findings.expect('anchors.chain', 'The contract on chain holds those roots')
-  const claims = parseLog(await api.json('/v1/log'))
+  const claims = await readLog(api, findings)
   // Keys of types that are not read are no pins.
   const pinnedKeys = splitVkeys(pins.logKeys)
-  const logKeys = pinnedKeys.supported.length > 0 ? pinnedKeys.supported : [claims.vkey]
+  const logKeys = pinnedKeys.supported.length > 0 ? pinnedKeys.supported : claims.vkey === null ? [] : [claims.vkey]
   const statements = openStatements(claims.successions, logKeys)
   const chosen = pins.logs.length > 0 ? pins.logs : claims.logs
   const logs = distinct([...chosen, ...successorsOf(statedIn(statements), chosen)])
@@ -228,6 +228,17 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   }
 }
 
+/** What the service says of its log; nothing, where that cannot be read, which is a finding. */
+async function readLog(api: Api, findings: Findings): Promise<Omit<LogDescription, 'vkey'> & { vkey: string | null }> {
+  try {
+    return parseLog(await api.json('/v1/log', MAX_LOG_BYTES))
+  } catch (error) {
+    if (!isUnreadable(error)) throw error
+    findings.fail('checkpoint', `/v1/log cannot be read: ${error.message}`)
+    return { vkey: null, logs: [], successions: [] }
+  }
+}
+
 /** Entries that the log has now; 0 where the service has no checkpoint that can be read, which is told when it is read again. */
 async function readSize(api: Api): Promise<number> {
   try {
@@ -247,6 +258,8 @@ async function readCheckpoint(
   try {
     const note = await api.text('/checkpoint', MAX_NOTE_BYTES)
     const { origin, size, root } = parseCheckpoint(note)
+    // That no key is known was told.
+    if (logKeys.length === 0) return { origin, size: Number(size), root }
     findings.pass('checkpoint', logKeys.join(', '))
     try {
       openNote(note, logKeys)
@@ -260,7 +273,7 @@ async function readCheckpoint(
     const { status } = error instanceof KillickError ? error.details : { status: null }
     if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
     findings.fail('checkpoint', error.message)
-    return { origin: parseVkey(logKeys[0]!).name, size: 0, root: EMPTY_ROOT }
+    return { origin: logKeys[0] === undefined ? '' : parseVkey(logKeys[0]).name, size: 0, root: EMPTY_ROOT }
   }
 }
 
@@ -269,6 +282,8 @@ function tileReader(api: Api): ReadTile {
   // 500 is what a service says that finds its own tree broken; while its database is away it says 503.
   const orNull = (error: unknown) => {
     if (error instanceof KillickError && (error.details.status === 404 || error.details.status === 500)) return null
+    // Longer than any tile.
+    if (isUnreadable(error)) return null
     throw error
   }
   return async (level, index, width) =>

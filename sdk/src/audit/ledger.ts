@@ -7,6 +7,7 @@ import { type Hash, printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import type { Api } from './api.ts'
+import { isUnreadable } from './faulty.ts'
 import type { Fault, FaultPlace, Findings } from './findings.ts'
 import type { KeyRing } from './keys.ts'
 import type { OwnCheck, WalkedBatch } from './own-check.ts'
@@ -133,26 +134,36 @@ async function* readBatches(
     const before = next
     await beforePage()
     const lines = api.lines(`/v1/batches?from=${next}&limit=${Math.min(page, size - next)}`, MAX_EVENT_BYTES)
-    for await (const header of lines) {
-      let n: number
-      try {
-        n = parseBatchHeader(header).n
-      } catch (error) {
-        // Without a header nobody knows where the batch ends.
-        findings.fail('batches', `Batch ${next}: ${(error as Error).message}`, { logIndex: next })
-        return
+    try {
+      for await (const header of lines) {
+        if (next >= size) {
+          findings.fail('batches', `More batches than the ${size} of the checkpoint come where they are asked for`)
+          return
+        }
+        let n: number
+        try {
+          n = parseBatchHeader(header).n
+        } catch (error) {
+          // Without a header nobody knows where the batch ends.
+          findings.fail('batches', `Batch ${next}: ${(error as Error).message}`, { logIndex: next })
+          return
+        }
+        const tokens: string[] = []
+        let bytes = header.length
+        while (tokens.length < n && bytes <= MAX_BATCH_BYTES) {
+          const line = await lines.next()
+          if (line.done) break
+          tokens.push(line.value)
+          bytes += line.value.length + 1
+        }
+        yield { header, tokens }
+        next += 1
+        if (tokens.length < n) return
       }
-      const tokens: string[] = []
-      let bytes = header.length
-      while (tokens.length < n && bytes <= MAX_BATCH_BYTES) {
-        const line = await lines.next()
-        if (line.done) break
-        tokens.push(line.value)
-        bytes += line.value.length + 1
-      }
-      yield { header, tokens }
-      next += 1
-      if (tokens.length < n) return
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      findings.fail('batches', `Batch ${next}: ${error.message}`, { logIndex: next })
+      return
     }
     if (next === before) {
       findings.fail('batches', `Batch ${next} of ${size} is missing`, { logIndex: next })

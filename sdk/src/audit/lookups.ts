@@ -6,6 +6,7 @@ import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parseProof } from '../core/proof.ts'
 import { readAnchors } from '../verify/read-anchors.ts'
 import { verifyProof } from '../verify/verify-proof.ts'
+import { readPages } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { PinnedSourceKey } from './keys.ts'
@@ -62,14 +63,14 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
 async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   const { id, source, stream, seq, time, leafHash } = event
   const { action, actor, targets } = event.fields
-  const window = { from: new Date(time).toISOString(), to: new Date(time + 1).toISOString(), limit: '500' }
+  const window = { from: new Date(time).toISOString(), to: new Date(time + 1).toISOString() }
   const isFound = (terms: object) => isListed(api, `/v1/events?${new URLSearchParams({ ...window, ...terms })}`, event)
   const target = Array.isArray(targets) ? targets[Math.floor(Math.random() * targets.length)] : undefined
 
   // Several events may claim one id, and the first is proven; so the id is all that can be expected.
   if ((await readProven(api, id))?.id !== id) return 'id'
   if ((await readProven(api, printHash(leafHash)))?.leaf !== event.leaf) return 'leaf hash'
-  if (!(await isListed(api, `/v1/streams/${source}/${stream}/events?seq=${seq}&span=0`, event))) return 'place'
+  if (!(await isAt(api, `/v1/streams/${source}/${stream}/events?seq=${seq}&span=0`, event))) return 'place'
   if (!(await isFound({}))) return 'time'
   if (!(await isFound({ source }))) return 'source'
   if (action !== undefined && !(await isFound({ action }))) return 'action'
@@ -100,15 +101,30 @@ async function readProven(api: Api, name: string): Promise<ParsedEvent | null> {
   return isObject(proof) && typeof proof.event === 'string' ? readToken(proof.event) : null
 }
 
+const isToken = (item: JsonValue, { leaf }: ParsedEvent): boolean =>
+  isObject(item) && typeof item.token === 'string' && item.token.startsWith(`${leaf}~`)
+
+/** On a page of its own. */
+async function isAt(api: Api, path: string, event: ParsedEvent): Promise<boolean> {
+  const page = await ask(api, path)
+  return isObject(page) && Array.isArray(page.events) && page.events.some((item) => isToken(item, event))
+}
+
 /** Reads on while there are pages: of one millisecond there may be many events. */
-async function isListed(api: Api, path: string, { leaf }: ParsedEvent): Promise<boolean> {
-  for (let cursor = ''; ; ) {
-    const page = await ask(api, path + cursor)
-    if (!isObject(page) || !Array.isArray(page.events)) return false
-    if (page.events.some((item) => isObject(item) && String(item.token).startsWith(`${leaf}~`))) return true
-    if (typeof page.next !== 'string') return false
-    cursor = `&cursor=${encodeURIComponent(page.next)}`
+async function isListed(api: Api, path: string, event: ParsedEvent): Promise<boolean> {
+  try {
+    for await (const { rows } of readPages(
+      api,
+      path,
+      'events',
+      () => 500,
+      (item) => isToken(item, event),
+    ))
+      if (rows.includes(true)) return true
+  } catch (error) {
+    if (!isFaulty(error)) throw error
   }
+  return false
 }
 
 /** Null where the service refuses, or is at fault itself (500). @throws KillickError unreachable */

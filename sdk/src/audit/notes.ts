@@ -3,8 +3,8 @@ import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { equalBytes, toBase64url, utf8 } from '../core/bytes.ts'
 import { printCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
-import { isObject } from '../core/json.ts'
 import { parseNote, parseVkey, splitVkeys } from '../core/note.ts'
+import { type CheckpointRow, parseCheckpointRow, readRows } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { Fault } from './findings.ts'
@@ -13,8 +13,6 @@ import { RowCursor } from './rows.ts'
 
 const PAGE = 1_000
 
-type Stored = { size: number; note: string }
-
 /** @param logKeys one of these must have signed each note, and no other may have */
 export function checkNotes(api: Api, origin: string, logKeys: readonly string[]): OwnCheck {
   const keys = splitVkeys(logKeys).supported.map((vkey) => {
@@ -22,10 +20,11 @@ export function checkNotes(api: Api, origin: string, logKeys: readonly string[])
     const jwk = { kty: 'OKP', crv: 'Ed25519', x: toBase64url(publicKey) }
     return { name, keyId, key: createPublicKey({ key: jwk, format: 'jwk' }) }
   })
-  const rows = new RowCursor<Stored>(
-    (after) => readPage(api, after),
-    ({ size }) => size,
-  )
+  const sizeOf = ({ size }: CheckpointRow) => size
+  const rows = new RowCursor<CheckpointRow>((after) => {
+    const path = `/v1/checkpoints?from=${after + 1}&limit=${PAGE}`
+    return readRows(api, path, 'checkpoints', after, parseCheckpointRow, sizeOf)
+  }, sizeOf)
   let count = 0
   let failure: string | null = null
 
@@ -43,7 +42,7 @@ export function checkNotes(api: Api, origin: string, logKeys: readonly string[])
     id: 'checkpoints',
     title: 'Every checkpoint that is kept is the log’s, and signed by it',
     async entry({ logIndex, root }) {
-      if (failure !== null) return []
+      if (failure !== null || keys.length === 0) return []
       const size = logIndex + 1
       const faults: Fault[] = []
       try {
@@ -61,7 +60,11 @@ export function checkNotes(api: Api, origin: string, logKeys: readonly string[])
       }
       return faults
     },
-    finish: async () => ({ faults: [], detail: `${count.toLocaleString('en')} notes` }),
+    finish: async () => ({
+      faults: [],
+      detail: `${count.toLocaleString('en')} notes`,
+      skipped: keys.length === 0 ? 'The log’s key is not known' : null,
+    }),
   }
 }
 
@@ -74,17 +77,4 @@ function isBy(
 ): boolean {
   const key = keys.find((known) => known.name === name && equalBytes(known.keyId, keyId))
   return key !== undefined && verify(null, utf8(text), key.key, signature)
-}
-
-async function readPage(api: Api, after: number): Promise<Stored[]> {
-  const page = await api.json(`/v1/checkpoints?from=${after + 1}&limit=${PAGE}`)
-  const rows = isObject(page) && Array.isArray(page.checkpoints) ? page.checkpoints : null
-  const isStored = (row: unknown): row is Stored =>
-    isObject(row as never) &&
-    Number.isSafeInteger((row as Stored).size) &&
-    (row as Stored).size > after &&
-    typeof (row as Stored).note === 'string'
-  if (rows === null || !rows.every((row) => isStored(row)))
-    throw new KillickError('json_invalid', '/v1/checkpoints is not a list of checkpoints, the smallest first')
-  return rows as Stored[]
 }

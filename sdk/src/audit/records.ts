@@ -1,7 +1,7 @@
 // What the service keeps beside the log and tells of in its system stream: links, and what speaks against sources.
-import { KillickError } from '../core/errors.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import { parseEquivocationRow, parseShareRow, readRows, type ToldRow } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { Fault } from './findings.ts'
@@ -20,22 +20,21 @@ export function systemEvent({ header, events }: WalkedBatch): ParsedEvent | null
   return header.source === SYSTEM.source && header.stream === SYSTEM.stream ? (events?.[0] ?? null) : null
 }
 
-type Row = { [name: string]: JsonValue }
 /** One list of the service: what its rows say, and what they should. */
 type List = {
   path: string
   member: string
-  /** Column with the log index of the event that tells of a row, and what that event is. */
-  key: string
+  /** What the event is that tells of a row. */
   action: string
   title: string
-  /** Names of columns that are not what the event says. */
-  differences(row: Row, event: ParsedEvent): string[]
+  parse(row: JsonObject): ToldRow
+  /** Names of members that are not what the event says. */
+  differences(row: JsonObject, event: ParsedEvent): string[]
 }
 
 const LISTS: readonly List[] = [
   {
-    ...{ path: '/v1/shares', member: 'shares', key: 'logIndex', action: 'share.create', title: 'link' },
+    ...{ path: '/v1/shares', member: 'shares', action: 'share.create', title: 'link', parse: parseShareRow },
     differences: (row, { fields, time }) => {
       const { fields: shown, expires, leafHash } = metadataOf(fields)
       const told = { id: targetOf(fields, 'share'), fields: shown, expires, leafHash }
@@ -43,8 +42,8 @@ const LISTS: readonly List[] = [
     },
   },
   {
-    ...{ path: '/v1/equivocations', member: 'equivocations', key: 'told', action: 'source.equivocate' },
-    title: 'contradiction of a source',
+    ...{ path: '/v1/equivocations', member: 'equivocations', action: 'source.equivocate' },
+    ...{ title: 'contradiction of a source', parse: parseEquivocationRow },
     differences: (row, { fields, time }) => {
       const { stream, batch, accepted, refused } = metadataOf(fields)
       const told = { source: targetOf(fields, 'source'), stream, logIndex: batch }
@@ -63,10 +62,10 @@ export function checkRecords(api: Api): OwnCheck {
   const lists = LISTS.map((list) => ({
     ...list,
     isOver: false,
-    rows: new RowCursor<Row>(
-      (after) => readPage(api, list, after),
-      (row) => row[list.key] as number,
-    ),
+    rows: new RowCursor<ToldRow>((after) => {
+      const path = `${list.path}?limit=${PAGE}&after=${after}`
+      return readRows(api, path, list.member, after, list.parse, indexOf)
+    }, indexOf),
   }))
   /** Of links that were read, those that are withdrawn, by where the log tells of it. */
   const withdrawn = new Map<number, JsonValue | undefined>()
@@ -102,11 +101,11 @@ export function checkRecords(api: Api): OwnCheck {
         }
         try {
           const rows = await list.rows.upTo(at)
-          for (const row of rows) {
-            const isHere = row[list.key] === at && told !== null
-            if (list.member === 'shares' && typeof row.revocation === 'number') withdrawn.set(row.revocation, row.id)
-            const wrong = isHere ? list.differences(row, told) : []
-            const named = { ...place, logIndex: row[list.key] as number }
+          for (const { logIndex, revocation, members } of rows) {
+            const isHere = logIndex === at && told !== null
+            if (revocation !== null) withdrawn.set(revocation, members.id)
+            const wrong = isHere ? list.differences(members, told) : []
+            const named = { ...place, logIndex }
             if (!isHere && (event !== null || walked.events !== null))
               faults.push({ place: named, message: `${list.path}: a ${list.title} of which the log does not tell` })
             for (const name of wrong)
@@ -115,7 +114,7 @@ export function checkRecords(api: Api): OwnCheck {
                 message: `${list.path} ${name}: it is not what the log says of the ${list.title}`,
               })
           }
-          if (told !== null && rows.at(-1)?.[list.key] !== at)
+          if (told !== null && rows.at(-1)?.logIndex !== at)
             faults.push({ place, message: `${list.path}: a ${list.title} of which the log tells is not there` })
           else if (told !== null) count += 1
         } catch (error) {
@@ -136,14 +135,6 @@ export function checkRecords(api: Api): OwnCheck {
   }
 }
 
-async function readPage(api: Api, { path, member, key }: List, after: number): Promise<Row[]> {
-  const page = await api.json(`${path}?limit=${PAGE}&after=${after}`)
-  const rows = isObject(page) && Array.isArray(page[member]) ? page[member] : null
-  const isRow = (row: JsonValue) => isObject(row) && Number.isSafeInteger(row[key]) && (row[key] as number) > after
-  if (!rows?.every(isRow)) throw new KillickError('json_invalid', `${path} is not a list in the order of the log`)
-  return rows as Row[]
-}
-
 const metadataOf = (fields: JsonObject): JsonObject => (isObject(fields.metadata) ? fields.metadata : {})
 const headerOf = (signed: JsonValue | undefined) => (isObject(signed) ? (signed.header ?? null) : null)
 
@@ -152,7 +143,9 @@ function targetOf({ targets }: JsonObject, type: string): JsonValue | undefined 
   return isObject(found) ? found.id : undefined
 }
 
-function unequal(row: Row, told: { [name: string]: JsonValue | undefined }): string[] {
+const indexOf = ({ logIndex }: ToldRow) => logIndex
+
+function unequal(row: JsonObject, told: { [name: string]: JsonValue | undefined }): string[] {
   return Object.keys(told).filter((name) => JSON.stringify(row[name]) !== JSON.stringify(told[name]))
 }
 

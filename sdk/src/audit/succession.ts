@@ -11,9 +11,10 @@ import type { LogPlace, Succession } from '../core/succession.ts'
 import { readAnchors } from '../verify/read-anchors.ts'
 import { isPlace, openSuccession } from '../verify/succession.ts'
 import type { AnchorFact, PinnedLog } from '../verify/trust.ts'
-import { parseLog } from './answers.ts'
+import { MAX_LOG_BYTES, parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { type Heads, holds, orReason } from './chain.ts'
+import { isUnreadable } from './faulty.ts'
 import type { Fault, FaultPlace, Findings } from './findings.ts'
 import type { OwnCheck } from './own-check.ts'
 import { systemEvent } from './records.ts'
@@ -141,7 +142,13 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
     if (rest.length === 0) return { faults: [], isNew: false }
     const faults: Fault[] = []
     await sleep(REMEMBERED_MS)
-    const now = parseLog(await api.json('/v1/log')).successions
+    let now: readonly Told[]
+    try {
+      now = parseLog(await api.json('/v1/log', MAX_LOG_BYTES)).successions
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      return { faults: [{ place: null, message: `/v1/log cannot be read: ${error.message}` }], isNew: false }
+    }
     for (const { place, ...told } of rest) {
       if (isListed(told, now)) continue
       const [{ stated }] = openStatements([told], logKeys) as [Statement]

@@ -1,10 +1,10 @@
+import { MAX_LOG_BYTES, parseLog } from '../audit/answers.ts'
 import type { Api } from '../audit/api.ts'
 import { type AuditPins, type AuditProgress, type AuditResult, auditLedger, auditOutcome } from '../audit/audit.ts'
 import { chainOf } from '../audit/chain.ts'
 import { lookUp } from '../audit/lookups.ts'
 import type { OwnCheck } from '../audit/own-check.ts'
 import { holdReceipts } from '../audit/receipts.ts'
-import { isObject } from '../core/json.ts'
 import { splitVkeys } from '../core/note.ts'
 import { ACCESS_HELP, ACCESS_OPTIONS, accessOf, openAccess } from './access.ts'
 import { type Command, EXIT, readArgs, UsageError } from './command.ts'
@@ -127,8 +127,7 @@ async function readReceipts(api: Api, found: readonly Found[], pinned: readonly 
   if (pinned.length > 0) return [holdReceipts(shown, pinned)]
   const spoolKeys = found.flatMap(({ logKey }) => (logKey === null ? [] : [logKey]))
   if (spoolKeys.length > 0) return [holdReceipts(shown, spoolKeys)]
-  const answer = await api.json('/v1/log')
-  return [holdReceipts(shown, [isObject(answer) ? String(answer.vkey) : ''])]
+  return [holdReceipts(shown, [parseLog(await api.json('/v1/log', MAX_LOG_BYTES)).vkey])]
 }
 
 function readSample(text: string): number {

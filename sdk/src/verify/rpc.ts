@@ -75,7 +75,8 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
       }
       if (isObject(answer) && isObject(answer.error)) {
         // Quoted and cut: the node's words end up on somebody's screen.
-        const words = JSON.stringify(answer.error.message ?? 'without a reason').slice(0, 200)
+        const { message } = answer.error
+        const words = JSON.stringify(typeof message === 'string' ? message : 'without a reason').slice(0, 200)
         throw unreachable(`refused ${method}: ${words}`, true)
       }
       if (!isObject(answer) || answer.error || answer.result === undefined)

@@ -212,8 +212,9 @@ describe('input is read to its limit, and no further', () => {
   }, 30_000)
 
   test('a flood behind a link, and behind every command', async () => {
+    // To an auditor a service that floods is at fault.
     for (const [name, { code }] of await runAll(withToken(commands(`${stranger.url}/flood`)), env))
-      expect([2, 3], name).toContain(code)
+      expect(name === 'audit' ? [1] : [2, 3], name).toContain(code)
     expect(stranger.sent).toBeLessThan(400e6)
   }, 60_000)
 
@@ -248,7 +249,7 @@ describe('--json', () => {
   })
 })
 
-describe('nonsense from the service under audit is answer_malformed, and no accident', () => {
+describe('nonsense from the service under audit is a finding, and no accident', () => {
   const good = { '/v1/log': { vkey: '', targets: [], successions: [] } }
   const nonsense = [null, '', 5, true, [], 'hello', '0x', {}, { anchors: [null] }, { anchors: [{}], next: 5 }]
   const audit = () => auditLedger(openApi(stranger.url, undefined), { logKeys: [], sourceKeys: [], logs: [], urls: [] })
@@ -264,20 +265,17 @@ describe('nonsense from the service under audit is answer_malformed, and no acci
         if (asked === '/v1/batches') return void response.end()
         response.end(JSON.stringify(asked === '/v1/log' ? good[asked] : { anchors: [], sources: [], next: null }))
       }
-      const error = await audit().catch((thrown) => thrown)
-      // A checkpoint, anchors or sources that are none are a finding.
-      const check = { '/checkpoint': 'checkpoint', '/v1/anchors': 'anchors.log', '/v1/sources': 'registry' }[path]
-      if (check !== undefined)
-        expect(
-          error.checks?.find(({ id }: { id: string }) => id === check),
-          JSON.stringify(answer),
-        ).toMatchObject({
-          status: 'failed',
-        })
-      else {
-        expect(error, JSON.stringify(answer)).toBeInstanceOf(KillickError)
-        expect(error.code, JSON.stringify(answer)).toMatch(/answer_malformed|json_invalid|vkey_invalid/)
-      }
+      const { checks } = await audit()
+      const check = {
+        '/v1/log': 'checkpoint',
+        '/checkpoint': 'checkpoint',
+        '/v1/anchors': 'anchors.log',
+        '/v1/sources': 'registry',
+      }[path]
+      expect(
+        checks.find(({ id }) => id === check),
+        JSON.stringify(answer),
+      ).toMatchObject({ status: 'failed' })
     }
   })
 

@@ -1,0 +1,269 @@
+// An auditor believes no shape: whatever the service under audit or a node answers, there is a result, and no accident.
+import { readFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { type AuditPins, type AuditResult, auditLedger, auditOutcome, lookUp, openApi } from '@killick/sdk/audit'
+import { parseCheckpoint, printHash } from '@killick/sdk/core'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { recordSome } from '../../anchor-service/audit/support/audits.ts'
+import { call, READER, type TestService, testService } from '../../anchor-service/support/service.ts'
+
+type Answer = { status: number; body: Buffer }
+type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
+
+const LOG = { chainId: 31337, contract: `0x${'ab'.repeat(20)}`, logId: `0x${'cd'.repeat(32)}` }
+const TRANSACTION = `0x${'ef'.repeat(32)}`
+const NONE: AuditPins = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
+
+async function listen(
+  answer: (request: IncomingMessage, response: ServerResponse) => unknown,
+): Promise<[Server, string]> {
+  const server = createServer((request, response) => void answer(request, response))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return [server, `http://127.0.0.1:${(server.address() as AddressInfo).port}`]
+}
+
+/** What stands for an answer in the way of `path`; null: the honest one. */
+type Twist = (path: string, honest: Answer) => Answer | null
+
+let service: TestService
+let liar: Server
+let url: string
+let twist: Twist = () => null
+/** What the honest service answered, by path with query. */
+const honest = new Map<string, Promise<Answer>>()
+
+/** Honest, but for the anchors: those that a service lists which is anchored. */
+async function askHonest(path: string): Promise<Answer> {
+  const response = await fetch(service.url + path, { headers: { authorization: `Bearer ${READER}` } })
+  const answer = { status: response.status, body: Buffer.from(await response.arrayBuffer()) }
+  if (!path.startsWith('/v1/anchors')) return answer
+  const { size, root } = parseCheckpoint(await (await fetch(`${service.url}/checkpoint`)).text())
+  const settled = { state: 'final', transaction: TRANSACTION, block: 7, time: 1_800_000_000, confirmations: 12 }
+  const row = {
+    ...LOG,
+    target: 'test',
+    size: Number(size),
+    root: printHash(root),
+    ...settled,
+    gasUsed: 21_000,
+    fee: '1',
+  }
+  return { status: 200, body: Buffer.from(JSON.stringify({ anchors: [{ ...row, events: 6 }], next: null })) }
+}
+
+beforeAll(async () => {
+  service = await testService()
+  await recordSome(service, 1, 2)
+  const id = (await call(service.url, '/v1/events?source=billing&limit=1')).json.events[0].id
+  const share = { method: 'POST', headers: { 'content-type': 'application/json' } }
+  for (let i = 0; i < 2; i++)
+    await call(service.url, '/v1/shares', READER, {
+      ...share,
+      body: JSON.stringify({ eventId: id, fields: ['action'] }),
+    })
+  ;[liar, url] = await listen(async ({ url: path }, response) => {
+    if (!honest.has(path!)) honest.set(path!, askHonest(path!))
+    const answer = await honest.get(path!)!
+    const { status, body } = twist(path!, answer) ?? answer
+    response.writeHead(status, { 'content-type': 'application/json' }).end(body)
+  })
+})
+afterAll(async () => {
+  liar.close()
+  await service.stop()
+})
+
+const LOOKED_UP = ['/v1/proofs', '/v1/events', '/v1/streams']
+
+/** @param path of the answers that are twisted: what is looked up is looked up only where it may show */
+async function audit(path = '', by: Twist = () => null, pins = NONE): Promise<AuditResult & { failed: string[] }> {
+  twist = (asked, answer) => (asked.startsWith(path) ? by(asked, answer) : null)
+  const api = openApi(url, READER, { patience: 0 })
+  const own = LOOKED_UP.includes(path) ? [lookUp(api, 1, path === '/v1/proofs' ? NONE : null)] : []
+  const result = await auditLedger(api, pins, { own })
+  const failed = result.checks.filter(({ status }) => status === 'failed').map(({ id }) => id)
+  expect(result.checks.every(({ detail }) => typeof detail === 'string')).toBe(true)
+  return { ...result, failed }
+}
+
+test('what is not twisted holds', async () => {
+  for (const path of ['', ...LOOKED_UP]) expect((await audit(path)).failed).toEqual([])
+})
+
+/** Answers, and the checks that fail where one is nonsense. */
+const ANSWERS: [path: string, failed: string[]][] = [
+  ['/v1/log', ['checkpoint']],
+  ['/checkpoint', ['checkpoint']],
+  ['/v1/anchors', ['anchors.log']],
+  ['/v1/sources', ['registry']],
+  ['/v1/checkpoints', ['checkpoints']],
+  ['/v1/shares', ['records']],
+  ['/v1/equivocations', ['records']],
+  ['/v1/batches', ['batches']],
+  ['/v1/proofs', ['lookups']],
+  ['/v1/events', ['lookups']],
+  ['/v1/streams', ['lookups']],
+]
+
+const NONSENSE: [what: string, body: string | Buffer][] = [
+  ['no JSON', 'pardon?'],
+  ['nothing', ''],
+  ['null', 'null'],
+  ['a number', '7'],
+  ['a text', '"log"'],
+  ['a list', '[]'],
+  ['an empty object', '{}'],
+  [
+    'lists that are none',
+    `{"${['vkey', 'targets', 'anchors', 'sources', 'checkpoints', 'shares', 'events'].join('":{},"')}":{}}`,
+  ],
+  [
+    'lists of nothing',
+    `{"${['anchors', 'sources', 'checkpoints', 'shares', 'equivocations', 'events', 'targets'].join('":[null,7,"x",[]],"')}":[null]}`,
+  ],
+  ['a member twice', '{"a":1,"a":2}'],
+  ['what nests too deep', '['.repeat(50_000)],
+  ['bytes that are no UTF-8', Buffer.from([0x22, 0xff, 0xfe, 0x22])],
+]
+
+describe.each(ANSWERS)('where %s is answered with', (path, failed) => {
+  test.each(NONSENSE)('%s, that is a finding', async (_, body) => {
+    const found = await audit(path, (_, { status }) => ({ status, body: Buffer.from(body) }))
+    expect(found.failed).toEqual(expect.arrayContaining(failed))
+    expect(auditOutcome(found)).toBe('failed')
+  })
+})
+
+test('an answer without end is read to its limit', async () => {
+  const body = Buffer.alloc(33 << 20, ' ')
+  for (const [path, failed] of ANSWERS.slice(2, 6)) {
+    const found = await audit(path, () => ({ status: 200, body }))
+    expect(found.failed).toEqual(expect.arrayContaining(failed))
+  }
+})
+
+test('tiles of any length, and batches beyond those that are asked for, are findings', async () => {
+  const tile = await audit('/tile/', () => ({ status: 200, body: Buffer.alloc(33 << 20) }))
+  expect(tile.failed).toContain('tiles')
+  const more = await audit('/v1/batches', (_, { status, body }) => ({ status, body: Buffer.concat([body, body]) }))
+  expect(more.failed).toContain('batches')
+})
+
+test('lists that are not in the order of the log, and pages without end, are findings', async () => {
+  const twice = await audit('/v1/checkpoints', (_, { status, body }) => {
+    const { checkpoints } = JSON.parse(body.toString())
+    return { status, body: Buffer.from(JSON.stringify({ checkpoints: [...checkpoints, ...checkpoints] })) }
+  })
+  expect(twice.failed).toContain('checkpoints')
+  const endless = await audit('/v1/events', (_, { status, body }) => {
+    return { status, body: Buffer.from(JSON.stringify({ ...JSON.parse(body.toString()), events: [{}], next: 'more' })) }
+  })
+  expect(endless.failed).toContain('lookups')
+})
+
+// Members that a careless reader would call.
+const VALUES: Json[] = [
+  ...[null, true, 0, -1, 1.5, 2 ** 53 - 1, 1e300, '', 'x', '\u202e', '9'.repeat(400), `0x${'0'.repeat(64)}`, [], {}],
+  ...[[null], [[]], [{}], { toString: 1, valueOf: 1 }, { length: 1e9 }, 'A'.repeat(100_000)],
+  JSON.parse('{"__proto__":{"a":1},"constructor":7}') as Json,
+  JSON.parse(`${'[{"a":'.repeat(14)}1${'}]'.repeat(14)}`) as Json,
+]
+
+/** Changes the k-th place of a value, counted over all its members. */
+function mutate(value: Json, k: number, how: 'replace' | 'remove' | 'add' | 'double', by: Json): Json {
+  let count = 0
+  const walk = (value: Json): Json => {
+    if (count++ === k) {
+      if (how === 'replace') return by
+      if (how === 'add' && typeof value === 'object' && value !== null)
+        return Array.isArray(value) ? [...value, by] : { ...value, extra: by }
+      return how === 'double' ? [value, value] : by
+    }
+    if (Array.isArray(value)) return value.map(walk)
+    if (typeof value !== 'object' || value === null) return value
+    const members = Object.entries(value).map(([name, member]): [string, Json] | null => {
+      const isIt = how === 'remove' && count === k
+      const walked = walk(member)
+      return isIt ? null : [name, walked]
+    })
+    return Object.fromEntries(members.filter((member) => member !== null))
+  }
+  return walk(value)
+}
+
+const mutation = fc.record({
+  k: fc.nat(60),
+  how: fc.constantFrom('replace' as const, 'remove' as const, 'add' as const, 'double' as const),
+  by: fc.constantFrom(...VALUES),
+})
+
+test('any value in any place of an answer gives a result', async () => {
+  const paths = ANSWERS.map(([path]) => path).filter((path) => path !== '/checkpoint' && path !== '/v1/batches')
+  const outcomes = new Set<string>()
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...paths), mutation, async (path, { k, how, by }) => {
+      const found = await audit(path, (_, { status, body }) => {
+        const changed = mutate(JSON.parse(body.toString()), k, how, by)
+        return { status, body: Buffer.from(JSON.stringify(changed)) }
+      })
+      outcomes.add(auditOutcome(found))
+    }),
+    { numRuns: process.env.CI ? 1000 : 60 },
+  )
+  expect(outcomes).toContain('failed')
+})
+
+describe('a node', () => {
+  const { deployedBytecode } = JSON.parse(
+    readFileSync(new URL('../../../anchor-service/src/anchor/chain/AnchorLog.json', import.meta.url), 'utf8'),
+  ) as { deployedBytecode: string }
+  let node: Server
+  let rpc: string
+  let lie: { method: string; body: string } | null = null
+  const word = (value: number) => value.toString(16).padStart(64, '0')
+  const results: Record<string, (params: [{ data?: string }]) => Json> = {
+    eth_chainId: () => '0x7a69',
+    eth_blockNumber: () => '0x20',
+    eth_getCode: () => deployedBytecode,
+    // isAnchored has four arguments, head one.
+    eth_call: ([{ data }]) => (data!.length > 100 ? `0x${word(1)}` : `0x${word(1)}${word(1)}${word(1_800_000_000)}`),
+    eth_getBlockByNumber: () => ({ timestamp: '0x6b49d200', transactions: [TRANSACTION] }),
+  }
+  beforeAll(async () => {
+    ;[node, rpc] = await listen(async (request, response) => {
+      const { id, method, params } = JSON.parse(await text(request))
+      const isLie = lie?.method === method
+      response.end(isLie ? lie!.body : JSON.stringify({ jsonrpc: '2.0', id, result: results[method]!(params) }))
+    })
+  })
+  afterAll(() => void node.close())
+
+  test('that is honest confirms the anchor', async () => {
+    lie = null
+    const { checks } = await audit('', () => null, { ...NONE, logs: [LOG], urls: [rpc] })
+    expect(checks.find(({ id }) => id === 'anchors.chain')).toMatchObject({ status: 'passed' })
+  })
+
+  test.each(Object.keys(results))(
+    'that answers %s with nonsense leaves it open, or fails it, and nothing breaks',
+    async (method) => {
+      const deep = '['.repeat(20_000) + ']'.repeat(20_000)
+      const bodies = [
+        ...['', 'null', '7', '[]', '{}', '"x"', 'pardon?', deep, `{"result":${deep}}`, `{"error":{"message":${deep}}}`],
+        ...['{"error":7}', '{"error":{}}', '{"error":{"message":{"toString":1}}}', ' '.repeat(17 << 20)],
+        ...VALUES.map((result) => JSON.stringify({ jsonrpc: '2.0', id: 1, result })),
+      ]
+      for (const body of bodies) {
+        lie = { method, body }
+        const { checks } = await audit('', () => null, { ...NONE, logs: [LOG], urls: [rpc] })
+        const { status } = checks.find(({ id }) => id === 'anchors.chain')!
+        // A node that prunes its history need not know the block, and 0x00… is a height: the contract has confirmed the anchor.
+        const isHarmless = method === 'eth_getBlockByNumber' || (method === 'eth_blockNumber' && body.includes('0x000'))
+        if (!isHarmless) expect(status, body.slice(0, 60)).not.toBe('passed')
+      }
+    },
+  )
+})

@@ -9,10 +9,14 @@ import { events, jws } from './lib/vectors/events.ts'
 import { json } from './lib/vectors/json.ts'
 import { checkpoints, notes } from './lib/vectors/notes.ts'
 import { proofs } from './lib/vectors/proofs.ts'
+import { searchKeys } from './lib/vectors/search-keys.ts'
 import { successions } from './lib/vectors/successions.ts'
 import { consistency, hashing, inclusion } from './lib/vectors/trees.ts'
 
-const AREAS = { hashing, inclusion, consistency, json, notes, checkpoints, jws, events, batches, proofs, successions }
+const AREAS = {
+  ...{ hashing, inclusion, consistency, json, notes, checkpoints, jws, events, batches, proofs, successions },
+  'search-keys': searchKeys,
+}
 
 const fileOf = (area: string) => new URL(`../test/vectors/${area}.json`, import.meta.url)
 

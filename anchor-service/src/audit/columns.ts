@@ -15,15 +15,18 @@ import {
   parseEvent,
 } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
-import { type EventSketch, sketchEvent, termKey } from '../ledger/packs/event-keys.ts'
+import { packKeys, sketchEvent } from '../ledger/packs/event-keys.ts'
+import { SCHEMES } from '../ledger/packs/filters.ts'
+import { keysOf } from '../ledger/packs/make-keys.ts'
 import { readLines } from '../ledger/packs/read-pack.ts'
 import { walkRuns } from './runs.ts'
 
 type Columns = { readonly [column: string]: JsonValue }
-type BatchRow = { columns: Columns; packs: Pack[] }
+type BatchRow = { columns: Columns; packs: Pack[]; keys: KeyRow[] }
 /** `columns`: digests, where they are long. `details`: what these are of. */
-type Pack = { first: number; columns: Columns; details: Details | null }
-type Details = { ids: string; times: string; keys: string; key_counts: string; body: string }
+type Pack = { first: number; columns: Columns; details: { ids: string; times: string; body: string } | null }
+/** What a pack is found by, as a scheme makes it. */
+type KeyRow = { first: number; scheme: number; columns: Columns; details: { keys: string; key_counts: string } | null }
 
 /** Entries that are read at a time, as far as their batches hold MAX_BATCH_EVENTS together, each of which may have a pack of its own. */
 const PAGE = 100
@@ -34,15 +37,18 @@ const columnsOf = (withDetails: boolean, from: string, to: string) => `
       'leaf_hash', encode(b.leaf_hash, 'hex'), 'event_leaves', encode(sha256(b.event_leaves), 'hex'),
       'earliest', extract(epoch from b.earliest) * 1000, 'latest', extract(epoch from b.latest) * 1000) as columns,
     (select coalesce(json_agg(json_build_object('first', p.first_event,
-        'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'ids', encode(sha256(p.ids), 'hex'), 'times', encode(sha256(p.times), 'hex'),
-          'keys', encode(sha256(p.keys), 'hex'), 'key_counts', encode(sha256(p.key_counts), 'hex')),
+        'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'ids', encode(sha256(p.ids), 'hex'), 'times', encode(sha256(p.times), 'hex')),
         'details', ${
           withDetails
-            ? `json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'keys', encode(p.keys, 'hex'),
-          'key_counts', encode(p.key_counts, 'hex'), 'body', encode(p.body, 'base64'))`
+            ? `json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'body', encode(p.body, 'base64'))`
             : 'null'
         }) order by p.first_event), '[]')
-     from packs p where p.first_event >= ${from} and p.first_event < ${to}) as packs`
+     from packs p where p.first_event >= ${from} and p.first_event < ${to}) as packs,
+    (select coalesce(json_agg(json_build_object('first', k.first_event, 'scheme', k.scheme,
+        'columns', json_build_object('keys', encode(sha256(k.keys), 'hex'), 'key_counts', encode(sha256(k.key_counts), 'hex')),
+        'details', ${withDetails ? `json_build_object('keys', encode(k.keys, 'hex'), 'key_counts', encode(k.key_counts, 'hex'))` : 'null'}
+        ) order by k.first_event, k.scheme), '[]')
+     from pack_keys k where k.first_event >= ${from} and k.first_event < ${to}) as keys`
 
 /** One batch, with the packs that stand where the log does. */
 const BATCH = `select ${columnsOf(true, '$2', '$3')} from batches b where b.log_index = $1`
@@ -55,8 +61,8 @@ const BATCHES = `
   where b.events <= ${MAX_BATCH_EVENTS} or b.log_index = $1`
 
 /** The newest batch ends where the events do. */
-const BEYOND = `
-  select first_event::float8 as first from packs
+const BEYOND = (table: 'packs' | 'pack_keys') => `
+  select first_event::float8 as first from ${table}
   where first_event >= (select least(first_event, 9007199254740991) + n from batches order by log_index desc limit 1)
   order by first_event limit 1`
 
@@ -80,14 +86,16 @@ export function checkColumns(db: Db): OwnCheck {
         place,
         message: `batches.${column}: it is not what batch ${logIndex} says`,
       }))
-      if (events !== null && arePacksRight(batch, events, row.packs)) return [...faults, ...misled]
-      const packs = events === null ? row.packs : ((await read())?.packs ?? [])
-      return [...faults, ...(await comparePacks(batch, packs)), ...misled]
+      if (events !== null && arePacksRight(batch, events, row)) return [...faults, ...misled]
+      const { packs, keys } = (events === null ? row : await read()) ?? { packs: [], keys: [] }
+      return [...faults, ...(await comparePacks(batch, packs)), ...(await compareKeys(batch, packs, keys)), ...misled]
     },
     async finish() {
-      const [row] = (await db.query<{ first: number }>(BEYOND)).rows
-      const message = `packs.first_event: the events from ${row?.first} on belong to no batch`
-      const faults: Fault[] = [...(row ? [{ place: null, message }] : []), ...(await runs.finish())]
+      const faults: Fault[] = []
+      for (const table of ['packs', 'pack_keys'] as const)
+        for (const { first } of (await db.query<{ first: number }>(BEYOND(table))).rows)
+          faults.push({ place: null, message: `${table}.first_event: the events from ${first} on belong to no batch` })
+      faults.push(...(await runs.finish()))
       return { faults, detail: `${checked.toLocaleString('en')} events` }
     },
   }
@@ -124,39 +132,53 @@ function batchColumns({ firstEvent, header, events }: WalkedBatch): Columns {
 }
 
 /** Whether nothing is wrong with any of them, which is nearly always so; then it need not be found out what. */
-function arePacksRight(batch: WalkedBatch, events: readonly ParsedEvent[], packs: readonly Pack[]): boolean {
+function arePacksRight(batch: WalkedBatch, events: readonly ParsedEvent[], { packs, keys }: BatchRow): boolean {
   let pos = 0
+  let checked = 0
   for (const { first, columns } of packs) {
     const part = events.slice(pos, pos + Number(columns.n))
     if (first !== batch.firstEvent + pos || differences(columns, packColumns(batch, pos, part)).length > 0) return false
+    const before = checked
+    for (; keys[checked]?.first === first; checked++) {
+      const { scheme, columns: found } = keys[checked]!
+      if (!(scheme in SCHEMES) || differences(found, keyColumns(batch.header, part, scheme)).length > 0) return false
+    }
+    if (checked === before) return false
     pos += part.length
   }
-  return pos === events.length
+  return pos === events.length && checked === keys.length
 }
 
-function packColumns({ logIndex, header }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): Columns {
-  const sketches = events.map(sketchEvent)
-  const digest = (parts: readonly Buffer[]) => {
-    const hash = createHash('sha256')
-    for (const part of parts) hash.update(part)
-    return hash.digest('hex')
-  }
+function digest(parts: readonly Buffer[]): string {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return hash.digest('hex')
+}
+
+function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): Columns {
   return {
     ...{ log_index: logIndex, pos, n: events.length },
-    keys: digest([termKey('source', header.source), ...sketches.map(keysOf)]),
-    ids: digest(sketches.map(({ id }) => id)),
-    times: digest(sketches.map(({ time }) => timeBytes(time))),
-    key_counts: digest(sketches.map(({ keyCount }) => Buffer.of(keyCount >> 8, keyCount & 255))),
+    ids: digest(events.map(({ id }) => idBytes(id))),
+    times: digest(events.map(({ time }) => timeBytes(time))),
   }
 }
+
+function keyColumns(header: BatchHeader, events: readonly ParsedEvent[], scheme: number): Columns {
+  const sketches = events.map((event) => sketchEvent(event, scheme))
+  return {
+    keys: digest([packKeys(header, scheme), ...sketches.map(keysOf)]),
+    key_counts: digest(sketches.map(({ keyCount }) => countBytes(keyCount))),
+  }
+}
+
+const idBytes = (id: string) => Buffer.from(id.replaceAll('-', ''), 'hex')
+const countBytes = (count: number) => Buffer.of(count >> 8, count & 255)
 
 function timeBytes(time: number): Buffer {
   const bytes = Buffer.alloc(6)
   bytes.writeUIntBE(time, 0, 6)
   return bytes
 }
-
-const keysOf = ({ keys, keyCount }: EventSketch) => keys.subarray(0, 8 * keyCount)
 
 /** What a pack says of one of its events; `token` as it is stored. */
 type Row = { columns: Columns; token: string }
@@ -171,8 +193,6 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
     const end = packs[i + 1]?.first ?? firstEvent + header.n
     if (pack.columns.n !== end - pack.first)
       faults.push({ place, message: `packs.n: it is not how many events stand from ${pack.first} on` })
-    if (pack.details!.keys.slice(0, 16) !== hex(termKey('source', header.source)))
-      faults.push({ place, message: 'packs.keys: the first is not that of the source' })
     for (const [k, row] of (await rowsOf(pack, pack.first - firstEvent, end - pack.first)).entries())
       rows.set(pack.first + k, row)
   }
@@ -201,31 +221,82 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
 }
 
 async function rowsOf({ columns, details }: Pack, pos: number, n: number): Promise<Row[]> {
-  const { ids, times, keys, key_counts, body } = details!
+  const { ids, times, body } = details!
   const line = await readLines(Buffer.from(body, 'base64'), pos)
-  let start = 16
   return Array.from({ length: n }, (_, i) => {
     // What there is too much of is the last event's.
     const part = (of: string, size: number) => of.slice(size * i, i === n - 1 ? undefined : size * (i + 1))
-    const count = part(key_counts, 4)
-    const end = start + 16 * (Number.parseInt(count.slice(0, 4), 16) || 0)
-    const own = keys.slice(start, i === n - 1 ? undefined : end)
-    start = end
     return {
       columns: {
         ...{ log_index: columns.log_index!, pos: Number(columns.pos) + i },
-        ...{ ids: part(ids, 32), times: part(times, 12), key_counts: count, keys: own },
+        ...{ ids: part(ids, 32), times: part(times, 12) },
       },
       token: line(i),
     }
   })
 }
 
-function eventColumns(logIndex: number, pos: number, event: ParsedEvent): Columns {
-  const sketch = sketchEvent(event)
-  const count = sketch.keyCount.toString(16).padStart(4, '0')
-  const names = { ids: hex(sketch.id), times: hex(timeBytes(sketch.time)) }
-  return { log_index: logIndex, pos, ...names, key_counts: count, keys: hex(keysOf(sketch)) }
+const eventColumns = (logIndex: number, pos: number, { id, time }: ParsedEvent): Columns => ({
+  ...{ log_index: logIndex, pos },
+  ...{ ids: hex(idBytes(id)), times: hex(timeBytes(time)) },
+})
+
+/**
+ * What is wrong with the rows that packs are found by, event by event: each by the scheme that made it. Whoever reads looks through
+ * a pack that has none, so that none is hidden; but somebody has deleted them.
+ */
+async function compareKeys(batch: WalkedBatch, packs: readonly Pack[], rows: readonly KeyRow[]): Promise<Fault[]> {
+  const { logIndex, firstEvent, header, events } = batch
+  const there = (number: number) => placeOf(logIndex, { ...header, seq: header.seq + number - firstEvent })
+  const faults: Fault[] = []
+  const byPack = Map.groupBy(rows, ({ first }) => first)
+  for (const first of byPack.keys())
+    if (!packs.some((pack) => pack.first === first))
+      faults.push({ place: there(first), message: `pack_keys.first_event: no pack begins at ${first}` })
+  for (const [i, pack] of packs.entries()) {
+    const own = byPack.get(pack.first) ?? []
+    const n = (packs[i + 1]?.first ?? firstEvent + header.n) - pack.first
+    if (own.length === 0)
+      faults.push({
+        place: there(pack.first),
+        message: `pack_keys.first_event: no row has what the pack at ${pack.first} is found by`,
+      })
+    const line =
+      events === null ? await readLines(Buffer.from(pack.details!.body, 'base64'), pack.first - firstEvent) : null
+    for (const { scheme, details } of own) {
+      if (!(scheme in SCHEMES)) {
+        faults.push({ place: there(pack.first), message: `pack_keys.scheme: this version knows no scheme ${scheme}` })
+        continue
+      }
+      const { keys, key_counts } = details!
+      let start = hex(packKeys(header, scheme)).length
+      if (keys.slice(0, start) !== hex(packKeys(header, scheme)))
+        faults.push({
+          place: there(pack.first),
+          message: 'pack_keys.keys: they do not begin with those of the source and the stream',
+        })
+      for (let k = 0; k < n; k++) {
+        const isLast = k === n - 1
+        const count = key_counts.slice(4 * k, isLast ? undefined : 4 * (k + 1))
+        const end = start + 16 * (Number.parseInt(count.slice(0, 4), 16) || 0)
+        const found = { key_counts: count, keys: keys.slice(start, isLast ? undefined : end) }
+        start = end
+        const number = pack.first + k
+        const event = line === null ? events![number - firstEvent]! : readEvent(line(k))
+        if (event === null) continue
+        const sketch = sketchEvent(event, scheme)
+        for (const column of differences(found, {
+          key_counts: hex(countBytes(sketch.keyCount)),
+          keys: hex(keysOf(sketch)),
+        }))
+          faults.push({
+            place: { ...there(number), id: event.id },
+            message: `pack_keys.${column}: it is not what ${nameOf(event)} says`,
+          })
+      }
+    }
+  }
+  return faults
 }
 
 function readEvent(token: string): ParsedEvent | null {

@@ -1,9 +1,10 @@
 import type { Fault } from '@killick/sdk/audit'
 import type { Db } from '../database/pool.ts'
-import { RUN_EVENTS, type Run, readCoverage, readLength, runsBetween } from '../ledger/index/runs.ts'
+import { RUN_EVENTS, type Run, readCoverage, runsBetween, strayRuns } from '../ledger/index/runs.ts'
 import { isRunRight } from '../ledger/index/write-run.ts'
+import { SCHEMES } from '../ledger/packs/filters.ts'
 
-/** The index of keys is made of the packs, and must be what they make of it. A run is checked when the audit has come to its end. */
+/** The index of keys is made of pack_keys, and must be what these make of it. A run is checked when the audit has come to its end. */
 export function walkRuns(db: Db) {
   let due: Promise<Run[]> | undefined
 
@@ -22,33 +23,24 @@ export function walkRuns(db: Db) {
     },
     /** There is no other run than the log is long enough for. */
     async finish(): Promise<Fault[]> {
-      const { rows } = await db.query<{ level: number; start: number }>(STORED)
-      const length = await readLength(db)
-      const isRun = ({ level, start }: { level: number; start: number }) =>
-        (level === 0 || level === 1) && start % RUN_EVENTS[level] === 0 && start + RUN_EVENTS[level] <= length
-      return rows
-        .filter((row) => !isRun(row))
-        .map(({ level, start }) => ({
-          place: null,
-          message: `key_blocks.start: no run of level ${level} begins at ${start}`,
-        }))
+      return (await strayRuns(db)).map(({ scheme, level, start }) => ({
+        place: null,
+        message:
+          scheme in SCHEMES
+            ? `key_blocks.start: no run of level ${level} begins at ${start}`
+            : `key_blocks.scheme: this version knows no scheme ${scheme}`,
+      }))
     },
   }
 }
 
-/** Each run once, whatever the number of its blocks. */
-const STORED = `
-  with recursive runs as (
-    (select level, start from key_blocks order by level, start limit 1)
-    union all
-    select next.* from runs r cross join lateral (
-      select level, start from key_blocks where (level, start) > (r.level, r.start) order by level, start limit 1) next)
-  select level, start::float8 as start from runs`
-
 /** All there are, the short ones that long ones were made of among them, by where they end. */
 async function readRuns(db: Db): Promise<Run[]> {
-  const { all, long } = await readCoverage(db)
-  const runs = [...runsBetween({ all, long: 0 }, 0, all), ...runsBetween({ all: long, long }, 0, long)]
+  const runs: Run[] = []
+  for (const scheme of Object.keys(SCHEMES).map(Number)) {
+    const { all, long } = await readCoverage(db, [scheme])
+    runs.push(...runsBetween({ scheme, all, long: 0 }, 0, all), ...runsBetween({ scheme, all: long, long }, 0, long))
+  }
   return runs.sort((a, b) => endOf(a) - endOf(b))
 }
 

@@ -12,7 +12,7 @@ import made from './schema.json' with { type: 'json' }
 import { fault } from './walk.ts'
 
 /** Partitions have numbers; all of one table must be alike. */
-const PARTITIONED = ['packs', 'key_blocks']
+const PARTITIONED = ['packs', 'pack_keys', 'key_blocks']
 
 /**
  * One line for each object. `owner` is nobody's name but that of the schema's owner; names that PostgreSQL gives to what it makes

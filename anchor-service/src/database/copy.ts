@@ -88,12 +88,17 @@ export class TupleWriter {
 /**
  * Patches the first two fields of each tuple, both int8: the first becomes `first` plus the third field (an int4), the second
  * becomes `second`. Neither was known when the tuples were written.
+ * @param beside as many tuples of another table, whose first field becomes the same
  */
-export function numberRows({ bytes, starts }: Tuples, first: number, second: number): void {
+export function numberRows({ bytes, starts }: Tuples, beside: Tuples, first: number, second: number): void {
   const buffer = toBuffer(bytes)
-  for (const start of starts) {
-    const end = writeInt8(buffer, first + buffer.readInt32BE(start + THIRD), start + FIRST)
+  const other = toBuffer(beside.bytes)
+  for (let i = 0; i < starts.length; i++) {
+    const start = starts[i]!
+    const number = first + buffer.readInt32BE(start + THIRD)
+    const end = writeInt8(buffer, number, start + FIRST)
     writeInt8(buffer, second, end + 4)
+    writeInt8(other, number, beside.starts[i]! + FIRST)
   }
 }
 

@@ -20,7 +20,7 @@ export type MigrationReport = {
  * Brings the schema `killick` up to date: forward only, each migration once, in one transaction with all others, under a
  * lock, so that several processes may start together. Safe to run at every start.
  *
- * @throws StartError where the database is newer than this program, or a migration has been edited after it was applied
+ * @throws StartError where the database was made by a newer version, or by one with another file of the same name
  */
 export async function migrate(databaseUrl: string): Promise<MigrationReport> {
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'killick migrations' })
@@ -50,7 +50,7 @@ async function applyMigrations(client: pg.Client): Promise<string[]> {
   const unknown = [...done.keys()].filter((known) => !migrations.some(({ name }) => name === known))
   if (unknown.length > 0) {
     throw new StartError(
-      `The database has been migrated by a newer version (${unknown.join(', ')}). Start that version.`,
+      `The database has been migrated by a newer version (${unknown.join(', ')}); this one cannot open it. Start that version.`,
     )
   }
   const applied: string[] = []
@@ -58,7 +58,7 @@ async function applyMigrations(client: pg.Client): Promise<string[]> {
     if (done.get(name) === checksum) continue
     if (done.has(name)) {
       throw new StartError(
-        `Migration ${name} is not the one that was applied to this database. Restore the original file.`,
+        `The database was made by another version, whose ${name} is not the one of this version, which therefore cannot open it. Start that version.`,
       )
     }
     await client.query(sql)

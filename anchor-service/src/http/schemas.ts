@@ -1,4 +1,5 @@
-import { Type } from '@fastify/type-provider-typebox'
+import { type TOptional, type TString, Type } from '@fastify/type-provider-typebox'
+import { FILTERS, type FilterName } from '../ledger/packs/filters.ts'
 
 /** Shapes of requests and replies; the OpenAPI document is generated from them. */
 
@@ -36,12 +37,24 @@ export const StreamSchema = Type.Object({
   lastAt: Time,
 })
 
+/** A parameter for each filter; those with few values take no other. */
+const FilterTexts = Object.fromEntries(
+  Object.entries(FILTERS).map(([name, { maxLength, description, values }]) => [
+    name,
+    Type.Optional(
+      values
+        ? Type.Union(
+            values.map((value) => Type.Literal(value)),
+            { description },
+          )
+        : Type.String({ maxLength, description }),
+    ),
+  ]),
+) as unknown as Record<FilterName, TOptional<TString>>
+
 export const SearchQuery = Type.Object(
   {
-    action: Type.Optional(Type.String({ maxLength: 256 })),
-    actor: Type.Optional(Type.String({ maxLength: 512, description: 'id of the actor' })),
-    target: Type.Optional(Type.String({ maxLength: 512, description: 'id of one of the targets' })),
-    source: Type.Optional(Type.String({ maxLength: 64 })),
+    ...FilterTexts,
     from: Type.Optional(Type.String({ maxLength: 64, description: 'RFC 3339; recorded at or after' })),
     to: Type.Optional(Type.String({ maxLength: 64, description: 'RFC 3339; recorded before' })),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: PAGE_LIMIT })),

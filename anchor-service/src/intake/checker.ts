@@ -60,7 +60,7 @@ async function answerOf({
   }
 }
 
-function buffersOf({ eventLeaves, rows }: CheckedBatch): ArrayBuffer[] {
-  const parts = [eventLeaves, rows.bytes, rows.starts]
+function buffersOf({ eventLeaves, rows, keyRows }: CheckedBatch): ArrayBuffer[] {
+  const parts = [eventLeaves, rows.bytes, rows.starts, keyRows.bytes, keyRows.starts]
   return parts.map((part) => part.buffer as ArrayBuffer)
 }

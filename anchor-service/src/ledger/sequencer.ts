@@ -178,8 +178,8 @@ const isRegistration = (submission: Submission) => 'event' in submission && type
 
 function weigh(submission: Submission): { events: number; bytes: number } {
   if ('event' in submission) return { events: 1, bytes: 1024 }
-  const { header, rows } = submission.batch
-  return { events: header.n, bytes: rows.bytes.length }
+  const { header, rows, keyRows } = submission.batch
+  return { events: header.n, bytes: rows.bytes.length + keyRows.bytes.length }
 }
 
 async function inTransaction(pool: pg.Pool, group: readonly Waiting[], context: CommitContext, known: Known | null) {

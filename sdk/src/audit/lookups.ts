@@ -62,7 +62,7 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
 /** What the event is not found by; null: it is found by everything. */
 async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   const { id, source, stream, seq, time, leafHash } = event
-  const { action, actor, targets } = event.fields
+  const { action, actor, targets, outcome } = event.fields
   const window = { from: new Date(time).toISOString(), to: new Date(time + 1).toISOString() }
   const isFound = (terms: object) => isListed(api, `/v1/events?${new URLSearchParams({ ...window, ...terms })}`, event)
   const target = Array.isArray(targets) ? targets[Math.floor(Math.random() * targets.length)] : undefined
@@ -74,8 +74,12 @@ async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   if (!(await isFound({}))) return 'time'
   if (!(await isFound({ source }))) return 'source'
   if (action !== undefined && !(await isFound({ action }))) return 'action'
+  const dot = typeof action === 'string' ? action.indexOf('.') : -1
+  if (dot >= 0 && !(await isFound({ action: `${String(action).slice(0, dot)}.*` }))) return 'action'
   // The source alone is looked for among batches, beside another term among events.
   if (action !== undefined && !(await isFound({ source, action }))) return 'source'
+  if (outcome !== undefined && !(await isFound({ outcome: String(outcome) }))) return 'outcome'
+  if (!(await isFound({ stream }))) return 'stream'
   if (isParty(actor) && !(await isFound({ actor: actor.id }))) return 'actor'
   if (isParty(target) && !(await isFound({ target: target.id }))) return 'targets'
   return null

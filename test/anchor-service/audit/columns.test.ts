@@ -31,7 +31,7 @@ async function audit() {
 }
 
 /** Alters the database, audits, and puts it back. @returns what the audit found */
-async function findingsOf(table: 'packs' | 'batches', change: string) {
+async function findingsOf(table: 'packs' | 'pack_keys' | 'batches', change: string) {
   await tamper(service, `create table kept as select * from ${table}; ${change}`)
   const found = await audit()
   await tamper(service, `delete from ${table}; insert into ${table} select * from kept; drop table kept`)
@@ -50,11 +50,21 @@ test('a ledger that nobody altered passes', async () => {
 const batch = `(select log_index from batches where source = 'billing' and seq = 5)`
 const pack = `log_index = ${batch}`
 
-/** SQL that changes the k-th key of a pack; the first is that of the source, then five for each event. */
+const keyRow = `first_event = (select first_event from batches where log_index = ${batch})`
+
+/** SQL that changes the k-th key of a pack; those of the source and the stream come first, then KEYS for each event. */
 const key = (k: number, value: string) => `keys = overlay(keys placing '\\x${value}' from ${8 * k - 7})`
+async function keptKeys() {
+  await tamper(service, 'create table kept_keys as select * from pack_keys')
+  const restore = () =>
+    tamper(service, 'delete from pack_keys; insert into pack_keys select * from kept_keys; drop table kept_keys')
+  return { restore }
+}
+
 const NOTHING = '0'.repeat(16)
+const KEYS = 6
 /** The first key of its third event. */
-const THIRD = 2 + 2 * 5
+const THIRD = 3 + 2 * KEYS
 
 test.each([
   ['ids', 7, `ids = overlay(ids placing sha256('') from 33 for 16)`],
@@ -62,16 +72,7 @@ test.each([
   ['times', 7, `times = set_byte(times, 17, get_byte(times, 17) # 1)`],
   ['times', 9, `times = substr(times, 1, 29)`],
   ['times', 9, `times = times || times`],
-  ['keys', 7, key(THIRD, NOTHING)],
-  ['keys', 7, key(THIRD + 1, NOTHING)],
-  ['keys', 7, key(THIRD + 4, '7fffffffffffffff')],
-  ['keys', 5, key(1, NOTHING)],
-  ['keys', 9, `keys = substr(keys, 1, length(keys) - 8)`],
-  ['keys', 9, `keys = keys || keys`],
-  ['key_counts', 7, `key_counts = set_byte(key_counts, 5, 4)`],
-  ['key_counts', 9, `key_counts = substr(key_counts, 1, 9)`],
   ['ids', 9, `ids = ids || ids`],
-  ['key_counts', 9, `key_counts = key_counts || key_counts`],
   ['log_index', 5, `log_index = log_index - 1`],
   ['log_index', 5, `log_index = 9223372036854775807`],
   ['pos', 5, `pos = pos + 1`],
@@ -88,10 +89,45 @@ test.each([
   if (column !== 'first_event') expect(findings).toHaveLength(1)
 })
 
+test.each([
+  ['keys', 7, key(THIRD, NOTHING)],
+  ['keys', 7, key(THIRD + 1, NOTHING)],
+  ['keys', 7, key(THIRD + KEYS - 1, '7fffffffffffffff')],
+  ['keys', 5, key(1, NOTHING)],
+  ['keys', 5, key(2, NOTHING)],
+  ['keys', 9, `keys = substr(keys, 1, length(keys) - 8)`],
+  ['keys', 9, `keys = keys || keys`],
+  ['key_counts', 7, `key_counts = set_byte(key_counts, 5, 4)`],
+  ['key_counts', 9, `key_counts = substr(key_counts, 1, 9)`],
+  ['key_counts', 9, `key_counts = key_counts || key_counts`],
+  ['scheme', 5, 'scheme = 99'],
+  ['first_event', 5, `first_event = 1000000`],
+])('pack_keys.%s, at %i: %s', async (column, seq, change) => {
+  const { first, findings } = await findingsOf('pack_keys', `update pack_keys set ${change} where ${keyRow}`)
+  expect(first).toMatchObject({ source: 'billing', stream, seq })
+  expect(findings).toHaveLength(1)
+  expect(findings[0]).toMatchObject({
+    check: 'columns',
+    detail: expect.stringMatching(new RegExp(`^pack_keys\\.${column}: `)),
+  })
+})
+
+test('pack_keys: a row deleted, and one more', async () => {
+  const gone = await findingsOf('pack_keys', `delete from pack_keys where ${keyRow}`)
+  expect(gone.first).toMatchObject({ source: 'billing', stream, seq: 5 })
+  expect(gone.findings[0]!.detail).toMatch(/^pack_keys\.first_event: no row has/)
+  const more = await findingsOf(
+    'pack_keys',
+    `insert into pack_keys select first_event + 1, scheme, keys, key_counts from pack_keys where ${keyRow}`,
+  )
+  expect(more.first).toMatchObject({ source: 'billing', stream, seq: 6 })
+  expect(more.findings[0]!.detail).toMatch(/^pack_keys\.first_event: no pack begins at/)
+})
+
 test('packs.first_event: one more, that no batch has', async () => {
   const { first, findings } = await findingsOf(
     'packs',
-    `insert into packs select 1000000, log_index, pos, n, ids, times, keys, key_counts, body from packs where ${pack}`,
+    `insert into packs select 1000000, log_index, pos, n, ids, times, body from packs where ${pack}`,
   )
   expect(first).toBeNull()
   expect(findings).toEqual([
@@ -103,11 +139,13 @@ test('of a batch with an event that cannot be read the others are held against w
   await tamper(service, 'create table kept as select * from packs')
   const third = await numberOf(service.databaseUrl, 'billing', 7)
   await alterToken(service.databaseUrl, third, () => '')
-  await tamper(service, `update packs set ${key(THIRD + 5 + 2, NOTHING)} where ${pack}`)
+  const keys = await keptKeys()
+  await tamper(service, `update pack_keys set ${key(THIRD + KEYS + 2, NOTHING)} where ${keyRow}`)
   const { findings } = await audit()
   await tamper(service, 'delete from packs; insert into packs select * from kept; drop table kept')
+  await keys.restore()
   const { detail } = findings.find(({ check }) => check === 'columns')!
-  expect(detail).toMatch(/^packs\.keys: .* 8\)/)
+  expect(detail).toMatch(/^pack_keys\.keys: .* 8\)/)
 })
 
 test.each([
@@ -130,11 +168,11 @@ test.each([
 })
 
 test('the service audits so in the background, and tells where, but not what events say', async () => {
-  await tamper(service, `update packs set ${key(THIRD + 3, NOTHING)} where ${pack}`)
+  await tamper(service, `update pack_keys set ${key(THIRD + 3, NOTHING)} where ${keyRow}`)
   const auditing = await testService({ KILLICK_AUDIT_INTERVAL_MS: '100' }, service)
   const { last } = await untilAudit(auditing, ({ last }) => last !== null)
   expect(last).toMatchObject({ outcome: 'fail', first: { source: 'billing', stream, seq: 7 } })
-  expect(last!.findings).toEqual([{ check: 'columns', detail: expect.stringMatching(/^packs\.keys: /) }])
+  expect(last!.findings).toEqual([{ check: 'columns', detail: expect.stringMatching(/^pack_keys\.keys: /) }])
   expect(JSON.stringify(last)).not.toMatch(/u-\d/)
   await auditing.close()
 })

@@ -41,7 +41,7 @@ test('every column of every table has its attack', async () => {
 })
 
 /** What the log is read from. */
-const LOG = ['batches', 'packs', 'tiles', 'checkpoints']
+const LOG = ['batches', 'packs', 'pack_keys', 'tiles', 'checkpoints']
 
 /**
  * Attacks, audits, and puts the tables back.
@@ -56,7 +56,7 @@ async function attack(tables: readonly string[], sql: string, isServed: boolean)
       'the attack did nothing',
     ).toBe(true)
     if (!isServed && !tables.some((name) => LOG.includes(name))) return await insider.auditBeside()
-    const isOfEvents = tables.some((name) => name === 'batches' || name === 'packs')
+    const isOfEvents = tables.some((name) => name === 'batches' || name === 'packs' || name === 'pack_keys')
     return await insider.audit(isOfEvents)
   } finally {
     await insider.restore(tables)
@@ -162,6 +162,7 @@ describe('the index of keys', () => {
   afterAll(() => opened.close())
 
   test.each([
+    ['scheme', 'update key_blocks set scheme = 99 where first = (select max(first) from key_blocks)'],
     ['level', 'update key_blocks set level = 1 where first = (select max(first) from key_blocks)'],
     ['start', 'update key_blocks set start = start + 1 where first = (select max(first) from key_blocks)'],
     ['first', 'update key_blocks set first = first + 1 where first = (select max(first) from key_blocks)'],
@@ -172,11 +173,11 @@ describe('the index of keys', () => {
     ['a block deleted', 'delete from key_blocks where first = (select max(first) from key_blocks)'],
     [
       'a block forged',
-      'insert into key_blocks select level, start, first + 1, entries from key_blocks order by first desc limit 1',
+      'insert into key_blocks select scheme, level, start, first + 1, entries from key_blocks order by first desc limit 1',
     ],
     [
       'a run forged',
-      'insert into key_blocks select level, start + 5, first, entries from key_blocks order by first desc limit 1',
+      'insert into key_blocks select scheme, level, start + 5, first, entries from key_blocks order by first desc limit 1',
     ],
     [
       'two blocks swapped',

@@ -77,7 +77,11 @@ test('of a whole log nothing is found, in few queries', async () => {
 
 test('what was altered is found on each side of where pages meet, and nothing else', async () => {
   const altered: [at: number, sql: string, message: string][] = [
-    [99, 'update killick.packs set keys = reverse(keys) where log_index = 99', 'packs.keys'],
+    [
+      99,
+      'update killick.pack_keys set keys = reverse(keys) where first_event = (select first_event from killick.batches where log_index = 99)',
+      'pack_keys.keys',
+    ],
     [100, 'update killick.batches set n = 3 where log_index = 100', 'batches.n'],
     [101, 'update killick.batches set first_event = first_event - 50 where log_index = 101', 'batches.first_event'],
     [150, 'update killick.packs set log_index = 151 where log_index = 150', 'packs.log_index'],

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newSigner, Producer, post } from '../support/producer.ts'
-import { call, register, type TestService, testService } from '../support/service.ts'
+import { call, READER, register, type TestService, testService } from '../support/service.ts'
 
 let service: TestService
 const signer = newSigner()
@@ -19,6 +19,7 @@ beforeAll(async () => {
           { type: 'invoice', id: `inv-${b}-${i}` },
           { type: 'ledger', id: 'main "quoted", {brace} \\ \u0000' },
         ],
+        outcome: (['success', 'failure', 'denied'] as const)[i % 3]!,
         metadata: { b, i },
       }))
       const batch = await producer.batch(inputs)
@@ -60,6 +61,14 @@ test.each([
   ['source', 'crm', 15],
   ['source', 'killick', 3],
   ['action', 'invoice', 0],
+  ['action', 'invoice.*', TOTAL],
+  ['action', 'invoice.reject.*', 0],
+  ['action', 'inv.*', 0],
+  ['outcome', 'success', 12],
+  ['outcome', 'denied', 6],
+  ['stream', 'main', TOTAL],
+  ['stream', 'system', 3],
+  ['stream', 'nothing', 0],
   ['from', '2000-01-01T00:00:00Z', TOTAL + 3],
   ['to', '2000-01-01T00:00:00Z', 0],
 ])('%s=%s finds %i', async (name, value, count) => {
@@ -108,4 +117,23 @@ test('a stream says where it stands', async () => {
 
 test.each(['0190b4b0-0000-7000-8000-000000000000', 'A'.repeat(43), 'nonsense'])('no proof for %s', async (name) => {
   expect((await call(service.url, `/v1/proofs/${name}`)).json).toMatchObject({ status: 404, code: 'event_not_found' })
+})
+
+test('the live tail takes the same conditions, and says where to go on from behind what does not match', async () => {
+  const live = async (query: string, since: string) => {
+    const headers = { authorization: `Bearer ${READER}`, 'last-event-id': since }
+    const response = await fetch(`${service.url}/v1/events/live?${query}`, { headers })
+    let text = ''
+    for await (const chunk of response.body!) {
+      text += Buffer.from(chunk).toString()
+      if (/^id: \S+\n\n/m.test(text)) break
+    }
+    return text
+  }
+  const text = await live('action=invoice.*&outcome=denied&source=crm', '0.0')
+  const events = [...text.matchAll(/^data: (.+)$/gm)].map(([, json]) => JSON.parse(json!))
+  expect(events.map(({ source, fields }) => [source, fields.outcome])).toEqual(Array(3).fill(['crm', 'denied']))
+  const [, last] = /^id: (\S+)\n\n/m.exec(text)!
+  expect(Number(last!.split('.')[0])).toBe((await find({ limit: '1' })).events[0].logIndex)
+  expect((await call(service.url, '/v1/events/live?outcome=maybe')).status).toBe(400)
 })

@@ -8,6 +8,7 @@ export async function cutTail(databaseUrl: string, size: number): Promise<void> 
   await queryAsOwner(
     databaseUrl,
     `set session_replication_role = replica;
+     delete from killick.pack_keys where first_event >= (select first_event from killick.batches where log_index = ${size});
      delete from killick.packs where log_index >= ${size};
      delete from killick.batches where log_index >= ${size};
      delete from killick.checkpoints where size > ${size};

@@ -27,22 +27,25 @@ test('each of an honest ledger is found; of a small sample, the first', async ()
   expect(await audit(1e9)).toMatchObject({ status: 'passed', detail: '1 looked up, 1 in 1000000000' })
 })
 
-/** SQL that changes the k-th key of the third event of a pack; the first of all keys is that of its source. */
-const key = (k: number) => `keys = overlay(keys placing '\\x0000000000000000' from ${8 * (10 + k) + 1})`
+/** SQL that changes the k-th of the six keys of a pack's third event; those of its source and its stream come before all. */
+const key = (k: number) => `keys = overlay(keys placing '\\x0000000000000000' from ${8 * (13 + k) + 1})`
 
 test.each([
   ['id', 6, key(2)],
+  ['action', 6, key(4)],
   ['id', 6, `ids = overlay(ids placing sha256('') from 33 for 16)`],
   ['leaf hash', 6, key(1)],
   ['action', 6, key(3)],
-  ['actor', 6, key(4)],
-  ['targets', 6, key(5)],
+  ['actor', 6, key(5)],
+  ['targets', 6, key(6)],
   ['source', 4, `keys = overlay(keys placing '\\x0000000000000000' from 1)`],
+  ['stream', 4, `keys = overlay(keys placing '\\x0000000000000000' from 9)`],
 ])('one that is no longer found by its %s is named', async (by, seq, change) => {
-  const pack = `log_index = (select log_index from batches where source = 'billing' and seq = 4)`
-  await tamper(service, `create table kept as select * from packs; update packs set ${change} where ${pack}`)
+  const pack = `first_event = (select first_event from batches where source = 'billing' and seq = 4)`
+  const table = change.startsWith('ids') ? 'packs' : 'pack_keys'
+  await tamper(service, `create table kept as select * from ${table}; update ${table} set ${change} where ${pack}`)
   const found = await audit(1)
-  await tamper(service, 'delete from packs; insert into packs select * from kept; drop table kept')
+  await tamper(service, `delete from ${table}; insert into ${table} select * from kept; drop table kept`)
   expect(found).toMatchObject({ failed: ['lookups'], first: { source: 'billing', stream, seq } })
   expect(found.detail).toMatch(new RegExp(`is not found by its ${by}\\b`))
 })

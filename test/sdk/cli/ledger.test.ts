@@ -465,8 +465,8 @@ describe('audit', () => {
 
   test('an event that search no longer shows, of those looked up', async () => {
     const { code, out } = await tamper(
-      'packs',
-      "update packs set keys = overlay(keys placing '\\x0000000000000000' from 25) where first_event = 0",
+      'pack_keys',
+      "update pack_keys set keys = overlay(keys placing '\\x0000000000000000' from 33) where first_event = 0",
     )
     expect(code).toBe(1)
     expect(out).toMatch(

@@ -1,4 +1,8 @@
--- The ledger. Everything is insert-only: a change is a new row, and the newest row counts.
+-- The ledger. Everything is insert-only: a change is a new row, and the newest row counts. Only what can be made again from other
+-- rows, pack_keys and key_blocks, may be replaced, by the owner of the schema.
+--
+-- This file is frozen. A change of the schema is a migration of its own: a database remembers the file that it was made by, and no
+-- version with another one opens it.
 
 create function append_only(name regclass) returns void language plpgsql as $$
 begin
@@ -69,9 +73,8 @@ create index on batches (source, log_index) include (first_event, n, earliest, l
 create index on batches using gist (tstzrange(earliest, latest, '[]'));
 select append_only('batches');
 
--- Events as they are stored: packs of consecutive events of one batch, compressed together, beside what they are found by. So an
--- event costs a fraction of what a row with an entry in each of several indexes costs (measured: a fifth), and a third of the
--- disk. Events of the log are numbered from 0, in order; a pack bears the number of its first. No foreign key to batches: one
+-- Events as they are stored: packs of consecutive events of one batch, compressed together. So an event costs a fraction of what a
+-- row with an entry in each of several indexes costs (measured: a fifth), and a third of the disk. Events of the log are numbered from 0, in order; a pack bears the number of its first. No foreign key to batches: one
 -- transaction writes both, and nothing is ever deleted.
 create table packs (
   first_event bigint primary key check (first_event >= 0),
@@ -81,25 +84,34 @@ create table packs (
   -- None of these gets smaller by compressing it (again).
   ids bytea storage external not null,         -- of its events, 16 bytes each
   times bytea storage external not null,       -- when they were recorded, ms since 1970, 6 bytes each
-  keys bytea storage external not null,        -- that of its source, then those of each event, 8 bytes each: src/ledger/sketch.ts
-  key_counts bytea storage external not null,  -- how many keys each event has, 2 bytes each
   body bytea storage external not null         -- zstd: a line for each event; before the first of a batch, its header
 ) partition by range (first_event);
 select append_only('packs');
 
--- In which packs keys are: the index of packs.keys, in sorted runs as src/ledger/runs.ts describes them. PostgreSQL's own for such
+-- What packs are found by, as a scheme makes it (ledger/packs/filters.ts). It is written with the pack, by the newest scheme then;
+-- rows of a newer one are added behind the commits. None of it is the log: `reindex` makes all of it again from the packs. No
+-- foreign key to packs: one transaction writes both.
+create table pack_keys (
+  first_event bigint not null check (first_event >= 0),
+  scheme smallint not null check (scheme > 0),
+  keys bytea storage external not null,        -- those of the pack itself, then those of each event, 8 bytes each
+  key_counts bytea storage external not null,  -- how many keys each event has, 2 bytes each
+  primary key (first_event, scheme)
+) partition by range (first_event);
+
+-- In which packs keys are: the index of pack_keys, in sorted runs as ledger/index/runs.ts describes them. PostgreSQL's own for such
 -- columns (GIN) costs twice as much as all the rest of storing an event (measured). Runs are written behind the commits and can
--- be made again from the packs at any time.
+-- be made again from pack_keys at any time.
 create table key_blocks (
+  scheme smallint not null,        -- of the rows of pack_keys that it is made of
   level smallint not null,
   start bigint not null,           -- number of the run's first event
   first bigint not null,           -- its first entry; of a run's first block, less than any entry
   entries bytea storage plain not null check (length(entries) % 8 = 0),
-  primary key (level, start, first)
+  primary key (scheme, level, start, first)
 ) partition by range (start);
-select append_only('key_blocks');
 
--- Makes sure that events up to a number have their partition, and their keys too: 4,194,304 events to each, so that vacuum,
+-- Makes sure that events up to a number have their partition, and what they are found by too: 4,194,304 events to each, so that vacuum,
 -- retention and the depth of an index stay what they are however long the log grows. Attaching, unlike creating in place, keeps
 -- nobody from reading. The service's role may not create tables; this it may.
 create function extend_partitions(upto bigint) returns void language plpgsql security definer set search_path = killick, pg_temp as $$
@@ -107,18 +119,21 @@ declare
   width constant bigint := 4194304;
   first constant bigint := upto / width * width;
   packs_n constant text := 'packs_' || upto / width;
+  pack_keys_n constant text := 'pack_keys_' || upto / width;
   key_blocks_n constant text := 'key_blocks_' || upto / width;
 begin
   if to_regclass(packs_n) is not null then return; end if;
   execute format('create table %I (like packs including all)', packs_n);
+  execute format('create table %I (like pack_keys including all)', pack_keys_n);
   execute format('create table %I (like key_blocks including all)', key_blocks_n);
   -- Nothing is planned by these, and to read enough of them for statistics takes seconds.
-  execute format('alter table %I alter ids set statistics 0, alter times set statistics 0, alter keys set statistics 0, '
-    'alter key_counts set statistics 0, alter body set statistics 0', packs_n);
+  execute format('alter table %I alter ids set statistics 0, alter times set statistics 0, alter body set statistics 0', packs_n);
+  execute format('alter table %I alter keys set statistics 0, alter key_counts set statistics 0', pack_keys_n);
   execute format('alter table %I alter entries set statistics 0', key_blocks_n);
   execute format('alter table packs attach partition %I for values from (%s) to (%s)', packs_n, first, first + width);
+  execute format('alter table pack_keys attach partition %I for values from (%s) to (%s)', pack_keys_n, first, first + width);
   execute format('alter table key_blocks attach partition %I for values from (%s) to (%s)', key_blocks_n, first, first + width);
-  perform append_only(packs_n::regclass), append_only(key_blocks_n::regclass);
+  perform append_only(packs_n::regclass);
 end $$;
 select extend_partitions(0);
 

@@ -220,8 +220,7 @@ export class EventReader {
       case 'targets':
         return this.#readParties('target', json.array(at, 0, 'party'))
       case 'outcome':
-        at = json.string(at)
-        return at !== NO && OUTCOMES.some((outcome) => json.is(outcome)) ? at : NO
+        return this.#readOutcome(json.string(at))
       case 'changes':
         return json.array(at, 0, 'change')
       default:
@@ -230,15 +229,23 @@ export class EventReader {
   }
 
   #readAction(end: number): number {
-    const { bytes, from, to, isEscaped } = this.#json
+    const { from, to, isEscaped } = this.#json
     if (end === NO || isEscaped || to === from || to - from > MAX_ACTION) return NO
-    this.sketch.term('action', bytes, from, to)
+    this.sketch.term('action', this.#disclosure.bytes, from, to)
+    return end
+  }
+
+  #readOutcome(end: number): number {
+    const json = this.#json
+    if (end === NO || !OUTCOMES.some((outcome) => json.is(outcome))) return NO
+    this.sketch.term('outcome', this.#disclosure.bytes, json.from, json.to)
     return end
   }
 
   #readParties(kind: 'actor' | 'target', end: number): number {
     if (end === NO) return NO
-    const { bytes, ids, parties } = this.#json
+    const { bytes } = this.#disclosure
+    const { ids, parties } = this.#json
     for (let i = 0; i < parties; i++) this.sketch.term(kind, bytes, ids[2 * i]!, ids[2 * i + 1]!)
     return end
   }

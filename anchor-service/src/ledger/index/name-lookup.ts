@@ -1,5 +1,6 @@
 // In which packs a name may be, by all runs at once.
 import type { Db } from '../../database/pool.ts'
+import { schemesWith } from '../packs/filters.ts'
 import { OFFSET_MASK, offsetsBetween, RUN_EVENTS } from './runs.ts'
 
 /** Blocks of one run that are looked at; a name has entries in one or two, unless many events claim it. */
@@ -7,21 +8,24 @@ const MANY_BLOCKS = 4
 
 const [SHORT, LONG] = RUN_EVENTS
 
-// Runs and blocks are read in one snapshot. The block before the first wanted entry may hold it.
+// Runs and blocks are read in one snapshot. The block before the first wanted entry may hold it. Names have keys in every scheme.
 const NAMED = {
   name: 'named_packs',
-  text: `with ends as (
-      select coalesce((select start + ${SHORT} from key_blocks where level = 0 order by start desc limit 1), 0) as short,
-             coalesce((select start + ${LONG} from key_blocks where level = 1 order by start desc limit 1), 0) as long),
+  text: `with schemes as (
+      select s as scheme,
+        coalesce((select start + ${SHORT} from key_blocks b where b.scheme = s and level = 0 order by start desc limit 1), 0) as short,
+        coalesce((select start + ${LONG} from key_blocks b where b.scheme = s and level = 1 order by start desc limit 1), 0) as long
+      from unnest('{${schemesWith([])}}'::smallint[]) s),
+    ends as (select * from schemes order by greatest(short, long) desc, scheme desc limit 1),
     runs as (
-      select 1::smallint as level, start from ends, generate_series(0, long - 1, ${LONG}) start
+      select scheme, 1::smallint as level, start from ends, generate_series(0, long - 1, ${LONG}) start
       union all
-      select 0::smallint, start from ends, generate_series(long, short - 1, ${SHORT}) start)
+      select scheme, 0::smallint, start from ends, generate_series(long, short - 1, ${SHORT}) start)
     select greatest(short, long)::float8 as at, null as entries from ends
     union all
     select r.start::float8, encode(b.entries, 'base64') from runs r cross join lateral (
-      select entries from key_blocks where level = r.level and start = r.start and first <= $2 and first >= (
-        select first from key_blocks where level = r.level and start = r.start and first <= $1 order by first desc limit 1)
+      select entries from key_blocks where scheme = r.scheme and level = r.level and start = r.start and first <= $2 and first >= (
+        select first from key_blocks where scheme = r.scheme and level = r.level and start = r.start and first <= $1 order by first desc limit 1)
       order by first limit ${MANY_BLOCKS}) b`,
 }
 

@@ -9,6 +9,7 @@
 
 import type { Db } from '../../database/pool.ts'
 import { headOfId, headOfLeaf, NameTable } from './name-table.ts'
+import { schemesWith } from '../packs/filters.ts'
 import { RUN_EVENTS, readCoverage } from './runs.ts'
 
 /** Events whose names are kept, in 12 MiB. Where the index is farther behind, PostgreSQL is asked for the rest. */
@@ -174,7 +175,7 @@ export class RecentNames {
 
   async #readOn(): Promise<Names> {
     for (;;) {
-      this.#names ??= new Names((await readCoverage(this.#db)).all)
+      this.#names ??= new Names((await readCoverage(this.#db, schemesWith([]))).all)
       const names = this.#names
       if (names.isFull) return names
       const { last, from } = names

@@ -1,4 +1,4 @@
-// What a run must hold: made from the packs for a short one, and from its short ones for a long one.
+// What a run must hold: made from pack_keys for a short one, and from its short ones for a long one.
 import type { Db } from '../../database/pool.ts'
 import { free } from '../../release-memory.ts'
 import { ENTRY, firstFrom, RUN_EVENTS, type Run } from './runs.ts'
@@ -11,18 +11,19 @@ const READ_PACKS = 64
 
 /** What a run must hold, in order, a part at a time. */
 export const readEntries = (db: Db, run: Run): AsyncGenerator<Buffer> =>
-  run.level === 0 ? sortKeys(db, run.start) : mergeShort(db, run.start)
+  run.level === 0 ? sortKeys(db, run) : mergeShort(db, run)
 
 /** The entries of a short run: of the packs that begin in it. */
-async function* sortKeys(db: Db, start: number): AsyncGenerator<Buffer> {
+async function* sortKeys(db: Db, { scheme, start }: Run): AsyncGenerator<Buffer> {
   const end = start + RUN_EVENTS[0]
   const { rows } = await db.query<{ bytes: number }>(
-    'select coalesce(sum(length(keys)), 0)::float8 as bytes from packs where first_event >= $1 and first_event < $2',
-    [start, end],
+    `select coalesce(sum(length(keys)), 0)::float8 as bytes from pack_keys
+     where scheme = $1 and first_event >= $2 and first_event < $3`,
+    [scheme, start, end],
   )
   const sorter = new EntrySorter(Math.min(SORTED_BYTES, rows[0]!.bytes))
   for (let isLast = false; !isLast; ) {
-    for await (const { first_event, keys } of readKeys(db, start, end)) sorter.add(first_event - start, keys)
+    for await (const { first_event, keys } of readKeys(db, scheme, start, end)) sorter.add(first_event - start, keys)
     const sorted = sorter.take()
     yield sorted.entries
     isLast = sorted.isLast
@@ -34,9 +35,9 @@ async function* sortKeys(db: Db, start: number): AsyncGenerator<Buffer> {
 const MERGED_BLOCKS = 32
 
 /** The entries of a long run: those of its short ones, with offsets from its own beginning. */
-async function* mergeShort(db: Db, start: number): AsyncGenerator<Buffer> {
+async function* mergeShort(db: Db, { scheme, start }: Run): AsyncGenerator<Buffer> {
   const count = RUN_EVENTS[1] / RUN_EVENTS[0]
-  const parts = Array.from({ length: count }, (_, i) => new Part(db, start, start + i * RUN_EVENTS[0]))
+  const parts = Array.from({ length: count }, (_, i) => new Part(db, scheme, start, start + i * RUN_EVENTS[0]))
   for (;;) {
     for (const part of parts) await part.fill()
     // Up to here every part is known.
@@ -63,9 +64,9 @@ class Part {
   readonly #offset: number
   #after: string | null = null
 
-  constructor(db: Db, longStart: number, start: number) {
+  constructor(db: Db, scheme: number, longStart: number, start: number) {
     this.#db = db
-    this.#run = { level: 0, start }
+    this.#run = { scheme, level: 0, start }
     this.#offset = start - longStart
   }
 
@@ -90,11 +91,17 @@ class Part {
   }
 }
 
-async function* readKeys(db: Db, start: number, end: number): AsyncGenerator<{ first_event: number; keys: Buffer }> {
+async function* readKeys(
+  db: Db,
+  scheme: number,
+  start: number,
+  end: number,
+): AsyncGenerator<{ first_event: number; keys: Buffer }> {
   for (let from = start; ; ) {
     const { rows } = await db.query<{ first_event: number; keys: Buffer }>(
-      `select first_event, keys from packs where first_event >= $1 and first_event < $2 order by first_event limit ${READ_PACKS}`,
-      [from, end],
+      `select first_event, keys from pack_keys where scheme = $1 and first_event >= $2 and first_event < $3
+       order by first_event limit ${READ_PACKS}`,
+      [scheme, from, end],
     )
     yield* rows
     if (rows.length < READ_PACKS) return
@@ -105,11 +112,16 @@ async function* readKeys(db: Db, start: number, end: number): AsyncGenerator<{ f
 export type Block = { begins: string; entries: Buffer }
 
 /** The blocks of a run in order, `most` of them, from the beginning or behind one. */
-export async function readBlocks(db: Db, { level, start }: Run, after: string | null, most: number): Promise<Block[]> {
+export async function readBlocks(
+  db: Db,
+  { scheme, level, start }: Run,
+  after: string | null,
+  most: number,
+): Promise<Block[]> {
   const { rows } = await db.query<Block>(
     `select first::text as begins, entries from key_blocks
-     where level = $1 and start = $2 and ($3::bigint is null or first > $3) order by first limit $4`,
-    [level, start, after, most],
+     where scheme = $1 and level = $2 and start = $3 and ($4::bigint is null or first > $4) order by first limit $5`,
+    [scheme, level, start, after, most],
   )
   return rows
 }

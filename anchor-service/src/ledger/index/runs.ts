@@ -1,5 +1,5 @@
 /**
- * In which packs keys are: an index of packs.keys in sorted runs, as log-structured merge trees have them (O'Neil et al., "The
+ * In which packs keys are: an index of pack_keys in sorted runs, as log-structured merge trees have them (O'Neil et al., "The
  * log-structured merge-tree", 1996). Sorting many keys at once and writing them one after another costs a tenth of putting each
  * into its place of a tree (measured). A run holds the keys of so many consecutive events, of a short one or of a long one; the
  * few newest packs, which no run holds yet, are read themselves. Runs are never changed: a long one is made of sixteen short
@@ -7,28 +7,36 @@
  *
  * An entry is a number of 64 bits: the first 46 of a key, and how many events from the run's beginning its pack begins. So it
  * names packs that may have a key; the packs have the last word.
+ *
+ * Each scheme of keys has runs of its own; those of the newest grow with the log, and are begun anew when there is a newer one.
  */
 
 import type { Db } from '../../database/pool.ts'
+import { NEWEST, SCHEMES } from '../packs/filters.ts'
+
 /** Events of a run: of a short one, level 0, and of a long one, level 1. */
 export const RUN_EVENTS = [16_384, 262_144] as const
 
 /** One run among all. `start`: the number of its first event, a multiple of RUN_EVENTS[level] */
-export type Run = { level: 0 | 1; start: number }
+export type Run = { scheme: number; level: 0 | 1; start: number }
 
 export const ENTRY = 8
 /** Bits of an entry that say where the pack begins: enough for a long run. */
 export const OFFSET_MASK: number = 2 ** 18 - 1
 
-/** Which runs there are: how many events the long ones hold, and how many all of them do. */
-export type Coverage = { long: number; all: number }
+/** Which runs of a scheme there are: how many events the long ones hold, and how many all of them do. */
+export type Coverage = { scheme: number; long: number; all: number }
 
-export async function readCoverage(db: Db): Promise<Coverage> {
+/** The coverage of the scheme, of some, whose runs hold most; of equals, of the newest. */
+export async function readCoverage(db: Db, schemes: readonly number[] = [NEWEST]): Promise<Coverage> {
   const end = (level: 0 | 1) =>
-    `coalesce((select start + ${RUN_EVENTS[level]} from key_blocks where level = ${level} order by start desc limit 1), 0)::float8`
-  const { rows } = await db.query<{ short: number; long: number }>(`select ${end(0)} as short, ${end(1)} as long`)
-  const { short, long } = rows[0]!
-  return { long, all: Math.max(short, long) }
+    `coalesce((select start + ${RUN_EVENTS[level]} from key_blocks b where b.scheme = s.scheme and level = ${level} order by start desc limit 1), 0)::float8`
+  const { rows } = await db.query<{ scheme: number; short: number; long: number }>(
+    `select s.scheme, ${end(0)} as short, ${end(1)} as long from unnest($1::smallint[]) as s (scheme) order by scheme desc`,
+    [schemes],
+  )
+  const all = rows.map(({ scheme, short, long }) => ({ scheme, long, all: Math.max(short, long) }))
+  return all.reduce((best, other) => (other.all > best.all ? other : best))
 }
 
 /** How many of the newest events no run holds yet. */
@@ -45,16 +53,38 @@ export async function readLength(db: Db): Promise<number> {
 }
 
 /** The runs that hold events between two numbers, the oldest first; long ones where there are some. */
-export function runsBetween({ long, all }: Coverage, from: number, to: number): Run[] {
+export function runsBetween({ scheme, long, all }: Coverage, from: number, to: number): Run[] {
   const runs: Run[] = []
   for (let at = Math.max(0, from); at < Math.min(to, all); ) {
     const level = at < long ? 1 : 0
     const start = at - (at % RUN_EVENTS[level])
-    runs.push({ level, start })
+    runs.push({ scheme, level, start })
     at = start + RUN_EVENTS[level]
   }
   return runs
 }
+
+/** Stored runs that there cannot be: of a scheme that is not known, or where the log has no such run. */
+export async function strayRuns(db: Db): Promise<{ scheme: number; level: number; start: number }[]> {
+  const { rows } = await db.query<{ scheme: number; level: number; start: number }>(STORED)
+  const length = await readLength(db)
+  const isRun = ({ scheme, level, start }: (typeof rows)[number]) =>
+    scheme in SCHEMES &&
+    (level === 0 || level === 1) &&
+    start % RUN_EVENTS[level] === 0 &&
+    start + RUN_EVENTS[level] <= length
+  return rows.filter((row) => !isRun(row))
+}
+
+/** Each run once, whatever the number of its blocks. */
+const STORED = `
+  with recursive runs as (
+    (select scheme, level, start from key_blocks order by scheme, level, start limit 1)
+    union all
+    select next.* from runs r cross join lateral (
+      select scheme, level, start from key_blocks where (scheme, level, start) > (r.scheme, r.level, r.start)
+      order by scheme, level, start limit 1) next)
+  select scheme, level, start::float8 as start from runs`
 
 /** Runs that are asked at a time, at most; twice as many each time. */
 const MANY_RUNS = 128
@@ -121,8 +151,8 @@ async function readLists(
     `select i::int, entries
      from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[]) with ordinality w (level, start, low, high, i)
      cross join lateral (
-       select first, entries from key_blocks where level = w.level and start = w.start and first <= w.high and first >= (
-         select first from key_blocks where level = w.level and start = w.start and first <= w.low order by first desc limit 1)
+       select first, entries from key_blocks where scheme = $6 and level = w.level and start = w.start and first <= w.high and first >= (
+         select first from key_blocks where scheme = $6 and level = w.level and start = w.start and first <= w.low order by first desc limit 1)
        order by first ${direction} limit $5) blocks
      order by i, first ${direction}`,
     [
@@ -131,11 +161,19 @@ async function readLists(
       wanted.map(({ low }) => low),
       wanted.map(({ high }) => high),
       most,
+      runs[0]!.scheme,
     ],
   )
   const blocks = Map.groupBy(rows, ({ i }) => i - 1)
+  // A run begins below whatever is looked for, so one that gives nothing has gone: it was made again, or is to be.
+  const gone = runs.filter((_, i) => keys.some((_, k) => !blocks.has(i * keys.length + k)))
+  const begun = new Map(
+    await Promise.all(gone.map(async (run) => [run, await packsIn(db, run, { from, to, order })] as const)),
+  )
   const lists = wanted.map(({ start, low, high }, i): List => {
     const own = blocks.get(i) ?? []
+    const packsOfGone = begun.get(runs[Math.floor(i / keys.length)]!)
+    if (packsOfGone !== undefined) return { packs: packsOfGone, isWhole: true }
     const packs = own.flatMap(({ entries }) => {
       const offsets = offsetsBetween(entries, low, high)
       return (order === 'newest' ? offsets.reverse() : offsets).map((offset) => start + offset)
@@ -144,6 +182,16 @@ async function readLists(
     return { packs, isWhole: own.length < most || (order === 'newest' ? begins(last!, low) : ends(last!, high)) }
   })
   return runs.map((_, i) => lists.slice(i * keys.length, (i + 1) * keys.length))
+}
+
+/** All packs that begin in a run. */
+async function packsIn(db: Db, { level, start }: Run, { from, to, order }: Search): Promise<number[]> {
+  const { rows } = await db.query<{ first_event: number }>(
+    `select first_event from packs where first_event >= $1 and first_event < $2
+     order by first_event ${order === 'newest' ? 'desc' : 'asc'}`,
+    [Math.max(from, start), Math.min(to, start + RUN_EVENTS[level])],
+  )
+  return rows.map(({ first_event }) => first_event)
 }
 
 /** Whether no block before this one holds an entry from `low` on; an empty one, which somebody has made so, ends the list too. */

@@ -1,15 +1,18 @@
-// Makes the runs of runs.ts behind the commits.
+// Makes the runs of runs.ts behind the commits, and before one, the keys that packs of older versions do not have.
 
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { runAll, TupleWriter } from '../../database/copy.ts'
 import type { Db } from '../../database/pool.ts'
 import { free } from '../../release-memory.ts'
+import type { PackKeys } from '../packs/event-keys.ts'
+import { NEWEST } from '../packs/filters.ts'
+import { makeKeys, readWhole } from '../packs/make-keys.ts'
 import { type Block, readBlocks, readEntries } from './run-entries.ts'
 import { type Coverage, ENTRY, RUN_EVENTS, type Run, readCoverage, readLength } from './runs.ts'
 
 /** Held by whoever makes a run, so that no other process makes the same. */
-const INDEX_LOCK = 7_019_322
+export const INDEX_LOCK = 7_019_322
 /** Bytes of a block's entries: what fits four times into a page of PostgreSQL. */
 const BLOCK_BYTES = 240 * ENTRY
 /** Stands for a run's first entry: no other is less, and it is there even where there is none. */
@@ -41,7 +44,9 @@ export async function makeRun(pool: pg.Pool, signal?: AbortSignal): Promise<bool
   }
 }
 
-async function writeRun(client: pg.ClientBase, run: Run, signal?: AbortSignal): Promise<void> {
+/** In a transaction that holds INDEX_LOCK. */
+export async function writeRun(client: pg.ClientBase, run: Run, signal?: AbortSignal): Promise<void> {
+  if (run.level === 0) await fillKeys(client, run.start, run.start + RUN_EVENTS[0], signal)
   let isFirst = true
   for await (const entries of readEntries(client, run)) {
     signal?.throwIfAborted()
@@ -50,10 +55,26 @@ async function writeRun(client: pg.ClientBase, run: Run, signal?: AbortSignal): 
   }
 }
 
-function nextRun({ long, all }: Coverage, events: number): Run | null {
-  if (events >= all + RUN_EVENTS[0]) return { level: 0, start: all }
-  if (all >= long + RUN_EVENTS[1]) return { level: 1, start: long }
+function nextRun({ scheme, long, all }: Coverage, events: number): Run | null {
+  if (events >= all + RUN_EVENTS[0]) return { scheme, level: 0, start: all }
+  if (all >= long + RUN_EVENTS[1]) return { scheme, level: 1, start: long }
   return null
+}
+
+/** Adds the keys of the newest scheme to packs that begin in [from, to) and have none. */
+async function fillKeys(client: pg.ClientBase, from: number, to: number, signal?: AbortSignal): Promise<void> {
+  for await (const pack of readWhole(client, from, to, NEWEST)) {
+    signal?.throwIfAborted()
+    const made = await makeKeys(pack)
+    if (made !== null) await insertKeys(client, pack.first_event, made)
+  }
+}
+
+/** Stores the keys of a pack that the newest scheme makes. */
+export async function insertKeys(db: Db, first: number, { keys, key_counts }: PackKeys): Promise<void> {
+  await db.query('insert into pack_keys (first_event, scheme, keys, key_counts) values ($1, $2, $3, $4)', [
+    ...[first, NEWEST, keys, key_counts],
+  ])
 }
 
 async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, isFirst: boolean): Promise<void> {
@@ -62,7 +83,8 @@ async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, is
     const blocks = new TupleWriter(SENT_BLOCKS * (BLOCK_BYTES + 64))
     for (let i = sent; i < Math.min(count, sent + SENT_BLOCKS); i++) {
       const block = entries.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)
-      blocks.begin(4)
+      blocks.begin(5)
+      blocks.int2(run.scheme)
       blocks.int2(run.level)
       blocks.int8(run.start)
       blocks.bytes(isFirst && i === 0 ? LEAST : block.subarray(0, ENTRY))
@@ -74,9 +96,9 @@ async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, is
   }
 }
 
-const COPY = 'copy key_blocks (level, start, first, entries) from stdin (format binary)'
+const COPY = 'copy key_blocks (scheme, level, start, first, entries) from stdin (format binary)'
 
-/** Does a run hold what the packs, or its short runs, make of it? */
+/** Does a run hold what pack_keys, or its short runs, make of it? */
 export async function isRunRight(db: Db, run: Run): Promise<boolean> {
   const stored = createHash('sha256')
   let last: string | null = null

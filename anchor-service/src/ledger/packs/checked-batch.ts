@@ -29,6 +29,8 @@ export type CheckedBatch = {
   readonly latest: number
   /** Rows of its events, but for number and log index. */
   readonly rows: Tuples
+  /** What these are found by: a row to each of `rows`, but for its number. */
+  readonly keyRows: Tuples
   /**
    * What it asks of its source's registration, and the hash of the newest registration by which that was judged (null: there was
    * none); null: the ledger itself made it.

@@ -1,10 +1,6 @@
 import { hash } from 'node:crypto'
-import { isObject, type JsonValue, type ParsedEvent, printHash } from '@killick/sdk/core'
-
-/** What events are found by, beside their names and their time. */
-export type TermKind = 'source' | 'action' | 'actor' | 'target'
-
-const KIND_BYTES: Record<TermKind, number> = { source: 0x73, action: 0x61, actor: 0x75, target: 0x74 }
+import { type ParsedEvent, printHash } from '@killick/sdk/core'
+import { fieldTerms, KIND_BYTES, MAX_PREFIXES, NEWEST, packTerms, SCHEMES, type TermKind } from './filters.ts'
 
 /** The longest term is the id of a party: 512 UTF-16 units. */
 const scratch = Buffer.alloc(2048)
@@ -13,10 +9,33 @@ const scratch = Buffer.alloc(2048)
 const LEAF_BITS = 0x7f
 const TERM_BITS = 0xc0
 
+const FULL_STOP = 0x2e
+
+/** Writes the key of the term whose UTF-8 is `bytes[from, to)`: the beginning of SHA-256(kind ‖ text). */
+function writeKey(keys: Buffer, at: number, kind: TermKind, bytes: Uint8Array, from: number, to: number): void {
+  scratch[0] = KIND_BYTES[kind]
+  for (let i = from; i < to; i++) scratch[1 + i - from] = bytes[i]!
+  keys.write(hash('sha256', scratch.subarray(0, 1 + to - from), 'binary'), at, 8, 'latin1')
+  keys[at]! |= TERM_BITS
+}
+
+/** Keys of actions and outcomes by their bytes: events repeat a few of them. */
+const known = new Map<string, Buffer>()
+const MAX_KNOWN = 1024
+
+function remember(name: string, make: () => Buffer): Buffer {
+  const found = known.get(name)
+  if (found !== undefined) return found
+  if (known.size >= MAX_KNOWN) known.clear()
+  const made = make()
+  known.set(name, made)
+  return made
+}
+
 /**
  * What the ledger notes of an event beside its token. A key has 8 bytes: the beginning of the event's leaf hash; the end of its
- * id, which is random; then, for its action, its actor's id and its targets' ids as they are disclosed, the beginning of
- * SHA-256(kind ‖ text). Two texts may share a key: the events themselves have the last word.
+ * id, which is random; then those of its terms as they are disclosed, as filters.ts says. Two texts may share a key: the events
+ * themselves have the last word.
  *
  * One sketch serves many events, one after another.
  */
@@ -29,6 +48,11 @@ export class EventSketch {
   /** 8 bytes each */
   keys: Buffer = Buffer.alloc(128)
   keyCount = 0
+  readonly #kinds: ReadonlySet<TermKind>
+
+  constructor(scheme: number = NEWEST) {
+    this.#kinds = SCHEMES[scheme]!
+  }
 
   /** Begins with the event's names; its id is there already. */
   begin(leafHash: string): void {
@@ -39,43 +63,101 @@ export class EventSketch {
     this.keyCount = 2
   }
 
-  /** Adds the key of the term whose UTF-8 is `bytes[from, to)`. */
-  term(kind: TermKind, bytes: Uint8Array, from = 0, to: number = bytes.length): void {
-    const at = 8 * this.keyCount++
-    if (at === this.keys.length) this.keys = Buffer.concat([this.keys, this.keys])
-    scratch[0] = KIND_BYTES[kind]
-    for (let i = from; i < to; i++) scratch[1 + i - from] = bytes[i]!
-    this.keys.write(hash('sha256', scratch.subarray(0, 1 + to - from), 'binary'), at, 8, 'latin1')
-    this.keys[at]! |= TERM_BITS
+  /** Adds the key of the term whose UTF-8 is `bytes[from, to)`, where the scheme has its kind; of an action, its prefixes too. */
+  term(kind: TermKind, bytes: Buffer, from = 0, to: number = bytes.length): void {
+    if (!this.#kinds.has(kind)) return
+    if (kind === 'action') {
+      this.#action(bytes, from, to)
+    } else if (kind === 'outcome') {
+      const name = `outcome ${bytes.toString('latin1', from, to)}`
+      this.#add(remember(name, () => keyOf(kind, bytes, from, to)))
+    } else {
+      const at = this.#place(1)
+      writeKey(this.keys, at, kind, bytes, from, to)
+    }
   }
+
+  #action(bytes: Buffer, from: number, to: number): void {
+    const keys = remember(`action ${bytes.toString('latin1', from, to)}`, () => {
+      const prefixes: Buffer[] = []
+      for (let i = from; i < to && prefixes.length < MAX_PREFIXES; i++)
+        if (bytes[i] === FULL_STOP) prefixes.push(keyOf('prefix', bytes, from, i))
+      return Buffer.concat([keyOf('action', bytes, from, to), ...prefixes])
+    })
+    this.#add(this.#kinds.has('prefix') ? keys : keys.subarray(0, 8))
+  }
+
+  #add(keys: Buffer): void {
+    const at = this.#place(keys.length / 8)
+    keys.copy(this.keys, at)
+  }
+
+  /** Makes room for so many keys. @returns where they begin */
+  #place(keys: number): number {
+    const at = 8 * this.keyCount
+    this.keyCount += keys
+    if (8 * this.keyCount > this.keys.length) this.keys = Buffer.concat([this.keys, this.keys])
+    return at
+  }
+}
+
+function keyOf(kind: TermKind, bytes: Uint8Array, from: number, to: number): Buffer {
+  const key = Buffer.alloc(8)
+  writeKey(key, 0, kind, bytes, from, to)
+  return key
 }
 
 /** The sketch of an event that core has parsed. */
-export function sketchEvent(event: ParsedEvent): EventSketch {
-  const sketch = new EventSketch()
+export function sketchEvent(event: ParsedEvent, scheme: number = NEWEST): EventSketch {
+  const sketch = new EventSketch(scheme)
   sketch.id.write(event.id.replaceAll('-', ''), 'hex')
   sketch.time = event.time
   sketch.begin(printHash(event.leafHash))
-  const add = (kind: TermKind, value: JsonValue | undefined) =>
-    typeof value === 'string' && sketch.term(kind, Buffer.from(value))
-  for (const { name, value } of event.disclosures) {
-    if (name === 'action') add('action', value)
-    if (name === 'actor') add('actor', idOf(value))
-    if (name === 'targets') for (const target of value as JsonValue[]) add('target', idOf(target))
-  }
+  for (const { name, value } of event.disclosures)
+    for (const { kind, text } of fieldTerms(name, value)) sketch.term(kind, Buffer.from(text))
   return sketch
 }
 
-/** The id of a party. */
-export const idOf = (party: JsonValue | undefined) => (isObject(party) ? party.id : undefined)
-
-const lookup = new EventSketch()
-
 /** The key of a term. */
 export function termKey(kind: TermKind, text: string): Buffer {
-  lookup.keyCount = 0
-  lookup.term(kind, Buffer.from(text).subarray(0, scratch.length - 1))
-  return Buffer.from(lookup.keys.subarray(0, 8))
+  const bytes = Buffer.from(text).subarray(0, scratch.length - 1)
+  return keyOf(kind, bytes, 0, bytes.length)
+}
+
+/** The keys that a pack begins with, before those of its events. */
+export const packKeys = (header: { source: string; stream: string }, scheme: number = NEWEST): Buffer =>
+  Buffer.concat(
+    packTerms(header)
+      .filter(({ kind }) => SCHEMES[scheme]!.has(kind))
+      .map(({ kind, text }) => termKey(kind, text)),
+  )
+
+/** The keys of an event in a row of keys, and how many events a row has. */
+export type PackKeys = { keys: Buffer; key_counts: Buffer }
+
+/**
+ * Which events of a pack have all keys, by their place in it. The keys of the pack itself stand before theirs: what its events
+ * leave of all.
+ */
+export function eventsWith(wanted: readonly Buffer[], { keys, key_counts }: PackKeys): number[] {
+  const n = Math.floor(key_counts.length / 2)
+  const [some, ...others] = wanted.map((key) => ownersOf(key, keys, key_counts))
+  if (some === undefined) return Array.from({ length: n }, (_, pos) => pos)
+  return [...some].filter((pos) => others.every((owners) => owners.has(pos)))
+}
+
+function ownersOf(key: Buffer, keys: Buffer, counts: Buffer): Set<number> {
+  const owners = new Set<number>()
+  let all = 0
+  for (let i = 0; i + 2 <= counts.length; i += 2) all += counts.readUInt16BE(i)
+  let event = -1
+  let end = Math.max(0, keys.length - 8 * all)
+  for (let at = keys.indexOf(key, end); at >= 0; at = keys.indexOf(key, at + 1)) {
+    if (at % 8 !== 0) continue
+    while (at >= end && 2 * (event + 1) < counts.length) end += 8 * counts.readUInt16BE(2 * ++event)
+    if (event >= 0) owners.add(event)
+  }
+  return owners
 }
 
 /** The key of a leaf hash, and of an id: 32 and 16 bytes. */

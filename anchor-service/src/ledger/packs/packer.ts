@@ -3,7 +3,8 @@ import { type BatchHeader, type Hash, type parseBatch, printBatch } from '@killi
 import { type CopyStatement, numberRows, TupleWriter } from '../../database/copy.ts'
 import { free } from '../../release-memory.ts'
 import type { CheckedBatch } from './checked-batch.ts'
-import { type EventSketch, sketchEvent, termKey } from './event-keys.ts'
+import { type EventSketch, packKeys, sketchEvent } from './event-keys.ts'
+import { NEWEST } from './filters.ts'
 import { MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION, type ZstdFrame } from './read-pack.ts'
 
 export type Appended = { logIndex: number; batch: CheckedBatch }
@@ -78,28 +79,35 @@ export class Packer {
   ): CheckedBatch {
     const packs = this.#cutAt(frames ?? [], text) ?? this.#cut(text)
     const bodies = packs.reduce((sum, { body }) => sum + body.length, 0)
-    const rows = new TupleWriter(bodies + this.#keysEnd + 25 * this.#pos + 128 * packs.length)
-    const source = termKey('source', this.#header.source)
+    const rows = new TupleWriter(bodies + 22 * this.#pos + 128 * packs.length)
+    const keyRows = new TupleWriter(this.#keysEnd + 2 * this.#pos + 64 * packs.length)
+    const ofPack = packKeys(this.#header)
     let pos = 0
     let keysAt = 0
     for (const { end, body } of packs) {
       let keysEnd = keysAt
       for (let i = pos; i < end; i++) keysEnd += 8 * this.#keyCounts.readUInt16BE(2 * i)
-      rows.begin(9)
+      rows.begin(7)
       rows.int8(0)
       rows.int8(0)
       rows.int4(pos)
       rows.int4(end - pos)
       rows.bytes(this.#ids.subarray(16 * pos, 16 * end))
       rows.bytes(this.#times.subarray(6 * pos, 6 * end))
-      rows.bytes(source, this.#keys.subarray(keysAt, keysEnd))
-      rows.bytes(this.#keyCounts.subarray(2 * pos, 2 * end))
       rows.bytes(body)
+      keyRows.begin(4)
+      keyRows.int8(0)
+      keyRows.int2(NEWEST)
+      keyRows.bytes(ofPack, this.#keys.subarray(keysAt, keysEnd))
+      keyRows.bytes(this.#keyCounts.subarray(2 * pos, 2 * end))
       pos = end
       keysAt = keysEnd
     }
     const { earliest, latest } = { earliest: this.#earliest, latest: this.#latest }
-    return { header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, rows: rows.done(), judged }
+    return {
+      ...{ header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, judged },
+      ...{ rows: rows.done(), keyRows: keyRows.done() },
+    }
   }
 
   /** The frames as packs; null where one of them is too large, or does not end where an event does. */
@@ -166,7 +174,7 @@ export function batchStatements(appended: readonly Appended[], firstEvent: numbe
     batches.int8(number)
     batches.timestamp(batch.earliest)
     batches.timestamp(batch.latest)
-    numberRows(batch.rows, number, logIndex)
+    numberRows(batch.rows, batch.keyRows, number, logIndex)
     number += n
   }
   // A commit has far fewer events than a partition, so it starts one at most.
@@ -175,15 +183,17 @@ export function batchStatements(appended: readonly Appended[], firstEvent: numbe
     { sql: BATCHES, tuples: [batches.done()] },
     ...(isNew ? [{ sql: `select extend_partitions(${number})` }] : []),
     { sql: PACKS, tuples: appended.map(({ batch }) => batch.rows) },
+    { sql: PACK_KEYS, tuples: appended.map(({ batch }) => batch.keyRows) },
   ]
 }
 
 const BATCHES = `copy batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest)
   from stdin (format binary)`
-const PACKS =
-  'copy packs (first_event, log_index, pos, n, ids, times, keys, key_counts, body) from stdin (format binary)'
+const PACKS = 'copy packs (first_event, log_index, pos, n, ids, times, body) from stdin (format binary)'
+const PACK_KEYS = 'copy pack_keys (first_event, scheme, keys, key_counts) from stdin (format binary)'
 
 /** For a batch that is settled: the server has its rows, or they were never sent. */
-export function freeRows({ rows }: CheckedBatch): void {
+export function freeRows({ rows, keyRows }: CheckedBatch): void {
   free(rows.bytes)
+  free(keyRows.bytes)
 }

@@ -10,10 +10,12 @@ export async function hasNews(db: Db, actions: readonly string[], from: number, 
   const quiet = actions.map((action) => termKey('action', action))
   const { rows } = await db.query<{ news: boolean }>(
     `select exists (select from batches where log_index >= $1 and log_index < $2 and source <> $3)
-         or exists (select from packs where first_event >= (select first_event from batches where log_index = $1)
-                      and log_index < $2 and substr(keys, 1, 8) = $4
-                      and not exists (select from unnest($5::bytea[]) as key where position(key in keys) > 0)) as news`,
-    [from, to, SYSTEM.source, termKey('source', SYSTEM.source), quiet],
+         or exists (select from batches b join packs p
+                      on p.first_event >= b.first_event and p.first_event < b.first_event + b.n
+                    where b.log_index >= $1 and b.log_index < $2 and not exists (
+                      select from pack_keys k, unnest($4::bytea[]) as key
+                      where k.first_event = p.first_event and position(key in k.keys) > 0)) as news`,
+    [from, to, SYSTEM.source, quiet],
   )
   return rows[0]!.news
 }

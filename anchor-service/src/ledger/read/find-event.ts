@@ -7,6 +7,7 @@ import { findNamedPacks, type NamedPacks } from '../index/name-lookup.ts'
 import type { Names, RecentNames } from '../index/recent-names.ts'
 import { findPacks, readCoverage } from '../index/runs.ts'
 import { idKey, leafKey } from '../packs/event-keys.ts'
+import { schemesWith } from '../packs/filters.ts'
 import { readBody, splitLines } from '../packs/read-pack.ts'
 import { levelsOf } from '../tree/batch-tree.ts'
 import type { SignedHead } from '../tree/checkpoints.ts'
@@ -71,7 +72,7 @@ async function* packsWith(db: Db, recent: RecentNames, names: Names, name: Buffe
     yield* [...inRuns.packs, ...packs]
   } else {
     const search = { from: 0, to: inRuns.runsEnd, order: 'oldest' } as const
-    for await (const packs of findPacks(db, await readCoverage(db), [key], search)) yield* packs
+    for await (const packs of findPacks(db, await readCoverage(db, schemesWith([])), [key], search)) yield* packs
     yield* packs
   }
   for (let from = unread; from !== null; ) {

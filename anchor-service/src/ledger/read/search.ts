@@ -1,20 +1,19 @@
-import { isSourceName, type JsonValue } from '@killick/sdk/core'
+import { isSourceName } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { findPacks, readCoverage } from '../index/runs.ts'
-import { idOf, termKey } from '../packs/event-keys.ts'
+import { eventsWith, type PackKeys, termKey } from '../packs/event-keys.ts'
+import { asked, type Filters, schemesWith } from '../packs/filters.ts'
+import { makeKeys, readWhole } from '../packs/make-keys.ts'
 import { MAX_PACK_EVENTS, timeAt } from '../packs/read-pack.ts'
 import { type EventPlace, type FoundEvent, type PlacedEvent, readFound, type UnreadableEvent } from './events.ts'
 
 /** Conditions that all must hold; times are when the event was recorded, `from` inclusive, `to` exclusive. */
-export type EventQuery = {
-  action?: string | undefined
-  /** id of the actor */
-  actor?: string | undefined
-  /** id of one of the targets */
-  target?: string | undefined
-  source?: string | undefined
+export type EventConditions = Filters & {
   from?: Date | undefined
   to?: Date | undefined
+}
+
+export type EventQuery = EventConditions & {
   /** 1 to 500 */
   limit: number
   /** the last event of the page before */
@@ -33,36 +32,27 @@ export async function searchEvents(
   const missing = () => query.limit + 1 - found.length
   for await (const numbers of candidates(db, query, missing)) {
     const read = await readFound(db, numbers)
-    found.push(...read.filter(({ event }) => 'error' in event || matches(event, query)))
+    found.push(...read.filter(({ event }) => matches(event, query)))
     if (missing() <= 0) break
   }
   const page = found.slice(0, query.limit)
   return { events: page.map(({ event }) => event), next: found.length > query.limit ? page.at(-1)!.place : null }
 }
 
-function matches({ source, recordedAt, fields }: FoundEvent, query: EventQuery): boolean {
-  const is = (wanted: string | undefined, value: unknown) => wanted === undefined || wanted === value
-  // Every event had these when it was accepted.
-  const {
-    action = query.action,
-    actor = { id: query.actor ?? null },
-    targets = [{ id: query.target ?? null }],
-  } = fields
+/** Whether an event that may be meant is; one that cannot be read may always be. */
+export function matches(event: FoundEvent | UnreadableEvent, query: EventConditions): boolean {
+  if ('error' in event) return true
   return (
-    is(query.source, source) &&
-    is(query.action, action) &&
-    is(query.actor, idOf(actor)) &&
-    (query.target === undefined || (targets as JsonValue[]).some((target) => idOf(target) === query.target)) &&
-    isOfTime(Date.parse(recordedAt), query)
+    asked(query).every(([filter, text]) => filter.matches(event, text)) && isOfTime(Date.parse(event.recordedAt), query)
   )
 }
 
 /** Numbers of events that may match, from the newest on, as many at a time as are still wanted. */
 function candidates(db: Db, query: EventQuery, wanted: () => number): AsyncIterable<number[]> | number[][] {
-  const { action, actor, target, source, from, to } = query
+  const { source, from, to } = query
   const isNone = (from && to && from >= to) || (source !== undefined && !isSourceName(source))
   if (isNone) return []
-  if ([action, actor, target].some((term) => term !== undefined)) return findByTerms(db, query, wanted)
+  if (asked(query).length > (source === undefined ? 0 : 1)) return findByTerms(db, query, wanted)
   return source !== undefined || from || to ? findByBatch(db, query, wanted) : findNewest(db, query, wanted)
 }
 
@@ -75,7 +65,7 @@ function parameters() {
 type Parameter = (value: unknown) => string
 
 /** Batches with events of the query's time, wherever clocks jumped; null: it asks for no time. */
-function ofTime({ from, to }: EventQuery, place: Parameter): string | null {
+function ofTime({ from, to }: EventConditions, place: Parameter): string | null {
   if (!from && !to) return null
   return `tstzrange(b.earliest, b.latest, '[]') && tstzrange(${place(from ?? null)}, ${place(to ?? null)})`
 }
@@ -115,7 +105,7 @@ async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high
 }
 
 /** Whether an event that was recorded at a time (ms) is of the time that is asked for. */
-const isOfTime = (time: number | null, { from, to }: EventQuery) =>
+const isOfTime = (time: number | null, { from, to }: EventConditions) =>
   (from === undefined || (time !== null && time >= from.getTime())) &&
   (to === undefined || (time !== null && time < to.getTime()))
 
@@ -181,15 +171,30 @@ async function* numbersOf(
   if (numbers.length > 0) yield numbers
 }
 
+/** What packs are looked for by. */
+type Wanted = {
+  /** Keys that one event must have. */
+  ofEvents: Buffer[]
+  /** Keys that its pack must have: these, and what all its events have in common. */
+  ofPack: Buffer[]
+  /** The schemes that have them all. */
+  schemes: number[]
+}
+
 async function* findByTerms(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
-  const kinds = (['action', 'actor', 'target'] as const).filter((kind) => query[kind] !== undefined)
-  const ofEvents = kinds.map((kind) => termKey(kind, query[kind]!))
-  const ofPack = query.source === undefined ? ofEvents : [...ofEvents, termKey('source', query.source)]
+  const filters = asked(query).map(([filter, text]) => ({ ...filter, ...filter.term(text) }))
+  const terms = filters.map(({ kind, text, isOfPack }) => ({ key: termKey(kind, text), isOfPack }))
+  const keys: Wanted = {
+    ofEvents: terms.filter(({ isOfPack }) => !isOfPack).map(({ key }) => key),
+    ofPack: terms.map(({ key }) => key),
+    schemes: schemesWith(filters),
+  }
   const [low, end] = await readBounds(db, query)
   // The pack that holds the lowest event may begin before it.
-  for await (const pack of packsWith(db, ofPack, Math.max(0, low - MAX_PACK_EVENTS), end)) {
-    const { first_event, times, keys, key_counts } = pack
-    const numbers = eventsWith(ofEvents, keys, key_counts)
+  for await (const pack of packsWith(db, keys, Math.max(0, low - MAX_PACK_EVENTS), end)) {
+    const { first_event, times } = pack
+    const places = isKeyed(pack) ? eventsWith(keys.ofEvents, pack) : await lookThrough(db, pack, keys)
+    const numbers = places
       .filter((pos) => isOfTime(timeAt(times, pos), query))
       .map((pos) => first_event + pos)
       .filter((number) => number >= low && number < end)
@@ -198,71 +203,76 @@ async function* findByTerms(db: Db, query: EventQuery, wanted: () => number): As
   }
 }
 
-/** What events of a pack are found by. */
-type PackKeys = { first_event: number; times: Buffer; keys: Buffer; key_counts: Buffer }
+/** Which events of a pack without keys may have all of some: those that have, and those that cannot be read. */
+async function lookThrough(db: Db, { first_event, n }: KeyedPack, { ofEvents, ofPack }: Wanted): Promise<number[]> {
+  for await (const pack of readWhole(db, first_event, first_event + 1)) {
+    const made = await makeKeys(pack)
+    if (made === null) break
+    const { keys, lost } = made
+    const isFound = ofPack.every((key) => keys.includes(key))
+    const found = new Set([...(isFound ? eventsWith(ofEvents, made) : []), ...lost])
+    return [...found].sort((a, b) => a - b)
+  }
+  return Array.from({ length: n }, (_, pos) => pos)
+}
 
-const PACK_KEYS = 'first_event, times, keys, key_counts'
+/** A pack with what its events are found by; null: it has no keys of a scheme that could say it. */
+type KeyedPack = { first_event: number; n: number; times: Buffer; keys: Buffer | null; key_counts: Buffer | null }
+
+const isKeyed = (pack: KeyedPack): pack is KeyedPack & PackKeys => pack.keys !== null && pack.key_counts !== null
+
+const KEYED_PACK = 'p.first_event, p.n, p.times, k.keys, k.key_counts'
 
 /** Packs that are read at first, and at most; twice as many each time that they were not enough. */
 const FEW_PACKS = 4
 const MANY_PACKS = 64
 
 /**
- * The packs that begin in [from, to) and have all keys, newest first: of the newest, which are in no run yet, each is looked at;
- * of all others, those that runs name.
+ * The packs that begin in [from, to) and have all keys, or none of the schemes, newest first, each once: of the newest, which are
+ * in no run yet, each is looked at; of all others, those that runs name.
  */
-async function* packsWith(db: Db, keys: readonly Buffer[], from: number, to: number): AsyncGenerator<PackKeys> {
-  const coverage = await readCoverage(db)
-  yield* readPacks(db, keys, Math.max(from, coverage.all), to)
+async function* packsWith(db: Db, wanted: Wanted, from: number, to: number): AsyncGenerator<KeyedPack> {
+  const coverage = await readCoverage(db, wanted.schemes)
+  yield* readPacks(db, wanted, Math.max(from, coverage.all), to)
   const search = { from, to: Math.min(to, coverage.all), order: 'newest' } as const
   let many = FEW_PACKS
-  for await (const found of findPacks(db, coverage, keys, search))
+  for await (const found of findPacks(db, coverage, wanted.ofPack, search))
     for (; found.length > 0; many = Math.min(MANY_PACKS, 2 * many))
-      yield* await readFoundPacks(db, keys, found.splice(0, many))
+      yield* once(await readFoundPacks(db, wanted, found.splice(0, many)))
 }
 
-function haveKeys(keys: readonly Buffer[], place: Parameter): string {
-  return keys.map((key) => `position(${place(key)}::bytea in keys) > 0`).join(' and ')
+function haveKeys({ ofPack }: Wanted, place: Parameter): string {
+  return `(k.first_event is null or ${ofPack.map((key) => `position(${place(key)}::bytea in k.keys) > 0`).join(' and ')})`
 }
 
-async function* readPacks(db: Db, keys: readonly Buffer[], from: number, end: number): AsyncGenerator<PackKeys> {
+/** A pack may have keys of several schemes; they say the same. */
+const once = (packs: readonly KeyedPack[]) =>
+  packs.filter(({ first_event }, i) => packs[i - 1]?.first_event !== first_event)
+
+async function* readPacks(db: Db, wanted: Wanted, from: number, end: number): AsyncGenerator<KeyedPack> {
   for (let high = end, many = FEW_PACKS; high > from; many = Math.min(MANY_PACKS, 2 * many)) {
     const { values, place } = parameters()
-    const { rows } = await db.query<PackKeys>(
-      `select ${PACK_KEYS} from packs where first_event >= ${place(from)} and first_event < ${place(high)}
-         and ${haveKeys(keys, place)} order by first_event desc limit ${place(many)}`,
+    const [low, below] = [place(from), place(high)]
+    const { rows } = await db.query<KeyedPack>(
+      `select ${KEYED_PACK} from packs p left join pack_keys k on k.first_event = p.first_event
+         and k.first_event >= ${low} and k.first_event < ${below} and k.scheme = any(${place(wanted.schemes)}::smallint[])
+       where p.first_event >= ${low} and p.first_event < ${below} and ${haveKeys(wanted, place)}
+       order by p.first_event desc limit ${place(many)}`,
       values,
     )
-    yield* rows
+    yield* once(rows)
     high = rows.length < many ? from : rows.at(-1)!.first_event
   }
 }
 
-/** Those of some packs that have all keys, newest first. */
-async function readFoundPacks(db: Db, keys: readonly Buffer[], found: readonly number[]): Promise<PackKeys[]> {
+/** Those of some packs that have all keys, or none of the schemes, newest first. */
+async function readFoundPacks(db: Db, wanted: Wanted, found: readonly number[]): Promise<KeyedPack[]> {
   const { values, place } = parameters()
-  const { rows } = await db.query<PackKeys>(
-    `select ${PACK_KEYS} from unnest(${place(found)}::bigint[]) as found (first_event) join packs using (first_event)
-     where ${haveKeys(keys, place)} order by first_event desc`,
+  const { rows } = await db.query<KeyedPack>(
+    `select ${KEYED_PACK} from unnest(${place(found)}::bigint[]) as found (first_event) join packs p using (first_event)
+       left join pack_keys k on k.first_event = p.first_event and k.scheme = any(${place(wanted.schemes)}::smallint[])
+     where ${haveKeys(wanted, place)} order by p.first_event desc`,
     values,
   )
   return rows
-}
-
-/** Which events of a pack have all keys. The first key of a pack is that of its source. */
-function eventsWith(wanted: readonly Buffer[], keys: Buffer, keyCounts: Buffer): number[] {
-  const [some, ...others] = wanted.map((key) => ownersOf(key, keys, keyCounts))
-  return [...some!].filter((pos) => others.every((owners) => owners.has(pos)))
-}
-
-function ownersOf(key: Buffer, keys: Buffer, keyCounts: Buffer): Set<number> {
-  const owners = new Set<number>()
-  let event = -1
-  let end = 8
-  for (let at = keys.indexOf(key, end); at >= 0; at = keys.indexOf(key, at + 1)) {
-    if (at % 8 !== 0) continue
-    while (at >= end && 2 * (event + 1) < keyCounts.length) end += 8 * keyCounts.readUInt16BE(2 * ++event)
-    if (event >= 0) owners.add(event)
-  }
-  return owners
 }

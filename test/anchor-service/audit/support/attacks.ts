@@ -25,6 +25,11 @@ export const ROWS: { readonly [table: string]: { one: string; other: string; key
   },
   ledger: { one: 'true', other: 'false', key: 'one' },
   migrations: { one: `name like '0001%'`, other: `name like '0002%'`, key: 'name' },
+  pack_keys: {
+    one: 'first_event = (select first_event from batches where log_index = 30)',
+    other: 'first_event = (select first_event from batches where log_index = 31)',
+    key: 'first_event',
+  },
   packs: { one: 'log_index = 30', other: 'log_index = 31', key: 'first_event' },
   share_revocations: {
     one: 'log_index = (select min(log_index) from share_revocations)',
@@ -138,14 +143,16 @@ export const COLUMNS: { readonly [column: string]: Column } = {
   'ledger.vkey': [`vkey || 'A'`, identity('ledger.vkey'), null],
   'migrations.name': [`'9999_other.sql'`, identity('migrations.name'), null],
   'migrations.checksum': [`md5(checksum)`, identity('migrations.checksum'), null],
+  'pack_keys.first_event': ['first_event + 1000', columns('pack_keys.first_event'), null],
+  'pack_keys.scheme': ['1', columns('pack_keys.key'), null],
+  'pack_keys.keys': [flip('keys'), columns('pack_keys.keys'), null],
+  'pack_keys.key_counts': [flip('key_counts'), columns('pack_keys.key_counts'), null],
   'packs.first_event': ['first_event + 1000', columns('packs.first_event'), null],
   'packs.log_index': ['log_index + 1', columns('packs.log_index'), null],
   'packs.pos': ['pos + 1', columns('packs.pos'), null],
   'packs.n': ['n + 1', columns('packs.n'), null],
   'packs.ids': [flip('ids'), columns('packs.ids'), null],
   'packs.times': [flip('times'), columns('packs.times'), null],
-  'packs.keys': [flip('keys'), columns('packs.keys'), null],
-  'packs.key_counts': [flip('key_counts'), columns('packs.key_counts'), null],
   'packs.body': [`(select body from packs where log_index = 31)`, ['events', /./], 'events'],
   'share_revocations.log_index': ['log_index - 1', told('share_revocations'), 'records'],
   'share_revocations.share': ['gen_random_uuid()', told('share_revocations.share'), 'records'],
@@ -178,7 +185,13 @@ export const COLUMNS: { readonly [column: string]: Column } = {
 /** Columns that cannot be altered by SQL, but by altering the table, which the catalogue shows. */
 export const GENERATED = ['anchors.checkpoint', 'anchors.id']
 /** Columns of the index of keys, which needs a longer ledger: see below in the test. */
-export const INDEX = ['key_blocks.level', 'key_blocks.start', 'key_blocks.first', 'key_blocks.entries']
+export const INDEX = [
+  'key_blocks.scheme',
+  'key_blocks.level',
+  'key_blocks.start',
+  'key_blocks.first',
+  'key_blocks.entries',
+]
 
 /** What finds a row of a table that is gone, or was added. */
 export const TABLES: {
@@ -191,6 +204,7 @@ export const TABLES: {
   equivocations: { check: 'told', external: 'records', forged: `log_index = 1, refused_hash = sha256('')` },
   ledger: { check: 'identity', external: null },
   migrations: { check: 'identity', external: null, forged: `name = '9999_other.sql'` },
+  pack_keys: { check: 'columns', external: null, forged: `scheme = 99` },
   packs: { check: 'columns', external: null, forged: `first_event = 1000` },
   share_revocations: {
     ...{ check: 'told', external: 'records' },

@@ -6,6 +6,7 @@ import { openPool } from '../../../../anchor-service/src/database/pool.ts'
 import { type IndexingFailure, keepIndex } from '../../../../anchor-service/src/ledger/index/indexing.ts'
 import { RUN_EVENTS, readCoverage } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { isRunRight } from '../../../../anchor-service/src/ledger/index/write-run.ts'
+import { NEWEST } from '../../../../anchor-service/src/ledger/packs/filters.ts'
 import { queryAsOwner } from '../../../support/postgres.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../support/producer.ts'
 import { call, READER, register, type TestService, testService } from '../../support/service.ts'
@@ -110,8 +111,9 @@ test('a service that starts makes up for what was not done while none ran', asyn
   second = await testService({}, first)
   await until(async () => (await metric(second, 'killick_unindexed_events')) < RUN_EVENTS[0])
   const pool = openPool(first.databaseUrl, true, 2)
-  expect(await readCoverage(pool)).toEqual({ long: 0, all: 3 * RUN_EVENTS[0] })
-  for (const run of [0, 1, 2]) expect(await isRunRight(pool, { level: 0, start: run * RUN_EVENTS[0] })).toBe(true)
+  expect(await readCoverage(pool)).toEqual({ scheme: NEWEST, long: 0, all: 3 * RUN_EVENTS[0] })
+  for (const run of [0, 1, 2])
+    expect(await isRunRight(pool, { scheme: NEWEST, level: 0, start: run * RUN_EVENTS[0] })).toBe(true)
   await pool.end()
 })
 

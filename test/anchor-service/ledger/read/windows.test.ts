@@ -96,7 +96,8 @@ test('the same, where the index holds all but the newest', async () => {
   await queryAsOwner(
     opened.databaseUrl,
     `set search_path = killick; set session_replication_role = replica;
-     update batches set first_event = 30000 * first_event; update packs set first_event = 30000 * first_event`,
+     update batches set first_event = 30000 * first_event; update packs set first_event = 30000 * first_event;
+     update pack_keys set first_event = 30000 * first_event`,
   )
   while (await makeRun(opened.pool));
   const coverage = await readCoverage(opened.pool)

@@ -1,0 +1,85 @@
+/**
+ * Keys made again from packs: where a row of keys is missing, to be written or to be looked through; and where somebody may have
+ * altered it, to be compared.
+ */
+
+import { KillickError, nodePrimitives, type ParsedEvent, parseEvent } from '@killick/sdk/core'
+import type { Db } from '../../database/pool.ts'
+import { type EventSketch, idKey, leafKey, type PackKeys, packKeys, sketchEvent } from './event-keys.ts'
+import { NEWEST } from './filters.ts'
+import { readLines } from './read-pack.ts'
+
+/** A pack with what its keys are made of; `source` null: its batch is not found. */
+export type WholePack = {
+  first_event: number
+  pos: number
+  n: number
+  ids: Buffer
+  body: Buffer
+  source: string | null
+  stream: string | null
+  /** Leaf hashes of its events, 32 bytes each, by the batch. */
+  leaves: Buffer | null
+}
+
+/** Packs that are read at a time: 32 MiB of text at most. */
+const AT_ONCE = 64
+
+/** The packs that begin in [from, to), and of these, with `without`, only those that have no keys of that scheme. */
+export async function* readWhole(
+  db: Db,
+  from: number,
+  to: number,
+  without: number | null = null,
+): AsyncGenerator<WholePack> {
+  for (let next = from; ; ) {
+    const { rows } = await db.query<WholePack>(
+      `select p.first_event, p.pos, p.n, p.ids, p.body, b.source, b.stream, substr(b.event_leaves, 32 * p.pos + 1, 32 * p.n) as leaves
+       from packs p left join batches b using (log_index)
+       where p.first_event >= $1 and p.first_event < $2
+         and ($3::smallint is null or not exists (select from pack_keys k where k.first_event = p.first_event and k.scheme = $3))
+       order by p.first_event limit ${AT_ONCE}`,
+      [next, to, without],
+    )
+    yield* rows
+    if (rows.length < AT_ONCE) return
+    next = rows.at(-1)!.first_event + 1
+  }
+}
+
+/**
+ * @returns the row of keys, and which events, by their place in the pack, could not be read: these have the keys of their names
+ * alone; null: its batch is not found, so nothing is known of it
+ */
+export async function makeKeys(
+  { pos, n, ids, body, source, stream, leaves }: WholePack,
+  scheme: number = NEWEST,
+): Promise<(PackKeys & { lost: number[] }) | null> {
+  if (source === null || stream === null || leaves === null) return null
+  const line = await readLines(body, pos)
+  const counts = Buffer.alloc(2 * n)
+  const parts = [packKeys({ source, stream }, scheme)]
+  const lost: number[] = []
+  for (let i = 0; i < n; i++) {
+    const event = parse(line(i))
+    const own = event === null ? namesOf(leaves, ids, i) : keysOf(sketchEvent(event, scheme))
+    if (event === null) lost.push(i)
+    parts.push(own)
+    counts.writeUInt16BE(own.length / 8, 2 * i)
+  }
+  return { keys: Buffer.concat(parts), key_counts: counts, lost }
+}
+
+export const keysOf = ({ keys, keyCount }: EventSketch): Buffer => keys.subarray(0, 8 * keyCount)
+
+const namesOf = (leaves: Buffer, ids: Buffer, i: number): Buffer =>
+  Buffer.concat([leafKey(leaves.subarray(32 * i, 32 * i + 32)), idKey(ids.subarray(16 * i, 16 * i + 16))])
+
+function parse(token: string): ParsedEvent | null {
+  try {
+    return parseEvent(token, nodePrimitives)
+  } catch (error) {
+    if (error instanceof KillickError) return null
+    throw error
+  }
+}

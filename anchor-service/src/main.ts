@@ -4,12 +4,13 @@ import { startAnchoring } from './anchor/index.ts'
 import { acceptHead } from './commands/accept-head.ts'
 import { deploy, handover } from './commands/contracts.ts'
 import { rebuildFromLog } from './commands/rebuild-registry.ts'
+import { reindexAll } from './commands/reindex.ts'
 import { succeed } from './commands/succeed.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
 import { startService, startWorker } from './service.ts'
 
-const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed | rebuild-registry]
+const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed | rebuild-registry | reindex]
 
 serve    checks, stores and proves audit events in an append-only log, and anchors it (the default)
 worker   anchors only, beside services that run with KILLICK_WORKER=off
@@ -24,6 +25,7 @@ accept-head [--yes]
 rebuild-registry [--yes]
          after registry_altered: shows in what the tables of sources differ from the signed log; with --yes, makes them again
          from it
+reindex  makes what events are found by again from the events, beside running services; ended at any time, it goes on from there
 
 Everything is set by environment variables; the comments of src/config.ts list them all.
 `
@@ -53,6 +55,8 @@ async function main(args: readonly string[]): Promise<void> {
     process.stdout.write(await acceptHead(loadConfig(), more.length === 1))
   } else if (command === 'rebuild-registry' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
     process.stdout.write(await rebuildFromLog(loadConfig(), more.length === 1))
+  } else if (command === 'reindex' && more.length === 0) {
+    process.stdout.write(await reindexAll(loadConfig()))
   } else {
     throw new StartError(`Unknown command "${args.join(' ')}".\n\n${HELP}`)
   }

@@ -8,8 +8,8 @@
  */
 
 import type { Db } from '../../database/pool.ts'
-import { headOfId, headOfLeaf, NameTable } from './name-table.ts'
 import { schemesWith } from '../packs/filters.ts'
+import { headOfId, headOfLeaf, NameTable } from './name-table.ts'
 import { RUN_EVENTS, readCoverage } from './runs.ts'
 
 /** Events whose names are kept, in 12 MiB. Where the index is farther behind, PostgreSQL is asked for the rest. */

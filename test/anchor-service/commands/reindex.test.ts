@@ -1,0 +1,58 @@
+// The command `reindex`, beside a running service.
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { reindexAll } from '../../../anchor-service/src/commands/reindex.ts'
+import { loadConfig } from '../../../anchor-service/src/config.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { recordSome } from '../audit/support/audits.ts'
+import { call, type TestService, testService } from '../support/service.ts'
+
+let service: TestService
+let stored: unknown
+const rows = () => queryAsOwner(service.databaseUrl, 'select * from killick.pack_keys order by first_event')
+
+beforeAll(async () => {
+  service = await testService()
+  await recordSome(service, 4, 5)
+  stored = await rows()
+})
+afterAll(() => service.stop())
+
+const config = () => loadConfig({ DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder })
+const progress = () => join(service.folder, 'reindex.json')
+const found = async () => (await call(service.url, '/v1/events?action=invoice.*&limit=500')).json.events.length
+
+test('says that nothing was wrong where nothing was', async () => {
+  const said = await reindexAll(config())
+  expect(said).toContain('0 mended, 0 added, 0 of older schemes dropped')
+  expect(said).not.toMatch(/went on|altered|cannot be read/)
+  expect(existsSync(progress())).toBe(false)
+})
+
+test('mends what was altered and deleted, and says how much; the service goes on meanwhile', async () => {
+  const count = await found()
+  expect(count).toBe(20)
+  await queryAsOwner(service.databaseUrl, `update killick.pack_keys set keys = '' where first_event = 2`)
+  await queryAsOwner(service.databaseUrl, 'delete from killick.pack_keys where first_event > 2')
+  const [said, ...counts] = await Promise.all([reindexAll(config()), found(), found()])
+  expect(said).toContain('1 mended, 3 added')
+  expect(said).toContain('somebody has altered the database')
+  // The one whose keys were altered is not found until it is mended.
+  for (const one of counts) expect(one).toBeGreaterThanOrEqual(count - 5)
+  expect(await found()).toBe(count)
+  expect(await rows()).toEqual(stored)
+})
+
+test('goes on where it was ended, and says so; what it cannot make sense of it does not believe', async () => {
+  await queryAsOwner(service.databaseUrl, 'delete from killick.pack_keys where first_event = 2')
+  await writeFile(progress(), JSON.stringify({ origin: config().origin, events: 16_384 }))
+  expect(await reindexAll(config())).toMatch(/^It went on at event 16384.* 0 packs were looked at/s)
+  expect(existsSync(progress())).toBe(false)
+  for (const text of ['{', 'null', '{"origin":"other.example/log","events":16384}', '[]']) {
+    await writeFile(progress(), text)
+    expect(await reindexAll(config())).not.toContain('went on')
+  }
+  expect(await rows()).toEqual(stored)
+})

@@ -250,6 +250,11 @@ describe('the console', () => {
       const ending = page.locator('tbody tr:first-child td:nth-child(3) .outcome.denied')
       await ending.waitFor()
       expect(await ending.innerText()).toContain('Denied')
+      await page.selectOption('#f-outcome', 'denied')
+      await page.click('button:text("Search")')
+      await page.waitForURL(/outcome=denied/)
+      await expect.poll(() => page.locator('tbody tr').count()).toBe(1)
+      expect(await page.inputValue('#f-outcome')).toBe('denied')
       await page.click('tbody tr:first-child a')
       await page.locator('dl .outcome.denied').waitFor()
       expect(await serious(page)).toEqual([])
@@ -257,7 +262,7 @@ describe('the console', () => {
 
     test('shows new events as they come', async () => {
       const { page } = await signIn()
-      await page.goto(`${service.url}/console/#/events?action=harbour.enter`)
+      await page.goto(`${service.url}/console/#/events?action=harbour.*`)
       await page.locator('text=Nothing matches this search').waitFor()
       await page.check('#live')
       await page.locator('text=New events appear').waitFor()

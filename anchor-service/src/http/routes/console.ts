@@ -1,12 +1,12 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { normalizeIP } from '@fastify/rate-limit'
-import { Type } from '@fastify/type-provider-typebox'
+import { type Static, Type } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../../errors.ts'
 import type { EventError, EventPlace, FoundEvent, UnreadableEvent } from '../../ledger/read/events.ts'
 import { readProof } from '../../ledger/read/proofs.ts'
-import { type EventQuery, searchEvents } from '../../ledger/read/search.ts'
+import { type EventConditions, matches, searchEvents } from '../../ledger/read/search.ts'
 import { eventsAfter, lastPlace } from '../../ledger/read/tail.ts'
 import { actorOf, requireToken, roleOf } from '../auth.ts'
 import { CSV_HEADER, csvLine } from '../csv.ts'
@@ -28,6 +28,9 @@ const MAX_EXPORT = 100_000
 /** Proofs cost several reads each. */
 const MAX_EXPORT_PROOFS = 10_000
 const PAGE = 500
+
+/** What is asked of events, without pages. */
+const Conditions = Type.Omit(SearchQuery, ['limit', 'cursor'])
 
 /** What the console needs beside the API that everyone uses: sessions, the live tail, exports. */
 export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }: AppDeps): void {
@@ -106,11 +109,13 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
       onRequest,
       schema: {
         ...reader,
-        summary: 'Events as they are accepted: server-sent events, resumed by Last-Event-ID',
+        summary: 'Events as they are accepted, those that match: server-sent events, resumed by Last-Event-ID',
+        querystring: Conditions,
         response: any,
       },
     },
     async (request, reply) => {
+      const conditions = parseConditions(request.query)
       const { socket } = request.raw
       const leave = enterTail(normalizeIP(request.ip))
       const gone = new AbortController()
@@ -126,7 +131,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
       const since = parsePlace(request.headers['last-event-id']) ?? (await lastPlace(ledger.db))
       const isOpen =
         sessionOf(request, tokens) === null ? null : async () => (await tokens.sessions.of(request)) !== null
-      const stream = Readable.from(tail(since, gone.signal, isOpen))
+      const stream = Readable.from(tail(since, conditions, gone.signal, isOpen))
       return reply
         .headers({ 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
         .send(stream)
@@ -136,6 +141,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
   /** @param isOpen whether the session that asked has not been ended; null: a token asked */
   async function* tail(
     since: EventPlace,
+    conditions: EventConditions,
     signal: AbortSignal,
     isOpen: (() => Promise<boolean>) | null,
   ): AsyncGenerator<string> {
@@ -150,8 +156,10 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
       )
       for (const { event, place } of page) {
         last = place
-        yield `id: ${place.join('.')}\ndata: ${JSON.stringify(event)}\n\n`
+        if (matches(event, conditions)) yield `id: ${place.join('.')}\ndata: ${JSON.stringify(event)}\n\n`
       }
+      // Without data it is no event, and yet where to go on from.
+      if (page.length > 0 && !matches(page.at(-1)!.event, conditions)) yield `id: ${last.join('.')}\n\n`
       if (page.length > 0) quiet = 0
       // A comment now and then keeps proxies from closing what is merely quiet.
       if (quiet >= 15_000) {
@@ -175,20 +183,20 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
         ...reader,
         summary: 'Found events as a file: CSV, or NDJSON with the proof of each; the export is itself recorded',
         querystring: Type.Intersect([
-          Type.Omit(SearchQuery, ['limit', 'cursor']),
+          Conditions,
           Type.Object({ format: Type.Union([Type.Literal('csv'), Type.Literal('ndjson')]) }),
         ]),
         response: any,
       },
     },
     async (request, reply) => {
-      const { format, from, to, ...terms } = request.query
-      const query = { ...terms, from: parseTime('from', from), to: parseTime('to', to) }
+      const { format, ...conditions } = request.query
+      const query = parseConditions(conditions)
       await ledger.record({
         action: 'events.export',
         actor: actorOf(request),
         targets: [],
-        metadata: { format, ...terms, ...(from !== undefined && { from }), ...(to !== undefined && { to }) },
+        metadata: { format, ...conditions },
       })
       const isCsv = format === 'csv'
       return reply
@@ -201,7 +209,7 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
     },
   )
 
-  async function* found(query: Omit<EventQuery, 'limit'>, most: number): AsyncGenerator<FoundEvent | UnreadableEvent> {
+  async function* found(query: EventConditions, most: number): AsyncGenerator<FoundEvent | UnreadableEvent> {
     let before: EventPlace | undefined
     for (let left = most; left > 0; left -= PAGE) {
       const { events, next } = await searchEvents(ledger.db, {
@@ -216,12 +224,12 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
     }
   }
 
-  async function* csv(query: Omit<EventQuery, 'limit'>): AsyncGenerator<string> {
+  async function* csv(query: EventConditions): AsyncGenerator<string> {
     yield CSV_HEADER
     for await (const event of found(query, MAX_EXPORT)) yield csvLine(event)
   }
 
-  async function* ndjson(query: Omit<EventQuery, 'limit'>): AsyncGenerator<string> {
+  async function* ndjson(query: EventConditions): AsyncGenerator<string> {
     for await (const event of found(query, MAX_EXPORT_PROOFS)) {
       const { proof, error } = 'error' in event ? { proof: null, error: event.error } : await proofOf(event)
       const { token: _, ...shown } = { token: '', ...event, ...(error && { error }) }
@@ -238,6 +246,10 @@ export function consoleRoutes(app: App, { ledger, tokens, rateLimit, published }
       return { proof: null, error: { code: error.code, detail: error.message } }
     }
   }
+}
+
+function parseConditions({ from, to, ...filters }: Static<typeof Conditions>): EventConditions {
+  return { ...filters, from: parseTime('from', from), to: parseTime('to', to) }
 }
 
 function parsePlace(text: string | string[] | undefined): EventPlace | null {

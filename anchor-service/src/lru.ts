@@ -25,6 +25,11 @@ export class Lru<V> {
     return found.value
   }
 
+  /** Without using it. */
+  has(name: string): boolean {
+    return this.#kept.has(name)
+  }
+
   set(name: string, value: V, bytes: number): void {
     this.delete(name)
     if (bytes > this.maxBytes) return

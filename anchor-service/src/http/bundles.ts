@@ -1,6 +1,7 @@
 import { TILE_WIDTH } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { readEntries } from '../ledger/tree/tiles.ts'
+import { Lru } from '../lru.ts'
 import { type KeptBody, keepBody } from './kept-body.ts'
 
 /** Most bytes of bundles to keep; the least recently used go first. */
@@ -8,34 +9,25 @@ const MAX_BYTES = 32 * 1024 * 1024
 
 /** Bundles of entries (C2SP tlog-tiles), compressed once: entries never change, and are a third of their size with gzip. */
 export function keepBundles(db: Db) {
-  const kept = new Map<string, { body: Promise<KeptBody>; bytes: number }>()
-  let bytes = 0
-
-  function forget(name: string): void {
-    bytes -= kept.get(name)?.bytes ?? 0
-    kept.delete(name)
-  }
+  const kept = new Lru<Promise<KeptBody>>(MAX_BYTES)
 
   async function make(name: string, index: number, width: number): Promise<KeptBody> {
-    const body = await keepBody(await bundleOf(db, index, width), ['gzip'])
-    const own = kept.get(name)
-    if (own?.bytes === 0) {
-      own.bytes = body.identity.length + (body.gzip?.length ?? 0)
-      bytes += own.bytes
-      while (bytes > MAX_BYTES) forget(kept.keys().next().value!)
-    }
-    return body
+    const made = keepBody(await bundleOf(db, index, width), ['gzip'])
+    const { identity, gzip } = await made
+    if (kept.has(name)) kept.set(name, made, identity.length + (gzip?.length ?? 0))
+    return made
   }
 
   return {
     read({ index, width }: { index: number; width: number }): Promise<KeptBody> {
       const name = `${index}.${width}`
       const known = kept.get(name)
-      const entry = known ?? { body: make(name, index, width), bytes: 0 }
-      kept.delete(name)
-      kept.set(name, entry)
-      if (known === undefined) entry.body.catch(() => forget(name))
-      return entry.body
+      if (known !== undefined) return known
+      const body = make(name, index, width)
+      // How many bytes it takes is known when it is made; until then whoever asks for it waits for the same.
+      kept.set(name, body, 0)
+      body.catch(() => kept.delete(name))
+      return body
     },
   }
 }

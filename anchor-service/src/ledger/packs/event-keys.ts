@@ -19,17 +19,28 @@ function writeKey(keys: Buffer, at: number, kind: TermKind, bytes: Uint8Array, f
   keys[at]! |= TERM_BITS
 }
 
-/** Keys of actions and outcomes by their bytes: events repeat a few of them. */
-const known = new Map<string, Buffer>()
-const MAX_KNOWN = 1024
+/** Actions and outcomes with their keys, each where a sum of its bytes says: events repeat a few of them. */
+type Known = { kind: TermKind; text: Uint8Array; keys: Buffer }
+const known: (Known | undefined)[] = Array.from({ length: 1024 })
 
-function remember(name: string, make: () => Buffer): Buffer {
-  const found = known.get(name)
-  if (found !== undefined) return found
-  if (known.size >= MAX_KNOWN) known.clear()
-  const made = make()
-  known.set(name, made)
-  return made
+/** The key of a term, and behind that of an action those of its prefixes. */
+function keysOfTerm(kind: 'action' | 'outcome', bytes: Uint8Array, from: number, to: number): Buffer {
+  let sum = KIND_BYTES[kind] as number
+  for (let i = from; i < to; i++) sum = (Math.imul(sum, 31) + bytes[i]!) | 0
+  const found = known[sum & 1023]
+  if (found !== undefined && found.kind === kind && isText(found.text, bytes, from, to)) return found.keys
+  const prefixes: Buffer[] = []
+  for (let i = from; kind === 'action' && i < to && prefixes.length < MAX_PREFIXES; i++)
+    if (bytes[i] === FULL_STOP) prefixes.push(keyOf('prefix', bytes, from, i))
+  const keys = Buffer.concat([keyOf(kind, bytes, from, to), ...prefixes])
+  known[sum & 1023] = { kind, text: Uint8Array.from(bytes.subarray(from, to)), keys }
+  return keys
+}
+
+function isText(text: Uint8Array, bytes: Uint8Array, from: number, to: number): boolean {
+  if (text.length !== to - from) return false
+  for (let i = 0; i < text.length; i++) if (text[i] !== bytes[from + i]) return false
+  return true
 }
 
 /**
@@ -64,32 +75,17 @@ export class EventSketch {
   }
 
   /** Adds the key of the term whose UTF-8 is `bytes[from, to)`, where the scheme has its kind; of an action, its prefixes too. */
-  term(kind: TermKind, bytes: Buffer, from = 0, to: number = bytes.length): void {
+  term(kind: TermKind, bytes: Uint8Array, from = 0, to: number = bytes.length): void {
     if (!this.#kinds.has(kind)) return
-    if (kind === 'action') {
-      this.#action(bytes, from, to)
-    } else if (kind === 'outcome') {
-      const name = `outcome ${bytes.toString('latin1', from, to)}`
-      this.#add(remember(name, () => keyOf(kind, bytes, from, to)))
-    } else {
+    if (kind !== 'action' && kind !== 'outcome') {
       const at = this.#place(1)
       writeKey(this.keys, at, kind, bytes, from, to)
+      return
     }
-  }
-
-  #action(bytes: Buffer, from: number, to: number): void {
-    const keys = remember(`action ${bytes.toString('latin1', from, to)}`, () => {
-      const prefixes: Buffer[] = []
-      for (let i = from; i < to && prefixes.length < MAX_PREFIXES; i++)
-        if (bytes[i] === FULL_STOP) prefixes.push(keyOf('prefix', bytes, from, i))
-      return Buffer.concat([keyOf('action', bytes, from, to), ...prefixes])
-    })
-    this.#add(this.#kinds.has('prefix') ? keys : keys.subarray(0, 8))
-  }
-
-  #add(keys: Buffer): void {
-    const at = this.#place(keys.length / 8)
-    keys.copy(this.keys, at)
+    const keys = keysOfTerm(kind, bytes, from, to)
+    const length = this.#kinds.has('prefix') ? keys.length : 8
+    const at = this.#place(length / 8)
+    for (let i = 0; i < length; i++) this.keys[at + i] = keys[i]!
   }
 
   /** Makes room for so many keys. @returns where they begin */

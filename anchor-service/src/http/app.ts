@@ -10,13 +10,17 @@ import { loggerOptions } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import { RateStore } from './rate-store.ts'
+import { anchorRoutes } from './routes/anchors.ts'
 import { batchRoutes } from './routes/batches.ts'
-import { consoleRoutes } from './routes/console.ts'
-import { exportRoutes } from './routes/export.ts'
-import { operationRoutes } from './routes/health.ts'
-import { evidenceRoutes } from './routes/incidents.ts'
+import { checkpointRoutes } from './routes/checkpoints.ts'
+import { eventFileRoutes } from './routes/event-files.ts'
+import { eventRoutes } from './routes/events.ts'
+import { healthRoutes } from './routes/health.ts'
+import { incidentRoutes } from './routes/incidents.ts'
+import { liveEventRoutes } from './routes/live-events.ts'
 import { pageRoutes } from './routes/page.ts'
-import { readingRoutes } from './routes/reading.ts'
+import { proofRoutes } from './routes/proofs.ts'
+import { sessionRoutes } from './routes/sessions.ts'
 import { shareRoutes } from './routes/shares.ts'
 import { sourceRoutes } from './routes/sources.ts'
 import { streamRoutes } from './routes/streams.ts'
@@ -79,16 +83,20 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   await app.register(async (routes) => {
     for (const add of [
       batchRoutes,
-      readingRoutes,
+      proofRoutes,
+      eventRoutes,
+      liveEventRoutes,
+      eventFileRoutes,
+      checkpointRoutes,
+      anchorRoutes,
       streamRoutes,
-      evidenceRoutes,
-      exportRoutes,
+      incidentRoutes,
       sourceRoutes,
       tileRoutes,
       shareRoutes,
       pageRoutes,
-      consoleRoutes,
-      operationRoutes,
+      sessionRoutes,
+      healthRoutes,
     ])
       add(routes as App, deps)
     let openapi: Promise<KeptBody> | undefined

@@ -3,7 +3,7 @@ import Fastify, { LogController } from 'fastify'
 import type { App, AppDeps } from './deps.ts'
 import { loggerOptions } from './logger.ts'
 import { installProblems } from './problems.ts'
-import { type OperationDeps, operationRoutes } from './routes/health.ts'
+import { healthRoutes, type OperationDeps } from './routes/health.ts'
 
 /** The HTTP interface of a separate worker: its health, the state of its targets, and its metrics. */
 export function buildWorkerApp(deps: OperationDeps & Pick<AppDeps, 'logLevel'>): App {
@@ -14,6 +14,6 @@ export function buildWorkerApp(deps: OperationDeps & Pick<AppDeps, 'logLevel'>):
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   app.decorateRequest('role', null)
   installProblems(app)
-  operationRoutes(app, deps)
+  healthRoutes(app, deps)
   return app
 }

@@ -8,7 +8,7 @@ import { HealthSchema, ProblemSchema, ReadinessSchema } from '../schemas.ts'
 /** What the routes are given by a service, and by a worker that runs by itself. */
 export type OperationDeps = Pick<AppDeps, 'ledger' | 'metrics' | 'tokens' | 'anchoring' | 'auditing'>
 
-export function operationRoutes(app: App, { ledger, metrics, tokens, anchoring, auditing }: OperationDeps): void {
+export function healthRoutes(app: App, { ledger, metrics, tokens, anchoring, auditing }: OperationDeps): void {
   const common = { tags: ['operation'] }
 
   app.get(

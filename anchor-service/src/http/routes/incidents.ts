@@ -3,8 +3,8 @@ import { printHash } from '@killick/sdk/core'
 import { readEquivocations, type SignedHeader } from '../../ledger/registry/equivocations.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
+import { parseCursor } from '../query.ts'
 import { Hash, LogPageQuery, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
-import { parseCursor } from './reading.ts'
 
 const SignedHeaderSchema = Type.Object({
   header: Type.String({ description: 'compact JWS, as the source signed it' }),
@@ -60,7 +60,7 @@ const RefusalsSchema = Type.Object({
 })
 
 /** What speaks against sources: contradictions that they signed, and batches that did not follow. */
-export function evidenceRoutes(app: App, { ledger, tokens, refusals }: AppDeps): void {
+export function incidentRoutes(app: App, { ledger, tokens, refusals }: AppDeps): void {
   const onRequest = requireToken(tokens, 'reader')
   const common = { tags: ['reading'], security: [{ reader: [] }] }
 

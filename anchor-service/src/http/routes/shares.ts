@@ -15,8 +15,8 @@ import {
 import { actorOf, requireToken } from '../auth.ts'
 import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'
+import { parseCursor } from '../query.ts'
 import { Hash, LogPageQuery, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
-import { parseCursor } from './reading.ts'
 
 /** 256 bits: nobody guesses it, however often they may try. */
 const TOKEN_BYTES = 32

@@ -1,0 +1,62 @@
+import { normalizeIP } from '@fastify/rate-limit'
+import { Type } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { roleOf } from '../auth.ts'
+import type { App, AppDeps } from '../deps.ts'
+import { ProblemSchema } from '../schemas.ts'
+import { cookieFor, newSession, sealSession } from '../session.ts'
+
+/** Logins per minute and address. */
+const LOGIN_LIMIT = 20
+
+/** Sessions of the console, which needs no more of its own beside the API that everyone uses. */
+export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }: AppDeps): void {
+  const common = { tags: ['console'] }
+  const any = { 200: Type.Any(), default: ProblemSchema }
+  const limited = rateLimit > 0 ? { config: { rateLimit: { max: Math.min(rateLimit, LOGIN_LIMIT) } } } : {}
+
+  // Behind a proxy that ends TLS, only the operator's own address tells.
+  const isHttps = (request: FastifyRequest) =>
+    request.protocol === 'https' || (published.url?.startsWith('https:') ?? false)
+
+  app.post(
+    '/console/session',
+    {
+      ...limited,
+      schema: {
+        ...common,
+        summary: 'Open a session with a token; the answer sets its cookie',
+        body: Type.Object({ token: Type.String({ maxLength: 512 }) }, { additionalProperties: false }),
+        response: any,
+      },
+    },
+    async (request, reply) => {
+      const given = roleOf(tokens, request.body.token)
+      const role = tokens.guesses.judge(normalizeIP(request.ip), given, 'That is not a token of this service.')
+      const session = newSession(role)
+      await tokens.sessions.begin(session, request.ip)
+      reply.header('set-cookie', cookieFor(sealSession(tokens, session), isHttps(request)))
+      return { role }
+    },
+  )
+
+  app.get(
+    '/console/session',
+    { schema: { ...common, summary: 'Whose session this is', response: any } },
+    async (request) => ({
+      role: (await tokens.sessions.of(request))?.role ?? null,
+      origin: ledger.log.origin,
+    }),
+  )
+
+  app.delete(
+    '/console/session',
+    { schema: { ...common, summary: 'End the session of this browser, for whoever has its cookie', response: any } },
+    async (request, reply) => {
+      const session = await tokens.sessions.of(request)
+      if (session !== null) await tokens.sessions.end(session)
+      reply.header('set-cookie', cookieFor(null, isHttps(request)))
+      return {}
+    },
+  )
+}

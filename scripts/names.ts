@@ -31,7 +31,7 @@ const NOUNS: Record<string, string[]> = {
   // What a log signs of its size and root.
   checkpoint: [
     ...['sdk/src/core/checkpoint', 'anchor-service/src/ledger/tree/checkpoints'],
-    'anchor-service/src/anchor/next-checkpoint',
+    ...['anchor-service/src/anchor/next-checkpoint', 'anchor-service/src/http/routes/checkpoints'],
   ],
   // What answers that the log holds a batch.
   receipt: ['sdk/src/core/receipt', 'sdk/src/client/receipt', 'sdk/src/audit/receipts'],

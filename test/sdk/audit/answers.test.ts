@@ -200,7 +200,8 @@ const mutation = fc.record({
   by: fc.constantFrom(...VALUES),
 })
 
-test('any value in any place of an answer gives a result', async () => {
+// Each run is a whole audit over HTTP.
+test('any value in any place of an answer gives a result', { timeout: 60_000 }, async () => {
   const paths = ANSWERS.map(([path]) => path).filter((path) => path !== '/checkpoint' && path !== '/v1/batches')
   const outcomes = new Set<string>()
   await fc.assert(
@@ -211,7 +212,7 @@ test('any value in any place of an answer gives a result', async () => {
       })
       outcomes.add(auditOutcome(found))
     }),
-    { numRuns: process.env.CI ? 1000 : 60 },
+    { numRuns: process.env.CI ? 250 : 60 },
   )
   expect(outcomes).toContain('failed')
 })

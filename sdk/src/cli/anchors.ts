@@ -15,7 +15,8 @@ Usage: killick anchors [--limit <n>] [--url <url>] [--token <token>]
 
 Lists the newest anchors first, on the service's word; killick audit compares them with the chain. Only a confirmed or final
 anchor counts. Any other is pending and is sent again until it counts, even after it was reorganised or dropped; an abandoned
-anchor never counts. Fees are in gwei of the chain's own currency, per event over the events that the anchor is the first to cover.
+anchor never counts. Fees are in gwei of the chain's own currency, per event over the events that the anchor is the first to
+cover.
 
   --limit <n>       how many to list, the newest; default 50
 ${ACCESS_HELP}

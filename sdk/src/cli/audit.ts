@@ -22,10 +22,10 @@ Usage: killick audit [--url <url>] [--token <token>] --rpc <url> [--contract <0x
 Downloads everything the service stores and computes it all again on this machine: every event's digests, fields and signature,
 the chain of every stream, the root and signature of every batch, the log's tree and each stored tile, and every anchor against
 the contract, down to whether the contract knows of entries that the log no longer shows. Each key must have been registered in
-the log before it was used, and used within its validity; the service must list the sources as the log registers them. Some events,
-chosen at random, are looked up in every way that readers can: id, leaf hash, place in the stream, time, source, action, actor
-and a target. The service is asked for data only, never for a verdict. Memory use does not grow with the ledger. The first event
-at fault is named.
+the log before it was used, and used within its validity; the service must list the sources as the log registers them. Some
+events, chosen at random, are looked up in every way that readers can: id, leaf hash, place in the stream, time, source, action,
+actor and a target. The service is asked for data only, never for a verdict. Memory use does not grow with the ledger. The first
+event at fault is named.
 
 If the log succeeds another one, whose chain key was stolen or lost, it must extend the last honest anchor of that log, and the
 contract of that log must hold this anchor. What was anchored there later is reported; nobody can tell from outside whose it is.

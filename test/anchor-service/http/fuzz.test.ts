@@ -98,7 +98,7 @@ test('every parameter of every route takes or refuses it', async () => {
 })
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
-const RANDOM = process.env.CI ? 1_000 : 100
+const RANDOM = process.env.CI ? 500 : 100
 
 const DATES = [
   ...['-000044-03-15T00:00:00.000Z', '-271821-04-20T00:00:00Z', '+275760-09-13T00:00:00Z', '+010000-01-01T00:00:00Z'],

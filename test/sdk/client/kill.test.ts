@@ -7,7 +7,7 @@ import { equalBytes } from '../../../sdk/src/core/bytes.ts'
 import { idsIn, key, startLog, tempDir } from './support.ts'
 
 const child = fileURLToPath(new URL('./recording-child.ts', import.meta.url))
-const ROUNDS = process.env.CI ? 30 : 8
+const ROUNDS = process.env.CI ? 20 : 8
 
 test('killed at any moment while recording: every acknowledged event reaches the log once, in order', {
   timeout: 120_000,

@@ -27,7 +27,7 @@ import {
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-const numRuns = process.env.CI ? 5000 : 200
+const numRuns = process.env.CI ? 2500 : 200
 const bytes = fc.uint8Array({ maxLength: 100 })
 
 describe('bytes', () => {

@@ -16,7 +16,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { mintOf } from '../../../scripts/lib/vectors/world.ts'
 
-const numRuns = process.env.CI ? 2000 : 200
+const numRuns = process.env.CI ? 1000 : 200
 const SIGNER = signerOf(generateKey())
 const JWKS = Array.from({ length: 4 }, () => publicJwk(generateKey()))
 /** Signs nothing, fast. */

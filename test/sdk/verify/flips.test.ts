@@ -102,7 +102,7 @@ function damageAll(text: string, trust: Trust, perByte: number, from: number) {
 
 const REGISTRATIONS = [OWN, { index: 1, registration: settings(SOURCE, [keyOf(signerFor('source Ed25519'))]) }]
 
-const perByte = process.env.CI ? 12 : 8
+const perByte = 8
 
 // Proofs with registrations are three times as long, and their first parts are damaged in the others.
 describe.each([

@@ -3,15 +3,13 @@ import {
   type BatchHeader,
   equalBytes,
   type Hash,
-  KillickError,
-  nodePrimitives,
   type ParsedEvent,
-  parseEvent,
   parseHash,
   printHash,
 } from '@killick/sdk/core'
 import type { TimeAt } from '../ledger/packs/checked-batch.ts'
 import { type EventSketch, sketchEvent } from '../ledger/packs/event-keys.ts'
+import { parseOrNull } from '../ledger/packs/read-pack.ts'
 import { rootOf } from '../ledger/tree/batch-tree.ts'
 import { EventReader, SIGNATURE } from './fast/event-reader.ts'
 import { NO } from './fast/scan.ts'
@@ -75,7 +73,7 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
     let { sketch, prev, hidden } = reader
     if (end === NO) {
       end = text.indexOf('\n', at) + 1
-      const event = end === 0 ? null : parse(text.toString('latin1', at, end - 1))
+      const event = end === 0 ? null : parseOrNull(text.toString('latin1', at, end - 1))
       if (event === null || !isComplete(event) || !isAt(event, header, header.seq + i)) return null
       sketch = sketchEvent(event)
       prev = event.prev ? printHash(event.prev) : ''
@@ -109,15 +107,6 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
   return {
     ...{ leaves, prev: first === '' ? undefined : parseHash(first)! },
     ...{ earliest: { time: earliest, line: earliestLine }, latest: { time: latest, line: latestLine } },
-  }
-}
-
-function parse(token: string): ParsedEvent | null {
-  try {
-    return parseEvent(token, nodePrimitives)
-  } catch (error) {
-    if (error instanceof KillickError) return null
-    throw error
   }
 }
 

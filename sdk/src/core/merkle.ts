@@ -38,7 +38,13 @@ function orOnThrow<T>(otherwise: T, answer: () => T): T {
   }
 }
 
-function foldInclusion(leaf: Uint8Array, index: Size, size: Size, path: readonly Uint8Array[]): Hash | null {
+function foldInclusion(
+  leaf: Uint8Array,
+  index: Size,
+  size: Size,
+  path: readonly Uint8Array[],
+  hashPair: typeof nodeHash = nodeHash,
+): Hash | null {
   let fn = toUint64(index)
   const n = toUint64(size)
   if (fn === null || n === null || fn >= n || !isHash(leaf) || !isPath(path)) return null
@@ -47,13 +53,13 @@ function foldInclusion(leaf: Uint8Array, index: Size, size: Size, path: readonly
   for (const sibling of path) {
     if (sn === 0n) return null
     if ((fn & 1n) === 1n || fn === sn) {
-      root = nodeHash(sibling, root)
+      root = hashPair(sibling, root)
       while ((fn & 1n) === 0n && fn !== 0n) {
         fn >>= 1n
         sn >>= 1n
       }
     } else {
-      root = nodeHash(root, sibling)
+      root = hashPair(root, sibling)
     }
     fn >>= 1n
     sn >>= 1n
@@ -65,18 +71,22 @@ function foldInclusion(leaf: Uint8Array, index: Size, size: Size, path: readonly
  * Whether `leafHash` is the leaf at `index` (from 0) of the tree of `size` leaves with this `root` (RFC 9162 §2.1.3.2). False on
  * anything malformed; it never throws.
  * @param claim its `path` runs from the leaf's sibling up; hashes are 32 bytes
+ * @param hashPair a platform's own `nodeHash`, where there are many paths
  * @example
  * verifyInclusion({ leafHash: leafHash(utf8(header)), index, size, path, root }) // is this header in the log?
  */
-export function verifyInclusion(claim: {
-  leafHash: Uint8Array
-  index: Size
-  size: Size
-  path: readonly Uint8Array[]
-  root: Uint8Array
-}): boolean {
+export function verifyInclusion(
+  claim: {
+    leafHash: Uint8Array
+    index: Size
+    size: Size
+    path: readonly Uint8Array[]
+    root: Uint8Array
+  },
+  hashPair: typeof nodeHash = nodeHash,
+): boolean {
   return orOnThrow(false, () => {
-    const root = foldInclusion(claim.leafHash, claim.index, claim.size, claim.path)
+    const root = foldInclusion(claim.leafHash, claim.index, claim.size, claim.path, hashPair)
     return root !== null && isHash(claim.root) && equalBytes(root, claim.root)
   })
 }

@@ -100,7 +100,7 @@ create table pack_keys (
 ) partition by range (first_event);
 
 -- In which packs keys are: the index of pack_keys, in sorted runs as ledger/index/runs.ts describes them. PostgreSQL's own for such
--- columns (GIN) costs twice as much as all the rest of storing an event (measured). Runs are written behind the commits and can
+-- columns (GIN) costs the commit too much, docs/decisions/0004-keys-in-sorted-runs.md. Runs are written behind the commits and can
 -- be made again from pack_keys at any time.
 create table key_blocks (
   scheme smallint not null,        -- of the rows of pack_keys that it is made of

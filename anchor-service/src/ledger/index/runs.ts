@@ -1,7 +1,7 @@
 /**
  * In which packs keys are: an index of pack_keys in sorted runs, as log-structured merge trees have them (O'Neil et al., "The
- * log-structured merge-tree", 1996). Sorting many keys at once and writing them one after another costs a tenth of putting each
- * into its place of a tree (measured). A run holds the keys of so many consecutive events, of a short one or of a long one; the
+ * log-structured merge-tree", 1996). Why not an index of PostgreSQL's:
+ * docs/decisions/0004-keys-in-sorted-runs.md. A run holds the keys of so many consecutive events, of a short one or of a long one; the
  * few newest packs, which no run holds yet, are read themselves. Runs are never changed: a long one is made of sixteen short
  * ones, beside them, and is read instead.
  *

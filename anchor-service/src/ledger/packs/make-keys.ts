@@ -3,11 +3,10 @@
  * altered it, to be compared.
  */
 
-import { KillickError, nodePrimitives, type ParsedEvent, parseEvent } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { type EventSketch, idKey, leafKey, type PackKeys, packKeys, sketchEvent } from './event-keys.ts'
 import { NEWEST } from './filters.ts'
-import { readLines } from './read-pack.ts'
+import { parseOrNull, readLines } from './read-pack.ts'
 
 /** A pack with what its keys are made of; `source` null: its batch is not found. */
 export type WholePack = {
@@ -61,7 +60,7 @@ export async function makeKeys(
   const parts = [packKeys({ source, stream }, scheme)]
   const lost: number[] = []
   for (let i = 0; i < n; i++) {
-    const event = parse(line(i))
+    const event = parseOrNull(line(i))
     const own = event === null ? namesOf(leaves, ids, i) : keysOf(sketchEvent(event, scheme))
     if (event === null) lost.push(i)
     parts.push(own)
@@ -74,12 +73,3 @@ export const keysOf = ({ keys, keyCount }: EventSketch): Buffer => keys.subarray
 
 const namesOf = (leaves: Buffer, ids: Buffer, i: number): Buffer =>
   Buffer.concat([leafKey(leaves.subarray(32 * i, 32 * i + 32)), idKey(ids.subarray(16 * i, 16 * i + 16))])
-
-function parse(token: string): ParsedEvent | null {
-  try {
-    return parseEvent(token, nodePrimitives)
-  } catch (error) {
-    if (error instanceof KillickError) return null
-    throw error
-  }
-}

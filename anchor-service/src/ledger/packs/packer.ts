@@ -21,7 +21,7 @@ export function packBatch({ header, events }: ReturnType<typeof parseBatch>): Ch
   return packer.done({ text: Buffer.from(text, 'latin1'), frames: null }, leaves, events[0]!.prev, null)
 }
 
-/** With the fastest of the levels that still take out what base64 adds (measured), and in one piece. */
+/** With the fastest of the levels that still take out what base64 adds (docs/decisions/0009-compression-levels.md), and in one piece. */
 const compress = (text: Buffer): Buffer =>
   zstdCompressSync(text, { params: { [constants.ZSTD_c_compressionLevel]: 1 }, chunkSize: 1024 + text.length })
 

@@ -6,7 +6,7 @@
 
 import { promisify } from 'node:util'
 import { constants, zstdDecompress } from 'node:zlib'
-import { MAX_BATCH_BYTES } from '@killick/sdk/core'
+import { KillickError, MAX_BATCH_BYTES, nodePrimitives, type ParsedEvent, parseEvent } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 
 /** A frame of zstd, and how many bytes it holds. */
@@ -88,4 +88,14 @@ export function splitLines(text: Buffer, pos: number): (i: number) => string {
   const ends = pos === 0 ? [] : [-1]
   for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) ends.push(at)
   return (i) => (ends[i + 1] === undefined ? '' : text.toString('latin1', ends[i]! + 1, ends[i + 1]))
+}
+
+/** An event as it is stored; null where it is not one. */
+export function parseOrNull(token: string): ParsedEvent | null {
+  try {
+    return parseEvent(token, nodePrimitives)
+  } catch (error) {
+    if (error instanceof KillickError) return null
+    throw error
+  }
 }

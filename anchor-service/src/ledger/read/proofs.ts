@@ -1,6 +1,7 @@
 import {
   type Anchor,
   equalBytes,
+  type Hash,
   hideFields,
   KillickError,
   nodePrimitives,
@@ -10,6 +11,7 @@ import {
   planInclusion,
   printProof,
   SYSTEM,
+  verifyInclusion,
 } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
@@ -18,7 +20,6 @@ import type { LedgerRegistry } from '../registry/registry.ts'
 import { readKeys } from '../registry/sources.ts'
 import { pathIn } from '../tree/batch-tree.ts'
 import { type LogKey, readCheckpoint } from '../tree/checkpoints.ts'
-import { isInclusion } from '../tree/inclusion.ts'
 import { readPlans } from '../tree/tiles.ts'
 import { findEvent, type StoredPlace } from './find-event.ts'
 import { memoryOf, type ProofMemory } from './proof-memory.ts'
@@ -85,7 +86,17 @@ async function makeProof(
     }),
   })
   const leafHash = nodePrimitives.leafHash(batch.header)
-  return { text, isWhole: isInclusion({ leafHash, index: logIndex, path: paths[0]!, ...checkpoint }) }
+  const leads = (to: { size: number; root: Hash }) => {
+    const claim = { leafHash, index: logIndex, path: paths[sizes.indexOf(to.size)]!, size: to.size, root: to.root }
+    return verifyInclusion(claim, nodePrimitives.nodeHash)
+  }
+  const isWhole =
+    [checkpoint, ...anchors].every(leads) &&
+    shown.every(({ header: text, logIndex: index }, i) => {
+      const claim = { leafHash: nodePrimitives.leafHash(text), index, path: paths[sizes.length + i]!, ...checkpoint }
+      return verifyInclusion(claim, nodePrimitives.nodeHash)
+    })
+  return { text, isWhole }
 }
 
 /** Fields that a registration is made of. */

@@ -1,0 +1,92 @@
+// What `killick` does with its arguments: finds the command, runs it, and tells what went wrong.
+import { readFileSync } from 'node:fs'
+import { KillickError } from '../core/errors.ts'
+import { anchors } from './anchors.ts'
+import { audit } from './audit.ts'
+import { type Command, EXIT, UsageError } from './command.ts'
+import { compare } from './compare.ts'
+import { isSystemError, reasonOf } from './input.ts'
+import { keygen } from './keygen.ts'
+import { proof } from './proof.ts'
+import { record } from './record.ts'
+import { deploy, handover } from './service.ts'
+import { share } from './share.ts'
+import { err, json, lines, out, own, paint, text } from './terminal.ts'
+import { verify } from './verify.ts'
+
+const COMMANDS: Record<string, Command> = {
+  keygen,
+  record,
+  proof,
+  share,
+  verify,
+  audit,
+  compare,
+  anchors,
+  deploy,
+  handover,
+}
+
+const HELP = own(`killick: record, prove and verify audit events
+
+Usage: killick <command> [options]
+
+${Object.entries(COMMANDS)
+  .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
+  .join('\n')}
+
+  killick <command> --help   explains a command, with examples
+  killick --version
+
+Exit codes: 0 done, or verified · 1 failed · 2 wrong usage or unreadable input · 3 could not decide`)
+
+/** @returns the exit code */
+export async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === '--version') {
+    out(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version)
+    return EXIT.ok
+  }
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    const topic = args[0] !== undefined && Object.hasOwn(COMMANDS, args[0]) ? COMMANDS[args[0]] : undefined
+    ;(name === undefined ? err : out)(topic ? own(topic.help) : HELP)
+    return name === undefined ? EXIT.usage : EXIT.ok
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (command && (args.includes('--help') || args.includes('-h'))) {
+    out(own(command.help))
+    return EXIT.ok
+  }
+  try {
+    if (!command)
+      throw new UsageError(`There is no command ${name}; the commands are ${Object.keys(COMMANDS).join(', ')}`)
+    return await command.run(args)
+  } catch (error) {
+    return tell(error, name, args)
+  }
+}
+
+/** What went wrong, as a sentence on stderr or, with --json, as a document on stdout. @returns the exit code */
+function tell(error: unknown, name: string, args: readonly string[]): number {
+  const { code, exit, message } = explain(error)
+  if (args.includes('--json')) out(json({ outcome: null, error: { code, message } }))
+  else {
+    err(text`${paint('red', text`killick ${name}:`, process.stderr)} ${message}`)
+    if (error instanceof UsageError && Object.hasOwn(COMMANDS, name)) err(text`Run: killick ${name} --help`)
+    if (code === 'internal') err(lines(String((error as Error).stack ?? error).split('\n')))
+  }
+  return exit
+}
+
+/** `usage` and `internal` stand beside the codes of the sdk: the caller's slip, and a fault of this program. */
+function explain(error: unknown): { code: string; exit: number; message: string } {
+  if (error instanceof UsageError) return { code: 'usage', exit: EXIT.usage, message: error.message }
+  if (error instanceof KillickError) {
+    const exit = error.code === 'unreachable' ? EXIT.undecided : EXIT.usage
+    return { code: error.code, exit, message: error.message }
+  }
+  if (isSystemError(error)) {
+    const { path, syscall } = error
+    return { code: 'usage', exit: EXIT.usage, message: `${path ?? syscall}: ${reasonOf(error)}` }
+  }
+  return { code: 'internal', exit: EXIT.undecided, message: 'This is a fault in Killick; nothing was decided' }
+}

@@ -1,44 +1,42 @@
 // What `killick` does with its arguments: finds the command, runs it, and tells what went wrong.
 import { readFileSync } from 'node:fs'
 import { KillickError } from '../core/errors.ts'
-import { anchors } from './anchors.ts'
-import { audit } from './audit.ts'
 import { type Command, EXIT, UsageError } from './command.ts'
-import { compare } from './compare.ts'
 import { isSystemError, reasonOf } from './input.ts'
-import { keygen } from './keygen.ts'
-import { proof } from './proof.ts'
-import { record } from './record.ts'
-import { deploy, handover } from './service.ts'
-import { share } from './share.ts'
-import { err, json, lines, out, own, paint, text } from './terminal.ts'
-import { verify } from './verify.ts'
+import { err, json, lines, out, own, paint, type Text, text } from './terminal.ts'
 
-const COMMANDS: Record<string, Command> = {
-  keygen,
-  record,
-  proof,
-  share,
-  verify,
-  audit,
-  compare,
-  anchors,
-  deploy,
-  handover,
+// Each command is read when it is called: what the others need is half of what a start would cost.
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  keygen: async () => (await import('./keygen.ts')).keygen,
+  record: async () => (await import('./record.ts')).record,
+  proof: async () => (await import('./proof.ts')).proof,
+  share: async () => (await import('./share.ts')).share,
+  verify: async () => (await import('./verify.ts')).verify,
+  audit: async () => (await import('./audit.ts')).audit,
+  compare: async () => (await import('./compare.ts')).compare,
+  anchors: async () => (await import('./anchors.ts')).anchors,
+  deploy: async () => (await import('./service.ts')).deploy,
+  handover: async () => (await import('./service.ts')).handover,
 }
 
-const HELP = own(`killick: record, prove and verify audit events
+const find = async (name: string | undefined): Promise<Command | undefined> =>
+  name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name]!() : undefined
+
+async function help(): Promise<Text> {
+  const commands = await Promise.all(
+    Object.entries(COMMANDS).map(async ([name, load]) => `  ${name.padEnd(9)} ${(await load()).summary}`),
+  )
+  return own(`killick: record, prove and verify audit events
 
 Usage: killick <command> [options]
 
-${Object.entries(COMMANDS)
-  .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
-  .join('\n')}
+${commands.join('\n')}
 
   killick <command> --help   explains a command, with examples
   killick --version
 
 Exit codes: 0 done, or verified · 1 failed · 2 wrong usage or unreadable input · 3 could not decide`)
+}
 
 /** @returns the exit code */
 export async function main([name, ...args]: readonly string[]): Promise<number> {
@@ -47,11 +45,11 @@ export async function main([name, ...args]: readonly string[]): Promise<number> 
     return EXIT.ok
   }
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    const topic = args[0] !== undefined && Object.hasOwn(COMMANDS, args[0]) ? COMMANDS[args[0]] : undefined
-    ;(name === undefined ? err : out)(topic ? own(topic.help) : HELP)
+    const topic = await find(args[0])
+    ;(name === undefined ? err : out)(topic ? own(topic.help) : await help())
     return name === undefined ? EXIT.usage : EXIT.ok
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  const command = await find(name)
   if (command && (args.includes('--help') || args.includes('-h'))) {
     out(own(command.help))
     return EXIT.ok

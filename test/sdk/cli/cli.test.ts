@@ -2,14 +2,43 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { makeWorld, SOURCE } from '../../../scripts/lib/vectors/world.ts'
+import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { parsePublicJwk } from '../../../sdk/src/core/jwk.ts'
-import { killick } from './support.ts'
+import { printProof } from '../../../sdk/src/core/proof.ts'
+import { killickProcess as killick, killick as killickHere } from './support.ts'
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'killick-cli-'))
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
   return dir
 }
+
+// The other tests of commands run them in this process; those here are about the program, how it starts and how it ends.
+test('a command does the same in a process of its own', async () => {
+  const { proof, trust } = await makeWorld()
+  const [dir, input] = [folder(), printProof(proof)]
+  const file = join(dir, 'proof.json')
+  writeFileSync(file, input)
+  writeFileSync(join(dir, 'note'), proof.checkpoint)
+  const url = 'http://127.0.0.1:1'
+  const runs: [number, string[], { input?: string; env?: Record<string, string> }?][] = [
+    [0, ['compare', join(dir, 'note'), join(dir, 'note'), '--log-key', trust.logKeys[0]!]],
+    [0, ['share', '--help'], { env: { FORCE_COLOR: '1' } }],
+    [1, ['verify', file, '--source-key', `${SOURCE}=${JSON.stringify(signerOf(generateKey()).jwk)}`]],
+    [2, ['verify', '-'], { input: `${input}x` }],
+    [2, ['audit']],
+    [3, ['verify', '-', '--json'], { input }],
+    [3, ['verify', file], { env: { FORCE_COLOR: '1' } }],
+    [3, ['anchors'], { env: { KILLICK_URL: url, KILLICK_TOKEN: 'secret' } }],
+  ]
+  for (const [code, args, options] of runs) {
+    const apart = await killick(args, options)
+    expect(apart.code, args.join(' ')).toBe(code)
+    expect(apart.out + apart.err).not.toBe('')
+    expect(await killickHere(args, options)).toEqual(apart)
+  }
+})
 
 test('help names every command, and every command explains itself with an example', async () => {
   const { code, out, err } = await killick(['--help'])

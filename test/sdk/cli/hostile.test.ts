@@ -9,7 +9,7 @@ import { openApi } from '../../../sdk/src/audit/api.ts'
 import { auditLedger } from '../../../sdk/src/audit/audit.ts'
 import { KillickError } from '../../../sdk/src/core/errors.ts'
 import { printProof } from '../../../sdk/src/core/proof.ts'
-import { killick, type Run } from './support.ts'
+import { killick, killickProcess, type Run } from './support.ts'
 
 const ID = '0192f0c1-7b1a-7c3e-9f00-5b1f6a3c2d10'
 /** Clears the screen, sets the title, draws in colour and backwards, begins lines of its own. */
@@ -44,9 +44,13 @@ const commands = (url: string): Record<string, string[]> => ({
   audit: ['audit', '--url', url],
   anchors: ['anchors', '--url', url],
 })
-const runAll = async (list: Record<string, string[]>, env: Record<string, string> = {}): Promise<[string, Run][]> =>
+const runAll = async (
+  list: Record<string, string[]>,
+  env: Record<string, string> = {},
+  run: typeof killick = killick,
+): Promise<[string, Run][]> =>
   Promise.all(
-    Object.entries(list).map(async ([name, args]): Promise<[string, Run]> => [name, await killick(args, { env })]),
+    Object.entries(list).map(async ([name, args]): Promise<[string, Run]> => [name, await run(args, { env })]),
   )
 const withToken = (list: Record<string, string[]>) =>
   Object.fromEntries(Object.entries(list).map(([name, args]) => [name, [...args, '--token', 'given']]))
@@ -125,10 +129,10 @@ describe('the words of a stranger are shown and not obeyed', () => {
       json: ['verify', file('evil.json'), '--rpc', stranger.url, '--json'],
       argument: ['verify', EVIL],
       option: [`--${EVIL}`],
-      deploy: ['deploy'],
     }
     const env = { KILLICK_RPC_URL: stranger.url, KILLICK_CHAIN_KEY: `0x${'1'.repeat(64)}`, KILLICK_ORIGIN: 'x' }
-    for (const [name, run] of await runAll(list, env)) {
+    const runs = [...(await runAll(list, env)), ...(await runAll({ deploy: ['deploy'] }, env, killickProcess))]
+    for (const [name, run] of runs) {
       expectHarmless(name, run)
       expect(run.out + run.err, name).toContain('u001b[2J')
     }
@@ -199,7 +203,7 @@ describe('input is read to its limit, and no further', () => {
   ])(
     '%s',
     async (_, args, options) => {
-      const run = await killick(args, { ...options, env })
+      const run = await killickProcess(args, { ...options, env })
       expect(run).toMatchObject({ code: 2, out: '', err: expect.stringMatching(/larger than/) })
     },
     30_000,
@@ -207,13 +211,14 @@ describe('input is read to its limit, and no further', () => {
 
   test('a line without end, to be recorded', async () => {
     const args = ['record', '--source', 'x', '--key', file('k.json'), '--spool', file('spool2'), '--url', stranger.url]
-    const run = await killick([...args, '--wait', '0'], { stdin: '/dev/zero', env })
+    const run = await killickProcess([...args, '--wait', '0'], { stdin: '/dev/zero', env })
     expect(run).toMatchObject({ code: 2, err: expect.stringContaining('Line 1: ') })
   }, 30_000)
 
   test('a flood behind a link, and behind every command', async () => {
     // To an auditor a service that floods is at fault.
-    for (const [name, { code }] of await runAll(withToken(commands(`${stranger.url}/flood`)), env))
+    const list = withToken(commands(`${stranger.url}/flood`))
+    for (const [name, { code }] of await runAll(list, env, killickProcess))
       expect(name === 'audit' ? [1] : [2, 3], name).toContain(code)
     expect(stranger.sent).toBeLessThan(400e6)
   }, 60_000)

@@ -16,7 +16,7 @@ import { parseProof } from '../../../sdk/src/core/proof.ts'
 import { alterToken, numberOf, partsOf, swapAt } from '../../anchor-service/support/packs.ts'
 import { startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
-import { killick } from './support.ts'
+import { killick, killickProcess } from './support.ts'
 
 const READER = 'reader-token-for-tests'
 const ADMIN = 'admin-token-for-tests'
@@ -40,7 +40,7 @@ const sample = (n: number) => ({
 })
 
 const record = (count: number, from = 0) =>
-  killick(
+  killickProcess(
     [
       'record',
       '--source',
@@ -134,7 +134,7 @@ describe('verify', () => {
   const sourceKey = () => ['--source-key', `billing-api=${file('k.pub.json')}`]
 
   test('with everything pinned: verified, every check shown, exit code 0', async () => {
-    const { code, out, err } = await killick(['verify', proofFile, ...pins, ...sourceKey()])
+    const { code, out, err } = await killickProcess(['verify', proofFile, ...pins, ...sourceKey()])
     expect([code, err]).toEqual([0, ''])
     expect(out).toMatch(/^VERIFIED, as far as \w+: pinned by you$/m)
     expect(out).toMatch(/✓ passed {3}The source signed the event {2,}\S/)
@@ -147,14 +147,14 @@ describe('verify', () => {
   })
 
   test('colours only where asked for, and NO_COLOR wins', async () => {
-    const coloured = await killick(['verify', proofFile], { env: { FORCE_COLOR: '1' } })
+    const coloured = await killickProcess(['verify', proofFile], { env: { FORCE_COLOR: '1' } })
     expect(coloured.out).toContain('\u001b[32m')
-    expect((await killick(['verify', proofFile], { env: { NO_COLOR: '1' } })).out).not.toContain('\u001b')
+    expect((await killickProcess(['verify', proofFile], { env: { NO_COLOR: '1' } })).out).not.toContain('\u001b')
   })
 
   test('from stdin, from a URL, as JSON', async () => {
     const input = readFileSync(proofFile, 'utf8')
-    expect(await killick(['verify', '-', ...pins, ...sourceKey()], { input })).toMatchObject({ code: 0 })
+    expect(await killickProcess(['verify', '-', ...pins, ...sourceKey()], { input })).toMatchObject({ code: 0 })
     const url = `${service.url}/v1/proofs/${ids[3]}`
     expect(await killick(['verify', url, ...pins, ...sourceKey()], { env })).toMatchObject({ code: 0 })
     expect(await killick(['verify', url, ...pins], {})).toMatchObject({ code: 2, err: expect.stringContaining('401') })
@@ -262,7 +262,7 @@ describe('audit', () => {
 
   test('an honest ledger: everything holds', async () => {
     const keys = ['--source-key', `billing-api=${file('k.pub.json')}`]
-    const { code, out, err } = await audit(...pins, ...keys, '--registered-keys')
+    const { code, out, err } = await killickProcess(['audit', ...pins, ...keys, '--registered-keys'], { env })
     expect(out).not.toMatch(/failed|skipped/)
     expect(out).toContain('EVERYTHING HOLDS')
     expect(out).toMatch(

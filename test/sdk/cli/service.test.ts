@@ -2,7 +2,7 @@
 import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk/verify'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
-import { killick } from './support.ts'
+import { killickProcess as killick } from './support.ts'
 
 let chain: LocalChain
 let env: Record<string, string>

@@ -6,7 +6,6 @@ import { record } from '../shared/record.ts'
 import { type Asked, summarize, type Word } from '../shared/summary.ts'
 import { combine, type Pins } from '../shared/trust.ts'
 import { banner, facts, standing } from '../shared/verdict.ts'
-import { timeInWords } from '../shared/words.ts'
 import { pathOf } from './path.ts'
 import { embeddedPublisher, readPublisher } from './publisher.ts'
 import { fromFile, fromFragment, fromService, fromText, LinkError } from './read-proof.ts'
@@ -44,6 +43,8 @@ let proof: Proof | null = null
 let tampered: Tampered | null = null
 /** The share's link, while what it led to is shown. */
 let opened: string | null = null
+/** Of what is shown now. */
+let foot: ReturnType<typeof paper> | null = null
 /** Counts what was begun, so that a slow answer never overwrites a later one. */
 let turn = 0
 
@@ -131,7 +132,7 @@ function render(shown: Proof, asked: Asked): void {
   above.replaceChildren(...views.filter((view) => view !== null))
   if (!asked.asking) performance.mark('verdict')
   const id = verdict.event?.id ?? 'proof'
-  const foot = paper(id)
+  foot = paper(id)
   void (opened !== null ? Promise.resolve(opened) : linkWith(shown, settings.home)).then(foot.show)
   below.replaceChildren(raw(shown, id, settings.home, opened), foot.element)
   if (focused) (document.getElementById(focused) ?? document.getElementById('change'))?.focus({ preventScroll: true })
@@ -161,10 +162,7 @@ async function start(): Promise<void> {
   const { promise: ready, resolve } = Promise.withResolvers<void>()
   takeDrops(ready)
   addEventListener('hashchange', open)
-  addEventListener('beforeprint', () => {
-    const place = document.getElementById('printed')
-    if (place) place.textContent = timeInWords(new Date().toISOString())
-  })
+  addEventListener('beforeprint', () => foot?.print())
   publisher = embeddedPublisher() ?? (await readPublisher(settings.trust))
   form.showPublisher(publisher)
   const opening = open()

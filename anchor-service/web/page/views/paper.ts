@@ -1,13 +1,18 @@
 /** The foot of a printout: by what a reader of paper finds the way back to the page. */
 import { h } from '../../shared/dom.ts'
+import { timeInWords } from '../../shared/words.ts'
 import { MAX_QR_BYTES, qrCode } from '../qr.ts'
 
 /** A code of more modules than this takes more paper, or no telephone reads it. */
 const DENSE = 100
 
-/** Seen on paper alone. `show` takes the link once it is known. */
-export function paper(id: string): { element: HTMLElement; show: (link: string) => void } {
+/**
+ * Seen on paper alone. `show` takes the link once it is known; `print` draws the code and sets the time. A code takes longer
+ * than all the checks of a verdict, and few visitors print.
+ */
+export function paper(id: string): { element: HTMLElement; show: (link: string) => void; print: () => void } {
   const code = h('div', {})
+  const time = h('dd', {}, 'at an unknown time')
   const link = h('code', {})
   const element = h(
     'section',
@@ -24,24 +29,35 @@ export function paper(id: string): { element: HTMLElement; show: (link: string) 
           h('dt', {}, 'Event'),
           h('dd', {}, h('code', {}, id)),
           h('dt', {}, 'Checked in a browser, and printed'),
-          h('dd', { id: 'printed' }, 'at an unknown time'),
+          time,
         ],
       ),
     ),
     h('p', { class: 'link' }, h('span', { class: 'label' }, 'Link '), link),
     h('p', { class: 'note' }, 'Paper proves nothing by itself: open the link or scan the code to check it again.'),
   )
+  let isPrinted = false
+  const draw = () => {
+    const address = link.textContent
+    if (!isPrinted || address === '' || code.childNodes.length > 0) return
+    if (address.length > MAX_QR_BYTES) {
+      code.append(h('p', { class: 'note' }, 'The link is too long for a QR code.'))
+      return
+    }
+    const drawn = qrCode(address)
+    drawn.classList.toggle('dense', Number(drawn.getAttribute('viewBox')!.split(' ')[2]) > DENSE)
+    code.append(drawn)
+  }
   return {
     element,
     show(address) {
       link.textContent = address
-      if (address.length > MAX_QR_BYTES) {
-        code.replaceChildren(h('p', { class: 'note' }, 'The link is too long for a QR code.'))
-        return
-      }
-      const drawn = qrCode(address)
-      drawn.classList.toggle('dense', Number(drawn.getAttribute('viewBox')!.split(' ')[2]) > DENSE)
-      code.replaceChildren(drawn)
+      draw()
+    },
+    print() {
+      time.textContent = timeInWords(new Date().toISOString())
+      isPrinted = true
+      draw()
     },
   }
 }

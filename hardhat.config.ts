@@ -17,20 +17,11 @@ const solc = {
   },
 }
 
-/** Set by `npm start`: when its chain began. Then blocks within a second share it, and the chain's clock is the wall's. */
-const since = process.env.KILLICK_CHAIN_SINCE
-
 export default defineConfig({
   solidity: { ...solc, splitTestsCompilation: true },
   paths: { tests: { solidity: 'test/contracts' } },
   networks: {
     default: { type: 'edr-simulated', chainType: 'l1', hardfork: 'osaka' },
-    ...(since !== undefined && {
-      node: {
-        ...{ type: 'edr-simulated', chainType: 'l1', hardfork: 'osaka' },
-        ...{ allowBlocksWithSameTimestamp: true, initialDate: since },
-      },
-    }),
   },
   test: {
     solidity: {

@@ -18,7 +18,7 @@ export const SERVICE_CODES = {
   event_signature_required: [403, 'The source must sign each event; this event is unsigned.'],
   event_time_refused: [
     403,
-    "The event claims a time that is too far from the ledger's clock, by the bounds that its source is registered with.",
+    "The event claims a time too far from the ledger's clock: outside the bounds that its source is registered with.",
   ],
   not_found: [404, 'There is nothing at this address.'],
   event_not_found: [404, 'No accepted event has this id or leaf hash.'],
@@ -27,11 +27,8 @@ export const SERVICE_CODES = {
   request_timeout: [408, 'The request did not arrive in time.'],
   stream_gap: [409, 'Events are missing between the head of the stream and this batch.'],
   stream_fork: [409, 'The batch does not follow the head of the stream.'],
-  equivocation: [
-    409,
-    'The stream already has another event at this position. Both signed headers are kept as evidence.',
-  ],
-  event_unreadable: [410, 'What the database holds of this event is not what was accepted: somebody has altered it.'],
+  equivocation: [409, 'The stream already has another event at this place. Both signed headers are kept as evidence.'],
+  event_unreadable: [410, 'The database does not hold this event as it was accepted: somebody has altered it.'],
   share_expired: [410, 'The link has expired.'],
   share_revoked: [410, 'The link was revoked.'],
   body_too_large: [413, 'The body is larger than allowed, as sent or decompressed.'],
@@ -46,9 +43,12 @@ export const SERVICE_CODES = {
   ],
   registry_altered: [
     503,
-    'What the database holds of the registered sources is not what their signed registrations say: somebody has altered it.',
+    'The registered sources in the database are not what their signed registrations say: somebody has altered them.',
   ],
-  unavailable: [503, 'The database did not answer. Send again: what was accepted meanwhile gives the same receipt.'],
+  unavailable: [
+    503,
+    'The database did not answer. Send again: a batch that was accepted all the same gets the same receipt.',
+  ],
 } as const satisfies Record<string, readonly [status: number, title: string]>
 
 export type ServiceCode = keyof typeof SERVICE_CODES

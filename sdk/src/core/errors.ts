@@ -21,7 +21,7 @@ export const ERROR_CODES = {
   event_malformed: 'The text is not an event token.',
   event_payload_invalid: 'The event payload lacks a required member, has an unknown one, or one of the wrong form.',
   event_incomplete:
-    'The event does not disclose all that it must: its action, actor and targets, and where its source is registered without decoys, every digest.',
+    'The event does not disclose all that it must: action, actor, targets and, unless its source is registered with decoys, every digest.',
   event_too_large: 'The event is larger than 262,144 bytes.',
   disclosure_malformed: 'A disclosure is not base64url of a JSON array [salt, name, value].',
   disclosure_unmatched: 'A disclosure matches no digest of the event.',
@@ -39,7 +39,7 @@ export const ERROR_CODES = {
   note_too_many_signatures: 'The note carries more than 64 signatures.',
   note_unverified: 'No signature on the note is by a known key.',
   vkey_invalid: 'The text is not a C2SP verifier key.',
-  vkey_unsupported: 'The verifier key is of another type than Ed25519, the only one that is read.',
+  vkey_unsupported: 'The verifier key is not of type Ed25519, the only type that is supported.',
   checkpoint_malformed: 'The note text is not a C2SP checkpoint.',
   proof_malformed: 'The document is not a killick-proof/1.',
   proof_too_large: 'The proof is larger than 1 MiB.',
@@ -57,7 +57,7 @@ export const ERROR_CODES = {
   fork_malformed: 'The document is not a killick-fork/1.',
   receipt_invalid: 'The service answered with a receipt that does not prove acceptance.',
   refused: 'The service refused the batch for good.',
-  answer_malformed: 'The service answered with something else than was asked for.',
+  answer_malformed: 'The service answered with something other than what it was asked for.',
   unreachable: 'The service or RPC node could not be reached.',
 } as const satisfies Record<string, string>
 

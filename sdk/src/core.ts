@@ -1,6 +1,6 @@
 /**
- * `@killick/sdk/core`: the parts a ledger is built of: events, batches, trees, notes, keys. For Node; no promise across
- * minor versions, so pin the version. An application needs `@killick/sdk` only.
+ * `@killick/sdk/core`: the parts of a ledger: events, batches, trees, notes, keys. For Node. It makes no promise across minor
+ * versions, so pin the version. An application needs only `@killick/sdk`.
  */
 
 export { uuidv7 } from './client/random.ts'

@@ -1,8 +1,8 @@
 /**
  * `@killick/sdk`: what an application needs to record audit events, share them and check proofs. For Node.
  *
- * `@killick/sdk/verify` has everything about checking and runs in browsers too, `@killick/sdk/audit` audits a whole ledger,
- * `@killick/sdk/core` is for those who build ledgers.
+ * `@killick/sdk/verify` checks proofs and runs in browsers too, `@killick/sdk/audit` audits a whole ledger, `@killick/sdk/core`
+ * is for those who build ledgers.
  */
 
 export * from './client/index.ts'

@@ -1,4 +1,4 @@
-// Which service a command asks, and who gets a token: only whom it is meant for.
+// Which service a command asks, and who gets a token: only the service that it is meant for.
 import { type Api, openApi } from '../audit/api.ts'
 import { required, UsageError } from './command.ts'
 
@@ -23,16 +23,16 @@ export const URL_TOKEN_HELP = `  --token <token>       for a proof behind a URL 
 
 type Values = { url?: string | undefined; token?: string | undefined; 'plain-http': boolean }
 
-/** `token`: undefined where none is to be sent, and then `hint` says why not, if there was one. */
+/** `token`: undefined if none may be sent; if there was one, `hint` then says why. */
 export type Access = { readonly url: string; readonly token: string | undefined; readonly hint: string | undefined }
 
 /** The service of --url or KILLICK_URL. @throws UsageError */
 export const accessOf = (values: Values): Access => accessTo(required(values.url, 'url', 'KILLICK_URL'), values)
 
 /**
- * A token that was given goes where it was given for. The one of the environment is for the service of the environment, and a
- * link that somebody sent must not get it.
- * @throws UsageError where the token would cross a network in the clear
+ * A token given as an option goes to the service given. The token of the environment goes only to the service of the
+ * environment: a link that somebody sent must not get it.
+ * @throws UsageError if the token would cross a network in the clear
  */
 export function accessTo(url: string, values: Pick<Values, 'token' | 'plain-http'>): Access {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
@@ -55,14 +55,14 @@ function choose(url: string, given: string | undefined): Pick<Access, 'token' | 
   if (given !== undefined) return { token: given, hint: undefined }
   if (!token) return { token: undefined, hint: undefined }
   if (home && URL.canParse(home) && new URL(home).origin === new URL(url).origin) return { token, hint: undefined }
-  const why = home ? 'that of KILLICK_URL, which is another' : 'that of KILLICK_URL, which is not set'
+  const why = home ? 'that of KILLICK_URL, which is another one' : 'that of KILLICK_URL, which is not set'
   return {
     token: undefined,
     hint: `KILLICK_TOKEN was not sent: it goes to one origin only, ${why}. Give it with --token`,
   }
 }
 
-/** Nobody is on the way: https, or this machine itself. */
+/** Whether nobody on the way can read it: https, or this machine itself. */
 function isPrivate({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || /^(localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
 }

@@ -4,7 +4,7 @@ import { ACCESS_HELP, ACCESS_OPTIONS, accessOf, openAccess } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
 import { count, joined, json, lines, out, type Printed, padded, paint, type Text, widthOf } from './terminal.ts'
 
-/** Most that the service gives at a time. */
+/** Largest page that the service gives. */
 const PAGE = 500
 
 export const anchors: Command = {
@@ -88,7 +88,7 @@ const SETTLED = ['confirmed', 'final']
 
 const isSettled = ({ state }: AnchorRow) => SETTLED.includes(state)
 
-/** What still moves says so, so that nobody takes a block for an anchor that counts. */
+/** A state that may still change is shown as such, so that nobody takes a mined block for an anchor that counts. */
 function stateOf(row: AnchorRow): string {
   if (isSettled(row) || row.state === 'abandoned') return row.state
   const depth = row.state === 'mined' && row.confirmations !== null ? `, ${count(row.confirmations, 'block')} deep` : ''
@@ -97,7 +97,7 @@ function stateOf(row: AnchorRow): string {
 
 const colourOf = (state: string) => (SETTLED.includes(state) ? 'green' : state === 'abandoned' ? 'red' : 'yellow')
 
-/** A line for each target, as each chain has a currency of its own. */
+/** A line for each target, since each chain has its own currency. */
 function totals(rows: readonly AnchorRow[]): string[] {
   const places = Map.groupBy(rows, ({ target, chainId }) => `${target} (chain ${chainId})`)
   return [...places].map(([place, own]) => {
@@ -120,7 +120,7 @@ function totals(rows: readonly AnchorRow[]): string[] {
   })
 }
 
-/** wei as gwei: whole where large, four digits where small. */
+/** wei as gwei: whole if large, four digits if small. */
 const gwei = (wei: number): string =>
   (wei / 1e9).toLocaleString('en', {
     maximumSignificantDigits: 4,

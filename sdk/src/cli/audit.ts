@@ -34,8 +34,8 @@ If you pin the log that was left, the audit follows it to this one on the publis
 ${ACCESS_HELP}
 ${PIN_HELP}
   --sample <n>      look up one event in n, on average (default 1,000); 1: each event
-  --receipts <spool>  hold the log against what it gave a recorder: the spool's folder, or a file of receipts; repeatable
-  --since <note>    hold it against an older checkpoint: a file with the signed note; repeatable
+  --receipts <spool>  compare the log with what it gave a recorder: the spool's folder, or a file of receipts; repeatable
+  --since <note>    compare it with an older checkpoint: a file with the signed note; repeatable
   --registered-keys accept the keys of sources that are not pinned as the log registers them
   --no-chain        do not ask the chain; a rewritten log may then pass
   --json            print the result as JSON
@@ -43,9 +43,9 @@ ${PIN_HELP}
 What is not pinned is taken on the operator's word, and the result says so. That is not a pass, unless one of these two options
 says that you left it out on purpose.
 
-Exit codes: 0 everything holds, by what you pinned · 1 something does not · 2 wrong usage, or the service refuses (a missing
-token, say) · 3 nothing failed, but not everything was pinned, the service or a node could not be reached, or the chain was
-not asked
+Exit codes: 0 everything holds, by what you pinned · 1 something does not · 2 wrong usage, or the service refuses (for
+instance, a token is missing) · 3 nothing failed, but not everything was pinned, the service or a node could not be reached, or
+the chain was not asked
 
 Example:
   killick audit --url http://127.0.0.1:8787 --rpc https://rpc.example.com --contract 0x5FbD… --log-id 0x9c1e… \\
@@ -96,7 +96,7 @@ Example:
 
 type Waivable = Backing & { waived: boolean }
 
-/** Whose word stands behind the keys and the contract, and what was left out on purpose. */
+/** On whose word the keys and the contract rest, and what was left out on purpose. */
 function backingOf(
   { origin, unpinned, followed }: AuditResult,
   { logKeys, logs, sourceKeys, urls }: AuditPins,
@@ -118,8 +118,8 @@ function backingOf(
 }
 
 /**
- * The check that holds the log against what was found, where anything was. Without a pinned key notes are opened with the one in
- * the spool, or else the one that the service names; neither makes it a pin.
+ * The check that compares the log with what was found, if anything was. Without a pinned key, notes are opened with the key in
+ * the spool, or else the key that the service names; neither makes that key a pin.
  */
 async function readReceipts(api: Api, found: readonly Found[], pinned: readonly string[]): Promise<OwnCheck[]> {
   if (found.length === 0) return []

@@ -1,4 +1,4 @@
-// What the commands share: arguments, exit codes, and how failures are told.
+// What the commands share: arguments, exit codes, and how failures are reported.
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 
 /** `run` resolves with the exit code. `help` is the whole text of `killick <command> --help`. */
@@ -6,12 +6,12 @@ export type Command = { summary: string; help: string; run: (args: string[]) => 
 
 export const EXIT = { ok: 0, failed: 1, usage: 2, undecided: 3 } as const
 
-/** The command was called wrongly, or what it was given cannot be read: exit code 2. */
+/** The command was called wrongly, or its input cannot be read: exit code 2. */
 export class UsageError extends Error {}
 
 type Options = NonNullable<ParseArgsConfig['options']>
 
-/** Parsed arguments; wrong ones become a UsageError in words of our own. */
+/** Parses arguments; wrong ones become a UsageError in our own words. */
 export function readArgs<T extends Options>(args: string[], options: T, names: readonly string[] = []) {
   let parsed: ReturnType<typeof parseArgs<{ options: T; allowPositionals: true; args: string[] }>>
   try {
@@ -26,7 +26,7 @@ export function readArgs<T extends Options>(args: string[], options: T, names: r
   return parsed
 }
 
-/** An option that must be given, or stand in the environment. */
+/** An option that must be given, or be set in the environment. */
 export function required(value: string | undefined, option: string, variable?: string): string {
   const found = value ?? (variable && process.env[variable])
   if (!found) throw new UsageError(`--${option} is missing${variable ? ` (or set ${variable})` : ''}`)

@@ -1,11 +1,11 @@
-// What `killick` does with its arguments: finds the command, runs it, and tells what went wrong.
+// Handles the arguments of `killick`: finds the command, runs it, and reports what went wrong.
 import { readFileSync } from 'node:fs'
 import { KillickError } from '../core/errors.ts'
 import { type Command, EXIT, UsageError } from './command.ts'
 import { isSystemError, reasonOf } from './input.ts'
 import { err, json, lines, out, own, paint, type Text, text } from './terminal.ts'
 
-// Each command is read when it is called: what the others need is half of what a start would cost.
+// Each command is loaded when it is called; loading the others too would double the time of a start.
 const COMMANDS: Record<string, () => Promise<Command>> = {
   keygen: async () => (await import('./keygen.ts')).keygen,
   record: async () => (await import('./record.ts')).record,
@@ -63,7 +63,7 @@ export async function main([name, ...args]: readonly string[]): Promise<number> 
   }
 }
 
-/** What went wrong, as a sentence on stderr or, with --json, as a document on stdout. @returns the exit code */
+/** Reports what went wrong, as a sentence on stderr or, with --json, as a document on stdout. @returns the exit code */
 function tell(error: unknown, name: string, args: readonly string[]): number {
   const { code, exit, message } = explain(error)
   if (args.includes('--json')) out(json({ outcome: null, error: { code, message } }))
@@ -75,7 +75,7 @@ function tell(error: unknown, name: string, args: readonly string[]): number {
   return exit
 }
 
-/** `usage` and `internal` stand beside the codes of the sdk: the caller's slip, and a fault of this program. */
+/** Besides the codes of the sdk: `usage`, a mistake of the caller, and `internal`, a fault of this program. */
 function explain(error: unknown): { code: string; exit: number; message: string } {
   if (error instanceof UsageError) return { code: 'usage', exit: EXIT.usage, message: error.message }
   if (error instanceof KillickError) {

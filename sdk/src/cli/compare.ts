@@ -18,8 +18,8 @@ import { ask, type Found, findShown } from './shown.ts'
 import { json, lines, out, paint } from './terminal.ts'
 
 export const compare: Command = {
-  summary: 'hold two checkpoints of a log against each other',
-  help: `killick compare: hold two checkpoints of a log against each other
+  summary: 'compare two checkpoints of a log',
+  help: `killick compare: compare two checkpoints of a log
 
 Usage: killick compare <a> <b> [--log-key <vkey>] [--url <url>] [--out <file>]
 
@@ -29,7 +29,7 @@ signed by the log's key. If their sizes differ, the service must prove that the 
 
   --log-key <vkey>   the log's verifier key (origin+hash+base64), or a file that holds it; default: the one in the spool, or
                      else the one that the service names
-  --url <url>        the service to ask for that proof, where neither <a> nor <b> is its URL; or KILLICK_URL
+  --url <url>        the service to ask for that proof, if neither <a> nor <b> is its URL; or KILLICK_URL
   --out <file>       write evidence of a fork (killick-fork/1), which killick verify judges; never overwrites
   --json             print the result as JSON
 
@@ -99,7 +99,7 @@ type Result = {
   fork: Fork | null
 }
 
-/** The key to open both with, and whose word it is. */
+/** The key for opening both, and on whose word. */
 async function keyFor(
   given: string | null,
   found: readonly Found[],
@@ -109,7 +109,7 @@ async function keyFor(
   const spool = found.find(({ logKey }) => logKey !== null)
   if (spool) return { vkey: spool.logKey!, from: `as the recorder of ${spool.place} has it` }
   if (services[0] === undefined)
-    throw new UsageError('--log-key is missing: neither a spool nor a service is there to name the log’s key')
+    throw new UsageError('--log-key is missing, and there is neither a spool nor a service to name the log’s key')
   const answer = parseJson(await ask(services[0], '/v1/log'))
   const vkey = isObject(answer) ? String(answer.vkey) : ''
   parseVkey(vkey)
@@ -141,7 +141,7 @@ async function hold(a: Found, b: Found, vkey: string, services: readonly string[
     ...{ reason, found: new Date().toISOString(), url: services[0] ?? '', logKey: vkey },
     ...{ known: one, other: two, asked, answer },
   })
-  // Older receipts show roots of smaller sizes, so two spools can contradict each other though their newest notes do not.
+  // Older receipts show roots of smaller sizes, so two spools can contradict each other even if their newest notes do not.
   for (const one of views[0]!)
     for (const two of views[1]!) {
       const size = contradiction(one.view, two.view)
@@ -186,6 +186,6 @@ function writeEvidence(file: string, fork: Fork): void {
     writeFileSync(file, printFork(fork), { flag: 'wx' })
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    throw new UsageError(code === 'EEXIST' ? `${file} is there already and was not overwritten` : message)
+    throw new UsageError(code === 'EEXIST' ? `${file} exists already and was not overwritten` : message)
   }
 }

@@ -1,4 +1,4 @@
-// Evidence of a fork, judged: what two notes show under the log's key, and nothing more.
+// Judges evidence of a fork by what two notes show under the log's key, and by nothing else.
 import { isFork, judgeFork, parseFork } from '../core/fork.ts'
 import { parseJson } from '../core/json.ts'
 import { EXIT } from './command.ts'
@@ -6,7 +6,7 @@ import { json, lines, out, type Printed, paint } from './terminal.ts'
 
 const textOf = (input: Uint8Array): string => new TextDecoder().decode(input)
 
-/** Whether a file says that it is evidence of a fork. */
+/** Whether a file claims to be evidence of a fork. */
 export function isForkFile(input: Uint8Array): boolean {
   try {
     return isFork(parseJson(textOf(input)))
@@ -17,8 +17,8 @@ export function isForkFile(input: Uint8Array): boolean {
 
 /**
  * Prints the verdict on a killick-fork/1.
- * @param pinned verifier keys of the log that the caller knows; none: the file's own is tried, which accuses nobody
- * @returns the exit code: 1 forked, under a key that was pinned; 0 the notes agree; 3 neither is shown
+ * @param pinned verifier keys of the log that the caller knows; if empty, the file's own key is tried, which accuses nobody
+ * @returns the exit code: 1 forked, under a pinned key; 0 the notes agree; 3 neither is shown
  * @throws KillickError `fork_malformed`
  */
 export function verifyFork(input: Uint8Array, pinned: readonly string[], asJson: boolean): number {

@@ -1,10 +1,10 @@
-// What the commands read from disk and stdin: to its limit, and no further.
+// Reads what the commands get from disk and stdin, up to a limit.
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
 import { UsageError } from './command.ts'
 
-/** Bytes of a file, or of stdin for `-`: at most one more than `maxBytes`, by which one sees that there are more. @throws UsageError */
+/** Bytes of a file, or of stdin for `-`: at most `maxBytes` + 1; the extra byte shows that there are more. @throws UsageError */
 export async function readInput(place: string, maxBytes: number): Promise<Uint8Array> {
-  // `end` counts: no more than that is read, of an endless device either.
+  // `end` is inclusive. An endless device is not read beyond it either.
   const stream = place === '-' ? process.stdin : createReadStream(place, { end: maxBytes })
   const parts: Buffer[] = []
   let length = 0
@@ -41,7 +41,7 @@ export function readOption(path: string, option: string): string {
   return buffer.subarray(0, length).toString('utf8')
 }
 
-/** Lines without their ends, LF or CR LF; a longer one than `maxBytes` is given cut, one byte too long. */
+/** Lines without their ends, LF or CR LF. A line longer than `maxBytes` is cut to one byte more than that. */
 export async function* readLines(stream: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<Buffer> {
   let rest: Buffer[] = []
   let length = 0
@@ -70,7 +70,7 @@ export async function* readLines(stream: AsyncIterable<Buffer>, maxBytes: number
 
 const REASONS: Record<string, string> = {
   ENOENT: 'there is no such file or folder',
-  ENOTDIR: 'a part of the path is no folder',
+  ENOTDIR: 'a part of the path is not a folder',
   EISDIR: 'it is a folder',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
@@ -84,11 +84,11 @@ const REASONS: Record<string, string> = {
   EIO: 'the disk is at fault',
 }
 
-/** Is it the system that says no to a file? */
+/** Whether the system refused access to a file. */
 export const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && typeof (error as NodeJS.ErrnoException).code === 'string' && 'syscall' in error
 
-/** What the system says of a file, in words. */
+/** The system's reason, in words. */
 export function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   return (code && REASONS[code]) ?? code ?? message

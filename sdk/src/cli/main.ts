@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// The program. What it does stands in commands.ts, which can be imported without being run.
+// The program. commands.ts does the work, and can be imported without being run.
 import { EXIT } from './command.ts'
 import { main } from './commands.ts'
 
-// `killick … | head` closes the pipe early; that is no error of ours.
+// `killick … | head` closes the pipe early; that is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(EXIT.ok)
   throw error

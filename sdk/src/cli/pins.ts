@@ -25,8 +25,8 @@ export const PIN_HELP = `  --rpc <url>           a node of the chain to ask; rep
   --source-key <name=jwk>  a public key of the source of that name: a JWK, or a file that holds one; repeatable`
 
 /**
- * The name is asked for, not taken from what is to be checked: a key that may speak for any source lets whoever holds it speak
- * for all. @throws UsageError in terms of --source-key.
+ * The caller must give the source's name, since a key without one would let its holder sign for every source. @throws UsageError
+ * in terms of --source-key.
  */
 export function readSourceKey(text: string): { source: string; jwk: PublicJwk } {
   const [, source, rest] = /^([a-z0-9][a-z0-9._-]{0,63})=(.+)$/s.exec(text) ?? []
@@ -49,7 +49,7 @@ export function readLogKey(text: string): string {
       parseVkey(candidate)
       return true
     } catch (error) {
-      // Of a type that is not read: it is skipped, and named where the log's key is told of.
+      // A type that is not supported: the key is skipped, and the lines about the log's key name it.
       return error instanceof KillickError && error.code === 'vkey_unsupported'
     }
   }
@@ -60,8 +60,8 @@ export function readLogKey(text: string): string {
 }
 
 /**
- * The pinned contract and log, or null when none was given; half of one is an error, not a weaker check.
- * @param defaultChain where --chain-id is left out
+ * The pinned contract and log, or null if none was given. Only one of the two is an error, not a weaker check.
+ * @param defaultChain the chain if --chain-id is left out
  */
 export function readPinnedLog(
   values: { contract?: string | undefined; 'log-id'?: string | undefined; 'chain-id'?: string | undefined },

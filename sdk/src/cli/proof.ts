@@ -29,7 +29,7 @@ Examples:
     const api = openAccess(accessOf(values))
     const path = `/v1/proofs/${encodeURIComponent(positionals[0]!)}`
     const document = parseProof(await api.bytes(path, MAX_PROOF_BYTES))
-    // What is invisible stands in it as escapes, which say the same.
+    // Invisible characters in the proof are printed as JSON escapes, which mean the same.
     const printed = printable(printProof(document))
     if (values.out === undefined) {
       out(printed)

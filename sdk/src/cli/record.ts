@@ -8,9 +8,9 @@ import { readLines } from './input.ts'
 import { readLogKey } from './pins.ts'
 import { count, err, out, progress } from './terminal.ts'
 
-// record() calls in flight: enough to share syncs, few enough to stop soon after a faulty line.
+// record() calls under way: enough to share syncs, few enough to stop soon after a faulty line.
 const IN_FLIGHT = 512
-/** An event has at most 256 KiB, in base64; its JSON may hold white space and escapes, but not without end. */
+/** An event has at most 256 KiB in base64. Its JSON may be larger through white space and escapes, up to this limit. */
 const MAX_LINE_BYTES = 4 << 20
 
 export const record: Command = {
@@ -58,7 +58,7 @@ Examples:
       spool: values.spool,
       ...(values['log-key'] !== undefined && { logKey: readLogKey(values['log-key']) }),
       onError: ({ message }, during) => {
-        // A line at fault is told by its number.
+        // A line at fault is reported with its number.
         if (during === 'send' && told.size < told.add(message).size)
           err(`killick record: events wait in the spool for ${url}: ${message}`)
       },
@@ -78,7 +78,7 @@ Examples:
   },
 }
 
-/** @throws UsageError that names the first faulty line. Lines before it are recorded, none after it. */
+/** @throws UsageError that names the first faulty line. Lines before it are recorded, lines after it are not. */
 async function recordLines(audit: AuditLog, printIds: boolean): Promise<void> {
   let recorded = 0
   let line = 0
@@ -109,7 +109,7 @@ async function recordLines(audit: AuditLog, printIds: boolean): Promise<void> {
         },
       ),
     )
-    // A fault shows before the next line is taken: parsing and checking end within this turn.
+    // A fault is seen before the next line is taken: parsing and checking end within this turn.
     await new Promise((resolve) => setImmediate(resolve))
     if (ids.length >= IN_FLIGHT) await settle()
     if (faults.length > 0) break
@@ -132,7 +132,7 @@ async function parseLine(bytes: Uint8Array): Promise<EventInput> {
   return parseJson(text) as unknown as EventInput
 }
 
-/** Sends what waits, and tells apart what this run recorded from what an earlier one left in the spool. */
+/** Sends what waits, and distinguishes what this run recorded from what an earlier run left in the spool. */
 async function send(audit: AuditLog, start: AuditLogStatus, waitMs: number): Promise<number> {
   const timeout = new Promise<'timeout'>((resolve) => setTimeout(() => resolve('timeout'), waitMs).unref())
   const told: string[] = []
@@ -140,7 +140,7 @@ async function send(audit: AuditLog, start: AuditLogStatus, waitMs: number): Pro
   try {
     const receipts = await Promise.race([audit.flush(), timeout])
     if (receipts === 'timeout') {
-      told.push('The service did not take everything in time')
+      told.push('The service did not accept everything in time')
       code = EXIT.undecided
     } else {
       const last = receipts.at(-1)
@@ -158,7 +158,7 @@ async function send(audit: AuditLog, start: AuditLogStatus, waitMs: number): Pro
   return code
 }
 
-/** What was recorded and accepted between two looks at a stream. What waited at the first is accepted before what came after it. */
+/** What was recorded and accepted between two states of a stream. Events that waited at first are accepted before later ones. */
 function tally(start: AuditLogStatus, end: AuditLogStatus): string {
   const recorded = end.recorded - start.recorded
   const accepted = end.accepted - start.accepted

@@ -1,4 +1,4 @@
-// Commands that need a chain library and a key that pays. They live in the anchor service; here is only the way to them.
+// Commands that need a chain library and a key that pays. The anchor service has them; this file only calls it.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -13,12 +13,12 @@ function findProgram(): string {
   try {
     manifest = createRequire(import.meta.url).resolve(`${SERVICE}/package.json`)
   } catch {
-    throw new UsageError(`This is done by the anchor service, which is not installed here: npm install ${SERVICE}`)
+    throw new UsageError(`This command needs the anchor service, which is not installed here: npm install ${SERVICE}`)
   }
   return join(dirname(manifest), JSON.parse(readFileSync(manifest, 'utf8')).bin['killick-anchor-service'])
 }
 
-/** Its settings and keys come from the environment, so that no key stands among the arguments. */
+/** The service takes settings and keys from the environment, so that no key appears among the arguments. */
 function runService(args: readonly string[]): Promise<number> {
   const child = spawn(process.execPath, [findProgram(), ...args], { stdio: 'inherit' })
   return new Promise((resolve, reject) => {

@@ -5,7 +5,9 @@ import { ACCESS_HELP, ACCESS_OPTIONS, type Access, accessOf, openAccess } from '
 import { type Command, EXIT, readArgs, UsageError } from './command.ts'
 import { err, out } from './terminal.ts'
 
-/** Without the outcome a denied action would read as one that was done, and without its time as one of another day. */
+/**
+ * Without the outcome a denied action would look like one that was done; without the time it would look like one of another day.
+ */
 const USUAL = ['action', 'actor', 'targets', 'outcome', 'occurredAt']
 
 export const share: Command = {
@@ -15,13 +17,13 @@ export const share: Command = {
 Usage: killick share <event> [--fields <names>] [--expires <time>] [--url <url>] [--token <token>]
        killick share --revoke <share> [--url <url>] [--token <token>]
 
-Whoever has the link sees the chosen fields and can check in their own browser that they are genuine; the other fields stay
-hidden, also from the proof behind the link. The link is printed once: the service keeps only a hash of it.
+Anyone who has the link sees the chosen fields and can check in their own browser that they are genuine. The other fields stay
+hidden; the proof behind the link does not hold them either. The link is printed once: the service keeps only a hash of it.
 
   --fields <names>   fields to show, separated by commas; default ${USUAL.join(',')},
                      as far as the event has them
   --expires <time>   when the link stops working, as 2027-01-31 or an RFC 3339 time; default never
-  --revoke <share>   withdraw the link with this id for good
+  --revoke <share>   withdraw the link with this id permanently
 ${ACCESS_HELP}
 
 Exit codes: 0 done · 2 wrong usage, or refused · 3 the service could not be reached
@@ -65,7 +67,7 @@ Examples:
   },
 }
 
-/** Those of the usual fields that the event has: the service refuses to show what is not there. */
+/** The usual fields that the event has: the service refuses to show a field that does not exist. */
 async function usualFields(access: Access, event: string): Promise<string[]> {
   const bytes = await openAccess(access).bytes(`/v1/proofs/${encodeURIComponent(event)}`, MAX_PROOF_BYTES)
   const { fields } = parseEvent(parseProof(bytes).event)

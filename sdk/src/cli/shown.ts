@@ -1,4 +1,4 @@
-// Notes and receipts as they are found: in a recorder's spool, in files, or at a service.
+// Finds notes and receipts: in a recorder's spool, in files, or at a service.
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { KEY_FILE, NOTE_FILE, RECEIPTS_FILE } from '../client/shown-files.ts'
@@ -12,14 +12,14 @@ export type Found = {
   readonly place: string
   /** Oldest first; at least one. */
   readonly shown: readonly Shown[]
-  /** The log's key as the recorder has it, where the place is a spool. */
+  /** The log's key as the recorder has it, if the place is a spool. */
   readonly logKey: string | null
-  /** Base URL, where the place is a service. */
+  /** Base URL, if the place is a service. */
   readonly service: string | null
 }
 
 const TIMEOUT_MS = 30_000
-// A spool's receipts are 8, of some kilobytes each.
+// A spool has 8 receipts of some kilobytes each.
 const MAX_FILE_BYTES = 16 << 20
 
 /** An answer of a service: its body. @throws KillickError `unreachable`, or the service's refusal */
@@ -31,9 +31,9 @@ export async function ask(service: string, path: string): Promise<string> {
 }
 
 /**
- * What stands at a place: a spool's folder, a file with a note or with receipts, or a service's URL (with or without
+ * What is found at a place: a spool's folder, a file with a note or with receipts, or a service's URL (with or without
  * /checkpoint).
- * @throws UsageError where a file cannot be read. @throws KillickError as `ask`, `receipt_invalid`
+ * @throws UsageError if a file cannot be read. @throws KillickError as `ask`, `receipt_invalid`
  */
 export async function findShown(place: string): Promise<Found> {
   if (/^https?:\/\//.test(place)) {
@@ -43,7 +43,7 @@ export async function findShown(place: string): Promise<Found> {
   if (isFolder(place)) {
     const newest = readText(join(place, NOTE_FILE))
     const shown = receiptsIn(readText(join(place, RECEIPTS_FILE)))
-    // The newest receipt's note is the spool's newest, and need not be said twice.
+    // The newest receipt's note is the spool's newest note, and is listed once.
     if (shown.at(-1)?.note !== newest) shown.push({ note: newest, receipt: null })
     return { place, shown, logKey: readText(join(place, KEY_FILE)).trim(), service: null }
   }

@@ -1,12 +1,12 @@
-// Words on a terminal. What others wrote (a service, a node, a file, an argument) is made visible here, at the one place where text is
-// printed: `out` and `err` print strings with every control character written out, and only a `Text`, which this file makes,
-// may hold line breaks and styles. Colour only where the stream is a terminal and NO_COLOR is unset; `styleText` knows both.
+// Prints to the terminal, the only file that does. `out` and `err` escape every control character in a string, since a service, a
+// node, a file or an argument may have supplied it. Only a `Text`, which this file makes, may hold line breaks and styles.
+// `styleText` gives colour only if the stream is a terminal and NO_COLOR is unset.
 import { styleText } from 'node:util'
 import { printable } from '../core/text.ts'
 
 type Format = Parameters<typeof styleText>[0]
 
-/** Made of our own words and styles, and of those of others made visible. */
+/** Text made of our own words and styles, and of other people's words with control characters escaped. */
 export class Text {
   readonly raw: string
   /** @param raw already harmless */
@@ -15,16 +15,16 @@ export class Text {
   }
 }
 
-/** What can be printed. Strings and numbers are taken for words of others. */
+/** What can be printed. Strings and numbers count as other people's words. */
 export type Printed = string | number | Text
 
 const rawOf = (value: Printed): string => (value instanceof Text ? value.raw : printable(String(value)))
 
-/** A template whose words are ours and whose values may be those of others: text`Proof in ${file}`. */
+/** A template whose words are ours and whose values may be other people's: text`Proof in ${file}`. */
 export const text = (own: TemplateStringsArray, ...values: readonly Printed[]): Text =>
   new Text(own.map((part, i) => part + (i < values.length ? rawOf(values[i]!) : '')).join(''))
 
-/** A text of this program alone, such as a help page: nothing of others may stand in it. */
+/** A text of this program alone, such as a help page. It must not contain other people's words. */
 export const own = (words: string): Text => new Text(words)
 
 export const lines = (items: readonly Printed[]): Text => new Text(items.map(rawOf).join('\n'))
@@ -34,16 +34,16 @@ export const joined = (items: readonly Printed[], separator: string): Text => ne
 export const paint = (format: Format, value: Printed, stream: NodeJS.WriteStream = process.stdout): Text =>
   new Text(styleText(format, rawOf(value), { stream }))
 
-/** Filled up with spaces to a width that was measured with `widthOf`. */
+/** Padded with spaces to a width that `widthOf` measured. */
 export const padded = (value: Printed, width: number, side: 'left' | 'right' = 'right'): Text => {
   const raw = rawOf(value)
   return new Text(side === 'right' ? raw.padEnd(width) : raw.padStart(width))
 }
 
-/** Characters of an unstyled text, as it is printed. */
+/** Number of characters of an unstyled text, as printed. */
 export const widthOf = (value: Printed): number => rawOf(value).length
 
-/** JSON, in which the escapes that make a character visible are its own. */
+/** JSON, whose own escapes make every character visible. */
 export const json = (value: unknown): Text =>
   new Text(
     JSON.stringify(value, null, 2)
@@ -72,7 +72,7 @@ export function checkLines(checks: readonly { status: keyof typeof MARKS; title:
   })
 }
 
-/** A line on stderr that is rewritten as work goes on; on anything but a terminal, a new line every ten seconds. */
+/** A line on stderr that is rewritten as work goes on; if stderr is not a terminal, a new line every ten seconds. */
 export function progress(words: () => Printed): { step: () => void; done: () => void } {
   const { stderr } = process
   const every = stderr.isTTY ? 200 : 10_000

@@ -1,10 +1,13 @@
-// One ladder of words for trust, here as on the page: pinned by you · on somebody's word · not checked.
+// The same words for trust as on the page: pinned by you · on somebody's word · not checked.
 import { joined, lines, own, padded, paint, type Text, text, widthOf } from './terminal.ts'
 
-/** `you`: it was pinned. `nobody`: it was not checked. `fails`: it is not what was pinned. Else the name of whose word was taken. */
+/**
+ * `you`: it was pinned. `nobody`: it was not checked. `fails`: it is not what was pinned. Else the name of whoever vouches for
+ * it.
+ */
 export type Backing = { what: string; by: 'you' | 'nobody' | 'fails' | { name: string } }
 
-/** A line for each thing that a result rests on. Only what was pinned is green. */
+/** A line for each thing on which a result rests. Only pinned things are green. */
 export function trustLines(items: readonly Backing[]): Text {
   const width = Math.max(...items.map(({ what }) => widthOf(what)))
   return lines([

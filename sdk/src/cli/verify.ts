@@ -66,7 +66,7 @@ Examples:
     const logKeys = values['log-key'].map(readLogKey)
     const sourceKeys = values['source-key'].map(readSourceKey)
     const confirmations = values.confirmations === undefined ? null : integer(values.confirmations, 'confirmations', 1)
-    // The contract itself is read when a chain for it is known; what is wrong with it is said before anything is asked.
+    // The contract is read once its chain is known; a fault in the options is reported before anything is asked.
     readPinnedLog(values, 0)
     const input = await load(positionals[0]!, values)
     if (isForkFile(input)) return verifyFork(input, logKeys, values.json)
@@ -87,14 +87,15 @@ Examples:
 
 async function load(place: string, access: { token?: string | undefined; 'plain-http': boolean }): Promise<Uint8Array> {
   if (!/^https?:\/\//i.test(place)) return readInput(place, MAX_PROOF_BYTES)
-  // Whoever is behind a link is a stranger, and is not waited for.
+  // A stranger may be behind a link, so the command does not wait for it without limit.
   return openAccess(accessTo(place, access), { patience: 0 }).bytes('', MAX_PROOF_BYTES)
 }
 
 /**
- * The pinned log, and the nodes to ask. Where --chain-id is left out the chain is that of the first node that says; a contract
- * and a log in it have the same names on all chains, so a proof from another chain is neither confirmed nor denied: it is then
- * taken for its own chain, of which no node is asked. Where no node answers the proof's own word will do to say what is missing.
+ * The pinned log, and the nodes to ask. Without --chain-id the chain is that of the first node that answers. A contract and its
+ * logs have the same names on all chains, so these nodes can neither confirm nor deny a proof from another chain; the pin is then
+ * taken to be on that chain, of which no node is asked. If no node answers, the chain that the proof names is used, so that the
+ * verdict can say what is missing.
  */
 function placePin(
   proof: Proof,
@@ -142,14 +143,14 @@ function report(verdict: Verdict, proof: Proof): Text {
   ])
 }
 
-/** A second key, or a change of when one is valid, is there to be seen. */
+/** Shows a second key, or a change of a key's period. */
 function keyWord({ logIndex, kid, notBefore, notAfter, anchoredAt }: Verdict['registrations'][number]): Text {
   const valid = [notBefore && `from ${notBefore}`, notAfter && `until ${notAfter}`].filter(Boolean).join(' ')
   const since = anchoredAt ? `, anchored since ${anchoredAt}` : ', not anchored'
   return text`  · entry ${logIndex}${since}: key ${kid}${valid && `, valid ${valid}`}`
 }
 
-/** Whose word stands behind the keys and the contract. */
+/** On whose word the keys and the contract rest. */
 function backingOf({ checks }: Verdict, origin: string): Backing[] {
   const statusOf = (id: string) => checks.find((check) => check.id === id)?.status
   const word = { name: origin }
@@ -173,7 +174,7 @@ const OUTCOME_COLOURS: Record<string, 'red' | 'reset'> = { denied: 'red', failur
 function describe(event: NonNullable<Verdict['event']>): Text[] {
   const { outcome, occurredAt, ...others } = event.fields
   const hidden = event.hiddenFields
-  // Whether there are such fields among those that are not shown, nobody can tell.
+  // Nobody can tell whether such a field is among those that are not shown.
   const absent = hidden > 0 ? 'not among what is shown' : 'not recorded'
   const rows: [string, Printed][] = [
     ['event', event.id],
@@ -188,7 +189,7 @@ function describe(event: NonNullable<Verdict['event']>): Text[] {
       ? []
       : [
           `${count(hidden, 'field')} ${hidden === 1 ? 'is' : 'are'} not shown${
-            outcome === undefined ? '; whether it succeeded is not among what is shown' : ''
+            outcome === undefined ? '; whether the action succeeded is not shown' : ''
           }`,
           ...(event.missingFields > 0
             ? [`${count(event.missingFields, 'field')} of these the ledger no longer holds, by its own word`]
@@ -210,7 +211,7 @@ function cut(value: string): string {
   return `${value.slice(0, MAX_SHOWN)} … (${(value.length - MAX_SHOWN).toLocaleString('en')} more characters; --json shows them)`
 }
 
-/** A person reads "user ada (Ada Lovelace)" rather than JSON; anything of another form is shown as the JSON it is. */
+/** People would rather read "user ada (Ada Lovelace)" than JSON; a value of another form is shown as JSON. */
 function describeField(value: unknown): string {
   const isParty = (item: unknown): item is { type: string; id: string; name?: string } =>
     typeof item === 'object' &&

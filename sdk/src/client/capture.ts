@@ -1,21 +1,21 @@
-// Makes event tokens, byte for byte those of core's `makeEvent` (a test holds the two together), with node:crypto and in two
-// steps: a draft at the moment of record(), the seal once the event's place in the stream is known.
+// Makes the same event tokens as core's `makeEvent`, byte for byte (a test compares the two), with node:crypto and in two steps:
+// a draft when record() is called, and the seal once the event's place in the stream is known.
 import { hash } from 'node:crypto'
 import { KillickError } from '../core/errors.ts'
 import { EVENT_TYP, MAX_EVENT_BYTES } from '../core/event.ts'
 import { checkEventInput, type EventInput } from '../core/fields.ts'
 import type { Signer } from '../core/signature.ts'
 
-/** An event without its place: nothing in it can change any more, whatever the caller does to the input. */
+/** An event without its place. The caller can no longer change it by changing the input. */
 export type Draft = { id: string; time: number; disclosures: string; digests: string[] }
 
-/** Hashes are base64url text throughout: that is how the next event names this one. `prev` is null for the first. */
+/** Hashes are base64url text, since the next event names this one that way. `prev` is null for the first event. */
 export type StreamPlace = { source: string; stream: string; seq: number; prev: string | null }
 
 /** An event ready to be stored at its place. */
 export type Sealed = { token: string; leafHash: string; seq: number; prev: string | null }
 
-// Written anew each time, so that nothing of what is short has to be collected.
+// Reused for each short text, so that none becomes garbage.
 const scratch = Buffer.alloc(16_384)
 /** Longest text that fits; a character has at most three bytes. */
 const FITS = 5_461
@@ -31,7 +31,7 @@ const digestOf = (disclosure: string): string => hash('sha256', disclosure, 'bas
 /** Leaf hash of the JWS of an event, base64url. */
 export const leafHashOf = (leaf: string): string => hash('sha256', `\0${leaf}`, 'base64url')
 
-/** @throws KillickError `field_invalid` naming the field at fault; nothing has been recorded then. */
+/** @throws KillickError `field_invalid`, which names the field at fault; nothing has been recorded then. */
 export function draftEvent(input: EventInput, mint: { id: string; time: number; salt: () => string }): Draft {
   let disclosures = '~'
   const digests: string[] = []
@@ -44,8 +44,8 @@ export function draftEvent(input: EventInput, mint: { id: string; time: number; 
 }
 
 /**
- * Puts a draft at its place and signs it; at once when the signer answers at once. Without a signer the event is unsigned, for
- * sources registered with `eventSignatures: optional`.
+ * Puts a draft at its place and signs it; synchronously if the signer answers synchronously. Without a signer the event is
+ * unsigned, for sources registered with `eventSignatures: optional`.
  * @throws KillickError `event_too_large`.
  */
 export function sealEvent(draft: Draft, place: StreamPlace, signer: Signer | null): Sealed | Promise<Sealed> {

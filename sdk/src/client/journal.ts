@@ -1,4 +1,4 @@
-// The durable part of the spool: segments, group commit, and what happens when the disk refuses. Knows nothing of events.
+// The durable part of the spool: segments, group commit, and failures of the disk. Knows nothing of events.
 import { type FileHandle, open, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { KillickError } from '../core/errors.ts'
@@ -16,31 +16,31 @@ import {
   writeFrame,
 } from './segment.ts'
 
-// Held back on disk so that, on a full one, a batch header and its acceptance can still be written: without them nothing
-// would ever be sent and freed.
+// Reserved on disk so that a batch header and its acceptance can still be written when the disk is full: without them nothing
+// could be sent and freed.
 const RESERVE_BYTES = 64 * 1024
 const NO_SPACE = new Set(['ENOSPC', 'EDQUOT'])
 
 export type Segment = { number: number; file: string; bytes: number }
 
 export type JournalOptions<M> = {
-  /** Bytes after which a new segment is begun. */
+  /** Size in bytes at which a new segment begins. */
   segmentBytes: number
-  /** Text of the state line a new segment begins with: everything that has been durable so far, summed up. */
+  /** Text of the state line that begins a new segment: the sum of everything durable so far. */
   state: () => string
   /** Called with every group once it is durable, before its appends resolve. */
   onDurable: (metas: readonly M[]) => void
-  /** Called when a write failed, before its appends and all queued behind them reject: none of them happened. */
+  /** Called when a write has failed, before its appends and all queued behind them reject: none of them took place. */
   onRollback: () => void
-  /** Called when a segment is begun; the one before it gets no more lines. */
+  /** Called when a segment begins; the one before it gets no more lines. */
   onBegin: (number: number) => void
 }
 
 type Entry<M> = { kind: LineKind; text: string; meta: M; resolve: () => void; reject: (error: unknown) => void }
 
 /**
- * Append-only journal in `dir`. An append resolves when it is durable (written and fdatasync'ed; a new file's directory entry
- * too); concurrent appends share one write and one sync. Appends are all or nothing and keep their order: when one
+ * Append-only journal in `dir`. An append resolves when it is durable (written and fdatasync'ed, including a new file's directory
+ * entry); concurrent appends share one write and one sync. Appends are all or nothing and keep their order: when one
  * fails, those queued behind it fail with it and the file is cut back to what was durable.
  */
 export class Journal<M> {
@@ -62,7 +62,7 @@ export class Journal<M> {
     this.#options = options
   }
 
-  /** Opens what is there (cutting a torn end) or creates the first segment, and hands every stored frame to `replay`. */
+  /** Opens the existing segments (and cuts a torn end) or creates the first, and passes every stored frame to `replay`. */
   async open(replay: (frame: SpoolLine, segment: Segment, first: boolean) => void): Promise<void> {
     const numbers = await listSegments(this.#dir)
     const newest = numbers.at(-1)
@@ -87,7 +87,7 @@ export class Journal<M> {
     })
   }
 
-  /** Bytes on disk and on the way there. */
+  /** Bytes on disk and waiting for it. */
   get bytes(): number {
     return this.segments.reduce((sum, segment) => sum + segment.bytes, this.#queuedBytes)
   }
@@ -96,7 +96,7 @@ export class Journal<M> {
     return this.#queuedBytes
   }
 
-  /** True after the disk refused a write for lack of space, until `probe()` finds some. */
+  /** True after the disk refused a write for lack of space, until `probe()` finds space. */
   get full(): boolean {
     return this.#full
   }
@@ -114,7 +114,7 @@ export class Journal<M> {
     })
   }
 
-  /** Begins a new segment before the next line, or soon when none is waiting. */
+  /** Begins a new segment before the next line, or soon if no line is waiting. */
   rotate(): void {
     if (this.#failure) return
     this.#rotateNext = true
@@ -126,14 +126,14 @@ export class Journal<M> {
     while (this.#writing) await this.#writing
   }
 
-  /** Removes the oldest `count` segments for good. */
+  /** Removes the oldest `count` segments permanently. */
   async remove(count: number): Promise<void> {
     for (const segment of this.segments.splice(0, count)) await unlink(segment.file)
     await syncDirectory(this.#dir)
   }
 
   /**
-   * After a full disk: succeeds when there is space again.
+   * Resolves when a full disk has space again.
    * @throws KillickError `spool_disk_full`.
    */
   probe(): Promise<void> {
@@ -155,7 +155,7 @@ export class Journal<M> {
   }
 
   async #write(): Promise<void> {
-    // Everything recorded in this turn of the event loop goes into the first group.
+    // The first group takes everything recorded in this turn of the event loop.
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#queue.length > 0 || this.#rotateNext) {
       if (this.#rotateNext || this.active.bytes >= this.#options.segmentBytes) await this.#rotate()
@@ -181,7 +181,7 @@ export class Journal<M> {
     for (const entry of group) entry.resolve()
   }
 
-  /** The lines of a group, in memory that the next group uses again. */
+  /** The lines of a group, in memory that the next group reuses. */
   #print(group: readonly Entry<M>[]): Buffer {
     const bytes = group.reduce((sum, { text }) => sum + frameLength(text), 0)
     if (this.#lines.length < bytes) this.#lines = Buffer.alloc(2 * bytes)
@@ -197,7 +197,7 @@ export class Journal<M> {
       await (this.#handle as FileHandle).datasync()
       await this.#releaseReserve()
     } catch (cause) {
-      // After a failed sync nobody knows what the disk holds; only a fresh start reads it again.
+      // After a failed sync nobody knows what the disk holds until a new start reads it again.
       this.#failure = spoolFailed(this.#dir, cause as Error)
     }
     const failure = this.#failure ?? diskFull(this.#dir)
@@ -208,7 +208,7 @@ export class Journal<M> {
     for (const entry of refused) entry.reject(failure)
   }
 
-  /** A segment that cannot be begun for lack of space is no fault: the old one goes on. */
+  /** Lack of space for a new segment is no fault: the old one goes on. */
   async #rotate(): Promise<void> {
     this.#rotateNext = false
     try {
@@ -243,17 +243,17 @@ export class Journal<M> {
   }
 }
 
-/** Of the file system (errno), or of the lock's SQLite (errcode); anything else is a fault of ours. */
+/** Whether an error comes from the file system (errno) or from the lock's SQLite (errcode); any other is a bug of ours. */
 const isOfSystem = (error: unknown): error is Error =>
   error instanceof Error && !(error instanceof KillickError) && ('errno' in error || 'errcode' in error)
 
 const isNoSpace = (error: unknown): boolean => NO_SPACE.has((error as NodeJS.ErrnoException).code ?? '')
 
-/** A disk that is read-only, gone or broken, in the words of the system. */
+/** The error for a disk that is read-only, gone or broken, in the words of the system. */
 const spoolFailed = (dir: string, { message }: Error): KillickError =>
   new KillickError('spool_failed', `The spool ${dir} cannot be read or written: ${message}`, { dir })
 
-/** What the system says of the disk, as the error of a spool. */
+/** Turns the system's error about the disk into an error of the spool. */
 export async function orSpoolError<T>(dir: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()

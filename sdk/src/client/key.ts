@@ -1,4 +1,4 @@
-// Private keys: from a JWK or a file into a Signer. Signing uses node:crypto, which is many times faster than portable code.
+// Makes a Signer from a private JWK or a key file. Signing uses node:crypto, which is many times faster than portable code.
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { open, readFile, stat } from 'node:fs/promises'
 import { KillickError } from '../core/errors.ts'
@@ -21,7 +21,7 @@ const GENERATE: Record<Alg, () => { privateKey: KeyObject }> = {
  * @example
  * const key = generateKey()
  * await writeKeyFile('billing-api.key.json', key)
- * console.log(publicJwk(key)) // what the service is to register
+ * console.log(publicJwk(key)) // register this with the service
  */
 export function generateKey(alg: Alg = 'Ed25519'): PrivateJwk {
   const make = GENERATE[alg]
@@ -44,7 +44,7 @@ export function publicJwk(jwk: PrivateJwk): PublicJwk {
 /**
  * Writes a private JWK to a new file that only its owner can read.
  * @param path of the file, made with mode 600; its folder must exist
- * @throws the file system's Error, with code EEXIST where the file is there: keys are not overwritten
+ * @throws the file system's Error, with code EEXIST if the file exists: keys are not overwritten
  */
 export async function writeKeyFile(path: string, jwk: PrivateJwk): Promise<void> {
   const handle = await open(path, 'wx', 0o600)
@@ -58,15 +58,15 @@ export async function writeKeyFile(path: string, jwk: PrivateJwk): Promise<void>
 
 /**
  * Reads a private JWK from a file, as `writeKeyFile` or `killick keygen` write it. `signerOf` checks the key itself.
- * @throws KillickError `key_unsafe` where others on this machine can read the file; `key_invalid` where it cannot be read, or
- * holds no JSON
+ * @throws KillickError `key_unsafe` if others on this machine can read the file; `key_invalid` if it cannot be read or is not
+ * JSON
  */
 export async function readKeyFile(path: string): Promise<PrivateJwk> {
   const text = await readFile(path, 'utf8').catch((error: Error) => {
     throw new KillickError('key_invalid', `The key file cannot be read: ${error.message}`, { path })
   })
   const { mode } = await stat(path)
-  // Windows reports no permission bits worth reading.
+  // Windows reports no useful permission bits.
   if (process.platform !== 'win32' && (mode & 0o077) !== 0)
     throw new KillickError('key_unsafe', `Others can read the private key ${path}; run: chmod 600 ${path}`, { path })
   try {
@@ -78,7 +78,7 @@ export async function readKeyFile(path: string): Promise<PrivateJwk> {
 
 /**
  * A signer that holds a private JWK in this process.
- * @throws KillickError `key_invalid`, also where `d` does not belong to the public part
+ * @throws KillickError `key_invalid`, also if `d` does not belong to the public part
  */
 export function signerOf(jwk: PrivateJwk): Signer {
   if (typeof jwk !== 'object' || jwk === null || typeof jwk.d !== 'string')
@@ -101,8 +101,8 @@ export function signerOf(jwk: PrivateJwk): Signer {
 }
 
 /**
- * A Signer from whatever the caller has: a private JWK, the path of a file that holds one, or a ready Signer, which may
- * stand for a KMS or HSM: `{ jwk, sign(message) }` with `sign` giving 64 bytes (ES256 and ES256K as R ‖ S), possibly later.
+ * A Signer from a private JWK, the path of a file that holds one, or a ready Signer, which may stand for a KMS or HSM:
+ * `{ jwk, sign(message) }`, where `sign` returns 64 bytes (ES256 and ES256K as R ‖ S) or a promise of them.
  */
 export async function loadSigner(key: PrivateJwk | string | Pick<Signer, 'jwk' | 'sign'>): Promise<Signer> {
   if (typeof key === 'string') return signerOf(await readKeyFile(key))

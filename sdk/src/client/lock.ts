@@ -1,5 +1,5 @@
-// The spool belongs to one process at a time. The lock is one the operating system holds for the process (fcntl, through
-// SQLite's own locking), so it ends with the process however that ends: there is no stale lock to recognise by pid or age.
+// One process at a time owns the spool. The operating system holds the lock for the process (fcntl, through SQLite's own
+// locking), so the lock ends with the process however that ends, and there are no stale locks to recognise by pid or age.
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { KillickError } from '../core/errors.ts'

@@ -13,7 +13,7 @@ import { type Share, type ShareOptions, shareEvent } from './share.ts'
 import { Spool } from './spool.ts'
 import type { Compression } from './transport.ts'
 
-/** What `openAuditLog` is told. `url`, `source`, `key` and `spool` are required; everything else has a default. */
+/** Options of `openAuditLog`. `url`, `source`, `key` and `spool` are required; everything else has a default. */
 export type AuditLogOptions = {
   /** Base URL of the anchor service, e.g. `https://audit.example.com`. */
   url: string
@@ -27,11 +27,11 @@ export type AuditLogOptions = {
   /** Directory that holds events until the log has accepted them. One per process; keep it across restarts. */
   spool: string
   /**
-   * C2SP verifier key of the log (`GET /v1/log` shows it). Pin it: without it the key that the service names with the first
-   * receipt is taken on its word, kept in the spool, and a change refused.
+   * C2SP verifier key of the log (`GET /v1/log` shows it). Pin it: without it the recorder believes the key that the service
+   * names with the first receipt, keeps it in the spool, and refuses a change.
    */
   logKey?: string
-  /** A reader token of the service, for `share()` alone: recording needs none. */
+  /** A reader token of the service, for `share()` only; recording needs none. */
   readerToken?: string
   /** When a batch is sent: `maxEvents` 1,000, `maxBytes` 1 MiB, `maxAgeMs` 1,000; whichever comes first. */
   batch?: Partial<BatchLimits>
@@ -39,7 +39,7 @@ export type AuditLogOptions = {
   maxSpoolBytes?: number
   /** How long `record()` waits for room before it rejects with `spool_full`, in ms; default 30,000. */
   spoolWaitMs?: number
-  /** For one request, from connecting to the end of the answer, in ms; default 30,000. */
+  /** Time limit for one request, from connecting to the end of the answer, in ms; default 30,000. */
   timeoutMs?: number
   /** Default `zstd`. */
   compression?: Compression
@@ -48,17 +48,17 @@ export type AuditLogOptions = {
   /** Another `fetch`, for a proxy or client certificates. */
   fetch?: typeof fetch
   /**
-   * Told about every failed attempt to send, and about every call of `record()` that was rejected, whether anyone waits for it
-   * or not. The default writes it to stderr, once per kind of failure in a row.
+   * Called for every failed attempt to send, and for every call of `record()` that was rejected, whether or not anyone awaits it.
+   * The default writes the failure to stderr, once per kind of failure in a row.
    */
   onError?: (error: Error, during: 'send' | 'record') => void
-  /** Told the key when it was taken on the service's word, once for a spool; the default writes it to stderr. */
+  /** Called with the key if the recorder believed the service about it, once for a spool; the default writes it to stderr. */
   onPin?: (logKey: string) => void
 }
 
 /**
- * Where an audit log stands at one moment: read from memory, as cheap as a property. Counts are of events unless they say
- * otherwise; "ever" outlasts restarts, since the spool remembers.
+ * The state of an audit log at one moment, read from memory. Counts are of events unless they say otherwise. "Ever" includes
+ * earlier runs, which the spool remembers.
  */
 export type AuditLogStatus = {
   /** The source's name, as given. */
@@ -74,12 +74,12 @@ export type AuditLogStatus = {
   /** Bytes of the spool. */
   readonly spoolBytes: number
   /**
-   * `idle`: nothing due. `sending`. `waiting`: the service cannot be reached or is busy. `refused`: it does not take the batch as
-   * things stand; asked again every minute and at `flush()`. `halted`: stream and log contradict each other (`log_forked`: the
-   * log contradicts itself), nothing is sent any more.
+   * `idle`: nothing is due. `sending`. `waiting`: the service cannot be reached or is busy. `refused`: the service does not
+   * accept the batch as things stand; the recorder tries again every minute and at `flush()`. `halted`: stream and log contradict
+   * each other (`log_forked`: the log contradicts itself), and the recorder sends nothing any more.
    */
   readonly state: 'idle' | 'sending' | 'waiting' | 'refused' | 'halted' | 'closed'
-  /** C2SP verifier key that receipts are checked with, and who pinned it; null before the first receipt, unless it was given. */
+  /** C2SP verifier key for checking receipts, and who pinned it; null before the first receipt, unless it was given. */
   readonly logKey: string | null
   readonly pinned: 'option' | 'first_use' | null
   /** Calls of `record()` that were rejected since opening: their events are not recorded. */
@@ -91,27 +91,27 @@ export type AuditLogStatus = {
   readonly lastError: Failure | null
 }
 
-/** A failure in short: a code of `ERROR_CODES`, or `internal` where it is a bug, and a sentence for people. */
+/** A failure in short: a code of `ERROR_CODES`, or `internal` for a bug, and a sentence for people. */
 export type Failure = { readonly code: string; readonly message: string }
 
 /** What `close()` leaves in the spool: the number of events that the log has not accepted, and the last failure, if any. */
 export type Left = { readonly pending: number; readonly lastError: Failure | null }
 
 /**
- * The audit log of one process, as `openAuditLog` opens it. Calls may overlap; events stand in the order of the calls.
+ * The audit log of one process, opened by `openAuditLog`. Calls may overlap; events keep the order of the calls.
  */
 export type AuditLog = {
   /**
    * Records that someone did something. Resolves when the event is signed, chained and durable in the spool: from then on it
-   * reaches the log, whatever happens to the process. Not awaiting each call lets many share one write to disk; one that
-   * rejects is then told to `onError` and counted in `status.rejected`, and does not end the process.
+   * reaches the log, whatever happens to the process. If calls are not awaited one by one, many share one write to disk; a call
+   * that rejects then goes to `onError`, is counted in `status.rejected`, and does not end the process.
    * @throws KillickError `field_invalid` (with `details.field`), `event_too_large`, `spool_full`, `spool_disk_full`,
    * `spool_failed`, `log_closed`; nothing was recorded then.
    */
   record(event: EventInput): Promise<Recorded>
   /**
-   * Sends everything recorded so far, and resolves with the receipts once the log has accepted it. While the service cannot be
-   * reached it waits, as long as that takes.
+   * Sends everything recorded so far, and resolves with the receipts once the log has accepted it. It waits without limit while
+   * the service cannot be reached.
    * @throws KillickError the service's code when it refuses (recording goes on, and so do attempts), `receipt_invalid`,
    * `log_forked` (recording goes on, into the spool; nothing is sent any more; `details.file` is the evidence), `log_closed`.
    */
@@ -125,24 +125,24 @@ export type AuditLog = {
    */
   share(eventId: string, options: ShareOptions): Promise<Share>
   /**
-   * Stops recording, tries for `timeoutMs` (default 10,000) to get everything accepted, and closes the spool. What was not
-   * accepted stays in it and is sent when it is opened again; how much that is, and why, is what this resolves with.
+   * Stops recording, tries for `timeoutMs` (default 10,000) to get everything accepted, and closes the spool. Events that were
+   * not accepted stay in it and are sent when it is opened again. Resolves with their number and the last failure.
    * @param options `strict`: reject when anything is left (default false). The spool is closed then too.
    * @throws KillickError `not_accepted` (`strict` only; `details` are `{ pending, lastError }`), `spool_failed`.
    */
   close(options?: { timeoutMs?: number; strict?: boolean }): Promise<Left>
-  /** Where the log stands now. */
+  /** The state of the log now. */
   readonly status: AuditLogStatus
 }
 
-/** Most that an option may ask for: below what the service takes, so that the header fits too. */
+/** Upper limit for an option: below the service's own limit, so that the header fits too. */
 const MAX_SENT_BYTES = 15 << 20
 const MIN_SPOOL_BYTES = 1 << 20
 
 /**
- * Opens the audit log of this process: what is recorded is signed, chained, kept in the spool and sent to the service. Events
- * that an earlier process left in the spool are sent too. The service need not be reachable.
- * @param options see there for units, ranges and defaults
+ * Opens the audit log of this process. It signs and chains what is recorded, keeps it in the spool and sends it to the service,
+ * including events that an earlier process left in the spool. The service need not be reachable.
+ * @param options `AuditLogOptions` has units, ranges and defaults
  * @example
  * const audit = await openAuditLog({ url: 'https://audit.example.com', source: 'billing-api', key: 'key.json', spool: './spool' })
  * await audit.record({ action: 'invoice.approve', actor: { type: 'user', id: 'ada' }, targets: [{ type: 'invoice', id: '42' }] })
@@ -169,7 +169,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   sender.start()
   const share: AuditLog['share'] = async (eventId, what) => {
     if (options.readerToken === undefined)
-      throw new KillickError('option_invalid', 'Option readerToken is missing: share() asks the service with it', {
+      throw new KillickError('option_invalid', 'Option readerToken is missing; share() needs it', {
         option: 'readerToken',
       })
     return shareEvent({ ...transport, token: options.readerToken }, eventId, what)
@@ -285,7 +285,7 @@ function checkOptions(options: AuditLogOptions) {
   }
 }
 
-/** Never silent, never a flood: a failure is written when it begins or changes. */
+/** Writes a failure when it begins or changes: never silent, never a flood. */
 function warnOnce(url: string): NonNullable<AuditLogOptions['onError']> {
   const last = { send: '', record: '' }
   const what = { send: `events wait in the spool for ${url}`, record: 'an event was not recorded' }
@@ -298,6 +298,6 @@ function warnOnce(url: string): NonNullable<AuditLogOptions['onError']> {
 
 const sayPin = (url: string) => (logKey: string) => {
   process.stderr.write(
-    `killick: no logKey was given, so the log's key is from now on the one that ${url} names: ${printable(logKey)}\n`,
+    `killick: no logKey was given, so from now on the log's key is the one that ${url} names: ${printable(logKey)}\n`,
   )
 }

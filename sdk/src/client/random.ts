@@ -1,4 +1,4 @@
-// Random bytes for salts and ids, drawn from the system in blocks: one call per salt costs as much as hashing a field.
+// Random bytes for salts and ids, drawn from the system in blocks: a call for each salt would cost as much as hashing a field.
 import { randomFillSync } from 'node:crypto'
 
 const POOL_BYTES = 16_384

@@ -1,5 +1,5 @@
-// A receipt is a proof, and is checked as one; and the log that gave it must still be the log it was. Only then may the spool
-// let go of the events.
+// Checks a receipt as a proof, and checks that the log that gave it is still the same log. Only then may the spool forget the
+// events.
 import type { BatchHeader } from '../core/batch.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
@@ -18,10 +18,10 @@ import {
 import type { KnownCheckpoint, LogPin, State } from './state.ts'
 import { type Delivery, getPublic, type TransportOptions } from './transport.ts'
 
-/** What is known of the log, and the way to ask its service. */
+/** What is known of the log, and how to ask its service. */
 export type Door = {
   state: Pick<State, 'log' | 'logIndex' | 'checkpoint' | 'receipts'>
-  /** C2SP verifier key that the application gave; undefined: the spool's, or else the one that the service names. */
+  /** C2SP verifier key that the application gave; undefined: use the spool's key, or else the one that the service names. */
   logKey: string | undefined
   transport: TransportOptions
   signal: AbortSignal
@@ -29,7 +29,7 @@ export type Door = {
 
 /**
  * `accepted`: the receipt proves acceptance, by a log that extends all it has shown before. `later`: the service did not answer
- * what had to be asked. `refused`: it proves nothing. `forked`: the log contradicts itself.
+ * a necessary question. `refused`: the receipt proves nothing. `forked`: the log contradicts itself.
  */
 export type Admission =
   | { kind: 'accepted'; receipt: KeptReceipt; log: LogPin }
@@ -37,7 +37,7 @@ export type Admission =
   | { kind: 'refused'; error: KillickError }
   | { kind: 'forked'; fork: Fork }
 
-/** Thrown within this file where the service's answer ends the matter. */
+/** Thrown within this file when the service's answer decides the outcome. */
 class Ended extends Error {
   readonly admission: Admission
 
@@ -47,7 +47,7 @@ class Ended extends Error {
   }
 }
 
-/** Checks that `body` proves that the log, still the one it was, has accepted the batch under `header`. */
+/** Checks that `body` proves acceptance of the batch under `header`, by the same log as before. */
 export async function admitReceipt(body: string, header: BatchHeader, door: Door): Promise<Admission> {
   try {
     return await admit(body, header, door)
@@ -86,7 +86,7 @@ function originOf(note: string): string {
   }
 }
 
-/** The key to open checkpoints with: the application's, the one used before, or, for the first receipt, the service's word. */
+/** The key for opening checkpoints: the application's, else the one used before, else, for the first receipt, the service's. */
 async function pinOf(note: string, door: Door): Promise<LogPin> {
   if (door.logKey !== undefined) return { key: door.logKey, by: 'option' }
   if (door.state.log) return door.state.log
@@ -115,7 +115,7 @@ function openWith(note: string, { key, by }: LogPin): SignedCheckpoint {
   }
 }
 
-/** A log may grow, and in no other way change. Returns when that is proven. */
+/** Returns when it is proven that the log has only grown. */
 async function demandConsistency(
   known: KnownCheckpoint,
   receipt: KeptReceipt,
@@ -130,13 +130,13 @@ async function demandConsistency(
   const older = viewOf({ ...known, root: parseHash(known.root)! }, receiptUnder(known.note, door.state.receipts))
   const newer = viewOf(checkpoint, receipt)
   if (contradiction(older, newer) !== null) fork('roots', null, null)
-  // Both show a root of the smaller size, and it is the same: so it is when no other batch came between the last and this one.
+  // Both show the same root for the smaller size. This is the case when no other batch came between the last one and this one.
   if (newer.roots.has(known.size) || older.roots.has(checkpoint.size)) return
   const [from, to] = [known.size, checkpoint.size].sort((a, b) => a - b) as [number, number]
   const asked = `/v1/consistency?from=${from}&to=${to}`
   const answer = await askFor(asked, door)
   const holds = extendsBy(older, newer, readPath(answer, from, to))
-  if (holds === null) invalidReceipt(`the service was asked ${asked} and answered something else`)
+  if (holds === null) invalidReceipt(`the service was asked ${asked} and answered with something else`)
   if (!holds) fork('consistency', asked, answer)
 }
 
@@ -152,7 +152,7 @@ function readPath(answer: string, from: number, to: number): unknown {
   }
 }
 
-/** The body of an answer; what is none ends the matter for now. */
+/** The body of an answer. Without an answer nothing can be decided now. */
 async function askFor(path: string, { transport, signal }: Door): Promise<string> {
   const outcome = await getPublic(path, transport, signal)
   if (outcome.kind === 'accepted') return outcome.body
@@ -178,8 +178,8 @@ function evidence(
 }
 
 /**
- * A service that expects events again for which it has given a receipt has lost them. Null where it turns out to be the service
- * of another log: then it never had them.
+ * If a service expects events again for which it gave a receipt, it has lost them. Null if it turns out to be the service of
+ * another log, which never had them.
  */
 export async function forkOfGap(error: KillickError, door: Door): Promise<Fork | null> {
   const { log, checkpoint } = door.state
@@ -190,7 +190,7 @@ export async function forkOfGap(error: KillickError, door: Door): Promise<Fork |
       if (originOf(outcome.body) !== checkpoint!.origin) return null
       other = { note: openCheckpoint(outcome.body, log!.key).note, receipt: null }
     } catch {
-      // No note of this log: what the service said stands alone.
+      // No note of this log: the service's answer is the only evidence.
     }
   }
   const answer = JSON.stringify(error.details)

@@ -1,4 +1,5 @@
-// record(): a draft at the call, a place in the stream and a signature in order of the calls, and an answer when it is on disk.
+// record() makes a draft at the call, gives it a place in the stream and a signature in the order of the calls, and resolves when
+// the event is on disk.
 import { KillickError } from '../core/errors.ts'
 import type { EventInput } from '../core/fields.ts'
 import type { Signer } from '../core/signature.ts'
@@ -7,15 +8,15 @@ import { saltText, uuidv7 } from './random.ts'
 import type { Spool } from './spool.ts'
 
 /**
- * An event that is durable. `id`: its UUIDv7. `leafHash`: its cryptographic identity, 43 characters of base64url. `seq`: its
- * place in the stream, from 0.
+ * A durable event. `id`: its UUIDv7. `leafHash`: its cryptographic identity, 43 characters of base64url. `seq`: its place in the
+ * stream, from 0.
  */
 export type Recorded = { id: string; leafHash: string; seq: number }
 
 type Stored = { sealed: Sealed; durable: Promise<void> }
 type Waiting = { draft: Draft; deadline: number; resolve: (stored: Stored) => void; reject: (error: unknown) => void }
 
-// Calls that wait for room or for a slow signer, each with its event in memory. Beyond this record() refuses at once.
+// How many calls may wait for room or for a slow signer, each with its event in memory. Beyond this record() refuses at once.
 const MAX_WAITING = 10_000
 
 export class Recorder {
@@ -33,7 +34,7 @@ export class Recorder {
 
   /**
    * @param signer null for unsigned events. @param waitMs how long a call may wait for room in the spool.
-   * @param onRejected told of every call that was rejected
+   * @param onRejected called for every call that was rejected
    */
   constructor(spool: Spool, signer: Signer | null, waitMs: number, onRejected: (error: Error) => void = () => {}) {
     this.#spool = spool
@@ -46,8 +47,8 @@ export class Recorder {
   }
 
   /**
-   * Resolves when the event is signed, chained and durable. A rejection that nobody waits for does not end the process: the
-   * recorder has seen it, counts it and says so.
+   * Resolves when the event is signed, chained and durable. A rejection that nobody awaits does not end the process: the recorder
+   * counts it and calls `onRejected`.
    */
   record(input: EventInput): Promise<Recorded> {
     const answer = this.#record(input)
@@ -57,7 +58,7 @@ export class Recorder {
 
   async #record(input: EventInput): Promise<Recorded> {
     if (this.#closed) throw new KillickError('log_closed')
-    // The wall clock as it is: order comes from `seq`, so a clock that jumps neither breaks the stream nor is covered up.
+    // The wall clock as it is. Order comes from `seq`, so a jump of the clock does not break the stream, and is not hidden.
     const time = Date.now()
     const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText })
     const stored = this.#storeNow(draft) ?? this.#storeInTurn(draft)
@@ -73,18 +74,18 @@ export class Recorder {
     await this.#latest.catch(() => {})
   }
 
-  /** Refuses further calls; those under way go on. */
+  /** Refuses further calls; calls under way go on. */
   close(): Promise<void> {
     this.#closed = true
     return this.settled()
   }
 
-  /** The usual way, without a detour through the event loop: nobody waits, there is room, the signer answers at once. */
+  /** The usual, synchronous way: nobody waits, there is room, the signer answers at once. */
   #storeNow(draft: Draft): Stored | null {
     if (!this.#isPrompt || this.#serving || !this.#spool.hasRoom()) return null
     const sealed = sealEvent(draft, this.#spool.place, this.#signer)
     if (sealed instanceof Promise) {
-      // A signer that is slow once may be again. This signature is wasted, but the event is not lost: it waits its turn.
+      // A signer that is slow once may be slow again. This signature is wasted, but the event is not lost: it waits its turn.
       this.#isPrompt = false
       sealed.catch(() => {})
       return null
@@ -119,7 +120,7 @@ export class Recorder {
     this.#serving = false
   }
 
-  /** Null when a failed write has moved the head of the stream back since the event was sealed. */
+  /** Null if a failed write has moved the head of the stream back since the event was sealed. */
   #append(sealed: Sealed): Stored | null {
     const durable = this.#spool.append(sealed)
     return durable ? { sealed, durable } : null

@@ -1,4 +1,4 @@
-// Reads a journal back after a restart. Every line must follow from the ones before it: position, chain, batch, acceptance.
+// Reads a journal back after a restart. Every line must follow from the ones before it: place, chain, batch, acceptance.
 import { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
@@ -26,7 +26,7 @@ export class Replay {
     this.state = freshState(source, '')
   }
 
-  /** Takes the next line and says what it changed; nothing for the state at the start of a segment. */
+  /** Takes the next line and returns what it changed; nothing for the state at the start of a segment. */
   line(frame: SpoolLine, file: string, first: boolean): JournalChange | null {
     try {
       if ((frame.kind === 'S') !== first) throw new Error('the state belongs on the first line, and only there')
@@ -46,8 +46,8 @@ export class Replay {
   }
 
   /**
-   * The batch that is open at the end. The last event's signature is checked here; through the chain it speaks for all
-   * events before it. So is that of the log's newest checkpoint.
+   * The batch that is open at the end. This checks the last event's signature, which through the chain covers all events before
+   * it, and the signature of the log's newest checkpoint.
    */
   end(): BatchHeader | null {
     if (this.#last) {
@@ -110,10 +110,10 @@ export class Replay {
     }
     const { receipt, log } = JSON.parse(text) as Extract<JournalChange, { kind: 'A' }>
     const { header, seq, n } = parseKeptReceipt(printReceipt(receipt))
-    // By its hash: the segment that held the header may be gone already.
+    // By its hash: the segment that held the header may already be gone.
     const isOpen = state.batched > state.accepted && printHash(parseBatchHeader(header).leafHash) === state.batchPrev
     if (!isOpen || seq !== state.accepted || seq + n !== state.batched)
-      throw new Error('this acceptance is not of the open batch')
+      throw new Error('this acceptance is not for the open batch')
     if (!isIncluded(receipt, parseCheckpoint(receipt.checkpoint)))
       throw new Error('this receipt does not prove acceptance')
     this.#open = null

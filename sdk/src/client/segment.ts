@@ -7,13 +7,13 @@ import { KillickError } from '../core/errors.ts'
 
 /** S = state at the start of a segment, E = event, B = signed batch header, A = acceptance of the batch by the log. */
 export type LineKind = 'S' | 'E' | 'B' | 'A'
-/** A line and where it stands in its file; `end` is just after the line feed. */
+/** A line and its place in the file; `end` is just after the line feed. */
 export type SpoolLine = { kind: LineKind; text: string; start: number; end: number }
 
 const SEED: Record<string, number> = { S: crc32('S'), E: crc32('E'), B: crc32('B'), A: crc32('A') }
 const LINE_FEED = 0x0a
 const READ_BYTES = 1 << 20
-// The longest line is an event of 256 KiB; a tail without a line feed beyond this is not the end of one write.
+// The longest line is an event of 256 KiB. A longer tail without a line feed is not the end of one write.
 const MAX_LINE_BYTES = 1 << 20
 const UNFINISHED_HEAD = /^[SEBA]( ([0-9a-f]{0,8}|[0-9a-f]{8} \d{0,7}))?$/
 const HEAD = /^([SEBA]) ([0-9a-f]{8}) (\d{1,7}) /
@@ -35,7 +35,7 @@ export function writeFrame(buffer: Buffer, at: number, kind: LineKind, text: str
   return end + 1
 }
 
-/** The same as text. */
+/** The line that stores `text`, as text. */
 export function frame(kind: LineKind, text: string): string {
   const buffer = Buffer.alloc(frameLength(text))
   writeFrame(buffer, 0, kind, text)
@@ -100,8 +100,8 @@ export const isTorn = (tail: string): boolean => {
 }
 
 /**
- * Cuts the unfinished line that a killed process may leave at the end of the newest segment. Its record() was never
- * acknowledged: that happens only after the whole line is on disk.
+ * Cuts the unfinished line that a killed process may leave at the end of the newest segment. Its record() had not
+ * resolved: that happens only after the whole line is on disk.
  * @returns the size after the cut, in bytes.
  */
 export async function cutTornTail(file: string): Promise<number> {
@@ -140,7 +140,7 @@ export async function listSegments(dir: string): Promise<number[]> {
   return numbers
 }
 
-/** Creates a segment that appears under its name only when its first line is durable. */
+/** Creates a segment; it appears under its name only when its first line is durable. */
 export async function createSegment(
   dir: string,
   number: number,
@@ -162,7 +162,7 @@ export async function createSegment(
   }
 }
 
-/** Writes all of `data` at `position`; a short write is continued until the system names the reason. */
+/** Writes all of `data` at `position`. After a short write it writes on until the system names the reason. */
 export async function writeAll(handle: FileHandle, data: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < data.length; ) {
     const { bytesWritten } = await handle.write(data, done, data.length - done, position + done)

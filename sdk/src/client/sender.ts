@@ -1,5 +1,5 @@
-// Reads the spool behind the recorder: cuts batches, signs their headers, sends them one after another, and lets the spool
-// go of what the log has provably accepted. Order matters within a stream, so there is one batch on the way at a time.
+// Reads the spool behind the recorder: cuts batches, signs their headers, sends them one after another, and has the spool forget
+// what the log has provably accepted. Order matters within a stream, so only one batch is on the way at a time.
 import { type BatchHeader, MAX_BATCH_BYTES, parseBatchHeader, signBatchHeader } from '../core/batch.ts'
 import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
@@ -13,13 +13,13 @@ import type { Spool } from './spool.ts'
 import { compressBatch, type Delivery, postBatch, type TransportOptions } from './transport.ts'
 import { batchRoot } from './tree.ts'
 
-/** When a batch is sent: as soon as one of these is reached. */
+/** A batch is sent as soon as one of these limits is reached. */
 export type BatchLimits = {
-  /** A batch is sent when this many events wait; default 1,000, at most 10,000. */
+  /** Number of events that wait; default 1,000, at most 10,000. */
   maxEvents: number
-  /** … or this many bytes; default 1 MiB, at most 15 MiB. */
+  /** Their bytes; default 1 MiB, at most 15 MiB. */
   maxBytes: number
-  /** … or the oldest has waited this long, in ms; default 1,000. */
+  /** How long the oldest has waited, in ms; default 1,000. */
   maxAgeMs: number
 }
 
@@ -31,7 +31,7 @@ export type SenderOptions = {
   logKey: string | undefined
   /** Called for every failed attempt. */
   onError: (error: Error) => void
-  /** Called when the log's key was taken from the service, with the first receipt. */
+  /** Called when the recorder has taken the log's key from the service, with the first receipt. */
   onPin: (logKey: string) => void
 }
 
@@ -45,9 +45,9 @@ type Sealed = { header: BatchHeader; body: Buffer }
 
 const FIRST_RETRY_MS = 200
 const MAX_RETRY_MS = 30_000
-/** A refusal needs someone to act (register a key, say); asking again sooner would only be noise. */
+/** After a refusal somebody must act, such as register a key; earlier attempts would only be noise. */
 const REFUSED_RETRY_MS = 60_000
-/** The stream's history and the log's contradict each other: sending more cannot mend that and may hide it. */
+/** The stream's history and the log's contradict each other: sending more cannot mend that, and may hide it. */
 const CONTRADICTIONS = new Set(['equivocation', 'stream_fork'])
 
 export class Sender {
@@ -72,12 +72,12 @@ export class Sender {
       this.#halt(forkedBefore(fork))
       return
     }
-    // What an earlier run left behind goes out at once.
+    // Events that an earlier run left behind are sent at once.
     this.#dueAt = 0
     this.#running = this.#run()
   }
 
-  /** To be called when events became durable. */
+  /** Call this when events have become durable. */
   notice(): void {
     const { spool, limits } = this.#options
     if (this.#dueAt === Number.POSITIVE_INFINITY) {
@@ -86,14 +86,14 @@ export class Sender {
     } else if (this.state === 'idle' && this.#isFull(spool)) this.#wake()
   }
 
-  /** Sends everything durable by now. @throws KillickError the service's refusal, or `log_closed`. */
+  /** Sends everything that is durable now. @throws KillickError the service's refusal, or `log_closed`. */
   flush(): Promise<Receipt[]> {
     const { spool } = this.#options
     const end = spool.state.seq
     if (this.state === 'halted') return Promise.reject(this.lastError)
     if (spool.state.accepted >= end) return Promise.resolve([])
     return new Promise((resolve, reject) => {
-      // A process that waits for flush() must not end because the next attempt's timer does not hold it.
+      // A process that waits for flush() must not end, and the next attempt's timer does not keep it alive.
       const hold = setInterval(() => {}, 60_000)
       this.#flushes.push({
         end,
@@ -128,7 +128,7 @@ export class Sender {
         if (this.#options.spool.open || (await this.#due())) await this.#deliver(await this.#nextBatch())
       } catch (error) {
         if (error instanceof KillickError && error.code === 'spool_corrupt') this.#halt(error)
-        // The disk is full, say, or the signer is away; everything is still where it was.
+        // The disk may be full, or the signer away; nothing has changed.
         else if (!this.#stopped) await this.#failed(error as Error, 'waiting', FIRST_RETRY_MS * 5)
       }
     }
@@ -139,7 +139,7 @@ export class Sender {
     return spool.state.seq - spool.state.batched >= limits.maxEvents || spool.unbatchedBytes >= limits.maxBytes
   }
 
-  /** Waits until a batch should be cut, or something else changed. */
+  /** Waits until a batch is due or something else has changed. */
   async #due(): Promise<boolean> {
     const { spool } = this.#options
     const waiting = spool.state.seq - spool.state.batched
@@ -150,7 +150,7 @@ export class Sender {
     return false
   }
 
-  /** The open batch as it was signed, or a new one, durable before anyone sees it. */
+  /** The open batch as it was signed, or a new one that is durable before it is sent. */
   async #nextBatch(): Promise<Sealed> {
     this.state = 'sending'
     const { spool, limits, transport } = this.#options
@@ -177,7 +177,7 @@ export class Sender {
     return parseBatchHeader(await signBatchHeader({ source, stream, seq, n, root, prev, time: Date.now() }, signer))
   }
 
-  /** Sends one batch, again and again until the log has it, or it is clear that it never will. */
+  /** Sends one batch again and again, until the log has it or it is clear that the log never will. */
   async #deliver({ header, body }: Sealed): Promise<void> {
     for (let attempt = 0; !this.#stopped; attempt++) {
       this.state = 'sending'
@@ -220,7 +220,7 @@ export class Sender {
     this.#flushes = this.#flushes.filter((flush) => !isDone(flush))
   }
 
-  /** Evidence is durable before anybody hears of it. */
+  /** Makes evidence durable before anybody hears of it. */
   async #keepFork(fork: Fork): Promise<KillickError> {
     try {
       return forked(fork, await this.#options.spool.keepFork(fork))
@@ -229,14 +229,14 @@ export class Sender {
     }
   }
 
-  /** Nothing more is sent until someone has looked; recording goes on. */
+  /** Sends nothing more until somebody has looked; recording goes on. */
   #halt(error: KillickError): void {
     this.state = 'halted'
     this.#note(error)
     this.#failFlushes(error)
   }
 
-  /** The events stay, recording goes on; whoever waits for them to be accepted must know now. */
+  /** The events stay and recording goes on, but callers of flush() learn of the refusal now. */
   async #refused(error: Error): Promise<void> {
     this.#failFlushes(error)
     await this.#failed(error, 'refused', REFUSED_RETRY_MS)
@@ -246,7 +246,7 @@ export class Sender {
     this.#note(error)
     this.retries += 1
     this.state = state
-    // Jitter, so that a fleet does not come back in step; never sooner than the service asked.
+    // Jitter, so that many recorders do not come back at once; never sooner than the service asked.
     await this.#sleep(waitMs * (1 + Math.random() / 2))
   }
 
@@ -259,7 +259,7 @@ export class Sender {
     for (const flush of this.#flushes.splice(0)) flush.reject(error)
   }
 
-  /** Until woken, stopped, or `ms` have passed. Does not keep the process alive: what is in the spool stays there. */
+  /** Waits until woken or stopped, or for `ms`. It does not keep the process alive: events in the spool are safe there. */
   async #sleep(ms: number): Promise<void> {
     if (this.#stopped || ms <= 0) return
     await new Promise<void>((resolve) => {
@@ -273,7 +273,7 @@ export class Sender {
   }
 }
 
-/** Whether the service asks for events again that it has given a receipt for. */
+/** Whether the service asks again for events that it has given a receipt for. */
 function isLoss({ problem, error }: Extract<Delivery, { kind: 'refused' }>, accepted: number): boolean {
   const { expected } = error.details as { expected?: { seq?: unknown } | null }
   return problem === 'stream_gap' && typeof expected?.seq === 'number' && expected.seq < accepted
@@ -288,7 +288,7 @@ const FOUND: Record<Fork['reason'], string> = {
 const WHAT_TO_DO =
   'Nothing more is sent; recording goes on, into the spool. Keep the evidence, tell the operator, and let others judge it ' +
   '(killick verify <file>). To send again, record into a new spool, with a new stream. A service that was restored from a ' +
-  'backup looks the same, because it is the same: what it had signed since then is lost'
+  'backup looks the same, because it has lost what it had signed since then'
 
 function forked(fork: Fork, file: string | null, error?: Error): KillickError {
   const kept = file ? `Evidence: ${file}` : `The evidence could not be stored (${error?.message}); it is in this error`

@@ -1,4 +1,4 @@
-// Proof links: asking the service for one, and withdrawing it.
+// Asks the service to make a proof link, or to withdraw one.
 import { isRedirect, readBody } from '../core/body.ts'
 import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
@@ -9,23 +9,23 @@ import { problemError, unreachable } from '../core/problem.ts'
 export type ShareOptions = {
   /** Names of the fields that the link shows, such as `action`; all others stay hidden. */
   fields: readonly string[]
-  /** When the link stops working: a Date, or a text that `new Date` reads, best RFC 3339. Default never. */
+  /** When the link stops working: a Date, or a text that `new Date` reads, preferably RFC 3339. Default never. */
   expires?: Date | string
 }
 
 /**
- * A proof link. Whoever has `url` can open it, so it is a secret until it is given away; the service keeps only its hash.
- * `id` withdraws it. `leafHash` names the event (base64url), `fields` what is shown; `expires` is RFC 3339, null: never.
+ * A proof link. Anyone who has `url` can open it, so keep it secret until you give it away; the service keeps only its hash.
+ * `id` withdraws the link. `leafHash` names the event (base64url), `fields` the fields shown; `expires` is RFC 3339, null: never.
  */
 export type Share = { id: string; url: string; leafHash: string; fields: string[]; expires: string | null }
 
-/** Where links are made, and by whom. */
+/** The service that makes links, and the token for it. */
 export type ShareService = {
   /** Base URL of the service. */
   url: string
   /** A reader token of the service. */
   token: string
-  /** Of one request, from connecting to the end of the answer, in ms; default 30,000. */
+  /** Time limit for one request, from connecting to the end of the answer, in ms; default 30,000. */
   timeoutMs?: number
   /** Another `fetch`, for a proxy or client certificates. Default: the global one. */
   fetch?: typeof fetch
@@ -49,7 +49,7 @@ export async function shareEvent(service: ShareService, eventId: string, options
   return parseShare(await ask(service, 'POST', '/v1/shares', body))
 }
 
-/** Someone will open `url`, so it must be one. @throws KillickError answer_malformed */
+/** People will open `url`, so it must be a URL. @throws KillickError answer_malformed */
 function parseShare({ id, url, leafHash, fields, expires }: JsonObject): Share {
   const isText = (value: unknown): value is string => typeof value === 'string'
   const isWebUrl = isText(url) && /^https?:$/.test(URL.parse(url)?.protocol ?? '')
@@ -60,7 +60,7 @@ function parseShare({ id, url, leafHash, fields, expires }: JsonObject): Share {
 }
 
 /**
- * Withdraws a link for good: it shows nothing from then on.
+ * Withdraws a link permanently: it shows nothing from then on.
  * @param id of the link, not of the event
  * @throws KillickError `unreachable`, `answer_malformed`, `refused`, as `shareEvent`
  */
@@ -86,7 +86,7 @@ async function ask(service: ShareService, method: string, path: string, body?: o
       signal: AbortSignal.timeout(service.timeoutMs ?? 30_000),
     })
     status = response.status
-    if (isRedirect(response)) throw new Error('it leads elsewhere, where the token must not go')
+    if (isRedirect(response)) throw new Error('it redirects elsewhere, and the token must not go there')
     text = fromUtf8((await readBody(response.body, MAX_ANSWER_BYTES)) ?? new Uint8Array([0xff]))
     if (text === null) throw new Error('its answer is too long, or not UTF-8')
   } catch (error) {
@@ -98,7 +98,7 @@ async function ask(service: ShareService, method: string, path: string, body?: o
   return answer
 }
 
-/** Null where it is not JSON. */
+/** Null if it is not JSON. */
 function parseAnswer(text: string): JsonValue {
   try {
     return parseJson(text)

@@ -1,5 +1,5 @@
-// What the spool shows to other tools, in files of its own: the log's newest note, the newest receipts, the log's key; and
-// evidence of a fork. The first three are copies: the journal holds the truth, and they are made anew at each opening.
+// Files in the spool for other tools: the log's newest note, the newest receipts, the log's key, and evidence of a fork. The
+// first three are copies: the journal holds the truth, and each opening of the spool writes them again.
 import { existsSync } from 'node:fs'
 import { open, rename, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import type { State } from './state.ts'
 export const NOTE_FILE = 'checkpoint'
 /** Receipts with their headers, one JSON document a line, oldest first. */
 export const RECEIPTS_FILE = 'receipts.ndjson'
-/** C2SP verifier key that they were checked with. */
+/** C2SP verifier key with which the receipts were checked. */
 export const KEY_FILE = 'log-key'
 /** killick-fork/1. */
 export const FORK_FILE = 'log-forked.json'
@@ -25,7 +25,7 @@ export class ShownFiles {
     this.#dir = dir
   }
 
-  /** Writes the files behind the caller's back; of several states that come meanwhile, the last. */
+  /** Writes the files in the background; of several states that arrive meanwhile, only the last. */
   show(state: State): void {
     if (state.log === null) return
     this.#next = state
@@ -45,7 +45,7 @@ export class ShownFiles {
         await this.#replace(RECEIPTS_FILE, receipts)
         await this.#replace(NOTE_FILE, state.checkpoint!.note)
       } catch {
-        // A full disk, say: they are copies, and are written again with the next receipt.
+        // For instance a full disk. The files are copies, and the next receipt writes them again.
       }
     }
     this.#writing = null
@@ -64,7 +64,7 @@ export function findEvidence(dir: string): string | null {
   return existsSync(file) ? file : null
 }
 
-/** Writes evidence so that it is there whole, or not at all. @returns the file, durable */
+/** Writes evidence, either whole or not at all. @returns the file, durable */
 export async function keepEvidence(dir: string, text: string): Promise<string> {
   const file = join(dir, FORK_FILE)
   const write = async () => {
@@ -76,7 +76,7 @@ export async function keepEvidence(dir: string, text: string): Promise<string> {
       await handle.close()
     }
   }
-  // Where the disk is full, the spool's reserve is worth less than this.
+  // If the disk is full, evidence is worth more than the spool's reserve.
   await write().catch(async () => {
     await unlink(join(dir, 'reserve'))
     await write()

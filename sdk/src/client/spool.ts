@@ -1,5 +1,5 @@
-// The stream on disk between record() and the log's acceptance: events, the batch headers signed over them, acceptances.
-// Events are signed and chained before they get here, so an edited spool is found out, here or at the service.
+// The stream on disk between record() and the log's acceptance: events, signed batch headers, acceptances. Events are signed and
+// chained before they get here, so an edited spool is noticed, here or at the service.
 import { randomUUID } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import type { BatchHeader } from '../core/batch.ts'
@@ -19,37 +19,37 @@ import { applyChange, freshState, type JournalChange, type LogPin, printLine, pr
 export type SpoolOptions = {
   dir: string
   source: string
-  /** The key in use: what it signed is checked when a spool is opened again. */
+  /** The key in use. Opening a spool again checks its signatures. */
   key: PublicJwk
-  /** Bytes on disk at which record() waits. One more event, and the lines that get events accepted, may still exceed it. */
+  /** Bytes on disk at which record() waits. One more event, batch headers and acceptances may still exceed it. */
   maxBytes: number
   /** Called after every durable group of lines. */
   onDurable?: () => void
 }
 
 const MAX_SEGMENT_BYTES = 8 << 20
-// Bytes that may wait for the disk in memory; a slow disk slows record() down instead of filling the memory.
+// How many bytes may wait for the disk in memory: a slow disk slows record() down and does not fill the memory.
 const MAX_QUEUED_BYTES = 8 << 20
 // A drained spool smaller than this keeps its segment: a new one costs three syncs.
 const COMPACT_BYTES = 1 << 20
 
 export class Spool {
-  /** What is durable. */
+  /** The state that is durable. */
   state: State
   /** The batch that is signed but not accepted. */
   open: BatchHeader | null = null
-  /** About how many bytes of durable events no batch holds yet. */
+  /** Bytes of durable events that are in no batch yet, about. */
   unbatchedBytes = 0
-  /** File with evidence that the log has forked, where an earlier run found some. */
+  /** File with evidence that the log has forked, if an earlier run found some. */
   fork: string | null = null
   readonly #options: SpoolOptions
   readonly #shown: ShownFiles
   readonly #journal: Journal<JournalChange>
   readonly #unlock: () => void
   #head: { seq: number; prev: string | null }
-  /** `seq` with which each segment begins, by its number. */
+  /** First `seq` of each segment, by its number. */
   readonly #startOf = new Map<number, number>()
-  /** Where reading left off: the next event of that segment after `offset` has this `seq`. */
+  /** Where reading stopped: the next event of that segment after `offset` has this `seq`. */
   #cursor = { segment: 0, offset: 0, seq: 0 }
   #waiters: (() => void)[] = []
 
@@ -82,7 +82,7 @@ export class Spool {
   /**
    * Opens or creates the spool in `dir` and continues the stream found there.
    * @throws KillickError `spool_locked`, `spool_corrupt` (with file and offset), `spool_failed`, `spool_disk_full`,
-   * `option_invalid` when it is another source's.
+   * `option_invalid` if it is another source's.
    */
   static open(options: SpoolOptions): Promise<Spool> {
     return orSpoolError(options.dir, async () => {
@@ -122,7 +122,7 @@ export class Spool {
     }
   }
 
-  /** Stores an event; resolves when it is durable. False when it was sealed for another place than the current one. */
+  /** Stores an event; resolves when it is durable. False if it was sealed for another place than the current one. */
   append(sealed: Sealed): Promise<void> | false {
     if (sealed.seq !== this.#head.seq || sealed.prev !== this.#head.prev) return false
     const { token, seq, leafHash } = sealed
@@ -131,8 +131,8 @@ export class Spool {
   }
 
   /**
-   * The durable events from `seq` on, at least one and up to `maxEvents` and `maxBytes`; fewer when there are no more.
-   * Reading goes forward: `seq` is at least what it was the last time.
+   * The durable events from `seq` on, at least one, and at most `maxEvents` and `maxBytes`. Reading goes forward: `seq` must be
+   * at least what it was last time.
    */
   async read(seq: number, maxEvents: number, maxBytes: number): Promise<string[]> {
     const tokens: string[] = []
@@ -166,8 +166,7 @@ export class Spool {
   }
 
   /**
-   * Records that the log accepted the open batch, with the receipt and the key that it was checked with, and frees what the
-   * batch held.
+   * Records that the log accepted the open batch, with the receipt and the key that checked it, and frees the space of the batch.
    */
   async accept(receipt: KeptReceipt, log: LogPin): Promise<void> {
     if (receipt.header !== this.open?.text) throw new InvariantError('the receipt is not for the open batch')
@@ -186,14 +185,14 @@ export class Spool {
   }
 
   /**
-   * Stores evidence that the log has forked, for good: a spool that holds some sends nothing any more.
+   * Stores evidence that the log has forked. A spool that holds evidence never sends anything again.
    * @returns its file, durable
    */
   keepFork(fork: Fork): Promise<string> {
     return keepEvidence(this.#options.dir, printFork(fork))
   }
 
-  /** Waits for writes under way and releases the lock. When all is accepted, nothing but the stream's state stays on disk. */
+  /** Waits for writes under way and releases the lock. If everything is accepted, only the stream's state stays on disk. */
   async close(): Promise<void> {
     await this.#journal.settled()
     if (this.state.seq > 0 && this.state.accepted === this.state.seq) this.#journal.rotate()

@@ -1,32 +1,32 @@
-// Where a stream stands, as a pure function of the journal: `apply` is the same whether a line was just made durable or is
-// being read back after a restart.
+// The state of a stream as a pure function of the journal: the same code applies a line that has just become durable and one that
+// is read back after a restart.
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { printHash } from '../core/hash.ts'
 import type { KeptReceipt } from '../core/receipt.ts'
 
-/** Hashes are base64url text here: the state is JSON on disk. Event counts and `seq` are integers from 0. */
+/** Hashes are base64url text here, since the state is JSON on disk. Event counts and `seq` are integers from 0. */
 export type State = {
   readonly source: string
   readonly stream: string
-  /** `seq` of the next event, and leaf hash of the last. */
+  /** `seq` of the next event, and leaf hash of the last one. */
   readonly seq: number
   readonly prev: string | null
   /** `seq` after the last batched event, and leaf hash of the last batch header. */
   readonly batched: number
   readonly batchPrev: string | null
-  /** `seq` after the last event that the log has accepted, and where its batch stands in the log. */
+  /** `seq` after the last event that the log has accepted, and the log index of its batch. */
   readonly accepted: number
   readonly logIndex: number | null
-  /** The key that the log's checkpoints are opened with. */
+  /** The key for opening the log's checkpoints. */
   readonly log: LogPin | null
-  /** The largest checkpoint seen, with the note that the log signed. */
+  /** The largest checkpoint seen, and its note. */
   readonly checkpoint: KnownCheckpoint | null
   /** The newest receipts of the stream, oldest first. */
   readonly receipts: readonly KeptReceipt[]
 }
 
-/** A C2SP verifier key, and how it got here: given as `logKey`, or taken from the service with the first receipt. */
+/** A C2SP verifier key, and its origin: given as `logKey`, or taken from the service with the first receipt. */
 export type LogPin = { readonly key: string; readonly by: 'option' | 'first_use' }
 
 export type KnownCheckpoint = {
@@ -37,10 +37,10 @@ export type KnownCheckpoint = {
   readonly note: string
 }
 
-/** So many receipts stay: the newest checkpoint commits to all before it. They must fit the reserve on a full disk. */
+/** How many receipts are kept. The newest checkpoint commits to all earlier ones. They must fit the reserve on a full disk. */
 const KEPT_RECEIPTS = 8
 
-/** What one line of the journal did. `end` = seq after the batch's last event. */
+/** What one line of the journal changed. `end` is the seq after the batch's last event. */
 export type JournalChange =
   | { kind: 'E'; seq: number; leafHash: string; bytes: number }
   | { kind: 'B'; end: number; headerHash: string }
@@ -86,7 +86,7 @@ function checkpointOf({ checkpoint: note }: KeptReceipt): KnownCheckpoint {
   return { origin, size: Number(size), root: printHash(root), note }
 }
 
-// Spool lines are ASCII; everything else in JSON can be escaped.
+// Spool lines are ASCII; JSON can escape everything else.
 const toAscii = (json: string): string =>
   json.replace(/[\u0080-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 

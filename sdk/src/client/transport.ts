@@ -1,4 +1,4 @@
-// One attempt to hand a batch to the service. Says what came of it; what to do then is the sender's to decide.
+// One attempt to send a batch to the service, and its outcome. The sender decides what to do next.
 import { promisify } from 'node:util'
 import { gzip, zstdCompress } from 'node:zlib'
 import { BATCH_MEDIA_TYPE, printBatch } from '../core/batch.ts'
@@ -14,14 +14,14 @@ export type TransportOptions = {
   url: string
   /** Default `zstd`. */
   compression: Compression
-  /** From connecting to the last byte of the answer, in ms. */
+  /** Time limit from connecting to the last byte of the answer, in ms. */
   timeoutMs: number
   fetch: typeof fetch
 }
 
 /**
- * `accepted`: 200 or 201 with what was asked for, to be checked. `later`: the service could not be reached or is busy; the
- * same batch may be accepted yet (or may have been, with the answer lost). `refused`: the service will not take this batch as
+ * `accepted`: 200 or 201 with an answer, not yet checked. `later`: the service could not be reached or is busy; it may accept the
+ * same batch later, or may already have accepted it and the answer was lost. `refused`: the service does not accept this batch as
  * things stand.
  */
 export type Delivery =
@@ -40,13 +40,13 @@ const MAX_RETRY_AFTER_MS = 600_000
 const BUSY = new Set([408, 425, 429, 500, 502, 503, 504])
 
 /**
- * Most events and bytes of one frame of zstd. The service stores frames as they were sent, and reads one to show an event of
- * it.
+ * Most events and bytes in one zstd frame. The service stores frames as they were sent, and reads a whole frame to show one of
+ * its events.
  */
 const FRAME_EVENTS = 256
 const FRAME_BYTES = 512 * 1024
 
-/** The body of a batch; in zstd, several frames one after another (RFC 8878 §3.1). */
+/** The compressed body of a batch; for zstd, several consecutive frames (RFC 8878 §3.1). */
 export async function compressBatch(
   header: string,
   tokens: readonly string[],
@@ -73,7 +73,7 @@ function cutFrames(header: string, tokens: readonly string[]): string[] {
   return [...parts, part]
 }
 
-/** Sends a compressed batch once. Never throws for what the network or the service does. */
+/** Sends a compressed batch once. Never throws because of the network or the service. */
 export function postBatch(body: Buffer, options: TransportOptions, signal: AbortSignal): Promise<Delivery> {
   const { compression } = options
   return ask('/v1/batches', options, signal, {
@@ -87,7 +87,10 @@ export function postBatch(body: Buffer, options: TransportOptions, signal: Abort
   })
 }
 
-/** Asks for something public that every service has: its key, its checkpoint, a consistency path. As `postBatch`. */
+/**
+ * Asks for something public that every service has: its key, its checkpoint, a consistency path. Like `postBatch`, it never
+ * throws.
+ */
 export const getPublic = (path: string, options: TransportOptions, signal: AbortSignal): Promise<Delivery> =>
   ask(path, options, signal, { method: 'GET' })
 

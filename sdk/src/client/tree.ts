@@ -1,5 +1,5 @@
-// The Merkle tree of a batch, built with merkletreejs held to RFC 9162 §2.1: leaves arrive hashed, inner nodes are
-// H(0x01 ‖ left ‖ right), a lonely last node moves up unhashed, nothing is sorted, doubled or filled.
+// The Merkle tree of a batch, built with merkletreejs configured for RFC 9162 §2.1: leaves arrive hashed, inner nodes are
+// H(0x01 ‖ left ‖ right), a last node without a sibling moves up unhashed, nothing is sorted, duplicated or padded.
 import { hash } from 'node:crypto'
 import { MerkleTree } from 'merkletreejs'
 import { asHash, EMPTY_ROOT, type Hash } from '../core/hash.ts'
@@ -8,7 +8,7 @@ const NODE_PREFIX = Buffer.of(0x01)
 const options = { concatenator: (pair: Buffer[]) => Buffer.concat([NODE_PREFIX, ...pair]) }
 const sha256 = (value: unknown): Buffer => hash('sha256', value as Buffer, 'buffer')
 
-// As Buffers, leaves are taken as they are; anything else merkletreejs would first try to read as hex or a number.
+// merkletreejs takes Buffers as they are; it would try to read anything else as hex or as a number.
 const toBuffer = (leaf: Uint8Array): Buffer => Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength)
 
 // Nodes come from Buffer's shared pool; a hash that outlives its tree must not keep 8 KiB of it alive.
@@ -25,7 +25,7 @@ export function batchRoot(leafHashes: readonly Uint8Array[]): Hash {
 export function batchPath(leafHashes: readonly Uint8Array[], index: number): Hash[] {
   const leaf = leafHashes[index]
   if (leaf === undefined) throw new RangeError(`There is no leaf ${index} among ${leafHashes.length}`)
-  // With the index given, equal leaves are told apart; sides follow from index and size, so the path is the hashes alone.
+  // The index distinguishes equal leaves. Sides follow from index and size, so the path needs only the hashes.
   return build(leafHashes)
     .getProof(toBuffer(leaf), index)
     .map((step) => toHash(step.data))

@@ -19,8 +19,8 @@ export const BATCH_MEDIA_TYPE = 'application/vnd.killick.batch'
 /** Most events in a batch. */
 export const MAX_BATCH_EVENTS = 10_000
 /**
- * Largest batch header, in bytes. An honest one has about 700; JSON allows any amount of white space, and a log entry,
- * as tiles carry it, must stay below 65,536.
+ * Largest batch header, in bytes. An honest header has about 700. JSON allows any amount of white space, but a log entry must
+ * stay below 65,536 to fit a tile.
  */
 export const MAX_HEADER_BYTES = 2048
 /** Largest body of a batch before compression, in bytes: 16 MiB. */
@@ -43,12 +43,12 @@ export type BatchFields = {
   readonly time: number
 }
 
-/** A batch header, read. `text` is the compact JWS that it was read from, and the entry in the log. */
+/** A parsed batch header. `text` is the compact JWS that it was read from, and the entry in the log. */
 export type BatchHeader = BatchFields & {
   readonly text: string
   /** Leaf hash of the header in the log. */
   readonly leafHash: Hash
-  /** Not verified yet: `bytes`, 64 of them, over `input`, by the key whose RFC 7638 thumbprint is `kid`. */
+  /** Not verified yet: 64 `bytes` over `input`, by the key whose RFC 7638 thumbprint is `kid`. */
   readonly signature: {
     readonly alg: Alg
     readonly kid: string
@@ -57,7 +57,7 @@ export type BatchHeader = BatchFields & {
   }
 }
 
-/** Signs a batch header. @returns A compact JWS (RFC 7515) of type `audit-batch+jwt`; what the fields say is not checked. */
+/** Signs a batch header without checking the fields. @returns A compact JWS (RFC 7515) of type `audit-batch+jwt` */
 export async function signBatchHeader(batch: BatchFields, signer: Signer): Promise<string> {
   const { source, stream, seq, n, root, prev, time } = batch
   const payload = {
@@ -73,7 +73,7 @@ export async function signBatchHeader(batch: BatchFields, signer: Signer): Promi
 }
 
 /**
- * Reads a batch header, strictly, from a compact JWS of at most 2,048 bytes. Its signature is the caller's to check.
+ * Reads a batch header, strictly, from a compact JWS of at most 2,048 bytes. The caller checks its signature.
  * @throws KillickError `batch_header_invalid`, `batch_too_large`, `jws_*`, `json_*`
  */
 export function parseBatchHeader(text: string): BatchHeader {
@@ -111,7 +111,7 @@ export function printBatch(header: string, tokens: readonly string[]): string {
 }
 
 /**
- * The lines of a batch's body, none of them read.
+ * The lines of a batch's body, not yet parsed.
  * @param body bytes before compression, at most 16 MiB
  * @throws KillickError `batch_malformed`, `batch_too_large`
  */
@@ -141,9 +141,9 @@ function atLine<T>(line: number, parse: () => T): T {
 
 /**
  * Reads a batch, and checks all that can be checked without keys or a ledger: structure, count, chain from event to event,
- * and the recomputed root. Signatures, keys and the stream's head are the caller's to check.
+ * and the recomputed root. The caller checks signatures, keys and the stream's head.
  * @param body bytes before compression, at most 16 MiB
- * @param primitives a platform's own, such as `nodePrimitives`, where there is a lot to read; default: portable ones
+ * @param primitives a platform's own, such as `nodePrimitives`, for many batches; default: portable ones
  * @throws KillickError `batch_*`, `event_*`, `disclosure_*`, `jws_*`, `json_*`, with the line at fault in `details.line` (1 is
  * the header)
  */
@@ -157,9 +157,9 @@ export function parseBatch(
 }
 
 /**
- * Reads and checks a batch as `parseBatch` does, and hands over one event after another instead of all at the end: whoever
- * needs only a part of each keeps little in memory.
- * @param take called with each event in order; what it was given counts only once this returns, since the root is checked last
+ * Reads and checks a batch as `parseBatch` does, but hands over the events one after another, so that a caller who needs only a
+ * part of each keeps little in memory.
+ * @param take called with each event in order; the events count only once `readBatch` returns, since the root is checked last
  * @throws KillickError as `parseBatch`
  */
 export function readBatch(
@@ -196,7 +196,7 @@ export function readBatch(
 function checkFollows(event: ParsedEvent, header: BatchHeader, i: number, before: Hash | undefined): void {
   const expected = { source: header.source, stream: header.stream, seq: header.seq + i }
   const isNext = event.source === expected.source && event.stream === expected.stream && event.seq === expected.seq
-  // The first event's prev points before this batch: the ledger knows it, the batch does not.
+  // The first event's prev names an event before this batch, which only the ledger knows.
   const isChained = before === undefined || (event.prev !== undefined && equalBytes(event.prev, before))
   if (!isNext || !isChained) {
     throw new KillickError('batch_chain_broken', undefined, {
@@ -205,7 +205,7 @@ function checkFollows(event: ParsedEvent, header: BatchHeader, i: number, before
   }
 }
 
-/** An event enters the ledger with at least what makes it one; the ledger may show less of it later. */
+/** An event must enter the ledger with its required fields; the ledger may show less of it later. */
 function checkComplete({ fields }: ParsedEvent): void {
   const hidden = ['action', 'actor', 'targets'].find((name) => fields[name] === undefined)
   if (hidden !== undefined) throw new KillickError('event_incomplete', `The event does not disclose its ${hidden}`)

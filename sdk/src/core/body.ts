@@ -1,8 +1,8 @@
-/** What another machine sends is read to its limit, and no further. */
+/** Reads what another machine sends, up to a limit. */
 
 /**
- * The bytes of a body that another machine sends; of none, no bytes. Null where it has more than `maxBytes`: it is then read no
- * further. Rejects as the stream does.
+ * The bytes of a body that another machine sends; empty if there is no body. Null if it has more than `maxBytes`; the rest is
+ * then not read. Rejects as the stream does.
  */
 export async function readBody(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<Uint8Array | null> {
   if (body === null) return new Uint8Array()
@@ -13,7 +13,7 @@ export async function readBody(body: ReadableStream<Uint8Array> | null, maxBytes
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     length += part.value.length
     if (length > maxBytes) {
-      // The sender may never notice, and there is nothing to wait for.
+      // Not awaited: the sender may never notice.
       reader.cancel().catch(() => {})
       return null
     }
@@ -28,11 +28,11 @@ export async function readBody(body: ReadableStream<Uint8Array> | null, maxBytes
   return bytes
 }
 
-/** Whether an answer leads elsewhere: a status of 3xx, or what a browser shows of one. Killick follows none. */
+/** Whether an answer is a redirect: status 3xx, or what a browser shows instead of that. Killick follows none. */
 export const isRedirect = ({ status, type }: Pick<Response, 'status' | 'type'>): boolean =>
   type === 'opaqueredirect' || (status >= 300 && status < 400)
 
-/** A request failed because the connection ended before the answer began: in the words of undici, and of the system below it. */
+/** Whether a request failed because the connection ended before the answer began, by the codes of undici and of the system. */
 export function isCut(error: unknown): boolean {
   const { code } = ((error as Error).cause ?? {}) as { code?: unknown }
   return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'

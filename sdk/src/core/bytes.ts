@@ -12,7 +12,7 @@ export function utf8(text: string): Uint8Array {
   return encoder.encode(text)
 }
 
-/** The string of UTF-8 bytes; null where they are not valid UTF-8. A leading BOM is kept as a character. */
+/** The string of UTF-8 bytes; null if they are not valid UTF-8. A leading BOM is kept as a character. */
 export function fromUtf8(bytes: Uint8Array): string | null {
   try {
     return decoder.decode(bytes)
@@ -46,7 +46,7 @@ export function toHex(bytes: Uint8Array): string {
   return out
 }
 
-/** Bytes of lower-case hex without 0x; null where it is not that. */
+/** Bytes of lower-case hex without 0x; null for any other text. */
 export function fromHex(text: string): Uint8Array | null {
   if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return null
   return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
@@ -106,7 +106,7 @@ export function toBase64url(bytes: Uint8Array): string {
   return encode64(bytes, URL_SAFE)
 }
 
-/** Bytes of base64url without padding; null where it is not that, or not canonical (unused bits must be zero). */
+/** Bytes of base64url without padding; null for any other text, or if it is not canonical (unused bits must be zero). */
 export function fromBase64url(text: string): Uint8Array | null {
   return decode64(text, URL_SAFE_VALUES)
 }
@@ -116,7 +116,7 @@ export function toBase64(bytes: Uint8Array): string {
   return encode64(bytes, STANDARD) + ['', '==', '='][bytes.length % 3]!
 }
 
-/** Bytes of standard base64 with padding; null where it is not that, or not canonical (unused bits must be zero). */
+/** Bytes of standard base64 with padding; null for any other text, or if it is not canonical (unused bits must be zero). */
 export function fromBase64(text: string): Uint8Array | null {
   if (text.length % 4 !== 0) return null
   const bare = text.endsWith('==') ? text.slice(0, -2) : text.endsWith('=') ? text.slice(0, -1) : text

@@ -5,10 +5,12 @@ import { type Hash, isHash } from './hash.ts'
 import { type Size, toUint64 } from './merkle.ts'
 import { parseNote } from './note.ts'
 
-/** A C2SP checkpoint (c2sp.org/tlog-checkpoint), read: `origin` is the log's name, `root` that of its first `size` entries. */
+/**
+ * A parsed C2SP checkpoint (c2sp.org/tlog-checkpoint): `origin` is the log's name, `root` the root of its first `size` entries.
+ */
 export type Checkpoint = {
   readonly origin: string
-  /** A safe integer where it fits, else a bigint; below 2^64. */
+  /** A number if it is a safe integer, else a bigint; below 2^64. */
   readonly size: Size
   readonly root: Hash
   /** Extension lines, opaque. Killick writes none. */
@@ -21,13 +23,13 @@ export function printCheckpoint(checkpoint: Pick<Checkpoint, 'origin' | 'size' |
 }
 
 /**
- * Reads a checkpoint's text, or a whole signed note of which only the text is read. It checks no signature:
- * give it what `openNote` returned.
+ * Reads a checkpoint from its text, or from the text of a whole signed note. It checks no signature: give it the text that
+ * `openNote` returned.
  * @throws KillickError `checkpoint_malformed`, `note_malformed`, `note_too_many_signatures`
  */
 export function parseCheckpoint(noteOrText: string): Checkpoint {
   if (typeof noteOrText !== 'string') throw new KillickError('checkpoint_malformed')
-  // The text itself has no blank line, so one can only come before signatures.
+  // The text of a checkpoint has no blank line, so a blank line can only stand before signatures.
   const text = noteOrText.includes('\n\n') ? parseNote(noteOrText).text : noteOrText
   const [origin, digits, base64, ...rest] = text.split('\n')
   const root = base64 === undefined ? null : fromBase64(base64)

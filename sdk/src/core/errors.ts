@@ -1,7 +1,6 @@
 /**
- * Two errors for two guilts. `KillickError` says that the input is at fault: its code belongs to the closed set
- * below, is stable across releases, and is what programs should switch on. `InvariantError` says that Killick
- * itself is at fault.
+ * Two errors for two kinds of fault. `KillickError` says that the input is at fault; programs should switch on its code, which
+ * belongs to the closed set below and is stable across releases. `InvariantError` says that Killick itself is at fault.
  */
 
 /** Every code that a `KillickError` can have, with one sentence on what it means. Codes are stable across releases. */
@@ -61,12 +60,12 @@ export const ERROR_CODES = {
   unreachable: 'The service or RPC node could not be reached.',
 } as const satisfies Record<string, string>
 
-/** A code of `ERROR_CODES`: what programs switch on. */
+/** A code of `ERROR_CODES`; programs switch on it. */
 export type ErrorCode = keyof typeof ERROR_CODES
 
 /**
- * Something that came in is at fault: an argument, a file, a proof, an answer. `code` is stable and for programs, `message` is
- * for people, `details` is the evidence: plain JSON, safe to show, never key material.
+ * Some input is at fault: an argument, a file, a proof, an answer. `code` is stable and for programs, `message` is for people,
+ * `details` is the evidence: plain JSON, safe to show, never key material.
  * @example
  * try {
  *   parseProof(text)

@@ -1,7 +1,7 @@
 /**
  * An event is an SD-JWT (RFC 9901): `<JWS>~<disclosure>~…~`. Its bytes are made once, when it is recorded; nobody
- * encodes it again. The payload holds structure only; every field is a disclosure with a salt of its own, so that it
- * can be hidden or erased while the JWS, and every proof over it, stays as it is.
+ * re-encodes it. The payload holds structure only; every field is a disclosure with a salt of its own, so that it
+ * can be hidden or erased while the JWS, and every proof over it, stays unchanged.
  */
 import { toBase64url, utf8 } from './bytes.ts'
 import { type ErrorCode, KillickError } from './errors.ts'
@@ -14,14 +14,14 @@ import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
 
 export const EVENT_TYP = 'audit-event+sd-jwt'
-/** Largest event token, in bytes; it is ASCII, so that these are characters too. */
+/** Largest event token, in bytes, which are also characters: it is ASCII. */
 export const MAX_EVENT_BYTES = 262_144
 /** Canonical base64url of 16 bytes. */
 const SALT = /^[\w-]{21}[AQgw]$/
 
 /**
- * Where an event stands: the `seq`-th (from 0) of a stream of a source, after the event whose leaf hash is `prev`; the first of a
- * stream has none.
+ * An event's place: number `seq` (from 0) in a stream of a source. `prev` is the leaf hash of the event before it; the first
+ * event of a stream has none.
  */
 export type Position = {
   readonly source: string
@@ -31,8 +31,8 @@ export type Position = {
 }
 
 /**
- * What makes an event unlike any other. `id`: a UUIDv7. `time`: by the recorder's clock, ms since 1970. `salt`: gives 16 fresh
- * random bytes, once for each field.
+ * What makes an event unique. `id`: a UUIDv7. `time`: by the recorder's clock, ms since 1970. `salt`: returns 16 fresh random
+ * bytes.
  */
 export type Mint = {
   readonly id: string
@@ -44,13 +44,13 @@ export type Mint = {
 /** A field that an event shows: `text` is its SD-JWT disclosure (RFC 9901 §4.2), base64url. */
 export type Disclosure = { readonly text: string; readonly name: string; readonly value: JsonValue }
 
-/** An event, read. `time` is the recorder's, ms since 1970. */
+/** A parsed event. `time` is by the recorder's clock, ms since 1970. */
 export type ParsedEvent = Position & {
   readonly token: string
   /** The token before its first `~`: the JWS, or the bare payload of an unsigned event. Its ASCII is the leaf. */
   readonly leaf: string
   readonly leafHash: Hash
-  /** Absent for an unsigned event. Not verified yet: `bytes`, 64 of them, over `input`, by the key whose thumbprint is `kid`. */
+  /** Absent for an unsigned event. Not verified yet: 64 `bytes` over `input`, by the key whose thumbprint is `kid`. */
   readonly signature?: {
     readonly alg: Alg
     readonly kid: string
@@ -167,7 +167,7 @@ function parseDisclosures(
     const digest = primitives.digest(text)
     if (!digests.has(digest)) throw new KillickError('disclosure_unmatched')
     const disclosure = parseDisclosure(text, primitives)
-    // Equal digests are equal texts, and so equal names.
+    // Equal digests mean equal texts, and so equal names.
     if (seen.has(disclosure.name))
       throw new KillickError('disclosure_duplicate', `Field ${disclosure.name} is disclosed twice`)
     seen.add(disclosure.name)
@@ -181,8 +181,8 @@ function invalid(why: string, code: ErrorCode = 'event_payload_invalid'): never 
 }
 
 /**
- * Reads an event token, an SD-JWT (RFC 9901): its structure, digests and fields. Its signature is the caller's to check.
- * @param primitives a platform's own, where there is a lot to read; default: portable ones
+ * Reads an event token, an SD-JWT (RFC 9901): its structure, digests and fields. The caller checks its signature.
+ * @param primitives a platform's own, for many events; default: portable ones
  * @throws KillickError `event_*`, `disclosure_*`, `jws_*`, `json_*`
  */
 export function parseEvent(token: string, primitives: Primitives = PORTABLE): ParsedEvent {
@@ -212,7 +212,7 @@ export function parseEvent(token: string, primitives: Primitives = PORTABLE): Pa
   if (payload._sd_alg !== 'sha-256') invalid('_sd_alg must be sha-256')
   if (!Array.isArray(_sd) || !_sd.every(isHashText)) invalid('_sd must be an array of SHA-256 digests')
   const digests = new Set(_sd as string[])
-  if (digests.size !== _sd.length) throw new KillickError('disclosure_duplicate', 'A digest stands in _sd twice')
+  if (digests.size !== _sd.length) throw new KillickError('disclosure_duplicate', 'A digest is in _sd twice')
 
   const disclosures = parseDisclosures(texts, digests, primitives)
   return {
@@ -232,7 +232,7 @@ export function parseEvent(token: string, primitives: Primitives = PORTABLE): Pa
   }
 }
 
-/** The event's token with only the named fields left to see. Its JWS, and so its leaf hash, stays the same. */
+/** The event's token with only the named fields disclosed. Its JWS, and so its leaf hash, stays the same. */
 export function hideFields(event: ParsedEvent, shown: readonly string[]): string {
   const kept = event.disclosures.filter(({ name }) => shown.includes(name)).map(({ text }) => text)
   return `${[event.leaf, ...kept].join('~')}~`

@@ -11,13 +11,13 @@ import { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH } from './jso
  */
 export type Party = { type: string; id: string; name?: string; [member: string]: JsonValue | undefined }
 /**
- * One thing that changed. `path` says where, best as a JSON pointer (RFC 6901); `before` and `after` are its values, of which
- * one is absent where something was added or removed.
+ * One thing that changed. `path` says where, preferably as a JSON pointer (RFC 6901). `before` and `after` are its values;
+ * one of them is absent if something was added or removed.
  */
 export type Change = { path: string; before?: JsonValue; after?: JsonValue }
 
 /**
- * An event as an application hands it to `record()`. Each member becomes a field that can be shown or hidden by itself. Members
+ * An event as an application passes it to `record()`. Each member becomes a field that can be shown or hidden by itself. Members
  * that are undefined count as absent; JSON is at most 30 levels deep, and the whole event at most 262,144 bytes.
  */
 export type EventInput = {
@@ -33,7 +33,7 @@ export type EventInput = {
   context?: JsonObject
   /** What changed; at most 10,000. */
   changes?: Change[]
-  /** Whatever else belongs to it. */
+  /** Anything else that belongs to the event. */
   metadata?: JsonObject
   /** When it happened, if not now: RFC 3339 date-time. */
   occurredAt?: string
@@ -45,7 +45,7 @@ const RESERVED = new Set(['iss', 'stm', 'seq', 'prev', 'jti', 'iat', 'sub', 'aud
 const FIELD_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 const RFC3339 =
   /^(\d{4})-(0[1-9]|1[0-2])-(\d\d)[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/
-// The event's own object and the disclosure array around a field use up the rest.
+// The event's own object and the disclosure array around a field use the other two levels.
 const MAX_FIELD_DEPTH = MAX_JSON_DEPTH - 2
 
 type Fail = (path: string, why: string) => never
@@ -109,7 +109,7 @@ function isDateTime(text: string): boolean {
 
 /**
  * Checks one field of an event: its name, its form, and that it is plain JSON.
- * @param fail told the JSON pointer of what is at fault, and why; it must throw
+ * @param fail called with a JSON pointer to the fault and the reason; it must throw
  */
 export function checkField(name: string, value: unknown, fail: (path: string, why: string) => never): void {
   if (!FIELD_NAME.test(name) || RESERVED.has(name)) fail(`/${name}`, 'is not allowed as the name of a field')
@@ -117,7 +117,7 @@ export function checkField(name: string, value: unknown, fail: (path: string, wh
   checkJson(value, `/${name}`, 1, fail)
 }
 
-/** SD-JWT readers take these for digests wherever they stand, and would show another event than was recorded. */
+/** SD-JWT readers take these members for digests wherever they stand, and would show a different event from the one recorded. */
 const isReservedMember = (name: string) => name === '_sd' || name === '...' || name === '__proto__'
 
 /** RFC 6901 §3. */

@@ -1,6 +1,6 @@
 /**
  * Evidence that a log has two histories, `killick-fork/1`: what one party was shown and kept, and what it was shown later.
- * Two notes that contradict each other speak for themselves; whoever has the log's key can check that.
+ * Anyone who has the log's key can check whether the two notes contradict each other.
  */
 import { parseBatchHeader } from './batch.ts'
 import { equalBytes } from './bytes.ts'
@@ -20,7 +20,7 @@ import {
 
 const FORK_FORMAT = 'killick-fork/1'
 
-/** A checkpoint as it was signed, and a receipt under it where there is one. */
+/** A checkpoint as it was signed, and a receipt under it if there is one. */
 export type Shown = { readonly note: string; readonly receipt: KeptReceipt | null }
 
 /**
@@ -31,21 +31,21 @@ export type ForkReason = 'roots' | 'consistency' | 'lost'
 
 export type Fork = {
   readonly reason: ForkReason
-  /** When it was found, by the clock of whoever found it: `Date.toISOString`. */
+  /** When it was found, by the finder's clock: `Date.toISOString`. */
   readonly found: string
   /** Base URL of the service. */
   readonly url: string
-  /** C2SP verifier key of the log, as whoever found it had pinned it: for a reader, a claim. */
+  /** C2SP verifier key of the log, as the finder had pinned it: for a reader, a claim. */
   readonly logKey: string
   readonly known: Shown
   /** Null: the service showed no note. */
   readonly other: Shown | null
-  /** What the service was asked, and what it answered; null where nothing had to be asked. */
+  /** What the service was asked, and what it answered; null if nothing had to be asked. */
   readonly asked: string | null
   readonly answer: string | null
 }
 
-/** As an indented JSON document. */
+/** Prints an indented JSON document. */
 export function printFork(fork: Fork): string {
   const shown = (side: Shown | null) =>
     side && { note: side.note, receipt: side.receipt && JSON.parse(printReceipt(side.receipt)) }
@@ -53,7 +53,7 @@ export function printFork(fork: Fork): string {
   return `${JSON.stringify(document, null, 2)}\n`
 }
 
-/** Whether a document says that it is evidence of a fork. */
+/** Whether a document claims to be evidence of a fork. */
 export const isFork = (value: unknown): boolean => isObject(value) && value.format === FORK_FORMAT
 
 /** @throws KillickError `fork_malformed` */
@@ -96,10 +96,10 @@ export function parseFork(text: string): Fork {
   }
 }
 
-/** A checkpoint that was opened, with what a receipt under it says of earlier sizes. */
+/** An opened checkpoint, and the roots that it and a receipt under it show, by size. */
 export type LogView = { readonly checkpoint: SignedCheckpoint; readonly roots: ReadonlyMap<number, Hash> }
 
-/** Opens what was shown. @throws KillickError `receipt_invalid` */
+/** Opens a note and its receipt. @throws KillickError `receipt_invalid` */
 export const openShown = ({ note, receipt }: Shown, vkey: string): LogView =>
   viewOf(openCheckpoint(note, vkey), receipt)
 
@@ -124,7 +124,7 @@ function rootAfter({ logIndex, size, path, header }: KeptReceipt): Hash | null {
   return leftOf(logIndex, size, hashes, parseBatchHeader(header).leafHash)
 }
 
-/** The size at which two views of a log have different roots, where they show one; null: nothing here contradicts. */
+/** A size for which two views of a log show different roots; null if there is none. */
 export function contradiction(a: LogView, b: LogView): number | null {
   for (const [size, root] of a.roots) {
     const other = b.roots.get(size)
@@ -133,7 +133,7 @@ export function contradiction(a: LogView, b: LogView): number | null {
   return null
 }
 
-/** Whether `path` (base64url) proves that the larger of two views extends the smaller; null: it is no path at all. */
+/** Whether `path` (base64url) proves that the larger of two views extends the smaller; null if it is not a path. */
 export function extendsBy(a: LogView, b: LogView, path: unknown): boolean | null {
   const hashes = Array.isArray(path) && path.length <= 65 ? path.map((text) => parseHash(text)) : [null]
   if (hashes.includes(null)) return null
@@ -153,13 +153,13 @@ export function extendsBy(a: LogView, b: LogView, path: unknown): boolean | null
 export type ForkVerdict = {
   /** `forked`: two statements under one key contradict each other. `consistent`: they do not. `undecided`: neither is shown. */
   readonly outcome: 'forked' | 'consistent' | 'undecided'
-  /** In a sentence each: what is shown, and what is only told. */
+  /** Sentences: what is shown, and what is only claimed. */
   readonly shown: readonly string[]
   readonly told: readonly string[]
 }
 
 /**
- * Judges evidence by what it shows, with the log's key and nothing else.
+ * Judges evidence only by what it shows and by the log's key.
  * @param vkey the verifier key to open both notes with
  */
 export function judgeFork(fork: Fork, vkey: string): ForkVerdict {
@@ -184,23 +184,20 @@ export function judgeFork(fork: Fork, vkey: string): ForkVerdict {
   if (at !== null)
     return {
       outcome: 'forked',
-      shown: [
-        both,
-        `By the first, the log of ${at} entries has another root than by the second: they contradict each other`,
-      ],
+      shown: [both, `The two show different roots for the log of ${at} entries: they contradict each other`],
       told,
     }
   if (size === other.checkpoint.size)
-    return { outcome: 'consistent', shown: [both, 'Both have the same root: nothing contradicts'], told }
+    return { outcome: 'consistent', shown: [both, 'Both have the same root: there is no contradiction'], told }
   if (extendsBy(known, other, pathIn(fork.answer)) === true)
     return {
       outcome: 'consistent',
-      shown: [both, 'The answer proves that one extends the other: nothing contradicts'],
+      shown: [both, 'The answer proves that one extends the other: there is no contradiction'],
       told,
     }
   return undecided(
     both,
-    `Two sizes alone contradict nothing: only the service can prove that one extends the other, and that proof is not here`,
+    `Two sizes alone contradict nothing: only the service can prove that one extends the other, and that proof is missing here`,
   )
 }
 

@@ -5,7 +5,7 @@ import { InvariantError } from './errors.ts'
 
 declare const brand: unique symbol
 
-/** The 32 bytes of a SHA-256. Hashers and parsers make them; `asHash` takes other bytes. */
+/** The 32 bytes of a SHA-256. Only hashers, parsers and `asHash` make one. */
 export type Hash = Uint8Array & { readonly [brand]: 'Hash' }
 
 const HASH_BYTES = 32
@@ -31,12 +31,12 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Hash {
 /** Root of the empty Merkle tree: `SHA-256("")` (RFC 9162 §2.1.1). */
 export const EMPTY_ROOT: Hash = sha256(new Uint8Array(0))
 
-/** True for a Uint8Array of 32 bytes, whatever else the caller passes. */
+/** True only for a Uint8Array of 32 bytes; the caller may pass anything. */
 export function isHash(value: unknown): value is Hash {
   return value instanceof Uint8Array && value.length === HASH_BYTES
 }
 
-/** Bytes from a store of one's own, as a hash. @throws InvariantError where they are not 32 */
+/** Bytes from the caller's own store, as a hash. @throws InvariantError if they are not 32 */
 export function asHash(bytes: Uint8Array): Hash {
   if (!isHash(bytes)) throw new InvariantError(`a hash has ${HASH_BYTES} bytes, not ${bytes.length}`)
   return bytes
@@ -54,7 +54,7 @@ export function isHashText(text: unknown): text is string {
   return typeof text === 'string' && HASH_TEXT.test(text)
 }
 
-/** A hash from 43 characters of canonical base64url; null where it is not that, whatever else it is. */
+/** A hash from 43 characters of canonical base64url; null for any other value. */
 export function parseHash(text: unknown): Hash | null {
   const bytes = typeof text === 'string' && text.length === 43 ? fromBase64url(text) : null
   return bytes !== null && isHash(bytes) ? bytes : null

@@ -1,6 +1,6 @@
 /**
  * Strict JSON (RFC 8259 and RFC 7493, I-JSON). `JSON.parse` takes the last of two equal member names, rounds
- * integers beyond 2^53 and lets half surrogates through; each of these lets one text mean two things.
+ * integers beyond 2^53, and lets halves of surrogate pairs through. Each of these lets one text mean two things.
  */
 import { type ErrorCode, KillickError } from './errors.ts'
 
@@ -25,8 +25,8 @@ export function parseJson(text: string, maxDepth: number = MAX_JSON_DEPTH): Json
 }
 
 /**
- * The native parser is several times faster than the scanner below, and its answer is as good where the text cannot mean
- * two things. Undefined where the scanner must decide.
+ * The native parser is several times faster than the scanner below, and gives the same answer if the text cannot mean two
+ * things. Returns undefined if the scanner must decide.
  */
 function parseNatively(text: string, maxDepth: number): JsonValue | undefined {
   // Escapes may stand for half a surrogate pair.
@@ -34,8 +34,8 @@ function parseNatively(text: string, maxDepth: number): JsonValue | undefined {
   try {
     const value = JSON.parse(text) as JsonValue
     const members = countMembers(value, maxDepth)
-    // A member that came twice is counted once, so fewer members than colons. Strings may hold colons too; then text that
-    // prints again unchanged, as ours does, has lost nothing.
+    // A member that occurs twice is counted once, so there are fewer members than colons. Strings may hold colons too; then a
+    // text that prints back unchanged, as ours does, has lost nothing.
     return members === countColons(text) || (members >= 0 && JSON.stringify(value) === text) ? value : undefined
   } catch {
     return undefined
@@ -48,7 +48,7 @@ function countColons(text: string): number {
   return count
 }
 
-/** How many members all objects have together; negative where the value is too deep or holds a number that is not exact. */
+/** How many members all objects have together; negative if the value is too deep or holds a number that is not exact. */
 function countMembers(value: JsonValue, depth: number): number {
   if (typeof value === 'number') {
     const isExact = Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value)
@@ -137,7 +137,7 @@ function parseStrictly(text: string, maxDepth: number): JsonValue {
       skipSpace()
       if (text[at] !== '"') fail('json_invalid', 'Expected a member name')
       const name = string()
-      // Assigning it would set the prototype, not a member.
+      // Assigning this member would set the prototype.
       if (name === '__proto__') fail('json_invalid', 'Member name "__proto__" is not allowed')
       if (Object.hasOwn(members, name)) fail('json_duplicate_member', `Member ${JSON.stringify(name)} again`)
       skipSpace()
@@ -178,7 +178,7 @@ function parseStrictly(text: string, maxDepth: number): JsonValue {
   return result
 }
 
-/** Whether this is an object that is no array, such as JSON's. */
+/** Whether this is an object and not an array. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

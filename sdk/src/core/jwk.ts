@@ -29,8 +29,8 @@ export function publicKeyBytes(jwk: PublicJwk): Uint8Array {
 }
 
 /**
- * Reads a public JWK from a value that nobody vouches for; only the members that make the key are kept. The point must be on
- * its curve, and for Ed25519 in the prime-order group, or one signature could verify here and not there.
+ * Reads a public JWK from an untrusted value and keeps only the members that make the key. The point must be on its curve, and
+ * for Ed25519 in the prime-order group; otherwise one signature could verify for one verifier and not for another.
  * @throws KillickError `key_invalid`, also for a private key
  */
 export function parsePublicJwk(value: unknown): PublicJwk {
@@ -61,7 +61,7 @@ function isKeyPoint(decode: () => { assertValidity(): void; isTorsionFree(): boo
   }
 }
 
-/** A key's name, the `kid` of everything that it signs: its RFC 7638 thumbprint with SHA-256, 43 characters of base64url. */
+/** A key's name, the `kid` of whatever it signs: its RFC 7638 thumbprint with SHA-256, 43 characters of base64url. */
 export function thumbprint(jwk: PublicJwk): string {
   const { crv, kty, x } = jwk
   const members = jwk.kty === 'OKP' ? { crv, kty, x } : { crv, kty, x, y: jwk.y }

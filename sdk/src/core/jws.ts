@@ -18,7 +18,7 @@ export type Jws = {
   readonly signature: Uint8Array
 }
 
-/** JSON object in a base64url segment, or null where the segment is not canonical base64url of UTF-8. */
+/** The JSON object in a base64url segment, or null if the segment is not canonical base64url of UTF-8. */
 export function parseSegment(segment: string, { decodeText }: Primitives = PORTABLE): JsonObject | null {
   const text = decodeText(segment)
   if (text === null) return null
@@ -26,7 +26,7 @@ export function parseSegment(segment: string, { decodeText }: Primitives = PORTA
   return isObject(value) ? value : null
 }
 
-// Streams repeat one header thousands of times; the last one parsed is nearly always the next one wanted.
+// Streams repeat one header thousands of times, so the header parsed last is nearly always the next one too.
 let lastHeader = { segment: '', typ: '', alg: 'Ed25519' as Alg, kid: '' }
 
 function parseHeader(segment: string, typ: string): { alg: Alg; kid: string } {
@@ -65,7 +65,7 @@ export function parseJws(text: string, typ: string, primitives: Primitives = POR
   return { text, alg, kid, payload, signingInput: primitives.ascii(text.slice(0, -tail.length - 1)), signature }
 }
 
-/** A JWS over a payload; its bytes are made here, once. */
+/** Signs a payload; the JWS's bytes are made here, once. */
 export async function signJws(payload: JsonObject, typ: string, signer: Signer): Promise<string> {
   const header = toBase64url(utf8(JSON.stringify({ alg: signer.alg, typ, kid: signer.kid })))
   const input = `${header}.${toBase64url(utf8(JSON.stringify(payload)))}`

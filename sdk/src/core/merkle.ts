@@ -1,6 +1,6 @@
 /**
- * Inclusion and consistency in an RFC 9162 Merkle tree. The booleans answer false to anything malformed and
- * never throw: they stand at the gate, where all input is hostile.
+ * Inclusion and consistency in an RFC 9162 Merkle tree. The functions that return a boolean never throw, and return false for
+ * anything malformed: all their input is hostile.
  */
 import { equalBytes } from './bytes.ts'
 import { EMPTY_ROOT, type Hash, isHash, nodeHash } from './hash.ts'
@@ -22,7 +22,7 @@ function isPath(value: unknown): value is readonly Hash[] {
 }
 
 /**
- * The root that an inclusion path leads to, or null where the path cannot belong to that position (RFC 9162
+ * The root that an inclusion path leads to, or null if the path cannot belong to that index and size (RFC 9162
  * §2.1.3.2). `index` < `size`; the path runs from the leaf's sibling up.
  */
 export function rootFromInclusion(leaf: Uint8Array, index: Size, size: Size, path: readonly Uint8Array[]): Hash | null {
@@ -71,7 +71,7 @@ function foldInclusion(
  * Whether `leafHash` is the leaf at `index` (from 0) of the tree of `size` leaves with this `root` (RFC 9162 §2.1.3.2). False on
  * anything malformed; it never throws.
  * @param claim its `path` runs from the leaf's sibling up; hashes are 32 bytes
- * @param hashPair a platform's own `nodeHash`, where there are many paths
+ * @param hashPair a platform's own `nodeHash`, for many paths
  * @example
  * verifyInclusion({ leafHash: leafHash(utf8(header)), index, size, path, root }) // is this header in the log?
  */
@@ -92,10 +92,10 @@ export function verifyInclusion(
 }
 
 /**
- * Root over the leaves before `index`, read off that leaf's inclusion path in a tree of `size`: the siblings on the left are
- * perfect subtrees, and together all that stands before the leaf. Null where the path cannot belong to that position. It is
- * true of the tree that the path was verified against.
- * @param leaf given: the root over the leaves before `index` and this one
+ * Root over the leaves before `index`, taken from that leaf's inclusion path in a tree of `size`: the siblings on the left are
+ * perfect subtrees that together hold all leaves before it. Null if the path cannot belong to that index and size. The root is
+ * that of the tree against which the path was verified.
+ * @param leaf if given, the root includes this leaf too
  */
 export function leftOf(index: Size, size: Size, path: readonly Hash[], leaf?: Hash): Hash | null {
   return orOnThrow(null, () => {
@@ -129,7 +129,7 @@ export function verifyConsistency(claim: ConsistencyClaim): boolean {
   return orOnThrow(false, () => isConsistent(claim))
 }
 
-/** That one tree extends another; `path` is an RFC 9162 consistency path, hashes are 32 bytes. */
+/** The claim that one tree extends another. `path` is an RFC 9162 consistency path; hashes are 32 bytes. */
 export type ConsistencyClaim = {
   oldSize: Size
   newSize: Size
@@ -178,8 +178,8 @@ function isConsistent(claim: ConsistencyClaim): boolean {
 }
 
 /**
- * The Merkle root over leaf hashes in order (RFC 9162 §2.1.1); of none, the empty root. O(n) time, O(log n) memory.
- * @param hashPair a platform's own `nodeHash`, where there are many leaves
+ * The Merkle root over leaf hashes in order (RFC 9162 §2.1.1); without leaves, the empty root. O(n) time, O(log n) memory.
+ * @param hashPair a platform's own `nodeHash`, for many leaves
  */
 export function treeRoot(leaves: Iterable<Hash>, hashPair: typeof nodeHash = nodeHash): Hash {
   // A stack of perfect subtrees, largest first, as in a binary counter.

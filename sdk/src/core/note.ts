@@ -11,7 +11,7 @@ const EM_DASH = '\u2014'
 const MAX_NOTE_SIGNATURES = 64
 const MAX_NOTE_LENGTH = 262_144
 
-/** A C2SP verifier key of type Ed25519, read: `keyId` is 4 bytes, `publicKey` 32. */
+/** A parsed C2SP verifier key of type Ed25519: `keyId` is 4 bytes, `publicKey` 32. */
 export type Vkey = { readonly name: string; readonly keyId: Uint8Array; readonly publicKey: Uint8Array }
 /** A signature on a note, as its line says: `keyId` is 4 bytes, `signature` 64 for Ed25519. */
 export type NoteSignature = { readonly name: string; readonly keyId: Uint8Array; readonly signature: Uint8Array }
@@ -20,11 +20,11 @@ export type NoteSignature = { readonly name: string; readonly keyId: Uint8Array;
 export type OpenedNote = {
   /** The signed text, final newline included. */
   readonly text: string
-  /** Signatures by given keys, all verified, each key once. */
+  /** Verified signatures by given keys, one for each key. */
   readonly signatures: readonly NoteSignature[]
-  /** Signatures by keys that were not given: nothing is known about them. */
+  /** Signatures by other keys: nothing is known about them. */
   readonly unverified: readonly NoteSignature[]
-  /** Given keys of another type than Ed25519, by name: no signature was checked with them. */
+  /** Names of given keys that are not Ed25519: no signature was checked with them. */
   readonly unsupported: readonly string[]
 }
 
@@ -52,7 +52,7 @@ export function parseVkey(text: string): Vkey {
     const type = `0x${toHex(key.subarray(0, 1))}`
     throw new KillickError(
       'vkey_unsupported',
-      `The verifier key ${name} is of type ${type}; only 0x01, Ed25519, is read`,
+      `The verifier key ${name} is of type ${type}; only 0x01, Ed25519, is supported`,
       {
         name,
         type,
@@ -67,8 +67,8 @@ export function parseVkey(text: string): Vkey {
 }
 
 /**
- * Sorts a list of verifier keys, as C2SP asks: those that are read, and beside them the names of those of another type than
- * Ed25519, with which nothing is checked.
+ * Splits a list of verifier keys, as C2SP requires, into those of type Ed25519 and the names of the others, with which nothing
+ * is checked.
  * @throws KillickError `vkey_invalid`
  */
 export function splitVkeys(vkeys: readonly string[]): { supported: string[]; unsupported: string[] } {
@@ -133,8 +133,8 @@ export function parseNote(note: string): { text: string; signatures: NoteSignatu
 }
 
 /**
- * Opens a signed note (c2sp.org/signed-note) with the keys that one trusts. One bad signature by such a key condemns the note.
- * Keys of unknown types are skipped and named.
+ * Opens a signed note (c2sp.org/signed-note) with trusted keys. One bad signature by such a key makes the note invalid. Keys of
+ * unknown types are skipped and named.
  * @param vkeys verifier keys, as text
  * @throws KillickError `note_malformed`, `note_too_many_signatures`, `vkey_invalid`, `signature_invalid`, `note_unverified`
  * @example
@@ -172,7 +172,7 @@ export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
  * @param text ends in a newline
  * @param name of the key, as in its verifier key
  * @param publicKey 32 bytes
- * @param sign gives 64 bytes of Ed25519
+ * @param sign returns a 64-byte Ed25519 signature
  * @throws KillickError `note_malformed`
  */
 export function signNote(

@@ -1,11 +1,11 @@
 /**
- * The operations in which parsing a batch spends its time. The portable ones below run everywhere; whoever parses a lot
- * on one platform passes that platform's own, which must give the same answers (a property test holds them together).
+ * The operations that take most of the time when a batch is parsed. The portable ones below run everywhere. A caller that parses
+ * a lot can pass its platform's own, which must give the same answers (a property test compares them).
  */
 import { fromBase64url, fromUtf8, utf8 } from './bytes.ts'
 import { type Hash, leafHash, nodeHash, printHash, sha256 } from './hash.ts'
 
-/** The operations in which reading a batch spends its time; one may hand over a platform's own, with the same answers. */
+/** The operations that take most of the time when a batch is read. A platform's own must give the same answers. */
 export type Primitives = {
   /** The bytes of an ASCII text. */
   readonly ascii: (text: string) => Uint8Array

@@ -1,8 +1,8 @@
-// What a service that refuses, or does not answer, is turned into.
+// Turns a refusal or a missing answer of a service into an error.
 import { ERROR_CODES, type ErrorCode, KillickError } from './errors.ts'
 import { isObject, parseJson } from './json.ts'
 
-/** Undici hides the reason in a chain of causes; people need the innermost ("connect ECONNREFUSED 127.0.0.1:8787"). */
+/** Undici hides the reason in a chain of causes; people need the innermost one ("connect ECONNREFUSED 127.0.0.1:8787"). */
 export function unreachable(url: string, error: Error): KillickError {
   let reason = error
   while (reason.cause instanceof Error) reason = reason.cause
@@ -11,8 +11,8 @@ export function unreachable(url: string, error: Error): KillickError {
 }
 
 /**
- * The service's refusal as an error: its own code where this sdk knows it, else `refused`; `details` holds the whole problem
- * document (RFC 9457), its `code` and the HTTP `status`.
+ * The service's refusal as an error: with the service's code if this sdk knows it, else `refused`; `details` holds the whole
+ * problem document (RFC 9457), its `code` and the HTTP `status`.
  */
 export function problemError(status: number, body: string): KillickError {
   let problem: Record<string, unknown> = {}
@@ -23,7 +23,7 @@ export function problemError(status: number, body: string): KillickError {
     // Not a problem document: a proxy answered, and its status is all there is.
   }
   const serviceCode = typeof problem.code === 'string' ? problem.code : 'refused'
-  // That it cannot be reached, no service can say.
+  // A service that answers cannot be unreachable.
   const isKnown = Object.hasOwn(ERROR_CODES, serviceCode) && serviceCode !== 'unreachable'
   const code: ErrorCode = isKnown ? (serviceCode as ErrorCode) : 'refused'
   const reason = [problem.detail, problem.title].find((words) => typeof words === 'string') ?? 'no reason given'

@@ -14,7 +14,7 @@ const PROOF_FORMAT = 'killick-proof/1'
 /** Largest proof that is read, in bytes: 1 MiB. */
 export const MAX_PROOF_BYTES = 1024 * 1024
 
-/** A checkpoint's (size, root) as the contract holds it, and where that happened. */
+/** A checkpoint's (size, root) that the contract holds, with the transaction that put it there. */
 export type Anchor = {
   readonly chainId: number
   /** 0x and 40 lower-case hex digits, like every chain identifier here. */
@@ -33,20 +33,20 @@ export type Anchor = {
   readonly path?: readonly Hash[]
   /** The last anchor of the same chain, contract and log that does not cover the entry; absent when there is none. */
   readonly before?: EarlierAnchor
-  /** That this log succeeds another, which a verifier may have pinned: 1 to 4 steps, from this log back. */
+  /** Statements that this log succeeds others, one of which a verifier may have pinned: 1 to 4 steps back from this log. */
   readonly succeeds?: readonly Succeeds[]
 }
 
-/** A statement of succession (a signed note), where the anchor that it names is to be found, and the way on from there. */
+/** A statement of succession (a signed note), the place of the anchor that it names, and the path from there on. */
 export type Succeeds = {
   readonly note: string
   readonly transaction: string
   readonly block: number
-  /** Consistency path from the named size and root to the anchor's; of a further step, to those that the step before it names. */
+  /** Consistency path from the named size and root to the anchor's, or for a further step to those that the step before names. */
   readonly path: readonly Hash[]
 }
 
-/** Its size is at most the entry's index: what the log held then, as the contract knows it, was without the entry. */
+/** An anchor whose size is at most the entry's index: the log as anchored then was without the entry. */
 export type EarlierAnchor = Pick<Anchor, 'size' | 'root' | 'time' | 'transaction' | 'block'>
 
 /** A registration as it stands in the log: an event alone in its batch, with the fields that say what is registered. */
@@ -60,8 +60,8 @@ export type CarriedRegistration = {
 }
 
 /**
- * A proof that an event stands in a log: `killick-proof/1`, read. `parseProof` makes one of a document, `printProof` a
- * document of one, `verifyProof` checks it. All in it is a claim until then. Indices count from 0; a `path` is an RFC 9162
+ * A proof that an event is in a log: a parsed `killick-proof/1`. `parseProof` reads it from a document, `printProof` prints it,
+ * `verifyProof` checks it. Until then everything in it is a claim. Indices count from 0; a `path` is an RFC 9162
  * inclusion path.
  */
 export type Proof = {
@@ -83,19 +83,19 @@ export type Proof = {
   /** Public keys of the source that signed event and header: a claim to compare with pinned ones, never trust. */
   readonly keys: readonly PublicJwk[]
   /**
-   * Fields that the log's operator accepted and no longer holds, by the operator's own word; at least 1, absent when none
-   * is gone. Fields that whoever made the proof chose not to show are not among them.
+   * How many fields the log's operator accepted and no longer holds, by the operator's own word; at least 1, absent when none
+   * is lost. It does not count fields that the maker of the proof chose to hide.
    */
   readonly missing?: number
-  /** How the source and its keys came to be registered, in the order of the log; absent where the proof is to be short. */
+  /** Registrations of the source and its keys, in the order of the log; absent if the proof must be short. */
   readonly registrations?: readonly CarriedRegistration[]
 }
 
 const MAX_REGISTRATIONS = 16
-/** Most logs that a verifier follows back from one: 4. Every statement of succession is one more question to a chain. */
+/** How many successions a verifier follows back from one log: 4. Each costs one more question to a chain. */
 export const MAX_SUCCESSIONS = 4
 
-/** The document of a proof: compact JSON in a fixed member order, a `killick-proof/1`. */
+/** Prints a proof as a `killick-proof/1` document: compact JSON in a fixed member order. */
 export function printProof(proof: Proof): string {
   const { event, batch, log, checkpoint, anchors, keys, missing, registrations } = proof
   return JSON.stringify({

@@ -1,4 +1,4 @@
-/** What a recorder holds in its hands after a batch: that the log has it, under a checkpoint that the log signed. */
+/** What a recorder gets for a batch: proof that the log has it, under a checkpoint that the log signed. */
 import { parseBatchHeader } from './batch.ts'
 import { type Checkpoint, parseCheckpoint } from './checkpoint.ts'
 import { KillickError } from './errors.ts'
@@ -23,10 +23,10 @@ export type Receipt = {
   checkpoint: string
 }
 
-/** A receipt with the header that it is for: all that is needed to check it, but the log's key. */
+/** A receipt with the header that it is for: everything needed to check it, except the log's key. */
 export type KeptReceipt = Receipt & { header: string }
 
-/** A checkpoint whose signature was verified. `note` holds nothing but its text and that signature. */
+/** A checkpoint whose signature was verified. `note` holds only its text and that signature. */
 export type SignedCheckpoint = {
   readonly origin: string
   readonly size: number
@@ -41,7 +41,7 @@ export function invalidReceipt(reason: string): never {
   throw new KillickError('receipt_invalid', `The receipt proves nothing: ${reason}`, { reason })
 }
 
-/** Runs `read`; whatever it finds wrong is wrong with the receipt. */
+/** Runs `read`; reports any fault that it finds as a fault of the receipt. */
 function orInvalid<T>(read: () => T): T {
   try {
     return read()
@@ -50,7 +50,7 @@ function orInvalid<T>(read: () => T): T {
   }
 }
 
-/** A receipt as a ledger gives it; its parts only have the right form. @throws KillickError `receipt_invalid` */
+/** Reads a receipt as a ledger gives it; checks only its form. @throws KillickError `receipt_invalid` */
 export function parseReceipt(body: string): Receipt {
   const value = orInvalid(() => parseJson(body))
   const isCount = (n: unknown) => Number.isSafeInteger(n) && (n as number) >= 0
@@ -71,7 +71,7 @@ const hashIn = (text: unknown): Hash => parseHash(text) ?? invalidReceipt('its p
 /** One line of JSON. */
 export const printReceipt = (receipt: KeptReceipt): string => JSON.stringify({ format: RECEIPT_FORMAT, ...receipt })
 
-/** What `printReceipt` wrote, with a header that is for these events. @throws KillickError `receipt_invalid` */
+/** Reads what `printReceipt` wrote; checks that its header is for these events. @throws KillickError `receipt_invalid` */
 export function parseKeptReceipt(line: string): KeptReceipt {
   const receipt = parseReceipt(line)
   const { format, header } = parseJson(line) as { format?: unknown; header?: unknown }
@@ -108,7 +108,7 @@ export function isIncluded(receipt: KeptReceipt, checkpoint: Pick<Checkpoint, 's
 }
 
 /**
- * Root of the log as it was before the receipt's entry, as its path implies it: what stands left of an entry is the whole log
- * before it. To be believed as far as the receipt itself is, so after `isIncluded`.
+ * Root of the log before the receipt's entry, as the receipt's path implies it: everything left of an entry is the log before
+ * it. Believe it only after `isIncluded`.
  */
 export const rootBefore = ({ logIndex, size, path }: Receipt): Hash | null => leftOf(logIndex, size, path.map(hashIn))

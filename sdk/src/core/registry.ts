@@ -1,6 +1,6 @@
 /**
- * Who may sign for which source, as the log itself says it: registrations are events of the ledger's own stream, each alone
- * in its batch, and the registry is their sum in the order of the log. Nothing beside the log counts.
+ * Who may sign for which source, as the log itself says. Registrations are events of the ledger's own stream, each alone in its
+ * batch; the registry is their sum in the order of the log. Nothing outside the log counts.
  */
 import { equalBytes } from './bytes.ts'
 import { KillickError } from './errors.ts'
@@ -10,10 +10,13 @@ import { type Hash, parseHash, printHash } from './hash.ts'
 import { hasMembers, isObject, type JsonObject, type JsonValue } from './json.ts'
 import { type PublicJwk, parsePublicJwk, thumbprint } from './jwk.ts'
 
-/** The ledger as a source of its own, and its only stream: in it the ledger records what it does itself. */
+/** The ledger as a source, and its only stream, in which it records what it does itself. */
 export const SYSTEM = { source: 'killick', stream: 'system' } as const
 
-/** A key of a source, and when the ledger takes its signatures by its own clock: ms since 1970, null without limit. */
+/**
+ * A key of a source, and the period in which the ledger, by its own clock, accepts its signatures: ms since 1970, null for no
+ * limit.
+ */
 export type RegisteredKey = {
   readonly kid: string
   readonly jwk: PublicJwk
@@ -21,13 +24,13 @@ export type RegisteredKey = {
   readonly notAfter: number | null
 }
 
-/** What one registration says: all settings of the source from here on, and its new word on the keys that it names. */
+/** What one registration says: all settings of the source from here on, and the periods of the keys that it names. */
 export type Registration = {
   readonly source: string
   /** Leaf hash of the source's registration before this one; null for its first. */
   readonly previous: Hash | null
   readonly eventSignatures: 'required' | 'optional'
-  /** Events may hold digests that no disclosure belongs to. */
+  /** Events may hold digests without a disclosure. */
   readonly decoys: boolean
   /** How far behind and ahead of the ledger's clock an event may have been recorded, in whole seconds; null: no bound. */
   readonly maxAge: number | null
@@ -71,7 +74,7 @@ function parseBound(value: JsonValue | undefined, where: string): number | null 
 function parseKey(value: JsonValue, where: string): RegisteredKey {
   if (!isObject(value) || !hasMembers(value, ['kid', 'jwk', 'notBefore', 'notAfter'])) invalid(`${where} is not a key`)
   const jwk = parsePublicJwk(value.jwk)
-  if (value.kid !== thumbprint(jwk)) invalid(`${where} has another name than its key`)
+  if (value.kid !== thumbprint(jwk)) invalid(`the kid of ${where} is not that of its key`)
   return {
     ...{ kid: value.kid as string, jwk },
     notBefore: parseTime(value.notBefore, `${where}/notBefore`),
@@ -82,8 +85,8 @@ function parseKey(value: JsonValue, where: string): RegisteredKey {
 const SETTINGS = ['previous', 'eventSignatures', 'decoys', 'maxAge', 'maxAhead', 'keys']
 
 /**
- * What an event registers; null where it is no registration, that is, none of the ledger's own stream with the action
- * `source.register` or `source.change`. Whether it was signed, and by whom, is the caller's to check.
+ * What an event registers; null if it is not a registration, which is an event of the ledger's own stream with the action
+ * `source.register` or `source.change`. The caller checks its signature.
  * @throws KillickError `registration_invalid`, `key_invalid`
  */
 export function parseRegistration(event: ParsedEvent): Registration | null {
@@ -100,7 +103,8 @@ export function parseRegistration(event: ParsedEvent): Registration | null {
 function parseSettings(source: string, action: string, metadata: JsonObject): Registration {
   const { eventSignatures, decoys } = metadata
   const previous = metadata.previous === null ? null : (parseHash(metadata.previous) ?? invalid('previous is no hash'))
-  if ((previous === null) !== (action === 'source.register')) invalid('only a first one has no previous')
+  if ((previous === null) !== (action === 'source.register'))
+    invalid('only the first registration of a source has no previous')
   if (eventSignatures !== 'required' && eventSignatures !== 'optional') invalid('eventSignatures is unknown')
   if (typeof decoys !== 'boolean') invalid('decoys is not true or false')
   if (!Array.isArray(metadata.keys)) invalid('keys is not an array')
@@ -128,10 +132,10 @@ export type RegistryEntry = {
   readonly signedBy: string
 }
 
-/** A key as the newest word has it. `registeredAt`, `changedAt`: log index of the first and of the newest word on it. */
+/** A key as last registered. `registeredAt`, `changedAt`: log index of the first and of the newest registration that names it. */
 export type KeyRecord = RegisteredKey & { readonly registeredAt: number; readonly changedAt: number }
 
-/** A source as its registrations leave it; `newest` is the leaf hash of the last of them, `logIndex` its place. */
+/** A source after all its registrations; `newest` is the leaf hash of the last one, `logIndex` its log index. */
 export type SourceRecord = Omit<Registration, 'previous' | 'keys'> & {
   readonly keys: ReadonlyMap<string, KeyRecord>
   readonly newest: Hash
@@ -139,9 +143,9 @@ export type SourceRecord = Omit<Registration, 'previous' | 'keys'> & {
 }
 
 /**
- * What can be wrong with a registration behind others. `signer`: no key of the ledger that was registered before has signed
- * it. `previous`: it does not name the source's registration before it, so one is missing. `order`: it stands before one
- * that was applied already.
+ * What can be wrong with a registration that follows others. `signer`: it is not signed by a key of the ledger registered before
+ * it. `previous`: it does not name the source's registration before it, so one is missing. `order`: a later one was already
+ * applied.
  */
 export type RegistryFault = 'signer' | 'previous' | 'order'
 
@@ -161,10 +165,10 @@ export class Registry {
   }
 
   /**
-   * Takes the next registration. The ledger's own first one is signed by a key that it registers, every other by a key of
-   * the ledger registered before; one for which that does not hold, or which is out of order, changes nothing. One that
-   * skips another counts all the same: the newest word is the newest, whatever is missing before it.
-   * @param trusted names of keys of the ledger that count without a registration: the caller's own pins
+   * Takes the next registration. The ledger's own first registration must be signed by a key that it registers, every other by a
+   * key of the ledger registered before. A registration that is not, or that is out of order, changes nothing. One that skips
+   * another still counts: the newest is the newest, whatever is missing before it.
+   * @param trusted names of keys of the ledger that count without a registration, because the caller pinned them
    * @returns what is wrong with it, or null
    */
   apply(

@@ -5,21 +5,21 @@ import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { type Alg, type PublicJwk, publicKeyBytes } from './jwk.ts'
 
 /**
- * Whatever holds a private key: this process, a KMS, an HSM. `sign` gives the JWS form (RFC 7518 §3.4, RFC 8037 §3.1): 64
- * bytes, for ES256 and ES256K R ‖ S over the message's SHA-256.
+ * Something that holds a private key: this process, a KMS, an HSM. `sign` returns the JWS form (RFC 7518 §3.4, RFC 8037 §3.1):
+ * 64 bytes, for ES256 and ES256K R ‖ S over the message's SHA-256.
  */
 export interface Signer {
   readonly jwk: PublicJwk
   /** `thumbprint(jwk)` */
   readonly kid: string
   readonly alg: Alg
-  /** Signs a message, which is not hashed before. */
+  /** Signs a message. The caller has not hashed it. */
   sign(message: Uint8Array): Uint8Array | Promise<Uint8Array>
 }
 
 /**
  * Whether a signature over these bytes verifies. False on anything malformed; it never throws. Ed25519 is strict (RFC 8032, no
- * cofactor); of ES256 and ES256K both values of S count.
+ * cofactor); ES256 and ES256K accept both values of S.
  */
 export function verifySignature(jwk: PublicJwk, message: Uint8Array, signature: Uint8Array): boolean {
   try {
@@ -41,9 +41,9 @@ export function verifySignature(jwk: PublicJwk, message: Uint8Array, signature: 
 }
 
 /**
- * RFC 8032 §5.1.7 with strict decoding and, of the two equations it allows, the one without the cofactor, as OpenSSL, Go
- * and libsodium check it. @noble/curves multiplies by the cofactor, which forgives a small-order part in R, and takes an R
- * that is the identity, which those refuse: the key's holder could make signatures that verify here and not there.
+ * RFC 8032 §5.1.7 with strict decoding and the equation without the cofactor (the RFC allows both), as in OpenSSL, Go and
+ * libsodium. @noble/curves multiplies by the cofactor, which forgives a small-order part in R, and accepts the identity as R.
+ * The others refuse both, so the key's holder could make signatures on which verifiers disagree.
  */
 function verifyEd25519(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   if (!ed25519.verify(signature, message, key, { zip215: false })) return false

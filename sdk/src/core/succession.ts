@@ -1,6 +1,6 @@
 /**
- * A log that can no longer be anchored where it was (its publisher's key is stolen or lost) goes on under another publisher.
- * The log's own key says so in a C2SP signed note: where it was, the last anchor there that is its own, and where it goes on.
+ * If a log can no longer be anchored where it was, because its publisher's key is stolen or lost, it goes on under another
+ * publisher. The log's key states this in a C2SP signed note: where the log was, its own last anchor there, and where it goes on.
  */
 import { fromBase64, toBase64 } from './bytes.ts'
 import { KillickError } from './errors.ts'
@@ -13,7 +13,7 @@ export type LogPlace = { readonly chainId: number; readonly contract: string; re
 /** A log's statement that it goes on in another contract or on another chain: which log, from where, to where. */
 export type Succession = {
   readonly origin: string
-  /** The log until then, with its last honest anchor: size, root and block time in seconds. */
+  /** The contract log until then, with its last honest anchor: size, root and block time in seconds. */
   readonly from: LogPlace & { readonly size: number; readonly root: Hash; readonly time: number }
   readonly to: LogPlace
 }
@@ -21,7 +21,7 @@ export type Succession = {
 const FORM = 'killick-succession/1'
 
 /**
- * The text of a statement of succession, as it is signed. Its first line is no origin, so that no reader takes it for a
+ * The text of a statement of succession, as it is signed. Its first line is never an origin, so no reader takes it for a
  * checkpoint.
  */
 export function printSuccession({ origin, from, to }: Succession): string {
@@ -31,7 +31,7 @@ export function printSuccession({ origin, from, to }: Succession): string {
 }
 
 /**
- * Reads a statement of succession from the text of a note that `openNote` has opened; one spelling is accepted.
+ * Reads a statement of succession from the text of a note that `openNote` has opened. It accepts one spelling only.
  * @throws KillickError `note_malformed`
  */
 export function parseSuccession(text: string): Succession {

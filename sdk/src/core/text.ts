@@ -1,12 +1,12 @@
 /** Text that others wrote, on its way to a screen. */
 
-// Controls (C0, DEL, C1), halves of surrogate pairs, line and paragraph separators, and what formats invisibly: changes
-// of direction, zero widths, tags. The two joiners stay: Persian, the scripts of India and emoji are written with them.
+// Controls (C0, DEL, C1), halves of surrogate pairs, line and paragraph separators, and invisible formatting: changes of
+// direction, zero widths, tags. The two joiners stay, since Persian, the scripts of India and emoji need them.
 const INVISIBLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]|(?![\u200c\u200d])\p{Cf}/gu
 
 /**
- * A text that is safe to show: all that a terminal obeys, or a reader does not see, is written out as in JSON: `\u001b`. One
- * line, whatever it was before; and a string in JSON stays the same string.
+ * A text that is safe to show: characters that a terminal obeys or a reader cannot see are escaped as in JSON, such as `\u001b`.
+ * The result is always one line; inside a JSON string it still stands for the same string.
  */
 export function printable(text: string): string {
   return text.replace(INVISIBLE, (char) =>

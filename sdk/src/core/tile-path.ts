@@ -5,7 +5,10 @@ export type TileAddress = { level: number | 'entries'; index: number; width: num
 
 const PATH = /^(entries|0|[1-9]\d?)\/((?:x\d{3}\/){0,5}\d{3})(?:\.p\/([1-9]\d{0,2}))?$/
 
-/** Reads `<L>/<N>[.p/<W>]` of C2SP tlog-tiles, as it follows `/tile/`. @returns null unless it is spelled as `printTilePath` does */
+/**
+ * Reads `<L>/<N>[.p/<W>]` of C2SP tlog-tiles, as it follows `/tile/`. @returns null unless it is spelled as `printTilePath`
+ * spells it
+ */
 export function parseTilePath(path: string): TileAddress | null {
   const match = PATH.exec(path)
   if (match === null) return null

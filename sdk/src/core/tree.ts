@@ -1,6 +1,6 @@
 /**
- * Proofs out of a stored log: plan which nodes to read, read them once, compute. The log stores the hashes of
- * perfect subtrees only (they never change once written); everything else is folded from them.
+ * Proofs from a stored log: plan which nodes to read, read them once, compute. The log stores only the hashes of perfect
+ * subtrees, which never change once written; everything else is folded from them.
  *
  * Nodes are named as in C2SP tlog-tiles: level 0 are the leaves, node `index` of `level` covers the leaves
  * [index·2^level, (index+1)·2^level). Sizes and indices here are safe integers.
@@ -13,7 +13,7 @@ import { foldRight } from './merkle.ts'
 export type Node = { readonly level: number; readonly index: number }
 
 /**
- * What to read of a stored tree and what to make of it: `nodes` in order, and `fold`, which takes their hashes in that order.
+ * What to read from a stored tree and how to compute the answer: `nodes`, and `fold`, which takes their hashes in the same order.
  * @example
  * const { nodes, fold } = planInclusion(index, size)
  * const path = fold(await Promise.all(nodes.map(readHash)))
@@ -21,8 +21,8 @@ export type Node = { readonly level: number; readonly index: number }
 export type Plan<T> = {
   readonly nodes: readonly Node[]
   /**
-   * @param hashPair what hashes two nodes; default: the portable one
-   * @throws InvariantError where there are not as many hashes as nodes
+   * @param hashPair hashes two nodes; default: the portable `nodeHash`
+   * @throws InvariantError if there are not as many hashes as nodes
    */
   readonly fold: (hashes: readonly Hash[], hashPair?: typeof nodeHash) => T
 }
@@ -51,7 +51,7 @@ function split(n: number): number {
   return k
 }
 
-/** A store that lost a node must not end in a proof that is merely wrong. */
+/** If a store has lost a node, this must fail and not return a wrong proof. */
 function checkCount(hashes: readonly Hash[], planned: number): void {
   if (hashes.length !== planned) throw new InvariantError(`${hashes.length} nodes read where ${planned} were planned`)
 }
@@ -87,7 +87,7 @@ export function planRoot(size: number): Plan<Hash> {
 /**
  * A plan for the inclusion path of leaf `index` (from 0) in the tree of `size` leaves (RFC 9162 §2.1.3.1), the leaf's sibling
  * first.
- * @throws InvariantError where the tree has no such leaf
+ * @throws InvariantError if the tree has no such leaf
  */
 export function planInclusion(index: number, size: number): Plan<Hash[]> {
   if (index < 0 || index >= size) throw new InvariantError(`leaf ${index} is not in a tree of ${size}`)
@@ -109,7 +109,7 @@ export function planInclusion(index: number, size: number): Plan<Hash[]> {
 
 /**
  * A plan for the consistency path from `oldSize` to `newSize` leaves (RFC 9162 §2.1.4.1); empty from 0 and to the same size.
- * @throws InvariantError where `oldSize` is not 0 to `newSize`
+ * @throws InvariantError if `oldSize` is not between 0 and `newSize`
  */
 export function planConsistency(oldSize: number, newSize: number): Plan<Hash[]> {
   if (oldSize < 0 || oldSize > newSize)
@@ -129,7 +129,7 @@ export function planConsistency(oldSize: number, newSize: number): Plan<Hash[]> 
       start = middle
     }
   }
-  // When that subtree is the whole old tree, the verifier has its root already.
+  // If that subtree is the whole old tree, the verifier already has its root.
   if (start !== 0) runs.push(subtrees(start, end))
   return planRuns(runs.reverse())
 }
@@ -139,8 +139,8 @@ const TILE_HEIGHT = 8
 export const TILE_WIDTH = 256
 
 /**
- * Where a node lives: the tile (level, index), and the run of `width` hashes from `start` in it whose fold is the
- * node. A node on a tile boundary is one hash; the ones between are folded from up to 128.
+ * Where a node is stored: the tile (level, index), and in it the `width` hashes from `start` on that fold to the node. A node on
+ * a tile boundary is one hash; the nodes between are folded from up to 128.
  */
 export function tileOf(node: Node): { level: number; index: number; start: number; width: number } {
   const level = Math.floor(node.level / TILE_HEIGHT)

@@ -1,4 +1,4 @@
-// Core's primitives with what Node has built in, which is two to six times as fast as the portable ones:
+// Core's primitives with Node's built-in functions, two to six times as fast as the portable ones:
 // docs/decisions/0008-native-cryptography.md.
 import { hash } from 'node:crypto'
 import { fromUtf8 } from '../core/bytes.ts'
@@ -14,7 +14,7 @@ const FITS = 10_922
 /** The text's UTF-8 in `scratch` from `at` on. @returns where it ends */
 const put = (text: string, at: number): number => at + scratch.write(text, at, 'utf8')
 
-/** What base64url stands for, or null. Buffer skips what is not base64url; canonical is what it prints back unchanged. */
+/** The bytes of base64url, or null. Buffer skips other characters, so a text is canonical if Buffer prints it back unchanged. */
 function decode(base64url: string): Buffer | null {
   const fits = base64url.length <= FITS
   const bytes = fits ? scratch.subarray(0, scratch.write(base64url, 'base64url')) : Buffer.from(base64url, 'base64url')
@@ -27,7 +27,7 @@ function toHash(latin1: string): Hash {
   return bytes as Hash
 }
 
-/** `Primitives` with what Node has built in: for `parseBatch`, `readBatch` and `parseEvent`, where there is a lot to read. */
+/** `Primitives` with Node's built-in functions: for `parseBatch`, `readBatch` and `parseEvent`, if there is much to read. */
 export const nodePrimitives: Primitives = {
   ascii: (text) => Buffer.from(text, 'latin1'),
   digest: (text) => hash('sha256', text.length > FITS ? text : scratch.subarray(0, put(text, 0)), 'base64url'),
@@ -50,7 +50,7 @@ export const nodePrimitives: Primitives = {
     const bytes = decode(base64url)
     if (bytes === null) return null
     const text = bytes.toString('utf8')
-    // Stands for bytes that are not UTF-8, unless it stands for itself.
+    // The decoder writes U+FFFD for bytes that are not UTF-8; the text may also hold that character itself.
     return text.includes('\ufffd') ? fromUtf8(bytes) : text
   },
 }

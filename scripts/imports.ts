@@ -29,10 +29,11 @@ export const PARTS: Part[] = [
 
   { name: 'core',   files: ['sdk/src/core/'],   may: ['@noble/*'], never: PURE },
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
+  { name: 'words',  files: ['sdk/src/words/'],  may: ['verify'], never: PURE },
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'node:*', '@noble/*', 'merkletreejs'] },
-  { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'verify', 'node', 'node:*', '@noble/*'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'client', 'audit', 'node:*'] },
+  { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'verify', 'words', 'node', 'node:*', '@noble/*'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'client', 'audit', 'node:*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'client'] },
 
   // Rooms of the service, from the ground up.
@@ -63,8 +64,8 @@ export const PARTS: Part[] = [
   { name: 'service',  files: SERVICE(''),
     may: ['commands', 'config', 'index', 'ledger', 'intake', 'anchor', 'own audit', 'http', 'app', 'base', 'core', 'fastify'] },
 
-  { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['verify'], never: PORTABLE },
-  { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'uqr'], never: PORTABLE },
+  { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['verify', 'words'], never: PORTABLE },
+  { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'words', 'uqr'], never: PORTABLE },
   { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'verify', 'uplot'], never: PORTABLE },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },
@@ -76,6 +77,7 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk': 'sdk',
   '@killick/sdk/core': 'core',
   '@killick/sdk/verify': 'verify',
+  '@killick/sdk/words': 'words',
   '@killick/sdk/audit': 'audit',
   '@killick/anchor-service': 'service',
 }

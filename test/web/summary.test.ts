@@ -16,6 +16,28 @@ const IDS = [
   ],
   ...['path', 'contract', 'block', 'final', 'log'].map((name) => `anchor.0.${name}`),
 ]
+const REFUSAL = { code: 'event_malformed', message: 'why' } as const
+/** Why each of them might not pass. */
+const FAULTS: Record<string, Pick<Check, 'reason' | 'values'>> = {
+  'event.form': { reason: 'malformed', values: REFUSAL },
+  'event.signature': { reason: 'signature_invalid', values: { kid: 'a' } },
+  'batch.signature': { reason: 'signature_invalid', values: { kid: 'a' } },
+  'batch.inclusion': { reason: 'path_invalid', values: {} },
+  'source.key': { reason: 'pin_mismatch', values: { source: 'billing-api' } },
+  'log.inclusion': { reason: 'path_invalid', values: {} },
+  'log.signature': { reason: 'pin_mismatch', values: { origin: 'ledger.example.com', signed: false } },
+  path: { reason: 'path_invalid', values: { same: false } },
+  contract: { reason: 'not_held', values: {} },
+  block: { reason: 'block_mismatch', values: { block: 7 } },
+  final: { reason: 'not_final', values: { confirmations: 1, needed: 12 } },
+  log: { reason: 'pin_mismatch', values: {} },
+}
+const made = (id: string, status: Check['status']) =>
+  ({
+    ...{ id, status },
+    ...(status === 'passed' ? { reason: 'ok', values: {} } : FAULTS[id.replace(/^anchor\.\d+\./, '')]),
+  }) as Check
+
 const proof = {
   event: 'signed.by.source~',
   log: { origin: 'ledger.example.com' },
@@ -31,9 +53,7 @@ const asked: Asked = {
 
 /** A verdict in which everything passed, but for what is named. */
 function verdict(others: Partial<Record<string, Check['status']>> = {}): Verdict {
-  const checks = IDS.map(
-    (id) => ({ id, title: id, status: others[id] ?? 'passed', reason: 'ok', detail: 'why' }) as const,
-  )
+  const checks = IDS.map((id) => made(id, others[id] ?? 'passed'))
   const failed = checks.some(({ status }) => status === 'failed')
   const level = others['anchor.0.final'] ? 'anchored' : 'final'
   return {
@@ -135,12 +155,11 @@ describe('what a verdict comes to', () => {
 
   test('of two anchors, one that was checked through is enough; what is said of the other is told, not hidden', () => {
     const one = verdict()
-    const other = ['path', 'contract', 'block', 'final', 'log'].map((name) => ({
-      ...{ id: `anchor.1.${name}`, title: name, reason: 'ok' as const, detail: 'why' },
-      status: name === 'path' ? ('passed' as const) : ('skipped' as const),
-    }))
+    const other = ['path', 'contract', 'block', 'final', 'log'].map((name) =>
+      made(`anchor.1.${name}`, name === 'path' ? 'passed' : 'skipped'),
+    )
     expect(summarize({ ...one, checks: [...one.checks, ...other] }, proof, asked).tone).toBe('good')
-    const failed = other.map((check) => ({ ...check, status: 'failed' as const }))
+    const failed = other.map(({ id }) => made(id, 'failed'))
     expect(summarize({ ...one, outcome: 'failed', checks: [...one.checks, ...failed] }, proof, asked).tone).toBe('bad')
   })
 

@@ -1,5 +1,6 @@
 /** What a verdict comes to, in words for someone who is no engineer. Green is earned only when everything was checked. */
 import type { AnchorFact, Check, Proof, Reason, Verdict } from '@killick/sdk/verify'
+import { checkInWords, english } from '@killick/sdk/words'
 import { isPartial, isUndone, outcomeOf } from './outcome.ts'
 import type { By } from './trust.ts'
 import { chainName, isTestChain, listed, plural, possessive, timeInWords, weightyAnchors } from './words.ts'
@@ -232,7 +233,7 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked, word: Wo
     return {
       ...{ ...common, tone: 'open', state: 'not-pinned' },
       headline: 'Holds together, but whose keys are these?',
-      reason: `Nothing was altered since it was signed, and ${chain} holds its anchor. But anyone can make keys: to tell that it is genuine, it lacks ${listed(verdict.missing)}.`,
+      reason: `Nothing was altered since it was signed, and ${chain} holds its anchor. But anyone can make keys: to tell that it is genuine, it lacks ${listed(verdict.missing.map((what) => english().missing[what]))}.`,
     }
   }
   const skipped = verdict.checks.filter(
@@ -250,7 +251,7 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked, word: Wo
     return {
       ...{ ...common, tone: 'open', state: 'partly-checked' },
       headline: 'Genuine, as far as could be checked',
-      reason: `${plural(skipped.length, 'check')} could not be made: ${skipped[0]!.detail}.`,
+      reason: `${plural(skipped.length, 'check')} could not be made: ${checkInWords(skipped[0]!).detail}.`,
     }
   }
   const exact = `${verdict.event !== null && isPartial(verdict.event) ? 'What is shown' : 'It'} is exactly what was recorded`
@@ -266,6 +267,6 @@ function failure(verdict: Verdict): Summary {
   const failed = verdict.checks.find(({ status }) => status === 'failed')!
   const known = FAILURES.find(([pattern]) => pattern.test(failed.id))
   const [, state, headline, reason] = known ?? [null, 'failed', 'This record is not genuine', 'A check failed.']
-  const detail = failed.detail.replace(/\.$/, '')
+  const detail = checkInWords(failed).detail.replace(/\.$/, '')
   return { tone: 'bad', state, headline, reason: `${reason} ${detail}.`, caveats: [], rung: null }
 }

@@ -1,5 +1,6 @@
 /** The answer at a glance: the verdict, then what happened, who did it, when, and since when it is anchored where. */
 import type { Proof, Verdict } from '@killick/sdk/verify'
+import { english } from '@killick/sdk/words'
 import { type Child, h, type IconName, icon } from './dom.ts'
 import { isPartial, isUndone, OUTCOME_WORDS, type Outcome, outcomeOf } from './outcome.ts'
 import type { Asked, Summary, Tone, Word } from './summary.ts'
@@ -201,7 +202,7 @@ export function standing(verdict: Verdict, proof: Proof, asked: Asked, { by, pub
       said(verdict.event.source),
       '.',
     )
-  else for (const rest of verdict.restsOn) add('It rests on ', said(rest), '.')
+  else for (const rest of verdict.restsOn) add('It rests on ', english().restsOn[rest], '.')
   if (asked.nodes.length > 0)
     add(
       'The chain was read from ',

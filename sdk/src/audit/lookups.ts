@@ -6,6 +6,7 @@ import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parseProof } from '../core/proof.ts'
 import { readAnchors } from '../verify/read-anchors.ts'
 import { verifyProof } from '../verify/verify-proof.ts'
+import { checkInWords } from '../words/words.ts'
 import { readPages } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
@@ -93,7 +94,7 @@ async function refutedBy(api: Api, event: ParsedEvent, pins: LookupPins): Promis
     const facts = await readAnchors(proof, pins.urls)
     const { checks } = verifyProof(proof, { logKeys, sourceKeys, facts })
     const failed = checks.find(({ status }) => status === 'failed')
-    return failed ? `${failed.id}: ${failed.detail}` : null
+    return failed ? `${failed.id}: ${checkInWords(failed).detail}` : null
   } catch (error) {
     if (!isFaulty(error)) throw error
     return error.message

@@ -4,6 +4,7 @@ import { type ChainNode, openNodes } from '../verify/rpc.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Verdict } from '../verify/verdict.ts'
 import { verifyProof } from '../verify/verify-proof.ts'
+import { inWords, type VerdictInWords } from '../words/words.ts'
 import { accessTo, openAccess, URL_TOKEN_HELP } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
@@ -80,7 +81,8 @@ Examples:
       facts: nodes.length > 0 ? await readAnchors(proof, asked) : [],
       ...(confirmations !== null && { confirmations }),
     })
-    out(values.json ? json(verdict) : report(verdict, proof))
+    const told = inWords(verdict)
+    out(values.json ? json(told) : report(told, proof))
     return { verified: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[verdict.outcome]
   },
 }
@@ -114,7 +116,7 @@ function placePin(
 
 const COLOURS = { verified: 'green', failed: 'red', undecided: 'yellow' } as const
 
-function report(verdict: Verdict, proof: Proof): Text {
+function report(verdict: VerdictInWords, proof: Proof): Text {
   const { outcome, level, checks, event, missing, anchoredAt, times, registrations } = verdict
   const reached = level === 'none' ? '' : text`, as far as ${paint('bold', level)}`
   const backing = backingOf(verdict, proof.log.origin)
@@ -151,7 +153,7 @@ function keyWord({ logIndex, kid, notBefore, notAfter, anchoredAt }: Verdict['re
 }
 
 /** On whose word the keys and the contract rest. */
-function backingOf({ checks }: Verdict, origin: string): Backing[] {
+function backingOf({ checks }: VerdictInWords, origin: string): Backing[] {
   const statusOf = (id: string) => checks.find((check) => check.id === id)?.status
   const word = { name: origin }
   const by = (status: string | undefined): Backing['by'] =>

@@ -1,4 +1,5 @@
-/** What one check found, and why: a code for programs, a sentence for people. */
+/** What one check found, and why: a code, and the values from which whoever shows it makes a sentence. */
+import type { CheckName, CheckValues, NoValues } from './values.ts'
 
 /** How a check ended. What was `skipped` was not checked, and never counts as passed. */
 export type CheckStatus = 'passed' | 'failed' | 'skipped'
@@ -77,8 +78,35 @@ export type Reason =
   /** The block is not final yet. */
   | 'not_final'
 
-export type Finding = { readonly status: CheckStatus; readonly reason: Reason; readonly detail: string }
+/** What a check named so found: how it ended, why, and the values that belong to that reason. */
+export type Finding<N extends CheckName> = {
+  [R in keyof CheckValues[N] & Reason]: {
+    readonly status: R extends 'ok' ? 'passed' : Exclude<CheckStatus, 'passed'>
+    readonly reason: R
+    readonly values: CheckValues[N][R]
+  }
+}[keyof CheckValues[N] & Reason]
 
-export const pass = (detail: string): Finding => ({ status: 'passed', reason: 'ok', detail })
-export const fail = (reason: Reason, detail: string): Finding => ({ status: 'failed', reason, detail })
-export const skip = (reason: Reason, detail: string): Finding => ({ status: 'skipped', reason, detail })
+type Ended<S extends CheckStatus, R extends Reason, V> = {
+  readonly status: S
+  readonly reason: R
+  readonly values: V
+}
+
+export function pass(): Ended<'passed', 'ok', NoValues>
+export function pass<const V>(values: V): Ended<'passed', 'ok', V>
+export function pass(values: unknown = {}): Ended<'passed', 'ok', unknown> {
+  return { status: 'passed', reason: 'ok', values }
+}
+
+export function fail<R extends Reason>(reason: R): Ended<'failed', R, NoValues>
+export function fail<R extends Reason, const V>(reason: R, values: V): Ended<'failed', R, V>
+export function fail(reason: Reason, values: unknown = {}): Ended<'failed', Reason, unknown> {
+  return { status: 'failed', reason, values }
+}
+
+export function skip<R extends Reason>(reason: R): Ended<'skipped', R, NoValues>
+export function skip<R extends Reason, const V>(reason: R, values: V): Ended<'skipped', R, V>
+export function skip(reason: Reason, values: unknown = {}): Ended<'skipped', Reason, unknown> {
+  return { status: 'skipped', reason, values }
+}

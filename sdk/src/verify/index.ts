@@ -27,7 +27,7 @@ export {
 export { ANCHOR_LOG_CODE_HASH } from './contract.ts'
 export type { CheckStatus, Reason } from './finding.ts'
 export { readAnchors } from './read-anchors.ts'
-export { type ChainNode, openNodes, parseQuantity, type Rpc, type RpcOptions } from './rpc.ts'
+export { type ChainNode, type NoAnswer, openNodes, parseQuantity, type Rpc, type RpcOptions } from './rpc.ts'
 export {
   type AnchorFact,
   DEFAULT_CONFIRMATIONS,
@@ -38,5 +38,14 @@ export {
   parsePinTime,
   type Trust,
 } from './trust.ts'
-export type { Check, KeyWord, Level, Times, Verdict } from './verdict.ts'
+export type {
+  CheckName,
+  CheckValues,
+  KeyFindings,
+  NodeSilence,
+  NoValues,
+  RegistrationFault,
+  Unreadable,
+} from './values.ts'
+export type { Check, KeyWord, Level, Missing, RestsOn, Times, Verdict } from './verdict.ts'
 export { verifyProof } from './verify-proof.ts'

@@ -1,11 +1,20 @@
-import { KillickError } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 import type { Anchor, Proof } from '../core/proof.ts'
 import { earlierOf } from './checks.ts'
 import { ANCHOR_LOG_CODE_HASH, codeHash, decodeBool, encodeIsAnchored } from './contract.ts'
-import { type ChainNode, openNodes, parseQuantity, type Rpc, type RpcOptions, readQuantity, reasonOf } from './rpc.ts'
+import {
+  type ChainNode,
+  faultOf,
+  noAnswer,
+  openNodes,
+  parseQuantity,
+  type Rpc,
+  type RpcOptions,
+  readQuantity,
+  reasonOf,
+} from './rpc.ts'
 import { predecessorOf } from './succession.ts'
-import { type AnchorFact, weightiest } from './trust.ts'
+import { type AnchorFact, type NodeAnswer, weightiest } from './trust.ts'
 
 /**
  * Asks nodes about every anchor of a proof, and about those before them. The contract's answer is one `eth_call`; around it
@@ -41,19 +50,33 @@ async function readAnchor(anchor: Anchor, nodes: readonly ChainNode[]): Promise<
   const facts = await Promise.all(
     nodes
       .filter((node) => node.chainId === chainId)
-      .map(({ rpc }) => askNode(rpc, anchor).catch((error) => ({ node: rpc.node, unreadable: reasonOf(error) }))),
+      .map(({ rpc }) =>
+        askNode(rpc, anchor).catch((error) => ({
+          node: rpc.node,
+          unreadable: reasonOf(error),
+          fault: faultOf(error),
+        })),
+      ),
   )
   const other = nodes.find((node) => node.silent !== null) ?? nodes[0]
   return {
     ...about,
     ...(weightiest(facts) ??
       (other
-        ? {
-            node: other.rpc.node,
-            unreadable: other.silent ?? `it is on chain ${other.chainId}, the anchor on ${chainId}`,
-          }
-        : { node: 'no node', unreadable: `none was asked that is on chain ${chainId}` })),
+        ? elsewhere(other, chainId)
+        : {
+            node: 'no node',
+            unreadable: `none was asked that is on chain ${chainId}`,
+            fault: { what: 'none', wanted: chainId },
+          })),
   }
+}
+
+/** What a node says, that is silent or on another chain, of an anchor on chain `wanted`. */
+function elsewhere({ rpc: { node }, chainId, silent, fault }: ChainNode, wanted: number): NodeAnswer {
+  if (silent !== null) return { node, unreadable: silent, fault }
+  const unreadable = `it is on chain ${chainId}, the anchor on ${wanted}`
+  return { node, unreadable, fault: { what: 'other_chain', chainId, wanted } }
 }
 
 async function askNode(rpc: Rpc, anchor: Anchor) {
@@ -68,7 +91,9 @@ async function askNode(rpc: Rpc, anchor: Anchor) {
   const confirms = latest.anchored && latest.genuineCode
   // Whoever has not seen the block cannot deny what is in it.
   if (!confirms && head < anchor.block)
-    throw nonsense(rpc, `is at block ${head}, the anchor in block ${anchor.block}: it may lag behind`)
+    throw noAnswer(rpc.node, `is at block ${head}, the anchor in block ${anchor.block}: it may lag behind`, {
+      ...{ what: 'behind', height: head, block: anchor.block },
+    })
   // Behind one address there may be replicas of which one lags. The height that it named itself it must know.
   const { anchored, genuineCode } = confirms ? latest : await askContract(rpc, anchor, hex(head))
   const located = block === null ? null : isBlockOf(rpc, block, anchor)
@@ -94,9 +119,9 @@ export async function askContract(
     isAnchored(rpc, anchor, tag),
     rpc.call('eth_getCode', [anchor.contract, tag]).then(codeHash),
   ])
-  if (code === null) throw nonsense(rpc, 'gave no code for eth_getCode')
+  if (code === null) throw nonsense(rpc, 'no code', 'eth_getCode')
   const genuineCode = code === ANCHOR_LOG_CODE_HASH
-  if (genuineCode && anchored === null) throw nonsense(rpc, 'gave no truth value for isAnchored')
+  if (genuineCode && anchored === null) throw nonsense(rpc, 'no truth value', 'isAnchored')
   return { anchored: anchored === true, genuineCode }
 }
 
@@ -114,15 +139,16 @@ async function isAnchored(
 function isBlockOf(rpc: Rpc, block: unknown, anchor: Anchor): boolean {
   const time = isObject(block) ? parseQuantity(block.timestamp) : null
   if (!isObject(block) || time === null || !Array.isArray(block.transactions))
-    throw nonsense(rpc, 'gave something else than a block for eth_getBlockByNumber')
+    throw nonsense(rpc, 'something else than a block', 'eth_getBlockByNumber')
   const isIt = (hash: unknown) => typeof hash === 'string' && hash.toLowerCase() === anchor.transaction
   return time === anchor.time && block.transactions.some(isIt)
 }
 
-const nonsense = (rpc: Rpc, what: string) => new KillickError('unreachable', `The node at ${rpc.node} ${what}`)
+const nonsense = ({ node }: Rpc, what: string, method: string) =>
+  noAnswer(node, `gave ${what} for ${method}`, { what: 'nonsense', method })
 
 /** A node that was cut off in the middle has not said no. */
 function nullIfRefused(error: unknown): null {
-  if (error instanceof KillickError && error.details.answered === true) return null
+  if (faultOf(error)?.what === 'refused') return null
   throw error
 }

@@ -19,6 +19,7 @@ import { verifySignature } from '../core/signature.ts'
 import { kidsOf } from './checks.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
 import { type Bounds, heldAgainst, printTime } from './times.ts'
+import type { KeyFindings, RegistrationFault } from './values.ts'
 import type { KeyWord } from './verdict.ts'
 
 /** A confirmed anchor: by then the chain held the log as it was with `size` entries. `time` in ms. */
@@ -32,7 +33,8 @@ export type Ground = {
   readonly anchors: readonly Covering[]
 }
 
-type Found = { readonly finding: Finding; readonly words: readonly KeyWord[] }
+type OfRegistration = Finding<'source.registration'>
+type Found = { readonly finding: OfRegistration; readonly words: readonly KeyWord[] }
 
 /**
  * Holds the carried registrations against the tree that holds the event, and the keys that signed against them.
@@ -47,42 +49,51 @@ export function registered(
   { isVouched, anchors }: Ground,
   bounds: Bounds,
 ): Found {
-  if (proof.registrations === undefined)
-    return { finding: skip('registration_absent', 'The proof carries no registration of the key'), words: [] }
+  if (proof.registrations === undefined) return { finding: skip('registration_absent'), words: [] }
   const registry = new Registry()
   const words: KeyWord[] = []
-  const doubts: Finding[] = []
+  let isGap = false
+  let expiredAt: number | null = null
   // What counts is what the registry was when the batch came; what was registered later is only told.
   let known: SourceRecord | undefined
   try {
     for (const carried of proof.registrations) {
       const entry = read(carried, event.source, checkpoint, proof, registry)
       const signer = registry.source(SYSTEM.source)?.keys.get(entry.signedBy)
-      if (signer && isOutside(boundsAt(entry.logIndex, anchors), signer))
-        doubts.push(expired(`The key of the ledger that signed log entry ${entry.logIndex}`))
+      if (signer && isOutside(boundsAt(entry.logIndex, anchors), signer)) expiredAt ??= entry.logIndex
       const fault = registry.apply(entry)
-      if (fault === 'previous') doubts.push(skip('registration_gap', 'A registration is missing between those carried'))
-      else if (fault !== null) wrong(`entry ${entry.logIndex} is out of order, or signed by no registered key`)
+      if (fault === 'previous') isGap = true
+      else if (fault !== null) wrong({ what: 'out_of_order', entry: entry.logIndex })
       if (entry.registration.source === event.source) words.push(...wordsOf(entry, anchors))
       if (entry.logIndex <= proof.log.index) known = registry.source(event.source)
     }
   } catch (error) {
+    if (error instanceof Wrong) return { finding: fail('registration_invalid', error.fault), words: [] }
     if (!(error instanceof KillickError)) throw error
-    return { finding: fail('registration_invalid', error.message), words: [] }
+    const { code, message } = error
+    return { finding: fail('registration_invalid', { what: 'unreadable', refusal: { code, message } }), words: [] }
   }
-  const finding = judge(event, header, proof, known, bounds, anchors)
-  if (finding.status === 'failed') return { finding, words: [] }
-  if (!isVouched)
-    return { finding: skip('not_pinned', 'No pinned key or contract vouches for the log that registers it'), words: [] }
-  const doubt = [...doubts, ...(finding.status === 'skipped' ? [finding] : [])][0]
-  return { finding: doubt ? { ...doubt, detail: told(doubt, finding) } : finding, words }
+  const judged = judge(event, header, proof, known, bounds, anchors)
+  if ('status' in judged) return { finding: judged, words: [] }
+  if (!isVouched) return { finding: skip('not_pinned'), words: [] }
+  const values = { ...judged, expiredAt }
+  if (isGap) return { finding: skip('registration_gap', values), words }
+  // Pointed out, and no more: the ledger judged by its own clock, and an anchor may wait for its block while entries come in.
+  if (expiredAt !== null || judged.expired !== null) return { finding: skip('registration_expired', values), words }
+  return { finding: pass(values), words }
 }
 
-const told = (doubt: Finding, finding: Finding) =>
-  doubt === finding ? doubt.detail : `${doubt.detail}; ${finding.detail}`
+/** Ends the reading of registrations at one that does not hold. */
+class Wrong extends Error {
+  readonly fault: RegistrationFault
+  constructor(fault: RegistrationFault) {
+    super(fault.what)
+    this.fault = fault
+  }
+}
 
-function wrong(why: string): never {
-  throw new KillickError('registration_invalid', `A registration does not hold: ${why}`)
+function wrong(fault: RegistrationFault): never {
+  throw new Wrong(fault)
 }
 
 function read(
@@ -92,29 +103,27 @@ function read(
   proof: Proof,
   registry: Registry,
 ): RegistryEntry {
-  const { index: logIndex, path } = carried
+  const { index: entry, path } = carried
   const event = parseEvent(carried.event)
   const header = parseBatchHeader(carried.header)
-  const registration = parseRegistration(event) ?? wrong(`entry ${logIndex} registers nothing`)
+  const registration = parseRegistration(event) ?? wrong({ what: 'registers_nothing', entry })
   const isAlone = header.n === 1 && header.seq === event.seq && equalBytes(header.root, event.leafHash)
-  if (!isAlone || header.source !== event.source || header.stream !== event.stream)
-    wrong(`entry ${logIndex} is not the batch of its event`)
-  if (registration.source !== source && registration.source !== SYSTEM.source)
-    wrong(`entry ${logIndex} is of another source`)
+  if (!isAlone || header.source !== event.source || header.stream !== event.stream) wrong({ what: 'not_alone', entry })
+  if (registration.source !== source && registration.source !== SYSTEM.source) wrong({ what: 'other_source', entry })
   const { size } = proof.log
-  if (!verifyInclusion({ leafHash: header.leafHash, index: logIndex, size, path, root: checkpoint.root }))
-    wrong(`the path does not lead from entry ${logIndex} to the root`)
+  if (!verifyInclusion({ leafHash: header.leafHash, index: entry, size, path, root: checkpoint.root }))
+    wrong({ what: 'path', entry })
   // A ledger vouches for itself once: where its log begins, for there nobody can put anything any more. A key that signs for
   // itself anywhere else may be anyone's who has got an entry into the log.
   const isFirst = registry.source(SYSTEM.source) === undefined
-  if (isFirst && (registration.source !== SYSTEM.source || logIndex !== 0 || header.seq !== 0))
-    wrong('the first is not the ledger’s own, which is the first entry of the log')
+  if (isFirst && (registration.source !== SYSTEM.source || entry !== 0 || header.seq !== 0))
+    wrong({ what: 'not_first' })
   const { kid, alg, input, bytes } = header.signature
   const keys = isFirst ? registration.keys : [...registry.source(SYSTEM.source)!.keys.values()]
   const jwk = keys.find((key) => key.kid === kid)?.jwk
   if (jwk === undefined || algOf(jwk) !== alg || !verifySignature(jwk, input, bytes))
-    wrong(`entry ${logIndex} is not signed by a key of the ledger that is registered before it`)
-  return { registration, logIndex, leafHash: event.leafHash, signedBy: kid }
+    wrong({ what: 'not_signed', entry })
+  return { registration, logIndex: entry, leafHash: event.leafHash, signedBy: kid }
 }
 
 function wordsOf({ registration, logIndex }: RegistryEntry, anchors: readonly Covering[]): KeyWord[] {
@@ -138,14 +147,10 @@ function boundsAt(logIndex: number, anchors: readonly Covering[]): Bounds {
 const isOutside = (bounds: Bounds, { notBefore, notAfter }: RegisteredKey) =>
   heldAgainst(bounds, notBefore, notAfter) === 'outside'
 
-/** Pointed out, and no more: the ledger judged by its own clock, and an anchor may wait for its block while entries come in. */
-const expired = (what: string) =>
-  skip(
-    'registration_expired',
-    `${what} was, by the anchors around it, used outside the time for which it was registered`,
-  )
-
-/** @param known the source as it was registered before the batch */
+/**
+ * A key that was not registered in time fails; what else is known of the keys that signed is told.
+ * @param known the source as it was registered before the batch
+ */
 function judge(
   event: ParsedEvent,
   header: BatchHeader,
@@ -153,22 +158,16 @@ function judge(
   known: SourceRecord | undefined,
   bounds: Bounds,
   anchors: readonly Covering[],
-): Finding {
-  const lines: string[] = []
-  let doubt: Finding | null = null
+): OfRegistration | Pick<KeyFindings, 'keys' | 'expired'> {
+  const keys: KeyFindings['keys'][number][] = []
+  let expired: string | null = null
   for (const kid of kidsOf(event, header)) {
     const key = known?.keys.get(kid)
     // The log's first entry alone is signed with the key that it registers.
     if (key === undefined || (key.registeredAt >= proof.log.index && proof.log.index !== 0))
-      return fail(
-        'registration_late',
-        `Key ${kid} was not registered for ${event.source} before entry ${proof.log.index}`,
-      )
-    if (isOutside(bounds, key)) doubt = expired(`Key ${kid}`)
-    const since = printTime(boundsAt(key.registeredAt, anchors).by)
-    lines.push(
-      `key ${kid} registered at log entry ${key.registeredAt}, ${since ? `anchored since ${since}` : 'not shown to be anchored'}`,
-    )
+      return fail('registration_late', { kid, source: event.source, entry: proof.log.index })
+    if (isOutside(bounds, key)) expired = kid
+    keys.push({ kid, entry: key.registeredAt, since: printTime(boundsAt(key.registeredAt, anchors).by) })
   }
-  return doubt ? { ...doubt, detail: `${doubt.detail}; ${lines.join('; ')}` } : pass(lines.join('; '))
+  return { keys, expired }
 }

@@ -11,10 +11,25 @@ export type Rpc = {
   /**
    * One request, made again once where the connection was cut before the answer began: a node may close one just as it
    * is used again.
-   * @throws KillickError `unreachable`; `details.answered` is true where the node did answer, but with a refusal
+   * @throws KillickError `unreachable`, with the `NoAnswer` in `details.fault`
    */
   call(method: string, params: readonly unknown[]): Promise<unknown>
 }
+
+/**
+ * Why a node gave no usable answer, as data. `behind`: it is at block `height` and has not seen `block`. `none`: no node was asked
+ * that is on the chain `wanted`. `refused`: with the node's own words, quoted.
+ */
+export type NoAnswer =
+  | { readonly what: 'redirect' | 'unreachable' }
+  | { readonly what: 'status'; readonly status: number }
+  | { readonly what: 'too_large'; readonly bytes: number }
+  | { readonly what: 'timeout'; readonly seconds: number }
+  | { readonly what: 'refused'; readonly method: string; readonly words: string }
+  | { readonly what: 'nonsense'; readonly method: string }
+  | { readonly what: 'behind'; readonly height: number; readonly block: number }
+  | { readonly what: 'other_chain'; readonly chainId: number; readonly wanted: number }
+  | { readonly what: 'none'; readonly wanted: number }
 
 /** How nodes are asked. */
 export type RpcOptions = {
@@ -34,8 +49,7 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
   }
   const node = new URL(url).host
   const timeoutMs = options.timeoutMs ?? 10_000
-  const unreachable = (why: string, answered = false) =>
-    new KillickError('unreachable', `The node at ${node} ${why}`, { node, answered })
+  const unreachable = (why: string, fault: NoAnswer) => noAnswer(node, why, fault)
 
   async function ask(body: string, maxBytes: number, signal: AbortSignal): Promise<string | null> {
     const send = () =>
@@ -51,10 +65,12 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
       if (signal.aborted || !isCut(error)) throw error
       return send()
     })
-    if (isRedirect(response)) throw unreachable('answered with a redirect, which is not followed')
-    if (!response.ok) throw unreachable(`answered ${response.status}`)
+    if (isRedirect(response)) throw unreachable('answered with a redirect, which is not followed', { what: 'redirect' })
+    const { ok, status } = response
+    if (!ok) throw unreachable(`answered ${status}`, { what: 'status', status })
     const bytes = await readBody(response.body, maxBytes)
-    if (bytes === null) throw unreachable(`answered with more than ${maxBytes} bytes`)
+    if (bytes === null)
+      throw unreachable(`answered with more than ${maxBytes} bytes`, { what: 'too_large', bytes: maxBytes })
     return fromUtf8(bytes)
   }
 
@@ -70,21 +86,26 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
         )
       } catch (error) {
         if (error instanceof KillickError) throw error
-        if (signal.aborted) throw unreachable(`did not answer within ${timeoutMs / 1000} s`)
-        throw unreachable('could not be reached, or did not answer in JSON')
+        const seconds = timeoutMs / 1000
+        if (signal.aborted) throw unreachable(`did not answer within ${seconds} s`, { what: 'timeout', seconds })
+        throw unreachable('could not be reached, or did not answer in JSON', { what: 'unreachable' })
       }
       if (isObject(answer) && isObject(answer.error)) {
         // Quoted and cut: the node's words end up on somebody's screen.
         const { message } = answer.error
         const words = JSON.stringify(typeof message === 'string' ? message : 'without a reason').slice(0, 200)
-        throw unreachable(`refused ${method}: ${words}`, true)
+        throw unreachable(`refused ${method}: ${words}`, { what: 'refused', method, words })
       }
       if (!isObject(answer) || answer.error || answer.result === undefined)
-        throw unreachable(`gave no result for ${method}`)
+        throw unreachable(`gave no result for ${method}`, { what: 'nonsense', method })
       return answer.result
     },
   }
 }
+
+/** The error of a node that gave no usable answer. */
+export const noAnswer = (node: string, why: string, fault: NoAnswer): KillickError =>
+  new KillickError('unreachable', `The node at ${node} ${why}`, { node, fault })
 
 /** A number as JSON-RPC writes it, 0x and hex digits, up to 2^53 − 1; null where it is not that. */
 export function parseQuantity(value: unknown): number | null {
@@ -95,14 +116,14 @@ export function parseQuantity(value: unknown): number | null {
 /** @throws KillickError unreachable, where the node does not answer, or not with a number */
 export async function readQuantity(rpc: Rpc, method: string): Promise<number> {
   const number = parseQuantity(await rpc.call(method, []))
-  if (number === null) throw new KillickError('unreachable', `The node at ${rpc.node} gave no number for ${method}`)
+  if (number === null) throw noAnswer(rpc.node, `gave no number for ${method}`, { what: 'nonsense', method })
   return number
 }
 
-/** A node, and the chain that it says it is on (EIP-155 chain id); or, in `silent`, why it does not say. */
+/** A node, and the chain that it says it is on (EIP-155 chain id); or, in `silent` and `fault`, why it does not say. */
 export type ChainNode = { readonly rpc: Rpc } & (
-  | { readonly chainId: number; readonly silent: null }
-  | { readonly chainId: null; readonly silent: string }
+  | { readonly chainId: number; readonly silent: null; readonly fault: null }
+  | { readonly chainId: null; readonly silent: string; readonly fault: NoAnswer | null }
 )
 
 /**
@@ -117,11 +138,10 @@ export async function openNodes(urls: readonly string[], options: RpcOptions = {
       .map(async (rpc): Promise<ChainNode> => {
         try {
           const chainId = await readQuantity(rpc, 'eth_chainId')
-          return chainId > 0
-            ? { rpc, chainId, silent: null }
-            : { rpc, chainId: null, silent: `The node at ${rpc.node} says that it is on chain 0` }
+          if (chainId > 0) return { rpc, chainId, silent: null, fault: null }
+          throw noAnswer(rpc.node, 'says that it is on chain 0', { what: 'nonsense', method: 'eth_chainId' })
         } catch (error) {
-          return { rpc, chainId: null, silent: reasonOf(error) }
+          return { rpc, chainId: null, silent: reasonOf(error), fault: faultOf(error) }
         }
       }),
   )
@@ -132,3 +152,7 @@ export function reasonOf(error: unknown): string {
   if (error instanceof KillickError && error.code === 'unreachable') return error.message
   throw error
 }
+
+/** The same as data; null where it is none of those that this module knows. */
+export const faultOf = (error: unknown): NoAnswer | null =>
+  error instanceof KillickError ? ((error.details.fault as NoAnswer | undefined) ?? null) : null

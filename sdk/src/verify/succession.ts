@@ -35,7 +35,7 @@ export function openSuccession(note: string, logKeys: readonly string[]): Succes
   return stated
 }
 
-type Step = Succession & { readonly path: readonly Hash[]; readonly held: Finding }
+type Step = Succession & { readonly path: readonly Hash[]; readonly held: Finding<'anchor.contract'> }
 
 /**
  * An anchor in a log that nobody pinned, which says that it succeeds a pinned one, perhaps by way of others. That is never as good as
@@ -48,7 +48,7 @@ export function succeeded(
   succeeds: readonly Succeeds[],
   proof: Pick<Proof, 'log'>,
   trust: Trust,
-): Finding | null {
+): Finding<'anchor.log'> | null {
   if (trust.logKeys === undefined || trust.logKeys.length === 0) return null
   const steps: Step[] = []
   const isPinned = ({ from }: Step) => (trust.logs ?? []).some((log) => isPlace(from, log))
@@ -56,11 +56,12 @@ export function succeeded(
     try {
       const stated = openSuccession(note, trust.logKeys)
       if (stated.origin !== proof.log.origin || !isPlace(steps.at(-1)?.from ?? anchor, stated.to))
-        return fail('succession_invalid', 'The statement of succession is about other logs')
+        return fail('succession_invalid', { what: 'other_logs' })
       steps.push({ ...stated, path, held: anchorContract(factAbout({ ...stated.from, transaction, block }, trust)) })
     } catch (error) {
       if (!(error instanceof KillickError)) throw error
-      return fail('succession_invalid', `The statement that it succeeds another log does not hold: ${error.message}`)
+      const { code, message } = error
+      return fail('succession_invalid', { what: 'unreadable', refusal: { code, message } })
     }
     if (isPinned(steps.at(-1)!)) break
   }
@@ -70,16 +71,12 @@ export function succeeded(
   for (const [i, { from, path }] of steps.entries()) {
     const { size: newSize, root: newRoot } = steps[i - 1]?.from ?? anchor
     if (!verifyConsistency({ oldSize: from.size, newSize, oldRoot: from.root, newRoot, path }))
-      return fail('succession_invalid', 'What is anchored does not extend the last honest anchor of the log before')
+      return fail('succession_invalid', { what: 'not_extended' })
   }
   const held = steps.map((step) => step.held)
   const open = held.find(({ status }) => status === 'failed') ?? held.find(({ status }) => status !== 'passed')
-  if (open) return open
+  if (open && open.reason !== 'ok') return open
   const { size, time } = last.from
   const lies = proof.log.index < size ? 'before' : 'after'
-  const way = steps.length === 1 ? '' : ` by way of ${steps.length - 1} more`
-  return skip(
-    'succeeded',
-    `It succeeds the pinned log${way}, on the publisher’s word; the entry lies ${lies} the last honest anchor of that (${size} entries, ${new Date(1000 * time).toISOString()})`,
-  )
+  return skip('succeeded', { steps: steps.length, lies, size, time: new Date(1000 * time).toISOString() })
 }

@@ -42,16 +42,9 @@ export function timesOf(event: ParsedEvent, { after, by }: Bounds, trust: Trust)
   }
 }
 
-export function claimedTime({ recordedAt, after, by, outside, toleranceMs }: Times): Finding {
-  const tolerance = `${toleranceMs / 1000} seconds`
-  if (outside === 'before')
-    return skip(
-      'time_outside',
-      `Said to be recorded at ${recordedAt}, and its entry was not yet in the log as anchored at ${after}, more than ${tolerance} later`,
-    )
-  if (outside === 'after')
-    return skip('time_outside', `A time that it claims is more than ${tolerance} after ${by}, when it was in the log`)
-  if (by === null) return skip('time_unbounded', 'No anchor that the chain confirms bounds the time')
-  const from = after === null ? 'no earlier anchor bounds it' : `its entry not yet in the log as anchored at ${after}`
-  return pass(`Said to be recorded at ${recordedAt}; ${from}; in the log by ${by}`)
+export function claimedTime({ recordedAt, after, by, outside, toleranceMs }: Times): Finding<'event.time'> {
+  const tolerance = toleranceMs / 1000
+  const bound = outside === 'before' ? after : by
+  if (outside !== null && bound !== null) return skip('time_outside', { side: outside, recordedAt, bound, tolerance })
+  return by === null ? skip('time_unbounded') : pass({ recordedAt, after, by })
 }

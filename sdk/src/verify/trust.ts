@@ -5,6 +5,7 @@ import { isCount } from '../core/event.ts'
 import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
 import { splitVkeys } from '../core/note.ts'
 import type { Anchor } from '../core/proof.ts'
+import type { NoAnswer } from './rpc.ts'
 
 /**
  * A contract and the log in it that the verifier means to rely on. `contract` is 0x and 40, `logId` 0x and 64 hex digits of
@@ -22,12 +23,12 @@ export type AnchorFact = Pick<
 > &
   NodeAnswer
 
-/** What a node answered about one anchor; in `unreadable`, why it did not. */
+/** What a node answered about one anchor; in `unreadable`, why it did not, and as data in `fault`, where `readAnchors` made it. */
 export type NodeAnswer = {
   /** Which node answered, as a label to show. */
   readonly node: string
 } & (
-  | { readonly unreadable: string }
+  | { readonly unreadable: string; readonly fault?: NoAnswer | null }
   | {
       /** The contract holds (size, root, time) in this log. */
       readonly anchored: boolean

@@ -1,6 +1,7 @@
 /** The verifier's answer, check by check. */
 import type { JsonObject } from '../core/json.ts'
 import type { CheckStatus, Reason } from './finding.ts'
+import type { CheckName, CheckValues } from './values.ts'
 
 /**
  * How far up the ladder every check of every rung passed. `signed`: by the source. `logged`: in the log, under a checkpoint
@@ -8,18 +9,35 @@ import type { CheckStatus, Reason } from './finding.ts'
  */
 export type Level = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
 
-/** One check of a verdict: what was asked, how it ended, and why. */
-export type Check = {
-  /** Stable name, e.g. `event.signature`, `anchor.0.contract`. */
-  readonly id: string
-  /** The question, in words. */
-  readonly title: string
-  readonly status: CheckStatus
-  /** Why it ended so: a stable code, for programs. */
-  readonly reason: Reason
-  /** What was found, or why it was skipped. */
-  readonly detail: string
-}
+/**
+ * One check of a verdict: what was asked (`id`, e.g. `event.signature`, `anchor.0.contract`), how it ended (`status`), why
+ * (`reason`: a stable code), and what was found (`values`, which belong to check and reason). Sentences about it are made by
+ * `@killick/sdk/words`, or by you: none is in here.
+ */
+export type Check<N extends CheckName = CheckName> = {
+  [Name in N]: {
+    [R in keyof CheckValues[Name] & Reason]: {
+      readonly id: Name extends `anchor.${infer Rest}` ? `anchor.${number}.${Rest}` : Name
+      readonly status: R extends 'ok' ? 'passed' : Exclude<CheckStatus, 'passed'>
+      readonly reason: R
+      readonly values: CheckValues[Name][R]
+    }
+  }[keyof CheckValues[Name] & Reason]
+}[N]
+
+/**
+ * What is still missing for `verified`. `anchor`: there is none. `chain`: an answer from it about an anchor. `source_key`, `log_key`:
+ * a pinned one. `key_time`: anchors that tell whether the key was used in its time. `contract`: a pinned one with its log, which
+ * the chain confirms.
+ */
+export type Missing = 'anchor' | 'chain' | 'source_key' | 'key_time' | 'log_key' | 'contract'
+
+/**
+ * What a verdict takes on somebody's word. The operator's: `source_key`, which key is the source's; `key_time`, when it was used;
+ * `history`, that the past was not rewritten. The proof's own: `log`, which log this is; `contract`, which one to ask. The
+ * publisher's: `succession`, that this log succeeds the pinned one.
+ */
+export type RestsOn = 'source_key' | 'key_time' | 'log' | 'history' | 'contract' | 'succession'
 
 /** When an event was recorded: what is claimed, and what the anchors allow. Times are ISO 8601 in UTC. */
 export type Times = {
@@ -46,7 +64,10 @@ export type KeyWord = {
   readonly anchoredAt: string | null
 }
 
-/** What `verifyProof` answers. Programs go by `outcome`, `level`, and the `reason` of each check; sentences are for people. */
+/**
+ * What `verifyProof` answers, as data: programs go by `outcome`, `level`, and the `reason` of each check; `inWords` of
+ * `@killick/sdk/words` makes sentences for people.
+ */
 export type Verdict = {
   /**
    * `failed`: something does not hold. `verified`: nothing failed, the anchor was read from the chain, and source key,
@@ -57,9 +78,9 @@ export type Verdict = {
   readonly level: Level
   readonly checks: readonly Check[]
   /** Whose word the answer rests on where nothing was pinned; empty when everything was. */
-  readonly restsOn: readonly string[]
+  readonly restsOn: readonly RestsOn[]
   /** What is still missing for `verified`; empty otherwise. */
-  readonly missing: readonly string[]
+  readonly missing: readonly Missing[]
   /** What was recorded, as far as the proof discloses it. Null when not even that could be read. */
   readonly event: {
     readonly id: string

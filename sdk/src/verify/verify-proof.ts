@@ -10,20 +10,20 @@ import { type Covering, type Ground, registered } from './registrations.ts'
 import { succeeded } from './succession.ts'
 import { type Bounds, claimedTime, timesOf } from './times.ts'
 import { checkTrust, type Trust } from './trust.ts'
-import type { Check, Level, Verdict } from './verdict.ts'
+import type { CheckName } from './values.ts'
+import type { Check, Level, Missing, RestsOn, Verdict } from './verdict.ts'
 
 /** Parses a part of the proof; a refusal becomes a finding. Bugs of our own still throw. */
-function attempt<T>(parse: () => T): { value: T | null; refusal: Finding } {
+function attempt<T>(parse: () => T) {
   try {
-    return { value: parse(), refusal: skip('part_unreadable', '') }
+    return { value: parse(), refusal: null }
   } catch (error) {
-    if (error instanceof KillickError) return { value: null, refusal: fail('malformed', error.message) }
-    throw error
+    if (!(error instanceof KillickError)) throw error
+    return { value: null, refusal: fail('malformed', { code: error.code, message: error.message }) }
   }
 }
 
-const UNREADABLE = skip('part_unreadable', 'A part that this rests on could not be read')
-const UNFOUNDED = skip('part_unreadable', 'The event has not been shown to be in the log')
+const UNREADABLE = skip('part_unreadable')
 
 /**
  * Checks a proof against what the verifier trusts. Pure and synchronous: no network, no clock, no global; chain facts
@@ -47,12 +47,13 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   const [e, h, c] = [event.value, header.value, checkpoint.value]
 
   const list: Check[] = []
-  const add = (id: string, title: string, finding: Finding): boolean => {
-    list.push({ id, title, ...finding })
+  const add = <N extends CheckName>(id: Check<N>['id'], finding: Finding<N>): boolean => {
+    // TypeScript does not see that an id and a finding of the same check make a check.
+    list.push({ id, ...finding } as Check)
     return finding.status === 'passed'
   }
 
-  const inLogFinding = h && c ? checks.logInclusion(h, c, proof) : c ? UNREADABLE : checkpoint.refusal
+  const inLogFinding = h && c ? checks.logInclusion(h, c, proof) : c ? UNREADABLE : checkpoint.refusal!
   const anchors = proof.anchors.map((anchor) => judgeAnchor(anchor, h, c, proof, trust))
   const held = anchors.filter((anchor) => anchor.held)
   // Where one of them is pinned, only such are stood on: what a verifier did not ask for adds nothing to the level.
@@ -60,39 +61,37 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   const isFounded = inLogFinding.status === 'passed'
   const bounds: Bounds = isFounded ? boundsOf(standing) : { after: null, by: null }
 
-  const form = add(
+  const form = add<'event.form'>(
     'event.form',
-    'The event is whole, and each field shown is one that was recorded',
-    e ? pass(`${e.disclosures.length} of ${e.fieldCount} fields shown`) : event.refusal,
+    e ? pass({ shown: e.disclosures.length, fields: e.fieldCount }) : event.refusal!,
   )
-  add('event.fields', 'Everything that was recorded is shown', e ? checks.fieldsShown(e, proof) : UNREADABLE)
-  add('event.signature', 'The source signed the event', e ? checks.eventSignature(e, proof) : UNREADABLE)
-  const batchSigned = add(
-    'batch.signature',
-    'The source signed the batch',
-    h ? checks.batchSignature(h, proof) : header.refusal,
-  )
-  const inBatch = add(
-    'batch.inclusion',
-    'The event stands at its place in the batch',
-    e && h ? checks.batchInclusion(e, h, proof) : UNREADABLE,
-  )
+  add<'event.fields'>('event.fields', e ? checks.fieldsShown(e, proof) : UNREADABLE)
+  add<'event.signature'>('event.signature', e ? checks.eventSignature(e, proof) : UNREADABLE)
+  const batchSigned = add<'batch.signature'>('batch.signature', h ? checks.batchSignature(h, proof) : header.refusal!)
+  const inBatch = add<'batch.inclusion'>('batch.inclusion', e && h ? checks.batchInclusion(e, h, proof) : UNREADABLE)
   const sourceKey = e && h ? checks.sourceKey(e, h, proof, trust, bounds) : UNREADABLE
-  const sourcePinned = add('source.key', 'The source’s key is one that you trust', sourceKey)
+  const sourcePinned = add<'source.key'>('source.key', sourceKey)
   const isPinOpen = sourceKey.reason === 'pin_time_open'
   const logSigned = checks.logSignature(proof, trust)
+  // What the log says of a key counts for an event that has been shown to be in it.
   const registration =
     e && h && c && isFounded && inBatch
       ? registered(e, h, c, proof, groundOf(standing, logSigned.status === 'passed', proof), bounds)
-      : { finding: UNFOUNDED, words: [] }
-  add('source.registration', 'The log says whose key it is, from before it was used', registration.finding)
-  const inLog = add('log.inclusion', 'The batch stands at its place in the log', inLogFinding)
-  const logPinned = add('log.signature', 'The log signed its checkpoint, with a key that you trust', logSigned)
-  for (const [i, anchor] of anchors.entries())
-    for (const [name, title, finding] of anchor.findings) add(`anchor.${i}.${name}`, title, finding)
-  if (anchors.length === 0) add('anchor', 'The log is anchored on a chain', skip('not_anchored', 'Not anchored yet'))
+      : { finding: UNREADABLE, words: [] }
+  add<'source.registration'>('source.registration', registration.finding)
+  const inLog = add<'log.inclusion'>('log.inclusion', inLogFinding)
+  const logPinned = add<'log.signature'>('log.signature', logSigned)
+  for (const [i, { path, contract, block, final, log, before }] of anchors.entries()) {
+    add<'anchor.path'>(`anchor.${i}.path`, path)
+    add<'anchor.contract'>(`anchor.${i}.contract`, contract)
+    add<'anchor.block'>(`anchor.${i}.block`, block)
+    add<'anchor.final'>(`anchor.${i}.final`, final)
+    add<'anchor.log'>(`anchor.${i}.log`, log)
+    if (before) add<'anchor.before'>(`anchor.${i}.before`, before)
+  }
+  if (anchors.length === 0) add<'anchor'>('anchor', skip('not_anchored'))
   const times = e && timesOf(e, bounds, trust)
-  add('event.time', 'The times it claims fit the anchors around it', times ? claimedTime(times) : UNREADABLE)
+  add<'event.time'>('event.time', times ? claimedTime(times) : UNREADABLE)
 
   const failed = list.some(({ status }) => status === 'failed')
   // What failed on a rung breaks it, even where another check of the rung would hold it up.
@@ -104,28 +103,23 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
     signed,
     logged: inLog && logPinned,
     anchored: inLog && standing.length > 0 && isSound('log', 'anchor'),
-    final: standing.some(({ final }) => final),
+    final: standing.some(({ final }) => final.status === 'passed'),
   })
 
-  const missing = [
-    ...(anchors.length === 0 ? ['an anchor: the event is not anchored yet'] : []),
-    ...(anchors.length > 0 && held.length === 0 ? ['an answer from the chain about the anchor'] : []),
-    ...(sourcePinned || isPinOpen ? [] : ['a pinned key of the source']),
-    ...(isPinOpen ? ['anchors that tell whether the key was used within the time for which you pinned it'] : []),
-    ...(logPinned ? [] : ['a pinned key of the log']),
-    ...(anchors.length === 0 || contractPinned ? [] : ['a pinned contract and log id, confirmed by the chain']),
+  const missing: Missing[] = [
+    ...(anchors.length === 0 ? ['anchor' as const] : held.length === 0 ? ['chain' as const] : []),
+    ...(sourcePinned || isPinOpen ? [] : ['source_key' as const]),
+    ...(isPinOpen ? ['key_time' as const] : []),
+    ...(logPinned ? [] : ['log_key' as const]),
+    ...(anchors.length === 0 || contractPinned ? [] : ['contract' as const]),
   ]
-  const restsOn = [
-    ...(sourcePinned || isPinOpen ? [] : ['the log operator’s word on which key is the source’s']),
-    ...(isPinOpen ? ['the log operator’s word on when the key was used'] : []),
-    ...(logPinned ? [] : ['the proof’s own word on which log this is']),
-    ...(held.length === 0 ? ['the log operator’s word that the past was not rewritten'] : []),
+  const restsOn: RestsOn[] = [
+    ...(sourcePinned || isPinOpen ? [] : ['source_key' as const]),
+    ...(isPinOpen ? ['key_time' as const] : []),
+    ...(logPinned ? [] : ['log' as const]),
+    ...(held.length === 0 ? ['history' as const] : []),
     ...(held.length > 0 && !contractPinned
-      ? [
-          held.some(({ succeeded }) => succeeded)
-            ? 'the publisher’s word that this log succeeds the one that you pinned'
-            : 'the proof’s own word on which contract to ask',
-        ]
+      ? [held.some(({ succeeded }) => succeeded) ? ('succession' as const) : ('contract' as const)]
       : []),
   ]
   return {
@@ -141,62 +135,53 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   }
 }
 
-type Entry = readonly [name: string, title: string, finding: Finding]
-const entry = (...parts: Entry): Entry => parts
-
 type Judged = {
-  readonly findings: readonly Entry[]
+  readonly path: Finding<'anchor.path'>
+  readonly contract: Finding<'anchor.contract'>
+  readonly block: Finding<'anchor.block'>
+  readonly final: Finding<'anchor.final'>
+  readonly log: Finding<'anchor.log'>
+  readonly before: Finding<'anchor.before'> | null
   /** Which log it is of: chain, contract and log id. */
-  readonly log: string
+  readonly place: string
   readonly size: number
   /** Block time, ms. */
   readonly time: number
   /** The chain holds it, and it covers the batch. */
   readonly held: boolean
-  readonly final: boolean
   readonly pinned: boolean
   /** In a log that succeeds a pinned one. */
   readonly succeeded: boolean
   /** The anchor before it, where the chain holds that too. */
-  readonly before: Covering | null
+  readonly earlier: Covering | null
 }
 
 function judgeAnchor(anchor: Anchor, h: BatchHeader | null, c: Checkpoint | null, proof: Proof, trust: Trust): Judged {
   const fact = checks.factAbout(anchor, trust)
   const path = h && c ? checks.anchorPath(h, c, anchor, proof) : UNREADABLE
   const contract = checks.anchorContract(fact)
-  const final = checks.anchorFinal(fact, trust)
-  const pinned = anchorLog(anchor, proof, trust)
-  const before = anchor.before && checks.anchorBefore(anchor, anchor.before, proof, trust)
-  const passed = (...findings: Finding[]) => findings.every(({ status }) => status === 'passed')
+  const log = anchorLog(anchor, proof, trust)
+  const before = anchor.before ? checks.anchorBefore(anchor, anchor.before, proof, trust) : null
   return {
-    findings: [
-      ['path', 'The anchored root covers the batch', path],
-      ['contract', 'The contract on chain holds this root', contract],
-      ['block', 'The anchor is in the block that the proof names', checks.anchorBlock(fact)],
-      ['final', 'The block can no longer be reorganised away', final],
-      ['log', 'Contract and log are the ones that you trust', pinned],
-      ...(before ? [entry('before', 'The anchor before does not cover the batch yet', before)] : []),
-    ],
-    log: [anchor.chainId, anchor.contract, anchor.logId].join(),
+    ...{ path, contract, block: checks.anchorBlock(fact), final: checks.anchorFinal(fact, trust), log, before },
+    place: [anchor.chainId, anchor.contract, anchor.logId].join(),
     size: anchor.size,
     time: 1000 * anchor.time,
-    held: passed(path, contract),
-    final: passed(final),
-    pinned: passed(pinned),
-    succeeded: pinned.reason === 'succeeded',
-    before: before && passed(before) ? { size: anchor.before!.size, time: 1000 * anchor.before!.time } : null,
+    held: path.status === 'passed' && contract.status === 'passed',
+    pinned: log.status === 'passed',
+    succeeded: log.reason === 'succeeded',
+    earlier: before?.status === 'passed' ? { size: anchor.before!.size, time: 1000 * anchor.before!.time } : null,
   }
 }
 
-function anchorLog(anchor: Anchor, proof: Proof, trust: Trust): Finding {
+function anchorLog(anchor: Anchor, proof: Proof, trust: Trust): Finding<'anchor.log'> {
   const pinned = checks.anchorPinned(anchor, proof, trust)
   const isOther = pinned.reason === 'pin_mismatch' || pinned.reason === 'other_pinned'
   return (isOther && anchor.succeeds && succeeded(anchor, anchor.succeeds, proof, trust)) || pinned
 }
 
 function boundsOf(standing: readonly Judged[]): Bounds {
-  const befores = standing.flatMap(({ before }) => (before ? [before.time] : []))
+  const befores = standing.flatMap(({ earlier }) => (earlier ? [earlier.time] : []))
   return {
     after: befores.length === 0 ? null : Math.max(...befores),
     by: standing.length === 0 ? null : Math.min(...standing.map(({ time }) => time)),
@@ -210,10 +195,10 @@ function boundsOf(standing: readonly Judged[]): Bounds {
  */
 function groundOf(standing: readonly Judged[], isSigned: boolean, proof: Proof): Ground {
   const own = standing.filter(({ size }) => size === proof.log.size)
-  const related = standing.filter(({ log }) => own.some((anchor) => anchor.log === log))
+  const related = standing.filter(({ place }) => own.some((anchor) => anchor.place === place))
   return {
     isVouched: isSigned || own.some(({ pinned }) => pinned),
-    anchors: related.flatMap(({ size, time, before }) => [{ size, time }, ...(before ? [before] : [])]),
+    anchors: related.flatMap(({ size, time, earlier }) => [{ size, time }, ...(earlier ? [earlier] : [])]),
   }
 }
 

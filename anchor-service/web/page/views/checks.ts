@@ -1,5 +1,6 @@
 /** Check by check, rung by rung. */
 import type { Check, Verdict } from '@killick/sdk/verify'
+import { checkInWords } from '@killick/sdk/words'
 import { h, icon } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { plural } from '../../shared/words.ts'
@@ -11,7 +12,9 @@ const GROUPS: [title: string, pattern: RegExp][] = [
 ]
 const WORDS = { passed: 'passed', failed: 'failed', skipped: 'not checked' } as const
 
-function item({ id, title, status, detail }: Check): HTMLElement {
+function item(check: Check): HTMLElement {
+  const { id, status } = check
+  const { title, detail } = checkInWords(check)
   return h(
     'li',
     { class: `check ${status}`, 'data-check': id },

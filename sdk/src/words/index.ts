@@ -1,0 +1,5 @@
+/** Words for verdicts: English, and how other languages are made. */
+
+export { english, type Print } from './english.ts'
+export type { Sentence, VerdictWords } from './language.ts'
+export { type CheckInWords, checkInWords, inWords, type VerdictInWords } from './words.ts'

@@ -1,5 +1,5 @@
-// `npm run check`: everything about the code that can be told without running it. One line per check; a failed one
-// shows what it printed, and the others still run.
+// `npm run check`: everything that can be checked without running the code. One line per check; a failed check shows its output,
+// and the others still run.
 import { spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
@@ -9,7 +9,7 @@ import { column, dim, duration, MARK } from './lib/report.ts'
 
 interface Check {
   name: string
-  /** What a passed check stands for; a script that prints a line of its own says it better. */
+  /** What a passed check means; absent if the script prints a line of its own. */
   says?: string
   run: string[]
 }
@@ -51,7 +51,7 @@ function run(check: Check): Promise<{ passed: boolean; output: string; ms: numbe
 
 function firstLines(text: string, most: number): string {
   const lines = text.split('\n')
-  return lines.length <= most ? text : [...lines.slice(0, most), `… ${lines.length - most} lines more`].join('\n')
+  return lines.length <= most ? text : [...lines.slice(0, most), `… ${lines.length - most} more lines`].join('\n')
 }
 
 const queue = [...CHECKS]

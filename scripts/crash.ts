@@ -1,5 +1,5 @@
 // `npm run crash`: recorders, services, worker, PostgreSQL and Redis under load, killed (SIGKILL) at random moments and in
-// every combination. In the end every acknowledged event is there once, in order and proven, and `killick audit` is clean.
+// every combination. At the end every acknowledged event must be there once, in order and proven, and `killick audit` must pass.
 //
 //   npm run crash -- --rounds 200      default 31: each combination once
 //   npm run crash -- --seed 7          the same order and combinations again
@@ -14,7 +14,7 @@ const rounds = Number(values.rounds)
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32))
 console.log(bold(`${count(rounds, 'round')}, seed ${seed}`))
 const start = Date.now()
-// What was started is ended before this is, after the round at hand.
+// After the round under way, everything that was started is ended before this program ends.
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)))

@@ -1,5 +1,4 @@
-// Every name that a package exports has a docstring: who hovers over it learns what it is. `npm run check` fails on one
-// without.
+// Every name that a package exports has a docstring, which editors show on hover. `npm run check` fails if one is missing.
 //
 //   node scripts/docstrings.ts
 import { existsSync, readFileSync } from 'node:fs'
@@ -10,15 +9,15 @@ import { type Comment, parseSync, type Statement } from 'oxc-parser'
 /** A name of a package's entry, and where it is declared. */
 export interface Exported {
   name: string
-  /** The docstring's text without its stars; null where there is none. */
+  /** The docstring's text without its stars; null if there is none. */
   doc: string | null
   file: string
   line: number
 }
 
 /**
- * The names that `entry` exports, each as its declaration has it, through any number of `export … from`. Of overloads and
- * of a type and a value of one name, one docstring will do.
+ * The names that `entry` exports, each with its declaration, through any number of `export … from`. One docstring is enough for
+ * overloads, and for a type and a value of the same name.
  */
 export function readExports(entry: string): Exported[] {
   const source = readFileSync(entry, 'utf8')

@@ -6,14 +6,14 @@ import { findCycle, type Module, readModules } from './lib/modules.ts'
 
 interface Part {
   name: string
-  /** The part holds the files whose path starts so; the longest such start counts. */
+  /** A file belongs to the part with the longest entry here that its path starts with. */
   files: string[]
   /**
-   * Parts and packages it may import beside itself; a trailing * stands for any ending. Parts only of rows above its own, so
-   * that no circle of parts can be written down.
+   * Parts and packages that it may import besides itself; a trailing * stands for any ending. Parts must be in rows above its
+   * own, so the table can hold no circle of parts.
    */
   may: string[]
-  /** Globals it must not name: what would tie it to one runtime, or make a pure answer depend on anything but its input. */
+  /** Globals that it must not name: they would tie it to one runtime, or make a pure answer depend on more than its input. */
   never?: string[]
 }
 
@@ -72,7 +72,7 @@ export const PARTS: Part[] = [
   { name: 'test',    files: ['test/'],                            may: ['any part above', 'any package'] },
 ]
 
-/** Packages are imported by name across workspaces, so that each still works when it is published alone. */
+/** Workspaces import each other by package name, so that each still works when it is published alone. */
 const PACKAGES: Record<string, string> = {
   '@killick/sdk': 'sdk',
   '@killick/sdk/core': 'core',
@@ -95,7 +95,7 @@ export function findBreaches(modules: readonly Module[], parts: readonly Part[] 
   for (const { path, imports, names } of modules) {
     const part = partOf(path)
     if (!part) {
-      breaches.push({ where: path, what: 'belongs to no part: give it a row in scripts/imports.ts' })
+      breaches.push({ where: path, what: 'belongs to no part: add it to a row of scripts/imports.ts' })
       continue
     }
     for (const { to, line } of imports) {

@@ -1,5 +1,5 @@
-// One word means one thing. No two exported types share a name, and a noun of the glossary (docs/ARCHITECTURE.md) stands in the
-// name of a file only where that thing is what the file is about.
+// One word means one thing. No two exported types share a name, and a file's name has a noun of the glossary
+// (docs/ARCHITECTURE.md) only if the file is about that thing.
 //
 //   node scripts/names.ts
 import { readFileSync } from 'node:fs'
@@ -8,13 +8,13 @@ import { fileURLToPath } from 'node:url'
 import { parseSync, Visitor } from 'oxc-parser'
 import { listModules } from './lib/modules.ts'
 
-/** Nouns that are easily taken for something else, and below which folders or files each may name a file. */
+/** Nouns that are easily taken for something else, each with the folders or files whose names may have it. */
 const NOUNS: Record<string, string[]> = {
   // Events of one commit as they are stored; never a package for npm.
   pack: ['anchor-service/src/ledger/packs/'],
   // A sorted part of the index of search keys; never a process that runs.
   run: ['anchor-service/src/ledger/index/', 'anchor-service/src/audit/runs'],
-  // What records events; never where a file or a text comes from.
+  // Records events; never the origin of a file or a text.
   source: [
     ...['sdk/src/audit/sources', 'anchor-service/src/ledger/registry/', 'anchor-service/src/intake/known-sources'],
     ...['anchor-service/src/http/routes/sources', 'anchor-service/web/console/views/sources'],
@@ -28,14 +28,14 @@ const NOUNS: Record<string, string[]> = {
   head: ['anchor-service/src/ledger/head-', 'anchor-service/src/commands/accept-head'],
   // A file of the spool.
   segment: ['sdk/src/client/segment'],
-  // What a log signs of its size and root.
+  // The log's signed size and root.
   checkpoint: [
     ...['sdk/src/core/checkpoint', 'anchor-service/src/ledger/tree/checkpoints'],
     ...['anchor-service/src/anchor/next-checkpoint', 'anchor-service/src/http/routes/checkpoints'],
   ],
-  // What answers that the log holds a batch.
+  // The log's proof that it holds a batch.
   receipt: ['sdk/src/core/receipt', 'sdk/src/client/receipt', 'sdk/src/audit/receipts'],
-  // Says nothing: every type could be called so.
+  // Says nothing: any type could have this name.
   place: [],
   thing: [],
   util: [],
@@ -56,18 +56,18 @@ export function findTwins(modules: readonly { path: string; text: string }[]): s
     .map(([name, paths]) => `the type ${name} is exported by ${paths.join(' and ')}`)
 }
 
-/** @returns a sentence for each file whose name has a noun that stands for something else */
+/** @returns a sentence for each file whose name uses a noun for something else */
 export function findStrayNouns(paths: readonly string[]): string[] {
   return paths.flatMap((path) => {
     const words = path.split('/').at(-1)!.replace(/\..*/, '').split('-')
     return Object.entries(NOUNS)
       .filter(([noun]) => words.some((word) => word === noun || word === `${noun}s`))
       .filter(([, homes]) => !homes.some((home) => path.startsWith(home)))
-      .map(([noun]) => `${path}: “${noun}” stands for something else here`)
+      .map(([noun]) => `${path}: “${noun}” means something else in the glossary`)
   })
 }
 
-/** Names of the types that a module declares and exports; what it passes on from others is theirs. */
+/** Names of the types that a module itself declares and exports. */
 function typesOf(path: string, text: string): string[] {
   const names: string[] = []
   new Visitor({

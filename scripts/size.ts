@@ -1,5 +1,5 @@
-// What an export costs a web page: bundled, minified, gzipped; the budget is in sdk/size-budget.json. The bundle is made
-// for browsers, so an import of node: anywhere below the export fails here too.
+// The size of an export in a web page: bundled, minified, gzipped; the budget is in sdk/size-budget.json. The bundle is for browsers,
+// so an import of node: anywhere below the export fails here too.
 //
 //   node scripts/size.ts
 import { readFileSync } from 'node:fs'

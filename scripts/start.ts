@@ -3,12 +3,11 @@
 //   npm start                  stays up until Ctrl-C
 //   npm start -- --once        stops by itself; exits with 0 when the proof was verified
 //
-// (`exec` in package.json lets npm wait for this program, not for a shell that Ctrl-C ends at once; where there is no such
-// thing, on Windows, it is: node scripts/node24.mjs scripts/start.ts)
+// (With `exec` in package.json npm waits for this program, and not for a shell that Ctrl-C ends at once. Windows has no `exec`; run
+// node scripts/node24.mjs scripts/start.ts there.)
 //
-// The ledger stays in ./data (KILLICK_DATA), and so does the chain: what was anchored there is there again at the next
-// start. PORT, HOST, DATABASE_URL and the other settings of anchor-service/src/config.ts hold here too, but for those that
-// say where to anchor.
+// Ledger and chain stay in ./data (KILLICK_DATA), so the next start finds earlier anchors again. PORT, HOST, DATABASE_URL and the
+// other settings of anchor-service/src/config.ts apply here too, except those that say where to anchor.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -31,7 +30,7 @@ const ELSEWHERE = ['KILLICK_TARGETS', 'KILLICK_TARGET', 'KILLICK_CHAIN_ID', 'KIL
 
 async function start(steps: Steps, once: boolean): Promise<{ exitCode: number; chain: KeptChain['chain'] }> {
   const page = buildPage()
-  page.catch(() => {}) // looked at below
+  page.catch(() => {}) // awaited below
   const dataFolder = resolve(process.env.KILLICK_DATA || 'data')
   const {
     chain,
@@ -59,7 +58,7 @@ async function start(steps: Steps, once: boolean): Promise<{ exitCode: number; c
     KILLICK_CHAIN_KEY: chainKey,
   })
   const service = await steps.run(
-    'Starting PostgreSQL and the service; the first time this makes the database',
+    'Starting PostgreSQL and the service; the first start makes the database',
     () => startService(config, startAnchoring),
     ({ url }) => `Ledger in ${shown(config.dataFolder)}, service at ${url}`,
   )
@@ -108,7 +107,7 @@ async function start(steps: Steps, once: boolean): Promise<{ exitCode: number; c
   if (once) {
     console.log(`
 ${bold('The proof')}       ${shown(proofFile)}
-${bold('To look at it')}   npm start, which keeps the ledger and the chain running: now both are stopped again`)
+${bold('To look at it')}   npm start, which keeps the ledger and the chain running; both have stopped now`)
     return { exitCode, chain }
   }
   const share = { eventId: recording.newest, fields: Object.keys(parseEvent(parseProof(proof.text).event).fields) }
@@ -130,8 +129,7 @@ after a restart, as long as ${shown(dataFolder)} does.`)
 }
 
 function toldOf(restored: number | null): string {
-  if (restored === null)
-    return '; the chain of earlier starts is lost, and proofs that were anchored on it hold no longer'
+  if (restored === null) return '; the chain of earlier starts is lost, and proofs anchored on it are no longer valid'
   return restored === 0 ? '' : `, with ${count(restored, 'block')} of earlier starts`
 }
 
@@ -161,7 +159,7 @@ async function waitForAnchor(
   )
 }
 
-/** As a command that is run in the root of the repository would name it. */
+/** The path as a command in the root of the repository would name it. */
 function shown(path: string): string {
   const within = relative(root, path)
   return within.startsWith('..') || isAbsolute(within) ? path : within
@@ -171,12 +169,12 @@ function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
 }
 
-/** A sentence for what a person can do something about; null for a fault of ours. */
+/** A sentence about something that a person can mend; null for a fault of ours. */
 function explain(error: unknown): string | null {
   if (error instanceof StartError || error instanceof Obstacle) return error.message
   if (!(error instanceof KillickError)) return null
   if (error.code === 'spool_locked')
-    return `${error.message} Another npm start seems to run on this folder: stop it first.`
+    return `${error.message} Another npm start seems to be using this folder: stop it first.`
   return `${error.message} (${error.code}).`
 }
 
@@ -207,5 +205,5 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-// Not only the exit code: a step that was left in the middle would go on.
+// Setting only the exit code would let an unfinished step go on.
 process.exit(await main(process.argv.slice(2)))

@@ -1,9 +1,9 @@
 // `npm test`: everything. The Solidity tests on Hardhat, then all the others on Vitest; the last line counts both.
 //
 //   npm test                       all of them
-//   npm test -- test/sdk/core      what Vitest makes of these arguments; the Solidity tests stay out
+//   npm test -- test/sdk/core      passes the arguments to Vitest, without the Solidity tests
 //
-// A suite whose program is missing is skipped with a word on how to get it. With CI set, a skip is a failure.
+// A suite whose program is missing is skipped, with a line on how to install it. With CI set, a skip is a failure.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -31,7 +31,7 @@ export function summary({ passed, failed, skipped }: Tally): string {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
 }
 
-/** What Vitest's JSON report says; a file that did not load has no tests, and counts as one failure. */
+/** The counts from Vitest's JSON report; a file that did not load has no tests, and counts as one failure. */
 export function readVitest(report: {
   numPassedTests: number
   numFailedTests: number
@@ -49,7 +49,7 @@ export function readVitest(report: {
   }
 }
 
-/** Runs a Node program with this terminal; a tally it sends over IPC comes back beside its exit code. */
+/** Runs a Node program on this terminal. Returns its exit code, and a tally if it sends one over IPC. */
 function run(args: string[], env: NodeJS.ProcessEnv = {}): Promise<{ code: number; message: Tally | null }> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, {
@@ -78,7 +78,7 @@ async function runVitest(args: string[]): Promise<Tally> {
     .resolve('vitest/package.json')
     .replace(/package\.json$/, 'vitest.mjs')
   try {
-    // Many tests wait for other processes, so even two cores have work for two.
+    // Many tests wait for other processes, so two workers are useful even on one core.
     const workers = `--maxWorkers=${Math.max(2, availableParallelism())}`
     const reports = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
     // The tests start hundreds of processes with the same modules; a shared compile cache makes each start cheaper:
@@ -112,7 +112,7 @@ if (import.meta.main) {
   for (const tool of missing) {
     console.log(yellow(`${tool} is missing, so the tests that need it were skipped: ${TOOLS[tool].install}`))
   }
-  if (strict && total.skipped > 0) console.log(yellow('CI allows no skipped test.'))
+  if (strict && total.skipped > 0) console.log(yellow('With CI set, no test may be skipped.'))
   console.log(summary(total))
   process.exitCode = total.failed > 0 || total.passed === 0 || (strict && total.skipped > 0) ? 1 : 0
 }

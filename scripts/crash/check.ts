@@ -1,9 +1,9 @@
-// After the last round: what the ledger shows, against what was acknowledged.
+// After the last round: compares what the ledger shows with what was acknowledged.
 import { fileURLToPath } from 'node:url'
 import { parseProof, readAnchors, type Trust, verifyProof } from '@killick/sdk'
 import { startNode } from '../lib/processes.ts'
 
-/** By source: place in the stream → name of the event that record() answered for. */
+/** By source: place in the stream → id of the event for which record() resolved. */
 export type Acknowledged = ReadonlyMap<string, ReadonlyMap<number, string>>
 
 export type LedgerAccess = { url: string; token: string; rpc: string; trust: Trust }
@@ -12,7 +12,9 @@ type Found = { id: string; stream: string; seq: number }
 
 const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
 
-/** Every acknowledged event once, in its place, and no gap in any stream. @returns how many events there are, acknowledged or not */
+/**
+ * Checks that every acknowledged event is there once, in its place, and no stream has a gap. @returns the number of all events
+ */
 export async function checkPresence(access: LedgerAccess, acknowledged: Acknowledged): Promise<number> {
   let total = 0
   for (const [source, names] of acknowledged) {
@@ -59,7 +61,7 @@ export async function checkProof(access: LedgerAccess, id: string): Promise<void
   }
 }
 
-/** @throws with what `killick audit` says unless it finds nothing amiss, under pins that are the service's own word */
+/** Pins what the service itself names. @throws with the output of `killick audit` if that finds a fault */
 export async function checkAudit(access: LedgerAccess): Promise<void> {
   const { url, token, rpc } = access
   const { vkey, targets } = JSON.parse(await get(access, '/v1/log')) as {

@@ -1,4 +1,4 @@
-// A deployment under load whose parts are killed at random, in every combination, and what must hold in the end.
+// Kills the parts of a deployment under load at random, in every combination, and checks what must hold at the end.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,9 +13,9 @@ import { seeded } from './random.ts'
 export type CrashOptions = {
   rounds: number
   seed: number
-  /** Told about every round. */
+  /** Called in every round with what it kills. */
   say?: (line: string) => void
-  /** Ends it between two rounds. */
+  /** Ends the run between two rounds. */
   signal?: AbortSignal
 }
 
@@ -24,12 +24,12 @@ export type CrashReport = { acknowledged: number; events: number; kills: Record<
 const ADMIN = 'admin-token-of-the-crash-test'
 const READER = 'reader-token-of-the-crash-test'
 const SOURCES = ['crash-a', 'crash-b']
-/** Anchor workers at once. */
+/** How many anchor workers run at once. */
 const WORKERS = 2
-/** A round is over when the log has grown again; a deployment that has not recovered by then will not. */
+/** How long the log may take to grow again, which ends a round; a deployment that needs longer will not recover. */
 const RECOVERY_MS = 60_000
 
-/** @throws where an acknowledged event is lost, doubled, out of place or unproven, or where the deployment stays down */
+/** @throws if an acknowledged event is lost, doubled, out of place or unproven, or if the deployment stays down */
 export async function crash({ rounds, seed, say = () => {}, signal }: CrashOptions): Promise<CrashReport> {
   const random = seeded(seed)
   const folder = await mkdtemp(join(tmpdir(), 'killick-crash-'))
@@ -143,7 +143,7 @@ async function registerSource(url: string, source: string, jwk: unknown): Promis
   if (!response.ok) throw new Error(`registering ${source}: ${await response.text()}`)
 }
 
-/** What the service tells verifiers to pin, once it has anchored anything. */
+/** What the service tells verifiers to pin, once it has anchored something. */
 async function published(url: string): Promise<{ vkey: string; targets: PinnedLog[] }> {
   let log = { vkey: '', targets: [] as PinnedLog[] }
   await within('nothing was anchored', async () => {

@@ -1,14 +1,14 @@
 import { dim, duration, MARK } from './report.ts'
 
-/** Thrown out of the step under way when the person at the terminal has asked to stop. */
+/** Thrown by the step under way when the person at the terminal has asked to stop. */
 export class Interrupted extends Error {}
 
-/** Something outside this program is in the way; the message is a sentence that says what to do. */
+/** Something outside this program prevents it from going on; the message is a sentence that says what to do. */
 export class Obstacle extends Error {}
 
 /**
- * What `npm start` has started, step by step: each step says what it does while it does it, then what came of it and how
- * long it took. Whatever was started is stopped in reverse order.
+ * What `npm start` has started, step by step. Each step prints what it does, and then its result and how long it took. Everything
+ * that was started is stopped in reverse order.
  */
 export class Steps {
   #closers: (() => Promise<unknown>)[] = []
@@ -23,14 +23,14 @@ export class Steps {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => this.#onSignal())
   }
 
-  /** A step that has nothing to close may be left in the middle, with `canLeave`. */
+  /** With `canLeave`, a step that has nothing to close may be left in the middle. */
   async run<Result>(
     doing: string,
     work: (say: (doing: string) => void) => Promise<Result>,
     done: (result: Result) => string,
     { canLeave = false } = {},
   ): Promise<Result> {
-    // Between steps, so that whatever the last one started has been registered for closing.
+    // Between steps, when whatever the last step started has been registered for closing.
     if (this.#interrupted) throw new Interrupted()
     const started = performance.now()
     const say = (text: string) => {
@@ -57,7 +57,7 @@ export class Steps {
     }
   }
 
-  /** Registers what `close()` must do, before what was registered earlier. */
+  /** Registers something for `close()`, which does it before what was registered earlier. */
   onClose(close: () => Promise<unknown>): void {
     this.#closers.unshift(close)
   }
@@ -66,7 +66,7 @@ export class Steps {
     for (const close of this.#closers.splice(0)) await close()
   }
 
-  /** A wrapper may pass on a Ctrl-C that the terminal has sent already: presses within a second are one. */
+  /** A wrapper may pass on a Ctrl-C that the terminal has already sent, so presses within a second count as one. */
   #onSignal(): void {
     const now = Date.now()
     const isNew = this.#presses.every((press) => now - press > 1000)

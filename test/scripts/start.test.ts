@@ -33,7 +33,7 @@ describe('npm start', () => {
     // Everything is stopped: what would lead there is not printed.
     const [, told] = run.output().split('VERIFIED, as far as')
     expect(told).not.toMatch(/curl|http|Check it again/)
-    expect(told).toContain('now both are stopped again')
+    expect(told).toContain('both have stopped now')
   })
 
   test('again: the ledger is intact, nothing is recorded twice, and its chain is back', {

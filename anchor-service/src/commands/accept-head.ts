@@ -5,11 +5,11 @@ import type { SignedHead } from '../ledger/tree/checkpoints.ts'
 import { openStore } from '../open-store.ts'
 
 /**
- * `accept-head`: what the data folder's memory of the log's newest head and the database say, and what it means. With `isSure`
- * the log goes on from the database's head, and an event says so.
+ * `accept-head`: compares the data folder's memory of the log's newest head with the database, and explains the difference. With
+ * `isSure` the log goes on from the database's head, and an event records that.
  *
  * @returns what to print
- * @throws StartError where there is something to decide and `isSure` is false; then nothing was changed
+ * @throws StartError if there is something to decide and `isSure` is false; then nothing was changed
  */
 export async function acceptHead(config: Config, isSure: boolean): Promise<string> {
   const store = await openStore(config)

@@ -7,9 +7,9 @@ import type { TargetSettings } from '../anchor/settings.ts'
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
 
-/** Commands about contracts that a person runs once; they need no database. Each returns what to print. */
+/** Commands about contracts that a person runs once. They need no database. Each returns what to print. */
 
-/** `deploy`: puts AnchorLog on every configured chain, at the one address it has on all of them. @throws StartError */
+/** `deploy`: puts AnchorLog on every configured chain, at the same address on all of them. @throws StartError */
 export async function deploy({ anchor, origin }: Config): Promise<string> {
   const lines: string[] = []
   for (const { name, rpcUrls, key, maxFeeGwei } of needTargets(anchor.targets)) {
@@ -26,8 +26,8 @@ export async function deploy({ anchor, origin }: Config): Promise<string> {
 }
 
 /**
- * `handover <address>` with the publisher's key offers the log to a new key, in place of any earlier offer; `handover
- * accept`, with the new key and KILLICK_LOG_ID, takes it. The log keeps its id. @throws StartError
+ * `handover <address>` with the publisher's key offers the log to a new key, which replaces any earlier offer. `handover accept`,
+ * with the new key and KILLICK_LOG_ID, takes it. The log keeps its id. @throws StartError
  */
 export async function handover({ anchor, origin }: Config, to: string): Promise<string> {
   if (to !== 'accept' && !/^0x[0-9a-fA-F]{40}$/.test(to)) {
@@ -58,7 +58,9 @@ export async function handover({ anchor, origin }: Config, to: string): Promise<
 
 function needTargets(targets: readonly TargetSettings[]): readonly TargetSettings[] {
   if (targets.length > 0) return targets
-  throw new StartError('This needs at least one target: KILLICK_RPC_URL and KILLICK_CHAIN_KEY, or KILLICK_TARGETS.')
+  throw new StartError(
+    'This command needs at least one target: KILLICK_RPC_URL and KILLICK_CHAIN_KEY, or KILLICK_TARGETS.',
+  )
 }
 
 async function explained<T>(name: string, work: () => Promise<T>): Promise<T> {

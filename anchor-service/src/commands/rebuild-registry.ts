@@ -10,22 +10,23 @@ import { type Rebuilt, rebuildRegistry } from '../ledger/rebuild.ts'
 import { loadSigner } from '../ledger/signing-keys.ts'
 import { logKey } from '../ledger/tree/checkpoints.ts'
 
-/** Faults that are shown. */
+/** How many faults are shown. */
 const SHOWN = 20
 
 /**
- * `rebuild-registry`: in what the tables of sources and keys differ from the log. With `isSure` they are made again from it, in one
- * transaction; batches wait meanwhile.
+ * `rebuild-registry`: shows how the tables of sources and keys differ from the log. With `isSure` it makes them again from the
+ * log, in one transaction; batches wait meanwhile.
  *
  * @returns what to print
- * @throws StartError where there is something to rebuild and `isSure` is false, or the log itself is not whole; then nothing was changed
+ * @throws StartError if there is something to rebuild and `isSure` is false, or if the log itself is not whole; then nothing was
+ * changed
  */
 export async function rebuildFromLog(config: Config, isSure: boolean): Promise<string> {
   const cluster = config.databaseUrl === null ? await startCluster(config.dataFolder) : null
   try {
     const databaseUrl = config.databaseUrl ?? (await cluster!.databaseUrl('killick'))
     await migrate(databaseUrl)
-    // As the owner: the role of services may neither delete nor keep the triggers from refusing that.
+    // As the owner: the services' role may neither delete nor disable the triggers that refuse deletes.
     const pool = openPool(databaseUrl, false, 1)
     try {
       return describe(await rebuild(pool, config, isSure), isSure)
@@ -49,23 +50,23 @@ async function rebuild(pool: ReturnType<typeof openPool>, config: Config, isSure
     return rebuilt
   } catch (error) {
     await client.query('rollback').catch(() => {})
-    if (error instanceof Refusal) throw new StartError(`${error.message}\nPut the database back from a backup.`)
+    if (error instanceof Refusal) throw new StartError(`${error.message}\nRestore the database from a backup.`)
     if ((error as { code?: string }).code !== '42501') throw error
     throw new StartError(
-      `The database user may not do that: ${(error as Error).message}. Run it as the owner of the schema.`,
+      `The database user may not do this: ${(error as Error).message}. Run the command as the owner of the schema.`,
     )
   } finally {
     client.release()
   }
 
-  /** Of a log that lost its end, what was registered there would be lost. */
+  /** If the log has lost its end, a rebuild would lose what was registered there. */
   async function checkHead(db: Db): Promise<void> {
     const folder = join(config.dataFolder, 'heads')
     const memory = await openHeadMemory({ log, system, folder, now: Date.now })
     try {
       if ((await memory.look(db)) !== null)
         throw new StartError(
-          'The log in the database does not continue what was signed (log_went_back). That comes first.',
+          'The log in the database does not continue what was signed (log_went_back). Decide about that first.',
         )
     } finally {
       await memory.close()

@@ -8,18 +8,18 @@ import { StartError } from '../errors.ts'
 import { type Reindexed, reindex } from '../ledger/index/reindex.ts'
 
 /**
- * `reindex`: makes again what events are found by, from the packs. It may be ended at any time, and goes on from there; services go
- * on beside it.
+ * `reindex`: makes the search keys and their index again from the packs. It may be stopped at any time and then continues from
+ * there. Services go on beside it.
  *
  * @returns what to print
- * @throws StartError where the database user may not do that
+ * @throws StartError if the database user may not do this
  */
 export async function reindexAll(config: Config): Promise<string> {
   const cluster = config.databaseUrl === null ? await startCluster(config.dataFolder) : null
   try {
     const databaseUrl = config.databaseUrl ?? (await cluster!.databaseUrl('killick'))
     await migrate(databaseUrl)
-    // As the owner: the role of services may not delete.
+    // As the owner: the services' role may not delete.
     const pool = openPool(databaseUrl, false, 1)
     const progress = keepProgress(config)
     try {
@@ -30,7 +30,7 @@ export async function reindexAll(config: Config): Promise<string> {
     } catch (error) {
       if ((error as { code?: string }).code !== '42501') throw error
       throw new StartError(
-        `The database user may not do that: ${(error as Error).message}. Run it as the owner of the schema.`,
+        `The database user may not do this: ${(error as Error).message}. Run the command as the owner of the schema.`,
       )
     } finally {
       await pool.end()
@@ -40,7 +40,7 @@ export async function reindexAll(config: Config): Promise<string> {
   }
 }
 
-/** How far a reindexing has come that has not ended, in a file beside the heads. */
+/** The progress of an unfinished reindexing, in a file beside the heads. */
 function keepProgress({ dataFolder, origin }: Config) {
   const file = join(dataFolder, 'reindex.json')
   return {
@@ -49,7 +49,7 @@ function keepProgress({ dataFolder, origin }: Config) {
         const kept = JSON.parse(await readFile(file, 'utf8'))
         return kept.origin === origin && Number.isSafeInteger(kept.events) && kept.events >= 0 ? kept.events : 0
       } catch {
-        // Without it, all is looked at once more.
+        // Without the file, reindexing begins again.
         return 0
       }
     },
@@ -65,13 +65,13 @@ function keepProgress({ dataFolder, origin }: Config) {
 function describe({ events, packs, mended, added, dropped, runs, left }: Reindexed, from: number): string {
   const lines = [
     ...(from > 0
-      ? [`It went on at event ${from}, where it was ended before. To look at all once more, run it again.`]
+      ? [`It continued at event ${from}, where it had been stopped. To look at all events again, run it once more.`]
       : []),
-    `Of ${events} events in the log, ${packs} packs were looked at.`,
+    `The log has ${events} events; ${packs} packs were looked at.`,
     `Rows of keys: ${mended} mended, ${added} added, ${dropped} of older schemes dropped. Runs of the index: ${runs} mended.`,
-    ...(left > 0 ? [`${left} packs have events that cannot be read; what is known of these was left as it is.`] : []),
+    ...(left > 0 ? [`${left} packs have events that cannot be read; their keys were left as they are.`] : []),
     ...(mended + runs > 0
-      ? ['Unless an accident explains it, somebody has altered the database: an audit tells what else.']
+      ? ['Unless an accident explains this, somebody has altered the database; an audit shows what else.']
       : []),
   ]
   return `${lines.join('\n')}\n`

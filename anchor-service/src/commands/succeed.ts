@@ -9,20 +9,20 @@ import { readRoot } from '../ledger/tree/tiles.ts'
 import { openStore } from '../open-store.ts'
 
 /**
- * `succeed`: states, with the log's key, that the log which the configuration anchors to succeeds one whose chain key was stolen or
- * lost. The last honest anchor is the newest that this ledger has confirmed, that its own entries hash to, and that the
- * contract holds still.
+ * `succeed`: states, with the log's key, that the contract log to which the configuration anchors succeeds one whose chain key
+ * was stolen or lost. The last honest anchor is the newest one that this ledger has confirmed, whose root its own entries hash
+ * to, and that the contract still holds.
  *
  * @param logId of the log that was left
  * @returns what to print
- * @throws StartError where that cannot be stated, or `isSure` is false; then nothing was changed
+ * @throws StartError if this cannot be stated, or `isSure` is false; then nothing was changed
  */
 export async function succeed(config: Config, logId: string, isSure: boolean): Promise<string> {
   if (!/^0x[0-9a-f]{64}$/.test(logId)) throw new StartError('Usage: killick-anchor-service succeed <log id> [--yes]')
   const [target, ...more] = config.anchor.targets
   if (target === undefined || more.length > 0)
     throw new StartError(
-      'This needs exactly one target, the one to go on with: KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY.',
+      'This command needs exactly one target, the one to go on with: KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY.',
     )
   const signer = await openSigner(target.key)
   const chain = openChain({ urls: target.rpcUrls, timeoutMs: target.rpcTimeoutMs, maxLag: 8 })
@@ -44,7 +44,7 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
     const { size, root, time, transaction, block } = last
     if (size > ((await ledger.head())?.size ?? 0) || !equalBytes(await readRoot(ledger.db, size), root))
       throw new StartError(
-        `The ledger's first ${size} entries do not hash to the anchored root: it is the ledger that was changed.`,
+        `The ledger's first ${size} entries do not hash to the anchored root: the ledger was changed, not the chain.`,
       )
     if (!(await chain.isAnchored(target.contract, logId, size, root, time, view)))
       throw new StartError(
@@ -53,7 +53,7 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
     const text = `${describe(last, view.head?.size ?? 0)}\nIt is succeeded by\n  log ${to} of ${signer.address}\n  in ${target.contract} on chain ${view.chainId}\n`
     if (!isSure)
       throw new StartError(
-        `${text}\nNothing was changed. To state and record that: killick-anchor-service succeed ${logId} --yes`,
+        `${text}\nNothing was changed. To state and record this: killick-anchor-service succeed ${logId} --yes`,
       )
     const note = ledger.log.signSuccession({
       from: { ...from, size, root, time },
@@ -65,7 +65,7 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
       targets: [{ type: 'log', id: config.origin }],
       metadata: { note, transaction, block },
     })
-    return `${text}\nRecorded as the event log.succeed, and told in /v1/log and in proofs. Publish it where those look who pinned the old log:\n\n${note}`
+    return `${text}\nRecorded as the event log.succeed, and listed in /v1/log and in proofs. Publish it where people who pinned the old log will see it:\n\n${note}`
   } finally {
     await store.close()
   }

@@ -4,26 +4,26 @@ import type pg from 'pg'
 // COPY in PostgreSQL's binary format ("COPY", section "Binary Format", of its manual): there is no text to print, escape and
 // parse again. Why by hand: docs/decisions/0005-copy-in-one-exchange.md.
 
-/** What stands before tuples, and behind them. */
+/** The bytes before tuples and after them. */
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 const TRAILER = Buffer.of(0xff, 0xff)
 /** PostgreSQL counts time from 2000-01-01. */
 const EPOCH_MS = 946_684_800_000
 
-/** From the start of a tuple to its first field, if an int8; to its third, behind another int8. */
+/** Offsets in a tuple: of its first field, an int8, and of its third, behind another int8. */
 const FIRST = 6
 const THIRD = FIRST + 8 + 4 + 8 + 4
 
-/** Tuples of one table. `starts` tells where each begins. */
+/** Tuples of one table. `starts` holds the offset of each. */
 export type Tuples = { readonly bytes: Uint8Array; readonly starts: Uint32Array }
 
-/** Writes tuples, field after field, into a buffer that grows. */
+/** Writes tuples field by field into a buffer that grows. */
 export class TupleWriter {
   #buffer: Buffer
   #at = 0
   readonly #starts: number[] = []
 
-  /** @param size about how many bytes there will be */
+  /** @param size the expected number of bytes */
   constructor(size: number) {
     this.#buffer = Buffer.from(new ArrayBuffer(size))
   }
@@ -54,7 +54,7 @@ export class TupleWriter {
     this.int8((ms - EPOCH_MS) * 1000)
   }
 
-  /** A bytea of these parts, or whatever else they are the binary form of. */
+  /** A field whose binary form is these parts, such as a bytea. */
   bytes(...parts: readonly Uint8Array[]): void {
     this.#length(parts.reduce((sum, part) => sum + part.length, 0))
     for (const part of parts) {
@@ -88,7 +88,7 @@ export class TupleWriter {
 /**
  * Patches the first two fields of each tuple, both int8: the first becomes `first` plus the third field (an int4), the second
  * becomes `second`. Neither was known when the tuples were written.
- * @param beside as many tuples of another table, whose first field becomes the same
+ * @param beside the same number of tuples of another table, whose first fields get the same values
  */
 export function numberRows({ bytes, starts }: Tuples, beside: Tuples, first: number, second: number): void {
   const buffer = toBuffer(bytes)
@@ -102,10 +102,10 @@ export function numberRows({ bytes, starts }: Tuples, beside: Tuples, first: num
   }
 }
 
-/** The same bytes; a Buffer that has crossed threads is a plain array on the other side. */
+/** The same bytes as a Buffer; a Buffer that has crossed threads arrives as a plain array. */
 const toBuffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-/** A safe integer as 8 bytes; without a BigInt for each. */
+/** A safe integer as 8 bytes, without making a BigInt. */
 function writeInt8(buffer: Buffer, value: number, at: number): number {
   return buffer.writeUInt32BE(value >>> 0, buffer.writeInt32BE(Math.floor(value / 2 ** 32), at))
 }
@@ -113,7 +113,7 @@ function writeInt8(buffer: Buffer, value: number, at: number): number {
 /** A statement without parameters; with `tuples`, a `copy … from stdin (format binary)` that takes them. */
 export type CopyStatement = { sql: string; tuples?: readonly Tuples[] }
 
-/** The part of pg's connection that a query of one's own is given. */
+/** The part of pg's connection that pg passes to a custom query. */
 type Wire = {
   stream: Writable
   parse(statement: { text: string }): void
@@ -124,14 +124,14 @@ type Wire = {
 }
 
 /**
- * Runs statements one after another without waiting for answers in between: they travel together and are answered together,
- * so a transaction costs one exchange, however many tables it writes ("Extended Query" and "COPY Operations" of PostgreSQL's
- * protocol). The first that fails keeps those behind it from being run.
+ * Runs statements in order without waiting for the answers in between. They are sent together and answered together, so a
+ * transaction costs one exchange, however many tables it writes ("Extended Query" and "COPY Operations" of PostgreSQL's
+ * protocol). After the first that fails, no other runs.
  */
 export function runAll(client: pg.ClientBase, statements: readonly CopyStatement[]): Promise<void> {
   return new Promise((resolve, reject) => {
     let failure: Error | undefined
-    // What pg calls on a query of one's own, as pg-copy-streams is one.
+    // The methods that pg calls on a custom query, as it does on pg-copy-streams.
     const query = {
       submit(wire: Wire) {
         wire.stream.cork()
@@ -139,7 +139,7 @@ export function runAll(client: pg.ClientBase, statements: readonly CopyStatement
         wire.sync()
         wire.stream.uncork()
       },
-      // Its data is on the way already; where it is not wanted any more, the server lets it pass.
+      // Its data is already on the way; after an error the server ignores it.
       handleCopyInResponse() {},
       handleRowDescription() {},
       handleDataRow() {},
@@ -165,7 +165,7 @@ function send(wire: Wire, { sql, tuples }: CopyStatement): void {
   wire.endCopyFrom()
 }
 
-/** A CopyData message. pg's own way would copy the bytes twice. */
+/** A CopyData message. pg's own method would copy the bytes twice. */
 function sendCopyData(stream: Writable, bytes: Uint8Array): void {
   const head = Buffer.of(0x64, 0, 0, 0, 0)
   head.writeInt32BE(4 + bytes.length, 1)

@@ -3,24 +3,24 @@ import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { StartError } from '../errors.ts'
 
-/** The role that the service works as: it may select and insert in schema `killick`, and nothing else. */
+/** The role of the service: it may only select and insert in schema `killick`. */
 export const LEDGER_ROLE = 'killick_ledger'
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 const MIGRATION_LOCK = 7_019_319
 
 export type MigrationReport = {
-  /** Names of the migrations applied now. */
+  /** Names of the migrations that this call applied. */
   applied: string[]
-  /** False where the database user may not create roles: then the triggers alone keep the ledger append-only. */
+  /** False if the database user may not create roles: then only the triggers keep the ledger append-only. */
   hasRole: boolean
 }
 
 /**
- * Brings the schema `killick` up to date: forward only, each migration once, in one transaction with all others, under a
- * lock, so that several processes may start together. Safe to run at every start.
+ * Brings the schema `killick` up to date: forward only, each migration once, all in one transaction, under a lock, so that
+ * several processes may start together. Safe to run at every start.
  *
- * @throws StartError where the database was made by a newer version, or by one with another file of the same name
+ * @throws StartError if a newer version made the database, or a version with a different file of the same name
  */
 export async function migrate(databaseUrl: string): Promise<MigrationReport> {
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'killick migrations' })

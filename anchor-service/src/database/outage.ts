@@ -1,19 +1,19 @@
 import pg from 'pg'
 
-/** What Node says of a connection that cannot be made, or that broke. */
+/** Node's codes for a connection that cannot be made or that broke. */
 const CONNECTION = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EADDRNOTAVAIL', 'EMFILE'],
   ...['ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN'],
   ...['ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'],
 ])
-/** What pg and its pool throw without a code. */
+/** Messages of errors that pg and its pool throw without a code. */
 const BROKEN =
   /^(Connection terminated|timeout e|Client has encountered|Client was closed|Cannot use a pool after|Query read timeout|The server does not support SSL|There was an error establishing an SSL)/
 
 /**
- * Is the database at fault, rather than what it was asked? By SQLSTATE: connection, rollback, resources (a full disk is
- * 53100), not in the right state, intervention, system; else by the connection that broke. Asked where the error is met: it
- * loses its class and its code on the way between threads.
+ * Whether the database is at fault, and not the statement. By SQLSTATE: connection, rollback, resources (a full disk is 53100),
+ * not in the right state, intervention, system; else by a broken connection. Ask on the thread where the error occurs: it loses
+ * its class and code on the way to another.
  */
 export function isOutage(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return /^(08|25006|40|53|55|57|58)/.test(error.code ?? '08')

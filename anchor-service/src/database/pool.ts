@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { LEDGER_ROLE } from './migrate.ts'
 
-// Log sizes and indices are int8; beyond 2^53 the service would be wrong, so it stops there rather than round.
+// Log sizes and indices are int8. Beyond 2^53 the service would round them, so it stops there.
 function parseInt8(text: string): number {
   const value = Number(text)
   if (!Number.isSafeInteger(value)) throw new RangeError(`${text} exceeds 2^53`)
@@ -13,12 +13,12 @@ const types: pg.CustomTypesConfig = {
     oid === pg.types.builtins.INT8 ? parseInt8 : pg.types.getTypeParser(oid, format as 'text'),
 }
 
-/** A pool or one connection of it. */
+/** A pool or one of its connections. */
 export type Db = Pick<pg.Pool, 'query'>
 
-/** Connections to the ledger, in schema `killick` and, where it exists, in the role that may only select and insert. */
+/** Connections to the ledger, in schema `killick` and, if it exists, in the role that may only select and insert. */
 export function openPool(databaseUrl: string, hasRole: boolean, max = 10): pg.Pool {
-  // Whatever is asked of the ledger has an index; what PostgreSQL takes for a short table may be long out of line.
+  // Every query has an index. PostgreSQL may take a table for short whose values are long and stored elsewhere (TOAST).
   const settings = `set timezone = 'UTC'; set statement_timeout = '60s'; set enable_seqscan = off`
   const setup = `set search_path = killick; ${settings}; ${hasRole ? `set role ${LEDGER_ROLE}` : ''}`
   const options: pg.PoolConfig & { onConnect: (client: pg.ClientBase) => Promise<void> } = {
@@ -32,8 +32,8 @@ export function openPool(databaseUrl: string, hasRole: boolean, max = 10): pg.Po
     },
   }
   const pool = new pg.Pool(options)
-  // A connection that breaks, idle or between two statements, fails the next query on it; without listeners the same news
-  // would end the process.
+  // If a connection breaks while idle or between two statements, the next query on it fails. Without a listener, the error event
+  // would end the process too.
   pool.on('error', () => {})
   pool.on('connect', (client) => void client.on('error', () => {}))
   return pool

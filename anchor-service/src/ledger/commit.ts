@@ -35,16 +35,18 @@ import { checkpointStatement, EMPTY_HEAD, type LogKey, readCovering, type Signed
 import { append, appendedPaths, type Frontier, frontierRoot } from './tree/frontier.ts'
 import { readFrontier, readPlans, splitHashes, tileStatement } from './tree/tiles.ts'
 
-/** What the ledger can be asked to take: a batch of a source, or something the service itself did. */
+/** What the ledger can record: a batch of a source, or an event about what the service itself did. */
 export type Submission =
   | { batch: CheckedBatch }
   | {
-      /** A registration is made where it is placed: it names the one before it, and the ledger must know it by its log index. */
+      /**
+       * A function, for a registration: it names the one before it, and is found by its log index, so it is made at the commit.
+       */
       event: EventInput | ((db: Db, logIndex: number) => Promise<EventInput>)
       /** The event's name, a UUIDv7. */
       id: string
       /**
-       * Writes what the event speaks of, in the same transaction, beside the event's log index; when it throws, nothing of
+       * Writes the rows that the event tells of, with the event's log index, in the same transaction. If it throws, nothing of
        * this submission is kept.
        */
       write?: ((db: Db, logIndex: number) => Promise<void>) | undefined
@@ -63,32 +65,32 @@ export type CommitContext = {
 }
 
 /**
- * What a commit leaves behind it, so that the next one need not read it back: unless the log has grown elsewhere meanwhile,
- * which its head tells.
+ * What a commit leaves in memory for the next one. It is valid unless another process has made the log grow meanwhile, which the
+ * head shows.
  */
 export type Known = {
   readonly head: SignedHead
   readonly frontier: Frontier
   /** The number that the next event gets. */
   readonly nextNumber: number
-  /** Of streams, those that grew last at the end. */
+  /** Heads of streams; those that grew last are at the end. */
   readonly heads: Map<string, StreamHead>
 }
 
-/** Heads that are kept in memory, about 300 bytes each. */
+/** How many heads are kept in memory, about 300 bytes each. */
 const MAX_KNOWN_HEADS = 10_000
 
-/** Guards the one log of a database: whoever holds it decides what comes next. */
+/** The lock of a database's log: its holder decides what comes next. */
 export const LOG_LOCK = 7_019_320
 
 /**
- * The commit point. In one transaction, under the log's lock: places each submission behind the head of its stream or
- * refuses it, assigns indices, stores batches and events, appends to the tree and signs the one new checkpoint. Returns
- * once all of it is durable. Throws where the database fails; then nothing is known to be stored, and sending the same
- * again gives the receipt that was or will be made. Throws the Refusal `log_went_back` where the database's log is not the
- * one that was signed last, or its continuation.
+ * The commit point. In one transaction, under the log's lock, it places each submission behind the head of its stream or refuses
+ * it, assigns indices, stores batches and events, appends to the tree and signs the one new checkpoint. It returns once all of
+ * this is durable. It throws if the database fails: then nothing is known to be stored, and sending the same again gives the
+ * receipt that was or will be made. It throws the Refusal `log_went_back` if the database's log does not continue the one that
+ * was signed last.
  *
- * @param known what the last commit of this process has left
+ * @param known what the last commit of this process left
  * @returns one outcome per submission, in order; a refused one leaves the others untouched
  */
 export async function commitGroup(
@@ -116,7 +118,7 @@ export async function commitGroup(
 
 type Start = Omit<Known, 'head'> & { head: Omit<SignedHead, 'note'> & { note?: string } }
 
-/** Begins the transaction, and says from where the log goes on. */
+/** Begins the transaction, and returns where the log goes on from. */
 async function beginAt(db: pg.ClientBase, { log, memory }: CommitContext, known: Known | null): Promise<Start> {
   const { head, nextNumber } = await beginUnderLock(db)
   await memory.check(db, head)
@@ -129,13 +131,13 @@ async function readStart(db: Db, log: LogKey, head: SignedHead | null, nextNumbe
   if (log.signCheckpoint(head.size, head.root) !== head.note)
     throw new InvariantError(`the checkpoint of ${head.size} is not one that this log's key has signed`)
   const frontier = await readFrontier(db, head.size)
-  // Tiles that somebody has tampered with must never lead to a checkpoint that contradicts a signed one.
+  // Altered tiles must never lead to a checkpoint that contradicts a signed one.
   if (!equalBytes(frontierRoot(frontier), head.root))
     throw new InvariantError(`the tiles do not hash to the root at ${head.size}`)
   return { head, frontier, nextNumber, heads: new Map() }
 }
 
-/** One exchange with PostgreSQL, because the log's lock is held meanwhile: docs/decisions/0005-copy-in-one-exchange.md. */
+/** One exchange with PostgreSQL, since this holds the log's lock: docs/decisions/0005-copy-in-one-exchange.md. */
 async function beginUnderLock(db: pg.ClientBase): Promise<{ head: SignedHead | null; nextNumber: number }> {
   const results = (await db.query(
     `begin; select pg_advisory_xact_lock(${LOG_LOCK});
@@ -171,10 +173,10 @@ type KeptOrNew = {
 
 type Placed = KeptOrNew | { refusal: Error }
 
-/** What a transaction has decided so far. */
+/** The decisions of a transaction so far. */
 type Round = {
   readonly size: number
-  /** Where the system stream ended at the beginning. */
+  /** Head of the system stream when the transaction began. */
   readonly system: StreamHead | null
   readonly heads: Map<string, StreamHead>
   readonly appended: Appended[]
@@ -220,15 +222,15 @@ function accept({ size, appended, heads }: Round, batch: CheckedBatch): number {
   heads.set(streamKey(header), {
     seq: header.seq + header.n,
     batch: header.leafHash,
-    // A copy, for a head may be kept, and must not keep the leaves of the whole batch.
+    // A copy: a head may be kept, and must not keep the leaves of the whole batch alive.
     event: asHash(eventLeaf(batch, header.n - 1).slice()),
   })
   return logIndex
 }
 
 /**
- * A batch is judged when it is checked, by what the tables say; here it must be by the newest registration in the log. Where it is
- * not, somebody has registered something since, or the tables are not what the log says.
+ * The checking thread judged the batch by the tables; at the commit the newest registration in the log counts. If the two differ,
+ * somebody has registered something since, or the tables are not what the log says.
  */
 async function refusalSince(
   db: Db,
@@ -238,7 +240,7 @@ async function refusalSince(
 ): Promise<Error | null> {
   if (judged === null) return null
   try {
-    // What other processes have registered counts from here on.
+    // From here on, registrations by other processes count too.
     await registry.catchUp(db, system)
     const source = registry.source(header.source)
     if (judged.registered === (source ? printHash(source.newest) : null)) {
@@ -254,7 +256,7 @@ async function refusalSince(
   }
 }
 
-/** Writes what an event speaks of, which may fail without failing the transaction. @returns the event, or why there is none */
+/** Writes the rows that an event tells of; if that fails, the transaction goes on. @returns the event, or why there is none */
 async function attempt(
   db: Db,
   { event, write }: Extract<Submission, { event: unknown }>,
@@ -283,7 +285,7 @@ function keptInGroup(appended: readonly Appended[], { header }: CheckedBatch): K
   return { logIndex: found.logIndex, seq: h.seq, n: h.n, header: h.text, leafHash: h.leafHash, eventLeaves }
 }
 
-/** Stores what contradicts accepted batches, each with an event of the system stream that tells of it. */
+/** Stores headers that contradict accepted batches, each with an event of the system stream that tells of it. */
 async function keepEvidence(
   db: Db,
   round: Round,
@@ -304,7 +306,7 @@ async function keepEvidence(
   }
 }
 
-/** What a round makes of the log: the statements that store it, and what is known then. Adds the receipts of new batches. */
+/** Ends a round: the statements that store it, and what is known after it. Adds the receipts of new batches. */
 function grow(
   start: Start,
   round: Round,
@@ -330,9 +332,9 @@ function grow(
   }
 }
 
-/** Those that grew now, and of the others as many as may be kept. */
+/** The heads that grew now, and as many of the others as may be kept. */
 function newest(known: Map<string, StreamHead>, grown: Map<string, StreamHead>): Map<string, StreamHead> {
-  // Inserted again, so that the map's order is least recently grown first.
+  // Re-inserted, so that the map's order is least recently grown first.
   for (const [name, head] of grown) {
     known.delete(name)
     known.set(name, head)
@@ -344,7 +346,7 @@ function newest(known: Map<string, StreamHead>, grown: Map<string, StreamHead>):
   return known
 }
 
-/** Receipts of batches that the log held before, by log index: against the checkpoint that covered each first. */
+/** Receipts of batches that the log held before, by log index, each under the first checkpoint that covers it. */
 async function receiptsOfKept(db: Db, size: number, places: readonly Placed[]): Promise<Map<number, Receipt>> {
   const kept = places.filter((place): place is KeptOrNew => 'logIndex' in place && place.logIndex < size)
   if (kept.length === 0) return new Map()

@@ -3,24 +3,24 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename } from 'node:fs
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
-/** What is kept: a signed note, and since when (ms) heads have been kept without a break; 0: since the log began. */
+/** A kept head: a signed note, and since when (ms) heads have been kept without a break; 0: since the log began. */
 export type Kept = { note: string; since: number }
 
-/** One process's file, durable once `write` resolves. One write at a time. */
+/** The file of one process. It is durable once `write` resolves; one write at a time. */
 export type HeadFile = {
   write(kept: Kept): Promise<void>
-  /** Forgets what was written before, so that it never comes back, and writes this. */
+  /** Forgets what was written before, so that it can never be read again, and writes this. */
   replace(kept: Kept): Promise<void>
   close(): Promise<void>
 }
 
-/** Two of these are in a file, written in turns: one that is torn by a crash leaves the one before. Bytes */
+/** Bytes of a slot. A file has two, written in turn: if a crash tears one, the other still holds the head before. */
 const SLOT = 4096
 const FORM = 'killick-head/1'
 
 const checksum = (body: string) => createHash('sha256').update(body).digest('hex')
 
-/** @param write which write of the file it is, by which the older of two slots is known */
+/** @param write number of this write to the file, which tells the older of two slots from the newer */
 function print({ note, since }: Kept, write: number): Buffer {
   const body = JSON.stringify({ note, since, write })
   const slot = Buffer.alloc(SLOT)
@@ -36,8 +36,8 @@ function parse(slot: Buffer): (Kept & { write: number }) | null {
 const FILE = /^\d+\.head$/
 
 /**
- * What all processes with this folder have kept, dead ones too.
- * @returns `damaged`: files of which nothing can be read although something was written to them
+ * What all processes with this folder have kept, including dead ones.
+ * @returns `damaged`: files to which something was written, and from which nothing can be read
  */
 export async function readHeadFiles(folder: string): Promise<{ kept: Kept[]; damaged: string[] }> {
   const names = (await readdir(folder).catch(orNone)) ?? []
@@ -57,9 +57,9 @@ function orNone(error: NodeJS.ErrnoException): null {
 }
 
 /**
- * Takes the first file of the folder that no living process has. The lock is the operating system's (fcntl, through SQLite's
- * own locking) and ends with the process however that ends, so two processes never write to one file, and the files of
- * dead ones are used again.
+ * Takes the first file of the folder that no living process holds. The lock is the operating system's (fcntl, through SQLite's
+ * own locking) and ends with the process however that ends. So two processes never write to one file, and the files of dead
+ * processes are used again.
  */
 export async function openHeadFile(folder: string): Promise<HeadFile> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -99,10 +99,10 @@ async function openSlots(folder: string, path: string, release: () => void): Pro
     if (bytes!.some((byte) => byte !== 0)) await rename(path, `${path}.${Date.now()}.damaged`)
     file = null
   }
-  // Over the older one, or the one that cannot be read.
+  // Overwrites the older slot, or the one that cannot be read.
   let next = writes[0]! <= writes[1]! ? 0 : 1
 
-  /** Made whole before it gets its name, so that what is found under it always has its full length. */
+  /** Makes the file complete before it gets its name, so that a file with this name always has its full length. */
   async function make(first: Buffer): Promise<FileHandle> {
     const unnamed = `${path}.new`
     const made = await open(unnamed, 'w+', 0o600)
@@ -121,7 +121,7 @@ async function openSlots(folder: string, path: string, release: () => void): Pro
         return
       }
       await file.write(print(kept, ++last), 0, SLOT, next * SLOT)
-      // Within the file's length: nothing but these bytes has to reach the disk.
+      // Within the file's length, so that only these bytes have to reach the disk.
       await file.datasync()
       next = 1 - next
     },
@@ -138,7 +138,7 @@ async function openSlots(folder: string, path: string, release: () => void): Pro
 }
 
 async function syncFolder(folder: string): Promise<void> {
-  // Windows cannot open folders, and needs no such thing.
+  // Windows cannot open folders, and does not need this.
   const handle = await open(folder, 'r').catch(() => null)
   await handle?.sync().catch(() => {})
   await handle?.close()

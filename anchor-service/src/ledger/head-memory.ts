@@ -18,56 +18,58 @@ import { searchEvents } from './read/search.ts'
 import { type LogKey, readHead, type SignedHead } from './tree/checkpoints.ts'
 import { readConsistency } from './tree/tiles.ts'
 
-/** The log in the database does not continue the newest head that this process knows. `found`: what it has; null: nothing. */
+/**
+ * The log in the database does not continue the newest head that this process knows. `found`: the database's head; null: none.
+ */
 export type WentBack = { remembered: SignedHead; found: SignedHead | null }
 
 export const ACCEPT_HEAD = 'log.accept-head'
 export const PIN_HEAD = 'log.pin-head'
 
 /**
- * The newest head that this process has signed or seen, held outside the database: whoever owns that could cut off the log's
- * end, and have other entries signed in its place. Nothing is signed behind a head that does not extend this one.
+ * The newest head that this process has signed or seen, kept outside the database: the database's owner could cut off the log's
+ * end and have other entries signed in its place. Nothing is signed unless the database's head extends this one.
  */
 export type HeadMemory = {
   newest(): SignedHead | null
-  /** The notes of the newest head and of all that were in the folder: what an operator gives up who accepts another. */
+  /** The notes of the newest head and of all heads in the folder. An operator who accepts another head gives these up. */
   notes(): string[]
   /** Since when heads have been kept without a break, ms; 0: since the log began. */
   since(): number
-  /** Why heads are kept from now on only, although the log has entries; null: they have been kept all along. */
+  /** Why heads are kept only from now on, although the log has entries; null: they have been kept all along. */
   began(): 'gone' | 'damaged' | null
   /** A contract is a memory too, see `Ledger.contractHolds`. */
   contractHolds(target: string, size: number | null): void
-  /** Does no contract hold more than the log, as far as is known? */
+  /** Whether no contract is known to hold more than the log. */
   isWhole(): boolean
-  /** As the last check found it. */
+  /** The result of the last check. */
   wentBack(): WentBack | null
   /**
-   * Holds the database's head against the newest that is known, and knows it from then on.
+   * Compares the database's head with the newest one known, and then remembers it.
    * @throws Refusal `log_went_back`
    */
   check(db: Db, head: SignedHead | null): Promise<void>
-  /** Reads the database's head and checks it; never throws for what it finds. */
+  /** Reads the database's head and checks it. Never throws because of what it finds. */
   look(db: Db): Promise<WentBack | null>
-  /** Resolves once this head, or one behind it, would be known after a crash; many wait for one write. */
+  /** Resolves once this head or a later one would be known after a crash. Many callers share one write. */
   remember(head: SignedHead): Promise<void>
-  /** Goes on from what the database has: nothing is written before the next `remember`, which forgets all before it. */
+  /** Goes on from the database's head. Writes nothing until the next `remember`, which forgets all earlier heads. */
   forget(found: SignedHead | null): void
   close(): Promise<void>
 }
 
 export type HeadMemoryOptions = {
   log: LogKey
-  /** Whose word an acceptance is. */
+  /** The key that signs acceptances. */
   system: Signer
-  /** The folder of all logs of this process; null: nothing outlives it. */
+  /** The folder for all logs of this process; null: the memory ends with the process. */
   folder: string | null
   now: () => number
-  /** The log went back, or is as it should be again. */
+  /** Called when the log went back, or is as it should be again (null). */
   turned?: ((fault: WentBack | null) => void) | undefined
 }
 
-/** @throws StartError where the folder cannot be used */
+/** @throws StartError if the folder cannot be used */
 export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMemory> {
   const { log, system, folder, now, turned } = options
   const { file, kept, isDamaged } = await openFolder(folder && join(folder, nameOf(log)))
@@ -79,12 +81,12 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   let since = found[0]?.since ?? 0
   let began: 'gone' | 'damaged' | null = isDamaged ? 'damaged' : null
   let fault: WentBack | null = null
-  /** Has this process met the log while it was empty? Then nothing before its first head is unknown. */
+  /** Whether this process has seen the log while it was empty. Then it knows all heads. */
   let metEmpty = false
 
   let durable = -1
   let writing: Promise<void> | null = null
-  /** Grows each time that all before is forgotten. */
+  /** Grows each time that all earlier heads are forgotten. */
   let life = 0
   let isFresh = false
 
@@ -97,13 +99,13 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     if (isTurn) turned?.(next)
   }
 
-  /** @param isNewest nothing can have been committed since `head` was read */
+  /** @param isNewest whether nothing can have been committed since `head` was read */
   async function hold(db: Db, head: SignedHead | null, isNewest: boolean): Promise<void> {
     for (;;) {
       const before = remembered
       const verdict = await judge(db, before, head)
       if (before !== remembered) {
-        // What was committed meanwhile is behind what was read.
+        // A commit in the meantime has gone beyond the head that was read.
         if (!isNewest && (head?.size ?? 0) <= (remembered?.size ?? 0)) return
         continue
       }
@@ -119,7 +121,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     }
   }
 
-  /** The first head that is known. */
+  /** Takes the first head that is known. */
   function meet(head: SignedHead): void {
     remembered = head
     if (metEmpty) return
@@ -127,7 +129,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     began ??= 'gone'
   }
 
-  /** An operator's word is looked for once for each head. */
+  /** The head for which an operator's acceptance was looked for; once for each head. */
   let asked: string | null = null
 
   async function judge(
@@ -205,14 +207,14 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
       const anchored = Math.max(0, ...contracts.values())
       const size = head?.size ?? 0
       if (anchored > size) {
-        const detail = `A contract holds an anchor of ${anchored} entries, the database has ${size}. Nothing is taken until they are back, or the log goes on under another publisher.`
+        const detail = `A contract holds an anchor of ${anchored} entries, the database has ${size}. No batch is accepted until they are back, or the log goes on under another publisher.`
         throw new Refusal('log_went_back', detail, { remembered: anchored, found: size })
       }
     },
     async look(db) {
       const before = remembered
       const head = await readHead(db)
-      // What was committed while it was read is behind it: then it is no head any more, and says nothing.
+      // If a commit has gone beyond this head while it was read, it is no longer the head and says nothing.
       const size = head?.size ?? 0
       if (before !== remembered && size >= (before?.size ?? 0) && size <= (remembered?.size ?? 0)) return fault
       await hold(db, head, false).catch((error) => {
@@ -229,7 +231,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   }
 }
 
-/** A folder that was used for another log, or another key of it, keeps what it knows of that. */
+/** One name for each log key, so that a folder also keeps what it knows of another log or another key. */
 const nameOf = ({ vkey }: LogKey) => createHash('sha256').update(vkey).digest('hex').slice(0, 16)
 
 async function openFolder(folder: string | null): Promise<{ file: HeadFile | null; kept: Kept[]; isDamaged: boolean }> {
@@ -237,13 +239,13 @@ async function openFolder(folder: string | null): Promise<{ file: HeadFile | nul
   try {
     const before = await readHeadFiles(folder)
     const file = await openHeadFile(folder)
-    // Read when the file is this process's: whoever had it before is gone, and has written all that it ever will.
+    // Read once this process owns the file: its former owner is gone, and will never write again.
     const { kept, damaged } = await readHeadFiles(folder)
     return { file, kept, isDamaged: before.damaged.length > damaged.length }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     throw new StartError(
-      `The newest head of the log cannot be kept in ${folder} (${code ?? message}). It must be on a disk that can be written.`,
+      `The newest head of the log cannot be kept in ${folder} (${code ?? message}). Put it on a disk that can be written.`,
     )
   }
 }
@@ -258,7 +260,7 @@ function openHead(note: string, { origin, vkey }: LogKey): SignedHead | null {
   }
 }
 
-/** Is `newer` the same log, grown? Answered by the hashes of its tiles, which cannot lie. */
+/** Whether `newer` is the same log, grown. The consistency path from its tiles proves it. */
 async function extendsHead(db: Db, older: SignedHead, newer: SignedHead): Promise<boolean> {
   if (newer.size < older.size) return false
   const path = await readConsistency(db, older.size, newer.size).catch((error) => {
@@ -269,14 +271,14 @@ async function extendsHead(db: Db, older: SignedHead, newer: SignedHead): Promis
   return path !== null && verifyConsistency({ ...sizes, oldRoot: older.root, newRoot: newer.root, path })
 }
 
-/** Has an operator accepted the loss of exactly the remembered head, in an event of this log's system stream? */
+/** Whether an operator has accepted the loss of exactly the remembered head, in an event of this log's system stream. */
 async function isAccepted(
   db: Db,
   { remembered, found }: { remembered: SignedHead; found: SignedHead },
   log: LogKey,
   system: Signer,
 ): Promise<boolean> {
-  // What cannot be read in such a database is no acceptance.
+  // In such a database, an event that cannot be read is no acceptance.
   const { events } = await searchEvents(db, { action: ACCEPT_HEAD, source: SYSTEM.source, limit: 10 }).catch(() => ({
     events: [],
   }))
@@ -301,6 +303,6 @@ function acceptanceIn(token: string, system: Signer): { remembered: string[]; ac
 }
 
 function refusal({ remembered, found }: WentBack): Refusal {
-  const detail = `The newest head that this service knows has ${remembered.size} entries; what the database holds now, ${found?.size ?? 0} entries, does not continue it.`
+  const detail = `The newest head that this service knows has ${remembered.size} entries; the database's log of ${found?.size ?? 0} entries does not continue it.`
   return new Refusal('log_went_back', detail, { remembered: remembered.size, found: found?.size ?? 0 })
 }

@@ -24,54 +24,54 @@ import { type LogKey, logKey, readHead, type SignedHead } from './tree/checkpoin
 export type Ledger = {
   readonly db: pg.Pool
   readonly log: LogKey
-  /** Takes a checked batch. Resolves when it is durable; `isNew` is false when it had been accepted before. */
+  /** Submits a checked batch. Resolves when it is durable; `isNew` is false if it had been accepted before. */
   submit(batch: CheckedBatch): Promise<Accepted>
-  /** Records something the service did, together with what `write` stores, in one transaction. */
+  /** Records something that the service did, and what `write` stores, in one transaction. */
   record(
     event: Extract<Submission, { event: unknown }>['event'],
     write?: (db: Db, logIndex: number) => Promise<void>,
   ): Promise<{ id: string; leafHash: string; receipt: Receipt }>
   /** The newest checkpoint, or null while the log is empty. */
   head(): Promise<SignedHead | null>
-  /** Holds the database's log against the newest head that this process knows; what is wrong, or null. */
+  /** Compares the database's log with the newest head that this process knows. Returns what is wrong, or null. */
   checkHead(): Promise<WentBack | null>
   /** The newest head that this process has signed or seen. */
   newestKnown(): SignedHead | null
-  /** As the last look at it found it, at a commit or by `checkHead`. While it is not null, nothing is signed. */
+  /** The result of the last comparison, at a commit or by `checkHead`. While it is not null, nothing is signed. */
   wentBack(): WentBack | null
   /**
-   * An operator's decision to go on from what the database has, recorded as an event.
-   * @returns what was given up, and what the log goes on from; null: there was nothing to decide
+   * Records, as an event, an operator's decision to go on from the database's head.
+   * @returns what was given up, and from where the log goes on; null: there was nothing to decide
    */
   acceptHead(): Promise<WentBack | null>
-  /** Since when this process has known every head it had to do with, ms; 0: since the log began. */
+  /** Since when this process has known every head, ms; 0: since the log began. */
   headsKnownSince(): number
   /**
-   * A worker found this size in a contract although the log is smaller, and no memory here reaches back to that time: the log may
-   * have lost entries. Nothing is signed meanwhile. Null: it is not so, or not any more.
+   * Tells the ledger that a contract holds this size although the log is smaller, and that no memory here reaches back to that
+   * time: the log may have lost entries, and nothing is signed. Null: this is not the case, or not any more.
    */
   contractHolds(target: string, size: number | null): void
-  /** Why this process knows heads from now on only, although the log had entries; null: it has known them all along. */
+  /** Why this process knows heads only from now on, although the log had entries; null: it has known them all along. */
   memoryBegan(): 'gone' | 'damaged' | null
-  /** Submissions waiting for their transaction. */
+  /** How many submissions wait for their transaction. */
   depth(): number
-  /** Who may record what, as the log says it. */
+  /** The sources and keys that the log registers. */
   readonly registry: LedgerRegistry
   /**
-   * False while a contract holds more than the log (`contractHolds`), and for a minute after the database failed to store
+   * False while a contract holds more than the log (`contractHolds`). Also false for a minute after the database failed to store
    * something, unless it has stored something since.
    */
   isWritable(): boolean
-  /** Stops taking submissions and waits for those it has; the pool stays open. */
+  /** Stops taking submissions and waits for those under way; the pool stays open. */
   close(): Promise<void>
 }
 
 export type LedgerHooks = SequencerHooks & {
-  /** The database failed to store a submission, which was refused as `unavailable`. */
+  /** Called when the database failed to store a submission, which was refused as `unavailable`. */
   failed?: () => void
-  /** The log in the database is not what was signed last, or (null) it is again. */
+  /** Called when the log in the database does not continue what was signed last, or (null) does so again. */
   wentBack?: (fault: WentBack | null) => void
-  /** What the database holds of the registry was found altered; `source` is null where that concerns all. */
+  /** Called when the registry in the database was found altered; `source` is null if that concerns all sources. */
   registryAltered?: (source: string | null, detail: string) => void
 }
 
@@ -80,19 +80,19 @@ export type LedgerOptions = {
   origin: string
   logSigner: LocalSigner
   systemSigner: LocalSigner
-  /** Where the newest head is kept, outside the database. Default: in memory alone. */
+  /** The folder for the newest head, outside the database. Default: in memory only. */
   headFolder?: string
   now?: () => number
   limits?: SequencerLimits
   hooks?: LedgerHooks
 }
 
-/** Longer than a recorder waits between two attempts, so that a standing outage does not look like many. ms */
+/** In ms. Longer than a recorder waits between two attempts, so that a lasting outage does not look like many. */
 const OUTAGE_MS = 60_000
 
 /**
  * Opens the ledger of a migrated database.
- * @throws StartError where the database holds another log, or this one under another key
+ * @throws StartError if the database holds another log, or this log under another key
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { pool, origin, logSigner, systemSigner, now = Date.now } = options
@@ -125,7 +125,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     db: pool,
     log,
     async submit(batch) {
-      // At the start that may take a while, which no transaction should; afterwards it is done already.
+      // The first time this may take a while, and should not do so within a transaction.
       if (!registry.isWalked() && memory.wentBack() === null) await registry.catchUp(pool)
       return submit({ batch })
     },
@@ -173,7 +173,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   return ledger
 }
 
-/** A database that contradicts itself can be read too; whoever commits to it is told what is wrong. */
+/** A database that contradicts itself can be read too; a commit reports what is wrong. */
 async function isContinued(memory: HeadMemory, db: Db): Promise<boolean> {
   try {
     return (await memory.look(db)) === null
@@ -185,7 +185,7 @@ async function isContinued(memory: HeadMemory, db: Db): Promise<boolean> {
 
 const SERVICE = { type: 'service', id: 'anchor-service' }
 
-/** From here on this process knows the log's heads; what was before, it takes as it stands. */
+/** From here on this process knows the log's heads; it believes what was there before. */
 function pinning(origin: string, memory: HeadMemory): EventInput {
   const { size, root } = memory.newest()!
   const metadata = { reason: memory.began(), size, root: printHash(root) }
@@ -198,7 +198,7 @@ function acceptance(origin: string, remembered: string[], accepted: SignedHead |
   return { action: ACCEPT_HEAD, actor: { type: 'operator', id: 'accept-head' }, targets, metadata }
 }
 
-/** A log keeps its name and its key: under another key, verifiers would take its next checkpoint for a forgery. */
+/** A log keeps its name and its key: verifiers would take a checkpoint under another key for a forgery. */
 async function claimLog(pool: pg.Pool, { origin, vkey }: LogKey): Promise<void> {
   await pool.query('insert into ledger (origin, vkey) values ($1, $2) on conflict do nothing', [origin, vkey])
   const { rows } = await pool.query<{ origin: string; vkey: string }>('select origin, vkey from ledger')
@@ -215,10 +215,10 @@ async function claimLog(pool: pg.Pool, { origin, vkey }: LogKey): Promise<void> 
   }
 }
 
-/** The ledger is a source too: its key is registered like any other, in an event signed by that key. */
+/** The ledger is a source too: its key is registered like any other, in an event that this key signs. */
 async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void> {
   if (await isRegistered(ledger.db, signer)) return
-  /** Of several processes that start on an empty database, one is the first under the log's lock. */
+  /** If several processes start on an empty database, the first to get the log's lock does it. */
   const overtaken = new Error('another process has registered the ledger')
   await ledger
     .record(async (db, logIndex) => {
@@ -237,8 +237,8 @@ async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void
 }
 
 /**
- * Whether the row stands for a registration, the registry finds out; here it only tells a new database from one in use.
- * @throws StartError where the ledger was registered with other keys only
+ * Tells a new database from one in use. The registry later checks whether the row stands for a registration.
+ * @throws StartError if the ledger was registered with other keys only
  */
 async function isRegistered(db: Db, { kid }: LocalSigner): Promise<boolean> {
   const { rows } = await db.query<{ kid: string }>('select kid from source_keys where source = $1', [SYSTEM.source])

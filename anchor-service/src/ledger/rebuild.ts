@@ -1,6 +1,6 @@
 /**
- * Makes the tables of sources and their keys again from the log. Nothing in them is believed: what they say afterwards is what
- * the events of the system stream say, and these are all that the signed log has.
+ * Makes the tables of sources and their keys again from the log. It believes nothing in them: afterwards they say what the events
+ * of the system stream say, and it checks that these are all such events in the signed log.
  */
 
 import { equalBytes, KillickError, nodePrimitives, parseBatchHeader, SYSTEM } from '@killick/sdk/core'
@@ -15,7 +15,7 @@ import { append, type Frontier, frontierRoot } from './tree/frontier.ts'
 export type Rebuilt = {
   sources: number
   registrations: number
-  /** What was wrong with the tables, each in a sentence that begins with a source. */
+  /** The faults of the tables, each a sentence that begins with a source. */
   faults: string[]
 }
 
@@ -23,8 +23,8 @@ const PAGE = 1_000
 
 /**
  * @param db in a transaction that holds the log's lock, and with the rights of the tables' owner
- * @param isSure writes; else it only says what is wrong
- * @throws StartError where the log is not whole and signed; Refusal registry_altered where the system stream is not
+ * @param isSure write; otherwise only report what is wrong
+ * @throws StartError if the log is not whole and signed; Refusal registry_altered if the system stream is not
  */
 export async function rebuildRegistry(db: Db, log: LogKey, system: LocalSigner, isSure: boolean): Promise<Rebuilt> {
   const entries = await countOwn(db, log)
@@ -32,12 +32,12 @@ export async function rebuildRegistry(db: Db, log: LogKey, system: LocalSigner, 
   await registry.catchUp(db)
   if (registry.walked() !== entries)
     throw new StartError(
-      `The log has ${entries} entries of ${SYSTEM.source}/${SYSTEM.stream}, of which ${registry.walked()} are found. Put the database back from a backup.`,
+      `The log has ${entries} entries of ${SYSTEM.source}/${SYSTEM.stream}, of which ${registry.walked()} are found. Restore the database from a backup.`,
     )
   const faults = await compare(db, registry)
   if (isSure && faults.length > 0) {
     await replace(db, registry)
-    // A rule or a trigger could have made other rows of these.
+    // A rule or a trigger could have changed these rows.
     const [left] = await compare(db, registry)
     if (left !== undefined) throw new StartError(`The database does not keep what is written to it: ${left}`)
   }
@@ -45,8 +45,8 @@ export async function rebuildRegistry(db: Db, log: LogKey, system: LocalSigner, 
 }
 
 /**
- * How many entries the ledger itself has handed in. Every header of the log is read, whatever the columns beside it say, and
- * together they must have the signed root; so none can be hidden, such as one that ended a key.
+ * How many entries of the log are the ledger's own. This reads every header of the log, whatever the columns beside it say, and
+ * together they must have the signed root. So none can be hidden, such as one that ended a key.
  */
 async function countOwn(db: Db, log: LogKey): Promise<number> {
   const head = await readHead(db)
@@ -66,7 +66,7 @@ async function countOwn(db: Db, log: LogKey): Promise<number> {
   }
   if (frontier.size !== head.size || !equalBytes(frontierRoot(frontier), head.root))
     throw new StartError(
-      'The entries in the database are not those of its signed checkpoint. Put it back from a backup.',
+      'The entries in the database are not those of its signed checkpoint. Restore the database from a backup.',
     )
   return count
 }
@@ -77,7 +77,7 @@ function isOwn(header: string): boolean {
     return source === SYSTEM.source && stream === SYSTEM.stream
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
-    // Then it hashes to another root, too.
+    // Such a header also hashes to another root.
     return false
   }
 }

@@ -11,7 +11,7 @@ import type { Ledger } from './ledger.ts'
 import { insertRegistration } from './registry/registrations.ts'
 import type { Settings } from './registry/sources.ts'
 
-/** What is to be registered: settings that are not named, and keys that are not, stay as they are. Times in ms. */
+/** What to register. Settings and keys that are not named stay as they are. Times in ms. */
 export type RegistrationChange = Partial<Settings> & {
   source: string
   keys: readonly { jwk: PublicJwk; notBefore: number | null; notAfter: number | null }[]
@@ -20,14 +20,14 @@ export type RegistrationChange = Partial<Settings> & {
 const DEFAULTS: Settings = { eventSignatures: 'required', decoys: false, maxAge: null, maxAhead: null }
 
 /**
- * Registers a source, or changes what is registered of it, in an event of the system stream.
+ * Registers a source or changes its registration, in an event of the system stream.
  * @throws Refusal request_invalid | registry_altered
  */
 export async function register(ledger: Ledger, change: RegistrationChange, actor: EventInput['actor']) {
   const { source } = change
   const keys = change.keys.map((key) => ({ ...key, kid: thumbprint(key.jwk) }))
   if (new Set(keys.map(({ kid }) => kid)).size < keys.length)
-    throw new Refusal('request_invalid', 'A key stands in the request twice.')
+    throw new Refusal('request_invalid', 'The request has a key twice.')
   if (source === SYSTEM.source) checkOwn(ledger, change, keys)
   let made: { registration: Registration; logIndex: number } | undefined
   const recorded = await ledger.record(async (db, logIndex) => {
@@ -50,7 +50,7 @@ export async function register(ledger: Ledger, change: RegistrationChange, actor
   return { ...made!, event: { id: recorded.id, leafHash: recorded.leafHash } }
 }
 
-/** The ledger's own source has its settings for good; and the key in use must not end while it is in use. */
+/** The settings of the ledger's own source never change, and the period of the key in use must not end. */
 function checkOwn(
   ledger: Ledger,
   change: RegistrationChange,

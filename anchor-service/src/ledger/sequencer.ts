@@ -15,15 +15,15 @@ import { freeRows } from './packs/packer.ts'
 
 /** Bounds of the queue and of one transaction. */
 export type SequencerLimits = {
-  /** Submissions that may wait. Default 1,024. */
+  /** How many submissions may wait. Default 1,024. */
   queued: number
-  /** Bytes of events that may wait. Default 128 MiB. */
+  /** How many bytes of events may wait. Default 128 MiB. */
   queuedBytes: number
-  /** Events in one transaction, beyond its first submission. Default 20,000. */
+  /** Most events in one transaction, beyond its first submission. Default 20,000. */
   groupEvents: number
-  /** While more are about to come, a transaction of fewer events than this … Default 1,000. */
+  /** While more submissions are about to come, a transaction with fewer events than this waits `gatherMs`. Default 1,000. */
   gatherEvents: number
-  /** … begins no sooner after the one before it began, ms. Default 20. */
+  /** Least time between the beginning of the last transaction and that of such a small one, ms. Default 20. */
   gatherMs: number
 }
 
@@ -38,11 +38,11 @@ export const SEQUENCER_LIMITS: SequencerLimits = {
 export type SequencerContext = CommitContext & { memory: HeadMemory }
 
 export type SequencerHooks = {
-  /** Are more submissions about to come than can be made ready at a time? Default: no. */
+  /** Whether more submissions are about to come than can be made ready at a time. Default: no. */
   isPressed?: () => boolean
-  /** After each transaction: how long it took, in seconds, and what became of its submissions. */
+  /** Called after each transaction: how long it took, in seconds, and the results of its submissions. */
   committed?: (seconds: number, outcomes: readonly CommitResult[]) => void
-  /** After each transaction: so many events the log has now. */
+  /** Called after each transaction with the number of events in the log. */
   grown?: (events: number) => void
 }
 
@@ -64,8 +64,8 @@ export type Sequencer = {
 }
 
 /**
- * Feeds the commit point: one transaction at a time, and whatever arrives meanwhile shares the next one. So the cost of
- * a commit (a lock, an fsync, a signature) is paid once per group, and the group grows with the load.
+ * Feeds the commit point: one transaction at a time. Submissions that arrive meanwhile share the next one, so the cost of a
+ * commit (a lock, an fsync, a signature) is paid once per group, and the group grows with the load.
  */
 export function startSequencer(
   pool: pg.Pool,
@@ -83,7 +83,7 @@ export function startSequencer(
   const answering = new Set<Promise<void>>()
 
   async function drain(): Promise<void> {
-    // Let everything that arrives in this turn of the event loop into the first group.
+    // The first group takes everything that arrives in this turn of the event loop.
     await new Promise(setImmediate)
     while (queue.length > 0) {
       await gather()
@@ -92,7 +92,7 @@ export function startSequencer(
     running = null
   }
 
-  /** A transaction costs much the same however little it holds: where there is more to do than can be done, it waits for more. */
+  /** A small transaction costs almost as much as a large one, so under overload it waits for more submissions. */
   async function gather(): Promise<void> {
     const wait = began + limits.gatherMs - performance.now()
     if (wait > 0 && queuedEvents < limits.gatherEvents && hooks.isPressed?.()) await sleep(wait)
@@ -105,7 +105,7 @@ export function startSequencer(
     while (size < queue.length && (size === 0 || events + queue[size]!.events <= limits.groupEvents)) {
       events += queue[size]!.events
       size++
-      // What stands behind a registration is judged by it, and so belongs to the next transaction.
+      // Submissions after a registration are judged by it, so they belong to the next transaction.
       if (isRegistration(queue[size - 1]!.submission)) break
     }
     const group = queue.splice(0, size)
@@ -118,19 +118,19 @@ export function startSequencer(
     const start = performance.now()
     try {
       const from = known
-      // Until the commit is known to be durable, nothing is known.
+      // Nothing is known until the commit is known to be durable.
       known = null
       const { outcomes, known: next } = await inTransaction(pool, group, context, from)
       known = next
       hooks.committed?.((performance.now() - start) / 1000, outcomes)
       if (known !== null) hooks.grown?.(known.nextNumber)
-      // The next transaction need not wait for what these answers wait for.
+      // The next transaction need not wait until these answers can be given.
       const answered = answer(group, outcomes, known).finally(() => answering.delete(answered))
       answering.add(answered)
       for (const { submission } of group) if ('batch' in submission) freeRows(submission.batch)
     } catch (error) {
       if (group.length > 1 && !isOutage(error) && !(error instanceof Refusal)) {
-        // One submission that the database cannot take must not take the others down.
+        // One submission that the database cannot store must not fail the others.
         for (const waiting of group) await commitAll([waiting])
       } else {
         const reason = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error
@@ -139,7 +139,7 @@ export function startSequencer(
     }
   }
 
-  /** A receipt is given once its head would be known after a crash of this process, whatever the database then says. */
+  /** Gives a receipt only once its head would be known after a crash of this process, whatever the database then says. */
   async function answer(
     group: readonly Waiting[],
     outcomes: readonly CommitResult[],
@@ -202,7 +202,7 @@ async function inTransaction(pool: pg.Pool, group: readonly Waiting[], context: 
     )
     throw error
   } finally {
-    // A connection that could not even roll back is thrown away.
+    // A connection that could not even roll back is discarded.
     client.release(failure)
   }
 }

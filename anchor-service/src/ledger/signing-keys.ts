@@ -4,12 +4,12 @@ import { dirname } from 'node:path'
 import { algOf, parsePublicJwk, type Signer, thumbprint } from '@killick/sdk/core'
 import { StartError } from '../errors.ts'
 
-/** A signer whose key is in this process. */
+/** A signer that holds its key in this process. */
 export type LocalSigner = Signer & { sign(message: Uint8Array): Uint8Array }
 
 /**
- * The Ed25519 key in a file, a private JWK; made (0600) when there is none.
- * @throws StartError with the path, never the content
+ * The Ed25519 key in a file, as a private JWK. If there is no file, it is made (0600).
+ * @throws StartError with the path, never with the content
  */
 export async function loadSigner(path: string): Promise<LocalSigner> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -35,7 +35,7 @@ async function generate(path: string): Promise<string> {
     await writeFile(path, text, { mode: 0o600, flag: 'wx' })
     return text
   } catch (error) {
-    // Another process was faster; its key counts.
+    // Another process was faster, and its key counts.
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readFile(path, 'utf8')
     throw new StartError(`The key file ${path} cannot be written (${(error as NodeJS.ErrnoException).code}).`)
   }

@@ -6,37 +6,37 @@ import { StartError } from '../../errors.ts'
 import { findBinaries, run, whoRuns } from './process.ts'
 import { connect, ensureRunning, makeCluster, readCluster, USER } from './server.ts'
 
-/** A PostgreSQL cluster that lives under the data folder. */
+/** A PostgreSQL cluster in the data folder. */
 export type Cluster = {
-  /** Connection URL of `database`, created when missing. */
+  /** Connection URL of `database`, which is created if missing. */
   databaseUrl(database: string): Promise<string>
   /** Leaves the cluster; the last process to leave stops the server and waits for its shutdown checkpoint. */
   close(): Promise<void>
 }
 
 export type ClusterHooks = {
-  /** The server is gone, or could not be started again; called for every attempt. */
+  /** Called when the server is gone, and for every failed attempt to start it again. */
   down?: (reason: string) => void
-  /** It answers again. */
+  /** Called when the server answers again. */
   up?: () => void
 }
 
-/** Held shared by every process that uses the cluster, so that the last one out can tell that it is. */
+/** Every process that uses the cluster holds this lock shared, so that the last one to leave knows that it is the last. */
 const USERS_LOCK = 7_019_318
-/** How long a server that another process has just started may take to listen. ms */
+/** How long a server that another process has just started may take until it listens, ms. */
 const LISTEN_MS = 10_000
-/** Between two attempts to start a server that went down. ms */
+/** Time between two attempts to start a server that went down, ms. */
 const REVIVE_MS = 2_000
 
 /**
- * Starts the PostgreSQL that comes with the package, or joins it when a process on this data folder already runs it
- * (also after `kill -9` of the process that had started it). Loopback only, random password, fsync on. The server runs
- * in a session of its own: Ctrl-C in the terminal does not reach it, so the service can drain first.
+ * Starts the PostgreSQL that comes with the package, or joins it if a process on this data folder already runs it (also after
+ * `kill -9` of the process that started it). Loopback only, random password, fsync on. The server runs in a session of its own:
+ * Ctrl-C in the terminal does not reach it, so the service can drain first.
  *
- * A server that goes down while it is used (a full disk makes PostgreSQL end itself rather than lose a write) is started
- * again, at the same address, as often as it takes.
+ * If the server goes down while it is used (PostgreSQL ends itself on a full disk rather than lose a write), it is started again
+ * at the same address until it runs.
  *
- * @param dataFolder made when missing; the cluster is its `postgres`, port and password are in `postgres.json` (0600)
+ * @param dataFolder made if missing; the cluster is its `postgres`, port and password are in `postgres.json` (0600)
  * @throws StartError with a sentence that says what to do
  */
 export async function startCluster(dataFolder: string, hooks: ClusterHooks = {}): Promise<Cluster> {
@@ -72,7 +72,7 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
     while (!closing.signal.aborted) {
       try {
         await ensureRunning(folder, data, binaries, runAs, credentials, false)
-        // One that does not listen may be dying, or another that died while this waited: it is looked at again soon enough.
+        // A server that does not listen may be dying, or may have died while this waited: the next attempt looks again.
         presence = await enter(0)
         hooks.up?.()
         break

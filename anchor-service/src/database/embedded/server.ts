@@ -1,4 +1,4 @@
-// A PostgreSQL cluster as files and a server: made, started, reached. What a cluster is to the service is in postgres.ts.
+// A PostgreSQL cluster as files and a server: makes it, starts it, connects to it. cluster.ts offers it to the service.
 import { randomBytes } from 'node:crypto'
 import { chown, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -13,7 +13,7 @@ type Credentials = { port: number; password: string }
 export const USER = 'killick'
 const MAJOR = '18'
 
-/** The credentials of an existing cluster, or null when there is none yet. */
+/** The credentials of an existing cluster, or null if there is none yet. */
 export async function readCluster(folder: string, data: string): Promise<Credentials | null> {
   const version = await readText(join(data, 'PG_VERSION'))
   const credentials = await readText(join(folder, 'postgres.json'))
@@ -25,7 +25,7 @@ export async function readCluster(folder: string, data: string): Promise<Credent
   if (version === null) return null
   if (version.trim() !== MAJOR) {
     throw new StartError(
-      `${data} was made by PostgreSQL ${version.trim()}, this package brings ${MAJOR}. Dump it with the old version and load it into the new one.`,
+      `PostgreSQL ${version.trim()} made ${data}; this package has PostgreSQL ${MAJOR}. Dump it with the old version and load it into the new one.`,
     )
   }
   if (credentials === null) {
@@ -36,7 +36,7 @@ export async function readCluster(folder: string, data: string): Promise<Credent
   return JSON.parse(credentials)
 }
 
-/** initdb into a folder beside, then a rename: a crash leaves either no cluster or a whole one. */
+/** Runs initdb in a temporary folder and renames that: a crash leaves either no cluster or a whole one. */
 export async function makeCluster(
   folder: string,
   data: string,
@@ -63,7 +63,7 @@ export async function makeCluster(
 }
 
 /**
- * @param mayMove whether to take another port where its own is taken: not while anyone knows it by the old one
+ * @param mayMove whether to take another port if its own is taken; false while anyone knows the server by the old one
  * @returns the port the server listens on
  * @throws StartError with the last words of PostgreSQL
  */
@@ -97,9 +97,9 @@ export async function ensureRunning(
 }
 
 /**
- * PostgreSQL takes a process id in postmaster.pid for a live server as long as any process bears it: a zombie that nobody
- * reaps (containers without init), or a stranger after a restart of the machine. Where Linux tells that it is not
- * PostgreSQL, an id that cannot exist takes its place; the server's own check of its shared memory still stands.
+ * PostgreSQL takes the process id in postmaster.pid for a live server as long as any process has it: a zombie that nobody reaps
+ * (containers without init), or another program after a restart of the machine. If Linux says that this process is not
+ * PostgreSQL, this writes an id that cannot exist; the server still checks its shared memory itself.
  */
 async function disownDeadServer(data: string): Promise<void> {
   const path = join(data, 'postmaster.pid')
@@ -108,12 +108,12 @@ async function disownDeadServer(data: string): Promise<void> {
   const pid = Number(lock.split('\n')[0])
   const stat = await readText(`/proc/${pid}/stat`).catch(() => null)
   if (stat === null || /^\d+ \(postgres\) [^Z]/.test(stat)) return
-  // In place: on a full disk, a file that was emptied first could not be filled again.
+  // In place: on a full disk, a file that is emptied first cannot be filled again.
   const file = await open(path, 'r+')
   await file.write(lock.replace(/^\d+/, '2147483647'), 0).finally(() => file.close())
 }
 
-/** What PostgreSQL is given to recover from a crash before it counts as dead. */
+/** How long PostgreSQL may recover from a crash before it counts as dead. */
 const RECOVERY_MS = 60_000
 
 /**

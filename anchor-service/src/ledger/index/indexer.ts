@@ -1,4 +1,4 @@
-// A thread that makes runs. It is started by indexing.ts; what crosses between the two is described there.
+// A thread that makes runs. indexing.ts starts it and describes the messages between the two.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { openPool } from '../../database/pool.ts'
@@ -9,10 +9,10 @@ const { databaseUrl, hasRole } = workerData as IndexerData
 const pool = openPool(databaseUrl, hasRole, 1)
 const ending = new AbortController()
 
-/** After a failure, or while another process is at it, which may end before it is done. ms */
+/** Pause after a failure, or while another process makes the run, which it may not finish. ms */
 const RETRY_MS = 2_000
 
-// What the last process has left undone comes first.
+// First makes what the last process left undone.
 let hasGrown = true
 let running: Promise<void> | null = run()
 
@@ -33,7 +33,7 @@ async function run(): Promise<void> {
   running = null
 }
 
-/** @returns whether a run was made; null: it is to be tried again */
+/** @returns whether a run was made; null: try again */
 async function attempt(signal: AbortSignal): Promise<boolean | null> {
   try {
     return await makeRun(pool, signal)
@@ -45,7 +45,7 @@ async function attempt(signal: AbortSignal): Promise<boolean | null> {
   }
 }
 
-/** With nothing left open, the thread ends. */
+/** The thread ends once nothing is left open. */
 async function end(): Promise<void> {
   ending.abort()
   await running

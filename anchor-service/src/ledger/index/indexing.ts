@@ -5,28 +5,28 @@ import { RUN_EVENTS } from './runs.ts'
 /** What an indexing thread needs. */
 export type IndexerData = { databaseUrl: string; hasRole: boolean }
 
-/** Tells the thread that there may be something to do, and asks it to end by itself. It tells of every failure. */
+/** Messages: to the thread, that there may be work, or that it should end; from the thread, every failure. */
 export const GROWN = 'grown'
 export const END = 'end'
-/** `code`: that of the system or of PostgreSQL */
+/** `code`: of the system or of PostgreSQL */
 export type IndexingFailure = { code: string | undefined; message: string }
 
 export type Indexing = {
-  /** The log has so many events now. */
+  /** Tells the thread how many events the log has now. */
   grown(events: number): void
-  /** Ends the thread; a run that is being made is not finished. */
+  /** Ends the thread, without finishing a run under way. */
   close(): Promise<void>
 }
 
 const ENTRY = new URL(`./indexer${extname(import.meta.url)}`, import.meta.url)
 
-/** Before a thread that ended is started again. ms */
+/** Pause before a thread that ended is started again, ms. */
 const RESTART_MS = 2_000
 
 /**
- * Keeps the index of keys behind the log, on a thread of its own: a run takes a tenth of a second or more at once, for which
- * neither requests nor checks should wait. Any number of processes may do so on one database.
- * @param failed a run could not be made, and is tried again
+ * Makes the index of keys behind the commits, on a thread of its own: a run takes a tenth of a second or more, and neither
+ * requests nor checks should wait for it. Any number of processes may do this on one database.
+ * @param failed called when a run could not be made and will be tried again
  */
 export function keepIndex({ databaseUrl, hasRole }: IndexerData, failed: (failure: IndexingFailure) => void): Indexing {
   let runs = 0
@@ -38,9 +38,9 @@ export function keepIndex({ databaseUrl, hasRole }: IndexerData, failed: (failur
   function start(): void {
     const started = new Worker(ENTRY, {
       workerData: { databaseUrl, hasRole },
-      // Flags of the process (a watcher, a coverage tool) are not for its threads.
+      // The thread does not take over flags of the process (a watcher, a coverage tool).
       execArgv: [],
-      // Room for the packs that are read at a time, so that none of them outlives a collection of the young.
+      // Room for the packs that are read at a time, so that a minor collection frees them.
       resourceLimits: { maxYoungGenerationSizeMb: 64 },
     })
     worker = started
@@ -59,7 +59,7 @@ export function keepIndex({ databaseUrl, hasRole }: IndexerData, failed: (failur
       const now = Math.floor(events / RUN_EVENTS[0])
       if (now <= runs) return
       runs = now
-      // One that is being started again looks for itself what there is to do.
+      // A thread that starts again looks for work by itself.
       worker?.postMessage(GROWN)
     },
     async close() {

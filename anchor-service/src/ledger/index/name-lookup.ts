@@ -1,14 +1,14 @@
-// In which packs a name may be, by all runs at once.
+// Finds the packs that may hold a name, in all runs with one query.
 import type { Db } from '../../database/pool.ts'
 import { schemesWith } from '../packs/filters.ts'
 import { OFFSET_MASK, offsetsBetween, RUN_EVENTS } from './runs.ts'
 
-/** Blocks of one run that are looked at; a name has entries in one or two, unless many events claim it. */
+/** How many blocks of one run are looked at; a name has entries in one or two, unless many events claim it. */
 const MANY_BLOCKS = 4
 
 const [SHORT, LONG] = RUN_EVENTS
 
-// Runs and blocks are read in one snapshot. The block before the first wanted entry may hold it. Names have keys in every scheme.
+// One snapshot for runs and blocks. The block before the first wanted entry may hold that entry. Names have keys in every scheme.
 const NAMED = {
   name: 'named_packs',
   text: `with schemes as (
@@ -32,9 +32,9 @@ const NAMED = {
 export type NamedPacks = {
   /** How many events the runs hold. */
   runsEnd: number
-  /** The oldest first. */
+  /** Oldest first. */
   packs: number[]
-  /** Are these all that runs name? */
+  /** Whether these are all packs that the runs name. */
   isAll: boolean
 }
 

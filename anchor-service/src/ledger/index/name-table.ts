@@ -1,13 +1,13 @@
 /**
- * Which packs may have which of many names, in 32 bytes to a name: a table with open addressing of the 48 bits that tell a name
- * from others. Two names may share them, so the packs have the last word.
+ * Which packs may have which names, in 32 bytes to a name: a table with open addressing over 48 bits of each name. Two names may
+ * share those bits, so the caller must look into the packs.
  */
 export class NameTable {
   #bits = 10
   #heads = new Float64Array(1 << this.#bits)
   #packs = new Float64Array(1 << this.#bits).fill(FREE)
   #size = 0
-  /** Names of so many packs that the rest of them is not here. */
+  /** Names of so many packs that not all of these are in the table. */
   readonly #crowded = new Set<number>()
 
   get bytes(): number {
@@ -31,7 +31,7 @@ export class NameTable {
     this.#size++
   }
 
-  /** The packs of a name that begin at `from` or behind it, the oldest first; `isAll`: there are no others. */
+  /** The packs of a name that begin at `from` or after it, oldest first; `isAll`: there are no others. */
   find(head: number, from: number): { packs: number[]; isAll: boolean } {
     const packs: number[] = []
     for (let at = this.#slot(head); this.#packs[at] !== FREE; at = this.#next(at))
@@ -39,7 +39,7 @@ export class NameTable {
     return { packs: packs.sort((a, b) => a - b), isAll: !this.#crowded.has(head) }
   }
 
-  /** The same without packs that begin before `from`. */
+  /** A copy without packs that begin before `from`. */
   since(from: number): NameTable {
     const rest = new NameTable()
     for (const [at, pack] of this.#packs.entries()) if (pack >= from) rest.add(this.#heads[at]!, pack)
@@ -66,11 +66,11 @@ export class NameTable {
 }
 
 const FREE = -1
-/** Anybody may give many events one id. */
+/** Most packs of one name: a source may give the same id to many events. */
 const CROWD = 64
-/** Odd, and another in each process, so that nobody can choose ids that crowd one part of the table. */
+/** Odd, and different in each process, so that nobody can choose ids that crowd one part of the table. */
 const SEED = 2 * Math.floor(Math.random() * 2 ** 30) + 1
 
-/** What tells a name from others: the end of an id, which is random, and the beginning of a leaf hash. */
+/** The 48 bits of a name: the end of an id, which is random, or the beginning of a leaf hash. */
 export const headOfId = (ids: Buffer, at = 0): number => ids.readUIntBE(at + 10, 6)
 export const headOfLeaf = (leaves: Buffer, at = 0): number => leaves.readUIntBE(at, 6)

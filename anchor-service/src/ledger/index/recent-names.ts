@@ -1,10 +1,9 @@
 /**
- * Names of the newest events, which no run holds yet: their ids and leaf hashes, and in which packs they are. They are kept in
- * memory and read on from the packs as these come, whoever commits them; so that PostgreSQL need not look through all of these
- * packs for each name.
+ * Names of the newest events, which no run holds yet: their ids and leaf hashes, with their packs. They are kept in memory and
+ * updated from new packs, whichever process commits them. So PostgreSQL need not look through all these packs for each name.
  *
- * They are read from the packs' ids and the batches' leaf hashes. What was read stands for rows that may be altered later: where
- * a name is not found, it is asked whether the rows are still those that were read.
+ * They are read from the packs' ids and the batches' leaf hashes, and somebody may alter those rows later. So if a name is not
+ * found, the caller asks whether the rows are still those that were read.
  */
 
 import type { Db } from '../../database/pool.ts'
@@ -12,14 +11,14 @@ import { schemesWith } from '../packs/filters.ts'
 import { headOfId, headOfLeaf, NameTable } from './name-table.ts'
 import { RUN_EVENTS, readCoverage } from './runs.ts'
 
-/** Events whose names are kept, in 12 MiB. Where the index is farther behind, PostgreSQL is asked for the rest. */
+/** For how many events names are kept, in 12 MiB. If the index is farther behind, PostgreSQL searches the rest. */
 const MAX_EVENTS = 98_304
-/** Packs that are read at a time. */
+/** How many packs are read at a time. */
 const PAGE = 64
 
 type NamesRow = { first_event: number; n: number; version: string; ids: Buffer | null; leaves: Buffer | null }
 
-/** Tells a pack with its batch from every other that stood or will stand in its place. */
+/** A version that differs for every pack and batch that stood or will stand in the same place. */
 const VERSION = `hashtextextended(concat_ws(' ', p.first_event, p.xmin, p.ctid, b.xmin, b.ctid), 0)`
 
 const NEXT = {
@@ -37,7 +36,7 @@ const VERSIONS = {
   from packs p left join batches b using (log_index) where p.first_event >= $1 and p.first_event < $2`,
 }
 
-/** Names of packs that begin in [from, next). They only become more; whoever holds them loses none. */
+/** Names of packs that begin in [from, next). Names are only added, so a holder of this object loses none. */
 export class Names {
   readonly from: number
   #next: number
@@ -63,12 +62,12 @@ export class Names {
     return this.#next - this.from >= MAX_EVENTS
   }
 
-  /** Can there be runs? Not while so few events were ever read. */
+  /** Whether there can be runs: not while fewer events were read than a run has. */
   get mayHaveRuns(): boolean {
     return this.#next >= RUN_EVENTS[0]
   }
 
-  /** The last pack, and all of them: rows that are the same have the same version. */
+  /** The last pack; and, below, a version of all packs. Unchanged rows have the same version. */
   get last(): { first: number; version: bigint } | null {
     const first = this.#firsts.at(-1)
     return first === undefined ? null : { first, version: this.#versions.at(-1)! }
@@ -79,8 +78,8 @@ export class Names {
   }
 
   /**
-   * Packs that may have an id (16 bytes) or leaf hash (32 bytes), of those that begin at `from` or behind it, the oldest first.
-   * `unread`: of packs that begin there or behind it none is among them; null: all are.
+   * Packs that may have an id (16 bytes) or leaf hash (32 bytes), of those that begin at `from` or after it, oldest first. Packs
+   * that begin at `unread` or after it were not looked at; null: all were.
    */
   find(name: Buffer, from: number): { packs: number[]; unread: number | null } {
     if (from < this.from) return { packs: [], unread: from }
@@ -99,7 +98,7 @@ export class Names {
     this.#next = first_event + n
   }
 
-  /** The same without packs that begin before `from`. */
+  /** A copy without packs that begin before `from`. */
   since(from: number): Names {
     const rest = new Names(from)
     if (from >= this.#next) return rest
@@ -128,14 +127,14 @@ export class RecentNames {
     return this.#names?.bytes ?? 0
   }
 
-  /** The names as far as they were read; null: not at all. */
+  /** The names read so far; null: none. */
   get known(): Names | null {
     return this.#names
   }
 
   /**
-   * Names of all events that no run holds and that are committed when it is called. Whoever calls while others are read waits for
-   * the next time, with all who do.
+   * Names of all events that no run holds and that are committed at the time of the call. Calls during a read all wait for the
+   * next read.
    */
   catchUp(): Promise<Names> {
     if (this.#reading === null) {
@@ -153,18 +152,18 @@ export class RecentNames {
     return this.#waiting
   }
 
-  /** Forgets names that runs hold: in one piece, and seldom. */
+  /** Forgets names that runs hold, many at once and rarely. */
   forget(runsEnd: number): void {
     const names = this.#names
     if (names !== null && runsEnd - names.from >= FORGOTTEN) this.#names = names.since(runsEnd)
   }
 
-  /** Begins anew at the end of the runs, next time. */
+  /** The next `catchUp` begins again at the end of the runs. */
   restart(): void {
     this.#names = null
   }
 
-  /** Are the rows still those that were read? If not, it begins anew. */
+  /** Whether the rows are still those that were read. If not, it begins again. */
   async isUnaltered(): Promise<boolean> {
     const { from, next, version } = await this.catchUp()
     const { rows } = await this.#db.query<{ version: string }>({ ...VERSIONS, values: [from, next] })
@@ -181,7 +180,7 @@ export class RecentNames {
       const { last, from } = names
       const { rows } = await this.#db.query<NamesRow>({ ...NEXT, values: [last?.first ?? from - 1] })
       if (this.#names !== names) continue
-      // The log may have gone back since, and on from there.
+      // The log may have gone back since, and then grown from there.
       if (last !== null && (rows[0]?.first_event !== last.first || BigInt(rows[0].version) !== last.version)) {
         this.restart()
         continue
@@ -192,5 +191,5 @@ export class RecentNames {
   }
 }
 
-/** Events that runs hold before their names are forgotten. */
+/** How many events runs must hold before their names are forgotten. */
 const FORGOTTEN = 32_768

@@ -1,7 +1,7 @@
 /**
- * Makes again what events are found by, from the packs: rows of keys that somebody altered or deleted, those that only an older
- * scheme has made, and the runs made of them. A part of the log at a time, each in a transaction of its own, so that services go on
- * beside it, and an end at any point loses one part at most.
+ * Makes search keys again from the packs: rows of keys that somebody altered or deleted, rows that only an older scheme has, and
+ * the runs over them. It works on one part of the log at a time, each in its own transaction. So services go on beside it, and a
+ * stop at any point loses at most one part.
  */
 
 import type pg from 'pg'
@@ -11,32 +11,32 @@ import { makeKeys, readWhole, type WholePack } from '../packs/make-keys.ts'
 import { RUN_EVENTS, type Run, readCoverage, readLength, strayRuns } from './runs.ts'
 import { INDEX_LOCK, insertKeys, isRunRight, makeRun, writeRun } from './write-run.ts'
 
-/** How often each thing was done; of events, to how many the log had. */
+/** How often each thing was done; `events` is the number of events in the log. */
 export type Reindexed = {
   events: number
   packs: number
-  /** Rows of keys that were not what the pack makes, or of no pack. */
+  /** Rows of keys that did not match their pack, or had none. */
   mended: number
-  /** Packs that had no row by the newest scheme. */
+  /** Packs that had no row of the newest scheme. */
   added: number
-  /** Rows of older schemes, which nobody needs any more. */
+  /** Rows of older schemes, which are no longer needed. */
   dropped: number
-  /** Runs that were not what the keys make. */
+  /** Runs that did not match the keys. */
   runs: number
-  /** Packs with events that cannot be read: what is known of them was left as it is. */
+  /** Packs with events that cannot be read: their keys were left as they are. */
   left: number
 }
 
-/** @param from a number of events that reindex has already given to `passed` */
+/** @param from a number that an earlier reindex has passed to `passed` */
 export type Reindexing = {
   from?: number
-  /** Events of a part. */
+  /** How many events a part has. */
   part?: number
-  /** So many events are done, durably. */
+  /** Called when this many events are done, durably. */
   passed?: (events: number) => Promise<void>
 }
 
-/** @param pool as the owner of the schema: others may not delete */
+/** @param pool connected as the owner of the schema: others may not delete */
 export async function reindex(
   pool: pg.Pool,
   { from = 0, part = RUN_EVENTS[0], passed = async () => {} }: Reindexing = {},
@@ -52,7 +52,7 @@ export async function reindex(
   }
   await inTransaction(pool, (client) => dropStrays(client, done))
   while (await makeRun(pool));
-  // By now every pack has keys of the newest scheme, and its runs hold what those of older ones did.
+  // Now every pack has keys of the newest scheme, and its runs hold what the runs of older schemes held.
   await inTransaction(pool, async (client) => {
     await client.query('delete from key_blocks where scheme <> $1', [NEWEST])
   })
@@ -92,7 +92,7 @@ async function mendPack(client: pg.ClientBase, pack: WholePack, done: Reindexed)
   )
   const made = await makeKeys(pack)
   const found = rows.find(({ scheme }) => scheme === NEWEST)
-  // What stands beside events that cannot be read may be all that is left of them.
+  // The keys of events that cannot be read may be all that is left of them.
   const isWhole = made !== null && made.lost.length === 0
   if (!isWhole) done.left++
   if (made !== null && found === undefined) {
@@ -108,7 +108,7 @@ async function mendPack(client: pg.ClientBase, pack: WholePack, done: Reindexed)
   done.dropped += (await client.query(others, [pack.first_event, NEWEST])).rowCount ?? 0
 }
 
-/** Deletes keys of packs that are not there. */
+/** Deletes keys of packs that do not exist. */
 async function deleteOrphans(client: pg.ClientBase, from: number, to: number | null): Promise<number> {
   const { rowCount } = await client.query(
     `delete from pack_keys k where first_event >= $1 and ($2::bigint is null or first_event < $2)
@@ -118,7 +118,7 @@ async function deleteOrphans(client: pg.ClientBase, from: number, to: number | n
   return rowCount ?? 0
 }
 
-/** Makes those again that end at `end` and are not right. */
+/** Makes again the runs that end at `end` and are wrong. */
 async function mendRuns(client: pg.ClientBase, end: number, done: Reindexed): Promise<void> {
   const { all, long } = await readCoverage(client)
   for (const level of [0, 1] as const) {
@@ -136,7 +136,7 @@ async function deleteRun(client: pg.ClientBase, run: { scheme: number; level: nu
   await client.query(sql, [run.scheme, run.level, run.start])
 }
 
-/** Drops what belongs to no event. */
+/** Drops keys and runs that belong to no event. */
 async function dropStrays(client: pg.ClientBase, done: Reindexed): Promise<void> {
   done.mended += await deleteOrphans(client, await readLength(client), null)
   for (const run of await strayRuns(client)) {

@@ -1,19 +1,19 @@
-// What a run must hold: made from pack_keys for a short one, and from its short ones for a long one.
+// The entries that a run must hold: a short run's from pack_keys, a long run's from its short runs.
 import type { Db } from '../../database/pool.ts'
 import { free } from '../../release-memory.ts'
 import { ENTRY, firstFrom, RUN_EVENTS, type Run } from './runs.ts'
 import { EntrySorter, sortEntries } from './sorter.ts'
 
-/** Bytes of entries that are sorted at a time, at most: a short run has 0.7 MB, or 130 MB where each event has a thousand targets. */
+/** Most bytes of entries that are sorted at a time: a short run has 0.7 MB, or 130 MB if each event has a thousand targets. */
 const SORTED_BYTES = 16 * 1024 * 1024
-/** Packs that are read at a time. */
+/** How many packs are read at a time. */
 const READ_PACKS = 64
 
-/** What a run must hold, in order, a part at a time. */
+/** The entries that a run must hold, in order, a part at a time. */
 export const readEntries = (db: Db, run: Run): AsyncGenerator<Buffer> =>
   run.level === 0 ? sortKeys(db, run) : mergeShort(db, run)
 
-/** The entries of a short run: of the packs that begin in it. */
+/** The entries of a short run, from the packs that begin in it. */
 async function* sortKeys(db: Db, { scheme, start }: Run): AsyncGenerator<Buffer> {
   const end = start + RUN_EVENTS[0]
   const { rows } = await db.query<{ bytes: number }>(
@@ -31,10 +31,10 @@ async function* sortKeys(db: Db, { scheme, start }: Run): AsyncGenerator<Buffer>
   sorter.close()
 }
 
-/** Blocks of each short run that are merged at a time. */
+/** How many blocks of each short run are merged at a time. */
 const MERGED_BLOCKS = 32
 
-/** The entries of a long run: those of its short ones, with offsets from its own beginning. */
+/** The entries of a long run: those of its short runs, with offsets from its own beginning. */
 async function* mergeShort(db: Db, { scheme, start }: Run): AsyncGenerator<Buffer> {
   const count = RUN_EVENTS[1] / RUN_EVENTS[0]
   const parts = Array.from({ length: count }, (_, i) => new Part(db, scheme, start, start + i * RUN_EVENTS[0]))
@@ -54,9 +54,9 @@ async function* mergeShort(db: Db, { scheme, start }: Run): AsyncGenerator<Buffe
   }
 }
 
-/** A short run on the way into a long one. */
+/** A short run that is merged into a long one. */
 class Part {
-  /** Entries with the offsets of the long run, as far as they have been read and not been taken. */
+  /** Entries that were read and not yet taken, with the offsets of the long run. */
   entries: Buffer = Buffer.alloc(0)
   isDone = false
   readonly #db: Db
@@ -70,7 +70,7 @@ class Part {
     this.#offset = start - longStart
   }
 
-  /** Reads on where nothing is left. */
+  /** Reads on if nothing is left. */
   async fill(): Promise<void> {
     while (!this.isDone && this.entries.length === 0) {
       const blocks = await readBlocks(this.#db, this.#run, this.#after, MERGED_BLOCKS)
@@ -82,7 +82,7 @@ class Part {
     }
   }
 
-  /** Gives its entries up to `end`, or all. */
+  /** Takes its entries up to `end`, or all. */
   take(end: bigint | null): Buffer {
     const cut = end === null ? this.entries.length : ENTRY * firstFrom(this.entries, end + 1n)
     const taken = this.entries.subarray(0, cut)
@@ -111,7 +111,7 @@ async function* readKeys(
 
 export type Block = { begins: string; entries: Buffer }
 
-/** The blocks of a run in order, `most` of them, from the beginning or behind one. */
+/** Up to `most` blocks of a run in order, from the beginning or after one. */
 export async function readBlocks(
   db: Db,
   { scheme, level, start }: Run,

@@ -1,33 +1,32 @@
 /**
- * In which packs keys are: an index of pack_keys in sorted runs, as log-structured merge trees have them (O'Neil et al., "The
- * log-structured merge-tree", 1996). Why not an index of PostgreSQL's:
- * docs/decisions/0004-keys-in-sorted-runs.md. A run holds the keys of so many consecutive events, of a short one or of a long one; the
- * few newest packs, which no run holds yet, are read themselves. Runs are never changed: a long one is made of sixteen short
- * ones, beside them, and is read instead.
+ * Index from search key to packs, kept as sorted runs: a log-structured merge tree of two levels (O'Neil et al., "The
+ * log-structured merge-tree", 1996). docs/decisions/0004-keys-in-sorted-runs.md says why it is not an index of PostgreSQL. A run
+ * holds the keys of a fixed number of consecutive events, short or long; the newest packs, which no run holds yet, are read
+ * themselves. Runs never change: a long run is made from sixteen short ones, beside them, and is read instead.
  *
- * An entry is a number of 64 bits: the first 46 of a key, and how many events from the run's beginning its pack begins. So it
- * names packs that may have a key; the packs have the last word.
+ * An entry is a number of 64 bits: the first 46 bits of a key, and the distance in events from the run's beginning to the pack's.
+ * So an entry names a pack that may have a key, and the search must look into the pack.
  *
- * Each scheme of keys has runs of its own; those of the newest grow with the log, and are begun anew when there is a newer one.
+ * Each scheme of keys has its own runs. Those of the newest scheme grow with the log; a newer scheme begins new ones.
  */
 
 import type { Db } from '../../database/pool.ts'
 import { NEWEST, SCHEMES } from '../packs/filters.ts'
 
-/** Events of a run: of a short one, level 0, and of a long one, level 1. */
+/** How many events a run holds: a short one (level 0) and a long one (level 1). */
 export const RUN_EVENTS = [16_384, 262_144] as const
 
-/** One run among all. `start`: the number of its first event, a multiple of RUN_EVENTS[level] */
+/** Names one run. `start`: the number of its first event, a multiple of RUN_EVENTS[level] */
 export type Run = { scheme: number; level: 0 | 1; start: number }
 
 export const ENTRY = 8
-/** Bits of an entry that say where the pack begins: enough for a long run. */
+/** Bits of an entry for the pack's beginning: enough for a long run. */
 export const OFFSET_MASK: number = 2 ** 18 - 1
 
-/** Which runs of a scheme there are: how many events the long ones hold, and how many all of them do. */
+/** Which runs a scheme has: how many events its long runs hold, and how many all its runs hold. */
 export type Coverage = { scheme: number; long: number; all: number }
 
-/** The coverage of the scheme, of some, whose runs hold most; of equals, of the newest. */
+/** The coverage of the scheme whose runs hold most, out of some; the newest if several hold the same. */
 export async function readCoverage(db: Db, schemes: readonly number[] = [NEWEST]): Promise<Coverage> {
   const end = (level: 0 | 1) =>
     `coalesce((select start + ${RUN_EVENTS[level]} from key_blocks b where b.scheme = s.scheme and level = ${level} order by start desc limit 1), 0)::float8`
@@ -52,7 +51,7 @@ export async function readLength(db: Db): Promise<number> {
   return rows[0]?.n ?? 0
 }
 
-/** The runs that hold events between two numbers, the oldest first; long ones where there are some. */
+/** The runs that hold events between two numbers, oldest first; long ones if they exist. */
 export function runsBetween({ scheme, long, all }: Coverage, from: number, to: number): Run[] {
   const runs: Run[] = []
   for (let at = Math.max(0, from); at < Math.min(to, all); ) {
@@ -64,7 +63,7 @@ export function runsBetween({ scheme, long, all }: Coverage, from: number, to: n
   return runs
 }
 
-/** Stored runs that there cannot be: of a scheme that is not known, or where the log has no such run. */
+/** Stored runs that should not exist: of an unknown scheme, or for a part that the log does not have. */
 export async function strayRuns(db: Db): Promise<{ scheme: number; level: number; start: number }[]> {
   const { rows } = await db.query<{ scheme: number; level: number; start: number }>(STORED)
   const length = await readLength(db)
@@ -76,7 +75,7 @@ export async function strayRuns(db: Db): Promise<{ scheme: number; level: number
   return rows.filter((row) => !isRun(row))
 }
 
-/** Each run once, whatever the number of its blocks. */
+/** Each run once, however many blocks it has. */
 const STORED = `
   with recursive runs as (
     (select scheme, level, start from key_blocks order by scheme, level, start limit 1)
@@ -86,18 +85,18 @@ const STORED = `
       order by scheme, level, start limit 1) next)
   select scheme, level, start::float8 as start from runs`
 
-/** Runs that are asked at a time, at most; twice as many each time. */
+/** Most runs that are read at a time; the number doubles each time. */
 const MANY_RUNS = 128
-/** Blocks of one run that are read for a key at first, and at most; four times as many each time that they were not enough. */
+/** How many blocks of one run are read for a key at first and at most; four times as many whenever they were not enough. */
 const FEW_BLOCKS = 2
 const MANY_BLOCKS = 128
 
-/** What is looked for: packs that begin in [from, to), and which of them come first. */
+/** A search for packs that begin in [from, to), in an order. */
 export type Search = { from: number; to: number; order: 'newest' | 'oldest' }
 
 /**
- * Packs that runs name for all of some keys, in order, a few at a time. Where all keys are in very many packs, only the rarest
- * of them is looked up, so what it gives is to be held against the packs themselves.
+ * Packs that the runs name for all of some keys, in order, a few at a time. If every key is in very many packs, only the rarest
+ * key is looked up, so the caller must look into the packs.
  */
 export async function* findPacks(
   db: Db,
@@ -114,7 +113,7 @@ export async function* findPacks(
   }
 }
 
-/** @param lists of the keys, as far as FEW_BLOCKS hold them */
+/** @param lists of the keys, as much of them as FEW_BLOCKS hold */
 async function* packsOf(db: Db, run: Run, keys: readonly Buffer[], search: Search, lists: readonly List[]) {
   for (let blocks = FEW_BLOCKS; ; ) {
     const whole = lists.filter(({ isWhole }) => isWhole)
@@ -130,13 +129,13 @@ async function* packsOf(db: Db, run: Run, keys: readonly Buffer[], search: Searc
   }
 }
 
-/** Packs with one key in one run, in the order of the search; `isWhole`: these are all. */
+/** Packs with one key in one run, in the order of the search; `isWhole`: there are no others. */
 type List = { packs: number[]; isWhole: boolean }
 
 const farthest = (lists: readonly List[], order: Search['order']) =>
   lists.toSorted((a, b) => (order === 'newest' ? 1 : -1) * (a.packs.at(-1)! - b.packs.at(-1)!))[0]!
 
-/** Of each run the list of each key, as far as so many blocks hold it. */
+/** For each run the list of each key, as much of it as `most` blocks hold. */
 async function readLists(
   db: Db,
   runs: readonly Run[],
@@ -147,7 +146,7 @@ async function readLists(
   const wanted = runs.flatMap((run) => keys.map((key) => ({ ...run, ...entriesOf(run, key, from, to) })))
   const direction = order === 'newest' ? 'desc' : 'asc'
   const { rows } = await db.query<{ i: number; entries: Buffer }>(
-    // The block before the first wanted entry may hold it.
+    // The block before the first wanted entry may hold that entry.
     `select i::int, entries
      from unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[]) with ordinality w (level, start, low, high, i)
      cross join lateral (
@@ -165,7 +164,7 @@ async function readLists(
     ],
   )
   const blocks = Map.groupBy(rows, ({ i }) => i - 1)
-  // A run begins below whatever is looked for, so one that gives nothing has gone: it was made again, or is to be.
+  // A run begins below every entry, so a run that gives nothing is gone: it was made again, or will be.
   const gone = runs.filter((_, i) => keys.some((_, k) => !blocks.has(i * keys.length + k)))
   const begun = new Map(
     await Promise.all(gone.map(async (run) => [run, await packsIn(db, run, { from, to, order })] as const)),
@@ -194,12 +193,12 @@ async function packsIn(db: Db, { level, start }: Run, { from, to, order }: Searc
   return rows.map(({ first_event }) => first_event)
 }
 
-/** Whether no block before this one holds an entry from `low` on; an empty one, which somebody has made so, ends the list too. */
+/** Whether no earlier block holds an entry from `low` on. An empty block, which somebody must have altered, ends the list too. */
 const begins = (entries: Buffer, low: bigint) => entries.length < ENTRY || entries.readBigInt64BE() <= low
 const ends = (entries: Buffer, high: bigint) =>
   entries.length < ENTRY || entries.readBigInt64BE(entries.length - ENTRY) >= high
 
-/** The first and the last entry that a key may have in a run for packs that begin in [from, to). */
+/** The least and the greatest entry that a key may have in a run, for packs that begin in [from, to). */
 function entriesOf(run: Run, key: Buffer, from: number, to: number): { low: bigint; high: bigint } {
   const least = key.readBigInt64BE() & ~BigInt(OFFSET_MASK)
   const { start } = run
@@ -215,7 +214,7 @@ export function offsetsBetween(entries: Buffer, low: bigint, high: bigint): numb
   return offsets
 }
 
-/** Which entry is the first that is not less than `low`. */
+/** Index of the first entry that is not less than `low`. */
 export function firstFrom(entries: Buffer, low: bigint): number {
   let from = 0
   let to = Math.floor(entries.length / ENTRY)

@@ -2,10 +2,10 @@ import { endianness } from 'node:os'
 import { free } from '../../release-memory.ts'
 import { ENTRY, OFFSET_MASK } from './runs.ts'
 
-/** Behind the last 32 bits with a sign. */
+/** One more than the largest signed 32-bit number. */
 const BEYOND = 2 ** 31
 
-/** Sorts entries, numbers of 64 bits with a sign in network order, in place, and leaves each once. @returns those that are left */
+/** Sorts entries (signed 64-bit numbers in network order) in place and removes duplicates. @returns the rest */
 export function sortEntries(entries: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
   const isSwapped = endianness() === 'LE'
   if (isSwapped) entries.swap64()
@@ -25,8 +25,8 @@ export function sortEntries(entries: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
 }
 
 /**
- * Makes entries of the keys of packs, in no more memory than it is given: where they are more, it keeps the least of them, and
- * says from where on the others are to be added once more.
+ * Makes entries from the keys of packs, within a fixed buffer. If there are more entries than fit, it keeps the least of them,
+ * and reports from where on the caller must add the others again.
  */
 export class EntrySorter {
   #bytes: Buffer<ArrayBuffer>
@@ -41,7 +41,7 @@ export class EntrySorter {
 
   /**
    * Adds a pack.
-   * @param offset how many events from the run's beginning it begins
+   * @param offset distance in events from the run's beginning to the pack's
    * @param keys 8 bytes each
    */
   add(offset: number, keys: Buffer): void {
@@ -70,13 +70,13 @@ export class EntrySorter {
       this.#to = middle
       return
     }
-    // Half of all begin with the same 32 bits, which chance does not do.
+    // More than half of the entries begin with the same 32 bits, which does not happen by chance.
     this.#bytes = Buffer.from(new ArrayBuffer(2 * bytes.length))
     bytes.copy(this.#bytes, 0, 0, this.#end)
     free(bytes)
   }
 
-  /** The entries of what has been added; good until more is added. `isLast`: no others are to be added once more. */
+  /** The entries added so far; valid until more are added. `isLast`: the caller need not add others again. */
   take(): { entries: Buffer; isLast: boolean } {
     const entries = sortEntries(this.#bytes.subarray(0, this.#end))
     const isLast = this.#to === BEYOND
@@ -86,7 +86,7 @@ export class EntrySorter {
     return { entries, isLast }
   }
 
-  /** Gives its memory back. */
+  /** Frees its memory. */
   close(): void {
     free(this.#bytes)
   }

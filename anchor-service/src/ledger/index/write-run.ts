@@ -1,4 +1,4 @@
-// Makes the runs of runs.ts behind the commits, and before one, the keys that packs of older versions do not have.
+// Makes the runs of runs.ts behind the commits. Before each run it makes the keys that packs of older versions lack.
 
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
@@ -11,18 +11,18 @@ import { makeKeys, readWhole } from '../packs/make-keys.ts'
 import { type Block, readBlocks, readEntries } from './run-entries.ts'
 import { type Coverage, ENTRY, RUN_EVENTS, type Run, readCoverage, readLength } from './runs.ts'
 
-/** Held by whoever makes a run, so that no other process makes the same. */
+/** The process that makes a run holds this lock, so that no other makes the same run. */
 export const INDEX_LOCK = 7_019_322
-/** Bytes of a block's entries: what fits four times into a page of PostgreSQL. */
+/** Bytes of a block's entries: four blocks fit into a page of PostgreSQL. */
 const BLOCK_BYTES = 240 * ENTRY
-/** Stands for a run's first entry: no other is less, and it is there even where there is none. */
+/** Lower bound stored as `first` of a run's first block, so that every run has one. */
 const LEAST = Buffer.from('8000000000000000', 'hex')
-/** Blocks that go to PostgreSQL, or come from there, at a time. */
+/** How many blocks are written to PostgreSQL, or read from it, at a time. */
 const SENT_BLOCKS = 256
 /**
  * Makes the next run, if the log is long enough for it.
- * @param signal ends it, with nothing done. @throws its reason then
- * @returns whether it has made one; null while another process makes one
+ * @param signal aborts it, with nothing changed. @throws the signal's reason then
+ * @returns whether it made one; null if another process is making one
  */
 export async function makeRun(pool: pg.Pool, signal?: AbortSignal): Promise<boolean | null> {
   const client = await pool.connect()
@@ -39,7 +39,7 @@ export async function makeRun(pool: pg.Pool, signal?: AbortSignal): Promise<bool
     failure = error as Error
     throw error
   } finally {
-    // A connection whose transaction failed is thrown away, and the transaction with it.
+    // A connection whose transaction failed is discarded, and the transaction with it.
     client.release(failure)
   }
 }
@@ -70,7 +70,7 @@ async function fillKeys(client: pg.ClientBase, from: number, to: number, signal?
   }
 }
 
-/** Stores the keys of a pack that the newest scheme makes. */
+/** Stores a pack's keys of the newest scheme. */
 export async function insertKeys(db: Db, first: number, { keys, key_counts }: PackKeys): Promise<void> {
   await db.query('insert into pack_keys (first_event, scheme, keys, key_counts) values ($1, $2, $3, $4)', [
     ...[first, NEWEST, keys, key_counts],
@@ -98,7 +98,7 @@ async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, is
 
 const COPY = 'copy key_blocks (scheme, level, start, first, entries) from stdin (format binary)'
 
-/** Does a run hold what pack_keys, or its short runs, make of it? */
+/** Whether a run holds exactly the entries from pack_keys, or from its short runs. */
 export async function isRunRight(db: Db, run: Run): Promise<boolean> {
   const stored = createHash('sha256')
   let last: string | null = null

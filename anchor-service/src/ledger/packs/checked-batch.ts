@@ -2,17 +2,17 @@ import { asHash, type BatchHeader, equalBytes, fromUtf8, type Hash, printHash } 
 import type { Tuples } from '../../database/copy.ts'
 import { Refusal } from '../../errors.ts'
 
-/** When an event was recorded, ms since 1970, and the line of the batch that it stands on. */
+/** When an event was recorded, ms since 1970, and its line in the batch. */
 export type TimeAt = { readonly time: number; readonly line: number }
 
-/** What a batch asks of its source's registration. */
+/** What a batch requires of its source's registration. */
 export type Demands = {
-  /** Who signed it: keys by kid, each with the first line that it signed. */
+  /** The keys that signed it, by kid, each with the first line that it signed. */
   readonly kids: ReadonlyMap<string, number>
-  /** The first line of an event that is not signed, and of one that does not disclose all of its digests. */
+  /** The line of the first event that is not signed, and of the first that does not disclose all of its digests. */
   readonly unsignedLine: number | null
   readonly hiddenLine: number | null
-  /** Its first and its last event by when they were recorded. */
+  /** The earliest and the latest of its events by their time of recording. */
   readonly earliest: TimeAt
   readonly latest: TimeAt
 }
@@ -20,20 +20,20 @@ export type Demands = {
 /** A batch whose keys, signatures, chain and root have been checked. */
 export type CheckedBatch = {
   readonly header: BatchHeader
-  /** What its first event names as the event before it. */
+  /** `prev` of its first event. */
   readonly eventPrev: Hash | undefined
   /** Leaf hashes of its events, 32 bytes each. */
   readonly eventLeaves: Uint8Array
-  /** The times between which its events were recorded, in ms since 1970. */
+  /** The earliest and the latest time of recording of its events, ms since 1970. */
   readonly earliest: number
   readonly latest: number
-  /** Rows of its events, but for number and log index. */
+  /** Rows of its events, without number and log index. */
   readonly rows: Tuples
-  /** What these are found by: a row to each of `rows`, but for its number. */
+  /** Their search keys: a row for each of `rows`, without its number. */
   readonly keyRows: Tuples
   /**
-   * What it asks of its source's registration, and the hash of the newest registration by which that was judged (null: there was
-   * none); null: the ledger itself made it.
+   * What it requires of its source's registration, and the hash of the newest registration by which that was judged (null: there
+   * was none). Null if the ledger itself made the batch.
    */
   readonly judged: (Demands & { readonly registered: string | null }) | null
 }
@@ -55,13 +55,13 @@ export type KeptBatch = {
   eventLeaves: readonly Hash[]
 }
 
-/** What the producer needs to go on: the position, and the hashes that its next header and event must name. */
+/** What the recorder needs to go on: the place, and the hashes that its next header and event must name. */
 function expected(head: StreamHead | null): Record<string, unknown> {
   if (head === null) return { expected: { seq: 0 } }
   return { expected: { seq: head.seq, prev: printHash(head.batch), eventPrev: printHash(head.event) } }
 }
 
-/** Does the batch continue the stream? Null: yes. */
+/** Why the batch does not continue the stream; null if it does. */
 export function refusalAtHead({ header, eventPrev }: CheckedBatch, head: StreamHead | null): Refusal | null {
   const next = head?.seq ?? 0
   if (header.seq > next) {
@@ -82,7 +82,7 @@ export function refusalAtHead({ header, eventPrev }: CheckedBatch, head: StreamH
   return null
 }
 
-/** The header without its signature: ECDSA signs the same batch differently each time. */
+/** The header without its signature, since ECDSA signs the same batch differently each time. */
 const signedPart = (header: string) => header.slice(0, header.lastIndexOf('.'))
 
 export function isSameBatch(batch: Pick<CheckedBatch, 'header'>, kept: KeptBatch): boolean {
@@ -90,8 +90,8 @@ export function isSameBatch(batch: Pick<CheckedBatch, 'header'>, kept: KeptBatch
 }
 
 /**
- * A batch for a position that is taken, and not by itself. Other events there are equivocation; the same events cut
- * into other batches are only a producer that lost count.
+ * The refusal of a batch for a place that another batch has taken. Other events there are equivocation. The same events cut into
+ * other batches are only a recorder that has lost its state.
  */
 export function refusalBehindHead(batch: CheckedBatch, kept: KeptBatch, head: StreamHead): Refusal {
   const skip = batch.header.seq - kept.seq
@@ -106,7 +106,7 @@ export function refusalBehindHead(batch: CheckedBatch, kept: KeptBatch, head: St
       })
     }
   }
-  return new Refusal('stream_fork', 'These events are in the ledger already, in another batch.', {
+  return new Refusal('stream_fork', 'The ledger already has these events, in another batch.', {
     ...expected(head),
     line: 1,
   })

@@ -2,10 +2,13 @@ import { hash } from 'node:crypto'
 import { type ParsedEvent, printHash } from '@killick/sdk/core'
 import { fieldTerms, KIND_BYTES, MAX_PREFIXES, NEWEST, packTerms, SCHEMES, type TermKind } from './filters.ts'
 
-/** The longest term is the id of a party: 512 UTF-16 units. */
+/** Bytes of the longest term, the id of a party: 512 UTF-16 units. */
 const scratch = Buffer.alloc(2048)
 
-/** Of a leaf hash keys begin with the bit 0, of an id with 10 (RFC 9562), of a term with 11: so no event can be named like a term. */
+/**
+ * The key of a leaf hash begins with the bit 0, of an id with 10 (RFC 9562), of a term with 11. So no event can have the key of a
+ * term.
+ */
 const LEAF_BITS = 0x7f
 const TERM_BITS = 0xc0
 
@@ -19,11 +22,11 @@ function writeKey(keys: Buffer, at: number, kind: TermKind, bytes: Uint8Array, f
   keys[at]! |= TERM_BITS
 }
 
-/** Actions and outcomes with their keys, each where a sum of its bytes says: events repeat a few of them. */
+/** Actions and outcomes with their keys, each at an index summed from its bytes: events repeat a few of them. */
 type Known = { kind: TermKind; text: Uint8Array; keys: Buffer }
 const known: (Known | undefined)[] = Array.from({ length: 1024 })
 
-/** The key of a term, and behind that of an action those of its prefixes. */
+/** The key of a term; for an action, the keys of its prefixes follow. */
 function keysOfTerm(kind: 'action' | 'outcome', bytes: Uint8Array, from: number, to: number): Buffer {
   let sum = KIND_BYTES[kind] as number
   for (let i = from; i < to; i++) sum = (Math.imul(sum, 31) + bytes[i]!) | 0
@@ -44,11 +47,11 @@ function isText(text: Uint8Array, bytes: Uint8Array, from: number, to: number): 
 }
 
 /**
- * What the ledger notes of an event beside its token. A key has 8 bytes: the beginning of the event's leaf hash; the end of its
- * id, which is random; then those of its terms as they are disclosed, as filters.ts says. Two texts may share a key: the events
- * themselves have the last word.
+ * What the ledger stores of an event beside its token. Each key has 8 bytes: first the beginning of the event's leaf hash, then
+ * the end of its id, which is random, then the keys of its disclosed terms, as in filters.ts. Two texts may share a key, so a
+ * search must look at the events themselves.
  *
- * One sketch serves many events, one after another.
+ * One sketch is reused for many events.
  */
 export class EventSketch {
   /** base64url */
@@ -65,7 +68,7 @@ export class EventSketch {
     this.#kinds = SCHEMES[scheme]!
   }
 
-  /** Begins with the event's names; its id is there already. */
+  /** Begins a new event with the keys of its names. The caller has already set its id. */
   begin(leafHash: string): void {
     this.leafHash = leafHash
     this.keys.write(leafHash, 0, 8, 'base64url')
@@ -74,7 +77,9 @@ export class EventSketch {
     this.keyCount = 2
   }
 
-  /** Adds the key of the term whose UTF-8 is `bytes[from, to)`, where the scheme has its kind; of an action, its prefixes too. */
+  /**
+   * Adds the key of the term whose UTF-8 is `bytes[from, to)`, if the scheme has its kind; for an action, its prefixes' keys too.
+   */
   term(kind: TermKind, bytes: Uint8Array, from = 0, to: number = bytes.length): void {
     if (!this.#kinds.has(kind)) return
     if (kind !== 'action' && kind !== 'outcome') {
@@ -88,7 +93,7 @@ export class EventSketch {
     for (let i = 0; i < length; i++) this.keys[at + i] = keys[i]!
   }
 
-  /** Makes room for so many keys. @returns where they begin */
+  /** Makes room for some keys. @returns their offset */
   #place(keys: number): number {
     const at = 8 * this.keyCount
     this.keyCount += keys
@@ -132,8 +137,8 @@ export const packKeys = (header: { source: string; stream: string }, scheme: num
 export type PackKeys = { keys: Buffer; key_counts: Buffer }
 
 /**
- * Which events of a pack have all keys, by their place in it. The keys of the pack itself stand before theirs: what its events
- * leave of all.
+ * Which events of a pack have all keys, by their place in the pack. The keys of the pack itself come first, before those of its
+ * events.
  */
 export function eventsWith(wanted: readonly Buffer[], { keys, key_counts }: PackKeys): number[] {
   const n = Math.floor(key_counts.length / 2)
@@ -156,7 +161,7 @@ function ownersOf(key: Buffer, keys: Buffer, counts: Buffer): Set<number> {
   return owners
 }
 
-/** The key of a leaf hash, and of an id: 32 and 16 bytes. */
+/** The key of a leaf hash (32 bytes) or of an id (16 bytes). */
 export const leafKey = (leafHash: Uint8Array): Buffer => {
   const key = Buffer.from(leafHash.subarray(0, 8))
   key[0]! &= LEAF_BITS

@@ -1,19 +1,19 @@
 /**
- * What events can be searched for: the kinds of terms that there are, the schemes that say which of them an event is found by,
- * and the filters of a search. A new filter is an entry here, a line where event-reader.ts reads its field, and a new scheme.
+ * What events can be searched for: the kinds of terms, the schemes that say which terms of an event get keys, and the filters of
+ * a search. A new filter is an entry here, a line in event-reader.ts that reads its field, and a new scheme.
  *
- * A term's key is made in one way for good (event-keys.ts). A scheme never changes once keys have been stored by it: its number
- * stands beside them, the audit makes them again by it, and test/vectors/search-keys.json pins its bytes.
+ * The way to make a term's key never changes (event-keys.ts). A scheme never changes once keys have been stored by it: its number
+ * is stored beside them, the audit makes them again by it, and test/vectors/search-keys.json pins its bytes.
  */
 
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 
-/** The first byte of what is hashed to a key; no other kind may ever have it. */
+/** The first byte of the text that is hashed to a key; no other kind may ever use it. */
 export const KIND_BYTES = {
   source: 0x73,
   stream: 0x6d,
   action: 0x61,
-  /** What stands before one of the first dots of an action: `invoice` of `invoice.send`. */
+  /** The part of an action before one of its first dots: `invoice` of `invoice.send`. */
   prefix: 0x70,
   actor: 0x75,
   target: 0x74,
@@ -22,16 +22,16 @@ export const KIND_BYTES = {
 
 export type TermKind = keyof typeof KIND_BYTES
 
-/** By number, the kinds of terms that are keys of a pack. */
+/** The kinds of terms that get keys, by the scheme's number. */
 export const SCHEMES: { readonly [scheme: number]: ReadonlySet<TermKind> } = {
   1: new Set(['source', 'action', 'actor', 'target']),
   2: new Set(['source', 'stream', 'action', 'prefix', 'actor', 'target', 'outcome']),
 }
 
-/** The scheme that keys are made by. */
+/** The scheme for new keys. */
 export const NEWEST = 2
 
-/** Dots of an action that a prefix may end before. */
+/** How many dots of an action a prefix may end before. */
 export const MAX_PREFIXES = 4
 
 export type Term = { kind: TermKind; text: string }
@@ -42,13 +42,13 @@ export const schemesWith = (terms: readonly Term[]): number[] =>
     .map(Number)
     .filter((scheme) => terms.every(({ kind }) => SCHEMES[scheme]!.has(kind)))
 
-/** What the events of a pack have in common, as it is found by: its own terms, in the order of their keys. */
+/** The terms of the pack itself, which all its events share, in the order of their keys. */
 export const packTerms = ({ source, stream }: { source: string; stream: string }): Term[] => [
   { kind: 'source', text: source },
   { kind: 'stream', text: stream },
 ]
 
-/** The terms of a field of an event, but for an action's prefixes, in the order of their keys. */
+/** The terms of a field of an event, without an action's prefixes, in the order of their keys. */
 export function fieldTerms(name: string, value: JsonValue): Term[] {
   const term = (kind: TermKind, text: JsonValue | undefined): Term[] =>
     typeof text === 'string' ? [{ kind, text }] : []
@@ -69,19 +69,19 @@ export function fieldTerms(name: string, value: JsonValue): Term[] {
 /** The id of a party. */
 export const idOf = (party: JsonValue | undefined) => (isObject(party) ? party.id : undefined)
 
-/** An event as filters look at it. */
+/** The parts of an event that filters look at. */
 type Filtered = { source: string; stream: string; fields: JsonObject }
 
 type Filter = {
   description: string
   maxLength: number
-  /** The only values that it can have. */
+  /** The only possible values. */
   values?: readonly string[]
-  /** Whether a whole pack has the term, as all its events do. */
+  /** Whether the term belongs to a whole pack, since all its events have it. */
   isOfPack: boolean
-  /** What packs are found by; it may find more than is asked for. */
+  /** The term for finding packs; it may find more than was asked for. */
   term(text: string): Term
-  /** The last word. An event that has lost the field matches: its keys say so. */
+  /** Whether the event really matches. An event that has lost the field does, since its keys say so. */
   matches(event: Filtered, text: string): boolean
 }
 
@@ -131,7 +131,7 @@ const filters = {
     matches: ({ source }: Filtered, text: string) => source === text,
   },
   stream: {
-    description: 'stream, of whatever source',
+    description: 'stream, of any source',
     maxLength: 64,
     isOfPack: true,
     term: (text: string): Term => ({ kind: 'stream', text }),
@@ -144,7 +144,7 @@ export type Filters = { [name in FilterName]?: string | undefined }
 
 export const FILTERS: { readonly [name in FilterName]: Filter } = filters
 
-/** Those of some filters that ask for something, each with what it asks for. */
+/** The filters that are set, each with its text. */
 export const asked = (query: Filters): [Filter, string][] =>
   (Object.keys(FILTERS) as FilterName[]).flatMap((name) => {
     const text = query[name]

@@ -1,6 +1,6 @@
 /**
- * Keys made again from packs: where a row of keys is missing, to be written or to be looked through; and where somebody may have
- * altered it, to be compared.
+ * Makes search keys again from packs: if a row of keys is missing, to store or search it; if somebody may have altered it, to
+ * compare it.
  */
 
 import type { Db } from '../../database/pool.ts'
@@ -8,7 +8,7 @@ import { type EventSketch, idKey, leafKey, type PackKeys, packKeys, sketchEvent 
 import { NEWEST } from './filters.ts'
 import { parseOrNull, readLines } from './read-pack.ts'
 
-/** A pack with what its keys are made of; `source` null: its batch is not found. */
+/** A pack with everything its keys are made from; `source` is null if its batch is not found. */
 export type WholePack = {
   first_event: number
   pos: number
@@ -17,14 +17,14 @@ export type WholePack = {
   body: Buffer
   source: string | null
   stream: string | null
-  /** Leaf hashes of its events, 32 bytes each, by the batch. */
+  /** Leaf hashes of its events, 32 bytes each, from the batch. */
   leaves: Buffer | null
 }
 
-/** Packs that are read at a time: 32 MiB of text at most. */
+/** How many packs are read at a time: at most 32 MiB of text. */
 const AT_ONCE = 64
 
-/** The packs that begin in [from, to), and of these, with `without`, only those that have no keys of that scheme. */
+/** The packs that begin in [from, to); with `without`, only those that have no keys of that scheme. */
 export async function* readWhole(
   db: Db,
   from: number,
@@ -47,8 +47,8 @@ export async function* readWhole(
 }
 
 /**
- * @returns the row of keys, and which events, by their place in the pack, could not be read: these have the keys of their names
- * alone; null: its batch is not found, so nothing is known of it
+ * @returns the row of keys, and the places in the pack of events that could not be read, which have only the keys of their names;
+ * null if the batch is not found
  */
 export async function makeKeys(
   { pos, n, ids, body, source, stream, leaves }: WholePack,

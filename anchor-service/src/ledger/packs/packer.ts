@@ -9,7 +9,7 @@ import { MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION, type ZstdFrame } from './re
 
 export type Appended = { logIndex: number; batch: CheckedBatch }
 
-/** What the commit needs of a batch that core has parsed; see Packer. */
+/** Makes what the commit needs from a batch that core has parsed; see Packer. */
 export function packBatch({ header, events }: ReturnType<typeof parseBatch>): CheckedBatch {
   const packer = new Packer(header)
   for (const event of events) packer.add(sketchEvent(event), event.token.length + 1)
@@ -21,20 +21,20 @@ export function packBatch({ header, events }: ReturnType<typeof parseBatch>): Ch
   return packer.done({ text: Buffer.from(text, 'latin1'), frames: null }, leaves, events[0]!.prev, null)
 }
 
-/** With the fastest of the levels that still take out what base64 adds (docs/decisions/0009-compression-levels.md), and in one piece. */
+/** Level 1, the fastest that still removes what base64 adds (docs/decisions/0009-compression-levels.md), and in one piece. */
 const compress = (text: Buffer): Buffer =>
   zstdCompressSync(text, { params: { [constants.ZSTD_c_compressionLevel]: 1 }, chunkSize: 1024 + text.length })
 
 /**
- * Makes of a batch what the commit needs, and nothing else: rows that are ready but for what only the commit knows, their log
- * index and numbers. So all the work on events is done before, on any thread, and little has to cross to another.
+ * Makes from a batch exactly what the commit needs: rows that are complete except for log index and numbers, which only the
+ * commit knows. So all work on events is done before, on any thread, and little has to cross to another thread.
  */
 export class Packer {
   readonly #header: BatchHeader
   readonly #ids: Buffer
   readonly #times: Buffer
   readonly #keyCounts: Buffer
-  /** Where the line of each event ends, counted from the first one's beginning. */
+  /** Where the line of each event ends, counted from the beginning of the first. */
   readonly #ends: Uint32Array
   #keys: Buffer
   #keysEnd = 0
@@ -51,7 +51,7 @@ export class Packer {
     this.#keys = Buffer.alloc(64 * header.n)
   }
 
-  /** The next event. @param size of its line, with the line feed */
+  /** Adds the next event. @param size of its line, with the line feed */
   add({ id, time, keys, keyCount }: EventSketch, size: number): void {
     const pos = this.#pos++
     this.#ids.set(id, 16 * pos)
@@ -68,7 +68,7 @@ export class Packer {
 
   /**
    * @param text the whole batch
-   * @param frames those it came in, if it came in zstd; where each makes a pack, they are kept as they are
+   * @param frames the zstd frames in which it came, if any; if each makes a pack, they are stored as they are
    * @param leaves leaf hashes of the events, 32 bytes each
    */
   done(
@@ -110,7 +110,7 @@ export class Packer {
     }
   }
 
-  /** The frames as packs; null where one of them is too large, or does not end where an event does. */
+  /** The frames as packs; null if one of them is too large, or does not end where an event ends. */
   #cutAt(frames: readonly ZstdFrame[], text: Buffer): Pack[] | null {
     const packs: Pack[] = []
     const headerEnd = this.#headerEnd(text)
@@ -150,12 +150,12 @@ export class Packer {
   }
 }
 
-/** `end`: place in the batch of the first event behind the pack. */
+/** `end`: place in the batch of the first event after the pack. */
 type Pack = { end: number; body: Uint8Array }
 
 /**
  * The statements that store accepted batches with their events, however many there are.
- * @param firstEvent number of the first one's first event
+ * @param firstEvent number of the first batch's first event
  */
 export function batchStatements(appended: readonly Appended[], firstEvent: number): CopyStatement[] {
   const batches = new TupleWriter(1024 * appended.length)
@@ -177,7 +177,7 @@ export function batchStatements(appended: readonly Appended[], firstEvent: numbe
     numberRows(batch.rows, batch.keyRows, number, logIndex)
     number += n
   }
-  // A commit has far fewer events than a partition, so it starts one at most.
+  // A commit has far fewer events than a partition, so it begins at most one.
   const isNew = firstEvent % PARTITION === 0 || Math.floor(firstEvent / PARTITION) < Math.floor(number / PARTITION)
   return [
     { sql: BATCHES, tuples: [batches.done()] },
@@ -192,7 +192,7 @@ const BATCHES = `copy batches (log_index, source, stream, seq, n, header, leaf_h
 const PACKS = 'copy packs (first_event, log_index, pos, n, ids, times, body) from stdin (format binary)'
 const PACK_KEYS = 'copy pack_keys (first_event, scheme, keys, key_counts) from stdin (format binary)'
 
-/** For a batch that is settled: the server has its rows, or they were never sent. */
+/** Frees the rows of a batch, once the server has them or they will never be sent. */
 export function freeRows({ rows, keyRows }: CheckedBatch): void {
   free(rows.bytes)
   free(keyRows.bytes)

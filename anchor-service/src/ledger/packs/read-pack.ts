@@ -1,7 +1,6 @@
 /**
- * Events as they are stored: packs of consecutive events of one batch, each a frame of zstd. The first one of a batch begins with
- * its header, so that all frames together are the batch as it was sent; recorders cut their frames so that they can be kept as
- * they are.
+ * Reads stored events: packs of consecutive events of one batch, each a zstd frame. The first pack of a batch begins with the
+ * header, so all frames together are the batch as it was sent. Recorders cut their frames so that they can be stored as they are.
  */
 
 import { promisify } from 'node:util'
@@ -9,7 +8,7 @@ import { constants, zstdDecompress } from 'node:zlib'
 import { KillickError, MAX_BATCH_BYTES, nodePrimitives, type ParsedEvent, parseEvent } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 
-/** A frame of zstd, and how many bytes it holds. */
+/** A zstd frame, and how many bytes it holds. */
 export type ZstdFrame = { bytes: Uint8Array; size: number }
 
 /** Bounds of a pack, so that reading one event costs a millisecond or two at most. One event may be larger by itself. */
@@ -19,22 +18,22 @@ export const MAX_PACK_BYTES = 512 * 1024
 /** Events in a partition, as in the migration. */
 export const PARTITION = 4_194_304
 
-/** The largest window that a frame may ask for, as log₂: that of the largest batch. A larger one is only a demand for memory. */
+/** The largest window that a frame may ask for, as log₂: that of the largest batch. A larger window would only demand memory. */
 export const MAX_WINDOW_LOG = 24
 
 const inflate = promisify(zstdDecompress)
 const BOUNDS = { maxOutputLength: MAX_BATCH_BYTES, params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } }
 
-/** A stored event; whatever of it the database does not hold any more is missing from its token, which then cannot be read. */
+/** A stored event. If the database has lost a part of it, that part is missing from the token, which then cannot be read. */
 export type StoredEvent = {
-  /** How many events stand in the log before it. */
+  /** Its number in the log: how many events come before it. */
   number: number
   logIndex: number
   /** Its place in the batch. */
   pos: number
   /** 16 bytes */
   id: Buffer
-  /** When it was recorded, ms since 1970; null where that is lost. */
+  /** When it was recorded, ms since 1970; null if that is lost. */
   time: number | null
   token: string
 }
@@ -44,7 +43,7 @@ type Pack = { first_event: number; log_index: number; pos: number; n: number; id
 // As float8 a log index is exact below 2^53, and no alteration of it can fail the query.
 const PACK_COLUMNS = 'first_event, log_index::float8 as log_index, pos, n, ids, times, body'
 
-/** The events with these numbers, in the order of the numbers; those that the database does not hold are left out. */
+/** The events with these numbers, in order; events that the database does not hold are left out. */
 export async function readStored(db: Db, numbers: readonly number[]): Promise<StoredEvent[]> {
   const { rows } = await db.query<Pack>(
     `with wanted as (
@@ -65,32 +64,32 @@ export async function readStored(db: Db, numbers: readonly number[]): Promise<St
   })
 }
 
-/** When the i-th event of a pack was recorded, by its column `times`; null where that does not say it. */
+/** When the i-th event of a pack was recorded, by its column `times`; null if that is too short. */
 export const timeAt = (times: Buffer, i: number): number | null =>
   times.length < 6 * (i + 1) ? null : times.readUIntBE(6 * i, 6)
 
-/** @returns the text of a pack or batch; null where it is not what was stored */
+/** @returns the text of a pack or batch; null if the column has been altered */
 export async function readBody(body: Buffer): Promise<Buffer | null> {
-  // Most come out in one piece; each more costs a turn of the thread pool.
+  // Most packs come out in one piece; each further piece costs a turn of the thread pool.
   return inflate(body, { ...BOUNDS, chunkSize: 65_536 + 4 * body.length }).catch(() => null)
 }
 
 /**
- * @param pos place in the batch of the pack's first event: only before the first of all the header stands
- * @returns the line of the pack's i-th event; '' where there is none
+ * @param pos place in the batch of the pack's first event; only the pack at 0 begins with the header
+ * @returns the line of the pack's i-th event; '' if there is none
  */
 export async function readLines(body: Buffer, pos: number): Promise<(i: number) => string> {
   return splitLines((await readBody(body)) ?? Buffer.alloc(0), pos)
 }
 
-/** The same of a text that was read already. */
+/** The same for a text that has already been read. */
 export function splitLines(text: Buffer, pos: number): (i: number) => string {
   const ends = pos === 0 ? [] : [-1]
   for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) ends.push(at)
   return (i) => (ends[i + 1] === undefined ? '' : text.toString('latin1', ends[i]! + 1, ends[i + 1]))
 }
 
-/** An event as it is stored; null where it is not one. */
+/** Parses a stored event; null if it is not an event. */
 export function parseOrNull(token: string): ParsedEvent | null {
   try {
     return parseEvent(token, nodePrimitives)

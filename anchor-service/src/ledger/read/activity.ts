@@ -3,8 +3,8 @@ import type { Db } from '../../database/pool.ts'
 import { termKey } from '../packs/event-keys.ts'
 
 /**
- * Does the log hold, from one entry on and before another, anything but what the ledger records of itself under one of these
- * actions?
+ * Whether the log has, from one entry on and before another, anything other than the ledger's own events with one of these
+ * actions.
  */
 export async function hasNews(db: Db, actions: readonly string[], from: number, to: number): Promise<boolean> {
   const quiet = actions.map((action) => termKey('action', action))

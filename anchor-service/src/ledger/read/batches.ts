@@ -2,13 +2,13 @@ import { MAX_BATCH_EVENTS } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { readBody } from '../packs/read-pack.ts'
 
-/** What one answer holds at most while it is read: a page of packs, and the text of three that are on their way. Bytes. */
+/** Most bytes that one answer holds while it is read: a page of packs, and the text of three packs on their way. */
 export const EXPORT_BYTES = 2.5 * 1024 * 1024
 
-/** Packs and batches of a page, and about how many bytes of packs; there is always one, of up to MAX_PACK_BYTES. */
+/** Most packs and batches in a page, and bytes of packs, about; a page always has one pack, of up to MAX_PACK_BYTES. */
 const PAGE_ROWS = 64
 const PAGE_BYTES = 128 * 1024
-/** Text that goes on in one piece, so that batches of one event do not cost two each. */
+/** Bytes of text that are passed on in one piece, so that batches of one event do not cost two pieces each. */
 const CHUNK_BYTES = 64 * 1024
 
 type Batch = { logIndex: number; first: number; n: number }
@@ -21,7 +21,7 @@ const BATCHES = `
     from batches where log_index >= $1 and log_index < $1 + $2) placed
   where events <= $3 or log_index = $1 order by log_index`
 
-// Where `first_event` was altered a batch has other events or none, which auditors must see; so no batch is left out for it.
+// If `first_event` was altered, a batch has other events or none. Auditors must see that, so the query leaves no batch out.
 const PAGE = `
   with packed as (
     select w.i, w.log_index, p.first_event, p.body, row_number() over placed as nth,
@@ -37,9 +37,9 @@ const PAGE = `
   where p.nth <= ${PAGE_ROWS} and (p.nth = 1 or p.before < ${PAGE_BYTES}) order by p.nth`
 
 /**
- * Accepted batches in their wire form, from entry `from` on: up to `limit` of them and as many as hold 10,000 events
- * together; at least one, unless `from` lies behind the end of the log. Nothing is read before it is asked for, and no
- * connection of the pool is held in between.
+ * Accepted batches in their wire form, from entry `from` on: at most `limit`, and as many as hold 10,000 events together; at
+ * least one, unless `from` is beyond the end of the log. It reads only what the caller asks for, and holds no connection of the
+ * pool in between.
  */
 export async function* exportBatches(db: Db, from: number, limit: number): AsyncGenerator<Uint8Array> {
   const { rows: batches } = await db.query<Batch>(BATCHES, [from, limit, MAX_BATCH_EVENTS])
@@ -58,7 +58,7 @@ export async function* exportBatches(db: Db, from: number, limit: number): Async
 
 async function* partsOf(db: Db, batches: readonly Batch[]): AsyncGenerator<Uint8Array> {
   let at = 0
-  /** The last pack that was given, of `batches[at]`; null: of that one nothing was given yet. */
+  /** The pack of `batches[at]` that was passed on last; null if none was yet. */
   let last: number | null = null
   while (at < batches.length) {
     const page = batches.slice(at, at + PAGE_ROWS)
@@ -80,9 +80,9 @@ async function* partsOf(db: Db, batches: readonly Batch[]): AsyncGenerator<Uint8
   }
 }
 
-/** The lines of a pack's events, without the header, which stands in the first one; none where it cannot be read any more. */
+/** The lines of a pack's events, without the header that the first pack has; none if the pack cannot be read any more. */
 async function readEvents(body: Buffer, isFirst: boolean): Promise<Uint8Array | null> {
   const text = await readBody(body)
-  // A copy, for what it comes out in has room for more.
+  // A copy, since the buffer of the decompressed text has room for more.
   return text && Buffer.from(isFirst ? text.subarray(text.indexOf('\n') + 1) : text)
 }

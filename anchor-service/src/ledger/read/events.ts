@@ -1,4 +1,4 @@
-/** Events as readers find them, those among them that somebody has altered so that they cannot be read back. */
+/** Events for readers, including those that somebody has altered so that they cannot be read back. */
 
 import { type JsonObject, KillickError, nodePrimitives, parseEvent, printHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
@@ -14,16 +14,16 @@ export type FoundEvent = {
   logIndex: number
   fields: JsonObject
   token: string
-  /** How many of its fields the ledger no longer holds; absent: none. Of a source with decoys see `forgiveDecoys`. */
+  /** How many of its fields the ledger no longer holds; absent: none. For a source with decoys see `forgiveDecoys`. */
   missing?: number
 }
 
 /**
- * An event that the database no longer holds as it was accepted: what stands beside it, which nobody signed, and its batch say of
- * it. What its batch says is absent where that is not to be found, and the time where it is lost.
+ * An event that the database no longer holds as it was accepted, described by the columns beside it, which nobody signed, and by
+ * its batch. Members from the batch are absent if that is not found; the time is absent if it is lost.
  */
 export type UnreadableEvent = {
-  /** How many events stand in the log before it. */
+  /** Its number in the log: how many events come before it. */
   number: number
   id: string
   leafHash?: string
@@ -35,15 +35,15 @@ export type UnreadableEvent = {
   error: EventError
 }
 
-/** Why an event, or the proof of one, cannot be shown: a code of docs/ERRORS.md and a sentence. */
+/** Why an event or its proof cannot be shown: a code of docs/ERRORS.md and a sentence. */
 export type EventError = { code: string; detail: string }
 
-/** (log index, position in the batch) */
+/** (log index, place in the batch) */
 export type EventPlace = readonly [logIndex: number, pos: number]
 
 export type PlacedEvent = { event: FoundEvent | UnreadableEvent; place: EventPlace }
 
-/** The events with these numbers, in the order of the numbers; those that the database does not hold are left out. */
+/** The events with these numbers, in order; events that the database does not hold are left out. */
 export async function readFound(db: Db, numbers: readonly number[]): Promise<PlacedEvent[]> {
   if (numbers.length === 0) return []
   const found = (await readStored(db, numbers)).map((stored): PlacedEvent => {
@@ -88,7 +88,7 @@ function readEvent({ number, logIndex, id, time, token }: StoredEvent): FoundEve
   }
 }
 
-/** What the batches of events say of them. */
+/** What the batches say about their events. */
 async function readClaims(db: Db, places: readonly EventPlace[]): Promise<Partial<UnreadableEvent>[]> {
   if (places.length === 0) return []
   const indices = places.map(([logIndex]) => (Number.isSafeInteger(logIndex) ? logIndex : -1))

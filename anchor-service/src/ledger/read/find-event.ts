@@ -1,4 +1,4 @@
-// From an event's id or leaf hash to the event as it is stored, with its batch and the checkpoint of its receipt.
+// Finds a stored event by its id or leaf hash, with its batch and the checkpoint of its receipt.
 
 import { asHash, isEventId, parseHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
@@ -13,25 +13,25 @@ import { levelsOf } from '../tree/batch-tree.ts'
 import type { SignedHead } from '../tree/checkpoints.ts'
 import type { BatchContent, PackContent, ProofMemory } from './proof-memory.ts'
 
-/** An event as it is stored. */
+/** A stored event. */
 export type StoredPlace = {
   logIndex: number
   /** Place in the batch. */
   pos: number
   token: string
   batch: BatchContent
-  /** The first checkpoint that covers it; null where the database has none. */
+  /** The first checkpoint that covers it; null if the database has none. */
   receipt: SignedHead | null
-  /** Where the system stream ends, and whether anything was ever anchored. */
+  /** The next `seq` of the system stream, and whether anything was ever anchored. */
   systemSeq: number
   isAnchored: boolean
 }
 
-/** Packs that PostgreSQL looks for at a time. */
+/** How many packs PostgreSQL looks for at a time. */
 const AT_ONCE = 4
 
 /**
- * Of several events that claim one id, the first accepted.
+ * Finds an event; of several that claim one id, the first accepted.
  * @param name the event's id or leaf hash
  * @throws Refusal event_not_found
  */
@@ -39,13 +39,13 @@ export async function findEvent(db: Db, memory: ProofMemory, name: string): Prom
   const leafHash = parseHash(name)
   if (leafHash === null && !isEventId(name)) throw new Refusal('event_not_found')
   const wanted = leafHash === null ? Buffer.from(name.replaceAll('-', ''), 'hex') : Buffer.from(leafHash)
-  // Whatever came since its names were read came later than what is found.
+  // Events that came after the names were read were accepted later than what is found.
   const known = memory.names.known
   const found = known && (await lookFor(db, memory, known, wanted))
   if (found !== null) return found
   const foundNow = await lookFor(db, memory, await memory.names.catchUp(), wanted)
   if (foundNow !== null) return foundNow
-  // What was altered when its names were read may have been put back.
+  // Rows that were altered when the names were read may have been restored.
   if (await memory.names.isUnaltered()) throw new Refusal('event_not_found')
   const foundThen = await lookFor(db, memory, await memory.names.catchUp(), wanted)
   if (foundThen === null) throw new Refusal('event_not_found')
@@ -60,12 +60,12 @@ async function lookFor(db: Db, memory: ProofMemory, names: Names, name: Buffer):
   return null
 }
 
-/** The packs that may have a name, of those that runs or these names know of, the oldest first. */
+/** The packs that may have a name, of those that the runs or these names know, oldest first. */
 async function* packsWith(db: Db, recent: RecentNames, names: Names, name: Buffer): AsyncGenerator<number> {
   const key = name.length === 16 ? idKey(name) : leafKey(name)
   const inRuns = names.mayHaveRuns ? await findNamedPacks(db, key) : NO_RUNS
   if (inRuns.runsEnd >= names.from) recent.forget(inRuns.runsEnd)
-  // Runs that these names follow are no more.
+  // The runs before these names are gone.
   else recent.restart()
   const { packs, unread } = names.find(name, inRuns.runsEnd)
   if (inRuns.isAll) {
@@ -84,7 +84,7 @@ async function* packsWith(db: Db, recent: RecentNames, names: Names, name: Buffe
 
 const NO_RUNS: NamedPacks = { runsEnd: 0, packs: [], isAll: true }
 
-/** Ids stand in the pack, leaf hashes in its batch. */
+/** Ids are in the pack, leaf hashes in its batch. */
 const behind = (name: Buffer) =>
   name.length === 16
     ? { name: 'packs_with_id', text: packsWhere('packs p', 'p.ids') }
@@ -101,8 +101,8 @@ const packsWhere = (tables: string, names: string) =>
    order by p.first_event limit ${AT_ONCE}`
 
 /**
- * What a proof needs of a pack and its batch, the rows' versions, and what is not in memory.
- * $1 pack, $2 whether it is wanted itself, $3 and its batch
+ * What a proof needs of a pack and its batch: the rows' versions, and whatever is not in memory.
+ * $1: the pack; $2, $3: whether the pack itself and its batch are wanted
  */
 const PLACE = {
   name: 'event_place',
@@ -126,7 +126,7 @@ type PlaceRow = {
   log_index: number
   pack_version: string
   batch_version: string
-  /** In base64, as all bytes here: Node reads it five times as fast as the hex that PostgreSQL would send, and there is less of it. */
+  /** All bytes come as base64: Node reads it five times as fast as the hex that PostgreSQL would send, and it is shorter. */
   ids: string | null
   body: string | null
   header: string | null
@@ -138,7 +138,7 @@ type PlaceRow = {
   system_seq: number | null
 }
 
-/** The event in this pack; null where the pack has another of its name. */
+/** The event in this pack; null if the pack does not have this name. */
 async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer): Promise<StoredPlace | null> {
   const read = async (withPack: boolean, withBatch: boolean) =>
     (await db.query<PlaceRow>({ ...PLACE, values: [first, withPack, withBatch] })).rows[0]
@@ -169,7 +169,7 @@ function indexOfName(names: Buffer, name: Buffer): number {
   return at < 0 ? at : at / name.length
 }
 
-/** Pack and batch of a row, as it has brought them or as they are in memory; undefined where it has not and they are not. */
+/** Pack and batch of a row, from the row or from memory; undefined if neither has them. */
 async function contentOf(
   memory: ProofMemory,
   row: PlaceRow,

@@ -1,7 +1,7 @@
 /**
- * What the service keeps in memory to answer with proofs, within 60 MiB. Whatever is kept of a row is kept under the row's version,
- * and each proof asks for the versions of its rows: a row that somebody has altered since has another one. Tiles have no version
- * here; the proof is held against its checkpoint instead.
+ * What the service keeps in memory for proofs, within 60 MiB. A row is kept under its version, and each proof asks for the
+ * versions of its rows: a row that somebody has altered since has another version. Tiles have no version here; instead each proof
+ * is checked against its checkpoint.
  */
 
 import type { BatchHeader } from '@killick/sdk/core'
@@ -10,9 +10,9 @@ import { Lru } from '../../lru.ts'
 import { RecentNames } from '../index/recent-names.ts'
 import type { KeptTiles, Tile } from '../tree/tiles.ts'
 
-/** `ids`: 16 bytes to an event; `line`: the i-th event's, '' where there is none */
+/** `ids`: 16 bytes to an event; `line`: the i-th event's, '' if there is none */
 export type PackContent = { version: string; logIndex: number; ids: Buffer; line: (i: number) => string }
-/** `levels`: of the tree over the batch's leaf hashes, these first; `parsed`: the header, once somebody has needed it */
+/** `levels`: of the tree over the batch's leaf hashes, leaves first; `parsed`: the header, once it was needed */
 export type BatchContent = { version: string; header: string; levels: readonly Buffer[]; parsed?: BatchHeader }
 
 /** Bytes for packs, batches and tiles; names of the newest events take up to 12 MiB more. */
@@ -30,7 +30,7 @@ export class ProofMemory {
     this.names = new RecentNames(db)
   }
 
-  /** All that it takes now. */
+  /** Bytes in use now. */
   get bytes(): number {
     return this.kept.counts.bytes + this.names.bytes
   }

@@ -25,12 +25,12 @@ import { findEvent, type StoredPlace } from './find-event.ts'
 import { memoryOf, type ProofMemory } from './proof-memory.ts'
 import { readCarriedAnchors } from './successions.ts'
 
-/** A ledger as far as proofs need it. */
+/** The part of a ledger that proofs need. */
 type Source = { db: Db; log: LogKey; registry: LedgerRegistry }
 
 /**
- * The proof of one event, as its JSON text: against the smallest anchored size that covers it, or while there is none,
- * against the checkpoint of its receipt. What it reads does not grow with the log.
+ * The proof of one event, as JSON text: for the smallest anchored size that covers it or, while there is none, for the checkpoint
+ * of its receipt. The amount that it reads does not grow with the log.
  *
  * @param name the event's id (of several events that claim one id, the first accepted), or its leaf hash
  * @throws Refusal event_not_found | event_unreadable
@@ -39,7 +39,7 @@ export async function readProof(source: Source, name: string): Promise<string> {
   const memory = memoryOf(source.db)
   const proof = await makeProof(source, memory, name)
   if (proof.isWhole) return proof.text
-  // Tiles that are kept are not those of this log, or somebody has altered it.
+  // The tiles in memory are not this log's, or somebody has altered the log.
   memory.kept.clear()
   return (await makeProof(source, memory, name)).text
 }
@@ -99,22 +99,22 @@ async function makeProof(
   return { text, isWhole }
 }
 
-/** Fields that a registration is made of. */
+/** The fields of a registration. */
 const SHOWN = ['action', 'targets', 'metadata']
-/** Registrations in a proof: of its source, and of the ledger's own, whose keys signed these. */
+/** How many registrations a proof carries: of its source, and of the ledger itself, whose keys signed them. */
 const MAX_OWN = 12
 const MAX_SYSTEM = 4
 
-/** How many fields of an event the ledger has lost. Of a source with decoys it cannot be told. */
+/** How many fields of an event the ledger has lost. For a source with decoys nobody can tell. */
 function missingOf({ fieldCount, disclosures }: ParsedEvent, logIndex: number, own: readonly Registered[]): number {
   const settings = own.findLast((registered) => registered.logIndex < logIndex)?.registration
   return settings?.decoys ? 0 : fieldCount - disclosures.length
 }
 
-/** Registrations of an event's source, and of the ledger's own; none where the database does not hold them any more. */
+/** Registrations of an event's source and of the ledger itself; none if the database does not hold them any more. */
 type Registrations = { ofSource: readonly Registered[]; system: readonly Registered[] }
 
-/** @param systemSeq where the system stream ends */
+/** @param systemSeq the next `seq` of the system stream */
 async function readRegistrations(
   db: Db,
   registry: LedgerRegistry,
@@ -132,8 +132,8 @@ async function readRegistrations(
 }
 
 /**
- * All registrations of an event's source, and those that its proof shows: of what the log held at the proof's size, so that what
- * was changed after the event is seen too, and if there are many, the newest and the first words on the keys.
+ * All registrations of an event's source, and those that its proof carries: of the registrations that the log held at the proof's
+ * size, so that changes after the event are seen too, and if there are many, the newest and the first of each key that signed.
  */
 function chooseRegistrations(
   { ofSource: own, system }: Registrations,
@@ -148,7 +148,7 @@ function chooseRegistrations(
     ofSource.map(({ event }) => event.signature!.kid),
   )
   const shown = [...choose(system, signers, size, MAX_SYSTEM), ...ofSource].sort((a, b) => a.logIndex - b.logIndex)
-  // More words than a proof may carry: without them it is whole, with some of them it would not hold.
+  // More registrations than a proof may carry: without any the proof holds, with only some of them it would not.
   return { own, shown: shown.length > MAX_OWN + MAX_SYSTEM ? [] : shown }
 }
 
@@ -164,7 +164,7 @@ function shownOf(registered: Registered): string {
 const firstWordOn = (all: readonly Registered[], kid: string) =>
   all.find(({ registration }) => registration.keys.some((key) => key.kid === kid))
 
-/** Keys of the ledger with those that registered them, back to the one that registered itself. */
+/** Keys of the ledger with the keys that registered them, back to the one that registered itself. */
 function signersOf(system: readonly Registered[], kids: readonly string[]): Set<string> {
   const signers = new Set(kids)
   for (const kid of signers) {
@@ -174,7 +174,7 @@ function signersOf(system: readonly Registered[], kids: readonly string[]): Set<
   return signers
 }
 
-/** The first words on these keys, and of the others the newest, `most` in all where the keys leave room. */
+/** The first registrations of these keys, and the newest of the others, `most` in all if the keys leave room. */
 function choose(all: readonly Registered[], kids: ReadonlySet<string>, size: number, most: number): Registered[] {
   const within = all.filter(({ logIndex }) => logIndex < size)
   if (within.length <= most) return within

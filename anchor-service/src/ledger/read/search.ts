@@ -7,7 +7,7 @@ import { makeKeys, readWhole } from '../packs/make-keys.ts'
 import { MAX_PACK_EVENTS, timeAt } from '../packs/read-pack.ts'
 import { type EventPlace, type FoundEvent, type PlacedEvent, readFound, type UnreadableEvent } from './events.ts'
 
-/** Conditions that all must hold; times are when the event was recorded, `from` inclusive, `to` exclusive. */
+/** Conditions that must all hold; times are times of recording, `from` inclusive, `to` exclusive. */
 export type EventConditions = Filters & {
   from?: Date | undefined
   to?: Date | undefined
@@ -21,8 +21,8 @@ export type EventQuery = EventConditions & {
 }
 
 /**
- * A page of events, newest first. The next page starts behind its last event; null: there is none. Events that cannot be read, and
- * those that have lost the field that is asked for, are shown wherever what stands beside them says that they may match.
+ * A page of events, newest first. The next page starts after its last event; null: there is none. Events that cannot be read, or
+ * that have lost the field in question, are shown if the columns beside them say that they may match.
  */
 export async function searchEvents(
   db: Db,
@@ -39,7 +39,7 @@ export async function searchEvents(
   return { events: page.map(({ event }) => event), next: found.length > query.limit ? page.at(-1)!.place : null }
 }
 
-/** Whether an event that may be meant is; one that cannot be read may always be. */
+/** Whether a candidate matches; one that cannot be read always may. */
 export function matches(event: FoundEvent | UnreadableEvent, query: EventConditions): boolean {
   if ('error' in event) return true
   return (
@@ -47,7 +47,7 @@ export function matches(event: FoundEvent | UnreadableEvent, query: EventConditi
   )
 }
 
-/** Numbers of events that may match, from the newest on, as many at a time as are still wanted. */
+/** Numbers of events that may match, newest first, as many at a time as are still wanted. */
 function candidates(db: Db, query: EventQuery, wanted: () => number): AsyncIterable<number[]> | number[][] {
   const { source, from, to } = query
   const isNone = (from && to && from >= to) || (source !== undefined && !isSourceName(source))
@@ -64,32 +64,32 @@ function parameters() {
 
 type Parameter = (value: unknown) => string
 
-/** Batches with events of the query's time, wherever clocks jumped; null: it asks for no time. */
+/** Condition for batches with events of the query's time, even where clocks jumped; null: the query has no time. */
 function ofTime({ from, to }: EventConditions, place: Parameter): string | null {
   if (!from && !to) return null
   return `tstzrange(b.earliest, b.latest, '[]') && tstzrange(${place(from ?? null)}, ${place(to ?? null)})`
 }
 
-/** The number of the event at a place, for SQL; null where the log ends before it. */
+/** SQL for the number of the event at a place; null if the log ends before it. */
 export const numberAt = (logIndex: string, pos: string) =>
   `(select first_event + ${pos} from batches where log_index = ${logIndex})`
 
-/** So many batches of a time are read rather than looked for from an end of the log. */
+/** Up to this many batches of a time are read and sorted, instead of walked to from an end of the log. */
 const FEW_BATCHES = 1000
 
-/** Between which numbers the events asked for are; [0, 0]: there are none. */
+/** The range of numbers of the events asked for; [0, 0]: there are none. */
 async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high: number]> {
   const { values, place } = parameters()
   const time = ofTime(query, place)
-  // PostgreSQL takes the batches of a time to be spread over the whole log, and would walk from its end to the first of them,
-  // which is right for many. Of few the index by time gives all, and they are sorted.
+  // PostgreSQL assumes that the batches of a time are spread over the whole log, and would walk from its end to the first of
+  // them. That is right if they are many. If they are few, the index by time gives all of them, and they are sorted.
   const edge = (what: string, order: 'asc' | 'desc') =>
     `case when (select count(*) from hits) < ${FEW_BATCHES} then (select ${what} from hits b order by b.log_index ${order} limit 1)
        else (select ${what} from batches b where ${time} order by b.log_index ${order} limit 1) end`
   const hits =
     time &&
     `with hits as materialized (select log_index, first_event, n from batches b where ${time} limit ${FEW_BATCHES})`
-  // Of the oldest, packs may have been given up.
+  // The oldest packs may have been dropped.
   const low = ['(select first_event from packs order by first_event limit 1)']
   const high = ['(select first_event + n from batches order by log_index desc limit 1)']
   if (time) low.push(edge('b.first_event', 'asc'))
@@ -104,12 +104,12 @@ async function readBounds(db: Db, query: EventQuery): Promise<[low: number, high
   return [Math.max(...(bounds.low as number[])), Math.min(...(bounds.high as number[]))]
 }
 
-/** Whether an event that was recorded at a time (ms) is of the time that is asked for. */
+/** Whether a time of recording (ms) is within the query's time. */
 const isOfTime = (time: number | null, { from, to }: EventConditions) =>
   (from === undefined || (time !== null && time >= from.getTime())) &&
   (to === undefined || (time !== null && time < to.getTime()))
 
-/** Consecutive events: the number of the first, how many, and, where it matters, when they were recorded. */
+/** Consecutive events: the number of the first, how many, and if it matters, their times of recording. */
 type Run = { first: number; n: number; times: Buffer | null }
 
 async function* findNewest(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
@@ -122,7 +122,7 @@ async function* findNewest(db: Db, query: EventQuery, wanted: () => number): Asy
   })
 }
 
-/** A batch knows its source and between which times its events were recorded, so batches are the index. */
+/** A batch has its source and the range of its events' times, so the batches are the index. */
 async function* findByBatch(db: Db, query: EventQuery, wanted: () => number): AsyncGenerator<number[]> {
   let before = query.before ? query.before[0] + 1 : null
   const bounds = await readBounds(db, { ...query, from: undefined, to: undefined })
@@ -146,7 +146,7 @@ async function* findByBatch(db: Db, query: EventQuery, wanted: () => number): As
   })
 }
 
-/** The numbers between two that lie in runs, from the upper one down. `read` gives the runs next below a number. */
+/** The numbers between two that are in ranges, from the upper one down. `read` gives the next ranges below a number. */
 async function* numbersOf(
   query: EventQuery,
   [low, end]: readonly [number, number],
@@ -171,11 +171,11 @@ async function* numbersOf(
   if (numbers.length > 0) yield numbers
 }
 
-/** What packs are looked for by. */
+/** The keys of a search for packs. */
 type Wanted = {
   /** Keys that one event must have. */
   ofEvents: Buffer[]
-  /** Keys that its pack must have: these, and what all its events have in common. */
+  /** Keys that its pack must have: these, and those of the pack itself. */
   ofPack: Buffer[]
   /** The schemes that have them all. */
   schemes: number[]
@@ -203,7 +203,7 @@ async function* findByTerms(db: Db, query: EventQuery, wanted: () => number): As
   }
 }
 
-/** Which events of a pack without keys may have all of some: those that have, and those that cannot be read. */
+/** Which events of a pack without stored keys may have all of some keys: those that have them, and those that cannot be read. */
 async function lookThrough(db: Db, { first_event, n }: KeyedPack, { ofEvents, ofPack }: Wanted): Promise<number[]> {
   for await (const pack of readWhole(db, first_event, first_event + 1)) {
     const made = await makeKeys(pack)
@@ -216,20 +216,20 @@ async function lookThrough(db: Db, { first_event, n }: KeyedPack, { ofEvents, of
   return Array.from({ length: n }, (_, pos) => pos)
 }
 
-/** A pack with what its events are found by; null: it has no keys of a scheme that could say it. */
+/** A pack with its keys; null: it has no keys of a suitable scheme. */
 type KeyedPack = { first_event: number; n: number; times: Buffer; keys: Buffer | null; key_counts: Buffer | null }
 
 const isKeyed = (pack: KeyedPack): pack is KeyedPack & PackKeys => pack.keys !== null && pack.key_counts !== null
 
 const KEYED_PACK = 'p.first_event, p.n, p.times, k.keys, k.key_counts'
 
-/** Packs that are read at first, and at most; twice as many each time that they were not enough. */
+/** How many packs are read at first and at most; twice as many whenever they were not enough. */
 const FEW_PACKS = 4
 const MANY_PACKS = 64
 
 /**
- * The packs that begin in [from, to) and have all keys, or none of the schemes, newest first, each once: of the newest, which are
- * in no run yet, each is looked at; of all others, those that runs name.
+ * The packs that begin in [from, to) and have all keys, or have no keys of the schemes, newest first, each once. Each of the
+ * newest packs, which no run holds yet, is looked at; of all others, those that the runs name.
  */
 async function* packsWith(db: Db, wanted: Wanted, from: number, to: number): AsyncGenerator<KeyedPack> {
   const coverage = await readCoverage(db, wanted.schemes)
@@ -245,7 +245,7 @@ function haveKeys({ ofPack }: Wanted, place: Parameter): string {
   return `(k.first_event is null or ${ofPack.map((key) => `position(${place(key)}::bytea in k.keys) > 0`).join(' and ')})`
 }
 
-/** A pack may have keys of several schemes; they say the same. */
+/** A pack may have keys of several schemes, which say the same. */
 const once = (packs: readonly KeyedPack[]) =>
   packs.filter(({ first_event }, i) => packs[i - 1]?.first_event !== first_event)
 
@@ -265,7 +265,7 @@ async function* readPacks(db: Db, wanted: Wanted, from: number, end: number): As
   }
 }
 
-/** Those of some packs that have all keys, or none of the schemes, newest first. */
+/** Of some packs, those that have all keys, or no keys of the schemes, newest first. */
 async function readFoundPacks(db: Db, wanted: Wanted, found: readonly number[]): Promise<KeyedPack[]> {
   const { values, place } = parameters()
   const { rows } = await db.query<KeyedPack>(

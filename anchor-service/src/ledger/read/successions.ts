@@ -20,16 +20,16 @@ import { searchEvents } from './search.ts'
 /** The log goes on under another publisher; the event's `metadata` is a `StatedSuccession`. */
 export const SUCCEED = 'log.succeed'
 
-/** A signed statement, and where the anchor that it names is to be found. */
+/** A signed statement, and where to find the anchor that it names. */
 export type StatedSuccession = Omit<Succeeds, 'path'>
 
 type Stated = StatedSuccession & Succession
 
-/** A succession is rare, and each proof asks. ms */
+/** How long statements are kept in memory, ms: successions are rare, and each proof asks for them. */
 const KEEP_MS = 1_000
 const kept = new WeakMap<Db, { at: number; stated: Promise<Stated[]> }>()
 
-/** What the log's key has said of successions, the newest first. */
+/** The log's statements of succession, newest first. */
 export function readSuccessions(db: Db, log: LogKey): Promise<Stated[]> {
   const known = kept.get(db)
   if (known && performance.now() - known.at < KEEP_MS) return known.stated
@@ -48,7 +48,7 @@ async function readStated(db: Db, { vkey }: LogKey): Promise<Stated[]> {
     try {
       return [{ note, transaction, block, ...parseSuccession(openNote(note, [vkey]).text) }]
     } catch (error) {
-      // What no verifier would believe is not carried.
+      // Statements that no verifier would believe are left out.
       if (error instanceof KillickError) return []
       throw error
     }
@@ -58,21 +58,21 @@ async function readStated(db: Db, { vkey }: LogKey): Promise<Stated[]> {
 export const isSamePlace = (a: LogPlace, b: LogPlace): boolean =>
   a.chainId === b.chainId && a.contract === b.contract && a.logId === b.logId
 
-/** The newest confirmed anchor in a place. */
+/** The newest confirmed anchor of a chain, contract and log. */
 export async function readLastAnchor(db: Db, place: LogPlace): Promise<StoredAnchor | null> {
   const target = { target: '', ...place }
   const anchors = await readAnchors(db, { limit: 1, states: ['confirmed', 'final'], target })
   return anchors[0] ?? null
 }
 
-/** The steps back from an anchor, or from a log whichever size it has; each names an anchor that is no larger than the one before. */
+/** The steps back from an anchor, or from a log of any size; each names an anchor that is no larger than the one before. */
 function stepsFrom(stated: readonly Stated[], anchor: LogPlace & { readonly size: number }): Stated[] {
   const steps: Stated[] = []
   let at: LogPlace & { readonly size: number } = anchor
   while (steps.length < MAX_SUCCESSIONS) {
     const { size } = at
     const step = stated.find(({ from, to }) => isSamePlace(to, at) && from.size <= size)
-    // Whoever went back to a log that was left leads verifiers no further by that.
+    // A statement that returns to a log already left ends the steps.
     if (step === undefined || steps.some(({ from }) => isSamePlace(from, step.from))) break
     steps.push(step)
     at = step.from
@@ -81,8 +81,8 @@ function stepsFrom(stated: readonly Stated[], anchor: LogPlace & { readonly size
 }
 
 /**
- * The anchors that a proof carries, each with the word of whom it succeeds, for verifiers who pinned that; of what was left, those too
- * that still prove the entry.
+ * The anchors that a proof carries, each with the statements of what it succeeds, for verifiers who pinned that; and those
+ * anchors of logs already left that still prove the entry.
  */
 export async function readCarriedAnchors(db: Db, log: LogKey, logIndex: number): Promise<Anchor[]> {
   const proving = await readProvingAnchors(db, logIndex)

@@ -1,4 +1,4 @@
-/** Events in the order they were accepted, and the neighbours of one in its stream. */
+/** Events in the order of acceptance, and an event's neighbours in its stream. */
 
 import type { Db } from '../../database/pool.ts'
 import { type EventPlace, type FoundEvent, type PlacedEvent, readFound, type UnreadableEvent } from './events.ts'
@@ -12,7 +12,7 @@ export async function lastPlace(db: Db): Promise<EventPlace> {
   return rows[0] === undefined ? [-1, 0] : [rows[0].log_index, rows[0].n - 1]
 }
 
-/** Events accepted after a place, oldest first, each with its own place to go on from. */
+/** Events accepted after a place, oldest first, each with the place to continue from. */
 export async function eventsAfter(db: Db, [logIndex, pos]: EventPlace, limit: number): Promise<PlacedEvent[]> {
   const { rows } = await db.query<{ number: number }>(
     `select number from

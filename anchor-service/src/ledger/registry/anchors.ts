@@ -4,7 +4,7 @@ import type { Db } from '../../database/pool.ts'
 /** Where checkpoints are anchored. Hex is 0x and lower case. */
 export type AnchorTarget = { target: string; chainId: number; contract: string; logId: string }
 
-/** planned → signed → broadcast → mined → confirmed → final; the others lead back to planned, or end it. */
+/** planned → signed → broadcast → mined → confirmed → final; the other states lead back to planned, or end the anchor. */
 export type AnchorState =
   | 'planned'
   | 'signed'
@@ -18,7 +18,7 @@ export type AnchorState =
   | 'reorganised'
   | 'abandoned'
 
-/** What is known when an anchor changes its state; each row stands for itself, so facts that still hold are repeated. */
+/** What is known when an anchor changes its state. Each row is complete, so facts that still hold are repeated. */
 export type AnchorFacts = {
   transaction?: string | null
   raw?: string | null
@@ -38,8 +38,8 @@ export type AnchorFacts = {
 }
 
 /**
- * Digest (base64url) of all that was recorded of an anchor before its state `seq`: so what one event tells of a state covers
- * those before it, which have none.
+ * Digest (base64url) of everything recorded of an anchor before its state `seq`. So an event that tells of one state also covers
+ * earlier states that have no event.
  */
 export async function readHistory(db: Db, anchor: number, seq: number): Promise<string> {
   const { rows } = await db.query<{ digest: Buffer }>(
@@ -60,9 +60,9 @@ export type StoredAnchor = AnchorTarget &
     state: AnchorState
     plannedAt: Date
     recordedAt: Date
-    /** Events that this anchor is the first of its log to cover. */
+    /** How many events this anchor is the first of its log to cover. */
     events: number
-    /** What it cost, wei, as decimal text; null while it is not in a block. */
+    /** Its cost in wei, as decimal text; null while it is not in a block. */
     fee: string | null
     feePerEvent: string | null
   }
@@ -92,7 +92,7 @@ export async function readAnchors(
   return rows.map(toAnchor)
 }
 
-// Planned once: `asked` keeps PostgreSQL from planning for each log entry anew.
+// `asked` makes PostgreSQL plan once and not again for each log entry.
 const PROVING = {
   name: 'proving_anchors',
   text: `with recursive asked as materialized (select $1::bigint as log_index),
@@ -120,9 +120,9 @@ const PROVING = {
 }
 
 /**
- * Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, smallest size first. A target
- * that has moved, to another chain or contract, counts where it was anchored last: a verifier could not ask the old place. Each
- * with the last one before it of the same place that does not cover the entry yet.
+ * For each of the 16 newest targets, the smallest confirmed anchor that covers a log entry, smallest size first. Each comes with
+ * the last anchor before it, of the same chain, contract and log, that does not cover the entry. A target that has moved to
+ * another chain or contract counts where it was anchored last: a verifier could not ask the old place.
  */
 export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
   const { rows } = await db.query({ ...PROVING, values: [logIndex] })
@@ -141,7 +141,7 @@ function toBefore(row: any): Anchor['before'] {
   }
 }
 
-/** The smallest confirmed anchor in a place that covers a log entry and has at most so many. */
+/** The smallest confirmed anchor of a chain, contract and log that covers a log entry, up to a size. */
 export async function readCoveringAnchor(
   db: Db,
   { chainId, contract, logId }: Omit<AnchorTarget, 'target'>,
@@ -156,7 +156,7 @@ export async function readCoveringAnchor(
   return rows[0] ? toProven(toAnchor(rows[0])) : null
 }
 
-/** What of a confirmed anchor a proof carries. */
+/** The part of a confirmed anchor that a proof carries. */
 function toProven({ chainId, contract, logId, size, root, time, transaction, block }: StoredAnchor): Anchor {
   return {
     ...{ chainId, contract, logId, size, root },
@@ -164,7 +164,7 @@ function toProven({ chainId, contract, logId, size, root, time, transaction, blo
   }
 }
 
-/** Where each target anchors the log, or did last; the newest first. One look by index for each target. */
+/** Where each target anchors the log, or last did; newest first. One index lookup for each target. */
 export async function readTargets(db: Db): Promise<Omit<AnchorTarget, 'target'>[]> {
   const { rows } = await db.query(
     `with recursive latest as (

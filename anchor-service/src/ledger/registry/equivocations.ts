@@ -3,28 +3,28 @@ import type { Db } from '../../database/pool.ts'
 import type { KeptBatch } from '../packs/checked-batch.ts'
 import type { LogPage } from './shares.ts'
 
-/** A header that a source signed: its text (compact JWS) and what it says; null where it cannot be read any more. */
+/** A header that a source signed: its text (compact JWS) and its content; null if it cannot be read any more. */
 export type SignedHeader = { text: string; said: BatchHeader | null; key: PublicJwk | null }
 
-/** Two headers that a source signed for one position of a stream: evidence against it. */
+/** Two headers that a source signed for one place in a stream: evidence against it. */
 export type Equivocation = {
   /** Log index of the event that tells of it. */
   id: number
   source: string
   stream: string
-  /** The first position that both claim. */
+  /** The first place that both claim. */
   seq: number
-  /** Where the accepted one stands in the log. */
+  /** Log index of the accepted one. */
   logIndex: number
   accepted: SignedHeader
   refused: SignedHeader
   recordedAt: Date
 }
 
-/** Headers that are kept against one accepted batch; more prove nothing more. */
+/** How many headers are kept against one accepted batch; more would prove nothing more. */
 const MOST = 8
 
-/** What the system stream says of a contradiction. */
+/** The event of the system stream that tells of an equivocation. */
 export function equivocationEvent(kept: KeptBatch, refused: BatchHeader): EventInput {
   const { source, stream } = refused
   return {
@@ -38,7 +38,7 @@ export function equivocationEvent(kept: KeptBatch, refused: BatchHeader): EventI
 
 /**
  * @param logIndex of the event that tells of it
- * @returns false where it is kept already, or enough are
+ * @returns false if it is already kept, or if enough are
  */
 export async function insertEquivocation(
   db: Db,
@@ -60,7 +60,7 @@ type Row = { id: number; source: string; stream: string; seq: number; log_index:
   recorded_at: Date
 }
 
-/** `before` (or `after`) is the id of the last one of the page before, and `next` the id to ask for. */
+/** `before` (or `after`) is the id of the last row of the page before, and `next` the id to ask for. */
 export async function readEquivocations(
   db: Db,
   page: LogPage,
@@ -89,7 +89,7 @@ export async function readEquivocations(
   return { equivocations, next: rows.length > page.limit ? shown.at(-1)!.id : null }
 }
 
-/** One row that somebody has tampered with must not hide the others. */
+/** An altered row must not hide the others. */
 function headerOf(text: string): BatchHeader | null {
   try {
     return parseBatchHeader(text)

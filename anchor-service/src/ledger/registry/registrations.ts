@@ -1,6 +1,6 @@
 /**
- * Registrations as they stand in the log: events of the system stream, each alone in its batch. Each names the one of its source
- * before it, so the newest one's hash stands for all that was ever registered of the source.
+ * Registrations in the log: events of the system stream, each alone in its batch. Each names the source's registration before it,
+ * so the hash of the newest covers everything that was ever registered of the source.
  */
 
 import { isDeepStrictEqual } from 'node:util'
@@ -21,7 +21,7 @@ import {
 import type { Db } from '../../database/pool.ts'
 import { readLines } from '../packs/read-pack.ts'
 
-/** One registration, with where it stands. */
+/** One registration, and its place in the log. */
 export type Registered = {
   registration: Registration
   logIndex: number
@@ -31,7 +31,9 @@ export type Registered = {
   header: string
 }
 
-/** What the database holds of registrations is not what was accepted; the message says what, and of which source, if that is known. */
+/**
+ * The database does not hold registrations as they were accepted; the message says what, and of which source if that is known.
+ */
 export class RegistryAltered extends Error {
   override readonly name = 'RegistryAltered'
   readonly source: string | null
@@ -42,7 +44,7 @@ export class RegistryAltered extends Error {
   }
 }
 
-/** @throws RegistryAltered where it is no registration, or cannot be read */
+/** @throws RegistryAltered if it is not a registration, or cannot be read */
 export function parseRegistered(source: string | null, logIndex: number, header: string, token: string): Registered {
   const fail = (why: string): never => {
     throw new RegistryAltered(source, `log entry ${logIndex} ${why}`)
@@ -62,7 +64,7 @@ export function parseRegistered(source: string | null, logIndex: number, header:
   }
 }
 
-/** The registrations at these places, in order. @throws RegistryAltered */
+/** The registrations at these log indices, in order. @throws RegistryAltered */
 export async function readRegistered(db: Db, source: string, places: readonly number[]): Promise<Registered[]> {
   if (places.length === 0) return []
   const { rows } = await db.query<{ place: number; header: string | null; body: Buffer | null }>(
@@ -79,13 +81,13 @@ export async function readRegistered(db: Db, source: string, places: readonly nu
   )
 }
 
-/** What these registrations make of their source, where they are all of it. @throws RegistryAltered */
+/** The source after these registrations, which must be all of its registrations. @throws RegistryAltered */
 export function foldSource(source: string, all: readonly Registered[]): SourceRecord | undefined {
   const registry = new Registry()
   for (const { registration, logIndex, leafHash, event } of all) {
     if (registration.source !== source) throw new RegistryAltered(source, `log entry ${logIndex} is of another source`)
     const signedBy = event.signature!.kid
-    // Whose signatures count is told by the ledger's own registrations, which the commit knows.
+    // The commit knows the ledger's own registrations, which say whose signatures count.
     const fault = registry.apply({ registration, logIndex, leafHash, signedBy }, new Set([signedBy]))
     if (fault !== null) throw new RegistryAltered(source, `a registration before log entry ${logIndex} is missing`)
   }
@@ -114,7 +116,7 @@ export async function readRows(db: Db, sources: readonly string[]): Promise<Rows
   return rows[0]!
 }
 
-/** Sources with rows, but for these; at most 100. */
+/** Sources with rows, except these; at most 100. */
 export async function readOthers(db: Db, sources: readonly string[]): Promise<string[]> {
   const { rows } = await db.query<{ source: string }>(
     `select distinct source from (select source from sources union all select source from source_keys) s
@@ -141,7 +143,7 @@ function rowsOf(all: readonly Pick<Registered, 'registration' | 'logIndex'>[]): 
   }
 }
 
-/** What is wrong with rows that should stand for these registrations, each in a sentence that begins with table or column. */
+/** The faults of rows that should stand for these registrations, each a sentence that begins with a table or column. */
 export function differences(
   all: readonly Pick<Registered, 'registration' | 'logIndex'>[],
   actual: Rows,
@@ -169,7 +171,7 @@ export function differences(
   })
 }
 
-/** Stores what a registration says, for the place that it is about to take. */
+/** Stores what a registration says, under the log index that it is about to get. */
 export async function insertRegistration(db: Db, registration: Registration, logIndex: number): Promise<void> {
   const { source, eventSignatures, decoys, maxAge, maxAhead, keys } = registration
   await db.query(

@@ -1,6 +1,6 @@
 /**
- * What the log says of sources. Who may sign for a source is said by events of the system stream alone; so this stream is walked
- * from its first event on, and what it says is the measure of what the tables hold and of what a batch was judged by.
+ * The sources that the log registers. Only events of the system stream say who may sign for a source. So this walks that stream
+ * from its first event on, and compares with it the tables and what a batch was judged by.
  */
 
 import { createPublicKey, verify } from 'node:crypto'
@@ -34,43 +34,43 @@ import {
   readRows,
 } from './registrations.ts'
 
-/** What the service says of its registry, in `/readyz`. */
+/** The state of the registry that `/readyz` reports. */
 export type RegistryStatus = {
-  /** Has the system stream been walked to its end once? */
+  /** Whether the system stream has been walked to its end once. */
   checked: boolean
-  /** Where the database does not hold what was registered; `source` is null where that concerns all of them. */
+  /** Faults: the database does not hold what was registered. `source` is null if a fault concerns all sources. */
   altered: { source: string | null; detail: string }[]
 }
 
 export type LedgerRegistry = {
-  /** The key that this service signs for the source `killick` with. */
+  /** The key with which this service signs for the source `killick`. */
   readonly systemKid: string
   /**
-   * Walks the system stream as far as it goes, or to the head that a transaction has found under the log's lock.
+   * Walks the system stream to its end, or to the head that a transaction has found under the log's lock.
    * @throws Refusal registry_altered
    */
   catchUp(db: Db, head?: StreamHead | null): Promise<void>
-  /** Has the system stream been walked to its end once? */
+  /** Whether the system stream has been walked to its end once. */
   isWalked(): boolean
-  /** Was the system stream walked so far, and nothing found amiss in it? Then there is nothing to catch up with. */
+  /** Whether the system stream was walked to this `seq` without a fault. Then there is nothing to catch up with. */
   isWalkedTo(seq: number): boolean
-  /** How many events of the system stream were walked, and the sources that these have registered. */
+  /** How many events of the system stream were walked, and the names of the sources that they registered. */
   walked(): number
   names(): readonly string[]
-  /** A source, as far as was walked; undefined: it was never registered. */
+  /** A source by the registrations walked so far; undefined: it was never registered. */
   source(name: string): SourceRecord | undefined
-  /** Its registrations, as far as was walked, as they stand in the log. @throws Refusal registry_altered */
+  /** A source's registrations in the log, of those walked so far. @throws Refusal registry_altered */
   read(db: Db, source: string): Promise<readonly Registered[]>
   /**
-   * Takes `missing` from events whose source was registered with decoys when they were accepted: what these do not disclose was
-   * never there.
+   * Removes `missing` from events whose source was registered with decoys when they were accepted: their digests without a
+   * disclosure may be decoys.
    */
   forgiveDecoys(db: Db, events: readonly { source?: string; logIndex: number; missing?: number }[]): Promise<void>
-  /** Holds the rows of a source against its registrations, and remembers what is wrong. @returns the first fault */
+  /** Compares the rows of a source with its registrations, and remembers faults. @returns the first fault */
   compare(db: Db, source: string): Promise<string | null>
-  /** Walks the system stream, and holds the whole tables against it. @throws Refusal registry_altered */
+  /** Walks the system stream, and compares the whole tables with it. @throws Refusal registry_altered */
   compareAll(db: Db): Promise<void>
-  /** Somebody has found the database altered, and somebody has found the rows of a source whole. */
+  /** `report`: a caller found the database altered. `acquit`: a caller found the rows of a source whole. */
   report(source: string | null, detail: string): void
   acquit(source: string): void
   /** How many registrations were walked. */
@@ -78,13 +78,13 @@ export type LedgerRegistry = {
   status(): RegistryStatus
 }
 
-/** Batches of the system stream that are read at a time. */
+/** How many batches of the system stream are read at a time. */
 const PAGE = 500
-/** Sources whose registrations are kept in memory, about 4 KiB each; of others, where they stand. */
+/** For how many sources registrations are kept in memory, about 4 KiB each; for the others, only their log indices. */
 const MAX_SOURCES = 1_000
-/** After so long it is looked again whether the system stream is whole, for somebody may have put it back. ms */
+/** In ms: after this time the system stream is walked again, since somebody may have restored it. */
 const RETRY_MS = 15_000
-/** Faults that are told. */
+/** How many faults are reported. */
 const MAX_FAULTS = 16
 
 type Row = { seq: number; n: number; log_index: number; header: string; body: Buffer | null }
@@ -93,8 +93,8 @@ type End = { seq: number; batch: Hash | null; logIndex: number; header: string }
 const BEGINNING: End = { seq: 0, batch: null, logIndex: -1, header: '' }
 
 /**
- * @param system the key that this service signs for the source `killick` with: it counts whatever the log says of it
- * @param onFault a fault that was not known before
+ * @param system the key with which this service signs for the source `killick`; it counts whatever the log says of it
+ * @param onFault called with a fault that was not known before
  */
 export function keepRegistry(
   log: LogKey,
@@ -102,7 +102,7 @@ export function keepRegistry(
   onFault: (source: string | null, detail: string) => void = () => {},
 ): LedgerRegistry {
   let registry = new Registry()
-  /** Where the registrations of sources stand. */
+  /** Log indices of the registrations, by source. */
   const places = new Map<string, number[]>()
   const known = new Map<string, Registered[]>()
   const trusted = new Set([system.kid])
@@ -111,7 +111,7 @@ export function keepRegistry(
   let failedAt = 0
   let version = 0
   let isChecked = false
-  /** How far somebody vouches for what was walked, and whether the log's key does so for its beginning. */
+  /** Up to which `seq` a signature vouches for the walked stream, and whether the log's key vouches for its beginning. */
   let vouched = { seq: 0, byLog: false }
   let walking: Promise<unknown> = Promise.resolve()
 
@@ -141,7 +141,7 @@ export function keepRegistry(
     if (head !== undefined && end.seq === (head?.seq ?? 0)) return
     try {
       await walkOn(db, head).catch((error) => {
-        // After an operator has accepted a head of before, the stream goes on from there.
+        // After an operator has accepted an earlier head, the stream goes on from there.
         if (!(error instanceof RegistryAltered) || !vouched.byLog) throw error
         reset()
         return walkOn(db, head)
@@ -173,7 +173,7 @@ export function keepRegistry(
     vouched = { seq: 0, byLog: false }
   }
 
-  /** The next batch of the system stream: chained to the one before it, and if it is a registration, signed. */
+  /** Checks the next batch of the system stream: it must be chained to the one before it and, if it is a registration, signed. */
   function step({ seq, n, log_index, header, body }: Row): void {
     const fail = (why: string): never => {
       throw new RegistryAltered(null, `event ${end.seq} of the system stream, log entry ${log_index}: ${why}`)
@@ -197,7 +197,7 @@ export function keepRegistry(
     const { source, keys } = registration
     const signatures = [event.signature!, parseBatchHeader(header).signature]
     const signedBy = signatures[1]!.kid
-    // The ledger's first speaks for itself: nothing else could. That it is the first is vouched for by the log's own key.
+    // The ledger's first registration must vouch for itself. The log's own key vouches that it is the first.
     const isFirst = registry.source(SYSTEM.source) === undefined
     const find = (kid: string) => (isFirst ? keys.find((key) => key.kid === kid)?.jwk : systemKey(kid))
     const isSigned = signatures.every((signature) => signature.kid === signedBy && holds(find(signedBy), signature))
@@ -223,7 +223,9 @@ export function keepRegistry(
   const systemKey = (kid: string) =>
     kid === system.kid ? system.jwk : registry.source(SYSTEM.source)?.keys.get(kid)?.jwk
 
-  /** Each batch names the one before it, so whoever vouches for the last vouches for all: the ledger's key, and at first the log's. */
+  /**
+   * Each batch names the one before it, so a signature over the last covers all: the ledger's, and the first time the log's too.
+   */
   async function checkEnd(db: Db): Promise<void> {
     const { seq, header, logIndex, batch } = end
     const fail = (why: string): never => {
@@ -315,12 +317,12 @@ export function keepRegistry(
   }
 }
 
-/** Whoever only reads is told what can be told. */
+/** A caller that only reads gets what can be read. */
 function ignoreFault(error: unknown): undefined {
   if (!(error instanceof Refusal)) throw error
 }
 
-/** Does the holder of a key stand for what bears the signature? */
+/** Whether a signature verifies under a key. */
 function holds(jwk: PublicJwk | undefined, signature: { input: Uint8Array; bytes: Uint8Array }): boolean {
   if (jwk === undefined) return false
   const key = createPublicKey({ format: 'jwk', key: jwk })
@@ -328,7 +330,7 @@ function holds(jwk: PublicJwk | undefined, signature: { input: Uint8Array; bytes
   return verify('sha256', signature.input, { key, dsaEncoding: 'ieee-p1363' }, signature.bytes)
 }
 
-/** Reads page after page of the system stream. As float8 no alteration of a number can fail the query. */
+/** Reads a page of the system stream. Numbers are read as float8, so that no alteration of one can fail the query. */
 async function readPage(db: Db, from: number): Promise<Row[]> {
   const { rows } = await db.query<Row>(
     `select b.seq::float8 as seq, b.n, b.log_index::float8 as log_index, b.header, p.body
@@ -339,8 +341,8 @@ async function readPage(db: Db, from: number): Promise<Row[]> {
   return rows
 }
 
-// What is chained by its hash to what was signed need not be parsed as strictly as when it was accepted; and there may be
-// hundreds of thousands of these.
+// A header that is chained by hash to a signed one need not be parsed as strictly as at its acceptance, and there may be hundreds
+// of thousands.
 type Claims = {
   iss?: unknown
   stm?: unknown
@@ -360,7 +362,7 @@ function payloadOf(jws: string): Claims | null {
   }
 }
 
-/** The event of a pack that holds one, behind the header of its batch. */
+/** The event in a pack that holds one, after the header of its batch. */
 function tokenOf(body: Buffer | null): string | null {
   try {
     const [, token] = zstdDecompressSync(body!, { maxOutputLength: 1024 * 1024 })
@@ -372,10 +374,10 @@ function tokenOf(body: Buffer | null): string | null {
   }
 }
 
-/** A salt and the name of the field, in base64url: 28 characters, of which the last begins the value. */
+/** The beginning of a disclosure of the field `action`: its salt and its name. */
 const ACTION = /^\["[\w-]{22}","action",/
 
-/** What an event says it did; null where it does not say so any more. */
+/** An event's action; null if it is not disclosed any more. */
 function actionOf(jws: string, disclosures: string): string | null {
   const digests = payloadOf(jws)?._sd
   for (const text of disclosures.split('~')) {

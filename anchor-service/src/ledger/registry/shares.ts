@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { Db } from '../../database/pool.ts'
 
-/** A proof link: which fields of which event it shows. `state` is as of the question. */
+/** A proof link: which fields of which event it shows. `state` is the state at the time of the query. */
 export type StoredShare = {
   id: string
-  /** Of the event that tells of it. */
+  /** Log index of the event that tells of the link. */
   logIndex: number
   /** base64url */
   leafHash: string
@@ -34,7 +34,9 @@ const SELECT = `select s.log_index, s.id, s.leaf_hash, s.fields, s.created_at, s
                   coalesce(s.expires_at <= now(), false) as expired
                 from shares s left join share_revocations r on r.share = s.id`
 
-/** What is kept of a token. SHA-256 is enough: it stands for 256 random bits, not for a password. */
+/**
+ * The hash of a token, which is all that is kept of it. SHA-256 is enough, since a token is 256 random bits and not a password.
+ */
 export const tokenHash = (token: string): Buffer => createHash('sha256').update(token).digest()
 
 export async function insertShare(
@@ -48,20 +50,20 @@ export async function insertShare(
   )
 }
 
-/** The share has been withdrawn, and its event told, by somebody else at the same time. */
+/** Somebody else withdrew the share at the same time, and recorded the event. */
 export class AlreadyRevoked extends Error {
   override readonly name = 'AlreadyRevoked'
 }
 
-/** Withdraws a share for good. @param logIndex of the event that tells of it. @throws AlreadyRevoked */
+/** Withdraws a share permanently. @param logIndex of the event that tells of it. @throws AlreadyRevoked */
 export async function insertRevocation(db: Db, logIndex: number, id: string): Promise<void> {
   const sql = 'insert into share_revocations (log_index, share) values ($1, $2) on conflict (share) do nothing'
   if ((await db.query(sql, [logIndex, id])).rowCount === 0) throw new AlreadyRevoked()
 }
 
 /**
- * The share of a token, in whatever state. The lookup is by hash, so the time it takes says nothing about how much of a
- * guess is right, and it is the same one look for every state.
+ * The share of a token, in any state. The lookup is by hash, so its time does not tell how much of a guess is right, and it is
+ * the same for every state.
  */
 export async function findShare(db: Db, token: string): Promise<StoredShare | null> {
   const { rows } = await db.query<Row>(`${SELECT} where s.token_hash = $1`, [tokenHash(token)])
@@ -73,7 +75,7 @@ export async function readShare(db: Db, id: string): Promise<StoredShare | null>
   return rows[0] === undefined ? null : toShare(rows[0])
 }
 
-/** A page of rows by log index: the newest first, before one of them where that is said; or after one, the oldest first. */
+/** A page of rows by log index: newest first, up to `before` if given; or oldest first, from `after` on. */
 export type LogPage = { limit: number; before?: number | undefined; after?: number | undefined }
 
 /** Shares; `next` is the log index to ask for as `before` (or `after`), null on the last page. */

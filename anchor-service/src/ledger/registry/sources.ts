@@ -3,30 +3,30 @@ import type { Db } from '../../database/pool.ts'
 import { Refusal, type ServiceCode } from '../../errors.ts'
 import type { Demands, TimeAt } from '../packs/checked-batch.ts'
 
-/** A key of a source and when the service takes its signatures, by the service's own clock; null: without limit. */
+/** A key of a source, and the period in which the service, by its own clock, accepts its signatures; null: no limit. */
 export type SourceKey = {
   kid: string
   jwk: PublicJwk
   notBefore: Date | null
   notAfter: Date | null
-  /** Log index of the event by which it was registered first. */
+  /** Log index of the event that first registered it. */
   logIndex: number
 }
 export type EventSignatures = 'required' | 'optional'
 
 export type Settings = {
   eventSignatures: EventSignatures
-  /** May events hold digests that they do not disclose? */
+  /** Whether events may hold digests without a disclosure. */
   decoys: boolean
-  /** How far behind and ahead of the service's clock events may have been recorded, in seconds; null: without bound. */
+  /** How far behind and ahead of the service's clock events may have been recorded, in seconds; null: no bound. */
   maxAge: number | null
   maxAhead: number | null
 }
 
-/** A source as the tables have it; `logIndex` is that of this registration. */
+/** A source as the tables have it; `logIndex` is the log index of this registration. */
 export type Source = Settings & { source: string; logIndex: number; keys: SourceKey[] }
 
-/** Why a source may not hand in such a batch at a time (ms); null: it may. */
+/** Why a source may not send such a batch at a time (ms); null: it may. */
 export function refusalOf(
   source: SourceRecord | undefined,
   demands: Demands,
@@ -71,7 +71,7 @@ type Row = {
   registered: number
 }
 
-/** With the newest word on the source and on each of its keys; `wanted` names the sources. */
+/** The newest row of each source and of each of its keys; `wanted` names the sources. */
 const NEWEST = `select s.source, s.event_signatures, s.decoys, s.max_age, s.max_ahead, s.log_index,
     k.kid, k.jwk, k.not_before, k.not_after, k.registered
   from wanted w
@@ -81,7 +81,9 @@ const NEWEST = `select s.source, s.event_signatures, s.decoys, s.max_age, s.max_
     from source_keys where source = w.source order by kid, log_index desc) k
   order by w.source, k.registered, k.kid`
 
-/** Registered sources as the tables have them, by name; `after` is the last of the page before. Costs as much as the page is long. */
+/**
+ * Registered sources as the tables have them, by name; `after` is the last of the page before. The cost depends on the page only.
+ */
 export async function readSources(
   db: Db,
   page: { limit: number; after?: string | undefined },
@@ -101,7 +103,7 @@ export async function readSources(
   return { sources: shown, next: sources.length > page.limit ? shown.at(-1)!.source : null }
 }
 
-/** One registered source as the tables have it; undefined where there is none of this name. */
+/** One registered source as the tables have it; undefined if there is none of this name. */
 export async function readSource(db: Db, source: string): Promise<Source | undefined> {
   const { rows } = await db.query<Row>(`with wanted as (select $1::text as source) ${NEWEST}`, [source])
   return toSources(rows)[0]

@@ -27,7 +27,7 @@ export async function readHeads(db: Db, streams: readonly StreamName[]): Promise
   )
 }
 
-/** The accepted batch that holds position `seq` of a stream, which must lie behind the stream's head. */
+/** The accepted batch that holds place `seq` of a stream; `seq` must be below the stream's head. */
 export async function readKeptBatch(db: Db, { source, stream }: StreamName, seq: number): Promise<KeptBatch | null> {
   const { rows } = await db.query(
     `select log_index, seq, n, header, leaf_hash, event_leaves from batches
@@ -46,9 +46,9 @@ export async function readKeptBatch(db: Db, { source, stream }: StreamName, seq:
   }
 }
 
-/** Where a stream stands. @throws Refusal stream_not_found */
+/** The state of a stream. @throws Refusal stream_not_found */
 export async function readStream(db: Db, source: string, stream: string) {
-  // Other texts are no one's name, and some that the database would not take, such as U+0000.
+  // Other texts name no source or stream, and the database would reject some of them, such as U+0000.
   if (!isSourceName(source) || !isStreamId(stream)) throw new Refusal('stream_not_found')
   const { rows } = await db.query(
     `select log_index, seq + n as next, leaf_hash, substr(event_leaves, 32 * n - 31) as last, accepted_at,
@@ -76,8 +76,8 @@ export async function readStream(db: Db, source: string, stream: string) {
 export type StreamSummary = StreamName & { events: number; lastAt: Date }
 
 /**
- * Streams by name, of one source or of all. It goes from each to the next by index, so it costs as much as the page is
- * long, however many batches there are.
+ * Streams by name, of one source or of all. It goes from one to the next by index, so its cost depends on the length of the page
+ * and not on the number of batches.
  */
 export async function readStreams(
   db: Db,

@@ -1,15 +1,15 @@
 import { hash } from 'node:crypto'
 import { asHash, EMPTY_ROOT, type Hash } from '@killick/sdk/core'
 
-/** A pair of nodes behind the prefix of an inner node. */
+/** The prefix of an inner node, and a pair of nodes behind it. */
 const pair = Buffer.alloc(65, 0x01)
 
 /**
  * Walks the levels of the tree over leaf hashes of 32 bytes each (RFC 9162 §2.1.1), from the leaves up to the root. Two nodes
- * make their parent; a last one without a partner moves up unchanged. All of it happens in one buffer, which is faster than
- * an array of hashes: docs/decisions/0008-native-cryptography.md.
+ * make their parent; a last node without a sibling moves up unchanged. It works in one buffer, which is faster than an array of
+ * hashes: docs/decisions/0008-native-cryptography.md.
  *
- * @param visit called with the nodes of a level before they give way to the next one
+ * @param visit called with the nodes of a level, before the next level overwrites them
  */
 function climb(leaves: Uint8Array, visit: (nodes: Buffer) => void): Buffer {
   const level = Buffer.from(leaves)
@@ -30,7 +30,9 @@ export function rootOf(leaves: Uint8Array): Hash {
   return leaves.length === 0 ? EMPTY_ROOT : toHash(climb(leaves, () => {}))
 }
 
-/** The levels of the tree, from the leaves up to the root, 32 bytes to a node; what is left over in one goes up as it is. */
+/**
+ * The levels of the tree, from the leaves up to the root, 32 bytes to a node; a last node without a sibling moves up unchanged.
+ */
 export function levelsOf(leaves: Uint8Array): Buffer[] {
   const levels: Buffer[] = []
   climb(leaves, (nodes) => levels.push(Buffer.from(nodes)))

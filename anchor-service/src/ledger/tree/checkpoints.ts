@@ -49,7 +49,7 @@ export async function readCheckpoint(db: Db, size: number): Promise<SignedHead |
   return rows[0] ? toHead(rows[0]) : null
 }
 
-/** Signed notes of sizes from one on, the smallest first. */
+/** Signed notes from a size on, smallest first. */
 export async function readNotes(
   db: Db,
   { from, limit }: { from: number; limit: number },
@@ -58,7 +58,7 @@ export async function readNotes(
   return (await db.query<{ size: number; note: string }>(sql, [from, limit])).rows
 }
 
-/** For each log index, the first checkpoint that covers it: the one its receipt was made with. */
+/** For each log index, the first checkpoint that covers it, which its receipt has. */
 export async function readCovering(db: Db, indices: readonly number[]): Promise<SignedHead[]> {
   const { rows } = await db.query<Row>(
     `select c.size, c.root, c.note from unnest($1::bigint[]) with ordinality as wanted (log_index, place)

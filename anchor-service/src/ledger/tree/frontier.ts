@@ -16,8 +16,8 @@ const { nodeHash } = nodePrimitives
 export type TileSegment = { level: number; tile: number; start: number; hashes: readonly Hash[] }
 
 /**
- * The right edge of the tree: for each tile level, the hashes of its last tile as far as it is filled (0 to 255).
- * All that appending and the root need; never longer than 255 hashes on each of log₂₅₆ size levels.
+ * The right edge of the tree: for each tile level, the hashes that its last tile has so far (0 to 255). This is all that
+ * appending and the root need, and it never has more than 255 hashes on each of log₂₅₆ size levels.
  */
 export type Frontier = { readonly size: number; readonly tiles: readonly (readonly Hash[])[] }
 
@@ -56,7 +56,7 @@ export function append(frontier: Frontier, leaves: readonly Hash[]): { frontier:
   return { frontier: { size: frontier.size + leaves.length, tiles }, segments }
 }
 
-/** Root of the whole tree: every subtree it is folded from lies on the frontier. */
+/** Root of the whole tree; every subtree that folds to it is on the frontier. */
 export function frontierRoot(frontier: Frontier): Hash {
   const plan = planRoot(frontier.size)
   const hashes = plan.nodes.map((node) => {
@@ -69,8 +69,8 @@ export function frontierRoot(frontier: Frontier): Hash {
 }
 
 /**
- * The inclusion paths of the leaves that have just been appended, in the tree that they made: every node on them lies in a tile
- * that appending has touched.
+ * The inclusion paths of newly appended leaves, in the tree that includes them. Every node on these paths is in a tile that
+ * appending has touched.
  * @param before the frontier, to which appending added `segments`, up to `size`
  */
 export function appendedPaths(before: Frontier, segments: readonly TileSegment[], size: number): Hash[][] {

@@ -16,7 +16,7 @@ import { type Frontier, frontierTiles, type TileSegment } from './frontier.ts'
 
 type TileKey = { level: number; index: number }
 
-/** The stored hashes of tiles, as far as each is filled, in one query. Unknown tiles are empty. */
+/** The stored hashes of tiles, in one query. Unknown tiles are empty. */
 export async function readTiles(db: Db, keys: readonly TileKey[]): Promise<Hash[][]> {
   if (keys.length === 0) return []
   const { rows } = await db.query<{ level: number; tile: number; start: number; hashes: Buffer }>(
@@ -39,22 +39,22 @@ export function splitHashes(bytes: Uint8Array): Hash[] {
   return Array.from({ length: bytes.length / 32 }, (_, i) => asHash(bytes.slice(32 * i, 32 * i + 32)))
 }
 
-/** A tile as far as it was filled when it was read, and the nodes above its hashes that were asked for. */
+/** The hashes that a tile had when it was read, and the nodes above them that were asked for. */
 export class Tile {
   readonly hashes: readonly Hash[]
-  /** The parent of two is at half their index; hash i is at 256 + i. */
+  /** Hash i is at 256 + i; the parent of two nodes is at half their index. */
   readonly #nodes: Hash[] = []
 
   constructor(hashes: readonly Hash[]) {
     this.hashes = hashes
   }
 
-  /** Memory that it takes at most, about. */
+  /** Most memory that it takes, about. */
   get bytes(): number {
     return 256 * this.hashes.length
   }
 
-  /** The root over hashes that make a perfect subtree. */
+  /** The root over the hashes of a perfect subtree. */
   node(start: number, width: number): Hash {
     if (width === 1) return this.hashes[start]!
     const half = width / 2
@@ -64,10 +64,10 @@ export class Tile {
   }
 }
 
-/** Tiles by name. Hashes of the log never change, so what is kept of a tile may lack some, and is read again then. */
+/** Tiles by name. The log's hashes never change, so a kept tile can only lack newer hashes; then it is read again. */
 export type KeptTiles = { get(name: string): Tile | undefined; set(name: string, tile: Tile): void }
 
-/** Answers of plans over the log's tree; all their nodes come in one query, or from what is kept. */
+/** Answers of plans over the log's tree; all their nodes come from one query or from memory. */
 export async function readPlans<T>(db: Db, plans: readonly Plan<T>[], kept?: KeptTiles): Promise<T[]> {
   const places = plans.map((plan) => plan.nodes.map((node) => ({ ...tileOf(node), node })))
   const tiles = new Map<string, Tile>()

@@ -18,7 +18,9 @@ export type Config = {
   host: string
   /** PORT: port to listen on; 0 takes a free one. Default 8787. */
   port: number
-  /** KILLICK_ORIGIN: permanent name of the log, in every checkpoint; by convention a host and path. Default `localhost/killick`. */
+  /**
+   * KILLICK_ORIGIN: permanent name of the log, in every checkpoint; by convention a host and path. Default `localhost/killick`.
+   */
   origin: string
   /** KILLICK_LOG_KEY: file with the Ed25519 private JWK that signs checkpoints. Default: made in the data folder. */
   logKeyFile: string
@@ -48,7 +50,7 @@ export type Config = {
   checkingThreads: number
   /** KILLICK_LOG_LEVEL: silent, error, warn, info or debug. Default info. */
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
-  /** What visitors of proof pages are told: src/http/published.ts. */
+  /** What proof pages tell their visitors: src/http/page-settings.ts. */
   published: Published
   anchor: AnchorConfig
   /** How the ledger is audited in the background: src/audit/settings.ts. */
@@ -58,7 +60,10 @@ export type Config = {
 export type AnchorConfig = {
   /** Where the log's checkpoints are anchored; none: nothing is. Their settings are in src/anchor/settings.ts. */
   targets: TargetSettings[]
-  /** KILLICK_WORKER: `inline` anchors in the service's process, `off` leaves it to `killick-anchor-service worker`. Default inline. */
+  /**
+   * KILLICK_WORKER: `inline` anchors in the service's process, `off` leaves it to `killick-anchor-service worker`. Default
+   * inline.
+   */
   worker: 'inline' | 'off'
   /**
    * KILLICK_WORKER_PORT: port on which `killick-anchor-service worker` answers /healthz, /readyz and /metrics, on HOST; 0

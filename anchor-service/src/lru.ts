@@ -1,6 +1,6 @@
 /**
- * What was used last, within a number of bytes. Whoever keeps something says how many it takes; what was used longest ago goes
- * first, and what is larger than all the room is not kept.
+ * Keeps the entries that were used last, within a number of bytes. The caller says how many bytes an entry takes. The entry used
+ * longest ago is dropped first, and one larger than the whole room is not kept.
  */
 export class Lru<V> {
   readonly maxBytes: number

@@ -26,7 +26,7 @@ export type Service = {
   vkey: string
   tokens: { admin: string; reader: string }
   databaseUrl: string
-  /** Stops listening, finishes what has been handed in, closes the database. */
+  /** Stops listening, finishes open requests, closes the database. */
   close(): Promise<void>
 }
 
@@ -92,7 +92,7 @@ export async function startService(
     })
     log = app.log
     tellMemory(log, ledger)
-    // Batches wait for the walk over the system stream, so it begins now; what the tables lack is told as soon as it ends.
+    // Batches wait for the walk over the system stream, so it begins now; when it ends, faults of the tables are reported.
     ledger.registry.compareAll(pool).catch((error) => app.log.warn({ err: error }, 'the registry could not be checked'))
     indexing = keepIndex(store, (failure) => {
       metrics.indexingFailed()

@@ -13,19 +13,19 @@ import type { Attempt, OpenAnchor } from './state.ts'
 /** All that is known when a decision is made; pure data, read from chain and ledger. */
 export type Truth = {
   view: Pick<ChainView, 'block' | 'head' | 'nonce'>
-  /** The newest block that the chain itself calls final; null where it has no finality of its own. */
+  /** The newest block that the chain itself calls final; null if the chain has no finality. */
   finalized: number | null
   anchor: OpenAnchor
   /** Those of the anchor's transactions that are in blocks. */
   sightings: readonly Sighting[]
-  /** How the current transaction waits; null where it does not, or there is none. */
+  /** How the current transaction waits; null if it does not, or if there is none. */
   waiting: Waiting | null
   /** How long the nodes have been behind a block that they had shown, ms; 0: they are not behind. */
   behindMs: number
 }
 
 export type Waiting = {
-  /** Has a node the transaction? */
+  /** Whether a node has the transaction. */
   isKnown: boolean
   /** The sender's next nonce behind everything that waits without a gap. */
   pendingNonce: number
@@ -49,7 +49,7 @@ export type Move =
   /** Sign a transaction for it: a new one, or one that takes the place of `replaces`. */
   | { move: 'sign'; replaces: Attempt | null; fees: Fees | null }
   | { move: 'broadcast'; attempt: Attempt }
-  /** Nothing to do but to look again; `detail` says what is being waited for. */
+  /** Only look again later; `detail` says what the worker waits for. */
   | { move: 'wait'; detail: string }
   /** The next anchor may go ahead. */
   | { move: 'done' }
@@ -78,7 +78,7 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
   }
   const held = view.head?.size ?? -1
   if (anchor.size <= held) {
-    // Its own transaction may have done it: some nodes know of a receipt a little later than of its effect.
+    // The anchor's own transaction may have done this: some nodes show a receipt a little later than its effect.
     const isSpent = attempts.some(({ nonce }) => nonce < view.nonce)
     if (isSpent && isYounger(anchor.ageMs, patience.bumpAfterMs)) return wait('waiting for the receipt')
     return record('abandoned', `The contract holds size ${held} already.`)
@@ -97,7 +97,7 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
 
   if (!waiting.isKnown) return record('dropped', 'No node has the transaction any more.')
   if (isYounger(anchor.ageMs, patience.bumpAfterMs)) return wait('waiting for a block')
-  // Nodes keep a transaction back while an earlier nonce is missing; this anchor itself fills the gap.
+  // Nodes hold a transaction back while an earlier nonce is missing; this anchor itself fills the gap.
   if (waiting.pendingNonce < current.nonce) return sign()
   if (view.nonce < current.nonce && isPayable(current, waiting.market)) {
     return wait(`waiting for the transaction with nonce ${view.nonce}`)
@@ -123,7 +123,7 @@ function follow(
   const depth = view.block - seen.block + 1
   const isFinal = finalized === null ? depth >= patience.confirmations : seen.block <= finalized
   const state = isFinal ? 'final' : depth >= patience.confirmations ? 'confirmed' : 'mined'
-  // Each state is passed through: what is recorded with one is recorded for every anchor.
+  // No state is skipped, so every anchor has the records of every state.
   const next = !isRecorded ? 'mined' : anchor.state === 'mined' && state !== 'mined' ? 'confirmed' : state
   if (onChain.indexOf(next) > onChain.indexOf(anchor.state)) return { move: 'record', state: next, sighting: seen }
   return anchor.state === 'mined' ? wait(`${depth} of ${patience.confirmations} confirmations`) : { move: 'done' }

@@ -13,10 +13,10 @@ export { type Deployment, deployAnchorLog } from './chain/deploy.ts'
 export { type ChainSigner, keySigner } from './chain/signer.ts'
 
 /**
- * Anchors the log's checkpoints to every configured target. Nothing that chain or queue do stops it or the service:
- * trouble is told in `status` and in the metrics, and it goes on by itself when the trouble ends.
+ * Anchors the log's checkpoints to every configured target. Nothing that a chain or the queue does stops it or the service:
+ * it reports trouble in `status` and in the metrics, and goes on by itself when the trouble ends.
  *
- * @throws StartError where the configuration cannot be right
+ * @throws StartError if the configuration cannot be right
  */
 export async function startAnchoring(deps: AnchoringDeps): Promise<Anchoring> {
   const { pool } = deps

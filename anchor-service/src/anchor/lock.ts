@@ -3,7 +3,7 @@ import type pg from 'pg'
 /**
  * Runs `work` while no other process runs work under the same name; null when one does. The lock is a session lock of
  * PostgreSQL on a connection of its own, so it ends with the process. When the connection breaks, the lock is lost while
- * `work` goes on: whoever uses this must be safe without it, and gains only that two rarely do the same.
+ * `work` goes on: so callers must be safe without it, and use it only so that two processes rarely do the same work.
  */
 export async function withLock<T>(pool: pg.Pool, name: string, work: () => Promise<T>): Promise<T | null> {
   const client = await pool.connect()

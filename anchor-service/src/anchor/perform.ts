@@ -8,7 +8,7 @@ import type { Move } from './decide.ts'
 import { type Attempt, type LogOnChain, type OpenAnchor, recordState } from './state.ts'
 import { durable, type StepContext } from './step-context.ts'
 
-/** Does what was decided about an anchor. Null: done, decide again. Else what is to be waited for. @throws Alarm */
+/** Carries out a decision about an anchor. Null: done, decide again; else what to wait for. @throws Alarm */
 export async function perform(context: StepContext, anchor: OpenAnchor, move: Move): Promise<string | null> {
   if (move.move === 'record') await record(context, anchor, move)
   if (move.move === 'sign') await sign(context, anchor, move.replaces, move.fees)

@@ -2,14 +2,13 @@ import { createPostgresBackend, createRedisBackend, withBackend } from 'bullmq'
 import { Redis } from 'ioredis'
 
 /**
- * A doorbell for a target. A ring carries nothing: whoever answers reads the ledger. Rings that come while one waits are
- * one; a ring that comes while one is being answered is answered once more after it. Losing the queue loses rings, and
- * nothing else.
+ * A doorbell for a target. A ring carries nothing: the worker that answers reads the ledger. Rings that come while one waits
+ * count as one; a ring that comes while another is answered is answered after it. Losing the queue loses only rings.
  */
 export type Doorbell = {
-  /** @throws where the queue cannot be reached within two seconds */
+  /** @throws if the queue cannot be reached within two seconds */
   ring(): Promise<void>
-  /** Sets up the ring at every interval; again is harmless, and needed after the queue has lost its memory. */
+  /** Sets up the ring at every interval. Repeating it is harmless, and necessary after the queue has lost its memory. */
   schedule(): Promise<void>
   status(): { backend: 'redis' | 'postgresql'; isUp: boolean; detail: string | null }
   close(): Promise<void>
@@ -92,7 +91,7 @@ type Parts = {
   backend: 'redis' | 'postgresql'
   /** Resolves when it can be reached for the first time. */
   ready: Promise<unknown>
-  /** False while what is sent would only pile up. */
+  /** False while rings would only pile up. */
   isReady(): boolean
   queue: {
     add(name: string, data: null, options: typeof RING): Promise<unknown>

@@ -26,12 +26,12 @@ type Parts = AnchoringDeps & {
   metrics: AnchorMetrics
 }
 
-/** Nudges within this time are one. ms */
+/** Nudges within this time count as one. ms */
 const NUDGE_MS = 50
 /** How often the publisher's balance is read. ms */
 const MONEY_MS = 30_000
 
-/** One target with its queue, worker and reconciler: what becomes of it delays no other. */
+/** One target with its queue, worker and reconciler. Its trouble delays no other target. */
 export function runTarget(parts: Parts): RunningTarget {
   const { redisUrl, databaseUrl, ledger, log, target, chain, signer, locks, metrics } = parts
   const about = { target: target.name }

@@ -55,7 +55,7 @@ export async function readLastPlace(db: Db, target: string, chainId: number): Pr
     : null
 }
 
-/** The largest size that the ledger takes for anchored at a place; 0: none. */
+/** The largest size that counts as anchored on a chain, contract and log; 0: none. */
 export async function readLargest(db: Db, place: LogOnChain): Promise<number> {
   const { rows } = await db.query(
     `select size from current_anchors where ${KEY} and state in ('mined', 'confirmed', 'final') order by size desc limit 1`,
@@ -156,7 +156,7 @@ export async function recordState(
   }
 }
 
-/** Gives up what was anchored on a chain that is no more: another one has taken its id. */
+/** Abandons the anchors on a chain that no longer exists: another chain has taken its id. */
 export async function abandonChain(db: Db, { target, chainId, genesis }: LogOnChain): Promise<void> {
   await db.query(
     `insert into anchor_states (anchor, seq, state, detail)

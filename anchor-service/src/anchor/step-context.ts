@@ -27,7 +27,7 @@ export type StepContext = WorkerDeps & {
   heldRoot: Hash
 }
 
-/** Looks at chain and ledger. @throws Alarm where they give a reason not to go on */
+/** Reads chain and ledger. @throws Alarm if they give a reason not to go on */
 export async function readContext(deps: WorkerDeps): Promise<StepContext> {
   const view = await look(deps)
   const place = await findPlace(deps, view)
@@ -112,7 +112,7 @@ export async function findAll({ chain, view }: StepContext, anchor: OpenAnchor):
   return found.filter((sighting) => sighting !== null)
 }
 
-/** How the anchor's transaction waits; null where none does. */
+/** How the anchor's transaction waits; null if none does. */
 export async function askWaiting({ chain, view, signer }: StepContext, anchor: OpenAnchor): Promise<Waiting | null> {
   const current = anchor.attempts.at(-1)
   if (anchor.state !== 'broadcast' || current === undefined || current.nonce < view.nonce) return null
@@ -124,7 +124,7 @@ export async function askWaiting({ chain, view, signer }: StepContext, anchor: O
   return { isKnown, pendingNonce, market }
 }
 
-/** One thing that outlives the process, between two doors. */
+/** Does one durable thing, and calls the test hooks before and after it. */
 export async function durable<T>({ door }: WorkerDeps, step: string, work: () => Promise<T>): Promise<T> {
   await door?.(`before ${step}`)
   const result = await work()
@@ -132,7 +132,7 @@ export async function durable<T>({ door }: WorkerDeps, step: string, work: () =>
   return result
 }
 
-/** Reads from the nodes; where they are too few or disagree, that is an alarm. @throws Alarm */
+/** Reads from the nodes. @throws Alarm if too few answer or they disagree */
 export async function onNodes<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read()

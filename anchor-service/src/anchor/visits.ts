@@ -5,7 +5,7 @@ import type { Visit } from './worker.ts'
 export type Keeper = {
   /** Answers a ring: visits the target, or visits it once more after the visit that is under way. */
   visit(): Promise<void>
-  /** The reconciler: what a lost ring would have led to happens all the same. */
+  /** The reconciler: makes up for lost rings. */
   tick(): Promise<void>
   status(): { state: 'idle' | 'working' | 'alarm'; detail: string | null; alarm: AlarmCode | null }
   /** Waits for the visit that is under way. */
@@ -14,9 +14,9 @@ export type Keeper = {
 
 export type KeeperDeps = {
   advance: () => Promise<Visit>
-  /** @throws where the queue cannot be reached */
+  /** @throws if the queue cannot be reached */
   ring: () => Promise<void>
-  /** Is there something to anchor? Reads the ledger only. */
+  /** Whether there is something to anchor. Reads only the ledger. */
   isDue: (place: LogOnChain) => Promise<boolean>
   pollMs: number
   ended: (ended: Visit | Alarm) => void
@@ -25,10 +25,10 @@ export type KeeperDeps = {
 /** How long a ring may stay unanswered before the reconciler goes itself. */
 const UNANSWERED_MS = 1_000
 const ALARM_MS = 5_000
-/** How often to look at a chain where nothing is to be done. */
+/** How often to look at a chain when there is nothing to do. */
 const IDLE_MS = 60_000
 
-/** Sees to it that a target is visited when there is a reason to, whatever becomes of the queue. */
+/** Makes sure that a target is visited when there is a reason, whatever happens to the queue. */
 export function keepTarget({ advance, ring, isDue, pollMs, ended }: KeeperDeps): Keeper {
   let last: Visit | Alarm | null = null
   let endedAt = Number.NEGATIVE_INFINITY

@@ -20,7 +20,7 @@ import {
 
 /** How a visit ended. */
 export type Visit =
-  /** Another worker is at it. */
+  /** Another worker is visiting the target. */
   | { outcome: 'taken' }
   /** Nothing to do until the log grows. */
   | { outcome: 'idle'; place: LogOnChain }
@@ -30,11 +30,11 @@ export type Visit =
   | { outcome: 'settling' }
 
 /**
- * Brings a target as far as it can be brought now: again and again reads what chain and ledger say, decides, and does one
- * durable thing. Nothing is kept in memory between two of them, so it may be killed at any line and go on anywhere.
+ * Advances a target as far as possible now: it repeatedly reads chain and ledger, decides, and does one durable thing. It keeps
+ * nothing in memory between two of them, so it may be killed at any line, and any process can go on.
  *
- * Safe to run twice at once too: the next state of an anchor can be recorded once, a nonce is mined once, and the
- * contract takes a size once.
+ * Two workers may run at once: only one can record an anchor's next state, a nonce is mined once, and the contract takes a size
+ * once.
  *
  * @param locks connections for locks: one for each target that is being advanced
  * @throws Alarm
@@ -48,7 +48,7 @@ export async function advance(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> 
         const ended = await step(await readContext(deps))
         if (ended !== null) return ended
       } catch (error) {
-        // The chain may have moved on between the look and the question, so it is looked at once more.
+        // The chain may have moved on between the two reads, so it is read once more.
         const isRefusal = error instanceof Alarm && error.code === 'contract_refuses'
         if (!(error instanceof Overtaken) && (wasRefused || !isRefusal)) throw error
         wasRefused ||= isRefusal
@@ -62,7 +62,7 @@ export async function advance(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> 
   }
 }
 
-/** Does one durable thing and returns null; or says why there is none to do. */
+/** Does one durable thing and returns null, or returns why there is nothing to do. */
 async function step(context: StepContext): Promise<Visit | null> {
   const { ledger, place, view, target } = context
   const anchors = await readOpenAnchors(ledger.db, place, view.head?.size ?? -1)
@@ -90,7 +90,7 @@ async function step(context: StepContext): Promise<Visit | null> {
   return anchors.length > 0 ? { outcome: 'settling' } : { outcome: 'idle', place }
 }
 
-/** Since when a chain's nodes have been behind what they had shown before. */
+/** Since when a chain's nodes have been behind a block that they had shown. */
 const behind = new WeakMap<Chain, number>()
 
 function timeBehind({ chain, view }: StepContext, anchors: readonly OpenAnchor[]): number {

@@ -2,18 +2,18 @@ import pg from 'pg'
 
 /** Which of all processes on a database audits. */
 export type Seat = {
-  /** Takes the seat if it is free, and makes sure that it is still ours. @throws Error where the database does not answer */
+  /** Takes the lock if it is free, and makes sure that it is still ours. @throws Error if the database does not answer */
   take(): Promise<boolean>
   close(): Promise<void>
 }
 
 /**
- * The seat is a session lock of PostgreSQL on a connection of its own: it is free again when the process ends, however it
- * does. When the connection breaks unseen, two may audit until the next `take`, which does no harm.
+ * A session lock of PostgreSQL on its own connection, so it is free again when the process ends, however that ends. If the
+ * connection breaks unseen, two processes may audit until the next `take`, which does no harm.
  */
 export function openSeat(pool: pg.Pool): Seat {
   const own = new pg.Pool({ ...pool.options, max: 1 })
-  // A connection that breaks is found out by the next query.
+  // The next query notices a broken connection.
   own.on('error', () => {})
   let client: pg.PoolClient | null = null
 

@@ -1,4 +1,4 @@
-// A thread that audits once. It is started by thread.ts; what crosses between the two is described there.
+// A thread that audits once. thread.ts starts it and describes the messages between the two.
 import { parentPort, workerData } from 'node:worker_threads'
 import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
 import { KillickError } from '@killick/sdk/core'
@@ -9,11 +9,11 @@ import type { Assignment, Report } from './thread.ts'
 const { url, token, pins, pace, database } = workerData as Assignment
 const send = (report: Report) => parentPort!.postMessage(report)
 
-/** Between two reports of how far it is. ms */
+/** Time between two reports of progress, ms. */
 const REPORT_MS = 250
 let toldAt = 0
 
-/** Of how many events one is looked up and proven as a reader would, on average. */
+/** One in this many events is looked up and proven as a reader would, on average. */
 const SAMPLE = 1_000
 
 const api = openApi(url, token)

@@ -1,6 +1,6 @@
 /**
- * Nobody signs the columns by which events and batches are found; whoever owns the database could keep an event from
- * readers, or show it as another's, by changing them alone. So they are held against what is signed.
+ * Nobody signs the columns by which events and batches are found, so the database's owner could hide an event from readers, or
+ * show it as another's, by changing only these. This compares them with what is signed.
  */
 
 import { createHash } from 'node:crypto'
@@ -23,15 +23,18 @@ import { walkRuns } from './runs.ts'
 
 type Columns = { readonly [column: string]: JsonValue }
 type BatchRow = { columns: Columns; packs: Pack[]; keys: KeyRow[] }
-/** `columns`: digests, where they are long. `details`: what these are of. */
+/** `columns`: values, or digests of long ones. `details`: the values behind those digests. */
 type Pack = { first: number; columns: Columns; details: { ids: string; times: string; body: string } | null }
-/** What a pack is found by, as a scheme makes it. */
+/** The search keys of a pack, by a scheme. */
 type KeyRow = { first: number; scheme: number; columns: Columns; details: { keys: string; key_counts: string } | null }
 
-/** Entries that are read at a time, as far as their batches hold MAX_BATCH_EVENTS together, each of which may have a pack of its own. */
+/**
+ * Entries that are read at a time, as far as their batches hold MAX_BATCH_EVENTS together, each of which may have a pack of its
+ * own.
+ */
 const PAGE = 100
 
-// As JSON no value can fail the query, however it was altered. Times in ms, whatever lies below them too.
+// As JSON, no value can fail the query, however it was altered. Times in ms, with their fractions.
 const columnsOf = (withDetails: boolean, from: string, to: string) => `
   json_build_object('source', b.source, 'stream', b.stream, 'seq', b.seq, 'n', b.n, 'first_event', b.first_event,
       'leaf_hash', encode(b.leaf_hash, 'hex'), 'event_leaves', encode(sha256(b.event_leaves), 'hex'),
@@ -203,7 +206,7 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
       faults.push({ place: there(pos), message: `packs.first_event: no event has ${number}` })
       continue
     }
-    // That it cannot be read is told by the audit itself.
+    // The audit itself reports that it cannot be read.
     const event = events === null ? readEvent(row.token) : events[pos]!
     if (event === null) continue
     const place = { ...there(pos), id: event.id }
@@ -242,8 +245,8 @@ const eventColumns = (logIndex: number, pos: number, { id, time }: ParsedEvent):
 })
 
 /**
- * What is wrong with the rows that packs are found by, event by event: each by the scheme that made it. Whoever reads looks through
- * a pack that has none, so that none is hidden; but somebody has deleted them.
+ * What is wrong with the rows that packs are found by, event by event: each by the scheme that made it. Whoever reads looks
+ * through a pack that has none, so that none is hidden; but somebody has deleted them.
  */
 async function compareKeys(batch: WalkedBatch, packs: readonly Pack[], rows: readonly KeyRow[]): Promise<Fault[]> {
   const { logIndex, firstEvent, header, events } = batch
@@ -308,7 +311,7 @@ function readEvent(token: string): ParsedEvent | null {
   }
 }
 
-/** Names of the columns that are not as expected. Their values may be personal, and are not told. */
+/** Names of the columns that are not as expected. Their values may be personal, so they are not shown. */
 function differences(columns: Columns, expected: Columns): string[] {
   return Object.keys(expected).filter((name) => JSON.stringify(columns[name]) !== JSON.stringify(expected[name]))
 }

@@ -32,7 +32,7 @@ export type AuditDeps = {
 export type AuditStatus = {
   /** `elsewhere`: another process on this database audits; `last` is what it has recorded. */
   state: 'waiting' | 'running' | 'elsewhere'
-  /** How far the running audit is. */
+  /** Progress of the running audit. */
   progress: AuditProgress | null
   /** When the running audit began, or when the next one will; null: another process decides. ISO 8601, UTC */
   began: string | null
@@ -60,8 +60,8 @@ const LOOK_EVERY_MS = 15_000
 
 /**
  * Audits the whole ledger again and again: over HTTP like a stranger, on a thread of its own, relying on the keys and the
- * contracts of this process's configuration. Of all processes on a database one audits. Whatever an audit finds is told in
- * `status`, metrics, webhook and the system stream; it never keeps batches from being taken.
+ * contracts of this process's configuration. Only one process on a database audits. It reports findings in `status`,
+ * metrics, webhook and the system stream; they never stop batches from being accepted.
  */
 export function keepAuditing(deps: AuditDeps): Auditing {
   const { settings, ledger, log } = deps
@@ -86,7 +86,7 @@ export function keepAuditing(deps: AuditDeps): Auditing {
     if (!isMine || status.state === 'elsewhere') await readLast(isMine)
     if (!isMine) return lookAgain
     const audit = await auditOnce()
-    // What could not be recorded is still new after the next audit.
+    // An outcome that could not be recorded is still new after the next audit.
     await conclude(audit).catch((error) => log.warn({ err: error }, 'the outcome of the audit could not be recorded'))
     return settings.intervalMs
   }

@@ -8,13 +8,13 @@ export type Finished = {
   at: string
   /** How long it took. s, to the ms */
   seconds: number
-  /** Entries of the log that were audited, their root (base64url), and the events in them; null where it did not get so far. */
+  /** Entries of the log that were audited, their root (base64url), and the events in them; null if it did not get so far. */
   size: number | null
   root: string | null
   events: number | null
   /** The earliest event or entry at fault. */
   first: AuditResult['first']
-  /** Each check that failed, or where none did, that was left open: its id and what was found. */
+  /** Each check that failed or, if none did, each that was left open: its id and what was found. */
   findings: { check: string; detail: string }[]
 }
 

@@ -6,8 +6,8 @@ import type { TargetSettings } from '../anchor/settings.ts'
 import type { LogKey } from '../ledger/tree/checkpoints.ts'
 
 /**
- * What an audit of the own ledger relies on: configuration and keys of this process, nothing that stands in the database.
- * @throws Error where a target's log cannot be told because its signer does not answer
+ * What an audit of the service's own ledger relies on: configuration and keys of this process, and nothing in the database.
+ * @throws Error if a target's log is unknown because its signer does not answer
  */
 export async function ownPins(
   log: Pick<LogKey, 'vkey' | 'origin'>,
@@ -16,7 +16,7 @@ export async function ownPins(
 ): Promise<AuditPins> {
   const logs = targets.map(async ({ name, chainId, rpcUrls, contract, logId, key }) => ({
     contract,
-    // Where no node answers there is nothing to ask about, and the audit says so.
+    // If no node answers, there is nothing to ask about, and the audit says so.
     chainId: chainId ?? (await chainOf(rpcUrls)) ?? 0,
     logId: logId ?? logIdOf(await addressOf(key, name), log.origin),
   }))

@@ -36,8 +36,8 @@ async function readNewest(db: Db, outcome: Finished['outcome']): Promise<Found |
 }
 
 /**
- * Records how an audit ended, unless that is known: the same outcome and fault as in `last`, of a log that has not grown
- * since but for audits and anchors, less than a day ago. So audits do not keep a log growing that is otherwise at rest.
+ * Records how an audit ended, unless `last` already says so: the same outcome and fault, less than a day ago, for a log that has
+ * not grown since except by events about audits and anchors. So audits do not make an idle log grow.
  */
 export async function record(ledger: Ledger, audit: Finished, last: Finished | null): Promise<boolean> {
   const isKnown =

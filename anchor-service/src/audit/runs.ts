@@ -4,7 +4,7 @@ import { RUN_EVENTS, type Run, readCoverage, runsBetween, strayRuns } from '../l
 import { isRunRight } from '../ledger/index/write-run.ts'
 import { SCHEMES } from '../ledger/packs/filters.ts'
 
-/** The index of keys is made of pack_keys, and must be what these make of it. A run is checked when the audit has come to its end. */
+/** The index of keys must match pack_keys, from which it is made. A run is checked when the audit has come to the run's end. */
 export function walkRuns(db: Db) {
   let due: Promise<Run[]> | undefined
 
@@ -34,7 +34,7 @@ export function walkRuns(db: Db) {
   }
 }
 
-/** All there are, the short ones that long ones were made of among them, by where they end. */
+/** All runs by their end, including the short ones from which long ones were made. */
 async function readRuns(db: Db): Promise<Run[]> {
   const runs: Run[] = []
   for (const scheme of Object.keys(SCHEMES).map(Number)) {

@@ -1,7 +1,7 @@
 /**
- * What stands between the rows and those who read them: policies, rules, triggers, views, functions, defaults, constraints,
- * privileges, settings. All of it is told in lines, from the catalogue, and held against the lines of a schema that these
- * migrations have just made (schema.json).
+ * Everything in the schema that could change what readers see: policies, rules, triggers, views, functions, defaults,
+ * constraints, privileges, settings. It is printed as lines, from the catalogue, and compared with the lines of a schema that
+ * these migrations have just made (schema.json).
  */
 
 import type { OwnCheck } from '@killick/sdk/audit'
@@ -119,7 +119,7 @@ export async function readSchema(db: Db): Promise<{ lines: string[]; unlike: str
 
 const isUsual = (line: string) => /: (SELECT|INSERT) to killick_ledger$/.test(line)
 
-/** Where the database user may not make roles, nobody has privileges but the owner. */
+/** If the database user may not make roles, only the owner has privileges. */
 const isOfRole = (line: string) => line.endsWith(` to ${LEDGER_ROLE}`)
 
 /** @param hasRole whether the service works as the role that may select and insert alone */

@@ -30,7 +30,7 @@ type Table = {
   from?: string
   /** In what order its rows are expected of one event; absent: there is at most one. */
   order?: string
-  /** Its rows for an event; null: the event is none of those that the table is about. */
+  /** The rows that an event should have; null: the table is not about this event. */
   expect(
     event: ParsedEvent,
     walk: Walk,
@@ -126,7 +126,7 @@ const TABLES: readonly Table[] = [
   },
 ]
 
-/** Which rows are on a page; where one event may have several, all of these. */
+/** Which rows are on a page; if one event may have several, all of them. */
 const pageOf = ({ name, order }: Table) =>
   order === undefined
     ? 't.log_index > $1'
@@ -153,7 +153,7 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
       for (const { name, rows, expect } of tables) {
         const found = await rows.upTo(logIndex)
         const own = found.filter(({ key }) => key === logIndex).map(({ columns }) => columns)
-        // Of an event that cannot be read the audit tells by itself.
+        // The audit itself reports an event that cannot be read.
         if (walked.events === null) continue
         const expected = (event && (await expect(event, walk, own, db))) ?? []
         if (found.length > own.length || own.length > expected.length)
@@ -187,7 +187,7 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
   }
 }
 
-/** What cannot be read as a registration is none, and the audit tells of it by itself. */
+/** Null if the event cannot be read as a registration, which the audit itself reports. */
 function registrationOf(event: ParsedEvent): Registration | null {
   try {
     return parseRegistration(event)

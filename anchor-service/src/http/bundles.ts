@@ -24,7 +24,7 @@ export function keepBundles(db: Db) {
       const known = kept.get(name)
       if (known !== undefined) return known
       const body = make(name, index, width)
-      // How many bytes it takes is known when it is made; until then whoever asks for it waits for the same.
+      // Its size is known once it is made; until then all requests for it wait for the same result.
       kept.set(name, body, 0)
       body.catch(() => kept.delete(name))
       return body

@@ -7,7 +7,7 @@ import { readAnchoredSize } from '../ledger/registry/anchors.ts'
 
 export type Metrics = ReturnType<typeof makeMetrics>
 
-/** The service's own registry; whoever starts a part of the service may add to it. */
+/** The service's own registry; each part of the service may add to it. */
 export function makeMetrics() {
   const registry = new Registry()
   const registers = [registry]
@@ -76,7 +76,7 @@ export function makeMetrics() {
     /** The embedded PostgreSQL came back. */
     up: () => restarts.inc(),
     indexingFailed: () => indexingFailures.inc(),
-    /** The database does not hold what was registered of a source. */
+    /** The database does not hold a source's registrations as they were accepted. */
     registryAltered: () => registryFaults.inc(),
     committed(seconds: number, outcomes: readonly CommitResult[]) {
       commits.observe(seconds)
@@ -90,7 +90,7 @@ export function makeMetrics() {
         }
       }
     },
-    /** Gauges that are read from the ledger when somebody asks; while the database does not answer, they stay what they were. */
+    /** Gauges that are read from the ledger on request; while the database does not answer, they keep their values. */
     watch(ledger: Ledger) {
       new Gauge({
         name: 'killick_queue_depth',

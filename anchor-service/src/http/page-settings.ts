@@ -1,6 +1,9 @@
-/** What visitors of proof pages are told, as far as the operator decides it. */
+/** The settings that decide what proof pages tell their visitors. */
 export type Published = {
-  /** KILLICK_PUBLIC_URL: the address of the service for outsiders, used in links. Default: that of the request that makes the link. */
+  /**
+   * KILLICK_PUBLIC_URL: the address of the service for outsiders, used in links. Default: that of the request that makes the
+   * link.
+   */
   url: string | null
   /**
    * KILLICK_PUBLIC_RPC_URL: JSON-RPC endpoints, separated by spaces, that the page asks unless a visitor names others.

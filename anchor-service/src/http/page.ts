@@ -22,8 +22,8 @@ export type PageFile = { type: string; body: KeptBody }
 const kept = new Map<string, { version: string; file: Promise<PageFile> }>()
 
 /**
- * A file of the page, or of the console beside it, by its bare name; null where there is none. It is read once, and again
- * when it has been built anew.
+ * A file of the page, or of the console beside it, by its bare name; null if there is none. It is read once, and again after a
+ * new build.
  */
 export async function readPageFile(name: string, part: '' | 'console/' = ''): Promise<PageFile | null> {
   const type = TYPES[extname(name)]

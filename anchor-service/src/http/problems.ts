@@ -16,7 +16,7 @@ export type Problem = {
   [evidence: string]: unknown
 }
 
-/** HTTP status of the sdk's codes where it is not 400. */
+/** HTTP status of those codes of the sdk whose status is not 400. */
 const SDK_STATUS: Partial<Record<ErrorCode, number>> = { batch_too_large: 413, event_too_large: 413, key_unknown: 403 }
 
 /** Our codes for the errors of fastify and its plugins. */
@@ -62,7 +62,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (document.status >= 500) request.log.error({ err: error }, document.code)
   if (document.status === 503) reply.header('retry-after', RETRY_AFTER)
   if (document.status === 401) reply.header('www-authenticate', 'Bearer')
-  // What does not exist or is not allowed now may be a moment later.
+  // Something that does not exist or is not allowed now may exist or be allowed a moment later.
   reply.header('cache-control', 'no-store')
   reply.problemCode = document.code
   return reply.code(document.status).type(PROBLEM_MEDIA_TYPE).send(JSON.stringify(document))

@@ -28,11 +28,11 @@ import { type Verifier, verifierOf } from './verify.ts'
  * chain, digests, times, root. All or nothing. The header and its signature come first, so that only a registered source can
  * make the service look at the rest.
  *
- * @param sources what is known of sources; nothing is refused for what may have changed since
+ * @param sources the known sources; a batch is never refused for something that may have changed since
  * @param since the version of the registry that must be known
  * @param now the service's clock in ms; keys are judged by it, not by what the batch claims
  * @param share which of the events' signatures to verify
- * @returns null where another makes the batch
+ * @returns null if another thread builds the batch
  * @throws KillickError | Refusal, with the 1-based line at fault in `details.line`
  */
 export async function checkBatch(
@@ -91,7 +91,7 @@ async function checkAgainst(
   return packer.done(body, events.leaves, events.prev, { ...demands, registered: newest })
 }
 
-/** Has core say what is wrong with a batch. @throws KillickError */
+/** Lets core's reader say what is wrong with a batch. @throws KillickError */
 function refuse(text: Uint8Array): never {
   readBatch(text, () => {}, nodePrimitives)
   throw new InvariantError('intake cannot read a batch that core reads')
@@ -99,7 +99,7 @@ function refuse(text: Uint8Array): never {
 
 /** Checks the signatures of a batch as they come, so that none has to be kept, and notes what else its source must allow. */
 class Seen {
-  /** The first line whose signature does not verify; of later ones nothing is said. */
+  /** The first line whose signature does not verify; later lines are not reported. */
   badLine: number | null = null
   unsignedLine: number | null = null
   hiddenLine: number | null = null

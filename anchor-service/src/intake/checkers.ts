@@ -11,7 +11,10 @@ export type CheckerData = { databaseUrl: string; hasRole: boolean }
 /** What to check: a body as it was sent, the version of the registry that the ledger has met, and the service's clock in ms. */
 export type Sent = { body: Uint8Array; encoding: Encoding; registry: number; now: number }
 
-/** The signatures that one thread verifies: every `of`-th, beginning with number `index`. Only the thread with index 0 builds the batch. */
+/**
+ * The signatures that one thread verifies: every `of`-th, beginning with number `index`. Only the thread with index 0 builds the
+ * batch.
+ */
 export type Portion = { index: number; of: number }
 
 export type Question = Sent & { id: number; share: Portion }
@@ -29,13 +32,18 @@ export type Answer = { id: number } & (
 export type Checkers = {
   /** How many batches are worth handing in at once: two for each thread, so that no thread waits for its next batch. */
   readonly width: number
-  /** `decodeBody` and `checkBatch` on other threads; `body` may be empty afterwards. @throws as they do; Refusal `unavailable` while the database is away */
+  /**
+   * `decodeBody` and `checkBatch` on other threads; `body` may be empty afterwards. @throws as they do; Refusal `unavailable`
+   * while the database is away
+   */
   check(sent: Sent): Promise<CheckedBatch>
-  /** Answers what has been handed in, then ends the threads. */
+  /** Answers the open questions, then ends the threads. */
   close(): Promise<void>
 }
 
-/** A compressed body of at least this length is checked by several threads if some are idle: each reads it and verifies its share. */
+/**
+ * A compressed body of at least this length is checked by several threads if some are idle: each reads it and verifies its share.
+ */
 const SHARED_BYTES = 32_768
 const MAX_HELPERS = 3
 
@@ -53,11 +61,11 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
   const threads = Array.from({ length: count }, start)
 
   function start(): Thread {
-    // Flags of the process (a watcher, a coverage tool) are not for its threads.
+    // The thread does not take over flags of the process (a watcher, a coverage tool).
     const worker = new Worker(ENTRY, {
       workerData: { databaseUrl, hasRole },
       execArgv: [],
-      // Room for what a batch or two need for a moment, so that none of it outlives a collection of the young.
+      // Room for what a batch or two need for a moment, so that a minor collection frees it.
       resourceLimits: { maxYoungGenerationSizeMb: 64 },
     })
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()

@@ -7,8 +7,8 @@ const CHECKSUM_BYTES = 4
 const RLE = 1
 
 /**
- * The frames of zstd that a body consists of (RFC 8878 §3.1), without what may be skipped; null where it is anything else, or
- * consists of more than `most`. What is in them is not looked at. Node decompresses one and leaves those behind it alone.
+ * The zstd frames of a body (RFC 8878 §3.1), without skippable ones; null if the body holds anything else or more than `most`
+ * frames. It does not look into the frames. (Node would decompress the first and ignore the others.)
  */
 export function splitFrames(body: Uint8Array, most: number): Uint8Array[] | null {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength)
@@ -24,7 +24,7 @@ export function splitFrames(body: Uint8Array, most: number): Uint8Array[] | null
     }
     return frames
   } catch (error) {
-    // A field lies behind the end.
+    // A field is beyond the end.
     if (error instanceof RangeError) return null
     throw error
   }

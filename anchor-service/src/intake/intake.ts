@@ -10,11 +10,11 @@ import { encodingOf } from './decode.ts'
 export type Intake = {
   /** Takes the body of one `POST /v1/batches` from its stream to a durable place in the log. */
   take(body: Readable, encoding: string | undefined): Promise<Accepted>
-  /** Do batches wait for a thread to check them? */
+  /** Whether batches wait for a thread to check them. */
   isPressed(): boolean
 }
 
-/** @param limits memory for bodies; of those that have arrived, 256 may wait to be checked */
+/** @param limits memory for bodies; 256 bodies that have arrived may wait for a check */
 export function makeIntake(
   ledger: Pick<Ledger, 'submit' | 'registry'>,
   checkers: Checkers,

@@ -19,13 +19,13 @@ export type KnownSource = { source: SourceRecord | undefined; newest: string | n
 type Known = KnownSource & { all: readonly Registered[]; since: number }
 
 /**
- * Remembers sources, so that they need not be read for every batch. What has changed since is found out where it matters: the
- * commit holds what a batch was judged by against the log, and a refusal is given on what was read just then.
+ * Remembers sources, so that they need not be read for every batch. A change since then is noticed where it matters: the commit
+ * compares what a batch was judged by with the log, and a refusal is based on rows that were just read.
  */
 export function knowSources(db: Db) {
   const known = new Map<string, Known>()
 
-  /** @throws Refusal registry_altered where its rows are not what its registrations in the log say */
+  /** @throws Refusal registry_altered if its rows are not what its registrations in the log say */
   async function readAgain(name: string, since: number): Promise<KnownSource> {
     try {
       const rows = await readRows(db, [name])
@@ -55,7 +55,7 @@ export function knowSources(db: Db) {
   }
 }
 
-/** Where the rows of a source say that its registrations are, behind those that are known. */
+/** Log indices of a source's registrations by its rows, after those that are known. */
 function placesBehind(source: string, rows: readonly { log_index: number }[], known: readonly Registered[]): number[] {
   const places = rows.map(({ log_index }) => log_index)
   if (!places.every(Number.isSafeInteger)) throw new RegistryAltered(source, 'sources.log_index: no log is so long')

@@ -14,10 +14,10 @@ import { rootOf } from '../ledger/tree/batch-tree.ts'
 import { EventReader, SIGNATURE } from './fast/event-reader.ts'
 import { NO } from './fast/scan.ts'
 
-/** A signature, and the line of the body that it stands on, from 1. */
+/** A signature, and its line in the body, from 1. */
 export type LineSignature = BatchHeader['signature'] & { line: number }
 
-/** What becomes of events, in order. */
+/** Takes the events, in order. */
 export type Take = {
   /** @param sketch serves the next event afterwards. @param size of its line, with the line feed */
   event(sketch: EventSketch, size: number): void
@@ -27,7 +27,7 @@ export type Take = {
   hidden(line: number): void
 }
 
-/** A JWS header that events begin with, and what it says; `bytes` is base64url with the full stop, empty: they are unsigned. */
+/** A JWS header with which events begin, and its content; `bytes` is base64url with the full stop, empty for unsigned events. */
 type Head = { bytes: Uint8Array; alg: Alg; kid: string }
 
 const UNSIGNED: Head = { bytes: new Uint8Array(0), alg: 'Ed25519', kid: '' }
@@ -38,20 +38,20 @@ const MAX_HEADS = 256
 /** One for the thread: its buffers hold the longest event. */
 const reader = new EventReader()
 
-/** What is to be known of a batch's events together. */
+/** What the batch's events have together. */
 export type ReadEvents = {
   /** Their leaf hashes, 32 bytes each. */
   leaves: Buffer
-  /** What the first one names as the event before it. */
+  /** `prev` of the first event. */
   prev: Hash | undefined
-  /** The first and the last one by when they were recorded; of several at one time the first. */
+  /** The earliest and the latest event by time of recording; the first of several with the same time. */
   earliest: TimeAt
   latest: TimeAt
 }
 
 /**
  * Reads the events of a batch: structure, chain, digests, fields and root, as core's readBatch does, several times as fast.
- * Signatures are the caller's to check.
+ * The caller checks the signatures.
  * @param text the whole body
  * @returns null if something is wrong; core's reader then says what
  */
@@ -62,7 +62,7 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
   let head = headAt(text, at)
   let first = ''
   let last = ''
-  // In four variables, not two objects: this is done with every event.
+  // Four variables instead of two objects, since this runs for every event.
   let earliest = Number.POSITIVE_INFINITY
   let earliestLine = 0
   let latest = Number.NEGATIVE_INFINITY

@@ -1,10 +1,10 @@
 import { createPublicKey, verify } from 'node:crypto'
 import { algOf, type PublicJwk, publicKeyBytes } from '@killick/sdk/core'
 
-/** Does the holder of a key stand for `message`, under the algorithm that the signature names? */
+/** Whether a signature over `message` verifies under a key, by the algorithm that the signature names. */
 export type Verifier = (alg: string, message: Uint8Array, signature: Uint8Array) => boolean
 
-// libsodium verifies Ed25519 faster than the OpenSSL in Node: docs/decisions/0008-native-cryptography.md. Where it has no binary,
+// libsodium verifies Ed25519 faster than the OpenSSL in Node: docs/decisions/0008-native-cryptography.md. If it has no binary,
 // OpenSSL verifies.
 const sodium = await import('sodium-native').then(
   (module) => module.default,

@@ -1,4 +1,5 @@
-// What a service answers, read strictly. It is under audit: nonsense is `answer_malformed`, and no accident further on.
+// Reads a service's answers strictly. The service is under audit, so nonsense becomes `answer_malformed` here and not an accident
+// further on.
 import { fromHex } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isCount, isSourceName } from '../core/event.ts'
@@ -34,7 +35,7 @@ const place = (value: JsonObject, what: string): PinnedLog => ({
   logId: hex(value.logId, 32, `${what}: logId`),
 })
 
-/** More than 16 successions are not listed: each is asked a chain about. */
+/** Most successions that may be listed: each costs questions to a chain. */
 const MAX_SUCCESSIONS = 16
 
 const vkey = (value: JsonValue | undefined, what: string): string => {
@@ -48,10 +49,10 @@ const vkey = (value: JsonValue | undefined, what: string): string => {
   }
 }
 
-/** `GET /v1/log`: the log's key, where it is anchored, and what it says it succeeds. */
+/** `GET /v1/log`: the log's key, its targets, and the logs that it claims to succeed. */
 export type LogDescription = { vkey: string; logs: PinnedLog[]; successions: Omit<Succeeds, 'path'>[] }
 
-/** Most bytes of it: a statement of succession has some hundred. */
+/** Most bytes of that answer; a statement of succession has some hundred. */
 export const MAX_LOG_BYTES = 1 << 20
 
 /** @throws KillickError answer_malformed */
@@ -72,7 +73,9 @@ export function parseLog(value: JsonValue): LogDescription {
   return { vkey: vkey(value.vkey, '/v1/log: vkey'), logs, successions }
 }
 
-/** A row of `GET /v1/anchors`, as far as it is read. Amounts are wei as decimal text, `time` the block's in unix seconds. */
+/**
+ * The members of a row of `GET /v1/anchors` that are read. Amounts are wei as decimal text, `time` the block's in unix seconds.
+ */
 export type AnchorRow = PinnedLog & {
   readonly target: string
   readonly size: number
@@ -120,8 +123,8 @@ export function parseCheckpointRow({ size, note }: JsonObject): CheckpointRow {
 }
 
 /**
- * A row of a list that the log tells of, at `logIndex`. `revocation`: where the log tells of a link's withdrawal. The other members are
- * held against the event that tells of it, whatever they are.
+ * A row of a list; the event at `logIndex` tells of it. `revocation`: log index of the event that tells of a link's withdrawal.
+ * All other members are compared with the event.
  */
 export type ToldRow = { readonly logIndex: number; readonly revocation: number | null; readonly members: JsonObject }
 
@@ -132,12 +135,14 @@ export function parseShareRow(row: JsonObject): ToldRow {
   return { logIndex: number('logIndex'), revocation, members: row }
 }
 
-/** A row of `GET /v1/equivocations`; `told` is where the log tells of it. @throws KillickError answer_malformed */
+/**
+ * A row of `GET /v1/equivocations`; `told` is the log index of the event that tells of it. @throws KillickError answer_malformed
+ */
 export function parseEquivocationRow(row: JsonObject): ToldRow {
   return { logIndex: count(row.told, '/v1/equivocations: told'), revocation: null, members: row }
 }
 
-/** A key as it is listed: ms since 1970, and the log index of its first registration. */
+/** A listed key: its period in ms since 1970, and the log index of its first registration. */
 type ListedKey = { readonly notBefore: number | null; readonly notAfter: number | null; readonly logIndex: number }
 
 /** A row of `GET /v1/sources`: settings as last registered, at `logIndex`, and keys by kid. */
@@ -151,7 +156,7 @@ export type SourceRow = {
   readonly keys: ReadonlyMap<string, ListedKey>
 }
 
-/** @throws KillickError answer_malformed, also for a key that is none */
+/** @throws KillickError answer_malformed, also for an invalid key */
 export function parseSourceRow(row: JsonValue): SourceRow {
   if (!isObject(row) || !isSourceName(row.source) || !Array.isArray(row.keys))
     return malformed('/v1/sources holds something else than sources and their keys')
@@ -190,9 +195,9 @@ function kidOf(jwk: JsonValue | undefined): string | null {
 }
 
 /**
- * A page of a list that is in the order of the log: rows with keys above one, the smallest first.
+ * A page of a list in the order of the log: rows with keys above a given one, smallest first.
  * @param path with its query
- * @throws KillickError answer_malformed, also where they are in another order
+ * @throws KillickError answer_malformed, also if they are in another order
  */
 export async function readRows<Row>(
   api: Api,
@@ -214,14 +219,14 @@ export async function readRows<Row>(
   })
 }
 
-/** More than any ledger lists; a service that goes on for ever is stopped here. */
+/** More rows than any ledger lists; stops a service that would go on for ever. */
 const MAX_ROWS = 2_000_000
 
 /**
  * The rows of a list, page by page, each read by `parse`; `next`: the cursor of what follows them.
  * @param path with its query, to which limit and cursor are added
  * @param limit rows on a page, asked for before each
- * @throws KillickError answer_malformed, also where a page does not lead on
+ * @throws KillickError answer_malformed, also if a page's cursor does not lead on
  */
 export async function* readPages<Row>(
   api: Api,

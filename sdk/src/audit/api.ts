@@ -9,26 +9,26 @@ import { problemError, unreachable } from '../core/problem.ts'
 
 /**
  * The answers of one service to GET. Each is bounded in bytes and time, and redirects are not followed. Paths begin with `/`.
- * Calls reject with `KillickError`: `unreachable` where no answer comes or the service fails (5xx), else its refusal.
+ * Calls reject with `KillickError`: `unreachable` if no answer comes or the service fails (5xx), else its refusal.
  */
 export type Api = {
-  /** @param maxBytes default 32 MiB @throws KillickError `refused` where there are more */
+  /** @param maxBytes default 32 MiB @throws KillickError `refused` if there are more */
   bytes(path: string, maxBytes?: number): Promise<Uint8Array>
-  /** @throws KillickError `answer_malformed` where it is not UTF-8 */
+  /** @throws KillickError `answer_malformed` if it is not UTF-8 */
   text(path: string, maxBytes?: number): Promise<string>
   /** @throws KillickError `json_*` */
   json(path: string, maxBytes?: number): Promise<JsonValue>
-  /** Lines of a long answer, as they come. */
+  /** Lines of a long answer, as they arrive. */
   lines(path: string, maxLine: number): AsyncGenerator<string>
 }
 
 /** How a service is asked. */
 export type ApiOptions = {
-  /** How often a request is made again that came too early for the service's rate limit. Default 5. */
+  /** How often a request is repeated if it came too early for the service's rate limit. Default 5. */
   patience?: number
-  /** Of one request, from connecting to the last byte of the answer, milliseconds. Default 60,000. */
+  /** Time limit for one request, from connecting to the last byte of the answer, milliseconds. Default 60,000. */
   timeoutMs?: number
-  /** Told where the service asks for a token. */
+  /** Added to the error message if the service asks for a token. */
   hint?: string
 }
 
@@ -119,7 +119,7 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
   return { bytes, text, json: async (path, maxBytes) => parseJson(await text(path, maxBytes)), lines }
 }
 
-/** RFC 9110 §10.2.3, in seconds: from one to a minute, whatever the service asks for. */
+/** Retry-After (RFC 9110 §10.2.3): between one second and a minute, whatever the service asks for. */
 function retryAfter(value: string | null): number {
   return Math.min(Math.max(/^\d{1,9}$/.test(value ?? '') ? Number(value) : 1, 1), 60)
 }

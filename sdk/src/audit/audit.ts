@@ -34,34 +34,36 @@ import { LogTree, type ReadTile, tilePath } from './tree.ts'
 
 const MAX_NOTE_BYTES = 1 << 20
 
-/** What the auditor relies on, instead of the service's word. Empty: the service's word is taken, and the result says so. */
+/**
+ * What the auditor relies on instead of the service's word. If empty, the audit takes the service's word, and the result says so.
+ */
 export type AuditPins = {
   /** Verifier keys (C2SP vkeys) of the log. */
   readonly logKeys: readonly string[]
   /** Keys of sources; one without a name counts for every source that it is registered for. */
   readonly sourceKeys: readonly PinnedSourceKey[]
-  /** Contracts, and the log in each. */
+  /** Contracts, each with the log in it. */
   readonly logs: readonly PinnedLog[]
-  /** JSON-RPC endpoints; none: the chain is not asked. */
+  /** JSON-RPC endpoints; if empty, the chain is not asked. */
   readonly urls: readonly string[]
 }
 
-/** How far an audit is: batches of `size`, and the events in them. */
+/** Progress of an audit: batches out of `size`, and the events in them. */
 export type AuditProgress = { readonly batches: number; readonly size: number; readonly events: number }
 
-/** How an audit is made. */
+/** Options of an audit. */
 export type AuditOptions = {
-  /** After each batch. */
+  /** Called after each batch. */
   readonly onProgress?: (progress: AuditProgress) => void
   /** Ends the audit early: it rejects with the signal's reason. */
   readonly signal?: AbortSignal
   /** Most events to check per second, on average; 0: as fast as they come. Default 0. */
   readonly pace?: number
-  /** More checks. Default none. */
+  /** Additional checks. Default none. */
   readonly own?: readonly OwnCheck[]
 }
 
-/** What an audit found. `auditOutcome` makes one word of it. */
+/** What an audit found. `auditOutcome` sums it up in one word. */
 export type AuditResult = {
   /** Name of the log. */
   origin: string
@@ -70,28 +72,27 @@ export type AuditResult = {
   root: string
   /** Events that were checked. */
   events: number
-  /** What was asked, and how it ended, in the order of docs/ERRORS.md. */
+  /** The checks and their results, in the order of docs/ERRORS.md. */
   checks: AuditCheck[]
   /** The earliest fault that has a place in the log. */
   first: (FaultPlace & { message: string }) | null
-  /** Whose word was taken for what was not pinned. */
+  /** What was not pinned, so that the service's word was taken. */
   restsOn: string[]
-  /** Sources for whose keys the log's word was taken. */
+  /** Sources whose keys were taken on the log's word. */
   unpinned: string[]
-  /** The logs that this one says it succeeds, the latest statement first, but for those that are refuted. */
+  /** The logs that this one claims to succeed, latest statement first, without those that are refuted. */
   successions: Succeeded[]
-  /** Pinned logs that were left for others of which none is pinned: these are followed, on the publisher's word. */
+  /** Pinned logs that were left for logs that are not pinned; the audit follows those on the publisher's word. */
   followed: PinnedLog[]
 }
 
 const FOLLOWED = 'what is anchored since is followed on the publisher’s word'
 
 /**
- * An audit in one word. `failed`: a check did. `undecided`: nothing failed, but something could not be checked. `passed`:
- * neither. That nothing is anchored yet leaves nothing open; that the chain was not asked does. What a log holds that was left
- * leaves nothing open either: who pinned that log finds `anchors.chain` skipped. But of an answer that was asked for and did
- * not come nobody knows what it would have been.
- * @param waived ids of checks that were left out on purpose
+ * An audit in one word. `failed`: a check failed. `undecided`: nothing failed, but something could not be checked. `passed`:
+ * neither. It is undecided if the chain was not asked, or did not answer. It is not undecided because nothing is anchored yet,
+ * nor because of what the contract holds of a log that was left: for a verifier who pinned that log, `anchors.chain` is skipped.
+ * @param waived ids of checks that were deliberately left out
  */
 export function auditOutcome(
   { checks, successions }: Pick<AuditResult, 'checks' | 'successions'>,
@@ -109,7 +110,7 @@ export function auditOutcome(
  * log registers them, the chain of every stream, the root and signature of every batch, the log's tree and each stored tile,
  * and every anchor against the contract. Memory use does not grow with the ledger.
  * @param api from `openApi`, with a token that may read events
- * @throws KillickError where the service cannot be reached or refuses; `signal`'s reason where it was ended
+ * @throws KillickError if the service cannot be reached or refuses; `signal`'s reason if it was aborted
  * @example
  * const pins = { logKeys: [vkey], sourceKeys: [], logs: [], urls: ['https://rpc.example.com'] }
  * const result = await auditLedger(openApi('https://audit.example.com', token), pins)
@@ -128,17 +129,17 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   findings.expect('anchors.log', 'The log has the roots that were anchored')
   findings.expect('anchors.chain', 'The contract on chain holds those roots')
   const claims = await readLog(api, findings)
-  // Keys of types that are not read are no pins.
+  // Keys of unsupported types are no pins.
   const pinnedKeys = splitVkeys(pins.logKeys)
   const logKeys = pinnedKeys.supported.length > 0 ? pinnedKeys.supported : claims.vkey === null ? [] : [claims.vkey]
   const statements = openStatements(claims.successions, logKeys)
   const chosen = pins.logs.length > 0 ? pins.logs : claims.logs
   const logs = distinct([...chosen, ...successorsOf(statedIn(statements), chosen)])
   const left = leftBy(statements)
-  // Before the checkpoint is read, or entries that arrive meanwhile would be anchored but not in it.
+  // Read before the checkpoint; otherwise entries that arrive meanwhile would be anchored but not in it.
   const heads = await readHeads(distinct([...logs, ...left]), pins.urls)
   const anchors = await listAnchors(api, findings)
-  // What was registered by then is listed, whatever arrives meanwhile.
+  // Everything registered by then must be listed, whatever arrives meanwhile.
   const listedAt = await readSize(api)
   const listed = await listSources(api)
   const { origin, size, root } = await readCheckpoint(api, logKeys, findings)
@@ -151,7 +152,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   })
   const own = [checkNotes(api, origin, logKeys), checkRecords(api), succession, ...(options.own ?? [])]
   for (const { id, title } of own) findings.expect(id, title)
-  // Of logs that were left, where a node was given that can tell; that none was is told of by the check of the succession.
+  // For logs that were left, if a node for their chain was given; if none was, the check of the succession says so.
   const told = left.filter(({ chainId }) => heads.nodes.some((node) => node.chainId === chainId))
   const asked = anchors.filter((anchor) => [...logs, ...told].some((log) => isPlace(anchor, log)))
   const keys = new KeyRing({
@@ -191,7 +192,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const followed = leftUnpinned(succession.sound, pins.logs)
   if (pins.urls.length === 0) findings.skip('anchors.chain', 'No node was asked')
   else {
-    // What was anchored in a log after it was left is no longer this log's: the check of the succession tells of it.
+    // What was anchored in a log after it was left is no longer this log's; the check of the succession reports it.
     const own = heads.heads.filter(
       ({ log }) => logs.some((one) => isPlace(one, log)) && !succession.sound.some(({ from }) => isPlace(from, log)),
     )
@@ -228,7 +229,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   }
 }
 
-/** What the service says of its log; nothing, where that cannot be read, which is a finding. */
+/** What the service says about its log; nothing if that cannot be read, which is a finding. */
 async function readLog(api: Api, findings: Findings): Promise<Omit<LogDescription, 'vkey'> & { vkey: string | null }> {
   try {
     return parseLog(await api.json('/v1/log', MAX_LOG_BYTES))
@@ -239,7 +240,7 @@ async function readLog(api: Api, findings: Findings): Promise<Omit<LogDescriptio
   }
 }
 
-/** Entries that the log has now; 0 where the service has no checkpoint that can be read, which is told when it is read again. */
+/** How many entries the log has now; 0 if the service's checkpoint cannot be read, which is reported when it is read again. */
 async function readSize(api: Api): Promise<number> {
   try {
     return Number(parseCheckpoint(await api.text('/checkpoint', MAX_NOTE_BYTES)).size)
@@ -258,7 +259,7 @@ async function readCheckpoint(
   try {
     const note = await api.text('/checkpoint', MAX_NOTE_BYTES)
     const { origin, size, root } = parseCheckpoint(note)
-    // That no key is known was told.
+    // The missing key has already been reported.
     if (logKeys.length === 0) return { origin, size: Number(size), root }
     findings.pass('checkpoint', logKeys.join(', '))
     try {
@@ -269,7 +270,7 @@ async function readCheckpoint(
     }
     return { origin, size: Number(size), root }
   } catch (error) {
-    // Whoever has no checkpoint, or one that cannot be read, has lost it: a ledger is never empty.
+    // A service without a readable checkpoint has lost it: a ledger is never empty.
     const { status } = error instanceof KillickError ? error.details : { status: null }
     if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
     findings.fail('checkpoint', error.message)
@@ -277,9 +278,9 @@ async function readCheckpoint(
   }
 }
 
-/** A partial tile may be gone once the full one exists; its beginning is the same. */
+/** A partial tile may be gone once the full one exists, which begins with the same hashes. */
 function tileReader(api: Api): ReadTile {
-  // 500 is what a service says that finds its own tree broken; while its database is away it says 503.
+  // A service answers 500 if it finds its own tree broken, and 503 while its database is away.
   const orNull = (error: unknown) => {
     if (error instanceof KillickError && (error.details.status === 404 || error.details.status === 500)) return null
     // Longer than any tile.

@@ -1,4 +1,4 @@
-// Anchors: what the service lists, what the log hashes to at those sizes, and what the contract says.
+// Checks anchors: compares what the service lists with the log's roots at those sizes and with the contract.
 import { keccak_256 } from '@noble/hashes/sha3.js'
 import { equalBytes, fromHex, toHex, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
@@ -15,18 +15,18 @@ import { isNonsense } from './faulty.ts'
 import type { Findings } from './findings.ts'
 
 const SETTLED = new Set(['confirmed', 'final'])
-// Anchors asked about at a time: each takes a handful of requests.
+// How many anchors are asked about at a time; each takes a few requests.
 const AT_ONCE = 8
 
-/** A log's newest anchor as a node has it; `genuineCode`: in the published contract, else nothing it says counts. */
+/** A log's newest anchor, by a node. Without `genuineCode` (the published contract) nothing that it says counts. */
 export type ContractHead = { log: PinnedLog; rpc: Rpc; genuineCode: boolean; size: number; time: number }
 
-/** What nodes said of the logs' newest anchors, and why those that said nothing did not. */
+/** What nodes said about the logs' newest anchors, and why the other nodes said nothing. */
 export type Heads = { nodes: readonly ChainNode[]; heads: ContractHead[]; unread: string[] }
 
 /**
- * Anchors that the service counts as settled, smallest size first. What it lists and cannot be read is a finding.
- * @throws KillickError where it cannot be reached or refuses
+ * Anchors that the service counts as settled, smallest size first. A listed anchor that cannot be read is a finding.
+ * @throws KillickError if the service cannot be reached or refuses
  */
 export async function listAnchors(api: Api, findings: Findings): Promise<Anchor[]> {
   const anchors: Anchor[] = []
@@ -56,14 +56,14 @@ export async function listAnchors(api: Api, findings: Findings): Promise<Anchor[
 const HEAD = `0x${toHex(keccak_256(utf8('head(bytes32)')).slice(0, 4))}`
 
 /**
- * The chain id of the first node, in this order, that says which one it is on; null where none does. All are asked at once.
- * @throws KillickError `option_invalid` where a URL is malformed
+ * The chain id of the first node, in this order, that names its chain; null if none does. All are asked at once.
+ * @throws KillickError `option_invalid` if a URL is malformed
  */
 export async function chainOf(urls: readonly string[]): Promise<number | null> {
   return (await openNodes(urls)).find(({ chainId }) => chainId !== null)?.chainId ?? null
 }
 
-/** The newest anchor of each log as each node on its chain has it. A node that is away hides nothing that others show. */
+/** The newest anchor of each log, by each node on its chain. A node that is away hides nothing that others show. */
 export async function readHeads(logs: readonly PinnedLog[], urls: readonly string[]): Promise<Heads> {
   const nodes = await openNodes(urls)
   const heads: ContractHead[] = []
@@ -78,11 +78,11 @@ export async function readHeads(logs: readonly PinnedLog[], urls: readonly strin
   return { nodes, heads, unread }
 }
 
-/** The code first: any other contract may say anything. */
+/** Asks for the code first: another contract could say anything. */
 async function readHead(rpc: Rpc, log: PinnedLog): Promise<ContractHead> {
   const [code, answer] = await Promise.all([
     rpc.call('eth_getCode', [log.contract, 'latest']),
-    // One that is not AnchorLog may refuse.
+    // A contract that is not AnchorLog may refuse.
     rpc.call('eth_call', [{ to: log.contract, data: HEAD + log.logId.slice(2) }, 'latest']).catch((error) => error),
   ])
   const hash = codeHash(code)
@@ -99,12 +99,12 @@ async function readHead(rpc: Rpc, log: PinnedLog): Promise<ContractHead> {
   return { log, rpc, genuineCode: true, size, time }
 }
 
-/** Null when done, or why a node gave no answer. */
+/** Null when done, else why a node gave no answer. */
 export async function orReason(ask: () => Promise<void>): Promise<string | null> {
   return ask().then(() => null, reasonOf)
 }
 
-/** Holds the listed anchors against the recomputed log. */
+/** Compares the listed anchors with the recomputed log. */
 export function compareWithLog(
   anchors: readonly Anchor[],
   size: number,
@@ -123,7 +123,7 @@ export function compareWithLog(
   else findings.pass('anchors.log', `${anchors.length} anchors, the newest of size ${anchors.at(-1)!.size}`)
 }
 
-/** Holds the log against the contract: each listed anchor, and the contract's own head, which no one can leave out. */
+/** Compares the log with the contract: each listed anchor, and the contract's own head, which no list can leave out. */
 export async function compareWithChain(
   anchors: readonly Anchor[],
   { nodes, heads, unread }: Heads,
@@ -173,7 +173,7 @@ export async function compareWithChain(
     )
 }
 
-/** Asked again before a no counts: of the replicas behind one address, one may lag. @throws KillickError unreachable */
+/** Asks again before a no counts: one of several replicas behind an address may lag. @throws KillickError unreachable */
 export async function holds({ log, rpc, size, time }: ContractHead, root: Hash): Promise<boolean> {
   const at = (tag: string) => askContract(rpc, { ...log, size, root, time }, tag)
   if ((await at('latest')).anchored) return true

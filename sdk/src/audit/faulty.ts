@@ -1,13 +1,15 @@
 import { KillickError } from '../core/errors.ts'
 
-/** The service refuses, or is at fault itself (500): that is found out about it. While its database is away it says 503. */
+/** Whether the service refuses or is at fault itself (500), which is a finding. While its database is away it answers 503. */
 export const isFaulty = (error: unknown): error is KillickError =>
   error instanceof KillickError && (error.code !== 'unreachable' || error.details.status === 500)
 
-/** It answers with what cannot be read: no refusal, and no failure of its own. */
+/** Whether the answer cannot be read; a refusal or a failure of the service is something else. */
 export const isUnreadable = (error: unknown): error is KillickError =>
   error instanceof KillickError && error.details.status === undefined && error.code !== 'unreachable'
 
-/** It answers with what cannot be read, or is at fault itself (500): no refusal, such as of a token. */
+/**
+ * Whether the answer cannot be read or the service is at fault itself (500); a refusal, such as of a token, is something else.
+ */
 export const isNonsense = (error: unknown): error is KillickError =>
   isUnreadable(error) || (error instanceof KillickError && error.details.status === 500)

@@ -1,19 +1,18 @@
-// What an audit found, check by check. Of each check the earliest fault is kept and the rest are counted.
+// Collects what an audit finds, check by check. It keeps the earliest fault of each check and counts the rest.
 import type { CheckStatus } from '../verify/finding.ts'
 
 /**
- * One check of an audit: a stable `id` (docs/ERRORS.md lists them), what holds where it passed, how it ended, and what was
- * found.
+ * One check of an audit: a stable `id` (docs/ERRORS.md lists them), what holds if it passed, its result, and what was found.
  */
 export type AuditCheck = { id: string; title: string; status: CheckStatus; detail: string }
 
 /**
- * The event at fault, as closely as it can be named. `logIndex` is its batch's entry in the log, from 0; `seq` its place in
- * the stream.
+ * The event at fault, as precisely as possible. `logIndex` is its batch's entry in the log, from 0; `seq` its place in the
+ * stream.
  */
 export type FaultPlace = { logIndex: number; source?: string; stream?: string; seq?: number; id?: string }
 
-/** Something that is not as it should be, and where; `null` if it concerns the log as a whole. */
+/** A fault, and where it is; `null` if it concerns the log as a whole. */
 export type Fault = { readonly place: FaultPlace | null; readonly message: string }
 
 const order = (place: FaultPlace | null): [number, number] => [
@@ -31,7 +30,7 @@ export class Findings {
   readonly #skipped = new Map<string, string>()
   readonly #faults = new Map<string, Fault & { count: number }>()
 
-  /** Announces a check; announced ones that nobody concludes count as skipped. */
+  /** Announces a check; if nobody concludes it, it counts as skipped. */
   expect(id: string, title: string): void {
     this.#titles.set(id, title)
   }

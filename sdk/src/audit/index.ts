@@ -1,4 +1,4 @@
-/** `@killick/sdk/audit`: a whole ledger, computed again from the outside and held against the chain. For Node. */
+/** `@killick/sdk/audit`: computes a whole ledger again from outside and compares it with the chain. For Node. */
 
 export type { Shown } from '../core/fork.ts'
 export type { KeptReceipt } from '../core/receipt.ts'

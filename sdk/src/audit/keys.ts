@@ -1,4 +1,4 @@
-// Whose keys are whose: what the verifier pinned, else what the log itself registered before the key was used.
+// Finds the source of a key: by the verifier's pins, else by what the log registered before the key was used.
 import { KillickError } from '../core/errors.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import { type PublicJwk, thumbprint } from '../core/jwk.ts'
@@ -18,7 +18,7 @@ import type { Listed } from './sources.ts'
 /** A key that the auditor knows to belong to a source; without a name it counts for every source that it is registered for. */
 export type PinnedSourceKey = { source?: string; jwk: PublicJwk }
 
-/** How far beyond a key's time the anchors must show its use, before that is a fault: clocks and chains differ. ms */
+/** How far outside its period the anchors must show a key's use before that is a fault, ms: clocks and chains differ. */
 const TOLERANCE_MS = 3_600_000
 
 const FAULTS = {
@@ -29,28 +29,28 @@ const FAULTS = {
 
 export type KeyRingOptions = {
   pinned: readonly PinnedSourceKey[]
-  /** What the service lists. */
+  /** The service's list of sources. */
   listed: Listed
-  /** Entries that the log had before that was listed: what they register must be in it. */
+  /** How many entries the log had before the list was read: everything that they register must be in the list. */
   listedAt: number
-  /** That count for when something was in the log: settled, and where the chain is asked, those that it is asked for. */
+  /** Anchors that show when something was in the log: settled, and if the chain is asked, those that it is asked about. */
   anchors: readonly Anchor[]
   findings: Findings
 }
 
 /**
- * The keys at each place of the log, which is walked in its order: before an entry `judge`, then `find`; `apply` after it.
+ * The keys at each place of the log. Walk the log in its order: before an entry call `judge`, then `find`; after it `apply`.
  */
 export class KeyRing {
-  /** Sources for whose keys the word of the log was taken. */
+  /** Sources whose keys were taken on the log's word. */
   readonly unpinned = new Set<string>()
   readonly #registry = new Registry()
   readonly #options: KeyRingOptions
   readonly #findings: Findings
-  /** The kids of pins by source; those without a name under ''. */
+  /** The kids of pins, by source; pins without a source under ''. */
   readonly #pins = new Map<string, Map<string, PublicJwk>>()
   readonly #bounds: Bounds
-  /** What a source was since the list was read, which may show it at any of these times; the last is the newest. */
+  /** The states of a source since the list was read, which may show any of them; the last is the newest. */
   readonly #since = new Map<string, { record: SourceRecord; seq: number; isBefore: boolean }[]>()
   #used = 0
   #withDecoys = 0
@@ -64,11 +64,11 @@ export class KeyRing {
       this.#pins.set(source, (this.#pins.get(source) ?? new Map()).set(thumbprint(jwk), jwk))
   }
 
-  /** The key of this name that may speak for the source at this place, or the reason why none may. */
+  /** The key of this name that may sign for the source at this place, or the reason why there is none. */
   find(source: string, kid: string, walked: WalkedBatch): PublicJwk | string {
     const own = this.#registry.source(source)?.keys
     const listed = this.#options.listed.rows.get(source)
-    // A pin without a name belongs to the sources that it is registered for.
+    // A pin without a source counts for the sources that the key is registered for.
     const nameless = [...(this.#pins.get('') ?? [])].filter(([name]) => own?.has(name) || listed?.keys.has(name))
     const pins = new Map([...(this.#pins.get(source) ?? []), ...nameless])
     if (pins.size > 0) return pins.get(kid) ?? `key ${kid} is not among the keys pinned for ${source}`
@@ -77,12 +77,12 @@ export class KeyRing {
     return (own ?? first)?.get(kid)?.jwk ?? `no key ${kid} is registered for ${source} in the log before it`
   }
 
-  /** Was each key that signs here registered before, and used in its time? Are the events whole? */
+  /** Checks that each key that signs here was registered before and used in its period, and that the events are whole. */
   judge(walked: WalkedBatch): void {
     const { header, events, logIndex } = walked
     const at = { logIndex, source: header.source, stream: header.stream, seq: header.seq }
     const record = this.#registry.source(header.source)
-    // The registration that a system key signs is judged by the registry itself.
+    // The registry itself judges registrations that a system key signs.
     const isRegistration = registrationsOf(walked).length > 0
     const { kid } = header.signature
     if (!isRegistration) this.#judgeKey(record, kid, `Batch ${logIndex}`, at)
@@ -97,7 +97,7 @@ export class KeyRing {
       this.#findings.fail('registry', 'The log does not begin with the registration of its own key', at)
   }
 
-  /** Takes what the entry registers. @param isSigned the signature of its batch verifies, by the key that `find` gave */
+  /** Applies what the entry registers. @param isSigned whether its batch's signature verifies under the key from `find` */
   apply(walked: WalkedBatch, isSigned: boolean): void {
     for (const registration of registrationsOf(walked)) {
       const { logIndex, header, events } = walked
@@ -129,12 +129,12 @@ export class KeyRing {
     }
   }
 
-  /** Is this a batch that registers something? */
+  /** Whether this batch registers something. */
   isRegistration(walked: WalkedBatch): boolean {
     return registrationsOf(walked).length > 0
   }
 
-  /** Holds what the service lists against what the log has registered. */
+  /** Compares the service's list with what the log has registered. */
   finish(): void {
     const { listed } = this.#options
     for (const [source, states] of this.#since) {
@@ -185,7 +185,7 @@ export class KeyRing {
   }
 }
 
-/** What an entry registers, or why it cannot be read. Registrations stand alone in their batches. */
+/** What an entry registers, or why that cannot be read. Registrations are alone in their batches. */
 function registrationsOf({ header, events }: WalkedBatch): (Registration | { source?: undefined; fault: string })[] {
   if (header.source !== SYSTEM.source || header.stream !== SYSTEM.stream) return []
   const read = (event: ParsedEvent) => {
@@ -207,7 +207,7 @@ function keysOf(walked: WalkedBatch): ReadonlyMap<string, { jwk: PublicJwk }> | 
   return new Map(registration.keys.map((key) => [key.kid, key]))
 }
 
-/** In which way a row of the list is not the source; null: it is. */
+/** How a row of the list differs from the source; null: it does not. */
 function differenceOf(
   row: Listed extends { rows: ReadonlyMap<string, infer Row> } ? Row : never,
   record: SourceRecord,
@@ -226,10 +226,10 @@ function differenceOf(
   return other === undefined ? null : `key ${other} is listed, and the log never registered it`
 }
 
-/** When an entry came into the log, as anchors show it. Times in ms. */
+/** When an entry came into the log, by its anchors. Times in ms. */
 class Bounds {
   readonly #sizes: number[]
-  /** Newest time of the anchors up to each, and oldest from each on. */
+  /** The newest time of the anchors up to each anchor, and the oldest from each on. */
   readonly #after: number[] = []
   readonly #by: number[]
 
@@ -242,7 +242,7 @@ class Bounds {
     for (let i = times.length - 2; i >= 0; i--) this.#by[i] = Math.min(this.#by[i]!, this.#by[i + 1]!)
   }
 
-  /** How the entry lies beyond the key's time, in words; null: it does not, as far as anchors show. */
+  /** In words, how the entry is outside the key's period; null if it is not, as far as anchors show. */
   outside({ notBefore, notAfter }: KeyRecord, logIndex: number): string | null {
     if (notBefore === null && notAfter === null) return null
     // The first anchor that covers the entry.

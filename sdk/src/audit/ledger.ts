@@ -15,7 +15,8 @@ import { keepPace } from './pace.ts'
 import { type Signature, SignatureChecker } from './signatures.ts'
 import type { LogTree } from './tree.ts'
 
-// Batches of one request (the service ends it at 10,000 events), and batches whose signatures may still be in the thread pool while the next one is read.
+// How many batches one request asks for (the service stops at 10,000 events), and how many may have signatures in the thread pool
+// while the next is read.
 const PAGE = 256
 const IN_FLIGHT = 2
 
@@ -32,9 +33,9 @@ export type WalkOptions = {
   /** Most events per second, on average; 0: no limit. */
   pace: number
   own: readonly OwnCheck[]
-  /** After each batch. */
+  /** Called after each batch. */
   onBatch: (batches: number, events: number) => void
-  /** Called when the tree has `size` entries, for the sizes one wants to know the root of. */
+  /** Called when the tree has `size` entries, for every size whose root is wanted. */
   onSize: (size: number, root: () => Hash) => void
 }
 
@@ -47,10 +48,10 @@ export async function walkLedger(
   const pending: Promise<unknown>[] = []
   let events = 0
   const keepUp = keepPace(pace, signal)
-  // So that no page holds more batches than may be checked in a second.
+  // No page holds more batches than may be checked in a second.
   const page = pace > 0 ? Math.min(PAGE, Math.ceil(pace)) : PAGE
 
-  /** @param key what the ring gave for it at its place in the log, which may be behind the walk by now */
+  /** @param key what the ring gave for it at its place in the log; the walk may have gone on since */
   const checkSignature = async (
     signature: Signature,
     key: PublicJwk | string,
@@ -68,7 +69,7 @@ export async function walkLedger(
     for (const { message, place } of (await faults) ?? []) findings.fail(id, message, place)
   }
 
-  /** Looks its keys up at once, and checks in its own time. @returns whether the batch is signed, when that is known */
+  /** Looks up the batch's keys at once, and checks its signatures later. @returns whether the batch is signed */
   const checkBatch = (walked: WalkedBatch): { isSigned: Promise<boolean>; done: Promise<unknown> } => {
     const { logIndex, header, events } = walked
     const place = placeOf(logIndex, header)
@@ -90,7 +91,7 @@ export async function walkLedger(
           : [],
       ),
     ])
-    // They are waited for later; until then their failure is no news to anybody.
+    // They are awaited later; until then nobody handles their rejection.
     done.catch(() => {})
     isSigned.catch(() => {})
     return { isSigned, done }
@@ -106,7 +107,7 @@ export async function walkLedger(
     keys.judge(walked)
     const { isSigned, done } = checkBatch(walked)
     pending.push(done)
-    // The next entry may rest on what this one registers.
+    // The next entry may depend on what this one registers.
     if (keys.isRegistration(walked)) keys.apply(walked, await isSigned)
     await tree.append(utf8(text), header.leafHash)
     const entry = { ...walked, root: () => tree.root }
@@ -120,8 +121,8 @@ export async function walkLedger(
 }
 
 /**
- * Batches 0 to `size` in wire form, one after another, each with as many event lines as its header says; `page` of them to
- * a request.
+ * Batches 0 to `size` in wire form, in order, each with as many event lines as its header says; each request asks for `page` of
+ * them.
  */
 async function* readBatches(
   api: Api,
@@ -209,7 +210,7 @@ function checkStream(
   const last = batch?.events.at(-1)
   heads.set(name, {
     seq: header.seq + header.n,
-    // When the events cannot be read the chain is taken up again after them; the fault is on record.
+    // If the events cannot be read, the chain is taken up again after them; the fault has been recorded.
     prev: last?.leafHash ?? (head?.prev as Hash),
     batchPrev: header.leafHash,
   })

@@ -1,4 +1,4 @@
-// Looks events up as readers do, by all that they are found by: nobody signs the columns that a search goes by.
+// Looks events up in every way in which readers do, since nobody signs the columns that a search uses.
 import { KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
@@ -14,8 +14,8 @@ import type { PinnedSourceKey } from './keys.ts'
 import type { OwnCheck } from './own-check.ts'
 
 /**
- * What a proof is held against: AuditPins, of which `urls` may be none. Not the pinned contracts: whether the log is anchored
- * there is one question about the log, which the audit answers by itself.
+ * What a proof is checked against: AuditPins, with or without `urls`. Not the pinned contracts: whether the log is anchored there
+ * is one question about the log, which another check of the audit answers.
  */
 export type LookupPins = {
   readonly logKeys: readonly string[]
@@ -24,9 +24,9 @@ export type LookupPins = {
 }
 
 /**
- * The check `lookups`: events are found by their ids, their leaf hashes, their places and in search, and have proofs that hold.
- * Their proofs are verified whole, as strangers do, where it is said what to rely on.
- * @param sample of how many events one is looked up, on average; 1: each. The first of the log always is.
+ * The check `lookups`: events are found by their ids, their leaf hashes, their places and in search, and their proofs hold. With
+ * pins given, their proofs are verified completely, as strangers would.
+ * @param sample one in this many events is looked up, on average; 1: each. The first of the log always is.
  */
 export function lookUp(api: Api, sample: number, pins: LookupPins | null = null): OwnCheck {
   let count = 0
@@ -60,7 +60,7 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
   }
 }
 
-/** What the event is not found by; null: it is found by everything. */
+/** In which way the event is not found; null: it is found in every way. */
 async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   const { id, source, stream, seq, time, leafHash } = event
   const { action, actor, targets, outcome } = event.fields
@@ -68,7 +68,7 @@ async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   const isFound = (terms: object) => isListed(api, `/v1/events?${new URLSearchParams({ ...window, ...terms })}`, event)
   const target = Array.isArray(targets) ? targets[Math.floor(Math.random() * targets.length)] : undefined
 
-  // Several events may claim one id, and the first is proven; so the id is all that can be expected.
+  // Several events may claim one id, and the proof is of the first; so only the id can be expected.
   if ((await readProven(api, id))?.id !== id) return 'id'
   if ((await readProven(api, printHash(leafHash)))?.leaf !== event.leaf) return 'leaf hash'
   if (!(await isAt(api, `/v1/streams/${source}/${stream}/events?seq=${seq}&span=0`, event))) return 'place'
@@ -77,7 +77,7 @@ async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   if (action !== undefined && !(await isFound({ action }))) return 'action'
   const dot = typeof action === 'string' ? action.indexOf('.') : -1
   if (dot >= 0 && !(await isFound({ action: `${String(action).slice(0, dot)}.*` }))) return 'action'
-  // The source alone is looked for among batches, beside another term among events.
+  // A source alone is searched among batches; together with another term, among events.
   if (action !== undefined && !(await isFound({ source, action }))) return 'source'
   if (outcome !== undefined && !(await isFound({ outcome: String(outcome) }))) return 'outcome'
   if (!(await isFound({ stream }))) return 'stream'
@@ -86,7 +86,7 @@ async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   return null
 }
 
-/** The first check of the event's proof that fails; null: none does. What only could not be told is no fault. */
+/** The first check of the event's proof that fails; null: none does. A skipped check is no fault. */
 async function refutedBy(api: Api, event: ParsedEvent, pins: LookupPins): Promise<string | null> {
   try {
     const proof = parseProof(await api.text(`/v1/proofs/${printHash(event.leafHash)}`))
@@ -115,7 +115,7 @@ async function isAt(api: Api, path: string, event: ParsedEvent): Promise<boolean
   return isObject(page) && Array.isArray(page.events) && page.events.some((item) => isToken(item, event))
 }
 
-/** Reads on while there are pages: of one millisecond there may be many events. */
+/** Reads page after page, since one millisecond may have many events. */
 async function isListed(api: Api, path: string, event: ParsedEvent): Promise<boolean> {
   try {
     for await (const { rows } of readPages(
@@ -132,7 +132,7 @@ async function isListed(api: Api, path: string, event: ParsedEvent): Promise<boo
   return false
 }
 
-/** Null where the service refuses, or is at fault itself (500). @throws KillickError unreachable */
+/** Null if the service refuses or is at fault itself (500). @throws KillickError unreachable */
 async function ask(api: Api, path: string): Promise<JsonValue> {
   try {
     return await api.json(path)

@@ -1,4 +1,4 @@
-// Every checkpoint that the service keeps: proofs and receipts are made with them.
+// Checks every checkpoint that the service keeps, since it makes proofs and receipts with them.
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { equalBytes, toBase64url, utf8 } from '../core/bytes.ts'
 import { printCheckpoint } from '../core/checkpoint.ts'
@@ -13,7 +13,7 @@ import { RowCursor } from './rows.ts'
 
 const PAGE = 1_000
 
-/** @param logKeys one of these must have signed each note, and no other may have */
+/** @param logKeys each note must be signed by one of these, and by no other key */
 export function checkNotes(api: Api, origin: string, logKeys: readonly string[]): OwnCheck {
   const keys = splitVkeys(logKeys).supported.map((vkey) => {
     const { name, keyId, publicKey } = parseVkey(vkey)

@@ -1,37 +1,39 @@
-// What an auditor may check beyond what every audit does.
+// Checks that an auditor may add to those of every audit.
 import type { BatchHeader } from '../core/batch.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import type { Hash } from '../core/hash.ts'
 import type { Fault } from './findings.ts'
 
-/** One more check of an audit. What it throws ends the audit, undecided. */
+/** An additional check of an audit. If it throws, the audit ends undecided. */
 export type OwnCheck = {
-  /** Its stable name in the result, and in a sentence what holds when it passes. */
+  /** Its stable name in the result, and a sentence that says what holds if it passes. */
   readonly id: string
   readonly title: string
   /**
-   * Of each batch, in the order of the log; the next may begin before the last one's answer.
-   * @param batch its events are null where it is not whole, which the audit tells by itself
+   * Called for each batch, in the order of the log; the next call may begin before the last has answered.
+   * @param batch its events are null if it is not whole, which the audit itself reports
    */
   batch?(batch: WalkedBatch): Promise<readonly Fault[]>
-  /** Of each batch, one after another: the next begins when this one has answered. */
+  /** Called for each batch, one after another: the next call begins when this one has answered. */
   entry?(batch: WalkedEntry): Promise<readonly Fault[]>
-  /** After the last batch, unless batches are missing. `skipped`: why it could not be told; `detail`: what was checked. */
+  /**
+   * Called after the last batch, unless batches are missing. `skipped`: why it could not be checked; `detail`: what was checked.
+   */
   finish(): Promise<{ readonly faults: readonly Fault[]; readonly detail: string; readonly skipped?: string | null }>
 }
 
-/** A batch that an audit comes to: entry `logIndex` of the log, from 0. */
+/** A batch of the walk: entry `logIndex` of the log, from 0. */
 export type WalkedBatch = {
   readonly logIndex: number
-  /** How many events stand in the log before it. */
+  /** How many events come before it in the log. */
   readonly firstEvent: number
   readonly header: BatchHeader
-  /** Null where the batch is not whole. */
+  /** Null if the batch is not whole. */
   readonly events: readonly ParsedEvent[] | null
 }
 
 /** A batch at its turn in the log. */
 export type WalkedEntry = WalkedBatch & {
-  /** Root of the log up to this entry, which is the newest in it. */
+  /** Root of the log up to and including this entry. */
   root(): Hash
 }

@@ -1,9 +1,9 @@
-// Keeps a walk from taking more of the service than it was given.
+// Limits how fast a walk reads from the service.
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
  * @param perSecond most events per second, on average from now on; 0: no limit
- * @returns waits until `events`, counted from the start, are not too many for the time that has passed
+ * @returns a function that waits until `events`, counted from the start, are not too many for the time that has passed
  */
 export function keepPace(perSecond: number, signal?: AbortSignal): (events: number) => Promise<void> {
   const started = performance.now()

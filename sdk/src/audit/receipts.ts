@@ -1,4 +1,4 @@
-// What others were given by the log, held against the log as it stands: receipts of recorders, and notes of any age.
+// Compares the log with what it gave to others: receipts of recorders, and notes of any age.
 import { parseBatchHeader } from '../core/batch.ts'
 import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
@@ -12,7 +12,7 @@ import type { OwnCheck } from './own-check.ts'
  * The check `receipts`: the log has every batch that a receipt is for, at its place, and at the size of every note the root
  * that was signed.
  * @param shown notes, and receipts under them
- * @param vkeys verifier keys of the log; a note that none of them opens is a fault of whoever gave it
+ * @param vkeys verifier keys of the log; if none of them opens a note, that note is at fault, not the log
  * @throws KillickError `receipt_invalid` for a note or receipt that proves nothing
  */
 export function holdReceipts(shown: readonly Shown[], vkeys: readonly string[]): OwnCheck {

@@ -1,4 +1,4 @@
-// What the service keeps beside the log and tells of in its system stream: links, and what speaks against sources.
+// Checks what the service keeps beside the log and tells of in its system stream: links, and evidence against sources.
 import type { ParsedEvent } from '../core/event.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parseEquivocationRow, parseShareRow, readRows, type ToldRow } from './answers.ts'
@@ -12,23 +12,23 @@ import { RowCursor } from './rows.ts'
 const SYSTEM = { source: 'killick', stream: 'system' }
 const PAGE = 500
 
-/** How far times that nobody signs may lie from signed ones. ms */
+/** How far unsigned times may differ from signed ones, ms. */
 export const TOLERANCE_MS = 3_600_000
 
-/** The event of a batch of the system stream; null: it is of another stream, or cannot be read, which the audit tells. */
+/** The event of a batch of the system stream; null if it is of another stream, or cannot be read, which another check reports. */
 export function systemEvent({ header, events }: WalkedBatch): ParsedEvent | null {
   return header.source === SYSTEM.source && header.stream === SYSTEM.stream ? (events?.[0] ?? null) : null
 }
 
-/** One list of the service: what its rows say, and what they should. */
+/** One list of the service: what its rows say, and what they should say. */
 type List = {
   path: string
   member: string
-  /** What the event is that tells of a row. */
+  /** The kind of event that tells of a row. */
   action: string
   title: string
   parse(row: JsonObject): ToldRow
-  /** Names of members that are not what the event says. */
+  /** Names of members that differ from the event. */
   differences(row: JsonObject, event: ParsedEvent): string[]
 }
 
@@ -57,7 +57,7 @@ const LISTS: readonly List[] = [
   },
 ]
 
-/** Holds the lists against the events, both ways. */
+/** Compares the lists with the events, in both directions. */
 export function checkRecords(api: Api): OwnCheck {
   const lists = LISTS.map((list) => ({
     ...list,
@@ -67,12 +67,12 @@ export function checkRecords(api: Api): OwnCheck {
       return readRows(api, path, list.member, after, list.parse, indexOf)
     }, indexOf),
   }))
-  /** Of links that were read, those that are withdrawn, by where the log tells of it. */
+  /** The withdrawn links among those read, by log index of the event that tells of the withdrawal. */
   const withdrawn = new Map<number, JsonValue | undefined>()
   let count = 0
   let last = -1
 
-  /** What the log says is withdrawn, and is not, or the other way round. */
+  /** Links that are withdrawn by the log and not by the list, or the other way round. */
   function checkWithdrawal(event: ParsedEvent, at: number): Fault[] {
     const isRevoked = event.fields.action === 'share.revoke'
     const isSame = withdrawn.get(at) === (isRevoked ? targetOf(event.fields, 'share') : undefined)

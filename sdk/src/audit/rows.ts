@@ -1,6 +1,6 @@
-// Rows that stand beside the log, each at its place in it, read page by page as the walk comes to them.
+// Reads rows that belong to places of the log, page by page as the walk comes to them.
 
-/** Rows that stand beside the log, in the order of their keys, read as an audit comes to them. Memory holds one page. */
+/** Rows that belong to places of the log, in the order of their keys, read as an audit comes to them. Memory holds one page. */
 export class RowCursor<Row> {
   readonly #read: (after: number) => Promise<readonly Row[]>
   readonly #keyOf: (row: Row) => number
@@ -9,13 +9,13 @@ export class RowCursor<Row> {
   #last = -1
   #isDone = false
 
-  /** @param read a page of the rows with keys above one, the smallest first; none when there are no more */
+  /** @param read returns a page of the rows with keys above a given one, smallest first; empty when there are no more */
   constructor(read: (after: number) => Promise<readonly Row[]>, keyOf: (row: Row) => number) {
     this.#read = read
     this.#keyOf = keyOf
   }
 
-  /** Those not yet given with keys up to one. What is added meanwhile has keys beyond the log that is walked. */
+  /** The remaining rows with keys up to a given one. Rows added meanwhile have keys beyond the log that is walked. */
   async upTo(key: number): Promise<Row[]> {
     const rows: Row[] = []
     for (;;) {

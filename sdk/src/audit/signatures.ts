@@ -1,5 +1,5 @@
-// Signatures by the thousand, on all cores: node:crypto in its thread pool. What it rejects, the portable code that
-// verifiers use has the last word on, so both always give the same answer.
+// Checks thousands of signatures on all cores: node:crypto in its thread pool. The portable code that verifiers use judges again
+// what node:crypto rejects, so audits and verifiers always give the same answer.
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { algOf, type PublicJwk } from '../core/jwk.ts'
 import { verifySignature } from '../core/signature.ts'
@@ -15,7 +15,7 @@ export class SignatureChecker {
   readonly #keys = new Map<string, KeyObject>()
   count = 0
 
-  /** Is `signature` one by `jwk`, whose kid it names? */
+  /** Whether `signature` verifies under `jwk`, whose kid it names. */
   isValid(jwk: PublicJwk, signature: Signature): Promise<boolean> {
     this.count += 1
     if (algOf(jwk) !== signature.alg || signature.bytes.length !== 64) return Promise.resolve(false)
@@ -25,7 +25,7 @@ export class SignatureChecker {
       this.#keys.set(signature.kid, key)
     }
     const hash = jwk.kty === 'OKP' ? null : 'sha256'
-    // Node examines a key inside an object again for each call, on this thread: docs/decisions/0008-native-cryptography.md.
+    // Node would examine a key inside an object for each call, on this thread: docs/decisions/0008-native-cryptography.md.
     const by = jwk.kty === 'OKP' ? key : ({ key, dsaEncoding: 'ieee-p1363' } as const)
     const portable = () => verifySignature(jwk, signature.input, signature.bytes)
     return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-// What the service lists of sources and their keys. It is held against the log; nothing is taken from it.
+// The service's list of sources and their keys. It is compared with the log; nothing is believed because it is listed.
 import { KillickError } from '../core/errors.ts'
 import { parseSourceRow, readPages, type SourceRow } from './answers.ts'
 import type { Api } from './api.ts'
@@ -7,11 +7,11 @@ import { isNonsense } from './faulty.ts'
 export type Listed = {
   readonly rows: ReadonlyMap<string, SourceRow>
   readonly faults: readonly string[]
-  /** It could not be read, or not to its end: what is not in it may be listed all the same. */
+  /** Whether it could not be read to its end. Then something that is missing here may still be listed. */
   readonly isCut: boolean
 }
 
-/** @throws KillickError where the service cannot be reached or refuses; that it answers with nonsense is in the result */
+/** @throws KillickError if the service cannot be reached or refuses; if it answers with nonsense, the result says so */
 export async function listSources(api: Api): Promise<Listed> {
   const rows = new Map<string, SourceRow>()
   const faults: string[] = []

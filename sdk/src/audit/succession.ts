@@ -1,5 +1,5 @@
-// The logs that this one says it succeeds: what is stated, whether the log tells the same and goes on from there, and what the contracts
-// hold of the logs that were left.
+// Checks the logs that this one claims to succeed: what is stated, whether the log tells the same and goes on from there, and
+// what the contracts hold of the logs that were left.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { equalBytes } from '../core/bytes.ts'
@@ -19,25 +19,26 @@ import type { Fault, FaultPlace, Findings } from './findings.ts'
 import type { OwnCheck } from './own-check.ts'
 import { systemEvent } from './records.ts'
 
-/** A note that states a succession, and where the anchor that it names is to be found. */
+/** A note that states a succession, and where to find the anchor that it names. */
 export type Told = Omit<Succeeds, 'path'>
 
-/** `stated`: what the log's key said in it, or why it said nothing. */
+/** `stated`: what the log's key states in it, or why it states nothing. */
 export type Statement = { readonly told: Told; readonly stated: Succession | string }
 
-/** A succession as an audit found it. */
+/** A succession, and what an audit found out about it. */
 export type Succeeded = {
   /** The log that was left, with its last honest anchor: size, root (base64url) and block time in seconds. */
   from: LogPlace & { size: number; root: string; time: number }
   to: LogPlace
   /**
-   * `held`: the contract holds that anchor, this log goes on from it, and the contract told what is beyond. `refuted`: by the log or by
-   * the contract. `not asked`: the log does go on from it, and no node on that chain was given. `unanswered`: one was.
+   * `held`: the contract holds that anchor, this log goes on from it, and the contract said what is beyond. `refuted`: by the log
+   * or by the contract. `not asked`: the log goes on from it, and no node on that chain was given. `unanswered`: a node was given
+   * and did not answer.
    */
   found: 'held' | 'refuted' | 'not asked' | 'unanswered'
   /**
-   * Size of the newest anchor that the contract holds of the log that was left, where that is after the last honest one and this
-   * log does not extend it; null where there is none, or it was not checked.
+   * Size of the newest anchor that the contract holds of the log that was left, if that is after the last honest one and this log
+   * does not extend it; null if there is none, or if this was not checked.
    */
   beyond: number | null
 }
@@ -45,7 +46,7 @@ export type Succeeded = {
 export const SUCCESSION = 'succession'
 export const LEFT = 'succession.left'
 
-/** A service may remember for a second what was stated. */
+/** How long a service may answer with an older list of statements. */
 const REMEMBERED_MS = 1_500
 
 export function openStatements(listed: readonly Told[], logKeys: readonly string[]): Statement[] {
@@ -62,14 +63,14 @@ export function openStatements(listed: readonly Told[], logKeys: readonly string
 export const statedIn = (statements: readonly Statement[]): Succession[] =>
   statements.flatMap(({ stated }) => (typeof stated === 'string' ? [] : [stated]))
 
-/** Sizes to know the log's root of. */
+/** Sizes for which the log's root is needed. */
 export const sizesOf = (statements: readonly Statement[]): number[] => statedIn(statements).map(({ from }) => from.size)
 
 /** The logs that were left. */
 export const leftBy = (statements: readonly Statement[]): PinnedLog[] =>
   distinct(statedIn(statements).map(({ from }) => placeOf(from)))
 
-/** Those that succeed one of these, directly or by way of others. */
+/** Logs that succeed one of these, directly or by way of others. */
 export function successorsOf(stated: readonly Succession[], logs: readonly PinnedLog[]): PinnedLog[] {
   const reached: PinnedLog[] = [...logs]
   for (const log of reached)
@@ -78,7 +79,7 @@ export function successorsOf(stated: readonly Succession[], logs: readonly Pinne
   return reached.slice(logs.length)
 }
 
-/** Of the pinned logs, those that were left for others of which none is pinned. */
+/** Pinned logs that were left for logs that are not pinned. */
 export function leftUnpinned(stated: readonly Succession[], pinned: readonly PinnedLog[]): PinnedLog[] {
   const isPinned = (log: PinnedLog) => pinned.some((pin) => isPlace(log, pin))
   return pinned.filter((pin) => {
@@ -96,21 +97,21 @@ const endOf = ({ from }: Succession) => `${from.size} entries, ${new Date(1000 *
 
 export type SuccessionOptions = {
   readonly api: Api
-  /** As the service listed them before the log was read. */
+  /** The list that the service gave before the log was read. */
   readonly statements: readonly Statement[]
   readonly logKeys: readonly string[]
   readonly origin: string
-  /** Of the logs that were left among others. Null: no node is asked. */
+  /** Newest anchors, including those of logs that were left. Null: no node is asked. */
   readonly heads: Heads | null
-  /** The log's roots by size, of `sizesOf` and of the heads, as far as it was read. */
+  /** The log's roots by size, for `sizesOf` and the heads, as far as the log was read. */
   readonly roots: ReadonlyMap<number, Hash | null>
   readonly findings: Findings
 }
 
-/** Also gives, once it has finished, what was found, and which successions nothing speaks against. */
+/** Its result also has what was found, and the successions that nothing refutes. */
 export type SuccessionCheck = OwnCheck & { readonly found: Succeeded[]; readonly sound: Succession[] }
 
-/** The statement of a succession is held against the log and the contract, as `verifyProof` does. */
+/** Compares a statement of succession with the log and the contract, as `verifyProof` does. */
 export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
   const { api, statements, logKeys, origin, heads, roots, findings } = options
   const title = 'Where it succeeds another log, it goes on from that one’s last honest anchor'
@@ -121,7 +122,7 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
   const found: Succeeded[] = []
   const sound: Succession[] = []
 
-  /** What is wrong with it by the log alone; null: nothing. */
+  /** What is wrong with it by the log alone; null if nothing. */
   function refutedByLog({ stated, told }: Statement): string | null {
     if (typeof stated === 'string') return `A statement of succession does not hold: ${stated}`
     if (!inLog.some((entry) => isSame(entry, told))) return '/v1/log: a succession of which the log does not tell'
@@ -133,7 +134,9 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
     return null
   }
 
-  /** Told in the log and not listed, though the service was asked again: or else stated while the audit ran. */
+  /**
+   * Statements in the log that are not listed even when asked for again, which rules out that they were made during the audit.
+   */
   async function unlisted(): Promise<{ faults: Fault[]; isNew: boolean }> {
     const isListed = (told: Told, among: readonly Told[]) => among.some((one) => isSame(one, told))
     const listed = statements.map(({ told }) => told)
@@ -164,7 +167,7 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
   const isAskedOf = ({ chainId }: PinnedLog) =>
     heads?.nodes.some((node) => node.chainId === chainId || node.silent !== null) ?? false
 
-  /** What the contract of a log that was left holds after its last honest anchor. */
+  /** What the contract of a log that was left holds after that log's last honest anchor. */
   async function look(
     stated: Succession,
     { heads: all, unread }: Heads,
@@ -270,7 +273,7 @@ function describe({ from, to }: Succession, found: Succeeded['found'], beyond: n
   return { from: { ...placeOf(from), size, root: printHash(root), time }, to, found, beyond }
 }
 
-/** What a contract says against it; null: nothing, or it was not asked, or gave no answer. */
+/** What a contract says against it; null if nothing, or if it was not asked or gave no answer. */
 function refutedByChain(fact: AnchorFact | undefined): string | null {
   if (fact === undefined || 'unreadable' in fact) return null
   if (!fact.genuineCode) return 'the code there is not AnchorLog'

@@ -1,4 +1,4 @@
-// The log's tree, recomputed entry by entry, and every stored tile held against it. Keeps one tile per level in memory.
+// Recomputes the log's tree entry by entry, and compares every stored tile with it. Keeps one tile per level in memory.
 import { equalBytes } from '../core/bytes.ts'
 import { type Hash, nodeHash } from '../core/hash.ts'
 import { foldRight, treeRoot } from '../core/merkle.ts'
@@ -8,17 +8,17 @@ import { TILE_WIDTH } from '../core/tree.ts'
 /** Reads a tile of `width` hashes or entries: C2SP tlog-tiles, level `entries` or a number. Null: the service has none. */
 export type ReadTile = (level: number | 'entries', index: number, width: number) => Promise<Uint8Array | null>
 
-/** Path of a tile, as the service has it. */
+/** Path of a tile at the service. */
 export const tilePath = (level: number | 'entries', index: number, width: number): string =>
   `/tile/${printTilePath({ level, index, width })}`
 
 export class LogTree {
   size = 0
-  /** Tiles read and found to be what they should. */
+  /** How many tiles were read and found to be right. */
   tiles = 0
   readonly #read: ReadTile
   readonly #onFault: (message: string, logIndex: number) => void
-  /** Of each level the hashes of its unfinished tile. */
+  /** For each level, the hashes of its unfinished tile. */
   readonly #levels: Hash[][] = []
   #entries: Uint8Array[] = []
   /** Perfect subtrees so far, largest first. */
@@ -77,7 +77,7 @@ export class LogTree {
 
   async #compare(level: number | 'entries', index: number, width: number, expected: Uint8Array, start: number) {
     const stored = await this.#read(level, index, width)
-    // A full tile may stand in for a partial one that is no longer kept.
+    // A full tile may replace a partial one that is no longer kept.
     if (stored === null) this.#onFault(`${tilePath(level, index, width)} is not served`, start)
     else if (equalBytes(stored.subarray(0, expected.length), expected)) this.tiles += 1
     else this.#onFault(`${tilePath(level, index, width)} does not hold what the batches hash to`, start)

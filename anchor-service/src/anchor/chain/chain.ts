@@ -36,7 +36,7 @@ export type Sighting = {
   gasPrice: string
 }
 
-/** What became of an attempt to send. `unknown`: perhaps it was forwarded; sending the same again is harmless. */
+/** The result of an attempt to send. `unknown`: it may have been forwarded; sending the same again is harmless. */
 export type SendResult =
   | { result: 'taken' }
   | { result: 'nonce_used' | 'underpriced' | 'unfunded' | 'unknown' | 'refused'; detail: string }
@@ -45,22 +45,22 @@ export type Chain = {
   /** @throws NoQuorum */
   look(contract: string, logId: string, sender: string): Promise<ChainView>
   /**
-   * The newest block that the chain itself calls final; null where it has no finality of its own.
+   * The newest block that the chain itself calls final; null if the chain has no finality.
    * @throws NoQuorum
    */
   finalized(view: ChainView): Promise<number | null>
   /** Where a transaction is, as of the view. @throws NoQuorum */
   find(transaction: string, view: Pick<ChainView, 'block'>): Promise<Sighting | null>
-  /** Does the contract hold (size, root) anchored at block time `time`? @throws NoQuorum */
+  /** Whether the contract holds (size, root) anchored at block time `time`. @throws NoQuorum */
   isAnchored(contract: string, logId: string, size: number, root: Hash, time: number, view: ChainView): Promise<boolean>
-  /** Has any node the transaction, in a block or waiting for one? */
+  /** Whether any node has the transaction, in a block or waiting for one. */
   knows(transaction: string): Promise<boolean>
   /** The next nonce behind everything that waits. */
   pendingNonce(sender: string): Promise<number>
   market(): Promise<Market>
   /** wei */
   balance(sender: string): Promise<bigint>
-  /** @throws RpcError; `revert` explains it where the contract itself refused */
+  /** @throws RpcError; `revert` explains it if the contract itself refused */
   estimate(call: { from: string; to: string; data: string; value?: bigint }): Promise<bigint>
   /** Signs; sends nothing. */
   sign(
@@ -75,7 +75,7 @@ export function openChain(options: NodesOptions): Chain {
   const nodes = openNodes(options)
   const call = (to: string, data: string, view: { block: number }) =>
     nodes.agree('eth_call', [{ to, data }, hex(view.block)], String)
-  /** What does not change while a chain lives; a development chain started anew is noticed within seconds. */
+  /** Facts that do not change while a chain lives; kept for seconds, so that a restarted development chain is noticed. */
   let lasting = {
     contract: '',
     code: 'none' as ChainView['code'],
@@ -158,7 +158,7 @@ export function openChain(options: NodesOptions): Chain {
       const answers = nodes
         .tell('eth_sendRawTransaction', [raw])
         .map((answer) => answer.then((): SendResult => ({ result: 'taken' }), judge))
-      // One node that has it is enough; who is slow is not waited for.
+      // One node that has it is enough; slow nodes are not awaited.
       const taken = answers.map(async (answer) => ((await answer).result === 'taken' ? answer : Promise.reject()))
       return Promise.any(taken).catch(async () => {
         const results = await Promise.all(answers)
@@ -206,7 +206,7 @@ async function finalizedBlock(nodes: Nodes, latest: number): Promise<number | nu
   throw new NoQuorum('unreachable', 'too few nodes say what is final')
 }
 
-/** Hash of block 0, as most nodes tell it; null where they keep it to themselves. @throws NoQuorum where none answers */
+/** Hash of block 0, by most nodes; null if they do not give it. @throws NoQuorum if none answers */
 async function readGenesis(nodes: Nodes): Promise<string | null> {
   const answers = await nodes.poll('eth_getBlockByNumber', ['0x0', false])
   const counts = new Map<string, number>()

@@ -31,7 +31,7 @@ export const calls = {
   acceptPublisher: (logId: string) => abi.encodeFunctionData('acceptPublisher', [logId]),
 }
 
-/** The head of a log; null where no log was opened. @throws where the contract at the address is another */
+/** The head of a log; null if no log was opened. @throws if another contract is at the address */
 export function decodeHead(result: string): LogHead | null {
   const [publisher, size, time] = abi.decodeFunctionResult('head', result) as unknown as [string, bigint, bigint]
   if (publisher === ZeroAddress) return null
@@ -47,7 +47,10 @@ export function explainRevert(data: string | null): string | null {
   return error === null ? null : `${error.name}(${error.args.join(', ')})`
 }
 
-/** What a signed transaction says. Hex is 0x and lower case; wei per gas as decimal digits, the tip null where it has one price. */
+/**
+ * The content of a signed transaction. Hex is 0x and lower case; wei per gas as decimal digits, the tip null if there is one
+ * price.
+ */
 export type SignedCall = {
   transaction: string
   sender: string
@@ -60,7 +63,7 @@ export type SignedCall = {
   call: { name: string; args: readonly string[] } | null
 }
 
-/** Reads a raw transaction; null where it is none. */
+/** Reads a raw transaction; null if it is not one. */
 export function readSigned(raw: string): SignedCall | null {
   try {
     const { hash, from, nonce, chainId, to, data, gasPrice, maxFeePerGas, maxPriorityFeePerGas } = Transaction.from(raw)

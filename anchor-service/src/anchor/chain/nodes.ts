@@ -16,8 +16,8 @@ export class NoQuorum extends Error {
 
 export type Nodes = {
   /**
-   * The newest block that all nodes know, but for those that are far behind. Nodes that were set aside are tried again beside this, and waited for
-   * only where it cannot be done without them.
+   * The newest block that all nodes know, except nodes that are far behind. Nodes that were set aside are tried again meanwhile,
+   * and awaited only if there is no quorum without them.
    * @throws NoQuorum
    */
   survey(): Promise<{ chainId: number; block: number }>
@@ -62,7 +62,7 @@ const RETRY_MS = 1_000
 /** How often a node is asked which chain it is on. ms */
 const CHAIN_MS = 3_000
 
-/** Several nodes of one chain as one that neither fails nor lies while enough of them do not. */
+/** Several nodes of one chain as one node, which is right as long as enough of them are. */
 export function openNodes(options: NodesOptions): Nodes {
   const members: Member[] = options.urls.map((url) => ({
     node: openNode(url, options.timeoutMs),
@@ -176,7 +176,7 @@ async function askChainId(member: Member): Promise<number> {
   return member.chainId
 }
 
-/** The vote of a node that knows of nothing: no contradiction of one that knows of something. */
+/** The vote of a node that knows nothing, which does not contradict a node that knows something. */
 const NOTHING = 'null'
 
 type Vote<T> = { member: Member; key: string | null; facts?: T; failure?: RpcError }

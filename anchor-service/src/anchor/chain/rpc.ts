@@ -50,7 +50,7 @@ export function openNode(endpoint: string, timeoutMs: number): RpcNode {
       let answer: Answer | null
       try {
         const signal = AbortSignal.timeout(timeoutMs)
-        // Not followed: what is sent may be a signed transaction, and a node has no business to ask others in our name.
+        // Redirects are not followed: the request may be a signed transaction, and a node must not send it to others in our name.
         const response = await fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal })
         if (isRedirect(response)) {
           throw new RpcError('unreachable', `${url.host} answered ${method} with a redirect, which is not followed`)

@@ -1,8 +1,8 @@
 import { getBytes, hexlify, recoverAddress, Signature, Transaction, Wallet } from 'ethers'
 
 /**
- * Who signs transactions: a key in this process, or anything else that signs 32-byte digests with a secp256k1 key. A KMS or
- * HSM fits, because nothing more is asked of it.
+ * Signs transactions: a key in this process, or anything else that signs 32-byte digests with a secp256k1 key, which a KMS or an
+ * HSM can do.
  */
 export type ChainSigner = {
   /** 0x and 40 lower-case hex digits. */
@@ -33,7 +33,7 @@ export type TransactionFields = {
   tip: bigint | null
 }
 
-/** The signed transaction and its hash, 0x. @throws where the signature is not the signer's */
+/** The signed transaction and its hash, 0x. @throws if the signature is not the signer's */
 export async function signTransaction(
   signer: ChainSigner,
   { chainId, nonce, to, data, gas, max, tip, value = 0n }: TransactionFields,

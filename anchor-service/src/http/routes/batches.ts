@@ -67,7 +67,7 @@ export function batchRoutes(app: App, { intake, ledger, tokens }: AppDeps): void
     },
   )
 
-  // The ledger as it was handed in, for auditors and for those who keep a copy.
+  // The ledger as it was sent, for auditors and for people who keep a copy.
   app.get(
     '/v1/batches',
     {
@@ -87,7 +87,8 @@ export function batchRoutes(app: App, { intake, ledger, tokens }: AppDeps): void
       // A failure before the first byte can still become a problem document.
       const first = await chunks.next()
       const body = Readable.from(resume(first, chunks), { highWaterMark: 1 })
-      // Without chunks (HTTP/1.0, which some proxies speak) the end of the connection ends the answer; only a reset shows a failure.
+      // Without chunks (HTTP/1.0, which some proxies speak) the end of the connection ends the answer; only a reset shows a
+      // failure.
       body.once('error', () => raw.socket.resetAndDestroy())
       return reply.type(BATCH_MEDIA_TYPE).send(weigh(body, EXPORT_BYTES))
     },

@@ -40,7 +40,7 @@ export function healthRoutes(app: App, { ledger, metrics, tokens, anchoring, aud
   )
 
   async function readReadiness() {
-    // Anchoring or an audit that is in trouble is told here, but it never stops batches from being taken.
+    // Trouble with anchoring or an audit is reported here, but never stops batches from being accepted.
     const registry = ledger.registry.status()
     const status = { registry, anchoring: anchoring() ?? null, audit: auditing() ?? null }
     try {
@@ -50,7 +50,7 @@ export function healthRoutes(app: App, { ledger, metrics, tokens, anchoring, aud
       const writable = fault === null && ledger.isWritable()
       const wentBack = fault && { remembered: fault.remembered.size, found: fault.found?.size ?? 0 }
       const what = { database: true, writable, wentBack, logSize, anchoredSize, ...status }
-      // Where one source was altered, the others go on.
+      // If one source was altered, the others go on.
       const isReady = writable && registry.altered.every(({ source }) => source !== null)
       return { status: isReady ? 'ready' : 'not ready', ...what } as const
     } catch {

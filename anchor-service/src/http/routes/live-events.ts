@@ -97,10 +97,10 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
         last = place
         if (matches(event, conditions)) yield `id: ${place.join('.')}\ndata: ${JSON.stringify(event)}\n\n`
       }
-      // Without data it is no event, and yet where to go on from.
+      // A message without data is no event for the client, but still says where to continue.
       if (page.length > 0 && !matches(page.at(-1)!.event, conditions)) yield `id: ${last.join('.')}\n\n`
       if (page.length > 0) quiet = 0
-      // A comment now and then keeps proxies from closing what is merely quiet.
+      // An occasional comment keeps proxies from closing a quiet connection.
       if (quiet >= 15_000) {
         quiet = 0
         yield ': still here\n\n'

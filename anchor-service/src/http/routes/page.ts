@@ -69,7 +69,7 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
     return ledger.registry.source(source)
   }
 
-  /** The operator's own word on what to pin; source keys only for whoever has a link to one of its events. */
+  /** What the operator says to pin; a source's keys only with a link to one of its events. */
   async function trust(source?: string) {
     const known = source === undefined ? undefined : await registered(source)
     return {

@@ -17,7 +17,7 @@ const TURN_LIMITS: TurnLimits = { width: 128, waiting: 256, pauseMs: 50, maxPaus
 
 type Address = { running: number; waiting: (() => void)[]; pauseMs: number; until: number }
 
-/** Addresses that are remembered for what they sent; beyond that number those with the shortest pauses are forgotten. */
+/** How many addresses are remembered; beyond that number, those with the shortest pauses are forgotten. */
 const MAX_ADDRESSES = 10_000
 /** How long an address is remembered after its last body, ms. */
 const MEMORY_MS = 60_000
@@ -43,7 +43,10 @@ export function takeTurns(limits: TurnLimits = TURN_LIMITS) {
     return address
   }
 
-  /** Forgets one with nothing under way that has the least to wait for, so that pauses cannot be washed away by many new addresses. */
+  /**
+   * Forgets one with nothing under way that has the least to wait for, so that pauses cannot be washed away by many new
+   * addresses.
+   */
   function forgetOne(newest: string): void {
     let least: string | undefined
     let pause = Number.POSITIVE_INFINITY
@@ -98,7 +101,7 @@ export function takeTurns(limits: TurnLimits = TURN_LIMITS) {
 
   return {
     inTurn,
-    /** Nobody pauses any more: the service is about to stop, and answers what it has. */
+    /** Ends all pauses: the service is about to stop, and answers the requests that it has. */
     close: () => closing.abort(),
   }
 }

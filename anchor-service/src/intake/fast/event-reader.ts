@@ -36,7 +36,7 @@ const setOf = (chars: string) => {
   return set
 }
 const BASE64URL = setOf('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_')
-/** In what canonical base64url may end: where one byte is left over, and where two are. */
+/** The last character of canonical base64url: after one remaining byte, and after two. */
 const LAST_OF_ONE = setOf('AQgw')
 const LAST_OF_TWO = setOf('048AEIMQUYcgkosw')
 
@@ -56,7 +56,7 @@ const OUTCOMES = ['success', 'failure', 'denied'].map(literal)
  */
 export class EventReader {
   readonly sketch = new EventSketch()
-  /** What it names as the event before it: a leaf hash, base64url; '' for the first of a stream. */
+  /** Its `prev`: a leaf hash, base64url; '' for the first event of a stream. */
   prev = ''
   /** Where the 86 characters of its signature begin; NO for an unsigned one. */
   signatureAt: number = NO
@@ -119,7 +119,7 @@ export class EventReader {
     for (let last = at + (count - 1) * STRIDE; at < last; at += STRIDE) {
       const isNext =
         bytes[at + DIGEST] === QUOTE && bytes[at + DIGEST + 1] === COMMA && bytes[at + DIGEST + 2] === QUOTE
-      // In order, so none stands there twice.
+      // In order, so none occurs twice.
       if (!isNext || !isBefore(bytes, at, at + STRIDE)) return false
     }
     return bytes[at + DIGEST] === QUOTE && skip(bytes, at + DIGEST + 1, SD_END) === length
@@ -289,7 +289,7 @@ function skipInteger(bytes: Uint8Array, at: number, value: number): number {
   return isPlain && found === value ? end : NO
 }
 
-/** Negative where there is no digit. */
+/** Negative if there is no digit. */
 const digitAt = (bytes: Uint8Array, at: number): number => {
   const digit = bytes[at]! - ZERO
   return digit <= 9 ? digit : -1

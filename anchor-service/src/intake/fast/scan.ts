@@ -1,8 +1,7 @@
 /**
  * Reads the base64url and the JSON that recorders print, byte by byte. It makes neither strings nor objects, so it is faster than
- * decoding and parsing: docs/decisions/0006-event-reader-by-hand.md. It knows less than core's parsers and never more: they
- * take all that it takes. For what it does not know (white space, escapes by number, exponents) it returns NO, and the caller
- * asks core.
+ * decoding and parsing: docs/decisions/0006-event-reader-by-hand.md. It accepts less than core's parsers and never
+ * more. For anything else (white space, escapes by number, exponents) it returns NO, and the caller asks core.
  */
 
 /** Returned instead of the end offset when the input was not recognised. */
@@ -12,7 +11,7 @@ const VALUES = new Int8Array(256).fill(-1)
 for (const [value, char] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'].entries())
   VALUES[char.charCodeAt(0)] = value
 
-/** What base64url stands for: `bytes[0, length)`, and a zero behind it. */
+/** The decoded base64url: `bytes[0, length)`, and a zero after it. */
 export class Decoded {
   readonly bytes: Buffer
   length = 0
@@ -24,8 +23,9 @@ export class Decoded {
   }
 
   /**
-   * Decodes canonical, unpadded base64url (RFC 4648 §5) from `at` on, up to the first byte that is none. There must be one.
-   * @returns where that byte stands
+   * Decodes canonical, unpadded base64url (RFC 4648 §5) from `at` on, up to the first byte that is not base64url. There must be
+   * one.
+   * @returns the offset of that byte
    */
   decode(text: Uint8Array, at: number): number {
     const { bytes } = this
@@ -100,7 +100,7 @@ export function skip(bytes: Uint8Array, at: number, text: Uint8Array): number {
 
 const isDigit = (byte: number) => byte >= ZERO && byte <= NINE
 
-/** What an object must be: any, or one of those that core's fields.ts describes. */
+/** Which form an object must have: any, or one of those that core's fields.ts describes. */
 type Shape = 'any' | 'party' | 'change'
 
 /** Depth beyond which core decides. It allows more. */
@@ -227,7 +227,7 @@ export class JsonScanner {
     return i
   }
 
-  /** Notes the string that was read last as a name. False where it stands there already, or must not stand there. */
+  /** Notes the string that was read last as a member name. False if the object already has it, or must not have it. */
   #addName(first: number): boolean {
     const { bytes, from, to } = this
     const names = this.#names
@@ -248,7 +248,7 @@ export class JsonScanner {
   }
 
   #addId(): void {
-    // More than there may be are refused where they end.
+    // Too many are refused at their end.
     if (this.parties < MAX_TARGETS) {
       this.ids[2 * this.parties] = this.from
       this.ids[2 * this.parties + 1] = this.to

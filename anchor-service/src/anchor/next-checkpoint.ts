@@ -2,8 +2,7 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { hasNews } from '../ledger/read/activity.ts'
 import type { SignedHead } from '../ledger/tree/checkpoints.ts'
 import { isYounger } from './decide.ts'
-import { ANCHOR_ACTIONS } from './perform.ts'
-import { type LogOnChain, readLastPlan } from './state.ts'
+import { ANCHOR_ACTIONS, type LogOnChain, readLastPlan } from './state.ts'
 import type { Target } from './target.ts'
 
 /** The checkpoint to anchor now, if it is time: the newest one. */

@@ -19,9 +19,6 @@ export async function perform(context: StepContext, anchor: OpenAnchor, move: Mo
 /** A change of an anchor that counts, or counted, is an event of the ledger too. */
 const EVENTS: Partial<Record<string, string>> = { confirmed: 'anchor.commit', reorganised: 'anchor.withdraw' }
 
-/** Actions of the ledger's own events about anchors; they alone are no reason for another anchor. */
-export const ANCHOR_ACTIONS = ['anchor.commit', 'anchor.withdraw']
-
 async function record(context: StepContext, anchor: OpenAnchor, move: Move & { move: 'record' }): Promise<void> {
   const { ledger, place, view } = context
   const { state, sighting, detail } = move

@@ -6,6 +6,9 @@ import type { AnchorFacts, AnchorState } from '../ledger/registry/anchors.ts'
 /** The log on a chain that a target anchors to. */
 export type LogOnChain = { target: string; chainId: number; genesis: string; contract: string; logId: string }
 
+/** Actions of the ledger's own events about anchors; they alone are no reason for another anchor. */
+export const ANCHOR_ACTIONS = ['anchor.commit', 'anchor.withdraw']
+
 /** A transaction that was signed for an anchor, and so may yet be mined. Fees in wei per gas. */
 export type Attempt = {
   transaction: string

@@ -1,5 +1,5 @@
 import { type EventInput, type JsonObject, SYSTEM } from '@killick/sdk/core'
-import { ANCHOR_ACTIONS } from '../anchor/perform.ts'
+import { ANCHOR_ACTIONS } from '../anchor/state.ts'
 import type { Db } from '../database/pool.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { hasNews } from '../ledger/read/activity.ts'

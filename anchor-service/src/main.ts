@@ -1,14 +1,8 @@
 #!/usr/bin/env node
 import { printable } from '@killick/sdk/core'
-import { startAnchoring } from './anchor/index.ts'
-import { acceptHead } from './commands/accept-head.ts'
-import { deploy, handover } from './commands/contracts.ts'
-import { rebuildFromLog } from './commands/rebuild-registry.ts'
-import { reindexAll } from './commands/reindex.ts'
-import { succeed } from './commands/succeed.ts'
+import type { AnchoringDeps } from './anchor/anchoring.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
-import { startService, startWorker } from './service.ts'
 
 const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed | rebuild-registry | reindex]
 
@@ -33,34 +27,49 @@ Everything is set by environment variables; the comments of src/config.ts list t
 /** What `deploy` is there to find out. */
 const NOT_YET = `0x${'0'.repeat(40)}`
 
+// Each command loads what it needs, once its configuration is found to be right: all together take a second.
 async function main(args: readonly string[]): Promise<void> {
   const [command = 'serve', ...more] = args
+  const print = (text: string) => void process.stdout.write(text)
   if (command === '--help' || command === '-h') {
-    process.stdout.write(HELP)
+    print(HELP)
   } else if (command === 'serve' && more.length === 0) {
-    const service = await startService(loadConfig(), startAnchoring)
-    process.stdout.write(`Killick listens on ${service.url}\n`)
+    const config = loadConfig()
+    const { startService } = await import('./service.ts')
+    const service = await startService(config, startAnchoring)
+    print(`Killick listens on ${service.url}\n`)
     closeOnSignal(service.close)
   } else if (command === 'worker' && more.length === 0) {
-    const worker = await startWorker(loadConfig(), startAnchoring)
-    process.stdout.write(`Killick anchors${worker.url === null ? '' : `, and says how on ${worker.url}`}\n`)
+    const config = loadConfig()
+    const { startWorker } = await import('./service.ts')
+    const worker = await startWorker(config, startAnchoring)
+    print(`Killick anchors${worker.url === null ? '' : `, and says how on ${worker.url}`}\n`)
     closeOnSignal(worker.close)
   } else if (command === 'deploy' && more.length === 0) {
-    process.stdout.write(await deploy(loadConfig({ KILLICK_CONTRACT: NOT_YET, ...process.env })))
+    const config = loadConfig({ KILLICK_CONTRACT: NOT_YET, ...process.env })
+    print(await (await import('./commands/contracts.ts')).deploy(config))
   } else if (command === 'handover' && more.length === 1) {
-    process.stdout.write(await handover(loadConfig(), more[0]!))
+    const config = loadConfig()
+    print(await (await import('./commands/contracts.ts')).handover(config, more[0]!))
   } else if (command === 'succeed' && (more.length === 1 || (more.length === 2 && more[1] === '--yes'))) {
-    process.stdout.write(await succeed(loadConfig(), more[0]!, more.length === 2))
+    const config = loadConfig()
+    print(await (await import('./commands/succeed.ts')).succeed(config, more[0]!, more.length === 2))
   } else if (command === 'accept-head' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
-    process.stdout.write(await acceptHead(loadConfig(), more.length === 1))
+    const config = loadConfig()
+    print(await (await import('./commands/accept-head.ts')).acceptHead(config, more.length === 1))
   } else if (command === 'rebuild-registry' && (more.length === 0 || (more.length === 1 && more[0] === '--yes'))) {
-    process.stdout.write(await rebuildFromLog(loadConfig(), more.length === 1))
+    const config = loadConfig()
+    print(await (await import('./commands/rebuild-registry.ts')).rebuildFromLog(config, more.length === 1))
   } else if (command === 'reindex' && more.length === 0) {
-    process.stdout.write(await reindexAll(loadConfig()))
+    const config = loadConfig()
+    print(await (await import('./commands/reindex.ts')).reindexAll(config))
   } else {
     throw new StartError(`Unknown command "${args.join(' ')}".\n\n${HELP}`)
   }
 }
+
+/** A third of what a service loads is there to anchor; one that anchors nowhere does without. */
+const startAnchoring = async (deps: AnchoringDeps) => (await import('./anchor/index.ts')).startAnchoring(deps)
 
 /** The first signal drains; a second one does not wait. */
 function closeOnSignal(close: () => Promise<void>): void {

@@ -6,7 +6,6 @@
 
 import type { Fault, OwnCheck } from '@killick/sdk/audit'
 import { EMPTY_ROOT, type Hash } from '@killick/sdk/core'
-import { originHash, readSigned } from '../anchor/chain/chain.ts'
 import type { Db } from '../database/pool.ts'
 import { type Columns, cursor, differing, fault, micros, TOLERANCE, type Walk } from './walk.ts'
 
@@ -51,6 +50,8 @@ const MORE_FACTS = ['confirmations', 'gas_used', 'gas_price', 'detail']
 export function checkAnchorRows(db: Db, origin: string, walk: Walk): OwnCheck {
   const anchors = cursor(db, ANCHORS)
   let count = 0
+  /** Loaded with the first anchor: it takes a quarter of a second. */
+  let chain!: typeof import('../anchor/chain/chain.ts')
 
   function checkAnchor(anchor: AnchorColumns, size: number, root: Hash, events: number): Fault[] {
     const at = Math.max(0, size - 1)
@@ -131,12 +132,12 @@ export function checkAnchorRows(db: Db, origin: string, walk: Walk): OwnCheck {
   }
 
   function checkRaw(state: State, anchor: AnchorColumns, size: number, root: Hash): string[] {
-    const signed = readSigned(String(state.raw))
+    const signed = chain.readSigned(String(state.raw))
     if (signed === null) return ['raw']
     const { transaction, sender, nonce, chainId, contract, maxFee, maxPriorityFee, call } = signed
     const said = { transaction, sender, nonce, max_fee: maxFee, max_priority_fee: maxPriorityFee }
     const args =
-      size === 0 ? [originHash(origin)] : [anchor.logId, String(size), `0x${Buffer.from(root).toString('hex')}`]
+      size === 0 ? [chain.originHash(origin)] : [anchor.logId, String(size), `0x${Buffer.from(root).toString('hex')}`]
     const isCall =
       call?.name === (size === 0 ? 'open' : 'anchor') &&
       args.every((arg, i) => arg === call.args[i]) &&
@@ -151,6 +152,7 @@ export function checkAnchorRows(db: Db, origin: string, walk: Walk): OwnCheck {
     async entry({ logIndex, firstEvent, header, root }) {
       const size = logIndex + 1
       const found = await anchors.upTo(size)
+      if (found.length > 0) chain ??= await import('../anchor/chain/chain.ts')
       return found.flatMap(({ key, columns }) =>
         key === size
           ? checkAnchor(columns as AnchorColumns, size, root(), firstEvent + header.n)

@@ -1,7 +1,5 @@
 import { type AuditPins, chainOf } from '@killick/sdk/audit'
 import { type PublicJwk, SYSTEM } from '@killick/sdk/core'
-import { logIdOf } from '../anchor/chain/chain.ts'
-import { openSigner } from '../anchor/chain/open-signer.ts'
 import type { TargetSettings } from '../anchor/settings.ts'
 import type { LogKey } from '../ledger/tree/checkpoints.ts'
 
@@ -18,7 +16,7 @@ export async function ownPins(
     contract,
     // If no node answers, there is nothing to ask about, and the audit says so.
     chainId: chainId ?? (await chainOf(rpcUrls)) ?? 0,
-    logId: logId ?? logIdOf(await addressOf(key, name), log.origin),
+    logId: logId ?? (await readChain()).logIdOf(await addressOf(key, name), log.origin),
   }))
   return {
     logKeys: [log.vkey],
@@ -28,12 +26,16 @@ export async function ownPins(
   }
 }
 
+/** It takes a quarter of a second to load, and a service that anchors nowhere does without. */
+const readChain = () => import('../anchor/chain/chain.ts')
+
 /** Opening a keystore takes seconds, by design; the address is no secret. */
 const addresses = new WeakMap<TargetSettings['key'], string>()
 
 async function addressOf(key: TargetSettings['key'], target: string): Promise<string> {
   const known = addresses.get(key)
   if (known !== undefined) return known
+  const { openSigner } = await import('../anchor/chain/open-signer.ts')
   const { address } = await openSigner(key).catch((error: Error) => {
     throw new Error(`Target ${target}: ${error.message}`)
   })

@@ -104,15 +104,18 @@ const LINES = `
 /** The lines of a schema, sorted; of partitions as many as one of each has. */
 export async function readSchema(db: Db): Promise<{ lines: string[]; unlike: string[] }> {
   const { rows } = await db.query<{ line: string; count: number }>(LINES)
-  const counts = new Map(rows.map(({ line, count }) => [line, count]))
+  const tables = PARTITIONED.map((name) => {
+    const relation = `relation ${name}_#:`
+    return { name: `${name}_#`, partitions: rows.find(({ line }) => line.startsWith(relation))?.count ?? 1 }
+  })
   const unlike: string[] = []
   const lines = rows.flatMap(({ line, count }) => {
-    const table = PARTITIONED.find((name) => line.includes(`${name}_#`))
+    const table = tables.find(({ name }) => line.includes(name))
     // Privileges on partitions are given at the next start, on some sooner than on others; nobody reads by them.
     if (table !== undefined && line.startsWith('grant on')) return count > 0 && isUsual(line) ? [] : [line]
-    const partitions = counts.get([...counts.keys()].find((one) => one.startsWith(`relation ${table}_#:`)) ?? '') ?? 1
-    if (table !== undefined && count % partitions !== 0) unlike.push(line)
-    return Array<string>(Math.max(1, Math.round(count / (table === undefined ? 1 : partitions)))).fill(line)
+    const partitions = table?.partitions ?? 1
+    if (count % partitions !== 0) unlike.push(line)
+    return Array<string>(Math.max(1, Math.round(count / partitions))).fill(line)
   })
   return { lines: lines.sort(), unlike }
 }

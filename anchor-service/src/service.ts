@@ -13,6 +13,7 @@ import { type Intake, makeIntake } from './intake/intake.ts'
 import { rememberRefusals } from './intake/refusals.ts'
 import type { WentBack } from './ledger/head-memory.ts'
 import { type Indexing, keepIndex } from './ledger/index/indexing.ts'
+import { readLength } from './ledger/index/runs.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { loadSigner } from './ledger/signing-keys.ts'
 import { openStore } from './open-store.ts'
@@ -94,7 +95,7 @@ export async function startService(
     tellMemory(log, ledger)
     // Batches wait for the walk over the system stream, so it begins now; when it ends, faults of the tables are reported.
     ledger.registry.compareAll(pool).catch((error) => app.log.warn({ err: error }, 'the registry could not be checked'))
-    indexing = keepIndex(store, (failure) => {
+    indexing = keepIndex(store, await readLength(pool), (failure) => {
       metrics.indexingFailed()
       app.log.warn(failure, 'the index of keys could not be extended; it is tried again')
     })

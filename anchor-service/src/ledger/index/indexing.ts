@@ -25,10 +25,16 @@ const RESTART_MS = 2_000
 
 /**
  * Makes the index of keys behind the commits, on a thread of its own: a run takes a tenth of a second or more, and neither
- * requests nor checks should wait for it. Any number of processes may do this on one database.
+ * requests nor checks should wait for it. The thread starts when the log is long enough for a run. Any number of processes may
+ * do this on one database.
+ * @param events how many the log has now
  * @param failed called when a run could not be made and will be tried again
  */
-export function keepIndex({ databaseUrl, hasRole }: IndexerData, failed: (failure: IndexingFailure) => void): Indexing {
+export function keepIndex(
+  { databaseUrl, hasRole }: IndexerData,
+  events: number,
+  failed: (failure: IndexingFailure) => void,
+): Indexing {
   let runs = 0
   let isClosed = false
   let worker: Worker | null = null
@@ -53,15 +59,19 @@ export function keepIndex({ databaseUrl, hasRole }: IndexerData, failed: (failur
     })
   }
 
-  start()
+  function grown(events: number): void {
+    const now = Math.floor(events / RUN_EVENTS[0])
+    if (now <= runs || isClosed) return
+    const isFirst = runs === 0
+    runs = now
+    // A thread that starts looks for work by itself.
+    if (isFirst) start()
+    else worker?.postMessage(GROWN)
+  }
+
+  grown(events)
   return {
-    grown(events) {
-      const now = Math.floor(events / RUN_EVENTS[0])
-      if (now <= runs) return
-      runs = now
-      // A thread that starts again looks for work by itself.
-      worker?.postMessage(GROWN)
-    },
+    grown,
     async close() {
       isClosed = true
       clearTimeout(restart)

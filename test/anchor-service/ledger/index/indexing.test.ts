@@ -120,7 +120,8 @@ test('a service that starts makes up for what was not done while none ran', asyn
 test('a database that does not answer is told of with its code, and nothing goes on after it is closed', async () => {
   const failures: IndexingFailure[] = []
   const nowhere = 'postgres://nobody@127.0.0.1:1/nothing'
-  const indexing = keepIndex({ databaseUrl: nowhere, hasRole: false }, (failure) => failures.push(failure))
+  const database = { databaseUrl: nowhere, hasRole: false }
+  const indexing = keepIndex(database, RUN_EVENTS[0], (failure) => failures.push(failure))
   await until(async () => failures.length > 0)
   expect(failures[0]).toMatchObject({ code: 'ECONNREFUSED' })
   await indexing.close()

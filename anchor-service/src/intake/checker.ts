@@ -7,7 +7,7 @@ import { Refusal } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import { free } from '../release-memory.ts'
 import { checkBatch } from './check.ts'
-import { type Answer, type CheckerData, END, type Question } from './checkers.ts'
+import { type Answer, type CheckerData, END, type Question, READY } from './checkers.ts'
 import { type DecodedBody, decodeBody } from './decode.ts'
 import { knowSources } from './known-sources.ts'
 
@@ -23,6 +23,7 @@ parentPort!.on('message', (message: Question | typeof END) => {
   const work = answer(message).finally(() => underWay.delete(work))
   underWay.add(work)
 })
+parentPort!.postMessage(READY)
 
 async function answer(question: Question): Promise<void> {
   const { answer, transfer } = await answerOf(question)

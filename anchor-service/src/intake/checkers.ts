@@ -22,6 +22,9 @@ export type Question = Sent & { id: number; share: Portion }
 /** Asks a thread to end by itself, once it has answered everything. */
 export const END = 'end'
 
+/** What a thread says first, once it has loaded its modules. */
+export const READY = 'ready'
+
 /** Errors lose their class on the way between threads, so a refusal travels as its parts, and an outage as a refusal. */
 export type Answer = { id: number } & (
   | { batch: CheckedBatch | null }
@@ -37,6 +40,8 @@ export type Checkers = {
    * while the database is away
    */
   check(sent: Sent): Promise<CheckedBatch>
+  /** How many threads have loaded their modules. */
+  ready(): number
   /** Answers the open questions, then ends the threads. */
   close(): Promise<void>
 }
@@ -50,15 +55,21 @@ const MAX_HELPERS = 3
 const ENTRY = new URL(`./checker${extname(import.meta.url)}`, import.meta.url)
 
 type Waiting = { resolve: (batch: CheckedBatch | null) => void; reject: (error: unknown) => void }
-type Thread = { worker: Worker; waiting: Map<number, Waiting>; hasEnded: boolean; ended: Promise<void> }
+type Thread = {
+  worker: Worker
+  waiting: Map<number, Waiting>
+  isReady: boolean
+  hasEnded: boolean
+  ended: Promise<void>
+}
 
 /**
  * Threads that check batches. Checking is nearly all of the service's work; on threads it leaves the event loop free for requests
- * and commits.
+ * and commits. One is there from the start; the others are when a batch comes that they could share, or while another is checked.
  */
 export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: number): Checkers {
   let nextId = 0
-  const threads = Array.from({ length: count }, start)
+  const threads = [start()]
 
   function start(): Thread {
     // The thread does not take over flags of the process (a watcher, a coverage tool).
@@ -69,8 +80,12 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       resourceLimits: { maxYoungGenerationSizeMb: 64 },
     })
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()
-    const thread: Thread = { worker, waiting: new Map(), hasEnded: false, ended }
-    worker.on('message', (answer: Answer) => {
+    const thread: Thread = { worker, waiting: new Map(), isReady: false, hasEnded: false, ended }
+    worker.on('message', (answer: Answer | typeof READY) => {
+      if (answer === READY) {
+        thread.isReady = true
+        return
+      }
       const waiting = thread.waiting.get(answer.id)!
       thread.waiting.delete(answer.id)
       if ('batch' in answer) waiting.resolve(answer.batch)
@@ -100,11 +115,18 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
 
   let isWorthSharing = false
 
+  const readyThreads = () => threads.filter(({ isReady, hasEnded }) => isReady && !hasEnded)
+
   return {
     width: 2 * count,
+    ready: () => readyThreads().length,
     async check(sent) {
       for (const [i, { hasEnded }] of threads.entries()) if (hasEnded) threads[i] = start()
-      const [first, ...others] = threads.toSorted((a, b) => a.waiting.size - b.waiting.size)
+      const isForMore = sent.body.length >= SHARED_BYTES || threads.every(({ waiting }) => waiting.size > 0)
+      if (isForMore) while (threads.length < count) threads.push(start())
+      const ready = readyThreads()
+      const able = ready.length > 0 ? ready : threads
+      const [first, ...others] = able.toSorted((a, b) => a.waiting.size - b.waiting.size)
       const idle = others.filter(({ waiting }) => waiting.size === 0)
       const helpers = isWorthSharing && sent.body.length >= SHARED_BYTES ? idle.slice(0, MAX_HELPERS) : []
       const of = helpers.length + 1

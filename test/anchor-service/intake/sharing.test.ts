@@ -1,6 +1,6 @@
 // A large batch is shared by the threads that are idle: each verifies some of its signatures, and together they verify all.
 import { type Hash, KillickError, leafHash, makeEvent, treeRoot, utf8 } from '@killick/sdk/core'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Checkers, startCheckers } from '../../../anchor-service/src/intake/checkers.ts'
 import { compressBatch } from '../../../sdk/src/client/transport.ts'
 import { registerSource, type TestLedger, testLedger } from '../support/ledger.ts'
@@ -21,6 +21,7 @@ beforeAll(async () => {
   const events = Array.from({ length: EVENTS }, (_, i) => ({ ...sampleEvent(i), note: crypto.randomUUID().repeat(4) }))
   ;({ header, tokens } = await new Producer('billing', signer).batch(events))
   await check(tokens)
+  await vi.waitUntil(() => checkers.ready() === THREADS, { timeout: 20_000 })
 })
 afterAll(async () => {
   await checkers.close()

@@ -40,25 +40,34 @@ export function parsePublicJwk(value: unknown): PublicJwk {
   const isCoordinate = (c: unknown): c is string => typeof c === 'string' && fromBase64url(c)?.length === 32
   if (kty === 'OKP' && crv === 'Ed25519' && isCoordinate(x) && y === undefined) {
     const jwk = { kty, crv, x } as const
-    if (isKeyPoint(() => ed25519.Point.fromBytes(publicKeyBytes(jwk), false))) return jwk
+    if (isKeyPoint(jwk, () => ed25519.Point.fromBytes(publicKeyBytes(jwk), false))) return jwk
   }
   if (kty === 'EC' && (crv === 'P-256' || crv === 'secp256k1') && isCoordinate(x) && isCoordinate(y)) {
     const jwk = { kty, crv, x, y } as const
     const curve = crv === 'P-256' ? p256 : secp256k1
-    if (isKeyPoint(() => curve.Point.fromBytes(publicKeyBytes(jwk)))) return jwk
+    if (isKeyPoint(jwk, () => curve.Point.fromBytes(publicKeyBytes(jwk)))) return jwk
   }
   throw new KillickError('key_invalid', 'A key must be a JWK with an Ed25519, P-256 or secp256k1 point')
 }
 
+/** Names of keys that were found to be good; a registry names the same ones again and again, and to find it out takes a millisecond. */
+const good = new Set<string>()
+const MANY = 1_000
+
 /** On the curve, of prime order, and not the identity. */
-function isKeyPoint(decode: () => { assertValidity(): void; isTorsionFree(): boolean }): boolean {
+function isKeyPoint(jwk: PublicJwk, decode: () => { assertValidity(): void; isTorsionFree(): boolean }): boolean {
+  const name = jwk.kty === 'OKP' ? jwk.x : `${jwk.crv} ${jwk.x} ${jwk.y}`
+  if (good.has(name)) return true
   try {
     const point = decode()
     point.assertValidity()
-    return point.isTorsionFree()
+    if (!point.isTorsionFree()) return false
   } catch {
     return false
   }
+  if (good.size === MANY) good.clear()
+  good.add(name)
+  return true
 }
 
 /** A key's name, the `kid` of whatever it signs: its RFC 7638 thumbprint with SHA-256, 43 characters of base64url. */

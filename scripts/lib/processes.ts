@@ -29,7 +29,10 @@ export async function startChild(
   args: readonly string[],
   options: SpawnOptions = {},
 ): Promise<ChildHandle> {
-  const spawned = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options })
+  // One that is given an environment of its own need not compile again what others have, either.
+  const { NODE_COMPILE_CACHE } = process.env
+  const env = options.env && NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE, ...options.env } : options.env
+  const spawned = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env })
   const exited = new Promise<Awaited<ChildHandle['exited']>>((resolve) => {
     spawned.once('exit', (code, signal) => resolve({ code, signal }))
   })

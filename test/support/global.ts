@@ -1,8 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { startCluster } from '../../anchor-service/src/database/embedded/cluster.ts'
+import { migrate } from '../../anchor-service/src/database/migrate.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -11,13 +13,25 @@ declare module 'vitest' {
   }
 }
 
-/** One real PostgreSQL per run; each test file makes databases of its own in it. */
+/** One real PostgreSQL per run; each test file makes databases of its own in it: empty ones, or copies of `migrated`. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'killick-test-'))
   const cluster = await startCluster(folder)
-  project.provide('postgres', await cluster.databaseUrl('postgres'))
+  await migrate(await cluster.databaseUrl('migrated'))
+  const url = await cluster.databaseUrl('postgres')
+  await weakenPassword(url)
+  project.provide('postgres', url)
   return async () => {
     await cluster.close()
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** A password that is worth guessing is hashed 4,096 times, by both sides, for each of the thousands of connections of a run. */
+async function weakenPassword(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  const { username, password } = new URL(url)
+  await client.query(`set scram_iterations = 1; alter role ${username} password '${password}'`)
+  await client.end()
 }

@@ -20,7 +20,7 @@ export async function testLedger(
   databaseUrl?: string,
   prepare: (pool: pg.Pool) => void = () => {},
 ): Promise<TestLedger> {
-  const url = databaseUrl ?? (await createDatabase())
+  const url = databaseUrl ?? (await createDatabase(true))
   const { hasRole } = await migrate(url)
   const pool = openPool(url, hasRole)
   prepare(pool)

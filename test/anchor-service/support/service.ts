@@ -15,7 +15,7 @@ export async function testService(env: Record<string, string> = {}, like?: TestS
   const folder = like?.folder ?? (await mkdtemp(join(tmpdir(), 'killick-service-')))
   const service = await startService(
     loadConfig({
-      DATABASE_URL: like?.databaseUrl ?? (await createDatabase()),
+      DATABASE_URL: like?.databaseUrl ?? (await createDatabase(true)),
       KILLICK_DATA: folder,
       KILLICK_ADMIN_TOKEN: ADMIN,
       KILLICK_READER_TOKEN: READER,

@@ -33,7 +33,7 @@ export type World = {
 
 export async function openWorld(): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'killick-anchor-'))
-  const databaseUrl = await createDatabase()
+  const databaseUrl = await createDatabase(true)
   // Nobody pulls the plug of this PostgreSQL; waiting for its disk would take most of the time.
   await queryAsOwner(
     databaseUrl,

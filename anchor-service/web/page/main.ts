@@ -1,11 +1,13 @@
 /** The verification page: takes a proof, asks the chain, shows the verdict. No server is asked for the answer. */
 import { type AnchorFact, KillickError, type Proof, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { h } from '../shared/dom.ts'
-import { OUTCOME_WORDS, outcomeOf } from '../shared/outcome.ts'
+import { type Language, speak, words } from '../shared/language.ts'
+import { outcomeOf } from '../shared/outcome.ts'
 import { record } from '../shared/record.ts'
 import { type Asked, summarize, type Word } from '../shared/summary.ts'
 import { combine, type Pins } from '../shared/trust.ts'
 import { banner, facts, standing } from '../shared/verdict.ts'
+import { keepChosen, LANGUAGES, preferred, readChosen } from './languages.ts'
 import { pathOf } from './path.ts'
 import { embeddedPublisher, readPublisher } from './publisher.ts'
 import { fromFile, fromFragment, fromService, fromText, LinkError } from './read-proof.ts'
@@ -13,6 +15,7 @@ import { type Tampered, tamper } from './tamper.ts'
 import { alone } from './views/alone.ts'
 import { checks } from './views/checks.ts'
 import { header, intake, welcome } from './views/intro.ts'
+import { languageSwitch } from './views/languages.ts'
 import { paper } from './views/paper.ts'
 import { path } from './views/path.ts'
 import { linkWith, raw } from './views/raw.ts'
@@ -31,7 +34,7 @@ const above = h('div', { id: 'above' })
 const below = h('div', { id: 'below' })
 /** Screen readers announce what changes in an element that stays; the verdict itself is drawn anew each time. */
 const announcer = h('p', { role: 'status', class: 'announcer' })
-const form = trustForm(() => verify())
+let form = trustForm(() => verify())
 const next = h('div', {})
 const drop = {
   file: (file: File) => load(() => fromFile(file)),
@@ -45,6 +48,10 @@ let tampered: Tampered | null = null
 let opened: string | null = null
 /** Of what is shown now. */
 let foot: ReturnType<typeof paper> | null = null
+/** Why there is no proof to show, where one was refused. */
+let refused: LinkError | KillickError | null = null
+/** What is known from the chain about what is shown. */
+let known: Asked | null = null
 /** Counts what was begun, so that a slow answer never overwrites a later one. */
 let turn = 0
 
@@ -52,6 +59,8 @@ async function load(read: () => Promise<Proof>): Promise<void> {
   const mine = ++turn
   tampered = null
   opened = null
+  refused = null
+  known = null
   try {
     const taken = await read()
     if (mine !== turn) return
@@ -59,9 +68,9 @@ async function load(read: () => Promise<Proof>): Promise<void> {
   } catch (error) {
     if (mine !== turn) return
     proof = null
-    if (error instanceof LinkError) refuse(linkRefusal(error))
-    else if (error instanceof KillickError) refuse(inputRefusal(error))
-    else throw error
+    if (!(error instanceof LinkError || error instanceof KillickError)) throw error
+    refused = error
+    draw()
     return
   }
   form.showClaims(proof)
@@ -70,7 +79,8 @@ async function load(read: () => Promise<Proof>): Promise<void> {
   if (mine === turn - 1) scrollTo({ top: 0 })
 }
 
-function refuse(view: HTMLElement): void {
+function refuse(reason: LinkError | KillickError): void {
+  const view = reason instanceof LinkError ? linkRefusal(reason) : inputRefusal(reason)
   document.title = `${view.querySelector('h1')?.textContent} · Killick`
   announcer.textContent = view.textContent
   above.replaceChildren(view)
@@ -99,6 +109,7 @@ async function verify(): Promise<void> {
 }
 
 function render(shown: Proof, asked: Asked): void {
+  known = asked
   const { trust, by, rpcs } = combine(form.pins(), publisher)
   const word: Word = { by, publisher: publisher?.publisher }
   const verdict = verifyProof(shown, { ...trust, facts: asked.facts as AnchorFact[] })
@@ -106,8 +117,8 @@ function render(shown: Proof, asked: Asked): void {
   const focused = document.activeElement?.id
   const headline = summary.rung === null ? summary.headline : `${summary.rung.words}: ${summary.headline}`
   document.title = `${headline} · Killick`
-  const ending = verdict.event && summary.tone !== 'bad' ? `${OUTCOME_WORDS[outcomeOf(verdict.event)]}. ` : ''
-  announcer.textContent = `${headline}. ${ending}${summary.reason} ${summary.caveats.join(' ')}`
+  const ending = verdict.event && summary.tone !== 'bad' ? words.outcomes[outcomeOf(verdict.event)] : ''
+  announcer.textContent = words.banner.spoken(headline, ending, summary.reason, summary.caveats)
   form.element.hidden = false
   const cheat = tamperControl(proof!, tampered, summary, {
     change: (place) => {
@@ -155,10 +166,51 @@ function takeDrops(ready: Promise<void>): void {
   })
 }
 
+/** Draws what is there in the language that is spoken. Nothing is asked anew. */
+function draw(): void {
+  if (refused !== null) refuse(refused)
+  else if (proof !== null && known !== null) {
+    next.replaceChildren(intake(drop, false))
+    render(tampered?.proof ?? proof, known)
+  } else {
+    above.replaceChildren(welcome())
+    next.replaceChildren(intake(drop, true))
+  }
+}
+
+/** Says everything on the page in one language. */
+function say(language: Language): void {
+  speak(language)
+  document.documentElement.lang = language.tag
+  document.title = `${language.welcome.title} · Killick`
+  const draft = form.draft()
+  const { hidden } = form.element
+  form = trustForm(() => verify(), draft)
+  form.element.hidden = hidden
+  form.showPublisher(publisher)
+  if (proof !== null) form.showClaims(proof)
+  const choose = (chosen: Language) => {
+    const { id } = document.activeElement ?? {}
+    keepChosen(chosen)
+    say(chosen)
+    if (tampered !== null) tampered = tamper(proof!, tampered.place)
+    draw()
+    document.getElementById(id ?? '')?.focus({ preventScroll: true })
+  }
+  page.replaceChildren(
+    header(settings.home, languageSwitch(LANGUAGES, choose)),
+    announcer,
+    above,
+    form.element,
+    below,
+    next,
+  )
+}
+
 async function start(): Promise<void> {
   // A saved copy of the page holds what it showed then; a verdict is only ever made anew.
-  page.replaceChildren(header(settings.home), announcer, above, form.element, below, next)
   form.element.hidden = true
+  say(preferred([...readChosen(), ...navigator.languages]))
   const { promise: ready, resolve } = Promise.withResolvers<void>()
   takeDrops(ready)
   addEventListener('hashchange', open)
@@ -180,8 +232,7 @@ async function open(): Promise<void> {
       return shared
     })
   }
-  above.replaceChildren(welcome())
-  next.replaceChildren(intake(drop, true))
+  draw()
 }
 
 void start()

@@ -12,7 +12,8 @@ import {
   printHash,
   type Verdict,
 } from '@killick/sdk/verify'
-import { anchorTime, chainName, plural, weightyAnchors } from '../shared/words.ts'
+import { words } from '../shared/language.ts'
+import { anchorTime, chainName, weightyAnchors } from '../shared/words.ts'
 
 export type Station = {
   readonly kind: 'station'
@@ -88,31 +89,25 @@ export function pathOf(proof: Proof, verdict: Verdict): PathRow[] {
     const all = Object.entries(hashes).map(([label, value]) => ({ label, value }))
     return { kind: 'station', id, name, note, hashes: all, checks, status: worst(checks) }
   }
+  const told = words.path
+  const { hashes } = told
   const shown = verdict.event
   const fields = shown ? Object.keys(shown.fields).length : 0
   return [
-    station(
-      'fields',
-      'What it says',
-      shown ? fieldsNote(fields, shown.hiddenFields) : 'It does not match what was signed',
-      {},
-      [],
-    ),
+    station('fields', told.fields, shown ? told.fieldsShown(fields, shown.hiddenFields) : told.unmatched, {}, []),
     station(
       'event',
-      'Event',
-      shown ? `Number ${shown.seq} in stream ${shown.stream} of ${shown.source}` : 'Its signed part',
-      { 'leaf hash': printHash(event) },
+      told.event,
+      shown ? told.eventAt(shown.seq, shown.stream, shown.source) : told.signedPart,
+      { [hashes.leaf]: printHash(event) },
       ['event.form', 'event.signature'],
     ),
     ...climb(event, proof.batch.index, header?.n ?? proof.batch.index + 1, proof.batch.path),
     station(
       'batch',
-      'Batch root',
-      header
-        ? `Over ${plural(header.n, 'event')}, this one at place ${proof.batch.index}`
-        : 'The header cannot be read',
-      header ? { root: printHash(header.root) } : {},
+      told.batch,
+      header ? told.batchOf(header.n, proof.batch.index) : told.noHeader,
+      header ? { [hashes.root]: printHash(header.root) } : {},
       ['batch.inclusion'],
     ),
     ...entry(
@@ -120,42 +115,36 @@ export function pathOf(proof: Proof, verdict: Verdict): PathRow[] {
       header,
       station(
         'entry',
-        'Batch header',
-        header ? `Signed by ${header.source}` : 'Cannot be read',
-        { 'leaf hash': printHash(header?.leafHash ?? leafHash(ascii(proof.batch.header))) },
+        told.entry,
+        header ? told.signedBy(header.source) : told.unreadable,
+        { [hashes.leaf]: printHash(header?.leafHash ?? leafHash(ascii(proof.batch.header))) },
         ['batch.signature', 'source.key'],
       ),
     ),
     station(
       'log',
-      'Log root',
-      `${proof.log.origin}, ${plural(proof.log.size, 'entry', 'entries')}`,
-      checkpoint ? { root: printHash(checkpoint.root) } : {},
+      told.log,
+      told.logOf(proof.log.origin, proof.log.size),
+      checkpoint ? { [hashes.root]: printHash(checkpoint.root) } : {},
       ['log.inclusion', 'log.signature'],
     ),
     ...weightyAnchors(proof, verdict).anchors.flatMap((anchor): PathRow[] => [
       ...(anchor.path ? climb(header?.leafHash ?? event, proof.log.index, anchor.size, anchor.path) : []),
       station(
         'block',
-        `Block ${anchor.block}`,
-        `${chainName(anchor.chainId)}, ${anchorTime(anchor)}`,
+        told.block(anchor.block),
+        `${chainName(anchor.chainId)}, ${words.time(anchorTime(anchor))}`,
         {
-          'anchored root': printHash(anchor.root),
-          transaction: anchor.transaction,
-          contract: anchor.contract,
-          'log id': anchor.logId,
+          [hashes.anchored]: printHash(anchor.root),
+          [hashes.transaction]: anchor.transaction,
+          [hashes.contract]: anchor.contract,
+          [hashes.logId]: anchor.logId,
         },
         ['path', 'contract', 'block', 'final', 'log'].map((name) => `anchor.${proof.anchors.indexOf(anchor)}.${name}`),
       ),
     ]),
-    ...(proof.anchors.length === 0
-      ? [station('block', 'No block yet', 'The log’s root is not on a chain yet', {}, ['anchor'])]
-      : []),
+    ...(proof.anchors.length === 0 ? [station('block', told.noBlock, told.noBlockWhy, {}, ['anchor'])] : []),
   ]
-}
-
-function fieldsNote(shown: number, hidden: number): string {
-  return `${plural(shown, 'field')} shown${hidden > 0 ? `, ${hidden} not shown` : ''}`
 }
 
 function entry(proof: Proof, header: BatchHeader | null, station: Station): PathRow[] {

@@ -22,8 +22,8 @@ export function embeddedPublisher(): Pins | null {
   }
 }
 
-/** Who has not given a name is called by the address of the page. */
-const named = (pins: Pins): Pins => ({
+/** Who has not given a name is called by the address of the page, where it has one. */
+const named = ({ publisher = location.host, ...pins }: Pins): Pins => ({
   ...pins,
-  publisher: pins.publisher ?? (location.host || 'whoever made this page'),
+  ...(publisher !== '' && { publisher }),
 })

@@ -1,6 +1,7 @@
 /** A link as a QR code (ISO/IEC 18004). */
 import { encode } from 'uqr'
 import { s } from '../shared/dom.ts'
+import { words } from '../shared/language.ts'
 
 /** Bytes that the largest code holds at its lowest error correction. */
 export const MAX_QR_BYTES = 2953
@@ -15,7 +16,7 @@ export function qrCode(link: string): SVGElement {
       viewBox: `0 0 ${size} ${size}`,
       class: 'qr',
       role: 'img',
-      'aria-label': 'The link as a QR code',
+      'aria-label': words.raw.qrCode,
       'shape-rendering': 'crispEdges',
     },
     s('rect', { width: size, height: size, fill: '#fff' }),

@@ -1,6 +1,7 @@
 /** Where a proof can come from: a file, a pasted text, the end of a link, or a share on the service. */
-import { ERROR_CODES, KillickError, type Proof, parseProof } from '@killick/sdk/verify'
+import { type Proof, parseProof } from '@killick/sdk/verify'
 import { MAX_PROOF_BYTES, unpackFragment } from '../shared/fragment.ts'
+import { refusal } from '../shared/refusal.ts'
 
 /** A link that shows nothing, and why. The service tells the state of a link, never what it led to. */
 export class LinkError extends Error {
@@ -14,17 +15,14 @@ export class LinkError extends Error {
 
 export function fromText(text: string): Proof {
   const trimmed = text.trim()
-  if (trimmed === '') throw new KillickError('proof_malformed', 'There is nothing in it')
+  if (trimmed === '') throw refusal('proof_malformed', 'empty')
   return parseProof(trimmed)
 }
 
 /** Refused by its size before a byte of it is read. */
 export async function fromFile(file: File): Promise<Proof> {
   if (file.size > MAX_PROOF_BYTES)
-    throw new KillickError(
-      'proof_too_large',
-      `${ERROR_CODES.proof_too_large} This file has ${(file.size / MAX_PROOF_BYTES).toFixed(0)} MiB.`,
-    )
+    throw refusal('proof_too_large', 'file_size', Math.round(file.size / MAX_PROOF_BYTES))
   return parseProof(new Uint8Array(await file.arrayBuffer()))
 }
 

@@ -1,5 +1,6 @@
 /** "Change one character": a proof with exactly one character other than it was, to see that it is noticed. Pure. */
 import { fromBase64url, type Proof, parseEvent, parseProof, printProof, toBase64url } from '@killick/sdk/verify'
+import { words } from '../shared/language.ts'
 
 export type TamperedPlace = { readonly id: string; readonly label: string }
 export type Tampered = {
@@ -79,21 +80,19 @@ export function places(proof: Proof): TamperedPlace[] {
     return []
   }
   const { disclosures, signature } = event
+  const { places, field } = words.tamper
+  const ids: (keyof typeof places)[] = [
+    ...(['time', 'source'] as const),
+    ...(signature ? (['signature'] as const) : []),
+    ...(proof.batch.path.length > 0 ? (['batchPath'] as const) : []),
+    'header',
+    ...(proof.log.path.length > 0 ? (['logPath'] as const) : []),
+    'checkpoint',
+    ...(proof.anchors.length > 0 ? (['anchorRoot', 'anchorTime'] as const) : []),
+  ]
   return [
-    ...disclosures.map(({ name }) => ({ id: `field ${name}`, label: `what it says: ${name}` })),
-    { id: 'time', label: 'when it was recorded' },
-    { id: 'source', label: 'who recorded it' },
-    ...(signature ? [{ id: 'signature', label: 'the signature of the event' }] : []),
-    ...(proof.batch.path.length > 0 ? [{ id: 'batchPath', label: 'a hash on the way to the batch root' }] : []),
-    { id: 'header', label: 'the signed header of the batch' },
-    ...(proof.log.path.length > 0 ? [{ id: 'logPath', label: 'a hash on the way to the log root' }] : []),
-    { id: 'checkpoint', label: 'the root in the log’s checkpoint' },
-    ...(proof.anchors.length > 0
-      ? [
-          { id: 'anchorRoot', label: 'the root on the chain' },
-          { id: 'anchorTime', label: 'the time of the anchor' },
-        ]
-      : []),
+    ...disclosures.map(({ name }) => ({ id: `field ${name}`, label: field(name) })),
+    ...ids.map((id) => ({ id, label: places[id] })),
   ]
 }
 

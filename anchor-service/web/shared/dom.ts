@@ -1,4 +1,5 @@
 /** Elements from data. Text only ever goes in as text: there is no way here to hand markup to the browser. */
+import { words } from './language.ts'
 
 export type Child = Node | string | null | undefined | false
 type Attributes = Record<string, string | number | boolean | null | undefined | ((event: Event) => void)>
@@ -29,7 +30,8 @@ export function s(name: string, attributes: Attributes = {}, ...children: Child[
 
 /** A value in fixed-width type with a button that copies it. */
 export function copyable(value: string, what: string): HTMLElement {
-  const button = h('button', { type: 'button', class: 'copy', 'aria-label': `Copy ${what}`, title: `Copy ${what}` })
+  const { copy, copied, refused } = words.copy
+  const button = h('button', { type: 'button', class: 'copy', 'aria-label': copy(what), title: copy(what) })
   button.append(icon('copy'))
   button.addEventListener('click', async () => {
     const done = await navigator.clipboard.writeText(value).then(
@@ -37,10 +39,10 @@ export function copyable(value: string, what: string): HTMLElement {
       () => false,
     )
     button.replaceChildren(icon(done ? 'passed' : 'failed'))
-    button.setAttribute('aria-label', done ? `Copied ${what}` : 'The browser does not allow copying here')
+    button.setAttribute('aria-label', done ? copied(what) : refused)
     setTimeout(() => {
       button.replaceChildren(icon('copy'))
-      button.setAttribute('aria-label', `Copy ${what}`)
+      button.setAttribute('aria-label', copy(what))
     }, 1500)
   })
   return h('span', { class: 'copyable' }, h('code', {}, value), button)

@@ -3,6 +3,7 @@
  * comes after `#` is never sent to a server.
  */
 import { fromBase64url, KillickError, toBase64url } from '@killick/sdk/verify'
+import { refusal } from './refusal.ts'
 
 /** As large as a proof may be; anything that unpacks to more is refused while it unpacks. */
 export const MAX_PROOF_BYTES = 1024 * 1024
@@ -17,8 +18,7 @@ export async function unpackFragment(fragment: string): Promise<Uint8Array> {
   const text = fragment.replace(/^#/, '')
   if (text.length > 2 * MAX_PROOF_BYTES) throw new KillickError('proof_too_large')
   const bytes = fromBase64url(text)
-  if (bytes === null)
-    throw new KillickError('proof_malformed', 'The link is cut off or was changed: its end is not base64url')
+  if (bytes === null) throw refusal('proof_malformed', 'link_cut')
   const unpacked = new Blob([bytes as Uint8Array<ArrayBuffer>])
     .stream()
     .pipeThrough(new DecompressionStream('deflate-raw'))
@@ -26,7 +26,7 @@ export async function unpackFragment(fragment: string): Promise<Uint8Array> {
     return await readAll(unpacked, MAX_PROOF_BYTES)
   } catch (error) {
     if (error instanceof KillickError) throw error
-    throw new KillickError('proof_malformed', 'The link is cut off or was changed: what it holds cannot be unpacked')
+    throw refusal('proof_malformed', 'link_changed')
   }
 }
 

@@ -15,12 +15,5 @@ export function outcomeOf(event: Event): Outcome {
 export const isPartial = ({ hiddenFields }: Event): boolean => hiddenFields > 0
 
 /** It was tried, and did not come about. */
-export const isUndone = (outcome: Outcome): boolean => outcome === 'failure' || outcome === 'denied'
-
-export const OUTCOME_WORDS: Record<Outcome, string> = {
-  success: 'Succeeded',
-  failure: 'Failed',
-  denied: 'Denied',
-  hidden: 'Outcome not shown',
-  none: 'No outcome recorded',
-}
+export const isUndone = (outcome: Outcome): outcome is 'failure' | 'denied' =>
+  outcome === 'failure' || outcome === 'denied'

@@ -1,6 +1,7 @@
 /** Everything else that the record says: circumstances, changes and custom fields, as a tree of names and values. Long ones are folded. */
 import type { Verdict } from '@killick/sdk/verify'
 import { h } from './dom.ts'
+import { words } from './language.ts'
 import { said } from './text.ts'
 import { folded, MANY } from './verdict.ts'
 
@@ -10,11 +11,11 @@ const SHOWN_ABOVE = ['action', 'outcome', 'occurredAt']
 
 /** A JSON value as nested lists; long ones are cut, the raw proof has them whole. */
 export function tree(value: Value | undefined): HTMLElement {
-  if (value === null || value === undefined) return h('span', { class: 'note' }, 'nothing')
+  if (value === null || value === undefined) return h('span', { class: 'note' }, words.record.nothing)
   if (typeof value === 'string') return said(value)
   if (typeof value !== 'object') return h('code', {}, String(value))
   const entries = Object.entries(value)
-  if (entries.length === 0) return h('span', { class: 'note' }, 'empty')
+  if (entries.length === 0) return h('span', { class: 'note' }, words.record.empty)
   const line = ([name, item]: [string, Value]) =>
     Array.isArray(value)
       ? h('li', {}, tree(item))
@@ -28,7 +29,7 @@ export function tree(value: Value | undefined): HTMLElement {
       h(
         'li',
         {},
-        folded(`and ${rest.length} more`, () => h('ul', { class: 'tree' }, ...rest.map(line))),
+        folded(words.facts.more(rest.length), () => h('ul', { class: 'tree' }, ...rest.map(line))),
       ),
   )
 }
@@ -45,7 +46,7 @@ function changes(list: readonly Change[]): HTMLElement {
       h(
         'table',
         {},
-        h('thead', {}, h('tr', {}, ...['Changed', 'Before', 'After'].map((name) => h('th', { scope: 'col' }, name)))),
+        h('thead', {}, h('tr', {}, ...words.record.columns.map((name) => h('th', { scope: 'col' }, name)))),
         h('tbody', {}, ...some.map(line)),
       ),
     )
@@ -53,8 +54,8 @@ function changes(list: readonly Change[]): HTMLElement {
   return h(
     'div',
     {},
-    part('Changes', list.slice(0, MANY)),
-    rest.length > 0 && folded(`and ${rest.length} more`, () => part('More changes', rest)),
+    part(words.record.changes, list.slice(0, MANY)),
+    rest.length > 0 && folded(words.facts.more(rest.length), () => part(words.record.moreChanges, rest)),
   )
 }
 
@@ -67,7 +68,7 @@ export function record(verdict: Verdict): HTMLElement | null {
   return h(
     'section',
     { class: 'record', 'aria-labelledby': 'record-title' },
-    h('h2', { id: 'record-title' }, 'The rest of the record'),
+    h('h2', { id: 'record-title' }, words.record.title),
     ...fields.map(([name, value]) =>
       h('div', { class: 'field' }, h('h3', {}, name), name === 'changes' ? changes(value as Change[]) : tree(value)),
     ),

@@ -1,9 +1,10 @@
 /** What a verdict comes to, in words for someone who is no engineer. Green is earned only when everything was checked. */
-import type { AnchorFact, Check, Proof, Reason, Verdict } from '@killick/sdk/verify'
-import { checkInWords, english } from '@killick/sdk/words'
+import type { AnchorFact, Check, CheckName, Proof, Reason, Verdict } from '@killick/sdk/verify'
+import { checkInWords } from '@killick/sdk/words'
+import { type Language, words } from './language.ts'
 import { isPartial, isUndone, outcomeOf } from './outcome.ts'
 import type { By } from './trust.ts'
-import { chainName, isTestChain, listed, plural, possessive, timeInWords, weightyAnchors } from './words.ts'
+import { chainName, isTestChain, weightyAnchors } from './words.ts'
 
 /**
  * `good` green, for what the reader pinned; `word`: all holds, on the word of somebody else; `wait`: time will tell;
@@ -38,75 +39,26 @@ export type Asked = {
   readonly requests?: number
 }
 
-const FAILURES: [pattern: RegExp, state: string, headline: string, reason: string][] = [
-  [/^event\.form$/, 'altered', 'This record was altered', 'What it says is not what was signed and recorded.'],
-  [
-    /^(event|batch)\.signature$/,
-    'altered',
-    'This record was altered',
-    'The signature of the system that is said to have recorded it does not fit.',
-  ],
-  [
-    /^batch\.inclusion$/,
-    'altered',
-    'This record was altered',
-    'It does not stand where it claims to, among the events it was recorded with.',
-  ],
-  [
-    /^source\.key$/,
-    'wrong-key',
-    'Signed by the wrong key',
-    'The key that signed is not one of those pinned for this source.',
-  ],
-  [
-    /^log\.inclusion$/,
-    'altered',
-    'This record does not belong to this log',
-    'The path does not lead from the record to the root of the log.',
-  ],
-  [
-    /^log\.signature$/,
-    'wrong-log',
-    'The log did not sign this',
-    'The checkpoint of the log is not signed by a key pinned for it.',
-  ],
-  [
-    /^source\.registration$/,
-    'late-key',
-    'The key was not registered when it was used',
-    'What the log says of the key that signed does not hold, or came only after it was used.',
-  ],
-  [
-    /^anchor\.\d+\.before$/,
-    'wrong-time',
-    'The time of this record does not hold',
-    'The anchor that it names as the one before is none, or covers it.',
-  ],
-  [
-    /^anchor\.\d+\.path$/,
-    'altered',
-    'The anchor does not cover this record',
-    'The path does not lead from the record to the root that was anchored.',
-  ],
-  [
-    /^anchor\.\d+\.contract$/,
-    'not-on-chain',
-    'The chain does not hold this anchor',
-    'It is forged, or its block was reorganised away. If it was anchored minutes ago, ask for a fresh proof.',
-  ],
-  [
-    /^anchor\.\d+\.block$/,
-    'reorganised',
-    'The block is not the one that this proof names',
-    'The block was reorganised, or the proof was altered. Ask for a fresh proof.',
-  ],
-  [
-    /^anchor\.\d+\.log$/,
-    'wrong-contract',
-    'Anchored in the wrong place',
-    'Contract, chain or log are not the ones that were pinned.',
-  ],
-]
+/** What it comes to when a check fails: the state by name, and its words. */
+const FAILURES: { readonly [N in CheckName]: readonly [state: string, words: keyof Language['failures']] } = {
+  'event.form': ['altered', 'form'],
+  'event.fields': ['failed', 'other'],
+  'event.signature': ['altered', 'signature'],
+  'event.time': ['failed', 'other'],
+  'batch.signature': ['altered', 'signature'],
+  'batch.inclusion': ['altered', 'inclusion'],
+  'source.key': ['wrong-key', 'key'],
+  'source.registration': ['late-key', 'registration'],
+  'log.inclusion': ['altered', 'log'],
+  'log.signature': ['wrong-log', 'checkpoint'],
+  anchor: ['failed', 'other'],
+  'anchor.path': ['altered', 'path'],
+  'anchor.contract': ['not-on-chain', 'contract'],
+  'anchor.block': ['reorganised', 'block'],
+  'anchor.final': ['failed', 'other'],
+  'anchor.log': ['wrong-contract', 'place'],
+  'anchor.before': ['wrong-time', 'before'],
+}
 
 /** The batch's signature speaks for the event; a short proof; no bounds of time; what is told beside the headline. */
 const BESIDE_THE_POINT = new Set<Reason>([
@@ -134,8 +86,7 @@ function isBesideThePoint({ id, reason }: Check, checks: readonly Check[]): bool
 /** What a record whose every check holds comes to be called. */
 function headlineOf(event: Verdict['event']): string {
   const outcome = event === null ? 'none' : outcomeOf(event)
-  const subject = event !== null && isPartial(event) ? 'What is shown' : 'This record'
-  return `${subject} is genuine${isUndone(outcome) ? `: a ${outcome === 'denied' ? 'denied' : 'failed'} action` : ''}`
+  return words.summary.genuine(event !== null && isPartial(event), isUndone(outcome) ? outcome : null)
 }
 
 /**
@@ -149,11 +100,11 @@ function rungOf(verdict: Verdict, proof: Proof, { by, publisher }: Word): NonNul
   )
   const isVouchedFor = status('log.signature') === 'passed' && isHeld && status('batch.signature') === 'passed'
   if (!isVouchedFor || by.logKeys === 'nobody' || by.logs === 'nobody')
-    return { name: 'unchecked', words: 'not checked' }
+    return { name: 'unchecked', words: words.rungs.unchecked }
   if (status('source.key') === 'passed' && Object.values(by).every((who) => who === 'you'))
-    return { name: 'pinned', words: 'pinned by you' }
-  const whose = Object.values(by).includes('publisher') ? (publisher ?? proof.log.origin) : proof.log.origin
-  return { name: 'word', words: `on ${possessive(whose)} word` }
+    return { name: 'pinned', words: words.rungs.pinned }
+  const whose = Object.values(by).includes('publisher') ? (publisher ?? words.anonymous) : proof.log.origin
+  return { name: 'word', words: words.rungs.word(whose) }
 }
 
 /** @param testChain - Its name, where the anchor is on one. */
@@ -161,33 +112,14 @@ function caveatsOf({ event, times, registrations, checks }: Verdict, testChain: 
   const missing = event?.missingFields ?? 0
   const reason = (id: string) => checks.find((check) => check.id === id)?.reason
   const keys = new Set(registrations.map(({ kid }) => kid))
+  const { caveats } = words.summary
   return [
-    ...(missing > 0
-      ? [
-          `The ledger no longer holds ${plural(missing, 'field')} of this event: somebody has taken ${missing === 1 ? 'it' : 'them'} out.`,
-        ]
-      : []),
-    ...(times?.outside === 'before'
-      ? [
-          `It claims to be recorded at ${timeInWords(times.recordedAt)}, but was not yet in the log as anchored at ${timeInWords(times.after!)}.`,
-        ]
-      : []),
-    ...(times?.outside === 'after'
-      ? [`It claims a time after ${timeInWords(times.by!)}, when it was in the log already.`]
-      : []),
-    ...(keys.size > 1
-      ? [
-          `The log has registered ${keys.size} keys for ${event?.source ?? 'this source'}; which, and since when, is told below.`,
-        ]
-      : []),
-    ...(reason('source.key') === 'pin_time_open'
-      ? ['Whether the key was used within the time for which it was pinned cannot be told.']
-      : []),
-    ...(testChain === null
-      ? []
-      : [
-          `The anchor is on ${testChain}, and whoever runs that chain can rewrite it: good for trying this out, no proof to anyone else.`,
-        ]),
+    ...(missing > 0 ? [caveats.missing(missing)] : []),
+    ...(times?.outside === 'before' ? [caveats.before(times.recordedAt, times.after!)] : []),
+    ...(times?.outside === 'after' ? [caveats.after(times.by!)] : []),
+    ...(keys.size > 1 ? [caveats.keys(keys.size, event?.source ?? null)] : []),
+    ...(reason('source.key') === 'pin_time_open' ? [caveats.pinTime] : []),
+    ...(testChain === null ? [] : [caveats.testChain(testChain)]),
   ]
 }
 
@@ -199,74 +131,68 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked, word: Wo
   const rung = rungOf(verdict, proof, word)
   const caveats = caveatsOf(verdict, isTest ? chain : null)
   const common = { caveats, rung }
+  const told = words.summary
   if (proof.anchors.length === 0) {
-    return {
-      ...{ ...common, rung: null, tone: 'wait', state: 'not-anchored' },
-      headline: 'Not anchored yet',
-      reason:
-        'It is signed and stands in the log, but no chain holds the log’s root yet: until then the operator could still replace it. Ask for a new proof later.',
-    }
+    const [headline, why] = told.notAnchored
+    return { ...common, rung: null, tone: 'wait', state: 'not-anchored', headline, reason: why }
   }
   if (asked.asking) {
     return {
       ...{ ...common, rung: null, caveats: [], tone: 'wait', state: 'asking' },
-      headline: 'Asking the chain…',
-      reason: `Waiting for ${listed(asked.nodes)}.`,
+      headline: told.asking,
+      reason: told.waitingFor(asked.nodes),
     }
   }
   if (asked.nodes.length === 0) {
     return {
       ...{ ...common, tone: 'open', state: 'not-asked' },
-      headline: 'The chain was not asked',
-      reason: `The signatures hold. Whether ${chain} holds the anchor is not known: name a node to ask, below.`,
+      headline: told.notAsked,
+      reason: told.notAskedWhy(chain),
     }
   }
   const unread = asked.facts.filter((fact) => 'unreadable' in fact)
   if (unread.length === asked.facts.length) {
+    const [first] = unread
+    const silence = first ? words.silence(first.unreadable, first.fault ?? null) : null
     return {
       ...{ ...common, tone: 'open', state: 'unreachable' },
-      headline: 'Could not check with the chain',
-      reason: `${unread[0]?.node ?? 'The node'} gave no answer: ${unread[0]?.unreadable ?? 'nothing'}. Nothing is known to be wrong; try again, or ask another node.`,
+      headline: told.unreachable,
+      reason: told.unreachableWhy(first?.fault?.what === 'none' ? null : (first?.node ?? null), silence),
     }
   }
   if (rung.name === 'unchecked') {
+    const missing = verdict.missing.map((what) => words.verdict.missing[what])
     return {
       ...{ ...common, tone: 'open', state: 'not-pinned' },
-      headline: 'Holds together, but whose keys are these?',
-      reason: `Nothing was altered since it was signed, and ${chain} holds its anchor. But anyone can make keys: to tell that it is genuine, it lacks ${listed(verdict.missing.map((what) => english().missing[what]))}.`,
+      headline: told.notPinned,
+      reason: told.notPinnedWhy(chain, missing),
     }
   }
   const skipped = verdict.checks.filter(
     (check) => check.status === 'skipped' && !isBesideThePoint(check, verdict.checks),
   )
   if (verdict.level !== 'final' || skipped.some(({ id }) => id.endsWith('.final'))) {
-    return {
-      ...{ ...common, tone: 'wait', state: 'not-final' },
-      headline: 'Genuine so far, and not final yet',
-      reason:
-        'The chain holds the anchor, but so recently that its block could still be replaced. Check again in some minutes.',
-    }
+    const [headline, why] = told.notFinal
+    return { ...common, tone: 'wait', state: 'not-final', headline, reason: why }
   }
   if (skipped.length > 0) {
     return {
       ...{ ...common, tone: 'open', state: 'partly-checked' },
-      headline: 'Genuine, as far as could be checked',
-      reason: `${plural(skipped.length, 'check')} could not be made: ${checkInWords(skipped[0]!).detail}.`,
+      headline: told.partly,
+      reason: told.partlyWhy(skipped.length, checkInWords(skipped[0]!, words.verdict).detail),
     }
   }
-  const exact = `${verdict.event !== null && isPartial(verdict.event) ? 'What is shown' : 'It'} is exactly what was recorded`
   return {
     ...{ ...common, tone: rung.name === 'pinned' ? 'good' : 'word', state: 'genuine' },
     headline: headlineOf(verdict.event),
-    // On a chain that somebody can rewrite, nobody can say that nothing was changed.
-    reason: isTest ? `${exact}.` : `${exact}, and nobody has changed it since ${chain} holds it.`,
+    reason: told.exactly(verdict.event !== null && isPartial(verdict.event), isTest ? null : chain),
   }
 }
 
 function failure(verdict: Verdict): Summary {
   const failed = verdict.checks.find(({ status }) => status === 'failed')!
-  const known = FAILURES.find(([pattern]) => pattern.test(failed.id))
-  const [, state, headline, reason] = known ?? [null, 'failed', 'This record is not genuine', 'A check failed.']
-  const detail = checkInWords(failed).detail.replace(/\.$/, '')
-  return { tone: 'bad', state, headline, reason: `${reason} ${detail}.`, caveats: [], rung: null }
+  const [state, name] = FAILURES[failed.id.replace(/^anchor\.\d+/, 'anchor') as CheckName]
+  const [headline, why] = words.failures[name]
+  const { detail } = checkInWords(failed, words.verdict)
+  return { tone: 'bad', state, headline, reason: words.summary.failed(why, detail), caveats: [], rung: null }
 }

@@ -3,6 +3,7 @@
  * cannot be seen are shown by their number, and words that mix look-alike alphabets are marked.
  */
 import { h } from './dom.ts'
+import { words } from './language.ts'
 import { mixedAlphabets, visibleParts } from './unseen.ts'
 
 const MAX_SHOWN = 2000
@@ -22,14 +23,14 @@ export function said(text: string): HTMLElement {
   const mixed = mixedAlphabets(text)
   const shown = visibleParts(text.slice(0, MAX_SHOWN)).flatMap((part) =>
     part.unseen
-      ? [h('span', { class: 'unseen', title: 'a character that cannot be seen' }, part.text)]
+      ? [h('span', { class: 'unseen', title: words.text.unseen }, part.text)]
       : numbersApart(part.text).map((run, i) => (i % 2 === 1 ? h('bdi', {}, run) : run)),
   )
   return h(
     'bdi',
     { class: 'said' },
     ...shown,
-    text.length > MAX_SHOWN && h('span', { class: 'note' }, ` … ${text.length - MAX_SHOWN} characters more`),
-    mixed.length > 0 && h('span', { class: 'unseen' }, `mixes ${mixed.join(' and ')} letters`),
+    text.length > MAX_SHOWN && h('span', { class: 'note' }, words.text.longer(text.length - MAX_SHOWN)),
+    mixed.length > 0 && h('span', { class: 'unseen' }, words.text.mixes(mixed)),
   )
 }

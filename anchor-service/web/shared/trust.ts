@@ -11,6 +11,7 @@ import {
   splitVkeys,
   type Trust,
 } from '@killick/sdk/verify'
+import { refusal } from './refusal.ts'
 
 export type Pins = {
   /** Who says so; absent for the visitor's own. */
@@ -44,18 +45,14 @@ function parseLog(value: unknown): PinnedLog {
     !/^0x[0-9a-f]{40}$/.test(contract) ||
     !/^0x[0-9a-f]{64}$/.test(logId)
   ) {
-    throw new KillickError(
-      'trust_invalid',
-      'A contract is pinned by its chain id, its address (0x and 40 digits) and the log id (0x and 64 digits)',
-    )
+    throw refusal('trust_invalid', 'pinned_log')
   }
   return { chainId, contract, logId }
 }
 
 function parseRpc(value: unknown): string {
   const url = String(value).trim()
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-    throw new KillickError('trust_invalid', 'An RPC endpoint is an http or https URL')
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) throw refusal('trust_invalid', 'node_url')
   return url
 }
 

@@ -4,12 +4,14 @@
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\u115f\u1160\u3164\uffa0\u2800]|(?! )\p{Zs}/gu
 const WORD = /[\p{L}\p{M}]+/gu
 const ALPHABETS = { Latin: /\p{Script=Latin}/u, Greek: /\p{Script=Greek}/u, Cyrillic: /\p{Script=Cyrillic}/u }
+type Alphabet = keyof typeof ALPHABETS
+const NAMES = Object.keys(ALPHABETS) as Alphabet[]
 
 /** Names of the alphabets that some word of the text mixes, e.g. a Cyrillic а in "pаypal"; none is the normal case. */
-export function mixedAlphabets(text: string): string[] {
+export function mixedAlphabets(text: string): Alphabet[] {
   for (const [word] of text.matchAll(WORD)) {
-    const used = Object.entries(ALPHABETS).filter(([, pattern]) => pattern.test(word))
-    if (used.length > 1) return used.map(([name]) => name)
+    const used = NAMES.filter((name) => ALPHABETS[name].test(word))
+    if (used.length > 1) return used
   }
   return []
 }

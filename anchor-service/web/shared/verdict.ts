@@ -1,12 +1,12 @@
 /** The answer at a glance: the verdict, then what happened, who did it, when, and since when it is anchored where. */
 import type { Proof, Verdict } from '@killick/sdk/verify'
-import { english } from '@killick/sdk/words'
 import { type Child, h, type IconName, icon } from './dom.ts'
-import { isPartial, isUndone, OUTCOME_WORDS, type Outcome, outcomeOf } from './outcome.ts'
+import { words } from './language.ts'
+import { isPartial, isUndone, type Outcome, outcomeOf } from './outcome.ts'
 import type { Asked, Summary, Tone, Word } from './summary.ts'
 import { said } from './text.ts'
 import type { PinKind } from './trust.ts'
-import { anchorTime, chainName, listed, plural, timeInWords, weightyAnchors } from './words.ts'
+import { anchorTime, chainName, weightyAnchors } from './words.ts'
 
 const ICONS = {
   ...{ good: 'passed', word: 'word', bad: 'failed', wait: 'wait', open: 'open' },
@@ -25,30 +25,25 @@ export function party({ type, id, name }: Party): HTMLElement {
     : h('span', {}, said(type), ' ', said(id))
 }
 
-const HIDDEN = () => h('span', { class: 'note' }, 'not shown in this proof')
+const HIDDEN = () => h('span', { class: 'note' }, words.facts.hidden)
 
 /** How it ended, in words and as a mark. */
 export function outcomeMark(outcome: Outcome): HTMLElement {
-  return h('span', { class: `outcome ${outcome}`, 'data-outcome': outcome }, icon(outcome), ' ', OUTCOME_WORDS[outcome])
+  return h(
+    'span',
+    { class: `outcome ${outcome}`, 'data-outcome': outcome },
+    icon(outcome),
+    ' ',
+    words.outcomes[outcome],
+  )
 }
 
 function outcomeNote(outcome: Outcome, source: string): HTMLElement | null {
   const strip = (...words: Child[]) => h('p', { class: `ending ${outcome}` }, ...words)
   if (outcome === 'denied' || outcome === 'failure') {
-    const how = outcome === 'denied' ? 'this was refused' : 'this did not succeed'
-    return strip(
-      outcomeMark(outcome),
-      ' ',
-      h('span', {}, said(source), ` recorded that ${how}: somebody tried, and it was not done.`),
-    )
+    return strip(outcomeMark(outcome), ' ', h('span', {}, ...words.banner.undone(outcome, said(source))))
   }
-  return outcome === 'hidden'
-    ? strip(
-        icon('hidden'),
-        ' ',
-        h('span', {}, 'Whether it succeeded is not shown: it may have failed, or been denied.'),
-      )
-    : null
+  return outcome === 'hidden' ? strip(icon('hidden'), ' ', h('span', {}, words.banner.hidden)) : null
 }
 
 /** @param toTrust - Brings the visitor to where what is missing can be given. */
@@ -69,10 +64,10 @@ export function banner(summary: Summary, event: Verdict['event'], toTrust: () =>
           h('span', { class: `rung ${rung.name}` }, said(rung.words), h('span', { class: 'aside' }, ': ')),
         headline,
       ),
-      h('p', {}, said(reason), isGenuine && ' This shows who said so and when, not that it is so.'),
+      h('p', {}, said(reason), isGenuine && words.banner.claim),
       event !== null && tone !== 'bad' && outcomeNote(outcomeOf(event), event.source),
       ...caveats.map((caveat) => h('p', { class: 'caveat' }, icon('failure'), ' ', h('span', {}, said(caveat)))),
-      tone === 'open' && h('button', { type: 'button', onclick: toTrust }, 'Choose whom to ask and trust'),
+      tone === 'open' && h('button', { type: 'button', onclick: toTrust }, words.banner.toTrust),
     ),
   )
 }
@@ -80,6 +75,7 @@ export function banner(summary: Summary, event: Verdict['event'], toTrust: () =>
 /** The facts that a reader looks for first. On a failed verdict they are claims, and are labelled so. */
 export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElement {
   const { event } = verdict
+  const told = words.facts
   const rows: [string, ...(Node | string)[]][] = []
   if (event !== null) {
     const { action, actor, targets, occurredAt } = event.fields
@@ -87,78 +83,71 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
     const outcome = outcomeOf(event)
     const undone = isUndone(outcome)
     rows.push([
-      undone ? 'Tried' : 'What',
+      undone ? told.tried : told.what,
       action === undefined ? HIDDEN() : h('strong', {}, said(String(action))),
-      ...(action !== undefined && undone ? [note(' and not done')] : []),
+      ...(action !== undefined && undone ? [note(told.notDone)] : []),
     ])
-    rows.push(['Outcome', outcome === 'hidden' ? HIDDEN() : outcomeMark(outcome)])
-    rows.push(['Who', actor === undefined ? HIDDEN() : h('strong', {}, party(actor as Party))])
-    rows.push(['To what', things === undefined ? HIDDEN() : parties(things)])
-    rows.push(['Recorded by', h('strong', {}, said(event.source)), note(' in the log '), said(proof.log.origin)])
+    rows.push([told.outcome, outcome === 'hidden' ? HIDDEN() : outcomeMark(outcome)])
+    rows.push([told.who, actor === undefined ? HIDDEN() : h('strong', {}, party(actor as Party))])
+    rows.push([told.target, things === undefined ? HIDDEN() : parties(things)])
+    rows.push([told.recordedBy, h('strong', {}, said(event.source)), note(told.inLog), said(proof.log.origin)])
     if (typeof occurredAt === 'string')
-      rows.push(['Said to have happened', time(occurredAt), note(' as '), said(event.source), note(' says')])
-    else if (isPartial(event)) rows.push(['Said to have happened', HIDDEN()])
-    rows.push(['Recorded', time(event.recordedAt), note(' by the clock of '), said(event.source)])
+      rows.push([told.happened, time(occurredAt), h('span', { class: 'note' }, ...told.says(said(event.source)))])
+    else if (isPartial(event)) rows.push([told.happened, HIDDEN()])
+    rows.push([told.recorded, time(event.recordedAt), note(told.clockOf), said(event.source)])
   }
   const { anchors, confirmed } = weightyAnchors(proof, verdict)
   const after = verdict.times?.after
-  if (after) rows.push(['Not yet in the log', time(after), note(' as anchored then')])
+  if (after) rows.push([told.notYet, time(after), note(told.asAnchored)])
   for (const anchor of anchors) {
     rows.push([
-      confirmed && !failed ? 'In the log by' : 'Claims an anchor',
-      h('span', {}, anchorTime(anchor)),
-      note(` in block ${anchor.block} of ${chainName(anchor.chainId)}`),
+      confirmed && !failed ? told.inLogBy : told.claimsAnchor,
+      h('span', {}, words.time(anchorTime(anchor))),
+      note(told.inBlock(anchor.block, chainName(anchor.chainId))),
     ])
   }
   const missing = event?.missingFields ?? 0
   const hidden = (event?.hiddenFields ?? 0) - missing
-  if (hidden > 0) rows.push(['Not shown', `${plural(hidden, 'field')} that this proof does not show`])
-  if (missing > 0) rows.push(['Lost', h('strong', {}, `${plural(missing, 'field')} that the ledger no longer holds`)])
-  if (verdict.registrations.length > 0) rows.push(['Key registered', keyWords(verdict.registrations)])
+  if (hidden > 0) rows.push([told.notShown, told.hiddenFields(hidden)])
+  if (missing > 0) rows.push([told.lost, h('strong', {}, told.lostFields(missing))])
+  if (verdict.registrations.length > 0) rows.push([told.keyRegistered, keyWords(verdict.registrations)])
   return h(
     'section',
     { class: 'facts', 'aria-labelledby': 'facts-title' },
-    h(
-      'h2',
-      { id: 'facts-title', class: failed ? '' : 'quiet' },
-      failed ? 'What it claims, and what must not be believed' : 'What was recorded',
-    ),
-    event === null && h('p', {}, 'What this proof says cannot be read, because it does not match what was signed.'),
+    h('h2', { id: 'facts-title', class: failed ? '' : 'quiet' }, failed ? told.claims : told.title),
+    event === null && h('p', {}, told.unreadable),
     h('dl', {}, ...rows.flatMap(([name, ...value]) => [h('dt', {}, name), h('dd', {}, ...value)])),
   )
 }
 
 /** Each word of the log on a key of the source; more than one is more than the usual. */
-function keyWords(words: Verdict['registrations']): HTMLElement {
+function keyWords(all: Verdict['registrations']): HTMLElement {
   const item = ({ logIndex, kid, notBefore, notAfter, anchoredAt }: Verdict['registrations'][number]) =>
     h(
       'li',
       {},
-      `at log entry ${logIndex}`,
-      anchoredAt === null ? '' : `, anchored since ${timeInWords(anchoredAt)}`,
-      notBefore === null ? '' : `, for use from ${timeInWords(notBefore)}`,
-      notAfter === null ? '' : `, for use until ${timeInWords(notAfter)}`,
+      words.facts.registration(logIndex, anchoredAt, notBefore, notAfter),
       ' ',
       h('code', { class: 'note' }, kid),
     )
-  return h('ul', { class: 'plain' }, ...words.map(item))
+  return h('ul', { class: 'plain' }, ...all.map(item))
 }
 
 const note = (text: string) => h('span', { class: 'note' }, text)
 
 function time(iso: string): HTMLElement {
-  return h('time', { datetime: iso }, timeInWords(iso))
+  return h('time', { datetime: iso }, words.time(iso))
 }
 
 function parties(list: readonly Party[]): HTMLElement {
-  if (list.length === 0) return h('span', { class: 'note' }, 'nothing in particular')
+  if (list.length === 0) return h('span', { class: 'note' }, words.facts.noTarget)
   const item = (each: Party) => h('li', {}, party(each))
   const rest = list.slice(MANY)
   return h(
     'div',
     {},
     h('ul', { class: 'plain' }, ...list.slice(0, MANY).map(item)),
-    rest.length > 0 && folded(`and ${rest.length} more`, () => h('ul', { class: 'plain' }, ...rest.map(item))),
+    rest.length > 0 && folded(words.facts.more(rest.length), () => h('ul', { class: 'plain' }, ...rest.map(item))),
   )
 }
 
@@ -173,52 +162,25 @@ export function folded(title: string, make: () => HTMLElement): HTMLElement {
 
 /** Whose word it rests on, which node was asked, and what else a careful reader should know. */
 export function standing(verdict: Verdict, proof: Proof, asked: Asked, { by, publisher }: Word): HTMLElement {
-  const told = {
-    sourceKeys: 'which key is the source’s',
-    logKeys: 'which key is the log’s',
-    logs: 'which contract and log to look in',
-  }
+  const told = words.standing
   const names = (who: string) =>
-    Object.entries(told).flatMap(([kind, what]) => (by[kind as PinKind] === who ? [what] : []))
+    Object.entries(told.kinds).flatMap(([kind, what]) => (by[kind as PinKind] === who ? [what] : []))
   const items: HTMLElement[] = []
   const add = (...children: (Node | string)[]) => items.push(h('li', {}, ...children))
-  if (names('you').length > 0) add('Pinned by you: ', listed(names('you')), '.')
+  if (names('you').length > 0) add(told.pinned(names('you')))
   if (names('publisher').length > 0) {
-    add(
-      'On the word of ',
-      h('strong', {}, said(publisher ?? 'the publisher')),
-      ', who published this page',
-      location.host === '' ? '' : ` at ${location.host}`,
-      ': ',
-      listed(names('publisher')),
-      '. Pin what you know from elsewhere, below, and it is no longer.',
-    )
+    const who = h('strong', {}, said(publisher ?? words.anonymous))
+    add(...told.publisher(who, location.host, names('publisher')))
   }
   if (by.sourceKeys === 'nobody' && by.logKeys !== 'nobody' && verdict.event !== null)
-    add(
-      'On the word of the log ',
-      h('strong', {}, said(proof.log.origin)),
-      ', which took it in under this name: that the key is one of ',
-      said(verdict.event.source),
-      '.',
-    )
-  else for (const rest of verdict.restsOn) add('It rests on ', english().restsOn[rest], '.')
-  if (asked.nodes.length > 0)
-    add(
-      'The chain was read from ',
-      h('strong', {}, said(asked.nodes.join(', '))),
-      ...(asked.requests ? [` in ${plural(asked.requests, 'request')}`] : []),
-      ', which could lie about it: ask another node to be sure.',
-    )
-  add(
-    'That it is ',
-    h('em', {}, 'genuine'),
-    ' means: this was signed under that name, by that time, and stands unchanged. It does not mean that what was said is true.',
-  )
+    add(...told.log(h('strong', {}, said(proof.log.origin)), said(verdict.event.source)))
+  else for (const rest of verdict.restsOn) add(told.restsOn(words.verdict.restsOn[rest]))
+  if (asked.nodes.length > 0) add(...told.nodes(h('strong', {}, said(asked.nodes.join(', '))), asked.requests ?? 0))
+  add(...told.meaning((word) => h('em', {}, word)))
   return h(
     'section',
     { class: 'standing', 'aria-labelledby': 'standing-title' },
-    h('h2', { id: 'standing-title' }, 'What this rests on'),
+    h('h2', { id: 'standing-title' }, told.title),
     h('ul', {}, ...items),
   )
 }

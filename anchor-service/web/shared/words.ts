@@ -1,51 +1,24 @@
-/** Times, chains and parties in words. */
+/** Chains and anchors as they are called. */
 import type { Anchor, Proof, Verdict } from '@killick/sdk/verify'
+import { words } from './language.ts'
 
-const CHAINS: Record<number, string> = {
-  1: 'Ethereum',
-  10: 'OP Mainnet',
-  137: 'Polygon',
-  8453: 'Base',
-  42161: 'Arbitrum One',
-  11155111: 'the Sepolia test network',
-  560048: 'the Hoodi test network',
-  1337: 'a local test chain',
-  31337: 'a local test chain',
-}
-const TEST_CHAINS = [1337, 31337, 11155111, 560048]
+/** Networks that whoever runs them can rewrite, or that may be given up. */
+const TEST_CHAINS = [11155111, 560048]
+const LOCAL_CHAINS = [1337, 31337]
 
 /** `npm start` numbers its chains so, a new number each time. */
-const isStartChain = (chainId: number) => Math.floor(chainId / 1e6) === 31_337
+const isLocal = (chainId: number) => LOCAL_CHAINS.includes(chainId) || Math.floor(chainId / 1e6) === 31_337
 
-export const chainName = (chainId: number): string =>
-  CHAINS[chainId] ?? (isStartChain(chainId) ? 'a local test chain' : `chain ${chainId}`)
+export const chainName = (chainId: number): string => words.chain(chainId, isLocal(chainId))
 
 /** Whoever runs such a chain can rewrite it, or it may be given up. */
-export const isTestChain = (chainId: number): boolean => TEST_CHAINS.includes(chainId) || isStartChain(chainId)
+export const isTestChain = (chainId: number): boolean => TEST_CHAINS.includes(chainId) || isLocal(chainId)
 
-const FORMAT = new Intl.DateTimeFormat('en-GB', {
-  ...{ day: 'numeric', month: 'long', year: 'numeric' },
-  ...{ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' },
-  timeZone: 'UTC',
-})
+/** Block time, ISO 8601; at most the last time there is. */
+export const anchorTime = (anchor: Anchor): string => new Date(Math.min(anchor.time, 8.64e12) * 1000).toISOString()
 
-/** "23 November 2026 at 01:31:17 UTC" */
-export function timeInWords(iso: string): string {
-  const time = new Date(iso)
-  return Number.isNaN(time.getTime()) ? iso : `${FORMAT.format(time)} UTC`
-}
-
-export const anchorTime = (anchor: Anchor): string =>
-  timeInWords(new Date(Math.min(anchor.time, 8.64e12) * 1000).toISOString())
-
+/** In English, as the console speaks. */
 export const plural = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`
-
-/** "Example Ltd’s" */
-export const possessive = (name: string): string => `${name}’${/s$/i.test(name) ? '' : 's'}`
-
-/** "a, b and c" */
-export const listed = (items: readonly string[]): string =>
-  items.length < 2 ? (items[0] ?? '') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`
 
 /** The anchors that the chain confirmed; while it confirmed none, all that the proof claims. */
 export function weightyAnchors(proof: Proof, verdict: Verdict): { anchors: Anchor[]; confirmed: boolean } {

@@ -1,7 +1,7 @@
 /** How to check the same without this page, and without whoever published it. */
 import { type Proof, printProof, type Trust, type Verdict } from '@killick/sdk/verify'
 import { copyable, h } from '../../shared/dom.ts'
-import { said } from '../../shared/text.ts'
+import { words } from '../../shared/language.ts'
 import type { By } from '../../shared/trust.ts'
 import { download } from './raw.ts'
 
@@ -41,40 +41,29 @@ export function alone(
   home: string,
   by: By,
 ): HTMLElement {
+  const told = words.alone
   const file = `${verdict.event?.id ?? 'proof'}.killick.json`
-  const save = h('button', { type: 'button', onclick: () => download(printProof(proof), file) }, 'Save the proof')
-  const missing = Object.entries({ sourceKeys: '--source-key', logKeys: '--log-key', logs: '--contract and --log-id' })
+  const save = h('button', { type: 'button', onclick: () => download(printProof(proof), file) }, told.save)
+  const missing = Object.entries({
+    sourceKeys: '--source-key',
+    logKeys: '--log-key',
+    logs: '--contract --log-id',
+  })
     .filter(([kind]) => by[kind as keyof By] === 'nobody')
     .map(([, option]) => option)
   return h(
     'section',
     { class: 'alone', 'aria-labelledby': 'alone-title' },
-    h('h2', { id: 'alone-title' }, 'Check it without us'),
-    h(
-      'p',
-      {},
-      'You need not believe this page. Save the proof, and let a program on your own computer check it, with any node of the chain:',
-    ),
-    h('p', { class: 'command' }, copyable(commandFor(file, pins, proof, verdict.event?.source), 'command')),
-    missing.length > 0 &&
-      h(
-        'p',
-        { class: 'note' },
-        'Nobody has said here what to pin for ',
-        said(missing.join(', ')),
-        ': add it from a place that you trust.',
-      ),
-    Object.values(by).includes('publisher') &&
-      h(
-        'p',
-        { class: 'note' },
-        'Keys and addresses in it are the publisher’s word: put those in that you have from elsewhere.',
-      ),
+    h('h2', { id: 'alone-title' }, told.title),
+    h('p', {}, told.text),
+    h('p', { class: 'command' }, copyable(commandFor(file, pins, proof, verdict.event?.source), told.command)),
+    missing.length > 0 && h('p', { class: 'note' }, ...told.nobody(h('code', {}, missing.join(' ')))),
+    Object.values(by).includes('publisher') && h('p', { class: 'note' }, told.publisher),
     h(
       'div',
       { class: 'actions' },
       save,
-      h('a', { href: `${home}protocol.txt`, target: '_blank', rel: 'noopener' }, 'How it is checked: the protocol'),
+      h('a', { href: `${home}protocol.txt`, target: '_blank', rel: 'noopener' }, told.protocol),
     ),
   )
 }

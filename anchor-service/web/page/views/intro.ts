@@ -1,36 +1,42 @@
 /** What the page is for, and the ways to give it a proof. */
 import { h } from '../../shared/dom.ts'
+import { words } from '../../shared/language.ts'
 
 export type ProofInput = { file: (file: File) => void; text: (text: string) => void }
 
 /** A paste of this size is refused before the browser lays it out. */
 const MAX_PASTE = 1_100_000
 
-/** @param home - Where the page's own files are. */
-export function header(home: string): HTMLElement {
+/**
+ * @param home - Where the page's own files are.
+ * @param languages - The switch between them.
+ */
+export function header(home: string, languages: HTMLElement): HTMLElement {
   return h(
     'header',
     { class: 'top' },
     h('img', { src: `${home}icon.svg`, alt: '', width: 28, height: 28 }),
     h('span', { class: 'brand' }, 'Killick'),
-    h('span', { class: 'note' }, 'is this record genuine?'),
-    skip('Skip to the checks', '#checks-title'),
-    skip('Skip to whom to trust', '#trust-title'),
+    h('span', { class: 'note' }, words.header.question),
+    skip(words.header.toChecks, '#checks-title'),
+    skip(words.header.toTrust, '#trust-title'),
+    languages,
   )
 }
 
 /** Seen by those who come to it by keyboard. A button, for what stands behind # in this page's address is a proof. */
-export function skip(words: string, to: string): HTMLElement {
+export function skip(label: string, to: string): HTMLElement {
   const go = () => {
     const goal = document.querySelector<HTMLElement>(to)
     goal?.setAttribute('tabindex', '-1')
     goal?.focus()
   }
-  return h('button', { type: 'button', class: 'skip', onclick: go }, words)
+  return h('button', { type: 'button', class: 'skip', onclick: go }, label)
 }
 
 /** File button and paste field. The whole page takes dropped files besides. */
 export function intake({ file, text }: ProofInput, isFirst: boolean): HTMLElement {
+  const told = words.intake
   const input = h('input', { type: 'file', id: 'file', accept: '.json,application/json' })
   input.addEventListener('change', () => {
     const chosen = input.files?.[0]
@@ -51,25 +57,16 @@ export function intake({ file, text }: ProofInput, isFirst: boolean): HTMLElemen
     if (pasted.length <= MAX_PASTE) paste.value = pasted
     text(pasted)
   })
-  const check = h('button', { type: 'button', onclick: () => text(paste.value) }, 'Check this text')
+  const check = h('button', { type: 'button', onclick: () => text(paste.value) }, told.check)
   return h(
     'section',
     { class: `intake ${isFirst ? 'first' : ''}`, 'aria-labelledby': 'intake-title' },
-    h('h2', { id: 'intake-title' }, isFirst ? 'Give it a proof' : 'Check another proof'),
-    h('p', {}, h('label', { for: 'file' }, 'Drop a proof file anywhere on this page, or choose one: '), input),
-    h('p', {}, h('label', { for: 'paste' }, 'Or paste its text:'), paste, check),
+    h('h2', { id: 'intake-title' }, isFirst ? told.first : told.another),
+    h('p', {}, h('label', { for: 'file' }, told.file), input),
+    h('p', {}, h('label', { for: 'paste' }, told.paste), paste, check),
   )
 }
 
 export function welcome(): HTMLElement {
-  return h(
-    'section',
-    { class: 'welcome' },
-    h('h1', {}, 'Is this record genuine?'),
-    h(
-      'p',
-      {},
-      'A Killick proof shows that something was recorded, by whom and when, and that nobody changed it since: not even the company that keeps the ledger. This page checks it inside your browser. Nothing is sent anywhere, except questions about the anchor, six or so for each, to a blockchain node that you choose, or that whoever published this page has named.',
-    ),
-  )
+  return h('section', { class: 'welcome' }, h('h1', {}, words.welcome.title), h('p', {}, words.welcome.text))
 }

@@ -1,6 +1,6 @@
 /** The foot of a printout: by what a reader of paper finds the way back to the page. */
 import { h } from '../../shared/dom.ts'
-import { timeInWords } from '../../shared/words.ts'
+import { words } from '../../shared/language.ts'
 import { MAX_QR_BYTES, qrCode } from '../qr.ts'
 
 /** A code of more modules than this takes more paper, or no telephone reads it. */
@@ -12,36 +12,28 @@ const DENSE = 100
  */
 export function paper(id: string): { element: HTMLElement; show: (link: string) => void; print: () => void } {
   const code = h('div', {})
-  const time = h('dd', {}, 'at an unknown time')
+  const told = words.paper
+  const time = h('dd', {}, told.atSomeTime)
   const link = h('code', {})
   const element = h(
     'section',
     { class: 'paper', 'aria-hidden': 'true' },
-    h('h2', {}, 'Check it again'),
+    h('h2', {}, told.title),
     h(
       'div',
       { class: 'back' },
       code,
-      h(
-        'dl',
-        {},
-        ...[
-          h('dt', {}, 'Event'),
-          h('dd', {}, h('code', {}, id)),
-          h('dt', {}, 'Checked in a browser, and printed'),
-          time,
-        ],
-      ),
+      h('dl', {}, ...[h('dt', {}, told.event), h('dd', {}, h('code', {}, id)), h('dt', {}, told.printed), time]),
     ),
-    h('p', { class: 'link' }, h('span', { class: 'label' }, 'Link '), link),
-    h('p', { class: 'note' }, 'Paper proves nothing by itself: open the link or scan the code to check it again.'),
+    h('p', { class: 'link' }, h('span', { class: 'label' }, told.link), link),
+    h('p', { class: 'note' }, told.note),
   )
   let isPrinted = false
   const draw = () => {
     const address = link.textContent
     if (!isPrinted || address === '' || code.childNodes.length > 0) return
     if (address.length > MAX_QR_BYTES) {
-      code.append(h('p', { class: 'note' }, 'The link is too long for a QR code.'))
+      code.append(h('p', { class: 'note' }, told.tooLong))
       return
     }
     const drawn = qrCode(address)
@@ -55,7 +47,7 @@ export function paper(id: string): { element: HTMLElement; show: (link: string) 
       draw()
     },
     print() {
-      time.textContent = timeInWords(new Date().toISOString())
+      time.textContent = told.at(new Date().toISOString())
       isPrinted = true
       draw()
     },

@@ -1,5 +1,6 @@
 /** The path, drawn: one row per station or step, each with its piece of the line, so that it wraps on any width. */
 import { copyable, h, icon, s } from '../../shared/dom.ts'
+import { words } from '../../shared/language.ts'
 import { said } from '../../shared/text.ts'
 import type { PathRow, Station, Step } from '../path.ts'
 import { skip } from './intro.ts'
@@ -14,8 +15,6 @@ function line(from: string, to: string, kind: string): SVGElement {
 function drawing(...children: (SVGElement | false)[]): SVGElement {
   return s('svg', { class: 'rail', 'aria-hidden': 'true', focusable: 'false' }, ...children)
 }
-
-const WORDS = { passed: 'holds', failed: 'breaks here', skipped: 'not checked' } as const
 
 function station(row: Station, isFirst: boolean, isLast: boolean): HTMLElement {
   const { status } = row
@@ -33,7 +32,7 @@ function station(row: Station, isFirst: boolean, isLast: boolean): HTMLElement {
     h(
       'div',
       { class: 'what' },
-      h('h3', {}, row.name, !isFirst && h('span', { class: `told ${status}` }, icon(status), WORDS[status])),
+      h('h3', {}, row.name, !isFirst && h('span', { class: `told ${status}` }, icon(status), words.path[status])),
       h('p', { class: 'note' }, said(row.note)),
       ...row.hashes.map(({ label, value }) =>
         h('p', { class: 'hash' }, h('span', { class: 'label' }, label), ' ', copyable(value, `${row.name}: ${label}`)),
@@ -59,11 +58,11 @@ function step({ side, sibling, node }: Step): HTMLElement {
       h(
         'p',
         { class: 'hash' },
-        h('span', { class: 'label' }, `with its neighbour on the ${side}`),
+        h('span', { class: 'label' }, words.path[side]),
         ' ',
-        copyable(sibling, 'neighbour hash'),
+        copyable(sibling, words.path.neighbour),
       ),
-      h('p', { class: 'hash' }, h('span', { class: 'label' }, 'gives'), ' ', copyable(node, 'hash of both')),
+      h('p', { class: 'hash' }, h('span', { class: 'label' }, words.path.gives), ' ', copyable(node, words.path.both)),
     ),
   )
 }
@@ -72,13 +71,9 @@ export function path(rows: readonly PathRow[]): HTMLElement {
   return h(
     'section',
     { class: 'path', 'aria-labelledby': 'path-title' },
-    h('h2', { id: 'path-title' }, 'From the event to the block'),
-    h(
-      'p',
-      { class: 'note' },
-      'Each hash is computed here from the one above it. Change anything, and every hash below changes.',
-    ),
-    skip('Skip the hashes', '#trust-title'),
+    h('h2', { id: 'path-title' }, words.path.title),
+    h('p', { class: 'note' }, words.path.text),
+    skip(words.path.skip, '#trust-title'),
     h(
       'ol',
       { class: 'plain' },

@@ -2,6 +2,7 @@
 import { type Proof, printProof } from '@killick/sdk/verify'
 import { h } from '../../shared/dom.ts'
 import { packFragment } from '../../shared/fragment.ts'
+import { words } from '../../shared/language.ts'
 import { MAX_QR_BYTES, qrCode } from '../qr.ts'
 
 /** JSON of the same meaning in ASCII alone: nothing in it can reorder or hide what is shown. */
@@ -34,9 +35,10 @@ export async function linkWith(proof: Proof, home: string): Promise<string> {
  * @param shared - The share's own link, where the page was opened by one; it makes a smaller code.
  */
 export function raw(proof: Proof, name: string, home: string, shared: string | null): HTMLElement {
+  const told = words.raw
   const json = printProof(proof)
-  const pre = h('pre', { tabindex: 0, role: 'region', 'aria-label': 'Proof as JSON' })
-  const details = h('details', {}, h('summary', {}, 'The proof as JSON'), pre)
+  const pre = h('pre', { tabindex: 0, role: 'region', 'aria-label': told.region })
+  const details = h('details', {}, h('summary', {}, told.json), pre)
   // A megabyte of JSON is laid out only for those who ask for it.
   details.addEventListener('toggle', () => {
     if (details.open && pre.childNodes.length === 0) pre.append(pretty(json))
@@ -47,11 +49,7 @@ export function raw(proof: Proof, name: string, home: string, shared: string | n
   const showCode = async () => {
     const link = shared ?? (await wholeLink())
     const fits = link.length <= MAX_QR_BYTES
-    code.replaceChildren(
-      fits
-        ? qrCode(link)
-        : h('p', { class: 'note' }, `The link has ${link.length} characters; a QR code holds ${MAX_QR_BYTES}.`),
-    )
+    code.replaceChildren(fits ? qrCode(link) : h('p', { class: 'note' }, told.tooLong(link.length, MAX_QR_BYTES)))
   }
   const copyLink = async () => {
     const url = await wholeLink()
@@ -59,19 +57,19 @@ export function raw(proof: Proof, name: string, home: string, shared: string | n
       () => true,
       () => false,
     )
-    answer.textContent = copied ? `Copied. The link has ${url.length} characters and needs no server.` : url
+    answer.textContent = copied ? told.copied(url.length) : url
   }
   return h(
     'section',
     { class: 'raw', 'aria-labelledby': 'raw-title' },
-    h('h2', { id: 'raw-title' }, 'Take it with you'),
+    h('h2', { id: 'raw-title' }, told.title),
     h(
       'div',
       { class: 'actions' },
-      h('button', { type: 'button', onclick: () => download(json, `${name}.killick.json`) }, 'Save the proof'),
-      h('button', { type: 'button', onclick: copyLink }, 'Copy a link that holds the proof'),
-      h('button', { type: 'button', onclick: showCode }, 'Show as QR code'),
-      h('button', { type: 'button', onclick: () => print() }, 'Print'),
+      h('button', { type: 'button', onclick: () => download(json, `${name}.killick.json`) }, words.alone.save),
+      h('button', { type: 'button', onclick: copyLink }, told.copyLink),
+      h('button', { type: 'button', onclick: showCode }, told.qr),
+      h('button', { type: 'button', onclick: () => print() }, told.print),
     ),
     answer,
     code,

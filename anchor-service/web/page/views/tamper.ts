@@ -2,6 +2,7 @@
 
 import type { Proof } from '@killick/sdk/verify'
 import { h, icon } from '../../shared/dom.ts'
+import { words } from '../../shared/language.ts'
 import type { Summary } from '../../shared/summary.ts'
 import { said } from '../../shared/text.ts'
 import { visibleParts } from '../../shared/unseen.ts'
@@ -15,6 +16,7 @@ export function tamperControl(
   summary: Summary,
   { change, restore }: TamperControls,
 ): HTMLElement | null {
+  const told = words.tamper
   const all = places(proof)
   if (all.length === 0) return null
   const select = h(
@@ -25,26 +27,26 @@ export function tamperControl(
   return h(
     'section',
     { class: `tamper ${current ? 'active' : ''}`, 'aria-labelledby': 'tamper-title' },
-    h('h2', { id: 'tamper-title' }, 'Try to cheat'),
-    h('p', {}, 'Change a single character of this proof, on this page only, and see whether it is noticed, and where.'),
+    h('h2', { id: 'tamper-title' }, told.title),
+    h('p', {}, told.text),
     h(
       'div',
       { class: 'actions' },
-      h('label', { for: 'place' }, 'In '),
+      h('label', { for: 'place' }, told.in),
       select,
       h(
         'button',
         { type: 'button', id: 'change', onclick: () => change(all.find(({ id }) => id === select.value)!) },
-        'Change one character',
+        told.change,
       ),
-      current && h('button', { type: 'button', id: 'restore', class: 'primary', onclick: restore }, 'Put it back'),
+      current && h('button', { type: 'button', id: 'restore', class: 'primary', onclick: restore }, told.restore),
     ),
     current &&
       h(
         'div',
         { class: 'diff' },
-        diff('was', current.before, current.at, 'del'),
-        diff('now', current.after, current.at, 'ins'),
+        diff(told.was, current.before, current.at, 'del'),
+        diff(told.now, current.after, current.at, 'ins'),
         h(
           'p',
           { class: 'noticed' },

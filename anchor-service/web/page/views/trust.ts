@@ -1,6 +1,8 @@
-/** The node to ask, and what the visitor pins. The form lives as long as the page; only its surroundings are redrawn. */
+/** The node to ask, and what the visitor pins. The form lives until another language takes its place; only its surroundings are redrawn. */
 import { KillickError, type Proof, thumbprint } from '@killick/sdk/verify'
 import { copyable, h } from '../../shared/dom.ts'
+import { words } from '../../shared/language.ts'
+import { refusal, refusalInWords } from '../../shared/refusal.ts'
 import { said } from '../../shared/text.ts'
 import { NO_PINS, type Pins, parsePins, readStored, store } from '../../shared/trust.ts'
 
@@ -8,12 +10,21 @@ export type TrustForm = {
   readonly element: HTMLElement
   readonly pins: () => Pins
   readonly focus: () => void
+  /** What stands in it, for the form of another language that takes its place. */
+  readonly draft: () => Draft
   /** What the proof at hand says about itself, to compare with what was published elsewhere. */
   readonly showClaims: (proof: Proof) => void
   readonly showPublisher: (pins: Pins | null) => void
 }
 
-const words = (text: string) => text.split(/\s+/).filter((word) => word !== '')
+type Draft = {
+  readonly pins: Pins
+  readonly texts: readonly string[]
+  readonly remembers: boolean
+  readonly isOpen: boolean
+}
+
+const partsOf = (text: string) => text.split(/\s+/).filter((part) => part !== '')
 
 function parseKeys(text: string): unknown[] {
   if (text.trim() === '') return []
@@ -21,13 +32,15 @@ function parseKeys(text: string): unknown[] {
     const value: unknown = JSON.parse(text)
     return Array.isArray(value) ? value : [value]
   } catch {
-    throw new KillickError('key_invalid', 'A source key is a JWK: {"kty":…}')
+    throw refusal('key_invalid', 'source_key')
   }
 }
 
-export function trustForm(changed: (pins: Pins) => void): TrustForm {
-  let pins = readStored() ?? NO_PINS
-  const field = (id: string, label: string, hint: string, rows = 1) => {
+/** @param from What stood in the form before it. */
+export function trustForm(changed: (pins: Pins) => void, from?: Draft): TrustForm {
+  const told = words.trust
+  let pins = from?.pins ?? readStored() ?? NO_PINS
+  const field = (id: string, [label, hint]: readonly [string, string], rows = 1) => {
     const input =
       rows > 1
         ? h('textarea', { id, rows, spellcheck: 'false' })
@@ -44,19 +57,10 @@ export function trustForm(changed: (pins: Pins) => void): TrustForm {
       ),
     }
   }
-  const node = field(
-    'rpc',
-    'Node to ask (JSON-RPC)',
-    'Any node of the chain will do, over https, or http on this computer. With several, separated by spaces, all are asked, and one that denies outweighs the others.',
-  )
-  const keys = field(
-    'source-key',
-    'Key of the source (JWK)',
-    'As its owner publishes it. One, or several as a JSON array.',
-    3,
-  )
-  const vkey = field('log-key', 'Key of the log (vkey)', 'name+hash+key, as its operator publishes it.')
-  const contract = field('contract', 'Contract', 'Chain id, contract address and log id, separated by spaces.')
+  const node = field('rpc', told.node)
+  const keys = field('source-key', told.sourceKey, 3)
+  const vkey = field('log-key', told.logKey)
+  const contract = field('contract', told.contract)
   const remember = h('input', { type: 'checkbox', id: 'remember' })
   const answer = h('p', { role: 'status', class: 'note' })
   const claims = h('div', { class: 'claims' })
@@ -76,21 +80,21 @@ export function trustForm(changed: (pins: Pins) => void): TrustForm {
     contract.input.value = from.logs.map((log) => `${log.chainId} ${log.contract} ${log.logId}`).join(' ')
   }
   const read = (): Pins => {
-    const triple = words(contract.input.value)
+    const triple = partsOf(contract.input.value)
     const logs = Array.from({ length: Math.ceil(triple.length / 3) }, (_, i) => {
       const [chainId, address, logId] = triple.slice(3 * i, 3 * i + 3)
       return { chainId, contract: address, logId }
     })
     return parsePins({
-      rpcs: words(node.input.value),
+      rpcs: partsOf(node.input.value),
       sourceKeys: parseKeys(keys.input.value),
-      logKeys: words(vkey.input.value),
+      logKeys: partsOf(vkey.input.value),
       logs,
     })
   }
-  const use = (next: Pins, said: string) => {
+  const use = (next: Pins, reply: string) => {
     pins = next
-    answer.textContent = said
+    answer.textContent = reply
     answer.classList.remove('bad')
     changed(pins)
   }
@@ -99,17 +103,10 @@ export function trustForm(changed: (pins: Pins) => void): TrustForm {
     try {
       const next = read()
       const kept = remember.checked && store(next)
-      use(
-        next,
-        remember.checked
-          ? kept
-            ? 'Checked, and remembered on this device.'
-            : 'Checked. This browser keeps nothing on this device.'
-          : 'Checked.',
-      )
+      use(next, remember.checked ? (kept ? told.remembered : told.notKept) : told.checked)
     } catch (error) {
       if (!(error instanceof KillickError)) throw error
-      answer.textContent = error.message
+      answer.textContent = `${refusalInWords(error)}.`
       answer.classList.add('bad')
     }
   }
@@ -117,15 +114,17 @@ export function trustForm(changed: (pins: Pins) => void): TrustForm {
     store(null)
     fill(NO_PINS)
     remember.checked = false
-    use(NO_PINS, 'Forgotten.')
+    use(NO_PINS, told.forgotten)
   }
-  remember.checked = readStored() !== null
+  remember.checked = from?.remembers ?? readStored() !== null
   fill(pins)
+  const inputs = [node, keys, vkey, contract].map(({ input }) => input)
+  for (const [i, text] of (from?.texts ?? []).entries()) inputs[i]!.value = text
 
   const element = h(
     'section',
     { class: 'trust', 'aria-labelledby': 'trust-title' },
-    h('h2', { id: 'trust-title' }, 'Whom to ask, and whom to trust'),
+    h('h2', { id: 'trust-title' }, told.title),
     h(
       'form',
       { onsubmit: submit },
@@ -133,24 +132,20 @@ export function trustForm(changed: (pins: Pins) => void): TrustForm {
       publisherNote,
       h(
         'details',
-        { open: pins !== NO_PINS && pins.sourceKeys.length + pins.logKeys.length + pins.logs.length > 0 },
-        h('summary', {}, 'Pin keys and contract'),
-        h(
-          'p',
-          { class: 'note' },
-          'What you pin here goes before what the publisher of this page says. Take it from a place that you trust: a contract, a letterhead, the website of the company that recorded the event.',
-        ),
+        { open: from?.isOpen ?? pins.sourceKeys.length + pins.logKeys.length + pins.logs.length > 0 },
+        h('summary', {}, told.pins),
+        h('p', { class: 'note' }, told.pinsWhy),
         keys.element,
         vkey.element,
         contract.element,
         claims,
       ),
-      h('p', {}, remember, ' ', h('label', { for: 'remember' }, 'Remember on this device')),
+      h('p', {}, remember, ' ', h('label', { for: 'remember' }, told.remember)),
       h(
         'div',
         { class: 'actions' },
-        h('button', { type: 'submit', class: 'primary' }, 'Check again'),
-        h('button', { type: 'button', onclick: forget }, 'Forget all'),
+        h('button', { type: 'submit', class: 'primary' }, told.again),
+        h('button', { type: 'button', onclick: forget }, told.forget),
       ),
       answer,
     ),
@@ -158,6 +153,10 @@ export function trustForm(changed: (pins: Pins) => void): TrustForm {
   return {
     element,
     pins: () => pins,
+    draft: () => ({
+      ...{ pins, texts: inputs.map(({ value }) => value), remembers: remember.checked },
+      isOpen: element.querySelector('details')!.open,
+    }),
     focus() {
       for (const details of element.querySelectorAll('details')) details.open = true
       node.input.focus()
@@ -165,40 +164,33 @@ export function trustForm(changed: (pins: Pins) => void): TrustForm {
     showPublisher(publisher) {
       publisherNote.replaceChildren(
         ...(publisher
-          ? [
-              'Left empty, the node that ',
-              said(publisher.publisher ?? ''),
-              ' named is asked: ',
-              h('code', {}, publisher.rpcs.map((url) => new URL(url).host).join(', ') || 'none'),
-              '.',
-            ]
+          ? told.publisher(
+              said(publisher.publisher ?? words.anonymous),
+              h('code', {}, publisher.rpcs.map((url) => new URL(url).host).join(', ') || told.noNode),
+            )
           : []),
       )
     },
     showClaims(proof) {
       claims.replaceChildren(
-        h('h3', {}, 'What the proof itself claims'),
-        h(
-          'p',
-          { class: 'note' },
-          'Compare it with what was published elsewhere; a forger would have put the forger’s own.',
-        ),
+        h('h3', {}, told.claims),
+        h('p', { class: 'note' }, told.claimsWhy),
         ...proof.keys.map((jwk) =>
           h(
             'p',
             { class: 'hash' },
-            h('span', { class: 'label' }, 'source key ', h('code', {}, thumbprint(jwk))),
+            h('span', { class: 'label' }, `${told.claimedKey} `, h('code', {}, thumbprint(jwk))),
             ' ',
-            copyable(JSON.stringify(jwk), 'source key'),
+            copyable(JSON.stringify(jwk), told.claimedKey),
           ),
         ),
         ...proof.anchors.map(({ chainId, contract, logId }) =>
           h(
             'p',
             { class: 'hash' },
-            h('span', { class: 'label' }, 'contract'),
+            h('span', { class: 'label' }, told.claimedContract),
             ' ',
-            copyable(`${chainId} ${contract} ${logId}`, 'contract'),
+            copyable(`${chainId} ${contract} ${logId}`, told.claimedContract),
           ),
         ),
       )

@@ -1,0 +1,17 @@
+/** The switch between languages, each called by its own name. */
+import { h } from '../../shared/dom.ts'
+import { type Language, words } from '../../shared/language.ts'
+
+export function languageSwitch(languages: readonly Language[], choose: (language: Language) => void): HTMLElement {
+  const button = (language: Language) =>
+    h(
+      'button',
+      {
+        ...{ type: 'button', id: `language-${language.tag}`, lang: language.tag },
+        'aria-pressed': String(language.tag === words.tag),
+        onclick: () => choose(language),
+      },
+      language.name,
+    )
+  return h('div', { class: 'languages', role: 'group', 'aria-label': words.header.language }, ...languages.map(button))
+}

@@ -1,0 +1,28 @@
+/** Times, numbers and lists as a language prints them. */
+
+export type Printer = {
+  /** "23 November 2026 at 01:31:17 UTC"; what is no time stays as it is. */
+  readonly time: (iso: string) => string
+  readonly number: (value: number) => string
+  /** "a, b and c" */
+  readonly list: (items: readonly string[]) => string
+}
+
+/** @param tag of a language, as in BCP 47 */
+export function printer(tag: string): Printer {
+  const times = new Intl.DateTimeFormat(tag, {
+    ...{ day: 'numeric', month: 'long', year: 'numeric' },
+    ...{ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' },
+    timeZone: 'UTC',
+  })
+  const numbers = new Intl.NumberFormat(tag)
+  const lists = new Intl.ListFormat(tag)
+  return {
+    time(iso) {
+      const time = new Date(iso)
+      return Number.isNaN(time.getTime()) ? iso : `${times.format(time)} UTC`
+    },
+    number: (value) => numbers.format(value),
+    list: (items) => lists.format(items),
+  }
+}

@@ -1,4 +1,4 @@
-// `npm test`: everything. The Solidity tests on Hardhat, then all the others on Vitest; the last line counts both.
+// `npm test`: everything. The Solidity tests on Hardhat and, at the same time, all the others on Vitest; the last line counts both.
 //
 //   npm test                       all of them
 //   npm test -- test/sdk/core      passes the arguments to Vitest, without the Solidity tests
@@ -49,26 +49,42 @@ export function readVitest(report: {
   }
 }
 
-/** Runs a Node program on this terminal. Returns its exit code, and a tally if it sends one over IPC. */
-function run(args: string[], env: NodeJS.ProcessEnv = {}): Promise<{ code: number; message: Tally | null }> {
+interface Ended {
+  code: number
+  /** What the program sent over IPC. */
+  message: Tally | null
+  /** What it printed, where that was kept. */
+  output: string
+}
+
+/** Runs a Node program. It prints to this terminal, or what it prints is kept. */
+function run(args: string[], env: NodeJS.ProcessEnv = {}, print: 'inherit' | 'pipe' = 'inherit'): Promise<Ended> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, {
       cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', print, print, 'ipc'],
       env: { ...process.env, ...env },
     })
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        output += text
+      })
+    }
     let message: Tally | null = null
     child.on('message', (tally: Tally) => {
       message = tally
     })
-    child.on('close', (code) => resolve({ code: code ?? 1, message }))
+    child.on('close', (code) => resolve({ code: code ?? 1, message, output }))
   })
 }
 
-async function runSolidity(): Promise<Tally> {
-  const { code, message } = await run([join(root, 'scripts/lib/solidity-tests.ts')])
-  return settle(message, code)
+/** Beside Vitest, so what it says is kept for the end. */
+async function runSolidity(): Promise<{ tally: Tally; output: string }> {
+  const colour: NodeJS.ProcessEnv = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
+  const { code, message, output } = await run([join(root, 'scripts/lib/solidity-tests.ts')], colour, 'pipe')
+  return { tally: settle(message, code), output }
 }
 
 async function runVitest(args: string[]): Promise<Tally> {
@@ -78,11 +94,10 @@ async function runVitest(args: string[]): Promise<Tally> {
     .resolve('vitest/package.json')
     .replace(/package\.json$/, 'vitest.mjs')
   try {
-    // Many tests wait for other processes, so two workers are useful even on one core.
-    const workers = `--maxWorkers=${Math.max(2, availableParallelism())}`
+    // Many tests wait for other processes: docs/decisions/0010-more-test-workers-than-cores.md.
+    const workers = `--maxWorkers=${Math.ceil(availableParallelism() * 1.5)}`
     const reports = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
-    // The tests start hundreds of processes with the same modules; a shared compile cache makes each start cheaper:
-    // docs/decisions/0010-tests-on-all-cores.md.
+    // The tests start hundreds of processes with the same modules; a shared compile cache makes each start cheaper.
     const env = { NODE_COMPILE_CACHE: join(folder, 'compiled') }
     const { code } = await run([vitest, 'run', workers, ...reports, ...args], env)
     try {
@@ -98,13 +113,13 @@ async function runVitest(args: string[]): Promise<Tally> {
 if (import.meta.main) {
   const args = process.argv.slice(2)
   const missing = (Object.keys(TOOLS) as (keyof typeof TOOLS)[]).filter((tool) => findTool(tool) === null)
-  const tallies: Tally[] = []
-  if (args.length === 0) {
-    console.log(bold('Solidity tests'))
-    tallies.push(await runSolidity())
-    console.log(bold('\nTypeScript tests'))
+  const solidity = args.length === 0 ? runSolidity() : null
+  const tallies = [await runVitest(args)]
+  if (solidity !== null) {
+    const { tally, output } = await solidity
+    console.log(`\n${bold('Solidity tests')}${output}`)
+    tallies.push(tally)
   }
-  tallies.push(await runVitest(args))
 
   const sum = (key: keyof Tally) => tallies.reduce((total, tally) => total + tally[key], 0)
   const total = { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') }

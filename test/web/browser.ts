@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
+import { createRequire } from 'node:module'
 import { extname, join, normalize } from 'node:path'
+import type { AxeResults } from 'axe-core'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import decodeQR from 'qr/decode.js'
 import { findTool } from '../../scripts/lib/tools.ts'
@@ -35,6 +37,20 @@ export async function watch(context: BrowserContext): Promise<Watched> {
     if (/Content Security Policy|Uncaught/i.test(message.text())) complaints.push(message.text())
   })
   return { page, requests, complaints }
+}
+
+// Half the size of what axe-core exports as its source.
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+/** What axe calls serious or critical in the page as it stands. */
+export async function violations(page: Page): Promise<string[]> {
+  // Once to a document: a browser takes as long to read it as to look through a page.
+  if (await page.evaluate('typeof axe === "undefined"')) await page.evaluate(`${axe}; undefined`)
+  const { violations: found } = await page.evaluate<AxeResults>(
+    'axe.run({ resultTypes: ["violations"], preload: false })',
+  )
+  const serious = found.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+  return serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html} ${nodes[0]?.failureSummary}`)
 }
 
 /** What the QR code on a page says to whoever photographs the screen. */

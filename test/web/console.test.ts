@@ -3,14 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AuditLog, generateKey, openAuditLog, parseProof, publicJwk } from '@killick/sdk'
 import { parseEvent } from '@killick/sdk/core'
-import axe, { type AxeResults } from 'axe-core'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { Browser } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { cookieFor, newSession, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
 import { buildPage } from '../../scripts/page.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
-import { browserAvailable, launch, watch } from './browser.ts'
+import { browserAvailable, launch, violations, watch } from './browser.ts'
 import { INVOICE } from './ledger.ts'
 
 describe('sessions', () => {
@@ -174,6 +173,9 @@ describe('the console', () => {
   })
 
   describe.skipIf(!browserAvailable())('in a browser', () => {
+    // A console that is left open goes on asking.
+    afterEach(() => Promise.all(browser!.contexts().map((context) => context.close())))
+
     async function signIn(token = READER) {
       const watched = await watch(await browser!.newContext({ viewport: { width: 1280, height: 900 } }))
       await watched.page.goto(`${service.url}/console/`)
@@ -181,12 +183,6 @@ describe('the console', () => {
       await watched.page.click('button:text("Sign in")')
       await watched.page.locator('h1:text("Events")').waitFor()
       return watched
-    }
-    async function serious(page: Page): Promise<string[]> {
-      await page.evaluate(axe.source)
-      const { violations } = await page.evaluate<AxeResults>('axe.run({ resultTypes: ["violations"], preload: false })')
-      const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)
     }
 
     test('signs in with a token, not without, and out again', async () => {
@@ -234,7 +230,7 @@ describe('the console', () => {
       expect(await page.inputValue('#f-from')).toBe('yesterday')
       expect(await page.inputValue('#f-source')).toBe('billing-api')
       expect(await page.getAttribute('#f-from', 'aria-invalid')).toBe('true')
-      expect(await serious(page)).toEqual([])
+      expect(await violations(page)).toEqual([])
       const { events } = (await call(service.url, '/v1/events?source=billing-api&limit=500')).json
       const day = events[0].recordedAt.slice(0, 10)
       const same = events.filter((e: { recordedAt: string }) => e.recordedAt.startsWith(day))
@@ -247,6 +243,8 @@ describe('the console', () => {
     test('a denied action has a mark and a column of its own', async () => {
       const { page } = await signIn()
       await page.goto(`${service.url}/console/#/events?source=billing-api`)
+      // The view before it shows this event too, and takes what is chosen in its form away with it.
+      await expect.poll(() => page.inputValue('#f-source')).toBe('billing-api')
       const ending = page.locator('tbody tr:first-child td:nth-child(3) .outcome.denied')
       await ending.waitFor()
       expect(await ending.innerText()).toContain('Denied')
@@ -257,7 +255,7 @@ describe('the console', () => {
       expect(await page.inputValue('#f-outcome')).toBe('denied')
       await page.click('tbody tr:first-child a')
       await page.locator('dl .outcome.denied').waitFor()
-      expect(await serious(page)).toEqual([])
+      expect(await violations(page)).toEqual([])
     })
 
     test('shows new events as they come', async () => {
@@ -276,7 +274,7 @@ describe('the console', () => {
       await page.goto(`${service.url}/console/#/event/billing-api/${audit.status.stream}/4`)
       await page.locator('tr.current:has-text("=cmd|calc")').waitFor()
       expect(await page.locator('tbody tr').count()).toBe(7)
-      expect(await serious(page)).toEqual([])
+      expect(await violations(page)).toEqual([])
       await page.uncheck('#show-actor')
       await page.uncheck('#show-outcome')
       await page.locator('text=The page will say that the outcome is not shown').waitFor()
@@ -312,7 +310,7 @@ describe('the console', () => {
         await page.click(`nav a:text("${name}")`)
         await page.locator(`h1:text("${name}")`).waitFor()
         if (name === 'Anchors') await expect.poll(() => page.locator('canvas').count()).toBe(3)
-        expect(await serious(page), name).toEqual([])
+        expect(await violations(page), name).toEqual([])
       }
       expect(complaints).toEqual([])
     })

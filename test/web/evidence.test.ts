@@ -1,16 +1,15 @@
 // What the console shows of gaps, contradictions and audits, of a service that is not anchored.
 import { readFile } from 'node:fs/promises'
 import { parseBatchHeader } from '@killick/sdk/core'
-import axe, { type AxeResults } from 'axe-core'
 import { compactVerify, importJWK } from 'jose'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Browser } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { buildPage } from '../../scripts/page.ts'
 import { auditStatus, recordBatch, recordSome, tamper, untilAudit } from '../anchor-service/audit/support/audits.ts'
 import { alterToken, numberOf } from '../anchor-service/support/packs.ts'
 import { type Producer, post, sampleEvent } from '../anchor-service/support/producer.ts'
 import { ADMIN, call, READER, type TestService, testService } from '../anchor-service/support/service.ts'
-import { browserAvailable, launch, watch } from './browser.ts'
+import { browserAvailable, launch, violations, watch } from './browser.ts'
 
 let service: TestService
 let producer: Producer
@@ -24,6 +23,8 @@ beforeAll(async () => {
   ])
   producer = await recordSome(service, 2, 3)
 })
+// A console that is left open goes on asking.
+afterEach(() => Promise.all(browser?.contexts().map((context) => context.close()) ?? []))
 afterAll(async () => {
   await browser?.close()
   await service?.stop()
@@ -50,13 +51,6 @@ async function open(view: string) {
   return watched
 }
 
-async function serious(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source)
-  const { violations } = await page.evaluate<AxeResults>('axe.run({ resultTypes: ["violations"], preload: false })')
-  const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-  return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)
-}
-
 describe('before anything went wrong', () => {
   test('there is nothing to show, and it says since when', async () => {
     expect((await call(service.url, '/v1/equivocations')).json).toEqual({ equivocations: [], next: null })
@@ -70,10 +64,10 @@ describe('before anything went wrong', () => {
   test.skipIf(!browserAvailable())('the views say what that means', async () => {
     const { page, complaints } = await open('equivocations')
     await page.locator('text=No source has contradicted itself').waitFor()
-    expect(await serious(page)).toEqual([])
+    expect(await violations(page)).toEqual([])
     await page.click('nav a:text("Streams")')
     await page.locator('text=No batch was out of order').waitFor()
-    expect(await serious(page)).toEqual([])
+    expect(await violations(page)).toEqual([])
     expect(complaints).toEqual([])
   })
 })
@@ -98,7 +92,7 @@ describe('a gap', () => {
     await line.locator('text=stream_gap').waitFor()
     expect(await page.innerText('.card')).toMatch(/Missing then\s+events 6 to 7/)
     expect(await page.locator('tr:has-text("killick") >> text=none known').count()).toBe(1)
-    expect(await serious(page)).toEqual([])
+    expect(await violations(page)).toEqual([])
     await page.goto(`${service.url}/console/#/streams?source=killick`)
     await page.locator('text=Show all streams').waitFor()
     expect(await page.locator('tbody tr').count()).toBe(1)
@@ -153,7 +147,7 @@ describe('an equivocation', () => {
     expect(file.suggestedFilename()).toBe(`equivocation-billing-${producer.stream}-10.json`)
     const { accepted, refused } = JSON.parse(await readFile(await file.path(), 'utf8'))
     for (const { header, key } of [accepted, refused]) await compactVerify(header, await importJWK(key, 'EdDSA'))
-    expect(await serious(page)).toEqual([])
+    expect(await violations(page)).toEqual([])
     expect(complaints).toEqual([])
   })
 })
@@ -175,20 +169,20 @@ describe('the audit', () => {
       const { page, complaints } = await open('audit')
       await page.locator('text=not everything could be checked').waitFor()
       expect(await page.innerText('main')).toContain('at most 5,000 events per second')
-      expect(await serious(page)).toEqual([])
+      expect(await violations(page)).toEqual([])
       const number = await numberOf(service.databaseUrl, 'billing', 4)
       await alterToken(service.databaseUrl, number, (token) => `A${token}`)
       await page.locator('text=The ledger is not what was recorded').waitFor()
       const { last } = await auditStatus(service)
       expect(last).toMatchObject({ outcome: 'fail', first: { source: 'billing', seq: 4 } })
       expect(await page.innerText('main')).toContain(`log entry ${last!.first!.logIndex}`)
-      expect(await serious(page)).toEqual([])
+      expect(await violations(page)).toEqual([])
       await page.click(`a:text("event 4 of billing/${producer.stream}")`)
       await page.locator('[role=alert]:has-text("cannot be read")').waitFor()
       expect(await page.innerText('[role=alert]')).toContain('event_unreadable')
       await page.locator('tr.current:has-text("event_unreadable")').waitFor()
       expect(await page.locator('tbody tr').count()).toBeGreaterThan(3)
-      expect(await serious(page)).toEqual([])
+      expect(await violations(page)).toEqual([])
       await page.goto(`${service.url}/console/#/events?source=billing`)
       await page.locator('tbody tr:has-text("event_unreadable") a').click()
       await page.locator('[role=alert]:has-text("cannot be read")').waitFor()

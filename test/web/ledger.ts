@@ -44,6 +44,7 @@ export async function openLedger(chain: LocalChain): Promise<Ledger> {
   const provider = new JsonRpcProvider(chain.url, undefined, {
     staticNetwork: true,
     cacheTimeout: -1,
+    batchMaxCount: 1,
     pollingInterval: 20,
   })
   const contract = new Contract(await chain.deployAnchorLog(), artifact.abi, new Wallet(await chain.newKey(), provider))

@@ -6,13 +6,12 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { type EventInput, type Proof, printProof } from '@killick/sdk/core'
-import axe, { type AxeResults } from 'axe-core'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { packFragment, unpackFragment } from '../../anchor-service/web/shared/fragment.ts'
 import { buildPage, PAGE_BUDGET, pageSizes } from '../../scripts/page.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
-import { browserAvailable, host, launch, readQr, type Watched, watch } from './browser.ts'
+import { browserAvailable, host, launch, readQr, violations, type Watched, watch } from './browser.ts'
 import { INVOICE, type Ledger, openLedger } from './ledger.ts'
 
 type Site = Awaited<ReturnType<typeof host>>
@@ -80,15 +79,6 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
     await page.evaluate('for (const details of document.querySelectorAll(".trust details")) details.open = true')
     for (const [id, value] of Object.entries(fields)) await page.fill(`#${id}`, value)
     await page.click('button:text("Check again")')
-  }
-
-  async function violations(page: Page): Promise<string[]> {
-    await page.evaluate(axe.source)
-    const { violations: found } = await page.evaluate<AxeResults>(
-      'axe.run({ resultTypes: ["violations"], preload: false })',
-    )
-    const serious = found.filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    return serious.map(({ id, nodes }) => `${id}: ${nodes[0]?.html} ${nodes[0]?.failureSummary}`)
   }
 
   describe('a genuine record', () => {

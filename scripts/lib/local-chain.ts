@@ -71,7 +71,8 @@ export async function startChain(options: LocalChainOptions = {}): Promise<Local
       return wallet.privateKey
     },
     async deployAnchorLog(deployer = key(0)) {
-      const provider = new JsonRpcProvider(url, undefined, { staticNetwork: true, pollingInterval: 50 })
+      const options = { staticNetwork: true, batchMaxCount: 1, pollingInterval: 50 }
+      const provider = new JsonRpcProvider(url, undefined, options)
       try {
         const contract = await new ContractFactory(
           artifact.abi,

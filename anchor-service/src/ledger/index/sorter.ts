@@ -5,6 +5,9 @@ import { ENTRY, OFFSET_MASK } from './runs.ts'
 /** One more than the largest signed 32-bit number. */
 const BEYOND = 2 ** 31
 
+/** Remembers the entries added last, each in a slot given by its key: the events of a pack share many keys. */
+const SLOTS = 1024
+
 /** Sorts entries (signed 64-bit numbers in network order) in place and removes duplicates. @returns the rest */
 export function sortEntries(entries: Buffer<ArrayBuffer>): Buffer<ArrayBuffer> {
   const isSwapped = endianness() === 'LE'
@@ -33,6 +36,9 @@ export class EntrySorter {
   #end = 0
   #from = -BEYOND
   #to = BEYOND
+  /** First and last 32 bits of entries added since the last `take`. */
+  readonly #lastHigh = new Float64Array(SLOTS).fill(Number.NaN)
+  readonly #lastLow = new Int32Array(SLOTS)
 
   /** @param size of its memory in bytes */
   constructor(size: number) {
@@ -48,12 +54,17 @@ export class EntrySorter {
     for (let i = 0; i + ENTRY <= keys.length; i += ENTRY) {
       const high = keys.readInt32BE(i)
       if (high < this.#from || high >= this.#to) continue
+      const low = (keys.readInt32BE(i + 4) & ~OFFSET_MASK) | offset
+      const slot = high & (SLOTS - 1)
+      if (this.#lastHigh[slot] === high && this.#lastLow[slot] === low) continue
+      this.#lastHigh[slot] = high
+      this.#lastLow[slot] = low
       if (this.#end === this.#bytes.length) {
         this.#makeRoom()
         if (high >= this.#to) continue
       }
       this.#bytes.writeInt32BE(high, this.#end)
-      this.#bytes.writeInt32BE((keys.readInt32BE(i + 4) & ~OFFSET_MASK) | offset, this.#end + 4)
+      this.#bytes.writeInt32BE(low, this.#end + 4)
       this.#end += ENTRY
     }
   }
@@ -83,6 +94,7 @@ export class EntrySorter {
     this.#end = 0
     this.#from = this.#to
     this.#to = BEYOND
+    this.#lastHigh.fill(Number.NaN)
     return { entries, isLast }
   }
 

@@ -22,21 +22,25 @@ function writeKey(keys: Buffer, at: number, kind: TermKind, bytes: Uint8Array, f
   keys[at]! |= TERM_BITS
 }
 
-/** Actions and outcomes with their keys, each at an index summed from its bytes: events repeat a few of them. */
+/** Keys of terms that events repeat, in slots given by a hash of the term. Long terms are not kept, so a thread keeps 1 MiB at most. */
 type Known = { kind: TermKind; text: Uint8Array; keys: Buffer }
-const known: (Known | undefined)[] = Array.from({ length: 1024 })
+const SLOT_BITS = 12
+const MAX_KNOWN_BYTES = 64
+const known: (Known | undefined)[] = Array.from({ length: 1 << SLOT_BITS })
 
 /** The key of a term; for an action, the keys of its prefixes follow. */
-function keysOfTerm(kind: 'action' | 'outcome', bytes: Uint8Array, from: number, to: number): Buffer {
+function keysOfTerm(kind: TermKind, bytes: Uint8Array, from: number, to: number): Buffer {
   let sum = KIND_BYTES[kind] as number
   for (let i = from; i < to; i++) sum = (Math.imul(sum, 31) + bytes[i]!) | 0
-  const found = known[sum & 1023]
+  // Fibonacci hashing (Knuth, The Art of Computer Programming, vol. 3, 6.4), so that names with numbers do not share slots.
+  const slot = Math.imul(sum, 0x9e3779b1) >>> (32 - SLOT_BITS)
+  const found = known[slot]
   if (found !== undefined && found.kind === kind && isText(found.text, bytes, from, to)) return found.keys
   const prefixes: Buffer[] = []
   for (let i = from; kind === 'action' && i < to && prefixes.length < MAX_PREFIXES; i++)
     if (bytes[i] === FULL_STOP) prefixes.push(keyOf('prefix', bytes, from, i))
   const keys = Buffer.concat([keyOf(kind, bytes, from, to), ...prefixes])
-  known[sum & 1023] = { kind, text: Uint8Array.from(bytes.subarray(from, to)), keys }
+  if (to - from <= MAX_KNOWN_BYTES) known[slot] = { kind, text: Uint8Array.from(bytes.subarray(from, to)), keys }
   return keys
 }
 
@@ -82,7 +86,8 @@ export class EventSketch {
    */
   term(kind: TermKind, bytes: Uint8Array, from = 0, to: number = bytes.length): void {
     if (!this.#kinds.has(kind)) return
-    if (kind !== 'action' && kind !== 'outcome') {
+    // Most targets come once.
+    if (kind === 'target') {
       const at = this.#place(1)
       writeKey(this.keys, at, kind, bytes, from, to)
       return

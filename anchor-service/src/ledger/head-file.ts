@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -17,6 +18,11 @@ export type HeadFile = {
 /** Bytes of a slot. A file has two, written in turn: if a crash tears one, the other still holds the head before. */
 const SLOT = 4096
 const FORM = 'killick-head/1'
+/**
+ * On Linux a write to a file opened so returns once its bytes are on the disk (open(2)), which saves a second call per commit.
+ * 0: elsewhere, where it promises less than fdatasync does, or does not exist.
+ */
+const DSYNC = process.platform === 'linux' ? constants.O_DSYNC : 0
 
 const checksum = (body: string) => createHash('sha256').update(body).digest('hex')
 
@@ -89,7 +95,7 @@ function lock(path: string): (() => void) | null {
 }
 
 async function openSlots(folder: string, path: string, release: () => void): Promise<HeadFile> {
-  let file = await open(path, 'r+').catch(orNone)
+  let file = await open(path, constants.O_RDWR | DSYNC).catch(orNone)
   const bytes = file && (await file.readFile())
   const writes = [bytes?.subarray(0, SLOT), bytes?.subarray(SLOT)].map((slot) => (slot && parse(slot)?.write) ?? 0)
   let last = Math.max(...writes)
@@ -105,7 +111,7 @@ async function openSlots(folder: string, path: string, release: () => void): Pro
   /** Makes the file complete before it gets its name, so that a file with this name always has its full length. */
   async function make(first: Buffer): Promise<FileHandle> {
     const unnamed = `${path}.new`
-    const made = await open(unnamed, 'w+', 0o600)
+    const made = await open(unnamed, constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | DSYNC, 0o600)
     await made.write(Buffer.concat([first, Buffer.alloc(SLOT)]), 0, 2 * SLOT, 0)
     await made.sync()
     await rename(unnamed, path)
@@ -122,7 +128,7 @@ async function openSlots(folder: string, path: string, release: () => void): Pro
       }
       await file.write(print(kept, ++last), 0, SLOT, next * SLOT)
       // Within the file's length, so that only these bytes have to reach the disk.
-      await file.datasync()
+      if (DSYNC === 0) await file.datasync()
       next = 1 - next
     },
     async replace(kept) {

@@ -55,6 +55,18 @@ describe('of one connection', () => {
     expect(answers(await readAll(socket))).toBeLessThanOrEqual(16)
   })
 
+  test('what stands behind it, in what has arrived already, is parsed no further', async () => {
+    let requests = 0
+    const unread = boundUnread(1_000, () => {})
+    const server = createServer(unread.guard(() => {})).on('request', () => requests++)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    await readAll(await dial(`http://127.0.0.1:${port}`, get('/').repeat(1_000)))
+    expect(requests).toBe(17)
+    server.close()
+  })
+
   test('one after another, any number are answered', async () => {
     const socket = await dial(service.url, '')
     socket.resume()

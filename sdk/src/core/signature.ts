@@ -2,6 +2,8 @@
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { p256 } from '@noble/curves/nist.js'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { bytesToNumberLE } from '@noble/curves/utils.js'
+import { sha512 } from '@noble/hashes/sha2.js'
 import { type Alg, type PublicJwk, publicKeyBytes } from './jwk.ts'
 
 /**
@@ -42,11 +44,16 @@ export function verifySignature(jwk: PublicJwk, message: Uint8Array, signature: 
 
 /**
  * RFC 8032 §5.1.7 with strict decoding and the equation without the cofactor (the RFC allows both), as in OpenSSL, Go and
- * libsodium. @noble/curves multiplies by the cofactor, which forgives a small-order part in R, and accepts the identity as R.
- * The others refuse both, so the key's holder could make signatures on which verifiers disagree.
+ * libsodium. `verify` of @noble/curves multiplies by the cofactor, which forgives a part of small order in R or in the key, and
+ * accepts the identity as R. The others refuse all that, so the key's holder could make signatures on which verifiers disagree.
+ * Throws on an S that is not below the order, and on what is no point.
  */
 function verifyEd25519(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  if (!ed25519.verify(signature, message, key, { zip215: false })) return false
-  const r = ed25519.Point.fromBytes(signature.subarray(0, 32), false)
-  return r.isTorsionFree() && !r.is0()
+  const { Point } = ed25519
+  const first = signature.subarray(0, 32)
+  const [a, r] = [Point.fromBytes(key, false), Point.fromBytes(first, false)]
+  if (a.isSmallOrder() || r.is0()) return false
+  const s = bytesToNumberLE(signature.subarray(32))
+  const k = Point.Fn.create(bytesToNumberLE(sha512.create().update(first).update(key).update(message).digest()))
+  return Point.BASE.multiplyUnsafe(s).equals(r.add(a.multiplyUnsafe(k)))
 }

@@ -139,21 +139,29 @@ describe('Ed25519 at its edges', () => {
   test('a signature whose R has a part of small order is refused, as OpenSSL does', () => {
     // With A the public key of the secret scalar a, R = rB + T for T of order 8 and S = r + ka satisfies the equation
     // that multiplies by the cofactor, and not the one that does not.
-    const { jwk, message, signature } = torsionSignature()
+    const { jwk, message, signature } = torsionSignature({ of: 'R' })
     expect(nativeVerify(parsePublicJwk(jwk), message, signature)).toBe(false)
     expect(verifySignature(parsePublicJwk(jwk), message, signature)).toBe(false)
   })
 
+  test('a signature under a key that has such a part is refused, as OpenSSL does', () => {
+    // No JWK has such a key; a verifier key of a note is whatever its holder prints.
+    const { jwk, message, signature } = torsionSignature({ of: 'key' })
+    expect(() => parsePublicJwk(jwk)).toThrow(invalid)
+    expect(nativeVerify(jwk, message, signature)).toBe(false)
+    expect(verifySignature(jwk, message, signature)).toBe(false)
+  })
+
   test('a signature whose R is the identity is refused, as OpenSSL does', () => {
     // With R = 0 the equation [S]B = [k]A needs only S = k·a, which the key's holder knows.
-    const { jwk, message, signature } = torsionSignature({ withoutR: true })
+    const { jwk, message, signature } = torsionSignature({ of: 'none', withoutR: true })
     expect(nativeVerify(parsePublicJwk(jwk), message, signature)).toBe(false)
     expect(verifySignature(parsePublicJwk(jwk), message, signature)).toBe(false)
   })
 })
 
-/** Affine arithmetic on edwards25519, slow and only for this. */
-function torsionSignature({ withoutR = false } = {}) {
+/** Affine arithmetic on edwards25519, slow and only for this. @param of what has a part of small order */
+function torsionSignature({ of, withoutR = false }: { of: 'R' | 'key' | 'none'; withoutR?: boolean }) {
   const p = 2n ** 255n - 19n
   const order = 2n ** 252n + 27742317777372353535851937790883648493n
   const mod = (a: bigint, m = p) => ((a % m) + m) % m
@@ -187,12 +195,14 @@ function torsionSignature({ withoutR = false } = {}) {
   const base: Point = [xBase & 1n ? p - xBase : xBase, yBase]
   const y8 = littleEndian(Buffer.from('26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05', 'hex'))
   const [a, r] = [123456789n, withoutR ? 0n : 987654321n]
-  const key = encode(times(base, a))
-  const R = encode(withoutR ? [0n, 1n] : add(times(base, r), [xOf(y8), y8]))
+  const spoiled = (point: Point, what: typeof of) => encode(of === what ? add(point, [xOf(y8), y8]) : point)
+  const key = spoiled(times(base, a), 'key')
+  const R = spoiled(times(base, r), 'R')
   const message = utf8('message')
   const k = mod(littleEndian(new Uint8Array(hash('sha512', Buffer.concat([R, key, message]), 'buffer'))), order)
   const S = bytesOf(mod(r + k * a, order))
-  return { jwk: { kty: 'OKP', crv: 'Ed25519', x: toBase64url(key) }, message, signature: new Uint8Array([...R, ...S]) }
+  const jwk: PublicJwk = { kty: 'OKP', crv: 'Ed25519', x: toBase64url(key) }
+  return { jwk, message, signature: new Uint8Array([...R, ...S]) }
 }
 
 describe('keys that are no keys', () => {

@@ -185,19 +185,30 @@ export class KeyRing {
   }
 }
 
+type Registered = Registration | { source?: undefined; fault: string }
+
+/** What entries register, by the entry: it is asked for several times, and read once. */
+const read = new WeakMap<WalkedBatch, Registered[]>()
+
 /** What an entry registers, or why that cannot be read. Registrations are alone in their batches. */
-function registrationsOf({ header, events }: WalkedBatch): (Registration | { source?: undefined; fault: string })[] {
+function registrationsOf(walked: WalkedBatch): Registered[] {
+  if (!read.has(walked)) read.set(walked, readRegistrations(walked))
+  return read.get(walked)!
+}
+
+function readRegistrations({ header, events }: WalkedBatch): Registered[] {
   if (header.source !== SYSTEM.source || header.stream !== SYSTEM.stream) return []
-  const read = (event: ParsedEvent) => {
-    try {
-      return parseRegistration(event)
-    } catch (error) {
-      if (!(error instanceof KillickError)) throw error
-      return { fault: error.message }
-    }
-  }
-  const found = (events ?? []).map(read).filter((registration) => registration !== null)
+  const found = (events ?? []).map(readRegistration).filter((registration) => registration !== null)
   return found.length > 0 && events!.length > 1 ? [{ fault: 'it does not stand alone in its batch' }] : found
+}
+
+function readRegistration(event: ParsedEvent): Registered | null {
+  try {
+    return parseRegistration(event)
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    return { fault: error.message }
+  }
 }
 
 /** The keys that an entry registers for the ledger itself. */

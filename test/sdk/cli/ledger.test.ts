@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig, type Service, startService } from '@killick/anchor-service'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startAnchoring } from '../../../anchor-service/src/anchor/index.ts'
 import { type LocalChain, startChain } from '../../../scripts/lib/local-chain.ts'
 import { loadSigner } from '../../../sdk/src/client/key.ts'
@@ -94,8 +94,9 @@ beforeAll(async () => {
   expect(recorded.code).toBe(0)
   ids = recorded.out.trim().split('\n')
   proofFile = file('proof.json')
-  for (let isAnchored = false; !isAnchored; )
-    isAnchored = (await killick(['proof', ids.at(-1)!, '--out', proofFile], { env })).err.includes('1 anchor')
+  const isAnchored = async () =>
+    (await killick(['proof', ids.at(-1)!, '--out', proofFile], { env })).err.includes('1 anchor')
+  await vi.waitUntil(isAnchored, { timeout: 60_000, interval: 100 })
   const [anchor] = parseProof(readFileSync(proofFile, 'utf8')).anchors
   pins = ['--rpc', chain.url, '--contract', contract, '--log-id', anchor!.logId, '--log-key', service.vkey]
 }, 90_000)

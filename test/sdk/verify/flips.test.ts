@@ -1,40 +1,58 @@
 // Every byte of a valid proof is damaged, one at a time; no damaged proof may come out as verified.
-import { type AnchorFact, type Proof, parseProof, printProof, type Trust, verifyProof } from '@killick/sdk/verify'
+import {
+  type AnchorFact,
+  KillickError,
+  type Proof,
+  parseProof,
+  printProof,
+  type Trust,
+  verifyProof,
+} from '@killick/sdk/verify'
 import { describe, expect, test, vi } from 'vitest'
 import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
 import { keyOf, OWN, settings } from '../../../scripts/lib/vectors/registrations.ts'
 import { makeWorld, SOURCE } from '../../../scripts/lib/vectors/world.ts'
 
-// Elliptic curves take a thousand times as long as all the rest, and nearly every damaged proof asks them what the one before
-// asked. The real functions answer, once for each question.
+// Elliptic curves take a thousand times as long as all the rest, and nearly every damaged proof asks them, and has read, what the
+// one before did. The real functions answer, once for each question.
 vi.mock('../../../sdk/src/core/signature.ts', async (original) => {
   const real = await original<typeof import('../../../sdk/src/core/signature.ts')>()
-  return { ...real, verifySignature: once(real.verifySignature) }
+  const ask: typeof real.verifySignature = (...question) => {
+    asked.signatures++
+    return real.verifySignature(...question)
+  }
+  return { ...real, verifySignature: once(ask) }
 })
-vi.mock('../../../sdk/src/core/jwk.ts', async (original) => {
-  const real = await original<typeof import('../../../sdk/src/core/jwk.ts')>()
-  return { ...real, parsePublicJwk: once(real.parsePublicJwk) }
+vi.mock('../../../sdk/src/core/event.ts', async (original) => {
+  const real = await original<typeof import('../../../sdk/src/core/event.ts')>()
+  return { ...real, parseEvent: once(real.parseEvent) }
+})
+vi.mock('../../../sdk/src/core/batch.ts', async (original) => {
+  const real = await original<typeof import('../../../sdk/src/core/batch.ts')>()
+  return { ...real, parseBatchHeader: once(real.parseBatchHeader) }
 })
 
 const { once, asked } = vi.hoisted(() => {
-  const asked = { questions: 0, answers: 0 }
+  const asked = { signatures: 0 }
+  // Damage goes from byte to byte, so what is asked again is asked soon.
+  const MOST = 1000
   function once<Q extends unknown[], A>(real: (...question: Q) => A): (...question: Q) => A {
     const known = new Map<string, () => A>()
     return (...question) => {
-      asked.questions++
-      const key = question
-        .map((part) => (part instanceof Uint8Array ? Buffer.from(part).toString('latin1') : JSON.stringify(part)))
-        .join('|')
-      if (!known.has(key))
-        known.set(
-          key,
-          answer(() => real(...question)),
-        )
-      return known.get(key)!()
+      const key =
+        question.length === 1 && typeof question[0] === 'string'
+          ? question[0]
+          : question
+              .map((part) => (part instanceof Uint8Array ? Buffer.from(part).toString('latin1') : JSON.stringify(part)))
+              .join('|')
+      const told = known.get(key) ?? answer(() => real(...question))
+      known.delete(key)
+      known.set(key, told)
+      if (known.size > MOST) known.delete(known.keys().next().value!)
+      return told()
     }
   }
   function answer<A>(ask: () => A): () => A {
-    asked.answers++
     try {
       const value = ask()
       return () => value
@@ -46,6 +64,9 @@ const { once, asked } = vi.hoisted(() => {
   }
   return { once, asked }
 })
+
+// Nobody reads from where a hundred thousand refusals were thrown, and to find out takes longer than to refuse.
+Error.stackTraceLimit = 0
 
 const HEX = '0123456789abcdef'
 const PRINTABLE = [...`eE019 \n"\\~.,:-_+/=AZaz{}[]\u007f\0`].map((char) => char.charCodeAt(0))
@@ -88,7 +109,7 @@ function damageAll(text: string, trust: Trust, perByte: number, from: number) {
       try {
         proof = parseProof(damaged)
       } catch (error) {
-        expect((error as Error).name).toBe('KillickError')
+        if (!(error instanceof KillickError)) throw error
         continue
       }
       readable++
@@ -121,7 +142,7 @@ describe.each([
     expect(verified).toEqual([])
     // Most damages leave a proof that can be read, so that the checks decide and not the parser.
     expect(readable).toBeGreaterThan(length)
-    expect(asked.answers).toBeGreaterThan(200)
+    expect(asked.signatures).toBeGreaterThan(200)
   }, 180_000)
 })
 

@@ -13,6 +13,7 @@ import {
   type ParsedEvent,
   parseHash,
   parseRegistration,
+  parseTime,
   type Registration,
   utf8,
 } from '@killick/sdk/core'
@@ -215,4 +216,7 @@ function hexOf(text: JsonValue | undefined): string | null {
   return hash && Buffer.from(hash).toString('hex')
 }
 
-const microsOf = (text: JsonValue | undefined) => (typeof text === 'string' ? 1000 * Date.parse(text) : null)
+function microsOf(text: JsonValue | undefined): number | null {
+  const time = parseTime(text)
+  return time === null ? null : 1000 * time
+}

@@ -1,5 +1,6 @@
 // What queries say: times, cursors, conditions on events.
 import { type Static, Type } from '@fastify/type-provider-typebox'
+import { parseTime } from '@killick/sdk/core'
 import { Refusal } from '../errors.ts'
 import type { EventConditions } from '../ledger/read/search.ts'
 import { SearchQuery } from './schemas.ts'
@@ -8,16 +9,21 @@ import { SearchQuery } from './schemas.ts'
 export const Conditions = Type.Omit(SearchQuery, ['limit', 'cursor'])
 
 export function parseConditions({ from, to, ...filters }: Static<typeof Conditions>): EventConditions {
-  return { ...filters, from: parseTime('from', from), to: parseTime('to', to) }
+  // Not every earlier year is one to the database.
+  const time = (name: string, text: string | undefined) => (text === undefined ? undefined : timeOf(name, text, 1000))
+  return { ...filters, from: time('from', from), to: time('to', to) }
 }
 
-function parseTime(name: string, text: string | undefined): Date | undefined {
-  if (text === undefined) return undefined
-  const time = new Date(text)
-  // Years of four digits, as RFC 3339 has them; not every other is one to the database.
-  const isYear = time.getTime() >= Date.UTC(1000, 0) && time.getTime() < Date.UTC(9999, 11, 31)
-  if (!isYear) throw new Refusal('request_invalid', `${name} is not a time as in RFC 3339.`)
-  return time
+/**
+ * A time that a request names: RFC 3339, of a year from `firstYear` to 9999 in UTC; later ones are printed in another form.
+ * @param name of the parameter or member
+ * @throws Refusal request_invalid
+ */
+export function timeOf(name: string, text: string, firstYear: number): Date {
+  const time = parseTime(text)
+  if (time === null || time < Date.UTC(firstYear, 0) || time >= Date.UTC(10_000, 0))
+    throw new Refusal('request_invalid', `${name} is not an RFC 3339 time in the years from ${firstYear} to 9999.`)
+  return new Date(time)
 }
 
 /** A cursor is the place of the last row, as numbers joined by dots. */

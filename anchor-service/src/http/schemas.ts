@@ -1,7 +1,12 @@
 import { type TOptional, type TString, Type } from '@fastify/type-provider-typebox'
+import { parseTime } from '@killick/sdk/core'
+import Format from 'typebox/format'
 import { FILTERS, type FilterName } from '../ledger/packs/filters.ts'
 
 /** Shapes of requests and replies; the OpenAPI document is generated from them. */
+
+// TypeBox would let leap seconds and names of zones pass.
+Format.Set('date-time', (text) => parseTime(text) !== null)
 
 export const Hash = Type.String({ description: 'SHA-256, base64url', minLength: 43, maxLength: 43 })
 const Chain = Type.String({ description: '0x and lower-case hex' })
@@ -52,11 +57,14 @@ const FilterTexts = Object.fromEntries(
   ]),
 ) as unknown as Record<FilterName, TOptional<TString>>
 
+const TimeParameter = (what: string) =>
+  Type.String({ format: 'date-time', description: `${what}: RFC 3339; a + in it is written %2B` })
+
 export const SearchQuery = Type.Object(
   {
     ...FilterTexts,
-    from: Type.Optional(Type.String({ maxLength: 64, description: 'RFC 3339; recorded at or after' })),
-    to: Type.Optional(Type.String({ maxLength: 64, description: 'RFC 3339; recorded before' })),
+    from: Type.Optional(TimeParameter('recorded at or after')),
+    to: Type.Optional(TimeParameter('recorded before')),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: PAGE_LIMIT })),
     cursor: Type.Optional(Type.String({ maxLength: 64, description: '`next` of the page before' })),
   },

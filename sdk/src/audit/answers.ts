@@ -8,6 +8,7 @@ import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parsePublicJwk, thumbprint } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
 import type { Succeeds } from '../core/proof.ts'
+import { parseTime } from '../core/time.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Api } from './api.ts'
 
@@ -165,8 +166,7 @@ export function parseSourceRow(row: JsonValue): SourceRow {
   const bound = (name: string) => orNull(row[name], (value) => count(value, `${what}: ${name}`))
   const date = (value: JsonValue | undefined, name: string) =>
     orNull(value, (text) => {
-      const time = typeof text === 'string' ? Date.parse(text) : Number.NaN
-      return Number.isNaN(time) ? malformed(`${what}: ${name} is no time`) : time
+      return parseTime(text) ?? malformed(`${what}: ${name} is no time`)
     })
   const keys = row.keys.map((key, i): [string, ListedKey] => {
     if (!isObject(key)) return malformed(`${what}: key ${i} is none`)

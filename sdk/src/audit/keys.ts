@@ -11,6 +11,7 @@ import {
   type SourceRecord,
   SYSTEM,
 } from '../core/registry.ts'
+import { printTime } from '../core/time.ts'
 import type { FaultPlace, Findings } from './findings.ts'
 import type { WalkedBatch } from './own-check.ts'
 import type { Listed } from './sources.ts'
@@ -263,12 +264,11 @@ class Bounds {
       if (this.#sizes[middle]! > logIndex) high = middle
       else low = middle + 1
     }
-    const iso = (ms: number) => new Date(ms).toISOString()
     const [after, by] = [this.#after[low - 1], this.#by[low]]
     if (notAfter !== null && after !== undefined && after > notAfter + TOLERANCE_MS)
-      return `its key was valid until ${iso(notAfter)}, and the entry was not yet in the log as anchored at ${iso(after)}`
+      return `its key was valid until ${printTime(notAfter)}, and the entry was not yet in the log as anchored at ${printTime(after)}`
     if (notBefore !== null && by !== undefined && by < notBefore - TOLERANCE_MS)
-      return `its key is valid from ${iso(notBefore)} on, and the entry was in the log as anchored at ${iso(by)}`
+      return `its key is valid from ${printTime(notBefore)} on, and the entry was in the log as anchored at ${printTime(by)}`
     return null
   }
 }

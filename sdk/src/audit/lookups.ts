@@ -4,6 +4,7 @@ import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parseProof } from '../core/proof.ts'
+import { printTime } from '../core/time.ts'
 import { readAnchors } from '../verify/read-anchors.ts'
 import { verifyProof } from '../verify/verify-proof.ts'
 import { checkInWords } from '../words/words.ts'
@@ -64,7 +65,7 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
 async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   const { id, source, stream, seq, time, leafHash } = event
   const { action, actor, targets, outcome } = event.fields
-  const window = { from: new Date(time).toISOString(), to: new Date(time + 1).toISOString() }
+  const window = { from: printTime(time), to: printTime(time + 1) }
   const isFound = (terms: object) => isListed(api, `/v1/events?${new URLSearchParams({ ...window, ...terms })}`, event)
   const target = Array.isArray(targets) ? targets[Math.floor(Math.random() * targets.length)] : undefined
 

@@ -1,6 +1,7 @@
 // Checks what the service keeps beside the log and tells of in its system stream: links, and evidence against sources.
 import type { ParsedEvent } from '../core/event.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import { parseTime } from '../core/time.ts'
 import { parseEquivocationRow, parseShareRow, readRows, type ToldRow } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
@@ -150,4 +151,4 @@ function unequal(row: JsonObject, told: { [name: string]: JsonValue | undefined 
 }
 
 const isNear = (text: JsonValue | undefined, time: number) =>
-  typeof text === 'string' && Math.abs(Date.parse(text) - time) <= TOLERANCE_MS
+  Math.abs((parseTime(text) ?? Number.NaN) - time) <= TOLERANCE_MS

@@ -1,6 +1,7 @@
 import { revokeShare, shareEvent } from '../client/share.ts'
 import { parseEvent } from '../core/event.ts'
 import { MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
+import { parseTime } from '../core/time.ts'
 import { ACCESS_HELP, ACCESS_OPTIONS, type Access, accessOf, openAccess } from './access.ts'
 import { type Command, EXIT, readArgs, UsageError } from './command.ts'
 import { err, out } from './terminal.ts'
@@ -22,7 +23,7 @@ hidden; the proof behind the link does not hold them either. The link is printed
 
   --fields <names>   fields to show, separated by commas; default ${USUAL.join(',')},
                      as far as the event has them
-  --expires <time>   when the link stops working, as 2027-01-31 or an RFC 3339 time; default never
+  --expires <time>   when the link stops working: an RFC 3339 time, or a day such as 2027-01-31 (its start, UTC); default never
   --revoke <share>   withdraw the link with this id permanently
 ${ACCESS_HELP}
 
@@ -51,13 +52,14 @@ Examples:
       err(`Link ${values.revoke} is withdrawn.`)
       return EXIT.ok
     }
-    if (values.expires !== undefined && Number.isNaN(Date.parse(values.expires)))
+    const expires = values.expires?.replace(/^\d{4}-\d\d-\d\d$/, '$&T00:00:00Z')
+    if (expires !== undefined && parseTime(expires) === null)
       throw new UsageError('--expires is not a time such as 2027-01-31 or 2027-01-31T12:00:00Z')
     const event = positionals[0]!
     const fields = values.fields?.split(',').filter((name) => name !== '') ?? (await usualFields(access, event))
     const made = await shareEvent(service, event, {
       fields,
-      ...(values.expires !== undefined && { expires: values.expires }),
+      ...(expires !== undefined && { expires }),
     })
     out(made.url)
     err(

@@ -4,12 +4,13 @@ import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts'
 import { problemError, unreachable } from '../core/problem.ts'
+import { parseTime, printTime } from '../core/time.ts'
 
 /** What a proof link shows, and for how long it works. */
 export type ShareOptions = {
   /** Names of the fields that the link shows, such as `action`; all others stay hidden. */
   fields: readonly string[]
-  /** When the link stops working: a Date, or a text that `new Date` reads, preferably RFC 3339. Default never. */
+  /** When the link stops working: a Date, or RFC 3339 as in `2027-01-31T12:00:00Z`. Default never. */
   expires?: Date | string
 }
 
@@ -42,10 +43,10 @@ export type ShareService = {
  */
 export async function shareEvent(service: ShareService, eventId: string, options: ShareOptions): Promise<Share> {
   const { fields, expires } = options
-  const until = expires === undefined ? undefined : new Date(expires)
-  if (until && Number.isNaN(until.getTime()))
+  const until = expires instanceof Date ? expires.getTime() : parseTime(expires)
+  if (expires !== undefined && (until === null || Number.isNaN(until)))
     throw new KillickError('option_invalid', 'expires is no time: give a Date, or RFC 3339', { option: 'expires' })
-  const body = { eventId, fields, ...(until && { expires: until.toISOString() }) }
+  const body = { eventId, fields, ...(until !== null && { expires: printTime(until) }) }
   return parseShare(await ask(service, 'POST', '/v1/shares', body))
 }
 

@@ -4,6 +4,7 @@
  */
 import { KillickError } from './errors.ts'
 import { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH } from './json.ts'
+import { parseTime } from './time.ts'
 
 /**
  * Someone or something, such as `{ type: 'user', id: 'u-17', name: 'Zoë' }`. `type` and `id` are required, each 1 to 512
@@ -43,8 +44,6 @@ export type EventInput = {
 
 const RESERVED = new Set(['iss', 'stm', 'seq', 'prev', 'jti', 'iat', 'sub', 'aud', 'exp', 'nbf', 'cnf'])
 const FIELD_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
-const RFC3339 =
-  /^(\d{4})-(0[1-9]|1[0-2])-(\d\d)[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$/
 // The event's own object and the disclosure array around a field use the other two levels.
 const MAX_FIELD_DEPTH = MAX_JSON_DEPTH - 2
 
@@ -95,16 +94,8 @@ const FIELD_CHECKS: Record<string, (value: unknown, path: string, fail: Fail) =>
     }
   },
   occurredAt: (value, path, fail) => {
-    if (typeof value !== 'string' || !isDateTime(value)) fail(path, 'must be an RFC 3339 date-time')
+    if (parseTime(value) === null) fail(path, 'must be an RFC 3339 date-time')
   },
-}
-
-/** Not Date.parse: engines differ in what they forgive, such as a 30th of February, and verifiers must not differ. */
-function isDateTime(text: string): boolean {
-  const [, year, month, day] = RFC3339.exec(text) ?? []
-  // The calendar repeats after 400 years; and Date.UTC takes years below 100 for those of the last century.
-  const lastDay = new Date(Date.UTC(2000 + (Number(year) % 400), Number(month), 0)).getUTCDate()
-  return Number(day) >= 1 && Number(day) <= lastDay
 }
 
 /**

@@ -9,6 +9,7 @@ import type { EventInput } from './fields.ts'
 import { type Hash, parseHash, printHash } from './hash.ts'
 import { hasMembers, isObject, type JsonObject, type JsonValue } from './json.ts'
 import { type PublicJwk, parsePublicJwk, thumbprint } from './jwk.ts'
+import { parseTime, printTime } from './time.ts'
 
 /** The ledger as a source, and its only stream, in which it records what it does itself. */
 export const SYSTEM = { source: 'killick', stream: 'system' } as const
@@ -38,8 +39,6 @@ export type Registration = {
   readonly keys: readonly RegisteredKey[]
 }
 
-const printTime = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
-
 /** The fields of the system event that makes a registration; `parseRegistration` reads them back. */
 export function registrationFields(registration: Registration): Pick<EventInput, 'action' | 'targets' | 'metadata'> {
   const { source, previous, eventSignatures, decoys, maxAge, maxAhead, keys } = registration
@@ -60,11 +59,11 @@ function invalid(why: string): never {
   throw new KillickError('registration_invalid', `Registration: ${why}`)
 }
 
-/** One spelling for each time: what `Date.toISOString` prints. */
-function parseTime(value: JsonValue | undefined, where: string): number | null {
+/** One spelling for each time. */
+function parseLimit(value: JsonValue | undefined, where: string): number | null {
   if (value === null) return null
-  const time = typeof value === 'string' ? Date.parse(value) : Number.NaN
-  return printTime(Number.isNaN(time) ? null : time) === value ? time : invalid(`${where} is not an ISO 8601 UTC time`)
+  const time = parseTime(value)
+  return time !== null && printTime(time) === value ? time : invalid(`${where} is not an ISO 8601 UTC time`)
 }
 
 function parseBound(value: JsonValue | undefined, where: string): number | null {
@@ -77,8 +76,8 @@ function parseKey(value: JsonValue, where: string): RegisteredKey {
   if (value.kid !== thumbprint(jwk)) invalid(`the kid of ${where} is not that of its key`)
   return {
     ...{ kid: value.kid as string, jwk },
-    notBefore: parseTime(value.notBefore, `${where}/notBefore`),
-    notAfter: parseTime(value.notAfter, `${where}/notAfter`),
+    notBefore: parseLimit(value.notBefore, `${where}/notBefore`),
+    notAfter: parseLimit(value.notAfter, `${where}/notAfter`),
   }
 }
 

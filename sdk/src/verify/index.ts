@@ -24,6 +24,7 @@ export {
   printProof,
   type Succeeds,
 } from '../core/proof.ts'
+export { parseTime } from '../core/time.ts'
 export { ANCHOR_LOG_CODE_HASH } from './contract.ts'
 export type { CheckStatus, Reason } from './finding.ts'
 export { readAnchors } from './read-anchors.ts'

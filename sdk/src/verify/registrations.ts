@@ -16,9 +16,10 @@ import {
   SYSTEM,
 } from '../core/registry.ts'
 import { verifySignature } from '../core/signature.ts'
+import { printTime } from '../core/time.ts'
 import { kidsOf } from './checks.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
-import { type Bounds, heldAgainst, printTime } from './times.ts'
+import { type Bounds, heldAgainst } from './times.ts'
 import type { KeyFindings, RegistrationFault } from './values.ts'
 import type { KeyWord } from './verdict.ts'
 

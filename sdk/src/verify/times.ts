@@ -1,5 +1,6 @@
 /** Time from two sides: a chain's blocks say when an entry was not yet in the anchored log, and when it was. */
 import type { ParsedEvent } from '../core/event.ts'
+import { parseTime, printTime } from '../core/time.ts'
 import { type Finding, pass, skip } from './finding.ts'
 import { DEFAULT_TIME_TOLERANCE, type Trust } from './trust.ts'
 import type { Times } from './verdict.ts'
@@ -20,21 +21,18 @@ export function heldAgainst(
   return isOver || isEarly ? 'open' : 'inside'
 }
 
-export const printTime = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString())
-
 /**
  * The claimed times beside the bounds. An event may have happened long before it was recorded, but not after it was in the log.
  */
 export function timesOf(event: ParsedEvent, { after, by }: Bounds, trust: Trust): Times {
   const toleranceMs = 1000 * (trust.timeTolerance ?? DEFAULT_TIME_TOLERANCE)
   const { occurredAt } = event.fields
-  // RFC 3339 allows "t" and "z", which not every engine reads.
-  const happened = typeof occurredAt === 'string' ? Date.parse(occurredAt.toUpperCase()) : event.time
+  const happened = parseTime(occurredAt) ?? event.time
   const latest = Math.max(event.time, happened)
   const isBefore = after !== null && event.time < after - toleranceMs
   const isAfter = by !== null && latest > by + toleranceMs
   return {
-    recordedAt: new Date(event.time).toISOString(),
+    recordedAt: printTime(event.time),
     after: printTime(after),
     by: printTime(by),
     outside: isAfter ? 'after' : isBefore ? 'before' : null,

@@ -5,6 +5,7 @@ import { isCount } from '../core/event.ts'
 import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
 import { splitVkeys } from '../core/note.ts'
 import type { Anchor } from '../core/proof.ts'
+import { parseTime } from '../core/time.ts'
 import type { NoAnswer } from './rpc.ts'
 
 /**
@@ -81,7 +82,8 @@ export type Trust = {
   readonly timeTolerance?: number
 }
 
-const UTC_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
+/** Of the forms that RFC 3339 allows, those of a pin: UTC, to the millisecond at most. */
+const PIN_FORM = /^[^.]*T[^.]*(\.\d{1,3})?Z$/
 
 /**
  * The time of a pinned key: ms since 1970; null, without limit, of undefined.
@@ -90,8 +92,8 @@ const UTC_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/
  */
 export function parsePinTime(text: string | undefined): number | null {
   if (text === undefined) return null
-  const time = typeof text === 'string' && UTC_TIME.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(time)) throw new KillickError('trust_invalid', 'A time of a pinned key is not RFC 3339 in UTC')
+  const time = typeof text === 'string' && PIN_FORM.test(text) ? parseTime(text) : null
+  if (time === null) throw new KillickError('trust_invalid', 'A time of a pinned key is not RFC 3339 in UTC')
   return time
 }
 

@@ -4,6 +4,7 @@ import { KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
 import type { Anchor, Proof } from '../core/proof.ts'
+import { printTime } from '../core/time.ts'
 import * as checks from './checks.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
 import { type Covering, type Ground, registered } from './registrations.ts'
@@ -216,7 +217,7 @@ function describe(event: ParsedEvent, proof: Proof): NonNullable<Verdict['event'
     source: event.source,
     stream: event.stream,
     seq: event.seq,
-    recordedAt: new Date(event.time).toISOString(),
+    recordedAt: printTime(event.time),
     fields: event.fields,
     hiddenFields: event.fieldCount - event.disclosures.length,
     missingFields: proof.missing ?? 0,

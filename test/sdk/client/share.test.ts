@@ -20,6 +20,9 @@ describe('shareEvent', () => {
   test.each([
     ['no time at all', 'tomorrow'],
     ['a month too many', '2026-13-01T00:00:00Z'],
+    ['a day too many', '2027-02-29T00:00:00Z'],
+    ['a day alone, of which nobody knows where it begins', '2027-01-31'],
+    ['a time without a zone', '2027-01-31T12:00:00'],
     ['an invalid Date', new Date(Number.NaN)],
     ['beyond what a Date holds', '+999999-01-01T00:00:00Z'],
   ])('refuses %s as the end of a link, and asks for nothing', async (_, expires) => {

@@ -30,13 +30,19 @@ describe('a slip in what is pinned is named, and does not read as a forged proof
     ['half a confirmation', { ...trust, confirmations: 0.5 }, 'trust_invalid'],
     ['no confirmation at all', { ...trust, confirmations: 0 }, 'trust_invalid'],
     ['a tolerance below zero', { ...trust, timeTolerance: -1 }, 'trust_invalid'],
-    ...['2026-11-26', '2026-11-26T12:00:00+01:00', '2026-13-01T00:00:00Z', 'soon', ''].map(
-      (notAfter): [string, Trust, string] => [
-        `a key that ends at "${notAfter}"`,
-        { ...trust, sourceKeys: [{ jwk: trust.sourceKeys[0]!.jwk, notAfter }] },
-        'trust_invalid',
-      ],
-    ),
+    ...[
+      '2026-11-26',
+      '2026-11-26T12:00:00+01:00',
+      '2026-13-01T00:00:00Z',
+      '2026-02-29T00:00:00Z',
+      '2026-11-26T12:00:00.0001Z',
+      'soon',
+      '',
+    ].map((notAfter): [string, Trust, string] => [
+      `a key that ends at "${notAfter}"`,
+      { ...trust, sourceKeys: [{ jwk: trust.sourceKeys[0]!.jwk, notAfter }] },
+      'trust_invalid',
+    ]),
   ])('%s', (_, slip, code) => {
     expect(() => verifyProof(proof, slip)).toThrow(refused(code))
   })

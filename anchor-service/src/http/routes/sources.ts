@@ -1,9 +1,9 @@
-import { KillickError, parseJson, parsePublicJwk } from '@killick/sdk/core'
-import { Refusal } from '../../errors.ts'
+import { KillickError, parseJson, parsePublicJwk, printTime } from '@killick/sdk/core'
 import { register } from '../../ledger/register.ts'
 import { readSource, readSources } from '../../ledger/registry/sources.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
+import { timeOf } from '../query.ts'
 import {
   PAGE_LIMIT,
   ProblemSchema,
@@ -37,7 +37,7 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
       const { source, keys: named, ...settings } = request.body
       const keys = named.map((key, i) => ({
         jwk: atKey(i, () => parsePublicJwk(key.jwk)),
-        ...{ notBefore: parseDate(key.notBefore, i), notAfter: parseDate(key.notAfter, i) },
+        ...{ notBefore: limit('notBefore', key, i), notAfter: limit('notAfter', key, i) },
       }))
       const { registration, logIndex, event } = await register(ledger, { source, keys, ...settings }, actorOf(request))
       const { eventSignatures, decoys, maxAge, maxAhead } = registration
@@ -83,15 +83,13 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
   )
 }
 
-const printDate = (time: Date | number | null) => (time === null ? null : new Date(time).toISOString())
+const printDate = (time: Date | number | null) => printTime(time === null ? null : Number(time))
 
-function parseDate(text: string | null | undefined, i: number): number | null {
-  if (text === null || text === undefined) return null
-  const time = Date.parse(text)
-  // Later or earlier ones have another form, and registrations know one.
-  if (!(time >= Date.UTC(1970, 0) && time < Date.UTC(10_000, 0)))
-    throw new Refusal('request_invalid', `keys/${i}: validity must be RFC 3339 times from 1970 to 9999.`)
-  return time
+type Limit = 'notBefore' | 'notAfter'
+
+const limit = (name: Limit, key: { [L in Limit]?: string | null }, i: number): number | null => {
+  const text = key[name]
+  return text === null || text === undefined ? null : timeOf(`keys/${i}/${name}`, text, 1970).getTime()
 }
 
 function atKey<T>(i: number, parse: () => T): T {

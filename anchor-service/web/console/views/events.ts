@@ -1,4 +1,5 @@
 /** Search, live tail and export. The address holds the search, so any search is a link. */
+import { parseTime } from '@killick/sdk/verify'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { plural } from '../../shared/words.ts'
@@ -120,9 +121,9 @@ function times(terms: URLSearchParams): { asked: URLSearchParams; faults: Map<st
     const typed = terms.get(name)?.trim()
     if (typed === undefined) continue
     const isDay = /^\d{4}-\d\d-\d\d$/.test(typed)
-    const time = Date.parse(isDay ? `${typed}T00:00:00Z` : typed)
-    if (Number.isNaN(time) || !/^\d{4}-\d\d-\d\d/.test(typed))
-      faults.set(name, 'A day such as 2026-11-23, or a time such as 2026-11-23T09:30Z')
+    // Nobody types seconds.
+    const time = parseTime(isDay ? `${typed}T00:00:00Z` : typed.replace(/^(\S{10}[Tt]\d\d:\d\d)(?!:)/, '$1:00'))
+    if (time === null) faults.set(name, 'A day such as 2026-11-23, or a time such as 2026-11-23T09:30Z')
     else asked.set(name, new Date(isDay && name === 'to' ? time + DAY_MS : time).toISOString())
   }
   return { asked, faults }

@@ -1,0 +1,83 @@
+// What requests say of times: one rule, wherever it is said.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newSigner, Producer, post } from '../support/producer.ts'
+import { call, READER, register, type TestService, testService } from '../support/service.ts'
+
+let service: TestService
+let eventId: string
+const signer = newSigner()
+
+beforeAll(async () => {
+  service = await testService()
+  for (const source of ['billing', 'crm']) await register(service.url, source, [{ jwk: signer.jwk }])
+  for (const stream of ['a', 'b', 'c']) {
+    const producer = new Producer('billing', signer, stream)
+    const event = { action: 'invoice.approve', actor: { type: 'user', id: 'u' }, targets: [] }
+    const batch = await producer.batch([event, event])
+    expect((await post(service.url, batch.body)).status).toBe(201)
+  }
+  eventId = (await call(service.url, '/v1/events?source=billing&limit=1')).json.events[0].id
+})
+afterAll(() => service.stop())
+
+const share = (expires: unknown) =>
+  call(service.url, '/v1/shares', READER, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ eventId, fields: ['action'], expires }),
+  })
+const search = (name: string, time: string) => call(service.url, `/v1/events?${new URLSearchParams({ [name]: time })}`)
+
+describe('times', () => {
+  const BAD = [
+    ...['soon', '', '2026', '2026-11-27', '2026-11-27T09:30Z', '2026-11-27T09:30:00', '2026-11-27 09:30:00Z'],
+    ...['2026-02-30T00:00:00Z', '2026-12-31T23:59:60Z', '2026-11-27T09:30:00Z[Europe/Berlin]', 'Fri, 27 Nov 2026'],
+    ...['0026-11-27T09:30:00Z', '+012026-11-27T09:30:00Z', '9999-12-31T23:59:59-05:00', '2026-11-27T09:30:00 01:00'],
+  ]
+  const refused = { status: 400, json: { code: 'request_invalid' } }
+
+  test.each(BAD)('%j is refused wherever a time is meant, by one code', async (time) => {
+    for (const name of ['from', 'to']) {
+      const answer = await search(name, time)
+      expect(answer, name).toMatchObject(refused)
+      expect(answer.json.detail).toContain(name)
+    }
+    const form = new URLSearchParams({ format: 'csv', from: time })
+    expect(await call(service.url, `/v1/events/export?${form}`), 'export').toMatchObject(refused)
+    expect(await call(service.url, `/v1/events/live?${new URLSearchParams({ to: time })}`), 'live').toMatchObject(
+      refused,
+    )
+    expect(await share(time), 'a link').toMatchObject(refused)
+    for (const name of ['notBefore', 'notAfter']) {
+      const answer = await register(service.url, 'billing', [{ jwk: signer.jwk, [name]: time }])
+      expect(answer, name).toMatchObject(refused)
+      expect(answer.json.detail).toContain(name)
+    }
+  })
+
+  test.each(['2999-01-01T00:00:00Z', '2999-01-01t01:30:00.000+01:30', '2998-12-31T23:00:00.0009-01:00'])(
+    '%s is one time wherever it is said',
+    async (time) => {
+      expect((await search('from', time)).json.events).toEqual([])
+      expect((await search('to', time)).json.events.length).toBeGreaterThan(0)
+      expect((await share(time)).json.expires).toBe('2999-01-01T00:00:00.000Z')
+      const { status, json } = await register(service.url, 'crm', [{ jwk: signer.jwk, notAfter: time }])
+      expect(status).toBe(201)
+      expect(json.keys[0].notAfter).toBe('2999-01-01T00:00:00.000Z')
+    },
+  )
+
+  test('the OpenAPI document says of each that it is a date-time', async () => {
+    const { paths } = (await call(service.url, '/openapi.json', null)).json
+    for (const path of ['/v1/events', '/v1/events/export', '/v1/events/live']) {
+      const times = paths[path].get.parameters.filter(({ name }: { name: string }) => name === 'from' || name === 'to')
+      expect(times.map(({ schema }: { schema: { format: string } }) => schema.format)).toEqual([
+        'date-time',
+        'date-time',
+      ])
+    }
+    const body = (path: string) => JSON.stringify(paths[path].post.requestBody)
+    expect(body('/v1/shares')).toMatch(/"expires":.*"format":"date-time"/)
+    expect(body('/v1/sources')).toMatch(/"notAfter":.*"format":"date-time"/)
+  })
+})

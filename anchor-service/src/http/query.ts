@@ -1,4 +1,4 @@
-// What queries say: times, cursors, conditions on events.
+// What queries say: times, and conditions on events.
 import { type Static, Type } from '@fastify/type-provider-typebox'
 import { parseTime } from '@killick/sdk/core'
 import { Refusal } from '../errors.ts'
@@ -24,15 +24,4 @@ export function timeOf(name: string, text: string, firstYear: number): Date {
   if (time === null || time < Date.UTC(firstYear, 0) || time >= Date.UTC(10_000, 0))
     throw new Refusal('request_invalid', `${name} is not an RFC 3339 time in the years from ${firstYear} to 9999.`)
   return new Date(time)
-}
-
-/** A cursor is the place of the last row, as numbers joined by dots. */
-export function parseCursor(text: string | undefined, parts: number): number[] | undefined {
-  if (text === undefined) return undefined
-  const numbers = text.split('.').map(Number)
-  const isPlace = /^[\d.]+$/.test(text) && numbers.length === parts && numbers.every(Number.isSafeInteger)
-  if (!isPlace || numbers.slice(1).some((part) => part > 2 ** 31 - 1)) {
-    throw new Refusal('request_invalid', 'The cursor is not one that this service gave.')
-  }
-  return numbers
 }

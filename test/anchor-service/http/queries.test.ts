@@ -1,4 +1,4 @@
-// What requests say of times: one rule, wherever it is said.
+// What requests say of times and of pages: one rule for each, wherever it is said.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newSigner, Producer, post } from '../support/producer.ts'
 import { call, READER, register, type TestService, testService } from '../support/service.ts'
@@ -9,7 +9,7 @@ const signer = newSigner()
 
 beforeAll(async () => {
   service = await testService()
-  for (const source of ['billing', 'crm']) await register(service.url, source, [{ jwk: signer.jwk }])
+  for (const source of ['billing', 'crm', 'payroll']) await register(service.url, source, [{ jwk: signer.jwk }])
   for (const stream of ['a', 'b', 'c']) {
     const producer = new Producer('billing', signer, stream)
     const event = { action: 'invoice.approve', actor: { type: 'user', id: 'u' }, targets: [] }
@@ -17,6 +17,7 @@ beforeAll(async () => {
     expect((await post(service.url, batch.body)).status).toBe(201)
   }
   eventId = (await call(service.url, '/v1/events?source=billing&limit=1')).json.events[0].id
+  for (let i = 0; i < 3; i++) expect((await share('2999-01-01T00:00:00Z')).status).toBe(201)
 })
 afterAll(() => service.stop())
 
@@ -79,5 +80,57 @@ describe('times', () => {
     const body = (path: string) => JSON.stringify(paths[path].post.requestBody)
     expect(body('/v1/shares')).toMatch(/"expires":.*"format":"date-time"/)
     expect(body('/v1/sources')).toMatch(/"notAfter":.*"format":"date-time"/)
+  })
+})
+
+describe('cursors', () => {
+  const LISTS = [
+    ['/v1/events', 'events'],
+    ['/v1/shares', 'shares'],
+    ['/v1/sources', 'sources'],
+    ['/v1/streams', 'streams'],
+  ] as const
+
+  test.each(LISTS)('%s comes page by page to its end', async (path, member) => {
+    const all = (await call(service.url, `${path}?limit=500`)).json
+    expect(all.next).toBeNull()
+    const seen: unknown[] = []
+    let next = ''
+    do {
+      const page = await call(service.url, `${path}?limit=1${next && `&cursor=${encodeURIComponent(next)}`}`)
+      expect(page.status).toBe(200)
+      seen.push(...page.json[member])
+      next = page.json.next ?? ''
+    } while (next !== '')
+    expect(seen.length).toBeGreaterThan(2)
+    expect(seen).toEqual(all[member])
+  })
+
+  // Cursors of other lists, and numbers that are spelt in another way than the service spells them.
+  const NONE = ['', '.', '-', '/', '-1', '01', '1e3', '0x1', ' 1', '1 ', '1.', '.1', '1..2', '1.2.3', '01.2', '1.02']
+  const MORE = [
+    ...['1.-2', '1.2147483648', '9007199254740993', 'NaN', 'A b', 'a/', '/b', 'a/b/c', 'a b/c', '\u0661', "'"],
+  ]
+  const GOOD = { row: '1', event: '1.0', stream: 'billing/a', source: 'billing' }
+  test.each([
+    ['/v1/events', ['event']],
+    ['/v1/shares', ['row']],
+    ['/v1/equivocations', ['row']],
+    ['/v1/anchors', ['row']],
+    // Digits and dots are a name too.
+    ['/v1/sources', ['source', 'row', 'event']],
+    ['/v1/streams', ['stream']],
+  ])('%s takes its own, and refuses all others in one way', async (path, own) => {
+    const ask = (cursor: string) => call(service.url, `${path}?${new URLSearchParams({ cursor })}`)
+    for (const [kind, cursor] of Object.entries(GOOD))
+      expect((await ask(cursor)).status, `${path} ${cursor}`).toBe(own.includes(kind) ? 200 : 400)
+    const isName = (cursor: string) => /^[a-z0-9][a-z0-9._-]*$/.test(cursor)
+    for (const cursor of [...NONE, ...MORE]) {
+      if (path === '/v1/sources' && isName(cursor)) continue
+      expect(await ask(cursor), `${path} ${cursor}`).toMatchObject({
+        status: 400,
+        json: { code: 'request_invalid', detail: 'The cursor is not one that this service gave.' },
+      })
+    }
   })
 })

@@ -1,8 +1,8 @@
 import { printHash } from '@killick/sdk/core'
 import { readAnchors, type StoredAnchor } from '../../ledger/registry/anchors.ts'
 import { requireToken } from '../auth.ts'
+import { ROW_CURSOR } from '../cursor.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { parseCursor } from '../query.ts'
 import { AnchorsSchema, PAGE_LIMIT, PageQuery, ProblemSchema } from '../schemas.ts'
 
 export function anchorRoutes(app: App, { ledger, tokens }: AppDeps): void {
@@ -21,9 +21,9 @@ export function anchorRoutes(app: App, { ledger, tokens }: AppDeps): void {
       },
     },
     async ({ query: { limit = PAGE_LIMIT, cursor } }) => {
-      const rows = await readAnchors(ledger.db, { limit: limit + 1, before: parseCursor(cursor, 1)?.[0] })
+      const rows = await readAnchors(ledger.db, { limit: limit + 1, before: ROW_CURSOR.parse(cursor) })
       const page = rows.slice(0, limit)
-      return { anchors: page.map(printAnchor), next: rows.length > limit ? String(page.at(-1)!.id) : null }
+      return { anchors: page.map(printAnchor), next: ROW_CURSOR.print(rows.length > limit ? page.at(-1)!.id : null) }
     },
   )
 }

@@ -1,7 +1,8 @@
 import { searchEvents } from '../../ledger/read/search.ts'
 import { requireToken } from '../auth.ts'
+import { EVENT_CURSOR } from '../cursor.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { parseConditions, parseCursor } from '../query.ts'
+import { parseConditions } from '../query.ts'
 import { EventsSchema, PAGE_LIMIT, ProblemSchema, SearchQuery } from '../schemas.ts'
 
 export function eventRoutes(app: App, { ledger, tokens }: AppDeps): void {
@@ -20,10 +21,10 @@ export function eventRoutes(app: App, { ledger, tokens }: AppDeps): void {
       },
     },
     async ({ query: { limit = PAGE_LIMIT, cursor, ...conditions } }) => {
-      const before = parseCursor(cursor, 2) as [number, number] | undefined
+      const before = EVENT_CURSOR.parse(cursor)
       const { events, next } = await searchEvents(ledger.db, { ...parseConditions(conditions), limit, before })
       await ledger.registry.forgiveDecoys(ledger.db, events)
-      return { events, next: next === null ? null : next.join('.') }
+      return { events, next: EVENT_CURSOR.print(next) }
     },
   )
 }

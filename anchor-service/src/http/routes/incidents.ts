@@ -2,8 +2,8 @@ import { Type } from '@fastify/type-provider-typebox'
 import { printHash } from '@killick/sdk/core'
 import { readEquivocations, type SignedHeader } from '../../ledger/registry/equivocations.ts'
 import { requireToken } from '../auth.ts'
+import { ROW_CURSOR } from '../cursor.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { parseCursor } from '../query.ts'
 import { Hash, LogPageQuery, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
 
 const SignedHeaderSchema = Type.Object({
@@ -76,7 +76,7 @@ export function incidentRoutes(app: App, { ledger, tokens, refusals }: AppDeps):
       },
     },
     async ({ query: { limit = PAGE_LIMIT, cursor, after } }) => {
-      const page = { limit, before: parseCursor(cursor, 1)?.[0], after }
+      const page = { limit, before: ROW_CURSOR.parse(cursor), after }
       const { equivocations, next } = await readEquivocations(ledger.db, page)
       return {
         equivocations: equivocations.map(({ id, ...pair }) => ({
@@ -86,7 +86,7 @@ export function incidentRoutes(app: App, { ledger, tokens, refusals }: AppDeps):
           accepted: printSigned(pair.accepted),
           refused: printSigned(pair.refused),
         })),
-        next: next === null ? null : String(next),
+        next: ROW_CURSOR.print(next),
       }
     },
   )

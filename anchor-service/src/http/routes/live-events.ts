@@ -7,6 +7,7 @@ import type { EventPlace } from '../../ledger/read/events.ts'
 import { type EventConditions, matches } from '../../ledger/read/search.ts'
 import { eventsAfter, lastPlace } from '../../ledger/read/tail.ts'
 import { requireToken } from '../auth.ts'
+import { EVENT_CURSOR } from '../cursor.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { Conditions, parseConditions } from '../query.ts'
 import { ProblemSchema } from '../schemas.ts'
@@ -67,7 +68,7 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
       // On the socket, because an answer that waits behind another is not told when the connection breaks.
       socket.once('close', over)
       reply.raw.once('finish', over)
-      const since = parsePlace(request.headers['last-event-id']) ?? (await lastPlace(ledger.db))
+      const since = EVENT_CURSOR.read(String(request.headers['last-event-id'] ?? '')) ?? (await lastPlace(ledger.db))
       const isOpen =
         sessionOf(request, tokens) === null ? null : async () => (await tokens.sessions.of(request)) !== null
       const stream = Readable.from(tail(since, conditions, gone.signal, isOpen))
@@ -95,10 +96,10 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
       )
       for (const { event, place } of page) {
         last = place
-        if (matches(event, conditions)) yield `id: ${place.join('.')}\ndata: ${JSON.stringify(event)}\n\n`
+        if (matches(event, conditions)) yield `id: ${EVENT_CURSOR.print(place)}\ndata: ${JSON.stringify(event)}\n\n`
       }
       // A message without data is no event for the client, but still says where to continue.
-      if (page.length > 0 && !matches(page.at(-1)!.event, conditions)) yield `id: ${last.join('.')}\n\n`
+      if (page.length > 0 && !matches(page.at(-1)!.event, conditions)) yield `id: ${EVENT_CURSOR.print(last)}\n\n`
       if (page.length > 0) quiet = 0
       // An occasional comment keeps proxies from closing a quiet connection.
       if (quiet >= 15_000) {
@@ -112,9 +113,4 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
   app.addHook('preClose', async () => {
     closing = true
   })
-}
-
-function parsePlace(text: string | string[] | undefined): EventPlace | null {
-  const match = /^(\d{1,15})\.(\d{1,9})$/.exec(String(text ?? ''))
-  return match === null ? null : [Number(match[1]), Number(match[2])]
 }

@@ -14,8 +14,9 @@ import {
 } from '../../ledger/registry/shares.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import { baseUrl } from '../base-url.ts'
+import { ROW_CURSOR } from '../cursor.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { parseCursor, timeOf } from '../query.ts'
+import { timeOf } from '../query.ts'
 import { Hash, LogPageQuery, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
 
 /** 256 bits: nobody guesses it, however often they may try. */
@@ -118,8 +119,8 @@ export function shareRoutes(app: App, { ledger, tokens, published, rateLimit }: 
       },
     },
     async ({ query: { limit = PAGE_LIMIT, cursor, after } }) => {
-      const { shares, next } = await readShares(ledger.db, { limit, before: parseCursor(cursor, 1)?.[0], after })
-      return { shares: shares.map(printShare), next: next === null ? null : String(next) }
+      const { shares, next } = await readShares(ledger.db, { limit, before: ROW_CURSOR.parse(cursor), after })
+      return { shares: shares.map(printShare), next: ROW_CURSOR.print(next) }
     },
   )
 

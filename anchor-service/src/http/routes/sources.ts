@@ -2,6 +2,7 @@ import { KillickError, parseJson, parsePublicJwk, printTime } from '@killick/sdk
 import { register } from '../../ledger/register.ts'
 import { readSource, readSources } from '../../ledger/registry/sources.ts'
 import { actorOf, requireToken } from '../auth.ts'
+import { SOURCE_CURSOR } from '../cursor.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { timeOf } from '../query.ts'
 import {
@@ -67,10 +68,10 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
     async ({ query: { limit = PAGE_LIMIT, cursor, source } }) => {
       const { sources, next } =
         source === undefined
-          ? await readSources(ledger.db, { limit, after: cursor })
+          ? await readSources(ledger.db, { limit, after: SOURCE_CURSOR.parse(cursor) })
           : { sources: [await readSource(ledger.db, source)].filter((found) => found !== undefined), next: null }
       return {
-        next,
+        next: SOURCE_CURSOR.print(next),
         sources: sources.map((source) => ({
           ...source,
           keys: source.keys.map(({ notBefore, notAfter, ...key }) => ({

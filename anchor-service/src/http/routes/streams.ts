@@ -1,9 +1,8 @@
 import { Type } from '@fastify/type-provider-typebox'
-import { isSourceName, isStreamId } from '@killick/sdk/core'
-import { Refusal } from '../../errors.ts'
 import { readNeighbours } from '../../ledger/read/tail.ts'
-import { readStream, readStreams, streamKey } from '../../ledger/registry/streams.ts'
+import { readStream, readStreams } from '../../ledger/registry/streams.ts'
 import { requireToken } from '../auth.ts'
+import { STREAM_CURSOR } from '../cursor.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { EventsSchema, PAGE_LIMIT, ProblemSchema, SourcesQuery, StreamSchema, StreamsSchema } from '../schemas.ts'
 
@@ -26,10 +25,10 @@ export function streamRoutes(app: App, { ledger, tokens }: AppDeps): void {
       },
     },
     async ({ query: { limit = PAGE_LIMIT, cursor, source } }) => {
-      const { streams, next } = await readStreams(ledger.db, { limit, source, after: parseCursor(cursor) })
+      const { streams, next } = await readStreams(ledger.db, { limit, source, after: STREAM_CURSOR.parse(cursor) })
       return {
         streams: streams.map((stream) => ({ ...stream, lastAt: stream.lastAt.toISOString() })),
-        next: next && streamKey(next),
+        next: STREAM_CURSOR.print(next),
       }
     },
   )
@@ -69,14 +68,4 @@ export function streamRoutes(app: App, { ledger, tokens }: AppDeps): void {
       return { events }
     },
   )
-}
-
-/** The name of the last stream of the page before, as `streamKey` prints it. */
-function parseCursor(text: string | undefined) {
-  if (text === undefined) return undefined
-  const [source, stream, ...more] = text.split('/')
-  if (!isSourceName(source) || !isStreamId(stream) || more.length > 0) {
-    throw new Refusal('request_invalid', 'The cursor is not one that this service gave.')
-  }
-  return { source, stream }
 }

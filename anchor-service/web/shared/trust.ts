@@ -6,6 +6,7 @@ import {
   KillickError,
   type PinnedKey,
   type PinnedLog,
+  parsePinnedLog,
   parsePinTime,
   parsePublicJwk,
   splitVkeys,
@@ -36,18 +37,11 @@ const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : valu
 const member = (value: unknown, name: string): unknown => (value as Record<string, unknown> | null)?.[name]
 
 function parseLog(value: unknown): PinnedLog {
-  const chainId = Number(member(value, 'chainId'))
-  const contract = String(member(value, 'contract')).toLowerCase()
-  const logId = String(member(value, 'logId')).toLowerCase()
-  if (
-    !Number.isSafeInteger(chainId) ||
-    chainId < 1 ||
-    !/^0x[0-9a-f]{40}$/.test(contract) ||
-    !/^0x[0-9a-f]{64}$/.test(logId)
-  ) {
-    throw refusal('trust_invalid', 'pinned_log')
+  try {
+    return parsePinnedLog(value)
+  } catch (error) {
+    throw error instanceof KillickError ? refusal('trust_invalid', 'pinned_log') : error
   }
-  return { chainId, contract, logId }
 }
 
 function parseRpc(value: unknown): string {

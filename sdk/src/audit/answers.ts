@@ -9,7 +9,7 @@ import { parsePublicJwk, thumbprint } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
 import type { Succeeds } from '../core/proof.ts'
 import { parseTime } from '../core/time.ts'
-import type { PinnedLog } from '../verify/trust.ts'
+import { type PinnedLog, parsePinnedLog } from '../verify/trust.ts'
 import type { Api } from './api.ts'
 
 const malformed = (what: string): never => {
@@ -30,24 +30,29 @@ const hex = (value: JsonValue | undefined, bytes: number, what: string): string 
 const orNull = <T>(value: JsonValue | undefined, read: (value: JsonValue | undefined) => T): T | null =>
   value === null ? null : read(value)
 
-const place = (value: JsonObject, what: string): PinnedLog => ({
-  chainId: count(value.chainId, `${what}: chainId`),
-  contract: hex(value.contract, 20, `${what}: contract`),
-  logId: hex(value.logId, 32, `${what}: logId`),
-})
+function place(value: JsonObject, what: string): PinnedLog {
+  const log = refuse(() => parsePinnedLog(value), what)
+  const isPrinted = log.contract === value.contract && log.logId === value.logId
+  return isPrinted ? log : malformed(`${what}: contract and logId are not in lower case`)
+}
+
+/** What a parser throws is nonsense of the service. */
+function refuse<T>(parse: () => T, what: string): T {
+  try {
+    return parse()
+  } catch (error) {
+    if (error instanceof KillickError) return malformed(`${what}: ${error.message}`)
+    throw error
+  }
+}
 
 /** Most successions that may be listed: each costs questions to a chain. */
 const MAX_SUCCESSIONS = 16
 
 const vkey = (value: JsonValue | undefined, what: string): string => {
   const vkey = text(value, what)
-  try {
-    parseVkey(vkey)
-    return vkey
-  } catch (error) {
-    if (error instanceof KillickError) return malformed(`${what}: ${error.message}`)
-    throw error
-  }
+  refuse(() => parseVkey(vkey), what)
+  return vkey
 }
 
 /** `GET /v1/log`: the log's key, its targets, and the logs that it claims to succeed. */

@@ -8,7 +8,7 @@ import { holdReceipts } from '../audit/receipts.ts'
 import { splitVkeys } from '../core/note.ts'
 import { ACCESS_HELP, ACCESS_OPTIONS, accessOf, openAccess } from './access.ts'
 import { type Command, EXIT, readArgs, UsageError } from './command.ts'
-import { PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
+import { ANY_CHAIN, PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
 import { type Found, findShown } from './shown.ts'
 import { checkLines, count, json, lines, out, own, paint, progress, type Text, text } from './terminal.ts'
 import { type Backing, trustLines } from './trust-words.ts'
@@ -63,8 +63,8 @@ Example:
     })
     const sample = readSample(values.sample)
     const api = openAccess(accessOf(values))
-    readPinnedLog(values, 0)
-    const log = readPinnedLog(values, values.contract === undefined ? 0 : ((await chainOf(values.rpc)) ?? 0))
+    const isPinned = readPinnedLog(values) !== null
+    const log = isPinned ? readPinnedLog(values, (await chainOf(values.rpc)) ?? ANY_CHAIN) : null
     const found = await Promise.all([...values.receipts, ...values.since].map(findShown))
     const pins: AuditPins = {
       logKeys: values['log-key'].map(readLogKey),

@@ -3,7 +3,7 @@ import { KillickError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
-import type { PinnedLog } from '../verify/trust.ts'
+import { type PinnedLog, parsePinnedLog } from '../verify/trust.ts'
 import { integer, UsageError } from './command.ts'
 import { readOption } from './input.ts'
 
@@ -59,28 +59,31 @@ export function readLogKey(text: string): string {
   return content
 }
 
+/** Stands for a chain that nobody has named: then none is asked, whichever it is. */
+export const ANY_CHAIN = 1
+
+const OPTION_OF: Record<string, string> = { chainId: 'chain-id', contract: 'contract', logId: 'log-id' }
+
 /**
  * The pinned contract and log, or null if none was given. Only one of the two is an error, not a weaker check.
  * @param defaultChain the chain if --chain-id is left out
  */
 export function readPinnedLog(
   values: { contract?: string | undefined; 'log-id'?: string | undefined; 'chain-id'?: string | undefined },
-  defaultChain: number,
+  defaultChain: number = ANY_CHAIN,
 ): PinnedLog | null {
   const { contract, 'log-id': logId, 'chain-id': chainId } = values
   if (contract === undefined && logId === undefined && chainId === undefined) return null
-  const hex = (text: string | undefined, option: string, digits: number): string => {
-    if (text === undefined)
-      throw new UsageError(
-        `--${option} is missing: contract and log id are pinned together (the operator publishes both; GET /v1/log shows them)`,
-      )
-    if (!new RegExp(`^0x[0-9a-fA-F]{${digits}}$`).test(text))
-      throw new UsageError(`--${option} must be 0x and ${digits} hex digits`)
-    return text.toLowerCase()
-  }
-  return {
-    chainId: chainId === undefined ? defaultChain : integer(chainId, 'chain-id', 1),
-    contract: hex(contract, 'contract', 40),
-    logId: hex(logId, 'log-id', 64),
+  const missing = contract === undefined ? 'contract' : logId === undefined ? 'log-id' : null
+  if (missing !== null)
+    throw new UsageError(
+      `--${missing} is missing: contract and log id are pinned together (the operator publishes both; GET /v1/log shows them)`,
+    )
+  const chain = chainId === undefined ? defaultChain : integer(chainId, 'chain-id', 1)
+  try {
+    return parsePinnedLog({ chainId: chain, contract, logId })
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    throw new UsageError(`--${OPTION_OF[String(error.details.member)]} must be ${error.details.form}`)
   }
 }

@@ -9,7 +9,7 @@ import { accessTo, openAccess, URL_TOKEN_HELP } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
 import { readInput } from './input.ts'
-import { PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
+import { ANY_CHAIN, PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
 import {
   checkLines,
   count,
@@ -68,7 +68,7 @@ Examples:
     const sourceKeys = values['source-key'].map(readSourceKey)
     const confirmations = values.confirmations === undefined ? null : integer(values.confirmations, 'confirmations', 1)
     // The contract is read once its chain is known; a fault in the options is reported before anything is asked.
-    readPinnedLog(values, 0)
+    readPinnedLog(values)
     const input = await load(positionals[0]!, values)
     if (isForkFile(input)) return verifyFork(input, logKeys, values.json)
     const proof = parseProof(input)
@@ -105,12 +105,12 @@ function placePin(
   nodes: readonly ChainNode[],
 ): { pinned: PinnedLog | null; asked: readonly ChainNode[] } {
   const first = nodes.find(({ chainId }) => chainId !== null)?.chainId ?? null
-  const pin = readPinnedLog(values, first ?? 0)
+  const pin = readPinnedLog(values, first ?? ANY_CHAIN)
   if (pin === null || values['chain-id'] !== undefined) return { pinned: pin, asked: nodes }
   const claims = proof.anchors.filter(({ contract, logId }) => contract === pin.contract && logId === pin.logId)
   if (first !== null && (claims.length === 0 || claims.some(({ chainId }) => chainId === first)))
     return { pinned: pin, asked: nodes }
-  const chainId = (claims[0] ?? proof.anchors[0])?.chainId ?? 0
+  const chainId = (claims[0] ?? proof.anchors[0])?.chainId ?? ANY_CHAIN
   return { pinned: { ...pin, chainId }, asked: nodes.filter((node) => node.chainId !== chainId) }
 }
 

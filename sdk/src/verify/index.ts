@@ -36,6 +36,7 @@ export {
   type NodeAnswer,
   type PinnedKey,
   type PinnedLog,
+  parsePinnedLog,
   parsePinTime,
   type Trust,
 } from './trust.ts'

@@ -2,6 +2,7 @@
 
 import { KillickError } from '../core/errors.ts'
 import { isCount } from '../core/event.ts'
+import { isObject } from '../core/json.ts'
 import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
 import { splitVkeys } from '../core/note.ts'
 import type { Anchor } from '../core/proof.ts'
@@ -9,10 +10,35 @@ import { parseTime } from '../core/time.ts'
 import type { NoAnswer } from './rpc.ts'
 
 /**
- * A contract and the log in it that the verifier means to rely on. `contract` is 0x and 40, `logId` 0x and 64 hex digits of
- * either case, as wallets print addresses.
+ * A contract and the log in it that the verifier means to rely on. `chainId` is a whole number from 1, `contract` 0x and 40,
+ * `logId` 0x and 64 hex digits of either case, as wallets print addresses.
  */
 export type PinnedLog = { readonly chainId: number; readonly contract: string; readonly logId: string }
+
+const LOG_FORMS = {
+  chainId: ['a whole number from 1', (value: unknown) => isCount(value) && value > 0],
+  contract: [
+    '0x and 40 hex digits',
+    (value: unknown) => typeof value === 'string' && /^0x[0-9a-fA-F]{40}$/.test(value),
+  ],
+  logId: ['0x and 64 hex digits', (value: unknown) => typeof value === 'string' && /^0x[0-9a-fA-F]{64}$/.test(value)],
+} as const
+
+/**
+ * Reads a contract and log to pin, from wherever somebody wrote them down; other members are passed over.
+ * @returns it with digits in lower case
+ * @throws KillickError `trust_invalid`: `details.member` is the one at fault, `details.form` what it must be
+ */
+export function parsePinnedLog(value: unknown): PinnedLog {
+  const log = isObject(value) ? value : {}
+  for (const [member, [form, fits]] of Object.entries(LOG_FORMS)) {
+    if (fits(log[member])) continue
+    const given = log[member] === undefined ? `lacks ${member}` : `has a ${member} that is not ${form}`
+    throw new KillickError('trust_invalid', `A pinned log ${given}`, { member, form })
+  }
+  const { chainId, contract, logId } = log as PinnedLog
+  return { chainId, contract: contract.toLowerCase(), logId: logId.toLowerCase() }
+}
 
 /**
  * What a node said about one anchor of a proof. Made by `readAnchors`, or by any other means the verifier has of
@@ -108,15 +134,7 @@ export function checkTrust(trust: Trust): void {
     parsePinTime(notAfter)
   }
   splitVkeys(trust.logKeys ?? [])
-  for (const { chainId, contract, logId } of trust.logs ?? []) {
-    const isHex = (text: string, digits: number) => /^0x[0-9a-f]+$/i.test(text) && text.length === 2 + digits
-    if (!isCount(chainId) || !isHex(contract, 40) || !isHex(logId, 64)) {
-      throw new KillickError(
-        'trust_invalid',
-        'A pinned log needs a chain id, a contract of 20 bytes and a log id of 32',
-      )
-    }
-  }
+  for (const log of trust.logs ?? []) parsePinnedLog(log)
   // With none asked for, an anchor in no block at all would be final.
   if (trust.confirmations !== undefined && !(isCount(trust.confirmations) && trust.confirmations > 0)) {
     throw new KillickError('trust_invalid', 'The number of confirmations must be an integer from 1')

@@ -1,4 +1,4 @@
-import { type Trust, verifyProof } from '@killick/sdk/verify'
+import { parsePinnedLog, type Trust, verifyProof } from '@killick/sdk/verify'
 import { describe, expect, test } from 'vitest'
 import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
 import { keyOf, OWN, settings } from '../../../scripts/lib/vectors/registrations.ts'
@@ -27,6 +27,7 @@ describe('a slip in what is pinned is named, and does not read as a forged proof
     ],
     ['a log id without 0x', { ...trust, logs: [{ ...CHAIN, logId: CHAIN.logId.slice(2) }] }, 'trust_invalid'],
     ['a chain id of -1', { ...trust, logs: [{ ...CHAIN, chainId: -1 }] }, 'trust_invalid'],
+    ['a chain id of 0', { ...trust, logs: [{ ...CHAIN, chainId: 0 }] }, 'trust_invalid'],
     ['half a confirmation', { ...trust, confirmations: 0.5 }, 'trust_invalid'],
     ['no confirmation at all', { ...trust, confirmations: 0 }, 'trust_invalid'],
     ['a tolerance below zero', { ...trust, timeTolerance: -1 }, 'trust_invalid'],
@@ -45,6 +46,42 @@ describe('a slip in what is pinned is named, and does not read as a forged proof
     ]),
   ])('%s', (_, slip, code) => {
     expect(() => verifyProof(proof, slip)).toThrow(refused(code))
+  })
+})
+
+describe('a contract and log to pin', () => {
+  const log = { chainId: 1, contract: `0x${'aB'.repeat(20)}`, logId: `0x${'Cd'.repeat(32)}` }
+
+  test('is read in digits of either case, whatever else stands beside it', () => {
+    const read = { chainId: 1, contract: log.contract.toLowerCase(), logId: log.logId.toLowerCase() }
+    expect(parsePinnedLog({ ...log, name: 'mainnet' })).toEqual(read)
+    expect(parsePinnedLog(read)).toEqual(read)
+  })
+
+  const BAD = {
+    chainId: [undefined, null, 0, -1, 1.5, 2 ** 53, Number.NaN, '1', '', [1], true],
+    contract: [
+      undefined,
+      null,
+      '',
+      '0x',
+      log.contract.slice(2),
+      `${log.contract}0`,
+      `0X${'ab'.repeat(20)}`,
+      [`0x${'ab'.repeat(20)}`],
+      7,
+      log.logId,
+    ],
+    logId: [undefined, null, '', log.logId.slice(0, -1), `${log.logId}\n`, ` ${log.logId}`, `0x${'zz'.repeat(32)}`, {}],
+  }
+  const cases = Object.entries(BAD).flatMap(([member, values]) => values.map((value) => [member, value] as const))
+  test.each(cases)('is none with %s %j', (member, value) => {
+    expect(() => parsePinnedLog({ ...log, [member]: value })).toThrow(
+      expect.objectContaining({ code: 'trust_invalid', details: expect.objectContaining({ member }) }),
+    )
+  })
+  test.each([[null], [undefined], ['x'], [[]], [1]])('is not %j', (value) => {
+    expect(() => parsePinnedLog(value)).toThrow(refused('trust_invalid'))
   })
 })
 

@@ -83,7 +83,7 @@ export function trustForm(changed: (pins: Pins) => void, from?: Draft): TrustFor
     const triple = partsOf(contract.input.value)
     const logs = Array.from({ length: Math.ceil(triple.length / 3) }, (_, i) => {
       const [chainId, address, logId] = triple.slice(3 * i, 3 * i + 3)
-      return { chainId, contract: address, logId }
+      return { chainId: Number(chainId), contract: address, logId }
     })
     return parsePins({
       rpcs: partsOf(node.input.value),

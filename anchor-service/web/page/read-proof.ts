@@ -1,6 +1,6 @@
 /** Where a proof can come from: a file, a pasted text, the end of a link, or a share on the service. */
-import { type Proof, parseProof } from '@killick/sdk/verify'
-import { MAX_PROOF_BYTES, unpackFragment } from '../shared/fragment.ts'
+import { MAX_PROOF_BYTES, type Proof, parseProof } from '@killick/sdk/verify'
+import { unpackFragment } from '../shared/fragment.ts'
 import { refusal } from '../shared/refusal.ts'
 
 /** A link that shows nothing, and why. The service tells the state of a link, never what it led to. */

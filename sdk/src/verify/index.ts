@@ -1,6 +1,7 @@
 /** Everything a verifier needs, safe in browsers: no I/O but `readAnchors`, no Node modules. */
 
 export { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
+export { readBody } from '../core/body.ts'
 export { fromBase64url, toBase64url, toHex } from '../core/bytes.ts'
 export { type Checkpoint, parseCheckpoint } from '../core/checkpoint.ts'
 export { ERROR_CODES, type ErrorCode, KillickError } from '../core/errors.ts'
@@ -19,16 +20,17 @@ export {
   type Anchor,
   type CarriedRegistration,
   type EarlierAnchor,
+  MAX_PROOF_BYTES,
   type Proof,
   parseProof,
   printProof,
   type Succeeds,
 } from '../core/proof.ts'
 export { parseTime } from '../core/time.ts'
-export { ANCHOR_LOG_CODE_HASH } from './contract.ts'
+export { ANCHOR_LOG_CODE_HASH, decodeBool } from './contract.ts'
 export type { CheckStatus, Reason } from './finding.ts'
 export { readAnchors } from './read-anchors.ts'
-export { type ChainNode, type NoAnswer, openNodes, parseQuantity, type Rpc, type RpcOptions } from './rpc.ts'
+export { type ChainNode, type NoAnswer, openNodes, openRpc, parseQuantity, type Rpc, type RpcOptions } from './rpc.ts'
 export {
   type AnchorFact,
   DEFAULT_CONFIRMATIONS,

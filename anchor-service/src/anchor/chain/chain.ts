@@ -1,5 +1,6 @@
 import type { Hash } from '@killick/sdk/core'
-import { calls, decodeBool, decodeHead, explainRevert, isPublishedCode, type LogHead } from './contract.ts'
+import { decodeBool } from '@killick/sdk/verify'
+import { calls, decodeHead, explainRevert, isPublishedCode, type LogHead } from './contract.ts'
 import type { Fees, Market } from './fees.ts'
 import { type NodeStatus, type Nodes, type NodesOptions, NoQuorum, openNodes } from './nodes.ts'
 import { bigQuantity, hex, quantity, RpcError } from './rpc.ts'
@@ -125,7 +126,8 @@ export function openChain(options: NodesOptions): Chain {
     },
 
     isAnchored: async (contract, logId, size, root, time, view) =>
-      decodeBool(await call(contract, calls.isAnchored(logId, size, root, time), view)),
+      // A call to an address without code returns nothing, which is no.
+      decodeBool(await call(contract, calls.isAnchored(logId, size, root, time), view)) === true,
 
     async knows(transaction) {
       const answers = await nodes.poll('eth_getTransactionByHash', [transaction])

@@ -38,9 +38,6 @@ export function decodeHead(result: string): LogHead | null {
   return { publisher: publisher.toLowerCase(), size: Number(size), time: Number(time) }
 }
 
-/** A call to an address without code returns nothing, which is no. */
-export const decodeBool = (result: string): boolean => /^0x0{63}1$/.test(result)
-
 /** Name and arguments of the contract's own error, or null for any other revert data. */
 export function explainRevert(data: string | null): string | null {
   const error = data === null || data.length < 10 ? null : abi.parseError(data)

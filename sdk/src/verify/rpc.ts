@@ -1,17 +1,20 @@
-/** JSON-RPC to an Ethereum node, as far as reading an anchor needs it. Runs wherever `fetch` does. */
+/**
+ * JSON-RPC to an Ethereum node. One call is one request: no batches, no polling, no cache, no redirects. Runs wherever `fetch`
+ * does.
+ */
 import { isCut, isRedirect, readBody } from '../core/body.ts'
-import { fromUtf8 } from '../core/bytes.ts'
+import { fromUtf8, toBase64, utf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject } from '../core/json.ts'
 
 /** An Ethereum node to ask by JSON-RPC. */
 export type Rpc = {
-  /** Label to show: the URL without credentials, query and path, which often holds an API key. */
+  /** Label to show: the host and port of the URL; user, path and query often hold an API key. */
   readonly node: string
   /**
-   * One request, made again once where the connection was cut before the answer began: a node may close one just as it
-   * is used again.
-   * @throws KillickError `unreachable`, with the `NoAnswer` in `details.fault`
+   * Asks once, and by `RpcOptions.again` once more.
+   * @throws KillickError `unreachable`, with the `NoAnswer` in `details.fault`. Where the node refused, `details.reason` has its words
+   * as they came, and `details.data` revert data, 0x and hex, or null
    */
   call(method: string, params: readonly unknown[]): Promise<unknown>
 }
@@ -37,32 +40,52 @@ export type RpcOptions = {
   readonly fetch?: typeof globalThis.fetch
   /** Per call, from connecting to the last byte of the answer, milliseconds. Default 10,000. */
   readonly timeoutMs?: number
+  /**
+   * Whether to ask once more where the connection was cut before the answer began: a node may close one just as it is used again,
+   * but it may have heard the question, too. Default true.
+   */
+  readonly again?: boolean
 }
 
 /** Most bytes of an answer. The code of a contract has at most 48 KiB in hex. */
 const MAX_BYTES = 64 << 10
-const MAX_BLOCK_BYTES = 16 << 20
+/** Of a block, which lists its transactions, and of a receipt, which may hold the events of others. */
+const MAX_LARGE_BYTES = 16 << 20
+const isLarge = (method: string) => method.startsWith('eth_getBlockBy') || method === 'eth_getTransactionReceipt'
 
+/**
+ * Opens a node; nothing is sent before the first call.
+ * @param url http or https; with `user:password@`, these are sent as HTTP Basic authentication
+ * @throws KillickError `option_invalid` where it is another
+ */
 export function openRpc(url: string, options: RpcOptions = {}): Rpc {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw new KillickError('option_invalid', 'An RPC endpoint must be an http or https URL')
   }
-  const node = new URL(url).host
+  const endpoint = new URL(url)
+  const node = endpoint.host
+  const headers: Record<string, string> = { 'content-type': 'application/json' }
+  if (endpoint.username !== '') {
+    // fetch takes no URL that has them.
+    headers.authorization = `Basic ${toBase64(utf8(decodeURIComponent(`${endpoint.username}:${endpoint.password}`)))}`
+    endpoint.username = endpoint.password = ''
+  }
   const timeoutMs = options.timeoutMs ?? 10_000
-  const unreachable = (why: string, fault: NoAnswer) => noAnswer(node, why, fault)
+  let id = 0
+  const unreachable = (why: string, fault: NoAnswer, more: object = {}) => noAnswer(node, why, fault, more)
 
   async function ask(body: string, maxBytes: number, signal: AbortSignal): Promise<string | null> {
     const send = () =>
-      (options.fetch ?? fetch)(url, {
+      (options.fetch ?? fetch)(endpoint.href, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        // A node has no business to send its reader to somebody else.
+        headers,
+        // A node has no business to send its reader to somebody else, and what is sent may be a signed transaction.
         redirect: 'manual',
         body,
         signal,
       })
     const response = await send().catch((error) => {
-      if (signal.aborted || !isCut(error)) throw error
+      if (options.again === false || signal.aborted || !isCut(error)) throw error
       return send()
     })
     if (isRedirect(response)) throw unreachable('answered with a redirect, which is not followed', { what: 'redirect' })
@@ -77,13 +100,11 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
   return {
     node,
     async call(method, params) {
-      const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params })
+      const body = JSON.stringify({ jsonrpc: '2.0', id: ++id, method, params })
       const signal = AbortSignal.timeout(timeoutMs)
       let answer: unknown
       try {
-        answer = JSON.parse(
-          (await ask(body, method.startsWith('eth_getBlockBy') ? MAX_BLOCK_BYTES : MAX_BYTES, signal)) ?? '',
-        )
+        answer = JSON.parse((await ask(body, isLarge(method) ? MAX_LARGE_BYTES : MAX_BYTES, signal)) ?? '')
       } catch (error) {
         if (error instanceof KillickError) throw error
         const seconds = timeoutMs / 1000
@@ -91,10 +112,12 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
         throw unreachable('could not be reached, or did not answer in JSON', { what: 'unreachable' })
       }
       if (isObject(answer) && isObject(answer.error)) {
+        const { message, data } = answer.error
+        const reason = typeof message === 'string' ? message : 'without a reason'
         // Quoted and cut: the node's words end up on somebody's screen.
-        const { message } = answer.error
-        const words = JSON.stringify(typeof message === 'string' ? message : 'without a reason').slice(0, 200)
-        throw unreachable(`refused ${method}: ${words}`, { what: 'refused', method, words })
+        const words = JSON.stringify(reason).slice(0, 200)
+        const fault: NoAnswer = { what: 'refused', method, words }
+        throw unreachable(`refused ${method}: ${words}`, fault, { reason, data: revertData(data) })
       }
       if (!isObject(answer) || answer.error || answer.result === undefined)
         throw unreachable(`gave no result for ${method}`, { what: 'nonsense', method })
@@ -104,8 +127,14 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
 }
 
 /** The error of a node that gave no usable answer. */
-export const noAnswer = (node: string, why: string, fault: NoAnswer): KillickError =>
-  new KillickError('unreachable', `The node at ${node} ${why}`, { node, fault })
+export const noAnswer = (node: string, why: string, fault: NoAnswer, more: object = {}): KillickError =>
+  new KillickError('unreachable', `The node at ${node} ${why}`, { node, fault, ...more })
+
+/** Nodes put revert data in `error.data`, some of them one level deeper. */
+function revertData(data: unknown): string | null {
+  const found = isObject(data) ? data.data : data
+  return typeof found === 'string' && /^0x[0-9a-f]*$/i.test(found) ? found : null
+}
 
 /** A number as JSON-RPC writes it, 0x and hex digits, up to 2^53 − 1; null where it is not that. */
 export function parseQuantity(value: unknown): number | null {

@@ -2,14 +2,16 @@
 // becomes of the rows.
 
 import { parseProof, verifyProof } from '@killick/sdk'
-import { parseEvent, printHash } from '@killick/sdk/core'
+import { parseBatchHeader, parseEvent, printHash, TILE_WIDTH, verifyInclusion } from '@killick/sdk/core'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { planAnchor, readOpenAnchors, recordState } from '../../../../anchor-service/src/anchor/state.ts'
 import type { Db } from '../../../../anchor-service/src/database/pool.ts'
 import { RUN_EVENTS } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
 import { memoryOf } from '../../../../anchor-service/src/ledger/read/proof-memory.ts'
 import { readProof } from '../../../../anchor-service/src/ledger/read/proofs.ts'
+import { readCheckpoint } from '../../../../anchor-service/src/ledger/tree/checkpoints.ts'
 import { queryAsOwner } from '../../../support/postgres.ts'
 import { nextBatch, registerSource, type TestLedger, testLedger } from '../../support/ledger.ts'
 import { newSigner, Producer } from '../../support/producer.ts'
@@ -137,6 +139,43 @@ test('tiles that were altered before they were read leave no trace once they are
   await alter(flip)
   for (const event of events.slice(0, 4)) await expectProven(third, event)
   await third.close()
+})
+
+test('so does a tile that only the path to another anchor meets', async () => {
+  const alone = await testLedger()
+  const { signer } = producer
+  await registerSource(alone, { source: 'billing', signer })
+  const first = new Producer('billing', signer)
+  const { receipt } = await alone.ledger.submit(await nextBatch(first))
+  // Until the path to the newest size goes through the second tile.
+  const batches = await Promise.all(
+    Array.from({ length: TILE_WIDTH + 3 }, () => nextBatch(new Producer('billing', signer))),
+  )
+  const sizes = await Promise.all(batches.map(async (batch) => (await alone.ledger.submit(batch)).receipt.size))
+  for (const [n, size] of [receipt.size, Math.max(...sizes)].entries()) {
+    const hex = (digits: number) => `0x${'0'.repeat(digits - 1)}${n + 1}`
+    const place = { target: `t-${n}`, chainId: n + 1, genesis: hex(64), contract: hex(40), logId: hex(64) }
+    await planAnchor(alone.pool, place, size, (await readCheckpoint(alone.pool, size))!.root)
+    const facts = { transaction: hex(64), block: 1, time: 1_700_000_000 }
+    await recordState(alone.pool, (await readOpenAnchors(alone.pool, place, -1))[0]!, 'confirmed', facts)
+  }
+  /** Which of the two anchors the proof leads to, as another service makes it. */
+  const leads = async (by: TestLedger) => {
+    const { batch, log, anchors } = parseProof(await readProof(by.ledger, printHash(first.eventPrev!)))
+    const { leafHash } = parseBatchHeader(batch.header)
+    return anchors.map(({ size, root, path = log.path }) =>
+      verifyInclusion({ leafHash, index: log.index, size, path, root }),
+    )
+  }
+  const flip = `set search_path = killick; set session_replication_role = replica;
+    update tiles set hashes = set_byte(hashes, 3, 255 - get_byte(hashes, 3)) where level = 0 and tile = 1`
+  const third = await testLedger(alone.databaseUrl)
+  await queryAsOwner(alone.databaseUrl, flip)
+  expect(await leads(third)).toEqual([true, false])
+  await queryAsOwner(alone.databaseUrl, flip)
+  expect(await leads(third)).toEqual([true, true])
+  await third.close()
+  await alone.close()
 })
 
 test('an event is found in runs, behind them, in runs of which its service does not know yet, and when all runs are gone', async () => {

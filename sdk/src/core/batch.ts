@@ -8,7 +8,7 @@ import { isCount, isSourceName, isStreamId, type ParsedEvent, parseEvent, parseT
 import { type Hash, leafHash, parseHash, printHash } from './hash.ts'
 import { hasMembers } from './json.ts'
 import type { Alg } from './jwk.ts'
-import { parseJws, signJws } from './jws.ts'
+import { headerReader, parseJws, signJws } from './jws.ts'
 import { treeRoot } from './merkle.ts'
 import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
@@ -177,9 +177,10 @@ export function readBatch(
     )
   }
   const leaves: Hash[] = []
+  const read = headerReader()
   for (const [i, token] of lines.tokens.entries()) {
     const event = atLine(i + 2, () => {
-      const event = parseEvent(token, primitives)
+      const event = parseEvent(token, primitives, read)
       checkFollows(event, header, i, leaves[i - 1])
       checkComplete(event)
       return event

@@ -9,7 +9,7 @@ import { checkEventInput, checkField, type EventInput } from './fields.ts'
 import { type Hash, isHashText, leafHash, parseHash, printHash, sha256 } from './hash.ts'
 import { hasMembers, type JsonObject, type JsonValue, parseJson } from './json.ts'
 import type { Alg } from './jwk.ts'
-import { parseJws, parseSegment, signJws } from './jws.ts'
+import { parseJws, parseSegment, type ReadHeader, signJws } from './jws.ts'
 import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
 
@@ -183,16 +183,17 @@ function invalid(why: string, code: ErrorCode = 'event_payload_invalid'): never 
 /**
  * Reads an event token, an SD-JWT (RFC 9901): its structure, digests and fields. The caller checks its signature.
  * @param primitives a platform's own, for many events; default: portable ones
+ * @param read reads the header of its signature, for many that are alike; default: each is read by itself
  * @throws KillickError `event_*`, `disclosure_*`, `jws_*`, `json_*`
  */
-export function parseEvent(token: string, primitives: Primitives = PORTABLE): ParsedEvent {
+export function parseEvent(token: string, primitives: Primitives = PORTABLE, read?: ReadHeader): ParsedEvent {
   if (typeof token !== 'string') throw new KillickError('event_malformed')
   if (token.length > MAX_EVENT_BYTES) throw new KillickError('event_too_large')
   const [leaf, ...texts] = token.split('~')
   // RFC 9901 §4: a token without key binding ends in "~".
   if (!leaf || texts.pop() !== '')
     throw new KillickError('event_malformed', 'An event token is <JWS>~<disclosure>~…~, ending in "~"')
-  const jws = leaf.includes('.') ? parseJws(leaf, EVENT_TYP, primitives) : null
+  const jws = leaf.includes('.') ? parseJws(leaf, EVENT_TYP, primitives, read) : null
   const payload = jws?.payload ?? parseSegment(leaf, primitives)
   if (payload === null) throw new KillickError('event_malformed')
 

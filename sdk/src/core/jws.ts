@@ -26,11 +26,20 @@ export function parseSegment(segment: string, { decodeText }: Primitives = PORTA
   return isObject(value) ? value : null
 }
 
-// Streams repeat one header thousands of times, so the header parsed last is nearly always the next one too.
-let lastHeader = { segment: '', typ: '', alg: 'Ed25519' as Alg, kid: '' }
+/** Reads the header's segment of a JWS of this type. @throws KillickError jws_* | json_* */
+export type ReadHeader = (segment: string, typ: string) => { readonly alg: Alg; readonly kid: string }
 
-function parseHeader(segment: string, typ: string): { alg: Alg; kid: string } {
-  if (segment === lastHeader.segment && typ === lastHeader.typ) return lastHeader
+/** One that remembers what it read last, for a batch: its events repeat one header thousands of times. */
+export function headerReader(): ReadHeader {
+  let last: { segment: string; typ: string; header: ReturnType<ReadHeader> } | null = null
+  return (segment, typ) => {
+    if (last === null || last.segment !== segment || last.typ !== typ)
+      last = { segment, typ, header: readHeader(segment, typ) }
+    return last.header
+  }
+}
+
+const readHeader: ReadHeader = (segment, typ) => {
   const header = parseSegment(segment)
   if (header === null) throw new KillickError('jws_malformed')
   const { alg, kid } = header
@@ -45,20 +54,25 @@ function parseHeader(segment: string, typ: string): { alg: Alg; kid: string } {
       `The header must be exactly {alg, typ: "${typ}", kid: <RFC 7638 thumbprint>}`,
     )
   }
-  lastHeader = { segment, typ, alg, kid: kid as string }
-  return lastHeader
+  return { alg, kid: kid as string }
 }
 
 /**
  * Structure of a JWS; its signature is not checked here.
+ * @param read what reads its header; by default nothing is remembered
  * @throws KillickError jws_malformed | jws_header_invalid | jws_alg_not_allowed | json_*
  */
-export function parseJws(text: string, typ: string, primitives: Primitives = PORTABLE): Jws {
+export function parseJws(
+  text: string,
+  typ: string,
+  primitives: Primitives = PORTABLE,
+  read: ReadHeader = readHeader,
+): Jws {
   if (typeof text !== 'string') throw new KillickError('jws_malformed')
   const [head, body, tail, ...more] = text.split('.')
   if (head === undefined || body === undefined || tail === undefined || more.length > 0)
     throw new KillickError('jws_malformed')
-  const { alg, kid } = parseHeader(head, typ)
+  const { alg, kid } = read(head, typ)
   const payload = parseSegment(body, primitives)
   const signature = primitives.decode(tail)
   if (payload === null || signature === null || signature.length !== 64) throw new KillickError('jws_malformed')

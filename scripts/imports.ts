@@ -46,7 +46,7 @@ export const PARTS: Part[] = [
   { name: 'registry', files: SERVICE('ledger/registry/'),        may: ['database', 'tree', 'packs', 'base', 'core', 'node:*'] },
   { name: 'read',     files: SERVICE('ledger/read/'),            may: ['database', 'tree', 'packs', 'index', 'registry', 'base', 'core'] },
   { name: 'ledger',   files: SERVICE('ledger/'),                 may: ['database', 'tree', 'packs', 'registry', 'read', 'base', 'core', 'node:*', 'pg'] },
-  { name: 'admission', files: SERVICE('intake/admission/'),      may: ['base', 'core', 'node:*'] },
+  { name: 'admission', files: SERVICE('intake/admission/'),      may: ['base', 'core', 'node:*', 'p-limit'] },
   { name: 'fast',     files: SERVICE('intake/fast/'),            may: ['packs', 'core', 'node:*'] },
   { name: 'intake',   files: SERVICE('intake/'),                 may: ['database', 'tree', 'packs', 'registry', 'ledger', 'admission', 'fast', 'base', 'core', 'node:*', 'sodium-native'] },
   { name: 'chain',    files: SERVICE('anchor/chain/'),           may: ['core', 'verify', 'node:*', 'ethers'] },

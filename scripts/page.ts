@@ -17,7 +17,7 @@ import {
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { gzipSync } from 'node:zlib'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { KillickError } from '@killick/sdk'
 import { build, type Plugin } from 'vite'
 import { parsePins } from '../anchor-service/web/shared/trust.ts'
@@ -60,7 +60,10 @@ export async function buildPage(
         html.replace('</head>', () => `  ${block}\n  </head>`),
       )
     }
-    if (!alone) await bundle(fresh, 'console/index.html', 'console/console')
+    if (!alone) {
+      await bundle(fresh, 'console/index.html', 'console/console')
+      for (const file of globSync('**/*.{js,css,svg,txt}', { cwd: fresh })) compress(join(fresh, file))
+    }
     // Each file takes its place whole, so a service may go on serving; what else is in the folder is not ours to touch.
     for (const file of globSync('**/*.*', { cwd: fresh })) {
       mkdirSync(dirname(join(folder, file)), { recursive: true })
@@ -69,6 +72,14 @@ export async function buildPage(
   } finally {
     rmSync(fresh, { recursive: true })
   }
+}
+
+/** Beside the file what the service sends to whoever takes it: brotli as .br, gzip as .gz. docs/decisions/0009-compression-levels.md */
+function compress(file: string): void {
+  const bytes = readFileSync(file)
+  const quality = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }
+  writeFileSync(`${file}.br`, brotliCompressSync(bytes, quality))
+  writeFileSync(`${file}.gz`, gzipSync(bytes))
 }
 
 /** A data block, which runs nothing, so that the page's policy needs no exception for it. */

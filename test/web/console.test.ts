@@ -5,7 +5,7 @@ import { type AuditLog, generateKey, openAuditLog, parseProof, publicJwk } from 
 import { parseEvent } from '@killick/sdk/core'
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { cookieFor, newSession, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
+import { newSession, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
 import { buildPage } from '../../scripts/page.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
@@ -25,11 +25,6 @@ describe('sessions', () => {
     expect(openSession({ ...tokens, reader: 'another-token-12' }, session, 1_000_000)).toBeNull()
     for (const bad of ['', 'admin', 'admin.1.', `admin.99999999999.${'A'.repeat(22)}.${'A'.repeat(43)}`])
       expect(openSession(tokens, bad)).toBeNull()
-  })
-
-  test('scripts cannot read the cookie, and other sites cannot make browsers send it', () => {
-    expect(cookieFor('x', true)).toMatch(/; HttpOnly; SameSite=Strict; Secure$/)
-    expect(cookieFor(null, true)).toContain('Max-Age=0')
   })
 })
 

@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import cookie from '@fastify/cookie'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
@@ -70,6 +71,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   observe(app, deps.metrics)
   unread.watch(app)
 
+  await app.register(cookie)
   await app.register(swagger, { openapi: OPENAPI })
   if (deps.rateLimit > 0) {
     await app.register(rateLimit, {

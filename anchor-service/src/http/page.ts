@@ -1,45 +1,45 @@
-/** The verification page as `npm run page` built it, with what one link needs to know written into its head. */
+/** The verification page and the console as `npm run page` built them, with what one link needs to know written into its head. */
 import { readFile, stat } from 'node:fs/promises'
-import { extname } from 'node:path'
-import { type KeptBody, keepBody, keepForGood } from './kept-body.ts'
+import { fileURLToPath } from 'node:url'
+import type { FastifyStaticOptions } from '@fastify/static'
 import type { Preview } from './preview.ts'
 
 /** Where the page's files are served from. */
 export const PAGE_PATH = '/verify/'
 
+export type WebPart = 'page' | 'console'
+
 const FOLDER = new URL('../../web/dist/', import.meta.url)
-const TYPES: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.png': 'image/png',
-  '.txt': 'text/plain; charset=utf-8',
-}
+const FOLDERS: Record<WebPart, URL> = { page: FOLDER, console: new URL('console/', FOLDER) }
 
-export type PageFile = { type: string; body: KeptBody }
+const kept = new Map<WebPart, { version: string; html: string }>()
 
-const kept = new Map<string, { version: string; file: Promise<PageFile> }>()
-
-/**
- * A file of the page, or of the console beside it, by its bare name; null if there is none. It is read once, and again after a
- * new build.
- */
-export async function readPageFile(name: string, part: '' | 'console/' = ''): Promise<PageFile | null> {
-  const type = TYPES[extname(name)]
-  if (type === undefined || !/^[\w-]+\.\w+$/.test(name)) return null
-  const url = new URL(part + name, FOLDER)
+/** The HTML of a part; null if it has not been built. It is read once, and again after a new build. */
+export async function readHtml(part: WebPart): Promise<string | null> {
+  const url = new URL('index.html', FOLDERS[part])
   const found = await stat(url).catch(() => null)
   if (found === null) return null
   const version = `${found.mtimeMs} ${found.size} ${found.ino}`
-  const known = kept.get(url.href)
-  if (known?.version === version) return known.file
-  const codings = type === TYPES['.png'] ? [] : (['br', 'gzip'] as const)
-  const file = readFile(url).then(async (bytes) => ({ type, body: keepForGood(await keepBody(bytes, codings)) }))
-  kept.set(url.href, { version, file })
-  file.catch(() => kept.delete(url.href))
-  return file
+  const known = kept.get(part)
+  if (known?.version === version) return known.html
+  const html = await readFile(url, 'utf8')
+  kept.set(part, { version, html })
+  return html
 }
+
+/** A bare name: no folder below, no hidden file, no page, whose headers depend on what it says, and no file of another kind. */
+const FILE = /^\/[\w-]+\.(js|css|svg|png|txt)$/
+
+/** How the other files of a part are served, compressed as the build left them. */
+export const filesOf = (part: WebPart, prefix: string): FastifyStaticOptions => ({
+  ...{ root: fileURLToPath(FOLDERS[part]), prefix, allowedPath: (path) => FILE.test(path) },
+  ...{ decorateReply: false, index: false, dotfiles: 'ignore', acceptRanges: false },
+  preCompressed: true,
+  cacheControl: false,
+  setHeaders: (reply) => void reply.header('cache-control', 'public, max-age=300'),
+  // A service may run before its page is built, and without one.
+  suppressWarning: true,
+})
 
 /** The policy of the page, for the header; what a meta element cannot say is added. */
 export function policyOf(html: string): string {

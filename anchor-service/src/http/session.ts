@@ -5,8 +5,9 @@
  */
 
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import type {} from '@fastify/cookie'
 import { SYSTEM } from '@killick/sdk/core'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { EventPlace } from '../ledger/read/events.ts'
 import { searchEvents } from '../ledger/read/search.ts'
@@ -23,7 +24,7 @@ export type Session = {
   ends: number
 }
 
-export const SESSION_COOKIE = 'killick_session'
+const SESSION_COOKIE = 'killick_session'
 /** Eight hours: a day's work. */
 export const SESSION_SECONDS = 8 * 60 * 60
 /** How long another process may take to learn that a session was ended, ms. */
@@ -55,11 +56,11 @@ export function openSession(tokens: Tokens, cookie: string, now = Date.now()): S
   return isGenuine && session.ends > now ? session : null
 }
 
-/** `Set-Cookie` for a session, or with null for its end. */
-export function cookieFor(session: string | null, isHttps: boolean): string {
-  const age = session === null ? 0 : SESSION_SECONDS
-  const secure = isHttps ? '; Secure' : ''
-  return `${SESSION_COOKIE}=${session ?? ''}; Path=/; Max-Age=${age}; HttpOnly; SameSite=Strict${secure}`
+/** Gives the browser its cookie, or with null takes it away. No script sees it, and no other site can make a browser send it. */
+export function setCookie(reply: FastifyReply, session: string | null, isHttps: boolean): void {
+  const maxAge = session === null ? 0 : SESSION_SECONDS
+  const guards = { httpOnly: true, sameSite: 'strict', secure: isHttps } as const
+  reply.setCookie(SESSION_COOKIE, session ?? '', { path: '/', maxAge, ...guards })
 }
 
 /**
@@ -67,7 +68,7 @@ export function cookieFor(session: string | null, isHttps: boolean): string {
  * something must also carry a header that no other site can make it send.
  */
 export function sessionOf(request: FastifyRequest, tokens: Tokens): Session | null {
-  const cookie = new RegExp(`(?:^|; *)${SESSION_COOKIE}=([^;]*)`).exec(request.headers.cookie ?? '')?.[1]
+  const cookie = request.cookies[SESSION_COOKIE]
   if (cookie === undefined) return null
   const isRead = request.method === 'GET' || request.method === 'HEAD'
   if (!isRead && request.headers['x-killick-console'] !== '1') return null

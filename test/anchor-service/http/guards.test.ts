@@ -71,6 +71,58 @@ describe('pages', () => {
       expect(brotli.body.length).toBeLessThan(plain.body.length / 2)
     },
   )
+
+  test.each(['/verify/page.js', '/verify/protocol.txt', '/console/console.css'])(
+    '%s is kept for a while, and not sent again to who has it',
+    async (path) => {
+      const tags = new Set<string>()
+      for (const encoding of ['identity', 'gzip', 'br']) {
+        const asked = { 'accept-encoding': encoding }
+        const whole = await raw(service.url, path, asked)
+        expect(whole.status).toBe(200)
+        expect(whole.headers).toMatchObject({
+          'cache-control': 'public, max-age=300',
+          'x-content-type-options': 'nosniff',
+          'content-length': String(whole.body.length),
+        })
+        tags.add(whole.headers.etag!)
+        // `raw` tells headers in small letters.
+        const tag = whole.headers.etag!.replace(/^w/, 'W')
+        const again = await raw(service.url, path, { ...asked, 'if-none-match': tag })
+        expect([again.status, again.body.length]).toEqual([304, 0])
+        expect(again.headers['cache-control']).toBe('public, max-age=300')
+        const other = await raw(service.url, path, { ...asked, 'if-none-match': 'W/"other"' })
+        expect(other.body).toEqual(whole.body)
+        const head = await raw(service.url, path, asked, 'HEAD')
+        expect([head.status, head.body.length]).toEqual([200, 0])
+        expect(head.headers).toMatchObject({
+          etag: whole.headers.etag,
+          'content-length': whole.headers['content-length'],
+        })
+        // A part of it is of no use to anyone.
+        const part = await raw(service.url, path, { ...asked, range: 'bytes=0-9' })
+        expect([part.status, part.body.length]).toEqual([200, whole.body.length])
+      }
+      expect(tags.size).toBe(3)
+    },
+  )
+
+  test.each([
+    ...['../package.json', '..%2fpackage.json', '%2e%2e/package.json', '%2e%2e%2fpackage.json', '..%5cpackage.json'],
+    ...['./page.js', '/page.js', '%2fpage.js', 'x/../page.js', 'page.js/', 'page.js/.', 'page.js%00', 'page.js%00.css'],
+    ...['page.js.br', 'page.js.gz', 'index.html.br', '.new-x', '.page.js', '%2epage.js', 'page.JS', 'PAGE.js', 'page'],
+    ...['console/console.js', 'console', 'console/', '%2e/console/console.js', 'none.js', '%', '%zz', 'a%2fb.js'],
+    ...['..;/package.json', '....//package.json', '/etc/passwd', 'file:///etc/passwd', 'C:%5cwindows', 'page.js%20'],
+  ])('%s leads to no file', async (path) => {
+    for (const part of ['verify', 'console'])
+      for (const headers of [{}, { 'accept-encoding': 'br' }] as Record<string, string>[])
+        for (const method of ['GET', 'HEAD']) {
+          const { status, headers: told } = await raw(service.url, `/${part}/${path}`, headers, method)
+          expect([400, 404], `${method} /${part}/${path}: ${status}`).toContain(status)
+          expect(told['content-type']).toMatch(/^application\/problem\+json/)
+          expect(told['cache-control']).toBe('no-store')
+        }
+  })
 })
 
 describe('what may be kept', () => {
@@ -150,6 +202,43 @@ async function signIn(token: string, at = service): Promise<string> {
   expect(answer.status).toBe(200)
   return answer.headers.get('set-cookie')!.split(';')[0]!
 }
+
+describe('the cookie of a session', () => {
+  const login = (at: TestService) =>
+    call(at.url, '/console/session', null, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ token: READER }),
+    })
+  const attributes = (setCookie: string | null) => new Set(setCookie!.split('; ').slice(1))
+  const GUARDS = ['Path=/', 'HttpOnly', 'SameSite=Strict']
+
+  test('is read by no script, sent by no other site, and to nobody in the clear where there is TLS', async () => {
+    const { headers } = await login(service)
+    expect(attributes(headers.get('set-cookie'))).toEqual(new Set([...GUARDS, 'Max-Age=28800']))
+    const behindTls = await testService({ KILLICK_PUBLIC_URL: 'https://audit.example.com' })
+    expect(attributes((await login(behindTls)).headers.get('set-cookie'))).toEqual(
+      new Set([...GUARDS, 'Max-Age=28800', 'Secure']),
+    )
+    await behindTls.stop()
+    const gone = await call(service.url, '/console/session', null, { method: 'DELETE' })
+    expect(gone.headers.get('set-cookie')).toMatch(/^killick_session=; /)
+    expect(attributes(gone.headers.get('set-cookie'))).toEqual(new Set([...GUARDS, 'Max-Age=0']))
+  })
+
+  test('is found among others, and whatever else is sent for one is none', async () => {
+    const own = await signIn(READER)
+    const status = async (cookie: string) => (await raw(service.url, '/v1/events?limit=1', { cookie })).status
+    for (const cookie of [own, `a=b; ${own}`, `${own}; a=b`, `a="x;y"; ${own}`, `%E0%A4%A=%; ${own}`, `;;; =; ${own}`])
+      expect(await status(cookie), cookie).toBe(200)
+    const [name, value] = own.split('=') as [string, string]
+    for (const cookie of [
+      ...['', ';', '=', name, `${name}=`, `x${own}`, `a=${own}`, `${name}x=${value}`, `${name.toUpperCase()}=${value}`],
+      ...[`${name}=%`, `${name}=%E0%A4%A`, `${name}=x; ${own}`, `${name}="`, `__proto__=${value}`, `${own}x`],
+    ])
+      expect(await status(cookie), cookie).toBe(401)
+  })
+})
 
 describe('signing out', () => {
   const status = async (cookie: string, at = service) =>

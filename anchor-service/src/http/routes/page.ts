@@ -1,14 +1,14 @@
+import serveFiles from '@fastify/static'
 import { Type } from '@fastify/type-provider-typebox'
 import { hideFields, type ParsedEvent, parseEvent, parseProof, printProof } from '@killick/sdk/core'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { Refusal } from '../../errors.ts'
 import { readProof } from '../../ledger/read/proofs.ts'
 import { readTargets } from '../../ledger/registry/anchors.ts'
 import { findShare, type StoredShare } from '../../ledger/registry/shares.ts'
 import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { sendKept } from '../kept-body.ts'
-import { PAGE_PATH, type PageFile, pageFor, policyOf, readPageFile } from '../page.ts'
+import { filesOf, PAGE_PATH, pageFor, policyOf, readHtml, type WebPart } from '../page.ts'
 import { NO_PREVIEW, previewOf } from '../preview.ts'
 import { ProblemSchema } from '../schemas.ts'
 
@@ -26,12 +26,14 @@ const GUARDED = {
 
 const Token = Type.Object({ token: Type.String({ maxLength: 64 }) })
 
-/** A file as it is; one that a browser shows as a page is guarded, whatever its address. */
-function sendFile(request: FastifyRequest, reply: FastifyReply, { type, body }: PageFile): FastifyReply {
-  const headers = type.startsWith('text/html')
-    ? { ...GUARDED, 'content-security-policy': policyOf(body.identity.toString('utf8')) }
-    : { 'cache-control': 'public, max-age=300', 'x-content-type-options': 'nosniff' }
-  return sendKept(request, reply.headers(headers).type(type), body)
+/** What a browser shows as a page: as it was built, or as `shape` makes it. */
+async function sendHtml(reply: FastifyReply, part: WebPart, shape = (html: string) => html): Promise<FastifyReply> {
+  const html = await readHtml(part)
+  if (html === null) throw new Refusal('not_found', `The ${part} has not been built: npm run page`)
+  return reply
+    .headers({ ...GUARDED, 'content-security-policy': policyOf(html) })
+    .type('text/html; charset=utf-8')
+    .send(shape(html))
 }
 
 /** The verification page: by itself, and with the proof behind a link. */
@@ -53,15 +55,8 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
     return { proof: printProof({ ...proof, event: token }), event: parseEvent(token) }
   }
 
-  async function sendPage(reply: FastifyReply, link: Parameters<typeof pageFor>[1]): Promise<FastifyReply> {
-    const file = await readPageFile('index.html')
-    if (file === null) throw new Refusal('not_found', 'The page has not been built: npm run page')
-    const html = file.body.identity.toString('utf8')
-    return reply
-      .headers({ ...GUARDED, 'content-security-policy': policyOf(html) })
-      .type(file.type)
-      .send(pageFor(html, link))
-  }
+  const sendPage = (reply: FastifyReply, link: Parameters<typeof pageFor>[1]) =>
+    sendHtml(reply, 'page', (html) => pageFor(html, link))
 
   /** As the log says it, not the tables that anyone who owns the database can change. */
   async function registered(source: string) {
@@ -89,27 +84,13 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
     reply.headers({ ...GUARDED, 'access-control-allow-origin': '*' }).send(await trust()),
   )
 
-  for (const [path, part] of [
-    [PAGE_PATH, ''],
-    ['/console/', 'console/'],
-  ] as const) {
-    app.get(
-      `${path}:file`,
-      { schema: { ...hide, params: Type.Object({ file: Type.String({ maxLength: 64 }) }) } },
-      async (request, reply) => {
-        const file = await readPageFile(request.params.file, part)
-        if (file === null) throw new Refusal('not_found')
-        return sendFile(request, reply, file)
-      },
-    )
-  }
+  app.register(serveFiles, filesOf('page', PAGE_PATH))
+  app.get(`${PAGE_PATH}index.html`, { schema: hide }, (_request, reply) => sendHtml(reply, 'page'))
 
+  app.register(serveFiles, filesOf('console', '/console/'))
   app.get('/console', { schema: hide }, (_request, reply) => reply.redirect('/console/'))
-  app.get('/console/', { schema: hide }, async (request, reply) => {
-    const file = await readPageFile('index.html', 'console/')
-    if (file === null) throw new Refusal('not_found', 'The console has not been built: npm run page')
-    return sendFile(request, reply, file)
-  })
+  for (const path of ['/console/', '/console/index.html'])
+    app.get(path, { schema: hide }, (_request, reply) => sendHtml(reply, 'console'))
 
   app.get('/p/:token', { ...limited, schema: { ...hide, params: Token } }, async (request, reply) => {
     const { params } = request

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { roleOf } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema } from '../schemas.ts'
-import { cookieFor, newSession, sealSession } from '../session.ts'
+import { newSession, sealSession, setCookie } from '../session.ts'
 
 /** Logins per minute and address. */
 const LOGIN_LIMIT = 20
@@ -35,7 +35,7 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
       const role = tokens.guesses.judge(normalizeIP(request.ip), given, 'That is not a token of this service.')
       const session = newSession(role)
       await tokens.sessions.begin(session, request.ip)
-      reply.header('set-cookie', cookieFor(sealSession(tokens, session), isHttps(request)))
+      setCookie(reply, sealSession(tokens, session), isHttps(request))
       return { role }
     },
   )
@@ -55,7 +55,7 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
     async (request, reply) => {
       const session = await tokens.sessions.of(request)
       if (session !== null) await tokens.sessions.end(session)
-      reply.header('set-cookie', cookieFor(null, isHttps(request)))
+      setCookie(reply, null, isHttps(request))
       return {}
     },
   )

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit'
 import { Refusal } from '../../errors.ts'
 
 /**
@@ -5,22 +6,15 @@ import { Refusal } from '../../errors.ts'
  * learns at once to slow down.
  */
 export function gate(width: number, length: number) {
-  let running = 0
-  const waiting: (() => void)[] = []
-  async function pass<T>(task: () => Promise<T>): Promise<T> {
-    if (running >= width) {
-      if (waiting.length >= length) throw new Refusal('overloaded')
-      await new Promise<void>((resolve) => waiting.push(resolve))
-    } else {
-      running++
-    }
-    try {
-      return await task()
-    } finally {
-      const next = waiting.shift()
-      if (next) next()
-      else running--
-    }
+  const limit = pLimit(width)
+  /** Tasks that run or wait. */
+  const held = () => limit.activeCount + limit.pendingCount
+  return {
+    /** @throws Refusal overloaded */
+    async pass<T>(task: () => Promise<T>): Promise<T> {
+      if (held() >= width + length) throw new Refusal('overloaded')
+      return limit(task)
+    },
+    waiting: () => Math.max(0, held() - width),
   }
-  return { pass, waiting: () => waiting.length }
 }

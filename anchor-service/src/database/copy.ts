@@ -1,12 +1,6 @@
-import type { Writable } from 'node:stream'
-import type pg from 'pg'
-
 // COPY in PostgreSQL's binary format ("COPY", section "Binary Format", of its manual): there is no text to print, escape and
 // parse again. Why by hand: docs/decisions/0005-copy-in-one-exchange.md.
 
-/** The bytes before tuples and after them. */
-const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
-const TRAILER = Buffer.of(0xff, 0xff)
 /** PostgreSQL counts time from 2000-01-01. */
 const EPOCH_MS = 946_684_800_000
 
@@ -112,63 +106,3 @@ function writeInt8(buffer: Buffer, value: number, at: number): number {
 
 /** A statement without parameters; with `tuples`, a `copy … from stdin (format binary)` that takes them. */
 export type CopyStatement = { sql: string; tuples?: readonly Tuples[] }
-
-/** The part of pg's connection that pg passes to a custom query. */
-type Wire = {
-  stream: Writable
-  parse(statement: { text: string }): void
-  bind(values: object): void
-  execute(portal: object): void
-  endCopyFrom(): void
-  sync(): void
-}
-
-/**
- * Runs statements in order without waiting for the answers in between. They are sent together and answered together, so a
- * transaction costs one exchange, however many tables it writes ("Extended Query" and "COPY Operations" of PostgreSQL's
- * protocol). After the first that fails, no other runs.
- */
-export function runAll(client: pg.ClientBase, statements: readonly CopyStatement[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let failure: Error | undefined
-    // The methods that pg calls on a custom query, as it does on pg-copy-streams.
-    const query = {
-      submit(wire: Wire) {
-        wire.stream.cork()
-        for (const statement of statements) send(wire, statement)
-        wire.sync()
-        wire.stream.uncork()
-      },
-      // Its data is already on the way; after an error the server ignores it.
-      handleCopyInResponse() {},
-      handleRowDescription() {},
-      handleDataRow() {},
-      handleCommandComplete() {},
-      handleError(error: Error) {
-        failure = error
-        reject(error)
-      },
-      handleReadyForQuery() {
-        if (failure === undefined) resolve()
-      },
-    }
-    client.query(query as unknown as pg.Submittable)
-  })
-}
-
-function send(wire: Wire, { sql, tuples }: CopyStatement): void {
-  wire.parse({ text: sql })
-  wire.bind({})
-  wire.execute({})
-  if (tuples === undefined) return
-  for (const bytes of [SIGNATURE, ...tuples.map((some) => some.bytes), TRAILER]) sendCopyData(wire.stream, bytes)
-  wire.endCopyFrom()
-}
-
-/** A CopyData message. pg's own method would copy the bytes twice. */
-function sendCopyData(stream: Writable, bytes: Uint8Array): void {
-  const head = Buffer.of(0x64, 0, 0, 0, 0)
-  head.writeInt32BE(4 + bytes.length, 1)
-  stream.write(head)
-  stream.write(bytes)
-}

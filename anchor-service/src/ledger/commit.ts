@@ -12,7 +12,8 @@ import {
   uuidv7,
 } from '@killick/sdk/core'
 import type pg from 'pg'
-import { type CopyStatement, runAll } from '../database/copy.ts'
+import type { CopyStatement } from '../database/copy.ts'
+import { runAll } from '../database/exchange.ts'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { HeadMemory } from './head-memory.ts'

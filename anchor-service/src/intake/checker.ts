@@ -1,13 +1,14 @@
 // A thread that checks batches. It is started by checkers.ts; what crosses between the two is described there.
-import { parentPort, workerData } from 'node:worker_threads'
+import { workerData } from 'node:worker_threads'
 import { KillickError } from '@killick/sdk/core'
 import { isOutage } from '../database/outage.ts'
 import { openPool } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import { free } from '../release-memory.ts'
+import { answerQuestions, type Reply } from '../thread.ts'
 import { checkBatch } from './check.ts'
-import { type Answer, type CheckerData, END, type Question, READY } from './checkers.ts'
+import type { Answer, CheckerData, Question } from './checkers.ts'
 import { type DecodedBody, decodeBody } from './decode.ts'
 import { knowSources } from './known-sources.ts'
 
@@ -16,46 +17,19 @@ const { databaseUrl, hasRole } = workerData as CheckerData
 const pool = openPool(databaseUrl, hasRole, 1)
 const sources = knowSources(pool)
 
-const underWay = new Set<Promise<void>>()
+answerQuestions(answerOf, () => pool.end())
 
-parentPort!.on('message', (message: Question | typeof END) => {
-  if (message === END) return end()
-  const work = answer(message).finally(() => underWay.delete(work))
-  underWay.add(work)
-})
-parentPort!.postMessage(READY)
-
-async function answer(question: Question): Promise<void> {
-  const { answer, transfer } = await answerOf(question)
-  parentPort!.postMessage(answer, transfer)
-}
-
-/** With nothing left open, the thread ends. */
-async function end(): Promise<void> {
-  await Promise.all(underWay)
-  await pool.end()
-  parentPort!.close()
-}
-
-async function answerOf({
-  id,
-  share,
-  body,
-  encoding,
-  registry,
-  now,
-}: Question): Promise<{ answer: Answer; transfer: ArrayBuffer[] }> {
+async function answerOf({ share, body, encoding, registry, now }: Question): Promise<Reply<Answer>> {
   let decoded: DecodedBody | undefined
   try {
     decoded = decodeBody(body, encoding)
     const batch = await checkBatch(decoded, sources, pool, registry, now, share)
-    return { answer: { id, batch }, transfer: batch === null ? [] : buffersOf(batch) }
+    return { answer: { batch }, transfer: batch === null ? [] : buffersOf(batch) }
   } catch (error) {
     const refusal = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error
-    if (!(refusal instanceof KillickError) && !(refusal instanceof Refusal))
-      return { answer: { id, error }, transfer: [] }
+    if (!(refusal instanceof KillickError) && !(refusal instanceof Refusal)) throw error
     const { name, code, message, details } = refusal
-    return { answer: { id, refusal: { name, code, message, details } }, transfer: [] }
+    return { answer: { refusal: { name, code, message, details } } }
   } finally {
     if (decoded) free(decoded.text)
   }

@@ -1,8 +1,7 @@
-import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
 import { type ErrorCode, KillickError } from '@killick/sdk/core'
 import { Refusal, type ServiceCode } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
+import { keepThread, type Thread, threadBeside } from '../thread.ts'
 import type { Encoding } from './decode.ts'
 
 /** What a checking thread needs to read keys for itself. */
@@ -17,20 +16,12 @@ export type Sent = { body: Uint8Array; encoding: Encoding; registry: number; now
  */
 export type Portion = { index: number; of: number }
 
-export type Question = Sent & { id: number; share: Portion }
-
-/** Asks a thread to end by itself, once it has answered everything. */
-export const END = 'end'
-
-/** What a thread says first, once it has loaded its modules. */
-export const READY = 'ready'
+export type Question = Sent & { share: Portion }
 
 /** Errors lose their class on the way between threads, so a refusal travels as its parts, and an outage as a refusal. */
-export type Answer = { id: number } & (
+export type Answer =
   | { batch: CheckedBatch | null }
   | { refusal: { name: string; code: string; message: string; details: Readonly<Record<string, unknown>> } }
-  | { error: unknown }
-)
 
 export type Checkers = {
   /** How many batches are worth handing in at once: two for each thread, so that no thread waits for its next batch. */
@@ -52,82 +43,43 @@ export type Checkers = {
 const SHARED_BYTES = 32_768
 const MAX_HELPERS = 3
 
-const ENTRY = new URL(`./checker${extname(import.meta.url)}`, import.meta.url)
+const ENTRY = threadBeside(import.meta.url, 'checker')
 
-type Waiting = { resolve: (batch: CheckedBatch | null) => void; reject: (error: unknown) => void }
-type Thread = {
-  worker: Worker
-  waiting: Map<number, Waiting>
-  isReady: boolean
-  hasEnded: boolean
-  ended: Promise<void>
-}
+/** Pause before a thread that broke is started again, ms; one that is the only one is started at once. */
+const RESTART_MS = 1_000
+
+type Checker = Thread<never, Question, Answer>
 
 /**
  * Threads that check batches. Checking is nearly all of the service's work; on threads it leaves the event loop free for requests
  * and commits. One is there from the start; the others are when a batch comes that they could share, or while another is checked.
  */
 export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: number): Checkers {
-  let nextId = 0
+  const data: CheckerData = { databaseUrl, hasRole }
+  const start = (): Checker => keepThread(ENTRY, { data, restartMs: RESTART_MS, youngMiB: 64 })
   const threads = [start()]
 
-  function start(): Thread {
-    // The thread does not take over flags of the process (a watcher, a coverage tool).
-    const worker = new Worker(ENTRY, {
-      workerData: { databaseUrl, hasRole },
-      execArgv: [],
-      // Room for what a batch or two need for a moment, so that a minor collection frees it.
-      resourceLimits: { maxYoungGenerationSizeMb: 64 },
-    })
-    const { promise: ended, resolve: end } = Promise.withResolvers<void>()
-    const thread: Thread = { worker, waiting: new Map(), isReady: false, hasEnded: false, ended }
-    worker.on('message', (answer: Answer | typeof READY) => {
-      if (answer === READY) {
-        thread.isReady = true
-        return
-      }
-      const waiting = thread.waiting.get(answer.id)!
-      thread.waiting.delete(answer.id)
-      if ('batch' in answer) waiting.resolve(answer.batch)
-      else waiting.reject('refusal' in answer ? toError(answer.refusal) : answer.error)
-    })
-    let failure: Error = new Error('a checking thread ended')
-    worker.on('error', (error) => {
-      failure = error as Error
-    })
-    worker.on('exit', () => {
-      thread.hasEnded = true
-      for (const waiting of thread.waiting.values()) waiting.reject(failure)
-      end()
-    })
-    return thread
-  }
-
   /** Hands a question to a thread. The body's memory moves to it, unless others are to have it too. */
-  function ask(thread: Thread, sent: Sent, share: Portion): Promise<CheckedBatch | null> {
-    const id = nextId++
-    return new Promise((resolve, reject) => {
-      thread.waiting.set(id, { resolve, reject })
-      const question: Question = { ...sent, id, share }
-      thread.worker.postMessage(question, share.index === 0 ? ownBuffer(sent.body) : [])
-    })
+  async function ask(thread: Checker, sent: Sent, share: Portion): Promise<CheckedBatch | null> {
+    const answer = await thread.ask({ ...sent, share }, share.index === 0 ? ownBuffer(sent.body) : [])
+    if ('refusal' in answer) throw toError(answer.refusal)
+    return answer.batch
   }
 
   let isWorthSharing = false
 
-  const readyThreads = () => threads.filter(({ isReady, hasEnded }) => isReady && !hasEnded)
+  const readyThreads = () => threads.filter(({ isReady }) => isReady)
 
   return {
     width: 2 * count,
     ready: () => readyThreads().length,
     async check(sent) {
-      for (const [i, { hasEnded }] of threads.entries()) if (hasEnded) threads[i] = start()
-      const isForMore = sent.body.length >= SHARED_BYTES || threads.every(({ waiting }) => waiting.size > 0)
+      const isForMore = sent.body.length >= SHARED_BYTES || threads.every(({ unanswered }) => unanswered > 0)
       if (isForMore) while (threads.length < count) threads.push(start())
       const ready = readyThreads()
       const able = ready.length > 0 ? ready : threads
-      const [first, ...others] = able.toSorted((a, b) => a.waiting.size - b.waiting.size)
-      const idle = others.filter(({ waiting }) => waiting.size === 0)
+      const [first, ...others] = able.toSorted((a, b) => a.unanswered - b.unanswered)
+      const idle = others.filter(({ unanswered }) => unanswered === 0)
       const helpers = isWorthSharing && sent.body.length >= SHARED_BYTES ? idle.slice(0, MAX_HELPERS) : []
       const of = helpers.length + 1
       // The thread that gets the body itself is asked last.
@@ -140,9 +92,7 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       return batch
     },
     async close() {
-      // Not `terminate()`: it can crash the process while a thread is still loading its modules.
-      for (const { worker } of threads) worker.postMessage(END)
-      await Promise.all(threads.map(({ ended }) => ended))
+      await Promise.all(threads.map((thread) => thread.end()))
     },
   }
 }

@@ -1,8 +1,9 @@
 // A thread that makes runs. indexing.ts starts it and describes the messages between the two.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parentPort, workerData } from 'node:worker_threads'
+import { workerData } from 'node:worker_threads'
 import { openPool } from '../../database/pool.ts'
-import { END, type GROWN, type IndexerData, type IndexingFailure } from './indexing.ts'
+import { hear, sayNews } from '../../thread.ts'
+import type { GROWN, IndexerData, IndexingFailure } from './indexing.ts'
 import { makeRun } from './write-run.ts'
 
 const { databaseUrl, hasRole } = workerData as IndexerData
@@ -16,11 +17,10 @@ const RETRY_MS = 2_000
 let hasGrown = true
 let running: Promise<void> | null = run()
 
-parentPort!.on('message', (message: typeof GROWN | typeof END) => {
-  if (message === END) return void end()
+hear<typeof GROWN>(() => {
   hasGrown = true
   running ??= run()
-})
+}, end)
 
 async function run(): Promise<void> {
   const { signal } = ending
@@ -39,16 +39,13 @@ async function attempt(signal: AbortSignal): Promise<boolean | null> {
     return await makeRun(pool, signal)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    const failure: IndexingFailure = { code, message: message || String(error) }
-    if (!signal.aborted) parentPort!.postMessage(failure)
+    if (!signal.aborted) sayNews<IndexingFailure>({ code, message: message || String(error) })
     return null
   }
 }
 
-/** The thread ends once nothing is left open. */
 async function end(): Promise<void> {
   ending.abort()
   await running
   await pool.end()
-  parentPort!.close()
 }

@@ -1,13 +1,11 @@
-import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import { keepThread, type Thread, threadBeside } from '../../thread.ts'
 import { RUN_EVENTS } from './runs.ts'
 
 /** What an indexing thread needs. */
 export type IndexerData = { databaseUrl: string; hasRole: boolean }
 
-/** Messages: to the thread, that there may be work, or that it should end; from the thread, every failure. */
+/** Messages: to the thread, that there may be work; from the thread, every failure. */
 export const GROWN = 'grown'
-export const END = 'end'
 /** `code`: of the system or of PostgreSQL */
 export type IndexingFailure = { code: string | undefined; message: string }
 
@@ -18,7 +16,7 @@ export type Indexing = {
   close(): Promise<void>
 }
 
-const ENTRY = new URL(`./indexer${extname(import.meta.url)}`, import.meta.url)
+const ENTRY = threadBeside(import.meta.url, 'indexer')
 
 /** Pause before a thread that ended is started again, ms. */
 const RESTART_MS = 2_000
@@ -37,36 +35,22 @@ export function keepIndex(
 ): Indexing {
   let runs = 0
   let isClosed = false
-  let worker: Worker | null = null
-  let ended: Promise<void> = Promise.resolve()
-  let restart: NodeJS.Timeout | undefined
+  let thread: Thread<typeof GROWN, never, never> | null = null
 
-  function start(): void {
-    const started = new Worker(ENTRY, {
-      workerData: { databaseUrl, hasRole },
-      // The thread does not take over flags of the process (a watcher, a coverage tool).
-      execArgv: [],
-      // Room for the packs that are read at a time, so that a minor collection frees them.
-      resourceLimits: { maxYoungGenerationSizeMb: 64 },
+  const start = () =>
+    keepThread<typeof GROWN, never, never, IndexingFailure>(ENTRY, {
+      ...{ data: { databaseUrl, hasRole }, restartMs: RESTART_MS, youngMiB: 64 },
+      news: failed,
+      failed: (error: NodeJS.ErrnoException) => failed({ code: error.code, message: error.message }),
     })
-    worker = started
-    ended = new Promise((resolve) => started.once('exit', () => resolve()))
-    started.on('message', failed)
-    started.on('error', (error: NodeJS.ErrnoException) => failed({ code: error.code, message: error.message }))
-    started.once('exit', () => {
-      worker = null
-      if (!isClosed) restart = setTimeout(start, RESTART_MS)
-    })
-  }
 
   function grown(events: number): void {
     const now = Math.floor(events / RUN_EVENTS[0])
     if (now <= runs || isClosed) return
-    const isFirst = runs === 0
     runs = now
     // A thread that starts looks for work by itself.
-    if (isFirst) start()
-    else worker?.postMessage(GROWN)
+    if (thread === null) thread = start()
+    else thread.tell(GROWN)
   }
 
   grown(events)
@@ -74,10 +58,7 @@ export function keepIndex(
     grown,
     async close() {
       isClosed = true
-      clearTimeout(restart)
-      // Not `terminate()`: it can crash the process while a thread is still loading its modules.
-      worker?.postMessage(END)
-      await ended
+      await thread?.end()
     },
   }
 }

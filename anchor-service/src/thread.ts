@@ -1,0 +1,170 @@
+/**
+ * Threads of the service: one way to start, tell, ask and end one, and to start it again. A thread is a file beside whoever keeps
+ * it; what it hears is said there in types.
+ */
+import { extname } from 'node:path'
+import { parentPort, Worker } from 'node:worker_threads'
+
+/** Asks a thread to end by itself, once it has done what it was asked. */
+const END = 'killick:end'
+/** What a thread that hears says first. */
+const READY = 'killick:ready'
+
+type Question = { id: number; question: unknown }
+type Answer = { id: number } & ({ answer: unknown } | { error: unknown })
+
+export type ThreadOptions<News> = {
+  /** What the thread is given at its start. */
+  data: unknown
+  /** It told something that it was not asked for. */
+  news?: (news: News) => void
+  /** It ended without having been asked to, and why. */
+  failed?: (failure: Error) => void
+  /** When one that ended so is started again, ms. Default: when it is asked next. */
+  restartMs?: number
+  /** Room for what it needs for a moment, so that none of it outlives a collection of the young. Default: Node's. */
+  youngMiB?: number
+}
+
+export type Thread<Told, Asked, Answered> = {
+  /** Questions that it has not answered yet. */
+  readonly unanswered: number
+  /** It runs, and has loaded its modules. */
+  readonly isReady: boolean
+  /** Lost where it does not run now. */
+  tell(message: Told): void
+  /** Starts it again where it has ended. @throws what its answer threw, as far as that crosses threads; or why it ended */
+  ask(question: Asked, transfer?: readonly ArrayBuffer[]): Promise<Answered>
+  /** Has it answer what it was asked, then ends it. */
+  end(): Promise<void>
+  /** Ends it wherever it is. Only for one that has loaded its modules: before that it may take the process along. */
+  kill(): Promise<void>
+}
+
+/** The file of a thread, as source or compiled. @param url of the module beside which it stands */
+export const threadBeside = (url: string, name: string): URL => new URL(`./${name}${extname(url)}`, url)
+
+export function keepThread<Told, Asked = never, Answered = never, News = never>(
+  entry: URL,
+  { data, news, failed, restartMs, youngMiB }: ThreadOptions<News>,
+): Thread<Told, Asked, Answered> {
+  const waiting = new Map<number, PromiseWithResolvers<Answered>>()
+  let nextId = 0
+  let isEnding = false
+  let worker: Worker | null = null
+  let isReady = false
+  let ended: Promise<void> = Promise.resolve()
+  let restart: NodeJS.Timeout | undefined
+
+  function start(): Worker {
+    clearTimeout(restart)
+    const started = new Worker(entry, {
+      workerData: data,
+      // Flags of the process (a watcher, a coverage tool) are not for its threads.
+      execArgv: [],
+      ...(youngMiB !== undefined && { resourceLimits: { maxYoungGenerationSizeMb: youngMiB } }),
+    })
+    worker = started
+    let failure = new Error(`the thread ${entry.pathname.split('/').at(-1)} ended`)
+    started.on('message', (message: Answer | { news: News } | typeof READY) => {
+      if (message === READY) {
+        isReady = true
+        return
+      }
+      if ('news' in message) return news?.(message.news)
+      const asked = waiting.get(message.id)!
+      waiting.delete(message.id)
+      if ('answer' in message) asked.resolve(message.answer as Answered)
+      else asked.reject(message.error)
+    })
+    started.on('error', (error) => {
+      failure = error as Error
+    })
+    ended = new Promise((resolve) => {
+      started.once('exit', () => {
+        worker = null
+        isReady = false
+        for (const asked of waiting.values()) asked.reject(failure)
+        waiting.clear()
+        resolve()
+        if (isEnding) return
+        failed?.(failure)
+        if (restartMs !== undefined) restart = setTimeout(start, restartMs)
+      })
+    })
+    return started
+  }
+
+  start()
+  return {
+    get unanswered() {
+      return waiting.size
+    },
+    get isReady() {
+      return isReady
+    },
+    tell(message) {
+      worker?.postMessage(message)
+    },
+    ask(question, transfer = []) {
+      const id = nextId++
+      const asked = Promise.withResolvers<Answered>()
+      waiting.set(id, asked)
+      ;(worker ?? start()).postMessage({ id, question } satisfies Question, transfer)
+      return asked.promise
+    },
+    async end() {
+      isEnding = true
+      clearTimeout(restart)
+      // Not `terminate()`: it can crash the process while a thread is still loading its modules.
+      worker?.postMessage(END)
+      await ended
+    },
+    async kill() {
+      isEnding = true
+      clearTimeout(restart)
+      await worker?.terminate()
+    },
+  }
+}
+
+/** An answer, and the memory that goes along with it. */
+export type Reply<Answered> = { answer: Answered; transfer?: ArrayBuffer[] }
+
+/**
+ * The other side of a thread that answers questions, any number at a time.
+ * @param end closes what is open; with nothing left open, the thread ends
+ */
+export function answerQuestions<Asked, Answered>(
+  answer: (question: Asked) => Promise<Reply<Answered>>,
+  end: () => Promise<void>,
+): void {
+  const underWay = new Set<Promise<void>>()
+  hear<Question>(
+    ({ id, question }) => {
+      const work = answer(question as Asked)
+        .then(
+          (reply) => parentPort!.postMessage({ id, answer: reply.answer } satisfies Answer, reply.transfer),
+          (error) => parentPort!.postMessage({ id, error } satisfies Answer),
+        )
+        .finally(() => underWay.delete(work))
+      underWay.add(work)
+    },
+    async () => {
+      await Promise.all(underWay)
+      await end()
+    },
+  )
+}
+
+/** The other side of a thread that is told things. @param end as in `answerQuestions` */
+export function hear<Told>(told: (message: Told) => void, end: () => Promise<void>): void {
+  parentPort!.on('message', (message: Told | typeof END) => {
+    if (message === END) end().then(() => parentPort!.close())
+    else told(message)
+  })
+  parentPort!.postMessage(READY)
+}
+
+/** Tells whoever keeps this thread something. */
+export const sayNews = <News>(news: News): void => parentPort!.postMessage({ news })

@@ -1,0 +1,29 @@
+// A thread that does what it is told, for tests of how threads are kept.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parentPort, workerData } from 'node:worker_threads'
+import { answerQuestions, sayNews } from '../../../anchor-service/src/thread.ts'
+
+export type Command =
+  | { say: unknown; afterMs?: number }
+  | { fail: string }
+  | { echo: Uint8Array<ArrayBuffer> }
+  | { break: string }
+export type Reported = { started: unknown } | { ending: true }
+
+sayNews<Reported>({ started: workerData })
+
+// What it is told, and not asked.
+parentPort!.on('message', (message: Command) => {
+  if (typeof message === 'object' && 'break' in message) throw new Error(message.break)
+})
+
+answerQuestions<Command, unknown>(
+  async (command) => {
+    if ('fail' in command) throw new Error(command.fail)
+    if ('echo' in command) return { answer: command.echo, transfer: [command.echo.buffer] }
+    if ('break' in command) throw new Error('is told, not asked')
+    if (command.afterMs) await sleep(command.afterMs)
+    return { answer: command.say }
+  },
+  async () => sayNews<Reported>({ ending: true }),
+)

@@ -1,0 +1,86 @@
+// Threads as the service keeps them, by one that does what it is told.
+import { afterEach, expect, test } from 'vitest'
+import { keepThread, type Thread } from '../../anchor-service/src/thread.ts'
+import type { Command, Reported } from './support/obedient-thread.ts'
+
+const ENTRY = new URL('./support/obedient-thread.ts', import.meta.url)
+const kept: Thread<Command, Command, unknown>[] = []
+afterEach(() => Promise.all(kept.splice(0).map((thread) => thread.end())))
+
+function start(options: { restartMs?: number } = {}) {
+  const news: Reported[] = []
+  const failures: string[] = []
+  const thread = keepThread<Command, Command, unknown, Reported>(ENTRY, {
+    ...{ data: 'given', ...options, news: (one) => news.push(one) },
+    failed: ({ message }) => failures.push(message),
+  })
+  kept.push(thread)
+  return { thread, news, failures }
+}
+
+test('answers are for their questions, in whatever order they come, and so is what they throw', async () => {
+  const { thread, news } = start()
+  const slow = thread.ask({ say: 'slow', afterMs: 100 })
+  const quick = thread.ask({ say: 'quick' })
+  expect(thread.isReady).toBe(false)
+  const bad = thread.ask({ fail: 'of its own' })
+  expect(thread.unanswered).toBe(3)
+  await expect(bad).rejects.toThrow('of its own')
+  expect(await Promise.race([slow, quick])).toBe('quick')
+  expect(await slow).toBe('slow')
+  expect([thread.unanswered, thread.isReady]).toEqual([0, true])
+  expect(news).toEqual([{ started: 'given' }])
+})
+
+test('memory that goes along with a question is gone here, and what comes with the answer is whole', async () => {
+  const { thread } = start()
+  const bytes = new Uint8Array(1 << 20).fill(7)
+  const echoed = thread.ask({ echo: bytes }, [bytes.buffer])
+  expect(bytes.length).toBe(0)
+  expect(await echoed).toEqual(new Uint8Array(1 << 20).fill(7))
+})
+
+test('one that ends answers first what it was asked, and is not started again', async () => {
+  const { thread, news, failures } = start({ restartMs: 1 })
+  const asked = [100, 50, 0].map((afterMs) => thread.ask({ say: afterMs, afterMs }))
+  await thread.end()
+  expect(await Promise.all(asked)).toEqual([100, 50, 0])
+  expect([news, failures]).toEqual([[{ started: 'given' }, { ending: true }], []])
+  await thread.end()
+})
+
+test('one that breaks fails what it was asked with its own words, and runs again when it is asked next', async () => {
+  const { thread, news, failures } = start()
+  const open = [thread.ask({ say: 'never', afterMs: 60_000 }), thread.ask({ say: 'never', afterMs: 60_000 })]
+  const failed = open.map((asked) => expect(asked).rejects.toThrow('broken'))
+  thread.tell({ break: 'broken' })
+  await Promise.all(failed)
+  expect([failures, thread.unanswered, thread.isReady]).toEqual([['broken'], 0, false])
+  // Nobody hears that.
+  thread.tell({ say: 'lost' })
+  expect(await thread.ask({ say: 'again' })).toBe('again')
+  expect(news.filter((one) => 'started' in one)).toHaveLength(2)
+})
+
+test('one that is to be started again by itself is, also where it cannot be loaded', async () => {
+  const { thread, news, failures } = start({ restartMs: 5 })
+  thread.tell({ break: 'once' })
+  await expect.poll(() => news.filter((one) => 'started' in one).length).toBe(2)
+  expect(failures).toEqual(['once'])
+  const missing: string[] = []
+  const none = keepThread(new URL('./support/no-such-thread.ts', import.meta.url), {
+    ...{ data: null, restartMs: 1, failed: ({ message }) => missing.push(message) },
+  })
+  await expect.poll(() => missing.length).toBeGreaterThan(1)
+  await none.end()
+  expect(missing[0]).toContain('no-such-thread')
+})
+
+test('one that is killed is gone, whatever it was at', async () => {
+  const { thread, failures } = start()
+  await thread.ask({ say: 'loaded' })
+  const asked = expect(thread.ask({ say: 'never', afterMs: 60_000 })).rejects.toThrow('ended')
+  await thread.kill()
+  await asked
+  expect(failures).toEqual([])
+})

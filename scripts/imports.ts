@@ -30,9 +30,10 @@ export const PARTS: Part[] = [
   { name: 'core',   files: ['sdk/src/core/'],   may: ['@noble/*'], never: PURE },
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
   { name: 'words',  files: ['sdk/src/words/'],  may: ['verify'], never: PURE },
+  { name: 'requests', files: ['sdk/src/http/'], may: ['core'] },
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
-  { name: 'client', files: ['sdk/src/client/'], may: ['core', 'node:*', '@noble/*', 'merkletreejs'] },
-  { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'verify', 'words', 'node', 'node:*', '@noble/*'] },
+  { name: 'client', files: ['sdk/src/client/'], may: ['core', 'requests', 'node:*', '@noble/*', 'merkletreejs'] },
+  { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'words', 'node', 'node:*', '@noble/*'] },
   { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'client', 'audit', 'node:*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'client'] },
 

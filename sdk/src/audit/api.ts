@@ -1,11 +1,11 @@
 // Reading from the service over HTTP: answers bounded in bytes and time, no redirects, and failures in words.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isCut, isRedirect, readBody } from '../core/body.ts'
 import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { type JsonValue, parseJson } from '../core/json.ts'
 import { problemError, unreachable } from '../core/problem.ts'
+import { addressOf, readAnswer, request } from '../http/request.ts'
 
 /**
  * The answers of one service to GET. Each is bounded in bytes and time, and redirects are not followed. Paths begin with `/`.
@@ -41,41 +41,13 @@ const MAX_PROBLEM_BYTES = 64 << 10
  * @param token of a reader; undefined: none is sent
  */
 export function openApi(url: string, token: string | undefined, options: ApiOptions = {}): Api {
-  const base = url.replace(/\/+$/, '')
+  const addressTo = (path: string) => (path === '' ? url : addressOf(url, path))
   const get = async (path: string, patience = options.patience ?? 5): Promise<Response> => {
-    const target = path === '' ? url : base + path
-    const signal = AbortSignal.timeout(options.timeoutMs ?? 60_000)
-    const send = () =>
-      fetch(target, {
-        headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-        redirect: 'manual',
-        signal,
-      })
-    let response: Response
-    let problem: Uint8Array | null = null
-    try {
-      // A service may close a connection just as it is used again.
-      response = await send().catch((error) => {
-        if (signal.aborted || !isCut(error)) throw error
-        return send()
-      })
-      if (response.ok) return response
-      problem = isRedirect(response) ? null : await readBody(response.body, MAX_PROBLEM_BYTES)
-    } catch (error) {
-      throw unreachable(target, error as Error)
-    }
+    const target = addressTo(path)
+    const response = await request(target, { token, timeoutMs: options.timeoutMs ?? 60_000, again: true })
+    if (response.ok) return response
+    const problem = await readAnswer(target, response, MAX_PROBLEM_BYTES)
     const { status, headers } = response
-    if (isRedirect(response)) {
-      response.body?.cancel().catch(() => {})
-      const to = headers.get('location') ?? 'nowhere'
-      throw new KillickError(
-        'refused',
-        `${target} leads on to ${to}, which is not followed: give that address itself`,
-        {
-          status,
-        },
-      )
-    }
     if (status === 429 && patience > 0) {
       await sleep(1000 * retryAfter(headers.get('retry-after')))
       return get(path, patience - 1)
@@ -90,20 +62,18 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
     try {
       for await (const chunk of response.body ?? []) yield chunk
     } catch (error) {
-      throw unreachable(base + path, error as Error)
+      throw unreachable(addressTo(path), error as Error)
     }
   }
   const bytes = async (path: string, maxBytes = MAX_BYTES) => {
     const response = await get(path)
-    const body = await readBody(response.body, maxBytes).catch((error) => {
-      throw unreachable(base + path, error)
-    })
-    if (body === null) throw new KillickError('refused', `${base}${path} answers with more than ${maxBytes} bytes`)
+    const body = await readAnswer(addressTo(path), response, maxBytes)
+    if (body === null) throw new KillickError('refused', `${addressTo(path)} answers with more than ${maxBytes} bytes`)
     return body
   }
   const text = async (path: string, maxBytes?: number) => {
     const body = fromUtf8(await bytes(path, maxBytes))
-    if (body === null) throw new KillickError('answer_malformed', `${base}${path} is not UTF-8`)
+    if (body === null) throw new KillickError('answer_malformed', `${addressTo(path)} is not UTF-8`)
     return body
   }
   async function* lines(path: string, maxLine: number): AsyncGenerator<string> {
@@ -111,10 +81,11 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
     for await (const chunk of chunks(path)) {
       const parts = (rest + Buffer.from(chunk).toString('latin1')).split('\n')
       rest = parts.pop() as string
-      if (rest.length > maxLine) throw new KillickError('batch_malformed', `${base}${path} holds a line without end`)
+      if (rest.length > maxLine)
+        throw new KillickError('batch_malformed', `${addressTo(path)} holds a line without end`)
       yield* parts
     }
-    if (rest !== '') throw new KillickError('batch_malformed', `${base}${path} ends within a line`)
+    if (rest !== '') throw new KillickError('batch_malformed', `${addressTo(path)} ends within a line`)
   }
   return { bytes, text, json: async (path, maxBytes) => parseJson(await text(path, maxBytes)), lines }
 }

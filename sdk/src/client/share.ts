@@ -1,10 +1,10 @@
 // Asks the service to make a proof link, or to withdraw one.
-import { isRedirect, readBody } from '../core/body.ts'
 import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts'
 import { problemError, unreachable } from '../core/problem.ts'
 import { parseTime, printTime } from '../core/time.ts'
+import { addressOf, readAnswer, request } from '../http/request.ts'
 
 /** What a proof link shows, and for how long it works. */
 export type ShareOptions = {
@@ -72,27 +72,13 @@ export async function revokeShare(service: ShareService, id: string): Promise<vo
 const MAX_ANSWER_BYTES = 256 * 1024
 
 async function ask(service: ShareService, method: string, path: string, body?: object): Promise<JsonObject> {
-  const url = `${service.url.replace(/\/+$/, '')}${path}`
-  let status: number
-  let text: string | null
-  try {
-    const response = await (service.fetch ?? fetch)(url, {
-      method,
-      headers: {
-        authorization: `Bearer ${service.token}`,
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-      redirect: 'manual',
-      signal: AbortSignal.timeout(service.timeoutMs ?? 30_000),
-    })
-    status = response.status
-    if (isRedirect(response)) throw new Error('it redirects elsewhere, and the token must not go there')
-    text = fromUtf8((await readBody(response.body, MAX_ANSWER_BYTES)) ?? new Uint8Array([0xff]))
-    if (text === null) throw new Error('its answer is too long, or not UTF-8')
-  } catch (error) {
-    throw unreachable(url, error as Error)
-  }
+  const { token, timeoutMs = 30_000, fetch } = service
+  const url = addressOf(service.url, path)
+  const json = body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+  const response = await request(url, { method, token, timeoutMs, fetch, ...json })
+  const { status } = response
+  const text = fromUtf8((await readAnswer(url, response, MAX_ANSWER_BYTES)) ?? new Uint8Array([0xff]))
+  if (text === null) throw unreachable(url, new Error('its answer is too long, or not UTF-8'))
   if (status >= 400) throw problemError(status, text)
   const answer = parseAnswer(text)
   if (!isObject(answer)) throw new KillickError('answer_malformed', `${url} did not answer as a Killick service does`)

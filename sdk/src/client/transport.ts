@@ -2,9 +2,9 @@
 import { promisify } from 'node:util'
 import { gzip, zstdCompress } from 'node:zlib'
 import { BATCH_MEDIA_TYPE, printBatch } from '../core/batch.ts'
-import { readBody } from '../core/body.ts'
-import type { KillickError } from '../core/errors.ts'
+import { KillickError } from '../core/errors.ts'
 import { problemError, unreachable } from '../core/problem.ts'
+import { addressOf, readAnswer, request, type ServiceRequest } from '../http/request.ts'
 
 /** How bodies are compressed on the way to the service (RFC 8878, RFC 1952). */
 export type Compression = 'zstd' | 'gzip' | 'none'
@@ -94,20 +94,23 @@ export function postBatch(body: Buffer, options: TransportOptions, signal: Abort
 export const getPublic = (path: string, options: TransportOptions, signal: AbortSignal): Promise<Delivery> =>
   ask(path, options, signal, { method: 'GET' })
 
-async function ask(path: string, options: TransportOptions, signal: AbortSignal, init: RequestInit): Promise<Delivery> {
+async function ask(
+  path: string,
+  options: TransportOptions,
+  signal: AbortSignal,
+  init: Pick<ServiceRequest, 'method' | 'headers' | 'body'>,
+): Promise<Delivery> {
   let response: Response
   let text: string
+  const { url, timeoutMs, fetch } = options
   try {
-    response = await options.fetch(`${options.url.replace(/\/+$/, '')}${path}`, {
-      ...init,
-      redirect: 'error',
-      signal: AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMs)]),
-    })
-    const bytes = await readBody(response.body, MAX_ANSWER_BYTES)
-    if (bytes === null) throw new Error('the answer is too long')
+    response = await request(addressOf(url, path), { ...init, timeoutMs, signal, fetch })
+    const bytes = await readAnswer(url, response, MAX_ANSWER_BYTES)
+    if (bytes === null) throw unreachable(url, new Error('the answer is too long'))
     text = Buffer.from(bytes).toString('utf8')
   } catch (error) {
-    return { kind: 'later', error: unreachable(options.url, error as Error), retryAfterMs: 0 }
+    if (!(error instanceof KillickError)) throw error
+    return { kind: 'later', error, retryAfterMs: 0 }
   }
   if (response.ok) return { kind: 'accepted', body: text }
   const error = problemError(response.status, text)

@@ -5,6 +5,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const LONG = [
   ...['web/page', 'scripts/start', 'crash/crash', 'web/console', 'web/vectors', 'web/evidence', 'web/shares'],
   ...['scripts/tarballs', 'contracts/RFC9162', 'contracts/AnchorLog', 'crash/database-disk-full'],
+  ...['anchor-service/audit/insider', 'anchor-service/process', 'anchor-service/audit/audit'],
+  ...['anchor-service/anchor/storm', 'anchor-service/audit/processes'],
 ].map((name) => `/test/${name}.test.ts`)
 
 /** Vitest would begin with the largest file, or with the longest of an earlier run, of which a fresh checkout knows none. */
@@ -18,16 +20,31 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+const shared = {
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+  // A second, the default, says more about the machine than about what is waited for.
+  expect: { poll: { timeout: 20_000 } },
+}
+const SERVICE = 'test/anchor-service/**/*.test.ts'
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    // Once for all projects.
     globalSetup: ['test/support/global.ts'],
-    // The contract tests that run on Hardhat's own runner are started by scripts/test.ts.
-    exclude: ['test/contracts/*.t.sol'],
     sequence: { sequencer: LongestFirst },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    // A second, the default, says more about the machine than about what is waited for.
-    expect: { poll: { timeout: 20_000 } },
+    projects: [
+      // A service takes more than a second to load. These files leave nothing behind in their process, so others may run in it.
+      { test: { ...shared, name: 'anchor-service', include: [SERVICE], isolate: false } },
+      // The contract tests that run on Hardhat's own runner are started by scripts/test.ts.
+      {
+        test: {
+          ...shared,
+          name: 'others',
+          include: ['test/**/*.test.ts'],
+          exclude: [SERVICE, 'test/contracts/*.t.sol'],
+        },
+      },
+    ],
   },
 })

@@ -1,6 +1,11 @@
 import { type Hash, sha256, utf8 } from '@killick/sdk/core'
 import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk/verify'
-import { AbiCoder, hexlify, Interface, keccak256, Transaction, ZeroAddress } from 'ethers'
+// By parts, because all of ethers takes half as long again to load, and each audit loads this.
+import { AbiCoder, Interface } from 'ethers/abi'
+import { ZeroAddress } from 'ethers/constants'
+import { keccak256 } from 'ethers/crypto'
+import { Transaction } from 'ethers/transaction'
+import { hexlify } from 'ethers/utils'
 import artifact from './AnchorLog.json' with { type: 'json' }
 
 /** AnchorLog, as calls and their answers. Addresses and hashes are 0x and lower case on this side. */

@@ -2,6 +2,7 @@
 // which goes into a TypeScript loader, source maps and a watch over compiled contracts: docs/decisions/0010.
 //
 //   node scripts/lib/chain-node.ts <options as JSON>
+import { flushCompileCache } from 'node:module'
 import { createHardhatRuntimeEnvironment } from 'hardhat/hre'
 
 export interface ChainNodeOptions {
@@ -18,3 +19,5 @@ const clock = since === undefined ? {} : { allowBlocksWithSameTimestamp: true, i
 const params = { network: 'node', override: { chainId, ...clock } }
 const server = await hre.network.createServer(params, '127.0.0.1', port)
 console.log(`The chain is at http://127.0.0.1:${(await server.listen()).port}/`)
+// A signal ends this program, and would leave nothing in the cache for the next one.
+flushCompileCache()

@@ -117,7 +117,7 @@ if (import.meta.main) {
   const tallies = [await runVitest(args)]
   if (solidity !== null) {
     const { tally, output } = await solidity
-    console.log(`\n${bold('Solidity tests')}${output}`)
+    console.log(`\n${bold('Solidity tests')}\n${output.trim()}\n`)
     tallies.push(tally)
   }
 

@@ -160,7 +160,9 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     anchors: pins.urls.length > 0 ? asked : anchors,
   })
 
-  const tree = new LogTree(tileReader(api), (message, logIndex) => findings.fail('tiles', message, { logIndex }))
+  const tree = new LogTree(tileReader(api), (reason, message, logIndex) =>
+    findings.fail('tiles', reason, message, { logIndex }),
+  )
   const walked = await walkLedger({
     ...{ api, size, keys, tree, findings, signal: options.signal, pace: options.pace ?? 0, own },
     onBatch: (batches, events) => options.onProgress?.({ batches, size, events }),
@@ -180,24 +182,30 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     findings.pass('tiles', count(tree.tiles, 'tile'))
     for (const check of own) {
       const { faults, detail, skipped } = await check.finish()
-      for (const { message, place } of faults) findings.fail(check.id, message, place)
-      if (skipped) findings.skip(check.id, skipped)
+      for (const { reason = 'different', message, place } of faults) findings.fail(check.id, reason, message, place)
+      if (skipped) findings.skip(check.id, skipped.reason, skipped.detail)
       else findings.pass(check.id, detail)
     }
     if (equalBytes(tree.root, root)) findings.pass('root', printHash(root))
-    else findings.fail('root', `They hash to ${printHash(tree.root)}, the checkpoint says ${printHash(root)}`, null)
+    else
+      findings.fail(
+        'root',
+        'root_mismatch',
+        `They hash to ${printHash(tree.root)}, the checkpoint says ${printHash(root)}`,
+        null,
+      )
   }
   const known = new Map([...roots].filter((entry): entry is [number, Hash] => entry[1] !== null))
   if (tree.size === size) compareWithLog(anchors, size, known, findings)
   const followed = leftUnpinned(succession.sound, pins.logs)
-  if (pins.urls.length === 0) findings.skip('anchors.chain', 'No node was asked')
+  if (pins.urls.length === 0) findings.skip('anchors.chain', 'not_asked', 'No node was asked')
   else {
     // What was anchored in a log after it was left is no longer this log's; the check of the succession reports it.
     const own = heads.heads.filter(
       ({ log }) => logs.some((one) => isPlace(one, log)) && !succession.sound.some(({ from }) => isPlace(from, log)),
     )
-    const unread = [...heads.unread, ...followed.map(({ logId }) => `The pinned log ${logId} was left: ${FOLLOWED}`)]
-    await compareWithChain(asked, { ...heads, heads: own, unread }, size, known, findings)
+    const left = followed.map(({ logId }) => `The pinned log ${logId} was left: ${FOLLOWED}`)
+    await compareWithChain(asked, { ...heads, heads: own }, left, size, known, findings)
   }
   const restsOn = [
     ...(pinnedKeys.supported.length > 0 ? [] : ['the operator’s word on which key is the log’s']),
@@ -235,7 +243,7 @@ async function readLog(api: Api, findings: Findings): Promise<Omit<LogDescriptio
     return parseLog(await api.json('/v1/log', MAX_LOG_BYTES))
   } catch (error) {
     if (!isUnreadable(error)) throw error
-    findings.fail('checkpoint', `/v1/log cannot be read: ${error.message}`)
+    findings.fail('checkpoint', 'unreadable', `/v1/log cannot be read: ${error.message}`)
     return { vkey: null, logs: [], successions: [] }
   }
 }
@@ -266,14 +274,14 @@ async function readCheckpoint(
       openNote(note, logKeys)
     } catch (error) {
       if (!(error instanceof KillickError)) throw error
-      findings.fail('checkpoint', error.message)
+      findings.fail('checkpoint', 'signature_invalid', error.message)
     }
     return { origin, size: Number(size), root }
   } catch (error) {
     // A service without a readable checkpoint has lost it: a ledger is never empty.
     const { status } = error instanceof KillickError ? error.details : { status: null }
     if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
-    findings.fail('checkpoint', error.message)
+    findings.fail('checkpoint', 'unreadable', error.message)
     return { origin: logKeys[0] === undefined ? '' : parseVkey(logKeys[0]).name, size: 0, root: EMPTY_ROOT }
   }
 }

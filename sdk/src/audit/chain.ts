@@ -12,7 +12,7 @@ import type { PinnedLog } from '../verify/trust.ts'
 import { parseAnchorRow, readPages } from './answers.ts'
 import type { Api } from './api.ts'
 import { isNonsense } from './faulty.ts'
-import type { Findings } from './findings.ts'
+import type { AuditReason, Findings } from './findings.ts'
 
 const SETTLED = new Set(['confirmed', 'final'])
 // How many anchors are asked about at a time; each takes a few requests.
@@ -39,7 +39,7 @@ export async function listAnchors(api: Api, findings: Findings): Promise<Anchor[
       throw new KillickError('answer_malformed', `The service lists an anchor of ${size} as ${state}, in no block`)
     } catch (error) {
       if (!(error instanceof KillickError)) throw error
-      findings.fail('anchors.log', error.message)
+      findings.fail('anchors.log', 'unreadable', error.message)
       return null
     }
   }
@@ -48,7 +48,7 @@ export async function listAnchors(api: Api, findings: Findings): Promise<Anchor[
       anchors.push(...rows.filter((anchor) => anchor !== null))
   } catch (error) {
     if (!isNonsense(error)) throw error
-    findings.fail('anchors.log', `/v1/anchors cannot be read: ${error.message}`)
+    findings.fail('anchors.log', 'unreadable', `/v1/anchors cannot be read: ${error.message}`)
   }
   return anchors.sort((a, b) => a.size - b.size)
 }
@@ -115,11 +115,17 @@ export function compareWithLog(
     const root = roots.get(anchor.size)
     const about = `The anchor of size ${anchor.size} on chain ${anchor.chainId}`
     const place = { logIndex: Math.min(anchor.size, size) }
-    if (anchor.size > size) findings.fail('anchors.log', `${about} covers more than the log's ${size} entries`, place)
+    if (anchor.size > size)
+      findings.fail('anchors.log', 'removed', `${about} covers more than the log's ${size} entries`, place)
     else if (!root || !equalBytes(root, anchor.root))
-      findings.fail('anchors.log', `${about} has another root than the log: an entry below it was changed`, null)
+      findings.fail(
+        'anchors.log',
+        'rewritten',
+        `${about} has another root than the log: an entry below it was changed`,
+        null,
+      )
   }
-  if (anchors.length === 0) findings.skip('anchors.log', 'Nothing is anchored yet')
+  if (anchors.length === 0) findings.skip('anchors.log', 'not_anchored', 'Nothing is anchored yet')
   else findings.pass('anchors.log', `${anchors.length} anchors, the newest of size ${anchors.at(-1)!.size}`)
 }
 
@@ -127,19 +133,21 @@ export function compareWithLog(
 export async function compareWithChain(
   anchors: readonly Anchor[],
   { nodes, heads, unread }: Heads,
+  left: readonly string[],
   size: number,
   roots: ReadonlyMap<number, Hash>,
   findings: Findings,
 ): Promise<void> {
   const unanswered = [...unread]
-  const fail = (message: string, logIndex?: number) =>
-    findings.fail('anchors.chain', message, logIndex === undefined ? null : { logIndex })
+  const fail = (reason: AuditReason, message: string, logIndex?: number) =>
+    findings.fail('anchors.chain', reason, message, logIndex === undefined ? null : { logIndex })
   for (const head of heads) {
     const about = `The contract ${head.log.contract} (asked at ${head.rpc.node})`
     const root = roots.get(head.size)
-    if (!head.genuineCode) fail(`${about} is not the published AnchorLog: its code is another`)
+    if (!head.genuineCode) fail('code_foreign', `${about} is not the published AnchorLog: its code is another`)
     else if (head.size > size)
       fail(
+        'removed',
         `${about} holds an anchor of ${head.size} entries; the log has only ${size}: entries were removed, or somebody else anchors with the publisher's key (who has receipts or checkpoints of those entries knows which)`,
         size,
       )
@@ -147,6 +155,7 @@ export async function compareWithChain(
       const reason = await orReason(async () => {
         if (!(await holds(head, root)))
           fail(
+            'rewritten',
             `${about} holds another root for ${head.size} entries: the log was rewritten, or somebody else anchors with the publisher's key`,
           )
       })
@@ -157,15 +166,18 @@ export async function compareWithChain(
     for (const fact of await readAnchors({ anchors: anchors.slice(i, i + AT_ONCE) }, nodes)) {
       const about = `The anchor of size ${fact.size} (${fact.contract}, asked at ${fact.node})`
       if ('unreadable' in fact) unanswered.push(`${about}: ${fact.unreadable}`)
-      else if (!fact.genuineCode) fail(`${about}: the code there is not the published AnchorLog`)
-      else if (!fact.anchored) fail(`${about} is not in the contract`)
-      else if (fact.located === false) fail(`${about} is not in the block and transaction that are listed for it`)
+      else if (!fact.genuineCode) fail('code_foreign', `${about}: the code there is not the published AnchorLog`)
+      else if (!fact.anchored) fail('not_held', `${about} is not in the contract`)
+      else if (fact.located === false)
+        fail('block_mismatch', `${about} is not in the block and transaction that are listed for it`)
     }
   }
-  if (unanswered[0] !== undefined) findings.skip('anchors.chain', unanswered[0])
-  else if (heads.length === 0) findings.skip('anchors.chain', 'None of the nodes is on the chain of this log')
+  if (unanswered[0] !== undefined) findings.skip('anchors.chain', 'node_unreadable', unanswered[0])
+  else if (left[0] !== undefined) findings.skip('anchors.chain', 'pinned_log_left', left[0])
+  else if (heads.length === 0)
+    findings.skip('anchors.chain', 'not_asked', 'None of the nodes is on the chain of this log')
   else if (anchors.length === 0 && heads.every((head) => head.size === 0))
-    findings.skip('anchors.chain', 'The contract holds no anchor of this log')
+    findings.skip('anchors.chain', 'not_anchored', 'The contract holds no anchor of this log')
   else
     findings.pass(
       'anchors.chain',

@@ -1,10 +1,68 @@
 // Collects what an audit finds, check by check. It keeps the earliest fault of each check and counts the rest.
 import type { CheckStatus } from '../verify/finding.ts'
 
+/** Why a check of an audit ended as it did: a closed set, stable across releases; docs/ERRORS.md lists what each means. */
+export type AuditReason =
+  /** It holds. */
+  | 'ok'
+  /** The audit stopped before this check. */
+  | 'stopped'
+  /** What the service answered cannot be read. */
+  | 'unreadable'
+  /** Something that must be there is not. */
+  | 'absent'
+  /** Something is there of which the log does not tell. */
+  | 'untold'
+  /** It is not what the log says. */
+  | 'different'
+  /** It does not follow what stands before it. */
+  | 'misplaced'
+  /** A signature does not verify, or is by a key that may not sign here. */
+  | 'signature_invalid'
+  /** A key was not registered before it was used, or used outside its time. */
+  | 'key_unregistered'
+  /** A registration does not hold. */
+  | 'registration_invalid'
+  /** Fields that were accepted are gone. */
+  | 'fields_missing'
+  /** It hashes to another root. */
+  | 'root_mismatch'
+  /** The log has another root or batch than it signed before. */
+  | 'rewritten'
+  /** Entries that it signed before are not shown. */
+  | 'removed'
+  /** An event is not found in one of the ways that readers look for it. */
+  | 'not_found'
+  /** The proof of an event fails. */
+  | 'proof_failed'
+  /** Nothing is anchored. */
+  | 'not_anchored'
+  /** No node was asked that could tell. */
+  | 'not_asked'
+  /** A node gave no usable answer. */
+  | 'node_unreadable'
+  /** The code at the address is not the published contract. */
+  | 'code_foreign'
+  /** The contract does not hold this. */
+  | 'not_held'
+  /** The block is not the one that is named. */
+  | 'block_mismatch'
+  /** It says that it succeeds another log, and that does not hold. */
+  | 'succession_invalid'
+  /** The log that was left was anchored on. */
+  | 'left_log_anchored'
+  /** A pinned log was left; what came after is on the publisher's word. */
+  | 'pinned_log_left'
+  /** Something was stated while the audit ran. */
+  | 'changed_meanwhile'
+  /** There is nothing to hold it against. */
+  | 'nothing_known'
+
 /**
- * One check of an audit: a stable `id` (docs/ERRORS.md lists them), what holds if it passed, its result, and what was found.
+ * One check of an audit: a stable `id` (docs/ERRORS.md lists them), what holds if it passed, its result, why (a stable
+ * code), and what was found.
  */
-export type AuditCheck = { id: string; title: string; status: CheckStatus; detail: string }
+export type AuditCheck = { id: string; title: string; status: CheckStatus; reason: AuditReason; detail: string }
 
 /**
  * The event at fault, as precisely as possible. `logIndex` is its batch's entry in the log, from 0; `seq` its place in the
@@ -12,8 +70,11 @@ export type AuditCheck = { id: string; title: string; status: CheckStatus; detai
  */
 export type FaultPlace = { logIndex: number; source?: string; stream?: string; seq?: number; id?: string }
 
-/** A fault, and where it is; `null` if it concerns the log as a whole. */
-export type Fault = { readonly place: FaultPlace | null; readonly message: string }
+/**
+ * A fault, and where it is; `null` if it concerns the log as a whole. `reason`: by default, that something is not what the log
+ * says.
+ */
+export type Fault = { readonly place: FaultPlace | null; readonly message: string; readonly reason?: AuditReason }
 
 const order = (place: FaultPlace | null): [number, number] => [
   place?.logIndex ?? Number.POSITIVE_INFINITY,
@@ -24,10 +85,12 @@ const isBefore = (a: FaultPlace | null, b: FaultPlace | null): boolean => {
   return i < j || (i === j && m < n)
 }
 
+const STOPPED = { reason: 'stopped', detail: 'The audit stopped before this check' } as const
+
 export class Findings {
   readonly #titles = new Map<string, string>()
   readonly #passed = new Map<string, string>()
-  readonly #skipped = new Map<string, string>()
+  readonly #skipped = new Map<string, { reason: AuditReason; detail: string }>()
   readonly #faults = new Map<string, Fault & { count: number }>()
 
   /** Announces a check; if nobody concludes it, it counts as skipped. */
@@ -39,15 +102,15 @@ export class Findings {
     this.#passed.set(id, detail)
   }
 
-  skip(id: string, reason: string): void {
-    this.#skipped.set(id, reason)
+  skip(id: string, reason: AuditReason, detail: string): void {
+    this.#skipped.set(id, { reason, detail })
   }
 
-  fail(id: string, message: string, place: FaultPlace | null = null): void {
+  fail(id: string, reason: AuditReason, message: string, place: FaultPlace | null = null): void {
     const known = this.#faults.get(id)
     const count = (known?.count ?? 0) + 1
     if (known && !isBefore(place, known.place)) known.count = count
-    else this.#faults.set(id, { place, message, count })
+    else this.#faults.set(id, { place, message, reason, count })
   }
 
   get failed(): boolean {
@@ -65,10 +128,12 @@ export class Findings {
     return [...this.#titles].map(([id, title]) => {
       const fault = this.#faults.get(id)
       const more = fault && fault.count > 1 ? ` (and ${fault.count - 1} more)` : ''
-      if (fault) return { id, title, status: 'failed', detail: fault.message + more }
+      const { reason: why = 'different', message = '' } = fault ?? {}
+      if (fault) return { id, title, status: 'failed', reason: why, detail: message + more }
       const passed = this.#passed.get(id)
-      if (passed !== undefined) return { id, title, status: 'passed', detail: passed }
-      return { id, title, status: 'skipped', detail: this.#skipped.get(id) ?? 'The audit stopped before this check' }
+      if (passed !== undefined) return { id, title, status: 'passed', reason: 'ok', detail: passed }
+      const skipped = this.#skipped.get(id) ?? STOPPED
+      return { id, title, status: 'skipped', ...skipped }
     })
   }
 }

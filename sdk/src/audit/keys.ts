@@ -12,7 +12,7 @@ import {
   SYSTEM,
 } from '../core/registry.ts'
 import { printTime } from '../core/time.ts'
-import type { FaultPlace, Findings } from './findings.ts'
+import type { AuditReason, FaultPlace, Findings } from './findings.ts'
 import type { WalkedBatch } from './own-check.ts'
 import type { Listed } from './sources.ts'
 
@@ -60,7 +60,7 @@ export class KeyRing {
     this.#options = options
     this.#findings = options.findings
     this.#bounds = new Bounds(options.anchors)
-    for (const fault of options.listed.faults) this.#findings.fail('registry', fault)
+    for (const fault of options.listed.faults) this.#findings.fail('registry', 'unreadable', fault)
     for (const { source = '', jwk } of options.pinned)
       this.#pins.set(source, (this.#pins.get(source) ?? new Map()).set(thumbprint(jwk), jwk))
   }
@@ -95,7 +95,12 @@ export class KeyRing {
       this.#judgeFields(record, event, name, place)
     }
     if (logIndex === 0 && registrationsOf(walked)[0]?.source !== SYSTEM.source)
-      this.#findings.fail('registry', 'The log does not begin with the registration of its own key', at)
+      this.#findings.fail(
+        'registry',
+        'registration_invalid',
+        'The log does not begin with the registration of its own key',
+        at,
+      )
   }
 
   /** Applies what the entry registers. @param isSigned whether its batch's signature verifies under the key from `find` */
@@ -105,12 +110,18 @@ export class KeyRing {
       const { seq, id, leafHash } = events![0]!
       const place = { logIndex, ...SYSTEM, seq, id }
       if ('fault' in registration) {
-        this.#findings.fail('registry', `The registration at log entry ${logIndex}: ${registration.fault}`, place)
+        this.#findings.fail(
+          'registry',
+          'registration_invalid',
+          `The registration at log entry ${logIndex}: ${registration.fault}`,
+          place,
+        )
         continue
       }
       const fail = (why: string) =>
         this.#findings.fail(
           'registry',
+          'registration_invalid',
           `The registration of ${registration.source} at log entry ${logIndex}: ${why}`,
           place,
         )
@@ -141,18 +152,23 @@ export class KeyRing {
     for (const [source, states] of this.#since) {
       const { record, seq } = states.at(-1)!
       const place = { logIndex: record.logIndex, ...SYSTEM, seq }
-      const fail = (what: string) => this.#findings.fail('registry', `/v1/sources, ${source}: ${what}`, place)
+      const fail = (reason: AuditReason, what: string) =>
+        this.#findings.fail('registry', reason, `/v1/sources, ${source}: ${what}`, place)
       const row = listed.rows.get(source)
       if (row === undefined) {
-        if (states[0]!.isBefore && !listed.isCut) fail('it is not listed, though the log registers it')
+        if (states[0]!.isBefore && !listed.isCut) fail('absent', 'it is not listed, though the log registers it')
         continue
       }
       const [why] = states.map((state) => differenceOf(row, state.record)).reverse()
-      if (states.every((state) => differenceOf(row, state.record) !== null)) fail(why!)
+      if (states.every((state) => differenceOf(row, state.record) !== null)) fail('different', why!)
     }
     for (const source of listed.rows.keys())
       if (!this.#since.has(source))
-        this.#findings.fail('registry', `/v1/sources, ${source}: it is listed, and the log never registered it`)
+        this.#findings.fail(
+          'registry',
+          'untold',
+          `/v1/sources, ${source}: it is listed, and the log never registered it`,
+        )
     const sources = this.#since.size.toLocaleString('en')
     this.#findings.pass('registry', `${sources} registered; ${this.#used.toLocaleString('en')} uses of keys`)
     const unjudged = this.#withDecoys.toLocaleString('en')
@@ -170,7 +186,7 @@ export class KeyRing {
       key === undefined
         ? `key ${kid} signs for ${source}, and the log does not register it before`
         : this.#bounds.outside(key, place.logIndex)
-    if (why !== null) this.#findings.fail('registry', `${what}: ${why}`, place)
+    if (why !== null) this.#findings.fail('registry', 'key_unregistered', `${what}: ${why}`, place)
   }
 
   #judgeFields(record: SourceRecord | undefined, event: ParsedEvent, what: string, place: FaultPlace): void {
@@ -180,6 +196,7 @@ export class KeyRing {
     else
       this.#findings.fail(
         'fields',
+        'fields_missing',
         `${what}: ${gone} of its ${event.fieldCount} fields ${gone === 1 ? 'is' : 'are'} gone`,
         place,
       )

@@ -59,14 +59,21 @@ export async function walkLedger(
     what: string,
     place: FaultPlace,
   ): Promise<boolean> => {
-    if (typeof key === 'string') findings.fail(check, `${what}: ${key}`, place)
+    if (typeof key === 'string') findings.fail(check, 'signature_invalid', `${what}: ${key}`, place)
     else if (await signatures.isValid(key, signature)) return true
-    else findings.fail(check, `${what}: the signature does not verify under key ${signature.kid}`, place)
+    else
+      findings.fail(
+        check,
+        'signature_invalid',
+        `${what}: the signature does not verify under key ${signature.kid}`,
+        place,
+      )
     return false
   }
 
   const tell = async (id: string, faults: Promise<readonly Fault[]> | undefined) => {
-    for (const { message, place } of (await faults) ?? []) findings.fail(id, message, place)
+    for (const { reason = 'different', message, place } of (await faults) ?? [])
+      findings.fail(id, reason, message, place)
   }
 
   /** Looks up the batch's keys at once, and checks its signatures later. @returns whether the batch is signed */
@@ -138,7 +145,11 @@ async function* readBatches(
     try {
       for await (const header of lines) {
         if (next >= size) {
-          findings.fail('batches', `More batches than the ${size} of the checkpoint come where they are asked for`)
+          findings.fail(
+            'batches',
+            'untold',
+            `More batches than the ${size} of the checkpoint come where they are asked for`,
+          )
           return
         }
         let n: number
@@ -146,7 +157,7 @@ async function* readBatches(
           n = parseBatchHeader(header).n
         } catch (error) {
           // Without a header nobody knows where the batch ends.
-          findings.fail('batches', `Batch ${next}: ${(error as Error).message}`, { logIndex: next })
+          findings.fail('batches', 'unreadable', `Batch ${next}: ${(error as Error).message}`, { logIndex: next })
           return
         }
         const tokens: string[] = []
@@ -163,11 +174,11 @@ async function* readBatches(
       }
     } catch (error) {
       if (!isUnreadable(error)) throw error
-      findings.fail('batches', `Batch ${next}: ${error.message}`, { logIndex: next })
+      findings.fail('batches', 'unreadable', `Batch ${next}: ${error.message}`, { logIndex: next })
       return
     }
     if (next === before) {
-      findings.fail('batches', `Batch ${next} of ${size} is missing`, { logIndex: next })
+      findings.fail('batches', 'absent', `Batch ${next} of ${size} is missing`, { logIndex: next })
       return
     }
   }
@@ -180,8 +191,14 @@ function readBatch(logIndex: number, header: BatchHeader, tokens: string[], find
     if (!(error instanceof KillickError)) throw error
     const line = Number(error.details.line ?? 1)
     const place = placeOf(logIndex, { ...header, seq: header.seq + Math.max(0, line - 2) })
-    if (line === 1) findings.fail('batches', `Batch ${logIndex}: ${error.message}`, place)
-    else findings.fail('events', `Event ${place.seq} of ${place.source}/${place.stream}: ${error.message}`, place)
+    if (line === 1) findings.fail('batches', 'unreadable', `Batch ${logIndex}: ${error.message}`, place)
+    else
+      findings.fail(
+        'events',
+        'unreadable',
+        `Event ${place.seq} of ${place.source}/${place.stream}: ${error.message}`,
+        place,
+      )
     return null
   }
 }
@@ -202,11 +219,17 @@ function checkStream(
   if (header.seq !== (head?.seq ?? 0) || !isSame(header.prev, head?.batchPrev))
     findings.fail(
       'streams',
+      'misplaced',
       `Batch ${logIndex} does not follow the stream ${name}: it begins at ${header.seq}, expected ${head?.seq ?? 0}`,
       place,
     )
   else if (first && !isSame(first.prev, head?.prev))
-    findings.fail('streams', `${nameOf(first)} does not follow the event before it`, placeOf(logIndex, first))
+    findings.fail(
+      'streams',
+      'misplaced',
+      `${nameOf(first)} does not follow the event before it`,
+      placeOf(logIndex, first),
+    )
   const last = batch?.events.at(-1)
   heads.set(name, {
     seq: header.seq + header.n,

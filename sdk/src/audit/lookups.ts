@@ -11,6 +11,7 @@ import { checkInWords } from '../words/words.ts'
 import { readPages } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
+import type { Fault } from './findings.ts'
 import type { PinnedSourceKey } from './keys.ts'
 import type { OwnCheck } from './own-check.ts'
 
@@ -35,7 +36,7 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
     id: 'lookups',
     title: 'Search, streams and proofs show the events',
     async batch({ logIndex, firstEvent, events }) {
-      const faults = []
+      const faults: Fault[] = []
       for (const [i, event] of (events ?? []).entries()) {
         if (firstEvent + i > 0 && Math.random() * sample >= 1) continue
         count++
@@ -43,11 +44,15 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
         const { id, source, stream, seq } = event
         const message = `Event ${id} (${source}/${stream} ${seq}) is not found by its ${by}`
         const place = { logIndex, source, stream, seq, id }
-        if (by !== null) faults.push({ place, message })
+        if (by !== null) faults.push({ place, reason: 'not_found', message })
         else if (pins !== null) {
           const why = await refutedBy(api, event, pins)
           if (why !== null)
-            faults.push({ place, message: `The proof of event ${id} (${source}/${stream} ${seq}) fails: ${why}` })
+            faults.push({
+              place,
+              reason: 'proof_failed',
+              message: `The proof of event ${id} (${source}/${stream} ${seq}) fails: ${why}`,
+            })
         }
       }
       return faults

@@ -51,19 +51,19 @@ export function checkNotes(api: Api, origin: string, logKeys: readonly string[])
           const text = at === size ? printCheckpoint({ origin, size, root: root() }) : null
           if (text !== null && isSigned(note, text)) continue
           const message = `The checkpoint of ${at} is not one that the log has signed for its first ${at} entries`
-          faults.push({ place: { logIndex: Math.max(0, at - 1) }, message })
+          faults.push({ place: { logIndex: Math.max(0, at - 1) }, reason: 'signature_invalid', message })
         }
       } catch (error) {
         if (!isFaulty(error)) throw error
         failure = error.message
-        faults.push({ place: null, message: `The checkpoints cannot be read: ${failure}` })
+        faults.push({ place: null, reason: 'unreadable', message: `The checkpoints cannot be read: ${failure}` })
       }
       return faults
     },
     finish: async () => ({
       faults: [],
       detail: `${count.toLocaleString('en')} notes`,
-      skipped: keys.length === 0 ? 'The log’s key is not known' : null,
+      skipped: keys.length === 0 ? { reason: 'nothing_known', detail: 'The log’s key is not known' } : null,
     }),
   }
 }

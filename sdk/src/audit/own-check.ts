@@ -2,7 +2,7 @@
 import type { BatchHeader } from '../core/batch.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import type { Hash } from '../core/hash.ts'
-import type { Fault } from './findings.ts'
+import type { AuditReason, Fault } from './findings.ts'
 
 /** An additional check of an audit. If it throws, the audit ends undecided. */
 export type OwnCheck = {
@@ -17,9 +17,14 @@ export type OwnCheck = {
   /** Called for each batch, one after another: the next call begins when this one has answered. */
   entry?(batch: WalkedEntry): Promise<readonly Fault[]>
   /**
-   * Called after the last batch, unless batches are missing. `skipped`: why it could not be checked; `detail`: what was checked.
+   * Called after the last batch, unless batches are missing. `skipped`: why it could not be checked, by code and in words;
+   * `detail`: what was checked.
    */
-  finish(): Promise<{ readonly faults: readonly Fault[]; readonly detail: string; readonly skipped?: string | null }>
+  finish(): Promise<{
+    readonly faults: readonly Fault[]
+    readonly detail: string
+    readonly skipped?: { readonly reason: AuditReason; readonly detail: string } | null
+  }>
 }
 
 /** A batch of the walk: entry `logIndex` of the log, from 0. */

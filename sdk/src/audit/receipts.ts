@@ -36,6 +36,7 @@ export function holdReceipts(shown: readonly Shown[], vkeys: readonly string[]):
         : [
             {
               place: { logIndex: Math.max(0, size - 1) },
+              reason: 'rewritten',
               message: `A note was signed for ${size} entries with another root: the log was rewritten`,
             },
           ],
@@ -50,6 +51,7 @@ export function holdReceipts(shown: readonly Shown[], vkeys: readonly string[]):
       return [
         ...others.map(({ name }) => ({
           place: { logIndex },
+          reason: 'rewritten' as const,
           message: `There is a receipt for ${name} here; the log has another batch in its place`,
         })),
         ...rootFaults(entries, root),
@@ -59,6 +61,7 @@ export function holdReceipts(shown: readonly Shown[], vkeys: readonly string[]):
       const missing = [...roots.keys()].filter((size) => size > entries)
       const faults = missing.map((size) => ({
         place: { logIndex: entries },
+        reason: 'removed' as const,
         message: `A note was signed for ${size} entries; the log shows ${entries}: entries were removed`,
       }))
       const receipts = [...batches.values()].flat().length
@@ -66,7 +69,7 @@ export function holdReceipts(shown: readonly Shown[], vkeys: readonly string[]):
       return {
         faults: [...rootFaults(0, () => EMPTY_ROOT), ...faults],
         detail: `${receipts} receipts, and the roots of ${sizes.length} notes, of ${sizes[0]} to ${sizes.at(-1)} entries`,
-        skipped: sizes.length === 0 ? 'There is no receipt and no note' : null,
+        skipped: sizes.length === 0 ? { reason: 'nothing_known', detail: 'There is no receipt and no note' } : null,
       }
     },
   }

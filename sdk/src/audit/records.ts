@@ -108,7 +108,11 @@ export function checkRecords(api: Api): OwnCheck {
             const wrong = isHere ? list.differences(members, told) : []
             const named = { ...place, logIndex }
             if (!isHere && (event !== null || walked.events !== null))
-              faults.push({ place: named, message: `${list.path}: a ${list.title} of which the log does not tell` })
+              faults.push({
+                place: named,
+                reason: 'untold',
+                message: `${list.path}: a ${list.title} of which the log does not tell`,
+              })
             for (const name of wrong)
               faults.push({
                 place: named,
@@ -116,12 +120,15 @@ export function checkRecords(api: Api): OwnCheck {
               })
           }
           if (told !== null && rows.at(-1)?.logIndex !== at)
-            faults.push({ place, message: `${list.path}: a ${list.title} of which the log tells is not there` })
+            faults.push({
+              ...{ place, reason: 'absent' },
+              message: `${list.path}: a ${list.title} of which the log tells is not there`,
+            })
           else if (told !== null) count += 1
         } catch (error) {
           if (!isFaulty(error)) throw error
           list.isOver = true
-          faults.push({ place: null, message: `${list.path} cannot be read: ${error.message}` })
+          faults.push({ place: null, reason: 'unreadable', message: `${list.path} cannot be read: ${error.message}` })
         }
       }
       if (event !== null && !lists[0]!.isOver) faults.push(...checkWithdrawal(event, at))
@@ -130,7 +137,11 @@ export function checkRecords(api: Api): OwnCheck {
     async finish() {
       const faults: Fault[] = [...withdrawn.keys()]
         .filter((at) => at <= last)
-        .map((at) => ({ place: { logIndex: at }, message: 'A link is withdrawn, and the log does not say so' }))
+        .map((at) => ({
+          place: { logIndex: at },
+          reason: 'untold',
+          message: 'A link is withdrawn, and the log does not say so',
+        }))
       return { faults, detail: `${count.toLocaleString('en')} told of` }
     },
   }

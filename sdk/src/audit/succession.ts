@@ -15,7 +15,7 @@ import { MAX_LOG_BYTES, parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { type Heads, holds, orReason } from './chain.ts'
 import { isUnreadable } from './faulty.ts'
-import type { Fault, FaultPlace, Findings } from './findings.ts'
+import type { AuditReason, Fault, FaultPlace, Findings } from './findings.ts'
 import type { OwnCheck } from './own-check.ts'
 import { systemEvent } from './records.ts'
 
@@ -150,7 +150,10 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
       now = parseLog(await api.json('/v1/log', MAX_LOG_BYTES)).successions
     } catch (error) {
       if (!isUnreadable(error)) throw error
-      return { faults: [{ place: null, message: `/v1/log cannot be read: ${error.message}` }], isNew: false }
+      return {
+        faults: [{ place: null, reason: 'unreadable', message: `/v1/log cannot be read: ${error.message}` }],
+        isNew: false,
+      }
     }
     for (const { place, ...told } of rest) {
       if (isListed(told, now)) continue
@@ -159,7 +162,7 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
         typeof stated === 'string'
           ? `The log tells of a succession whose statement does not hold: ${stated}`
           : '/v1/log: a succession of which the log tells is not there'
-      faults.push({ place, message })
+      faults.push({ place, reason: typeof stated === 'string' ? 'succession_invalid' : 'absent', message })
     }
     return { faults, isNew: faults.length < rest.length }
   }
@@ -186,7 +189,7 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
       if (reason !== null) return reason
       if (!head.genuineCode)
         faults.push({
-          place: null,
+          ...{ place: null, reason: 'code_foreign' },
           message: `The code at ${head.log.contract} (asked at ${head.rpc.node}) is not AnchorLog`,
         })
       else if (!isExtended) beyond = Math.max(beyond ?? 0, head.size)
@@ -206,17 +209,21 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
       const place = { logIndex, source: event.source, stream: event.stream, seq: event.seq, id: event.id }
       const told = toldBy(event.fields.metadata)
       if (told) inLog.push({ ...told, place })
-      return told ? [] : [{ place, message: 'The log tells of a succession, and not which' }]
+      return told
+        ? []
+        : [{ place, reason: 'succession_invalid', message: 'The log tells of a succession, and not which' }]
     },
 
     async finish() {
       const { faults, isNew } = await unlisted()
-      const open: string[] = isNew ? ['A succession was stated while the audit ran'] : []
+      const open: Open[] = isNew
+        ? [{ reason: 'changed_meanwhile', detail: 'A succession was stated while the audit ran' }]
+        : []
       const named: { stated: Succession; anchor: Anchor }[] = []
       for (const statement of statements) {
         const { stated, told } = statement
         const message = refutedByLog(statement)
-        if (message !== null) faults.push({ place: null, message })
+        if (message !== null) faults.push({ place: null, reason: 'succession_invalid', message })
         if (typeof stated === 'string') continue
         if (message !== null) found.push(describe(stated, 'refuted'))
         else named.push({ stated, anchor: { ...stated.from, transaction: told.transaction, block: told.block } })
@@ -226,7 +233,7 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
         const why = refutedByChain(facts?.[i])
         if (why === null) return true
         faults.push({
-          place: null,
+          ...{ place: null, reason: 'succession_invalid' },
           message: `It says that it succeeds the ${nameOf(stated.from)} from ${endOf(stated)} on: ${why}`,
         })
         found.push(describe(stated, 'refuted'))
@@ -241,9 +248,10 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
         const silence =
           fact && 'unreadable' in fact ? `${fact.node}: ${fact.unreadable}` : typeof seen === 'string' ? seen : null
         if (silence !== null) {
-          open.push(
-            `What the ${nameOf(stated.from)} holds was not checked; this log does go on from ${endOf(stated)}. ${silence}`,
-          )
+          open.push({
+            reason: isAskedOf(stated.from) ? 'node_unreadable' : 'not_asked',
+            detail: `What the ${nameOf(stated.from)} holds was not checked; this log does go on from ${endOf(stated)}. ${silence}`,
+          })
           found.push(describe(stated, isAskedOf(stated.from) ? 'unanswered' : 'not asked'))
           continue
         }
@@ -253,8 +261,9 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
             `The ${nameOf(stated.from)} was anchored up to ${seen} entries, and this one does not extend that: it left at ${endOf(stated)}`,
           )
       }
-      if (open[0] !== undefined || sound.length === 0) findings.skip(LEFT, 'Not checked')
-      else if (beyond[0] !== undefined) findings.skip(LEFT, `${beyond[0]}. ${MEANING}`)
+      if (open[0] !== undefined || sound.length === 0)
+        findings.skip(LEFT, open[0]?.reason ?? 'nothing_known', 'Not checked')
+      else if (beyond[0] !== undefined) findings.skip(LEFT, 'left_log_anchored', `${beyond[0]}. ${MEANING}`)
       else findings.pass(LEFT, sound.map(endOf).join('; '))
       const detail = sound
         .map((stated) => `It succeeds the ${nameOf(stated.from)}, from ${endOf(stated)} on`)
@@ -263,6 +272,8 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
     },
   }
 }
+
+type Open = { readonly reason: AuditReason; readonly detail: string }
 
 const UNASKED = 'No node was asked'
 const MEANING =

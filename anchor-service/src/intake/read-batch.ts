@@ -10,7 +10,7 @@ import {
 import type { TimeAt } from '../ledger/packs/checked-batch.ts'
 import { type EventSketch, sketchEvent } from '../ledger/packs/event-keys.ts'
 import { parseOrNull } from '../ledger/packs/read-pack.ts'
-import { rootOf } from '../ledger/tree/batch-tree.ts'
+import { treeOver } from '../ledger/tree/batch-tree.ts'
 import { EventReader, SIGNATURE } from './fast/event-reader.ts'
 import { NO } from './fast/scan.ts'
 
@@ -42,7 +42,9 @@ const reader = new EventReader()
 export type ReadEvents = {
   /** Their leaf hashes, 32 bytes each. */
   leaves: Buffer
-  /** `prev` of the first event. */
+  /** Nodes of the tree over these, as `treeOver` keeps them. */
+  nodes: Buffer
+  /** What the first one names as the event before it. */
   prev: Hash | undefined
   /** The earliest and the latest event by time of recording; the first of several with the same time. */
   earliest: TimeAt
@@ -103,9 +105,11 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
     take.event(sketch, end - at)
     at = end
   }
-  if (at !== text.length || !equalBytes(rootOf(leaves), header.root)) return null
+  if (at !== text.length) return null
+  const { root, nodes } = treeOver(leaves)
+  if (!equalBytes(root, header.root)) return null
   return {
-    ...{ leaves, prev: first === '' ? undefined : parseHash(first)! },
+    ...{ leaves, nodes, prev: first === '' ? undefined : parseHash(first)! },
     ...{ earliest: { time: earliest, line: earliestLine }, latest: { time: latest, line: latestLine } },
   }
 }

@@ -26,6 +26,7 @@ import { EventReader } from '../../../anchor-service/src/intake/fast/event-reade
 import { Decoded, JsonScanner, NO } from '../../../anchor-service/src/intake/fast/scan.ts'
 import { type LineSignature, readEvents } from '../../../anchor-service/src/intake/read-batch.ts'
 import { sketchEvent } from '../../../anchor-service/src/ledger/packs/event-keys.ts'
+import { treeOver } from '../../../anchor-service/src/ledger/tree/batch-tree.ts'
 import { draftEvent, sealEvent } from '../../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
 import { vectors } from '../../support/vectors.ts'
@@ -470,8 +471,10 @@ function readAll(text: string | Buffer, header: BatchHeader) {
 function expectedAll(text: string | Buffer) {
   const parsed = ifValid(() => parseBatch(Buffer.from(text), nodePrimitives))
   if (parsed === null) return null
+  const leaves = Buffer.concat(parsed.events.map(({ leafHash }) => leafHash))
   return {
-    leaves: Buffer.concat(parsed.events.map(({ leafHash }) => leafHash)),
+    leaves,
+    nodes: treeOver(leaves).nodes,
     prev: parsed.events[0]!.prev,
     events: parsed.events.map((event) => {
       const { leafHash, time, id, keys, keyCount } = sketchEvent(event)

@@ -2,6 +2,7 @@ import { constants, zstdCompressSync } from 'node:zlib'
 import { type BatchHeader, type Hash, type parseBatch, printBatch } from '@killick/sdk/core'
 import { type CopyStatement, numberRows, TupleWriter } from '../../database/copy.ts'
 import { free } from '../../release-memory.ts'
+import { treeOver } from '../tree/batch-tree.ts'
 import type { CheckedBatch } from './checked-batch.ts'
 import { type EventSketch, packKeys, sketchEvent } from './event-keys.ts'
 import { NEWEST } from './filters.ts'
@@ -18,7 +19,8 @@ export function packBatch({ header, events }: ReturnType<typeof parseBatch>): Ch
     events.map(({ token }) => token),
   )
   const leaves = Buffer.concat(events.map(({ leafHash }) => leafHash))
-  return packer.done({ text: Buffer.from(text, 'latin1'), frames: null }, leaves, events[0]!.prev, null)
+  const { nodes } = treeOver(leaves)
+  return packer.done({ text: Buffer.from(text, 'latin1'), frames: null }, { leaves, nodes }, events[0]!.prev, null)
 }
 
 /** Most events and bytes of a pack that is cut here: as recorders cut their frames, so that to read one event is to read little. */
@@ -72,12 +74,12 @@ export class Packer {
 
   /**
    * @param text the whole batch
-   * @param frames the zstd frames in which it came, if any; if each makes a pack, they are stored as they are
-   * @param leaves leaf hashes of the events, 32 bytes each
+   * @param frames those it came in, if it came in zstd; where each makes a pack, they are kept as they are
+   * @param tree leaf hashes of the events, 32 bytes each, and nodes of the tree over them
    */
   done(
     { text, frames }: { text: Buffer; frames: readonly ZstdFrame[] | null },
-    leaves: Uint8Array,
+    { leaves, nodes }: { leaves: Uint8Array; nodes: Uint8Array },
     eventPrev: Hash | undefined,
     judged: CheckedBatch['judged'],
   ): CheckedBatch {
@@ -109,7 +111,8 @@ export class Packer {
     }
     const { earliest, latest } = { earliest: this.#earliest, latest: this.#latest }
     return {
-      ...{ header: this.#header, eventPrev, eventLeaves: leaves, earliest, latest, judged },
+      ...{ header: this.#header, eventPrev, eventLeaves: leaves, eventNodes: nodes },
+      ...{ earliest, latest, judged },
       ...{ rows: rows.done(), keyRows: keyRows.done() },
     }
   }
@@ -166,7 +169,7 @@ export function batchStatements(appended: readonly Appended[], firstEvent: numbe
   let number = firstEvent
   for (const { logIndex, batch } of appended) {
     const { source, stream, seq, n, text, leafHash } = batch.header
-    batches.begin(11)
+    batches.begin(12)
     batches.int8(logIndex)
     batches.ascii(source)
     batches.ascii(stream)
@@ -175,6 +178,7 @@ export function batchStatements(appended: readonly Appended[], firstEvent: numbe
     batches.ascii(text)
     batches.bytes(leafHash)
     batches.bytes(batch.eventLeaves)
+    batches.bytes(batch.eventNodes)
     batches.int8(number)
     batches.timestamp(batch.earliest)
     batches.timestamp(batch.latest)
@@ -191,7 +195,7 @@ export function batchStatements(appended: readonly Appended[], firstEvent: numbe
   ]
 }
 
-const BATCHES = `copy batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, first_event, earliest, latest)
+const BATCHES = `copy batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, event_nodes, first_event, earliest, latest)
   from stdin (format binary)`
 const PACKS = 'copy packs (first_event, log_index, pos, n, ids, times, body) from stdin (format binary)'
 const PACK_KEYS = 'copy pack_keys (first_event, scheme, keys, key_counts) from stdin (format binary)'

@@ -4,7 +4,7 @@
  */
 
 import { promisify } from 'node:util'
-import { constants, zstdDecompress } from 'node:zlib'
+import { constants, zstdDecompress, zstdDecompressSync } from 'node:zlib'
 import { KillickError, MAX_BATCH_BYTES, nodePrimitives, type ParsedEvent, parseEvent } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 
@@ -20,6 +20,9 @@ export const PARTITION = 4_194_304
 
 /** The largest window that a frame may ask for, as log₂: that of the largest batch. A larger window would only demand memory. */
 export const MAX_WINDOW_LOG = 24
+
+/** What takes less time to decompress than to hand to the thread pool, which is a tenth of a millisecond. Bytes. */
+const SMALL_BODY = 48 * 1024
 
 const inflate = promisify(zstdDecompress)
 const BOUNDS = { maxOutputLength: MAX_BATCH_BYTES, params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } }
@@ -70,8 +73,14 @@ export const timeAt = (times: Buffer, i: number): number | null =>
 
 /** @returns the text of a pack or batch; null if the column has been altered */
 export async function readBody(body: Buffer): Promise<Buffer | null> {
-  // Most packs come out in one piece; each further piece costs a turn of the thread pool.
-  return inflate(body, { ...BOUNDS, chunkSize: 65_536 + 4 * body.length }).catch(() => null)
+  // Most come out in one piece; each more costs a turn of the thread pool.
+  if (body.length > SMALL_BODY)
+    return inflate(body, { ...BOUNDS, chunkSize: 65_536 + 4 * body.length }).catch(() => null)
+  try {
+    return zstdDecompressSync(body, { ...BOUNDS, chunkSize: 1024 + 3 * body.length })
+  } catch {
+    return null
+  }
 }
 
 /**

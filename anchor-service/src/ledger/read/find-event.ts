@@ -9,9 +9,9 @@ import { findPacks, readCoverage } from '../index/runs.ts'
 import { idKey, leafKey } from '../packs/event-keys.ts'
 import { schemesWith } from '../packs/filters.ts'
 import { readBody, splitLines } from '../packs/read-pack.ts'
-import { levelsOf } from '../tree/batch-tree.ts'
+import { GROUP } from '../tree/batch-tree.ts'
 import type { SignedHead } from '../tree/checkpoints.ts'
-import type { BatchContent, PackContent, ProofMemory } from './proof-memory.ts'
+import type { ProofMemory } from './proof-memory.ts'
 
 /** A stored event. */
 export type StoredPlace = {
@@ -19,8 +19,14 @@ export type StoredPlace = {
   /** Place in the batch. */
   pos: number
   token: string
-  batch: BatchContent
-  /** The first checkpoint that covers it; null if the database has none. */
+  /** The batch's header, and how many leaves its tree has. */
+  header: string
+  leaves: number
+  /** What its path through that tree is made of, as `pathIn` wants it, and all leaves, where these do not lead to the root. */
+  group: Buffer
+  nodes: Buffer
+  allLeaves(): Promise<Buffer>
+  /** The first checkpoint that covers it; null where the database has none. */
   receipt: SignedHead | null
   /** The next `seq` of the system stream, and whether anything was ever anchored. */
   systemSeq: number
@@ -54,7 +60,7 @@ export async function findEvent(db: Db, memory: ProofMemory, name: string): Prom
 
 async function lookFor(db: Db, memory: ProofMemory, names: Names, name: Buffer): Promise<StoredPlace | null> {
   for await (const pack of packsWith(db, memory.names, names, name)) {
-    const found = await lookInto(db, memory, pack, name)
+    const found = await lookInto(db, pack, name)
     if (found !== null) return found
   }
   return null
@@ -101,36 +107,51 @@ const packsWhere = (tables: string, names: string) =>
    order by p.first_event limit ${AT_ONCE}`
 
 /**
- * What a proof needs of a pack and its batch: the rows' versions, and whatever is not in memory.
- * $1: the pack; $2, $3: whether the pack itself and its batch are wanted
+ * What a proof needs of an event that a pack may have, in one exchange, and nothing else of its batch: the header, the leaves of its
+ * group and the nodes above the groups. Without `place` the event is looked for among the names of the pack. `i` is null where the
+ * pack does not have it; where bytes of two names look like it, `names` has all of them, to be looked through here.
+ * $1 pack, $2 name, $3 place in the pack, $4 whether all leaves of the batch are wanted
  */
-const PLACE = {
-  name: 'event_place',
-  text: `select p.first_event, p.pos, p.n, b.log_index,
-      concat_ws(' ', p.xmin, p.ctid) as pack_version, concat_ws(' ', b.xmin, b.ctid) as batch_version,
-      case when with_pack then encode(p.ids, 'base64') end as ids,
-      case when with_pack then encode(p.body, 'base64') end as body,
-      case when with_batch then b.header end as header,
-      case when with_batch then encode(b.event_leaves, 'base64') end as event_leaves,
+const placeBy = (name: string, names: string) => ({
+  name: `event_by_${name}`,
+  text: `select p.pos, p.n, p.i, p.names, b.log_index, b.n as leaves_n, b.header,
+      encode(p.body, 'base64') as body,
+      encode(case when $4 then b.event_leaves else substr(b.event_leaves, 32 * (p.at - p.at % ${GROUP}) + 1, 32 * ${GROUP}) end, 'base64') as leaves,
+      encode(b.event_nodes, 'base64') as nodes,
       c.size, c.root, c.note, exists (select from anchors) as is_anchored,
       (select seq + 1 from batches where source = 'killick' and stream = 'system' order by seq desc limit 1) as system_seq
-    from (select $1::bigint as first_event, $2::boolean as with_pack, $3::boolean as with_batch offset 0) as wanted
-    join packs p using (first_event) join batches b using (log_index)
+    from (
+      select p.first_event, p.pos, p.n, p.log_index, p.i, p.pos + p.i as at,
+        case when p.i is null and p.found > 0 then encode(p.names, 'base64') end as names,
+        case when p.i is not null then p.body end as body
+      from (
+        select p.*, coalesce($3::int, case when p.found % size = 1 then p.found / size end) as i from (
+          select p.*, position($2::bytea in p.names) as found, length($2::bytea) as size from (
+            select p.first_event, p.pos, p.n, p.log_index, p.body, ${names} as names
+            from packs p where p.first_event = $1 offset 0) p offset 0) p offset 0) p offset 0) p
+    join batches b using (log_index)
     left join lateral (select size, root, note from checkpoints where size > b.log_index order by size limit 1) c on true`,
-}
+})
+
+const BY_ID = placeBy('id', 'p.ids')
+const BY_LEAF = placeBy(
+  'leaf',
+  '(select substr(b.event_leaves, 32 * p.pos + 1, 32 * p.n) from batches b where b.log_index = p.log_index)',
+)
 
 type PlaceRow = {
-  first_event: number
+  /** Place in the batch of the pack's first event. */
   pos: number
-  n: number
+  /** The event's place in the pack. */
+  i: number | null
+  /** In base64, as all bytes here: Node reads it five times as fast as the hex that PostgreSQL would send, and there is less of it. */
+  names: string | null
   log_index: number
-  pack_version: string
-  batch_version: string
-  /** All bytes come as base64: Node reads it five times as fast as the hex that PostgreSQL would send, and it is shorter. */
-  ids: string | null
+  leaves_n: number
+  header: string
   body: string | null
-  header: string | null
-  event_leaves: string | null
+  leaves: string
+  nodes: string
   size: number | null
   root: Buffer
   note: string
@@ -138,25 +159,24 @@ type PlaceRow = {
   system_seq: number | null
 }
 
-/** The event in this pack; null if the pack does not have this name. */
-async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer): Promise<StoredPlace | null> {
-  const read = async (withPack: boolean, withBatch: boolean) =>
-    (await db.query<PlaceRow>({ ...PLACE, values: [first, withPack, withBatch] })).rows[0]
-  const known = memory.pack(first)
-  let row = await read(known === undefined, known === undefined || memory.batch(known.logIndex) === undefined)
-  if (row === undefined) return null
-  let { pack, batch } = await contentOf(memory, row)
-  if (pack === undefined || batch === undefined) {
-    row = await read(true, true)
-    if (row === undefined) return null
-    ;({ pack, batch } = await contentOf(memory, row))
+/** The event in this pack; null where the pack has another of its name. */
+async function lookInto(db: Db, first: number, name: Buffer): Promise<StoredPlace | null> {
+  const statement = name.length === 16 ? BY_ID : BY_LEAF
+  const read = async (place: number | null, withLeaves: boolean) =>
+    (await db.query<PlaceRow>({ ...statement, values: [first, name, place, withLeaves] })).rows[0]
+  let row = await read(null, false)
+  if (row?.names) {
+    const place = indexOfName(Buffer.from(row.names, 'base64'), name)
+    row = place < 0 ? undefined : await read(place, false)
   }
-  const { pos, n } = row
-  const names = name.length === 16 ? pack!.ids : batch!.levels[0]!.subarray(32 * pos, 32 * (pos + n))
-  const i = indexOfName(names, name)
-  if (i < 0) return null
+  if (row === undefined || row.i === null) return null
+  const { pos, i, log_index: logIndex, header, leaves_n: leaves } = row
+  const line = splitLines((await readBody(Buffer.from(row.body!, 'base64'))) ?? Buffer.alloc(0), pos)
   return {
-    ...{ logIndex: row.log_index, pos: pos + i, token: pack!.line(i), batch: batch! },
+    ...{ logIndex, pos: pos + i, token: line(i), header, leaves },
+    group: Buffer.from(row.leaves, 'base64'),
+    nodes: Buffer.from(row.nodes, 'base64'),
+    allLeaves: async () => Buffer.from((await read(i, true))?.leaves ?? '', 'base64'),
     receipt: row.size === null ? null : { size: row.size, root: asHash(new Uint8Array(row.root)), note: row.note },
     ...{ systemSeq: row.system_seq ?? 0, isAnchored: row.is_anchored },
   }
@@ -167,31 +187,4 @@ function indexOfName(names: Buffer, name: Buffer): number {
   let at = names.indexOf(name)
   while (at >= 0 && at % name.length !== 0) at = names.indexOf(name, at + 1)
   return at < 0 ? at : at / name.length
-}
-
-/** Pack and batch of a row, from the row or from memory; undefined if neither has them. */
-async function contentOf(
-  memory: ProofMemory,
-  row: PlaceRow,
-): Promise<{ pack: PackContent | undefined; batch: BatchContent | undefined }> {
-  let pack = memory.pack(row.first_event)
-  let batch = memory.batch(row.log_index)
-  if (row.header !== null && row.event_leaves !== null) {
-    batch = {
-      version: row.batch_version,
-      header: row.header,
-      levels: levelsOf(Buffer.from(row.event_leaves, 'base64')),
-    }
-    memory.keepBatch(row.log_index, batch)
-  }
-  if (row.ids !== null && row.body !== null) {
-    const text = (await readBody(Buffer.from(row.body, 'base64'))) ?? Buffer.alloc(0)
-    const ids = Buffer.from(row.ids, 'base64')
-    pack = { version: row.pack_version, logIndex: row.log_index, ids, line: splitLines(text, row.pos) }
-    memory.keepPack(row.first_event, pack, text.buffer.byteLength + 40 * row.n + 256)
-  }
-  return {
-    pack: pack?.version === row.pack_version ? pack : undefined,
-    batch: batch?.version === row.batch_version ? batch : undefined,
-  }
 }

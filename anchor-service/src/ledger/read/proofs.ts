@@ -18,7 +18,7 @@ import { Refusal } from '../../errors.ts'
 import type { Registered } from '../registry/registrations.ts'
 import type { LedgerRegistry } from '../registry/registry.ts'
 import { readKeys } from '../registry/sources.ts'
-import { pathIn } from '../tree/batch-tree.ts'
+import { GROUP, pathIn, treeOver } from '../tree/batch-tree.ts'
 import { type LogKey, readCheckpoint } from '../tree/checkpoints.ts'
 import { readPlans } from '../tree/tiles.ts'
 import { findEvent, type StoredPlace } from './find-event.ts'
@@ -50,8 +50,8 @@ async function makeProof(
   name: string,
 ): Promise<{ text: string; isWhole: boolean }> {
   const place = await findEvent(db, memory, name)
-  const { logIndex, pos, batch } = place
-  const { event, header } = parsePlace(place)
+  const { logIndex, pos } = place
+  const { event, header, path: batchPath } = await parsePlace(place)
   const kids = [...new Set([event.signature?.kid ?? header.signature.kid, header.signature.kid])]
   const [anchors, registrations] = await Promise.all([
     place.isAnchored ? readCarriedAnchors(db, log, logIndex) : [],
@@ -72,7 +72,7 @@ async function makeProof(
 
   const text = printProof({
     event: event.token,
-    batch: { header: batch.header, index: pos, path: pathIn(batch.levels, pos) },
+    batch: { header: place.header, index: pos, path: batchPath },
     log: { origin: log.origin, index: logIndex, size: checkpoint.size, path: paths[0]! },
     checkpoint: checkpoint.note,
     anchors: anchors.map(withPath),
@@ -85,7 +85,7 @@ async function makeProof(
       })),
     }),
   })
-  const leafHash = nodePrimitives.leafHash(batch.header)
+  const { leafHash } = header
   const leads = (to: { size: number; root: Hash }) => {
     const claim = { leafHash, index: logIndex, path: paths[sizes.indexOf(to.size)]!, size: to.size, root: to.root }
     return verifyInclusion(claim, nodePrimitives.nodeHash)
@@ -184,13 +184,26 @@ function choose(all: readonly Registered[], kids: ReadonlySet<string>, size: num
   return within.filter((registered) => needed.has(registered) || newest.has(registered))
 }
 
-function parsePlace({ token, pos, batch }: StoredPlace) {
+/** The event and the header of its batch, which are what was signed, and its path through the batch's tree. */
+async function parsePlace(place: StoredPlace) {
+  const { token, pos, leaves } = place
   try {
     const event = parseEvent(token, nodePrimitives)
-    if (!equalBytes(batch.levels[0]!.subarray(32 * pos, 32 * pos + 32), event.leafHash))
-      throw new Refusal('event_unreadable')
-    batch.parsed ??= parseBatchHeader(batch.header)
-    return { event, header: batch.parsed }
+    const header = parseBatchHeader(place.header)
+    const leadsToRoot = (path: Hash[] | null): path is Hash[] => {
+      const claim = { leafHash: event.leafHash, index: pos, size: leaves, path: path!, root: header.root }
+      return path !== null && verifyInclusion(claim, nodePrimitives.nodeHash)
+    }
+    const path = pathIn(place.group, place.nodes, leaves, pos)
+    if (leadsToRoot(path)) return { event, header, path }
+    // A version that kept no nodes has stored the batch, or somebody has altered a row.
+    const all = await place.allLeaves()
+    const first = 32 * (pos - (pos % GROUP))
+    const group = all.subarray(first, first + 32 * GROUP)
+    const isThere = equalBytes(all.subarray(32 * pos, 32 * pos + 32), event.leafHash)
+    const made = isThere ? pathIn(group, treeOver(all).nodes, all.length / 32, pos) : null
+    if (made === null) throw new Refusal('event_unreadable')
+    return { event, header, path: made }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     throw new Refusal('event_unreadable', `${error.code}: ${error.message}`)

@@ -27,24 +27,57 @@ function climb(leaves: Uint8Array, visit: (nodes: Buffer) => void): Buffer {
 
 /** Root over leaf hashes of 32 bytes each (RFC 9162 §2.1.1). */
 export function rootOf(leaves: Uint8Array): Hash {
-  return leaves.length === 0 ? EMPTY_ROOT : toHash(climb(leaves, () => {}))
+  return treeOver(leaves).root
+}
+
+/** Leaves under one of the nodes that are kept of a batch's tree; 2 to the power of GROUP_LEVEL. */
+export const GROUP = 32
+const GROUP_LEVEL = 5
+
+/**
+ * The root, and the nodes that a path through a long batch is not to be made without: of each level from the roots of the groups
+ * up, the one with the root left out, 32 bytes to a node. A batch with one group has none.
+ */
+export function treeOver(leaves: Uint8Array): { root: Hash; nodes: Buffer<ArrayBuffer> } {
+  if (leaves.length === 0) return { root: EMPTY_ROOT, nodes: Buffer.from(new ArrayBuffer(0)) }
+  const nodes = Buffer.from(new ArrayBuffer(nodesLength(leaves.length / 32)))
+  let level = 0
+  let end = 0
+  const root = climb(leaves, (hashes) => {
+    if (level++ >= GROUP_LEVEL && hashes.length > 32) end += hashes.copy(nodes, end)
+  })
+  return { root: toHash(root), nodes }
+}
+
+/** Bytes of the nodes over so many leaves. */
+function nodesLength(leaves: number): number {
+  let bytes = 0
+  for (let count = Math.ceil(leaves / GROUP); count > 1; count = Math.ceil(count / 2)) bytes += 32 * count
+  return bytes
 }
 
 /**
- * The levels of the tree, from the leaves up to the root, 32 bytes to a node; a last node without a sibling moves up unchanged.
+ * Inclusion path of the leaf at `index` (RFC 9162 §2.1.3.1), its sibling first.
+ * @param group the leaves of its group: of 32 that begin at a multiple of 32, or as many as there are
+ * @param nodes what `treeOver` keeps of the tree; null: these are not of a tree over so many leaves
  */
-export function levelsOf(leaves: Uint8Array): Buffer[] {
-  const levels: Buffer[] = []
-  climb(leaves, (nodes) => levels.push(Buffer.from(nodes)))
-  return levels
-}
-
-/** Inclusion path of the leaf at `index` (RFC 9162 §2.1.3.1), its sibling first. */
-export function pathIn(levels: readonly Buffer[], index: number): Hash[] {
+export function pathIn(group: Uint8Array, nodes: Buffer, leaves: number, index: number): Hash[] | null {
+  const first = index - (index % GROUP)
+  if (index >= leaves || group.length !== 32 * Math.min(GROUP, leaves - first)) return null
+  if (nodes.length !== nodesLength(leaves)) return null
   const path: Hash[] = []
-  for (let level = 0, at = index; level < levels.length - 1; level++, at >>= 1) {
+  let at = index % GROUP
+  const takeSibling = (level: Buffer) => {
     const sibling = 32 * (at ^ 1)
-    if (sibling < levels[level]!.length) path.push(toHash(levels[level]!.subarray(sibling, sibling + 32)))
+    if (sibling < level.length) path.push(toHash(level.subarray(sibling, sibling + 32)))
+    at >>= 1
+  }
+  climb(group, (level) => level.length > 32 && takeSibling(level))
+  at = first / GROUP
+  let start = 0
+  for (let count = Math.ceil(leaves / GROUP); count > 1; count = Math.ceil(count / 2)) {
+    takeSibling(nodes.subarray(start, start + 32 * count))
+    start += 32 * count
   }
   return path
 }

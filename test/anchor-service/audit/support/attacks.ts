@@ -116,6 +116,7 @@ export const COLUMNS: { readonly [column: string]: Column } = {
   'batches.header': [`(select header from batches where log_index = 31)`, ['events', /./], 'events'],
   'batches.leaf_hash': [flip('leaf_hash'), columns('batches.leaf_hash'), null],
   'batches.event_leaves': [flip('event_leaves'), columns('batches.event_leaves'), null],
+  'batches.event_nodes': [`event_nodes || sha256('')`, columns('batches.event_nodes'), null],
   'batches.first_event': ['first_event + 1', columns('batches.first_event'), null],
   'batches.earliest': [`earliest - interval '1 day'`, columns('batches.earliest'), null],
   'batches.latest': [later('latest'), columns('batches.latest'), null],

@@ -11,7 +11,7 @@ import { RUN_EVENTS } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
 import { memoryOf } from '../../../../anchor-service/src/ledger/read/proof-memory.ts'
 import { readProof } from '../../../../anchor-service/src/ledger/read/proofs.ts'
-import { readCheckpoint } from '../../../../anchor-service/src/ledger/tree/checkpoints.ts'
+import { Tile } from '../../../../anchor-service/src/ledger/tree/tiles.ts'
 import { queryAsOwner } from '../../../support/postgres.ts'
 import { nextBatch, registerSource, type TestLedger, testLedger } from '../../support/ledger.ts'
 import { newSigner, Producer } from '../../support/producer.ts'
@@ -89,7 +89,7 @@ test('what is in no event is not found, by id or leaf hash, again and again', as
   }
 })
 
-test('a proof from memory costs one statement, one of a new event four', async () => {
+test('a proof costs one statement, one of a new event four at first', async () => {
   let asked = 0
   const query = (...args: Parameters<pg.Pool['query']>) => {
     asked++
@@ -114,7 +114,7 @@ test('where nothing more fits into the memory, every answer is what it was', asy
   const { kept } = memoryOf(one.pool)
   expect(kept.counts.bytes).toBeGreaterThan(0)
   for (const [i, { id }] of events.entries()) {
-    kept.set('all the room', { version: '', header: '', levels: [] }, kept.maxBytes)
+    kept.set('all the room', new Tile([]), kept.maxBytes)
     expect(kept.counts).toMatchObject({ size: 1, bytes: kept.maxBytes })
     expect(await readProof(one.ledger, id)).toBe(before[i])
   }

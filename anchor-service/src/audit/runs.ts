@@ -1,6 +1,6 @@
 import type { Fault } from '@killick/sdk/audit'
 import type { Db } from '../database/pool.ts'
-import { RUN_EVENTS, type Run, readCoverage, runsBetween, strayRuns } from '../ledger/index/runs.ts'
+import { lengthOf, type Run, readCoverage, runsOf, strayRuns } from '../ledger/index/runs.ts'
 import { isRunRight } from '../ledger/index/write-run.ts'
 import { SCHEMES } from '../ledger/packs/filters.ts'
 
@@ -16,7 +16,14 @@ export function walkRuns(db: Db) {
       while (runs.length > 0 && endOf(runs[0]!) <= events) {
         const run = runs.shift()!
         if (await isRunRight(db, run)) continue
-        const what = `the events from ${run.start} on, ${RUN_EVENTS[run.level]} of them, are not found by their keys`
+        // A longer one may have taken its place meanwhile, which is checked then.
+        const longer = await longerThan(db, run)
+        if (longer !== null) {
+          if (!runs.some((other) => isSame(other, longer))) runs.push(longer)
+          runs.sort(byEnd)
+          continue
+        }
+        const what = `the events from ${run.start} on, ${lengthOf(run)} of them, are not found by their keys`
         faults.push({ place: null, message: `key_blocks.entries: ${what}` })
       }
       return faults
@@ -34,14 +41,19 @@ export function walkRuns(db: Db) {
   }
 }
 
-/** All runs by their end, including the short ones from which long ones were made. */
+/** All there are, by where they end. */
 async function readRuns(db: Db): Promise<Run[]> {
   const runs: Run[] = []
-  for (const scheme of Object.keys(SCHEMES).map(Number)) {
-    const { all, long } = await readCoverage(db, [scheme])
-    runs.push(...runsBetween({ scheme, all, long: 0 }, 0, all), ...runsBetween({ scheme, all: long, long }, 0, long))
-  }
-  return runs.sort((a, b) => endOf(a) - endOf(b))
+  for (const scheme of Object.keys(SCHEMES).map(Number)) runs.push(...runsOf(await readCoverage(db, [scheme])))
+  return runs.sort(byEnd)
 }
 
-const endOf = ({ level, start }: Run) => start + RUN_EVENTS[level]
+/** The run of a higher level that holds the events of this one; null: there is none. */
+async function longerThan(db: Db, { scheme, level, start }: Run): Promise<Run | null> {
+  const runs = runsOf(await readCoverage(db, [scheme]))
+  return runs.find((run) => run.level > level && run.start <= start && start < endOf(run)) ?? null
+}
+
+const endOf = (run: Run) => run.start + lengthOf(run)
+const byEnd = (a: Run, b: Run) => endOf(a) - endOf(b)
+const isSame = (a: Run, b: Run) => a.scheme === b.scheme && a.level === b.level && a.start === b.start

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { CommitResult } from '../ledger/commit.ts'
-import { readUnindexed } from '../ledger/index/runs.ts'
+import { keyIndexOf } from '../ledger/index/key-index.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { memoryOf } from '../ledger/read/proof-memory.ts'
 import { readAnchoredSize } from '../ledger/registry/anchors.ts'
@@ -114,7 +114,7 @@ export function makeMetrics() {
       watched(
         'killick_unindexed_events',
         'Newest events of the log that the index of keys does not hold yet; searches read them themselves',
-        () => readUnindexed(ledger.db),
+        () => keyIndexOf(ledger.db).unindexed(),
       )
       watched(
         'killick_log_went_back',
@@ -137,7 +137,7 @@ export function makeMetrics() {
       })
       new Counter({
         name: 'killick_proof_memory_lookups_total',
-        help: 'Packs, batches and tiles that proofs needed: kept in memory (hit), or to be read (miss)',
+        help: 'Tiles of the log that proofs needed: kept in memory (hit), or to be read (miss)',
         labelNames: ['outcome'],
         registers,
         collect() {

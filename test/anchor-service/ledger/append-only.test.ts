@@ -57,6 +57,18 @@ test.each(DERIVED)('the service may not change %s', async (table) => {
   }
 })
 
+test('the service may drop runs of the index where a longer one has their place', async () => {
+  const levels = async () =>
+    (await it.pool.query('select level from key_blocks order by level')).rows.map(({ level }) => level)
+  await it.pool.query(`insert into key_blocks values (2, 0, 0, 0, ''), (2, 0, 16384, 0, ''), (2, 0, 262144, 0, '')`)
+  await it.pool.query('select drop_merged(2, 1, 0, 262144)')
+  expect(await levels()).toEqual([0, 0, 0])
+  await it.pool.query(`insert into key_blocks values (2, 1, 0, 0, '')`)
+  await it.pool.query('select drop_merged(2, 1, 0, 262144)')
+  expect(await levels()).toEqual([0, 1])
+  await queryAsOwner(it.databaseUrl, 'delete from killick.key_blocks')
+})
+
 test('the service works as a role that may only select and insert', async () => {
   const { rows } = await it.pool.query('select current_user as role')
   expect(rows[0].role).toBe(LEDGER_ROLE)
@@ -76,6 +88,8 @@ describe('migrations', () => {
       '0001_ledger.sql',
       '0002_anchors.sql',
       '0003_shares.sql',
+      '0004_paths.sql',
+      '0005_merged_runs.sql',
     ])
     expect((await migrate(url)).applied).toEqual([])
   })

@@ -7,9 +7,9 @@
  */
 
 import type { Db } from '../../database/pool.ts'
-import { schemesWith } from '../packs/filters.ts'
+import { keyIndexOf, NAMING } from './key-index.ts'
 import { headOfId, headOfLeaf, NameTable } from './name-table.ts'
-import { RUN_EVENTS, readCoverage } from './runs.ts'
+import { RUN_EVENTS } from './runs.ts'
 
 /** For how many events names are kept, in 12 MiB. If the index is farther behind, PostgreSQL searches the rest. */
 const MAX_EVENTS = 98_304
@@ -174,7 +174,7 @@ export class RecentNames {
 
   async #readOn(): Promise<Names> {
     for (;;) {
-      this.#names ??= new Names((await readCoverage(this.#db, schemesWith([]))).all)
+      this.#names ??= new Names((await keyIndexOf(this.#db).end(NAMING)).end)
       const names = this.#names
       if (names.isFull) return names
       const { last, from } = names

@@ -8,7 +8,7 @@ import type pg from 'pg'
 import type { PackKeys } from '../packs/event-keys.ts'
 import { NEWEST } from '../packs/filters.ts'
 import { makeKeys, readWhole, type WholePack } from '../packs/make-keys.ts'
-import { RUN_EVENTS, type Run, readCoverage, readLength, strayRuns } from './runs.ts'
+import { LEVELS, RUN_EVENTS, type Run, readCoverage, readLength, strayRuns } from './runs.ts'
 import { INDEX_LOCK, insertKeys, isRunRight, makeRun, writeRun } from './write-run.ts'
 
 /** How often each thing was done; `events` is the number of events in the log. */
@@ -120,10 +120,10 @@ async function deleteOrphans(client: pg.ClientBase, from: number, to: number | n
 
 /** Makes again the runs that end at `end` and are wrong. */
 async function mendRuns(client: pg.ClientBase, end: number, done: Reindexed): Promise<void> {
-  const { all, long } = await readCoverage(client)
-  for (const level of [0, 1] as const) {
-    const isThere = end % RUN_EVENTS[level] === 0 && end <= (level === 0 ? all : long)
-    const run: Run = { scheme: NEWEST, level, start: end - RUN_EVENTS[level] }
+  const { ends } = await readCoverage(client)
+  for (const level of LEVELS) {
+    const run: Run = { scheme: NEWEST, level, start: end - RUN_EVENTS[level]! }
+    const isThere = end % RUN_EVENTS[level]! === 0 && end <= ends[level]! && run.start >= (ends[level + 1] ?? 0)
     if (!isThere || (await isRunRight(client, run))) continue
     await deleteRun(client, run)
     await writeRun(client, run)

@@ -1,7 +1,7 @@
-// The entries that a run must hold: a short run's from pack_keys, a long run's from its short runs.
+// What a run must hold: by pack_keys, or by the runs of the level below it.
 import type { Db } from '../../database/pool.ts'
 import { free } from '../../release-memory.ts'
-import { ENTRY, firstFrom, RUN_EVENTS, type Run } from './runs.ts'
+import { ENTRY, firstFrom, lengthOf, RUN_EVENTS, type Run } from './runs.ts'
 import { EntrySorter, sortEntries } from './sorter.ts'
 
 /** Most bytes of entries that are sorted at a time: a short run has 0.7 MB, or 130 MB if each event has a thousand targets. */
@@ -9,13 +9,10 @@ const SORTED_BYTES = 16 * 1024 * 1024
 /** How many packs are read at a time. */
 const READ_PACKS = 64
 
-/** The entries that a run must hold, in order, a part at a time. */
-export const readEntries = (db: Db, run: Run): AsyncGenerator<Buffer> =>
-  run.level === 0 ? sortKeys(db, run) : mergeShort(db, run)
-
-/** The entries of a short run, from the packs that begin in it. */
-async function* sortKeys(db: Db, { scheme, start }: Run): AsyncGenerator<Buffer> {
-  const end = start + RUN_EVENTS[0]
+/** What a run must hold, in order, a part at a time: the entries of the packs that begin in it. */
+export async function* readEntries(db: Db, run: Run): AsyncGenerator<Buffer> {
+  const { scheme, start } = run
+  const end = start + lengthOf(run)
   const { rows } = await db.query<{ bytes: number }>(
     `select coalesce(sum(length(keys)), 0)::float8 as bytes from pack_keys
      where scheme = $1 and first_event >= $2 and first_event < $3`,
@@ -31,13 +28,17 @@ async function* sortKeys(db: Db, { scheme, start }: Run): AsyncGenerator<Buffer>
   sorter.close()
 }
 
-/** How many blocks of each short run are merged at a time. */
+/** Blocks of each run that are merged at a time. */
 const MERGED_BLOCKS = 32
 
-/** The entries of a long run: those of its short runs, with offsets from its own beginning. */
-async function* mergeShort(db: Db, { scheme, start }: Run): AsyncGenerator<Buffer> {
-  const count = RUN_EVENTS[1] / RUN_EVENTS[0]
-  const parts = Array.from({ length: count }, (_, i) => new Part(db, scheme, start, start + i * RUN_EVENTS[0]))
+/** The same, of the entries of the runs of the level below it, with offsets from its own beginning. */
+export async function* readMerged(db: Db, { scheme, level, start }: Run): AsyncGenerator<Buffer> {
+  const length = RUN_EVENTS[level - 1]!
+  const count = RUN_EVENTS[level]! / length
+  const parts = Array.from(
+    { length: count },
+    (_, i) => new Part(db, { scheme, level: level - 1, start: start + i * length }, i * length),
+  )
   for (;;) {
     for (const part of parts) await part.fill()
     // Up to here every part is known.
@@ -54,9 +55,9 @@ async function* mergeShort(db: Db, { scheme, start }: Run): AsyncGenerator<Buffe
   }
 }
 
-/** A short run that is merged into a long one. */
+/** A run on the way into a longer one. */
 class Part {
-  /** Entries that were read and not yet taken, with the offsets of the long run. */
+  /** Entries with the offsets of the longer run, as far as they have been read and not been taken. */
   entries: Buffer = Buffer.alloc(0)
   isDone = false
   readonly #db: Db
@@ -64,10 +65,11 @@ class Part {
   readonly #offset: number
   #after: string | null = null
 
-  constructor(db: Db, scheme: number, longStart: number, start: number) {
+  /** @param offset from the beginning of the longer run */
+  constructor(db: Db, run: Run, offset: number) {
     this.#db = db
-    this.#run = { scheme, level: 0, start }
-    this.#offset = start - longStart
+    this.#run = run
+    this.#offset = offset
   }
 
   /** Reads on if nothing is left. */

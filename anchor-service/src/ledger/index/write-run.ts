@@ -9,8 +9,8 @@ import { free } from '../../release-memory.ts'
 import type { PackKeys } from '../packs/event-keys.ts'
 import { NEWEST } from '../packs/filters.ts'
 import { makeKeys, readWhole } from '../packs/make-keys.ts'
-import { type Block, readBlocks, readEntries } from './run-entries.ts'
-import { type Coverage, ENTRY, RUN_EVENTS, type Run, readCoverage, readLength } from './runs.ts'
+import { type Block, readBlocks, readEntries, readMerged } from './run-entries.ts'
+import { type Coverage, ENTRY, LEVELS, lengthOf, RUN_EVENTS, type Run, readCoverage, readLength } from './runs.ts'
 
 /** The process that makes a run holds this lock, so that no other makes the same run. */
 export const INDEX_LOCK = 7_019_322
@@ -33,7 +33,7 @@ export async function makeRun(pool: pg.Pool, signal?: AbortSignal): Promise<bool
     const { rows } = await client.query('select pg_try_advisory_xact_lock($1) as mine', [INDEX_LOCK])
     const isMine: boolean = rows[0].mine
     const run = isMine ? nextRun(await readCoverage(client), await readLength(client)) : null
-    if (run !== null) await writeRun(client, run, signal)
+    if (run !== null) await (run.level === 0 ? writeRun(client, run, signal) : merge(client, run, signal))
     await client.query('commit')
     return isMine ? run !== null : null
   } catch (error) {
@@ -45,21 +45,37 @@ export async function makeRun(pool: pg.Pool, signal?: AbortSignal): Promise<bool
   }
 }
 
-/** In a transaction that holds INDEX_LOCK. */
+/** Makes a run of the keys of packs, in a transaction that holds INDEX_LOCK. */
 export async function writeRun(client: pg.ClientBase, run: Run, signal?: AbortSignal): Promise<void> {
-  if (run.level === 0) await fillKeys(client, run.start, run.start + RUN_EVENTS[0], signal)
+  await fillKeys(client, run.start, run.start + lengthOf(run), signal)
+  await insertRun(client, run, readEntries(client, run), signal)
+}
+
+/** Makes a run of those of the level below it, which it takes the place of: in the same transaction, so that readers see either. */
+async function merge(client: pg.ClientBase, run: Run, signal?: AbortSignal): Promise<void> {
+  await insertRun(client, run, readMerged(client, run), signal)
+  const { scheme, level, start } = run
+  await client.query('select drop_merged($1, $2, $3, $4)', [scheme, level, start, start + lengthOf(run)])
+}
+
+async function insertRun(
+  client: pg.ClientBase,
+  run: Run,
+  parts: AsyncGenerator<Buffer>,
+  signal?: AbortSignal,
+): Promise<void> {
   let isFirst = true
-  for await (const entries of readEntries(client, run)) {
+  for await (const entries of parts) {
     signal?.throwIfAborted()
     await insertBlocks(client, run, entries, isFirst)
     isFirst = false
   }
 }
 
-function nextRun({ scheme, long, all }: Coverage, events: number): Run | null {
-  if (events >= all + RUN_EVENTS[0]) return { scheme, level: 0, start: all }
-  if (all >= long + RUN_EVENTS[1]) return { scheme, level: 1, start: long }
-  return null
+/** New events first, then what there is enough of to be merged. */
+function nextRun({ scheme, ends }: Coverage, events: number): Run | null {
+  const level = LEVELS.find((at) => (ends[at - 1] ?? events) >= ends[at]! + RUN_EVENTS[at]!)
+  return level === undefined ? null : { scheme, level, start: ends[level]! }
 }
 
 /** Adds the keys of the newest scheme to packs that begin in [from, to) and have none. */
@@ -99,7 +115,7 @@ async function insertBlocks(client: pg.ClientBase, run: Run, entries: Buffer, is
 
 const COPY = 'copy key_blocks (scheme, level, start, first, entries) from stdin (format binary)'
 
-/** Whether a run holds exactly the entries from pack_keys, or from its short runs. */
+/** Does a run hold what pack_keys make of it? */
 export async function isRunRight(db: Db, run: Run): Promise<boolean> {
   const stored = createHash('sha256')
   let last: string | null = null

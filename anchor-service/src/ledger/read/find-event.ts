@@ -3,11 +3,10 @@
 import { asHash, isEventId, parseHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
-import { findNamedPacks, type NamedPacks } from '../index/name-lookup.ts'
+import { keyIndexOf, NAMING } from '../index/key-index.ts'
+import type { NamedPacks } from '../index/name-lookup.ts'
 import type { Names, RecentNames } from '../index/recent-names.ts'
-import { findPacks, readCoverage } from '../index/runs.ts'
 import { idKey, leafKey } from '../packs/event-keys.ts'
-import { schemesWith } from '../packs/filters.ts'
 import { readBody, splitLines } from '../packs/read-pack.ts'
 import { GROUP } from '../tree/batch-tree.ts'
 import type { SignedHead } from '../tree/checkpoints.ts'
@@ -69,7 +68,8 @@ async function lookFor(db: Db, memory: ProofMemory, names: Names, name: Buffer):
 /** The packs that may have a name, of those that the runs or these names know, oldest first. */
 async function* packsWith(db: Db, recent: RecentNames, names: Names, name: Buffer): AsyncGenerator<number> {
   const key = name.length === 16 ? idKey(name) : leafKey(name)
-  const inRuns = names.mayHaveRuns ? await findNamedPacks(db, key) : NO_RUNS
+  const index = keyIndexOf(db)
+  const inRuns = names.mayHaveRuns ? await index.named(key) : NO_RUNS
   if (inRuns.runsEnd >= names.from) recent.forget(inRuns.runsEnd)
   // The runs before these names are gone.
   else recent.restart()
@@ -78,7 +78,8 @@ async function* packsWith(db: Db, recent: RecentNames, names: Names, name: Buffe
     yield* [...inRuns.packs, ...packs]
   } else {
     const search = { from: 0, to: inRuns.runsEnd, order: 'oldest' } as const
-    for await (const packs of findPacks(db, await readCoverage(db, schemesWith([])), [key], search)) yield* packs
+    const { scheme } = await index.end(NAMING)
+    for await (const packs of index.find(scheme, [key], search)) yield* packs
     yield* packs
   }
   for (let from = unread; from !== null; ) {

@@ -1,6 +1,6 @@
 import { isSourceName } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
-import { findPacks, readCoverage } from '../index/runs.ts'
+import { keyIndexOf } from '../index/key-index.ts'
 import { eventsWith, type PackKeys, termKey } from '../packs/event-keys.ts'
 import { asked, type Filters, schemesWith } from '../packs/filters.ts'
 import { makeKeys, readWhole } from '../packs/make-keys.ts'
@@ -232,11 +232,12 @@ const MANY_PACKS = 64
  * newest packs, which no run holds yet, is looked at; of all others, those that the runs name.
  */
 async function* packsWith(db: Db, wanted: Wanted, from: number, to: number): AsyncGenerator<KeyedPack> {
-  const coverage = await readCoverage(db, wanted.schemes)
-  yield* readPacks(db, wanted, Math.max(from, coverage.all), to)
-  const search = { from, to: Math.min(to, coverage.all), order: 'newest' } as const
+  const index = keyIndexOf(db)
+  const { scheme, end } = await index.end(wanted.schemes)
+  yield* readPacks(db, wanted, Math.max(from, end), to)
+  const search = { from, to: Math.min(to, end), order: 'newest' } as const
   let many = FEW_PACKS
-  for await (const found of findPacks(db, coverage, wanted.ofPack, search))
+  for await (const found of index.find(scheme, wanted.ofPack, search))
     for (; found.length > 0; many = Math.min(MANY_PACKS, 2 * many))
       yield* once(await readFoundPacks(db, wanted, found.splice(0, many)))
 }

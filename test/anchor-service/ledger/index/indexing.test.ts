@@ -111,7 +111,7 @@ test('a service that starts makes up for what was not done while none ran', asyn
   second = await testService({}, first)
   await until(async () => (await metric(second, 'killick_unindexed_events')) < RUN_EVENTS[0])
   const pool = openPool(first.databaseUrl, true, 2)
-  expect(await readCoverage(pool)).toEqual({ scheme: NEWEST, long: 0, all: 3 * RUN_EVENTS[0] })
+  expect(await readCoverage(pool)).toEqual({ scheme: NEWEST, ends: [3 * RUN_EVENTS[0], 0] })
   for (const run of [0, 1, 2])
     expect(await isRunRight(pool, { scheme: NEWEST, level: 0, start: run * RUN_EVENTS[0] })).toBe(true)
   await pool.end()

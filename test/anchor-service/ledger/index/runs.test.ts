@@ -1,17 +1,11 @@
 // The index of keys: what its runs name is what the packs hold, whatever is asked and however much there is.
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { findNamedPacks } from '../../../../anchor-service/src/ledger/index/name-lookup.ts'
-import {
-  type Coverage,
-  findPacks,
-  RUN_EVENTS,
-  readCoverage,
-  readUnindexed,
-  runsBetween,
-  type Search,
-} from '../../../../anchor-service/src/ledger/index/runs.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { walkRuns } from '../../../../anchor-service/src/audit/runs.ts'
+import type { Search } from '../../../../anchor-service/src/ledger/index/key-lookup.ts'
+import { keyIndexOf } from '../../../../anchor-service/src/ledger/index/key-index.ts'
+import { type Coverage, RUN_EVENTS, readCoverage, runsOf } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { isRunRight, makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
 import { NEWEST } from '../../../../anchor-service/src/ledger/packs/filters.ts'
 import { queryAsOwner } from '../../../support/postgres.ts'
@@ -68,30 +62,31 @@ beforeAll(async () => {
   opened = await ledgerOf(packs, EVENTS)
   while (await makeRun(opened.pool));
   coverage = await readCoverage(opened.pool)
-  const indexed = packs.filter(({ first }) => first < coverage.all)
+  const indexed = packs.filter(({ first }) => first < coverage.ends[0]!)
   const names = indexed.map(({ keys }) => new Set(keys.map(kept)))
   owners = KEYS.map((key) => indexed.filter((_, i) => names[i]!.has(kept(key))).map(({ first }) => first))
 })
 afterAll(() => opened.close())
 
 test('long runs hold all they can, short ones what follows, and a short one is not begun before it is full', async () => {
-  expect(coverage).toEqual({ scheme: NEWEST, long: 2 * RUN_EVENTS[1], all: 2 * RUN_EVENTS[1] + 3 * RUN_EVENTS[0] })
-  expect(await readUnindexed(opened.pool)).toBe(100)
-  for (const run of runsBetween(coverage, 0, EVENTS)) expect(await isRunRight(opened.pool, run)).toBe(true)
+  expect(coverage).toEqual({ scheme: NEWEST, ends: [2 * RUN_EVENTS[1] + 3 * RUN_EVENTS[0], 2 * RUN_EVENTS[1]] })
+  expect(await keyIndexOf(opened.pool).unindexed()).toBe(100)
+  expect(await keyIndexOf(opened.pool).end([NEWEST])).toEqual({ scheme: NEWEST, end: coverage.ends[0] })
+  for (const run of runsOf(coverage)) expect(await isRunRight(opened.pool, run)).toBe(true)
 })
 
 test('a name is looked for in all runs at once, and is in no other packs', async () => {
   let known = 0
   for (const [i, key] of KEYS.entries()) {
-    const { runsEnd, packs, isAll } = await findNamedPacks(opened.pool, key)
-    expect(runsEnd).toBe(coverage.all)
+    const { runsEnd, packs, isAll } = await keyIndexOf(opened.pool).named(key)
+    expect(runsEnd).toBe(coverage.ends[0])
     if (isAll) expect(packs).toEqual(owners[i])
     if (isAll && packs.length > 0) known++
   }
   expect(known).toBeGreaterThan(4)
   for (const { first, keys } of packs.slice(0, 40))
-    expect(await findNamedPacks(opened.pool, keys.at(-1)!)).toMatchObject({ packs: [first], isAll: true })
-  expect(await findNamedPacks(opened.pool, randomBytes(8))).toMatchObject({ packs: [], isAll: true })
+    expect(await keyIndexOf(opened.pool).named(keys.at(-1)!)).toMatchObject({ packs: [first], isAll: true })
+  expect(await keyIndexOf(opened.pool).named(randomBytes(8))).toMatchObject({ packs: [], isAll: true })
 })
 
 async function collect(parts: AsyncIterable<number[]>): Promise<number[]> {
@@ -100,7 +95,17 @@ async function collect(parts: AsyncIterable<number[]>): Promise<number[]> {
   return all
 }
 
-const search = (keys: readonly Buffer[], what: Search) => collect(findPacks(opened.pool, coverage, keys, what))
+const search = (keys: readonly Buffer[], what: Search) =>
+  collect(keyIndexOf(opened.pool).find(NEWEST, keys, { ...what, to: Math.min(what.to, coverage.ends[0]!) }))
+
+test('behind the runs every pack may have a key', async () => {
+  const newest = packs.map(({ first }) => first).filter((first) => first >= coverage.ends[0]!)
+  const what = { from: coverage.ends[0]!, to: EVENTS }
+  const find = (order: Search['order']) =>
+    collect(keyIndexOf(opened.pool).find(NEWEST, [randomBytes(8)], { ...what, order }))
+  expect(await find('oldest')).toEqual(newest)
+  expect(await find('newest')).toEqual(newest.reverse())
+})
 
 test('packs are found by any key, within any bounds, in both orders', async () => {
   const place = fc.oneof(
@@ -135,6 +140,102 @@ test('by several keys none that has all of them is left out, and a rare one keep
     }),
     { numRuns: 100 },
   )
+})
+
+describe('while runs are merged', () => {
+  let merging: TestLedger
+  const some = () => packs.filter(({ first }) => first < RUN_EVENTS[1])
+  const ownersOf = (key: Buffer) =>
+    some()
+      .filter(({ keys }) => keys.some((own) => kept(own) === kept(key)))
+      .map(({ first }) => first)
+  const blocks = async (level: number) => {
+    const { rows } = await merging.pool.query('select count(*)::int as n from key_blocks where level = $1', [level])
+    return rows[0].n as number
+  }
+  /** As many short runs as a long one is made of. */
+  const begin = async () => {
+    await queryAsOwner(merging.databaseUrl, 'delete from killick.key_blocks')
+    for (let i = 0; i < RUN_EVENTS[1] / RUN_EVENTS[0]; i++) await makeRun(merging.pool)
+    expect(await readCoverage(merging.pool)).toMatchObject({ ends: [RUN_EVENTS[1], 0] })
+  }
+  const all = { from: 0, to: RUN_EVENTS[1] }
+
+  beforeAll(async () => {
+    merging = await ledgerOf(some(), RUN_EVENTS[1])
+  })
+  beforeEach(begin)
+  afterAll(() => merging.close())
+
+  test('the longer one takes the place of those it is made of, in one transaction', async () => {
+    const seen = new Set<string>()
+    let isDone = false
+    const merged = makeRun(merging.pool).finally(() => {
+      isDone = true
+    })
+    while (!isDone) {
+      const { rows } = await merging.pool.query('select distinct level from key_blocks')
+      seen.add(rows.map(({ level }) => level).join())
+    }
+    expect(await merged).toBe(true)
+    expect([...seen].filter((levels) => levels !== '0' && levels !== '1')).toEqual([])
+    expect([await blocks(0), (await blocks(1)) > 0]).toEqual([0, true])
+    expect(await readCoverage(merging.pool)).toMatchObject({ ends: [RUN_EVENTS[1], RUN_EVENTS[1]] })
+    expect(await isRunRight(merging.pool, { scheme: NEWEST, level: 1, start: 0 })).toBe(true)
+    expect(await makeRun(merging.pool)).toBe(false)
+  })
+
+  test.each(['newest', 'oldest'] as const)('a search that has begun goes on, the %s first', async (order) => {
+    const wanted = KEYS.slice(0, 6)
+    const begun = wanted.map((key) => keyIndexOf(merging.pool).find(NEWEST, [key], { ...all, order }))
+    const found = await Promise.all(begun.map(async (parts) => ((await parts.next()).value as number[]) ?? []))
+    expect(await makeRun(merging.pool)).toBe(true)
+    for (const [i, parts] of begun.entries()) for await (const part of parts) found[i]!.push(...part)
+    for (const [i, key] of wanted.entries())
+      expect(found[i]).toEqual(order === 'newest' ? ownersOf(key).reverse() : ownersOf(key))
+  })
+
+  test('whoever asks meanwhile, again and again, gets the same', async () => {
+    const names = some().filter((_, i) => i % 40 === 0)
+    const index = keyIndexOf(merging.pool)
+    let isDone = false
+    const merged = makeRun(merging.pool).finally(() => {
+      isDone = true
+    })
+    let asked = 0
+    while (!isDone || asked < names.length) {
+      const { first, keys } = names[asked++ % names.length]!
+      const name = keys.at(-1)!
+      expect(await index.named(name)).toEqual({ runsEnd: RUN_EVENTS[1], packs: [first], isAll: true })
+      expect(await collect(index.find(NEWEST, [name], { ...all, order: 'oldest' }))).toEqual([first])
+    }
+    expect(await merged).toBe(true)
+  })
+
+  test('an audit that has begun checks the longer one instead', async () => {
+    const runs = walkRuns(merging.pool)
+    expect(await runs.upTo(RUN_EVENTS[0])).toEqual([])
+    expect(await makeRun(merging.pool)).toBe(true)
+    const damage = (sql: string) => queryAsOwner(merging.databaseUrl, `set search_path = killick; ${sql}`)
+    expect(await runs.upTo(RUN_EVENTS[1])).toEqual([])
+    const [first, second] = [walkRuns(merging.pool), walkRuns(merging.pool)]
+    await damage('update key_blocks set entries = substr(entries, 9) where first = (select max(first) from key_blocks)')
+    expect(await first.upTo(RUN_EVENTS[1])).toHaveLength(1)
+    // A short one beside it is one too many.
+    await damage(
+      `insert into key_blocks select scheme, 0, start, first, entries from key_blocks order by first limit 1`,
+    )
+    expect(await second.finish()).toHaveLength(1)
+  })
+
+  test('a run that is gone is looked through, by names too', async () => {
+    const { first, keys } = some().find(({ first }) => first > 3 * RUN_EVENTS[0])!
+    await queryAsOwner(merging.databaseUrl, `delete from killick.key_blocks where start = ${3 * RUN_EVENTS[0]}`)
+    const index = keyIndexOf(merging.pool)
+    expect((await index.named(keys.at(-1)!)).isAll).toBe(false)
+    for (const order of ['newest', 'oldest'] as const)
+      expect(await collect(index.find(NEWEST, [keys.at(-1)!], { ...all, order }))).toContain(first)
+  })
 })
 
 test.each([
@@ -172,9 +273,8 @@ test('events with very many keys make a run that is sorted a part at a time', as
      from (select *, lag(first) over (order by first) as before from killick.key_blocks) b`,
   )
   expect(count).toEqual({ entries: (270 * (131_072 + 8)) / 8, unsorted: 0 })
-  const indexed = await readCoverage(large.pool)
   const all = { from: 0, to: 1000, order: 'oldest' } as const
-  const find = async (key: Buffer) => collect(findPacks(large.pool, indexed, [key], all))
+  const find = async (key: Buffer) => collect(keyIndexOf(large.pool).find(NEWEST, [key], all))
   for (const { first, keys } of [many[0]!, many[77]!, many[269]!])
     for (const at of [0, 65_536, 131_064]) expect(await find(keys[0]!.subarray(at, at + 8))).toContain(first)
   expect(await find(Buffer.alloc(8, 7))).toEqual(many.map(({ first }) => first))
@@ -187,9 +287,9 @@ test('a log that jumps, as after a loss, has runs without an entry, and goes on'
   const far = await ledgerOf([{ first: 5 * RUN_EVENTS[1], keys: [key] }], 5 * RUN_EVENTS[1] + RUN_EVENTS[0])
   while (await makeRun(far.pool));
   const indexed = await readCoverage(far.pool)
-  expect(indexed.all).toBe(5 * RUN_EVENTS[1] + RUN_EVENTS[0])
-  for (const run of runsBetween(indexed, 0, indexed.all)) expect(await isRunRight(far.pool, run)).toBe(true)
-  const all = { from: 0, to: indexed.all, order: 'newest' } as const
-  expect(await collect(findPacks(far.pool, indexed, [key], all))).toEqual([5 * RUN_EVENTS[1]])
+  expect(indexed.ends[0]).toBe(5 * RUN_EVENTS[1] + RUN_EVENTS[0])
+  for (const run of runsOf(indexed)) expect(await isRunRight(far.pool, run)).toBe(true)
+  const all = { from: 0, to: indexed.ends[0]!, order: 'newest' } as const
+  expect(await collect(keyIndexOf(far.pool).find(NEWEST, [key], all))).toEqual([5 * RUN_EVENTS[1]])
   await far.close()
 })

@@ -1,6 +1,6 @@
 // Finds a stored event by its id or leaf hash, with its batch and the checkpoint of its receipt.
 
-import { asHash, isEventId, parseHash } from '@killick/sdk/core'
+import { type Anchor, asHash, isEventId, parseHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import { keyIndexOf, NAMING } from '../index/key-index.ts'
@@ -8,6 +8,7 @@ import type { NamedPacks } from '../index/name-lookup.ts'
 import type { Names, RecentNames } from '../index/recent-names.ts'
 import { idKey, leafKey } from '../packs/event-keys.ts'
 import { readBody, splitLines } from '../packs/read-pack.ts'
+import { type ProvingRow, provingAnchors, readProvingAnchors, toProving } from '../registry/anchors.ts'
 import { GROUP } from '../tree/batch-tree.ts'
 import type { SignedHead } from '../tree/checkpoints.ts'
 import type { ProofMemory } from './proof-memory.ts'
@@ -27,9 +28,11 @@ export type StoredPlace = {
   allLeaves(): Promise<Buffer>
   /** The first checkpoint that covers it; null where the database has none. */
   receipt: SignedHead | null
-  /** The next `seq` of the system stream, and whether anything was ever anchored. */
+  /** Where the system stream ends. */
   systemSeq: number
+  /** Whether anything was ever anchored, and the anchors that prove its entry. */
   isAnchored: boolean
+  proving: Anchor[]
 }
 
 /** How many packs PostgreSQL looks for at a time. */
@@ -59,7 +62,7 @@ export async function findEvent(db: Db, memory: ProofMemory, name: string): Prom
 
 async function lookFor(db: Db, memory: ProofMemory, names: Names, name: Buffer): Promise<StoredPlace | null> {
   for await (const pack of packsWith(db, memory.names, names, name)) {
-    const found = await lookInto(db, pack, name)
+    const found = await lookInto(db, memory, pack, name)
     if (found !== null) return found
   }
   return null
@@ -112,14 +115,17 @@ const packsWhere = (tables: string, names: string) =>
  * group and the nodes above the groups. Without `place` the event is looked for among the names of the pack. `i` is null where the
  * pack does not have it; where bytes of two names look like it, `names` has all of them, to be looked through here.
  * $1 pack, $2 name, $3 place in the pack, $4 whether all leaves of the batch are wanted
+ *
+ * @param withAnchors those that prove its entry too: to be ready to read them costs a third of it all, even where there are none
  */
-const placeBy = (name: string, names: string) => ({
-  name: `event_by_${name}`,
+const placeBy = (name: string, names: string, withAnchors: boolean) => ({
+  name: `event_by_${name}${withAnchors ? '_anchored' : ''}`,
   text: `select p.pos, p.n, p.i, p.names, b.log_index, b.n as leaves_n, b.header,
       encode(p.body, 'base64') as body,
       encode(case when $4 then b.event_leaves else substr(b.event_leaves, 32 * (p.at - p.at % ${GROUP}) + 1, 32 * ${GROUP}) end, 'base64') as leaves,
       encode(b.event_nodes, 'base64') as nodes,
       c.size, c.root, c.note, exists (select from anchors) as is_anchored,
+      ${withAnchors ? provingAnchors('b.log_index') : 'null'} as proving,
       (select seq + 1 from batches where source = 'killick' and stream = 'system' order by seq desc limit 1) as system_seq
     from (
       select p.first_event, p.pos, p.n, p.log_index, p.i, p.pos + p.i as at,
@@ -134,11 +140,10 @@ const placeBy = (name: string, names: string) => ({
     left join lateral (select size, root, note from checkpoints where size > b.log_index order by size limit 1) c on true`,
 })
 
-const BY_ID = placeBy('id', 'p.ids')
-const BY_LEAF = placeBy(
-  'leaf',
-  '(select substr(b.event_leaves, 32 * p.pos + 1, 32 * p.n) from batches b where b.log_index = p.log_index)',
-)
+const LEAVES =
+  '(select substr(b.event_leaves, 32 * p.pos + 1, 32 * p.n) from batches b where b.log_index = p.log_index)'
+const BY_ID = [placeBy('id', 'p.ids', false), placeBy('id', 'p.ids', true)] as const
+const BY_LEAF = [placeBy('leaf', LEAVES, false), placeBy('leaf', LEAVES, true)] as const
 
 type PlaceRow = {
   /** Place in the batch of the pack's first event. */
@@ -157,12 +162,14 @@ type PlaceRow = {
   root: Buffer
   note: string
   is_anchored: boolean
+  proving: ProvingRow[] | null
   system_seq: number | null
 }
 
 /** The event in this pack; null where the pack has another of its name. */
-async function lookInto(db: Db, first: number, name: Buffer): Promise<StoredPlace | null> {
-  const statement = name.length === 16 ? BY_ID : BY_LEAF
+async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer): Promise<StoredPlace | null> {
+  const wasAnchored = memory.isAnchored
+  const statement = (name.length === 16 ? BY_ID : BY_LEAF)[wasAnchored ? 1 : 0]
   const read = async (place: number | null, withLeaves: boolean) =>
     (await db.query<PlaceRow>({ ...statement, values: [first, name, place, withLeaves] })).rows[0]
   let row = await read(null, false)
@@ -172,6 +179,7 @@ async function lookInto(db: Db, first: number, name: Buffer): Promise<StoredPlac
   }
   if (row === undefined || row.i === null) return null
   const { pos, i, log_index: logIndex, header, leaves_n: leaves } = row
+  memory.isAnchored = row.is_anchored
   const line = splitLines((await readBody(Buffer.from(row.body!, 'base64'))) ?? Buffer.alloc(0), pos)
   return {
     ...{ logIndex, pos: pos + i, token: line(i), header, leaves },
@@ -180,6 +188,7 @@ async function lookInto(db: Db, first: number, name: Buffer): Promise<StoredPlac
     allLeaves: async () => Buffer.from((await read(i, true))?.leaves ?? '', 'base64'),
     receipt: row.size === null ? null : { size: row.size, root: asHash(new Uint8Array(row.root)), note: row.note },
     ...{ systemSeq: row.system_seq ?? 0, isAnchored: row.is_anchored },
+    proving: wasAnchored ? toProving(row.proving) : row.is_anchored ? await readProvingAnchors(db, logIndex) : [],
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * What the service keeps in memory for proofs, within 60 MiB. A row is kept under its version, and each proof asks for the
- * versions of its rows: a row that somebody has altered since has another version. Tiles have no version here; instead each proof
- * is checked against its checkpoint.
+ * What the service keeps in memory to answer with proofs, within 60 MiB: tiles of the log, which never change, and the names of the
+ * newest events. Somebody may have altered the rows since; so a proof is held against every root that it names, and a name is looked
+ * for in the pack itself. Packs and batches are not kept: of each a proof needs little, and one statement brings that.
  */
 
 import type { Db } from '../../database/pool.ts'
@@ -14,6 +14,8 @@ const MAX_BYTES = 48 * 1024 * 1024
 
 export class ProofMemory {
   readonly names: RecentNames
+  /** Was anything anchored when the last proof was made? Only what is asked for at first depends on it. */
+  isAnchored = false
   readonly kept: Lru<Tile> = new Lru(MAX_BYTES)
   readonly tiles: KeptTiles = {
     get: (name) => this.kept.get(name),

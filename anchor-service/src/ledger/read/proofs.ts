@@ -54,7 +54,7 @@ async function makeProof(
   const { event, header, path: batchPath } = await parsePlace(place)
   const kids = [...new Set([event.signature?.kid ?? header.signature.kid, header.signature.kid])]
   const [anchors, registrations] = await Promise.all([
-    place.isAnchored ? readCarriedAnchors(db, log, logIndex) : [],
+    place.isAnchored ? readCarriedAnchors(db, log, logIndex, place.proving) : [],
     readRegistrations(db, registry, event, place.systemSeq),
   ])
   const size = anchors[0]?.size

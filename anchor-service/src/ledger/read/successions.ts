@@ -12,7 +12,7 @@ import {
   SYSTEM,
 } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
-import { readAnchors, readCoveringAnchor, readProvingAnchors, type StoredAnchor } from '../registry/anchors.ts'
+import { readAnchors, readCoveringAnchor, type StoredAnchor } from '../registry/anchors.ts'
 import type { LogKey } from '../tree/checkpoints.ts'
 import { readPlans } from '../tree/tiles.ts'
 import { searchEvents } from './search.ts'
@@ -81,11 +81,15 @@ function stepsFrom(stated: readonly Stated[], anchor: LogPlace & { readonly size
 }
 
 /**
- * The anchors that a proof carries, each with the statements of what it succeeds, for verifiers who pinned that; and those
- * anchors of logs already left that still prove the entry.
+ * The anchors that a proof carries, of those that prove its entry, each with the word of whom it succeeds, for verifiers who pinned that; of what was left, those too
+ * that still prove the entry.
  */
-export async function readCarriedAnchors(db: Db, log: LogKey, logIndex: number): Promise<Anchor[]> {
-  const proving = await readProvingAnchors(db, logIndex)
+export async function readCarriedAnchors(
+  db: Db,
+  log: LogKey,
+  logIndex: number,
+  proving: readonly Anchor[],
+): Promise<readonly Anchor[]> {
   const stated = await readSuccessions(db, log)
   if (stated.length === 0) return proving
   const left = proving.flatMap((one) => stepsFrom(stated, { ...one, size: Number.MAX_SAFE_INTEGER }))

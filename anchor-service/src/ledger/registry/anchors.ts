@@ -92,53 +92,67 @@ export async function readAnchors(
   return rows.map(toAnchor)
 }
 
-// `asked` makes PostgreSQL plan once and not again for each log entry.
-const PROVING = {
-  name: 'proving_anchors',
-  text: `with recursive asked as materialized (select $1::bigint as log_index),
-     places as (
-       (select chain_id, genesis, contract, log_id from anchors order by 1, 2, 3, 4 limit 1)
-       union all
-       select next.* from places p cross join lateral (
-         select chain_id, genesis, contract, log_id from anchors
-         where (chain_id, genesis, contract, log_id) > (p.chain_id, p.genesis, p.contract, p.log_id)
-         order by 1, 2, 3, 4 limit 1) next)
-     select latest.*, before.size as before_size, before.root as before_root, before.time as before_time,
-            before.transaction as before_transaction, before.block as before_block
-     from (
-       select distinct on (target) smallest.* from places p cross join lateral (
-         select * from current_anchors a
-         where (a.chain_id, a.genesis, a.contract, a.log_id) = (p.chain_id, p.genesis, p.contract, p.log_id)
-           and size > (select log_index from asked) and state in ('confirmed', 'final') order by size limit 1) smallest
-       order by target, id desc) latest
-     left join lateral (
-       select * from current_anchors b
-       where (b.chain_id, b.genesis, b.contract, b.log_id) = (latest.chain_id, latest.genesis, latest.contract, latest.log_id)
-         and size > 0 and size <= (select log_index from asked) and state in ('confirmed', 'final')
-       order by size desc limit 1) before on true
-     order by latest.id desc limit 16`,
-}
-
 /**
- * For each of the 16 newest targets, the smallest confirmed anchor that covers a log entry, smallest size first. Each comes with
- * the last anchor before it, of the same chain, contract and log, that does not cover the entry. A target that has moved to
- * another chain or contract counts where it was anchored last: a verifier could not ask the old place.
+ * Of each of the 16 newest targets the smallest confirmed anchor that covers a log entry, each with the last one before it of the
+ * same place that does not cover the entry yet: for SQL, as JSON, so that whoever reads a log entry reads them with it. A target that
+ * has moved, to another chain or contract, counts where it was anchored last: a verifier could not ask the old place.
+ *
+ * Planned once: `asked` keeps PostgreSQL from planning for each log entry anew.
  */
-export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
-  const { rows } = await db.query({ ...PROVING, values: [logIndex] })
-  return rows
-    .map((row) => ({ ...toAnchor(row), before: toBefore(row) }))
-    .sort((a, b) => a.size - b.size || a.id - b.id)
-    .map(({ before, ...anchor }) => ({ ...toProven(anchor), ...(before && { before }) }))
+export const provingAnchors = (logIndex: string): string => `(
+  with recursive asked as materialized (select ${logIndex} as log_index),
+    places as (
+      (select chain_id, genesis, contract, log_id from anchors order by 1, 2, 3, 4 limit 1)
+      union all
+      select next.* from places p cross join lateral (
+        select chain_id, genesis, contract, log_id from anchors
+        where (chain_id, genesis, contract, log_id) > (p.chain_id, p.genesis, p.contract, p.log_id)
+        order by 1, 2, 3, 4 limit 1) next)
+  select json_agg(json_build_object('id', id, 'chainId', chain_id, 'contract', contract, 'logId', log_id, 'size', size,
+    'root', encode(root, 'hex'), 'time', time, 'transaction', transaction, 'block', block, 'before', before))
+  from (
+    select latest.*, before from (
+      select distinct on (target) smallest.* from places p cross join lateral (
+        select * from current_anchors a
+        where (a.chain_id, a.genesis, a.contract, a.log_id) = (p.chain_id, p.genesis, p.contract, p.log_id)
+          and size > (select log_index from asked) and state in ('confirmed', 'final') order by size limit 1) smallest
+      order by target, id desc) latest
+    left join lateral (
+      select json_build_object('size', size, 'root', encode(root, 'hex'), 'time', time, 'transaction', transaction, 'block', block) as before
+      from current_anchors b
+      where (b.chain_id, b.genesis, b.contract, b.log_id) = (latest.chain_id, latest.genesis, latest.contract, latest.log_id)
+        and size > 0 and size <= (select log_index from asked) and state in ('confirmed', 'final')
+      order by size desc limit 1) earlier on true
+    order by latest.id desc limit 16) proving)`
+
+type EarlierRow = { size: number; root: string; time: number; transaction: string; block: number }
+/** What `provingAnchors` gives, in no order; null: there are none. */
+export type ProvingRow = EarlierRow & {
+  id: number
+  chainId: number
+  contract: string
+  logId: string
+  before: EarlierRow | null
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a row of the query above
-function toBefore(row: any): Anchor['before'] {
-  if (row.before_size === null) return undefined
-  return {
-    ...{ size: row.before_size, root: asHash(new Uint8Array(row.before_root)), time: row.before_time },
-    ...{ transaction: row.before_transaction, block: row.before_block },
-  }
+/** These anchors, the smallest size first. */
+export function toProving(rows: readonly ProvingRow[] | null): Anchor[] {
+  const toRoot = (hex: string) => asHash(Uint8Array.from(Buffer.from(hex, 'hex')))
+  return (rows ?? [])
+    .toSorted((a, b) => a.size - b.size || a.id - b.id)
+    .map(({ id: _, root, before, ...anchor }) => ({
+      ...anchor,
+      root: toRoot(root),
+      ...(before && { before: { ...before, root: toRoot(before.root) } }),
+    }))
+}
+
+const PROVING = { name: 'proving_anchors', text: `select ${provingAnchors('$1::bigint')} as rows` }
+
+/** The anchors of `provingAnchors`, the smallest size first. */
+export async function readProvingAnchors(db: Db, logIndex: number): Promise<Anchor[]> {
+  const { rows } = await db.query<{ rows: ProvingRow[] | null }>({ ...PROVING, values: [logIndex] })
+  return toProving(rows[0]!.rows)
 }
 
 /** The smallest confirmed anchor of a chain, contract and log that covers a log entry, up to a size. */

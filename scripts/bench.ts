@@ -6,7 +6,8 @@
 //   npm run bench -- --events 8000      events per round, default 64,000; --rounds 1 for one round instead of three
 //   npm run bench -- --audit 20000      events that are audited, default 100,000; with --quick 5,000
 //   npm run bench -- --beside ../before  record and intake of this checkout beside another's, by turns; writes no file
-//   npm run bench -- --only record      one part: record, intake, audit, hostile, reading, growth; writes no file
+//   npm run bench -- --only record      one part: record, intake, audit, hostile, reading, growth, and proofs, which are part of
+//                                       growth; writes no file
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -71,6 +72,7 @@ try {
   if (wants('hostile')) report(await measureHostile(join(folder, 'hostile'), plan))
   if (wants('reading')) report(await measureLongReading(join(folder, 'reading'), plan))
   if (wants('growth')) report(await measureGrowth(join(folder, 'growth'), plan))
+  if (options.only === 'proofs') report(await measureGrowth(join(folder, 'growth'), plan, false))
   if (options.beside !== undefined) report(await measureBeside(options.beside, folder, plan))
   if (isWhole && !options.quick) await publish()
   await rm(folder, { recursive: true, force: true })

@@ -1,8 +1,9 @@
 // Whether intake, proofs and the start stay what they are while the ledger grows.
+import { RUN_EVENTS } from '../../anchor-service/src/ledger/index/runs.ts'
 import { addBatch, type Load, makeLoads, newLoad, sampleEvent } from './events.ts'
 import { type BenchPlan, type BenchRow, besideLimit, mebibytes, ms, newSource, perSecond, SIGNER } from './plan.ts'
 import { measureProofs, proofRow } from './proofs.ts'
-import { type Flow, hand, handIn, type Running, startService } from './service.ts'
+import { type Flow, hand, handIn, type Running, startService, TOKEN } from './service.ts'
 import { medianRound } from './stats.ts'
 
 const STREAMS = 8
@@ -13,14 +14,17 @@ const WARM_UP = 200
 
 const KINDS = { signed: true, unsigned: false } as const
 type Kind = keyof typeof KINDS
+const KIND_NAMES = Object.keys(KINDS) as Kind[]
 
 /**
  * Intake again and again while the ledger grows, by unsigned events, because making them takes less time. Minutes lie between
  * the sizes, and a shared machine is not equally fast all the time; so each rate is taken as a share of what the cores verified
  * just then, and the shares are compared. Signed events are what a source sends by default; of what an unsigned one costs, a
  * third is PostgreSQL's instead of a tenth, so that it shows first what gets slower there.
+ *
+ * @param withIntake false: proofs alone
  */
-export async function measureGrowth(folder: string, plan: BenchPlan): Promise<BenchRow[]> {
+export async function measureGrowth(folder: string, plan: BenchPlan, withIntake = true): Promise<BenchRow[]> {
   const rows: BenchRow[] = []
   let service = await startService(folder)
   const ledger: Ledger = { loads: [], events: 0, ids: [] }
@@ -29,7 +33,9 @@ export async function measureGrowth(folder: string, plan: BenchPlan): Promise<Be
   const least = plan.growth[0]!.toLocaleString('en')
   for (const target of plan.growth) {
     await growTo(service, ledger, target)
-    const flows = { signed: await measure(service, plan, 'signed'), unsigned: await measure(service, plan, 'unsigned') }
+    const flows: Partial<Record<Kind, Share>> = {}
+    if (withIntake) for (const kind of KIND_NAMES) flows[kind] = await measure(service, plan, kind)
+    await indexed(service)
     const drawn = draw(ledger.ids)
     await measureProofs(service.url, drawn.filter((_, i) => i % 10 === 0).slice(0, WARM_UP))
     const proofs = await measureProofs(
@@ -40,8 +46,9 @@ export async function measureGrowth(folder: string, plan: BenchPlan): Promise<Be
     await service.child.stop()
     service = await startService(folder)
     const events = target.toLocaleString('en')
-    for (const kind of Object.keys(KINDS) as Kind[]) {
+    for (const kind of KIND_NAMES) {
       const flow = flows[kind]
+      if (flow === undefined) continue
       first[kind] ??= flow
       const { rate, share } = first[kind]
       const more = kind === 'signed' ? `, memory ${mebibytes(memory)}, ready in ${ms(service.readyMs)}` : ''
@@ -97,6 +104,16 @@ async function growTo(service: Running, ledger: Ledger, target: number): Promise
     if (ledger.ids.length < PROOFS) ledger.ids.push(...batch!.ids.slice(0, PROOFS / 10))
   }
   await Promise.all(handed.values())
+}
+
+/** Until the index is as far as it will be: it is made behind the commits, on the same cores. */
+async function indexed({ url }: Running): Promise<void> {
+  const headers = { authorization: `Bearer ${TOKEN}` }
+  for (let isBehind = true; isBehind; ) {
+    const text = await (await fetch(`${url}/metrics`, { headers })).text()
+    isBehind = Number(/^killick_unindexed_events (\d+)/m.exec(text)![1]) >= RUN_EVENTS[0]
+    if (isBehind) await new Promise((resolve) => setTimeout(resolve, 100))
+  }
 }
 
 /** Every k-th, so that there are about PROOFS of them. */

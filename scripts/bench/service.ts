@@ -92,16 +92,6 @@ export async function hand(url: string, body: Buffer): Promise<number> {
   return performance.now() - start
 }
 
-/** What the service answers to a reader. */
-export async function askFor(url: string): Promise<string> {
-  const request = httpRequest(url, { agent, headers: { authorization: `Bearer ${TOKEN}` } })
-  request.end()
-  const [response] = (await once(request, 'response')) as [IncomingMessage]
-  const answer = await text(response)
-  if (response.statusCode !== 200) throw new Error(`${url} was answered with ${response.statusCode}: ${answer}`)
-  return answer
-}
-
 export type Flow = { rate: number; p50: number; p99: number }
 
 /** All streams at once, each handing in its batches one after another. `urls`: several services take turns. */

@@ -8,10 +8,10 @@
  */
 
 import type { Db } from '../../database/pool.ts'
-import { NEWEST, schemesWith } from '../packs/filters.ts'
+import { NEWEST } from '../packs/filters.ts'
 import { findPacks, type Search } from './key-lookup.ts'
-import { findNamedPacks, type NamedPacks } from './name-lookup.ts'
-import { readCoverage, readLength } from './runs.ts'
+import { findNamedPacks, findNamedPacksIn, type NamedPacks } from './name-lookup.ts'
+import { type Run, readCoverage, readLength } from './runs.ts'
 
 export type KeyIndex = {
   /** Of some schemes the one whose runs hold most, and how many events these hold: the oldest of the log. */
@@ -20,6 +20,8 @@ export type KeyIndex = {
   unindexed(): Promise<number>
   /** The packs that may have a name, by all runs at once. @param key of an id or a leaf hash, which all schemes have */
   named(key: Buffer): Promise<NamedPacks>
+  /** The same by some runs, of one scheme. */
+  namedIn(runs: readonly Run[], key: Buffer): Promise<Omit<NamedPacks, 'runsEnd'>>
   /**
    * Packs that may have all of some keys, in order, a few at a time. Where all keys are in very many packs, only the rarest of them
    * is looked up, so what it gives is to be held against the packs themselves.
@@ -34,8 +36,6 @@ export const keyIndexOf = (db: Db): KeyIndex => ({
   },
   unindexed: async () => Math.max(0, (await readLength(db)) - (await readCoverage(db, [NEWEST])).ends[0]!),
   named: (key) => findNamedPacks(db, key),
+  namedIn: (runs, key) => findNamedPacksIn(db, runs, key),
   find: (scheme, keys, search) => findPacks(db, scheme, keys, search),
 })
-
-/** The schemes that have keys of names: all. */
-export const NAMING: readonly number[] = schemesWith([])

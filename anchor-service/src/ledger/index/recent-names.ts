@@ -7,9 +7,9 @@
  */
 
 import type { Db } from '../../database/pool.ts'
-import { keyIndexOf, NAMING } from './key-index.ts'
+import { keyIndexOf } from './key-index.ts'
 import { headOfId, headOfLeaf, NameTable } from './name-table.ts'
-import { RUN_EVENTS } from './runs.ts'
+import { NAMING, RUN_EVENTS } from './runs.ts'
 
 /** For how many events names are kept, in 12 MiB. If the index is farther behind, PostgreSQL searches the rest. */
 const MAX_EVENTS = 98_304

@@ -13,7 +13,7 @@
  */
 
 import type { Db } from '../../database/pool.ts'
-import { NEWEST, SCHEMES } from '../packs/filters.ts'
+import { NEWEST, SCHEMES, schemesWith } from '../packs/filters.ts'
 
 /** Events of a run, by its level. Each is a multiple of the one before it, and the last a power of two. */
 export const RUN_EVENTS = [16_384, 262_144] as const
@@ -29,6 +29,9 @@ export const lengthOf = ({ level }: Pick<Run, 'level'>): number => RUN_EVENTS[le
 export const ENTRY = 8
 /** Bits of an entry that say where the pack begins: enough for the longest run. */
 export const OFFSET_MASK: number = RUN_EVENTS[RUN_EVENTS.length - 1]! - 1
+
+/** The schemes that have keys of names: all. */
+export const NAMING: readonly number[] = schemesWith([])
 
 /** Which runs of a scheme there are: those of a level hold the events from where those of the next one end, up to `ends[level]`. */
 export type Coverage = { scheme: number; ends: number[] }

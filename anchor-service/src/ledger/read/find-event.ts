@@ -3,9 +3,10 @@
 import { type Anchor, asHash, isEventId, parseHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
-import { keyIndexOf, NAMING } from '../index/key-index.ts'
+import { keyIndexOf } from '../index/key-index.ts'
 import type { NamedPacks } from '../index/name-lookup.ts'
-import type { Names, RecentNames } from '../index/recent-names.ts'
+import type { Names } from '../index/recent-names.ts'
+import { NAMING } from '../index/runs.ts'
 import { idKey, leafKey } from '../packs/event-keys.ts'
 import { readBody, splitLines } from '../packs/read-pack.ts'
 import { type ProvingRow, provingAnchors, readProvingAnchors, toProving } from '../registry/anchors.ts'
@@ -47,35 +48,63 @@ export async function findEvent(db: Db, memory: ProofMemory, name: string): Prom
   const leafHash = parseHash(name)
   if (leafHash === null && !isEventId(name)) throw new Refusal('event_not_found')
   const wanted = leafHash === null ? Buffer.from(name.replaceAll('-', ''), 'hex') : Buffer.from(leafHash)
-  // Events that came after the names were read were accepted later than what is found.
+  // Whatever came since the names of runs and packs were read came later than what is found.
   const known = memory.names.known
-  const found = known && (await lookFor(db, memory, known, wanted))
+  const found = known && (await lookFor(db, memory, wanted, quickly(db, memory, known, wanted)))
   if (found !== null) return found
-  const foundNow = await lookFor(db, memory, await memory.names.catchUp(), wanted)
+  const look = async () => lookFor(db, memory, wanted, packsWith(db, memory, await memory.names.catchUp(), wanted))
+  const foundNow = await look()
   if (foundNow !== null) return foundNow
   // Rows that were altered when the names were read may have been restored.
   if (await memory.names.isUnaltered()) throw new Refusal('event_not_found')
-  const foundThen = await lookFor(db, memory, await memory.names.catchUp(), wanted)
+  const foundThen = await look()
   if (foundThen === null) throw new Refusal('event_not_found')
   return foundThen
 }
 
-async function lookFor(db: Db, memory: ProofMemory, names: Names, name: Buffer): Promise<StoredPlace | null> {
-  for await (const pack of packsWith(db, memory.names, names, name)) {
+async function lookFor(
+  db: Db,
+  memory: ProofMemory,
+  name: Buffer,
+  packs: AsyncGenerator<number>,
+): Promise<StoredPlace | null> {
+  for await (const pack of packs) {
     const found = await lookInto(db, memory, pack, name)
     if (found !== null) return found
   }
   return null
 }
 
-/** The packs that may have a name, of those that the runs or these names know, oldest first. */
-async function* packsWith(db: Db, recent: RecentNames, names: Names, name: Buffer): AsyncGenerator<number> {
-  const key = name.length === 16 ? idKey(name) : leafKey(name)
+const keyOf = (name: Buffer) => (name.length === 16 ? idKey(name) : leafKey(name))
+
+/** The packs that may have a name, as far as this process knows of runs and packs without asking, the oldest first. */
+async function* quickly(
+  db: Db,
+  { runs, names: recent }: ProofMemory,
+  names: Names,
+  name: Buffer,
+): AsyncGenerator<number> {
+  // Between them there are packs that are not known.
+  if (runs.end < names.from) return
+  const key = keyOf(name)
+  const { packs, isAll } = await keyIndexOf(db).namedIn(runs.thatMayHave(key), key)
+  if (!isAll) {
+    await runs.refresh()
+    return
+  }
+  recent.forget(runs.end)
+  yield* [...packs, ...names.find(name, runs.end).packs]
+}
+
+/** The packs that may have a name, of those that there are runs of, or that these names know of, the oldest first. */
+async function* packsWith(db: Db, memory: ProofMemory, names: Names, name: Buffer): AsyncGenerator<number> {
+  const key = keyOf(name)
   const index = keyIndexOf(db)
   const inRuns = names.mayHaveRuns ? await index.named(key) : NO_RUNS
-  if (inRuns.runsEnd >= names.from) recent.forget(inRuns.runsEnd)
-  // The runs before these names are gone.
-  else recent.restart()
+  if (inRuns.runsEnd !== memory.runs.end) await memory.runs.refresh()
+  if (inRuns.runsEnd >= names.from) memory.names.forget(inRuns.runsEnd)
+  // Runs that these names follow are no more.
+  else memory.names.restart()
   const { packs, unread } = names.find(name, inRuns.runsEnd)
   if (inRuns.isAll) {
     yield* [...inRuns.packs, ...packs]

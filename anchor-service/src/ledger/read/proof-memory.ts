@@ -1,19 +1,21 @@
 /**
- * What the service keeps in memory to answer with proofs, within 60 MiB: tiles of the log, which never change, and the names of the
- * newest events. Somebody may have altered the rows since; so a proof is held against every root that it names, and a name is looked
+ * What the service keeps in memory to answer with proofs, within 60 MiB: tiles of the log, which never change, the names of the
+ * newest events, and filters of the names that runs hold. Somebody may have altered the rows since; so a proof is held against every root that it names, and a name is looked
  * for in the pack itself. Packs and batches are not kept: of each a proof needs little, and one statement brings that.
  */
 
 import type { Db } from '../../database/pool.ts'
 import { Lru } from '../../lru.ts'
+import { KnownRuns } from '../index/known-runs.ts'
 import { RecentNames } from '../index/recent-names.ts'
 import type { KeptTiles, Tile } from '../tree/tiles.ts'
 
-/** Bytes for tiles; names of the newest events take up to 12 MiB more. */
-const MAX_BYTES = 48 * 1024 * 1024
+/** Bytes for tiles; names of the newest events take up to 12 MiB more, and filters 32. */
+const MAX_BYTES = 16 * 1024 * 1024
 
 export class ProofMemory {
   readonly names: RecentNames
+  readonly runs: KnownRuns
   /** Was anything anchored when the last proof was made? Only what is asked for at first depends on it. */
   isAnchored = false
   readonly kept: Lru<Tile> = new Lru(MAX_BYTES)
@@ -24,11 +26,12 @@ export class ProofMemory {
 
   constructor(db: Db) {
     this.names = new RecentNames(db)
+    this.runs = new KnownRuns(db)
   }
 
   /** Bytes in use now. */
   get bytes(): number {
-    return this.kept.counts.bytes + this.names.bytes
+    return this.kept.counts.bytes + this.names.bytes + this.runs.bytes
   }
 }
 

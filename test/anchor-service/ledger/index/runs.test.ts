@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { walkRuns } from '../../../../anchor-service/src/audit/runs.ts'
 import type { Search } from '../../../../anchor-service/src/ledger/index/key-lookup.ts'
 import { keyIndexOf } from '../../../../anchor-service/src/ledger/index/key-index.ts'
+import { KnownRuns } from '../../../../anchor-service/src/ledger/index/known-runs.ts'
 import { type Coverage, RUN_EVENTS, readCoverage, runsOf } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { isRunRight, makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
 import { NEWEST } from '../../../../anchor-service/src/ledger/packs/filters.ts'
@@ -212,6 +213,25 @@ describe('while runs are merged', () => {
     expect(await merged).toBe(true)
   })
 
+  test('a process that knows the shorter ones learns that they have gone', async () => {
+    const known = new KnownRuns(merging.pool)
+    const index = keyIndexOf(merging.pool)
+    await known.refresh()
+    await known.whole()
+    const { first, keys } = some().find(({ first }) => first > 5 * RUN_EVENTS[0])!
+    const name = keys.at(-1)!
+    // As the key of a name: what begins with the bits 11 is none.
+    name[0]! &= 0x7f
+    const before = known.thatMayHave(name)
+    expect(await makeRun(merging.pool)).toBe(true)
+    expect((await index.namedIn(known.thatMayHave(name), name)).isAll).toBe(before.length === 0)
+    await known.refresh()
+    await known.whole()
+    expect(known.end).toBe(RUN_EVENTS[1])
+    const long = { scheme: NEWEST, level: 1, start: 0 }
+    expect(await index.namedIn([long], keys.at(-2)!)).toEqual({ packs: [first], isAll: true })
+  })
+
   test('an audit that has begun checks the longer one instead', async () => {
     const runs = walkRuns(merging.pool)
     expect(await runs.upTo(RUN_EVENTS[0])).toEqual([])
@@ -280,6 +300,43 @@ test('events with very many keys make a run that is sorted a part at a time', as
   expect(await find(Buffer.alloc(8, 7))).toEqual(many.map(({ first }) => first))
   expect(await isRunRight(large.pool, { scheme: NEWEST, level: 0, start: 0 })).toBe(true)
   await large.close()
+})
+
+test('a run that may hold a name is known by a filter of it, however many blocks it has', async () => {
+  const name = () => {
+    const key = randomBytes(8)
+    // A leaf hash begins with the bit 0, an id with 10.
+    key[0]! &= key[1]! % 2 === 0 ? 0x7f : 0xbf
+    return key
+  }
+  const named = Array.from({ length: 128 }, (_, i) => ({
+    first: 1 + 128 * i,
+    keys: [...Array.from({ length: 200 }, name), ...Array.from({ length: 40 }, () => Buffer.alloc(8, 0xc0 + i))],
+  }))
+  const filtered = await ledgerOf(named, 2 * RUN_EVENTS[0])
+  while (await makeRun(filtered.pool));
+  const { rows } = await filtered.pool.query('select count(*)::int as n from key_blocks where start = 0')
+  expect(rows[0].n).toBeGreaterThan(100)
+  const [first, second] = runsOf(await readCoverage(filtered.pool))
+  const known = new KnownRuns(filtered.pool)
+  await known.refresh()
+  // Before the filters are read, each may hold it.
+  expect(known.thatMayHave(name())).toEqual([first, second])
+  await known.whole()
+  const index = keyIndexOf(filtered.pool)
+  for (const [i, { first: pack, keys }] of named.entries()) {
+    for (const key of keys.slice(0, 200)) expect(known.thatMayHave(key)).toContainEqual(first)
+    if (i % 16 !== 0) continue
+    expect(await index.namedIn(known.thatMayHave(keys[0]!), keys[0]!)).toEqual({ packs: [pack], isAll: true })
+  }
+  const others = Array.from({ length: 2000 }, name)
+  expect(others.filter((key) => known.thatMayHave(key).length > 0).length).toBeLessThan(40)
+  expect(known.bytes).toBeLessThan(300_000)
+  await queryAsOwner(filtered.databaseUrl, 'delete from killick.key_blocks')
+  expect((await index.namedIn([first!], named[0]!.keys[0]!)).isAll).toBe(false)
+  await known.refresh()
+  expect([known.end, known.thatMayHave(named[0]!.keys[0]!)]).toEqual([0, []])
+  await filtered.close()
 })
 
 test('a log that jumps, as after a loss, has runs without an entry, and goes on', async () => {

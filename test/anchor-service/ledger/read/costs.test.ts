@@ -129,7 +129,12 @@ const counting = {
   },
 } as unknown as pg.Pool
 // Read once, and from then on as they come.
-beforeAll(async () => void (await memoryOf(counting).names.catchUp()))
+beforeAll(async () => {
+  const { names, runs } = memoryOf(counting)
+  await names.catchUp()
+  await runs.refresh()
+  await runs.whole()
+})
 
 /** Rows of tables that were read for what `read` asks. */
 async function rowsRead(read: (db: Db) => Promise<unknown>): Promise<number> {

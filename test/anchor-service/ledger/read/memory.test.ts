@@ -11,6 +11,7 @@ import { RUN_EVENTS } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
 import { memoryOf } from '../../../../anchor-service/src/ledger/read/proof-memory.ts'
 import { readProof } from '../../../../anchor-service/src/ledger/read/proofs.ts'
+import { readCheckpoint } from '../../../../anchor-service/src/ledger/tree/checkpoints.ts'
 import { Tile } from '../../../../anchor-service/src/ledger/tree/tiles.ts'
 import { queryAsOwner } from '../../../support/postgres.ts'
 import { nextBatch, registerSource, type TestLedger, testLedger } from '../../support/ledger.ts'
@@ -212,6 +213,30 @@ test('an event is found in runs, behind them, in runs of which its service does 
   while (await makeRun(other.pool));
   await all()
   await refused(one, '01890000-0000-7000-8000-000000000000')
+})
+
+test('a proof of an event that a run holds costs two statements, and is right whatever becomes of the run', async () => {
+  let asked = 0
+  const query = (...args: Parameters<pg.Pool['query']>) => {
+    asked++
+    return one.pool.query(...args)
+  }
+  const source = { ...one.ledger, db: { query } as unknown as Db as pg.Pool }
+  const { runs } = memoryOf(source.db)
+  const [old] = events
+  await readProof(source, old!.id)
+  await runs.whole()
+  expect(runs.end).toBeGreaterThanOrEqual(RUN_EVENTS[0])
+  for (const name of [old!.id, old!.leafHash]) {
+    asked = 0
+    await readProof(source, name)
+    expect(asked).toBe(2)
+  }
+  await alter('create table kept_blocks as select * from key_blocks; delete from key_blocks where start = 0')
+  await expectProven({ ...one, ledger: source as never }, old!)
+  await alter('delete from key_blocks; insert into key_blocks select * from kept_blocks; drop table kept_blocks')
+  await expectProven({ ...one, ledger: source as never }, old!)
+  await runs.whole()
 })
 
 test('of an event that the log has lost nothing is told, and what took its place is found', async () => {

@@ -3,6 +3,7 @@
 import { type Anchor, asHash, isEventId, parseHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
+import { free } from '../../release-memory.ts'
 import { keyIndexOf } from '../index/key-index.ts'
 import type { NamedPacks } from '../index/name-lookup.ts'
 import type { Names } from '../index/recent-names.ts'
@@ -209,9 +210,8 @@ async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer
   if (row === undefined || row.i === null) return null
   const { pos, i, log_index: logIndex, header, leaves_n: leaves } = row
   memory.isAnchored = row.is_anchored
-  const line = splitLines((await readBody(Buffer.from(row.body!, 'base64'))) ?? Buffer.alloc(0), pos)
   return {
-    ...{ logIndex, pos: pos + i, token: line(i), header, leaves },
+    ...{ logIndex, pos: pos + i, token: await lineOf(row, i), header, leaves },
     group: Buffer.from(row.leaves, 'base64'),
     nodes: Buffer.from(row.nodes, 'base64'),
     allLeaves: async () => Buffer.from((await read(i, true))?.leaves ?? '', 'base64'),
@@ -219,6 +219,17 @@ async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer
     ...{ systemSeq: row.system_seq ?? 0, isAnchored: row.is_anchored },
     proving: wasAnchored ? toProving(row.proving) : row.is_anchored ? await readProvingAnchors(db, logIndex) : [],
   }
+}
+
+/** The line of an event. A pack is a hundred times as long, so what it is read into is not left to the collector. */
+async function lineOf({ pos, body }: PlaceRow, i: number): Promise<string> {
+  const bytes = Buffer.from(body!, 'base64')
+  const text = await readBody(bytes)
+  free(bytes)
+  if (text === null) return ''
+  const line = splitLines(text, pos)(i)
+  free(text)
+  return line
 }
 
 /** @param names one after another, each as long as `name` */

@@ -10,7 +10,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { brotliCompressSync, constants, zstdCompressSync } from 'node:zlib'
+import { brotliCompressSync, constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { asHash, type Hash, nodePrimitives, parseBatchHeader, readBatch } from '@killick/sdk/core'
 import pg from 'pg'
 import sodium from 'sodium-native'
@@ -201,6 +201,21 @@ const STEPS: Record<string, () => Promise<void>> = {
       )
     }
     await rm(folder, { recursive: true })
+  },
+
+  async frames() {
+    const lines = (await sampleBatch()).toString('latin1').split('\n').slice(1, -1)
+    const params = { [constants.ZSTD_c_compressionLevel]: 1 }
+    for (const events of [16, 32, 64, 256]) {
+      const text = Buffer.from(lines.slice(0, events).join('\n'), 'latin1')
+      const frame = zstdCompressSync(text, { params })
+      const made = cost(() => zstdCompressSync(text, { params })) / events
+      const read = cost(() => zstdDecompressSync(frame, { chunkSize: 1024 + text.length }))
+      const bytes = Math.round(frame.length / events)
+      console.log(
+        `a frame of ${events} events: ${bytes} bytes and ${made.toFixed(1)} µs an event, ${Math.round(read)} µs to read it`,
+      )
+    }
   },
 
   async copy() {

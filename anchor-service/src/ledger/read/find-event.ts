@@ -13,7 +13,7 @@ import { readBody, splitLines } from '../packs/read-pack.ts'
 import { type ProvingRow, provingAnchors, readProvingAnchors, toProving } from '../registry/anchors.ts'
 import { GROUP } from '../tree/batch-tree.ts'
 import type { SignedHead } from '../tree/checkpoints.ts'
-import type { ProofMemory } from './proof-memory.ts'
+import type { PackContent, ProofMemory } from './proof-memory.ts'
 
 /** A stored event. */
 export type StoredPlace = {
@@ -144,13 +144,14 @@ const packsWhere = (tables: string, names: string) =>
  * What a proof needs of an event that a pack may have, in one exchange, and nothing else of its batch: the header, the leaves of its
  * group and the nodes above the groups. Without `place` the event is looked for among the names of the pack. `i` is null where the
  * pack does not have it; where bytes of two names look like it, `names` has all of them, to be looked through here.
- * $1 pack, $2 name, $3 place in the pack, $4 whether all leaves of the batch are wanted
+ * $1 pack, $2 name, $3 place in the pack, $4 whether all leaves of the batch are wanted, $5 the version of the pack that is in memory:
+ * its body is not sent again
  *
  * @param withAnchors those that prove its entry too: to be ready to read them costs a third of it all, even where there are none
  */
 const placeBy = (name: string, names: string, withAnchors: boolean) => ({
   name: `event_by_${name}${withAnchors ? '_anchored' : ''}`,
-  text: `select p.pos, p.n, p.i, p.names, b.log_index, b.n as leaves_n, b.header,
+  text: `select p.pos, p.n, p.i, p.names, p.version, b.log_index, b.n as leaves_n, b.header,
       encode(p.body, 'base64') as body,
       encode(case when $4 then b.event_leaves else substr(b.event_leaves, 32 * (p.at - p.at % ${GROUP}) + 1, 32 * ${GROUP}) end, 'base64') as leaves,
       encode(b.event_nodes, 'base64') as nodes,
@@ -158,13 +159,13 @@ const placeBy = (name: string, names: string, withAnchors: boolean) => ({
       ${withAnchors ? provingAnchors('b.log_index') : 'null'} as proving,
       (select seq + 1 from batches where source = 'killick' and stream = 'system' order by seq desc limit 1) as system_seq
     from (
-      select p.first_event, p.pos, p.n, p.log_index, p.i, p.pos + p.i as at,
+      select p.first_event, p.pos, p.n, p.log_index, p.version, p.i, p.pos + p.i as at,
         case when p.i is null and p.found > 0 then encode(p.names, 'base64') end as names,
-        case when p.i is not null then p.body end as body
+        case when p.i is not null and p.version is distinct from $5 then p.body end as body
       from (
         select p.*, coalesce($3::int, case when p.found % size = 1 then p.found / size end) as i from (
           select p.*, position($2::bytea in p.names) as found, length($2::bytea) as size from (
-            select p.first_event, p.pos, p.n, p.log_index, p.body, ${names} as names
+            select p.first_event, p.pos, p.n, p.log_index, p.body, concat_ws(' ', p.xmin, p.ctid) as version, ${names} as names
             from packs p where p.first_event = $1 offset 0) p offset 0) p offset 0) p offset 0) p
     join batches b using (log_index)
     left join lateral (select size, root, note from checkpoints where size > b.log_index order by size limit 1) c on true`,
@@ -178,6 +179,7 @@ const BY_LEAF = [placeBy('leaf', LEAVES, false), placeBy('leaf', LEAVES, true)] 
 type PlaceRow = {
   /** Place in the batch of the pack's first event. */
   pos: number
+  n: number
   /** The event's place in the pack. */
   i: number | null
   /** In base64, as all bytes here: Node reads it five times as fast as the hex that PostgreSQL would send, and there is less of it. */
@@ -185,6 +187,8 @@ type PlaceRow = {
   log_index: number
   leaves_n: number
   header: string
+  version: string
+  /** null: it is in memory */
   body: string | null
   leaves: string
   nodes: string
@@ -200,8 +204,10 @@ type PlaceRow = {
 async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer): Promise<StoredPlace | null> {
   const wasAnchored = memory.isAnchored
   const statement = (name.length === 16 ? BY_ID : BY_LEAF)[wasAnchored ? 1 : 0]
+  const pack = memory.packs.get(first)
   const read = async (place: number | null, withLeaves: boolean) =>
-    (await db.query<PlaceRow>({ ...statement, values: [first, name, place, withLeaves] })).rows[0]
+    (await db.query<PlaceRow>({ ...statement, values: [first, name, place, withLeaves, pack?.version ?? null] }))
+      .rows[0]
   let row = await read(null, false)
   if (row?.names) {
     const place = indexOfName(Buffer.from(row.names, 'base64'), name)
@@ -211,7 +217,13 @@ async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer
   const { pos, i, log_index: logIndex, header, leaves_n: leaves } = row
   memory.isAnchored = row.is_anchored
   return {
-    ...{ logIndex, pos: pos + i, token: await lineOf(row, i), header, leaves },
+    ...{
+      logIndex,
+      pos: pos + i,
+      token: (row.body === null ? pack! : await readPack(memory, first, row)).line(i),
+      header,
+      leaves,
+    },
     group: Buffer.from(row.leaves, 'base64'),
     nodes: Buffer.from(row.nodes, 'base64'),
     allLeaves: async () => Buffer.from((await read(i, true))?.leaves ?? '', 'base64'),
@@ -221,15 +233,14 @@ async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer
   }
 }
 
-/** The line of an event. A pack is a hundred times as long, so what it is read into is not left to the collector. */
-async function lineOf({ pos, body }: PlaceRow, i: number): Promise<string> {
+/** The lines of a pack as this row has it, which are kept in memory. */
+async function readPack(memory: ProofMemory, first: number, { pos, n, version, body }: PlaceRow): Promise<PackContent> {
   const bytes = Buffer.from(body!, 'base64')
-  const text = await readBody(bytes)
+  const text = (await readBody(bytes)) ?? Buffer.alloc(0)
   free(bytes)
-  if (text === null) return ''
-  const line = splitLines(text, pos)(i)
-  free(text)
-  return line
+  const pack = { version, line: splitLines(text, pos) }
+  memory.packs.set(first, pack, text.buffer.byteLength + 40 * n + 256)
+  return pack
 }
 
 /** @param names one after another, each as long as `name` */

@@ -12,8 +12,10 @@ import { parseTime } from '../core/time.ts'
 import { type PinnedLog, parsePinnedLog } from '../verify/trust.ts'
 import type { Api } from './api.ts'
 
+const nonsense = (what: string) => new KillickError('answer_malformed', `The service answered with nonsense: ${what}`)
+
 const malformed = (what: string): never => {
-  throw new KillickError('answer_malformed', `The service answered with nonsense: ${what}`)
+  throw nonsense(what)
 }
 
 const text = (value: JsonValue | undefined, what: string): string =>
@@ -244,7 +246,10 @@ export async function* readPages<Row>(
   const start = `${path}${path.includes('?') ? '&' : '?'}`
   for (let total = 0; next !== null; ) {
     const cursor: string = next === '' ? '' : `&cursor=${encodeURIComponent(next)}`
-    const page: JsonValue = await api.json(`${start}limit=${limit()}${cursor}`)
+    const page: JsonValue = await api.json(`${start}limit=${limit()}${cursor}`).catch((error) => {
+      const isRefused = error instanceof KillickError && error.details.status === 400
+      throw isRefused && cursor !== '' ? nonsense(`${path} refuses the cursor that it gave`) : error
+    })
     const rows = isObject(page) ? page[member] : undefined
     if (!isObject(page) || !Array.isArray(rows)) return malformed(`${path} is not a list`)
     const following = page.next === undefined || page.next === null ? null : text(page.next, `${path}: next`)

@@ -158,7 +158,7 @@ test('killed at one point after another, it goes on where it was and comes to it
   await searches
   const from = await noted()
   expect(from).toBe(0)
-  expect(child.output()).toMatch(/^It went on at event \d+, where it was ended before/)
+  expect(child.output()).toMatch(/^It continued at event \d+, where it had been stopped/)
   expect(child.process.exitCode, child.output()).toBe(0)
   const [{ n }] = (await queryAsOwner<{ n: number }>(
     opened.databaseUrl,

@@ -5,8 +5,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeBody } from '../../../anchor-service/src/intake/decode.ts'
 import { splitFrames } from '../../../anchor-service/src/intake/frames.ts'
-import { PACK_BYTES, PACK_EVENTS } from '../../../anchor-service/src/ledger/packs/packer.ts'
-import { MAX_PACK_EVENTS } from '../../../anchor-service/src/ledger/packs/read-pack.ts'
+import { MAX_PACK_BYTES, MAX_PACK_EVENTS } from '../../../anchor-service/src/ledger/packs/read-pack.ts'
 import { compressBatch } from '../../../sdk/src/client/transport.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
@@ -130,8 +129,9 @@ describe('the service', () => {
   test('keeps what recorders send as it was sent', async () => {
     const { sent, packs } = await send(600, (header, tokens) => compressBatch(header, tokens, 'zstd'))
     expect(packs.map(({ pos, n }) => [pos, n])).toEqual([
-      ...Array.from({ length: 9 }, (_, i) => [64 * i, 64]),
-      [9 * 64, 600 - 9 * 64],
+      [0, 256],
+      [256, 256],
+      [512, 88],
     ])
     expect(Buffer.concat(packs.map(({ body }) => body))).toEqual(sent)
   })
@@ -167,12 +167,10 @@ describe('the service', () => {
   test('makes packs of its own of one frame with too many events, or too many bytes', async () => {
     const whole = (header: string, tokens: string[]) => zstdCompressSync(printBatch(header, tokens))
     const { packs } = await send(MAX_PACK_EVENTS + 1, whole)
-    expect(packs.map(({ n }) => n)).toEqual([PACK_EVENTS, PACK_EVENTS, PACK_EVENTS, PACK_EVENTS, 1])
-    const long = await send(5, whole, 'x'.repeat(80_000))
-    expect(long.packs.map(({ n }) => n)).toEqual([1, 1, 1, 1, 1])
-    const many = await send(20, whole, 'x'.repeat(20_000))
-    expect(many.packs.length).toBeGreaterThan(3)
-    for (const { body } of many.packs) expect(zstdDecompressSync(body).length).toBeLessThanOrEqual(PACK_BYTES)
+    expect(packs.map(({ n }) => n)).toEqual([MAX_PACK_EVENTS, 1])
+    const long = await send(3, whole, 'x'.repeat(180_000))
+    expect(long.packs.map(({ n }) => n)).toEqual([2, 1])
+    for (const { body } of long.packs) expect(zstdDecompressSync(body).length).toBeLessThanOrEqual(MAX_PACK_BYTES)
   })
 })
 
@@ -181,10 +179,10 @@ test('recorders cut frames that the service keeps', async () => {
   const body = await compressBatch('header', tokens, 'zstd')
   const { text, frames } = decodeBody(body, 'zstd')
   expect(text.toString()).toBe(printBatch('header', tokens))
-  for (const { size } of frames!) expect(size).toBeLessThanOrEqual(PACK_BYTES)
+  for (const { size } of frames!) expect(size).toBeLessThanOrEqual(MAX_PACK_BYTES)
   for (const { bytes } of frames!) {
     const lines = zstdDecompressSync(bytes).toString().split('\n')
     expect(lines.pop()).toBe('')
-    expect(lines.length).toBeLessThanOrEqual(PACK_EVENTS + 1)
+    expect(lines.length).toBeLessThanOrEqual(MAX_PACK_EVENTS + 1)
   }
 })

@@ -2,7 +2,7 @@
 import { type Hash, KillickError, leafHash, makeEvent, treeRoot, utf8 } from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Checkers, startCheckers } from '../../../anchor-service/src/intake/checkers.ts'
-import { PACK_EVENTS } from '../../../anchor-service/src/ledger/packs/packer.ts'
+import { MAX_PACK_EVENTS } from '../../../anchor-service/src/ledger/packs/read-pack.ts'
 import { compressBatch } from '../../../sdk/src/client/transport.ts'
 import { registerSource, type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer, sampleEvent } from '../support/producer.ts'
@@ -41,7 +41,7 @@ test('a batch that is whole is made once, by one of them', async () => {
     expect(made).toMatchObject({ source: 'billing', seq: 0, n: EVENTS })
     expect(eventLeaves).toHaveLength(32 * EVENTS)
     expect(eventNodes.length).toBeGreaterThan(0)
-    expect(rows.starts).toHaveLength(Math.ceil(EVENTS / PACK_EVENTS))
+    expect(rows.starts).toHaveLength(Math.ceil(EVENTS / MAX_PACK_EVENTS))
   }
 })
 

@@ -23,11 +23,7 @@ export function packBatch({ header, events }: ReturnType<typeof parseBatch>): Ch
   return packer.done({ text: Buffer.from(text, 'latin1'), frames: null }, { leaves, nodes }, events[0]!.prev, null)
 }
 
-/** Most events and bytes of a pack that is cut here: as recorders cut their frames, so that to read one event is to read little. */
-export const PACK_EVENTS = 64
-export const PACK_BYTES: number = 128 * 1024
-
-/** With the fastest of the levels that still take out what base64 adds (docs/decisions/0009-compression-levels.md), and in one piece. */
+/** Level 1, the fastest that still removes what base64 adds (docs/decisions/0009-compression-levels.md), and in one piece. */
 const compress = (text: Buffer): Buffer =>
   zstdCompressSync(text, { params: { [constants.ZSTD_c_compressionLevel]: 1 }, chunkSize: 1024 + text.length })
 
@@ -142,8 +138,8 @@ export class Packer {
     let at = 0
     for (let pos = 0; pos < this.#pos; ) {
       let end = pos + 1
-      const isWithin = () => headerEnd + this.#ends[end]! - at <= PACK_BYTES
-      while (end < this.#pos && end - pos < PACK_EVENTS && isWithin()) end++
+      const isWithin = () => headerEnd + this.#ends[end]! - at <= MAX_PACK_BYTES
+      while (end < this.#pos && end - pos < MAX_PACK_EVENTS && isWithin()) end++
       const to = headerEnd + this.#ends[end - 1]!
       packs.push({ end, body: compress(text.subarray(at, to)) })
       pos = end

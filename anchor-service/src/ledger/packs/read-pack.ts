@@ -11,7 +11,7 @@ import type { Db } from '../../database/pool.ts'
 /** A zstd frame, and how many bytes it holds. */
 export type ZstdFrame = { bytes: Uint8Array; size: number }
 
-/** Bounds of frames that are kept as packs, so that reading one event costs a millisecond or two at most. One event may be larger by itself. */
+/** Bounds of a pack, so that reading one event costs a millisecond or two at most. One event may be larger by itself. */
 export const MAX_PACK_EVENTS = 256
 export const MAX_PACK_BYTES = 512 * 1024
 

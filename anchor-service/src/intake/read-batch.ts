@@ -44,7 +44,7 @@ export type ReadEvents = {
   leaves: Buffer
   /** Nodes of the tree over these, as `treeOver` keeps them. */
   nodes: Buffer
-  /** What the first one names as the event before it. */
+  /** `prev` of the first event. */
   prev: Hash | undefined
   /** The earliest and the latest event by time of recording; the first of several with the same time. */
   earliest: TimeAt

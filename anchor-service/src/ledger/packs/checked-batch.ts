@@ -26,7 +26,7 @@ export type CheckedBatch = {
   readonly eventLeaves: Uint8Array
   /** Nodes of the tree over these, as `treeOver` keeps them. */
   readonly eventNodes: Uint8Array
-  /** The times between which its events were recorded, in ms since 1970. */
+  /** The earliest and the latest time of recording of its events, ms since 1970. */
   readonly earliest: number
   readonly latest: number
   /** Rows of its events, without number and log index. */

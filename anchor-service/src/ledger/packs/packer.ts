@@ -70,7 +70,7 @@ export class Packer {
 
   /**
    * @param text the whole batch
-   * @param frames those it came in, if it came in zstd; where each makes a pack, they are kept as they are
+   * @param frames the zstd frames in which it came, if any; if each makes a pack, they are stored as they are
    * @param tree leaf hashes of the events, 32 bytes each, and nodes of the tree over them
    */
   done(

@@ -3,7 +3,12 @@ import type { KeyFindings, NodeSilence, RegistrationFault, Unreadable } from '..
 import type { VerdictWords } from './language.ts'
 
 /** How times (ISO 8601 in UTC) and numbers are printed in sentences. */
-export type Print = { readonly time: (iso: string) => string; readonly number: (value: number) => string }
+export type Print = {
+  /** @param iso a time, ISO 8601 in UTC */
+  readonly time: (iso: string) => string
+  /** @param value a count from 0 */
+  readonly number: (value: number) => string
+}
 
 /**
  * English. Where a value comes from others (names, a node's answer) it stands in the sentence as it is.

@@ -49,6 +49,7 @@ export { type Change, checkField, type EventInput, type Party } from './core/fie
 export { asHash, EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash, sha256 } from './core/hash.ts'
 export { isObject, type JsonObject, type JsonValue, parseJson } from './core/json.ts'
 export { type Alg, algOf, type PublicJwk, parsePublicJwk, publicKeyBytes, thumbprint } from './core/jwk.ts'
+export type { ReadHeader } from './core/jws.ts'
 export {
   type ConsistencyClaim,
   rootFromInclusion,

@@ -26,10 +26,15 @@ export function parseSegment(segment: string, { decodeText }: Primitives = PORTA
   return isObject(value) ? value : null
 }
 
-/** Reads the header's segment of a JWS of this type. @throws KillickError jws_* | json_* */
+/**
+ * How the header of a JWS is read.
+ * @param segment the header as it stands in the token, base64url
+ * @param typ the type that the header must name, such as `audit-event+sd-jwt`
+ * @throws KillickError jws_malformed | jws_header_invalid | jws_alg_not_allowed | json_*
+ */
 export type ReadHeader = (segment: string, typ: string) => { readonly alg: Alg; readonly kid: string }
 
-/** One that remembers what it read last, for a batch: its events repeat one header thousands of times. */
+/** A `ReadHeader` that keeps the header it read last: the events of a batch repeat one header thousands of times. */
 export function headerReader(): ReadHeader {
   let last: { segment: string; typ: string; header: ReturnType<ReadHeader> } | null = null
   return (segment, typ) => {
@@ -59,7 +64,7 @@ const readHeader: ReadHeader = (segment, typ) => {
 
 /**
  * Structure of a JWS; its signature is not checked here.
- * @param read what reads its header; by default nothing is remembered
+ * @param read reads the header; by default each header anew
  * @throws KillickError jws_malformed | jws_header_invalid | jws_alg_not_allowed | json_*
  */
 export function parseJws(

@@ -8,6 +8,7 @@ export { ERROR_CODES, type ErrorCode, KillickError } from '../core/errors.ts'
 export { type ParsedEvent, parseEvent } from '../core/event.ts'
 export { EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash } from '../core/hash.ts'
 export { type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
+export type { ReadHeader } from '../core/jws.ts'
 export {
   type ConsistencyClaim,
   rootFromInclusion,

@@ -4,9 +4,9 @@ import type { VerdictWords } from './language.ts'
 
 /** How times (ISO 8601 in UTC) and numbers are printed in sentences. */
 export type Print = {
-  /** @param iso a time, ISO 8601 in UTC */
+  /** Prints a time, given as ISO 8601 in UTC. */
   readonly time: (iso: string) => string
-  /** @param value a count from 0 */
+  /** Prints a whole number from 0. */
   readonly number: (value: number) => string
 }
 

@@ -23,11 +23,15 @@ const STREAM_BYTES = 512 * 1024
 /** Holders of a token may read more slowly by this factor: an audit at a slow pace pauses within an answer. */
 const READER_PATIENCE = 10
 
+/** What Node's parser of HTTP takes for the end of HTTP on a connection. */
+const UPGRADED = 2
+
 /** Why a connection was closed: it kept asking without reading, its unread answers were the oldest of too many, or it stalled. */
 export type CutReason = 'pipelined' | 'unread' | 'stalled'
 
 type Answer = { connection: Connection; address: string; bytes: number }
-type Connection = { socket: Socket; unanswered: number; answers: Set<Answer> }
+/** `waiting`: requests that arrived before the answer to the one before them was sent, oldest first. */
+type Connection = { socket: Socket; unanswered: number; waiting: (() => void)[]; answers: Set<Answer> }
 
 /** Bodies that exist once, however many answers carry them. */
 const shared = new WeakSet<object>()
@@ -79,12 +83,13 @@ export function boundUnread(timeoutMs: number, cut: (reason: CutReason) => void,
 
   function forget(connection: Connection): void {
     connections.delete(connection.socket)
+    connection.waiting.length = 0
     for (const answer of connection.answers) remove(answer)
   }
 
   function close(connection: Connection, reason: CutReason): void {
     forget(connection)
-    dropParsed(connection.socket)
+    stopParsing(connection.socket)
     connection.socket.destroy()
     cut(reason)
   }
@@ -108,24 +113,33 @@ export function boundUnread(timeoutMs: number, cut: (reason: CutReason) => void,
   function connectionOf(socket: Socket): Connection {
     const known = connections.get(socket)
     if (known !== undefined) return known
-    const connection: Connection = { socket, unanswered: 0, answers: new Set() }
+    const connection: Connection = { socket, unanswered: 0, waiting: [], answers: new Set() }
     connections.set(socket, connection)
     socket.once('close', () => forget(connection))
     return connection
   }
 
-  /** Whether the request may go on: else its connection is closed. */
-  function begin({ socket }: IncomingMessage, response: ServerResponse): boolean {
+  /**
+   * Has a connection's requests handled one after another: who asks on without reading costs one answer at a time. Node handles
+   * them all at once, and only sends the answers in order.
+   */
+  function inOrder(handle: RequestListener, request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request
     // Node reads on to the end of what has arrived, so of a closed connection more may still come.
-    if (socket.destroyed) return false
+    if (socket.destroyed) return
     const connection = connectionOf(socket)
-    connection.unanswered++
+    if (connection.unanswered === limits.requests) {
+      close(connection, 'pipelined')
+      return
+    }
     response.once('finish', () => {
       connection.unanswered--
+      // An answer may have been the last of its connection.
+      if (socket.writable) connection.waiting.shift()?.()
     })
-    if (connection.unanswered <= limits.requests) return true
-    close(connection, 'pipelined')
-    return false
+    connection.unanswered++
+    if (connection.unanswered === 1) handle(request, response)
+    else connection.waiting.push(() => handle(request, response))
   }
 
   async function answered(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
@@ -148,12 +162,11 @@ export function boundUnread(timeoutMs: number, cut: (reason: CutReason) => void,
   }
 
   return {
-    /** The server's handler of requests, let in by this. */
+    /** The server's handler of requests, given to it by this. */
     guard:
       (handle: RequestListener): RequestListener =>
-      (request, response) => {
-        if (begin(request, response)) handle(request, response)
-      },
+      (request, response) =>
+        inOrder(handle, request, response),
     watch(app: FastifyInstance): void {
       app.addHook('onSend', answered)
       ;(app.server as Server).setTimeout(timeoutMs, quiet)
@@ -163,11 +176,12 @@ export function boundUnread(timeoutMs: number, cut: (reason: CutReason) => void,
 
 /**
  * Node parses what has arrived to its end even where its connection has been closed meanwhile, and aborts each request with an error
- * of its own: the thousand that fit into one read keep the event loop for a tenth of a second and more. There is no public way to
- * stop that. This takes what parsed requests are handed to (`_http_server.js`); where that is gone, it only takes longer.
+ * of its own: a thousand that fit into one read keep the event loop for a tenth of a second and more. There is no public way to
+ * stop that. This takes what parsed requests are handed to (`_http_server.js`) and answers as Node does to an upgrade, behind which
+ * nothing is parsed; where that is gone, it only takes longer.
  */
-function dropParsed(socket: Socket & { parser?: { onIncoming?: unknown } | null }): void {
-  if (typeof socket.parser?.onIncoming === 'function') socket.parser.onIncoming = () => 0
+function stopParsing(socket: Socket & { parser?: { onIncoming?: unknown } | null }): void {
+  if (typeof socket.parser?.onIncoming === 'function') socket.parser.onIncoming = () => UPGRADED
 }
 
 function sizeOf(payload: unknown): number {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { createServer, IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -55,18 +55,6 @@ describe('of one connection', () => {
     expect(answers(await readAll(socket))).toBeLessThanOrEqual(16)
   })
 
-  test('what stands behind it, in what has arrived already, is parsed no further', async () => {
-    let requests = 0
-    const unread = boundUnread(1_000, () => {})
-    const server = createServer(unread.guard(() => {})).on('request', () => requests++)
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as { port: number }
-    await readAll(await dial(`http://127.0.0.1:${port}`, get('/').repeat(1_000)))
-    expect(requests).toBe(17)
-    server.close()
-  })
-
   test('one after another, any number are answered', async () => {
     const socket = await dial(service.url, '')
     socket.resume()
@@ -83,6 +71,125 @@ describe('of one connection', () => {
     socket.resume()
     await new Promise((resolve) => setTimeout(resolve, 2_000))
     expect(socket.readyState).toBe('open')
+  })
+})
+
+describe('what one connection asks for at once', () => {
+  const servers: Server[] = []
+  /** Requests that were parsed, and of those the paths that were handled. */
+  let parsed = 0
+  const handled: string[] = []
+  class Counted extends IncomingMessage {
+    constructor(socket: Socket) {
+      super(socket)
+      parsed++
+    }
+  }
+  afterEach(() => {
+    for (const server of servers.splice(0)) server.close()
+    parsed = 0
+    handled.length = 0
+  })
+
+  async function serve(handle: RequestListener): Promise<string> {
+    const { guard } = boundUnread(1_000, () => {})
+    const handler: RequestListener = (request, response) => {
+      handled.push(request.url!)
+      handle(request, response)
+    }
+    const server = createServer({ IncomingMessage: Counted }, guard(handler)).listen(0, '127.0.0.1')
+    servers.push(server)
+    await once(server, 'listening')
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+
+  /** Answers with what was asked, when its body has arrived. */
+  const echo: RequestListener = async (request, response) => {
+    let body = ''
+    for await (const chunk of request) body += chunk
+    response.end(`${request.method} ${request.url} ${body};`)
+  }
+  const post = (path: string, body: string, more = '') =>
+    `${get(path, `Content-Length: ${body.length}\r\n${more}`)}${body}`.replace('GET', 'POST')
+  const bodies = (text: string) => text.match(/(?<=\r\n\r\n)[A-Z]+ [^;]*(?=;)/g)
+  const last = get('/last', 'Connection: close\r\n')
+
+  test('is parsed no further once there is too much of it', async () => {
+    const url = await serve(() => {})
+    await readAll(await dial(url, get('/').repeat(1_000)))
+    expect(handled).toEqual(['/'])
+    // The next one is parsed and dropped.
+    expect(parsed).toBe(18)
+  })
+
+  test('is handled when the answer before it has been sent, and answered in order', async () => {
+    const responses: ServerResponse[] = []
+    const url = await serve((request, response) => {
+      if (request.url === '/last') response.end('GET /last ;')
+      else responses.push(response)
+    })
+    const text = readAll(await dial(url, get('/1') + get('/2') + last))
+    await expect.poll(() => parsed).toBe(3)
+    expect(handled).toEqual(['/1'])
+    responses.pop()!.end('GET /1 ;')
+    await expect.poll(() => handled).toEqual(['/1', '/2'])
+    responses.pop()!.end('GET /2 ;')
+    expect(bodies(await text)).toEqual(['GET /1 ', 'GET /2 ', 'GET /last '])
+  })
+
+  test('has its bodies, large and small, whole and in chunks, those that are asked for first too', async () => {
+    const large = 'a'.repeat(300_000)
+    const chunked = `${get('/3', 'Transfer-Encoding: chunked\r\n').replace('GET', 'PUT')}3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n`
+    const eager = post('/4', 'eager', 'Expect: 100-continue\r\n')
+    const url = await serve(echo)
+    const text = await readAll(await dial(url, post('/1', 'small') + post('/2', large) + chunked + eager + last))
+    expect(bodies(text)).toEqual(['POST /1 small', `POST /2 ${large}`, 'PUT /3 abcde', 'POST /4 eager', 'GET /last '])
+    expect(text.match(/100 Continue/g)).toHaveLength(1)
+  })
+
+  test('may be a HEAD, an upgrade that is not made, a body that nobody reads', async () => {
+    const url = await serve((request, response) => {
+      response.setHeader('Content-Length', 12)
+      response.end(`${request.method} ${request.url};`.padEnd(12).slice(0, 12))
+    })
+    const head = get('/1').replace('GET', 'HEAD')
+    // Node parses nothing behind it.
+    const upgrade = get('/3', 'Connection: Upgrade, close\r\nUpgrade: websocket\r\n')
+    const text = await readAll(await dial(url, head + post('/2', 'a'.repeat(200_000)) + upgrade))
+    expect(answers(text)).toBe(3)
+    expect(bodies(text)).toEqual(['POST /2', 'GET /3'])
+  })
+
+  test.each([
+    ['the answer that closes the connection', get('/1', 'Connection: close\r\n')],
+    ['what is not HTTP', `${get('/1')}nonsense\r\n\r\n`],
+  ])('is not handled behind %s', async (_, first) => {
+    const url = await serve((_, response) => void setTimeout(() => response.end(), 20))
+    const text = await readAll(await dial(url, first + get('/2')))
+    expect(answers(text)).toBeGreaterThanOrEqual(1)
+    expect(handled).toEqual(['/1'])
+  })
+
+  test('is not handled once its connection is gone', async () => {
+    const responses: ServerResponse[] = []
+    const url = await serve((_, response) => responses.push(response))
+    const socket = await dial(url, get('/1').repeat(3))
+    await expect.poll(() => parsed).toBe(3)
+    socket.destroy()
+    await once(responses[0]!, 'close')
+    responses[0]!.end()
+    await readAll(await dial(url, last).then((other) => other.end()))
+    expect(handled).toEqual(['/1', '/last'])
+  })
+
+  test('of a body that breaks off, neither is what waits behind it', async () => {
+    const errors: Error[] = []
+    const url = await serve((request) => void request.on('error', (error) => errors.push(error)).resume())
+    const socket = await dial(url, get('/1', 'Content-Length: 9\r\n').replace('GET', 'POST'))
+    await expect.poll(() => handled).toEqual(['/1'])
+    socket.destroy()
+    await expect.poll(() => errors.length).toBe(1)
+    expect(handled).toEqual(['/1'])
   })
 })
 

@@ -176,6 +176,7 @@ describe('the audit', () => {
       const { last } = await auditStatus(service)
       expect(last).toMatchObject({ outcome: 'fail', first: { source: 'billing', seq: 4 } })
       expect(await page.innerText('main')).toContain(`log entry ${last!.first!.logIndex}`)
+      expect(await page.innerText('main')).toContain('events: unreadable')
       expect(await violations(page)).toEqual([])
       await page.click(`a:text("event 4 of billing/${producer.stream}")`)
       await page.locator('[role=alert]:has-text("cannot be read")').waitFor()

@@ -4,7 +4,7 @@
  * times lie around the block's.
  */
 
-import type { Fault, OwnCheck } from '@killick/sdk/audit'
+import type { AuditReason, Fault, OwnCheck } from '@killick/sdk/audit'
 import { EMPTY_ROOT, type Hash } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { type Columns, cursor, differing, fault, micros, TOLERANCE, type Walk } from './walk.ts'
@@ -56,8 +56,8 @@ export function checkAnchorRows(db: Db, origin: string, walk: Walk): OwnCheck {
   function checkAnchor(anchor: AnchorColumns, size: number, root: Hash, events: number): Fault[] {
     const at = Math.max(0, size - 1)
     count += 1
-    const tell = (table: string, column: string, why: string) =>
-      fault(at, `${table}.${column}: of the anchor of ${size} ${why}`)
+    const tell = (reason: AuditReason, column: string, why: string) =>
+      fault(at, reason, `${column}: of the anchor of ${size} ${why}`)
     const [first] = anchor.states
     const planned = {
       root: Buffer.from(root).toString('hex'),
@@ -66,11 +66,13 @@ export function checkAnchorRows(db: Db, origin: string, walk: Walk): OwnCheck {
       planned_at: first?.at ?? null,
     }
     return [
-      ...differing(anchor, planned).map((column) => tell('anchors', column, 'it is not what the log makes it')),
-      ...(anchor.states.length === 0 ? [fault(at, `anchor_states: of the anchor of ${size} there are none`)] : []),
+      ...differing(anchor, planned).map((column) =>
+        tell('different', `anchors.${column}`, 'it is not what the log makes it'),
+      ),
+      ...(anchor.states.length === 0 ? [tell('absent', 'anchor_states', 'there are none')] : []),
       ...anchor.states.flatMap((state, i) =>
         checkState(state, anchor.states.slice(0, i), anchor, size, root).map((column) =>
-          tell('anchor_states', column, `at ${i} it does not follow from what is known`),
+          tell('misplaced', `anchor_states.${column}`, `at ${i} it does not follow from what is known`),
         ),
       ),
     ]
@@ -163,9 +165,9 @@ export function checkAnchorRows(db: Db, origin: string, walk: Walk): OwnCheck {
       type Strays = { orphan: number | null; beyond: number | null; counts: boolean }
       const { orphan, beyond, counts } = (await db.query<Strays>(STRAYS)).rows[0]!
       const faults: Fault[] = []
-      if (orphan !== null) faults.push(fault(null, `anchor_states.anchor: there is no anchor ${orphan}`))
-      if (beyond !== null) faults.push(fault(null, `anchors.size: the log has no ${beyond} entries`))
-      if (!counts) faults.push(fault(null, 'anchors.id: the next number is taken already'))
+      if (orphan !== null) faults.push(fault(null, 'untold', `anchor_states.anchor: there is no anchor ${orphan}`))
+      if (beyond !== null) faults.push(fault(null, 'untold', `anchors.size: the log has no ${beyond} entries`))
+      if (!counts) faults.push(fault(null, 'different', 'anchors.id: the next number is taken already'))
       return { faults, detail: `${count.toLocaleString('en')} anchors` }
     },
   }

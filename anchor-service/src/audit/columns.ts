@@ -84,12 +84,15 @@ export function checkColumns(db: Db): OwnCheck {
       const place = placeOf(logIndex, header)
       const row = await (events === null ? read() : rows.of(logIndex))
       const misled = await runs.upTo(firstEvent + header.n)
-      if (row === undefined) return [{ place, message: `batches.log_index: no batch has ${logIndex}` }, ...misled]
+      if (row === undefined)
+        return [{ place, reason: 'absent', message: `batches.log_index: no batch has ${logIndex}` }, ...misled]
       const wrong = differences(row.columns, batchColumns(batch, row.columns))
-      const faults = wrong.map((column) => ({
-        place,
-        message: `batches.${column}: it is not what batch ${logIndex} says`,
-      }))
+      const faults = wrong.map(
+        (column): Fault => ({
+          ...{ place, reason: 'different' },
+          message: `batches.${column}: it is not what batch ${logIndex} says`,
+        }),
+      )
       if (events !== null && arePacksRight(batch, events, row)) return [...faults, ...misled]
       const { packs, keys } = (events === null ? row : await read()) ?? { packs: [], keys: [] }
       return [...faults, ...(await comparePacks(batch, packs)), ...(await compareKeys(batch, packs, keys)), ...misled]
@@ -98,7 +101,10 @@ export function checkColumns(db: Db): OwnCheck {
       const faults: Fault[] = []
       for (const table of ['packs', 'pack_keys'] as const)
         for (const { first } of (await db.query<{ first: number }>(BEYOND(table))).rows)
-          faults.push({ place: null, message: `${table}.first_event: the events from ${first} on belong to no batch` })
+          faults.push({
+            ...{ place: null, reason: 'untold' },
+            message: `${table}.first_event: the events from ${first} on belong to no batch`,
+          })
       faults.push(...(await runs.finish()))
       return { faults, detail: `${checked.toLocaleString('en')} events` }
     },
@@ -200,7 +206,10 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
     const place = there(pack.first - firstEvent)
     const end = packs[i + 1]?.first ?? firstEvent + header.n
     if (pack.columns.n !== end - pack.first)
-      faults.push({ place, message: `packs.n: it is not how many events stand from ${pack.first} on` })
+      faults.push({
+        ...{ place, reason: 'different' },
+        message: `packs.n: it is not how many events stand from ${pack.first} on`,
+      })
     for (const [k, row] of (await rowsOf(pack, pack.first - firstEvent, end - pack.first)).entries())
       rows.set(pack.first + k, row)
   }
@@ -208,7 +217,10 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
     const number = firstEvent + pos
     const row = rows.get(number)
     if (row === undefined) {
-      faults.push({ place: there(pos), message: `packs.first_event: no event has ${number}` })
+      faults.push({
+        ...{ place: there(pos), reason: 'absent' },
+        message: `packs.first_event: no event has ${number}`,
+      })
       continue
     }
     // The audit itself reports that it cannot be read.
@@ -218,12 +230,12 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
     const isThere = event.source === header.source && event.stream === header.stream && event.seq === place.seq
     if (!isThere)
       faults.push({
-        place,
+        ...{ place, reason: 'misplaced' },
         message: `packs.first_event: ${number} is not that of ${nameOf(event)}, which stands there`,
       })
     else
       for (const column of differences(row.columns, eventColumns(logIndex, pos, event)))
-        faults.push({ place, message: `packs.${column}: it is not what ${nameOf(event)} says` })
+        faults.push({ place, reason: 'different', message: `packs.${column}: it is not what ${nameOf(event)} says` })
   }
   return faults
 }
@@ -260,27 +272,33 @@ async function compareKeys(batch: WalkedBatch, packs: readonly Pack[], rows: rea
   const byPack = Map.groupBy(rows, ({ first }) => first)
   for (const first of byPack.keys())
     if (!packs.some((pack) => pack.first === first))
-      faults.push({ place: there(first), message: `pack_keys.first_event: no pack begins at ${first}` })
+      faults.push({
+        ...{ place: there(first), reason: 'untold' },
+        message: `pack_keys.first_event: no pack begins at ${first}`,
+      })
   for (const [i, pack] of packs.entries()) {
     const own = byPack.get(pack.first) ?? []
     const n = (packs[i + 1]?.first ?? firstEvent + header.n) - pack.first
     if (own.length === 0)
       faults.push({
-        place: there(pack.first),
+        ...{ place: there(pack.first), reason: 'absent' },
         message: `pack_keys.first_event: no row has what the pack at ${pack.first} is found by`,
       })
     const line =
       events === null ? await readLines(Buffer.from(pack.details!.body, 'base64'), pack.first - firstEvent) : null
     for (const { scheme, details } of own) {
       if (!(scheme in SCHEMES)) {
-        faults.push({ place: there(pack.first), message: `pack_keys.scheme: this version knows no scheme ${scheme}` })
+        faults.push({
+          ...{ place: there(pack.first), reason: 'unreadable' },
+          message: `pack_keys.scheme: this version knows no scheme ${scheme}`,
+        })
         continue
       }
       const { keys, key_counts } = details!
       let start = hex(packKeys(header, scheme)).length
       if (keys.slice(0, start) !== hex(packKeys(header, scheme)))
         faults.push({
-          place: there(pack.first),
+          ...{ place: there(pack.first), reason: 'different' },
           message: 'pack_keys.keys: they do not begin with those of the source and the stream',
         })
       for (let k = 0; k < n; k++) {
@@ -299,6 +317,7 @@ async function compareKeys(batch: WalkedBatch, packs: readonly Pack[], rows: rea
         }))
           faults.push({
             place: { ...there(number), id: event.id },
+            reason: 'different',
             message: `pack_keys.${column}: it is not what ${nameOf(event)} says`,
           })
       }

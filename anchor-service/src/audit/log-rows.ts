@@ -51,13 +51,13 @@ export function checkLogRows(db: Db, walk: Walk): OwnCheck {
 
   function checkTime({ logIndex, header }: WalkedEntry, at: number | null): Fault[] {
     walk.acceptedAt = at
-    if (at === null) return [fault(logIndex, 'batches.accepted_at: it is no time')]
+    if (at === null) return [fault(logIndex, 'unreadable', 'batches.accepted_at: it is no time')]
     const isSystem = header.source === SYSTEM.source && header.stream === SYSTEM.stream
     const faults: Fault[] = []
     if (at < walk.latest - TOLERANCE)
-      faults.push(fault(logIndex, 'batches.accepted_at: it is earlier than that of an entry before it'))
+      faults.push(fault(logIndex, 'misplaced', 'batches.accepted_at: it is earlier than that of an entry before it'))
     if (isSystem && Math.abs(at - 1000 * header.time) > TOLERANCE)
-      faults.push(fault(logIndex, 'batches.accepted_at: it is not near the time that the ledger signed'))
+      faults.push(fault(logIndex, 'different', 'batches.accepted_at: it is not near the time that the ledger signed'))
     walk.latest = Math.max(walk.latest, at)
     return faults
   }
@@ -65,9 +65,11 @@ export function checkLogRows(db: Db, walk: Walk): OwnCheck {
   function checkCheckpoint({ logIndex, root }: WalkedEntry, columns: Columns): Fault[] {
     const faults: Fault[] = []
     if (columns.root !== Buffer.from(root()).toString('hex'))
-      faults.push(fault(logIndex, `checkpoints.root: it is not that of ${logIndex + 1} entries`))
+      faults.push(fault(logIndex, 'root_mismatch', `checkpoints.root: it is not that of ${logIndex + 1} entries`))
     if (columns.at !== walk.acceptedAt)
-      faults.push(fault(logIndex, 'batches.accepted_at, checkpoints.signed_at: those of one commit differ'))
+      faults.push(
+        fault(logIndex, 'different', 'batches.accepted_at, checkpoints.signed_at: those of one commit differ'),
+      )
     return faults
   }
 
@@ -85,7 +87,13 @@ export function checkLogRows(db: Db, walk: Walk): OwnCheck {
         const rows = await rowsOf.upTo(at)
         const isRight = rows.length === 1 && rows[0]!.key === at && rows[0]!.columns.n === n
         if (!isRight)
-          faults.push(fault(at * width, `tiles: not one row with ${n} hashes from ${at} on, at level ${level}`))
+          faults.push(
+            fault(
+              at * width,
+              rows.length === 0 ? 'absent' : 'different',
+              `tiles: not one row with ${n} hashes from ${at} on, at level ${level}`,
+            ),
+          )
         at += n
       }
     }
@@ -102,10 +110,12 @@ export function checkLogRows(db: Db, walk: Walk): OwnCheck {
       const found = await checkpoints.upTo(size)
       const checkpoint = found.find(({ key }) => key === size)
       for (const { key } of found)
-        if (key !== size) faults.push(fault(logIndex, `checkpoints.size: there is one of ${key}`))
+        if (key !== size) faults.push(fault(logIndex, 'untold', `checkpoints.size: there is one of ${key}`))
       if (checkpoint) faults.push(...checkCheckpoint(entry, checkpoint.columns))
       else if (own !== next)
-        faults.push(fault(logIndex, `batches.accepted_at, checkpoints: there is none of ${size}, where a commit ended`))
+        faults.push(
+          fault(logIndex, 'absent', `batches.accepted_at, checkpoints: there is none of ${size}, where a commit ended`),
+        )
       if (checkpoint || own !== next) {
         faults.push(...(await checkTiles(before, size)))
         before = size
@@ -121,12 +131,13 @@ export function checkLogRows(db: Db, walk: Walk): OwnCheck {
         faults.push(
           fault(
             Math.min(size, signed),
+            'different',
             `batches.log_index, checkpoints.size: one ends at ${size}, the other at ${signed}`,
           ),
         )
       for (const { level, end } of levels)
         if (level < 0 || end === 0 || end !== Math.floor(size / TILE_WIDTH ** level))
-          faults.push(fault(null, `tiles: level ${level} does not end where the log does`))
+          faults.push(fault(null, 'different', `tiles: level ${level} does not end where the log does`))
       return { faults, detail: `${commits.toLocaleString('en')} commits` }
     },
   }

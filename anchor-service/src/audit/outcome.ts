@@ -1,4 +1,4 @@
-import { type AuditResult, auditOutcome } from '@killick/sdk/audit'
+import { type AuditReason, type AuditResult, auditOutcome } from '@killick/sdk/audit'
 import type { WentBack } from '../ledger/head-memory.ts'
 
 /** How an audit ended. It is what readers are shown and, less its time, what the system stream keeps. */
@@ -14,9 +14,12 @@ export type Finished = {
   events: number | null
   /** The earliest event or entry at fault. */
   first: AuditResult['first']
-  /** Each check that failed or, if none did, each that was left open: its id and what was found. */
-  findings: { check: string; detail: string }[]
+  /** Each check that failed or, if none did, each that was left open. */
+  findings: AuditFinding[]
 }
+
+/** A check of an audit: its id, why it failed or was left open, and what was found, in words. docs/ERRORS.md lists ids and reasons. */
+export type AuditFinding = { check: string; reason: AuditReason; detail: string }
 
 const WORDS = { passed: 'pass', failed: 'fail', undecided: 'undecided' } as const
 const STATUS = { pass: null, fail: 'failed', undecided: 'skipped' } as const
@@ -29,7 +32,7 @@ export function finished(result: AuditResult, end: End): Finished {
   const outcome = WORDS[auditOutcome(result)]
   const findings = checks
     .filter(({ status }) => status === STATUS[outcome])
-    .map(({ id, detail }) => ({ check: id, detail }))
+    .map(({ id, reason, detail }) => ({ check: id, reason, detail }))
   return { outcome, ...end, size, root, events, first, findings }
 }
 
@@ -38,15 +41,17 @@ export function withHead(audit: Finished, fault: WentBack | null): Finished {
   if (fault === null) return audit
   const [signed, found] = [fault.remembered.size, fault.found?.size ?? 0]
   const detail = `log_went_back: ${signed} entries were signed, as this process remembers; the ${found} in the database do not continue them`
-  const finding = { check: 'head.memory', detail }
+  // The same size with another root, or entries beyond it, were put there instead of what was signed.
+  const reason = found < signed ? 'removed' : 'rewritten'
+  const finding: AuditFinding = { check: 'head.memory', reason, detail }
   const others = audit.outcome === 'fail' ? audit.findings : []
   return { ...audit, outcome: 'fail', findings: [finding, ...others] }
 }
 
 /** The audit could not be completed, which says nothing about the ledger. */
-export function obstructed(reason: string, end: End): Finished {
+export function obstructed(detail: string, end: End): Finished {
   const nothing = { size: null, root: null, events: null, first: null }
-  return { outcome: 'undecided', ...end, ...nothing, findings: [{ check: 'audit', detail: reason }] }
+  return { outcome: 'undecided', ...end, ...nothing, findings: [{ check: 'audit', reason: 'stopped', detail }] }
 }
 
 /** Equal for two audits that found the same faults; null for an audit that found none. */

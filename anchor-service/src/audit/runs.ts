@@ -3,6 +3,7 @@ import type { Db } from '../database/pool.ts'
 import { lengthOf, type Run, readCoverage, runsOf, strayRuns } from '../ledger/index/runs.ts'
 import { isRunRight } from '../ledger/index/write-run.ts'
 import { SCHEMES } from '../ledger/packs/filters.ts'
+import { fault } from './walk.ts'
 
 /** The index of keys must match pack_keys, from which it is made. A run is checked when the audit has come to the run's end. */
 export function walkRuns(db: Db) {
@@ -24,19 +25,17 @@ export function walkRuns(db: Db) {
           continue
         }
         const what = `the events from ${run.start} on, ${lengthOf(run)} of them, are not found by their keys`
-        faults.push({ place: null, message: `key_blocks.entries: ${what}` })
+        faults.push(fault(null, 'not_found', `key_blocks.entries: ${what}`))
       }
       return faults
     },
     /** There is no other run than the log is long enough for. */
     async finish(): Promise<Fault[]> {
-      return (await strayRuns(db)).map(({ scheme, level, start }) => ({
-        place: null,
-        message:
-          scheme in SCHEMES
-            ? `key_blocks.start: no run of level ${level} begins at ${start}`
-            : `key_blocks.scheme: this version knows no scheme ${scheme}`,
-      }))
+      return (await strayRuns(db)).map(({ scheme, level, start }) =>
+        scheme in SCHEMES
+          ? fault(null, 'untold', `key_blocks.start: no run of level ${level} begins at ${start}`)
+          : fault(null, 'unreadable', `key_blocks.scheme: this version knows no scheme ${scheme}`),
+      )
     },
   }
 }

@@ -4,7 +4,7 @@
  * these migrations have just made (schema.json).
  */
 
-import type { OwnCheck } from '@killick/sdk/audit'
+import type { AuditReason, OwnCheck } from '@killick/sdk/audit'
 import { LEDGER_ROLE } from '../database/migrate.ts'
 import type { Db } from '../database/pool.ts'
 import { PARTITION } from '../ledger/packs/read-pack.ts'
@@ -139,11 +139,12 @@ export function checkSchema(db: Db, hasRole: boolean): OwnCheck {
         if (at < 0) more.push(line)
         else wanted.splice(at, 1)
       }
-      const say = (why: string) => (line: string) => fault(null, `${why}: ${line.slice(0, 200)}`)
+      const say = (reason: AuditReason, why: string) => (line: string) =>
+        fault(null, reason, `${why}: ${line.slice(0, 200)}`)
       const faults = [
-        ...more.map(say('there is')),
-        ...wanted.map(say('there is not')),
-        ...unlike.map(say('partitions differ')),
+        ...more.map(say('untold', 'there is')),
+        ...wanted.map(say('absent', 'there is not')),
+        ...unlike.map(say('different', 'partitions differ')),
       ]
       return { faults, detail: `${lines.length} objects` }
     },

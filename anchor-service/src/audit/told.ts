@@ -161,15 +161,17 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
           faults.push(
             fault(
               found.find(({ key }) => key < logIndex)?.key ?? logIndex,
+              'untold',
               `${name}: a row of which the log does not tell`,
             ),
           )
         for (const [i, wanted] of expected.entries()) {
           count += 1
-          if (own[i] === undefined) faults.push(fault(logIndex, `${name}: there is no row for what the log tells`))
+          if (own[i] === undefined)
+            faults.push(fault(logIndex, 'absent', `${name}: there is no row for what the log tells`))
           else
             for (const column of differing(own[i], wanted))
-              faults.push(fault(logIndex, `${name}.${column}: it is not what the log tells`))
+              faults.push(fault(logIndex, 'different', `${name}.${column}: it is not what the log tells`))
         }
       }
       return faults
@@ -181,7 +183,7 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
       ).join(' union all ')
       const { rows } = await db.query<{ name: string }>(beyond)
       const faults = rows.map(({ name }) =>
-        fault(null, `${name}.log_index: a row for an entry that the log does not have`),
+        fault(null, 'untold', `${name}.log_index: a row for an entry that the log does not have`),
       )
       return { faults, detail: `${count.toLocaleString('en')} rows` }
     },

@@ -1,6 +1,6 @@
 // What the checks of tables share while the log is walked.
 
-import type { Fault } from '@killick/sdk/audit'
+import type { AuditReason, Fault } from '@killick/sdk/audit'
 import { RowCursor } from '@killick/sdk/audit'
 import type { JsonValue } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
@@ -33,8 +33,9 @@ export function cursor(db: Db, sql: string, values: readonly unknown[] = []): Ro
 /** A time in µs, whatever somebody has made of it. */
 export const micros = (column: string) => `extract(epoch from ${column}) * 1000000`
 
-export const fault = (logIndex: number | null, message: string): Fault => ({
+export const fault = (logIndex: number | null, reason: AuditReason, message: string): Fault => ({
   place: logIndex === null ? null : { logIndex },
+  reason,
   message,
 })
 

@@ -132,7 +132,7 @@ export type AuditEnd = {
   size: number | null
   events: number | null
   first: { logIndex: number; source?: string; stream?: string; seq?: number; message: string } | null
-  findings: { check: string; detail: string }[]
+  findings: { check: string; reason: string; detail: string }[]
 }
 export type Audit = {
   state: 'waiting' | 'running' | 'elsewhere'

@@ -7,13 +7,13 @@ export type AuditReason =
   | 'ok'
   /** The audit stopped before this check. */
   | 'stopped'
-  /** What the service answered cannot be read. */
+  /** What the service answered or stores cannot be read. */
   | 'unreadable'
   /** Something that must be there is not. */
   | 'absent'
-  /** Something is there of which the log does not tell. */
+  /** Something is there that neither the log nor the migrations account for. */
   | 'untold'
-  /** It is not what the log says. */
+  /** It is not what the log says, or not what the migrations make. */
   | 'different'
   /** It does not follow what stands before it. */
   | 'misplaced'
@@ -70,11 +70,8 @@ export type AuditCheck = { id: string; title: string; status: CheckStatus; reaso
  */
 export type FaultPlace = { logIndex: number; source?: string; stream?: string; seq?: number; id?: string }
 
-/**
- * A fault, and where it is; `null` if it concerns the log as a whole. `reason`: by default, that something is not what the log
- * says.
- */
-export type Fault = { readonly place: FaultPlace | null; readonly message: string; readonly reason?: AuditReason }
+/** A fault: where it is (`null` if it concerns the log as a whole), its reason, and what was found, in words. */
+export type Fault = { readonly place: FaultPlace | null; readonly reason: AuditReason; readonly message: string }
 
 const order = (place: FaultPlace | null): [number, number] => [
   place?.logIndex ?? Number.POSITIVE_INFINITY,
@@ -128,8 +125,7 @@ export class Findings {
     return [...this.#titles].map(([id, title]) => {
       const fault = this.#faults.get(id)
       const more = fault && fault.count > 1 ? ` (and ${fault.count - 1} more)` : ''
-      const { reason: why = 'different', message = '' } = fault ?? {}
-      if (fault) return { id, title, status: 'failed', reason: why, detail: message + more }
+      if (fault) return { id, title, status: 'failed', reason: fault.reason, detail: fault.message + more }
       const passed = this.#passed.get(id)
       if (passed !== undefined) return { id, title, status: 'passed', reason: 'ok', detail: passed }
       const skipped = this.#skipped.get(id) ?? STOPPED

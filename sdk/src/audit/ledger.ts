@@ -72,8 +72,7 @@ export async function walkLedger(
   }
 
   const tell = async (id: string, faults: Promise<readonly Fault[]> | undefined) => {
-    for (const { reason = 'different', message, place } of (await faults) ?? [])
-      findings.fail(id, reason, message, place)
+    for (const { reason, message, place } of (await faults) ?? []) findings.fail(id, reason, message, place)
   }
 
   /** Looks up the batch's keys at once, and checks its signatures later. @returns whether the batch is signed */

@@ -80,7 +80,8 @@ export function checkRecords(api: Api): OwnCheck {
     withdrawn.delete(at)
     if (isSame) return []
     const what = isRevoked ? 'is not withdrawn, though the log says so' : 'is withdrawn, and the log does not say so'
-    return [{ place: { logIndex: at, ...SYSTEM, seq: event.seq, id: event.id }, message: `A link ${what}` }]
+    const place = { logIndex: at, ...SYSTEM, seq: event.seq, id: event.id }
+    return [{ place, reason: isRevoked ? 'absent' : 'untold', message: `A link ${what}` }]
   }
 
   return {
@@ -116,6 +117,7 @@ export function checkRecords(api: Api): OwnCheck {
             for (const name of wrong)
               faults.push({
                 place: named,
+                reason: 'different',
                 message: `${list.path} ${name}: it is not what the log says of the ${list.title}`,
               })
           }

@@ -90,7 +90,8 @@ describe('a service that audits', () => {
       await alterToken(service.databaseUrl, await numberOf(service.databaseUrl, 'billing', place.seq), alter)
       const { last } = await untilAudit(service, ({ failed }) => failed)
       expect(last).toMatchObject({ outcome: 'fail', first: { ...place, stream: producer.stream } })
-      expect(last!.findings).toContainEqual({ check: 'events', detail: expect.stringContaining(last!.first!.message) })
+      const detail = expect.stringContaining(last!.first!.message)
+      expect(last!.findings).toContainEqual({ check: 'events', reason: 'unreadable', detail })
       logIndex = last!.first!.logIndex
       expect(await metric(service, 'killick_audit_failed')).toBe(1)
 
@@ -150,7 +151,12 @@ test('a log that was cut back, with every trace of its anchors: the contract kno
   const { last } = await untilAudit(rest, ({ last }) => last !== null)
   expect(last).toMatchObject({ outcome: 'fail', size: 1, first: { logIndex: 1 } })
   // The process remembers the head, the sources lost their registrations, and the contract is a memory that nobody can edit.
-  expect(last!.findings.map(({ check }) => check)).toEqual(['head.memory', 'registry', 'anchors.chain', 'told'])
+  expect(last!.findings.map(({ check, reason }) => [check, reason])).toEqual([
+    ['head.memory', 'removed'],
+    ['registry', 'untold'],
+    ['anchors.chain', 'removed'],
+    ['told', 'untold'],
+  ])
   expect(last!.findings[2]!.detail).toContain('were removed')
   await rest.stop()
 })
@@ -160,7 +166,8 @@ test('while no node answers, faults are found; without any, the audit is undecid
   const alone = await testService({ ...env, ...rpc, KILLICK_AUDIT_WEBHOOK: '' })
   await recordSome(alone, 1, 3)
   const { last } = await untilAudit(alone, ({ last }) => last?.outcome === 'undecided')
-  expect(last!.findings).toContainEqual({ check: 'anchors.chain', detail: expect.stringContaining('127.0.0.1:1') })
+  const detail = expect.stringContaining('127.0.0.1:1')
+  expect(last!.findings).toContainEqual({ check: 'anchors.chain', reason: 'node_unreadable', detail })
   await vi.waitFor(async () => expect(await systemEvents(alone, 'audit.undecided')).not.toHaveLength(0), 10_000)
 
   const number = await numberOf(alone.databaseUrl, 'billing', 1)

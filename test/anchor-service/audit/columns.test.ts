@@ -42,7 +42,10 @@ async function findingsOf(table: 'packs' | 'pack_keys' | 'batches', change: stri
 test('a ledger that nobody altered passes', async () => {
   expect(await audit()).toMatchObject({
     outcome: 'undecided',
-    findings: [{ check: 'anchors.log' }, { check: 'anchors.chain' }],
+    findings: [
+      { check: 'anchors.log', reason: 'not_anchored' },
+      { check: 'anchors.chain', reason: 'not_asked' },
+    ],
   })
 })
 
@@ -115,13 +118,19 @@ test.each([
 test('pack_keys: a row deleted, and one more', async () => {
   const gone = await findingsOf('pack_keys', `delete from pack_keys where ${keyRow}`)
   expect(gone.first).toMatchObject({ source: 'billing', stream, seq: 5 })
-  expect(gone.findings[0]!.detail).toMatch(/^pack_keys\.first_event: no row has/)
+  expect(gone.findings[0]).toMatchObject({
+    ...{ check: 'columns', reason: 'absent' },
+    detail: expect.stringMatching(/^pack_keys\.first_event: no row has/),
+  })
   const more = await findingsOf(
     'pack_keys',
     `insert into pack_keys select first_event + 1, scheme, keys, key_counts from pack_keys where ${keyRow}`,
   )
   expect(more.first).toMatchObject({ source: 'billing', stream, seq: 6 })
-  expect(more.findings[0]!.detail).toMatch(/^pack_keys\.first_event: no pack begins at/)
+  expect(more.findings[0]).toMatchObject({
+    ...{ check: 'columns', reason: 'untold' },
+    detail: expect.stringMatching(/^pack_keys\.first_event: no pack begins at/),
+  })
 })
 
 test('packs.first_event: one more, that no batch has', async () => {
@@ -131,7 +140,10 @@ test('packs.first_event: one more, that no batch has', async () => {
   )
   expect(first).toBeNull()
   expect(findings).toEqual([
-    { check: 'columns', detail: 'packs.first_event: the events from 1000000 on belong to no batch' },
+    {
+      ...{ check: 'columns', reason: 'untold' },
+      detail: 'packs.first_event: the events from 1000000 on belong to no batch',
+    },
   ])
 })
 
@@ -172,7 +184,8 @@ test('the service audits so in the background, and tells where, but not what eve
   const auditing = await testService({ KILLICK_AUDIT_INTERVAL_MS: '100' }, service)
   const { last } = await untilAudit(auditing, ({ last }) => last !== null)
   expect(last).toMatchObject({ outcome: 'fail', first: { source: 'billing', stream, seq: 7 } })
-  expect(last!.findings).toEqual([{ check: 'columns', detail: expect.stringMatching(/^pack_keys\.keys: /) }])
+  const detail = expect.stringMatching(/^pack_keys\.keys: /)
+  expect(last!.findings).toEqual([{ check: 'columns', reason: 'different', detail }])
   expect(JSON.stringify(last)).not.toMatch(/u-\d/)
   await auditing.close()
 })

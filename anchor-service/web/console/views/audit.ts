@@ -86,7 +86,9 @@ function section(title: string, { outcome, at: end, seconds, size, events, first
         [outcome === 'fail' ? 'Failed' : 'Left open']: h(
           'ul',
           { class: 'plain' },
-          ...findings.map(({ check, detail }) => h('li', {}, h('code', {}, check), ' ', said(detail))),
+          ...findings.map(({ check, reason, detail }) =>
+            h('li', {}, h('code', {}, `${check}: ${reason}`), ' ', said(detail)),
+          ),
         ),
       }),
     }),

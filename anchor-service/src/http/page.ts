@@ -2,6 +2,8 @@
 import { readFile, stat } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { FastifyStaticOptions } from '@fastify/static'
+import type { FastifyReply } from 'fastify'
+import { Refusal } from '../errors.ts'
 import type { Preview } from './preview.ts'
 
 /** Where the page's files are served from. */
@@ -15,7 +17,7 @@ const FOLDERS: Record<WebPart, URL> = { page: FOLDER, console: new URL('console/
 const kept = new Map<WebPart, { version: string; html: string }>()
 
 /** The HTML of a part; null if it has not been built. It is read once, and again after a new build. */
-export async function readHtml(part: WebPart): Promise<string | null> {
+async function readHtml(part: WebPart): Promise<string | null> {
   const url = new URL('index.html', FOLDERS[part])
   const found = await stat(url).catch(() => null)
   if (found === null) return null
@@ -42,8 +44,31 @@ export const filesOf = (part: WebPart, prefix: string): FastifyStaticOptions => 
 })
 
 /** The policy of the page, for the header; what a meta element cannot say is added. */
-export function policyOf(html: string): string {
+function policyOf(html: string): string {
   return `${/Content-Security-Policy"\s+content="([^"]+)"/.exec(html)?.[1] ?? "default-src 'none'"}; frame-ancestors 'none'`
+}
+
+/** Headers of what is seen by anyone: no page may frame it, no cache keep it, no other site learn its address. */
+export const GUARDED = {
+  'cache-control': 'no-store',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-robots-tag': 'noindex',
+  'cross-origin-opener-policy': 'same-origin',
+}
+
+/** What a browser shows as a page: as it was built, or as `shape` makes it. */
+export async function sendHtml(
+  reply: FastifyReply,
+  part: WebPart,
+  shape = (html: string) => html,
+): Promise<FastifyReply> {
+  const html = await readHtml(part)
+  if (html === null) throw new Refusal('not_found', `The ${part} has not been built: npm run page`)
+  return reply
+    .headers({ ...GUARDED, 'content-security-policy': policyOf(html) })
+    .type('text/html; charset=utf-8')
+    .send(shape(html))
 }
 
 /** The page for one address: its files by absolute path, where its proof and its publisher's word are, and its preview. */

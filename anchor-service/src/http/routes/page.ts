@@ -8,33 +8,14 @@ import { readTargets } from '../../ledger/registry/anchors.ts'
 import { findShare, type StoredShare } from '../../ledger/registry/shares.ts'
 import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { filesOf, PAGE_PATH, pageFor, policyOf, readHtml, type WebPart } from '../page.ts'
+import { filesOf, GUARDED, PAGE_PATH, pageFor, sendHtml } from '../page.ts'
 import { NO_PREVIEW, previewOf } from '../preview.ts'
 import { ProblemSchema } from '../schemas.ts'
 
 /** Tries per minute and address; a visit to a link takes three. */
 const LINK_LIMIT = 120
 
-/** What follows here is seen by anyone; no page may frame it, no cache keep it, no other site learn its address. */
-const GUARDED = {
-  'cache-control': 'no-store',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'x-robots-tag': 'noindex',
-  'cross-origin-opener-policy': 'same-origin',
-}
-
 const Token = Type.Object({ token: Type.String({ maxLength: 64 }) })
-
-/** What a browser shows as a page: as it was built, or as `shape` makes it. */
-async function sendHtml(reply: FastifyReply, part: WebPart, shape = (html: string) => html): Promise<FastifyReply> {
-  const html = await readHtml(part)
-  if (html === null) throw new Refusal('not_found', `The ${part} has not been built: npm run page`)
-  return reply
-    .headers({ ...GUARDED, 'content-security-policy': policyOf(html) })
-    .type('text/html; charset=utf-8')
-    .send(shape(html))
-}
 
 /** The verification page: by itself, and with the proof behind a link. */
 export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps): void {

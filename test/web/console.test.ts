@@ -180,6 +180,26 @@ describe('the console', () => {
       return watched
     }
 
+    test('the front door says how the log stands, leads on, and asks nobody else', async () => {
+      const { page, requests, complaints } = await watch(await browser!.newContext({ colorScheme: 'dark' }))
+      await page.goto(service.url)
+      await page.locator('[data-tone=word] h2:has-text("is anchored")').waitFor()
+      expect(await page.innerText('#state')).toMatch(/\d+ events in \d+ log entries/)
+      expect(await violations(page)).toEqual([])
+      await page.setViewportSize({ width: 320, height: 640 })
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320)
+      for (const [name, title] of [
+        ['Check a record', 'Killick'],
+        ['Console', 'Sign in'],
+      ]) {
+        await page.goto(service.url)
+        await page.click(`a:has-text("${name}")`)
+        await expect.poll(() => page.title()).toContain(title)
+      }
+      expect(new Set(requests.map((url) => new URL(url).origin))).toEqual(new Set([service.url]))
+      expect(complaints).toEqual([])
+    })
+
     test('signs in with a token, not without, and out again', async () => {
       const { page } = await watch(await browser!.newContext())
       await page.goto(`${service.url}/console/`)

@@ -9,6 +9,7 @@ import type { App, AppDeps } from './deps.ts'
 import { type KeptBody, keepBody, keepForGood, sendKept } from './kept-body.ts'
 import { loggerOptions } from './logger.ts'
 import type { Metrics } from './metrics.ts'
+import { OPENAPI } from './openapi.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import { RateStore } from './rate-store.ts'
 import { anchorRoutes } from './routes/anchors.ts'
@@ -16,6 +17,7 @@ import { batchRoutes } from './routes/batches.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
 import { eventFileRoutes } from './routes/event-files.ts'
 import { eventRoutes } from './routes/events.ts'
+import { frontRoutes } from './routes/front.ts'
 import { healthRoutes } from './routes/health.ts'
 import { incidentRoutes } from './routes/incidents.ts'
 import { liveEventRoutes } from './routes/live-events.ts'
@@ -96,6 +98,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       sourceRoutes,
       tileRoutes,
       shareRoutes,
+      frontRoutes,
       pageRoutes,
       sessionRoutes,
       healthRoutes,
@@ -109,21 +112,6 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     })
   })
   return app
-}
-
-const OPENAPI = {
-  openapi: '3.1.0',
-  info: {
-    title: 'Killick anchor service',
-    description: 'An audit ledger that not even its operator can rewrite',
-    version: '0.1.0',
-  },
-  components: {
-    securitySchemes: {
-      reader: { type: 'http' as const, scheme: 'bearer' },
-      admin: { type: 'http' as const, scheme: 'bearer' },
-    },
-  },
 }
 
 /** An answer that does not say how long caches may keep it is `no-store`, so that no private answer is cached by oversight. */

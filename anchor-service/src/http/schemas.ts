@@ -275,6 +275,46 @@ export const LogSchema = Type.Object({
   ),
 })
 
+export const FrontSchema = Type.Object({
+  service: Type.Literal('killick'),
+  version: Type.String(),
+  origin: Type.String(),
+  vkey: Type.String({ description: 'C2SP verifier key of the log' }),
+  status: Type.Union([Type.Literal('ready'), Type.Literal('not ready')], { description: 'whether it takes batches' }),
+  isPrivate: Type.Boolean({ description: 'how the log stands is told to readers only' }),
+  log: Type.Union(
+    [
+      Type.Object({
+        entries: Type.Integer(),
+        events: Type.Integer(),
+        anchors: Type.Array(
+          Type.Object({
+            chainId: Type.Integer(),
+            contract: Chain,
+            logId: Chain,
+            size: Type.Integer({ description: 'entries of the log that it covers' }),
+            block: Type.Integer(),
+            time: Type.Integer({ description: 'block time, unix seconds' }),
+            transaction: Chain,
+          }),
+          { description: 'the newest confirmed anchor of each target, as this service saw it' },
+        ),
+        upTo: Type.Union([Time, Type.Null()], {
+          description:
+            'everything that was accepted up to this time is anchored, but for entries of the ledger’s own where `rest` is `own`; null: nothing is',
+        }),
+        rest: Type.Union([Type.Literal('nothing'), Type.Literal('own'), Type.Literal('entries')], {
+          description: 'what stands behind the newest anchor: nothing, only entries of the ledger’s own, or any',
+        }),
+        open: Type.Integer({ description: 'entries behind the newest anchor' }),
+      }),
+      Type.Null(),
+    ],
+    { description: 'null: it is private, or the database does not answer' },
+  ),
+  paths: Type.Record(Type.String(), Type.String(), { description: 'where what is to be found' }),
+})
+
 export const HealthSchema = Type.Object({ status: Type.String() })
 
 export const ReadinessSchema = Type.Object({

@@ -57,7 +57,28 @@ describe('pages', () => {
     },
   )
 
-  test.each(['/verify/page.js', '/verify/page.css', '/console/console.js', '/openapi.json'])(
+  test('the front door is a page to browsers and JSON to all others', async () => {
+    const browser = { headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' } }
+    const page = await call(service.url, '/', null, browser)
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    expect(page.headers.get('vary')).toContain('accept')
+    expect(page.headers.get('content-security-policy')).toMatch(/default-src 'none'.*frame-ancestors 'none'/)
+    for (const file of page.text.matchAll(/(?:src|href)="(\/[^"]*)"/g)) {
+      const { status } = await call(service.url, file[1]!, READER)
+      expect([file[1], status]).toEqual([file[1], 200])
+    }
+    for (const accept of ['*/*', 'application/json', '']) {
+      const { status, headers, json } = await call(service.url, '/', null, { headers: { accept } })
+      expect([status, headers.get('content-type')]).toEqual([200, 'application/json; charset=utf-8'])
+      expect(json).toMatchObject({ service: 'killick', origin: service.origin, vkey: service.vkey, status: 'ready' })
+      for (const path of Object.values<string>(json.paths)) {
+        const answer = await call(service.url, path, READER)
+        expect([path, answer.status]).toEqual([path, 200])
+      }
+    }
+  })
+
+  test.each(['/verify/page.js', '/verify/page.css', '/console/console.js', '/front/front.js', '/openapi.json'])(
     '%s is sent compressed to who asks for it, and is the same in every encoding',
     async (path) => {
       const plain = await raw(service.url, path)
@@ -114,7 +135,7 @@ describe('pages', () => {
     ...['console/console.js', 'console', 'console/', '%2e/console/console.js', 'none.js', '%', '%zz', 'a%2fb.js'],
     ...['..;/package.json', '....//package.json', '/etc/passwd', 'file:///etc/passwd', 'C:%5cwindows', 'page.js%20'],
   ])('%s leads to no file', async (path) => {
-    for (const part of ['verify', 'console'])
+    for (const part of ['verify', 'console', 'front'])
       for (const headers of [{}, { 'accept-encoding': 'br' }] as Record<string, string>[])
         for (const method of ['GET', 'HEAD']) {
           const { status, headers: told } = await raw(service.url, `/${part}/${path}`, headers, method)

@@ -57,6 +57,7 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
     }
   }
 
+  app.get(PAGE_PATH.slice(0, -1), { schema: hide }, (_request, reply) => reply.redirect(PAGE_PATH))
   app.get(PAGE_PATH, { schema: hide }, (_request, reply) =>
     sendPage(reply, { trust: `${PAGE_PATH}trust.json`, preview: NO_PREVIEW }),
   )

@@ -192,6 +192,30 @@ export async function readTargets(db: Db): Promise<Omit<AnchorTarget, 'target'>[
   return rows.map((row) => ({ chainId: row.chain_id, contract: row.contract, logId: row.log_id }))
 }
 
+/**
+ * The largest confirmed anchor of each target, where it anchors now or did last; newest target first. Where a target anchored
+ * before it moved does not count: a verifier could not ask there.
+ */
+export async function readNewestAnchors(db: Db): Promise<Omit<Anchor, 'root' | 'before'>[]> {
+  const { rows } = await db.query(
+    `with recursive latest as (
+       (select id, target, chain_id, genesis, contract, log_id from anchors order by target desc, id desc limit 1)
+       union all
+       select next.* from latest l cross join lateral (
+         select id, target, chain_id, genesis, contract, log_id from anchors where target < l.target
+         order by target desc, id desc limit 1) next)
+     select newest.* from latest l cross join lateral (
+       select * from current_anchors a
+       where (a.chain_id, a.genesis, a.contract, a.log_id) = (l.chain_id, l.genesis, l.contract, l.log_id)
+         and a.size > 0 and a.state in ('confirmed', 'final') order by a.size desc limit 1) newest
+     order by l.id desc`,
+  )
+  return rows.map((row) => {
+    const { root: _, ...anchor } = toProven(toAnchor(row))
+    return anchor
+  })
+}
+
 /** The largest confirmed anchored size of all targets; 0 when nothing is anchored. */
 export async function readAnchoredSize(db: Db): Promise<number> {
   const { rows } = await db.query(

@@ -12,6 +12,7 @@ import { NEWEST } from '../../../../anchor-service/src/ledger/packs/filters.ts'
 import { memoryOf } from '../../../../anchor-service/src/ledger/read/proof-memory.ts'
 import { readProof } from '../../../../anchor-service/src/ledger/read/proofs.ts'
 import { searchEvents } from '../../../../anchor-service/src/ledger/read/search.ts'
+import { readStanding } from '../../../../anchor-service/src/ledger/read/standing.ts'
 import { readAnchors, readTargets } from '../../../../anchor-service/src/ledger/registry/anchors.ts'
 import { readEquivocations } from '../../../../anchor-service/src/ledger/registry/equivocations.ts'
 import { readShares } from '../../../../anchor-service/src/ledger/registry/shares.ts'
@@ -168,6 +169,7 @@ const PAGES: [string, (db: Db) => Promise<unknown>, number?][] = [
   ['anchors', (db) => readAnchors(db, { limit: PAGE })],
   ['anchors, a later page', (db) => readAnchors(db, { limit: PAGE, before: 50 })],
   ['targets', (db) => readTargets(db)],
+  ['how the log stands', (db) => readStanding(db)],
   ['shares', (db) => readShares(db, { limit: PAGE })],
   ['shares, a later page', (db) => readShares(db, { limit: PAGE, before: 50 })],
   ['equivocations', (db) => readEquivocations(db, { limit: PAGE })],

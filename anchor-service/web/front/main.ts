@@ -1,0 +1,117 @@
+/** The front door: how the log stands now. Everything else on it is there without this script. */
+import type { FrontAnswer } from '../../src/http/answers.ts'
+import { type Child, copyable, h, type IconName, icon } from '../shared/dom.ts'
+import { said } from '../shared/text.ts'
+import { chainName, isTestChain, plural } from '../shared/words.ts'
+
+const LOOK_EVERY_MS = 10_000
+
+type Log = NonNullable<FrontAnswer['log']>
+
+const state = document.getElementById('state')!
+const count = (n: number): string => n.toLocaleString('en')
+
+/** "18:02:31 UTC", with the day where it is not today's. */
+function moment(iso: string): HTMLElement {
+  const [day, time] = [iso.slice(0, 10), `${iso.slice(11, 19)} UTC`]
+  const isToday = day === new Date().toISOString().slice(0, 10)
+  return h('time', { datetime: iso }, isToday ? time : `${day} ${time}`)
+}
+
+function banner(tone: 'word' | 'wait' | 'bad' | 'open', mark: IconName, title: Child[], ...more: Child[]): HTMLElement {
+  return h(
+    'section',
+    { class: `banner ${tone}`, 'data-tone': tone, 'aria-label': 'How the log stands' },
+    h('span', { class: 'seal' }, icon(mark)),
+    h('div', {}, h('h2', {}, ...title), ...more),
+  )
+}
+
+/** Never more than the service has checked: it saw its anchors confirmed, and it knows what stands behind them. */
+function anchored({ upTo, rest, open }: Log): { tone: 'word' | 'wait' | 'open'; title: Child[]; more: string } {
+  if (upTo === null) return { tone: 'open', title: ['Nothing is anchored yet'], more: '' }
+  const title = [
+    rest === 'own' ? 'Everything that sources recorded up to ' : 'Everything up to ',
+    moment(upTo),
+    ' is anchored',
+  ]
+  if (rest === 'nothing') return { tone: 'word', title, more: '' }
+  const entries = `${count(open)} ${open === 1 ? 'entry' : 'entries'}`
+  return rest === 'own'
+    ? { tone: 'word', title, more: `The ledger itself has added ${entries} since, such as its note of that anchor.` }
+    : { tone: 'wait', title, more: `${entries} since then ${open === 1 ? 'is' : 'are'} not yet.` }
+}
+
+function standing(log: Log): HTMLElement {
+  const { tone, title, more } = anchored(log)
+  const newest = log.anchors.toSorted((a, b) => b.size - a.size)[0]
+  return banner(
+    tone,
+    tone === 'word' ? 'word' : tone,
+    title,
+    more !== '' && h('p', {}, more),
+    h(
+      'p',
+      {},
+      `${plural(log.events, 'event')} in ${count(log.entries)} log ${log.entries === 1 ? 'entry' : 'entries'}.`,
+    ),
+    newest !== undefined &&
+      h(
+        'p',
+        { class: 'note' },
+        `By this service’s own word: it saw the newest anchor in block ${newest.block} of ${chainName(newest.chainId)}, of `,
+        moment(new Date(newest.time * 1000).toISOString()),
+        isTestChain(newest.chainId) && ', which whoever runs it can rewrite',
+        '. A proof lets anyone check that without believing it.',
+      ),
+  )
+}
+
+function draw({ status, isPrivate, log, origin, version, vkey }: FrontAnswer): void {
+  document.getElementById('origin')!.replaceChildren(said(origin))
+  document.title = `${origin} · Killick`
+  const shown =
+    status === 'not ready'
+      ? banner(
+          'bad',
+          'failed',
+          ['The service takes no batches now'],
+          h('p', {}, 'Recorders keep what they have, and send it later.'),
+        )
+      : log === null
+        ? banner(
+            'open',
+            'open',
+            ['The service takes batches'],
+            h(
+              'p',
+              {},
+              isPrivate
+                ? 'How the log stands is told to readers: sign in to the console first.'
+                : 'How the log stands cannot be read now.',
+            ),
+          )
+        : standing(log)
+  state.replaceChildren(shown, ...(status === 'not ready' && log !== null ? [standing(log)] : []))
+  document.getElementById('foot')!.replaceChildren(`Killick ${version}. The log’s key: `, copyable(vkey, 'log key'))
+}
+
+let drawn = ''
+async function look(): Promise<void> {
+  const answer = await fetch('/', { headers: { accept: 'application/json' } }).catch(() => null)
+  if (answer === null || !answer.ok) {
+    drawn = ''
+    state.replaceChildren(
+      banner('bad', 'failed', ['The service does not answer'], h('p', {}, 'This page asks again by itself.')),
+    )
+    return
+  }
+  const text = await answer.text()
+  // Drawn anew only when something has changed, so that nobody loses their place.
+  if (text === drawn) return
+  drawn = text
+  draw(JSON.parse(text) as FrontAnswer)
+}
+
+void look()
+setInterval(() => document.visibilityState === 'visible' && void look(), LOOK_EVERY_MS)

@@ -32,10 +32,11 @@ export const PARTS: Part[] = [
   { name: 'words',  files: ['sdk/src/words/'],  may: ['verify'], never: PURE },
   { name: 'requests', files: ['sdk/src/http/'], may: ['core'] },
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
+  { name: 'settings', files: ['sdk/src/config/'], may: ['core', 'verify', 'node:*'] },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'requests', 'node:*', '@noble/*', 'merkletreejs'] },
   { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'words', 'node', 'node:*', '@noble/*'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'client', 'audit', 'node:*'] },
-  { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'client'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'audit', 'requests', 'node:*'] },
+  { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client'] },
 
   // Rooms of the service, from the ground up.
   { name: 'base', files: ['errors.ts', 'lru.ts', 'release-memory.ts', 'thread.ts'].flatMap(SERVICE), may: ['core', 'node:*'] },

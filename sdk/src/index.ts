@@ -6,6 +6,7 @@
  */
 
 export * from './client/index.ts'
+export { type RecorderConfig, readConfig } from './config/config.ts'
 export { ERROR_CODES, type ErrorCode, KillickError } from './core/errors.ts'
 export type { Change, EventInput, Party } from './core/fields.ts'
 export type { Alg, PublicJwk } from './core/jwk.ts'

@@ -1,40 +1,25 @@
 // Which service a command asks, and who gets a token: only the service that it is meant for.
 import { type Api, openApi } from '../audit/api.ts'
 import { required, UsageError } from './command.ts'
+import type { CommandEntry } from './table/entry.ts'
 
-export const ACCESS_OPTIONS = {
-  url: { type: 'string' },
-  token: { type: 'string' },
-  'plain-http': { type: 'boolean', default: false },
-} as const
-
-const TOKEN_HELP = `or KILLICK_TOKEN, which keeps it out of the list of processes
-                    and is sent to the origin of KILLICK_URL only`
-
-const PLAIN_HELP = `  --plain-http      send the token to another machine over http too, where whoever is on the way can read it`
-
-export const ACCESS_HELP = `  --url <url>       the service; or KILLICK_URL
-  --token <token>   a reader token of the service; ${TOKEN_HELP}
-${PLAIN_HELP}`
-
-export const URL_TOKEN_HELP = `  --token <token>       for a proof behind a URL that asks for one; or KILLICK_TOKEN, which is sent to the origin
-                        of KILLICK_URL only
-  --plain-http          send the token to another machine over http too, where whoever is on the way can read it`
-
-type Values = { url?: string | undefined; token?: string | undefined; 'plain-http': boolean }
+type Values = { readonly token: string | undefined; readonly 'plain-http': boolean }
 
 /** `token`: undefined if none may be sent; if there was one, `hint` then says why. */
 export type Access = { readonly url: string; readonly token: string | undefined; readonly hint: string | undefined }
 
-/** The service of --url or KILLICK_URL. @throws UsageError */
-export const accessOf = (values: Values): Access => accessTo(required(values.url, 'url', 'KILLICK_URL'), values)
+/** The service of --url, KILLICK_URL or killick.json. @throws UsageError */
+export const accessOf = (
+  entry: CommandEntry,
+  given: Parameters<typeof required>[1] & { readonly values: Values },
+): Access => accessTo(required(entry, given, 'url'), given.values)
 
 /**
  * A token given as an option goes to the service given. The token of the environment goes only to the service of the
- * environment: a link that somebody sent must not get it.
+ * environment: a link or a killick.json that somebody sent must not get it.
  * @throws UsageError if the token would cross a network in the clear
  */
-export function accessTo(url: string, values: Pick<Values, 'token' | 'plain-http'>): Access {
+export function accessTo(url: string, values: Values): Access {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     throw new UsageError(`${url} is not an http or https URL`)
   const { token, hint } = choose(url, values.token)
@@ -58,7 +43,7 @@ function choose(url: string, given: string | undefined): Pick<Access, 'token' | 
   const why = home ? 'that of KILLICK_URL, which is another one' : 'that of KILLICK_URL, which is not set'
   return {
     token: undefined,
-    hint: `KILLICK_TOKEN was not sent: it goes to one origin only, ${why}. Give it with --token`,
+    hint: `KILLICK_TOKEN was not sent: it goes to one origin only, ${why}. Give it with --token, or set KILLICK_URL=${new URL(url).origin} too`,
   }
 }
 

@@ -1,40 +1,19 @@
 import { type AnchorRow, parseAnchorRow, readPages } from '../audit/answers.ts'
 import { printHash } from '../core/hash.ts'
-import { ACCESS_HELP, ACCESS_OPTIONS, accessOf, openAccess } from './access.ts'
+import { accessOf, openAccess } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
+import { ANCHORS } from './table/reading.ts'
 import { count, joined, json, lines, out, type Printed, padded, paint, type Text, widthOf } from './terminal.ts'
 
 /** Largest page that the service gives. */
 const PAGE = 500
 
 export const anchors: Command = {
-  summary: 'list anchors: what became of them, and what they cost',
-  help: `killick anchors: list anchors, what became of them, and what they cost
-
-Usage: killick anchors [--limit <n>] [--url <url>] [--token <token>]
-
-Lists the newest anchors first, on the service's word; killick audit compares them with the chain. Only a confirmed or final
-anchor counts. Any other is pending and is sent again until it counts, even after it was reorganised or dropped; an abandoned
-anchor never counts. Fees are in gwei of the chain's own currency, per event over the events that the anchor is the first to
-cover.
-
-  --limit <n>       how many to list, the newest; default 50
-${ACCESS_HELP}
-  --json            print the list as JSON, with fees in wei
-
-Exit codes: 0 listed · 2 wrong usage, or refused · 3 the service could not be reached
-
-Example:
-  killick anchors --url http://127.0.0.1:8787 --limit 10
-`.trimEnd(),
   run: async (args) => {
-    const { values } = readArgs(args, {
-      limit: { type: 'string', default: '50' },
-      ...ACCESS_OPTIONS,
-      json: { type: 'boolean', default: false },
-    })
+    const given = readArgs(ANCHORS, args)
+    const { values } = given
     const limit = integer(values.limit, 'limit', 1)
-    const api = openAccess(accessOf(values))
+    const api = openAccess(accessOf(ANCHORS, given))
     const rows: AnchorRow[] = []
     let next: string | null = null
     const pageSize = () => Math.min(PAGE, limit - rows.length)

@@ -1,36 +1,107 @@
 // What the commands share: arguments, exit codes, and how failures are reported.
+import { resolve } from 'node:path'
 import { type ParseArgsConfig, parseArgs } from 'node:util'
+import { CONFIG_FILE, type ConfigSettings, type KillickConfig, loadConfig } from '../config/config.ts'
+import { KillickError } from '../core/errors.ts'
+import { nearest } from '../core/nearest.ts'
+import type { CommandEntry, OptionEntries, OptionEntry, ValuesOf } from './table/entry.ts'
 
-/** `run` resolves with the exit code. `help` is the whole text of `killick <command> --help`. */
-export type Command = { summary: string; help: string; run: (args: string[]) => Promise<number> }
+/** `run` resolves with the exit code. Everything else about a command is in the table. */
+export type Command = { run: (args: string[]) => Promise<number> }
 
-export const EXIT = { ok: 0, failed: 1, usage: 2, undecided: 3 } as const
+export const EXIT = { ok: 0, failed: 1, usage: 2, undecided: 3, interrupted: 130 } as const
 
 /** The command was called wrongly, or its input cannot be read: exit code 2. */
 export class UsageError extends Error {}
 
-type Options = NonNullable<ParseArgsConfig['options']>
+/** Where the value of an option was found. */
+export type Origin = 'option' | 'environment' | 'config' | 'default'
 
-/** Parses arguments; wrong ones become a UsageError in our own words. */
-export function readArgs<T extends Options>(args: string[], options: T, names: readonly string[] = []) {
-  let parsed: ReturnType<typeof parseArgs<{ options: T; allowPositionals: true; args: string[] }>>
-  try {
-    parsed = parseArgs({ args, options, allowPositionals: true })
-  } catch (error) {
-    throw new UsageError((error as Error).message.split('. ')[0])
-  }
-  const missing = names[parsed.positionals.length]
-  if (missing) throw new UsageError(`<${missing}> is missing`)
-  const extra = parsed.positionals[names.length]
-  if (extra !== undefined) throw new UsageError(`Unexpected argument ${extra}`)
-  return parsed
+/** What a command was called with. */
+export type Args<O extends OptionEntries> = {
+  readonly values: ValuesOf<O>
+  readonly positionals: readonly string[]
+  /** Absent: the option has no value. */
+  readonly from: { readonly [Name in keyof O]?: Origin }
+  /** The killick.json that counts; null if there is none, or the command reads none. */
+  readonly config: KillickConfig | null
 }
 
-/** An option that must be given, or be set in the environment. */
-export function required(value: string | undefined, option: string, variable?: string): string {
-  const found = value ?? (variable && process.env[variable])
-  if (!found) throw new UsageError(`--${option} is missing${variable ? ` (or set ${variable})` : ''}`)
-  return found
+/**
+ * Parses arguments as the table says. An option that is absent is taken from the environment, then from killick.json.
+ * @throws UsageError in our own words. @throws KillickError `config_invalid`
+ */
+export function readArgs<O extends OptionEntries>(entry: CommandEntry<O>, args: readonly string[]): Args<O> {
+  const { values: given, positionals } = parse(entry, args)
+  const named = entry.arguments ?? []
+  const missing = named.slice(positionals.length).find(({ optional }) => !optional)
+  if (missing) throw new UsageError(`<${missing.name}> is missing`)
+  const extra = positionals[named.length]
+  if (extra !== undefined) throw new UsageError(`Unexpected argument ${extra}`)
+  const config = 'config' in entry.options ? findConfig(given.config) : null
+  const values: Record<string, unknown> = {}
+  const from: Record<string, Origin> = {}
+  for (const [name, option] of Object.entries(entry.options)) {
+    const [value, origin] = settle(option, given[name], config)
+    values[name] = value
+    if (origin !== undefined) from[name] = origin
+  }
+  return { values: values as ValuesOf<O>, positionals, from: from as Args<O>['from'], config }
+}
+
+type Given = string | boolean | (string | boolean)[] | undefined
+
+function parse(entry: CommandEntry, args: readonly string[]) {
+  const options: NonNullable<ParseArgsConfig['options']> = {}
+  for (const [name, { value, repeat }] of Object.entries(entry.options))
+    options[name] = { type: value === undefined ? 'boolean' : 'string', ...(repeat && { multiple: true }) }
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true })
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const unknown = code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' ? /'--?([^']*)'/.exec(message)?.[1] : undefined
+    if (unknown === undefined) throw new UsageError(message.split('. ')[0])
+    const meant = nearest(unknown, Object.keys(entry.options))
+    throw new UsageError(`There is no option --${unknown}${meant === null ? '' : `; did you mean --${meant}?`}`)
+  }
+}
+
+/** The value of an option, and where it is from. */
+function settle(
+  { value, repeat, env, ...option }: OptionEntry,
+  given: Given,
+  config: KillickConfig | null,
+): [Given, Origin?] {
+  if (given !== undefined) return [given, 'option']
+  if (value === undefined) return [false]
+  if (repeat) return [[]]
+  const set = env && process.env[env]
+  if (set) return [set, 'environment']
+  const kept = option.config && config?.[option.config as keyof ConfigSettings]
+  if (kept) return [kept, 'config']
+  return option.default === undefined ? [undefined] : [option.default, 'default']
+}
+
+function findConfig(given: Given): KillickConfig | null {
+  const named = (given as string | undefined) ?? process.env.KILLICK_CONFIG
+  const file = resolve(process.cwd(), named || CONFIG_FILE)
+  const config = loadConfig(file)
+  if (config === null && named) throw new KillickError('config_invalid', `${named} does not exist`, { file })
+  return config
+}
+
+/** The value of an option without which the command cannot work. @throws UsageError that says where it may come from */
+export function required(
+  { options }: CommandEntry,
+  { values, config }: { readonly values: { readonly [name: string]: unknown }; readonly config: KillickConfig | null },
+  name: string,
+): string {
+  const value = values[name]
+  if (typeof value === 'string' && value !== '') return value
+  const { env, config: member } = options[name]!
+  const file =
+    member === undefined ? '' : config ? `, and ${config.file} lacks ${member}` : ', and there is no killick.json here'
+  throw new UsageError(`--${name} is missing${env ? ` (or set ${env})` : ''}${file}`)
 }
 
 /** A whole number, as an option or part of one. */

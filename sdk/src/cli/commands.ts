@@ -1,12 +1,15 @@
 // Handles the arguments of `killick`: finds the command, runs it, and reports what went wrong.
 import { readFileSync } from 'node:fs'
 import { KillickError } from '../core/errors.ts'
+import { nearest } from '../core/nearest.ts'
 import { type Command, EXIT, UsageError } from './command.ts'
+import { commandHelp, programHelp } from './help.ts'
 import { isSystemError, reasonOf } from './input.ts'
-import { err, json, lines, out, own, paint, type Text, text } from './terminal.ts'
+import { COMMANDS, type CommandEntry } from './table/index.ts'
+import { err, json, lines, out, own, paint, text } from './terminal.ts'
 
 // Each command is loaded when it is called; loading the others too would double the time of a start.
-const COMMANDS: Record<string, () => Promise<Command>> = {
+const LOADERS: Record<string, () => Promise<Command>> = {
   keygen: async () => (await import('./keygen.ts')).keygen,
   record: async () => (await import('./record.ts')).record,
   proof: async () => (await import('./proof.ts')).proof,
@@ -19,48 +22,42 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   handover: async () => (await import('./service.ts')).handover,
 }
 
-const find = async (name: string | undefined): Promise<Command | undefined> =>
-  name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name]!() : undefined
+const entryOf = (name: string | undefined): CommandEntry | undefined => COMMANDS.find((entry) => entry.name === name)
 
-async function help(): Promise<Text> {
-  const commands = await Promise.all(
-    Object.entries(COMMANDS).map(async ([name, load]) => `  ${name.padEnd(9)} ${(await load()).summary}`),
-  )
-  return own(`killick: record, prove and verify audit events
-
-Usage: killick <command> [options]
-
-${commands.join('\n')}
-
-  killick <command> --help   explains a command, with examples
-  killick --version
-
-Exit codes: 0 done, or verified · 1 failed · 2 wrong usage or unreadable input · 3 could not decide`)
-}
+const isHelp = (arg: string): boolean => arg === '--help' || arg === '-h'
 
 /** @returns the exit code */
 export async function main([name, ...args]: readonly string[]): Promise<number> {
-  if (name === '--version') {
+  if (name === '--version' || name === '-v') {
     out(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version)
     return EXIT.ok
   }
-  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    const topic = await find(args[0])
-    ;(name === undefined ? err : out)(topic ? own(topic.help) : await help())
-    return name === undefined ? EXIT.usage : EXIT.ok
-  }
-  const command = await find(name)
-  if (command && (args.includes('--help') || args.includes('-h'))) {
-    out(own(command.help))
-    return EXIT.ok
-  }
   try {
-    if (!command)
-      throw new UsageError(`There is no command ${name}; the commands are ${Object.keys(COMMANDS).join(', ')}`)
-    return await command.run(args)
+    if (name === undefined || name === 'help' || isHelp(name)) {
+      const topic = args[0] === undefined ? null : known(args[0])
+      ;(name === undefined ? err : out)(own(topic ? commandHelp(topic) : programHelp()))
+      return name === undefined ? EXIT.usage : EXIT.ok
+    }
+    const entry = known(name)
+    if (args.some(isHelp)) {
+      out(own(commandHelp(entry)))
+      return EXIT.ok
+    }
+    return await (await LOADERS[entry.name]!()).run(args)
   } catch (error) {
-    return tell(error, name, args)
+    return tell(error, name ?? '', args)
   }
+}
+
+/** @throws UsageError with the command that was probably meant */
+function known(name: string): CommandEntry {
+  const entry = entryOf(name)
+  if (entry) return entry
+  const names = COMMANDS.map((each) => each.name)
+  const meant = nearest(name, names)
+  throw new UsageError(
+    `There is no command ${name}${meant === null ? `; the commands are ${names.join(', ')}` : `; did you mean ${meant}?`}`,
+  )
 }
 
 /** Reports what went wrong, as a sentence on stderr or, with --json, as a document on stdout. @returns the exit code */
@@ -69,7 +66,7 @@ function tell(error: unknown, name: string, args: readonly string[]): number {
   if (args.includes('--json')) out(json({ outcome: null, error: { code, message } }))
   else {
     err(text`${paint('red', text`killick ${name}:`, process.stderr)} ${message}`)
-    if (error instanceof UsageError && Object.hasOwn(COMMANDS, name)) err(text`Run: killick ${name} --help`)
+    if (error instanceof UsageError && entryOf(name)) err(text`Run: killick ${name} --help`)
     if (code === 'internal') err(lines(String((error as Error).stack ?? error).split('\n')))
   }
   return exit

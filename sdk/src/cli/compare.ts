@@ -12,51 +12,20 @@ import {
 } from '../core/fork.ts'
 import { isObject, parseJson } from '../core/json.ts'
 import { parseVkey } from '../core/note.ts'
-import { type Command, EXIT, readArgs, UsageError } from './command.ts'
+import { type Command, EXIT, type Origin, readArgs, UsageError } from './command.ts'
 import { readLogKey } from './pins.ts'
 import { ask, type Found, findShown } from './shown.ts'
+import { COMPARE } from './table/checking.ts'
 import { json, lines, out, paint } from './terminal.ts'
 
 export const compare: Command = {
-  summary: 'compare two checkpoints of a log',
-  help: `killick compare: compare two checkpoints of a log
-
-Usage: killick compare <a> <b> [--log-key <vkey>] [--url <url>] [--out <file>]
-
-A log that shows one history to you and another to somebody else gives itself away as soon as you compare. <a> and <b> are
-each a file with a signed note (a checkpoint) or with receipts, the spool of a recorder, or the URL of a service. Both must be
-signed by the log's key. If their sizes differ, the service must prove that the larger log extends the smaller.
-
-  --log-key <vkey>   the log's verifier key (origin+hash+base64), or a file that holds it; default: the one in the spool, or
-                     else the one that the service names
-  --url <url>        the service to ask for that proof, if neither <a> nor <b> is its URL; or KILLICK_URL
-  --out <file>       write evidence of a fork (killick-fork/1), which killick verify judges; never overwrites
-  --json             print the result as JSON
-
-Exit codes: 0 equal or consistent · 1 a fork, or not signed by the log's key · 2 wrong usage or unreadable input · 3 undecided:
-no service could be asked, or its answer proves nothing either way
-
-Examples:
-  killick compare ./spool https://audit.example.com
-  killick compare mine.note yours.note --url https://audit.example.com --log-key ledger.example.com+1f2e3d4c+AQ… --out fork.json
-`.trimEnd(),
   run: async (args) => {
-    const { values, positionals } = readArgs(
-      args,
-      {
-        'log-key': { type: 'string' },
-        url: { type: 'string' },
-        out: { type: 'string' },
-        json: { type: 'boolean', default: false },
-      },
-      ['a', 'b'],
-    )
+    const { values, positionals, from } = readArgs(COMPARE, args)
     const given = values['log-key'] === undefined ? null : readLogKey(values['log-key'])
     const a = await findShown(positionals[0]!)
     const b = await findShown(positionals[1]!)
-    const other = values.url ?? process.env.KILLICK_URL
-    const services = [...new Set([b.service, a.service, other ?? null])].filter((url) => url !== null)
-    const key = await keyFor(given, [a, b], services)
+    const services = [...new Set([b.service, a.service, values.url ?? null])].filter((url) => url !== null)
+    const key = await keyFor(given, from['log-key'], [a, b], services)
     const result = await hold(a, b, key.vkey, services)
     if (result.fork && values.out !== undefined) writeEvidence(values.out, result.fork)
     const { fork, ...told } = result
@@ -102,10 +71,11 @@ type Result = {
 /** The key for opening both, and on whose word. */
 async function keyFor(
   given: string | null,
+  origin: Origin | undefined,
   found: readonly Found[],
   services: readonly string[],
 ): Promise<{ vkey: string; from: string }> {
-  if (given) return { vkey: given, from: 'pinned by you' }
+  if (given) return { vkey: given, from: origin === 'config' ? 'pinned in killick.json' : 'pinned by you' }
   const spool = found.find(({ logKey }) => logKey !== null)
   if (spool) return { vkey: spool.logKey!, from: `as the recorder of ${spool.place} has it` }
   if (services[0] === undefined)

@@ -21,7 +21,7 @@ export async function readInput(place: string, maxBytes: number): Promise<Uint8A
 }
 
 /** Text of a small file, at most 64 KiB. @throws UsageError in terms of an option */
-export function readOption(path: string, option: string): string {
+export function readOption(path: string, option: string, what = 'neither a key nor the path of a file'): string {
   const buffer = Buffer.alloc((64 << 10) + 1)
   let length = 0
   try {
@@ -33,9 +33,7 @@ export function readOption(path: string, option: string): string {
       closeSync(file)
     }
   } catch (error) {
-    throw new UsageError(
-      `--${option} is neither a key nor the path of a file that can be read (${reasonOf(error)}): ${path}`,
-    )
+    throw new UsageError(`--${option} is ${what} that can be read (${reasonOf(error)}): ${path}`)
   }
   if (length === buffer.length) throw new UsageError(`--${option}: ${path} is larger than 64 KiB`)
   return buffer.subarray(0, length).toString('utf8')

@@ -6,6 +6,7 @@ import { parseJson } from '../core/json.ts'
 import { type Command, EXIT, integer, readArgs, required, UsageError } from './command.ts'
 import { readLines } from './input.ts'
 import { readLogKey } from './pins.ts'
+import { RECORD } from './table/recording.ts'
 import { count, err, out, progress } from './terminal.ts'
 
 // record() calls under way: enough to share syncs, few enough to stop soon after a faulty line.
@@ -14,47 +15,15 @@ const IN_FLIGHT = 512
 const MAX_LINE_BYTES = 4 << 20
 
 export const record: Command = {
-  summary: 'record events, one JSON object per line on stdin',
-  help: `killick record: record events, one JSON object per line on stdin
-
-Usage: killick record --source <name> --key <file> [--url <url>] [--spool <dir>] [--log-key <vkey>] < events.ndjson
-
-Each line is an event: {"action", "actor": {"type", "id"}, "targets": [{"type", "id"}]}, and optionally "outcome",
-"context", "changes", "metadata", "occurredAt" and fields of your own. Empty lines are skipped. Every event is signed,
-chained and written to the spool before the next step; then all are sent, and each receipt is checked.
-
-  --source <name>    registered name of the source
-  --key <file>       its private key, made by killick keygen
-  --url <url>        the service; or KILLICK_URL
-  --spool <dir>      where events wait until the log has accepted them; default ./killick-spool
-  --log-key <vkey>   verifier key of the log, or a file that holds it: receipts are checked with it
-  --wait <seconds>   how long to go on trying to reach the service at the end; default 60
-  --ids              print the id of each event on stdout, in order
-
-Exit codes: 0 the log has accepted everything · 1 the service refuses it · 2 wrong usage, or a faulty line (it is named;
-everything before it is recorded and sent, nothing after it) · 3 recorded and safe in the spool, but the service could not be
-reached: run the command again, with or without input, to send what waits
-
-Examples:
-  killick record --source billing-api --key billing-api.key.json --url http://127.0.0.1:8787 < events.ndjson
-  echo '{"action":"user.login","actor":{"type":"user","id":"ada"},"targets":[]}' | killick record --source web --key web.key.json
-`.trimEnd(),
   run: async (args) => {
-    const { values } = readArgs(args, {
-      source: { type: 'string' },
-      key: { type: 'string' },
-      url: { type: 'string' },
-      spool: { type: 'string', default: './killick-spool' },
-      'log-key': { type: 'string' },
-      wait: { type: 'string', default: '60' },
-      ids: { type: 'boolean', default: false },
-    })
-    const url = required(values.url, 'url', 'KILLICK_URL')
+    const given = readArgs(RECORD, args)
+    const { values } = given
+    const url = required(RECORD, given, 'url')
     const told = new Set<string>()
     const audit = await openAuditLog({
       url,
-      source: required(values.source, 'source'),
-      key: required(values.key, 'key'),
+      source: required(RECORD, given, 'source'),
+      key: required(RECORD, given, 'key'),
       spool: values.spool,
       ...(values['log-key'] !== undefined && { logKey: readLogKey(values['log-key']) }),
       onError: ({ message }, during) => {

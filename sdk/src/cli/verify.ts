@@ -5,11 +5,12 @@ import type { PinnedLog } from '../verify/trust.ts'
 import type { Verdict } from '../verify/verdict.ts'
 import { verifyProof } from '../verify/verify-proof.ts'
 import { inWords, type VerdictInWords } from '../words/words.ts'
-import { accessTo, openAccess, URL_TOKEN_HELP } from './access.ts'
+import { accessTo, openAccess } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
 import { readInput } from './input.ts'
-import { ANY_CHAIN, PIN_HELP, PIN_OPTIONS, readLogKey, readPinnedLog, readSourceKey } from './pins.ts'
+import { ANY_CHAIN, type Pinner, type PinSet, readPins } from './pins.ts'
+import { VERIFY } from './table/checking.ts'
 import {
   checkLines,
   count,
@@ -24,104 +25,67 @@ import {
   text,
   widthOf,
 } from './terminal.ts'
-import { type Backing, trustLines } from './trust-words.ts'
+import { type Backing, isPinned, pinnersOf, trustLines } from './trust-words.ts'
 
 export const verify: Command = {
-  summary: 'check a proof, without trusting whoever gave it to you',
-  help: `killick verify: check a proof, without trusting whoever gave it to you
-
-Usage: killick verify <file | URL | -> [--rpc <url>] [--contract <0x…> --log-id <0x…>] [--log-key <vkey>]
-                      [--source-key <name=jwk>]
-
-Prints every check as passed, failed or skipped with the reason, and the verdict. Keys and addresses inside a proof are claims;
-what counts is what you pin, from a place you trust. What you leave out is skipped, and the verdict is then "undecided" and
-says whose word it rests on. A skipped check never hides a failed one.
-
-Given evidence that a log has two histories (killick-fork/1, from a recorder or killick compare), it says what the two signed
-notes in it show; this needs --log-key alone.
-
-${PIN_HELP}
-  --confirmations <n>   blocks that make an anchor final on a chain without finality of its own; default 12
-${URL_TOKEN_HELP}
-  --json                print the verdict as JSON
-
-Exit codes: 0 verified (of evidence: the notes agree) · 1 failed (they contradict each other, under the pinned key) · 2 wrong
-usage, or not a proof · 3 undecided: not anchored yet, a node or the URL could not be reached, or not everything was pinned
-
-Examples:
-  killick verify proof.json
-  killick verify proof.json --rpc https://rpc.example.com --contract 0x5FbD… --log-id 0x9c1e… \\
-      --log-key ledger.example.com+1f2e3d4c+AQ… --source-key billing-api=billing-api.pub.json
-`.trimEnd(),
   run: async (args) => {
-    const { values, positionals } = readArgs(
-      args,
-      {
-        ...PIN_OPTIONS,
-        confirmations: { type: 'string' },
-        token: { type: 'string' },
-        'plain-http': { type: 'boolean', default: false },
-      },
-      ['file'],
-    )
-    const logKeys = values['log-key'].map(readLogKey)
-    const sourceKeys = values['source-key'].map(readSourceKey)
-    const confirmations = values.confirmations === undefined ? null : integer(values.confirmations, 'confirmations', 1)
-    // The contract is read once its chain is known; a fault in the options is reported before anything is asked.
-    readPinnedLog(values)
+    const given = readArgs(VERIFY, args)
+    const { values, positionals } = given
+    const pins = readPins(given)
+    const confirmations =
+      values.confirmations === undefined ? pins.confirmations : integer(values.confirmations, 'confirmations', 1)
     const input = await load(positionals[0]!, values)
-    if (isForkFile(input)) return verifyFork(input, logKeys, values.json)
+    if (isForkFile(input)) return verifyFork(input, pins.logKeys, values.json)
     const proof = parseProof(input)
-    const nodes = await openNodes(values.rpc)
-    const { pinned, asked } = placePin(proof, values, nodes)
+    const nodes = await openNodes(pins.rpcs)
+    const { logs, asked } = placePins(proof, pins, nodes)
     const verdict = verifyProof(proof, {
-      logKeys,
-      sourceKeys,
-      logs: pinned ? [pinned] : [],
+      ...{ logKeys: pins.logKeys, sourceKeys: pins.sourceKeys, logs },
       facts: nodes.length > 0 ? await readAnchors(proof, asked) : [],
-      ...(confirmations !== null && { confirmations }),
+      ...(confirmations !== undefined && { confirmations }),
+      ...(pins.timeTolerance !== undefined && { timeTolerance: pins.timeTolerance }),
     })
     const told = inWords(verdict)
-    out(values.json ? json(told) : report(told, proof))
+    out(values.json ? json(told) : report(told, proof, pins.by))
     return { verified: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[verdict.outcome]
   },
 }
 
-async function load(place: string, access: { token?: string | undefined; 'plain-http': boolean }): Promise<Uint8Array> {
+async function load(place: string, access: Parameters<typeof accessTo>[1]): Promise<Uint8Array> {
   if (!/^https?:\/\//i.test(place)) return readInput(place, MAX_PROOF_BYTES)
   // A stranger may be behind a link, so the command does not wait for it without limit.
   return openAccess(accessTo(place, access), { patience: 0 }).bytes('', MAX_PROOF_BYTES)
 }
 
 /**
- * The pinned log, and the nodes to ask. Without --chain-id the chain is that of the first node that answers. A contract and its
+ * The pinned logs, and the nodes to ask. Without --chain-id the chain is that of the first node that answers. A contract and its
  * logs have the same names on all chains, so these nodes can neither confirm nor deny a proof from another chain; the pin is then
  * taken to be on that chain, of which no node is asked. If no node answers, the chain that the proof names is used, so that the
  * verdict can say what is missing.
  */
-function placePin(
+function placePins(
   proof: Proof,
-  values: Parameters<typeof readPinnedLog>[0],
+  { logs, unplaced }: PinSet,
   nodes: readonly ChainNode[],
-): { pinned: PinnedLog | null; asked: readonly ChainNode[] } {
+): { logs: readonly PinnedLog[]; asked: readonly ChainNode[] } {
+  if (unplaced === null) return { logs, asked: nodes }
   const first = nodes.find(({ chainId }) => chainId !== null)?.chainId ?? null
-  const pin = readPinnedLog(values, first ?? ANY_CHAIN)
-  if (pin === null || values['chain-id'] !== undefined) return { pinned: pin, asked: nodes }
-  const claims = proof.anchors.filter(({ contract, logId }) => contract === pin.contract && logId === pin.logId)
+  const claims = proof.anchors.filter(
+    ({ contract, logId }) => contract === unplaced.contract && logId === unplaced.logId,
+  )
   if (first !== null && (claims.length === 0 || claims.some(({ chainId }) => chainId === first)))
-    return { pinned: pin, asked: nodes }
+    return { logs: [{ ...unplaced, chainId: first }], asked: nodes }
   const chainId = (claims[0] ?? proof.anchors[0])?.chainId ?? ANY_CHAIN
-  return { pinned: { ...pin, chainId }, asked: nodes.filter((node) => node.chainId !== chainId) }
+  return { logs: [{ ...unplaced, chainId }], asked: nodes.filter((node) => node.chainId !== chainId) }
 }
 
 const COLOURS = { verified: 'green', failed: 'red', undecided: 'yellow' } as const
 
-function report(verdict: VerdictInWords, proof: Proof): Text {
+function report(verdict: VerdictInWords, proof: Proof, by: PinSet['by']): Text {
   const { outcome, level, checks, event, missing, anchoredAt, times, registrations } = verdict
   const reached = level === 'none' ? '' : text`, as far as ${paint('bold', level)}`
-  const backing = backingOf(verdict, proof.log.origin)
-  const isPinned = backing.every(({ by }) => by === 'you')
-  const whose = outcome !== 'failed' && isPinned ? ': pinned by you' : ''
+  const backing = backingOf(verdict, proof.log.origin, by)
+  const whose = outcome !== 'failed' && backing.every(isPinned) ? `: ${pinnersOf(backing)}` : ''
   return lines([
     ...(event ? [...describe(event), ''] : []),
     ...checkLines(checks),
@@ -153,18 +117,18 @@ function keyWord({ logIndex, kid, notBefore, notAfter, anchoredAt }: Verdict['re
 }
 
 /** On whose word the keys and the contract rest. */
-function backingOf({ checks }: VerdictInWords, origin: string): Backing[] {
+function backingOf({ checks }: VerdictInWords, origin: string, pinner: PinSet['by']): Backing[] {
   const statusOf = (id: string) => checks.find((check) => check.id === id)?.status
   const word = { name: origin }
-  const by = (status: string | undefined): Backing['by'] =>
-    status === 'passed' ? 'you' : status === 'failed' ? 'fails' : word
+  const by = (status: string | undefined, pinned: Pinner): Backing['by'] =>
+    status === 'passed' ? { pinned } : status === 'failed' ? 'fails' : word
   const anchors = checks.flatMap(({ id }) => /^anchor\.\d+(?=\.contract$)/.exec(id) ?? [])
   const held = anchors.filter((anchor) => statusOf(`${anchor}.contract`) === 'passed')
   const pinned = held.some((anchor) => statusOf(`${anchor}.log`) === 'passed')
   return [
-    { what: 'the source’s key', by: by(statusOf('source.key')) },
-    { what: 'the log’s key', by: by(statusOf('log.signature')) },
-    { what: 'the contract', by: held.length === 0 ? 'nobody' : pinned ? 'you' : word },
+    { what: 'the source’s key', by: by(statusOf('source.key'), pinner.sourceKeys) },
+    { what: 'the log’s key', by: by(statusOf('log.signature'), pinner.logKeys) },
+    { what: 'the contract', by: held.length === 0 ? 'nobody' : pinned ? { pinned: pinner.logs } : word },
   ]
 }
 

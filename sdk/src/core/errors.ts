@@ -44,6 +44,7 @@ export const ERROR_CODES = {
   proof_too_large: 'The proof is larger than 1 MiB.',
   trust_invalid: 'What was pinned for verification (a key, a contract, a log id) is malformed.',
   option_invalid: 'An option is missing or malformed.',
+  config_invalid: 'A killick.json has an unknown, missing or malformed member, or cannot be read.',
   field_invalid: 'A field of the event to record is missing or malformed.',
   spool_full: 'The spool has reached its size limit, and no room came free in time.',
   spool_disk_full: 'The disk that holds the spool is full.',

@@ -1,0 +1,123 @@
+import { command } from './entry.ts'
+import { ACCESS, CONFIG, JSON_OUT, LINK_TOKEN, PINS } from './options.ts'
+
+export const VERIFY = command({
+  name: 'verify',
+  summary: 'check a proof, without trusting whoever gave it to you',
+  usage: ['verify <file | URL | -> [pins] [options]'],
+  arguments: [{ name: 'file', complete: 'file' }],
+  about: [
+    'Prints every check as passed, failed or skipped with the reason, and the verdict. Keys and addresses inside a proof are claims; what counts is what you pin, from a place you trust. What you leave out is skipped, and the verdict is then "undecided" and says whose word it rests on. A skipped check never hides a failed one.',
+    'Given evidence that a log has two histories (killick-fork/1, from a recorder or killick compare), it says what the two signed notes in it show; this needs --log-key alone.',
+  ],
+  options: {
+    ...PINS,
+    confirmations: {
+      value: 'n',
+      about: 'blocks that make an anchor final on a chain without finality of its own; default 12',
+    },
+    ...LINK_TOKEN,
+    json: { about: 'print the verdict as JSON' },
+  },
+  exits: [
+    [0, 'verified (of evidence: the notes agree)'],
+    [1, 'failed (they contradict each other, under the pinned key)'],
+    [2, 'wrong usage, or not a proof'],
+    [3, 'undecided: not anchored yet, a node or the URL could not be reached, or not everything was pinned'],
+  ],
+  examples: [
+    'killick verify proof.json',
+    'killick verify proof.json --rpc https://rpc.example.com --contract 0x5FbD… --log-id 0x9c1e… \\',
+    '    --log-key ledger.example.com+1f2e3d4c+AQ… --source-key billing-api=billing-api.pub.json',
+  ],
+})
+
+export const AUDIT = command({
+  name: 'audit',
+  summary: 'check the whole ledger, and every anchor with the chain',
+  usage: ['audit [--url <url>] [--token <token>] --rpc <url> [--contract <0x…> --log-id <0x…>] [--log-key <vkey>]'],
+  about: [
+    'Downloads everything the service stores and computes it all again on this machine: every event’s digests, fields and signature, the chain of every stream, the root and signature of every batch, the log’s tree and each stored tile, and every anchor against the contract, down to whether the contract knows of entries that the log no longer shows. Each key must have been registered in the log before it was used, and used within its validity; the service must list the sources as the log registers them. Some events, chosen at random, are looked up in every way that readers can: id, leaf hash, place in the stream, time, source, action, actor and a target. The service is asked for data only, never for a verdict. Memory use does not grow with the ledger. The first event at fault is named.',
+    'If the log succeeds another one, whose chain key was stolen or lost, it must extend the last honest anchor of that log, and the contract of that log must hold this anchor. What was anchored there later is reported; nobody can tell from outside whose it is. If you pin the log that was left, the audit follows it to this one on the publisher’s word: pin the new log to make it yours.',
+    'What is not pinned is taken on the operator’s word, and the result says so. That is not a pass, unless --registered-keys or --no-chain says that you left it out on purpose.',
+  ],
+  options: {
+    ...ACCESS,
+    ...PINS,
+    sample: { value: 'n', default: '1000', about: 'look up one event in n, on average (default 1,000); 1: each event' },
+    receipts: {
+      value: 'spool',
+      repeat: true,
+      complete: 'file',
+      about: 'compare the log with what it gave a recorder: the spool’s folder, or a file of receipts; repeatable',
+    },
+    since: {
+      value: 'note',
+      repeat: true,
+      complete: 'file',
+      about: 'compare it with an older checkpoint: a file with the signed note; repeatable',
+    },
+    'registered-keys': { about: 'accept the keys of sources that are not pinned as the log registers them' },
+    'no-chain': { about: 'do not ask the chain; a rewritten log may then pass' },
+    ...JSON_OUT,
+  },
+  exits: [
+    [0, 'everything holds, by what you pinned'],
+    [1, 'something does not'],
+    [2, 'wrong usage, or the service refuses (for instance, a token is missing)'],
+    [
+      3,
+      'nothing failed, but not everything was pinned, the service or a node could not be reached, or the chain was not asked',
+    ],
+  ],
+  examples: [
+    'killick audit --url http://127.0.0.1:8787 --rpc https://rpc.example.com --contract 0x5FbD… --log-id 0x9c1e… \\',
+    '    --log-key ledger.example.com+1f2e3d4c+AQ… --registered-keys',
+  ],
+})
+
+export const COMPARE = command({
+  name: 'compare',
+  summary: 'compare two checkpoints of a log',
+  usage: ['compare <a> <b> [--log-key <vkey>] [--url <url>] [--out <file>]'],
+  arguments: [
+    { name: 'a', complete: 'file' },
+    { name: 'b', complete: 'file' },
+  ],
+  about: [
+    'A log that shows one history to you and another to somebody else gives itself away as soon as you compare. <a> and <b> are each a file with a signed note (a checkpoint) or with receipts, the spool of a recorder, or the URL of a service. Both must be signed by the log’s key. If their sizes differ, the service must prove that the larger log extends the smaller.',
+  ],
+  options: {
+    'log-key': {
+      value: 'vkey',
+      env: 'KILLICK_LOG_KEY',
+      config: 'logKey',
+      complete: 'file',
+      about:
+        'the log’s verifier key (origin+hash+base64), or a file that holds it; default: the one in the spool, or else the one that the service names',
+    },
+    url: {
+      value: 'url',
+      env: 'KILLICK_URL',
+      config: 'url',
+      about: 'the service to ask for that proof, if neither <a> nor <b> is its URL',
+    },
+    out: {
+      value: 'file',
+      complete: 'file',
+      about: 'write evidence of a fork (killick-fork/1), which killick verify judges; never overwrites',
+    },
+    ...CONFIG,
+    ...JSON_OUT,
+  },
+  exits: [
+    [0, 'equal or consistent'],
+    [1, 'a fork, or not signed by the log’s key'],
+    [2, 'wrong usage or unreadable input'],
+    [3, 'undecided: no service could be asked, or its answer proves nothing either way'],
+  ],
+  examples: [
+    'killick compare ./spool https://audit.example.com',
+    'killick compare mine.note yours.note --url https://audit.example.com --log-key ledger.example.com+1f2e3d4c+AQ… --out fork.json',
+  ],
+})

@@ -1,0 +1,28 @@
+// Every command of `killick`, in the order in which help lists them. Data only: whoever wants to print a reference may import it.
+import { AUDIT, COMPARE, VERIFY } from './checking.ts'
+import type { CommandEntry, CommandGroup } from './entry.ts'
+import { DEPLOY, HANDOVER } from './operating.ts'
+import { ANCHORS, PROOF, SHARE } from './reading.ts'
+import { KEYGEN, RECORD } from './recording.ts'
+
+export type { CommandEntry, OptionEntry } from './entry.ts'
+
+export const GROUPS: readonly CommandGroup[] = [
+  { title: 'Record', commands: [KEYGEN, RECORD] },
+  { title: 'Read', commands: [PROOF, SHARE, ANCHORS] },
+  { title: 'Check', commands: [VERIFY, AUDIT, COMPARE] },
+  { title: 'Operate', commands: [DEPLOY, HANDOVER] },
+]
+
+export const COMMANDS: readonly CommandEntry[] = GROUPS.flatMap(({ commands }) => commands)
+
+/** Of the program as a whole. */
+export const PROGRAM = {
+  summary: 'record, prove and verify audit events',
+  exits: [
+    [0, 'done, or verified'],
+    [1, 'failed'],
+    [2, 'wrong usage or unreadable input'],
+    [3, 'could not decide'],
+  ],
+} as const

@@ -5,15 +5,18 @@ import {
   type EventInput,
   type Hash,
   leafHash,
-  makeEvent,
+  parseHash,
   parsePublicJwk,
   printBatch,
+  printHash,
   type Signer,
   signBatchHeader,
   thumbprint,
   treeRoot,
   utf8,
 } from '@killick/sdk/core'
+import { draftEvent, sealEvent } from '../../../sdk/src/client/capture.ts'
+import { saltText } from '../../../sdk/src/client/random.ts'
 
 /** A signer with a new key. */
 export function newSigner(curve: 'Ed25519' | 'P-256' | 'secp256k1' = 'Ed25519'): Signer {
@@ -55,7 +58,7 @@ export type Twist = {
   times?: readonly number[]
 }
 
-/** A producer of batches that keeps the head of its stream, as the sdk's recorder does. */
+/** A producer of batches that keeps the head of its stream, as the sdk's recorder does, whose way to make events is its own too. */
 export class Producer {
   readonly source: string
   readonly stream: string
@@ -81,13 +84,12 @@ export class Producer {
     const leaves: Hash[] = []
     for (const [i, input] of inputs.entries()) {
       const time = twist.times?.[i] ?? Date.now()
-      const position = { source, stream, seq: seq + i, prev: eventPrev }
-      const mint = { id: uuidv7(time), time, salt: () => new Uint8Array(randomBytes(16)) }
-      const eventSigner = twist.eventSigner === null ? undefined : (twist.eventSigner ?? signer)
-      const event = await makeEvent(input, position, mint, eventSigner)
+      const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText })
+      const place = { source, stream, seq: seq + i, prev: eventPrev ? printHash(eventPrev) : null }
+      const event = await sealEvent(draft, place, twist.eventSigner === null ? null : (twist.eventSigner ?? signer))
+      eventPrev = parseHash(event.leafHash)!
       tokens.push(event.token)
-      leaves.push(event.leafHash)
-      eventPrev = event.leafHash
+      leaves.push(eventPrev)
     }
     const header = await signBatchHeader(
       {

@@ -56,6 +56,8 @@ test('kill -9 in the middle of commits loses nothing and doubles nothing', async
   const producers = sent.map((_, i) => new Producer('billing', signer, `s-${i}`))
 
   for (let round = 0; round < 3; round++) {
+    const enough = receipts.size + 20
+    const { promise: isUnderWay, resolve: tellUnderWay } = Promise.withResolvers<void>()
     const sending = producers.map(async (producer, i) => {
       for (;;) {
         const batch = await producer.batch([sampleEvent(), sampleEvent()])
@@ -64,10 +66,14 @@ test('kill -9 in the middle of commits loses nothing and doubles nothing', async
         batch.advance()
         const { json } = await post(url, batch.body)
         receipts.set(batch.body, json)
+        if (receipts.size === enough) tellUnderWay()
       }
     })
     const settled = Promise.allSettled(sending)
-    await sleep(250 + 60 * round)
+    // Not by the clock: a busy machine would get through no commit, or through so many that sending them again takes long.
+    await isUnderWay
+    // A receipt comes at one moment of a commit, which lasts milliseconds; the kill may come at any.
+    await sleep(20 * Math.random())
     await child.kill9()
     expect((await settled).every((result) => result.status === 'rejected')).toBe(true)
     // No receipt was given before its head was known outside the database.
@@ -139,7 +145,8 @@ describe('with the PostgreSQL that comes along', () => {
   })
 
   test('two services on one data folder share the server, and the last one stops it', async () => {
-    const data = join(folder, 'shared')
+    // A cluster takes seconds to make, and that of the test before this one is whole.
+    const data = join(folder, 'embedded')
     const env = { KILLICK_DATA: data, KILLICK_LOG_LEVEL: 'silent' }
     const first = await start(env)
     const second = await start(env)

@@ -57,7 +57,7 @@ export const PARTS: Part[] = [
   { name: 'own audit', files: SERVICE('audit/'),
     may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'chain', 'anchor', 'base', 'core', 'audit', 'node:*', 'pg', 'prom-client', 'fastify'] },
   { name: 'http',     files: SERVICE('http/'),
-    may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'intake', 'base', 'core', 'node:*', 'fastify', '@fastify/*', 'typebox/*', 'prom-client'] },
+    may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'intake', 'base', 'core', 'node:*', 'fastify', '@fastify/*', 'fast-json-stringify', 'typebox/*', 'prom-client'] },
   { name: 'routes',   files: SERVICE('http/routes/'),            may: ['http', 'tree', 'registry', 'read', 'ledger', 'admission', 'base', 'core', 'node:*', 'fastify', '@fastify/*'] },
   { name: 'app',      files: [...SERVICE('http/app.ts'), ...SERVICE('http/worker-app.ts')], may: ['routes', 'http', 'base', 'node:*', 'fastify', '@fastify/*'] },
   // Types alone: what a browser is sent may name the shape of an answer, and nothing else of the service.

@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import cookie from '@fastify/cookie'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
-import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { Refusal } from '../errors.ts'
 import type { App, AppDeps } from './deps.ts'
@@ -28,6 +28,7 @@ import { shareRoutes } from './routes/shares.ts'
 import { sourceRoutes } from './routes/sources.ts'
 import { streamRoutes } from './routes/streams.ts'
 import { tileRoutes } from './routes/tiles.ts'
+import { compileWhenUsed } from './schema-compilers.ts'
 import { boundUnread } from './unread.ts'
 
 const JSON_LIMIT = 256 * 1024
@@ -65,7 +66,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.server.maxConnections = deps.maxConnections
   app.server.on('drop', () => deps.metrics.dropped.inc())
-  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  compileWhenUsed(app)
   app.decorateRequest('role', null)
   installProblems(app)
   guardAnswers(app)

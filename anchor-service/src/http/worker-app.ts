@@ -1,9 +1,10 @@
-import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController } from 'fastify'
 import type { App, AppDeps } from './deps.ts'
 import { loggerOptions } from './logger.ts'
 import { installProblems } from './problems.ts'
 import { healthRoutes, type OperationDeps } from './routes/health.ts'
+import { compileWhenUsed } from './schema-compilers.ts'
 
 /** The HTTP interface of a separate worker: its health, the state of its targets, and its metrics. */
 export function buildWorkerApp(deps: OperationDeps & Pick<AppDeps, 'logLevel'>): App {
@@ -11,7 +12,7 @@ export function buildWorkerApp(deps: OperationDeps & Pick<AppDeps, 'logLevel'>):
     logger: loggerOptions(deps.logLevel),
     logController: new LogController({ disableRequestLogging: true }),
   }).withTypeProvider<TypeBoxTypeProvider>()
-  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  compileWhenUsed(app)
   app.decorateRequest('role', null)
   installProblems(app)
   healthRoutes(app, deps)

@@ -29,12 +29,13 @@ export const PARTS: Part[] = [
 
   { name: 'core',   files: ['sdk/src/core/'],   may: ['@noble/*'], never: PURE },
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
-  { name: 'words',  files: ['sdk/src/words/'],  may: ['verify'], never: PURE },
+  { name: 'audit codes', files: ['sdk/src/audit/codes.ts'], may: [], never: PURE },
+  { name: 'words',  files: ['sdk/src/words/'],  may: ['verify', 'audit codes'], never: PURE },
   { name: 'requests', files: ['sdk/src/http/'], may: ['core'] },
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
   { name: 'settings', files: ['sdk/src/config/'], may: ['core', 'verify', 'node:*'] },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'requests', 'node:*', '@noble/*', 'merkletreejs'] },
-  { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'words', 'node', 'node:*', '@noble/*'] },
+  { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'audit codes', 'words', 'node', 'node:*', '@noble/*'] },
   { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'audit', 'requests', 'node:*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client'] },
 

@@ -11,8 +11,9 @@ import { type ChainNode, openNodes, parseQuantity, type Rpc, readQuantity, reaso
 import type { PinnedLog } from '../verify/trust.ts'
 import { parseAnchorRow, readPages } from './answers.ts'
 import type { Api } from './api.ts'
+import type { AuditReason } from './codes.ts'
 import { isNonsense } from './faulty.ts'
-import type { AuditReason, Findings } from './findings.ts'
+import type { Findings } from './findings.ts'
 
 const SETTLED = new Set(['confirmed', 'final'])
 // How many anchors are asked about at a time; each takes a few requests.

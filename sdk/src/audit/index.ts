@@ -12,7 +12,8 @@ export {
   auditOutcome,
 } from './audit.ts'
 export { chainOf } from './chain.ts'
-export type { AuditCheck, AuditReason, Fault, FaultPlace } from './findings.ts'
+export type { AuditReason } from './codes.ts'
+export type { AuditCheck, Fault, FaultPlace } from './findings.ts'
 export type { PinnedSourceKey } from './keys.ts'
 export { type LookupPins, lookUp } from './lookups.ts'
 export type { OwnCheck, WalkedBatch, WalkedEntry } from './own-check.ts'

@@ -12,7 +12,8 @@ import {
   SYSTEM,
 } from '../core/registry.ts'
 import { printTime } from '../core/time.ts'
-import type { AuditReason, FaultPlace, Findings } from './findings.ts'
+import type { AuditReason } from './codes.ts'
+import type { FaultPlace, Findings } from './findings.ts'
 import type { WalkedBatch } from './own-check.ts'
 import type { Listed } from './sources.ts'
 

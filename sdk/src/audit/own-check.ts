@@ -2,7 +2,8 @@
 import type { BatchHeader } from '../core/batch.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import type { Hash } from '../core/hash.ts'
-import type { AuditReason, Fault } from './findings.ts'
+import type { AuditReason } from './codes.ts'
+import type { Fault } from './findings.ts'
 
 /** An additional check of an audit. If it throws, the audit ends undecided. */
 export type OwnCheck = {

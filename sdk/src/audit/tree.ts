@@ -4,7 +4,7 @@ import { type Hash, nodeHash } from '../core/hash.ts'
 import { foldRight, treeRoot } from '../core/merkle.ts'
 import { printTilePath } from '../core/tile-path.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
-import type { AuditReason } from './findings.ts'
+import type { AuditReason } from './codes.ts'
 
 type OnFault = (reason: AuditReason, message: string, logIndex: number) => void
 

@@ -9,6 +9,7 @@ import type { PinnedLog } from '../verify/trust.ts'
 import { type LogDescription, MAX_LOG_BYTES, parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
+import type { AuditRestsOn } from './codes.ts'
 import { isFaulty, isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
@@ -76,8 +77,8 @@ export type AuditResult = {
   checks: AuditCheck[]
   /** The earliest fault that has a place in the log. */
   first: (FaultPlace & { message: string }) | null
-  /** What was not pinned, so that the service's word was taken. */
-  restsOn: string[]
+  /** What was not pinned, so that somebody's word was taken. `auditInWords` of `@killick/sdk/words` makes phrases of it. */
+  restsOn: AuditRestsOn[]
   /** Sources whose keys were taken on the log's word. */
   unpinned: string[]
   /** The logs that this one claims to succeed, latest statement first, without those that are refuted. */
@@ -207,22 +208,14 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     const left = followed.map(({ logId }) => `The pinned log ${logId} was left: ${FOLLOWED}`)
     await compareWithChain(asked, { ...heads, heads: own }, left, size, known, findings)
   }
-  const restsOn = [
-    ...(pinnedKeys.supported.length > 0 ? [] : ['the operator’s word on which key is the log’s']),
-    ...(pinnedKeys.unsupported.length > 0
-      ? [`nothing of ${pinnedKeys.unsupported.join(', ')}: keys of such types are not read`]
-      : []),
-    ...(keys.unpinned.size > 0
-      ? [`the operator’s word, given in the log, on the keys of ${[...keys.unpinned].sort().join(', ')}`]
-      : []),
-    ...(pins.logs.length > 0 || pins.urls.length === 0
-      ? []
-      : ['the operator’s word on which contract and log to ask for']),
-    ...(followed.length > 0 ? ['the publisher’s word that this log succeeds the one that you pinned'] : []),
-    ...(succession.found.some(({ beyond }) => beyond !== null)
-      ? ['the publisher’s word that what was anchored in the log that was left, and is not here, is none of its own']
-      : []),
-  ]
+  const unpinned = [...keys.unpinned].sort()
+  const restsOn: AuditRestsOn[] = []
+  if (pinnedKeys.supported.length === 0) restsOn.push({ what: 'log_key' })
+  if (pinnedKeys.unsupported.length > 0) restsOn.push({ what: 'unread_keys', keys: pinnedKeys.unsupported })
+  if (unpinned.length > 0) restsOn.push({ what: 'source_keys', sources: unpinned })
+  if (pins.logs.length === 0 && pins.urls.length > 0) restsOn.push({ what: 'contract' })
+  if (followed.length > 0) restsOn.push({ what: 'succession' })
+  if (succession.found.some(({ beyond }) => beyond !== null)) restsOn.push({ what: 'left_log' })
   return {
     origin,
     size,
@@ -231,7 +224,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     checks: findings.checks,
     first: findings.first,
     restsOn,
-    unpinned: [...keys.unpinned].sort(),
+    unpinned,
     successions: [...succession.found],
     followed,
   }

@@ -12,7 +12,7 @@ export {
   auditOutcome,
 } from './audit.ts'
 export { chainOf } from './chain.ts'
-export type { AuditReason } from './codes.ts'
+export type { AuditReason, AuditRestsOn } from './codes.ts'
 export type { AuditCheck, Fault, FaultPlace } from './findings.ts'
 export type { PinnedSourceKey } from './keys.ts'
 export { type LookupPins, lookUp } from './lookups.ts'

@@ -8,6 +8,7 @@ import { holdReceipts } from '../audit/receipts.ts'
 import { splitVkeys } from '../core/note.ts'
 import type { PinnedKey } from '../verify/trust.ts'
 import { accessOf, openAccess } from './access.ts'
+import { auditInWords } from '../words/audit.ts'
 import { type Command, EXIT, readArgs, UsageError } from './command.ts'
 import { ANY_CHAIN, type PinSet, readPins } from './pins.ts'
 import { type Found, findShown } from './shown.ts'
@@ -44,7 +45,7 @@ export const audit: Command = {
     const checked = auditOutcome(result, waived)
     const isBacked = backing.every((each) => isPinned(each) || each.waived)
     const outcome = checked === 'passed' && !isBacked ? 'undecided' : checked
-    if (values.json) out(json({ outcome, ...result }))
+    if (values.json) out(json({ outcome, ...auditInWords(result) }))
     else out(report(result, outcome, checked === 'passed', backing))
     return { passed: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[outcome]
   },

@@ -70,7 +70,7 @@ describe('a real service', () => {
     const { failed, outcome, restsOn, checks } = await audit(service.url)
     expect([...failed]).toEqual([])
     expect(outcome).toBe('passed')
-    expect(restsOn).toContainEqual('the operator’s word, given in the log, on the keys of billing, hiding, killick')
+    expect(restsOn).toEqual([{ what: 'log_key' }, { what: 'source_keys', sources: ['billing', 'hiding', 'killick'] }])
     expect(checks.find(({ id }) => id === 'registry')!.detail).toMatch(/^3 registered/)
   })
 

@@ -292,6 +292,9 @@ describe('audit', () => {
     const json = JSON.parse((await audit(...pins, '--json')).out)
     expect(json.outcome).toBe('undecided')
     expect(json.events).toBeGreaterThan(EVENTS)
+    expect(json.restsOn).toContainEqual(
+      expect.stringMatching(/^the operator’s word, given in the log, on the keys of /),
+    )
     expect(json.checks.every(({ status }: { status: string }) => status === 'passed')).toBe(true)
   })
 

@@ -14,20 +14,20 @@ import {RFC9162} from "./RFC9162.sol";
 /// I3. Anchored sizes only grow.
 /// I4. Each anchored tree is consistent with every tree anchored before it.
 /// I5. What is anchored stays anchored: no commitment is ever overwritten or deleted.
-/// I6. The publisher changes only when the one it was offered to accepts.
-/// I7. The contract takes no ether (what is forced into it, by a miner or a self-destruct, nobody can move), has no
-/// owner, no upgrade and no pause, and calls nothing but the SHA-256 precompile.
+/// I6. The publisher changes only when the account that the log was offered to accepts it.
+/// I7. The contract accepts no ether; ether that is forced into it, by a block reward or a self-destruct, cannot be
+/// moved. It has no owner, no upgrade and no pause, and calls nothing but the SHA-256 precompile.
 /// I8. No anchored size exceeds {MAX_SIZE}.
 ///
-/// What the contract cannot know is whether the entries behind a root exist: whoever holds the publisher's key can extend
-/// the history by an invention, and then nothing else can be anchored in that log. No bound on growth would prevent it,
-/// since one invented entry does the same as a billion. What was anchored before stays as it is.
+/// The contract cannot know whether the entries behind a root exist. Whoever holds the publisher's key can anchor a
+/// root over invented entries, and then the true log can no longer be anchored. A limit on growth would not prevent
+/// this, since one invented entry is enough. Earlier anchors stay as they are.
 ///
-/// @dev Times are block times in seconds, 32 bits wide so that a head fits one slot. From 2106-02-07 on the contract
-/// refuses anchors rather than wrap; what it holds stays readable.
+/// @dev Times are block times in seconds, 32 bits wide, so that a head fits one slot. From 2106-02-07 on, when they no
+/// longer fit, the contract refuses anchors; what it holds stays readable.
 contract AnchorLog {
-    /// @notice The largest size that can be anchored, 2^53 - 1: beyond it, readers that keep numbers as IEEE 754 doubles
-    /// (JSON, JavaScript) would take one size for another.
+    /// @notice The largest size that can be anchored, 2^53 - 1. Readers that keep numbers as IEEE 754 doubles (JSON,
+    /// JavaScript) cannot tell larger sizes apart.
     uint64 public constant MAX_SIZE = 2 ** 53 - 1;
 
     /// @dev One slot.
@@ -39,46 +39,45 @@ contract AnchorLog {
 
     mapping(bytes32 logId => Head) private heads;
 
-    /// @dev keccak256(abi.encode(root, time)) of each anchored size; zero where nothing is anchored. A root needs 256
-    /// bits and the time needs more, so the slot commits to both and the caller brings them along.
+    /// @dev keccak256(abi.encode(root, time)) of each anchored size; zero where nothing is anchored. Root and time
+    /// together do not fit one slot, so the slot holds a hash of both, and the caller supplies them.
     mapping(bytes32 logId => mapping(uint64 size => bytes32)) private commitments;
 
-    /// @notice Whom the publisher has offered the log to; zero when there is no offer.
+    /// @notice The account to which the publisher has offered the log; zero if there is no offer.
     mapping(bytes32 logId => address) public offeredTo;
 
     /// @notice `publisher` opened a log.
-    /// @param originHash SHA-256 of the log's origin line, by convention; the contract does not look inside.
+    /// @param originHash SHA-256 of the log's origin line, by convention; the contract does not check it.
     event Opened(bytes32 indexed logId, address indexed publisher, bytes32 originHash);
 
-    /// @notice The tree (size, root) was anchored in the block of time `time`.
+    /// @notice The tree (size, root) was anchored at block time `time`.
     event Anchored(bytes32 indexed logId, uint64 indexed size, bytes32 root, uint32 time);
 
     /// @notice `publisher` offered the log to `to`, or withdrew its offer if `to` is zero.
     event PublisherOffered(bytes32 indexed logId, address indexed publisher, address indexed to);
 
-    /// @notice `to` accepted the log and is its publisher from here on.
+    /// @notice `to` accepted the log and is now its publisher.
     event PublisherChanged(bytes32 indexed logId, address indexed from, address indexed to);
 
     /// @notice The caller has already opened this log.
     error AlreadyOpen(bytes32 logId);
 
-    /// @notice The caller is not the log's publisher. `publisher` is zero when there is no such log.
+    /// @notice The caller is not the log's publisher. `publisher` is zero if there is no such log.
     error NotPublisher(bytes32 logId, address publisher, address caller);
 
-    /// @notice The size to anchor must exceed the anchored one.
+    /// @notice The size to anchor does not exceed the size anchored last.
     error SizeNotGrown(bytes32 logId, uint64 anchoredSize, uint64 size);
 
     /// @notice The size to anchor exceeds {MAX_SIZE}.
     error SizeOutOfRange(uint64 size);
 
-    /// @notice `oldRoot` is not the root anchored at `anchoredSize`, or not the empty root where nothing is anchored
-    /// yet.
+    /// @notice `oldRoot` is not the root anchored at `anchoredSize` or, if nothing is anchored yet, not the empty root.
     error WrongOldRoot(bytes32 logId, uint64 anchoredSize, bytes32 oldRoot);
 
     /// @notice The proof does not show that (newSize, newRoot) extends (oldSize, oldRoot).
     error Inconsistent(bytes32 logId, uint64 oldSize, bytes32 oldRoot, uint64 newSize, bytes32 newRoot);
 
-    /// @notice The log was not offered to the caller. `offered` is zero when there is no offer.
+    /// @notice The log was not offered to the caller. `offered` is zero if there is no offer.
     error NotOffered(bytes32 logId, address offered, address caller);
 
     /// @notice The block time no longer fits 32 bits.
@@ -94,8 +93,8 @@ contract AnchorLog {
         emit Opened(logId, msg.sender, originHash);
     }
 
-    /// @notice Anchors the tree (size, root), provided it extends the tree anchored before it. Publisher only.
-    /// @param size Leaves of the new tree; more than are anchored, at most {MAX_SIZE}.
+    /// @notice Anchors the tree (size, root) if it extends the tree anchored last. Only the publisher may call this.
+    /// @param size Number of leaves of the new tree: more than the tree anchored last has, at most {MAX_SIZE}.
     /// @param root Root of the new tree.
     /// @param oldRoot Root of the tree anchored last; SHA-256 of nothing for the first anchor.
     /// @param proof RFC 9162 consistency path from the tree anchored last to the new one; empty for the first anchor.
@@ -120,8 +119,8 @@ contract AnchorLog {
         emit Anchored(logId, size, root, time);
     }
 
-    /// @notice Offers the log to a new publisher, in place of any earlier offer; zero withdraws it. Publisher only.
-    /// Nothing changes until the new publisher accepts.
+    /// @notice Offers the log to a new publisher. The offer replaces an earlier one; zero withdraws it. Nothing else
+    /// changes until the new publisher accepts. Only the publisher may call this.
     function offerPublisher(bytes32 logId, address to) external {
         address publisher = heads[logId].publisher;
         if (msg.sender != publisher) revert NotPublisher(logId, publisher, msg.sender);
@@ -139,19 +138,19 @@ contract AnchorLog {
     }
 
     /// @notice The log's publisher, and the size and block time of its last anchor (both zero before the first). The
-    /// publisher is zero when there is no such log.
+    /// publisher is zero if there is no such log.
     function head(bytes32 logId) external view returns (address publisher, uint64 size, uint32 time) {
         Head memory last = heads[logId];
         return (last.publisher, last.size, last.time);
     }
 
-    /// @notice Whether the tree (size, root) was anchored in a block of time `time`.
+    /// @notice Whether the tree (size, root) was anchored at block time `time`.
     function isAnchored(bytes32 logId, uint64 size, bytes32 root, uint32 time) public view returns (bool) {
         return commitments[logId][size] == commitment(root, time);
     }
 
     /// @notice Whether the entry with hash `leafHash` is number `index` of the tree (size, root), and that tree was
-    /// anchored in a block of time `time`.
+    /// anchored at block time `time`.
     /// @param leafHash SHA-256(0x00 || entry).
     /// @param path RFC 9162 inclusion path, from the leaf to the root.
     function verifyInclusion(
@@ -166,7 +165,8 @@ contract AnchorLog {
         return isAnchored(logId, size, root, time) && RFC9162.verifyInclusion(leafHash, index, size, path, root);
     }
 
-    /// @notice Id of the log that `creator` opens, or could open, for an origin. Hand-over does not change it.
+    /// @notice Id of the log that `creator` has opened, or could open, for an origin. It stays the same when the
+    /// publisher changes.
     function logIdOf(address creator, bytes32 originHash) public pure returns (bytes32) {
         return keccak256(abi.encode(creator, originHash));
     }

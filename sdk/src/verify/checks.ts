@@ -1,4 +1,4 @@
-/** One function per check. Each answers from the parsed proof and the verifier's trust alone. */
+/** One function for each check. Each needs only the parsed proof and the verifier's trust. */
 import type { BatchHeader } from '../core/batch.ts'
 import { equalBytes } from '../core/bytes.ts'
 import type { Checkpoint } from '../core/checkpoint.ts'
@@ -22,7 +22,7 @@ import {
 
 type Signature = NonNullable<ParsedEvent['signature']>
 
-/** The key that the proof offers for a signature, with what the signature is worth under it. */
+/** Checks a signature with the key that the proof holds for it. */
 function signedBy(keys: readonly PublicJwk[], signature: Signature) {
   const key = keys.find((candidate) => thumbprint(candidate) === signature.kid)
   if (key === undefined) return fail('key_absent', { kid: signature.kid })
@@ -76,7 +76,7 @@ export function sourceKey(
   return worst(findings) ?? pass({ source })
 }
 
-/** Names of the keys that signed. */
+/** The thumbprints of the keys that signed. */
 export const kidsOf = (event: ParsedEvent, header: BatchHeader): string[] => [
   ...new Set([header.signature.kid, ...(event.signature ? [event.signature.kid] : [])]),
 ]
@@ -93,7 +93,7 @@ const by = (findings: readonly OfKey[], ...order: OfKey['status'][]) =>
 const best = (findings: readonly OfKey[]) => by(findings, 'passed', 'skipped', 'failed')!
 const worst = (findings: readonly OfKey[]) => by(findings, 'failed', 'skipped')
 
-/** Whether all of the event is shown. Hidden by whoever made the proof, and lost by the ledger, are two things. */
+/** Whether every field is shown. Fields that the proof hides are told apart from fields that the ledger has lost. */
 export function fieldsShown(event: ParsedEvent, proof: Proof): Finding<'event.fields'> {
   const fields = event.fieldCount
   const hidden = fields - event.disclosures.length
@@ -152,12 +152,12 @@ export function anchorPath(
     : fail('path_invalid', { same: false })
 }
 
-/** What is known from the chain about exactly this anchor. */
+/** What a node answered about exactly this anchor; undefined if none was asked. */
 export function factAbout(anchor: Anchor, trust: Trust): AnchorFact | undefined {
   return weightiest((trust.facts ?? []).filter((fact) => isAbout(fact, anchor)))
 }
 
-/** The anchor before, as an anchor of its own: of the same chain, contract and log. */
+/** The anchor before this one, with the chain, contract and log that both have in common. */
 export function earlierOf({ chainId, contract, logId }: Anchor, before: EarlierAnchor): Anchor {
   return { chainId, contract, logId, ...before }
 }
@@ -168,8 +168,8 @@ function isAbout(fact: AnchorFact, anchor: Anchor): boolean {
 }
 
 /**
- * The earlier anchor counts when the contract holds it: since the contract lets a log only grow, an entry that lies beyond
- * its size was not yet in the log as it was anchored then.
+ * The earlier anchor counts if the contract holds it. In the contract a log can only grow, so the log that was anchored then did
+ * not hold an entry beyond that anchor's size yet.
  */
 export function anchorBefore(
   anchor: Anchor,
@@ -185,7 +185,7 @@ export function anchorBefore(
   return pass({ size: before.size })
 }
 
-/** Nobody was asked, or a node gave no answer that can be read. */
+/** No node was asked, or none gave a usable answer. */
 function unanswered(fact: Extract<AnchorFact, { unreadable: string }> | undefined) {
   if (fact === undefined) return skip('not_asked')
   return skip('node_unreadable', { node: fact.node, said: fact.unreadable, fault: fact.fault ?? null })
@@ -220,6 +220,6 @@ export function anchorPinned(anchor: Anchor, proof: Proof, trust: Trust): Findin
     )
   if (trust.logs === undefined || trust.logs.length === 0) return skip('not_pinned')
   if (isPinned(anchor)) return pass()
-  // One more anchor than the verifier asked for is no fault, as long as another is the one asked for.
+  // An anchor that the verifier did not ask for is no fault, as long as the proof has one that the verifier asked for.
   return proof.anchors.some(isPinned) ? skip('other_pinned') : fail('pin_mismatch')
 }

@@ -8,7 +8,7 @@ import { fromHex, toHex, utf8 } from '../core/bytes.ts'
  */
 export const ANCHOR_LOG_CODE_HASH = '0x9c3aa3f27069692b923d96c1de108f75800790e1d634d5d5606f0331831122ea'
 
-/** Hash of code as `eth_getCode` returns it, in digits of either case; null where that is not hex. */
+/** The hash of code as `eth_getCode` returns it, with hex digits of either case; null if it is not hex. */
 export function codeHash(code: unknown): string | null {
   const bytes = typeof code === 'string' && code.startsWith('0x') ? fromHex(code.slice(2).toLowerCase()) : null
   return bytes && `0x${toHex(keccak_256(bytes))}`
@@ -24,7 +24,7 @@ export function encodeIsAnchored(logId: string, size: number, root: Uint8Array, 
 
 const word = (value: 0 | 1) => `0x${String(value).padStart(64, '0')}`
 
-/** The boolean that a call returned; null where it is none. A call to an address without code returns nothing. */
+/** The boolean that a call returned; null if it returned anything else. A call to an address without code returns nothing. */
 export function decodeBool(result: unknown): boolean | null {
   return result === word(1) ? true : result === word(0) ? false : null
 }

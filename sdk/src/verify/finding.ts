@@ -1,12 +1,12 @@
-/** What one check found, and why: a code, and the values from which whoever shows it makes a sentence. */
+/** What a check found: how it ended, a code for the reason, and the values for a sentence about it. */
 import type { CheckName, CheckValues, NoValues } from './values.ts'
 
-/** How a check ended. What was `skipped` was not checked, and never counts as passed. */
+/** How a check ended. `skipped` means that it was not made; it never counts as passed. */
 export type CheckStatus = 'passed' | 'failed' | 'skipped'
 
 /**
- * Why a check ended as it did: a closed set, stable across releases; docs/PROTOCOL.md lists what each means. Whoever shows a verdict
- * makes texts from these.
+ * Why a check ended as it did: a closed set, stable across releases. docs/PROTOCOL.md lists what each means, and
+ * `@killick/sdk/words` makes sentences of them.
  */
 export type Reason =
   /** It holds. */
@@ -78,7 +78,7 @@ export type Reason =
   /** The block is not final yet. */
   | 'not_final'
 
-/** What a check named so found: how it ended, why, and the values that belong to that reason. */
+/** What the check named N found: how it ended, why, and the values that belong to this reason. */
 export type Finding<N extends CheckName> = {
   [R in keyof CheckValues[N] & Reason]: {
     readonly status: R extends 'ok' ? 'passed' : Exclude<CheckStatus, 'passed'>

@@ -1,4 +1,7 @@
-/** Everything a verifier needs, safe in browsers: no I/O but `readAnchors`, no Node modules. */
+/**
+ * Everything that a verifier needs. It runs in browsers: it uses no Node modules. Only `readAnchors`, `openNodes` and `openRpc`
+ * use the network.
+ */
 
 export { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
 export { readBody } from '../core/body.ts'

@@ -17,15 +17,17 @@ import { predecessorOf } from './succession.ts'
 import { type AnchorFact, type NodeAnswer, weightiest } from './trust.ts'
 
 /**
- * Asks nodes about every anchor of a proof, and about those before them. The contract's answer is one `eth_call`; around it
- * stand the chain id, the contract's code, the named block, and the same call at the chain's finalized block. Where several of
- * the nodes are on an anchor's chain all are asked, and one that denies outweighs those that confirm.
+ * Asks nodes about every anchor of a proof, and about the anchors before them. One `eth_call` asks the contract for the anchor;
+ * other calls read the chain id, the contract's code and the named block, and ask the contract again at the chain's finalized
+ * block. If several nodes are on an anchor's chain, it asks all of them, and one that denies the anchor outweighs those that
+ * confirm it.
  *
- * Never rejects for what a node does: a node that cannot answer, or answers with nonsense, yields a fact that says so.
- * @param nodes URLs of JSON-RPC endpoints, one or more per chain; which chain they are on is asked, not assumed. Or nodes that
- * were asked for it already (`openNodes`)
- * @returns Facts for `Trust.facts`, one for each anchor
- * @throws KillickError `option_invalid` where a URL is malformed
+ * It never rejects because of a node: if a node cannot answer, or answers with nonsense, the fact says so.
+ * @param nodes URLs of JSON-RPC endpoints, one or more for each chain; each is asked which chain it is on. Or nodes that have
+ * already said so (`openNodes`)
+ * @returns facts for `Trust.facts`: one for each anchor, for each anchor before one, and for the last honest anchor of each log
+ * that was left
+ * @throws KillickError `option_invalid` if a URL is malformed
  * @example
  * const facts = await readAnchors(proof, ['https://rpc.example.com'])
  */
@@ -72,7 +74,7 @@ async function readAnchor(anchor: Anchor, nodes: readonly ChainNode[]): Promise<
   }
 }
 
-/** What a node says, that is silent or on another chain, of an anchor on chain `wanted`. */
+/** The answer of a node that is silent or on another chain, about an anchor on chain `wanted`. */
 function elsewhere({ rpc: { node }, chainId, silent, fault }: ChainNode, wanted: number): NodeAnswer {
   if (silent !== null) return { node, unreadable: silent, fault }
   const unreadable = `it is on chain ${chainId}, the anchor on ${wanted}`
@@ -85,16 +87,16 @@ async function askNode(rpc: Rpc, anchor: Anchor) {
     readQuantity(rpc, 'eth_blockNumber'),
     // Nodes that prune history answer null, or refuse.
     rpc.call('eth_getBlockByNumber', [hex(anchor.block), false]).catch(nullIfRefused),
-    // Chains without finality of their own do not know the tag; the contract may be younger than the finalized block.
+    // Chains without finality do not know the tag, and the contract may be younger than the finalized block.
     isAnchored(rpc, anchor, 'finalized').then((answer) => answer === true, nullIfRefused),
   ])
   const confirms = latest.anchored && latest.genuineCode
-  // Whoever has not seen the block cannot deny what is in it.
+  // A node that has not seen the block cannot deny what is in it.
   if (!confirms && head < anchor.block)
     throw noAnswer(rpc.node, `is at block ${head}, the anchor in block ${anchor.block}: it may lag behind`, {
       ...{ what: 'behind', height: head, block: anchor.block },
     })
-  // Behind one address there may be replicas of which one lags. The height that it named itself it must know.
+  // One address may stand for several replicas, of which one lags. So the node is asked again at the height that it named.
   const { anchored, genuineCode } = confirms ? latest : await askContract(rpc, anchor, hex(head))
   const located = block === null ? null : isBlockOf(rpc, block, anchor)
   return {
@@ -109,7 +111,7 @@ async function askNode(rpc: Rpc, anchor: Anchor) {
 
 const hex = (value: number) => `0x${value.toString(16)}`
 
-/** What code there is, and whether it holds the anchor. Code that is not AnchorLog may say anything: it holds none. */
+/** Whether the code at the address is AnchorLog's, and whether it says that it holds the anchor. Other code may say anything. */
 export async function askContract(
   rpc: Rpc,
   anchor: Pick<Anchor, 'contract' | 'logId' | 'size' | 'root' | 'time'>,
@@ -125,7 +127,7 @@ export async function askContract(
   return { anchored: anchored === true, genuineCode }
 }
 
-/** Null where the answer is neither true nor false. */
+/** Null if the answer is neither true nor false. */
 async function isAnchored(
   rpc: Rpc,
   { contract, logId, size, root, time }: Pick<Anchor, 'contract' | 'logId' | 'size' | 'root' | 'time'>,
@@ -147,7 +149,7 @@ function isBlockOf(rpc: Rpc, block: unknown, anchor: Anchor): boolean {
 const nonsense = ({ node }: Rpc, what: string, method: string) =>
   noAnswer(node, `gave ${what} for ${method}`, { what: 'nonsense', method })
 
-/** A node that was cut off in the middle has not said no. */
+/** Null if the node refused. A connection that broke is no refusal, and throws. */
 function nullIfRefused(error: unknown): null {
   if (faultOf(error)?.what === 'refused') return null
   throw error

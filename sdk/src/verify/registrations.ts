@@ -1,4 +1,4 @@
-/** How the keys that signed came to be registered: what the proof carries of the log's own word on them. */
+/** Checks the registrations that a proof carries: what the log itself says about the keys that signed. */
 import { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
 import { equalBytes } from '../core/bytes.ts'
 import type { Checkpoint } from '../core/checkpoint.ts'
@@ -23,14 +23,14 @@ import { type Bounds, heldAgainst } from './times.ts'
 import type { KeyFindings, RegistrationFault } from './values.ts'
 import type { KeyWord } from './verdict.ts'
 
-/** A confirmed anchor: by then the chain held the log as it was with `size` entries. `time` in ms. */
+/** A confirmed anchor: at `time` (ms) the chain held the log's first `size` entries. */
 export type Covering = { readonly size: number; readonly time: number }
 
-/** What speaks for the tree that the carried registrations are shown to be in. */
+/** What vouches for the tree that the carried registrations are shown to be in. */
 export type Ground = {
   /** A pinned key of the log signed its root, or a pinned contract holds it. */
   readonly isVouched: boolean
-  /** Anchors of the very tree, and others of the same contract and log, which the contract has held to be its parts. */
+  /** Anchors of this tree, and others of the same contract and log: the contract has checked that they are parts of one tree. */
   readonly anchors: readonly Covering[]
 }
 
@@ -38,8 +38,8 @@ type OfRegistration = Finding<'source.registration'>
 type Found = { readonly finding: OfRegistration; readonly words: readonly KeyWord[] }
 
 /**
- * Holds the carried registrations against the tree that holds the event, and the keys that signed against them.
- * @param checkpoint of the log, whose root the event has been shown to be under
+ * Checks that the carried registrations are in the tree that holds the event, and that they register the keys that signed.
+ * @param checkpoint of the log; the event has been shown to be under its root
  * @param bounds of the event's time
  */
 export function registered(
@@ -55,7 +55,7 @@ export function registered(
   const words: KeyWord[] = []
   let isGap = false
   let expiredAt: number | null = null
-  // What counts is what the registry was when the batch came; what was registered later is only told.
+  // The registry counts as it was when the batch came; later registrations are only reported.
   let known: SourceRecord | undefined
   try {
     for (const carried of proof.registrations) {
@@ -79,12 +79,12 @@ export function registered(
   if (!isVouched) return { finding: skip('not_pinned'), words: [] }
   const values = { ...judged, expiredAt }
   if (isGap) return { finding: skip('registration_gap', values), words }
-  // Pointed out, and no more: the ledger judged by its own clock, and an anchor may wait for its block while entries come in.
+  // Reported, but no failure: the ledger went by its own clock, and an anchor may wait for its block while entries come in.
   if (expiredAt !== null || judged.expired !== null) return { finding: skip('registration_expired', values), words }
   return { finding: pass(values), words }
 }
 
-/** Ends the reading of registrations at one that does not hold. */
+/** Thrown at a registration that does not hold. No more of them are read then. */
 class Wrong extends Error {
   readonly fault: RegistrationFault
   constructor(fault: RegistrationFault) {
@@ -114,8 +114,8 @@ function read(
   const { size } = proof.log
   if (!verifyInclusion({ leafHash: header.leafHash, index: entry, size, path, root: checkpoint.root }))
     wrong({ what: 'path', entry })
-  // A ledger vouches for itself once: where its log begins, for there nobody can put anything any more. A key that signs for
-  // itself anywhere else may be anyone's who has got an entry into the log.
+  // A ledger vouches for its own key once, in the log's first entry, which nobody can add later. A key that vouches for itself
+  // anywhere else may belong to anyone who got an entry into the log.
   const isFirst = registry.source(SYSTEM.source) === undefined
   if (isFirst && (registration.source !== SYSTEM.source || entry !== 0 || header.seq !== 0))
     wrong({ what: 'not_first' })
@@ -134,7 +134,7 @@ function wordsOf({ registration, logIndex }: RegistryEntry, anchors: readonly Co
   }))
 }
 
-/** What the anchors of a log say of the time of one of its entries. */
+/** What a log's anchors say about when one of its entries came in. */
 function boundsAt(logIndex: number, anchors: readonly Covering[]): Bounds {
   const times = (isWithout: boolean) =>
     anchors.filter(({ size }) => size <= logIndex === isWithout).map(({ time }) => time)
@@ -149,7 +149,7 @@ const isOutside = (bounds: Bounds, { notBefore, notAfter }: RegisteredKey) =>
   heldAgainst(bounds, notBefore, notAfter) === 'outside'
 
 /**
- * A key that was not registered in time fails; what else is known of the keys that signed is told.
+ * Fails if a key was not registered in time. Otherwise it tells what is known about the keys that signed.
  * @param known the source as it was registered before the batch
  */
 function judge(
@@ -164,7 +164,7 @@ function judge(
   let expired: string | null = null
   for (const kid of kidsOf(event, header)) {
     const key = known?.keys.get(kid)
-    // The log's first entry alone is signed with the key that it registers.
+    // Only the log's first entry is signed with a key that it registers itself.
     if (key === undefined || (key.registeredAt >= proof.log.index && proof.log.index !== 0))
       return fail('registration_late', { kid, source: event.source, entry: proof.log.index })
     if (isOutside(bounds, key)) expired = kid

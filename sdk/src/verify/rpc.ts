@@ -12,16 +12,16 @@ export type Rpc = {
   /** Label to show: the host and port of the URL; user, path and query often hold an API key. */
   readonly node: string
   /**
-   * Asks once, and by `RpcOptions.again` once more.
-   * @throws KillickError `unreachable`, with the `NoAnswer` in `details.fault`. Where the node refused, `details.reason` has its words
-   * as they came, and `details.data` revert data, 0x and hex, or null
+   * Asks once; with `RpcOptions.again`, once more if the connection was cut.
+   * @throws KillickError `unreachable`, with the `NoAnswer` in `details.fault`. If the node refused, `details.reason` holds its
+   * words unchanged, and `details.data` the revert data (0x and hex) or null
    */
   call(method: string, params: readonly unknown[]): Promise<unknown>
 }
 
 /**
- * Why a node gave no usable answer, as data. `behind`: it is at block `height` and has not seen `block`. `none`: no node was asked
- * that is on the chain `wanted`. `refused`: with the node's own words, quoted.
+ * Why a node gave no usable answer, as data. `behind`: it is at block `height` and has not seen `block`. `none`: no node was
+ * asked that is on the chain `wanted`. `refused`: with the node's own words, quoted.
  */
 export type NoAnswer =
   | { readonly what: 'redirect' | 'unreachable' }
@@ -41,22 +41,22 @@ export type RpcOptions = {
   /** Per call, from connecting to the last byte of the answer, milliseconds. Default 10,000. */
   readonly timeoutMs?: number
   /**
-   * Whether to ask once more where the connection was cut before the answer began: a node may close one just as it is used again,
-   * but it may have heard the question, too. Default true.
+   * Whether to ask once more if the connection was cut before the answer began. A node may close a connection just as it is used
+   * again; but it may also have received the request. Default true.
    */
   readonly again?: boolean
 }
 
 /** Most bytes of an answer. The code of a contract has at most 48 KiB in hex. */
 const MAX_BYTES = 64 << 10
-/** Of a block, which lists the hashes of its transactions (60,000 fit), and of a receipt, which may hold the events of others. */
+/** The same for a block, which lists its transactions' hashes (60,000 fit), and for a receipt, which may hold others' events. */
 const MAX_LARGE_BYTES = 4 << 20
 const isLarge = (method: string) => method.startsWith('eth_getBlockBy') || method === 'eth_getTransactionReceipt'
 
 /**
  * Opens a node; nothing is sent before the first call.
  * @param url http or https; with `user:password@`, these are sent as HTTP Basic authentication
- * @throws KillickError `option_invalid` where it is another
+ * @throws KillickError `option_invalid` if it is anything else
  */
 export function openRpc(url: string, options: RpcOptions = {}): Rpc {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
@@ -66,7 +66,7 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
   const node = endpoint.host
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (endpoint.username !== '') {
-    // fetch takes no URL that has them.
+    // fetch refuses a URL with a user name or a password.
     headers.authorization = `Basic ${toBase64(utf8(decodeURIComponent(`${endpoint.username}:${endpoint.password}`)))}`
     endpoint.username = endpoint.password = ''
   }
@@ -79,7 +79,7 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
       (options.fetch ?? fetch)(endpoint.href, {
         method: 'POST',
         headers,
-        // A node has no business to send its reader to somebody else, and what is sent may be a signed transaction.
+        // A redirect would send the request, perhaps a signed transaction, to somebody else.
         redirect: 'manual',
         body,
         signal,
@@ -114,7 +114,7 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
       if (isObject(answer) && isObject(answer.error)) {
         const { message, data } = answer.error
         const reason = typeof message === 'string' ? message : 'without a reason'
-        // Quoted and cut: the node's words end up on somebody's screen.
+        // Quoted and cut short, since the node's words end up on somebody's screen.
         const words = JSON.stringify(reason).slice(0, 200)
         const fault: NoAnswer = { what: 'refused', method, words }
         throw unreachable(`refused ${method}: ${words}`, fault, { reason, data: revertData(data) })
@@ -126,7 +126,7 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
   }
 }
 
-/** The error of a node that gave no usable answer. */
+/** The error for a node that gave no usable answer. */
 export const noAnswer = (node: string, why: string, fault: NoAnswer, more: object = {}): KillickError =>
   new KillickError('unreachable', `The node at ${node} ${why}`, { node, fault, ...more })
 
@@ -136,13 +136,13 @@ function revertData(data: unknown): string | null {
   return typeof found === 'string' && /^0x[0-9a-f]*$/i.test(found) ? found : null
 }
 
-/** A number as JSON-RPC writes it, 0x and hex digits, up to 2^53 − 1; null where it is not that. */
+/** A number as JSON-RPC writes it, 0x and hex digits, up to 2^53 − 1; null if it is anything else. */
 export function parseQuantity(value: unknown): number | null {
   const number = typeof value === 'string' && /^0x[0-9a-f]+$/i.test(value) ? Number(value) : Number.NaN
   return Number.isSafeInteger(number) ? number : null
 }
 
-/** @throws KillickError unreachable, where the node does not answer, or not with a number */
+/** @throws KillickError unreachable, if the node does not answer, or not with a number */
 export async function readQuantity(rpc: Rpc, method: string): Promise<number> {
   const number = parseQuantity(await rpc.call(method, []))
   if (number === null) throw noAnswer(rpc.node, `gave no number for ${method}`, { what: 'nonsense', method })
@@ -156,9 +156,10 @@ export type ChainNode = { readonly rpc: Rpc } & (
 )
 
 /**
- * Asks every node at once which chain it is on, so that silent ones cost one timeout in all. A silent one rejects nothing.
+ * Asks all nodes at once which chain they are on, so that silent ones cost one timeout in all. It never rejects because of a
+ * silent node.
  * @param urls of JSON-RPC endpoints, http or https
- * @throws KillickError `option_invalid` where a URL is malformed
+ * @throws KillickError `option_invalid` if a URL is malformed
  */
 export async function openNodes(urls: readonly string[], options: RpcOptions = {}): Promise<ChainNode[]> {
   return Promise.all(
@@ -176,12 +177,12 @@ export async function openNodes(urls: readonly string[], options: RpcOptions = {
   )
 }
 
-/** Why a node gave no answer. Throws what is no fault of a node. */
+/** Why a node gave no answer, in words. Any other error is thrown again. */
 export function reasonOf(error: unknown): string {
   if (error instanceof KillickError && error.code === 'unreachable') return error.message
   throw error
 }
 
-/** The same as data; null where it is none of those that this module knows. */
+/** The same as data; null if the error carries none. */
 export const faultOf = (error: unknown): NoAnswer | null =>
   error instanceof KillickError ? ((error.details.fault as NoAnswer | undefined) ?? null) : null

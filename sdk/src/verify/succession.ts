@@ -8,10 +8,10 @@ import { anchorContract, factAbout } from './checks.ts'
 import { type Finding, fail, skip } from './finding.ts'
 import type { PinnedLog, Trust } from './trust.ts'
 
-/** The last honest anchor that a statement names, as an anchor to ask a node about; none where there is nothing to ask. */
+/** The last honest anchor that a statement names, as an anchor to ask a node about; none if the statement cannot be read. */
 export function predecessorOf({ note, transaction, block }: Succeeds): Anchor[] {
   try {
-    // Whether anyone has signed it is checked where it is relied on.
+    // The signature is checked where the statement is relied on.
     const { from } = parseSuccession(note.slice(0, note.lastIndexOf('\n\n') + 1))
     return [{ ...from, transaction, block }]
   } catch (error) {
@@ -27,7 +27,7 @@ export const isPlace = (place: LogPlace, log: PinnedLog): boolean =>
 
 /**
  * What the log's key stated in a note.
- * @throws KillickError where none of these keys signed it, or it states no succession
+ * @throws KillickError if none of these keys signed it, or if it states no succession
  */
 export function openSuccession(note: string, logKeys: readonly string[]): Succession {
   const stated = parseSuccession(openNote(note, logKeys).text)
@@ -38,10 +38,10 @@ export function openSuccession(note: string, logKeys: readonly string[]): Succes
 type Step = Succession & { readonly path: readonly Hash[]; readonly held: Finding<'anchor.contract'> }
 
 /**
- * An anchor in a log that nobody pinned, which says that it succeeds a pinned one, perhaps by way of others. That is never as good as
- * a pin: whoever holds all of the operator's keys could say so too. But then it must extend what the pinned log held.
- * @param succeeds the steps back from the anchor's log; those behind the pinned one count for nothing
- * @returns null where no pinned key could have said so, or it succeeds none of the pinned ones
+ * Checks an anchor in a log that is not pinned but says that it succeeds a pinned one, directly or through others. That is never
+ * as good as a pin, since whoever holds all of the operator's keys could say so too. It must extend what the pinned log held.
+ * @param succeeds the steps back from the anchor's log; those beyond the pinned log are ignored
+ * @returns null if no log key is pinned, or if the log succeeds none of the pinned ones
  */
 export function succeeded(
   anchor: Anchor,

@@ -1,11 +1,14 @@
-/** Time from two sides: a chain's blocks say when an entry was not yet in the anchored log, and when it was. */
+/** Bounds on the time of an entry: block times say when the anchored log did not hold it yet, and when it did. */
 import type { ParsedEvent } from '../core/event.ts'
 import { parseTime, printTime } from '../core/time.ts'
 import { type Finding, pass, skip } from './finding.ts'
 import { DEFAULT_TIME_TOLERANCE, type Trust } from './trust.ts'
 import type { Times } from './verdict.ts'
 
-/** ms since 1970. `after`: as anchored then, the log was without this entry. `by`: it was. Null: no anchor says. */
+/**
+ * Times in ms since 1970. `after`: the log that was anchored then did not hold the entry yet. `by`: the log that was anchored
+ * then held it. Null: no anchor tells.
+ */
 export type Bounds = { readonly after: number | null; readonly by: number | null }
 
 /** Whether something that happened within bounds happened within a period; `open`: the bounds leave that undecided. */
@@ -22,7 +25,8 @@ export function heldAgainst(
 }
 
 /**
- * The claimed times beside the bounds. An event may have happened long before it was recorded, but not after it was in the log.
+ * The claimed times, and the bounds beside them. An event may have happened long before it was recorded, but not after it was in
+ * the log.
  */
 export function timesOf(event: ParsedEvent, { after, by }: Bounds, trust: Trust): Times {
   const toleranceMs = 1000 * (trust.timeTolerance ?? DEFAULT_TIME_TOLERANCE)

@@ -10,7 +10,7 @@ import { parseTime } from '../core/time.ts'
 import type { NoAnswer } from './rpc.ts'
 
 /**
- * A contract and the log in it that the verifier means to rely on. `chainId` is a whole number from 1, `contract` 0x and 40,
+ * A contract and the log in it that the verifier relies on. `chainId` is a whole number from 1, `contract` 0x and 40,
  * `logId` 0x and 64 hex digits of either case, as wallets print addresses.
  */
 export type PinnedLog = { readonly chainId: number; readonly contract: string; readonly logId: string }
@@ -25,9 +25,9 @@ const LOG_FORMS = {
 } as const
 
 /**
- * Reads a contract and log to pin, from wherever somebody wrote them down; other members are passed over.
- * @returns it with digits in lower case
- * @throws KillickError `trust_invalid`: `details.member` is the one at fault, `details.form` what it must be
+ * Reads a contract and log to pin, from wherever somebody wrote them down; other members are ignored.
+ * @returns the same, with digits in lower case
+ * @throws KillickError `trust_invalid`: `details.member` is the member at fault, `details.form` what it must be
  */
 export function parsePinnedLog(value: unknown): PinnedLog {
   const log = isObject(value) ? value : {}
@@ -50,7 +50,10 @@ export type AnchorFact = Pick<
 > &
   NodeAnswer
 
-/** What a node answered about one anchor; in `unreadable`, why it did not, and as data in `fault`, where `readAnchors` made it. */
+/**
+ * What a node answered about one anchor. If it gave no usable answer, `unreadable` says why, and so does `fault`, as data, if
+ * `readAnchors` made the fact.
+ */
 export type NodeAnswer = {
   /** Which node answered, as a label to show. */
   readonly node: string
@@ -61,16 +64,16 @@ export type NodeAnswer = {
       readonly anchored: boolean
       /** The code at the address is the published one. */
       readonly genuineCode: boolean
-      /** The block has the anchor's time and holds its transaction; null where the node no longer has the block. */
+      /** The block has the anchor's time and holds its transaction; null if the node no longer has the block. */
       readonly located: boolean | null
       /** Blocks on top of and including the anchor's. */
       readonly confirmations: number
-      /** The chain's own finality covers the anchor; null where the chain has none. */
+      /** The chain's own finality covers the anchor; null if the chain has none. */
       readonly finalized: boolean | null
     }
 )
 
-/** The answer that counts, of several about one anchor: a denial before a confirmation before none at all. */
+/** The answer that counts among several about one anchor: a denial, else a confirmation, else one without an answer. */
 export function weightiest<A extends NodeAnswer>(answers: readonly A[]): A | undefined {
   const denies = (answer: NodeAnswer) =>
     'anchored' in answer && !(answer.anchored && answer.genuineCode && answer.located !== false)
@@ -78,9 +81,9 @@ export function weightiest<A extends NodeAnswer>(answers: readonly A[]): A | und
 }
 
 /**
- * A key known to belong to a source; without a name, to whichever source the event is of. `notBefore` and `notAfter`
- * (RFC 3339 in UTC, such as `2026-11-26T12:00:00Z`) bound when its signatures count. They are held against the times of the
- * anchors around the entry, never against what the event claims; where those leave it open, the key does not count as trusted.
+ * A key that is known to belong to a source; without `source`, to the source of whichever event is verified. `notBefore` and
+ * `notAfter` (RFC 3339 in UTC, such as `2026-11-26T12:00:00Z`) bound when its signatures count. They are compared with the times
+ * of the anchors around the entry, never with what the event claims; if these leave it open, the key does not count as trusted.
  */
 export type PinnedKey = {
   readonly source?: string | undefined
@@ -104,15 +107,15 @@ export type Trust = {
   readonly facts?: readonly AnchorFact[]
   /** How many confirmations count as final on a chain without finality of its own; at least 1, default 12. */
   readonly confirmations?: number
-  /** By how many seconds a claimed time may lie outside what the anchors allow, unremarked. Default 3,600. */
+  /** How many seconds a claimed time may lie outside what the anchors allow before it is reported. Default 3,600. */
   readonly timeTolerance?: number
 }
 
-/** Of the forms that RFC 3339 allows, those of a pin: UTC, to the millisecond at most. */
+/** The forms of RFC 3339 that a pin may have: UTC, with milliseconds at most. */
 const PIN_FORM = /^[^.]*T[^.]*(\.\d{1,3})?Z$/
 
 /**
- * The time of a pinned key: ms since 1970; null, without limit, of undefined.
+ * The time of a pinned key, in ms since 1970; null (no limit) for undefined.
  * @param text RFC 3339 in UTC, such as `2026-11-26T12:00:00Z`, to the millisecond
  * @throws KillickError `trust_invalid`
  */
@@ -124,7 +127,7 @@ export function parsePinTime(text: string | undefined): number | null {
 }
 
 /**
- * Refuses trust that could only ever fail: a slip in a pinned key or address must not read as a forged proof.
+ * Refuses malformed trust, since a slip in a pinned key or address must not look like a forged proof.
  * @throws KillickError key_invalid | vkey_invalid | trust_invalid
  */
 export function checkTrust(trust: Trust): void {
@@ -135,7 +138,7 @@ export function checkTrust(trust: Trust): void {
   }
   splitVkeys(trust.logKeys ?? [])
   for (const log of trust.logs ?? []) parsePinnedLog(log)
-  // With none asked for, an anchor in no block at all would be final.
+  // With 0, an anchor in no block at all would be final.
   if (trust.confirmations !== undefined && !(isCount(trust.confirmations) && trust.confirmations > 0)) {
     throw new KillickError('trust_invalid', 'The number of confirmations must be an integer from 1')
   }
@@ -144,7 +147,7 @@ export function checkTrust(trust: Trust): void {
   }
 }
 
-/** Confirmations that count as final where `Trust.confirmations` is not given. */
+/** The default of `Trust.confirmations`. */
 export const DEFAULT_CONFIRMATIONS = 12
-/** Seconds that count where `Trust.timeTolerance` is not given. */
+/** The default of `Trust.timeTolerance`, in seconds. */
 export const DEFAULT_TIME_TOLERANCE = 3600

@@ -1,19 +1,19 @@
-/** The values with which a check's sentence is made, by the check's name and the reason. No sentence is made here. */
+/** The values of each check, by its name and reason, for a sentence about it. The sentences are made elsewhere. */
 import type { ErrorCode } from '../core/errors.ts'
 import type { NoAnswer } from './rpc.ts'
 
-/** Nothing beside the reason itself. */
+/** No values: the reason says everything. */
 export type NoValues = { readonly [name: string]: never }
 
-/** Why something cannot be read. `message` is a parser's, in English, for those who mend it; other languages go by `code`. */
+/** Why something cannot be read. `message` is the parser's, in English, for developers; other languages go by `code`. */
 export type Unreadable = { readonly code: ErrorCode; readonly message: string }
 
-/** A node gave no usable answer: `said` is why, in English; `fault` the same as data, where `readAnchors` made the fact. */
+/** A node gave no usable answer. `said` says why, in English; `fault` says the same as data, if `readAnchors` made the fact. */
 export type NodeSilence = { readonly node: string; readonly said: string; readonly fault: NoAnswer | null }
 
 /** What the log says of the keys that signed, and what casts doubt on it. */
 export type KeyFindings = {
-  /** `since`: ISO 8601, when an anchor first covers that log entry; null: none is shown to. */
+  /** `since`: when an anchor first covered that log entry, ISO 8601; null: no anchor is shown to cover it. */
   readonly keys: readonly { readonly kid: string; readonly entry: number; readonly since: string | null }[]
   /** A key of the source that was used outside the time for which it was registered. */
   readonly expired: string | null
@@ -31,8 +31,8 @@ export type RegistrationFault =
     }
 
 /**
- * Values of each check by its reason; docs/PROTOCOL.md lists them. A check is named like its id, without an anchor's number. Sizes
- * and places are counts from 0, times ISO 8601 in UTC.
+ * Values of each check by its reason; docs/PROTOCOL.md lists them. A check is named like its id, without an anchor's number.
+ * Sizes and places are counts from 0, times ISO 8601 in UTC.
  */
 export type CheckValues = {
   readonly 'event.form': {
@@ -112,14 +112,14 @@ export type CheckValues = {
     readonly ok: { readonly name: string; readonly unread: readonly string[] }
     readonly not_pinned: { readonly unread: readonly string[] }
     readonly signature_invalid: { readonly name: string }
-    /** `signed`: by a pinned key, but of another name than the log's. */
+    /** `signed`: a pinned key signed it, but its name is not the log's. */
     readonly pin_mismatch: { readonly origin: string; readonly signed: boolean }
     readonly malformed: Unreadable
   }
   readonly anchor: { readonly not_anchored: NoValues }
   readonly 'anchor.path': {
     readonly part_unreadable: NoValues
-    /** `same`: it is the checkpoint's own root that is anchored. */
+    /** `same`: the anchored root is the checkpoint's own. */
     readonly ok: { readonly index: number; readonly size: number; readonly same: boolean }
     readonly path_invalid: { readonly same: boolean }
   }
@@ -140,7 +140,7 @@ export type CheckValues = {
   readonly 'anchor.final': {
     readonly not_asked: NoValues
     readonly node_unreadable: NodeSilence
-    /** `confirmations`: null where the chain has finality of its own. */
+    /** `confirmations`: null if the chain has finality of its own. */
     readonly ok: { readonly confirmations: number | null; readonly needed: number }
     readonly not_final: { readonly confirmations: number | null; readonly needed: number }
   }

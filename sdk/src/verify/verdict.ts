@@ -4,15 +4,15 @@ import type { CheckStatus, Reason } from './finding.ts'
 import type { CheckName, CheckValues } from './values.ts'
 
 /**
- * How far up the ladder every check of every rung passed. `signed`: by the source. `logged`: in the log, under a checkpoint
+ * The highest level up to which every check passed. `signed`: by the source. `logged`: in the log, under a checkpoint
  * that its key signed. `anchored`: on chain. `final`: in a block that can no longer be reorganised away.
  */
 export type Level = 'none' | 'signed' | 'logged' | 'anchored' | 'final'
 
 /**
  * One check of a verdict: what was asked (`id`, e.g. `event.signature`, `anchor.0.contract`), how it ended (`status`), why
- * (`reason`: a stable code), and what was found (`values`, which belong to check and reason). Sentences about it are made by
- * `@killick/sdk/words`, or by you: none is in here.
+ * (`reason`: a stable code), and what was found (`values`, which belong to check and reason). It holds no sentences:
+ * `@killick/sdk/words` makes them, or you do.
  */
 export type Check<N extends CheckName = CheckName> = {
   [Name in N]: {
@@ -26,9 +26,9 @@ export type Check<N extends CheckName = CheckName> = {
 }[N]
 
 /**
- * What is still missing for `verified`. `anchor`: there is none. `chain`: an answer from it about an anchor. `source_key`, `log_key`:
- * a pinned one. `key_time`: anchors that tell whether the key was used in its time. `contract`: a pinned one with its log, which
- * the chain confirms.
+ * What is still missing for `verified`. `anchor`: the event is not anchored yet. `chain`: an answer from the chain about an
+ * anchor. `source_key`, `log_key`: a pinned key. `key_time`: anchors that tell whether the key was used in its time. `contract`:
+ * a pinned contract and log, confirmed by the chain.
  */
 export type Missing = 'anchor' | 'chain' | 'source_key' | 'key_time' | 'log_key' | 'contract'
 
@@ -43,16 +43,16 @@ export type RestsOn = 'source_key' | 'key_time' | 'log' | 'history' | 'contract'
 export type Times = {
   /** From the recorder's clock: a claim. */
   readonly recordedAt: string
-  /** Block time of the last anchor that does not cover the event: as anchored then, it was not yet in the log. */
+  /** Block time of the last anchor that does not cover the event: the log that was anchored then did not hold it yet. */
   readonly after: string | null
   /** Block time of the first anchor that covers it: it was in the log by then. */
   readonly by: string | null
-  /** Where a claimed time lies beyond those by more than the tolerance; null: it does not, as far as there are bounds. */
+  /** On which side a claimed time lies outside these bounds by more than the tolerance; null if it does not, or without bounds. */
   readonly outside: 'before' | 'after' | null
   readonly toleranceMs: number
 }
 
-/** One word on one key, as a registration in the log gives it. */
+/** What one registration in the log says about one key. */
 export type KeyWord = {
   /** Log entry that holds the registration. */
   readonly logIndex: number
@@ -77,11 +77,11 @@ export type Verdict = {
   readonly outcome: 'verified' | 'failed' | 'undecided'
   readonly level: Level
   readonly checks: readonly Check[]
-  /** Whose word the answer rests on where nothing was pinned; empty when everything was. */
+  /** Whose word was taken for what was not pinned; empty if everything was pinned. */
   readonly restsOn: readonly RestsOn[]
   /** What is still missing for `verified`; empty otherwise. */
   readonly missing: readonly Missing[]
-  /** What was recorded, as far as the proof discloses it. Null when not even that could be read. */
+  /** What was recorded, as far as the proof discloses it. Null if the event could not be read. */
   readonly event: {
     readonly id: string
     readonly leafHash: string
@@ -96,7 +96,7 @@ export type Verdict = {
     /** How many of those the ledger itself no longer holds, by its operator's word. */
     readonly missingFields: number
   } | null
-  /** Null where not even the event could be read, or a check failed. */
+  /** Null if the event could not be read, or if a check failed. */
   readonly times: Times | null
   /** What the log says of the keys of this source, in order, as far as the proof carries it and it was checked. */
   readonly registrations: readonly KeyWord[]

@@ -14,7 +14,7 @@ import { checkTrust, type Trust } from './trust.ts'
 import type { CheckName } from './values.ts'
 import type { Check, Level, Missing, RestsOn, Verdict } from './verdict.ts'
 
-/** Parses a part of the proof; a refusal becomes a finding. Bugs of our own still throw. */
+/** Parses a part of the proof; a refusal becomes a finding. Any other error is a bug of ours and is thrown. */
 function attempt<T>(parse: () => T) {
   try {
     return { value: parse(), refusal: null }
@@ -27,10 +27,10 @@ function attempt<T>(parse: () => T) {
 const UNREADABLE = skip('part_unreadable')
 
 /**
- * Checks a proof against what the verifier trusts. Pure and synchronous: no network, no clock, no global; chain facts
- * come in through `trust`. A skipped check never hides a failed one, and what was not checked is never counted.
- * @throws KillickError `vkey_invalid`, `key_invalid`, `trust_invalid` where what was pinned is malformed; nothing in the proof
- * makes it throw
+ * Checks a proof against what the verifier trusts. Pure and synchronous: it uses no network, no clock and no global; facts about
+ * the chain come in through `trust`. A skipped check never hides a failed one, and never counts as passed.
+ * @throws KillickError `vkey_invalid`, `key_invalid`, `trust_invalid` if what was pinned is malformed; nothing in the proof makes
+ * it throw
  * @example
  * const proof = parseProof(text)
  * const { outcome, missing } = verifyProof(proof, {
@@ -57,7 +57,7 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   const inLogFinding = h && c ? checks.logInclusion(h, c, proof) : c ? UNREADABLE : checkpoint.refusal!
   const anchors = proof.anchors.map((anchor) => judgeAnchor(anchor, h, c, proof, trust))
   const held = anchors.filter((anchor) => anchor.held)
-  // Where one of them is pinned, only such are stood on: what a verifier did not ask for adds nothing to the level.
+  // If one of them is pinned, only pinned ones count: an anchor that the verifier did not ask for adds nothing to the level.
   const standing = anchors.some(({ pinned }) => pinned) ? held.filter(({ pinned }) => pinned) : held
   const isFounded = inLogFinding.status === 'passed'
   const bounds: Bounds = isFounded ? boundsOf(standing) : { after: null, by: null }
@@ -74,7 +74,7 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   const sourcePinned = add<'source.key'>('source.key', sourceKey)
   const isPinOpen = sourceKey.reason === 'pin_time_open'
   const logSigned = checks.logSignature(proof, trust)
-  // What the log says of a key counts for an event that has been shown to be in it.
+  // What the log says about a key counts only for an event that has been shown to be in the log.
   const registration =
     e && h && c && isFounded && inBatch
       ? registered(e, h, c, proof, groundOf(standing, logSigned.status === 'passed', proof), bounds)
@@ -95,7 +95,7 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
   add<'event.time'>('event.time', times ? claimedTime(times) : UNREADABLE)
 
   const failed = list.some(({ status }) => status === 'failed')
-  // What failed on a rung breaks it, even where another check of the rung would hold it up.
+  // A failed check breaks its level, even if another check would be enough for it.
   const isSound = (...rung: string[]) =>
     !list.some(({ id, status }) => status === 'failed' && rung.includes(id.split('.')[0]!))
   const signed = form && batchSigned && inBatch && isSound('event', 'batch', 'source')
@@ -153,7 +153,7 @@ type Judged = {
   readonly pinned: boolean
   /** In a log that succeeds a pinned one. */
   readonly succeeded: boolean
-  /** The anchor before it, where the chain holds that too. */
+  /** The anchor before it, if the chain holds that too. */
   readonly earlier: Covering | null
 }
 
@@ -190,9 +190,9 @@ function boundsOf(standing: readonly Judged[]): Bounds {
 }
 
 /**
- * What speaks for the tree of the checkpoint. An anchor of another size was shown to hold the batch, and nothing else of that
- * tree; it speaks for the rest only beside one of the tree itself in the same log, of which the contract has seen that both
- * agree.
+ * What vouches for the tree of the checkpoint. An anchor of another size was shown to hold the batch, and nothing else of that
+ * tree. It vouches for the rest only together with an anchor of the tree itself in the same log, because the contract has checked
+ * that the two agree.
  */
 function groundOf(standing: readonly Judged[], isSigned: boolean, proof: Proof): Ground {
   const own = standing.filter(({ size }) => size === proof.log.size)
@@ -203,7 +203,7 @@ function groundOf(standing: readonly Judged[], isSigned: boolean, proof: Proof):
   }
 }
 
-/** The highest rung with none missing below it. A log root on chain needs no signature of the log's. */
+/** The highest level with none missing below it. A root that is on chain needs no signature by the log. */
 function ladder(rungs: { signed: boolean; logged: boolean; anchored: boolean; final: boolean }): Level {
   if (!rungs.signed) return 'none'
   if (rungs.anchored) return rungs.final ? 'final' : 'anchored'

@@ -1,4 +1,4 @@
-/** English for verdicts: the words of the command line, and of whoever brings none of their own. */
+/** English for verdicts. It is the default of `inWords`, and what the command line prints. */
 import type { KeyFindings, NodeSilence, RegistrationFault, Unreadable } from '../verify/values.ts'
 import type { VerdictWords } from './language.ts'
 
@@ -11,8 +11,8 @@ export type Print = {
 }
 
 /**
- * English. Where a value comes from others (names, a node's answer) it stands in the sentence as it is.
- * @param print default: times as they are, and plain digits
+ * The English words for verdicts. Values that come from others, such as names or a node's answer, are inserted unchanged.
+ * @param print how times and numbers are printed; default: times as they are, and plain digits
  */
 export function english({ time, number }: Print = { time: (iso) => iso, number: String }): VerdictWords {
   const unread = { part_unreadable: 'A part that this rests on could not be read' }

@@ -1,8 +1,8 @@
-/** What a language has to say of verdicts. */
+/** The type of a language for verdicts. */
 import type { CheckName, CheckValues, NoValues } from '../verify/values.ts'
 import type { Missing, RestsOn } from '../verify/verdict.ts'
 
-/** A sentence, or how one is made of a check's values. */
+/** A sentence, or a function that makes one of a check's values. */
 export type Sentence<V> = [V] extends [NoValues] ? string : (values: V) => string
 
 /**
@@ -10,9 +10,9 @@ export type Sentence<V> = [V] extends [NoValues] ? string : (values: V) => strin
  * compile.
  */
 export type VerdictWords = {
-  /** What each check asks, put as what holds when it passes. */
+  /** For each check, a sentence that says what holds if it passes. */
   readonly titles: { readonly [N in CheckName]: string }
-  /** What was found, by check and reason; no full stop at the end. */
+  /** What was found, by check and reason, without a full stop at the end. */
   readonly details: {
     readonly [N in CheckName]: { readonly [R in keyof CheckValues[N]]: Sentence<CheckValues[N][R]> }
   }

@@ -1,4 +1,4 @@
-/** From a verdict's codes and values to sentences in a language. */
+/** Makes sentences, in a language, of a verdict's codes and values. */
 import type { CheckName } from '../verify/values.ts'
 import type { Check, Verdict } from '../verify/verdict.ts'
 import { english } from './english.ts'
@@ -15,23 +15,23 @@ export type VerdictInWords = Omit<Verdict, 'checks' | 'missing' | 'restsOn'> & {
 
 /** One check in words. */
 export type CheckInWords = {
-  /** What was asked, as what holds when it passes. */
+  /** What holds if the check passes. */
   readonly title: string
-  /** What was found, or why it was skipped. Values of others stand in it as they are. */
+  /** What was found, or why the check was skipped. Values that come from others are inserted unchanged. */
   readonly detail: string
 }
 
 /** One check in words; default English. */
 export function checkInWords(check: Check, words: VerdictWords = ENGLISH): CheckInWords {
   const name = check.id.replace(/^anchor\.\d+/, 'anchor') as CheckName
-  // Values and sentence are of one check and one reason: the types of both sides say so, but not together.
+  // The values and the sentence belong to the same check and reason, which TypeScript cannot see.
   const sentences = words.details[name] as { [reason: string]: string | ((values: Check['values']) => string) }
   const sentence = sentences[check.reason]!
   return { title: words.titles[name], detail: typeof sentence === 'string' ? sentence : sentence(check.values) }
 }
 
 /**
- * A verdict in words, for people: nothing in it is to be branched on but what `Verdict` holds.
+ * A verdict in words, for people. Programs should branch only on what `Verdict` itself holds.
  * @param words default English
  * @example
  * const { checks, missing } = inWords(verifyProof(proof, trust))

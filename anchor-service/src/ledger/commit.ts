@@ -107,7 +107,7 @@ export async function commitGroup(
   const round: Round = { size: log.head.size, system, heads, appended: [], evidence: [] }
   const places: Placed[] = []
   for (const submission of group) places.push(await place(db, submission, round, context))
-  if (round.evidence.length > 0) await keepEvidence(db, round, log.heads, context)
+  await keepEvidence(db, round, context)
   const receipts = await receiptsOfKept(db, log.head.size, places)
   const { statements, next } = grow(log, round, places, receipts, context.log)
   await runAll(db, [...statements, { sql: 'commit' }])
@@ -287,22 +287,15 @@ function keptInGroup(appended: readonly Appended[], { header }: CheckedBatch): K
 }
 
 /** Stores headers that contradict accepted batches, each with an event of the system stream that tells of it. */
-async function keepEvidence(
-  db: Db,
-  round: Round,
-  known: Map<string, StreamHead>,
-  context: CommitContext,
-): Promise<void> {
+async function keepEvidence(db: Db, round: Round, context: CommitContext): Promise<void> {
   const { heads, appended } = round
-  const system = streamKey(SYSTEM)
-  if (!heads.has(system)) for (const [name, head] of await headsOf(db, [SYSTEM], known)) heads.set(name, head)
   for (const { kept, refused } of round.evidence) {
     const logIndex = round.size + appended.length
     if (!(await insertEquivocation(db, logIndex, kept, refused.header))) continue
     const event = equivocationEvent(kept, refused.header)
     const now = context.now()
     const submission = { event, id: uuidv7(now) }
-    const batch = await makeSystemBatch(submission, heads.get(system) ?? null, context.system, now)
+    const batch = await makeSystemBatch(submission, heads.get(streamKey(SYSTEM)) ?? null, context.system, now)
     accept(round, batch)
   }
 }

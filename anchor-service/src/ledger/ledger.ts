@@ -11,13 +11,14 @@ import {
 import type pg from 'pg'
 import type { Db } from '../database/pool.ts'
 import { Refusal, StartError } from '../errors.ts'
-import type { Accepted, Submission } from './commit.ts'
+import type { Accepted } from './commit.ts'
 import { ACCEPT_HEAD, type HeadMemory, openHeadMemory, PIN_HEAD, type WentBack } from './head-memory.ts'
 import type { CheckedBatch } from './packs/checked-batch.ts'
 import { insertRegistration } from './registry/registrations.ts'
 import { keepRegistry, type LedgerRegistry } from './registry/registry.ts'
 import { SEQUENCER_LIMITS, type SequencerHooks, type SequencerLimits, startSequencer } from './sequencer.ts'
 import type { LocalSigner } from './signing-keys.ts'
+import type { Submission } from './submissions.ts'
 import { type LogKey, logKey, readHead, type SignedHead } from './tree/checkpoints.ts'
 
 /** The ledger of one database: every write goes through here, reads take `db`. */

@@ -2,16 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { isOutage } from '../database/outage.ts'
 import { Refusal } from '../errors.ts'
-import {
-  type Accepted,
-  type CommitContext,
-  type CommitResult,
-  commitGroup,
-  type Known,
-  type Submission,
-} from './commit.ts'
+import { type Accepted, type CommitResult, commitGroup, type Known } from './commit.ts'
 import type { HeadMemory } from './head-memory.ts'
 import { freeRows } from './packs/packer.ts'
+import type { CommitContext, Submission } from './submissions.ts'
 
 /** Bounds of the queue and of one transaction. */
 export type SequencerLimits = {

@@ -243,9 +243,9 @@ export class Journal<M> {
   }
 }
 
-/** Whether an error comes from the file system (errno) or from the lock's SQLite (errcode); any other is a bug of ours. */
+/** Whether an error comes from the system; any other is a bug of ours. */
 const isOfSystem = (error: unknown): error is Error =>
-  error instanceof Error && !(error instanceof KillickError) && ('errno' in error || 'errcode' in error)
+  error instanceof Error && !(error instanceof KillickError) && 'errno' in error
 
 const isNoSpace = (error: unknown): boolean => NO_SPACE.has((error as NodeJS.ErrnoException).code ?? '')
 

@@ -87,7 +87,7 @@ export class Spool {
   static open(options: SpoolOptions): Promise<Spool> {
     return orSpoolError(options.dir, async () => {
       await mkdir(options.dir, { recursive: true, mode: 0o700 })
-      const spool = new Spool(options, lockDirectory(options.dir))
+      const spool = new Spool(options, await lockDirectory(options.dir))
       try {
         await spool.#recover()
         return spool

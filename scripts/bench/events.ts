@@ -1,10 +1,19 @@
 // The events that everything here is measured on, made before the clock runs: signed, chained, batched and compressed.
 import { randomUUID } from 'node:crypto'
-import { type EventInput, type Hash, leafHash, parseHash, type Signer, signBatchHeader, utf8 } from '@killick/sdk/core'
+import {
+  type EventInput,
+  type Hash,
+  leafHash,
+  nodePrimitives,
+  parseHash,
+  type Signer,
+  signBatchHeader,
+  treeRoot,
+  utf8,
+} from '@killick/sdk/core'
 import { draftEvent, sealEvent } from '../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../sdk/src/client/random.ts'
 import { compressBatch } from '../../sdk/src/client/transport.ts'
-import { batchRoot } from '../../sdk/src/client/tree.ts'
 
 /** One stream's batches in order, as they go over the wire (zstd), and their events. */
 export type Load = {
@@ -77,7 +86,15 @@ export async function addBatch(
     prev = hash
   }
   const n = samples.length
-  const fields = { source, stream, seq: head.seq, n, root: batchRoot(leaves), prev: head.header, time: Date.now() }
+  const fields = {
+    source,
+    stream,
+    seq: head.seq,
+    n,
+    root: treeRoot(leaves, nodePrimitives.nodeHash),
+    prev: head.header,
+    time: Date.now(),
+  }
   const header = await signBatchHeader(fields, signer)
   const body = await compressBatch(header, tokens, 'zstd')
   load.batches.push({ body, tokens, ids })

@@ -5,13 +5,14 @@ import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { Fork } from '../core/fork.ts'
 import { type Hash, parseHash } from '../core/hash.ts'
+import { treeRoot } from '../core/merkle.ts'
 import type { Receipt } from '../core/receipt.ts'
 import type { Signer } from '../core/signature.ts'
+import { nodePrimitives } from '../node/primitives.ts'
 import { leafHashOf } from './capture.ts'
 import { type Admission, admitReceipt, type Door, forkOfGap } from './receipt.ts'
 import type { Spool } from './spool.ts'
 import { compressBatch, type Delivery, postBatch, type TransportOptions } from './transport.ts'
-import { batchRoot } from './tree.ts'
 
 /** A batch is sent as soon as one of these limits is reached. */
 export type BatchLimits = {
@@ -158,7 +159,8 @@ export class Sender {
     const tokens = open
       ? await spool.read(open.seq, open.n, MAX_BATCH_BYTES)
       : await spool.read(state.batched, limits.maxEvents, limits.maxBytes)
-    const root = batchRoot(tokens.map((token) => parseHash(leafHashOf(token.slice(0, token.indexOf('~'))))!))
+    const leaves = tokens.map((token) => parseHash(leafHashOf(token.slice(0, token.indexOf('~'))))!)
+    const root = treeRoot(leaves, nodePrimitives.nodeHash)
     const header = open ?? (await this.#signHeader(tokens.length, root))
     if (tokens.length !== header.n || !equalBytes(root, header.root))
       throw new KillickError(

@@ -4,7 +4,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 /** Files that take more than ten seconds; one of them that begins last leaves the other cores with nothing to do. */
 const LONG = [
   ...['web/page', 'scripts/start', 'crash/crash', 'web/console', 'web/vectors', 'web/evidence', 'web/shares'],
-  ...['scripts/tarballs', 'contracts/RFC9162', 'contracts/AnchorLog', 'crash/database-disk-full'],
+  ...['outside/outside', 'scripts/tarballs', 'contracts/RFC9162', 'contracts/AnchorLog', 'crash/database-disk-full'],
   ...['anchor-service/audit/insider', 'anchor-service/process', 'anchor-service/audit/audit'],
   ...['anchor-service/anchor/storm', 'anchor-service/audit/processes'],
 ].map((name) => `/test/${name}.test.ts`)

@@ -12,6 +12,7 @@ import { buildPage } from './page.ts'
 interface Manifest {
   name: string
   exports: Record<string, string>
+  sideEffects?: boolean | string[]
   bin?: Record<string, string>
   [member: string]: unknown
 }
@@ -24,12 +25,12 @@ const tsc = createRequire(import.meta.url)
 /** In order of need: a package is compiled against the declarations of those before it. */
 const WORKSPACES = ['sdk', 'anchor-service']
 
-/** Stages every workspace below `out` and packs it. @returns The tarballs' paths, in order. */
-export async function pack(out: string): Promise<string[]> {
+/** Stages workspaces below `out`, by default all, and packs each. @returns The tarballs' paths, in order. */
+export async function pack(out: string, workspaces: readonly string[] = WORKSPACES): Promise<string[]> {
   rmSync(out, { recursive: true, force: true })
   const paths: Record<string, string[]> = {}
   const tarballs: string[] = []
-  for (const workspace of WORKSPACES) {
+  for (const workspace of workspaces) {
     const from = join(root, workspace)
     const to = join(out, workspace)
     mkdirSync(to, { recursive: true })
@@ -95,10 +96,13 @@ function publish(manifest: Manifest): Manifest {
     path.endsWith('.ts') ? { types: path.replace(/\.ts$/, '.d.ts'), default: script(path) } : path
   const mapped = <T>(record: Record<string, string>, change: (path: string) => T) =>
     Object.fromEntries(Object.entries(record).map(([key, path]) => [key, change(path)]))
-  const { bin, ...rest } = manifest
+  const { bin, sideEffects, ...rest } = manifest
   return {
     ...rest,
     exports: mapped(manifest.exports, declared) as Manifest['exports'],
+    ...(sideEffects !== undefined && {
+      sideEffects: Array.isArray(sideEffects) ? sideEffects.map(script) : sideEffects,
+    }),
     ...(bin && { bin: mapped(bin, (path) => script(path).replace(/^\.\//, '')) }),
   }
 }

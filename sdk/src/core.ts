@@ -3,6 +3,8 @@
  * versions, so pin the version. An application needs only `@killick/sdk`.
  */
 
+import './node/version.ts'
+
 export { uuidv7 } from './client/random.ts'
 export {
   BATCH_MEDIA_TYPE,

@@ -5,6 +5,8 @@
  * is for those who build ledgers.
  */
 
+import './node/version.ts'
+
 export * from './client/index.ts'
 export { type RecorderConfig, readConfig } from './config/config.ts'
 export { ERROR_CODES, type ErrorCode, KillickError } from './core/errors.ts'

@@ -1,5 +1,7 @@
 /** `@killick/sdk/audit`: computes a whole ledger again from outside and compares it with the chain. For Node. */
 
+import '../node/version.ts'
+
 export type { Shown } from '../core/fork.ts'
 export type { KeptReceipt } from '../core/receipt.ts'
 export { type Api, type ApiOptions, openApi } from './api.ts'

@@ -11,7 +11,7 @@ import { type Recorded, Recorder } from './recorder.ts'
 import { type BatchLimits, Sender } from './sender.ts'
 import { type Share, type ShareOptions, shareEvent } from './share.ts'
 import { Spool } from './spool.ts'
-import type { Compression } from './transport.ts'
+import { type Compression, HAS_ZSTD } from './transport.ts'
 
 /** Options of `openAuditLog`. `url`, `source`, `key` and `spool` are required; everything else has a default. */
 export type AuditLogOptions = {
@@ -41,7 +41,7 @@ export type AuditLogOptions = {
   spoolWaitMs?: number
   /** Time limit for one request, from connecting to the end of the answer, in ms; default 30,000. */
   timeoutMs?: number
-  /** Default `zstd`. */
+  /** Default `zstd`; `gzip` where the runtime has no zstd, as Node before 22.15. */
   compression?: Compression
   /** False: only batches are signed, for sources registered with `eventSignatures: optional`. Default true. */
   signEvents?: boolean
@@ -257,12 +257,21 @@ function checkOptions(options: AuditLogOptions) {
     const isInRange = Number.isSafeInteger(value) && value >= min && value <= max
     return isInRange ? value : fail(option, `must be an integer from ${min} to ${max}`)
   }
-  const { url, source, spool, logKey, batch = {}, compression = 'zstd', signEvents = true } = options
+  const {
+    url,
+    source,
+    spool,
+    logKey,
+    batch = {},
+    compression = HAS_ZSTD ? 'zstd' : 'gzip',
+    signEvents = true,
+  } = options
   if (typeof url !== 'string' || !/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
     fail('url', 'must be an http(s) URL')
   if (!isSourceName(source)) fail('source', 'must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')
   if (typeof spool !== 'string' || spool === '') fail('spool', 'must be the path of a directory')
   if (!['zstd', 'gzip', 'none'].includes(compression)) fail('compression', 'must be zstd, gzip or none')
+  if (compression === 'zstd' && !HAS_ZSTD) fail('compression', 'must be gzip or none: this runtime has no zstd')
   if (options.key === undefined) fail('key', 'is missing: a private JWK, the path of a key file, or a signer')
   if (logKey !== undefined) parseVkey(logKey)
   return {

@@ -1,6 +1,6 @@
 // One attempt to send a batch to the service, and its outcome. The sender decides what to do next.
 import { promisify } from 'node:util'
-import { gzip, zstdCompress } from 'node:zlib'
+import zlib from 'node:zlib'
 import { BATCH_MEDIA_TYPE, printBatch } from '../core/batch.ts'
 import { KillickError } from '../core/errors.ts'
 import { problemError, unreachable } from '../core/problem.ts'
@@ -12,7 +12,6 @@ export type Compression = 'zstd' | 'gzip' | 'none'
 export type TransportOptions = {
   /** Base URL of the service. */
   url: string
-  /** Default `zstd`. */
   compression: Compression
   /** Time limit from connecting to the last byte of the answer, in ms. */
   timeoutMs: number
@@ -30,10 +29,12 @@ export type Delivery =
   | { kind: 'refused'; error: KillickError; problem: string }
 
 const COMPRESS: Record<Compression, (data: Buffer) => Promise<Buffer>> = {
-  zstd: promisify(zstdCompress) as (data: Buffer) => Promise<Buffer>,
-  gzip: promisify(gzip) as (data: Buffer) => Promise<Buffer>,
+  zstd: (data) => promisify(zlib.zstdCompress)(data),
+  gzip: (data) => promisify(zlib.gzip)(data),
   none: async (data) => data,
 }
+/** Whether the runtime has zstd: Node has since 22.15. */
+export const HAS_ZSTD = typeof zlib.zstdCompress === 'function'
 // A receipt has at most 64 hashes and a note; a problem document is smaller.
 const MAX_ANSWER_BYTES = 256 * 1024
 const MAX_RETRY_AFTER_MS = 600_000

@@ -1,9 +1,12 @@
 // Core's primitives with Node's built-in functions, two to six times as fast as the portable ones:
 // docs/decisions/0008-native-cryptography.md.
-import { hash } from 'node:crypto'
+import crypto from 'node:crypto'
 import { fromUtf8 } from '../core/bytes.ts'
 import type { Hash } from '../core/hash.ts'
 import type { Primitives } from '../core/primitives.ts'
+
+// Not imported by its name: where that is missing, nothing could say so (version.ts).
+const { hash } = crypto
 
 // hash() takes a string or a buffer and returns a string or a buffer. From a buffer to a string is the fastest way, so
 // everything short is written into this buffer first.

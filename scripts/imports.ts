@@ -62,7 +62,7 @@ export const PARTS: Part[] = [
   { name: 'routes',   files: SERVICE('http/routes/'),            may: ['http', 'tree', 'registry', 'read', 'ledger', 'admission', 'base', 'core', 'node:*', 'fastify', '@fastify/*'] },
   { name: 'app',      files: [...SERVICE('http/app.ts'), ...SERVICE('http/worker-app.ts')], may: ['routes', 'http', 'base', 'node:*', 'fastify', '@fastify/*'] },
   // Types alone: what a browser is sent may name the shape of an answer, and nothing else of the service.
-  { name: 'answers',  files: SERVICE('http/answers.ts'),         may: ['http', '@fastify/*'] },
+  { name: 'answers',  files: SERVICE('http/answers.ts'),         may: ['routes', 'http', 'read', 'anchor', 'own audit', '@fastify/*'] },
   { name: 'config',   files: ['config.ts', 'open-store.ts', 'tokens.ts'].flatMap(SERVICE),
     may: ['embedded', 'database', 'ledger', 'anchor', 'own audit', 'http', 'base', 'node:*', 'pg'] },
   { name: 'commands', files: SERVICE('commands/'), may: ['config', 'embedded', 'database', 'node:*', 'tree', 'index', 'registry', 'read', 'ledger', 'chain', 'anchor', 'base', 'core', 'verify'] },
@@ -71,7 +71,7 @@ export const PARTS: Part[] = [
 
   { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['verify', 'words'], never: PORTABLE },
   { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'words', 'uqr'], never: PORTABLE },
-  { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'verify', 'uplot'], never: PORTABLE },
+  { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'verify', 'uplot'], never: PORTABLE },
   { name: 'front',    files: ['anchor-service/web/front/'],      may: ['web', 'answers'], never: PORTABLE },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },

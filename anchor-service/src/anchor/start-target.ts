@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { Alarm } from './alarms.ts'
-import type { AnchoringDeps } from './anchoring.ts'
+import type { AnchoringDeps, TargetStatus } from './anchoring.ts'
 import type { Chain } from './chain/chain.ts'
 import type { ChainSigner } from './chain/signer.ts'
 import { type Funds, readFunds } from './funds.ts'
@@ -14,7 +14,7 @@ import { advance } from './worker.ts'
 export type RunningTarget = {
   /** The log has grown. Cheap, so that it may be called at each commit. */
   nudge(): void
-  status(): object
+  status(): TargetStatus
   close(): Promise<void>
 }
 

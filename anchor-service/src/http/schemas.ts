@@ -163,7 +163,7 @@ const SourceSchema = Type.Object({
     Type.Intersect([
       KeySchema,
       Type.Object({
-        jwk: Type.Object({}, { additionalProperties: true }),
+        jwk: Type.Object({ kty: Type.String(), crv: Type.String() }, { additionalProperties: true }),
         logIndex: Type.Integer({ description: 'log entry by which the key was registered first' }),
       }),
     ]),

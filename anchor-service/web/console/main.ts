@@ -1,4 +1,5 @@
 /** The console: one view per address after `#`, each made anew when the address changes. */
+import type { SessionAnswer } from '../../src/http/answers.ts'
 import { h } from '../shared/dom.ts'
 import { said } from '../shared/text.ts'
 import { ApiError, api } from './api.ts'
@@ -58,7 +59,7 @@ async function show(): Promise<void> {
   const { signal } = leave
   const [path = '', search = ''] = location.hash.replace(/^#\/?/, '').split('?')
   const [name = '', ...rest] = path.split('/')
-  const { role, origin } = await api<{ role: string | null; origin: string }>('/console/session')
+  const { role, origin } = await api<SessionAnswer>('/console/session')
   header(origin, role, name === 'event' ? 'events' : name || 'events')
   const made = role === null ? login(show) : await make(name, rest, new URLSearchParams(search), signal)
   if (signal.aborted) return

@@ -4,7 +4,7 @@ import { type Outcome, outcomeOf } from '../shared/outcome.ts'
 import { said } from '../shared/text.ts'
 import { outcomeMark, party } from '../shared/verdict.ts'
 import { plural } from '../shared/words.ts'
-import type { ConsoleEvent, ListedEvent, UnreadableAnswer } from './api.ts'
+import type { AlteredEvent, ListedEvent, ReadableEvent } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
 
@@ -110,11 +110,11 @@ export function when(iso: string): HTMLElement {
   return h('time', { datetime: iso, title: iso }, iso.replace('T', ' ').replace(/\.\d+Z$/, ''))
 }
 
-type Place = Pick<ConsoleEvent, 'source' | 'stream' | 'seq'>
+type Place = Pick<ReadableEvent, 'source' | 'stream' | 'seq'>
 export const hrefOf = ({ source, stream, seq }: Place): string => `#/event/${source}/${stream}/${seq}`
 
 /** How an event ended; hidden where the ledger no longer holds all of it. */
-export const endingOf = ({ fields, missing = 0 }: Pick<ConsoleEvent, 'fields' | 'missing'>): Outcome =>
+export const endingOf = ({ fields, missing = 0 }: Pick<ReadableEvent, 'fields' | 'missing'>): Outcome =>
   outcomeOf({ fields: fields, hiddenFields: missing })
 
 export const EVENT_HEADS = ['Recorded (UTC)', 'What', 'Outcome', 'Who', 'To what', 'Source']
@@ -152,7 +152,7 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
   return line
 }
 
-function unreadableRow(event: UnreadableAnswer, isCurrent: boolean): HTMLElement {
+function unreadableRow(event: AlteredEvent, isCurrent: boolean): HTMLElement {
   const { id, number, source, stream, seq, recordedAt, error } = event
   const name = `Event ${id}, number ${count(number)} of the log`
   const line = row(

@@ -28,7 +28,7 @@ const SignedHeaderSchema = Type.Object({
   }),
 })
 
-const EquivocationsSchema = Type.Object({
+export const EquivocationsSchema = Type.Object({
   equivocations: Type.Array(
     Type.Object({
       source: Type.String(),
@@ -44,7 +44,7 @@ const EquivocationsSchema = Type.Object({
   next: Nullable(Type.String()),
 })
 
-const RefusalsSchema = Type.Object({
+export const RefusalsSchema = Type.Object({
   since: Type.String({ format: 'date-time', description: 'when this process began; earlier refusals are not known' }),
   refusals: Type.Array(
     Type.Object({

@@ -9,10 +9,16 @@ import { newSession, sealSession, setCookie } from '../session.ts'
 /** Logins per minute and address. */
 const LOGIN_LIMIT = 20
 
+const Role = Type.Union([Type.Literal('reader'), Type.Literal('admin')])
+
+export const SessionSchema = Type.Object({
+  role: Type.Union([Role, Type.Null()], { description: 'null: there is no session' }),
+  origin: Type.String({ description: 'the log’s' }),
+})
+
 /** Sessions of the console, which needs no more of its own beside the API that everyone uses. */
 export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }: AppDeps): void {
   const common = { tags: ['console'] }
-  const any = { 200: Type.Any(), default: ProblemSchema }
   const limited = rateLimit > 0 ? { config: { rateLimit: { max: Math.min(rateLimit, LOGIN_LIMIT) } } } : {}
 
   // Behind a proxy that ends TLS, only the operator's own address tells.
@@ -27,7 +33,7 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
         ...common,
         summary: 'Open a session with a token; the answer sets its cookie',
         body: Type.Object({ token: Type.String({ maxLength: 512 }) }, { additionalProperties: false }),
-        response: any,
+        response: { 200: Type.Object({ role: Role }), default: ProblemSchema },
       },
     },
     async (request, reply) => {
@@ -42,7 +48,9 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
 
   app.get(
     '/console/session',
-    { schema: { ...common, summary: 'Whose session this is', response: any } },
+    {
+      schema: { ...common, summary: 'Whose session this is', response: { 200: SessionSchema, default: ProblemSchema } },
+    },
     async (request) => ({
       role: (await tokens.sessions.of(request))?.role ?? null,
       origin: ledger.log.origin,
@@ -51,7 +59,13 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
 
   app.delete(
     '/console/session',
-    { schema: { ...common, summary: 'End the session of this browser, for whoever has its cookie', response: any } },
+    {
+      schema: {
+        ...common,
+        summary: 'End the session of this browser, for whoever has its cookie',
+        response: { 200: Type.Object({}), default: ProblemSchema },
+      },
+    },
     async (request, reply) => {
       const session = await tokens.sessions.of(request)
       if (session !== null) await tokens.sessions.end(session)

@@ -24,7 +24,7 @@ const TOKEN_BYTES = 32
 /** Links made per minute and address; each is an event of the log. */
 const MAKE_LIMIT = 120
 
-const ShareSchema = Type.Object({
+export const ShareSchema = Type.Object({
   id: Type.String(),
   logIndex: Type.Integer({ description: 'of the event that tells of it' }),
   leafHash: Hash,
@@ -49,7 +49,7 @@ const RequestSchema = Type.Object(
   { additionalProperties: false },
 )
 
-const CreatedSchema = Type.Intersect([
+export const CreatedSchema = Type.Intersect([
   Type.Object({ url: Type.String({ description: 'the link; it is shown only now, the service keeps its hash' }) }),
   ShareSchema,
 ])

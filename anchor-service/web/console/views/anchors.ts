@@ -1,9 +1,10 @@
 /** Anchors on a time line, and what they cost. */
 import uPlot from 'uplot'
+import type { AnchorAnswer } from '../../../src/http/answers.ts'
 import { copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { chainName } from '../../shared/words.ts'
-import { type AnchorAnswer, api } from '../api.ts'
+import { api } from '../api.ts'
 import { empty, labelled, moreButton, row, table, view, when } from '../parts.ts'
 
 const HEADS = ['Planned (UTC)', 'State', 'Log size', 'Chain', 'Block', 'Transaction', 'Gas']

@@ -1,12 +1,16 @@
 /** How far the audit in the background is, and what the last one found. */
+import type { ReadinessAnswer } from '../../../src/http/answers.ts'
 import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { type Audit, type AuditEnd, api } from '../api.ts'
+import { api } from '../api.ts'
 import { count, empty, hrefOf, list, span, view, watched, when } from '../parts.ts'
+
+type Audit = NonNullable<ReadinessAnswer['audit']>
+type AuditEnd = NonNullable<Audit['last']>
 
 export async function audit(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
   const place = await watched(
-    () => api<{ audit: Audit | null }>('/readyz').then(({ audit }) => audit),
+    () => api<ReadinessAnswer>('/readyz').then(({ audit }) => audit),
     (status) => (status === null ? [off()] : parts(status)),
     signal,
   )

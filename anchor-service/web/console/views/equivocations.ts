@@ -1,9 +1,11 @@
 /** Two signed headers for one position: what a source said twice, side by side. */
+import type { EquivocationAnswer } from '../../../src/http/answers.ts'
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api, type EquivocationAnswer, type SignedHeaderAnswer } from '../api.ts'
+import { api } from '../api.ts'
 import { count, empty, hrefOf, list, moreButton, view, when } from '../parts.ts'
 
+type SignedHeaderAnswer = EquivocationAnswer['accepted']
 type Page = { equivocations: EquivocationAnswer[]; next: string | null }
 
 export async function equivocations(): Promise<HTMLElement> {

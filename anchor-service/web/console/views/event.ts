@@ -1,11 +1,12 @@
 /** One event with its neighbours in the stream, its proof, and a form to share it. */
+import type { MadeShareAnswer } from '../../../src/http/answers.ts'
 import { copyable, h } from '../../shared/dom.ts'
 import { packFragment } from '../../shared/fragment.ts'
 import { tree } from '../../shared/record.ts'
 import { said } from '../../shared/text.ts'
 import { outcomeMark } from '../../shared/verdict.ts'
 import { plural } from '../../shared/words.ts'
-import { ApiError, api, type ConsoleEvent, type ListedEvent, type ShareAnswer, type UnreadableAnswer } from '../api.ts'
+import { type AlteredEvent, ApiError, api, type ListedEvent, type ReadableEvent } from '../api.ts'
 import { count, EVENT_HEADS, empty, endingOf, eventRow, table, view, when } from '../parts.ts'
 
 export async function event([source, stream, seq]: readonly string[]): Promise<HTMLElement> {
@@ -36,7 +37,7 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
   )
 }
 
-function lost({ missing = 0 }: ConsoleEvent): HTMLElement | null {
+function lost({ missing = 0 }: ReadableEvent): HTMLElement | null {
   if (missing === 0) return null
   return h(
     'div',
@@ -52,7 +53,7 @@ function lost({ missing = 0 }: ConsoleEvent): HTMLElement | null {
   )
 }
 
-async function proofOf({ leafHash }: ConsoleEvent): Promise<HTMLElement> {
+async function proofOf({ leafHash }: ReadableEvent): Promise<HTMLElement> {
   const answer = await fetch(`/v1/proofs/${leafHash}`)
   const text = await answer.text()
   const { anchors = [], detail = 'There is none.' } = JSON.parse(text) as { anchors?: unknown[]; detail?: string }
@@ -70,7 +71,7 @@ function neighbours(events: readonly ListedEvent[], current: ListedEvent): HTMLE
   return [h('h2', {}, 'Before and after it in its stream'), table(EVENT_HEADS, rows, 'Neighbours')]
 }
 
-function altered({ id, number, error }: UnreadableAnswer): HTMLElement {
+function altered({ id, number, error }: AlteredEvent): HTMLElement {
   return h(
     'div',
     { class: 'empty', role: 'alert' },
@@ -89,7 +90,7 @@ function altered({ id, number, error }: UnreadableAnswer): HTMLElement {
 /** Without how it ended and when it is said to have happened, a shown part reads as more than it is. */
 const SHOWN_BY_DEFAULT = ['action', 'actor', 'targets', 'outcome', 'occurredAt']
 
-function shareForm(current: ConsoleEvent): HTMLElement {
+function shareForm(current: ReadableEvent): HTMLElement {
   const names = Object.keys(current.fields)
   const boxes = names.map((name) =>
     h('input', {
@@ -119,10 +120,10 @@ function shareForm(current: ConsoleEvent): HTMLElement {
         fields,
         ...(expires.value && { expires: `${expires.value}T23:59:59Z` }),
       }
-      const { url } = await api<ShareAnswer>('/v1/shares', 'POST', body)
+      const { url } = await api<MadeShareAnswer>('/v1/shares', 'POST', body)
       answer.replaceChildren(
         'Whoever has this link sees the chosen fields. It is shown only now: ',
-        copyable(url!, 'link'),
+        copyable(url, 'link'),
       )
     } catch (error) {
       if (!(error instanceof ApiError)) throw error

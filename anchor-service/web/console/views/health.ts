@@ -1,34 +1,18 @@
+import type { ReadinessAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { type Audit, api } from '../api.ts'
+import { api } from '../api.ts'
 import { count, list, view, watched } from '../parts.ts'
 
-type Target = {
-  target: string
-  state: string
-  alarm: string | null
-  detail: string | null
-  publisher: string
-  funds?: { balance: string; anchors: number; isLow: boolean } | null
-  queue?: { backend: string; isUp: boolean; detail: string | null }
-  nodes?: { node: string; fault: string | null; detail: string | null }[]
-}
-type Readiness = {
-  status: string
-  database: boolean
-  writable: boolean
-  logSize: number | null
-  anchoredSize: number | null
-  anchoring: { targets?: Target[] } | null
-  audit: Audit | null
-}
+type Audit = ReadinessAnswer['audit']
+type Target = NonNullable<ReadinessAnswer['anchoring']>['targets'][number]
 
 /** How the parts stand. */
 export async function health(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
-  return view('Health', await watched(() => api<Readiness>('/readyz'), parts, signal))
+  return view('Health', await watched(() => api<ReadinessAnswer>('/readyz'), parts, signal))
 }
 
-function parts(ready: Readiness): HTMLElement[] {
+function parts(ready: ReadinessAnswer): HTMLElement[] {
   const isReady = ready.status === 'ready'
   const targets = ready.anchoring?.targets ?? []
   const { logSize, anchoredSize } = ready
@@ -50,7 +34,7 @@ function parts(ready: Readiness): HTMLElement[] {
   ]
 }
 
-function auditInWords(audit: Audit | null): string {
+function auditInWords(audit: Audit): string {
   if (audit === null) return 'switched off'
   if (audit.failed) return 'failed: the ledger is not what was recorded'
   if (audit.last === null) return 'none has ended yet'

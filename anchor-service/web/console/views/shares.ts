@@ -1,6 +1,7 @@
+import type { ShareAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api, type ShareAnswer } from '../api.ts'
+import { api } from '../api.ts'
 import { empty, moreButton, row, table, view, when } from '../parts.ts'
 
 type Page = { shares: ShareAnswer[]; next: string | null }

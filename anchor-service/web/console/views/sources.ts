@@ -1,6 +1,7 @@
+import type { SourceAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api, type SourceAnswer } from '../api.ts'
+import { api } from '../api.ts'
 import { empty, labelled, moreButton, row, table, view, when } from '../parts.ts'
 
 const HEADS = ['Source', 'Key', 'Curve', 'From', 'Until', 'Signs']

@@ -1,11 +1,12 @@
 /** Streams, how long each has been silent, and which were refused because something is missing before it. */
+import type { RefusalsAnswer, StreamAnswer } from '../../../src/http/answers.ts'
 import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api, type Refused, type Stream } from '../api.ts'
+import { api } from '../api.ts'
 import { count, empty, hrefOf, labelled, list, moreButton, row, span, table, view, when } from '../parts.ts'
 
-type Page = { streams: Stream[]; next: string | null }
-type Refusals = { since: string; refusals: Refused[] }
+type Page = { streams: StreamAnswer[]; next: string | null }
+type Refused = RefusalsAnswer['refusals'][number]
 
 const HEADS = ['Source', 'Stream', 'Events', 'Last batch (UTC)', 'Silent for', 'Last refusal (UTC)']
 const WORDS: Record<string, string> = {
@@ -19,12 +20,12 @@ export async function streams(search: URLSearchParams): Promise<HTMLElement> {
   const terms = new URLSearchParams(source === null ? {} : { source })
   const [first, { since, refusals }] = await Promise.all([
     api<Page>(`/v1/streams?${terms}`),
-    api<Refusals>('/v1/refusals'),
+    api<RefusalsAnswer>('/v1/refusals'),
   ])
   const mine = refusals.filter((refused) => source === null || refused.source === source)
-  const refusalOf = ({ source, stream }: Stream) =>
+  const refusalOf = ({ source, stream }: StreamAnswer) =>
     mine.find((refused) => refused.source === source && refused.stream === stream)
-  const line = (stream: Stream) => labelled(HEADS, streamRow(stream, refusalOf(stream)))
+  const line = (stream: StreamAnswer) => labelled(HEADS, streamRow(stream, refusalOf(stream)))
   const rows = table(HEADS, first.streams.map(line), 'List of streams')
   const more = moreButton('More streams', first.next, async (cursor) => {
     const page = await api<Page>(`/v1/streams?${terms}&cursor=${cursor}`)
@@ -57,7 +58,7 @@ export async function streams(search: URLSearchParams): Promise<HTMLElement> {
   )
 }
 
-function streamRow(stream: Stream, refused: Refused | undefined): HTMLElement {
+function streamRow(stream: StreamAnswer, refused: Refused | undefined): HTMLElement {
   const { source, stream: name, events, lastAt } = stream
   return row(
     h('a', { href: `#/events?source=${encodeURIComponent(source)}` }, said(source)),

@@ -216,7 +216,7 @@ describe('the console', () => {
 
     test('searches by what stands in the address, and exports what was found', async () => {
       const { page, complaints } = await signIn()
-      await page.fill('#f-actor', 'u-2')
+      await page.fill('#f-actor', ' u-2 ')
       await page.fill('#f-source', 'billing-api')
       await page.click('button:text("Search")')
       await page.waitForURL(/actor=u-2/)
@@ -231,21 +231,26 @@ describe('the console', () => {
       const { page } = await signIn()
       const sources = async () => new Set(await page.locator('tbody td:last-child').allInnerTexts())
       expect(await sources()).toEqual(new Set(['billing-api']))
-      await page.locator('text=/\\d+ events? of the ledger itself/').waitFor()
-      await page.click('a:text("Show them too")')
+      await page.click('p:has-text("Left out: what the ledger recorded itself") a')
       await expect.poll(sources).toContain('killick')
     })
 
     test('a bad date is told beside its field, and a day is the whole day', async () => {
       const { page } = await signIn()
-      await page.fill('#f-source', 'billing-api')
-      await page.fill('#f-from', 'yesterday')
-      await page.click('button:text("Search")')
-      await page.locator('#f-from-fault').waitFor()
+      await page.goto(`${service.url}/console/#/events?source=billing-api&from=yesterday`)
+      await page.locator('#f-from-fault:text("A day such as")').waitFor()
       expect(await page.inputValue('#f-from')).toBe('yesterday')
       expect(await page.inputValue('#f-source')).toBe('billing-api')
       expect(await page.getAttribute('#f-from', 'aria-invalid')).toBe('true')
       expect(await violations(page)).toEqual([])
+      await page.fill('#f-from', '')
+      await page.click('button:text("Search")')
+      await page.locator('#f-from[type=date]').waitFor()
+      // A calendar field lets a day be typed that no month has.
+      await page.locator('#f-to').pressSequentially('02302026')
+      await page.click('button:text("Search")')
+      await page.locator('#f-to-fault:text("There is no such day")').waitFor()
+      expect(await page.inputValue('#f-source')).toBe('billing-api')
       const { events } = (await call(service.url, '/v1/events?source=billing-api&limit=500')).json
       const day = events[0].recordedAt.slice(0, 10)
       const same = events.filter((e: { recordedAt: string }) => e.recordedAt.startsWith(day))
@@ -253,6 +258,12 @@ describe('the console', () => {
       await page.fill('#f-to', day)
       await page.click('button:text("Search")')
       await expect.poll(() => page.locator('tbody tr').count()).toBe(same.length)
+      await page.click('button:text("Today")')
+      const today = new Date().toISOString().slice(0, 10)
+      await page.waitForURL(new RegExp(`source=billing-api&from=${today}&to=${today}$`))
+      await page.locator('[aria-pressed=true]:text("Today")').waitFor()
+      await page.goto(`${service.url}/console/#/events?from=2026-02-02&to=2026-02-01`)
+      await page.locator('#f-to-fault:text("It ends before it begins")').waitFor()
     })
 
     test('a denied action has a mark and a column of its own', async () => {
@@ -282,6 +293,27 @@ describe('the console', () => {
       await audit.record({ ...INVOICE, action: 'harbour.enter' })
       await audit.flush()
       await page.locator('tbody tr:has-text("harbour.enter")').waitFor()
+    })
+
+    test('a row opens wherever it is clicked, and shows names beside ids', async () => {
+      const { page } = await signIn()
+      await audit.record({
+        ...INVOICE,
+        action: 'row.open',
+        actor: { type: 'user', id: 'u-9', name: 'Zoë Lindqvist', email: 'zoe@example.com' },
+        targets: [{ type: 'anchor', id: `31337/0x${'ab'.repeat(32)}/72` }],
+        occurredAt: '2026-01-10T09:00:00Z',
+      })
+      await audit.flush()
+      await page.goto(`${service.url}/console/#/events?action=row.open`)
+      const row = page.locator('tbody tr:has-text("row.open")')
+      await row.waitFor()
+      const told = await row.innerText()
+      expect(told).toMatch(/Zoë Lindqvist\s+zoe@example.com, user u-9/)
+      expect(told).toContain('said: 2026-01-10 09:00:00')
+      expect(told).toMatch(/anchor 31337\/0xab\w+…\w+ab\/72/)
+      await row.locator('td:last-child').click()
+      await page.waitForURL(/#\/event\/billing-api\//)
     })
 
     test('opens an event with its neighbours, shares it, and withdraws the link', async () => {

@@ -65,6 +65,7 @@ export const SearchQuery = Type.Object(
     ...FilterTexts,
     from: Type.Optional(TimeParameter('recorded at or after')),
     to: Type.Optional(TimeParameter('recorded before')),
+    own: Type.Optional(Type.Boolean({ default: true, description: 'false: without the ledger’s own events' })),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, default: PAGE_LIMIT })),
     cursor: Type.Optional(Type.String({ maxLength: 64, description: '`next` of the page before' })),
   },

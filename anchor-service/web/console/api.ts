@@ -1,5 +1,6 @@
 /** The service's own API, asked with the session of this browser. */
 import type { EventAnswer } from '../../src/http/answers.ts'
+import type { Change } from '../shared/record.ts'
 
 export class ApiError extends Error {
   readonly code: string
@@ -44,7 +45,6 @@ export type Fields = {
   context?: { [member: string]: Json }
 } & { [name: string]: Json | undefined }
 export type Party = { type: string; id: string; name?: string; email?: string }
-export type Change = { path: string; before?: Json; after?: Json }
 export type Json = null | boolean | number | string | Json[] | { [member: string]: Json }
 
 /** One that was altered in the database; where it stands may be unknown. */

@@ -48,7 +48,8 @@ function header(origin: string, role: string | null, current: string): void {
       ? []
       : [
           h('nav', { 'aria-label': 'Views' }, ...links),
-          h('button', { type: 'button', onclick: signOut }, `Sign out ${role}`),
+          h('span', { class: 'note' }, `as ${role}`),
+          h('button', { type: 'button', onclick: signOut }, 'Sign out'),
         ]),
   )
 }

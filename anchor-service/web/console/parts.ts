@@ -2,14 +2,16 @@
 import { type Child, h } from '../shared/dom.ts'
 import { type Outcome, outcomeOf } from '../shared/outcome.ts'
 import { said } from '../shared/text.ts'
-import { outcomeMark, party } from '../shared/verdict.ts'
+import { outcomeMark } from '../shared/verdict.ts'
 import { plural } from '../shared/words.ts'
-import type { AlteredEvent, ListedEvent, ReadableEvent } from './api.ts'
+import type { AlteredEvent, ListedEvent, Party, ReadableEvent } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
 
-export function view(title: string, ...children: Child[]): HTMLElement {
-  return h('section', { 'aria-labelledby': 'title' }, h('h1', { id: 'title', tabindex: -1 }, title), ...children)
+/** @param title in several parts where some of them are somebody else's words */
+export function view(title: string | readonly Child[], ...children: Child[]): HTMLElement {
+  const parts = typeof title === 'string' ? [title] : title
+  return h('section', { 'aria-labelledby': 'title' }, h('h1', { id: 'title', tabindex: -1 }, ...parts), ...children)
 }
 
 /** What to do first, where there is nothing yet. */
@@ -115,31 +117,66 @@ export const hrefOf = ({ source, stream, seq }: Place): string => `#/event/${sou
 
 /** How an event ended; hidden where the ledger no longer holds all of it. */
 export const endingOf = ({ fields, missing = 0 }: Pick<ReadableEvent, 'fields' | 'missing'>): Outcome =>
-  outcomeOf({ fields: fields, hiddenFields: missing })
+  outcomeOf({ fields, hiddenFields: missing })
 
 export const EVENT_HEADS = ['Recorded (UTC)', 'What', 'Outcome', 'Who', 'To what', 'Source']
 
+/** Ids that are longer than this are cut in their middle; the whole one shows on a pointer's stay, and on the event's page. */
+const MAX_ID = 36
+
+const shortId = (id: string): HTMLElement =>
+  id.length > MAX_ID ? h('span', { title: id }, said(`${id.slice(0, 16)}…${id.slice(-12)}`)) : said(id)
+
+/** "Zoë Lindqvist, zoe@example.com (user u-17)" */
+export function who({ type, id, name, email }: Party): HTMLElement {
+  const known = [name, email].filter((each) => typeof each === 'string' && each !== '') as string[]
+  if (known.length === 0) return h('span', {}, said(type), ' ', shortId(id))
+  const [first = '', second] = known
+  const rest = h(
+    'span',
+    { class: 'note below' },
+    ...(second === undefined ? [] : [said(second), ', ']),
+    said(type),
+    ' ',
+    shortId(id),
+  )
+  return h('span', {}, said(first), ' ', rest)
+}
+
+/** A row that opens what its link leads to, wherever it is clicked; with the keyboard, the link does. */
+export function opening(line: HTMLElement, href: string): HTMLElement {
+  line.classList.add('opens')
+  line.addEventListener('click', ({ target, ctrlKey, metaKey }) => {
+    // Neither a link of its own nor what somebody has just marked to copy it.
+    if ((target as Element).closest('a, button, input') !== null || String(getSelection()) !== '') return
+    if (ctrlKey || metaKey) open(href)
+    else location.hash = href
+  })
+  return line
+}
+
+/** When it is said to have happened, where that is not when it was recorded. */
+function happened({ fields: { occurredAt }, recordedAt }: ReadableEvent): HTMLElement | null {
+  const apart = Math.abs(Date.parse(String(occurredAt)) - Date.parse(recordedAt))
+  if (!(apart > 60_000)) return null
+  const [day = '', time = ''] = new Date(String(occurredAt)).toISOString().split(/[T.]/)
+  const shown = recordedAt.startsWith(day) ? time : `${day} ${time}`
+  return h('span', { class: 'note below', title: 'when it happened, as its source says' }, `said: ${shown}`)
+}
+
 export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
-  if (event.error) return unreadableRow(event, isCurrent)
+  if (event.error) return alteredRow(event, isCurrent)
   const { action, actor, targets = [] } = event.fields
   const outcome = endingOf(event)
   const first = targets[0]
+  const href = hrefOf(event)
   const line = row(
-    when(event.recordedAt),
-    h(
-      'a',
-      { href: hrefOf(event), 'aria-current': isCurrent ? 'true' : null },
-      action === undefined ? '(not held)' : said(action),
-    ),
+    h('span', {}, when(event.recordedAt), happened(event)),
+    h('a', { href, 'aria-current': isCurrent ? 'true' : null }, action === undefined ? '(not held)' : said(action)),
     outcome === 'none' ? h('span', { class: 'note' }, 'none recorded') : outcomeMark(outcome),
-    actor ? party(actor) : h('span', { class: 'note' }, 'not held'),
+    actor ? who(actor) : h('span', { class: 'note' }, 'not held'),
     first
-      ? h(
-          'span',
-          {},
-          party(first),
-          targets.length > 1 && h('span', { class: 'note' }, ` and ${targets.length - 1} more`),
-        )
+      ? h('span', {}, who(first), targets.length > 1 && h('span', { class: 'note' }, ` and ${targets.length - 1} more`))
       : '',
     h(
       'span',
@@ -149,10 +186,10 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
     ),
   )
   if (isCurrent) line.classList.add('current')
-  return line
+  return opening(line, href)
 }
 
-function unreadableRow(event: AlteredEvent, isCurrent: boolean): HTMLElement {
+function alteredRow(event: AlteredEvent, isCurrent: boolean): HTMLElement {
   const { id, number, source, stream, seq, recordedAt, error } = event
   const name = `Event ${id}, number ${count(number)} of the log`
   const line = row(

@@ -71,6 +71,8 @@ test.each([
   ['stream', 'nothing', 0],
   ['from', '2000-01-01T00:00:00Z', TOTAL + 3],
   ['to', '2000-01-01T00:00:00Z', 0],
+  ['own', 'false', TOTAL],
+  ['own', 'true', TOTAL + 3],
 ])('%s=%s finds %i', async (name, value, count) => {
   expect((await find({ [name]: value, limit: '500' })).events).toHaveLength(count)
 })
@@ -93,6 +95,16 @@ test('conditions add up, and what is found can be proven', async () => {
 })
 
 test.each([
+  { source: 'killick' },
+  { stream: 'system' },
+  { action: 'source.*' },
+  { from: '2000-01-01T00:00:00Z', stream: 'system' },
+])('%o finds nothing without the ledger’s own events', async (query: object) => {
+  expect((await find({ ...query })).events.length).toBeGreaterThan(0)
+  expect(await find({ ...query, own: 'false' })).toMatchObject({ events: [], next: null })
+})
+
+test.each([
   { limit: '0' },
   { limit: '501' },
   { limit: 'x' },
@@ -100,6 +112,7 @@ test.each([
   { cursor: '1' },
   { cursor: '1.1e9' },
   { from: 'now' },
+  { own: 'maybe' },
   { colour: 'red' },
 ])('refuses %o', async (query) =>
   expect(await find(query as Record<string, string>)).toMatchObject({ status: 400, code: 'request_invalid' }),

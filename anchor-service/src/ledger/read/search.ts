@@ -1,4 +1,4 @@
-import { isSourceName } from '@killick/sdk/core'
+import { isSourceName, SYSTEM } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { keyIndexOf } from '../index/key-index.ts'
 import { eventsWith, type PackKeys, termKey } from '../packs/event-keys.ts'
@@ -11,6 +11,8 @@ import { type EventPlace, type FoundEvent, type PlacedEvent, readFound, type Unr
 export type EventConditions = Filters & {
   from?: Date | undefined
   to?: Date | undefined
+  /** False: without the ledger's own events. */
+  own?: boolean | undefined
 }
 
 export type EventQuery = EventConditions & {
@@ -41,6 +43,7 @@ export async function searchEvents(
 
 /** Whether a candidate matches; one that cannot be read always may. */
 export function matches(event: FoundEvent | UnreadableEvent, query: EventConditions): boolean {
+  if (query.own === false && event.source === SYSTEM.source) return false
   if ('error' in event) return true
   return (
     asked(query).every(([filter, text]) => filter.matches(event, text)) && isOfTime(Date.parse(event.recordedAt), query)
@@ -53,7 +56,9 @@ function candidates(db: Db, query: EventQuery, wanted: () => number): AsyncItera
   const isNone = (from && to && from >= to) || (source !== undefined && !isSourceName(source))
   if (isNone) return []
   if (asked(query).length > (source === undefined ? 0 : 1)) return findByTerms(db, query, wanted)
-  return source !== undefined || from || to ? findByBatch(db, query, wanted) : findNewest(db, query, wanted)
+  return source !== undefined || from || to || query.own === false
+    ? findByBatch(db, query, wanted)
+    : findNewest(db, query, wanted)
 }
 
 /** Collects the values of a statement's parameters. */
@@ -131,6 +136,7 @@ async function* findByBatch(db: Db, query: EventQuery, wanted: () => number): As
     const time = ofTime(query, place)
     const conditions = time ? [time] : []
     if (query.source !== undefined) conditions.push(`b.source = ${place(query.source)}`)
+    if (query.own === false) conditions.push(`b.source <> ${place(SYSTEM.source)}`)
     if (before !== null) conditions.push(`b.log_index < ${place(before)}`)
     const { rows } = await db.query<Run & { log_index: number; first: number | null }>(
       `select b.log_index, p.first_event as first, p.n, ${time ? 'p.times' : 'null'} as times from (

@@ -1,9 +1,9 @@
 /** Search, live tail and export. The address holds the search, so any search is a link. */
-import { parseTime } from '@killick/sdk/verify'
+import type { SourceAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { plural } from '../../shared/words.ts'
 import { ApiError, api, type ListedEvent } from '../api.ts'
+import { isDay, presets, type Span, timesOf } from '../days.ts'
 import { EVENT_HEADS, empty, eventRow, moreButton, table, view } from '../parts.ts'
 
 const FILTERS = {
@@ -13,18 +13,14 @@ const FILTERS = {
   outcome: 'Outcome',
   source: 'Source',
   stream: 'Stream',
-  from: 'From',
-  to: 'To',
+  from: 'From (UTC)',
+  to: 'To, that day included',
 } as const
-const CHOICES: { readonly [name: string]: readonly string[] } = { outcome: ['success', 'failure', 'denied'] }
-const EXAMPLES: { readonly [name: string]: string } = { action: 'invoice.*', from: '2026-11-23', to: '2026-11-23' }
+const OUTCOMES = ['success', 'failure', 'denied']
+const EXAMPLES: { readonly [name: string]: string } = { action: 'invoice.*', actor: 'u-17', target: '2026-0042' }
 const MAX_LIVE_ROWS = 500
 /** The ledger records its own doings too, under this name; they would hide what others have done. */
 const OWN = 'killick'
-/** Rows that a page has at least, and pages that are asked for at most to fill it, where own events are left out. */
-const FILLED = 25
-const MAX_PAGES = 8
-const DAY_MS = 86_400_000
 const SAVED = 'killick.searches'
 
 type Page = { events: ListedEvent[]; next: string | null }
@@ -35,31 +31,23 @@ echo '{"action":"hello","actor":{"type":"user","id":"me"},"targets":[]}' |
   npx killick record --source billing-api --key billing-api.key.json --url ${location.origin}`
 
 export async function events(search: URLSearchParams, signal: AbortSignal): Promise<HTMLElement> {
-  const terms = new URLSearchParams([...search].filter(([name, value]) => name in FILTERS && value !== ''))
+  const terms = new URLSearchParams(
+    [...search]
+      .filter(([name]) => name in FILTERS)
+      .flatMap(([name, value]) => (value.trim() ? [[name, value.trim()]] : [])),
+  )
   const withOwn = search.has('own') || terms.get('source') === OWN
-  const { asked, faults } = times(terms)
-  if (faults.size > 0) return view('Events', form(terms, withOwn, faults), saved(terms))
-  const isShown = (event: ListedEvent) => withOwn || event.source !== OWN
-  let left = 0
-  const load = async (from: string | null): Promise<Page> => {
-    const found: ListedEvent[] = []
-    let next = from
-    for (let pages = 0; pages < MAX_PAGES && found.length < FILLED && (next !== null || pages === 0); pages++) {
-      const page = await api<Page>(`/v1/events?${asked}${next === null ? '' : `&cursor=${next}`}`)
-      const shown = page.events.filter(isShown)
-      left += page.events.length - shown.length
-      found.push(...shown)
-      next = page.next === null ? null : encodeURIComponent(page.next)
-    }
-    return { events: found, next }
-  }
+  const { times, faults } = timesOf(Object.fromEntries(terms))
+  const asking = form(terms, withOwn, faults)
+  if (faults.size > 0) return view('Events', asking)
+  const asked = new URLSearchParams({ ...Object.fromEntries(terms), ...times, ...(!withOwn && { own: 'false' }) })
   let first: Page
   try {
-    first = await load(null)
+    first = await api<Page>(`/v1/events?${asked}`)
   } catch (error) {
     // The form stays, with what was typed into it.
     if (!(error instanceof ApiError) || error.status !== 400) throw error
-    return view('Events', form(terms, withOwn), h('p', { class: 'bad note', role: 'alert' }, said(error.message)))
+    return view('Events', asking, h('p', { class: 'bad note', role: 'alert' }, said(error.message)))
   }
   const rows = table(
     EVENT_HEADS,
@@ -67,30 +55,11 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
     'Events',
   )
   const body = rows.querySelector('tbody')!
-  const own = h('p', { class: 'note' })
-  const tell = () => {
-    own.replaceChildren(
-      ...(left === 0
-        ? []
-        : [
-            `${plural(left, 'event')} of the ledger itself, in between, ${left === 1 ? 'is' : 'are'} not shown. `,
-            h('a', { href: hrefWith(terms, true) }, 'Show them too'),
-          ]),
-    )
-  }
-  tell()
-  const more = moreButton(
-    'Older events',
-    first.next === null ? null : decodeURIComponent(first.next),
-    async (cursor) => {
-      const page = await load(cursor)
-      body.append(...page.events.map((event) => eventRow(event)))
-      rows.hidden = body.rows.length === 0
-      nothing.hidden = !rows.hidden
-      tell()
-      return page.next === null ? null : decodeURIComponent(page.next)
-    },
-  )
+  const more = moreButton('Older events', first.next, async (cursor) => {
+    const page = await api<Page>(`/v1/events?${asked}&cursor=${cursor}`)
+    body.append(...page.events.map((event) => eventRow(event)))
+    return page.next
+  })
   const nothing =
     terms.size > 0
       ? empty(
@@ -101,98 +70,123 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
   nothing.hidden = first.events.length > 0
   rows.hidden = first.events.length === 0
   const show = (event: ListedEvent) => {
-    if (!isShown(event)) return
     nothing.hidden = true
     rows.hidden = false
     body.prepend(eventRow(event))
     while (body.rows.length > MAX_LIVE_ROWS) body.lastElementChild!.remove()
   }
-  return view('Events', form(terms, withOwn), saved(terms), live(asked, show, signal), nothing, rows, own, more)
+  const own = !withOwn && [
+    h(
+      'p',
+      { class: 'note' },
+      'Left out: what the ledger recorded itself, such as anchors and sign-ins. ',
+      h('a', { href: hrefWith(terms, true) }, 'Show that too'),
+    ),
+  ]
+  return view('Events', asking, tools(terms, asked, show, signal), nothing, rows, more, ...(own || []))
 }
 
 const hrefWith = (terms: URLSearchParams, withOwn: boolean): string =>
   `#/events?${new URLSearchParams([...terms, ...(withOwn ? [['own', '1']] : [])])}`
 
-/** What the service is asked for: a day by itself is the whole day, UTC. What is no time is told by the name of its field. */
-function times(terms: URLSearchParams): { asked: URLSearchParams; faults: Map<string, string> } {
-  const asked = new URLSearchParams(terms)
-  const faults = new Map<string, string>()
-  for (const name of ['from', 'to']) {
-    const typed = terms.get(name)?.trim()
-    if (typed === undefined) continue
-    const isDay = /^\d{4}-\d\d-\d\d$/.test(typed)
-    // Nobody types seconds.
-    const time = parseTime(isDay ? `${typed}T00:00:00Z` : typed.replace(/^(\S{10}[Tt]\d\d:\d\d)(?!:)/, '$1:00'))
-    if (time === null) faults.set(name, 'A day such as 2026-11-23, or a time such as 2026-11-23T09:30Z')
-    else asked.set(name, new Date(isDay && name === 'to' ? time + DAY_MS : time).toISOString())
-  }
-  return { asked, faults }
-}
-
-/** Of a field that has a few values: any, or one of them. */
-const choice = (name: string, terms: URLSearchParams): HTMLElement =>
+/** Any outcome, or one of them. */
+const choice = (chosen: string): HTMLElement =>
   h(
     'select',
-    { id: `f-${name}`, name },
-    ...['', ...CHOICES[name]!].map((value) =>
-      h('option', { value, selected: value === (terms.get(name) ?? '') }, value || 'any'),
-    ),
+    { id: 'f-outcome', name: 'outcome' },
+    ...['', ...OUTCOMES].map((value) => h('option', { value, selected: value === chosen }, value || 'any')),
   )
 
-function form(terms: URLSearchParams, withOwn: boolean, faults: ReadonlyMap<string, string> = new Map()): HTMLElement {
-  const inputs = Object.entries(FILTERS).map(([name, label]) =>
-    h(
-      'p',
-      {},
-      h('label', { for: `f-${name}` }, label),
-      name in CHOICES
-        ? choice(name, terms)
-        : h('input', {
-            id: `f-${name}`,
-            name,
-            type: 'text',
-            value: terms.get(name) ?? '',
-            placeholder: EXAMPLES[name] ?? null,
-            'aria-invalid': faults.has(name) ? 'true' : null,
-            'aria-describedby': faults.has(name) ? `f-${name}-fault` : null,
-          }),
-      faults.has(name) && h('span', { id: `f-${name}-fault`, class: 'bad note', role: 'alert' }, faults.get(name)!),
-    ),
-  )
+/** Where days are chosen from a calendar; a text field where the address names something else than a day, so that it stays. */
+function input(name: string, value: string): HTMLInputElement {
+  const isTime = name === 'from' || name === 'to'
+  const type = isTime && (value === '' || isDay(value)) ? 'date' : 'text'
+  const list = name === 'source' ? 'sources' : null
+  return h('input', { id: `f-${name}`, name, type, value, list, placeholder: EXAMPLES[name], spellcheck: 'false' })
+}
+
+function form(terms: URLSearchParams, withOwn: boolean, faults: ReadonlyMap<string, string>): HTMLElement {
+  const fields = Object.keys(FILTERS).map((name) => {
+    const value = terms.get(name) ?? ''
+    const field = name === 'outcome' ? choice(value) : input(name, value)
+    const fault = h('span', { id: `f-${name}-fault`, class: 'bad note', role: 'alert' })
+    const show = (message: string | undefined) => {
+      fault.textContent = message ?? ''
+      fault.hidden = message === undefined
+      for (const [attribute, text] of [
+        ['aria-invalid', 'true'],
+        ['aria-describedby', fault.id],
+      ] as const) {
+        if (message === undefined) field.removeAttribute(attribute)
+        else field.setAttribute(attribute, text)
+      }
+    }
+    show(faults.get(name))
+    return { name, field, fault, show }
+  })
   const own = h('input', { type: 'checkbox', id: 'own', checked: withOwn })
-  const submit = (event: SubmitEvent) => {
-    event.preventDefault()
-    const data = new FormData(event.target as HTMLFormElement)
-    const filled = [...data].filter(([, value]) => value !== '') as [string, string][]
-    location.hash = hrefWith(new URLSearchParams(filled.filter(([name]) => name in FILTERS)), own.checked)
+  const go = (changed: Partial<Span> = {}) => {
+    // A browser keeps to itself what somebody typed into a calendar field that is no day.
+    const bad = fields.filter(({ field }) => field instanceof HTMLInputElement && field.validity.badInput)
+    for (const { show } of bad) show('There is no such day.')
+    if (bad.length > 0 && changed.from === undefined) return
+    const typed = fields.map(({ name, field }) => [name, (field as HTMLInputElement).value.trim()] as const)
+    const wanted = { ...Object.fromEntries(typed), ...changed }
+    const filled = Object.entries(wanted).filter(([, value]) => value !== '')
+    location.hash = hrefWith(new URLSearchParams(filled), own.checked)
   }
-  const exported = (format: string) =>
-    h(
-      'a',
-      {
-        class: 'button',
-        href: `/v1/events/export?${new URLSearchParams([...times(terms).asked, ['format', format]])}`,
-        download: '',
-      },
-      format.toUpperCase(),
-    )
-  return h(
+  const submit = (event: Event) => {
+    event.preventDefault()
+    go()
+  }
+  const spans = { ...presets(Date.now()), 'Any time': { from: '', to: '' } }
+  const isChosen = ({ from, to }: Span) => from === (terms.get('from') ?? '') && to === (terms.get('to') ?? '')
+  const made = h(
     'form',
-    { class: 'filters', onsubmit: submit as (event: Event) => void, role: 'search' },
-    ...inputs,
+    { class: 'filters', onsubmit: submit, role: 'search', novalidate: true },
+    ...fields.map(({ name, field, fault }) =>
+      h('p', {}, h('label', { for: field.id }, FILTERS[name as keyof typeof FILTERS]), field, fault),
+    ),
     h(
       'div',
       { class: 'actions' },
       h('button', { type: 'submit', class: 'primary' }, 'Search'),
+      h(
+        'span',
+        { class: 'presets', role: 'group', 'aria-label': 'Time' },
+        ...Object.entries(spans).map(([name, span]) =>
+          h('button', { type: 'button', 'aria-pressed': String(isChosen(span)), onclick: () => go(span) }, name),
+        ),
+      ),
       h('span', {}, own, ' ', h('label', { for: 'own' }, 'With the ledger’s own events')),
-      h('span', { class: 'note' }, 'Save as'),
-      exported('csv'),
-      exported('ndjson'),
     ),
+    sourceNames(),
   )
+  // On a telephone what was found comes first.
+  const isOpen = !matchMedia('(max-width: 44rem)').matches || faults.size > 0
+  return h('details', { class: 'search', open: isOpen }, h('summary', {}, `Search${told(terms)}`), made)
 }
 
-function live(terms: URLSearchParams, show: (event: ListedEvent) => void, signal: AbortSignal): HTMLElement {
+/** "Search: denied, invoice.*", so that a folded form says what it asks for. */
+const told = (terms: URLSearchParams): string => (terms.size === 0 ? '' : `: ${[...terms.values()].join(', ')}`)
+
+/** Names to choose from, once they are known; the form works without. */
+function sourceNames(): HTMLElement {
+  const names = h('datalist', { id: 'sources' })
+  void api<{ sources: SourceAnswer[] }>('/v1/sources?limit=500').then(
+    ({ sources }) => names.append(...sources.map(({ source }) => h('option', { value: source }))),
+    () => {},
+  )
+  return names
+}
+
+/** What can be done with a search and what it found: followed, kept, and saved as a file. */
+function tools(
+  terms: URLSearchParams,
+  asked: URLSearchParams,
+  show: (event: ListedEvent) => void,
+  signal: AbortSignal,
+): HTMLElement {
   const box = h('input', { type: 'checkbox', id: 'live' })
   const state = h('span', { class: 'note', role: 'status' })
   let source: EventSource | null = null
@@ -204,7 +198,7 @@ function live(terms: URLSearchParams, show: (event: ListedEvent) => void, signal
   box.addEventListener('change', () => {
     stop()
     if (!box.checked) return
-    source = new EventSource(`/v1/events/live?${terms}`)
+    source = new EventSource(`/v1/events/live?${asked}`)
     source.onopen = () => {
       state.textContent = 'New events appear as they are accepted.'
     }
@@ -216,7 +210,23 @@ function live(terms: URLSearchParams, show: (event: ListedEvent) => void, signal
     }
   })
   signal.addEventListener('abort', stop)
-  return h('p', {}, box, ' ', h('label', { for: 'live' }, 'Live'), ' ', state)
+  const exported = (format: string) =>
+    h(
+      'a',
+      {
+        class: 'button',
+        href: `/v1/events/export?${new URLSearchParams([...asked, ['format', format]])}`,
+        download: '',
+      },
+      format.toUpperCase(),
+    )
+  return h(
+    'div',
+    { class: 'tools' },
+    h('span', {}, box, ' ', h('label', { for: 'live' }, 'Live'), ' ', state),
+    saved(terms),
+    h('span', { class: 'actions' }, h('span', { class: 'note' }, 'Save as'), exported('csv'), exported('ndjson')),
+  )
 }
 
 function readSaved(): string[] {

@@ -174,6 +174,7 @@ const PAGES: [string, (db: Db) => Promise<unknown>, number?][] = [
   ['shares, a later page', (db) => readShares(db, { limit: PAGE, before: 50 })],
   ['equivocations', (db) => readEquivocations(db, { limit: PAGE })],
   ['the newest events', find({})],
+  ['the newest events that are not the ledger’s own', find({ own: false })],
   ['events of a source', find({ source: 's07' })],
   ['events of an action', find({ action: 'a' }), SEARCH],
   ['events of a target of many', find({ target: 'many' }), SEARCH],

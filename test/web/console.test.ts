@@ -281,6 +281,8 @@ describe('the console', () => {
       expect(await page.inputValue('#f-outcome')).toBe('denied')
       await page.click('tbody tr:first-child a')
       await page.locator('dl .outcome.denied').waitFor()
+      expect(await page.innerText('h1')).toMatch(/ tried invoice.approve on .*, and was denied$/)
+      await page.locator('h2:text("What was to change")').waitFor()
       expect(await violations(page)).toEqual([])
     })
 
@@ -319,9 +321,23 @@ describe('the console', () => {
     test('opens an event with its neighbours, shares it, and withdraws the link', async () => {
       const { page, complaints } = await signIn()
       await page.goto(`${service.url}/console/#/event/billing-api/${audit.status.stream}/4`)
-      await page.locator('tr.current:has-text("=cmd|calc")').waitFor()
-      expect(await page.locator('tbody tr').count()).toBe(7)
+      await page.locator('h1:text("user u-1 did =cmd|calc on Harbour dues, March")').waitFor()
+      expect(await page.title()).toMatch(/^user u-1 did =cmd\|calc/)
+      expect(await page.locator('h2:text("What changed") + div tbody tr').innerText()).toMatch(
+        /\/status\s+draft\s+approved/,
+      )
+      const hrefs = await page
+        .locator('section > dl:first-of-type a')
+        .evaluateAll((links) =>
+          links.map((link) => (link as { getAttribute(name: string): string }).getAttribute('href')),
+        )
+      expect(hrefs).toEqual(expect.arrayContaining(['#/events?actor=u-1', '#/events?target=2026-0042']))
+      await page.click('summary:text("The event as JSON")')
+      expect(JSON.parse(await page.innerText('details pre'))).toMatchObject({ fields: { action: '=cmd|calc' } })
+      expect(await page.locator('tr.current:has-text("=cmd|calc")').count()).toBe(1)
+      expect(await page.locator('[aria-label=Neighbours] tbody tr').count()).toBe(7)
       expect(await violations(page)).toEqual([])
+      expect(await page.isVisible('text=The page will say that the outcome is not shown')).toBe(false)
       await page.uncheck('#show-actor')
       await page.uncheck('#show-outcome')
       await page.locator('text=The page will say that the outcome is not shown').waitFor()

@@ -34,9 +34,10 @@ export function tree(value: Value | undefined): HTMLElement {
   )
 }
 
-type Change = { path: string; before?: Value; after?: Value }
+export type Change = { path: string; before?: Value; after?: Value }
 
-function changes(list: readonly Change[]): HTMLElement {
+/** What was changed, as a table of before and after. */
+export function changes(list: readonly Change[]): HTMLElement {
   const line = ({ path, before, after }: Change) =>
     h('tr', {}, h('th', { scope: 'row' }, said(path)), h('td', {}, tree(before)), h('td', {}, tree(after)))
   const part = (label: string, some: readonly Change[]) =>

@@ -1,13 +1,14 @@
-/** One event with its neighbours in the stream, its proof, and a form to share it. */
+/** One event: what it says in a sentence, what changed, its neighbours in the stream, its proof, and a form to share it. */
 import type { MadeShareAnswer } from '../../../src/http/answers.ts'
-import { copyable, h } from '../../shared/dom.ts'
+import { type Child, copyable, h } from '../../shared/dom.ts'
 import { packFragment } from '../../shared/fragment.ts'
-import { tree } from '../../shared/record.ts'
+import { isUndone, type Outcome } from '../../shared/outcome.ts'
+import { changes, tree } from '../../shared/record.ts'
 import { said } from '../../shared/text.ts'
-import { outcomeMark } from '../../shared/verdict.ts'
+import { folded, MANY, outcomeMark } from '../../shared/verdict.ts'
 import { plural } from '../../shared/words.ts'
-import { type AlteredEvent, ApiError, api, type ListedEvent, type ReadableEvent } from '../api.ts'
-import { count, EVENT_HEADS, empty, endingOf, eventRow, table, view, when } from '../parts.ts'
+import { type AlteredEvent, ApiError, api, type ListedEvent, type Party, type ReadableEvent } from '../api.ts'
+import { count, EVENT_HEADS, empty, endingOf, eventRow, list, table, view, when } from '../parts.ts'
 
 export async function event([source, stream, seq]: readonly string[]): Promise<HTMLElement> {
   const path = `/v1/streams/${source}/${stream}/events?seq=${seq}`
@@ -16,25 +17,109 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
   if (current === undefined)
     return view('Event', empty('There is no such event.', 'It may not have been accepted yet.'))
   if (current.error) return view('Event', altered(current), ...neighbours(events, current))
-  const rows: [string, Node | string][] = [
-    ['Outcome', outcomeMark(endingOf(current))],
-    ['Recorded', when(current.recordedAt)],
-    ['Source', `${current.source}, stream ${current.stream}, number ${current.seq}`],
-    ['Id', copyable(current.id, 'id')],
-    ['Leaf hash', copyable(current.leafHash, 'leaf hash')],
-    ['Log entry', String(current.logIndex)],
-    ['Proof', await proofOf(current)],
-  ]
+  const { action: _, actor, targets, outcome: __, occurredAt, changes: changed, ...others } = current.fields
   return view(
-    'Event',
-    h('dl', {}, ...rows.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)])),
+    sentence(current),
+    list({
+      Outcome: outcomeMark(endingOf(current)),
+      Who: actor ? timeline('actor', actor) : note('not held'),
+      'To what': targets ? timelines(targets) : note('not held'),
+      Recorded: h('span', {}, when(current.recordedAt), ' UTC'),
+      'Said to be of':
+        occurredAt !== undefined && h('span', {}, when(String(occurredAt)), note(', as the source says')),
+      Source: h(
+        'span',
+        {},
+        found({ source: current.source }, said(current.source)),
+        ', stream ',
+        found({ source: current.source, stream: current.stream }, said(current.stream)),
+        `, number ${count(current.seq)}`,
+      ),
+      Proof: await proofOf(current),
+    }),
     lost(current),
-    h('h2', {}, 'Fields'),
-    tree(current.fields as Parameters<typeof tree>[0]),
+    ...(changed === undefined
+      ? []
+      : [h('h2', {}, isUndone(endingOf(current)) ? 'What was to change' : 'What changed'), changes(changed)]),
+    ...Object.entries(others).flatMap(([name, value]) => [
+      h('h2', {}, said(TITLES[name] ?? name)),
+      tree(value as Parameters<typeof tree>[0]),
+    ]),
+    h('h2', {}, 'In the log'),
+    list({
+      Id: copyable(current.id, 'id'),
+      'Leaf hash': copyable(current.leafHash, 'leaf hash'),
+      'Log entry': count(current.logIndex),
+    }),
+    folded('The event as JSON', () => h('pre', { tabindex: 0 }, ascii(current))),
     ...neighbours(events, current),
     h('h2', {}, 'Share'),
     shareForm(current),
   )
+}
+
+const TITLES: { readonly [field: string]: string } = { context: 'Circumstances', metadata: 'More' }
+const note = (text: string) => h('span', { class: 'note' }, text)
+
+/** JSON in ASCII alone: nothing in it can reorder or hide what is shown. */
+const ascii = (shown: ReadableEvent): string =>
+  JSON.stringify({ ...shown, token: undefined }, null, 2).replace(
+    /[^\x20-\x7e\n]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+
+/** A link to what else has this in common. */
+const found = (terms: Record<string, string>, ...label: Child[]): HTMLElement =>
+  h('a', { href: `#/events?${new URLSearchParams(terms)}` }, ...label)
+
+/** Somebody or something, as a link to all that they did or that was done to it. */
+function timeline(kind: 'actor' | 'target', { type, id, name, email }: Party): HTMLElement {
+  const rest = [email, name === undefined ? undefined : `${type} ${id}`].filter((text) => text !== undefined)
+  return h(
+    'span',
+    {},
+    found({ [kind]: id }, ...(name === undefined ? [said(type), ' ', said(id)] : [said(name)])),
+    ...rest.flatMap((text) => [h('span', { class: 'note' }, ', ', said(text))]),
+  )
+}
+
+function timelines(targets: readonly Party[]): HTMLElement {
+  if (targets.length === 0) return note('nothing')
+  const all = (some: readonly Party[]) =>
+    h('ul', { class: 'plain' }, ...some.map((target) => h('li', {}, timeline('target', target))))
+  const rest = targets.slice(MANY)
+  return h(
+    'div',
+    {},
+    all(targets.slice(0, MANY)),
+    rest.length > 0 && folded(`${count(rest.length)} more`, () => all(rest)),
+  )
+}
+
+/** How a sentence about it begins and ends, so that nobody takes what was refused for what was done. */
+const ENDINGS: Record<Outcome, readonly [verb: string, end: string]> = {
+  success: ['did', ''],
+  none: ['did', ''],
+  failure: ['tried', ', and it failed'],
+  denied: ['tried', ', and was denied'],
+  hidden: ['did or tried', '; how it ended is not held any more'],
+}
+
+const called = ({ type, id, name }: Party): HTMLElement => said(name ?? `${type} ${id}`)
+
+/** "Zoë Lindqvist tried invoice.approve on Invoice 2026-0042, and was denied" */
+function sentence(current: ReadableEvent): Child[] {
+  const { action, actor, targets = [] } = current.fields
+  const [verb, end] = ENDINGS[endingOf(current)]
+  const [first] = targets
+  return [
+    actor ? called(actor) : 'Somebody',
+    ` ${verb} `,
+    action === undefined ? 'something' : said(action),
+    ...(first === undefined ? [] : [' on ', called(first)]),
+    targets.length > 1 && ` and ${count(targets.length - 1)} more`,
+    end,
+  ]
 }
 
 function lost({ missing = 0 }: ReadableEvent): HTMLElement | null {

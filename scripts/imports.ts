@@ -71,7 +71,7 @@ export const PARTS: Part[] = [
 
   { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['verify', 'words'], never: PORTABLE },
   { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'words', 'uqr'], never: PORTABLE },
-  { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'verify', 'uplot'], never: PORTABLE },
+  { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'core', 'verify', 'uplot'], never: PORTABLE },
   { name: 'front',    files: ['anchor-service/web/front/'],      may: ['web', 'answers'], never: PORTABLE },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },

@@ -1,6 +1,6 @@
 /** The service's own API, asked with the session of this browser. */
+import type { Change, JsonObject, JsonValue, Party } from '@killick/sdk/core'
 import type { EventAnswer } from '../../src/http/answers.ts'
-import type { Change } from '../shared/record.ts'
 
 export class ApiError extends Error {
   readonly code: string
@@ -42,10 +42,8 @@ export type Fields = {
   outcome?: string
   occurredAt?: string
   changes?: Change[]
-  context?: { [member: string]: Json }
-} & { [name: string]: Json | undefined }
-export type Party = { type: string; id: string; name?: string; email?: string }
-export type Json = null | boolean | number | string | Json[] | { [member: string]: Json }
+  context?: JsonObject
+} & { [name: string]: JsonValue | undefined }
 
 /** One that was altered in the database; where it stands may be unknown. */
 export type AlteredEvent = Extract<EventAnswer, { error: object }>

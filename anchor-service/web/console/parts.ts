@@ -1,10 +1,11 @@
 /** Pieces that several views are made of. */
+import type { Party } from '@killick/sdk/core'
 import { type Child, h } from '../shared/dom.ts'
 import { type Outcome, outcomeOf } from '../shared/outcome.ts'
 import { said } from '../shared/text.ts'
 import { outcomeMark } from '../shared/verdict.ts'
 import { plural } from '../shared/words.ts'
-import type { AlteredEvent, ListedEvent, Party, ReadableEvent } from './api.ts'
+import type { AlteredEvent, ListedEvent, ReadableEvent } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
 

@@ -34,7 +34,7 @@ export function tree(value: Value | undefined): HTMLElement {
   )
 }
 
-export type Change = { path: string; before?: Value; after?: Value }
+type Change = { path: string; before?: Value; after?: Value }
 
 /** What was changed, as a table of before and after. */
 export function changes(list: readonly Change[]): HTMLElement {

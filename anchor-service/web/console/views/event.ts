@@ -1,4 +1,5 @@
 /** One event: what it says in a sentence, what changed, its neighbours in the stream, its proof, and a form to share it. */
+import type { Party } from '@killick/sdk/core'
 import type { MadeShareAnswer } from '../../../src/http/answers.ts'
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { packFragment } from '../../shared/fragment.ts'
@@ -7,7 +8,7 @@ import { changes, tree } from '../../shared/record.ts'
 import { said } from '../../shared/text.ts'
 import { folded, MANY, outcomeMark } from '../../shared/verdict.ts'
 import { plural } from '../../shared/words.ts'
-import { type AlteredEvent, ApiError, api, type ListedEvent, type Party, type ReadableEvent } from '../api.ts'
+import { type AlteredEvent, ApiError, api, type ListedEvent, type ReadableEvent } from '../api.ts'
 import { count, EVENT_HEADS, empty, endingOf, eventRow, list, table, view, when } from '../parts.ts'
 
 export async function event([source, stream, seq]: readonly string[]): Promise<HTMLElement> {
@@ -74,7 +75,7 @@ const found = (terms: Record<string, string>, ...label: Child[]): HTMLElement =>
 
 /** Somebody or something, as a link to all that they did or that was done to it. */
 function timeline(kind: 'actor' | 'target', { type, id, name, email }: Party): HTMLElement {
-  const rest = [email, name === undefined ? undefined : `${type} ${id}`].filter((text) => text !== undefined)
+  const rest = [email, name === undefined ? undefined : `${type} ${id}`].filter((text) => typeof text === 'string')
   return h(
     'span',
     {},

@@ -58,7 +58,10 @@ export type Config = {
 }
 
 export type AnchorConfig = {
-  /** Where the log's checkpoints are anchored; none: nothing is. Their settings are in src/anchor/settings.ts. */
+  /**
+   * KILLICK_TARGETS: file with a JSON array of targets, which are where checkpoints are anchored; src/anchor/settings.ts has
+   * their settings. Default: the one target that the environment describes, or none.
+   */
   targets: TargetSettings[]
   /**
    * KILLICK_WORKER: `inline` anchors in the service's process, `off` leaves it to `killick-anchor-service worker`. Default

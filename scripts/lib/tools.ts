@@ -9,6 +9,9 @@ export const TOOLS = {
     names: ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome'],
     install: 'apt-get install chromium-headless-shell',
   },
+  // Containers built and run where no container engine may: a base image from Debian's packages, and chroot in place of namespaces.
+  buildah: { names: ['buildah'], install: 'apt-get install buildah' },
+  mmdebstrap: { names: ['mmdebstrap'], install: 'apt-get install mmdebstrap' },
 } as const
 
 /** The path of the first program of these names on the PATH, or null. */

@@ -10,6 +10,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** URL of a database of the cluster that all test files of a run share. */
     postgres: string
+    /** A folder of this run, removed after it. */
+    folder: string
   }
 }
 
@@ -21,6 +23,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const url = await cluster.databaseUrl('postgres')
   await weakenPassword(url)
   project.provide('postgres', url)
+  project.provide('folder', folder)
   return async () => {
     await cluster.close()
     await rm(folder, { recursive: true, force: true })

@@ -3,7 +3,7 @@ import type { KeySettings } from './chain/open-signer.ts'
 
 /** One target as it is configured. Where a setting is left out of KILLICK_TARGETS, the environment's holds. */
 export type TargetSettings = {
-  /** Its name in metrics, API and queue. `KILLICK_TARGET`, default `default`; in the file `target`, which is required. */
+  /** KILLICK_TARGET, `target`: its name in metrics, API and queue; required in the file. Default `default`. */
   name: string
   /** KILLICK_RPC_URL, `rpcUrl`: JSON-RPC endpoints of the chain, separated by white space or commas. */
   rpcUrls: string[]

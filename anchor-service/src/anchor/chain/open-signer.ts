@@ -6,7 +6,11 @@ import { type ChainSigner, keySigner } from './signer.ts'
 /** Who signs: exactly one of these. Secrets are read from the environment or from files, never from arguments. */
 export type KeySettings =
   /** KILLICK_CHAIN_KEY, `chainKey`: private key (64 hex digits), or a file that holds one, or an encrypted JSON keystore. */
-  | { key: string; password: string | null }
+  | {
+      key: string
+      /** KILLICK_CHAIN_KEY_PASSWORD, `chainKeyPassword`: password of the keystore, or a file that holds it. */
+      password: string | null
+    }
   /** KILLICK_SIGNER_URL, `signerUrl`: a signer in another process; docs/ANCHORING.md says what it answers. */
   | { signerUrl: string }
 

@@ -29,6 +29,7 @@ const CHECKS: Check[] = [
   { name: 'names', run: ['scripts/names.ts'] },
   { name: 'dead code', says: 'knip', run: [bin('knip', 'knip'), '--no-progress', '--treat-config-hints-as-errors'] },
   { name: 'size', run: ['scripts/size.ts'] },
+  { name: 'published', run: ['scripts/published.ts'] },
   { name: 'contract', says: 'AnchorLog.json is what the sources compile to', run: ['scripts/artifact.ts', '--check'] },
 ]
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { pack } from '../../scripts/tarballs.ts'
+import { packed } from '../support/packed.ts'
 
 const run = promisify(execFile)
 const ROOT = join(import.meta.dirname, '../..')
@@ -31,7 +31,8 @@ describe('the published packages', () => {
 
   beforeAll(async () => {
     project = await mkdtemp(join(tmpdir(), 'killick-pack-'))
-    tarballs = await pack(join(project, 'dist'))
+    const { sdk, service } = await packed()
+    tarballs = [sdk, service]
     await writeFile(join(project, 'package.json'), '{ "private": true, "type": "module" }')
     await inProject('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarballs[0]!)
   }, 120_000)

@@ -4,7 +4,6 @@
  */
 
 import { createPublicKey, verify } from 'node:crypto'
-import { zstdDecompressSync } from 'node:zlib'
 import {
   equalBytes,
   type Hash,
@@ -33,6 +32,7 @@ import {
   readRegistered,
   readRows,
 } from './registrations.ts'
+import { actionOf, PAGE, payloadOf, readPage, type SystemRow, tokenOf } from './system-stream.ts'
 
 /** The state of the registry that `/readyz` reports. */
 export type RegistryStatus = {
@@ -78,8 +78,6 @@ export type LedgerRegistry = {
   status(): RegistryStatus
 }
 
-/** How many batches of the system stream are read at a time. */
-const PAGE = 500
 /** For how many sources registrations are kept in memory, about 4 KiB each; for the others, only their log indices. */
 const MAX_SOURCES = 1_000
 /** In ms: after this time the system stream is walked again, since somebody may have restored it. */
@@ -87,7 +85,6 @@ const RETRY_MS = 15_000
 /** How many faults are reported. */
 const MAX_FAULTS = 16
 
-type Row = { seq: number; n: number; log_index: number; header: string; body: Buffer | null }
 /** The end of what was walked. */
 type End = { seq: number; batch: Hash | null; logIndex: number; header: string }
 const BEGINNING: End = { seq: 0, batch: null, logIndex: -1, header: '' }
@@ -174,7 +171,7 @@ export function keepRegistry(
   }
 
   /** Checks the next batch of the system stream: it must be chained to the one before it and, if it is a registration, signed. */
-  function step({ seq, n, log_index, header, body }: Row): void {
+  function step({ seq, n, log_index, header, body }: SystemRow): void {
     const fail = (why: string): never => {
       throw new RegistryAltered(null, `event ${end.seq} of the system stream, log entry ${log_index}: ${why}`)
     }
@@ -328,63 +325,4 @@ function holds(jwk: PublicJwk | undefined, signature: { input: Uint8Array; bytes
   const key = createPublicKey({ format: 'jwk', key: jwk })
   if (jwk.kty === 'OKP') return verify(null, signature.input, key, signature.bytes)
   return verify('sha256', signature.input, { key, dsaEncoding: 'ieee-p1363' }, signature.bytes)
-}
-
-/** Reads a page of the system stream. Numbers are read as float8, so that no alteration of one can fail the query. */
-async function readPage(db: Db, from: number): Promise<Row[]> {
-  const { rows } = await db.query<Row>(
-    `select b.seq::float8 as seq, b.n, b.log_index::float8 as log_index, b.header, p.body
-     from batches b left join packs p on p.first_event = b.first_event
-     where b.source = $1 and b.stream = $2 and b.seq >= $3 order by b.seq limit ${PAGE}`,
-    [SYSTEM.source, SYSTEM.stream, from],
-  )
-  return rows
-}
-
-// A header that is chained by hash to a signed one need not be parsed as strictly as at its acceptance, and there may be hundreds
-// of thousands.
-type Claims = {
-  iss?: unknown
-  stm?: unknown
-  seq?: unknown
-  n?: unknown
-  prev?: unknown
-  root?: unknown
-  _sd?: unknown
-}
-
-function payloadOf(jws: string): Claims | null {
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString())
-    return typeof claims === 'object' && claims !== null ? claims : null
-  } catch {
-    return null
-  }
-}
-
-/** The event in a pack that holds one, after the header of its batch. */
-function tokenOf(body: Buffer | null): string | null {
-  try {
-    const [, token] = zstdDecompressSync(body!, { maxOutputLength: 1024 * 1024 })
-      .toString('latin1')
-      .split('\n')
-    return token ?? null
-  } catch {
-    return null
-  }
-}
-
-/** The beginning of a disclosure of the field `action`: its salt and its name. */
-const ACTION = /^\["[\w-]{22}","action",/
-
-/** An event's action; null if it is not disclosed any more. */
-function actionOf(jws: string, disclosures: string): string | null {
-  const digests = payloadOf(jws)?._sd
-  for (const text of disclosures.split('~')) {
-    const json = Buffer.from(text, 'base64url').toString()
-    if (!ACTION.test(json) || !Array.isArray(digests) || !digests.includes(nodePrimitives.digest(text))) continue
-    const value: unknown = JSON.parse(json)[2]
-    if (typeof value === 'string') return value
-  }
-  return null
 }

@@ -6,12 +6,9 @@
 import { createPublicKey, verify } from 'node:crypto'
 import {
   equalBytes,
-  type Hash,
-  nodePrimitives,
   type PublicJwk,
   parseBatchHeader,
   planInclusion,
-  printHash,
   Registry,
   type SourceRecord,
   SYSTEM,
@@ -25,18 +22,17 @@ import { readPlans } from '../tree/tiles.ts'
 import {
   differences,
   foldSource,
-  parseRegistered,
   type Registered,
   RegistryAltered,
   readOthers,
   readRegistered,
   readRows,
 } from './registrations.ts'
-import { actionOf, PAGE, payloadOf, readPage, type SystemRow, tokenOf } from './system-stream.ts'
+import { BEGINNING, follow, PAGE, readPage } from './system-stream.ts'
 
 /** The state of the registry that `/readyz` reports. */
 export type RegistryStatus = {
-  /** Whether the system stream has been walked to its end once. */
+  /** Whether the whole tables have been compared with the log once. */
   checked: boolean
   /** Faults: the database does not hold what was registered. `source` is null if a fault concerns all sources. */
   altered: { source: string | null; detail: string }[]
@@ -80,14 +76,12 @@ export type LedgerRegistry = {
 
 /** For how many sources registrations are kept in memory, about 4 KiB each; for the others, only their log indices. */
 const MAX_SOURCES = 1_000
+/** How many sources are compared with their rows at a time. */
+const SOURCES_AT_ONCE = 500
 /** In ms: after this time the system stream is walked again, since somebody may have restored it. */
 const RETRY_MS = 15_000
 /** How many faults are reported. */
 const MAX_FAULTS = 16
-
-/** The end of what was walked. */
-type End = { seq: number; batch: Hash | null; logIndex: number; header: string }
-const BEGINNING: End = { seq: 0, batch: null, logIndex: -1, header: '' }
 
 /**
  * @param system the key with which this service signs for the source `killick`; it counts whatever the log says of it
@@ -154,7 +148,11 @@ export function keepRegistry(
 
   async function walkOn(db: Db, head: StreamHead | null | undefined): Promise<void> {
     for (let rows = await readPage(db, end.seq); rows.length > 0; ) {
-      for (const row of rows) step(row)
+      for (const row of rows) {
+        const next = follow(end, row)
+        if (next.registered) take(next.registered)
+        end = next.end
+      }
       rows = rows.length < PAGE ? [] : await readPage(db, end.seq)
     }
     if (head !== undefined && end.seq !== (head?.seq ?? 0))
@@ -168,25 +166,6 @@ export function keepRegistry(
     known.clear()
     end = BEGINNING
     vouched = { seq: 0, byLog: false }
-  }
-
-  /** Checks the next batch of the system stream: it must be chained to the one before it and, if it is a registration, signed. */
-  function step({ seq, n, log_index, header, body }: SystemRow): void {
-    const fail = (why: string): never => {
-      throw new RegistryAltered(null, `event ${end.seq} of the system stream, log entry ${log_index}: ${why}`)
-    }
-    const claims = payloadOf(header) ?? fail('its header cannot be read')
-    const prev = end.batch === null ? undefined : printHash(end.batch)
-    const isOwn = claims.iss === SYSTEM.source && claims.stm === SYSTEM.stream && claims.n === 1 && n === 1
-    if (!isOwn || seq !== end.seq || claims.seq !== end.seq || claims.prev !== prev || log_index <= end.logIndex)
-      fail('it does not follow the one before it')
-    const token = tokenOf(body) ?? fail('it is not there')
-    const jws = token.slice(0, token.indexOf('~'))
-    if (printHash(nodePrimitives.leafHash(jws)) !== claims.root) fail('it is not the event that was accepted')
-    const action = actionOf(jws, token.slice(jws.length)) ?? fail('its action is missing')
-    if (action === 'source.register' || action === 'source.change')
-      take(parseRegistered(null, log_index, header, token))
-    end = { seq: end.seq + 1, batch: nodePrimitives.leafHash(header), logIndex: log_index, header }
   }
 
   function take(registered: Registered): void {
@@ -296,8 +275,8 @@ export function keepRegistry(
     async compareAll(db) {
       await catchUp(db)
       const { names } = registry
-      for (let at = 0; at < names.length; at += PAGE) {
-        const some = names.slice(at, at + PAGE)
+      for (let at = 0; at < names.length; at += SOURCES_AT_ONCE) {
+        const some = names.slice(at, at + SOURCES_AT_ONCE)
         const all = (await Promise.all(some.map((name) => read(db, name)))).flat()
         for (const { source, message } of differences(all, await readRows(db, some))) report(source, message)
       }

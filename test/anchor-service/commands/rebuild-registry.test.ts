@@ -6,41 +6,19 @@ import { loadConfig } from '../../../anchor-service/src/config.ts'
 import { openPool } from '../../../anchor-service/src/database/pool.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { tamper } from '../audit/support/audits.ts'
-import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
-import { call, register, type TestService, testService } from '../support/service.ts'
+import { Producer, post, sampleEvent } from '../support/producer.ts'
+import { foreign, keepTables, putBack, registeredService, revoked, signer } from '../support/registered.ts'
+import { call, type TestService, testService } from '../support/service.ts'
 import { cutTail } from '../support/superuser.ts'
 
-const PAST = '2020-01-01T00:00:00.000Z'
 const TABLES = ['sources', 'source_keys', 'batches', 'packs', 'checkpoints', 'tiles'] as const
 
 let service: TestService
-const signer = newSigner()
-const revoked = newSigner()
-const foreign = newSigner()
-
 beforeAll(async () => {
-  service = await testService()
-  await register(service.url, 'billing', [{ jwk: signer.jwk }, { jwk: revoked.jwk }])
-  await register(service.url, 'other', [{ jwk: signer.jwk }], { decoys: true, maxAge: 60 })
-  await post(service.url, (await new Producer('other', signer).batch([sampleEvent()])).body)
-  await register(service.url, 'billing', [{ jwk: revoked.jwk, notAfter: PAST }])
-  await keep()
+  service = await registeredService()
+  await keepTables(service, TABLES)
 })
 afterAll(() => service.stop())
-
-/** What `putBack` puts back. */
-async function keep(): Promise<void> {
-  for (const table of TABLES)
-    await tamper(service, `drop table if exists kept_${table}; create table kept_${table} as select * from ${table}`)
-}
-const putBack = () =>
-  tamper(
-    service,
-    [
-      ...TABLES.map((table) => `delete from ${table}`),
-      ...TABLES.map((table) => `insert into ${table} select * from kept_${table}`),
-    ].join(';'),
-  )
 
 const config = () => loadConfig({ DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder })
 const rebuild = (isSure = true) => rebuildFromLog(config(), isSure)
@@ -60,7 +38,7 @@ describe('tables that somebody has altered', () => {
   beforeAll(async () => {
     whole = await rows()
   })
-  beforeEach(putBack)
+  beforeEach(() => putBack(service, TABLES))
 
   test.each([
     ['a key added', addKey],
@@ -96,7 +74,7 @@ describe('tables that somebody has altered', () => {
     expect((await send(revoked)).json).toMatchObject({ code: 'key_expired' })
     await fresh.close()
     // The log has grown, and the data folder remembers that.
-    await keep()
+    await keepTables(service, TABLES)
   })
 
   test('the tables refuse changes as before, and the schema is as it was made', async () => {
@@ -113,7 +91,7 @@ describe('tables that somebody has altered', () => {
 })
 
 describe('a log that is not the one that was signed says nothing', () => {
-  beforeEach(putBack)
+  beforeEach(() => putBack(service, TABLES))
 
   const hidden = `update batches set source = 'other', stream = 'elsewhere', seq = 99 where log_index = ${newest}`
   test.each([
@@ -154,7 +132,7 @@ describe('a log that is not the one that was signed says nothing', () => {
 })
 
 test('a database that keeps other rows than were written is told, and left as it was', async () => {
-  await putBack()
+  await putBack(service, TABLES)
   await tamper(
     service,
     `create function twist() returns trigger language plpgsql as $$ begin new.decoys := true; return new; end $$;

@@ -12,33 +12,24 @@ import { knowSources } from '../../../../anchor-service/src/intake/known-sources
 import { openLedger } from '../../../../anchor-service/src/ledger/ledger.ts'
 import { loadSigner } from '../../../../anchor-service/src/ledger/signing-keys.ts'
 import { metric, tamper } from '../../audit/support/audits.ts'
-import { newSigner, Producer, post, sampleEvent } from '../../support/producer.ts'
+import { Producer, post, sampleEvent } from '../../support/producer.ts'
+import { foreign, keepTables, PAST, putBack, registeredService, revoked, signer } from '../../support/registered.ts'
 import { call, register, type TestService, testService } from '../../support/service.ts'
 
-const PAST = '2020-01-01T00:00:00.000Z'
 const TABLES = ['sources', 'source_keys', 'batches', 'packs']
 
 let service: TestService
-const signer = newSigner()
-const revoked = newSigner()
-const foreign = newSigner()
-
 beforeAll(async () => {
-  service = await testService()
-  await register(service.url, 'billing', [{ jwk: signer.jwk }, { jwk: revoked.jwk }])
+  service = await registeredService()
   await register(service.url, 'billing', [{ jwk: revoked.jwk, notAfter: PAST }])
-  await register(service.url, 'other', [{ jwk: signer.jwk }], { decoys: true, maxAge: 60 })
-  await register(service.url, 'billing', [{ jwk: revoked.jwk, notAfter: PAST }])
-  for (const table of TABLES) await tamper(service, `create table kept_${table} as select * from ${table}`)
+  await keepTables(service, TABLES)
 })
-/** Batches that were accepted since stay. */
-const later = (table: string) =>
+
+/** All rows but those of batches that were accepted since. */
+const altered = (table: string) =>
   table === 'batches' || table === 'packs' ? `where log_index in (select log_index from kept_${table})` : ''
 
-afterEach(async () => {
-  for (const table of TABLES)
-    await tamper(service, `delete from ${table} ${later(table)}; insert into ${table} select * from kept_${table}`)
-})
+afterEach(() => putBack(service, TABLES, altered))
 afterAll(() => service.stop())
 
 const bodyOf = async (by: Signer, source: string) => (await new Producer(source, by).batch([sampleEvent()])).body

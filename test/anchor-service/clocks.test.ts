@@ -59,14 +59,14 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-/** Sets the service's wall clock beside the true one. */
+/** Shifts the service's wall clock against the true one. */
 async function setServiceClock(clockOffsetMs: number): Promise<void> {
   const done = once(service.process, 'message')
   service.process.send({ clockOffsetMs })
   await done
 }
 
-/** The clock of this process, and with it of the recorder in it; timers stay as they are. */
+/** Shifts the clock of this process, and so the recorder's; timers stay as they are. */
 function setProducerClock(time: number): void {
   vi.useFakeTimers({ toFake: ['Date'], now: time })
 }
@@ -78,7 +78,7 @@ async function audit(): Promise<void> {
   expect(await child.exited, child.output()).toEqual({ code: 0, signal: null })
 }
 
-test('a producer whose clock jumps, within batches and between them, keeps its stream, and its times stay what it claimed', async () => {
+test('a recorder whose clock jumps keeps its stream, and its times stay what it claimed', async () => {
   const key = generateKey()
   await register(url, 'jumping', [{ jwk: publicJwk(key) }])
   const { vkey } = (await call(url, '/v1/log', null)).json
@@ -130,7 +130,7 @@ test('a producer whose clock jumps, within batches and between them, keeps its s
   await audit()
 })
 
-test('a service whose clock jumps takes every batch in order, and judges keys by its clock of that moment', async () => {
+test('a service whose clock jumps takes every batch in order, and judges keys by its clock at that moment', async () => {
   const dated = newSigner()
   const iso = (time: number) => new Date(time).toISOString()
   const [notBefore, notAfter] = [iso(Date.now() - 60_000), iso(Date.now() + HOUR)]
@@ -166,7 +166,7 @@ const login = () => ({
   body: JSON.stringify({ token: READER }),
 })
 
-test('a clock that jumps neither lifts a rate limit nor makes it last', async () => {
+test('a clock that jumps neither lifts nor prolongs a rate limit', async () => {
   const statuses = async () => (await call(url, '/console/session', null, login())).status
   await expect.poll(statuses, { interval: 1 }).toBe(429)
   await setServiceClock(TEN_YEARS)
@@ -179,7 +179,7 @@ test('a clock that jumps neither lifts a rate limit nor makes it last', async ()
   )
 })
 
-test('the live tail goes on while the clock jumps', async () => {
+test('the live tail continues while the clock jumps', async () => {
   const response = await fetch(`${url}/v1/events/live`, { headers: { authorization: `Bearer ${READER}` } })
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
@@ -196,7 +196,7 @@ test('the live tail goes on while the clock jumps', async () => {
   expect(seen).toEqual([0, 1, 2, 3])
 })
 
-test('anchoring goes on when the clock of the service is set back, or the database has seen the future', async () => {
+test('anchoring continues when the clock of the service is set back, or the database holds later times', async () => {
   const producer = new Producer('billing', signer, 'anchored')
   const states = async () =>
     (
@@ -235,7 +235,7 @@ test('anchoring goes on when the clock of the service is set back, or the databa
   await audit()
 })
 
-test('without the queue, too, a target is visited in time when the clock is set back', async () => {
+test('a target is visited in time when the clock is set back, even without the queue', async () => {
   let visits = 0
   const keeper = keepTarget({
     advance: async () => {

@@ -22,7 +22,7 @@ test('no code means two things', () => {
   expect(Object.keys(SERVICE_CODES).filter((code) => code in ERROR_CODES)).toEqual([])
 })
 
-test("what is the service's own fault says nothing of its cause", () => {
+test("an answer about the service's own fault does not tell its cause", () => {
   const problem = toProblem(new Error('password of the database is hunter2'))
   expect(problem).toMatchObject({ status: 500, code: 'internal' })
   expect(JSON.stringify(problem)).not.toContain('hunter2')

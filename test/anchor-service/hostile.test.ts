@@ -54,7 +54,7 @@ async function metric(name: string): Promise<number> {
 }
 const memory = () => metric('process_resident_memory_bytes')
 
-/** Four recorders for three seconds. @returns how many events they recorded, and how many the log has accepted */
+/** Runs four recorders for three seconds. @returns how many events they recorded, and how many the log has accepted */
 async function record(): Promise<{ recorded: number; accepted: number }> {
   const each = async (i: number) => {
     const log = await openAuditLog({
@@ -88,7 +88,7 @@ const cases: [Attack, refusals: Record<string, unknown>][] = [
   [{ kind: 'unread', connections: 8 }, {}],
 ]
 
-test.each(cases)('beside an attack, all honest streams get their receipts: $kind', async (attack, refused) => {
+test.each(cases)('all honest streams get their receipts beside an attack: $kind', async (attack, refused) => {
   const before = await memory()
   const registered = { source: 'honest', kid: thumbprint(publicJwk(key)) }
   const {
@@ -102,7 +102,7 @@ test.each(cases)('beside an attack, all honest streams get their receipts: $kind
   expect(most - before).toBeLessThan(400 * MEBIBYTE)
 })
 
-test('who asks on without reading is cut off, and counted', async () => {
+test('a client that keeps asking without reading is cut off, and counted', async () => {
   const cut = () => metric('killick_connections_cut_total{reason="pipelined"}')
   const before = await cut()
   const registered = { source: 'honest', kid: thumbprint(publicJwk(key)) }
@@ -111,7 +111,7 @@ test('who asks on without reading is cut off, and counted', async () => {
   )
 })
 
-test('more connections than allowed are closed and counted, and those that are open go on', async () => {
+test('connections beyond the limit are closed and counted, and open ones continue', async () => {
   const registered = { source: 'honest', kid: thumbprint(publicJwk(key)) }
   const { flow } = await besideAttack(
     { url, token: READER, memory },

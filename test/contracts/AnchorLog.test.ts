@@ -25,7 +25,7 @@ beforeAll(async () => {
 })
 afterAll(() => chain.close())
 
-/** What the call would answer, as a list. It throws the contract's error as `Name(arg,arg,…)`. */
+/** The results of a call, as a list. Throws the contract's error as `Name(arg,arg,…)`. */
 async function call(method: string, args: readonly unknown[], from = publisher): Promise<unknown[]> {
   try {
     const data = abi.encodeFunctionData(method, args)
@@ -38,7 +38,7 @@ async function call(method: string, args: readonly unknown[], from = publisher):
   }
 }
 
-/** The same as a transaction; its events, and the time of its block. */
+/** Sends the call as a transaction. @returns its events, and the time of its block */
 async function send(method: string, args: readonly unknown[], from = publisher) {
   const sent = await from.sendTransaction({ to: contract, data: abi.encodeFunctionData(method, args) })
   const receipt = (await sent.wait())!
@@ -51,7 +51,7 @@ async function send(method: string, args: readonly unknown[], from = publisher) 
 }
 
 let opened = 0
-/** A new log of the publisher's, anchored at each of these sizes in turn. */
+/** Opens a log for the publisher and anchors it at each of these sizes in turn. */
 async function newLog(...sizes: number[]): Promise<{ logId: string; time: number }> {
   const origin = id(`log ${opened++}`)
   const [logId] = (await call('open', [origin])) as [string]
@@ -65,7 +65,7 @@ async function newLog(...sizes: number[]): Promise<{ logId: string; time: number
   return { logId, time }
 }
 
-/** The arguments of a true anchor. */
+/** The arguments of an honest anchor. */
 const extension = (logId: string, oldSize: number, size: number) =>
   [logId, size, root(size), root(oldSize), path(consistencyPath(tree(size), oldSize))] as const
 
@@ -84,7 +84,7 @@ describe('I1: a log is opened once, and only by its creator', () => {
     await expect(call('open', [origin])).rejects.toThrow(refusal('AlreadyOpen', logId))
   })
 
-  test('another account with the same origin gets another log: nobody can squat', async () => {
+  test('another account gets another log for the same origin, so nobody can squat', async () => {
     const origin = id('coveted')
     const [squat] = await call('open', [origin], stranger)
     await send('open', [origin], stranger)
@@ -95,7 +95,7 @@ describe('I1: a log is opened once, and only by its creator', () => {
     await expect(call('anchor', extension(own as string, 0, 5), stranger)).rejects.toThrow('NotPublisher')
   })
 
-  test('not even after it was handed over', async () => {
+  test('the creator cannot open a log again after handing it over', async () => {
     const origin = id('handed over')
     const [logId] = await call('open', [origin])
     await send('open', [origin])
@@ -133,8 +133,8 @@ describe('I3: sizes only grow', () => {
   })
 })
 
-describe('I8: no anchored size is beyond what every reader can count', () => {
-  test('2^53 - 1 can be anchored, one more cannot, nor the largest that 64 bits hold', async () => {
+describe('I8: no anchored size exceeds MAX_SIZE', () => {
+  test('2^53 - 1 can be anchored; one more and 2^64 - 1 cannot', async () => {
     const { logId } = await newLog()
     const largest = 2n ** 53n - 1n
     expect(await call('MAX_SIZE', [])).toEqual([largest])
@@ -153,14 +153,14 @@ describe('I4: each anchored tree extends the one before', () => {
     }
   }, 60_000)
 
-  test('an anchor says what it did', async () => {
+  test('an anchor emits an event and moves the head', async () => {
     const { logId } = await newLog(3)
     const { events, time } = await send('anchor', extension(logId, 3, 7))
     expect(events).toEqual([refusal('Anchored', logId, 7, root(7), time)])
     expect(await call('head', [logId])).toEqual([publisher.address, 7n, BigInt(time)])
   })
 
-  test('no proof with a slip is accepted', async () => {
+  test('no proof with a single mistake is accepted', async () => {
     for (const [oldSize, size] of [
       [1, 2],
       [4, 7],
@@ -204,18 +204,18 @@ describe('I4: each anchored tree extends the one before', () => {
 
   test('the publisher itself cannot anchor a rewritten past', async () => {
     const { logId } = await newLog(5, 11)
-    // Entry 4 is another; everything else, and every proof, is made from the rewritten log.
+    // Entry 4 is replaced; everything else, and every proof, is made from the rewritten log.
     const rewritten = tree(20).with(4, leafHash(Uint8Array.of(255)))
     const newRoot = hexlify(treeRoot(rewritten))
     const proof = path(consistencyPath(rewritten, 11))
     const rewrittenOldRoot = hexlify(treeRoot(rewritten.slice(0, 11)))
     await expect(call('anchor', [logId, 20, newRoot, root(11), proof])).rejects.toThrow('Inconsistent')
     await expect(call('anchor', [logId, 20, newRoot, rewrittenOldRoot, proof])).rejects.toThrow('WrongOldRoot')
-    // Nor can it start again from an earlier anchor or from nothing.
+    // It cannot start again from an earlier anchor or from nothing either.
     const fromFive = path(consistencyPath(rewritten, 5))
     await expect(call('anchor', [logId, 20, newRoot, root(5), fromFive])).rejects.toThrow('WrongOldRoot')
     await expect(call('anchor', [logId, 20, newRoot, root(0), []])).rejects.toThrow('WrongOldRoot')
-    // The refusal stands in a mined transaction as well, and changes nothing.
+    // A mined transaction is refused as well, and changes nothing.
     const before = await call('head', [logId])
     const data = abi.encodeFunctionData('anchor', [logId, 20, newRoot, root(11), proof])
     await expect(publisher.sendTransaction({ to: contract, data, gasLimit: 500_000 })).rejects.toThrow()
@@ -224,7 +224,7 @@ describe('I4: each anchored tree extends the one before', () => {
 })
 
 describe('I5: what is anchored stays anchored', () => {
-  test('under its own log, size, root and time, and no other', async () => {
+  test('isAnchored is true for its own log, size, root and time, and for no other', async () => {
     const { logId, time } = await newLog(3)
     const other = await newLog(4)
     await send('anchor', extension(logId, 3, 9))
@@ -267,7 +267,7 @@ describe('I5: what is anchored stays anchored', () => {
     }
   }, 30_000)
 
-  test('a true path to a root that is not anchored proves nothing', async () => {
+  test('a correct path to a root that is not anchored proves nothing', async () => {
     const { logId, time } = await newLog(3)
     const leaf = hexlify(leaves[4]!)
     const proof = path(inclusionPath(tree(9), 4))
@@ -276,7 +276,7 @@ describe('I5: what is anchored stays anchored', () => {
 })
 
 describe('I6: the publisher changes only by offer and acceptance', () => {
-  test('the offer alone changes nothing; with the acceptance the old publisher is out', async () => {
+  test('an offer alone changes nothing; its acceptance ends the old publisher’s rights', async () => {
     const { logId } = await newLog(3)
     const offer = await send('offerPublisher', [logId, heir.address])
     expect(offer.events).toEqual([refusal('PublisherOffered', logId, publisher.address, heir.address)])
@@ -290,7 +290,7 @@ describe('I6: the publisher changes only by offer and acceptance', () => {
       refusal('NotPublisher', logId, heir.address, publisher.address),
     )
     await expect(call('offerPublisher', [logId, publisher.address])).rejects.toThrow('NotPublisher')
-    // The heir goes on from the same head.
+    // The heir continues from the same head.
     const { time } = await send('anchor', extension(logId, 3, 7), heir)
     expect(await call('head', [logId])).toEqual([heir.address, 7n, BigInt(time)])
     // An offer is used up by its acceptance.
@@ -326,7 +326,7 @@ describe('I6: the publisher changes only by offer and acceptance', () => {
 })
 
 describe('I7: the contract holds no ether', () => {
-  test('it takes none, by no way', async () => {
+  test('every call with ether is refused', async () => {
     const { logId } = await newLog(3)
     const calls = [
       '0x',

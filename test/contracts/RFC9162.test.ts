@@ -6,9 +6,9 @@ import { consistencyPath, inclusionPath, leafHash, nodeHash, treeRoot } from '..
 
 const MAX_SIZE = 40
 const MAX_INCLUSION_SIZE = 20
-/** Up to where every slip is tried too. */
+/** The largest size at which every single mistake is tried too. */
 const MAX_SLIP_SIZE = process.env.CI ? MAX_SIZE : 24
-/** Cases to a call: well below the gas that one call may use. */
+/** Cases in one call, so few that it stays well below the gas limit. */
 const BATCH = 200
 
 interface Consistency {
@@ -57,7 +57,7 @@ type Case = Consistency | Inclusion
 const word = (n: number) => n.toString(16).padStart(64, '0')
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
 
-/** What ethers' `encodeFunctionData` makes of these cases; for twenty thousand of them it takes longer than all the rest. */
+/** Encodes the cases as ethers' `encodeFunctionData` does, which for twenty thousand cases takes longer than all the rest. */
 function encode(method: Method, cases: readonly Case[]): string {
   const members = MEMBERS[method]
   const structs = cases.map((each) => {
@@ -93,7 +93,7 @@ async function answers(method: Method, cases: readonly Case[]): Promise<boolean[
 
 const flip = (hash: Uint8Array, bit: number) => hash.map((byte, i) => (i === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte))
 
-/** Every path that one slip makes of this one: a bit flipped, a hash lost, added, said twice, two neighbours exchanged. */
+/** Every path that one mistake makes of this one: a bit flipped; a hash lost, added or doubled; two neighbours exchanged. */
 function slips(path: Uint8Array[]): Uint8Array[][] {
   const other = leafHash(Uint8Array.of(255))
   return [
@@ -108,7 +108,7 @@ function slips(path: Uint8Array[]): Uint8Array[][] {
   ]
 }
 
-/** On which sides the hashes of a path are joined. Sizes that give the same shape cannot be told apart by a path. */
+/** The sides on which the hashes of a path are joined. A path cannot tell apart sizes with the same shape. */
 function inclusionShape(index: number, size: number): string {
   if (size === 1) return ''
   let k = 1
@@ -128,7 +128,7 @@ function consistencyShape(oldSize: number, newSize: number, known = true): strin
 const allTrue = (n: number) => Array.from({ length: n }, () => true)
 const allFalse = (n: number) => Array.from({ length: n }, () => false)
 
-test('cases are handed over as any caller would', () => {
+test('cases are encoded as ethers encodes them', () => {
   const [a, b, c] = [leaves[0]!, leaves[1]!, leaves[2]!]
   const consistency = [1, 2].map((n) => ({ oldSize: n, newSize: 3, oldRoot: a, newRoot: b, path: [a, b, c].slice(n) }))
   const inclusion = [1, 3].map((n) => ({ leaf: a, index: n, size: 2 ** 40 + n, path: [b, c, a].slice(n), root: c }))
@@ -137,7 +137,7 @@ test('cases are handed over as any caller would', () => {
 })
 
 describe('hashing', () => {
-  test('is that of the RFC, domains apart', async () => {
+  test('is that of the RFC, with separate domains for leaves and nodes', async () => {
     expect(await call('emptyRoot')).toBe(hexlify(treeRoot([])))
     for (const length of [0, 1, 31, 32, 33, 64, 65, 1000]) {
       const entry = new Uint8Array(length).fill(7)
@@ -162,7 +162,7 @@ describe('consistency', () => {
     expect(await answers('verifyConsistency', trueCases)).toEqual(allTrue(trueCases.length))
   })
 
-  test('no slip in a path, a root or a size is accepted', async () => {
+  test('no mistake in a path, a root or a size is accepted', async () => {
     const wrong = upToSlips.flatMap((c) => [
       ...slips(c.path).map((path) => ({ ...c, path })),
       { ...c, oldRoot: flip(c.oldRoot, c.newSize) },
@@ -214,7 +214,7 @@ describe('inclusion', () => {
     expect(await answers('verifyInclusion', trueCases)).toEqual(allTrue(trueCases.length))
   })
 
-  test('no slip in a path, the leaf, its index or the root is accepted', async () => {
+  test('no mistake in a path, the leaf, its index or the root is accepted', async () => {
     const wrong = trueCases.flatMap((c) => [
       ...slips(c.path).map((path) => ({ ...c, path })),
       { ...c, leaf: flip(c.leaf, c.index) },
@@ -226,12 +226,12 @@ describe('inclusion', () => {
   })
 
   test('an inner node does not pass as a leaf', async () => {
-    // Leaves 0 and 1 under one node: taken for the first leaf of a tree of three, it would leave a path of one hash.
+    // Leaves 0 and 1 under one node: taken for the first leaf of a tree of three, that node needs a path of one hash.
     const inner = nodeHash(leaves[0]!, leaves[1]!)
     const forged = { leaf: leafHash(Buffer.concat([leaves[0]!, leaves[1]!])), index: 0, path: [leaves[2]!] }
     const cases = [2, 3].map((size) => ({ ...forged, size, root: roots[3]! }))
     expect(await answers('verifyInclusion', cases)).toEqual([false, false])
-    // Its bare hash, which no entry has, passes at the wrong size only; the anchor pins the size together with the root.
+    // The node's bare hash, which no entry has, passes only at the wrong size; an anchor fixes the size together with the root.
     const bare = [2, 3].map((size) => ({ ...forged, leaf: inner, size, root: roots[3]! }))
     expect(await answers('verifyInclusion', bare)).toEqual([true, false])
   })

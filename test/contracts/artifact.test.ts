@@ -18,8 +18,8 @@ test('the code on chain has the published hash', async () => {
   await chain.close()
 })
 
-test('the code can neither call out nor change itself', () => {
-  // Opcodes outside push data: what is absent cannot be done. STATICCALL is the way to the SHA-256 precompile.
+test('the code can neither call other contracts nor change itself', () => {
+  // Looks at opcodes outside push data: an absent opcode cannot run. STATICCALL calls the SHA-256 precompile.
   const opcodes = new Set<number>()
   const code = Buffer.from(anchorLog.deployedBytecode.slice(2), 'hex')
   for (let i = 0; i < code.length; i++) {

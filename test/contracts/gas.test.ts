@@ -5,7 +5,7 @@ import { anchorLog, anchorLogInterface, type Chain, openChain } from '../support
 import { consistencyShape, uniformConsistencyPath, uniformRoot } from '../support/uniform-tree.ts'
 
 const TABLE = new URL('../../contracts/GAS.md', import.meta.url)
-/** What an anchor of a log with a million entries may cost, whatever was anchored before it. */
+/** The most that an anchor of a log with a million entries may cost, whatever was anchored before it. */
 const BUDGET = 85_000
 
 let chain: Chain
@@ -17,7 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => chain.close())
 
-/** Gas used by a transaction to the contract, all of it: base cost, calldata and execution. */
+/** All gas that a transaction to the contract uses: base cost, calldata and execution. */
 async function gasOf(method: string, args: readonly unknown[]): Promise<number> {
   const data = anchorLogInterface.encodeFunctionData(method, args)
   const sent = await chain.signers[0]!.sendTransaction({ to: contract, data })
@@ -49,7 +49,7 @@ const nextAnchor = (logId: string, oldSize: number, size: number) =>
     uniformConsistencyPath(oldSize, size).map((node) => hexlify(node)),
   ])
 
-/** The old sizes below `size` whose consistency check takes the median and the most work. */
+/** The old sizes below `size` whose consistency checks take the median and the most work. */
 function typicalAndWorst(size: number): { typical: number; worst: number } {
   // A proof node is 512 gas of calldata; a hash costs about half of that.
   const work = Array.from({ length: size - 1 }, (_, i) => {
@@ -68,7 +68,7 @@ function markdown(header: string[], rows: string[][]): string {
   return [line(header), rule, ...rows.map(line)].join('\n')
 }
 
-test('the gas table in contracts/GAS.md is what the contract costs', async () => {
+test('contracts/GAS.md lists what the contract costs', async () => {
   const number = (n: number) => n.toLocaleString('en')
   const rows: string[][] = []
   const opened = await openLog('first')

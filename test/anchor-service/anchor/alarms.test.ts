@@ -20,7 +20,7 @@ beforeAll(async () => {
 })
 afterAll(() => world.stop())
 
-/** The publisher's key does something on its own, beside the worker. */
+/** Sends a transaction with the publisher's key, without the worker. */
 async function call(target: TestTarget, data: string): Promise<void> {
   const { rpc, chainId } = world.chain
   const nonce = Number(await rpc('eth_getTransactionCount', [target.signer.address, 'latest']))
@@ -29,7 +29,7 @@ async function call(target: TestTarget, data: string): Promise<void> {
   await rpc('eth_sendRawTransaction', [await new Wallet(target.key).signTransaction(fields)])
 }
 
-/** The keys of another data folder. */
+/** Settings that use the keys of another data folder. */
 const KEYS = (folder: string) => ({
   KILLICK_LOG_KEY: join(folder, 'keys', 'log.json'),
   KILLICK_SYSTEM_KEY: join(folder, 'keys', 'system.json'),
@@ -44,13 +44,13 @@ const alarm = (code: keyof typeof ALARM_CODES) => ({
   message: expect.stringContaining(ALARM_CODES[code]),
 })
 
-describe('trouble with the contract stops the target with an alarm', () => {
-  test('no code at the address', async () => {
+describe('a target stops with an alarm when', () => {
+  test('there is no code at the address', async () => {
     const target = await newTarget(world, { contract: `0x${'12'.repeat(20)}` })
     await expect(target.advance()).rejects.toMatchObject(alarm('no_contract'))
   })
 
-  test('other code than the published one', async () => {
+  test('the code is not the published one', async () => {
     const contract = `0x${'34'.repeat(20)}`
     await world.chain.rpc('hardhat_setCode', [contract, '0x6001600101'])
     const target = await newTarget(world, { contract })
@@ -66,13 +66,13 @@ describe('trouble with the contract stops the target with an alarm', () => {
     await expect(heir.advance()).rejects.toMatchObject(alarm('not_publisher'))
     await call(heir, calls.acceptPublisher(target.target.logId))
     await expect(target.advance()).rejects.toMatchObject(alarm('not_publisher'))
-    // The heir goes on with the same log.
+    // The heir continues the same log.
     const size = await world.grow()
     await heir.settle()
     expect((await anchoredSizes(world, target)).at(-1)).toBe(size)
   })
 
-  test('a log id that nobody has opened', async () => {
+  test('nobody has opened its log id', async () => {
     const target = await newTarget(world, { logId: `0x${'56'.repeat(32)}`, mayOpen: false })
     await expect(target.advance()).rejects.toMatchObject(alarm('not_opened'))
   })
@@ -80,38 +80,41 @@ describe('trouble with the contract stops the target with an alarm', () => {
   test.each([
     ['a larger size than the ledger', 2 ** 53 - 1, 'contract_ahead'],
     ['another history', 2, 'not_a_prefix'],
-  ] as const)('it holds %s: a thief, to whom remembers; loss or theft, to whom does not', async (_, size, unsure) => {
-    const target = await newTarget(world)
-    await world.grow(3)
-    await call(target, calls.open(origin))
-    await call(target, calls.anchor(target.target.logId, size, root(), EMPTY, []))
-    await expect(target.advance()).rejects.toMatchObject(alarm('publisher_stolen'))
-    // Nothing of the log is lost, and it goes on.
-    await world.grow()
+  ] as const)(
+    'the contract holds %s: a thief, for whoever remembers; loss or theft, for a new process',
+    async (_, size, unsure) => {
+      const target = await newTarget(world)
+      await world.grow(3)
+      await call(target, calls.open(origin))
+      await call(target, calls.anchor(target.target.logId, size, root(), EMPTY, []))
+      await expect(target.advance()).rejects.toMatchObject(alarm('publisher_stolen'))
+      // Nothing of the log is lost, and it continues.
+      await world.grow()
 
-    const folder = await mkdtemp(join(tmpdir(), 'killick-new-'))
-    const newcomer = await openStore(
-      loadConfig({ ...world.env, ...KEYS(world.env.KILLICK_DATA!), KILLICK_DATA: folder }),
-    )
-    try {
-      await expect(target.advance({ ledger: newcomer.ledger })).rejects.toMatchObject(alarm(unsure))
-      const event = { action: 'test.grow', actor: { type: 'test', id: 't' }, targets: [] }
-      const recording = newcomer.ledger.record(event)
-      if (unsure === 'contract_ahead') {
-        await expect(recording).rejects.toMatchObject({ code: 'log_went_back', details: { remembered: size } })
-        expect(newcomer.ledger.isWritable()).toBe(false)
-        // The log goes on under another publisher.
-        newcomer.ledger.contractHolds(target.target.name, null)
-        await newcomer.ledger.record(event)
-        expect(newcomer.ledger.isWritable()).toBe(true)
-      } else await recording
-    } finally {
-      await newcomer.close()
-      await rm(folder, { recursive: true })
-    }
-  })
+      const folder = await mkdtemp(join(tmpdir(), 'killick-new-'))
+      const newcomer = await openStore(
+        loadConfig({ ...world.env, ...KEYS(world.env.KILLICK_DATA!), KILLICK_DATA: folder }),
+      )
+      try {
+        await expect(target.advance({ ledger: newcomer.ledger })).rejects.toMatchObject(alarm(unsure))
+        const event = { action: 'test.grow', actor: { type: 'test', id: 't' }, targets: [] }
+        const recording = newcomer.ledger.record(event)
+        if (unsure === 'contract_ahead') {
+          await expect(recording).rejects.toMatchObject({ code: 'log_went_back', details: { remembered: size } })
+          expect(newcomer.ledger.isWritable()).toBe(false)
+          // The log continues under another publisher.
+          newcomer.ledger.contractHolds(target.target.name, null)
+          await newcomer.ledger.record(event)
+          expect(newcomer.ledger.isWritable()).toBe(true)
+        } else await recording
+      } finally {
+        await newcomer.close()
+        await rm(folder, { recursive: true })
+      }
+    },
+  )
 
-  test('the tail is cut off behind an anchor: loss, not theft', async () => {
+  test('the tail of the log was cut off below an anchor: loss, not theft', async () => {
     const other = await openWorld()
     try {
       const target = await newTarget(other)
@@ -124,7 +127,7 @@ describe('trouble with the contract stops the target with an alarm', () => {
     }
   })
 
-  test('it refuses without a reason that can be known beforehand', async () => {
+  test('the contract refuses for no known reason', async () => {
     const proxy = await startFaultyRpc(world.chain.url)
     try {
       proxy.rule = ({ method }) =>
@@ -141,8 +144,8 @@ describe('trouble with the contract stops the target with an alarm', () => {
   })
 })
 
-describe('what is no trouble', () => {
-  test('the ledger was restored from before its anchors: it goes on behind what the contract holds', async () => {
+describe('no alarm is raised when', () => {
+  test('the ledger forgot its anchors: it continues after what the contract holds', async () => {
     const target = await newTarget(world)
     const size = await world.grow(2)
     await call(target, calls.open(origin))
@@ -163,7 +166,7 @@ describe('what is no trouble', () => {
     expect(await anchoredSizes(world, target)).toEqual([size])
   })
 
-  test('a node that has pruned its state abstains', async () => {
+  test('a node has pruned its state: it abstains', async () => {
     const proxy = await startFaultyRpc(world.chain.url)
     try {
       proxy.rule = ({ method, params }) =>
@@ -178,8 +181,8 @@ describe('what is no trouble', () => {
   })
 })
 
-describe('a signer', () => {
-  test('that signs with another key is never sent', async () => {
+describe('a signature', () => {
+  test('by another key than the publisher’s is never sent', async () => {
     const target = await newTarget(world)
     const other = keySigner(await world.chain.newKey())
     const signer = { address: target.signer.address, signDigest: other.signDigest }

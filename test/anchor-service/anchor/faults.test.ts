@@ -12,7 +12,7 @@ afterAll(() => world.stop())
 
 class Killed extends Error {}
 
-/** Visits with workers of which each dies at its first passage of `line`, until one comes through. How many died. */
+/** Visits with workers that each die when they first reach `line`, until one succeeds. @returns how many died */
 async function settleThroughDeaths(target: TestTarget, line: string, deaths: number): Promise<number> {
   let died = 0
   for (let lives = 0; lives < 20; lives++) {
@@ -38,7 +38,7 @@ const LINES = STEPS.flatMap((step) => [`before ${step}`, `after ${step}`])
 const logIds: string[] = []
 
 describe('a worker killed', () => {
-  test.each(LINES)('%s, twice: the next one goes on, and each size is anchored once', async (line) => {
+  test.each(LINES)('at %s, twice: the next one continues, and each size is anchored once', async (line) => {
     const target = await newTarget(world)
     logIds.push(target.target.logId)
     const size = await world.grow()
@@ -48,7 +48,7 @@ describe('a worker killed', () => {
     expect(await anchoredSizes(world, target)).toEqual([size, next])
     const states = await history(world, target)
     expect([...states.keys()]).toEqual([0, size, next])
-    // Never a second transaction: what was signed is stored before it is sent.
+    // There is never a second transaction, since each is stored before it is sent.
     for (const life of states.values()) expect(life.filter((state) => state === 'signed')).toHaveLength(1)
   })
 

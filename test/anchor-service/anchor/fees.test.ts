@@ -46,7 +46,7 @@ async function untilVisit(target: TestTarget, wanted: (visit: Visit) => boolean 
   throw new Error('it never came to that')
 }
 
-describe('with blocks that have to be waited for', () => {
+describe('while blocks are slow', () => {
   let target: TestTarget
   let size: number
   beforeEach(async () => {
@@ -60,7 +60,7 @@ describe('with blocks that have to be waited for', () => {
     await target.advance()
   })
 
-  test('a transaction that hangs is replaced, by the smallest accepted bump, up to the cap, and then said to wait', async () => {
+  test('a stuck transaction is replaced with the smallest accepted bump, up to the cap, and then reported as waiting', async () => {
     await setBaseFee(1_000n)
     await mine()
     const visit = await untilVisit(target, (v) => v.outcome === 'waiting' && /cap/.test(v.detail))
@@ -85,7 +85,7 @@ describe('with blocks that have to be waited for', () => {
     expect((await signed(target, size)).length).toBe(1 + replacements.length)
   })
 
-  test('one that was evicted is sent again, as it was', async () => {
+  test('an evicted transaction is sent again unchanged', async () => {
     await drop((await signed(target, size))[0]!.transaction)
     await untilVisit(target, async () => (await history(world, target)).get(size)!.includes('dropped'))
     await mine()
@@ -96,12 +96,12 @@ describe('with blocks that have to be waited for', () => {
     expect(await signed(target, size)).toHaveLength(1)
   })
 
-  test('the first of two is mined after all, while a third is about to be signed', async () => {
+  test('the first of two transactions may be mined after all, while a third is about to be signed', async () => {
     await setBaseFee(5n)
     await mine()
     await untilVisit(target, async () => (await signed(target, size)).length === 2)
     const [first, second] = await signed(target, size)
-    // A block builder may still hold the one that was replaced.
+    // A block builder may still hold the replaced transaction.
     const { rows } = await world.store.pool.query(
       'select raw from anchor_states where transaction = $1 and raw is not null',
       [first!.transaction],
@@ -122,7 +122,7 @@ describe('with blocks that have to be waited for', () => {
 })
 
 describe('a wallet that others use too', () => {
-  test('their waiting transactions go first, and a gap that they leave heals itself', async () => {
+  test('waits for their transactions, and fills a gap that they leave', async () => {
     const target = await newTarget(world, { bumpAfterMs: 60 })
     await world.grow()
     await automine(true)
@@ -146,13 +146,13 @@ describe('a wallet that others use too', () => {
   })
 })
 
-describe('money', () => {
+describe('a publisher without funds', () => {
   beforeAll(async () => {
     await automine(true)
     await setBaseFee(1n)
   })
 
-  test('without it there is an alarm, and anchoring goes on by itself when it has come', async () => {
+  test('raises an alarm, and anchoring resumes by itself once there are funds', async () => {
     const target = await newTarget(world)
     const { address } = target.signer
     await world.chain.rpc('hardhat_setBalance', [address, '0x1'])
@@ -172,7 +172,7 @@ describe('money', () => {
     expect(await readFunds(target.chain, target.signer, target.target)).toMatchObject({ isLow: false })
   })
 
-  test('on a chain without a base fee, transactions are of the old kind', async () => {
+  test('on a chain without a base fee, transactions are of the legacy type', async () => {
     const proxy = await startFaultyRpc(world.chain.url)
     try {
       proxy.rule = ({ method }) =>
@@ -194,7 +194,7 @@ describe('fees', () => {
   const fee = fc.bigInt(0n, 10n ** 13n)
   const market = fc.record({ base: fc.option(fee), tip: fee })
 
-  test('never exceed the cap, and the tip never the fee', () => {
+  test('never exceed the cap, and the tip never exceeds the fee', () => {
     fc.assert(
       fc.property(market, fee, (now, cap) => {
         const { max, tip } = openingFees(now, { cap })
@@ -203,7 +203,7 @@ describe('fees', () => {
     )
   })
 
-  test('a bump is at least a tenth in both fees, as nodes ask, or there is none', () => {
+  test('a bump raises both fees by at least a tenth, as nodes require, or there is none', () => {
     fc.assert(
       fc.property(market, fee, (before, cap) => {
         const last = openingFees(before, { cap })

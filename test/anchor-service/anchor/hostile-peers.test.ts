@@ -1,4 +1,4 @@
-// Nodes and signers that mean harm: what they send is read to a limit, in bounded time, and leads nowhere else.
+// Hostile nodes and signers: what they send is read up to a limit, in bounded time, and no redirect is followed.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { openSigner } from '../../../anchor-service/src/anchor/chain/open-signer.ts'
 import { openNode } from '../../../anchor-service/src/anchor/chain/rpc.ts'
@@ -19,15 +19,15 @@ const TIMEOUT_MS = 300
 // What lies in the buffers of the system, beyond what was read.
 const SLACK = 40e6
 
-describe.each(HARMS)('%s', (how) => {
-  test.each(['eth_call', 'eth_getBlockByNumber'])('of a node, to %s', async (method) => {
+describe.each(HARMS)('%s harms nobody when it comes', (how) => {
+  test.each(['eth_call', 'eth_getBlockByNumber'])('from a node, as the answer to %s', async (method) => {
     const before = performance.now()
     const call = openNode(`${hostile.url}/${how}`, TIMEOUT_MS).call(method, [])
     await expect(call).rejects.toMatchObject({ name: 'RpcError', kind: 'unreachable' })
     expectUnharmed(before, method === 'eth_call' ? SLACK : 2 * SLACK)
   })
 
-  test('of a signer', async () => {
+  test('from a signer', async () => {
     const before = performance.now()
     const opened = openSigner({ signerUrl: `${hostile.url}/${how}` }, TIMEOUT_MS)
     await expect(opened).rejects.toThrow(/^the signer at 127\.0\.0\.1:\d+ /)
@@ -41,7 +41,7 @@ describe.each(HARMS)('%s', (how) => {
   }
 })
 
-test('nonsense is no answer, and its words come without controls', async () => {
+test('a nonsense answer counts as none, and is quoted without control characters', async () => {
   const node = openNode(hostile.url, TIMEOUT_MS)
   for (const body of ['null', '5', '[]', '"hello"', '{}', '{"result":', '\ud800', '{"error":"no"}']) {
     hostile.reply = (_, response) => void response.end(body)

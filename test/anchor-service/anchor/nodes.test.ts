@@ -22,7 +22,7 @@ const breakNode = (i: number, fault: RpcFault, when: (call: Call) => boolean = (
   nodes[i]!.rule = (call) => (when(call) ? fault : null)
 }
 
-/** A chain of one target that keeps its opinion of the nodes from visit to visit, as a running worker does. */
+/** A target that remembers which nodes it has set aside from visit to visit, as a running worker does. */
 async function targetOn(count: number, more: Partial<NodesOptions> = {}) {
   const urls = nodes.slice(0, count).map((node) => node.url)
   const target = await newTarget(world)
@@ -44,7 +44,7 @@ describe('of three nodes, one', () => {
     ['answers with a web page', { fault: 'garbage' }, 'unreachable'],
     ['is on another chain', { fault: 'lie', result: '0x1' }, 'wrong_chain'],
   ]
-  test.each(cases)('%s: it is set aside and reported, and anchoring goes on', async (_, fault, reported) => {
+  test.each(cases)('%s: it is set aside and reported, and anchoring continues', async (_, fault, reported) => {
     const { target, chain, faults } = await targetOn(3, { chainId: world.chain.chainId })
     breakNode(0, fault)
     await anchorsOnce(target, chain)
@@ -71,7 +71,7 @@ describe('of three nodes, one', () => {
   })
 })
 
-describe('without a majority nothing is done', () => {
+describe('without a majority of nodes nothing is done:', () => {
   test('two of three are down', async () => {
     const { target, chain } = await targetOn(3)
     breakNode(0, { fault: 'swallow' })
@@ -79,7 +79,7 @@ describe('without a majority nothing is done', () => {
     await expect(target.advance({ chain })).rejects.toMatchObject({ code: 'nodes_unreachable' })
   })
 
-  test('two that contradict each other', async () => {
+  test('two contradict each other', async () => {
     const { target, chain } = await targetOn(2)
     breakNode(0, { fault: 'lie', result: `0x${'1'.repeat(192)}` }, ({ method }) => method === 'eth_call')
     await expect(target.advance({ chain })).rejects.toMatchObject({ code: 'nodes_disagree' })
@@ -91,7 +91,7 @@ describe('without a majority nothing is done', () => {
   })
 })
 
-describe('the way to the node breaks the sending of a transaction', () => {
+describe('a connection to a node fails while a transaction is sent:', () => {
   const isSend = ({ method }: Call) => method === 'eth_sendRawTransaction'
   const cases: [string, RpcFault][] = [
     ['late', { fault: 'delay', ms: 100 }],
@@ -115,7 +115,7 @@ describe('the way to the node breaks the sending of a transaction', () => {
   })
 })
 
-test('receipts that come later than their effect: the anchor is not given up', async () => {
+test('a receipt later than its effect does not make it give up the anchor', async () => {
   const { target, chain } = await targetOn(1)
   await anchorsOnce(target, chain)
   const size = await world.grow()
@@ -125,7 +125,7 @@ test('receipts that come later than their effect: the anchor is not given up', a
   expect((await history(world, target)).get(size)!.at(-1)).toBe('final')
 })
 
-test('answers that are stale for a while lead to no second anchor', async () => {
+test('answers that are stale for a while do not lead to a second anchor', async () => {
   const { target, chain } = await targetOn(1)
   await anchorsOnce(target, chain)
   const size = await world.grow()

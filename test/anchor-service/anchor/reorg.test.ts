@@ -16,7 +16,7 @@ const automine = (on: boolean) => world.chain.rpc('evm_setAutomine', [on])
 const snapshot = () => world.chain.rpc<string>('evm_snapshot')
 const revert = (id: string) => world.chain.rpc('evm_revert', [id])
 
-/** Does a proof of the newest entry carry an anchor of this target? */
+/** Whether a proof of the newest entry carries an anchor of this target. */
 async function isProven({ target }: TestTarget, size: number): Promise<boolean> {
   const anchors = await readProvingAnchors(world.store.pool, size - 1)
   return anchors.some(({ logId }) => logId === target.logId)
@@ -32,7 +32,7 @@ describe('confirmations', () => {
     await target.settle()
   })
 
-  test('an anchor counts at the configured depth and not before', async () => {
+  test('an anchor counts from the configured depth on', async () => {
     const size = await world.grow()
     await target.advance()
     expect(await lastState(target, size)).toBe('mined')
@@ -47,7 +47,7 @@ describe('confirmations', () => {
     expect(await isProven(target, size)).toBe(true)
   })
 
-  test('an anchor that falls out goes back at once and is anchored again, with the same transaction', async () => {
+  test('an anchor that a reorganisation drops is withdrawn at once and anchored again, with the same transaction', async () => {
     const size = await world.grow()
     const before = await snapshot()
     await target.advance()
@@ -64,7 +64,7 @@ describe('confirmations', () => {
     expect((await anchoredSizes(world, target)).filter((each) => each === size)).toHaveLength(1)
   })
 
-  test('also one that counted already: proofs show it no longer, and the ledger says so in an event', async () => {
+  test('a dropped anchor that already counted leaves the proofs, and the ledger records an event', async () => {
     const size = await world.grow()
     const before = await snapshot()
     await target.advance()
@@ -88,7 +88,7 @@ describe('confirmations', () => {
     expect(await isProven(target, size)).toBe(true)
   })
 
-  test('several at once, and the opening of the log with them', async () => {
+  test('several anchors and the opening of the log may be dropped at once', async () => {
     const fresh = await newTarget(world, { confirmations: 2 })
     const before = await snapshot()
     const sizes: number[] = []
@@ -105,7 +105,7 @@ describe('confirmations', () => {
     for (const states of (await history(world, fresh)).values()) expect(states.at(-1)).toBe('final')
   })
 
-  test('another transaction of the wallet takes the nonce in the new chain', async () => {
+  test('another transaction of the wallet may take the nonce in the new chain', async () => {
     const size = await world.grow()
     const before = await snapshot()
     await target.advance()
@@ -119,8 +119,8 @@ describe('confirmations', () => {
   })
 })
 
-describe('a chain that is another than before', () => {
-  test('with the same id and contract: what was anchored is given up, and anchored from scratch', async () => {
+describe('a chain that was replaced by another', () => {
+  test('with the same id and contract: old anchors are given up, and everything is anchored anew', async () => {
     const target = await newTarget(world)
     const first = await world.grow(2)
     await target.settle()

@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => world.stop())
 
-/** What a live chain does to everybody on it, until it is told to stop; then it is calm. */
+/** Mines, reorganises, drops transactions and changes fees, until it is told to stop. Then the chain is calm. */
 async function storm(seed: number, until: () => boolean): Promise<void> {
   const random = randomness(seed)
   const { rpc } = world.chain
@@ -46,7 +46,7 @@ async function storm(seed: number, until: () => boolean): Promise<void> {
   await rpc('evm_setAutomine', [true])
 }
 
-/** Nothing twice, nothing missing, and the ledger says what the contract says. */
+/** Checks that no anchor is missing or doubled, and that ledger and contract agree. */
 async function check({ seed, target }: Schedule): Promise<void> {
   const sizes = await anchoredSizes(world, target)
   const states = await history(world, target)
@@ -63,7 +63,7 @@ let newest = 0
 
 describe(`${SCHEDULES} schedules of seed ${SEED}`, () => {
   const rounds = Array.from({ length: Math.ceil(SCHEDULES / TOGETHER) }, (_, i) => i)
-  test.each(rounds)('round %i: no anchor is made twice, none is lost', { timeout: 120_000 }, async (round) => {
+  test.each(rounds)('round %i: no anchor is made twice or lost', { timeout: 120_000 }, async (round) => {
     const seeds = Array.from(
       { length: Math.min(TOGETHER, SCHEDULES - round * TOGETHER) },
       (_, i) => SEED + round * 1_000 + i,

@@ -30,7 +30,7 @@ async function anchoringService(env: Record<string, string> = {}) {
   return { service, signer }
 }
 
-/** Records one event; its id. */
+/** Records one event. @returns its id */
 async function record(service: TestService, signer: ReturnType<typeof newSigner>): Promise<string> {
   const producer = new Producer('billing', signer)
   const { body, leaves } = await producer.batch([sampleEvent()])
@@ -71,7 +71,7 @@ async function metric(service: TestService, name: string): Promise<number> {
 }
 
 describe('a service that anchors', () => {
-  test('on PostgreSQL alone: an event becomes a verified proof, and goes on after a restart', async () => {
+  test('with PostgreSQL alone: an event gets a verified proof, and anchoring continues after a restart', async () => {
     const { service, signer } = await anchoringService()
     try {
       await expectAnchored(service, signer)
@@ -114,7 +114,7 @@ describe('a service that anchors', () => {
     },
   )
 
-  test('to several targets: each for itself, and one that is down delays no other', async () => {
+  test('anchors to several targets independently: one that is down delays no other', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'killick-targets-'))
     const [near, far] = await Promise.all([startFaultyRpc(chain.url), startFaultyRpc(chain.url)])
     far.rule = () => ({ fault: 'halfOpen' })
@@ -160,7 +160,7 @@ describe('a service that anchors', () => {
     }
   })
 
-  test('with a Redis that is down from the start, the service is up and anchors', async () => {
+  test('starts and anchors although Redis is down from the start', async () => {
     const { service, signer } = await anchoringService({ REDIS_URL: `redis://127.0.0.1:${await freePort()}` })
     try {
       await expectAnchored(service, signer)

@@ -25,11 +25,11 @@ async function file(content: unknown): Promise<string> {
 }
 
 describe('where to anchor', () => {
-  test('nothing set: nowhere', () => {
+  test('is nowhere if nothing is set', () => {
     expect(loadConfig({}).anchor.targets).toEqual([])
   })
 
-  test('one target from the environment alone', () => {
+  test('is one target from the environment alone', () => {
     expect(loadConfig({ ...single, KILLICK_CONFIRMATIONS: '5' }).anchor.targets).toMatchObject([
       {
         ...{ name: 'default', rpcUrls: ['https://a.example', 'https://b.example'], contract: CONTRACT.toLowerCase() },
@@ -38,7 +38,7 @@ describe('where to anchor', () => {
     ])
   })
 
-  test('several from a file, with the environment where the file is silent', async () => {
+  test('is several targets from a file; the environment fills in what the file leaves out', async () => {
     const KILLICK_TARGETS = await file([
       {
         target: 'a',
@@ -56,7 +56,7 @@ describe('where to anchor', () => {
   })
 })
 
-describe('faults are named, all at once, and never show the key', () => {
+describe('all faults are named at once, without showing the key:', () => {
   test.each<[Record<string, string>, RegExp]>([
     [{ KILLICK_RPC_URL: 'ws://a.example' }, /KILLICK_RPC_URL must be URLs/],
     [{ KILLICK_CONTRACT: '0x12' }, /KILLICK_CONTRACT must be 0x and 40 hex digits/],
@@ -90,7 +90,7 @@ describe('faults are named, all at once, and never show the key', () => {
     expect(() => loadConfig({ KILLICK_TARGETS })).toThrow(why)
   })
 
-  test('a file that is not there', () => {
+  test('a file that does not exist', () => {
     expect(() => loadConfig({ KILLICK_TARGETS: join(folder, 'none.json') })).toThrow(
       /KILLICK_TARGETS must be a file.*ENOENT/,
     )

@@ -44,7 +44,7 @@ async function environment(databaseUrl: string) {
   }
 }
 
-/** Records events until told to stop; the leaf hash of the last one. Each is sent until it is accepted. */
+/** Records events until told to stop, each sent until it is accepted. @returns the leaf hash of the last one */
 async function keepRecording(url: string, until: () => boolean): Promise<string> {
   const signer = newSigner()
   await vi.waitUntil(
@@ -64,7 +64,7 @@ async function keepRecording(url: string, until: () => boolean): Promise<string>
   }
 }
 
-/** The last event is anchored, the ledger passes the audit, and the contract holds each size that it says, once. */
+/** Checks that the last event is anchored, the audit passes, and the contract holds each size of the ledger once. */
 async function expectWhole(service: Service, event: string, contract: string): Promise<void> {
   const anchors = async () => (await call(service.url, `/v1/proofs/${event}`)).json.anchors as { logId: string }[]
   await vi.waitUntil(async () => (await anchors()).length === 1, { timeout: 60_000, interval: 100 })
@@ -110,7 +110,7 @@ describe.each(['redis', 'postgresql'] as const)('with the queue on %s', (backend
   )
 })
 
-test('a worker process killed again and again, with another beside it: nothing twice, nothing lost', {
+test('a worker process is killed again and again beside another: no anchor is doubled or lost', {
   timeout: 120_000,
 }, async () => {
   const random = randomness(SEED)

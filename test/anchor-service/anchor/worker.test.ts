@@ -11,7 +11,7 @@ afterAll(() => world.stop())
 const LIFE = ['planned', 'signed', 'broadcast', 'mined', 'confirmed', 'final']
 
 describe('on a calm chain', () => {
-  test('the log is opened, then each checkpoint that is due is anchored once', async () => {
+  test('a worker opens the log, and then anchors each due checkpoint once', async () => {
     const target = await newTarget(world)
     const first = await world.grow(3)
     await target.settle()

@@ -39,7 +39,7 @@ afterAll(async () => {
   await chain.stop()
 })
 
-// Its audits follow each other without a pause, so it ends before others begin.
+// Its audits follow each other without a pause, so this service ends before others begin.
 describe('a service that audits', () => {
   beforeAll(async () => {
     service = await testService(env)
@@ -47,7 +47,7 @@ describe('a service that audits', () => {
   })
   afterAll(() => service.stop())
 
-  test('an honest ledger that is anchored passes, which is told and recorded', async () => {
+  test('an honest, anchored ledger passes, which is reported and recorded', async () => {
     const { failed, last } = await untilAudit(
       service,
       ({ last }) => last?.outcome === 'pass' && (last.events ?? 0) > 15,
@@ -83,7 +83,7 @@ describe('a service that audits', () => {
     const place = { source: 'billing', seq: 7 }
     let logIndex: number
 
-    test('is found, named and told to everybody', async () => {
+    test('is found, named and reported everywhere', async () => {
       receiver.notices.length = 0
       const known = (await systemEvents(service, 'audit.fail')).length
       await tamper(service, 'create table kept as select * from packs')
@@ -108,13 +108,13 @@ describe('a service that audits', () => {
       })
     })
 
-    test('keeps nothing from being recorded, and is told once', async () => {
+    test('stops nothing from being recorded, and is reported once', async () => {
       expect(await recordBatch(service.url, producer, 1)).toBe(201)
       await moreAudits(service, 2)
       expect(receiver.notices).toHaveLength(1)
     })
 
-    test('and put back, the next audit passes and says so', async () => {
+    test('lets the next audit pass once it is put back, and that is reported', async () => {
       await tamper(
         service,
         'delete from packs p using kept k where k.first_event = p.first_event; insert into packs select * from kept; drop table kept',
@@ -129,12 +129,12 @@ describe('a service that audits', () => {
     })
   })
 
-  test('a notice that the receiver did not take was sent again, and the failure counted', async () => {
+  test('a notice that the receiver refused is sent again, and the failure is counted', async () => {
     expect(await metric(service, 'killick_audit_webhook_failures_total')).toBe(1)
   })
 })
 
-test('a log that was cut back, with every trace of its anchors: the contract knows of more', async () => {
+test('the contract knows that a log was cut back, even if every trace of its anchors was deleted', async () => {
   const mine = { ...env, KILLICK_CHAIN_KEY: await chain.newKey() }
   const whole = await testService({ ...mine, KILLICK_AUDIT_INTERVAL_MS: '0' })
   await recordSome(whole, 2, 1)
@@ -150,7 +150,7 @@ test('a log that was cut back, with every trace of its anchors: the contract kno
   const rest = await testService({ ...mine, KILLICK_WORKER: 'off' }, whole)
   const { last } = await untilAudit(rest, ({ last }) => last !== null)
   expect(last).toMatchObject({ outcome: 'fail', size: 1, first: { logIndex: 1 } })
-  // The process remembers the head, the sources lost their registrations, and the contract is a memory that nobody can edit.
+  // The process remembers the head, the sources lost their registrations, and nobody can edit the contract.
   expect(last!.findings.map(({ check, reason }) => [check, reason])).toEqual([
     ['head.memory', 'removed'],
     ['registry', 'untold'],
@@ -161,7 +161,7 @@ test('a log that was cut back, with every trace of its anchors: the contract kno
   await rest.stop()
 })
 
-test('while no node answers, faults are found; without any, the audit is undecided and an alarm stays', async () => {
+test('while no node answers, faults are found; if there are none, the audit is undecided and an alarm stays', async () => {
   const rpc = { KILLICK_RPC_URL: 'http://127.0.0.1:1', KILLICK_WORKER: 'off' }
   const alone = await testService({ ...env, ...rpc, KILLICK_AUDIT_WEBHOOK: '' })
   await recordSome(alone, 1, 3)

@@ -1,4 +1,4 @@
-// Nobody signs the columns by which events are found: the audit tells when one of them is not what the event says.
+// Nobody signs the columns by which events are found. The audit reports when one of them is not what the event says.
 import { auditLedger, openApi } from '@killick/sdk/audit'
 import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -23,14 +23,14 @@ afterAll(async () => {
   await service.stop()
 })
 
-/** As the service audits, but for its thread, its pins and its chain. */
+/** Audits as the service does, but without its thread, its pins and its chain. */
 async function audit() {
   const pins = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
   const result = await auditLedger(openApi(service.url, READER), pins, { own: [checkColumns(pool)] })
   return finished(result, { at: '', seconds: 0 })
 }
 
-/** Alters the database, audits, and puts it back. @returns what the audit found */
+/** Alters the database, audits it, and puts it back. @returns what the audit found */
 async function findingsOf(table: 'packs' | 'pack_keys' | 'batches', change: string) {
   await tamper(service, `create table kept as select * from ${table}; ${change}`)
   const found = await audit()
@@ -88,7 +88,7 @@ test.each([
   expect(first).toMatchObject({ source: 'billing', stream, seq })
   const { detail } = findings.find(({ check }) => check === 'columns')!
   expect(detail).toMatch(new RegExp(`^packs\\.${column}: `))
-  // Nothing else is wrong, but where events have left their places.
+  // Nothing else is wrong, unless events have left their places.
   if (column !== 'first_event') expect(findings).toHaveLength(1)
 })
 
@@ -115,7 +115,7 @@ test.each([
   })
 })
 
-test('pack_keys: a row deleted, and one more', async () => {
+test('pack_keys: a deleted row and an added row are named', async () => {
   const gone = await findingsOf('pack_keys', `delete from pack_keys where ${keyRow}`)
   expect(gone.first).toMatchObject({ source: 'billing', stream, seq: 5 })
   expect(gone.findings[0]).toMatchObject({
@@ -133,7 +133,7 @@ test('pack_keys: a row deleted, and one more', async () => {
   })
 })
 
-test('packs.first_event: one more, that no batch has', async () => {
+test('packs.first_event: a pack that belongs to no batch is named', async () => {
   const { first, findings } = await findingsOf(
     'packs',
     `insert into packs select 1000000, log_index, pos, n, ids, times, body from packs where ${pack}`,
@@ -147,7 +147,7 @@ test('packs.first_event: one more, that no batch has', async () => {
   ])
 })
 
-test('of a batch with an event that cannot be read the others are held against what they say', async () => {
+test('in a batch with an unreadable event, the other events are still compared with their columns', async () => {
   await tamper(service, 'create table kept as select * from packs')
   const third = await numberOf(service.databaseUrl, 'billing', 7)
   await alterToken(service.databaseUrl, third, () => '')
@@ -179,7 +179,7 @@ test.each([
   else expect(detail).toMatch(new RegExp(`^batches\\.${column}: `))
 })
 
-test('the service audits so in the background, and tells where, but not what events say', async () => {
+test('the service audits the columns in the background, and reports places but no contents of events', async () => {
   await tamper(service, `update pack_keys set ${key(THIRD + 3, NOTHING)} where ${keyRow}`)
   const auditing = await testService({ KILLICK_AUDIT_INTERVAL_MS: '100' }, service)
   const { last } = await untilAudit(auditing, ({ last }) => last !== null)

@@ -1,4 +1,4 @@
-// The service's audit reads the rows of many batches at a time: as few queries as that takes, and nothing is missed for it.
+// The service's audit reads the rows of many batches at a time. It takes few queries, and still misses nothing.
 
 import type { WalkedBatch } from '@killick/sdk/audit'
 import { MAX_BATCH_EVENTS, nodePrimitives, parseBatch, parseBatchHeader, printBatch, utf8 } from '@killick/sdk/core'
@@ -10,7 +10,7 @@ import { queryAsOwner } from '../../support/postgres.ts'
 import { nextBatch, registerSource, type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer } from '../support/producer.ts'
 
-/** The ledger's own two, 230 of one event, and two that are as large as they may be together with nothing else. */
+/** The ledger's own two batches, 230 of one event, and two that each fill a page alone. */
 const SMALL = 230
 const LARGE = 6_000
 let store: TestLedger
@@ -37,7 +37,7 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => store.close())
 
-/** As an audit goes over the log, with two batches under way at a time. */
+/** Walks the log as an audit does, with two batches under way at a time. */
 async function check() {
   let queries = 0
   let most = 0
@@ -66,16 +66,16 @@ async function check() {
   return { queries, most, found }
 }
 
-test('of a whole log nothing is found, in few queries', async () => {
+test('in an unaltered log nothing is found, with few queries', async () => {
   expect(walked.length).toBe(SMALL + 4)
   const { queries, most, found } = await check()
   expect(found).toEqual([])
-  // Three pages of small ones, one of each large, and what the index of keys and the end ask.
+  // Three pages of small batches, one for each large batch, and the queries for the index and at the end.
   expect(queries).toBeLessThan(20)
   expect(most).toBeLessThanOrEqual(MAX_BATCH_EVENTS)
 })
 
-test('what was altered is found on each side of where pages meet, and nothing else', async () => {
+test('an alteration on either side of a page boundary is found, and nothing else', async () => {
   const altered: [at: number, sql: string, message: string][] = [
     [
       99,
@@ -89,7 +89,7 @@ test('what was altered is found on each side of where pages meet, and nothing el
     [200, 'update killick.batches set first_event = 9007199254740993 where log_index = 200', 'batches.first_event'],
     [233, 'update killick.packs set times = times || times where log_index = 233 and pos > 5000', 'packs.times'],
   ]
-  // Without what would keep a row from being so.
+  // Without the constraints that would refuse such a row.
   const sql = [
     'set session_replication_role = replica',
     'alter table killick.batches drop constraint batches_check',

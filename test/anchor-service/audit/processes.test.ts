@@ -1,4 +1,4 @@
-// Several processes, restarts and ends, without a chain: what the chain has to say stays open then, and is said to be.
+// Several processes, restarts and ends, without a chain. What only the chain could tell is reported as open.
 import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -33,12 +33,12 @@ test('without a chain the audit is undecided and says why', async () => {
   expect(await metric(service, 'killick_audit_last_success_timestamp_seconds')).toBe(0)
 })
 
-test('switched off, nothing is audited', async () => {
+test('nothing is audited if the audit is switched off', async () => {
   const service = await start()
   expect(await auditStatus(service)).toBeNull()
 })
 
-test('of two processes on a database one audits; when it goes, the other goes on', async () => {
+test('one of two processes on a database audits; when it ends, the other takes over', async () => {
   const first = await start(OFTEN)
   await untilAudit(first, ({ last }) => last !== null)
   const second = await start(OFTEN, first)
@@ -54,7 +54,7 @@ test('of two processes on a database one audits; when it goes, the other goes on
   await moreAudits(second, 1)
 })
 
-test('a service that closes does not wait for its audit, and the next one takes the place', async () => {
+test('a service that closes does not wait for its audit, and the next service takes over', async () => {
   const quiet = await start()
   await recordSome(quiet, 30, 1)
   const service = await start({ ...OFTEN, KILLICK_AUDIT_PACE: '1' }, quiet)
@@ -82,8 +82,8 @@ test('an alarm outlives a restart', async () => {
   expect(await metric(next, 'killick_audit_failed')).toBe(1)
 })
 
-describe('the key of the source killick', () => {
-  test('is pinned; one that it had before must be named', async () => {
+describe('the key of the source killick is pinned', () => {
+  test('and an earlier key must be named', async () => {
     const service = await start()
     const elsewhere = await mkdtemp(join(tmpdir(), 'killick-keys-'))
     const [newKey, oldKey] = [join(elsewhere, 'new.json'), join(elsewhere, 'old.json')]
@@ -101,7 +101,7 @@ describe('the key of the source killick', () => {
     await rm(elsewhere, { recursive: true })
   })
 
-  test('settings that are wrong are named', () => {
+  test('wrong settings are named', () => {
     const env = {
       ...{ KILLICK_AUDIT_INTERVAL_MS: '-1', KILLICK_AUDIT_PACE: 'fast' },
       ...{ KILLICK_AUDIT_WEBHOOK: 'ftp://receiver', KILLICK_AUDIT_SYSTEM_KEYS: '/nowhere/key.json' },
@@ -113,7 +113,7 @@ describe('the key of the source killick', () => {
 describe('auditLedger', () => {
   const nothing = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
 
-  test('never checks more events than the pace allows, but for those of one page', async () => {
+  test('checks at most one page of events more than the pace allows', async () => {
     const service = await start()
     await recordSome(service, 20, 2)
     const api = openApi(service.url, READER)
@@ -126,11 +126,11 @@ describe('auditLedger', () => {
     })
     expect(result.events).toBeGreaterThan(40)
     expect(excess).toHaveLength(result.size)
-    // A page holds as many batches as may be checked in a second; these are of two events.
+    // A page holds as many batches as may be checked in a second; these have two events each.
     expect(Math.max(...excess)).toBeLessThanOrEqual(2 * pace)
   })
 
-  test('ends when its signal says so, also while it waits', async () => {
+  test('ends when its signal aborts, even while it waits', async () => {
     const service = await start()
     await recordSome(service, 5, 2)
     const stop = new AbortController()
@@ -141,7 +141,7 @@ describe('auditLedger', () => {
     await expect(audit).rejects.toThrow('enough')
   })
 
-  test('comes again when the service says that it came too early', async () => {
+  test('asks again after the service refused it for its rate', async () => {
     let requests = 0
     const server = createServer((_, response) => {
       requests += 1

@@ -1,4 +1,4 @@
-// The lines that the audit holds a schema against are those of a schema that was just made.
+// The audit compares a schema with lines that were printed from a schema that was just made.
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { readSchema } from '../../../anchor-service/src/audit/schema.ts'

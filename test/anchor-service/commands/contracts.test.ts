@@ -28,7 +28,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** What a command prints, or the sentence with which it fails. */
+/** What a command prints, or the message with which it fails. */
 async function run(command: (config: Config) => Promise<string>, env: Record<string, string>): Promise<string> {
   try {
     return await command(loadConfig(env))
@@ -58,7 +58,7 @@ describe('deploy', () => {
     }
   })
 
-  test('as a command needs no contract, and shows no key', async () => {
+  test('needs no contract as a command, and shows no key', async () => {
     const key = await world.chain.newKey()
     const env = { PATH: process.env.PATH ?? '', KILLICK_RPC_URL: world.chain.url, KILLICK_CHAIN_KEY: key }
     const child = await startChild(process.execPath, [MAIN, 'deploy'], { env })
@@ -67,7 +67,7 @@ describe('deploy', () => {
     expect(child.output()).not.toContain(key.slice(2))
   })
 
-  test('says what is wrong', async () => {
+  test('names what is wrong with its settings', async () => {
     const contract = { KILLICK_CONTRACT: ANCHOR_LOG_ADDRESS }
     const poor = { ...contract, KILLICK_RPC_URL: world.chain.url, KILLICK_CHAIN_KEY: Wallet.createRandom().privateKey }
     expect(await run(deploy, { ...poor, KILLICK_RPC_URL: 'ftp://x' })).toContain('KILLICK_RPC_URL must be')
@@ -77,7 +77,7 @@ describe('deploy', () => {
   })
 })
 
-test('handover: the new key takes the log over, with its id and its past', async () => {
+test('handover gives the log to a new key, with its id and its past', async () => {
   const target = await newTarget(world)
   await world.grow()
   await target.settle()
@@ -100,7 +100,7 @@ describe('a signer', () => {
   const key = Wallet.createRandom().privateKey
   const { address } = new Wallet(key)
 
-  test('is a key, a file that holds one, or a keystore with a password', async () => {
+  test('is a key, a file with a key, or a keystore with a password', async () => {
     const [plain, store, password] = ['key', 'store.json', 'password'].map((name) => join(folder, name)) as [
       string,
       string,
@@ -124,7 +124,7 @@ describe('a signer', () => {
     await expect(openSigner({ key: store, password: null })).rejects.toThrow('needs a password')
   })
 
-  test('in another process anchors like any other, whichever form of s it answers with', async () => {
+  test('in another process anchors like any other, whether it answers with high or low s', async () => {
     const script = join(folder, 'signer.mjs')
     await writeFile(
       script,
@@ -156,7 +156,7 @@ import { createServer } from 'node:http'
     await expect(target.advance({ signer })).rejects.toMatchObject({ code: 'signer_failed' })
   })
 
-  test('whose signature is another’s is found out', async () => {
+  test('whose signature is by another key is refused', async () => {
     const { signDigest } = keySigner(Wallet.createRandom().privateKey)
     const fields = { chainId: 1, nonce: 0, to: address, data: '0x', gas: 21_000n, max: 1n, tip: null }
     await expect(signTransaction({ address: address.toLowerCase(), signDigest }, fields)).rejects.toThrow(

@@ -1,4 +1,4 @@
-// The tables of sources are a cache of signed events: they can be made again from these, and from nothing else.
+// The tables of sources are a cache of signed events. They can be made again from these events, and from nothing else.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { checkSchema } from '../../../anchor-service/src/audit/schema.ts'
 import { rebuildFromLog } from '../../../anchor-service/src/commands/rebuild-registry.ts'
@@ -51,7 +51,7 @@ describe('tables that somebody has altered', () => {
     ['settings changed', `update sources set decoys = not decoys, max_age = 5`],
     ['all rows gone', `delete from source_keys; delete from sources`],
     ['the ledger’s own rows for another key', `update source_keys set kid = '${foreign.kid}' where source = 'killick'`],
-  ])('%s: the log makes them what they were', async (_, sql) => {
+  ])('%s: they are made again from the log', async (_, sql) => {
     await tamper(service, sql)
     await expect(rebuild(false)).rejects.toThrow(/do not say what the log says[\s\S]*Nothing was changed/)
     expect(await rows()).not.toEqual(whole)
@@ -60,7 +60,7 @@ describe('tables that somebody has altered', () => {
     expect(await rebuild(false)).toMatch(/There is nothing to rebuild/)
   })
 
-  test('a service refuses what they say, says so, and takes batches again once they were rebuilt', async () => {
+  test('a service refuses batches by them, reports them, and takes batches again once they are rebuilt', async () => {
     await tamper(service, addKey)
     const fresh = await testService({}, service)
     const send = async (by = signer) => post(fresh.url, (await new Producer('billing', by).batch([sampleEvent()])).body)
@@ -77,7 +77,7 @@ describe('tables that somebody has altered', () => {
     await keepTables(service, TABLES)
   })
 
-  test('the tables refuse changes as before, and the schema is as it was made', async () => {
+  test('after a rebuild the tables refuse changes as before, and the schema is unchanged', async () => {
     await tamper(service, addKey)
     await rebuild()
     await expect(queryAsOwner(service.databaseUrl, 'delete from killick.source_keys')).rejects.toThrow('append-only')
@@ -90,7 +90,7 @@ describe('tables that somebody has altered', () => {
   })
 })
 
-describe('a log that is not the one that was signed says nothing', () => {
+describe('nothing is rebuilt from a log that is not the signed one:', () => {
   beforeEach(() => putBack(service, TABLES))
 
   const hidden = `update batches set source = 'other', stream = 'elsewhere', seq = 99 where log_index = ${newest}`
@@ -115,7 +115,7 @@ describe('a log that is not the one that was signed says nothing', () => {
     expect(await rows()).toEqual(before)
   })
 
-  test('its end was cut off, and with it the end of a key', async () => {
+  test('its end was cut off, with the registration that ended a key', async () => {
     await tamper(
       service,
       `delete from source_keys where log_index = ${newest}; delete from sources where log_index = ${newest}`,
@@ -131,7 +131,7 @@ describe('a log that is not the one that was signed says nothing', () => {
   })
 })
 
-test('a database that keeps other rows than were written is told, and left as it was', async () => {
+test('a database that does not keep the rows as written is reported, and left as it was', async () => {
   await putBack(service, TABLES)
   await tamper(
     service,

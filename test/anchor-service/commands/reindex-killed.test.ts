@@ -1,5 +1,5 @@
-// The command `reindex` as a process that is killed, again and again: the next one goes on where it was, and searches meanwhile
-// neither miss an event nor find one twice.
+// The command `reindex` as a process that is killed again and again. The next process continues where it was, and searches in the
+// meantime neither miss an event nor find one twice.
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -24,12 +24,12 @@ const MAIN = fileURLToPath(new URL('../../../anchor-service/src/main.ts', import
 const BATCHES = 10
 const EVENTS = 4
 const PART = RUN_EVENTS[0]
-/** As if the log had so many times its events, so that its packs lie in several parts, one or two in each. */
+/** Moves the packs apart, as if the log had many more events, so that its parts hold one or two packs each. */
 const WIDE = Math.ceil(PART / (2 * EVENTS))
 
 let opened: TestLedger
 let folder: string
-/** Stands in the way of the process, by holding what it needs next. */
+/** Stops the process by locking what it needs next. */
 let blocker: pg.Client
 /** First events of the packs, in the order in which reindex comes to them. */
 let packs: number[]
@@ -77,7 +77,7 @@ const SEARCHES: [EventConditions, number][] = [
   [{ source: 'billing' }, BATCHES * EVENTS],
 ]
 
-/** By pages of three, so that none is doubled or left out where pages meet. */
+/** Searches in pages of three, so that a page boundary would show an event that is doubled or left out. */
 async function expectFound(): Promise<void> {
   for (const [conditions, count] of SEARCHES) {
     const seen: string[] = []
@@ -92,7 +92,7 @@ async function expectFound(): Promise<void> {
   }
 }
 
-/** The process waits for what the blocker holds. */
+/** Waits until the process waits for what the blocker holds. */
 async function untilBlocked(child: ChildHandle): Promise<void> {
   const sql = `select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
   await expect
@@ -111,7 +111,7 @@ const madeAnew = async (upTo = 2 ** 48): Promise<number> => {
   return (await queryAsOwner<{ n: number }>(opened.databaseUrl, sql, [NEWEST, upTo]))[0]!.n
 }
 
-/** How far the next process need not look. */
+/** Up to where the next process need not look. */
 const noted = async (): Promise<number> =>
   existsSync(join(folder, 'reindex.json')) ? JSON.parse(await readFile(join(folder, 'reindex.json'), 'utf8')).events : 0
 
@@ -120,7 +120,7 @@ const insertOf = (pack: number) => `insert into pack_keys values (${pack}, ${NEW
 /** The row of the older scheme: whoever deletes it has to wait. */
 const rowOf = (pack: number) => `select from pack_keys where first_event = ${pack} and scheme = 1 for update`
 
-test('killed at one point after another, it goes on where it was and comes to its end', {
+test('killed at one point after another, it continues where it was and completes', {
   timeout: 120_000,
 }, async () => {
   const POINTS: [string, string, () => number][] = [
@@ -169,7 +169,7 @@ test('killed at one point after another, it goes on where it was and comes to it
   await expectFound()
 })
 
-test('killed after a part is done and before that is noted, it does the part once more, to no harm', {
+test('killed after a part is done but before that is noted, it repeats the part without harm', {
   timeout: 60_000,
 }, async () => {
   await run(`delete from pack_keys where first_event = ${packs[0]}`)

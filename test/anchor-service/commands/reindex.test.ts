@@ -24,14 +24,14 @@ const config = () => loadConfig({ DATABASE_URL: service.databaseUrl, KILLICK_DAT
 const progress = () => join(service.folder, 'reindex.json')
 const found = async () => (await call(service.url, '/v1/events?action=invoice.*&limit=500')).json.events.length
 
-test('says that nothing was wrong where nothing was', async () => {
+test('reports that nothing was wrong if nothing was', async () => {
   const said = await reindexAll(config())
   expect(said).toContain('0 mended, 0 added, 0 of older schemes dropped')
   expect(said).not.toMatch(/continued|altered|cannot be read/)
   expect(existsSync(progress())).toBe(false)
 })
 
-test('mends what was altered and deleted, and says how much; the service goes on meanwhile', async () => {
+test('mends altered and deleted rows, and reports how many, beside a running service', async () => {
   const count = await found()
   expect(count).toBe(20)
   await queryAsOwner(service.databaseUrl, `update killick.pack_keys set keys = '' where first_event = 2`)
@@ -39,13 +39,13 @@ test('mends what was altered and deleted, and says how much; the service goes on
   const [said, ...counts] = await Promise.all([reindexAll(config()), found(), found()])
   expect(said).toContain('1 mended, 3 added')
   expect(said).toContain('somebody has altered the database')
-  // The one whose keys were altered is not found until it is mended.
+  // The event whose keys were altered is not found until they are mended.
   for (const one of counts) expect(one).toBeGreaterThanOrEqual(count - 5)
   expect(await found()).toBe(count)
   expect(await rows()).toEqual(stored)
 })
 
-test('goes on where it was ended, and says so; what it cannot make sense of it does not believe', async () => {
+test('continues where it was stopped, and says so; a note of progress that makes no sense is ignored', async () => {
   await queryAsOwner(service.databaseUrl, 'delete from killick.pack_keys where first_event = 2')
   await writeFile(progress(), JSON.stringify({ origin: config().origin, events: 16_384 }))
   expect(await reindexAll(config())).toMatch(/^It continued at event 16384.* 0 packs were looked at/s)

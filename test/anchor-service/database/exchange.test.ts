@@ -1,4 +1,4 @@
-// What pg does not promise, and `runAll` relies on. Written against pg 8.23.1; with another version read what has changed in its
+// What `runAll` relies on although pg does not promise it. Written against pg 8.23.1; with another version, read what changed in its
 // lib/client.js, lib/connection.js and lib/query.js, then name that version here.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -38,10 +38,10 @@ function rows(from: number, count: number, word: Uint8Array = Buffer.from('word'
   return writer.done()
 }
 const stored = async () => Number((await queryAsOwner<{ n: string }>(url, 'select count(*) as n from words'))[0]!.n)
-/** A connection on which an exchange has ended goes on as any other. */
+/** Checks that a connection works as any other after an exchange. */
 const expectAlive = async () => expect((await client.query('select $1::int + 1 as n', [41])).rows).toEqual([{ n: 42 }])
 
-test('statements and copies travel together, and are all done when it resolves', async () => {
+test('statements and copies travel together, and all are done when it resolves', async () => {
   const copy = (from: number, parts = 1) => ({
     sql: COPY,
     tuples: Array.from({ length: parts }, (_, i) => rows(from + 10 * i, 10)),
@@ -83,7 +83,7 @@ test.each([
   },
 )
 
-test('a connection that breaks meanwhile fails it', async () => {
+test('it rejects if the connection breaks', async () => {
   const broken = new pg.Client({ connectionString: url })
   await broken.connect()
   broken.on('error', () => {})

@@ -1,4 +1,4 @@
-// Whoever owns the database alters events: each is shown as unreadable in its place, and hides no other.
+// Somebody who owns the database alters events. Each is shown as unreadable in its place, and hides no other event.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { tamper } from '../audit/support/audits.ts'
 import { alterToken, partsOf } from '../support/packs.ts'
@@ -56,7 +56,7 @@ async function tail(count: number): Promise<Listed[]> {
   throw new Error('the tail ended')
 }
 
-// Number 7 in the log: two registrations stand before the events of `billing`, and this is the sixth of those.
+// Number 7 in the log: two registrations come before the events of `billing`, and this is the sixth of these.
 const NUMBER = 7
 const SEQ = 5
 
@@ -107,7 +107,7 @@ describe.each<[string, Alter]>([
     },
   )
 
-  test('does so in its stream and in the live tail', async () => {
+  test('comes as unreadable in its stream and in the live tail', async () => {
     const { events } = await read(`/v1/streams/billing/main/events?seq=${SEQ}&span=1`)
     expect(events).toHaveLength(3)
     expect(events[1]).toMatchObject(unreadable)
@@ -116,7 +116,7 @@ describe.each<[string, Alter]>([
     expect(sent.filter(isAltered)).toEqual([expect.objectContaining(unreadable)])
   })
 
-  test('does so in exports, which go on behind it', async () => {
+  test('comes as unreadable in exports, which continue after it', async () => {
     const csv: string[] = (await read('/v1/events/export?format=csv&source=billing')).trim().split('\r\n')
     expect(csv).toHaveLength(9)
     const [line] = csv.filter((text) => text.endsWith(',"event_unreadable"'))
@@ -126,7 +126,7 @@ describe.each<[string, Alter]>([
     expect(events.filter(isAltered)).toEqual([expect.objectContaining({ ...unreadable, proof: null })])
   })
 
-  test('has no proof, which is told with the same code', async () => {
+  test('has no proof, which is reported with the same code', async () => {
     const { json } = await call(service.url, `/v1/proofs/${(unreadable as Listed).id}`)
     expect(json).toMatchObject({ code: 'event_unreadable', status: 410 })
   })
@@ -134,7 +134,7 @@ describe.each<[string, Alter]>([
 
 const PACK = NUMBER - 1
 
-test('of a pack of which nothing is left each event comes as unreadable', async () => {
+test('if nothing is left of a pack, each of its events comes as unreadable', async () => {
   const before = await found()
   await tamper(service, `update packs set body = '' where first_event = ${PACK}`)
   const after = await found()
@@ -146,7 +146,7 @@ test('of a pack of which nothing is left each event comes as unreadable', async 
   await restore()
 })
 
-test('of one in no batch only what stands beside it is told', async () => {
+test('for an event in no batch, only the columns beside it are shown', async () => {
   await alterToken(service.databaseUrl, NUMBER, () => '')
   await tamper(service, `update packs set log_index = 9223372036854775807 where first_event = ${PACK}`)
   const events = await found()
@@ -157,7 +157,7 @@ test('of one in no batch only what stands beside it is told', async () => {
   await restore()
 })
 
-test('another true event in its place is not proven as the one that was accepted', async () => {
+test('another genuine event in its place is not proven as the accepted one', async () => {
   const [row] = (await read(`/v1/streams/billing/main/events?seq=${SEQ}&span=0`)).events
   await alterToken(service.databaseUrl, NUMBER, (_, tokens, i) => tokens[i - 1]!)
   const { json } = await call(service.url, `/v1/proofs/${row.id}`)
@@ -165,7 +165,7 @@ test('another true event in its place is not proven as the one that was accepted
   await restore()
 })
 
-test('an event that no proof can be made of does not end an export', async () => {
+test('an event without a possible proof does not end an export', async () => {
   await tamper(
     service,
     `update batches set event_leaves = overlay(event_leaves placing sha256('') from 33) where first_event = ${PACK}`,
@@ -177,7 +177,7 @@ test('an event that no proof can be made of does not end an export', async () =>
   ])
 })
 
-test('a link to an event that was altered says so', async () => {
+test('a link to an altered event says that it was altered', async () => {
   const init = { method: 'POST', headers: { 'content-type': 'application/json' } }
   const body = JSON.stringify({ eventId: leaf, fields: ['action'] })
   const { json } = await call(service.url, '/v1/shares', READER, { ...init, body })

@@ -1,6 +1,6 @@
-// What somebody who owns the database may do to it, and who notices. Every column has its attack.
+// What somebody who owns the database may do to it, and which check notices it. Every column has an attack.
 
-/** A row of each table that is worth attacking, and another one like it. */
+/** For each table, a row worth attacking, and another row like it. */
 export const ROWS: { readonly [table: string]: { one: string; other: string; key: string } } = {
   anchor_states: {
     one: `(anchor, seq) = (select anchor, seq from anchor_states where state = 'confirmed' and log_index is not null order by anchor limit 1)`,
@@ -74,7 +74,7 @@ const states = (name: string): [string, RegExp] => ['anchors.rows', new RegExp(`
 const SIGNED = `(anchor, seq) = (select anchor, seq from anchor_states where raw is not null and anchor = (select min(id) from anchors where size > 0) limit 1)`
 const SETTLED = `(anchor, seq) = (select anchor, max(seq) from anchor_states where anchor = (select max(id) from anchors) group by 1)`
 
-/** An alteration of each column, as SQL for its new value. */
+/** An alteration of each column: SQL for its new value. */
 export const COLUMNS: { readonly [column: string]: Column } = {
   'anchor_states.anchor': ['anchor + 1000', told('anchor_states'), null],
   'anchor_states.seq': ['seq + 100', told('anchor_states'), null],
@@ -188,7 +188,7 @@ export const COLUMNS: { readonly [column: string]: Column } = {
   'tiles.hashes': [flip('hashes'), ['tiles', /^\/tile\/0/], 'tiles'],
 }
 
-/** Columns that cannot be altered by SQL, but by altering the table, which the catalogue shows. */
+/** Columns that only a change of the table can alter, which the catalogue then shows. */
 export const GENERATED = ['anchors.checkpoint', 'anchors.id']
 /** Columns of the index of keys, which needs a longer ledger: see below in the test. */
 export const INDEX = [
@@ -199,7 +199,7 @@ export const INDEX = [
   'key_blocks.entries',
 ]
 
-/** What finds a row of a table that is gone, or was added. */
+/** Which check finds a row that was deleted from a table, or added to it. */
 export const TABLES: {
   readonly [table: string]: { check: string; external: string | null; forged?: string; swapped?: string }
 } = {

@@ -1,5 +1,4 @@
-// What the tests of the background audit share: looking at it from outside, a webhook's receiver, and somebody who owns the
-// database.
+// What the tests of the background audit share: a view from outside, a webhook's receiver, and somebody who owns the database.
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -12,7 +11,7 @@ import { call, register, type TestService } from '../../support/service.ts'
 
 export const auditStatus = async ({ url }: TestService): Promise<AuditStatus> => (await call(url, '/readyz')).json.audit
 
-/** The first status that is as wanted. */
+/** Waits for a status that is as wanted, and returns it. */
 export async function untilAudit(
   service: TestService,
   isWanted: (status: AuditStatus) => boolean,
@@ -58,7 +57,7 @@ export async function recordBatch(url: string, producer: Producer, events: numbe
   return (await post(url, batch.body)).status
 }
 
-/** Takes notices; refuses the first `refusals` of them. */
+/** Receives notices; refuses the first `refusals` of them. */
 export async function startReceiver(refusals = 0) {
   const notices: Notice[] = []
   let requests = 0
@@ -77,7 +76,7 @@ export async function startReceiver(refusals = 0) {
   }
 }
 
-/** Runs SQL as whoever owns the database, past the triggers. */
+/** Runs SQL as the database's owner, with triggers disabled. */
 export function tamper({ databaseUrl }: TestService, sql: string): Promise<unknown> {
   return queryAsOwner(
     databaseUrl,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Lru } from '../../anchor-service/src/lru.ts'
 
-test('what was used longest ago goes first, and never more is kept than there is room for', () => {
+test('the entry used longest ago is dropped first, and never more are kept than there is room for', () => {
   const kept = new Lru<string>(100)
   kept.set('a', 'A', 40)
   kept.set('b', 'B', 40)

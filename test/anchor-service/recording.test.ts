@@ -33,7 +33,7 @@ describe('a batch that is in order', () => {
     expect(await post(service.url, next.body)).toMatchObject({ status: 201, json: { seq: 3, n: 1 } })
   })
 
-  test('gets the very same receipt when it is sent again, also after others', async () => {
+  test('gets the very same receipt when it is sent again, even after other batches', async () => {
     const producer = new Producer('billing', signer)
     const { body, advance } = await producer.batch([sampleEvent()])
     const first = await post(service.url, body)

@@ -45,7 +45,7 @@ const events = [sampleEvent(0), sampleEvent(1), sampleEvent(2)]
 const b64 = (value: unknown) => toBase64url(utf8(typeof value === 'string' ? value : JSON.stringify(value)))
 const payloadOf = (jws: string) => JSON.parse(Buffer.from(jws.split('.')[1]!, 'base64url').toString())
 
-/** A properly signed batch over tokens that are not what makeEvent would make. @param disclosures null: its own */
+/** A properly signed batch over tokens that makeEvent would not make. @param disclosures null: its own */
 async function forged(
   producer: Producer,
   payloads: (claims: Record<string, unknown>) => string,
@@ -348,7 +348,7 @@ test.for(Object.entries(cases))(
 describe('a source that is registered with decoys, and with bounds on time', () => {
   const HOUR = 3_600_000
 
-  test('may hide digests, but not what makes an event', async () => {
+  test('may hide digests, but not the fields that every event needs', async () => {
     const producer = new Producer('decoyed', signer)
     const { body } = await forged(
       producer,
@@ -365,7 +365,7 @@ describe('a source that is registered with decoys, and with bounds on time', () 
     ['too old', [0, -2 * HOUR, 0], 3],
     ['too new', [0, 0, 2 * HOUR], 4],
     ['of 1970', [-Date.now(), 0, 0], 2],
-  ])('has an event refused that is %s, at its line', async (_, shifts, line) => {
+  ])('has an event that is %s refused, with its line', async (_, shifts, line) => {
     const producer = new Producer('decoyed', signer)
     const batch = await producer.batch(events, { times: shifts.map((shift) => Date.now() + shift) })
     const { status, json } = await post(service.url, batch.body)
@@ -382,7 +382,7 @@ describe('a source that is registered with decoys, and with bounds on time', () 
     expect((await post(service.url, (await producer.batch(events, { times })).body)).status).toBe(201)
   })
 
-  test('keeps its settings where a change does not name them, and shows them', async () => {
+  test('keeps settings that a change does not name, and shows them', async () => {
     const source = 'changing'
     const shown = async () => {
       const { json } = await call(service.url, `/v1/sources?source=${source}`)
@@ -397,7 +397,7 @@ describe('a source that is registered with decoys, and with bounds on time', () 
     expect(await shown()).toEqual({ decoys: false, maxAge: null, maxAhead: 7, eventSignatures: 'optional' })
   })
 
-  test('is judged by what was registered while the batch was on its way, and a batch of before gets its receipt', async () => {
+  test('is judged by the registration at the commit, and an earlier batch still gets its receipt', async () => {
     const producer = new Producer('strict', signer)
     await register(service.url, 'strict', [{ jwk: signer.jwk }])
     const old = await producer.batch(events, { times: events.map(() => 0) })
@@ -432,7 +432,7 @@ test('a gap and a fork say what was expected', async () => {
   })
 })
 
-test('another event at a taken position is equivocation, and both headers are kept, once', async () => {
+test('another event at a taken place is equivocation, and both headers are kept once', async () => {
   const producer = new Producer('billing', signer)
   const first = await producer.batch(events)
   const other = await producer.batch(events)
@@ -475,7 +475,7 @@ test('a batch accepted while its key was valid gets its receipt after the key ha
   expect(await post(service.url, (await producer.batch(events)).body)).toMatchObject({ json: { code: 'key_expired' } })
 })
 
-test('unsigned events are taken from a source that may send them', async () => {
+test('unsigned events are accepted from a source that may send them', async () => {
   const producer = new Producer('mass', signer)
   expect((await post(service.url, (await producer.batch(events, { eventSigner: null })).body)).status).toBe(201)
 })
@@ -486,7 +486,7 @@ test.each(['gzip', 'zstd'])('%s is accepted', async (encoding) => {
   expect((await post(service.url, new Uint8Array(bytes), { 'content-encoding': encoding })).status).toBe(201)
 })
 
-test('a body of 1 GiB is refused before it has been sent, with memory bounded', async () => {
+test('a body of 1 GiB is refused before it is sent completely, in bounded memory', async () => {
   const before = process.memoryUsage().rss
   const chunk = Buffer.alloc(1 << 20, 0x61)
   const { status, body, sent } = await new Promise<{ status: number; body: string; sent: number }>(

@@ -1,4 +1,4 @@
-// Threads as the service keeps them, by one that does what it is told.
+// How the service keeps threads, tested with one that does what it is told.
 import { afterEach, expect, test } from 'vitest'
 import { keepThread, type Thread } from '../../anchor-service/src/thread.ts'
 import type { Command, Reported } from './support/obedient-thread.ts'
@@ -18,7 +18,7 @@ function start(options: { restartMs?: number } = {}) {
   return { thread, news, failures }
 }
 
-test('answers are for their questions, in whatever order they come, and so is what they throw', async () => {
+test('answers and errors reach their own questions, in whatever order they come', async () => {
   const { thread, news } = start()
   const slow = thread.ask({ say: 'slow', afterMs: 100 })
   const quick = thread.ask({ say: 'quick' })
@@ -32,7 +32,7 @@ test('answers are for their questions, in whatever order they come, and so is wh
   expect(news).toEqual([{ started: 'given' }])
 })
 
-test('memory that goes along with a question is gone here, and what comes with the answer is whole', async () => {
+test('memory that is handed over with a question is gone here, and what comes back is complete', async () => {
   const { thread } = start()
   const bytes = new Uint8Array(1 << 20).fill(7)
   const echoed = thread.ask({ echo: bytes }, [bytes.buffer])
@@ -40,7 +40,7 @@ test('memory that goes along with a question is gone here, and what comes with t
   expect(await echoed).toEqual(new Uint8Array(1 << 20).fill(7))
 })
 
-test('one that ends answers first what it was asked, and is not started again', async () => {
+test('a thread that is ended answers open questions first, and is not started again', async () => {
   const { thread, news, failures } = start({ restartMs: 1 })
   const asked = [100, 50, 0].map((afterMs) => thread.ask({ say: afterMs, afterMs }))
   await thread.end()
@@ -49,7 +49,7 @@ test('one that ends answers first what it was asked, and is not started again', 
   await thread.end()
 })
 
-test('one that breaks fails what it was asked with its own words, and runs again when it is asked next', async () => {
+test('a thread that breaks fails its open questions with its error, and runs again at the next question', async () => {
   const { thread, news, failures } = start()
   const open = [thread.ask({ say: 'never', afterMs: 60_000 }), thread.ask({ say: 'never', afterMs: 60_000 })]
   const failed = open.map((asked) => expect(asked).rejects.toThrow('broken'))
@@ -62,7 +62,7 @@ test('one that breaks fails what it was asked with its own words, and runs again
   expect(news.filter((one) => 'started' in one)).toHaveLength(2)
 })
 
-test('one that is to be started again by itself is, also where it cannot be loaded', async () => {
+test('a thread with `restartMs` starts again by itself, even if it cannot be loaded', async () => {
   const { thread, news, failures } = start({ restartMs: 5 })
   thread.tell({ break: 'once' })
   await expect.poll(() => news.filter((one) => 'started' in one).length).toBe(2)
@@ -76,7 +76,7 @@ test('one that is to be started again by itself is, also where it cannot be load
   expect(missing[0]).toContain('no-such-thread')
 })
 
-test('one that is killed is gone, whatever it was at', async () => {
+test('a killed thread is gone, whatever it was doing', async () => {
   const { thread, failures } = start()
   await thread.ask({ say: 'loaded' })
   const asked = expect(thread.ask({ say: 'never', afterMs: 60_000 })).rejects.toThrow('ended')

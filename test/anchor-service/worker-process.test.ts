@@ -11,7 +11,7 @@ import { ADMIN, call, READER, register } from './support/service.ts'
 
 const MAIN = fileURLToPath(new URL('../../anchor-service/src/main.ts', import.meta.url))
 
-test('a worker in a process of its own anchors what a service takes, and ends cleanly', {
+test('a worker in its own process anchors what a service accepts, and ends cleanly', {
   timeout: 90_000,
 }, async () => {
   const chain = await startChain()

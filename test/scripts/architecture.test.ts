@@ -23,7 +23,7 @@ describe('docs/ARCHITECTURE.md', () => {
     expect(mapIn(page)).toBe(drawMap())
   })
 
-  test('it has a line for each room, in the order of the import table, at the place where the room is', () => {
+  test('it has a line for each room, in the order of the import table, with the room’s folder', () => {
     const rooms = table('| room | where | what it is for |')
     expect(rooms.map(([name]) => name)).toEqual(PARTS.map(({ name }) => name))
     for (const [name, where, purpose] of rooms) {
@@ -44,7 +44,7 @@ describe('docs/ARCHITECTURE.md', () => {
   })
 })
 
-test('a long way round stands for the arrow that it makes superfluous', () => {
+test('an arrow is left out of the map if a longer way implies it', () => {
   const files = (name: string) => [`sdk/src/${name}/`]
   const parts = [
     { name: 'a', files: files('a'), may: [] },

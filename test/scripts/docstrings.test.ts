@@ -44,7 +44,7 @@ describe('docstrings', () => {
     expect(read(source)).toEqual({ f: null })
   })
 
-  test('it is found where the name is declared, through other modules', () => {
+  test('a docstring is found where the name is declared, through other modules', () => {
     writeFileSync(
       join(folder, 'own.ts'),
       '/** One. */\nexport type One = 1\nexport const two = 2\nexport const three = 3',
@@ -56,7 +56,7 @@ describe('docstrings', () => {
     })
   })
 
-  test('a name whose declaration is not found is no name that has one', () => {
+  test('a name whose declaration is not found counts as one without a docstring', () => {
     writeFileSync(join(folder, 'own.ts'), 'export const one = 1')
     expect(() => read("export { two } from './own.ts'")).toThrow('exports two')
   })
@@ -71,7 +71,7 @@ describe('@killick/sdk', () => {
     expect(names.length).toBeGreaterThan(100)
   })
 
-  test('the entry for applications has these names: what a ledger is built of belongs to /core', () => {
+  test('the entry for applications has these names; the parts of a ledger belong to /core', () => {
     const names = readExports(join(sdk, 'src/index.ts')).map(({ name }) => name)
     expect(names.sort()).toEqual(
       [

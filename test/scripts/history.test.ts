@@ -21,7 +21,7 @@ describe('the events that npm start records', () => {
   const commit = (message: string, date = '2026-03-01T12:00:00+01:00') =>
     git('commit', '--allow-empty', '-qm', message, '--date', date)
 
-  test('a commit: who, what, which files with their blobs, when', async () => {
+  test('a commit tells who, what, when, and which files with their blobs', async () => {
     git('init', '-q')
     await writeFile(join(folder, 'straße\tand tab.txt'), 'one')
     await writeFile(join(folder, 'gone'), 'two\n'.repeat(9))
@@ -51,7 +51,7 @@ describe('the events that npm start records', () => {
     expect(events[0]!.changes).toContainEqual({ path: 'gone', before: null, after: blob('HEAD~1:gone') })
   })
 
-  test('a parent comes before its children, a merge after both sides', async () => {
+  test('a parent comes before its children, and a merge after both sides', async () => {
     git('init', '-q', '-b', 'main')
     commit('root')
     git('checkout', '-qb', 'side')

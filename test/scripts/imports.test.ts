@@ -32,11 +32,11 @@ describe('import boundaries', () => {
     expect(breaches(path, text)).toEqual([])
   })
 
-  test('ethers and bullmq have one door each', () => {
+  test('ethers and bullmq may each be imported by one part only', () => {
     expect(breaches('anchor-service/src/anchor/worker.ts', "import 'ethers'\nimport 'bullmq'")).toHaveLength(2)
   })
 
-  test('parts may import parts of rows above their own alone, so none imports itself by way of another', () => {
+  test('parts may import only parts of rows above their own, so there is no circle', () => {
     const names = PARTS.map(({ name }) => name)
     for (const [row, { name, may }] of PARTS.entries())
       for (const other of may.filter((each) => names.includes(each)))
@@ -53,18 +53,18 @@ describe('import boundaries', () => {
     expect(breaches(`anchor-service/src/${path}`, `import '${to}'`)).toEqual([expect.stringContaining(expected)])
   })
 
-  test('a workspace reaches another by its name only', () => {
+  test('a workspace imports another only by its package name', () => {
     expect(breaches('anchor-service/src/a.ts', "import '@killick/sdk/core'")).toEqual([])
     expect(breaches('anchor-service/src/a.ts', "import '../../sdk/src/core/hash.ts'")).toEqual([
       expect.stringContaining('import it by its name'),
     ])
   })
 
-  test('scripts do not lean on tests', () => {
+  test('scripts do not import tests', () => {
     expect(breaches('scripts/a.ts', "import '../test/support/x.ts'")).toEqual([expect.stringContaining('test')])
   })
 
-  test('Solidity imports count', () => {
+  test('imports in Solidity are checked too', () => {
     const module = readSolidity('contracts/A.sol', 'import { X } from "./B.sol";\nimport "../sdk/src/core/a.ts";')
     expect(module.imports.map(({ to, line }) => `${to}:${line}`)).toEqual(['contracts/B.sol:1', 'sdk/src/core/a.ts:2'])
     expect(findBreaches([module])).toHaveLength(1)
@@ -81,7 +81,7 @@ describe('import boundaries', () => {
     ])
   })
 
-  test('a file outside every part is noticed', () => {
+  test('a file outside every part is reported', () => {
     expect(breaches('elsewhere/a.ts', '')).toEqual([expect.stringContaining('belongs to no part')])
   })
 })

@@ -6,7 +6,7 @@ const entries = Object.entries<{ link?: boolean; version?: string; integrity?: s
   JSON.parse(read('package-lock.json')).packages,
 ).filter(([path, { link }]) => path.includes('node_modules/') && !link)
 
-test('every package of the lock, also those for other platforms, is pinned by its hash', () => {
+test('every package of the lock, even for other platforms, is pinned by its hash', () => {
   expect(entries.length).toBeGreaterThan(400)
   const open = entries.filter(
     ([, { version, integrity }]) => !version || !/^sha512-[\w+/]{86}==$/.test(integrity ?? ''),
@@ -14,12 +14,12 @@ test('every package of the lock, also those for other platforms, is pinned by it
   expect(open.map(([path]) => path)).toEqual([])
 })
 
-test('the lock names no registry: it installs from whichever npm is set to', () => {
+test('the lock names no registry, so npm installs from the one that it is set to', () => {
   expect(entries.filter(([, { resolved }]) => resolved !== undefined).map(([path]) => path)).toEqual([])
   expect(read('.npmrc')).toContain('omit-lockfile-registry-resolved=true')
 })
 
-test('the Node that is fetched where there is none is one version', () => {
+test('the Node that is fetched where none is installed has a fixed version', () => {
   const script = read('scripts/node24.mjs')
   expect(/const VERSION = '(.*)'/.exec(script)![1]).toMatch(/^24\.\d+\.\d+$/)
   expect(script).toMatch(/node@\$\{VERSION\}/)

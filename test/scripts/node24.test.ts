@@ -55,7 +55,7 @@ describe('scripts/node24.mjs', () => {
       )
     })
 
-  test('installs once, then runs the script as the main module, in the root, with its arguments as they are', async () => {
+  test('installs once, then runs the script as the main module, in the root, with its arguments unchanged', async () => {
     const words = ['--once', 'two words', '$HOME', '"', '']
     const first = await run(['scripts/hello.ts', ...words])
     expect(first.stderr).toMatch(/^Installing the dependencies \(npm ci\) …\nInstalled in [\d.]+ s\n$/)
@@ -65,7 +65,7 @@ describe('scripts/node24.mjs', () => {
     expect(await run(['scripts/hello.ts'])).toMatchObject({ code: 7, stderr: '' })
   })
 
-  test('installs again when the lock has moved on', async () => {
+  test('installs again when the lock has changed', async () => {
     await run(['scripts/hello.ts'])
     await writeFile(file('y/package.json'), JSON.stringify({ name: 'y', version: '1.1.0' }))
     await lock('1.1.0')
@@ -73,7 +73,7 @@ describe('scripts/node24.mjs', () => {
     expect((await run(['scripts/hello.ts'])).stderr).toBe('')
   })
 
-  test('an install that fails shows what npm said and what to do', async () => {
+  test('shows what npm said and what to do when an install fails', async () => {
     await writeFile(file('package-lock.json'), '{')
     const { code, stdout, stderr } = await run(['scripts/hello.ts'])
     expect(code).toBe(1)
@@ -81,19 +81,19 @@ describe('scripts/node24.mjs', () => {
     expect(stderr).toMatch(/npm error[\s\S]*npm ci failed \(its output is above\)\. Install Node 24/)
   })
 
-  test('says so when install scripts were left out, instead of starting with half an install', async () => {
+  test('reports that install scripts were left out, instead of starting with half an install', async () => {
     const { code, stderr } = await run(['scripts/hello.ts'], { npm_config_ignore_scripts: 'true' })
     expect(code).toBe(1)
     expect(stderr).toContain('run `npm ci --ignore-scripts=false` once')
   })
 
-  test('says so when there is no npm', async () => {
+  test('reports that there is no npm', async () => {
     const { code, stderr } = await run(['scripts/hello.ts'], { PATH: '', npm_execpath: '' })
     expect(code).toBe(1)
     expect(stderr).toContain('npm was not found beside Node or on the PATH')
   })
 
-  test('remembers where this Node 24 is, for an older one to find', async () => {
+  test('remembers where this Node 24 is, so that an older Node finds it', async () => {
     await run(['scripts/hello.ts'])
     expect(JSON.parse(await readFile(file('node_modules/.killick.json'), 'utf8'))).toEqual({
       platform: `${process.platform}-${process.arch}`,

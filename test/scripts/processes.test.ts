@@ -29,19 +29,19 @@ describe('child processes', () => {
     expect(await child.exited).toEqual({ code: 3, signal: null })
   })
 
-  test('stop() does not wait for ever', async () => {
+  test('stop() kills a program that does not end', async () => {
     const child = await node(`process.on('SIGTERM', () => {}); console.log('up'); setInterval(() => {}, 1e6)`)
     await child.printed(/up/)
     await child.stop(100)
     expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
   })
 
-  test('a program that ends too early is told with its output', async () => {
+  test('a program that ends too early is reported with its output', async () => {
     const child = await node(`console.error('no such file'); process.exit(4)`)
     await expect(child.printed(/ready/)).rejects.toThrow(/ended \(4\)[\s\S]*no such file/)
   })
 
-  test('helpers end when their parent is killed without a word', async () => {
+  test('child processes end when their parent is killed', async () => {
     const parent = await node(`
       import { startNode } from '${processes}'
       const helper = await startNode(['-e', 'console.log("helper up"); setInterval(() => {}, 1e6)'])
@@ -52,7 +52,7 @@ describe('child processes', () => {
     expect(await endsSoon(helper)).toBe(true)
   })
 
-  test('whatever still runs at exit is killed', async () => {
+  test('child processes that still run at exit are killed', async () => {
     const parent = await node(`
       import { startChild } from '${processes}'
       const child = await startChild('sleep', ['1000'])

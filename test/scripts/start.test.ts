@@ -9,7 +9,7 @@ import { type ChildHandle, startNode } from '../support/processes.ts'
 
 const script = join(import.meta.dirname, '../../scripts/start.ts')
 
-/** The whole of `npm start`, as a person gets it: a real chain, a real database, this checkout's own history. */
+/** All of `npm start`, as a person runs it: a real chain, a real database, this checkout's own history. */
 describe('npm start', () => {
   let data: string
   /** The proof that the first run left. */
@@ -47,7 +47,7 @@ describe('npm start', () => {
     expect(run.output()).toMatch(/contract 0x[0-9a-f]{40}, with \d+ blocks of earlier starts/)
   })
 
-  test('it stays up, what it prints works, and Ctrl-C, which arrives twice under npm, stops it', {
+  test('it stays up, the addresses it prints work, and Ctrl-C, which arrives twice under npm, stops it', {
     timeout: 60_000,
   }, async () => {
     const run = await start()
@@ -73,7 +73,7 @@ describe('npm start', () => {
     await expect(fetch(address!)).rejects.toThrow()
   })
 
-  test('Ctrl-C while it is starting stops what has been started', { timeout: 60_000 }, async () => {
+  test('Ctrl-C during the start stops what has been started', { timeout: 60_000 }, async () => {
     const run = await start()
     await run.printed(/Ethereum chain \d+ at/)
     run.process.kill('SIGINT')
@@ -81,7 +81,7 @@ describe('npm start', () => {
     expect(run.output()).not.toContain('fault in Killick')
   })
 
-  test('a port that is taken gets one sentence', { timeout: 60_000 }, async () => {
+  test('a port that is taken is reported in one sentence', { timeout: 60_000 }, async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => server.once('listening', resolve))
     const { port } = server.address() as { port: number }
@@ -92,7 +92,7 @@ describe('npm start', () => {
     server.close()
   })
 
-  test('a half-made data folder gets one sentence', { timeout: 60_000 }, async () => {
+  test('a half-made data folder is reported in one sentence', { timeout: 60_000 }, async () => {
     const broken = join(data, 'broken')
     await mkdir(join(broken, 'postgres'), { recursive: true })
     await writeFile(join(broken, 'postgres', 'base'), '')
@@ -102,7 +102,7 @@ describe('npm start', () => {
     expect(run.output()).not.toContain('    at ')
   })
 
-  test('an unknown option gets the usage', async () => {
+  test('an unknown option shows the usage', async () => {
     const run = await start(['--ones'])
     expect((await run.exited).code).toBe(2)
     expect(run.output()).toContain('Usage: npm start [-- --once]')

@@ -62,7 +62,7 @@ describe('the published packages', () => {
     expect(await tsc('use.ts')).toBe('')
   })
 
-  test('npx killick runs', async () => {
+  test('npx killick runs the command line', async () => {
     const killick = async (option: string) => (await inProject('npx', '--no-install', 'killick', option)).stdout
     expect(await killick('--help')).toContain('Usage: killick')
     expect(await killick('--version')).toBe('0.1.0\n')
@@ -73,7 +73,7 @@ describe('the published packages', () => {
     })
   })
 
-  test('no TypeScript source is shipped; the licence and a page of its own are', async () => {
+  test('no TypeScript source is shipped; a licence and a README of its own are', async () => {
     for (const [i, name] of ['sdk', 'anchor-service'].entries()) {
       const { stdout } = await inProject('tar', '-tzf', tarballs[i]!)
       const files = stdout.trim().split('\n')
@@ -88,7 +88,7 @@ describe('the published packages', () => {
     expect(new Set(await Promise.all(licences)).size).toBe(1)
   })
 
-  test("the sdk's page: its commands run, its examples have the types that they need", async () => {
+  test("the commands in the sdk's README run, and its examples type-check", async () => {
     const page = await readFile(join(project, 'node_modules/@killick/sdk/README.md'), 'utf8')
     const commands = [...page.matchAll(/^npx killick ([^#\n]+)/gm)].map(([, args]) => args!.trim().split(' '))
     expect(commands.map(([name]) => name)).toEqual(['--help', 'keygen', 'verify', 'audit'])

@@ -1,4 +1,4 @@
-// GET /v1/batches: what was handed in, byte for byte, made only as fast as it is read.
+// GET /v1/batches: sends what was handed in, byte for byte, and makes it only as fast as it is read.
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -20,7 +20,7 @@ let large: number
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
-/** Bytes outside of the heap that are in use: packs, their text, and what waits to be sent. */
+/** How many bytes are in use outside of the heap: packs, their text, and what waits to be sent. */
 function heldBytes(): number {
   collect()
   return process.memoryUsage().arrayBuffers
@@ -59,7 +59,7 @@ afterEach(() => {
   for (const socket of sockets.splice(0)) socket.destroy()
 })
 
-/** A reader that has asked and reads nothing yet. */
+/** Opens a reader that has sent its request and reads nothing yet. */
 async function ask(path: string, version = '1.1'): Promise<Socket> {
   const socket = connect(Number(new URL(service.url).port), '127.0.0.1').on('error', () => {})
   sockets.push(socket)
@@ -71,10 +71,10 @@ async function ask(path: string, version = '1.1'): Promise<Socket> {
   return socket
 }
 
-/** All that was handed in from an entry on, in one text; entries of the ledger itself are not known here. */
+/** All that was handed in from an entry on, as one text, without entries of the ledger itself. */
 const expected = (from: number) => [...handed].flatMap(([at, body]) => (at >= from ? [body] : [])).join('')
 
-test('the bytes are those that were handed in, whatever the limits', async () => {
+test('the bytes are those that were handed in, with any limits', async () => {
   const [first] = handed.keys()
   const all = await call(service.url, `/v1/batches?from=${first}&limit=1000`)
   expect(all.status).toBe(200)
@@ -113,7 +113,7 @@ test('nothing is read ahead of the reader', async () => {
   }
 })
 
-test('readers that read nothing hold little, whatever they asked for, and give it back when they go', async () => {
+test('readers that read nothing use little memory, whatever they asked for, and free it when they leave', async () => {
   const path = `/v1/batches?from=${large}&limit=2`
   const size = Buffer.byteLength(handed.get(large)!) + Buffer.byteLength(handed.get(large + 1)!)
   const READERS = 8
@@ -135,7 +135,7 @@ test('readers that read nothing hold little, whatever they asked for, and give i
   await expect.poll(() => heldBytes() - before).toBeLessThan(2 * MEBIBYTE)
 })
 
-test('who pauses and then reads on gets all of it', async () => {
+test('a reader that pauses and then reads on gets everything', async () => {
   const socket = await ask(`/v1/batches?from=${large}&limit=2`, '1.0')
   await sleep(1_000)
   const parts: Buffer[] = []
@@ -145,7 +145,7 @@ test('who pauses and then reads on gets all of it', async () => {
   expect(body === `${handed.get(large)}${handed.get(large + 1)}`).toBe(true)
 })
 
-test.each(['1.1', '1.0'])('an answer that breaks off does not look whole: HTTP/%s', async (version) => {
+test.each(['1.1', '1.0'])('an answer that breaks off does not look complete: HTTP/%s', async (version) => {
   const socket = await ask(`/v1/batches?from=${large}&limit=2`, version)
   const broken = new Promise<string>((resolve) =>
     socket.once('error', (error) => resolve((error as Error & { code: string }).code)),

@@ -1,5 +1,5 @@
-// No input ends in a 500: every parameter that the OpenAPI document names, and every body, gets what nobody would send in
-// good faith; and afterwards all that was taken can be read.
+// No input ends in a 500. Every parameter that the OpenAPI document names, and every body, gets hostile values; afterwards
+// everything that was accepted can be read.
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
@@ -45,7 +45,7 @@ const NASTY = [
     'x'.repeat(65),
   ],
 ]
-/** What is answered; of a live tail, which has no end, that it began. */
+/** The answer; for a live tail, which has no end, whether it began. */
 async function statusOf(path: string, method: string): Promise<{ status: number; text: string }> {
   if (!path.startsWith('/v1/events/live')) return call(service.url, path, undefined, { method })
   const gone = new AbortController()
@@ -59,7 +59,7 @@ async function statusOf(path: string, method: string): Promise<{ status: number;
 type Parameter = { name: string; in: string; required?: boolean; schema?: { anyOf?: unknown[]; type?: string } }
 type Operation = { parameters?: Parameter[] }
 
-test('every parameter of every route takes or refuses it', async () => {
+test('every parameter of every route accepts or refuses hostile values', async () => {
   const { json } = await call(service.url, '/openapi.json', null)
   const seen: string[] = []
   const failed: string[] = []
@@ -113,7 +113,7 @@ const ANY: unknown[] = [...DATES, ...NUMBERS, ...TEXTS, ...OTHERS]
 
 type Body = { path: string; token: string | null; body: string }
 
-test('every body of every route takes or refuses it', async () => {
+test('every body of every route accepts or refuses hostile values', async () => {
   const signer = newSigner()
   expect((await register(service.url, 'fuzzed', [{ jwk: signer.jwk }])).status).toBe(201)
   const { events } = (await call(service.url, '/v1/events?source=killick&action=source.register&limit=1')).json
@@ -181,7 +181,7 @@ test('every body of every route takes or refuses it', async () => {
   expect((await post(service.url, batch.body)).status).toBe(201)
 }, 120_000)
 
-/** Where in a value something else may stand: everywhere but at the top. */
+/** The places in a value where something else may be put: everywhere but at the top. */
 function placesOf(value: unknown, at: string[] = []): string[][] {
   const below = value !== null && typeof value === 'object' ? Object.entries(value) : []
   return [...(at.length > 0 ? [at] : []), ...below.flatMap(([name, part]) => placesOf(part, [...at, name]))]

@@ -1,4 +1,4 @@
-// What is told to whom, what may be kept and shown where, and how sessions end.
+// Who is told what, what may be cached and shown where, and how sessions end.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
@@ -146,8 +146,8 @@ describe('pages', () => {
   })
 })
 
-describe('what may be kept', () => {
-  test('no private answer, whether it was opened by a token or a session', async () => {
+describe('caches', () => {
+  test('may keep no private answer, whether a token or a session opened it', async () => {
     const { json } = await call(service.url, '/openapi.json', null)
     const own = Object.entries<Record<string, { security?: unknown }>>(json.paths).flatMap(([path, methods]) =>
       methods.get?.security === undefined ? [] : [path.replaceAll(/\{\w+\}/g, 'billing')],
@@ -192,7 +192,7 @@ describe('other origins', () => {
     },
   )
 
-  test('read nothing of a log whose tiles are private', async () => {
+  test('may read nothing of a log whose tiles are private', async () => {
     const hidden = await testService({ KILLICK_TILES: 'private' })
     for (const path of ['/checkpoint', '/tile/0/000.p/1', '/tile/entries/000.p/1'])
       for (const token of [null, READER])
@@ -201,7 +201,7 @@ describe('other origins', () => {
   })
 })
 
-test('a bundle of entries is compressed when asked, and holds the same', async () => {
+test('a bundle of entries is compressed on request, and holds the same', async () => {
   const path = '/tile/entries/000.p/4'
   const plain = await raw(service.url, path)
   for (let i = 0; i < 2; i++) {
@@ -234,7 +234,7 @@ describe('the cookie of a session', () => {
   const attributes = (setCookie: string | null) => new Set(setCookie!.split('; ').slice(1))
   const GUARDS = ['Path=/', 'HttpOnly', 'SameSite=Strict']
 
-  test('is read by no script, sent by no other site, and to nobody in the clear where there is TLS', async () => {
+  test('is hidden from scripts and other sites, and is sent over TLS only where there is TLS', async () => {
     const { headers } = await login(service)
     expect(attributes(headers.get('set-cookie'))).toEqual(new Set([...GUARDS, 'Max-Age=28800']))
     const behindTls = await testService({ KILLICK_PUBLIC_URL: 'https://audit.example.com' })
@@ -247,7 +247,7 @@ describe('the cookie of a session', () => {
     expect(attributes(gone.headers.get('set-cookie'))).toEqual(new Set([...GUARDS, 'Max-Age=0']))
   })
 
-  test('is found among others, and whatever else is sent for one is none', async () => {
+  test('is found among other cookies, and anything malformed counts as none', async () => {
     const own = await signIn(READER)
     const status = async (cookie: string) => (await raw(service.url, '/v1/events?limit=1', { cookie })).status
     for (const cookie of [own, `a=b; ${own}`, `${own}; a=b`, `a="x;y"; ${own}`, `%E0%A4%A=%; ${own}`, `;;; =; ${own}`])
@@ -267,7 +267,7 @@ describe('signing out', () => {
   const signOut = (cookie: string, headers: Record<string, string> = { 'x-killick-console': '1' }) =>
     call(service.url, '/console/session', null, { method: 'DELETE', headers: { cookie, ...headers } })
 
-  test('ends the session on the server, in every process and over a restart, and no other', async () => {
+  test('ends this session only, on the server, in every process and over a restart', async () => {
     const second = await testService({}, service)
     const [stays, ends] = [await signIn(READER), await signIn(ADMIN)]
     for (const at of [service, second]) expect([await status(stays, at), await status(ends, at)]).toEqual([200, 200])
@@ -281,7 +281,7 @@ describe('signing out', () => {
     await second.close()
   })
 
-  test('is an event, and only whoever holds the session can do it', async () => {
+  test('is recorded as an event, and only the holder of the session can do it', async () => {
     const logouts = async () =>
       (await call(service.url, '/v1/events?source=killick&action=console.logout')).json.events.length
     const before = await logouts()
@@ -295,7 +295,7 @@ describe('signing out', () => {
     expect(await logouts()).toBe(before + 1)
   })
 
-  test('ends its live tails too', async () => {
+  test('ends the live tails of the session too', async () => {
     const cookie = await signIn(READER)
     const tail = await fetch(`${service.url}/v1/events/live`, { headers: { cookie } })
     const reader = tail.body!.getReader()
@@ -306,7 +306,7 @@ describe('signing out', () => {
 })
 
 describe('live tails', () => {
-  test('are counted before anything is waited for, and by address', async () => {
+  test('are counted by address, at once, and those beyond the limit are refused', async () => {
     const gone = new AbortController()
     const open = () =>
       fetch(`${service.url}/v1/events/live`, {
@@ -318,7 +318,7 @@ describe('live tails', () => {
     expect(codes.filter((code) => code === 200)).toHaveLength(16)
     expect(codes.filter((code) => code === 503)).toHaveLength(24)
     gone.abort()
-    // Those that have gone make room.
+    // Tails that were closed make room.
     await expect
       .poll(async () => {
         const again = new AbortController()
@@ -334,8 +334,8 @@ describe('live tails', () => {
   })
 })
 
-describe('to anyone', () => {
-  test('readiness is yes or no, and metrics are nothing; a token opens both', async () => {
+describe('without a token', () => {
+  test('readiness is only yes or no, and metrics are refused; a token opens both', async () => {
     const { status, json } = await call(service.url, '/readyz', null)
     expect([status, json]).toEqual([200, { status: 'ready' }])
     expect((await call(service.url, '/metrics', null)).json).toMatchObject({ status: 401, code: 'unauthorized' })
@@ -348,7 +348,7 @@ describe('to anyone', () => {
     expect((await call(service.url, '/metrics')).text).toContain('killick_log_size')
   })
 
-  test('links name the address that was reached, whatever Host says', async () => {
+  test('links name the address that was reached, whatever the Host header says', async () => {
     const { events } = (await call(service.url, '/v1/events?source=billing&limit=1')).json
     const make = async (host: string) => {
       const body = JSON.stringify({ eventId: events[0].id, fields: ['action'] })
@@ -378,7 +378,7 @@ describe('to anyone', () => {
 })
 
 describe('wrong tokens', () => {
-  test('are counted by address, at the console and as bearer alike; who was let in before still is', async () => {
+  test('are counted by address, for console and bearer together; a token that was accepted before still works', async () => {
     const guarded = await testService({ KILLICK_TRUST_PROXY: '127.0.0.1' })
     const ask = async (address: string, token: string) =>
       (await call(guarded.url, '/v1/events?limit=1', token, { headers: { 'x-forwarded-for': address } })).status
@@ -394,12 +394,12 @@ describe('wrong tokens', () => {
     const guesses = []
     for (let i = 0; i < 30; i++) guesses.push(await ask('192.0.2.1', `guess-number-${i}-of-many`))
     expect(guesses).toEqual([...Array(20).fill(401), ...Array(10).fill(429)])
-    // A guess that is right is not told from one that is wrong.
+    // A right guess gets the same answer as a wrong one.
     expect(await ask('192.0.2.1', ADMIN)).toBe(429)
     expect(await login('192.0.2.1', ADMIN)).toBe(429)
     expect(await ask('192.0.2.1', READER)).toBe(200)
     expect(await ask('192.0.2.2', ADMIN)).toBe(200)
-    // An IPv6 network has as many addresses as it likes, and is one guesser.
+    // All addresses of an IPv6 network count as one guesser.
     const network = []
     for (let i = 0; i < 22; i++) network.push(await (i % 2 ? ask : login)(`2001:db8::1:${i}`, `guess-number-${i}`))
     expect(network).toEqual([...Array(20).fill(401), 429, 429])

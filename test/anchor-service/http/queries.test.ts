@@ -1,4 +1,4 @@
-// What requests say of times and of pages: one rule for each, wherever it is said.
+// Times and cursors in requests: one rule for each, everywhere.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newSigner, Producer, post } from '../support/producer.ts'
 import { call, READER, register, type TestService, testService } from '../support/service.ts'
@@ -37,7 +37,7 @@ describe('times', () => {
   ]
   const refused = { status: 400, json: { code: 'request_invalid' } }
 
-  test.each(BAD)('%j is refused wherever a time is meant, by one code', async (time) => {
+  test.each(BAD)('%j is refused everywhere with one code', async (time) => {
     for (const name of ['from', 'to']) {
       const answer = await search(name, time)
       expect(answer, name).toMatchObject(refused)
@@ -68,7 +68,7 @@ describe('times', () => {
     },
   )
 
-  test('the OpenAPI document says of each that it is a date-time', async () => {
+  test('are date-times in the OpenAPI document', async () => {
     const { paths } = (await call(service.url, '/openapi.json', null)).json
     for (const path of ['/v1/events', '/v1/events/export', '/v1/events/live']) {
       const times = paths[path].get.parameters.filter(({ name }: { name: string }) => name === 'from' || name === 'to')
@@ -91,7 +91,7 @@ describe('cursors', () => {
     ['/v1/streams', 'streams'],
   ] as const
 
-  test.each(LISTS)('%s comes page by page to its end', async (path, member) => {
+  test.each(LISTS)('lead through %s page by page to its end', async (path, member) => {
     const all = (await call(service.url, `${path}?limit=500`)).json
     expect(all.next).toBeNull()
     const seen: unknown[] = []
@@ -120,7 +120,7 @@ describe('cursors', () => {
     // Digits and dots are a name too.
     ['/v1/sources', ['source', 'row', 'event']],
     ['/v1/streams', ['stream']],
-  ])('%s takes its own, and refuses all others in one way', async (path, own) => {
+  ])('of %s are accepted there, and all others are refused with one code', async (path, own) => {
     const ask = (cursor: string) => call(service.url, `${path}?${new URLSearchParams({ cursor })}`)
     for (const [kind, cursor] of Object.entries(GOOD))
       expect((await ask(cursor)).status, `${path} ${cursor}`).toBe(own.includes(kind) ? 200 : 400)

@@ -77,7 +77,7 @@ test.each([
   expect((await find({ [name]: value, limit: '500' })).events).toHaveLength(count)
 })
 
-test('conditions add up, and what is found can be proven', async () => {
+test('several conditions must all hold, and what is found can be proven', async () => {
   const { events, next } = await find({ action: 'invoice.approve', actor: 'user-2', target: 'inv-1-2', source: 'crm' })
   expect(next).toBeNull()
   expect(events).toHaveLength(1)
@@ -118,7 +118,7 @@ test.each([
   expect(await find(query as Record<string, string>)).toMatchObject({ status: 400, code: 'request_invalid' }),
 )
 
-test('a stream says where it stands', async () => {
+test('a stream tells where its head is', async () => {
   const { json } = await call(service.url, '/v1/streams/crm/main')
   expect(json).toMatchObject({ source: 'crm', stream: 'main', seq: 15, events: 15, head: { logIndex: 8 } })
   expect((await call(service.url, '/v1/streams/crm/%00')).status).toBe(400)
@@ -128,11 +128,14 @@ test('a stream says where it stands', async () => {
   })
 })
 
-test.each(['0190b4b0-0000-7000-8000-000000000000', 'A'.repeat(43), 'nonsense'])('no proof for %s', async (name) => {
-  expect((await call(service.url, `/v1/proofs/${name}`)).json).toMatchObject({ status: 404, code: 'event_not_found' })
-})
+test.each(['0190b4b0-0000-7000-8000-000000000000', 'A'.repeat(43), 'nonsense'])(
+  'there is no proof for %s',
+  async (name) => {
+    expect((await call(service.url, `/v1/proofs/${name}`)).json).toMatchObject({ status: 404, code: 'event_not_found' })
+  },
+)
 
-test('the live tail takes the same conditions, and says where to go on from behind what does not match', async () => {
+test('the live tail takes the same conditions, and tells where to resume after events that do not match', async () => {
   const live = async (query: string, since: string) => {
     const headers = { authorization: `Bearer ${READER}`, 'last-event-id': since }
     const response = await fetch(`${service.url}/v1/events/live?${query}`, { headers })

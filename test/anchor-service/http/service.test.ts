@@ -15,7 +15,7 @@ afterAll(() => service.stop())
 const GUARDED = ['/v1/events', '/v1/sources', '/v1/anchors', '/v1/streams', '/v1/streams/a/b', '/v1/proofs/x']
 
 describe('tokens', () => {
-  test.each(GUARDED)('%s needs one', async (path) => {
+  test.each(GUARDED)('are needed for %s', async (path) => {
     for (const token of [null, 'wrong', `${READER}x`, READER.slice(1)]) {
       const { status, json, headers } = await call(service.url, path, token)
       expect({ status, code: json.code }).toEqual({ status: 401, code: 'unauthorized' })
@@ -25,7 +25,7 @@ describe('tokens', () => {
     expect((await call(service.url, path, ADMIN)).status).not.toBe(401)
   })
 
-  test('the reader may not register', async () => {
+  test('of readers cannot register a source', async () => {
     const body = JSON.stringify({ source: 'x', keys: [{ jwk: signer.jwk }] })
     const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body }
     expect((await call(service.url, '/v1/sources', READER, init)).json).toMatchObject({
@@ -37,7 +37,7 @@ describe('tokens', () => {
 })
 
 describe('sources', () => {
-  test('are registered in an event of the system stream, which can be proven', async () => {
+  test('are registered by an event of the system stream, which can be proven', async () => {
     const { status, json } = await register(service.url, 'audited', [
       { jwk: signer.jwk, notAfter: '2999-01-01T00:00:00Z' },
     ])
@@ -56,7 +56,7 @@ describe('sources', () => {
     })
   })
 
-  test('keep keys that are not named, and take the newest validity of those that are', async () => {
+  test('keep keys that a change does not name, and take the newest validity of those it names', async () => {
     const second = newSigner('P-256')
     await register(service.url, 'kept', [{ jwk: signer.jwk }], { eventSignatures: 'optional' })
     await register(service.url, 'kept', [{ jwk: second.jwk }])
@@ -121,7 +121,7 @@ describe('sources', () => {
 })
 
 describe('operation', () => {
-  test('health, readiness, the log and its documents', async () => {
+  test('health, readiness, the log and its documents can be read', async () => {
     expect((await call(service.url, '/healthz', null)).json).toEqual({ status: 'ok' })
     expect((await call(service.url, '/readyz')).json).toMatchObject({
       status: 'ready',
@@ -137,7 +137,7 @@ describe('operation', () => {
     expect((await call(service.url, '/v1/anchors')).json).toEqual({ anchors: [], next: null })
   })
 
-  test('metrics count what was accepted and what was refused', async () => {
+  test('metrics count accepted and refused batches', async () => {
     await register(service.url, 'metered', [{ jwk: signer.jwk }])
     const value = async (line: string) => {
       const { text } = await call(service.url, '/metrics')
@@ -226,7 +226,7 @@ test('too many requests are refused', async () => {
   await slow.stop()
 })
 
-test('behind a trusted proxy each caller has a limit of their own; without one the header counts for nothing', async () => {
+test('behind a trusted proxy each caller has its own limit; without one the header is ignored', async () => {
   const askAs = async (url: string, address: string) =>
     (await call(url, '/v1/log', null, { headers: { 'x-forwarded-for': address } })).status
   const callers = ['192.0.2.1', '192.0.2.2', '192.0.2.3']

@@ -51,7 +51,7 @@ describe('a tlog client that knows only the verifier key', () => {
     expect(entries.map((entry) => Buffer.from(rfc9162.leafHash(entry)))).toEqual(leaves)
   })
 
-  test('may keep tiles for ever, partial ones too, and the checkpoint for moments', async () => {
+  test('may cache tiles for ever, partial ones too, and the checkpoint for moments', async () => {
     for (const path of ['/tile/0/000', '/tile/0/001.p/2', '/tile/entries/000.p/7']) {
       const { status, headers } = await bytes(path)
       expect(status).toBe(200)
@@ -91,7 +91,7 @@ describe('consistency of two sizes of the log', () => {
     leaves = Array.from({ length: SIZE }, (_, i) => new Uint8Array(all.subarray(32 * i, 32 * i + 32)))
   })
 
-  test('every pair around powers of two verifies, and with any other root it does not', async () => {
+  test('verifies for every pair around powers of two, and fails with any other root', async () => {
     const sizes = [0, 1, 2, 3, 4, 5, 7, 8, 63, 64, 127, 128, 129, 200, 255, 256, 257, 258, SIZE]
     const pairs = sizes.flatMap((from) => sizes.filter((to) => to >= from).map((to) => ({ from, to })))
     await Promise.all(
@@ -111,7 +111,7 @@ describe('consistency of two sizes of the log', () => {
     )
   })
 
-  test('may be kept for ever, for it never changes; that there is none yet may not', async () => {
+  test('may be cached for ever, since it never changes; its absence may not', async () => {
     expect((await ask(3, 200)).headers.get('cache-control')).toMatch(/^public, .*immutable/)
     const { status, json, headers } = await ask(3, SIZE + 1)
     expect({ status, code: json.code }).toEqual({ status: 404, code: 'not_found' })
@@ -127,7 +127,7 @@ describe('consistency of two sizes of the log', () => {
   })
 })
 
-test('private tiles need the reader token; consistency does not, for recorders have none', async () => {
+test('private tiles need the reader token; consistency does not, since recorders have none', async () => {
   const hidden = await testService({ KILLICK_TILES: 'private' })
   expect((await call(hidden.url, '/v1/consistency?from=0&to=1', null)).status).toBe(200)
   for (const path of ['/checkpoint', '/tile/0/000.p/1', '/tile/entries/000.p/1']) {
@@ -139,7 +139,7 @@ test('private tiles need the reader token; consistency does not, for recorders h
   await hidden.stop()
 })
 
-test('the path of a tile has one spelling', () => {
+test('the path of a tile has exactly one spelling', () => {
   const address = { level: 3, index: 1_234_067, width: 8 }
   expect(printTilePath(address)).toBe('3/x001/x234/067.p/8')
   expect(parseTilePath('3/x001/x234/067.p/8')).toEqual(address)

@@ -1,4 +1,4 @@
-// Checking threads remember sources. Whatever is registered, in another process too, counts for the next batch.
+// Checking threads remember sources. A registration, even in another process, counts for the next batch.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { register, type TestService, testService } from '../support/service.ts'
@@ -31,7 +31,7 @@ async function sendMany(to: TestService, sender: Producer, twist: Parameters<Pro
   return [...new Set(answers)]
 }
 
-test.each(['here', 'there'])('a key that is withdrawn %s is refused with the next batch', async (where) => {
+test.each(['here', 'there'])('a key that was withdrawn %s is refused with the next batch', async (where) => {
   const service = where === 'here' ? here : there
   const sender = producer(`withdrawn-${where}`)
   await register(here.url, sender.source, [{ jwk: signer.jwk }])
@@ -42,7 +42,7 @@ test.each(['here', 'there'])('a key that is withdrawn %s is refused with the nex
   expect(await sendMany(here, sender)).toEqual(['accepted'])
 })
 
-test('a batch that was accepted under a key that is withdrawn gets its receipt again', async () => {
+test('a batch that was accepted before its key was withdrawn gets its receipt again', async () => {
   const sender = producer('repeated')
   await register(there.url, sender.source, [{ jwk: signer.jwk }])
   const batch = await sender.batch([sampleEvent()])
@@ -54,7 +54,7 @@ test('a batch that was accepted under a key that is withdrawn gets its receipt a
   }
 })
 
-test('a source, and a key of one that is known, may be used as soon as they are registered elsewhere', async () => {
+test('a source, or a new key of a known one, may be used as soon as another process registered it', async () => {
   const [sender, another] = [producer('new'), newSigner()]
   // Once: whoever sends what nobody known has signed is made to wait.
   expect(await sendMany(here, sender, {}, 1)).toEqual(['key_unknown'])
@@ -65,7 +65,7 @@ test('a source, and a key of one that is known, may be used as soon as they are 
   expect(await sendMany(here, sender, { signer: another })).toEqual(['accepted'])
 })
 
-test('whether events must be signed is known with the next batch', async () => {
+test('a change of whether events must be signed counts for the next batch', async () => {
   const sender = producer('unsigned')
   await register(there.url, sender.source, [{ jwk: signer.jwk }])
   expect(await sendMany(here, sender, { eventSigner: null })).toEqual(['event_signature_required'])

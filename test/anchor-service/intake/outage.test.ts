@@ -1,4 +1,4 @@
-// What a checking thread meets at the database: an outage is told as one, a fault of the service as a fault.
+// Errors of the database in a checking thread: an outage is reported as one, a fault of the service as a fault.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { toProblem } from '../../../anchor-service/src/http/problems.ts'
 import { startCheckers } from '../../../anchor-service/src/intake/checkers.ts'

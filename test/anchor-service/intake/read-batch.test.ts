@@ -1,5 +1,5 @@
-// Intake reads events several times as fast as core, byte by byte. It must never take what core refuses, nor read anything
-// otherwise than core; and what recorders print it must take, or it would be fast for nothing.
+// Intake reads events several times as fast as core, byte by byte. It must never accept what core refuses, nor read anything
+// differently. And it must accept what recorders print, or it would gain nothing.
 import {
   type BatchHeader,
   type EventInput,
@@ -54,7 +54,7 @@ describe('base64url', () => {
     expect(decode(text)).toEqual(expected && Buffer.from(expected))
   }
 
-  test('is decoded as core does, and everything else refused', () => {
+  test('is decoded as core decodes it, and everything else is refused', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => agree(toBase64url(bytes))),
       runs(200, 5_000),
@@ -63,14 +63,14 @@ describe('base64url', () => {
     fc.assert(fc.property(fc.string({ unit: chars, maxLength: 12 }), agree), runs(2_000, 50_000))
   })
 
-  test('text that is longer than there is room for is refused', () => {
+  test('is refused if it is longer than there is room for', () => {
     const small = new Decoded(16)
     expect(small.decode(Buffer.from(`${'A'.repeat(16)}\n`), 0)).toBe(16)
     for (const length of [24, 25, 26, 27, 28, 64])
       expect(small.decode(Buffer.from(`${'A'.repeat(length)}\n`), 0), String(length)).toBe(NO)
   })
 
-  test('says whether all of it is ASCII', () => {
+  test('is reported to be ASCII or not', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 9 }), (bytes) => {
         decode(toBase64url(bytes))
@@ -84,7 +84,7 @@ describe('base64url', () => {
 describe('JSON', () => {
   const bytes = Buffer.alloc(100_000)
   const scanner = new JsonScanner(bytes)
-  /** Does the scanner take the whole text for a value? */
+  /** Whether the scanner takes the whole text for one value. */
   const takes = (text: string) => {
     const length = bytes.write(text)
     bytes[length] = 0
@@ -103,7 +103,7 @@ describe('JSON', () => {
     )
   })
 
-  test('is taken with the short escapes, but not in names', () => {
+  test('is taken with short escapes, but not in names', () => {
     expect(takes(JSON.stringify('" \\ \b \f \n \r \t /'))).toBe(true)
     expect(takes('"\\/"')).toBe(true)
     expect(takes('{"a\\n":1}')).toBe(false)
@@ -165,7 +165,7 @@ describe('JSON', () => {
     )
   })
 
-  test('is left to core where it is nested deeply, or has many members', () => {
+  test('is left to core if it is nested deeply or has many members', () => {
     expect(takes(`${'['.repeat(20)}${']'.repeat(20)}`)).toBe(true)
     expect(takes(`${'['.repeat(21)}${']'.repeat(21)}`)).toBe(false)
     const members = (count: number) => `{${Array.from({ length: count }, (_, i) => `"m${i}":0`).join()}}`
@@ -210,7 +210,7 @@ const headOf = (token: string) => {
 
 type EventPlace = Pick<ParsedEvent, 'source' | 'stream' | 'seq'>
 
-/** What the reader makes of a token, or null; the stream and the place are the token's own. */
+/** What the reader makes of a token, or null. It expects the token's own stream and place. */
 function read(token: string, { source, stream, seq }: EventPlace, head = headOf(token)) {
   const text = Buffer.from(`${token}\n`, 'latin1')
   reader.open(source, stream)
@@ -244,7 +244,7 @@ function expected(event: ParsedEvent): ReturnType<typeof read> {
   }
 }
 
-/** The reader takes nothing that core refuses, and reads what it takes as core does. @returns whether it took it */
+/** Checks that the reader takes nothing that core refuses, and reads the rest as core does. @returns whether it took it */
 function agree(token: string, place?: EventPlace, head = headOf(token)): boolean {
   const event = ifValid(() => parseEvent(token, nodePrimitives))
   const found = read(token, place ?? event ?? { source: 'billing', stream: 's', seq: 1 }, head)
@@ -278,14 +278,14 @@ describe('an event', () => {
     )
   })
 
-  test('is taken at its own place alone', async () => {
+  test('is taken at its own place only', async () => {
     const printed = await token(sampleEvent(), 5, true)
     expect(agree(printed)).toBe(true)
     for (const place of [{ seq: 6 }, { seq: 50 }, { stream: 't' }, { source: 'billin' }, { source: 'billing2' }])
       expect(read(printed, { source: 'billing', stream: 's', seq: 5, ...place })).toBeNull()
   })
 
-  test('of which any byte is changed is read as core reads it, or not at all', async () => {
+  test('with any byte changed is read as core reads it, or not at all', async () => {
     const printed = await token({ ...sampleEvent(), outcome: 'denied', custom: [1.5, { a: 'é' }] }, 1, true)
     const place = { source: 'billing', stream: 's', seq: 1 }
     const head = headOf(printed)
@@ -296,7 +296,7 @@ describe('an event', () => {
     }
   })
 
-  test('whose payload or disclosures say something else is read as core reads it, or not at all', async () => {
+  test('with another payload or other disclosures is read as core reads it, or not at all', async () => {
     const printed = await token({ ...sampleEvent(), context: { a: 1 } }, 1, false)
     const [payload, ...disclosures] = printed.slice(0, -1).split('~')
     const text = (part: string) => Buffer.from(part, 'base64url').toString()
@@ -349,7 +349,7 @@ describe('an event', () => {
   })
 })
 
-/** An unsigned event of any payload and any disclosures, given as the bytes of their JSON; `_sd` holds their digests. */
+/** An unsigned event with any payload and disclosures, given as the bytes of their JSON; `_sd` holds their digests. */
 function craft(disclosures: readonly (string | Buffer)[], payload: object = {}): string {
   const texts = disclosures.map((json) => Buffer.from(json as string).toString('base64url'))
   const all = {
@@ -369,7 +369,7 @@ const follow = (token: string) => ({ prev: printHash(nodePrimitives.leafHash(tok
 const field = (name: string, value: unknown) => JSON.stringify([SALT, name, value])
 const LEAST = [field('action', 'a'), field('actor', { type: 't', id: 'i' }), field('targets', [])]
 
-describe('an event that is made by hand', () => {
+describe('an event made by hand', () => {
   test('is taken', () => {
     expect(agree(craft(LEAST))).toBe(true)
     expect(agree(craft([...LEAST, field('x', 1), field('y_2', { a: [] })]))).toBe(true)
@@ -377,7 +377,7 @@ describe('an event that is made by hand', () => {
     expect(agree(craft(LEAST, { iat: 253402300799.999 }))).toBe(true)
   })
 
-  test('is taken with digests that it does not disclose, and these are counted', () => {
+  test('is taken with digests that it does not disclose, which are counted', () => {
     for (const count of [1, 2, 27]) {
       const decoys = Array.from({ length: count }, (_, i) => nodePrimitives.digest(`decoy ${i}`))
       const hiding = craft(LEAST, { _sd: [...sorted(LEAST), ...decoys].sort() })
@@ -438,14 +438,14 @@ describe('an event that is made by hand', () => {
     expect(agree(token, { source: 'billing', stream: 's', seq: (payload as { seq?: number })?.seq ?? 0 })).toBe(false)
   })
 
-  test('may be printed otherwise: then core takes it', () => {
+  test('is taken by core if it is printed differently', () => {
     const spaced = craft([...LEAST, `[ "${SALT}", "x", 1 ]`])
     expect(ifValid(() => parseEvent(spaced))).not.toBeNull()
     expect(agree(spaced)).toBe(false)
   })
 })
 
-/** What readEvents makes of a body: hashes, keys and signatures of all events. */
+/** What readEvents makes of a body: the hashes, keys and signatures of all events. */
 function readAll(text: string | Buffer, header: BatchHeader) {
   const events: unknown[] = []
   const signatures: LineSignature[] = []
@@ -493,7 +493,7 @@ function firstAndLast(times: { time: number; line: number }[]) {
   return { earliest: sorted[0], latest: sorted.find(({ time }) => time === latest) }
 }
 
-/** Bytes as hex, whatever they are held in. */
+/** Bytes as hex, of any kind of array. */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
   if (Array.isArray(value)) return value.map(plain)
@@ -556,7 +556,7 @@ describe('a batch', () => {
     expect(plain(readAll(body, parseBatch(utf8(body)).header))).toEqual(plain(expectedAll(body)))
   })
 
-  test('that is changed anywhere is refused where core refuses it', () => {
+  test('that is changed anywhere is refused if core refuses it', () => {
     const change = fc.record({
       body: fc.nat(100),
       at: fc.nat(1e6),
@@ -589,19 +589,19 @@ describe('a batch', () => {
     ['an event is not the next one', () => [craft(LEAST), craft(LEAST, { seq: 2, ...follow(craft(LEAST)) })]],
     ['an event is of another stream', () => [craft(LEAST, { stm: 't' })]],
     ['an event is of another source', () => [craft(LEAST, { iss: 'crm' })]],
-  ])('is refused where %s', async (_, tokens) => {
+  ])('is refused if %s', async (_, tokens) => {
     const body = await batchOf(tokens())
     expect(ifValid(() => parseBatch(utf8(body)))).toBeNull()
     expect(readAll(body, parseBatchHeader(body.split('\n')[0]!))).toBeNull()
   })
 
-  test('is read where events that are made by hand follow each other', async () => {
+  test('is read if events made by hand follow each other', async () => {
     const first = craft(LEAST)
     const body = await batchOf([first, craft(LEAST, { seq: 1, ...follow(first) })])
     expect(plain(readAll(body, parseBatch(utf8(body)).header))).toEqual(plain(expectedAll(body)))
   })
 
-  test('is read where events hide some of their digests, whoever reads them', async () => {
+  test('is read if events hide some of their digests, by either reader', async () => {
     const digest = nodePrimitives.digest('decoy')
     const first = craft(LEAST, { _sd: [...sorted(LEAST), digest].sort() })
     const second = craft(LEAST, { seq: 1, ...follow(first) })

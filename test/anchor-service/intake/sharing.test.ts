@@ -1,4 +1,4 @@
-// A large batch is shared by the threads that are idle: each verifies some of its signatures, and together they verify all.
+// Idle threads share a large batch: each verifies some of its signatures, and together they verify all.
 import { type Hash, KillickError, leafHash, makeEvent, treeRoot, utf8 } from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Checkers, startCheckers } from '../../../anchor-service/src/intake/checkers.ts'
@@ -35,7 +35,7 @@ async function check(lines: readonly string[], head = header) {
   return checkers.check({ body: new Uint8Array(body), encoding: 'zstd', registry: 0, now: Date.now() })
 }
 
-test('a batch that is whole is made once, by one of them', async () => {
+test('a complete batch is built once, by one of them', async () => {
   for (let i = 0; i < 5; i++) {
     const { header: made, eventLeaves, eventNodes, rows } = await check(tokens)
     expect(made).toMatchObject({ source: 'billing', seq: 0, n: EVENTS })
@@ -45,7 +45,7 @@ test('a batch that is whole is made once, by one of them', async () => {
   }
 })
 
-/** A batch under one's own key, of which the events on some lines are signed by somebody else in its name. */
+/** A batch under its own key, in which the events on some lines are signed with another key in its name. */
 async function withForged(lines: readonly number[]) {
   const producer = new Producer('billing', signer)
   const forger = { ...newSigner(), kid: signer.kid }
@@ -79,12 +79,12 @@ test.each([[[2]], [[3]], [[4]], [[EVENTS + 1]], [[9, 7]], [[7, 8, 9]], [[5, 150]
     const failure = await check(batch.tokens, batch.header).catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(KillickError)
     expect(failure).toMatchObject({ code: 'signature_invalid', details: { line: Math.min(...lines) } })
-    // The next one is none the worse for it.
+    // The next batch is not affected.
     await check(tokens)
   },
 )
 
-test('what is wrong with the batch itself is told as ever', async () => {
+test('a fault of the batch itself is reported as usual', async () => {
   expect(await check(tokens.slice(1)).catch((error) => error)).toMatchObject({ code: 'batch_count_mismatch' })
   const swapped = [tokens[1]!, tokens[0]!, ...tokens.slice(2)]
   expect(await check(swapped).catch((error) => error)).toMatchObject({
@@ -93,7 +93,7 @@ test('what is wrong with the batch itself is told as ever', async () => {
   })
 })
 
-test('many at once are checked one by each', async () => {
+test('of many batches at once, each thread checks one', async () => {
   const made = await Promise.all(Array.from({ length: 12 }, () => check(tokens)))
   expect(new Set(made.map(({ rows }) => Buffer.from(rows.bytes).toString('hex'))).size).toBe(1)
 })

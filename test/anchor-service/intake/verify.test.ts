@@ -24,7 +24,7 @@ describe.each(['Ed25519', 'P-256', 'secp256k1'] as const)('%s', (curve) => {
     return native
   }
 
-  test('accepts what was signed, as the sdk does', async () => {
+  test('accepts genuine signatures, as the sdk does', async () => {
     for (let i = 0; i < 20; i++) {
       const message = new Uint8Array(randomBytes(i * 7))
       expect(await agree(message, await signer.sign(message))).toBe(true)
@@ -69,7 +69,7 @@ describe.each(['Ed25519', 'P-256', 'secp256k1'] as const)('%s', (curve) => {
   })
 })
 
-test("an algorithm that is not the key's is refused", async () => {
+test("refuses an algorithm that is not the key's", async () => {
   const signer = newSigner()
   const message = new Uint8Array([1])
   const signature = await signer.sign(message)

@@ -18,7 +18,7 @@ beforeAll(async () => {
 })
 afterAll(() => it.close())
 
-/** Made again from the others, by their owner; the service may add to them, and nothing else. */
+/** Tables that can be made again from the others, by their owner. The service may only add to them. */
 const DERIVED = ['pack_keys', 'pack_keys_0', 'key_blocks', 'key_blocks_0']
 
 test('the list of tables is complete', async () => {
@@ -34,7 +34,7 @@ describe.each(TABLES)('table %s', (table) => {
     `update killick.${table} set "COLUMN" = "COLUMN"`,
     `delete from killick.${table}`,
     `truncate killick.${table} cascade`,
-  ])('refuses "%s", from its owner too', async (statement) => {
+  ])('refuses "%s", even from its owner', async (statement) => {
     const [column] = await queryAsOwner<{ column_name: string }>(
       it.databaseUrl,
       "select column_name from information_schema.columns where table_schema = 'killick' and table_name = $1 and is_identity = 'NO' limit 1",
@@ -57,7 +57,7 @@ test.each(DERIVED)('the service may not change %s', async (table) => {
   }
 })
 
-test('the service may drop runs of the index where a longer one has their place', async () => {
+test('the service may drop runs of the index that a longer run replaces', async () => {
   const levels = async () =>
     (await it.pool.query('select level from key_blocks order by level')).rows.map(({ level }) => level)
   await it.pool.query(`insert into key_blocks values (2, 0, 0, 0, ''), (2, 0, 16384, 0, ''), (2, 0, 262144, 0, '')`)
@@ -69,7 +69,7 @@ test('the service may drop runs of the index where a longer one has their place'
   await queryAsOwner(it.databaseUrl, 'delete from killick.key_blocks')
 })
 
-test('the service works as a role that may only select and insert', async () => {
+test('the service works with a role that may only select and insert', async () => {
   const { rows } = await it.pool.query('select current_user as role')
   expect(rows[0].role).toBe(LEDGER_ROLE)
   const privileges = await queryAsOwner<{ privilege_type: string }>(
@@ -81,7 +81,7 @@ test('the service works as a role that may only select and insert', async () => 
 })
 
 describe('migrations', () => {
-  test('run once, also when two start together', async () => {
+  test('run once, even if two processes start together', async () => {
     const url = await createDatabase()
     const reports = await Promise.all([migrate(url), migrate(url)])
     expect(reports.flatMap((report) => report.applied).sort()).toEqual([
@@ -94,7 +94,7 @@ describe('migrations', () => {
     expect((await migrate(url)).applied).toEqual([])
   })
 
-  test('refuse a database of a newer version, and one whose past was edited', async () => {
+  test('refuse a database of a newer version, and one whose applied migrations differ', async () => {
     const newer = await createDatabase()
     await migrate(newer)
     await queryAsOwner(newer, "insert into killick.migrations (name, checksum) values ('9999_later.sql', 'x')")
@@ -116,7 +116,7 @@ describe('migrations', () => {
     await pool.end()
   })
 
-  test('a ledger under another log key is refused: the file may be lost, but the log goes on under its own', async () => {
+  test('a ledger under another log key is refused: the log can only continue under its own', async () => {
     const pool = openPool(it.databaseUrl, true)
     const opened = openLedger({ pool, origin: 'log.test/killick', logSigner: systemSigner, systemSigner })
     await expect(opened).rejects.toThrow(/the log key in use is .* Restore the key file/)

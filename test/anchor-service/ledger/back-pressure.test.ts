@@ -17,7 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => it.close())
 
-test('what does not fit the queue is refused at once, what fits is accepted, and close waits for it', async () => {
+test('batches that do not fit the queue are refused at once; the others are accepted, and close waits for them', async () => {
   const blocker = new pg.Client({ connectionString: it.databaseUrl })
   await blocker.connect()
   // Whoever holds a table that the commit writes stalls it, as a slow disk would.

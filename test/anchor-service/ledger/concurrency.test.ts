@@ -23,7 +23,7 @@ let ledgers: TestLedger[]
 let leaves: Uint8Array[]
 const receipts: { header: string; receipt: Receipt }[] = []
 
-/** Streams that each go through a sequencer of their choice, batch after batch, all at once. */
+/** Sends all streams at once, batch after batch, each batch through any of the sequencers. */
 beforeAll(async () => {
   const first = await testLedger()
   ledgers = [first, await testLedger(first.databaseUrl), await testLedger(first.databaseUrl)]
@@ -57,7 +57,7 @@ test('every batch is in the log exactly once, each stream in order', async () =>
   expect(next.size).toBe(STREAMS + 1)
 })
 
-test('every checkpoint that was signed is the root of a prefix of the log', async () => {
+test('every signed checkpoint has the root of a prefix of the log', async () => {
   const { rows } = await ledgers[0]!.pool.query('select size, note from checkpoints order by size')
   expect(rows.at(-1).size).toBe(leaves.length)
   for (const { size, note } of rows) {
@@ -87,7 +87,7 @@ test('each receipt proves its batch', () => {
   }
 })
 
-test('roots and consistency between any two sizes come out of the tiles', async () => {
+test('roots and consistency proofs between any two sizes can be computed from the tiles', async () => {
   const { pool } = ledgers[0]!
   for (const [oldSize, newSize] of [
     [1, 2],

@@ -6,7 +6,7 @@ import { queryAsOwner } from '../../support/postgres.ts'
 import { nextBatch, type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer } from '../support/producer.ts'
 
-/** Breaks the connection at the n-th exchange of a transaction: before it is sent, in the middle of it, or after it was answered. */
+/** Breaks the connection at the n-th exchange of a transaction: before it is sent, halfway, or after it was answered. */
 type Fault = { exchange: number; when: 'before' | 'within' | 'after' }
 
 type Breakable = pg.ClientBase & { connection: { stream: Writable } }
@@ -111,7 +111,7 @@ test.each(table)(
   },
 )
 
-test('in one transaction, a submission that is refused leaves the others alone', async () => {
+test('a refused submission does not affect others in the same transaction', async () => {
   const good = new Producer('billing', newSigner())
   const late = new Producer('billing', newSigner())
   await nextBatch(late)
@@ -136,7 +136,7 @@ test('in one transaction, a submission that is refused leaves the others alone',
   expect(sizes).toEqual([{ size: String(size + 2) }])
 })
 
-test('a recorded root that nobody signed never leads to a checkpoint, whatever the tiles say', async () => {
+test('a root that nobody signed never leads to a checkpoint, whatever the tiles say', async () => {
   const producer = new Producer('billing', newSigner())
   await it.ledger.submit(await nextBatch(producer))
   const { size, root } = (await it.ledger.head())!
@@ -157,7 +157,7 @@ test('a recorded root that nobody signed never leads to a checkpoint, whatever t
   expect((await it.ledger.head())!.size).toBe(size)
 })
 
-test('tampered tiles never lead to a checkpoint: what is in memory is right, and what is read is checked', async () => {
+test('altered tiles never lead to a checkpoint: memory is right, and what is read is checked', async () => {
   const producer = new Producer('billing', newSigner())
   await it.ledger.submit(await nextBatch(producer))
   const { size } = (await it.ledger.head())!

@@ -1,4 +1,4 @@
-// Transactions that would hold little wait for more, but only where more is about to come.
+// A transaction that would hold little waits for more, but only if more is about to come.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type Ledger, openLedger } from '../../../anchor-service/src/ledger/ledger.ts'
@@ -42,18 +42,18 @@ async function submit(...sizes: number[]): Promise<void> {
   await Promise.all(accepted)
 }
 
-test('while more is to be done than can be, small ones share a transaction', async () => {
+test('under full load, small batches share a transaction', async () => {
   await submit(1, 1, 1)
   expect(groups).toEqual([1, 3])
 })
 
-test('while not, none waits for what may come', async () => {
+test('without full load, no batch waits for others', async () => {
   isPressed = false
   await submit(1, 1, 1)
   expect(groups).toEqual([1, 1, 1, 1])
 })
 
-test('one that holds enough does not wait either', async () => {
+test('a transaction with enough events does not wait even under full load', async () => {
   await submit(10, 10)
   expect(groups).toEqual([1, 1, 1])
 })

@@ -30,7 +30,7 @@ afterAll(() => rm(root, { recursive: true, force: true }))
 
 type Place = { databaseUrl: string; folder: string }
 
-/** Two processes of one log: the keys are the same files, the data folders are not. */
+/** Two processes of one log, with the same key files and different data folders. */
 const envOf = ({ databaseUrl, folder }: Place) => ({
   DATABASE_URL: databaseUrl,
   KILLICK_DATA: folder,
@@ -61,7 +61,7 @@ const headOf = async ({ ledger }: Store) => (await ledger.head())!
 const ofSizes = (fault: WentBack | null) =>
   fault && { remembered: fault.remembered.size, found: fault.found?.size ?? 0 }
 
-/** Nothing is signed, and it says why. */
+/** Checks that nothing is signed, and that the refusal says why. */
 async function expectWentBack(store: Store, sizes: { remembered: number; found: number }): Promise<void> {
   const { ledger } = store
   expect(ofSizes(await ledger.checkHead())).toEqual(sizes)
@@ -92,7 +92,7 @@ const answers = ({ ledger }: Store) =>
     )
     .toBe(true)
 
-test('a service tells it to everyone: 503, readiness, metric; and goes on when the tail is back', async () => {
+test('a service reports a cut tail by 503, readiness and a metric, and continues when the tail is back', async () => {
   const service = await testService()
   await register(service.url, 'billing', [{ jwk: signer.jwk }])
   const producer = new Producer('billing', signer)
@@ -134,7 +134,7 @@ test('two processes that start at once on an empty database register the ledger 
   }
 })
 
-test('the audit in the background finds it too, in a log that is sound in itself', async () => {
+test('the background audit finds a cut tail too, in a log that is consistent in itself', async () => {
   const service = await testService({ KILLICK_AUDIT_INTERVAL_MS: '300' })
   await register(service.url, 'billing', [{ jwk: signer.jwk }])
   const last = async () => (await call(service.url, '/readyz')).json.audit.last
@@ -152,7 +152,7 @@ test('the audit in the background finds it too, in a log that is sound in itself
   await service.stop()
 })
 
-test('accept-head is a command, and says what it did or why not', async () => {
+test('the command accept-head says what it did, or why it did nothing', async () => {
   const place = await newPlace()
   const { store, size } = await open(place)
   await store.close()
@@ -177,7 +177,7 @@ describe('a superuser cuts off the tail', () => {
     await store.close()
   })
 
-  test('while it is stopped: it starts, to be read, and signs nothing', async () => {
+  test('while it is stopped: it starts for readers, and signs nothing', async () => {
     const place = await newPlace()
     const { store, size } = await open(place)
     await store.close()
@@ -188,7 +188,7 @@ describe('a superuser cuts off the tail', () => {
     await again.close()
   })
 
-  test('of all of it, its own registration too', async () => {
+  test('of the whole log, with the ledger’s own registration', async () => {
     const place = await newPlace()
     const { store, size } = await open(place)
     await store.close()
@@ -203,7 +203,7 @@ describe('a superuser cuts off the tail', () => {
     await again.close()
   })
 
-  test('in the middle of a commit: one history is signed, and no other', async () => {
+  test('in the middle of a commit: only one history is signed', async () => {
     let cutting: Promise<void> | null = null
     let wanted = false
     const url = await createDatabase()
@@ -240,7 +240,7 @@ describe('a superuser cuts off the tail', () => {
     await it.close()
   })
 
-  test('under two services: both have seen the head, whoever signed it', async () => {
+  test('under two services: both have seen the head, whichever signed it', async () => {
     const first = await newPlace()
     const { store: a, size } = await open(first)
     const b = await start({ ...first, folder: await newFolder() })
@@ -254,8 +254,8 @@ describe('a superuser cuts off the tail', () => {
   })
 })
 
-describe('another database in the place of the one', () => {
-  test('an old dump is restored, while the service runs and while it is stopped; the newer one heals it', async () => {
+describe('the database is replaced:', () => {
+  test('by an old dump, while the service runs and while it is stopped; the newer database heals it', async () => {
     const place = await newPlace()
     const { store, size: early } = await open(place)
     const old = await dump(place.databaseUrl)
@@ -276,7 +276,7 @@ describe('another database in the place of the one', () => {
     await again.close()
   })
 
-  test('the same size, another root, tiles recomputed, and signed by the log`s own key elsewhere', async () => {
+  test('by a log of the same size with another root and its own tiles, signed with the log’s key elsewhere', async () => {
     const place = await newPlace()
     const { store, size: early } = await open(place, 2)
     const copy = await dump(place.databaseUrl)
@@ -295,7 +295,7 @@ describe('another database in the place of the one', () => {
     await again.close()
   })
 
-  test('a longer history that leaves out what was signed', async () => {
+  test('by a longer history that leaves out what was signed', async () => {
     const place = await newPlace()
     const { store, size: early } = await open(place, 2)
     const copy = await dump(place.databaseUrl)
@@ -311,10 +311,10 @@ describe('another database in the place of the one', () => {
   })
 })
 
-describe('an operator decides', () => {
+describe('an operator’s decision', () => {
   const decide = (place: Place, isSure: boolean) => acceptHead(loadConfig(envOf(place)), isSure)
 
-  test('only when told to, and the decision is an event that names both notes', async () => {
+  test('is made only on request, and is an event that names both notes', async () => {
     const place = await newPlace()
     const { store, size } = await open(place)
     const remembered = (await headOf(store)).note
@@ -344,7 +344,7 @@ describe('an operator decides', () => {
     await again.close()
   })
 
-  test('for each data folder: a process goes on by itself only where its own head is named', async () => {
+  test('counts for a data folder only if it names that folder’s head', async () => {
     const place = await newPlace()
     const { store: a, size: start0 } = await open(place, 1)
     const other = { ...place, folder: await newFolder() }
@@ -367,7 +367,7 @@ describe('an operator decides', () => {
     await again.close()
   })
 
-  test('killed between the decision and the memory of it: the event is enough', async () => {
+  test('counts by its event alone if the process is killed before it remembers it', async () => {
     const place = await newPlace()
     const { store, size } = await open(place)
     await store.close()
@@ -386,7 +386,7 @@ describe('an operator decides', () => {
     await again.close()
   })
 
-  test('an event of another key decides nothing', async () => {
+  test('does not count if another key signed its event', async () => {
     const place = await newPlace()
     const { store } = await open(place)
     // Somebody with the log's key and another key of its system stream, even a registered one, and a data folder of their own.
@@ -417,7 +417,7 @@ describe('an operator decides', () => {
   })
 })
 
-describe('the file', () => {
+describe('the file of a head memory', () => {
   const filesIn = async (place: Place) => {
     const [name] = await readdir(join(place.folder, 'heads'))
     const folder = join(place.folder, 'heads', name!)
@@ -425,7 +425,7 @@ describe('the file', () => {
     return files.map((file) => join(folder, file))
   }
 
-  test('a crash between commit and memory: the memory follows, and the same batch has the same receipt', async () => {
+  test('catches up after a crash between commit and write, and the same batch gets the same receipt', async () => {
     const place = await newPlace()
     const { store } = await open(place)
     const heads = join(place.folder, 'heads')
@@ -443,7 +443,7 @@ describe('the file', () => {
     await again.close()
   })
 
-  test('is of one process at a time: a second on the same folder has its own', async () => {
+  test('belongs to one process at a time: a second process on the same folder has its own', async () => {
     const place = await newPlace()
     const { store: a } = await open(place)
     const b = await start(place)
@@ -483,7 +483,7 @@ describe('the file', () => {
     await third.close()
   })
 
-  test('of a new log begins with it, and says nothing', async () => {
+  test('of a new log begins with the log, without a warning', async () => {
     const place = await newPlace()
     const { store } = await open(place, 1)
     expect(store.ledger.memoryBegan()).toBeNull()
@@ -491,7 +491,7 @@ describe('the file', () => {
     await store.close()
   })
 
-  test('torn anywhere in a write, it holds the write before', async () => {
+  test('holds the write before if it is torn anywhere in a write', async () => {
     const folder = join(root, 'torn')
     const write = async (n: number) => {
       const file = await openHeadFile(folder)
@@ -526,7 +526,7 @@ describe('the file', () => {
     }
   })
 
-  test('that cannot be made keeps the service from starting', async () => {
+  test('keeps the service from starting if it cannot be made', async () => {
     const place = await newPlace()
     const { store } = await open(place)
     await store.close()

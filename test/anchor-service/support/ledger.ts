@@ -15,7 +15,7 @@ export const ORIGIN = 'log.test/killick'
 
 export type TestLedger = { ledger: Ledger; pool: pg.Pool; databaseUrl: string; close(): Promise<void> }
 
-/** A ledger on a fresh database, or one more on a database that has one. `prepare` gets the pool before its first use. */
+/** Opens a ledger on a fresh database, or another one on an existing database. `prepare` gets the pool before its first use. */
 export async function testLedger(
   databaseUrl?: string,
   prepare: (pool: pg.Pool) => void = () => {},

@@ -1,4 +1,4 @@
-// A thread that does what it is told, for tests of how threads are kept.
+// A thread that does what it is told, for tests of how the service keeps threads.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { answerQuestions, sayNews } from '../../../anchor-service/src/thread.ts'

@@ -1,8 +1,8 @@
-// Somebody who owns the database and alters what it holds of events, in the packs that they are stored in.
+// Alters stored events in their packs, as somebody who owns the database could.
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { queryAsOwner } from '../../support/postgres.ts'
 
-/** The number in the log of an event, by its place in its stream. */
+/** The number of an event in the log, by its place in its stream. */
 export async function numberOf(databaseUrl: string, source: string, seq: number): Promise<number> {
   const [row] = await queryAsOwner<{ number: string }>(
     databaseUrl,

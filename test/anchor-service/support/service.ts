@@ -10,7 +10,7 @@ export const READER = 'reader-token-for-tests'
 
 export type TestService = Service & { folder: string; stop(): Promise<void> }
 
-/** A service of its own on a fresh database, or on that of `like`. */
+/** Starts a service on a fresh database, or on that of `like`. */
 export async function testService(env: Record<string, string> = {}, like?: TestService): Promise<TestService> {
   const folder = like?.folder ?? (await mkdtemp(join(tmpdir(), 'killick-service-')))
   const service = await startService(
@@ -36,7 +36,7 @@ export async function testService(env: Record<string, string> = {}, like?: TestS
   }
 }
 
-/** A request with a token; the reply as text and, where it is JSON, parsed. */
+/** Sends a request with a token. @returns the reply as text and, if it is JSON, parsed */
 export async function call(url: string, path: string, token: string | null = READER, init: RequestInit = {}) {
   const headers = { ...(token && { authorization: `Bearer ${token}` }), ...(init.headers as Record<string, string>) }
   const response = await fetch(`${url}${path}`, { ...init, headers })

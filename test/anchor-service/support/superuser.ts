@@ -1,9 +1,9 @@
-// What somebody can do who owns the database and holds no key.
+// What somebody who owns the database but holds no key can do.
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { queryAsOwner } from '../../support/postgres.ts'
 
-/** Deletes all that the log holds behind its first `size` entries, in every table, so that what is left is a whole log. */
+/** Deletes everything after the log's first `size` entries from every table, so that a complete, shorter log is left. */
 export async function cutTail(databaseUrl: string, size: number): Promise<void> {
   await queryAsOwner(
     databaseUrl,
@@ -16,7 +16,7 @@ export async function cutTail(databaseUrl: string, size: number): Promise<void> 
   )
 }
 
-/** Keeps a copy of the database, as a dump would, under the name that is returned. */
+/** Makes a copy of the database, as a dump would. @returns its name */
 export async function dump(databaseUrl: string): Promise<string> {
   const copy = `dump_${randomBytes(6).toString('hex')}`
   await onServer(databaseUrl, async (client, name) => {
@@ -28,7 +28,7 @@ export async function dump(databaseUrl: string): Promise<string> {
   return copy
 }
 
-/** Puts a copy, or another database, in the place of the database, whoever is connected to it. */
+/** Replaces the database by a copy or another database, whoever is connected to it. */
 export async function restore(databaseUrl: string, copy: string): Promise<void> {
   await onServer(databaseUrl, async (client, name) => {
     await client.query(`drop database ${name} with (force)`)

@@ -1,4 +1,4 @@
-// An auditor believes no shape: whatever the service under audit or a node answers, there is a result, and no accident.
+// An auditor trusts the shape of no answer. Whatever the service under audit or a node answers, there is a result and no crash.
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -25,7 +25,7 @@ async function listen(
   return [server, `http://127.0.0.1:${(server.address() as AddressInfo).port}`]
 }
 
-/** What stands for an answer in the way of `path`; null: the honest one. */
+/** What is sent in place of an answer; null: the honest answer. */
 type Twist = (path: string, honest: Answer) => Answer | null
 
 let service: TestService
@@ -35,7 +35,7 @@ let twist: Twist = () => null
 /** What the honest service answered, by path with query. */
 const honest = new Map<string, Promise<Answer>>()
 
-/** Honest, but for the anchors: those that a service lists which is anchored. */
+/** The honest answers, with anchors as an anchored service lists them. */
 async function askHonest(path: string): Promise<Answer> {
   const response = await fetch(service.url + path, { headers: { authorization: `Bearer ${READER}` } })
   const answer = { status: response.status, body: Buffer.from(await response.arrayBuffer()) }
@@ -89,11 +89,11 @@ async function audit(path = '', by: Twist = () => null, pins = NONE): Promise<Au
   return { ...result, failed }
 }
 
-test('what is not twisted holds', async () => {
+test('honest answers pass', async () => {
   for (const path of ['', ...LOOKED_UP]) expect((await audit(path)).failed).toEqual([])
 })
 
-/** Answers, and the checks that fail where one is nonsense. */
+/** Paths, and the checks that fail if the answer is nonsense. */
 const ANSWERS: [path: string, failed: string[]][] = [
   ['/v1/log', ['checkpoint']],
   ['/checkpoint', ['checkpoint']],
@@ -130,14 +130,14 @@ const NONSENSE: [what: string, body: string | Buffer][] = [
 ]
 
 describe.each(ANSWERS)('where %s is answered with', (path, failed) => {
-  test.each(NONSENSE)('%s, that is a finding', async (_, body) => {
+  test.each(NONSENSE)('%s is a finding', async (_, body) => {
     const found = await audit(path, (_, { status }) => ({ status, body: Buffer.from(body) }))
     expect(found.failed).toEqual(expect.arrayContaining(failed))
     expect(auditOutcome(found)).toBe('failed')
   })
 })
 
-test('an answer without end is read to its limit', async () => {
+test('an endless answer is read up to a limit', async () => {
   const body = Buffer.alloc(33 << 20, ' ')
   for (const [path, failed] of ANSWERS.slice(2, 6)) {
     const found = await audit(path, () => ({ status: 200, body }))
@@ -145,7 +145,7 @@ test('an answer without end is read to its limit', async () => {
   }
 })
 
-test('tiles of any length, and batches beyond those that are asked for, are findings', async () => {
+test('tiles of a wrong length, and batches that were not asked for, are findings', async () => {
   const tile = await audit('/tile/', () => ({ status: 200, body: Buffer.alloc(33 << 20) }))
   expect(tile.failed).toContain('tiles')
   const more = await audit('/v1/batches', (_, { status, body }) => ({ status, body: Buffer.concat([body, body]) }))
@@ -172,7 +172,7 @@ const VALUES: Json[] = [
   JSON.parse(`${'[{"a":'.repeat(14)}1${'}]'.repeat(14)}`) as Json,
 ]
 
-/** Changes the k-th place of a value, counted over all its members. */
+/** Changes the k-th value inside a value, counted over all its members. */
 function mutate(value: Json, k: number, how: 'replace' | 'remove' | 'add' | 'double', by: Json): Json {
   let count = 0
   const walk = (value: Json): Json => {
@@ -201,7 +201,7 @@ const mutation = fc.record({
 })
 
 // Each run is a whole audit over HTTP.
-test('any value in any place of an answer gives a result', { timeout: 60_000 }, async () => {
+test('any value in any place of an answer leads to a result', { timeout: 60_000 }, async () => {
   const paths = ANSWERS.map(([path]) => path).filter((path) => path !== '/checkpoint' && path !== '/v1/batches')
   const outcomes = new Set<string>()
   await fc.assert(

@@ -1,4 +1,4 @@
-// An auditor judges keys by the log itself, whatever the operator's tables say of them.
+// An auditor judges keys by the log itself, whatever the operator's tables say about them.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -66,7 +66,7 @@ describe('a real service', () => {
       return `${jws}~${disclosures.split('~').slice(0, -2).join('~')}~`
     })
 
-  test('what nobody altered passes, on the word that the operator gave in the log', async () => {
+  test('an unaltered log passes, and rests on the operator’s word for keys that are not pinned', async () => {
     const { failed, outcome, restsOn, checks } = await audit(service.url)
     expect([...failed]).toEqual([])
     expect(outcome).toBe('passed')
@@ -74,7 +74,7 @@ describe('a real service', () => {
     expect(checks.find(({ id }) => id === 'registry')!.detail).toMatch(/^3 registered/)
   })
 
-  test('fields taken out of an event are found, and its place is named', async () => {
+  test('fields missing from an event are found, and its place is named', async () => {
     const take = async () => takeField('billing')
     const { failed, first } = await altered(take, ['packs'])
     expect([...failed.keys()]).toEqual(['fields'])
@@ -82,7 +82,7 @@ describe('a real service', () => {
     expect(failed.get('fields')).toMatch(/1 of its 4 fields is gone/)
   })
 
-  test('of a source that may hide fields nobody can tell, and it is said of how many', async () => {
+  test('missing fields of a source with decoys cannot be told, and the result says for how many events', async () => {
     const take = async () => takeField('hiding')
     const { failed, checks } = await altered(take, ['packs'])
     expect([...failed]).toEqual([])
@@ -123,7 +123,7 @@ describe('a real service', () => {
     expect(failed.get('registry')).toMatch(message)
   })
 
-  test('a key used out of its time, as anchors show, is found', async () => {
+  test('a key used outside its time, as anchors show, is found', async () => {
     const { text } = await call(service.url, '/checkpoint')
     const covered = parseCheckpoint(text)
     const fresh = await producer.batch([sampleEvent()])
@@ -160,7 +160,7 @@ describe('a real service', () => {
   })
 
   // The last: what stands in the log stays in it.
-  test('whoever holds the ledger’s keys uses no key before its registration, and leaves none out, unseen', async () => {
+  test('a key used before its registration, or a missing registration, is found even if the ledger’s own keys signed', async () => {
     const [logSigner, systemSigner] = await Promise.all(
       ['log', 'system'].map((name) => loadSigner(join(service.folder, 'keys', `${name}.json`))),
     )

@@ -1,4 +1,4 @@
-// An auditor from outside looks events up; whoever owns the database cannot keep one from readers unseen.
+// An auditor looks events up from outside, so that the database's owner cannot hide one from readers unnoticed.
 import { readFile } from 'node:fs/promises'
 import { auditLedger, holdReceipts, lookUp, openApi } from '@killick/sdk/audit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -22,7 +22,7 @@ async function audit(sample: number) {
   return { ...checks.find(({ id }) => id === 'lookups')!, failed, first }
 }
 
-test('each of an honest ledger is found; of a small sample, the first', async () => {
+test('every event of an honest ledger is found; a small sample has at least the first', async () => {
   expect(await audit(1)).toMatchObject({ status: 'passed', detail: '10 looked up, each' })
   expect(await audit(1e9)).toMatchObject({ status: 'passed', detail: '1 looked up, 1 in 1000000000' })
 })
@@ -38,7 +38,7 @@ test.each([
   ['targets', 6, key(6)],
   ['source', 4, `keys = overlay(keys placing '\\x0000000000000000' from 1)`],
   ['stream', 4, `keys = overlay(keys placing '\\x0000000000000000' from 9)`],
-])('one that is no longer found by its %s is named', async (by, seq, change) => {
+])('an event that is no longer found by its %s is named', async (by, seq, change) => {
   const pack = `first_event = (select first_event from batches where source = 'billing' and seq = 4)`
   const table = change.startsWith('ids') ? 'packs' : 'pack_keys'
   await tamper(service, `create table kept as select * from ${table}; update ${table} set ${change} where ${pack}`)
@@ -52,7 +52,7 @@ test.each([
 test.each([
   ['time', `earliest = earliest - interval '1 day', latest = latest - interval '1 day'`],
   ['source', `source = 'payroll'`],
-])('nor one that its batch hides by its %s', async (by, change) => {
+])('an event that its batch hides by its %s is named', async (by, change) => {
   const batch = `source = 'billing' and seq = 4`
   await tamper(service, `create table kept as select * from batches; update batches set ${change} where ${batch}`)
   const found = await audit(1)
@@ -61,7 +61,7 @@ test.each([
   expect(found.detail).toMatch(new RegExp(`is not found by its ${by === 'source' ? 'place' : by}\\b`))
 })
 
-test('nor one that another has taken the id of', async () => {
+test('an event whose id another event has taken is named', async () => {
   const swapped = `substr(ids, 1, 16) || substr(ids, 33, 16) || substr(ids, 17, 16) || substr(ids, 49)`
   const pack = `log_index = (select log_index from batches where source = 'billing' and seq = 4)`
   await tamper(service, `create table kept as select * from packs; update packs set ids = ${swapped} where ${pack}`)

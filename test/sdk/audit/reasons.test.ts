@@ -1,4 +1,4 @@
-// The reasons of an audit's checks: a closed set, written down, and each given by some finding.
+// The reasons of an audit's checks are a closed set. Each is documented, and some check gives it.
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'

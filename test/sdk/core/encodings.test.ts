@@ -75,7 +75,7 @@ describe('bytes', () => {
     expect(fromUtf8(Uint8Array.of(0xef, 0xbb, 0xbf, 0x41))).toBe('\ufeffA')
   })
 
-  test('concat and equalBytes', () => {
+  test('concat joins and equalBytes compares', () => {
     fc.assert(
       fc.property(bytes, bytes, (a, b) => {
         expect(Buffer.from(concat(a, b))).toEqual(Buffer.concat([a, b]))
@@ -175,7 +175,7 @@ describe('strict JSON', () => {
   })
 })
 
-describe('parsers throw a KillickError at anything else than what they read', () => {
+describe('parsers throw a KillickError at anything that they do not read', () => {
   const parsers = {
     parseEvent,
     parseBatchHeader,
@@ -219,12 +219,12 @@ describe('parsers throw a KillickError at anything else than what they read', ()
 describe('limits', () => {
   const code = (value: string) => expect.objectContaining({ name: 'KillickError', code: value })
 
-  test('a million empty lines, and a body beyond 16 MiB', () => {
+  test('refuse a million empty lines, and a body beyond 16 MiB', () => {
     expect(() => splitBatch(new Uint8Array(1_000_000).fill(0x0a))).toThrow(code('batch_too_large'))
     expect(() => splitBatch(new Uint8Array(16 * 1024 * 1024 + 1))).toThrow(code('batch_too_large'))
   })
 
-  test('events, proofs and notes', () => {
+  test('hold for events, proofs and notes', () => {
     expect(() => parseEvent('A'.repeat(MAX_EVENT_BYTES + 1))).toThrow(code('event_too_large'))
     expect(() => parseProof(' '.repeat(MAX_PROOF_BYTES + 1))).toThrow(code('proof_too_large'))
     expect(() => parseProof(new Uint8Array(MAX_PROOF_BYTES + 1))).toThrow(code('proof_too_large'))
@@ -232,7 +232,7 @@ describe('limits', () => {
     expect(() => parseJson('['.repeat(1_000_000))).toThrow(code('json_too_deep'))
   })
 
-  test('a proof that is not UTF-8', () => {
+  test('a proof that is not UTF-8 is refused', () => {
     expect(() => parseProof(Uint8Array.of(0x7b, 0xff))).toThrow(code('proof_malformed'))
   })
 })

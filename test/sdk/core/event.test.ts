@@ -19,7 +19,7 @@ import { checkEventInput } from '../../../sdk/src/core/fields.ts'
 
 const numRuns = process.env.CI ? 2000 : 100
 const key = signerFor('source')
-/** Signs nothing, fast. */
+/** A signer that returns at once and signs nothing. */
 const idle: Signer = { ...key, sign: () => new Uint8Array(64) }
 const position = { source: SOURCE, stream: STREAM, seq: 0 }
 const make = async (input: unknown, signer = idle) => makeEvent(input as EventInput, position, mintOf(0), signer)
@@ -48,7 +48,7 @@ const inputs = fc.record(
   { requiredKeys: ['action', 'actor', 'targets'] },
 )
 
-test('what may be recorded reads back as it was, and what reads back is what was signed', async () => {
+test('whatever may be recorded reads back unchanged, and only what was signed reads back', async () => {
   let recorded = 0
   await fc.assert(
     fc.asyncProperty(inputs, async (input) => {
@@ -125,13 +125,13 @@ describe('wrong input is refused before anything is made, and the field at fault
     await expect(make({ ...good, tenant: 'x'.repeat(262_144) })).rejects.toMatchObject({ code: 'event_too_large' })
   })
 
-  test('names that every object inherits are fields like any other', async () => {
+  test('names that every object inherits are ordinary field names', async () => {
     const { token } = await make({ ...good, constructor: 1, toString: 'x', hasOwnProperty: null })
     expect(parseEvent(token).fields).toMatchObject({ constructor: 1, toString: 'x', hasOwnProperty: null })
   })
 })
 
-test('a change of any field, time and source included, breaks the event', async () => {
+test('a change of any field, of the time or of the source breaks the event', async () => {
   const [, token] = await makeEvents(key)
   const event = parseEvent(token!)
   const signature = event.signature!
@@ -161,7 +161,7 @@ test('a change of any field, time and source included, breaks the event', async 
   }
 })
 
-test('hiding fields leaves the leaf as it is', async () => {
+test('hiding fields leaves the leaf unchanged', async () => {
   const event = parseEvent((await makeEvents(key))[0]!)
   const shown = parseEvent(hideFields(event, ['action', 'outcome']))
   expect(shown.fields).toEqual({ action: INPUTS[0]!.action, outcome: 'success' })
@@ -170,7 +170,7 @@ test('hiding fields leaves the leaf as it is', async () => {
   expect(parseEvent(hideFields(event, [])).fields).toEqual({})
 })
 
-test('the digests do not tell in which order the fields stood', async () => {
+test('the digests do not reveal the order of the fields', async () => {
   const [token] = await makeEvents(key)
   const { _sd } = JSON.parse(Buffer.from(token!.split('.')[1]!, 'base64url').toString()) as { _sd: string[] }
   expect(_sd).toEqual([..._sd].sort())

@@ -34,7 +34,7 @@ describe.each<Alg>(['Ed25519', 'ES256', 'ES256K'])('%s', (alg) => {
     }
   })
 
-  test('an SD-JWT library hides fields as we do', async () => {
+  test('an SD-JWT library hides fields in the same way', async () => {
     const [token] = await makeEvents(signer)
     const shown = await sdJwt.present(token!, { action: true })
     expect(parseEvent(shown).fields).toEqual({ action: INPUTS[0]!.action })
@@ -61,7 +61,7 @@ test.each<Alg>(['Ed25519', 'ES256'])('a JOSE library verifies event and batch he
   }
 })
 
-test('the event in a proof is a token as stock libraries take it', async () => {
+test('the event in a proof is a token that stock libraries read', async () => {
   const [proof] = vectors<{ proof: string }[]>('proofs')
   const { event, keys } = parseProof(proof!.proof)
   const jws = event.split('~')[0]!

@@ -50,7 +50,7 @@ const sizes = fc.integer({ min: 1, max: LEAVES.length })
 const leafOfTree = sizes.chain((size) => fc.record({ size: fc.constant(size), index: fc.nat(size - 1) }))
 const twoSizes = sizes.chain((size) => fc.record({ size: fc.constant(size), oldSize: fc.nat(size) }))
 
-test('what stands left of a leaf in its path is the tree before it, and with the leaf the tree up to it', () => {
+test('the left siblings in a leaf’s path hash to the tree before it and, with the leaf, to the tree up to it', () => {
   for (let size = 1; size <= 40; size++)
     for (let index = 0; index < size; index++) {
       const path = reference.inclusionPath(first(size), index).map(asHash)
@@ -62,7 +62,7 @@ test('what stands left of a leaf in its path is the tree before it, and with the
   expect(leftOf(1, 1, [])).toBeNull()
 })
 
-describe('plans and roots agree with RFC 9162 as it is written', () => {
+describe('plans and roots agree with RFC 9162 as written', () => {
   test('roots', () => {
     for (let size = 0; size <= 70; size++) {
       const root = hexes([reference.treeRoot(first(size))])
@@ -98,7 +98,7 @@ describe('plans and roots agree with RFC 9162 as it is written', () => {
     )
   })
 
-  test('every pair up to 16, and no other root', () => {
+  test('consistency of every pair up to 16, and no other root', () => {
     for (let size = 1; size <= 16; size++) {
       const newRoot = reference.treeRoot(first(size))
       for (let oldSize = 0; oldSize <= size; oldSize++) {
@@ -112,7 +112,7 @@ describe('plans and roots agree with RFC 9162 as it is written', () => {
     }
   })
 
-  test('a plan refuses a store that lost a node, and a place outside the tree', () => {
+  test('a plan refuses a store that lost a node, and an index outside the tree', () => {
     for (const plan of [planRoot(7), planInclusion(2, 7), planConsistency(3, 7)]) {
       expect(() => (plan as Plan<unknown>).fold(LEAVES.slice(0, plan.nodes.length - 1))).toThrow(InvariantError)
     }
@@ -194,7 +194,7 @@ describe('booleans never throw', () => {
       },
     },
   ]
-  /** The others make the test tool itself throw. */
+  /** Other values make the test tool itself throw. */
   const isTame = (value: unknown) =>
     value !== revoked.proxy && value !== trap && !(Array.isArray(value) && value[0] === trap)
   const garbage = fc.oneof(fc.constantFrom<unknown[]>(...nasty.filter(isTame)), fc.anything())

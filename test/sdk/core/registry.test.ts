@@ -19,7 +19,7 @@ import { mintOf } from '../../../scripts/lib/vectors/world.ts'
 const numRuns = process.env.CI ? 1000 : 200
 const SIGNER = signerOf(generateKey())
 const JWKS = Array.from({ length: 4 }, () => publicJwk(generateKey()))
-/** Signs nothing, fast. */
+/** A signer that returns at once and signs nothing. */
 const idle: Signer = { ...SIGNER, sign: () => new Uint8Array(64) }
 
 const hashOf = (n: number) => asHash(new Uint8Array(32).fill(n))
@@ -59,7 +59,7 @@ const registrations = fc.record({
 })
 
 describe('a registration is an event', () => {
-  test('what was registered reads back', async () => {
+  test('that reads back unchanged', async () => {
     await fc.assert(
       fc.asyncProperty(registrations, async (registration) => {
         expect(parseRegistration(await eventOf(registrationFields(registration)))).toEqual(registration)
@@ -68,7 +68,7 @@ describe('a registration is an event', () => {
     )
   })
 
-  test('other events are none, nor are those of other sources and streams that look like one', async () => {
+  test('while other events are not, nor are look-alikes of other sources and streams', async () => {
     const fields = registrationFields(registrationOf())
     expect(parseRegistration(await eventOf({ ...fields, action: 'share.create' }))).toBeNull()
     expect(parseRegistration(await eventOf(fields, { source: 'billing-api' }))).toBeNull()
@@ -118,7 +118,7 @@ describe('a registration is an event', () => {
     expect((thrown as KillickError | undefined)?.code).toBe(code)
   })
 
-  test('refused: one whose metadata is not shown', async () => {
+  test('refused: its metadata is not shown', async () => {
     const { token } = await makeEvent({ actor, ...good } as EventInput, { ...SYSTEM, seq: 0 }, mintOf(0), idle)
     const hidden = parseEvent(token)
     const { metadata: _hidden, ...fields } = hidden.fields
@@ -128,7 +128,7 @@ describe('a registration is an event', () => {
   })
 })
 
-describe('the registry is their sum', () => {
+describe('the registry is the sum of registrations', () => {
   const system = keyOf(0).kid
   const entry = (logIndex: number, change: Partial<Registration> = {}, signedBy = system): RegistryEntry => ({
     ...{ registration: registrationOf(change), logIndex, leafHash: hashOf(logIndex), signedBy },
@@ -140,7 +140,7 @@ describe('the registry is their sum', () => {
     return registry
   }
 
-  test('the newest word on settings and on each key counts; what is not named stays', () => {
+  test('the newest registration counts for settings and for each key; what it does not name stays', () => {
     const registry = started()
     expect(registry.apply(entry(3, { keys: [keyOf(1), keyOf(2)] }))).toBeNull()
     const change = { previous: hashOf(3), decoys: true, maxAge: 60, keys: [keyOf(2, null, 5000), keyOf(3)] }
@@ -183,7 +183,7 @@ describe('the registry is their sum', () => {
     expect(registry.source('billing-api')?.logIndex).toBe(at)
   })
 
-  test('a key of the ledger that an earlier one registered signs on; one that is pinned counts by itself', () => {
+  test('a key of the ledger may sign if an earlier key registered it, or if it is pinned', () => {
     const registry = started()
     const next = { source: SYSTEM.source, previous: hashOf(0), keys: [keyOf(1)] }
     expect(registry.apply(entry(2, next))).toBeNull()
@@ -193,7 +193,7 @@ describe('the registry is their sum', () => {
     expect(registry.names).toEqual([SYSTEM.source, 'billing-api', 'other'])
   })
 
-  test('taking away any one but the last of a source is noticed', () => {
+  test('a missing registration is noticed, unless it is the last of its source', () => {
     fc.assert(
       fc.property(
         fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 12 }),

@@ -69,7 +69,7 @@ describe.each(ALGS)('%s', (alg) => {
     for (const other of ALGS) expect(verifySignature(signerFor('other', other).jwk, message, signature)).toBe(false)
   })
 
-  test('the deterministic signatures of the vectors are good ones', async () => {
+  test('the deterministic signatures of the vectors verify', async () => {
     const signer = signerFor('some label', alg)
     const signature = await signer.sign(utf8('message'))
     expect(nativeVerify(signer.jwk, utf8('message'), signature)).toBe(true)
@@ -81,7 +81,7 @@ describe.each(ALGS)('%s', (alg) => {
     expect(algOf(jwk)).toBe(alg)
   })
 
-  test('only the members that make the key are kept', () => {
+  test('parsing a key keeps only the members that make the key', () => {
     expect(parsePublicJwk({ ...jwk, use: 'sig', kid: 'x', alg: 'none' })).toEqual(jwk)
     expect(() => parsePublicJwk(privateKey.export({ format: 'jwk' }))).toThrow(invalid)
   })
@@ -205,7 +205,7 @@ function torsionSignature({ of, withoutR = false }: { of: 'R' | 'key' | 'none'; 
   return { jwk, message, signature: new Uint8Array([...R, ...S]) }
 }
 
-describe('keys that are no keys', () => {
+describe('malformed keys are refused:', () => {
   const es = signerFor('any', 'ES256').jwk as { kty: 'EC'; crv: 'P-256'; x: string; y: string }
   const ed = signerFor('any').jwk
   const secret = createSecretKey(Buffer.alloc(32)).export({ format: 'jwk' })

@@ -7,7 +7,7 @@ const FIRST = Date.parse('0000-01-01T00:00:00Z')
 const LAST = Date.parse('9999-12-31T23:59:59.999Z')
 const two = (n: number) => String(n).padStart(2, '0')
 
-test('what was printed is read back, from the year 0 to 9999', () => {
+test('printed times read back, from the year 0 to 9999', () => {
   const times = fc.integer({ min: FIRST, max: LAST })
   fc.assert(
     fc.property(times, (time) => {
@@ -19,7 +19,7 @@ test('what was printed is read back, from the year 0 to 9999', () => {
   expect(printTime(null)).toBeNull()
 })
 
-test('zones, fractions and small letters mean what Date makes of them', () => {
+test('zones, fractions and small letters mean what they mean to Date', () => {
   const parts = fc.record({
     time: fc.integer({ min: Date.UTC(1, 0), max: Date.UTC(9998, 0) }),
     fraction: fc.constantFrom('', '.5', '.05', '.123', '.123456789'),
@@ -50,6 +50,6 @@ test.each([
     '12026-11-27T09:30:00Z',
   ],
   ...['٢٠٢٦-11-27T09:30:00Z', 'Fri, 27 Nov 2026 09:30:00 GMT', 1_764_000_000_000, new Date(0), null, undefined, {}],
-])('%j is no time', (text) => {
+])('%j is not a time', (text) => {
   expect(parseTime(text)).toBeNull()
 })

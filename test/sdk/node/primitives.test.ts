@@ -24,7 +24,7 @@ test('Node hashes and decodes exactly as the portable code does', () => {
   )
 })
 
-test('so are texts around the length from which they take another way', () => {
+test('so they do around the length at which they switch methods', () => {
   for (const length of [10_921, 10_922, 10_923, 40_000]) {
     for (const value of ['A'.repeat(length), '\u00e9'.repeat(length), '\uffff'.repeat(length)]) {
       for (const name of ['digest', 'leafHash', 'decode', 'decodeText'] as const) {
@@ -34,7 +34,7 @@ test('so are texts around the length from which they take another way', () => {
   }
 })
 
-test('and ASCII', () => {
+test('and for ASCII', () => {
   const ascii = fc.string({ unit: 'binary-ascii' })
   fc.assert(
     fc.property(ascii, (value) => {
@@ -43,7 +43,7 @@ test('and ASCII', () => {
   )
 })
 
-test('so does the hash of two nodes, and a node keeps its bytes when the next is hashed', () => {
+test('two nodes hash as in portable code, and a node keeps its bytes when the next is hashed', () => {
   const hash = fc.uint8Array({ minLength: 32, maxLength: 32 })
   fc.assert(
     fc.property(hash, hash, (left, right) => {

@@ -3,7 +3,7 @@ import { build } from 'esbuild'
 import { expect, test } from 'vitest'
 import { vectors } from '../../support/vectors.ts'
 
-test('@killick/sdk/verify runs where there is nothing of Node', async () => {
+test('@killick/sdk/verify runs without anything of Node', async () => {
   const { outputFiles, warnings } = await build({
     stdin: { contents: "export * from '@killick/sdk/verify'", resolveDir: import.meta.dirname },
     bundle: true,
@@ -15,7 +15,7 @@ test('@killick/sdk/verify runs where there is nothing of Node', async () => {
     logLevel: 'silent',
   })
   expect(warnings).toEqual([])
-  // Beside the language itself, only what every browser has.
+  // Besides the language itself, only what every browser has.
   const context = createContext({ TextEncoder, TextDecoder, URL, console: undefined })
   const run = <T>(code: string): T => JSON.parse(runInContext(`JSON.stringify(${code})`, context) as string) as T
   expect(run<string[]>('[typeof process, typeof Buffer, typeof require, typeof fetch]')).toEqual(

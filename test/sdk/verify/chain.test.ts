@@ -1,4 +1,4 @@
-// A proof against a real contract on a real node, honest and reorganised away.
+// A proof is checked against a real contract on a real node, before and after a reorganisation.
 
 import {
   ANCHOR_LOG_CODE_HASH,
@@ -26,7 +26,7 @@ describe('on a chain', () => {
   const judge = async (proof: AnchoredWorld['proof'], urls: string[]) =>
     verifyProof(proof, { ...world.trust, facts: await readAnchors(proof, urls) })
 
-  test('verified, on the code that was published', async () => {
+  test('a proof is verified with the published code', async () => {
     const proof = parseProof(printProof(world.proof))
     const verdict = await judge(proof, [chain.url])
     // A proof of this small world carries no registrations.
@@ -51,7 +51,7 @@ describe('on a chain', () => {
     expect((await judge(proof, [chain.url])).outcome).toBe(outcome)
   })
 
-  test('a block that the node has not seen is no fault where the contract holds the root, and no excuse where it does not', async () => {
+  test('a block that the node has not seen is no fault if the contract holds the root, and no excuse if it does not', async () => {
     for (const block of [true0().block + 1000, Number.MAX_SAFE_INTEGER]) {
       const of = (changes: Partial<Anchor>) =>
         judge({ ...world.proof, anchors: [{ ...true0(), block, ...changes }] }, [chain.url])
@@ -62,12 +62,12 @@ describe('on a chain', () => {
     }
   })
 
-  test('no node, and one node of two', async () => {
+  test('without a node the proof is undecided; one node of two is enough', async () => {
     expect(await judge(world.proof, ['http://127.0.0.1:1'])).toMatchObject({ outcome: 'undecided', level: 'logged' })
     expect((await judge(world.proof, ['http://127.0.0.1:1', chain.url])).outcome).toBe('verified')
   })
 
-  test('reorganised away: the verdict fails', async () => {
+  test('the verdict fails once the anchor is reorganised away', async () => {
     await chain.rpc('evm_revert', [world.snapshot])
     await chain.rpc('hardhat_mine', ['0x10'])
     const verdict = await judge(world.proof, [chain.url])

@@ -1,4 +1,4 @@
-// Every byte of a valid proof is damaged, one at a time; no damaged proof may come out as verified.
+// Every byte of a valid proof is damaged, one at a time. No damaged proof may be verified.
 import {
   type AnchorFact,
   KillickError,
@@ -13,8 +13,8 @@ import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
 import { keyOf, OWN, settings } from '../../../scripts/lib/vectors/registrations.ts'
 import { makeWorld, SOURCE } from '../../../scripts/lib/vectors/world.ts'
 
-// Elliptic curves take a thousand times as long as all the rest, and nearly every damaged proof asks them, and has read, what the
-// one before did. The real functions answer, once for each question.
+// Elliptic curves take a thousand times as long as all the rest, and nearly every damaged proof asks them the same as the one
+// before. So the real functions answer each question once, and the answer is kept.
 vi.mock('../../../sdk/src/core/signature.ts', async (original) => {
   const real = await original<typeof import('../../../sdk/src/core/signature.ts')>()
   const ask: typeof real.verifySignature = (...question) => {
@@ -71,14 +71,14 @@ Error.stackTraceLimit = 0
 const HEX = '0123456789abcdef'
 const PRINTABLE = [...`eE019 \n"\\~.,:-_+/=AZaz{}[]\u007f\0`].map((char) => char.charCodeAt(0))
 
-/** What may stand in place of a byte: each of its bits flipped, and characters that mean something to some parser. */
+/** What a byte is replaced with: each of its bits flipped, and characters that mean something to some parser. */
 function replacements(byte: number): number[] {
   const bits = Array.from({ length: 8 }, (_, bit) => byte ^ (1 << bit))
   const hex = HEX.includes(String.fromCharCode(byte)) ? [...HEX].map((digit) => digit.charCodeAt(0)) : []
   return [...new Set([...bits, ...PRINTABLE, ...hex])].filter((other) => other !== byte)
 }
 
-/** A chain that answers about any anchor, and knows these. */
+/** A chain that answers about any anchor, and holds these. */
 function factsAbout(proof: Proof, truths: readonly AnchorFact[]): AnchorFact[] {
   const asked = proof.anchors.flatMap(({ path: _, before, succeeds: __, ...about }) => [
     { about, truth: truths[0]! },
@@ -94,7 +94,7 @@ function factsAbout(proof: Proof, truths: readonly AnchorFact[]): AnchorFact[] {
   })
 }
 
-/** Tries `perByte` damages of each byte from a place on. */
+/** Tries `perByte` damages for each byte, from a place on. */
 function damageAll(text: string, trust: Trust, perByte: number, from: number) {
   const bytes = new TextEncoder().encode(text)
   const verified: string[] = []
@@ -132,7 +132,7 @@ describe.each([
   ['unsigned', { unsigned: true, size: 3, index: 0 }],
   ['with an anchor before and registrations', { size: 4, index: 3, before: 2, registrations: REGISTRATIONS }],
 ] as const)('%s', (_, options) => {
-  test('no damaged byte verifies', async () => {
+  test('no proof with a damaged byte is verified', async () => {
     const { proof, trust } = await makeWorld({ ...options, inputs: INPUTS })
     const text = printProof(proof)
     const facts = factsAbout(parseProof(text), trust.facts)

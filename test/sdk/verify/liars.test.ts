@@ -1,4 +1,4 @@
-// A proxy before a real node that lies, floods, drips, sends on, resets or falls silent, in each answer that a verifier reads.
+// A proxy before a real node that lies, floods, drips, redirects, resets or falls silent, in each answer that a verifier reads.
 import { ANCHOR_LOG_CODE_HASH, openNodes, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { HARMS } from '../../../scripts/lib/hostile-server.ts'
@@ -40,7 +40,7 @@ async function judge(method: string, fault: RpcFault) {
   return { alone, withAnother: await outcomeOf(liar.url, chain.url), ms }
 }
 
-test('the proxy as such is no hindrance', async () => {
+test('an honest proxy changes nothing', async () => {
   expect(ANCHOR_LOG_CODE_HASH).toBe(world.codeHash)
   expect(await judge('none', { fault: 'garbage' })).toMatchObject({ alone: 'verified', withAnother: 'verified' })
 })
@@ -48,7 +48,7 @@ test('the proxy as such is no hindrance', async () => {
 describe.each(METHODS)('%s', (method) => {
   const lies: [string, unknown][] = [null, '', 5, true, [], 'hello', '0x', {}].map((lie) => [JSON.stringify(lie), lie])
 
-  test.each(lies)('%s is no answer, and another node is asked', async (_, result) => {
+  test.each(lies)('%s counts as no answer, and another node is asked', async (_, result) => {
     const { alone, withAnother } = await judge(method, { fault: 'lie', result })
     // A node that has pruned the block says null, and the contract's answer stands. Only to code that is none may a
     // verifier say no.
@@ -68,7 +68,7 @@ describe.each(METHODS)('%s', (method) => {
   })
 })
 
-test('which chain is meant, the first node says that speaks sense', async () => {
+test('the first node with a sensible answer says which chain is meant', async () => {
   for (const result of [null, '', 5, true, [], 'hello', '0x', {}, '0x0', `0x${'f'.repeat(64)}`]) {
     liar.rule = ({ method }) => (method === 'eth_chainId' ? { fault: 'lie', result } : null)
     expect(await chainOf([liar.url])).toBe(null)

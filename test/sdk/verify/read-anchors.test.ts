@@ -24,7 +24,7 @@ afterEach(async () => {
   await Promise.all(nodes.splice(0).map((node) => node.close()))
 })
 
-/** @param finalized What the node says to the call at the finalized block; as to the latest by default. */
+/** @param finalized what the node answers to the call at the finalized block; default: the same as at the latest block */
 async function nodeWith(changes: Record<string, Reply> = {}, finalized?: Reply) {
   const replies = { ...HONEST, ...changes }
   const node = await openNode(({ method, params }) =>
@@ -44,7 +44,7 @@ async function ask(...urls: string[]): Promise<AnchorFact> {
 
 const verdictOn = (fact: AnchorFact) => verifyProof(proof, { ...trust, facts: [fact] })
 
-test('an honest node', async () => {
+test('an honest node confirms the anchor', async () => {
   const fact = await ask(await nodeWith())
   expect(fact).toMatchObject({ anchored: true, genuineCode: true, located: true, confirmations: 10, finalized: true })
   // The rest of the URL often holds a key that is nobody's business.
@@ -52,7 +52,7 @@ test('an honest node', async () => {
   expect(verdictOn(fact)).toMatchObject({ outcome: 'verified', level: 'final' })
 })
 
-test('the call is the contract’s own', async () => {
+test('the call is encoded as the contract expects', async () => {
   const calls: unknown[] = []
   const node = await openNode(({ method, params }) => {
     if (method === 'eth_call') calls.push(params)
@@ -76,7 +76,7 @@ test('the call is the contract’s own', async () => {
   )
 })
 
-describe('nodes that deny', () => {
+describe('a node denies the anchor:', () => {
   test.each<[string, Record<string, Reply>, object]>([
     ['the contract holds no such root', { eth_call: { result: NO } }, { anchored: false }],
     [
@@ -106,7 +106,7 @@ describe('nodes that deny', () => {
   })
 })
 
-describe('nodes that cannot tell: undecided, and another node may', () => {
+describe('a node cannot tell, so it is undecided and another node is asked:', () => {
   const evil = { toString: 1, valueOf: 1 }
   test.each<[string, Record<string, Reply>]>([
     ['another chain', { eth_chainId: { result: '0x1' } }],
@@ -145,13 +145,13 @@ describe('nodes that cannot tell: undecided, and another node may', () => {
     expect(verdictOn(await ask(url, await nodeWith())).outcome).toBe('verified')
   })
 
-  test('nobody there, and nobody asked', async () => {
+  test('a silent node, and no node at all, give a fact that says so', async () => {
     expect(await ask('http://127.0.0.1:1/')).toMatchObject({ unreadable: expect.any(String) })
     expect(await ask()).toMatchObject({ node: 'no node' })
   })
 })
 
-describe('garbage is never a yes, never a no and never a throw', () => {
+describe('garbage is never taken for yes or no, and never throws', () => {
   const evil = { toString: 1, valueOf: 1 }
   const garbage = [
     null,
@@ -187,14 +187,14 @@ describe('garbage is never a yes, never a no and never a throw', () => {
 describe('a replica that lags, behind an address that others share', () => {
   const behind: Reply = { result: hex(anchor.block - 1) }
 
-  test('of a block that it has not seen it does not say that the proof is forged', async () => {
+  test('does not deny a block that it has not seen', async () => {
     const url = await nodeWith({ eth_blockNumber: behind, eth_getBlockByNumber: { result: null } })
     const fact = await ask(url)
     expect(fact).toMatchObject({ anchored: true, located: null, confirmations: 0 })
     expect(verdictOn(fact).outcome).toBe('verified')
   })
 
-  test('a no is asked again at the height that was named, which it cannot know', async () => {
+  test('is asked again at the height that was named before its no counts', async () => {
     const node = await openNode(({ method, params }) => {
       if (method !== 'eth_call' && method !== 'eth_getCode') return HONEST[method]!
       if (params[1] === 'latest') return { result: method === 'eth_call' ? NO : '0x' }
@@ -213,7 +213,7 @@ describe('a replica that lags, behind an address that others share', () => {
     expect(verdictOn(await ask(lost.url)).outcome).toBe('undecided')
   })
 
-  test('digits may be of either case', async () => {
+  test('hex digits may be of either case', async () => {
     const upper = (text: string) => `0x${text.slice(2).toUpperCase()}`
     const url = await nodeWith({
       eth_getCode: { result: upper(anchorLog.deployedBytecode) },
@@ -243,7 +243,7 @@ test('a silent node costs one timeout, and is asked nothing more', async () => {
   expect(asked).toEqual(['eth_chainId'])
 })
 
-test('a connection that a node closes as it is used again: the read is made once more', async () => {
+test('a request is sent once more if the node closed the connection as it was used again', async () => {
   let calls = 0
   const node = await openNode(({ method }) => (calls++ % 2 === 1 ? 'drop' : HONEST[method]!))
   nodes.push(node)
@@ -254,17 +254,17 @@ test('a connection that a node closes as it is used again: the read is made once
   expect(calls).toBe(5)
 })
 
-describe('what old and other chains lack', () => {
+describe('pruned nodes and chains without finality', () => {
   test.each<[string, Reply]>([
     ['answers null', { result: null }],
     ['refuses', { error: { code: 4444, message: 'pruned history unavailable' } }],
-  ])('a pruned block: the node %s', async (_, reply) => {
+  ])('a pruned block is no denial: the node %s', async (_, reply) => {
     const fact = await ask(await nodeWith({ eth_getBlockByNumber: reply }))
     expect(fact).toMatchObject({ anchored: true, located: null, finalized: true })
     expect(verdictOn(fact)).toMatchObject({ outcome: 'verified', level: 'final' })
   })
 
-  test('no finality: confirmations decide', async () => {
+  test('without finality, confirmations decide', async () => {
     const unknownTag: Reply = { error: { message: 'unknown block tag' } }
     const fact = await ask(await nodeWith({}, unknownTag))
     expect(fact).toMatchObject({ anchored: true, finalized: null, confirmations: 10 })
@@ -272,14 +272,14 @@ describe('what old and other chains lack', () => {
     expect(verifyProof(proof, { ...trust, facts: [fact], confirmations: 10 }).level).toBe('final')
   })
 
-  test('not finalized yet: latest is not taken for final', async () => {
+  test('a block that is not finalized yet is not final', async () => {
     const fact = await ask(await nodeWith({}, { result: NO }))
     expect(fact).toMatchObject({ anchored: true, finalized: false })
     expect(verifyProof(proof, { ...trust, facts: [fact], confirmations: 1 }).level).toBe('anchored')
   })
 })
 
-test('a URL that is none is the caller’s slip', async () => {
+test('a malformed URL is reported as the caller’s mistake', async () => {
   for (const url of ['', 'localhost:8545', 'ftp://127.0.0.1/', 'ws://127.0.0.1/']) {
     await expect(readAnchors(proof, [url])).rejects.toMatchObject({ code: 'option_invalid' })
   }

@@ -1,4 +1,4 @@
-// Programs go by a check's reason, never by the sentence beside it.
+// Programs branch on a check's reason, never on its sentence.
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -24,7 +24,7 @@ test('every reason is one that some check gives', () => {
   expect(declared.filter(({ code }) => !given.has(code))).toEqual([])
 })
 
-test('nothing in page, console or command line asks what a sentence says', () => {
+test('nothing in page, console or command line branches on a sentence', () => {
   const sources = globSync(['anchor-service/web/**/*.ts', 'sdk/src/cli/*.ts'], { cwd: root })
   expect(sources.length).toBeGreaterThan(40)
   const asks =

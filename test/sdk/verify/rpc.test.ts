@@ -17,7 +17,7 @@ const says = (answer: unknown) => {
   node.reply = (_, response) => void response.end(JSON.stringify(answer))
 }
 
-test('a name and password of the URL are sent as such, and shown nowhere', async () => {
+test('a user name and password in the URL are sent as credentials, and shown nowhere', async () => {
   says({ result: '0x1' })
   const rpc = openRpc(node.url.replace('http://', 'http://us%C3%A9r:p%40ss:word@'))
   expect(await rpc.call('eth_chainId', [])).toBe('0x1')
@@ -34,7 +34,7 @@ test.each([
   ['one level deeper', { message: 'reverted', data: '0xAB' }, '0xAB'],
   ['not in hex', 'Reverted', null],
   ['nowhere', undefined, null],
-])('a node that says no has answered, with its words and revert data: %s', async (_, data, read) => {
+])('a refusal of a node is an answer, with its words and revert data: %s', async (_, data, read) => {
   says({ error: { code: 3, message: 'no\u001b[2J', data } })
   await expect(openRpc(node.url).call('eth_call', [])).rejects.toMatchObject({
     code: 'unreachable',
@@ -54,7 +54,7 @@ test.each(['null', '5', '[]', '{}', '{"error":"no"}', '{"error":5,"result":"0x1"
   },
 )
 
-test('a connection that is cut is asked over once more, unless each failure is to be seen', async () => {
+test('a request on a cut connection is sent once more, unless `again` is false', async () => {
   const asked = async (again?: boolean) => {
     node.requests.length = 0
     const rpc = openRpc(`${node.url}/reset`, again === undefined ? {} : { again })
@@ -68,7 +68,7 @@ test('a connection that is cut is asked over once more, unless each failure is t
   expect(await asked(false)).toBe(1)
 })
 
-test('what may be large is read further than the rest', async () => {
+test('answers that may be large are read to a higher limit', async () => {
   const text = 'x'.repeat(1 << 20)
   says({ result: text })
   const rpc = openRpc(node.url)

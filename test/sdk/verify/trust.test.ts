@@ -7,7 +7,7 @@ import { CHAIN, factOf, makeWorld, SOURCE, TIME, type World } from '../../../scr
 const { proof, trust } = await makeWorld()
 const refused = (code: string) => expect.objectContaining({ name: 'KillickError', code })
 
-describe('a slip in what is pinned is named, and does not read as a forged proof', () => {
+describe('a mistake in what is pinned is named, and does not look like a forged proof:', () => {
   test.each<[string, Trust, string]>([
     ['a log key cut short', { ...trust, logKeys: [trust.logKeys[0]!.slice(0, -4)] }, 'vkey_invalid'],
     [
@@ -52,7 +52,7 @@ describe('a slip in what is pinned is named, and does not read as a forged proof
 describe('a contract and log to pin', () => {
   const log = { chainId: 1, contract: `0x${'aB'.repeat(20)}`, logId: `0x${'Cd'.repeat(32)}` }
 
-  test('is read in digits of either case, whatever else stands beside it', () => {
+  test('is read with digits of either case, whatever other members it has', () => {
     const read = { chainId: 1, contract: log.contract.toLowerCase(), logId: log.logId.toLowerCase() }
     expect(parsePinnedLog({ ...log, name: 'mainnet' })).toEqual(read)
     expect(parsePinnedLog(read)).toEqual(read)
@@ -75,17 +75,17 @@ describe('a contract and log to pin', () => {
     logId: [undefined, null, '', log.logId.slice(0, -1), `${log.logId}\n`, ` ${log.logId}`, `0x${'zz'.repeat(32)}`, {}],
   }
   const cases = Object.entries(BAD).flatMap(([member, values]) => values.map((value) => [member, value] as const))
-  test.each(cases)('is none with %s %j', (member, value) => {
+  test.each(cases)('is refused with %s %j', (member, value) => {
     expect(() => parsePinnedLog({ ...log, [member]: value })).toThrow(
       expect.objectContaining({ code: 'trust_invalid', details: expect.objectContaining({ member }) }),
     )
   })
-  test.each([[null], [undefined], ['x'], [[]], [1]])('is not %j', (value) => {
+  test.each([[null], [undefined], ['x'], [[]], [1]])('is refused if it is %j', (value) => {
     expect(() => parsePinnedLog(value)).toThrow(refused('trust_invalid'))
   })
 })
 
-describe('the ladder, for each mix of what is pinned and what the chain says', () => {
+describe('the level, for each combination of pins and what the chain says:', () => {
   const ANSWERS = {
     silent: {},
     confirms: { finalized: null, confirmations: 1 },
@@ -126,7 +126,7 @@ describe('several anchors', () => {
     return { proof: { ...world.proof, anchors: [{ ...first!, ...elsewhere }, second!] }, trust: world.trust }
   }
 
-  test('one that was not asked for is shown as skipped, and does not stand in for the pinned one', async () => {
+  test('an anchor that was not asked for is skipped, and does not replace the pinned one', async () => {
     const { proof, trust } = await twice()
     const [other, pinned] = proof.anchors.map((anchor) => factOf(anchor))
     const both = verifyProof(proof, { ...trust, facts: [other!, pinned!] })
@@ -137,7 +137,7 @@ describe('several anchors', () => {
     expect(verifyProof(proof, { ...trust, facts: [other!] }).outcome).toBe('undecided')
   })
 
-  test('one that is denied fails the proof, whatever the other says', async () => {
+  test('an anchor that is denied fails the proof, whatever the other says', async () => {
     const { proof, trust } = await twice()
     const [other, pinned] = proof.anchors.map((anchor) => factOf(anchor))
     const verdict = verifyProof(proof, {
@@ -150,8 +150,8 @@ describe('several anchors', () => {
 
 const PLANS = [OWN, { index: 3, registration: settings(SOURCE, [keyOf(signerFor('source Ed25519'))]) }]
 
-describe('what the log says of keys, for a verifier who pinned only log and contract', () => {
-  test('each word on a key of the source, where it stands and since when that is anchored', async () => {
+describe('what the log says about keys, for a verifier who pinned only log and contract:', () => {
+  test('each registration of a key of the source, with its entry and since when that is anchored', async () => {
     const source = signerFor('source Ed25519')
     const spare = signerFor('spare')
     const plans = [
@@ -181,7 +181,7 @@ describe('what the log says of keys, for a verifier who pinned only log and cont
     })
   })
 
-  test('what the log signed and the chain does not hold is not called anchored', async () => {
+  test('what the log signed but the chain does not hold is not called anchored', async () => {
     // An operator signs a second history with a registration in it, and shows the anchor of the first, which holds the batch.
     const forked = await makeWorld({ registrations: PLANS })
     const honest = await makeWorld({ anchored: [33], before: 8 })
@@ -208,7 +208,7 @@ describe('what the log says of keys, for a verifier who pinned only log and cont
     expect(known.registrations).toMatchObject([{ anchoredAt: earliest }])
   })
 
-  test('what was missing from a pin, when the time is open, is not a pin', () => {
+  test('if it is open whether a key was used in its pinned time, the key does not count as pinned', () => {
     const notAfter = new Date(proof.anchors[0]!.time * 1000 - 1000).toISOString()
     const verdict = verifyProof(proof, { ...trust, sourceKeys: [{ ...trust.sourceKeys[0]!, notAfter }] })
     expect(verdict).toMatchObject({
@@ -227,7 +227,7 @@ describe('what the log says of keys, for a verifier who pinned only log and cont
     },
   )
 
-  test('nothing of it is told where a check failed, or nothing is known from the chain', async () => {
+  test('none of it is told if a check failed, or if nothing is known from the chain', async () => {
     const plans = [OWN, { index: 3, registration: settings(SOURCE, [keyOf(signerFor('source Ed25519'))]) }]
     const { proof, trust } = await makeWorld({ before: 8, registrations: plans })
     expect(verifyProof(proof, { ...trust, logs: [{ ...CHAIN, chainId: 1 }] })).toMatchObject({
@@ -239,13 +239,13 @@ describe('what the log says of keys, for a verifier who pinned only log and cont
   })
 })
 
-test('the verdict is a function of its arguments, and leaves them as they were', () => {
+test('the verdict depends on its arguments only, and leaves them unchanged', () => {
   const before = structuredClone({ proof, trust })
   expect(verifyProof(proof, trust)).toEqual(verifyProof(proof, trust))
   expect({ proof, trust }).toEqual(before)
 })
 
-test('log keys of other types are skipped and named, and alone they pin nothing', () => {
+test('log keys of other types are skipped and named, and pin nothing by themselves', () => {
   const witness = 'witness.example+0a0b0c0d+BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g'
   const logSignature = (logKeys: string[]) =>
     verifyProof(proof, { ...trust, logKeys }).checks.find(({ id }) => id === 'log.signature')!

@@ -1,4 +1,4 @@
-// English for every verdict that the vectors come to, and no word in the verdict itself.
+// English for every verdict of the vectors. The verdict itself holds no words.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AnchorFact, parseHash, parseProof, type Trust, verifyProof } from '@killick/sdk/verify'
@@ -21,7 +21,7 @@ const verdicts = [...vectors<object[]>('proofs'), ...vectors<{ proofs: object[] 
 const checks = verdicts.flatMap((verdict) => verdict.checks)
 const nameOf = (id: string) => id.replace(/^anchor\.\d+/, 'anchor')
 
-test('each has a title and a detail, made of its values', () => {
+test('each check has a title and a detail, made of its values', () => {
   expect(checks.length).toBeGreaterThan(1000)
   for (const check of checks) {
     const { title, detail } = checkInWords(check)
@@ -61,7 +61,7 @@ test('the vectors reach nearly every sentence there is', () => {
   expect(reached.size).toBeGreaterThan(0.7 * all.length)
 })
 
-test('a verdict in words is the verdict, and its words beside it', () => {
+test('a verdict in words is the verdict with words added', () => {
   for (const verdict of verdicts) {
     const { checks, missing, restsOn, ...rest } = inWords(verdict)
     expect(rest).toEqual({ ...verdict, checks: undefined, missing: undefined, restsOn: undefined })

@@ -7,14 +7,14 @@ const here = new AbortController().signal
 const worthless = () => Promise.reject(new KillickError('batch_malformed'))
 const never = () => new Promise<never>(() => {})
 
-/** How long the address waits for a turn, ms; the turn itself takes nothing. */
+/** How long the address waits for a turn, ms. The turn itself takes no time. */
 async function wait({ inTurn }: ReturnType<typeof takeTurns>, address: string): Promise<number> {
   const start = performance.now()
   await inTurn(address, here, async () => {})
   return performance.now() - start
 }
 
-test('an address that has too much under way waits for itself alone, and is refused beyond that', async () => {
+test('an address with too much under way waits only for itself, and is refused beyond a bound', async () => {
   const turns = takeTurns(LIMITS)
   let finish = () => {}
   const first = turns.inTurn('a', here, () => new Promise<void>((resolve) => (finish = resolve)))
@@ -29,7 +29,7 @@ test('an address that has too much under way waits for itself alone, and is refu
   expect(order).toEqual([1, 2])
 })
 
-test('an address that sends what is worthless pauses, longer each time and up to a bound; good bodies make up for it', async () => {
+test('an address that sends refused bodies pauses, longer each time up to a bound; good bodies make up for it', async () => {
   const turns = takeTurns(LIMITS)
   for (let i = 0; i < 4; i++) await expect(turns.inTurn('a', here, worthless)).rejects.toThrow()
   expect(await wait(turns, 'b')).toBeLessThan(30)
@@ -40,7 +40,7 @@ test('an address that sends what is worthless pauses, longer each time and up to
   expect(waits[2]).toBeLessThan(30)
 })
 
-test('who has gone waits no more, and nobody pauses while the service stops', async () => {
+test('a client that left waits no more, and nobody pauses while the service stops', async () => {
   const turns = takeTurns({ ...LIMITS, pauseMs: 60_000, maxPauseMs: 60_000 })
   await expect(turns.inTurn('a', here, worthless)).rejects.toThrow()
   const gone = new AbortController()
@@ -52,7 +52,7 @@ test('who has gone waits no more, and nobody pauses while the service stops', as
   expect(await stays).toBe('done')
 })
 
-test('addresses without end do not make it forget who has to pause, nor who has something under way', async () => {
+test('endless new addresses do not make it forget who must pause or has something under way', async () => {
   const turns = takeTurns({ ...LIMITS, width: 1, pauseMs: 100, maxPauseMs: 800 })
   for (let i = 0; i < 3; i++) await expect(turns.inTurn('bad', here, worthless)).rejects.toThrow()
   let finish = () => {}

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { gate } from '../../../../anchor-service/src/intake/admission/gate.ts'
 
-test('so many run, so many wait in the order in which they came, and the rest is refused at once', async () => {
+test('a fixed number run, a fixed number wait in order of arrival, and the rest is refused at once', async () => {
   const { pass, waiting } = gate(2, 3)
   const tasks = Array.from({ length: 6 }, () => Promise.withResolvers<number>())
   const begun: number[] = []
@@ -22,7 +22,7 @@ test('so many run, so many wait in the order in which they came, and the rest is
   const late = pass(async () => 6)
   await expect(pass(async () => 7)).rejects.toMatchObject({ code: 'overloaded' })
 
-  // One that fails makes room as well, and its failure is its own.
+  // A failed task makes room as well, and fails nobody else.
   tasks[0]!.reject(new Error('of its own'))
   await expect(outcomes[0]).rejects.toThrow('of its own')
   for (const i of [2, 3, 4]) tasks[i]!.resolve(i)

@@ -1,4 +1,4 @@
-// The index of keys grows behind the log, in any number of services at once, and whatever becomes of them.
+// Any number of services build the index of keys behind the log, and any of them may fail or end.
 import { auditLedger, openApi } from '@killick/sdk/audit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkColumns } from '../../../../anchor-service/src/audit/columns.ts'
@@ -57,7 +57,7 @@ async function isFound({ url }: TestService, { target, leaf }: { target: string;
   for (const name of [leaf, json.events[0].id]) expect((await call(url, `/v1/proofs/${name}`)).status).toBe(200)
 }
 
-test('two services fill it together; what is in it is found, and what is not yet', async () => {
+test('two services fill it together; events are found whether or not it holds them yet', async () => {
   const oldest = await record(first, 'billing')
   for (let i = 0; recorded < RUN_EVENTS[0]; i++)
     await record(i % 2 === 0 ? first : second, i % 2 === 0 ? 'crm' : 'billing')
@@ -70,7 +70,7 @@ test('two services fill it together; what is in it is found, and what is not yet
   }
 })
 
-test('the audit holds it against what is signed', async () => {
+test('the audit compares it with what is signed', async () => {
   const pool = openPool(first.databaseUrl, true, 2)
   const audit = async () => {
     const pins = { logKeys: [], sourceKeys: [], logs: [], urls: [] }
@@ -89,7 +89,7 @@ test('the audit holds it against what is signed', async () => {
   await pool.end()
 })
 
-test('what could not be written is counted and tried again; meanwhile all is found', async () => {
+test('a failed write is counted and tried again; meanwhile everything is found', async () => {
   await queryAsOwner(first.databaseUrl, 'revoke insert on killick.key_blocks from killick_ledger')
   const oldest = await record(first, 'billing')
   while (recorded < 2 * RUN_EVENTS[0]) await record(first, 'billing')
@@ -101,7 +101,7 @@ test('what could not be written is counted and tried again; meanwhile all is fou
   await isFound(first, oldest)
 })
 
-test('a service that starts makes up for what was not done while none ran', async () => {
+test('a service that starts catches up with what was not done while none ran', async () => {
   await queryAsOwner(first.databaseUrl, 'revoke insert on killick.key_blocks from killick_ledger')
   while (recorded < 3 * RUN_EVENTS[0]) await record(first, 'crm')
   await second.close()
@@ -117,7 +117,7 @@ test('a service that starts makes up for what was not done while none ran', asyn
   await pool.end()
 })
 
-test('a database that does not answer is told of with its code, and nothing goes on after it is closed', async () => {
+test('a database that does not answer is reported with its code, and nothing runs after it is closed', async () => {
   const failures: IndexingFailure[] = []
   const nowhere = 'postgres://nobody@127.0.0.1:1/nothing'
   const database = { databaseUrl: nowhere, hasRole: false }

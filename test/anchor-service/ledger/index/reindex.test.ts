@@ -1,4 +1,4 @@
-// What events are found by can be made again from the packs, wherever that is broken off; and searches meanwhile are right.
+// Search keys can be made again from the packs, even if that is interrupted anywhere; searches in the meantime are right.
 import { parseBatch, utf8 } from '@killick/sdk/core'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -83,7 +83,7 @@ const SEARCHES: [EventConditions, number][] = [
   [{ outcome: 'denied', actor: 'u-1', target: 'inv-2' }, 1],
 ]
 
-/** By pages of three, so that none is doubled or left out where pages meet. */
+/** Searches in pages of three, so that a page boundary would show an event that is doubled or left out. */
 async function expectFound(): Promise<void> {
   for (const [conditions, count] of SEARCHES) {
     const seen: string[] = []
@@ -98,7 +98,7 @@ async function expectFound(): Promise<void> {
   }
 }
 
-/** Ends when it is about to ask for the `end`-th time, as a process that is killed does. */
+/** A connection that fails at its `end`-th query, as if the process had been killed. */
 function endingPool(end: number): pg.Pool {
   let asked = 0
   const ask = <T>(work: () => T): T => {
@@ -120,10 +120,10 @@ function endingPool(end: number): pg.Pool {
 
 const PART = 8
 
-describe('where the rows are those of an older scheme', () => {
+describe('with rows of an older scheme', () => {
   beforeEach(() => putBack('older'))
 
-  test('all is found all the same, and proven', async () => {
+  test('everything is found and proven all the same', async () => {
     await expectFound()
     await run('delete from pack_keys where first_event > 6')
     await expectFound()
@@ -133,14 +133,14 @@ describe('where the rows are those of an older scheme', () => {
         expect(JSON.parse(await readProof(opened.ledger, name)).format).toBe('killick-proof/1')
   })
 
-  test('reindexing makes what a commit would have made', async () => {
+  test('reindexing makes the rows that a commit would have made', async () => {
     const done = await reindex(owner, { part: PART })
     expect(done).toMatchObject({ mended: 0, added: EACH + 2, dropped: EACH + 2, runs: 0, left: 0 })
     expect(await differences()).toBe(0)
     await expectFound()
   })
 
-  test('ended at any point it goes on from there, and nothing is lost or doubled meanwhile', async () => {
+  test('a reindex that ended at any point continues from there, and nothing is lost or doubled meanwhile', async () => {
     let points = 0
     for (let end = 1; ; end++) {
       await putBack('older')
@@ -166,7 +166,7 @@ describe('where the rows are those of an older scheme', () => {
   }, 120_000)
 })
 
-describe('where somebody altered the rows', () => {
+describe('with rows that somebody altered', () => {
   beforeEach(() => putBack('newest'))
 
   test.each<[string, string, Partial<Reindexed>]>([
@@ -205,7 +205,7 @@ describe('where somebody altered the rows', () => {
     expect(await reindex(owner, { part: PART })).toMatchObject({ mended: 0, added: 0, dropped: 0, runs: 0 })
   })
 
-  test('what is known of events that cannot be read stays', async () => {
+  test('keys of events that cannot be read stay', async () => {
     await run('set session_replication_role = replica; create table public.kept_packs as table packs')
     await alterToken(opened.databaseUrl, 6, () => '')
     try {
@@ -238,7 +238,7 @@ describe('a log of several runs', () => {
     expect(await found({ outcome: 'denied' })).toBe(EACH)
   }
 
-  test('services add the keys of the newest scheme, run by run, and all is found meanwhile', async () => {
+  test('services add the keys of the newest scheme, run by run, and everything is found meanwhile', async () => {
     await putBack('older')
     await run(widen)
     do await expectBoth()
@@ -254,7 +254,7 @@ describe('a log of several runs', () => {
     await expectBoth()
   })
 
-  test('one that was altered is made again, and one that is gone is looked through', async () => {
+  test('an altered run is made again, and a missing one is replaced by looking through its packs', async () => {
     const coverage = await readCoverage(owner)
     await run('delete from key_blocks where start = 0')
     await expectBoth()

@@ -1,4 +1,4 @@
-// The index of keys: what its runs name is what the packs hold, whatever is asked and however much there is.
+// The index of keys: its runs name what the packs hold, for any query and any amount of events.
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -34,7 +34,7 @@ async function ledgerOf(packs: readonly Pack[], events: number): Promise<TestLed
   return opened
 }
 
-/** How often each of some keys is: in all packs, in most, in some, in one, and in none. */
+/** How often each of some keys occurs: in all packs, in most, in some, in one, and in none. */
 const SHARES = [1, 0.9, 0.5, 0.2, 0.01, 0.01, 0.001, 0]
 // Neighbours in the order of entries, some equal in all that an entry keeps of a key; and both ends of that order.
 const KEYS = [
@@ -46,7 +46,7 @@ const KEYS = [
   Buffer.from('ffffffffffffffff', 'hex'),
 ]
 const shareOf = (i: number) => SHARES[i % SHARES.length]!
-/** Of a key an entry keeps 46 bits. */
+/** An entry keeps 46 bits of a key. */
 const kept = (key: Buffer) => key.readBigUInt64BE() >> 18n
 
 const EVENTS = 2 * RUN_EVENTS[1] + 3 * RUN_EVENTS[0] + 100
@@ -54,7 +54,7 @@ const EVENTS = 2 * RUN_EVENTS[1] + 3 * RUN_EVENTS[0] + 100
 let opened: TestLedger
 let coverage: Coverage
 const packs: Pack[] = []
-/** Of each key the packs that runs may name for it, from the oldest on. */
+/** For each key, the packs that runs may name for it, oldest first. */
 let owners: number[][]
 
 beforeAll(async () => {
@@ -69,14 +69,14 @@ beforeAll(async () => {
 })
 afterAll(() => opened.close())
 
-test('long runs hold all they can, short ones what follows, and a short one is not begun before it is full', async () => {
+test('long runs hold all they can, short ones the rest, and no run is begun before it can be full', async () => {
   expect(coverage).toEqual({ scheme: NEWEST, ends: [2 * RUN_EVENTS[1] + 3 * RUN_EVENTS[0], 2 * RUN_EVENTS[1]] })
   expect(await keyIndexOf(opened.pool).unindexed()).toBe(100)
   expect(await keyIndexOf(opened.pool).end([NEWEST])).toEqual({ scheme: NEWEST, end: coverage.ends[0] })
   for (const run of runsOf(coverage)) expect(await isRunRight(opened.pool, run)).toBe(true)
 })
 
-test('a name is looked for in all runs at once, and is in no other packs', async () => {
+test('a name is looked up in all runs at once, and is in no other packs', async () => {
   let known = 0
   for (const [i, key] of KEYS.entries()) {
     const { runsEnd, packs, isAll } = await keyIndexOf(opened.pool).named(key)
@@ -99,7 +99,7 @@ async function collect(parts: AsyncIterable<number[]>): Promise<number[]> {
 const search = (keys: readonly Buffer[], what: Search) =>
   collect(keyIndexOf(opened.pool).find(NEWEST, keys, { ...what, to: Math.min(what.to, coverage.ends[0]!) }))
 
-test('behind the runs every pack may have a key', async () => {
+test('any pack behind the runs may have a key', async () => {
   const newest = packs.map(({ first }) => first).filter((first) => first >= coverage.ends[0]!)
   const what = { from: coverage.ends[0]!, to: EVENTS }
   const find = (order: Search['order']) =>
@@ -126,7 +126,7 @@ test('packs are found by any key, within any bounds, in both orders', async () =
   )
 })
 
-test('by several keys none that has all of them is left out, and a rare one keeps all others away', async () => {
+test('a search by several keys leaves out no pack that has all of them, and a rare key excludes the others', async () => {
   const some = fc.uniqueArray(fc.nat(KEYS.length - 1), { minLength: 2, maxLength: 4 })
   const order = fc.constantFrom('newest' as const, 'oldest' as const)
   await fc.assert(
@@ -154,7 +154,7 @@ describe('while runs are merged', () => {
     const { rows } = await merging.pool.query('select count(*)::int as n from key_blocks where level = $1', [level])
     return rows[0].n as number
   }
-  /** As many short runs as a long one is made of. */
+  /** Makes as many short runs as one long run replaces. */
   const begin = async () => {
     await queryAsOwner(merging.databaseUrl, 'delete from killick.key_blocks')
     for (let i = 0; i < RUN_EVENTS[1] / RUN_EVENTS[0]; i++) await makeRun(merging.pool)
@@ -168,7 +168,7 @@ describe('while runs are merged', () => {
   beforeEach(begin)
   afterAll(() => merging.close())
 
-  test('the longer one takes the place of those it is made of, in one transaction', async () => {
+  test('the longer run replaces the shorter ones in one transaction', async () => {
     const seen = new Set<string>()
     let isDone = false
     const merged = makeRun(merging.pool).finally(() => {
@@ -186,7 +186,7 @@ describe('while runs are merged', () => {
     expect(await makeRun(merging.pool)).toBe(false)
   })
 
-  test.each(['newest', 'oldest'] as const)('a search that has begun goes on, the %s first', async (order) => {
+  test.each(['newest', 'oldest'] as const)('a search that has begun continues, the %s first', async (order) => {
     const wanted = KEYS.slice(0, 6)
     const begun = wanted.map((key) => keyIndexOf(merging.pool).find(NEWEST, [key], { ...all, order }))
     const found = await Promise.all(begun.map(async (parts) => ((await parts.next()).value as number[]) ?? []))
@@ -196,7 +196,7 @@ describe('while runs are merged', () => {
       expect(found[i]).toEqual(order === 'newest' ? ownersOf(key).reverse() : ownersOf(key))
   })
 
-  test('whoever asks meanwhile, again and again, gets the same', async () => {
+  test('every query meanwhile gets the same answer', async () => {
     const names = some().filter((_, i) => i % 40 === 0)
     const index = keyIndexOf(merging.pool)
     let isDone = false
@@ -213,7 +213,7 @@ describe('while runs are merged', () => {
     expect(await merged).toBe(true)
   })
 
-  test('a process that knows the shorter ones learns that they have gone', async () => {
+  test('a process that knows the shorter runs learns that they are gone', async () => {
     const known = new KnownRuns(merging.pool)
     const index = keyIndexOf(merging.pool)
     await known.refresh()
@@ -232,7 +232,7 @@ describe('while runs are merged', () => {
     expect(await index.namedIn([long], keys.at(-2)!)).toEqual({ packs: [first], isAll: true })
   })
 
-  test('an audit that has begun checks the longer one instead', async () => {
+  test('an audit that has begun checks the longer run instead', async () => {
     const runs = walkRuns(merging.pool)
     expect(await runs.upTo(RUN_EVENTS[0])).toEqual([])
     expect(await makeRun(merging.pool)).toBe(true)
@@ -248,7 +248,7 @@ describe('while runs are merged', () => {
     expect(await second.finish()).toHaveLength(1)
   })
 
-  test('a run that is gone is looked through, by names too', async () => {
+  test('the packs of a missing run are looked through, for names too', async () => {
     const { first, keys } = some().find(({ first }) => first > 3 * RUN_EVENTS[0])!
     await queryAsOwner(merging.databaseUrl, `delete from killick.key_blocks where start = ${3 * RUN_EVENTS[0]}`)
     const index = keyIndexOf(merging.pool)
@@ -266,7 +266,7 @@ test.each([
   ['an entry is gone', `update key_blocks set entries = substr(entries, 1, length(entries) - 8)`],
   ['a block says that it begins later', `update key_blocks set first = first + 1`],
   ['a block is gone', `delete from key_blocks`],
-])('a run is not right where %s', async (_, change) => {
+])('a run is not right if %s', async (_, change) => {
   const tamper = (sql: string) =>
     queryAsOwner(opened.databaseUrl, `set search_path = killick; set session_replication_role = replica; ${sql}`)
   const block = `where level = 1 and start = ${RUN_EVENTS[1]} and first = (select max(first) from key_blocks where level = 1 and start = ${RUN_EVENTS[1]})`
@@ -277,7 +277,7 @@ test.each([
   expect(await isRunRight(opened.pool, { scheme: NEWEST, level: 1, start: RUN_EVENTS[1] })).toBe(true)
 })
 
-test('events with very many keys make a run that is sorted a part at a time', async () => {
+test('events with very many keys make a run that is sorted in parts', async () => {
   // 35 MB of keys: more than are sorted at once. The last is the same for all.
   const many = Array.from({ length: 270 }, (_, i) => ({
     first: 1 + i,
@@ -302,7 +302,7 @@ test('events with very many keys make a run that is sorted a part at a time', as
   await large.close()
 })
 
-test('a run that may hold a name is known by a filter of it, however many blocks it has', async () => {
+test('a filter tells whether a run may hold a name, however many blocks the run has', async () => {
   const name = () => {
     const key = randomBytes(8)
     // A leaf hash begins with the bit 0, an id with 10.
@@ -339,7 +339,7 @@ test('a run that may hold a name is known by a filter of it, however many blocks
   await filtered.close()
 })
 
-test('a log that jumps, as after a loss, has runs without an entry, and goes on', async () => {
+test('a log that jumps, as after a loss, has runs without entries, and continues', async () => {
   const key = randomBytes(8)
   const far = await ledgerOf([{ first: 5 * RUN_EVENTS[1], keys: [key] }], 5 * RUN_EVENTS[1] + RUN_EVENTS[0])
   while (await makeRun(far.pool));

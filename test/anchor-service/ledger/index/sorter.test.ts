@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { EntrySorter } from '../../../../anchor-service/src/ledger/index/sorter.ts'
 
-test('in whatever memory, each entry of packs that repeat their keys comes once, in order', () => {
+test('with any amount of memory, each entry comes once and in order, even if packs repeat their keys', () => {
   const own = Array.from({ length: 4 }, () => Array.from({ length: 900 }, () => randomBytes(8)))
   // Every pack names each of its keys twice, and all share the last one.
   const packs = own.map((keys) => Buffer.concat([...keys, ...keys, Buffer.alloc(8, 7)]))

@@ -15,7 +15,7 @@ import { KIND_BYTES, NEWEST, SCHEMES, type TermKind } from '../../../../anchor-s
 import { vectors } from '../../../support/vectors.ts'
 import { uuidv7 } from '../../support/producer.ts'
 
-test('no leaf hash and no id, whoever chooses them, has the key of a term', () => {
+test('no leaf hash and no id, even a chosen one, has the key of a term', () => {
   const first = (key: Buffer) => key[0]! >> 6
   for (let i = 0; i < 200; i++) {
     for (const kind of Object.keys(KIND_BYTES) as TermKind[]) expect(first(termKey(kind, `text ${i}`))).toBe(0b11)
@@ -62,7 +62,7 @@ test.each(all.at(-1)!.events)('the newest, by the fast reader: $description', ({
   }
 })
 
-test('an event with very many terms has them all', () => {
+test('an event with very many terms has keys for all of them', () => {
   const sketch = new EventSketch()
   sketch.begin('A'.repeat(43))
   for (let i = 0; i < 100; i++) sketch.term(i % 2 === 0 ? 'target' : 'action', Buffer.from(`${i}.b.c.d.e.f`))
@@ -77,7 +77,7 @@ test('an event with very many terms has them all', () => {
   expect(keysIn(sketch).slice(2)).toEqual(expected.map((key) => key.toString('hex')))
 })
 
-test('of a pack those events are found that have all keys, and never by a key of the pack', () => {
+test('the events of a pack that have all keys are found, and never by a key of the pack itself', () => {
   const [of, a, b] = [packKeys({ source: 's', stream: 'm' }), termKey('action', 'a'), termKey('action', 'b')]
   const row = { keys: Buffer.concat([of, a, b, a, b]), key_counts: Buffer.from('000200000001' + '0001', 'hex') }
   expect(eventsWith([a], row)).toEqual([0, 2])

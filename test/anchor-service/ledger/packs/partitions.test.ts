@@ -1,4 +1,4 @@
-// Where the log grows from one partition of its events into the next.
+// The log grows from one partition of its events into the next.
 import { parseProof, verifyProof } from '@killick/sdk'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { FoundEvent } from '../../../../anchor-service/src/ledger/read/events.ts'
@@ -31,7 +31,7 @@ beforeAll(async () => {
 })
 afterAll(() => opened.close())
 
-test('a batch may lie on both sides; its events are found, listed and proven, and no partition can be changed', async () => {
+test('a batch may lie in both; its events are found, listed and proven, and no partition can be changed', async () => {
   const batches = [await nextBatch(producer, 3), await nextBatch(producer, 3), await nextBatch(producer, 3)]
   for (const batch of batches) await opened.ledger.submit(batch)
 
@@ -65,7 +65,7 @@ test('a batch may lie on both sides; its events are found, listed and proven, an
   await expect(queryAsOwner(opened.databaseUrl, `delete from killick.packs_1`)).rejects.toThrow('append-only')
 })
 
-test('what the newest packs do not have is found far from them', async () => {
+test('events far from the newest packs are found', async () => {
   for (let i = 0; i < 5; i++) await opened.ledger.submit(await nextBatch(producer, 100))
   const { events } = await searchEvents(opened.pool, { source: 'killick', limit: 5 })
   expect(events).toHaveLength(2)

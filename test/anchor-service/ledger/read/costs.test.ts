@@ -1,4 +1,4 @@
-// A page costs as much as it is long, whatever the size of the ledger: rows that PostgreSQL reads, as it says itself.
+// The cost of a page depends on its length, not on the size of the ledger. Cost is the rows that PostgreSQL says it reads.
 
 import { zstdCompressSync } from 'node:zlib'
 import { parseEvent } from '@killick/sdk/core'
@@ -24,7 +24,7 @@ import { queryAsOwner } from '../../../support/postgres.ts'
 import { type TestLedger, testLedger } from '../../support/ledger.ts'
 
 const PAGE = 10
-/** Of each page a few rows per line: names, their newest rows, and the first of the next page. */
+/** A page reads a few rows for each line: names, their newest rows, and the first of the next page. */
 const ENOUGH = 8 * (PAGE + 1)
 
 const EVENTS = 24_000
@@ -198,7 +198,7 @@ test.each(PAGES)('%s', async (_, read, walk = 0) => {
   expect(await rowsRead(read)).toBeLessThan(ENOUGH + walk)
 })
 
-test('what is found in runs lies in both partitions, and behind them', async () => {
+test('events are found in runs of both partitions, and behind the runs', async () => {
   const { events } = await searchEvents(opened.pool, { target: 't7', limit: PAGE })
   const minutes = events.map(({ recordedAt }) => (Date.parse(recordedAt!) - Date.UTC(2026, 0, 1)) / 60_000)
   expect(minutes).toEqual([18_006, 12_006, 6006, 6])
@@ -208,7 +208,7 @@ test('what is found in runs lies in both partitions, and behind them', async () 
   ])
 })
 
-test('and nothing is left out between pages', async () => {
+test('nothing is left out between pages', async () => {
   const seen: string[] = []
   for (let after: typeof AFTER | undefined; ; ) {
     const { streams, next } = await readStreams(opened.pool, { limit: 7, after })
@@ -230,7 +230,7 @@ test('and nothing is left out between pages', async () => {
   expect(sources).toEqual([...new Set(sources)].sort())
 })
 
-test('an anchor counts the events since the one before it of its log', async () => {
+test('an anchor counts the events since the previous anchor of its log', async () => {
   const [newest] = await readAnchors(opened.pool, { limit: 1 })
   expect(newest).toMatchObject({ events: 12, feePerEvent: '1000' })
 })

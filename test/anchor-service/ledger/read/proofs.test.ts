@@ -1,4 +1,4 @@
-// What a proof says beside the event: how the keys were registered, and how much of the event the ledger has lost.
+// What a proof says besides the event: how the keys were registered, and how much of the event the ledger has lost.
 
 import { parseProof, verifyProof } from '@killick/sdk'
 import { hideFields, parseEvent } from '@killick/sdk/core'
@@ -55,7 +55,7 @@ test('a proof carries the registrations of its keys, which lead to the root that
   expect(registrations).toMatchObject([{ logIndex: 1, kid: signer.kid, notAfter: null }])
 })
 
-test('of many, it carries the newest, and the one that registered its key however old that is', async () => {
+test('of many registrations, a proof carries the newest, and the one that registered its key however old', async () => {
   const proof = await proofOf('billing', 3)
   const indices = proof.registrations!.map(({ index }) => index)
   expect(indices).toHaveLength(13)
@@ -71,7 +71,7 @@ test('of many, it carries the newest, and the one that registered its key howeve
   expect(verifyProof(old, {}).outcome).not.toBe('failed')
 })
 
-test("the ledger's own events carry how its key was registered, the first one too", async () => {
+test("proofs of the ledger's own events, even the first, carry how its key was registered", async () => {
   for (const seq of [0, 1]) {
     const { text } = await call(
       service.url,
@@ -81,7 +81,7 @@ test("the ledger's own events carry how its key was registered, the first one to
   }
 })
 
-test('rows that somebody put into the registry are not in it, nor in what a link pins', async () => {
+test('rows that somebody added to the registry are neither in a proof nor pinned by a link', async () => {
   const foreign = newSigner()
   await tamper(
     service,
@@ -146,7 +146,7 @@ async function tail(source: string, seq: number): Promise<{ missing?: number }> 
   throw new Error('the tail ended')
 }
 
-test('an event that has lost fields says how many, in its proof, its link and wherever it is read', async () => {
+test('proof, link and every reading of an event that lost fields say how many', async () => {
   await without('billing', 1, ['outcome', 'context'], async () => {
     const proof = await proofOf('billing', 1)
     expect(proof.missing).toBe(2)
@@ -170,7 +170,7 @@ test('an event that has lost fields says how many, in its proof, its link and wh
   })
 })
 
-test.each(['action', 'actor', 'targets'])('one that has lost its %s is found all the same', async (field) => {
+test.each(['action', 'actor', 'targets'])('an event that lost its %s is found all the same', async (field) => {
   await without('billing', 1, [field], async () => {
     const wanted = { action: 'action=invoice.approve', actor: 'actor=u-1', targets: 'target=inv-1' }[field]
     const { search } = await inAll('billing', `source=billing&${wanted}`)
@@ -179,7 +179,7 @@ test.each(['action', 'actor', 'targets'])('one that has lost its %s is found all
   })
 })
 
-test('of a source with decoys nobody can tell, and nothing is said', async () => {
+test('lost fields of a source with decoys cannot be told, and are not reported', async () => {
   await without('other', 1, ['outcome'], async () => {
     expect(await proofOf('other', 1)).not.toHaveProperty('missing')
     expect(await list('other', 1)).not.toHaveProperty('missing')
@@ -189,7 +189,7 @@ test('of a source with decoys nobody can tell, and nothing is said', async () =>
   })
 })
 
-test('what was accepted without decoys is missing, whatever has been registered since', async () => {
+test('fields accepted without decoys count as missing, whatever was registered since', async () => {
   await register(service.url, 'billing', [], { decoys: true })
   await without('billing', 1, ['outcome'], async () => {
     expect((await proofOf('billing', 1)).missing).toBe(1)
@@ -197,7 +197,7 @@ test('what was accepted without decoys is missing, whatever has been registered 
   })
 })
 
-test('of many words on the keys of the ledger itself it carries the first, without which none of the others counts', async () => {
+test('of many registrations of the ledger itself, a proof carries the first, on which all others rest', async () => {
   for (let i = 0; i < 6; i++) await register(service.url, 'killick', [{ jwk: newSigner().jwk }])
   const late = new Producer('late', newSigner(), 'main')
   await register(service.url, 'late', [{ jwk: late.signer.jwk }])

@@ -1,4 +1,4 @@
-// Whatever the clocks of recorders did, a window of time shows exactly the events that say they were recorded in it.
+// Whatever recorders' clocks did, a time window shows exactly the events that say they were recorded in it.
 import { parseBatch, utf8 } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -89,9 +89,9 @@ async function checkWindows(): Promise<void> {
   )
 }
 
-test('any window, by itself and with other conditions, page after page', checkWindows)
+test('any window shows its events, alone and with other conditions, page after page', checkWindows)
 
-test('the same, where the index holds all but the newest', async () => {
+test('it does so too if the index holds all but the newest events', async () => {
   // As if the log had 30,000 events between one and the next.
   await queryAsOwner(
     opened.databaseUrl,

@@ -27,7 +27,7 @@ async function anchorAt(n: number, size: number, target = `target-${n}`): Promis
   await recordState(opened.pool, anchor!, 'confirmed', { transaction: hex(n, 64), block: 1, time: 1_700_000_000 })
 }
 
-test('a proof carries the anchors of the newest targets, smallest size first, whatever became of old ones', async () => {
+test('a proof carries the anchors of the newest targets, smallest size first, whatever happened to old targets', async () => {
   for (let n = 1; n <= 20; n++) await anchorAt(n, 100 + (n % 3))
   const anchors = await readProvingAnchors(opened.pool, 50)
   expect(anchors).toHaveLength(16)
@@ -39,7 +39,7 @@ test('a proof carries the anchors of the newest targets, smallest size first, wh
   expect(await readProvingAnchors(opened.pool, 200)).toMatchObject([{ chainId: 20, size: 400 }])
 })
 
-test('a target that has moved counts where it was anchored last, once that covers the entry', async () => {
+test('for a target that moved, its last place counts once an anchor there covers the entry', async () => {
   await anchorAt(30, 400, 'moving')
   const chains = async () => (await readProvingAnchors(opened.pool, 300)).map(({ chainId }) => chainId)
   expect(await chains()).toEqual([20, 30])
@@ -51,7 +51,7 @@ test('a target that has moved counts where it was anchored last, once that cover
   expect((await readTargets(opened.pool)).map(({ chainId }) => chainId)).not.toContain(30)
 })
 
-test('each anchor comes with the last one of its place that does not cover the entry, if there is one', async () => {
+test('each anchor comes with the last anchor of the same place that does not cover the entry, if any', async () => {
   await anchorAt(40, 100)
   await anchorAt(40, 101)
   await anchorAt(40, 400)

@@ -1,5 +1,5 @@
-// What the log says of sources is what counts. Whoever owns the database alters the tables that are read for it: no batch is
-// accepted by them, and the source is named.
+// Only what the log says about sources counts. If the database's owner alters the tables that are read for it, no batch is
+// accepted because of them, and the source is named.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -128,7 +128,7 @@ const attacks: [what: string, sql: string, by?: Signer][] = [
 ]
 
 test.each(attacks)(
-  '%s: a process that starts takes no batch of the source, and names it',
+  '%s: a process that starts accepts no batch of the source, and names it',
   async (_, sql, by = signer) => {
     expect(await sendToNew(signer)).toEqual({ logIndex: expect.any(Number) })
     await tamper(service, sql)
@@ -141,7 +141,7 @@ test.each(attacks)(
 )
 
 test.each(attacks.filter(([, , by]) => by !== undefined))(
-  '%s: a service that was running takes nothing by it',
+  '%s: a running service accepts nothing because of it',
   async (_, sql, by) => {
     await tamper(service, sql)
     // More often than there are threads, each of which reads for itself.
@@ -149,7 +149,7 @@ test.each(attacks.filter(([, , by]) => by !== undefined))(
   },
 )
 
-test('a service that starts says so, keeps taking batches of other sources, and goes on when the tables are put back', async () => {
+test('a service that starts reports altered tables, serves other sources, and recovers when they are put back', async () => {
   await tamper(service, addKey(at(2)))
   const fresh = await testService({}, service)
   expect(await send(fresh)).toMatchObject({ status: 503, json: { code: 'registry_altered', source: 'billing' } })
@@ -166,7 +166,7 @@ test('a service that starts says so, keeps taking batches of other sources, and 
   await fresh.close()
 })
 
-test('where the system stream itself was altered nobody is believed, and the service is not ready', async () => {
+test('if the system stream itself was altered, no source is served, and the service is not ready', async () => {
   await tamper(service, `update packs set body = '' where log_index = 0`)
   const fresh = await testService({}, service)
   expect(await send(fresh, signer, 'other')).toMatchObject({ status: 503, json: { code: 'registry_altered' } })
@@ -177,7 +177,7 @@ test('where the system stream itself was altered nobody is believed, and the ser
   await fresh.close()
 })
 
-test('rows of which no row was looked at yet are found as soon as a service starts', async () => {
+test('altered rows that nobody has asked for are found as soon as a service starts', async () => {
   await tamper(
     service,
     `insert into source_keys (log_index, source, kid, jwk) values (1, 'nobody', '${foreign.kid}', '${jwk}');
@@ -199,7 +199,7 @@ test('rows of which no row was looked at yet are found as soon as a service star
   await fresh.close()
 })
 
-test('the ledger changes its own key by a registration that the old one signs, and by nothing else', async () => {
+test('the ledger’s own key changes only by a registration that the old key signs', async () => {
   const own = await testService()
   const keys = await mkdtemp(join(tmpdir(), 'killick-keys-'))
   const path = join(keys, 'new.json')

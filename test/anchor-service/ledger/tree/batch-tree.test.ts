@@ -29,7 +29,7 @@ test('root and paths over any number of leaves are those of RFC 9162', () => {
   }
 })
 
-test('there is no path where what is kept is not of a tree over so many leaves', () => {
+test('there is no path if the kept nodes are not those of a tree over so many leaves', () => {
   const bytes = randomBytes(32 * 100)
   const { nodes } = treeOver(bytes)
   const group = bytes.subarray(32 * 96)

@@ -120,9 +120,11 @@ describe('the console', () => {
     const lines = text.trim().split('\r\n')
     expect(lines).toHaveLength(10)
     expect(lines[0]).toBe(
-      'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,missing,error',
+      'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,occurredAt,actorName,actorEmail,targetNames,changes,context,metadata,otherFields,leafHash,missing,error',
     )
-    expect(text).toContain(`,"'=cmd|calc","user:u-1","invoice:2026-0042","success",`)
+    expect(text).toContain(
+      `,"'=cmd|calc","user:u-1","invoice:2026-0042","success","2026-01-10T09:00:00Z","","","Harbour dues, March","/status: draft → approved","ip: 203.0.113.7; requestId: req-8f2c","","",`,
+    )
   })
 
   test('NDJSON carries the proof of each event', async () => {
@@ -173,7 +175,7 @@ describe('the console', () => {
 
     async function signIn(token = READER) {
       const watched = await watch(await browser!.newContext({ viewport: { width: 1280, height: 900 } }))
-      await watched.page.goto(`${service.url}/console/`)
+      await watched.page.goto(`${service.url}/console/#/events`)
       await watched.page.fill('#token', token)
       await watched.page.click('button:text("Sign in")')
       await watched.page.locator('h1:text("Events")').waitFor()
@@ -208,7 +210,7 @@ describe('the console', () => {
       await page.locator('[role=alert]:has-text("not a token")').waitFor()
       await page.fill('#token', READER)
       await page.click('button:text("Sign in")')
-      await page.locator('h1:text("Events")').waitFor()
+      await page.locator('h1:text("Overview")').waitFor()
       expect(await page.evaluate('document.cookie')).toBe('')
       await page.click('button:text("Sign out")')
       await page.locator('h1:text("Sign in")').waitFor()
@@ -297,6 +299,28 @@ describe('the console', () => {
       await page.locator('tbody tr:has-text("harbour.enter")').waitFor()
     })
 
+    test('the overview counts the day, leads to what it counts, and keeps the place of the keyboard', async () => {
+      const { page, complaints } = await signIn()
+      await page.goto(`${service.url}/console/`)
+      await page.locator('.tile:has-text("Denied today") strong:text("1")').waitFor()
+      expect(await page.innerText('.tile:has-text("Anchored up to")')).toMatch(/\d\d:\d\d:\d\d UTC/)
+      expect(await page.innerText('.tile:has-text("Last audit")')).toContain('this process does not audit')
+      expect(await page.locator('.columns').first().locator('a').count()).toBe(14)
+      await page.locator('tbody tr:has-text("Denied")').waitFor()
+      const { events, own, day } = (await call(service.url, '/v1/activity')).json.days.at(-1)
+      expect(await page.innerText('.tile:has-text("Today") strong')).toBe(String(events - own))
+      const column = page.locator(`.columns a[title="${day}: ${events - own} recorded"]`)
+      await column.focus()
+      await audit.record({ ...INVOICE, outcome: 'failure' })
+      await audit.flush()
+      await page.locator('.tile:has-text("Denied today"):has-text("and 1 failed")').waitFor()
+      expect(await page.evaluate('document.activeElement.getAttribute("href")')).toBe(`#/events?from=${day}&to=${day}`)
+      await page.click('.tile:has-text("Denied today")')
+      await page.waitForURL(/#\/events\?outcome=denied&from=/)
+      await expect.poll(() => page.locator('tbody tr').count()).toBe(1)
+      expect(complaints).toEqual([])
+    })
+
     test('a row opens wherever it is clicked, and shows names beside ids', async () => {
       const { page } = await signIn()
       await audit.record({
@@ -369,7 +393,17 @@ describe('the console', () => {
 
     test('draws what anchors cost, and every view is accessible', async () => {
       const { page, complaints } = await signIn(ADMIN)
-      for (const name of ['Events', 'Sources', 'Streams', 'Anchors', 'Links', 'Audit', 'Equivocations', 'Health']) {
+      for (const name of [
+        'Overview',
+        'Events',
+        'Sources',
+        'Streams',
+        'Anchors',
+        'Links',
+        'Audit',
+        'Equivocations',
+        'Health',
+      ]) {
         await page.click(`nav a:text("${name}")`)
         await page.locator(`h1:text("${name}")`).waitFor()
         if (name === 'Anchors') await expect.poll(() => page.locator('canvas').count()).toBe(3)

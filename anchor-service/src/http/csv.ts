@@ -1,9 +1,14 @@
 /** Events as CSV (RFC 4180), safe to open in a spreadsheet. */
-import type { JsonObject } from '@killick/sdk/core'
+import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
 
-export const CSV_HEADER =
-  'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,leafHash,missing,error\r\n'
+/** Columns from the event's place in the log, from its fields, and what became of it; scripts rely on first and last staying. */
+const COLUMNS = [
+  ...['id', 'recordedAt', 'source', 'stream', 'seq', 'logIndex', 'action', 'actor', 'targets', 'outcome'],
+  ...['occurredAt', 'actorName', 'actorEmail', 'targetNames', 'changes', 'context', 'metadata', 'otherFields'],
+  ...['leafHash', 'missing', 'error'],
+]
+export const CSV_HEADER = `${COLUMNS.join(',')}\r\n`
 
 /**
  * What spreadsheets run as a formula, full-width signs too, at the start of a cell or where one that splits at other characters
@@ -22,21 +27,36 @@ const party = (value: unknown) => {
   return type === undefined ? '' : `${type}:${id}`
 }
 
+/** A value for people; NDJSON has it for programs. */
+const told = (value: JsonValue): string => (typeof value === 'string' ? value : JSON.stringify(value))
+
+/** "ip: 203.0.113.7; requestId: req-8f2c" */
+const members = (value: JsonValue | undefined): string =>
+  Object.entries((value ?? {}) as JsonObject)
+    .map(([name, member]) => `${name}: ${told(member)}`)
+    .join('; ')
+
+/** "/status: draft → approved; /note: (nothing) → new" */
+function changesOf(value: JsonValue | undefined): string {
+  const side = (member: JsonValue | undefined) => (member === undefined ? '(nothing)' : told(member))
+  return ((value ?? []) as JsonObject[])
+    .map(({ path, before, after }) => `${path}: ${side(before)} → ${side(after)}`)
+    .join('; ')
+}
+
 export function csvLine(event: FoundEvent | UnreadableEvent): string {
   const { id, recordedAt, source, stream, seq, logIndex, leafHash } = event
   const fields: JsonObject = 'error' in event ? {} : event.fields
-  const targets = ((fields.targets as JsonObject[] | undefined) ?? []).map(party).join(' ')
+  const { action, actor, targets, outcome, occurredAt, changes, context, metadata, ...others } = fields
+  const parties = (targets ?? []) as JsonObject[]
+  const { name: actorName, email: actorEmail } = (actor ?? {}) as JsonObject
+  const names = parties.map(({ name }) => name ?? '')
   const cells = [
-    id,
-    recordedAt,
-    source,
-    stream,
-    seq,
-    logIndex,
-    fields.action,
-    party(fields.actor),
-    targets,
-    fields.outcome,
+    ...[id, recordedAt, source, stream, seq, logIndex],
+    ...[action, party(actor), parties.map(party).join(' '), outcome],
+    ...[occurredAt, actorName, actorEmail === undefined ? '' : told(actorEmail)],
+    names.some((name) => name !== '') ? names.join('; ') : '',
+    ...[changesOf(changes), members(context), members(metadata), members(others)],
     leafHash,
     'error' in event ? '' : event.missing,
     'error' in event ? event.error.code : '',

@@ -34,3 +34,29 @@ test('every cell is quoted, and what is harmless stays as it is', () => {
       .every((cell) => /^".*"$/.test(cell)),
   ).toBe(true)
 })
+
+test('what the columns do not name is told in full, and none of it begins a formula', () => {
+  const text = csvLine({
+    ...{ id: 'id', recordedAt: 't', source: 's', stream: 't', seq: 0, logIndex: 1, leafHash: 'h' },
+    fields: {
+      action: 'x',
+      actor: { type: 'user', id: '1', name: '=Zoë', email: 'zoe@example.com' },
+      targets: [
+        { type: 'a', id: '2' },
+        { type: 'b', id: '3', name: 'B' },
+      ],
+      changes: [
+        { path: '/n', before: -1, after: { m: [2] } },
+        { path: '=p', after: '=1' },
+        { path: '/q', before: null },
+      ],
+      context: { ip: '::1', '+x': true },
+      metadata: {},
+      colour: ['red'],
+    },
+  } as unknown as Parameters<typeof csvLine>[0])
+  expect(text).toContain(`,"'=Zoë","zoe@example.com","; B",`)
+  expect(text).toContain(
+    `,"/n: -1 → {""m"":[2]};' =p: (nothing) → =1; /q: null → (nothing)","ip: ::1;' +x: true","","colour: [""red""]",`,
+  )
+})

@@ -69,7 +69,7 @@ export const PARTS: Part[] = [
   { name: 'service',  files: SERVICE(''),
     may: ['commands', 'config', 'index', 'ledger', 'intake', 'anchor', 'own audit', 'http', 'app', 'base', 'core', 'fastify'] },
 
-  { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['verify', 'words'], never: PORTABLE },
+  { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['answers', 'verify', 'words'], never: PORTABLE },
   { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'words', 'uqr'], never: PORTABLE },
   { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'core', 'verify', 'uplot'], never: PORTABLE },
   { name: 'front',    files: ['anchor-service/web/front/'],      may: ['web', 'answers'], never: PORTABLE },

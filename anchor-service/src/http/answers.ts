@@ -3,6 +3,7 @@ import type { Static } from '@fastify/type-provider-typebox'
 import type { Anchoring } from '../anchor/anchoring.ts'
 import type { AuditStatus } from '../audit/index.ts'
 import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
+import type { ActivitySchema } from './routes/activity.ts'
 import type { EquivocationsSchema, RefusalsSchema } from './routes/incidents.ts'
 import type { SessionSchema } from './routes/sessions.ts'
 import type { CreatedSchema, ShareSchema } from './routes/shares.ts'
@@ -14,6 +15,8 @@ export type SessionAnswer = Static<typeof SessionSchema>
 
 /** An event, or what is left of one that was altered in the database. */
 export type EventAnswer = (Omit<FoundEvent, 'token'> & { error?: never }) | UnreadableEvent
+
+export type ActivityAnswer = Static<typeof ActivitySchema>
 
 export type AnchorAnswer = Static<typeof AnchorsSchema>['anchors'][number]
 

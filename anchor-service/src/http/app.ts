@@ -12,6 +12,7 @@ import type { Metrics } from './metrics.ts'
 import { OPENAPI } from './openapi.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import { RateStore } from './rate-store.ts'
+import { activityRoutes } from './routes/activity.ts'
 import { anchorRoutes } from './routes/anchors.ts'
 import { batchRoutes } from './routes/batches.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
@@ -92,6 +93,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       eventRoutes,
       liveEventRoutes,
       eventFileRoutes,
+      activityRoutes,
       checkpointRoutes,
       anchorRoutes,
       streamRoutes,

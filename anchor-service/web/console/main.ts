@@ -10,13 +10,15 @@ import { equivocations } from './views/equivocations.ts'
 import { event } from './views/event.ts'
 import { events } from './views/events.ts'
 import { health } from './views/health.ts'
+import { home } from './views/home.ts'
 import { login } from './views/login.ts'
 import { shares } from './views/shares.ts'
 import { sources } from './views/sources.ts'
 import { streams } from './views/streams.ts'
 
-const VIEWS = { events, sources, streams, anchors, shares, audit, equivocations, health }
+const VIEWS = { home, events, sources, streams, anchors, shares, audit, equivocations, health }
 const NAMES: Record<keyof typeof VIEWS, string> = {
+  home: 'Overview',
   events: 'Events',
   sources: 'Sources',
   streams: 'Streams',
@@ -61,7 +63,7 @@ async function show(): Promise<void> {
   const [path = '', search = ''] = location.hash.replace(/^#\/?/, '').split('?')
   const [name = '', ...rest] = path.split('/')
   const { role, origin } = await api<SessionAnswer>('/console/session')
-  header(origin, role, name === 'event' ? 'events' : name || 'events')
+  header(origin, role, name === 'event' ? 'events' : name || 'home')
   const made = role === null ? login(show) : await make(name, rest, new URLSearchParams(search), signal)
   if (signal.aborted) return
   place.replaceChildren(made)
@@ -77,7 +79,7 @@ async function make(
 ): Promise<HTMLElement> {
   try {
     if (name === 'event') return await event(rest)
-    const known = Object.hasOwn(VIEWS, name || 'events') ? VIEWS[(name || 'events') as keyof typeof VIEWS] : null
+    const known = Object.hasOwn(VIEWS, name || 'home') ? VIEWS[(name || 'home') as keyof typeof VIEWS] : null
     return known === null
       ? view('Nothing here', empty('There is no such view.', 'Choose one above.'))
       : await known(search, signal)

@@ -71,6 +71,7 @@ export async function watched<T>(
   read: () => Promise<T>,
   draw: (state: T) => readonly Child[],
   signal: AbortSignal,
+  everyMs = LOOK_EVERY_MS,
 ): Promise<HTMLElement> {
   let place = h('div', {})
   let shown = ''
@@ -80,14 +81,16 @@ export async function watched<T>(
     if (text === shown) return
     shown = text
     const fresh = h('div', {}, ...draw(state))
+    const focused = place.contains(document.activeElement) ? document.activeElement?.getAttribute('href') : null
     place.replaceWith(fresh)
     place = fresh
+    if (focused) fresh.querySelector<HTMLElement>(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true })
   }
   await look()
   const timer = setInterval(() => {
     if (signal.aborted) clearInterval(timer)
     else void look().catch(() => {})
-  }, LOOK_EVERY_MS)
+  }, everyMs)
   return place
 }
 

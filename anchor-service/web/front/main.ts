@@ -1,6 +1,7 @@
 /** The front door: how the log stands now. Everything else on it is there without this script. */
 import type { FrontAnswer } from '../../src/http/answers.ts'
 import { type Child, copyable, h, type IconName, icon } from '../shared/dom.ts'
+import { anchoredWords, moment } from '../shared/standing.ts'
 import { said } from '../shared/text.ts'
 import { chainName, isTestChain, plural } from '../shared/words.ts'
 
@@ -11,13 +12,6 @@ type Log = NonNullable<FrontAnswer['log']>
 const state = document.getElementById('state')!
 const count = (n: number): string => n.toLocaleString('en')
 
-/** "18:02:31 UTC", with the day where it is not today's. */
-function moment(iso: string): HTMLElement {
-  const [day, time] = [iso.slice(0, 10), `${iso.slice(11, 19)} UTC`]
-  const isToday = day === new Date().toISOString().slice(0, 10)
-  return h('time', { datetime: iso }, isToday ? time : `${day} ${time}`)
-}
-
 function banner(tone: 'word' | 'wait' | 'bad' | 'open', mark: IconName, title: Child[], ...more: Child[]): HTMLElement {
   return h(
     'section',
@@ -27,23 +21,8 @@ function banner(tone: 'word' | 'wait' | 'bad' | 'open', mark: IconName, title: C
   )
 }
 
-/** Never more than the service has checked: it saw its anchors confirmed, and it knows what stands behind them. */
-function anchored({ upTo, rest, open }: Log): { tone: 'word' | 'wait' | 'open'; title: Child[]; more: string } {
-  if (upTo === null) return { tone: 'open', title: ['Nothing is anchored yet'], more: '' }
-  const title = [
-    rest === 'own' ? 'Everything that sources recorded up to ' : 'Everything up to ',
-    moment(upTo),
-    ' is anchored',
-  ]
-  if (rest === 'nothing') return { tone: 'word', title, more: '' }
-  const entries = `${count(open)} ${open === 1 ? 'entry' : 'entries'}`
-  return rest === 'own'
-    ? { tone: 'word', title, more: `The ledger itself has added ${entries} since, such as its note of that anchor.` }
-    : { tone: 'wait', title, more: `${entries} since then ${open === 1 ? 'is' : 'are'} not yet.` }
-}
-
 function standing(log: Log): HTMLElement {
-  const { tone, title, more } = anchored(log)
+  const { tone, title, more } = anchoredWords(log)
   const newest = log.anchors.toSorted((a, b) => b.size - a.size)[0]
   return banner(
     tone,

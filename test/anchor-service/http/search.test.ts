@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openPool } from '../../../anchor-service/src/database/pool.ts'
+import { readDays } from '../../../anchor-service/src/ledger/read/days.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
 import { newSigner, Producer, post } from '../support/producer.ts'
 import { call, READER, register, type TestService, testService } from '../support/service.ts'
 
@@ -152,4 +155,41 @@ test('the live tail takes the same conditions, and tells where to resume after e
   const [, last] = /^id: (\S+)\n\n/m.exec(text)!
   expect(Number(last!.split('.')[0])).toBe((await find({ limit: '1' })).events[0].logIndex)
   expect((await call(service.url, '/v1/events/live?outcome=maybe')).status).toBe(400)
+})
+
+test('days are counted by when the ledger accepted events, as far as there is room', async () => {
+  const activity = async () => (await call(service.url, '/v1/activity?days=3')).json
+  const { events, days } = await activity()
+  expect(events).toBe(TOTAL + 3)
+  expect(days.map(({ day }: { day: string }) => day)).toEqual(
+    [2, 1, 0].map((ago) => new Date(Date.now() - ago * 86_400_000).toISOString().slice(0, 10)),
+  )
+
+  // As if half of the log were two days old.
+  await queryAsOwner(
+    service.databaseUrl,
+    `set search_path = killick; set session_replication_role = replica;
+     update batches set accepted_at = accepted_at - interval '2 days' where log_index < 5`,
+  )
+  const [old, fresh] = await queryAsOwner<{ events: number; own: number }>(
+    service.databaseUrl,
+    `select sum(n)::int as events, coalesce(sum(n) filter (where source = 'killick'), 0)::int as own
+     from killick.batches group by log_index < 5 order by log_index < 5 desc`,
+  )
+
+  expect(old!.own).toBeGreaterThan(0)
+  const db = openPool(service.databaseUrl, true, 1)
+  const counted = (most?: { own: number; found: number }) => readDays(db, 3, Date.now(), most)
+  expect((await counted()).days).toMatchObject([
+    { ...old, denied: 2, failed: 4 },
+    { events: 0, own: 0, denied: 0, failed: 0 },
+    { ...fresh, denied: 4, failed: 8 },
+  ])
+  // What there is no room to count is not said to be none.
+  expect((await counted({ own: 1, found: 5 })).days).toMatchObject([
+    { events: old!.events, own: null, denied: null, failed: null },
+    { events: 0, own: 0, denied: 0, failed: null },
+    { events: fresh!.events, denied: 4, failed: null },
+  ])
+  await db.end()
 })

@@ -41,6 +41,19 @@ export async function searchEvents(
   return { events: page.map(({ event }) => event), next: found.length > query.limit ? page.at(-1)!.place : null }
 }
 
+/**
+ * Numbers of the events that may match, newest first and down to `low`, at most `most`. They are not read: what search keys and
+ * times say of them counts, which is all there is to say of any but altered events.
+ */
+export async function findNumbers(db: Db, query: EventConditions, low: number, most: number): Promise<number[]> {
+  const found: number[] = []
+  for await (const numbers of candidates(db, { ...query, limit: most }, () => Math.max(1, most - found.length))) {
+    found.push(...numbers.filter((number) => number >= low))
+    if (found.length >= most || numbers.at(-1)! < low) break
+  }
+  return found.slice(0, most)
+}
+
 /** Whether a candidate matches; one that cannot be read always may. */
 export function matches(event: FoundEvent | UnreadableEvent, query: EventConditions): boolean {
   if (query.own === false && event.source === SYSTEM.source) return false

@@ -9,6 +9,7 @@ import { RUN_EVENTS } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
 import { packKeys, sketchEvent } from '../../../../anchor-service/src/ledger/packs/event-keys.ts'
 import { NEWEST } from '../../../../anchor-service/src/ledger/packs/filters.ts'
+import { readDays } from '../../../../anchor-service/src/ledger/read/days.ts'
 import { memoryOf } from '../../../../anchor-service/src/ledger/read/proof-memory.ts'
 import { readProof } from '../../../../anchor-service/src/ledger/read/proofs.ts'
 import { searchEvents } from '../../../../anchor-service/src/ledger/read/search.ts'
@@ -34,6 +35,9 @@ const APART = 256
 
 /** Where terms are searched for, packs that no run holds yet are read before the index is asked, each with its keys. */
 const SEARCH = (2 * RUN_EVENTS[0]) / APART
+
+/** A day's beginning is found by halves. */
+const HALVES = Math.ceil(Math.log2(EVENTS)) + 1
 
 /** The 16 bytes of each event's id. */
 let ids: Buffer[] = []
@@ -170,6 +174,7 @@ const PAGES: [string, (db: Db) => Promise<unknown>, number?][] = [
   ['anchors, a later page', (db) => readAnchors(db, { limit: PAGE, before: 50 })],
   ['targets', (db) => readTargets(db)],
   ['how the log stands', (db) => readStanding(db)],
+  ['what happened day by day', (db) => readDays(db, 14, Date.now()), 14 * HALVES + 2 * SEARCH],
   ['shares', (db) => readShares(db, { limit: PAGE })],
   ['shares, a later page', (db) => readShares(db, { limit: PAGE, before: 50 })],
   ['equivocations', (db) => readEquivocations(db, { limit: PAGE })],

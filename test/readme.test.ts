@@ -53,13 +53,13 @@ test('the example of the README records an event, and its commands prove it', as
   await expect(verdict).rejects.toMatchObject({ code: 3, stdout: expect.stringContaining('not anchored yet') })
 })
 
-test('what the README points to exists', async () => {
+test('everything that the README points to exists', async () => {
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
   for (const [, script] of readme.matchAll(/^npm (?:run )?([a-z]+)/gm)) expect(scripts).toHaveProperty(script!)
   for (const [, path] of readme.matchAll(/\]\((docs\/[^)#]+)/g)) await readFile(join(root, path!))
 })
 
-test('each line of who can do what names tests that exist', async () => {
+test('each line of its trust table names tests that exist', async () => {
   const rows = readme.slice(readme.indexOf('## Who is trusted with what')).match(/^\|.*\|$/gm)!
   const table = rows.slice(
     2,

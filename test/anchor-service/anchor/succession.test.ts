@@ -49,7 +49,7 @@ const settings = () => ({ ...world.env, KILLICK_RPC_URL: world.chain.url, KILLIC
 const proofOf = async (name: string) => parseProof(await readProof(world.store.ledger, name))
 const judge = async (proof: Proof, trust: Trust) =>
   verifyProof(proof, { ...trust, facts: await readAnchors(proof, [world.chain.url]) })
-/** An audit by somebody who pins these logs, and what came of what is named. */
+/** An audit by somebody who pins these logs, and the results of the checks that tests ask for. */
 async function audited(pins: readonly TestTarget[], more: { url?: string; urls?: readonly string[] } = {}) {
   const urls = more.urls ?? [world.chain.url]
   const result = await auditLedger(openApi(more.url ?? service.url, READER), {
@@ -92,7 +92,7 @@ afterAll(async () => {
   await world.stop()
 })
 
-/** A thief with the key extends what is anchored by an entry that never was. */
+/** A thief with the key anchors an extension by an entry that does not exist. */
 async function steal(target: TestTarget): Promise<void> {
   const size = (await anchoredSizes(world, target)).at(-1)!
   const { rows } = await world.store.pool.query(
@@ -117,14 +117,14 @@ async function send({ key, signer }: TestTarget, data: string): Promise<void> {
 }
 
 describe('a thief with the chain key ends the log', () => {
-  test('the alarm says so; what was anchored before is as genuine as ever, and nothing can be added', async () => {
+  test('which raises an alarm; earlier anchors stay genuine, and nothing can be added', async () => {
     await expect(old.advance()).rejects.toMatchObject({ code: 'publisher_stolen' })
     const verdict = await judge(await proofOf(early), pinned)
     expect(verdict.outcome).toBe('verified')
     expect((await proofOf(late)).anchors).toEqual([])
   })
 
-  test('an audit says so too, and succeeds nothing before that is stated', async () => {
+  test('which an audit reports; it finds no succession before one is stated', async () => {
     const { outcome, chain, stated, left, successions } = await audited([old])
     expect({ outcome, chain, stated, left, successions }).toEqual({
       ...{ outcome: 'failed', chain: ['failed', expect.stringContaining('somebody else anchors with the publisher')] },
@@ -132,7 +132,7 @@ describe('a thief with the chain key ends the log', () => {
     })
   })
 
-  test('the operator goes on under a new key, and states whom the new log succeeds', async () => {
+  test('so the operator continues under a new key, and states which log the new one succeeds', async () => {
     next = await newTarget(world, { name: old.target.name })
     const config = loadConfig({ ...settings(), KILLICK_CHAIN_KEY: next.key })
     await next.settle()
@@ -147,7 +147,7 @@ describe('a thief with the chain key ends the log', () => {
       await expect(succeed(config, wrong, true)).rejects.toThrow(/still anchors to|confirmed no anchor|Usage/)
   })
 
-  test('it is told to everyone in /v1/log', async () => {
+  test('and the succession is listed in /v1/log', async () => {
     // The service keeps what it has read of successions for a second.
     const told = async () => (await call(service.url, '/v1/log', null)).json
     await expect.poll(async () => (await told()).successions).toHaveLength(1)
@@ -161,8 +161,8 @@ describe('a thief with the chain key ends the log', () => {
   })
 })
 
-describe('who pinned the old log', () => {
-  test('sees what it covered in full green, by the old log itself', async () => {
+describe('a verifier who pinned the old log', () => {
+  test('gets `verified` for what it covered, by the old log itself', async () => {
     // Other processes, this one among them, ask for statements once in a while.
     await expect.poll(async () => (await proofOf(early)).anchors).toHaveLength(2)
     const proof = await proofOf(early)
@@ -173,7 +173,7 @@ describe('who pinned the old log', () => {
     expect(checkInWords(find(verdict, 'anchor.1.log')).detail).toContain('the entry lies before')
   })
 
-  test('follows to the new one, on the publisher`s word, and not in full green', async () => {
+  test('follows to the new log on the publisher’s word, which does not give `verified`', async () => {
     const proof = await proofOf(late)
     expect(parseProof(printProof(proof))).toEqual(proof)
     const verdict = await judge(proof, pinned)
@@ -187,12 +187,12 @@ describe('who pinned the old log', () => {
     expect(verdict.missing).toEqual(['contract'])
   })
 
-  test('and who pins the new one sees it in full green', async () => {
+  test('gets `verified` after pinning the new log', async () => {
     const verdict = await judge(await proofOf(late), { ...pinned, logs: [placeOf(next)] })
     expect(verdict.outcome).toBe('verified')
   })
 
-  test('is not led on by another word, another history, or an anchor that the old contract does not hold', async () => {
+  test('does not follow another statement, another history, or an anchor that the old contract does not hold', async () => {
     const proof = await proofOf(late)
     const [anchor] = proof.anchors as [Anchor]
     const [succeeds] = anchor.succeeds as [Succeeds]
@@ -236,7 +236,7 @@ describe('an audit of a log that succeeds another', () => {
     beyond: end + 1,
   })
 
-  test('by who pinned the new one: whose successor it is, and what the old contract holds beyond', async () => {
+  test('names the log that was left, and what its contract holds beyond, if the new log is pinned', async () => {
     const audit = await audited([next])
     expect(audit.outcome).toBe('passed')
     expect(audit.successions).toEqual([isLeft(old, next, honest)])
@@ -248,7 +248,7 @@ describe('an audit of a log that succeeds another', () => {
     expect(audit.restsOn).toContainEqual({ what: 'left_log' })
   })
 
-  test('by who pinned the old one: followed, and no pass', async () => {
+  test('follows to the new log, but does not pass, if the old log is pinned', async () => {
     const audit = await audited([old])
     expect(audit.outcome).toBe('undecided')
     expect(audit.followed).toEqual([placeOf(old)])
@@ -258,7 +258,7 @@ describe('an audit of a log that succeeds another', () => {
     expect([outcome, chain![0]]).toEqual(['passed', 'passed'])
   })
 
-  test('where no node was asked, or none of the old chain answers, nothing is said to be checked', async () => {
+  test('claims no check if no node was asked, or if none on the old chain answers', async () => {
     for (const [urls, found] of [
       [[], 'not asked'],
       [['http://127.0.0.1:1'], 'unanswered'],
@@ -272,7 +272,7 @@ describe('an audit of a log that succeeds another', () => {
     }
   })
 
-  test('a service that hides a statement, or tells of one that is not in the log, is found out', async () => {
+  test('finds a service that hides a statement, or lists one that is not in the log', async () => {
     for (const [change, words] of [
       [() => [], 'of which the log tells is not there'],
       [(told: object[]) => [...told, { ...told[0], block: 1 }], 'of which the log does not tell'],
@@ -284,7 +284,7 @@ describe('an audit of a log that succeeds another', () => {
     }
   })
 
-  test('on the command line', async () => {
+  test('does so on the command line too', async () => {
     const { contract, logId } = placeOf(old)
     const { out, code } = await killick(
       [
@@ -322,7 +322,7 @@ describe('a log that succeeds one that succeeded another', () => {
     await succeed(config, next.target.logId, true)
   })
 
-  test('is followed by who pinned the first, step by step, and by who pinned the second in one', async () => {
+  test('is followed step by step from the first, and in one step from the second', async () => {
     await expect.poll(async () => (await proofOf(last)).anchors[0]?.succeeds).toHaveLength(2)
     const proof = await proofOf(last)
     expect(parseProof(printProof(proof))).toEqual(proof)
@@ -343,7 +343,7 @@ describe('a log that succeeds one that succeeded another', () => {
     expect((await proofOf(early)).anchors).toHaveLength(3)
   })
 
-  test('no step may be missing, broken, or denied', async () => {
+  test('is not followed if a step is missing, broken or denied', async () => {
     const proof = await proofOf(last)
     const [anchor] = proof.anchors as [Anchor]
     const [near, far] = anchor.succeeds as [Succeeds, Succeeds]
@@ -369,7 +369,7 @@ describe('a log that succeeds one that succeeded another', () => {
     )
   })
 
-  test('an audit follows each step, from whichever was pinned', async () => {
+  test('is audited step by step, from whichever log was pinned', async () => {
     for (const [pin, outcome] of [
       [old, 'undecided'],
       [next, 'undecided'],
@@ -385,7 +385,7 @@ describe('a log that succeeds one that succeeded another', () => {
     }
   })
 
-  test('what the log states of a past that it or the old contract does not have is a fault', async () => {
+  test('is at fault if it states a past that it or the old contract does not have', async () => {
     const signer = await loadSigner(join(world.env.KILLICK_DATA!, 'keys', 'log.json'))
     const [{ transaction, block }] = (await proofOf(last)).anchors[0]!.succeeds as [Succeeds]
     const from = {

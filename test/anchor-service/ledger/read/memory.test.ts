@@ -83,14 +83,14 @@ test('an event is found right after its receipt, by the service that did not tak
   }
 })
 
-test('what is in no event is not found, by id or leaf hash, again and again', async () => {
+test('a name of no event is not found, by id or leaf hash, however often it is asked for', async () => {
   for (let i = 0; i < 2; i++) {
     await refused(one, '01890000-0000-7000-8000-000000000000')
     await refused(one, 'A'.repeat(43))
   }
 })
 
-test('a proof costs one statement, one of a new event four at first', async () => {
+test('a proof costs one statement; the first one of a new event costs four', async () => {
   let asked = 0
   const query = (...args: Parameters<pg.Pool['query']>) => {
     asked++
@@ -110,7 +110,7 @@ test('a proof costs one statement, one of a new event four at first', async () =
   expect(await cost(event!.id)).toBe(1)
 })
 
-test('where nothing more fits into the memory, every answer is what it was', async () => {
+test('a full memory changes no answer', async () => {
   const before = await Promise.all(events.map(({ id }) => readProof(one.ledger, id)))
   const { kept } = memoryOf(one.pool)
   expect(kept.counts.bytes).toBeGreaterThan(0)
@@ -138,7 +138,7 @@ test('an id that somebody takes out of a pack is not found, and is found when it
   await third.close()
 })
 
-test('tiles that were altered before they were read leave no trace once they are put back', async () => {
+test('tiles that were altered when they were read leave no trace once they are put back', async () => {
   const third = await testLedger(one.databaseUrl)
   const flip = 'update tiles set hashes = set_byte(hashes, 3, 255 - get_byte(hashes, 3)) where level = 0'
   await alter(flip)
@@ -149,7 +149,7 @@ test('tiles that were altered before they were read leave no trace once they are
   await third.close()
 })
 
-test('so does a tile that only the path to another anchor meets', async () => {
+test('nor does a tile that only the path to another anchor needs', async () => {
   const alone = await testLedger()
   const { signer } = producer
   await registerSource(alone, { source: 'billing', signer })
@@ -239,7 +239,7 @@ test('a proof of an event that a run holds costs two statements, and is right wh
   await runs.whole()
 })
 
-test('of an event that the log has lost nothing is told, and what took its place is found', async () => {
+test('an event that the log has lost is not found, and what took its place is', async () => {
   const lost = events.at(-1)!
   await expectProven(one, lost)
   const [[newest]] = [(await one.pool.query('select max(log_index)::int as at from batches')).rows]

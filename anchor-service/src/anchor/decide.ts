@@ -10,15 +10,15 @@ import {
 } from './chain/chain.ts'
 import type { Attempt, OpenAnchor } from './state.ts'
 
-/** All that is known when a decision is made; pure data, read from chain and ledger. */
+/** Everything that a decision goes by: pure data, read from chain and ledger. */
 export type Truth = {
   view: Pick<ChainView, 'block' | 'head' | 'nonce'>
   /** The newest block that the chain itself calls final; null if the chain has no finality. */
   finalized: number | null
   anchor: OpenAnchor
-  /** Those of the anchor's transactions that are in blocks. */
+  /** The anchor's transactions that are in blocks. */
   sightings: readonly Sighting[]
-  /** How the current transaction waits; null if it does not, or if there is none. */
+  /** What is known of the current transaction while it waits; null if it does not wait, or if there is none. */
   waiting: Waiting | null
   /** How long the nodes have been behind a block that they had shown, ms; 0: they are not behind. */
   behindMs: number
@@ -27,7 +27,7 @@ export type Truth = {
 export type Waiting = {
   /** Whether a node has the transaction. */
   isKnown: boolean
-  /** The sender's next nonce behind everything that waits without a gap. */
+  /** The sender's next nonce after all transactions that wait without a gap. */
   pendingNonce: number
   market: Market
 }
@@ -37,16 +37,16 @@ export type Patience = {
   confirmations: number
   /** ms that a transaction may wait before its fee is raised. */
   bumpAfterMs: number
-  /** How long nodes may be behind a block that they have shown, before the block is taken for gone. ms */
+  /** How long nodes may be behind a block that they have shown, before the block counts as gone. ms */
   lagMs: number
   fees: FeeLimits
 }
 
-/** What to do next about one anchor: one durable thing, or nothing. */
+/** What to do next about one anchor: one durable step, or nothing. */
 export type Move =
-  /** The chain shows it in another state than the ledger has it. */
+  /** Record that the chain shows the anchor in another state than the ledger. */
   | { move: 'record'; state: AnchorState; sighting?: Sighting; detail?: string }
-  /** Sign a transaction for it: a new one, or one that takes the place of `replaces`. */
+  /** Sign a transaction for it: a new one, or one that replaces `replaces`. */
   | { move: 'sign'; replaces: Attempt | null; fees: Fees | null }
   | { move: 'broadcast'; attempt: Attempt }
   /** Only look again later; `detail` says what the worker waits for. */
@@ -107,10 +107,10 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
   return { move: 'sign', replaces: current, fees }
 }
 
-/** An age below zero means that the database's clock was set back; such a clock is no reason to wait. */
+/** Whether an age is below a limit. A negative age means that the database's clock was set back, which is no reason to wait. */
 export const isYounger = (ageMs: number, thanMs: number): boolean => ageMs >= 0 && ageMs < thanMs
 
-/** The anchor is in a block: how deep? */
+/** What to do about an anchor that is in a block, by the block's depth. */
 function follow(
   seen: Sighting,
   { view, finalized, anchor }: Pick<Truth, 'view' | 'finalized' | 'anchor'>,

@@ -12,7 +12,7 @@ import { keepTarget } from './visits.ts'
 import { advance } from './worker.ts'
 
 export type RunningTarget = {
-  /** The log has grown. Cheap, so that it may be called at each commit. */
+  /** Tells it that the log has grown. Cheap, so that it may be called at each commit. */
   nudge(): void
   status(): TargetStatus
   close(): Promise<void>
@@ -29,17 +29,17 @@ type Parts = AnchoringDeps & {
 /** Nudges within this time count as one. ms */
 const NUDGE_MS = 50
 /** How often the publisher's balance is read. ms */
-const MONEY_MS = 30_000
+const FUNDS_MS = 30_000
 
-/** One target with its queue, worker and reconciler. Its trouble delays no other target. */
+/** Starts one target with its queue, worker and reconciler. Trouble with it delays no other target. */
 export function runTarget(parts: Parts): RunningTarget {
   const { redisUrl, databaseUrl, ledger, log, target, chain, signer, locks, metrics } = parts
   const about = { target: target.name }
   let funds: Funds | null = null
-  let countedAt = Number.NEGATIVE_INFINITY
-  async function countMoney(): Promise<void> {
-    if (performance.now() - countedAt < MONEY_MS) return
-    countedAt = performance.now()
+  let fundsReadAt = Number.NEGATIVE_INFINITY
+  async function checkFunds(): Promise<void> {
+    if (performance.now() - fundsReadAt < FUNDS_MS) return
+    fundsReadAt = performance.now()
     const before = funds?.isLow ?? false
     funds = await readFunds(chain, signer, target)
     metrics.funds(target.name, funds)
@@ -62,7 +62,7 @@ export function runTarget(parts: Parts): RunningTarget {
     ended(visit) {
       metrics.ended(target.name, visit)
       tellAlarm(visit instanceof Alarm ? visit : null)
-      countMoney().catch(() => {})
+      checkFunds().catch(() => {})
     },
   })
   const doorbell = openDoorbell(
@@ -74,7 +74,7 @@ export function runTarget(parts: Parts): RunningTarget {
   const reconciler = setInterval(look, Math.min(target.pollMs, 1_000))
   let nudged: NodeJS.Timeout | null = null
 
-  // A queue that has lost its memory has lost the schedule too, so it is set again and again.
+  // A queue that loses its memory loses the schedule too, so the schedule is set again and again.
   const schedule = () => doorbell.schedule().catch(() => {})
   schedule()
   const scheduler = setInterval(schedule, Math.max(target.intervalMs, 1_000))

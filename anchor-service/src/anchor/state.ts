@@ -24,7 +24,7 @@ export type OpenAnchor = {
   id: number
   size: number
   root: Hash
-  /** Place of its newest state. */
+  /** Number of its newest state, from 0. */
   seq: number
   state: AnchorState
   /** Age of its state, ms, by the database's clock. */
@@ -46,7 +46,7 @@ export class Overtaken extends Error {
 const KEY = 'chain_id = $1 and genesis = $2 and contract = $3 and log_id = $4'
 const key = ({ chainId, genesis, contract, logId }: LogOnChain) => [chainId, genesis, contract, logId]
 
-/** Where the target's newest anchor on a chain of this id is; null while it has none. */
+/** The log that holds the target's newest anchor on a chain with this id; null while there is none. */
 export async function readLastPlace(db: Db, target: string, chainId: number): Promise<LogOnChain | null> {
   const { rows } = await db.query(
     `select genesis, contract, log_id from current_anchors where target = $1 and chain_id = $2 and state <> 'abandoned'
@@ -68,8 +68,8 @@ export async function readLargest(db: Db, place: LogOnChain): Promise<number> {
 }
 
 /**
- * The anchors that are not settled, smallest first: all above the largest final one, and all that the ledger takes for
- * anchored but that lie above the contract's head (-1: no log is open).
+ * The anchors that are not settled, smallest first: all above the largest final one, and all that count as anchored in the
+ * ledger but are larger than the contract's head (-1: no log is open).
  */
 export async function readOpenAnchors(db: Db, place: LogOnChain, headSize: number): Promise<OpenAnchor[]> {
   const { rows } = await db.query(
@@ -111,9 +111,7 @@ export async function readLastPlan(db: Db, place: LogOnChain): Promise<{ size: n
   return rows[0] ? { size: rows[0].size, ageMs: rows[0].age } : null
 }
 
-/**
- * Plans an anchor, once: again is no error, and an abandoned one of the same size is taken up again.
- */
+/** Plans an anchor. Planning it again is no error; an abandoned anchor of the same size is planned anew. */
 export async function planAnchor(db: Db, place: LogOnChain, size: number, root: Hash): Promise<void> {
   await db.query(
     `with placed as (

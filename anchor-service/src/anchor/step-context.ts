@@ -35,9 +35,8 @@ export async function readContext(deps: WorkerDeps): Promise<StepContext> {
 }
 
 /**
- * Where the target's anchors are. A chain that has the id of the one before but another first block is another chain,
- * unless its contract holds what was anchored (then the nodes are wrong about the block). What was anchored on the one
- * before is given up.
+ * The log that the target anchors to now. A chain with the same id but another first block is another chain, unless its contract
+ * holds what was anchored (then the nodes are wrong about the block). Anchors on the earlier chain are abandoned.
  */
 async function findPlace(deps: WorkerDeps, { chainId, genesis, head }: ChainView): Promise<LogOnChain> {
   const { target, ledger } = deps
@@ -67,7 +66,7 @@ export async function look({
   return view
 }
 
-/** Heads that were found to be ours already, by their chain: a root never changes. */
+/** The head of each chain that was last found to be ours. It need not be checked again, since a root never changes. */
 const held = new WeakMap<Chain, { name: string; root: Hash }>()
 
 /** How far the clocks of chain and process may be apart. ms */
@@ -92,7 +91,7 @@ async function checkHeld({ chain, target, ledger }: WorkerDeps, view: ChainView)
     throw new Alarm('log_went_back', `(Signed were ${fault.remembered.size} entries, the ledger has ${found}.)`)
   }
   const ours = (await ledger.head())?.size ?? 0
-  // This process would remember the log as it was when the anchor was made.
+  // If so, this process remembers the log as it was when the anchor was made.
   const isRemembered = 1000 * time > ledger.headsKnownSince() + CLOCKS_MS
   const place = `(It holds ${size} entries since ${new Date(1000 * time).toISOString()}, the ledger has ${ours}.)`
   ledger.contractHolds(target.name, size > ours && !isRemembered ? size : null)
@@ -104,15 +103,15 @@ async function checkHeld({ chain, target, ledger }: WorkerDeps, view: ChainView)
   return root
 }
 
-/** Those of the anchor's transactions that are in blocks. */
+/** The anchor's transactions that are in blocks. */
 export async function findAll({ chain, view }: StepContext, anchor: OpenAnchor): Promise<Sighting[]> {
-  // Only what has used its nonce can be in a block.
+  // Only a transaction whose nonce is used can be in a block.
   const spent = anchor.attempts.filter(({ nonce }) => nonce < view.nonce)
   const found = await onNodes(() => Promise.all(spent.map(({ transaction }) => chain.find(transaction, view))))
   return found.filter((sighting) => sighting !== null)
 }
 
-/** How the anchor's transaction waits; null if none does. */
+/** What is known of the anchor's transaction while it waits; null if none waits. */
 export async function askWaiting({ chain, view, signer }: StepContext, anchor: OpenAnchor): Promise<Waiting | null> {
   const current = anchor.attempts.at(-1)
   if (anchor.state !== 'broadcast' || current === undefined || current.nonce < view.nonce) return null

@@ -1,14 +1,14 @@
 import type { FeeLimits } from './chain/chain.ts'
 
-/** One log on one contract on one chain, and how it is anchored to. */
+/** One log in one contract on one chain, and how to anchor to it. */
 export type Target = {
   /** Its name in configuration, metrics, API and queue: lower-case letters, digits and dashes. */
   name: string
   /** 0x, lower case, like every chain identifier. */
   contract: string
-  /** The log: that which the key opens for the origin, or after a hand-over the one that an earlier key opened. */
+  /** The log's id: the key's own log for the origin or, after a hand-over, the log that an earlier key opened. */
   logId: string
-  /** Is it the log that the key itself can open? */
+  /** Whether the key itself can open this log. */
   mayOpen: boolean
   /** Shortest time between two anchors, unless the log grows fast. ms */
   intervalMs: number
@@ -20,7 +20,7 @@ export type Target = {
   pollMs: number
   /** How long a transaction may wait before its fee is raised. ms */
   bumpAfterMs: number
-  /** How long nodes may be behind a block that they have shown, before the block is taken for gone. ms */
+  /** How long nodes may be behind a block that they have shown, before the block counts as gone. ms */
   lagMs: number
   fees: FeeLimits
   /** Warn when the balance pays for fewer anchors than this. */

@@ -3,7 +3,7 @@ import type { LogOnChain } from './state.ts'
 import type { Visit } from './worker.ts'
 
 export type Keeper = {
-  /** Answers a ring: visits the target, or visits it once more after the visit that is under way. */
+  /** Answers a ring: visits the target; if a visit is under way, once more after it. */
   visit(): Promise<void>
   /** The reconciler: makes up for lost rings. */
   tick(): Promise<void>
@@ -22,10 +22,11 @@ export type KeeperDeps = {
   ended: (ended: Visit | Alarm) => void
 }
 
-/** How long a ring may stay unanswered before the reconciler goes itself. */
+/** How long a ring may stay unanswered before the reconciler visits the target itself. ms */
 const UNANSWERED_MS = 1_000
+/** How long to wait after an alarm. ms */
 const ALARM_MS = 5_000
-/** How often to look at a chain when there is nothing to do. */
+/** How often to look at a chain when there is nothing to do. ms */
 const IDLE_MS = 60_000
 
 /** Makes sure that a target is visited when there is a reason, whatever happens to the queue. */

@@ -8,7 +8,7 @@ import { keepSessions, type Role, type Sessions, type Tokens } from './session.t
 
 export type { Tokens }
 
-/** The tokens, and how often each address gave a wrong one. */
+/** The tokens, the sessions that they opened, and how often each address gave a wrong token. */
 export type AccessControl = Tokens & { sessions: Sessions; guesses: Guesses }
 
 /** @param rateLimit 0: wrong tokens are not counted either */
@@ -20,8 +20,8 @@ export function openAccess(tokens: Tokens, ledger: Ledger, rateLimit: number): A
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
 /**
- * Whose token it is; the admin's also reads. Digests are compared, in constant time, so neither content nor length of a
- * token can be told from the time it takes.
+ * The role that a token gives; null if it is neither token. Digests are compared, in constant time, so that the time reveals
+ * neither content nor length of a token.
  */
 export function roleOf(tokens: Tokens, given: string): Role | null {
   const mine = digest(given)
@@ -32,7 +32,7 @@ export function roleOf(tokens: Tokens, given: string): Role | null {
 
 /**
  * The role that the token or session of a request has; null if the request has neither, or its session has ended.
- * @throws Refusal unauthorized | rate_limited where the token is wrong
+ * @throws Refusal unauthorized | rate_limited if the token is wrong
  */
 export async function readRole(access: AccessControl, request: FastifyRequest): Promise<Role | null> {
   const { authorization } = request.headers
@@ -56,7 +56,7 @@ export const actorOf = ({ role }: FastifyRequest) => ({ type: 'role', id: role! 
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The role of the token or session; null where the route asks for none. */
+    /** The role of the token or session; null if the route asks for none. */
     role: Role | null
   }
 }

@@ -7,9 +7,9 @@ import { type StreamName, streamKey } from '../ledger/registry/streams.ts'
 export type Cursor<Place> = {
   /** Null, for no further page, stays null. */
   print(place: Place | null): string | null
-  /** Null where it is not a cursor of this list; each place has one spelling. */
+  /** Null if it is not a cursor of this list. Each place has one spelling. */
   read(text: string): Place | null
-  /** As queries have it; undefined, for the first page, stays undefined. @throws Refusal request_invalid */
+  /** Reads the cursor of a query; undefined, for the first page, stays undefined. @throws Refusal request_invalid */
   parse(text: string | undefined): Place | undefined
 }
 
@@ -30,15 +30,15 @@ function cursorOf<Place>(spell: (place: Place) => string, guess: (text: string) 
   }
 }
 
-/** Numbers of rows: any that the database has. */
+/** Whether a number can be that of a row. */
 const isNumber = (number: number) => Number.isSafeInteger(number) && number >= 0
-/** A place inside a batch is a 32-bit integer to the database. */
+/** Whether a number can be a position inside a batch, which the database keeps as a 32-bit integer. */
 const isPosition = (number: number) => isNumber(number) && number < 2 ** 31
 
-/** Of lists whose rows have a number: a log index, or their own. */
+/** Cursors of lists whose rows have a number: a log index, or a number of their own. */
 export const ROW_CURSOR: Cursor<number> = cursorOf(String, (text) => (isNumber(Number(text)) ? Number(text) : null))
 
-/** Of lists of events. */
+/** Cursors of lists of events. */
 export const EVENT_CURSOR: Cursor<EventPlace> = cursorOf(
   (place) => place.join('.'),
   (text) => {
@@ -47,11 +47,11 @@ export const EVENT_CURSOR: Cursor<EventPlace> = cursorOf(
   },
 )
 
-/** Of the list of streams. */
+/** Cursors of the list of streams. */
 export const STREAM_CURSOR: Cursor<StreamName> = cursorOf(streamKey, (text) => {
   const [source, stream] = text.split('/')
   return isSourceName(source) && isStreamId(stream) ? { source, stream } : null
 })
 
-/** Of the list of sources. */
+/** Cursors of the list of sources. */
 export const SOURCE_CURSOR: Cursor<string> = cursorOf(String, (text) => (isSourceName(text) ? text : null))

@@ -25,7 +25,7 @@ export type App = FastifyInstance<
 export type AppDeps = {
   ledger: Ledger
   intake: Intake
-  /** Batches that did not follow, for those who look for gaps. */
+  /** Which streams were refused a batch that did not follow, for those who look for gaps. */
   refusals: Refusals
   metrics: Metrics
   tokens: AccessControl
@@ -38,7 +38,7 @@ export type AppDeps = {
   published: Published
   /** Requests per minute and address; 0: no limit. */
   rateLimit: number
-  /** Reverse proxies that are believed about who is asking. */
+  /** Reverse proxies whose word on the client's address is believed. */
   trustProxy: string[]
   /** Connections that may be open at a time; further ones are closed at once. */
   maxConnections: number

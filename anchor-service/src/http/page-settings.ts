@@ -12,7 +12,7 @@ export type Published = {
   rpcs: string[]
 }
 
-/** @param fault - Takes a setting that is wrong, and why. */
+/** @param fault called with the name of each wrong setting, and why it is wrong */
 export function loadPublished(
   env: Readonly<Record<string, string | undefined>>,
   fault: (name: string, why: string) => void,

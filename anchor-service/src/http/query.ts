@@ -1,21 +1,21 @@
-// What queries say: times, and conditions on events.
+// Reads queries: times, and conditions on events.
 import { type Static, Type } from '@fastify/type-provider-typebox'
 import { parseTime } from '@killick/sdk/core'
 import { Refusal } from '../errors.ts'
 import type { EventConditions } from '../ledger/read/search.ts'
 import { SearchQuery } from './schemas.ts'
 
-/** What is asked of events, without pages. */
+/** The parameters of a search that say which events are wanted, without those about pages. */
 export const Conditions = Type.Omit(SearchQuery, ['limit', 'cursor'])
 
 export function parseConditions({ from, to, ...filters }: Static<typeof Conditions>): EventConditions {
-  // Not every earlier year is one to the database.
+  // The database does not read every year before 1000.
   const time = (name: string, text: string | undefined) => (text === undefined ? undefined : timeOf(name, text, 1000))
   return { ...filters, from: time('from', from), to: time('to', to) }
 }
 
 /**
- * A time that a request names: RFC 3339, of a year from `firstYear` to 9999 in UTC; later ones are printed in another form.
+ * Reads a time in a request: RFC 3339, in the years from `firstYear` to 9999 in UTC; later years are printed in another form.
  * @param name of the parameter or member
  * @throws Refusal request_invalid
  */

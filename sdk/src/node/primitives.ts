@@ -5,16 +5,16 @@ import { fromUtf8 } from '../core/bytes.ts'
 import type { Hash } from '../core/hash.ts'
 import type { Primitives } from '../core/primitives.ts'
 
-// Not imported by its name: where that is missing, nothing could say so (version.ts).
+// Not imported by its name: on a Node without it, the import itself would fail before version.ts could say so.
 const { hash } = crypto
 
 // hash() takes a string or a buffer and returns a string or a buffer. From a buffer to a string is the fastest way, so
 // everything short is written into this buffer first.
 const scratch = Buffer.alloc(32_768)
-/** Longest text that fits behind a prefix; a character has at most three bytes. */
+/** The longest text that fits after a prefix; a character has at most three bytes. */
 const FITS = 10_922
 
-/** The text's UTF-8 in `scratch` from `at` on. @returns where it ends */
+/** Writes the text's UTF-8 into `scratch` from `at` on. @returns where it ends */
 const put = (text: string, at: number): number => at + scratch.write(text, at, 'utf8')
 
 /** The bytes of base64url, or null. Buffer skips other characters, so a text is canonical if Buffer prints it back unchanged. */

@@ -8,7 +8,7 @@ import { Transaction } from 'ethers/transaction'
 import { hexlify } from 'ethers/utils'
 import artifact from './AnchorLog.json' with { type: 'json' }
 
-/** AnchorLog, as calls and their answers. Addresses and hashes are 0x and lower case on this side. */
+/** Encodes calls to AnchorLog and decodes its answers. Addresses and hashes are 0x and lower case. */
 const abi = new Interface(artifact.abi)
 
 export type LogHead = { publisher: string; size: number; time: number }
@@ -50,8 +50,8 @@ export function explainRevert(data: string | null): string | null {
 }
 
 /**
- * The content of a signed transaction. Hex is 0x and lower case; wei per gas as decimal digits, the tip null if there is one
- * price.
+ * The content of a signed transaction. Hex is 0x and lower case; fees are wei per gas, in decimal digits; `maxPriorityFee` is null
+ * if the transaction has a single gas price.
  */
 export type SignedCall = {
   transaction: string
@@ -61,7 +61,7 @@ export type SignedCall = {
   contract: string
   maxFee: string
   maxPriorityFee: string | null
-  /** `open` with the hash of the origin, or `anchor` with log id, size and root; null: it is no call of the contract's. */
+  /** `open` with the hash of the origin, or `anchor` with log id, size and root; null if it is not a call of AnchorLog's. */
   call: { name: string; args: readonly string[] } | null
 }
 

@@ -107,12 +107,14 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
   }
 }
 
+/** Gives up this process's share of the lock. @returns whether no other process uses the cluster */
 async function leave(presence: pg.Client): Promise<boolean> {
   try {
     await presence.query('select pg_advisory_unlock_shared($1)', [USERS_LOCK])
     const { rows } = await presence.query('select pg_try_advisory_lock($1) as last', [USERS_LOCK])
     return rows[0].last
   } catch {
-    return false // the server is gone already
+    // The server is gone already.
+    return false
   }
 }

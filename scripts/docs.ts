@@ -18,6 +18,6 @@ try {
   }
   execFileSync(process.execPath, [typedoc, '--options', join(folder, 'typedoc.json')], { stdio: 'inherit' })
 } catch (error) {
-  // What went wrong was printed by whoever found it.
+  // The program that failed has printed why.
   process.exitCode = (error as { status?: number | null }).status || 1
 }

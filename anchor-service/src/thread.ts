@@ -1,13 +1,13 @@
 /**
- * Threads of the service: one way to start, tell, ask and end one, and to start it again. A thread is a file beside whoever keeps
- * it; what it hears is said there in types.
+ * Threads of the service: one way to start, tell, ask, end and restart a thread. A thread's code is a file beside the module that
+ * keeps the thread, which also has the types of their messages.
  */
 import { extname } from 'node:path'
 import { parentPort, Worker } from 'node:worker_threads'
 
-/** Asks a thread to end by itself, once it has done what it was asked. */
+/** Asks a thread to end by itself once it has answered. */
 const END = 'killick:end'
-/** What a thread that hears says first. */
+/** The first message of a thread that listens. */
 const READY = 'killick:ready'
 
 type Question = { id: number; question: unknown }
@@ -166,5 +166,5 @@ export function hear<Told>(told: (message: Told) => void, end: () => Promise<voi
   parentPort!.postMessage(READY)
 }
 
-/** Tells whoever keeps this thread something. */
+/** Sends news to the module that keeps this thread. */
 export const sayNews = <News>(news: News): void => parentPort!.postMessage({ news })

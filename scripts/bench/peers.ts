@@ -47,7 +47,7 @@ export async function hypercoreRate(folder: string, batches: Batches): Promise<n
   return rate
 }
 
-/** XADD of each event, pipelined per batch, appendfsync always. Null where there is no redis-server. */
+/** XADD of each event, pipelined per batch, appendfsync always. Null if there is no redis-server. */
 export async function redisRate(folder: string, batches: Batches): Promise<number | null> {
   const program = findTool('redis-server')
   if (program === null) return null

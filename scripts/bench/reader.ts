@@ -16,7 +16,7 @@ export function openReader(url: string): Reader {
   let settle: { resolve: (body: string) => void; reject: (error: Error) => void } | undefined
   let parts: Buffer[] = []
   let arrived = 0
-  /** Of the answer that is coming: how long it is, and where its body begins. */
+  /** How long the answer that is coming is, and where its body begins. */
   let size = Number.POSITIVE_INFINITY
   let bodyAt = 0
 

@@ -95,7 +95,7 @@ export function postgres(folder: string): Part & { databaseUrl(): Promise<string
   }
 }
 
-/** Without persistence: it comes back empty, as the worst Redis does. Null where there is no redis-server. */
+/** A Redis without persistence, which comes back empty. Null if there is no redis-server. */
 export async function redis(folder: string): Promise<(Part & { url: string }) | null> {
   const program = findTool('redis-server')
   if (program === null) return null

@@ -1,12 +1,13 @@
-// PostgreSQL servers run in sessions of their own and outlive whoever started them; programs that only try something out end theirs.
+// PostgreSQL servers run in sessions of their own and outlive the process that started them. Programs that only try something out
+// end theirs.
 import './processes.ts'
 import { globSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 
 /**
- * From here on, however this process ends (an error, a signal), it ends every PostgreSQL that keeps its data under `folder`, whoever
- * started it. Services are killed first (./processes.ts), so that none starts one again. Only SIGKILL leaves them running.
+ * Makes this process, however it ends (an error, a signal), stop every PostgreSQL that keeps its data under `folder`, whoever
+ * started it. Services are killed first (./processes.ts), so that none restarts one. Only SIGKILL leaves them running.
  */
 export function endClustersOnExit(folder: string): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

@@ -25,7 +25,7 @@ export function subjectOf(fields: { targets?: unknown }): string {
   return typeof first?.id === 'string' ? first.id : ''
 }
 
-/** The git history of the checkout in `root`, or the bundled sample where there is none. */
+/** The git history of the checkout in `root`, or the bundled sample if there is none. */
 export async function readHistory(root: string): Promise<History> {
   if (isCheckout(root)) {
     const log = await readLog(root)

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** How an answer is given that is meant to harm whoever reads it. */
+/** Ways to give an answer that is meant to harm its reader. */
 export type Harm =
   /** 900 MB, as fast as they are taken. */
   | 'flood'

@@ -3,8 +3,8 @@ import { copyFileSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
- * Installs the package in `folder`, which is none of the workspaces and has a lock file of its own, unless it is installed as
- * the lock file says. Large tools live in such packages, so that those who do not need them need not wait for them.
+ * Installs the package in `folder`, which is outside the workspaces and has its own lock file, unless it is already installed as
+ * the lock file says. Large tools are in such packages, so that nobody who does not need them has to wait for them.
  * @throws what npm ends with; it has printed why
  */
 export function installBeside(folder: string): void {

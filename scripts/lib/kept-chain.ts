@@ -40,9 +40,9 @@ export interface KeptChain {
   /** Private key of the account that pays and publishes. */
   key: string
   contract: string
-  /** Blocks of earlier starts that are back; null where an earlier chain could not be brought back, and is gone. */
+  /** How many blocks of earlier starts were restored; null if an earlier chain could not be restored, and is gone. */
   restored: number | null
-  /** Keeps what came last, then stops the chain. */
+  /** Saves the newest blocks, then stops the chain. */
   stop(): Promise<void>
 }
 
@@ -113,7 +113,7 @@ function joinRunning({ chainId, key }: Genesis, port: number): KeptChain {
   }
 }
 
-/** Null where it cannot be read. A last line that was cut off is not counted. */
+/** Null if it cannot be read. A last line that was cut off is ignored. */
 function read(file: string): { genesis: Genesis; blocks: KeptBlock[] } | null {
   try {
     const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1)

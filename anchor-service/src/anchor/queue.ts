@@ -19,7 +19,7 @@ export type DoorbellOptions = {
   redisUrl: string | null
   /** The owner's URL: BullMQ makes its tables in schema `killick_queue`. */
   databaseUrl: string
-  /** Of the target. */
+  /** The target's name. */
   name: string
   intervalMs: number
 }

@@ -13,9 +13,9 @@ export type WorkerDeps = {
   chain: Chain
   signer: ChainSigner
   ledger: Ledger
-  /** Called when something durable has been done. */
+  /** Called after a durable step. */
   moved?: (state: string, sighting?: Sighting) => void
-  /** Called before and after each durable thing; tests throw here, to die at that line. */
+  /** Called before and after each durable step; tests throw here, to die at that line. */
   door?: (step: string) => void | Promise<void>
 }
 
@@ -123,7 +123,7 @@ export async function askWaiting({ chain, view, signer }: StepContext, anchor: O
   return { isKnown, pendingNonce, market }
 }
 
-/** Does one durable thing, and calls the test hooks before and after it. */
+/** Does one durable step, and calls the test hooks before and after it. */
 export async function durable<T>({ door }: WorkerDeps, step: string, work: () => Promise<T>): Promise<T> {
   await door?.(`before ${step}`)
   const result = await work()

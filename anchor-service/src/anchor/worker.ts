@@ -30,8 +30,8 @@ export type Visit =
   | { outcome: 'settling' }
 
 /**
- * Advances a target as far as possible now: it repeatedly reads chain and ledger, decides, and does one durable thing. It keeps
- * nothing in memory between two of them, so it may be killed at any line, and any process can go on.
+ * Advances a target as far as possible now: it repeatedly reads chain and ledger, decides, and does one durable step. It keeps
+ * nothing in memory between two steps, so it may be killed at any line, and any process can continue.
  *
  * Two workers may run at once: only one can record an anchor's next state, a nonce is mined once, and the contract takes a size
  * once.
@@ -62,7 +62,7 @@ export async function advance(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> 
   }
 }
 
-/** Does one durable thing and returns null, or returns why there is nothing to do. */
+/** Does one durable step and returns null, or returns why there is nothing to do. */
 async function step(context: StepContext): Promise<Visit | null> {
   const { ledger, place, view, target } = context
   const anchors = await readOpenAnchors(ledger.db, place, view.head?.size ?? -1)

@@ -54,10 +54,10 @@ const columnsOf = (withDetails: boolean, from: string, to: string) => `
         ) order by k.first_event, k.scheme), '[]')
      from pack_keys k where k.first_event >= ${from} and k.first_event < ${to}) as keys`
 
-/** One batch, with the packs that stand where the log does. */
+/** One batch, with the packs that stand where the log puts its events. */
 const BATCH = `select ${columnsOf(true, '$2', '$3')} from batches b where b.log_index = $1`
 
-/** Several, each with the packs that stand where its row says: only where that is right can they be. */
+/** Several batches, each with the packs that stand where its row says. They are right only if the row is. */
 const BATCHES = `
   select b.log_index::float8 as key, ${columnsOf(false, 'b.start', `b.start + least(b.n, ${MAX_BATCH_EVENTS})`)}
   from (select *, least(first_event, 9007199254740991) as start, sum(greatest(n, 0)) over (order by log_index) as events
@@ -197,7 +197,7 @@ function timeBytes(time: number): Buffer {
 /** What a pack says of one of its events; `token` as it is stored. */
 type Row = { columns: Columns; token: string }
 
-/** What is wrong with packs, event by event. Of a batch that is not whole, each that can be read is held against what it says. */
+/** What is wrong with packs, event by event. In a batch that is not whole, each readable event is compared with its columns. */
 async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatch, packs: readonly Pack[]) {
   const there = (pos: number) => placeOf(logIndex, { ...header, seq: header.seq + pos })
   const faults: Fault[] = []
@@ -262,8 +262,8 @@ const eventColumns = (logIndex: number, pos: number, { id, time }: ParsedEvent):
 })
 
 /**
- * What is wrong with the rows that packs are found by, event by event: each by the scheme that made it. Whoever reads looks
- * through a pack that has none, so that none is hidden; but somebody has deleted them.
+ * What is wrong with the rows that packs are found by, event by event, each by the scheme that made it. A pack without rows is a
+ * fault, since somebody has deleted them; it is not hidden, since readers look through such a pack.
  */
 async function compareKeys(batch: WalkedBatch, packs: readonly Pack[], rows: readonly KeyRow[]): Promise<Fault[]> {
   const { logIndex, firstEvent, header, events } = batch

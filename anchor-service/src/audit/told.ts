@@ -1,6 +1,6 @@
 /**
- * Rows that stand for an event of the system stream, at whose place in the log they are kept. Whoever owns the database could
- * alter, remove or add some; so each is held against its event, and each such event against its row.
+ * Rows that stand for an event of the system stream and have its log index. The database's owner could alter, remove or add such
+ * rows, so each row is compared with its event, and each such event with its row.
  */
 
 import { type Fault, type OwnCheck, systemEvent } from '@killick/sdk/audit'

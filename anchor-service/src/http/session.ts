@@ -64,8 +64,8 @@ export function setCookie(reply: FastifyReply, session: string | null, isHttps: 
 }
 
 /**
- * The session whose cookie the request carries. A browser adds the cookie whoever made it ask, so a request that changes
- * something must also carry a header that no other site can make it send.
+ * The session whose cookie the request carries. A browser also adds the cookie to requests that other sites cause, so a request
+ * that changes something must also carry a header that no other site can make it send.
  */
 export function sessionOf(request: FastifyRequest, tokens: Tokens): Session | null {
   const cookie = request.cookies[SESSION_COOKIE]

@@ -86,7 +86,7 @@ export async function commitGroup(
 
 type Start = Omit<Known, 'head'> & { head: Omit<SignedHead, 'note'> & { note?: string } }
 
-/** Begins the transaction, and returns where the log goes on from. */
+/** Begins the transaction. @returns where the log ends now */
 async function beginAt(db: pg.ClientBase, { log, memory }: CommitContext, known: Known | null): Promise<Start> {
   const { head, nextNumber } = await beginUnderLock(db)
   await memory.check(db, head)

@@ -19,8 +19,8 @@ export type HeadFile = {
 const SLOT = 4096
 const FORM = 'killick-head/1'
 /**
- * On Linux a write to a file opened so returns once its bytes are on the disk (open(2)), which saves a second call per commit.
- * 0: elsewhere, where it promises less than fdatasync does, or does not exist.
+ * On Linux, a write to a file opened with O_DSYNC returns once its bytes are on the disk (open(2)), which saves a second call per
+ * commit. Elsewhere the flag promises less than fdatasync, or does not exist: 0.
  */
 const DSYNC = process.platform === 'linux' ? constants.O_DSYNC : 0
 

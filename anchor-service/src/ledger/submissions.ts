@@ -39,7 +39,7 @@ export type Submission =
   | { batch: CheckedBatch }
   | {
       /**
-       * A function, for a registration: it names the one before it, and is found by its log index, so it is made at the commit.
+       * A function for a registration, which is made at the commit: it names the one before it, and is found by its log index.
        */
       event: EventInput | ((db: Db, logIndex: number) => Promise<EventInput>)
       /** The event's name, a UUIDv7. */
@@ -151,7 +151,7 @@ async function refusalSince(
   }
 }
 
-/** Writes the rows that an event tells of; if that fails, the transaction goes on. @returns the event, or why there is none */
+/** Writes the rows that an event tells of. If that fails, the transaction continues. @returns the event, or why there is none */
 async function attempt(
   db: Db,
   { event, write }: Extract<Submission, { event: unknown }>,

@@ -16,7 +16,7 @@ import { INPUTS, makeEvents, makeHeader } from './world.ts'
 const key = signerFor('source Ed25519')
 
 const good = (description: string, body: string) => ({ description, valid: true, body })
-/** `line` is the line of the body at fault; null where it is the body as a whole. */
+/** `line` is the line of the body at fault; null if the body as a whole is. */
 const bad = (description: string, code: string, line: number | null, body: string) => ({
   description,
   valid: false,

@@ -24,7 +24,7 @@ function term(kind: string, text: string): string {
   return key.toString('hex')
 }
 
-/** Of each scheme the keys of a pack, and those of a field. */
+/** For each scheme, the keys of a pack and those of a field. */
 const SCHEMES: Record<number, { pack: string[]; field(name: string, value: unknown): string[] }> = {
   1: { pack: [term('s', SOURCE)], field: (name, value) => termsOf(name, value, 0) },
   2: { pack: [term('s', SOURCE), term('m', STREAM)], field: (name, value) => termsOf(name, value, 4) },

@@ -1,4 +1,4 @@
-/** Which of some names was meant by one that is none of them. */
+/** Finds the known name that a misspelt one was meant to be. */
 
 /**
  * The known name that a misspelt one was probably meant to be: the one with the fewest letters to add, drop, change or swap, at

@@ -7,7 +7,7 @@ const DATE_TIME =
  * Reads an RFC 3339 date-time: with seconds and zone, on a day of the calendar, without leap second. What is finer than a
  * millisecond is cut off. Not Date.parse: engines differ in what they forgive, such as a 30th of February, and verifiers must
  * not differ.
- * @returns ms since 1970, null where the text is none
+ * @returns ms since 1970; null if the text is not such a time
  */
 export function parseTime(text: unknown): number | null {
   const match = typeof text === 'string' ? DATE_TIME.exec(text) : null

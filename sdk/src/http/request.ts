@@ -51,7 +51,7 @@ export async function request(url: string, options: ServiceRequest): Promise<Res
   })
 }
 
-/** The body of an answer; null where it has more than `maxBytes`. @throws KillickError `unreachable` where it is cut off */
+/** The body of an answer; null if it has more than `maxBytes`. @throws KillickError `unreachable` if it is cut off */
 export async function readAnswer(url: string, { body }: Response, maxBytes: number): Promise<Uint8Array | null> {
   try {
     return await readBody(body, maxBytes)

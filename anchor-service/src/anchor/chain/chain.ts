@@ -14,7 +14,7 @@ export { RpcError } from './rpc.ts'
 /** The chain at one block that a quorum of nodes knows: everything in it was read at that block. */
 export type ChainView = {
   chainId: number
-  /** Hash of block 0: tells a chain from another that took its id, as a development chain started anew. Null: not told. */
+  /** Hash of block 0. It tells a chain from another with the same id, such as a restarted development chain. Null: unknown. */
   genesis: string | null
   block: number
   code: 'published' | 'other' | 'none'
@@ -56,12 +56,12 @@ export type Chain = {
   isAnchored(contract: string, logId: string, size: number, root: Hash, time: number, view: ChainView): Promise<boolean>
   /** Whether any node has the transaction, in a block or waiting for one. */
   knows(transaction: string): Promise<boolean>
-  /** The next nonce behind everything that waits. */
+  /** The next nonce after everything that waits. */
   pendingNonce(sender: string): Promise<number>
   market(): Promise<Market>
   /** wei */
   balance(sender: string): Promise<bigint>
-  /** @throws RpcError; `revert` explains it if the contract itself refused */
+  /** Gas that a call takes. @throws RpcError; if the contract itself refused, `explainRevert` reads its `data` */
   estimate(call: { from: string; to: string; data: string; value?: bigint }): Promise<bigint>
   /** Signs; sends nothing. */
   sign(

@@ -4,7 +4,7 @@ import { openNode, quantity, type RpcError, type RpcNode } from './rpc.ts'
 export type NodeFault = 'unreachable' | 'wrong_chain' | 'behind' | 'contradicts'
 export type NodeStatus = { node: string; fault: NodeFault | null; detail: string | null }
 
-/** No answer that enough nodes agree on: nothing is known, so nothing may be done. */
+/** Too few nodes agree on an answer: nothing is known, so nothing may be done. */
 export class NoQuorum extends Error {
   override readonly name = 'NoQuorum'
   readonly kind: 'unreachable' | 'contradiction' | 'wrong_chain'
@@ -24,15 +24,15 @@ export type Nodes = {
   /** The answer of the first node that gives one; a refusal counts as an answer. @throws RpcError */
   ask(method: string, params: readonly unknown[]): Promise<unknown>
   /**
-   * The answer that a quorum agrees on and that has more votes than any other. `facts` cuts an answer down to what must
-   * be equal. Nodes that say otherwise are set aside; one that says null only does not know what others know.
+   * The answer that a quorum agrees on and that has more votes than any other. `facts` reduces an answer to what must be equal.
+   * Nodes that say otherwise are set aside, but not a node that says null: it does not know what others know.
    * @throws NoQuorum
    */
   agree<T>(method: string, params: readonly unknown[], facts: (answer: unknown) => T): Promise<T>
-  /** What each node says, or why it does not. */
+  /** What each node says, or why it says nothing. */
   poll(method: string, params: readonly unknown[]): Promise<PromiseSettledResult<unknown>[]>
   readonly quorum: number
-  /** Tells every node, those set aside too; one promise for each. */
+  /** Tells every node, even those set aside. @returns one promise for each */
   tell(method: string, params: readonly unknown[]): Promise<unknown>[]
   status(): NodeStatus[]
 }

@@ -36,41 +36,46 @@ describe('npm start', () => {
     expect(told).toContain('both have stopped now')
   })
 
-  test('again: the ledger is intact, nothing is recorded twice, and its chain is back', {
-    timeout: 60_000,
-  }, async () => {
-    const run = await start(['--once'])
-    expect((await run.exited).code, run.output()).toBe(0)
-    // Somebody may commit between the two runs.
-    expect(run.output()).toMatch(/were recorded before; nothing new|[1-9] commits? recorded from .*, \d+ in all/)
-    expect(run.output()).toContain('VERIFIED, as far as')
-    expect(run.output()).toMatch(/contract 0x[0-9a-f]{40}, with \d+ blocks of earlier starts/)
-  })
+  /** The second run, on what the first has left. */
+  describe('again', () => {
+    let run: ChildHandle
+    beforeAll(async () => {
+      run = await start()
+      await run.printed(/Everything is running/, 45_000)
+    })
 
-  test('it stays up, the addresses it prints work, and Ctrl-C, which arrives twice under npm, stops it', {
-    timeout: 60_000,
-  }, async () => {
-    const run = await start()
-    await run.printed(/Everything is running/, 45_000)
-    const [, token, address] = run.output().match(/Authorization: Bearer ([^']+)' '([^']+)'/)!
-    const found = await fetch(address!, { headers: { authorization: `Bearer ${token}` } })
-    expect(((await found.json()) as { events: unknown[] }).events).toHaveLength(5)
+    test('the ledger is intact, nothing is recorded twice, and its chain is back', () => {
+      // Somebody may commit between the two runs.
+      expect(run.output()).toMatch(/were recorded before; nothing new|[1-9] commits? recorded from .*, \d+ in all/)
+      expect(run.output()).toContain('VERIFIED, as far as')
+      expect(run.output()).toMatch(/contract 0x[0-9a-f]{40}, with \d+ blocks of earlier starts/)
+    })
 
-    const [, node] = run.output().match(/Ethereum chain \d+ at (\S+),/)!
-    const [fact] = await readAnchors(parseProof(first), [node!])
-    expect(fact).toMatchObject({ anchored: true, genuineCode: true, located: true })
-    const latest = { jsonrpc: '2.0', id: 1, method: 'eth_getBlockByNumber', params: ['latest', false] }
-    const asked = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(latest) }
-    const { result } = (await (await fetch(node!, asked)).json()) as { result: { timestamp: string } }
-    const behind = Date.now() / 1000 - Number(result.timestamp)
-    expect(behind).toBeGreaterThanOrEqual(0)
-    expect(behind).toBeLessThan(10)
+    test('the addresses it prints work', async () => {
+      const [, token, address] = run.output().match(/Authorization: Bearer ([^']+)' '([^']+)'/)!
+      const found = await fetch(address!, { headers: { authorization: `Bearer ${token}` } })
+      expect(((await found.json()) as { events: unknown[] }).events).toHaveLength(5)
 
-    run.process.kill('SIGINT')
-    await sleep(50)
-    run.process.kill('SIGINT')
-    expect(await run.exited).toEqual({ code: 0, signal: null })
-    await expect(fetch(address!)).rejects.toThrow()
+      const [, node] = run.output().match(/Ethereum chain \d+ at (\S+),/)!
+      const [fact] = await readAnchors(parseProof(first), [node!])
+      expect(fact).toMatchObject({ anchored: true, genuineCode: true, located: true })
+      const latest = { jsonrpc: '2.0', id: 1, method: 'eth_getBlockByNumber', params: ['latest', false] }
+      const asked = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(latest) }
+      const { result } = (await (await fetch(node!, asked)).json()) as { result: { timestamp: string } }
+      const behind = Date.now() / 1000 - Number(result.timestamp)
+      expect(behind).toBeGreaterThanOrEqual(0)
+      expect(behind).toBeLessThan(10)
+    })
+
+    test('it stays up until Ctrl-C, which arrives twice under npm', async () => {
+      const address = run.output().match(/service at (\S+)/)![1]!
+      expect((await fetch(`${address}/healthz`)).status).toBe(200)
+      run.process.kill('SIGINT')
+      await sleep(50)
+      run.process.kill('SIGINT')
+      expect(await run.exited).toEqual({ code: 0, signal: null })
+      await expect(fetch(address)).rejects.toThrow()
+    })
   })
 
   test('Ctrl-C during the start stops what has been started', { timeout: 60_000 }, async () => {

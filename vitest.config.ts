@@ -1,13 +1,18 @@
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
-/** Files that take more than ten seconds; one of them that begins last leaves the other cores with nothing to do. */
+/**
+ * Files that take more than ten seconds, the longest first: one of them that begins last leaves the other cores with nothing to
+ * do. The one that runs alone comes before all others, which then go on in the processes that they have begun in.
+ */
 const LONG = [
-  ...['web/page', 'scripts/start', 'crash/crash', 'web/console', 'web/vectors', 'web/evidence', 'web/shares'],
-  ...['outside/outside', 'scripts/tarballs', 'contracts/RFC9162', 'contracts/AnchorLog', 'crash/database-disk-full'],
-  ...['anchor-service/deploy/container', 'anchor-service/audit/insider', 'anchor-service/process'],
-  ...['anchor-service/audit/audit'],
-  ...['anchor-service/anchor/storm', 'anchor-service/audit/processes'],
+  ...['sdk/verify/flips', 'crash/crash', 'scripts/start', 'anchor-service/audit/insider', 'web/page'],
+  ...['anchor-service/anchor/schedules', 'anchor-service/process', 'anchor-service/audit/audit'],
+  ...['outside/outside', 'anchor-service/deploy/container', 'scripts/tarballs', 'web/console'],
+  ...['anchor-service/audit/processes', 'anchor-service/anchor/storm', 'anchor-service/ledger/head-memory'],
+  ...['sdk/audit/answers', 'web/language', 'sdk/cli/ledger', 'anchor-service/ledger/index/runs'],
+  ...['anchor-service/ledger/index/indexing', 'web/evidence', 'web/shares', 'web/vectors'],
+  ...['anchor-service/ledger/read/costs', 'contracts/RFC9162', 'contracts/AnchorLog', 'crash/database-disk-full'],
 ].map((name) => `/test/${name}.test.ts`)
 
 /** Vitest would begin with the largest file, or with the longest of an earlier run, of which a fresh checkout knows none. */
@@ -27,7 +32,8 @@ const shared = {
   // A second, the default, says more about the machine than about what is waited for.
   expect: { poll: { timeout: 20_000 } },
 }
-const SERVICE = 'test/anchor-service/**/*.test.ts'
+/** Puts other modules in the place of some, which no other file of its process may meet. */
+const ALONE = 'test/sdk/verify/flips.test.ts'
 /** `.ci/run` says that it is left out, and why, on a machine where no image can be built. */
 const LEFT_OUT = process.env.KILLICK_NO_MOUNTS === '1' ? ['test/anchor-service/deploy/container.test.ts'] : []
 
@@ -37,17 +43,19 @@ export default defineConfig({
     globalSetup: ['test/support/global.ts'],
     sequence: { sequencer: LongestFirst },
     projects: [
-      // A service takes more than a second to load. These files leave nothing behind in their process, so others may run in it.
-      { test: { ...shared, name: 'anchor-service', include: [SERVICE], exclude: LEFT_OUT, isolate: false } },
-      // The contract tests that run on Hardhat's own runner are started by scripts/test.ts.
+      // To load what is tested takes up to a second, so files run one after the other in one process; each leaves nothing behind
+      // there. One project, because a process is not handed from one to another.
       {
         test: {
           ...shared,
-          name: 'others',
+          name: 'together',
           include: ['test/**/*.test.ts'],
-          exclude: [SERVICE, 'test/contracts/*.t.sol'],
+          // The contract tests that run on Hardhat's own runner are started by scripts/test.ts.
+          exclude: [ALONE, ...LEFT_OUT, 'test/contracts/*.t.sol'],
+          isolate: false,
         },
       },
+      { test: { ...shared, name: 'alone', include: [ALONE] } },
     ],
   },
 })

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { readFileSync, realpathSync } from 'node:fs'
 import { basename } from 'node:path'
-import type { EventInput } from '@killick/sdk'
+import type { Change, EventInput } from '@killick/sdk'
 
 /** Real input for the first events: what happened, oldest first, and who says so. */
 export interface History {
@@ -116,8 +116,8 @@ function parseCommit(record: string, repository: string): EventInput {
 }
 
 /** `:<mode> <mode> <blob> <blob> <status>` NUL path, and a second path after a rename or a copy. */
-function parseChanges(raw: string[]): NonNullable<EventInput['changes']> {
-  const changes: NonNullable<EventInput['changes']> = []
+function parseChanges(raw: string[]): Change[] {
+  const changes: Change[] = []
   for (let i = 0; i < raw.length; i++) {
     const [, , before = '', after = '', status = ''] = raw[i]!.trimStart().split(' ')
     if (!raw[i]!.trimStart().startsWith(':')) continue

@@ -47,7 +47,15 @@ export {
   type Position,
   parseEvent,
 } from './core/event.ts'
-export { type Change, checkField, type EventInput, type Party } from './core/fields.ts'
+export {
+  type AnyEventInput,
+  type Change,
+  checkField,
+  type EventInput,
+  type Party,
+  type Recordable,
+  type RecordableObject,
+} from './core/fields.ts'
 export { asHash, EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash, sha256 } from './core/hash.ts'
 export { isObject, type JsonObject, type JsonValue, parseJson } from './core/json.ts'
 export { type Alg, algOf, type PublicJwk, parsePublicJwk, publicKeyBytes, thumbprint } from './core/jwk.ts'

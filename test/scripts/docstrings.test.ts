@@ -77,7 +77,7 @@ describe('@killick/sdk', () => {
       [
         ...['openAuditLog', 'AuditLog', 'AuditLogOptions', 'BatchLimits', 'Compression'],
         ...['AuditLogStatus', 'Failure', 'Left', 'Recorded', 'Receipt'],
-        ...['EventInput', 'Party', 'Change'],
+        ...['EventInput', 'Party', 'Change', 'Recordable', 'RecordableObject', 'RecorderConfig', 'readConfig'],
         ...['generateKey', 'publicJwk', 'readKeyFile', 'writeKeyFile', 'signerOf'],
         ...['Alg', 'PrivateJwk', 'PublicJwk', 'Signer'],
         ...['shareEvent', 'revokeShare', 'Share', 'ShareOptions', 'ShareService'],

@@ -1,4 +1,5 @@
 import {
+  type AnyEventInput,
   type EventInput,
   fromBase64url,
   type Hash,
@@ -26,7 +27,7 @@ export interface Ledger {
   /** What a verifier pins. */
   trust: { publisher: string; sourceKeys: object[]; logKeys: string[]; logs: object[]; rpcs: string[] }
   /** Records, batches and logs events, three to a batch with companions, and anchors unless told not to. */
-  prove(input: EventInput, options?: { anchor?: boolean; shown?: string[] }): Promise<Proof>
+  prove(input: AnyEventInput, options?: { anchor?: boolean; shown?: string[] }): Promise<Proof>
 }
 
 const ORIGIN = 'ledger.example.com/2026'
@@ -61,7 +62,7 @@ export async function openLedger(chain: LocalChain): Promise<Ledger> {
   let anchoredSize = 0
   let clock = Date.UTC(2026, 2, 3, 14, 2, 11, 250)
 
-  async function batch(inputs: EventInput[]) {
+  async function batch(inputs: AnyEventInput[]) {
     const first = seq
     const tokens: string[] = []
     const hashes: Hash[] = []

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { type EventInput, type Proof, printProof } from '@killick/sdk/core'
+import { type AnyEventInput, type EventInput, type Proof, printProof } from '@killick/sdk/core'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { packFragment, unpackFragment } from '../../anchor-service/web/shared/fragment.ts'
@@ -497,7 +497,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
   describe('hostile input', () => {
     test('strings stay strings: no script runs, nothing is reordered or hidden', async () => {
       const evil = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
-      const event: EventInput = {
+      const event: AnyEventInput = {
         action: `pay\u202egnp.exe ${evil}`,
         actor: { type: evil, id: 'аdmin', name: `Mallory\u200b${evil}`, [evil]: evil },
         targets: [{ type: 'x', id: evil }],

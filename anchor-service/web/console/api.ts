@@ -1,5 +1,5 @@
 /** The service's own API, asked with the session of this browser. */
-import type { Change, JsonObject, JsonValue, Party } from '@killick/sdk/core'
+import type { JsonObject, JsonValue, Party } from '@killick/sdk/core'
 import type { EventAnswer } from '../../src/http/answers.ts'
 
 export class ApiError extends Error {
@@ -41,7 +41,7 @@ export type Fields = {
   targets?: Party[]
   outcome?: string
   occurredAt?: string
-  changes?: Change[]
+  changes?: { path: string; before?: JsonValue; after?: JsonValue }[]
   context?: JsonObject
 } & { [name: string]: JsonValue | undefined }
 

@@ -1,8 +1,9 @@
 // A small world to take vectors from: one source, one stream, one batch, a log, an anchor. Everything in it follows from
 // labels, so it is the same on every run.
-import type { Alg, EventInput, Proof, Signer, Trust } from '@killick/sdk'
+import type { Alg, Proof, Signer, Trust } from '@killick/sdk'
 import {
   type Anchor,
+  type AnyEventInput,
   asHash,
   type BatchHeader,
   type Hash,
@@ -37,7 +38,7 @@ export const CHAIN = {
   logId: `0x${seed('log id').toString('hex')}`,
 }
 
-export const INPUTS: readonly EventInput[] = [
+export const INPUTS: readonly AnyEventInput[] = [
   {
     action: 'invoice.approve',
     actor: { type: 'user', id: 'u-17', name: 'Zoë Ångström' },
@@ -120,7 +121,7 @@ export type WorldOptions = {
   size?: number
   /** Sizes that are anchored; default: the size of the log. */
   anchored?: readonly number[]
-  inputs?: readonly EventInput[]
+  inputs?: readonly AnyEventInput[]
   /** Size of an anchor before the entry; default: none. */
   before?: number
   /** Between that anchor and the first that covers the entry, ms; default: BETWEEN. */

@@ -3,7 +3,7 @@
 import crypto from 'node:crypto'
 import { KillickError } from '../core/errors.ts'
 import { EVENT_TYP, MAX_EVENT_BYTES } from '../core/event.ts'
-import { checkEventInput, type EventInput } from '../core/fields.ts'
+import { checkEventInput } from '../core/fields.ts'
 import type { Signer } from '../core/signature.ts'
 
 // Not imported by its name: where that is missing, nothing could say so (../node/version.ts).
@@ -34,11 +34,18 @@ const digestOf = (disclosure: string): string => hash('sha256', disclosure, 'bas
 /** Leaf hash of the JWS of an event, base64url. */
 export const leafHashOf = (leaf: string): string => hash('sha256', `\0${leaf}`, 'base64url')
 
-/** @throws KillickError `field_invalid`, which names the field at fault; nothing has been recorded then. */
-export function draftEvent(input: EventInput, mint: { id: string; time: number; salt: () => string }): Draft {
+/**
+ * @param declared names of fields beyond those of the protocol; null: any
+ * @throws KillickError `field_invalid`, which names the field at fault; nothing has been recorded then
+ */
+export function draftEvent(
+  input: unknown,
+  mint: { id: string; time: number; salt: () => string },
+  declared: ReadonlySet<string> | null = null,
+): Draft {
   let disclosures = '~'
   const digests: string[] = []
-  for (const [name, value] of checkEventInput(input)) {
+  for (const [name, value] of checkEventInput(input, declared)) {
     const disclosure = base64url(JSON.stringify([mint.salt(), name, value]))
     disclosures += `${disclosure}~`
     digests.push(digestOf(disclosure))

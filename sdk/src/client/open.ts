@@ -1,7 +1,7 @@
 import { MAX_BATCH_EVENTS } from '../core/batch.ts'
 import { KillickError } from '../core/errors.ts'
 import { isSourceName } from '../core/event.ts'
-import type { EventInput } from '../core/fields.ts'
+import { type EventInput, isOwnField, type Recordable } from '../core/fields.ts'
 import { parseVkey } from '../core/note.ts'
 import type { Receipt } from '../core/receipt.ts'
 import type { Signer } from '../core/signature.ts'
@@ -14,7 +14,7 @@ import { Spool } from './spool.ts'
 import { type Compression, HAS_ZSTD } from './transport.ts'
 
 /** Options of `openAuditLog`. `url`, `source`, `key` and `spool` are required; everything else has a default. */
-export type AuditLogOptions = {
+export type AuditLogOptions<Fields extends string = never> = {
   /** Base URL of the anchor service, e.g. `https://audit.example.com`. */
   url: string
   /** Registered name of the system that records, e.g. `billing-api`. */
@@ -43,6 +43,11 @@ export type AuditLogOptions = {
   timeoutMs?: number
   /** Default `zstd`; `gzip` where the runtime has no zstd, as Node before 22.15. */
   compression?: Compression
+  /**
+   * Names of fields that this application records beside those of `EventInput`: letters, digits and underscores, first a letter,
+   * at most 64 characters. `record()` refuses any other name, since a misspelt one could never be put right. Default none.
+   */
+  fields?: readonly Fields[]
   /** False: only batches are signed, for sources registered with `eventSignatures: optional`. Default true. */
   signEvents?: boolean
   /** Another `fetch`, for a proxy or client certificates. */
@@ -98,17 +103,18 @@ export type Failure = { readonly code: string; readonly message: string }
 export type Left = { readonly pending: number; readonly lastError: Failure | null }
 
 /**
- * The audit log of one process, opened by `openAuditLog`. Calls may overlap; events keep the order of the calls.
+ * The audit log of one process, opened by `openAuditLog`. Calls may overlap; events keep the order of the calls. `Fields`: the
+ * names that were declared as `fields`.
  */
-export type AuditLog = {
+export type AuditLog<Fields extends string = never> = {
   /**
    * Records that someone did something. Resolves when the event is signed, chained and durable in the spool: from then on it
    * reaches the log, whatever happens to the process. If calls are not awaited one by one, many share one write to disk; a call
    * that rejects then goes to `onError`, is counted in `status.rejected`, and does not end the process.
-   * @throws KillickError `field_invalid` (with `details.field`), `event_too_large`, `spool_full`, `spool_disk_full`,
+   * @throws KillickError `field_invalid` (with `details.field`, and `details.meant` for a misspelt name), `event_too_large`, `spool_full`, `spool_disk_full`,
    * `spool_failed`, `log_closed`; nothing was recorded then.
    */
-  record(event: EventInput): Promise<Recorded>
+  record(event: EventInput & { readonly [name in Fields]?: Recordable | undefined }): Promise<Recorded>
   /**
    * Sends everything recorded so far, and resolves with the receipts once the log has accepted it. It waits without limit while
    * the service cannot be reached.
@@ -150,8 +156,10 @@ const MIN_SPOOL_BYTES = 1 << 20
  * @throws KillickError `option_invalid`, `key_invalid`, `key_unsafe`, `vkey_invalid`, `spool_locked`, `spool_corrupt`,
  * `spool_failed`.
  */
-export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
-  const { url, source, maxSpoolBytes, spoolWaitMs, signEvents, limits, transport } = checkOptions(options)
+export async function openAuditLog<const Fields extends string = never>(
+  options: AuditLogOptions<Fields>,
+): Promise<AuditLog<Fields>> {
+  const { url, source, maxSpoolBytes, spoolWaitMs, signEvents, fields, limits, transport } = checkOptions(options)
   const signer = await loadSigner(options.key)
   let sender: Sender | undefined
   const spool = await Spool.open({
@@ -162,7 +170,10 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
     onDurable: () => sender?.notice(),
   })
   const onError = options.onError ?? warnOnce(url)
-  const recorder = new Recorder(spool, signEvents ? signer : null, spoolWaitMs, (error) => onError(error, 'record'))
+  const recorder = new Recorder({
+    ...{ spool, signer: signEvents ? signer : null, fields, waitMs: spoolWaitMs },
+    onRejected: (error) => onError(error, 'record'),
+  })
   const onFailed = (error: Error) => onError(error, 'send')
   const { logKey, onPin = sayPin(url) } = options
   sender = new Sender({ spool, signer, limits, transport, logKey, onError: onFailed, onPin })
@@ -248,7 +259,7 @@ function notAccepted({ pending, lastError }: Left): KillickError {
   return new KillickError('not_accepted', `${what} in the spool, not accepted by the log${why}`, { pending, lastError })
 }
 
-function checkOptions(options: AuditLogOptions) {
+function checkOptions(options: AuditLogOptions<string>) {
   const fail = (option: string, why: string): never => {
     throw new KillickError('option_invalid', `Option ${option} ${why}`, { option })
   }
@@ -263,6 +274,7 @@ function checkOptions(options: AuditLogOptions) {
     spool,
     logKey,
     batch = {},
+    fields = [],
     compression = HAS_ZSTD ? 'zstd' : 'gzip',
     signEvents = true,
   } = options
@@ -274,10 +286,14 @@ function checkOptions(options: AuditLogOptions) {
   if (compression === 'zstd' && !HAS_ZSTD) fail('compression', 'must be gzip or none: this runtime has no zstd')
   if (options.key === undefined) fail('key', 'is missing: a private JWK, the path of a key file, or a signer')
   if (logKey !== undefined) parseVkey(logKey)
+  const odd = fields.find((name) => !isOwnField(name))
+  if (odd !== undefined)
+    fail('fields', `must be names of fields that events do not have anyway; ${printable(`${odd}`)} is none`)
   return {
     url,
     source,
     signEvents,
+    fields: new Set<string>(fields),
     maxSpoolBytes: count('maxSpoolBytes', options.maxSpoolBytes, 256 << 20, MIN_SPOOL_BYTES, 2 ** 40),
     spoolWaitMs: count('spoolWaitMs', options.spoolWaitMs, 30_000, 0, 2 ** 31 - 1),
     limits: {

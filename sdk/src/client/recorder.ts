@@ -1,7 +1,6 @@
 // record() makes a draft at the call, gives it a place in the stream and a signature in the order of the calls, and resolves when
 // the event is on disk.
 import { KillickError } from '../core/errors.ts'
-import type { EventInput } from '../core/fields.ts'
 import type { Signer } from '../core/signature.ts'
 import { type Draft, draftEvent, type Sealed, sealEvent } from './capture.ts'
 import { saltText, uuidv7 } from './random.ts'
@@ -16,6 +15,18 @@ export type Recorded = { id: string; leafHash: string; seq: number }
 type Stored = { sealed: Sealed; durable: Promise<void> }
 type Waiting = { draft: Draft; deadline: number; resolve: (stored: Stored) => void; reject: (error: unknown) => void }
 
+export type RecorderOptions = {
+  spool: Spool
+  /** Null for unsigned events. */
+  signer: Signer | null
+  /** Names of fields beyond those of the protocol. */
+  fields: ReadonlySet<string>
+  /** How long a call may wait for room in the spool. */
+  waitMs: number
+  /** Called for every call that was rejected. */
+  onRejected?: (error: Error) => void
+}
+
 // How many calls may wait for room or for a slow signer, each with its event in memory. Beyond this record() refuses at once.
 const MAX_WAITING = 10_000
 
@@ -24,6 +35,7 @@ export class Recorder {
   rejected = 0
   readonly #spool: Spool
   readonly #signer: Signer | null
+  readonly #fields: ReadonlySet<string>
   readonly #waitMs: number
   readonly #waiting: Waiting[] = []
   #serving = false
@@ -32,17 +44,14 @@ export class Recorder {
   #closed = false
   readonly #onRejected: (error: Error) => void
 
-  /**
-   * @param signer null for unsigned events. @param waitMs how long a call may wait for room in the spool.
-   * @param onRejected called for every call that was rejected
-   */
-  constructor(spool: Spool, signer: Signer | null, waitMs: number, onRejected: (error: Error) => void = () => {}) {
+  constructor({ spool, signer, fields, waitMs, onRejected }: RecorderOptions) {
     this.#spool = spool
     this.#signer = signer
+    this.#fields = fields
     this.#waitMs = waitMs
     this.#onRejected = (error) => {
       this.rejected += 1
-      onRejected(error)
+      onRejected?.(error)
     }
   }
 
@@ -50,17 +59,17 @@ export class Recorder {
    * Resolves when the event is signed, chained and durable. A rejection that nobody awaits does not end the process: the recorder
    * counts it and calls `onRejected`.
    */
-  record(input: EventInput): Promise<Recorded> {
+  record(input: unknown): Promise<Recorded> {
     const answer = this.#record(input)
     answer.catch(this.#onRejected)
     return answer
   }
 
-  async #record(input: EventInput): Promise<Recorded> {
+  async #record(input: unknown): Promise<Recorded> {
     if (this.#closed) throw new KillickError('log_closed')
     // The wall clock as it is. Order comes from `seq`, so a jump of the clock does not break the stream, and is not hidden.
     const time = Date.now()
-    const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText })
+    const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText }, this.#fields)
     const stored = this.#storeNow(draft) ?? this.#storeInTurn(draft)
     this.#latest = stored instanceof Promise ? stored.then((it) => it.durable) : stored.durable
     this.#latest.catch(() => {})

@@ -5,7 +5,7 @@
  */
 import { toBase64url, utf8 } from './bytes.ts'
 import { type ErrorCode, KillickError } from './errors.ts'
-import { checkEventInput, checkField, type EventInput } from './fields.ts'
+import { type AnyEventInput, checkEventInput, checkField } from './fields.ts'
 import { type Hash, isHashText, leafHash, parseHash, printHash, sha256 } from './hash.ts'
 import { hasMembers, type JsonObject, type JsonValue, parseJson } from './json.ts'
 import type { Alg } from './jwk.ts'
@@ -99,7 +99,7 @@ export function parseTime(iat: unknown): number | null {
   return ms < MAX_TIME && ms / 1000 === iat ? ms : null
 }
 
-function disclose(name: string, value: JsonValue, salt: Uint8Array): string {
+function disclose(name: string, value: unknown, salt: Uint8Array): string {
   return toBase64url(utf8(JSON.stringify([toBase64url(salt), name, value])))
 }
 
@@ -123,7 +123,7 @@ function payloadOf(position: Position, mint: Mint, disclosures: readonly string[
  * @throws KillickError `field_invalid` (with `details.field`, a JSON pointer), `event_too_large`
  */
 export async function makeEvent(
-  input: EventInput,
+  input: AnyEventInput,
   position: Position,
   mint: Mint,
   signer?: Signer,

@@ -3,44 +3,66 @@
  * and when a batch arrives, so an event that was recorded is never refused for its fields.
  */
 import { KillickError } from './errors.ts'
-import { isObject, type JsonObject, type JsonValue, MAX_JSON_DEPTH } from './json.ts'
+import { isObject, type JsonObject, MAX_JSON_DEPTH } from './json.ts'
+import { nearest } from './nearest.ts'
 import { parseTime } from './time.ts'
+
+/** What can be recorded: JSON, and Dates, which become what JSON makes of them: ISO 8601 text in UTC. */
+export type Recordable = null | boolean | number | string | Date | readonly Recordable[] | RecordableObject
+/** An object of what can be recorded. Members that are undefined count as absent. */
+export type RecordableObject = { readonly [member: string]: Recordable | undefined }
 
 /**
  * Someone or something, such as `{ type: 'user', id: 'u-17', name: 'Zoë' }`. `type` and `id` are required, each 1 to 512
- * characters; any other JSON member may follow.
+ * characters; any other member may follow.
  */
-export type Party = { type: string; id: string; name?: string; [member: string]: JsonValue | undefined }
+export type Party = RecordableObject & {
+  readonly type: string
+  readonly id: string
+  readonly name?: string | undefined
+}
 /**
  * One thing that changed. `path` says where, preferably as a JSON pointer (RFC 6901). `before` and `after` are its values;
  * one of them is absent if something was added or removed.
  */
-export type Change = { path: string; before?: JsonValue; after?: JsonValue }
+export type Change = {
+  readonly path: string
+  readonly before?: Recordable | undefined
+  readonly after?: Recordable | undefined
+}
 
 /**
  * An event as an application passes it to `record()`. Each member becomes a field that can be shown or hidden by itself. Members
- * that are undefined count as absent; JSON is at most 30 levels deep, and the whole event at most 262,144 bytes.
+ * that are undefined count as absent; values are at most 30 levels deep, and the whole event at most 262,144 bytes. What has no
+ * member of its own belongs in `metadata`, or in a field that the application has declared (`AuditLogOptions.fields`).
  */
 export type EventInput = {
   /** What was done, e.g. `invoice.approve`; 1 to 256 characters. */
-  action: string
+  readonly action: string
   /** Who did it. */
-  actor: Party
-  /** What it was done to; may be empty, at most 1,000. */
-  targets: Party[]
+  readonly actor: Party
+  /** What it was done to, at most 1,000; default none. */
+  readonly targets?: readonly Party[] | undefined
   /** How it ended. */
-  outcome?: 'success' | 'failure' | 'denied'
+  readonly outcome?: 'success' | 'failure' | 'denied' | undefined
   /** Circumstances: ip, userAgent, requestId, traceparent and the like. */
-  context?: JsonObject
+  readonly context?: RecordableObject | undefined
   /** What changed; at most 10,000. */
-  changes?: Change[]
+  readonly changes?: readonly Change[] | undefined
   /** Anything else that belongs to the event. */
-  metadata?: JsonObject
-  /** When it happened, if not now: RFC 3339 date-time. */
-  occurredAt?: string
-  /** Custom fields: a name of letters, digits and underscores that starts with a letter, at most 64 characters. */
-  [custom: string]: JsonValue | Party | Party[] | Change[] | undefined
+  readonly metadata?: RecordableObject | undefined
+  /** When it happened, if not now: a Date, or an RFC 3339 date-time. */
+  readonly occurredAt?: string | Date | undefined
 }
+
+/**
+ * An `EventInput` with further fields: a name of letters, digits and underscores that starts with a letter, at most 64
+ * characters, and any JSON. Events with such fields are valid; a recorder takes only those that its application has declared.
+ */
+export type AnyEventInput = EventInput & { readonly [field: string]: unknown }
+
+/** The fields that the protocol names: docs/PROTOCOL.md §5. */
+const FIELDS = ['action', 'actor', 'targets', 'outcome', 'context', 'changes', 'metadata', 'occurredAt'] as const
 
 const RESERVED = new Set(['iss', 'stm', 'seq', 'prev', 'jti', 'iat', 'sub', 'aud', 'exp', 'nbf', 'cnf'])
 const FIELD_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
@@ -139,7 +161,10 @@ function checkJson(value: unknown, path: string, depth: number, fail: Fail): voi
     return
   }
   const prototype = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) fail(path, 'is not a plain object')
+  if (prototype !== Object.prototype && prototype !== null) {
+    checkDate(value as object, path, fail)
+    return
+  }
   for (const name in value) {
     if (isReservedMember(name) || !name.isWellFormed()) fail(path, 'has a member name that is not allowed')
     const member = (value as Record<string, unknown>)[name]
@@ -147,20 +172,61 @@ function checkJson(value: unknown, path: string, depth: number, fail: Fail): voi
   }
 }
 
+/** Of all objects that are not plain, a Date may be recorded: JSON makes a text of it. A Date of another realm is one too. */
+function checkDate(value: object, path: string, fail: Fail): void {
+  const time = timeOf(value)
+  if (time === null) fail(path, 'is not a plain object')
+  if (Number.isNaN(time)) fail(path, 'is an invalid Date')
+  // Whatever an application has made of its own dates.
+  if (typeof (value as Date).toJSON() !== 'string') fail(path, 'is a Date of which JSON makes no text')
+}
+
+function timeOf(value: unknown): number | null {
+  try {
+    return Date.prototype.getTime.call(value)
+  } catch {
+    return null
+  }
+}
+
 function failInput(path: string, why: string): never {
   throw new KillickError('field_invalid', `${path} ${why}`, { field: path })
 }
 
+/** A name that is neither the protocol's nor declared, with the one that may have been meant. */
+function failUnknown(name: string, declared: ReadonlySet<string>): never {
+  const meant = nearest(name, [...FIELDS, ...declared])
+  const advice = meant === null ? 'What has no field of its own belongs in metadata' : `Did you mean ${meant}?`
+  throw new KillickError('field_invalid', `/${name} is not a field of an event. ${advice}`, {
+    field: `/${name}`,
+    ...(meant !== null && { meant }),
+  })
+}
+
+/** Whether an application may declare a field of this name: one that the protocol allows and does not name itself. */
+export const isOwnField = (name: unknown): name is string =>
+  typeof name === 'string' && FIELD_NAME.test(name) && !RESERVED.has(name) && !KNOWN.has(name)
+
+const KNOWN: ReadonlySet<string> = new Set(FIELDS)
+
 /**
- * The fields of an event to record, checked; undefined ones left out.
- * @throws KillickError field_invalid, with a JSON pointer to the field at fault in `details.field`
+ * The fields of an event to record, checked; undefined ones left out, and `targets` empty where it is absent.
+ * @param declared names beyond those of the protocol; null: any
+ * @throws KillickError field_invalid, with a JSON pointer to the field at fault in `details.field`, and for a name that is not
+ * known the one that may have been meant in `details.meant`
  */
-export function checkEventInput(input: unknown): [name: string, value: JsonValue][] {
+export function checkEventInput(input: unknown, declared: ReadonlySet<string> | null = null): [string, unknown][] {
   if (!isObject(input)) failInput('', 'An event must be an object')
-  const fields = Object.entries(input as Record<string, unknown>).filter(([, value]) => value !== undefined)
-  for (const required of ['action', 'actor', 'targets']) {
+  const fields: [string, unknown][] = []
+  for (const [name, value] of Object.entries(input as Record<string, unknown>)) {
+    if (declared !== null && !KNOWN.has(name) && !declared.has(name)) failUnknown(name, declared)
+    const isDate = name === 'occurredAt' && typeof value === 'object' && !Number.isNaN(timeOf(value) ?? Number.NaN)
+    if (value !== undefined) fields.push([name, isDate ? (value as Date).toJSON() : value])
+  }
+  for (const required of ['action', 'actor']) {
     if ((input as Record<string, unknown>)[required] === undefined) failInput(`/${required}`, 'is missing')
   }
+  if ((input as Record<string, unknown>).targets === undefined) fields.push(['targets', []])
   for (const [name, value] of fields) checkField(name, value, failInput)
-  return fields as [string, JsonValue][]
+  return fields
 }

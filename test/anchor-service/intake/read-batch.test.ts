@@ -1,6 +1,7 @@
 // Intake reads events several times as fast as core, byte by byte. It must never accept what core refuses, nor read anything
 // differently. And it must accept what recorders print, or it would gain nothing.
 import {
+  type AnyEventInput,
   type BatchHeader,
   type EventInput,
   fromBase64url,
@@ -254,7 +255,7 @@ function agree(token: string, place?: EventPlace, head = headOf(token)): boolean
   return true
 }
 
-const token = async (event: EventInput, seq: number, isSigned: boolean, time = Date.now()) => {
+const token = async (event: AnyEventInput, seq: number, isSigned: boolean, time = Date.now()) => {
   const draft = draftEvent(event, { id: uuidv7(time), time, salt: saltText })
   const place = { source: 'billing', stream: 's', seq, prev: seq === 0 ? null : 'A'.repeat(43) }
   return (await sealEvent(draft, place, isSigned ? signer : null)).token

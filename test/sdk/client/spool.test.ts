@@ -372,7 +372,7 @@ test('a header out of turn is our own mistake and is not written', async () => {
 describe('back-pressure', () => {
   test('record() waits for room, in order, and goes on when the log accepts', async () => {
     const spool = await openSpool(tempDir(), { maxBytes: 1 << 20 })
-    const recorder = new Recorder(spool, signer, 10_000)
+    const recorder = new Recorder({ spool, signer, fields: new Set(), waitMs: 10_000 })
     const big = { ...event(0), metadata: { text: 'x'.repeat(100_000) } }
     let answered = 0
     const calls = Array.from({ length: 20 }, () => recorder.record(big))
@@ -391,7 +391,7 @@ describe('back-pressure', () => {
 
   test('or rejects with spool_full after its wait, and nothing is recorded', async () => {
     const spool = await openSpool(tempDir(), { maxBytes: 1 << 20 })
-    const recorder = new Recorder(spool, signer, 50)
+    const recorder = new Recorder({ spool, signer, fields: new Set(), waitMs: 50 })
     const big = { ...event(0), metadata: { text: 'x'.repeat(150_000) } }
     const results = await Promise.allSettled(Array.from({ length: 12 }, () => recorder.record(big)))
     const refused = results.filter((result) => result.status === 'rejected')
@@ -456,7 +456,7 @@ describe('a full disk', () => {
     const dir = join(disk, 'spool')
     mkdirSync(dir)
     const spool = await openSpool(dir)
-    const recorder = new Recorder(spool, signer, 1000)
+    const recorder = new Recorder({ spool, signer, fields: new Set(), waitMs: 1000 })
     const kept: string[] = []
     let refusals = 0
     for (let i = 0; refusals < 30; i++) {
@@ -491,7 +491,7 @@ describe('a full disk', () => {
     const dir = smallDisk(640)
     if (!dir) return skip('This user cannot mount a tmpfs: run as root to test a full disk')
     const spool = await openSpool(dir)
-    const recorder = new Recorder(spool, signer, 1000)
+    const recorder = new Recorder({ spool, signer, fields: new Set(), waitMs: 1000 })
     const fill = async () => {
       let kept = 0
       for (;;) {

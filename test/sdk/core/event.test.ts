@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import {
   type EventInput,
   hideFields,
@@ -90,13 +91,17 @@ describe('wrong input is refused before anything is made, and the field at fault
     ['/changes/0/path', { ...good, changes: [{ before: 1 }] }],
     ['/changes/0/old', { ...good, changes: [{ path: '/', old: 1 }] }],
     ['/occurredAt', { ...good, occurredAt: '2026-02-30T25:00:00Z' }],
-    ['/occurredAt', { ...good, occurredAt: new Date() }],
+    ['/occurredAt', { ...good, occurredAt: new Date(Number.NaN) }],
+    ['/occurredAt', { ...good, occurredAt: new Date(Date.UTC(10_000, 0)) }],
+    ['/occurredAt', { ...good, occurredAt: 1_760_000_000_000 }],
     ['/metadata/n', { ...good, metadata: { n: Number.NaN } }],
     ['/metadata/n', { ...good, metadata: { n: Number.POSITIVE_INFINITY } }],
     ['/metadata/n', { ...good, metadata: { n: 2 ** 53 } }],
     ['/metadata/n', { ...good, metadata: { n: 1n } }],
     ['/metadata/f', { ...good, metadata: { f: () => 1 } }],
-    ['/metadata/d', { ...good, metadata: { d: new Date() } }],
+    ['/metadata/d', { ...good, metadata: { d: new Date(Number.NaN) } }],
+    ['/metadata/d', { ...good, metadata: { d: Object.assign(new Date(), { toJSON: () => ({ _sd: [] }) }) } }],
+    ['/metadata/d', { ...good, metadata: { d: Object.setPrototypeOf({}, Date.prototype) } }],
     ['/metadata/m', { ...good, metadata: { m: new Map() } }],
     ['/metadata/l/1', { ...good, metadata: { l: [1, undefined] } }],
     ['/metadata/s', { ...good, metadata: { s: 'a\ud800' } }],
@@ -112,6 +117,25 @@ describe('wrong input is refused before anything is made, and the field at fault
     const refused = expect.objectContaining({ code: 'field_invalid', details: { field } })
     expect(() => checkEventInput(input)).toThrow(refused)
     await expect(make(input)).rejects.toThrow(refused)
+  })
+
+  test('a Date is none of it: it is recorded as the text that JSON makes of it, wherever it stands', async () => {
+    const date = new Date('2026-11-26T12:34:56.789Z')
+    const foreign = runInNewContext('new Date(0)')
+    const changes = [{ path: '/due', before: null, after: date }]
+    const { token } = await make({ ...good, occurredAt: date, metadata: { due: [date, foreign] }, changes })
+    const text = '2026-11-26T12:34:56.789Z'
+    expect(parseEvent(token).fields).toMatchObject({
+      ...{ occurredAt: text, metadata: { due: [text, '1970-01-01T00:00:00.000Z'] } },
+      changes: [{ path: '/due', before: null, after: text }],
+    })
+    expect(parseEvent((await make({ ...good, occurredAt: foreign })).token).fields.occurredAt).toMatch(/^1970/)
+  })
+
+  test('targets may be left out: there are none then', async () => {
+    const { targets: _, ...rest } = good
+    for (const input of [rest, { ...rest, targets: undefined }])
+      expect(parseEvent((await make(input)).token).fields).toEqual({ ...rest, targets: [] })
   })
 
   test('cycles and depth', async () => {

@@ -82,7 +82,7 @@ describe('a registration is an event', () => {
   const withKey = (change: object) => withMetadata({ keys: [{ ...key, ...change }] })
   const { decoys: _, ...withoutDecoys } = metadata
   test.each([
-    ['two targets', { ...good, targets: [...good.targets, ...good.targets] }],
+    ['two targets', { ...good, targets: [...good.targets!, ...good.targets!] }],
     ['no target', { ...good, targets: [] }],
     ['a target of another type', { ...good, targets: [{ type: 'log', id: 'billing-api' }] }],
     ['a target with a name', { ...good, targets: [{ type: 'source', id: 'billing-api', name: 'b' }] }],

@@ -29,7 +29,7 @@ export const RECORD = command({
   summary: 'record events, one JSON object per line on stdin',
   usage: ['record [--source <name> --key <file> --url <url>] [options] < events.ndjson'],
   about: [
-    'Each line is an event: {"action", "actor": {"type", "id"}, "targets": [{"type", "id"}]}, and optionally "outcome", "context", "changes", "metadata", "occurredAt" and fields of your own. Empty lines are skipped. Every event is signed, chained and written to the spool before the next step; then all are sent, and each receipt is checked.',
+    'Each line is an event: {"action", "actor": {"type", "id"}, "targets": [{"type", "id"}]}, and optionally "outcome", "context", "changes", "occurredAt", and "metadata" for whatever else there is. Empty lines are skipped. Every event is signed, chained and written to the spool before the next step; then all are sent, and each receipt is checked.',
   ],
   options: {
     source: { value: 'name', env: 'KILLICK_SOURCE', config: 'source', about: 'registered name of the source' },

@@ -86,10 +86,10 @@ async function withinTime(work: Promise<unknown>, late: string): Promise<void> {
   await Promise.race([work, timeout]).finally(() => clearTimeout(timer))
 }
 
-/** What is used of BullMQ's classes, whose types differ from back end to back end. */
+/** The part of BullMQ's classes that is used; their types differ between back ends. */
 type Parts = {
   backend: 'redis' | 'postgresql'
-  /** Resolves when it can be reached for the first time. */
+  /** Resolves when the queue is reached for the first time. */
   ready: Promise<unknown>
   /** False while rings would only pile up. */
   isReady(): boolean
@@ -142,7 +142,7 @@ function onRedis(url: string, name: string, answer: () => Promise<void>): Parts 
   }
 }
 
-/** A worker that dies while it answers is replaced within seconds. */
+/** So set, a worker that dies while it answers is replaced within seconds. */
 const WORKER = {
   concurrency: 1,
   lockDuration: 10_000,

@@ -1,10 +1,10 @@
-// COPY in PostgreSQL's binary format ("COPY", section "Binary Format", of its manual): there is no text to print, escape and
-// parse again. Why by hand: docs/decisions/0005-copy-in-one-exchange.md.
+// COPY in PostgreSQL's binary format (its manual, page "COPY", section "Binary Format"), so that no text has to be printed,
+// escaped and parsed again. Why by hand: docs/decisions/0005-copy-in-one-exchange.md.
 
 /** PostgreSQL counts time from 2000-01-01. */
 const EPOCH_MS = 946_684_800_000
 
-/** Offsets in a tuple: of its first field, an int8, and of its third, behind another int8. */
+/** Offsets in a tuple: of its first field, an int8, and of its third, which follows another int8. */
 const FIRST = 6
 const THIRD = FIRST + 8 + 4 + 8 + 4
 

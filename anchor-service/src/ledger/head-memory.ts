@@ -53,7 +53,7 @@ export type HeadMemory = {
   look(db: Db): Promise<WentBack | null>
   /** Resolves once this head or a later one would be known after a crash. Many callers share one write. */
   remember(head: SignedHead): Promise<void>
-  /** Goes on from the database's head. Writes nothing until the next `remember`, which forgets all earlier heads. */
+  /** Continues from the database's head. Writes nothing until the next `remember`, which forgets all earlier heads. */
   forget(found: SignedHead | null): void
   close(): Promise<void>
 }
@@ -90,7 +90,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   let life = 0
   let isFresh = false
 
-  /** By target: sizes that contracts hold, and that this log should have had. */
+  /** Sizes that contracts hold and that this log should have, by target. */
   const contracts = new Map<string, number>()
 
   function turn(next: WentBack | null): void {
@@ -121,7 +121,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     }
   }
 
-  /** Takes the first head that is known. */
+  /** Takes the first head that this process learns. */
   function meet(head: SignedHead): void {
     remembered = head
     if (metEmpty) return
@@ -129,7 +129,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
     began ??= 'gone'
   }
 
-  /** The head for which an operator's acceptance was looked for; once for each head. */
+  /** The two heads for which an operator's acceptance was last looked for, so that it is looked for once. */
   let asked: string | null = null
 
   async function judge(
@@ -231,7 +231,7 @@ export async function openHeadMemory(options: HeadMemoryOptions): Promise<HeadMe
   }
 }
 
-/** One name for each log key, so that a folder also keeps what it knows of another log or another key. */
+/** One name for each log key, so that a folder also keeps what it knows about other logs and keys. */
 const nameOf = ({ vkey }: LogKey) => createHash('sha256').update(vkey).digest('hex').slice(0, 16)
 
 async function openFolder(folder: string | null): Promise<{ file: HeadFile | null; kept: Kept[]; isDamaged: boolean }> {
@@ -260,7 +260,7 @@ function openHead(note: string, { origin, vkey }: LogKey): SignedHead | null {
   }
 }
 
-/** Whether `newer` is the same log, grown. The consistency path from its tiles proves it. */
+/** Whether `newer` extends `older`, by the consistency path from the database's tiles. */
 async function extendsHead(db: Db, older: SignedHead, newer: SignedHead): Promise<boolean> {
   if (newer.size < older.size) return false
   const path = await readConsistency(db, older.size, newer.size).catch((error) => {

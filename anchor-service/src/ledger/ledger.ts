@@ -41,8 +41,8 @@ export type Ledger = {
   /** The result of the last comparison, at a commit or by `checkHead`. While it is not null, nothing is signed. */
   wentBack(): WentBack | null
   /**
-   * Records, as an event, an operator's decision to go on from the database's head.
-   * @returns what was given up, and from where the log goes on; null: there was nothing to decide
+   * Records, as an event, an operator's decision to continue from the database's head.
+   * @returns what was given up, and the head that the log continues from; null: there was nothing to decide
    */
   acceptHead(): Promise<WentBack | null>
   /** Since when this process has known every head, ms; 0: since the log began. */
@@ -186,7 +186,7 @@ async function isContinued(memory: HeadMemory, db: Db): Promise<boolean> {
 
 const SERVICE = { type: 'service', id: 'anchor-service' }
 
-/** From here on this process knows the log's heads; it believes what was there before. */
+/** Says that this process knows the log's heads from here on, and believed what was there before. */
 function pinning(origin: string, memory: HeadMemory): EventInput {
   const { size, root } = memory.newest()!
   const metadata = { reason: memory.began(), size, root: printHash(root) }
@@ -219,7 +219,7 @@ async function claimLog(pool: pg.Pool, { origin, vkey }: LogKey): Promise<void> 
 /** The ledger is a source too: its key is registered like any other, in an event that this key signs. */
 async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void> {
   if (await isRegistered(ledger.db, signer)) return
-  /** If several processes start on an empty database, the first to get the log's lock does it. */
+  // If several processes start on an empty database, the first to get the log's lock does it.
   const overtaken = new Error('another process has registered the ledger')
   await ledger
     .record(async (db, logIndex) => {
@@ -230,7 +230,7 @@ async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void
         keys: [{ kid: signer.kid, jwk: signer.jwk, notBefore: null, notAfter: null }],
       }
       await insertRegistration(db, registration, logIndex)
-      return { actor: { type: 'service', id: 'anchor-service' }, ...registrationFields(registration) }
+      return { actor: SERVICE, ...registrationFields(registration) }
     })
     .catch((error) => {
       if (error !== overtaken) throw error

@@ -17,7 +17,7 @@ export type SequencerLimits = {
   groupEvents: number
   /** While more submissions are about to come, a transaction with fewer events than this waits `gatherMs`. Default 1,000. */
   gatherEvents: number
-  /** Least time between the beginning of the last transaction and that of such a small one, ms. Default 20. */
+  /** Least time from the beginning of the last transaction to that of such a small one, ms. Default 20. */
   gatherMs: number
 }
 
@@ -32,7 +32,7 @@ export const SEQUENCER_LIMITS: SequencerLimits = {
 export type SequencerContext = CommitContext & { memory: HeadMemory }
 
 export type SequencerHooks = {
-  /** Whether more submissions are about to come than can be made ready at a time. Default: no. */
+  /** Whether batches wait to be checked, so that more submissions are about to come. Default: no. */
   isPressed?: () => boolean
   /** Called after each transaction: how long it took, in seconds, and the results of its submissions. */
   committed?: (seconds: number, outcomes: readonly CommitResult[]) => void
@@ -118,7 +118,7 @@ export function startSequencer(
       known = next
       hooks.committed?.((performance.now() - start) / 1000, outcomes)
       if (known !== null) hooks.grown?.(known.nextNumber)
-      // The next transaction need not wait until these answers can be given.
+      // The next transaction does not wait for these answers.
       const answered = answer(group, outcomes, known).finally(() => answering.delete(answered))
       answering.add(answered)
       for (const { submission } of group) if ('batch' in submission) freeRows(submission.batch)

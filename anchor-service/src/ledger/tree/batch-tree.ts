@@ -30,13 +30,13 @@ export function rootOf(leaves: Uint8Array): Hash {
   return treeOver(leaves).root
 }
 
-/** Leaves under one of the nodes that are kept of a batch's tree; 2 to the power of GROUP_LEVEL. */
+/** How many leaves are under the lowest nodes that are kept of a batch's tree; 2 to the power of GROUP_LEVEL. */
 export const GROUP = 32
 const GROUP_LEVEL = 5
 
 /**
- * The root, and the nodes that a path through a long batch is not to be made without: of each level from the roots of the groups
- * up, the one with the root left out, 32 bytes to a node. A batch with one group has none.
+ * The root of a batch's tree, and the nodes that are kept of it, so that a path through a long batch takes one group of leaves
+ * only: all levels from the groups' roots up to below the root, 32 bytes for each node. A batch with one group keeps none.
  */
 export function treeOver(leaves: Uint8Array): { root: Hash; nodes: Buffer<ArrayBuffer> } {
   if (leaves.length === 0) return { root: EMPTY_ROOT, nodes: Buffer.from(new ArrayBuffer(0)) }
@@ -49,7 +49,7 @@ export function treeOver(leaves: Uint8Array): { root: Hash; nodes: Buffer<ArrayB
   return { root: toHash(root), nodes }
 }
 
-/** Bytes of the nodes over so many leaves. */
+/** How many bytes the kept nodes over so many leaves take. */
 function nodesLength(leaves: number): number {
   let bytes = 0
   for (let count = Math.ceil(leaves / GROUP); count > 1; count = Math.ceil(count / 2)) bytes += 32 * count
@@ -58,8 +58,9 @@ function nodesLength(leaves: number): number {
 
 /**
  * Inclusion path of the leaf at `index` (RFC 9162 §2.1.3.1), its sibling first.
- * @param group the leaves of its group: of 32 that begin at a multiple of 32, or as many as there are
- * @param nodes what `treeOver` keeps of the tree; null: these are not of a tree over so many leaves
+ * @param group the leaves of its group: 32 from a multiple of 32 on, or as many as there are
+ * @param nodes what `treeOver` keeps of the tree
+ * @returns null if group or nodes are not those of a tree over so many leaves
  */
 export function pathIn(group: Uint8Array, nodes: Buffer, leaves: number, index: number): Hash[] | null {
   const first = index - (index % GROUP)

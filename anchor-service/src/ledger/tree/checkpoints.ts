@@ -15,7 +15,7 @@ import type { Db } from '../../database/pool.ts'
 
 export type SignedHead = { size: number; root: Hash; note: string }
 
-/** The log's identity and key. `sign` must be synchronous: checkpoints are signed while the log is locked. */
+/** The log's identity and key. It signs synchronously, because checkpoints are signed while the log is locked. */
 export type LogKey = {
   origin: string
   vkey: string

@@ -61,8 +61,8 @@ export type AuditReason =
  * What an audit took on somebody's word, because it was not pinned. The operator's word: `log_key`, on which key is the log's;
  * `source_keys`, given in the log, on the keys of these sources; `contract`, on which contract and log to ask. The publisher's
  * word: `succession`, that this log succeeds a pinned one; `left_log`, that anchors in the log that was left which this log does
- * not extend are not its own. `unread_keys` is nobody's word: these pinned log keys are of a type that is not read, so that
- * nothing was checked with them.
+ * not extend are not its own. `unread_keys` is nobody's word: these pinned log keys, given by name and type, are of a type that
+ * is not read, so that nothing was checked with them.
  */
 export type AuditRestsOn =
   | { readonly what: 'log_key' | 'contract' | 'succession' | 'left_log' }

@@ -61,12 +61,13 @@ function backingOf(
   options: { 'registered-keys': boolean; 'no-chain': boolean },
 ): Waivable[] {
   const word = { name: origin }
+  const { supported, unsupported } = splitVkeys(logKeys)
   const named = [...new Set(sourceKeys.map(({ source }) => source))].filter((source) => source !== undefined)
   const keysOf = (sources: readonly string[]) => `the keys of ${sources.join(', ')}`
   return [
     {
       what: 'the log’s key',
-      by: splitVkeys(logKeys).supported.length > 0 ? { pinned: by.logKeys } : word,
+      by: supported.length > 0 ? { pinned: by.logKeys } : word,
       waived: false,
     },
     {
@@ -76,6 +77,8 @@ function backingOf(
     },
     ...(named.length > 0 ? [{ what: keysOf(named), by: { pinned: by.sourceKeys }, waived: false }] : []),
     ...(unpinned.length > 0 ? [{ what: keysOf(unpinned), by: word, waived: options['registered-keys'] }] : []),
+    // A key of a type that is not read pins nothing, but leaves nothing open that another pinned key answers.
+    ...unsupported.map((name) => ({ what: `the key of ${name}`, by: 'nobody' as const, waived: true })),
   ]
 }
 

@@ -273,8 +273,11 @@ describe('audit', () => {
     expect([code, err]).toEqual([0, ''])
     const { sources } = (await api('/v1/sources')) as { sources: { source: string; keys: { jwk: object }[] }[] }
     const own = sources.find(({ source }) => source === 'killick')!.keys[0]!.jwk
-    const all = await audit(...pins, ...keys, '--source-key', `killick=${JSON.stringify(own)}`)
+    const witness = 'witness.example+0a0b0c0d+BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g'
+    const more = ['--source-key', `killick=${JSON.stringify(own)}`, '--log-key', witness]
+    const all = await audit(...pins, ...keys, ...more)
     expect(all).toMatchObject({ code: 0, out: expect.not.stringContaining('’s word') })
+    expect(all.out).toMatch(/the key of witness\.example \(type 0x04\) +not checked/)
   })
 
   test('what rests on the operator’s word is no pass', async () => {

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 test('an audit in words is the audit, with a phrase for each thing that it rests on', () => {
   const restsOn: AuditRestsOn[] = [
     { what: 'log_key' },
-    { what: 'unread_keys', keys: ['ledger.example.com+1f2e3d4c+Ag…'] },
+    { what: 'unread_keys', keys: ['witness.example (type 0x04)'] },
     { what: 'source_keys', sources: ['billing', 'payroll'] },
     { what: 'contract' },
     { what: 'succession' },
@@ -16,7 +16,7 @@ test('an audit in words is the audit, with a phrase for each thing that it rests
     size: 3,
     restsOn: [
       'the operator’s word on which key is the log’s',
-      'nothing of ledger.example.com+1f2e3d4c+Ag…: keys of such types are not read',
+      'nothing of witness.example (type 0x04): keys of such types are not read',
       'the operator’s word, given in the log, on the keys of billing, payroll',
       'the operator’s word on which contract and log to ask for',
       'the publisher’s word that this log succeeds the one that you pinned',

@@ -1,10 +1,8 @@
 // Asks the service to make a proof link, or to withdraw one.
-import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
-import { isObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts'
-import { problemError, unreachable } from '../core/problem.ts'
+import type { JsonObject } from '../core/json.ts'
 import { parseTime, printTime } from '../core/time.ts'
-import { addressOf, readAnswer, request } from '../http/request.ts'
+import { askJson } from '../http/ask-json.ts'
 
 /** What a proof link shows, and for how long it works. */
 export type ShareOptions = {
@@ -47,7 +45,7 @@ export async function shareEvent(service: ShareService, eventId: string, options
   if (expires !== undefined && (until === null || Number.isNaN(until)))
     throw new KillickError('option_invalid', 'expires is no time: give a Date, or RFC 3339', { option: 'expires' })
   const body = { eventId, fields, ...(until !== null && { expires: printTime(until) }) }
-  return parseShare(await ask(service, 'POST', '/v1/shares', body))
+  return parseShare(await askJson(service, 'POST', '/v1/shares', body))
 }
 
 /** People will open `url`, so it must be a URL. @throws KillickError answer_malformed */
@@ -66,31 +64,5 @@ function parseShare({ id, url, leafHash, fields, expires }: JsonObject): Share {
  * @throws KillickError `unreachable`, `answer_malformed`, `refused`, as `shareEvent`
  */
 export async function revokeShare(service: ShareService, id: string): Promise<void> {
-  await ask(service, 'DELETE', `/v1/shares/${encodeURIComponent(id)}`)
-}
-
-const MAX_ANSWER_BYTES = 256 * 1024
-
-async function ask(service: ShareService, method: string, path: string, body?: object): Promise<JsonObject> {
-  const { token, timeoutMs = 30_000, fetch } = service
-  const url = addressOf(service.url, path)
-  const json = body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
-  const response = await request(url, { method, token, timeoutMs, fetch, ...json })
-  const { status } = response
-  const text = fromUtf8((await readAnswer(url, response, MAX_ANSWER_BYTES)) ?? new Uint8Array([0xff]))
-  if (text === null) throw unreachable(url, new Error('its answer is too long, or not UTF-8'))
-  if (status >= 400) throw problemError(status, text)
-  const answer = parseAnswer(text)
-  if (!isObject(answer)) throw new KillickError('answer_malformed', `${url} did not answer as a Killick service does`)
-  return answer
-}
-
-/** Null if it is not JSON. */
-function parseAnswer(text: string): JsonValue {
-  try {
-    return parseJson(text)
-  } catch (error) {
-    if (error instanceof KillickError) return null
-    throw error
-  }
+  await askJson(service, 'DELETE', `/v1/shares/${encodeURIComponent(id)}`)
 }

@@ -519,3 +519,17 @@ test('a body of 1 GiB is refused before it is sent completely, in bounded memory
   expect(sent).toBeLessThan(1 << 30)
   expect(process.memoryUsage().rss - before).toBeLessThan(256 << 20)
 })
+
+test('an unknown key is told from an unknown source, and the command that helps is named', async () => {
+  const stranger = newSigner()
+  const nobody = await post(service.url, (await new Producer('nobody', stranger).batch(events)).body)
+  expect(nobody.json).toMatchObject({ code: 'key_unknown', source: 'nobody', unknown: 'source', kid: stranger.kid })
+  expect(nobody.json.detail).toMatch(
+    /source "nobody" is not registered.*: killick register --source nobody --key <file>/,
+  )
+  const foreign = await post(service.url, (await new Producer('billing', stranger).batch(events)).body)
+  expect(foreign.json).toMatchObject({ code: 'key_unknown', source: 'billing', unknown: 'key', kid: stranger.kid })
+  expect(foreign.json.detail).toMatch(
+    /"billing" is registered, but not with the key .*: killick register --source billing/,
+  )
+})

@@ -15,7 +15,7 @@ import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import { type CheckedBatch, type Demands, isSameBatch } from '../ledger/packs/checked-batch.ts'
 import { Packer } from '../ledger/packs/packer.ts'
-import { refusalOf } from '../ledger/registry/sources.ts'
+import { keyUnknown, refusalOf } from '../ledger/registry/sources.ts'
 import { readKeptBatch } from '../ledger/registry/streams.ts'
 import type { Portion } from './checkers.ts'
 import type { DecodedBody } from './decode.ts'
@@ -64,7 +64,7 @@ async function checkAgainst(
   share: Portion,
 ): Promise<CheckedBatch | null> {
   const { text } = body
-  const seen = new Seen(source, share)
+  const seen = new Seen(header.source, source, share)
   seen.check({ ...header.signature, line: 1 })
   if (seen.badLine !== null)
     throw new KillickError('signature_invalid', 'The header signature does not verify.', { line: 1 })
@@ -82,7 +82,7 @@ async function checkAgainst(
   const { kids, unsignedLine, hiddenLine } = seen
   const { earliest, latest } = events
   const demands: Demands = { kids, unsignedLine, hiddenLine, earliest, latest }
-  const invalid = refusalOf(source, demands, now)
+  const invalid = refusalOf(header.source, source, demands, now)
   // A batch that was accepted while its key was valid gets its receipt again, however late it is repeated.
   if (invalid !== null && !(await wasAccepted(db, header))) throw invalid
   if (seen.badLine !== null)
@@ -104,11 +104,13 @@ class Seen {
   unsignedLine: number | null = null
   hiddenLine: number | null = null
   readonly kids = new Map<string, number>()
+  readonly #name: string
   readonly #source: SourceRecord | undefined
   readonly #share: Portion
   readonly #verifiers = new Map<string, Verifier>()
 
-  constructor(source: SourceRecord | undefined, share: Portion) {
+  constructor(name: string, source: SourceRecord | undefined, share: Portion) {
+    this.#name = name
     this.#source = source
     this.#share = share
   }
@@ -129,7 +131,7 @@ class Seen {
 
   #take(kid: string, line: number): Verifier {
     const key = this.#source?.keys.get(kid)
-    if (key === undefined) throw new KillickError('key_unknown', undefined, { line, kid })
+    if (key === undefined) throw keyUnknown(this.#name, this.#source, kid, line)
     this.kids.set(kid, line)
     const verifier = verifierOf(key.jwk)
     this.#verifiers.set(kid, verifier)

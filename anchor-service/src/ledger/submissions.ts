@@ -144,7 +144,7 @@ async function refusalSince(
     }
     const fault = await registry.compare(db, header.source)
     if (fault !== null) return new Refusal('registry_altered', fault, { source: header.source })
-    return refusalOf(source, judged, now())
+    return refusalOf(header.source, source, judged, now())
   } catch (error) {
     if (error instanceof Refusal) return error
     throw error

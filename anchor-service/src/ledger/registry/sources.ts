@@ -26,15 +26,27 @@ export type Settings = {
 /** A source as the tables have it; `logIndex` is the log index of this registration. */
 export type Source = Settings & { source: string; logIndex: number; keys: SourceKey[] }
 
-/** Why a source may not send such a batch at a time (ms); null: it may. */
+/** The refusal of a key that is not registered: it says whether the source is, and what to do. */
+export function keyUnknown(name: string, source: SourceRecord | undefined, kid: string, line: number): KillickError {
+  const unknown = source === undefined ? 'source' : 'key'
+  const what =
+    unknown === 'source'
+      ? `The source "${name}" is not registered. Register it together with its key`
+      : `The source "${name}" is registered, but not with the key ${kid}. Add the key`
+  const command = `killick register --source ${name} --key <file>`
+  return new KillickError('key_unknown', `${what}: ${command}`, { line, kid, source: name, unknown })
+}
+
+/** Why the source of this name may not send such a batch at a time (ms); null: it may. */
 export function refusalOf(
+  name: string,
   source: SourceRecord | undefined,
   demands: Demands,
   now: number,
 ): KillickError | Refusal | null {
   for (const [kid, line] of demands.kids) {
     const key = source?.keys.get(kid)
-    if (key === undefined) return new KillickError('key_unknown', undefined, { line, kid })
+    if (key === undefined) return keyUnknown(name, source, kid, line)
     const { notBefore, notAfter } = key
     const validity = { notBefore: toDate(notBefore), notAfter: toDate(notAfter) }
     const refuse = (code: ServiceCode) => new Refusal(code, undefined, { line, kid, ...validity })

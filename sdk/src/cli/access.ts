@@ -1,9 +1,18 @@
 // Which service a command asks, and who gets a token: only the service that it is meant for.
 import { type Api, openApi } from '../audit/api.ts'
+import { KillickError } from '../core/errors.ts'
 import { required, UsageError } from './command.ts'
+import { readOption } from './input.ts'
 import type { CommandEntry } from './table/entry.ts'
 
-type Values = { readonly token: string | undefined; readonly 'plain-http': boolean }
+type Values = {
+  readonly token: string | undefined
+  readonly 'token-file'?: string | undefined
+  readonly 'plain-http': boolean
+}
+
+/** Variables of the environment that hold a token. */
+export type TokenVariable = 'KILLICK_TOKEN' | 'KILLICK_ADMIN_TOKEN'
 
 /** `token`: undefined if none may be sent; if there was one, `hint` then says why. */
 export type Access = { readonly url: string; readonly token: string | undefined; readonly hint: string | undefined }
@@ -12,38 +21,59 @@ export type Access = { readonly url: string; readonly token: string | undefined;
 export const accessOf = (
   entry: CommandEntry,
   given: Parameters<typeof required>[1] & { readonly values: Values },
-): Access => accessTo(required(entry, given, 'url'), given.values)
+  variable: TokenVariable = 'KILLICK_TOKEN',
+): Access => accessTo(required(entry, given, 'url'), given.values, [variable])
 
 /**
  * A token given as an option goes to the service given. The token of the environment goes only to the service of the
  * environment: a link or a killick.json that somebody sent must not get it.
  * @throws UsageError if the token would cross a network in the clear
  */
-export function accessTo(url: string, values: Values): Access {
+export function accessTo(url: string, values: Values, variables: readonly TokenVariable[] = ['KILLICK_TOKEN']): Access {
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     throw new UsageError(`${url} is not an http or https URL`)
-  const { token, hint } = choose(url, values.token)
-  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token))
+  const { token, hint } = choose(url, values, variables)
+  if (token !== undefined) checkToken(token, url, values['plain-http'])
+  return { url, token, hint }
+}
+
+/** @throws UsageError if it can be no token, or would cross a network in the clear */
+export function checkToken(token: string, url: string, plainHttp: boolean): void {
+  if (!/^[\x21-\x7e]+$/.test(token))
     throw new UsageError('The token holds a character that no token has, such as a space or a line break')
-  if (token !== undefined && !values['plain-http'] && !isPrivate(new URL(url)))
+  if (!plainHttp && !isPrivate(new URL(url)))
     throw new UsageError(
       `The token would go to ${new URL(url).host} over http, where whoever is on the way can read it: use https, or ask for it with --plain-http`,
     )
-  return { url, token, hint }
 }
+
+/** The access, which has a token. @throws UsageError */
+export function withToken(access: Access): Access & { readonly token: string } {
+  const { token, hint } = access
+  if (token === undefined) throw new UsageError(hint ?? 'A token is missing: --token-file, --token or KILLICK_TOKEN')
+  return { ...access, token }
+}
+
+/** Whether a service refused what was asked because of the token. */
+export const isTokenRefusal = (error: unknown): boolean =>
+  error instanceof KillickError && /^(unauthorized|forbidden)$/.test(String(error.details.code))
 
 export const openAccess = ({ url, token, hint }: Access, options: { patience?: number } = {}): Api =>
   openApi(url, token, { ...options, ...(hint !== undefined && { hint }) })
 
-function choose(url: string, given: string | undefined): Pick<Access, 'token' | 'hint'> {
-  const { KILLICK_TOKEN: token, KILLICK_URL: home } = process.env
-  if (given !== undefined) return { token: given, hint: undefined }
-  if (!token) return { token: undefined, hint: undefined }
-  if (home && URL.canParse(home) && new URL(home).origin === new URL(url).origin) return { token, hint: undefined }
+function choose(url: string, values: Values, variables: readonly TokenVariable[]): Pick<Access, 'token' | 'hint'> {
+  const file = values['token-file']
+  if (values.token !== undefined) return { token: values.token, hint: undefined }
+  if (file !== undefined) return { token: readOption(file, 'token-file', 'not a file').trim(), hint: undefined }
+  const { KILLICK_URL: home } = process.env
+  const variable = variables.find((name) => process.env[name])
+  if (variable === undefined) return { token: undefined, hint: undefined }
+  if (home && URL.canParse(home) && new URL(home).origin === new URL(url).origin)
+    return { token: process.env[variable], hint: undefined }
   const why = home ? 'that of KILLICK_URL, which is another one' : 'that of KILLICK_URL, which is not set'
   return {
     token: undefined,
-    hint: `KILLICK_TOKEN was not sent: it goes to one origin only, ${why}. Give it with --token, or set KILLICK_URL=${new URL(url).origin} too`,
+    hint: `${variable} was not sent: it goes to one origin only, ${why}. Give it with --token, or set KILLICK_URL=${new URL(url).origin} too`,
   }
 }
 

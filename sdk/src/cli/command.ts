@@ -49,6 +49,9 @@ export function readArgs<O extends OptionEntries>(entry: CommandEntry<O>, args: 
   return { values: values as ValuesOf<O>, positionals, from: from as Args<O>['from'], config }
 }
 
+/** The person at the terminal did not answer, but ended the program: exit code 130, as after Ctrl-C. */
+export class Unanswered extends Error {}
+
 type Given = string | boolean | (string | boolean)[] | undefined
 
 function parse(entry: CommandEntry, args: readonly string[]) {

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { KillickError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
-import { type Command, EXIT, UsageError } from './command.ts'
+import { isTokenRefusal } from './access.ts'
+import { type Command, EXIT, Unanswered, UsageError } from './command.ts'
 import { commandHelp, programHelp } from './help.ts'
 import { isSystemError, reasonOf } from './input.ts'
 import { COMMANDS, type CommandEntry } from './table/index.ts'
@@ -10,8 +11,13 @@ import { err, json, lines, out, own, paint, text } from './terminal.ts'
 
 // Each command is loaded when it is called; loading the others too would double the time of a start.
 const LOADERS: Record<string, () => Promise<Command>> = {
+  init: async () => (await import('./init.ts')).init,
   keygen: async () => (await import('./keygen.ts')).keygen,
+  register: async () => (await import('./register.ts')).register,
   record: async () => (await import('./record.ts')).record,
+  search: async () => (await import('./search.ts')).search,
+  export: async () => (await import('./export.ts')).exportEvents,
+  keys: async () => (await import('./keys.ts')).keys,
   proof: async () => (await import('./proof.ts')).proof,
   share: async () => (await import('./share.ts')).share,
   verify: async () => (await import('./verify.ts')).verify,
@@ -72,9 +78,15 @@ function tell(error: unknown, name: string, args: readonly string[]): number {
   return exit
 }
 
-/** Besides the codes of the sdk: `usage`, a mistake of the caller, and `internal`, a fault of this program. */
+/**
+ * Besides the codes of the sdk: `usage`, a mistake of the caller, `interrupted`, a question that was not answered, and `internal`,
+ * a fault of this program.
+ */
 function explain(error: unknown): { code: string; exit: number; message: string } {
   if (error instanceof UsageError) return { code: 'usage', exit: EXIT.usage, message: error.message }
+  if (error instanceof Unanswered) return { code: 'interrupted', exit: EXIT.interrupted, message: error.message }
+  if (error instanceof KillickError && isTokenRefusal(error))
+    return { code: 'token_refused', exit: EXIT.usage, message: error.message }
   if (error instanceof KillickError) {
     const exit = error.code === 'unreachable' ? EXIT.undecided : EXIT.usage
     return { code: error.code, exit, message: error.message }

@@ -1,24 +1,6 @@
 // Reads what the commands get from disk and stdin, up to a limit.
-import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { UsageError } from './command.ts'
-
-/** Bytes of a file, or of stdin for `-`: at most `maxBytes` + 1; the extra byte shows that there are more. @throws UsageError */
-export async function readInput(place: string, maxBytes: number): Promise<Uint8Array> {
-  // `end` is inclusive. An endless device is not read beyond it either.
-  const stream = place === '-' ? process.stdin : createReadStream(place, { end: maxBytes })
-  const parts: Buffer[] = []
-  let length = 0
-  try {
-    for await (const part of stream as AsyncIterable<Buffer>) {
-      parts.push(part)
-      length += part.length
-      if (length > maxBytes) break
-    }
-  } catch (error) {
-    throw inputError(error, place)
-  }
-  return Buffer.concat(parts).subarray(0, maxBytes + 1)
-}
 
 /** Text of a small file, at most 64 KiB. @throws UsageError in terms of an option */
 export function readOption(path: string, option: string, what = 'neither a key nor the path of a file'): string {

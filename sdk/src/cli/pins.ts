@@ -42,9 +42,12 @@ export function readPins({ values, config }: PinArgs): PinSet {
   const mine = [ofOptions(values), ...(named ? [named] : around)]
   const kept = config === null ? [] : [{ ...NOTHING, ...config.pins, logKeys: keysOf(config) }]
   const counted = named ? mine : [...mine, ...kept]
-  const pinner: Pinner = config ? { file: config.file, firstUse: config.pins?.firstUse ?? null } : 'you'
   const choose = (kind: PinKind): Found => counted.find((pins) => has(pins, kind)) ?? NOTHING
-  const by = (kind: PinKind) => (mine.some((pins) => has(pins, kind)) ? 'you' : pinner)
+  const by = (kind: PinKind): Pinner => {
+    if (config === null || mine.some((pins) => has(pins, kind))) return 'you'
+    // Only what a service says can be taken from it on first use; the source's key is the project's own.
+    return { file: config.file, firstUse: kind === 'sourceKeys' ? null : (config.pins?.firstUse ?? null) }
+  }
   const setting = (name: 'confirmations' | 'timeTolerance') => counted.find((pins) => pins[name] !== undefined)?.[name]
   const { logs, unplaced } = choose('logs')
   return {
@@ -91,7 +94,7 @@ function ofEnvironment(): Found {
 }
 
 /** @throws UsageError. @throws KillickError `trust_invalid` */
-function loadTrust(file: string): TrustFile {
+export function loadTrust(file: string): TrustFile {
   const text = readOption(resolve(process.cwd(), file), 'trust', 'not a file')
   const fail = (why: string, member?: string, meant?: string) =>
     new KillickError('trust_invalid', `${file}: ${why}`, {

@@ -1,8 +1,10 @@
 import { writeFile } from 'node:fs/promises'
-import { MAX_PROOF_BYTES, parseProof, printProof } from '../core/proof.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Api } from '../audit/api.ts'
+import { MAX_PROOF_BYTES, type Proof, parseProof, printProof } from '../core/proof.ts'
 import { printable } from '../core/text.ts'
 import { accessOf, openAccess } from './access.ts'
-import { type Command, EXIT, readArgs } from './command.ts'
+import { type Command, EXIT, integer, readArgs } from './command.ts'
 import { inputError } from './input.ts'
 import { PROOF } from './table/reading.ts'
 import { count, err, out } from './terminal.ts'
@@ -12,8 +14,14 @@ export const proof: Command = {
     const given = readArgs(PROOF, args)
     const { values, positionals } = given
     const api = openAccess(accessOf(PROOF, given))
-    const path = `/v1/proofs/${encodeURIComponent(positionals[0]!)}`
-    const document = parseProof(await api.bytes(path, MAX_PROOF_BYTES))
+    const waitMs = 1000 * integer(values.wait, 'wait', 0)
+    const document = await fetchProof(api, positionals[0]!, waitMs)
+    if (waitMs > 0 && document.anchors.length === 0) {
+      err(
+        `The event was not anchored within ${values.wait} s; killick anchors says what is pending. Nothing was written.`,
+      )
+      return EXIT.undecided
+    }
     // Invisible characters in the proof are printed as JSON escapes, which mean the same.
     const printed = printable(printProof(document))
     if (values.out === undefined) {
@@ -27,4 +35,17 @@ export const proof: Command = {
     err(`Proof in ${values.out}: entry ${document.log.index} of ${document.log.origin}, ${anchored}`)
     return EXIT.ok
   },
+}
+
+/** Between two looks while an anchor is awaited. */
+const WAIT_MS = 300
+
+/** The proof of an event, anchored if it becomes so within `waitMs`. @throws KillickError, also the service's refusal */
+export async function fetchProof(api: Api, event: string, waitMs: number): Promise<Proof> {
+  const until = performance.now() + waitMs
+  for (;;) {
+    const document = parseProof(await api.bytes(`/v1/proofs/${encodeURIComponent(event)}`, MAX_PROOF_BYTES))
+    if (document.anchors.length > 0 || performance.now() >= until) return document
+    await sleep(WAIT_MS)
+  }
 }

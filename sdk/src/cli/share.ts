@@ -2,7 +2,7 @@ import { revokeShare, shareEvent } from '../client/share.ts'
 import { parseEvent } from '../core/event.ts'
 import { MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
 import { parseTime } from '../core/time.ts'
-import { type Access, accessOf, openAccess } from './access.ts'
+import { type Access, accessOf, openAccess, withToken } from './access.ts'
 import { type Command, EXIT, readArgs, UsageError } from './command.ts'
 import { SHARE } from './table/reading.ts'
 import { err, out } from './terminal.ts'
@@ -17,8 +17,7 @@ export const share: Command = {
     const given = readArgs(SHARE, args)
     const { values, positionals } = given
     const access = accessOf(SHARE, given)
-    const { url, token } = access
-    if (token === undefined) throw new UsageError(access.hint ?? '--token is missing (or set KILLICK_TOKEN)')
+    const { url, token } = withToken(access)
     const service = { url, token }
     if (values.revoke !== undefined) {
       if (positionals[0] !== undefined) throw new UsageError(`Unexpected argument ${positionals[0]}`)

@@ -32,7 +32,8 @@ function wordsFor(by: Backing['by']): Text {
 /** Whose pins a result rests on of which everything is pinned. */
 export function pinnersOf(items: readonly Backing[]): string {
   const pinners = items.flatMap(({ by }) => (typeof by === 'object' && 'pinned' in by ? [by.pinned] : []))
-  const kept = pinners.find((pinner) => pinner !== 'you')
-  if (kept === undefined) return 'pinned by you'
-  return `by the pins in ${basename(kept.file)}${kept.firstUse === null ? '' : ', taken on first use'}`
+  const kept = pinners.filter((pinner) => pinner !== 'you')
+  if (kept[0] === undefined) return 'pinned by you'
+  const isFirst = kept.some(({ firstUse }) => firstUse !== null)
+  return `by the pins in ${basename(kept[0].file)}${isFirst ? ', taken on first use' : ''}`
 }

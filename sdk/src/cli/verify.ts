@@ -1,15 +1,15 @@
-import { MAX_PROOF_BYTES, type Proof, parseProof } from '../core/proof.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Proof, parseProof } from '../core/proof.ts'
 import { readAnchors } from '../verify/read-anchors.ts'
 import { type ChainNode, openNodes } from '../verify/rpc.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Verdict } from '../verify/verdict.ts'
 import { verifyProof } from '../verify/verify-proof.ts'
 import { inWords, type VerdictInWords } from '../words/words.ts'
-import { accessTo, openAccess } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
-import { readInput } from './input.ts'
 import { ANY_CHAIN, type Pinner, type PinSet, readPins } from './pins.ts'
+import { mayChange, openProofInput } from './proof-input.ts'
 import { VERIFY } from './table/checking.ts'
 import {
   checkLines,
@@ -26,6 +26,7 @@ import {
   widthOf,
 } from './terminal.ts'
 import { type Backing, isPinned, pinnersOf, trustLines } from './trust-words.ts'
+import { type Judge, verifyLines } from './verify-lines.ts'
 
 export const verify: Command = {
   run: async (args) => {
@@ -34,27 +35,48 @@ export const verify: Command = {
     const pins = readPins(given)
     const confirmations =
       values.confirmations === undefined ? pins.confirmations : integer(values.confirmations, 'confirmations', 1)
-    const input = await load(positionals[0]!, values)
-    if (isForkFile(input)) return verifyFork(input, pins.logKeys, values.json)
-    const proof = parseProof(input)
-    const nodes = await openNodes(pins.rpcs)
-    const { logs, asked } = placePins(proof, pins, nodes)
-    const verdict = verifyProof(proof, {
-      ...{ logKeys: pins.logKeys, sourceKeys: pins.sourceKeys, logs },
-      facts: nodes.length > 0 ? await readAnchors(proof, asked) : [],
-      ...(confirmations !== undefined && { confirmations }),
-      ...(pins.timeTolerance !== undefined && { timeTolerance: pins.timeTolerance }),
-    })
-    const told = inWords(verdict)
-    out(values.json ? json(told) : report(told, proof, pins.by))
-    return { verified: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[verdict.outcome]
+    const judge = judgeBy(pins, confirmations)
+    const until = performance.now() + 1000 * integer(values.wait, 'wait', 0)
+    const place = positionals[0]!
+    for (;;) {
+      const input = await openProofInput(place, values)
+      if (input.kind === 'lines') return verifyLines(input.lines, await openNodes(pins.rpcs), judge, values.json)
+      if (isForkFile(input.bytes)) return verifyFork(input.bytes, pins.logKeys, values.json)
+      const proof = parseProof(input.bytes)
+      const { verdict, backing } = await judge(proof, await openNodes(pins.rpcs))
+      if (isWorthWaiting(verdict, place, pins) && performance.now() < until) {
+        await sleep(WAIT_MS)
+        continue
+      }
+      const told = inWords(verdict)
+      out(values.json ? json(told) : report(told, backing))
+      return { verified: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[verdict.outcome]
+    }
   },
 }
 
-async function load(place: string, access: Parameters<typeof accessTo>[1]): Promise<Uint8Array> {
-  if (!/^https?:\/\//i.test(place)) return readInput(place, MAX_PROOF_BYTES)
-  // A stranger may be behind a link, so the command does not wait for it without limit.
-  return openAccess(accessTo(place, access), { patience: 0 }).bytes('', MAX_PROOF_BYTES)
+/** Between two looks with --wait. */
+const WAIT_MS = 500
+
+/** Whether the verdict may become another with time: an anchor may come to a link, and a node may catch up. */
+function isWorthWaiting({ outcome, missing }: Verdict, place: string, { rpcs }: PinSet): boolean {
+  if (outcome !== 'undecided') return false
+  return (missing.includes('anchor') && mayChange(place)) || (missing.includes('chain') && rpcs.length > 0)
+}
+
+/** Judges proofs by pins. */
+export function judgeBy(pins: PinSet, confirmations: number | undefined): Judge {
+  const { logKeys, sourceKeys, timeTolerance, by } = pins
+  return async (proof, nodes) => {
+    const { logs, asked } = placePins(proof, pins, nodes)
+    const verdict = verifyProof(proof, {
+      ...{ logKeys, sourceKeys, logs },
+      facts: nodes.length > 0 ? await readAnchors(proof, asked) : [],
+      ...(confirmations !== undefined && { confirmations }),
+      ...(timeTolerance !== undefined && { timeTolerance }),
+    })
+    return { verdict, backing: backingOf(verdict, proof.log.origin, by) }
+  }
 }
 
 /**
@@ -81,17 +103,13 @@ function placePins(
 
 const COLOURS = { verified: 'green', failed: 'red', undecided: 'yellow' } as const
 
-function report(verdict: VerdictInWords, proof: Proof, by: PinSet['by']): Text {
-  const { outcome, level, checks, event, missing, anchoredAt, times, registrations } = verdict
-  const reached = level === 'none' ? '' : text`, as far as ${paint('bold', level)}`
-  const backing = backingOf(verdict, proof.log.origin, by)
-  const whose = outcome !== 'failed' && backing.every(isPinned) ? `: ${pinnersOf(backing)}` : ''
+function report(verdict: VerdictInWords, backing: readonly Backing[]): Text {
+  const { checks, event, anchoredAt, times, registrations } = verdict
   return lines([
     ...(event ? [...describe(event), ''] : []),
     ...checkLines(checks),
     '',
-    ...(outcome === 'failed' ? [] : [trustLines(backing), '']),
-    text`${paint(['bold', COLOURS[outcome]], outcome.toUpperCase())}${reached}${whose}`,
+    outcomeLines(verdict, backing),
     ...(anchoredAt ? [`The event existed by ${anchoredAt}, the time of the block that anchors it.`] : []),
     ...(times?.after ? [`It was not yet in the log as anchored at ${times.after}.`] : []),
     ...(times?.outside
@@ -105,7 +123,17 @@ function report(verdict: VerdictInWords, proof: Proof, by: PinSet['by']): Text {
     ...(registrations.length > 0
       ? [own('What the log says of the source’s keys:'), ...registrations.map(keyWord)]
       : []),
-    ...list('Missing for "verified"', missing),
+    ...missingLines(verdict),
+  ])
+}
+
+/** The outcome, and whose word it rests on. */
+export function outcomeLines({ outcome, level }: VerdictInWords, backing: readonly Backing[]): Text {
+  const reached = level === 'none' ? '' : text`, as far as ${paint('bold', level)}`
+  const whose = outcome !== 'failed' && backing.every(isPinned) ? `: ${pinnersOf(backing)}` : ''
+  return lines([
+    ...(outcome === 'failed' ? [] : [trustLines(backing), '']),
+    text`${paint(['bold', COLOURS[outcome]], outcome.toUpperCase())}${reached}${whose}`,
   ])
 }
 
@@ -117,7 +145,7 @@ function keyWord({ logIndex, kid, notBefore, notAfter, anchoredAt }: Verdict['re
 }
 
 /** On whose word the keys and the contract rest. */
-function backingOf({ checks }: VerdictInWords, origin: string, pinner: PinSet['by']): Backing[] {
+function backingOf({ checks }: Pick<Verdict, 'checks'>, origin: string, pinner: PinSet['by']): Backing[] {
   const statusOf = (id: string) => checks.find((check) => check.id === id)?.status
   const word = { name: origin }
   const by = (status: string | undefined, pinned: Pinner): Backing['by'] =>
@@ -131,6 +159,9 @@ function backingOf({ checks }: VerdictInWords, origin: string, pinner: PinSet['b
     { what: 'the contract', by: held.length === 0 ? 'nobody' : pinned ? { pinned: pinner.logs } : word },
   ]
 }
+
+/** What a verdict lacks. */
+export const missingLines = ({ missing }: VerdictInWords): Text[] => list('Missing for "verified"', missing)
 
 const list = (title: string, items: readonly string[]): Text[] =>
   items.length === 0 ? [] : [own(`${title}:`), ...items.map((item) => text`  · ${item}`)]

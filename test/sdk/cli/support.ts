@@ -10,7 +10,14 @@ import { main } from '../../../sdk/src/cli/commands.ts'
 const program = fileURLToPath(new URL('../../../sdk/src/cli/main.ts', import.meta.url))
 
 export type Run = { code: number | null; out: string; err: string }
-export type RunOptions = { input?: string; env?: Record<string, string> }
+export type RunOptions = {
+  input?: string
+  env?: Record<string, string>
+  /** The working folder. Default: that of the tests. */
+  cwd?: string
+  /** Whether stdout is a terminal, without colours; of runs in this process only. */
+  isTerminal?: boolean
+}
 
 /** The environment is ours without any KILLICK_ setting. */
 function environment(more: Record<string, string> = {}): NodeJS.ProcessEnv {
@@ -20,7 +27,10 @@ function environment(more: Record<string, string> = {}): NodeJS.ProcessEnv {
 
 /** `killick …args` in a process of its own, with `input` on stdin, or the file `stdin`. */
 export async function killickProcess(args: string[], options: RunOptions & { stdin?: string } = {}): Promise<Run> {
-  const child = spawn(process.execPath, [program, ...args], { env: environment(options.env) })
+  const child = spawn(process.execPath, [program, ...args], {
+    env: environment(options.env),
+    ...(options.cwd && { cwd: options.cwd }),
+  })
   child.stdin.on('error', () => {})
   if (options.stdin === undefined) child.stdin.end(options.input ?? '')
   else
@@ -32,7 +42,13 @@ export async function killickProcess(args: string[], options: RunOptions & { std
   return { code, out, err }
 }
 
-type Surroundings = { env: NodeJS.ProcessEnv; stdin: Readable; stdout: PassThrough; stderr: PassThrough }
+type Surroundings = {
+  env: NodeJS.ProcessEnv
+  stdin: Readable
+  stdout: PassThrough
+  stderr: PassThrough
+  cwd: string | undefined
+}
 const here = new AsyncLocalStorage<Surroundings>()
 
 // What a command finds in `process` is that of its run; everybody else finds what was there.
@@ -45,6 +61,9 @@ for (const name of ['env', 'stdin', 'stdout', 'stderr'] as const) {
   })
 }
 
+const { cwd } = process
+process.cwd = () => here.getStore()?.cwd ?? cwd.call(process)
+
 /**
  * `killick …args` in this process, with its own arguments, environment and streams, beside others. Not for what belongs to a
  * process: signals, terminals, limits of memory, and commands that start programs, as `deploy` and `handover` do.
@@ -53,7 +72,8 @@ export async function killick(args: string[], options: RunOptions = {}): Promise
   const env = environment(options.env)
   const surroundings = {
     ...{ env, stdin: Readable.from([Buffer.from(options.input ?? '')]) },
-    ...{ stdout: new PassThrough(), stderr: new PassThrough() },
+    ...{ stdout: Object.assign(new PassThrough(), { isTTY: options.isTerminal === true }), stderr: new PassThrough() },
+    cwd: options.cwd,
   }
   const read = Promise.all([text(surroundings.stdout), text(surroundings.stderr)])
   const code = await here.run(surroundings, () => main(args))
@@ -61,4 +81,35 @@ export async function killick(args: string[], options: RunOptions = {}): Promise
   surroundings.stderr.end()
   const [out, err] = await read
   return { code, out, err }
+}
+
+/** What the person types when the terminal shows this: text, or a key such as Ctrl-C. */
+export type Typed = readonly [shown: RegExp, keys: string]
+
+export const [ENTER, CTRL_C, CTRL_D] = ['\r', '\u0003', '\u0004']
+
+/** `killick …args` in this process, with a person at a terminal, who types when asked. `err` is what the terminal showed. */
+export async function killickAsked(args: string[], typed: readonly Typed[], options: RunOptions = {}): Promise<Run> {
+  const terminal = () => Object.assign(new PassThrough(), { isTTY: true, columns: 200, setRawMode: () => {} })
+  const surroundings = {
+    ...{ env: environment(options.env), cwd: options.cwd },
+    ...{ stdin: terminal(), stdout: new PassThrough(), stderr: terminal() },
+  }
+  const left = [...typed]
+  let shown = ''
+  let from = 0
+  surroundings.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    shown += chunk
+    const next = left[0]
+    if (next === undefined || !next[0].test(shown.slice(from))) return
+    left.shift()
+    from = shown.length
+    setImmediate(() => surroundings.stdin.write(next[1]))
+  })
+  const read = text(surroundings.stdout)
+  const code = await here.run(surroundings, () => main(args))
+  surroundings.stdout.end()
+  const out = await read
+  if (left.length > 0) throw new Error(`Nothing was asked like ${left[0]![0]}: ${shown}`)
+  return { code, out, err: shown }
 }

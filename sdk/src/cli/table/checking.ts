@@ -4,10 +4,11 @@ import { ACCESS, CONFIG, JSON_OUT, LINK_TOKEN, PINS } from './options.ts'
 export const VERIFY = command({
   name: 'verify',
   summary: 'check a proof, without trusting whoever gave it to you',
-  usage: ['verify <file | URL | -> [pins] [options]'],
+  usage: ['verify <file | link | -> [pins] [options]'],
   arguments: [{ name: 'file', complete: 'file' }],
   about: [
     'Prints every check as passed, failed or skipped with the reason, and the verdict. Keys and addresses inside a proof are claims; what counts is what you pin, from a place you trust. What you leave out is skipped, and the verdict is then "undecided" and says whose word it rests on. A skipped check never hides a failed one.',
+    '<file> is a proof, or an export (killick export): then every line is checked, and what it shows is compared with its proof. A link is a proof link (…/p/…), one that holds the proof itself (…#…, of which nothing is sent anywhere), or any URL of a proof; - is stdin.',
     'Given evidence that a log has two histories (killick-fork/1, from a recorder or killick compare), it says what the two signed notes in it show; this needs --log-key alone.',
   ],
   options: {
@@ -16,17 +17,27 @@ export const VERIFY = command({
       value: 'n',
       about: 'blocks that make an anchor final on a chain without finality of its own; default 12',
     },
+    wait: {
+      value: 'seconds',
+      default: '0',
+      about: 'how long to wait for the anchor: asks the link and the chain again; default 0',
+    },
     ...LINK_TOKEN,
-    json: { about: 'print the verdict as JSON' },
+    json: { about: 'print the verdict as JSON; of an export one object a line, and the counts in the last' },
   },
   exits: [
     [0, 'verified (of evidence: the notes agree)'],
     [1, 'failed (they contradict each other, under the pinned key)'],
     [2, 'wrong usage, or not a proof'],
-    [3, 'undecided: not anchored yet, a node or the URL could not be reached, or not everything was pinned'],
+    [
+      3,
+      'undecided: not anchored yet, a node or the URL could not be reached, or not everything was pinned; of an export the worst line counts, 1 before 2 before 3',
+    ],
   ],
   examples: [
     'killick verify proof.json',
+    'killick verify https://audit.example.com/p/vGq3… --trust trust.json --wait 60',
+    'killick verify november.ndjson --json | tail -1',
     'killick verify proof.json --rpc https://rpc.example.com --contract 0x5FbD… --log-id 0x9c1e… \\',
     '    --log-key ledger.example.com+1f2e3d4c+AQ… --source-key billing-api=billing-api.pub.json',
   ],

@@ -2,14 +2,14 @@
 import { AUDIT, COMPARE, VERIFY } from './checking.ts'
 import type { CommandEntry, CommandGroup } from './entry.ts'
 import { DEPLOY, HANDOVER } from './operating.ts'
-import { ANCHORS, PROOF, SHARE } from './reading.ts'
-import { KEYGEN, RECORD } from './recording.ts'
+import { ANCHORS, EXPORT, KEYS, PROOF, SEARCH, SHARE } from './reading.ts'
+import { INIT, KEYGEN, RECORD, REGISTER } from './recording.ts'
 
 export type { CommandEntry, OptionEntry } from './entry.ts'
 
 export const GROUPS: readonly CommandGroup[] = [
-  { title: 'Record', commands: [KEYGEN, RECORD] },
-  { title: 'Read', commands: [PROOF, SHARE, ANCHORS] },
+  { title: 'Record', commands: [INIT, KEYGEN, REGISTER, RECORD] },
+  { title: 'Read', commands: [SEARCH, EXPORT, KEYS, PROOF, SHARE, ANCHORS] },
   { title: 'Check', commands: [VERIFY, AUDIT, COMPARE] },
   { title: 'Operate', commands: [DEPLOY, HANDOVER] },
 ]

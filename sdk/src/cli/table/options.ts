@@ -9,11 +9,27 @@ export const CONFIG = {
   },
 } as const
 
+/** For lists, which are for people on a terminal. */
+export const JSON_LINES = {
+  json: { about: 'print JSON, one object a line, on a terminal too' },
+} as const
+
+/** For commands whose result is no document. */
+export const JSON_FAILURE = { json: { about: 'report a failure as a JSON document on stdout' } } as const
+
 export const JSON_OUT = { json: { about: 'print the result as JSON' } } as const
 
 const PLAIN_HTTP = {
   'plain-http': {
     about: 'send the token to another machine over http too, where whoever is on the way can read it',
+  },
+} as const
+
+const TOKEN_FILE = {
+  'token-file': {
+    value: 'file',
+    complete: 'file',
+    about: 'a file that holds the token, such as keys/admin.token or keys/reader.token in the service’s data folder',
   },
 } as const
 
@@ -29,8 +45,35 @@ export const ACCESS = {
     about:
       'a reader token of the service; or KILLICK_TOKEN, which keeps it out of the list of processes and is sent to the origin of KILLICK_URL only',
   },
+  ...TOKEN_FILE,
   ...PLAIN_HTTP,
   ...CONFIG,
+} as const
+
+/** The same for what only administrators may do. */
+export const ADMIN_TOKEN = {
+  token: {
+    value: 'token',
+    about:
+      'an admin token of the service; or KILLICK_ADMIN_TOKEN, which keeps it out of the list of processes and is sent to the origin of KILLICK_URL only',
+  },
+  ...TOKEN_FILE,
+  ...PLAIN_HTTP,
+} as const
+
+/** Which events. */
+export const CONDITIONS = {
+  action: { value: 'action', about: 'an action such as invoice.approve, or all that begin alike: invoice.*' },
+  actor: { value: 'id', about: 'id of who did it' },
+  target: { value: 'id', about: 'id of one of the things it was done to' },
+  outcome: { value: 'outcome', complete: ['success', 'failure', 'denied'], about: 'success, failure or denied' },
+  source: { value: 'name', about: 'the source that recorded it' },
+  stream: { value: 'stream', about: 'the stream it is in' },
+  from: {
+    value: 'time',
+    about: 'recorded at or after this: an RFC 3339 time, or a day such as 2027-01-31 (from its start, UTC)',
+  },
+  to: { value: 'time', about: 'recorded before this time, or until the end of this day (UTC)' },
 } as const
 
 /** For links and proofs behind a URL. */

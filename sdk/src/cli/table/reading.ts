@@ -1,19 +1,96 @@
 import { command } from './entry.ts'
-import { ACCESS, ASKING } from './options.ts'
+import { ACCESS, ASKING, CONDITIONS, JSON_FAILURE, JSON_LINES } from './options.ts'
+
+export const SEARCH = command({
+  name: 'search',
+  summary: 'search events, newest first',
+  usage: ['search [conditions] [--limit <n>] [options]'],
+  about: [
+    'Lists the events that meet every condition, on the service’s word; killick proof fetches the proof of one. On a terminal it prints a table, else one JSON object a line, with all its fields.',
+  ],
+  options: {
+    ...CONDITIONS,
+    limit: { value: 'n', default: '50', about: 'how many to list, the newest; default 50' },
+    ...ACCESS,
+    ...JSON_LINES,
+  },
+  exits: [[0, 'listed, also if nothing was found'], ...ASKING],
+  examples: [
+    'killick search --action invoice.* --outcome denied --from 2026-11-01',
+    'killick search --actor u-17 --limit 1000 --json | jq .fields.action',
+  ],
+})
+
+export const EXPORT = command({
+  name: 'export',
+  summary: 'write found events to a file, with proofs or as CSV',
+  usage: ['export [conditions] [--format ndjson|csv] [--out <file>] [options]'],
+  about: [
+    'As NDJSON every line is an event with its proof, and killick verify checks the whole file. CSV has no proofs. The export is itself recorded in the ledger. The file appears under its name only when it is whole; an existing file is never overwritten.',
+    'The service gives at most 10,000 events with proofs, or 100,000 without, newest first. Where an export has that many, older ones may be left out: the command says so and exits with 3.',
+  ],
+  options: {
+    ...CONDITIONS,
+    format: { value: 'format', default: 'ndjson', complete: ['ndjson', 'csv'], about: 'ndjson (default) or csv' },
+    out: { value: 'file', complete: 'file', about: 'write to a new file instead of stdout' },
+    ...ACCESS,
+    ...JSON_FAILURE,
+  },
+  exits: [
+    [0, 'written, and nothing was left out'],
+    [2, 'wrong usage, or refused'],
+    [3, 'the service could not be reached, broke off, or may have left out older events'],
+  ],
+  examples: [
+    'killick export --from 2026-11-01 --to 2026-11-30 --out november.ndjson',
+    'killick export --action salary.* --format csv > salaries.csv',
+  ],
+})
+
+export const KEYS = command({
+  name: 'keys',
+  summary: 'list sources and their registered keys',
+  usage: ['keys [--source <name>] [options]'],
+  about: [
+    'Lists which keys are registered for which source, since which entry of the log and for how long, on the service’s word; killick audit holds the list against the log. The key of killick.json or --key is marked, and said to be missing if it is not registered.',
+  ],
+  options: {
+    source: { value: 'name', about: 'only of this source' },
+    key: {
+      value: 'file',
+      env: 'KILLICK_KEY',
+      config: 'key',
+      complete: 'file',
+      about: 'your key, private or public, to be marked in the list',
+    },
+    ...ACCESS,
+    ...JSON_LINES,
+  },
+  exits: [[0, 'listed'], ...ASKING],
+  examples: ['killick keys', 'killick keys --source billing-api --json'],
+})
 
 export const PROOF = command({
   name: 'proof',
   summary: 'fetch the proof of an event',
-  usage: ['proof <event> [--out <file>] [--url <url>] [--token <token>]'],
+  usage: ['proof <event> [--out <file>] [--wait <seconds>] [options]'],
   arguments: [{ name: 'event' }],
   about: [
     '<event> is the event’s id (a UUID) or its leaf hash (43 characters). The proof is one JSON document that anyone can check with killick verify, without asking the service again. It shows every field of the event that the service still holds.',
   ],
-  options: { out: { value: 'file', complete: 'file', about: 'write to a file instead of stdout' }, ...ACCESS },
+  options: {
+    out: { value: 'file', complete: 'file', about: 'write to a file instead of stdout' },
+    wait: { value: 'seconds', default: '0', about: 'how long to wait until the event is anchored; default 0' },
+    ...ACCESS,
+    ...JSON_FAILURE,
+  },
   exits: [
     [0, 'written'],
     [2, 'wrong usage, or no such event'],
-    [3, 'the service could not be reached'],
+    [
+      3,
+      'the service could not be reached, or the event was not anchored in the time of --wait: then nothing is written',
+    ],
   ],
   examples: [
     'killick proof 0192f0c1-7b1a-7c3e-9f00-5b1f6a3c2d10 --url http://127.0.0.1:8787 --out proof.json',
@@ -45,6 +122,7 @@ export const SHARE = command({
     },
     revoke: { value: 'share', about: 'withdraw the link with this id permanently' },
     ...ACCESS,
+    ...JSON_FAILURE,
   },
   exits: [[0, 'done'], ...ASKING],
   examples: [

@@ -1,5 +1,69 @@
 import { command } from './entry.ts'
-import { CONFIG, URL_OPTION } from './options.ts'
+import { ADMIN_TOKEN, CONFIG, JSON_FAILURE, JSON_OUT, URL_OPTION } from './options.ts'
+
+export const INIT = command({
+  name: 'init',
+  summary: 'set up a project: key, registration, killick.json, and a first event that is proven',
+  usage: ['init [--url <url>] [--source <name>] [--token-file <file>] [--yes] [options]'],
+  about: [
+    'In the working folder: makes a key that only you can read, registers the source with the service, takes the log’s key and its contract from there, writes killick.json and an example that runs, records one event, waits until it is anchored, checks its proof, and prints the verdict and a link to it. What is not given as an option is asked for. Nothing that exists is overwritten.',
+    'It may be interrupted anywhere: called again, it goes on where it was. .killick-init.json holds what it needs for that, and is removed at the end. A token is written nowhere.',
+    'What is taken from the service counts as pinned on first use, and every verdict says so until you have compared it with what the operator publishes elsewhere and removed firstUse from killick.json; or give the operator’s trust.json with --trust. In a git repository, .gitignore gets lines for key and spool.',
+  ],
+  options: {
+    url: { value: 'url', env: 'KILLICK_URL', about: 'the service; asked for with http://127.0.0.1:8787 in mind' },
+    source: {
+      value: 'name',
+      env: 'KILLICK_SOURCE',
+      about: 'name of the source; asked for with the project’s name in mind',
+    },
+    key: {
+      value: 'file',
+      env: 'KILLICK_KEY',
+      complete: 'file',
+      about: 'its private key: made, or used if it is there; default <source>.key.json',
+    },
+    spool: {
+      value: 'dir',
+      env: 'KILLICK_SPOOL',
+      default: 'killick-spool',
+      complete: 'folder',
+      about: 'where events wait until the log has accepted them; default killick-spool',
+    },
+    ...ADMIN_TOKEN,
+    rpc: {
+      value: 'url',
+      repeat: true,
+      about: 'a node of the chain to ask; default: those that the service publishes',
+    },
+    'log-key': {
+      value: 'vkey',
+      env: 'KILLICK_LOG_KEY',
+      complete: 'file',
+      about: 'verifier key of the log that the service must keep, or a file that holds it',
+    },
+    trust: {
+      value: 'file',
+      complete: 'file',
+      about: 'pins from the operator (a trust.json), instead of those that the service names',
+    },
+    wait: { value: 'seconds', default: '120', about: 'how long to wait for the anchor; default 120' },
+    yes: { about: 'ask nothing: take what the questions suggest, and the pins of the service' },
+    again: { about: 'go through the steps with the killick.json that is there' },
+    ...JSON_OUT,
+  },
+  exits: [
+    [0, 'the first event is verified'],
+    [1, 'its proof does not hold'],
+    [2, 'wrong usage or refused; a killick.json is there already; the service keeps another log'],
+    [3, 'the service could not be reached, or the verdict is open: not anchored yet, or no node was asked'],
+    [130, 'interrupted'],
+  ],
+  examples: [
+    'killick init',
+    'killick init --url http://127.0.0.1:8787 --source billing-api --token-file data/keys/admin.token --yes',
+  ],
+})
 
 export const KEYGEN = command({
   name: 'keygen',
@@ -22,6 +86,48 @@ export const KEYGEN = command({
     [2, 'wrong usage, or a file exists'],
   ],
   examples: ['killick keygen --out billing-api.key.json'],
+})
+
+export const REGISTER = command({
+  name: 'register',
+  summary: 'register a source and its key with the service',
+  usage: ['register [--source <name> --key <file> --url <url>] [--token-file <file>] [options]'],
+  about: [
+    'Tells the service that a key belongs to a source; from then on it takes what the key signs in that name. A key that is registered is not registered again, unless its time changes. The registration is an event of the ledger. Of a private key only the public part is sent.',
+    'If a log’s key is pinned, the service must keep that log.',
+  ],
+  options: {
+    source: { value: 'name', env: 'KILLICK_SOURCE', config: 'source', about: 'name of the source' },
+    key: {
+      value: 'file',
+      env: 'KILLICK_KEY',
+      config: 'key',
+      complete: 'file',
+      about: 'its key: the private one, or the public one (.pub.json)',
+    },
+    'not-before': { value: 'time', about: 'the key counts from this RFC 3339 time on' },
+    'not-after': { value: 'time', about: 'the key counts until this RFC 3339 time' },
+    ...URL_OPTION,
+    ...ADMIN_TOKEN,
+    'log-key': {
+      value: 'vkey',
+      env: 'KILLICK_LOG_KEY',
+      config: 'logKey',
+      complete: 'file',
+      about: 'verifier key of the log that the service must keep, or a file that holds it',
+    },
+    ...CONFIG,
+    ...JSON_OUT,
+  },
+  exits: [
+    [0, 'registered, now or before'],
+    [2, 'wrong usage, the token is refused, or the service keeps another log'],
+    [3, 'the service could not be reached'],
+  ],
+  examples: [
+    'killick register --source billing-api --key billing-api.pub.json --url http://127.0.0.1:8787 --token-file data/keys/admin.token',
+    'killick register --not-after 2027-01-31T00:00:00Z',
+  ],
 })
 
 export const RECORD = command({
@@ -63,6 +169,7 @@ export const RECORD = command({
     },
     ids: { about: 'print the id of each event on stdout, in order' },
     ...CONFIG,
+    ...JSON_FAILURE,
   },
   exits: [
     [0, 'the log has accepted everything'],

@@ -1,0 +1,32 @@
+// Which events `search` and `export` ask for, as a query.
+import { parseTime, printTime } from '../core/time.ts'
+import { UsageError } from './command.ts'
+import type { ValuesOf } from './table/entry.ts'
+import type { CONDITIONS } from './table/options.ts'
+
+const TEXTS = ['action', 'actor', 'target', 'outcome', 'source', 'stream'] as const
+const DAY_MS = 86_400_000
+
+/** The query, empty or beginning with `?`. White space around a value is nobody's id. @throws UsageError */
+export function queryOf(values: ValuesOf<typeof CONDITIONS>, more: Record<string, string> = {}): string {
+  const query = new URLSearchParams()
+  for (const name of TEXTS) {
+    const text = values[name]?.trim()
+    if (text === '') throw new UsageError(`--${name} is empty`)
+    if (text !== undefined) query.set(name, text)
+  }
+  for (const name of ['from', 'to'] as const) {
+    const text = values[name]
+    if (text !== undefined) query.set(name, timeOf(name, text.trim()))
+  }
+  for (const [name, value] of Object.entries(more)) query.set(name, value)
+  return query.size === 0 ? '' : `?${query}`
+}
+
+/** A day is whole: `from` means its start, `to` its end, which is the start of the next. */
+function timeOf(name: 'from' | 'to', text: string): string {
+  const isDay = /^\d{4}-\d\d-\d\d$/.test(text)
+  const time = parseTime(isDay ? `${text}T00:00:00Z` : text)
+  if (time === null) throw new UsageError(`--${name} is not a time such as 2027-01-31 or 2027-01-31T12:00:00Z: ${text}`)
+  return printTime(time + (isDay && name === 'to' ? DAY_MS : 0))!
+}

@@ -1,0 +1,127 @@
+// The files that `killick init` leaves in a project.
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, dirname, isAbsolute, join, relative } from 'node:path'
+import type { FirstUse } from '../config/config.ts'
+import { CONFIG_FILE, loadConfig } from '../config/config.ts'
+import { isSourceName } from '../core/event.ts'
+import type { JsonObject } from '../core/json.ts'
+import { isObject, parseJson } from '../core/json.ts'
+import type { PublicJwk } from '../core/jwk.ts'
+import type { PinnedLog } from '../verify/trust.ts'
+import { replaceFile } from './init-state.ts'
+
+export const EXAMPLE_FILE = 'audit-example.mjs'
+
+const EXAMPLE = `// Records one event with the settings in killick.json. Run it: node ${EXAMPLE_FILE}
+import { openAuditLog, readConfig } from '@killick/sdk'
+
+const audit = await openAuditLog(readConfig())
+const { id } = await audit.record({
+  action: 'invoice.approve',
+  actor: { type: 'user', id: 'u-17', name: 'Zoë Lindqvist' },
+  targets: [{ type: 'invoice', id: '2026-0042' }],
+  outcome: 'success', // or 'failure', or 'denied'
+})
+await audit.close({ strict: true }) // rejects if the ledger has not accepted everything
+console.log(id)
+`
+
+/** Writes the example. @returns false if a file of its name is there */
+export function writeExample(folder: string): boolean {
+  const file = join(folder, EXAMPLE_FILE)
+  if (existsSync(file)) return false
+  writeFileSync(file, EXAMPLE, { flag: 'wx' })
+  return true
+}
+
+/** A name for the source: that of the package, or of the folder. */
+export function nameOf(folder: string): string {
+  const tidy = (text: string) =>
+    text
+      .toLowerCase()
+      .replace(/^@[^/]*\//, '')
+      .replace(/[^a-z0-9._-]+/g, '-')
+      .replace(/^[^a-z0-9]+/, '')
+      .slice(0, 64)
+  const names = [packageName(folder), basename(folder), 'my-app'].map((name) => tidy(name ?? ''))
+  return names.find((name) => isSourceName(name) && name !== 'killick')!
+}
+
+function packageName(folder: string): string | undefined {
+  try {
+    const { name } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    return typeof name === 'string' ? name : undefined
+  } catch {
+    // None, or none that can be read: the folder has a name too.
+    return undefined
+  }
+}
+
+/** Adds lines to .gitignore for what must not be committed, if the folder is in a git repository. @returns those added */
+export function ignoreFiles(folder: string, paths: readonly string[]): string[] {
+  if (!isInRepository(folder)) return []
+  const inside = paths
+    .map((path) => relative(folder, path))
+    .filter((path) => !path.startsWith('..') && !isAbsolute(path))
+  const file = join(folder, '.gitignore')
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
+  const known = new Set(text.split(/\r?\n/).map((line) => line.trim()))
+  const added = inside.map((path) => `/${path.replaceAll('\\', '/')}`).filter((line) => !known.has(line))
+  if (added.length > 0) appendFileSync(file, `${text === '' || text.endsWith('\n') ? '' : '\n'}${added.join('\n')}\n`)
+  return added
+}
+
+function isInRepository(folder: string): boolean {
+  if (existsSync(join(folder, '.git'))) return true
+  return dirname(folder) !== folder && isInRepository(dirname(folder))
+}
+
+/** What `init` has to say in killick.json. */
+export type NewConfig = {
+  readonly url: string
+  readonly source: string
+  /** Paths as they are to be written: from the folder, with /. */
+  readonly key: string
+  readonly spool: string
+  readonly logKey: string
+  readonly jwk: PublicJwk
+  readonly logs: readonly PinnedLog[]
+  readonly rpcs: readonly string[]
+  readonly firstUse: FirstUse | null
+}
+
+/** Writes killick.json; what it has already stays. @returns whether anything was written */
+export function writeConfig(folder: string, config: NewConfig): boolean {
+  const file = join(folder, CONFIG_FILE)
+  const before = existsSync(file) ? readFileSync(file, 'utf8') : null
+  const had = before === null ? {} : (parseJson(before) as JsonObject)
+  const { jwk, logs, rpcs, firstUse, ...settings } = config
+  const pins = isObject(had.pins) ? had.pins : {}
+  const orNew = (name: string, value: readonly unknown[]) => {
+    const known = pins[name]
+    return { [name]: Array.isArray(known) && known.length > 0 ? known : value }
+  }
+  const isAdded = had.logKey === undefined || (logs.length > 0 && !hasItems(pins.logs))
+  const text = `${JSON.stringify(
+    {
+      ...settings,
+      ...had,
+      pins: {
+        ...(isAdded && firstUse !== null && { firstUse }),
+        ...pins,
+        ...orNew('sourceKeys', [{ source: config.source, jwk }]),
+        ...orNew('logs', logs),
+        ...orNew('rpcs', rpcs),
+      },
+    },
+    null,
+    2,
+  )}\n`
+  if (before !== null && JSON.stringify(JSON.parse(text)) === JSON.stringify(had)) return false
+  replaceFile(file, text)
+  // Whoever reads it must be able to.
+  loadConfig(file)
+  return true
+}
+
+const hasItems = (value: unknown): boolean => Array.isArray(value) && value.length > 0

@@ -1,0 +1,152 @@
+// Checks an export: each line by itself, with as much in memory as one line needs.
+import { isDeepStrictEqual } from 'node:util'
+import { KillickError } from '../core/errors.ts'
+import { isObject, type JsonObject } from '../core/json.ts'
+import { type Proof, parseProof } from '../core/proof.ts'
+import type { ChainNode } from '../verify/rpc.ts'
+import type { Verdict } from '../verify/verdict.ts'
+import { inWords } from '../words/words.ts'
+import { EXIT } from './command.ts'
+import type { ExportedLine } from './proof-input.ts'
+import { count, err, jsonLine, lines as linesOf, out, padded, paint, type Text, text } from './terminal.ts'
+import { type Backing, trustLines } from './trust-words.ts'
+
+/** How a proof is judged, and what the verdict rests on. */
+export type Judge = (proof: Proof, nodes: readonly ChainNode[]) => Promise<{ verdict: Verdict; backing: Backing[] }>
+
+type Outcome = Verdict['outcome'] | 'unreadable'
+type Told = {
+  readonly line: number
+  readonly outcome: Outcome
+  readonly level?: Verdict['level']
+  readonly id?: string
+  readonly action?: string
+  /** Reasons, in words. */
+  readonly why: readonly string[]
+}
+
+/** Members of an exported line that the proof says too, and that must agree with it. */
+const SAID_TWICE = ['id', 'leafHash', 'source', 'stream', 'seq', 'recordedAt', 'fields'] as const
+/** Members that stand beside the event, and say nothing about it that anybody could rely on. */
+const BESIDE = new Set<string>([...SAID_TWICE, 'logIndex', 'missing', 'number', 'error', 'token', 'proof'])
+
+/** Different grounds that verdicts of one export rest on, at most; a ledger has few. */
+const MAX_GROUNDS = 8
+
+/** @returns the exit code: the worst of all lines */
+export async function verifyLines(
+  input: AsyncIterable<ExportedLine>,
+  nodes: readonly ChainNode[],
+  judge: Judge,
+  asJson: boolean,
+): Promise<number> {
+  const asked = nodes.map(remembering)
+  const tally: Record<Outcome, number> = { verified: 0, undecided: 0, failed: 0, unreadable: 0 }
+  const grounds = new Map<string, { backing: Backing[]; events: number }>()
+  const unchecked = new Set<string>()
+  for await (const line of input) {
+    const { told, backing } = await judgeLine(line, asked, judge, unchecked)
+    tally[told.outcome] += 1
+    if (backing) {
+      const key = JSON.stringify(backing)
+      const ground = grounds.get(key)
+      if (ground) ground.events += 1
+      else if (grounds.size < MAX_GROUNDS) grounds.set(key, { backing, events: 1 })
+    }
+    out(asJson ? jsonLine(told) : report(told))
+  }
+  const total = Object.values(tally).reduce((sum, n) => sum + n, 0)
+  if (asJson) out(jsonLine({ events: total, ...tally, uncheckedMembers: [...unchecked] }))
+  else {
+    const each = [...grounds.values()].flatMap(({ backing, events }) => [
+      ...(grounds.size > 1 ? [text`${count(events, 'event')}:`] : []),
+      trustLines(backing),
+    ])
+    const sums = (Object.keys(tally) as Outcome[]).filter((outcome) => tally[outcome] > 0)
+    const words = sums.map((outcome) => `${tally[outcome].toLocaleString('en')} ${outcome}`).join(', ')
+    out(linesOf(['', ...each, '', text`${count(total, 'event')}: ${paint(['bold', colourOf(tally)], words)}`]))
+  }
+  if (unchecked.size > 0) err(`No proof covers what the lines say in: ${[...unchecked].join(', ')}`)
+  if (tally.failed > 0) return EXIT.failed
+  if (tally.unreadable > 0 || total === 0) return EXIT.usage
+  return tally.undecided > 0 ? EXIT.undecided : EXIT.ok
+}
+
+async function judgeLine(
+  line: ExportedLine,
+  nodes: readonly ChainNode[],
+  judge: Judge,
+  unchecked: Set<string>,
+): Promise<{ told: Told; backing?: Backing[] }> {
+  const { number, value } = line
+  if (value === null) return { told: { line: number, outcome: 'unreadable', why: [line.fault] } }
+  const isBare = value.format === 'killick-proof/1'
+  const shown = isBare ? {} : { ...(typeof value.id === 'string' && { id: value.id }) }
+  if (!isBare) for (const name of Object.keys(value)) if (!BESIDE.has(name) && unchecked.size < 32) unchecked.add(name)
+  const document = isBare ? value : value.proof
+  if (document === null || document === undefined) {
+    const why = isObject(value.error) ? `the ledger gave no proof: ${String(value.error.code)}` : 'it has no proof'
+    return { told: { line: number, outcome: 'undecided', ...shown, why: [why] } }
+  }
+  let proof: Proof
+  try {
+    proof = parseProof(JSON.stringify(document))
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    return { told: { line: number, outcome: 'unreadable', ...shown, why: [error.message] } }
+  }
+  const { verdict, backing } = await judge(proof, nodes)
+  const { event } = verdict
+  const differs = isBare || event === null ? [] : differences(value, event)
+  const { checks, missing } = inWords(verdict)
+  const failed = checks.filter(({ status }) => status === 'failed').map(({ title, detail }) => `${title}: ${detail}`)
+  const action = event?.fields.action
+  const told = {
+    ...{ line: number, outcome: differs.length > 0 ? ('failed' as const) : verdict.outcome, level: verdict.level },
+    ...(event ? { id: event.id } : shown),
+    ...(typeof action === 'string' && { action }),
+    why: [...differs.map((name) => `the line says another ${name} than its proof`), ...failed, ...missing],
+  }
+  return { told, ...(told.outcome !== 'failed' && { backing }) }
+}
+
+/** Members of the line that say something else than its proof. */
+const differences = (line: JsonObject, event: NonNullable<Verdict['event']>): string[] =>
+  SAID_TWICE.filter((name) => line[name] !== undefined && !isDeepStrictEqual(line[name], event[name]))
+
+/** A node that is asked once for each thing: lines share their anchors. Within one run its answers, and its silence, stand. */
+function remembering(node: ChainNode): ChainNode {
+  const answers = new Map<string, Promise<unknown>>()
+  const { rpc } = node
+  const call: typeof rpc.call = (method, params) => {
+    const question = JSON.stringify([method, params])
+    const known = answers.get(question)
+    if (known) return known
+    const answer = rpc.call(method, params)
+    answer.catch(() => {})
+    if (answers.size >= MAX_ANSWERS) answers.delete(answers.keys().next().value!)
+    answers.set(question, answer)
+    return answer
+  }
+  return { ...node, rpc: { node: rpc.node, call } }
+}
+
+/** An answer may have some megabytes (a block); an anchor takes five. */
+const MAX_ANSWERS = 64
+
+const MARKS = {
+  verified: ['green', '✓'],
+  failed: ['red', '✗'],
+  undecided: ['yellow', '–'],
+  unreadable: ['red', '?'],
+} as const
+
+function report({ line, outcome, level, id, action, why }: Told): Text {
+  const [colour, mark] = MARKS[outcome]
+  const head = paint(colour, `${mark} ${outcome.padEnd(10)}`)
+  const reasons = why.length === 0 ? '' : text`  ${paint('dim', why.join('; '))}`
+  return text`${head} ${padded(level ?? '', 8)} ${id ?? `line ${line}`}  ${action ?? ''}${reasons}`
+}
+
+const colourOf = ({ failed, unreadable, undecided }: Record<Outcome, number>) =>
+  failed + unreadable > 0 ? 'red' : undecided > 0 ? 'yellow' : 'green'

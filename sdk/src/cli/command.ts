@@ -62,12 +62,18 @@ function parse(entry: CommandEntry, args: readonly string[]) {
     return parseArgs({ args: [...args], options, allowPositionals: true })
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    const unknown = code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' ? /'--?([^']*)'/.exec(message)?.[1] : undefined
+    const isUnknown = (arg: string) => /^--?[^-]/.test(arg) && !Object.hasOwn(options, optionNamed(arg))
+    const unknown = code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' ? args.find(isUnknown) : undefined
     if (unknown === undefined) throw new UsageError(message.split('. ')[0])
-    const meant = nearest(unknown, Object.keys(entry.options))
-    throw new UsageError(`There is no option --${unknown}${meant === null ? '' : `; did you mean --${meant}?`}`)
+    const meant = nearest(optionNamed(unknown), Object.keys(entry.options))
+    throw new UsageError(
+      `There is no option ${unknown.replace(/=.*/s, '')}${meant === null ? '' : `; did you mean --${meant}?`}`,
+    )
   }
 }
+
+/** The name in an argument such as `--url=http://a`. */
+const optionNamed = (arg: string): string => arg.replace(/^--?/, '').replace(/=.*/s, '')
 
 /** The value of an option, and where it is from. */
 function settle(

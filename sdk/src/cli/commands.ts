@@ -1,5 +1,4 @@
 // Handles the arguments of `killick`: finds the command, runs it, and reports what went wrong.
-import { readFileSync } from 'node:fs'
 import { KillickError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { isTokenRefusal } from './access.ts'
@@ -8,6 +7,7 @@ import { commandHelp, programHelp } from './help.ts'
 import { isSystemError, reasonOf } from './input.ts'
 import { COMMANDS, type CommandEntry } from './table/index.ts'
 import { err, json, lines, out, own, paint, text } from './terminal.ts'
+import { version } from './version.ts'
 
 // Each command is loaded when it is called; loading the others too would double the time of a start.
 const LOADERS: Record<string, () => Promise<Command>> = {
@@ -26,6 +26,8 @@ const LOADERS: Record<string, () => Promise<Command>> = {
   anchors: async () => (await import('./anchors.ts')).anchors,
   deploy: async () => (await import('./service.ts')).deploy,
   handover: async () => (await import('./service.ts')).handover,
+  completion: async () => (await import('./completion.ts')).completion,
+  man: async () => (await import('./man.ts')).man,
 }
 
 const entryOf = (name: string | undefined): CommandEntry | undefined => COMMANDS.find((entry) => entry.name === name)
@@ -35,7 +37,7 @@ const isHelp = (arg: string): boolean => arg === '--help' || arg === '-h'
 /** @returns the exit code */
 export async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === '--version' || name === '-v') {
-    out(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version)
+    out(version())
     return EXIT.ok
   }
   try {

@@ -31,7 +31,7 @@ export function programHelp(): string {
     `killick: ${PROGRAM.summary}`,
     'Usage: killick <command> [options]',
     ...groups,
-    '  killick <command> --help   explains a command, with examples\n  killick --version',
+    '  killick <command> --help   explains a command, with examples\n  killick -v, --version',
     exitWords(PROGRAM.exits),
   ].join('\n\n')
 }

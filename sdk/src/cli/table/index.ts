@@ -1,6 +1,7 @@
 // Every command of `killick`, in the order in which help lists them. Data only: whoever wants to print a reference may import it.
 import { AUDIT, COMPARE, VERIFY } from './checking.ts'
 import type { CommandEntry, CommandGroup } from './entry.ts'
+import { COMPLETION, MAN } from './itself.ts'
 import { DEPLOY, HANDOVER } from './operating.ts'
 import { ANCHORS, EXPORT, KEYS, PROOF, SEARCH, SHARE } from './reading.ts'
 import { INIT, KEYGEN, RECORD, REGISTER } from './recording.ts'
@@ -12,6 +13,7 @@ export const GROUPS: readonly CommandGroup[] = [
   { title: 'Read', commands: [SEARCH, EXPORT, KEYS, PROOF, SHARE, ANCHORS] },
   { title: 'Check', commands: [VERIFY, AUDIT, COMPARE] },
   { title: 'Operate', commands: [DEPLOY, HANDOVER] },
+  { title: 'This program', commands: [COMPLETION, MAN] },
 ]
 
 export const COMMANDS: readonly CommandEntry[] = GROUPS.flatMap(({ commands }) => commands)

@@ -31,7 +31,12 @@ export const EXPORT = command({
   ],
   options: {
     ...CONDITIONS,
-    format: { value: 'format', default: 'ndjson', complete: ['ndjson', 'csv'], about: 'ndjson (default) or csv' },
+    format: {
+      value: 'format',
+      default: 'ndjson',
+      complete: ['ndjson', 'csv'],
+      about: 'form of the file: ndjson (default) or csv',
+    },
     out: { value: 'file', complete: 'file', about: 'write to a new file instead of stdout' },
     ...ACCESS,
     ...JSON_FAILURE,

@@ -113,11 +113,20 @@ ${bold('To look at it')}   npm start, which keeps the ledger and the chain runni
   const share = { eventId: recording.newest, fields: Object.keys(parseEvent(parseProof(proof.text).event).fields) }
   const link = await api.post<{ url: string }>('/v1/shares', share, 'reader')
 
+  const signIn = await api.post<{ url: string }>('/console/sign-in-links', {}, 'reader')
+
   const killick = 'npm run -s killick --'
   console.log(`
-${bold('The proof')}       ${link.url}
-                ${shown(proofFile)}
-${bold('The console')}     ${service.url}/console/, with the token ${service.tokens.reader}
+${bold('Three things to click first')}
+
+  ${bold('A proof')}         ${link.url}
+                  the newest ${history.noun}, checked by your own browser
+  ${bold('The console')}     ${signIn.url}
+                  signs you in, once, within ten minutes; later with the token that the search below has
+  ${bold('The front door')}  ${service.url}/
+                  how the log stands, and the ways on
+
+${bold('The proof file')}  ${shown(proofFile)}
 ${bold('Check it again')}  ${killick} ${verify.map(quote).join(' ')}
 ${bold('Search')}          curl -H 'Authorization: Bearer ${service.tokens.reader}' '${service.url}/v1/events?limit=5'
 ${bold('The log')}         curl ${service.url}/checkpoint

@@ -55,6 +55,17 @@ describe('npm start', () => {
       const [, token, address] = run.output().match(/Authorization: Bearer ([^']+)' '([^']+)'/)!
       const found = await fetch(address!, { headers: { authorization: `Bearer ${token}` } })
       expect(((await found.json()) as { events: unknown[] }).events).toHaveLength(5)
+      const [, proof, signIn, door] = run
+        .output()
+        .match(/A proof +(\S+)[\s\S]*The console +(\S+)[\s\S]*The front door +(\S+)/)!
+      expect((await fetch(`${proof}/proof`)).status).toBe(200)
+      const body = JSON.stringify({ link: signIn!.split('#/sign-in/')[1] })
+      const signedIn = await fetch(new URL('/console/session', door), {
+        ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body },
+      })
+      expect(await signedIn.json()).toEqual({ role: 'reader' })
+      const page = await fetch(door!, { headers: { accept: 'text/html' } })
+      expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
 
       const [, node] = run.output().match(/Ethereum chain \d+ at (\S+),/)!
       const [fact] = await readAnchors(parseProof(first), [node!])

@@ -6,6 +6,7 @@ import { parseEvent } from '@killick/sdk/core'
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { newSession, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
+import { keepSignInLinks } from '../../anchor-service/src/http/sign-in-links.ts'
 import { buildPage } from '../../scripts/page.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
@@ -25,6 +26,22 @@ describe('sessions', () => {
     expect(openSession({ ...tokens, reader: 'another-token-12' }, session, 1_000_000)).toBeNull()
     for (const bad of ['', 'admin', 'admin.1.', `admin.99999999999.${'A'.repeat(22)}.${'A'.repeat(43)}`])
       expect(openSession(tokens, bad)).toBeNull()
+  })
+})
+
+describe('links that sign in', () => {
+  test('do so once, and not for long', () => {
+    let now = 1_000_000
+    const links = keepSignInLinks(() => now)
+    const { secret, until } = links.make('reader')
+    expect(until.getTime()).toBe(now + 600_000)
+    expect(links.use(`${secret}x`)).toBeNull()
+    expect(links.use(secret)).toBe('reader')
+    expect(() => links.use(secret)).toThrow('has signed in once already')
+    const late = links.make('admin').secret
+    now += 600_000
+    expect(links.use(late)).toBeNull()
+    expect(keepSignInLinks().use(links.make('admin').secret)).toBeNull()
   })
 })
 
@@ -216,6 +233,38 @@ describe('the console', () => {
       await page.locator('h1:text("Sign in")').waitFor()
     })
 
+    test('a link signs in once, leaves no trace in the address, and is refused the second time', async () => {
+      const make = (headers: Record<string, string>) =>
+        fetch(`${service.url}/console/sign-in-links`, { method: 'POST', headers })
+      expect((await make({ cookie: await session(), 'x-killick-console': '1' })).status).toBe(401)
+      const made = await make({ authorization: `Bearer ${READER}` })
+      expect(made.status).toBe(201)
+      const { url } = (await made.json()) as { url: string }
+      const secret = url.split('/').at(-1)!
+      const { page, requests } = await watch(await browser!.newContext())
+      await page.goto(url)
+      await page.locator('h1:text("Overview")').waitFor()
+      expect(await page.innerText('header')).toContain('as reader')
+      expect(page.url()).toBe(`${service.url}/console/#/`)
+      expect(requests.filter((asked) => asked.includes(secret))).toEqual([])
+      const { events } = (await call(service.url, '/v1/events?source=killick&action=console.login&limit=1')).json
+      expect(events[0].fields).toMatchObject({ actor: { id: 'reader' }, metadata: { by: 'link' } })
+      expect(JSON.stringify(events[0])).not.toContain(secret)
+
+      // In the same browser, which is signed in, and in another, which is not.
+      await page.goto(url)
+      await page.locator('[role=alert]:has-text("signed in once already")').waitFor()
+      expect(await violations(page)).toEqual([])
+      await page.click('a:text("Go on")')
+      await page.locator('h1:text("Overview")').waitFor()
+      const other = await watch(await browser!.newContext())
+      await other.page.goto(url)
+      await other.page.locator('[role=alert]:has-text("signed in once already")').waitFor()
+      await other.page.goto(`${service.url}/console/#/sign-in/nonsense`)
+      await other.page.locator('[role=alert]:has-text("signs nobody in")').waitFor()
+      expect(await other.page.isVisible('#token')).toBe(true)
+    })
+
     test('searches by what stands in the address, and exports what was found', async () => {
       const { page, complaints } = await signIn()
       await page.fill('#f-actor', ' u-2 ')
@@ -380,7 +429,7 @@ describe('the console', () => {
 
     test('older links come page by page', async () => {
       const { events } = (await call(service.url, '/v1/events?source=billing-api&limit=1')).json
-      for (let i = 0; i < 51; i++) await audit.share(events[0].id, { fields: [] })
+      await Promise.all(Array.from({ length: 51 }, () => audit.share(events[0].id, { fields: [] })))
       const all = (await call(service.url, '/v1/shares?limit=500')).json.shares.length
       const { page } = await signIn()
       await page.goto(`${service.url}/console/#/shares`)

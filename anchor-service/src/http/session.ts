@@ -80,8 +80,8 @@ export function sessionOf(request: FastifyRequest, tokens: Tokens): Session | nu
 export type Sessions = {
   /** The session of a request, unless it was ended, by this process or, up to a second ago, by another. */
   of(request: FastifyRequest): Promise<Session | null>
-  /** Records that somebody has signed in. */
-  begin(session: Session, ip: string): Promise<void>
+  /** Records that somebody has signed in, and with what. */
+  begin(session: Session, ip: string, by: 'token' | 'link'): Promise<void>
   /** Ends the session at once, and records it, so that it stays ended everywhere. */
   end(session: Session): Promise<void>
 }
@@ -131,8 +131,8 @@ export function keepSessions(tokens: Tokens, ledger: Ledger): Sessions {
       await catchUp()
       return ended.has(session.id) ? null : session
     },
-    async begin(session, ip) {
-      await record('console.login', session, { context: { ip } })
+    async begin(session, ip, by) {
+      await record('console.login', session, { context: { ip }, ...(by === 'link' && { metadata: { by } }) })
     },
     async end(session) {
       ended.set(session.id, session.ends + SKEW_MS)

@@ -56,15 +56,38 @@ function header(origin: string, role: string | null, current: string): void {
   )
 }
 
-async function show(): Promise<void> {
+/** Signs in with a link that does so once. It is gone from the address, and so from the history, before it is used. */
+async function signIn(link: string): Promise<void> {
+  history.replaceState(null, '', '#/')
+  try {
+    await api('/console/session', 'POST', { link })
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error
+    return show(error.message)
+  }
+  return show()
+}
+
+/** @param refusal - Why nobody was signed in. */
+async function show(refusal = ''): Promise<void> {
   leave.abort()
   leave = new AbortController()
   const { signal } = leave
   const [path = '', search = ''] = location.hash.replace(/^#\/?/, '').split('?')
   const [name = '', ...rest] = path.split('/')
+  if (name === 'sign-in') return signIn(rest[0] ?? '')
   const { role, origin } = await api<SessionAnswer>('/console/session')
   header(origin, role, name === 'event' ? 'events' : name || 'home')
-  const made = role === null ? login(show) : await make(name, rest, new URLSearchParams(search), signal)
+  const made =
+    role === null
+      ? login(() => void show(), refusal)
+      : refusal !== ''
+        ? view(
+            'Signed in before',
+            h('p', { role: 'alert' }, said(refusal)),
+            h('p', {}, h('a', { href: '#/home' }, 'Go on')),
+          )
+        : await make(name, rest, new URLSearchParams(search), signal)
   if (signal.aborted) return
   place.replaceChildren(made)
   document.title = `${made.querySelector('h1')!.textContent} · Killick console`

@@ -1,10 +1,13 @@
 import { normalizeIP } from '@fastify/rate-limit'
 import { Type } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { roleOf } from '../auth.ts'
+import { Refusal } from '../../errors.ts'
+import { requireToken, roleOf } from '../auth.ts'
+import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'
-import { ProblemSchema } from '../schemas.ts'
+import { ProblemSchema, Time } from '../schemas.ts'
 import { newSession, sealSession, setCookie } from '../session.ts'
+import { keepSignInLinks } from '../sign-in-links.ts'
 
 /** Logins per minute and address. */
 const LOGIN_LIMIT = 20
@@ -21,6 +24,8 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
   const common = { tags: ['console'] }
   const limited = rateLimit > 0 ? { config: { rateLimit: { max: Math.min(rateLimit, LOGIN_LIMIT) } } } : {}
 
+  const links = keepSignInLinks()
+
   // Behind a proxy that ends TLS, only the operator's own address tells.
   const isHttps = (request: FastifyRequest) =>
     request.protocol === 'https' || (published.url?.startsWith('https:') ?? false)
@@ -31,18 +36,52 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
       ...limited,
       schema: {
         ...common,
-        summary: 'Open a session with a token; the answer sets its cookie',
-        body: Type.Object({ token: Type.String({ maxLength: 512 }) }, { additionalProperties: false }),
+        summary: 'Open a session with a token, or with a link that signs in once; the answer sets its cookie',
+        body: Type.Union([
+          Type.Object({ token: Type.String({ maxLength: 512 }) }, { additionalProperties: false }),
+          Type.Object(
+            { link: Type.String({ maxLength: 512, description: 'what stands behind #/sign-in/ of the link' }) },
+            { additionalProperties: false },
+          ),
+        ]),
         response: { 200: Type.Object({ role: Role }), default: ProblemSchema },
       },
     },
     async (request, reply) => {
-      const given = roleOf(tokens, request.body.token)
-      const role = tokens.guesses.judge(normalizeIP(request.ip), given, 'That is not a token of this service.')
+      const { body } = request
+      const isLink = 'link' in body
+      const given = isLink ? links.use(body.link) : roleOf(tokens, body.token)
+      const wrong = isLink
+        ? 'This link signs nobody in: its time is over, or the service was started anew since.'
+        : 'That is not a token of this service.'
+      const role = tokens.guesses.judge(normalizeIP(request.ip), given, wrong)
       const session = newSession(role)
-      await tokens.sessions.begin(session, request.ip)
+      await tokens.sessions.begin(session, request.ip, isLink ? 'link' : 'token')
       setCookie(reply, sealSession(tokens, session), isHttps(request))
       return { role }
+    },
+  )
+
+  app.post(
+    '/console/sign-in-links',
+    {
+      ...limited,
+      onRequest: requireToken(tokens, 'reader'),
+      schema: {
+        ...common,
+        summary: 'Make a link that signs in to the console once, soon, with the role of the token that asks',
+        security: [{ reader: [] }],
+        response: { 201: Type.Object({ url: Type.String(), until: Time }), default: ProblemSchema },
+      },
+    },
+    async (request, reply) => {
+      // A session that could make others would never end.
+      if (request.headers.authorization === undefined)
+        throw new Refusal('unauthorized', 'It takes a token to make such a link; a session will not do.')
+      const { secret, until } = links.make(request.role!)
+      reply.code(201)
+      // Behind #, so that no server, log or proxy is told of it.
+      return { url: `${baseUrl(request, published)}/console/#/sign-in/${secret}`, until: until.toISOString() }
     },
   )
 

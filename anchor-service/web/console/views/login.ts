@@ -1,10 +1,12 @@
 import { h } from '../../shared/dom.ts'
+import { said } from '../../shared/text.ts'
 import { ApiError, api } from '../api.ts'
 import { view } from '../parts.ts'
 
-export function login(done: () => void): HTMLElement {
+/** @param refusal - Why a link did not sign in, where one was tried. */
+export function login(done: () => void, refusal = ''): HTMLElement {
   const token = h('input', { id: 'token', type: 'password', autocomplete: 'current-password', required: true })
-  const answer = h('p', { role: 'alert', class: 'bad note' })
+  const answer = h('p', { role: 'alert', class: 'bad note' }, said(refusal))
   const submit = async (event: Event) => {
     event.preventDefault()
     try {

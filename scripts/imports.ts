@@ -73,6 +73,7 @@ export const PARTS: Part[] = [
   { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'words', 'uqr'], never: PORTABLE },
   { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'core', 'verify', 'uplot'], never: PORTABLE },
   { name: 'front',    files: ['anchor-service/web/front/'],      may: ['web', 'answers'], never: PORTABLE },
+  { name: 'reference', files: ['anchor-service/web/api/'],       may: [], never: PORTABLE },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },
   { name: 'test',    files: ['test/'],                            may: ['any part above', 'any package'] },

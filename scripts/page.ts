@@ -37,7 +37,7 @@ const classicScript: Plugin = {
 }
 
 /**
- * Builds the page and, in folders beside it, the console and the front door.
+ * Builds the page and, in folders beside it, the console, the front door and the API reference.
  * @param options.alone - The page without what needs the service.
  * @param options.trust - JSON of what the publisher says, to go into the page: from a disk, browsers read no other file.
  * @throws KillickError trust_invalid | key_invalid | vkey_invalid, when the page could not read that
@@ -63,6 +63,7 @@ export async function buildPage(
     if (!alone) {
       await bundle(fresh, 'console/index.html', 'console/console')
       await bundle(fresh, 'front/index.html', 'front/front')
+      await bundle(fresh, 'api/index.html', 'api/api')
       for (const file of globSync('**/*.{js,css,svg,txt}', { cwd: fresh })) compress(join(fresh, file))
     }
     // Each file takes its place whole, so a service may go on serving; what else is in the folder is not ours to touch.

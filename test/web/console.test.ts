@@ -210,11 +210,25 @@ describe('the console', () => {
       for (const [name, title] of [
         ['Check a record', 'Killick'],
         ['Console', 'Sign in'],
+        ['API', 'API'],
       ]) {
         await page.goto(service.url)
         await page.click(`a:has-text("${name}")`)
         await expect.poll(() => page.title()).toContain(title)
       }
+      expect(new Set(requests.map((url) => new URL(url).origin))).toEqual(new Set([service.url]))
+      expect(complaints).toEqual([])
+    })
+
+    test('the API reference asks what is tried in it of this service, and of nobody else', {
+      timeout: 60_000,
+    }, async () => {
+      const { page, requests, complaints } = await signIn()
+      await page.goto(`${service.url}/api/#/reading/searchEvents`)
+      const operation = page.locator('#operations-reading-searchEvents')
+      await operation.locator('button:text("Execute")').click()
+      await operation.locator('.live-responses-table .response-col_status:has-text("200")').waitFor()
+      expect(await operation.locator('.live-responses-table').innerText()).toContain('invoice.approve')
       expect(new Set(requests.map((url) => new URL(url).origin))).toEqual(new Set([service.url]))
       expect(complaints).toEqual([])
     })

@@ -9,11 +9,12 @@ import type { App, AppDeps } from './deps.ts'
 import { type KeptBody, keepBody, keepForGood, sendKept } from './kept-body.ts'
 import { loggerOptions } from './logger.ts'
 import type { Metrics } from './metrics.ts'
-import { OPENAPI } from './openapi.ts'
+import { describe } from './openapi.ts'
 import { installProblems, refuseConnection, sendProblem } from './problems.ts'
 import { RateStore } from './rate-store.ts'
 import { activityRoutes } from './routes/activity.ts'
 import { anchorRoutes } from './routes/anchors.ts'
+import { apiReferenceRoutes } from './routes/api-reference.ts'
 import { batchRoutes } from './routes/batches.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
 import { eventFileRoutes } from './routes/event-files.ts'
@@ -76,7 +77,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   unread.watch(app)
 
   await app.register(cookie)
-  await app.register(swagger, { openapi: OPENAPI })
+  await app.register(swagger, { openapi: describe(deps.published.url) })
   if (deps.rateLimit > 0) {
     await app.register(rateLimit, {
       max: deps.rateLimit,
@@ -103,6 +104,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       shareRoutes,
       frontRoutes,
       pageRoutes,
+      apiReferenceRoutes,
       sessionRoutes,
       healthRoutes,
     ])

@@ -4,17 +4,32 @@ import { readFileSync } from 'node:fs'
 const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
 export const VERSION = (JSON.parse(manifest) as { version: string }).version
 
-export const OPENAPI = {
+/** In the order in which somebody new will need them. */
+const TAGS = {
+  recording: 'What recorders send; `@killick/sdk` does it for you.',
+  reading: 'What was recorded, with the reader’s token.',
+  shares: 'Links that show a proof to whoever has them.',
+  log: 'The log itself, for verifiers and monitors.',
+  administration: 'With the admin’s token.',
+  console: 'What the console needs besides.',
+  operation: 'For whoever runs the service.',
+}
+
+/** @param url where outsiders find the service; null: where they found the document */
+export const describe = (url: string | null) => ({
   openapi: '3.1.0',
   info: {
     title: 'Killick anchor service',
-    description: 'An audit ledger that not even its operator can rewrite',
+    description:
+      'An audit ledger that not even its operator can rewrite. Refusals are problem documents (RFC 9457) with a stable `code`.',
     version: VERSION,
   },
+  servers: [{ url: url ?? '/' }],
+  tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
   components: {
     securitySchemes: {
-      reader: { type: 'http' as const, scheme: 'bearer' },
-      admin: { type: 'http' as const, scheme: 'bearer' },
+      reader: { type: 'http' as const, scheme: 'bearer', description: 'The reader’s token; the admin’s will do too.' },
+      admin: { type: 'http' as const, scheme: 'bearer', description: 'The admin’s token.' },
     },
   },
-}
+})

@@ -1,4 +1,4 @@
-/** The front door, the verification page and the console as `npm run page` built them, with what one link needs to know written into its head. */
+/** The front door, the verification page, the console and the API reference as `npm run page` built them, with what one link needs to know written into its head. */
 import { readFile, stat } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { FastifyStaticOptions } from '@fastify/static'
@@ -10,14 +10,17 @@ import type { Preview } from './preview.ts'
 export const PAGE_PATH = '/verify/'
 /** Where the files of the front door are; the door itself is at `/`. */
 export const FRONT_PATH = '/front/'
+/** The API reference. */
+export const API_PATH = '/api/'
 
-export type WebPart = 'page' | 'console' | 'front'
+export type WebPart = 'page' | 'console' | 'front' | 'api'
 
 const FOLDER = new URL('../../web/dist/', import.meta.url)
 const FOLDERS: Record<WebPart, URL> = {
   page: FOLDER,
   console: new URL('console/', FOLDER),
   front: new URL('front/', FOLDER),
+  api: new URL('api/', FOLDER),
 }
 
 const kept = new Map<WebPart, { version: string; html: string }>()

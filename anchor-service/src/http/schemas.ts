@@ -144,7 +144,15 @@ export const RegistrationSchema = Type.Object(
       ),
     ),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [
+      {
+        source: 'billing-api',
+        keys: [{ jwk: { kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' } }],
+      },
+    ],
+  },
 )
 
 const KeySchema = Type.Object({ kid: Hash, notBefore: Nullable(Time), notAfter: Nullable(Time) })

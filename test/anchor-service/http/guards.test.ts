@@ -43,7 +43,7 @@ async function raw(url: string, path: string, headers: Record<string, string> = 
 }
 
 describe('pages', () => {
-  test.each(['/verify/', '/verify/index.html', '/console/', '/console/index.html', '/p/unknown'])(
+  test.each(['/verify/', '/verify/index.html', '/console/', '/console/index.html', '/api/', '/p/unknown'])(
     '%s may not be framed, cached, or run what is not ours',
     async (path) => {
       const { headers, text } = await call(service.url, path, null)
@@ -78,20 +78,25 @@ describe('pages', () => {
     }
   })
 
-  test.each(['/verify/page.js', '/verify/page.css', '/console/console.js', '/front/front.js', '/openapi.json'])(
-    '%s is sent compressed to who asks for it, and is the same in every encoding',
-    async (path) => {
-      const plain = await raw(service.url, path)
-      expect(plain.headers['content-encoding']).toBeUndefined()
-      expect(plain.headers.vary).toContain('accept-encoding')
-      const gzip = await raw(service.url, path, { 'accept-encoding': 'br;q=0, gzip' })
-      const brotli = await raw(service.url, path, { 'accept-encoding': 'gzip, deflate, br, zstd' })
-      expect([gzip, brotli].map(({ headers }) => headers['content-encoding'])).toEqual(['gzip', 'br'])
-      expect(gunzipSync(gzip.body)).toEqual(plain.body)
-      expect(brotliDecompressSync(brotli.body)).toEqual(plain.body)
-      expect(brotli.body.length).toBeLessThan(plain.body.length / 2)
-    },
-  )
+  test.each([
+    '/verify/page.js',
+    '/verify/page.css',
+    '/console/console.js',
+    '/front/front.js',
+    '/api/viewer.js',
+    '/api/viewer.css',
+    '/openapi.json',
+  ])('%s is sent compressed to who asks for it, and is the same in every encoding', async (path) => {
+    const plain = await raw(service.url, path)
+    expect(plain.headers['content-encoding']).toBeUndefined()
+    expect(plain.headers.vary).toContain('accept-encoding')
+    const gzip = await raw(service.url, path, { 'accept-encoding': 'br;q=0, gzip' })
+    const brotli = await raw(service.url, path, { 'accept-encoding': 'gzip, deflate, br, zstd' })
+    expect([gzip, brotli].map(({ headers }) => headers['content-encoding'])).toEqual(['gzip', 'br'])
+    expect(gunzipSync(gzip.body)).toEqual(plain.body)
+    expect(brotliDecompressSync(brotli.body)).toEqual(plain.body)
+    expect(brotli.body.length).toBeLessThan(plain.body.length / 2)
+  })
 
   test.each(['/verify/page.js', '/verify/protocol.txt', '/console/console.css'])(
     '%s is kept for a while, and not sent again to who has it',
@@ -135,7 +140,7 @@ describe('pages', () => {
     ...['console/console.js', 'console', 'console/', '%2e/console/console.js', 'none.js', '%', '%zz', 'a%2fb.js'],
     ...['..;/package.json', '....//package.json', '/etc/passwd', 'file:///etc/passwd', 'C:%5cwindows', 'page.js%20'],
   ])('%s leads to no file', async (path) => {
-    for (const part of ['verify', 'console', 'front'])
+    for (const part of ['verify', 'console', 'front', 'api'])
       for (const headers of [{}, { 'accept-encoding': 'br' }] as Record<string, string>[])
         for (const method of ['GET', 'HEAD']) {
           const { status, headers: told } = await raw(service.url, `/${part}/${path}`, headers, method)

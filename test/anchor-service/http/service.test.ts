@@ -180,6 +180,21 @@ describe('operation', () => {
       expect.arrayContaining([...paths, '/v1/log', '/checkpoint', '/healthz', '/readyz', '/metrics']),
     )
     expect(json.paths['/v1/batches'].post.requestBody.content).toHaveProperty([BATCH_MEDIA_TYPE])
+    expect(json.servers).toEqual([{ url: '/' }])
+    type Operation = { operationId?: string; summary?: string; tags?: string[] }
+    const operations = Object.values<Record<string, Operation>>(json.paths).flatMap((methods) => Object.values(methods))
+    const ids = operations.map(({ operationId }) => operationId)
+    expect(ids).not.toContain(undefined)
+    expect(new Set(ids).size).toBe(ids.length)
+    const tags = json.tags.map(({ name }: { name: string }) => name)
+    for (const { tags: own, summary } of operations) {
+      expect(tags).toEqual(expect.arrayContaining(own ?? ['none']))
+      expect(summary).toMatch(/\w/)
+    }
+    for (const path of ['/v1/sources', '/v1/shares']) {
+      const { example } = json.paths[path].post.requestBody.content['application/json']
+      expect(Object.keys(example).length).toBeGreaterThan(1)
+    }
   })
 })
 

@@ -34,6 +34,7 @@ export function activityRoutes(app: App, { ledger, tokens }: AppDeps): void {
     {
       onRequest: requireToken(tokens, 'reader'),
       schema: {
+        operationId: 'countDays',
         summary: 'How many events were accepted day by day, and how many of them were denied or failed',
         tags: ['reading'],
         security: [{ reader: [] }],

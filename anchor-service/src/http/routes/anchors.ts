@@ -15,6 +15,7 @@ export function anchorRoutes(app: App, { ledger, tokens }: AppDeps): void {
       onRequest,
       schema: {
         ...common,
+        operationId: 'listAnchors',
         summary: 'Anchors and what became of them, newest first',
         querystring: PageQuery,
         response: { 200: AnchorsSchema, default: ProblemSchema },

@@ -39,6 +39,7 @@ export function batchRoutes(app: App, { intake, ledger, tokens }: AppDeps): void
           throw new Refusal('unsupported_media_type', `Content-Type must be ${BATCH_MEDIA_TYPE}.`)
       },
       schema: {
+        operationId: 'handInBatch',
         summary: 'Hand in a batch',
         description:
           'The batch header on the first line, then one event per line, each line ended by LF. Content-Encoding gzip or zstd. All or nothing; sending the same batch again gives the same receipt.',
@@ -73,6 +74,7 @@ export function batchRoutes(app: App, { intake, ledger, tokens }: AppDeps): void
     {
       onRequest: requireToken(tokens, 'reader'),
       schema: {
+        operationId: 'listBatches',
         summary: 'Accepted batches in log order, as they were handed in',
         description:
           'Batches one after another: each is its header line, then as many event lines as the header says. There may be fewer than asked for; there are none only behind the end of the log.',

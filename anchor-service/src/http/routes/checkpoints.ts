@@ -14,6 +14,7 @@ export function checkpointRoutes(app: App, { ledger, tokens }: AppDeps): void {
       onRequest,
       schema: {
         ...common,
+        operationId: 'listCheckpoints',
         summary: 'Every checkpoint that the log has signed, as signed notes, smallest first',
         querystring: Type.Object(
           {

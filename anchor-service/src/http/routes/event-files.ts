@@ -30,6 +30,7 @@ export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps
       onRequest,
       schema: {
         ...reader,
+        operationId: 'exportEvents',
         summary: 'Found events as a file: CSV, or NDJSON with the proof of each; the export is itself recorded',
         querystring: Type.Intersect([
           Conditions,

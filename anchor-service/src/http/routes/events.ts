@@ -15,6 +15,7 @@ export function eventRoutes(app: App, { ledger, tokens }: AppDeps): void {
       onRequest,
       schema: {
         ...common,
+        operationId: 'searchEvents',
         summary: 'Search events, newest first',
         querystring: SearchQuery,
         response: { 200: EventsSchema, default: ProblemSchema },

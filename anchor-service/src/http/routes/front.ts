@@ -3,7 +3,7 @@ import { readStanding } from '../../ledger/read/standing.ts'
 import { readRole } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { VERSION } from '../openapi.ts'
-import { FRONT_PATH, filesOf, PAGE_PATH, sendHtml } from '../page.ts'
+import { API_PATH, FRONT_PATH, filesOf, PAGE_PATH, sendHtml } from '../page.ts'
 import { readReadiness } from '../readiness.ts'
 import { FrontSchema, ProblemSchema } from '../schemas.ts'
 
@@ -13,6 +13,7 @@ const FRESH_MS = 1_000
 const PATHS = {
   console: '/console/',
   verify: PAGE_PATH,
+  api: API_PATH,
   openapi: '/openapi.json',
   log: '/v1/log',
   checkpoint: '/checkpoint',
@@ -39,6 +40,7 @@ export function frontRoutes(app: App, { ledger, tokens, tiles, anchoring, auditi
     '/',
     {
       schema: {
+        operationId: 'readFront',
         summary: 'What this service is, how its log stands, and where to go from here; a page to browsers',
         tags: ['operation'],
         response: { 200: FrontSchema, default: ProblemSchema },

@@ -13,7 +13,14 @@ export function healthRoutes(app: App, { ledger, metrics, tokens, anchoring, aud
 
   app.get(
     '/healthz',
-    { schema: { ...common, summary: 'The process is alive', response: { 200: HealthSchema } } },
+    {
+      schema: {
+        ...common,
+        operationId: 'readHealth',
+        summary: 'The process is alive',
+        response: { 200: HealthSchema },
+      },
+    },
     () => ({ status: 'ok' }),
   )
 
@@ -22,6 +29,7 @@ export function healthRoutes(app: App, { ledger, metrics, tokens, anchoring, aud
     {
       schema: {
         ...common,
+        operationId: 'readReadiness',
         summary: 'The service can take batches; with a token also what anchoring and audit say of themselves',
         response: { 200: ReadinessSchema, 503: ReadinessSchema },
       },
@@ -45,6 +53,7 @@ export function healthRoutes(app: App, { ledger, metrics, tokens, anchoring, aud
       onRequest: requireToken(tokens, 'reader'),
       schema: {
         ...common,
+        operationId: 'readMetrics',
         summary: 'Prometheus metrics',
         security: [{ reader: [] }],
         response: { 200: Type.String(), default: ProblemSchema },

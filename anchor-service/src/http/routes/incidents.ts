@@ -70,6 +70,7 @@ export function incidentRoutes(app: App, { ledger, tokens, refusals }: AppDeps):
       onRequest,
       schema: {
         ...common,
+        operationId: 'listEquivocations',
         summary: 'Pairs of signed headers for one position of a stream, newest first (behind `after`, oldest first)',
         querystring: LogPageQuery,
         response: { 200: EquivocationsSchema, default: ProblemSchema },
@@ -97,6 +98,7 @@ export function incidentRoutes(app: App, { ledger, tokens, refusals }: AppDeps):
       onRequest,
       schema: {
         ...common,
+        operationId: 'listRefusals',
         summary: 'Streams of which a batch was refused for its place, newest first; at most 200, of this process alone',
         response: { 200: RefusalsSchema, default: ProblemSchema },
       },

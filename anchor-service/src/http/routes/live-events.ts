@@ -49,6 +49,7 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
       onRequest,
       schema: {
         ...reader,
+        operationId: 'followEvents',
         summary: 'Events as they are accepted, those that match: server-sent events, resumed by Last-Event-ID',
         querystring: Conditions,
         response: any,

@@ -95,6 +95,7 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
     {
       ...limited,
       schema: {
+        operationId: 'readSharedProof',
         summary: 'The proof behind a link, with the fields that the link shows',
         tags: ['shares'],
         params: Token,

@@ -14,6 +14,7 @@ export function proofRoutes(app: App, { ledger, tokens }: AppDeps): void {
       onRequest,
       schema: {
         ...common,
+        operationId: 'readProof',
         summary: 'The proof of an event (killick-proof/1), by its id or leaf hash',
         params: Type.Object({ eventId: Type.String({ maxLength: 64 }) }),
         response: { 200: Type.Unknown({ description: 'killick-proof/1' }), default: ProblemSchema },

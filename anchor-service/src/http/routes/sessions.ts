@@ -36,6 +36,7 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
       ...limited,
       schema: {
         ...common,
+        operationId: 'openSession',
         summary: 'Open a session with a token, or with a link that signs in once; the answer sets its cookie',
         body: Type.Union([
           Type.Object({ token: Type.String({ maxLength: 512 }) }, { additionalProperties: false }),
@@ -69,6 +70,7 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
       onRequest: requireToken(tokens, 'reader'),
       schema: {
         ...common,
+        operationId: 'makeSignInLink',
         summary: 'Make a link that signs in to the console once, soon, with the role of the token that asks',
         security: [{ reader: [] }],
         response: { 201: Type.Object({ url: Type.String(), until: Time }), default: ProblemSchema },
@@ -88,7 +90,12 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
   app.get(
     '/console/session',
     {
-      schema: { ...common, summary: 'Whose session this is', response: { 200: SessionSchema, default: ProblemSchema } },
+      schema: {
+        ...common,
+        operationId: 'readSession',
+        summary: 'Whose session this is',
+        response: { 200: SessionSchema, default: ProblemSchema },
+      },
     },
     async (request) => ({
       role: (await tokens.sessions.of(request))?.role ?? null,
@@ -101,6 +108,7 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
     {
       schema: {
         ...common,
+        operationId: 'endSession',
         summary: 'End the session of this browser, for whoever has its cookie',
         response: { 200: Type.Object({}), default: ProblemSchema },
       },

@@ -46,7 +46,10 @@ const RequestSchema = Type.Object(
     }),
     expires: Type.Optional(Nullable(Type.String({ format: 'date-time', description: 'RFC 3339; default: never' }))),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [{ eventId: '01a2191d-dd04-7e40-8db6-6fe1639f104d', fields: ['action', 'actor', 'targets', 'outcome'] }],
+  },
 )
 
 export const CreatedSchema = Type.Intersect([
@@ -66,6 +69,7 @@ export function shareRoutes(app: App, { ledger, tokens, published, rateLimit }: 
       onRequest,
       schema: {
         ...common,
+        operationId: 'makeShare',
         summary: 'Make a link that shows chosen fields of an event, with its proof, to whoever has the link',
         body: RequestSchema,
         response: { 201: CreatedSchema, default: ProblemSchema },
@@ -110,6 +114,7 @@ export function shareRoutes(app: App, { ledger, tokens, published, rateLimit }: 
       onRequest,
       schema: {
         ...common,
+        operationId: 'listShares',
         summary: 'Links that were made, newest first (behind `after`, oldest first), and what became of them',
         querystring: LogPageQuery,
         response: {
@@ -130,6 +135,7 @@ export function shareRoutes(app: App, { ledger, tokens, published, rateLimit }: 
       onRequest,
       schema: {
         ...common,
+        operationId: 'withdrawShare',
         summary: 'Withdraw a link for good',
         params: Type.Object({ id: Type.String({ format: 'uuid' }) }),
         response: { 200: ShareSchema, default: ProblemSchema },

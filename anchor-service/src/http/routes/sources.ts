@@ -25,6 +25,7 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
     {
       onRequest: requireToken(tokens, 'admin'),
       schema: {
+        operationId: 'registerSource',
         summary: 'Register a source, add keys to it, or change the validity of its keys',
         description:
           'Keys and settings that are not named stay as they are; of a key that is named again, the new validity counts. The registration is itself an event in the stream of the source "killick". For the source "killick" only keys can be named: that is how the ledger changes its own.',
@@ -58,6 +59,7 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
     {
       onRequest: requireToken(tokens, 'reader'),
       schema: {
+        operationId: 'listSources',
         summary: 'Registered sources and their keys, by name',
         tags: ['reading'],
         security: [{ reader: [] }],

@@ -19,6 +19,7 @@ export function streamRoutes(app: App, { ledger, tokens }: AppDeps): void {
       onRequest,
       schema: {
         ...common,
+        operationId: 'listStreams',
         summary: 'Streams by name, with how far each is and when it last grew',
         querystring: SourcesQuery,
         response: { 200: StreamsSchema, default: ProblemSchema },
@@ -39,6 +40,7 @@ export function streamRoutes(app: App, { ledger, tokens }: AppDeps): void {
       onRequest,
       schema: {
         ...common,
+        operationId: 'readStream',
         summary: 'Where a stream stands',
         params: StreamParams,
         response: { 200: StreamSchema, default: ProblemSchema },
@@ -53,6 +55,7 @@ export function streamRoutes(app: App, { ledger, tokens }: AppDeps): void {
       onRequest,
       schema: {
         ...common,
+        operationId: 'readNeighbours',
         summary: 'An event of a stream with its neighbours, in order',
         params: StreamParams,
         querystring: Type.Object({

@@ -27,7 +27,15 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
 
   app.get(
     '/checkpoint',
-    { ...guard, schema: { ...common, summary: 'The newest checkpoint: a C2SP signed note', response: bytes } },
+    {
+      ...guard,
+      schema: {
+        ...common,
+        operationId: 'readCheckpoint',
+        summary: 'The newest checkpoint: a C2SP signed note',
+        response: bytes,
+      },
+    },
     async (_request, reply) => {
       const head = await ledger.head()
       if (head === null) throw new Refusal('not_found', 'The log is empty.')
@@ -41,6 +49,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
       ...guard,
       schema: {
         ...common,
+        operationId: 'readTile',
         summary: 'A tile of the tree (<L>/<N>[.p/<W>]) or a bundle of entries (entries/<N>[.p/<W>])',
         response: bytes,
       },
@@ -63,6 +72,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
       onRequest: open,
       schema: {
         tags: ['log'],
+        operationId: 'readConsistency',
         summary: 'That the log of one size extends the log of a smaller one: the RFC 9162 consistency path',
         querystring: ConsistencyQuery,
         response: { 200: ConsistencySchema, default: ProblemSchema },
@@ -85,7 +95,12 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
     '/v1/log',
     {
       onRequest: open,
-      schema: { tags: ['log'], summary: 'What a verifier pins', response: { 200: LogSchema, default: ProblemSchema } },
+      schema: {
+        tags: ['log'],
+        operationId: 'readLog',
+        summary: 'What a verifier pins',
+        response: { 200: LogSchema, default: ProblemSchema },
+      },
     },
     async () => ({
       origin: ledger.log.origin,

@@ -1,0 +1,234 @@
+// Every application in examples/, run as its guide says, against one service that anchors on a real chain.
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { loadConfig, startAnchoring, startService } from '@killick/anchor-service'
+import { openAuditLog } from '@killick/sdk'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { installBeside } from '../../scripts/lib/install-beside.ts'
+import { generateKey, publicJwk, writeKeyFile } from '../../sdk/src/client/key.ts'
+import { call, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { createDatabase, queryAsOwner } from '../support/postgres.ts'
+import { startChild } from '../support/processes.ts'
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const examples = join(root, 'examples')
+
+let folder: string
+let chain: LocalChain
+let contract: string
+let service: TestService
+
+beforeAll(async () => {
+  installBeside(examples)
+  // Where npx finds the commands of the workspaces, as it would in a project that has installed them.
+  const cache = join(root, 'node_modules/.cache')
+  await mkdir(cache, { recursive: true })
+  folder = await mkdtemp(join(cache, 'examples-'))
+  chain = await startChain()
+  contract = await chain.deployAnchorLog()
+  service = await testService({
+    KILLICK_RPC_URL: chain.url,
+    KILLICK_CONTRACT: contract,
+    KILLICK_CHAIN_KEY: chain.key(0),
+    KILLICK_CONFIRMATIONS: '1',
+    KILLICK_ANCHOR_INTERVAL_MS: '100',
+    KILLICK_ANCHOR_POLL_MS: '50',
+  })
+}, 120_000)
+
+afterAll(async () => {
+  await service?.stop()
+  await chain?.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** Makes a key for a source and registers it. @returns the environment of an application that records as that source */
+async function newSource(source: string, at = service): Promise<{ env: Record<string, string>; jwk: object }> {
+  const key = generateKey()
+  const file = join(folder, `${source}.key.json`)
+  await writeKeyFile(file, key)
+  const jwk = publicJwk(key)
+  expect((await register(at.url, source, [{ jwk }])).status).toBe(201)
+  const { PATH = '' } = process.env
+  const spool = join(folder, `${source}.spool`)
+  return { env: { PATH, KILLICK_URL: at.url, KILLICK_KEY: file, KILLICK_LOG_KEY: at.vkey, KILLICK_SPOOL: spool }, jwk }
+}
+
+const eventsOf = async (source: string) => (await call(service.url, `/v1/events?source=${source}`)).json.events
+
+/** The proof of an event, once it is anchored. */
+async function anchored(id: string): Promise<string> {
+  return vi.waitFor(
+    async () => {
+      const { text, json } = await call(service.url, `/v1/proofs/${id}`)
+      expect(json.anchors?.length).toBeGreaterThan(0)
+      return text
+    },
+    { timeout: 20_000 },
+  )
+}
+
+test('express: each outcome is recorded before its answer, and SIGTERM leaves nothing behind', async () => {
+  const { env } = await newSource('invoices')
+  const app = await startChild(process.execPath, [join(examples, 'express/app.js')], { env: { ...env, PORT: '0' } })
+  const [, url] = await app.printed(/Invoices at (\S+)/)
+  const approve = async (invoice: string, user: string) =>
+    (await fetch(`${url}/invoices/${invoice}/approve`, { method: 'POST', headers: { 'x-user': user } })).status
+  expect(await approve('2026-0042', 'zoe:clerk')).toBe(403)
+  expect(await approve('2026-0042', 'ada:manager')).toBe(200)
+  expect(await approve('2026-0043', 'ada:manager')).toBe(404)
+  app.process.kill('SIGTERM')
+  expect(await app.exited).toEqual({ code: 0, signal: null })
+  expect(app.output()).toContain('0 events left in the spool')
+
+  const events = (await eventsOf('invoices')).map(({ fields }: { fields: Record<string, unknown> }) => fields)
+  expect(events.map(({ outcome }: { outcome: string }) => outcome).toSorted()).toEqual(['denied', 'failure', 'success'])
+  const approved = events.find(({ outcome }: { outcome: string }) => outcome === 'success')
+  expect(approved).toMatchObject({
+    action: 'invoice.approve',
+    actor: { id: 'ada' },
+    changes: [{ path: '/state', before: 'open', after: 'approved' }],
+  })
+})
+
+test('cluster: a worker that is killed loses nothing, and its place goes on with the same stream', async () => {
+  const { env } = await newSource('tickets')
+  const app = await startChild(process.execPath, [join(examples, 'cluster/app.js')], { env: { ...env, PORT: '0' } })
+  const [, firstPid, url] = await app.printed(/worker 0 \((\d+)\) at (\S+)/)
+  await app.printed(/worker 1 \(\d+\) at/)
+  const open = async () => (await fetch(url!, { headers: { 'x-user': 'zoe', connection: 'close' } })).text()
+  const answers = [await open(), await open(), await open(), await open()]
+  expect(new Set(answers)).toEqual(new Set(['worker 0\n', 'worker 1\n']))
+  process.kill(Number(firstPid), 'SIGKILL')
+  await app.printed(new RegExp(`worker 0 \\((?!${firstPid}\\))\\d+\\) at`))
+  answers.push(await open(), await open())
+  await expect.poll(async () => (await eventsOf('tickets')).length).toBe(answers.length)
+  const streams = new Set((await eventsOf('tickets')).map(({ stream }: { stream: string }) => stream))
+  expect(streams.size).toBe(2)
+  app.process.kill('SIGTERM')
+  expect((await app.exited).code).toBe(0)
+})
+
+describe('auditor', () => {
+  let trust: { logKeys: string[] }
+  let proof: string
+
+  beforeAll(async () => {
+    const { env, jwk } = await newSource('payroll')
+    const audit = await openAuditLog({
+      ...{
+        url: service.url,
+        source: 'payroll',
+        key: env.KILLICK_KEY!,
+        logKey: service.vkey,
+        spool: env.KILLICK_SPOOL!,
+      },
+    })
+    const { id } = await audit.record({ action: 'salary.change', actor: { type: 'user', id: 'u-1' }, targets: [] })
+    await audit.close({ strict: true })
+    proof = await anchored(id)
+    const [{ logId }] = JSON.parse(proof).anchors
+    trust = {
+      ...{ logKeys: [service.vkey], sourceKeys: [{ source: 'payroll', jwk }] },
+      ...{ logs: [{ chainId: chain.chainId, contract, logId }], rpcs: [chain.url] },
+    }
+  })
+
+  async function check(pins: object, ...proofs: string[]) {
+    const files = await Promise.all(
+      proofs.map(async (text) => {
+        const file = join(folder, `${randomBytes(4).toString('hex')}.json`)
+        await writeFile(file, text)
+        return file
+      }),
+    )
+    await writeFile(join(folder, 'trust.json'), JSON.stringify(pins))
+    const args = [join(examples, 'auditor/check.js'), join(folder, 'trust.json'), ...files]
+    return run(process.execPath, args).then(
+      ({ stdout }) => ({ code: 0, stdout }),
+      ({ code, stdout }) => ({ code, stdout }),
+    )
+  }
+
+  test('with everything pinned the proof is verified', async () => {
+    expect(await check(trust, proof)).toMatchObject({ code: 0, stdout: expect.stringContaining(': verified') })
+  })
+
+  test('without a pin it is undecided, and one altered proof among good ones is failed', async () => {
+    expect(await check({ ...trust, logKeys: [] }, proof)).toMatchObject({ code: 3 })
+    const altered = JSON.parse(proof)
+    altered.event = altered.event
+      .replace(/~$/, '')
+      .replace(/.$/, (last: string) => (last === 'A' ? 'B' : 'A'))
+      .concat('~')
+    expect(await check(trust, proof, JSON.stringify(altered))).toMatchObject({ code: 1 })
+  })
+})
+
+test('restore: a whole backup passes the drill, and one that is too old fails it', async () => {
+  const databaseUrl = await createDatabase(true)
+  const data = join(folder, 'data')
+  const env = { DATABASE_URL: databaseUrl, KILLICK_DATA: data, KILLICK_LOG_LEVEL: 'silent', PORT: '0' }
+  const spool = join(folder, 'orders.spool')
+  const key = generateKey()
+
+  /** Records one event with a service that runs for just as long. A copy of its database is the backup. */
+  async function recordAndBackUp(name: string): Promise<{ backup: string; vkey: string }> {
+    const running = await startService(loadConfig({ ...env, KILLICK_AUDIT_INTERVAL_MS: '0' }), startAnchoring)
+    const { url, vkey, tokens } = running
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${tokens.admin}` }
+    const body = JSON.stringify({ source: 'orders', keys: [{ jwk: publicJwk(key) }] })
+    await fetch(`${url}/v1/sources`, { method: 'POST', headers, body })
+    const audit = await openAuditLog({ url, source: 'orders', key, logKey: vkey, spool })
+    await audit.record({ action: 'order.place', actor: { type: 'user', id: name }, targets: [] })
+    await audit.close({ strict: true })
+    await running.close()
+    const backup = new URL(databaseUrl)
+    backup.pathname = `${backup.pathname}_${name}`
+    await queryAsOwner(
+      Object.assign(new URL(databaseUrl), { pathname: '/postgres' }).href,
+      `create database ${backup.pathname.slice(1)} template ${new URL(databaseUrl).pathname.slice(1)}`,
+    )
+    return { backup: backup.href, vkey }
+  }
+
+  const old = await recordAndBackUp('monday')
+  const { backup, vkey } = await recordAndBackUp('tuesday')
+
+  /** The drill on a backup, with the keys and nothing else of the data folder. */
+  async function drill(name: string, url: string) {
+    const restored = join(folder, `restored-${name}`)
+    await cp(join(data, 'keys'), join(restored, 'keys'), { recursive: true })
+    const args = ['--receipts', spool, '--log-key', vkey, '--registered-keys', '--no-chain']
+    const { PATH = '' } = process.env
+    return run(process.execPath, [join(examples, 'restore/drill.js'), ...args], {
+      cwd: folder,
+      env: { PATH, HOME: process.env.HOME ?? '', DATABASE_URL: url, KILLICK_DATA: restored },
+    }).then(
+      ({ stdout }) => ({ code: 0, stdout }),
+      ({ code, stdout, stderr }) => ({ code, stdout: stdout + stderr }),
+    )
+  }
+  expect(await drill('whole', backup)).toMatchObject({ code: 0 })
+  // It is the audit that fails, by what the recorder holds.
+  const says = expect.stringMatching(/failed +The log is what receipts and older notes say/)
+  expect(await drill('old', old.backup)).toMatchObject({ code: 1, stdout: says })
+}, 120_000)
+
+describe('the guides', async () => {
+  const guides = ['express', 'cluster', 'auditor', 'pinning', 'backup', 'deploy']
+  const pages = await Promise.all(
+    guides.map(async (name) => [name, await readFile(join(root, `docs/guides/${name}.md`), 'utf8')] as const),
+  )
+
+  test.each(pages)('%s: what it shows of an example is in that example', async (_name, page) => {
+    for (const [, file, code] of page.matchAll(/```js (examples\/\S+)\n([\s\S]*?)```/g))
+      expect(await readFile(join(root, file!), 'utf8')).toContain(code!)
+  })
+})

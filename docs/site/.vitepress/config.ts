@@ -32,6 +32,7 @@ export default defineConfig({
     outline: { level: [2, 3] },
     docFooter: { prev: 'Before', next: 'Next' },
     nav: [
+      { text: 'Tutorial', link: '/tutorial' },
       { text: 'Guides', link: '/guides/express' },
       { text: 'Reference', link: '/reference/settings' },
       { text: 'How it works', link: '/explanation/how-it-works' },
@@ -41,6 +42,7 @@ export default defineConfig({
         text: 'Begin',
         items: [
           { text: 'What Killick is', link: '/' },
+          { text: 'Tutorial: ten minutes', link: '/tutorial' },
           { text: 'Questions', link: '/explanation/faq' },
         ],
       },

@@ -2,6 +2,7 @@
  * Whoever owns the database cannot alter, add or remove anything unseen. The catalogue is walked: a column without its attack
  * fails, and so does an attack that an audit does not find where it should.
  */
+import type { QueryResult } from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { walkRuns } from '../../../anchor-service/src/audit/runs.ts'
 import { checkSchema } from '../../../anchor-service/src/audit/schema.ts'
@@ -10,7 +11,7 @@ import { makeRun } from '../../../anchor-service/src/ledger/index/write-run.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { nextBatch, type TestLedger, testLedger } from '../support/ledger.ts'
 import { newSigner, Producer } from '../support/producer.ts'
-import { COLUMNS, GENERATED, INDEX, ROWS, SCHEMA, TABLES } from './support/attacks.ts'
+import { COLUMNS, GENERATED, INDEX, isFoundAtItsBatch, ROWS, rowOfBatch, SCHEMA, TABLES } from './support/attacks.ts'
 import { type Insider, openInsider } from './support/insider.ts'
 
 let insider: Insider
@@ -51,8 +52,9 @@ async function attack(tables: readonly string[], sql: string, isServed: boolean)
   const { client } = insider
   try {
     const results = [await client.query(sql)].flat()
+    const isEffective = ({ command, rowCount }: QueryResult) => command !== 'UPDATE' || rowCount! > 0
     expect(
-      results.some(({ rowCount }) => (rowCount ?? 1) > 0),
+      results.some(({ rowCount }) => (rowCount ?? 1) > 0) && results.every(isEffective),
       'the attack did nothing',
     ).toBe(true)
     if (!isServed && !tables.some((name) => LOG.includes(name))) return await insider.auditBeside()
@@ -71,11 +73,39 @@ function expectFound({ internal, external }: Found, check: string, begins: RegEx
 }
 
 describe('a column altered', () => {
-  test.each(Object.entries(COLUMNS))('%s', async (name, [value, [check, begins], external, row]) => {
+  const besideOthers = Object.entries(COLUMNS).filter((column) => isFoundAtItsBatch(column))
+  const alone = Object.entries(COLUMNS).filter((column) => !isFoundAtItsBatch(column))
+
+  test.each(alone)('%s', async (name, [value, [check, begins], external, row]) => {
     const [table, column] = name.split('.') as [string, string]
     const sql = `update ${table} set ${column} = ${value} where ${row ?? ROWS[table]!.one}`
     const found = await attack([table], sql, external !== null)
     expectFound(found, check, begins, external)
+  })
+
+  // An audit takes a second. Each of these is found at its batch, so one audit finds them all, each in another batch.
+  describe('in a batch of its own', () => {
+    const at = (i: number) => 30 + 2 * i
+    let faults: Found['faults']
+    beforeAll(async () => {
+      const sql = besideOthers.map(([name, [value]], i) => {
+        const [table, column] = name.split('.') as [string, string]
+        return `update ${table} set ${column} = ${value} where ${rowOfBatch(table, at(i))}`
+      })
+      ;({ faults } = await attack(['batches', 'pack_keys', 'packs'], sql.join('; '), false))
+    })
+
+    test.each(besideOthers.map(([name, column], i) => [name, column, at(i)] as const))(
+      '%s',
+      (_, [, [check, begins]], logIndex) => {
+        expect(faults).toContainEqual({ check, message: expect.stringMatching(begins), logIndex })
+      },
+    )
+
+    test('and no other batch is named', () => {
+      const named = new Set(faults.flatMap(({ check, logIndex }) => (check === 'columns' ? (logIndex ?? []) : [])))
+      expect([...named].sort((a, b) => a - b)).toEqual(besideOthers.map((_, i) => at(i)))
+    })
   })
 })
 

@@ -17,8 +17,12 @@ import { newSigner, Producer, post, sampleEvent } from '../../support/producer.t
 import { call, READER, register, type TestService, testService } from '../../support/service.ts'
 import { metric } from './audits.ts'
 
-/** Of each finding the check and the first words. */
-export type Found = { internal: Map<string, string>; external: Map<string, string> }
+/** Of each finding the check and the first words; and each fault that the service's own checks name, with its batch. */
+export type Found = {
+  internal: Map<string, string>
+  external: Map<string, string>
+  faults: { check: string; message: string; logIndex: number | null }[]
+}
 
 export type Insider = {
   service: TestService
@@ -84,22 +88,25 @@ export async function openInsider(): Promise<Insider> {
     ...{ service, client, pool, tables },
     columnsOf: (table) => columnsOf.get(table)!,
     async audit(isOfEvents) {
-      const own = ownChecks(pool, service.vkey, true).filter(({ id }) => isOfEvents || id !== 'columns')
+      const faults: Found['faults'] = []
+      const own = ownChecks(pool, service.vkey, true)
+        .filter(({ id }) => isOfEvents || id !== 'columns')
+        .map((check) => overheard(check, faults))
       const api = openApi(service.url, READER)
       const { checks } = await auditLedger(api, pins, { own: [...own, lookUp(api, 1e9, pins)] })
       const failed = checks.filter(({ status }) => status === 'failed').map(({ id, detail }) => [id, detail] as const)
       const ids = new Set(own.map(({ id }) => id))
-      return { internal: new Map(failed), external: new Map(failed.filter(([id]) => !ids.has(id))) }
+      return { internal: new Map(failed), external: new Map(failed.filter(([id]) => !ids.has(id))), faults }
     },
     async auditBeside() {
-      const internal = new Map<string, string>()
-      const tell = (id: string, faults: readonly Fault[]) => {
-        for (const { message } of faults) if (!internal.has(id)) internal.set(id, message)
-      }
-      const own = ownChecks(pool, service.vkey, true).filter(({ id }) => id !== 'columns')
-      for (const entry of walked) for (const check of own) tell(check.id, (await check.entry?.(entry)) ?? [])
-      for (const check of own) tell(check.id, (await check.finish()).faults)
-      return { internal, external: new Map() }
+      const faults: Found['faults'] = []
+      const own = ownChecks(pool, service.vkey, true)
+        .filter(({ id }) => id !== 'columns')
+        .map((check) => overheard(check, faults))
+      for (const entry of walked) for (const check of own) await check.entry?.(entry)
+      for (const check of own) await check.finish()
+      const internal = new Map(faults.toReversed().map(({ check, message }) => [check, message]))
+      return { internal, external: new Map(), faults }
     },
     async restore(names) {
       const sql = names.flatMap((name) => [
@@ -117,8 +124,26 @@ export async function openInsider(): Promise<Insider> {
   }
 }
 
-/** Entries beyond one tile. */
-const ENTRIES = 280
+/** The check, which tells `faults` too what it finds. */
+function overheard(check: OwnCheck, faults: Found['faults']): OwnCheck {
+  const tell = (found: readonly Fault[]) => {
+    for (const { message, place } of found) faults.push({ check: check.id, message, logIndex: place?.logIndex ?? null })
+    return found
+  }
+  return {
+    ...check,
+    ...(check.batch && { batch: async (batch) => tell(await check.batch!(batch)) }),
+    ...(check.entry && { entry: async (entry) => tell(await check.entry!(entry)) }),
+    async finish() {
+      const finished = await check.finish()
+      tell(finished.faults)
+      return finished
+    },
+  }
+}
+
+/** With what the ledger records of itself, more than one tile holds. */
+const ENTRIES = 240
 
 async function fill(service: TestService): Promise<{ source: string; jwk: PublicJwk }[]> {
   const { url } = service

@@ -43,7 +43,7 @@ const envOf = ({ databaseUrl, folder }: Place) => ({
 })
 const start = (place: Place): Promise<Store> => openStore(loadConfig(envOf(place)))
 const newFolder = () => mkdtemp(join(root, 'data-'))
-const newPlace = async (): Promise<Place> => ({ databaseUrl: await createDatabase(), folder: await newFolder() })
+const newPlace = async (): Promise<Place> => ({ databaseUrl: await createDatabase(true), folder: await newFolder() })
 
 async function grow({ ledger }: Store, batches: number): Promise<number> {
   const producer = new Producer('billing', signer)
@@ -123,7 +123,7 @@ test('a service reports a cut tail by 503, readiness and a metric, and continues
 
 test('two processes that start at once on an empty database register the ledger once', async () => {
   for (let i = 0; i < 3; i++) {
-    const place = await newPlace()
+    const place = { databaseUrl: await createDatabase(), folder: await newFolder() }
     const stores = await Promise.all([start(place), start({ ...place, folder: await newFolder() })])
     for (const { ledger, pool } of stores) {
       await ledger.registry.catchUp(pool)

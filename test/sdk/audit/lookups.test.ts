@@ -76,6 +76,16 @@ test('docs/ERRORS.md names the checks, as the audit does', async () => {
   const api = openApi(service.url, READER)
   const { checks } = await auditLedger(api, pins, { own: [lookUp(api, 1e9), holdReceipts([], [])] })
   // The others are the service's, or of a log that succeeds another.
-  const own = ['succession.left', 'columns', 'rows', 'told', 'anchors.rows', 'identity', 'schema', 'audit']
+  const own = [
+    'succession.left',
+    'columns',
+    'rows',
+    'told',
+    'anchors.rows',
+    'identity',
+    'schema',
+    'audit',
+    'head.memory',
+  ]
   expect(named.filter((id) => !own.includes(id!)).sort()).toEqual(checks.map(({ id }) => id).sort())
 })

@@ -7,6 +7,7 @@ import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFile
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { manPage } from '../sdk/src/cli/man.ts'
 import { buildPage } from './page.ts'
 
 interface Manifest {
@@ -48,6 +49,7 @@ export async function pack(
     copyAssets(from, to)
     if (workspace === 'anchor-service' && isComplete) await buildPage(join(to, 'web/dist'))
     const published = publish(manifest)
+    if (workspace === 'sdk') published.man = writeManual(to, String(manifest.version))
     writeFileSync(join(to, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
     for (const command of Object.values(published.bin ?? {})) chmodSync(join(to, command), 0o755)
     for (const [key, source] of Object.entries(manifest.exports)) {
@@ -98,6 +100,13 @@ function copyAssets(from: string, to: string): void {
     if (asset.isFile() && !asset.name.endsWith('.ts')) cpSync(path, join(to, path.slice(from.length)))
   }
   for (const file of ['LICENSE', 'README.md']) cpSync(join(from, file), join(to, file))
+}
+
+/** The manual page, which a global install gives to man. @returns its path, as a manifest names it */
+function writeManual(to: string, version: string): string {
+  mkdirSync(join(to, 'man'))
+  writeFileSync(join(to, 'man/killick.1'), `${manPage(version)}\n`)
+  return './man/killick.1'
 }
 
 function publish(manifest: Manifest): Manifest {

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { call, register, type TestService, testService } from './anchor-service/support/service.ts'
+import { call, type TestService, testService } from './anchor-service/support/service.ts'
+import { killick } from './sdk/cli/support.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('..', import.meta.url))
-const killick = join(root, 'sdk/src/cli/main.ts')
 const readme = await readFile(join(root, 'README.md'), 'utf8')
 
 let service: TestService
@@ -27,35 +27,42 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-test('the example of the README records an event, and its commands prove it', async () => {
+test('the commands and the example of the README record an event, and prove it', async () => {
   const example = /```ts\n([\s\S]*?)```/.exec(readme)![1]!
   expect(example.trim().split('\n').length).toBeLessThanOrEqual(16)
-  await run(process.execPath, [killick, 'keygen', '--out', 'billing-api.key.json'], { cwd: folder })
-  const jwk = JSON.parse(await readFile(join(folder, 'billing-api.pub.json'), 'utf8'))
-  expect((await register(service.url, 'billing-api', [{ jwk }])).status).toBe(201)
+  // Nothing is anchored here, so the verdict of init stays open.
+  const access = ['--url', service.url, '--token', service.tokens.admin]
+  const inFolder = { cwd: folder, env: { KILLICK_URL: service.url, KILLICK_TOKEN: service.tokens.reader } }
+  const init = await killick(['init', '--source', 'billing-api', '--yes', '--wait', '0', ...access], inFolder)
+  expect(init).toMatchObject({ code: 3, err: expect.stringContaining('An event is recorded and accepted') })
 
-  await writeFile(
-    join(folder, 'example.mjs'),
-    `${example
-      .replace('http://127.0.0.1:8787', service.url)
-      .replace(/ledger\.example\.com\+[^']+/, service.vkey)}console.log(id, pending)\n`,
-  )
+  await writeFile(join(folder, 'example.mjs'), `${example}console.log(id, pending)\n`)
   const { stdout } = await run(process.execPath, ['example.mjs'], { cwd: folder })
   const [id = '', pending] = stdout.trim().split(' ')
   expect(pending).toBe('0')
+  // The example that init wrote is the same but for its last lines.
+  const made = await run(process.execPath, ['audit-example.mjs'], { cwd: folder })
   const found = await call(service.url, '/v1/events?action=invoice.approve&target=2026-0042')
-  expect(found.json.events.map((event: { id: string }) => event.id)).toEqual([id])
+  expect(found.json.events.map((event: { id: string }) => event.id)).toEqual([made.stdout.trim(), id])
 
-  const env = { ...process.env, KILLICK_URL: service.url, KILLICK_TOKEN: service.tokens.reader }
-  await run(process.execPath, [killick, 'proof', id, '--out', 'proof.json'], { cwd: folder, env })
-  // Nothing is anchored or pinned here, so the verdict must stay open: 3, as the README says.
-  const verdict = run(process.execPath, [killick, 'verify', 'proof.json'], { cwd: folder })
-  await expect(verdict).rejects.toMatchObject({ code: 3, stdout: expect.stringContaining('not anchored yet') })
+  const shown = [...readme.matchAll(/^npx killick ([^#\n]+)/gm)].map(([, args]) => args!.trim())
+  expect(shown.map((args) => args.split(' ')[0])).toEqual(['init', 'proof', 'verify', 'search'])
+  for (const args of shown.slice(1)) {
+    // What is not anchored is not waited for, and its verdict stays open: 3, as the README says.
+    const real = args
+      .replace('<id>', id)
+      .replace('--wait 60', '--wait 0')
+      .replace('proof.json', join(folder, 'proof.json'))
+    const ran = await killick(real.split(' '), inFolder)
+    expect([ran.code, ran.err], args).toEqual([args.startsWith('verify') ? 3 : 0, expect.any(String)])
+    if (args.startsWith('verify')) expect(ran.out).toContain('not anchored yet')
+  }
 })
 
 test('everything that the README points to exists', async () => {
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
-  for (const [, script] of readme.matchAll(/^npm (?:run )?([a-z]+)/gm)) expect(scripts).toHaveProperty(script!)
+  for (const [, script] of readme.matchAll(/^npm (?:run )?(?!install)([a-z]+)/gm))
+    expect(scripts).toHaveProperty(script!)
   for (const [, path] of readme.matchAll(/\]\((docs\/[^)#]+)/g)) await readFile(join(root, path!))
 })
 

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { testService } from '../anchor-service/support/service.ts'
+import { startChain } from '../support/local-chain.ts'
 import { packed } from '../support/packed.ts'
 
 const run = promisify(execFile)
@@ -73,6 +75,37 @@ describe('the published packages', () => {
     })
   })
 
+  test('the manual page comes along', async () => {
+    const page = (await inProject('tar', '-xzOf', tarballs[0]!, 'package/man/killick.1')).stdout
+    expect(page).toMatch(/^\.TH KILLICK 1 "" "killick 0\.1\.0"/)
+    const { man } = JSON.parse(await readFile(join(project, 'node_modules/@killick/sdk/package.json'), 'utf8'))
+    expect(man).toBe('./man/killick.1')
+  })
+
+  test('from an empty folder to a verified proof in four commands', { timeout: 120_000 }, async () => {
+    const chain = await startChain()
+    const service = await testService({
+      KILLICK_RPC_URL: chain.url,
+      KILLICK_CONTRACT: await chain.deployAnchorLog(),
+      KILLICK_CHAIN_KEY: chain.key(1),
+      KILLICK_ANCHOR_INTERVAL_MS: '100',
+      KILLICK_CONFIRMATIONS: '1',
+    })
+    try {
+      // The first was npm install.
+      const access = ['--url', service.url, '--token', service.tokens.admin]
+      const init = await inProject('npx', '--no-install', 'killick', 'init', '--source', 'shop', '--yes', ...access)
+      expect(init.stdout).toMatch(/^VERIFIED, as far as \w+: by the pins in killick\.json, taken on first use$/m)
+      const { stdout: id } = await inProject(process.execPath, 'audit-example.mjs')
+      expect(id).toMatch(/^[0-9a-f-]{36}\n$/)
+      const { stdout } = await inProject('npx', '--no-install', 'killick', 'verify', 'killick-proof.json')
+      expect(stdout).toContain('VERIFIED')
+    } finally {
+      await service.stop()
+      await chain.stop()
+    }
+  })
+
   test('no TypeScript source is shipped; a licence and a README of its own are', async () => {
     for (const [i, name] of ['sdk', 'anchor-service'].entries()) {
       const { stdout } = await inProject('tar', '-tzf', tarballs[i]!)
@@ -91,8 +124,8 @@ describe('the published packages', () => {
   test("the commands in the sdk's README run, and its examples type-check", async () => {
     const page = await readFile(join(project, 'node_modules/@killick/sdk/README.md'), 'utf8')
     const commands = [...page.matchAll(/^npx killick ([^#\n]+)/gm)].map(([, args]) => args!.trim().split(' '))
-    expect(commands.map(([name]) => name)).toEqual(['--help', 'keygen', 'verify', 'audit'])
-    for (const args of commands.filter(([name]) => name !== 'verify'))
+    expect(commands.map(([name]) => name)).toEqual(['init', '--help', 'keygen', 'verify', 'audit'])
+    for (const args of commands.filter(([name]) => name !== 'verify' && name !== 'init'))
       await inProject('npx', '--no-install', 'killick', ...args)
     expect(JSON.parse(await readFile(join(project, 'billing-api.pub.json'), 'utf8'))).toMatchObject({ kty: 'OKP' })
     const [record, check] = [...page.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!)

@@ -18,6 +18,8 @@ const MOST = { ndjson: 10_000, csv: 100_000 }
 const TIMEOUT_MS = 4 * 3_600_000
 const SILENCE_MS = 60_000
 const MAX_PROBLEM_BYTES = 64 << 10
+/** An event is in its line twice, with a proof of at most 1 MiB. */
+const MAX_LINE_BYTES = 4 << 20
 
 export const exportEvents: Command = {
   run: async (args) => {
@@ -88,13 +90,20 @@ async function* download({ url: base, token, hint }: Access, path: string): Asyn
 /** Counts events: lines of NDJSON; lines of CSV that are not within quotes, without the first. */
 function counter(format: 'ndjson' | 'csv'): { take: (chunk: Uint8Array) => void; seen: () => number } {
   let lines = 0
+  let length = 0
   let isQuoted = false
   return {
     take: (chunk) => {
       for (const byte of chunk) {
+        length += 1
         if (byte === 0x22 && format === 'csv') isQuoted = !isQuoted
-        else if (byte === 0x0a && !isQuoted) lines += 1
+        else if (byte === 0x0a && !isQuoted) {
+          lines += 1
+          length = 0
+        }
       }
+      if (length > MAX_LINE_BYTES || lines > MOST[format] + 1)
+        throw new KillickError('answer_malformed', 'The service exports more than it can have, or a line without end')
     },
     seen: () => (format === 'csv' ? Math.max(0, lines - 1) : lines),
   }

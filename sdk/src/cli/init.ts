@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, join, relative, resolve } from 'node:path'
 import { openApi } from '../audit/api.ts'
-import { generateKey, publicJwk, readKeyFile, signerOf, writeKeyFile } from '../client/key.ts'
+import { generateKey, readKeyFile, signerOf, writeKeyFile } from '../client/key.ts'
 import { openAuditLog } from '../client/open.ts'
 import { shareEvent } from '../client/share.ts'
 import { CONFIG_FILE, type FirstUse, type KillickConfig, loadConfig } from '../config/config.ts'
@@ -181,7 +181,7 @@ class Run {
     const { jwk } = signerOf(await readKeyFile(file))
     this.#keep({ key: this.#written(file) })
     const publicFile = `${file.replace(/(\.key)?(\.json)?$/, '')}.pub.json`
-    if (!existsSync(publicFile)) writeFileSync(publicFile, `${JSON.stringify(publicJwk({ ...jwk, d: '' }), null, 2)}\n`)
+    if (!existsSync(publicFile)) writeFileSync(publicFile, `${JSON.stringify(jwk, null, 2)}\n`)
     return { file, jwk }
   }
 

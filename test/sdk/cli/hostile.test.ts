@@ -1,7 +1,9 @@
 // Strangers: servers, nodes, files and links that mean harm to whoever runs a command.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { finished } from 'node:stream/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { HARMS, type HostileServer, startHostileServer } from '../../../scripts/lib/hostile-server.ts'
 import { makeWorld } from '../../../scripts/lib/vectors/world.ts'
@@ -43,6 +45,9 @@ const commands = (url: string): Record<string, string[]> => ({
   revoke: ['share', '--revoke', ID, '--url', url],
   audit: ['audit', '--url', url],
   anchors: ['anchors', '--url', url],
+  search: ['search', '--url', url],
+  export: ['export', '--url', url],
+  keys: ['keys', '--url', url],
 })
 const runAll = async (
   list: Record<string, string[]>,
@@ -95,14 +100,26 @@ describe('the words of a stranger are shown and not obeyed', () => {
       ...{ root: 'A'.repeat(43), state: EVIL, block: null, time: null, confirmations: null, gasUsed: null, fee: null },
       transaction: null,
     }
+    const party = { type: EVIL, id: EVIL, name: EVIL }
+    const fields = { action: EVIL, outcome: EVIL, actor: party, targets: [party] }
+    const event = { id: EVIL, source: EVIL, recordedAt: EVIL, fields }
     const made = { id: EVIL, url: 'https://x.example/p/\u202e', leafHash: EVIL, fields: [EVIL], expires: EVIL }
     stranger.reply = (request, response) => {
       if (request.url === '/away')
         return void response.writeHead(302, { location: 'https://x.example/\u009b31m' }).end()
-      response.end(JSON.stringify(request.method === 'POST' ? made : { anchors: [row], next: null }))
+      response.end(JSON.stringify(request.method === 'POST' ? made : { anchors: [row], events: [event], next: null }))
     }
-    const { share, anchors } = withToken(commands(stranger.url)) as { share: string[]; anchors: string[] }
-    const list = { share, anchors, json: [...anchors, '--json'], away: ['verify', `${stranger.url}/away`] }
+    const { share, anchors, search } = withToken(commands(stranger.url)) as Record<string, string[]>
+    const table = await killick(search!, { isTerminal: true })
+    expectHarmless('search', table)
+    expect(table.out).toMatch(/^.*recorded \(UTC\).*\n.*u001b\[2J.*\n$/)
+    const list = {
+      share: share!,
+      anchors: anchors!,
+      search: search!,
+      json: [...anchors!, '--json'],
+      away: ['verify', `${stranger.url}/away`],
+    }
     for (const [name, run] of await runAll(list)) {
       expectHarmless(name, run)
       expect(run.code, name).toBe(name === 'away' ? 2 : 0)
@@ -149,13 +166,13 @@ describe('a token', () => {
       // Without a token there is nothing to share, and nobody is asked.
       if (name === 'share' || name === 'revoke') expect(run.err).toContain('KILLICK_TOKEN was not sent')
     }
-    expect(stranger.requests.length).toBe(4)
+    expect(stranger.requests.length).toBe(7)
     expect(given(stranger).filter((each) => each !== undefined)).toEqual([])
     await runAll(commands(stranger.url), { KILLICK_TOKEN: 'secret' })
     expect(given(stranger).filter((each) => each !== undefined)).toEqual([])
 
     await runAll(commands(home.url), env())
-    expect(home.requests.length).toBe(6)
+    expect(home.requests.length).toBe(9)
     expect(new Set(given(home))).toEqual(new Set(['Bearer secret']))
   }, 60_000)
 
@@ -205,6 +222,16 @@ describe('input is read to its limit, and no further', () => {
     },
     30_000,
   )
+
+  test('an export of any size is verified in little memory', async () => {
+    const line = `{"id":"x","proof":null,"padding":"${'x'.repeat(3 << 20)}"}\n`
+    const output = createWriteStream(file('export.ndjson'))
+    for (let i = 0; i < 32; i++) if (!output.write(line)) await once(output, 'drain')
+    await finished(output.end())
+    const { code, out } = await killickProcess(['verify', file('export.ndjson'), '--json'], { env })
+    expect(JSON.parse(out.trim().split('\n').at(-1)!)).toMatchObject({ events: 32, undecided: 32 })
+    expect(code).toBe(3)
+  }, 30_000)
 
   test('a line without end, to be recorded', async () => {
     const args = ['record', '--source', 'x', '--key', file('k.json'), '--spool', file('spool2'), '--url', stranger.url]

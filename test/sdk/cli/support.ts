@@ -72,7 +72,10 @@ export async function killick(args: string[], options: RunOptions = {}): Promise
   const env = environment(options.env)
   const surroundings = {
     ...{ env, stdin: Readable.from([Buffer.from(options.input ?? '')]) },
-    ...{ stdout: Object.assign(new PassThrough(), { isTTY: options.isTerminal === true }), stderr: new PassThrough() },
+    ...{
+      stdout: Object.assign(new PassThrough(), { isTTY: options.isTerminal === true, getColorDepth: () => 1 }),
+      stderr: new PassThrough(),
+    },
     cwd: options.cwd,
   }
   const read = Promise.all([text(surroundings.stdout), text(surroundings.stderr)])

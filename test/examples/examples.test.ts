@@ -113,7 +113,7 @@ test('cluster: a worker that is killed loses nothing, and its place goes on with
   expect(streams.size).toBe(2)
   app.process.kill('SIGTERM')
   expect((await app.exited).code).toBe(0)
-})
+}, 60_000)
 
 describe('auditor', () => {
   let trust: { logKeys: string[] }
@@ -219,7 +219,7 @@ test('restore: a whole backup passes the drill, and one that is too old fails it
   // It is the audit that fails, by what the recorder holds.
   const says = expect.stringMatching(/failed +The log is what receipts and older notes say/)
   expect(await drill('old', old.backup)).toMatchObject({ code: 1, stdout: says })
-}, 120_000)
+}, 240_000)
 
 describe('the guides', async () => {
   const guides = ['express', 'cluster', 'auditor', 'pinning', 'backup', 'deploy']

@@ -6,8 +6,8 @@
 //   npm run bench -- --events 8000      events per round, default 64,000; --rounds 1 for one round instead of three
 //   npm run bench -- --audit 20000      events that are audited, default 100,000; with --quick 5,000
 //   npm run bench -- --beside ../before  record and intake of this checkout beside another's, by turns; writes no file
-//   npm run bench -- --only record      one part: record, intake, audit, hostile, reading, growth, and proofs, which are part of
-//                                       growth; writes no file
+//   npm run bench -- --only record      one part: record, intake, single, audit, hostile, reading, growth, and proofs, which are
+//                                       part of growth; writes no file
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -22,6 +22,7 @@ import { measureChecking } from './bench/proofs.ts'
 import { measureLongReading } from './bench/reading.ts'
 import { measureRecord } from './bench/record.ts'
 import { startService } from './bench/service.ts'
+import { measureSingle } from './bench/single.ts'
 import { endClustersOnExit } from './lib/clusters.ts'
 import { bold, column, dim } from './lib/report.ts'
 
@@ -68,6 +69,7 @@ try {
     await service.child.stop()
     report(await measureTwo(folder, plan))
   }
+  if (wants('single')) report(await measureSingle(join(folder, 'single'), plan))
   if (wants('audit')) report(await measureAudits(join(folder, 'audit'), plan))
   if (wants('hostile')) report(await measureHostile(join(folder, 'hostile'), plan))
   if (wants('reading')) report(await measureLongReading(join(folder, 'reading'), plan))

@@ -32,7 +32,7 @@ export type Config = {
   readerToken: string | null
   /** KILLICK_TILES: `public`, or `private` to ask for the reader's token. Default public. */
   tiles: 'public' | 'private'
-  /** KILLICK_RATE_LIMIT: requests per minute and address; 0: no limit. Default 12,000. */
+  /** KILLICK_RATE_LIMIT: requests per minute and address, those apart that add a batch; 0: no limit. Default 12,000. */
   rateLimit: number
   /**
    * KILLICK_TRUST_PROXY: addresses or networks (CIDR) of reverse proxies, separated by commas, whose X-Forwarded-For says who

@@ -36,7 +36,7 @@ export type AppDeps = {
   /** What the audit in the background says of itself, for `/readyz`. */
   auditing: () => unknown
   published: Published
-  /** Requests per minute and address; 0: no limit. */
+  /** Requests per minute and address, those apart that add a batch; 0: no limit. */
   rateLimit: number
   /** Reverse proxies whose word on the client's address is believed. */
   trustProxy: string[]

@@ -28,6 +28,11 @@ export class RateStore {
     return performance.now() < endsAt ? (counts.get(key) ?? 0) : 0
   }
 
+  /** Seconds until its window ends. */
+  leftS(): number {
+    return Math.max(1, Math.ceil((this.#window.endsAt - performance.now()) / 1000))
+  }
+
   /** A route with a limit of its own counts by itself. */
   child(): RateStore {
     return new RateStore()

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { BATCH_MEDIA_TYPE } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -239,6 +241,34 @@ test('too many requests are refused', async () => {
   for (let i = 0; i < 5; i++) codes.push((await call(slow.url, '/v1/log', null)).json.code)
   expect(codes).toEqual([undefined, undefined, undefined, 'rate_limited', 'rate_limited'])
   await slow.stop()
+})
+
+test('a thousand recorders may share an address: what adds a batch is not limited by number, all else is', async () => {
+  const narrow = await testService({ KILLICK_RATE_LIMIT: '3' })
+  await register(narrow.url, 'billing', [{ jwk: signer.jwk }])
+  const bodies = await Promise.all(
+    Array.from({ length: 1024 }, async () => (await new Producer('billing', signer).batch([sampleEvent()])).body),
+  )
+  const agent = new Agent({ keepAlive: true })
+  const hand = async (body: string) => {
+    const headers = { 'content-type': BATCH_MEDIA_TYPE, 'content-length': body.length }
+    const asked = request(`${narrow.url}/v1/batches`, { method: 'POST', agent, headers })
+    asked.end(body)
+    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    response.resume()
+    return response
+  }
+  const answers = await Promise.all(bodies.map(hand))
+  expect(answers.filter(({ statusCode }) => statusCode !== 201)).toEqual([])
+  const codes = []
+  for (const body of [bodies[0]!, bodies[0]!, 'nonsense\n', bodies[1]!]) codes.push((await hand(body)).statusCode)
+  expect(codes).toEqual([200, 200, 400, 429])
+  const refused = await hand((await new Producer('billing', signer).batch([sampleEvent()])).body)
+  expect(refused.statusCode).toBe(429)
+  expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0)
+  expect((await call(narrow.url, '/v1/log', null)).status).toBe(200)
+  agent.destroy()
+  await narrow.stop()
 })
 
 test('behind a trusted proxy each caller has its own limit; without one the header is ignored', async () => {

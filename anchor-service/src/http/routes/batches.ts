@@ -8,9 +8,12 @@ import { takeTurns } from '../../intake/admission/fair-queue.ts'
 import { EXPORT_BYTES, exportBatches } from '../../ledger/read/batches.ts'
 import { requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
+import { RateStore } from '../rate-store.ts'
 import { ProblemSchema, ReceiptSchema } from '../schemas.ts'
 import { weigh } from '../unread.ts'
 
+/** A window of the rate limit. */
+const WINDOW_MS = 60_000
 /** How long the rest of a refused body is thrown away, so that its sender gets to read the refusal. */
 const LINGER_MS = 2_000
 
@@ -24,19 +27,33 @@ const ExportQuery = Type.Object(
   { additionalProperties: false },
 )
 
-export function batchRoutes(app: App, { intake, ledger, tokens }: AppDeps): void {
+export function batchRoutes(app: App, { intake, ledger, tokens, rateLimit }: AppDeps): void {
   const turns = takeTurns()
+  /**
+   * Requests by address that added nothing to the log. Others are not limited by number: only a registered key can make them, and an
+   * address takes turns. Recorders without a disk send as many as there are events, a thousand of them from behind one address.
+   */
+  const wasted = new RateStore()
   app.addHook('preClose', async () => turns.close())
   app.addContentTypeParser(BATCH_MEDIA_TYPE, (_request, payload, done) => done(null, payload))
 
   app.post(
     '/v1/batches',
     {
-      // The parsers of other routes would otherwise parse the body.
-      onRequest: async (request) => {
+      config: { rateLimit: false },
+      onRequest: (request, reply, done) => {
+        if (rateLimit > 0 && wasted.read(normalizeIP(request.ip)) >= rateLimit) {
+          reply.header('retry-after', wasted.leftS())
+          return done(new Refusal('rate_limited'))
+        }
+        // The parsers of other routes would otherwise parse the body.
         const [type = ''] = (request.headers['content-type'] ?? '').split(';')
-        if (type.trim().toLowerCase() !== BATCH_MEDIA_TYPE)
-          throw new Refusal('unsupported_media_type', `Content-Type must be ${BATCH_MEDIA_TYPE}.`)
+        const isBatch = type.trim().toLowerCase() === BATCH_MEDIA_TYPE
+        done(isBatch ? undefined : new Refusal('unsupported_media_type', `Content-Type must be ${BATCH_MEDIA_TYPE}.`))
+      },
+      onResponse: (request, reply, done) => {
+        if (rateLimit > 0 && reply.statusCode !== 201) wasted.incr(normalizeIP(request.ip), () => {}, WINDOW_MS)
+        done()
       },
       schema: {
         operationId: 'handInBatch',
@@ -52,7 +69,7 @@ export function batchRoutes(app: App, { intake, ledger, tokens }: AppDeps): void
     async (request, reply) => {
       const body = request.body as IncomingMessage
       const gone = new AbortController()
-      reply.raw.once('close', () => gone.abort())
+      reply.raw.once('close', () => reply.raw.writableFinished || gone.abort())
       try {
         const { receipt, isNew } = await turns.inTurn(normalizeIP(request.ip), gone.signal, () =>
           intake.take(body, request.headers['content-encoding']),

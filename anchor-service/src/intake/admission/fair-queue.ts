@@ -5,7 +5,10 @@ import { Refusal, type ServiceCode } from '../../errors.ts'
 type TurnLimits = {
   /** Batches of one address that are under way at a time, until they are committed. Default 128. */
   width: number
-  /** Bodies of one address that may wait for their turn, unread. Default 256. */
+  /**
+   * Bodies of one address that may wait for their turn, unread, one on each of its connections. Default 2,048: a thousand recorders
+   * may share an address.
+   */
   waiting: number
   /** How long an address waits after its first worthless body; doubled by each further one, ms. Default 50. */
   pauseMs: number
@@ -13,7 +16,7 @@ type TurnLimits = {
   maxPauseMs: number
 }
 
-const TURN_LIMITS: TurnLimits = { width: 128, waiting: 256, pauseMs: 50, maxPauseMs: 2_000 }
+const TURN_LIMITS: TurnLimits = { width: 128, waiting: 2048, pauseMs: 50, maxPauseMs: 2_000 }
 
 type Address = { running: number; waiting: (() => void)[]; pauseMs: number; until: number }
 

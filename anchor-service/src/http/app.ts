@@ -121,9 +121,10 @@ export async function buildApp(deps: AppDeps): Promise<App> {
 
 /** An answer that does not say how long caches may keep it is `no-store`, so that no private answer is cached by oversight. */
 function guardAnswers(app: FastifyInstance): void {
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     reply.header('x-content-type-options', 'nosniff')
+    done()
   })
 }
 
@@ -132,16 +133,16 @@ const FREE_TEXT = ['action', 'actor', 'target']
 
 /** The database takes no U+0000 in a text, and no name, id or cursor has one. */
 function refuseNul(app: FastifyInstance): void {
-  app.addHook('preHandler', async ({ query, params }) => {
+  app.addHook('preHandler', ({ query, params }, _reply, done) => {
     const given = Object.entries({ ...(query as object), ...(params as object) })
     const bad = given.find(([name, value]) => !FREE_TEXT.includes(name) && String(value).includes('\0'))
-    if (bad !== undefined) throw new Refusal('request_invalid', `${bad[0]} holds the character U+0000.`)
+    done(bad && new Refusal('request_invalid', `${bad[0]} holds the character U+0000.`))
   })
 }
 
 /** One log line and one measurement per request: the route, never the address, the body or the token. */
 function observe(app: FastifyInstance, metrics: Metrics): void {
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'none'
     const { method } = request
     metrics.requests.observe({ method, route, status: reply.statusCode }, reply.elapsedTime / 1000)
@@ -149,5 +150,6 @@ function observe(app: FastifyInstance, metrics: Metrics): void {
     if (code !== '') metrics.refusals.inc({ code })
     const line = { method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime), ...(code && { code }) }
     request.log.info(line, 'request')
+    done()
   })
 }

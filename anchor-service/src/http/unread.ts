@@ -142,7 +142,7 @@ export function boundUnread(timeoutMs: number, cut: (reason: CutReason) => void,
     else connection.waiting.push(() => handle(request, response))
   }
 
-  async function answered(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<void> {
+  function answered(request: FastifyRequest, reply: FastifyReply, payload: unknown): void {
     const connection = connections.get(request.raw.socket)
     if (connection === undefined) return
     const answer: Answer = { connection, address: normalizeIP(request.ip), bytes: sizeOf(payload) }
@@ -168,7 +168,10 @@ export function boundUnread(timeoutMs: number, cut: (reason: CutReason) => void,
       (request, response) =>
         inOrder(handle, request, response),
     watch(app: FastifyInstance): void {
-      app.addHook('onSend', answered)
+      app.addHook('onSend', (request, reply, payload, done) => {
+        answered(request, reply, payload)
+        done()
+      })
       ;(app.server as Server).setTimeout(timeoutMs, quiet)
     },
   }

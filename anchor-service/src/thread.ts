@@ -35,6 +35,11 @@ export type Thread<Told, Asked, Answered> = {
   tell(message: Told): void
   /** Starts it again where it has ended. @throws what its answer threw, as far as that crosses threads; or why it ended */
   ask(question: Asked, transfer?: readonly ArrayBuffer[]): Promise<Answered>
+  /**
+   * The same for a small question, which must not change until this turn of the event loop ends: those of one turn are sent together,
+   * since to wake a thread costs more than they do.
+   */
+  askSmall(question: Asked): Promise<Answered>
   /** Has it answer what it was asked, then ends it. */
   end(): Promise<void>
   /** Ends it wherever it is. Only for one that has loaded its modules: before that it may take the process along. */
@@ -50,6 +55,7 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
 ): Thread<Told, Asked, Answered> {
   const waiting = new Map<number, PromiseWithResolvers<Answered>>()
   let nextId = 0
+  const gathered = gather<Question>((questions) => worker?.postMessage(questions))
   let isEnding = false
   let worker: Worker | null = null
   let isReady = false
@@ -66,16 +72,13 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
     })
     worker = started
     let failure = new Error(`the thread ${entry.pathname.split('/').at(-1)} ended`)
-    started.on('message', (message: Answer | { news: News } | typeof READY) => {
+    started.on('message', (message: Answer[] | { news: News } | typeof READY) => {
       if (message === READY) {
         isReady = true
         return
       }
       if ('news' in message) return news?.(message.news)
-      const asked = waiting.get(message.id)!
-      waiting.delete(message.id)
-      if ('answer' in message) asked.resolve(message.answer as Answered)
-      else asked.reject(message.error)
+      for (const answer of message) settle(answer)
     })
     started.on('error', (error) => {
       failure = error as Error
@@ -84,6 +87,7 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
       started.once('exit', () => {
         worker = null
         isReady = false
+        gathered.drop()
         for (const asked of waiting.values()) asked.reject(failure)
         waiting.clear()
         resolve()
@@ -95,6 +99,20 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
     return started
   }
 
+  function expectAnswer(): { id: number; answered: Promise<Answered> } {
+    const id = nextId++
+    const asked = Promise.withResolvers<Answered>()
+    waiting.set(id, asked)
+    return { id, answered: asked.promise }
+  }
+
+  function settle(answer: Answer): void {
+    const asked = waiting.get(answer.id)!
+    waiting.delete(answer.id)
+    if ('answer' in answer) asked.resolve(answer.answer as Answered)
+    else asked.reject(answer.error)
+  }
+
   start()
   return {
     get unanswered() {
@@ -104,18 +122,24 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
       return isReady
     },
     tell(message) {
+      gathered.flush()
       worker?.postMessage(message)
     },
     ask(question, transfer = []) {
-      const id = nextId++
-      const asked = Promise.withResolvers<Answered>()
-      waiting.set(id, asked)
-      ;(worker ?? start()).postMessage({ id, question } satisfies Question, transfer)
-      return asked.promise
+      const { id, answered } = expectAnswer()
+      ;(worker ?? start()).postMessage([{ id, question }] satisfies Question[], transfer)
+      return answered
+    },
+    askSmall(question) {
+      const { id, answered } = expectAnswer()
+      if (worker === null) start()
+      gathered.add({ id, question })
+      return answered
     },
     async end() {
       isEnding = true
       clearTimeout(restart)
+      gathered.flush()
       // Not `terminate()`: it can crash the process while a thread is still loading its modules.
       worker?.postMessage(END)
       await ended
@@ -128,7 +152,26 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
   }
 }
 
-/** An answer, and the memory that goes along with it. */
+/** Sends what is added in one turn of the event loop together, at its end. */
+function gather<T>(send: (all: T[]) => void) {
+  let all: T[] = []
+  function flush(): void {
+    const some = all
+    all = []
+    if (some.length > 0) send(some)
+  }
+  return {
+    flush,
+    add(one: T): void {
+      if (all.push(one) === 1) setImmediate(flush)
+    },
+    drop(): void {
+      all = []
+    },
+  }
+}
+
+/** An answer, and the memory that goes along with it. Those without are sent together, and must not change until then. */
 export type Reply<Answered> = { answer: Answered; transfer?: ArrayBuffer[] }
 
 /**
@@ -140,18 +183,28 @@ export function answerQuestions<Asked, Answered>(
   end: () => Promise<void>,
 ): void {
   const underWay = new Set<Promise<void>>()
-  hear<Question>(
-    ({ id, question }) => {
-      const work = answer(question as Asked)
-        .then(
-          (reply) => parentPort!.postMessage({ id, answer: reply.answer } satisfies Answer, reply.transfer),
-          (error) => parentPort!.postMessage({ id, error } satisfies Answer),
-        )
-        .finally(() => underWay.delete(work))
-      underWay.add(work)
+  const gathered = gather<Answer>((answers) => parentPort!.postMessage(answers))
+
+  async function answerOne({ id, question }: Question): Promise<void> {
+    try {
+      const { answer: own, transfer = [] } = await answer(question as Asked)
+      if (transfer.length === 0) gathered.add({ id, answer: own })
+      else parentPort!.postMessage([{ id, answer: own }] satisfies Answer[], transfer)
+    } catch (error) {
+      gathered.add({ id, error })
+    }
+  }
+
+  hear<Question[]>(
+    (questions) => {
+      for (const question of questions) {
+        const work = answerOne(question).finally(() => underWay.delete(work))
+        underWay.add(work)
+      }
     },
     async () => {
       await Promise.all(underWay)
+      gathered.flush()
       await end()
     },
   )

@@ -40,9 +40,22 @@ test('memory that is handed over with a question is gone here, and what comes ba
   expect(await echoed).toEqual(new Uint8Array(1 << 20).fill(7))
 })
 
+test('a thousand questions at once are answered each, beside those that take memory along', async () => {
+  const { thread } = start()
+  const asked = Array.from({ length: 1_000 }, (_, i) =>
+    i % 100 === 50
+      ? thread.askSmall({ fail: `${i}` }).catch((error: Error) => error.message)
+      : thread.askSmall({ say: `${i}` }),
+  )
+  const bytes = new Uint8Array(1 << 20).fill(7)
+  const echoed = thread.ask({ echo: bytes }, [bytes.buffer])
+  expect(await Promise.all(asked)).toEqual(asked.map((_, i) => `${i}`))
+  expect(await echoed).toHaveLength(1 << 20)
+})
+
 test('a thread that is ended answers open questions first, and is not started again', async () => {
   const { thread, news, failures } = start({ restartMs: 1 })
-  const asked = [100, 50, 0].map((afterMs) => thread.ask({ say: afterMs, afterMs }))
+  const asked = [100, 50, 0].map((afterMs) => thread.askSmall({ say: afterMs, afterMs }))
   await thread.end()
   expect(await Promise.all(asked)).toEqual([100, 50, 0])
   expect([news, failures]).toEqual([[{ started: 'given' }, { ending: true }], []])
@@ -58,7 +71,7 @@ test('a thread that breaks fails its open questions with its error, and runs aga
   expect([failures, thread.unanswered, thread.isReady]).toEqual([['broken'], 0, false])
   // Nobody hears that.
   thread.tell({ say: 'lost' })
-  expect(await thread.ask({ say: 'again' })).toBe('again')
+  expect(await thread.askSmall({ say: 'again' })).toBe('again')
   expect(news.filter((one) => 'started' in one)).toHaveLength(2)
 })
 

@@ -1,6 +1,6 @@
 // A thread that checks batches. It is started by checkers.ts; what crosses between the two is described there.
 import { workerData } from 'node:worker_threads'
-import { KillickError } from '@killick/sdk/core'
+import { KillickError, MAX_BATCH_BYTES } from '@killick/sdk/core'
 import { isOutage } from '../database/outage.ts'
 import { openPool } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
@@ -8,7 +8,8 @@ import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import { free } from '../release-memory.ts'
 import { answerQuestions, type Reply } from '../thread.ts'
 import { checkBatch } from './check.ts'
-import type { Answer, CheckerData, Question } from './checkers.ts'
+import { type Answer, type CheckerData, isSmall, type Question } from './checkers.ts'
+import { pack } from './crossing.ts'
 import { type DecodedBody, decodeBody } from './decode.ts'
 import { knowSources } from './known-sources.ts'
 
@@ -19,12 +20,29 @@ const sources = knowSources(pool)
 
 answerQuestions(answerOf, () => pool.end())
 
-async function answerOf({ share, body, encoding, registry, now }: Question): Promise<Reply<Answer>> {
+/** Bytes of a small body as it was before compression: many are decoded at a time. */
+const SMALL_TEXT_BYTES = 128 * 1024
+/** Small bodies that come out larger, one after another: a thousand times larger they may be. */
+let swollen: Promise<unknown> = Promise.resolve()
+
+async function answerOf(question: Question): Promise<Reply<Answer>> {
+  if (!isSmall(question.body)) return judge(question, MAX_BATCH_BYTES)
+  const reply = await judge(question, SMALL_TEXT_BYTES)
+  if (!('refusal' in reply.answer) || reply.answer.refusal.code !== 'body_too_large') return reply
+  const again = swollen.then(() => judge(question, MAX_BATCH_BYTES))
+  swollen = again.catch(() => {})
+  return again
+}
+
+/** @param most bytes that the body may have before compression */
+async function judge(question: Question, most: number): Promise<Reply<Answer>> {
+  const { share, body, encoding, registry, now } = question
   let decoded: DecodedBody | undefined
   try {
-    decoded = decodeBody(body, encoding)
+    decoded = decodeBody(body, encoding, most)
     const batch = await checkBatch(decoded, sources, pool, registry, now, share)
-    return { answer: { batch }, transfer: batch === null ? [] : buffersOf(batch) }
+    if (batch === null) return { answer: { batch } }
+    return isSmall(body) ? { answer: { packed: pack(batch) } } : { answer: { batch }, transfer: buffersOf(batch) }
   } catch (error) {
     const refusal = isOutage(error) ? new Refusal('unavailable', undefined, { cause: String(error) }) : error
     if (!(refusal instanceof KillickError) && !(refusal instanceof Refusal)) throw error

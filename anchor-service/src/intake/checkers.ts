@@ -2,6 +2,7 @@ import { type ErrorCode, KillickError } from '@killick/sdk/core'
 import { Refusal, type ServiceCode } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import { keepThread, type Thread, threadBeside } from '../thread.ts'
+import { type Crossing, unpack } from './crossing.ts'
 import type { Encoding } from './decode.ts'
 
 /** What a checking thread needs to read keys for itself. */
@@ -21,11 +22,15 @@ export type Question = Sent & { share: Portion }
 /** Errors lose their class on the way between threads, so a refusal travels as its parts, and an outage as a refusal. */
 export type Answer =
   | { batch: CheckedBatch | null }
+  | { packed: Crossing }
   | { refusal: { name: string; code: string; message: string; details: Readonly<Record<string, unknown>> } }
 
 export type Checkers = {
-  /** How many batches are worth handing in at once: two for each thread, so that no thread waits for its next batch. */
-  readonly width: number
+  /**
+   * How many batches are worth handing in at once, small ones apart: so many that no thread waits for its next batch, and that
+   * threads get small ones together.
+   */
+  readonly width: { readonly small: number; readonly large: number }
   /**
    * `decodeBody` and `checkBatch` on other threads; `body` may be empty afterwards. @throws as they do; Refusal `unavailable`
    * while the database is away
@@ -42,6 +47,12 @@ export type Checkers = {
  */
 const SHARED_BYTES = 32_768
 const MAX_HELPERS = 3
+
+/** Bytes of a body, as sent, up to which a batch costs its way between threads more than its check. */
+const SMALL_BYTES = 4096
+export const isSmall = (body: Uint8Array): boolean => body.length <= SMALL_BYTES
+
+const ALONE: Portion = { index: 0, of: 1 }
 
 const ENTRY = threadBeside(import.meta.url, 'checker')
 
@@ -61,9 +72,7 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
 
   /** Hands a question to a thread. The body's memory moves to it, unless others are to have it too. */
   async function ask(thread: Checker, sent: Sent, share: Portion): Promise<CheckedBatch | null> {
-    const answer = await thread.ask({ ...sent, share }, share.index === 0 ? ownBuffer(sent.body) : [])
-    if ('refusal' in answer) throw toError(answer.refusal)
-    return answer.batch
+    return batchOf(await thread.ask({ ...sent, share }, share.index === 0 ? ownBuffer(sent.body) : []))
   }
 
   let isWorthSharing = false
@@ -71,13 +80,18 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
   const readyThreads = () => threads.filter(({ isReady }) => isReady)
 
   return {
-    width: 2 * count,
+    width: { small: 32 * count, large: 2 * count },
     ready: () => readyThreads().length,
     async check(sent) {
       const isForMore = sent.body.length >= SHARED_BYTES || threads.every(({ unanswered }) => unanswered > 0)
       if (isForMore) while (threads.length < count) threads.push(start())
       const ready = readyThreads()
       const able = ready.length > 0 ? ready : threads
+      if (isSmall(sent.body)) {
+        const least = able.reduce((a, b) => (b.unanswered < a.unanswered ? b : a))
+        // A copy: its buffer may be a part of a pool, all of which would cross.
+        return batchOf(await least.askSmall({ ...sent, body: new Uint8Array(sent.body), share: ALONE }))!
+      }
       const [first, ...others] = able.toSorted((a, b) => a.unanswered - b.unanswered)
       const idle = others.filter(({ unanswered }) => unanswered === 0)
       const helpers = isWorthSharing && sent.body.length >= SHARED_BYTES ? idle.slice(0, MAX_HELPERS) : []
@@ -95,6 +109,11 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       await Promise.all(threads.map((thread) => thread.end()))
     },
   }
+}
+
+function batchOf(answer: Answer): CheckedBatch | null {
+  if ('refusal' in answer) throw toError(answer.refusal)
+  return 'packed' in answer ? unpack(answer.packed) : answer.batch
 }
 
 /** The first fault, if there is one: each thread knows only its own signatures. */

@@ -21,24 +21,28 @@ export function encodingOf(name = 'identity'): Encoding {
 /** Each costs about 20 µs however little it holds; 10,000 events make 40 of those that recorders send. */
 const MAX_FRAMES = 1024
 
+/** A body that may hold one event, or a few. */
+const SMALL_BYTES = 4096
+
 /** A body as it was before compression, and the frames of zstd that it came in, if it did. */
 export type DecodedBody = { text: Buffer; frames: readonly ZstdFrame[] | null }
 
 /**
  * The body as it was before compression. At once and in one piece, so it belongs on a thread that may be kept busy.
- * @throws Refusal body_too_large, at the first byte beyond 16 MiB | encoding_invalid
+ * @param most bytes that may come out. Default 16 MiB
+ * @throws Refusal body_too_large, at the first byte beyond `most` | encoding_invalid
  */
-export function decodeBody(body: Uint8Array, encoding: Encoding): DecodedBody {
-  if (encoding === 'zstd') return decodeFrames(body)
-  if (encoding === 'gzip') return { text: decompress(encoding, body, MAX_BATCH_BYTES), frames: null }
+export function decodeBody(body: Uint8Array, encoding: Encoding, most: number = MAX_BATCH_BYTES): DecodedBody {
+  if (encoding === 'zstd') return decodeFrames(body, most)
+  if (encoding === 'gzip') return { text: decompress(encoding, body, most), frames: null }
   // A Buffer that has crossed threads is a plain array on the other side.
   return { text: Buffer.from(body.buffer, body.byteOffset, body.byteLength), frames: null }
 }
 
-function decodeFrames(body: Uint8Array): DecodedBody {
+function decodeFrames(body: Uint8Array, most: number): DecodedBody {
   const frames: ZstdFrame[] = []
   const texts: Buffer[] = []
-  let left = MAX_BATCH_BYTES
+  let left = most
   for (const bytes of splitFrames(body, MAX_FRAMES) ?? refuse('zstd')) {
     if (left === 0) throw new Refusal('body_too_large')
     const text = decompress('zstd', bytes, left)
@@ -53,8 +57,10 @@ function decodeFrames(body: Uint8Array): DecodedBody {
 }
 
 function decompress(encoding: 'gzip' | 'zstd', bytes: Uint8Array, maxOutputLength: number): Buffer {
-  // Batches shrink to a third; so most come out in one piece.
-  const bounds = { maxOutputLength, chunkSize: Math.max(64, Math.min(maxOutputLength, 65_536 + 4 * bytes.length)) }
+  // Batches shrink to a third; so most come out in one piece. A small one gets a small piece: of large ones that are hardly used, a
+  // hundred make the collector look through its whole heap.
+  const room = (bytes.length < SMALL_BYTES ? 512 : 65_536) + 4 * bytes.length
+  const bounds = { maxOutputLength, chunkSize: Math.max(64, Math.min(maxOutputLength, room)) }
   try {
     if (encoding === 'gzip') return gunzipSync(bytes, bounds)
     // A frame may ask for a window of its own; a larger one than the body itself is only a demand for memory.

@@ -4,7 +4,7 @@ import type { Accepted } from '../ledger/commit.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { BODY_LIMITS, type BodyLimits, bodyReader } from './admission/body.ts'
 import { gate } from './admission/gate.ts'
-import type { Checkers } from './checkers.ts'
+import { type Checkers, isSmall } from './checkers.ts'
 import { encodingOf } from './decode.ts'
 
 export type Intake = {
@@ -14,7 +14,10 @@ export type Intake = {
   isPressed(): boolean
 }
 
-/** @param limits memory for bodies; 256 bodies that have arrived may wait for a check */
+/** Bodies that have arrived and may wait for a check. */
+const WAITING = { small: 4096, large: 256 }
+
+/** @param limits memory for bodies */
 export function makeIntake(
   ledger: Pick<Ledger, 'submit' | 'registry'>,
   checkers: Checkers,
@@ -22,13 +25,16 @@ export function makeIntake(
   limits: BodyLimits = BODY_LIMITS,
 ): Intake {
   const withBody = bodyReader(limits)
-  const checking = gate(checkers.width, 256)
+  const small = gate(checkers.width.small, WAITING.small)
+  const large = gate(checkers.width.large, WAITING.large)
   return {
     async take(request, contentEncoding) {
       const encoding = encodingOf(contentEncoding)
       try {
         const batch = await withBody(request, (body) =>
-          checking.pass(() => checkers.check({ body, encoding, registry: ledger.registry.version(), now: now() })),
+          (isSmall(body) ? small : large).pass(() =>
+            checkers.check({ body, encoding, registry: ledger.registry.version(), now: now() }),
+          ),
         )
         return await ledger.submit(batch)
       } catch (error) {
@@ -37,6 +43,6 @@ export function makeIntake(
         throw error
       }
     },
-    isPressed: () => checking.waiting() > 0,
+    isPressed: () => small.waiting() + large.waiting() > 0,
   }
 }

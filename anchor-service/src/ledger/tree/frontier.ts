@@ -3,7 +3,6 @@ import {
   InvariantError,
   type Node,
   nodePrimitives,
-  planInclusion,
   planRoot,
   TILE_WIDTH,
   tileOf,
@@ -65,12 +64,12 @@ export function frontierRoot(frontier: Frontier): Hash {
     if (run.length !== width) throw new InvariantError(`the frontier of ${frontier.size} lacks level ${node.level}`)
     return treeRoot(run, nodeHash)
   })
-  return plan.fold(hashes)
+  return plan.fold(hashes, nodeHash)
 }
 
 /**
  * The inclusion paths of newly appended leaves, in the tree that includes them. Every node on these paths is in a tile that
- * appending has touched.
+ * appending has touched, and each is computed once, however many paths it is on.
  * @param before the frontier, to which appending added `segments`, up to `size`
  */
 export function appendedPaths(before: Frontier, segments: readonly TileSegment[], size: number): Hash[][] {
@@ -81,16 +80,27 @@ export function appendedPaths(before: Frontier, segments: readonly TileSegment[]
     const name = `${level}/${tile}`
     tiles.set(name, [...(tiles.get(name) ?? []), ...hashes])
   }
-  const known = new Map<string, Hash>()
   const hashOf = (node: Node): Hash => {
-    const name = `${node.level}/${node.index}`
     const { level, index, start, width } = tileOf(node)
-    const hash = known.get(name) ?? treeRoot(tiles.get(`${level}/${index}`)!.slice(start, start + width), nodeHash)
-    known.set(name, hash)
-    return hash
+    return treeRoot(tiles.get(`${level}/${index}`)!.slice(start, start + width), nodeHash)
   }
-  return Array.from({ length: size - before.size }, (_, i) => {
-    const plan = planInclusion(before.size + i, size)
-    return plan.fold(plan.nodes.map(hashOf))
-  })
+  const paths: Hash[][] = Array.from({ length: size - before.size }, () => [])
+
+  /** The root over the leaves [start, end), a subtree of RFC 9162's; its new leaves get the siblings below it. */
+  function walk(start: number, end: number): Hash {
+    // Such a one is perfect: only the last subtree of each level may not be, and that has new leaves.
+    if (end <= before.size || end - start === 1) {
+      const height = Math.log2(end - start)
+      return hashOf({ level: height, index: start / (end - start) })
+    }
+    const middle = start + 2 ** Math.floor(Math.log2(end - start - 1))
+    const left = walk(start, middle)
+    const right = walk(middle, end)
+    for (let leaf = Math.max(start, before.size); leaf < end; leaf++)
+      paths[leaf - before.size]!.push(leaf < middle ? right : left)
+    return nodeHash(left, right)
+  }
+
+  if (size > before.size) walk(0, size)
+  return paths
 }

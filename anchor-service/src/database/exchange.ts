@@ -59,8 +59,26 @@ function send(wire: Wire, { sql, tuples }: CopyStatement): void {
   wire.bind({})
   wire.execute({})
   if (tuples === undefined) return
-  for (const bytes of [SIGNATURE, ...tuples.map((some) => some.bytes), TRAILER]) sendCopyData(wire.stream, bytes)
+  for (const bytes of joined([SIGNATURE, ...tuples.map((some) => some.bytes), TRAILER]))
+    sendCopyData(wire.stream, bytes)
   wire.endCopyFrom()
+}
+
+/** Parts shorter than this are copied together: to write each on its own costs more. */
+const SHORT = 16_384
+
+function* joined(parts: readonly Uint8Array[]): Generator<Uint8Array> {
+  let short: Uint8Array[] = []
+  for (const part of parts) {
+    if (part.length < SHORT) {
+      short.push(part)
+      continue
+    }
+    if (short.length > 0) yield Buffer.concat(short)
+    short = []
+    yield part
+  }
+  if (short.length > 0) yield Buffer.concat(short)
 }
 
 /** A CopyData message. pg's own method would copy the bytes twice. */

@@ -75,6 +75,19 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
     return batchOf(await thread.ask({ ...sent, share }, share.index === 0 ? ownBuffer(sent.body) : []))
   }
 
+  /** Which thread gets the small bodies of this turn of the event loop: together they wake one. */
+  let taker: Checker | null = null
+
+  function forSmall(able: readonly Checker[]): Checker {
+    if (taker === null || !able.includes(taker)) {
+      taker = able.reduce((a, b) => (b.unanswered < a.unanswered ? b : a))
+      setImmediate(() => {
+        taker = null
+      })
+    }
+    return taker
+  }
+
   let isWorthSharing = false
 
   const readyThreads = () => threads.filter(({ isReady }) => isReady)
@@ -88,9 +101,8 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
       const ready = readyThreads()
       const able = ready.length > 0 ? ready : threads
       if (isSmall(sent.body)) {
-        const least = able.reduce((a, b) => (b.unanswered < a.unanswered ? b : a))
         // A copy: its buffer may be a part of a pool, all of which would cross.
-        return batchOf(await least.askSmall({ ...sent, body: new Uint8Array(sent.body), share: ALONE }))!
+        return batchOf(await forSmall(able).askSmall({ ...sent, body: new Uint8Array(sent.body), share: ALONE }))!
       }
       const [first, ...others] = able.toSorted((a, b) => a.unanswered - b.unanswered)
       const idle = others.filter(({ unanswered }) => unanswered === 0)

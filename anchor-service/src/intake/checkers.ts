@@ -93,7 +93,7 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
   const readyThreads = () => threads.filter(({ isReady }) => isReady)
 
   return {
-    width: { small: 32 * count, large: 2 * count },
+    width: { small: 64 * count, large: 2 * count },
     ready: () => readyThreads().length,
     async check(sent) {
       const isForMore = sent.body.length >= SHARED_BYTES || threads.every(({ unanswered }) => unanswered > 0)

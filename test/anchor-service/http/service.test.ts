@@ -243,11 +243,11 @@ test('too many requests are refused', async () => {
   await slow.stop()
 })
 
-test('a thousand recorders may share an address: what adds a batch is not limited by number, all else is', async () => {
+test('hundreds of recorders may share an address: requests that add a batch are not counted, all others are', async () => {
   const narrow = await testService({ KILLICK_RATE_LIMIT: '3' })
   await register(narrow.url, 'billing', [{ jwk: signer.jwk }])
   const bodies = await Promise.all(
-    Array.from({ length: 1024 }, async () => (await new Producer('billing', signer).batch([sampleEvent()])).body),
+    Array.from({ length: 400 }, async () => (await new Producer('billing', signer).batch([sampleEvent()])).body),
   )
   const agent = new Agent({ keepAlive: true })
   const hand = async (body: string) => {

@@ -40,6 +40,12 @@ test('an address that sends refused bodies pauses, longer each time up to a boun
   expect(waits[2]).toBeLessThan(30)
 })
 
+test('a thousand recorders behind one address all get their turn', async () => {
+  const turns = takeTurns()
+  const all = Array.from({ length: 1024 }, (_, i) => turns.inTurn('a', here, async () => i))
+  expect(await Promise.all(all)).toHaveLength(1024)
+})
+
 test('a client that left waits no more, and nobody pauses while the service stops', async () => {
   const turns = takeTurns({ ...LIMITS, pauseMs: 60_000, maxPauseMs: 60_000 })
   await expect(turns.inTurn('a', here, worthless)).rejects.toThrow()

@@ -14,7 +14,7 @@ import { newSource, SIGNER } from './plan.ts'
 import { quantile } from './stats.ts'
 
 /** `ownUs`: CPU of this process for each batch. `refused`: answers other than 201, each sent again a little later. */
-export type Sent = { rate: number; p50: number; p99: number; ownUs: number; refused: number }
+export type SingleFlow = { rate: number; p50: number; p99: number; ownUs: number; refused: number }
 
 /** Within the time that a service asks those to wait whom it refuses for lack of room. */
 const AGAIN_MS = 50
@@ -91,7 +91,7 @@ const start = performance.now()
 await Promise.all(sockets.map((socket, i) => send(socket, requests[i]!)))
 const took = performance.now() - start
 const { user, system } = process.cpuUsage(before)
-const sent: Sent = {
+const sent: SingleFlow = {
   rate: (latencies.length * 1000) / took,
   p50: quantile(latencies, 0.5),
   p99: quantile(latencies, 0.99),

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { startNode } from '../lib/processes.ts'
 import { type BenchPlan, type BenchRow, ms, perSecond } from './plan.ts'
 import { type Running, startService } from './service.ts'
-import type { Sent } from './single-sender.ts'
+import type { SingleFlow } from './single-sender.ts'
 import { medianRound } from './stats.ts'
 
 const SENDER = fileURLToPath(new URL('single-sender.ts', import.meta.url))
@@ -21,7 +21,7 @@ type Shape = (typeof SHAPES)[number]
 const TICKS = 100
 
 /** `serviceUs`: CPU of the service's process for each batch, PostgreSQL's apart. */
-type Round = Sent & { serviceUs: number }
+type Round = SingleFlow & { serviceUs: number }
 
 /** @param folder for what the service keeps; it has the rate limit that operators have */
 export async function measureSingle(folder: string, plan: BenchPlan): Promise<BenchRow[]> {
@@ -42,7 +42,7 @@ async function sendAll({ url, child }: Running, { kind, streams }: Shape, { even
   sender.process.send('go')
   const [, text] = await sender.printed(/sent (.*)\n/, 120_000)
   const serviceUs = ((await cpuOf(child.pid)) - before) / batches / streams
-  return { ...(JSON.parse(text!) as Sent), serviceUs }
+  return { ...(JSON.parse(text!) as SingleFlow), serviceUs }
 }
 
 /** CPU that a process has taken, µs. */

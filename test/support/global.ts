@@ -5,6 +5,7 @@ import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { startCluster } from '../../anchor-service/src/database/embedded/cluster.ts'
 import { migrate } from '../../anchor-service/src/database/migrate.ts'
+import { endClustersOnExit } from '../../scripts/lib/clusters.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -18,6 +19,8 @@ declare module 'vitest' {
 /** One real PostgreSQL per run; each test file makes databases of its own in it: empty ones, or copies of `migrated`. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'killick-test-'))
+  // A run that is interrupted tears nothing down.
+  endClustersOnExit(folder)
   const cluster = await startCluster(folder)
   await migrate(await cluster.databaseUrl('migrated'))
   const url = await cluster.databaseUrl('postgres')

@@ -46,9 +46,6 @@ export const VARIABLES = {
   logKey: 'KILLICK_LOG_KEY',
 } as const satisfies Record<keyof ConfigSettings, string>
 
-/** A spool of this name is no folder. */
-const IN_MEMORY = 'memory'
-
 /**
  * Parses the text of a killick.json.
  * @param file its path: paths in it start from its folder
@@ -69,14 +66,14 @@ export function parseConfig(text: string, file: string): KillickConfig {
     throw fail('source must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens', 'source')
   const path = (given: string) => resolve(dirname(file), given)
   const keyFile = textOf(key, 'key', 'the path of a private key', fail)
-  const spoolPlace = textOf(spool, 'spool', 'the path of a folder', fail)
+  const spoolFolder = textOf(spool, 'spool', 'the path of a folder', fail)
   const service = urlOf(url, 'url', fail)
   return {
     file: resolve(file),
     ...(service !== undefined && { url: service }),
     ...(source !== undefined && { source }),
     ...(keyFile !== undefined && { key: path(keyFile) }),
-    ...(spoolPlace !== undefined && { spool: spoolPlace === IN_MEMORY ? spoolPlace : path(spoolPlace) }),
+    ...(spoolFolder !== undefined && { spool: path(spoolFolder) }),
     ...(logKey !== undefined && { logKey: parseLogKey(logKey, 'logKey', fail) }),
     pins: pins === undefined ? null : parseConfigPins(pins, fail),
   }

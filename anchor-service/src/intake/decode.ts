@@ -1,9 +1,9 @@
 import { constants, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { MAX_BATCH_BYTES } from '@killick/sdk/core'
 import { Refusal } from '../errors.ts'
+import { splitFrames } from '../ledger/packs/frames.ts'
 import { MAX_WINDOW_LOG, type ZstdFrame } from '../ledger/packs/read-pack.ts'
 import { free } from '../release-memory.ts'
-import { splitFrames } from './frames.ts'
 
 /** How a body may be compressed. */
 export type Encoding = 'identity' | 'gzip' | 'zstd'

@@ -17,15 +17,17 @@ import {
 import type { Db } from '../database/pool.ts'
 import { packKeys, sketchEvent } from '../ledger/packs/event-keys.ts'
 import { SCHEMES } from '../ledger/packs/filters.ts'
+import { frameEnds, splitFrames } from '../ledger/packs/frames.ts'
 import { keysOf } from '../ledger/packs/make-keys.ts'
-import { readLines } from '../ledger/packs/read-pack.ts'
+import { FRAME_EVENTS, MAX_PACK_EVENTS, readLines } from '../ledger/packs/read-pack.ts'
 import { treeOver } from '../ledger/tree/batch-tree.ts'
 import { walkRuns } from './runs.ts'
 
 type Columns = { readonly [column: string]: JsonValue }
 type BatchRow = { columns: Columns; packs: Pack[]; keys: KeyRow[] }
 /** `columns`: values, or digests of long ones. `details`: the values behind those digests. */
-type Pack = { first: number; columns: Columns; details: { ids: string; times: string; body: string } | null }
+type Pack = { first: number; columns: Columns; details: PackDetails | null }
+type PackDetails = { ids: string; times: string; body: string; frame_ends: string }
 /** The search keys of a pack, by a scheme. */
 type KeyRow = { first: number; scheme: number; columns: Columns; details: { keys: string; key_counts: string } | null }
 
@@ -35,16 +37,30 @@ type KeyRow = { first: number; scheme: number; columns: Columns; details: { keys
  */
 const PAGE = 100
 
+/** The magic number with which a zstd frame begins, and where a number that may be anything is a place in a value. */
+const MAGIC = "'\\x28b52ffd'"
+const placeIn = (at: string) => `greatest(0, least(${at}, 1000000000)) + 1`
+
+/**
+ * Whether the frames of a pack may end where its row says: there the next one begins, and the body ends with the last. Whole
+ * bodies are not read for it.
+ */
+const MAY_END = `(
+  p.frame_ends = array(select unnest(p.frame_ends)) and cardinality(p.frame_ends) in (0, nullif((p.n::bigint - 1) / ${FRAME_EVENTS} + 1, 1))
+  and coalesce(p.frame_ends[cardinality(p.frame_ends)], octet_length(p.body)) = octet_length(p.body)
+  and (select coalesce(bool_and(coalesce(ends > begins, false) and substr(p.body, ${placeIn('begins')}, 4) = ${MAGIC}), true)
+       from (select ends, lag(ends, 1, 0) over (order by i) as begins from unnest(p.frame_ends) with ordinality as u (ends, i)) u))`
+
 // As JSON, no value can fail the query, however it was altered. Times in ms, with their fractions.
 const columnsOf = (withDetails: boolean, from: string, to: string) => `
   json_build_object('source', b.source, 'stream', b.stream, 'seq', b.seq, 'n', b.n, 'first_event', b.first_event,
       'leaf_hash', encode(b.leaf_hash, 'hex'), 'event_leaves', encode(sha256(b.event_leaves), 'hex'), 'event_nodes', encode(sha256(b.event_nodes), 'hex'),
       'earliest', extract(epoch from b.earliest) * 1000, 'latest', extract(epoch from b.latest) * 1000) as columns,
     (select coalesce(json_agg(json_build_object('first', p.first_event,
-        'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'ids', encode(sha256(p.ids), 'hex'), 'times', encode(sha256(p.times), 'hex')),
+        'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'frame_ends', ${MAY_END}, 'ids', encode(sha256(p.ids), 'hex'), 'times', encode(sha256(p.times), 'hex')),
         'details', ${
           withDetails
-            ? `json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'body', encode(p.body, 'base64'))`
+            ? `json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'body', encode(p.body, 'base64'), 'frame_ends', p.frame_ends::text)`
             : 'null'
         }) order by p.first_event), '[]')
      from packs p where p.first_event >= ${from} and p.first_event < ${to}) as packs,
@@ -171,7 +187,7 @@ const NOTHING = digest([])
 
 function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): Columns {
   return {
-    ...{ log_index: logIndex, pos, n: events.length },
+    ...{ log_index: logIndex, pos, n: events.length, frame_ends: true },
     ids: digest(events.map(({ id }) => idBytes(id))),
     times: digest(events.map(({ time }) => timeBytes(time))),
   }
@@ -210,6 +226,13 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
         ...{ place, reason: 'different' },
         message: `packs.n: it is not how many events stand from ${pack.first} on`,
       })
+    // A pack of a version that knew no frames says nothing; it only takes longer to prove.
+    const { frame_ends: ends, body } = pack.details!
+    if (ends !== '{}' && ends !== endsIn(Buffer.from(body, 'base64')))
+      faults.push({
+        ...{ place, reason: 'different' },
+        message: `packs.frame_ends: it is not where the frames of the pack at ${pack.first} end`,
+      })
     for (const [k, row] of (await rowsOf(pack, pack.first - firstEvent, end - pack.first)).entries())
       rows.set(pack.first + k, row)
   }
@@ -239,6 +262,9 @@ async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatc
   }
   return faults
 }
+
+/** Where the frames of a body end, as PostgreSQL prints it; empty for what is no body. */
+const endsIn = (body: Buffer) => `{${frameEnds(splitFrames(body, MAX_PACK_EVENTS) ?? [])}}`
 
 async function rowsOf({ columns, details }: Pack, pos: number, n: number): Promise<Row[]> {
   const { ids, times, body } = details!

@@ -3,6 +3,8 @@
 
 /** PostgreSQL counts time from 2000-01-01. */
 const EPOCH_MS = 946_684_800_000
+/** The type's number in pg_type. */
+const INT4 = 23
 
 /** Offsets in a tuple: of its first field, an int8, and of its third, which follows another int8. */
 const FIRST = 6
@@ -55,6 +57,14 @@ export class TupleWriter {
       this.#buffer.set(part, this.#at)
       this.#at += part.length
     }
+  }
+
+  /** An integer[] ("array_send" in PostgreSQL's array_funcs.c): dimensions, whether any is null, the type, length and first index. */
+  int4s(values: readonly number[]): void {
+    const head = values.length === 0 ? [0, 0, INT4] : [1, 0, INT4, values.length, 1]
+    this.#length(4 * head.length + 8 * values.length)
+    for (const value of head) this.#at = this.#buffer.writeInt32BE(value, this.#at)
+    for (const value of values) this.#at = this.#buffer.writeInt32BE(value, this.#buffer.writeInt32BE(4, this.#at))
   }
 
   ascii(text: string): void {

@@ -137,7 +137,7 @@ export function makeMetrics() {
       })
       new Counter({
         name: 'killick_proof_memory_lookups_total',
-        help: 'Packs and tiles of the log that proofs needed: kept in memory (hit), or to be read (miss)',
+        help: 'Tiles of the log that proofs needed: kept in memory (hit), or to be read (miss)',
         labelNames: ['outcome'],
         registers,
         collect() {

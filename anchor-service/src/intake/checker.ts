@@ -18,7 +18,10 @@ const { databaseUrl, hasRole } = workerData as CheckerData
 const pool = openPool(databaseUrl, hasRole, 1)
 const sources = knowSources(pool)
 
-answerQuestions(answerOf, () => pool.end())
+answerQuestions(
+  (question: Question) => answerOf(question).finally(() => free(question.body)),
+  () => pool.end(),
+)
 
 /** Bytes of a small body as it was before compression: many are decoded at a time. */
 const SMALL_TEXT_BYTES = 128 * 1024

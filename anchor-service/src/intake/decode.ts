@@ -1,8 +1,8 @@
-import { constants, gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { gunzipSync } from 'node:zlib'
 import { MAX_BATCH_BYTES } from '@killick/sdk/core'
 import { Refusal } from '../errors.ts'
-import { splitFrames } from '../ledger/packs/frames.ts'
-import { MAX_WINDOW_LOG, type ZstdFrame } from '../ledger/packs/read-pack.ts'
+import { inflateFrame, splitFrames } from '../ledger/packs/frames.ts'
+import type { ZstdFrame } from '../ledger/packs/read-pack.ts'
 import { free } from '../release-memory.ts'
 
 /** How a body may be compressed. */
@@ -57,14 +57,12 @@ function decodeFrames(body: Uint8Array, most: number): DecodedBody {
 }
 
 function decompress(encoding: 'gzip' | 'zstd', bytes: Uint8Array, maxOutputLength: number): Buffer {
-  // Batches shrink to a third; so most come out in one piece. A small one gets a small piece: of large ones that are hardly used, a
-  // hundred make the collector look through its whole heap.
-  const room = (bytes.length < SMALL_BYTES ? 512 : 65_536) + 4 * bytes.length
-  const bounds = { maxOutputLength, chunkSize: Math.max(64, Math.min(maxOutputLength, room)) }
   try {
-    if (encoding === 'gzip') return gunzipSync(bytes, bounds)
-    // A frame may ask for a window of its own; a larger one than the body itself is only a demand for memory.
-    return zstdDecompressSync(bytes, { ...bounds, params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } })
+    if (encoding === 'zstd') return inflateFrame(bytes, maxOutputLength)
+    // Batches shrink to a third; so most come out in one piece. A small one gets a small piece: of large ones that are hardly used, a
+    // hundred make the collector look through its whole heap.
+    const room = (bytes.length < SMALL_BYTES ? 512 : 65_536) + 4 * bytes.length
+    return gunzipSync(bytes, { maxOutputLength, chunkSize: Math.max(64, Math.min(maxOutputLength, room)) })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw new Refusal('body_too_large')
     return refuse(encoding)

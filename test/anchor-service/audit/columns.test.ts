@@ -6,7 +6,7 @@ import { checkColumns } from '../../../anchor-service/src/audit/columns.ts'
 import { finished } from '../../../anchor-service/src/audit/outcome.ts'
 import { openPool } from '../../../anchor-service/src/database/pool.ts'
 import { alterToken, numberOf } from '../support/packs.ts'
-import { READER, type TestService, testService } from '../support/service.ts'
+import { call, READER, type TestService, testService } from '../support/service.ts'
 import { recordSome, tamper, untilAudit } from './support/audits.ts'
 
 let service: TestService
@@ -131,6 +131,43 @@ test('pack_keys: a deleted row and an added row are named', async () => {
     ...{ check: 'columns', reason: 'untold' },
     detail: expect.stringMatching(/^pack_keys\.first_event: no pack begins at/),
   })
+})
+
+test('packs.frame_ends: anything but where frames end is found, and hides no event', async () => {
+  const { stream } = await recordSome(service, 1, 70)
+  const { rows } = await pool.query<{ id: string }>(
+    `select encode(substr(ids, 16 * i + 1, 16), 'hex')::uuid as id
+     from packs join batches using (log_index), unnest(array[0, 31, 32, 69]) i where stream = $1`,
+    [stream],
+  )
+  const proofs = () => Promise.all(rows.map(async ({ id }) => (await call(service.url, `/v1/proofs/${id}`)).text))
+  const before = await proofs()
+  for (const [i, text] of before.entries()) expect(text, rows[i]!.id).toMatch(/"killick-proof\/1"/)
+  await tamper(service, 'create table kept as select * from packs')
+  for (const ends of [
+    'array[frame_ends[1], frame_ends[1], frame_ends[3]]',
+    'array[frame_ends[1] + 1, frame_ends[2], frame_ends[3]]',
+    'array[frame_ends[1], frame_ends[2], frame_ends[3] - 1]',
+    'array[frame_ends[1], frame_ends[2], frame_ends[3], frame_ends[3]]',
+    'array[frame_ends[1], frame_ends[3]]',
+    'array[frame_ends[3]]',
+    'array[frame_ends[1], null, frame_ends[3]]',
+    'array[frame_ends]',
+    `('[0:2]=' || frame_ends::text)::int[]`,
+    'array[-2147483648, 2147483647, frame_ends[3]]',
+  ]) {
+    await tamper(service, `update packs set frame_ends = ${ends} where cardinality(frame_ends) > 0`)
+    const { findings } = await audit()
+    expect(findings, ends).toEqual([
+      { check: 'columns', reason: 'different', detail: expect.stringMatching(/^packs\.frame_ends: /) },
+    ])
+    expect(await proofs(), ends).toEqual(before)
+    await tamper(service, 'delete from packs; insert into packs select * from kept')
+  }
+  await tamper(service, `update packs set frame_ends = '{}'`)
+  expect((await audit()).findings.map(({ check }) => check)).toEqual(['anchors.log', 'anchors.chain'])
+  expect(await proofs()).toEqual(before)
+  await tamper(service, 'delete from packs; insert into packs select * from kept; drop table kept')
 })
 
 test('packs.first_event: a pack that belongs to no batch is named', async () => {

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { decodeBody } from '../../../anchor-service/src/intake/decode.ts'
 import { splitFrames } from '../../../anchor-service/src/ledger/packs/frames.ts'
-import { MAX_PACK_BYTES, MAX_PACK_EVENTS } from '../../../anchor-service/src/ledger/packs/read-pack.ts'
+import { FRAME_EVENTS, MAX_PACK_BYTES, MAX_PACK_EVENTS } from '../../../anchor-service/src/ledger/packs/read-pack.ts'
 import { compressBatch } from '../../../sdk/src/client/transport.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
@@ -99,12 +99,26 @@ describe('the service', () => {
   afterAll(() => service.stop())
 
   const packsOf = ({ stream }: Producer) =>
-    queryAsOwner<{ pos: number; n: number; body: Buffer }>(
+    queryAsOwner<{ pos: number; n: number; body: Buffer; frame_ends: number[] }>(
       service.databaseUrl,
-      `select p.pos, p.n, p.body from killick.packs p join killick.batches b using (log_index) where b.stream = $1
+      `select p.pos, p.n, p.body, p.frame_ends from killick.packs p join killick.batches b using (log_index) where b.stream = $1
        order by p.first_event`,
       [stream],
     )
+
+  /** Each frame ends where the row says, and each but the last of its pack holds as many events as a reader expects. */
+  function expectFrames(packs: readonly { pos: number; n: number; body: Buffer; frame_ends: number[] }[]) {
+    for (const { pos, n, body, frame_ends: ends } of packs) {
+      const bounds = ends.length === 0 ? [0, body.length] : [0, ...ends]
+      expect(bounds.at(-1)).toBe(body.length)
+      const lines = bounds.slice(1).map((end, i) => {
+        const text = zstdDecompressSync(body.subarray(bounds[i], end)).toString()
+        return text.split('\n').length - 1 - (pos === 0 && i === 0 ? 1 : 0)
+      })
+      const full = ends.length === 0 ? n : FRAME_EVENTS
+      expect(lines).toEqual(lines.map((_, i) => Math.min(full, n - full * i)))
+    }
+  }
 
   /** Hands in a batch of which `encode` makes the body, and reads it back. @returns its packs */
   async function send(
@@ -134,6 +148,7 @@ describe('the service', () => {
       [512, 88],
     ])
     expect(Buffer.concat(packs.map(({ body }) => body))).toEqual(sent)
+    expect(packs.map(({ frame_ends: ends }) => ends.length)).toEqual([8, 8, 3])
   })
 
   test('keeps other frames too, where each ends with an event and is small enough', async () => {
@@ -145,7 +160,26 @@ describe('the service', () => {
       )
     })
     expect(packs.map(({ n }) => n)).toEqual([1, 7, 2])
+    expect(packs.map(({ frame_ends: ends }) => ends)).toEqual([[], [], []])
     expect(Buffer.concat(packs.map(({ body }) => body))).toEqual(sent)
+  })
+
+  test('puts frames together as a pack while each has as many events as a reader expects', async () => {
+    const cuts = [0, 33, 65, 97, 99, 131, 163, 419, 451, 484, 500]
+    const { sent, packs } = await send(499, (header, tokens) => {
+      const lines = [header, ...tokens].map((line) => `${line}\n`)
+      return Buffer.concat(cuts.slice(1).map((end, i) => zstdCompressSync(lines.slice(cuts[i], end).join(''))))
+    })
+    expect(packs.map(({ n, frame_ends: ends }) => [n, ends.length])).toEqual([
+      [98, 4],
+      [64, 2],
+      [256, 0],
+      [32, 0],
+      [33, 0],
+      [16, 0],
+    ])
+    expect(Buffer.concat(packs.map(({ body }) => body))).toEqual(sent)
+    expectFrames(packs)
   })
 
   test.each<[string, (text: string) => string[]]>([
@@ -168,9 +202,13 @@ describe('the service', () => {
     const whole = (header: string, tokens: string[]) => zstdCompressSync(printBatch(header, tokens))
     const { packs } = await send(MAX_PACK_EVENTS + 1, whole)
     expect(packs.map(({ n }) => n)).toEqual([MAX_PACK_EVENTS, 1])
+    expectFrames(packs)
     const long = await send(3, whole, 'x'.repeat(180_000))
     expect(long.packs.map(({ n }) => n)).toEqual([2, 1])
-    for (const { body } of long.packs) expect(zstdDecompressSync(body).length).toBeLessThanOrEqual(MAX_PACK_BYTES)
+    for (const { body } of long.packs) {
+      const held = splitFrames(body, MAX_PACK_EVENTS)!.map((frame) => zstdDecompressSync(frame).length)
+      expect(held.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThanOrEqual(MAX_PACK_BYTES)
+    }
   })
 })
 

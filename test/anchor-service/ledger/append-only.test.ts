@@ -90,6 +90,7 @@ describe('migrations', () => {
       '0003_shares.sql',
       '0004_paths.sql',
       '0005_merged_runs.sql',
+      '0006_frames.sql',
     ])
     expect((await migrate(url)).applied).toEqual([])
   })

@@ -1,5 +1,6 @@
 // Alters stored events in their packs, as somebody who owns the database could.
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { zstdCompressSync } from 'node:zlib'
+import { readBody } from '../../../anchor-service/src/ledger/packs/read-pack.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 
 /** The number of an event in the log, by its place in its stream. */
@@ -24,7 +25,7 @@ export async function alterToken(
     `select first_event as first, pos, body from ${pack}`,
     [number],
   )
-  const tokens = zstdDecompressSync(row!.body).toString('latin1').trimEnd().split('\n')
+  const tokens = (await readBody(row!.body))!.toString('latin1').trimEnd().split('\n')
   const header = row!.pos === 0 ? [tokens.shift()!] : []
   const i = number - Number(row!.first)
   tokens[i] = alter(tokens[i]!, tokens, i)
@@ -32,7 +33,7 @@ export async function alterToken(
   await queryAsOwner(
     databaseUrl,
     `set session_replication_role = replica;
-     update killick.packs set body = decode('${body.toString('hex')}', 'hex') where first_event = ${row!.first}`,
+     update killick.packs set body = decode('${body.toString('hex')}', 'hex'), frame_ends = '{}' where first_event = ${row!.first}`,
   )
 }
 

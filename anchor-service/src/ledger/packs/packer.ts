@@ -6,7 +6,8 @@ import { treeOver } from '../tree/batch-tree.ts'
 import type { CheckedBatch } from './checked-batch.ts'
 import { type EventSketch, packKeys, sketchEvent } from './event-keys.ts'
 import { NEWEST } from './filters.ts'
-import { MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION, type ZstdFrame } from './read-pack.ts'
+import { frameEnds } from './frames.ts'
+import { FRAME_EVENTS, MAX_PACK_BYTES, MAX_PACK_EVENTS, PARTITION, type ZstdFrame } from './read-pack.ts'
 
 export type Appended = { logIndex: number; batch: CheckedBatch }
 
@@ -70,7 +71,7 @@ export class Packer {
 
   /**
    * @param text the whole batch
-   * @param frames the zstd frames in which it came, if any; if each makes a pack, they are stored as they are
+   * @param frames the zstd frames in which it came, if any; if packs can be made of them, they are stored as they are
    * @param tree leaf hashes of the events, 32 bytes each, and nodes of the tree over them
    */
   done(
@@ -79,24 +80,27 @@ export class Packer {
     eventPrev: Hash | undefined,
     judged: CheckedBatch['judged'],
   ): CheckedBatch {
-    const packs = this.#cutAt(frames ?? [], text) ?? this.#cut(text)
-    const bodies = packs.reduce((sum, { body }) => sum + body.length, 0)
-    const rows = new TupleWriter(bodies + 22 * this.#pos + 128 * packs.length)
+    const cut = this.#cutAt(frames ?? [], text) ?? this.#cut(text)
+    const packs = packsOf(cut)
+    const bodies = cut.reduce((sum, { bytes }) => sum + bytes.length, 0)
+    const rows = new TupleWriter(bodies + 22 * this.#pos + 256 * packs.length)
     const keyRows = new TupleWriter(this.#keysEnd + 2 * this.#pos + 64 * packs.length)
     const ofPack = packKeys(this.#header)
     let pos = 0
     let keysAt = 0
-    for (const { end, body } of packs) {
+    for (const { n, frames } of packs) {
+      const end = pos + n
       let keysEnd = keysAt
       for (let i = pos; i < end; i++) keysEnd += 8 * this.#keyCounts.readUInt16BE(2 * i)
-      rows.begin(7)
+      rows.begin(8)
       rows.int8(0)
       rows.int8(0)
       rows.int4(pos)
-      rows.int4(end - pos)
+      rows.int4(n)
       rows.bytes(this.#ids.subarray(16 * pos, 16 * end))
       rows.bytes(this.#times.subarray(6 * pos, 6 * end))
-      rows.bytes(body)
+      rows.bytes(...frames)
+      rows.int4s(frameEnds(frames))
       keyRows.begin(4)
       keyRows.int8(0)
       keyRows.int2(NEWEST)
@@ -113,39 +117,39 @@ export class Packer {
     }
   }
 
-  /** The frames as packs; null if one of them is too large, or does not end where an event ends. */
-  #cutAt(frames: readonly ZstdFrame[], text: Buffer): Pack[] | null {
-    const packs: Pack[] = []
+  /** The frames with their events; null if one of them is too large, or does not end where an event ends. */
+  #cutAt(frames: readonly ZstdFrame[], text: Buffer): EventFrame[] | null {
+    const cut: EventFrame[] = []
     const headerEnd = this.#headerEnd(text)
     let pos = 0
     let at = 0
     for (const { bytes, size } of frames) {
       at += size
-      let end = pos
-      while (end < this.#pos && headerEnd + this.#ends[end]! <= at) end++
-      const isWhole = end > pos && headerEnd + this.#ends[end - 1]! === at
-      const isSmall = end - pos === 1 || (end - pos <= MAX_PACK_EVENTS && size <= MAX_PACK_BYTES)
+      const start = pos
+      while (pos < this.#pos && headerEnd + this.#ends[pos]! <= at) pos++
+      const n = pos - start
+      const isWhole = n > 0 && headerEnd + this.#ends[pos - 1]! === at
+      const isSmall = n === 1 || (n <= MAX_PACK_EVENTS && size <= MAX_PACK_BYTES)
       if (!isWhole || !isSmall) return null
-      packs.push({ end, body: bytes })
-      pos = end
+      cut.push({ n, size, bytes })
     }
-    return pos === this.#pos ? packs : null
+    return pos === this.#pos ? cut : null
   }
 
-  #cut(text: Buffer): Pack[] {
-    const packs: Pack[] = []
+  #cut(text: Buffer): EventFrame[] {
+    const cut: EventFrame[] = []
     const headerEnd = this.#headerEnd(text)
     let at = 0
     for (let pos = 0; pos < this.#pos; ) {
       let end = pos + 1
       const isWithin = () => headerEnd + this.#ends[end]! - at <= MAX_PACK_BYTES
-      while (end < this.#pos && end - pos < MAX_PACK_EVENTS && isWithin()) end++
+      while (end < this.#pos && end - pos < FRAME_EVENTS && isWithin()) end++
       const to = headerEnd + this.#ends[end - 1]!
-      packs.push({ end, body: compress(text.subarray(at, to)) })
+      cut.push({ n: end - pos, size: to - at, bytes: compress(text.subarray(at, to)) })
       pos = end
       at = to
     }
-    return packs
+    return cut
   }
 
   #headerEnd(text: Buffer): number {
@@ -153,8 +157,27 @@ export class Packer {
   }
 }
 
-/** `end`: place in the batch of the first event after the pack. */
-type Pack = { end: number; body: Uint8Array }
+/** A frame, of so many events. `size`: bytes that it holds */
+type EventFrame = ZstdFrame & { n: number }
+
+type Pack = { n: number; size: number; frames: Uint8Array[] }
+
+/** Frames together as packs. Each but the last of a pack is full, so that the frame of an event follows from its place. */
+function packsOf(cut: readonly EventFrame[]): Pack[] {
+  const packs: Pack[] = []
+  for (const { n, size, bytes } of cut) {
+    const last = packs.at(-1)
+    const isFull = last !== undefined && last.n === FRAME_EVENTS * last.frames.length
+    if (isFull && n <= FRAME_EVENTS && last.n + n <= MAX_PACK_EVENTS && last.size + size <= MAX_PACK_BYTES) {
+      last.frames.push(bytes)
+      last.n += n
+      last.size += size
+    } else {
+      packs.push({ n, size, frames: [bytes] })
+    }
+  }
+  return packs
+}
 
 /**
  * The statements that store accepted batches with their events, however many there are.
@@ -193,7 +216,7 @@ export function batchStatements(appended: readonly Appended[], firstEvent: numbe
 
 const BATCHES = `copy batches (log_index, source, stream, seq, n, header, leaf_hash, event_leaves, event_nodes, first_event, earliest, latest)
   from stdin (format binary)`
-const PACKS = 'copy packs (first_event, log_index, pos, n, ids, times, body) from stdin (format binary)'
+const PACKS = 'copy packs (first_event, log_index, pos, n, ids, times, body, frame_ends) from stdin (format binary)'
 const PACK_KEYS = 'copy pack_keys (first_event, scheme, keys, key_counts) from stdin (format binary)'
 
 /** Frees the rows of a batch, once the server has them or they will never be sent. */

@@ -1,31 +1,33 @@
 /**
- * Reads stored events: packs of consecutive events of one batch, each a zstd frame. The first pack of a batch begins with the
- * header, so all frames together are the batch as it was sent. Recorders cut their frames so that they can be stored as they are.
+ * Reads stored events: packs of consecutive events of one batch, each of some zstd frames, so that it can be read in part. The first
+ * pack of a batch begins with the header, so all frames together are the batch as it was sent. Recorders cut their frames so that
+ * they can be stored as they are.
  */
 
 import { promisify } from 'node:util'
-import { constants, zstdDecompress, zstdDecompressSync } from 'node:zlib'
+import { zstdDecompress } from 'node:zlib'
 import { KillickError, MAX_BATCH_BYTES, nodePrimitives, type ParsedEvent, parseEvent } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
+import { free } from '../../release-memory.ts'
+import { boundsOf, inflateFrame, splitFrames } from './frames.ts'
 
 /** A zstd frame, and how many bytes it holds. */
 export type ZstdFrame = { bytes: Uint8Array; size: number }
 
-/** Bounds of a pack, so that reading one event costs a millisecond or two at most. One event may be larger by itself. */
+/** Bounds of a pack, so that reading it costs a millisecond or two at most. One event may be larger by itself. */
 export const MAX_PACK_EVENTS = 256
 export const MAX_PACK_BYTES = 512 * 1024
+
+/** Events of each frame but the last of a pack that has several. */
+export const FRAME_EVENTS = 32
 
 /** Events in a partition, as in the migration. */
 export const PARTITION = 4_194_304
 
-/** The largest window that a frame may ask for, as log₂: that of the largest batch. A larger window would only demand memory. */
-export const MAX_WINDOW_LOG = 24
-
 /** What takes less time to decompress than to hand to the thread pool, which is a tenth of a millisecond. Bytes. */
-const SMALL_BODY = 48 * 1024
+const SMALL_FRAME = 48 * 1024
 
 const inflate = promisify(zstdDecompress)
-const BOUNDS = { maxOutputLength: MAX_BATCH_BYTES, params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } }
 
 /** A stored event. If the database has lost a part of it, that part is missing from the token, which then cannot be read. */
 export type StoredEvent = {
@@ -71,16 +73,24 @@ export async function readStored(db: Db, numbers: readonly number[]): Promise<St
 export const timeAt = (times: Buffer, i: number): number | null =>
   times.length < 6 * (i + 1) ? null : times.readUIntBE(6 * i, 6)
 
-/** @returns the text of a pack or batch; null if the column has been altered */
+/** @returns the text of some frames of a pack; null if the column has been altered */
 export async function readBody(body: Buffer): Promise<Buffer | null> {
-  // Most come out in one piece; each more costs a turn of the thread pool.
-  if (body.length > SMALL_BODY)
-    return inflate(body, { ...BOUNDS, chunkSize: 65_536 + 4 * body.length }).catch(() => null)
+  const texts: Buffer[] = []
+  let left = MAX_BATCH_BYTES
   try {
-    return zstdDecompressSync(body, { ...BOUNDS, chunkSize: 1024 + 3 * body.length })
+    for (const frame of splitFrames(body, MAX_PACK_EVENTS) ?? []) {
+      const isSmall = frame.length <= SMALL_FRAME
+      const text = isSmall ? inflateFrame(frame, left) : await inflate(frame, boundsOf(frame, left))
+      left -= text.length
+      texts.push(text)
+    }
   } catch {
     return null
   }
+  if (texts.length < 2) return texts[0] ?? null
+  const text = Buffer.concat(texts)
+  for (const part of texts) free(part)
+  return text
 }
 
 /**

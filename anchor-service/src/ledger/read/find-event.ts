@@ -9,11 +9,11 @@ import type { NamedPacks } from '../index/name-lookup.ts'
 import type { Names } from '../index/recent-names.ts'
 import { NAMING } from '../index/runs.ts'
 import { idKey, leafKey } from '../packs/event-keys.ts'
-import { readBody, splitLines } from '../packs/read-pack.ts'
+import { FRAME_EVENTS, readBody, splitLines } from '../packs/read-pack.ts'
 import { type ProvingRow, provingAnchors, readProvingAnchors, toProving } from '../registry/anchors.ts'
 import { GROUP } from '../tree/batch-tree.ts'
 import type { SignedHead } from '../tree/checkpoints.ts'
-import type { PackContent, ProofMemory } from './proof-memory.ts'
+import type { ProofMemory } from './proof-memory.ts'
 
 /** A stored event. */
 export type StoredPlace = {
@@ -24,10 +24,11 @@ export type StoredPlace = {
   /** The batch's header, and how many leaves its tree has. */
   header: string
   leaves: number
-  /** What its path through that tree is made of, as `pathIn` wants it, and all leaves, where these do not lead to the root. */
+  /** What its path through that tree is made of, as `pathIn` wants it. */
   group: Buffer
   nodes: Buffer
-  allLeaves(): Promise<Buffer>
+  /** The token out of the whole pack, and all leaves: where the above do not lead to the root. */
+  whole(): Promise<{ token: string; leaves: Buffer }>
   /** The first checkpoint that covers it; null where the database has none. */
   receipt: SignedHead | null
   /** Where the system stream ends. */
@@ -141,32 +142,34 @@ const packsWhere = (tables: string, names: string) =>
    order by p.first_event limit ${AT_ONCE}`
 
 /**
- * What a proof needs of an event that a pack may have, in one exchange, and nothing else of its batch: the header, the leaves of its
- * group and the nodes above the groups. Without `place` the event is looked for among the names of the pack. `i` is null where the
- * pack does not have it; where bytes of two names look like it, `names` has all of them, to be looked through here.
- * $1 pack, $2 name, $3 place in the pack, $4 whether all leaves of the batch are wanted, $5 the version of the pack that is in memory:
- * its body is not sent again
+ * What a proof needs of an event that a pack may have, in one exchange, and nothing else of its pack and batch: the frame of the event,
+ * the header, the leaves of its group and the nodes above the groups. Without `place` the event is looked for among the names of the
+ * pack. `i` is null where the pack does not have it; where bytes of two names look like it, `names` has all of them, to be looked
+ * through here. `frame` is null where the whole body is sent.
+ * $1 pack, $2 name, $3 place in the pack, $4 whether the whole body and all leaves of the batch are wanted
  *
  * @param withAnchors those that prove its entry too: to be ready to read them costs a third of it all, even where there are none
  */
 const placeBy = (name: string, names: string, withAnchors: boolean) => ({
   name: `event_by_${name}${withAnchors ? '_anchored' : ''}`,
-  text: `select p.pos, p.n, p.i, p.names, p.version, b.log_index, b.n as leaves_n, b.header,
-      encode(p.body, 'base64') as body,
+  text: `select p.pos, p.i, p.names, p.frame, b.log_index, b.n as leaves_n, b.header,
+      encode(case when p.frame is null then p.body else substr(p.body, p.begins + 1, p.ends - p.begins) end, 'base64') as body,
       encode(case when $4 then b.event_leaves else substr(b.event_leaves, 32 * (p.at - p.at % ${GROUP}) + 1, 32 * ${GROUP}) end, 'base64') as leaves,
       encode(b.event_nodes, 'base64') as nodes,
       c.size, c.root, c.note, exists (select from anchors) as is_anchored,
       ${withAnchors ? provingAnchors('b.log_index') : 'null'} as proving,
       (select seq + 1 from batches where source = 'killick' and stream = 'system' order by seq desc limit 1) as system_seq
     from (
-      select p.first_event, p.pos, p.n, p.log_index, p.version, p.i, p.pos + p.i as at,
+      select p.pos, p.log_index, p.i, p.pos + p.i as at, p.begins, p.ends,
+        case when p.begins >= 0 and p.ends > p.begins and not $4 then p.i / ${FRAME_EVENTS} end as frame,
         case when p.i is null and p.found > 0 then encode(p.names, 'base64') end as names,
-        case when p.i is not null and p.version is distinct from $5 then p.body end as body
+        case when p.i is not null then p.body end as body
       from (
-        select p.*, coalesce($3::int, case when p.found % size = 1 then p.found / size end) as i from (
-          select p.*, position($2::bytea in p.names) as found, length($2::bytea) as size from (
-            select p.first_event, p.pos, p.n, p.log_index, p.body, concat_ws(' ', p.xmin, p.ctid) as version, ${names} as names
-            from packs p where p.first_event = $1 offset 0) p offset 0) p offset 0) p offset 0) p
+        select p.*, coalesce(p.frame_ends[p.i / ${FRAME_EVENTS}], 0) as begins, p.frame_ends[p.i / ${FRAME_EVENTS} + 1] as ends from (
+          select p.*, coalesce($3::int, case when p.found % size = 1 then p.found / size end) as i from (
+            select p.*, position($2::bytea in p.names) as found, length($2::bytea) as size from (
+              select p.pos, p.log_index, p.body, p.frame_ends, ${names} as names
+              from packs p where p.first_event = $1 offset 0) p offset 0) p offset 0) p offset 0) p offset 0) p
     join batches b using (log_index)
     left join lateral (select size, root, note from checkpoints where size > b.log_index order by size limit 1) c on true`,
 })
@@ -179,17 +182,15 @@ const BY_LEAF = [placeBy('leaf', LEAVES, false), placeBy('leaf', LEAVES, true)] 
 type PlaceRow = {
   /** Place in the batch of the pack's first event. */
   pos: number
-  n: number
-  /** The event's place in the pack. */
+  /** The event's place in the pack, and the frame that it is in. */
   i: number | null
+  frame: number | null
   /** In base64, as all bytes here: Node reads it five times as fast as the hex that PostgreSQL would send, and there is less of it. */
   names: string | null
   log_index: number
   leaves_n: number
   header: string
-  version: string
-  /** null: it is in memory */
-  body: string | null
+  body: string
   leaves: string
   nodes: string
   size: number | null
@@ -204,10 +205,8 @@ type PlaceRow = {
 async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer): Promise<StoredPlace | null> {
   const wasAnchored = memory.isAnchored
   const statement = (name.length === 16 ? BY_ID : BY_LEAF)[wasAnchored ? 1 : 0]
-  const pack = memory.packs.get(first)
-  const read = async (place: number | null, withLeaves: boolean) =>
-    (await db.query<PlaceRow>({ ...statement, values: [first, name, place, withLeaves, pack?.version ?? null] }))
-      .rows[0]
+  const read = async (place: number | null, isWhole: boolean) =>
+    (await db.query<PlaceRow>({ ...statement, values: [first, name, place, isWhole] })).rows[0]
   let row = await read(null, false)
   if (row?.names) {
     const place = indexOfName(Buffer.from(row.names, 'base64'), name)
@@ -217,30 +216,31 @@ async function lookInto(db: Db, memory: ProofMemory, first: number, name: Buffer
   const { pos, i, log_index: logIndex, header, leaves_n: leaves } = row
   memory.isAnchored = row.is_anchored
   return {
-    ...{
-      logIndex,
-      pos: pos + i,
-      token: (row.body === null ? pack! : await readPack(memory, first, row)).line(i),
-      header,
-      leaves,
-    },
+    ...{ logIndex, pos: pos + i, token: await tokenOf(row), header, leaves },
     group: Buffer.from(row.leaves, 'base64'),
     nodes: Buffer.from(row.nodes, 'base64'),
-    allLeaves: async () => Buffer.from((await read(i, true))?.leaves ?? '', 'base64'),
+    async whole() {
+      const whole = await read(i, true)
+      return whole === undefined
+        ? { token: '', leaves: Buffer.alloc(0) }
+        : { token: await tokenOf(whole), leaves: Buffer.from(whole.leaves, 'base64') }
+    },
     receipt: row.size === null ? null : { size: row.size, root: asHash(new Uint8Array(row.root)), note: row.note },
     ...{ systemSeq: row.system_seq ?? 0, isAnchored: row.is_anchored },
     proving: wasAnchored ? toProving(row.proving) : row.is_anchored ? await readProvingAnchors(db, logIndex) : [],
   }
 }
 
-/** The lines of a pack as this row has it, which are kept in memory. */
-async function readPack(memory: ProofMemory, first: number, { pos, n, version, body }: PlaceRow): Promise<PackContent> {
-  const bytes = Buffer.from(body!, 'base64')
-  const text = (await readBody(bytes)) ?? Buffer.alloc(0)
+/** '' if the row has been altered. */
+async function tokenOf({ pos, i, frame, body }: PlaceRow): Promise<string> {
+  const first = FRAME_EVENTS * (frame ?? 0)
+  const bytes = Buffer.from(body, 'base64')
+  const text = await readBody(bytes)
   free(bytes)
-  const pack = { version, line: splitLines(text, pos) }
-  memory.packs.set(first, pack, text.buffer.byteLength + 40 * n + 256)
-  return pack
+  if (text === null) return ''
+  const token = splitLines(text, pos + first)(i! - first)
+  free(text)
+  return token
 }
 
 /** @param names one after another, each as long as `name` */

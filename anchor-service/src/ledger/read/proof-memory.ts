@@ -1,8 +1,7 @@
 /**
- * What the service keeps in memory to answer with proofs, within 60 MiB: packs and tiles of the log, the names of the newest events,
- * and filters of the names that runs hold. A pack is kept under the version of its row, which each proof asks for: a row that somebody
- * has altered since has another one. Tiles never change; a proof is held against every root that it names. A name is looked for in the
- * pack itself.
+ * What the service keeps in memory to answer with proofs, within 60 MiB: tiles of the log, the names of the newest events, and
+ * filters of the names that runs hold. Tiles never change; a proof is held against every root that it names. A name is looked for in
+ * the pack itself, which is read for each proof.
  */
 
 import type { Db } from '../../database/pool.ts'
@@ -11,10 +10,7 @@ import { KnownRuns } from '../index/known-runs.ts'
 import { RecentNames } from '../index/recent-names.ts'
 import type { KeptTiles, Tile } from '../tree/tiles.ts'
 
-/** `line`: the i-th event's, '' where there is none */
-export type PackContent = { version: string; line: (i: number) => string }
-
-/** Bytes for packs and tiles; names of the newest events take up to 12 MiB more, and filters 32. */
+/** Bytes for tiles; names of the newest events take up to 12 MiB more, and filters 32. */
 const MAX_BYTES = 16 * 1024 * 1024
 
 export class ProofMemory {
@@ -22,15 +18,10 @@ export class ProofMemory {
   readonly runs: KnownRuns
   /** Was anything anchored when the last proof was made? Only what is asked for at first depends on it. */
   isAnchored = false
-  readonly kept: Lru<PackContent | Tile> = new Lru(MAX_BYTES)
+  readonly kept: Lru<Tile> = new Lru(MAX_BYTES)
   readonly tiles: KeptTiles = {
-    get: (name) => this.kept.get(`tile ${name}`) as Tile | undefined,
-    set: (name, tile) => this.kept.set(`tile ${name}`, tile, tile.bytes),
-  }
-
-  readonly packs = {
-    get: (first: number) => this.kept.get(`pack ${first}`) as PackContent | undefined,
-    set: (first: number, pack: PackContent, bytes: number) => this.kept.set(`pack ${first}`, pack, bytes),
+    get: (name) => this.kept.get(name),
+    set: (name, tile) => this.kept.set(name, tile, tile.bytes),
   }
 
   constructor(db: Db) {

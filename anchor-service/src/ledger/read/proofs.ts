@@ -15,6 +15,7 @@ import {
 } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
+import { parseOrNull } from '../packs/read-pack.ts'
 import type { Registered } from '../registry/registrations.ts'
 import type { LedgerRegistry } from '../registry/registry.ts'
 import { readKeys } from '../registry/sources.ts'
@@ -186,26 +187,30 @@ function choose(all: readonly Registered[], kids: ReadonlySet<string>, size: num
 
 /** The event and the header of its batch, which are what was signed, and its path through the batch's tree. */
 async function parsePlace(place: StoredPlace) {
-  const { token, pos, leaves } = place
+  const { pos, leaves } = place
   try {
-    const event = parseEvent(token, nodePrimitives)
     const header = parseBatchHeader(place.header)
-    const leadsToRoot = (path: Hash[] | null): path is Hash[] => {
-      const claim = { leafHash: event.leafHash, index: pos, size: leaves, path: path!, root: header.root }
-      return path !== null && verifyInclusion(claim, nodePrimitives.nodeHash)
-    }
+    const event = parseOrNull(place.token)
     const path = pathIn(place.group, place.nodes, leaves, pos)
-    if (leadsToRoot(path)) return { event, header, path }
+    if (event !== null && path !== null) {
+      const claim = { leafHash: event.leafHash, index: pos, size: leaves, path, root: header.root }
+      if (verifyInclusion(claim, nodePrimitives.nodeHash)) return { event, header, path }
+    }
     // A version that kept no nodes has stored the batch, or somebody has altered a row.
-    const all = await place.allLeaves()
-    const first = 32 * (pos - (pos % GROUP))
-    const group = all.subarray(first, first + 32 * GROUP)
-    const isThere = equalBytes(all.subarray(32 * pos, 32 * pos + 32), event.leafHash)
-    const made = isThere ? pathIn(group, treeOver(all).nodes, all.length / 32, pos) : null
-    if (made === null) throw new Refusal('event_unreadable')
-    return { event, header, path: made }
+    return { header, ...pathThroughAll(await place.whole(), pos) }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     throw new Refusal('event_unreadable', `${error.code}: ${error.message}`)
   }
+}
+
+/** @throws KillickError | Refusal event_unreadable */
+function pathThroughAll({ token, leaves }: { token: string; leaves: Buffer }, pos: number) {
+  const event = parseEvent(token, nodePrimitives)
+  const first = 32 * (pos - (pos % GROUP))
+  const group = leaves.subarray(first, first + 32 * GROUP)
+  const isThere = equalBytes(leaves.subarray(32 * pos, 32 * pos + 32), event.leafHash)
+  const path = isThere ? pathIn(group, treeOver(leaves).nodes, leaves.length / 32, pos) : null
+  if (path === null) throw new Refusal('event_unreadable')
+  return { event, path }
 }

@@ -168,6 +168,7 @@ export const COLUMNS: { readonly [column: string]: Column } = {
   'packs.n': ['n + 1', columns('packs.n'), null],
   'packs.ids': [flip('ids'), columns('packs.ids'), null],
   'packs.times': [flip('times'), columns('packs.times'), null],
+  'packs.frame_ends': ['array[octet_length(body)]', columns('packs.frame_ends'), null],
   'packs.body': [`(select body from packs where log_index = 31)`, ['events', /./], 'events'],
   'share_revocations.log_index': ['log_index - 1', told('share_revocations'), 'records'],
   'share_revocations.share': ['gen_random_uuid()', told('share_revocations.share'), 'records'],

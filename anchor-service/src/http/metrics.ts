@@ -129,7 +129,7 @@ export function makeMetrics() {
       const memory = memoryOf(ledger.db)
       new Gauge({
         name: 'killick_proof_memory_bytes',
-        help: 'Memory for what proofs are made of, at most 60 MiB',
+        help: 'Memory for what proofs are made of, at most 76 MiB',
         registers,
         collect() {
           this.set(memory.bytes)

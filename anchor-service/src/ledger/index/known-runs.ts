@@ -1,31 +1,37 @@
 /**
- * The runs that a process knows of, each with a filter of the names that it may hold: so that one run is asked for a name, and not
- * each of them. What is known may lag behind: a run that has gone since is noticed when it is asked, and a name that no known run has
- * is looked for in all that there are. So nothing that is found, or not found, depends on it.
+ * The runs that a process knows of, each with what it needs to know of the names in it: of the newest, in which pack each name may be,
+ * so that nobody is asked for it; of others a filter, so that one run is asked for a name, and not each of them. What is known may lag
+ * behind: a run that has gone since is noticed when it is asked, and a name that no known run has is looked for in all that there are.
+ * Packs that are named here have the last word. So nothing that is found, or not found, depends on it.
  */
 
 import type { Db } from '../../database/pool.ts'
 import { NameFilter } from './name-filter.ts'
+import { RunNames } from './run-names.ts'
 import { ENTRY, lengthOf, NAMING, type Run, readCoverage, runsOf } from './runs.ts'
 
-type Known = { run: Run; filter: NameFilter | null }
+/** `names`: null where they have not been read, or there is no room for them; then the run is always asked. */
+type Known = { run: Run; names: RunNames | NameFilter | null }
 
-/** Bytes of filters: those of 8,000,000 events. The runs beyond are always asked. */
-const MAX_BYTES = 32 * 1024 * 1024
+/** Bytes of the packs of names, for 1,300,000 events, and of filters, for 8,000,000 events before these. */
+const MAX_PACKS_BYTES = 16 * 1024 * 1024
+const MAX_FILTERS_BYTES = 32 * 1024 * 1024
 
 export class KnownRuns {
   readonly #db: Db
+  readonly #maxPacksBytes: number
   #known: Known[] = []
   #end = 0
   #isStale = false
   #reading: Promise<void> | null = null
 
-  constructor(db: Db) {
+  constructor(db: Db, maxPacksBytes: number = MAX_PACKS_BYTES) {
     this.#db = db
+    this.#maxPacksBytes = maxPacksBytes
   }
 
   get bytes(): number {
-    return this.#known.reduce((sum, { filter }) => sum + (filter?.bytes ?? 0), 0)
+    return this.#known.reduce((sum, { names }) => sum + (names?.bytes ?? 0), 0)
   }
 
   /** How many events these runs hold. */
@@ -35,37 +41,55 @@ export class KnownRuns {
 
   /** The runs that may hold a name, the oldest first. @param key of the name */
   thatMayHave(key: Buffer): Run[] {
-    return this.#known.filter(({ filter }) => filter === null || filter.has(key)).map(({ run }) => run)
+    return this.#known.filter(({ names }) => names === null || names.has(key)).map(({ run }) => run)
   }
 
-  /** What is known is not what there is: it is read again, and the filters of new runs after it. Nobody waits for these. */
+  /** The same, but for those of which it is known in which packs the name may be. */
+  find(key: Buffer): { packs: number[]; runs: Run[] } {
+    const packs: number[] = []
+    const runs: Run[] = []
+    for (const { run, names } of this.#known) {
+      if (names instanceof RunNames && names.isWhole)
+        for (const offset of names.find(key)) packs.push(run.start + offset)
+      else if (names === null || names.has(key)) runs.push(run)
+    }
+    return { packs, runs }
+  }
+
+  /** What is known is not what there is: it is read again, and the names of new runs after it. Nobody waits for these. */
   async refresh(): Promise<void> {
     const coverage = await readCoverage(this.#db, NAMING)
     const before = new Map(this.#known.map((known) => [nameOf(known.run), known]))
-    this.#known = runsOf(coverage).map((run) => before.get(nameOf(run)) ?? { run, filter: null })
+    this.#known = runsOf(coverage).map((run) => before.get(nameOf(run)) ?? { run, names: null })
     this.#end = coverage.ends[0]!
     this.#isStale = true
-    // A filter is for speed alone; where it cannot be read, the next refresh tries again.
-    this.#reading ??= this.#readFilters()
+    // They are for speed alone; where they cannot be read, the next refresh tries again.
+    this.#reading ??= this.#readNames()
       .catch(() => {})
       .finally(() => {
         this.#reading = null
       })
   }
 
-  /** Every filter there is room for has been read. */
+  /** All names there is room for have been read. */
   async whole(): Promise<void> {
     await this.#reading
   }
 
-  async #readFilters(): Promise<void> {
+  async #readNames(): Promise<void> {
     while (this.#isStale) {
       this.#isStale = false
+      let packsBytes = 0
+      let filtersBytes = 0
       // The newest are asked for most.
       for (const known of this.#known.toReversed()) {
         if (this.#isStale) break
-        if (known.filter !== null || this.bytes + filterBytes(known.run) > MAX_BYTES) continue
-        known.filter = await readFilter(this.#db, known.run)
+        packsBytes += packsBytesOf(known.run)
+        const hasPacks = packsBytes <= this.#maxPacksBytes
+        if (!hasPacks) filtersBytes += filterBytesOf(known.run)
+        if (filtersBytes > MAX_FILTERS_BYTES) known.names = null
+        else if (!(known.names instanceof (hasPacks ? RunNames : NameFilter)))
+          known.names = await readNames(this.#db, known.run, hasPacks)
       }
     }
   }
@@ -75,7 +99,8 @@ const nameOf = ({ scheme, level, start }: Run) => `${scheme} ${level} ${start}`
 
 /** Each event has two names. */
 const namesOf = (run: Run) => 2 * lengthOf(run)
-const filterBytes = (run: Run) => 4 * namesOf(run)
+const filterBytesOf = (run: Run) => 4 * namesOf(run)
+const packsBytesOf = (run: Run) => 6 * namesOf(run)
 
 /** Blocks that are read at a time: a millisecond's work. */
 const PAGE = 64
@@ -83,8 +108,8 @@ const PAGE = 64
 const ID_END = -(2n ** 62n)
 
 /** @returns null where the run has gone */
-async function readFilter(db: Db, run: Run): Promise<NameFilter | null> {
-  const filter = new NameFilter(namesOf(run))
+async function readNames(db: Db, run: Run, hasPacks: boolean): Promise<RunNames | NameFilter | null> {
+  const names = hasPacks ? new RunNames(namesOf(run)) : new NameFilter(namesOf(run))
   let blocks = 0
   for (const [from, to] of [
     [-(2n ** 63n), ID_END],
@@ -94,11 +119,11 @@ async function readFilter(db: Db, run: Run): Promise<NameFilter | null> {
       blocks++
       for (let at = 0; at + ENTRY <= entries.length; at += ENTRY) {
         const high = entries.readInt32BE(at)
-        if (high >= 0 || high < Number(ID_END >> 32n)) filter.add(entries, at)
+        if (high >= 0 || high < Number(ID_END >> 32n)) names.add(entries, at)
       }
     }
   }
-  return blocks === 0 ? null : filter
+  return blocks === 0 ? null : names
 }
 
 /** The blocks of a run that may hold entries in [from, to]. */

@@ -61,7 +61,7 @@ const KEPT_SHIFT = Math.log2(OFFSET_MASK + 1)
 const SEED = Math.floor(Math.random() * 2 ** 32)
 
 /** The end of MurmurHash3 (Appleby): every bit of the number has a part in every bit of the result. */
-function mix(number: number): number {
+export function mix(number: number): number {
   let h = number ^ SEED
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)

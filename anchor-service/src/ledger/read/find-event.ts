@@ -89,13 +89,15 @@ async function* quickly(
   // Between them there are packs that are not known.
   if (runs.end < names.from) return
   const key = keyOf(name)
-  const { packs, isAll } = await keyIndexOf(db).namedIn(runs.thatMayHave(key), key)
+  const known = runs.find(key)
+  const { packs, isAll } = await keyIndexOf(db).namedIn(known.runs, key)
   if (!isAll) {
     await runs.refresh()
     return
   }
   recent.forget(runs.end)
-  yield* [...packs, ...names.find(name, runs.end).packs]
+  const inRuns = [...known.packs, ...packs].sort((a, b) => a - b)
+  yield* [...inRuns, ...names.find(name, runs.end).packs]
 }
 
 /** The packs that may have a name, of those that there are runs of, or that these names know of, the oldest first. */

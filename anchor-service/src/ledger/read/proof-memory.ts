@@ -1,6 +1,6 @@
 /**
- * What the service keeps in memory to answer with proofs, within 60 MiB: tiles of the log, the names of the newest events, and
- * filters of the names that runs hold. Tiles never change; a proof is held against every root that it names. A name is looked for in
+ * What the service keeps in memory to answer with proofs, within 76 MiB: tiles of the log, the names of the newest events, and
+ * what is known of the names that runs hold. Tiles never change; a proof is held against every root that it names. A name is looked for in
  * the pack itself, which is read for each proof.
  */
 
@@ -10,7 +10,7 @@ import { KnownRuns } from '../index/known-runs.ts'
 import { RecentNames } from '../index/recent-names.ts'
 import type { KeptTiles, Tile } from '../tree/tiles.ts'
 
-/** Bytes for tiles; names of the newest events take up to 12 MiB more, and filters 32. */
+/** Bytes for tiles; names of the newest events take up to 12 MiB more, and those in runs 48. */
 const MAX_BYTES = 16 * 1024 * 1024
 
 export class ProofMemory {

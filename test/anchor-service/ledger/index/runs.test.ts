@@ -6,6 +6,7 @@ import { walkRuns } from '../../../../anchor-service/src/audit/runs.ts'
 import { keyIndexOf } from '../../../../anchor-service/src/ledger/index/key-index.ts'
 import type { Search } from '../../../../anchor-service/src/ledger/index/key-lookup.ts'
 import { KnownRuns } from '../../../../anchor-service/src/ledger/index/known-runs.ts'
+import { RunNames } from '../../../../anchor-service/src/ledger/index/run-names.ts'
 import { type Coverage, RUN_EVENTS, readCoverage, runsOf } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { isRunRight, makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
 import { NEWEST } from '../../../../anchor-service/src/ledger/packs/filters.ts'
@@ -302,7 +303,7 @@ test('events with very many keys make a run that is sorted in parts', async () =
   await large.close()
 })
 
-test('a filter tells whether a run may hold a name, however many blocks the run has', async () => {
+test('the packs of a name are known, or a filter tells which run may hold it, however many blocks it has', async () => {
   const name = () => {
     const key = randomBytes(8)
     // A leaf hash begins with the bit 0, an id with 10.
@@ -318,25 +319,55 @@ test('a filter tells whether a run may hold a name, however many blocks the run 
   const { rows } = await filtered.pool.query('select count(*)::int as n from key_blocks where start = 0')
   expect(rows[0].n).toBeGreaterThan(100)
   const [first, second] = runsOf(await readCoverage(filtered.pool))
-  const known = new KnownRuns(filtered.pool)
+  const index = keyIndexOf(filtered.pool)
+  const others = Array.from({ length: 2000 }, name)
+  const known = new KnownRuns(filtered.pool, 0)
   await known.refresh()
   // Before the filters are read, each may hold it.
-  expect(known.thatMayHave(name())).toEqual([first, second])
+  expect(known.find(name())).toEqual({ packs: [], runs: [first, second] })
   await known.whole()
-  const index = keyIndexOf(filtered.pool)
   for (const [i, { first: pack, keys }] of named.entries()) {
-    for (const key of keys.slice(0, 200)) expect(known.thatMayHave(key)).toContainEqual(first)
+    for (const key of keys.slice(0, 200)) expect(known.find(key).runs).toContainEqual(first)
     if (i % 16 !== 0) continue
     expect(await index.namedIn(known.thatMayHave(keys[0]!), keys[0]!)).toEqual({ packs: [pack], isAll: true })
   }
-  const others = Array.from({ length: 2000 }, name)
   expect(others.filter((key) => known.thatMayHave(key).length > 0).length).toBeLessThan(40)
   expect(known.bytes).toBeLessThan(300_000)
+
+  const placing = new KnownRuns(filtered.pool)
+  await placing.refresh()
+  await placing.whole()
+  for (const { first: pack, keys } of named)
+    for (const key of keys.slice(0, 200)) {
+      const { packs, runs } = placing.find(key)
+      expect(packs).toContain(pack)
+      expect(runs).toEqual([])
+    }
+  expect(others.filter((key) => placing.find(key).packs.length > 0).length).toBeLessThan(10)
+  expect(placing.bytes).toBe(2 * 6 * 2 * RUN_EVENTS[0])
   await queryAsOwner(filtered.databaseUrl, 'delete from killick.key_blocks')
   expect((await index.namedIn([first!], named[0]!.keys[0]!)).isAll).toBe(false)
   await known.refresh()
-  expect([known.end, known.thatMayHave(named[0]!.keys[0]!)]).toEqual([0, []])
+  await placing.refresh()
+  for (const { end, find } of [known, placing].map((runs) => ({ end: runs.end, find: runs.find(named[0]!.keys[0]!) })))
+    expect([end, find]).toEqual([0, { packs: [], runs: [] }])
   await filtered.close()
+})
+
+test('a name that very many packs have is asked for, and none of them is missed', () => {
+  const entryOf = (key: bigint, offset: number) => {
+    const entry = Buffer.alloc(8)
+    entry.writeBigInt64BE((key << 18n) | BigInt(offset))
+    return entry
+  }
+  const few = new RunNames(1000)
+  for (let i = 0; i < 200; i++) few.add(entryOf(7n, 1000 - i))
+  expect(few.isWhole).toBe(true)
+  expect(few.find(entryOf(7n, 0))).toEqual(Array.from({ length: 200 }, (_, i) => 801 + i))
+  const many = new RunNames(1000)
+  for (let i = 0; i < 300; i++) many.add(entryOf(7n, i))
+  expect(many.isWhole).toBe(false)
+  expect(many.has(entryOf(8n, 0))).toBe(true)
 })
 
 test('a log that jumps, as after a loss, has runs without entries, and continues', async () => {

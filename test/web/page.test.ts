@@ -165,7 +165,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       }
     })
 
-    test('comes at once on a local chain, and in 150 kB', async () => {
+    test('comes at once on a local chain, and in its budget', async () => {
       const times: number[] = []
       for (let i = 0; i < 3; i++) {
         const { page } = await show(proof)

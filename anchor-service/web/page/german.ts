@@ -328,6 +328,7 @@ export const GERMAN: Language = {
     toChecks: 'Zu den Prüfungen springen',
     toTrust: 'Zu den Angaben springen, wem vertraut wird',
     language: 'Sprache',
+    noWords: (name) => `${name} konnte nicht geladen werden.`,
   },
   intake: {
     first: 'Nachweis vorlegen',

@@ -1,13 +1,15 @@
 /** The verification page: takes a proof, asks the chain, shows the verdict. No server is asked for the answer. */
 import { type AnchorFact, KillickError, type Proof, readAnchors, verifyProof } from '@killick/sdk/verify'
 import { h } from '../shared/dom.ts'
+import { ENGLISH } from '../shared/english.ts'
 import { type Language, speak, words } from '../shared/language.ts'
 import { outcomeOf } from '../shared/outcome.ts'
 import { record } from '../shared/record.ts'
 import { type Asked, summarize, type Word } from '../shared/summary.ts'
 import { combine, type Pins } from '../shared/trust.ts'
 import { banner, facts, standing } from '../shared/verdict.ts'
-import { keepChosen, LANGUAGES, preferred, readChosen } from './languages.ts'
+import { wordsOf } from './fetched-words.ts'
+import { keepChosen, LANGUAGES, type Offer, preferred, readChosen } from './languages.ts'
 import { pathOf } from './path.ts'
 import { embeddedPublisher, readPublisher } from './publisher.ts'
 import { fromFile, fromFragment, fromService, fromText, LinkError } from './read-proof.ts'
@@ -189,9 +191,15 @@ function say(language: Language): void {
   form.element.hidden = hidden
   form.showPublisher(publisher)
   if (proof !== null) form.showClaims(proof)
-  const choose = (chosen: Language) => {
+  const choose = async (offer: Offer) => {
+    const chosen = await wordsOf(offer, settings.home).catch(() => null)
+    if (chosen === null) {
+      announcer.textContent = words.header.noWords(offer.name)
+      announcer.classList.remove('announcer')
+      return
+    }
     const { id } = document.activeElement ?? {}
-    keepChosen(chosen)
+    keepChosen(offer.tag)
     say(chosen)
     if (tampered !== null) tampered = tamper(proof!, tampered.place)
     draw()
@@ -210,9 +218,11 @@ function say(language: Language): void {
 async function start(): Promise<void> {
   // A saved copy of the page holds what it showed then; a verdict is only ever made anew.
   form.element.hidden = true
-  say(preferred([...readChosen(), ...navigator.languages]))
   const { promise: ready, resolve } = Promise.withResolvers<void>()
   takeDrops(ready)
+  const wanted = preferred([...readChosen(), ...navigator.languages])
+  // A copy of the page that lacks the words of a language still has its first one.
+  say(await wordsOf(wanted, settings.home).catch(() => ENGLISH))
   addEventListener('hashchange', open)
   addEventListener('beforeprint', () => foot?.print())
   publisher = embeddedPublisher() ?? (await readPublisher(settings.trust))

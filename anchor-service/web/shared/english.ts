@@ -246,6 +246,7 @@ export const ENGLISH = {
     toChecks: 'Skip to the checks',
     toTrust: 'Skip to whom to trust',
     language: 'Language',
+    noWords: (name: string) => `${name} could not be loaded.`,
   },
   intake: {
     first: 'Give it a proof',

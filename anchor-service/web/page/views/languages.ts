@@ -1,9 +1,10 @@
 /** The switch between languages, each called by its own name. */
 import { h } from '../../shared/dom.ts'
-import { type Language, words } from '../../shared/language.ts'
+import { words } from '../../shared/language.ts'
+import type { Offer } from '../languages.ts'
 
-export function languageSwitch(languages: readonly Language[], choose: (language: Language) => void): HTMLElement {
-  const button = (language: Language) =>
+export function languageSwitch(languages: readonly Offer[], choose: (language: Offer) => void): HTMLElement {
+  const button = (language: Offer) =>
     h(
       'button',
       {

@@ -1,0 +1,34 @@
+/** Words of a language from a script of their own, because a page on a disk can read no file but scripts. */
+import type { Language } from '../shared/language.ts'
+import type { Offer } from './languages.ts'
+
+type Shelf = { killickWords?: { [tag: string]: Language } }
+const shelf = globalThis as Shelf
+
+/** Called by the script: leaves the words for the page. */
+export function deliver(language: Language): void {
+  shelf.killickWords = { ...shelf.killickWords, [language.tag]: language }
+}
+
+/**
+ * The words of a language, wherever they are.
+ * @param home - Where the page's own files are.
+ * @throws Error where they cannot be loaded
+ */
+export async function wordsOf({ tag, words, script }: Offer, home: string): Promise<Language> {
+  return words ?? fetchWords(tag, `${home}${script}`)
+}
+
+function fetchWords(tag: string, src: string): Promise<Language> {
+  const { promise, resolve, reject } = Promise.withResolvers<Language>()
+  const script = document.createElement('script')
+  script.src = src
+  script.onload = () => {
+    const words = shelf.killickWords?.[tag]
+    if (words === undefined) reject(new Error(`${src} holds no words`))
+    else resolve(words)
+  }
+  script.onerror = () => reject(new Error(`${src} is missing`))
+  document.head.append(script)
+  return promise.finally(() => script.remove())
+}

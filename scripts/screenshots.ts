@@ -39,6 +39,7 @@ const browser = await chromium.launch({ executablePath, args: ['--headless', '--
 try {
   const api = openApi(service.url, service.tokens)
   const link = await recordInvoices()
+  await picture('front.png', service.url, { width: 1100, height: 760 })
   await picture('page.png', link, { width: 1100, height: 900 })
   await picture('page-dark.png', link, { width: 1100, height: 900 }, { colorScheme: 'dark' })
   await picture('page-phone.png', link, { width: 360, height: 780 })
@@ -48,6 +49,7 @@ try {
     await page.locator('[data-check="anchor.0.contract"].passed').waitFor()
     await page.evaluate('document.querySelector(".facts").scrollIntoView()')
   })
+  await consolePicture('console-home.png', '#/home')
   await consolePicture('console-events.png', '#/events')
   await consolePicture('console-anchors.png', '#/anchors')
 
@@ -64,7 +66,7 @@ try {
         action: approves ? 'invoice.approve' : i % 3 === 0 ? 'invoice.create' : 'invoice.view',
         actor: { type: 'user', id: `u-${17 + (i % 3)}`, name: people[i % 3]! },
         targets: [{ type: 'invoice', id: `2026-00${40 + Math.floor(i / 3)}`, name: 'Harbour dues, March' }],
-        outcome: 'success',
+        outcome: i === 7 ? 'denied' : 'success',
         ...(approves && { changes: [{ path: '/status', before: 'draft', after: 'approved' }] }),
         context: { ip: '203.0.113.7' },
       })
@@ -94,7 +96,7 @@ try {
     const context = await browser.newContext({ viewport, ...options })
     const page = await context.newPage()
     await page.goto(url)
-    await page.locator('[data-state]:not([data-state=asking])').waitFor()
+    await page.locator('[data-state]:not([data-state=asking]), [data-tone]').first().waitFor()
     await act(page)
     await page.screenshot({ path: join(folder, name) })
     await context.close()
@@ -104,11 +106,11 @@ try {
   async function consolePicture(name: string, view: string): Promise<void> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 760 } })
     const page = await context.newPage()
-    await page.goto(`${service.url}/console/`)
-    await page.fill('#token', service.tokens.reader)
-    await page.click('button[type=submit]')
-    await page.locator('table').waitFor()
+    const { url } = await api.post<{ url: string }>('/console/sign-in-links', {}, 'reader')
+    await page.goto(url)
+    await page.locator('h1:text("Overview")').waitFor()
     await page.goto(`${service.url}/console/${view}`)
+    await page.locator('[aria-current=page]').waitFor()
     await page.waitForTimeout(800)
     await page.screenshot({ path: join(folder, name) })
     await context.close()

@@ -124,7 +124,7 @@ ${bold('Three things to click first')}
   ${bold('The console')}     ${signIn.url}
                   signs you in, once, within ten minutes; later with the token that the search below has
   ${bold('The front door')}  ${service.url}/
-                  how the log stands, and the ways on
+                  how the log stands, the API with a form to try it, and the ways on
 
 ${bold('The proof file')}  ${shown(proofFile)}
 ${bold('Your project')}    npx killick init --url ${service.url} --token-file ${quote(resolve(config.dataFolder, 'keys/admin.token'))}

@@ -52,7 +52,7 @@ export async function events(search: URLSearchParams, signal: AbortSignal): Prom
   const rows = table(
     EVENT_HEADS,
     first.events.map((event) => eventRow(event)),
-    'Events',
+    'List of events',
   )
   const body = rows.querySelector('tbody')!
   const more = moreButton('Older events', first.next, async (cursor) => {

@@ -13,7 +13,7 @@ export async function shares(): Promise<HTMLElement> {
       'Links',
       empty('No links yet.', 'Open an event, choose the fields to show, and make a link that anyone can check.'),
     )
-  const rows = table(['Made (UTC)', 'State', 'Shows', 'Until', 'Event', ''], all.map(line), 'List of links')
+  const rows = table(['Made (UTC)', 'State', 'Shows', 'Until', 'Event', 'Withdraw'], all.map(line), 'List of links')
   const more = moreButton('Older links', next, async (cursor) => {
     const page = await api<Page>(`/v1/shares?cursor=${cursor}`)
     rows.querySelector('tbody')!.append(...page.shares.map(line))

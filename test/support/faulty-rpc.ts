@@ -25,7 +25,7 @@ export type RpcFault =
   | { fault: 'error'; message: string; data?: string }
   /** Answers with bytes that are not JSON. */
   | { fault: 'garbage' }
-  /** Does harm to whoever reads the answer. */
+  /** Harms the reader of the answer. */
   | { fault: 'harm'; how: Harm }
 
 export type Call = { method: string; params: unknown[] }

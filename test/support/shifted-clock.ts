@@ -1,5 +1,5 @@
 // Preloaded (`node --import`) into a service under test: its wall clock goes wrong by as much as the parent tells it to.
-// What is measured with a monotonic clock, timers among it, goes on as it was; so it is on a machine whose clock is set.
+// Monotonic clocks and timers are not affected, as on a machine whose clock is set.
 let offset = 0
 const Real = Date
 const now = () => Real.now() + offset

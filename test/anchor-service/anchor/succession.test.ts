@@ -223,7 +223,7 @@ describe('a verifier who pinned the old log', () => {
     // A lie about when: the contract holds no such anchor.
     const time = stated.from.time - 1
     expect(await judged({ note: note({ from: { ...stated.from, time } }) })).toEqual(failed('not_held'))
-    // Of a log that nobody pinned, and with no key of the log to believe.
+    // For a log that nobody pinned, and without a key of the log to rely on.
     const elsewhere = { ...stated.from, logId: `0x${'7'.repeat(64)}` }
     expect(await judged({ note: note({ from: elsewhere }) })).toEqual(failed('pin_mismatch'))
     expect(await judged({}, { ...pinned, logKeys: [] })).toEqual(failed('pin_mismatch'))

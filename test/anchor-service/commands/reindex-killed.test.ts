@@ -115,9 +115,9 @@ const madeAnew = async (upTo = 2 ** 48): Promise<number> => {
 const noted = async (): Promise<number> =>
   existsSync(join(folder, 'reindex.json')) ? JSON.parse(await readFile(join(folder, 'reindex.json'), 'utf8')).events : 0
 
-/** A row of the newest scheme for the pack: whoever writes it next has to wait. */
+/** Inserts the pack's row of the newest scheme; until that is committed, the process waits when it writes the same row. */
 const insertOf = (pack: number) => `insert into pack_keys values (${pack}, ${NEWEST}, '', '')`
-/** The row of the older scheme: whoever deletes it has to wait. */
+/** Locks the row of the older scheme, so that the process waits when it deletes it. */
 const rowOf = (pack: number) => `select from pack_keys where first_event = ${pack} and scheme = 1 for update`
 
 test('killed at one point after another, it continues where it was and completes', {
@@ -173,7 +173,7 @@ test('killed after a part is done but before that is noted, it repeats the part 
   timeout: 60_000,
 }, async () => {
   await run(`delete from pack_keys where first_event = ${packs[0]}`)
-  // Whoever opens a pipe for writing waits until somebody reads.
+  // Opening a pipe for writing waits until somebody reads.
   await promisify(execFile)('mkfifo', [join(folder, 'reindex.json.new')])
   const child = await start()
   await expect.poll(() => madeAnew(PART), { timeout: 20_000 }).toBe(packs.filter((pack) => pack < PART).length)

@@ -125,7 +125,7 @@ describe('pages', () => {
           etag: whole.headers.etag,
           'content-length': whole.headers['content-length'],
         })
-        // A part of it is of no use to anyone.
+        // Nobody can use a part of it.
         const part = await raw(service.url, path, { ...asked, range: 'bytes=0-9' })
         expect([part.status, part.body.length]).toEqual([200, whole.body.length])
       }

@@ -56,7 +56,7 @@ test('a batch that was accepted before its key was withdrawn gets its receipt ag
 
 test('a source, or a new key of a known one, may be used as soon as another process registered it', async () => {
   const [sender, another] = [producer('new'), newSigner()]
-  // Once: whoever sends what nobody known has signed is made to wait.
+  // Once only: an address that sends batches of unknown keys has to wait.
   expect(await sendMany(here, sender, {}, 1)).toEqual(['key_unknown'])
   await register(there.url, sender.source, [{ jwk: signer.jwk }])
   expect(await sendMany(here, sender)).toEqual(['accepted'])

@@ -20,7 +20,7 @@ afterAll(() => it.close())
 test('batches that do not fit the queue are refused at once; the others are accepted, and close waits for them', async () => {
   const blocker = new pg.Client({ connectionString: it.databaseUrl })
   await blocker.connect()
-  // Whoever holds a table that the commit writes stalls it, as a slow disk would.
+  // A lock on a table that the commit writes stalls the commit, as a slow disk would.
   await blocker.query('begin; lock table killick.batches in exclusive mode')
   const batches = await Promise.all(Array.from({ length: 6 }, () => nextBatch(new Producer('billing', newSigner()))))
   const settled = Promise.allSettled(batches.slice(0, 1).map((batch) => narrow.submit(batch)))

@@ -282,7 +282,7 @@ describe('the database is replaced:', () => {
     const copy = await dump(place.databaseUrl)
     await answers(store)
     const size = await grow(store, 3)
-    // Whoever restores a copy with a new data folder starts another history, which nothing on that machine can know.
+    // A copy that is restored with a new data folder starts another history, and nothing on that machine can know that.
     const elsewhere = await start({ databaseUrl: beside(place.databaseUrl, copy), folder: await newFolder() })
     await grow(elsewhere, size - early - 1)
     await elsewhere.close()

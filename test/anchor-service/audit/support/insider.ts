@@ -17,7 +17,7 @@ import { newSigner, Producer, post, sampleEvent } from '../../support/producer.t
 import { call, READER, register, type TestService, testService } from '../../support/service.ts'
 import { metric } from './audits.ts'
 
-/** Of each finding the check and the first words; and each fault that the service's own checks name, with its batch. */
+/** For each finding, its check and its first words; and each fault that the service's own checks name, with its batch. */
 export type Found = {
   internal: Map<string, string>
   external: Map<string, string>

@@ -226,7 +226,7 @@ test('the ledger’s own key changes only by a registration that the old key sig
   })
   await next.close()
 
-  // Whoever owns the database can put the key there, but no signature.
+  // The database's owner can add the key to the table, but no signature to the log.
   const other = join(keys, 'other.json')
   const stranger = await loadSigner(other)
   await tamper(

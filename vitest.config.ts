@@ -8,10 +8,11 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const LONG = [
   ...['sdk/verify/flips', 'crash/crash', 'scripts/start', 'anchor-service/audit/insider', 'web/page'],
   ...['anchor-service/anchor/schedules', 'anchor-service/process', 'anchor-service/audit/audit'],
-  ...['docs/tutorial', 'outside/outside', 'anchor-service/deploy/container', 'scripts/tarballs', 'web/console'],
-  ...['anchor-service/audit/processes', 'anchor-service/anchor/storm', 'anchor-service/ledger/head-memory'],
-  ...['sdk/audit/answers', 'web/language', 'sdk/cli/ledger', 'anchor-service/ledger/index/runs'],
-  ...['anchor-service/ledger/index/indexing', 'web/evidence', 'web/shares', 'web/vectors'],
+  ...['docs/tutorial', 'outside/outside', 'anchor-service/deploy/container', 'examples/examples', 'scripts/tarballs'],
+  ...['web/console', 'anchor-service/audit/processes', 'anchor-service/anchor/storm'],
+  ...['anchor-service/ledger/head-memory', 'sdk/audit/answers', 'web/language', 'sdk/cli/ledger'],
+  ...['anchor-service/ledger/index/runs', 'anchor-service/ledger/index/indexing'],
+  ...['web/evidence', 'web/shares', 'web/vectors'],
   ...['anchor-service/ledger/read/costs', 'contracts/RFC9162', 'contracts/AnchorLog', 'crash/database-disk-full'],
 ].map((name) => `/test/${name}.test.ts`)
 

@@ -36,6 +36,7 @@ export { type Checkpoint, parseCheckpoint, printCheckpoint } from './core/checkp
 export { ERROR_CODES, type ErrorCode, InvariantError, KillickError } from './core/errors.ts'
 export {
   type Disclosure,
+  endsStream,
   hideFields,
   isEventId,
   isSourceName,

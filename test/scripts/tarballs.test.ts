@@ -128,12 +128,13 @@ describe('the published packages', () => {
     for (const args of commands.filter(([name]) => name !== 'verify' && name !== 'init'))
       await inProject('npx', '--no-install', 'killick', ...args)
     expect(JSON.parse(await readFile(join(project, 'billing-api.pub.json'), 'utf8'))).toMatchObject({ kty: 'OKP' })
-    const [record, check] = [...page.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!)
+    const [record, inFunction, check] = [...page.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!)
     await writeFile(join(project, 'record.ts'), record!)
+    await writeFile(join(project, 'function.ts'), inFunction!)
     await writeFile(join(project, 'check.ts'), `declare const text: string\n${check}`)
     // Recording is for Node, whose types an application has.
     const node = ['--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types')]
-    expect(await tsc(...node, 'record.ts')).toBe('')
+    expect(await tsc(...node, 'record.ts', 'function.ts')).toBe('')
     expect(await tsc('check.ts')).toBe('')
   })
 })

@@ -228,6 +228,7 @@ export const StreamsSchema = Type.Object({
       stream: Type.String(),
       events: Type.Integer(),
       lastAt: Type.String({ format: 'date-time', description: 'when its last batch was accepted' }),
+      ended: Type.Boolean({ description: 'its last event is `stream.close`, by which a recorder ends a stream' }),
     }),
   ),
   next: Nullable(Type.String()),

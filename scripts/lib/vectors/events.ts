@@ -3,6 +3,7 @@
 import { createHmac } from 'node:crypto'
 import {
   type JsonObject,
+  type Party,
   type PublicJwk,
   parseEvent,
   printHash,
@@ -12,7 +13,7 @@ import {
   utf8,
 } from '@killick/sdk/core'
 import { signerFor } from './keys.ts'
-import { makeEvents } from './world.ts'
+import { makeEvents, SOURCE, STREAM } from './world.ts'
 
 const key = signerFor('source Ed25519')
 const encode = (value: unknown) => toBase64url(utf8(typeof value === 'string' ? value : JSON.stringify(value)))
@@ -167,8 +168,18 @@ export async function events() {
   const es256 = signerFor('source ES256', 'ES256')
   const es256k = signerFor('source ES256K', 'ES256K')
   const one = async (signer: Signer | undefined) => (await makeEvents(signer))[0]!
+  const closing = async (target: JsonObject[], action = 'stream.close') =>
+    (await makeEvents(key, 0, [{ action, actor: { type: 'source', id: SOURCE }, targets: target as Party[] }]))[0]!
+  const stream = { type: 'stream', id: STREAM }
 
   return [
+    { ...good('an event that ends its stream', await closing([stream])), endsStream: true },
+    { ...good('one of another action ends nothing', await closing([stream], 'stream.closed')), endsStream: false },
+    { ...good('nor does one of another stream', await closing([{ ...stream, id: '7f3c9a11' }])), endsStream: false },
+    { ...good('nor one of a source', await closing([{ ...stream, type: 'source' }])), endsStream: false },
+    { ...good('nor one without a target', await closing([])), endsStream: false },
+    { ...good('nor one with a second target', await closing([stream, stream])), endsStream: false },
+    { ...good('nor one whose target has a name', await closing([{ ...stream, name: 'main' }])), endsStream: false },
     good('the first of a stream, Ed25519', first),
     good('the second of a stream', second),
     good('ES256', await one(es256), es256.jwk),

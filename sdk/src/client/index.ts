@@ -1,10 +1,12 @@
 export { generateKey, type PrivateJwk, publicJwk, readKeyFile, signerOf, writeKeyFile } from './key.ts'
 export {
+  type Accepted,
   type AuditLog,
   type AuditLogOptions,
   type AuditLogStatus,
   type Failure,
   type Left,
+  type MemoryAuditLog,
   openAuditLog,
 } from './open.ts'
 export type { Recorded } from './recorder.ts'

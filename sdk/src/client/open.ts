@@ -1,17 +1,20 @@
 import { MAX_BATCH_EVENTS } from '../core/batch.ts'
 import { KillickError } from '../core/errors.ts'
-import { isSourceName } from '../core/event.ts'
+import { isSourceName, streamClose } from '../core/event.ts'
 import { type EventInput, isOwnField, type Recordable } from '../core/fields.ts'
 import { parseVkey } from '../core/note.ts'
 import type { Receipt } from '../core/receipt.ts'
 import type { Signer } from '../core/signature.ts'
 import { printable } from '../core/text.ts'
+import { type Adoption, adopt } from './adopt.ts'
 import { loadSigner, type PrivateJwk } from './key.ts'
+import { MemorySpool } from './memory-spool.ts'
 import { type Recorded, Recorder } from './recorder.ts'
 import { type BatchLimits, Sender } from './sender.ts'
 import { type Share, type ShareOptions, shareEvent } from './share.ts'
-import { Spool } from './spool.ts'
+import { type EventStore, Spool } from './spool.ts'
 import { type Compression, HAS_ZSTD } from './transport.ts'
+import { hasPlace, isTemplate, leftBehind, openFirst } from './workers.ts'
 
 /** Options of `openAuditLog`. `url`, `source`, `key` and `spool` are required; everything else has a default. */
 export type AuditLogOptions<Fields extends string = never> = {
@@ -24,8 +27,22 @@ export type AuditLogOptions<Fields extends string = never> = {
    * KMS or HSM.
    */
   key: PrivateJwk | string | Pick<Signer, 'jwk' | 'sign'>
-  /** Directory that holds events until the log has accepted them. One per process; keep it across restarts. */
+  /**
+   * Where events wait until the log has accepted them.
+   *
+   * - a directory, one for each process; keep it across restarts
+   * - a directory with `{worker}` in its last name, such as `./spool/{worker}`, for any number of processes: each takes the lowest
+   *   number that no live process holds, goes on with the stream there, and sends what other dead ones left
+   * - `memory`: nowhere, for functions and read-only containers. `record()` then resolves on the receipt, and what the log has not
+   *   accepted is lost with the process
+   */
   spool: string
+  /**
+   * Whether `close()` ends the stream with an event `stream.close`, so that readers can tell an ended stream from a silent one.
+   * Default: true for `memory` and `{worker}`, else false, since the next process goes on with the stream. Nothing is written
+   * where nothing was recorded.
+   */
+  endStream?: boolean
   /**
    * C2SP verifier key of the log (`GET /v1/log` shows it). Pin it: without it the recorder believes the key that the service
    * names with the first receipt, keeps it in the spool, and refuses a change.
@@ -35,11 +52,16 @@ export type AuditLogOptions<Fields extends string = never> = {
   readerToken?: string
   /** When a batch is sent: `maxEvents` 1,000, `maxBytes` 1 MiB, `maxAgeMs` 1,000; whichever comes first. */
   batch?: Partial<BatchLimits>
-  /** Size of the spool at which `record()` waits, in bytes; default 256 MiB, at least 1 MiB. */
+  /** Size of the spool at which `record()` waits, in bytes; default 256 MiB, in memory 32 MiB, at least 1 MiB. */
   maxSpoolBytes?: number
   /** How long `record()` waits for room before it rejects with `spool_full`, in ms; default 30,000. */
   spoolWaitMs?: number
-  /** Time limit for one request, from connecting to the end of the answer, in ms; default 30,000. */
+  /**
+   * For `spool: 'memory'`: how long `record()` waits for its receipt before it rejects with `not_accepted`, in ms; default 30,000.
+   * The event is sent all the same, while the process lives.
+   */
+  acceptWaitMs?: number
+  /** Time limit for one request, from connecting to the end of the answer, in ms; default 30,000, in memory 10,000. */
   timeoutMs?: number
   /** Default `zstd`; `gzip` where the runtime has no zstd, as Node before 22.15. */
   compression?: Compression
@@ -70,6 +92,8 @@ export type AuditLogStatus = {
   readonly source: string
   /** Name of this spool's stream, made when the spool was first opened. */
   readonly stream: string
+  /** The number that `{worker}` in the spool's path stands for; null where it does not occur. */
+  readonly worker: number | null
   /** Events recorded in this stream, ever. */
   readonly recorded: number
   /** Events that the log has accepted, ever. */
@@ -99,7 +123,10 @@ export type AuditLogStatus = {
 /** A failure in short: a code of `ERROR_CODES`, or `internal` for a bug, and a sentence for people. */
 export type Failure = { readonly code: string; readonly message: string }
 
-/** What `close()` leaves in the spool: the number of events that the log has not accepted, and the last failure, if any. */
+/**
+ * What `close()` leaves in the spool: the number of events that the log has not accepted, and the last failure, if any. Left in
+ * memory, they are lost.
+ */
 export type Left = { readonly pending: number; readonly lastError: Failure | null }
 
 /**
@@ -141,6 +168,22 @@ export type AuditLog<Fields extends string = never> = {
   readonly status: AuditLogStatus
 }
 
+/** An event that the log has accepted, and the receipt for its batch, which was checked. */
+export type Accepted = Recorded & { receipt: Receipt }
+
+/** An audit log without a disk, opened with `spool: 'memory'`. */
+export type MemoryAuditLog<Fields extends string = never> = Omit<AuditLog<Fields>, 'record'> & {
+  /**
+   * Records that someone did something. Resolves when the log has accepted the event and the receipt was checked; until then the
+   * event is in memory only. Events recorded in one turn share a batch, and so do those recorded while a batch is on the way.
+   * @throws KillickError as with a disk, and then nothing was recorded; `not_accepted` after `acceptWaitMs`, or what `flush()`
+   * throws: then the event stays in memory, is sent again, and may still be accepted
+   */
+  record(event: Parameters<AuditLog<Fields>['record']>[0]): Promise<Accepted>
+}
+
+const IN_MEMORY = 'memory'
+
 /** Upper limit for an option: below the service's own limit, so that the header fits too. */
 const MAX_SENT_BYTES = 15 << 20
 const MIN_SPOOL_BYTES = 1 << 20
@@ -156,28 +199,34 @@ const MIN_SPOOL_BYTES = 1 << 20
  * @throws KillickError `option_invalid`, `key_invalid`, `key_unsafe`, `vkey_invalid`, `spool_locked`, `spool_corrupt`,
  * `spool_failed`.
  */
+export function openAuditLog<const Fields extends string = never>(
+  options: AuditLogOptions<Fields> & { spool: 'memory' },
+): Promise<MemoryAuditLog<Fields>>
+export function openAuditLog<const Fields extends string = never>(
+  options: AuditLogOptions<Fields>,
+): Promise<AuditLog<Fields>>
 export async function openAuditLog<const Fields extends string = never>(
   options: AuditLogOptions<Fields>,
 ): Promise<AuditLog<Fields>> {
-  const { url, source, maxSpoolBytes, spoolWaitMs, signEvents, fields, limits, transport } = checkOptions(options)
+  const { url, source, spool: where, signEvents, fields, limits, transport, ...checked } = checkOptions(options)
   const signer = await loadSigner(options.key)
-  let sender: Sender | undefined
-  const spool = await Spool.open({
-    dir: options.spool,
-    source,
-    key: signer.jwk,
-    maxBytes: maxSpoolBytes,
-    onDurable: () => sender?.notice(),
-  })
   const onError = options.onError ?? warnOnce(url)
-  const recorder = new Recorder({
-    ...{ spool, signer: signEvents ? signer : null, fields, waitMs: spoolWaitMs },
-    onRejected: (error) => onError(error, 'record'),
-  })
-  const onFailed = (error: Error) => onError(error, 'send')
   const { logKey, onPin = sayPin(url) } = options
-  sender = new Sender({ spool, signer, limits, transport, logKey, onError: onFailed, onPin })
+  const sending = { signer, limits, transport, logKey, onError: (error: Error) => onError(error, 'send') }
+  const recording = { signer: signEvents ? signer : null, fields, waitMs: checked.spoolWaitMs }
+  const storing = { source, key: signer.jwk, maxBytes: checked.maxSpoolBytes }
+  let sender: Sender | undefined
+  const onDurable = () => sender?.notice()
+  const openSpool = (dir: string) => Spool.open({ ...storing, dir, onDurable })
+  const isShared = hasPlace(where)
+  const { spool, worker } = isShared
+    ? await openFirst(where, openSpool)
+    : { spool: where === IN_MEMORY ? new MemorySpool({ ...storing, onDurable }) : await openSpool(where), worker: null }
+  const recorder = new Recorder({ ...recording, spool, onRejected: (error) => onError(error, 'record') })
+  sender = new Sender({ ...sending, spool, onPin })
   sender.start()
+  const left = isShared ? await leftBehind(where, worker!) : []
+  const adoption = adopt(left, { spool: storing, recorder: recording, sender: { ...sending, onPin: () => {} } })
   const share: AuditLog['share'] = async (eventId, what) => {
     if (options.readerToken === undefined)
       throw new KillickError('option_invalid', 'Option readerToken is missing; share() needs it', {
@@ -185,17 +234,34 @@ export async function openAuditLog<const Fields extends string = never>(
       })
     return shareEvent({ ...transport, token: options.readerToken }, eventId, what)
   }
-  return auditLog(spool, recorder, sender, share, logKey)
+  return auditLog({ ...{ spool, worker, recorder, sender, adoption, share, logKey }, ...checked })
 }
 
-function auditLog(
-  spool: Spool,
-  recorder: Recorder,
-  sender: Sender,
-  share: AuditLog['share'],
-  logKey: string | undefined,
-): AuditLog {
+type Parts = {
+  spool: EventStore
+  worker: number | null
+  recorder: Recorder
+  sender: Sender
+  adoption: Adoption
+  share: AuditLog['share']
+  logKey: string | undefined
+  acceptWaitMs: number
+  endStream: boolean
+}
+
+function auditLog({
+  spool,
+  worker,
+  recorder,
+  sender,
+  adoption,
+  share,
+  logKey,
+  acceptWaitMs,
+  endStream,
+}: Parts): AuditLog {
   let closing: Promise<Left> | undefined
+  const isInMemory = spool instanceof MemorySpool
   const flush = async () => {
     await recorder.settled()
     const receipts = await sender.flush()
@@ -206,26 +272,40 @@ function auditLog(
     pending: spool.state.seq - spool.state.accepted,
     lastError: sender.lastError && failureOf(sender.lastError),
   })
+  const recordAccepted = async (event: EventInput): Promise<Accepted> => {
+    const recorded = await recorder.record(event)
+    const { seq } = recorded
+    const late = () => notAccepted(left(), WAIT, 'in memory, not accepted by the log so far')
+    await within(acceptWaitMs, sender.flush(seq + 1), late)
+    // The newest receipts are kept, and this one has just come.
+    const { header: _, ...receipt } = spool.state.receipts.find((it) => it.seq <= seq && seq < it.seq + it.n)!
+    return { ...recorded, receipt }
+  }
   const drain = async (timeoutMs: number): Promise<Left> => {
     await recorder.close()
-    let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise((resolve) => {
-      timer = setTimeout(resolve, timeoutMs)
-    })
-    await Promise.race([timeout, sender.flush().catch(() => {})])
-    clearTimeout(timer)
-    await sender.stop()
+    const { source, stream } = spool.state
+    if (endStream && recorder.recorded > 0) await recorder.end(streamClose(source, stream))
+    await within(timeoutMs, sender.flush(), () => new Error('it is closed as it is')).catch(() => {})
+    await Promise.all([sender.stop(), adoption.stop()])
     await spool.close()
     return left()
   }
   return {
-    record: (event) => recorder.record(event),
+    record(event) {
+      const answer = isInMemory ? recordAccepted(event) : recorder.record(event)
+      // Those who do not await it hear of it by `onError`.
+      answer.catch(() => {})
+      return answer
+    },
     flush,
     share,
     close: async ({ timeoutMs = 10_000, strict = false } = {}) => {
       closing ??= drain(timeoutMs)
       const { pending, lastError } = await closing
-      if (strict && pending > 0) throw notAccepted({ pending, lastError })
+      if (strict && pending > 0)
+        throw isInMemory
+          ? notAccepted({ pending, lastError }, ARE, 'lost: they were in memory, not accepted by the log')
+          : notAccepted({ pending, lastError }, WAIT, 'in the spool, not accepted by the log')
       return { pending, lastError }
     },
     get status(): AuditLogStatus {
@@ -233,6 +313,7 @@ function auditLog(
       return {
         source,
         stream,
+        worker,
         recorded: seq,
         accepted,
         spoolBytes: spool.bytes,
@@ -253,10 +334,26 @@ const failureOf = (error: Error): Failure => ({
   message: error.message,
 })
 
-function notAccepted({ pending, lastError }: Left): KillickError {
+const WAIT = ['waits', 'wait'] as const
+const ARE = ['is', 'are'] as const
+
+function notAccepted({ pending, lastError }: Left, [one, many]: typeof WAIT | typeof ARE, where: string): KillickError {
   const why = lastError ? `: ${lastError.message}` : ''
-  const what = pending === 1 ? '1 event waits' : `${pending} events wait`
-  return new KillickError('not_accepted', `${what} in the spool, not accepted by the log${why}`, { pending, lastError })
+  const what = pending === 1 ? `1 event ${one}` : `${pending} events ${many}`
+  return new KillickError('not_accepted', `${what} ${where}${why}`, { pending, lastError })
+}
+
+/** What comes of `work`, or the failure if it takes longer than `ms`. */
+async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), ms)
+  })
+  try {
+    return await Promise.race([work, limit])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 function checkOptions(options: AuditLogOptions<string>) {
@@ -278,10 +375,12 @@ function checkOptions(options: AuditLogOptions<string>) {
     compression = HAS_ZSTD ? 'zstd' : 'gzip',
     signEvents = true,
   } = options
+  const isInMemory = spool === IN_MEMORY
   if (typeof url !== 'string' || !/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
     fail('url', 'must be an http(s) URL')
   if (!isSourceName(source)) fail('source', 'must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')
-  if (typeof spool !== 'string' || spool === '') fail('spool', 'must be the path of a directory')
+  if (typeof spool !== 'string' || spool === '') fail('spool', "must be the path of a directory, or 'memory'")
+  if (hasPlace(spool) && !isTemplate(spool)) fail('spool', 'must have {worker} once, and in its last name')
   if (!['zstd', 'gzip', 'none'].includes(compression)) fail('compression', 'must be zstd, gzip or none')
   if (compression === 'zstd' && !HAS_ZSTD) fail('compression', 'must be gzip or none: this runtime has no zstd')
   if (options.key === undefined) fail('key', 'is missing: a private JWK, the path of a key file, or a signer')
@@ -294,7 +393,16 @@ function checkOptions(options: AuditLogOptions<string>) {
     source,
     signEvents,
     fields: new Set<string>(fields),
-    maxSpoolBytes: count('maxSpoolBytes', options.maxSpoolBytes, 256 << 20, MIN_SPOOL_BYTES, 2 ** 40),
+    spool,
+    endStream: options.endStream ?? (isInMemory || hasPlace(spool)),
+    maxSpoolBytes: count(
+      'maxSpoolBytes',
+      options.maxSpoolBytes,
+      (isInMemory ? 32 : 256) << 20,
+      MIN_SPOOL_BYTES,
+      2 ** 40,
+    ),
+    acceptWaitMs: count('acceptWaitMs', options.acceptWaitMs, 30_000, 0, 2 ** 31 - 1),
     spoolWaitMs: count('spoolWaitMs', options.spoolWaitMs, 30_000, 0, 2 ** 31 - 1),
     limits: {
       maxEvents: count('batch.maxEvents', batch.maxEvents, 1000, 1, MAX_BATCH_EVENTS),
@@ -304,8 +412,9 @@ function checkOptions(options: AuditLogOptions<string>) {
     transport: {
       url,
       compression,
-      timeoutMs: count('timeoutMs', options.timeoutMs, 30_000, 1, 2 ** 31 - 1),
+      timeoutMs: count('timeoutMs', options.timeoutMs, isInMemory ? 10_000 : 30_000, 1, 2 ** 31 - 1),
       fetch: options.fetch ?? fetch,
+      again: isInMemory,
     },
   }
 }

@@ -4,7 +4,7 @@ import { KillickError } from '../core/errors.ts'
 import type { Signer } from '../core/signature.ts'
 import { type Draft, draftEvent, type Sealed, sealEvent } from './capture.ts'
 import { saltText, uuidv7 } from './random.ts'
-import type { Spool } from './spool.ts'
+import type { EventStore } from './spool.ts'
 
 /**
  * A durable event. `id`: its UUIDv7. `leafHash`: its cryptographic identity, 43 characters of base64url. `seq`: its place in the
@@ -16,7 +16,7 @@ type Stored = { sealed: Sealed; durable: Promise<void> }
 type Waiting = { draft: Draft; deadline: number; resolve: (stored: Stored) => void; reject: (error: unknown) => void }
 
 export type RecorderOptions = {
-  spool: Spool
+  spool: EventStore
   /** Null for unsigned events. */
   signer: Signer | null
   /** Names of fields beyond those of the protocol. */
@@ -33,7 +33,9 @@ const MAX_WAITING = 10_000
 export class Recorder {
   /** Calls of record() that were rejected: their events are not recorded. */
   rejected = 0
-  readonly #spool: Spool
+  /** Calls that were answered. */
+  recorded = 0
+  readonly #spool: EventStore
   readonly #signer: Signer | null
   readonly #fields: ReadonlySet<string>
   readonly #waitMs: number
@@ -60,13 +62,12 @@ export class Recorder {
    * counts it and calls `onRejected`.
    */
   record(input: unknown): Promise<Recorded> {
-    const answer = this.#record(input)
+    const answer = this.#closed ? Promise.reject(new KillickError('log_closed')) : this.#record(input)
     answer.catch(this.#onRejected)
     return answer
   }
 
   async #record(input: unknown): Promise<Recorded> {
-    if (this.#closed) throw new KillickError('log_closed')
     // The wall clock as it is. Order comes from `seq`, so a jump of the clock does not break the stream, and is not hidden.
     const time = Date.now()
     const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText }, this.#fields)
@@ -75,6 +76,7 @@ export class Recorder {
     this.#latest.catch(() => {})
     const { sealed, durable } = await stored
     await durable
+    this.recorded += 1
     return { id: draft.id, leafHash: sealed.leafHash, seq: sealed.seq }
   }
 
@@ -87,6 +89,12 @@ export class Recorder {
   close(): Promise<void> {
     this.#closed = true
     return this.settled()
+  }
+
+  /** Refuses further calls, and records one more event behind those under way. */
+  async end(last: unknown): Promise<void> {
+    await this.close()
+    await this.#record(last).catch(this.#onRejected)
   }
 
   /** The usual, synchronous way: nobody waits, there is room, the signer answers at once. */

@@ -11,7 +11,7 @@ import type { Signer } from '../core/signature.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import { leafHashOf } from './capture.ts'
 import { type Admission, admitReceipt, type Door, forkOfGap } from './receipt.ts'
-import type { Spool } from './spool.ts'
+import type { EventStore } from './spool.ts'
 import { compressBatch, type Delivery, postBatch, type TransportOptions } from './transport.ts'
 
 /** A batch is sent as soon as one of these limits is reached. */
@@ -25,7 +25,7 @@ export type BatchLimits = {
 }
 
 export type SenderOptions = {
-  spool: Spool
+  spool: EventStore
   signer: Signer
   limits: BatchLimits
   transport: TransportOptions
@@ -59,6 +59,7 @@ export class Sender {
   readonly #options: SenderOptions
   readonly #stop = new AbortController()
   #flushes: Flush[] = []
+  #hold: NodeJS.Timeout | undefined
   #dueAt = Number.POSITIVE_INFINITY
   #wake: () => void = () => {}
   #running: Promise<void> = Promise.resolve()
@@ -87,27 +88,19 @@ export class Sender {
     } else if (this.state === 'idle' && this.#isFull(spool)) this.#wake()
   }
 
-  /** Sends everything that is durable now. @throws KillickError the service's refusal, or `log_closed`. */
-  flush(): Promise<Receipt[]> {
+  /**
+   * Sends at once what is before place `end`, by default everything that is durable now.
+   * @param isAwaited whether a process that has nothing else to do stays for it
+   * @throws KillickError the service's refusal, or `log_closed`
+   */
+  flush(end = this.#options.spool.state.seq, isAwaited = true): Promise<Receipt[]> {
     const { spool } = this.#options
-    const end = spool.state.seq
     if (this.state === 'halted') return Promise.reject(this.lastError)
     if (spool.state.accepted >= end) return Promise.resolve([])
+    // A process that waits for flush() must not end, and the next attempt's timer does not keep it alive.
+    if (isAwaited) this.#hold ??= setInterval(() => {}, 60_000)
     return new Promise((resolve, reject) => {
-      // A process that waits for flush() must not end, and the next attempt's timer does not keep it alive.
-      const hold = setInterval(() => {}, 60_000)
-      this.#flushes.push({
-        end,
-        receipts: [],
-        resolve: (receipts) => {
-          clearInterval(hold)
-          resolve(receipts)
-        },
-        reject: (error) => {
-          clearInterval(hold)
-          reject(error)
-        },
-      })
+      this.#flushes.push({ end, receipts: [], resolve, reject })
       if (this.state === 'idle' || this.state === 'refused') this.#wake()
     })
   }
@@ -135,7 +128,7 @@ export class Sender {
     }
   }
 
-  #isFull(spool: Spool): boolean {
+  #isFull(spool: EventStore): boolean {
     const { limits } = this.#options
     return spool.state.seq - spool.state.batched >= limits.maxEvents || spool.unbatchedBytes >= limits.maxBytes
   }
@@ -220,6 +213,7 @@ export class Sender {
     const isDone = (flush: Flush) => flush.end <= spool.state.accepted
     for (const flush of this.#flushes.filter(isDone)) flush.resolve(flush.receipts)
     this.#flushes = this.#flushes.filter((flush) => !isDone(flush))
+    this.#release()
   }
 
   /** Makes evidence durable before anybody hears of it. */
@@ -259,6 +253,13 @@ export class Sender {
 
   #failFlushes(error: Error): void {
     for (const flush of this.#flushes.splice(0)) flush.reject(error)
+    this.#release()
+  }
+
+  #release(): void {
+    if (this.#flushes.length > 0) return
+    clearInterval(this.#hold)
+    this.#hold = undefined
   }
 
   /** Waits until woken or stopped, or for `ms`. It does not keep the process alive: events in the spool are safe there. */

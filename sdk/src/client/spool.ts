@@ -27,6 +27,26 @@ export type SpoolOptions = {
   onDurable?: () => void
 }
 
+/** What recorder and sender need of a spool, on a disk or not. */
+export type EventStore = Pick<
+  Spool,
+  | 'state'
+  | 'open'
+  | 'fork'
+  | 'unbatchedBytes'
+  | 'bytes'
+  | 'place'
+  | 'hasRoom'
+  | 'room'
+  | 'append'
+  | 'read'
+  | 'openBatch'
+  | 'accept'
+  | 'shown'
+  | 'keepFork'
+  | 'close'
+>
+
 const MAX_SEGMENT_BYTES = 8 << 20
 // How many bytes may wait for the disk in memory: a slow disk slows record() down and does not fill the memory.
 const MAX_QUEUED_BYTES = 8 << 20

@@ -16,6 +16,11 @@ export type TransportOptions = {
   /** Time limit from connecting to the last byte of the answer, in ms. */
   timeoutMs: number
   fetch: typeof fetch
+  /**
+   * Whether to send a batch again at once where the connection was cut, as the service closes one behind a process that was
+   * frozen. The same batch gets the same receipt. Default false.
+   */
+  again?: boolean
 }
 
 /**
@@ -99,6 +104,7 @@ export function postBatch(body: Buffer, options: TransportOptions, signal: Abort
       ...(compression !== 'none' && { 'content-encoding': compression }),
     },
     body: new Uint8Array(body),
+    ...(options.again && { again: true }),
   })
 }
 
@@ -113,7 +119,7 @@ async function ask(
   path: string,
   options: TransportOptions,
   signal: AbortSignal,
-  init: Pick<ServiceRequest, 'method' | 'headers' | 'body'>,
+  init: Pick<ServiceRequest, 'method' | 'headers' | 'body' | 'again'>,
 ): Promise<Delivery> {
   let response: Response
   let text: string

@@ -5,9 +5,9 @@
  */
 import { toBase64url, utf8 } from './bytes.ts'
 import { type ErrorCode, KillickError } from './errors.ts'
-import { type AnyEventInput, checkEventInput, checkField } from './fields.ts'
+import { type AnyEventInput, checkEventInput, checkField, type EventInput } from './fields.ts'
 import { type Hash, isHashText, leafHash, parseHash, printHash, sha256 } from './hash.ts'
-import { hasMembers, type JsonObject, type JsonValue, parseJson } from './json.ts'
+import { hasMembers, isObject, type JsonObject, type JsonValue, parseJson } from './json.ts'
 import type { Alg } from './jwk.ts'
 import { parseJws, parseSegment, type ReadHeader, signJws } from './jws.ts'
 import { PORTABLE, type Primitives } from './primitives.ts'
@@ -66,6 +66,7 @@ export type ParsedEvent = Position & {
   readonly fields: JsonObject
 }
 
+const STREAM_CLOSE = 'stream.close'
 const SOURCE = /^[a-z0-9][a-z0-9._-]{0,63}$/
 const STREAM = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
@@ -237,4 +238,18 @@ export function parseEvent(token: string, primitives: Primitives = PORTABLE, rea
 export function hideFields(event: ParsedEvent, shown: readonly string[]): string {
   const kept = event.disclosures.filter(({ name }) => shown.includes(name)).map(({ text }) => text)
   return `${[event.leaf, ...kept].join('~')}~`
+}
+
+/** The event by which a recorder ends a stream: docs/PROTOCOL.md §5. */
+export const streamClose = (source: string, stream: string): EventInput => ({
+  action: STREAM_CLOSE,
+  actor: { type: 'source', id: source },
+  targets: [{ type: 'stream', id: stream }],
+})
+
+/** Whether an event says that its stream ends with it. */
+export function endsStream({ stream, fields: { action, targets } }: Pick<ParsedEvent, 'stream' | 'fields'>): boolean {
+  if (action !== STREAM_CLOSE || !Array.isArray(targets) || targets.length !== 1) return false
+  const [target] = targets
+  return isObject(target) && hasMembers(target, ['type', 'id']) && target.type === 'stream' && target.id === stream
 }

@@ -6,12 +6,12 @@ import { openAuditLog } from '../../../sdk/src/client/index.ts'
 import { generateKey, publicJwk } from '../../../sdk/src/client/key.ts'
 import { judgeFork, parseFork } from '../../../sdk/src/core/fork.ts'
 import { parseKeptReceipt } from '../../../sdk/src/core/receipt.ts'
-import { register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { call, register, type TestService, testService } from '../../anchor-service/support/service.ts'
 import { cutTail } from '../../anchor-service/support/superuser.ts'
 import { event, tempDir } from './support.ts'
 
-const SOURCES = ['one', 'two'] as const
-const keys = { one: generateKey(), two: generateKey() }
+const SOURCES = ['one', 'two', 'functions'] as const
+const keys = { one: generateKey(), two: generateKey(), functions: generateKey() }
 const spools: Record<string, string> = {}
 let service: TestService
 
@@ -42,8 +42,35 @@ async function recorder(source: (typeof SOURCES)[number], url: string, asked: st
   return { audit, send }
 }
 
+test('a stream without a disk is accepted event by event, and its end is told from silence', async () => {
+  const options = { url: service.url, source: 'functions', key: keys.functions, logKey: service.vkey }
+  const [ended, silent] = await Promise.all([0, 1].map(() => openAuditLog({ ...options, spool: 'memory' })))
+  for (const audit of [ended!, silent!])
+    expect((await audit.record(event(1))).receipt).toMatchObject({ source: 'functions', seq: 0, n: 1 })
+  await ended!.close({ strict: true })
+  const streams = async () => {
+    const { streams } = (await call(service.url, '/v1/streams?source=functions')).json
+    return new Map(streams.map((it: { stream: string; events: number; ended: boolean }) => [it.stream, it]))
+  }
+  expect(await streams()).toEqual(
+    new Map([
+      [ended!.status.stream, expect.objectContaining({ events: 2, ended: true })],
+      [silent!.status.stream, expect.objectContaining({ events: 1, ended: false })],
+    ]),
+  )
+  // A disk's stream may go on behind its end.
+  const spool = tempDir()
+  for (const endStream of [true, false]) {
+    const audit = await openAuditLog({ ...options, spool, endStream })
+    await audit.record(event(2))
+    await audit.close({ strict: true })
+    expect((await streams()).get(audit.status.stream)).toMatchObject({ ended: endStream })
+  }
+  await silent!.close()
+})
+
 test('a log that two recorders fill proves to each that it only grew; one that its operator cut back is caught', async () => {
-  for (const source of SOURCES) spools[source] = tempDir()
+  for (const source of ['one', 'two']) spools[source] = tempDir()
   const asked: string[] = []
   const [one, two] = [await recorder('one', service.url, asked), await recorder('two', service.url, asked)]
   for (let round = 0; round < 3; round++) for (const { send } of [one, two]) await send()

@@ -53,6 +53,8 @@ export type TestLog = {
   /** Signed note of the first `size` of `leaves`; the newest where no size is given. */
   note: (leaves?: readonly Uint8Array[]) => string
   close: () => void
+  /** Ends every connection that is open. */
+  dropConnections: () => void
 }
 
 const ORIGIN = 'log.test'
@@ -75,6 +77,7 @@ export async function startLog(): Promise<TestLog> {
       return signNote(body, ORIGIN, publicKey, (message) => signer.sign(message) as Uint8Array)
     },
     close: () => {},
+    dropConnections: () => {},
   }
   const receipt = ({ header }: Batch) => {
     const index = log.leaves.indexOf(header.leafHash)
@@ -117,6 +120,7 @@ export async function startLog(): Promise<TestLog> {
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   log.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  log.dropConnections = () => server.closeAllConnections()
   log.close = () => {
     server.closeAllConnections()
     server.close()

@@ -1,5 +1,6 @@
 import {
   algOf,
+  endsStream,
   fromBase64url,
   type JsonObject,
   KillickError,
@@ -98,7 +99,7 @@ describe('checkpoints', () => {
   })
 })
 
-type EventCase = Case & { token: string; jwk: PublicJwk | null; event: JsonObject }
+type EventCase = Case & { token: string; jwk: PublicJwk | null; event: JsonObject; endsStream?: boolean }
 
 /** What a reader of an event does: its form, then its signature. */
 function readEvent({ token, jwk }: EventCase) {
@@ -118,6 +119,7 @@ describe.each(['jws', 'events'])('%s', (area) => {
     const printed = { ...(prev && { prev: printHash(prev) }), leafHash: printHash(hash) }
     expect({ source, stream, seq, id, time, fieldCount, fields, ...printed }).toEqual(v.event)
     expect(event.signature === undefined).toBe(v.jwk === null)
+    if (v.endsStream !== undefined) expect(endsStream(event)).toBe(v.endsStream)
   })
 })
 

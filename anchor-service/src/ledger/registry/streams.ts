@@ -1,7 +1,8 @@
-import { asHash, isSourceName, isStreamId, printHash } from '@killick/sdk/core'
+import { asHash, endsStream, isSourceName, isStreamId, parseEvent, printHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import type { KeptBatch, StreamHead } from '../packs/checked-batch.ts'
+import { readStored } from '../packs/read-pack.ts'
 import { splitHashes } from '../tree/tiles.ts'
 
 export type StreamName = { source: string; stream: string }
@@ -73,7 +74,8 @@ export async function readStream(db: Db, source: string, stream: string) {
   }
 }
 
-export type StreamSummary = StreamName & { events: number; lastAt: Date }
+/** `ended`: its last event says that the recorder ended it (docs/PROTOCOL.md §5). */
+export type StreamSummary = StreamName & { events: number; lastAt: Date; ended: boolean }
 
 /**
  * Streams by name, of one source or of all. It goes from one to the next by index, so its cost depends on the length of the page
@@ -84,21 +86,39 @@ export async function readStreams(
   page: { limit: number; after?: StreamName | undefined; source?: string | undefined },
 ): Promise<{ streams: StreamSummary[]; next: StreamName | null }> {
   const isWanted = page.source === undefined ? '$4::text is null' : 'source = $4'
-  const { rows } = await db.query<StreamName & { events: number; last_at: Date }>(
+  const { rows } = await db.query<StreamName & { events: number; last_at: Date; last: number }>(
     `with recursive names as (
        (select source, stream from batches where (source, stream) > ($1, $2) and ${isWanted} order by 1, 2 limit 1)
        union all
        select next.* from names n cross join lateral (
          select source, stream from batches where (source, stream) > (n.source, n.stream) and ${isWanted}
          order by 1, 2 limit 1) next)
-     select n.source, n.stream, last.events, last.last_at from (select * from names limit $3) n
-     cross join lateral (select seq + n as events, accepted_at as last_at from batches
+     select n.source, n.stream, last.events, last.last_at, last.last from (select * from names limit $3) n
+     cross join lateral (select seq + n as events, accepted_at as last_at, first_event + n - 1 as last from batches
                          where source = n.source and stream = n.stream order by seq desc limit 1) last
      order by 1, 2`,
     [page.after?.source ?? '', page.after?.stream ?? '', page.limit + 1, page.source ?? null],
   )
-  const streams = rows
-    .slice(0, page.limit)
-    .map(({ source, stream, events, last_at }) => ({ source, stream, events, lastAt: last_at }))
+  const shown = rows.slice(0, page.limit)
+  const ends = await readEnds(
+    db,
+    shown.map(({ last }) => last),
+  )
+  const streams = shown.map(({ source, stream, events, last_at, last }) => ({
+    ...{ source, stream, events, lastAt: last_at, ended: ends.has(last) },
+  }))
   return { streams, next: rows.length > page.limit ? streams.at(-1)! : null }
+}
+
+/** Those of the events with these numbers that end their stream. What can no longer be read ends nothing. */
+async function readEnds(db: Db, numbers: readonly number[]): Promise<Set<number>> {
+  const ends = new Set<number>()
+  for (const { number, token } of await readStored(db, numbers)) {
+    try {
+      if (endsStream(parseEvent(token))) ends.add(number)
+    } catch {
+      // Altered in the database: the audit tells.
+    }
+  }
+  return ends
 }

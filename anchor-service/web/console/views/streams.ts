@@ -39,7 +39,7 @@ export async function streams(search: URLSearchParams): Promise<HTMLElement> {
     h(
       'p',
       { class: 'note' },
-      'No stream here has a gap: a batch is accepted only where its stream ends. What a source has not sent cannot be seen from here; look for a source that has been silent for longer than it should be.',
+      'No stream here has a gap: a batch is accepted only where its stream ends. What a source has not sent cannot be seen from here; look for a source that has been silent for longer than it should be. A stream that its recorder has ended is not silent.',
     ),
     first.streams.length === 0 ? empty('No stream yet.', 'A source begins one with its first batch.') : rows,
     more,
@@ -59,13 +59,13 @@ export async function streams(search: URLSearchParams): Promise<HTMLElement> {
 }
 
 function streamRow(stream: StreamAnswer, refused: Refused | undefined): HTMLElement {
-  const { source, stream: name, events, lastAt } = stream
+  const { source, stream: name, events, lastAt, ended } = stream
   return row(
     h('a', { href: `#/events?source=${encodeURIComponent(source)}` }, said(source)),
     h('a', { href: hrefOf({ source, stream: name, seq: events - 1 }) }, said(name)),
     count(events),
     when(lastAt),
-    span((Date.now() - Date.parse(lastAt)) / 1000),
+    ended ? h('span', { class: 'note' }, 'ended') : span((Date.now() - Date.parse(lastAt)) / 1000),
     refused ? h('span', {}, when(refused.at), ` ${refused.code}`) : h('span', { class: 'note' }, 'none known'),
   )
 }

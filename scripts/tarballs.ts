@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { manPage } from '../sdk/src/cli/man.ts'
 import { buildPage } from './page.ts'
@@ -22,6 +22,12 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const tsc = createRequire(import.meta.url)
   .resolve('typescript/package.json')
   .replace(/package\.json$/, 'bin/tsc')
+
+/**
+ * Workspaces that CommonJS may require, whatever the compiler: each entry has a file that requires the ES module, which each Node
+ * they run on can, and declarations that say so. There is one copy of the code.
+ */
+const REQUIRED = new Set(['sdk'])
 
 /** In order of need: a package is compiled against the declarations of those before it. */
 const WORKSPACES = ['sdk', 'anchor-service']
@@ -48,7 +54,8 @@ export async function pack(
     compile(from, to, paths, !isComplete)
     copyAssets(from, to)
     if (workspace === 'anchor-service' && isComplete) await buildPage(join(to, 'web/dist'))
-    const published = publish(manifest)
+    if (REQUIRED.has(workspace)) writeRequired(to, manifest)
+    const published = publish(manifest, REQUIRED.has(workspace))
     if (workspace === 'sdk') published.man = writeManual(to, String(manifest.version))
     writeFileSync(join(to, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
     for (const command of Object.values(published.bin ?? {})) chmodSync(join(to, command), 0o755)
@@ -109,10 +116,27 @@ function writeManual(to: string, version: string): string {
   return './man/killick.1'
 }
 
-function publish(manifest: Manifest): Manifest {
+/** The folder cjs/: what `require` and compilers of CommonJS find. */
+function writeRequired(to: string, { exports }: Manifest): void {
+  for (const path of globSync('src/**/*.d.ts', { cwd: to, exclude: ['src/cli/**'] }))
+    cpSync(join(to, path), join(to, 'cjs', path.slice('src/'.length)))
+  writeFileSync(join(to, 'cjs/package.json'), '{ "type": "commonjs" }\n')
+  for (const path of Object.values(exports).filter((path) => path.endsWith('.ts'))) {
+    const file = join(to, required(path).replace(/\.ts$/, '.js'))
+    const module = relative(dirname(file), join(to, path.replace(/\.ts$/, '.js')))
+    writeFileSync(file, `module.exports = require('${module.split(sep).join('/')}')\n`)
+  }
+}
+
+const required = (path: string): string => path.replace(/^\.\/src\//, './cjs/')
+
+function publish(manifest: Manifest, isRequired: boolean): Manifest {
   const script = (path: string) => path.replace(/\.ts$/, '.js')
-  const declared = (path: string) =>
-    path.endsWith('.ts') ? { types: path.replace(/\.ts$/, '.d.ts'), default: script(path) } : path
+  const typed = (path: string) => ({ types: path.replace(/\.ts$/, '.d.ts'), default: script(path) })
+  const declared = (path: string) => {
+    if (!path.endsWith('.ts')) return path
+    return isRequired ? { import: typed(path), require: typed(required(path)) } : typed(path)
+  }
   const mapped = <T>(record: Record<string, string>, change: (path: string) => T) =>
     Object.fromEntries(Object.entries(record).map(([key, path]) => [key, change(path)]))
   const { bin, sideEffects, ...rest } = manifest

@@ -1,6 +1,7 @@
 // The packed SDK where applications run: in runtimes that are not this one, and inside bundles. Each records against a real service.
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -9,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { generateKey, publicJwk } from '../../sdk/src/client/key.ts'
 import { parseEvent } from '../../sdk/src/core/event.ts'
 import { call, register, type TestService, testService } from '../anchor-service/support/service.ts'
-import { ENV, installTools, makeProject, runtime } from './tools.ts'
+import { ENV, installTools, makeProject, ROOT, runtime } from './tools.ts'
 
 const run = promisify(execFile)
 const key = generateKey()
@@ -63,9 +64,25 @@ function found(name: Parameters<typeof runtime>[1], skip: (why: string) => never
   return skip(`${name} cannot be had here: npm ci of test/outside`)
 }
 
-describe('runtimes', () => {
+describe('runtimes', { timeout: 120_000 }, () => {
   test('Node 22 records', async ({ skip }) => {
     await records('node22', found('node22', skip), 'app.js')
+  })
+
+  test('Node 22 and this Node require() it', async ({ skip }) => {
+    await writeFile(join(project, 'app.cjs'), APP.replace(/import (.*) from (.*)/, 'const $1 = require($2)'))
+    await Promise.all([
+      records('require', process.execPath, 'app.cjs'),
+      records('require22', found('node22', skip), 'app.cjs'),
+    ])
+  })
+
+  test('Deno records', async ({ skip }) => {
+    await records('deno', found('deno', skip), 'run', '--allow-all', 'app.js')
+  })
+
+  test('Bun records', async ({ skip }) => {
+    await records('bun', found('bun', skip), 'app.js')
   })
 
   test('an older Node says so in one sentence, wherever one begins', async ({ skip }) => {
@@ -83,21 +100,97 @@ describe('runtimes', () => {
   })
 })
 
-describe('bundles', () => {
+describe('bundles', { timeout: 120_000 }, () => {
   const formats = [
     ['esm', 'mjs'],
     ['cjs', 'cjs'],
   ] as const
+  const entry = () => join(project, 'app.js')
+
   test.each(formats)('esbuild, as %s', async (format, ending) => {
     const outfile = join(project, `esbuild.${ending}`)
-    await build({
-      entryPoints: [join(project, 'app.js')],
-      bundle: true,
-      platform: 'node',
-      format,
-      outfile,
-      minify: true,
-    })
+    await build({ entryPoints: [entry()], bundle: true, platform: 'node', format, outfile, minify: true })
     await records(`esbuild-${format}`, process.execPath, outfile)
   })
+
+  test.each(formats)('Vite for SSR, as %s', async (format, ending) => {
+    const { build } = await import('vite')
+    await build({
+      ...{ root: project, configFile: false, logLevel: 'warn', ssr: { noExternal: true } },
+      build: {
+        ...{ ssr: entry(), outDir: `vite-${format}`, emptyOutDir: true },
+        rollupOptions: { output: { format, entryFileNames: `app.${ending}` } },
+      },
+    })
+    await records(`vite-${format}`, process.execPath, join(project, `vite-${format}`, `app.${ending}`))
+  })
+
+  test.each(formats)('webpack, as %s', async (format, ending) => {
+    const webpack = createRequire(join(tools!, 'package.json'))('webpack')
+    const filename = `webpack.${ending}`
+    const stats = await promisify(webpack)({
+      ...{ mode: 'production', target: 'node22', entry: entry(), context: project },
+      output: { path: project, filename, ...(format === 'esm' && { module: true, chunkFormat: 'module' }) },
+      // Making it small takes ten times as long as making it.
+      optimization: { minimize: false },
+      experiments: { outputModule: format === 'esm' },
+    })
+    expect(stats.toJson({ all: false, errors: true, warnings: true })).toMatchObject({ errors: [], warnings: [] })
+    await records(`webpack-${format}`, process.execPath, join(project, filename))
+  })
+
+  test.each(formats)('rollup, as %s', async (format, ending) => {
+    const from = createRequire(join(tools!, 'package.json'))
+    const { rollup } = from('rollup')
+    const plugins = [
+      from('@rollup/plugin-node-resolve').default({ exportConditions: ['node'] }),
+      from('@rollup/plugin-commonjs').default(),
+    ]
+    const warnings: string[] = []
+    const bundle = await rollup({
+      ...{ input: entry(), plugins, external: /^node:/ },
+      onwarn: ({ message }: { message: string }) => warnings.push(message),
+    })
+    const file = join(project, `rollup.${ending}`)
+    await bundle.write({ file, format })
+    expect(warnings).toEqual([])
+    await records(`rollup-${format}`, process.execPath, file)
+  })
+})
+
+describe('types', { timeout: 120_000 }, () => {
+  const compilers: { name: string; resolutions: string[] }[] = [
+    { name: 'typescript54', resolutions: ['node16'] },
+    { name: 'typescript6', resolutions: ['bundler'] },
+    { name: 'typescript', resolutions: ['node16', 'nodenext', 'bundler'] },
+  ]
+
+  /** All that must compile and must not, and every entry. */
+  async function writeUses(): Promise<void> {
+    const uses = await readFile(join(ROOT, 'test/sdk/client/field-types.ts'), 'utf8')
+    const entries = ['core', 'verify', 'words', 'audit'].map((it) => `export * as ${it} from '@killick/sdk/${it}'\n`)
+    const text = uses.replace(/'[^']*index\.ts'/, "'@killick/sdk'") + entries.join('')
+    // As an ES module, as CommonJS, and as what a bundler reads.
+    for (const ending of ['mts', 'cts', 'ts']) await writeFile(join(project, `use.${ending}`), text)
+  }
+
+  test.each(compilers)(
+    '$name, strict and with the declarations checked: $resolutions',
+    async ({ name, resolutions }) => {
+      await writeUses()
+      const isOwn = name === 'typescript'
+      const compiler = join(isOwn ? ROOT : tools!, 'node_modules', name, isOwn ? 'bin/tsc' : 'lib/tsc.js')
+      const strict = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false']
+      // The compiler's own declarations are left out.
+      strict.push('--lib', 'es2022', '--skipDefaultLibCheck')
+      const node = ['--target', 'es2022', '--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types')]
+      for (const resolution of resolutions) {
+        const isBundler = resolution === 'bundler'
+        const how = ['--moduleResolution', resolution, '--module', isBundler ? 'esnext' : resolution]
+        const args = [compiler, ...strict, ...node, ...how, ...(isBundler ? ['use.ts'] : ['use.mts', 'use.cts'])]
+        const { stdout } = await run(process.execPath, args, { cwd: project, env: ENV }).catch((failed) => failed)
+        expect(stdout, resolution).toBe('')
+      }
+    },
+  )
 })

@@ -76,7 +76,7 @@ describe('@killick/sdk', () => {
     expect(names.sort()).toEqual(
       [
         ...['openAuditLog', 'AuditLog', 'AuditLogOptions', 'BatchLimits', 'Compression'],
-        ...['MemoryAuditLog', 'Accepted', 'AuditLogStatus', 'Failure', 'Left', 'Recorded', 'Receipt'],
+        ...['MemoryAuditLog', 'AcceptedEvent', 'AuditLogStatus', 'Failure', 'Left', 'Recorded', 'Receipt'],
         ...['EventInput', 'Party', 'Change', 'Recordable', 'RecordableObject', 'RecorderConfig', 'readConfig'],
         ...['generateKey', 'publicJwk', 'readKeyFile', 'writeKeyFile', 'signerOf'],
         ...['Alg', 'PrivateJwk', 'PublicJwk', 'Signer'],

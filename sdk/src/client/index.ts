@@ -1,6 +1,6 @@
 export { generateKey, type PrivateJwk, publicJwk, readKeyFile, signerOf, writeKeyFile } from './key.ts'
 export {
-  type Accepted,
+  type AcceptedEvent,
   type AuditLog,
   type AuditLogOptions,
   type AuditLogStatus,

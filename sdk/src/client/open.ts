@@ -169,7 +169,7 @@ export type AuditLog<Fields extends string = never> = {
 }
 
 /** An event that the log has accepted, and the receipt for its batch, which was checked. */
-export type Accepted = Recorded & { receipt: Receipt }
+export type AcceptedEvent = Recorded & { receipt: Receipt }
 
 /** An audit log without a disk, opened with `spool: 'memory'`. */
 export type MemoryAuditLog<Fields extends string = never> = Omit<AuditLog<Fields>, 'record'> & {
@@ -179,7 +179,7 @@ export type MemoryAuditLog<Fields extends string = never> = Omit<AuditLog<Fields
    * @throws KillickError as with a disk, and then nothing was recorded; `not_accepted` after `acceptWaitMs`, or what `flush()`
    * throws: then the event stays in memory, is sent again, and may still be accepted
    */
-  record(event: Parameters<AuditLog<Fields>['record']>[0]): Promise<Accepted>
+  record(event: Parameters<AuditLog<Fields>['record']>[0]): Promise<AcceptedEvent>
 }
 
 const IN_MEMORY = 'memory'
@@ -272,7 +272,7 @@ function auditLog({
     pending: spool.state.seq - spool.state.accepted,
     lastError: sender.lastError && failureOf(sender.lastError),
   })
-  const recordAccepted = async (event: EventInput): Promise<Accepted> => {
+  const recordAccepted = async (event: EventInput): Promise<AcceptedEvent> => {
     const recorded = await recorder.record(event)
     const { seq } = recorded
     const late = () => notAccepted(left(), WAIT, 'in memory, not accepted by the log so far')

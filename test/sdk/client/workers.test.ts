@@ -55,17 +55,16 @@ test('what killed workers left is sent by the next one, each stream once and end
   const script = fileURLToPath(new URL('./recording-child.ts', import.meta.url))
   // Nothing reaches the log while they live.
   log.faults.push(...Array(10_000).fill(problem(503, 'busy')))
-  const recorded: string[] = []
+  const recordedBy: string[][] = [[], [], []]
   const children = Array.from({ length: 3 }, () =>
     spawn(process.execPath, [script, log.url, spool, JSON.stringify(key)], { stdio: ['ignore', 'pipe', 'inherit'] }),
   )
   const ends = children.map((child) => once(child, 'close'))
-  for (const child of children)
+  for (const [i, child] of children.entries())
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      for (const line of text.split('\n').slice(0, -1)) recorded.push(line.split(' ')[1]!)
+      for (const line of text.split('\n').slice(0, -1)) recordedBy[i]!.push(line.split(' ')[1]!)
     })
-  await expect.poll(() => readdirSync(folder).length).toBe(3)
-  await expect.poll(() => recorded.length).toBeGreaterThan(60)
+  await expect.poll(() => Math.min(...recordedBy.map(({ length }) => length))).toBeGreaterThan(20)
   for (const child of children) child.kill('SIGKILL')
   await Promise.all(ends)
   log.faults.length = 0
@@ -77,7 +76,7 @@ test('what killed workers left is sent by the next one, each stream once and end
   await next.close()
   const ids = idsIn(log)
   expect(new Set(ids).size).toBe(ids.length)
-  for (const id of recorded) expect(ids).toContain(id)
+  for (const id of recordedBy.flat()) expect(ids).toContain(id)
   // Number 0 went on in this process, which recorded nothing itself.
   expect([...streamsIn(log).values()].map((ended) => ended.filter(Boolean).length).sort()).toEqual([0, 1, 1])
   // Nobody holds what was adopted.

@@ -12,6 +12,10 @@ export const TOOLS = {
   // Containers built and run where no container engine may: a base image from Debian's packages, and chroot in place of namespaces.
   buildah: { names: ['buildah'], install: 'apt-get install buildah' },
   mmdebstrap: { names: ['mmdebstrap'], install: 'apt-get install mmdebstrap' },
+  // What is printed for shells and for man is read by them.
+  zsh: { names: ['zsh'], install: 'apt-get install zsh' },
+  fish: { names: ['fish'], install: 'apt-get install fish' },
+  groff: { names: ['groff'], install: 'apt-get install groff-base' },
 } as const
 
 /** The path of the first program of these names on the PATH, or null. */

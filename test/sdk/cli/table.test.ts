@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { findTool } from '../../../scripts/lib/tools.ts'
 import { COMMANDS } from '../../../sdk/src/cli/table/index.ts'
 import { VARIABLES } from '../../../sdk/src/config/config.ts'
 import { killick } from './support.ts'
@@ -14,7 +15,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
-const has = (program: string) => spawnSync(program, ['--version']).error === undefined
+const has = (program: Parameters<typeof findTool>[0]) => findTool(program) !== null
 
 test.each(COMMANDS.map(({ name }) => [name]))(
   '%s: its help names every option, and it takes no other',

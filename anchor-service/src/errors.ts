@@ -31,7 +31,10 @@ export const SERVICE_CODES = {
   event_unreadable: [410, 'The database does not hold this event as it was accepted: somebody has altered it.'],
   share_expired: [410, 'The link has expired.'],
   share_revoked: [410, 'The link was revoked.'],
-  sign_in_used: [410, 'This link has signed in once already, and does so no more.'],
+  sign_in_used: [
+    410,
+    'This link to the console has signed in once already. Sign in with a token, or make another link.',
+  ],
   body_too_large: [413, 'The body is larger than allowed, as sent or decompressed.'],
   unsupported_media_type: [415, 'The Content-Type or Content-Encoding is not supported.'],
   rate_limited: [429, 'Too many requests from this address.'],

@@ -174,7 +174,7 @@ const PAGES: [string, (db: Db) => Promise<unknown>, number?][] = [
   ['anchors, a later page', (db) => readAnchors(db, { limit: PAGE, before: 50 })],
   ['targets', (db) => readTargets(db)],
   ['how the log stands', (db) => readStanding(db)],
-  ['what happened day by day', (db) => readDays(db, 14, Date.now()), 14 * HALVES + 2 * SEARCH],
+  ['what happened day by day', (db) => readDays(db, 14, Date.now()), 14 * HALVES + 2 * (ENOUGH + SEARCH)],
   ['shares', (db) => readShares(db, { limit: PAGE })],
   ['shares, a later page', (db) => readShares(db, { limit: PAGE, before: 50 })],
   ['equivocations', (db) => readEquivocations(db, { limit: PAGE })],

@@ -5,12 +5,10 @@ import { createServer } from 'node:http'
 import { openAuditLog } from '@killick/sdk'
 
 if (cluster.isPrimary) {
-  const places = new Map()
-  const fork = (place) => places.set(cluster.fork({ PLACE: place }).id, place)
-  for (let place = 0; place < 2; place++) fork(place)
+  for (let i = 0; i < 2; i++) cluster.fork()
   let isStopping = false
-  cluster.on('exit', ({ id }) => {
-    if (!isStopping) fork(places.get(id))
+  cluster.on('exit', () => {
+    if (!isStopping) cluster.fork()
   })
   cluster.on('message', (_worker, line) => console.log(line))
   process.on('SIGTERM', () => {
@@ -18,27 +16,27 @@ if (cluster.isPrimary) {
     for (const worker of Object.values(cluster.workers)) worker.process.kill('SIGTERM')
   })
 } else {
-  const place = process.env.PLACE
   const audit = await openAuditLog({
     url: process.env.KILLICK_URL ?? 'http://127.0.0.1:8787',
     source: 'tickets',
     key: process.env.KILLICK_KEY ?? './tickets.key.json',
     logKey: process.env.KILLICK_LOG_KEY,
-    spool: `${process.env.KILLICK_SPOOL ?? './spool'}/${place}`,
+    spool: `${process.env.KILLICK_SPOOL ?? './spool'}/{worker}`,
   })
+  const { worker } = audit.status
   const server = createServer(async (request, response) => {
     const actor = { type: 'user', id: request.headers['x-user'] ?? 'nobody' }
-    await audit.record({ action: 'ticket.open', actor, targets: [], metadata: { worker: place } })
-    response.end(`worker ${place}\n`)
+    await audit.record({ action: 'ticket.open', actor, metadata: { worker } })
+    response.end(`worker ${worker}\n`)
   })
   server.listen(process.env.PORT ?? 3000, '127.0.0.1', () => {
-    process.send(`worker ${place} (${process.pid}) at http://127.0.0.1:${server.address().port}`)
+    process.send(`worker ${worker} (${process.pid}) at http://127.0.0.1:${server.address().port}`)
   })
   process.on('SIGTERM', () => {
     server.close()
     server.closeAllConnections()
     audit.close().then(({ pending }) => {
-      process.send(`worker ${place} leaves ${pending} events`, () => process.exit())
+      process.send(`worker ${worker} leaves ${pending} events`, () => process.exit())
     })
   })
 }

@@ -1,7 +1,9 @@
 // Every application in examples/, run as its guide says, against one service that anchors on a real chain.
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -113,6 +115,55 @@ test('cluster: a worker that is killed loses nothing, and its place goes on with
   expect(streams.size).toBe(2)
   app.process.kill('SIGTERM')
   expect((await app.exited).code).toBe(0)
+}, 60_000)
+
+test('serverless: what was answered is in the ledger, frozen, cut off or killed', async () => {
+  const { env } = await newSource('downloads')
+  const cables = new Set<Socket>()
+  const between = createServer((socket) => {
+    const onward = connect(Number(new URL(service.url).port), '127.0.0.1')
+    for (const [from, to] of [
+      [socket, onward],
+      [onward, socket],
+    ] as const) {
+      cables.add(from)
+      from.on('error', () => {}).pipe(to)
+    }
+  }).listen(0, '127.0.0.1')
+  await once(between, 'listening')
+  env.KILLICK_URL = `http://127.0.0.1:${(between.address() as AddressInfo).port}`
+  // A platform in short: a call for each line, an answer for each call.
+  const platform = `
+    const { handler } = await import(${JSON.stringify(join(examples, 'serverless/handler.js'))})
+    for await (const line of (await import('node:readline')).createInterface({ input: process.stdin }))
+      console.log(JSON.stringify(await handler(JSON.parse(line))))`
+  const args = ['--input-type=module', '--eval', platform]
+  const app = await startChild(process.execPath, args, { env, cwd: folder, stdio: 'pipe' })
+  let answered = 0
+  const download = async (file: string) => {
+    app.process.stdin!.write(`${JSON.stringify({ user: 'zoe', file })}\n`)
+    const lines = () =>
+      app
+        .output()
+        .trim()
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+    await expect.poll(() => lines().length).toBe(++answered)
+    return JSON.parse(lines().at(-1)!)
+  }
+  const ids = async () => (await eventsOf('downloads')).map(({ id }: { id: string }) => id)
+
+  const first = await download('a.pdf')
+  expect(first.statusCode).toBe(200)
+  expect(await ids()).toEqual([first.body])
+  app.process.kill('SIGSTOP')
+  for (const cable of cables) cable.destroy()
+  app.process.kill('SIGCONT')
+  const second = await download('b.pdf')
+  expect(second.statusCode).toBe(200)
+  await app.kill9()
+  between.close()
+  expect(await ids()).toEqual([second.body, first.body])
 }, 60_000)
 
 describe('auditor', () => {

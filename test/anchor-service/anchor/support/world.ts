@@ -41,7 +41,8 @@ export async function openWorld(): Promise<World> {
   )
   const env = { DATABASE_URL: databaseUrl, KILLICK_DATA: folder, KILLICK_ORIGIN: 'test.example/log' }
   const [chain, store] = await Promise.all([startChain(), openStore(loadConfig(env))])
-  const locks = new pg.Pool({ ...store.pool.options, max: 40 })
+  // More targets than connections: on a busy machine one waits for its turn longer than a service would.
+  const locks = new pg.Pool({ ...store.pool.options, max: 40, connectionTimeoutMillis: 60_000 })
   locks.on('error', () => {})
   return {
     ...{ chain, store, env, databaseUrl, locks, contract: await chain.deployAnchorLog() },

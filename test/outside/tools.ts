@@ -31,7 +31,11 @@ export async function installTools(): Promise<string | null> {
     for (const name of FILES) await copyFile(join(import.meta.dirname, name), join(half, name))
     // Nothing here needs a script of its own to be installed.
     await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'], { cwd: half, env: ENV })
-    await rename(half, folder)
+    // Another file of the same run may have been faster.
+    await rename(half, folder).catch(async (error) => {
+      if (!existsSync(folder)) throw error
+      await rm(half, { recursive: true, force: true })
+    })
     return folder
   } catch (error) {
     await rm(half, { recursive: true, force: true })

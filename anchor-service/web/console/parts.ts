@@ -11,7 +11,7 @@ const LOOK_EVERY_MS = 2500
 
 /** @param title in several parts where some of them are somebody else's words */
 export function view(title: string | readonly Child[], ...children: Child[]): HTMLElement {
-  const parts = typeof title === 'string' ? [title] : title
+  const parts = Array.isArray(title) ? title : [title]
   return h('section', { 'aria-labelledby': 'title' }, h('h1', { id: 'title', tabindex: -1 }, ...parts), ...children)
 }
 

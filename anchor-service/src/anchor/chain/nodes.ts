@@ -75,8 +75,16 @@ export function openNodes(options: NodesOptions): Nodes {
   const quorum = options.quorum ?? (members.length <= 2 ? 1 : Math.floor(members.length / 2) + 1)
   let chainId = options.chainId ?? null
 
+  /** The block that a quorum knew at the last survey. */
+  let high = 0
   const setAside = (member: Member, fault: NodeFault, detail: string) => Object.assign(member, { fault, detail })
   const usable = () => members.filter((member) => member.fault === null)
+
+  /** By the block of the last survey, since a node that was set aside reports while nobody waits for it. */
+  function judge(member: Member, number: number): void {
+    if (number >= high - options.maxLag) Object.assign(member, { fault: null, detail: null })
+    else setAside(member, 'behind', `${member.node.label} is ${high - number} blocks behind`)
+  }
 
   async function report(member: Member): Promise<{ member: Member; id: number; number: number } | null> {
     member.triedAt = performance.now()
@@ -86,9 +94,8 @@ export function openNodes(options: NodesOptions): Nodes {
         member.node.call('eth_blockNumber', []).then(quantity),
       ])
       chainId ??= id
-      // How far behind it is can be judged when all have reported.
-      if (id === chainId) Object.assign(member, { fault: null, detail: null })
-      else setAside(member, 'wrong_chain', `${member.node.label} is on chain ${id}, not ${chainId}`)
+      if (id !== chainId) setAside(member, 'wrong_chain', `${member.node.label} is on chain ${id}, not ${chainId}`)
+      else judge(member, number)
       return { member, id, number }
     } catch (error) {
       setAside(member, 'unreachable', (error as Error).message)
@@ -106,16 +113,16 @@ export function openNodes(options: NodesOptions): Nodes {
       const reports = await Promise.all(asked.map(report))
       const heard = reports.filter((report) => report !== null)
       const same = heard.filter((report) => report.id === chainId).sort((a, b) => b.number - a.number)
-      const high = same[quorum - 1]?.number
-      if (high === undefined || chainId === null) {
+      const agreed = same[quorum - 1]?.number
+      if (agreed === undefined || chainId === null) {
         const faults = members.flatMap(({ detail }) => detail ?? [])
         const kind = heard.length > 0 && same.length === 0 ? 'wrong_chain' : 'unreachable'
         throw new NoQuorum(kind, `${same.length} of ${quorum} nodes can be asked: ${faults.join('; ')}`)
       }
-      for (const { member, number } of same) {
-        if (number >= high - options.maxLag) continue
-        setAside(member, 'behind', `${member.node.label} is ${high - number} blocks behind`)
-      }
+      high = agreed
+      // What else was found out about one meanwhile stands.
+      for (const { member, number } of same)
+        if (member.fault === null || member.fault === 'behind') judge(member, number)
       const block = same.findLast(({ member }) => member.fault === null)!.number
       return { chainId, block }
     },

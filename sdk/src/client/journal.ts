@@ -263,5 +263,6 @@ export async function orSpoolError<T>(dir: string, work: () => Promise<T>): Prom
   }
 }
 
-const diskFull = (dir: string): KillickError =>
+/** The error for a disk without space. */
+export const diskFull = (dir: string): KillickError =>
   new KillickError('spool_disk_full', `The disk with the spool ${dir} is full; nothing was recorded`, { dir })

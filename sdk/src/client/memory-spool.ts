@@ -14,6 +14,8 @@ export type MemorySpoolOptions = {
   maxBytes: number
   /** Called after every event. */
   onDurable: () => void
+  /** Name of the stream; default: a new one. */
+  stream?: string | undefined
 }
 
 export class MemorySpool implements EventStore {
@@ -29,7 +31,7 @@ export class MemorySpool implements EventStore {
 
   constructor(options: MemorySpoolOptions) {
     this.#options = options
-    this.state = freshState(options.source, randomUUID())
+    this.state = freshState(options.source, options.stream ?? randomUUID())
   }
 
   get place(): StreamPlace {

@@ -2,14 +2,15 @@ import { MAX_BATCH_EVENTS } from '../core/batch.ts'
 import { KillickError } from '../core/errors.ts'
 import { isSourceName, streamClose } from '../core/event.ts'
 import { type EventInput, isOwnField, type Recordable } from '../core/fields.ts'
+import type { PublicJwk } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
 import type { Receipt } from '../core/receipt.ts'
 import type { Signer } from '../core/signature.ts'
 import { printable } from '../core/text.ts'
 import { type Adoption, adopt } from './adopt.ts'
 import { loadSigner, type PrivateJwk } from './key.ts'
-import { MemorySpool } from './memory-spool.ts'
-import { type Recorded, Recorder } from './recorder.ts'
+import { MemorySpool, type MemorySpoolOptions } from './memory-spool.ts'
+import { type Minting, type Recorded, Recorder } from './recorder.ts'
 import { type BatchLimits, Sender } from './sender.ts'
 import { type Share, type ShareOptions, shareEvent } from './share.ts'
 import { type EventStore, Spool } from './spool.ts'
@@ -208,20 +209,39 @@ export function openAuditLog<const Fields extends string = never>(
 export async function openAuditLog<const Fields extends string = never>(
   options: AuditLogOptions<Fields>,
 ): Promise<AuditLog<Fields>> {
+  return openOver(options)
+}
+
+/** What a test puts in the place of the disk and of the clock. */
+export type TestGround = {
+  /** Makes the spool, as durable as it says. */
+  spool: (options: MemorySpoolOptions & { key: PublicJwk }) => EventStore
+  mint: Minting
+}
+
+/** `openAuditLog`, by default over disk and clock. */
+export async function openOver<const Fields extends string = never>(
+  options: AuditLogOptions<Fields>,
+  ground?: TestGround,
+): Promise<AuditLog<Fields>> {
   const { url, source, spool: where, signEvents, fields, limits, transport, ...checked } = checkOptions(options)
   const signer = await loadSigner(options.key)
   const onError = options.onError ?? warnOnce(url)
   const { logKey, onPin = sayPin(url) } = options
-  const sending = { signer, limits, transport, logKey, onError: (error: Error) => onError(error, 'send') }
-  const recording = { signer: signEvents ? signer : null, fields, waitMs: checked.spoolWaitMs }
+  const mint = ground?.mint
+  const report = (error: Error) => onError(error, 'send')
+  const sending = { signer, limits, transport, logKey, onError: report, now: mint?.now }
+  const recording = { signer: signEvents ? signer : null, fields, waitMs: checked.spoolWaitMs, mint }
   const storing = { source, key: signer.jwk, maxBytes: checked.maxSpoolBytes }
   let sender: Sender | undefined
   const onDurable = () => sender?.notice()
   const openSpool = (dir: string) => Spool.open({ ...storing, dir, onDurable })
   const isShared = hasPlace(where)
-  const { spool, worker } = isShared
-    ? await openFirst(where, openSpool)
-    : { spool: where === IN_MEMORY ? new MemorySpool({ ...storing, onDurable }) : await openSpool(where), worker: null }
+  const openAlone = async () => {
+    if (ground) return ground.spool({ ...storing, onDurable })
+    return where === IN_MEMORY ? new MemorySpool({ ...storing, onDurable }) : openSpool(where)
+  }
+  const { spool, worker } = isShared ? await openFirst(where, openSpool) : { spool: await openAlone(), worker: null }
   const recorder = new Recorder({ ...recording, spool, onRejected: (error) => onError(error, 'record') })
   sender = new Sender({ ...sending, spool, onPin })
   sender.start()
@@ -234,7 +254,8 @@ export async function openAuditLog<const Fields extends string = never>(
       })
     return shareEvent({ ...transport, token: options.readerToken }, eventId, what)
   }
-  return auditLog({ ...{ spool, worker, recorder, sender, adoption, share, logKey }, ...checked })
+  const isInMemory = where === IN_MEMORY
+  return auditLog({ ...{ spool, worker, recorder, sender, adoption, share, logKey, isInMemory }, ...checked })
 }
 
 type Parts = {
@@ -245,6 +266,8 @@ type Parts = {
   adoption: Adoption
   share: AuditLog['share']
   logKey: string | undefined
+  /** Whether events are lost with the process, so that `record()` waits for the receipt. */
+  isInMemory: boolean
   acceptWaitMs: number
   endStream: boolean
 }
@@ -257,11 +280,11 @@ function auditLog({
   adoption,
   share,
   logKey,
+  isInMemory,
   acceptWaitMs,
   endStream,
 }: Parts): AuditLog {
   let closing: Promise<Left> | undefined
-  const isInMemory = spool instanceof MemorySpool
   const flush = async () => {
     await recorder.settled()
     const receipts = await sender.flush()

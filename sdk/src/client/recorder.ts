@@ -25,7 +25,15 @@ export type RecorderOptions = {
   waitMs: number
   /** Called for every call that was rejected. */
   onRejected?: (error: Error) => void
+  /** Where times and names are from; default: the clock and random bytes. */
+  mint?: Minting | undefined
 }
+
+/** What each event gets from outside: the time, ms since 1970, and a name for it. */
+export type Minting = { now: () => number; id: (time: number) => string }
+
+// The wall clock as it is. Order comes from `seq`, so a jump of the clock does not break the stream, and is not hidden.
+const SYSTEM_MINT: Minting = { now: () => Date.now(), id: uuidv7 }
 
 // How many calls may wait for room or for a slow signer, each with its event in memory. Beyond this record() refuses at once.
 const MAX_WAITING = 10_000
@@ -45,12 +53,14 @@ export class Recorder {
   #latest: Promise<unknown> = Promise.resolve()
   #closed = false
   readonly #onRejected: (error: Error) => void
+  readonly #mint: Minting
 
-  constructor({ spool, signer, fields, waitMs, onRejected }: RecorderOptions) {
+  constructor({ spool, signer, fields, waitMs, onRejected, mint = SYSTEM_MINT }: RecorderOptions) {
     this.#spool = spool
     this.#signer = signer
     this.#fields = fields
     this.#waitMs = waitMs
+    this.#mint = mint
     this.#onRejected = (error) => {
       this.rejected += 1
       onRejected?.(error)
@@ -68,9 +78,8 @@ export class Recorder {
   }
 
   async #record(input: unknown): Promise<Recorded> {
-    // The wall clock as it is. Order comes from `seq`, so a jump of the clock does not break the stream, and is not hidden.
-    const time = Date.now()
-    const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText }, this.#fields)
+    const time = this.#mint.now()
+    const draft = draftEvent(input, { id: this.#mint.id(time), time, salt: saltText }, this.#fields)
     const stored = this.#storeNow(draft) ?? this.#storeInTurn(draft)
     this.#latest = stored instanceof Promise ? stored.then((it) => it.durable) : stored.durable
     this.#latest.catch(() => {})

@@ -34,6 +34,8 @@ export type SenderOptions = {
   onError: (error: Error) => void
   /** Called when the recorder has taken the log's key from the service, with the first receipt. */
   onPin: (logKey: string) => void
+  /** The time at which a batch is closed, ms since 1970; default: the clock. */
+  now?: (() => number) | undefined
 }
 
 type Flush = {
@@ -166,10 +168,10 @@ export class Sender {
   }
 
   async #signHeader(n: number, root: Hash): Promise<BatchHeader> {
-    const { spool, signer } = this.#options
+    const { spool, signer, now = Date.now } = this.#options
     const { source, stream, batched: seq, batchPrev } = spool.state
     const prev = batchPrev === null ? undefined : parseHash(batchPrev)!
-    return parseBatchHeader(await signBatchHeader({ source, stream, seq, n, root, prev, time: Date.now() }, signer))
+    return parseBatchHeader(await signBatchHeader({ source, stream, seq, n, root, prev, time: now() }, signer))
   }
 
   /** Sends one batch again and again, until the log has it or it is clear that the log never will. */

@@ -35,6 +35,8 @@ export const PARTS: Part[] = [
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
   { name: 'settings', files: ['sdk/src/config/'], may: ['core', 'verify', 'node:*'] },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'requests', 'node', 'node:*', '@noble/*'] },
+  { name: 'kit',    files: ['sdk/src/kit/'],    may: ['core', 'client', 'node:*'] },
+  { name: 'jobs',   files: ['sdk/src/bullmq/'], may: ['kit', 'core'] },
   { name: 'testing', files: ['sdk/src/testing/'], may: ['core', 'client', 'node', 'node:*', 'vitest'] },
   { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'audit codes', 'words', 'node', 'node:*', '@noble/*'] },
   { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'audit', 'requests', 'node:*'] },
@@ -87,6 +89,8 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk/verify': 'verify',
   '@killick/sdk/words': 'words',
   '@killick/sdk/audit': 'audit',
+  '@killick/sdk/kit': 'kit',
+  '@killick/sdk/bullmq': 'jobs',
   '@killick/sdk/testing': 'testing',
   '@killick/anchor-service': 'service',
 }

@@ -1,0 +1,217 @@
+import { types } from 'node:util'
+import type { Change, Recordable } from '../core/fields.ts'
+import { isObject } from '../core/json.ts'
+import { KitError } from './errors.ts'
+import { below, NOWHERE, namesOf, type PointerTree, pointerTree, step } from './pointer.ts'
+import {
+  asRedaction,
+  type CompiledRedaction,
+  isPlain,
+  type Redaction,
+  type RedactionRules,
+  rememberRemovals,
+} from './redaction.ts'
+
+/** Options of `diff`. */
+export type DiffOptions = {
+  /**
+   * Rules whose paths are relative to the compared values. What changed and is removed is listed all the same, as
+   * `[redacted:<rule>]`, so that it can be seen to have changed.
+   */
+  readonly redact?: RedactionRules | Redaction | undefined
+  /** Only what is at or below these JSON pointers; `*` stands for any one member or element. Default: everything. */
+  readonly only?: readonly string[] | undefined
+  /**
+   * How the elements of arrays are told apart: the pointer of an array (`*` as above) and the member that names its elements, such as
+   * `{ '/lines': 'sku' }`; the member must be a text or a number. Such an element's path has that name in the place of an index
+   * (`/lines/A-7/quantity`), and the order of elements counts for nothing. Other arrays are compared by index.
+   */
+  readonly keys?: { readonly [pointer: string]: string } | undefined
+}
+
+/** As many levels as fit into `changes` of an event. */
+const MAX_DEPTH = 28
+const MAX_CHANGES = 10_000
+
+type Json = null | boolean | number | string | Json[] | JsonMembers
+type JsonMembers = { [member: string]: Json }
+
+/**
+ * What changed from `before` to `after`, as `changes` of an event: paths are JSON pointers (RFC 6901); `before` is absent where
+ * something was added, `after` where it was removed. A member that is undefined counts as absent, null is a value, and a Date is its
+ * ISO text. If one of the two is undefined as a whole, the change has the path `""`. Elements that an array has lost at its end
+ * come last first, so that the changes can be applied one after the other.
+ * @throws KitError `diff_invalid` with the place in `details.field`: a cycle, more than 28 levels, what JSON cannot carry, an element
+ * whose key is missing or occurs twice, more than 10,000 changes, a malformed option; `redaction_rule_invalid`
+ * @example
+ * diff({ total: 40, lines: [{ sku: 'A', n: 1 }] }, { total: 40, lines: [{ sku: 'A', n: 2 }] }, { keys: { '/lines': 'sku' } })
+ * // [{ path: '/lines/A/n', before: 1, after: 2 }]
+ */
+export function diff(before: unknown, after: unknown, options: DiffOptions = {}): Change[] {
+  const { redact, only, keys = {} } = options
+  const keyed = Object.entries(keys).map(([pattern, key]) => [patternOf(pattern, 'keys'), key] as const)
+  const comparison = new Comparison(
+    redact === undefined ? null : asRedaction(redact),
+    keyed.length === 0 ? NOWHERE : [pointerTree(keyed)],
+  )
+  const wanted =
+    only === undefined ? null : [pointerTree(only.map((pattern) => [patternOf(pattern, 'only'), true] as const))]
+  comparison.compare(readValue(before, ''), readValue(after, ''), wanted)
+  return comparison.changes
+}
+
+function patternOf(pattern: unknown, option: string): string[] {
+  const names = namesOf(pattern)
+  if (names === null) throw fault(`Option ${option}`, 'must consist of JSON pointers, such as /lines', { option })
+  return names
+}
+
+function fault(field: string, why: string, details: Record<string, unknown> = { field }): KitError {
+  return new KitError('diff_invalid', `${field || 'The value'} ${why}`, details)
+}
+
+/** Null: everything from here on is wanted. */
+type Wanted = readonly PointerTree<true>[] | null
+
+class Comparison {
+  readonly changes: Change[] = []
+  readonly #redaction: CompiledRedaction | null
+  readonly #keys: readonly PointerTree<string>[]
+  /** The way to what is compared now. */
+  readonly #names: string[] = []
+
+  constructor(redaction: CompiledRedaction | null, keys: readonly PointerTree<string>[]) {
+    this.#redaction = redaction
+    this.#keys = keys
+  }
+
+  compare(before: Json | undefined, after: Json | undefined, wanted: Wanted, keys = this.#keys): void {
+    if (before === after) return
+    const all = wanted === null || wanted.some(({ ends }) => ends.length > 0) ? null : wanted
+    if (all?.length === 0) return
+    const key = keys.find(({ ends }) => ends.length > 0)?.ends[0]
+    // Where only a part is wanted, what is no such thing has no such part.
+    const kind = kindOf(before)
+    if (all === null && (kind !== kindOf(after) || kind === 'value')) {
+      this.#add(before, after)
+      return
+    }
+    const path = key === undefined ? '' : this.#path()
+    const [left, right] = [membersOf(before, key, path), membersOf(after, key, path)]
+    for (const name of orderOf(left, right, Array.isArray(before) && key === undefined)) {
+      this.#names.push(name)
+      this.compare(left.get(name), right.get(name), all && step(all, name), step(keys, name))
+      this.#names.pop()
+    }
+  }
+
+  #path(): string {
+    return this.#names.reduce<string>(below, '')
+  }
+
+  #add(before: Json | undefined, after: Json | undefined): void {
+    const path = this.#path()
+    if (this.changes.length === MAX_CHANGES)
+      throw fault(path, `is one change more than the ${MAX_CHANGES} that an event can have`)
+    const values = { ...(before !== undefined && { before }), ...(after !== undefined && { after }) }
+    this.changes.push(this.#redaction ? redactChange(this.#redaction, this.#names, path, values) : { path, ...values })
+  }
+}
+
+const kindOf = (value: Json | undefined) => (Array.isArray(value) ? 'array' : isObject(value) ? 'object' : 'value')
+
+/** What is in a value, by name. */
+function membersOf(value: Json | undefined, key: string | undefined, path: string): Map<string, Json> {
+  if (Array.isArray(value))
+    return key === undefined ? new Map(value.map((item, i) => [`${i}`, item])) : byKey(value, key, path)
+  return new Map(isObject(value) ? Object.entries(value as JsonMembers) : [])
+}
+
+/** All names, those that only `left` has behind the others; of a list those from its end on. */
+function orderOf(left: Map<string, Json>, right: Map<string, Json>, isList: boolean): string[] {
+  if (!isList) return [...new Set([...left.keys(), ...right.keys()])]
+  const removed = [...left.keys()].filter((name) => !right.has(name))
+  return [...right.keys(), ...removed.reverse()]
+}
+
+function byKey(list: Json[], key: string, path: string): Map<string, Json> {
+  const found = new Map<string, Json>()
+  for (const [i, item] of list.entries()) {
+    const name = isObject(item) && Object.hasOwn(item, key) ? (item as JsonMembers)[key] : undefined
+    if (typeof name !== 'string' && typeof name !== 'number')
+      throw fault(below(path, i), `has no text or number ${key} to be told apart by`)
+    if (found.has(`${name}`)) throw fault(below(path, i), `has the same ${key} as another element`)
+    found.set(`${name}`, item)
+  }
+  return found
+}
+
+function redactChange(
+  redaction: CompiledRedaction,
+  names: readonly string[],
+  path: string,
+  values: { readonly before?: Json; readonly after?: Json },
+): Change {
+  const way = redaction.redactNames(names)
+  const removals = way.rules.map((rule) => ({ path: '/path', rule }))
+  const change: { path: string; before?: Recordable; after?: Recordable } = {
+    path: removals.length === 0 ? path : way.names.reduce<string>(below, ''),
+  }
+  for (const side of ['before', 'after'] as const) {
+    if (!Object.hasOwn(values, side)) continue
+    const redacted = redaction.redactBelow(names, values[side])
+    change[side] = redacted.value
+    removals.push(...redacted.removals.map(({ path: at, rule }) => ({ path: `/${side}${at}`, rule })))
+  }
+  rememberRemovals(change, removals)
+  return change
+}
+
+/** A copy of a value as JSON would carry it, so that two of them can be compared. */
+function readValue(value: unknown, path: string, depth = 0, above: readonly object[] = []): Json | undefined {
+  switch (typeof value) {
+    case 'undefined':
+      return undefined
+    case 'string':
+      if (!value.isWellFormed()) throw fault(path, 'holds half of a surrogate pair')
+      return value
+    case 'boolean':
+      return value
+    case 'number':
+      if (!Number.isFinite(value)) throw fault(path, 'must be a finite number')
+      if (Number.isInteger(value) && !Number.isSafeInteger(value))
+        throw fault(path, 'is an integer beyond 2^53; make it a text')
+      // JSON knows one zero.
+      return value === 0 ? 0 : value
+    case 'object':
+      break
+    default:
+      throw fault(path, `is a ${typeof value}, which JSON cannot carry`)
+  }
+  if (value === null) return null
+  if (above.includes(value)) throw fault(path, 'leads back to where it came from: a cycle')
+  if (depth >= MAX_DEPTH) throw fault(path, `is nested deeper than ${MAX_DEPTH} levels`)
+  const chain = [...above, value]
+  if (Array.isArray(value))
+    return Array.from(value, (item, i) => {
+      const read = readValue(item, below(path, i), depth + 1, chain)
+      if (read === undefined) throw fault(below(path, i), 'is undefined; an array has no room for that')
+      return read
+    })
+  if (!isPlain(value)) return readDate(value, path)
+  const members: JsonMembers = {}
+  for (const [name, member] of Object.entries(value)) {
+    if (name === '__proto__' || name === '_sd' || name === '...' || !name.isWellFormed())
+      throw fault(path, 'has a member name that is not allowed')
+    const read = readValue(member, below(path, name), depth + 1, chain)
+    if (read !== undefined) members[name] = read
+  }
+  return members
+}
+
+function readDate(value: object, path: string): string {
+  if (!types.isDate(value)) throw fault(path, 'is not a plain object: compare what is to be recorded of it')
+  const text = value.toJSON()
+  if (typeof text !== 'string') throw fault(path, 'is an invalid Date')
+  return text
+}

@@ -37,6 +37,7 @@ export const PARTS: Part[] = [
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'requests', 'node', 'node:*', '@noble/*'] },
   { name: 'kit',    files: ['sdk/src/kit/'],    may: ['core', 'client', 'node:*'] },
   { name: 'jobs',   files: ['sdk/src/bullmq/'], may: ['kit', 'core'] },
+  { name: 'bridges', files: ['sdk/src/bridges/'], may: ['core', 'client', 'node:*'] },
   { name: 'testing', files: ['sdk/src/testing/'], may: ['core', 'client', 'node', 'node:*', 'vitest'] },
   { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'audit codes', 'words', 'node', 'node:*', '@noble/*'] },
   { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'audit', 'requests', 'node:*'] },
@@ -91,6 +92,8 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk/audit': 'audit',
   '@killick/sdk/kit': 'kit',
   '@killick/sdk/bullmq': 'jobs',
+  '@killick/sdk/cloudevents': 'bridges',
+  '@killick/sdk/pino': 'bridges',
   '@killick/sdk/testing': 'testing',
   '@killick/anchor-service': 'service',
 }

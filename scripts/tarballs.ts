@@ -124,7 +124,11 @@ function writeRequired(to: string, { exports }: Manifest): void {
   for (const path of Object.values(exports).filter((path) => path.endsWith('.ts'))) {
     const file = join(to, required(path).replace(/\.ts$/, '.js'))
     const module = relative(dirname(file), join(to, path.replace(/\.ts$/, '.js')))
-    writeFileSync(file, `module.exports = require('${module.split(sep).join('/')}')\n`)
+    const entry = `require('${module.split(sep).join('/')}')`
+    // A compiler of CommonJS looks for a default export under that name, beside the mark of what was a module.
+    const hasDefault = /^export default /m.test(readFileSync(join(to, path.replace(/\.ts$/, '.d.ts')), 'utf8'))
+    const withDefault = `Object.assign(exports, ${entry})\nexports.__esModule = true\nexports.default = ${entry}.default\n`
+    writeFileSync(file, hasDefault ? withDefault : `module.exports = ${entry}\n`)
   }
 }
 

@@ -52,6 +52,7 @@ export default defineConfig({
           { text: 'An Express application', link: '/guides/express' },
           { text: 'Clusters and workers', link: '/guides/cluster' },
           { text: 'Functions, no disk', link: '/guides/serverless' },
+          { text: 'Loggers, OpenTelemetry, CloudEvents', link: '/guides/bridges' },
           { text: 'Verify as an auditor', link: '/guides/auditor' },
           { text: 'Pin keys and contract', link: '/guides/pinning' },
           { text: 'Deploy', link: '/guides/deploy' },

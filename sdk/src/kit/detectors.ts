@@ -18,11 +18,11 @@ export type Finder = (text: string) => Ranges
 
 const NONE: Ranges = []
 
-/** Every match of a pattern that is not empty. */
-export function matchesOf({ source, flags }: RegExp): Finder {
+/** Every match of a pattern that is not empty. @param shortest how short a match can be */
+export function matchesOf({ source, flags }: RegExp, shortest = 1): Finder {
   const pattern = new RegExp(source, `g${flags.replace(/[gy]/g, '')}`)
   return (text) => {
-    if (text.search(pattern) === -1) return NONE
+    if (text.length < shortest || text.search(pattern) === -1) return NONE
     return Array.from(text.matchAll(pattern), ({ index, 0: match }) => [index, index + match.length] as const).filter(
       ([from, to]) => to > from,
     )
@@ -52,13 +52,16 @@ const API_KEYS = [
   'dckr_(?:pat|oat)_[0-9A-Za-z_-]{20,}', // Docker
 ]
 
+const SHORTEST_API_KEY = 15
+
 export const FINDERS: { readonly [name in Detector]: Finder } = {
   card: findCards,
   jwt: findTokens,
   bearer: findCredentials,
-  apiKey: matchesOf(new RegExp(`(?<![0-9A-Za-z])(?:${API_KEYS.join('|')})`)),
+  apiKey: matchesOf(new RegExp(`(?<![0-9A-Za-z])(?:${API_KEYS.join('|')})`), SHORTEST_API_KEY),
   privateKey: matchesOf(
     /-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,20}PRIVATE KEY-----|$)/,
+    27,
   ),
 }
 
@@ -86,7 +89,7 @@ function findTokens(text: string): Ranges {
 const CREDENTIALS = /\b(?:bearer|basic)\s{1,3}([\w.~+/-]{6,}=*)/gi
 
 function findCredentials(text: string): Ranges {
-  if (text.search(CREDENTIALS) === -1) return NONE
+  if (text.length < 12 || text.search(CREDENTIALS) === -1) return NONE
   return Array.from(text.matchAll(CREDENTIALS), ({ index, 0: match, 1: credential }) => ({
     to: index + match.length,
     credential: credential!,
@@ -99,7 +102,7 @@ function findCredentials(text: string): Ranges {
 const DIGITS = /(?<![\d.])\+?\d(?:[ \u00a0-]?\d){12,}/g
 
 function findCards(text: string): Ranges {
-  if (text.search(DIGITS) === -1) return NONE
+  if (text.length < 13 || text.search(DIGITS) === -1) return NONE
   // What begins with a plus is a telephone number.
   return Array.from(text.matchAll(DIGITS)).flatMap(({ index, 0: run }) => (run[0] === '+' ? [] : cardsIn(run, index)))
 }

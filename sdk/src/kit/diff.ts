@@ -56,7 +56,7 @@ export function diff(before: unknown, after: unknown, options: DiffOptions = {})
   )
   const wanted =
     only === undefined ? null : [pointerTree(only.map((pattern) => [patternOf(pattern, 'only'), true] as const))]
-  comparison.compare(readValue(before, ''), readValue(after, ''), wanted)
+  comparison.compare(new Reader().read(before), new Reader().read(after), wanted)
   return comparison.changes
 }
 
@@ -96,13 +96,43 @@ class Comparison {
       this.#add(before, after)
       return
     }
-    const path = key === undefined ? '' : this.#path()
-    const [left, right] = [membersOf(before, key, path), membersOf(after, key, path)]
-    for (const name of orderOf(left, right, Array.isArray(before) && key === undefined)) {
+    const inside = (name: string, left: Json | undefined, right: Json | undefined) => {
       this.#names.push(name)
-      this.compare(left.get(name), right.get(name), all && step(all, name), step(keys, name))
+      this.compare(left, right, all && step(all, name), keys.length === 0 ? NOWHERE : step(keys, name))
       this.#names.pop()
     }
+    if (key !== undefined && (Array.isArray(before) || Array.isArray(after))) {
+      const [left, right] = [this.#byKey(before, key), this.#byKey(after, key)]
+      for (const [name, item] of left) inside(name, item, right.get(name))
+      for (const [name, item] of right) if (!left.has(name)) inside(name, undefined, item)
+    } else {
+      const isAlike = kind === kindOf(after)
+      const [left, right] = [membersOf(before, isAlike), membersOf(after, isAlike)]
+      const isList = Array.isArray(left)
+      for (const name in left)
+        if (Object.hasOwn(right, name) || !isList) inside(name, left[name], memberOf(right, name))
+      for (const name in right) if (!Object.hasOwn(left, name)) inside(name, undefined, right[name])
+      // What a list has lost at its end is taken off from there.
+      if (isList)
+        for (const name of Object.keys(left).reverse())
+          if (!Object.hasOwn(right, name)) inside(name, left[name], undefined)
+    }
+  }
+
+  #byKey(list: Json | undefined, key: string): Map<string, Json> {
+    const found = new Map<string, Json>()
+    const fail = (i: number, why: string): never => {
+      throw fault(below(this.#path(), i), why)
+    }
+    if (!Array.isArray(list)) return found
+    for (const [i, item] of list.entries()) {
+      const name = isObject(item) && Object.hasOwn(item, key) ? (item as JsonMembers)[key] : undefined
+      if (typeof name !== 'string' && typeof name !== 'number')
+        fail(i, `has no text or number ${key} to be told apart by`)
+      if (found.has(`${name}`)) fail(i, `has the same ${key} as another element`)
+      found.set(`${name}`, item)
+    }
+    return found
   }
 
   #path(): string {
@@ -120,31 +150,14 @@ class Comparison {
 
 const kindOf = (value: Json | undefined) => (Array.isArray(value) ? 'array' : isObject(value) ? 'object' : 'value')
 
-/** What is in a value, by name. */
-function membersOf(value: Json | undefined, key: string | undefined, path: string): Map<string, Json> {
-  if (Array.isArray(value))
-    return key === undefined ? new Map(value.map((item, i) => [`${i}`, item])) : byKey(value, key, path)
-  return new Map(isObject(value) ? Object.entries(value as JsonMembers) : [])
+const NO_MEMBERS: JsonMembers = {}
+/** What is in a value, by name. Two lists are compared as they are; beside anything else, a list must not seem to have a length. */
+function membersOf(value: Json | undefined, isAlike: boolean): JsonMembers {
+  if (typeof value !== 'object' || value === null) return NO_MEMBERS
+  return isAlike ? (value as JsonMembers) : { ...(value as JsonMembers) }
 }
 
-/** All names, those that only `left` has behind the others; of a list those from its end on. */
-function orderOf(left: Map<string, Json>, right: Map<string, Json>, isList: boolean): string[] {
-  if (!isList) return [...new Set([...left.keys(), ...right.keys()])]
-  const removed = [...left.keys()].filter((name) => !right.has(name))
-  return [...right.keys(), ...removed.reverse()]
-}
-
-function byKey(list: Json[], key: string, path: string): Map<string, Json> {
-  const found = new Map<string, Json>()
-  for (const [i, item] of list.entries()) {
-    const name = isObject(item) && Object.hasOwn(item, key) ? (item as JsonMembers)[key] : undefined
-    if (typeof name !== 'string' && typeof name !== 'number')
-      throw fault(below(path, i), `has no text or number ${key} to be told apart by`)
-    if (found.has(`${name}`)) throw fault(below(path, i), `has the same ${key} as another element`)
-    found.set(`${name}`, item)
-  }
-  return found
-}
+const memberOf = (members: JsonMembers, name: string) => (Object.hasOwn(members, name) ? members[name] : undefined)
 
 function redactChange(
   redaction: CompiledRedaction,
@@ -167,51 +180,76 @@ function redactChange(
   return change
 }
 
-/** A copy of a value as JSON would carry it, so that two of them can be compared. */
-function readValue(value: unknown, path: string, depth = 0, above: readonly object[] = []): Json | undefined {
-  switch (typeof value) {
-    case 'undefined':
-      return undefined
-    case 'string':
-      if (!value.isWellFormed()) throw fault(path, 'holds half of a surrogate pair')
-      return value
-    case 'boolean':
-      return value
-    case 'number':
-      if (!Number.isFinite(value)) throw fault(path, 'must be a finite number')
-      if (Number.isInteger(value) && !Number.isSafeInteger(value))
-        throw fault(path, 'is an integer beyond 2^53; make it a text')
-      // JSON knows one zero.
-      return value === 0 ? 0 : value
-    case 'object':
-      break
-    default:
-      throw fault(path, `is a ${typeof value}, which JSON cannot carry`)
-  }
-  if (value === null) return null
-  if (above.includes(value)) throw fault(path, 'leads back to where it came from: a cycle')
-  if (depth >= MAX_DEPTH) throw fault(path, `is nested deeper than ${MAX_DEPTH} levels`)
-  const chain = [...above, value]
-  if (Array.isArray(value))
-    return Array.from(value, (item, i) => {
-      const read = readValue(item, below(path, i), depth + 1, chain)
-      if (read === undefined) throw fault(below(path, i), 'is undefined; an array has no room for that')
-      return read
-    })
-  if (!isPlain(value)) return readDate(value, path)
-  const members: JsonMembers = {}
-  for (const [name, member] of Object.entries(value)) {
-    if (name === '__proto__' || name === '_sd' || name === '...' || !name.isWellFormed())
-      throw fault(path, 'has a member name that is not allowed')
-    const read = readValue(member, below(path, name), depth + 1, chain)
-    if (read !== undefined) members[name] = read
-  }
-  return members
-}
+/** Copies a value as JSON would carry it, so that two of them can be compared. */
+class Reader {
+  /** The way to what is read now, and the objects on it. */
+  readonly #names: (string | number)[] = []
+  readonly #above: object[] = []
 
-function readDate(value: object, path: string): string {
-  if (!types.isDate(value)) throw fault(path, 'is not a plain object: compare what is to be recorded of it')
-  const text = value.toJSON()
-  if (typeof text !== 'string') throw fault(path, 'is an invalid Date')
-  return text
+  read(value: unknown): Json | undefined {
+    switch (typeof value) {
+      case 'undefined':
+        return undefined
+      case 'string':
+        return value.isWellFormed() ? value : this.#fail('holds half of a surrogate pair')
+      case 'boolean':
+        return value
+      case 'number':
+        if (!Number.isFinite(value)) this.#fail('must be a finite number')
+        if (Number.isInteger(value) && !Number.isSafeInteger(value))
+          this.#fail('is an integer beyond 2^53; make it a text')
+        // JSON knows one zero.
+        return value === 0 ? 0 : value
+      case 'object':
+        return value === null ? null : this.#object(value)
+      default:
+        return this.#fail(`is a ${typeof value}, which JSON cannot carry`)
+    }
+  }
+
+  #object(value: object): Json {
+    const isList = Array.isArray(value)
+    if (!isList && !isPlain(value)) return this.#date(value)
+    if (this.#above.includes(value)) this.#fail('leads back to where it came from: a cycle')
+    if (this.#above.length >= MAX_DEPTH) this.#fail(`is nested deeper than ${MAX_DEPTH} levels`)
+    this.#above.push(value)
+    const copy = isList ? this.#list(value) : this.#members(value as Record<string, unknown>)
+    this.#above.pop()
+    return copy
+  }
+
+  #list(list: readonly unknown[]): Json[] {
+    const copy: Json[] = []
+    for (let i = 0; i < list.length; i++) {
+      this.#names.push(i)
+      copy.push(
+        this.read(list[i]) ?? (list[i] === null ? null : this.#fail('is undefined; an array has no room for that')),
+      )
+      this.#names.pop()
+    }
+    return copy
+  }
+
+  #members(members: Record<string, unknown>): JsonMembers {
+    const copy: JsonMembers = {}
+    for (const name of Object.keys(members)) {
+      if (name === '__proto__' || name === '_sd' || name === '...' || !name.isWellFormed())
+        this.#fail('has a member name that is not allowed')
+      this.#names.push(name)
+      const read = this.read(members[name])
+      if (read !== undefined) copy[name] = read
+      this.#names.pop()
+    }
+    return copy
+  }
+
+  #date(value: object): string {
+    if (!types.isDate(value)) this.#fail('is not a plain object: compare what is to be recorded of it')
+    const text = value.toJSON()
+    return typeof text === 'string' ? text : this.#fail('is an invalid Date')
+  }
+
+  #fail(why: string): never {
+    throw fault(this.#names.reduce<string>(below, ''), why)
+  }
 }

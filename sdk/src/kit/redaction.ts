@@ -80,12 +80,19 @@ export function compileRedaction(rules: RedactionRules): Redaction {
   return new CompiledRedaction(rules)
 }
 
-/** What was compiled before is taken as it is. */
-export const asRedaction = (rules: RedactionRules | Redaction): CompiledRedaction =>
+const compiled = new WeakMap<RedactionRules, CompiledRedaction>()
+
+/** What was compiled before is taken as it is, and rules that are given again are compiled once. */
+export function asRedaction(given: RedactionRules | Redaction): CompiledRedaction {
+  if (given instanceof CompiledRedaction) return given
   // One that another copy of this module has compiled has the same rules.
-  rules instanceof CompiledRedaction
-    ? rules
-    : new CompiledRedaction(isObject(rules) ? (rules as Redaction).rules : (rules as RedactionRules))
+  const rules = isObject(given) ? (given as Redaction).rules : (given as RedactionRules)
+  const known = compiled.get(rules)
+  if (known) return known
+  const redaction = new CompiledRedaction(rules)
+  compiled.set(rules, redaction)
+  return redaction
+}
 
 /** @internal what `diff` needs beside the public functions */
 export class CompiledRedaction implements Redaction {

@@ -124,6 +124,13 @@ describe('diff()', () => {
       { only: ['/a/b'] },
     ],
     ['a part of what is new', undefined, { a: { b: 1 } }, [{ path: '/a/b', after: 1 }], { only: ['/*/b'] }],
+    [
+      'a list has no length',
+      { a: { length: 1 } },
+      { a: [0] },
+      [{ path: '/a/length', before: 1 }],
+      { only: ['/a/length'] },
+    ],
     ['no part', { a: 1 }, { a: 2 }, [], { only: [] }],
     ['the whole as a part', { a: 1 }, { a: 2 }, [{ path: '/a', before: 1, after: 2 }], { only: [''] }],
   ]

@@ -8,6 +8,7 @@ export const KIT_ERROR_CODES = {
   actor_missing: 'The event has no actor, and neither has the context.',
   event_invalid: 'The event cannot be recorded as it is.',
   unrecorded: 'The function has succeeded, but its event was not recorded.',
+  request_event_late: 'The event of this request was made already: its answer has begun.',
   redaction_rule_invalid: 'A redaction rule is malformed.',
   diff_invalid: 'The values cannot be compared: they are not JSON, or too deep, or differ in too much.',
   job_invalid: 'The data of a job cannot carry a context.',

@@ -5,6 +5,7 @@
 //   node scripts/vectors.ts --check    fail where a committed file differs
 import { readFileSync, writeFileSync } from 'node:fs'
 import { batches } from './lib/vectors/batches.ts'
+import { catalogues } from './lib/vectors/catalogues.ts'
 import { events, jws } from './lib/vectors/events.ts'
 import { json } from './lib/vectors/json.ts'
 import { checkpoints, notes } from './lib/vectors/notes.ts'
@@ -14,7 +15,20 @@ import { successions } from './lib/vectors/successions.ts'
 import { consistency, hashing, inclusion } from './lib/vectors/trees.ts'
 
 const AREAS = {
-  ...{ hashing, inclusion, consistency, json, notes, checkpoints, jws, events, batches, proofs, successions },
+  ...{
+    hashing,
+    inclusion,
+    consistency,
+    json,
+    notes,
+    checkpoints,
+    jws,
+    events,
+    batches,
+    proofs,
+    successions,
+    catalogues,
+  },
   'search-keys': searchKeys,
 }
 

@@ -1,3 +1,5 @@
+import { KillickError } from '@killick/sdk/core'
+
 /** Something outside the service keeps it from starting; the message is a sentence that says what to do. */
 export class StartError extends Error {
   override readonly name = 'StartError'
@@ -28,6 +30,7 @@ export const SERVICE_CODES = {
   stream_gap: [409, 'Events are missing between the head of the stream and this batch.'],
   stream_fork: [409, 'The batch does not follow the head of the stream.'],
   equivocation: [409, 'The stream already has another event at this place. Both signed headers are kept as evidence.'],
+  catalogue_taken: [409, 'The source has a version of this name already, and it says something else.'],
   event_unreadable: [410, 'The database does not hold this event as it was accepted: somebody has altered it.'],
   share_expired: [410, 'The link has expired.'],
   share_revoked: [410, 'The link was revoked.'],
@@ -49,6 +52,7 @@ export const SERVICE_CODES = {
     503,
     'The registered sources in the database are not what their signed registrations say: somebody has altered them.',
   ],
+  catalogue_changed: [503, 'What is enforced for the source has just changed. Send again.'],
   unavailable: [
     503,
     'The database did not answer. Send again: a batch that was accepted all the same gets the same receipt.',
@@ -69,3 +73,7 @@ export class Refusal extends Error {
     this.details = details
   }
 }
+
+/** Whether a batch was refused because an event does not fit the catalogue that its source is held to. */
+export const isMisfit = (error: unknown): boolean =>
+  error instanceof KillickError && (error.code === 'action_unknown' || error.code === 'action_invalid')

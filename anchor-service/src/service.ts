@@ -74,7 +74,7 @@ export async function startService(
     metrics.watch(ledger)
     const tokens = await loadTokens(config)
     const refusals = rememberRefusals()
-    intake = makeIntake({ submit: refusals.watch(ledger.submit), registry: ledger.registry }, checkers)
+    intake = makeIntake({ db: pool, submit: refusals.watch(ledger.submit), registry: ledger.registry }, checkers)
     const app = await buildApp({
       ledger,
       metrics,

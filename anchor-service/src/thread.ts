@@ -177,10 +177,12 @@ export type Reply<Answered> = { answer: Answered; transfer?: ArrayBuffer[] }
 /**
  * The other side of a thread that answers questions, any number at a time.
  * @param end closes what is open; with nothing left open, the thread ends
+ * @param told what it is told between questions; no array
  */
-export function answerQuestions<Asked, Answered>(
+export function answerQuestions<Asked, Answered, Told extends object = never>(
   answer: (question: Asked) => Promise<Reply<Answered>>,
   end: () => Promise<void>,
+  told: (message: Told) => void = () => {},
 ): void {
   const underWay = new Set<Promise<void>>()
   const gathered = gather<Answer>((answers) => parentPort!.postMessage(answers))
@@ -195,9 +197,10 @@ export function answerQuestions<Asked, Answered>(
     }
   }
 
-  hear<Question[]>(
-    (questions) => {
-      for (const question of questions) {
+  hear<Question[] | Told>(
+    (message) => {
+      if (!Array.isArray(message)) return told(message)
+      for (const question of message as Question[]) {
         const work = answerOne(question).finally(() => underWay.delete(work))
         underWay.add(work)
       }

@@ -32,6 +32,20 @@ export {
   toHex,
   utf8,
 } from './core/bytes.ts'
+export {
+  type ActionFault,
+  type ActionRule,
+  type ActionRules,
+  type CatalogueChange,
+  catalogueFields,
+  faultOf,
+  parseActions,
+  parseCatalogueChange,
+  parseEnforced,
+  ruleOf,
+  type Severity,
+  withoutKitMembers,
+} from './core/catalogue.ts'
 export { type Checkpoint, parseCheckpoint, printCheckpoint } from './core/checkpoint.ts'
 export { ERROR_CODES, type ErrorCode, InvariantError, KillickError } from './core/errors.ts'
 export {
@@ -69,6 +83,7 @@ export {
   verifyConsistency,
   verifyInclusion,
 } from './core/merkle.ts'
+export { checkedPart } from './core/metadata-schema.ts'
 export {
   type NoteSignature,
   type OpenedNote,

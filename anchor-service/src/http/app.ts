@@ -16,6 +16,7 @@ import { activityRoutes } from './routes/activity.ts'
 import { anchorRoutes } from './routes/anchors.ts'
 import { apiReferenceRoutes } from './routes/api-reference.ts'
 import { batchRoutes } from './routes/batches.ts'
+import { catalogueRoutes } from './routes/catalogues.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
 import { eventFileRoutes } from './routes/event-files.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -90,6 +91,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   await app.register(async (routes) => {
     for (const add of [
       batchRoutes,
+      catalogueRoutes,
       proofRoutes,
       eventRoutes,
       liveEventRoutes,

@@ -221,6 +221,53 @@ export const SourcesQuery = Type.Object(
   { additionalProperties: false },
 )
 
+const SourceName = Type.String({ pattern: '^[a-z0-9][a-z0-9._-]{0,63}$' })
+const VersionName = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' })
+const Actions = Type.Object(
+  {},
+  {
+    additionalProperties: true,
+    description:
+      'by name of the action exactly {about, targets, requires, metadata, severity}: docs/PROTOCOL.md, Catalogues; `killick actions` writes it',
+  },
+)
+const Enforced = Type.Array(Type.String(), {
+  description: 'versions one of which each event must name and fit; empty: the source is not held to a catalogue',
+})
+
+export const CatalogueRequestSchema = Type.Object(
+  {
+    source: SourceName,
+    version: Type.Optional(VersionName),
+    actions: Type.Optional(Actions),
+    enforced: Type.Optional(Enforced),
+  },
+  { additionalProperties: false },
+)
+
+export const CatalogueRegisteredSchema = Type.Object({
+  source: Type.String(),
+  version: Nullable(Type.String()),
+  enforced: Enforced,
+  logIndex: Nullable(Type.Integer({ description: 'null: everything was so before, and nothing was recorded' })),
+  event: Nullable(Type.Object({ id: Type.String(), leafHash: Hash })),
+})
+
+export const CatalogueQuery = Type.Object(
+  {
+    source: Type.String({ maxLength: 64 }),
+    version: Type.Optional(Type.String({ maxLength: 64, description: 'whose actions to show' })),
+  },
+  { additionalProperties: false },
+)
+
+export const CatalogueSchema = Type.Object({
+  source: Type.String(),
+  enforced: Enforced,
+  versions: Type.Array(Type.Object({ version: Type.String(), logIndex: Type.Integer() })),
+  actions: Nullable(Actions),
+})
+
 export const StreamsSchema = Type.Object({
   streams: Type.Array(
     Type.Object({

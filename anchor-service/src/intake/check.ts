@@ -17,6 +17,7 @@ import { type CheckedBatch, type Demands, isSameBatch } from '../ledger/packs/ch
 import { Packer } from '../ledger/packs/packer.ts'
 import { keyUnknown, refusalOf } from '../ledger/registry/sources.ts'
 import { readKeptBatch } from '../ledger/registry/streams.ts'
+import type { HeldCatalogue, HeldToCatalogues } from './catalogue-check.ts'
 import type { Portion } from './checkers.ts'
 import type { DecodedBody } from './decode.ts'
 import type { KnownSource, KnownSources } from './known-sources.ts'
@@ -28,7 +29,7 @@ import { type Verifier, verifierOf } from './verify.ts'
  * chain, digests, times, root. All or nothing. The header and its signature come first, so that only a registered source can
  * make the service look at the rest.
  *
- * @param sources the known sources; a batch is never refused for something that may have changed since
+ * @param known the known sources, and those held to a catalogue; a batch is never refused for something that may have changed since
  * @param since the version of the registry that must be known
  * @param now the service's clock in ms; keys are judged by it, not by what the batch claims
  * @param share which of the events' signatures to verify
@@ -37,7 +38,7 @@ import { type Verifier, verifierOf } from './verify.ts'
  */
 export async function checkBatch(
   body: DecodedBody,
-  sources: KnownSources,
+  { sources, catalogues }: { sources: KnownSources; catalogues: HeldToCatalogues },
   db: Db,
   since: number,
   now: number,
@@ -46,17 +47,19 @@ export async function checkBatch(
   const header = atHeader(() => parseBatchHeader(firstLine(body.text)))
   if (header.source === SYSTEM.source) throw new Refusal('source_reserved', undefined, { line: 1 })
   const known = await sources.read(header.source, since)
+  const catalogue = catalogues.isHeld(header.source) ? await catalogues.read(header.source) : null
   try {
-    return await checkAgainst(known, body, header, db, now, share)
+    return await checkAgainst(known, catalogue, body, header, db, now, share)
   } catch (error) {
     const newest = await sources.readAgain(header.source, since)
     if (newest.newest === known.newest) throw error
-    return checkAgainst(newest, body, header, db, now, share)
+    return checkAgainst(newest, catalogue, body, header, db, now, share)
   }
 }
 
 async function checkAgainst(
   { source, newest }: KnownSource,
+  catalogue: HeldCatalogue | null,
   body: DecodedBody,
   header: BatchHeader,
   db: Db,
@@ -77,6 +80,7 @@ async function checkAgainst(
     hidden(line) {
       seen.hiddenLine ??= line
     },
+    ...(catalogue && { whole: (token, line) => seen.checkAction(catalogue, token(), header.stream, line) }),
   })
   if (events === null) refuse(text)
   const { kids, unsignedLine, hiddenLine } = seen
@@ -87,8 +91,10 @@ async function checkAgainst(
   if (invalid !== null && !(await wasAccepted(db, header))) throw invalid
   if (seen.badLine !== null)
     throw new KillickError('signature_invalid', 'The event signature does not verify.', { line: seen.badLine })
+  if (seen.misfit !== null && !(await wasAccepted(db, header))) throw seen.misfit
   if (share.index > 0) return null
-  return packer.done(body, events, events.prev, { ...demands, registered: newest })
+  const judged = { ...demands, registered: newest, catalogue: catalogue?.newest ?? null }
+  return packer.done(body, events, events.prev, judged)
 }
 
 /** Lets core's reader say what is wrong with a batch. @throws KillickError */
@@ -103,6 +109,8 @@ class Seen {
   badLine: number | null = null
   unsignedLine: number | null = null
   hiddenLine: number | null = null
+  /** Why the first event of its share that does not fit the catalogue does not. */
+  misfit: KillickError | null = null
   readonly kids = new Map<string, number>()
   readonly #name: string
   readonly #source: SourceRecord | undefined
@@ -119,8 +127,16 @@ class Seen {
   check({ alg, kid, input, bytes, line }: LineSignature): void {
     const verify = this.#verifiers.get(kid) ?? this.#take(kid, line)
     // The header, on line 1, is everybody's.
-    const isMine = line === 1 || line % this.#share.of === this.#share.index
+    const isMine = line === 1 || this.#isMine(line)
     if (isMine && this.badLine === null && !verify(alg, input, bytes)) this.badLine = line
+  }
+
+  checkAction(catalogue: HeldCatalogue, token: string, stream: string, line: number): void {
+    if (this.#isMine(line)) this.misfit ??= catalogue.misfit(token, stream, line)
+  }
+
+  #isMine(line: number): boolean {
+    return line % this.#share.of === this.#share.index
   }
 
   /** @throws Refusal `event_signature_required` */

@@ -7,20 +7,24 @@ import { Refusal } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import { free } from '../release-memory.ts'
 import { answerQuestions, type Reply } from '../thread.ts'
+import { holdToCatalogues } from './catalogue-check.ts'
 import { checkBatch } from './check.ts'
-import { type Answer, type CheckerData, isSmall, type Question } from './checkers.ts'
+import { type Answer, type CheckerData, type Enforced, isSmall, type Question } from './checkers.ts'
 import { pack } from './crossing.ts'
 import { type DecodedBody, decodeBody } from './decode.ts'
 import { knowSources } from './known-sources.ts'
 
-const { databaseUrl, hasRole } = workerData as CheckerData
+const { databaseUrl, hasRole, enforced } = workerData as CheckerData
 // One connection: it reads the keys of a batch's source, and a batch that is repeated late.
 const pool = openPool(databaseUrl, hasRole, 1)
 const sources = knowSources(pool)
+const catalogues = holdToCatalogues(pool)
+catalogues.tell(enforced)
 
 answerQuestions(
   (question: Question) => answerOf(question).finally(() => free(question.body)),
   () => pool.end(),
+  (message: Enforced) => catalogues.tell(message.enforced),
 )
 
 /** Bytes of a small body as it was before compression: many are decoded at a time. */
@@ -43,7 +47,7 @@ async function judge(question: Question, most: number): Promise<Reply<Answer>> {
   let decoded: DecodedBody | undefined
   try {
     decoded = decodeBody(body, encoding, most)
-    const batch = await checkBatch(decoded, sources, pool, registry, now, share)
+    const batch = await checkBatch(decoded, { sources, catalogues }, pool, registry, now, share)
     if (batch === null) return { answer: { batch } }
     return isSmall(body) ? { answer: { packed: pack(batch) } } : { answer: { batch }, transfer: buffersOf(batch) }
   } catch (error) {

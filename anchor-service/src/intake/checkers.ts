@@ -1,12 +1,16 @@
 import { type ErrorCode, KillickError } from '@killick/sdk/core'
 import { Refusal, type ServiceCode } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
+import type { EnforcedSource } from '../ledger/registry/catalogues.ts'
 import { keepThread, type Thread, threadBeside } from '../thread.ts'
 import { type Crossing, unpack } from './crossing.ts'
 import type { Encoding } from './decode.ts'
 
-/** What a checking thread needs to read keys for itself. */
-export type CheckerData = { databaseUrl: string; hasRole: boolean }
+/** What a checking thread needs to read keys for itself, and what is enforced as it starts. */
+export type CheckerData = { databaseUrl: string; hasRole: boolean; enforced: readonly EnforcedSource[] }
+
+/** Which sources are held to a catalogue from now on. */
+export type Enforced = { enforced: readonly EnforcedSource[] }
 
 /** What to check: a body as it was sent, the version of the registry that the ledger has met, and the service's clock in ms. */
 export type Sent = { body: Uint8Array; encoding: Encoding; registry: number; now: number }
@@ -36,6 +40,8 @@ export type Checkers = {
    * while the database is away
    */
   check(sent: Sent): Promise<CheckedBatch>
+  /** From now on, batches of these sources are held to their catalogues, and those of no others. */
+  enforce(sources: readonly EnforcedSource[]): void
   /** How many threads have loaded their modules. */
   ready(): number
   /** Answers the open questions, then ends the threads. */
@@ -59,14 +65,18 @@ const ENTRY = threadBeside(import.meta.url, 'checker')
 /** Pause before a thread that broke is started again, ms; one that is the only one is started at once. */
 const RESTART_MS = 1_000
 
-type Checker = Thread<never, Question, Answer>
+type Checker = Thread<Enforced, Question, Answer>
 
 /**
  * Threads that check batches. Checking is nearly all of the service's work; on threads it leaves the event loop free for requests
  * and commits. One is there from the start; the others are when a batch comes that they could share, or while another is checked.
  */
-export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: number): Checkers {
-  const data: CheckerData = { databaseUrl, hasRole }
+export function startCheckers(
+  { databaseUrl, hasRole }: Pick<CheckerData, 'databaseUrl' | 'hasRole'>,
+  count: number,
+): Checkers {
+  // What a thread is given when it starts, or starts again.
+  const data: CheckerData = { databaseUrl, hasRole, enforced: [] }
   const start = (): Checker => keepThread(ENTRY, { data, restartMs: RESTART_MS, youngMiB: 64 })
   const threads = [start()]
 
@@ -94,6 +104,10 @@ export function startCheckers({ databaseUrl, hasRole }: CheckerData, count: numb
 
   return {
     width: { small: 64 * count, large: 2 * count },
+    enforce(enforced) {
+      data.enforced = enforced
+      for (const thread of threads) thread.tell({ enforced })
+    },
     ready: () => readyThreads().length,
     async check(sent) {
       const isForMore = sent.body.length >= SHARED_BYTES || threads.every(({ unanswered }) => unanswered > 0)

@@ -25,6 +25,8 @@ export type Take = {
   unsigned(line: number): void
   /** An event does not disclose all of its digests. */
   hidden(line: number): void
+  /** Each event as a whole, for who needs more of it than the sketch; absent: nobody does. `token` makes its text. */
+  whole?: ((token: () => string, line: number) => void) | null
 }
 
 /** A JWS header with which events begin, and its content; `bytes` is base64url with the full stop, empty for unsigned events. */
@@ -89,6 +91,10 @@ export function readEvents(text: Buffer, header: BatchHeader, take: Take): ReadE
     }
     if (head === UNSIGNED) take.unsigned(line)
     if (hidden > 0) take.hidden(line)
+    if (take.whole) {
+      const [from, to] = [at, end]
+      take.whole(() => text.toString('latin1', from, to - 1), line)
+    }
     if (i === 0) first = prev
     else if (prev !== last) return null
     last = sketch.leafHash

@@ -35,6 +35,8 @@ export async function register(ledger: Ledger, change: RegistrationChange, actor
     const before = ledger.registry.source(source)
     if (before === undefined && keys.length === 0) throw new Refusal('request_invalid', 'A new source needs a key.')
     const known = before ?? DEFAULTS
+    if (change.decoys && ledger.registry.enforcement.enforcedBy(source) !== null)
+      throw new Refusal('request_invalid', `The source "${source}" is held to a catalogue, so it cannot have decoys.`)
     const registration: Registration = {
       ...{ source, previous: before?.newest ?? null },
       eventSignatures: change.eventSignatures ?? known.eventSignatures,

@@ -137,6 +137,7 @@ async function refusalSince(
   try {
     // From here on, registrations by other processes count too.
     await registry.catchUp(db, system)
+    if (judged.catalogue !== registry.enforcement.enforcedBy(header.source)) return new Refusal('catalogue_changed')
     const source = registry.source(header.source)
     if (judged.registered === (source ? printHash(source.newest) : null)) {
       registry.acquit(header.source)

@@ -354,6 +354,7 @@ export async function events() {
       await field('occurredAt', '2026-02-29T12:00:00Z'),
     ),
     bad('occurredAt in hour 24', 'disclosure_field_invalid', await field('occurredAt', '2026-07-01T24:00:00Z')),
+    bad('a version of a catalogue that is no name', 'disclosure_field_invalid', await field('catalogue', '2 ')),
     bad('no final tilde', 'event_malformed', first.slice(0, -1)),
     bad('a key-binding JWT at the end', 'event_malformed', `${first}${leaf}`),
     bad('an empty disclosure', 'disclosure_unmatched', `${leaf}~~`),

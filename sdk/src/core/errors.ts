@@ -34,6 +34,9 @@ export const ERROR_CODES = {
   batch_too_large: 'The batch exceeds 10,000 events or 16 MiB.',
   registration_invalid:
     'The event that registers a source lacks a setting, has an unknown one, or one of the wrong form.',
+  catalogue_invalid: 'A catalogue of actions lacks something, has something unknown, or something of the wrong form.',
+  action_unknown: 'The catalogue of the source has no such action.',
+  action_invalid: 'The event does not have what the catalogue says of its action.',
   note_malformed: 'The text is not a C2SP signed note.',
   note_too_many_signatures: 'The note carries more than 64 signatures.',
   note_unverified: 'No signature on the note is by a known key.',

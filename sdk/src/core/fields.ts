@@ -53,6 +53,8 @@ export type EventInput = {
   readonly metadata?: RecordableObject | undefined
   /** When it happened, if not now: a Date, or an RFC 3339 date-time. */
   readonly occurredAt?: string | Date | undefined
+  /** The version of the source's catalogue that the event was made with; `defineActions` writes it. */
+  readonly catalogue?: string | undefined
 }
 
 /**
@@ -62,14 +64,19 @@ export type EventInput = {
 export type AnyEventInput = EventInput & { readonly [field: string]: unknown }
 
 /** The fields that the protocol names: docs/PROTOCOL.md §5. */
-const FIELDS = ['action', 'actor', 'targets', 'outcome', 'context', 'changes', 'metadata', 'occurredAt'] as const
+// biome-ignore format: one line
+const FIELDS = ['action', 'actor', 'targets', 'outcome', 'context', 'changes', 'metadata', 'occurredAt', 'catalogue'] as const
 
 const RESERVED = new Set(['iss', 'stm', 'seq', 'prev', 'jti', 'iat', 'sub', 'aud', 'exp', 'nbf', 'cnf'])
+const VERSION = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const FIELD_NAME = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 // The event's own object and the disclosure array around a field use the other two levels.
 const MAX_FIELD_DEPTH = MAX_JSON_DEPTH - 2
 
 type Fail = (path: string, why: string) => never
+
+/** Whether this is the name of a catalogue's version: 1 to 64 letters, digits, dots, underscores, hyphens; first a letter or digit. */
+export const isVersionName = (value: unknown): value is string => typeof value === 'string' && VERSION.test(value)
 
 function checkText(value: unknown, path: string, max: number, fail: Fail): void {
   if (typeof value !== 'string' || value.length === 0) fail(path, 'must be a non-empty string')
@@ -117,6 +124,9 @@ const FIELD_CHECKS: Record<string, (value: unknown, path: string, fail: Fail) =>
   },
   occurredAt: (value, path, fail) => {
     if (parseTime(value) === null) fail(path, 'must be an RFC 3339 date-time')
+  },
+  catalogue: (value, path, fail) => {
+    if (!isVersionName(value)) fail(path, 'must be the name of a version')
   },
 }
 

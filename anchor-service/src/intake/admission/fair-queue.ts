@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KillickError } from '@killick/sdk/core'
-import { Refusal, type ServiceCode } from '../../errors.ts'
+import { isMisfit, Refusal, type ServiceCode } from '../../errors.ts'
 
 type TurnLimits = {
   /** Batches of one address that are under way at a time, until they are committed. Default 128. */
@@ -111,7 +111,12 @@ export function takeTurns(limits: TurnLimits = TURN_LIMITS) {
 
 const WORTHLESS: readonly ServiceCode[] = ['encoding_invalid', 'body_too_large']
 
-/** Bodies that no recorder of a registered source sends: malformed ones, and ones that no registered source has signed. */
+/**
+ * Bodies that no recorder of a registered source sends: malformed ones, and ones that no registered source has signed. What does not
+ * fit its catalogue, a registered source has signed.
+ */
 function isWorthless(error: unknown): boolean {
-  return error instanceof KillickError || (error instanceof Refusal && WORTHLESS.includes(error.code))
+  return (
+    (error instanceof KillickError && !isMisfit(error)) || (error instanceof Refusal && WORTHLESS.includes(error.code))
+  )
 }

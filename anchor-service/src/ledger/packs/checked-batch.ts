@@ -35,9 +35,9 @@ export type CheckedBatch = {
   readonly keyRows: Tuples
   /**
    * What it requires of its source's registration, and the hash of the newest registration by which that was judged (null: there
-   * was none). Null if the ledger itself made the batch.
+   * was none); `catalogue`: that of the catalogue that it was held to, if it was. Null if the ledger itself made the batch.
    */
-  readonly judged: (Demands & { readonly registered: string | null }) | null
+  readonly judged: (Demands & { readonly registered: string | null; readonly catalogue: string | null }) | null
 }
 
 export function eventLeaf({ eventLeaves }: CheckedBatch, i: number): Hash {

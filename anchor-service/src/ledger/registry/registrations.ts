@@ -44,8 +44,12 @@ export class RegistryAltered extends Error {
   }
 }
 
-/** @throws RegistryAltered if it is not a registration, or cannot be read */
-export function parseRegistered(source: string | null, logIndex: number, header: string, token: string): Registered {
+/**
+ * The event of a batch of the system stream, whole and signed; whose signature it is, is not checked.
+ * @param source whose registry it concerns, if that is known
+ * @throws RegistryAltered
+ */
+export function readSystemEvent(source: string | null, logIndex: number, header: string, token: string): ParsedEvent {
   const fail = (why: string): never => {
     throw new RegistryAltered(source, `log entry ${logIndex} ${why}`)
   }
@@ -56,6 +60,20 @@ export function parseRegistered(source: string | null, logIndex: number, header:
     if (!isOwn || !equalBytes(event.leafHash, root)) fail('does not hold the event that its header stands for')
     if (event.signature === undefined) fail('is not signed')
     if (event.disclosures.length !== event.fieldCount) fail('is a registration of which a part is missing')
+    return event
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    return fail(`cannot be read: ${error.code}`)
+  }
+}
+
+/** @throws RegistryAltered if it is not a registration, or cannot be read */
+export function parseRegistered(source: string | null, logIndex: number, header: string, token: string): Registered {
+  const event = readSystemEvent(source, logIndex, header, token)
+  const fail = (why: string): never => {
+    throw new RegistryAltered(source, `log entry ${logIndex} ${why}`)
+  }
+  try {
     const registration = parseRegistration(event) ?? fail('is no registration')
     return { registration, logIndex, leafHash: event.leafHash, event, header }
   } catch (error) {
@@ -66,6 +84,20 @@ export function parseRegistered(source: string | null, logIndex: number, header:
 
 /** The registrations at these log indices, in order. @throws RegistryAltered */
 export async function readRegistered(db: Db, source: string, places: readonly number[]): Promise<Registered[]> {
+  const lines = await readSystemLines(db, source, places)
+  return lines.map(({ place, header, token }) => parseRegistered(source, place, header, token))
+}
+
+/**
+ * Headers and events of batches of the system stream, as they stand in the database.
+ * @param source whose registry they concern
+ * @throws RegistryAltered if one is not there
+ */
+export async function readSystemLines(
+  db: Db,
+  source: string,
+  places: readonly number[],
+): Promise<{ place: number; header: string; token: string }[]> {
   if (places.length === 0) return []
   const { rows } = await db.query<{ place: number; header: string | null; body: Buffer | null }>(
     `select place::float8 as place, b.header, p.body from unnest($1::bigint[]) as wanted (place)
@@ -76,7 +108,7 @@ export async function readRegistered(db: Db, source: string, places: readonly nu
     rows.map(async ({ place, header, body }) => {
       if (header === null || body === null) throw new RegistryAltered(source, `log entry ${place} is not there`)
       const line = await readLines(body, 0)
-      return parseRegistered(source, place, header, line(0))
+      return { place, header, token: line(0) }
     }),
   )
 }

@@ -19,6 +19,7 @@ import { Refusal } from '../../errors.ts'
 import type { StreamHead } from '../packs/checked-batch.ts'
 import { type LogKey, readHead } from '../tree/checkpoints.ts'
 import { readPlans } from '../tree/tiles.ts'
+import { type Catalogues, keepCatalogues } from './catalogues.ts'
 import {
   differences,
   foldSource,
@@ -71,6 +72,9 @@ export type LedgerRegistry = {
   acquit(source: string): void
   /** How many registrations were walked. */
   version(): number
+  /** The catalogue of a source, and what is enforced, by the events walked so far. */
+  catalogue: Catalogues['of']
+  readonly enforcement: Pick<Catalogues, 'enforcedBy' | 'enforced' | 'enforcedVersion'>
   status(): RegistryStatus
 }
 
@@ -96,6 +100,7 @@ export function keepRegistry(
   /** Log indices of the registrations, by source. */
   const places = new Map<string, number[]>()
   const known = new Map<string, Registered[]>()
+  const catalogues = keepCatalogues()
   const trusted = new Set([system.kid])
   const faults = new Map<string | null, string>()
   let end = BEGINNING
@@ -151,6 +156,8 @@ export function keepRegistry(
       for (const row of rows) {
         const next = follow(end, row)
         if (next.registered) take(next.registered)
+        if (next.catalogued && !catalogues.take(next.catalogued))
+          throw new RegistryAltered(null, `a catalogue before log entry ${next.end.logIndex} is missing`)
         end = next.end
       }
       rows = rows.length < PAGE ? [] : await readPage(db, end.seq)
@@ -164,6 +171,7 @@ export function keepRegistry(
     registry = new Registry()
     places.clear()
     known.clear()
+    catalogues.clear()
     end = BEGINNING
     vouched = { seq: 0, byLog: false }
   }
@@ -286,6 +294,8 @@ export function keepRegistry(
     report,
     acquit: (source) => void faults.delete(source),
     version: () => version,
+    catalogue: catalogues.of,
+    enforcement: catalogues,
     status: () => ({
       checked: isChecked,
       altered: [...faults].map(([source, detail]) => ({ source, detail })),

@@ -5,6 +5,7 @@
 import { zstdDecompressSync } from 'node:zlib'
 import { type Hash, nodePrimitives, printHash, SYSTEM } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
+import { type Catalogued, parseCatalogued } from './catalogues.ts'
 import { parseRegistered, type Registered, RegistryAltered } from './registrations.ts'
 
 /** How many batches of the system stream are read at a time. */
@@ -29,13 +30,13 @@ export const BEGINNING: StreamEnd = { seq: 0, batch: null, logIndex: -1, header:
 
 /**
  * Checks the next batch of the system stream: it holds one event, names the batch before it, and the event is the one accepted.
- * @returns the end after it and, if the event registers something, the registration, whose signatures are not checked yet
+ * @returns the end after it and, if the event registers something, that, whose signatures are not checked yet
  * @throws RegistryAltered
  */
 export function follow(
   end: StreamEnd,
   { seq, n, log_index, header, body }: SystemRow,
-): { end: StreamEnd; registered: Registered | null } {
+): { end: StreamEnd; registered: Registered | null; catalogued: Catalogued | null } {
   const fail = (why: string): never => {
     throw new RegistryAltered(null, `event ${end.seq} of the system stream, log entry ${log_index}: ${why}`)
   }
@@ -52,6 +53,7 @@ export function follow(
   return {
     end: { seq: end.seq + 1, batch: nodePrimitives.leafHash(header), logIndex: log_index, header },
     registered: isRegistration ? parseRegistered(null, log_index, header, token) : null,
+    catalogued: action === 'source.catalogue' ? parseCatalogued(log_index, header, token) : null,
   }
 }
 

@@ -7,6 +7,7 @@ import { KillickError, type Signer } from '@killick/sdk'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { openPool } from '../../../../anchor-service/src/database/pool.ts'
 import { Refusal } from '../../../../anchor-service/src/errors.ts'
+import { holdToCatalogues } from '../../../../anchor-service/src/intake/catalogue-check.ts'
 import { checkBatch } from '../../../../anchor-service/src/intake/check.ts'
 import { knowSources } from '../../../../anchor-service/src/intake/known-sources.ts'
 import { openLedger } from '../../../../anchor-service/src/ledger/ledger.ts'
@@ -45,7 +46,8 @@ async function sendToNew(by: Signer, source = 'billing') {
   try {
     const text = Buffer.from(await bodyOf(by, source))
     const share = { index: 0, of: 1 }
-    const batch = await checkBatch({ text, frames: null }, knowSources(pool), pool, 0, Date.now(), share)
+    const known = { sources: knowSources(pool), catalogues: holdToCatalogues(pool) }
+    const batch = await checkBatch({ text, frames: null }, known, pool, 0, Date.now(), share)
     const { receipt } = await ledger.submit(batch!)
     return { logIndex: receipt.logIndex }
   } catch (error) {

@@ -38,11 +38,12 @@ export const PARTS: Part[] = [
   { name: 'kit',    files: ['sdk/src/kit/'],    may: ['core', 'client', 'node:*'] },
   { name: 'jobs',   files: ['sdk/src/bullmq/'], may: ['kit', 'core'] },
   { name: 'bridges', files: ['sdk/src/bridges/'], may: ['core', 'client', 'node:*'] },
+  { name: 'actions', files: ['sdk/src/actions/'], may: ['core', 'client', 'kit'] },
   { name: 'testing', files: ['sdk/src/testing/'], may: ['core', 'client', 'node', 'node:*', 'vitest'] },
   { name: 'web requests', files: ['sdk/src/web/'], may: ['kit', 'core', 'node:*'] },
   { name: 'adapters', files: ['node-http', 'express', 'fastify', 'hono'].map((name) => `sdk/src/${name}/`), may: ['web requests', 'kit', 'node:*'] },
   { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'audit codes', 'words', 'node', 'node:*', '@noble/*'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'audit', 'requests', 'node:*'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'actions', 'audit', 'requests', 'node:*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.
@@ -100,6 +101,7 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk/bullmq': 'jobs',
   '@killick/sdk/cloudevents': 'bridges',
   '@killick/sdk/pino': 'bridges',
+  '@killick/sdk/actions': 'actions',
   '@killick/sdk/testing': 'testing',
   '@killick/anchor-service': 'service',
 }

@@ -54,6 +54,8 @@ export default defineConfig({
           { text: 'Clusters and workers', link: '/guides/cluster' },
           { text: 'Functions, no disk', link: '/guides/serverless' },
           { text: 'Loggers, OpenTelemetry, CloudEvents', link: '/guides/bridges' },
+          { text: 'A catalogue of actions', link: '/guides/catalogue' },
+          { text: 'Tests', link: '/guides/testing' },
           { text: 'Verify as an auditor', link: '/guides/auditor' },
           { text: 'Pin keys and contract', link: '/guides/pinning' },
           { text: 'Deploy', link: '/guides/deploy' },

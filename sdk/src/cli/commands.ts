@@ -14,6 +14,7 @@ const LOADERS: Record<string, () => Promise<Command>> = {
   init: async () => (await import('./init.ts')).init,
   keygen: async () => (await import('./keygen.ts')).keygen,
   register: async () => (await import('./register.ts')).register,
+  actions: async () => (await import('./actions.ts')).actions,
   record: async () => (await import('./record.ts')).record,
   search: async () => (await import('./search.ts')).search,
   export: async () => (await import('./export.ts')).exportEvents,

@@ -184,7 +184,7 @@ export function faultOf(fields: { readonly [name: string]: unknown }, rule: Acti
   for (const name of rule.requires) {
     const isReason = name === 'reason'
     const value = isReason ? (fields.metadata as { reason?: unknown } | undefined)?.reason : fields[name]
-    if (isEmpty(value)) return fault(isReason ? '/metadata/reason' : `/${name}`, 'is missing')
+    if (isEmpty(value)) return fault(isReason ? '/metadata/reason' : `/${name}`, 'is missing or empty')
   }
   return null
 }

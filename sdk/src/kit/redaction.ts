@@ -131,7 +131,7 @@ export class CompiledRedaction implements Redaction {
     for (const [name, value] of Object.entries(event)) {
       const nodes = step(this.#paths, name)
       const path = below('', name)
-      if (name === 'outcome' || name === 'occurredAt') redacted[name] = value
+      if (name === 'outcome' || name === 'occurredAt' || name === 'catalogue') redacted[name] = value
       else if (name === 'changes' && Array.isArray(value))
         redacted.changes = this.#list(value, path, nodes, removals, (change, at, below) =>
           this.#change(change, at, below, removals),

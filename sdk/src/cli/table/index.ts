@@ -4,12 +4,12 @@ import type { CommandEntry, CommandGroup } from './entry.ts'
 import { COMPLETION, MAN } from './itself.ts'
 import { DEPLOY, HANDOVER } from './operating.ts'
 import { ANCHORS, EXPORT, KEYS, PROOF, SEARCH, SHARE } from './reading.ts'
-import { INIT, KEYGEN, RECORD, REGISTER } from './recording.ts'
+import { ACTIONS, INIT, KEYGEN, RECORD, REGISTER } from './recording.ts'
 
 export type { CommandEntry, OptionEntry } from './entry.ts'
 
 export const GROUPS: readonly CommandGroup[] = [
-  { title: 'Record', commands: [INIT, KEYGEN, REGISTER, RECORD] },
+  { title: 'Record', commands: [INIT, KEYGEN, REGISTER, ACTIONS, RECORD] },
   { title: 'Read', commands: [SEARCH, EXPORT, KEYS, PROOF, SHARE, ANCHORS] },
   { title: 'Check', commands: [VERIFY, AUDIT, COMPARE] },
   { title: 'Operate', commands: [DEPLOY, HANDOVER] },

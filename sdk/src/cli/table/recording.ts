@@ -130,6 +130,57 @@ export const REGISTER = command({
   ],
 })
 
+export const ACTIONS = command({
+  name: 'actions',
+  summary: 'write what a catalogue of actions says, or register it with the service',
+  usage: [
+    'actions <module> [--markdown <file>] [--json-schema <file>] [--check]',
+    'actions push <module> [--enforce | --only] [--source <name> --url <url>] [--token-file <file>]',
+    'actions push --release [--source <name> --url <url>] [--token-file <file>]',
+  ],
+  arguments: [
+    { name: 'push', optional: true, complete: 'file' },
+    { name: 'module', optional: true, complete: 'file' },
+  ],
+  about: [
+    '<module> is a file that exports what defineActions of @killick/sdk/actions gives; it is run. Without push, its documentation is printed, or written as Markdown and as JSON Schema.',
+    'push registers the catalogue’s version for a source, in an event of the ledger. A version is registered once: the same again changes nothing, and another catalogue needs another version. Versions live side by side.',
+    'A source that is held to versions (--enforce) has every event refused that names none of them or does not fit. Hold a source to its catalogue only when all that records for it writes the version: an event that is refused keeps its stream waiting.',
+  ],
+  options: {
+    export: { value: 'name', about: 'which export of the module, if there are several catalogues' },
+    markdown: { value: 'file', complete: 'file', about: 'write the documentation there' },
+    'json-schema': { value: 'file', complete: 'file', about: 'write a JSON Schema of the events there' },
+    check: { about: 'write nothing; exit 1 if the files are not what the catalogue says' },
+    enforce: { about: 'hold the source to this version, and to those that it is held to already' },
+    only: { about: 'hold the source to this version alone' },
+    release: { about: 'hold the source to no catalogue any more' },
+    source: { value: 'name', env: 'KILLICK_SOURCE', config: 'source', about: 'name of the source' },
+    ...URL_OPTION,
+    ...ADMIN_TOKEN,
+    'log-key': {
+      value: 'vkey',
+      env: 'KILLICK_LOG_KEY',
+      config: 'logKey',
+      complete: 'file',
+      about: 'verifier key of the log that the service must keep, or a file that holds it',
+    },
+    ...CONFIG,
+    ...JSON_OUT,
+  },
+  exits: [
+    [0, 'written, or registered, now or before'],
+    [1, 'with --check: a file is not what the catalogue says'],
+    [2, 'wrong usage, no catalogue, the token is refused, or the service keeps another log'],
+    [3, 'the service could not be reached'],
+  ],
+  examples: [
+    'killick actions src/actions.ts --markdown docs/actions.md --json-schema docs/actions.schema.json',
+    'killick actions push src/actions.ts --source billing-api --token-file data/keys/admin.token',
+    'killick actions push src/actions.ts --enforce',
+  ],
+})
+
 export const RECORD = command({
   name: 'record',
   summary: 'record events, one JSON object per line on stdin',

@@ -65,6 +65,7 @@ export {
 export {
   type AnyEventInput,
   type Change,
+  checkEventInput,
   checkField,
   type EventInput,
   type Party,

@@ -82,6 +82,12 @@ export type AuditLogOptions<Fields extends string = never> = {
   onError?: (error: Error, during: 'send' | 'record') => void
   /** Called with the key if the recorder believed the service about it, once for a spool; the default writes it to stderr. */
   onPin?: (logKey: string) => void
+  /**
+   * Called with each event that the spool still holds when it is opened, as its bytes, oldest first, before `openAuditLog` resolves
+   * and before anything is sent: for a program that keeps notes of its own on its events, and brings them up to date after a crash.
+   * Some of these events the log may have accepted already.
+   */
+  onFound?: (event: string) => void
 }
 
 /**
@@ -235,7 +241,8 @@ export async function openOver<const Fields extends string = never>(
   const storing = { source, key: signer.jwk, maxBytes: checked.maxSpoolBytes }
   let sender: Sender | undefined
   const onDurable = () => sender?.notice()
-  const openSpool = (dir: string) => Spool.open({ ...storing, dir, onDurable })
+  const { onFound } = options
+  const openSpool = (dir: string) => Spool.open({ ...storing, dir, onDurable, ...(onFound && { onFound }) })
   const isShared = hasPlace(where)
   const openAlone = async () => {
     if (ground) return ground.spool({ ...storing, onDurable })

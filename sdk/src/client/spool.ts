@@ -25,6 +25,8 @@ export type SpoolOptions = {
   maxBytes: number
   /** Called after every durable group of lines. */
   onDurable?: () => void
+  /** Called while opening, with every event that is found. */
+  onFound?: (event: string) => void
 }
 
 /** What recorder and sender need of a spool, on a disk or not. */
@@ -236,6 +238,7 @@ export class Spool {
         this.#startOf.set(segment.number, replay.state.seq)
       }
       if (change) this.#apply(change)
+      if (change?.kind === 'E') this.#options.onFound?.(frame.text)
     })
     this.open = replay.end()
     this.#head = this.state

@@ -169,6 +169,16 @@ test('an acceptance may outlive the segment that held its header', async () => {
   expect((await openSpool(dir, { maxBytes: 1 << 20 })).state).toEqual(state)
 })
 
+test('opening hands over the events that are there, oldest first', async () => {
+  const dir = tempDir()
+  const spool = await openSpool(dir)
+  await putMany(spool, 3)
+  await spool.close()
+  const found: string[] = []
+  await openSpool(dir, { onFound: (token) => void found.push(token) })
+  expect(found.map((token) => parseEvent(token).fields.targets)).toEqual([0, 1, 2].map((n) => event(n).targets))
+})
+
 describe('a write that was cut off', () => {
   test('anywhere in its last line: that line is gone, everything before it is there, and recording goes on', async () => {
     const dir = tempDir()

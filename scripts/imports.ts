@@ -82,6 +82,9 @@ export const PARTS: Part[] = [
   { name: 'front',    files: ['anchor-service/web/front/'],      may: ['web', 'answers'], never: PORTABLE },
   { name: 'reference', files: ['anchor-service/web/api/'],       may: [], never: PORTABLE },
 
+  // Speaks to the service over HTTP, as strangers do.
+  { name: 'gateway',  files: ['gateway/src/'],                   may: ['sdk', 'core', 'node:*', 'fastify', 'prom-client'] },
+
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },
   { name: 'test',    files: ['test/'],                            may: ['any part above', 'any package'] },
 ]
@@ -104,6 +107,7 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk/actions': 'actions',
   '@killick/sdk/testing': 'testing',
   '@killick/anchor-service': 'service',
+  '@killick/gateway': 'gateway',
 }
 
 export interface Breach {
@@ -152,7 +156,7 @@ function matches(pattern: string, name: string, parts: readonly Part[], own: Par
 }
 
 function workspace(path: string): string | null {
-  return path.match(/^(sdk|anchor-service)\//)?.[1] ?? null
+  return path.match(/^(sdk|anchor-service|gateway)\//)?.[1] ?? null
 }
 
 if (import.meta.main) {
@@ -162,6 +166,7 @@ if (import.meta.main) {
     'sdk/src',
     'anchor-service/src',
     'anchor-service/web',
+    'gateway/src',
     'scripts',
     'test',
   ])

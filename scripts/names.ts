@@ -44,7 +44,7 @@ const NOUNS: Record<string, string[]> = {
   misc: [],
 }
 
-const FOLDERS = ['sdk/src', 'anchor-service/src', 'anchor-service/web', 'scripts']
+const FOLDERS = ['sdk/src', 'anchor-service/src', 'anchor-service/web', 'gateway/src', 'scripts']
 
 /** @returns a sentence for each exported type whose name another file exports too */
 export function findTwins(modules: readonly { path: string; text: string }[]): string[] {

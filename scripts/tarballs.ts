@@ -30,7 +30,7 @@ const tsc = createRequire(import.meta.url)
 const REQUIRED = new Set(['sdk'])
 
 /** In order of need: a package is compiled against the declarations of those before it. */
-const WORKSPACES = ['sdk', 'anchor-service']
+const WORKSPACES = ['sdk', 'anchor-service', 'gateway']
 
 /**
  * Stages workspaces below `out`, by default all, and packs each.

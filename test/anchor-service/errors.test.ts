@@ -3,6 +3,8 @@ import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk'
 import { expect, test } from 'vitest'
 import { Refusal, SERVICE_CODES, type ServiceCode } from '../../anchor-service/src/errors.ts'
 import { toProblem } from '../../anchor-service/src/http/problems.ts'
+import { GATEWAY_CODES, type GatewayCode, GatewayRefusal } from '../../gateway/src/errors.ts'
+import { toGatewayProblem } from '../../gateway/src/http/problems.ts'
 
 test('docs/ERRORS.md lists every code with its status and meaning, and no other', async () => {
   const page = await readFile(new URL('../../docs/ERRORS.md', import.meta.url), 'utf8')
@@ -13,6 +15,7 @@ test('docs/ERRORS.md lists every code with its status and meaning, and no other'
   ])
   const problems = [
     ...Object.keys(SERVICE_CODES).map((code) => toProblem(new Refusal(code as ServiceCode))),
+    ...Object.keys(GATEWAY_CODES).map((code) => toGatewayProblem(new GatewayRefusal(code as GatewayCode))),
     ...Object.keys(ERROR_CODES).map((code) => toProblem(new KillickError(code as ErrorCode))),
   ]
   expect(listed).toEqual(problems.map(({ code, status, title }) => [code, status, title]))
@@ -20,6 +23,7 @@ test('docs/ERRORS.md lists every code with its status and meaning, and no other'
 
 test('no code means two things', () => {
   expect(Object.keys(SERVICE_CODES).filter((code) => code in ERROR_CODES)).toEqual([])
+  expect(Object.keys(GATEWAY_CODES).filter((code) => code in ERROR_CODES || code in SERVICE_CODES)).toEqual([])
 })
 
 test("an answer about the service's own fault does not tell its cause", () => {

@@ -63,8 +63,9 @@ const PAPERS = [
   'docs/decisions/*.md',
   'sdk/*.md',
   'anchor-service/*.md',
+  'gateway/*.md',
 ]
-const PATH = /`((?:anchor-service|contracts|docs|examples|scripts|sdk|test|\.ci|\.github)\/[\w./-]*)`/g
+const PATH = /`((?:anchor-service|contracts|docs|gateway|examples|scripts|sdk|test|\.ci|\.github)\/[\w./-]*)`/g
 
 /** README's table of trust names tests by their place under test/, without the ending. */
 const exists = (path: string) => [path, `test/${path}`, `test/${path}.test.ts`].some((it) => existsSync(join(root, it)))

@@ -33,8 +33,8 @@ describe('the published packages', () => {
 
   beforeAll(async () => {
     project = await mkdtemp(join(tmpdir(), 'killick-pack-'))
-    const { sdk, service } = await packed()
-    tarballs = [sdk, service]
+    const { sdk, service, gateway } = await packed()
+    tarballs = [sdk, service, gateway]
     await writeFile(join(project, 'package.json'), '{ "private": true, "type": "module" }')
     await inProject('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarballs[0]!)
   }, 120_000)
@@ -107,7 +107,7 @@ describe('the published packages', () => {
   })
 
   test('no TypeScript source is shipped; a licence and a README of its own are', async () => {
-    for (const [i, name] of ['sdk', 'anchor-service'].entries()) {
+    for (const [i, name] of ['sdk', 'anchor-service', 'gateway'].entries()) {
       const { stdout } = await inProject('tar', '-tzf', tarballs[i]!)
       const files = stdout.trim().split('\n')
       expect(files.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))).toEqual([])
@@ -115,7 +115,7 @@ describe('the published packages', () => {
       const { stdout: page } = await inProject('tar', '-xzOf', tarballs[i]!, 'package/README.md')
       expect(page).toMatch(new RegExp(`^# @killick/${name}\n`))
     }
-    const licences = ['LICENSE', 'sdk/LICENSE', 'anchor-service/LICENSE'].map((path) =>
+    const licences = ['LICENSE', 'sdk/LICENSE', 'anchor-service/LICENSE', 'gateway/LICENSE'].map((path) =>
       readFile(join(ROOT, path), 'utf8'),
     )
     expect(new Set(await Promise.all(licences)).size).toBe(1)

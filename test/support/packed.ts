@@ -6,10 +6,11 @@ import { pack } from '../../scripts/tarballs.ts'
 
 /** What `npm run pack` makes: the staged packages and their tarballs. */
 export interface Packed {
-  /** Holds `sdk/` and `anchor-service/`, as npm would unpack them. */
+  /** Holds `sdk/`, `anchor-service/` and `gateway/`, as npm would unpack them. */
   folder: string
   sdk: string
   service: string
+  gateway: string
 }
 
 /** The packages of this checkout, packed once for all test files of a run: by the first that asks, while the others wait. */
@@ -40,5 +41,5 @@ export async function packed(): Promise<Packed> {
     await sleep(100)
   }
   const tarball = (name: string) => join(folder, `killick-${name}-0.1.0.tgz`)
-  return { folder, sdk: tarball('sdk'), service: tarball('anchor-service') }
+  return { folder, sdk: tarball('sdk'), service: tarball('anchor-service'), gateway: tarball('gateway') }
 }

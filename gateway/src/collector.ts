@@ -1,0 +1,202 @@
+import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { type AddressInfo, connect } from 'node:net'
+import { join } from 'node:path'
+import { type AuditLog, type KillickError, openAuditLog } from '@killick/sdk'
+import type { FastifyInstance } from 'fastify'
+import { COLLECTED, type CollectorConfig, type CollectorListen, type CollectorTls } from './config.ts'
+import { authenticator } from './emitters.ts'
+import { GatewayRefusal, GatewayStartError } from './errors.ts'
+import { FairShare } from './fairness.ts'
+import { buildCollectorApp, type ListenerOptions } from './http/app.ts'
+import { SenderIds } from './ids/sender-ids.ts'
+import { makeCollectorMetrics } from './metrics.ts'
+import { EmitterRecording } from './recording.ts'
+
+/** A collector that runs. */
+export type Collector = {
+  /** Where it listens for HTTP, with the port that was taken; null if only on the socket. */
+  readonly url: string | null
+  /** Path of the unix socket; null if there is none. */
+  readonly socket: string | null
+  /** Its audit log, for its state. */
+  readonly log: Pick<AuditLog, 'status'>
+  /**
+   * Takes no more requests, answers those under way, and tries for `limits.drainMs` to have everything accepted. What is left stays
+   * in the spool. @returns how many events that are
+   */
+  close(): Promise<number>
+}
+
+/** How long requests under way may take when the collector is stopped, ms. Those that still trickle in are then cut off. */
+const CLOSE_PATIENCE_MS = 10_000
+
+/**
+ * Starts everything that `killick-gateway collect` runs. The anchor service need not be reachable.
+ * @throws GatewayStartError with a sentence that says what to do; KillickError, e.g. `spool_locked`, `key_unsafe`
+ */
+export async function startCollector(config: CollectorConfig): Promise<Collector> {
+  const { limits, listen } = config
+  const proofs = config.readerToken && { url: config.url, token: readText(config.readerToken, 'readerToken').trim() }
+  const listeners = listenersOf(config)
+  const ids = openIds(config)
+  let apps: FastifyInstance[] = []
+  let log: AuditLog
+  try {
+    log = await openAuditLog({
+      url: config.url,
+      source: config.source,
+      key: config.key,
+      spool: config.spool,
+      ...(config.logKey !== null && { logKey: config.logKey }),
+      fields: [COLLECTED, ...config.fields] as string[],
+      maxSpoolBytes: limits.spoolBytes,
+      spoolWaitMs: SPOOL_WAIT_MS,
+      onFound: (event) => EmitterRecording.remember(ids, event),
+      // An event may leave the spool once the ledger has it; by then its sender's id must be durable elsewhere.
+      fetch: async (...request) => {
+        await ids.sync()
+        return fetch(...request)
+      },
+      onError: (error, during) => {
+        if (during === 'send') apps[0]?.log.warn({ code: (error as KillickError).code }, `not sent: ${error.message}`)
+      },
+      onPin: (logKey) =>
+        apps[0]?.log.warn({ logKey }, 'took the key of the log from the service; set logKey to pin it'),
+    })
+  } catch (error) {
+    ids.close()
+    if (error instanceof GatewayRefusal) throw new GatewayStartError('gateway_start_failed', String(error.message))
+    throw error
+  }
+  const metrics = makeCollectorMetrics(() => log, ids)
+  const recording = new EmitterRecording(config.source, log, ids, config.fields, {
+    recorded: (emitter, via, count) => void (count > 0 && metrics.recorded.inc({ emitter, via }, count)),
+    repeated: (emitter, via, count) => void (count > 0 && metrics.repeated.inc({ emitter, via }, count)),
+  })
+  let closing: Promise<number> | null = null
+  const deps = {
+    source: config.source,
+    log,
+    recording,
+    authenticate: authenticator(config.emitters),
+    requests: new FairShare(limits.requests),
+    memory: new FairShare(limits.memoryBytes),
+    limits,
+    metrics,
+    proofs: proofs || null,
+    logLevel: config.logLevel,
+    isDraining: () => closing !== null,
+  }
+  async function stop(): Promise<number> {
+    const patience = setTimeout(() => {
+      for (const app of apps) (app.server as { closeAllConnections?(): void }).closeAllConnections?.()
+    }, CLOSE_PATIENCE_MS)
+    await Promise.all(apps.map((app) => app.close()))
+    clearTimeout(patience)
+    const { pending } = await log.close({ timeoutMs: limits.drainMs })
+    ids.close()
+    return pending
+  }
+  try {
+    apps = listeners.map((options) => buildCollectorApp(deps, options))
+    let url: string | null = null
+    for (const [i, app] of apps.entries()) {
+      if (listeners[i]!.isSocket) await listenOnSocket(app, listen.socket!, listen.socketMode)
+      else url = await listenOnPort(app, listen)
+    }
+    return {
+      url,
+      socket: listen.socket,
+      log,
+      close() {
+        closing ??= stop()
+        return closing
+      },
+    }
+  } catch (error) {
+    await Promise.all(apps.map((app) => app.close()))
+    await log.close({ timeoutMs: 0 })
+    ids.close()
+    throw error
+  }
+}
+
+/** How long a request waits for room in the spool before it is refused: emitters know how to wait themselves. */
+const SPOOL_WAIT_MS = 1_000
+
+function openIds({ spool, limits }: CollectorConfig): SenderIds {
+  try {
+    return new SenderIds(join(spool, 'ids'), { days: limits.idDays, count: limits.ids })
+  } catch (error) {
+    throw new GatewayStartError(
+      'gateway_start_failed',
+      `The ids of senders cannot be kept in ${spool}: ${(error as Error).message}`,
+    )
+  }
+}
+
+function listenersOf({ listen: { port, tls, socket } }: CollectorConfig): ListenerOptions[] {
+  const listeners: ListenerOptions[] = []
+  if (port !== null) listeners.push({ isSocket: false, tls: tls && readTls(tls) })
+  if (socket !== null) listeners.push({ isSocket: true, tls: null })
+  return listeners
+}
+
+function readTls({ cert, key, clientCa, clientRequired }: CollectorTls): NonNullable<ListenerOptions['tls']> {
+  return {
+    cert: readText(cert, 'listen.tls.cert'),
+    key: readText(key, 'listen.tls.key'),
+    ...(clientCa !== null && { ca: readText(clientCa, 'listen.tls.clientCa') }),
+    rejectUnauthorized: clientRequired,
+  }
+}
+
+function readText(path: string, setting: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new GatewayStartError(
+      'gateway_start_failed',
+      `${setting}: ${path} cannot be read: ${(error as Error).message}`,
+    )
+  }
+}
+
+/** @returns the address, with the port that was taken */
+async function listenOnPort(app: FastifyInstance, { host, port, tls }: CollectorListen): Promise<string> {
+  try {
+    await app.listen({ host, port: port! })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new GatewayStartError(
+      'gateway_start_failed',
+      `Cannot listen on ${host}:${port} (${code}). Set another listen.host or listen.port.`,
+    )
+  }
+  const { port: taken } = app.server.address() as AddressInfo
+  return `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${taken}`
+}
+
+/** A socket that nobody listens on is what a killed collector leaves behind. */
+async function listenOnSocket(app: FastifyInstance, path: string, mode: number): Promise<void> {
+  if (await answers(path))
+    throw new GatewayStartError('gateway_start_failed', `Somebody listens on ${path}. Set another listen.socket.`)
+  rmSync(path, { force: true })
+  try {
+    await app.listen({ path })
+    chmodSync(path, mode)
+  } catch (error) {
+    throw new GatewayStartError('gateway_start_failed', `Cannot listen on ${path}: ${(error as Error).message}`)
+  }
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}

@@ -1,0 +1,319 @@
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { isObject, isSourceName, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
+import { GatewayStartError } from './errors.ts'
+
+/**
+ * Everything that can be set, from one JSON file. This is the manual. Paths are relative to the file's folder; a member that is
+ * not listed here is a fault.
+ */
+export type CollectorConfig = {
+  /** Base URL of the anchor service, e.g. `https://audit.example.com`. */
+  url: string
+  /** The collector's own name: the source that its key is registered for, and under which all its events stand. */
+  source: string
+  /** File with the private JWK of that source, mode 600; `killick keygen` makes one. */
+  key: string
+  /** Folder for events that the ledger has not accepted, and for the ids of senders. One for each collector; keep it. */
+  spool: string
+  /** C2SP verifier key of the log (`GET /v1/log` shows it). Pin it. Default: the key that the service names first. */
+  logKey: string | null
+  /** File with a reader token of the service. Needed for `?wait=anchored`, and for nothing else. Default: none. */
+  readerToken: string | null
+  /** Where emitters connect; at least one of `port` and `socket`. */
+  listen: CollectorListen
+  /** Who may record, and as what. At least one. */
+  emitters: EmitterConfig[]
+  /** Names of event fields beyond those of the protocol that emitters may use. Default: none. */
+  fields: string[]
+  limits: CollectorLimits
+  /** `silent`, `error`, `warn`, `info` or `debug`; lines are JSON on standard output. Default `info`. */
+  logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
+}
+
+export type CollectorListen = {
+  /** Address. Default 127.0.0.1. Keys travel in the clear without `tls`, so leave it there or set `tls`. */
+  host: string
+  /** Port; 0 takes a free one. Default: none, only the socket. */
+  port: number | null
+  /** Serves HTTPS on the port, and no HTTP. Default: none. */
+  tls: CollectorTls | null
+  /** Path of a unix socket. Whoever may open the file may send; the emitter with `socket: true` is who that is. Default: none. */
+  socket: string | null
+  /** Mode of the socket's file, octal text. Default `660`. */
+  socketMode: number
+}
+
+export type CollectorTls = {
+  /** File with the certificate, and those between it and the root, PEM. */
+  cert: string
+  /** File with its private key, PEM. */
+  key: string
+  /** File with the certificates of those who sign client certificates, PEM. Default: client certificates are not asked for. */
+  clientCa: string | null
+  /** Whether a connection without a valid client certificate is closed at once, key or not. Default false. */
+  clientRequired: boolean
+}
+
+/**
+ * A program, or a group of them, that records through the collector. In all lists of names an entry that ends in `*` stands for
+ * everything that begins so.
+ */
+export type EmitterConfig = {
+  /** Its name, as events show it: letters, digits, dots, underscores, hyphens; at most 64. */
+  name: string
+  /** Its keys, as `killick-gateway key` prints them: `<prefix>:<SHA-256 in hex>`. Two, while one replaces the other. */
+  keys: string[]
+  /** Its client certificates: `dns:<name>` or `uri:<URI>` of the subject's alternative names, or `sha256:<fingerprint in hex>`. */
+  certificates: string[]
+  /** Whether it is whoever connects to the unix socket and shows no key. At most one emitter. Default false. */
+  socket: boolean
+  /** Sources that it may name. The first one is taken where it names none, unless that ends in `*`. Default: its own name. */
+  sources: string[]
+  /** Tenants (`context.tenant`) that it may record for. A single one is written where it names none. Default: any, or none. */
+  tenants: string[] | null
+  /** Actions that it may record, e.g. `invoice.*`. Default: any. */
+  actions: string[] | null
+}
+
+export type CollectorLimits = {
+  /** Largest body, as sent and decompressed, in bytes; NDJSON may be longer. 1,024 to 64 MiB, default 16 MiB. */
+  bodyBytes: number
+  /** Largest NDJSON body, decompressed, in bytes: it is recorded as it arrives. Default 1 GiB. */
+  streamBytes: number
+  /** Events in one body; of NDJSON, events that are recorded together. Default 10,000. */
+  bodyEvents: number
+  /** Requests under way. An emitter may have as many as are left free: one alone half of them. Default 1,024. */
+  requests: number
+  /** Bytes of bodies in memory, shared in the same way. Default 128 MiB. */
+  memoryBytes: number
+  /** Connections open at a time, on each listener. Default 10,000. */
+  connections: number
+  /** Time in which a whole request must have arrived, ms. Default 60,000. */
+  requestMs: number
+  /** How long `?wait=` waits at most, ms; then the answer is 202, and the event durable all the same. Default 30,000. */
+  waitMs: number
+  /** Size of the spool at which events are refused, in bytes; at least 1 MiB. Default 1 GiB. */
+  spoolBytes: number
+  /** How long a stop waits for the ledger to accept what is in the spool, ms. What is left stays there. Default 10,000. */
+  drainMs: number
+  /** For how many days the ids of senders are remembered. Default 7. */
+  idDays: number
+  /** How many ids are remembered at least before the oldest go earlier. Default 10,000,000: about 700 MB of disk, 120 MB of memory. */
+  ids: number
+}
+
+/** Digits that sizes may have; beyond them a number is not exact. */
+const MAX_BYTES = 2 ** 40
+const MAX_MS = 2 ** 31 - 1
+const EMITTER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const KEY_ENTRY = /^[a-z0-9]{8}:[0-9a-f]{64}$/
+const CERTIFICATE = /^(dns:[^\s,]+|uri:[^\s,]+|sha256:[0-9a-f]{64})$/
+
+/**
+ * The configuration in a file.
+ * @throws GatewayStartError `gateway_config_invalid` with every fault at once, each with the place of its member as a JSON pointer
+ */
+export function readCollectorConfig(file: string): CollectorConfig {
+  let value: JsonValue
+  try {
+    value = parseJson(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new GatewayStartError('gateway_config_invalid', `${file}: ${(error as Error).message}`)
+  }
+  return checkCollectorConfig(value, dirname(file))
+}
+
+/** The same, of what the file holds. @param folder what paths are relative to */
+export function checkCollectorConfig(value: JsonValue, folder: string = process.cwd()): CollectorConfig {
+  const faults: string[] = []
+  const root = members(value, '', faults)
+  const path = (text: string | null) => (text === null ? null : resolve(folder, text))
+  const config: CollectorConfig = {
+    url: root.text('url', /^https?:\/\/./, 'must be an http(s) URL'),
+    source: root.text('source', /./, 'is missing'),
+    key: resolve(folder, root.text('key')),
+    spool: resolve(folder, root.text('spool')),
+    logKey: root.optional('logKey'),
+    readerToken: path(root.optional('readerToken')),
+    listen: listenOf(root.object('listen'), path),
+    emitters: root.list('emitters').map((each, i) => emitterOf(members(each, `/emitters/${i}`, faults))),
+    fields: root.texts('fields', /^[A-Za-z][A-Za-z0-9_]{0,63}$/) ?? [],
+    limits: limitsOf(root.object('limits')),
+    logLevel: root.choice('logLevel', ['info', 'silent', 'error', 'warn', 'debug']),
+  }
+  root.done()
+  const { source, emitters, listen, fields } = config
+  if (source !== '' && !isSourceName(source))
+    faults.push('/source must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')
+  if (emitters.length === 0) faults.push('/emitters must name at least one emitter, or nobody could record')
+  if (listen.port === null && listen.socket === null) faults.push('/listen must have a port or a socket')
+  const own = fields.find((name) => ['id', 'source', COLLECTED].includes(name))
+  if (own !== undefined) faults.push(`/fields must not hold ${own}, which means something else here`)
+  faults.push(...sharedBy(emitters))
+  if (listen.socket === null && emitters.some(({ socket }) => socket))
+    faults.push('/listen/socket is missing, which an emitter with "socket": true needs')
+  if (faults.length > 0)
+    throw new GatewayStartError(
+      'gateway_config_invalid',
+      `The configuration has faults:\n${faults.map((fault) => `- ${fault}`).join('\n')}`,
+      faults,
+    )
+  return config
+}
+
+/** The field in which an event says who handed it in. */
+export const COLLECTED = 'collected'
+
+/** What must belong to one emitter only: its name, each key, each certificate, the socket. */
+function sharedBy(emitters: readonly EmitterConfig[]): string[] {
+  const owners = new Map<string, number>()
+  const faults: string[] = []
+  for (const [i, { name, keys, certificates, socket }] of emitters.entries()) {
+    const marks = [`the name ${name}`, ...keys.map((key) => `the key ${key.slice(0, 8)}`)]
+    for (const mark of [...marks, ...certificates, ...(socket ? ['the socket'] : [])]) {
+      const owner = owners.get(mark)
+      if (owner !== undefined) faults.push(`/emitters/${i} has ${mark}, which is that of /emitters/${owner}`)
+      owners.set(mark, i)
+    }
+  }
+  return faults
+}
+
+function listenOf(listen: Members, path: (text: string | null) => string | null): CollectorListen {
+  const tls = listen.has('tls') ? listen.object('tls') : null
+  const mode = listen.text('socketMode', /^[0-7]{3}$/, 'must be three octal digits, such as "660"', '660')
+  const made: CollectorListen = {
+    host: listen.text('host', /./, 'must not be empty', '127.0.0.1'),
+    port: listen.has('port') ? listen.integer('port', 0, 0, 65_535) : null,
+    tls: tls && {
+      cert: path(tls.text('cert'))!,
+      key: path(tls.text('key'))!,
+      clientCa: path(tls.optional('clientCa')),
+      clientRequired: tls.flag('clientRequired'),
+    },
+    socket: path(listen.optional('socket')),
+    socketMode: Number.parseInt(mode, 8),
+  }
+  if (tls?.flag('clientRequired') && made.tls?.clientCa === null) tls.fault('clientRequired', 'needs clientCa')
+  tls?.done()
+  listen.done()
+  return made
+}
+
+function emitterOf(emitter: Members): EmitterConfig {
+  const name = emitter.text('name', EMITTER_NAME, 'must be 1 to 64 letters, digits, dots, underscores or hyphens')
+  const made: EmitterConfig = {
+    name,
+    keys: emitter.texts('keys', KEY_ENTRY, 'must be what `killick-gateway key` prints') ?? [],
+    certificates: emitter.texts('certificates', CERTIFICATE, 'must begin with dns:, uri: or sha256:') ?? [],
+    socket: emitter.flag('socket'),
+    sources: emitter.texts('sources') ?? [name],
+    tenants: emitter.texts('tenants'),
+    actions: emitter.texts('actions'),
+  }
+  if (made.keys.length + made.certificates.length === 0 && !made.socket)
+    emitter.fault('', 'needs keys, certificates or "socket": true, or nobody could be it')
+  if (made.sources.length === 0) emitter.fault('sources', 'must not be empty')
+  emitter.done()
+  return made
+}
+
+function limitsOf(limits: Members): CollectorLimits {
+  const made: CollectorLimits = {
+    bodyBytes: limits.integer('bodyBytes', 16 << 20, 1024, 64 << 20),
+    streamBytes: limits.integer('streamBytes', 1 << 30, 1024, MAX_BYTES),
+    bodyEvents: limits.integer('bodyEvents', 10_000, 1, 10_000),
+    requests: limits.integer('requests', 1024, 2, 1e6),
+    memoryBytes: limits.integer('memoryBytes', 128 << 20, 2048, MAX_BYTES),
+    connections: limits.integer('connections', 10_000, 1, 1e6),
+    requestMs: limits.integer('requestMs', 60_000, 100, 3_600_000),
+    waitMs: limits.integer('waitMs', 30_000, 0, MAX_MS),
+    spoolBytes: limits.integer('spoolBytes', 1 << 30, 1 << 20, MAX_BYTES),
+    drainMs: limits.integer('drainMs', 10_000, 0, MAX_MS),
+    idDays: limits.integer('idDays', 7, 1, 3660),
+    ids: limits.integer('ids', 10_000_000, 1000, 100_000_000),
+  }
+  if (made.memoryBytes < 2 * made.bodyBytes) limits.fault('memoryBytes', 'must be at least twice bodyBytes')
+  limits.done()
+  return made
+}
+
+/** The members of one object, each asked for once. What is wrong goes to the list of faults, and something harmless takes its place. */
+type Members = {
+  fault(name: string, why: string): void
+  has(name: string): boolean
+  text(name: string, form?: RegExp, why?: string, fallback?: string): string
+  optional(name: string): string | null
+  texts(name: string, form?: RegExp, why?: string): string[] | null
+  list(name: string): JsonValue[]
+  object(name: string): Members
+  flag(name: string): boolean
+  integer(name: string, fallback: number, min: number, max: number): number
+  choice<T extends string>(name: string, choices: readonly [T, ...T[]]): T
+  /** To be called last: members that nobody asked for are faults. */
+  done(): void
+}
+
+function members(value: JsonValue | undefined, at: string, faults: string[]): Members {
+  const object: JsonObject = isObject(value) ? value : {}
+  if (value !== undefined && !isObject(value)) faults.push(`${at || '/'} must be an object`)
+  const known = new Set<string>()
+  const fault = (name: string, why: string): void => void faults.push(`${name === '' ? at : `${at}/${name}`} ${why}`)
+  const take = (name: string): JsonValue | undefined => {
+    known.add(name)
+    return Object.hasOwn(object, name) ? object[name] : undefined
+  }
+  return {
+    fault,
+    has: (name: string) => Object.hasOwn(object, name),
+    text(name: string, form = /./, why = 'must be a text', fallback?: string): string {
+      const given = take(name)
+      if (given === undefined && fallback !== undefined) return fallback
+      if (given === undefined) fault(name, 'is missing')
+      else if (typeof given !== 'string' || !form.test(given)) fault(name, why)
+      return typeof given === 'string' ? given : ''
+    },
+    optional(name: string): string | null {
+      const given = take(name)
+      if (given !== undefined && (typeof given !== 'string' || given === '')) fault(name, 'must be a text')
+      return typeof given === 'string' ? given : null
+    },
+    texts(name: string, form = /./, why = 'must be a list of texts'): string[] | null {
+      const given = take(name)
+      if (given === undefined) return null
+      const isRight = Array.isArray(given) && given.every((each) => typeof each === 'string' && form.test(each))
+      if (!isRight) fault(name, why)
+      return isRight ? (given as string[]) : []
+    },
+    list(name: string): JsonValue[] {
+      const given = take(name)
+      if (!Array.isArray(given)) fault(name, given === undefined ? 'is missing' : 'must be a list')
+      return Array.isArray(given) ? given : []
+    },
+    object(name: string): Members {
+      return members(take(name), `${at}/${name}`, faults)
+    },
+    flag(name: string): boolean {
+      const given = take(name)
+      if (given !== undefined && typeof given !== 'boolean') fault(name, 'must be true or false')
+      return given === true
+    },
+    integer(name: string, fallback: number, min: number, max: number): number {
+      const given = take(name)
+      if (given === undefined) return fallback
+      const isRight = Number.isSafeInteger(given) && (given as number) >= min && (given as number) <= max
+      if (!isRight) fault(name, `must be an integer from ${min} to ${max}`)
+      return isRight ? (given as number) : fallback
+    },
+    choice<T extends string>(name: string, choices: readonly [T, ...T[]]): T {
+      const given = take(name)
+      const chosen = choices.find((each) => each === given)
+      if (given !== undefined && chosen === undefined) fault(name, `must be one of ${choices.join(', ')}`)
+      return chosen ?? choices[0]
+    },
+    done(): void {
+      for (const name of Object.keys(object)) if (!known.has(name)) fault(name, 'is not a setting')
+    },
+  }
+}

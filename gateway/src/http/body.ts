@@ -1,0 +1,149 @@
+// Bodies, read within bounds: bytes as sent and decompressed, memory that an emitter may take, UTF-8.
+import { isUtf8 } from 'node:buffer'
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import { createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
+import { GatewayRefusal } from '../errors.ts'
+import type { FairShare } from '../fairness.ts'
+
+/** What a body may take. */
+export type BodyBounds = {
+  readonly maxBytes: number
+  /** Memory that bodies share, and whose this one is. */
+  readonly memory: FairShare
+  readonly emitter: string
+}
+
+/** The whole body, decompressed. `release` gives its memory back, and is called once its bytes are of no use any more. */
+export type WholeBody = { readonly bytes: Buffer; readonly release: () => void }
+
+const NOTHING: Buffer = Buffer.alloc(0)
+
+const DECODERS: Record<string, () => NodeJS.ReadWriteStream & Readable> = {
+  gzip: createGunzip,
+  'x-gzip': createGunzip,
+  deflate: createInflate,
+  zstd: createZstdDecompress,
+}
+
+/**
+ * @throws GatewayRefusal `collect_media_type_unsupported`, `collect_encoding_invalid`, `collect_body_too_large`, `emitter_busy`
+ */
+export function readWhole(request: IncomingMessage, limits: BodyBounds): Promise<WholeBody> {
+  const { maxBytes, memory, emitter } = limits
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge(maxBytes))
+  const stream = decoded(request)
+  const chunks: Buffer[] = []
+  let bytes = 0
+  const release = () => {
+    if (bytes > 0) memory.give(emitter, bytes)
+    bytes = 0
+  }
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error) => {
+      release()
+      stop(request, stream)
+      reject(error)
+    }
+    stream.on('data', (chunk: Buffer) => {
+      if (bytes + chunk.length > maxBytes) fail(tooLarge(maxBytes))
+      else if (!memory.take(emitter, chunk.length)) fail(busy())
+      else {
+        bytes += chunk.length
+        chunks.push(chunk)
+      }
+    })
+    stream.once('end', () => {
+      stream.removeAllListeners('data')
+      resolve({ bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), release })
+    })
+    stream.once('error', (error) => fail(request === stream ? cutOff() : encodingInvalid(error)))
+    if (stream !== request) request.once('error', () => fail(cutOff()))
+    request.once('close', () => {
+      if (!request.complete) fail(cutOff())
+    })
+  })
+}
+
+/**
+ * The lines of a body, decompressed, as they arrive, in groups of those that are whole; empty ones are left out. A line has at most
+ * `limits.maxBytes`.
+ * @param maxTotal bytes of the whole body, decompressed
+ * @throws as `readWhole`
+ */
+export async function* readLines(
+  request: IncomingMessage,
+  { maxBytes, memory, emitter }: BodyBounds,
+  maxTotal: number,
+): AsyncGenerator<{ readonly lines: readonly { number: number; text: string }[]; readonly bytes: number }> {
+  const stream = decoded(request)
+  let rest = NOTHING
+  let [number, total, held] = [0, 0, 0]
+  const hold = (bytes: number) => {
+    if (bytes > held && !memory.take(emitter, bytes - held)) throw busy()
+    if (bytes < held) memory.give(emitter, held - bytes)
+    held = bytes
+  }
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      total += chunk.length
+      if (total > maxTotal) throw tooLarge(maxTotal)
+      hold(rest.length + chunk.length)
+      const data = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+      const end = data.lastIndexOf(0x0a) + 1
+      if (data.length - end > maxBytes) throw tooLarge(maxBytes)
+      rest = data.subarray(end)
+      if (end > 0) yield { lines: linesOf(data.subarray(0, end)), bytes: end }
+      hold(rest.length)
+    }
+    if (rest.length > 0) yield { lines: linesOf(rest), bytes: rest.length }
+  } catch (error) {
+    if (error instanceof GatewayRefusal) throw error
+    throw request.complete && stream !== request ? encodingInvalid(error as Error) : cutOff()
+  } finally {
+    hold(0)
+    stop(request, stream)
+  }
+
+  function linesOf(data: Buffer): { number: number; text: string }[] {
+    return textOf(data)
+      .replace(/\n$/, '')
+      .split('\n')
+      .map((text) => ({ number: ++number, text: text.replace(/\r$/, '') }))
+      .filter(({ text }) => text.trim() !== '')
+  }
+}
+
+/** The text of a body. @throws GatewayRefusal `collect_encoding_invalid` unless it is UTF-8 */
+export function textOf(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new GatewayRefusal('collect_encoding_invalid', 'The body is not valid UTF-8.')
+  return bytes.toString('utf8')
+}
+
+function decoded(request: IncomingMessage): Readable {
+  const encoding = request.headers['content-encoding']?.toLowerCase() ?? 'identity'
+  if (encoding === 'identity') return request
+  const decoder = DECODERS[encoding]
+  if (decoder === undefined || !Object.hasOwn(DECODERS, encoding))
+    throw new GatewayRefusal('collect_media_type_unsupported', `The Content-Encoding ${encoding} is not supported.`)
+  return request.pipe(decoder())
+}
+
+/** Reads no more of it; the answer then closes the connection. */
+function stop(request: IncomingMessage, stream: Readable): void {
+  if (request.complete && request.readableEnded) return
+  stream.removeAllListeners('data')
+  if (stream !== request) {
+    request.unpipe()
+    stream.on('error', () => {})
+    stream.destroy()
+  }
+  request.pause()
+}
+
+const tooLarge = (maxBytes: number): GatewayRefusal =>
+  new GatewayRefusal('collect_body_too_large', `At most ${maxBytes} bytes are taken.`, { maxBytes })
+const busy = (): GatewayRefusal => new GatewayRefusal('emitter_busy')
+const cutOff = (): GatewayRefusal => new GatewayRefusal('collect_request_invalid', 'The body ended too early.')
+const encodingInvalid = (error: Error): GatewayRefusal =>
+  new GatewayRefusal('collect_encoding_invalid', undefined, { reason: (error as NodeJS.ErrnoException).code ?? '' })

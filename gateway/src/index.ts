@@ -1,0 +1,14 @@
+/** `@killick/gateway`: records audit events on behalf of programs that hold no key. The command is `killick-gateway`. */
+
+export { type Collector, startCollector } from './collector.ts'
+export {
+  type CollectorConfig,
+  type CollectorLimits,
+  type CollectorListen,
+  type CollectorTls,
+  checkCollectorConfig,
+  type EmitterConfig,
+  readCollectorConfig,
+} from './config.ts'
+export { makeEmitterKey } from './emitters.ts'
+export { GATEWAY_CODES, type GatewayCode, GatewayStartError } from './errors.ts'

@@ -43,6 +43,12 @@ export function makeCollectorMetrics(log: () => AuditLog, ids: SenderIds) {
       labelNames: ['emitter', 'via'],
       registers,
     }),
+    others: new Counter({
+      name: 'killick_collector_other_records_total',
+      help: 'Log records of OTLP that are no audit records, and were not recorded',
+      labelNames: ['emitter'],
+      registers,
+    }),
     refusals: new Counter({
       name: 'killick_collector_refusals_total',
       help: 'Requests refused, by code; the emitter is empty where it is not known',

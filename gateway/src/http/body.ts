@@ -1,10 +1,10 @@
 // Bodies, read within bounds: bytes as sent and decompressed, memory that an emitter may take, UTF-8.
-import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
 import { GatewayRefusal } from '../errors.ts'
 import type { FairShare } from '../fairness.ts'
+import { textOf } from '../utf8.ts'
 
 /** What a body may take. */
 export type BodyBounds = {
@@ -112,12 +112,6 @@ export async function* readLines(
       .map((text) => ({ number: ++number, text: text.replace(/\r$/, '') }))
       .filter(({ text }) => text.trim() !== '')
   }
-}
-
-/** The text of a body. @throws GatewayRefusal `collect_encoding_invalid` unless it is UTF-8 */
-export function textOf(bytes: Buffer): string {
-  if (!isUtf8(bytes)) throw new GatewayRefusal('collect_encoding_invalid', 'The body is not valid UTF-8.')
-  return bytes.toString('utf8')
 }
 
 function decoded(request: IncomingMessage): Readable {

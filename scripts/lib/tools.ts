@@ -15,6 +15,8 @@ export const TOOLS = {
   // What is printed for shells and for man is read by them.
   zsh: { names: ['zsh'], install: 'apt-get install zsh' },
   fish: { names: ['fish'], install: 'apt-get install fish' },
+  // A recorder in Python is an example, and proves that PROTOCOL.md suffices.
+  'python3-cryptography': { names: ['python3'], install: 'apt-get install python3-cryptography' },
   groff: { names: ['groff'], install: 'apt-get install groff-base' },
 } as const
 

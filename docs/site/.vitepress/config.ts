@@ -57,6 +57,7 @@ export default defineConfig({
           { text: 'A catalogue of actions', link: '/guides/catalogue' },
           { text: 'Tests', link: '/guides/testing' },
           { text: 'Other languages: the collector', link: '/guides/collector' },
+          { text: 'Python', link: '/guides/python' },
           { text: 'Verify as an auditor', link: '/guides/auditor' },
           { text: 'Pin keys and contract', link: '/guides/pinning' },
           { text: 'Deploy', link: '/guides/deploy' },

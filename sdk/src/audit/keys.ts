@@ -12,13 +12,19 @@ import {
   SYSTEM,
 } from '../core/registry.ts'
 import { printTime } from '../core/time.ts'
+import { type Bounds as EntryBounds, heldAgainst } from '../verify/times.ts'
+import { type PinnedKey, parsePinTime } from '../verify/trust.ts'
 import type { AuditReason } from './codes.ts'
 import type { FaultPlace, Findings } from './findings.ts'
 import type { WalkedBatch } from './own-check.ts'
 import type { Listed } from './sources.ts'
 
-/** A key that the auditor knows to belong to a source; without a name it counts for every source that it is registered for. */
-export type PinnedSourceKey = { source?: string; jwk: PublicJwk }
+/**
+ * A key that the auditor knows to belong to a source; without a name it counts for every source that it is registered for. A
+ * period is held against the anchors around an entry, as in `PinnedKey`: where they show a use outside of it, that is a fault, and
+ * where they leave it open, the key counts as not pinned.
+ */
+export type PinnedSourceKey = PinnedKey
 
 /** How far outside its period the anchors must show a key's use before that is a fault, ms: clocks and chains differ. */
 const TOLERANCE_MS = 3_600_000
@@ -49,8 +55,8 @@ export class KeyRing {
   readonly #registry = new Registry()
   readonly #options: KeyRingOptions
   readonly #findings: Findings
-  /** The kids of pins, by source; pins without a source under ''. */
-  readonly #pins = new Map<string, Map<string, PublicJwk>>()
+  /** Pins by source and kid; pins without a source under ''. */
+  readonly #pins = new Map<string, Map<string, Pin>>()
   readonly #bounds: Bounds
   /** The states of a source since the list was read, which may show any of them; the last is the newest. */
   readonly #since = new Map<string, { record: SourceRecord; seq: number; isBefore: boolean }[]>()
@@ -62,8 +68,10 @@ export class KeyRing {
     this.#findings = options.findings
     this.#bounds = new Bounds(options.anchors)
     for (const fault of options.listed.faults) this.#findings.fail('registry', 'unreadable', fault)
-    for (const { source = '', jwk } of options.pinned)
-      this.#pins.set(source, (this.#pins.get(source) ?? new Map()).set(thumbprint(jwk), jwk))
+    for (const { source = '', jwk, notBefore, notAfter } of options.pinned) {
+      const pin: Pin = { jwk, notBefore: parsePinTime(notBefore), notAfter: parsePinTime(notAfter) }
+      this.#pins.set(source, (this.#pins.get(source) ?? new Map()).set(thumbprint(jwk), pin))
+    }
   }
 
   /** The key of this name that may sign for the source at this place, or the reason why there is none. */
@@ -73,7 +81,11 @@ export class KeyRing {
     // A pin without a source counts for the sources that the key is registered for.
     const nameless = [...(this.#pins.get('') ?? [])].filter(([name]) => own?.has(name) || listed?.keys.has(name))
     const pins = new Map([...(this.#pins.get(source) ?? []), ...nameless])
-    if (pins.size > 0) return pins.get(kid) ?? `key ${kid} is not among the keys pinned for ${source}`
+    const pin = pins.get(kid)
+    if (pins.size > 0 && pin === undefined) return `key ${kid} is not among the keys pinned for ${source}`
+    const fit = pin && heldAgainst(this.#bounds.around(walked.logIndex), pin.notBefore, pin.notAfter)
+    if (fit === 'outside') return `key ${kid} is pinned for another time than anchors show for the entry`
+    if (fit === 'inside') return pin!.jwk
     this.unpinned.add(source)
     const first = own === undefined && source === SYSTEM.source ? keysOf(walked) : undefined
     return (own ?? first)?.get(kid)?.jwk ?? `no key ${kid} is registered for ${source} in the log before it`
@@ -204,6 +216,9 @@ export class KeyRing {
   }
 }
 
+/** Times in ms since 1970. */
+type Pin = { jwk: PublicJwk; notBefore: number | null; notAfter: number | null }
+
 type Registered = Registration | { source?: undefined; fault: string }
 
 /** What entries register, by the entry: it is asked for several times, and read once. */
@@ -272,9 +287,7 @@ class Bounds {
     for (let i = times.length - 2; i >= 0; i--) this.#by[i] = Math.min(this.#by[i]!, this.#by[i + 1]!)
   }
 
-  /** In words, how the entry is outside the key's period; null if it is not, as far as anchors show. */
-  outside({ notBefore, notAfter }: KeyRecord, logIndex: number): string | null {
-    if (notBefore === null && notAfter === null) return null
+  around(logIndex: number): EntryBounds {
     // The first anchor that covers the entry.
     let [low, high] = [0, this.#sizes.length]
     while (low < high) {
@@ -282,10 +295,16 @@ class Bounds {
       if (this.#sizes[middle]! > logIndex) high = middle
       else low = middle + 1
     }
-    const [after, by] = [this.#after[low - 1], this.#by[low]]
-    if (notAfter !== null && after !== undefined && after > notAfter + TOLERANCE_MS)
+    return { after: this.#after[low - 1] ?? null, by: this.#by[low] ?? null }
+  }
+
+  /** In words, how the entry is outside the key's period; null if it is not, as far as anchors show. */
+  outside({ notBefore, notAfter }: KeyRecord, logIndex: number): string | null {
+    if (notBefore === null && notAfter === null) return null
+    const { after, by } = this.around(logIndex)
+    if (notAfter !== null && after !== null && after > notAfter + TOLERANCE_MS)
       return `its key was valid until ${printTime(notAfter)}, and the entry was not yet in the log as anchored at ${printTime(after)}`
-    if (notBefore !== null && by !== undefined && by < notBefore - TOLERANCE_MS)
+    if (notBefore !== null && by !== null && by < notBefore - TOLERANCE_MS)
       return `its key is valid from ${printTime(notBefore)} on, and the entry was in the log as anchored at ${printTime(by)}`
     return null
   }

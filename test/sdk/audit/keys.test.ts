@@ -154,6 +154,28 @@ describe('a real service', () => {
         /valid until 2099-01-01T00:00:00.000Z, and the entry was not yet in the log/,
       )
       expect(first).toMatchObject({ source: 'billing', seq: 3, logIndex: Number(covered.size) })
+
+      // The last batch came after the anchor, and the others before it.
+      const at = (hours: number) => new Date((time + 3_600 * hours) * 1000).toISOString()
+      const pinned = async (period: { notBefore?: string; notAfter?: string }) => {
+        const sourceKeys = [{ source: 'billing', jwk: billing.jwk, ...period }]
+        const { failed, first, unpinned } = await audit(proxy.url, { ...NO_PINS, sourceKeys })
+        return { failed: failed.get('batches'), at: first?.logIndex, isPinned: !unpinned.includes('billing') }
+      }
+      time = Date.parse(NOT_AFTER) / 1000 - 3_600
+      // After the registrations of the ledger and of the two sources.
+      const earlier = 3
+      expect(await pinned({})).toEqual({ failed: undefined, at: undefined, isPinned: true })
+      expect(await pinned({ notAfter: at(-1) })).toMatchObject({
+        failed: expect.stringMatching(/pinned for another time/),
+        at: Number(covered.size),
+      })
+      expect(await pinned({ notBefore: at(1) })).toMatchObject({
+        failed: expect.stringMatching(/pinned for another time/),
+        at: earlier,
+      })
+      // No anchor says when the last one came.
+      expect(await pinned({ notAfter: at(1) })).toEqual({ failed: undefined, at: undefined, isPinned: false })
     } finally {
       await proxy.close()
     }

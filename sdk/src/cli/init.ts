@@ -6,7 +6,7 @@ import { openApi } from '../audit/api.ts'
 import { generateKey, readKeyFile, signerOf, writeKeyFile } from '../client/key.ts'
 import { openAuditLog } from '../client/open.ts'
 import { shareEvent } from '../client/share.ts'
-import { CONFIG_FILE, type FirstUse, type KillickConfig, loadConfig } from '../config/config.ts'
+import { CONFIG_FILE, type FirstUse, type KillickConfig, loadConfig, NO_SPOOL } from '../config/config.ts'
 import { parseTrust, type TrustFile } from '../config/trust-file.ts'
 import { KillickError } from '../core/errors.ts'
 import { isSourceName } from '../core/event.ts'
@@ -100,7 +100,10 @@ class Run {
     }
     const pinned = await this.#pin(url, vkey, settings)
     if (writeExample(this.#folder)) done(`${EXAMPLE_FILE} written: it records an event in a few lines`)
-    const ignored = ignoreFiles(this.#folder, [keyFile, this.#spool(), join(this.#folder, STATE_FILE)])
+    const ignored = ignoreFiles(
+      this.#folder,
+      [keyFile, this.#spool(), join(this.#folder, STATE_FILE)].filter((path) => path !== NO_SPOOL),
+    )
     if (ignored.length > 0) done(`.gitignore: ${ignored.join(', ')}`)
     const event = await this.#record(settings, keyFile)
     return this.#prove(event, access, settings, pinned, integer(values.wait, 'wait', 0))
@@ -132,11 +135,13 @@ class Run {
   }
 
   #spool(): string {
-    return resolve(this.#folder, this.#config?.spool ?? this.#state.spool ?? this.#given.values.spool)
+    const spool = this.#config?.spool ?? this.#state.spool ?? this.#given.values.spool
+    return spool === NO_SPOOL ? NO_SPOOL : resolve(this.#folder, spool)
   }
 
   /** A path as killick.json has it. */
   #written(path: string): string {
+    if (path === NO_SPOOL) return path
     const within = relative(this.#folder, path)
     return within.startsWith('..') ? path : within.replaceAll('\\', '/')
   }

@@ -18,7 +18,7 @@ export type ConfigSettings = {
   readonly source?: string
   /** Path of the private key. */
   readonly key?: string
-  /** Path of the spool. */
+  /** Path of the spool, or `memory` for none. */
   readonly spool?: string
   /** C2SP verifier key of the log. */
   readonly logKey?: string
@@ -33,6 +33,9 @@ export type KillickConfig = ConfigSettings & {
   readonly file: string
   readonly pins: (TrustFile & { readonly firstUse: FirstUse | null }) | null
 }
+
+/** In place of a spool's path: events wait in memory (`AuditLogOptions.spool`). A folder of this name is `./memory`. */
+export const NO_SPOOL = 'memory'
 
 const MEMBERS = ['url', 'source', 'key', 'spool', 'logKey', 'pins']
 const MAX_BYTES = 256 << 10
@@ -66,14 +69,14 @@ export function parseConfig(text: string, file: string): KillickConfig {
     throw fail('source must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens', 'source')
   const path = (given: string) => resolve(dirname(file), given)
   const keyFile = textOf(key, 'key', 'the path of a private key', fail)
-  const spoolFolder = textOf(spool, 'spool', 'the path of a folder', fail)
+  const spoolFolder = textOf(spool, 'spool', 'the path of a folder, or memory', fail)
   const service = urlOf(url, 'url', fail)
   return {
     file: resolve(file),
     ...(service !== undefined && { url: service }),
     ...(source !== undefined && { source }),
     ...(keyFile !== undefined && { key: path(keyFile) }),
-    ...(spoolFolder !== undefined && { spool: path(spoolFolder) }),
+    ...(spoolFolder !== undefined && { spool: spoolFolder === NO_SPOOL ? NO_SPOOL : path(spoolFolder) }),
     ...(logKey !== undefined && { logKey: parseLogKey(logKey, 'logKey', fail) }),
     pins: pins === undefined ? null : parseConfigPins(pins, fail),
   }

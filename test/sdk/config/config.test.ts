@@ -97,6 +97,15 @@ test('readConfig gives the options of openAuditLog; the environment goes before 
   expect(readConfig()).toEqual({ ...read, url: 'https://audit.example.com', spool: '/var/spool/killick' })
 })
 
+test('without a spool, readConfig says so to openAuditLog; a folder of that name is a path', () => {
+  const file = join(dir, 'killick.json')
+  const config = { url: 'http://127.0.0.1:8787', source: 'billing-api', key: 'k.json' }
+  writeFileSync(file, JSON.stringify({ ...config, spool: 'memory' }))
+  expect(readConfig(file).spool).toBe('memory')
+  writeFileSync(file, JSON.stringify({ ...config, spool: './memory' }))
+  expect(readConfig(file).spool).toBe(join(dir, 'memory'))
+})
+
 test('readConfig needs no file if the environment says everything, and names what is missing', () => {
   const none = join(dir, 'none.json')
   expect(() => readConfig(none)).toThrow(expect.objectContaining({ code: 'config_invalid' }))

@@ -1,7 +1,7 @@
 // One process at a time owns the spool. A process that wants it listens on a socket in the folder, its beacon, and then asks every
 // other beacon there. The operating system answers for a process: a beacon takes a connection exactly while its process lives,
 // even if that is busy or stopped. So the lock ends with the process however that ends, a process id that is used again means
-// nothing, and containers that share a folder see each other. It needs no module that is experimental or compiled.
+// nothing, and containers that share a folder see each other: docs/decisions/0014-spool-lock-is-a-socket.md.
 //
 // Safety: a beacon appears under its name only when it already listens, and every process looks around after that. So of two
 // processes the later one sees the earlier one, and both cannot hold the lock.

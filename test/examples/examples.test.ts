@@ -1,4 +1,5 @@
-// Every application in examples/, run as its guide says, against one service that anchors on a real chain.
+// The applications in examples/, run as their guides say, against one service that anchors on a real chain. Those on web frameworks
+// have a file of their own.
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -10,7 +11,6 @@ import { promisify } from 'node:util'
 import { loadConfig, startAnchoring, startService } from '@killick/anchor-service'
 import { openAuditLog } from '@killick/sdk'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { installBeside } from '../../scripts/lib/install-beside.ts'
 import { generateKey, publicJwk, writeKeyFile } from '../../sdk/src/client/key.ts'
 import { call, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
@@ -27,7 +27,6 @@ let contract: string
 let service: TestService
 
 beforeAll(async () => {
-  installBeside(examples)
   // Where npx finds the commands of the workspaces, as it would in a project that has installed them.
   const cache = join(root, 'node_modules/.cache')
   await mkdir(cache, { recursive: true })
@@ -75,29 +74,6 @@ async function anchored(id: string): Promise<string> {
     { timeout: 20_000 },
   )
 }
-
-test('express: each outcome is recorded before its answer, and SIGTERM leaves nothing behind', async () => {
-  const { env } = await newSource('invoices')
-  const app = await startChild(process.execPath, [join(examples, 'express/app.js')], { env: { ...env, PORT: '0' } })
-  const [, url] = await app.printed(/Invoices at (\S+)/)
-  const approve = async (invoice: string, user: string) =>
-    (await fetch(`${url}/invoices/${invoice}/approve`, { method: 'POST', headers: { 'x-user': user } })).status
-  expect(await approve('2026-0042', 'zoe:clerk')).toBe(403)
-  expect(await approve('2026-0042', 'ada:manager')).toBe(200)
-  expect(await approve('2026-0043', 'ada:manager')).toBe(404)
-  app.process.kill('SIGTERM')
-  expect(await app.exited).toEqual({ code: 0, signal: null })
-  expect(app.output()).toContain('0 events left in the spool')
-
-  const events = (await eventsOf('invoices')).map(({ fields }: { fields: Record<string, unknown> }) => fields)
-  expect(events.map(({ outcome }: { outcome: string }) => outcome).toSorted()).toEqual(['denied', 'failure', 'success'])
-  const approved = events.find(({ outcome }: { outcome: string }) => outcome === 'success')
-  expect(approved).toMatchObject({
-    action: 'invoice.approve',
-    actor: { id: 'ada' },
-    changes: [{ path: '/state', before: 'open', after: 'approved' }],
-  })
-})
 
 test('cluster: a worker that is killed loses nothing, and its place goes on with the same stream', async () => {
   const { env } = await newSource('tickets')
@@ -273,13 +249,13 @@ test('restore: a whole backup passes the drill, and one that is too old fails it
 }, 240_000)
 
 describe('the guides', async () => {
-  const guides = ['express', 'cluster', 'auditor', 'pinning', 'backup', 'deploy']
+  const guides = ['frameworks', 'express', 'cluster', 'auditor', 'pinning', 'backup', 'deploy']
   const pages = await Promise.all(
     guides.map(async (name) => [name, await readFile(join(root, `docs/guides/${name}.md`), 'utf8')] as const),
   )
 
   test.each(pages)('%s: what it shows of an example is in that example', async (_name, page) => {
-    for (const [, file, code] of page.matchAll(/```js (examples\/\S+)\n([\s\S]*?)```/g))
+    for (const [, file, code] of page.matchAll(/```(?:js|ts) (examples\/\S+)\n([\s\S]*?)```/g))
       expect(await readFile(join(root, file!), 'utf8')).toContain(code!)
   })
 })

@@ -50,6 +50,7 @@ export default defineConfig({
         text: 'Guides',
         items: [
           { text: 'An Express application', link: '/guides/express' },
+          { text: 'Web frameworks', link: '/guides/frameworks' },
           { text: 'The application kit', link: '/guides/kit' },
           { text: 'Clusters and workers', link: '/guides/cluster' },
           { text: 'Functions, no disk', link: '/guides/serverless' },

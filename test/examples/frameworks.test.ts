@@ -1,0 +1,144 @@
+// The example of each web framework, driven as its users would: success, denial, throw, a client that hangs up, and kill -9.
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { openAuditLog } from '@killick/sdk'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { installBeside } from '../../scripts/lib/install-beside.ts'
+import { generateKey, publicJwk, writeKeyFile } from '../../sdk/src/client/key.ts'
+import { call, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { type ChildHandle, startChild } from '../support/processes.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const examples = join(root, 'examples')
+const key = generateKey()
+let folder: string
+let service: TestService
+
+beforeAll(async () => {
+  const cache = join(root, 'node_modules/.cache')
+  await mkdir(cache, { recursive: true })
+  folder = await mkdtemp(join(cache, 'frameworks-'))
+  service = await testService()
+  await writeKeyFile(join(folder, 'key.json'), key)
+  expect((await register(service.url, 'invoices', [{ jwk: publicJwk(key) }])).status).toBe(201)
+}, 60_000)
+
+afterAll(async () => {
+  await service?.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** How each is installed and started, and what it has of its own. */
+const APPS: Record<string, { install(): void | Promise<void>; args: string[]; cwd?: string }> = {
+  express: { install: () => installBeside(examples), args: [join(examples, 'express/app.js')] },
+  fastify: { install: () => installBeside(examples), args: [join(examples, 'fastify/app.js')] },
+  hono: { install: () => installBeside(examples), args: [join(examples, 'hono/app.js')] },
+}
+
+const spoolOf = (name: string) => join(folder, `${name}.spool`)
+
+async function start(name: string): Promise<{ app: ChildHandle; url: string }> {
+  const { args, cwd = folder } = APPS[name]!
+  const { PATH = '' } = process.env
+  const env = { PATH, KILLICK_URL: service.url, KILLICK_KEY: join(folder, 'key.json'), KILLICK_LOG_KEY: service.vkey }
+  const app = await startChild(process.execPath, args, {
+    cwd,
+    env: { ...env, KILLICK_SPOOL: spoolOf(name), PORT: '0' },
+  })
+  const [, url] = await app.printed(/(?:Invoices at|Local:) +(http:\S+)/)
+  return { app, url: url!.replace('localhost', '127.0.0.1') }
+}
+
+async function approve(url: string, invoice: string, user?: string): Promise<number> {
+  const headers = { connection: 'close', ...(user && { 'x-user': user }) }
+  const response = await fetch(`${url}/invoices/${invoice}/approve`, { method: 'POST', headers })
+  await response.text()
+  return response.status
+}
+
+type Event = { id: string; stream: string; fields: { [name: string]: unknown; targets: { id: string }[] } }
+
+/** Everything of the stream in an application's spool, once the ledger has what the application left there. */
+async function eventsOf(name: string): Promise<Event['fields'][]> {
+  const options = { url: service.url, source: 'invoices', key, logKey: service.vkey, spool: spoolOf(name) }
+  const log = await openAuditLog(options)
+  await log.close({ strict: true })
+  const { json } = await call(service.url, `/v1/events?source=invoices&stream=${log.status.stream}&limit=500`)
+  return (json.events as Event[]).map(({ fields }) => fields).reverse()
+}
+
+describe.each(Object.keys(APPS))('%s', { timeout: 120_000 }, (name) => {
+  beforeAll(() => APPS[name]!.install(), 240_000)
+
+  test('success, denial, throw and a client that hangs up are recorded; SIGTERM leaves nothing behind', async () => {
+    const { app, url } = await start(name)
+    expect(await approve(url, '2026-0042', 'zoe:clerk')).toBe(403)
+    expect(await approve(url, '2026-0042', 'ada:manager')).toBe(200)
+    expect(await approve(url, '2026-0043', 'ada:manager')).toBe(404)
+    expect(await approve(url, '2026-0042')).toBe(401)
+    await hangUp(url, `hung-${name}`)
+    const exported = () => call(service.url, '/v1/events?source=invoices&action=invoice.export&limit=500')
+    await expect.poll(async () => (await exported()).text).toContain(`"hung-${name}"`)
+    app.process.kill('SIGTERM')
+    expect((await app.exited).signal).toBe(null)
+    expect(app.output()).toContain('0 events left in the spool')
+
+    const targets = [{ type: 'invoice', id: '2026-0042' }]
+    const approval = { action: 'invoice.approve', actor: { type: 'user', id: 'ada', role: 'manager' } }
+    expect(await eventsOf(name)).toMatchObject([
+      {
+        ...approval,
+        actor: { id: 'zoe' },
+        targets,
+        outcome: 'denied',
+        metadata: { reason: 'only managers approve invoices' },
+      },
+      { ...approval, targets, outcome: 'success', changes: [{ path: '/state', before: 'open', after: 'approved' }] },
+      { ...approval, outcome: 'failure', targets: [{ id: '2026-0043' }], context: { http: { status: 404 } } },
+      { actor: { type: 'anonymous' }, outcome: 'denied', metadata: { reason: 'not signed in' } },
+      {
+        action: 'invoice.export',
+        actor: { id: `hung-${name}` },
+        outcome: 'success',
+        context: { http: { aborted: true } },
+      },
+    ])
+  })
+
+  test('killed in mid-request: what was answered is in the spool or the ledger', async () => {
+    const before = (await eventsOf(name)).length
+    const { app, url } = await start(name)
+    const answered: string[] = []
+    let asked = 0
+    let isEnough!: () => void
+    const enough = new Promise<void>((resolve) => (isEnough = resolve))
+    const clients = Array.from({ length: 8 }, async () => {
+      for (;;) {
+        const id = `${name}-${asked++}`
+        // The connection breaks off once the process is killed.
+        const status = await approve(url, id, 'ada:manager').catch(() => null)
+        if (status === null) return
+        expect(status).toBe(404)
+        if (answered.push(id) === 50) isEnough()
+      }
+    })
+    await enough
+    await app.kill9()
+    await Promise.all(clients)
+    const recorded = (await eventsOf(name)).slice(before).map(({ targets }) => targets[0]!.id)
+    expect(recorded).toEqual(expect.arrayContaining(answered))
+    expect(new Set(recorded).size).toBe(recorded.length)
+  })
+})
+
+/** Sends a request that takes its time, and is gone. */
+async function hangUp(url: string, user: string): Promise<void> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  await once(socket, 'connect')
+  const request = `GET /export HTTP/1.1\r\nhost: x\r\nx-user: ${user}\r\n\r\n`
+  await new Promise((resolve) => socket.write(request, resolve))
+  socket.destroy()
+}

@@ -44,13 +44,26 @@ describe('the published packages', () => {
     await writeFile(
       join(project, 'use.js'),
       `import { openAuditLog } from '@killick/sdk'
+       import { carryContext } from '@killick/sdk/bullmq'
        import { treeRoot } from '@killick/sdk/core'
+       import { auditContext, createAudit } from '@killick/sdk/kit'
        import { leafHash, printHash, verifyInclusion } from '@killick/sdk/verify'
        const leaf = leafHash(new Uint8Array())
+       const event = await auditContext.run({ actor: { type: 'user', id: 'ada' } }, () => {
+         carryContext({ add() {}, addBulk() {} })
+         return createAudit({ record: async (event) => event }).record({ action: 'a', target: { type: 't', id: '1' } })
+       })
+       console.log(JSON.stringify(event))
        console.log(typeof openAuditLog, verifyInclusion({ leafHash: leaf, index: 0, size: 1, path: [], root: leaf }), printHash(treeRoot([leaf])))`,
     )
     const { stdout } = await inProject(process.execPath, 'use.js')
-    expect(stdout).toBe('function true bjQLnP-zepicpUTmu3gKLHiQHT-zNzh2hRGjBhevoB0\n')
+    const [event, rest] = stdout.split(/(?<=\}\n)/)
+    expect(JSON.parse(event!)).toEqual({
+      action: 'a',
+      actor: { type: 'user', id: 'ada' },
+      targets: [{ type: 't', id: '1' }],
+    })
+    expect(rest).toBe('function true bjQLnP-zepicpUTmu3gKLHiQHT-zNzh2hRGjBhevoB0\n')
   })
 
   test('TypeScript finds the declarations', async () => {

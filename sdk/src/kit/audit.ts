@@ -210,6 +210,7 @@ class Keeper {
   }
 
   async wrap<T>(event: WrappedEvent, fn: (entry: AuditEntry) => T, own: AuditContext): Promise<Awaited<T>> {
+    if (!isObject(event)) throw new KitError('event_invalid', 'An event must be an object')
     const { outcome: outcomeOf, ...given } = event
     this.#precheck(given, own)
     let entry: KitEvent = given
@@ -227,8 +228,7 @@ class Keeper {
       result = await fn({ set })
     } catch (error) {
       isOver = true
-      const ended = this.#settings.isDenial(error) ? denialOf(entry, error) : this.failureOf(entry, error)
-      await this.#record(ended, own, false).catch(() => {})
+      await this.#record(this.#thrownOf(entry, error), own, false).catch(() => {})
       throw error
     }
     isOver = true
@@ -238,6 +238,15 @@ class Keeper {
       if (this.#settings.onRecordFailure === 'throw') throw unrecorded(given.action, result, cause as Error)
     }
     return result
+  }
+
+  #thrownOf(entry: KitEvent, error: unknown): KitEvent {
+    try {
+      return this.#settings.isDenial(error) ? denialOf(entry, error) : this.failureOf(entry, error)
+    } catch {
+      // An error that cannot even be looked at is thrown on like any other.
+      return { ...entry, outcome: 'failure' }
+    }
   }
 
   failureOf(event: Omit<KitEvent, 'outcome'>, error: unknown): KitEvent {
@@ -282,8 +291,7 @@ class Keeper {
     if (!isObject(given)) throw new KitError('event_invalid', 'An event must be an object')
     const { actor: named, target, reason, targets, context: circumstances, metadata, ...rest } = given
     const { actor: carried, more, ...known } = mergeContexts(auditContext.get(), own)
-    const actor = named ?? carried ?? this.#settings.missingActor
-    if (named === undefined && carried === undefined) this.#missActor(given.action, counts)
+    const actor = named ?? carried ?? this.#missActor(given.action, counts)
     const context = isObject(circumstances ?? {})
       ? { ...known, ...more, ...givenOf(circumstances ?? {}) }
       : circumstances
@@ -296,8 +304,8 @@ class Keeper {
     }
   }
 
-  #missActor(action: unknown, counts: boolean): void {
-    const { onMissingActor } = this.#settings
+  #missActor(action: unknown, counts: boolean): Party {
+    const { onMissingActor, missingActor } = this.#settings
     if (onMissingActor === 'throw')
       throw new KitError(
         'actor_missing',
@@ -306,13 +314,14 @@ class Keeper {
           field: '/actor',
         },
       )
-    if (!counts) return
+    if (!counts) return missingActor
     this.counts.withoutActor += 1
     if (onMissingActor === 'warn')
       warnOnce(
         'actor_missing',
         `An event without an actor was recorded as unknown (said once): ${printable(`${action}`)}`,
       )
+    return missingActor
   }
 
   /** As it goes into the log. */
@@ -333,8 +342,16 @@ class Keeper {
 
   #report(error: Error, event: EventInput | null, given: KitEvent, isSaid: boolean): void {
     const { onUnrecorded } = this.#settings
-    if (onUnrecorded) onUnrecorded(error, event)
-    else if (!isSaid && error.message !== this.#lastSaid) {
+    if (onUnrecorded) {
+      try {
+        onUnrecorded(error, event)
+      } catch (fault) {
+        warnOnce(
+          'on_unrecorded_threw',
+          `onUnrecorded threw when it was told of: ${error.message} (said once): ${String(fault)}`,
+        )
+      }
+    } else if (!isSaid && error.message !== this.#lastSaid) {
       this.#lastSaid = error.message
       process.stderr.write(`killick: ${printable(`${given?.action}`)} was not recorded: ${printable(error.message)}\n`)
     }

@@ -89,8 +89,13 @@ describe('record()', () => {
 
   test('that nobody awaits and that fails is counted and reported, and the process lives', async () => {
     const { log } = await openLog()
+    const heard = listenForWarnings()
     const failures: unknown[] = []
-    const audit = createAudit(log, { onUnrecorded: ({ message }) => failures.push(message) })
+    const onUnrecorded = ({ message }: Error) => {
+      failures.push(message)
+      throw new Error('a handler that is broken itself')
+    }
+    const audit = createAudit(log, { onUnrecorded })
     const unhandled: unknown[] = []
     const hear = (error: unknown) => unhandled.push(error)
     process.on('unhandledRejection', hear)
@@ -102,6 +107,7 @@ describe('record()', () => {
     expect(unhandled).toEqual([])
     expect(failures).toEqual([expect.stringContaining('has no actor'), '/action must be a non-empty string'])
     expect(audit.counts).toMatchObject({ recorded: 0, unrecorded: 2 })
+    expect(heard.map(({ code }) => code)).toEqual(['on_unrecorded_threw'])
   })
 
   test('refuses what it cannot put together, with the place', async () => {
@@ -117,6 +123,13 @@ describe('record()', () => {
       await expect(audit.record(event as never)).rejects.toThrow(
         expect.objectContaining({ code: 'event_invalid', details: { field } }),
       )
+    await expect(audit.withAudit(null as never, () => 1)).rejects.toThrow(
+      expect.objectContaining({ code: 'event_invalid' }),
+    )
+    const orphan = createAudit(log, { onUnrecorded: () => {} })
+    await expect(orphan.record({ ...refund, actor: null as never })).rejects.toThrow(
+      expect.objectContaining({ code: 'actor_missing' }),
+    )
     for (const event of [null, 'x', []])
       await expect(audit.record(event as never)).rejects.toThrow(expect.objectContaining({ code: 'event_invalid' }))
     // What the log refuses, it refuses with its own code.
@@ -218,6 +231,24 @@ describe('withAudit()', () => {
     )
     expect([ran, events(), codes]).toEqual([0, [], ['actor_missing', 'field_invalid', 'field_invalid']])
     expect(audit.counts.unrecorded).toBe(3)
+  })
+
+  test('throws on even what cannot be looked at, and takes it for a failure', async () => {
+    const { log, events } = await openLog()
+    const broken = () => {
+      throw new Error('not this one')
+    }
+    const audit = createAudit(log, { isDenial: broken }).with({ actor: ada })
+    const hostile = Object.defineProperty(new Error('x'), 'status', { get: broken })
+    for (const [mine, error] of [
+      [audit, new Error('y')],
+      [createAudit(log).with({ actor: ada }), hostile],
+    ] as const)
+      await expect(mine.withAudit(refund, () => Promise.reject(error))).rejects.toBe(error)
+    expect(events().map(({ outcome, metadata }) => [outcome, metadata])).toEqual([
+      ['failure', undefined],
+      ['failure', undefined],
+    ])
   })
 
   test('gives back the result, or the error, when the event cannot be kept; the failure is reported, or thrown by option', async () => {

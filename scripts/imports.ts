@@ -38,7 +38,7 @@ export const PARTS: Part[] = [
   { name: 'kit',    files: ['sdk/src/kit/'],    may: ['core', 'client', 'node:*'] },
   { name: 'jobs',   files: ['sdk/src/bullmq/'], may: ['kit', 'core'] },
   { name: 'bridges', files: ['sdk/src/bridges/'], may: ['core', 'client', 'node:*'] },
-  { name: 'actions', files: ['sdk/src/actions/'], may: ['core', 'client', 'kit'] },
+  { name: 'actions', files: ['sdk/src/actions/'], may: ['core', 'client', 'kit', 'node'] },
   { name: 'testing', files: ['sdk/src/testing/'], may: ['core', 'client', 'node', 'node:*', 'vitest'] },
   { name: 'web requests', files: ['sdk/src/web/'], may: ['kit', 'core', 'node:*'] },
   { name: 'adapters', files: ['node-http', 'express', 'fastify', 'hono'].map((name) => `sdk/src/${name}/`), may: ['web requests', 'kit', 'node:*'] },

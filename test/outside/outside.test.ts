@@ -91,13 +91,39 @@ describe('runtimes', { timeout: 120_000 }, () => {
       (await run(node, args, { cwd: project, env: ENV }).catch((it) => it)).stderr
     const command = join(project, 'node_modules/@killick/sdk/src/killick.js')
     expect(await says(command, '--help')).toMatch(/^killick needs Node 22 or later; this is Node 18\.\d+\.\d+\.\n$/)
-    for (const entry of ['', '/core', '/audit']) {
+    for (const entry of ['', '/core', '/audit', '/actions', '/testing']) {
       const said = await says('--input-type=module', '-e', `import '@killick/sdk${entry}'`)
       expect(said).toMatch(/\n\[?@killick\/sdk needs Node 22 or later; this is Node 18\.\d+\.\d+\. /)
       expect(said).not.toMatch(/^ +at /m)
     }
     expect(await says('--input-type=module', '-e', `import '@killick/sdk/verify'`)).toBe('')
   })
+})
+
+/** What a test of an application does with jest's expect, which is given as an argument. */
+const JEST = `
+import { openTestLog } from '@killick/sdk/testing'
+const { expect } = await import(process.argv.at(-1))
+globalThis.expect = expect
+await import('@killick/sdk/testing/jest')
+const log = await openTestLog()
+await log.record({ action: 'invoice.refund', actor: { type: 'user', id: 'ada' }, metadata: { amount: 12 } })
+expect(log).toHaveRecorded({ action: 'invoice.refund', metadata: { amount: expect.any(Number) } })
+expect(log).not.toHaveRecorded({ action: 'invoice.refund', metadata: { amount: expect.any(String) } })
+expect(log).toHaveRecordedNothingElse()
+try {
+  expect(log).toHaveRecorded({ action: 'invoice.void' })
+} catch (error) {
+  console.log(error.message)
+}
+`
+
+test('the matchers of the packed SDK are taken by jest’s expect', { timeout: 120_000 }, async ({ skip }) => {
+  if (tools === null) return skip('expect cannot be had here: npm ci of test/outside')
+  await writeFile(join(project, 'jest.js'), JEST)
+  const expectJs = createRequire(join(tools, 'package.json')).resolve('expect')
+  const { stdout } = await run(process.execPath, ['jest.js', expectJs], { cwd: project, env: ENV })
+  expect(stdout).toMatch(/^No event like this was recorded:\n {2}\{ action: 'invoice.void' \}\n/)
 })
 
 describe('bundles', { timeout: 120_000 }, () => {

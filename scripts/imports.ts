@@ -58,7 +58,7 @@ export const PARTS: Part[] = [
   { name: 'ledger',   files: SERVICE('ledger/'),                 may: ['database', 'tree', 'packs', 'registry', 'read', 'base', 'core', 'node:*', 'pg'] },
   { name: 'admission', files: SERVICE('intake/admission/'),      may: ['base', 'core', 'node:*', 'p-limit'] },
   { name: 'fast',     files: SERVICE('intake/fast/'),            may: ['packs', 'core', 'node:*'] },
-  { name: 'intake',   files: SERVICE('intake/'),                 may: ['database', 'tree', 'packs', 'registry', 'ledger', 'admission', 'fast', 'base', 'core', 'node:*', 'sodium-native', 'typebox/*'] },
+  { name: 'intake',   files: SERVICE('intake/'),                 may: ['database', 'tree', 'packs', 'registry', 'ledger', 'admission', 'fast', 'base', 'core', 'node:*', 'sodium-native'] },
   { name: 'chain',    files: SERVICE('anchor/chain/'),           may: ['core', 'verify', 'node:*', 'ethers', 'ethers/*'] },
   { name: 'queue',    files: SERVICE('anchor/queue'),            may: ['bullmq', 'ioredis'] },
   { name: 'anchor',   files: SERVICE('anchor/'),                 may: ['database', 'tree', 'registry', 'read', 'ledger', 'chain', 'queue', 'base', 'core', 'node:*', 'pg', 'prom-client', 'fastify'] },

@@ -84,7 +84,7 @@ export {
   verifyConsistency,
   verifyInclusion,
 } from './core/merkle.ts'
-export { checkedPart } from './core/metadata-schema.ts'
+export { compileMetadataSchema, type MetadataCheck, type SchemaFault } from './core/metadata-schema.ts'
 export {
   type NoteSignature,
   type OpenedNote,

@@ -1,14 +1,15 @@
 // Holds the events of a source to its catalogue. Which sources are held, a thread is told; what their catalogues say, it reads from the
-// log, where it knows it by its hash. Without such a source nothing of this is loaded.
+// log, where it knows it by its hash.
 import {
   type ActionRule,
   type ActionRules,
-  checkedPart,
+  compileMetadataSchema,
   endsStream,
   faultOf,
   type JsonObject,
   type JsonValue,
   KillickError,
+  type MetadataCheck,
   printHash,
   ruleOf,
   withoutKitMembers,
@@ -18,12 +19,8 @@ import { Refusal } from '../errors.ts'
 import { type EnforcedSource, parseCatalogued } from '../ledger/registry/catalogues.ts'
 import { RegistryAltered, readSystemLines } from '../ledger/registry/registrations.ts'
 
-/** The library that checks values by schemas, without making code of them. */
-export const loadSchemas = () => import('typebox/schema')
-type Schemas = Awaited<ReturnType<typeof loadSchemas>>
-
-/** A version, and the schemas of its metadata as they are checked, made when first needed. */
-export type HeldVersion = { actions: ActionRules; schemas: Map<string, JsonValue> }
+/** A version, and what checks metadata of its actions, made when first needed. */
+export type HeldVersion = { actions: ActionRules; checks: Map<string, MetadataCheck> }
 
 /** The catalogue that a source is held to. */
 export type HeldCatalogue = {
@@ -45,7 +42,6 @@ export function holdToCatalogues(db: Db) {
   let held = new Map<string, EnforcedSource>()
   const catalogues = new Map<string, HeldCatalogue>()
   const versions = new Map<string, HeldVersion>()
-  let loaded: Promise<Schemas> | undefined
 
   /** @throws RegistryAltered */
   async function readVersions({ source, versions: places }: EnforcedSource): Promise<Map<string, HeldVersion>> {
@@ -57,7 +53,7 @@ export function holdToCatalogues(db: Db) {
     )
     for (const { place, header, token } of lines) {
       const { change, leafHash } = parseCatalogued(place, header, token)
-      versions.set(printHash(leafHash), { actions: change.actions ?? {}, schemas: new Map() })
+      versions.set(printHash(leafHash), { actions: change.actions ?? {}, checks: new Map() })
     }
     const found = places.map(({ version, leafHash }): [string, HeldVersion] => {
       const known = versions.get(leafHash)
@@ -81,8 +77,7 @@ export function holdToCatalogues(db: Db) {
       const known = catalogues.get(source)
       if (known) return known
       try {
-        loaded ??= loadSchemas()
-        const catalogue = hold(told, await readVersions(told), await loaded)
+        const catalogue = hold(told, await readVersions(told))
         // What is enforced may have changed meanwhile.
         if (held.get(source) === told) catalogues.set(source, catalogue)
         return catalogue
@@ -98,7 +93,6 @@ export function holdToCatalogues(db: Db) {
 export function hold(
   { source, newest }: Pick<EnforcedSource, 'source' | 'newest'>,
   versions: ReadonlyMap<string, HeldVersion>,
-  schemas: Schemas,
 ): HeldCatalogue {
   const wanted = [...versions.keys()].join(' or ')
   return {
@@ -124,7 +118,7 @@ export function hold(
             ...{ ...about, field: '/action' },
           },
         )
-      const fault = faultOf(fields, rule) ?? metadataFault(action as string, fields, rule, version, schemas)
+      const fault = faultOf(fields, rule) ?? metadataFault(action as string, fields, rule, version)
       return fault === null ? null : misfit(fault.path, fault.why)
     },
   }
@@ -142,23 +136,15 @@ function fieldsOf(token: string): JsonObject {
 
 function metadataFault(
   action: string,
-  fields: JsonObject,
+  { metadata }: JsonObject,
   { metadata: schema }: ActionRule,
-  version: HeldVersion,
-  { Check, Errors }: Schemas,
+  { checks }: HeldVersion,
 ): { path: string; why: string } | null {
   if (schema === null) return null
-  let checked = version.schemas.get(action)
-  if (checked === undefined) {
-    checked = checkedPart(schema)
-    version.schemas.set(action, checked)
-  }
-  const metadata = withoutKitMembers(fields.metadata)
-  if (Check(checked as object, metadata)) return null
-  const removed = removedFrom(fields.metadata)
-  const [, errors] = Errors(checked as object, metadata)
-  const fault = errors.find((error) => !isOfRedaction(error, removed))
-  return fault === undefined ? null : { path: `/metadata${fault.instancePath}`, why: fault.message }
+  const check = checks.get(action) ?? compileMetadataSchema(schema)
+  checks.set(action, check)
+  const fault = check(withoutKitMembers(metadata), removedFrom(metadata))
+  return fault && { path: `/metadata${fault.path}`, why: fault.why }
 }
 
 /** Where rules of the recorder have removed something from the metadata, as pointers into it. */
@@ -169,16 +155,4 @@ function removedFrom(metadata: JsonValue | undefined): string[] {
   return paths
     .filter((path): path is string => typeof path === 'string' && path.startsWith('/metadata/'))
     .map((path) => path.slice('/metadata'.length))
-}
-
-/** Keywords that judge a value by what is inside it. */
-const OUTER = new Set(['anyOf', 'oneOf', 'not'])
-
-/** Whether it is only what stands in the place of a removed value that does not fit. */
-function isOfRedaction(
-  { instancePath, keyword }: { instancePath: string; keyword: string },
-  removed: readonly string[],
-): boolean {
-  const isBelow = (path: string, above: string) => path === above || path.startsWith(`${above}/`)
-  return removed.some((path) => isBelow(instancePath, path) || (OUTER.has(keyword) && isBelow(path, instancePath)))
 }

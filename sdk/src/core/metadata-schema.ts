@@ -121,19 +121,305 @@ function checkKeyword(keyword: string, value: JsonValue, at: string, fail: FailS
   }
 }
 
-/** The schema without what is not checked, for what checks by it. */
-export function checkedPart(schema: JsonValue): JsonValue {
-  if (!isObject(schema)) return schema
-  const part: JsonObject = {}
-  for (const [keyword, value] of Object.entries(schema)) {
-    if (UNCHECKED_KEYWORDS.has(keyword)) continue
-    if (SCHEMA.has(keyword)) part[keyword] = checkedPart(value)
-    else if (SCHEMAS.has(keyword)) part[keyword] = (value as JsonValue[]).map(checkedPart)
-    else if (NAMED_SCHEMAS.has(keyword))
-      part[keyword] = Object.fromEntries(
-        Object.entries(value as JsonObject).map(([name, one]) => [name, checkedPart(one)]),
-      )
-    else part[keyword] = value
+/** Why a value is not valid: the place in it, as a JSON pointer, and a reason. */
+export type SchemaFault = { readonly path: string; readonly why: string }
+
+/**
+ * Checks a value against the schema that it was made from.
+ * @param removed places in the value, as JSON pointers, that hold what a recorder put in the place of what it removed: there, anything
+ * is valid
+ */
+export type MetadataCheck = (value: unknown, removed?: readonly string[]) => SchemaFault | null
+
+/** How many steps a check may take: about as many as there are pairs of a value and a schema that it is held against. */
+export const MAX_STEPS = 1_000_000
+
+/** Places that hold nothing of what was recorded, as a tree; `true`: this place. */
+type Removed = { isRemoved: boolean; readonly members: Map<string, Removed> }
+
+/** What one check needs beside the value. `path` is where it failed, made on the way back. */
+type Run = { steps: number; path: string }
+
+/** @returns why the value is not valid, or null */
+type Part = (value: unknown, run: Run, removed: Removed | undefined) => string | null
+
+const TOO_COSTLY = 'takes too long to check: it has too much in it for its schema'
+
+class TooCostly extends Error {}
+
+function spend(run: Run, steps: number): void {
+  run.steps -= steps
+  if (run.steps < 0) throw new TooCostly()
+}
+
+const escapePointer = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
+
+/**
+ * What checks values by a schema that `checkMetadataSchema` has taken. Closures and no generated code, since schemas come from elsewhere;
+ * and every step is counted, so that neither a schema nor a value can keep it busy.
+ */
+export function compileMetadataSchema(schema: JsonValue): MetadataCheck {
+  const defs = isObject(schema) && isObject(schema.$defs) ? schema.$defs : {}
+  const known = new Map<string, Part>()
+  const refer = (name: string): Part => {
+    const part = known.get(name) ?? compile(defs[name]!, refer)
+    known.set(name, part)
+    return part
   }
-  return part
+  const part = compile(schema, refer)
+  return (value, removed = []) => {
+    const run: Run = { steps: MAX_STEPS, path: '' }
+    try {
+      const why = part(value, run, removed.length === 0 ? undefined : treeOf(removed))
+      return why === null ? null : { path: run.path, why }
+    } catch (error) {
+      if (!(error instanceof TooCostly)) throw error
+      return { path: '', why: TOO_COSTLY }
+    }
+  }
+}
+
+function treeOf(paths: readonly string[]): Removed {
+  const root: Removed = { isRemoved: false, members: new Map() }
+  for (const path of paths) {
+    let at = root
+    for (const text of path.split('/').slice(1)) {
+      const name = text.replaceAll('~1', '/').replaceAll('~0', '~')
+      const next = at.members.get(name) ?? { isRemoved: false, members: new Map() }
+      at.members.set(name, next)
+      at = next
+    }
+    at.isRemoved = true
+  }
+  return root
+}
+
+function compile(schema: JsonValue, refer: (name: string) => Part): Part {
+  if (typeof schema === 'boolean') return schema ? () => null : () => 'is not allowed'
+  const of = (inner: JsonValue) => compile(inner, refer)
+  const parts = Object.entries(schema as JsonObject)
+    .map(([keyword, value]) => PARTS[keyword]?.(value, of, schema as JsonObject, refer))
+    .filter((part) => part !== undefined)
+  return (value, run, removed) => {
+    spend(run, 1)
+    if (removed?.isRemoved) return null
+    for (const part of parts) {
+      const why = part(value, run, removed)
+      if (why !== null) return why
+    }
+    return null
+  }
+}
+
+/** Checks what is inside, and puts the place in front if that fails. */
+function inside(part: Part, value: unknown, name: string, run: Run, removed: Removed | undefined): string | null {
+  const why = part(value, run, removed?.members.get(name))
+  if (why !== null) run.path = `/${escapePointer(name)}${run.path}`
+  return why
+}
+
+/** Whether it holds; where it fails is forgotten, since another alternative may hold. */
+function holds(part: Part, value: unknown, run: Run, removed: Removed | undefined): boolean {
+  if (part(value, run, removed) === null) return true
+  run.path = ''
+  return false
+}
+
+const typeOf = (value: unknown): string => {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'array'
+  return Number.isInteger(value) ? 'integer' : typeof value
+}
+
+const isMembers = (value: unknown): value is { [member: string]: unknown } => typeOf(value) === 'object'
+
+/** Whether two JSON values are equal. */
+function areEqual(a: unknown, b: unknown, run: Run): boolean {
+  spend(run, 1)
+  if (a === b) return true
+  if (Array.isArray(a) || Array.isArray(b))
+    return (
+      Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((one, i) => areEqual(one, b[i], run))
+    )
+  if (!isMembers(a) || !isMembers(b)) return false
+  const names = Object.keys(a)
+  spend(run, names.length)
+  return (
+    names.length === Object.keys(b).length &&
+    names.every((name) => Object.hasOwn(b, name) && areEqual(a[name], b[name], run))
+  )
+}
+
+/** Length in characters, of which JavaScript counts some as two. */
+function lengthOf(text: string, run: Run): number {
+  spend(run, text.length >> 4)
+  let length = 0
+  for (const _ of text) length++
+  return length
+}
+
+const STEP_TOLERANCE = 1e-9
+
+type MakePart = (
+  value: JsonValue,
+  of: (schema: JsonValue) => Part,
+  schema: JsonObject,
+  refer: (name: string) => Part,
+) => Part
+
+/** A part that speaks of one type of values; of all others it says nothing. */
+const forNumbers =
+  (test: (value: number, limit: number) => boolean, why: string): MakePart =>
+  (limit) =>
+  (value) =>
+    typeof value !== 'number' || test(value, limit as number) ? null : `${why} ${limit}`
+const forTexts =
+  (test: (length: number, limit: number) => boolean, why: string): MakePart =>
+  (limit) =>
+  (value, run) =>
+    typeof value !== 'string' || test(lengthOf(value, run), limit as number) ? null : `${why} ${limit} characters`
+const forArrays =
+  (test: (length: number, limit: number) => boolean, why: string): MakePart =>
+  (limit) =>
+  (value) =>
+    !Array.isArray(value) || test(value.length, limit as number) ? null : `${why} ${limit} items`
+const forObjects =
+  (test: (size: number, limit: number) => boolean, why: string): MakePart =>
+  (limit) =>
+  (value, run) => {
+    if (!isMembers(value)) return null
+    const size = Object.keys(value).length
+    spend(run, size)
+    return test(size, limit as number) ? null : `${why} ${limit} members`
+  }
+const atLeast = (value: number, limit: number) => value >= limit
+const atMost = (value: number, limit: number) => value <= limit
+
+const PARTS: { readonly [keyword: string]: MakePart } = {
+  $ref: (ref, _of, _schema, refer) => refer(LOCAL.exec(ref as string)![1]!),
+  type: (given) => {
+    const types = [given].flat() as string[]
+    const why = `must be ${types.join(' or ')}`
+    return (value) => {
+      const type = typeOf(value)
+      return types.includes(type) || (type === 'integer' && types.includes('number')) ? null : why
+    }
+  },
+  const: (wanted) => (value, run) => (areEqual(value, wanted, run) ? null : 'is not the value that it must be'),
+  enum: (choices) => (value, run) =>
+    (choices as JsonValue[]).some((choice) => areEqual(value, choice, run))
+      ? null
+      : 'is none of the values that it may be',
+  minimum: forNumbers(atLeast, 'must be at least'),
+  maximum: forNumbers(atMost, 'must be at most'),
+  exclusiveMinimum: forNumbers((value, limit) => value > limit, 'must be more than'),
+  exclusiveMaximum: forNumbers((value, limit) => value < limit, 'must be less than'),
+  multipleOf: forNumbers(
+    (value, step) => Math.abs(value / step - Math.round(value / step)) < STEP_TOLERANCE,
+    'must be a multiple of',
+  ),
+  minLength: forTexts(atLeast, 'must have at least'),
+  maxLength: forTexts(atMost, 'must have at most'),
+  minItems: forArrays(atLeast, 'must have at least'),
+  maxItems: forArrays(atMost, 'must have at most'),
+  minProperties: forObjects(atLeast, 'must have at least'),
+  maxProperties: forObjects(atMost, 'must have at most'),
+  required: (given) => {
+    const names = given as string[]
+    return (value, run) => {
+      if (!isMembers(value)) return null
+      spend(run, names.length)
+      const missing = names.find((name) => !Object.hasOwn(value, name))
+      if (missing === undefined) return null
+      run.path = `/${escapePointer(missing)}`
+      return 'is missing'
+    }
+  },
+  properties: (given, of) => {
+    const parts = Object.entries(given as JsonObject).map(([name, schema]) => [name, of(schema)] as const)
+    return (value, run, removed) => {
+      if (!isMembers(value)) return null
+      spend(run, parts.length)
+      for (const [name, part] of parts) {
+        const why = Object.hasOwn(value, name) ? inside(part, value[name], name, run, removed) : null
+        if (why !== null) return why
+      }
+      return null
+    }
+  },
+  additionalProperties: (given, of, { properties }) => {
+    const part = of(given)
+    const named = new Set(Object.keys(isObject(properties) ? properties : {}))
+    return (value, run, removed) => {
+      if (!isMembers(value)) return null
+      for (const name of Object.keys(value)) {
+        spend(run, 1)
+        const why = named.has(name) ? null : inside(part, value[name], name, run, removed)
+        if (why !== null) return why
+      }
+      return null
+    }
+  },
+  propertyNames: (given, of) => {
+    const part = of(given)
+    return (value, run) => {
+      if (!isMembers(value)) return null
+      const odd = Object.keys(value).find((name) => !holds(part, name, run, undefined))
+      if (odd === undefined) return null
+      run.path = `/${escapePointer(odd)}`
+      return 'has a name that is not allowed'
+    }
+  },
+  prefixItems: (given, of) => {
+    const parts = (given as JsonValue[]).map(of)
+    return (value, run, removed) => {
+      if (!Array.isArray(value)) return null
+      for (const [i, part] of parts.slice(0, value.length).entries()) {
+        const why = inside(part, value[i], String(i), run, removed)
+        if (why !== null) return why
+      }
+      return null
+    }
+  },
+  items: (given, of, { prefixItems }) => {
+    const part = of(given)
+    const from = Array.isArray(prefixItems) ? prefixItems.length : 0
+    return (value, run, removed) => {
+      if (!Array.isArray(value)) return null
+      for (let i = from; i < value.length; i++) {
+        const why = inside(part, value[i], String(i), run, removed)
+        if (why !== null) return why
+      }
+      return null
+    }
+  },
+  allOf: (given, of) => {
+    const parts = (given as JsonValue[]).map(of)
+    return (value, run, removed) => {
+      for (const part of parts) {
+        const why = part(value, run, removed)
+        if (why !== null) return why
+      }
+      return null
+    }
+  },
+  anyOf: (given, of) => {
+    const parts = (given as JsonValue[]).map(of)
+    return (value, run, removed) =>
+      parts.some((part) => holds(part, value, run, removed)) ? null : 'fits none of the forms that it may have'
+  },
+  oneOf: (given, of) => {
+    const parts = (given as JsonValue[]).map(of)
+    return (value, run, removed) => {
+      const fitting = parts.filter((part) => holds(part, value, run, removed)).length
+      // Where a part was removed, several forms may fit what is left.
+      if (fitting === 1 || (fitting > 1 && removed !== undefined)) return null
+      return fitting === 0 ? 'fits none of the forms that it may have' : 'fits more than one form'
+    }
+  },
+  not: (given, of) => {
+    const part = of(given)
+    return (value, run, removed) =>
+      removed === undefined && holds(part, value, run, removed) ? 'has a form that is not allowed' : null
+  },
 }

@@ -9,12 +9,13 @@ import {
   parseCatalogueChange,
 } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { hold, loadSchemas } from '../../../anchor-service/src/intake/catalogue-check.ts'
+import { hold } from '../../../anchor-service/src/intake/catalogue-check.ts'
 import { compressBatch } from '../../../sdk/src/client/transport.ts'
+import { killick } from '../../sdk/cli/support.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { vectors } from '../../support/vectors.ts'
 import { newSigner, Producer, post } from '../support/producer.ts'
-import { ADMIN, call, register, type TestService, testService } from '../support/service.ts'
+import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'
 
 const signer = newSigner()
 let service: TestService
@@ -118,7 +119,7 @@ describe('registering', () => {
   })
 
   test('readers may not register', async () => {
-    expect(await push({ source: 'free', version: '7', actions }, 'reader-token-for-tests')).toMatchObject({
+    expect(await push({ source: 'free', version: '7', actions }, READER)).toMatchObject({
       status: 403,
     })
     const read = await call(service.url, '/v1/catalogues?source=free&version=7')
@@ -151,7 +152,7 @@ describe('held to a catalogue', () => {
     ['no target', { targets: [] }, 'action_invalid', '/targets'],
     ['a target of another type', { targets: [{ type: 'x', id: '1' }] }, 'action_invalid', '/targets/0/type'],
     ['no reason', { metadata: { amount: 1 } }, 'action_invalid', '/metadata/reason'],
-    ['no metadata', { metadata: { reason: 'x' } }, 'action_invalid', '/metadata'],
+    ['no metadata', { metadata: { reason: 'x' } }, 'action_invalid', '/metadata/amount'],
     ['an amount below zero', { metadata: { ...refund.metadata, amount: -1 } }, 'action_invalid', '/metadata/amount'],
     ['an unknown member', { metadata: { ...refund.metadata, more: 1 } }, 'action_invalid', '/metadata/more'],
     [
@@ -279,6 +280,23 @@ describe('held to a catalogue', () => {
   })
 })
 
+test('an audit from outside finds nothing wrong with a ledger that has catalogues', async () => {
+  const args = [
+    'audit',
+    '--url',
+    service.url,
+    '--token',
+    READER,
+    '--log-key',
+    service.vkey,
+    '--registered-keys',
+    '--no-chain',
+  ]
+  const { code, out, err } = await killick([...args, '--json'])
+  expect(JSON.parse(out), err).toMatchObject({ outcome: 'passed' })
+  expect(code).toBe(0)
+})
+
 type Vectors = {
   changes: { description: string; valid: boolean; code?: string; field?: string; fields: JsonObject }[]
   held: { enforced: string[]; actions: JsonObject }
@@ -294,8 +312,8 @@ test.each(changes)('vector of a change: $description', ({ valid, code, field, fi
 
 test.each(events)('vector of an event: $description', async ({ valid, code, field, fields }) => {
   const actions = parseActions(held.actions)
-  const versions = new Map(held.enforced.map((version) => [version, { actions, schemas: new Map() }]))
-  const { misfit } = hold({ source: 'billing-api', newest: '' }, versions, await loadSchemas())
+  const versions = new Map(held.enforced.map((version) => [version, { actions, checks: new Map() }]))
+  const { misfit } = hold({ source: 'billing-api', newest: '' }, versions)
   const disclosures = Object.entries(fields).map((entry) => base64url(JSON.stringify(['', ...entry])))
   const found = misfit(`leaf~${disclosures.join('~')}~`, 'one', 2)
   if (valid) expect(found).toBeNull()

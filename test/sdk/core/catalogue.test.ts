@@ -1,4 +1,6 @@
 // Catalogues as a ledger registers them: printed and read back, and refused with the place for everything that is not as it should be.
+import { createRequire } from 'node:module'
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
   type ActionRule,
@@ -10,7 +12,7 @@ import {
 } from '../../../sdk/src/core/catalogue.ts'
 import { leafHash } from '../../../sdk/src/core/hash.ts'
 import type { JsonObject, JsonValue } from '../../../sdk/src/core/json.ts'
-import { checkedPart } from '../../../sdk/src/core/metadata-schema.ts'
+import { compileMetadataSchema } from '../../../sdk/src/core/metadata-schema.ts'
 
 const rule: ActionRule = {
   ...{ about: 'Money goes back.', targets: ['invoice'], requires: ['reason'], severity: 'high' },
@@ -123,20 +125,118 @@ test('a catalogue has bounds', () => {
   expect(() => parseActions(large as never)).toThrow(/131072 are allowed/)
 })
 
-test('what is not checked is left out of what is checked by, wherever it stands', () => {
-  const schema = {
-    ...{ $schema: 'x', title: 'x', type: 'object', required: ['title'] },
+test('a check says where and why, and leaves alone what it does not check', () => {
+  const check = compileMetadataSchema({
+    ...{ type: 'object', required: ['pattern'], additionalProperties: false },
     properties: {
-      title: { type: 'string', pattern: '(a+)+$', format: 'email' },
-      pattern: { items: { uniqueItems: true } },
+      pattern: { type: 'string', maxLength: 2, pattern: '^(a+)+$', format: 'email' },
+      'a/b~': { type: 'array', prefixItems: [{ type: 'null' }], items: { $ref: '#/$defs/n' }, uniqueItems: true },
+      one: { oneOf: [{ type: 'number' }, { type: 'integer' }, { const: { a: [1, { b: null }] } }] },
     },
-    $defs: { format: { anyOf: [{ default: 1 }, true] } },
-  }
-  expect(checkedPart(schema)).toEqual({
-    ...{ type: 'object', required: ['title'] },
-    properties: { title: { type: 'string' }, pattern: { items: {} } },
-    $defs: { format: { anyOf: [{}, true] } },
+    $defs: { n: { type: ['integer', 'boolean'], multipleOf: 0.1 } },
   })
+  const faults = ([value, path, why]: [object, string, RegExp]) => {
+    expect(check({ pattern: '', ...value })).toEqual({ path, why: expect.stringMatching(why) })
+  }
+  expect(check({ pattern: '😀!', 'a/b~': [null, 1, 1, true], one: { a: [1, { b: null }] } })).toBeNull()
+  const cases: [object, string, RegExp][] = [
+    [{ pattern: 'a!b' }, '/pattern', /at most 2 characters/],
+    [{ pattern: undefined }, '/pattern', /must be string/],
+    [{ more: 1 }, '/more', /not allowed/],
+    [{ 'a/b~': [1] }, '/a~1b~0/0', /must be null/],
+    [{ 'a/b~': [null, 1, 'x'] }, '/a~1b~0/2', /must be integer or boolean/],
+    [{ one: 1 }, '/one', /more than one form/],
+    [{ one: { a: [1, {}] } }, '/one', /none of the forms/],
+  ]
+  for (const each of cases) faults(each)
+  expect(check({})).toEqual({ path: '/pattern', why: 'is missing' })
+  expect(check([])).toMatchObject({ path: '' })
+})
+
+test('where something was removed anything is valid, and nowhere else', () => {
+  const check = compileMetadataSchema({
+    properties: {
+      a: { anyOf: [{ properties: { b: { type: 'number' } } }, { type: 'null' }] },
+      c: { not: { type: 'string' } },
+    },
+  })
+  expect(check({ a: { b: 'x' } })).not.toBeNull()
+  expect(check({ a: { b: 'x' } }, ['/a/b'])).toBeNull()
+  expect(check({ a: { b: 'x' } }, ['/a'])).toBeNull()
+  expect(check({ a: { b: 'x' } }, ['/a/b/c', '/b', '/a/bb'])).not.toBeNull()
+  expect(check({ a: { b: 'x' }, c: 'x' }, ['/a/b'])).toMatchObject({ path: '/c' })
+})
+
+test('neither a schema nor a value can keep a check busy', () => {
+  const items = { allOf: Array.from({ length: 500 }, () => ({ type: 'integer' })) }
+  const check = compileMetadataSchema({ properties: { x: { items } } })
+  const began = process.cpuUsage()
+  expect(check({ x: Array(90_000).fill(1) })).toMatchObject({
+    path: '',
+    why: expect.stringContaining('takes too long'),
+  })
+  const text = 'ä'.repeat(200_000)
+  const long = compileMetadataSchema({ allOf: Array.from({ length: 500 }, () => ({ maxLength: 1_000_000 })) })
+  expect(long(text)).toMatchObject({ why: expect.stringContaining('takes too long') })
+  const { user } = process.cpuUsage(began)
+  expect(user / 1e6).toBeLessThan(5)
+})
+
+/** Schemas and values of few names and few values, so that each often meets the other. */
+const scalar = fc.constantFrom<JsonValue>(null, true, 0, 1, 2, 0.5, '', 'a', 'ab', '😀')
+const value = fc.letrec<{ value: JsonValue }>((tie) => ({
+  value: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    scalar,
+    fc.array(tie('value'), { maxLength: 3 }),
+    fc.dictionary(fc.constantFrom('a', 'b', 'c'), tie('value'), { maxKeys: 3 }) as fc.Arbitrary<JsonValue>,
+  ),
+})).value
+const count = fc.integer({ min: 0, max: 2 })
+const schemaOf = fc.letrec<{ schema: JsonValue }>((tie) => {
+  const schemas = fc.array(tie('schema'), { minLength: 1, maxLength: 3 })
+  return {
+    schema: fc.oneof(
+      { depthSize: 'small', withCrossShrink: true },
+      fc.boolean(),
+      fc.record(
+        {
+          type: fc.constantFrom('null', 'boolean', 'object', 'array', 'number', 'string', 'integer', [
+            'string',
+            'null',
+          ]),
+          ...{ enum: fc.array(value, { minLength: 1, maxLength: 3 }), const: value },
+          ...{ minLength: count, maxLength: count, minItems: count, maxItems: count },
+          ...{ minProperties: count, maxProperties: count, minimum: count, maximum: count },
+          ...{ exclusiveMinimum: count, exclusiveMaximum: count, multipleOf: fc.constantFrom(1, 2, 0.5) },
+          required: fc.uniqueArray(fc.constantFrom('a', 'b'), { maxLength: 2 }),
+          properties: fc.dictionary(fc.constantFrom('a', 'b'), tie('schema'), { maxKeys: 2 }),
+          ...{ additionalProperties: tie('schema'), propertyNames: tie('schema'), items: tie('schema') },
+          ...{ prefixItems: schemas, anyOf: schemas, oneOf: schemas, allOf: schemas, not: tie('schema') },
+          $ref: fc.constant('#/$defs/d'),
+        },
+        { requiredKeys: [], maxKeys: 3 } as never,
+      ) as fc.Arbitrary<JsonValue>,
+    ),
+  }
+}).schema
+
+test('it decides as a library of JSON Schema does', async () => {
+  // Of another package of this repository.
+  const path = createRequire(new URL('../../../anchor-service/package.json', import.meta.url)).resolve('typebox/schema')
+  const { Check } = (await import(path)) as { Check(schema: object, value: unknown): boolean }
+  let [valid, invalid] = [0, 0]
+  fc.assert(
+    fc.property(schemaOf, scalar, value, (schema, d, given) => {
+      const whole = { allOf: [schema], $defs: { d: { enum: [d] } } }
+      const expected = Check(whole as object, given)
+      if (expected) valid++
+      else invalid++
+      expect(compileMetadataSchema(whole)(given) === null, JSON.stringify([whole, given])).toBe(expected)
+    }),
+    { numRuns: process.env.CI ? 3000 : 1000 },
+  )
+  expect(Math.min(valid, invalid)).toBeGreaterThan(100)
 })
 
 test.each<[string, object, string | null]>([

@@ -2,15 +2,17 @@
 // every combination. At the end every acknowledged event must be there once, in order and proven, and `killick audit` must pass.
 //
 //   npm run crash -- --rounds 200      default 31: each combination once
+//   npm run crash -- --collector    emitters, their collector, service and PostgreSQL instead; default 15 rounds
 //   npm run crash -- --seed 7          the same order and combinations again
 import { parseArgs } from 'node:util'
+import { crashCollector } from './crash/collector-rounds.ts'
 import { crash } from './crash/rounds.ts'
 import { bold, count, dim, duration, MARK } from './lib/report.ts'
 
 const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '31' }, seed: { type: 'string' } },
+  options: { rounds: { type: 'string' }, seed: { type: 'string' }, collector: { type: 'boolean', default: false } },
 })
-const rounds = Number(values.rounds)
+const rounds = Number(values.rounds ?? (values.collector ? 15 : 31))
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32))
 console.log(bold(`${count(rounds, 'round')}, seed ${seed}`))
 const start = Date.now()
@@ -20,7 +22,12 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)))
 try {
   const say = (line: string) => console.log(dim(line))
-  const { acknowledged, events, kills } = await crash({ rounds, seed, say, signal: stop.signal })
+  const { acknowledged, events, kills } = await (values.collector ? crashCollector : crash)({
+    rounds,
+    seed,
+    say,
+    signal: stop.signal,
+  })
   const killed = Object.entries(kills).map(([kind, n]) => `${kind} ${n}`)
   console.log(
     `${MARK.good} ${count(acknowledged, 'event')} acknowledged, ${events.toLocaleString('en')} in the ledger, none lost`,
@@ -28,7 +35,7 @@ try {
   console.log(`  killed: ${killed.join(', ')}; ${duration(Date.now() - start)}`)
 } catch (error) {
   console.error(
-    `${MARK.bad} ${(error as Error).message}\n  again with: npm run crash -- --rounds ${rounds} --seed ${seed}`,
+    `${MARK.bad} ${(error as Error).message}\n  again with: npm run crash -- ${values.collector ? '--collector ' : ''}--rounds ${rounds} --seed ${seed}`,
   )
   process.exitCode = 1
 }

@@ -8,7 +8,7 @@ export type Acknowledged = ReadonlyMap<string, ReadonlyMap<number, string>>
 
 export type LedgerAccess = { url: string; token: string; rpc: string; trust: Trust }
 
-type Found = { id: string; stream: string; seq: number }
+type Found = { id: string; stream: string; seq: number; fields: Record<string, unknown> }
 
 const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
 
@@ -35,7 +35,7 @@ export async function checkPresence(access: LedgerAccess, acknowledged: Acknowle
 }
 
 /** All events of a source, oldest first. */
-async function readEvents(access: LedgerAccess, source: string): Promise<Found[]> {
+export async function readEvents(access: LedgerAccess, source: string): Promise<Found[]> {
   const events: Found[] = []
   let cursor: string | null = ''
   while (cursor !== null) {

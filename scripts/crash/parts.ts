@@ -8,7 +8,7 @@ import { type Cluster, startCluster } from '../../anchor-service/src/database/em
 import { type ChildHandle, startChild, startNode } from '../lib/processes.ts'
 import { findTool } from '../lib/tools.ts'
 
-export type PartKind = 'recorder' | 'service' | 'worker' | 'postgres' | 'redis'
+export type PartKind = 'recorder' | 'emitter' | 'collector' | 'service' | 'worker' | 'postgres' | 'redis'
 
 export type Part = {
   kind: PartKind

@@ -85,6 +85,8 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
     metrics,
     proofs: proofs || null,
     logLevel: config.logLevel,
+    emitters: config.emitters,
+    mappings: config.mappings,
     isDraining: () => closing !== null,
   }
   async function stop(): Promise<number> {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { isObject, isSourceName, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
 import { GatewayStartError } from './errors.ts'
+import { checkMapping, type MappingConfig } from './receivers/mapping.ts'
 
 /**
  * Everything that can be set, from one JSON file. This is the manual. Paths are relative to the file's folder; a member that is
@@ -26,6 +27,8 @@ export type CollectorConfig = {
   emitters: EmitterConfig[]
   /** Names of event fields beyond those of the protocol that emitters may use. Default: none. */
   fields: string[]
+  /** Mapping rules by name, for POST /v1/map/<name>: src/receivers/mapping.ts has them, `killick-gateway map` tries them. */
+  mappings: Readonly<Record<string, MappingConfig>>
   limits: CollectorLimits
   /** `silent`, `error`, `warn`, `info` or `debug`; lines are JSON on standard output. Default `info`. */
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
@@ -139,6 +142,7 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
     listen: listenOf(root.object('listen'), path),
     emitters: root.list('emitters').map((each, i) => emitterOf(members(each, `/emitters/${i}`, faults))),
     fields: root.texts('fields', /^[A-Za-z][A-Za-z0-9_]{0,63}$/) ?? [],
+    mappings: mappingsOf(root, path, faults),
     limits: limitsOf(root.object('limits')),
     logLevel: root.choice('logLevel', ['info', 'silent', 'error', 'warn', 'debug']),
   }
@@ -151,6 +155,9 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
   const own = fields.find((name) => ['id', 'source', COLLECTED].includes(name))
   if (own !== undefined) faults.push(`/fields must not hold ${own}, which means something else here`)
   faults.push(...sharedBy(emitters))
+  for (const [name, { signed }] of Object.entries(config.mappings))
+    if (signed !== null && !emitters.some((emitter) => emitter.name === signed.emitter))
+      faults.push(`/mappings/${name}/signed/emitter is no emitter of this file`)
   if (listen.socket === null && emitters.some(({ socket }) => socket))
     faults.push('/listen/socket is missing, which an emitter with "socket": true needs')
   if (faults.length > 0)
@@ -219,6 +226,31 @@ function emitterOf(emitter: Members): EmitterConfig {
   return made
 }
 
+function mappingsOf(
+  root: Members,
+  path: (text: string | null) => string | null,
+  faults: string[],
+): Record<string, MappingConfig> {
+  const mappings: Record<string, MappingConfig> = {}
+  for (const name of root.names('mappings')) {
+    const at = root.object('mappings').object(name)
+    if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(name)) at.fault('', 'must be named by lower-case letters, digits and hyphens')
+    const signed = at.has('signed') ? at.object('signed') : null
+    const made: MappingConfig = {
+      items: at.optional('items') ?? '',
+      id: at.optional('id'),
+      source: at.optional('source'),
+      signed: signed && { emitter: signed.text('emitter'), secret: path(signed.text('secret'))! },
+      event: at.json('event'),
+    }
+    signed?.done()
+    at.done()
+    faults.push(...checkMapping(made).map((fault) => `/mappings/${name}/${fault}`))
+    mappings[name] = made
+  }
+  return mappings
+}
+
 function limitsOf(limits: Members): CollectorLimits {
   const made: CollectorLimits = {
     bodyBytes: limits.integer('bodyBytes', 16 << 20, 1024, 64 << 20),
@@ -248,6 +280,10 @@ type Members = {
   texts(name: string, form?: RegExp, why?: string): string[] | null
   list(name: string): JsonValue[]
   object(name: string): Members
+  /** The names of an object's members. */
+  names(name: string): string[]
+  /** An object as it stands. */
+  json(name: string): JsonObject
   flag(name: string): boolean
   integer(name: string, fallback: number, min: number, max: number): number
   choice<T extends string>(name: string, choices: readonly [T, ...T[]]): T
@@ -293,6 +329,16 @@ function members(value: JsonValue | undefined, at: string, faults: string[]): Me
     },
     object(name: string): Members {
       return members(take(name), `${at}/${name}`, faults)
+    },
+    names(name: string): string[] {
+      const given = take(name)
+      if (given !== undefined && !isObject(given)) fault(name, 'must be an object')
+      return isObject(given) ? Object.keys(given) : []
+    },
+    json(name: string): JsonObject {
+      const given = take(name)
+      if (!isObject(given)) fault(name, given === undefined ? 'is missing' : 'must be an object')
+      return isObject(given) ? given : {}
     },
     flag(name: string): boolean {
       const given = take(name)

@@ -12,3 +12,4 @@ export {
 } from './config.ts'
 export { makeEmitterKey } from './emitters.ts'
 export { GATEWAY_CODES, type GatewayCode, GatewayStartError } from './errors.ts'
+export type { MappingConfig } from './receivers/mapping.ts'

@@ -4,12 +4,14 @@ import { readCollectorConfig } from './config.ts'
 import { makeEmitterKey } from './emitters.ts'
 import { GatewayStartError } from './errors.ts'
 
-const HELP = `killick-gateway collect --config <file> | key | check --config <file>
+const HELP = `killick-gateway collect --config <file> | key | check --config <file> | map --config <file> <mapping> <input>
 
 collect  records events on behalf of programs that hold no key: they send JSON over HTTP, and an answer of 2xx means that
          their events are signed, chained and on disk
 key      makes a key for an emitter: prints it once, with the entry for the configuration
 check    reads the configuration and names every fault at once
+map      shows the events that a mapping makes of a file with JSON, and records nothing; with --header <name>: <value> as often as
+         the mapping needs headers
 
 The comments of src/config.ts describe every member of the configuration.
 `
@@ -26,6 +28,9 @@ async function main(args: readonly string[]): Promise<void> {
   } else if (command === 'check' && hasFile) {
     const { emitters } = readCollectorConfig(file)
     print(`${file} is in order: ${emitters.length} ${emitters.length === 1 ? 'emitter' : 'emitters'}\n`)
+  } else if (command === 'map' && flag === '--config' && file !== undefined && more.length >= 2) {
+    const { tryMapping } = await import('./try-mapping.ts')
+    print(tryMapping(readCollectorConfig(file), more[0]!, more[1]!, more.slice(2)))
   } else if (command === 'collect' && hasFile) {
     const config = readCollectorConfig(file)
     const { startCollector } = await import('./collector.ts')
@@ -58,7 +63,7 @@ function closeOnSignal(close: () => Promise<void>): void {
 
 function fail(error: unknown): never {
   const { name, message, stack } = error as Error
-  const isExpected = name === 'GatewayStartError' || name === 'KillickError'
+  const isExpected = ['GatewayStartError', 'GatewayRefusal', 'KillickError'].includes(name)
   process.stderr.write(`${(isExpected ? message : (stack ?? String(error))).split('\n').map(printable).join('\n')}\n`)
   process.exit(1)
 }

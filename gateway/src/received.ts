@@ -34,9 +34,16 @@ export const keyOfId = (source: string, id: string): Buffer =>
 export const hashOfContent = (fields: JsonObject): Buffer =>
   hash('sha256', printSorted(fields), 'buffer').subarray(0, 20)
 
+/** JSON with the members of each object in order. */
 function printSorted(value: JsonValue): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  if (Array.isArray(value)) return `[${value.map(printSorted).join()}]`
-  const names = Object.keys(value).sort()
-  return `{${names.map((name) => `${JSON.stringify(name)}:${printSorted(value[name]!)}`).join()}}`
+  let text = ''
+  if (Array.isArray(value)) {
+    for (const item of value) text += `,${printSorted(item)}`
+    return `[${text.slice(1)}]`
+  }
+  const names = Object.keys(value)
+  if (names.length > 1) names.sort()
+  for (const name of names) text += `,${JSON.stringify(name)}:${printSorted(value[name]!)}`
+  return `{${text.slice(1)}}`
 }

@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { GatewayRefusal } from '../errors.ts'
 import { eventRoutes } from './event-routes.ts'
 import { kubernetesRoute } from './kubernetes-route.ts'
+import { mappingRoutes } from './mapping-routes.ts'
 import { otlpRoutes } from './otlp-routes.ts'
 import { refusePeer, sendGatewayProblem } from './problems.ts'
 import type { CollectorDeps } from './recording-route.ts'
@@ -55,6 +56,7 @@ export function buildCollectorApp(deps: CollectorDeps, { isSocket, tls }: Listen
   eventRoutes(app, deps, isSocket)
   otlpRoutes(app, deps, isSocket)
   kubernetesRoute(app, deps, isSocket)
+  mappingRoutes(app, deps, isSocket)
   return app
 }
 

@@ -16,12 +16,12 @@ import {
   type Handling,
   idempotencyKey,
   mediaType,
+  NDJSON,
   reachGoal,
   readGoal,
   recordingRoute,
 } from './recording-route.ts'
 
-const NDJSON = new Set(['application/x-ndjson', 'application/ndjson', 'application/jsonl', 'application/x-jsonlines'])
 const CLOUDEVENTS = new Set([STRUCTURED, BATCHED])
 
 const viaOf = (request: FastifyRequest): string =>

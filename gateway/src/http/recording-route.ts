@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { AuditLog } from '@killick/sdk'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { CollectorLimits } from '../config.ts'
+import type { CollectorConfig, CollectorLimits, EmitterConfig } from '../config.ts'
 import type { Authenticate, Authenticated } from '../emitters.ts'
 import { GatewayRefusal } from '../errors.ts'
 import type { FairShare } from '../fairness.ts'
@@ -25,6 +25,8 @@ export type CollectorDeps = {
   readonly metrics: CollectorMetrics
   readonly proofs: ProofAccess | null
   readonly logLevel: string
+  readonly emitters: readonly EmitterConfig[]
+  readonly mappings: CollectorConfig['mappings']
   /** Whether the collector is being stopped. */
   readonly isDraining: () => boolean
 }
@@ -43,6 +45,7 @@ export type Handling = {
 /**
  * A route that records: authentication before the body, a share of what is under way, one measurement.
  * @param viaOf the receiver's name, as events and metrics show it
+ * @param identify who sends; by default whoever shows a key or a certificate
  */
 export function recordingRoute(
   app: FastifyInstance,
@@ -51,6 +54,7 @@ export function recordingRoute(
   path: string,
   viaOf: (request: FastifyRequest) => string,
   handle: (handling: Handling, reply: FastifyReply, request: FastifyRequest) => Promise<unknown>,
+  identify: (request: FastifyRequest) => Authenticated = (request) => deps.authenticate(request.raw, isSocket),
 ): void {
   const { requests, memory, limits, metrics } = deps
   app.post(path, async (request, reply) => {
@@ -58,7 +62,7 @@ export function recordingRoute(
     let who: Authenticated | null = null
     let body: WholeBody | null = null
     try {
-      who = deps.authenticate(request.raw, isSocket)
+      who = identify(request)
       const { name } = who.emitter
       if (deps.isDraining()) throw new GatewayRefusal('collect_draining')
       if (!requests.take(name, 1)) throw new GatewayRefusal('emitter_busy')
@@ -99,6 +103,14 @@ export function checkCount(events: readonly unknown[], most: number): void {
       maxEvents: most,
     })
 }
+
+/** Media types of NDJSON. */
+export const NDJSON = new Set([
+  'application/x-ndjson',
+  'application/ndjson',
+  'application/jsonl',
+  'application/x-jsonlines',
+])
 
 /** The media type of a body, without its parameters. */
 export const mediaType = (request: FastifyRequest): string =>

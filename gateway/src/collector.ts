@@ -8,9 +8,12 @@ import { authenticator } from './emitters.ts'
 import { GatewayRefusal, GatewayStartError } from './errors.ts'
 import { FairShare } from './fairness.ts'
 import { buildCollectorApp, type ListenerOptions } from './http/app.ts'
+import { toGatewayProblem } from './http/problems.ts'
+import type { CollectorDeps } from './http/recording-route.ts'
 import { SenderIds } from './ids/sender-ids.ts'
 import { makeCollectorMetrics } from './metrics.ts'
 import { EmitterRecording } from './recording.ts'
+import { type SyslogServer, startSyslog } from './syslog/server.ts'
 
 /** A collector that runs. */
 export type Collector = {
@@ -18,6 +21,8 @@ export type Collector = {
   readonly url: string | null
   /** Path of the unix socket; null if there is none. */
   readonly socket: string | null
+  /** Ports on which syslog is taken; null where it is not. */
+  readonly syslog: { readonly udpPort: number | null; readonly tlsPort: number | null }
   /** Its audit log, for its state. */
   readonly log: Pick<AuditLog, 'status'>
   /**
@@ -89,7 +94,9 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
     mappings: config.mappings,
     isDraining: () => closing !== null,
   }
+  let syslog: SyslogServer | null = null
   async function stop(): Promise<number> {
+    await syslog?.close()
     const patience = setTimeout(() => {
       for (const app of apps) (app.server as { closeAllConnections?(): void }).closeAllConnections?.()
     }, CLOSE_PATIENCE_MS)
@@ -106,9 +113,11 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
       if (listeners[i]!.isSocket) await listenOnSocket(app, listen.socket!, listen.socketMode)
       else url = await listenOnPort(app, listen)
     }
+    if (config.syslog !== null) syslog = await listenForSyslog(config, deps)
     return {
       url,
       socket: listen.socket,
+      syslog: syslog ?? { udpPort: null, tlsPort: null },
       log,
       close() {
         closing ??= stop()
@@ -116,10 +125,33 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
       },
     }
   } catch (error) {
+    await syslog?.close()
     await Promise.all(apps.map((app) => app.close()))
     await log.close({ timeoutMs: 0 })
     ids.close()
     throw error
+  }
+}
+
+async function listenForSyslog({ syslog, listen, mappings, emitters }: CollectorConfig, deps: CollectorDeps) {
+  const { host, udpPort, tlsPort, mapping, udpEmitter } = syslog!
+  try {
+    return await startSyslog({
+      config: syslog!,
+      mapping: mapping === null ? null : mappings[mapping]!,
+      tls: listen.tls && readTls(listen.tls),
+      udp: { emitter: emitters.find(({ name }) => name === udpEmitter)!, auth: 'none', credential: null },
+      authenticate: deps.authenticate,
+      recording: deps.recording,
+      refused(error, emitter) {
+        deps.metrics.refusals.inc({ code: toGatewayProblem(error).code, emitter, via: 'syslog' })
+      },
+    })
+  } catch (error) {
+    if (error instanceof GatewayStartError) throw error
+    const { code } = error as NodeJS.ErrnoException
+    const ports = [udpPort, tlsPort].filter((port) => port !== null).join(' and ')
+    throw new GatewayStartError('gateway_start_failed', `Cannot listen for syslog on ${host}, port ${ports} (${code}).`)
   }
 }
 

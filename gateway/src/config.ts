@@ -23,6 +23,8 @@ export type CollectorConfig = {
   readerToken: string | null
   /** Where emitters connect; at least one of `port` and `socket`. */
   listen: CollectorListen
+  /** Where messages of syslog (RFC 5424) arrive. Default: nowhere. */
+  syslog: SyslogConfig | null
   /** Who may record, and as what. At least one. */
   emitters: EmitterConfig[]
   /** Names of event fields beyond those of the protocol that emitters may use. Default: none. */
@@ -45,6 +47,19 @@ export type CollectorListen = {
   socket: string | null
   /** Mode of the socket's file, octal text. Default `660`. */
   socketMode: number
+}
+
+export type SyslogConfig = {
+  /** Address. Default 127.0.0.1. */
+  host: string
+  /** Port for UDP, 0 takes a free one. Anybody who can send a packet can make an event; its `auth` is `none`. Default: none. */
+  udpPort: number | null
+  /** The emitter that messages over UDP are taken for. */
+  udpEmitter: string | null
+  /** Port for TLS, with the certificate of `listen.tls`. Client certificates are required. Default: none. */
+  tlsPort: number | null
+  /** The mapping that makes events of messages (src/syslog/message.ts has their form). Default: one that keeps everything. */
+  mapping: string | null
 }
 
 export type CollectorTls = {
@@ -140,6 +155,7 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
     logKey: root.optional('logKey'),
     readerToken: path(root.optional('readerToken')),
     listen: listenOf(root.object('listen'), path),
+    syslog: root.has('syslog') ? syslogOf(root.object('syslog')) : null,
     emitters: root.list('emitters').map((each, i) => emitterOf(members(each, `/emitters/${i}`, faults))),
     fields: root.texts('fields', /^[A-Za-z][A-Za-z0-9_]{0,63}$/) ?? [],
     mappings: mappingsOf(root, path, faults),
@@ -158,6 +174,7 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
   for (const [name, { signed }] of Object.entries(config.mappings))
     if (signed !== null && !emitters.some((emitter) => emitter.name === signed.emitter))
       faults.push(`/mappings/${name}/signed/emitter is no emitter of this file`)
+  faults.push(...syslogFaults(config))
   if (listen.socket === null && emitters.some(({ socket }) => socket))
     faults.push('/listen/socket is missing, which an emitter with "socket": true needs')
   if (faults.length > 0)
@@ -206,6 +223,31 @@ function listenOf(listen: Members, path: (text: string | null) => string | null)
   tls?.done()
   listen.done()
   return made
+}
+
+function syslogOf(syslog: Members): SyslogConfig {
+  const made: SyslogConfig = {
+    host: syslog.text('host', /./, 'must not be empty', '127.0.0.1'),
+    udpPort: syslog.has('udpPort') ? syslog.integer('udpPort', 0, 0, 65_535) : null,
+    udpEmitter: syslog.optional('udpEmitter'),
+    tlsPort: syslog.has('tlsPort') ? syslog.integer('tlsPort', 0, 0, 65_535) : null,
+    mapping: syslog.optional('mapping'),
+  }
+  syslog.done()
+  return made
+}
+
+function syslogFaults({ syslog, listen, emitters, mappings }: CollectorConfig): string[] {
+  if (syslog === null) return []
+  const { udpPort, udpEmitter, tlsPort, mapping } = syslog
+  const faults: string[] = []
+  if (udpPort === null && tlsPort === null) faults.push('/syslog must have udpPort or tlsPort')
+  if (udpPort !== null && !emitters.some(({ name }) => name === udpEmitter))
+    faults.push('/syslog/udpEmitter must be an emitter of this file')
+  if (tlsPort !== null && !listen.tls?.clientCa) faults.push('/syslog/tlsPort needs /listen/tls with clientCa')
+  if (mapping !== null && !Object.hasOwn(mappings, mapping))
+    faults.push(`/syslog/mapping: there is no mapping ${mapping}`)
+  return faults
 }
 
 function emitterOf(emitter: Members): EmitterConfig {

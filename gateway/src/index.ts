@@ -9,6 +9,7 @@ export {
   checkCollectorConfig,
   type EmitterConfig,
   readCollectorConfig,
+  type SyslogConfig,
 } from './config.ts'
 export { makeEmitterKey } from './emitters.ts'
 export { GATEWAY_CODES, type GatewayCode, GatewayStartError } from './errors.ts'

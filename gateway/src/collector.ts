@@ -3,10 +3,17 @@ import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { type AuditLog, type KillickError, openAuditLog } from '@killick/sdk'
 import type { FastifyInstance } from 'fastify'
-import { COLLECTED, type CollectorConfig, type CollectorListen, type CollectorTls } from './config.ts'
+import {
+  COLLECTED,
+  type CollectorConfig,
+  type CollectorListen,
+  type CollectorTls,
+  type FollowedFile,
+} from './config.ts'
 import { authenticator } from './emitters.ts'
 import { GatewayRefusal, GatewayStartError } from './errors.ts'
 import { FairShare } from './fairness.ts'
+import { followFile } from './file-follower.ts'
 import { buildCollectorApp, type ListenerOptions } from './http/app.ts'
 import { toGatewayProblem } from './http/problems.ts'
 import type { CollectorDeps } from './http/recording-route.ts'
@@ -95,8 +102,9 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
     isDraining: () => closing !== null,
   }
   let syslog: SyslogServer | null = null
+  let followers: { stop(): Promise<void> }[] = []
   async function stop(): Promise<number> {
-    await syslog?.close()
+    await Promise.all([syslog?.close(), ...followers.map((follower) => follower.stop())])
     const patience = setTimeout(() => {
       for (const app of apps) (app.server as { closeAllConnections?(): void }).closeAllConnections?.()
     }, CLOSE_PATIENCE_MS)
@@ -113,6 +121,7 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
       if (listeners[i]!.isSocket) await listenOnSocket(app, listen.socket!, listen.socketMode)
       else url = await listenOnPort(app, listen)
     }
+    followers = config.files.map((file) => follow(config, file, deps))
     if (config.syslog !== null) syslog = await listenForSyslog(config, deps)
     return {
       url,
@@ -125,12 +134,26 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
       },
     }
   } catch (error) {
-    await syslog?.close()
+    await Promise.all([syslog?.close(), ...followers.map((follower) => follower.stop())])
     await Promise.all(apps.map((app) => app.close()))
     await log.close({ timeoutMs: 0 })
     ids.close()
     throw error
   }
+}
+
+function follow({ mappings, emitters, spool, limits }: CollectorConfig, file: FollowedFile, deps: CollectorDeps) {
+  return followFile({
+    file,
+    mapping: file.mapping === null ? null : mappings[file.mapping]!,
+    who: { emitter: emitters.find(({ name }) => name === file.emitter)!, auth: 'file', credential: null },
+    recording: deps.recording,
+    folder: join(spool, 'ids'),
+    maxBytes: limits.bodyBytes,
+    refused(error) {
+      deps.metrics.refusals.inc({ code: toGatewayProblem(error).code, emitter: file.emitter, via: 'file' })
+    },
+  })
 }
 
 async function listenForSyslog({ syslog, listen, mappings, emitters }: CollectorConfig, deps: CollectorDeps) {

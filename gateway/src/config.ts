@@ -25,6 +25,8 @@ export type CollectorConfig = {
   listen: CollectorListen
   /** Where messages of syslog (RFC 5424) arrive. Default: nowhere. */
   syslog: SyslogConfig | null
+  /** Files of NDJSON that are followed. Default: none. */
+  files: FollowedFile[]
   /** Who may record, and as what. At least one. */
   emitters: EmitterConfig[]
   /** Names of event fields beyond those of the protocol that emitters may use. Default: none. */
@@ -47,6 +49,15 @@ export type CollectorListen = {
   socket: string | null
   /** Mode of the socket's file, octal text. Default `660`. */
   socketMode: number
+}
+
+export type FollowedFile = {
+  /** Its path. What it is renamed to must begin with its name, as `app.log.1` does, and stay in its folder until it is read. */
+  path: string
+  /** The emitter that its lines are taken for. */
+  emitter: string
+  /** The mapping that makes events of its lines. Default: they are plain JSON. */
+  mapping: string | null
 }
 
 export type SyslogConfig = {
@@ -156,6 +167,9 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
     readerToken: path(root.optional('readerToken')),
     listen: listenOf(root.object('listen'), path),
     syslog: root.has('syslog') ? syslogOf(root.object('syslog')) : null,
+    files: root.has('files')
+      ? root.list('files').map((each, i) => fileOf(members(each, `/files/${i}`, faults), path))
+      : [],
     emitters: root.list('emitters').map((each, i) => emitterOf(members(each, `/emitters/${i}`, faults))),
     fields: root.texts('fields', /^[A-Za-z][A-Za-z0-9_]{0,63}$/) ?? [],
     mappings: mappingsOf(root, path, faults),
@@ -174,7 +188,12 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
   for (const [name, { signed }] of Object.entries(config.mappings))
     if (signed !== null && !emitters.some((emitter) => emitter.name === signed.emitter))
       faults.push(`/mappings/${name}/signed/emitter is no emitter of this file`)
-  faults.push(...syslogFaults(config))
+  faults.push(...syslogFaults(config), ...nobodyFaults(config))
+  for (const [i, { emitter, mapping }] of config.files.entries()) {
+    if (!emitters.some(({ name }) => name === emitter))
+      faults.push(`/files/${i}/emitter must be an emitter of this file`)
+    if (mapping !== null && !Object.hasOwn(config.mappings, mapping)) faults.push(`/files/${i}: no mapping ${mapping}`)
+  }
   if (listen.socket === null && emitters.some(({ socket }) => socket))
     faults.push('/listen/socket is missing, which an emitter with "socket": true needs')
   if (faults.length > 0)
@@ -188,6 +207,17 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
 
 /** The field in which an event says who handed it in. */
 export const COLLECTED = 'collected'
+
+/** Emitters that nobody could be: without a credential, and not named where none is asked for. */
+function nobodyFaults({ emitters, files, syslog, mappings }: CollectorConfig): string[] {
+  const signers = Object.values(mappings).map(({ signed }) => signed?.emitter)
+  const named = new Set([...files.map(({ emitter }) => emitter), syslog?.udpEmitter, ...signers])
+  return emitters.flatMap(({ name, keys, certificates, socket }, i) =>
+    keys.length + certificates.length > 0 || socket || named.has(name)
+      ? []
+      : [`/emitters/${i} needs keys, certificates or "socket": true, or nobody could be it`],
+  )
+}
 
 /** What must belong to one emitter only: its name, each key, each certificate, the socket. */
 function sharedBy(emitters: readonly EmitterConfig[]): string[] {
@@ -222,6 +252,16 @@ function listenOf(listen: Members, path: (text: string | null) => string | null)
   if (tls?.flag('clientRequired') && made.tls?.clientCa === null) tls.fault('clientRequired', 'needs clientCa')
   tls?.done()
   listen.done()
+  return made
+}
+
+function fileOf(file: Members, path: (text: string | null) => string | null): FollowedFile {
+  const made: FollowedFile = {
+    path: path(file.text('path'))!,
+    emitter: file.text('emitter'),
+    mapping: file.optional('mapping'),
+  }
+  file.done()
   return made
 }
 
@@ -261,8 +301,6 @@ function emitterOf(emitter: Members): EmitterConfig {
     tenants: emitter.texts('tenants'),
     actions: emitter.texts('actions'),
   }
-  if (made.keys.length + made.certificates.length === 0 && !made.socket)
-    emitter.fault('', 'needs keys, certificates or "socket": true, or nobody could be it')
   if (made.sources.length === 0) emitter.fault('sources', 'must not be empty')
   emitter.done()
   return made

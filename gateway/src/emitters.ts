@@ -7,7 +7,7 @@ import { GatewayRefusal } from './errors.ts'
 /** How an emitter showed who it is; what the event says of it. */
 export type Authenticated = {
   readonly emitter: EmitterConfig
-  readonly auth: 'key' | 'certificate' | 'socket' | 'hmac' | 'none'
+  readonly auth: 'key' | 'certificate' | 'socket' | 'file' | 'hmac' | 'none'
   /** The key's prefix, or the certificate's SHA-256 fingerprint in hex; null for others. */
   readonly credential: string | null
 }

@@ -8,6 +8,7 @@ export {
   type CollectorTls,
   checkCollectorConfig,
   type EmitterConfig,
+  type FollowedFile,
   readCollectorConfig,
   type SyslogConfig,
 } from './config.ts'

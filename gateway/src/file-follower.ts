@@ -1,0 +1,236 @@
+// Files of NDJSON, followed across rotation by renaming and by truncation. A line without an id of its own is named by its file and
+// its place in it, so what is read again after a crash is recorded once, and the position need not be synced.
+
+import { hash } from 'node:crypto'
+import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FollowedFile } from './config.ts'
+import type { Authenticated } from './emitters.ts'
+import { GatewayRefusal } from './errors.ts'
+import { toGatewayProblem } from './http/problems.ts'
+import type { Received } from './received.ts'
+import { parseAt, readPlain } from './receivers/json.ts'
+import { type MappingConfig, mapInput } from './receivers/mapping.ts'
+import type { EmitterRecording } from './recording.ts'
+import { textOf } from './utf8.ts'
+
+/** `inode` and `start`, a hash of how the file begins, tell one file from the next; `turn` counts how often it was cut to nothing. */
+type Position = { inode: string; start: string; turn: number; offset: number }
+
+export type FollowerParts = {
+  readonly file: FollowedFile
+  readonly mapping: MappingConfig | null
+  readonly who: Authenticated
+  readonly recording: EmitterRecording
+  /** Folder for positions, and for lines that could not be recorded. */
+  readonly folder: string
+  /** Most bytes of a line. */
+  readonly maxBytes: number
+  /** Told of each line that could not be recorded. */
+  readonly refused: (error: unknown, at: string) => void
+}
+
+const NOTHING: Buffer = Buffer.alloc(0)
+const POLL_MS = 200
+const READ_BYTES = 256 * 1024
+/** How long to wait where spool or disk have no room, ms. */
+const PATIENCE_MS = 500
+/** So many bytes at the beginning tell files apart. */
+const START_BYTES = 256
+
+/** Follows a file until `stop` is called, which resolves when what was read is recorded. */
+export function followFile(parts: FollowerParts): { stop(): Promise<void> } {
+  const follower = new Follower(parts)
+  const running = follower.run()
+  return {
+    stop() {
+      follower.isStopping = true
+      return running
+    },
+  }
+}
+
+class Follower {
+  isStopping = false
+  readonly #parts: FollowerParts
+  readonly #state: string
+  #position: Position | null = null
+  #rest: Buffer = NOTHING
+
+  constructor(parts: FollowerParts) {
+    this.#parts = parts
+    const name = hash('sha256', parts.file.path).slice(0, 16)
+    this.#state = join(parts.folder, `${name}.position.json`)
+    try {
+      this.#position = JSON.parse(readFileSync(this.#state, 'utf8')) as Position
+    } catch {
+      // The first time; or it is read again from its beginning, and what is known is found by its ids.
+    }
+  }
+
+  async run(): Promise<void> {
+    while (!this.isStopping) {
+      const handle = await this.#open().catch(() => null)
+      if (handle === null) {
+        await sleep(POLL_MS)
+        continue
+      }
+      try {
+        await this.#follow(handle)
+      } catch (error) {
+        this.#parts.refused(error, this.#parts.file.path)
+        await sleep(PATIENCE_MS)
+      } finally {
+        await handle.close()
+      }
+    }
+  }
+
+  /** The file that was being read, under whatever name it has now, and else the one at the path. Null: there is none yet. */
+  async #open(): Promise<FileHandle | null> {
+    const { path } = this.#parts.file
+    const known = this.#position
+    if (known !== null) {
+      const folder = dirname(path)
+      const names = (await readdir(folder)).filter((name) => name.startsWith(basename(path)))
+      for (const name of names) {
+        const handle = await open(join(folder, name), 'r')
+        const found = await identify(handle).catch(() => null)
+        if (found?.inode === known.inode && (found.start === known.start || known.start === '')) return handle
+        await handle.close()
+      }
+    }
+    const handle = await open(path, 'r')
+    const { inode, start } = await identify(handle)
+    // Cut to nothing and written again while nobody looked: the same file, and a turn of it that is not known.
+    const turn = known !== null && known.inode === inode ? known.turn + 1 : 0
+    this.#begin({ inode, start, turn, offset: 0 })
+    return handle
+  }
+
+  /** Reads until another file stands at the path, and this one has nothing more. */
+  async #follow(handle: FileHandle): Promise<void> {
+    const buffer = Buffer.alloc(READ_BYTES)
+    let isLast = false
+    this.#rest = NOTHING
+    while (!this.isStopping) {
+      const position = this.#position!
+      const { size } = await handle.stat()
+      if (size < position.offset) {
+        const { inode } = position
+        this.#begin({ inode, start: '', turn: position.turn + 1, offset: 0 })
+        continue
+      }
+      // Lines are named by how the file begins, so none is read before that is known.
+      if (position.start === '') position.start = (await identify(handle)).start
+      const isNamed = position.start !== '' || isLast
+      const { bytesRead } = !isNamed
+        ? { bytesRead: 0 }
+        : await handle.read(buffer, 0, READ_BYTES, position.offset + this.#rest.length)
+      if (bytesRead > 0) {
+        await this.#take(Buffer.concat([this.#rest, buffer.subarray(0, bytesRead)]))
+        continue
+      }
+      if (isLast) {
+        // A last line without its end will not get one any more.
+        if (this.#rest.length > 0) await this.#take(Buffer.concat([this.#rest, Buffer.from('\n')]))
+        this.#position = null
+        return
+      }
+      // Once more after the rename: whoever writes may not have noticed it yet.
+      isLast = await this.#isReplaced()
+      await sleep(POLL_MS)
+    }
+  }
+
+  async #isReplaced(): Promise<boolean> {
+    const now = await stat(this.#parts.file.path, { bigint: true }).catch(() => null)
+    return now !== null && `${now.dev}-${now.ino}` !== this.#position!.inode
+  }
+
+  #begin(position: Position): void {
+    this.#position = position
+    this.#rest = NOTHING
+    this.#keep()
+  }
+
+  /** Records the lines that are whole; together, so that they share a write to the disk. */
+  async #take(data: Buffer): Promise<void> {
+    const position = this.#position!
+    const end = data.lastIndexOf(0x0a) + 1
+    const lines: Promise<boolean>[] = []
+    for (let from = 0; from < end; ) {
+      const to = data.indexOf(0x0a, from) + 1
+      lines.push(this.#line(data.subarray(from, to - 1), position.offset + from))
+      from = to
+    }
+    // Where one could not be recorded any more, all are read again, and those that were are found by their ids.
+    if (!(await Promise.all(lines)).every(Boolean)) return
+    this.#rest = data.subarray(end)
+    position.offset += end
+    if (this.#rest.length > this.#parts.maxBytes) {
+      // Nobody knows where it ends; what follows is read as if it began there.
+      this.#reject(this.#rest, position.offset, new GatewayRefusal('collect_body_too_large', 'The line is too long.'))
+      position.offset += this.#rest.length
+      this.#rest = NOTHING
+    }
+    this.#keep()
+  }
+
+  /** False: the collector is stopped before there was room. */
+  async #line(bytes: Buffer, offset: number): Promise<boolean> {
+    if (bytes.every((byte) => byte === 0x20 || byte === 0x0d)) return true
+    for (;;) {
+      try {
+        await this.#parts.recording.record(this.#read(bytes, offset), this.#parts.who, 'file', bytes.length)
+        return true
+      } catch (error) {
+        if (toGatewayProblem(error).status !== 503) {
+          this.#reject(bytes, offset, error)
+          return true
+        }
+        if (this.isStopping) return false
+        await sleep(PATIENCE_MS)
+      }
+    }
+  }
+
+  #read(bytes: Buffer, offset: number): Received[] {
+    const { inode, start, turn } = this.#position!
+    const at = `${this.#parts.file.path} at byte ${offset}`
+    const value = parseAt(textOf(bytes), at)
+    const { mapping } = this.#parts
+    const received = mapping === null ? [readPlain(value, at)] : mapInput(mapping, value, {}, at)
+    const name = `file:${inode}:${start}:${turn}:${offset}`
+    return received.map((each, i) => (each.id === null ? { ...each, id: i === 0 ? name : `${name}:${i}` } : each))
+  }
+
+  /** What cannot be recorded is kept beside, for people, and counted. */
+  #reject(bytes: Buffer, offset: number, error: unknown): void {
+    const { file, folder, refused } = this.#parts
+    const { code, detail } = toGatewayProblem(error)
+    const entry = { file: file.path, offset, code, detail, line: bytes.toString('latin1') }
+    appendFileSync(join(folder, 'rejected.ndjson'), `${JSON.stringify(entry)}\n`, { mode: 0o600 })
+    refused(error, `${file.path} at byte ${offset}`)
+  }
+
+  #keep(): void {
+    writeFileSync(`${this.#state}.tmp`, JSON.stringify(this.#position), { mode: 0o600 })
+    renameSync(`${this.#state}.tmp`, this.#state)
+  }
+}
+
+async function identify(handle: FileHandle): Promise<{ inode: string; start: string }> {
+  const { dev, ino } = await handle.stat({ bigint: true })
+  const { bytesRead, buffer } = await handle.read(Buffer.alloc(START_BYTES), 0, START_BYTES, 0)
+  const text = buffer.toString('latin1', 0, bytesRead)
+  const end = text.indexOf('\n')
+  // A beginning that is not whole yet would be another one later.
+  const isWhole = end >= 0 || bytesRead === START_BYTES
+  return {
+    inode: `${dev}-${ino}`,
+    start: isWhole ? hash('sha256', text.slice(0, end < 0 ? undefined : end)).slice(0, 16) : '',
+  }
+}

@@ -1,0 +1,68 @@
+import { appendFileSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { NOWHERE, sample, type TestCollector, testCollector } from './support.ts'
+
+let edge: TestCollector
+let log: string
+
+beforeAll(async () => {
+  edge = await testCollector(NOWHERE, { files: [{ path: 'app.log', emitter: 'payroll' }] })
+  log = join(edge.folder, 'app.log')
+})
+afterAll(() => edge.stop())
+
+const line = (n: number) => `${JSON.stringify(sample(n))}\n`
+const lines = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => line(from + i)).join('')
+const reaches = (count: number) => expect.poll(() => edge.collector.log.status.recorded, { interval: 20 }).toBe(count)
+
+test('a file is followed: as it appears, grows, is renamed, is cut to nothing, and while nobody looks', async () => {
+  writeFileSync(log, lines(0, 3))
+  await reaches(3)
+  appendFileSync(log, lines(3, 10) + line(10).slice(0, 20))
+  await reaches(10)
+  appendFileSync(log, line(10).slice(20))
+  await reaches(11)
+
+  // Renamed; whoever writes has not noticed yet.
+  renameSync(log, `${log}.1`)
+  appendFileSync(`${log}.1`, lines(11, 13))
+  writeFileSync(log, lines(13, 20))
+  await reaches(20)
+
+  truncateSync(log, 0)
+  appendFileSync(log, lines(20, 22))
+  await reaches(22)
+
+  // Stopped: it is written, renamed, and another one begun.
+  await edge.collector.close()
+  appendFileSync(log, lines(22, 25))
+  renameSync(log, `${log}.2`)
+  writeFileSync(log, lines(25, 30))
+  await edge.restart()
+  await reaches(30)
+})
+
+test('what is read again after a crash is recorded once', async () => {
+  const before = edge.collector.log.status.recorded
+  await edge.collector.close()
+  const ids = join(edge.folder, 'spool/ids')
+  for (const name of readdirSync(ids)) if (name.endsWith('.position.json')) rmSync(join(ids, name))
+  await edge.restart()
+  appendFileSync(log, line(99))
+  await reaches(before + 1)
+})
+
+test('a line that is no event is kept apart and counted, and the others go on', async () => {
+  const before = edge.collector.log.status.recorded
+  appendFileSync(log, `{"action":\n${line(1)}\xff\n${line(2)}`, 'latin1')
+  await reaches(before + 2)
+  const rejected = readFileSync(join(edge.folder, 'spool/ids/rejected.ndjson'), 'utf8').trim().split('\n')
+  expect(rejected.map((entry) => JSON.parse(entry))).toMatchObject([
+    { file: log, code: 'collect_input_invalid', line: '{"action":' },
+    { file: log, code: 'collect_encoding_invalid', line: 'ÿ' },
+  ])
+  expect(await (await fetch(`${edge.url}/metrics`)).text()).toMatch(
+    /refusals_total\{code="collect_input_invalid",emitter="payroll",via="file"\} 1/,
+  )
+})

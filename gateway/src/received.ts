@@ -32,18 +32,13 @@ export const keyOfId = (source: string, id: string): Buffer =>
 
 /** First 20 bytes of a hash over the content, in which the order of members does not matter: senders print maps in any order. */
 export const hashOfContent = (fields: JsonObject): Buffer =>
-  hash('sha256', printSorted(fields), 'buffer').subarray(0, 20)
+  hash('sha256', JSON.stringify(sorted(fields)), 'buffer').subarray(0, 20)
 
-/** JSON with the members of each object in order. */
-function printSorted(value: JsonValue): string {
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  let text = ''
-  if (Array.isArray(value)) {
-    for (const item of value) text += `,${printSorted(item)}`
-    return `[${text.slice(1)}]`
-  }
-  const names = Object.keys(value)
-  if (names.length > 1) names.sort()
-  for (const name of names) text += `,${JSON.stringify(name)}:${printSorted(value[name]!)}`
-  return `{${text.slice(1)}}`
+/** The same value with the members of each object in order. Printing a copy at once takes less time than printing it in parts. */
+function sorted(value: JsonValue): JsonValue {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(sorted)
+  const copy: JsonObject = {}
+  for (const name of Object.keys(value).sort()) copy[name] = sorted(value[name]!)
+  return copy
 }

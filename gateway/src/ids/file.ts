@@ -39,7 +39,6 @@ export class IdFile {
   /** Lines that are written, and for how many there is space. */
   #lines = 0
   #space = 0
-  readonly #scratch = Buffer.alloc(LINE_BYTES)
 
   /** Opens or makes the file at `path` and reads it. */
   constructor(path: string) {
@@ -70,12 +69,16 @@ export class IdFile {
     }
   }
 
-  /** Writes a line into reserved space. It is durable after `sync()`. */
-  add(line: IdLine): void {
-    printLine(this.#scratch, line)
-    writeSync(this.#file, this.#scratch, 0, LINE_BYTES, this.#lines * LINE_BYTES)
-    this.#note(this.#scratch, this.#lines)
-    this.#lines += 1
+  /** Writes lines into reserved space. They are durable after `sync()`. */
+  add(lines: readonly IdLine[]): void {
+    const bytes = Buffer.alloc(lines.length * LINE_BYTES)
+    for (const [i, line] of lines.entries()) printLine(bytes.subarray(i * LINE_BYTES, (i + 1) * LINE_BYTES), line)
+    for (let done = 0; done < bytes.length; )
+      done += writeSync(this.#file, bytes, done, bytes.length - done, this.#lines * LINE_BYTES + done)
+    for (let at = 0; at < bytes.length; at += LINE_BYTES) {
+      this.#note(bytes.subarray(at, at + LINE_BYTES), this.#lines)
+      this.#lines += 1
+    }
   }
 
   find(key: Buffer): IdLine | null {

@@ -31,6 +31,7 @@ export class SenderIds {
   readonly #files: IdFile[] = []
   /** Events for which space is reserved and no line is written yet. */
   #promised = 0
+  #unwritten: IdLine[] = []
   #day = 0
   #number = 0
   #failure: Error | null = null
@@ -52,10 +53,12 @@ export class SenderIds {
 
   /** How many ids are remembered. */
   get count(): number {
+    this.#write()
     return this.#files.reduce((sum, { lines }) => sum + lines, 0)
   }
 
   find(key: Buffer): IdLine | null {
+    this.#write()
     for (let i = this.#files.length - 1; i >= 0; i--) {
       const line = this.#files[i]!.find(key)
       if (line !== null) return line
@@ -69,6 +72,7 @@ export class SenderIds {
    * @throws GatewayRefusal `ids_failed`
    */
   promise(count: number): void {
+    this.#write()
     if (this.#failure) throw failed(this.#failure)
     try {
       if (this.#isDue()) this.#begin(count)
@@ -84,16 +88,9 @@ export class SenderIds {
     this.#promised -= count
   }
 
-  /** Remembers an event that was promised, and is durable in the spool. */
+  /** Remembers an event that was promised, and is durable in the spool. Lines of one turn of the event loop share a write. */
   add(line: IdLine): void {
-    this.#promised -= 1
-    if (this.#failure) return
-    try {
-      this.#files.at(-1)!.add(line)
-    } catch (error) {
-      // The event is durable, and its id with it. Nothing may leave the spool until these files are made from it again.
-      this.#failure = error as Error
-    }
+    if (this.#unwritten.push(line) === 1) setImmediate(() => this.#write())
   }
 
   /** Remembers an event that was found in the spool, unless it is remembered. */
@@ -103,8 +100,23 @@ export class SenderIds {
     this.add(line)
   }
 
+  #write(): void {
+    const lines = this.#unwritten
+    if (lines.length === 0) return
+    this.#unwritten = []
+    this.#promised -= lines.length
+    if (this.#failure) return
+    try {
+      this.#files.at(-1)!.add(lines)
+    } catch (error) {
+      // The events are durable, and their ids with them. Nothing may leave the spool until these files are made from it again.
+      this.#failure = error as Error
+    }
+  }
+
   /** Resolves when every line so far is durable. @throws GatewayRefusal `ids_failed` */
   async sync(): Promise<void> {
+    this.#write()
     if (this.#failure) throw failed(this.#failure)
     try {
       await this.#files.at(-1)!.sync()
@@ -116,6 +128,7 @@ export class SenderIds {
   }
 
   close(): void {
+    this.#write()
     for (const file of this.#files) file.close()
   }
 

@@ -39,12 +39,12 @@ export {
   type CatalogueChange,
   catalogueFields,
   faultOf,
+  metadataToCheck,
   parseActions,
   parseCatalogueChange,
   parseEnforced,
   ruleOf,
   type Severity,
-  withoutKitMembers,
 } from './core/catalogue.ts'
 export { type Checkpoint, parseCheckpoint, printCheckpoint } from './core/checkpoint.ts'
 export { ERROR_CODES, type ErrorCode, InvariantError, KillickError } from './core/errors.ts'

@@ -10,9 +10,9 @@ import {
   type JsonValue,
   KillickError,
   type MetadataCheck,
+  metadataToCheck,
   printHash,
   ruleOf,
-  withoutKitMembers,
 } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
@@ -136,14 +136,15 @@ function fieldsOf(token: string): JsonObject {
 
 function metadataFault(
   action: string,
-  { metadata }: JsonObject,
+  fields: JsonObject,
   { metadata: schema }: ActionRule,
   { checks }: HeldVersion,
 ): { path: string; why: string } | null {
-  if (schema === null) return null
+  const metadata = metadataToCheck(fields)
+  if (schema === null || metadata === null) return null
   const check = checks.get(action) ?? compileMetadataSchema(schema)
   checks.set(action, check)
-  const fault = check(withoutKitMembers(metadata), removedFrom(metadata))
+  const fault = check(metadata, removedFrom(fields.metadata))
   return fault && { path: `/metadata${fault.path}`, why: fault.why }
 }
 

@@ -98,6 +98,18 @@ export function catalogues() {
         'what stands in the place of a removed value',
         metadata({ note: '[redacted:a long name]', redactions: [{ path: '/metadata/note', rule: 'a long name' }] }),
       ),
+      fits('a denial without changes and metadata', {
+        outcome: 'denied',
+        changes: undefined,
+        metadata: { reason: 'late' },
+      }),
+      fits('a failure with metadata that fits', { outcome: 'failure', changes: undefined }),
+      misfit('a failure with metadata that does not fit', '/metadata/amount', {
+        outcome: 'failure',
+        ...metadata({ amount: '12' }),
+      }),
+      misfit('a denial without a reason', '/metadata/reason', { outcome: 'denied', metadata: {} }),
+      misfit('a success without metadata', '/metadata/amount', { outcome: 'success', metadata: { reason: 'late' } }),
       fits('members of the kit', metadata({ error: { name: 'Error' } })),
       misfit('no version', '/catalogue', { catalogue: undefined }),
       misfit('another version', '/catalogue', { catalogue: '1' }),

@@ -5,9 +5,9 @@ import {
   type ActionRules,
   faultOf,
   KIT_MEMBERS,
+  metadataToCheck,
   parseActions,
   SEVERITIES,
-  withoutKitMembers,
 } from '../core/catalogue.ts'
 import { KillickError } from '../core/errors.ts'
 import { type EventInput, isVersionName, type Party, type Recordable } from '../core/fields.ts'
@@ -182,7 +182,9 @@ function demandFit(fields: { readonly [name: string]: unknown }, rule: Compiled[
 /** The metadata as its schema gives it back, with the members of the kit beside it. */
 function checkMetadata(event: EventInput, schema: StandardSchema): EventInput['metadata'] {
   const { metadata, action } = event
-  const result = schema['~standard'].validate(withoutKitMembers(metadata))
+  const checked = metadataToCheck(event)
+  if (checked === null) return metadata
+  const result = schema['~standard'].validate(checked)
   if (result instanceof Promise)
     invalid(`/${action}/metadata`, 'answers with a promise: a schema of metadata must answer at once')
   if (result.issues) {

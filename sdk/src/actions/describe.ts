@@ -118,35 +118,57 @@ const PARTY: JsonObject = {
   properties: { type: TEXT, id: TEXT, name: { type: 'string' } },
 }
 
+/** Outcomes of what did not come about. */
+const UNSUCCESSFUL: JsonObject = { required: ['outcome'], properties: { outcome: { enum: ['failure', 'denied'] } } }
+
 function eventSchema(name: string, { about, targets, requires, metadata }: ActionRule): JsonObject {
   const isReasoned = requires.includes('reason')
-  const fields = requires.filter((field) => field !== 'reason')
+  const always = requires.filter((field) => !['reason', 'changes', 'metadata'].includes(field))
+  const onSuccess = requires.filter((field) => field === 'changes' || field === 'metadata')
   const party: JsonObject =
     targets === null
       ? PARTY
       : { ...PARTY, properties: { ...(PARTY.properties as JsonObject), type: { enum: [...targets] } } }
-  const own = metadata === null ? {} : { allOf: [embedded(name, metadata)] }
-  const hasMetadata = metadata !== null || isReasoned || fields.includes('metadata')
+  // Each has an id of its own, since no document may have one twice.
+  const [schema, otherwise] = ['success', 'otherwise'].map((id) => metadata && embedded(`${name}/${id}`, metadata))
+  const wanted = isObject(metadata) && Array.isArray(metadata.required) && metadata.required.length > 0
+  const needsMetadata = isReasoned || wanted ? ['metadata'] : []
   return {
     ...(about !== null && { description: about }),
-    required: [
-      ...new Set(['action', ...(targets === null || targets.length === 0 ? [] : ['targets']), ...fields]),
-      ...(isReasoned && !fields.includes('metadata') ? ['metadata'] : []),
-    ],
+    required: ['action', ...(targets === null || targets.length === 0 ? [] : ['targets']), ...always].concat(
+      isReasoned ? ['metadata'] : [],
+    ),
     properties: {
       action: { const: name },
       ...(targets !== null && {
         targets: targets.length === 0 ? { type: 'array', maxItems: 0 } : { type: 'array', minItems: 1, items: party },
       }),
-      ...(fields.includes('changes') && { changes: { type: 'array', minItems: 1 } }),
-      ...(hasMetadata && {
-        metadata: {
-          ...{ type: 'object', ...own },
-          ...(isReasoned && { required: ['reason'], properties: { reason: { type: 'string', minLength: 1 } } }),
-        },
-      }),
+      metadata: {
+        type: 'object',
+        ...(isReasoned && { required: ['reason'], properties: { reason: { type: 'string', minLength: 1 } } }),
+      },
     },
+    anyOf: [
+      // What did not come about may say nothing of it; what it says must fit.
+      {
+        ...UNSUCCESSFUL,
+        ...(otherwise && { allOf: [{ properties: { metadata: { anyOf: [KIT_ALONE, otherwise] } } }] }),
+      },
+      {
+        not: UNSUCCESSFUL,
+        required: [...new Set([...onSuccess, ...needsMetadata])],
+        properties: {
+          ...(onSuccess.includes('changes') && { changes: { type: 'array', minItems: 1 } }),
+          ...(schema && { metadata: schema }),
+        },
+      },
+    ],
   }
+}
+
+const KIT_ALONE: JsonObject = {
+  additionalProperties: false,
+  properties: Object.fromEntries([...KIT_MEMBERS].map((name) => [name, true])),
 }
 
 /** A schema inside another: it keeps its own `$defs`, and where it is closed, leaves room for what the kit writes beside it. */

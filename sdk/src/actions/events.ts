@@ -65,13 +65,19 @@ type RequiredOf<Name extends string> = {
       : Recordable
 }
 
-/** An event of one action. */
-export type EventFor<Action extends string, Definition> = Omit<
+type BaseOf<Action extends string, Definition> = Omit<
   KitEvent,
-  'action' | 'target' | 'targets' | 'metadata' | 'catalogue'
-> & { readonly action: Action } & TargetsOf<Definition> &
-  MetadataOf<Definition> &
-  RequiredOf<Requires<Definition>>
+  'action' | 'target' | 'targets' | 'metadata' | 'catalogue' | 'outcome'
+> & { readonly action: Action } & TargetsOf<Definition>
+
+/**
+ * An event of one action. Of one that says that it came to nothing (`failure`, `denied`), neither `changes` nor metadata are required.
+ */
+export type EventFor<Action extends string, Definition> =
+  | (BaseOf<Action, Definition> & { readonly outcome?: 'success' | undefined } & MetadataOf<Definition> &
+      RequiredOf<Requires<Definition>>)
+  | (BaseOf<Action, Definition> & { readonly outcome: 'failure' | 'denied' } & Partial<MetadataOf<Definition>> &
+      RequiredOf<Exclude<Requires<Definition>, 'changes' | 'metadata'>>)
 
 /** The events of a catalogue, a union by action. */
 export type EventOf<Definitions> = {

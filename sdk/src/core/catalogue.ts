@@ -172,6 +172,19 @@ const fault = (path: string, why: string): ActionFault => ({ code: 'action_inval
 export const ruleOf = (actions: ActionRules, action: unknown): ActionRule | null =>
   typeof action === 'string' && Object.hasOwn(actions, action) ? actions[action]! : null
 
+/**
+ * Whether an event says that what it tells of did not come about. Nothing has changed then, and what would be known afterwards is not, so
+ * `changes` and `metadata` are not required of it.
+ */
+export const isUnsuccessful = (fields: { readonly [name: string]: unknown }): boolean =>
+  fields.outcome === 'failure' || fields.outcome === 'denied'
+
+/** Metadata to hold against a schema; null: there is none to hold. */
+export function metadataToCheck(fields: { readonly [name: string]: unknown }): { [member: string]: unknown } | null {
+  const metadata = withoutKitMembers(fields.metadata)
+  return isUnsuccessful(fields) && Object.keys(metadata).length === 0 ? null : metadata
+}
+
 /** Why an event does not fit a rule; null if it does, but for its metadata's schema. */
 export function faultOf(fields: { readonly [name: string]: unknown }, rule: ActionRule): ActionFault | null {
   const targets = (fields.targets ?? []) as readonly { type: string }[]
@@ -182,6 +195,7 @@ export function faultOf(fields: { readonly [name: string]: unknown }, rule: Acti
     if (wrong >= 0) return fault(`/targets/${wrong}/type`, `must be ${rule.targets.join(' or ')}`)
   }
   for (const name of rule.requires) {
+    if ((name === 'changes' || name === 'metadata') && isUnsuccessful(fields)) continue
     const isReason = name === 'reason'
     const value = isReason ? (fields.metadata as { reason?: unknown } | undefined)?.reason : fields[name]
     if (isEmpty(value)) return fault(isReason ? '/metadata/reason' : `/${name}`, 'is missing or empty')
@@ -195,6 +209,6 @@ function isEmpty(value: unknown): boolean {
 }
 
 /** Metadata as a schema sees it: an object in any case, without the members that the kit writes. */
-export function withoutKitMembers(metadata: unknown): { [member: string]: unknown } {
+function withoutKitMembers(metadata: unknown): { [member: string]: unknown } {
   return Object.fromEntries(Object.entries(metadata ?? {}).filter(([name]) => !KIT_MEMBERS.has(name)))
 }

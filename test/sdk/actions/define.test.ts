@@ -116,6 +116,14 @@ test('with the kit: the context counts, denials and failures too, and what can n
     catalogue: '2026-01',
     metadata: { reason: 'damaged' },
   })
+  // A denial changes nothing; a function that throws has no result to tell of.
+  await audit.denied({ action: 'invoice.refund', target: invoice, reason: 'not yours' })
+  expect(log).toHaveRecorded({ outcome: 'denied', changes: undefined, metadata: { reason: 'not yours' } }, { times: 1 })
+  const failing = audit.withAudit({ action: 'invoice.refund', target: invoice, reason: 'damaged' }, () => {
+    throw new TypeError('no such invoice')
+  })
+  await expect(failing).rejects.toThrow('no such invoice')
+  expect(log).toHaveRecorded({ outcome: 'failure', metadata: { error: { name: 'TypeError' } } }, { times: 1 })
   let ran = false
   const wrapped = audit.withAudit({ ...refund, target: { type: 'x', id: '1' } } as never, () => {
     ran = true
@@ -244,6 +252,10 @@ test('the JSON Schema takes the events that the catalogue takes', async () => {
   }
   expect(Check(schema, event)).toBe(true)
   expect(Check(schema, { action: 'session.start', actor: ada, catalogue: '1' })).toBe(true)
+  const denied = { ...event, outcome: 'denied', metadata: { reason: 'not yours' } }
+  expect(Check(schema, denied)).toBe(true)
+  expect(Check(schema, { ...denied, metadata: { reason: 'not yours', amount: 'x' } })).toBe(false)
+  expect(Check(schema, { ...denied, metadata: {} })).toBe(false)
   for (const change of [
     { action: 'x' },
     { catalogue: '2' },

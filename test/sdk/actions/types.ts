@@ -57,6 +57,14 @@ export async function record(log: AuditLog): Promise<void> {
   // @ts-expect-error: no metadata
   await audit.record(bare)
 
+  // A denial changes nothing and knows no result.
+  await audit.record({ ...bare, changes: undefined, outcome: 'denied' })
+  await audit.denied({ action: 'invoice.refund', target: { type: 'invoice', id: '42' }, reason: 'not yours' })
+  // @ts-expect-error: but it has a reason
+  await audit.denied({ action: 'invoice.refund', target: { type: 'invoice', id: '42' } })
+  // @ts-expect-error: and a target of the right type
+  await audit.denied({ action: 'invoice.refund', target: { type: 'invoce', id: '42' }, reason: 'not yours' })
+
   const plain = actions.over(log)
   await plain.record({ ...refund, actor })
   // @ts-expect-error: no actor

@@ -31,12 +31,52 @@ export type RecordingCounts = {
  */
 const FITTING_BYTES = 180_000
 
+/**
+ * Events on the way to the disk at a time. Some thousands fill each write to the disk; beyond 8 MiB or 10,000 calls the recorder would
+ * refuse some, and with them part of an array.
+ */
+const MAX_UNDER_WAY = 2_000
+
+/** Lets so many events through at a time, first come first served; one request alone may have more. */
+class Turns {
+  readonly #most: number
+  readonly #waiting: { count: number; go: () => void }[] = []
+  #underWay = 0
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  /** Undefined where nothing has to be waited for. */
+  enter(count: number): Promise<void> | undefined {
+    if (this.#waiting.length === 0 && this.#fits(count)) {
+      this.#underWay += count
+      return undefined
+    }
+    return new Promise((go) => this.#waiting.push({ count, go }))
+  }
+
+  leave(count: number): void {
+    this.#underWay -= count
+    for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.count); next = this.#waiting[0]) {
+      this.#waiting.shift()
+      this.#underWay += next.count
+      next.go()
+    }
+  }
+
+  #fits(count: number): boolean {
+    return this.#underWay === 0 || this.#underWay + count <= this.#most
+  }
+}
+
 export class EmitterRecording {
   readonly #by: string
   readonly #log: AuditLog
   readonly #ids: SenderIds
   readonly #declared: ReadonlySet<string>
   readonly #events: RecordingCounts
+  readonly #turns = new Turns(MAX_UNDER_WAY)
   readonly #onTheWay = new Map<string, OnTheWay>()
 
   /** @param declared names of fields beyond those of the protocol that emitters may use */
@@ -60,6 +100,21 @@ export class EmitterRecording {
     // record() checks a single event as well, and before anything else.
     if (admitted.length > 1) for (const each of admitted) this.#check(each, bytes > FITTING_BYTES)
     const names = admitted.map((each) => nameOf(each))
+    await this.#turns.enter(events.length)
+    try {
+      return await this.#recordAll(admitted, names, who, via)
+    } finally {
+      this.#turns.leave(events.length)
+    }
+  }
+
+  async #recordAll(
+    admitted: readonly Admitted[],
+    names: readonly (Named | null)[],
+    who: Authenticated,
+    via: string,
+  ): Promise<AnsweredEvent[]> {
+    const events = admitted.map(({ received }) => received)
     const known = names.map((name, i) => name && this.#find(name, events[i]!.at))
     const firsts = firstOfEach(names, known, events)
     const fresh = firsts.reduce((sum, first, i) => (first === i && known[i] === null ? sum + 1 : sum), 0)

@@ -72,7 +72,11 @@ export function auditRequests<Context extends HonoContext = HonoContext>(
       (error: unknown) => ({ error }),
     )
     request.error = thrown ? thrown.error : c.error
-    const mayLeave = await endFetchRequest(request, thrown ? 500 : c.res.status, hasHungUp(c), responseWaits)
+    const mayLeave = await endFetchRequest(
+      request,
+      { status: thrown ? 500 : c.res.status, aborted: hasHungUp(c) },
+      responseWaits,
+    )
     if (mayLeave && thrown) throw thrown.error
     if (mayLeave) return
     const answer = unrecordedResponse(thrown ? undefined : c.res.headers)

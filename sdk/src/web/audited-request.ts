@@ -28,8 +28,10 @@ export type RequestFacts<Request> = {
   waitUntil?: ((promise: Promise<unknown>) => void) | undefined
 }
 
-/** How a request ended; `status` null: the client hung up, and nothing was answered. */
-export type RequestEnd = { status: number | null; aborted: boolean }
+/**
+ * How a request ended; `status` null: the client hung up, and nothing was answered. `outcome`: where it is known without the status.
+ */
+export type RequestEnd = { status: number | null; aborted: boolean; outcome?: EventOutcome }
 
 const ANONYMOUS = { type: 'anonymous', id: 'anonymous' }
 const MAX_ACTION = 256
@@ -118,13 +120,13 @@ export class AuditedRequest<Request = unknown> implements RequestEvent {
    * Makes and records the event, once.
    * @returns resolves when it is durable; null if the request is not to be recorded, or was before
    */
-  ended({ status, aborted }: RequestEnd): Promise<unknown> | null {
+  ended({ status, aborted, outcome: known }: RequestEnd): Promise<unknown> | null {
     if (this.#made) return null
     this.#made = true
     this.identify()
     const { request, method } = this.#facts
     const route = this.#mark?.route ?? this.#attempt('route', this.#facts.route) ?? null
-    const outcome = status === null ? null : outcomeOfStatus(status)
+    const outcome = known ?? (status === null ? null : outcomeOfStatus(status))
     const { record = false } = this.#options
     const isPicked = () =>
       typeof record === 'function'

@@ -1,5 +1,5 @@
 // One request where a handler takes a Request and returns a Response.
-import type { AuditedRequest } from './audited-request.ts'
+import type { AuditedRequest, RequestEnd } from './audited-request.ts'
 import { isKept, UNRECORDED } from './unrecorded.ts'
 
 /** What a client gets if recording failed, with those headers of the withheld answer that are not of its content. */
@@ -16,11 +16,10 @@ export function unrecordedResponse(headers?: Headers): Response {
  */
 export async function endFetchRequest(
   request: Pick<AuditedRequest, 'ended' | 'scope'>,
-  status: number,
-  aborted: boolean,
+  end: RequestEnd,
   waits: boolean,
 ): Promise<boolean> {
-  const durable = request.ended({ status, aborted })
+  const durable = request.ended(end)
   // Where a platform freezes what has answered, it is told to wait. The audit object reports what it cannot record.
   const settled = durable?.then(
     () => true,

@@ -8,7 +8,14 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const LONG = [
   ...['sdk/verify/flips', 'crash/crash', 'scripts/start', 'anchor-service/audit/insider', 'web/page'],
   ...['anchor-service/anchor/schedules', 'anchor-service/process', 'anchor-service/audit/audit'],
-  ...['docs/tutorial', 'outside/outside', 'anchor-service/deploy/container', 'examples/examples', 'scripts/tarballs'],
+  ...[
+    'docs/tutorial',
+    'outside/outside',
+    'anchor-service/deploy/container',
+    'examples/frameworks',
+    'examples/examples',
+    'scripts/tarballs',
+  ],
   ...['web/console', 'anchor-service/audit/processes', 'anchor-service/anchor/storm'],
   ...['anchor-service/ledger/head-memory', 'sdk/audit/answers', 'web/language', 'sdk/cli/ledger'],
   ...['anchor-service/ledger/index/runs', 'anchor-service/ledger/index/indexing'],

@@ -194,7 +194,8 @@ describe('types', { timeout: 120_000 }, () => {
   /** All that must compile and must not, and every entry. */
   async function writeUses(): Promise<void> {
     const uses = await readFile(join(ROOT, 'test/sdk/client/field-types.ts'), 'utf8')
-    const entries = ['core', 'verify', 'words', 'audit'].map((it) => `export * as ${it} from '@killick/sdk/${it}'\n`)
+    const names = ['core', 'verify', 'words', 'audit', 'kit', 'node-http', 'express', 'fastify', 'hono', 'nest', 'next']
+    const entries = names.map((it) => `export * as ${it.replace('-', '_')} from '@killick/sdk/${it}'\n`)
     const text = uses.replace(/'[^']*index\.ts'/, "'@killick/sdk'") + entries.join('')
     // As an ES module, as CommonJS, and as what a bundler reads.
     for (const ending of ['mts', 'cts', 'ts']) await writeFile(join(project, `use.${ending}`), text)

@@ -131,7 +131,9 @@ export class CompiledRedaction implements Redaction {
     for (const [name, value] of Object.entries(event)) {
       const nodes = step(this.#paths, name)
       const path = below('', name)
+      const rule = FIELDS.has(name) ? null : this.#ruleFor(name)
       if (name === 'outcome' || name === 'occurredAt' || name === 'catalogue') redacted[name] = value
+      else if (rule !== null && value !== undefined) redacted[name] = remove(path, rule, removals)
       else if (name === 'changes' && Array.isArray(value))
         redacted.changes = this.#list(value, path, nodes, removals, (change, at, below) =>
           this.#change(change, at, below, removals),
@@ -245,9 +247,8 @@ export class CompiledRedaction implements Redaction {
     all?: string | undefined,
   ): Record<string, unknown> {
     const redacted: Record<string, unknown> = {}
-    for (const [name, value] of entriesOf(object, path)) {
-      const shown = this.#text(name, `${path}/*`, removals)
-      const key = shown === name ? name : freeName(redacted, shown)
+    for (const [i, [name, value]] of entriesOf(object, path).entries()) {
+      const key = freeName(redacted, this.#text(name, `${path}/*`, removals), i + 1)
       const at = below(path, key)
       const rule = all ?? this.#ruleFor(name)
       if (rule !== null && value !== undefined) redacted[key] = remove(at, rule, removals)
@@ -311,11 +312,17 @@ export function isPlain(value: object): value is Record<string, unknown> {
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
 }
 
-function freeName(object: object, name: string): string {
+/** Names that have become the same stay two: the later one gets its number behind it. */
+function freeName(object: object, name: string, number: number): string {
   let free = name
-  for (let i = 2; Object.hasOwn(object, free); i++) free = `${name}#${i}`
+  for (let i = number; Object.hasOwn(object, free); i++) free = `${name}#${i}`
   return free
 }
+
+/** The fields that every event can have: what they are called says nothing of what is in them. */
+const FIELDS: ReadonlySet<string> = new Set([
+  ...['action', 'actor', 'targets', 'outcome', 'context', 'changes', 'metadata', 'occurredAt', 'catalogue'],
+])
 
 /** Fields of an event that have no room for anything else. */
 const FIXED = new Set(['outcome', 'occurredAt'])

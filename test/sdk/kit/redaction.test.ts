@@ -88,6 +88,9 @@ describe('rules', () => {
       { path: 'user.secrets[0]', after: gone },
     ])
     expect(removals.at(1)).toEqual({ path: '/changes/0/after', rule: 'k' })
+    // A field that the application has declared is known by its name; one of every event is not.
+    const named = compileRedaction([{ name: 'k', keys: ['pin', 'actor'] }])
+    expect(named.redactEvent({ action: 'a', actor, pin: 1 } as never).event).toEqual({ action: 'a', actor, pin: gone })
   })
 
   test('by value remove what matches, also in numbers, dates, names, actions and actors', () => {
@@ -104,6 +107,10 @@ describe('rules', () => {
         ...{ n: '1[redacted:v]4', at: '[redacted:v]-01-01T00:00:00.000Z', b: true, none: null },
         '[redacted:v]': { '[redacted:v]': 1, '[redacted:v]#2': true },
       },
+    })
+    // What is called like a name that was removed is not lost beside it.
+    expect(removed([{ name: 'v', values: [/ada/] }], { ada: 1, '[redacted:v]': 2, b: 3 }).value).toEqual({
+      ...{ '[redacted:v]': 1, '[redacted:v]#2': 2, b: 3 },
     })
     // A name of a member has no place of its own.
     expect(removals).toContainEqual({ path: '/metadata/*', rule: 'v' })

@@ -53,7 +53,7 @@ export async function pack(
     const manifest = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8')) as Manifest
     compile(from, to, paths, !isComplete)
     copyAssets(from, to)
-    if (workspace === 'anchor-service' && isComplete) await buildPage(join(to, 'web/dist'))
+    if (workspace === 'anchor-service' && isComplete) await buildPage(join(to, 'web/dist'), { isReleased: true })
     if (REQUIRED.has(workspace)) writeRequired(to, manifest)
     const published = publish(manifest, REQUIRED.has(workspace))
     if (workspace === 'sdk') published.man = writeManual(to, String(manifest.version))

@@ -16,7 +16,7 @@ test('docs/ERRORS.md lists every code with its status and meaning, and no other'
   const problems = [
     ...Object.keys(SERVICE_CODES).map((code) => toProblem(new Refusal(code as ServiceCode))),
     ...Object.keys(GATEWAY_CODES).map((code) => toGatewayProblem(new GatewayRefusal(code as GatewayCode))),
-    ...Object.keys(ERROR_CODES).map((code) => toProblem(new KillickError(code as ErrorCode))),
+    ...Object.entries(ERROR_CODES).map(([code, sentence]) => toProblem(new KillickError(code as ErrorCode, sentence))),
   ]
   expect(listed).toEqual(problems.map(({ code, status, title }) => [code, status, title]))
 })

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { brotliCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { testService } from '../anchor-service/support/service.ts'
 import { startChain } from '../support/local-chain.ts'
@@ -86,6 +87,15 @@ describe('the published packages', () => {
       code: 2,
       stderr: expect.stringContaining('npm install @killick/anchor-service'),
     })
+  })
+
+  test('the page takes at most 60 kB on its way to a browser', async () => {
+    const dist = join((await packed()).folder, 'anchor-service/web/dist')
+    const compressed = await Promise.all(
+      ['page.js', 'page.css', 'icon.svg'].map((name) => stat(join(dist, `${name}.br`))),
+    )
+    const html = brotliCompressSync(await readFile(join(dist, 'index.html')))
+    expect(compressed.reduce((sum, { size }) => sum + size, html.length)).toBeLessThan(60_000)
   })
 
   test('the manual page comes along', async () => {

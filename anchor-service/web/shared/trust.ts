@@ -63,7 +63,8 @@ function parsePeriod(pin: unknown): Pick<PinnedKey, 'notBefore' | 'notAfter'> {
 
 /** Pins from JSON: `{publisher?, sourceKeys?, logKeys?, logs?, rpcs?, confirmations?, timeTolerance?}`. @throws KillickError trust_invalid | key_invalid | vkey_invalid */
 export function parsePins(value: unknown): Pins {
-  if (typeof value !== 'object' || value === null) throw new KillickError('trust_invalid')
+  if (typeof value !== 'object' || value === null)
+    throw new KillickError('trust_invalid', 'What is pinned is not an object')
   const { publisher, confirmations, timeTolerance } = value as Record<string, unknown>
   return {
     ...(typeof publisher === 'string' && { publisher }),

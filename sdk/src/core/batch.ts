@@ -3,7 +3,7 @@
  * ASCII is the entry in the log; on the wire it is the first line, and the events follow, one per line.
  */
 import { equalBytes, fromUtf8, utf8 } from './bytes.ts'
-import { KillickError } from './errors.ts'
+import { ERROR_CODES, KillickError } from './errors.ts'
 import { isCount, isSourceName, isStreamId, type ParsedEvent, parseEvent, parseTime } from './event.ts'
 import { type Hash, leafHash, parseHash, printHash } from './hash.ts'
 import { hasMembers } from './json.ts'
@@ -189,7 +189,7 @@ export function readBatch(
     take(event)
   }
   if (!equalBytes(treeRoot(leaves, primitives.nodeHash), header.root)) {
-    throw new KillickError('batch_root_mismatch', undefined, { line: 1 })
+    throw new KillickError('batch_root_mismatch', ERROR_CODES.batch_root_mismatch, { line: 1 })
   }
   return header
 }
@@ -200,7 +200,7 @@ function checkFollows(event: ParsedEvent, header: BatchHeader, i: number, before
   // The first event's prev names an event before this batch, which only the ledger knows.
   const isChained = before === undefined || (event.prev !== undefined && equalBytes(event.prev, before))
   if (!isNext || !isChained) {
-    throw new KillickError('batch_chain_broken', undefined, {
+    throw new KillickError('batch_chain_broken', ERROR_CODES.batch_chain_broken, {
       expected: { ...expected, ...(before && { prev: printHash(before) }) },
     })
   }

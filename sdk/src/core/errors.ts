@@ -3,48 +3,54 @@
  * belongs to the closed set below and is stable across releases. `InvariantError` says that Killick itself is at fault.
  */
 
-/** Every code that a `KillickError` can have, with one sentence on what it means. Codes are stable across releases. */
-export const ERROR_CODES = {
+/** Codes that say enough: an error may leave it at their sentence. */
+const ENOUGH = {
   json_invalid: 'The text is not JSON.',
+  jws_malformed: 'The text is not a compact JWS in canonical base64url.',
+  event_malformed: 'The text is not an event token.',
+  event_too_large: 'The event is larger than 262,144 bytes.',
+  disclosure_malformed: 'A disclosure is not base64url of a JSON array [salt, name, value].',
+  disclosure_unmatched: 'A disclosure matches no digest of the event.',
+  disclosure_field_invalid: 'A disclosed field has a reserved name or the wrong form.',
+  batch_header_invalid: 'The batch header lacks a required member, has an unknown one, or one of the wrong form.',
+  batch_too_large: 'The batch exceeds 10,000 events or 16 MiB.',
+  note_malformed: 'The text is not a C2SP signed note.',
+  note_too_many_signatures: 'The note carries more than 64 signatures.',
+  note_unverified: 'No signature on the note is by a known key.',
+  vkey_invalid: 'The text is not a C2SP verifier key.',
+  checkpoint_malformed: 'The note text is not a C2SP checkpoint.',
+  proof_too_large: 'The proof is larger than 1 MiB.',
+  log_closed: 'The audit log has been closed.',
+  answer_malformed: 'The service answered with something other than what it was asked for.',
+} as const satisfies Record<string, string>
+
+/** Codes whose errors always say more. Apart, so that the sentences do not go into pages that verify. */
+const WITH_MORE = {
   json_duplicate_member: 'A JSON object names the same member twice.',
   json_lone_surrogate: 'A JSON string holds half of a surrogate pair, which UTF-8 cannot carry.',
   json_number_inexact: 'A JSON number cannot be represented exactly (beyond 2^53, or overflowing).',
   json_too_deep: 'JSON is nested deeper than the limit.',
-  jws_malformed: 'The text is not a compact JWS in canonical base64url.',
   jws_header_invalid: 'The JWS header is not exactly {alg, typ, kid} with the expected typ.',
   jws_alg_not_allowed: 'The JWS algorithm is not Ed25519, ES256 or ES256K ("none" and HMAC never are).',
   key_invalid: 'The key is not a valid public or private JWK of an allowed curve.',
   key_unsafe: 'The private key file can be read by other users.',
   key_unknown: 'No such key is registered for this source.',
   signature_invalid: 'The signature does not verify under the named key.',
-  event_malformed: 'The text is not an event token.',
   event_payload_invalid: 'The event payload lacks a required member, has an unknown one, or one of the wrong form.',
   event_incomplete:
     'The event does not disclose all that it must: action, actor, targets and, unless its source is registered with decoys, every digest.',
-  event_too_large: 'The event is larger than 262,144 bytes.',
-  disclosure_malformed: 'A disclosure is not base64url of a JSON array [salt, name, value].',
-  disclosure_unmatched: 'A disclosure matches no digest of the event.',
   disclosure_duplicate: 'Two disclosures, or two digests, are for the same thing.',
-  disclosure_field_invalid: 'A disclosed field has a reserved name or the wrong form.',
   batch_malformed: 'The body is not a batch: a header line, then one event per line, each ended by a line feed.',
-  batch_header_invalid: 'The batch header lacks a required member, has an unknown one, or one of the wrong form.',
   batch_count_mismatch: 'The batch does not hold as many events as its header says.',
   batch_chain_broken: 'An event does not follow its predecessor in the batch (source, stream, seq or prev).',
   batch_root_mismatch: 'The Merkle root in the batch header is not the root over its events.',
-  batch_too_large: 'The batch exceeds 10,000 events or 16 MiB.',
   registration_invalid:
     'The event that registers a source lacks a setting, has an unknown one, or one of the wrong form.',
   catalogue_invalid: 'A catalogue of actions lacks something, has something unknown, or something of the wrong form.',
   action_unknown: 'The catalogue of the source has no such action.',
   action_invalid: 'The event does not have what the catalogue says of its action.',
-  note_malformed: 'The text is not a C2SP signed note.',
-  note_too_many_signatures: 'The note carries more than 64 signatures.',
-  note_unverified: 'No signature on the note is by a known key.',
-  vkey_invalid: 'The text is not a C2SP verifier key.',
   vkey_unsupported: 'The verifier key is not of type Ed25519, the only type that is supported.',
-  checkpoint_malformed: 'The note text is not a C2SP checkpoint.',
   proof_malformed: 'The document is not a killick-proof/1.',
-  proof_too_large: 'The proof is larger than 1 MiB.',
   trust_invalid: 'What was pinned for verification (a key, a contract, a log id) is malformed.',
   option_invalid: 'An option is missing or malformed.',
   config_invalid: 'A killick.json has an unknown, missing or malformed member, or cannot be read.',
@@ -57,16 +63,18 @@ export const ERROR_CODES = {
   spool_failed: 'The spool cannot be read or written: the disk is read-only, missing or at fault.',
   spool_locked: 'Another live process has this spool open.',
   spool_corrupt: 'The spool holds bytes that were not written by the recorder.',
-  log_closed: 'The audit log has been closed.',
   not_accepted:
     'The log has not accepted everything in time; what is left waits in the spool, or is lost with a process without a disk.',
   log_forked: 'The log contradicts what it has signed before: it has two histories. The evidence is in the spool.',
   fork_malformed: 'The document is not a killick-fork/1.',
   receipt_invalid: 'The service answered with a receipt that does not prove acceptance.',
   refused: 'The service refused the batch for good.',
-  answer_malformed: 'The service answered with something other than what it was asked for.',
   unreachable: 'The service or RPC node could not be reached.',
 } as const satisfies Record<string, string>
+
+/** Every code that a `KillickError` can have, with one sentence on what it means. Codes are stable across releases. */
+// A call, since bundlers keep a spread that nobody uses.
+export const ERROR_CODES = /* @__PURE__ */ (() => ({ ...ENOUGH, ...WITH_MORE }))()
 
 /** A code of `ERROR_CODES`; programs switch on it. */
 export type ErrorCode = keyof typeof ERROR_CODES
@@ -86,7 +94,14 @@ export class KillickError extends Error {
   readonly code: ErrorCode
   readonly details: Readonly<Record<string, unknown>>
 
-  constructor(code: ErrorCode, message: string = ERROR_CODES[code], details: Record<string, unknown> = {}) {
+  /** @param message default, for some codes: the sentence in `ERROR_CODES` */
+  constructor(code: keyof typeof ENOUGH, message?: string, details?: Record<string, unknown>)
+  constructor(code: ErrorCode, message: string, details?: Record<string, unknown>)
+  constructor(
+    code: ErrorCode,
+    message: string = ENOUGH[code as keyof typeof ENOUGH],
+    details: Record<string, unknown> = {},
+  ) {
     super(message)
     this.name = 'KillickError'
     this.code = code

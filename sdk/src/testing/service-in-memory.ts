@@ -4,7 +4,7 @@ import { createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BatchHeader, readBatch } from '../core/batch.ts'
 import { printCheckpoint } from '../core/checkpoint.ts'
-import { KillickError } from '../core/errors.ts'
+import { ERROR_CODES, KillickError } from '../core/errors.ts'
 import { type Hash, printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import { treeRoot } from '../core/merkle.ts'
@@ -54,11 +54,11 @@ export function serviceInMemory(source: string, key: () => PublicJwk): ServiceIn
       const isEd25519 = signed.alg === 'Ed25519'
       const by = isEd25519 ? signer : ({ key: signer, dsaEncoding: 'ieee-p1363' } as const)
       if (!verify(isEd25519 ? null : 'sha256', signed.input, by, signed.bytes))
-        throw new KillickError('signature_invalid', undefined, { line })
+        throw new KillickError('signature_invalid', ERROR_CODES.signature_invalid, { line })
     }
     const known = accepted.get(header.text)
     if (known) return known
-    if (header.source !== source) throw new KillickError('key_unknown', undefined, { line: 1 })
+    if (header.source !== source) throw new KillickError('key_unknown', ERROR_CODES.key_unknown, { line: 1 })
     if (header.seq !== next) throw new KillickError('refused', `The stream continues at ${next}.`)
     leaves.push(header.leafHash)
     next = header.seq + header.n

@@ -105,9 +105,10 @@ type EventCase = Case & { token: string; jwk: PublicJwk | null; event: JsonObjec
 function readEvent({ token, jwk }: EventCase) {
   const event = parseEvent(token)
   const { signature } = event
-  if (signature && signature.kid !== (jwk && thumbprint(jwk))) throw new KillickError('key_unknown')
+  if (signature && signature.kid !== (jwk && thumbprint(jwk)))
+    throw new KillickError('key_unknown', 'It is not in the vector')
   if (signature && !(jwk && verifySignature(jwk, signature.input, signature.bytes) && signature.alg === algOf(jwk)))
-    throw new KillickError('signature_invalid')
+    throw new KillickError('signature_invalid', 'It does not verify')
   return event
 }
 

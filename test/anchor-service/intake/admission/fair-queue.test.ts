@@ -4,7 +4,7 @@ import { takeTurns } from '../../../../anchor-service/src/intake/admission/fair-
 
 const LIMITS = { width: 2, waiting: 2, pauseMs: 40, maxPauseMs: 80 }
 const here = new AbortController().signal
-const worthless = () => Promise.reject(new KillickError('batch_malformed'))
+const worthless = () => Promise.reject(new KillickError('batch_malformed', 'a test’s own'))
 const never = () => new Promise<never>(() => {})
 
 /** How long the address waits for a turn, ms. The turn itself takes no time. */

@@ -72,8 +72,8 @@ const WITH_MORE = {
   unreachable: 'The service or RPC node could not be reached.',
 } as const satisfies Record<string, string>
 
-/** Every code that a `KillickError` can have, with one sentence on what it means. Codes are stable across releases. */
 // A call, since bundlers keep a spread that nobody uses.
+/** Every code that a `KillickError` can have, with one sentence on what it means. Codes are stable across releases. */
 export const ERROR_CODES = /* @__PURE__ */ (() => ({ ...ENOUGH, ...WITH_MORE }))()
 
 /** A code of `ERROR_CODES`; programs switch on it. */

@@ -106,6 +106,8 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk/bullmq': 'jobs',
   '@killick/sdk/cloudevents': 'bridges',
   '@killick/sdk/pino': 'bridges',
+  '@killick/sdk/winston': 'bridges',
+  '@killick/sdk/otel': 'bridges',
   '@killick/sdk/actions': 'actions',
   '@killick/sdk/testing': 'testing',
   '@killick/anchor-service': 'service',

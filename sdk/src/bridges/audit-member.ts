@@ -1,6 +1,7 @@
 // What the bridges of loggers share: lines that carry an event, and what becomes of each. A logger has no caller to throw at, so
 // what could not be recorded is counted, handed to `onRefused`, and said again at the end.
 import { writeSync } from 'node:fs'
+import type { Writable } from 'node:stream'
 import type { AuditLog, Left } from '../client/open.ts'
 import { KillickError } from '../core/errors.ts'
 import type { EventInput } from '../core/fields.ts'
@@ -29,8 +30,8 @@ export type BridgeOptions = {
   onRefused?: (error: Error, line: unknown) => void
 }
 
-// As many as may wait in a full recorder without it refusing them.
-const AT_ONCE = 1000
+/** As many lines at once as a full recorder lets wait without refusing any. */
+export const AT_ONCE = 1000
 
 /** The member of each line, on its way into the audit log. */
 export class AuditMembers {
@@ -39,6 +40,7 @@ export class AuditMembers {
   readonly #onRefused: NonNullable<BridgeOptions['onRefused']>
   #recorded = 0
   #refused = 0
+  #underway = 0
 
   constructor(log: EventRecorder, { member = 'audit', onRefused }: BridgeOptions) {
     if (typeof log?.record !== 'function')
@@ -49,6 +51,11 @@ export class AuditMembers {
     this.member = member
     const sayRefused = sayChanges('the event of a line was not recorded')
     this.#onRefused = onRefused ?? (({ message }) => sayRefused(message))
+  }
+
+  /** Events that are not durable yet. */
+  get underway(): number {
+    return this.#underway
   }
 
   get counts(): BridgeCounts {
@@ -64,6 +71,7 @@ export class AuditMembers {
   async #take(line: unknown): Promise<void> {
     const event = isObject(line) ? (line[this.member] as unknown) : undefined
     if (event === undefined) return
+    this.#underway += 1
     try {
       if (!isObject(event))
         throw new KillickError('field_invalid', `The member ${this.member} of a line must be an object`)
@@ -71,6 +79,8 @@ export class AuditMembers {
       this.#recorded += 1
     } catch (error) {
       this.refuse(error as Error, line)
+    } finally {
+      this.#underway -= 1
     }
   }
 
@@ -103,6 +113,18 @@ export function sayChanges(what: string): (message: string) => void {
     last = message
     say(`${what}: ${message}`)
   }
+}
+
+/** Has a process that ends before the stream did say what it takes with it. Nothing can be written then any more. */
+export function sayAtExit(stream: Writable, members: AuditMembers): void {
+  const onExit = () => {
+    const { underway } = members
+    const unread = stream.writableLength > 0 ? ', and lines behind them were not read' : ''
+    if (underway > 0 || unread !== '')
+      say(`the process ended before ${underway} ${underway === 1 ? 'event was' : 'events were'} durable${unread}`)
+  }
+  process.once('exit', onExit)
+  stream.once('close', () => process.removeListener('exit', onExit))
 }
 
 /** Straight to the file descriptor: what a worker hands to process.stderr is lost if the main thread is exiting. */

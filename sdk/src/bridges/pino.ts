@@ -13,6 +13,7 @@ import {
   type BridgeOptions,
   type EventRecorder,
   say,
+  sayAtExit,
   sayChanges,
   sayEnd,
 } from './audit-member.ts'
@@ -61,7 +62,8 @@ export default async function auditTransport(options: PinoTransportOptions): Pro
 
 /**
  * A stream for `pino(options, stream)` or `pino.multistream`, into an audit log of this thread. `end()` makes everything durable that
- * it was handed, says on stderr what was refused, and leaves the log open.
+ * it was handed, says on stderr what was refused, and leaves the log open. Await its `finish` before `process.exit()`: a process that
+ * ends without it says on stderr how many events were not durable.
  * @example
  * const logger = pino({}, pino.multistream([{ stream: process.stdout }, { stream: auditStream(audit) }]))
  */
@@ -106,5 +108,6 @@ function streamOf(members: AuditMembers, end: () => Promise<void>): PinoAuditStr
         .then(() => done(), done)
     },
   })
+  sayAtExit(stream, members)
   return Object.defineProperty(stream, 'counts', { get: () => members.counts }) as PinoAuditStream
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installBeside } from '../../../scripts/lib/install-beside.ts'
 
-const folder = fileURLToPath(new URL('../../bridges', import.meta.url))
+/** Where the libraries are installed. */
+export const folder = fileURLToPath(new URL('../../bridges', import.meta.url))
 
 /** One of the libraries, as an application requires it. They are not there when types are checked. */
 export function library<T>(name: string): T {

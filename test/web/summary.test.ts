@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { collectedFrom } from '../../anchor-service/web/shared/collected.ts'
+import { ENGLISH } from '../../anchor-service/web/shared/english.ts'
 import { type Asked, summarize as judge, type Word } from '../../anchor-service/web/shared/summary.ts'
 import { mixedAlphabets, visibleParts } from '../../anchor-service/web/shared/unseen.ts'
 import type { AnchorFact, Check, Proof, Verdict } from '../../sdk/src/verify/index.ts'
@@ -169,6 +171,25 @@ describe('what a verdict comes to', () => {
     ['unreachable', { ...asked, facts: [{ node: 'node.example', unreadable: 'no answer' } as AnchorFact] }],
   ] satisfies [string, Asked][])('says that it is %s', (state, how) => {
     expect(summarize({ ...verdict(), outcome: 'undecided' }, proof, how).state).toBe(state)
+  })
+})
+
+describe('an event that a collector recorded', () => {
+  const collected = { by: 'edge-1', emitter: 'payroll-app', auth: 'key', source: 'payroll', via: 'json', id: '1' }
+  const of = (fields: object, source = 'edge-1') => collectedFrom({ source, fields } as never)
+
+  test('names whom it was recorded for, how that was known, and who signed', () => {
+    const from = of({ collected })
+    expect(from).toEqual({ source: 'payroll', emitter: 'payroll-app', auth: 'key' })
+    expect(ENGLISH.facts.handedIn(from!.emitter, from!.auth).join('')).toBe(
+      ', handed in by payroll-app with a key; the collector signed, they did not',
+    )
+  })
+
+  test('says nothing of it where another source claims to have collected it, or where it cannot be read', () => {
+    expect(of({ collected }, 'payroll')).toBeNull()
+    for (const broken of [undefined, null, 7, {}, { ...collected, auth: 'toString' }, { ...collected, emitter: 1 }])
+      expect(of({ collected: broken })).toBeNull()
   })
 })
 

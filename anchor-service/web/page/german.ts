@@ -1,5 +1,6 @@
 /** German. */
 import type { ErrorCode, NoAnswer } from '@killick/sdk/verify'
+import type { CollectedFrom } from '../shared/collected.ts'
 import type { Language } from '../shared/language.ts'
 import { printer } from '../shared/print.ts'
 import { germanVerdict } from './german-verdict.ts'
@@ -7,6 +8,15 @@ import { germanVerdict } from './german-verdict.ts'
 const { time, number, list } = printer('de-DE')
 
 const count = (n: number, one: string, many: string): string => `${number(n)} ${n === 1 ? one : many}`
+
+const SHOWN_BY: Record<CollectedFrom['auth'], string> = {
+  key: 'mit einem Schlüssel',
+  certificate: 'mit einem Zertifikat',
+  socket: 'auf derselben Maschine',
+  hmac: 'mit einem geteilten Geheimnis',
+  file: 'in einer Datei',
+  none: 'ohne sich auszuweisen',
+}
 
 /** Names without an article: they stand in brackets, where German asks for no case. */
 const CHAINS: Record<number, string> = {
@@ -248,6 +258,12 @@ export const GERMAN: Language = {
     noTarget: 'nichts Bestimmtes',
     recordedBy: 'Aufgezeichnet von',
     inLog: ' im Log ',
+    onBehalfOf: 'Im Auftrag von',
+    handedIn: (emitter, auth) => [
+      ', übergeben von ',
+      emitter,
+      ` ${SHOWN_BY[auth]}; signiert hat der Sammler, nicht sie`,
+    ],
     happened: 'Zeitpunkt des Vorgangs',
     says: (source) => [' nach Angabe von ', source],
     recorded: 'Aufgezeichnet',

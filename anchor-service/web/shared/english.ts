@@ -4,6 +4,7 @@
  */
 import type { NoAnswer, Unreadable } from '@killick/sdk/verify'
 import { english } from '@killick/sdk/words'
+import type { CollectedFrom } from './collected.ts'
 import { printer } from './print.ts'
 
 const { time, number, list } = printer('en-GB')
@@ -13,6 +14,15 @@ const count = (n: number, one: string, many = `${one}s`): string => `${number(n)
 const pair = (first: string, second: string): readonly [string, string] => [first, second]
 /** "Example Ltd’s" */
 const possessive = (name: string): string => `${name}’${/s$/i.test(name) ? '' : 's'}`
+
+const SHOWN_BY: Record<CollectedFrom['auth'], string> = {
+  key: 'with a key',
+  certificate: 'with a certificate',
+  socket: 'on its own machine',
+  hmac: 'with a shared secret',
+  file: 'in a file',
+  none: 'without showing who it is',
+}
 
 const CHAINS: Record<number, string> = {
   1: 'Ethereum',
@@ -168,6 +178,12 @@ export const ENGLISH = {
     noTarget: 'nothing in particular',
     recordedBy: 'Recorded by',
     inLog: ' in the log ',
+    onBehalfOf: 'On behalf of',
+    handedIn: <P>(emitter: P, auth: CollectedFrom['auth']): (P | string)[] => [
+      ', handed in by ',
+      emitter,
+      ` ${SHOWN_BY[auth]}; the collector signed, they did not`,
+    ],
     happened: 'Said to have happened',
     says: <P>(source: P): (P | string)[] => [' as ', source, ' says'],
     recorded: 'Recorded',

@@ -1,5 +1,6 @@
 /** The answer at a glance: the verdict, then what happened, who did it, when, and since when it is anchored where. */
 import type { Proof, Verdict } from '@killick/sdk/verify'
+import { collectedFrom } from './collected.ts'
 import { type Child, h, type IconName, icon } from './dom.ts'
 import { words } from './language.ts'
 import { isPartial, isUndone, type Outcome, outcomeOf } from './outcome.ts'
@@ -91,6 +92,13 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
     rows.push([told.who, actor === undefined ? HIDDEN() : h('strong', {}, party(actor as Party))])
     rows.push([told.target, things === undefined ? HIDDEN() : parties(things)])
     rows.push([told.recordedBy, h('strong', {}, said(event.source)), note(told.inLog), said(proof.log.origin)])
+    const from = collectedFrom(event)
+    if (from !== null)
+      rows.push([
+        told.onBehalfOf,
+        h('strong', {}, said(from.source)),
+        h('span', { class: 'note' }, ...told.handedIn(said(from.emitter), from.auth)),
+      ])
     if (typeof occurredAt === 'string')
       rows.push([told.happened, time(occurredAt), h('span', { class: 'note' }, ...told.says(said(event.source)))])
     else if (isPartial(event)) rows.push([told.happened, HIDDEN()])

@@ -80,7 +80,7 @@ export function entriesOf(folder: string): string[] {
 if (import.meta.main) {
   const root = fileURLToPath(new URL('..', import.meta.url))
   const names = new Map<string, Exported>()
-  for (const entry of entriesOf(join(root, 'sdk')))
+  for (const entry of ['sdk', 'gateway'].flatMap((workspace) => entriesOf(join(root, workspace))))
     for (const each of readExports(entry)) names.set(`${each.file} ${each.name}`, each)
   const bare = [...names.values()].filter(({ doc }) => doc === null)
   for (const { name, file, line } of bare) console.error(`${relative(root, file)}:${line}  ${name} has no docstring`)

@@ -38,6 +38,7 @@ export type CollectorConfig = {
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
 }
 
+/** Where the collector takes requests: on TCP, on a unix socket, or both. */
 export type CollectorListen = {
   /** Address. Default 127.0.0.1. Keys travel in the clear without `tls`, so leave it there or set `tls`. */
   host: string
@@ -51,6 +52,7 @@ export type CollectorListen = {
   socketMode: number
 }
 
+/** A file of NDJSON whose new lines are recorded, across rotation. */
 export type FollowedFile = {
   /** Its path. What it is renamed to must begin with its name, as `app.log.1` does, and stay in its folder until it is read. */
   path: string
@@ -60,6 +62,7 @@ export type FollowedFile = {
   mapping: string | null
 }
 
+/** Where messages of syslog (RFC 5424) arrive, and how they become events. */
 export type SyslogConfig = {
   /** Address. Default 127.0.0.1. */
   host: string
@@ -73,6 +76,7 @@ export type SyslogConfig = {
   mapping: string | null
 }
 
+/** Certificates of a listener: its own, and those that emitters may show. */
 export type CollectorTls = {
   /** File with the certificate, and those between it and the root, PEM. */
   cert: string
@@ -105,6 +109,7 @@ export type EmitterConfig = {
   actions: string[] | null
 }
 
+/** Bounds on what emitters may send and have under way, and what the collector keeps. */
 export type CollectorLimits = {
   /** Largest body, as sent and decompressed, in bytes; NDJSON may be longer. 1,024 to 64 MiB, default 16 MiB. */
   bodyBytes: number

@@ -52,6 +52,7 @@ export default defineConfig({
           { text: 'An Express application', link: '/guides/express' },
           { text: 'Web frameworks', link: '/guides/frameworks' },
           { text: 'The application kit', link: '/guides/kit' },
+          { text: 'Prisma, Drizzle, TypeORM, Kysely', link: '/guides/orm' },
           { text: 'Clusters and workers', link: '/guides/cluster' },
           { text: 'Functions, no disk', link: '/guides/serverless' },
           { text: 'Loggers, OpenTelemetry, CloudEvents', link: '/guides/bridges' },

@@ -18,7 +18,9 @@ test('docs/ERRORS.md lists every code with its status and meaning, and no other'
     ...Object.keys(GATEWAY_CODES).map((code) => toGatewayProblem(new GatewayRefusal(code as GatewayCode))),
     ...Object.entries(ERROR_CODES).map(([code, sentence]) => toProblem(new KillickError(code as ErrorCode, sentence))),
   ]
-  expect(listed).toEqual(problems.map(({ code, status, title }) => [code, status, title]))
+  // The page goes by subject.
+  const told = problems.map(({ code, status, title }) => [code, status, title])
+  expect(listed.sort()).toEqual(told.sort())
 })
 
 test('no code means two things', () => {

@@ -73,6 +73,7 @@ export type TestLog<Fields extends string = never> = AuditLog<Fields> & {
   fault(faults: Faults): void
   /** The time of events. */
   readonly clock: {
+    /** The time that the next event gets. */
     now(): Date
     /** Stops the clock at a time. */
     set(time: Date | string | number): void

@@ -6,7 +6,9 @@ import { KitError } from '../kit/index.ts'
 
 /** What adapters record into: an audit object of `createAudit`, with or without a catalogue. */
 export type RequestSink = {
+  /** As `record` of an audit object. */
   record(event: never): Promise<unknown>
+  /** As `failed` of an audit object: for a request whose handler threw. */
   failed(event: never, error?: unknown): Promise<unknown>
 }
 

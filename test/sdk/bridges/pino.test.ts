@@ -113,7 +113,10 @@ test.each(['end', 'exit', 'throw'])(
     const child = join(import.meta.dirname, 'pino-child.ts')
     const ended = await run(process.execPath, [child, JSON.stringify(options), how, '250']).catch((error) => error)
     expect(ended.stderr).toContain('killick: 1 line with an event could not be recorded')
-    expect(ended.stderr).toMatch(/killick: 250 events left in the spool, to be sent when it is opened again \(.+\)/)
+    // Why, if the service was asked before the end came.
+    expect(ended.stderr).toMatch(
+      /killick: 250 events left in the spool, to be sent when it is opened again( \(.+\))?\n/,
+    )
     const log = await openAuditLog({ ...options, onError: () => {} })
     expect(log.status).toMatchObject({ recorded: 250, pending: 250 })
     await log.close({ timeoutMs: 0 })

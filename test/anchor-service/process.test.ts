@@ -43,7 +43,7 @@ async function refusesToStart(env: Record<string, string>, args: string[] = []):
   return child.output()
 }
 
-test('kill -9 in the middle of commits loses nothing and doubles nothing', async () => {
+test('kill -9 in the middle of commits loses nothing and doubles nothing', { timeout: 60_000 }, async () => {
   const env = {
     DATABASE_URL: await createDatabase(),
     KILLICK_DATA: join(folder, 'killed'),

@@ -49,10 +49,14 @@ async function untilVisit(target: TestTarget, wanted: (visit: Visit) => boolean 
 describe('while blocks are slow', () => {
   let target: TestTarget
   let size: number
+  const bumpAfter = (ms: number) => {
+    target.target.bumpAfterMs = ms
+  }
   beforeEach(async () => {
     await automine(true)
     await setBaseFee(1n)
-    target = await newTarget(world, { fees: { cap: 20n * GWEI }, bumpAfterMs: 30 })
+    // Not while the transaction would be mined: then a node may say that what it anchors is anchored already.
+    target = await newTarget(world, { fees: { cap: 20n * GWEI }, bumpAfterMs: 60_000 })
     await world.grow()
     await target.settle()
     await automine(false)
@@ -63,6 +67,7 @@ describe('while blocks are slow', () => {
   test('a stuck transaction is replaced with the smallest accepted bump, up to the cap, and then reported as waiting', async () => {
     await setBaseFee(1_000n)
     await mine()
+    bumpAfter(30)
     const visit = await untilVisit(target, (v) => v.outcome === 'waiting' && /cap/.test(v.detail))
     expect(visit).toMatchObject({ outcome: 'waiting' })
     const [first, ...replacements] = await signed(target, size)
@@ -99,6 +104,7 @@ describe('while blocks are slow', () => {
   test('the first of two transactions may be mined after all, while a third is about to be signed', async () => {
     await setBaseFee(5n)
     await mine()
+    bumpAfter(1_000)
     await untilVisit(target, async () => (await signed(target, size)).length === 2)
     const [first, second] = await signed(target, size)
     // A block builder may still hold the replaced transaction.
@@ -110,6 +116,7 @@ describe('while blocks are slow', () => {
     await setBaseFee(1n)
     await world.chain.rpc('eth_sendRawTransaction', [rows[0].raw])
     await mine()
+    bumpAfter(30)
     await target.settle()
     const anchors = await queryAsOwner(
       world.databaseUrl,

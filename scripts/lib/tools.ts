@@ -15,7 +15,7 @@ export const TOOLS = {
   // What is printed for shells and for man is read by them.
   zsh: { names: ['zsh'], install: 'apt-get install zsh' },
   fish: { names: ['fish'], install: 'apt-get install fish' },
-  // A recorder in Python is an example, and proves that PROTOCOL.md suffices.
+  // A recorder in Python is an example, made from PROTOCOL.md and the vectors.
   'python3-cryptography': { names: ['python3'], install: 'apt-get install python3-cryptography' },
   // Client certificates for the collector's tests.
   openssl: { names: ['openssl'], install: 'apt-get install openssl' },

@@ -62,7 +62,13 @@ for (const name of ['env', 'stdin', 'stdout', 'stderr'] as const) {
 }
 
 const { cwd } = process
-process.cwd = () => here.getStore()?.cwd ?? cwd.call(process)
+const cwdHere = () => here.getStore()?.cwd ?? cwd.call(process)
+
+function runHere(args: string[], surroundings: Surroundings): Promise<number> {
+  // At each run, for libraries put functions of their own there: that of Playwright remembers its first answer.
+  process.cwd = cwdHere
+  return here.run(surroundings, () => main(args))
+}
 
 /**
  * `killick …args` in this process, with its own arguments, environment and streams, beside others. Not for what belongs to a
@@ -79,7 +85,7 @@ export async function killick(args: string[], options: RunOptions = {}): Promise
     cwd: options.cwd,
   }
   const read = Promise.all([text(surroundings.stdout), text(surroundings.stderr)])
-  const code = await here.run(surroundings, () => main(args))
+  const code = await runHere(args, surroundings)
   surroundings.stdout.end()
   surroundings.stderr.end()
   const [out, err] = await read
@@ -110,7 +116,7 @@ export async function killickAsked(args: string[], typed: readonly Typed[], opti
     setImmediate(() => surroundings.stdin.write(next[1]))
   })
   const read = text(surroundings.stdout)
-  const code = await here.run(surroundings, () => main(args))
+  const code = await runHere(args, surroundings)
   surroundings.stdout.end()
   const out = await read
   if (left.length > 0) throw new Error(`Nothing was asked like ${left[0]![0]}: ${shown}`)

@@ -90,6 +90,15 @@ describe('while blocks are slow', () => {
     expect((await signed(target, size)).length).toBe(1 + replacements.length)
   })
 
+  test('a transaction that is due for a higher fee gets one although the next block would take it', async () => {
+    bumpAfter(1_000)
+    await untilVisit(target, async () => (await signed(target, size)).length === 2)
+    bumpAfter(60_000)
+    await mine()
+    await target.settle()
+    expect((await anchoredSizes(world, target)).at(-1)).toBe(size)
+  })
+
   test('an evicted transaction is sent again unchanged', async () => {
     await drop((await signed(target, size))[0]!.transaction)
     await untilVisit(target, async () => (await history(world, target)).get(size)!.includes('dropped'))

@@ -149,7 +149,8 @@ export function openChain(options: NodesOptions): Chain {
 
     async estimate({ value = 0n, ...call }) {
       const gas = bigQuantity(
-        await nodes.ask('eth_estimateGas', [{ ...call, ...(value > 0n && { value: hex(value) }) }]),
+        // Of the pending block a node would say that a transaction which is to be replaced has done it already.
+        await nodes.ask('eth_estimateGas', [{ ...call, ...(value > 0n && { value: hex(value) }) }, 'latest']),
       )
       return gas + gas / 5n
     },

@@ -96,6 +96,7 @@ export {
   splitVkeys,
   type Vkey,
 } from './core/note.ts'
+export { escapePointer, unescapePointer } from './core/pointer.ts'
 export type { Primitives } from './core/primitives.ts'
 export {
   type Anchor,

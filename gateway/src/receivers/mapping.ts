@@ -1,6 +1,6 @@
 // Mapping rules: an event as a JSON document with holes. They are data, not a program: each hole names a place in the input.
 import type { IncomingHttpHeaders } from 'node:http'
-import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import { isObject, type JsonObject, type JsonValue, unescapePointer } from '@killick/sdk/core'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
 
@@ -151,7 +151,7 @@ function partsOf(hole: string): { parts: string[]; isOptional: boolean } {
 function lookAt(value: JsonValue, pointer: string): JsonValue | undefined {
   let found: JsonValue | undefined = value
   for (const step of pointer.split('/').slice(1)) {
-    const name = step.replaceAll('~1', '/').replaceAll('~0', '~')
+    const name = unescapePointer(step)
     if (Array.isArray(found)) found = /^(0|[1-9]\d*)$/.test(name) ? found[Number(name)] : undefined
     else found = isObject(found) && Object.hasOwn(found, name) ? found[name] : undefined
   }

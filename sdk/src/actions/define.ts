@@ -13,6 +13,7 @@ import { KillickError } from '../core/errors.ts'
 import { type EventInput, isVersionName, type Party, type Recordable } from '../core/fields.ts'
 import type { JsonValue } from '../core/json.ts'
 import { nearest } from '../core/nearest.ts'
+import { escapePointer } from '../core/pointer.ts'
 import { type Catalogue, compileRedaction, createAudit, type KitEvent, type Redaction } from '../kit/index.ts'
 import { BRAND } from './brand.ts'
 import type { ActionDefinition, ActionDefinitions, EventOf } from './events.ts'
@@ -117,7 +118,7 @@ function invalid(path: string, why: string): never {
 const MEMBERS = ['about', 'target', 'requires', 'metadata', 'jsonSchema', 'severity', 'redact'] as const
 
 function compile(name: string, definition: ActionDefinition): Compiled {
-  const path = `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
+  const path = `/${escapePointer(name)}`
   if (typeof definition !== 'object' || definition === null) invalid(path, 'must be an object')
   const odd = Object.keys(definition).find((member) => !MEMBERS.includes(member as never))
   if (odd !== undefined) {

@@ -1,6 +1,8 @@
 // The two interfaces by which libraries of schemas can be used without being known: https://standardschema.dev. Types alone; the
 // specification asks those who need no more to repeat them.
 
+import { escapePointer } from '../core/pointer.ts'
+
 /** Where an issue lies: a name or index, or an object that holds it. */
 type Segment = PropertyKey | { readonly key: PropertyKey }
 
@@ -32,5 +34,5 @@ export type InputOf<Schema> = Schema extends StandardSchema ? NonNullable<Schema
 export const pointerOf = ({ path = [] }: SchemaIssue): string =>
   path
     .map((segment) => String(typeof segment === 'object' ? segment.key : segment))
-    .map((name) => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`)
+    .map((name) => `/${escapePointer(name)}`)
     .join('')

@@ -9,6 +9,7 @@ import { type EventInput, isVersionName } from './fields.ts'
 import { type Hash, parseHash, printHash } from './hash.ts'
 import { hasMembers, isObject, type JsonObject, type JsonValue } from './json.ts'
 import { checkMetadataSchema } from './metadata-schema.ts'
+import { escapePointer } from './pointer.ts'
 import { SYSTEM } from './registry.ts'
 
 /** How much an action matters, in rising order. */
@@ -59,8 +60,6 @@ const FIELD = /^[A-Za-z][A-Za-z0-9_]{0,63}$/
 function invalid(path: string, why: string): never {
   throw new KillickError('catalogue_invalid', `Catalogue: ${path === '' ? 'it' : path} ${why}`, { field: path })
 }
-
-const escapePointer = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
 
 const isText = (value: JsonValue | undefined, max: number): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= max

@@ -5,6 +5,7 @@
 import { KillickError } from './errors.ts'
 import { isObject, type JsonObject, MAX_JSON_DEPTH } from './json.ts'
 import { nearest } from './nearest.ts'
+import { escapePointer } from './pointer.ts'
 import { parseTime } from './time.ts'
 
 /** What can be recorded: JSON, and Dates, which become what JSON makes of them: ISO 8601 text in UTC. */
@@ -142,9 +143,6 @@ export function checkField(name: string, value: unknown, fail: (path: string, wh
 
 /** SD-JWT readers take these members for digests wherever they stand, and would show a different event from the one recorded. */
 const isReservedMember = (name: string) => name === '_sd' || name === '...' || name === '__proto__'
-
-/** RFC 6901 §3. */
-const escapePointer = (name: string) => (/[~/]/.test(name) ? name.replaceAll('~', '~0').replaceAll('/', '~1') : name)
 
 /** Checks that a JavaScript value survives JSON unchanged. */
 function checkJson(value: unknown, path: string, depth: number, fail: Fail): void {

@@ -3,6 +3,7 @@
  * or a short value could take long: no regular expression, no recursion, nothing from elsewhere.
  */
 import { isObject, type JsonObject, type JsonValue } from './json.ts'
+import { escapePointer, unescapePointer } from './pointer.ts'
 
 /** Called with a JSON pointer into the schema and the reason; it must throw. */
 export type FailSchema = (path: string, why: string) => never
@@ -152,8 +153,6 @@ function spend(run: Run, steps: number): void {
   if (run.steps < 0) throw new TooCostly()
 }
 
-const escapePointer = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1')
-
 /**
  * What checks values by a schema that `checkMetadataSchema` has taken. Closures and no generated code, since schemas come from elsewhere;
  * and every step is counted, so that neither a schema nor a value can keep it busy.
@@ -184,7 +183,7 @@ function treeOf(paths: readonly string[]): Removed {
   for (const path of paths) {
     let at = root
     for (const text of path.split('/').slice(1)) {
-      const name = text.replaceAll('~1', '/').replaceAll('~0', '~')
+      const name = unescapePointer(text)
       const next = at.members.get(name) ?? { isRemoved: false, members: new Map() }
       at.members.set(name, next)
       at = next

@@ -1,16 +1,15 @@
 // JSON pointers (RFC 6901), and patterns of them in which `*` stands for any one member or element.
 
-const escaped = (name: string) => (/[~/]/.test(name) ? name.replaceAll('~', '~0').replaceAll('/', '~1') : name)
+import { escapePointer, unescapePointer } from '../core/pointer.ts'
 
 /** The pointer of a member below another pointer. */
-export const below = (pointer: string, name: string | number): string => `${pointer}/${escaped(`${name}`)}`
+export const below = (pointer: string, name: string | number): string => `${pointer}/${escapePointer(`${name}`)}`
 
 /** The names in a pointer; null if it is none. */
 export function namesOf(pointer: unknown): string[] | null {
   if (pointer === '') return []
   if (typeof pointer !== 'string' || pointer[0] !== '/' || /~(?![01])/.test(pointer)) return null
-  const names = pointer.slice(1).split('/')
-  return pointer.includes('~') ? names.map((name) => name.replaceAll('~1', '/').replaceAll('~0', '~')) : names
+  return pointer.slice(1).split('/').map(unescapePointer)
 }
 
 /** Patterns as a tree: at each node the values that end there, and a node for each name that leads on. */

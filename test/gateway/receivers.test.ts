@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEvent } from '@killick/sdk/core'
+import { eventOfLogRecord } from '@killick/sdk/otel'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { NOWHERE, type TestCollector, testCollector } from './support.ts'
 
@@ -216,6 +217,13 @@ describe('OTLP', () => {
     })
     const { fields, collected } = inSpool(asJson.json.event_id)
     expect(fields).toEqual(expected)
+    // And what the SDK's own bridge makes of it in the sender's process.
+    const own = eventOfLogRecord({
+      ...{ attributes, hrTime: [1714041600, 1], spanContext: { ...trace, traceFlags: 1 }, body: 'hi' },
+      ...{ eventName: 'user.login.success', instrumentationScope: { name: '' }, droppedAttributesCount: 0 },
+      resource: { attributes: { 'service.name': 'payroll' } },
+    })
+    expect(own).toEqual(expected)
     expect(collected).toMatchObject({ via: 'otlp', id: 'r-1', source: 'payroll' })
     const asProtobuf = await edge.send(encode('r-1'), protobuf)
     expect(asProtobuf).toMatchObject({ status: 200, json: asJson.json })

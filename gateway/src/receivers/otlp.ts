@@ -1,6 +1,7 @@
 // OTLP/HTTP logs, as protobuf and as JSON. On /v1/logs, records with `audit.*` attributes; on /v1/audit, OTEP 0267's draft, in which
 // each record is one. Both are all or nothing here: a record that was dropped without a word would be worse than one sent again.
 import { isObject, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
+import { type AuditRecord, dateTimeOf, eventOfAuditRecord, traceparentOf } from '@killick/sdk/otel'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
 import { textOf } from '../utf8.ts'
@@ -47,9 +48,8 @@ export function readOtlp(bytes: Buffer, isJson: boolean, path: OtlpPath): OtlpRe
 const quoteIntegers = (text: string): string =>
   text.replace(/("(?:timeUnixNano|observedTimeUnixNano|intValue)"\s*:\s*)(-?\d+)(?=\s*[,}])/g, '$1"$2"')
 
+/** What the draft asks of every record; `outcome` may be `unknown`. */
 const REQUIRED = ['audit.record.id', 'audit.actor.id', 'audit.actor.type', 'audit.action', 'audit.outcome']
-/** What has a member of its own in an event. */
-const MAPPED = new Set([...REQUIRED, 'audit.target.id', 'audit.target.type', 'audit.source.id', 'audit.source.type'])
 
 function readRecord(
   record: JsonObject,
@@ -58,44 +58,25 @@ function readRecord(
   scope: JsonObject | null,
   at: string,
 ): Received {
-  const text = (name: string): string => {
-    const value = attributes[name]
-    if (typeof value !== 'string' || value === '') throw invalid(`The attribute ${name} is missing.`, at)
-    return value
+  for (const name of REQUIRED) {
+    if (typeof attributes[name] !== 'string' || attributes[name] === '')
+      throw invalid(`The attribute ${name} is missing.`, at)
   }
-  const [id, actorId, actorType, action, outcome] = REQUIRED.map(text) as [string, string, string, string, string]
-  if (outcome !== 'success' && outcome !== 'failure' && outcome !== 'denied' && outcome !== 'unknown')
-    throw invalid('audit.outcome must be success, failure, denied or unknown.', at)
-  const rest = Object.fromEntries(Object.entries(attributes).filter(([name]) => !MAPPED.has(name)))
-  const { 'audit.target.id': targetId, 'audit.source.id': from, 'audit.source.type': fromType } = attributes
-  const traceparent = traceOf(record)
-  const { eventName, severityText, body } = record
+  const { eventName, severityText: severity, body } = record
+  const made: AuditRecord = {
+    ...{ attributes, eventName, severity, resource, scope: scope?.name },
+    body: isObject(body) ? jsonOf(body, `${at}/body`) : undefined,
+    traceparent: traceOf(record),
+    occurredAt: timeOf(record, at),
+  }
+  const fail = (name: string, why: string): never => {
+    throw invalid(`${name} ${why}.`, at)
+  }
   const service = resource['service.name']
   return {
-    fields: {
-      action: typeof eventName === 'string' && eventName !== '' ? eventName : action,
-      actor: { type: actorType, id: actorId },
-      targets:
-        typeof targetId === 'string'
-          ? [{ type: String(attributes['audit.target.type'] ?? 'resource'), id: targetId }]
-          : [],
-      ...(outcome !== 'unknown' && { outcome }),
-      ...timeOf(record, at),
-      context: {
-        ...(typeof from === 'string' &&
-          (fromType === 'ipv4' || fromType === 'ipv6' ? { ip: from } : { from: { type: fromType ?? null, id: from } })),
-        ...(traceparent !== null && { traceparent }),
-      },
-      metadata: {
-        verb: action,
-        ...(isObject(body) && { body: jsonOf(body, `${at}/body`) }),
-        ...(typeof severityText === 'string' && severityText !== '' && { severity: severityText }),
-        ...(Object.keys(rest).length > 0 && { attributes: rest }),
-        ...(Object.keys(resource).length > 0 && { resource }),
-        ...(typeof scope?.name === 'string' && scope.name !== '' && { scope: scope.name }),
-      },
-    },
-    id,
+    // Of JSON nothing but JSON is made.
+    fields: eventOfAuditRecord(made, fail, ['audit.record.id']) as unknown as JsonObject,
+    id: attributes['audit.record.id'] as string,
     source: typeof service === 'string' && service !== '' ? service : null,
     at,
   }
@@ -104,24 +85,16 @@ function readRecord(
 const BILLION = 1_000_000_000n
 
 /** When it happened: nanoseconds since 1970, as decimal text. Absent or zero: not known. */
-function timeOf(record: JsonObject, at: string): { occurredAt?: string } {
-  const given = record.timeUnixNano ?? '0'
-  if (!/^\d{1,20}$/.test(String(given)))
-    throw invalid('timeUnixNano must be nanoseconds since 1970.', `${at}/timeUnixNano`)
-  const ns = BigInt(String(given))
-  if (ns === 0n) return {}
-  const seconds = new Date(Number(ns / BILLION) * 1000)
-  if (Number.isNaN(seconds.getTime())) throw invalid('timeUnixNano is too large.', `${at}/timeUnixNano`)
-  const fraction = (ns % BILLION).toString().padStart(9, '0').replace(/0+$/, '')
-  return { occurredAt: seconds.toISOString().replace('.000Z', fraction === '' ? 'Z' : `.${fraction}Z`) }
+function timeOf(record: JsonObject, at: string): string | undefined {
+  const given = String(record.timeUnixNano ?? '0')
+  if (!/^\d{1,20}$/.test(given)) throw invalid('timeUnixNano must be nanoseconds since 1970.', `${at}/timeUnixNano`)
+  return dateTimeOf(Number(BigInt(given) / BILLION), Number(BigInt(given) % BILLION))
 }
 
-/** W3C Trace Context of a record that has one. */
-function traceOf({ traceId, spanId, flags }: JsonObject): string | null {
-  if (typeof traceId !== 'string' || typeof spanId !== 'string') return null
-  if (!/^[0-9a-f]{32}$/i.test(traceId) || !/^[0-9a-f]{16}$/i.test(spanId)) return null
-  const sampled = (Number(flags ?? 0) & 1).toString().padStart(2, '0')
-  return `00-${traceId.toLowerCase()}-${spanId.toLowerCase()}-${sampled}`
+function traceOf({ traceId, spanId, flags }: JsonObject): string | undefined {
+  if (typeof traceId !== 'string' || typeof spanId !== 'string') return undefined
+  if (!/^[0-9a-f]{32}$/i.test(traceId) || !/^[0-9a-f]{16}$/i.test(spanId)) return undefined
+  return traceparentOf(traceId, spanId, Number(flags ?? 0))
 }
 
 function listOf(parent: JsonObject, member: string, at: string): JsonObject[] {

@@ -1,17 +1,18 @@
 /**
  * `@killick/sdk/otel`: log records of OpenTelemetry that carry attributes `audit.*`, into an open audit log. For the Node SDK
  * (`@opentelemetry/sdk-logs`), whose types it fits without needing them. The attributes are those of the draft OTEP 0267; the collector
- * of `@killick/gateway` makes the same event of the same record.
+ * of `@killick/gateway` makes events of them by the same rules, and takes `audit.record.id` for the sender's id.
  */
 
 import type { Recorded } from '../client/recorder.ts'
 import { toBase64 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { EventInput, Recordable, RecordableObject } from '../core/fields.ts'
-import { printTime } from '../core/time.ts'
 import { AT_ONCE, type EventRecorder, sayChanges } from './audit-member.ts'
+import { type AuditRecord, dateTimeOf, eventOfAuditRecord, traceparentOf } from './audit-record.ts'
 
 export type { EventRecorder } from './audit-member.ts'
+export { type AuditRecord, dateTimeOf, eventOfAuditRecord, traceparentOf } from './audit-record.ts'
 
 /** What is read of a `ReadableLogRecord` of `@opentelemetry/sdk-logs`. */
 export type AuditableLogRecord = {
@@ -35,13 +36,6 @@ export function isAuditRecord({ attributes }: Pick<AuditableLogRecord, 'attribut
   return Object.keys(attributes).some((name) => name.startsWith('audit.'))
 }
 
-const OUTCOMES = ['success', 'failure', 'denied'] as const
-const MAPPED = new Set(
-  ['action', 'outcome', 'actor.id', 'actor.type', 'target.id', 'target.type', 'source.id', 'source.type'].map(
-    (name) => `audit.${name}`,
-  ),
-)
-
 /**
  * The event of a log record: `eventName`, else `audit.action`, becomes the action, `audit.actor.*` the actor, `audit.target.*` the
  * target, `audit.source.*` part of the context, the span `context.traceparent`, the timestamp `occurredAt`. All other attributes, body,
@@ -50,62 +44,17 @@ const MAPPED = new Set(
  * a limit of the OpenTelemetry SDK
  */
 export function eventOfLogRecord(record: AuditableLogRecord): EventInput {
-  const { attributes, droppedAttributesCount, eventName, severityText, body, resource, instrumentationScope } = record
+  const { attributes, droppedAttributesCount, eventName, severityText, body, resource, spanContext } = record
   if (droppedAttributesCount > 0)
-    throw invalid('attributes', `lack ${droppedAttributesCount} that a limit of the OpenTelemetry SDK dropped`)
-  const text = (name: string): string => {
-    const value = attributes[name]
-    if (typeof value !== 'string' || value === '') throw invalid(name, 'must be a non-empty string')
-    return value
+    invalid('attributes', `lack ${droppedAttributesCount} that a limit of the OpenTelemetry SDK dropped`)
+  const made: AuditRecord = {
+    attributes: recordable(attributes) as RecordableObject,
+    ...{ eventName, severity: severityText, body: recordable(body), scope: record.instrumentationScope.name },
+    resource: recordable(resource.attributes) as RecordableObject,
+    traceparent: spanContext && traceparentOf(spanContext.traceId, spanContext.spanId, spanContext.traceFlags),
+    occurredAt: dateTimeOf(...record.hrTime),
   }
-  const action = text('audit.action')
-  const outcome = OUTCOMES.find((each) => each === attributes['audit.outcome'])
-  if (!outcome && attributes['audit.outcome'] !== undefined && attributes['audit.outcome'] !== 'unknown')
-    throw invalid('audit.outcome', 'must be success, failure, denied or unknown')
-  const rest = Object.entries(attributes).filter(([name]) => !MAPPED.has(name))
-  const context = contextOf(record)
-  return {
-    action: eventName || action,
-    actor: { type: text('audit.actor.type'), id: text('audit.actor.id') },
-    targets:
-      attributes['audit.target.id'] === undefined
-        ? []
-        : [
-            {
-              type: attributes['audit.target.type'] === undefined ? 'resource' : text('audit.target.type'),
-              id: text('audit.target.id'),
-            },
-          ],
-    ...(outcome && { outcome }),
-    ...timeOf(record),
-    ...(Object.keys(context).length > 0 && { context }),
-    metadata: {
-      verb: action,
-      ...(body !== undefined && body !== null && { body: recordable(body) }),
-      ...(severityText && { severity: severityText }),
-      ...(rest.length > 0 && { attributes: recordable(Object.fromEntries(rest)) }),
-      ...(Object.keys(resource.attributes).length > 0 && { resource: recordable(resource.attributes) }),
-      ...(instrumentationScope.name && { scope: instrumentationScope.name }),
-    },
-  }
-}
-
-function contextOf({ attributes, spanContext }: AuditableLogRecord): RecordableObject {
-  const { 'audit.source.id': from, 'audit.source.type': type } = attributes
-  const isAddress = type === 'ipv4' || type === 'ipv6'
-  const flags = ((spanContext?.traceFlags ?? 0) & 1).toString().padStart(2, '0')
-  return {
-    ...(typeof from === 'string' &&
-      (isAddress ? { ip: from } : { from: { type: typeof type === 'string' ? type : null, id: from } })),
-    ...(spanContext && { traceparent: `00-${spanContext.traceId}-${spanContext.spanId}-${flags}` }),
-  }
-}
-
-/** To the nanosecond, as the record has it; nothing at zero, which stands for not known. */
-function timeOf({ hrTime: [seconds, nanos] }: AuditableLogRecord): { occurredAt?: string } {
-  if (seconds === 0 && nanos === 0) return {}
-  const fraction = String(nanos).padStart(9, '0').replace(/0+$/, '')
-  return { occurredAt: printTime(seconds * 1000).replace('.000Z', fraction === '' ? 'Z' : `.${fraction}Z`) }
+  return eventOfAuditRecord(made, invalid)
 }
 
 /** `AnyValue` of OpenTelemetry as JSON: bytes as base64, as in OTLP's JSON. */
@@ -116,8 +65,9 @@ function recordable(value: unknown): Recordable {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, recordable(member)]))
 }
 
-const invalid = (name: string, why: string) =>
-  new KillickError('field_invalid', `Log record: ${name} ${why}`, { field: `/attributes/${name}` })
+function invalid(name: string, why: string): never {
+  throw new KillickError('field_invalid', `Log record: ${name} ${why}`, { field: `/attributes/${name}` })
+}
 
 async function recordAll(audit: EventRecorder, records: readonly AuditableLogRecord[]): Promise<Error | null> {
   const failed: Error[] = []

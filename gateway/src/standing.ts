@@ -1,7 +1,8 @@
 // How far events have come: durable here, accepted by the ledger, anchored to a chain.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type AuditLog, KillickError } from '@killick/sdk'
-import { isObject, parseJson } from '@killick/sdk/core'
+import { openApi } from '@killick/sdk/audit'
+import { isObject, MAX_PROOF_BYTES } from '@killick/sdk/core'
 import type { AnsweredEvent } from './recording.ts'
 
 /** How far an event has come. `anchored` is the service's word here; a proof shows it to everybody. */
@@ -37,7 +38,7 @@ export async function reach(
   if (access === null) return { state: 'accepted', reason: 'option_invalid' }
   for (let pause = FIRST_LOOK_MS; ; pause = Math.min(2 * pause, MAX_LOOK_MS)) {
     const left = until - performance.now()
-    if (await isAnchored(access, last.id, Math.max(left, 1))) return { state: 'anchored' }
+    if (await isAnchored(access, last.id, Math.max(Math.ceil(left), 1))) return { state: 'anchored' }
     if (until - performance.now() <= pause) return { state: 'accepted', reason: 'not_anchored' }
     await sleep(pause, undefined, { ref: false })
   }
@@ -61,20 +62,12 @@ async function acceptance(log: AuditLog, seq: number, ms: number): Promise<strin
 }
 
 /** Whether the service's proof of the event has an anchor. A service that does not answer says nothing. */
-async function isAnchored({ url, token }: ProofAccess, id: string, ms: number): Promise<boolean> {
+async function isAnchored({ url, token }: ProofAccess, id: string, timeoutMs: number): Promise<boolean> {
   try {
-    const response = await fetch(`${url.replace(/\/+$/, '')}/v1/proofs/${id}`, {
-      headers: { authorization: `Bearer ${token}` },
-      redirect: 'error',
-      signal: AbortSignal.timeout(Math.ceil(ms)),
-    })
-    if (!response.ok) {
-      await response.body?.cancel()
-      return false
-    }
-    const proof = parseJson(await response.text())
+    const proof = await openApi(url, token, { patience: 0, timeoutMs }).json(`/v1/proofs/${id}`, MAX_PROOF_BYTES)
     return isObject(proof) && Array.isArray(proof.anchors) && proof.anchors.length > 0
-  } catch {
-    return false
+  } catch (error) {
+    if (error instanceof KillickError) return false
+    throw error
   }
 }

@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseEvent } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { startChain } from '../support/local-chain.ts'
 import { sample, type TestCollector, testCollector } from './support.ts'
 
 let service: TestService
@@ -11,15 +11,21 @@ let edge: TestCollector
 
 beforeAll(async () => {
   service = await testService()
-  const token = join(tmpdir(), `killick-reader-${process.pid}`)
-  writeFileSync(token, `${READER}\n`)
-  edge = await testCollector(service.url, { readerToken: token, limits: { waitMs: 5_000 } })
-  expect((await register(service.url, 'edge-1', [{ jwk: edge.jwk }])).status).toBe(201)
+  edge = await collectorOf(service, 5_000)
 })
 afterAll(async () => {
   await edge?.stop()
   await service?.stop()
 })
+
+/** A collector that may ask for proofs. */
+async function collectorOf({ url, folder }: TestService, waitMs: number): Promise<TestCollector> {
+  const token = join(folder, 'reader.token')
+  writeFileSync(token, `${READER}\n`)
+  const collector = await testCollector(url, { readerToken: token, limits: { waitMs } })
+  expect((await register(url, 'edge-1', [{ jwk: collector.jwk }])).status).toBe(201)
+  return collector
+}
 
 /** The event as the ledger has it. */
 async function inLedger(id: unknown) {
@@ -54,6 +60,27 @@ describe('one event', () => {
     const { status, json } = await edge.send(sample(2), { path: '/v1/events?wait=anchored' })
     expect(status).toBe(202)
     expect(json).toMatchObject({ state: 'accepted', reason: 'not_anchored', id: expect.any(String) })
+  })
+
+  test('is answered as anchored once its proof has an anchor', async () => {
+    const chain = await startChain()
+    const anchoring = await testService({
+      KILLICK_RPC_URL: chain.url,
+      KILLICK_CONTRACT: await chain.deployAnchorLog(),
+      KILLICK_CHAIN_KEY: await chain.newKey(),
+      KILLICK_ANCHOR_INTERVAL_MS: '200',
+      KILLICK_CONFIRMATIONS: '1',
+    })
+    const collector = await collectorOf(anchoring, 20_000)
+    try {
+      const { status, json } = await collector.send(sample(1), { path: '/v1/events?wait=anchored' })
+      expect({ status, json }).toMatchObject({ status: 200, json: { state: 'anchored' } })
+      expect((await call(anchoring.url, `/v1/proofs/${json.id}`)).json.anchors).toHaveLength(1)
+    } finally {
+      await collector.stop()
+      await anchoring.stop()
+      await chain.stop()
+    }
   })
 })
 

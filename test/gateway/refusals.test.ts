@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { request as requestTls } from 'node:https'
@@ -10,7 +9,7 @@ import { checkCollectorConfig, GatewayStartError, makeEmitterKey } from '@killic
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { findTool } from '../../scripts/lib/tools.ts'
 import { smallDisk } from '../support/small-disk.ts'
-import { NOWHERE, sample, type TestCollector, testCollector } from './support.ts'
+import { certifier, NOWHERE, sample, type TestCollector, testCollector } from './support.ts'
 
 /** Its ledger is away all the time. */
 let edge: TestCollector
@@ -108,13 +107,13 @@ test.skipIf(findTool('openssl') === null)(
   'a client certificate is an identity if the CA that is named has signed it',
   async () => {
     const made = await withCertificates()
-    const { ca, folder, url, stop } = made
+    const { ca, file, url, stop } = made
     try {
       const ask = (name: string | null) =>
         new Promise<number | string>((resolve) => {
           const files = name && {
-            cert: readFileSync(join(folder, `${name}.crt`)),
-            key: readFileSync(join(folder, `${name}.key`)),
+            cert: readFileSync(file(`${name}.crt`)),
+            key: readFileSync(file(`${name}.key`)),
           }
           const options = {
             method: 'POST',
@@ -141,29 +140,12 @@ test.skipIf(findTool('openssl') === null)(
 
 async function withCertificates() {
   const made = await testCollector(NOWHERE)
-  const ssl = (...args: string[]) => execFileSync('openssl', args, { cwd: made.folder, stdio: 'pipe' })
-  const fresh = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
-  const issue = (name: string, alternative: string, signer: string[]) =>
-    ssl(
-      ...fresh,
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.crt`,
-      '-subj',
-      `/CN=${name}`,
-      '-addext',
-      `subjectAltName=${alternative}`,
-      ...signer,
-    )
-  ssl(...fresh, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=ca')
-  const byCa = ['-CA', 'ca.crt', '-CAkey', 'ca.key']
-  issue('server', 'DNS:localhost,IP:127.0.0.1', byCa)
-  issue('payroll', 'DNS:payroll.internal', byCa)
-  issue('other', 'DNS:other.internal', byCa)
-  issue('forged', 'DNS:payroll.internal', [])
-  const { folder } = made
-  const tls = { cert: join(folder, 'server.crt'), key: join(folder, 'server.key'), clientCa: join(folder, 'ca.crt') }
+  const { issue, file } = certifier(made.folder)
+  issue('server', 'DNS:localhost,IP:127.0.0.1')
+  issue('payroll', 'DNS:payroll.internal')
+  issue('other', 'DNS:other.internal')
+  issue('forged', 'DNS:payroll.internal', false)
+  const tls = { cert: file('server.crt'), key: file('server.key'), clientCa: file('ca.crt') }
   const secure = await testCollector(NOWHERE, {
     listen: { port: 0, tls },
     emitters: [{ name: 'payroll', certificates: ['dns:payroll.internal'] }],
@@ -172,7 +154,7 @@ async function withCertificates() {
     await secure.stop()
     await made.stop()
   }
-  return { folder, url: secure.url, ca: readFileSync(tls.clientCa), stop }
+  return { file, url: secure.url, ca: readFileSync(tls.clientCa), stop }
 }
 
 describe('what is sent', () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -94,4 +95,22 @@ export async function post(url: string, body: string | Uint8Array, headers: Reco
   const text = await response.text()
   const isJson = /json/.test(response.headers.get('content-type') ?? '')
   return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : {} }
+}
+
+/** Makes certificates in a folder, as `<name>.crt` and `<name>.key`. Node makes none. */
+export function certifier(folder: string) {
+  const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
+  const issue = (name: string, more: readonly string[]) => {
+    const files = ['-keyout', `${name}.key`, '-out', `${name}.crt`, '-subj', `/CN=${name}`]
+    execFileSync('openssl', [...made, ...files, ...more], { cwd: folder, stdio: 'pipe' })
+  }
+  issue('ca', [])
+  return {
+    /** @param alternative such as `DNS:localhost` @param isByCa false: signed by itself */
+    issue(name: string, alternative: string, isByCa = true): void {
+      const signer = isByCa ? ['-CA', 'ca.crt', '-CAkey', 'ca.key'] : []
+      issue(name, ['-addext', `subjectAltName=${alternative}`, ...signer])
+    },
+    file: (name: string): string => join(folder, name),
+  }
 }

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,7 +7,7 @@ import { parseEvent } from '@killick/sdk/core'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { readMessage } from '../../gateway/src/syslog/message.ts'
 import { findTool } from '../../scripts/lib/tools.ts'
-import { NOWHERE, type TestCollector, testCollector } from './support.ts'
+import { certifier, NOWHERE, type TestCollector, testCollector } from './support.ts'
 
 const SSHD = '<86>1 2026-11-27T10:00:00.003Z web-1 sshd 4711 - [origin ip="192.0.2.1"] Accepted publickey for ada'
 
@@ -103,27 +102,8 @@ test.skipIf(findTool('openssl') === null)(
   async () => {
     const folder = mkdtempSync(join(tmpdir(), 'killick-syslog-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    const fresh = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
-    const issue = (name: string, alternative: string, ...signer: string[]) =>
-      execFileSync(
-        'openssl',
-        [
-          ...fresh,
-          '-keyout',
-          `${name}.key`,
-          '-out',
-          `${name}.crt`,
-          '-subj',
-          `/CN=${name}`,
-          '-addext',
-          `subjectAltName=${alternative}`,
-          ...signer,
-        ],
-        { cwd: folder, stdio: 'pipe' },
-      )
-    issue('ca', 'DNS:ca')
-    for (const name of ['localhost', 'web', 'stranger']) issue(name, `DNS:${name}`, '-CA', 'ca.crt', '-CAkey', 'ca.key')
-    const file = (name: string) => join(folder, name)
+    const { issue, file } = certifier(folder)
+    for (const name of ['localhost', 'web', 'stranger']) issue(name, `DNS:${name}`)
     const edge = await withSyslog({
       listen: { port: 0, tls: { cert: file('localhost.crt'), key: file('localhost.key'), clientCa: file('ca.crt') } },
       emitters: [{ name: 'web', certificates: ['dns:web'] }],

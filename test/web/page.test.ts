@@ -298,6 +298,19 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
     })
   })
 
+  test('an event that a collector recorded says for whom, and that they did not sign', async () => {
+    const by = (name: string) => ({ by: name, emitter: 'payroll-app', auth: 'key', source: 'payroll', via: 'json' })
+    const { page } = await show(await ledger.prove({ ...INVOICE, collected: by('billing-api') }))
+    expect(await stateOf(page)).toBe('genuine')
+    expect(await page.innerText('.facts')).toMatch(
+      /On behalf of\s+payroll, handed in by payroll-app with a key; the collector signed, they did not/,
+    )
+    // What another source claims to have collected says nothing.
+    const other = await show(await ledger.prove({ ...INVOICE, collected: by('edge-9') }))
+    expect(await stateOf(other.page)).toBe('genuine')
+    expect(await other.page.innerText('.facts')).not.toContain('On behalf of')
+  })
+
   test('much is folded, and shown to who asks; numbers keep their order beside other scripts', async () => {
     const targets = Array.from({ length: 60 }, (_, i) => ({ type: 'dataset', id: `ds-${i}` }))
     const metadata = Object.fromEntries(Array.from({ length: 120 }, (_, i) => [`key${i}`, i]))

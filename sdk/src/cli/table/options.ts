@@ -61,6 +61,17 @@ export const ADMIN_TOKEN = {
   ...PLAIN_HTTP,
 } as const
 
+/** Which log a command means to write to. */
+export const EXPECTED_LOG_KEY = {
+  'log-key': {
+    value: 'vkey',
+    env: 'KILLICK_LOG_KEY',
+    config: 'logKey',
+    complete: 'file',
+    about: 'verifier key of the log that the service must keep, or a file that holds it',
+  },
+} as const
+
 /** Which events. */
 export const CONDITIONS = {
   action: { value: 'action', about: 'an action such as invoice.approve, or all that begin alike: invoice.*' },

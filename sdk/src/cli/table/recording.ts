@@ -1,5 +1,5 @@
 import { command } from './entry.ts'
-import { ADMIN_TOKEN, CONFIG, JSON_FAILURE, JSON_OUT, URL_OPTION } from './options.ts'
+import { ADMIN_TOKEN, CONFIG, EXPECTED_LOG_KEY, JSON_FAILURE, JSON_OUT, URL_OPTION } from './options.ts'
 
 export const INIT = command({
   name: 'init',
@@ -109,13 +109,7 @@ export const REGISTER = command({
     'not-after': { value: 'time', about: 'the key counts until this RFC 3339 time' },
     ...URL_OPTION,
     ...ADMIN_TOKEN,
-    'log-key': {
-      value: 'vkey',
-      env: 'KILLICK_LOG_KEY',
-      config: 'logKey',
-      complete: 'file',
-      about: 'verifier key of the log that the service must keep, or a file that holds it',
-    },
+    ...EXPECTED_LOG_KEY,
     ...CONFIG,
     ...JSON_OUT,
   },
@@ -158,13 +152,7 @@ export const ACTIONS = command({
     source: { value: 'name', env: 'KILLICK_SOURCE', config: 'source', about: 'name of the source' },
     ...URL_OPTION,
     ...ADMIN_TOKEN,
-    'log-key': {
-      value: 'vkey',
-      env: 'KILLICK_LOG_KEY',
-      config: 'logKey',
-      complete: 'file',
-      about: 'verifier key of the log that the service must keep, or a file that holds it',
-    },
+    ...EXPECTED_LOG_KEY,
     ...CONFIG,
     ...JSON_OUT,
   },

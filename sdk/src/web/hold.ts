@@ -1,5 +1,4 @@
-// Holds back what a handler answers on node:http until the event of its request is durable. Only public methods of the response are
-// used, so that HTTP/2 and whatever else looks like a ServerResponse is held alike.
+// Holds back what a handler answers on node:http until the event of its request is durable, by public methods of the response alone.
 import { type ServerResponse, STATUS_CODES, validateHeaderName, validateHeaderValue } from 'node:http'
 import { warnOnce } from '../kit/index.ts'
 import { isKept, UNRECORDED } from './unrecorded.ts'

@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /**
- * Files that take more than ten seconds, the longest first: one of them that begins last leaves the other cores with nothing to
+ * The files that take longest, beginning with the longest: one of them that begins last leaves the other cores with nothing to
  * do. The one that runs alone comes before all others, which then go on in the processes that they have begun in.
  */
 const LONG = [
@@ -20,6 +20,14 @@ const LONG = [
   ...['anchor-service/ledger/head-memory', 'sdk/audit/answers', 'web/language', 'sdk/cli/ledger'],
   ...['anchor-service/ledger/index/runs', 'anchor-service/ledger/index/indexing'],
   ...['web/evidence', 'web/shares', 'web/vectors'],
+  ...[
+    'sdk/client/spool',
+    'anchor-service/anchor/nodes',
+    'anchor-service/intake/read-batch',
+    'anchor-service/http/fuzz',
+  ],
+  ...['anchor-service/http/guards', 'anchor-service/hostile', 'sdk/cli/cli', 'anchor-service/anchor/service'],
+  ...['anchor-service/clocks'],
   ...['anchor-service/ledger/read/costs', 'contracts/RFC9162', 'contracts/AnchorLog', 'crash/database-disk-full'],
 ].map((name) => `/test/${name}.test.ts`)
 

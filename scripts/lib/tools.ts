@@ -20,6 +20,11 @@ export const TOOLS = {
   // Client certificates for the collector's tests.
   openssl: { names: ['openssl'], install: 'apt-get install openssl' },
   groff: { names: ['groff'], install: 'apt-get install groff-base' },
+  // Programs that send to the collector, in the languages of its guide.
+  curl: { names: ['curl'], install: 'apt-get install curl' },
+  python3: { names: ['python3'], install: 'apt-get install python3' },
+  php: { names: ['php'], install: 'apt-get install php-cli' },
+  javac: { names: ['javac'], install: 'apt-get install default-jdk-headless' },
 } as const
 
 /** The path of the first program of these names on the PATH, or null. */

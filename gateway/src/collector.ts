@@ -99,6 +99,7 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
     logLevel: config.logLevel,
     emitters: config.emitters,
     mappings: config.mappings,
+    otlp: config.otlp && { mapping: config.mappings[config.otlp.mapping]!, declared: new Set(config.fields) },
     isDraining: () => closing !== null,
   }
   let syslog: SyslogServer | null = null

@@ -23,6 +23,8 @@ export type CollectorConfig = {
   readerToken: string | null
   /** Where emitters connect; at least one of `port` and `socket`. */
   listen: CollectorListen
+  /** How log records on /v1/logs that have no `audit.*` attributes become events. Default: they are rejected. */
+  otlp: OtlpConfig | null
   /** Where messages of syslog (RFC 5424) arrive. Default: nowhere. */
   syslog: SyslogConfig | null
   /** Files of NDJSON that are followed. Default: none. */
@@ -60,6 +62,16 @@ export type FollowedFile = {
   emitter: string
   /** The mapping that makes events of its lines. Default: they are plain JSON. */
   mapping: string | null
+}
+
+/** How log records of OTLP without `audit.*` attributes become events. */
+export type OtlpConfig = {
+  /**
+   * The mapping that makes events of them. Its input is a record as an object with `eventName`, `severity`, `severityNumber`, `body`,
+   * `time`, `observedTime`, `traceparent`, `traceId`, `spanId`, `scope` (`name`, `version`), and by their names `attributes` and
+   * `resource`. What the mapping does not cover is rejected in the answer, and counted.
+   */
+  mapping: string
 }
 
 /** Where messages of syslog (RFC 5424) arrive, and how they become events. */
@@ -171,6 +183,7 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
     logKey: root.optional('logKey'),
     readerToken: path(root.optional('readerToken')),
     listen: listenOf(root.object('listen'), path),
+    otlp: root.has('otlp') ? otlpOf(root.object('otlp')) : null,
     syslog: root.has('syslog') ? syslogOf(root.object('syslog')) : null,
     files: root.has('files')
       ? root.list('files').map((each, i) => fileOf(members(each, `/files/${i}`, faults), path))
@@ -194,6 +207,8 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
     if (signed !== null && !emitters.some((emitter) => emitter.name === signed.emitter))
       faults.push(`/mappings/${name}/signed/emitter is no emitter of this file`)
   faults.push(...syslogFaults(config), ...nobodyFaults(config))
+  if (config.otlp !== null && !Object.hasOwn(config.mappings, config.otlp.mapping))
+    faults.push(`/otlp/mapping: there is no mapping ${config.otlp.mapping}`)
   for (const [i, { emitter, mapping }] of config.files.entries()) {
     if (!emitters.some(({ name }) => name === emitter))
       faults.push(`/files/${i}/emitter must be an emitter of this file`)
@@ -267,6 +282,12 @@ function fileOf(file: Members, path: (text: string | null) => string | null): Fo
     mapping: file.optional('mapping'),
   }
   file.done()
+  return made
+}
+
+function otlpOf(otlp: Members): OtlpConfig {
+  const made: OtlpConfig = { mapping: otlp.text('mapping') }
+  otlp.done()
   return made
 }
 

@@ -9,6 +9,7 @@ export {
   checkCollectorConfig,
   type EmitterConfig,
   type FollowedFile,
+  type OtlpConfig,
   readCollectorConfig,
   type SyslogConfig,
 } from './config.ts'

@@ -11,7 +11,7 @@ collect  records events on behalf of programs that hold no key: they send JSON o
 key      makes a key for an emitter: prints it once, with the entry for the configuration
 check    reads the configuration and names every fault at once
 map      shows the events that a mapping makes of a file with JSON, and records nothing; with --header <name>: <value> as often as
-         the mapping needs headers
+         the mapping needs headers; with --otlp json or --otlp protobuf, of a file with a request to /v1/logs
 
 The comments of src/config.ts describe every member of the configuration.
 `
@@ -30,7 +30,9 @@ async function main(args: readonly string[]): Promise<void> {
     print(`${file} is in order: ${emitters.length} ${emitters.length === 1 ? 'emitter' : 'emitters'}\n`)
   } else if (command === 'map' && flag === '--config' && file !== undefined && more.length >= 2) {
     const { tryMapping } = await import('./try-mapping.ts')
-    print(tryMapping(readCollectorConfig(file), more[0]!, more[1]!, more.slice(2)))
+    const { events, left } = tryMapping(readCollectorConfig(file), more[0]!, more[1]!, more.slice(2))
+    print(events)
+    if (left !== null) process.stderr.write(`${printable(left)}\n`)
   } else if (command === 'collect' && hasFile) {
     const config = readCollectorConfig(file)
     const { startCollector } = await import('./collector.ts')

@@ -49,6 +49,12 @@ export function makeCollectorMetrics(log: () => AuditLog, ids: SenderIds) {
       labelNames: ['emitter'],
       registers,
     }),
+    unmapped: new Counter({
+      name: 'killick_collector_unmapped_records_total',
+      help: 'Log records of OTLP of which the mapping made no event, by the code of the reason; they were not recorded',
+      labelNames: ['emitter', 'code'],
+      registers,
+    }),
     refusals: new Counter({
       name: 'killick_collector_refusals_total',
       help: 'Requests refused, by code; the emitter is empty where it is not known',

@@ -152,11 +152,11 @@ test('a rule that does not parse is a fault of the configuration', () => {
   expect(checkMapping({ ...base, event: { action: '{a}', actor: { id: '{/a' } } })).toHaveLength(2)
   const mappings = { Bad: { event: { action: '{a}' } }, other: { evnt: {} } }
   try {
-    checkCollectorConfig({ ...example, mappings })
+    checkCollectorConfig({ ...example, mappings, otlp: { mapping: 'none' } })
     expect.unreachable()
   } catch (error) {
     const faults = (error as GatewayStartError).faults.join('\n')
-    for (const place of ['/mappings/Bad', '/mappings/other/evnt', '/mappings/other/event'])
+    for (const place of ['/mappings/Bad', '/mappings/other/evnt', '/mappings/other/event', '/otlp/mapping'])
       expect(faults).toContain(place)
   }
 })
@@ -169,8 +169,9 @@ test('a dry run shows the events, or what is wrong', () => {
   )
   const config = checkCollectorConfig(example)
   const headers = ['--header', 'X-GitHub-Event: issues', '--header', 'X-GitHub-Delivery: d-1']
-  const shown = parseJson(tryMapping(config, 'github', file, headers))
+  const shown = parseJson(tryMapping(config, 'github', file, headers).events)
   expect(isObject(shown) && shown.action).toBe('github.issues.opened')
   expect(() => tryMapping(config, 'github', file, [])).toThrow('header:x-github-event')
   expect(() => tryMapping(config, 'none', file, [])).toThrow('no mapping none')
+  expect(() => tryMapping(config, 'github', file, ['--otlp', 'xml'])).toThrow('--otlp xml is not')
 })

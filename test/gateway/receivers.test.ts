@@ -1,9 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseEvent } from '@killick/sdk/core'
+import { checkCollectorConfig } from '@killick/gateway'
+import { type JsonObject, parseEvent, parseJson } from '@killick/sdk/core'
 import { eventOfLogRecord } from '@killick/sdk/otel'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { tryMapping } from '../../gateway/src/try-mapping.ts'
 import { NOWHERE, type TestCollector, testCollector } from './support.ts'
+
+const EXAMPLE = new URL('../../examples/collector/collector.json', import.meta.url)
 
 let edge: TestCollector
 
@@ -255,6 +259,94 @@ describe('OTLP', () => {
     expect(done).toMatchObject({ status: 200, text: '' })
     expect(done.headers.get('content-type')).toBe('application/x-protobuf')
     expect(await (await fetch(`${edge.url}/metrics`)).text()).toMatch(/other_records_total\{emitter="payroll"\} 2/)
+  })
+
+  test('on /v1/logs a mapping makes events of other records; what it does not cover is rejected, with the reason', async () => {
+    const example = parseJson(readFileSync(EXAMPLE, 'utf8')) as { mappings: JsonObject; otlp: JsonObject } & JsonObject
+    const mapped = await testCollector(NOWHERE, {
+      mappings: { 'app-logs': example.mappings['app-logs']! },
+      otlp: example.otlp,
+      limits: { bodyEvents: 6 },
+    })
+    const login = { 'log.record.uid': 'l-1', 'user.id': 'ada', 'client.address': '203.0.113.7' }
+    const logs: [eventName: string, attributes: Record<string, string>][] = [
+      ['user.login', login],
+      ['cache.miss', { key: 'k' }],
+      ['user.login', { ...login, 'log.record.uid': 'l-2', outcome: 'odd' }],
+      ['user.logout', { 'log.record.uid': 'l-3', 'user.id': 'zoë', outcome: 'denied' }],
+      ['a'.repeat(300), { 'user.id': 'ada' }],
+      ['cache.miss', { key: 'k' }],
+    ]
+    const asJson = request(
+      ...logs.map(([eventName, attributes]) => ({
+        ...{ observedTimeUnixNano: '1714041600000000001', severityNumber: 9, severityText: 'INFO', flags: 1, ...trace },
+        ...{ eventName, attributes: keyValues(attributes), body: { kvlistValue: { values: keyValues({ a: 'b' }) } } },
+      })),
+    )
+    const log = ([eventName, attributes]: (typeof logs)[number]) => [
+      ...[(2 << 3) | 0, 9, ...bytes(3, 'INFO'), ...bytes(5, bytes(6, bytes(1, keyValue('a', bytes(1, 'b')))))],
+      ...Object.entries(attributes).flatMap(([key, value]) => bytes(6, keyValue(key, bytes(1, value)))),
+      ...[(8 << 3) | 5, 1, 0, 0, 0, ...bytes(9, Buffer.from(trace.traceId, 'hex'))],
+      ...[...bytes(10, Buffer.from(trace.spanId, 'hex')), (11 << 3) | 1, ...nanoseconds, ...bytes(12, eventName)],
+    ]
+    const resource = bytes(1, keyValue('service.name', bytes(1, 'payroll')))
+    const asProtobuf = (of: typeof logs) =>
+      Uint8Array.from(
+        bytes(1, [
+          ...bytes(1, resource),
+          ...bytes(
+            2,
+            of.flatMap((each) => bytes(2, log(each))),
+          ),
+        ]),
+      )
+    const reason =
+      '4 log records were not recorded, since the mapping makes no event of them (2 collect_input_invalid, 1 mapping_empty, ' +
+      '1 field_invalid). The first, /resourceLogs/0/scopeLogs/0/logRecords/1: The mapping needs {/attributes/user.id}, and ' +
+      'the input has none.'
+    try {
+      const path = '/v1/logs'
+      const first = await mapped.send(asJson, { path })
+      expect(first).toMatchObject({
+        status: 200,
+        json: { partialSuccess: { rejectedLogRecords: '4', errorMessage: reason } },
+      })
+      expect(mapped.collector.log.status.recorded).toBe(2)
+      // The same, and so recorded before.
+      const second = await mapped.send(asProtobuf(logs), { path, type: protobuf.type })
+      expect(second.status).toBe(200)
+      expect(second.text).toContain(reason)
+      expect(second.text).toContain('\b\u0004') // Field 1: four
+      expect(mapped.collector.log.status.recorded).toBe(2)
+      const page = await (await fetch(`${mapped.url}/metrics`)).text()
+      for (const [code, count] of Object.entries({ collect_input_invalid: 4, mapping_empty: 2, field_invalid: 2 }))
+        expect(page).toContain(`killick_collector_unmapped_records_total{emitter="payroll",code="${code}"} ${count}\n`)
+      const many = await mapped.send(asProtobuf([...logs, logs[0]!]), { path, type: protobuf.type })
+      expect(many).toMatchObject({ status: 413, json: { code: 'collect_body_too_large', maxEvents: 6 } })
+
+      const files = { json: join(mapped.folder, 'logs.json'), protobuf: join(mapped.folder, 'logs.bin') }
+      writeFileSync(files.json, JSON.stringify(asJson))
+      writeFileSync(files.protobuf, asProtobuf(logs))
+      const trial = (kind: keyof typeof files) =>
+        tryMapping(checkCollectorConfig(example), 'app-logs', files[kind], ['--otlp', kind])
+      expect(trial('protobuf')).toEqual(trial('json'))
+      expect(trial('json').left).toBe(reason)
+      expect(JSON.parse(trial('json').events.split('\n}\n')[1]!.concat('}'))).toEqual({
+        ...{ id: 'l-3', source: 'payroll', action: 'user.logout', outcome: 'denied' },
+        ...{ actor: { type: 'user', id: 'zoë' }, targets: [{ type: 'service', id: 'payroll' }] },
+        occurredAt: '2024-04-25T10:40:00.000000001Z',
+        context: { traceparent: expected.context.traceparent },
+        metadata: {
+          log: {
+            ...{ eventName: 'user.logout', severity: 'INFO', severityNumber: 9, body: { a: 'b' }, ...trace },
+            ...{ observedTime: '2024-04-25T10:40:00.000000001Z', traceparent: expected.context.traceparent },
+            ...{ attributes: logs[3]![1], resource: { 'service.name': 'payroll' } },
+          },
+        },
+      })
+    } finally {
+      await mapped.stop()
+    }
   })
 
   test('what is broken is refused', async () => {

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
 import { readOtlp } from '../receivers/otlp.ts'
+import { makeRecordMapper } from '../receivers/otlp-mapping.ts'
 import { encodeResponse } from '../receivers/otlp-messages.ts'
 import type { AnsweredEvent } from '../recording.ts'
 import type { Reached } from '../standing.ts'
@@ -22,13 +23,25 @@ export function otlpRoutes(app: FastifyInstance, deps: CollectorDeps, isSocket: 
         const goal = readGoal(request)
         const isJson = isJsonBody(request)
         const { bytes } = await handling.whole()
-        const { received, others } = readOtlp(bytes, isJson, path)
-        checkCount(received, deps.limits.bodyEvents)
+        const { otlp, limits } = deps
+        const mapper = otlp && makeRecordMapper(otlp, request.headers, limits.bodyEvents)
+        const { received, others } = readOtlp(bytes, isJson, path, mapper)
+        checkCount(received, limits.bodyEvents)
         const events = received.length === 0 ? [] : await handling.record(received, bytes.length)
         const { status, reached } = await reachGoal(goal, events, deps)
         if (path === 'audit') return reply.code(status).send(receiptOf(received, events, reached))
-        if (others > 0) deps.metrics.others.inc({ emitter: handling.who.emitter.name }, others)
-        return sendLogs(reply.code(status), isJson, others)
+        const emitter = handling.who.emitter.name
+        if (others > 0) deps.metrics.others.inc({ emitter }, others)
+        const unmapped = mapper?.unmapped() ?? null
+        for (const [code, count] of unmapped?.counts ?? []) deps.metrics.unmapped.inc({ emitter, code }, count)
+        reply.code(status)
+        if (unmapped !== null) return sendLogs(reply, isJson, unmapped.count, unmapped.sentence)
+        return sendLogs(
+          reply,
+          isJson,
+          others,
+          `${others} log records have no audit.* attributes, and were not recorded`,
+        )
       },
     )
 }
@@ -39,17 +52,9 @@ function isJsonBody(request: FastifyRequest): boolean {
   return type === 'application/json'
 }
 
-/** OTLP's answer. Records that are no audit records were rejected, which OTLP says in a successful answer. */
-function sendLogs(reply: FastifyReply, isJson: boolean, others: number): FastifyReply {
-  const response =
-    others === 0
-      ? {}
-      : {
-          partialSuccess: {
-            rejectedLogRecords: String(others),
-            errorMessage: `${others} log records have no audit.* attributes, and were not recorded`,
-          },
-        }
+/** OTLP's answer. Records of which no event was made were rejected, which OTLP says in a successful answer. */
+function sendLogs(reply: FastifyReply, isJson: boolean, rejected: number, errorMessage: string): FastifyReply {
+  const response = rejected === 0 ? {} : { partialSuccess: { rejectedLogRecords: String(rejected), errorMessage } }
   return isJson ? reply.send(response) : reply.type(PROTOBUF).send(encodeResponse(response))
 }
 

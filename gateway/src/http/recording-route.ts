@@ -8,6 +8,7 @@ import { GatewayRefusal } from '../errors.ts'
 import type { FairShare } from '../fairness.ts'
 import type { CollectorMetrics } from '../metrics.ts'
 import type { Received } from '../received.ts'
+import type { RecordMapping } from '../receivers/otlp-mapping.ts'
 import type { AnsweredEvent, EmitterRecording } from '../recording.ts'
 import { type EventState, type ProofAccess, type Reached, reach } from '../standing.ts'
 import { type BodyBounds, readWhole, type WholeBody } from './body.ts'
@@ -27,6 +28,8 @@ export type CollectorDeps = {
   readonly logLevel: string
   readonly emitters: readonly EmitterConfig[]
   readonly mappings: CollectorConfig['mappings']
+  /** For log records of OTLP that have no `audit.*` attributes; null: they are rejected. */
+  readonly otlp: RecordMapping | null
   /** Whether the collector is being stopped. */
   readonly isDraining: () => boolean
 }

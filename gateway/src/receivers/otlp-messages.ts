@@ -31,12 +31,15 @@ const MESSAGES: Record<string, readonly Field[]> = {
   ],
   LogRecord: [
     ['time_unix_nano', 1, 'FIXED64'],
+    // An enumeration, which is an integer in OTLP's JSON.
+    ['severity_number', 2, 'INT32'],
     ['severity_text', 3, 'STRING'],
     ['body', 5, 'AnyValue'],
     ['attributes', 6, 'KeyValue', 'repeated'],
     ['flags', 8, 'FIXED32'],
     ['trace_id', 9, 'BYTES'],
     ['span_id', 10, 'BYTES'],
+    ['observed_time_unix_nano', 11, 'FIXED64'],
     ['event_name', 12, 'STRING'],
   ],
   KeyValue: [

@@ -1,10 +1,12 @@
-// OTLP/HTTP logs, as protobuf and as JSON. On /v1/logs, records with `audit.*` attributes; on /v1/audit, OTEP 0267's draft, in which
-// each record is one. Both are all or nothing here: a record that was dropped without a word would be worse than one sent again.
+// OTLP/HTTP logs, as protobuf and as JSON. On /v1/logs, records with `audit.*` attributes, and those that a mapping covers; on
+// /v1/audit, OTEP 0267's draft, in which each record is one. Audit records are all or nothing here: one that was dropped without a
+// word would be worse than one sent again.
 import { isObject, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
 import { type AuditRecord, dateTimeOf, eventOfAuditRecord, traceparentOf } from '@killick/sdk/otel'
 import { GatewayRefusal } from '../errors.ts'
 import type { Received } from '../received.ts'
 import { textOf } from '../utf8.ts'
+import type { RecordMapper } from './otlp-mapping.ts'
 import { decodeLogs } from './otlp-messages.ts'
 
 /** Depth of OTLP JSON: a value of 30 levels takes three of OTLP for each. */
@@ -13,14 +15,15 @@ const MAX_DEPTH = 128
 /** Whether every record must be an audit record, or those that are none are left out and counted. */
 export type OtlpPath = 'logs' | 'audit'
 
-/** What a request held. `others`: log records that are no audit records. */
+/** What a request held. `others`: log records that are no audit records, where there is no mapping. */
 export type OtlpRecords = { readonly received: Received[]; readonly others: number }
 
 /**
  * @param isJson whether the body is OTLP's JSON, or protobuf
+ * @param mapper for log records without `audit.*` attributes; null: they are left out and counted
  * @throws GatewayRefusal, KillickError with the place of the record at fault, as a JSON pointer into the JSON form
  */
-export function readOtlp(bytes: Buffer, isJson: boolean, path: OtlpPath): OtlpRecords {
+export function readOtlp(bytes: Buffer, isJson: boolean, path: OtlpPath, mapper: RecordMapper | null): OtlpRecords {
   const request = isJson ? parseJson(quoteIntegers(textOf(bytes)), MAX_DEPTH) : decodeLogs(bytes)
   if (!isObject(request)) throw invalid('The body must be an ExportLogsServiceRequest.', '')
   const received: Received[] = []
@@ -33,12 +36,44 @@ export function readOtlp(bytes: Buffer, isJson: boolean, path: OtlpPath): OtlpRe
       for (const [k, record] of listOf(scoped, 'logRecords', `${at}/scopeLogs/${j}`).entries()) {
         const place = `${at}/scopeLogs/${j}/logRecords/${k}`
         const attributes = attributesOf(record, place)
-        if (path === 'logs' && !Object.keys(attributes).some((name) => name.startsWith('audit.'))) others += 1
-        else received.push(readRecord(record, attributes, resource, scope, place))
+        if (path === 'audit' || Object.keys(attributes).some((name) => name.startsWith('audit.')))
+          received.push(readRecord(record, attributes, resource, scope, place))
+        else if (mapper === null) others += 1
+        else
+          for (const each of mapper.map(mappable(record, attributes, resource, scope, place), place))
+            received.push(each)
       }
     }
   }
   return { received, others }
+}
+
+/** A log record as mappings see it: values instead of OTLP's wrappings, and times as text. What is not known is not there. */
+function mappable(
+  record: JsonObject,
+  attributes: JsonObject,
+  resource: JsonObject,
+  scope: JsonObject | null,
+  at: string,
+): JsonObject {
+  const { eventName, severityText, severityNumber, body, traceId, spanId } = record
+  const known = {
+    eventName,
+    severity: severityText,
+    severityNumber,
+    traceId,
+    spanId,
+    body: isObject(body) ? jsonOf(body, `${at}/body`) : undefined,
+    time: timeOf(record, 'timeUnixNano', at),
+    observedTime: timeOf(record, 'observedTimeUnixNano', at),
+    traceparent: traceOf(record),
+    scope: scope === null ? undefined : { name: scope.name ?? '', version: scope.version ?? '' },
+  }
+  const there = Object.entries(known).filter(([, value]) => value !== undefined && value !== '') as [
+    string,
+    JsonValue,
+  ][]
+  return { ...Object.fromEntries(there), attributes, resource }
 }
 
 /**
@@ -67,7 +102,7 @@ function readRecord(
     ...{ attributes, eventName, severity, resource, scope: scope?.name },
     body: isObject(body) ? jsonOf(body, `${at}/body`) : undefined,
     traceparent: traceOf(record),
-    occurredAt: timeOf(record, at),
+    occurredAt: timeOf(record, 'timeUnixNano', at),
   }
   const fail = (name: string, why: string): never => {
     throw invalid(`${name} ${why}.`, at)
@@ -85,9 +120,9 @@ function readRecord(
 const BILLION = 1_000_000_000n
 
 /** When it happened: nanoseconds since 1970, as decimal text. Absent or zero: not known. */
-function timeOf(record: JsonObject, at: string): string | undefined {
-  const given = String(record.timeUnixNano ?? '0')
-  if (!/^\d{1,20}$/.test(given)) throw invalid('timeUnixNano must be nanoseconds since 1970.', `${at}/timeUnixNano`)
+function timeOf(record: JsonObject, member: string, at: string): string | undefined {
+  const given = String(record[member] ?? '0')
+  if (!/^\d{1,20}$/.test(given)) throw invalid(`${member} must be nanoseconds since 1970.`, `${at}/${member}`)
   return dateTimeOf(Number(BigInt(given) / BILLION), Number(BigInt(given) % BILLION))
 }
 

@@ -9,7 +9,7 @@ export const CONTEXT_MEMBER = '$audit'
 
 /** Options of `carryContext`. */
 export type CarryOptions = {
-  /** Where there is no context to carry: `throw` (default): nothing is added. `allow`: the job is added without. */
+  /** Where there is no context for `add()` and `addBulk()` to carry: `throw` (default): nothing is added. `allow`: it is added without. */
   readonly onMissingContext?: 'throw' | 'allow' | undefined
 }
 
@@ -17,18 +17,20 @@ export type CarryOptions = {
 export type RestoreOptions = {
   /** For a job that carries no context: `throw` (default): it fails. `allow`: it runs in the `fallback`. */
   readonly onMissingContext?: 'throw' | 'allow' | undefined
-  /** The context of jobs that carry none, such as those of a scheduler: `{ actor: { type: 'service', id: 'scheduler' } }`; default none. */
+  /** The context of jobs that carry none, such as those of a scheduler that nobody set up: `{ actor: { type: 'service', id: 'scheduler' } }`; default none. */
   readonly fallback?: AuditContext | undefined
 }
 
 type Job = { name?: unknown; data?: unknown; children?: readonly Job[] }
+type WorkedOn = { queueName?: string; id?: string; attemptsMade?: number; repeatJobKey?: string }
 type Method = (...args: unknown[]) => unknown
 
 /**
  * Has a `Queue` or a `FlowProducer` put the context of the caller into the data of each job that it adds, as the member `$audit`.
- * Returns the same object. A job scheduler adds its jobs itself, on nobody's behalf: they carry none.
- * @throws KitError from `add()` and `addBulk()`, before anything is added: `context_missing`; `job_invalid` if the data is no
- * object, so that nothing can be put into it
+ * Returns the same object. A scheduler's jobs carry the context in which `upsertJobScheduler()` was called last: it is part of the
+ * template that BullMQ makes them of. One that is set up in no context, as when a program starts, makes jobs that carry none.
+ * @throws KitError before anything is added: `context_missing` from `add()` and `addBulk()`; `job_invalid` from these and
+ * `upsertJobScheduler()` if the data is no object, so that nothing can be put into it
  * @example
  * const queue = carryContext(new Queue('mails', { connection }))
  */
@@ -36,7 +38,11 @@ export function carryContext<Producer extends { add: unknown; addBulk: unknown }
   producer: Producer,
   { onMissingContext = 'throw' }: CarryOptions = {},
 ): Producer {
-  const { add, addBulk } = producer as unknown as { add: Method; addBulk: Method }
+  const { add, addBulk, upsertJobScheduler } = producer as unknown as {
+    add: Method
+    addBulk: Method
+    upsertJobScheduler?: Method
+  }
   const contextFor = (name: unknown) => {
     const context = auditContext.serialize()
     if (context === null && onMissingContext === 'throw')
@@ -52,7 +58,15 @@ export function carryContext<Producer extends { add: unknown; addBulk: unknown }
     const data = { ...membersOf(job), [CONTEXT_MEMBER]: context }
     return { ...job, data, ...(job.children && { children: job.children.map(carrying) }) }
   }
+  // A flow producer has no schedulers.
+  const scheduling = upsertJobScheduler && {
+    upsertJobScheduler: async (id: unknown, repeat: unknown, template: Job = {}, ...rest: unknown[]) => {
+      const made = auditContext.serialize() === null ? template : carrying({ name: id, ...template })
+      return upsertJobScheduler.call(producer, id, repeat, made, ...rest)
+    },
+  }
   return Object.assign(producer, {
+    ...scheduling,
     // A queue is given a name and data; a flow producer, a job with children.
     add: async (first: unknown, ...rest: unknown[]) =>
       typeof first === 'string'
@@ -75,7 +89,7 @@ function membersOf({ name, data = {} }: Job): object {
 
 /**
  * Makes a processor that runs in the context that its job carries, with `job: { queue, name, id, attempt }` beside it in the
- * event's `context`. Whoever runs the worker has no part in it.
+ * event's `context`, and `scheduler`, its id, in that of a scheduler's job. Whoever runs the worker has no part in it.
  * @throws KitError from the processor, so that the job fails: `context_missing`, `context_invalid`
  * @example
  * new Worker('mails', restoreContext(async (job) => send(job.data)), { connection })
@@ -86,9 +100,10 @@ export function restoreContext<Processor extends (...args: never[]) => Promise<u
 ): Processor {
   const standing = parseContext(fallback)
   return (async (...args: Parameters<Processor>) => {
-    const job = args[0] as unknown as Job & { queueName?: string; id?: string; attemptsMade?: number }
+    const job = args[0] as unknown as Job & WorkedOn
     const context = contextOf(job, onMissingContext) ?? standing
-    const about = { queue: job.queueName, name: `${job.name}`, id: job.id, attempt: (job.attemptsMade ?? 0) + 1 }
+    const { queueName: queue, id, attemptsMade = 0, repeatJobKey: scheduler } = job
+    const about = { queue, name: `${job.name}`, id, attempt: attemptsMade + 1, ...(scheduler && { scheduler }) }
     return auditContext.run({ ...context, more: { ...context.more, job: about } }, () => processor(...args), {
       inherit: false,
     })

@@ -93,6 +93,33 @@ describe.skipIf(!redisAvailable())('jobs', () => {
     expect([seen.get('lost'), seen.get('foreign'), seen.get('forged')]).toEqual([undefined, undefined, undefined])
   })
 
+  test('of a scheduler run in the context of whoever set it up, again and again', async () => {
+    const connection = { port: redis.port, host: '127.0.0.1', maxRetriesPerRequest: null }
+    const queue = carryContext(new Queue('nightly', { connection }))
+    const runs: unknown[] = []
+    const process = restoreContext(async (job: Job) => void runs.push([job.name, job.data.n, auditContext.get()]), {
+      onMissingContext: 'allow',
+      fallback: { actor: { type: 'service', id: 'scheduler' } },
+    })
+    const nightly = new Worker('nightly', process, { connection })
+    const every = { every: 50, limit: 3 }
+    const job = { queue: 'nightly', name: 'clean', id: expect.any(String), attempt: 1, scheduler: 'clean' }
+    try {
+      await auditContext.run(caller, () => queue.upsertJobScheduler('clean', every, { data: { n: 1 } }))
+      await expect.poll(() => runs.length).toBe(3)
+      expect(runs).toEqual(Array(3).fill(['clean', 1, { ...caller, more: { region: 'eu', job } }]))
+      // Without a context it is set up too, and then runs on nobody's behalf.
+      await queue.upsertJobScheduler('own', { ...every, limit: 1 }, { name: 'report', data: { n: 2 } })
+      await expect.poll(() => runs.length).toBe(4)
+      expect(runs[3]).toMatchObject(['report', 2, { actor: { id: 'scheduler' }, more: { job: { scheduler: 'own' } } }])
+      const odd = () => queue.upsertJobScheduler('odd', every, { data: 'text' })
+      await expect(auditContext.run(caller, odd)).rejects.toThrow(expect.objectContaining({ code: 'job_invalid' }))
+      expect(await queue.getJobScheduler('odd')).toBeUndefined()
+    } finally {
+      await Promise.all([nightly.close(), queue.close()])
+    }
+  })
+
   test('whose data cannot hold a context are not added', async () => {
     await auditContext.run(caller, async () => {
       for (const data of ['text', 7, null, ['a']])

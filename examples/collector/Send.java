@@ -20,7 +20,8 @@ class Send {
                 var status = answer.statusCode();
                 if (status >= 200 && status < 300) return answer.body();
                 if (status < 500 && status != 408 && status != 429) throw new IllegalArgumentException(answer.body());
-                wait = answer.headers().firstValueAsLong("Retry-After").orElse(wait);
+                var after = answer.headers().firstValue("Retry-After").filter(it -> it.matches("\\d{1,6}"));
+                wait = after.map(Long::valueOf).orElse(wait);
                 System.err.println(status + ", again in " + wait + " s");
             } catch (IOException lost) { // nobody listens, or the connection broke
                 System.err.println("no answer, again in " + wait + " s");

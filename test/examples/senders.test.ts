@@ -1,7 +1,8 @@
 // The senders of examples/collector/, one in each language of the guide, against one collector with a service behind it.
 import { execFile } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { type ClientRequest, request } from 'node:http'
+import { type ClientRequest, createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -82,14 +83,14 @@ afterAll(async () => {
 
 const NAME = 'run 17, #42'
 
-function sender(who: Sender, amount: number, name: string): Promise<ChildHandle> {
+function sender(who: Sender, amount: number, name: string, at = url): Promise<ChildHandle> {
   const event = join(folder, `${who.file}.json`)
   const fields = { action: 'salary.pay', actor: { type: 'user', id: 'zoë' }, metadata: { amount } }
   writeFileSync(event, JSON.stringify(fields))
   const [program, ...args] = who.command(findTool(who.tool)!)
   const { PATH } = process.env
   return startChild(program!, [...args, event, name], {
-    env: { PATH, COLLECTOR_URL: url, COLLECTOR_KEY: keys.get(who.file)!.key },
+    env: { PATH, COLLECTOR_URL: at, COLLECTOR_KEY: keys.get(who.file)!.key },
   })
 }
 
@@ -157,6 +158,25 @@ someTest('where the collector has no room, each waits as it was told, and sends 
     const refused = after(who.file) - before(who.file)
     expect(refused).toBeGreaterThanOrEqual(1)
     expect(refused).toBeLessThanOrEqual(1 + seconds)
+  }
+})
+
+someTest('a page to which an answer leads has recorded nothing, and none takes it for the collector', async () => {
+  const elsewhere = createServer((asked, answer) => {
+    if (asked.url === '/v1/events') answer.writeHead(302, { location: '/login' }).end('Moved')
+    else answer.end('Please log in.')
+  }).listen(0, '127.0.0.1')
+  try {
+    await new Promise((resolve) => elsewhere.once('listening', resolve))
+    const at = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}`
+    const children = await Promise.all(present.map((who) => sender(who, 1, 'elsewhere', at)))
+    for (const child of children) {
+      expect((await child.exited).code).toBe(1)
+      expect(child.output()).not.toContain('log in')
+    }
+  } finally {
+    elsewhere.closeAllConnections()
+    elsewhere.close()
   }
 })
 

@@ -12,6 +12,7 @@ import {
 import pg from 'pg'
 import { ownChecks } from '../../../../anchor-service/src/audit/checks.ts'
 import { openPool } from '../../../../anchor-service/src/database/pool.ts'
+import { checkRecords } from '../../../../sdk/src/audit/records.ts'
 import { startChain } from '../../../support/local-chain.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../support/producer.ts'
 import { call, READER, register, type TestService, testService } from '../../support/service.ts'
@@ -31,20 +32,23 @@ export type Insider = {
   /** A whole pass of both audits. @param isOfEvents with what holds each pack against its events, which takes longest */
   audit(isOfEvents: boolean): Promise<Found>
   /**
-   * What the service's own checks find of tables beside the log, which was walked once, when nothing was altered. For attacks
-   * that leave it as it was: far cheaper than a whole pass.
+   * What the service's own checks, and an auditor's of records, find of tables beside the log, which was walked once, when
+   * nothing was altered. For attacks that leave it as it was: far cheaper than a whole pass.
    */
   auditBeside(): Promise<Found>
   pool: pg.Pool
   /** Names of a table's columns, as SQL, but for generated ones. */
   columnsOf(table: string): string
+  /** The table, and all that a `truncate … cascade` of it empties. */
+  emptiedWith(table: string): Promise<string[]>
   /** Puts every row back. */
   restore(tables: readonly string[]): Promise<void>
   tables: readonly string[]
   stop(): Promise<void>
 }
 
-export async function openInsider(): Promise<Insider> {
+/** @param entries of streams that record, about; what the ledger records of itself comes on top */
+export async function openInsider(entries: number): Promise<Insider> {
   const chain = await startChain()
   const contract = await chain.deployAnchorLog()
   const env = {
@@ -52,7 +56,7 @@ export async function openInsider(): Promise<Insider> {
     ...{ KILLICK_ANCHOR_INTERVAL_MS: '200', KILLICK_CONFIRMATIONS: '1' },
   }
   const live = await testService(env)
-  const sourceKeys = await fill(live)
+  const sourceKeys = await fill(live, entries)
   await live.close()
   const service = await testService({ ...env, KILLICK_WORKER: 'off' }, live)
   const client = new pg.Client({ connectionString: service.databaseUrl })
@@ -100,13 +104,22 @@ export async function openInsider(): Promise<Insider> {
     },
     async auditBeside() {
       const faults: Found['faults'] = []
-      const own = ownChecks(pool, service.vkey, true)
-        .filter(({ id }) => id !== 'columns')
-        .map((check) => overheard(check, faults))
-      for (const entry of walked) for (const check of own) await check.entry?.(entry)
-      for (const check of own) await check.finish()
+      const outside = checkRecords(openApi(service.url, READER))
+      const own = ownChecks(pool, service.vkey, true).filter(({ id }) => id !== 'columns')
+      const checks = [...own, outside].map((check) => overheard(check, faults))
+      for (const entry of walked) for (const check of checks) await check.entry?.(entry)
+      for (const check of checks) await check.finish()
       const internal = new Map(faults.toReversed().map(({ check, message }) => [check, message]))
-      return { internal, external: new Map(), faults }
+      return { internal, external: new Map([...internal].filter(([id]) => id === outside.id)), faults }
+    },
+    async emptiedWith(table) {
+      const { rows } = await client.query<{ name: string }>(
+        `with recursive emptied (id) as (
+           select $1::regclass::oid union select conrelid from pg_constraint join emptied on confrelid = id where conparentid = 0)
+         select relname as name from emptied join pg_class on oid = id where not relispartition`,
+        [table],
+      )
+      return rows.map(({ name }) => name)
     },
     async restore(names) {
       const sql = names.flatMap((name) => [
@@ -142,10 +155,7 @@ function overheard(check: OwnCheck, faults: Found['faults']): OwnCheck {
   }
 }
 
-/** With what the ledger records of itself, more than one tile holds. */
-const ENTRIES = 240
-
-async function fill(service: TestService): Promise<{ source: string; jwk: PublicJwk }[]> {
+async function fill(service: TestService, entries: number): Promise<{ source: string; jwk: PublicJwk }[]> {
   const { url } = service
   const billing = newSigner()
   const payroll = newSigner('P-256')
@@ -163,7 +173,7 @@ async function fill(service: TestService): Promise<{ source: string; jwk: Public
   const streams = [...Array(20).keys()].map((i) => new Producer('billing', billing, `s-${i}`))
   await Promise.all(
     streams.map(async (stream) => {
-      for (let i = 0; i < ENTRIES / streams.length; i++) await record(stream, 1)
+      for (let i = 0; i < entries / streams.length; i++) await record(stream, 1)
     }),
   )
   const bulk = new Producer('payroll', payroll, 'main')

@@ -28,6 +28,8 @@ type Parts = AnchoringDeps & {
 
 /** Nudges within this time count as one. ms */
 const NUDGE_MS = 50
+/** Shortest interval of scheduled rings. ms */
+const SCHEDULE_MS = 1_000
 /** How often the publisher's balance is read. ms */
 const FUNDS_MS = 30_000
 
@@ -65,10 +67,9 @@ export function runTarget(parts: Parts): RunningTarget {
       checkFunds().catch(() => {})
     },
   })
-  const doorbell = openDoorbell(
-    { redisUrl, databaseUrl, name: target.name, intervalMs: target.intervalMs },
-    keeper.visit,
-  )
+  // A visit asks the chain, whether or not there is news. Between two of them the reconciler looks into the ledger, which is cheap.
+  const intervalMs = Math.max(target.intervalMs, SCHEDULE_MS)
+  const doorbell = openDoorbell({ redisUrl, databaseUrl, name: target.name, intervalMs }, keeper.visit)
 
   const look = () => keeper.tick().catch((error) => log.warn(about, `the ledger cannot be read: ${error.message}`))
   const reconciler = setInterval(look, Math.min(target.pollMs, 1_000))
@@ -77,7 +78,7 @@ export function runTarget(parts: Parts): RunningTarget {
   // A queue that loses its memory loses the schedule too, so the schedule is set again and again.
   const schedule = () => doorbell.schedule().catch(() => {})
   schedule()
-  const scheduler = setInterval(schedule, Math.max(target.intervalMs, 1_000))
+  const scheduler = setInterval(schedule, intervalMs)
 
   return {
     nudge() {

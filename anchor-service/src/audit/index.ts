@@ -11,7 +11,7 @@ import { type Finished, finished, obstructed, withHead } from './outcome.ts'
 import { ownPins } from './pins.ts'
 import { readRecorded, record } from './records.ts'
 import type { AuditSettings } from './settings.ts'
-import { type AuditedDatabase, auditOnThread } from './thread.ts'
+import { type AuditedDatabase, openAuditor } from './thread.ts'
 import { openWebhook } from './webhook.ts'
 
 export type AuditDeps = {
@@ -55,6 +55,8 @@ export type Auditing = {
 
 /** The first audit leaves a service that has just started time for those who wait for it. ms */
 const FIRST_AFTER_MS = 30_000
+/** With the next audit so soon, the thread of one is kept for it. ms */
+const SOON_MS = 60_000
 /** How often to see whether the process that audits is gone, or the database is back. ms */
 const LOOK_EVERY_MS = 15_000
 
@@ -69,6 +71,7 @@ export function keepAuditing(deps: AuditDeps): Auditing {
   const seat = openSeat(ledger.db)
   const stop = new AbortController()
   const { intervalMs, pace } = settings
+  const auditor = openAuditor(intervalMs <= SOON_MS)
   const idle = { state: 'waiting', progress: null, began: null, next: null } as const
   let status: AuditStatus = { ...idle, failed: false, last: null, passed: null, intervalMs, pace }
   const webhook =
@@ -115,7 +118,7 @@ export function keepAuditing(deps: AuditDeps): Auditing {
         status = { ...status, progress }
         metrics.events(progress.events)
       }
-      const result = finished(await auditOnThread(assignment, onProgress, stop.signal), end())
+      const result = finished(await auditor.audit(assignment, onProgress, stop.signal), end())
       return withHead(result, await ledger.checkHead())
     } catch (error) {
       stop.signal.throwIfAborted()
@@ -158,6 +161,7 @@ export function keepAuditing(deps: AuditDeps): Auditing {
     async close() {
       stop.abort()
       await running
+      await auditor.close()
       await webhook?.close()
       await seat.close()
     },

@@ -1,5 +1,5 @@
 import type { AuditPins, AuditProgress, AuditResult } from '@killick/sdk/audit'
-import { keepThread, threadBeside } from '../thread.ts'
+import { keepThread, type Thread, threadBeside } from '../thread.ts'
 
 /**
  * What an auditing thread is given: the service as anyone else would reach it, what to rely on instead of its word, and the
@@ -9,33 +9,66 @@ export type Assignment = { url: string; token: string; pins: AuditPins; pace: nu
 
 export type AuditedDatabase = { databaseUrl: string; hasRole: boolean }
 
+export type Report = { progress: AuditProgress }
+
 /** `obstacle`: why the audit could not be carried through. */
-export type Report = { progress: AuditProgress } | { result: AuditResult } | { obstacle: string }
+export type AuditEnd = { result: AuditResult } | { obstacle: string }
+
+export type Auditor = {
+  /**
+   * One audit. Never two at once.
+   * @throws Error with the obstacle, or `signal`'s reason; the thread has ended then
+   */
+  audit(
+    assignment: Assignment,
+    onProgress: (progress: AuditProgress) => void,
+    signal: AbortSignal,
+  ): Promise<AuditResult>
+  close(): Promise<void>
+}
 
 const ENTRY = threadBeside(import.meta.url, 'auditor')
 
 /**
- * One audit on a thread of its own, so that the event loop stays free for requests and commits.
- * @throws Error with the obstacle, or `signal`'s reason; the thread has ended then
+ * Audits on a thread of its own, so that the event loop stays free for requests and commits.
+ * @param isKept whether the thread stays after an audit. Of a small ledger, to start it costs ten times what the audit does
  */
-export function auditOnThread(
-  assignment: Assignment,
-  onProgress: (progress: AuditProgress) => void,
-  signal: AbortSignal,
-): Promise<AuditResult> {
-  signal.throwIfAborted()
-  const { promise, resolve, reject } = Promise.withResolvers<AuditResult>()
-  const thread = keepThread<never, never, never, Report>(ENTRY, {
-    data: assignment,
-    news(report) {
-      if ('progress' in report) onProgress(report.progress)
-      else if ('result' in report) resolve(report.result)
-      else reject(new Error(report.obstacle))
+export function openAuditor(isKept: boolean): Auditor {
+  let thread: Thread<never, Assignment, AuditEnd> | null = null
+  let heard: (progress: AuditProgress) => void = () => {}
+
+  async function close(): Promise<void> {
+    const ended = thread?.end()
+    thread = null
+    await ended
+  }
+
+  return {
+    close,
+    async audit(assignment, onProgress, signal) {
+      signal.throwIfAborted()
+      heard = onProgress
+      thread ??= keepThread<never, Assignment, AuditEnd, Report>(ENTRY, {
+        data: null,
+        news: ({ progress }) => heard(progress),
+      })
+      const { ask, kill } = thread
+      const abort = () => {
+        thread = null
+        void kill()
+      }
+      signal.addEventListener('abort', abort, { once: true })
+      try {
+        const outcome = await ask(assignment)
+        if ('result' in outcome) return outcome.result
+        throw new Error(outcome.obstacle)
+      } catch (error) {
+        signal.throwIfAborted()
+        throw error
+      } finally {
+        signal.removeEventListener('abort', abort)
+        if (!isKept) await close()
+      }
     },
-    // After a result it means nothing.
-    failed: reject,
-  })
-  const kill = () => void thread.kill().then(() => reject(signal.reason))
-  signal.addEventListener('abort', kill, { once: true })
-  return promise.finally(() => signal.removeEventListener('abort', kill))
+  }
 }

@@ -30,7 +30,7 @@ beforeAll(async () => {
     KILLICK_CHAIN_KEY: await chain.newKey(),
     KILLICK_ANCHOR_INTERVAL_MS: '200',
     KILLICK_CONFIRMATIONS: '1',
-    KILLICK_AUDIT_INTERVAL_MS: '200',
+    KILLICK_AUDIT_INTERVAL_MS: '1000',
     KILLICK_AUDIT_WEBHOOK: receiver.url,
   }
 })

@@ -23,7 +23,7 @@ afterEach(async () => {
   for (const service of running.splice(0).reverse()) await service.stop()
 })
 
-const OFTEN = { KILLICK_AUDIT_INTERVAL_MS: '100' }
+const OFTEN = { KILLICK_AUDIT_INTERVAL_MS: '500' }
 
 test('without a chain the audit is undecided and says why', async () => {
   const service = await start(OFTEN)

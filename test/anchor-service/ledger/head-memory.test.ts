@@ -135,7 +135,7 @@ test('two processes that start at once on an empty database register the ledger 
 })
 
 test('the background audit finds a cut tail too, in a log that is consistent in itself', async () => {
-  const service = await testService({ KILLICK_AUDIT_INTERVAL_MS: '300' })
+  const service = await testService({ KILLICK_AUDIT_INTERVAL_MS: '1000' })
   await register(service.url, 'billing', [{ jwk: signer.jwk }])
   const last = async () => (await call(service.url, '/readyz')).json.audit.last
   await expect.poll(last, { timeout: 20_000 }).toMatchObject({ outcome: 'undecided' })

@@ -22,6 +22,8 @@ export async function testService(env: Record<string, string> = {}, like?: TestS
       KILLICK_LOG_LEVEL: 'silent',
       PORT: '0',
       KILLICK_AUDIT_INTERVAL_MS: '0',
+      // What is waited for is seen soon; for a service that anchors, a look costs little.
+      KILLICK_ANCHOR_POLL_MS: '100',
       ...env,
     }),
     startAnchoring,

@@ -593,12 +593,15 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(await violations(page)).toEqual([])
     })
 
-    test.each([320, 768, 3840])('nothing has to be scrolled sideways at %d px', async (width) => {
-      const { page } = await show(proof, site, { viewport: { width, height: 900 } })
+    test('nothing has to be scrolled sideways, at any width', async () => {
+      const { page } = await show(proof, site)
       await stateOf(page)
       await page.click('text=Pin keys and contract')
       await page.click('text=The proof as JSON')
-      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width)
+      for (const width of [320, 768, 3840]) {
+        await page.setViewportSize({ width, height: 900 })
+        expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width)
+      }
     })
 
     test('on paper: the verdict, the checks and the hashes, and no controls', async () => {

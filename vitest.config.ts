@@ -43,8 +43,9 @@ class LongestFirst extends BaseSequencer {
 }
 
 const shared = {
-  testTimeout: 30_000,
-  hookTimeout: 60_000,
+  // They end what hangs. How long a test takes depends on the machine: a sync of its disk may take a hundred times as long as here.
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
   // A second, the default, says more about the machine than about what is waited for.
   expect: { poll: { timeout: 20_000 } },
 }

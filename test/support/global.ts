@@ -24,7 +24,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const cluster = await startCluster(folder)
   await migrate(await cluster.databaseUrl('migrated'))
   const url = await cluster.databaseUrl('postgres')
-  await weakenPassword(url)
+  await hurry(url)
   project.provide('postgres', url)
   project.provide('folder', folder)
   return async () => {
@@ -33,11 +33,16 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
 }
 
-/** A password that is worth guessing is hashed 4,096 times, by both sides, for each of the thousands of connections of a run. */
-async function weakenPassword(url: string): Promise<void> {
+/**
+ * A password that is worth guessing is hashed 4,096 times, by both sides, for each of the thousands of connections of a run. And no
+ * commit waits for the disk: nothing kills this server, and those that tests kill are others.
+ */
+async function hurry(url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   const { username, password } = new URL(url)
   await client.query(`set scram_iterations = 1; alter role ${username} password '${password}'`)
+  await client.query('alter system set synchronous_commit = off')
+  await client.query('select pg_reload_conf()')
   await client.end()
 }

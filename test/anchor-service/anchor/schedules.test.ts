@@ -4,7 +4,7 @@ import { makeSchedule, randomness, type Schedule } from './support/schedule.ts'
 import { anchoredSizes, history, openWorld, type World } from './support/world.ts'
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
-const SCHEDULES = process.env.CI ? 192 : 32
+const SCHEDULES = process.env.CI ? 96 : 32
 /** Schedules that share a chain, and so its reorganisations, evictions and fees. */
 const TOGETHER = 64
 

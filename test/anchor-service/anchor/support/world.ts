@@ -34,11 +34,6 @@ export type World = {
 export async function openWorld(): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), 'killick-anchor-'))
   const databaseUrl = await createDatabase(true)
-  // Nobody pulls the plug of this PostgreSQL; waiting for its disk would take most of the time.
-  await queryAsOwner(
-    databaseUrl,
-    `alter database ${new URL(databaseUrl).pathname.slice(1)} set synchronous_commit = off`,
-  )
   const env = { DATABASE_URL: databaseUrl, KILLICK_DATA: folder, KILLICK_ORIGIN: 'test.example/log' }
   const [chain, store] = await Promise.all([startChain(), openStore(loadConfig(env))])
   // More targets than connections: on a busy machine one waits for its turn longer than a service would.

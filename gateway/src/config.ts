@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { isObject, isSourceName, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
+import { isSourceName, type JsonValue, parseJson } from '@killick/sdk/core'
 import { GatewayStartError } from './errors.ts'
+import { type Members, members } from './members.ts'
 import { checkMapping, type MappingConfig } from './receivers/mapping.ts'
 
 /**
@@ -375,97 +376,4 @@ function limitsOf(limits: Members): CollectorLimits {
   if (made.memoryBytes < 2 * made.bodyBytes) limits.fault('memoryBytes', 'must be at least twice bodyBytes')
   limits.done()
   return made
-}
-
-/** The members of one object, each asked for once. What is wrong goes to the list of faults, and something harmless takes its place. */
-type Members = {
-  fault(name: string, why: string): void
-  has(name: string): boolean
-  text(name: string, form?: RegExp, why?: string, fallback?: string): string
-  optional(name: string): string | null
-  texts(name: string, form?: RegExp, why?: string): string[] | null
-  list(name: string): JsonValue[]
-  object(name: string): Members
-  /** The names of an object's members. */
-  names(name: string): string[]
-  /** An object as it stands. */
-  json(name: string): JsonObject
-  flag(name: string): boolean
-  integer(name: string, fallback: number, min: number, max: number): number
-  choice<T extends string>(name: string, choices: readonly [T, ...T[]]): T
-  /** To be called last: members that nobody asked for are faults. */
-  done(): void
-}
-
-function members(value: JsonValue | undefined, at: string, faults: string[]): Members {
-  const object: JsonObject = isObject(value) ? value : {}
-  if (value !== undefined && !isObject(value)) faults.push(`${at || '/'} must be an object`)
-  const known = new Set<string>()
-  const fault = (name: string, why: string): void => void faults.push(`${name === '' ? at : `${at}/${name}`} ${why}`)
-  const take = (name: string): JsonValue | undefined => {
-    known.add(name)
-    return Object.hasOwn(object, name) ? object[name] : undefined
-  }
-  return {
-    fault,
-    has: (name: string) => Object.hasOwn(object, name),
-    text(name: string, form = /./, why = 'must be a text', fallback?: string): string {
-      const given = take(name)
-      if (given === undefined && fallback !== undefined) return fallback
-      if (given === undefined) fault(name, 'is missing')
-      else if (typeof given !== 'string' || !form.test(given)) fault(name, why)
-      return typeof given === 'string' ? given : ''
-    },
-    optional(name: string): string | null {
-      const given = take(name)
-      if (given !== undefined && (typeof given !== 'string' || given === '')) fault(name, 'must be a text')
-      return typeof given === 'string' ? given : null
-    },
-    texts(name: string, form = /./, why = 'must be a list of texts'): string[] | null {
-      const given = take(name)
-      if (given === undefined) return null
-      const isRight = Array.isArray(given) && given.every((each) => typeof each === 'string' && form.test(each))
-      if (!isRight) fault(name, why)
-      return isRight ? (given as string[]) : []
-    },
-    list(name: string): JsonValue[] {
-      const given = take(name)
-      if (!Array.isArray(given)) fault(name, given === undefined ? 'is missing' : 'must be a list')
-      return Array.isArray(given) ? given : []
-    },
-    object(name: string): Members {
-      return members(take(name), `${at}/${name}`, faults)
-    },
-    names(name: string): string[] {
-      const given = take(name)
-      if (given !== undefined && !isObject(given)) fault(name, 'must be an object')
-      return isObject(given) ? Object.keys(given) : []
-    },
-    json(name: string): JsonObject {
-      const given = take(name)
-      if (!isObject(given)) fault(name, given === undefined ? 'is missing' : 'must be an object')
-      return isObject(given) ? given : {}
-    },
-    flag(name: string): boolean {
-      const given = take(name)
-      if (given !== undefined && typeof given !== 'boolean') fault(name, 'must be true or false')
-      return given === true
-    },
-    integer(name: string, fallback: number, min: number, max: number): number {
-      const given = take(name)
-      if (given === undefined) return fallback
-      const isRight = Number.isSafeInteger(given) && (given as number) >= min && (given as number) <= max
-      if (!isRight) fault(name, `must be an integer from ${min} to ${max}`)
-      return isRight ? (given as number) : fallback
-    },
-    choice<T extends string>(name: string, choices: readonly [T, ...T[]]): T {
-      const given = take(name)
-      const chosen = choices.find((each) => each === given)
-      if (given !== undefined && chosen === undefined) fault(name, `must be one of ${choices.join(', ')}`)
-      return chosen ?? choices[0]
-    },
-    done(): void {
-      for (const name of Object.keys(object)) if (!known.has(name)) fault(name, 'is not a setting')
-    },
-  }
 }

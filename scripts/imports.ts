@@ -83,7 +83,9 @@ export const PARTS: Part[] = [
   { name: 'reference', files: ['anchor-service/web/api/'],       may: [], never: PORTABLE },
 
   // Speaks to the service over HTTP, as strangers do.
-  { name: 'gateway',  files: ['gateway/src/'],                   may: ['sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
+  { name: 'gateway base', files: ['gateway/src/errors.ts', 'gateway/src/members.ts'], may: ['core'] },
+  { name: 'mcp',      files: ['gateway/src/mcp/'],               may: ['gateway base', 'sdk', 'core', 'kit', 'node:*'] },
+  { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'mcp', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },
   { name: 'test',    files: ['test/'],                            may: ['any part above', 'any package'] },

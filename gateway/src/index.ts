@@ -15,4 +15,16 @@ export {
 } from './config.ts'
 export { makeEmitterKey } from './emitters.ts'
 export { GATEWAY_CODES, type GatewayCode, GatewayStartError } from './errors.ts'
+export {
+  checkMcpConfig,
+  MCP_CODES,
+  type McpArgumentRule,
+  type McpCode,
+  type McpConfig,
+  type McpLimits,
+  type McpPolicy,
+  readMcpConfig,
+  recordStdio,
+  type StdioEnds,
+} from './mcp/index.ts'
 export type { MappingConfig } from './receivers/mapping.ts'

@@ -1,10 +1,12 @@
 #!/usr/bin/env node
+import { parseArgs } from 'node:util'
 import { printable } from '@killick/sdk/core'
 import { readCollectorConfig } from './config.ts'
 import { makeEmitterKey } from './emitters.ts'
 import { GatewayStartError } from './errors.ts'
 
 const HELP = `killick-gateway collect --config <file> | key | check --config <file> | map --config <file> <mapping> <input>
+                | mcp [--config <file>] [--server <name>] -- <command> [<argument> …]
 
 collect  records events on behalf of programs that hold no key: they send JSON over HTTP, and an answer of 2xx means that
          their events are signed, chained and on disk
@@ -12,8 +14,10 @@ key      makes a key for an emitter: prints it once, with the entry for the conf
 check    reads the configuration and names every fault at once
 map      shows the events that a mapping makes of a file with JSON, and records nothing; with --header <name>: <value> as often as
          the mapping needs headers; with --otlp json or --otlp protobuf, of a file with a request to /v1/logs
+mcp      starts a server of the Model Context Protocol and records what a client on stdin and stdout asks it, before the server
+         sees it; the configuration is killick-mcp.json where none is named
 
-The comments of src/config.ts describe every member of the configuration.
+The comments of src/config.ts, and for mcp those of src/mcp/config.ts, describe every member of the configuration.
 `
 
 async function main(args: readonly string[]): Promise<void> {
@@ -33,6 +37,8 @@ async function main(args: readonly string[]): Promise<void> {
     const { events, left } = tryMapping(readCollectorConfig(file), more[0]!, more[1]!, more.slice(2))
     print(events)
     if (left !== null) process.stderr.write(`${printable(left)}\n`)
+  } else if (command === 'mcp') {
+    await recordMcp(args.slice(1))
   } else if (command === 'collect' && hasFile) {
     const config = readCollectorConfig(file)
     const { startCollector } = await import('./collector.ts')
@@ -46,6 +52,39 @@ async function main(args: readonly string[]): Promise<void> {
   } else {
     throw new GatewayStartError('gateway_start_failed', `Unknown command "${args.join(' ')}".\n\n${HELP}`)
   }
+}
+
+/** Ends as the server ends. What is said goes to stderr: stdout is the client's. */
+async function recordMcp(args: readonly string[]): Promise<void> {
+  const end = args.indexOf('--')
+  const command = end < 0 ? [] : args.slice(end + 1)
+  const { values, positionals } = parseArgs({
+    args: [...args.slice(0, end < 0 ? undefined : end)],
+    options: { config: { type: 'string' }, server: { type: 'string' } },
+    allowPositionals: true,
+    strict: false,
+  })
+  const odd = Object.keys(values).find((name) => !['config', 'server'].includes(name)) ?? positionals[0]
+  if (odd !== undefined || Object.values(values).some((value) => typeof value !== 'string' || value === ''))
+    throw new GatewayStartError(
+      'gateway_start_failed',
+      `mcp takes --config <file> and --server <name> only, before --.\n\n${HELP}`,
+    )
+  if (command.length === 0)
+    throw new GatewayStartError('gateway_start_failed', `The command of the server is missing behind --.\n\n${HELP}`)
+  const { DEFAULT_CONFIG, readMcpConfig, recordStdio } = await import('./mcp/index.ts')
+  const config = readMcpConfig((values.config as string | undefined) ?? DEFAULT_CONFIG)
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal))
+  const code = await recordStdio(
+    { ...config, server: (values.server as string | undefined) ?? config.server },
+    command,
+    {
+      ...{ stdin: process.stdin, stdout: process.stdout, stop: stop.signal },
+      say: (text) => void process.stderr.write(`killick-gateway: ${printable(text)}\n`),
+    },
+  )
+  process.exit(code)
 }
 
 /** The first signal drains; a second one does not wait. */
@@ -65,7 +104,7 @@ function closeOnSignal(close: () => Promise<void>): void {
 
 function fail(error: unknown): never {
   const { name, message, stack } = error as Error
-  const isExpected = ['GatewayStartError', 'GatewayRefusal', 'KillickError'].includes(name)
+  const isExpected = ['GatewayStartError', 'GatewayRefusal', 'KillickError', 'KitError'].includes(name)
   process.stderr.write(`${(isExpected ? message : (stack ?? String(error))).split('\n').map(printable).join('\n')}\n`)
   process.exit(1)
 }

@@ -12,6 +12,8 @@ export type Members = {
   object(name: string): Members
   /** The names of an object's members. */
   names(name: string): string[]
+  /** Any value, as it stands; null where there is none. */
+  any(name: string): JsonValue
   /** An object as it stands. */
   json(name: string): JsonObject
   flag(name: string): boolean
@@ -65,6 +67,9 @@ export function members(value: JsonValue | undefined, at: string, faults: string
       const given = take(name)
       if (given !== undefined && !isObject(given)) fault(name, 'must be an object')
       return isObject(given) ? Object.keys(given) : []
+    },
+    any(name: string): JsonValue {
+      return take(name) ?? null
     },
     json(name: string): JsonObject {
       const given = take(name)

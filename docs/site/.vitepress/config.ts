@@ -59,6 +59,7 @@ export default defineConfig({
           { text: 'A catalogue of actions', link: '/guides/catalogue' },
           { text: 'Tests', link: '/guides/testing' },
           { text: 'Other languages: the collector', link: '/guides/collector' },
+          { text: 'AI agents: the MCP recorder', link: '/guides/mcp' },
           { text: 'Python', link: '/guides/python' },
           { text: 'Verify as an auditor', link: '/guides/auditor' },
           { text: 'Pin keys and contract', link: '/guides/pinning' },

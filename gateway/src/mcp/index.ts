@@ -1,0 +1,5 @@
+// The recorder for the Model Context Protocol, as the command and programs use it.
+export { checkMcpConfig, DEFAULT_CONFIG, type McpConfig, type McpLimits, readMcpConfig } from './config.ts'
+export { MCP_CODES, type McpCode } from './errors.ts'
+export type { McpArgumentRule, McpPolicy } from './policy.ts'
+export { recordStdio, type StdioEnds } from './stdio.ts'

@@ -1,0 +1,60 @@
+// What a line says, as far as the recorder must know it (JSON-RPC 2.0). The line itself is relayed as it came.
+import { isUtf8 } from 'node:buffer'
+import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import { ambiguityOf } from './ambiguity.ts'
+
+/** Which way a message goes. */
+export type Direction = 'client-to-server' | 'server-to-client'
+
+/** An id of JSON-RPC, as it stands in the message. */
+export type MessageId = string | number
+
+/** One message. A request without an id that can be answered is a `notification`, whatever its method. */
+export type Message =
+  | { readonly kind: 'request'; readonly id: MessageId; readonly method: string; readonly params: JsonObject }
+  | { readonly kind: 'notification'; readonly method: string; readonly params: JsonObject }
+  | { readonly kind: 'answer'; readonly id: MessageId | null; readonly result?: JsonValue; readonly error?: JsonValue }
+
+/** The messages of a line: one, or those of a batch; or why there are none. `isBlank`: nothing but white space. */
+export type ReadLine =
+  | { readonly messages: readonly Message[]; readonly isBatch: boolean; readonly doubt: string | null }
+  | { readonly fault: string; readonly isBlank: boolean }
+
+/** Reads a line. `doubt` says why another reader might read it otherwise. @param line with or without its line feed */
+export function readLine(line: Buffer): ReadLine {
+  if (!isUtf8(line)) return { fault: 'is not UTF-8', isBlank: false }
+  const text = line.toString('utf8').replace(/\r?\n$/, '')
+  if (text.trim() === '') return { fault: 'is empty', isBlank: true }
+  let value: JsonValue
+  try {
+    value = JSON.parse(text) as JsonValue
+  } catch {
+    return { fault: 'is not JSON', isBlank: false }
+  }
+  const isBatch = Array.isArray(value)
+  const messages = (isBatch ? (value as JsonValue[]) : [value]).map(messageOf)
+  if (messages.length === 0 || messages.includes(null))
+    return { fault: 'is JSON, but not a message of JSON-RPC', isBlank: false }
+  return { messages: messages as Message[], isBatch, doubt: ambiguityOf(text, value) }
+}
+
+function messageOf(value: JsonValue): Message | null {
+  if (!isObject(value)) return null
+  const { id, method } = value
+  const has = (name: string) => Object.hasOwn(value, name)
+  const isId = typeof id === 'string' || typeof id === 'number'
+  if (has('method')) {
+    // What is request and answer in one could be taken for either.
+    if (typeof method !== 'string' || has('result') || has('error')) return null
+    const params = isObject(value.params) ? value.params : { ...(has('params') && { params: value.params! }) }
+    return isId ? { kind: 'request', id, method, params } : { kind: 'notification', method, params }
+  }
+  if (!has('id') || (!isId && id !== null) || has('result') === has('error')) {
+    // An error without an id answers what could not be read.
+    if (!has('id') && has('error') && !has('result')) return { kind: 'answer', id: null, error: value.error! }
+    return null
+  }
+  return has('error')
+    ? { kind: 'answer', id: id as MessageId | null, error: value.error! }
+    : { kind: 'answer', id: id as MessageId | null, result: value.result! }
+}

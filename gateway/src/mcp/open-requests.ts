@@ -1,0 +1,140 @@
+// What was begun and has no end yet, on disk: so that the next start can say of it that its outcome is unknown.
+import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { promisify } from 'node:util'
+import { isObject, type JsonObject, parseEvent, parseJson } from '@killick/sdk/core'
+
+/** Something that was begun: a session, or a request whose intent is recorded. */
+export type Begun = {
+  /** Id of the event that says so. */
+  readonly event: string
+  readonly action: string
+  readonly session: string
+  readonly server: string
+  /** Who asked, and of what. */
+  readonly actor: JsonObject
+  readonly targets: readonly JsonObject[]
+}
+
+const sync = promisify(fdatasync)
+
+/**
+ * A file of lines, `begun` and `ended`. A line is written without waiting for the disk: what is written outlives the process, and what a
+ * power cut could take is read from the events that are still in the spool. Before any of those leaves the spool `sync()` must be called.
+ */
+export class OpenRequests {
+  readonly #file: string
+  #handle: number
+  #isDirty = false
+
+  private constructor(file: string, handle: number) {
+    this.#file = file
+    this.#handle = handle
+  }
+
+  /**
+   * Opens the file and begins it anew with what is open in it.
+   * @param events those that the spool holds, as their bytes
+   * @returns what an earlier process has left open
+   */
+  static open(file: string, events: readonly string[]): { requests: OpenRequests; left: Begun[] } {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    const left = new Map<string, Begun>()
+    for (const line of linesOf(file)) {
+      const begun = line.begun as Begun | undefined
+      if (isObject(begun)) left.set(begun.event, begun)
+    }
+    const ended = new Set(linesOf(file).flatMap(({ ended }) => (typeof ended === 'string' ? [ended] : [])))
+    for (const event of events) {
+      const { begun, ends } = notesOf(event)
+      if (begun !== null) left.set(begun.event, begun)
+      if (ends !== null) ended.add(ends)
+    }
+    for (const event of ended) left.delete(event)
+    const fresh = `${file}.new`
+    const handle = openSync(fresh, 'w', 0o600)
+    writeSync(handle, [...left.values()].map((begun) => `${JSON.stringify({ begun })}\n`).join(''))
+    fsyncSync(handle)
+    renameSync(fresh, file)
+    syncFolder(dirname(file))
+    return { requests: new OpenRequests(file, handle), left: [...left.values()] }
+  }
+
+  begun(begun: Begun): void {
+    this.#write({ begun })
+  }
+
+  /** @param event id of the event that said it was begun */
+  ended(event: string): void {
+    this.#write({ ended: event })
+  }
+
+  /** Resolves when everything written so far would outlive a power cut. */
+  async sync(): Promise<void> {
+    if (!this.#isDirty) return
+    this.#isDirty = false
+    await sync(this.#handle)
+  }
+
+  close(): void {
+    fsyncSync(this.#handle)
+    closeSync(this.#handle)
+  }
+
+  /** @throws the error of the file system, with the file's name in its message */
+  #write(line: object): void {
+    this.#isDirty = true
+    try {
+      writeSync(this.#handle, `${JSON.stringify(line)}\n`)
+    } catch (error) {
+      throw new Error(`${this.#file}: ${(error as Error).message}`, { cause: error })
+    }
+  }
+}
+
+function linesOf(file: string): JsonObject[] {
+  let text = ''
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  return text.split('\n').flatMap((line) => {
+    try {
+      const value = parseJson(line)
+      return isObject(value) ? [value] : []
+    } catch {
+      // The last line may be torn; the spool has its event.
+      return []
+    }
+  })
+}
+
+/** What an event in the spool begins or ends. */
+function notesOf(event: string): { begun: Begun | null; ends: string | null } {
+  const { id, fields } = parseEvent(event)
+  const { action, actor, targets, context, metadata } = fields as Record<string, JsonObject>
+  const mcp = isObject(metadata) && isObject(metadata.mcp) ? metadata.mcp : {}
+  const ends = typeof mcp.intent === 'string' ? mcp.intent : null
+  if (mcp.isOpen !== true) return { begun: null, ends }
+  const session = String(context?.session ?? '')
+  const server = String(mcp.server ?? '')
+  const begun = {
+    event: id,
+    action: `${action}`,
+    session,
+    server,
+    actor: actor!,
+    targets: targets as unknown as JsonObject[],
+  }
+  return { begun, ends }
+}
+
+export function syncFolder(folder: string): void {
+  const handle = openSync(folder, 'r')
+  try {
+    fsyncSync(handle)
+  } finally {
+    closeSync(handle)
+  }
+}

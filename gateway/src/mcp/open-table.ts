@@ -1,0 +1,79 @@
+// Requests of one direction that have no answer yet, by their ids.
+import type { Recorded } from '@killick/sdk'
+import type { JsonObject } from '@killick/sdk/core'
+import type { MessageId } from './message.ts'
+
+/** A request on its way. */
+export type OpenRequest = {
+  readonly id: MessageId
+  readonly method: string
+  readonly params: JsonObject
+  /** When it was passed on, ms of `performance.now()`. */
+  readonly since: number
+  /** The event of its intent; null if it has none, or could not be recorded. */
+  readonly intent: Promise<Recorded | null>
+}
+
+/** Requests whose cancellation was seen, and whose answer may still come. */
+const MAX_CANCELLED = 1_000
+
+const keyOf = (id: MessageId): string => JSON.stringify(id)
+
+/** Ids must not be used twice; where they are, answers belong to the requests in their order. */
+export class OpenTable {
+  readonly #open = new Map<string, OpenRequest[]>()
+  readonly #cancelled = new Map<string, OpenRequest>()
+  size = 0
+
+  has(id: MessageId): boolean {
+    return this.#open.has(keyOf(id))
+  }
+
+  add(request: OpenRequest): void {
+    const key = keyOf(request.id)
+    this.#open.set(key, [...(this.#open.get(key) ?? []), request])
+    this.size += 1
+  }
+
+  /** Removes the oldest request of this id. `isCancelled`: its cancellation was seen before. */
+  take(id: MessageId): { request: OpenRequest; isCancelled: boolean } | null {
+    const key = keyOf(id)
+    const [request, ...more] = this.#open.get(key) ?? []
+    if (request !== undefined) {
+      if (more.length > 0) this.#open.set(key, more)
+      else this.#open.delete(key)
+      this.size -= 1
+      return { request, isCancelled: false }
+    }
+    const cancelled = this.#cancelled.get(key)
+    if (cancelled === undefined) return null
+    this.#cancelled.delete(key)
+    return { request: cancelled, isCancelled: true }
+  }
+
+  /** Removes a request that was not passed on. */
+  drop(request: OpenRequest): void {
+    const key = keyOf(request.id)
+    const left = (this.#open.get(key) ?? []).filter((each) => each !== request)
+    if (left.length > 0) this.#open.set(key, left)
+    else this.#open.delete(key)
+    this.size -= 1
+  }
+
+  /** @returns the request that is cancelled; null if it is not open */
+  cancel(id: MessageId): OpenRequest | null {
+    const request = this.#open.has(keyOf(id)) ? this.take(id)!.request : null
+    if (request === null) return null
+    this.#cancelled.set(keyOf(id), request)
+    if (this.#cancelled.size > MAX_CANCELLED) this.#cancelled.delete(this.#cancelled.keys().next().value!)
+    return request
+  }
+
+  /** Removes and returns all that are open. */
+  takeAll(): OpenRequest[] {
+    const all = [...this.#open.values()].flat()
+    this.#open.clear()
+    this.size = 0
+    return all
+  }
+}

@@ -1,0 +1,109 @@
+// From facts to durable events: what could not be recorded is counted and said.
+import type { Recorded } from '@killick/sdk'
+import type { JsonObject, JsonValue } from '@killick/sdk/core'
+import type { McpEvent, McpEvents, McpFacts } from './events.ts'
+import type { Begun, OpenRequests } from './open-requests.ts'
+
+/** What records: an audit log. */
+export type McpSink = { record(event: McpEvent): Promise<Recorded> }
+
+/** Lines about the same code that are said; the others are only counted. */
+const MAX_SAID = 5
+
+/** Records the events of one session, in the order of the calls. */
+export class McpRecording {
+  /** Events that could not be recorded. */
+  unrecorded = 0
+  readonly #sink: McpSink
+  readonly #events: McpEvents
+  readonly #open: OpenRequests
+  readonly #say: (text: string) => void
+  readonly #session: string
+  readonly #server: string
+  readonly #said = new Map<string, number>()
+  #latest: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: {
+    sink: McpSink
+    events: McpEvents
+    open: OpenRequests
+    say: (text: string) => void
+    session: string
+    server: string
+  }) {
+    this.#sink = parts.sink
+    this.#events = parts.events
+    this.#open = parts.open
+    this.#say = parts.say
+    this.#session = parts.session
+    this.#server = parts.server
+  }
+
+  /** Resolves when the event is durable. @throws KillickError, KitError, or an error of the file system: nothing was recorded */
+  record(facts: McpFacts): Promise<Recorded> {
+    const recorded = this.#record(facts)
+    recorded.catch((error) => this.#lost(facts.action, error))
+    this.#latest = Promise.allSettled([this.#latest, recorded])
+    return recorded
+  }
+
+  /** Records something whose end is recorded later. It is remembered on disk until then. */
+  begin(facts: McpFacts): Promise<Recorded> {
+    return this.#after(
+      this.#record({ ...facts, known: { ...facts.known, isOpen: true, server: this.#server } }, true),
+      facts,
+    )
+  }
+
+  /** Records the end of what was begun, once that is durable; null: its beginning was not recorded. */
+  async end(begun: Promise<Recorded | null>, facts: McpFacts): Promise<void> {
+    const ended = begun.then(async (intent) => {
+      const known: JsonObject = { ...facts.known, intent: intent?.id ?? null }
+      await this.#record({ ...facts, known })
+      if (intent !== null) this.#open.ended(intent.id)
+    })
+    await this.#after(ended, facts).catch(() => {})
+  }
+
+  /** Resolves when everything recorded so far is durable, or lost and counted. */
+  async settled(): Promise<void> {
+    for (let latest: unknown = null; latest !== this.#latest; ) {
+      latest = this.#latest
+      await latest
+    }
+  }
+
+  #after<T>(recorded: Promise<T>, { action }: McpFacts): Promise<T> {
+    recorded.catch((error) => this.#lost(action, error))
+    this.#latest = Promise.allSettled([this.#latest, recorded])
+    return recorded
+  }
+
+  async #record(facts: McpFacts, isOpen = false): Promise<Recorded> {
+    const event = this.#events.make(facts)
+    const recorded = await this.#sink.record(event)
+    if (isOpen) this.#open.begun(this.#begun(recorded, event))
+    return recorded
+  }
+
+  #begun({ id }: Recorded, { action, actor, targets }: McpEvent): Begun {
+    return {
+      ...{ event: id, action, session: this.#session, server: this.#server },
+      ...{ actor: actor as JsonObject, targets: (targets ?? []) as unknown as JsonObject[] },
+    }
+  }
+
+  #lost(action: string, error: unknown): void {
+    this.unrecorded += 1
+    const code = codeOf(error)
+    const times = (this.#said.get(code) ?? 0) + 1
+    this.#said.set(code, times)
+    if (times <= MAX_SAID) this.#say(`not recorded (${code}), mcp.${action}: ${(error as Error).message}`)
+  }
+}
+
+/** The stable code of an error; `internal` for one that has none. */
+export function codeOf(error: unknown): string {
+  const { code } = error as { code?: JsonValue }
+  return typeof code === 'string' ? code : 'internal'
+}

@@ -1,0 +1,434 @@
+// One session between a client and a server, whatever carries its messages: says of each line whether it is passed on, and records.
+import type { Recorded } from '@killick/sdk'
+import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import { deniedAnswer, errorAnswer, printAnswers, REVISION } from './answers.ts'
+import type { McpConfig } from './config.ts'
+import { type Disclosed, disclosed, hashOf } from './disclosed.ts'
+import type { McpCode } from './errors.ts'
+import { implementationOf, type McpEvents } from './events.ts'
+import { type Direction, type Message, type MessageId, readLine } from './message.ts'
+import { actionOf, askedWith, endOf, hasIntent, resultShown, subjectOf } from './methods.ts'
+import { type OpenRequest, OpenTable } from './open-table.ts'
+import { type Denial, denialOf } from './policy.ts'
+import { codeOf, type McpRecording } from './recording.ts'
+import type { ToolMemory } from './tool-memory.ts'
+import { type ToolChange, ToolWatch } from './tools.ts'
+
+/** What becomes of a line. */
+export type Passage = {
+  /** Whether it goes on as it came. */
+  readonly isPassed: boolean
+  /** What its sender is answered in the receiver's place; empty: nothing. */
+  readonly answer: Buffer
+}
+
+/** How a session ended. */
+export type SessionEnd = {
+  /** `client`: its input ended. `server`: it ended by itself. `signal`: the recorder was told to stop. `line`: a line was too long. */
+  readonly by: 'client' | 'server' | 'signal' | 'line'
+  readonly code: number | null
+  readonly signal: string | null
+}
+
+type Asking = Extract<Message, { kind: 'request' | 'notification' }>
+type Answer = Extract<Message, { kind: 'answer' }>
+
+const PASSED: Passage = { isPassed: true, answer: Buffer.alloc(0) }
+/** Lines that nobody can read, and answers that nobody asked for: so many have events of their own, the others are counted. */
+const MAX_ODD = 100
+
+const opposite = (direction: Direction): Direction =>
+  direction === 'client-to-server' ? 'server-to-client' : 'client-to-server'
+
+export class McpSession {
+  readonly #config: McpConfig
+  readonly #events: McpEvents
+  readonly #recording: McpRecording
+  readonly #memory: ToolMemory
+  readonly #say: (text: string) => void
+  readonly #open: Readonly<Record<Direction, OpenTable>> = {
+    'client-to-server': new OpenTable(),
+    'server-to-client': new OpenTable(),
+  }
+  readonly #counts = {
+    lines: { 'client-to-server': 0, 'server-to-client': 0 },
+    requests: 0,
+    denied: 0,
+    refused: 0,
+    odd: 0,
+  }
+  /** Whether what cannot be read may hold what must not pass. */
+  readonly #isGuarded: boolean
+  #watch: ToolWatch | null = null
+  #start: Promise<Recorded | null> = Promise.resolve(null)
+
+  constructor(parts: {
+    config: McpConfig
+    events: McpEvents
+    recording: McpRecording
+    memory: ToolMemory
+    say: (text: string) => void
+  }) {
+    this.#config = parts.config
+    this.#events = parts.events
+    this.#recording = parts.recording
+    this.#memory = parts.memory
+    this.#say = parts.say
+    const { allow, deny, rules } = parts.config.policy
+    this.#isGuarded = parts.config.mode === 'strict' || allow !== null || deny.length > 0 || rules.length > 0
+  }
+
+  /**
+   * Records that the session begins. @param told what is known of the server
+   * @throws in strict mode, if that could not be recorded; the server must not be started then
+   */
+  async begin(told: JsonObject): Promise<void> {
+    const start = this.#recording.begin({ action: 'session.start', direction: 'client-to-server', told })
+    this.#start = start.catch(() => null)
+    if (this.#config.mode === 'strict') await start
+  }
+
+  /**
+   * Takes a line. Everything that order matters for happens before this returns; the promise resolves when it is decided whether the
+   * line is passed on. It never rejects.
+   */
+  take(line: Buffer, direction: Direction): Promise<Passage> {
+    this.#counts.lines[direction] += 1
+    const read = readLine(line)
+    if ('fault' in read)
+      return read.isBlank ? Promise.resolve(PASSED) : this.#unreadable(line, direction, read.fault, [])
+    const { messages, isBatch, doubt } = read
+    const ids = messages.flatMap((each) => (each.kind === 'request' ? [each.id] : []))
+    if (doubt !== null) {
+      const passage = this.#unreadable(line, direction, doubt, ids)
+      if (direction === 'client-to-server' && this.#isGuarded) return passage
+    }
+    const asking = messages.filter((each) => each.kind !== 'answer')
+    const denials = asking.map((each) => this.#denial(each, direction))
+    if (denials.some((each) => each !== null))
+      return Promise.resolve(this.#deny(asking, denials, line, direction, isBatch))
+    for (const each of messages) if (each.kind === 'answer') this.#answered(each, line, direction)
+    return this.#ask(asking, line, direction, isBatch)
+  }
+
+  /** Records a line that was longer than it may be, of which nobody has seen anything. @returns the answer to the client */
+  tooLong(direction: Direction): Buffer {
+    this.#odd('message.invalid', direction, undefined, {
+      code: 'mcp_line_too_long',
+      limit: this.#config.limits.lineBytes,
+    })
+    return printAnswers([errorAnswer(null, 'mcp_line_too_long', '')], false)
+  }
+
+  /** Records what is open as unknown, and the end. Resolves when everything is durable, or lost and counted. */
+  async end({ by, code, signal }: SessionEnd): Promise<{ unrecorded: number }> {
+    for (const direction of ['client-to-server', 'server-to-client'] as const)
+      for (const request of this.#open[direction].takeAll()) {
+        if (hasIntent('request', request.method))
+          this.#endOf(request, direction, undefined, { known: { state: 'unknown', why: `session_ended_by_${by}` } })
+      }
+    await this.#recording.settled()
+    const { lines, ...counts } = this.#counts
+    const known: JsonObject = {
+      ...{ state: 'ended', by, exitCode: code, signal, ...counts, unrecorded: this.#recording.unrecorded },
+      lines: { fromClient: lines['client-to-server'], fromServer: lines['server-to-client'] },
+    }
+    await this.#recording.end(this.#start, { action: 'session.end', direction: 'client-to-server', known })
+    return { unrecorded: this.#recording.unrecorded }
+  }
+
+  #denial(message: Asking, direction: Direction): Denial | null {
+    if (message.method !== 'tools/call' || direction === 'server-to-client') return null
+    return denialOf(this.#config.policy, message.params.name, message.params.arguments)
+  }
+
+  /** Nothing of a line with a denied call goes on: what stands beside it in the batch is denied with it. */
+  #deny(
+    asking: readonly Asking[],
+    denials: readonly (Denial | null)[],
+    line: Buffer,
+    direction: Direction,
+    isBatch: boolean,
+  ): Passage {
+    const answers: object[] = []
+    for (const [i, message] of asking.entries()) {
+      const denial = denials[i] ?? { rule: 'batch', why: 'Another call of its batch is denied.' }
+      this.#counts.denied += 1
+      const { method, params } = message
+      const id = message.kind === 'request' ? { requestId: idShown(message.id) } : {}
+      const known: JsonObject = { kind: 'denial', method, ...id, rule: denial.rule }
+      this.#recording
+        .record({
+          ...this.#about(message, direction),
+          outcome: 'denied',
+          known,
+          message: line,
+          told: { why: denial.why },
+        })
+        .catch(() => {})
+      if (message.kind !== 'request') this.#say(`denied (${denial.rule}) and not passed on: a notification ${method}`)
+      else if (denials[i] !== null) answers.push(deniedAnswer(message, denial))
+      else answers.push(errorAnswer(message.id, 'mcp_denied', denial.why))
+      this.#identify(params)
+    }
+    return { isPassed: false, answer: printAnswers(answers, isBatch) }
+  }
+
+  /** Requests and notifications: their intents are recorded, and in strict mode waited for. */
+  async #ask(asking: readonly Asking[], line: Buffer, direction: Direction, isBatch: boolean): Promise<Passage> {
+    const requests: OpenRequest[] = []
+    const intents: Promise<Recorded>[] = []
+    const table = this.#open[direction]
+    for (const message of asking) {
+      this.#identify(message.params)
+      if (message.method === 'initialize')
+        this.#events.client = implementationOf(message.params.clientInfo) ?? this.#events.client
+      if (message.method === 'notifications/cancelled') this.#cancelled(message, direction)
+      let intent: Promise<Recorded | null> = Promise.resolve(null)
+      if (hasIntent(message.kind, message.method)) {
+        const recorded = this.#intent(message, line, direction)
+        intents.push(recorded)
+        intent = recorded.catch(() => null)
+      }
+      if (message.kind !== 'request') continue
+      const { id, method, params } = message
+      this.#counts.requests += 1
+      requests.push({ id, method, params: paramsKept(method, params), since: performance.now(), intent })
+    }
+    if (requests.length + table.size > this.#config.limits.openRequests)
+      return this.#refuse(requests, [], direction, isBatch, 'mcp_too_many_open')
+    for (const request of requests) table.add(request)
+    if (this.#config.mode === 'observe' || intents.length === 0) return PASSED
+    const failed = (await Promise.allSettled(intents)).find(
+      ({ status }) => status === 'rejected',
+    ) as PromiseRejectedResult
+    if (failed === undefined) return PASSED
+    return this.#refuse(requests, requests, direction, isBatch, 'mcp_not_recorded', failed.reason)
+  }
+
+  #refuse(
+    requests: readonly OpenRequest[],
+    added: readonly OpenRequest[],
+    direction: Direction,
+    isBatch: boolean,
+    code: McpCode,
+    error?: unknown,
+  ): Passage {
+    for (const request of added) this.#open[direction].drop(request)
+    for (const request of requests) {
+      this.#counts.refused += 1
+      // Those that were recorded before another one failed have an intent that must not stay open.
+      request.intent.then((intent) => {
+        if (intent !== null)
+          this.#endOf(request, direction, undefined, { outcome: 'failure', known: { state: 'refused', code } })
+      })
+    }
+    const [why, reason] = error === undefined ? ['', undefined] : [(error as Error).message, codeOf(error)]
+    if (requests.length === 0) this.#say(`not passed on (${code}): a notification. ${why}`)
+    const answers = requests.map(({ id }) => errorAnswer(id, code, why, reason))
+    return { isPassed: false, answer: printAnswers(answers, isBatch) }
+  }
+
+  #intent(message: Asking, line: Buffer, direction: Direction): Promise<Recorded> {
+    const { kind, method } = message
+    const known: JsonObject = { kind: 'intent', method }
+    const facts = { ...this.#about(message, direction), message: line, known }
+    if (kind === 'notification') {
+      known.isNotification = true
+      return this.#recording.record(facts)
+    }
+    known.requestId = idShown(message.id)
+    if (this.#open[direction].has(message.id)) known.isDuplicateId = true
+    return this.#recording.begin(facts)
+  }
+
+  #about({ method, params }: Asking, direction: Direction) {
+    const asked = askedWith(method, params)
+    return {
+      action: actionOf(method),
+      direction,
+      target: subjectOf(method, params),
+      ...(Object.keys(asked).length > 0 && { arguments: asked }),
+      traceparent: isObject(params._meta) ? params._meta.traceparent : undefined,
+    }
+  }
+
+  /** The stateless revision says in each request who asks, and by which revision. */
+  #identify({ _meta: meta }: JsonObject): void {
+    if (!isObject(meta)) return
+    const client = implementationOf(meta['io.modelcontextprotocol/clientInfo'])
+    if (client !== null) this.#events.client = client
+    const revision = meta[REVISION]
+    if (typeof revision === 'string') this.#events.revision = revision.slice(0, 64).toWellFormed()
+  }
+
+  #cancelled({ params }: Asking, direction: Direction): void {
+    const { requestId, reason } = params
+    if (typeof requestId !== 'string' && typeof requestId !== 'number') return
+    const request = this.#open[direction].cancel(requestId)
+    if (request === null || !hasIntent('request', request.method)) return
+    const told = typeof reason === 'string' ? { reason } : undefined
+    this.#endOf(request, direction, undefined, { known: { state: 'cancelled' }, ...(told && { told }) })
+  }
+
+  /** An answer is passed on at once: its request is recorded, and what happened is recorded now. */
+  #answered({ id, result, error }: Answer, line: Buffer, direction: Direction): void {
+    const asked = opposite(direction)
+    const found = id === null ? null : this.#open[asked].take(id)
+    if (found === null) {
+      const facts = { requestId: id === null ? null : idShown(id), isError: error !== undefined }
+      this.#odd('answer.unmatched', direction, line, facts, error === undefined ? undefined : errorShown(error))
+      return
+    }
+    const { request, isCancelled } = found
+    const late: JsonObject = isCancelled ? { isLate: true } : {}
+    if (error !== undefined) {
+      const known = { state: 'answered', ...late, ...codeShown(error) }
+      this.#endOf(request, asked, line, { outcome: 'failure', known, told: { error: errorShown(error) } })
+      return
+    }
+    this.#learn(request, result!, line, asked)
+    if (!hasIntent('request', request.method)) return
+    const { state, outcome } = endOf(request.method, result!)
+    this.#endOf(request, asked, line, { outcome, known: { state, ...late }, result: resultShown(result!) })
+  }
+
+  #endOf(
+    request: OpenRequest,
+    direction: Direction,
+    message: Buffer | undefined,
+    more: {
+      outcome?: 'success' | 'failure' | 'denied' | undefined
+      known: JsonObject
+      told?: JsonObject
+      result?: JsonValue
+    },
+  ): void {
+    const { id, method, params, since, intent } = request
+    const known: JsonObject = {
+      ...{ kind: 'outcome', method, requestId: idShown(id), ms: Math.round((performance.now() - since) * 10) / 10 },
+      ...more.known,
+    }
+    const action = `${actionOf(method)}.result`
+    this.#recording.end(intent, { action, direction, target: subjectOf(method, params), message, ...more, known })
+  }
+
+  /** What results say of the server itself. */
+  #learn({ method, params }: OpenRequest, result: JsonValue, line: Buffer, direction: Direction): void {
+    if (!isObject(result)) return
+    if (method === 'initialize' || method === 'server/discover') {
+      const meta = isObject(result._meta) ? result._meta : {}
+      this.#events.server = implementationOf(result.serverInfo ?? meta['io.modelcontextprotocol/serverInfo'])
+      if (typeof result.protocolVersion === 'string')
+        this.#events.revision = result.protocolVersion.slice(0, 64).toWellFormed()
+      const { serverInfo: _, ...rest } = resultShown(result) as JsonObject
+      const told: JsonObject = {
+        ...(this.#events.client && { client: { ...this.#events.client } }),
+        ...(this.#events.server && { server: { ...this.#events.server } }),
+      }
+      this.#recording.record({ action: actionOf(method), direction, told, result: rest, message: line }).catch(() => {})
+    }
+    if (method === 'tools/list') this.#listed(params, result, line, direction)
+  }
+
+  #listed(params: JsonObject, result: JsonObject, line: Buffer, direction: Direction): void {
+    try {
+      this.#watch ??= new ToolWatch(this.#remembered())
+      const page = this.#watch.page(params.cursor, result)
+      if (page === null) return
+      const { tools, isFirst, isLast, changes } = page
+      const known: JsonObject = {
+        tools,
+        isFirst,
+        isLast,
+        changes: changes.length,
+        ...hashOf(JSON.stringify(result.tools)),
+      }
+      this.#recording.record({ action: 'tools.list', direction, known, message: line }).catch(() => {})
+      for (const change of changes) this.#changed(change, direction)
+      if (isLast && (isFirst || changes.length > 0 || !this.#isRemembered)) {
+        this.#memory.write(this.#watch.known)
+        this.#isRemembered = true
+      }
+    } catch (error) {
+      this.#say(`the list of tools could not be compared or remembered: ${(error as Error).message}`)
+    }
+  }
+
+  #isRemembered = false
+
+  #remembered() {
+    try {
+      return this.#memory.read()
+    } catch (error) {
+      this.#say(
+        `what is remembered of the server's tools cannot be read, so changes since then are not seen: ${(error as Error).message}`,
+      )
+      return null
+    }
+  }
+
+  #changed({ tool, kind, names, before, after }: ToolChange, direction: Direction): void {
+    // Twice two large members must fit into one event.
+    const most = Math.min(this.#config.limits.discloseBytes, 16 << 10)
+    const side = (value: JsonValue | undefined): JsonValue | undefined => {
+      if (value === undefined) return undefined
+      const shown: Disclosed = disclosed(value, most)
+      return 'value' in shown ? shown.value : { omitted: shown.omitted }
+    }
+    const changes =
+      kind === 'changed'
+        ? names
+            .slice(0, 4)
+            .map((name) => ({ path: `/${name}`, before: side(before![name]), after: side(after![name]) }))
+        : [
+            {
+              path: '',
+              before: before === null ? undefined : side(before),
+              after: after === null ? undefined : side(after),
+            },
+          ]
+    const known: JsonObject = {
+      ...{ change: kind, members: [...names] },
+      ...(before !== null && { before: hashOf(JSON.stringify(before)) }),
+      ...(after !== null && { after: hashOf(JSON.stringify(after)) }),
+    }
+    const target = { type: 'mcp-tool', id: tool }
+    this.#recording.record({ action: 'tools.change', direction, target, changes, known }).catch(() => {})
+  }
+
+  /** A line that cannot be read, or in two ways. From the client it does not go on where calls are guarded. */
+  #unreadable(line: Buffer, direction: Direction, fault: string, ids: readonly MessageId[]): Promise<Passage> {
+    const isRefused = direction === 'client-to-server' && this.#isGuarded
+    // Not its text: rules that go by names find nothing in what cannot be read.
+    this.#odd('message.invalid', direction, line, { isPassed: !isRefused, why: `The line ${fault}.` })
+    if (!isRefused) return Promise.resolve(PASSED)
+    this.#counts.refused += 1
+    const answers = (ids.length > 0 ? ids : [null]).map((id) => errorAnswer(id, 'mcp_message_invalid', `It ${fault}.`))
+    return Promise.resolve({ isPassed: false, answer: printAnswers(answers, answers.length > 1) })
+  }
+
+  #odd(action: string, direction: Direction, message: Buffer | undefined, known: JsonObject, told?: JsonObject): void {
+    this.#counts.odd += 1
+    if (this.#counts.odd > MAX_ODD) return
+    this.#recording.record({ action, direction, message, known, ...(told && { told }) }).catch(() => {})
+  }
+}
+
+/** A long id would make an event of any size. */
+const idShown = (id: MessageId): MessageId => (typeof id === 'string' ? id.slice(0, 200).toWellFormed() : id)
+
+/** What an outcome needs of params: what the request was about, and of a list where it begins. */
+function paramsKept(method: string, { name, uri, cursor }: JsonObject): JsonObject {
+  const kept = method === 'tools/list' ? { cursor } : subjectOf(method, {}) === undefined ? {} : { name, uri }
+  return Object.fromEntries(Object.entries(kept).filter((each): each is [string, JsonValue] => each[1] !== undefined))
+}
+
+const errorShown = (error: JsonValue): JsonObject => {
+  if (!isObject(error)) return { error }
+  const { message } = error
+  return { ...error, ...(typeof message === 'string' && { message: message.slice(0, 2_000) }) }
+}
+
+const codeShown = (error: JsonValue): JsonObject =>
+  isObject(error) && Number.isSafeInteger(error.code) ? { errorCode: error.code! } : {}

@@ -1,0 +1,149 @@
+// `killick-gateway mcp -- <command>`: between a client on this process's stdin and stdout, and a server that this process starts.
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type AuditLog, openAuditLog } from '@killick/sdk'
+import { commandShown } from './command-line.ts'
+import type { McpConfig } from './config.ts'
+import { MCP_FIELDS, McpEvents } from './events.ts'
+import { LineTooLong } from './lines.ts'
+import type { Direction } from './message.ts'
+import { OpenRequests } from './open-requests.ts'
+import { McpRecording, type McpSink } from './recording.ts'
+import { recordUnknown } from './recover.ts'
+import { relay, write } from './relay.ts'
+import { exitCodeOf, type ServerProcess, startServer } from './server-process.ts'
+import { McpSession, type SessionEnd } from './session.ts'
+import { ToolMemory } from './tool-memory.ts'
+
+/** What a recorder on stdio is connected to. */
+export type StdioEnds = {
+  readonly stdin: Readable
+  readonly stdout: Writable
+  /** Tells people something: a line on stderr. */
+  readonly say: (text: string) => void
+  /** Aborted when the recorder is told to stop; its reason is the signal's name. */
+  readonly stop: AbortSignal
+}
+
+/**
+ * Records one session. @param command the server's program and arguments
+ * @returns the exit code to end with: the server's
+ * @throws GatewayStartError; KillickError, e.g. `spool_locked`, `key_unsafe`; in strict mode what kept the session's start from being recorded
+ */
+export async function recordStdio(config: McpConfig, command: readonly string[], ends: StdioEnds): Promise<number> {
+  const { say } = ends
+  const { log, open } = await openRecorder(config, say)
+  try {
+    const shown = commandShown(command, config.redaction)
+    const name = config.server ?? shown.join(' ')
+    const id = randomUUID()
+    const events = new McpEvents(id, name, config)
+    const recording = new McpRecording({ sink: log as McpSink, events, open, say, session: id, server: name })
+    const session = new McpSession({ config, events, recording, memory: new ToolMemory(config.state, name), say })
+    await session.begin({ command: shown, transport: 'stdio' })
+    const end = await runSession(config, command, session, ends)
+    const { unrecorded } = await session.end(end)
+    if (unrecorded > 0)
+      say(`${unrecorded} ${unrecorded === 1 ? 'event was' : 'events were'} not recorded in this session`)
+    if (end.error !== undefined) throw end.error
+    if (end.by === 'line') {
+      say(
+        `mcp_line_too_long: a line was longer than ${config.limits.lineBytes} bytes (limits.lineBytes), so the session was ended`,
+      )
+      return 1
+    }
+    return exitCodeOf({ code: end.code, signal: end.signal as NodeJS.Signals | null })
+  } finally {
+    const { pending } = await log.close({ timeoutMs: config.limits.drainMs })
+    if (pending > 0) say(`${pending} ${pending === 1 ? 'event waits' : 'events wait'} in the spool for the ledger`)
+    open.close()
+  }
+}
+
+/** Opens the log and the file of open requests, and records what an earlier process has left open. */
+async function openRecorder(config: McpConfig, say: StdioEnds['say']): Promise<{ log: AuditLog; open: OpenRequests }> {
+  const { promise: ready, resolve } = Promise.withResolvers<OpenRequests>()
+  const found: string[] = []
+  let lastSaid = ''
+  const log = await openAuditLog({
+    url: config.url,
+    source: config.source,
+    key: config.key,
+    spool: config.spool,
+    ...(config.logKey !== null && { logKey: config.logKey }),
+    fields: MCP_FIELDS as unknown as string[],
+    maxSpoolBytes: config.limits.spoolBytes,
+    spoolWaitMs: config.limits.spoolWaitMs,
+    onFound: (event) => void found.push(event),
+    // An event may leave the spool once the ledger has it; by then it must be known elsewhere that its request is open.
+    fetch: async (...request) => {
+      await (await ready).sync()
+      return fetch(...request)
+    },
+    onError: (error, during) => {
+      if (during === 'record' || error.message === lastSaid) return
+      lastSaid = error.message
+      say(`not sent to the ledger so far: ${error.message}`)
+    },
+    onPin: (logKey) => say(`took the key of the log from the service; set logKey to pin it: ${logKey}`),
+  })
+  try {
+    const { worker } = log.status
+    const file = join(config.state, worker === null ? 'open.ndjson' : `open-${worker}.ndjson`)
+    const { requests: open, left } = OpenRequests.open(file, found)
+    resolve(open)
+    if (left.length > 0) {
+      say(`${left.length} requests or sessions of an earlier process have no outcome; recorded as unknown`)
+      await recordUnknown(left, log as McpSink, open)
+    }
+    return { log, open }
+  } catch (error) {
+    await log.close({ timeoutMs: 0 })
+    throw error
+  }
+}
+
+/** Starts the server, and relays until it has ended. */
+async function runSession(
+  { limits }: McpConfig,
+  command: readonly string[],
+  session: McpSession,
+  { stdin, stdout, stop }: StdioEnds,
+): Promise<SessionEnd & { error?: unknown }> {
+  let server: ServerProcess
+  try {
+    server = await startServer(command)
+  } catch (error) {
+    return { by: 'server', code: null, signal: null, error }
+  }
+  let by: SessionEnd['by'] | null = null
+  const end = (why: SessionEnd['by'], signal?: NodeJS.Signals): void => {
+    by ??= why
+    server.end(limits.graceMs, signal)
+  }
+  const lines = async (direction: Direction, from: Readable, to: Writable, back: Writable): Promise<void> => {
+    try {
+      await relay({ from, to, back, maxLineBytes: limits.lineBytes, take: (line) => session.take(line, direction) })
+    } catch (error) {
+      if (!(error instanceof LineTooLong)) throw error
+      await write(stdout, session.tooLong(direction))
+      from.destroy()
+      end('line', 'SIGTERM')
+    }
+  }
+  // Nobody reads what the server says any more.
+  stdout.on('error', () => end('client'))
+  stop.addEventListener('abort', () => end('signal', stop.reason as NodeJS.Signals))
+  const asked = lines('client-to-server', stdin, server.input, stdout).then(() => end('client'))
+  const told = lines('server-to-client', server.output, stdout, server.input)
+  const exit = await server.exited
+  by ??= 'server'
+  stdin.destroy()
+  // What the server has started may hold its output open.
+  await Promise.race([told, sleep(limits.graceMs, undefined, { ref: false })])
+  server.output.destroy()
+  await Promise.all([told, asked])
+  return { by, ...exit }
+}

@@ -36,10 +36,28 @@ afterAll(async () => {
  * How each is installed and started, and what it has of its own. `refusedAs`: the action of what is refused before the handler, by what the
  * framework knows then.
  */
-const APPS: Record<
-  string,
-  { install(): void | Promise<void>; args: string[]; cwd?: string; refusedAs: string; reason?: false }
-> = {
+type App = {
+  install(): void | Promise<void>
+  args: string[]
+  cwd?: string
+  env?: Record<string, string>
+  refusedAs: string
+  reason?: false
+}
+
+const nest: App = {
+  async install() {
+    installBeside(join(examples, 'nest'))
+    // As tsc would with its tsconfig.json, in a tenth of the time.
+    await build({ entryPoints: [join(examples, 'nest/app.ts')], outdir: join(examples, 'nest/dist'), format: 'esm' })
+  },
+  args: [join(examples, 'nest/dist/app.js')],
+  refusedAs: 'invoice.approve',
+  // Its exceptions are not the kit's.
+  reason: false,
+}
+
+const APPS: Record<string, App> = {
   express: { install: () => installBeside(examples), args: [join(examples, 'express/app.js')], refusedAs: 'POST' },
   fastify: {
     install: () => installBeside(examples),
@@ -51,28 +69,19 @@ const APPS: Record<
     args: [join(examples, 'hono/app.js')],
     refusedAs: 'POST /invoices/:id/approve',
   },
-  nest: {
-    async install() {
-      installBeside(join(examples, 'nest'))
-      // As tsc would with its tsconfig.json, in a tenth of the time.
-      await build({ entryPoints: [join(examples, 'nest/app.ts')], outdir: join(examples, 'nest/dist'), format: 'esm' })
-    },
-    args: [join(examples, 'nest/dist/app.js')],
-    refusedAs: 'invoice.approve',
-    // Its exceptions are not the kit's.
-    reason: false,
-  },
+  nest,
+  'nest-fastify': { ...nest, env: { PLATFORM: 'fastify' } },
 }
 
 const spoolOf = (name: string) => join(folder, `${name}.spool`)
 
 async function start(name: string): Promise<{ app: ChildHandle; url: string }> {
-  const { args, cwd = folder } = APPS[name]!
+  const { args, cwd = folder, env: own } = APPS[name]!
   const { PATH = '' } = process.env
   const env = { PATH, KILLICK_URL: service.url, KILLICK_KEY: join(folder, 'key.json'), KILLICK_LOG_KEY: service.vkey }
   const app = await startChild(process.execPath, args, {
     cwd,
-    env: { ...env, KILLICK_SPOOL: spoolOf(name), PORT: '0' },
+    env: { ...env, ...own, KILLICK_SPOOL: spoolOf(name), PORT: '0' },
   })
   const [, url] = await app.printed(/(?:Invoices at|Local:) +(http:\S+)/)
   return { app, url: url!.replace('localhost', '127.0.0.1') }

@@ -1,15 +1,18 @@
 // The example of each web framework, driven as its users would: success, denial, throw, a client that hangs up, and kill -9.
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { openAuditLog } from '@killick/sdk'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { installBeside } from '../../scripts/lib/install-beside.ts'
 import { generateKey, publicJwk, writeKeyFile } from '../../sdk/src/client/key.ts'
 import { call, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { packed } from '../support/packed.ts'
 import { type ChildHandle, startChild } from '../support/processes.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -57,6 +60,32 @@ const nest: App = {
   reason: false,
 }
 
+const nextFolder = join(examples, 'next')
+const nextCommand = join(nextFolder, 'node_modules/next/dist/bin/next')
+/** Its environment holds what `start` in the example's package.json sets. */
+const next: App = {
+  async install() {
+    installBeside(nextFolder)
+    await placePacked(nextFolder)
+    const env = { PATH: process.env.PATH, NEXT_TELEMETRY_DISABLED: '1', NODE_ENV: 'production' }
+    await promisify(execFile)(process.execPath, [nextCommand, 'build'], { cwd: nextFolder, env })
+  },
+  args: [nextCommand, 'start', '--hostname', '127.0.0.1'],
+  cwd: nextFolder,
+  env: { NEXT_MANUAL_SIG_HANDLE: 'true', NEXT_TELEMETRY_DISABLED: '1' },
+  // By its proxy, which has no pattern.
+  refusedAs: 'POST',
+}
+
+/** The SDK as it is published: bundlers take no links to TypeScript for a package to leave alone. */
+async function placePacked(application: string): Promise<void> {
+  const to = join(application, 'node_modules/@killick/sdk')
+  await rm(to, { recursive: true, force: true })
+  await cp(join((await packed()).folder, 'sdk'), to, { recursive: true })
+  await mkdir(join(to, 'node_modules'))
+  await symlink(join(root, 'sdk/node_modules/@noble'), join(to, 'node_modules/@noble'))
+}
+
 const APPS: Record<string, App> = {
   express: { install: () => installBeside(examples), args: [join(examples, 'express/app.js')], refusedAs: 'POST' },
   fastify: {
@@ -71,6 +100,7 @@ const APPS: Record<string, App> = {
   },
   nest,
   'nest-fastify': { ...nest, env: { PLATFORM: 'fastify' } },
+  next,
 }
 
 const spoolOf = (name: string) => join(folder, `${name}.spool`)
@@ -168,7 +198,37 @@ describe.each(Object.keys(APPS))('%s', { timeout: 120_000 }, (name) => {
     expect(recorded).toEqual(expect.arrayContaining(answered))
     expect(new Set(recorded).size).toBe(recorded.length)
   })
+
+  if (name === 'next') test('a server action is recorded, called by its form without scripts', drivesAction)
 })
+
+async function drivesAction(): Promise<void> {
+  const before = (await eventsOf('next')).length
+  const { app, url } = await start('next')
+  const page = await fetch(url, { headers: { connection: 'close', 'x-user': 'ada:manager' } })
+  const [, action] = /name="(\$ACTION_ID_\w+)"/.exec(await page.text())!
+  const cancel = async (user: string) => {
+    const body = new FormData()
+    body.set(action!, '')
+    body.set('id', '2026-0044')
+    const response = await fetch(url, { method: 'POST', headers: { connection: 'close', 'x-user': user }, body })
+    return { status: response.status, text: await response.text() }
+  }
+  expect((await cancel('zoe:clerk')).status).toBe(500)
+  expect(await cancel('ada:manager')).toMatchObject({
+    status: 200,
+    text: expect.stringContaining('2026-0044 cancelled'),
+  })
+  app.process.kill('SIGTERM')
+  await app.exited
+  expect(app.output()).toContain('0 events left in the spool')
+  const cancelled = { action: 'invoice.cancel', targets: [{ type: 'invoice', id: '2026-0044' }] }
+  const reason = 'only managers cancel invoices'
+  expect((await eventsOf('next')).slice(before)).toMatchObject([
+    { ...cancelled, actor: { id: 'zoe' }, outcome: 'denied', metadata: { reason } },
+    { ...cancelled, actor: { id: 'ada' }, outcome: 'success', context: { http: { method: 'POST' } } },
+  ])
+}
 
 /** Sends a request that takes its time, and is gone. */
 async function hangUp(url: string, user: string): Promise<void> {

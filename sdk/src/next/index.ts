@@ -60,7 +60,8 @@ export type NextAdapter = {
 /**
  * Makes the wrappers of an application.
  * @param audit an audit object, or a function that returns one, asked at each request: Next loads modules when it builds, and a log must not
- * be opened then. Keep the opened log on `globalThis`: Next gives each entry a copy of your module.
+ * be opened then. Open it in `register()` of `instrumentation.ts`, by an import for the Node runtime alone, and keep the audit object on
+ * `globalThis`: Next gives each entry a copy of your module.
  * @throws KitError `option_invalid`
  * @example
  * export const POST = auditRequests(audit, { actor, responseWaits: true }).route({ action: 'invoice.approve', route: '/invoices/[id]' }, approve)

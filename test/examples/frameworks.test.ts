@@ -199,7 +199,8 @@ describe.each(Object.keys(APPS))('%s', { timeout: 120_000 }, (name) => {
     expect(new Set(recorded).size).toBe(recorded.length)
   })
 
-  if (name === 'next') test('a server action is recorded, called by its form without scripts', drivesAction)
+  if (name === 'next')
+    test('a server action is recorded, whether its form is sent without scripts or with', drivesAction)
 })
 
 async function drivesAction(): Promise<void> {
@@ -219,6 +220,14 @@ async function drivesAction(): Promise<void> {
     status: 200,
     text: expect.stringContaining('2026-0044 cancelled'),
   })
+  // With scripts the request has another form: a header names the action, and React puts the arguments into the body.
+  const form = new FormData()
+  form.set('_1_id', '2026-0042')
+  form.set('0', '["$K1"]')
+  const headers = { connection: 'close', 'x-user': 'max:manager', 'next-action': action!.slice('$ACTION_ID_'.length) }
+  const called = await fetch(url, { method: 'POST', headers, body: form })
+  expect([called.status, called.headers.get('content-type')]).toEqual([200, 'text/x-component'])
+  await called.text()
   app.process.kill('SIGTERM')
   await app.exited
   expect(app.output()).toContain('0 events left in the spool')
@@ -227,6 +236,7 @@ async function drivesAction(): Promise<void> {
   expect((await eventsOf('next')).slice(before)).toMatchObject([
     { ...cancelled, actor: { id: 'zoe' }, outcome: 'denied', metadata: { reason } },
     { ...cancelled, actor: { id: 'ada' }, outcome: 'success', context: { http: { method: 'POST' } } },
+    { ...cancelled, actor: { id: 'max' }, outcome: 'success', targets: [{ id: '2026-0042' }] },
   ])
 }
 

@@ -16,6 +16,7 @@ const LOADERS: Record<string, () => Promise<Command>> = {
   register: async () => (await import('./register.ts')).register,
   actions: async () => (await import('./actions.ts')).actions,
   record: async () => (await import('./record.ts')).record,
+  run: async () => (await import('./run/command.ts')).run,
   search: async () => (await import('./search.ts')).search,
   export: async () => (await import('./export.ts')).exportEvents,
   keys: async () => (await import('./keys.ts')).keys,
@@ -33,6 +34,10 @@ const LOADERS: Record<string, () => Promise<Command>> = {
 
 const entryOf = (name: string | undefined): CommandEntry | undefined => COMMANDS.find((entry) => entry.name === name)
 
+/** Those before `--`: what follows belongs to another program. */
+const ownArgs = (args: readonly string[]): readonly string[] =>
+  args.includes('--') ? args.slice(0, args.indexOf('--')) : args
+
 const isHelp = (arg: string): boolean => arg === '--help' || arg === '-h'
 
 /** @returns the exit code */
@@ -48,7 +53,7 @@ export async function main([name, ...args]: readonly string[]): Promise<number> 
       return name === undefined ? EXIT.usage : EXIT.ok
     }
     const entry = known(name)
-    if (args.some(isHelp)) {
+    if (ownArgs(args).some(isHelp)) {
       out(own(commandHelp(entry)))
       return EXIT.ok
     }
@@ -72,13 +77,15 @@ function known(name: string): CommandEntry {
 /** Reports what went wrong, as a sentence on stderr or, with --json, as a document on stdout. @returns the exit code */
 function tell(error: unknown, name: string, args: readonly string[]): number {
   const { code, exit, message } = explain(error)
-  if (args.includes('--json')) out(json({ outcome: null, error: { code, message } }))
+  const entry = entryOf(name)
+  if (ownArgs(args).includes('--json') && entry?.failure === undefined)
+    out(json({ outcome: null, error: { code, message } }))
   else {
     err(text`${paint('red', text`killick ${name}:`, process.stderr)} ${message}`)
-    if (error instanceof UsageError && entryOf(name)) err(text`Run: killick ${name} --help`)
+    if (error instanceof UsageError && entry) err(text`Run: killick ${name} --help`)
     if (code === 'internal') err(lines(String((error as Error).stack ?? error).split('\n')))
   }
-  return exit
+  return entry?.failure ?? exit
 }
 
 /**

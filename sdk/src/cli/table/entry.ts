@@ -41,6 +41,8 @@ export type CommandEntry<O extends OptionEntries = OptionEntries> = {
   readonly options: O
   /** Variables of the environment that have no option. */
   readonly environment?: readonly (readonly [variable: string, about: string])[]
+  /** Exit code if it fails before it has begun, for a command whose other codes are those of another program. */
+  readonly failure?: number
   /** Exit codes that it has, in order. */
   readonly exits: readonly (readonly [code: number, meaning: string])[]
   /** Lines for a shell; a line that ends with \ goes on with the next. */

@@ -5,11 +5,12 @@ import { COMPLETION, MAN } from './itself.ts'
 import { DEPLOY, HANDOVER } from './operating.ts'
 import { ANCHORS, EXPORT, KEYS, PROOF, SEARCH, SHARE } from './reading.ts'
 import { ACTIONS, INIT, KEYGEN, RECORD, REGISTER } from './recording.ts'
+import { RUN } from './running.ts'
 
 export type { CommandEntry, OptionEntry } from './entry.ts'
 
 export const GROUPS: readonly CommandGroup[] = [
-  { title: 'Record', commands: [INIT, KEYGEN, REGISTER, ACTIONS, RECORD] },
+  { title: 'Record', commands: [INIT, KEYGEN, REGISTER, ACTIONS, RECORD, RUN] },
   { title: 'Read', commands: [SEARCH, EXPORT, KEYS, PROOF, SHARE, ANCHORS] },
   { title: 'Check', commands: [VERIFY, AUDIT, COMPARE] },
   { title: 'Operate', commands: [DEPLOY, HANDOVER] },

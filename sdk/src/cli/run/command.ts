@@ -1,0 +1,179 @@
+// `killick run`: a command's intent is durable before it starts, its end before this program exits.
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import type { AuditLog, AuditLogOptions } from '../../client/open.ts'
+import { fromUtf8 } from '../../core/bytes.ts'
+import { KillickError } from '../../core/errors.ts'
+import { type Args, type Command, integer, readArgs, required, UsageError } from '../command.ts'
+import { isSystemError, reasonOf } from '../input.ts'
+import { readLogKey } from '../pins.ts'
+import { RUN } from '../table/running.ts'
+import { count, err } from '../terminal.ts'
+import { sshCommand } from './circumstances.ts'
+import { type CommandIdentity, endEvent, runEvent } from './events.ts'
+import { type CommandStream, type Ended, execute, exitCodeOf, type Job, STREAMS } from './execute.ts'
+import { redactionOf } from './redact-arguments.ts'
+import { openOwn, runFolder, sendOthers, settleOthers } from './spools.ts'
+import { forgetCommand, noteCommand } from './under-way.ts'
+import { countUnrecorded, unrecordedCommands } from './unrecorded.ts'
+
+export const run: Command = {
+  run: async (args) => {
+    const end = args.indexOf('--')
+    const given = readArgs(RUN, end < 0 ? args : args.slice(0, end))
+    const { values } = given
+    if (values.strict && values.observe) throw new UsageError('--strict and --observe exclude each other')
+    const job: Job = {
+      ...commandOf(end < 0 ? [] : args.slice(end + 1), values.ssh),
+      pass: new Set(values.pass.map(streamOf)),
+    }
+    const settings = settingsOf(given)
+    const recording = await startRecording(job, settings).catch((error: Error) => {
+      if (!values.observe) throw notRun(error)
+      tellUnrecorded(settings.folder, error)
+      return null
+    })
+    // Of what is not recorded, nothing needs to be known.
+    const ended = await execute(recording ? job : { ...job, pass: new Set(STREAMS) })
+    tellNotStarted(job, ended)
+    await recording?.end(ended)
+    return exitCodeOf(ended)
+  },
+}
+
+type Settings = {
+  readonly folder: string
+  readonly log: Omit<AuditLogOptions, 'spool'>
+  readonly waitMs: number
+  readonly variables: readonly string[]
+  readonly redact: readonly string[]
+  readonly verbose: boolean
+}
+
+const say = (message: string): void => err(`killick run: ${message}`)
+
+function settingsOf(given: Args<typeof RUN.options>): Settings {
+  const { values } = given
+  const say = (message: string) => values.verbose && err(`killick run: ${message}`)
+  const told = new Set<string>()
+  return {
+    folder: runFolder(values.spool),
+    log: {
+      url: required(RUN, given, 'url'),
+      source: required(RUN, given, 'source'),
+      key: required(RUN, given, 'key'),
+      ...(values['log-key'] !== undefined && { logKey: readLogKey(values['log-key']) }),
+      onError: ({ message }, during) => {
+        if (during === 'send' && told.size < told.add(message).size) say(`events wait in the spool: ${message}`)
+      },
+      onPin: (key) => say(`from now on the log’s key is the one that the service names: ${key}`),
+    },
+    waitMs: integer(values.wait, 'wait', 0) * 1000,
+    variables: values.env,
+    redact: values.redact,
+    verbose: values.verbose,
+  }
+}
+
+function commandOf(command: readonly string[], isSsh: boolean): Pick<Job, 'command' | 'argv0'> {
+  if (isSsh && command.length > 0) throw new UsageError('With --ssh the client says what to run: leave out the command')
+  if (isSsh) return sshCommand(process.env)
+  if (command.length === 0) throw new UsageError('There is no command: killick run [options] -- <command> [arguments]')
+  if (command[0] === '') throw new UsageError('The name of the command is empty')
+  // Arguments arrive here as text, and what was no UTF-8 cannot be passed on as it was.
+  if (command.some((argument) => argument.includes('\ufffd')) && fromUtf8(ownCommandLine()) === null)
+    throw new UsageError('An argument is not UTF-8, and cannot be passed on')
+  return { command }
+}
+
+function ownCommandLine(): Uint8Array {
+  try {
+    return readFileSync('/proc/self/cmdline')
+  } catch {
+    return new Uint8Array()
+  }
+}
+
+function streamOf(name: string): CommandStream {
+  const stream = STREAMS.find((each) => each === name)
+  if (stream === undefined) throw new UsageError(`--pass is one of ${STREAMS.join(', ')}`)
+  return stream
+}
+
+/** Says what the system says, since nobody else will; as a shell does. */
+function tellNotStarted({ command }: Job, { how }: Ended): void {
+  if (how.result !== 'not_started') return
+  const why = how.error === 'ENOENT' ? 'there is no such command' : reasonOf({ code: how.error })
+  say(`${command[0]}: ${why}`)
+}
+
+const why = (error: Error): string =>
+  isSystemError(error) ? `${error.path ?? error.syscall}: ${reasonOf(error)}` : error.message
+
+function notRun(error: Error): Error {
+  if (error instanceof KillickError)
+    return new KillickError(error.code, `Nothing was run: ${error.message}`, error.details)
+  return isSystemError(error) ? new UsageError(`Nothing was run: ${why(error)}`) : error
+}
+
+function tellUnrecorded(folder: string, error: Error): void {
+  say(`this command is NOT recorded: ${why(error)}`)
+  const code = (error as NodeJS.ErrnoException).code ?? 'internal'
+  if (!countUnrecorded(folder, code)) say(`and it could not be counted in ${folder}`)
+}
+
+type Recording = {
+  /** Makes the end durable, tries for the time of --wait to have everything accepted, and never rejects. */
+  end(ended: Ended): Promise<void>
+}
+
+/** Resolves when the command may start: what it will do is durable. */
+async function startRecording(job: Job, settings: Settings): Promise<Recording> {
+  const { folder, log: options, waitMs, verbose } = settings
+  const onError = (error: Error) => say(`a spool of an earlier start is at fault: ${why(error)}`)
+  const { log, dir } = await openOwn(folder, options)
+  try {
+    await settleOthers(folder, dir, options, onError)
+    const { event, identity } = runEvent({
+      execution: randomUUID(),
+      command: job.command,
+      redaction: redactionOf(settings.redact),
+      env: process.env,
+      variables: settings.variables,
+      isTerminal: [0, 1, 2].some((fd) => isatty(fd)),
+      unrecorded: unrecordedCommands(folder),
+    })
+    await noteCommand(dir, log, identity)
+    await log.record(event)
+    const over = new AbortController()
+    const others = sendOthers(folder, dir, options, over.signal, (error) => verbose && onError(error))
+    const finish = async (ended: Ended) => {
+      await recordEnd(log, dir, identity, ended)
+      const deadline = performance.now() + waitMs
+      const left = await log.close({ timeoutMs: waitMs })
+      const timer = setTimeout(() => over.abort(), Math.max(0, deadline - performance.now()))
+      await others
+      clearTimeout(timer)
+      if (verbose) say(summary(log, left.pending))
+    }
+    return { end: (ended) => finish(ended).catch((error) => say(`the spool is at fault: ${why(error)}`)) }
+  } catch (error) {
+    await log.close({ timeoutMs: 0 }).catch(() => {})
+    throw error
+  }
+}
+
+/** What cannot be recorded now is recorded as unknown by the next start, as after a crash. */
+async function recordEnd(log: AuditLog, dir: string, identity: CommandIdentity, ended: Ended): Promise<void> {
+  try {
+    await log.record(endEvent(identity, ended))
+  } catch (error) {
+    say(`how this command ended is NOT recorded: ${why(error as Error)}`)
+    return
+  }
+  await forgetCommand(dir)
+}
+
+const summary = ({ status }: AuditLog, pending: number): string =>
+  `recorded in stream ${status.stream}; ${pending === 0 ? 'the log has accepted everything' : `${count(pending, 'event')} wait in the spool`}`

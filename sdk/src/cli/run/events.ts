@@ -1,0 +1,91 @@
+// The two events of a command: command.run before it starts, command.end when it has ended or was lost sight of.
+import { basename } from 'node:path'
+import type { EventInput, RecordableObject } from '../../core/fields.ts'
+import type { Removal } from '../../kit/redaction.ts'
+import { actorOf, circumstancesOf, sshOf } from './circumstances.ts'
+import type { Ended } from './execute.ts'
+import type { ArgumentRedaction } from './redact-arguments.ts'
+import { shortened, shortenedCommand } from './shorten.ts'
+
+/** What both events have, in the form in which it is recorded. `targets`: the command, and this execution of it, whose id is a UUID of ours. */
+export type CommandIdentity = Pick<EventInput, 'actor' | 'targets'>
+
+const MAX_TARGET = 256
+
+type Described = {
+  readonly execution: string
+  readonly command: readonly string[]
+  readonly redaction: ArgumentRedaction
+  readonly env: NodeJS.ProcessEnv
+  /** Names of variables to record. */
+  readonly variables: readonly string[]
+  readonly isTerminal: boolean
+  /** Commands that were run unrecorded before, ever. */
+  readonly unrecorded: number
+}
+
+/** The event before the command starts. Nothing in it holds what the redaction finds. */
+export function runEvent(described: Described): { event: EventInput; identity: CommandIdentity } {
+  const { redaction, env, variables, isTerminal, unrecorded } = described
+  const redacted = redaction.arguments(described.command)
+  const { command, cut } = shortenedCommand(redacted.command)
+  const removals: Removal[] = redacted.removals.map(({ path, rule }) => ({ path: `/metadata${path}`, rule }))
+  const clean = ({ text, removals: more }: { text: string; removals: Removal[] }): string => {
+    removals.push(...more)
+    return shortened(text)
+  }
+  const ssh = sshOf(env)
+  const environment = variables.map((name) => {
+    const value = env[name]
+    return [name, value === undefined ? null : clean(redaction.variable(name, value, `/metadata/environment/${name}`))]
+  })
+  const identity: CommandIdentity = {
+    actor: actorOf(),
+    targets: [
+      { type: 'command', id: shortened(basename(redacted.command[0]!) || redacted.command[0]!, MAX_TARGET) },
+      { type: 'execution', id: described.execution },
+    ],
+  }
+  const context: RecordableObject = {
+    ...circumstancesOf(env),
+    terminal: isTerminal,
+    ...(ssh && {
+      ssh: {
+        connection: ssh.connection.slice(0, MAX_TARGET),
+        ...(ssh.command !== null && { command: clean(redaction.text(ssh.command, '/context/ssh/command')) }),
+      },
+    }),
+  }
+  const metadata: RecordableObject = {
+    command,
+    ...(cut && { commandCut: cut }),
+    ...(environment.length > 0 && { environment: Object.fromEntries(environment) }),
+    ...(unrecorded > 0 && { unrecordedCommands: unrecorded }),
+    ...(removals.length > 0 && { redactions: distinct(removals) }),
+  }
+  return { event: { action: 'command.run', ...identity, context, metadata }, identity }
+}
+
+/** The event when the command has ended. */
+export function endEvent(identity: CommandIdentity, { how, durationMs, streams }: Ended): EventInput {
+  const isSuccess = how.result === 'exited' && how.exitCode === 0
+  return {
+    action: 'command.end',
+    ...identity,
+    outcome: isSuccess ? 'success' : 'failure',
+    metadata: { ...how, durationMs, ...streams },
+  }
+}
+
+/** The event for a command whose end nobody saw: it has no outcome. */
+export const unknownEnd = (identity: CommandIdentity): EventInput => ({
+  action: 'command.end',
+  ...identity,
+  metadata: { result: 'unknown' },
+})
+
+/** A place is in the list once for each rule, and the list is short: a script may hold a thousand secrets. */
+function distinct(removals: readonly Removal[]): Removal[] {
+  const seen = new Map(removals.map((removal) => [`${removal.path} ${removal.rule}`, removal]))
+  return [...seen.values()].slice(0, 100)
+}

@@ -1,0 +1,101 @@
+// What of a command line is recorded, and what is not.
+import { createHash } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { redactionOf } from '../../../sdk/src/cli/run/redact-arguments.ts'
+import { shortenedCommand } from '../../../sdk/src/cli/run/shorten.ts'
+
+const HIDDEN = '[redacted:secret]'
+const redact = (command: string[], ...more: string[]) => redactionOf(more).arguments(command)
+
+test.each<[string[], string[]]>([
+  [
+    ['psql', '--password', 'hunter2', 'db'],
+    ['psql', '--password', HIDDEN, 'db'],
+  ],
+  [
+    ['app', '--db-password=hunter2', '-token', 'hunter2'],
+    ['app', `--db-password=${HIDDEN}`, '-token', HIDDEN],
+  ],
+  [
+    ['env', 'PGPASSWORD=hunter2;x y', 'psql'],
+    ['env', `PGPASSWORD=${HIDDEN}`, 'psql'],
+  ],
+  [
+    ['pg_dump', 'postgres://ada:hunter2@db/x'],
+    ['pg_dump', 'postgres://ada:[redacted:url-password]@db/x'],
+  ],
+  [
+    ['pg_dump', 'postgres://ada:hun@ter2@db/x?a=b'],
+    ['pg_dump', 'postgres://ada:[redacted:url-password]@db/x?a=b'],
+  ],
+  [
+    ['curl', 'https://a.example/?token=hunter2&page=2'],
+    ['curl', `https://a.example/?token=${HIDDEN}&page=2`],
+  ],
+  [
+    ['curl', '-H', 'Authorization: Token hunter2 more', '-u', 'ada:hunter2'],
+    ['curl', '-H', `Authorization: ${HIDDEN}`, '-u', `ada:${HIDDEN}`],
+  ],
+  [
+    ['curl', '-d', '{"user":"ada","password":"hun\\"ter2","page":1}'],
+    ['curl', '-d', `{"user":"ada","password":${HIDDEN},"page":1}`],
+  ],
+  [
+    [
+      'sh',
+      '-c',
+      "PGPASSWORD='hunter2 x' psql --token hunter2 -d db; curl -H \"X-Api-Key: hunter2\" -H 'Authorization: Token hunter2'; ls",
+    ],
+    [
+      'sh',
+      '-c',
+      `PGPASSWORD=${HIDDEN} psql --token ${HIDDEN} -d db; curl -H "X-Api-Key: ${HIDDEN}" -H 'Authorization: ${HIDDEN}'; ls`,
+    ],
+  ],
+  [
+    ['mysql', '-phunter2', '-p', 'db'],
+    ['mysql', `-p${HIDDEN}`, '-p', 'db'],
+  ],
+  [
+    ['sshpass', '-p', 'hunter2', 'ssh', '-p', '22', 'h'],
+    ['sshpass', '-p', HIDDEN, 'ssh', '-p', HIDDEN, 'h'],
+  ],
+  [
+    ['openssl', 'rsa', '-passin', 'pass:hunter2'],
+    ['openssl', 'rsa', '-passin', HIDDEN],
+  ],
+])('%j', (command, recorded) => {
+  const { command: redacted, removals } = redact(command)
+  expect(redacted).toEqual(recorded)
+  const places = recorded.flatMap((text, i) => (text.includes('[redacted:') ? [`/command/${i}`] : []))
+  expect([...new Set(removals.map(({ path }) => path))]).toEqual(places)
+})
+
+test('what is no secret stays', () => {
+  const command = ['ssh', '-p', '22', '--no-password', 'host', '--password-file=/x', '--tokens', '5', 'NOTE=a: b', '']
+  expect(redact(command)).toEqual({ command, removals: [] })
+})
+
+test('names that the caller gives', () => {
+  expect(redact(['x', '-P', 'hunter2', '-Phunter2', '--seed=hunter2'], '-P', 'seed').command).toEqual([
+    ...['x', '-P', HIDDEN, `-P${HIDDEN}`, `--seed=${HIDDEN}`],
+  ])
+})
+
+test('a hostile argument takes time in proportion to its length', () => {
+  const start = process.cpuUsage()
+  for (const part of ['x://a:', 'a=', '--a ', 'password:', '"', "token='", 'a.'])
+    redact(['x', part.repeat(131_072 / part.length)])
+  const { user, system } = process.cpuUsage(start)
+  expect((user + system) / 1000).toBeLessThan(2000)
+})
+
+test('a long command line is cut, and says so', () => {
+  const command = ['x', 'é'.repeat(5000), ...Array.from({ length: 100_000 }, (_, i) => `file-${i}`)]
+  const { command: kept, cut } = shortenedCommand(command)
+  expect(kept[1]).toMatch(/^é{4096}… \[cut: 5000 characters, SHA-256 [0-9a-f]{64}\]$/)
+  expect(Buffer.byteLength(JSON.stringify(kept))).toBeLessThan(50_000)
+  const sha256 = createHash('sha256').update(JSON.stringify(command)).digest('hex')
+  expect(cut).toEqual({ arguments: 100_002, sha256 })
+  expect(shortenedCommand(['x', 'y'])).toEqual({ command: ['x', 'y'], cut: null })
+})

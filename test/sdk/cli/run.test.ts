@@ -148,6 +148,13 @@ describe('how it ends', () => {
     ['true', ['true'], 0, { result: 'exited', exitCode: 0 }, ''],
     ['a signal', ['sh', '-c', 'kill -9 $$'], 137, { result: 'signalled', signal: 'SIGKILL' }, ''],
     ['no command', ['./no-such'], 127, { result: 'not_started', error: 'ENOENT' }, 'there is no such command'],
+    [
+      'no folder',
+      ['/etc/passwd/x'],
+      126,
+      { result: 'not_started', error: 'ENOTDIR' },
+      'a part of the path is not a folder',
+    ],
     ['no permission', ['/etc/passwd'], 126, { result: 'not_started', error: 'EACCES' }, 'permission denied'],
   ])('%s', async (_, command, code, how, err) => {
     const { env, spool } = place()

@@ -14,6 +14,7 @@ import { sshCommand } from './circumstances.ts'
 import { type CommandIdentity, endEvent, runEvent } from './events.ts'
 import { type CommandStream, type Ended, execute, exitCodeOf, type Job, STREAMS } from './execute.ts'
 import { redactionOf } from './redact-arguments.ts'
+import { relaySignals } from './signals.ts'
 import { openOwn, runFolder, sendOthers, settleOthers } from './spools.ts'
 import { forgetCommand, noteCommand } from './under-way.ts'
 import { countUnrecorded, unrecordedCommands } from './unrecorded.ts'
@@ -35,10 +36,16 @@ export const run: Command = {
       return null
     })
     // Of what is not recorded, nothing needs to be known.
-    const ended = await execute(recording ? job : { ...job, pass: new Set(STREAMS) })
-    tellNotStarted(job, ended)
-    await recording?.end(ended)
-    return exitCodeOf(ended)
+    const signals = relaySignals()
+    try {
+      const ended = await execute(recording ? job : { ...job, pass: new Set(STREAMS) }, signals)
+      tellNotStarted(job, ended)
+      await recording?.end(ended)
+      return exitCodeOf(ended)
+    } finally {
+      signals.end()
+      await recording?.send()
+    }
   },
 }
 
@@ -124,8 +131,10 @@ function tellUnrecorded(folder: string, error: Error): void {
 }
 
 type Recording = {
-  /** Makes the end durable, tries for the time of --wait to have everything accepted, and never rejects. */
+  /** Makes the end durable. Never rejects. */
   end(ended: Ended): Promise<void>
+  /** Tries for the time of --wait to have everything accepted, and closes the spool. Never rejects. */
+  send(): Promise<void>
 }
 
 /** Resolves when the command may start: what it will do is durable. */
@@ -148,8 +157,7 @@ async function startRecording(job: Job, settings: Settings): Promise<Recording> 
     await log.record(event)
     const over = new AbortController()
     const others = sendOthers(folder, dir, options, over.signal, (error) => verbose && onError(error))
-    const finish = async (ended: Ended) => {
-      await recordEnd(log, dir, identity, ended)
+    const send = async () => {
       const deadline = performance.now() + waitMs
       const left = await log.close({ timeoutMs: waitMs })
       const timer = setTimeout(() => over.abort(), Math.max(0, deadline - performance.now()))
@@ -157,7 +165,11 @@ async function startRecording(job: Job, settings: Settings): Promise<Recording> 
       clearTimeout(timer)
       if (verbose) say(summary(log, left.pending))
     }
-    return { end: (ended) => finish(ended).catch((error) => say(`the spool is at fault: ${why(error)}`)) }
+    const tell = (error: Error) => say(`the spool is at fault: ${why(error)}`)
+    return {
+      end: (ended) => recordEnd(log, dir, identity, ended).catch(tell),
+      send: () => send().catch(tell),
+    }
   } catch (error) {
     await log.close({ timeoutMs: 0 }).catch(() => {})
     throw error

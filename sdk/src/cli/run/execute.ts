@@ -7,7 +7,7 @@ import type { Readable, Writable } from 'node:stream'
 import { isatty } from 'node:tty'
 import { type Passed, passIn, passOut } from './passing.ts'
 import { openPipes, type Pipe } from './pipes.ts'
-import { passSignals } from './signals.ts'
+import type { SignalRelay } from './signals.ts'
 
 export const STREAMS = ['stdin', 'stdout', 'stderr'] as const
 export type CommandStream = (typeof STREAMS)[number]
@@ -37,40 +37,43 @@ export type Job = {
 export function exitCodeOf({ how }: Ended): number {
   if (how.result === 'exited') return how.exitCode
   if (how.result === 'signalled') return 128 + constants.signals[how.signal]
-  return how.error === 'ENOENT' || how.error === 'ENOTDIR' ? 127 : 126
+  return how.error === 'ENOENT' ? 127 : 126
 }
 
 /** Resolves when the command has ended and everything it wrote is passed on. */
-export async function execute({ command, argv0, pass }: Job): Promise<Ended> {
+export async function execute({ command, argv0, pass }: Job, signals: SignalRelay): Promise<Ended> {
   const kinds = STREAMS.map((name, fd) => (pass.has(name) ? 'passed' : isatty(fd) ? 'terminal' : 'hashed'))
   const pipes = openPipes(kinds.filter((kind) => kind === 'hashed').length)
   const ends = kinds.map((kind) => (kind === 'hashed' ? (pipes?.shift() ?? null) : null))
-  let child: ChildProcess | null = null
-  const endSignals = passSignals(() => child)
+  const stdio = kinds.map((kind, fd) => (kind === 'hashed' ? (childEnd(ends[fd]!, fd) ?? 'pipe') : 'inherit'))
+  const start = performance.now()
+  let child: ChildProcess
   try {
-    const start = performance.now()
-    child = spawn(command[0]!, command.slice(1), {
-      stdio: kinds.map((kind, fd) => (kind === 'hashed' ? (childEnd(ends[fd]!, fd) ?? 'pipe') : 'inherit')),
-      ...(argv0 !== undefined && { argv0 }),
-    })
-    for (const [fd, end] of ends.entries()) if (end) closeSync(childEnd(end, fd)!)
-    const ended = howItEnds(child)
-    const passed = passStreams(child, kinds, ends)
-    const how = await ended
-    const durationMs = Math.round(performance.now() - start)
-    return { how, durationMs, streams: await passed(how.result !== 'not_started') }
-  } finally {
-    endSignals()
+    child = spawn(command[0]!, command.slice(1), { stdio, ...(argv0 !== undefined && { argv0 }) })
+  } catch (error) {
+    // Of some failures Node tells at once, of others later.
+    for (const end of ends) if (end) for (const each of [end.read, end.write]) closeSync(each)
+    const how = { result: 'not_started', error: codeOf(error as Error) } as const
+    return { how, durationMs: Math.round(performance.now() - start), streams: {} }
   }
+  signals.to(child)
+  for (const [fd, end] of ends.entries()) if (end) closeSync(childEnd(end, fd)!)
+  const ended = howItEnds(child)
+  const passed = passStreams(child, kinds, ends)
+  const how = await ended
+  const durationMs = Math.round(performance.now() - start)
+  return { how, durationMs, streams: await passed(how.result !== 'not_started') }
 }
 
 const childEnd = (pipe: Pipe | null, fd: number): number | null => pipe && (fd === 0 ? pipe.read : pipe.write)
 
+const codeOf = (error: Error): string => (error as NodeJS.ErrnoException).code ?? 'internal'
+
 /** A command that could not be started has no process, and no exit. */
 function howItEnds(child: ChildProcess): Promise<Ended['how']> {
   return new Promise((resolve) => {
-    child.once('error', (error: NodeJS.ErrnoException) => {
-      if (child.pid === undefined) resolve({ result: 'not_started', error: error.code ?? 'internal' })
+    child.once('error', (error) => {
+      if (child.pid === undefined) resolve({ result: 'not_started', error: codeOf(error) })
     })
     child.once('exit', (code, signal) =>
       resolve(code === null ? { result: 'signalled', signal: signal! } : { result: 'exited', exitCode: code }),

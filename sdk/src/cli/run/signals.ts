@@ -6,9 +6,17 @@ const PASSED_ON = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 /** A terminal sends these to every process of the group in its foreground. */
 const OF_TERMINALS = ['SIGINT', 'SIGQUIT'] as const
 
-/** @returns what ends the passing on */
-export function passSignals(child: () => ChildProcess | null): () => void {
-  const send = (signal: NodeJS.Signals) => void child()?.kill(signal)
+export type SignalRelay = {
+  /** Names the command that they go to. Once it has ended they go nowhere. */
+  to(child: ChildProcess): void
+  /** From now on they are this program's again. */
+  end(): void
+}
+
+/** Begins to pass signals on. Until `end`, none of them ends this program. */
+export function relaySignals(): SignalRelay {
+  let child: ChildProcess | undefined
+  const send = (signal: NodeJS.Signals) => void child?.kill(signal)
   const handlers: [NodeJS.Signals, () => void][] = [
     ...PASSED_ON.map((signal): [NodeJS.Signals, () => void] => [signal, () => send(signal)]),
     ...OF_TERMINALS.map((signal): [NodeJS.Signals, () => void] => [signal, () => isInForeground() || send(signal)]),
@@ -22,10 +30,15 @@ export function passSignals(child: () => ChildProcess | null): () => void {
     ],
     ['SIGCONT', () => send('SIGCONT')],
   ]
-  if (process.platform === 'win32') return () => {}
-  for (const [signal, handler] of handlers) process.on(signal, handler)
-  return () => {
-    for (const [signal, handler] of handlers) process.off(signal, handler)
+  // Windows has no signals, and ends both programs of a console itself.
+  if (process.platform !== 'win32') for (const [signal, handler] of handlers) process.on(signal, handler)
+  return {
+    to: (command) => {
+      child = command
+    },
+    end: () => {
+      for (const [signal, handler] of handlers) process.off(signal, handler)
+    },
   }
 }
 

@@ -7,6 +7,9 @@ import type { Begun, OpenRequests } from './open-requests.ts'
 /** What records: an audit log. */
 export type McpSink = { record(event: McpEvent): Promise<Recorded> }
 
+/** How long an outcome may wait to be written together with what comes next, ms. */
+const DUE_MS = 5
+
 /** Lines about the same code that are said; the others are only counted. */
 const MAX_SAID = 5
 
@@ -22,6 +25,9 @@ export class McpRecording {
   readonly #server: string
   readonly #said = new Map<string, number>()
   #latest: Promise<unknown> = Promise.resolve()
+  #dueTimer: NodeJS.Timeout | undefined
+  /** Outcomes that wait for their turn, in their order. */
+  readonly #due: (() => void)[] = []
 
   constructor(parts: {
     sink: McpSink
@@ -41,25 +47,21 @@ export class McpRecording {
 
   /** Resolves when the event is durable. @throws KillickError, KitError, or an error of the file system: nothing was recorded */
   record(facts: McpFacts): Promise<Recorded> {
-    const recorded = this.#record(facts)
-    recorded.catch((error) => this.#lost(facts.action, error))
-    this.#latest = Promise.allSettled([this.#latest, recorded])
-    return recorded
+    this.#recordDue()
+    return this.#after(this.#record(facts), facts)
   }
 
   /** Records something whose end is recorded later. It is remembered on disk until then. */
   begin(facts: McpFacts): Promise<Recorded> {
-    return this.#after(
-      this.#record({ ...facts, known: { ...facts.known, isOpen: true, server: this.#server } }, true),
-      facts,
-    )
+    this.#recordDue()
+    const known: JsonObject = { ...facts.known, isOpen: true, server: this.#server }
+    return this.#after(this.#record({ ...facts, known }, true), facts)
   }
 
-  /** Records the end of what was begun, once that is durable; null: its beginning was not recorded. */
+  /** Records the end of what was begun, soon and once that is durable; null: its beginning was not recorded. */
   async end(begun: Promise<Recorded | null>, facts: McpFacts): Promise<void> {
     const ended = begun.then(async (intent) => {
-      const known: JsonObject = { ...facts.known, intent: intent?.id ?? null }
-      await this.#record({ ...facts, known })
+      await this.#whenDue(() => this.#record({ ...facts, known: { ...facts.known, intent: intent?.id ?? null } }))
       if (intent !== null) this.#open.ended(intent.id)
     })
     await this.#after(ended, facts).catch(() => {})
@@ -71,6 +73,18 @@ export class McpRecording {
       latest = this.#latest
       await latest
     }
+  }
+
+  /** Nobody waits for an outcome. The next intent often comes at once, and the disk then writes both together. */
+  #whenDue(record: () => Promise<unknown>): Promise<unknown> {
+    this.#dueTimer ??= setTimeout(() => this.#recordDue(), DUE_MS)
+    return new Promise((resolve) => this.#due.push(() => resolve(record())))
+  }
+
+  #recordDue(): void {
+    clearTimeout(this.#dueTimer)
+    this.#dueTimer = undefined
+    for (const record of this.#due.splice(0)) record()
   }
 
   #after<T>(recorded: Promise<T>, { action }: McpFacts): Promise<T> {

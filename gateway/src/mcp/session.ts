@@ -94,6 +94,16 @@ export class McpSession {
    */
   take(line: Buffer, direction: Direction): Promise<Passage> {
     this.#counts.lines[direction] += 1
+    try {
+      return this.#take(line, direction)
+    } catch (error) {
+      // Such as values nested so deep that they cannot be compared.
+      this.#say(`a line could not be looked into: ${(error as Error).message}`)
+      return this.#unreadable(line, direction, 'could not be looked into', [])
+    }
+  }
+
+  #take(line: Buffer, direction: Direction): Promise<Passage> {
     const read = readLine(line)
     if ('fault' in read)
       return read.isBlank ? Promise.resolve(PASSED) : this.#unreadable(line, direction, read.fault, [])
@@ -346,16 +356,18 @@ export class McpSession {
       }
       this.#recording.record({ action: 'tools.list', direction, known, message: line }).catch(() => {})
       for (const change of changes) this.#changed(change, direction)
-      if (isLast && (isFirst || changes.length > 0 || !this.#isRemembered)) {
+      this.#isForgotten ||= isFirst || changes.length > 0
+      if (isLast && this.#isForgotten) {
         this.#memory.write(this.#watch.known)
-        this.#isRemembered = true
+        this.#isForgotten = false
       }
     } catch (error) {
       this.#say(`the list of tools could not be compared or remembered: ${(error as Error).message}`)
     }
   }
 
-  #isRemembered = false
+  /** Whether the watch knows what the memory does not. */
+  #isForgotten = false
 
   #remembered() {
     try {

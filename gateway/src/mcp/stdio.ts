@@ -10,7 +10,7 @@ import { MCP_FIELDS, McpEvents } from './events.ts'
 import { LineTooLong } from './lines.ts'
 import type { Direction } from './message.ts'
 import { OpenRequests } from './open-requests.ts'
-import { McpRecording, type McpSink } from './recording.ts'
+import { codeOf, McpRecording, type McpSink } from './recording.ts'
 import { recordUnknown } from './recover.ts'
 import { relay, write } from './relay.ts'
 import { exitCodeOf, type ServerProcess, startServer } from './server-process.ts'
@@ -95,8 +95,13 @@ async function openRecorder(config: McpConfig, say: StdioEnds['say']): Promise<{
     const { requests: open, left } = OpenRequests.open(file, found)
     resolve(open)
     if (left.length > 0) {
-      say(`${left.length} requests or sessions of an earlier process have no outcome; recorded as unknown`)
-      await recordUnknown(left, log as McpSink, open)
+      say(`${left.length} requests or sessions of an earlier process have no outcome; they are recorded as unknown`)
+      try {
+        await recordUnknown(left, log as McpSink, open)
+      } catch (error) {
+        if (config.mode === 'strict') throw error
+        say(`not recorded (${codeOf(error)}), the next start tries again: ${(error as Error).message}`)
+      }
     }
     return { log, open }
   } catch (error) {

@@ -8,7 +8,7 @@ import { type JsonObject, type ParsedEvent, parseEvent } from '@killick/sdk/core
 import { onTestFinished } from 'vitest'
 import { NOWHERE } from '../support.ts'
 
-const SERVER = new URL('scripted-server.ts', import.meta.url).pathname
+const SERVER = new URL('scripted-server.mjs', import.meta.url).pathname
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into it
 export type Told = any
@@ -80,7 +80,11 @@ export function begin(world: World, command: readonly string[] = world.command, 
   const chunks: Buffer[] = []
   const said: string[] = []
   const messages: Told[] = []
-  const waiting: { fits: (message: Told) => boolean; resolve: (message: Told) => void }[] = []
+  const waiting: {
+    fits: (message: Told) => boolean
+    resolve: (message: Told) => void
+    reject: (why: unknown) => void
+  }[] = []
   let text = ''
   stdout.on('data', (chunk: Buffer) => {
     chunks.push(chunk)
@@ -100,15 +104,16 @@ export function begin(world: World, command: readonly string[] = world.command, 
   })
   const config = checkMcpConfig({ ...world.settings, ...settings }, world.folder)
   const ended = recordStdio(config, command, { stdin, stdout, say: (line) => said.push(line), stop: stop.signal })
-  ended.catch(() => {})
+  const giveUp = (why: unknown) => waiting.splice(0).map(({ reject }) => reject(why))
+  ended.then((code) => giveUp(new Error(`the session has ended (${code})`)), giveUp)
   let id = 0
   const session: Session = {
     send: (message) => void stdin.write(typeof message === 'string' ? message : `${JSON.stringify(message)}\n`),
     next: (fits = () => true) =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
         const at = messages.findIndex(fits)
         if (at >= 0) resolve(messages.splice(at, 1)[0])
-        else waiting.push({ fits, resolve })
+        else waiting.push({ fits, resolve, reject })
       }),
     call(name, args = {}, more = {}) {
       const own = ++id

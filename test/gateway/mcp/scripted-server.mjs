@@ -1,14 +1,15 @@
 // A server of the Model Context Protocol that does what a test tells it by the names of its tools, and writes down what it has seen.
-//   node scripted-server.ts <file for what it sees> [<file with its list of tools>]
-import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+//   node scripted-server.mjs <file for what it sees> [<file with its list of tools>]
+// JavaScript, because each test starts one: Node need not take types out of it first.
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 
 const [seen, tools] = process.argv.slice(2)
-const send = (message: object) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
+const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
 const listed = () => (tools && existsSync(tools) ? JSON.parse(readFileSync(tools, 'utf8')) : [])
-let asked: { id: unknown } | null = null
+process.on('exit', () => writeFileSync(`${seen}.ended`, ''))
+let asked = null
 
-// biome-ignore lint/suspicious/noExplicitAny: whatever a client sends
-const TOOLS: Record<string, (args: any, id: unknown) => object | null> = {
+const TOOLS = {
   echo: (args) => ({ result: { content: [{ type: 'text', text: JSON.stringify(args ?? null) }] } }),
   big: ({ bytes }) => ({ result: { content: [{ type: 'text', text: 'x'.repeat(bytes) }] } }),
   blob: () => ({
@@ -30,8 +31,8 @@ const TOOLS: Record<string, (args: any, id: unknown) => object | null> = {
   },
 }
 
-function take(line: string): void {
-  appendFileSync(seen!, `${line}\n`)
+function take(line) {
+  appendFileSync(seen, `${line}\n`)
   const message = JSON.parse(line)
   for (const { id, method, params, result, error } of Array.isArray(message) ? message : [message]) {
     if (method === 'initialize')
@@ -62,8 +63,8 @@ function pageOf(cursor = '0') {
 }
 
 let text = ''
-process.stdin.setEncoding('utf8').on('data', (chunk: string) => {
+process.stdin.setEncoding('utf8').on('data', (chunk) => {
   const lines = (text + chunk).split('\n')
-  text = lines.pop()!
+  text = lines.pop()
   for (const line of lines) take(line)
 })

@@ -1,0 +1,102 @@
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test, vi } from 'vitest'
+import { startChild } from '../../../scripts/lib/processes.ts'
+import { actions, begin, find, told, world } from './support.ts'
+
+const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const call = (id: number, name: string, args: object = {}) =>
+  `${JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } })}\n`
+
+test('the server dies: what it has not answered is unknown, and its exit code is passed on', async () => {
+  const it = await world()
+  const session = begin(it)
+  session.send(call(1, 'hang') + call(2, 'exit', { code: 3 }))
+  expect(await session.ended).toBe(3)
+  const events = await it.events()
+  const results = find(events, 'mcp.tools.call.result')
+  expect(results.map(({ mcp, outcome }) => [mcp.state, outcome])).toEqual([
+    ['unknown', undefined],
+    ['unknown', undefined],
+  ])
+  expect(results.map(({ mcp }) => mcp.intent)).toEqual([events[1]!.id, events[2]!.id])
+  expect(told(events.at(-1)!).mcp).toMatchObject({ by: 'server', exitCode: 3, signal: null })
+})
+
+test('killed between intent and outcome: the server ends, and the next start says that nobody knows', async () => {
+  const it = await world()
+  const config = join(it.folder, 'mcp.json')
+  writeFileSync(config, JSON.stringify(it.settings))
+  const recorder = await startChild(process.execPath, [MAIN, 'mcp', '--config', config, '--', ...it.command], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  recorder.process.stdin!.write(call(1, 'echo') + call(2, 'hang'))
+  await vi.waitFor(() => expect(it.seen()).toHaveLength(2), 20_000)
+  await recorder.printed(/"id":1/)
+  await recorder.kill9()
+  await vi.waitFor(() => expect(existsSync(join(it.folder, 'seen.ended'))).toBe(true), 20_000)
+  // The file of open requests is written without waiting for the disk: what a power cut takes of it, the spool has.
+  rmSync(join(it.folder, 'spool-state/open.ndjson'))
+  const session = begin(it)
+  await session.call('echo')
+  await session.end()
+  const events = await it.events()
+  const hung = events.find(({ fields }) => JSON.stringify(fields).includes('"hang"'))!
+  const lost = find(events, 'mcp.session.end')[0]
+  expect(lost).toMatchObject({ mcp: { state: 'unknown', why: 'recorder_was_killed', intent: events[0]!.id } })
+  const unknown = find(events, 'mcp.tools.call.result').find(({ mcp }) => mcp.state === 'unknown')
+  expect(unknown).toMatchObject({
+    targets: [{ id: 'hang' }, {}],
+    mcp: { intent: hung.id },
+    context: { session: told(hung).context.session },
+  })
+  expect(unknown.outcome).toBeUndefined()
+  expect(session.said.join()).toMatch(/2 requests or sessions of an earlier process/)
+  // Said once.
+  await begin(it).end()
+  expect(find(await it.events(), 'mcp.tools.call.result')).toHaveLength(3)
+})
+
+test('strict: no room in the spool, so the server sees nothing more; observe: it goes on, and that is counted', async () => {
+  const it = await world({ limits: { spoolBytes: 1 << 20, spoolWaitMs: 0, discloseBytes: 90 << 10 } })
+  const session = begin(it)
+  const text = 'x'.repeat(80 << 10)
+  let [answer, passed] = [await session.call('fail', { text }), 0]
+  for (; answer.error === undefined; passed++) answer = await session.call('fail', { text })
+  expect(answer.error).toMatchObject({ code: -31001, data: { code: 'mcp_not_recorded', reason: 'spool_full' } })
+  expect(it.seen()).toHaveLength(passed)
+  session.send({ jsonrpc: '2.0', id: 'p', method: 'ping' })
+  await session.next(({ id }) => id === 'p')
+  await session.end()
+  expect(session.said.join()).toMatch(/not recorded \(spool_full\), mcp\.tools\.call:/)
+  // Not even the session can begin, and the server is not started.
+  const next = begin(it)
+  await expect(next.ended).rejects.toMatchObject({ code: 'spool_full' })
+  expect(it.seen()).toHaveLength(passed + 1)
+
+  const observing = begin(it, it.command, { mode: 'observe' })
+  expect((await observing.call('echo', { a: 1 })).result.content[0].text).toBe('{"a":1}')
+  await observing.end()
+  expect(observing.said.at(-2)).toMatch(/4 events were not recorded in this session/)
+})
+
+test('a server that does not end by itself is ended, and a signal ends both at once', async () => {
+  const it = await world({ limits: { graceMs: 50 } })
+  const stubborn = begin(it, ['sh', '-c', 'trap "" TERM; exec 0<&-; while :; do sleep 0.05; done'])
+  expect(await stubborn.end()).toBe(137)
+  const session = begin(it)
+  await session.call('echo')
+  session.stop('SIGTERM')
+  expect(await session.ended).toBe(143)
+  const ends = find(await it.events(), 'mcp.session.end').map(({ mcp }) => [mcp.by, mcp.signal])
+  expect(ends).toEqual([
+    ['client', 'SIGKILL'],
+    ['signal', 'SIGTERM'],
+  ])
+})
+
+test('a server that cannot be started is a session that has ended', async () => {
+  const it = await world()
+  await expect(begin(it, ['no-such-program-here']).ended).rejects.toMatchObject({ code: 'gateway_start_failed' })
+  expect(actions(await it.events())).toEqual(['mcp.session.start', 'mcp.session.end'])
+})

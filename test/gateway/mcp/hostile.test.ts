@@ -1,0 +1,105 @@
+import { expect, test } from 'vitest'
+import { actions, begin, find, type Told, told, world } from './support.ts'
+
+const line = (message: object) => `${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`
+const callOf = (id: unknown, name: string, args: object = {}) => ({
+  id,
+  method: 'tools/call',
+  params: { name, arguments: args },
+})
+
+test('lines that could hide a call are refused, and the server never sees them', async () => {
+  const it = await world()
+  const session = begin(it)
+  const lines = [
+    'no json\n',
+    '17\n',
+    '[]\n',
+    '{"jsonrpc":"2.0","id":1,"method":"tools/call","result":{}}\n',
+    '{"jsonrpc":"2.0","id":1,"method":7}\n',
+    '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"a","name":"b"}}\n',
+    '{"jsonrpc":"2.0","id":2,"m\\u0065thod":"tools/call","method":"ping"}\n',
+    '{"jsonrpc":"2.0","id":2,"method":"ping","Method":"tools/call"}\n',
+    '{"jsonrpc":"2.0","id":2,"method":"ping","params":{"x":\r{"jsonrpc":"2.0","id":9,"method":"tools/call"}\r}}\n',
+    Buffer.from('7b22c3287d0a', 'hex'),
+  ]
+  for (const each of lines) session.send(each as string)
+  const answers: Told[] = []
+  for (const _ of lines) answers.push(await session.next())
+  expect(answers.map(({ id }) => id)).toEqual([null, null, null, null, null, 2, 2, 2, 2, null])
+  for (const { error } of answers) expect(error).toMatchObject({ code: -32700, data: { code: 'mcp_message_invalid' } })
+  await session.call('echo')
+  await session.end()
+  expect(it.seen()).toHaveLength(1)
+  const invalid = find(await it.events(), 'mcp.message.invalid')
+  expect(invalid).toHaveLength(lines.length)
+  expect(invalid[5].mcp).toMatchObject({ why: 'The line names a member twice.', isPassed: false })
+})
+
+test('what a server writes goes on whatever it is, and what is odd is recorded', async () => {
+  const it = await world()
+  const session = begin(it)
+  const odd =
+    'Listening…\n{"jsonrpc":"2.0","id":"nobody","result":{}}\n{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}\n'
+  await session.call('raw', { text: odd })
+  await session.end()
+  expect(session.output().toString()).toBe(`${odd}${line({ jsonrpc: '2.0', id: 1, result: { content: [] } })}`)
+  const events = await it.events()
+  expect(find(events, 'mcp.message.invalid')[0].mcp).toMatchObject({ why: 'The line is not JSON.', isPassed: true })
+  expect(find(events, 'mcp.answer.unmatched').map(({ mcp }) => mcp.requestId)).toEqual(['nobody', null])
+})
+
+test('batches, ids used twice, notifications that call, and nesting', async () => {
+  const it = await world({ policy: { deny: ['fail'] } })
+  const session = begin(it)
+  const batch = [callOf(1, 'echo'), callOf(2, 'echo', { n: 2 }), { method: 'notifications/progress' }]
+  session.send(`${JSON.stringify(batch)}\n`)
+  await session.next(({ id }) => id === 2)
+  session.send(`${JSON.stringify([callOf(3, 'echo'), callOf(4, 'fail')])}\n`)
+  const refused = await session.next(Array.isArray)
+  expect(refused.map((each: Told) => [each.id, each.error?.code ?? each.result.isError])).toEqual([
+    [3, -31003],
+    [4, true],
+  ])
+  session.send(line(callOf(5, 'hang')) + line(callOf(5, 'echo')))
+  await session.next(({ id }) => id === 5)
+  session.send(
+    line({ method: 'tools/call', params: { name: 'fail' } }) + line({ method: 'tools/call', params: { name: 'hang' } }),
+  )
+  const deep = `{"jsonrpc":"2.0","id":6,"method":"tools/call","params":{"name":"blob","arguments":{"a":${'['.repeat(10_000)}${']'.repeat(10_000)}}}}`
+  session.send(`${deep}\n`)
+  await session.next(({ id }) => id === 6)
+  await session.end()
+  expect(it.seen().map((each) => each.slice(0, 60))).toHaveLength(5)
+  expect(it.seen().at(-1)).toBe(deep)
+  const calls = find(await it.events(), 'mcp.tools.call')
+  expect(calls.map(({ targets, outcome }) => `${targets[0].id} ${outcome ?? ''}`)).toEqual([
+    ...['echo ', 'echo ', 'echo denied', 'fail denied', 'hang ', 'echo ', 'fail denied', 'hang ', 'blob '],
+  ])
+  expect(calls[5].mcp.isDuplicateId).toBe(true)
+  expect(calls[7].mcp).toMatchObject({ isNotification: true })
+  expect(calls[8].mcp.omitted).toEqual({ arguments: { why: 'form' } })
+})
+
+test('a line without an end ends the session, and costs no more memory than the limit', async () => {
+  const it = await world({ limits: { lineBytes: 4096 } })
+  const session = begin(it)
+  session.send(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":"${'a'.repeat(9000)}`)
+  expect((await session.next()).error).toMatchObject({ code: -31000, data: { code: 'mcp_line_too_long' } })
+  expect(await session.ended).toBe(1)
+  const events = await it.events()
+  expect(actions(events)).toEqual(['mcp.session.start', 'mcp.message.invalid', 'mcp.session.end'])
+  expect(told(events[2]!).mcp).toMatchObject({ by: 'line', signal: 'SIGTERM' })
+  expect(it.seen()).toEqual([])
+})
+
+test('only so many requests are open at a time', async () => {
+  const it = await world({ limits: { openRequests: 2 } })
+  const session = begin(it)
+  for (const id of [1, 2, 3]) session.send(line(callOf(id, 'hang')))
+  expect(await session.next()).toMatchObject({ id: 3, error: { data: { code: 'mcp_too_many_open' } } })
+  await session.end()
+  expect(it.seen()).toHaveLength(2)
+  const results = find(await it.events(), 'mcp.tools.call.result')
+  expect(results.map(({ mcp }) => mcp.state)).toEqual(['refused', 'unknown', 'unknown'])
+})

@@ -6,7 +6,7 @@
 //   npm run bench -- --events 8000      events per round, default 64,000; --rounds 1 for one round instead of three
 //   npm run bench -- --audit 20000      events that are audited, default 100,000; with --quick 5,000
 //   npm run bench -- --beside ../before  record and intake of this checkout beside another's, by turns; writes no file
-//   npm run bench -- --only record      one part: record, kit, collector, intake, single, audit, hostile, reading, growth, and
+//   npm run bench -- --only record      one part: record, kit, collector, mcp, intake, single, audit, hostile, reading, growth, and
 //                                       proofs, which are part of growth; writes no file
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
@@ -19,6 +19,7 @@ import { measureGrowth } from './bench/growth.ts'
 import { measureHostile } from './bench/hostile.ts'
 import { measureIntake, measureTwo, measureUnsigned } from './bench/intake.ts'
 import { measureKit } from './bench/kit.ts'
+import { measureMcp } from './bench/mcp.ts'
 import type { BenchPlan, BenchRow } from './bench/plan.ts'
 import { measureChecking } from './bench/proofs.ts'
 import { measureLongReading } from './bench/reading.ts'
@@ -64,6 +65,7 @@ try {
   if (wants('record')) report(await measureRecord(folder, plan))
   if (wants('kit')) report(await measureKit(plan))
   if (wants('collector')) report(await measureCollector(folder, plan))
+  if (wants('mcp')) report(await measureMcp(folder, plan))
   if (wants('intake')) {
     const service = await startService(folder)
     const { rows: intake, loads } = await measureIntake(service, plan)

@@ -60,8 +60,10 @@ export async function sendOthers(
   for (const dir of await leftBehind(join(folder, '{worker}'), Number(basename(own)))) {
     if (over.aborted) return
     await withSpool(dir, options, async (log) => {
+      // Its holder may have been killed just now, and a start that comes meanwhile finds the spool held by us.
+      await settleCommand(dir, log)
       const end = new Promise<void>((resolve) => over.addEventListener('abort', () => resolve(), { once: true }))
-      if (log.status.pending > 0) await Promise.race([log.flush(), end])
+      if (log.status.pending > 0 && !over.aborted) await Promise.race([log.flush(), end])
     }).catch(onError)
   }
 }

@@ -188,4 +188,4 @@ async function recordEnd(log: AuditLog, dir: string, identity: CommandIdentity, 
 }
 
 const summary = ({ status }: AuditLog, pending: number): string =>
-  `recorded in stream ${status.stream}; ${pending === 0 ? 'the log has accepted everything' : `${count(pending, 'event')} wait in the spool`}`
+  `recorded in stream ${status.stream}; ${pending === 0 ? 'the log has accepted everything in it' : `${count(pending, 'event')} wait in the spool`}`

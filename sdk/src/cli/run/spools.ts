@@ -49,7 +49,7 @@ export async function settleOthers(
   }
 }
 
-/** Sends what other programs left in spools, one after another, until `isOver`; what is not accepted then stays there. */
+/** Sends what other programs left in spools, one after another, until `over` says so; what is not accepted by then stays there. */
 export async function sendOthers(
   folder: string,
   own: string,

@@ -18,6 +18,21 @@ export type Begun = {
 
 const sync = promisify(fdatasync)
 
+/** What the events in the spool begin and end. Of each event only that is kept: a spool may be large. */
+export class FoundEvents {
+  readonly begun = new Map<string, Begun>()
+  readonly ended = new Set<string>()
+
+  /** @param event its bytes */
+  take(event: string): void {
+    const { begun, ends } = notesOf(event)
+    if (begun !== null) this.begun.set(begun.event, begun)
+    if (ends === null) return
+    this.begun.delete(ends)
+    this.ended.add(ends)
+  }
+}
+
 /**
  * A file of lines, `begun` and `ended`. A line is written without waiting for the disk: what is written outlives the process, and what a
  * power cut could take is read from the events that are still in the spool. Before any of those leaves the spool `sync()` must be called.
@@ -34,22 +49,19 @@ export class OpenRequests {
 
   /**
    * Opens the file and begins it anew with what is open in it.
-   * @param events those that the spool holds, as their bytes
+   * @param found what the spool holds
    * @returns what an earlier process has left open
    */
-  static open(file: string, events: readonly string[]): { requests: OpenRequests; left: Begun[] } {
+  static open(file: string, found: FoundEvents): { requests: OpenRequests; left: Begun[] } {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
     const left = new Map<string, Begun>()
+    const ended = new Set(found.ended)
     for (const line of linesOf(file)) {
       const begun = line.begun as Begun | undefined
       if (isObject(begun)) left.set(begun.event, begun)
+      else if (typeof line.ended === 'string') ended.add(line.ended)
     }
-    const ended = new Set(linesOf(file).flatMap(({ ended }) => (typeof ended === 'string' ? [ended] : [])))
-    for (const event of events) {
-      const { begun, ends } = notesOf(event)
-      if (begun !== null) left.set(begun.event, begun)
-      if (ends !== null) ended.add(ends)
-    }
+    for (const [event, begun] of found.begun) left.set(event, begun)
     for (const event of ended) left.delete(event)
     const fresh = `${file}.new`
     const handle = openSync(fresh, 'w', 0o600)

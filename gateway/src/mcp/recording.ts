@@ -24,7 +24,8 @@ export class McpRecording {
   readonly #session: string
   readonly #server: string
   readonly #said = new Map<string, number>()
-  #latest: Promise<unknown> = Promise.resolve()
+  /** What is not durable yet, and not lost. */
+  readonly #underWay = new Set<Promise<unknown>>()
   #dueTimer: NodeJS.Timeout | undefined
   /** Outcomes that wait for their turn, in their order. */
   readonly #due: (() => void)[] = []
@@ -69,10 +70,8 @@ export class McpRecording {
 
   /** Resolves when everything recorded so far is durable, or lost and counted. */
   async settled(): Promise<void> {
-    for (let latest: unknown = null; latest !== this.#latest; ) {
-      latest = this.#latest
-      await latest
-    }
+    this.#recordDue()
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
   }
 
   /** Nobody waits for an outcome. The next intent often comes at once, and the disk then writes both together. */
@@ -88,8 +87,12 @@ export class McpRecording {
   }
 
   #after<T>(recorded: Promise<T>, { action }: McpFacts): Promise<T> {
-    recorded.catch((error) => this.#lost(action, error))
-    this.#latest = Promise.allSettled([this.#latest, recorded])
+    const done = recorded.then(
+      () => {},
+      (error) => this.#lost(action, error),
+    )
+    this.#underWay.add(done)
+    done.then(() => this.#underWay.delete(done))
     return recorded
   }
 

@@ -9,7 +9,7 @@ import type { McpConfig } from './config.ts'
 import { MCP_FIELDS, McpEvents } from './events.ts'
 import { LineTooLong } from './lines.ts'
 import type { Direction } from './message.ts'
-import { OpenRequests } from './open-requests.ts'
+import { FoundEvents, OpenRequests } from './open-requests.ts'
 import { codeOf, McpRecording, type McpSink } from './recording.ts'
 import { recordUnknown } from './recover.ts'
 import { relay, write } from './relay.ts'
@@ -65,7 +65,7 @@ export async function recordStdio(config: McpConfig, command: readonly string[],
 /** Opens the log and the file of open requests, and records what an earlier process has left open. */
 async function openRecorder(config: McpConfig, say: StdioEnds['say']): Promise<{ log: AuditLog; open: OpenRequests }> {
   const { promise: ready, resolve } = Promise.withResolvers<OpenRequests>()
-  const found: string[] = []
+  const found = new FoundEvents()
   let lastSaid = ''
   const log = await openAuditLog({
     url: config.url,
@@ -76,7 +76,7 @@ async function openRecorder(config: McpConfig, say: StdioEnds['say']): Promise<{
     fields: MCP_FIELDS as unknown as string[],
     maxSpoolBytes: config.limits.spoolBytes,
     spoolWaitMs: config.limits.spoolWaitMs,
-    onFound: (event) => void found.push(event),
+    onFound: (event) => found.take(event),
     // An event may leave the spool once the ledger has it; by then it must be known elsewhere that its request is open.
     fetch: async (...request) => {
       await (await ready).sync()

@@ -1,4 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { startChild } from '../../../scripts/lib/processes.ts'
@@ -21,6 +21,10 @@ test('the server dies: what it has not answered is unknown, and its exit code is
   ])
   expect(results.map(({ mcp }) => mcp.intent)).toEqual([events[1]!.id, events[2]!.id])
   expect(told(events.at(-1)!).mcp).toMatchObject({ by: 'server', exitCode: 3, signal: null })
+  const killed = begin(it)
+  killed.send(call(1, 'die'))
+  expect(await killed.ended).toBe(137)
+  expect(told((await it.events()).at(-1)!).mcp).toMatchObject({ by: 'server', exitCode: null, signal: 'SIGKILL' })
 })
 
 test('killed between intent and outcome: the server ends, and the next start says that nobody knows', async () => {
@@ -35,8 +39,17 @@ test('killed between intent and outcome: the server ends, and the next start say
   await recorder.printed(/"id":1/)
   await recorder.kill9()
   await vi.waitFor(() => expect(existsSync(join(it.folder, 'seen.ended'))).toBe(true), 20_000)
-  // The file of open requests is written without waiting for the disk: what a power cut takes of it, the spool has.
-  rmSync(join(it.folder, 'spool-state/open.ndjson'))
+  // The file of open requests is written without waiting for the disk: what a power cut takes of it, the spool has. Here it takes
+  // the intent that hangs, and that the other one has ended.
+  const file = join(it.folder, 'spool-state/open.ndjson')
+  const lines = readFileSync(file, 'utf8').split('\n')
+  writeFileSync(
+    file,
+    `${lines
+      .filter((line) => line.includes('"begun"'))
+      .slice(0, 2)
+      .join('\n')}\n{"begun":{"ev`,
+  )
   const session = begin(it)
   await session.call('echo')
   await session.end()

@@ -34,7 +34,7 @@ async function drive(command: readonly string[], use: (client: Told) => Promise<
     return { action: 'decline' }
   })
   client.setRequestHandler(sdk.ListRootsRequestSchema, async () => ({ roots: [{ uri: 'file:///data', name: 'data' }] }))
-  const transport = new sdk.StdioClientTransport({ command: program, args, stderr: 'ignore' })
+  const transport = new sdk.StdioClientTransport({ command: program, args, stderr: 'ignore', env: process.env })
   await client.connect(transport)
   const saw = await use(client)
   const about = [client.getServerVersion(), client.getServerCapabilities(), client.getInstructions()]

@@ -20,6 +20,7 @@ const TOOLS = {
   more: () => ({ result: { resultType: 'input_required', inputRequests: {} } }),
   hang: () => null,
   exit: ({ code }) => process.exit(code),
+  die: () => process.kill(process.pid, 'SIGKILL'),
   raw: ({ text }) => {
     process.stdout.write(text)
     return { result: { content: [] } }

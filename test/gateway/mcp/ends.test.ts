@@ -36,12 +36,12 @@ test('killed between intent and outcome: the server ends, and the next start say
   })
   recorder.process.stdin!.write(call(1, 'echo') + call(2, 'hang'))
   await vi.waitFor(() => expect(it.seen()).toHaveLength(2), 20_000)
-  await recorder.printed(/"id":1/)
+  const file = join(it.folder, 'spool-state/open.ndjson')
+  await vi.waitFor(() => expect(readFileSync(file, 'utf8')).toContain('"ended"'), 20_000)
   await recorder.kill9()
   await vi.waitFor(() => expect(existsSync(join(it.folder, 'seen.ended'))).toBe(true), 20_000)
   // The file of open requests is written without waiting for the disk: what a power cut takes of it, the spool has. Here it takes
   // the intent that hangs, and that the other one has ended.
-  const file = join(it.folder, 'spool-state/open.ndjson')
   const lines = readFileSync(file, 'utf8').split('\n')
   writeFileSync(
     file,
@@ -95,7 +95,8 @@ test('strict: no room in the spool, so the server sees nothing more; observe: it
 
 test('a server that does not end by itself is ended, and a signal ends both at once', async () => {
   const it = await world({ limits: { graceMs: 50 } })
-  const stubborn = begin(it, ['sh', '-c', 'trap "" TERM; exec 0<&-; while :; do sleep 0.05; done'])
+  const stubborn = begin(it, ['sh', '-c', 'trap "" TERM; echo trapped; exec 0<&-; while :; do sleep 0.05; done'])
+  expect(await stubborn.next()).toBe('trapped')
   expect(await stubborn.end()).toBe(137)
   const session = begin(it)
   await session.call('echo')

@@ -36,7 +36,7 @@ export async function world(settings: JsonObject = {}): Promise<World> {
   const config: JsonObject = {
     ...{ url: NOWHERE, source: 'agents', key: 'key.json', spool: 'spool' },
     ...settings,
-    limits: { drainMs: 0, graceMs: 300, ...(settings.limits as JsonObject) },
+    limits: { drainMs: 0, graceMs: 10_000, ...(settings.limits as JsonObject) },
   }
   return {
     folder,

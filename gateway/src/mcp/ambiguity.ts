@@ -1,8 +1,6 @@
 // A text that two readers can read as two messages could show the recorder one call, and the server another.
 import { isObject, type JsonValue } from '@killick/sdk/core'
 
-const STRING = /"(?:[^"\\]|\\.)*"/y
-
 /** Members of messages that a reader without regard to case would take for each other. */
 const TOP = ['jsonrpc', 'id', 'method', 'params', 'result', 'error']
 const PARAMS = ['name', 'arguments', 'uri', '_meta']
@@ -38,9 +36,9 @@ function hasDuplicate(text: string): boolean {
   for (let at = 0; at < text.length; at++) {
     const char = text[at]
     if (char === '"') {
-      STRING.lastIndex = at
-      const [string] = STRING.exec(text)!
-      at += string.length - 1
+      const end = endOfString(text, at)
+      const string = text.slice(at, end + 1)
+      at = end
       const names = open.at(-1)
       if (isName && names) {
         const name = string.includes('\\') ? (JSON.parse(string) as string) : string.slice(1, -1)
@@ -60,4 +58,13 @@ function hasDuplicate(text: string): boolean {
     } else if (char === ',') isName = open.at(-1) !== null
   }
   return false
+}
+
+/** Where the string that begins at a quotation mark ends. A regular expression would need stack for each of its characters. */
+function endOfString(text: string, from: number): number {
+  for (let end = text.indexOf('"', from + 1); ; end = text.indexOf('"', end + 1)) {
+    let before = end
+    while (text[before - 1] === '\\') before--
+    if ((end - before) % 2 === 0) return end
+  }
 }

@@ -1,5 +1,4 @@
 // Lines go on in their order, each once it is decided that it may.
-import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 import { LineSplitter } from './lines.ts'
 import type { Passage } from './session.ts'
@@ -53,6 +52,8 @@ export async function relay({ from, to, back, maxLineBytes, take }: RelayOptions
 
 /** Resolves when there is room for more. What nobody reads any more is dropped: the end of the session says why. */
 export async function write(to: Writable, bytes: Buffer): Promise<void> {
-  if (bytes.length === 0 || to.destroyed || to.writableEnded || to.write(bytes)) return
-  await Promise.race([once(to, 'drain'), once(to, 'close')]).catch(() => {})
+  if (bytes.length === 0 || to.destroyed || to.writableEnded) return
+  await new Promise<void>((resolve) => {
+    if (to.write(bytes, () => resolve())) resolve()
+  })
 }

@@ -93,6 +93,21 @@ test('a line without an end ends the session, and costs no more memory than the 
   expect(it.seen()).toEqual([])
 })
 
+test('a string of ten million characters, and one of a million escapes', async () => {
+  const it = await world()
+  const session = begin(it)
+  expect((await session.call('big', { bytes: 10e6 })).result.content[0].text).toHaveLength(10e6)
+  session.send(
+    `{"jsonrpc":"2.0","id":"e","method":"tools/call","params":{"name":"blob","arguments":{"a\\"":"${'\\\\'.repeat(1e6)}"}}}\n`,
+  )
+  await session.next(({ id }) => id === 'e')
+  await session.end()
+  const events = await it.events()
+  expect(find(events, 'mcp.tools.call.result')[0].mcp.omitted.result).toMatchObject({ why: 'size', bytes: 10e6 + 39 })
+  expect(find(events, 'mcp.tools.call')[1].mcp.omitted.arguments).toMatchObject({ why: 'size' })
+  expect(session.said.join()).not.toMatch(/could not/)
+})
+
 test('only so many requests are open at a time', async () => {
   const it = await world({ limits: { openRequests: 2 } })
   const session = begin(it)

@@ -19,7 +19,8 @@ let navigation: Navigation
 const ada = { type: 'user', id: 'ada' }
 
 beforeAll(async () => {
-  const folder = join(import.meta.dirname, 'next')
+  // The example's, which is large.
+  const folder = join(import.meta.dirname, '../../../examples/next')
   installBeside(folder)
   const from = createRequire(join(folder, 'package.json'))
   // As next.config has it; `forbidden()` and `unauthorized()` refuse to work without.

@@ -83,7 +83,7 @@ export const PARTS: Part[] = [
   { name: 'reference', files: ['anchor-service/web/api/'],       may: [], never: PORTABLE },
 
   // Speaks to the service over HTTP, as strangers do.
-  { name: 'gateway base', files: ['gateway/src/errors.ts', 'gateway/src/members.ts'], may: ['core'] },
+  { name: 'gateway base', files: ['gateway/src/errors.ts', 'gateway/src/members.ts', 'gateway/src/config-file.ts'], may: ['core', 'node:fs'] },
   { name: 'mcp',      files: ['gateway/src/mcp/'],               may: ['gateway base', 'sdk', 'core', 'kit', 'node:*'] },
   { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'mcp', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
 

@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { isSourceName, type JsonValue, parseJson } from '@killick/sdk/core'
+import { isSourceName, type JsonValue } from '@killick/sdk/core'
+import { readConfigFile } from './config-file.ts'
 import { GatewayStartError } from './errors.ts'
-import { type Members, members } from './members.ts'
+import { MAX_BYTES, MAX_MS, type Members, members } from './members.ts'
 import { checkMapping, type MappingConfig } from './receivers/mapping.ts'
 
 /**
@@ -150,9 +150,6 @@ export type CollectorLimits = {
   ids: number
 }
 
-/** Digits that sizes may have; beyond them a number is not exact. */
-const MAX_BYTES = 2 ** 40
-const MAX_MS = 2 ** 31 - 1
 const EMITTER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const KEY_ENTRY = /^[a-z0-9]{8}:[0-9a-f]{64}$/
 const CERTIFICATE = /^(dns:[^\s,]+|uri:[^\s,]+|sha256:[0-9a-f]{64})$/
@@ -162,13 +159,7 @@ const CERTIFICATE = /^(dns:[^\s,]+|uri:[^\s,]+|sha256:[0-9a-f]{64})$/
  * @throws GatewayStartError `gateway_config_invalid` with every fault at once, each with the place of its member as a JSON pointer
  */
 export function readCollectorConfig(file: string): CollectorConfig {
-  let value: JsonValue
-  try {
-    value = parseJson(readFileSync(file, 'utf8'))
-  } catch (error) {
-    throw new GatewayStartError('gateway_config_invalid', `${file}: ${(error as Error).message}`)
-  }
-  return checkCollectorConfig(value, dirname(file))
+  return checkCollectorConfig(readConfigFile(file), dirname(file))
 }
 
 /** The same, of what the file holds. @param folder what paths are relative to */

@@ -1,6 +1,11 @@
 // Reading a configuration strictly: every fault is named at once, and a member that nobody asked for is one.
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 
+/** Most that sizes may be, bytes; beyond 2^53 a number is not exact. */
+export const MAX_BYTES = 2 ** 40
+/** Most that a timer takes, ms. */
+export const MAX_MS = 2 ** 31 - 1
+
 /** The members of one object, each asked for once. What is wrong goes to the list of faults, and something harmless takes its place. */
 export type Members = {
   fault(name: string, why: string): void

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
-import { isObject, isSourceName, type JsonObject, type JsonValue, parseJson } from '@killick/sdk/core'
+import { isObject, isSourceName, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import { compileRedaction, KitError, type Redaction, type RedactionRule, STANDARD_RULES } from '@killick/sdk/kit'
+import { readConfigFile } from '../config-file.ts'
 import { GatewayStartError } from '../errors.ts'
-import { type Members, members } from '../members.ts'
+import { MAX_BYTES, MAX_MS, type Members, members } from '../members.ts'
 import type { McpArgumentRule, McpPolicy } from './policy.ts'
 
 /**
@@ -68,8 +68,6 @@ export type McpLimits = {
 /** The configuration that is read where none is named. */
 export const DEFAULT_CONFIG = 'killick-mcp.json'
 
-const MAX_BYTES = 2 ** 40
-const MAX_MS = 2 ** 31 - 1
 const WORKER = '{worker}'
 
 /**
@@ -77,13 +75,7 @@ const WORKER = '{worker}'
  * @throws GatewayStartError `gateway_config_invalid` with every fault at once, each with the place of its member as a JSON pointer
  */
 export function readMcpConfig(file: string): McpConfig {
-  let value: JsonValue
-  try {
-    value = parseJson(readFileSync(file, 'utf8'))
-  } catch (error) {
-    throw new GatewayStartError('gateway_config_invalid', `${file}: ${(error as Error).message}`)
-  }
-  return checkMcpConfig(value, dirname(file))
+  return checkMcpConfig(readConfigFile(file), dirname(file))
 }
 
 /** The same, of what the file holds. @param folder what paths are relative to */

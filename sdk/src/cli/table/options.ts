@@ -33,6 +33,16 @@ const TOKEN_FILE = {
   },
 } as const
 
+export const RECEIPT_LOG_KEY = {
+  'log-key': {
+    value: 'vkey',
+    env: 'KILLICK_LOG_KEY',
+    config: 'logKey',
+    complete: 'file',
+    about: 'verifier key of the log, or a file that holds it: receipts are checked with it',
+  },
+} as const
+
 export const URL_OPTION = {
   url: { value: 'url', env: 'KILLICK_URL', config: 'url', about: 'the service' },
 } as const

@@ -1,5 +1,13 @@
 import { command } from './entry.ts'
-import { ADMIN_TOKEN, CONFIG, EXPECTED_LOG_KEY, JSON_FAILURE, JSON_OUT, URL_OPTION } from './options.ts'
+import {
+  ADMIN_TOKEN,
+  CONFIG,
+  EXPECTED_LOG_KEY,
+  JSON_FAILURE,
+  JSON_OUT,
+  RECEIPT_LOG_KEY,
+  URL_OPTION,
+} from './options.ts'
 
 export const INIT = command({
   name: 'init',
@@ -194,13 +202,7 @@ export const RECORD = command({
       complete: 'folder',
       about: 'where events wait until the log has accepted them; default ./killick-spool',
     },
-    'log-key': {
-      value: 'vkey',
-      env: 'KILLICK_LOG_KEY',
-      config: 'logKey',
-      complete: 'file',
-      about: 'verifier key of the log, or a file that holds it: receipts are checked with it',
-    },
+    ...RECEIPT_LOG_KEY,
     wait: {
       value: 'seconds',
       default: '60',

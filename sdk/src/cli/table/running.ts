@@ -1,5 +1,5 @@
 import { command } from './entry.ts'
-import { CONFIG, URL_OPTION } from './options.ts'
+import { CONFIG, RECEIPT_LOG_KEY, URL_OPTION } from './options.ts'
 
 export const RUN = command({
   name: 'run',
@@ -49,13 +49,7 @@ export const RUN = command({
       complete: 'folder',
       about: 'where run/ is, with a spool for each start at the same time; default ./killick-spool',
     },
-    'log-key': {
-      value: 'vkey',
-      env: 'KILLICK_LOG_KEY',
-      config: 'logKey',
-      complete: 'file',
-      about: 'verifier key of the log, or a file that holds it: receipts are checked with it',
-    },
+    ...RECEIPT_LOG_KEY,
     verbose: { about: 'say on stderr what was recorded, and what waits for the log' },
     ...CONFIG,
   },

@@ -17,7 +17,7 @@ export type AuditEnd = { result: AuditResult } | { obstacle: string }
 export type Auditor = {
   /**
    * One audit. Never two at once.
-   * @throws Error with the obstacle, or `signal`'s reason; the thread has ended then
+   * @throws Error with the obstacle or what ended the thread; `signal`'s reason once the thread has ended
    */
   audit(
     assignment: Assignment,

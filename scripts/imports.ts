@@ -84,8 +84,9 @@ export const PARTS: Part[] = [
 
   // Speaks to the service over HTTP, as strangers do.
   { name: 'gateway base', files: ['gateway/src/errors.ts', 'gateway/src/members.ts', 'gateway/src/config-file.ts'], may: ['core', 'node:fs'] },
-  { name: 'mcp',      files: ['gateway/src/mcp/'],               may: ['gateway base', 'sdk', 'core', 'kit', 'node:*'] },
-  { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'mcp', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
+  { name: 'sessions', files: ['gateway/src/sessions/'],          may: ['gateway base', 'sdk', 'core', 'kit', 'node:*'] },
+  { name: 'mcp',      files: ['gateway/src/mcp/'],               may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*'] },
+  { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'sessions', 'mcp', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },
   { name: 'test',    files: ['test/'],                            may: ['any part above', 'any package'] },

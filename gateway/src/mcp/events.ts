@@ -3,7 +3,7 @@ import type { EventInput } from '@killick/sdk'
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import { isTraceparent, type Redaction, type Removal } from '@killick/sdk/kit'
 import type { McpConfig } from './config.ts'
-import { disclosed, hashOf, shortened } from './disclosed.ts'
+import { disclosed, hashOf, shortened } from '../sessions/disclosed.ts'
 import type { Direction } from './message.ts'
 
 /** Fields of their own beside those of the protocol, so that an event can be shown without them. */

@@ -2,8 +2,8 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
-import { hashOf } from './disclosed.ts'
-import { syncFolder } from './open-requests.ts'
+import { hashOf } from '../sessions/disclosed.ts'
+import { syncFolder } from '../sessions/open-intents.ts'
 
 /** A server's tools by name, each as the server has described it. */
 export type KnownTools = Map<string, JsonObject>

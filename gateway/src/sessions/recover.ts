@@ -1,5 +1,5 @@
 // What an earlier process began and did not end, because it was killed: its outcome is unknown, and an event says so.
-import type { Begun, OpenRequests } from './open-requests.ts'
+import type { Begun, OpenRequests } from './open-intents.ts'
 import type { McpSink } from './recording.ts'
 
 const START = 'mcp.session.start'

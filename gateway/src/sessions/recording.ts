@@ -1,8 +1,8 @@
 // From facts to durable events: what could not be recorded is counted and said.
 import type { Recorded } from '@killick/sdk'
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
-import type { McpEvent, McpEvents, McpFacts } from './events.ts'
-import type { Begun, OpenRequests } from './open-requests.ts'
+import type { McpEvent, McpEvents, McpFacts } from '../mcp/events.ts'
+import type { Begun, OpenRequests } from './open-intents.ts'
 
 /** What records: an audit log. */
 export type McpSink = { record(event: McpEvent): Promise<Recorded> }

@@ -1,16 +1,16 @@
 // One session between a client and a server, whatever carries its messages: says of each line whether it is passed on, and records.
 import type { Recorded } from '@killick/sdk'
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import { type Disclosed, disclosed, hashOf } from '../sessions/disclosed.ts'
+import { codeOf, type SessionRecording } from '../sessions/recording.ts'
 import { deniedAnswer, errorAnswer, printAnswers, REVISION } from './answers.ts'
 import type { McpConfig } from './config.ts'
-import { type Disclosed, disclosed, hashOf } from '../sessions/disclosed.ts'
 import type { McpCode } from './errors.ts'
-import { implementationOf, type McpEvents } from './events.ts'
+import { implementationOf, type McpEvents, type McpFacts } from './events.ts'
 import { type Direction, type Message, type MessageId, readLine } from './message.ts'
 import { actionOf, askedWith, endOf, hasIntent, resultShown, subjectOf } from './methods.ts'
 import { type OpenRequest, OpenTable } from './open-table.ts'
 import { type Denial, denialOf } from './policy.ts'
-import { codeOf, type McpRecording } from '../sessions/recording.ts'
 import type { ToolMemory } from './tool-memory.ts'
 import { type ToolChange, ToolWatch } from './tools.ts'
 
@@ -43,7 +43,7 @@ const opposite = (direction: Direction): Direction =>
 export class McpSession {
   readonly #config: McpConfig
   readonly #events: McpEvents
-  readonly #recording: McpRecording
+  readonly #recording: SessionRecording<McpFacts>
   readonly #memory: ToolMemory
   readonly #say: (text: string) => void
   readonly #open: Readonly<Record<Direction, OpenTable>> = {
@@ -65,7 +65,7 @@ export class McpSession {
   constructor(parts: {
     config: McpConfig
     events: McpEvents
-    recording: McpRecording
+    recording: SessionRecording<McpFacts>
     memory: ToolMemory
     say: (text: string) => void
   }) {

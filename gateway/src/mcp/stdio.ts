@@ -1,17 +1,14 @@
 // `killick-gateway mcp -- <command>`: between a client on this process's stdin and stdout, and a server that this process starts.
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type AuditLog, openAuditLog } from '@killick/sdk'
+import { openRecorder } from '../sessions/recorder.ts'
+import { SessionRecording } from '../sessions/recording.ts'
 import { commandShown } from './command-line.ts'
 import type { McpConfig } from './config.ts'
-import { MCP_FIELDS, McpEvents } from './events.ts'
+import { MCP_FIELDS, McpEvents, type McpFacts } from './events.ts'
 import { LineTooLong } from './lines.ts'
 import type { Direction } from './message.ts'
-import { FoundEvents, OpenRequests } from '../sessions/open-intents.ts'
-import { codeOf, McpRecording, type McpSink } from '../sessions/recording.ts'
-import { recordUnknown } from '../sessions/recover.ts'
 import { relay, write } from './relay.ts'
 import { exitCodeOf, type ServerProcess, startServer } from './server-process.ts'
 import { McpSession, type SessionEnd } from './session.ts'
@@ -34,13 +31,20 @@ export type StdioEnds = {
  */
 export async function recordStdio(config: McpConfig, command: readonly string[], ends: StdioEnds): Promise<number> {
   const { say } = ends
-  const { log, open } = await openRecorder(config, say)
+  const { sink, open, close } = await openRecorder('mcp', config, MCP_FIELDS, say)
   try {
     const shown = commandShown(command, config.redaction)
     const name = config.server ?? shown.join(' ')
     const id = randomUUID()
     const events = new McpEvents(id, name, config)
-    const recording = new McpRecording({ sink: log as McpSink, events, open, say, session: id, server: name })
+    const recording = new SessionRecording({
+      kind: 'mcp',
+      sink,
+      make: (facts: McpFacts) => events.make(facts),
+      open,
+      say,
+      session: id,
+    })
     const session = new McpSession({ config, events, recording, memory: new ToolMemory(config.state, name), say })
     await session.begin({ command: shown, transport: 'stdio' })
     const end = await runSession(config, command, session, ends)
@@ -56,57 +60,7 @@ export async function recordStdio(config: McpConfig, command: readonly string[],
     }
     return exitCodeOf({ code: end.code, signal: end.signal as NodeJS.Signals | null })
   } finally {
-    const { pending } = await log.close({ timeoutMs: config.limits.drainMs })
-    if (pending > 0) say(`${pending} ${pending === 1 ? 'event waits' : 'events wait'} in the spool for the ledger`)
-    open.close()
-  }
-}
-
-/** Opens the log and the file of open requests, and records what an earlier process has left open. */
-async function openRecorder(config: McpConfig, say: StdioEnds['say']): Promise<{ log: AuditLog; open: OpenRequests }> {
-  const { promise: ready, resolve } = Promise.withResolvers<OpenRequests>()
-  const found = new FoundEvents()
-  let lastSaid = ''
-  const log = await openAuditLog({
-    url: config.url,
-    source: config.source,
-    key: config.key,
-    spool: config.spool,
-    ...(config.logKey !== null && { logKey: config.logKey }),
-    fields: MCP_FIELDS as unknown as string[],
-    maxSpoolBytes: config.limits.spoolBytes,
-    spoolWaitMs: config.limits.spoolWaitMs,
-    onFound: (event) => found.take(event),
-    // An event may leave the spool once the ledger has it; by then it must be known elsewhere that its request is open.
-    fetch: async (...request) => {
-      await (await ready).sync()
-      return fetch(...request)
-    },
-    onError: (error, during) => {
-      if (during === 'record' || error.message === lastSaid) return
-      lastSaid = error.message
-      say(`not sent to the ledger so far: ${error.message}`)
-    },
-    onPin: (logKey) => say(`took the key of the log from the service; set logKey to pin it: ${logKey}`),
-  })
-  try {
-    const { worker } = log.status
-    const file = join(config.state, worker === null ? 'open.ndjson' : `open-${worker}.ndjson`)
-    const { requests: open, left } = OpenRequests.open(file, found)
-    resolve(open)
-    if (left.length > 0) {
-      say(`${left.length} requests or sessions of an earlier process have no outcome; they are recorded as unknown`)
-      try {
-        await recordUnknown(left, log as McpSink, open)
-      } catch (error) {
-        if (config.mode === 'strict') throw error
-        say(`not recorded (${codeOf(error)}), the next start tries again: ${(error as Error).message}`)
-      }
-    }
-    return { log, open }
-  } catch (error) {
-    await log.close({ timeoutMs: 0 })
-    throw error
+    await close()
   }
 }
 

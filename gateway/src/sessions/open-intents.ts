@@ -3,6 +3,7 @@ import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, readFileSync, ren
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { isObject, type JsonObject, parseEvent, parseJson } from '@killick/sdk/core'
+import type { RecorderKind } from './event.ts'
 
 /** Something that was begun: a session, or a request whose intent is recorded. */
 export type Begun = {
@@ -10,7 +11,6 @@ export type Begun = {
   readonly event: string
   readonly action: string
   readonly session: string
-  readonly server: string
   /** Who asked, and of what. */
   readonly actor: JsonObject
   readonly targets: readonly JsonObject[]
@@ -20,12 +20,17 @@ const sync = promisify(fdatasync)
 
 /** What the events in the spool begin and end. Of each event only that is kept: a spool may be large. */
 export class FoundEvents {
+  readonly #kind: RecorderKind
   readonly begun = new Map<string, Begun>()
   readonly ended = new Set<string>()
 
+  constructor(kind: RecorderKind) {
+    this.#kind = kind
+  }
+
   /** @param event its bytes */
   take(event: string): void {
-    const { begun, ends } = notesOf(event)
+    const { begun, ends } = notesOf(event, this.#kind)
     if (begun !== null) this.begun.set(begun.event, begun)
     if (ends === null) return
     this.begun.delete(ends)
@@ -37,7 +42,7 @@ export class FoundEvents {
  * A file of lines, `begun` and `ended`. A line is written without waiting for the disk: what is written outlives the process, and what a
  * power cut could take is read from the events that are still in the spool. Before any of those leaves the spool `sync()` must be called.
  */
-export class OpenRequests {
+export class OpenIntents {
   readonly #file: string
   #handle: number
   #isDirty = false
@@ -52,7 +57,7 @@ export class OpenRequests {
    * @param found what the spool holds
    * @returns what an earlier process has left open
    */
-  static open(file: string, found: FoundEvents): { requests: OpenRequests; left: Begun[] } {
+  static open(file: string, found: FoundEvents): { intents: OpenIntents; left: Begun[] } {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
     const left = new Map<string, Begun>()
     const ended = new Set(found.ended)
@@ -69,7 +74,7 @@ export class OpenRequests {
     fsyncSync(handle)
     renameSync(fresh, file)
     syncFolder(dirname(file))
-    return { requests: new OpenRequests(file, handle), left: [...left.values()] }
+    return { intents: new OpenIntents(file, handle), left: [...left.values()] }
   }
 
   begun(begun: Begun): void {
@@ -123,22 +128,14 @@ function linesOf(file: string): JsonObject[] {
 }
 
 /** What an event in the spool begins or ends. */
-function notesOf(event: string): { begun: Begun | null; ends: string | null } {
+function notesOf(event: string, kind: RecorderKind): { begun: Begun | null; ends: string | null } {
   const { id, fields } = parseEvent(event)
   const { action, actor, targets, context, metadata } = fields as Record<string, JsonObject>
-  const mcp = isObject(metadata) && isObject(metadata.mcp) ? metadata.mcp : {}
-  const ends = typeof mcp.intent === 'string' ? mcp.intent : null
-  if (mcp.isOpen !== true) return { begun: null, ends }
+  const known = isObject(metadata) && isObject(metadata[kind]) ? metadata[kind] : {}
+  const ends = typeof known.intent === 'string' ? known.intent : null
+  if (known.isOpen !== true) return { begun: null, ends }
   const session = String(context?.session ?? '')
-  const server = String(mcp.server ?? '')
-  const begun = {
-    event: id,
-    action: `${action}`,
-    session,
-    server,
-    actor: actor!,
-    targets: targets as unknown as JsonObject[],
-  }
+  const begun = { event: id, action: `${action}`, session, actor: actor!, targets: targets as unknown as JsonObject[] }
   return { begun, ends }
 }
 

@@ -1,11 +1,14 @@
 // From facts to durable events: what could not be recorded is counted and said.
 import type { Recorded } from '@killick/sdk'
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
-import type { McpEvent, McpEvents, McpFacts } from '../mcp/events.ts'
-import type { Begun, OpenRequests } from './open-intents.ts'
+import type { RecordedEvent, RecorderKind } from './event.ts'
+import type { OpenIntents } from './open-intents.ts'
 
 /** What records: an audit log. */
-export type McpSink = { record(event: McpEvent): Promise<Recorded> }
+export type Sink = { record(event: RecordedEvent): Promise<Recorded> }
+
+/** What there must be in the facts of any event. */
+type Facts = { action: string; known?: JsonObject | undefined }
 
 /** How long an outcome may wait to be written together with what comes next, ms. */
 const DUE_MS = 5
@@ -14,15 +17,15 @@ const DUE_MS = 5
 const MAX_SAID = 5
 
 /** Records the events of one session, in the order of the calls. */
-export class McpRecording {
+export class SessionRecording<F extends Facts> {
   /** Events that could not be recorded. */
   unrecorded = 0
-  readonly #sink: McpSink
-  readonly #events: McpEvents
-  readonly #open: OpenRequests
+  readonly #kind: RecorderKind
+  readonly #sink: Sink
+  readonly #make: (facts: F) => RecordedEvent
+  readonly #open: OpenIntents
   readonly #say: (text: string) => void
   readonly #session: string
-  readonly #server: string
   readonly #said = new Map<string, number>()
   /** What is not durable yet, and not lost. */
   readonly #underWay = new Set<Promise<unknown>>()
@@ -30,37 +33,43 @@ export class McpRecording {
   /** Outcomes that wait for their turn, in their order. */
   readonly #due: (() => void)[] = []
 
+  /**
+   * @param parts `make` makes the event of some facts; `say` tells people something, a line on stderr; `session` is the session's id, which
+   *   `make` must put into the event's context
+   */
   constructor(parts: {
-    sink: McpSink
-    events: McpEvents
-    open: OpenRequests
+    kind: RecorderKind
+    sink: Sink
+    make: (facts: F) => RecordedEvent
+    open: OpenIntents
     say: (text: string) => void
     session: string
-    server: string
   }) {
+    this.#kind = parts.kind
     this.#sink = parts.sink
-    this.#events = parts.events
+    this.#make = parts.make
     this.#open = parts.open
     this.#say = parts.say
     this.#session = parts.session
-    this.#server = parts.server
   }
 
   /** Resolves when the event is durable. @throws KillickError, KitError, or an error of the file system: nothing was recorded */
-  record(facts: McpFacts): Promise<Recorded> {
+  record(facts: F): Promise<Recorded> {
     this.#recordDue()
     return this.#after(this.#record(facts), facts)
   }
 
-  /** Records something whose end is recorded later. It is remembered on disk until then. */
-  begin(facts: McpFacts): Promise<Recorded> {
+  /** Records something whose end is recorded later, such as an intent. It is remembered on disk until then. @throws as `record` */
+  begin(facts: F): Promise<Recorded> {
     this.#recordDue()
-    const known: JsonObject = { ...facts.known, isOpen: true, server: this.#server }
-    return this.#after(this.#record({ ...facts, known }, true), facts)
+    return this.#after(this.#record({ ...facts, known: { ...facts.known, isOpen: true } }, true), facts)
   }
 
-  /** Records the end of what was begun, soon and once that is durable; null: its beginning was not recorded. */
-  async end(begun: Promise<Recorded | null>, facts: McpFacts): Promise<void> {
+  /**
+   * Records the end of what was begun, soon and once that is durable; null: its beginning was not recorded. Never rejects: a loss is
+   * counted and said.
+   */
+  async end(begun: Promise<Recorded | null>, facts: F): Promise<void> {
     const ended = begun.then(async (intent) => {
       await this.#whenDue(() => this.#record({ ...facts, known: { ...facts.known, intent: intent?.id ?? null } }))
       if (intent !== null) this.#open.ended(intent.id)
@@ -86,7 +95,7 @@ export class McpRecording {
     for (const record of this.#due.splice(0)) record()
   }
 
-  #after<T>(recorded: Promise<T>, { action }: McpFacts): Promise<T> {
+  #after<T>(recorded: Promise<T>, { action }: Facts): Promise<T> {
     const done = recorded.then(
       () => {},
       (error) => this.#lost(action, error),
@@ -96,18 +105,18 @@ export class McpRecording {
     return recorded
   }
 
-  async #record(facts: McpFacts, isOpen = false): Promise<Recorded> {
-    const event = this.#events.make(facts)
+  async #record(facts: F, isOpen = false): Promise<Recorded> {
+    const event = this.#make(facts)
     const recorded = await this.#sink.record(event)
-    if (isOpen) this.#open.begun(this.#begun(recorded, event))
+    if (isOpen) this.#begun(recorded, event)
     return recorded
   }
 
-  #begun({ id }: Recorded, { action, actor, targets }: McpEvent): Begun {
-    return {
-      ...{ event: id, action, session: this.#session, server: this.#server },
-      ...{ actor: actor as JsonObject, targets: (targets ?? []) as unknown as JsonObject[] },
-    }
+  #begun({ id }: Recorded, { action, actor, targets }: RecordedEvent): void {
+    this.#open.begun({
+      ...{ event: id, action, session: this.#session },
+      ...{ actor: actor as unknown as JsonObject, targets: (targets ?? []) as unknown as JsonObject[] },
+    })
   }
 
   #lost(action: string, error: unknown): void {
@@ -115,7 +124,7 @@ export class McpRecording {
     const code = codeOf(error)
     const times = (this.#said.get(code) ?? 0) + 1
     this.#said.set(code, times)
-    if (times <= MAX_SAID) this.#say(`not recorded (${code}), mcp.${action}: ${(error as Error).message}`)
+    if (times <= MAX_SAID) this.#say(`not recorded (${code}), ${this.#kind}.${action}: ${(error as Error).message}`)
   }
 }
 

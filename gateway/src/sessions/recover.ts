@@ -1,21 +1,32 @@
 // What an earlier process began and did not end, because it was killed: its outcome is unknown, and an event says so.
-import type { Begun, OpenRequests } from './open-intents.ts'
-import type { McpSink } from './recording.ts'
-
-const START = 'mcp.session.start'
+import type { JsonObject } from '@killick/sdk/core'
+import type { RecordedEvent, RecorderKind } from './event.ts'
+import type { Begun, OpenIntents } from './open-intents.ts'
+import type { Sink } from './recording.ts'
 
 /** Records each as unknown. @throws what the first that could not be recorded threw; those stay open */
-export async function recordUnknown(left: readonly Begun[], sink: McpSink, open: OpenRequests): Promise<void> {
+export async function recordUnknown(
+  kind: RecorderKind,
+  left: readonly Begun[],
+  sink: Sink,
+  open: OpenIntents,
+): Promise<void> {
+  const known: JsonObject = { kind: 'outcome', state: 'unknown', why: 'recorder_was_killed' }
   await Promise.all(
     left.map(async ({ event, action, session, actor, targets }) => {
       await sink.record({
-        action: action === START ? 'mcp.session.end' : `${action}.result`,
-        actor: actor as Parameters<McpSink['record']>[0]['actor'],
-        targets: targets as Parameters<McpSink['record']>[0]['targets'],
+        action: endOf(kind, action),
+        actor: actor as RecordedEvent['actor'],
+        targets: targets as unknown as NonNullable<RecordedEvent['targets']>,
         context: { session },
-        metadata: { mcp: { kind: 'outcome', state: 'unknown', why: 'recorder_was_killed', intent: event } },
+        metadata: { [kind]: { ...known, intent: event } },
       })
       open.ended(event)
     }),
   )
+}
+
+/** The action that ends what an action has begun. */
+function endOf(kind: RecorderKind, action: string): string {
+  return action === `${kind}.session.start` ? `${kind}.session.end` : `${action}.result`
 }

@@ -59,7 +59,7 @@ test('killed between intent and outcome: the server ends, and the next start say
   expect(lost).toMatchObject({ mcp: { state: 'unknown', why: 'recorder_was_killed', intent: events[0]!.id } })
   const unknown = find(events, 'mcp.tools.call.result').find(({ mcp }) => mcp.state === 'unknown')
   expect(unknown).toMatchObject({
-    targets: [{ id: 'hang' }, {}],
+    targets: [{ id: 'hang' }, {}, { type: 'session' }],
     mcp: { intent: hung.id },
     context: { session: told(hung).context.session },
   })

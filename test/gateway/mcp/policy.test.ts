@@ -68,10 +68,10 @@ test('a configuration is told all its faults at once', () => {
       '/mode must be one of strict, observe',
       '/actor/id must be a text of 1 to 512 characters',
       expect.stringMatching(/^\/redaction\/0\/values\/0 is no regular expression/),
+      '/source must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens',
       '/policy/rules/0 must have one of equals and matches',
       '/policy/rules/0/argument must be a JSON pointer, such as /path',
       '/extra is not a setting',
-      '/source must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens',
     ])
   }
 })

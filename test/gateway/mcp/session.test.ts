@@ -27,6 +27,7 @@ test('intents before the server sees them, results after, with who and what', as
     targets: [
       { type: 'mcp-tool', id: 'echo' },
       { type: 'mcp-server', id: 'files' },
+      { type: 'session', id: start.context.session },
     ],
     context: { tenant: 'acme', agent: { name: 'tester', version: '2.1' }, protocolVersion: '2025-11-25', traceparent },
     mcp: { kind: 'intent', method: 'tools/call', requestId: 1, direction: 'client-to-server', mode: 'strict' },

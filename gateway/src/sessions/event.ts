@@ -1,0 +1,98 @@
+// From facts to an event: what every event of a recorder says, and what is removed before it is signed.
+import type { EventInput } from '@killick/sdk'
+import type { JsonObject, JsonValue } from '@killick/sdk/core'
+import { isTraceparent, type Removal } from '@killick/sdk/kit'
+import { disclosed, hashOf, shortened } from './disclosed.ts'
+import type { RecorderSettings } from './settings.ts'
+
+/** Which recorder it is: what its actions begin with, and the member of `metadata` that holds what it knows by itself. */
+export type RecorderKind = 'mcp' | 'postgres' | 'http'
+
+/** An event as a recorder passes it to `record()`. */
+export type RecordedEvent = EventInput & { [field: string]: unknown }
+
+/** Something that an event names: who acts, or on what. */
+export type Thing = { readonly type: string; readonly id: string }
+
+/** What an event is made of. */
+export type EventFacts = {
+  /** What comes behind `<kind>.`. */
+  action: string
+  actor: Thing & JsonObject
+  /** Without the session, which is the last target of each event. */
+  targets: readonly Thing[]
+  outcome?: 'success' | 'failure' | 'denied' | undefined
+  /** Become fields of their own, or of what is too large its hash. `openRecorder` must know their names. */
+  fields?: Readonly<Record<string, JsonValue | undefined>>
+  changes?: EventInput['changes'] | undefined
+  /** Goes into `metadata`, and is looked through by the redaction rules. */
+  told?: JsonObject | undefined
+  /** What the recorder knows by itself: names, numbers and hashes in which no rule may find anything. */
+  known?: JsonObject | undefined
+  /** Beside the session's id in `context`; no rule looks into it. */
+  circumstances?: JsonObject | undefined
+  /** The bytes of the message, for their hash. */
+  message?: Buffer | undefined
+  /** Goes into `context` if it is one. */
+  traceparent?: JsonValue | undefined
+}
+
+/** Removals that are listed one by one; of the others there are counts for each rule. */
+const MAX_REMOVALS = 200
+
+/**
+ * Makes the event of some facts.
+ * @param session id of the session that it belongs to
+ * @throws KitError `event_invalid` if it holds what cannot be looked into
+ */
+export function eventOf(
+  kind: RecorderKind,
+  session: string,
+  { context, redaction, mode, limits }: Pick<RecorderSettings, 'context' | 'redaction' | 'mode' | 'limits'>,
+  facts: EventFacts,
+): RecordedEvent {
+  const { outcome, changes, message, traceparent } = facts
+  const omitted: JsonObject = {}
+  const shown: Record<string, JsonValue> = {}
+  for (const [name, value] of Object.entries(facts.fields ?? {})) {
+    if (value === undefined) continue
+    const found = disclosed(value, limits.discloseBytes)
+    if ('value' in found) shown[name] = found.value
+    else omitted[name] = found.omitted
+  }
+  const told = facts.told && disclosed(facts.told, limits.discloseBytes)
+  const targets = facts.targets.map(({ type, id }) => ({ type, id: shortened(id) }))
+  const { event, removals } = redaction.redactEvent({
+    action: shortened(`${kind}.${facts.action}`, 256),
+    actor: facts.actor,
+    targets,
+    ...(outcome !== undefined && { outcome }),
+    context,
+    metadata: told === undefined ? {} : 'value' in told ? (told.value as JsonObject) : { omitted: told.omitted },
+    ...(changes !== undefined && { changes }),
+    ...shown,
+  } as EventInput)
+  return {
+    ...event,
+    targets: [...(event.targets ?? []), { type: 'session', id: session }],
+    context: { ...event.context, session, ...facts.circumstances, ...(isTraceparent(traceparent) && { traceparent }) },
+    metadata: {
+      ...event.metadata,
+      [kind]: {
+        ...facts.known,
+        mode,
+        // The hash of what a rule has removed would confirm a guess at it.
+        ...(message && { message: removals.length > 0 ? { bytes: message.length } : hashOf(message) }),
+        ...(Object.keys(omitted).length > 0 && { omitted }),
+      },
+      ...(removals.length > 0 && { redactions: listOf(removals) }),
+    },
+  } as RecordedEvent
+}
+
+function listOf(removals: readonly Removal[]): JsonValue {
+  const list: JsonValue[] = removals.slice(0, MAX_REMOVALS).map(({ path, rule }) => ({ path: shortened(path), rule }))
+  const more: Record<string, number> = {}
+  for (const { rule } of removals.slice(MAX_REMOVALS)) more[rule] = (more[rule] ?? 0) + 1
+  return [...list, ...Object.entries(more).map(([rule, count]) => ({ path: '/*', rule, count }))]
+}

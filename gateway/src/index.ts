@@ -1,5 +1,19 @@
 /** `@killick/gateway`: records audit events on behalf of programs that hold no key. The command is `killick-gateway`. */
 
+export {
+  CHANGES_CODES,
+  type ChangesCode,
+  type ChangesConfig,
+  ChangesError,
+  type ChangesLimits,
+  type ChangesOptions,
+  ChangesRecorder,
+  type ChangesStatus,
+  checkChangesConfig,
+  readChangesConfig,
+  type SetupOptions,
+  setupChanges,
+} from './changes/index.ts'
 export { type Collector, startCollector } from './collector.ts'
 export {
   type CollectorConfig,

@@ -49,13 +49,13 @@ export class Played {
   take(row: SessionRow, proof: StepProof, part: StreamPart): Numbered {
     const number = ++this.steps
     this.#count(row, proof)
-    if (row.event === null) return { number, row, proof, step: null, of: null, isOpen: false, after: null }
+    if (row.event === null) return { number, row, proof, step: null, of: [], isOpen: false, after: null }
     // Each event's bytes and a line feed: what `jq -r .event` prints of the lines of JSON.
     this.#hash.update(row.event.token).update('\n')
     const step = stepOf(row)
     const { opens, closes } = step
-    const of = closes === null ? null : (this.#open.get(closes) ?? null)
-    if (closes !== null) this.#open.delete(closes)
+    const of = closes.flatMap((each) => this.#open.get(each) ?? [])
+    for (const each of closes) this.#open.delete(each)
     const isOpen = opens !== null && !this.#scan.hasOutcome(step)
     if (opens !== null && !isOpen) this.#open.set(opens, number)
     if (isOpen) {

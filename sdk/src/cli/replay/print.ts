@@ -15,8 +15,8 @@ export type Numbered = {
   readonly proof: StepProof
   /** Null for an event that cannot be read. */
   readonly step: SessionStep | null
-  /** Number of the step that it is the outcome of; null: of none that was played. */
-  readonly of: number | null
+  /** Numbers of the steps that it is the outcome of, as far as they were played. */
+  readonly of: readonly number[]
   /** Whether an outcome is still to come that never does. */
   readonly isOpen: boolean
   /** Time since the first step of its stream, ms. */
@@ -50,7 +50,8 @@ export function stepLine({ number, row, proof, step, of, isOpen, after }: Number
   const start = text`${padded(number, width, 'left')}  ${elapsed(after)}  ${mark(proof, row)}`
   if (row.event === null) return text`${start}  ${paint('red', 'it was altered and cannot be read')}: ${row.why}`
   const told = joinTold(tellStep(sessionEvent(row), step!))
-  const link = of === null ? '' : paint('dim', `↳ ${of} `)
+  const more = of.length > MAX_LINKS ? ` and ${of.length - MAX_LINKS} more` : ''
+  const link = of.length === 0 ? '' : paint('dim', `↳ ${of.slice(0, MAX_LINKS).join(', ')}${more} `)
   const ending = isOpen ? paint('yellow', 'no outcome recorded') : endingText(step!)
   const hidden = row.hidden === 0 ? '' : paint('yellow', ` (${count(row.hidden, 'field')} not shown)`)
   const why = proof.outcome === 'failed' ? paint('red', text`  ${proof.why.join('; ')}`) : ''
@@ -59,6 +60,9 @@ export function stepLine({ number, row, proof, step, of, isOpen, after }: Number
 
 export const gapLine = (gap: Gap, width: number): Text =>
   text`${padded('', width)}  ${paint('red', `gap: ${gapInWords(gap)}`)}`
+
+/** Steps that are named as those that an outcome belongs to. */
+const MAX_LINKS = 5
 
 const sessionEvent = ({ event, hidden }: Readable) => ({ id: event.id, fields: event.fields, missing: hidden })
 

@@ -37,11 +37,11 @@ export class Scan {
     else this.#place(place, row.event?.time ?? null)
     if (row.event === null) return
     this.isNamed ||= row.event.fields.targets !== undefined
-    const { role, opens, closes } = stepOf(row)
-    this.hasBegun ||= role === 'start'
-    this.hasEnded ||= role === 'end'
+    const { begins, ends, opens, closes } = stepOf(row)
+    this.hasBegun ||= begins
+    this.hasEnded ||= ends
     if (opens !== null && !this.#closed.delete(opens)) this.#open.add(opens)
-    if (closes !== null && !this.#open.delete(closes)) this.#closed.add(closes)
+    for (const each of closes) if (!this.#open.delete(each)) this.#closed.add(each)
   }
 
   /** Whether there is an outcome of what a step opens. */

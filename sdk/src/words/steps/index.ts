@@ -3,7 +3,9 @@ import type { ToldStep } from './parts.ts'
 import { readStep, type SessionEvent, type SessionStep } from './step.ts'
 import { COMMAND } from './tell/command.ts'
 import { tellAny } from './tell/generic.ts'
+import { HTTP, tellRequest } from './tell/http.ts'
 import { MCP } from './tell/mcp.ts'
+import { POSTGRES } from './tell/postgres.ts'
 
 export type { ToldStep } from './parts.ts'
 export {
@@ -16,7 +18,7 @@ export {
   sessionOf,
 } from './step.ts'
 
-const TELLERS = [COMMAND, MCP]
+const TELLERS = [COMMAND, MCP, POSTGRES, HTTP]
 
 /**
  * Tells a step in one line. An action that nobody has written words for is told as it stands.
@@ -25,7 +27,9 @@ const TELLERS = [COMMAND, MCP]
 export function tellStep(event: SessionEvent, step: SessionStep = readStep(event)): ToldStep {
   const { action } = step
   const table = action === null ? undefined : TELLERS.find((each) => Object.hasOwn(each, action))
-  return (table?.[action!] ?? tellAny)(event, step)
+  // A route may have any action.
+  const otherwise = step.kind === 'http' && step.role !== 'other' ? tellRequest : tellAny
+  return (table?.[action!] ?? otherwise)(event, step)
 }
 
 /** How a step ended, in words; empty for what says nothing of an end, or whose outcome is told by a step of its own. */

@@ -1,5 +1,5 @@
 /** Pieces of which steps are told. */
-import { isObject, type JsonObject, type JsonValue } from '../../core/json.ts'
+import { isObject, type JsonValue } from '../../core/json.ts'
 import type { SessionEvent, SessionStep } from './step.ts'
 
 /** A line of our own words, as strings, and of what others wrote, which whoever shows it makes harmless. */
@@ -46,7 +46,7 @@ export const member = (value: JsonValue | undefined, name: string): JsonValue | 
   isObject(value) ? value[name] : undefined
 
 /** Things that an event names, without the session itself: `mcp-tool echo, mcp-server files`. */
-export function targetsOf(fields: JsonObject): { said: string }[] {
+export function targetsOf({ fields }: SessionEvent): { said: string }[] {
   const targets = Array.isArray(fields.targets) ? fields.targets : []
   return targets.flatMap((target) =>
     isObject(target) && target.type !== 'session' ? [said(`${String(target.type)} ${String(target.id)}`)] : [],

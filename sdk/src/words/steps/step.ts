@@ -5,7 +5,11 @@
 import { isObject, type JsonObject, type JsonValue } from '../../core/json.ts'
 
 /** What is needed of an event. `missing`: how many of its fields are not shown; absent: none. */
-export type SessionEvent = { readonly id: string; readonly fields: JsonObject; readonly missing?: number | undefined }
+export type SessionEvent = {
+  readonly id: string
+  readonly fields: { readonly [field: string]: JsonValue | undefined }
+  readonly missing?: number | undefined
+}
 
 /**
  * `start` and `end` are those of the session itself. `intent`: something was asked, before the one who is asked saw it. `outcome`: what
@@ -31,8 +35,13 @@ export type SessionStep = {
   readonly ms: number | null
   /** By what its outcome will name it; null for what has none to come. */
   readonly opens: string | null
-  /** What it is the outcome of, as that one's `opens`; null for what is no outcome, or does not say of what. */
-  readonly closes: string | null
+  /** What it is the outcome of, as their `opens`: an outcome may be that of several. Empty for what is none, or does not say of what. */
+  readonly closes: readonly string[]
+  /** Whether the session begins with it, or ends with it. A request over HTTP is a session of two events. */
+  readonly begins: boolean
+  readonly ends: boolean
+  /** The recorder's kind, such as `mcp`; null where nothing says so. */
+  readonly kind: string | null
   /** What the recorder knows by itself: `metadata.<kind>`; of a command all of `metadata`. */
   readonly known: JsonObject
 }
@@ -50,29 +59,39 @@ export function sessionOf({ fields }: Pick<SessionEvent, 'fields'>): string | nu
   return isObject(session) && typeof session.id === 'string' ? session.id : null
 }
 
+/** Kinds of recorders that give their events actions which do not begin with the kind. */
+const KINDS = ['http'] as const
+
 /** Reads an event as a step of its session. */
 export function readStep(event: SessionEvent): SessionStep {
   const { fields, missing = 0 } = event
   const action = textOf(fields.action)
   const metadata = objectOf(fields.metadata)
+  const kind = [action?.split('.')[0] ?? '', ...KINDS].find((each) => isObject(metadata[each])) ?? null
   const isCommand = action?.startsWith('command.') === true
-  const known = isCommand ? metadata : objectOf(metadata[action?.split('.')[0] ?? ''])
+  const known = isCommand ? metadata : objectOf(kind === null ? undefined : metadata[kind])
   const role = roleOf(action, known)
-  const isHidden = missing > 0
   const key = isCommand ? commandKey(fields.targets) : event.id
   const state = textOf(isCommand ? known.result : known.state)
   const ms = isCommand ? known.durationMs : known.ms
+  const isRequest = kind === 'http'
   return {
-    action,
-    role,
-    ending: endingOf(textOf(fields.outcome), role, state, isHidden),
+    ...{ action, role, kind: isCommand ? 'command' : kind, known },
+    ending: endingOf(textOf(fields.outcome), role, state, missing > 0),
     state:
       state === null || SAYS_NOTHING.has(state) || !/^[a-z_]{1,40}$/.test(state) ? null : state.replaceAll('_', ' '),
     ms: typeof ms === 'number' ? ms : null,
     opens: action === 'command.run' || known.isOpen === true ? key : null,
-    closes: action === 'command.end' ? key : textOf(known.intent),
-    known,
+    closes: isCommand ? (role === 'end' && key !== null ? [key] : []) : intentsOf(known),
+    begins: role === 'start' || (isRequest && (role === 'intent' || role === 'denial')),
+    ends: role === 'end' || (isRequest && (role === 'outcome' || role === 'denial')),
   }
+}
+
+/** An outcome names its intent; one that is shared has a list. */
+function intentsOf({ intent, outcomes }: JsonObject): string[] {
+  const each = Array.isArray(outcomes) ? outcomes.map((outcome) => (isObject(outcome) ? outcome.intent : null)) : []
+  return [intent, ...each].filter((id) => typeof id === 'string')
 }
 
 function roleOf(action: string | null, known: JsonObject): StepRole {

@@ -30,6 +30,7 @@ export const PARTS: Part[] = [
   { name: 'core',   files: ['sdk/src/core/'],   may: ['@noble/*'], never: PURE },
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
   { name: 'audit codes', files: ['sdk/src/audit/codes.ts'], may: [], never: PURE },
+  { name: 'bundle', files: ['sdk/src/bundle/'], may: ['core', 'verify', '@noble/*'], never: PORTABLE },
   { name: 'words',  files: ['sdk/src/words/'],  may: ['core', 'verify', 'audit codes'], never: PURE },
   { name: 'requests', files: ['sdk/src/http/'], may: ['core'] },
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
@@ -44,7 +45,7 @@ export const PARTS: Part[] = [
   { name: 'transactions', files: ['sdk/src/postgres/'], may: ['core'] },
   { name: 'adapters', files: ['node-http', 'express', 'fastify', 'hono', 'nest', 'next'].map((name) => `sdk/src/${name}/`), may: ['web requests', 'kit', 'core', 'node:*'] },
   { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'audit codes', 'words', 'node', 'node:*', '@noble/*'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'kit', 'actions', 'audit', 'requests', 'node', 'node:*'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'kit', 'actions', 'audit', 'bundle', 'requests', 'node', 'node:*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.
@@ -101,6 +102,7 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk/verify': 'verify',
   '@killick/sdk/words': 'words',
   '@killick/sdk/audit': 'audit',
+  '@killick/sdk/bundle': 'bundle',
   '@killick/sdk/kit': 'kit',
   '@killick/sdk/node-http': 'adapters',
   '@killick/sdk/express': 'adapters',

@@ -64,6 +64,7 @@ export default defineConfig({
           { text: 'Commands: cron, deploy, ssh', link: '/guides/run' },
           { text: 'Play a session', link: '/guides/replay' },
           { text: 'Verify as an auditor', link: '/guides/auditor' },
+          { text: 'Everything, in one file', link: '/guides/bundle' },
           { text: 'Pin keys and contract', link: '/guides/pinning' },
           { text: 'Deploy', link: '/guides/deploy' },
           { text: 'Back up and restore', link: '/guides/backup' },

@@ -1,4 +1,6 @@
 // Every command of `killick`, in the order in which help lists them. Data only: whoever wants to print a reference may import it.
+
+import { BUNDLE } from './bundle.ts'
 import { AUDIT, COMPARE, VERIFY } from './checking.ts'
 import type { CommandEntry, CommandGroup } from './entry.ts'
 import { COMPLETION, MAN } from './itself.ts'
@@ -12,7 +14,7 @@ export type { CommandEntry, OptionEntry } from './entry.ts'
 
 export const GROUPS: readonly CommandGroup[] = [
   { title: 'Record', commands: [INIT, KEYGEN, REGISTER, ACTIONS, RECORD, RUN] },
-  { title: 'Read', commands: [SEARCH, EXPORT, REPLAY, KEYS, PROOF, SHARE, ANCHORS] },
+  { title: 'Read', commands: [SEARCH, EXPORT, BUNDLE, REPLAY, KEYS, PROOF, SHARE, ANCHORS] },
   { title: 'Check', commands: [VERIFY, AUDIT, COMPARE] },
   { title: 'Operate', commands: [DEPLOY, HANDOVER] },
   { title: 'This program', commands: [COMPLETION, MAN] },

@@ -109,8 +109,7 @@ export class OpenIntents {
   }
 }
 
-/** The objects in a file of lines, without a torn last one; none where there is no file. */
-export function linesOf(file: string): JsonObject[] {
+function linesOf(file: string): JsonObject[] {
   let text = ''
   try {
     text = readFileSync(file, 'utf8')

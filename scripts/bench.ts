@@ -4,6 +4,7 @@
 //   npm run bench -- --quick            one small round, to see that all of it works
 //   npm run bench -- --growth 10000000  grows the ledger on to so many events; default 1,000,000
 //   npm run bench -- --events 8000      events per round, default 64,000; --rounds 1 for one round instead of three
+//   npm run bench -- --seconds 60       of each round with pgbench, default 10; with --quick 3
 //   npm run bench -- --audit 20000      events that are audited, default 100,000; with --quick 5,000
 //   npm run bench -- --beside ../before  record and intake of this checkout beside another's, by turns; writes no file
 //   npm run bench -- --only record      one part: a name in PARTS below, which is also its section of docs/BENCHMARKS.md
@@ -14,6 +15,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { measureAudits } from './bench/audit.ts'
 import { measureBeside } from './bench/beside.ts'
+import { measureChanges } from './bench/changes.ts'
 import { measureCollector } from './bench/collector.ts'
 import { measureGrowth } from './bench/growth.ts'
 import { measureHostile } from './bench/hostile.ts'
@@ -38,6 +40,7 @@ const { values: options } = parseArgs({
     events: { type: 'string', default: '64000' },
     rounds: { type: 'string', default: '3' },
     audit: { type: 'string', default: '100000' },
+    seconds: { type: 'string', default: '10' },
     only: { type: 'string' },
     beside: { type: 'string' },
     publish: { type: 'boolean', default: true },
@@ -46,8 +49,11 @@ const { values: options } = parseArgs({
 
 const sizes = [10_000, 100_000, 1_000_000, 10_000_000].filter((size) => size <= Number(options.growth))
 const plan: BenchPlan = options.quick
-  ? { rounds: 1, events: 8000, growth: [10_000], audited: 5_000 }
-  : { rounds: Number(options.rounds), events: Number(options.events), growth: sizes, audited: Number(options.audit) }
+  ? { rounds: 1, events: 8000, growth: [10_000], audited: 5_000, seconds: 3 }
+  : {
+      ...{ rounds: Number(options.rounds), events: Number(options.events), growth: sizes },
+      ...{ audited: Number(options.audit), seconds: Number(options.seconds) },
+    }
 
 /** Each part, in the order of the document. `alone`: only when it is asked for, because another part measures the same. */
 const PARTS: { name: string; run: (folder: string) => Promise<BenchRow[]>; alone?: boolean }[] = [
@@ -55,6 +61,7 @@ const PARTS: { name: string; run: (folder: string) => Promise<BenchRow[]>; alone
   { name: 'kit', run: () => measureKit(plan) },
   { name: 'collector', run: (folder) => measureCollector(folder, plan) },
   { name: 'mcp', run: (folder) => measureMcp(folder, plan) },
+  { name: 'changes', run: (folder) => measureChanges(folder, plan) },
   { name: 'intake', run: measureIntakes },
   { name: 'single', run: (folder) => measureSingle(join(folder, 'single'), plan) },
   { name: 'audit', run: (folder) => measureAudits(join(folder, 'audit'), plan) },

@@ -30,7 +30,8 @@ export const PARTS: Part[] = [
   { name: 'core',   files: ['sdk/src/core/'],   may: ['@noble/*'], never: PURE },
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
   { name: 'audit codes', files: ['sdk/src/audit/codes.ts'], may: [], never: PURE },
-  { name: 'words',  files: ['sdk/src/words/'],  may: ['verify', 'audit codes'], never: PURE },
+  { name: 'bundle', files: ['sdk/src/bundle/'], may: ['core', 'verify', '@noble/*'], never: PORTABLE },
+  { name: 'words',  files: ['sdk/src/words/'],  may: ['core', 'verify', 'audit codes'], never: PURE },
   { name: 'requests', files: ['sdk/src/http/'], may: ['core'] },
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
   { name: 'settings', files: ['sdk/src/config/'], may: ['core', 'verify', 'node:*'] },
@@ -41,9 +42,10 @@ export const PARTS: Part[] = [
   { name: 'actions', files: ['sdk/src/actions/'], may: ['core', 'client', 'kit', 'node'] },
   { name: 'testing', files: ['sdk/src/testing/'], may: ['core', 'client', 'node', 'node:*', 'vitest'] },
   { name: 'web requests', files: ['sdk/src/web/'], may: ['kit', 'core', 'node:*'] },
+  { name: 'transactions', files: ['sdk/src/postgres/'], may: ['core'] },
   { name: 'adapters', files: ['node-http', 'express', 'fastify', 'hono', 'nest', 'next'].map((name) => `sdk/src/${name}/`), may: ['web requests', 'kit', 'core', 'node:*'] },
   { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'audit codes', 'words', 'node', 'node:*', '@noble/*'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'kit', 'actions', 'audit', 'requests', 'node:*'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'kit', 'actions', 'audit', 'bundle', 'requests', 'node', 'node:*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.
@@ -78,7 +80,7 @@ export const PARTS: Part[] = [
 
   { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['answers', 'verify', 'words'], never: PORTABLE },
   { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'words', 'uqr'], never: PORTABLE },
-  { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'core', 'verify', 'uplot'], never: PORTABLE },
+  { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'core', 'verify', 'words', 'uplot'], never: PORTABLE },
   { name: 'front',    files: ['anchor-service/web/front/'],      may: ['web', 'answers'], never: PORTABLE },
   { name: 'reference', files: ['anchor-service/web/api/'],       may: [], never: PORTABLE },
 
@@ -86,8 +88,8 @@ export const PARTS: Part[] = [
   { name: 'gateway base', files: ['gateway/src/errors.ts', 'gateway/src/members.ts', 'gateway/src/config-file.ts'], may: ['core', 'node:fs'] },
   { name: 'sessions', files: ['gateway/src/sessions/'],          may: ['gateway base', 'sdk', 'core', 'kit', 'node:*'] },
   { name: 'mcp',      files: ['gateway/src/mcp/'],               may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*'] },
-  { name: 'http proxy', files: ['gateway/src/proxy/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'fastify', 'prom-client', 'find-my-way', 'jose'] },
-  { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'sessions', 'mcp', 'http proxy', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
+  { name: 'changes',  files: ['gateway/src/changes/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'pg', 'pg-logical-replication', 'prom-client'] },
+  { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'sessions', 'mcp', 'changes', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },
   { name: 'test',    files: ['test/'],                            may: ['any part above', 'any package'] },
@@ -100,6 +102,7 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk/verify': 'verify',
   '@killick/sdk/words': 'words',
   '@killick/sdk/audit': 'audit',
+  '@killick/sdk/bundle': 'bundle',
   '@killick/sdk/kit': 'kit',
   '@killick/sdk/node-http': 'adapters',
   '@killick/sdk/express': 'adapters',
@@ -108,6 +111,7 @@ const PACKAGES: Record<string, string> = {
   '@killick/sdk/nest': 'adapters',
   '@killick/sdk/next': 'adapters',
   '@killick/sdk/bullmq': 'jobs',
+  '@killick/sdk/postgres': 'transactions',
   '@killick/sdk/cloudevents': 'bridges',
   '@killick/sdk/pino': 'bridges',
   '@killick/sdk/winston': 'bridges',

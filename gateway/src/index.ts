@@ -1,5 +1,19 @@
 /** `@killick/gateway`: records audit events on behalf of programs that hold no key. The command is `killick-gateway`. */
 
+export {
+  CHANGES_CODES,
+  type ChangesCode,
+  type ChangesConfig,
+  ChangesError,
+  type ChangesLimits,
+  type ChangesOptions,
+  ChangesRecorder,
+  type ChangesStatus,
+  checkChangesConfig,
+  readChangesConfig,
+  type SetupOptions,
+  setupChanges,
+} from './changes/index.ts'
 export { type Collector, startCollector } from './collector.ts'
 export {
   type CollectorConfig,
@@ -27,20 +41,4 @@ export {
   recordStdio,
   type StdioEnds,
 } from './mcp/index.ts'
-export {
-  checkHttpConfig,
-  HTTP_CODES,
-  type HttpCode,
-  type HttpConfig,
-  type HttpLimits,
-  type HttpListen,
-  type HttpProxy,
-  type HttpRoute,
-  type HttpTls,
-  type HttpTokens,
-  type HttpUpstream,
-  type HttpWho,
-  readHttpConfig,
-  startHttpProxy,
-} from './proxy/index.ts'
 export type { MappingConfig } from './receivers/mapping.ts'

@@ -6,7 +6,8 @@ import { makeEmitterKey } from './emitters.ts'
 import { GatewayStartError } from './errors.ts'
 
 const HELP = `killick-gateway collect --config <file> | key | check --config <file> | map --config <file> <mapping> <input>
-                | mcp [--config <file>] [--server <name>] -- <command> [<argument> …] | http --config <file>
+                | mcp [--config <file>] [--server <name>] -- <command> [<argument> …]
+                | changes [run | setup] [--config <file>] …
 
 collect  records events on behalf of programs that hold no key: they send JSON over HTTP, and an answer of 2xx means that
          their events are signed, chained and on disk
@@ -16,10 +17,10 @@ map      shows the events that a mapping makes of a file with JSON, and records 
          the mapping needs headers; with --otlp json or --otlp protobuf, of a file with a request to /v1/logs
 mcp      starts a server of the Model Context Protocol and records what a client on stdin and stdout asks it, before the server
          sees it; the configuration is killick-mcp.json where none is named
-http     a reverse proxy: records the requests that clients make of a server, before the server sees them
+changes  records every committed change of the rows of a PostgreSQL database, through logical replication; setup makes publication and
+         slot; the configuration is killick-changes.json where none is named
 
-The comments of src/config.ts, and for mcp and http those of src/mcp/config.ts and src/proxy/config.ts, describe every member of the
-configuration.
+The comments of src/config.ts, for mcp those of src/mcp/config.ts, for changes those of src/changes/config.ts, describe every member of the configuration.
 `
 
 async function main(args: readonly string[]): Promise<void> {
@@ -41,16 +42,12 @@ async function main(args: readonly string[]): Promise<void> {
     if (left !== null) process.stderr.write(`${printable(left)}\n`)
   } else if (command === 'mcp') {
     await recordMcp(args.slice(1))
-  } else if (command === 'http' && hasFile) {
-    const { readHttpConfig, startHttpProxy } = await import('./proxy/index.ts')
-    const config = readHttpConfig(file)
-    const say = (text: string) =>
-      void process.stderr.write(`killick-gateway: ${text.split('\n').map(printable).join('\n')}\n`)
-    const proxy = await startHttpProxy(config, say)
-    const places = [proxy.url, proxy.socket].filter((each) => each !== null)
-    print(`killick-gateway listens on ${places.join(' and ')} for ${config.upstream.url}\n`)
-    if (proxy.admin !== null) print(`killick-gateway is looked after on ${proxy.admin}\n`)
-    closeOnSignal(() => proxy.close())
+  } else if (command === 'changes') {
+    const { runChanges } = await import('./changes/index.ts')
+    const stop = new AbortController()
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort())
+    const say = (text: string) => void process.stderr.write(`killick-gateway: ${printable(text)}\n`)
+    await runChanges(args.slice(1), { print, say, stop: stop.signal })
   } else if (command === 'collect' && hasFile) {
     const config = readCollectorConfig(file)
     const { startCollector } = await import('./collector.ts')
@@ -116,7 +113,7 @@ function closeOnSignal(close: () => Promise<void>): void {
 
 function fail(error: unknown): never {
   const { name, message, stack } = error as Error
-  const isExpected = ['GatewayStartError', 'GatewayRefusal', 'KillickError', 'KitError'].includes(name)
+  const isExpected = ['GatewayStartError', 'GatewayRefusal', 'KillickError', 'KitError', 'ChangesError'].includes(name)
   process.stderr.write(`${(isExpected ? message : (stack ?? String(error))).split('\n').map(printable).join('\n')}\n`)
   process.exit(1)
 }

@@ -6,8 +6,17 @@ import { register } from './service.ts'
 
 export type BenchRow = { what: string; figure: string; beside: string; ratio?: number }
 
-/** How much is measured. `growth`: sizes of the ledger, in events, at which intake is measured again. `audited`: events that are audited. */
-export type BenchPlan = { rounds: number; events: number; growth: readonly number[]; audited: number }
+/**
+ * How much is measured. `growth`: sizes of the ledger, in events, at which intake is measured again. `audited`: events that are audited.
+ * `seconds`: of one round of what lasts a given time.
+ */
+export type BenchPlan = {
+  rounds: number
+  events: number
+  growth: readonly number[]
+  audited: number
+  seconds: number
+}
 
 export const KEY = generateKey()
 export const SIGNER = signerOf(KEY)

@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AuditLog, generateKey, openAuditLog, parseProof, publicJwk } from '@killick/sdk'
-import { parseEvent } from '@killick/sdk/core'
+import { type JsonObject, parseEvent } from '@killick/sdk/core'
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { newSession, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
@@ -439,6 +440,56 @@ describe('the console', () => {
       await page.locator('tbody tr:first-child .revoked').waitFor()
       expect((await fetch(`${link}/proof`)).status).toBe(410)
       expect(complaints).toEqual([])
+    })
+
+    test('plays a session: its steps, what came of each, its hash, and the proof of each', async () => {
+      const id = '7c1f0b52-90d4-4a53-8a60-3a1c35d0d0f4'
+      const step = (action: string, known: JsonObject, more: object = {}) =>
+        audit.record({
+          action: `mcp.${action}`,
+          actor: { type: 'agent', id: 'claude' },
+          targets: [
+            { type: 'mcp-tool', id: 'read_\u202efile' },
+            { type: 'session', id },
+          ],
+          context: { session: id },
+          metadata: { mcp: known },
+          ...more,
+        })
+      const start = await step('session.start', { isOpen: true })
+      const intent = await step('tools.call', { kind: 'intent', isOpen: true })
+      await step('tools.call.result', { kind: 'outcome', intent: intent.id, ms: 4 }, { outcome: 'failure' })
+      await step('tools.call', { kind: 'intent', isOpen: true })
+      await audit.record({ ...INVOICE, action: 'between.others' })
+      await step('session.end', { intent: start.id, state: 'ended', by: 'client' })
+      await audit.flush()
+      const { events } = (await call(service.url, `/v1/events?target=${id}`)).json
+      const tokens = events.map(({ token }: { token: string }) => `${token}\n`).reverse()
+
+      const { page, complaints } = await signIn()
+      await page.goto(`${service.url}/console/#/event/billing-api/${audit.status.stream}/${events[0].seq}`)
+      await page.click(`a[href="#/sessions/${id}"]`)
+      await page.locator(`h1:has-text("Session ${id}")`).waitFor()
+      const rows = page.locator('tbody tr')
+      const cells = async (at: number) => (await rows.nth(at).locator('td').allInnerTexts()).slice(3, 5)
+      expect(await rows.count()).toBe(5)
+      expect(await cells(1)).toEqual(['calls the tool read_U+202Efile', ''])
+      expect(await cells(2)).toEqual(['of 2: tool read_U+202Efile', 'failure, 4 ms'])
+      expect((await cells(3))[1]).toBe('no outcome recorded')
+      expect(await page.innerText('section dl')).toContain('1 place of the stream between them')
+      expect(await page.innerText('section dl')).toContain(createHash('sha256').update(tokens.join('')).digest('hex'))
+      expect(await violations(page)).toEqual([])
+      // From the start: nothing but the first, and then one after the other.
+      await page.selectOption('[aria-label=Speed]', '100')
+      await page.click('button:text("Play")')
+      await expect.poll(() => page.locator('tbody tr:visible').count()).toBe(5)
+      await page.locator('button:text("Play")').waitFor()
+      await page.click('button[aria-label="Proof of step 3"]')
+      const proof = page.locator('tbody tr').nth(2).locator('a:text("open and verify")')
+      expect(await proof.getAttribute('href')).toMatch(/^\/verify\/#/)
+      expect(complaints).toEqual([])
+      await page.goto(`${service.url}/console/#/sessions/nobody`)
+      await page.locator('text=There is no such session').waitFor()
     })
 
     test('older links come page by page', async () => {

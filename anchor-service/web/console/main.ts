@@ -12,6 +12,7 @@ import { events } from './views/events.ts'
 import { health } from './views/health.ts'
 import { home } from './views/home.ts'
 import { login } from './views/login.ts'
+import { session } from './views/session.ts'
 import { shares } from './views/shares.ts'
 import { sources } from './views/sources.ts'
 import { streams } from './views/streams.ts'
@@ -77,7 +78,7 @@ async function show(refusal = ''): Promise<void> {
   const [name = '', ...rest] = path.split('/')
   if (name === 'sign-in') return signIn(rest[0] ?? '')
   const { role, origin } = await api<SessionAnswer>('/console/session')
-  header(origin, role, name === 'event' ? 'events' : name || 'home')
+  header(origin, role, name === 'event' || name === 'sessions' ? 'events' : name || 'home')
   const made =
     role === null
       ? login(() => void show(), refusal)
@@ -102,6 +103,7 @@ async function make(
 ): Promise<HTMLElement> {
   try {
     if (name === 'event') return await event(rest)
+    if (name === 'sessions') return await session(rest, signal)
     const known = Object.hasOwn(VIEWS, name || 'home') ? VIEWS[(name || 'home') as keyof typeof VIEWS] : null
     return known === null
       ? view('Nothing here', empty('There is no such view.', 'Choose one above.'))

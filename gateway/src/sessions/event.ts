@@ -90,7 +90,8 @@ export function eventOf(
   } as RecordedEvent
 }
 
-function listOf(removals: readonly Removal[]): JsonValue {
+/** Removals as events list them: the first ones by place, of the others how many there are by each rule. */
+export function listOf(removals: readonly Removal[]): JsonValue {
   const list: JsonValue[] = removals.slice(0, MAX_REMOVALS).map(({ path, rule }) => ({ path: shortened(path), rule }))
   const more: Record<string, number> = {}
   for (const { rule } of removals.slice(MAX_REMOVALS)) more[rule] = (more[rule] ?? 0) + 1

@@ -109,7 +109,8 @@ export class OpenIntents {
   }
 }
 
-function linesOf(file: string): JsonObject[] {
+/** The objects in a file of lines, without a torn last one; none where there is no file. */
+export function linesOf(file: string): JsonObject[] {
   let text = ''
   try {
     text = readFileSync(file, 'utf8')

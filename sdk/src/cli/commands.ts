@@ -19,6 +19,8 @@ const LOADERS: Record<string, () => Promise<Command>> = {
   run: async () => (await import('./run/command.ts')).run,
   search: async () => (await import('./search.ts')).search,
   export: async () => (await import('./export.ts')).exportEvents,
+  bundle: async () => (await import('./bundle/command.ts')).bundle,
+  replay: async () => (await import('./replay/command.ts')).replay,
   keys: async () => (await import('./keys.ts')).keys,
   proof: async () => (await import('./proof.ts')).proof,
   share: async () => (await import('./share.ts')).share,

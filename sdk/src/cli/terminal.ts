@@ -1,6 +1,7 @@
 // Prints to the terminal, the only file that does. `out` and `err` escape every control character in a string, since a service, a
 // node, a file or an argument may have supplied it. Only a `Text`, which this file makes, may hold line breaks and styles.
 // `styleText` gives colour only if the stream is a terminal and NO_COLOR is unset.
+import { once } from 'node:events'
 import { stripVTControlCharacters, styleText } from 'node:util'
 import { printable } from '../core/text.ts'
 
@@ -70,6 +71,12 @@ export function columns(heads: readonly string[], rows: readonly (readonly Print
 
 export const out = (value: Printed): void => {
   process.stdout.write(`${rawText(value)}\n`)
+}
+
+/** For long outputs: resolves when the reader has room again. */
+export const outDrained = async (value: Printed): Promise<void> => {
+  const { stdout } = process
+  if (!stdout.write(`${rawText(value)}\n`)) await once(stdout, 'drain')
 }
 
 export const err = (value: Printed): void => {

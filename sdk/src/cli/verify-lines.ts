@@ -114,8 +114,8 @@ async function judgeLine(
 const differences = (line: JsonObject, event: NonNullable<Verdict['event']>): string[] =>
   SAID_TWICE.filter((name) => line[name] !== undefined && !isDeepStrictEqual(line[name], event[name]))
 
-/** A node that is asked once for each thing: lines share their anchors. Within one run its answers, and its silence, stand. */
-function remembering(node: ChainNode): ChainNode {
+/** A node that is asked once for each thing: events share their anchors. Within one run its answers, and its silence, stand. */
+export function remembering(node: ChainNode): ChainNode {
   const answers = new Map<string, Promise<unknown>>()
   const { rpc } = node
   const call: typeof rpc.call = (method, params) => {

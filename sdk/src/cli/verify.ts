@@ -6,6 +6,7 @@ import type { PinnedLog } from '../verify/trust.ts'
 import type { Verdict } from '../verify/verdict.ts'
 import { verifyProof } from '../verify/verify-proof.ts'
 import { inWords, type VerdictInWords } from '../words/words.ts'
+import { isBundleFile, verifyBundleFile } from './bundle/verify.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
 import { ANY_CHAIN, type Pinner, type PinSet, readPins } from './pins.ts'
@@ -38,6 +39,7 @@ export const verify: Command = {
     const judge = judgeBy(pins, confirmations)
     const until = performance.now() + 1000 * integer(values.wait, 'wait', 0)
     const place = positionals[0]!
+    if (isBundleFile(place)) return verifyBundleFile(place, pins, values.json)
     for (;;) {
       const input = await openProofInput(place, values)
       if (input.kind === 'lines') return verifyLines(input.lines, await openNodes(pins.rpcs), judge, values.json)

@@ -51,6 +51,9 @@ const WITH_MORE = {
   action_invalid: 'The event does not have what the catalogue says of its action.',
   vkey_unsupported: 'The verifier key is not of type Ed25519, the only type that is supported.',
   proof_malformed: 'The document is not a killick-proof/1.',
+  bundle_malformed: 'The file is not a killick-bundle/1.',
+  bundle_empty: 'The ledger has nothing of what was asked for.',
+  bundle_version: 'The bundle has a later version than this program reads.',
   trust_invalid: 'What was pinned for verification (a key, a contract, a log id) is malformed.',
   option_invalid: 'An option is missing or malformed.',
   config_invalid: 'A killick.json has an unknown, missing or malformed member, or cannot be read.',
@@ -66,6 +69,8 @@ const WITH_MORE = {
   not_accepted:
     'The log has not accepted everything in time; what is left waits in the spool, or is lost with a process without a disk.',
   log_forked: 'The log contradicts what it has signed before: it has two histories. The evidence is in the spool.',
+  session_unknown: 'No event of the ledger names this session.',
+  session_ambiguous: 'Several sources have events of a session of this name.',
   fork_malformed: 'The document is not a killick-fork/1.',
   receipt_invalid: 'The service answered with a receipt that does not prove acceptance.',
   refused: 'The service refused the batch for good.',

@@ -48,6 +48,7 @@ const commands = (url: string): Record<string, string[]> => ({
   search: ['search', '--url', url],
   export: ['export', '--url', url],
   keys: ['keys', '--url', url],
+  replay: ['replay', ID, '--url', url],
 })
 const runAll = async (
   list: Record<string, string[]>,
@@ -166,13 +167,13 @@ describe('a token', () => {
       // Without a token there is nothing to share, and nobody is asked.
       if (name === 'share' || name === 'revoke') expect(run.err).toContain('KILLICK_TOKEN was not sent')
     }
-    expect(stranger.requests.length).toBe(7)
+    expect(stranger.requests.length).toBe(8)
     expect(given(stranger).filter((each) => each !== undefined)).toEqual([])
     await runAll(commands(stranger.url), { KILLICK_TOKEN: 'secret' })
     expect(given(stranger).filter((each) => each !== undefined)).toEqual([])
 
     await runAll(commands(home.url), env())
-    expect(home.requests.length).toBe(9)
+    expect(home.requests.length).toBe(10)
     expect(new Set(given(home))).toEqual(new Set(['Bearer secret']))
   }, 60_000)
 

@@ -83,17 +83,25 @@ test('a command: streams as they are, its exit code, and both events in the ledg
   const [run, end, ...more] = await fieldsOf('sh')
   expect(more).toEqual([])
   const { username, uid, gid } = userInfo()
+  const { session } = run!.context
   const identity = {
     actor: { type: 'user', id: username, uid, gid },
     targets: [
       { type: 'command', id: 'sh' },
-      { type: 'execution', id: run!.targets[1].id },
+      { type: 'execution', id: session },
+      { type: 'session', id: session },
     ],
   }
   expect(run).toEqual({
     action: 'command.run',
     ...identity,
-    context: expect.objectContaining({ host: hostname(), cwd: process.cwd(), pid: child.pid, terminal: false }),
+    context: expect.objectContaining({
+      session: expect.stringMatching(/^[\da-f-]{36}$/),
+      host: hostname(),
+      cwd: process.cwd(),
+      pid: child.pid,
+      terminal: false,
+    }),
     metadata: {
       command: ['sh', '-c', script, '--help', '--token=[redacted:secret]'],
       environment: { RELEASE: '1.2', DEPLOY_TOKEN: '[redacted:secret]', NONE: null },
@@ -107,6 +115,7 @@ test('a command: streams as they are, its exit code, and both events in the ledg
     action: 'command.end',
     ...identity,
     outcome: 'failure',
+    context: { session },
     metadata: {
       ...{ result: 'exited', exitCode: 7, durationMs: expect.any(Number) },
       stdin: { bytes: input.length, sha256: sha256(input) },

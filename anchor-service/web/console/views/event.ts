@@ -1,5 +1,6 @@
 /** One event: what it says in a sentence, what changed, its neighbours in the stream, its proof, and a form to share it. */
 import type { Party } from '@killick/sdk/core'
+import { sessionOf } from '@killick/sdk/words'
 import type { MadeShareAnswer } from '../../../src/http/answers.ts'
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { packFragment } from '../../shared/fragment.ts'
@@ -18,6 +19,7 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
   if (current === undefined)
     return view('Event', empty('There is no such event.', 'It may not have been accepted yet.'))
   if (current.error) return view('Event', altered(current), ...neighbours(events, current))
+  const session = sessionOf(current)
   const { action: _, actor, targets, outcome: __, occurredAt, changes: changed, ...others } = current.fields
   return view(
     sentence(current),
@@ -36,6 +38,7 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
         found({ source: current.source, stream: current.stream }, said(current.stream)),
         `, number ${count(current.seq)}`,
       ),
+      Session: session !== null && h('a', { href: `#/sessions/${encodeURIComponent(session)}` }, said(session)),
       Proof: await proofOf(current),
     }),
     lost(current),
@@ -139,7 +142,7 @@ function lost({ missing = 0 }: ReadableEvent): HTMLElement | null {
   )
 }
 
-async function proofOf({ leafHash }: ReadableEvent): Promise<HTMLElement> {
+export async function proofOf({ leafHash }: ReadableEvent): Promise<HTMLElement> {
   const answer = await fetch(`/v1/proofs/${leafHash}`)
   const text = await answer.text()
   const { anchors = [], detail = 'There is none.' } = JSON.parse(text) as { anchors?: unknown[]; detail?: string }

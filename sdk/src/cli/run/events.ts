@@ -7,7 +7,10 @@ import { actorOf, circumstancesOf, sshOf } from './circumstances.ts'
 import type { Ended } from './execute.ts'
 import { shortened, shortenedCommand } from './shorten.ts'
 
-/** What both events have, in the form in which it is recorded. `targets`: the command, and this execution of it, whose id is a UUID of ours. */
+/**
+ * What both events have, in the form in which it is recorded. `targets`: the command, and this execution of it, whose id is a UUID of
+ * ours; as a session too, by which `killick replay` finds both.
+ */
 export type CommandIdentity = Pick<EventInput, 'actor' | 'targets'>
 
 const MAX_TARGET = 256
@@ -44,9 +47,11 @@ export function runEvent(described: Described): { event: EventInput; identity: C
     targets: [
       { type: 'command', id: shortened(basename(redacted.command[0]!) || redacted.command[0]!, MAX_TARGET) },
       { type: 'execution', id: described.execution },
+      { type: 'session', id: described.execution },
     ],
   }
   const context: RecordableObject = {
+    session: described.execution,
     ...circumstancesOf(env),
     terminal: isTerminal,
     ...(ssh && {
@@ -72,6 +77,7 @@ export function endEvent(identity: CommandIdentity, { how, durationMs, streams }
   return {
     action: 'command.end',
     ...identity,
+    ...sessionOf(identity),
     outcome: isSuccess ? 'success' : 'failure',
     metadata: { ...how, durationMs, ...streams },
   }
@@ -81,8 +87,15 @@ export function endEvent(identity: CommandIdentity, { how, durationMs, streams }
 export const unknownEnd = (identity: CommandIdentity): EventInput => ({
   action: 'command.end',
   ...identity,
+  ...sessionOf(identity),
   metadata: { result: 'unknown' },
 })
+
+/** The context of an end. A note that an earlier version left in a spool names no session. */
+function sessionOf({ targets }: CommandIdentity): Pick<EventInput, 'context'> {
+  const session = targets?.find(({ type }) => type === 'session')
+  return session === undefined ? {} : { context: { session: session.id } }
+}
 
 /** A place is in the list once for each rule, and the list is short: a script may hold a thousand secrets. */
 function distinct(removals: readonly Removal[]): Removal[] {

@@ -9,6 +9,7 @@ export const VERIFY = command({
   about: [
     'Prints every check as passed, failed or skipped with the reason, and the verdict. Keys and addresses inside a proof are claims; what counts is what you pin, from a place you trust. What you leave out is skipped, and the verdict is then "undecided" and says whose word it rests on. A skipped check never hides a failed one.',
     '<file> is a proof, or an export (killick export): then every line is checked, and what it shows is compared with its proof. A link is a proof link (…/p/…), one that holds the proof itself (…#…, of which nothing is sent anywhere), or any URL of a proof; - is stdin.',
+    'Of a bundle (killick bundle) it says two things: whether what it holds is genuine, and whether it is all there is. Exit code 0 means both.',
     'Given evidence that a log has two histories (killick-fork/1, from a recorder or killick compare), it says what the two signed notes in it show; this needs --log-key alone.',
   ],
   options: {

@@ -1,0 +1,172 @@
+// One connection's life: from the questions before it begins to the moment it breaks or is told to stop.
+import type { AuditLog } from '@killick/sdk'
+import type pg from 'pg'
+import type { ChangesConfig } from './config.ts'
+import { type ServerFacts, tableFacts } from './database.ts'
+import { ChangeDelivery } from './delivery.ts'
+import type { ChangesEvents } from './events.ts'
+import type { Notes } from './notes.ts'
+import { PgoutputReader, type Relation } from './pgoutput.ts'
+import { describe } from './relations.ts'
+import { Replication } from './replication.ts'
+import { tableOf } from './table.ts'
+import { type KnownTable, Transactions } from './transactions.ts'
+
+/** Least and most time between two words to the server, ms. */
+const [MIN_STATUS_MS, MAX_STATUS_MS] = [100, 10_000]
+/** How often the server hears what is durable now, ms. */
+const CONFIRM_MS = 500
+
+export type CaptureParts = {
+  readonly config: ChangesConfig
+  readonly log: AuditLog
+  readonly notes: Notes
+  readonly events: ChangesEvents
+  /** For questions about tables. */
+  readonly client: pg.Client
+  readonly server: ServerFacts
+  /** Whether an attempt before this one failed to record. */
+  readonly isCautious: boolean
+}
+
+type Received = { bytes: Buffer; lsn: bigint } | { end: bigint; isAsked: boolean }
+
+/** Reads one slot, records, and tells the server what is durable. */
+export class Capture {
+  readonly delivery: ChangeDelivery
+  readonly transactions: Transactions
+  /** Rejects when the connection has ended or something could not be recorded; never resolves. */
+  readonly ended: Promise<never>
+  readonly #parts: CaptureParts
+  readonly #reader = new PgoutputReader()
+  readonly #tables = new WeakMap<Relation, KnownTable>()
+  readonly #queue: Received[] = []
+  readonly #fail: (error: unknown) => void
+  #replication!: Replication
+  #isPumping = false
+  #isClosed = false
+  /** Everything before it was sent to us. */
+  #received = 0n
+  #timer: NodeJS.Timeout | undefined
+  #confirming: Promise<void> | null = null
+
+  private constructor(parts: CaptureParts) {
+    this.#parts = parts
+    const { log, notes, config } = parts
+    const { promise, reject } = Promise.withResolvers<never>()
+    promise.catch(() => {})
+    this.ended = promise
+    this.#fail = reject
+    this.delivery = new ChangeDelivery(log, notes, config.limits.spoolBytes, parts.isCautious)
+    this.transactions = new Transactions({
+      ...{ config, events: parts.events, delivery: this.delivery, notes },
+      tables: { get: (relation) => this.#tables.get(relation), load: (relation) => this.#load(relation) },
+    })
+  }
+
+  /** @throws the error of the connection or the server */
+  static async begin(parts: CaptureParts): Promise<Capture> {
+    const capture = new Capture(parts)
+    const { config, notes, server } = parts
+    const patience = server.walSenderTimeoutMs === 0 ? MAX_STATUS_MS : server.walSenderTimeoutMs / 4
+    const statusMs = Math.max(MIN_STATUS_MS, Math.min(MAX_STATUS_MS, patience))
+    capture.#replication = await Replication.connect(config.database)
+    capture.#replication.ended.catch(capture.#fail)
+    const events = {
+      data: (bytes: Buffer, lsn: bigint) => capture.#receive({ bytes, lsn }),
+      keepalive: (end: bigint, isAsked: boolean) => capture.#receive({ end, isAsked }),
+    }
+    try {
+      const { slot, publication } = config
+      await capture.#replication.start({ slot, publication, from: notes.confirmed, statusMs }, events)
+    } catch (error) {
+      await capture.#replication.close()
+      throw error
+    }
+    capture.#timer = setInterval(() => void capture.#confirm(), CONFIRM_MS)
+    return capture
+  }
+
+  /** Stops reading, waits for what is under way, and tells the server of it. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    this.#replication.pause()
+    this.#queue.length = 0
+    await this.delivery.quiet()
+    await this.#confirm()
+    await this.#replication.close()
+  }
+
+  #receive(received: Received): void {
+    if (this.#isClosed) return
+    if (this.#isPumping) {
+      // The socket is paused; this came in the same piece, whose memory is used again.
+      this.#queue.push('bytes' in received ? { ...received, bytes: Buffer.from(received.bytes) } : received)
+      return
+    }
+    try {
+      const asking = this.#take(received)
+      if (asking !== undefined || this.delivery.isFull) this.#pump(asking)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  /** Goes on when there is room, or when a question is answered; until then nothing is read. */
+  async #pump(asking: Promise<void> | undefined): Promise<void> {
+    this.#isPumping = true
+    this.#replication.pause()
+    try {
+      await asking
+      for (;;) {
+        if (this.delivery.isFull) await this.delivery.room()
+        const next = this.#queue.shift()
+        if (next === undefined) break
+        await this.#take(next)
+      }
+      this.#isPumping = false
+      if (!this.#isClosed) this.#replication.resume()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #take(received: Received): Promise<void> | undefined {
+    if ('bytes' in received) {
+      const { bytes, lsn } = received
+      return this.transactions.take(this.#reader.read(bytes), lsn, bytes.length)
+    }
+    this.#received = received.end
+    // A server that is being stopped waits for this.
+    if (received.isAsked) void this.#confirm()
+    return
+  }
+
+  async #load(relation: Relation): Promise<void> {
+    const { client, config } = this.#parts
+    const asked = relation.columns.map(({ typeOid, typeMod }) => ({ oid: typeOid, mod: typeMod }))
+    const { primaryKey, types } = await tableFacts(client, relation.oid, asked)
+    const table = tableOf(relation, primaryKey, config.exclude, config.redaction)
+    this.#tables.set(relation, { table, described: describe(relation, table.id, types) })
+  }
+
+  /** Takes down what is durable, and then tells the server. */
+  #confirm(): Promise<void> {
+    this.#confirming ??= this.#confirmNow()
+      .catch(this.#fail)
+      .finally(() => {
+        this.#confirming = null
+      })
+    return this.#confirming
+  }
+
+  async #confirmNow(): Promise<void> {
+    const { notes } = this.#parts
+    const isIdle = this.delivery.underWay === 0 && !this.transactions.isOpen && this.#queue.length === 0
+    const all = isIdle && this.delivery.failure === null ? this.#received : 0n
+    const lsn = this.delivery.end > all ? this.delivery.end : all
+    if (lsn > notes.confirmed) await notes.confirm(lsn)
+    this.#replication.confirm(notes.confirmed)
+  }
+}

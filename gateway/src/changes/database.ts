@@ -1,0 +1,183 @@
+// What the recorder asks the database beside the stream: what it is, what it publishes, how far the slot is behind.
+import { escapePointer, type JsonObject } from '@killick/sdk/core'
+import pg from 'pg'
+import { parseLsn } from './lsn.ts'
+import { clientOptions } from './replication.ts'
+
+/** What kind of server it is, and what the user may do. */
+export type ServerFacts = {
+  /** Such as 180004. */
+  readonly version: number
+  readonly walLevel: string
+  readonly encoding: string
+  readonly database: string
+  readonly mayReplicate: boolean
+  readonly isStandby: boolean
+  readonly system: string
+  readonly timeline: number
+  /** End of what is written to the log. */
+  readonly writtenLsn: bigint
+  /** 0: never. */
+  readonly walSenderTimeoutMs: number
+}
+
+/** A replication slot as `pg_replication_slots` has it. */
+export type SlotFacts = {
+  readonly plugin: string | null
+  readonly database: string | null
+  readonly isActive: boolean
+  readonly confirmedLsn: bigint | null
+  /** `lost` for one that was invalidated. */
+  readonly walStatus: string | null
+  readonly isTemporary: boolean
+}
+
+/** @returns a connection that answers questions. @throws the error of the connection */
+export async function connectTo(database: string): Promise<pg.Client> {
+  const client = new pg.Client({ ...clientOptions(database, 'killick changes (questions)'), query_timeout: 60_000 })
+  // The next question fails, and says why.
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}
+
+export async function serverFacts(client: pg.Client): Promise<ServerFacts> {
+  const { rows } = await client.query(`
+    select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
+      current_setting('server_encoding') as encoding, current_database() as database, pg_is_in_recovery() as is_standby,
+      (select system_identifier::text from pg_control_system()) as system,
+      (select timeline_id from pg_control_checkpoint()) as checkpoint_timeline,
+      case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text as written,
+      case when pg_is_in_recovery() then null else pg_walfile_name(pg_current_wal_lsn()) end as file,
+      (select setting::int from pg_settings where name = 'wal_sender_timeout') as timeout,
+      (select rolreplication or rolsuper from pg_roles where rolname = current_user) as may_replicate`)
+  const row = rows[0]
+  return {
+    ...{ version: row.version, walLevel: row.wal_level, encoding: row.encoding, database: row.database },
+    ...{ mayReplicate: row.may_replicate === true, isStandby: row.is_standby, system: row.system },
+    // A checkpoint may not have been made since this server was promoted; the name of the file tells at once.
+    timeline: row.file === null ? row.checkpoint_timeline : Number.parseInt(row.file.slice(0, 8), 16),
+    writtenLsn: parseLsn(row.written)!,
+    walSenderTimeoutMs: row.timeout,
+  }
+}
+
+/** @returns null if there is no slot of this name */
+export async function slotFacts(client: pg.Client, slot: string): Promise<SlotFacts | null> {
+  const { rows } = await client.query(
+    `select plugin, database, active, confirmed_flush_lsn::text as confirmed, wal_status, temporary
+       from pg_replication_slots where slot_name = $1`,
+    [slot],
+  )
+  const row = rows[0]
+  if (row === undefined) return null
+  return {
+    ...{ plugin: row.plugin, database: row.database, isActive: row.active, isTemporary: row.temporary },
+    ...{ confirmedLsn: parseLsn(row.confirmed), walStatus: row.wal_status },
+  }
+}
+
+/** How far the slot is behind, in bytes of the log; null if there is none, or the server is a standby. */
+export async function lagOf(client: pg.Client, slot: string): Promise<number | null> {
+  const { rows } = await client.query(
+    `select pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::float8 as lag
+       from pg_replication_slots where slot_name = $1 and not pg_is_in_recovery()`,
+    [slot],
+  )
+  return rows[0]?.lag ?? null
+}
+
+/** @returns null if there is no publication of this name */
+export async function publicationFacts(client: pg.Client, name: string): Promise<JsonObject | null> {
+  // Versions before 15 publish all columns and rows. `revision` shows that it was changed and changed back.
+  const has15 = (await client.query(`select current_setting('server_version_num')::int >= 150000 as has`)).rows[0].has
+  const parts = has15 ? ['p.attnames::text[]', 'p.rowfilter'] : [ALL_COLUMNS, 'null']
+  const schemas = has15
+    ? ` || (select coalesce(string_agg(n.oid || ':' || n.xmin, ',' order by n.oid), '') from pg_publication_namespace n where n.pnpubid = b.oid)`
+    : ''
+  const { rows } = await client.query(
+    `select b.puballtables as all_tables, b.pubinsert as i, b.pubupdate as u, b.pubdelete as d, b.pubtruncate as t, b.pubviaroot as via_root,
+       md5(b.oid || ':' || b.xmin || ' ' || (select coalesce(string_agg(r.oid || ':' || r.xmin, ',' order by r.oid), '')
+         from pg_publication_rel r where r.prpubid = b.oid)${schemas}) as revision
+       from pg_publication b where b.pubname = $1`,
+    [name],
+  )
+  const row = rows[0]
+  if (row === undefined) return null
+  const tables = await client.query(
+    `select p.schemaname || '.' || p.tablename as table, c.relreplident as identity, ${parts[0]} as columns, ${parts[1]} as filter
+       from pg_publication_tables p join pg_namespace n on n.nspname = p.schemaname
+         join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+       where p.pubname = $1 order by 1`,
+    [name],
+  )
+  const facts: JsonObject = {
+    '/revision': row.revision,
+    '/allTables': row.all_tables,
+    '/operations': [row.i && 'insert', row.u && 'update', row.d && 'delete', row.t && 'truncate'].filter(Boolean),
+    '/viaRoot': row.via_root,
+  }
+  for (const { table, identity, columns, filter } of tables.rows)
+    facts[`/tables/${escapePointer(table)}`] = {
+      identity: IDENTITIES[identity] ?? identity,
+      columns,
+      ...(filter && { filter }),
+    }
+  return facts
+}
+
+const ALL_COLUMNS = `(select array_agg(a.attname::text order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)`
+const IDENTITIES: Record<string, string> = { d: 'default', n: 'nothing', f: 'full', i: 'index' }
+
+/** Tables whose changes never reach the stream, or not under a name: unlogged ones, and those that a publication leaves out. */
+export async function unpublishedTables(
+  client: pg.Client,
+  publication: string,
+): Promise<{ table: string; why: string }[]> {
+  const { rows } = await client.query(
+    `select n.nspname || '.' || c.relname as table, case c.relpersistence when 'u' then 'unlogged' else 'not_published' end as why
+       from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname not in ('pg_catalog', 'information_schema')
+         and n.nspname not like 'pg_toast%' and not exists (select from pg_publication_tables p where p.pubname = $1
+           and p.schemaname = n.nspname and p.tablename = c.relname)
+         and not (c.relispartition and exists (select from pg_publication_tables p join pg_namespace m on m.nspname = p.schemaname
+           join pg_class k on k.relnamespace = m.oid and k.relname = p.tablename where p.pubname = $1 and k.oid = pg_partition_root(c.oid)))
+         and not (c.relkind = 'p' and exists (select from pg_publication_tables p join pg_namespace m on m.nspname = p.schemaname
+           join pg_class k on k.relnamespace = m.oid and k.relname = p.tablename where p.pubname = $1 and pg_partition_root(k.oid) = c.oid))
+       order by 1`,
+    [publication],
+  )
+  return rows
+}
+
+/** Published tables on which UPDATE and DELETE fail, because rows could not be named. */
+export async function tablesWithoutIdentity(client: pg.Client, tables: readonly string[] | null): Promise<string[]> {
+  const { rows } = await client.query(
+    `select n.nspname || '.' || c.relname as table from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       where c.relkind in ('r', 'p') and c.relpersistence = 'p' and n.nspname not in ('pg_catalog', 'information_schema')
+         and ($1::text[] is null or n.nspname || '.' || c.relname = any ($1))
+         and (c.relreplident = 'n' or (c.relreplident = 'd' and not exists
+           (select from pg_index i where i.indrelid = c.oid and i.indisprimary)))
+       order by 1`,
+    [tables],
+  )
+  return rows.map((row) => row.table)
+}
+
+/** The primary key of a table as it is now, and the names of types as people write them. */
+export async function tableFacts(
+  client: pg.Client,
+  oid: number,
+  types: readonly { oid: number; mod: number }[],
+): Promise<{ primaryKey: string[]; types: string[] }> {
+  const { rows } = await client.query(
+    `select (select array_agg(a.attname::text order by k.place) from pg_index i
+         cross join lateral unnest(i.indkey::int2[]) with ordinality as k (attnum, place)
+         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+         where i.indrelid = $1 and i.indisprimary) as key,
+       (select array_agg(format_type(t.oid, nullif(t.mod, -1)) order by t.place) from
+         unnest($2::oid[], $3::int4[]) with ordinality as t (oid, mod, place)) as types`,
+    [oid, types.map((each) => each.oid), types.map((each) => each.mod)],
+  )
+  return { primaryKey: rows[0].key ?? [], types: rows[0].types ?? [] }
+}

@@ -1,0 +1,112 @@
+// `killick-gateway changes setup`: makes what the recorder needs in the database, and says what it did.
+import pg from 'pg'
+import type { ChangesConfig } from './config.ts'
+import { connectTo, publicationFacts, serverFacts, slotFacts, tablesWithoutIdentity } from './database.ts'
+import { ChangesError } from './errors.ts'
+import { printLsn } from './lsn.ts'
+import { checkServer } from './preflight.ts'
+
+/** @param force whether a publication is made under which some tables refuse UPDATE and DELETE */
+export type SetupOptions = { readonly force?: boolean }
+
+/**
+ * Makes publication and slot where they are missing, and changes none that is there. Tables first, then the slot: from its place on
+ * nothing is left out.
+ * @param print tells what was done, a line each
+ * @throws ChangesError `changes_database_unsuitable`, `changes_identity_missing`, or the error of the database
+ */
+export async function setupChanges(
+  config: ChangesConfig,
+  print: (line: string) => void,
+  { force = false }: SetupOptions = {},
+): Promise<void> {
+  const client = await connectTo(config.database)
+  try {
+    const server = await serverFacts(client)
+    checkServer(server)
+    await makePublication(client, config, print, force)
+    await makeSlot(client, config, server.version, print)
+  } finally {
+    await client.end()
+  }
+}
+
+async function makePublication(
+  client: pg.Client,
+  config: ChangesConfig,
+  print: (line: string) => void,
+  force: boolean,
+): Promise<void> {
+  const { publication, tables, identity } = config
+  if ((await publicationFacts(client, publication)) !== null) {
+    print(`publication ${publication}: was there, left as it is`)
+    return
+  }
+  const names = tables?.map(quoted)
+  const nameless = await tablesWithoutIdentity(client, tables)
+  if (nameless.length > 0 && identity === 'keep' && !force)
+    throw new ChangesError(
+      'changes_identity_missing',
+      `These tables have no primary key and no replica identity, so PostgreSQL would refuse UPDATE and DELETE on them once they are published: ${nameless.join(', ')}. ` +
+        'Set "identity": "full", or alter table … replica identity full, or list others in "tables". With --force they are published as they are: for tables into which rows are only inserted.',
+    )
+  if (identity === 'full') {
+    for (const table of await tablesOf(client, tables)) {
+      await client.query(`alter table ${quoted(table)} replica identity full`)
+      print(`table ${table}: replica identity full, so that events have before and after`)
+    }
+  }
+  const what = names === undefined ? 'for all tables' : `for table ${names.join(', ')}`
+  await client.query(
+    `create publication ${pg.escapeIdentifier(publication)} ${what} with (publish = 'insert, update, delete, truncate')`,
+  )
+  print(
+    `publication ${publication}: made ${names === undefined ? 'for all tables, later ones too' : `for ${tables!.join(', ')}`}`,
+  )
+  if (names === undefined)
+    print(
+      'note: a table that is made later needs a primary key or a replica identity before rows of it can be updated or deleted',
+    )
+}
+
+/** Makes the slot of a configuration. @returns where it begins */
+export async function makeSlot(
+  client: pg.Client,
+  { slot, failover }: ChangesConfig,
+  version: number,
+  print: (line: string) => void,
+): Promise<bigint | null> {
+  const known = await slotFacts(client, slot)
+  if (known !== null) {
+    print(`slot ${slot}: was there, left as it is`)
+    return known.confirmedLsn
+  }
+  const isFailover = failover && version >= 170_000
+  await client.query(
+    isFailover
+      ? `select pg_create_logical_replication_slot($1, 'pgoutput', failover => true)`
+      : `select pg_create_logical_replication_slot($1, 'pgoutput')`,
+    [slot],
+  )
+  const { confirmedLsn } = (await slotFacts(client, slot))!
+  const kept = isFailover ? ', for physical standbys that synchronise slots too' : ''
+  print(`slot ${slot}: made at ${printLsn(confirmedLsn!)}${kept}; what is committed from now on is recorded`)
+  return confirmedLsn
+}
+
+async function tablesOf(client: pg.Client, tables: readonly string[] | null): Promise<string[]> {
+  const { rows } = await client.query(
+    `select n.nspname || '.' || c.relname as table from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       where c.relkind in ('r', 'p') and c.relpersistence = 'p' and c.relreplident <> 'f' and n.nspname not in ('pg_catalog', 'information_schema')
+         and ($1::text[] is null or n.nspname || '.' || c.relname = any ($1)) order by 1`,
+    [tables],
+  )
+  return rows.map((row) => row.table)
+}
+
+/** `schema.table` as SQL names it. */
+const quoted = (table: string): string =>
+  table
+    .split('.')
+    .map((part) => pg.escapeIdentifier(part))
+    .join('.')

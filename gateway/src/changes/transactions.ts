@@ -1,0 +1,303 @@
+// The stream as transactions: what of it is new, which events it becomes, and in which order.
+import type { EventInput } from '@killick/sdk'
+import { hashOf } from '../sessions/disclosed.ts'
+import type { ChangesConfig } from './config.ts'
+import type { ChangeDelivery } from './delivery.ts'
+import { ChangesError } from './errors.ts'
+import type { ChangeSpan, ChangesEvents, CommittedTransaction, Joined } from './events.ts'
+import { printLsn, printMicros } from './lsn.ts'
+import { CONTEXT_PREFIX, EVENT_PREFIX, type Invalid, readMessage } from './messages.ts'
+import type { Notes, Place } from './notes.ts'
+import type { Relation, RowMessage, StreamMessage } from './pgoutput.ts'
+import { changesOf, type Described, isSame } from './relations.ts'
+import { type RowFacts, rowFacts } from './rows.ts'
+import type { Table } from './table.ts'
+
+/** Changes that are held until the commit, so that each event can say how many there are; and their size in the stream. */
+const [MAX_HELD, MAX_HELD_BYTES] = [500, 1 << 20]
+/** Rows in one event, and their weight. */
+const [MAX_ROWS, MAX_ROWS_WEIGHT] = [250, 16_000]
+/** What an event weighs beside its changes, and what a row of a group does. */
+const [EVENT_WEIGHT, ROW_WEIGHT] = [1_000, 60]
+/** Most bytes of JSON by which a table is described. */
+const MAX_DESCRIPTION = 60_000
+/** Tables that the event of one TRUNCATE names. */
+const MAX_TABLES = 900
+
+/** What one change becomes once it is known how many there are. */
+type Item = { readonly index: number; readonly weight: number; readonly joined: Joined | null } & (
+  | { readonly row: RowFacts; readonly lsn: bigint }
+  | { readonly make: (span: ChangeSpan) => EventInput; readonly relation?: Described }
+)
+
+type Open = CommittedTransaction & {
+  /** Changes so far, recorded before or not, and their size. */
+  count: number
+  bytes: number
+  joined: Joined | null
+  held: Item[]
+  /** Rows by operation and table. */
+  readonly counts: Map<string, number>
+}
+
+export type KnownTable = { readonly table: Table; readonly described: Described }
+
+/** What the transactions of one connection need. */
+export type TransactionParts = {
+  readonly config: ChangesConfig
+  readonly events: ChangesEvents
+  readonly delivery: ChangeDelivery
+  readonly notes: Notes
+  /** What is known of a table; where it is undefined, `load` asks. */
+  readonly tables: { get(relation: Relation): KnownTable | undefined; load(relation: Relation): Promise<void> }
+}
+
+/** Takes the messages of one connection in their order. */
+export class Transactions {
+  /** When the last transaction was committed, as its server says, ms since 1970. */
+  committedMs: number | null = null
+  readonly #parts: TransactionParts
+  /** How far everything was durable when the connection began. */
+  readonly #start: Place
+  #open: Open | null = null
+
+  constructor(parts: TransactionParts) {
+    this.#parts = parts
+    this.#start = parts.notes.place
+  }
+
+  /** Whether a transaction has begun and not ended. */
+  get isOpen(): boolean {
+    return this.#open !== null
+  }
+
+  /**
+   * Takes a message.
+   * @param lsn its place @param bytes its size
+   * @returns a promise if something must be asked first: nothing else may be passed until it resolves
+   */
+  take(message: StreamMessage, lsn: bigint, bytes: number): Promise<void> | undefined {
+    switch (message.kind) {
+      case 'begin':
+        return void this.#begin(message)
+      case 'commit':
+        return void this.#commit(message.endLsn)
+      case 'none':
+        return
+      case 'message':
+        return void this.#message(message, lsn)
+      case 'truncate':
+        return this.#whenKnown(message.relations, () => this.#truncate(message, lsn, bytes))
+      default:
+        return this.#whenKnown([message.relation], () => this.#row(message, lsn, bytes))
+    }
+  }
+
+  #whenKnown(relations: readonly Relation[], then: () => void): Promise<void> | undefined {
+    const { tables } = this.#parts
+    const unknown = relations.filter((relation) => tables.get(relation) === undefined)
+    if (unknown.length > 0) return Promise.all(unknown.map((relation) => tables.load(relation))).then(then)
+    then()
+    return
+  }
+
+  #begin({ commitLsn, micros, xid }: Extract<StreamMessage, { kind: 'begin' }>): void {
+    const committedAt = printMicros(micros)
+    this.committedMs = Number(micros / 1000n)
+    this.#open = {
+      ...{ commitLsn, id: printLsn(commitLsn), committedAt, occurredAt: `${committedAt.slice(0, 23)}Z`, xid },
+      ...{ count: 0, bytes: 0, joined: null, held: [], counts: new Map() },
+    }
+  }
+
+  #commit(endLsn: bigint): void {
+    const open = this.#inTransaction()
+    const { count, counts } = open
+    if (isLong(open)) {
+      // What could not say how many there are is followed by an event that does.
+      this.#flush(open, null)
+      open.count += 1
+      const known = { kind: 'commit', changes: count, counts: Object.fromEntries([...counts].slice(0, MAX_TABLES)) }
+      const make = (span: ChangeSpan) =>
+        this.#parts.events.other('commit', { targets: [], known }, open, span, open.joined)
+      if (this.#isNew(open)) open.held.push({ index: open.count, weight: EVENT_WEIGHT, joined: null, make })
+    }
+    this.#flush(open, count)
+    this.#parts.delivery.ended(endLsn)
+    this.#open = null
+  }
+
+  #row(message: RowMessage, lsn: bigint, bytes: number): void {
+    const open = this.#inTransaction()
+    const known = this.#parts.tables.get(message.relation)!
+    const name = `${message.kind} ${known.table.id}`
+    open.counts.set(name, (open.counts.get(name) ?? 0) + 1)
+    if (!this.#counts(open, bytes)) return
+    this.#notice(open, known)
+    const row = rowFacts(message, known.table, this.#parts.config.limits.discloseBytes)
+    this.#hold(open, { index: open.count, weight: row.weight, joined: open.joined, row, lsn })
+  }
+
+  #truncate(
+    { relations, cascade, restart }: Extract<StreamMessage, { kind: 'truncate' }>,
+    lsn: bigint,
+    bytes: number,
+  ): void {
+    const open = this.#inTransaction()
+    const tables = relations.map((relation) => this.#parts.tables.get(relation)!)
+    for (const { table } of tables) open.counts.set(`truncate ${table.id}`, 1)
+    if (!this.#counts(open, bytes)) return
+    for (const known of tables) this.#notice(open, known)
+    const { joined } = open
+    const targets = tables.slice(0, MAX_TABLES).map(({ table }) => ({ type: 'table', id: table.id }))
+    const known = { kind: 'truncate', lsn: printLsn(lsn), cascade, restartIdentity: restart, tables: tables.length }
+    const make = (span: ChangeSpan) => this.#parts.events.other('truncate', { targets, known }, open, span, joined)
+    this.#hold(open, { index: open.count, weight: EVENT_WEIGHT + 100 * targets.length, joined, make })
+  }
+
+  #message({ isTransactional, prefix, content }: Extract<StreamMessage, { kind: 'message' }>, lsn: bigint): void {
+    if (prefix !== EVENT_PREFIX && prefix !== CONTEXT_PREFIX) return
+    if (!isTransactional) {
+      this.#loose(prefix, content, lsn)
+      return
+    }
+    const open = this.#inTransaction()
+    const found = readMessage(prefix, content)
+    if ('joined' in found) {
+      open.joined = this.#parts.events.joined(merged(open.joined, found.joined))
+      return
+    }
+    if (!this.#counts(open, content.length)) return
+    const { joined } = open
+    const make = (span: ChangeSpan): EventInput => {
+      const said = 'event' in found ? this.#parts.events.said(found.event, lsn, open, span) : null
+      if (said !== null) return said
+      const why = 'invalid' in found ? found.invalid : { why: 'too_large' }
+      const known = { kind: 'message', lsn: printLsn(lsn), ...refused(prefix, content, why) }
+      return this.#parts.events.other('message.invalid', { targets: [], known }, open, span, joined)
+    }
+    this.#hold(open, { index: open.count, weight: EVENT_WEIGHT + 2 * content.length, joined, make })
+  }
+
+  /** A message that is tied to no commit: what it says may never have been done, so it is not taken for an event. */
+  #loose(prefix: string, content: Buffer, lsn: bigint): void {
+    const { events, delivery } = this.#parts
+    const place: Place = { epoch: events.epoch, commit: lsn, index: 1 }
+    if (this.#isOld(lsn, 1)) return
+    const known = {
+      ...{ kind: 'message', lsn: printLsn(lsn), ...refused(prefix, content, { why: 'not_transactional' }) },
+      ...{ epoch: place.epoch, commitLsn: printLsn(lsn), index: 1 },
+    }
+    delivery.push(events.ofSession('message.invalid', { known }), { place }, EVENT_WEIGHT)
+  }
+
+  /** Counts one more change. @returns whether it is to be recorded */
+  #counts(open: Open, bytes: number): boolean {
+    open.count += 1
+    open.bytes += bytes
+    return this.#isNew(open)
+  }
+
+  #isNew({ commitLsn, count }: Open): boolean {
+    return !this.#isOld(commitLsn, count)
+  }
+
+  /** Whether a change was recorded by an earlier connection or process. */
+  #isOld(commit: bigint, index: number): boolean {
+    return commit < this.#start.commit || (commit === this.#start.commit && index <= this.#start.index)
+  }
+
+  /**
+   * Records that a table is described otherwise than when a row of it was last recorded. Only where such a row is recorded: a stream that
+   * is sent again describes tables as they were.
+   */
+  #notice(open: Open, { table, described }: KnownTable): void {
+    const { notes, events } = this.#parts
+    const last = this.#noticed.get(described.oid) ?? (notes.relations.get(described.oid) as Described | undefined)
+    if (last === described || isSame(last, described)) return
+    this.#noticed.set(described.oid, described)
+    const changes = changesOf(last, described)
+    const text = JSON.stringify([changes, described])
+    const facts = {
+      targets: [{ type: 'table', id: table.id }],
+      ...(text.length <= MAX_DESCRIPTION && { changes }),
+      known: {
+        ...{ kind: 'relation', isFirst: last === undefined },
+        ...(text.length <= MAX_DESCRIPTION ? { described } : { omitted: { why: 'size', ...hashOf(text) } }),
+      },
+    }
+    const make = (span: ChangeSpan) => events.other('relation', facts, open, span, null)
+    const weight = EVENT_WEIGHT + text.length
+    // It stands before the change that it was noticed at, and is none itself.
+    open.held.push({ index: open.count - 1, weight, joined: null, make, relation: described })
+  }
+
+  readonly #noticed = new Map<number, Described>()
+
+  #hold(open: Open, item: Item): void {
+    open.held.push(item)
+    const isDue = isLong(open) && (this.#parts.config.group === 'row' || open.held.length >= MAX_ROWS)
+    if (isDue) this.#flush(open, null)
+  }
+
+  /** @param of how many changes there are; null: that is not known yet */
+  #flush(open: Open, of: number | null): void {
+    const { config, events, delivery } = this.#parts
+    const { held } = open
+    open.held = []
+    for (let i = 0; i < held.length; ) {
+      const item = held[i]!
+      const end = config.group === 'transaction' && 'row' in item ? endOfGroup(held, i) : i + 1
+      const last = held[end - 1]!
+      const span: ChangeSpan = { first: item.index, last: last.index, of }
+      const place: Place = { epoch: events.epoch, commit: open.commitLsn, index: last.index }
+      if ('make' in item) {
+        const { relation } = item
+        delivery.push(item.make(span), { place, ...(relation && { relation }) }, item.weight)
+      } else {
+        const group = held.slice(i, end).map((each) => (each as { row: RowFacts }).row)
+        const weight = group.reduce((sum, each) => sum + each.weight, EVENT_WEIGHT)
+        const event =
+          config.group === 'row'
+            ? events.row(item.row, item.lsn, open, span, item.joined)
+            : events.rows(group, open, span, item.joined)
+        delivery.push(event, { place }, weight)
+      }
+      i = end
+    }
+  }
+
+  #inTransaction(): Open {
+    if (this.#open === null)
+      throw new ChangesError('changes_stream_invalid', 'The stream has a change outside of a transaction.')
+    return this.#open
+  }
+}
+
+/** Whether the changes so far are too many to be held until the commit. */
+const isLong = ({ count, bytes }: Open): boolean => count > MAX_HELD || bytes > MAX_HELD_BYTES
+
+/** Rows that follow each other, fit into one event and are done on behalf of the same. */
+function endOfGroup(held: readonly Item[], from: number): number {
+  const { joined } = held[from]!
+  let weight = 0
+  let end = from
+  for (; end < held.length && end - from < MAX_ROWS; end++) {
+    const item = held[end]!
+    if (!('row' in item) || item.joined !== joined) break
+    weight += item.weight + 2 * (item.row.row?.length ?? 0) + ROW_WEIGHT
+    if (end > from && weight > MAX_ROWS_WEIGHT) break
+  }
+  return end
+}
+
+const merged = (before: Joined | null, { actor, context }: Joined): Joined => ({
+  actor: actor ?? before?.actor ?? null,
+  context: { ...before?.context, ...context },
+})
+
+const refused = (prefix: string, content: Buffer, invalid: Invalid) => ({
+  prefix,
+  ...invalid,
+  message: hashOf(content),
+})

@@ -1,0 +1,16 @@
+/**
+ * `@killick/sdk/bundle`: one file with everything about a stream, a source or a search, and whether it is really everything. Bundles are
+ * made by `makeBundle` and checked by `verifyBundle`, for which nobody needs to be trusted or asked but a node of the chain.
+ */
+export type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
+export type {
+  BundleCompleteness,
+  BundleFault,
+  BundleGap,
+  BundlePlace,
+  BundleReason,
+  BundleVerdict,
+  JudgedBundleAnchor,
+} from './verdict.ts'
+export { type BundleOptions, type BundleTrust, verifyBundle } from './verify-bundle.ts'
+export type { CheckSignature } from './walk.ts'

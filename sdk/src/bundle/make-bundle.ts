@@ -1,0 +1,288 @@
+/** Makes a bundle out of what a ledger gives its readers: plans what to carry, and prints the lines. */
+import { parseBatchHeader } from '../core/batch.ts'
+import { utf8 } from '../core/bytes.ts'
+import { parseCheckpoint } from '../core/checkpoint.ts'
+import { KillickError } from '../core/errors.ts'
+import { type Hash, leafHash } from '../core/hash.ts'
+import { treeRoot } from '../core/merkle.ts'
+import { PORTABLE, type Primitives } from '../core/primitives.ts'
+import { SYSTEM } from '../core/registry.ts'
+import { subtreesOf } from './growing-tree.ts'
+import { printLine } from './lines.ts'
+import type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
+
+/** What a bundle is asked to hold. Times are ms since 1970; places count from 0, and `last` is included. */
+export type BundleRequest =
+  | {
+      readonly kind: 'stream'
+      readonly source: string
+      readonly stream: string
+      readonly first?: number | undefined
+      readonly last?: number | undefined
+    }
+  | {
+      readonly kind: 'source'
+      readonly source: string
+      readonly since?: number | undefined
+      readonly until?: number | undefined
+    }
+  | { readonly kind: 'search'; readonly conditions: Readonly<Record<string, string>> }
+
+/** Where an event stands. */
+export type FoundPlace = {
+  readonly logIndex: number
+  readonly source: string
+  readonly stream: string
+  readonly seq: number
+}
+
+/** A ledger as its readers see it. */
+export type LedgerReader = {
+  /** Where it is, for the manifest. */
+  readonly url: string
+  /** The newest checkpoint, a signed note. */
+  checkpoint(): Promise<string>
+  /** Anchors that count, in any order. */
+  anchors(): Promise<readonly BundleAnchor[]>
+  /** Entries of the log from `first` to before `end`: batch headers. */
+  entries(first: number, end: number): AsyncIterable<string>
+  /** So many batches of the log, in wire form. */
+  batches(first: number, count: number): AsyncIterable<{ readonly header: string; readonly tokens: readonly string[] }>
+  /** The hash of 2^`level` entries, from entry `index` · 2^`level` on, in a log of `size`. */
+  node(level: number, index: number, size: number): Promise<Hash>
+  /** Events that meet the conditions of a search, in any order. */
+  search(conditions: Readonly<Record<string, string>>): AsyncIterable<FoundPlace>
+}
+
+/** A bundle that is ready to be written: the manifest at once, and the lines of `log.txt` as they are read. */
+export type PlannedBundle = { readonly manifest: BundleManifest; readonly lines: () => AsyncGenerator<string> }
+
+/** Entries to carry, from `first` to before `end`; `wants` says of each header which of its events. */
+type Segment = { readonly first: number; readonly end: number; readonly wants: Wants }
+type Wants = (source: string, stream: string, logIndex: number) => 'all' | 'none' | ((seq: number) => boolean)
+
+/** Anchors between the first and the last carried entry that are taken, for each log on a chain. */
+const ANCHORS_BETWEEN = 64
+/** Batches that are asked for at a time. */
+const PAGE = 64
+
+/**
+ * Plans a bundle.
+ * @param now by the maker's clock, ms since 1970
+ * @throws KillickError `bundle_empty`; what the reader throws
+ */
+export async function planBundle(
+  reader: LedgerReader,
+  request: BundleRequest,
+  now: number,
+  primitives: Primitives = PORTABLE,
+): Promise<PlannedBundle> {
+  // Before the checkpoint, which then is not behind any of them.
+  const anchors = [...(await reader.anchors())].sort((a, b) => a.size - b.size)
+  const checkpoint = await reader.checkpoint()
+  const size = Number(parseCheckpoint(checkpoint).size)
+  const { scope, segments, sources } = await planScope(reader, request, anchors, size)
+  const registered = await registrationsOf(reader, sources, size)
+  const all = withRegistrations(segments, registered)
+  const [first, last] = [segments[0]?.first ?? 0, (segments.at(-1)?.end ?? 1) - 1]
+  const manifest: BundleManifest = {
+    ...{ scope, checkpoint, anchors: chosen(anchors, first, last, size) },
+    made: { at: new Date(now).toISOString(), url: reader.url },
+  }
+  const edges = manifest.anchors.map((anchor) => anchor.size)
+  return { manifest, lines: () => printLines(reader, all, size, edges, primitives) }
+}
+
+type Planned = { scope: BundleScope; segments: Segment[]; sources: string[] }
+
+async function planScope(
+  reader: LedgerReader,
+  request: BundleRequest,
+  anchors: readonly BundleAnchor[],
+  size: number,
+): Promise<Planned> {
+  if (request.kind === 'source') return planSource(request, anchors, size)
+  const isStream = request.kind === 'stream'
+  const { first = 0, last = Number.MAX_SAFE_INTEGER } = isStream ? request : {}
+  const conditions = isStream ? { source: request.source, stream: request.stream } : request.conditions
+  const places = new Map<number, Set<number>>()
+  const sources = new Set<string>()
+  let [lowest, highest] = [Number.MAX_SAFE_INTEGER, -1]
+  for await (const { logIndex, source, stream, seq } of reader.search(conditions)) {
+    // What came after the checkpoint is not under it.
+    if (logIndex >= size || seq < first || seq > last) continue
+    if (isStream && (source !== request.source || stream !== request.stream)) continue
+    places.set(logIndex, (places.get(logIndex) ?? new Set()).add(seq))
+    sources.add(source)
+    lowest = Math.min(lowest, seq)
+    highest = Math.max(highest, seq)
+  }
+  if (places.size === 0) throw new KillickError('bundle_empty', 'The ledger has no such event')
+  const scope: BundleScope = isStream
+    ? {
+        ...{ kind: 'stream', source: request.source, stream: request.stream },
+        // What was asked for, so that a reader sees what is not there.
+        ...{ first: request.first ?? 0, last: request.last ?? highest },
+      }
+    : { kind: 'search', conditions }
+  const segments = [...places]
+    .sort(([a], [b]) => a - b)
+    .map(([logIndex, seqs]): Segment => ({ first: logIndex, end: logIndex + 1, wants: () => (seq) => seqs.has(seq) }))
+  return { scope, segments, sources: [...sources] }
+}
+
+/** From the last anchor before the time to the first one after it, so that anchors show that the range reaches as far. */
+function planSource(
+  { source, since, until }: Extract<BundleRequest, { kind: 'source' }>,
+  anchors: readonly BundleAnchor[],
+  size: number,
+): Planned {
+  const within = anchors.filter((anchor) => anchor.size <= size)
+  const from = since === undefined ? 0 : (within.findLast(({ time }) => 1000 * time <= since)?.size ?? 0)
+  const to = until === undefined ? size : (within.find(({ time }) => 1000 * time >= until)?.size ?? size)
+  const iso = (time: number | undefined) => (time === undefined ? null : new Date(time).toISOString())
+  const wants: Wants = (name) => (name === source ? 'all' : 'none')
+  return {
+    scope: { kind: 'source', source, from, to: Math.max(from, to), since: iso(since), until: iso(until) },
+    segments: from < to ? [{ first: from, end: to, wants }] : [],
+    sources: [source],
+  }
+}
+
+/** Log entries that register the ledger itself and these sources. */
+async function registrationsOf(reader: LedgerReader, sources: readonly string[], size: number): Promise<number[]> {
+  const found = new Set<number>([0])
+  for (const source of new Set([SYSTEM.source, ...sources]))
+    for (const action of ['source.register', 'source.change'])
+      for await (const { logIndex, stream } of reader.search({ source: SYSTEM.source, action, target: source }))
+        if (logIndex < size && stream === SYSTEM.stream) found.add(logIndex)
+  return [...found].sort((a, b) => a - b)
+}
+
+function withRegistrations(segments: readonly Segment[], registered: readonly number[]): Segment[] {
+  const isRegistered = new Set(registered)
+  // A registration inside a segment is carried whole, whatever the segment wants of it.
+  const inside = segments.map(
+    ({ first, end, wants }): Segment => ({
+      ...{ first, end },
+      wants: (source, stream, logIndex) => (isRegistered.has(logIndex) ? 'all' : wants(source, stream, logIndex)),
+    }),
+  )
+  const outside = registered.filter((at) => !segments.some(({ first, end }) => at >= first && at < end))
+  const alone = outside.map((at): Segment => ({ first: at, end: at + 1, wants: () => 'all' }))
+  return [...inside, ...alone].sort((a, b) => a.first - b.first)
+}
+
+/** Of each log on a chain: the last anchor without the first entry, the first with the last entry, and some between. */
+function chosen(anchors: readonly BundleAnchor[], first: number, last: number, size: number): BundleAnchor[] {
+  const logs = Map.groupBy(
+    anchors.filter((anchor) => anchor.size > 0 && anchor.size <= size),
+    ({ chainId, contract, logId }) => [chainId, contract, logId].join(),
+  )
+  const picked = [...logs.values()].flatMap((own) => {
+    const before = own.findLast((anchor) => anchor.size <= first)
+    const behind = own.find((anchor) => anchor.size > last)
+    const between = own.filter((anchor) => anchor.size > first && anchor.size <= last)
+    const step = Math.ceil(between.length / ANCHORS_BETWEEN)
+    const some = between.filter((_, i) => i % step === 0)
+    return [before, ...some, behind].filter((anchor) => anchor !== undefined)
+  })
+  return picked.sort((a, b) => a.size - b.size)
+}
+
+async function* printLines(
+  reader: LedgerReader,
+  segments: readonly Segment[],
+  size: number,
+  edges: readonly number[],
+  primitives: Primitives,
+): AsyncGenerator<string> {
+  let at = 0
+  for (const segment of segments) {
+    yield* treeLines(reader, at, segment.first, size, edges)
+    yield* segmentLines(reader, segment, primitives)
+    at = segment.end
+  }
+  yield* treeLines(reader, at, size, size, edges)
+}
+
+/** Hashes for entries that are not carried. An anchor's size must be an edge between two of them. */
+async function* treeLines(
+  reader: LedgerReader,
+  first: number,
+  end: number,
+  size: number,
+  edges: readonly number[],
+): AsyncGenerator<string> {
+  const stops = [...new Set(edges.filter((edge) => edge > first && edge < end)), end]
+  let at = first
+  for (const stop of stops) {
+    for (const { level, index } of subtreesOf(at, stop))
+      yield printLine({ kind: 'tree', level, hash: await reader.node(level, index, size) })
+    at = stop
+  }
+}
+
+async function* segmentLines(
+  reader: LedgerReader,
+  { first, end, wants }: Segment,
+  primitives: Primitives,
+): AsyncGenerator<string> {
+  let logIndex = first
+  /** Consecutive entries whose batches are wanted. */
+  let run: ReturnType<Wants>[] = []
+  const flush = async function* (): AsyncGenerator<string> {
+    const [from, wanted] = [logIndex - run.length, run]
+    run = []
+    let i = 0
+    for await (const { header, tokens } of reader.batches(from, wanted.length)) {
+      yield* batchLines(header, tokens, wanted[i]!, primitives)
+      i += 1
+    }
+    if (i !== wanted.length)
+      throw new KillickError('answer_malformed', `The service has no batch ${from + i} of the log`)
+  }
+  for await (const text of reader.entries(first, end)) {
+    const { source, stream } = parseBatchHeader(text)
+    const want = wants(source, stream, logIndex)
+    if (want === 'none') {
+      yield* flush()
+      yield printLine({ kind: 'entry', text })
+    } else {
+      run.push(want)
+    }
+    logIndex += 1
+    if (run.length === PAGE) yield* flush()
+  }
+  yield* flush()
+  if (logIndex !== end) throw new KillickError('answer_malformed', `The service has no entry ${logIndex} of the log`)
+}
+
+function* batchLines(
+  text: string,
+  tokens: readonly string[],
+  want: ReturnType<Wants>,
+  primitives: Primitives,
+): Generator<string> {
+  yield printLine({ kind: 'entry', text })
+  if (want === 'none') return
+  const { seq } = parseBatchHeader(text)
+  const isWanted = (i: number) => want === 'all' || want(seq + i)
+  for (let at = 0; at < tokens.length; ) {
+    if (isWanted(at)) {
+      yield printLine({ kind: 'event', text: tokens[at]! })
+      at += 1
+      continue
+    }
+    let end = at
+    while (end < tokens.length && !isWanted(end)) end += 1
+    for (const { level, index } of subtreesOf(at, end)) {
+      const width = 2 ** level
+      const leaves = tokens
+        .slice(index * width, (index + 1) * width)
+        .map((token) => leafHash(utf8(token.split('~')[0]!)))
+      yield printLine({ kind: 'node', level, hash: treeRoot(leaves, primitives.nodeHash) })
+    }
+    at = end
+  }
+}

@@ -1,0 +1,141 @@
+/** The verifier's answer about a bundle: whether what it holds is genuine, and whether it is all there is. */
+import type { Missing } from '../verify/verdict.ts'
+import type { BundleAnchor, BundleScope } from './manifest.ts'
+
+/**
+ * Why something in a bundle does not hold.
+ *
+ * - `malformed`: the container, a file in it or a line is not as it must be, or something is cut off
+ * - `header_invalid`, `event_invalid`: a batch header or an event cannot be read; `code` says why
+ * - `place_mismatch`: an event, a header or a hash stands where it cannot belong
+ * - `chain_broken`: an event does not follow the one before it in its stream
+ * - `stream_forked`: two events claim one place of a stream
+ * - `batch_incomplete`: there are not as many events and hashes as the header says
+ * - `batch_root_mismatch`, `log_root_mismatch`: what is there does not hash to the signed root
+ * - `registration_invalid`: a registration cannot be read, or is not signed by a key of the ledger registered before
+ * - `key_unregistered`: the log registers no such key for the source before this place, as far as the bundle carries it
+ * - `pin_mismatch`, `pin_expired`: another key is pinned for the source, or for another time
+ * - `signature_invalid`: a signature does not verify
+ * - `note_invalid`: the checkpoint is malformed, or not signed as the pinned key of the log says
+ * - `anchor_mismatch`: an anchor names another root than the entries make, or no edge of them
+ * - `anchor_denied`: the chain does not hold the anchor, or another contract answers
+ * - `trailer_mismatch`: the files are not those that the trailer was made for
+ */
+export type BundleReason =
+  | 'malformed'
+  | 'header_invalid'
+  | 'event_invalid'
+  | 'place_mismatch'
+  | 'chain_broken'
+  | 'stream_forked'
+  | 'batch_incomplete'
+  | 'batch_root_mismatch'
+  | 'log_root_mismatch'
+  | 'registration_invalid'
+  | 'key_unregistered'
+  | 'pin_mismatch'
+  | 'pin_expired'
+  | 'signature_invalid'
+  | 'note_invalid'
+  | 'anchor_mismatch'
+  | 'anchor_denied'
+  | 'trailer_mismatch'
+
+/** Where something does not hold: a file, and of `log.txt` the line (from 1), with what stands there as far as it is known. */
+export type BundlePlace = {
+  readonly file: string
+  readonly line?: number
+  readonly logIndex?: number
+  readonly source?: string
+  readonly stream?: string
+  readonly seq?: number
+}
+
+/** What does not hold, and where. */
+export type BundleFault = BundlePlace & {
+  readonly reason: BundleReason
+  /** A code of docs/ERRORS.md, or the name of what is at fault. */
+  readonly code?: string
+}
+
+/** What is not there: places of a stream, or entries of the log, from the first to the last. */
+export type BundleGap =
+  | {
+      readonly what: 'events'
+      readonly source: string
+      readonly stream: string
+      readonly first: number
+      readonly last: number
+    }
+  | { readonly what: 'entries'; readonly first: number; readonly last: number }
+
+/**
+ * Whether a bundle holds all of its scope.
+ *
+ * - `complete`: proven. Of a stream by places and chain; of a source by all entries of the log between two places
+ * - `incomplete`: something of the scope is not there; `gaps` says what
+ * - `open`: nothing is known to be missing, but anchors do not show that the entries reach as far as the times that were asked for
+ * - `as_index_says`: what a search found, on the word of the service that searched
+ * - `not_judged`: something in the bundle does not hold, so nothing is said
+ */
+export type BundleCompleteness = {
+  readonly verdict: 'complete' | 'incomplete' | 'open' | 'as_index_says' | 'not_judged'
+  /** The first 100, and how many there are in all. */
+  readonly gaps: readonly BundleGap[]
+  readonly gapCount: number
+  /** Block times, ISO 8601: the entries of the scope came after the one and were in the log by the other. Null: no anchor shows it. */
+  readonly after: string | null
+  readonly by: string | null
+  /** Streams of the scope, and how many of them have ended; to one that has not, events of the time asked for may still come. */
+  readonly streams: number
+  readonly ended: number
+  /** Events of the scope that do not show every field. */
+  readonly partlyHidden: number
+}
+
+/** What was found of one anchor. `held`: the chain's answer; null: not asked, or no answer. */
+export type JudgedBundleAnchor = Omit<BundleAnchor, 'root'> & {
+  readonly held: boolean | null
+  readonly pinned: boolean
+}
+
+/** What `verifyBundle` answers. */
+export type BundleVerdict = {
+  /**
+   * `failed`: something does not hold. `verified`: everything does, and source keys, log key, contract and chain are as the
+   * verifier pinned them. `undecided`: nothing failed, and `missing` says what was left open.
+   */
+  readonly outcome: 'verified' | 'failed' | 'undecided'
+  readonly missing: readonly Missing[]
+  /** The first 100, and how many there are in all. */
+  readonly faults: readonly BundleFault[]
+  readonly faultCount: number
+  /** Null if the manifest could not be read that far. */
+  readonly scope: BundleScope | null
+  readonly origin: string | null
+  /** Entries of the log under the checkpoint. */
+  readonly size: number | null
+  /** Carried entries, events without registrations, registrations, and signatures that verify. */
+  readonly entries: number
+  readonly events: number
+  readonly registrations: number
+  readonly signatures: number
+  /** Sources whose events are carried, and whether their keys are pinned or the log's word. */
+  readonly sources: readonly { readonly source: string; readonly pinned: boolean }[]
+  readonly anchors: readonly JudgedBundleAnchor[]
+  readonly completeness: BundleCompleteness
+  readonly made: { readonly at: string; readonly url: string } | null
+}
+
+const MOST = 100
+
+/** A list of which the first 100 are kept and all are counted. */
+export class Few<T> {
+  readonly list: T[] = []
+  count = 0
+
+  add(item: T): void {
+    this.count += 1
+    if (this.list.length < MOST) this.list.push(item)
+  }
+}

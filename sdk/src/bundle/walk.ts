@@ -1,0 +1,265 @@
+/** Reads `log.txt` from top to bottom: makes the log's tree, opens the batches that are carried, and checks every signature. */
+import { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
+import { equalBytes } from '../core/bytes.ts'
+import { KillickError } from '../core/errors.ts'
+import { type ParsedEvent, parseEvent } from '../core/event.ts'
+import type { Hash } from '../core/hash.ts'
+import type { PublicJwk } from '../core/jwk.ts'
+import type { Primitives } from '../core/primitives.ts'
+import { type Registration, SYSTEM } from '../core/registry.ts'
+import type { ScopeWatch } from './completeness.ts'
+import { GrowingTree } from './growing-tree.ts'
+import { type BundleKeys, registrationIn } from './keys.ts'
+import { parseLine } from './lines.ts'
+import type { BundleFault, BundlePlace, BundleReason, Few } from './verdict.ts'
+
+/** A signature that is to be checked. */
+type Signature = BatchHeader['signature']
+
+/** Checks a signature; `verifySignature` of `@killick/sdk/core`, or a platform's own with the same answers. */
+export type CheckSignature = (jwk: PublicJwk, signature: Signature) => boolean | Promise<boolean>
+
+export type WalkParts = {
+  readonly primitives: Primitives
+  readonly checkSignature: CheckSignature
+  readonly keys: BundleKeys
+  readonly watch: ScopeWatch
+  readonly faults: Few<BundleFault>
+  /** Sizes at which the root is wanted. */
+  readonly edges: ReadonlySet<number>
+}
+
+/** A batch whose lines are being read. */
+type Open = {
+  readonly header: BatchHeader
+  readonly logIndex: number
+  readonly line: number
+  readonly tree: GrowingTree
+  /** Runs of places that are not carried. */
+  readonly absent: [first: number, last: number][]
+  /** How many lines it has, and the leaf hash of the event read last; null behind events that are not carried. */
+  lines: number
+  before: Hash | null
+  /** Its only event, if it is one of the ledger's own stream: it may register something. */
+  own: ParsedEvent | null
+}
+
+/** Signatures that may be under way before reading goes on. */
+const IN_FLIGHT = 256
+
+export class BundleWalk {
+  entries = 0
+  events = 0
+  registrations = 0
+  signatures = 0
+  readonly roots = new Map<number, Hash>()
+  readonly #parts: WalkParts
+  readonly #tree: GrowingTree
+  /** Of each stream the place that comes next, and the leaf hash before it if it is known. */
+  readonly #streams = new Map<string, { next: number; leaf: Hash | null }>()
+  #pending: Promise<void>[] = []
+  #open: Open | null = null
+  #line = 0
+
+  constructor(parts: WalkParts) {
+    this.#parts = parts
+    this.#tree = new GrowingTree(parts.primitives)
+    this.#note()
+  }
+
+  get size(): number {
+    return this.#tree.size
+  }
+
+  get root(): Hash {
+    return this.#tree.root
+  }
+
+  /** Takes the next line, without its line feed. */
+  async take(text: string): Promise<void> {
+    this.#line += 1
+    const line = parseLine(text)
+    if (line === null) this.#fault('malformed')
+    else if (line.kind === 'tree') {
+      await this.#close()
+      const first = this.size
+      if (this.#tree.add(line.hash, line.level)) this.#parts.watch.skipped(first, this.size)
+      else this.#fault('place_mismatch', { logIndex: first })
+      this.#note()
+    } else if (line.kind === 'entry') {
+      await this.#close()
+      this.#entry(line.text)
+    } else if (this.#open === null) this.#fault('place_mismatch')
+    else if (line.kind === 'event') this.#event(this.#open, line.text)
+    else this.#node(this.#open, line.level, line.hash)
+    if (this.#pending.length >= IN_FLIGHT) await this.#settle()
+  }
+
+  /** To be called behind the last line. */
+  async finish(): Promise<void> {
+    await this.#close()
+    await this.#settle()
+  }
+
+  #entry(text: string): void {
+    const logIndex = this.size
+    const header = this.#parsed(() => parseBatchHeader(text), 'header_invalid', { logIndex })
+    // Nobody could say what the tree is from here on; the root will not fit.
+    if (header === null) return
+    this.#tree.add(header.leafHash)
+    this.entries += 1
+    this.#note()
+    const tree = new GrowingTree(this.#parts.primitives)
+    this.#open = { header, logIndex, line: this.#line, tree, absent: [], lines: 0, before: null, own: null }
+  }
+
+  #node(open: Open, level: number, hash: Hash): void {
+    const { header, tree, absent } = open
+    open.lines += 1
+    const first = header.seq + tree.size
+    const width = 2 ** level
+    if (tree.size + width > header.n || !tree.add(hash, level)) {
+      this.#fault('place_mismatch', placeOf(open))
+      return
+    }
+    const last = absent.at(-1)
+    if (last !== undefined && last[1] === first - 1) last[1] = first + width - 1
+    else absent.push([first, first + width - 1])
+    open.before = null
+  }
+
+  #event(open: Open, token: string): void {
+    const { header, tree, logIndex } = open
+    open.lines += 1
+    const seq = header.seq + tree.size
+    const place = { ...placeOf(open), seq }
+    const event = this.#parsed(() => parseEvent(token, this.#parts.primitives), 'event_invalid', place)
+    if (event === null) return
+    if (
+      event.source !== header.source ||
+      event.stream !== header.stream ||
+      event.seq !== seq ||
+      tree.size >= header.n
+    ) {
+      this.#fault('place_mismatch', place)
+      return
+    }
+    tree.add(event.leafHash)
+    this.#chain(event, open.before, place)
+    open.before = event.leafHash
+    if (header.source === SYSTEM.source && header.stream === SYSTEM.stream && header.n === 1) {
+      // Its signature is checked with that of its batch, because what it registers counts from here on.
+      open.own = event
+      return
+    }
+    this.events += 1
+    this.#parts.watch.event(event, logIndex)
+    if (event.signature) this.#check(event.source, event.signature, logIndex, { ...this.#here(), ...place })
+  }
+
+  /** An event must follow the one before it, where that is known, and no two may stand in one place of a stream. */
+  #chain(event: ParsedEvent, before: Hash | null, place: Partial<BundlePlace>): void {
+    const name = `${event.source}/${event.stream}`
+    const known = this.#streams.get(name)
+    if (known !== undefined && event.seq < known.next) this.#fault('stream_forked', place)
+    const leaf = before ?? (known?.next === event.seq ? known.leaf : null)
+    if (leaf !== null && (event.prev === undefined || !equalBytes(event.prev, leaf))) this.#fault('chain_broken', place)
+    this.#streams.set(name, { next: event.seq + 1, leaf: event.leafHash })
+  }
+
+  /** What is to be said of a batch when all its lines have been read. */
+  async #close(): Promise<void> {
+    const open = this.#open
+    this.#open = null
+    if (open === null) return
+    const { header, logIndex, tree, absent, lines, own } = open
+    const place = { ...this.#here(open.line), ...placeOf(open) }
+    if (lines === 0) absent.push([header.seq, header.seq + header.n - 1])
+    else if (tree.size < header.n) this.#add('batch_incomplete', place)
+    else if (!equalBytes(tree.root, header.root)) this.#add('batch_root_mismatch', place)
+    this.#parts.watch.batch(header, logIndex, absent)
+    // Of other sources' batches only the place in the log is shown, and nothing of them is said.
+    if (lines === 0) return
+    if (own === null) this.#check(header.source, header.signature, logIndex, place)
+    else await this.#register(own, header, logIndex, place)
+  }
+
+  async #register(event: ParsedEvent, header: BatchHeader, logIndex: number, place: BundlePlace): Promise<void> {
+    const registration = registrationIn(event)
+    const found: Registration | null = registration === 'fault' ? null : registration
+    if (registration === 'fault') this.#add('registration_invalid', place)
+    this.#check(header.source, header.signature, logIndex, place, found)
+    if (event.signature) this.#check(event.source, event.signature, logIndex, place, found)
+    if (registration === null) {
+      this.events += 1
+      this.#parts.watch.event(event, logIndex)
+      return
+    }
+    this.registrations += 1
+    if (found === null) return
+    // The next entry may depend on what this one registers.
+    const before = this.#parts.faults.count
+    await this.#settle()
+    const isSigned = this.#parts.faults.count === before
+    if (!isSigned || !this.#parts.keys.apply(found, event, logIndex, header.signature.kid))
+      this.#add('registration_invalid', place)
+  }
+
+  #check(
+    source: string,
+    signature: Signature,
+    logIndex: number,
+    place: BundlePlace,
+    registration: Registration | null = null,
+  ): void {
+    const { keys, checkSignature } = this.#parts
+    const found = keys.find(source, signature.kid, logIndex, registration)
+    if ('reason' in found) {
+      this.#add(found.reason, place)
+      return
+    }
+    const told = (isValid: boolean): void => {
+      if (isValid) this.signatures += 1
+      else this.#add('signature_invalid', place)
+    }
+    const answer = checkSignature(found.jwk, signature)
+    if (typeof answer === 'boolean') told(answer)
+    else this.#pending.push(answer.then(told))
+  }
+
+  async #settle(): Promise<void> {
+    const pending = this.#pending
+    this.#pending = []
+    await Promise.all(pending)
+  }
+
+  #parsed<T>(parse: () => T, reason: BundleReason, place: Partial<BundlePlace>): T | null {
+    try {
+      return parse()
+    } catch (error) {
+      if (!(error instanceof KillickError)) throw error
+      this.#parts.faults.add({ ...this.#here(), ...place, reason, code: error.code })
+      return null
+    }
+  }
+
+  #note(): void {
+    if (this.#parts.edges.has(this.size)) this.roots.set(this.size, this.root)
+  }
+
+  #here(line = this.#line): BundlePlace {
+    return { file: 'log.txt', line }
+  }
+
+  #fault(reason: BundleReason, place: Partial<BundlePlace> = {}): void {
+    this.#add(reason, { ...this.#here(), ...place })
+  }
+
+  #add(reason: BundleReason, place: BundlePlace): void {
+    this.#parts.faults.add({ ...place, reason })
+  }
+}
+
+const placeOf = ({ header: { source, stream, seq }, logIndex }: Open): Partial<BundlePlace> => ({
+  ...{ logIndex, source, stream, seq },
+})

@@ -1,0 +1,113 @@
+// `killick verify <bundle>`.
+import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
+import { chainOf } from '../../audit/chain.ts'
+import { SignatureChecker } from '../../audit/signatures.ts'
+import { type BundleVerdict, verifyBundle } from '../../bundle/index.ts'
+import { nodePrimitives } from '../../node/primitives.ts'
+import { readAnchors } from '../../verify/read-anchors.ts'
+import { openNodes } from '../../verify/rpc.ts'
+import { EXIT } from '../command.ts'
+import { inputError } from '../input.ts'
+import { ANY_CHAIN, type PinSet } from '../pins.ts'
+import { count, json, lines, out, own, paint, progress, type Text, text } from '../terminal.ts'
+import { type Backing, isPinned, pinnersOf, trustLines } from '../trust-words.ts'
+import { completenessLines, faultLines, scopeWords } from './words.ts'
+
+const FIRST_NAME = Buffer.from('manifest.json\0')
+
+/** Whether a file begins as bundles do. */
+export function isBundleFile(place: string): boolean {
+  try {
+    const handle = openSync(place, 'r')
+    try {
+      const head = Buffer.alloc(FIRST_NAME.length)
+      return readSync(handle, head) === head.length && head.equals(FIRST_NAME)
+    } finally {
+      closeSync(handle)
+    }
+  } catch {
+    // It is a URL, or stdin, or whoever opens it says what is wrong.
+    return false
+  }
+}
+
+/** @returns the exit code */
+export async function verifyBundleFile(file: string, pins: PinSet, asJson: boolean): Promise<number> {
+  const { logKeys, sourceKeys, logs, unplaced, rpcs } = pins
+  const nodes = await openNodes(rpcs)
+  const placed = unplaced ? [{ ...unplaced, chainId: (await chainOf(rpcs)) ?? ANY_CHAIN }] : logs
+  let seen = 0
+  const shown = progress(() => `${count(seen, 'event')} checked`)
+  const signatures = new SignatureChecker()
+  const stream = createReadStream(file, { highWaterMark: 1 << 20 })
+  const verdict = await verifyBundle(
+    stream,
+    {
+      ...{ logKeys, sourceKeys, logs: placed },
+      facts: (anchors) => (rpcs.length > 0 ? readAnchors({ anchors }, nodes) : Promise.resolve([])),
+    },
+    {
+      primitives: nodePrimitives,
+      checkSignature: (jwk, signature) => signatures.isValid(jwk, signature),
+      onProgress: ({ events }) => {
+        seen = events
+        shown.step()
+      },
+    },
+  )
+    .catch((error) => {
+      throw inputError(error, file)
+    })
+    .finally(shown.done)
+  out(asJson ? json(verdict) : report(verdict, backingOf(verdict, pins.by)))
+  if (verdict.outcome === 'failed' || verdict.completeness.verdict === 'incomplete') return EXIT.failed
+  return verdict.outcome === 'verified' && verdict.completeness.verdict === 'complete' ? EXIT.ok : EXIT.undecided
+}
+
+const COLOURS = { verified: 'green', failed: 'red', undecided: 'yellow' } as const
+
+function report(verdict: BundleVerdict, backing: readonly Backing[]): Text {
+  const { outcome, scope, events, entries, registrations, signatures, made, origin, size, missing, anchors } = verdict
+  const held = anchors.filter((anchor) => anchor.held).length
+  const whose = outcome !== 'failed' && backing.every(isPinned) ? `: ${pinnersOf(backing)}` : ''
+  return lines([
+    ...(scope ? [text`A bundle of ${scopeWords(scope)}`] : []),
+    ...(made ? [text`It says that it was made at ${made.at} from ${made.url}`] : []),
+    text`${count(events, 'event')}, ${count(registrations, 'registration')}, ${count(entries, 'entry').replace(/ys$/, 'ies')} of ${origin ?? 'a log'}, which has ${size ?? '?'}`,
+    text`${count(signatures, 'signature')} verified; ${held} of ${count(anchors.length, 'anchor')} confirmed by the chain`,
+    '',
+    ...faultLines(verdict),
+    ...(outcome === 'failed' ? [] : [trustLines(backing)]),
+    '',
+    text`${paint(['bold', COLOURS[outcome]], outcome === 'verified' ? 'GENUINE' : outcome.toUpperCase())}${whose}`,
+    ...(missing.length > 0
+      ? [own('Missing for "genuine":'), ...missing.map((each) => text`  · ${MISSING[each]}`)]
+      : []),
+    ...completenessLines(verdict.completeness, verdict),
+  ])
+}
+
+const MISSING: Readonly<Record<BundleVerdict['missing'][number], string>> = {
+  anchor: 'an anchor',
+  chain: 'an answer from the chain',
+  source_key: 'a pinned key of each source',
+  key_time: 'anchors that tell whether a pinned key was used in its time',
+  log_key: 'a pinned key of the log',
+  contract: 'a pinned contract that the chain confirms',
+}
+
+/** On whose word the keys and the contract rest. */
+function backingOf(verdict: BundleVerdict, by: PinSet['by']): Backing[] {
+  const { origin, sources, anchors, missing } = verdict
+  const word = { name: origin ?? 'the log' }
+  const isPinnedAll = sources.every(({ source, pinned }) => pinned || source === 'killick')
+  const held = anchors.filter((anchor) => anchor.held)
+  return [
+    { what: 'the keys of the sources', by: isPinnedAll ? { pinned: by.sourceKeys } : word },
+    { what: 'the log’s key', by: missing.includes('log_key') ? word : { pinned: by.logKeys } },
+    {
+      what: 'the contract',
+      by: held.length === 0 ? 'nobody' : held.some(({ pinned }) => pinned) ? { pinned: by.logs } : word,
+    },
+  ]
+}

@@ -1,0 +1,102 @@
+// `killick replay`: plays a recorded session, step by step, and says the hash of what it played.
+import type { Api } from '../../audit/api.ts'
+import { KillickError } from '../../core/errors.ts'
+import { accessOf, openAccess } from '../access.ts'
+import { type Command, EXIT, readArgs, UsageError } from '../command.ts'
+import { readPins } from '../pins.ts'
+import { REPLAY } from '../table/replay.ts'
+import { outDrained } from '../terminal.ts'
+import { lookBetween } from './between.ts'
+import { listSession, oldestFirst, type Pages } from './list.ts'
+import { Pace, speedOf } from './pace.ts'
+import { Played } from './played.ts'
+import { gapJson, gapLine, head, stepJson, stepLine } from './print.ts'
+import { type ProveStep, provenByProof, provenByWord, withProofs } from './proofs.ts'
+import type { SessionRow } from './rows.ts'
+import { Scan, type StreamPart } from './scan.ts'
+
+export const replay: Command = {
+  run: async (args) => {
+    const given = readArgs(REPLAY, args)
+    const { values, positionals } = given
+    const session = positionals[0]!.trim()
+    if (session === '') throw new UsageError('The name of the session is empty')
+    const speed = speedOf(values.speed, process.stdout.isTTY === true && !values.json)
+    const pins = values.verify ? readPins(given) : null
+    const api = openAccess(accessOf(REPLAY, given))
+    const scan = new Scan()
+    const pages = await listSession(api, { session, source: values.source, stream: values.stream }, (row) =>
+      scan.take(row),
+    )
+    const parts = chosen(scan, session)
+    const prove = pins === null ? await provenByWord(api) : await provenByProof(api, pins)
+    const pace = new Pace(speed)
+    const played = new Played(session, parts, scan, pins !== null)
+    try {
+      for (const part of parts) {
+        // A part that is one of several has pages of its own: so it is played whole, and no other is kept in memory.
+        const own = parts.length === 1 ? pages : await listSession(api, { session, ...part }, () => {})
+        await playPart({ api, session, part, pages: own, prove, pace, played, asJson: values.json })
+        if (pace.isStopped) break
+      }
+    } finally {
+      pace.close()
+    }
+    await outDrained(values.json ? played.json(pace.isStopped) : played.report(pace.isStopped))
+    return pace.isStopped ? EXIT.interrupted : played.exit
+  },
+}
+
+/** The streams to play. @throws KillickError `session_unknown`, `session_ambiguous` */
+function chosen(scan: Scan, session: string): StreamPart[] {
+  const parts = scan.parts()
+  if (!scan.isNamed)
+    throw new KillickError(
+      'session_unknown',
+      `No event names a session ${session}: killick search --action mcp.session.start lists the sessions of a recorder`,
+      { session },
+    )
+  const sources = new Set(parts.map(({ source }) => source))
+  if (sources.size > 1) {
+    const found = parts.map(({ source, stream, steps }) => ({ source, stream, steps }))
+    const list = [...sources].join(', ')
+    throw new KillickError(
+      'session_ambiguous',
+      `Several sources have events of a session ${session}: choose one with --source, of ${list}`,
+      { session, found },
+    )
+  }
+  return parts
+}
+
+type Part = {
+  readonly api: Api
+  readonly session: string
+  readonly part: StreamPart
+  readonly pages: Pages
+  readonly prove: ProveStep
+  readonly pace: Pace
+  readonly played: Played
+  readonly asJson: boolean
+}
+
+async function playPart({ api, session, part, pages, prove, pace, played, asJson }: Part): Promise<void> {
+  if (!asJson) await outDrained(head(session, part))
+  const width = String(played.steps + part.steps).length
+  let before: SessionRow | null = null
+  const steps = withProofs(oldestFirst(api, pages, session), prove)
+  for (;;) {
+    const next = await pace.orStop(steps.next())
+    if (next === null || next.done) return
+    const { row, proof } = next.value
+    const between = await pace.orStop(lookBetween(before, row, session, played.isVerifying ? api : null))
+    if (between === null) return
+    await pace.until(row.event?.time ?? null)
+    if (pace.isStopped) return
+    played.between(between)
+    for (const gap of between.gaps) await outDrained(asJson ? gapJson(gap, part) : gapLine(gap, width))
+    const numbered = played.take(row, proof, part)
+    await outDrained(asJson ? stepJson(numbered) : stepLine(numbered, width))
+    before = row
+  }
+}

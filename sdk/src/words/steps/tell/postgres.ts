@@ -1,0 +1,58 @@
+/** What a database is asked. */
+import { isObject, type JsonObject, type JsonValue } from '../../../core/json.ts'
+import { member, said, shown, type Teller, type ToldStep, targetOf } from '../parts.ts'
+
+/** The statement; of one that is too long its beginning. */
+const statementOf: Teller = (event, { role, known: { function: oid } }) => {
+  const { statement } = event.fields
+  const denied: ToldStep = role === 'denial' ? ['asked, and was not let: '] : []
+  if (typeof statement === 'string') return [...denied, said(statement)]
+  const [begin, bytes] = [member(statement, 'begin'), member(statement, 'bytes')]
+  if (typeof begin === 'string' && typeof bytes === 'number')
+    return [...denied, 'a statement of ', `${bytes.toLocaleString('en')} bytes: `, said(begin)]
+  if (oid !== undefined) return [...denied, 'calls the function ', shown(oid)]
+  return [...denied, (event.missing ?? 0) > 0 ? 'a statement that is not shown' : 'a statement without a text']
+}
+
+const parametersOf = (parameters: JsonValue | undefined): ToldStep =>
+  Array.isArray(parameters) && parameters.length > 0 ? [' with ', shown(parameters)] : []
+
+const resultOf = ({ tag, rows }: JsonObject): ToldStep => [
+  ...(typeof tag === 'string' ? [said(tag)] : ['done']),
+  ...(typeof rows === 'number' ? [`, ${rows.toLocaleString('en')} ${rows === 1 ? 'row' : 'rows'}`] : []),
+]
+
+const answer: Teller = ({ fields: { error } }, { known }) => {
+  const message = member(error, 'message')
+  if (typeof message === 'string')
+    return ['error ', ...(typeof known.sqlstate === 'string' ? [said(known.sqlstate), ' '] : []), said(message)]
+  const { outcomes, results } = known
+  const list = [outcomes, results].find((each) => Array.isArray(each))
+  if (!Array.isArray(list)) return known.tag === undefined && known.rows === undefined ? ['answer'] : resultOf(known)
+  const told = list
+    .slice(0, 3)
+    .flatMap((each, i): ToldStep => [i === 0 ? '' : '; ', ...resultOf(isObject(each) ? each : {})])
+  return [...told, ...(list.length > 3 ? [` and ${list.length - 3} more`] : [])]
+}
+
+export const POSTGRES: Readonly<Record<string, Teller>> = {
+  'postgres.session.start': (event, { known: { authentication } }) => [
+    'connects to ',
+    targetOf(event, 'database'),
+    ...(typeof authentication === 'string' ? [', by ', said(authentication)] : []),
+  ],
+  'postgres.session.end': (_, { known: { by } }) => [
+    'the session ends',
+    ...(typeof by === 'string' ? [', by ', said(by)] : []),
+  ],
+  'postgres.session.refused': (event) => ['is not let in to ', targetOf(event, 'database')],
+  'postgres.statement': (event, step) => [
+    ...statementOf(event, step),
+    ...parametersOf(event.fields.parameters),
+    ...(step.known.isFullyKnown === false ? [' (its effect is not fully known)'] : []),
+  ],
+  'postgres.statement.result': answer,
+  'postgres.function': (event, step) => [...statementOf(event, step), ...parametersOf(event.fields.parameters)],
+  'postgres.function.result': answer,
+  'postgres.cancel': () => ['asks to cancel what is under way'],
+}

@@ -1,0 +1,151 @@
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ChangesConfig, ChangesRecorder, checkChangesConfig, setupChanges } from '@killick/gateway'
+import { generateKey, openAuditLog, writeKeyFile } from '@killick/sdk'
+import { type JsonObject, type ParsedEvent, parseEvent } from '@killick/sdk/core'
+import pg from 'pg'
+import { expect, onTestFinished } from 'vitest'
+import { type Cluster, startCluster } from '../../../anchor-service/src/database/embedded/cluster.ts'
+import { NOWHERE } from '../support.ts'
+
+/** A PostgreSQL of its own whose log can be decoded: its folder, and how to come in. */
+export type LogicalPostgres = {
+  readonly folder: string
+  /** URL of a fresh database. */
+  database(): Promise<string>
+  query(sql: string): Promise<pg.QueryResult>
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+export async function startLogical(): Promise<LogicalPostgres> {
+  const folder = mkdtempSync(join(tmpdir(), 'killick-changes-pg-'))
+  let cluster: Cluster = await startCluster(folder)
+  let made = 0
+  const query = async (sql: string) => {
+    const client = new pg.Client({ connectionString: await cluster.databaseUrl('postgres') })
+    await client.connect()
+    try {
+      return await client.query(sql)
+    } finally {
+      await client.end()
+    }
+  }
+  const { username, password } = new URL(await cluster.databaseUrl('postgres'))
+  await query(`set scram_iterations = 1; alter role ${username} password '${password}'`)
+  const restart = async () => {
+    await cluster.close()
+    cluster = await startCluster(folder)
+  }
+  appendFileSync(
+    join(folder, 'postgres', 'postgresql.auto.conf'),
+    "wal_level = 'logical'\nmax_replication_slots = 40\n",
+  )
+  await restart()
+  return {
+    ...{ folder, query, restart },
+    database: () => cluster.databaseUrl(`changes_${++made}`),
+    async stop() {
+      await cluster.close()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: tests look into it
+export type Told = any
+
+export type World = {
+  readonly folder: string
+  readonly url: string
+  readonly client: pg.Client
+  readonly config: (more?: JsonObject) => ChangesConfig
+  readonly settings: JsonObject
+  /** Runs a recorder in this process. */
+  start(more?: JsonObject, options?: { acceptGap?: boolean }): Promise<ChangesRecorder>
+  /** Stops it when it has recorded everything that was committed so far. */
+  finish(recorder: ChangesRecorder): Promise<void>
+  /** Everything recorded, in order; no recorder may run. */
+  events(): Promise<Told[]>
+  readonly said: string[]
+}
+
+let worlds = 0
+
+/** A database with tables, a key, a spool and a configuration. Nothing leaves the spool, so all of it can be read there. */
+export async function world(postgres: LogicalPostgres, tables: string, more: JsonObject = {}): Promise<World> {
+  const folder = mkdtempSync(join(tmpdir(), 'killick-changes-'))
+  const url = await postgres.database()
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(tables)
+  await writeKeyFile(join(folder, 'key.json'), generateKey())
+  const slot = `killick_${++worlds}`
+  const settings: JsonObject = {
+    ...{ url: NOWHERE, source: 'ledger-db', key: 'key.json', spool: 'spool', database: url, slot },
+    ...more,
+    limits: { drainMs: 0, ...(more.limits as JsonObject) },
+  }
+  const said: string[] = []
+  const running = new Set<ChangesRecorder>()
+  const config = (changed: JsonObject = {}) => checkChangesConfig({ ...settings, ...changed }, folder)
+  await setupChanges(config(), () => {}, { force: true })
+  onTestFinished(async () => {
+    for (const recorder of running) await recorder.close().catch(() => {})
+    await client.query(
+      'select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active',
+      [slot],
+    )
+    await client.end()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return {
+    ...{ folder, url, client, config, settings, said },
+    async start(changed = {}, options = {}) {
+      const recorder = await ChangesRecorder.start(config(changed), { say: (text) => said.push(text), ...options })
+      running.add(recorder)
+      return recorder
+    },
+    async finish(recorder) {
+      const failed = recorder.ended.then(() => Promise.reject(new Error('it has ended before')))
+      await Promise.race([caughtUp(client, slot), failed])
+      failed.catch(() => {})
+      await recorder.close()
+      running.delete(recorder)
+    },
+    events: () => eventsIn(folder),
+  }
+}
+
+/** Resolves when the slot has nothing left to say of what is committed now. */
+export async function caughtUp(client: pg.Client, slot: string): Promise<void> {
+  const { rows } = await client.query('select pg_current_wal_insert_lsn()::text as lsn')
+  await expect
+    .poll(
+      async () => {
+        const { rows: at } = await client.query(
+          'select confirmed_flush_lsn >= $1::pg_lsn as is_done from pg_replication_slots where slot_name = $2',
+          [rows[0].lsn, slot],
+        )
+        return at[0]?.is_done
+      },
+      { interval: 30 },
+    )
+    .toBe(true)
+}
+
+/** Everything in the spool of a folder, in order. */
+export async function eventsIn(folder: string): Promise<Told[]> {
+  const found: ParsedEvent[] = []
+  const spool = await openAuditLog({
+    ...{ url: NOWHERE, source: 'ledger-db', key: join(folder, 'key.json'), spool: join(folder, 'spool') },
+    onError: () => {},
+    onFound: (event) => void found.push(parseEvent(event)),
+  })
+  await spool.close({ timeoutMs: 0 })
+  return found.map(({ id, fields }) => ({ id, ...fields }))
+}
+
+export const ofAction = (events: readonly Told[], action: string): Told[] =>
+  events.filter((event) => event.action === action)

@@ -1,0 +1,371 @@
+// Bundles of a real ledger with a real chain: made by the command, checked by command and library, and damaged in every way.
+import { createHash } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type BundleTrust, type BundleVerdict, type CheckSignature, verifyBundle } from '@killick/sdk/bundle'
+import { verifySignature } from '@killick/sdk/core'
+import { readAnchors } from '@killick/sdk/verify'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { printTrailer } from '../../../sdk/src/bundle/manifest.ts'
+import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
+import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
+import { newSigner, Producer, post, sampleEvent } from '../../anchor-service/support/producer.ts'
+import { call, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { type LocalChain, startChain } from '../../support/local-chain.ts'
+import { killick } from '../cli/support.ts'
+
+const [ALPHA, BETA] = ['alpha', 'beta']
+const signers = { [ALPHA]: newSigner(), [BETA]: newSigner() }
+const producers: Producer[] = []
+
+let folder: string
+let chain: LocalChain
+let service: TestService
+let env: Record<string, string>
+let pins: string[]
+let trust: BundleTrust
+/** Block times of the anchors between the three parts of the ledger, s. */
+const times: number[] = []
+
+const file = (name: string) => join(folder, name)
+const bundle = (name: string, ...options: string[]) =>
+  killick(['bundle', '--out', file(name), '--json', ...options], { env })
+const verified = async (bytes: Uint8Array, given: BundleTrust = trust): Promise<BundleVerdict> =>
+  verifyBundle(chunksOf(bytes), given, { primitives: nodePrimitives, checkSignature })
+
+/** A signature that was checked is not checked again: bundles are damaged in a thousand ways, and most of them stays. */
+const checked = new Map<string, boolean>()
+const checkSignature: CheckSignature = (jwk, { kid, input, bytes }) => {
+  const key = `${kid} ${createHash('sha256').update(input).update(bytes).digest('hex')}`
+  const known = checked.get(key)
+  if (known !== undefined) return known
+  const answer = verifySignature(jwk, input, bytes)
+  checked.set(key, answer)
+  return answer
+}
+
+async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += 10_007) yield bytes.subarray(at, at + 10_007)
+}
+
+/** Batches of both sources by turns, some with events that are ours to hide in a smaller bundle. */
+async function handIn(sizes: readonly number[]): Promise<void> {
+  for (const [i, n] of sizes.entries()) {
+    const producer = producers[i % producers.length]!
+    const batch = await producer.batch(Array.from({ length: n }, (_, k) => sampleEvent(producer.seq + k)))
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+}
+
+async function anchored(): Promise<number> {
+  const size = Number((await call(service.url, '/checkpoint')).text.split('\n')[1])
+  return vi.waitUntil(
+    async () => {
+      const { json } = await call(service.url, '/v1/anchors?limit=500')
+      const own = json.anchors.find(
+        (each: { size: number; state: string }) => each.size >= size && each.state !== 'sent',
+      )
+      return own?.time ?? null
+    },
+    { timeout: 60_000, interval: 50 },
+  )
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'killick-bundle-'))
+  chain = await startChain()
+  const contract = await chain.deployAnchorLog()
+  service = await testService({
+    KILLICK_RPC_URL: chain.url,
+    KILLICK_CONTRACT: contract,
+    KILLICK_CHAIN_KEY: await chain.newKey(),
+    KILLICK_ANCHOR_INTERVAL_MS: '200',
+    KILLICK_CONFIRMATIONS: '1',
+  })
+  env = { KILLICK_URL: service.url, KILLICK_TOKEN: READER }
+  for (const [name, { jwk }] of Object.entries(signers)) {
+    await register(service.url, name, [{ jwk }])
+    writeFileSync(file(`${name}.json`), JSON.stringify(jwk))
+  }
+  producers.push(
+    new Producer(ALPHA, signers[ALPHA]!, 'a-1'),
+    new Producer(BETA, signers[BETA]!, 'b-1'),
+    new Producer(ALPHA, signers[ALPHA]!, 'a-2'),
+  )
+  for (const sizes of [
+    [3, 2, 1, 5],
+    [1, 4, 8, 2, 1, 3],
+    [2, 2, 9, 1],
+  ]) {
+    await handIn(sizes)
+    times.push(await anchored())
+  }
+  const { json } = await call(service.url, '/v1/anchors?limit=1')
+  const { chainId, logId } = json.anchors[0]
+  const logs = [{ chainId, contract: contract.toLowerCase(), logId }]
+  trust = {
+    ...{ logKeys: [service.vkey], logs },
+    sourceKeys: Object.entries(signers).map(([source, { jwk }]) => ({ source, jwk })),
+    facts: (anchors) => readAnchors({ anchors }, [chain.url]),
+  }
+  const keys = Object.keys(signers).flatMap((name) => ['--source-key', `${name}=${file(`${name}.json`)}`])
+  pins = ['--rpc', chain.url, '--contract', contract, '--log-id', logId, '--log-key', service.vkey, ...keys]
+}, 120_000)
+
+afterAll(async () => {
+  await service?.stop()
+  await chain?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+describe('killick bundle', () => {
+  test('all of a source: genuine and complete, and says so with the times', async () => {
+    const { code, out, err } = await bundle('all.bundle', '--source', ALPHA)
+    expect([code, err]).toEqual([0, ''])
+    expect(JSON.parse(out)).toMatchObject({ scope: { kind: 'source', source: ALPHA, from: 0 } })
+    const told = await killick(['verify', file('all.bundle'), ...pins])
+    expect([told.code, told.err]).toEqual([0, ''])
+    expect(told.out).toMatch(/^GENUINE: pinned by you$/m)
+    expect(told.out).toMatch(/^COMPLETE: all entries of the log in this range are there/m)
+    expect(told.out).toContain('2 streams of 2 have not ended')
+    const verdict = await verified(readFileSync(file('all.bundle')))
+    expect(verdict).toMatchObject({ outcome: 'verified', faultCount: 0, missing: [] })
+    const { count } = (await call(service.url, `/v1/events?source=${ALPHA}&limit=500`)).json.events.reduce(
+      (sum: { count: number }) => ({ count: sum.count + 1 }),
+      { count: 0 },
+    )
+    expect(verdict.events).toBe(count)
+  })
+
+  test('of a period: from the last anchor before it to the first one after it', async () => {
+    const iso = (seconds: number) => new Date(1000 * seconds).toISOString()
+    const period = ['--source', ALPHA, '--from', iso(times[0]!), '--to', iso(times[1]!)]
+    expect((await bundle('middle.bundle', ...period)).code).toBe(0)
+    const verdict = await verified(readFileSync(file('middle.bundle')))
+    expect(verdict.outcome).toBe('verified')
+    const { from, to } = verdict.scope as { from: number; to: number }
+    expect(from).toBeGreaterThan(0)
+    expect(to).toBeLessThan(verdict.size!)
+    expect(verdict.completeness).toMatchObject({ verdict: 'complete', after: iso(times[0]!), by: iso(times[1]!) })
+    // Nobody has asked the chain: the range is whole, and how far it reaches is open.
+    const unasked = await verified(readFileSync(file('middle.bundle')), { ...trust, facts: undefined })
+    expect(unasked).toMatchObject({ outcome: 'undecided', missing: ['chain', 'contract'] })
+    expect(unasked.completeness).toMatchObject({ verdict: 'open', after: null, by: null })
+    // A period that reaches beyond the last anchor.
+    expect((await bundle('late.bundle', '--source', ALPHA, '--from', iso(times[0]!), '--to', '2099-01-01')).code).toBe(
+      0,
+    )
+    expect((await verified(readFileSync(file('late.bundle')))).completeness.verdict).toBe('open')
+  })
+
+  test('of a stream: places without a gap; of a search: as the index says', async () => {
+    const stream = ['--source', ALPHA, '--stream', 'a-1']
+    expect((await bundle('stream.bundle', ...stream)).code).toBe(0)
+    expect((await verified(readFileSync(file('stream.bundle')))).completeness).toMatchObject({
+      verdict: 'complete',
+      streams: 1,
+    })
+    // A part of it, whose batches are carried in part.
+    expect((await bundle('part.bundle', ...stream, '--first', '2', '--last', '5')).code).toBe(0)
+    const part = await verified(readFileSync(file('part.bundle')))
+    expect(part).toMatchObject({ outcome: 'verified', events: 4, completeness: { verdict: 'complete' } })
+    expect(readFileSync(file('part.bundle'), 'latin1')).toMatch(/^N \d+ /m)
+    // More than there is.
+    expect((await bundle('more.bundle', ...stream, '--last', '500')).code).toBe(0)
+    const more = await killick(['verify', file('more.bundle'), ...pins])
+    expect(more.code).toBe(1)
+    expect(more.out).toMatch(
+      /^NOT COMPLETE: something of it is not in the bundle\n {2}· missing: events \d+ to 500 of stream a-1 of alpha$/m,
+    )
+    expect((await bundle('search.bundle', '--actor', 'u-1')).code).toBe(0)
+    const search = await killick(['verify', file('search.bundle'), ...pins])
+    expect(search.code).toBe(3)
+    expect(search.out).toMatch(/^AS THE INDEX SAYS: /m)
+  })
+
+  test('what cannot be made is said, and no file is left', async () => {
+    expect((await bundle('none.bundle', '--actor', 'nobody')).out).toContain('bundle_empty')
+    expect(existsSync(file('none.bundle'))).toBe(false)
+    expect(existsSync(file('none.bundle.part'))).toBe(false)
+    const { out, code } = await bundle('all.bundle', '--source', ALPHA)
+    expect([code, out]).toEqual([2, expect.stringContaining('exists already and was not overwritten')])
+    expect((await bundle('x.bundle')).out).toContain('at least --source')
+    expect((await bundle('x.bundle', '--source', ALPHA, '--first', '3')).out).toContain('--stream')
+  })
+
+  test('takes less than a third of the bytes for each event that proofs take', async () => {
+    const { events } = (await call(service.url, `/v1/events?source=${ALPHA}&limit=20`)).json
+    let bytes = 0
+    for (const { id } of events) bytes += (await call(service.url, `/v1/proofs/${id}`)).text.length
+    const verdict = await verified(readFileSync(file('all.bundle')))
+    expect(statSync(file('all.bundle')).size / verdict.events).toBeLessThan(bytes / events.length / 3)
+  })
+})
+
+/** Whose batch header a line is. */
+const sourceOf = (line: string): string | null =>
+  line.startsWith('H ') ? JSON.parse(Buffer.from(line.split('.')[1]!, 'base64url').toString()).iss : null
+
+/** The files of a bundle, as an attacker takes them apart and puts them together again, with a trailer that fits. */
+function unpack(name: string): { manifest: string; lines: string[] } {
+  const bytes = readFileSync(file(name))
+  const at = (start: number) => Number.parseInt(bytes.toString('latin1', start + 124, start + 135), 8)
+  const first = at(0)
+  const second = 512 + first + tarPadding(first).length
+  return {
+    manifest: bytes.toString('utf8', 512, 512 + first),
+    lines: bytes
+      .toString('latin1', second + 512, second + 512 + at(second))
+      .split('\n')
+      .slice(0, -1),
+  }
+}
+
+function pack(manifest: string, lines: readonly string[]): Buffer {
+  const log = lines.map((line) => `${line}\n`).join('')
+  const of = (letter: string) => lines.filter((line) => line.startsWith(letter)).length
+  const hash = (text: string) => createHash('sha256').update(text).digest('hex')
+  const files = { 'manifest.json': hash(manifest), 'log.txt': hash(log) }
+  const trailer = printTrailer({ entries: of('H'), events: of('E'), files })
+  const part = (name: string, text: string) => {
+    const bytes = Buffer.from(text)
+    return [tarHeader(name, bytes.length), bytes, tarPadding(bytes.length)]
+  }
+  return Buffer.concat([
+    ...part('manifest.json', manifest),
+    ...part('log.txt', log),
+    ...part('trailer.json', trailer),
+    TAR_END,
+  ])
+}
+
+describe('a damaged bundle is never called complete', () => {
+  /** Without the chain, which has nothing to do with it. */
+  const judge = (bytes: Uint8Array) => verified(bytes, { ...trust, facts: undefined })
+  const isTold = ({ outcome, completeness, faults }: BundleVerdict) =>
+    (outcome === 'failed' && completeness.verdict === 'not_judged' && faults.length > 0) ||
+    (completeness.verdict === 'incomplete' && completeness.gaps.length > 0)
+
+  test('put together as it was, it is complete', async () => {
+    const { manifest, lines } = unpack('all.bundle')
+    expect(pack(manifest, lines).equals(readFileSync(file('all.bundle')))).toBe(true)
+    expect((await judge(pack(manifest, lines))).completeness.verdict).toBe('complete')
+  })
+
+  test.each(['all.bundle', 'part.bundle', 'middle.bundle'])(
+    '%s: lines dropped, doubled, swapped or altered, with a trailer that fits',
+    async (name) => {
+      const { manifest, lines } = unpack(name)
+      // Where keys are pinned, a registration is not needed: a bundle without one is another bundle, and complete as well.
+      const isRegistration = (line: string, i: number) => line.startsWith('E ') && sourceOf(lines[i - 1]!) === 'killick'
+      const damages: [string, string[]][] = lines.flatMap((line, i) => {
+        const other = lines[i + 1]
+        const middle = 2 + ((line.length - 2) >> 1)
+        const altered = `${line.slice(0, middle)}${line[middle] === 'A' ? 'B' : 'A'}${line.slice(middle + 1)}`
+        const all: [string, string[]][] = [
+          ...(isRegistration(line, i) ? [] : [[`without line ${i + 1}`, lines.toSpliced(i, 1)] as [string, string[]]]),
+          [`line ${i + 1} twice`, lines.toSpliced(i, 0, line)],
+          [`line ${i + 1} altered`, lines.with(i, altered)],
+          [`line ${i + 1} cut`, lines.with(i, line.slice(0, -1))],
+        ]
+        if (other !== undefined)
+          all.push([`lines ${i + 1} and ${i + 2} swapped`, lines.with(i, other).with(i + 1, line)])
+        return all
+      })
+      const unseen: string[] = []
+      for (const [what, damaged] of damages) if (!isTold(await judge(pack(manifest, damaged)))) unseen.push(what)
+      expect(unseen).toEqual([])
+      expect(damages.length).toBeGreaterThan(30)
+    },
+  )
+
+  test('the events of a batch left out, with its signed root in their place', async () => {
+    const { manifest, lines } = unpack('all.bundle')
+    const unseen: number[] = []
+    for (const [i, line] of lines.entries()) {
+      if (!line.startsWith('H ')) continue
+      let end = i + 1
+      while (lines[end]?.startsWith('E ')) end += 1
+      if (end === i + 1) continue
+      const verdict = await judge(pack(manifest, lines.toSpliced(i + 1, end - i - 1)))
+      if (sourceOf(line) === ALPHA && !isTold(verdict)) unseen.push(i)
+    }
+    expect(unseen).toEqual([])
+  })
+
+  test('a field taken out of an event is said, and the event stays', async () => {
+    const { manifest, lines } = unpack('all.bundle')
+    const at = lines.findLastIndex((line) => line.startsWith('E '))
+    const parts = lines[at]!.split('~')
+    const verdict = await judge(pack(manifest, lines.with(at, parts.toSpliced(1, 1).join('~'))))
+    expect(verdict.completeness).toMatchObject({ verdict: 'complete', partlyHidden: 1 })
+  })
+
+  test('bytes cut off, turned over or put behind', async () => {
+    const whole = readFileSync(file('all.bundle'))
+    const unseen: string[] = []
+    const look = async (what: string, bytes: Uint8Array) => {
+      const verdict = await judge(bytes).catch((error) => error.code as string)
+      if (typeof verdict === 'string' ? !/^(bundle|json)_/.test(verdict) : !isTold(verdict)) unseen.push(what)
+    }
+    for (let at = 0; at < whole.length; at += 997) await look(`cut at ${at}`, whole.subarray(0, at))
+    for (let at = 5; at < whole.length; at += 1_511) {
+      const turned = Buffer.from(whole)
+      turned[at]! ^= 1
+      await look(`bit at ${at}`, turned)
+    }
+    await look('a byte more', Buffer.concat([whole, Buffer.alloc(1)]))
+    await look('twice', Buffer.concat([whole, whole]))
+    expect(unseen).toEqual([])
+  })
+
+  test('other files, other names, another version', async () => {
+    const { manifest, lines } = unpack('part.bundle')
+    const good = pack(manifest, lines)
+    const renamed = Buffer.from(good)
+    const header = Buffer.from(tarHeader('manifest.json', Buffer.byteLength(manifest)))
+    for (const name of ['/etc/passwd', '../x', 'Manifest.json', 'other.json']) {
+      header.fill(0, 0, 100).write(name, 0)
+      header.copy(renamed, 0)
+      await expect(judge(renamed)).rejects.toMatchObject({ code: 'bundle_malformed' })
+    }
+    const later = manifest.replace('killick-bundle/1', 'killick-bundle/2')
+    await expect(judge(pack(later, lines))).rejects.toMatchObject({ code: 'bundle_version' })
+    await expect(judge(Buffer.alloc(0))).rejects.toMatchObject({ code: 'bundle_malformed' })
+    await expect(judge(Buffer.alloc(1 << 20))).rejects.toMatchObject({ code: 'bundle_malformed' })
+    const huge = Buffer.concat([tarHeader('manifest.json', 8 ** 11 - 1), Buffer.alloc(1 << 16)])
+    await expect(judge(huge)).rejects.toMatchObject({ code: 'bundle_malformed' })
+  })
+
+  test('an anchor that the chain does not hold, a checkpoint and keys that are not the pinned ones', async () => {
+    const { manifest, lines } = unpack('all.bundle')
+    const told = JSON.parse(manifest)
+    const last = told.anchors.length - 1
+    const forged = {
+      ...told,
+      anchors: told.anchors.with(last, { ...told.anchors[last], time: told.anchors[last].time + 1 }),
+    }
+    const print = (value: object) => `${JSON.stringify(value, null, 1)}\n`
+    expect(await verified(pack(print(forged), lines))).toMatchObject({
+      outcome: 'failed',
+      faults: [{ reason: 'anchor_denied' }],
+    })
+    const elsewhere = {
+      ...told,
+      anchors: told.anchors.with(last, { ...told.anchors[last], size: told.anchors[last].size - 1 }),
+    }
+    expect((await judge(pack(print(elsewhere), lines))).faults.map(({ reason }) => reason)).toContain('anchor_mismatch')
+    const other = await judge(
+      pack(print({ ...told, checkpoint: told.checkpoint.replace(/\n— (\S+) \S\S/, '\n— $1 AA') }), lines),
+    )
+    expect(other.faults.map(({ reason }) => reason)).toContain('note_invalid')
+    const foreign = { ...trust, facts: undefined, sourceKeys: [{ source: ALPHA, jwk: newSigner().jwk }] }
+    const keys = await verified(pack(manifest, lines), foreign)
+    expect(new Set(keys.faults.map(({ reason }) => reason))).toEqual(new Set(['pin_mismatch']))
+    const unpinned = await verified(pack(manifest, lines), { facts: trust.facts })
+    expect(unpinned).toMatchObject({ outcome: 'undecided', missing: ['source_key', 'log_key', 'contract'] })
+    expect(unpinned.completeness.verdict).toBe('complete')
+  })
+})

@@ -1,0 +1,365 @@
+// `killick replay` of sessions that real recorders recorded, against service, PostgreSQL and chain.
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import {
+  type AuditLog,
+  generateKey,
+  openAuditLog,
+  type PrivateJwk,
+  publicJwk,
+  type Recorded,
+  writeKeyFile,
+} from '@killick/sdk'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { alterToken, numberOf, partsOf, swapAt } from '../../anchor-service/support/packs.ts'
+import { call, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { begin, world } from '../../gateway/mcp/support.ts'
+import { type LocalChain, startChain } from '../../support/local-chain.ts'
+import { killick } from './support.ts'
+
+const PROGRAM = fileURLToPath(new URL('../../../sdk/src/cli/main.ts', import.meta.url))
+const EVIL = 'a\u001b[2J\u202eb'
+/** Sessions of one recorder whose events lie between each other's in its stream. */
+const [MANY, FEW, CUT] = ['10000000-0000-4000-8000-000000000001', '10000000-0000-4000-8000-000000000002', 'cut']
+const STEPS = 230
+
+let folder: string
+let chain: LocalChain
+let service: TestService
+let env: Record<string, string>
+let pins: string[]
+let mixed: AuditLog
+
+/** Events of a recorder of databases, as `killick-gateway postgres` forms them. */
+const statement = (session: string, known: object, more: object = {}) => ({
+  action: 'postgres.statement',
+  actor: { type: 'database-user', id: 'app' },
+  targets: [
+    { type: 'database', id: 'billing' },
+    { type: 'session', id: session },
+  ],
+  context: { session },
+  metadata: { postgres: { mode: 'strict', ...known } },
+  ...more,
+})
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'killick-replay-'))
+  chain = await startChain()
+  const contract = await chain.deployAnchorLog()
+  service = await testService({
+    KILLICK_RPC_URL: chain.url,
+    KILLICK_CONTRACT: contract,
+    KILLICK_CHAIN_KEY: await chain.newKey(),
+    KILLICK_ANCHOR_INTERVAL_MS: '200',
+    KILLICK_CONFIRMATIONS: '1',
+  })
+  env = { KILLICK_URL: service.url, KILLICK_TOKEN: READER }
+  const keys = { db: generateKey(), ops: generateKey() }
+  for (const [name, key] of Object.entries(keys)) {
+    await register(service.url, name, [{ jwk: publicJwk(key) }])
+    await writeKeyFile(join(folder, `${name}.json`), key)
+  }
+  const sending = { url: service.url, logKey: service.vkey }
+  mixed = await openAuditLog({
+    ...sending,
+    source: 'db',
+    key: keys.db,
+    spool: join(folder, 'db'),
+    fields: ['statement'],
+  })
+  const few: Promise<Recorded>[] = []
+  const recorded = Array.from({ length: STEPS }, (_, n) => {
+    if (n % 50 === 0 && n < 200)
+      few.push(mixed.record(statement(FEW, { kind: 'intent', isOpen: true }, { statement: `select ${n}` })))
+    return mixed.record(statement(MANY, { kind: 'intent', n, ...(n === 0 && { isOpen: true }) }))
+  })
+  await Promise.all(recorded)
+  // One for two: answers of a session that came close together.
+  const outcomes = (await Promise.all(few)).slice(0, 2).map(({ id }) => ({ intent: id, tag: 'SELECT 1', rows: 1 }))
+  const known = { kind: 'outcome', state: 'answered', outcomes }
+  await mixed.record({ ...statement(FEW, known), action: 'postgres.statement.result', outcome: 'success' })
+  await mixed.flush()
+  const { json: log } = await call(service.url, '/v1/log')
+  const logId = log.targets[0].logId
+  pins = ['--rpc', chain.url, '--contract', contract, '--log-id', logId, '--log-key', service.vkey]
+  pins.push('--source-key', `db=${JSON.stringify(publicJwk(keys.db))}`)
+}, 60_000)
+
+afterAll(async () => {
+  await mixed?.close({ timeoutMs: 0 })
+  await service?.stop()
+  await chain?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const replay = (args: string[]) => killick(['replay', ...args], { env })
+// biome-ignore lint/suspicious/noExplicitAny: each test looks for what it expects
+type Line = any
+const parsed = (out: string): Line[] =>
+  out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+const hashOf = (tokens: readonly string[]) =>
+  createHash('sha256')
+    .update(tokens.map((token) => `${token}\n`).join(''))
+    .digest('hex')
+/** What follows the state of each step. */
+const told = (out: string) => [...out.matchAll(/^ *\d+ {2}[+-]\S+ {2}(?:[✓✗–] )?\w+ +(.*)$/gm)].map(([, line]) => line!)
+
+test('an agent’s session: each call with what came of it, and its hash from other sources too', async () => {
+  const it = await world({ url: service.url, limits: { drainMs: 20_000 }, policy: { deny: ['big'] } })
+  const key = JSON.parse(readFileSync(join(it.folder, 'key.json'), 'utf8')) as PrivateJwk
+  await register(service.url, 'agents', [{ jwk: publicJwk(key) }])
+  const session = begin(it)
+  await session.initialize()
+  await session.call('echo', { text: EVIL })
+  await session.call('fail')
+  await session.call('error')
+  await session.call('big')
+  session.call('die').catch(() => {})
+  await session.ended
+  const { json } = await call(service.url, '/v1/events?source=agents&limit=1')
+  const id: string = json.events[0].fields.context.session
+  const { code, out, err } = await replay([id])
+  expect({ code, err }).toEqual({ code: 0, err: '' })
+  expect(told(out)).toEqual([
+    expect.stringMatching(/^the session begins: .*node .*scripted-server/),
+    'client tester 2.1, server scripted 1.0.0',
+    `calls the tool echo with {"text":"a\\u001b[2J\\u202eb"}`,
+    expect.stringMatching(/^↳ 3 tool echo: \{"content":.* success, [\d.]+ ms$/),
+    'calls the tool fail',
+    expect.stringMatching(/^↳ 5 tool fail: .*no such file.* failure, [\d.]+ ms$/),
+    'calls the tool error',
+    expect.stringMatching(/^↳ 7 tool error, error bad arguments {2}failure, [\d.]+ ms$/),
+    'asked, and was not let: calls the tool big: The tool big may not be called.  denied',
+    'calls the tool die',
+    expect.stringMatching(/^↳ 10 tool die {2}unknown, [\d.]+ ms$/),
+    expect.stringMatching(/^↳ 1 the session ends, by server, SIGKILL$/),
+  ])
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: none may be there
+  expect(out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u202e]/)
+  expect(out).toContain('12 steps played.\n')
+  expect(out).toContain('Between them no place of the stream is missing, and each names the hash of the one before it.')
+  expect(out).not.toMatch(/Nothing of it says|No outcome/)
+
+  const lines = parsed((await replay([id, '--json'])).out)
+  const sha256 = hashOf(lines.slice(0, -1).map(({ event }) => event))
+  expect(out.trimEnd().split('\n').at(-1)).toBe(`SHA-256 of what was played: ${sha256}`)
+  expect(lines.at(-1)).toMatchObject({ session: id, played: 12, isWhole: true, hasBegun: true, hasEnded: true, sha256 })
+  expect(lines[10]).toMatchObject({ step: 11, of: [10], role: 'outcome', ending: 'unknown', noOutcome: false })
+  // The same from an export, without this program.
+  const exported = await killick(['export', '--target', id], { env })
+  expect(
+    hashOf(
+      parsed(exported.out)
+        .map(({ proof }) => proof.event)
+        .toReversed(),
+    ),
+  ).toBe(sha256)
+})
+
+test('a command: both its events are its session', async () => {
+  const ops = { KILLICK_SOURCE: 'ops', KILLICK_KEY: join(folder, 'ops.json'), KILLICK_SPOOL: join(folder, 'ops') }
+  const ran = await killick(['run', '--wait', '20', '--', 'sh', '-c', 'exit 3'], { env: { ...env, ...ops } })
+  expect(ran.code).toBe(3)
+  const { json } = await call(service.url, '/v1/events?source=ops&limit=1')
+  const { out } = await replay([json.events[0].fields.context.session])
+  expect(told(out)).toEqual([
+    expect.stringMatching(/^runs sh -c exit 3 on \S+ in \//),
+    expect.stringMatching(/^↳ 1 sh ended with exit code 3; stdin 0 bytes; .* failure, [\d.]+ ms$/),
+  ])
+})
+
+describe('sessions that share a stream', () => {
+  test('more than a page: in order, each once, the same bytes each time', async () => {
+    const [first, again] = [await replay([MANY, '--json']), await replay([MANY, '--json'])]
+    expect(first.code).toBe(0)
+    const lines = parsed(first.out)
+    expect(lines).toHaveLength(STEPS + 1)
+    expect(lines.slice(0, -1).map(({ fields }) => fields.metadata.postgres.n)).toEqual(
+      Array.from({ length: STEPS }, (_, i) => i),
+    )
+    const bytes = ({ out }: { out: string }) =>
+      parsed(out)
+        .slice(0, -1)
+        .map(({ event }) => event)
+    expect(bytes(again)).toEqual(bytes(first))
+    expect(lines.at(-1)).toMatchObject({
+      places: { unseen: 3, gaps: 0 },
+      hasBegun: false,
+      hasEnded: false,
+      sha256: hashOf(bytes(first)),
+    })
+    // Nobody has recorded an outcome of the first fifty.
+    expect(lines.at(-1).withoutOutcome).toEqual({ count: 1, steps: [1] })
+    expect(lines[0]).toMatchObject({ role: 'intent', noOutcome: true })
+    expect((await replay([MANY])).out).toMatch(/ 1 {2}.* {2}no outcome recorded\n/)
+  })
+
+  test('verified: each proof by what is pinned, and every place between', async () => {
+    await vi.waitUntil(async () => (await replay([FEW])).out.includes('Proofs: 5 anchored,'), {
+      timeout: 20_000,
+      interval: 100,
+    })
+    const { code, out } = await replay([FEW, '--verify', ...pins])
+    expect(code).toBe(0)
+    expect(out.match(/ {2}✓ (anchored|final) /g)).toHaveLength(5)
+    expect(told(out)).toEqual([
+      'select 0',
+      'select 50',
+      'select 100  no outcome recorded',
+      'select 150  no outcome recorded',
+      '↳ 1, 2 SELECT 1, 1 row; SELECT 1, 1 row  success',
+    ])
+    expect(out).toContain('No outcome was recorded of steps 3, 4.')
+    expect(out).toContain('Proofs: 5 verified.')
+    expect(out).toContain(
+      'no place of the stream is missing, 230 places of them with events of others, and each names the hash',
+    )
+    // Without pins that is nobody's word but the operator's.
+    const open = await replay([FEW, '--verify'])
+    expect(open.code).toBe(3)
+    expect(open.out).toMatch(/Proofs: 5 undecided\.\nMissing for "verified":\n {2}· /)
+    expect(
+      (await replay([FEW, '--verify', ...pins.slice(0, -1), `db=${JSON.stringify(publicJwk(generateKey()))}`])).code,
+    ).toBe(1)
+  })
+
+  test('what a service leaves out or puts elsewhere is told', async () => {
+    const { json } = await call(service.url, `/v1/events?target=${FEW}`)
+    const lie = async (change: (path: string, answer: Line) => Line) => {
+      const liar = await between(change)
+      const { code, out } = await killick(['replay', FEW, '--verify', '--url', liar.url, '--token', READER], { env })
+      await liar.close()
+      return { code, gaps: [...out.matchAll(/gap: (.*)$/gm)].map(([, gap]) => gap) }
+    }
+    const search = /^\/v1\/events\?/
+    const dropped = json.events[2].id
+    expect(
+      await lie((path, answer) =>
+        search.test(path) ? { ...answer, events: answer.events.filter(({ id }: Line) => id !== dropped) } : answer,
+      ),
+    ).toEqual({
+      code: 1,
+      gaps: ['place 102 of the stream: what stands there belongs to this session, and the search left it out'],
+    })
+    const streams = /^\/v1\/streams\//
+    const without = (seqs: readonly number[]) => (path: string, answer: Line) =>
+      streams.test(path) ? { ...answer, events: answer.events.filter(({ seq }: Line) => !seqs.includes(seq)) } : answer
+    expect(await lie(without([60, 61, 152]))).toEqual({
+      code: 1,
+      gaps: [
+        'places 60 to 61 of the stream: the service does not show what stands there',
+        'place 152 of the stream: the service does not show what stands there',
+      ],
+    })
+  })
+
+  /** A service between this one and whoever asks it, which changes its answers. */
+  async function between(
+    change: (path: string, answer: Line) => Line,
+  ): Promise<{ url: string; close(): Promise<unknown> }> {
+    const server: Server = createServer(async ({ url = '' }, response) => {
+      const { status, text: body, json } = await call(service.url, url)
+      response
+        .writeHead(status, { 'content-type': 'application/json' })
+        .end(json ? JSON.stringify(change(url, json)) : body)
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    return { url: `http://127.0.0.1:${port}`, close: () => new Promise((resolve) => server.close(resolve)) }
+  }
+
+  test('an event that was altered, and one that lost a field', async () => {
+    const seqs: number[] = []
+    for (let i = 0; i < 3; i++) {
+      await mixed.record(statement(CUT, { kind: 'other' }))
+      seqs.push(mixed.status.recorded - 1)
+    }
+    await mixed.flush()
+    const alter = async (at: number, change: (token: string) => string) =>
+      alterToken(service.databaseUrl, await numberOf(service.databaseUrl, 'db', seqs[at]!), change)
+    await alter(1, (token) => swapAt(token, 200))
+    await alter(2, (token) => `${partsOf(token).jws}~${partsOf(token).disclosures.split('~').slice(0, 3).join('~')}~`)
+    const { code, out } = await replay([CUT])
+    expect(code).toBe(1)
+    expect(out).toMatch(/^2 {2} +altered +it was altered and cannot be read: /m)
+    expect(out).toMatch(/^3 {2}.* \(\d fields not shown\)$/m)
+    expect(out).toContain('1 event of the ledger cannot be read any more.')
+    expect(out).toContain('Of 1 step not every field is shown.')
+    expect(parsed((await replay([CUT, '--json'])).out)[1]).toMatchObject({ step: 2, seq: seqs[1], event: null })
+  })
+})
+
+describe('which session', () => {
+  test('one that nobody names, and what is no option', async () => {
+    expect(await replay(['nope'])).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/No event names a session nope/),
+    })
+    expect(parsed((await replay(['nope', '--json'])).out.replaceAll('\n', ''))[0].error.code).toBe('session_unknown')
+    // An id that is that of something else.
+    expect((await replay(['billing'])).code).toBe(2)
+    for (const speed of ['0', '-1', 'fast', '1e9', ''])
+      expect(await replay([MANY, `--speed=${speed}`])).toMatchObject({
+        code: 2,
+        err: expect.stringMatching(/--speed must be/),
+      })
+  })
+
+  test('several sources: one must be chosen; several streams of one: one after the other', async () => {
+    const source = { url: service.url, logKey: service.vkey, source: 'ops', key: join(folder, 'ops.json') }
+    const names: string[] = []
+    for (const spool of ['other-1', 'other-2']) {
+      const other = await openAuditLog({ ...source, spool: join(folder, spool) })
+      await other.record(statement(FEW, { kind: 'other' }))
+      await other.close()
+      names.push(other.status.stream)
+    }
+    const refused = await replay([FEW])
+    expect(refused).toMatchObject({ code: 2, err: expect.stringMatching(/choose one with --source, of db, ops/) })
+    const chosen = await replay([FEW, '--source', 'ops'])
+    expect([...chosen.out.matchAll(/recorded by ops in stream (\S+),/g)].map(([, stream]) => stream)).toEqual(
+      names.sort(),
+    )
+    expect(told(chosen.out)).toHaveLength(2)
+    expect((await replay([FEW, '--stream', names[1]!])).out).toContain('1 step played.')
+    expect((await replay([FEW, '--source', 'db'])).out).toContain('5 steps played.')
+  })
+})
+
+const isUnderWay = (out: string) => /^ *2 {2}/m.test(out)
+
+test('in its own time, until Ctrl-C: what was played so far has its hash', async () => {
+  const whole = parsed((await replay([MANY, '--json'])).out).slice(0, -1)
+  const [from, to] = [whole[0], whole.at(-1)].map(({ recordedAt }) => Date.parse(recordedAt))
+  // So that it would take a minute.
+  const speed = Math.max(0.001, (to! - from!) / 60_000).toFixed(3)
+  const child = spawn(process.execPath, [PROGRAM, 'replay', MANY, '--speed', speed], {
+    env: { PATH: process.env.PATH!, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const closed = once(child, 'close')
+  const err = text(child.stderr!)
+  let out = ''
+  for await (const chunk of child.stdout!) {
+    const before = out
+    out += chunk
+    if (isUnderWay(out) && !isUnderWay(before)) child.kill('SIGINT')
+  }
+  await closed
+  expect({ code: child.exitCode, err: await err }).toEqual({ code: 130, err: '' })
+  const [, steps] = /^Stopped after (\d+) steps of 230\.$/m.exec(out)!
+  const played = whole.slice(0, Number(steps)).map(({ event }) => event)
+  expect(out.trimEnd().split('\n').at(-1)).toBe(`SHA-256 of what was played: ${hashOf(played)}`)
+})

@@ -41,4 +41,20 @@ export {
   recordStdio,
   type StdioEnds,
 } from './mcp/index.ts'
+export {
+  checkHttpConfig,
+  HTTP_CODES,
+  type HttpCode,
+  type HttpConfig,
+  type HttpLimits,
+  type HttpListen,
+  type HttpProxy,
+  type HttpRoute,
+  type HttpTls,
+  type HttpTokens,
+  type HttpUpstream,
+  type HttpWho,
+  readHttpConfig,
+  startHttpProxy,
+} from './proxy/index.ts'
 export type { MappingConfig } from './receivers/mapping.ts'

@@ -7,7 +7,7 @@ import { GatewayStartError } from './errors.ts'
 
 const HELP = `killick-gateway collect --config <file> | key | check --config <file> | map --config <file> <mapping> <input>
                 | mcp [--config <file>] [--server <name>] -- <command> [<argument> …]
-                | changes [run | setup] [--config <file>] …
+                | changes [run | setup] [--config <file>] … | http --config <file>
 
 collect  records events on behalf of programs that hold no key: they send JSON over HTTP, and an answer of 2xx means that
          their events are signed, chained and on disk
@@ -19,8 +19,10 @@ mcp      starts a server of the Model Context Protocol and records what a client
          sees it; the configuration is killick-mcp.json where none is named
 changes  records every committed change of the rows of a PostgreSQL database, through logical replication; setup makes publication and
          slot; the configuration is killick-changes.json where none is named
+http     a reverse proxy: records the requests that clients make of a server, before the server sees them
 
-The comments of src/config.ts, for mcp those of src/mcp/config.ts, for changes those of src/changes/config.ts, describe every member of the configuration.
+The comments of src/config.ts, for mcp those of src/mcp/config.ts, for changes those of src/changes/config.ts, for http those of
+src/proxy/config.ts, describe every member of the configuration.
 `
 
 async function main(args: readonly string[]): Promise<void> {
@@ -48,6 +50,16 @@ async function main(args: readonly string[]): Promise<void> {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort())
     const say = (text: string) => void process.stderr.write(`killick-gateway: ${printable(text)}\n`)
     await runChanges(args.slice(1), { print, say, stop: stop.signal })
+  } else if (command === 'http' && hasFile) {
+    const { readHttpConfig, startHttpProxy } = await import('./proxy/index.ts')
+    const config = readHttpConfig(file)
+    const say = (text: string) =>
+      void process.stderr.write(`killick-gateway: ${text.split('\n').map(printable).join('\n')}\n`)
+    const proxy = await startHttpProxy(config, say)
+    const places = [proxy.url, proxy.socket].filter((each) => each !== null)
+    print(`killick-gateway listens on ${places.join(' and ')} for ${config.upstream.url}\n`)
+    if (proxy.admin !== null) print(`killick-gateway is looked after on ${proxy.admin}\n`)
+    closeOnSignal(() => proxy.close())
   } else if (command === 'collect' && hasFile) {
     const config = readCollectorConfig(file)
     const { startCollector } = await import('./collector.ts')

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { HTTP_CODES } from '@killick/gateway'
 import { ERROR_CODES, type ErrorCode, KillickError } from '@killick/sdk'
 import { expect, test } from 'vitest'
 import { Refusal, SERVICE_CODES, type ServiceCode } from '../../anchor-service/src/errors.ts'
@@ -16,6 +17,7 @@ test('docs/ERRORS.md lists every code with its status and meaning, and no other'
   const problems = [
     ...Object.keys(SERVICE_CODES).map((code) => toProblem(new Refusal(code as ServiceCode))),
     ...Object.keys(GATEWAY_CODES).map((code) => toGatewayProblem(new GatewayRefusal(code as GatewayCode))),
+    ...Object.entries(HTTP_CODES).map(([code, [status, title]]) => ({ code, status, title })),
     ...Object.entries(ERROR_CODES).map(([code, sentence]) => toProblem(new KillickError(code as ErrorCode, sentence))),
   ]
   // The page goes by subject.
@@ -25,7 +27,9 @@ test('docs/ERRORS.md lists every code with its status and meaning, and no other'
 
 test('no code means two things', () => {
   expect(Object.keys(SERVICE_CODES).filter((code) => code in ERROR_CODES)).toEqual([])
-  expect(Object.keys(GATEWAY_CODES).filter((code) => code in ERROR_CODES || code in SERVICE_CODES)).toEqual([])
+  const ofGateway = [...Object.keys(GATEWAY_CODES), ...Object.keys(HTTP_CODES)]
+  expect(ofGateway.filter((code) => code in ERROR_CODES || code in SERVICE_CODES)).toEqual([])
+  expect(Object.keys(HTTP_CODES).filter((code) => code in GATEWAY_CODES)).toEqual([])
 })
 
 test("an answer about the service's own fault does not tell its cause", () => {

@@ -1,0 +1,130 @@
+// The events of one request or websocket: what every one of them says.
+import type { JsonObject, JsonValue } from '@killick/sdk/core'
+import { shortened } from '../sessions/disclosed.ts'
+import { type EventFacts, eventOf, type RecordedEvent, type Thing } from '../sessions/event.ts'
+import type { HttpConfig } from './config.ts'
+import { type RouteMatch, targetIdOf } from './routes.ts'
+import type { Voucher } from './who.ts'
+
+/** Fields of their own, so that an event can be shown without them. */
+export const HTTP_FIELDS = ['requestBody', 'responseBody'] as const
+
+/** What is known of a request before it goes on. */
+export type AskedRequest = {
+  readonly method: string
+  readonly match: RouteMatch
+  readonly who: Voucher
+  readonly mode: 'strict' | 'observe'
+  /** Address of the client, and who says so; protocol; host; traceparent. */
+  readonly client: JsonObject
+  readonly version: string
+  readonly host: string
+  readonly traceparent: string | undefined
+  /** What the method is said to be instead, in a header. */
+  readonly override: string | null
+}
+
+/** What an event is made of. */
+export type HttpFacts = {
+  /** Behind the action: empty for an intent, `.result` for an outcome; or `session.start`, `session.end`. */
+  action: '' | '.result' | 'session.start' | 'session.end'
+  outcome?: EventFacts['outcome']
+  known: JsonObject
+  told?: JsonObject
+  bodies?: { requestBody?: JsonValue | undefined; responseBody?: JsonValue | undefined }
+}
+
+/** Makes the events of one request. @param session its id @throws KitError `event_invalid` if one holds what cannot be looked into */
+export class HttpEvents {
+  readonly #session: string
+  readonly #config: HttpConfig
+  readonly #asked: AskedRequest
+  readonly #action: string
+
+  constructor(session: string, config: HttpConfig, asked: AskedRequest) {
+    this.#session = session
+    this.#config = config
+    this.#asked = asked
+    this.#action = asked.match.route?.action ?? 'http.request'
+  }
+
+  make({ action, outcome, known, told, bodies }: HttpFacts): RecordedEvent {
+    const { match, who, method, client, version, host, traceparent, override, mode } = this.#asked
+    const isSession = action.startsWith('session.')
+    const event = eventOf(
+      'http',
+      this.#session,
+      { ...this.#config, mode },
+      {
+        action: isSession ? action : `request${action}`,
+        actor: who.actor,
+        targets: this.#targets(),
+        outcome,
+        fields: bodies ?? {},
+        told: { ...told, ...(action === '.result' || action === 'session.end' ? {} : this.#request()) },
+        known: {
+          ...known,
+          method,
+          route: match.route?.route ?? null,
+          ...(isSession && match.route?.action && { action: match.route.action }),
+          ...(match.odd.length > 0 && { odd: [...match.odd] }),
+          ...(match.also.length > 0 && { also: [...match.also] }),
+          ...(override !== null && { methodOverride: override }),
+        },
+        circumstances: {
+          client,
+          protocol: `HTTP/${version}`,
+          host: shortened(host, 255),
+          vouched: { by: who.by, ...who.through },
+          ...(who.claimed !== null && { claimed: who.claimed }),
+        },
+        traceparent,
+      },
+    )
+    const named = isSession ? event : { ...event, action: `${this.#action}${action}` }
+    return named.metadata?.redactions === undefined ? named : withoutHashes(named)
+  }
+
+  #targets(): Thing[] {
+    const { match, method } = this.#asked
+    const target = match.route?.target
+    const own = target ? [{ type: target.type, id: targetIdOf(target.id, match.params) }] : []
+    // A route for every method would not say which one.
+    const name = match.name.startsWith('* ') ? `${method}${match.name.slice(1)}` : match.name
+    return [...own, { type: 'http-route', id: name }]
+  }
+
+  #request(): JsonObject {
+    const { raw, query } = this.#asked.match
+    const path = { path: shortened(raw, 2_000) }
+    if (query === '') return path
+    const pairs = [...new URLSearchParams(query)]
+    if (this.#config.query === 'names')
+      return { ...path, queryNames: [...new Set(pairs.map(([name]) => shortened(name)))] }
+    const values: Record<string, JsonValue> = {}
+    for (const [name, value] of pairs) {
+      const key = shortened(name)
+      const before = Object.hasOwn(values, key) ? [values[key]!].flat() : []
+      Object.defineProperty(values, key, {
+        value: before.length === 0 ? value : [...before, value],
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      })
+    }
+    return { ...path, query: values }
+  }
+}
+
+/** The hash of what a rule has removed would confirm a guess at it. */
+function withoutHashes(event: RecordedEvent): RecordedEvent {
+  const { http, ...metadata } = event.metadata as Record<string, JsonObject>
+  const bare = (part: JsonValue | undefined): JsonValue => {
+    const { sha256: _, ...rest } = part as JsonObject
+    return rest
+  }
+  const shown = { ...http } as JsonObject
+  if ('requestBody' in event) shown.request = bare(shown.request)
+  if ('responseBody' in event) shown.response = bare(shown.response)
+  return { ...event, metadata: { ...metadata, http: shown } } as RecordedEvent
+}

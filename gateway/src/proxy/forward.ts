@@ -1,0 +1,175 @@
+// One request on its way to the upstream and its answer on the way back, both streamed: neither side is read faster than the other writes.
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { BodyMeter } from './bodies.ts'
+import type { HttpCode } from './errors.ts'
+import { type HeaderMap, responseHeaders, trailersOf } from './headers.ts'
+import type { Upstream } from './upstream.ts'
+
+/** How it ended, as far as the proxy saw it. */
+export type PassedRequest = {
+  /**
+   * `answered`: the whole answer went back. `cut`: it began, and ended early. `cancelled`: the client left before it. `unknown`: the upstream
+   * may have seen the request and said nothing. `refused`: the upstream has not seen it.
+   */
+  readonly state: 'answered' | 'cut' | 'cancelled' | 'unknown' | 'refused'
+  readonly status: number | null
+  /** Who ended it early. */
+  readonly by?: 'client' | 'upstream' | 'timeout' | 'proxy'
+  readonly code?: HttpCode
+  /** Headers of the answer. */
+  readonly answer: IncomingMessage | null
+  /** From when it was passed on to the answer's head, ms. */
+  readonly headMs: number | null
+}
+
+/** Bounds on waiting, ms. */
+export type ForwardPatience = { readonly connectMs: number; readonly answerMs: number; readonly idleMs: number }
+
+/** What is forwarded. */
+export type ForwardedRequest = {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly method: string
+  readonly path: string
+  readonly headers: HeaderMap
+  readonly hasBody: boolean
+  readonly meters: { readonly request: BodyMeter; readonly response: BodyMeter } | null
+  /** Aborted when the proxy will wait no longer. */
+  readonly stop: AbortSignal
+}
+
+/** Passing these twice does what once does. */
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
+/** Forwards it. Resolves when it has ended; never rejects. What the client has to be told itself is answered by the caller (`code`). */
+export function forward(what: ForwardedRequest, upstream: Upstream, patience: ForwardPatience): Promise<PassedRequest> {
+  const { req, res, method, path, headers, hasBody, meters, stop } = what
+  const start = performance.now()
+  return new Promise((resolve) => {
+    let out: ClientRequest
+    let answer: IncomingMessage | null = null
+    let headMs: number | null = null
+    let isSent = false
+    let isDone = false
+    let connecting: NodeJS.Timeout | undefined
+    const end = (state: PassedRequest['state'], by?: PassedRequest['by'], code?: HttpCode): void => {
+      if (isDone) return
+      isDone = true
+      clearTimeout(connecting)
+      stop.removeEventListener('abort', stopped)
+      // One that has ended well is back in the pool.
+      if (state !== 'answered' || !out.writableFinished) out?.destroy()
+      const status = answer?.statusCode ?? null
+      resolve({ state, status, answer, headMs, ...(by && { by }), ...(code && { code }) })
+    }
+    const stopped = () => {
+      end(answer === null ? 'unknown' : 'cut', 'proxy')
+      cut(req, res)
+    }
+    const failed = (by: 'upstream' | 'timeout', code: HttpCode): void => {
+      if (answer !== null) {
+        end('cut', by)
+        cut(req, res)
+      } else if (!isSent) end('refused', by, code)
+      else end('unknown', by, code)
+    }
+    const late = () => failed('timeout', req.complete || !hasBody ? 'http_upstream_timeout' : 'http_timeout')
+
+    const answered = (incoming: IncomingMessage): void => {
+      answer = incoming
+      headMs = Math.round((performance.now() - start) * 10) / 10
+      out.setTimeout(patience.idleMs)
+      try {
+        writeHead(req, res, incoming)
+      } catch {
+        end('cut', 'upstream', 'http_upstream_broken')
+        return
+      }
+      if (meters !== null) incoming.on('data', meters.response.take)
+      incoming.once('end', () => {
+        const trailers = trailersOf(incoming)
+        if (trailers !== null) res.addTrailers(trailers as Record<string, string>)
+      })
+      incoming.once('close', () => {
+        if (!incoming.complete) failed('upstream', 'http_upstream_broken')
+      })
+      incoming.on('error', () => failed('upstream', 'http_upstream_broken'))
+      res.once('finish', () => end('answered'))
+      incoming.pipe(res)
+    }
+    const attempt = (isRepeated: boolean): void => {
+      out = upstream.request(method, path, headers)
+      connecting = setTimeout(() => failed('timeout', 'http_upstream_unreachable'), patience.connectMs)
+      out.once('socket', (socket) => {
+        const sent = () => {
+          clearTimeout(connecting)
+          isSent = true
+          out.setTimeout(patience.answerMs, late)
+        }
+        if (socket.connecting) socket.once(upstream.isTls ? 'secureConnect' : 'connect', sent)
+        else sent()
+      })
+      out.once('response', answered)
+      out.on('continue', () => {
+        if (!res.headersSent && !res.destroyed) res.writeContinue()
+      })
+      out.on('error', (error: NodeJS.ErrnoException) => {
+        // The upstream closed a connection of the pool just when it was taken. It has seen nothing, or what may be asked twice.
+        const isStale = out.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(error.code ?? '')
+        if (!isDone && !isRepeated && isStale && SAFE.has(method) && !hasBody && answer === null) {
+          clearTimeout(connecting)
+          attempt(true)
+        } else failed('upstream', isSent ? 'http_upstream_broken' : 'http_upstream_unreachable')
+      })
+    }
+
+    res.once('close', () => end(answer === null ? 'cancelled' : 'cut', 'client'))
+    req.on('error', () => {})
+    res.on('error', () => {})
+    stop.addEventListener('abort', stopped)
+    try {
+      attempt(false)
+    } catch {
+      // A header or path that no server may be sent.
+      end('refused', 'proxy', 'http_request_invalid')
+      return
+    }
+    if (stop.aborted) stopped()
+    else if (res.destroyed) end('cancelled', 'client')
+    else if (hasBody) passBody(req, out!, meters?.request ?? null)
+    else out!.end()
+  })
+}
+
+function passBody(req: IncomingMessage, out: ClientRequest, meter: BodyMeter | null): void {
+  if (meter !== null) req.on('data', meter.take)
+  req.once('end', () => {
+    const trailers = trailersOf(req)
+    if (trailers !== null && !out.destroyed) out.addTrailers(trailers as Record<string, string>)
+  })
+  // What comes after an early answer is read and dropped, or the client would not get to read the answer.
+  out.once('close', () => req.resume())
+  req.pipe(out)
+}
+
+/** @throws if the upstream's headers cannot be said to the client */
+function writeHead(req: IncomingMessage, res: ServerResponse, answer: IncomingMessage): void {
+  const { statusCode, statusMessage } = answer
+  const headers = responseHeaders(answer)
+  const isFirst = req.httpVersionMajor === 1
+  // Only chunks can be followed by trailers.
+  if (req.httpVersion === '1.0' || headers['content-length'] !== undefined) delete headers.trailer
+  res.sendDate = false
+  for (const [name, value] of Object.entries(headers)) res.setHeader(name, value)
+  // The rest of an upload stands where the next request would be.
+  if (isFirst && !req.complete) res.setHeader('connection', 'close')
+  if (isFirst && statusMessage) res.writeHead(statusCode!, statusMessage)
+  else res.writeHead(statusCode!)
+}
+
+/** So that the client sees that something is missing. */
+function cut(req: IncomingMessage, res: ServerResponse): void {
+  const stream = (res as unknown as { stream?: { close(code: number): void } }).stream
+  if (req.httpVersionMajor > 1 && stream !== undefined) stream.close(2)
+  else res.destroy()
+}

@@ -1,0 +1,121 @@
+// Headers: which go on, which end here, and which the proxy says itself.
+import type { IncomingMessage } from 'node:http'
+import { type Addresses, UNIX } from './addresses.ts'
+import { HttpRefusal } from './errors.ts'
+
+/** Headers to be sent: of several with one name, a list. */
+export type HeaderMap = Record<string, string | string[]>
+
+/** RFC 9110, 7.6.1: these are for the next hop only. */
+const HOP_BY_HOP = new Set([
+  ...['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'te', 'upgrade', 'http2-settings'],
+  ...['proxy-authenticate', 'proxy-authorization'],
+])
+/** What a sender may not have removed by naming it in Connection: upstream and record would see different requests. */
+const NEVER_REMOVED = /^(?:host|content-.*|authorization|cookie|expect|trailer|forwarded|x-forwarded-.*|via)$/
+/** Not in trailers: they would change what was said before. */
+const NEVER_TRAILING =
+  /^(?:host|content-.*|authorization|cookie|set-cookie|expect|trailer|forwarded|x-forwarded-.*|cache-control|location|:.*)$/
+const ONCE = new Set(['host', ':authority', 'content-length', 'authorization', 'transfer-encoding'])
+
+/** What the proxy says of the way that a request has come. */
+export type RequestWay = {
+  readonly peer: string
+  readonly isTls: boolean
+  readonly isTrusted: Addresses
+  /** Host that the upstream is asked for; null: the client's. */
+  readonly host: string | null
+  /** Header in which trusted proxies say who asks; from others it does not go on. */
+  readonly identity: { readonly name: string; readonly isBelieved: boolean } | null
+}
+
+/** The host that the client has asked for. */
+export const hostOf = ({ headers }: IncomingMessage): string => headers[':authority' as 'host'] ?? headers.host ?? ''
+
+/** @throws HttpRefusal for what can be read in two ways, or is too much */
+export function checkHead({ rawHeaders, headers, httpVersionMajor }: IncomingMessage, maxHeaders: number): void {
+  if (rawHeaders.length / 2 > maxHeaders) throw new HttpRefusal('http_headers_too_large')
+  const seen = new Set<string>()
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!.toLowerCase()
+    if (!ONCE.has(name)) continue
+    if (seen.has(name)) throw new HttpRefusal('http_request_invalid', `There is more than one ${name} header.`)
+    seen.add(name)
+  }
+  if (seen.has('content-length') && seen.has('transfer-encoding'))
+    throw new HttpRefusal('http_request_invalid', 'There are Content-Length and Transfer-Encoding.')
+  if (
+    seen.has('transfer-encoding') &&
+    (httpVersionMajor !== 1 || headers['transfer-encoding']!.toLowerCase() !== 'chunked')
+  )
+    throw new HttpRefusal('http_request_invalid', 'Transfer-Encoding must be chunked.')
+  if (seen.has(':authority') && seen.has('host') && headers[':authority' as 'host'] !== headers.host)
+    throw new HttpRefusal('http_request_invalid', 'Host and :authority differ.')
+  const named = tokens(headers.connection).find((name) => NEVER_REMOVED.test(name))
+  if (named !== undefined) throw new HttpRefusal('http_request_invalid', `Connection must not name ${named}.`)
+}
+
+/** The headers that go on to the upstream. */
+export function requestHeaders(req: IncomingMessage, forwarding: RequestWay): HeaderMap {
+  const { peer, isTls, isTrusted, host, identity } = forwarding
+  const isFromProxy = isTrusted(peer)
+  const asked = hostOf(req)
+  const sent = kept(req.rawHeaders, req.headers.connection, (name) => {
+    // Servers that make variables of headers know no difference between - and _.
+    const dashed = name.replaceAll('_', '-')
+    if (dashed !== name && /^(?:forwarded|x-forwarded-.*)$/.test(dashed)) return false
+    if (identity !== null && dashed === identity.name) return identity.isBelieved && dashed === name
+    return isFromProxy || !/^(?:forwarded|x-forwarded-.*|x-real-ip)$/.test(name)
+  })
+  const proto = isTls ? 'https' : 'http'
+  const node = peer === UNIX ? UNIX : peer
+  sent.host = host ?? asked
+  const quoted = /[:[]/.test(node) ? `"[${node}]"` : peer === UNIX ? '_unix' : node
+  append(sent, 'x-forwarded-for', node)
+  append(sent, 'forwarded', `for=${quoted};host="${asked.replace(/["\\]/g, '')}";proto=${proto}`)
+  sent['x-forwarded-proto'] ??= proto
+  sent['x-forwarded-host'] ??= asked
+  if (tokens(req.headers.te).includes('trailers')) sent.te = 'trailers'
+  return sent
+}
+
+/** The headers that go back to the client. */
+export function responseHeaders({ rawHeaders, headers }: IncomingMessage): HeaderMap {
+  return kept(rawHeaders, headers.connection, () => true)
+}
+
+/** Trailers that go on. */
+export function trailersOf({ rawTrailers }: IncomingMessage): HeaderMap | null {
+  if (rawTrailers.length === 0) return null
+  return kept(rawTrailers, undefined, (name) => !NEVER_TRAILING.test(name))
+}
+
+/** Cookies of HTTP/2 come in parts (RFC 9113, 8.2.3). */
+function append(sent: HeaderMap, name: string, value: string, separator = ', '): void {
+  const before = sent[name]
+  sent[name] = before === undefined ? value : `${[before].flat().join(separator)}${separator}${value}`
+}
+
+function kept(raw: readonly string[], connection: string | undefined, goesOn: (name: string) => boolean): HeaderMap {
+  const removed = connection === undefined ? [] : tokens(connection)
+  const sent: HeaderMap = {}
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]!.toLowerCase()
+    if (name.startsWith(':') || HOP_BY_HOP.has(name) || removed.includes(name) || !goesOn(name)) continue
+    const value = raw[i + 1]!
+    const before = sent[name]
+    if (before === undefined) sent[name] = value
+    else if (name === 'cookie') append(sent, name, value, '; ')
+    else sent[name] = [...[before].flat(), value]
+  }
+  return sent
+}
+
+const tokens = (value: string | string[] | undefined): string[] =>
+  value === undefined
+    ? []
+    : [value]
+        .flat()
+        .join()
+        .split(',')
+        .map((each) => each.trim().toLowerCase())

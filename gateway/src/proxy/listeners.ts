@@ -1,0 +1,166 @@
+// The servers that clients connect to: HTTP/1.1 in the clear and on a unix socket, HTTP/2 and HTTP/1.1 over TLS.
+import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { createSecureServer } from 'node:http2'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { GatewayStartError } from '../errors.ts'
+import type { HttpConfig, HttpLimits, HttpTls } from './config.ts'
+import { refusePeer } from './problems.ts'
+import { isWebsocket } from './upgrade.ts'
+
+/** What servers do with what they take. */
+export type Handlers = {
+  exchange(req: IncomingMessage, res: ServerResponse): void
+  upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void
+  refused(code: string): void
+  dropped(): void
+}
+
+/** A server that listens. */
+export type Listener = {
+  readonly server: Server
+  /** The address with the port that was taken; null on a socket. */
+  readonly url: string | null
+  /** Takes no more; connections without a request are closed. Resolves when all are. */
+  close(): Promise<void>
+  /** Closes those that are left. */
+  cut(): void
+}
+
+/** Node's default is 30 s, which is longer than most limits. */
+const CHECK_MS = 1_000
+/** How long a connection may stay open between requests. Proxies keep theirs for less, so they close first. */
+const KEEP_ALIVE_MS = 72_000
+/** Requests at a time on one connection of HTTP/2. */
+const STREAMS = 250
+
+/** Starts all listeners. @throws GatewayStartError if one cannot; those that run are closed then */
+export async function listenAll({ listen, limits }: HttpConfig, handlers: Handlers): Promise<Listener[]> {
+  const { host, port, tls, socket, socketMode } = listen
+  const listeners: Listener[] = []
+  try {
+    if (port !== null) {
+      const made = await startOn(tls === null ? plainServer(limits) : tlsServer(tls, limits), handlers, limits, {
+        host,
+        port,
+      })
+      const { port: taken } = made.server.address() as AddressInfo
+      const name = host.includes(':') ? `[${host}]` : host
+      listeners.push({ ...made, url: `${tls === null ? 'http' : 'https'}://${name}:${taken}` })
+    }
+    if (socket !== null) {
+      if (await answers(socket))
+        throw new GatewayStartError('gateway_start_failed', `Somebody listens on ${socket}. Set another listen.socket.`)
+      // What a killed proxy leaves behind.
+      rmSync(socket, { force: true })
+      listeners.push(await startOn(plainServer(limits), handlers, limits, { path: socket }))
+      chmodSync(socket, socketMode)
+    }
+    return listeners
+  } catch (error) {
+    await Promise.all(listeners.map((each) => each.close()))
+    throw error
+  }
+}
+
+function plainServer(limits: HttpLimits): Server {
+  return createServer(firstOptions(limits))
+}
+
+/** HTTP/1.1 of a server. The number of headers is checked apart: Node would leave out what is too much without a word. */
+function firstOptions({ headerBytes, headersMs }: HttpLimits) {
+  return {
+    maxHeaderSize: headerBytes,
+    headersTimeout: headersMs,
+    // An upload may take as long as it moves; that has a bound of its own.
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: Math.min(headersMs, CHECK_MS),
+    insecureHTTPParser: false,
+    requireHostHeader: true,
+    shouldUpgradeCallback: isWebsocket,
+    noDelay: true,
+  }
+}
+
+function tlsServer({ cert, key, clientCa, clientRequired }: HttpTls, limits: HttpLimits): Server {
+  const server = createSecureServer({
+    ...(firstOptions(limits) as object),
+    cert: read(cert, 'cert'),
+    key: read(key, 'key'),
+    ...(clientCa !== null && { ca: read(clientCa, 'clientCa'), requestCert: true, rejectUnauthorized: clientRequired }),
+    minVersion: 'TLSv1.2',
+    allowHTTP1: true,
+    maxHeaderListPairs: limits.headers + 4,
+    settings: { maxHeaderListSize: limits.headerBytes, maxConcurrentStreams: STREAMS, enableConnectProtocol: false },
+    unknownProtocolTimeout: limits.headersMs,
+  })
+  server.on('sessionError', () => {})
+  return server as unknown as Server
+}
+
+async function startOn(
+  server: Server,
+  handlers: Handlers,
+  limits: HttpLimits,
+  where: { host: string; port: number } | { path: string },
+): Promise<Listener> {
+  const take: RequestListener = (req, res) => handlers.exchange(req, res)
+  server.maxHeadersCount = 0
+  server.headersTimeout = limits.headersMs
+  server.requestTimeout = 0
+  server.maxConnections = limits.connections
+  server.on('request', take)
+  // The upstream says whether it wants to see the body.
+  server.on('checkContinue', take)
+  server.on('upgrade', (req, socket, head) => handlers.upgrade(req, socket as Socket, head))
+  server.on('clientError', (error, socket) => {
+    const code = refusePeer(error, socket as Socket)
+    if (code !== null) handlers.refused(code)
+  })
+  server.on('drop', () => handlers.dropped())
+  const sessions = new Set<{ close(): void; destroy(): void; once(name: 'close', then: () => void): void }>()
+  server.on('session', (session) => {
+    sessions.add(session)
+    session.once('close', () => sessions.delete(session))
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const place = 'path' in where ? where.path : `${where.host}:${where.port}`
+      reject(new GatewayStartError('gateway_start_failed', `Cannot listen on ${place} (${error.code}).`))
+    })
+    server.listen(where, resolve)
+  })
+  return {
+    ...{ server, url: null },
+    close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      server.closeIdleConnections?.()
+      for (const session of sessions) session.close()
+      return closed
+    },
+    cut() {
+      server.closeAllConnections?.()
+      for (const session of sessions) session.destroy()
+    },
+  }
+}
+
+function read(file: string, setting: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    throw new GatewayStartError('gateway_start_failed', `listen.tls.${setting}: ${(error as Error).message}`)
+  }
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}

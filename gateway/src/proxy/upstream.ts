@@ -1,0 +1,60 @@
+// The server behind the proxy, and the connections to it.
+import { readFileSync } from 'node:fs'
+import { Agent, type ClientRequest, request } from 'node:http'
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
+import { GatewayStartError } from '../errors.ts'
+import type { HeaderMap } from './headers.ts'
+
+/** The server behind the proxy. */
+export type HttpUpstream = {
+  /** Its origin, `http://` or `https://` with host and port and no path; or `unix:` and the path of a socket. It is spoken to in HTTP/1.1. */
+  url: string
+  /** File with the certificates of those who may have signed its certificate, PEM. Default: those that Node trusts. */
+  ca: string | null
+  /** Files with the proxy's own certificate and key for it, PEM. Default: none. */
+  cert: string | null
+  key: string | null
+  /** Which host it is asked for: the one that the client asks for (`client`, the default), or its own (`upstream`). */
+  host: 'client' | 'upstream'
+}
+
+/** Asks the upstream. */
+export type Upstream = {
+  readonly isTls: boolean
+  /** Host to ask for in place of the client's; null: that one. */
+  readonly host: string | null
+  request(method: string, path: string, headers: HeaderMap, isUpgrade?: boolean): ClientRequest
+  close(): void
+}
+
+/** @param connections at most, to one upstream @throws GatewayStartError if a file cannot be read */
+export function openUpstream({ url, ca, cert, key, host }: HttpUpstream, connections: number): Upstream {
+  const socketPath = url.startsWith('unix:') ? url.slice(5) : null
+  const target = socketPath === null ? new URL(url) : null
+  const isTls = target?.protocol === 'https:'
+  const pool = { keepAlive: true, maxSockets: connections, maxFreeSockets: connections, scheduling: 'lifo' as const }
+  const files = { ca: read(ca, 'ca'), cert: read(cert, 'cert'), key: read(key, 'key') }
+  const agent = isTls ? new TlsAgent({ ...pool, ...files }) : new Agent(pool)
+  const where =
+    socketPath === null
+      ? { host: target!.hostname.replace(/^\[(.*)\]$/, '$1'), port: target!.port || (isTls ? 443 : 80) }
+      : { socketPath }
+  return {
+    isTls,
+    host: host === 'client' ? null : (target?.host ?? 'localhost'),
+    request(method, path, headers, isUpgrade = false) {
+      const options = { ...where, method, path, headers, agent: isUpgrade ? false : agent, insecureHTTPParser: false }
+      return isTls ? tlsRequest({ ...options, ...(isUpgrade && files) }) : request(options)
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+function read(file: string | null, setting: string): Buffer | undefined {
+  if (file === null) return undefined
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    throw new GatewayStartError('gateway_start_failed', `upstream.${setting}: ${file}: ${(error as Error).message}`)
+  }
+}

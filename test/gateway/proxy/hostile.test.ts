@@ -1,0 +1,141 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { begin, find, raw, serve } from './support.ts'
+
+let upstream: Awaited<ReturnType<typeof serve>>
+beforeAll(async () => {
+  upstream = await serve()
+})
+afterAll(() => upstream.close())
+
+const REFUSED: [what: string, request: string, code: string][] = [
+  [
+    'both lengths',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'http_request_invalid',
+  ],
+  [
+    'two lengths',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde',
+    'http_request_invalid',
+  ],
+  [
+    'an unknown coding',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n',
+    'http_request_invalid',
+  ],
+  [
+    'gzip before chunked',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+    'http_request_invalid',
+  ],
+  ['a space before the colon', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 4\r\n\r\nabcd', 'http_request_invalid'],
+  ['a folded header', 'GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b: c\r\n\r\n', 'http_request_invalid'],
+  ['a bare line feed', 'GET / HTTP/1.1\nHost: a\n\n', 'http_request_invalid'],
+  [
+    'a length that is no number',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +4\r\n\r\nabcd',
+    'http_request_invalid',
+  ],
+  ['two hosts', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 'http_request_invalid'],
+  ['another host in the target', 'GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n', 'http_request_invalid'],
+  [
+    'a connection that removes who asks',
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: close, authorization\r\n\r\n',
+    'http_request_invalid',
+  ],
+  ['many headers', `GET / HTTP/1.1\r\nHost: a\r\n${'X: a\r\n'.repeat(300)}\r\n`, 'http_headers_too_large'],
+  ['large headers', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`, 'http_headers_too_large'],
+  ['no HTTP', 'SSH-2.0-x\r\n\r\n', 'http_request_invalid'],
+]
+
+test('shapes that smuggle a request, and heads beyond their bounds, are refused and not seen', async () => {
+  const it = await begin(upstream.url)
+  const before = upstream.seen.length
+  const answers = await Promise.all(
+    REFUSED.map(async ([what, request]) => [what, /"code":"(\w+)"/.exec(await raw(it.url, request))?.[1]]),
+  )
+  expect(answers.filter(([, code]) => code !== undefined)).toEqual(REFUSED.map(([what, , code]) => [what, code]))
+  expect(upstream.seen.length).toBe(before)
+})
+
+test('a body of GET, and one of a chunked upload, stay one request on the way', async () => {
+  const it = await begin(upstream.url)
+  const before = upstream.seen.length
+  const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n'
+  for (const method of ['GET', 'DELETE', 'POST'])
+    await raw(
+      it.url,
+      `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n\r\n`,
+    )
+  expect(upstream.seen.slice(before)).toEqual(['GET /', 'DELETE /', 'POST /'])
+  expect(find(await it.events(), 'http.request.result').map(({ http }) => http.request.bytes)).toEqual(
+    Array(3).fill(smuggled.length),
+  )
+})
+
+test('headers that never end are cut off in time, and so is a client that holds back its body', async () => {
+  const it = await begin(upstream.url, { limits: { headersMs: 300, answerMs: 300 } })
+  const before = upstream.seen.length
+  expect(await raw(it.url, 'GET / HTTP/1.1\r\nHost: a\r\nX: ')).toContain('"http_timeout"')
+  expect(upstream.seen.length).toBe(before)
+  expect(await raw(it.url, 'POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc')).toContain(
+    '"http_timeout"',
+  )
+  const [outcome] = find(await it.events(), 'http.request.result')
+  expect(outcome.http).toMatchObject({
+    state: 'unknown',
+    code: 'http_timeout',
+    request: { bytes: 3, isComplete: false },
+  })
+  expect(outcome.outcome).toBeUndefined()
+})
+
+test('a client that hangs up, and an upstream that does: said, and unknown is unknown', async () => {
+  const server = await serve((req, res) => {
+    if (req.url === '/slow') res.write('part')
+    else if (req.url === '/broken') res.write('part', () => res.destroy())
+    else if (req.url === '/dead') req.socket.destroy()
+    else server.server.emit('asked')
+  })
+  const it = await begin(server.url)
+  const { hostname, port } = new URL(it.url)
+  const leave = async (path: string, when: (socket: ReturnType<typeof connect>) => Promise<unknown>) => {
+    const socket = connect(Number(port), hostname)
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
+    await when(socket)
+    socket.destroy()
+  }
+  const asked = once(server.server, 'asked')
+  await leave('/silent', () => asked)
+  await leave('/slow', (socket) => once(socket, 'data'))
+  const broken = await fetch(`${it.url}/broken`)
+  await expect(broken.text()).rejects.toThrow()
+  const dead = await fetch(`${it.url}/dead`, { method: 'POST' })
+  expect(await dead.json()).toMatchObject({ status: 502, code: 'http_upstream_broken' })
+  const outcomes = find(await it.events(), 'http.request.result').map(({ http, outcome }) => [
+    http.state,
+    http.by,
+    http.status,
+    outcome,
+  ])
+  expect(outcomes.sort()).toEqual([
+    ['cancelled', 'client', null, undefined],
+    ['cut', 'client', 200, 'success'],
+    ['cut', 'upstream', 200, undefined],
+    ['unknown', 'upstream', null, undefined],
+  ])
+  server.close()
+})
+
+test('a connection of the pool that the upstream has closed costs no request that may be asked twice', async () => {
+  const server = await serve((_req, res) => res.end('ok'))
+  server.server.keepAliveTimeout = 1
+  const it = await begin(server.url)
+  for (let i = 0; i < 3; i++) {
+    expect((await fetch(it.url)).status).toBe(200)
+    server.server.closeIdleConnections()
+  }
+  server.close()
+})

@@ -1,0 +1,113 @@
+import { checkHttpConfig } from '@killick/gateway'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { begin, configure, find, raw, serve } from './support.ts'
+
+let upstream: Awaited<ReturnType<typeof serve>>
+beforeAll(async () => {
+  upstream = await serve()
+})
+afterAll(() => upstream.close())
+
+/** All of them may be the route `POST /admin/users/:id` to one server or another. */
+const SPELLINGS = [
+  ...['/admin/users/7', '/ADMIN/Users/7', '/admin/users/7/', '/%61dmin/users/7', '/admin/users/%37'],
+  ...['//admin/users/7', '/admin//users/7', '/./admin/users/7', '/x/../admin/users/7', '/x/%2e%2e/admin/users/7'],
+  ...[
+    '/x/..%2fadmin/users/7',
+    '/admin%2Fusers%2F7',
+    '/admin%252fusers%252f7',
+    '/admin;x=1/users/7',
+    '/admin/users/7;v=2',
+  ],
+  ...['/x/..;/admin/users/7', '/admin\\users\\7', '/admin%5cusers%5c7', '/admin/users%20/7', '/admin/users/7#a'],
+  ...[
+    '/admin/users/7%3fa=b',
+    '/admin/users/7%23a',
+    '/%u0061dmin/users/7',
+    '/%EF%BD%81dmin/users/7',
+    '/admin%00/users/7',
+  ],
+  ...['/x/%252e%252e/admin/users/7', '/admin/users/7%0a', '/admin/./users/7', '/../admin/users/7'],
+]
+const ROUTES = [
+  { route: 'POST /admin/users/:id', action: 'admin.user.update', target: { type: 'user', id: ':id' } },
+  { route: '* /*', record: false },
+]
+const ask = (url: string, path: string, headers = '') =>
+  raw(url, `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n${headers}\r\n`)
+
+test('no spelling of a recorded path slips past its route, and each goes on as it came', async () => {
+  const it = await begin(upstream.url, { routes: ROUTES })
+  const before = upstream.seen.length
+  const passed: string[] = []
+  for (const path of SPELLINGS) if ((await ask(it.url, path)).startsWith('HTTP/1.1 200')) passed.push(path)
+  expect(upstream.seen.slice(before)).toEqual(passed.map((path) => `POST ${path}`))
+  const intents = find(await it.events(), 'admin.user.update')
+  expect(intents.map(({ metadata }) => metadata.path)).toEqual(passed)
+  const plain = intents.filter(({ http }) => http.odd === undefined)
+  expect(plain.map(({ metadata }) => metadata.path)).toEqual(SPELLINGS.slice(0, 5))
+  expect(intents.map(({ targets }) => targets[0].id).filter((id) => !id.startsWith('7'))).toEqual([])
+  // What node's parser takes is all of it.
+  expect(passed).toEqual(SPELLINGS)
+})
+
+test('an odd path is recorded even where its plain reading is not, and refused where that is set', async () => {
+  const it = await begin(upstream.url, { routes: [{ route: 'GET /files/*', record: false }] })
+  for (const path of ['/files/a', '/files/a%2f..%2fb']) await fetch(`${it.url}${path}`)
+  const [intent, ...more] = find(await it.events(), 'http.request')
+  expect(more).toEqual([])
+  expect(intent).toMatchObject({
+    metadata: { path: '/files/a%2f..%2fb' },
+    http: { odd: ['encoded-slash', 'dot-segments'] },
+  })
+  const strict = await begin(upstream.url, { routes: ROUTES, oddPaths: 'refuse' })
+  const before = upstream.seen.length
+  expect(await ask(strict.url, '/admin/%2e/users/7')).toContain('"http_path_odd"')
+  expect(upstream.seen.length).toBe(before)
+  const [denied] = await strict.events()
+  expect(denied).toMatchObject({ outcome: 'denied', http: { kind: 'denial', code: 'http_path_odd' } })
+})
+
+test('a method that a header puts in the place of another finds its route', async () => {
+  const it = await begin(upstream.url, { routes: [{ route: 'DELETE /a/:id', action: 'a.delete' }], unmatched: 'pass' })
+  await ask(it.url, '/a/1', 'X-HTTP-Method-Override: delete\r\n')
+  await ask(it.url, '/a/2')
+  const [intent, , ...more] = await it.events()
+  expect([intent.action, more]).toEqual(['a.delete', []])
+  expect(intent.http).toMatchObject({ method: 'POST', methodOverride: 'DELETE', route: 'DELETE /a/:id' })
+})
+
+test('every fault of a configuration is named at once', async () => {
+  const { config, folder } = await configure('http://127.0.0.1:1/path', {
+    routes: [
+      { route: 'users' },
+      { route: 'GET /a/:id', target: { type: 'a', id: ':other' } },
+      { route: 'GET /a/:x' },
+      { route: 'GET /b', more: 1 },
+    ],
+    who: { required: true, certificates: true },
+    trustedProxies: ['10.0.0.0/33', 'proxy'],
+    listen: {},
+  })
+  const { unmatched: _, ...rest } = config
+  const faults = (() => {
+    try {
+      checkHttpConfig(rest, folder)
+      return []
+    } catch (error) {
+      return (error as { faults: string[] }).faults
+    }
+  })()
+  expect(faults).toEqual([
+    '/upstream must be an origin such as http://127.0.0.1:3000, or unix: and the path of a socket',
+    '/routes/1/target/id names :other, which the route does not have',
+    '/routes/3/more is not a setting',
+    '/unmatched is missing: record or pass',
+    '/listen must have a port or a socket',
+    '/who/certificates needs /listen/tls with clientCa',
+    '/trustedProxies: 10.0.0.0/33 must be an address, a range such as 10.0.0.0/8, or unix',
+    '/trustedProxies: proxy must be an address, a range such as 10.0.0.0/8, or unix',
+    '/routes/0/route must be a method and a template, such as POST /users/:id',
+    expect.stringMatching(/^\/routes\/2\/route cannot be: /),
+  ])
+})

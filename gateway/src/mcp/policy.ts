@@ -1,5 +1,6 @@
 // Which tool calls may reach the server.
 import { isObject, type JsonValue, unescapePointer } from '@killick/sdk/core'
+import { matchesName } from '../name-pattern.ts'
 
 /** Which calls of tools are denied. In patterns of tool names `*` stands for any text. */
 export type McpPolicy = {
@@ -48,21 +49,6 @@ export function denialOf(policy: McpPolicy, name: JsonValue | undefined, args: J
     if (isDenied) return { rule, why: `The rule ${rule} denies this value of ${argument}.` }
   }
   return null
-}
-
-/** Whether a name is one that the pattern stands for. Takes time in proportion to both, however many `*` there are. */
-export function matchesName(pattern: string, name: string): boolean {
-  const parts = pattern.split('*')
-  const [first, last] = [parts[0]!, parts.at(-1)!]
-  if (parts.length === 1) return pattern === name
-  if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last)) return false
-  let at = first.length
-  for (const part of parts.slice(1, -1)) {
-    const found = name.indexOf(part, at)
-    if (found < 0) return false
-    at = found + part.length
-  }
-  return at <= name.length - last.length
 }
 
 function valuesAt(value: JsonValue, names: readonly string[]): JsonValue[] {

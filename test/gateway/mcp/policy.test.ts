@@ -1,6 +1,7 @@
 import { checkMcpConfig, GatewayStartError } from '@killick/gateway'
 import { expect, test } from 'vitest'
-import { denialOf, matchesName } from '../../../gateway/src/mcp/policy.ts'
+import { denialOf } from '../../../gateway/src/mcp/policy.ts'
+import { matchesName } from '../../../gateway/src/name-pattern.ts'
 import { begin, find, world } from './support.ts'
 
 const policyOf = (policy: object) =>

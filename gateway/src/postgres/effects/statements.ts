@@ -1,0 +1,434 @@
+// What each kind of statement does.
+import type { StatementKind, TransactionStep, UnknownWhy } from './effect.ts'
+import { EffectDraft } from './effect-draft.ts'
+import type { SqlTree } from './parser.ts'
+import {
+  constantOf,
+  namesColumn,
+  type Scope,
+  strings,
+  VISITS,
+  type VisitNode,
+  walk,
+  walkRest,
+  withClause,
+  writes,
+} from './walk.ts'
+
+/** Looks through a whole statement. @param tree its kind and its node */
+export function statement(tree: SqlTree, scope: Scope, draft: EffectDraft): void {
+  const [type = ''] = Object.keys(tree)
+  if (VISITS[type] === undefined) {
+    // What begins so defines something, in every version so far; tables in it count as changed by nobody and read.
+    const isDefinition = /^(Create|Alter|Drop|Define|Composite)/.test(type)
+    draft.kinds.add(isDefinition ? 'ddl' : 'other')
+    if (!isDefinition) draft.unknown('other')
+  }
+  walk(tree, scope, draft)
+  if (type === 'SelectStmt') draft.kinds.add('select')
+}
+
+const inner = (value: unknown, scope: Scope, draft: EffectDraft): void => {
+  if (typeof value === 'object' && value !== null) statement(value as SqlTree, scope, draft)
+}
+
+const list = (value: unknown): SqlTree[] => (Array.isArray(value) ? value : [])
+
+// Rows.
+
+VISITS.InsertStmt = (node, scope, draft) => {
+  draft.kinds.add('insert')
+  const inside = withClause(node, scope, draft)
+  const table = writes(node.relation, draft)
+  const conflict = node.onConflictClause as SqlTree | undefined
+  if (conflict?.action === 'ONCONFLICT_UPDATE') draft.kinds.add('update')
+  if (table !== null && (conflict !== undefined || node.returningClause !== undefined)) draft.reads.add(table)
+  targets(node.cols, draft)
+  targets(conflict?.targetList, draft)
+  if (conflict !== undefined) draft.alias('excluded', table)
+  walkRest(node, ['withClause', 'relation'], inside, draft)
+}
+
+VISITS.UpdateStmt = (node, scope, draft) => {
+  draft.kinds.add('update')
+  targets(node.targetList, draft)
+  changed(node, scope, draft)
+}
+
+VISITS.DeleteStmt = (node, scope, draft) => {
+  draft.kinds.add('delete')
+  changed(node, scope, draft)
+}
+
+function changed(node: SqlTree, scope: Scope, draft: EffectDraft): void {
+  const inside = withClause(node, scope, draft)
+  const table = writes(node.relation, draft)
+  if (table !== null) draft.reads.add(table)
+  if (table !== null && !namesColumn(node.whereClause)) draft.withoutWhere.add(table)
+  walkRest(node, ['withClause', 'relation'], inside, draft)
+}
+
+VISITS.MergeStmt = (node, scope, draft) => {
+  draft.kinds.add('merge')
+  const inside = withClause(node, scope, draft)
+  const table = writes(node.relation, draft)
+  if (table !== null) draft.reads.add(table)
+  for (const { MergeWhenClause: clause } of list(node.mergeWhenClauses) as { MergeWhenClause: SqlTree }[]) {
+    const kind = MERGES[String(clause.commandType)]
+    if (kind !== undefined) draft.kinds.add(kind)
+    targets(clause.targetList, draft)
+    const isForAll = kind !== 'insert' && !namesColumn(node.joinCondition) && !namesColumn(clause.condition)
+    if (table !== null && kind !== undefined && isForAll) draft.withoutWhere.add(table)
+  }
+  walkRest(node, ['withClause', 'relation'], inside, draft)
+}
+
+const MERGES: { [command: string]: StatementKind } = {
+  CMD_INSERT: 'insert',
+  CMD_UPDATE: 'update',
+  CMD_DELETE: 'delete',
+}
+
+/** Columns that are set. */
+function targets(value: unknown, draft: EffectDraft): void {
+  for (const { ResTarget: target } of list(value) as { ResTarget?: SqlTree }[])
+    if (typeof target?.name === 'string') draft.column([target.name])
+}
+
+VISITS.TruncateStmt = (node, _scope, draft) => {
+  draft.kinds.add('truncate')
+  tables(node.relations, draft)
+  cascade(node, draft)
+}
+
+VISITS.CopyStmt = (node, scope, draft) => {
+  draft.kinds.add('copy')
+  if (node.is_program === true) draft.unknown('program')
+  else if (typeof node.filename === 'string') draft.unknown('file')
+  if (node.query !== undefined) inner(node.query, scope, draft)
+  else if (node.is_from === true) {
+    draft.kinds.add('insert')
+    writes(node.relation, draft)
+  } else {
+    draft.kinds.add('select')
+    walk(node.relation, scope, draft)
+  }
+  for (const column of strings(node.attlist)) draft.column([column])
+  walk(node.whereClause, scope, draft)
+}
+
+function tables(value: unknown, draft: EffectDraft): void {
+  for (const { RangeVar } of list(value)) writes(RangeVar, draft)
+}
+
+function cascade(node: SqlTree, draft: EffectDraft): void {
+  if (node.behavior === 'DROP_CASCADE') draft.unknown('cascade')
+}
+
+// Statements about statements.
+
+VISITS.ExplainStmt = (node, scope, draft) => {
+  if (isAnalyze(node.options)) {
+    inner(node.query, scope, draft)
+    draft.kinds.add('explain')
+    return
+  }
+  draft.kinds.add('explain')
+  const planned = new EffectDraft()
+  inner(node.query, scope, planned)
+  draft.takeAsRead(planned)
+}
+
+/** If any of its options may mean it, it is. */
+const isAnalyze = (options: unknown): boolean =>
+  list(options).some(({ DefElem }) => {
+    const { defname, arg } = DefElem as {
+      defname?: string
+      arg?: { String?: { sval?: string }; Integer?: { ival?: number } }
+    }
+    if (defname !== 'analyze') return false
+    if (arg?.Integer !== undefined) return (arg.Integer.ival ?? 0) !== 0
+    return !/^(false|off|0)$/i.test(arg?.String?.sval ?? 'true')
+  })
+
+VISITS.PrepareStmt = (node, scope, draft) => {
+  draft.kinds.add('prepare')
+  const prepared = new EffectDraft()
+  inner(node.query, scope, prepared)
+  inner(node.query, scope, draft)
+  walk(node.argtypes, scope, draft)
+  draft.own = { prepares: String(node.name ?? ''), prepared: prepared.effect() }
+}
+
+VISITS.ExecuteStmt = (node, scope, draft) => {
+  draft.kinds.add('execute')
+  draft.unknown('execute')
+  walk(node.params, scope, draft)
+  draft.own = { ...draft.own, executes: String(node.name ?? '') }
+}
+
+VISITS.DeallocateStmt = (node, _scope, draft) => {
+  draft.kinds.add('deallocate')
+  draft.own = { deallocates: typeof node.name === 'string' ? node.name : null }
+}
+
+VISITS.DeclareCursorStmt = (node, scope, draft) => {
+  draft.kinds.add('cursor')
+  inner(node.query, scope, draft)
+}
+
+VISITS.FetchStmt = (_node, _scope, draft) => {
+  draft.kinds.add('cursor')
+  draft.unknown('cursor')
+}
+
+VISITS.DoStmt = (_node, _scope, draft) => {
+  draft.kinds.add('do')
+  draft.unknown('do_block')
+}
+
+VISITS.CallStmt = (node, scope, draft) => {
+  draft.kinds.add('call')
+  const { funcname, args } = node.funccall as SqlTree
+  draft.unknown('call', strings(funcname).join('.'))
+  draft.usesSearchPath = true
+  walk(args, scope, draft)
+}
+
+// The session.
+
+const STEPS: { [kind: string]: TransactionStep } = {
+  BEGIN: 'begin',
+  START: 'begin',
+  COMMIT: 'commit',
+  ROLLBACK: 'rollback',
+  SAVEPOINT: 'savepoint',
+  RELEASE: 'release',
+  ROLLBACK_TO: 'rollback_to',
+  PREPARE: 'prepare',
+  COMMIT_PREPARED: 'commit_prepared',
+  ROLLBACK_PREPARED: 'rollback_prepared',
+}
+
+VISITS.TransactionStmt = (node, _scope, draft) => {
+  draft.kinds.add('transaction')
+  const transaction = STEPS[String(node.kind).replace('TRANS_STMT_', '')]
+  if (transaction === undefined) draft.unknown('other')
+  else draft.own = { transaction }
+}
+
+VISITS.VariableSetStmt = (node, _scope, draft) => {
+  const name = node.kind === 'VAR_RESET_ALL' ? 'all' : String(node.name ?? '').toLowerCase()
+  draft.kinds.add(name === 'role' || name === 'session_authorization' ? 'identity' : 'set')
+  const isValue = node.kind === 'VAR_SET_VALUE'
+  const value = isValue ? list(node.args).map(settingOf) : [null]
+  draft.own = {
+    ...draft.own,
+    set: {
+      name,
+      value: value.includes(null) ? null : value.join(', '),
+      ...(node.is_local === true && { isLocal: true }),
+    },
+  }
+}
+
+/** The value of a setting as SHOW prints it, nearly. */
+function settingOf(value: unknown): string | null {
+  const text = constantOf(value)
+  if (text !== null) return text
+  const constant = (value as { A_Const?: SqlTree }).A_Const
+  const { ival, fval, boolval } = (constant ?? {}) as {
+    ival?: { ival?: number }
+    fval?: { fval?: string }
+    boolval?: { boolval?: boolean }
+  }
+  if (ival !== undefined) return `${ival.ival ?? 0}`
+  if (fval !== undefined) return fval.fval ?? null
+  return boolval === undefined ? null : boolval.boolval ? 'on' : 'off'
+}
+
+VISITS.ConstraintsSetStmt = only('set')
+VISITS.VariableShowStmt = only('show')
+VISITS.ListenStmt = only('listen')
+VISITS.UnlistenStmt = only('listen')
+VISITS.NotifyStmt = only('notify')
+VISITS.ClosePortalStmt = only('cursor')
+VISITS.DiscardStmt = only('discard')
+
+/** A statement whose node names no table. */
+function only(kind: StatementKind, why?: UnknownWhy): VisitNode {
+  return (_node, _scope, draft) => {
+    draft.kinds.add(kind)
+    if (why !== undefined) draft.unknown(why)
+  }
+}
+
+// The server, and upkeep.
+
+VISITS.AlterSystemStmt = (node, scope, draft) => {
+  draft.kinds.add('system')
+  VISITS.VariableSetStmt!(node.setstmt as SqlTree, scope, draft)
+}
+VISITS.LoadStmt = only('system', 'program')
+VISITS.CheckPointStmt = only('system')
+
+VISITS.LockStmt = (node, scope, draft) => {
+  draft.kinds.add('lock')
+  walk(node.relations, scope, draft)
+}
+
+VISITS.VacuumStmt = (node, scope, draft) => upkeep(node, scope, draft, list(node.rels).length > 0)
+VISITS.ClusterStmt = (node, scope, draft) => upkeep(node, scope, draft, node.relation !== undefined)
+VISITS.ReindexStmt = (node, scope, draft) => upkeep(node, scope, draft, node.relation !== undefined)
+
+function upkeep(node: SqlTree, scope: Scope, draft: EffectDraft, isNamed: boolean): void {
+  draft.kinds.add('maintenance')
+  if (!isNamed) draft.unknown('all_tables')
+  walk(node, scope, draft)
+}
+
+VISITS.RefreshMatViewStmt = (node, _scope, draft) => {
+  draft.kinds.add('maintenance')
+  writes(node.relation, draft)
+  draft.unknown('view')
+}
+
+// Definitions. What is named `relation` there, or as `tables` says, is changed by them; every other table is read.
+
+function definition(changes: readonly string[] = ['relation'], ...kinds: StatementKind[]): VisitNode {
+  return (node, scope, draft) => {
+    for (const kind of ['ddl' as const, ...kinds]) draft.kinds.add(kind)
+    for (const name of changes) writes(node[name], draft)
+    cascade(node, draft)
+    walkRest(node, changes, scope, draft)
+  }
+}
+
+VISITS.IndexStmt = definition()
+VISITS.ViewStmt = definition(['view'])
+VISITS.RuleStmt = definition()
+VISITS.RenameStmt = definition()
+VISITS.CreateTrigStmt = definition(['relation', 'constrrel'])
+VISITS.CreatePolicyStmt = definition(['table'])
+VISITS.AlterPolicyStmt = definition(['table'])
+VISITS.CreateSeqStmt = definition(['sequence'])
+VISITS.AlterSeqStmt = definition(['sequence'])
+VISITS.AlterObjectSchemaStmt = definition()
+VISITS.AlterObjectDependsStmt = definition()
+VISITS.AlterOwnerStmt = definition(['relation'], 'grant')
+
+VISITS.CreateStmt = (node, scope, draft) => {
+  draft.kinds.add('ddl')
+  writes(node.relation, draft)
+  tables(node.inhRelations, draft)
+  walkRest(node, ['relation', 'inhRelations', 'ofTypename'], scope, draft)
+}
+
+/** What a column's type does is done when a row is written, not when the column is defined. */
+VISITS.ColumnDef = (node, scope, draft) => walkRest(node, ['typeName'], scope, draft)
+
+VISITS.CreateForeignTableStmt = (node, scope, draft) => {
+  VISITS.CreateStmt!(node.base as SqlTree, scope, draft)
+}
+
+VISITS.CreateTableAsStmt = (node, scope, draft) => {
+  draft.kinds.add('ddl')
+  writes((node.into as SqlTree | undefined)?.rel, draft)
+  inner(node.query, scope, draft)
+  draft.kinds.delete('select')
+}
+
+VISITS.AlterTableStmt = (node, scope, draft) => {
+  draft.kinds.add('ddl')
+  writes(node.relation, draft)
+  for (const { AlterTableCmd: command } of list(node.cmds) as { AlterTableCmd: SqlTree }[]) {
+    if (command.subtype === 'AT_ChangeOwner') draft.kinds.add('grant')
+    // Rows are converted with what the type does.
+    if (command.subtype === 'AT_AlterColumnType')
+      walk((command.def as { ColumnDef?: SqlTree })?.ColumnDef, scope, draft)
+    cascade(command, draft)
+  }
+  walk(node.cmds, scope, draft)
+}
+
+VISITS.PartitionCmd = (node, scope, draft) => {
+  writes(node.name, draft)
+  walk(node.bound, scope, draft)
+}
+
+VISITS.AlterTableMoveAllStmt = definition([])
+VISITS.CreateSchemaStmt = (node, scope, draft) => {
+  draft.kinds.add('ddl')
+  for (const each of list(node.schemaElts)) inner(each, scope, draft)
+}
+
+/** A body that is a text is executed by whoever calls it; one that is SQL counts as done, as a view's query does. */
+VISITS.CreateFunctionStmt = (node, scope, draft) => {
+  draft.kinds.add('ddl')
+  walk(node.sql_body, scope, draft)
+}
+
+/** Kinds of objects whose name is a table's. */
+const RELATIONS = new Set(
+  ['TABLE', 'VIEW', 'MATVIEW', 'FOREIGN_TABLE', 'SEQUENCE', 'INDEX'].map((name) => `OBJECT_${name}`),
+)
+/** Kinds whose name begins with a table's. */
+const PARTS = new Set(['COLUMN', 'TRIGGER', 'RULE', 'POLICY', 'TABCONSTRAINT'].map((name) => `OBJECT_${name}`))
+
+/** An object that is named by a list of strings. */
+function object(kind: unknown, named: unknown, draft: EffectDraft): void {
+  const items = (named as { List?: { items?: unknown } } | undefined)?.List?.items
+  const parts = strings(items)
+  const table = RELATIONS.has(String(kind)) ? parts : PARTS.has(String(kind)) ? parts.slice(0, -1) : []
+  if (table.length > 0) draft.writes.add(draft.table(table))
+}
+
+VISITS.DropStmt = (node, _scope, draft) => {
+  draft.kinds.add('ddl')
+  for (const each of list(node.objects)) object(node.removeType, each, draft)
+  cascade(node, draft)
+}
+
+VISITS.CommentStmt = (node, _scope, draft) => {
+  draft.kinds.add('ddl')
+  object(node.objtype, node.object, draft)
+}
+
+VISITS.SecLabelStmt = (node, _scope, draft) => {
+  for (const kind of ['ddl', 'grant'] as const) draft.kinds.add(kind)
+  object(node.objtype, node.object, draft)
+}
+
+// Privileges.
+
+VISITS.GrantStmt = (node, _scope, draft) => {
+  draft.kinds.add('grant')
+  const isOfTables = node.objtype === 'OBJECT_TABLE' || node.objtype === 'OBJECT_SEQUENCE'
+  if (node.targtype !== 'ACL_TARGET_OBJECT' && isOfTables) draft.unknown('all_tables')
+  tables(node.objects, draft)
+  cascade(node, draft)
+  for (const { AccessPriv } of list(node.privileges))
+    for (const column of strings((AccessPriv as SqlTree).cols)) draft.column([column])
+}
+
+VISITS.GrantRoleStmt = only('grant')
+VISITS.AlterDefaultPrivilegesStmt = only('grant')
+for (const type of ['CreateRoleStmt', 'AlterRoleStmt', 'AlterRoleSetStmt', 'DropRoleStmt'])
+  VISITS[type] = definition([], 'grant')
+VISITS.ReassignOwnedStmt = (node, scope, draft) => {
+  draft.kinds.add('grant')
+  draft.unknown('all_tables')
+  walk(node, scope, draft)
+}
+VISITS.DropOwnedStmt = (node, scope, draft) => {
+  for (const kind of ['ddl', 'grant'] as const) draft.kinds.add(kind)
+  draft.unknown('all_tables')
+  walk(node, scope, draft)
+}
+
+// What brings in things from elsewhere.
+
+VISITS.CreateExtensionStmt = only('ddl', 'extension')
+VISITS.AlterExtensionStmt = only('ddl', 'extension')
+for (const type of ['ImportForeignSchema', 'CreateSubscription', 'AlterSubscription', 'DropSubscription'])
+  VISITS[`${type}Stmt`] = only('ddl', 'server')

@@ -1,0 +1,196 @@
+// Walks the tree of a statement. What nothing here knows is looked through all the same: a table's name counts as read and a function's
+// name is checked wherever they stand.
+import { BUILT_IN_OPERATORS, BUILT_IN_TYPES, HARMLESS_FUNCTIONS } from './builtins.ts'
+import type { EffectDraft } from './effect-draft.ts'
+import type { SqlTree } from './parser.ts'
+import { parseName, printName } from './table-names.ts'
+
+/** Names that WITH gives, innermost first; a table's name without a schema may be one. */
+export type Scope = { readonly name: string; readonly outer: Scope } | null
+
+/** Looks through one kind of node. */
+export type VisitNode = (node: SqlTree, scope: Scope, draft: EffectDraft) => void
+
+/** What the kinds of nodes need beyond being looked through, by their names in the tree; statements.ts adds those of statements. */
+export const VISITS: { [type: string]: VisitNode } = Object.create(null)
+
+/** Looks through a node, a list, or anything else that a member may be. */
+export function walk(value: unknown, scope: Scope, draft: EffectDraft): void {
+  if (typeof value !== 'object' || value === null) return
+  if (Array.isArray(value)) {
+    for (const each of value) walk(each, scope, draft)
+    return
+  }
+  const node = value as SqlTree
+  // A table and a type are recognised by their members: in some places the tree has them without their kind.
+  if (typeof node.relname === 'string') {
+    reads(node, scope, draft)
+    return
+  }
+  if (Array.isArray(node.names)) type(node, draft)
+  for (const [name, child] of Object.entries(node)) {
+    if (typeof child !== 'object' || child === null) continue
+    const visit = VISITS[name]
+    if (visit === undefined) walk(child, scope, draft)
+    else visit(child as SqlTree, scope, draft)
+  }
+}
+
+/** Looks through all members but some. */
+export function walkRest(node: SqlTree, without: readonly string[], scope: Scope, draft: EffectDraft): void {
+  walk(Object.fromEntries(Object.entries(node).filter(([name]) => !without.includes(name))), scope, draft)
+}
+
+/** @returns what strings a list of String nodes holds */
+export const strings = (list: unknown): string[] =>
+  Array.isArray(list)
+    ? list.flatMap((each) => (typeof each?.String === 'object' ? [String(each.String.sval ?? '')] : []))
+    : []
+
+/** The parts of a table's name. */
+export const partsOf = ({ catalogname, schemaname, relname }: SqlTree): string[] =>
+  [catalogname, schemaname, relname].filter((part) => typeof part === 'string') as string[]
+
+const aliasOf = (node: SqlTree): string | undefined => (node.alias as { aliasname?: string } | undefined)?.aliasname
+
+/** A table that is read, or what WITH has named. */
+function reads(node: SqlTree, scope: Scope, draft: EffectDraft): void {
+  const parts = partsOf(node)
+  if (parts.length === 1 && isNamedByWith(parts[0]!, scope)) draft.alias(aliasOf(node) ?? parts[0]!, null)
+  else draft.reads.add(draft.table(parts, aliasOf(node)))
+}
+
+function isNamedByWith(name: string, scope: Scope): boolean {
+  let each = scope
+  while (each !== null && each.name !== name) each = each.outer
+  return each !== null
+}
+
+/** A table that is changed: WITH cannot name it. */
+export function writes(node: unknown, draft: EffectDraft): string | null {
+  const table = node as SqlTree | undefined
+  if (typeof table?.relname !== 'string') return null
+  const name = draft.table(partsOf(table), aliasOf(table))
+  draft.writes.add(name)
+  return name
+}
+
+/** The scope inside a statement that has a WITH. Its parts are looked through. */
+export function withClause(node: SqlTree, scope: Scope, draft: EffectDraft): Scope {
+  const clause = node.withClause as { ctes?: { CommonTableExpr: SqlTree }[]; recursive?: boolean } | undefined
+  const parts = (clause?.ctes ?? []).map((each) => each.CommonTableExpr)
+  const add = (outer: Scope, part: SqlTree): Scope => ({ name: String(part.ctename), outer })
+  let inner = clause?.recursive ? parts.reduce(add, scope) : scope
+  for (const part of parts) {
+    walk(part, inner, draft)
+    if (!clause?.recursive) inner = add(inner, part)
+  }
+  return inner
+}
+
+/** Whether a condition names a column, or is one that a cursor answers. */
+export function namesColumn(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if ('ColumnRef' in value || 'CurrentOfExpr' in value) return true
+  return Object.values(value).some(namesColumn)
+}
+
+/** @param names its parts @returns whether it is one of PostgreSQL's own that touches nothing */
+function isHarmless(names: readonly string[], known: { has(name: string): boolean }): boolean {
+  return (names.length === 1 || (names.length === 2 && names[0] === 'pg_catalog')) && known.has(names.at(-1)!)
+}
+
+function type(node: SqlTree, draft: EffectDraft): void {
+  const names = strings(node.names)
+  if (names.length === 1) draft.usesSearchPath = true
+  if (names.length > 0 && !isHarmless(names, BUILT_IN_TYPES)) draft.unknown('type', printName(names))
+}
+
+function operator(list: unknown, draft: EffectDraft): void {
+  const names = strings(list)
+  if (names.length === 0) return
+  if (names.length === 1) draft.usesSearchPath = true
+  if (!isHarmless(names, BUILT_IN_OPERATORS)) draft.unknown('operator', names.join('.'))
+}
+
+/** The text of a constant, through casts. */
+export function constantOf(value: unknown): string | null {
+  const node = value as { A_Const?: { sval?: { sval?: string } }; TypeCast?: { arg: unknown } } | undefined
+  if (node?.TypeCast !== undefined) return constantOf(node.TypeCast.arg)
+  return node?.A_Const?.sval === undefined ? null : (node.A_Const.sval.sval ?? '')
+}
+
+VISITS.FuncCall = (node, scope, draft) => {
+  const names = strings(node.funcname)
+  const args = node.args as unknown[] | undefined
+  if (names.length === 1) draft.usesSearchPath = true
+  const isOwn = names.length === 1 || (names.length === 2 && names[0] === 'pg_catalog')
+  const own = isOwn ? names.at(-1)! : ''
+  const first = constantOf(args?.[0])
+  if (own === 'nextval' || own === 'setval') {
+    const sequence = first === null ? null : parseName(first)
+    if (sequence === null) draft.unknown('function', own)
+    else draft.writes.add(draft.table(sequence))
+  } else if (own === 'set_config') {
+    draft.also.add('set')
+    const name = first?.toLowerCase() ?? null
+    // Whose setting it is cannot be told, or there is another one already.
+    if (name === null || draft.own.set !== undefined) draft.unknown('function', own)
+    else {
+      draft.own = { ...draft.own, set: { name, value: constantOf(args?.[1]) } }
+      if (name === 'role' || name === 'session_authorization') draft.also.add('identity')
+    }
+  } else if (own === 'pg_notify') draft.also.add('notify')
+  else if (!isOwn || !HARMLESS_FUNCTIONS.has(own)) draft.unknown('function', printName(names))
+  walkRest(node, ['funcname'], scope, draft)
+}
+
+VISITS.A_Expr = (node, scope, draft) => {
+  if (/^AEXPR_OP/.test(String(node.kind))) operator(node.name, draft)
+  else draft.usesSearchPath = true
+  walkRest(node, ['name'], scope, draft)
+}
+
+VISITS.SubLink = (node, scope, draft) => {
+  operator(node.operName, draft)
+  walkRest(node, ['operName'], scope, draft)
+}
+
+VISITS.SortBy = (node, scope, draft) => {
+  operator(node.useOp, draft)
+  walkRest(node, ['useOp'], scope, draft)
+}
+
+VISITS.RangeTableSample = (node, scope, draft) => {
+  const names = strings(node.method)
+  if (!isHarmless(names, new Set(['bernoulli', 'system']))) draft.unknown('function', printName(names))
+  walkRest(node, ['method'], scope, draft)
+}
+
+/** Rows are made of these types where they stand behind a function. */
+VISITS.RangeFunction = (node, scope, draft) => {
+  for (const { ColumnDef } of (node.coldeflist ?? []) as SqlTree[]) walk(ColumnDef, scope, draft)
+  walkRest(node, ['coldeflist'], scope, draft)
+}
+
+VISITS.ColumnRef = (node, _scope, draft) => {
+  const parts = (node.fields as SqlTree[]).flatMap((field) => ('A_Star' in field ? ['*'] : strings([field])))
+  if (parts.length > 0) draft.column(parts)
+}
+
+/** The names there are aliases of tables that stand in FROM. */
+VISITS.LockingClause = () => {}
+
+VISITS.SelectStmt = select
+VISITS.larg = select
+VISITS.rarg = select
+
+function select(node: SqlTree, scope: Scope, draft: EffectDraft): void {
+  const inner = withClause(node, scope, draft)
+  const into = node.intoClause as SqlTree | undefined
+  if (into !== undefined) {
+    draft.kinds.add('ddl')
+    writes(into.rel, draft)
+  }
+  walkRest(node, ['withClause', 'intoClause'], inner, draft)
+}

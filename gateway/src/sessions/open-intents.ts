@@ -32,24 +32,38 @@ export class FoundEvents {
   take(event: string): void {
     const { begun, ends } = notesOf(event, this.#kind)
     if (begun !== null) this.begun.set(begun.event, begun)
-    if (ends === null) return
-    this.begun.delete(ends)
-    this.ended.add(ends)
+    for (const each of ends) {
+      this.begun.delete(each)
+      this.ended.add(each)
+    }
   }
 }
 
+/** Bytes behind which the file is written anew, if most of it is of what has ended. */
+const MAX_BYTES = 8 << 20
+
 /**
- * A file of lines, `begun` and `ended`. A line is written without waiting for the disk: what is written outlives the process, and what a
- * power cut could take is read from the events that are still in the spool. Before any of those leaves the spool `sync()` must be called.
+ * A file of lines, `begun` and `ended`. While the events are in the spool they say the same, so a line need not be written before one of
+ * them may leave it: before that `sync()` must be called. What begins and ends in between is never written.
  */
 export class OpenIntents {
   readonly #file: string
   #handle: number
+  #bytes: number
+  /** Everything that is open. */
+  readonly #open: Map<string, Begun>
+  /** What the file does not say yet. */
+  readonly #unwritten = new Set<string>()
+  readonly #unwrittenEnds = new Set<string>()
   #isDirty = false
+  #syncing: Promise<void> = Promise.resolve()
 
-  private constructor(file: string, handle: number) {
+  private constructor(file: string, open: Map<string, Begun>) {
     this.#file = file
+    this.#open = open
+    const { handle, bytes } = writeAnew(file, open)
     this.#handle = handle
+    this.#bytes = bytes
   }
 
   /**
@@ -68,44 +82,86 @@ export class OpenIntents {
     }
     for (const [event, begun] of found.begun) left.set(event, begun)
     for (const event of ended) left.delete(event)
-    const fresh = `${file}.new`
-    const handle = openSync(fresh, 'w', 0o600)
-    writeSync(handle, [...left.values()].map((begun) => `${JSON.stringify({ begun })}\n`).join(''))
-    fsyncSync(handle)
-    renameSync(fresh, file)
-    syncFolder(dirname(file))
-    return { intents: new OpenIntents(file, handle), left: [...left.values()] }
+    return { intents: new OpenIntents(file, new Map(left)), left: [...left.values()] }
   }
 
   begun(begun: Begun): void {
-    this.#write({ begun })
+    this.#open.set(begun.event, begun)
+    this.#unwritten.add(begun.event)
   }
 
   /** @param event id of the event that said it was begun */
   ended(event: string): void {
-    this.#write({ ended: event })
+    this.#open.delete(event)
+    if (!this.#unwritten.delete(event)) this.#unwrittenEnds.add(event)
   }
 
-  /** Resolves when everything written so far would outlive a power cut. */
-  async sync(): Promise<void> {
-    if (!this.#isDirty) return
-    this.#isDirty = false
-    await sync(this.#handle)
+  /** Resolves when everything said so far would outlive a power cut. @throws the error of the file system, with the file's name */
+  sync(): Promise<void> {
+    const done = this.#syncing.catch(() => {}).then(() => this.#sync())
+    this.#syncing = done
+    return done
   }
 
   close(): void {
+    this.#write()
     fsyncSync(this.#handle)
     closeSync(this.#handle)
   }
 
-  /** @throws the error of the file system, with the file's name in its message */
-  #write(line: object): void {
-    this.#isDirty = true
+  async #sync(): Promise<void> {
+    if (this.#unwritten.size > 0 || this.#unwrittenEnds.size > 0) this.#write()
+    if (!this.#isDirty) return
+    await sync(this.#handle)
+    this.#isDirty = false
+  }
+
+  #write(): void {
     try {
-      writeSync(this.#handle, `${JSON.stringify(line)}\n`)
+      if (this.#bytes > MAX_BYTES && this.#bytes > 4 * MAX_LINE * this.#open.size) this.#compact()
+      else {
+        const lines = [
+          ...[...this.#unwritten].map((event) => lineOf({ begun: this.#open.get(event)! })),
+          ...[...this.#unwrittenEnds].map((ended) => lineOf({ ended })),
+        ].join('')
+        this.#isDirty = true
+        writeSync(this.#handle, lines)
+        this.#bytes += Buffer.byteLength(lines)
+      }
     } catch (error) {
       throw new Error(`${this.#file}: ${(error as Error).message}`, { cause: error })
     }
+    this.#unwritten.clear()
+    this.#unwrittenEnds.clear()
+  }
+
+  #compact(): void {
+    const { handle, bytes } = writeAnew(this.#file, this.#open)
+    closeSync(this.#handle)
+    this.#handle = handle
+    this.#bytes = bytes
+  }
+}
+
+/** About what a line has. */
+const MAX_LINE = 1_024
+
+const lineOf = (line: object): string => `${JSON.stringify(line)}\n`
+
+/** Durable when it returns. */
+function writeAnew(file: string, open: ReadonlyMap<string, Begun>): { handle: number; bytes: number } {
+  const fresh = `${file}.new`
+  const handle = openSync(fresh, 'w', 0o600)
+  try {
+    const lines = [...open.values()].map((begun) => lineOf({ begun })).join('')
+    writeSync(handle, lines)
+    fsyncSync(handle)
+    renameSync(fresh, file)
+    syncFolder(dirname(file))
+    return { handle, bytes: Buffer.byteLength(lines) }
+  } catch (error) {
+    closeSync(handle)
+    throw error
   }
 }
 
@@ -129,11 +185,14 @@ export function linesOf(file: string): JsonObject[] {
 }
 
 /** What an event in the spool begins or ends. */
-function notesOf(event: string, kind: RecorderKind): { begun: Begun | null; ends: string | null } {
+function notesOf(event: string, kind: RecorderKind): { begun: Begun | null; ends: string[] } {
   const { id, fields } = parseEvent(event)
   const { action, actor, targets, context, metadata } = fields as Record<string, JsonObject>
   const known = isObject(metadata) && isObject(metadata[kind]) ? metadata[kind] : {}
-  const ends = typeof known.intent === 'string' ? known.intent : null
+  const outcomes = Array.isArray(known.outcomes) ? known.outcomes : []
+  const ends = [known, ...outcomes].flatMap((each) =>
+    isObject(each) && typeof each.intent === 'string' ? [each.intent] : [],
+  )
   if (known.isOpen !== true) return { begun: null, ends }
   const session = String(context?.session ?? '')
   const begun = { event: id, action: `${action}`, session, actor: actor!, targets: targets as unknown as JsonObject[] }

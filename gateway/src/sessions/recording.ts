@@ -77,6 +77,25 @@ export class SessionRecording<F extends Facts> {
     await this.#after(ended, facts).catch(() => {})
   }
 
+  /**
+   * Records the ends of several things in one event, in the same way. @param factsOf from the ids of what was begun, in its order, null where
+   * the beginning was not recorded; `known.outcomes` must be a list whose elements have those ids as `intent`
+   */
+  async endAll(
+    begun: readonly Promise<Recorded | null>[],
+    factsOf: (intents: readonly (string | null)[]) => F,
+  ): Promise<void> {
+    let action = ''
+    const ended = Promise.all(begun).then(async (intents) => {
+      const ids = intents.map((intent) => intent?.id ?? null)
+      const facts = factsOf(ids)
+      action = facts.action
+      await this.#record(facts)
+      for (const id of ids) if (id !== null) this.#open.ended(id)
+    })
+    await this.#after(ended, { action }).catch(() => {})
+  }
+
   /** Resolves when everything recorded so far is durable, or lost and counted. */
   async settled(): Promise<void> {
     this.#recordDue()

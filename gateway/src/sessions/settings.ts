@@ -1,7 +1,14 @@
 // What all recorders' configurations share.
 import { basename, resolve } from 'node:path'
 import { isObject, isSourceName, type JsonObject, type JsonValue } from '@killick/sdk/core'
-import { compileRedaction, KitError, type Redaction, type RedactionRule, STANDARD_RULES } from '@killick/sdk/kit'
+import {
+  compileRedaction,
+  KitError,
+  type Redaction,
+  type RedactionRule,
+  type RedactionRules,
+  STANDARD_RULES,
+} from '@killick/sdk/kit'
 import { GatewayStartError } from '../errors.ts'
 import { MAX_BYTES, MAX_MS, type Members } from '../members.ts'
 
@@ -55,9 +62,15 @@ const WORKER = '{worker}'
 
 /**
  * Takes the shared members out of a configuration. `limits` is left to the recorder, which adds its own to `recorderLimitsOf`.
- * @param folder what paths are relative to @param faults where what is wrong is added
+ * @param folder what paths are relative to @param faults where what is wrong is added @param rules those of the recorder itself, which it
+ * adds to the standard rules
  */
-export function recorderSettingsOf(root: Members, folder: string, faults: string[]): Omit<RecorderSettings, 'limits'> {
+export function recorderSettingsOf(
+  root: Members,
+  folder: string,
+  faults: string[],
+  rules: RedactionRules = [],
+): Omit<RecorderSettings, 'limits'> {
   const spool = resolve(folder, root.text('spool'))
   const state = root.optional('state')
   const settings = {
@@ -70,7 +83,7 @@ export function recorderSettingsOf(root: Members, folder: string, faults: string
     mode: root.choice('mode', ['strict', 'observe']),
     actor: root.has('actor') ? actorOf(root, faults) : null,
     context: root.has('context') ? root.json('context') : {},
-    redaction: redactionOf(root, faults),
+    redaction: redactionOf(root, faults, rules),
   }
   if (settings.source !== '' && !isSourceName(settings.source))
     faults.push('/source must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')
@@ -117,10 +130,10 @@ function actorOf(root: Members, faults: string[]): JsonObject {
   return actor
 }
 
-function redactionOf(root: Members, faults: string[]): Redaction {
+function redactionOf(root: Members, faults: string[], own: RedactionRules): Redaction {
   const rules = root.has('redaction') ? root.list('redaction').map((each, i) => ruleOf(each, i, faults)) : []
   try {
-    return compileRedaction([...STANDARD_RULES, ...rules])
+    return compileRedaction([...STANDARD_RULES, ...own, ...rules])
   } catch (error) {
     if (!(error instanceof KitError)) throw error
     faults.push(`/redaction: ${error.message}`)

@@ -37,19 +37,17 @@ test('killed between intent and outcome: the server ends, and the next start say
   recorder.process.stdin!.write(call(1, 'echo') + call(2, 'hang'))
   await vi.waitFor(() => expect(it.seen()).toHaveLength(2), 20_000)
   const file = join(it.folder, 'spool-state/open.ndjson')
-  await vi.waitFor(() => expect(readFileSync(file, 'utf8')).toContain('"ended"'), 20_000)
+  await vi.waitFor(() => expect(readFileSync(file, 'utf8')).toContain('"hang"'), 20_000)
   await recorder.kill9()
   await vi.waitFor(() => expect(existsSync(join(it.folder, 'seen.ended'))).toBe(true), 20_000)
-  // The file of open requests is written without waiting for the disk: what a power cut takes of it, the spool has. Here it takes
-  // the intent that hangs, and that the other one has ended.
-  const lines = readFileSync(file, 'utf8').split('\n')
-  writeFileSync(
-    file,
-    `${lines
-      .filter((line) => line.includes('"begun"'))
-      .slice(0, 2)
-      .join('\n')}\n{"begun":{"ev`,
-  )
+  // What a power cut takes of the file of open requests, the spool has. Here it takes the intent that hangs, and that the other one has
+  // ended.
+  const echo = (await it.events()).find(({ fields }) => JSON.stringify(fields).includes('"echo"'))!
+  const { action, actor, targets, context } = told(echo)
+  const echoLine = JSON.stringify({ begun: { event: echo.id, action, session: context.session, actor, targets } })
+  const [startLine] = readFileSync(file, 'utf8').split('\n')
+  expect(startLine).toContain('mcp.session.start')
+  writeFileSync(file, `${startLine}\n${echoLine}\n{"begun":{"ev`)
   const session = begin(it)
   await session.call('echo')
   await session.end()

@@ -62,6 +62,25 @@ export async function serverFacts(client: pg.Client): Promise<ServerFacts> {
   }
 }
 
+/** Where the log left one timeline for those that led to another; 0: the one did not lead to the other. */
+export async function timelineLeftAt(database: string, former: number, timeline: number): Promise<bigint> {
+  const options = { ...clientOptions(database, 'killick changes (history)'), replication: 'database' }
+  const client = new pg.Client(options as pg.ClientConfig)
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    const { rows } = await client.query(`TIMELINE_HISTORY ${timeline}`)
+    for (const line of String(rows[0].content).split('\n')) {
+      const [id, lsn] = line.trim().split(/\s+/)
+      if (Number(id) === former) return parseLsn(lsn) ?? 0n
+    }
+    // It never was on it: everything that was read there is of another history.
+    return 0n
+  } finally {
+    await client.end()
+  }
+}
+
 /** @returns null if there is no slot of this name */
 export async function slotFacts(client: pg.Client, slot: string): Promise<SlotFacts | null> {
   const { rows } = await client.query(

@@ -71,11 +71,21 @@ export function checkSlot(
   if (slot.isTemporary) throw unsuitable('is temporary: it would not outlive its connection.')
 }
 
-/** What was lost since this recorder last read; null: nothing. */
-export function findGap(slot: SlotFacts | null, server: ServerFacts, notes: Notes): LogGap | null {
+/**
+ * What was lost since this recorder last read; null: nothing.
+ * @param leftAt where the server left the timeline that was read before; null: it is still on it
+ */
+export function findGap(
+  slot: SlotFacts | null,
+  server: ServerFacts,
+  notes: Notes,
+  leftAt: bigint | null,
+): LogGap | null {
   const from = notes.confirmed
   if (notes.server === null) return null
   if (notes.server.system !== server.system) return { from, to: null, why: 'other_cluster' }
+  // A standby that was promoted without all that was read, or a backup: its log goes on in another way from there.
+  if (leftAt !== null && leftAt < from) return { from: leftAt, to: from, why: 'database_went_back' }
   if (server.writtenLsn < from) return { from: server.writtenLsn, to: from, why: 'database_went_back' }
   if (slot === null) return { from, to: null, why: 'slot_missing' }
   if (slot.walStatus === 'lost' || slot.confirmedLsn === null) return { from, to: null, why: 'slot_lost' }

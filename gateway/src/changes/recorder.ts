@@ -5,11 +5,10 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { type AuditLog, openAuditLog } from '@killick/sdk'
 import { type JsonObject, KillickError } from '@killick/sdk/core'
 import type pg from 'pg'
-import { GatewayStartError } from '../errors.ts'
 import { codeOf } from '../sessions/recording.ts'
 import { Capture } from './capture.ts'
 import type { ChangesConfig } from './config.ts'
-import { connectTo, publicationFacts, type ServerFacts, serverFacts, slotFacts } from './database.ts'
+import { connectTo, publicationFacts, type ServerFacts, serverFacts, slotFacts, timelineLeftAt } from './database.ts'
 import { ChangesError } from './errors.ts'
 import { ChangesEvents } from './events.ts'
 import { settleGap } from './gap.ts'
@@ -49,7 +48,7 @@ const FIRST_WAIT_MS = 200
 
 /** Records the changes of one database. */
 export class ChangesRecorder {
-  /** Resolves when it was closed. @throws ChangesError, KillickError, GatewayStartError: why it cannot go on; it is closed then too */
+  /** Resolves when it was closed. @throws ChangesError, KillickError, or the database's error: why it cannot go on; it is closed then too */
   readonly ended: Promise<void>
   readonly #config: ChangesConfig
   readonly #options: ChangesOptions
@@ -79,9 +78,11 @@ export class ChangesRecorder {
   /** @throws KillickError, e.g. `spool_locked`, `key_unsafe` */
   static async start(config: ChangesConfig, options: ChangesOptions): Promise<ChangesRecorder> {
     const notes = Notes.open(join(config.state, 'changes.ndjson'))
-    const log = await openLog(config, notes, options.say)
+    const { promise: begun, resolve } = Promise.withResolvers<void>()
+    const log = await openLog(config, notes, begun, options.say)
     try {
       notes.begin()
+      resolve()
     } catch (error) {
       await log.close({ timeoutMs: 0 })
       throw error
@@ -186,7 +187,7 @@ export class ChangesRecorder {
       say: this.#options.say,
       record: (action, known, more) => this.#record(action, known, more),
     })
-    const gap = findGap(slot, server, notes)
+    const gap = findGap(slot, server, notes, await this.#leftAt(server))
     if (gap !== null) {
       const record = (action: string, known: JsonObject, more?: object) => this.#record(action, known, more)
       await settleGap(gap, {
@@ -218,6 +219,13 @@ export class ChangesRecorder {
     return server
   }
 
+  /** Where the server left the timeline that was read before; null: it is still on it. */
+  async #leftAt({ timeline, system }: ServerFacts): Promise<bigint | null> {
+    const before = this.#notes.server
+    if (before === null || before.system !== system || before.timeline === timeline) return null
+    return timelineLeftAt(this.#config.database, before.timeline, timeline)
+  }
+
   async #record(action: string, known: JsonObject, more: object = {}): Promise<void> {
     if (this.#events === null) return
     await this.#log.record(this.#events.ofSession(action, { known, ...more }))
@@ -231,14 +239,20 @@ export class ChangesRecorder {
 
 /** What trying again does not mend. @param isFirst whether there was no connection yet */
 function isFinal(error: unknown, isFirst: boolean): boolean {
-  if (error instanceof ChangesError || error instanceof GatewayStartError) return true
+  // While a standby takes over, what answers may not have been promoted yet.
+  if (error instanceof ChangesError) return isFirst || error.code !== 'changes_database_unsuitable'
   if (error instanceof KillickError) return error.code !== 'spool_disk_full'
   const code = codeOf(error)
   // Wrong password, no such database, no right: at the start nobody has ever seen it work.
   return isFirst && /^(28|3D|42)/.test(code)
 }
 
-async function openLog(config: ChangesConfig, notes: Notes, say: ChangesOptions['say']): Promise<AuditLog> {
+async function openLog(
+  config: ChangesConfig,
+  notes: Notes,
+  begun: Promise<void>,
+  say: ChangesOptions['say'],
+): Promise<AuditLog> {
   let lastSaid = ''
   return openAuditLog({
     ...{ url: config.url, source: config.source, key: config.key, spool: config.spool, signEvents: config.signEvents },
@@ -248,6 +262,7 @@ async function openLog(config: ChangesConfig, notes: Notes, say: ChangesOptions[
     onFound: (event) => notes.found(event),
     // An event may leave the spool once the ledger has it; by then it must be known elsewhere how far it had come.
     fetch: async (...request) => {
+      await begun
       await nextTurn()
       await notes.sync()
       return fetch(...request)

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ChangesConfig, ChangesRecorder, checkChangesConfig, setupChanges } from '@killick/gateway'
@@ -15,7 +15,8 @@ export type LogicalPostgres = {
   /** URL of a fresh database. */
   database(): Promise<string>
   query(sql: string): Promise<pg.QueryResult>
-  restart(): Promise<void>
+  /** @param between what is done while it is stopped */
+  restart(between?: () => void): Promise<void>
   stop(): Promise<void>
 }
 
@@ -34,8 +35,9 @@ export async function startLogical(): Promise<LogicalPostgres> {
   }
   const { username, password } = new URL(await cluster.databaseUrl('postgres'))
   await query(`set scram_iterations = 1; alter role ${username} password '${password}'`)
-  const restart = async () => {
+  const restart = async (between: () => void = () => {}) => {
     await cluster.close()
+    between()
     cluster = await startCluster(folder)
   }
   appendFileSync(
@@ -60,6 +62,7 @@ export type World = {
   readonly folder: string
   readonly url: string
   readonly client: pg.Client
+  readonly slot: string
   readonly config: (more?: JsonObject) => ChangesConfig
   readonly settings: JsonObject
   /** Runs a recorder in this process. */
@@ -93,15 +96,14 @@ export async function world(postgres: LogicalPostgres, tables: string, more: Jso
   await setupChanges(config(), () => {}, { force: true })
   onTestFinished(async () => {
     for (const recorder of running) await recorder.close().catch(() => {})
-    await client.query(
-      'select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active',
-      [slot],
+    await client.end().catch(() => {})
+    await postgres.query(
+      `select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = '${slot}' and not active`,
     )
-    await client.end()
     rmSync(folder, { recursive: true, force: true })
   })
   return {
-    ...{ folder, url, client, config, settings, said },
+    ...{ folder, url, client, slot, config, settings, said },
     async start(changed = {}, options = {}) {
       const recorder = await ChangesRecorder.start(config(changed), { say: (text) => said.push(text), ...options })
       running.add(recorder)
@@ -149,3 +151,10 @@ export async function eventsIn(folder: string): Promise<Told[]> {
 
 export const ofAction = (events: readonly Told[], action: string): Told[] =>
   events.filter((event) => event.action === action)
+
+/** A configuration as a file, for the command. */
+export function configFile({ folder, settings }: World): string {
+  const file = join(folder, 'changes.json')
+  writeFileSync(file, JSON.stringify(settings))
+  return file
+}

@@ -1,0 +1,341 @@
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ChangesRecorder, checkChangesConfig, setupChanges } from '@killick/gateway'
+import { openAuditLog } from '@killick/sdk'
+import { recordIn } from '@killick/sdk/postgres'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { seeded } from '../../../scripts/crash/random.ts'
+import { type ChildHandle, startNode } from '../../../scripts/lib/processes.ts'
+import { problem, startLog } from '../../sdk/client/support.ts'
+import {
+  caughtUp,
+  configFile,
+  eventsIn,
+  type LogicalPostgres,
+  ofAction,
+  startLogical,
+  type Told,
+  world,
+} from './support.ts'
+
+const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const TABLE = 'create table a (id int primary key, x int)'
+
+let postgres: LogicalPostgres
+beforeAll(async () => {
+  postgres = await startLogical()
+})
+afterAll(() => postgres.stop())
+
+const codeOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'none',
+    ({ code }) => code,
+  )
+
+/** Rows and fills in the order in which they were recorded. */
+const recordedIn = (events: readonly Told[]): string[] =>
+  events.flatMap(({ action, targets }) => {
+    if (action === 'changes.insert') return [targets[0].id.split(':')[1]]
+    return action === 'a.fill' ? [`fill ${targets[0].id}`] : []
+  })
+
+const gaps = (events: readonly Told[]): string[] =>
+  events
+    .filter(({ action }) => action.startsWith('changes.gap'))
+    .map(({ action, metadata }) => `${action} ${metadata.changes.why}`)
+
+test('killed at any moment, also amid a transaction, each committed change is recorded exactly once, in order', async () => {
+  const seed = Math.floor(Math.random() * 2 ** 32)
+  const random = seeded(seed)
+  const log = await startLog()
+  const made = await world(postgres, TABLE, { url: log.url, admin: { port: 0 } })
+  const { client, slot, folder } = made
+  const file = configFile(made)
+  let child: ChildHandle
+  let url = ''
+  const start = async () => {
+    child = await startNode([MAIN, 'changes', '--config', file])
+    url = (await child.printed(/records the changes of \S+; (\S+)\/readyz/))[1]!
+  }
+  const committed: string[] = []
+  let n = 0
+  let next = 1
+  const fill = async (size: number, isKept = true) => {
+    const event = { action: 'a.fill', actor: { type: 'user', id: 'ada' }, targets: [{ type: 'fill', id: `${n}` }] }
+    await client.query('begin')
+    await client.query('insert into a select i, i from generate_series($1::int, $2::int) i', [next, next + size - 1])
+    await recordIn(client, event)
+    await client.query(isKept ? 'commit' : 'rollback')
+    if (isKept) committed.push(...Array.from({ length: size }, (_, i) => `${next + i}`), `fill ${n}`)
+    next += size
+    n += 1
+  }
+  await start()
+  try {
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 20; i++) await fill(1 + random.int(3), random.int(5) > 0)
+      await fill(700)
+      await sleep(random.int(150))
+      await child!.kill9()
+      await fill(2)
+      await start()
+    }
+    await caughtUp(client, slot)
+    const ready = await fetch(`${url}/readyz`)
+    expect([ready.status, await ready.json()]).toMatchObject([200, { status: 'ready', isConnected: true }])
+    expect(await (await fetch(`${url}/metrics`)).text()).toMatch(/^killick_changes_recorded_events \d+$/m)
+    await child!.stop()
+    expect((await child!.exited).code, child!.output()).toBe(0)
+    const spool = await openAuditLog({
+      url: log.url,
+      source: 'ledger-db',
+      key: join(folder, 'key.json'),
+      spool: join(folder, 'spool'),
+    })
+    await spool.flush()
+    await spool.close()
+    const events = log.batches.flatMap((batch) => batch.events.map(({ fields }) => fields as Told))
+    expect(recordedIn(events), `seed ${seed}`).toEqual(committed)
+    expect(committed.length).toBeGreaterThan(1000)
+    expect(events.at(-1)!.action).toBe('changes.session.end')
+  } finally {
+    await child!.kill9()
+  }
+})
+
+test('a slot that was dropped, moved or invalidated is a gap: recorded once, and gone over only where somebody says so', async () => {
+  const made = await world(postgres, TABLE)
+  const { client, slot } = made
+  await made.finish(await made.start())
+  await client.query('select pg_drop_replication_slot($1)', [slot])
+  await client.query('insert into a values (1, 1)')
+  for (let i = 0; i < 2; i++) expect(await codeOf((await made.start()).ended)).toBe('changes_gap')
+  expect(gaps(await made.events())).toEqual(['changes.gap slot_missing'])
+  let recorder = await made.start({}, { acceptGap: true })
+  await expect.poll(() => recorder.status.isConnected).toBe(true)
+  await client.query('insert into a values (2, 2)')
+  await made.finish(recorder)
+  expect(gaps(await made.events())).toEqual(['changes.gap slot_missing', 'changes.gap.accept slot_missing'])
+  expect(recordedIn(await made.events())).toEqual(['2'])
+
+  await client.query('insert into a values (3, 3)')
+  await client.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [slot])
+  expect(await codeOf((await made.start()).ended)).toBe('changes_gap')
+  recorder = await made.start({ onGap: 'accept' })
+  await expect.poll(() => recorder.status.isConnected).toBe(true)
+  await client.query('insert into a values (4, 4)')
+  // Dropped under its hands.
+  await client.query('select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1', [slot])
+  await expect.poll(() => recorder.status.reconnects).toBe(1)
+  await made.finish(recorder)
+
+  await client.query(`alter system set max_slot_wal_keep_size = '1MB'`)
+  await client.query('select pg_reload_conf()')
+  for (let i = 0; i < 3; i++) {
+    await client.query('insert into a values ($1, 1)', [10 + i])
+    await client.query('select pg_switch_wal()')
+  }
+  await client.query('checkpoint')
+  await client.query('alter system reset max_slot_wal_keep_size')
+  await client.query('select pg_reload_conf()')
+  recorder = await made.start({ onGap: 'accept' })
+  await expect.poll(() => recorder.status.isConnected).toBe(true)
+  await client.query('insert into a values (5, 5)')
+  await made.finish(recorder)
+  const events = await made.events()
+  expect(gaps(events).slice(2)).toEqual([
+    ...['changes.gap slot_moved', 'changes.gap.accept slot_moved'],
+    ...['changes.gap slot_lost', 'changes.gap.accept slot_lost'],
+  ])
+  expect(recordedIn(events)).toEqual(['2', '4', '5'])
+  const [found, accepted] = events.filter(({ action }) => action.startsWith('changes.gap'))
+  expect(found.outcome).toBe('failure')
+  expect(accepted.metadata.changes).toMatchObject({
+    epoch: 2,
+    from: found.metadata.changes.from,
+    to: expect.stringMatching(/^0\/[0-9A-F]{8}$/),
+  })
+})
+
+test('a full spool makes the database wait and not the memory; the alarm is red meanwhile, and the connection stays', async () => {
+  await postgres.query(`alter system set wal_sender_timeout = '1s'; `)
+  await postgres.query('select pg_reload_conf()')
+  const log = await startLog()
+  let isAway = true
+  log.faults.push(
+    ...Array.from(
+      { length: 10_000 },
+      () =>
+        (...args: Parameters<ReturnType<typeof problem>>) =>
+          isAway && problem(503, 'overloaded')(...args),
+    ),
+  )
+  const made = await world(postgres, TABLE, {
+    url: log.url,
+    limits: { spoolBytes: 1 << 20, lagBytes: 100_000, lookMs: 50 },
+  })
+  const { client } = made
+  const recorder = await made.start()
+  await client.query('insert into a select i, i from generate_series(1, 2000) i')
+  const bytes = () => recorder.status.log.spoolBytes
+  await expect.poll(bytes).toBeGreaterThan(1 << 20)
+  await expect.poll(() => recorder.status.isReady).toBe(false)
+  const full = bytes()
+  // More than twice as long as the server waits for a word.
+  await sleep(2_500)
+  expect(bytes()).toBeLessThan(full + (4 << 20))
+  expect([recorder.status.isConnected, recorder.status.reconnects, recorder.status.isReady]).toEqual([true, 0, false])
+  expect(recorder.status.lagBytes).toBeGreaterThan(100_000)
+  expect(made.said.filter((line) => /more than limits.lagBytes/.test(line))).toHaveLength(1)
+  isAway = false
+  await expect.poll(() => recorder.status.isReady, { timeout: 30_000 }).toBe(true)
+  await made.finish(recorder)
+  await postgres.query('alter system reset wal_sender_timeout')
+  await postgres.query('select pg_reload_conf()')
+  expect(made.said.some((line) => /within limits.lagBytes again/.test(line))).toBe(true)
+})
+
+test('a server that restarts is waited for, and one that went back to an earlier time is a gap', async () => {
+  const made = await world(postgres, TABLE, { limits: { reconnectMs: 200 } })
+  let recorder = await made.start()
+  await made.client.query('insert into a values (1, 1)')
+  await made.finish(recorder)
+  await made.client.end()
+  const data = join(postgres.folder, 'postgres')
+  const backup = `${data}.backup`
+  await postgres.restart(() => execFileSync('cp', ['-a', data, backup]))
+  const query = async (sql: string) => {
+    const client = new pg.Client({ connectionString: made.url })
+    await client.connect()
+    await client.query(sql).finally(() => client.end())
+  }
+  const caught = async () => {
+    const client = new pg.Client({ connectionString: made.url })
+    await client.connect()
+    await caughtUp(client, made.slot).finally(() => client.end())
+  }
+  recorder = await made.start()
+  await expect.poll(() => recorder.status.isConnected).toBe(true)
+  await query('insert into a values (2, 2)')
+  await postgres.restart()
+  await query('insert into a values (3, 3)')
+  await expect.poll(() => recorder.status.reconnects).toBeGreaterThan(0)
+  await caught()
+  await recorder.close()
+  expect(recordedIn(await made.events())).toEqual(['1', '2', '3'])
+  // The backup, which begins a timeline of its own, and soon has more log than was read of the other.
+  await postgres.restart(() => {
+    rmSync(data, { recursive: true })
+    renameSync(backup, data)
+    writeFileSync(join(data, 'recovery.signal'), '')
+    appendFileSync(join(data, 'postgresql.auto.conf'), "restore_command = '/bin/false'\n")
+  })
+  const isOver = async () => (await postgres.query('select not pg_is_in_recovery() as is_over')).rows[0].is_over
+  await expect.poll(isOver).toBe(true)
+  await query(`insert into a select i, i from generate_series(4, 600) i`)
+  expect(await codeOf((await made.start()).ended)).toBe('changes_gap')
+  expect(gaps(await made.events())).toEqual(['changes.gap database_went_back'])
+  recorder = await made.start({}, { acceptGap: true })
+  await expect.poll(() => recorder.status.isConnected).toBe(true)
+  await query(`insert into a values (5000, 1)`)
+  await caught()
+  await recorder.close()
+  expect(recordedIn(await made.events()).slice(3)).toEqual([
+    ...Array.from({ length: 597 }, (_, i) => `${4 + i}`),
+    '5000',
+  ])
+})
+
+test('what is missing is said in a sentence with what to do, and setup makes it', async () => {
+  const refusal = (work: Promise<unknown>): Promise<string> =>
+    work.then(
+      () => 'none',
+      ({ code, message }) => `${code}: ${message}`,
+    )
+  const made = await world(postgres, `${TABLE}; create table nameless (x int); create table "Odd.name" (x int)`)
+  const { client, folder, settings } = made
+  const config = (more: object) => checkChangesConfig({ ...settings, ...more } as typeof settings, folder)
+  const said: string[] = []
+  const run = async (more: object) =>
+    (await ChangesRecorder.start(config({ spool: 'other', ...more }), { say: () => {} })).ended
+  const setup = (more: object) => setupChanges(config(more), (line) => said.push(line))
+
+  expect(await refusal(setup({ database: inject('postgres') }))).toMatch(
+    /^changes_database_unsuitable: wal_level is replica\. Set it: /,
+  )
+  expect(await refusal(run({ slot: 'none' }))).toMatch(/^changes_slot_missing: .+Run: killick-gateway changes setup$/)
+  expect(await refusal(run({ publication: 'none' }))).toMatch(/^changes_publication_missing: /)
+  await client.query(`create publication half for table a with (publish = 'insert')`)
+  expect(await refusal(run({ publication: 'half' }))).toMatch(/leaves out update, delete, truncate/)
+  expect(await refusal(run({ database: `${settings.database}`.replace(/:[^:@]+@/, ':wrong@') }))).toMatch(/^28P01/)
+  await client.query(`select pg_create_logical_replication_slot('test_decoding_slot', 'test_decoding')`)
+  expect(await refusal(run({ slot: 'test_decoding_slot' }))).toMatch(
+    /^changes_slot_unsuitable: .+ is for test_decoding/,
+  )
+  await client.query(`select pg_drop_replication_slot('test_decoding_slot')`)
+  await client.query(`create role plain login password 'plain'`)
+  const plain = `${settings.database}`.replace(/\/\/[^@]+@/, '//plain:plain@')
+  expect(await refusal(setup({ database: plain }))).toMatch(
+    /^changes_database_unsuitable: The user may not replicate\./,
+  )
+  await client.query('drop role plain')
+  expect(await refusal(setup({ publication: 'all' }))).toMatch(
+    /^changes_identity_missing: .+public\.Odd\.name, public\.nameless/,
+  )
+  await setup({ publication: 'some', slot: 'some_slot', tables: ['public.a', 'public.nameless'], identity: 'full' })
+  expect(said).toEqual([
+    expect.stringMatching(/^table public\.a: replica identity full/),
+    expect.stringMatching(/^table public\.nameless: replica identity full/),
+    'publication some: made for public.a, public.nameless',
+    expect.stringMatching(/^slot some_slot: made at 0\/[0-9A-F]{8}, for physical standbys/),
+  ])
+  const { rows } = await client.query(`select failover, plugin from pg_replication_slots where slot_name = 'some_slot'`)
+  expect(rows).toEqual([{ failover: true, plugin: 'pgoutput' }])
+  await setup({ publication: 'some', slot: 'some_slot' })
+  expect(said.slice(4)).toEqual([
+    'publication some: was there, left as it is',
+    'slot some_slot: was there, left as it is',
+  ])
+  await client.query(`select pg_drop_replication_slot('some_slot')`)
+  const faults = () => config({ slot: 'Bad-Slot', exclude: ['a.b'], mode: 'observe', spool: 'x-{worker}', odd: 1 })
+  expect(faults).toThrow(
+    /\/mode is not a setting: .+\n- \/slot must be .+\n- \/exclude must be .+\n- \/spool may not .+\n- \/odd is not a setting$/,
+  )
+})
+
+test('what is published is noticed when it changes, changed back too', async () => {
+  const made = await world(
+    postgres,
+    `${TABLE}; create unlogged table fast (id int primary key); create table b (id int primary key)`,
+    {
+      ...{ tables: ['public.a'], publication: 'watched' },
+      limits: { lookMs: 50 },
+    },
+  )
+  const { client } = made
+  const recorder = await made.start()
+  await expect.poll(() => recorder.status.recorded + recorder.status.log.recorded).toBeGreaterThan(1)
+  const publications = () => recorder.status.log.recorded
+  const before = publications()
+  await client.query('alter publication watched drop table a; alter publication watched add table a')
+  await expect.poll(publications).toBe(before + 1)
+  await client.query('alter publication watched add table b (id) where (id > 3)')
+  await expect.poll(publications).toBe(before + 2)
+  await client.query('drop publication watched')
+  expect(await codeOf(recorder.ended)).toBe('changes_publication_missing')
+  const [first, back, added, gone] = ofAction(await eventsIn(made.folder), 'changes.publication')
+  expect(first.metadata.changes.notRecorded).toEqual([
+    { table: 'public.b', why: 'not_published' },
+    { table: 'public.fast', why: 'unlogged' },
+  ])
+  expect(back.changes.map(({ path }: Told) => path)).toEqual(['/revision'])
+  expect(added.changes[1]).toEqual({
+    path: '/tables/public.b',
+    after: { identity: 'default', columns: ['id'], filter: '(id > 3)' },
+  })
+  expect(gone.changes.every((change: Told) => change.after === undefined)).toBe(true)
+})

@@ -17,6 +17,8 @@ export const TOOLS = {
   fish: { names: ['fish'], install: 'apt-get install fish' },
   // A recorder in Python is an example, made from PROTOCOL.md and the vectors.
   'python3-cryptography': { names: ['python3'], install: 'apt-get install python3-cryptography' },
+  // Another language's client of PostgreSQL.
+  'python3-psycopg2': { names: ['python3'], install: 'apt-get install python3-psycopg2' },
   // Client certificates for the collector's tests.
   openssl: { names: ['openssl'], install: 'apt-get install openssl' },
   groff: { names: ['groff'], install: 'apt-get install groff-base' },

@@ -1,7 +1,14 @@
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { contextIn, recordIn } from '@killick/sdk/postgres'
+import { join } from 'node:path'
+import { contextIn, recordIn, type Transaction } from '@killick/sdk/postgres'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { installCached } from '../../../scripts/lib/install-beside.ts'
+import { findTool, TOOLS } from '../../../scripts/lib/tools.ts'
 import { type LogicalPostgres, ofAction, startLogical, type Told, world } from './support.ts'
+
+const modules = installCached('postgres-clients', join(import.meta.dirname, 'clients'))
 
 let postgres: LogicalPostgres
 beforeAll(async () => {
@@ -263,6 +270,82 @@ test('what an application says is committed with its transaction or not at all, 
   ])
   expect(invalid[1].message).toEqual({ sha256: sha256('no json'), bytes: 7 })
   expect(JSON.stringify(events)).not.toMatch(/never|rolled back|not for us/)
+})
+
+/** Runs a transaction of each library: rows, context and event in it. @returns by name, what does it */
+async function clients(client: pg.Client, url: string, modules: string) {
+  // biome-ignore lint/suspicious/noExplicitAny: they are not installed where this is compiled
+  const load = (file: string): Promise<any> => import(join(modules, file))
+  const { drizzle } = await load('drizzle-orm/node-postgres/index.js')
+  const { sql } = await load('drizzle-orm/index.js')
+  const { Kysely, PostgresDialect, CompiledQuery } = await load('kysely/dist/index.js')
+  const { default: typeorm } = await load('typeorm/index.js')
+  const pool = new pg.Pool({ connectionString: url, max: 1 })
+  const work = async (tx: Transaction, name: string, insert: () => Promise<unknown>) => {
+    await contextIn(tx, { actor: { type: 'user', id: name } })
+    await insert()
+    await recordIn(tx, { action: 'a.b', actor: { type: 'user', id: name }, metadata: { quote: `it's "$1"` } })
+  }
+  return {
+    pg: async () => {
+      await client.query('begin')
+      await work(client, 'pg', () => client.query(`insert into a values ('pg')`))
+      await client.query('commit')
+    },
+    drizzle: () =>
+      drizzle(pool).transaction((tx: Told) => {
+        const run = (text: string, [json]: string[]) => {
+          const [before, after] = text.split('$1') as [string, string]
+          return tx.execute(sql`${sql.raw(before)}${json}${sql.raw(after)}`)
+        }
+        return work(run, 'drizzle', () => tx.execute(sql`insert into a values ('drizzle')`))
+      }),
+    kysely: () =>
+      new Kysely({ dialect: new PostgresDialect({ pool }) }).transaction().execute((tx: Told) => {
+        const run = (text: string, params: string[]) => tx.executeQuery(CompiledQuery.raw(text, params))
+        return work(run, 'kysely', () => tx.insertInto('a').values({ name: 'kysely' }).execute())
+      }),
+    async typeorm() {
+      const source = await new typeorm.DataSource({ type: 'postgres', url, driver: pg }).initialize()
+      await source.transaction((manager: Told) =>
+        work(manager, 'typeorm', () => manager.query(`insert into a values ('typeorm')`)),
+      )
+      await source.destroy()
+    },
+    close: () => pool.end(),
+  }
+}
+
+const PYTHON = `
+import json, sys, psycopg2
+with psycopg2.connect(sys.argv[1]) as connection, connection.cursor() as cursor:
+    actor = {"type": "user", "id": "psycopg"}
+    cursor.execute("select pg_logical_emit_message(true, 'killick.context', %s)", (json.dumps({"actor": actor}),))
+    cursor.execute("insert into a values ('psycopg')")
+    event = {"action": "a.b", "actor": actor, "metadata": {"quote": 'it\\'s "$1"'}}
+    cursor.execute("select pg_logical_emit_message(true, 'killick', %s)", (json.dumps(event),))
+`
+
+/** A Python that has psycopg2, or null. */
+const python = [findTool('python3-psycopg2'), '/usr/bin/python3'].find(
+  (program) => program !== null && spawnSync(program, ['-c', 'import psycopg2'], { stdio: 'ignore' }).status === 0,
+)
+
+test.skipIf(modules === null)('each library says it in its own transaction', async () => {
+  const made = await world(postgres, 'create table a (name text primary key)')
+  const recorder = await made.start()
+  const { close, ...run } = await clients(made.client, made.url, modules!)
+  for (const each of Object.values(run)) await each()
+  await close()
+  if (python) execFileSync(python, ['-c', PYTHON, made.url])
+  else console.warn(`python3 lacks psycopg2, so it is left out: ${TOOLS['python3-psycopg2'].install}`)
+  await made.finish(recorder)
+  const events = await made.events()
+  const names = [...Object.keys(run), ...(python ? ['psycopg'] : [])]
+  const told = (action: string) => ofAction(events, action).map(({ actor, targets: all }) => [actor.id, all.at(-1).id])
+  expect(told('a.b').map(([id]) => id)).toEqual(names)
+  expect(told('changes.insert')).toEqual(told('a.b'))
+  expect(new Set(ofAction(events, 'a.b').map(({ metadata }) => metadata.quote))).toEqual(new Set([`it's "$1"`]))
 })
 
 test('bad input of recordIn and contextIn is refused before anything is sent', async () => {

@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { measureAudits } from './bench/audit.ts'
 import { measureBeside } from './bench/beside.ts'
+import { measureBundles } from './bench/bundle.ts'
 import { measureChanges } from './bench/changes.ts'
 import { measureCollector } from './bench/collector.ts'
 import { measureGrowth } from './bench/growth.ts'
@@ -65,6 +66,7 @@ const PARTS: { name: string; run: (folder: string) => Promise<BenchRow[]>; alone
   { name: 'intake', run: measureIntakes },
   { name: 'single', run: (folder) => measureSingle(join(folder, 'single'), plan) },
   { name: 'audit', run: (folder) => measureAudits(join(folder, 'audit'), plan) },
+  { name: 'bundle', run: (folder) => measureBundles(join(folder, 'bundle'), plan) },
   { name: 'hostile', run: (folder) => measureHostile(join(folder, 'hostile'), plan) },
   { name: 'reading', run: (folder) => measureLongReading(join(folder, 'reading'), plan) },
   { name: 'growth', run: (folder) => measureGrowth(join(folder, 'growth'), plan) },

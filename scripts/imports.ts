@@ -33,7 +33,7 @@ export const PARTS: Part[] = [
   { name: 'bundle', files: ['sdk/src/bundle/'], may: ['core', 'verify', '@noble/*'], never: PORTABLE },
   { name: 'words',  files: ['sdk/src/words/'],  may: ['core', 'verify', 'audit codes'], never: PURE },
   { name: 'requests', files: ['sdk/src/http/'], may: ['core'] },
-  { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'node:*'] },
+  { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'verify', 'node:*'] },
   { name: 'settings', files: ['sdk/src/config/'], may: ['core', 'verify', 'node:*'] },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'requests', 'node', 'node:*', '@noble/*'] },
   { name: 'kit',    files: ['sdk/src/kit/'],    may: ['core', 'client', 'node:*'] },

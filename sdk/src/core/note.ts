@@ -136,11 +136,12 @@ export function parseNote(note: string): { text: string; signatures: NoteSignatu
  * Opens a signed note (c2sp.org/signed-note) with trusted keys. One bad signature by such a key makes the note invalid. Keys of
  * unknown types are skipped and named.
  * @param vkeys verifier keys, as text
+ * @param verify a platform's own, with the same answers
  * @throws KillickError `note_malformed`, `note_too_many_signatures`, `vkey_invalid`, `signature_invalid`, `note_unverified`
  * @example
  * const { origin, size, root } = parseCheckpoint(openNote(note, ['ledger.example.com+1f2e3d4c+AQ…']).text)
  */
-export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
+export function openNote(note: string, vkeys: readonly string[], verify = verifySignature): OpenedNote {
   const { supported, unsupported } = splitVkeys(vkeys)
   const keys = supported.map(parseVkey)
   const { text, signatures } = parseNote(note)
@@ -155,7 +156,7 @@ export function openNote(note: string, vkeys: readonly string[]): OpenedNote {
       unverified.push(signature)
     } else {
       const jwk = { kty: 'OKP', crv: 'Ed25519', x: toBase64url(key.publicKey) } as const
-      if (!verifySignature(jwk, message, signature.signature)) {
+      if (!verify(jwk, message, signature.signature)) {
         throw new KillickError('signature_invalid', `The note's signature by ${key.name} does not verify`, {
           name: key.name,
         })

@@ -8,7 +8,7 @@ import { algOf, type PublicJwk, thumbprint } from '../core/jwk.ts'
 import { verifyInclusion } from '../core/merkle.ts'
 import { openNote, parseNote, splitVkeys } from '../core/note.ts'
 import type { Anchor, EarlierAnchor, Proof } from '../core/proof.ts'
-import { verifySignature } from '../core/signature.ts'
+import type { Engine } from './engine.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
 import { type Bounds, heldAgainst } from './times.ts'
 import {
@@ -23,22 +23,26 @@ import {
 type Signature = NonNullable<ParsedEvent['signature']>
 
 /** Checks a signature with the key that the proof holds for it. */
-function signedBy(keys: readonly PublicJwk[], signature: Signature) {
+function signedBy(keys: readonly PublicJwk[], signature: Signature, verify: Engine['verify']) {
   const key = keys.find((candidate) => thumbprint(candidate) === signature.kid)
   if (key === undefined) return fail('key_absent', { kid: signature.kid })
   if (algOf(key) !== signature.alg) return fail('key_mismatch', { alg: signature.alg })
-  return verifySignature(key, signature.input, signature.bytes)
+  return verify(key, signature.input, signature.bytes)
     ? pass({ alg: signature.alg, kid: signature.kid })
     : fail('signature_invalid', { kid: signature.kid })
 }
 
-export function eventSignature(event: ParsedEvent, proof: Proof): Finding<'event.signature'> {
+export function eventSignature(event: ParsedEvent, proof: Proof, verify: Engine['verify']): Finding<'event.signature'> {
   if (event.signature === undefined) return skip('batch_signed')
-  return signedBy(proof.keys, event.signature)
+  return signedBy(proof.keys, event.signature, verify)
 }
 
-export function batchSignature(header: BatchHeader, proof: Proof): Finding<'batch.signature'> {
-  return signedBy(proof.keys, header.signature)
+export function batchSignature(
+  header: BatchHeader,
+  proof: Proof,
+  verify: Engine['verify'],
+): Finding<'batch.signature'> {
+  return signedBy(proof.keys, header.signature, verify)
 }
 
 export function batchInclusion(event: ParsedEvent, header: BatchHeader, proof: Proof): Finding<'batch.inclusion'> {
@@ -115,7 +119,7 @@ export function logInclusion(header: BatchHeader, checkpoint: Checkpoint, proof:
   return holds ? pass({ index, size, origin }) : fail('path_invalid')
 }
 
-export function logSignature(proof: Proof, trust: Trust): Finding<'log.signature'> {
+export function logSignature(proof: Proof, trust: Trust, verify: Engine['verify']): Finding<'log.signature'> {
   const { origin } = proof.log
   try {
     const { supported, unsupported: unread } = splitVkeys(trust.logKeys ?? [])
@@ -123,7 +127,7 @@ export function logSignature(proof: Proof, trust: Trust): Finding<'log.signature
       parseNote(proof.checkpoint)
       return skip('not_pinned', { unread })
     }
-    const note = openNote(proof.checkpoint, supported)
+    const note = openNote(proof.checkpoint, supported, verify)
     const own = note.signatures.some(({ name }) => name === origin)
     return own ? pass({ name: origin, unread }) : fail('pin_mismatch', { origin, signed: true })
   } catch (error) {

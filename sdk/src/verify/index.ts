@@ -32,6 +32,7 @@ export {
 } from '../core/proof.ts'
 export { parseTime } from '../core/time.ts'
 export { ANCHOR_LOG_CODE_HASH, decodeBool } from './contract.ts'
+export type { Engine } from './engine.ts'
 export type { CheckStatus, Reason } from './finding.ts'
 export { readAnchors } from './read-anchors.ts'
 export { type ChainNode, type NoAnswer, openNodes, openRpc, parseQuantity, type Rpc, type RpcOptions } from './rpc.ts'

@@ -15,9 +15,9 @@ import {
   type SourceRecord,
   SYSTEM,
 } from '../core/registry.ts'
-import { verifySignature } from '../core/signature.ts'
 import { printTime } from '../core/time.ts'
 import { kidsOf } from './checks.ts'
+import type { Engine } from './engine.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
 import { type Bounds, heldAgainst } from './times.ts'
 import type { KeyFindings, RegistrationFault } from './values.ts'
@@ -49,6 +49,7 @@ export function registered(
   proof: Proof,
   { isVouched, anchors }: Ground,
   bounds: Bounds,
+  engine: Engine,
 ): Found {
   if (proof.registrations === undefined) return { finding: skip('registration_absent'), words: [] }
   const registry = new Registry()
@@ -59,7 +60,7 @@ export function registered(
   let known: SourceRecord | undefined
   try {
     for (const carried of proof.registrations) {
-      const entry = read(carried, event.source, checkpoint, proof, registry)
+      const entry = read(carried, event.source, checkpoint, proof, registry, engine)
       const signer = registry.source(SYSTEM.source)?.keys.get(entry.signedBy)
       if (signer && isOutside(boundsAt(entry.logIndex, anchors), signer)) expiredAt ??= entry.logIndex
       const fault = registry.apply(entry)
@@ -103,9 +104,10 @@ function read(
   checkpoint: Checkpoint,
   proof: Proof,
   registry: Registry,
+  { verify, primitives }: Engine,
 ): RegistryEntry {
   const { index: entry, path } = carried
-  const event = parseEvent(carried.event)
+  const event = parseEvent(carried.event, primitives)
   const header = parseBatchHeader(carried.header)
   const registration = parseRegistration(event) ?? wrong({ what: 'registers_nothing', entry })
   const isAlone = header.n === 1 && header.seq === event.seq && equalBytes(header.root, event.leafHash)
@@ -122,8 +124,7 @@ function read(
   const { kid, alg, input, bytes } = header.signature
   const keys = isFirst ? registration.keys : [...registry.source(SYSTEM.source)!.keys.values()]
   const jwk = keys.find((key) => key.kid === kid)?.jwk
-  if (jwk === undefined || algOf(jwk) !== alg || !verifySignature(jwk, input, bytes))
-    wrong({ what: 'not_signed', entry })
+  if (jwk === undefined || algOf(jwk) !== alg || !verify(jwk, input, bytes)) wrong({ what: 'not_signed', entry })
   return { registration, logIndex: entry, leafHash: event.leafHash, signedBy: kid }
 }
 

@@ -6,6 +6,7 @@ import { printHash } from '../core/hash.ts'
 import type { Anchor, Proof } from '../core/proof.ts'
 import { printTime } from '../core/time.ts'
 import * as checks from './checks.ts'
+import { type Engine, PORTABLE_ENGINE } from './engine.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
 import { type Covering, type Ground, registered } from './registrations.ts'
 import { succeeded } from './succession.ts'
@@ -29,6 +30,7 @@ const UNREADABLE = skip('part_unreadable')
 /**
  * Checks a proof against what the verifier trusts. Pure and synchronous: it uses no network, no clock and no global; facts about
  * the chain come in through `trust`. A skipped check never hides a failed one, and never counts as passed.
+ * @param engine a platform's own ways to check and hash, with the same answers. Default: portable code
  * @throws KillickError `vkey_invalid`, `key_invalid`, `trust_invalid` if what was pinned is malformed; nothing in the proof makes
  * it throw
  * @example
@@ -40,9 +42,10 @@ const UNREADABLE = skip('part_unreadable')
  *   facts: await readAnchors(proof, ['https://rpc.example.com']),
  * })
  */
-export function verifyProof(proof: Proof, trust: Trust): Verdict {
+export function verifyProof(proof: Proof, trust: Trust, engine: Engine = PORTABLE_ENGINE): Verdict {
+  const { verify, primitives } = engine
   checkTrust(trust)
-  const event = attempt(() => parseEvent(proof.event))
+  const event = attempt(() => parseEvent(proof.event, primitives))
   const header = attempt(() => parseBatchHeader(proof.batch.header))
   const checkpoint = attempt(() => parseCheckpoint(proof.checkpoint))
   const [e, h, c] = [event.value, header.value, checkpoint.value]
@@ -67,17 +70,20 @@ export function verifyProof(proof: Proof, trust: Trust): Verdict {
     e ? pass({ shown: e.disclosures.length, fields: e.fieldCount }) : event.refusal!,
   )
   add<'event.fields'>('event.fields', e ? checks.fieldsShown(e, proof) : UNREADABLE)
-  add<'event.signature'>('event.signature', e ? checks.eventSignature(e, proof) : UNREADABLE)
-  const batchSigned = add<'batch.signature'>('batch.signature', h ? checks.batchSignature(h, proof) : header.refusal!)
+  add<'event.signature'>('event.signature', e ? checks.eventSignature(e, proof, verify) : UNREADABLE)
+  const batchSigned = add<'batch.signature'>(
+    'batch.signature',
+    h ? checks.batchSignature(h, proof, verify) : header.refusal!,
+  )
   const inBatch = add<'batch.inclusion'>('batch.inclusion', e && h ? checks.batchInclusion(e, h, proof) : UNREADABLE)
   const sourceKey = e && h ? checks.sourceKey(e, h, proof, trust, bounds) : UNREADABLE
   const sourcePinned = add<'source.key'>('source.key', sourceKey)
   const isPinOpen = sourceKey.reason === 'pin_time_open'
-  const logSigned = checks.logSignature(proof, trust)
+  const logSigned = checks.logSignature(proof, trust, verify)
   // What the log says about a key counts only for an event that has been shown to be in the log.
   const registration =
     e && h && c && isFounded && inBatch
-      ? registered(e, h, c, proof, groundOf(standing, logSigned.status === 'passed', proof), bounds)
+      ? registered(e, h, c, proof, groundOf(standing, logSigned.status === 'passed', proof), bounds, engine)
       : { finding: UNREADABLE, words: [] }
   add<'source.registration'>('source.registration', registration.finding)
   const inLog = add<'log.inclusion'>('log.inclusion', inLogFinding)

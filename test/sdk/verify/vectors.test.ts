@@ -1,3 +1,4 @@
+import { verifyProof as verifyNatively } from '@killick/sdk'
 import { parseSuccession, printSuccession } from '@killick/sdk/core'
 import {
   type AnchorFact,
@@ -43,6 +44,8 @@ describe('verdicts', () => {
     const proof = parseProof(v.proof)
     expect(printProof(proof)).toBe(v.proof)
     const verdict = verifyProof(proof, trustOf(v.trust))
+    // With Node's own cryptography it is the same in every word.
+    expect(verifyNatively(proof, trustOf(v.trust))).toEqual(verdict)
     const ids = (status: string) =>
       verdict.checks
         .filter((check) => check.status === status)

@@ -91,7 +91,8 @@ export const PARTS: Part[] = [
   { name: 'mcp',      files: ['gateway/src/mcp/'],               may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*'] },
   { name: 'changes',  files: ['gateway/src/changes/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'pg', 'pg-logical-replication', 'prom-client'] },
   { name: 'http proxy', files: ['gateway/src/proxy/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'fastify', 'prom-client', 'find-my-way', 'jose'] },
-  { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'sessions', 'mcp', 'changes', 'http proxy', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
+  { name: 'postgres', files: ['gateway/src/postgres/'],          may: ['statement effects', 'sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'prom-client'] },
+  { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'sessions', 'mcp', 'postgres', 'changes', 'http proxy', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },
   { name: 'test',    files: ['test/'],                            may: ['any part above', 'any package'] },

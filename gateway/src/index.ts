@@ -42,6 +42,16 @@ export {
   type StdioEnds,
 } from './mcp/index.ts'
 export {
+  checkPostgresConfig,
+  POSTGRES_CODES,
+  type PostgresCode,
+  type PostgresConfig,
+  type PostgresLimits,
+  type PostgresRelay,
+  readPostgresConfig,
+  startPostgresRelay,
+} from './postgres/index.ts'
+export {
   checkHttpConfig,
   HTTP_CODES,
   type HttpCode,

@@ -8,6 +8,7 @@ import { GatewayStartError } from './errors.ts'
 const HELP = `killick-gateway collect --config <file> | key | check --config <file> | map --config <file> <mapping> <input>
                 | mcp [--config <file>] [--server <name>] -- <command> [<argument> …]
                 | changes [run | setup] [--config <file>] … | http --config <file>
+                | postgres --config <file>
 
 collect  records events on behalf of programs that hold no key: they send JSON over HTTP, and an answer of 2xx means that
          their events are signed, chained and on disk
@@ -20,9 +21,10 @@ mcp      starts a server of the Model Context Protocol and records what a client
 changes  records every committed change of the rows of a PostgreSQL database, through logical replication; setup makes publication and
          slot; the configuration is killick-changes.json where none is named
 http     a reverse proxy: records the requests that clients make of a server, before the server sees them
+postgres stands between clients and a PostgreSQL server, and records each statement before the server sees it
 
 The comments of src/config.ts, for mcp those of src/mcp/config.ts, for changes those of src/changes/config.ts, for http those of
-src/proxy/config.ts, describe every member of the configuration.
+src/proxy/config.ts, for postgres those of src/postgres/config.ts, describe every member of the configuration.
 `
 
 async function main(args: readonly string[]): Promise<void> {
@@ -60,6 +62,12 @@ async function main(args: readonly string[]): Promise<void> {
     print(`killick-gateway listens on ${places.join(' and ')} for ${config.upstream.url}\n`)
     if (proxy.admin !== null) print(`killick-gateway is looked after on ${proxy.admin}\n`)
     closeOnSignal(() => proxy.close())
+  } else if (command === 'postgres' && hasFile) {
+    const { readPostgresConfig, startPostgresRelay } = await import('./postgres/index.ts')
+    const say = (text: string) => void process.stderr.write(`killick-gateway: ${printable(text)}\n`)
+    const relay = await startPostgresRelay(readPostgresConfig(file), say)
+    print(`killick-gateway listens on ${relay.address}\n`)
+    closeOnSignal(() => relay.close())
   } else if (command === 'collect' && hasFile) {
     const config = readCollectorConfig(file)
     const { startCollector } = await import('./collector.ts')

@@ -60,6 +60,7 @@ export default defineConfig({
           { text: 'Tests', link: '/guides/testing' },
           { text: 'Other languages: the collector', link: '/guides/collector' },
           { text: 'AI agents: the MCP recorder', link: '/guides/mcp' },
+          { text: 'PostgreSQL: the relay', link: '/guides/postgres' },
           { text: 'Python', link: '/guides/python' },
           { text: 'Commands: cron, deploy, ssh', link: '/guides/run' },
           { text: 'Play a session', link: '/guides/replay' },

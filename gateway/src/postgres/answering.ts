@@ -1,0 +1,272 @@
+// What the server answers: which statement it is for, and what became of it.
+import type { JsonObject } from '@killick/sdk/core'
+import { CopyMeter } from './copy-meter.ts'
+import { letter, readError, type ServerError } from './messages.ts'
+import type { PreparedNames } from './prepared.ts'
+import { type SessionTransaction, SessionTransactions } from './transactions.ts'
+import type { Op, Work } from './work.ts'
+
+/** What is told of the answers. */
+export type AnsweringEnds = {
+  /** The server has answered these, and said what became of their transaction, as far as it is known. */
+  ended(works: readonly Work[]): void
+  /** No transaction is open any more. */
+  transactionEnded(): void
+  /** An answer that nothing was asked for. */
+  lost(why: string): void
+}
+
+const [COMPLETE, ERROR, READY, EMPTY, SUSPENDED, PARSED, BOUND, CLOSED, COLUMNS, NO_DATA, FUNCTION_RESULT] = [
+  ...'CEZIs123TnV',
+].map(letter) as [number, number, number, number, number, number, number, number, number, number, number]
+const [COPY_IN, COPY_OUT, COPY_BOTH] = [...'GHW'].map(letter) as [number, number, number]
+const ENDS_SEGMENT = new Set<Op['kind']>(['query', 'function', 'sync', 'startup'])
+/** Works that may wait for the end of their transaction without a sync. */
+const MAX_WAITING = 256
+
+export class Answering {
+  readonly transactions = new SessionTransactions()
+  /** Whether the server has said that it ends the session. */
+  isEnding = false
+  readonly #ends: AnsweringEnds
+  readonly #names: PreparedNames
+  #ops: Op[] = []
+  /** Answered, while what becomes of their transaction is not. */
+  #answered: Work[] = []
+  /** The server skips what it is sent, up to a sync. */
+  #isSkipping = false
+  #copyIn: CopyMeter | null = null
+  #copyOut: CopyMeter | null = null
+
+  constructor(names: PreparedNames, ends: AnsweringEnds) {
+    this.#names = names
+    this.#ends = ends
+  }
+
+  /** Whether the server takes data of COPY now. */
+  get isCopyingIn(): boolean {
+    return this.#copyIn !== null
+  }
+
+  /** Whether nothing is under way. */
+  get isIdle(): boolean {
+    return this.#ops.length === 0 && this.#answered.length === 0
+  }
+
+  /** Whether a transaction is open that the client has begun. */
+  get isInTransaction(): boolean {
+    return this.transactions.isOpen
+  }
+
+  /** What is known of the transaction of a statement before it is sent. */
+  upcoming(): JsonObject {
+    return this.isIdle ? { transaction: this.transactions.upcoming } : {}
+  }
+
+  /** The client's message was sent. */
+  sent(op: Op): void {
+    if (op.work !== null) op.work.sent = performance.now()
+    if (this.#copyIn !== null) {
+      if (op.kind !== 'sync') this.#lost('CopyInResponse, while the client has asked for more')
+      return
+    }
+    if (this.#isSkipping) {
+      if (op.kind !== 'sync') {
+        this.#skip(op)
+        return
+      }
+      this.#isSkipping = false
+    }
+    this.#ops.push(op)
+  }
+
+  /** Whether the client gets something else than this message. */
+  drops(type: number): boolean {
+    return type === ERROR && this.#ops[0]?.refusal !== undefined && this.#ops[0].refusal !== null
+  }
+
+  copyData(data: Buffer): void {
+    this.#copyOut?.take(data)
+  }
+
+  copyInData(data: Buffer): void {
+    this.#copyIn?.take(data)
+  }
+
+  copyInEnds(): void {
+    this.#copyIn = null
+  }
+
+  /** @returns what the client gets in the place of a message that was dropped */
+  message(type: number, body: Buffer): Buffer | null {
+    const op = this.#ops[0]
+    switch (type) {
+      case COMPLETE:
+        this.#completed(op, body.toString('latin1', 0, body.length - 1))
+        return null
+      case EMPTY:
+        if (op?.work) op.work.results.push({ tag: null, rows: 0, transaction: this.transactions.current })
+        if (op?.kind === 'execute') this.#answeredBy(op, 'answered')
+        else if (op?.kind !== 'query') this.#lost('EmptyQueryResponse')
+        return null
+      case SUSPENDED:
+        if (op?.kind !== 'execute') return this.#lost('PortalSuspended')
+        if (op.work) op.work.transaction = this.transactions.current
+        this.#answeredBy(op, 'suspended')
+        return null
+      case ERROR:
+        return this.#failed(op, body)
+      case READY:
+        this.#ready(op, String.fromCharCode(body[0] ?? 0))
+        return null
+      case PARSED:
+        return this.#done(op, 'parse')
+      case BOUND:
+        return this.#done(op, 'bind')
+      case CLOSED:
+        return this.#done(op, 'close')
+      case COLUMNS:
+      case NO_DATA:
+        if (op?.kind === 'describe') return this.#done(op, 'describe')
+        return op?.kind === 'query' || op?.kind === 'execute' ? null : this.#lost('RowDescription')
+      case FUNCTION_RESULT:
+        if (op?.kind !== 'function') return this.#lost('FunctionCallResponse')
+        if (op.work) this.#result(op.work, null, null)
+        return null
+      case COPY_IN:
+      case COPY_OUT:
+      case COPY_BOTH:
+        this.#copies(op, type)
+        return null
+      default:
+        return null
+    }
+  }
+
+  /** The session is over. @returns what the server has answered and not, and the transaction that was open */
+  close(): { answered: readonly Work[]; open: readonly Work[]; transaction: SessionTransaction | null } {
+    const transaction = this.transactions.closed(this.#ops.every(({ work }) => work === null || work.error !== null))
+    const open = this.#ops.flatMap(({ work }) => (work === null ? [] : [work]))
+    const answered = this.#answered
+    this.#ops = []
+    this.#answered = []
+    return { answered, open, transaction }
+  }
+
+  #done(op: Op | undefined, kind: Op['kind']): null {
+    if (op?.kind !== kind) return this.#lost(`the answer to ${kind}`)
+    op.naming?.confirm()
+    this.#ops.shift()
+    return null
+  }
+
+  #completed(op: Op | undefined, tag: string): void {
+    if (op?.kind === 'startup') return
+    if (op?.kind !== 'query' && op?.kind !== 'execute') return void this.#lost('CommandComplete')
+    this.#copyIn = null
+    this.#copyOut = null
+    this.#names.completed(tag)
+    if (op.work !== null) this.#result(op.work, tag, rowsOf(tag))
+    if (op.kind === 'execute') this.#answeredBy(op, 'answered')
+  }
+
+  #result(work: Work, tag: string | null, rows: number | null): void {
+    const i = work.results.length
+    const naming = work.prepares.get(i)
+    if (naming !== undefined) this.#names.statements.confirm(naming)
+    const effect = work.statement?.effects[i]
+    const transaction = this.transactions.completed(tag ?? '', effect?.transaction)
+    work.transaction = transaction
+    work.results.push({ tag, rows, transaction })
+  }
+
+  #failed(op: Op | undefined, body: Buffer): Buffer | null {
+    const error = readError(body)
+    this.isEnding ||= error.severity !== 'ERROR'
+    this.#copyIn = null
+    this.#copyOut = null
+    if (op === undefined) return null
+    const refusal = op.refusal
+    this.transactions.failed()
+    if (op.work !== null) this.#fails(op.work, error)
+    op.naming?.drop()
+    if (ENDS_SEGMENT.has(op.kind)) {
+      op.refusal = null
+      return refusal
+    }
+    // Up to the next sync the server looks at nothing.
+    this.#ops.shift()
+    if (op.work !== null) this.#answered.push(op.work)
+    const at = this.#ops.findIndex(({ kind }) => kind === 'sync')
+    for (const skipped of this.#ops.splice(0, at < 0 ? this.#ops.length : at)) this.#skip(skipped)
+    this.#isSkipping = at < 0
+    return refusal
+  }
+
+  #fails(work: Work, error: ServerError): void {
+    work.error = error
+    work.state = 'answered'
+    work.ended = performance.now()
+    work.transaction = this.transactions.current
+    for (const [i, naming] of work.prepares) if (i >= work.results.length) this.#names.statements.drop(naming)
+  }
+
+  #skip(op: Op): void {
+    op.naming?.drop()
+    if (op.work === null) return
+    for (const naming of op.work.prepares.values()) this.#names.statements.drop(naming)
+    op.work.state = 'skipped'
+    op.work.ended = performance.now()
+    this.#answered.push(op.work)
+  }
+
+  #answeredBy(op: Op, state: 'answered' | 'suspended'): void {
+    this.#ops.shift()
+    if (op.work === null) return
+    op.work.state = state
+    op.work.ended = performance.now()
+    this.#answered.push(op.work)
+    if (this.#answered.length > MAX_WAITING) this.#ends.ended(this.#answered.splice(0))
+  }
+
+  #ready(op: Op | undefined, status: string): void {
+    if (op === undefined || !ENDS_SEGMENT.has(op.kind)) return void this.#lost('ReadyForQuery')
+    this.#ops.shift()
+    this.#copyIn = null
+    if (op.work !== null) {
+      op.work.state = 'answered'
+      op.work.ended = performance.now()
+      this.#answered.push(op.work)
+    }
+    this.transactions.ready(status)
+    if (status === 'I') this.#ends.transactionEnded()
+    if (this.#answered.length > 0) this.#ends.ended(this.#answered.splice(0))
+  }
+
+  #copies(op: Op | undefined, type: number): void {
+    if (op?.kind !== 'query' && op?.kind !== 'execute') return void this.#lost('CopyResponse')
+    const meter = new CopyMeter(type === COPY_IN ? 'in' : type === COPY_OUT ? 'out' : 'both')
+    if (op.work !== null) op.work.copy = meter
+    if (type !== COPY_IN) this.#copyOut = meter
+    if (type === COPY_OUT) return
+    this.#copyIn = meter
+    // Syncs that came before the data are ignored. Of anything else the server says that it has no place there.
+    const behind = this.#ops.slice(1)
+    if (op.kind === 'query' ? behind.length > 0 : behind.some(({ kind }) => kind !== 'sync'))
+      return void this.#lost('data of COPY, while the client has asked for more')
+    this.#ops = [op]
+  }
+
+  #lost(what: string): null {
+    this.#ends.lost(`The server sent ${what}, and nothing was asked that it could be for.`)
+    return null
+  }
+}
+
+/** The number at the end of a tag such as `INSERT 0 5`; null for one without. */
+function rowsOf(tag: string): number | null {
+  const at = tag.lastIndexOf(' ')
+  if (at < 0) return null
+  const rows = Number(tag.slice(at + 1))
+  return Number.isSafeInteger(rows) ? rows : null
+}

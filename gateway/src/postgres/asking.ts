@@ -1,0 +1,456 @@
+// What a client asks: each statement is recorded before the server sees it, or is refused.
+import type { JsonObject } from '@killick/sdk/core'
+import { codeOf, type SessionRecording } from '../sessions/recording.ts'
+import type { Answering } from './answering.ts'
+import type { PostgresConfig } from './config.ts'
+import { decide, reasonIn, type StatementEffect } from './effects/index.ts'
+import type { PostgresEvents, PostgresFacts } from './events.ts'
+import type { Lane } from './lane.ts'
+import {
+  BodyReader,
+  letter,
+  MessageFault,
+  type OwnError,
+  POISON_EXECUTE,
+  POISON_QUERY,
+  printError,
+} from './messages.ts'
+import { type Naming, UNCERTAIN } from './names.ts'
+import { parameterShown } from './parameters.ts'
+import type { Portal, Prepared, PreparedNames } from './prepared.ts'
+import { effectsShown, type Reading, readStatement, type SqlText, tablesOf, textShown } from './sql-text.ts'
+import { type Op, pending, type Work } from './work.ts'
+
+/** What one session counts. */
+export type Counts = { statements: number; denied: number; refused: number; failed: number }
+
+/** A statement as it is asked for. */
+type Asked = {
+  readonly action: Work['action']
+  readonly protocol: 'simple' | 'extended'
+  readonly statement: SqlText | null
+  /** What runs, where the statement only names it: EXECUTE of a prepared one. */
+  readonly effects: readonly StatementEffect[]
+  readonly isFullyKnown: boolean
+  readonly unknownWhy: readonly string[]
+  readonly parameters?: PostgresFacts['parameters'] | undefined
+  readonly known?: JsonObject | undefined
+  readonly frame: Buffer
+}
+
+const [QUERY, PARSE, BIND, DESCRIBE, CLOSE, EXECUTE, SYNC, FLUSH, FUNCTION, COPY_DONE, COPY_FAIL, TERMINATE] = [
+  ...'QPBDCESHFcfX',
+].map(letter) as [number, number, number, number, number, number, number, number, number, number, number, number]
+const STATEMENT = letter('S')
+
+export class Asking {
+  /** Set by TERMINATE: the client says that it ends. */
+  isTerminated = false
+  readonly #config: PostgresConfig
+  readonly #events: PostgresEvents
+  readonly #recording: SessionRecording<PostgresFacts>
+  readonly #names: PreparedNames
+  readonly #lane: Lane
+  readonly #answering: Answering
+  readonly #reading: Reading
+  readonly #counts: Counts
+  readonly #identity: { user: string; database: string }
+  /** After a refusal the server skips everything up to the next sync, and so does this. */
+  #isSkipping = false
+
+  constructor(parts: {
+    config: PostgresConfig
+    events: PostgresEvents
+    recording: SessionRecording<PostgresFacts>
+    names: PreparedNames
+    lane: Lane
+    answering: Answering
+    reading: Reading
+    counts: Counts
+    identity: { user: string; database: string }
+  }) {
+    this.#config = parts.config
+    this.#events = parts.events
+    this.#recording = parts.recording
+    this.#names = parts.names
+    this.#lane = parts.lane
+    this.#answering = parts.answering
+    this.#reading = parts.reading
+    this.#counts = parts.counts
+    this.#identity = parts.identity
+  }
+
+  /** Takes a message. @returns false if what it names depends on answers that have not come yet: then it was not taken */
+  take(type: number, frame: Buffer): boolean {
+    if (this.#isSkipping && type !== SYNC && type !== TERMINATE) return true
+    try {
+      return this.#take(type, frame)
+    } catch (error) {
+      if (!(error instanceof MessageFault)) throw error
+      this.#refuse(type, { code: 'postgres_message_invalid', why: error.message })
+      return true
+    }
+  }
+
+  /** A message that was too long to be held. */
+  skipped(type: number, bytes: number, why: 'size' | 'memory'): void {
+    if (this.#isSkipping) return
+    const { statementBytes, heldBytes } = this.#config.limits
+    const error: OwnError =
+      why === 'size'
+        ? {
+            code: 'postgres_statement_too_large',
+            why: `It has ${bytes} bytes, and limits.statementBytes is ${statementBytes}.`,
+          }
+        : { code: 'postgres_memory', why: `limits.heldBytes is ${heldBytes}.`, hint: 'Try again later.' }
+    this.#recording
+      .record({
+        action: type === FUNCTION ? 'function' : 'statement',
+        outcome: 'denied',
+        known: { kind: 'denial', state: 'refused', code: error.code, bytes },
+      })
+      .catch(() => {})
+    this.#refuse(type, error)
+  }
+
+  #take(type: number, frame: Buffer): boolean {
+    switch (type) {
+      case QUERY:
+        return this.#query(frame)
+      case PARSE:
+        return this.#parse(frame)
+      case BIND:
+        return this.#bind(frame)
+      case EXECUTE:
+        return this.#execute(frame)
+      case DESCRIBE:
+        this.#lane.send(frame, op('describe'))
+        return true
+      case CLOSE:
+        this.#close(frame)
+        return true
+      case SYNC:
+        this.#isSkipping = false
+        this.#names.segment += 1
+        // While the server takes data of COPY it ignores it.
+        this.#lane.send(frame, this.#answering.isCopyingIn ? null : op('sync'))
+        return true
+      case FUNCTION:
+        this.#function(frame)
+        return true
+      case COPY_DONE:
+      case COPY_FAIL:
+        this.#answering.copyInEnds()
+        this.#lane.send(frame, null)
+        return true
+      case FLUSH:
+        this.#lane.send(frame, null)
+        return true
+      case TERMINATE:
+        this.isTerminated = true
+        this.#lane.send(frame, null)
+        return true
+      default:
+        throw new MessageFault(`A message of the type ${String.fromCharCode(type)} has no place here.`)
+    }
+  }
+
+  #query(frame: Buffer): boolean {
+    const body = new BodyReader(frame)
+    const text = body.text()
+    body.done()
+    const asked = this.#asked(readStatement(text, this.#reading), 'simple', frame)
+    if (asked === UNCERTAIN) return false
+    this.#names.segment += 1
+    this.#ask(asked)
+    return true
+  }
+
+  #parse(frame: Buffer): boolean {
+    const body = new BodyReader(frame)
+    const name = nameOf(body.text())
+    const text = body.text()
+    const types = Array.from({ length: body.count() }, () => body.int32())
+    body.done()
+    const statement = readStatement(text, this.#reading, types)
+    const asked = { ...askedOf(statement, 'extended', frame), known: { step: 'parse' } }
+    if (this.#isDenied(asked, PARSE)) return true
+    const naming = this.#names.statements.ask(name, { statement, name }, this.#names.segment)
+    this.#lane.send(frame, op('parse', null, pending(this.#names.statements, naming)))
+    return true
+  }
+
+  #bind(frame: Buffer): boolean {
+    const body = new BodyReader(frame)
+    const name = nameOf(body.text())
+    const preparedName = nameOf(body.text())
+    const formats = Array.from({ length: body.count() }, () => body.int16())
+    const parameters = Array.from({ length: body.count() }, () => {
+      const length = body.int32()
+      return length === -1 ? null : body.bytes(length)
+    })
+    for (let left = body.count(); left > 0; left--) body.int16()
+    body.done()
+    const prepared = this.#names.statement(preparedName)
+    if (prepared === UNCERTAIN) return false
+    const portal: Portal = { name, prepared: prepared ?? null, preparedName, parameters, formats, isBegun: false }
+    const naming = this.#names.portals.ask(name, portal, this.#names.segment)
+    this.#lane.send(frame, op('bind', null, pending(this.#names.portals, naming)))
+    return true
+  }
+
+  #close(frame: Buffer): void {
+    const body = new BodyReader(frame)
+    const kind = body.bytes(1)[0]
+    const name = nameOf(body.text())
+    const { statements, portals, segment } = this.#names
+    const naming =
+      kind === STATEMENT
+        ? pending(statements, statements.ask(name, null, segment))
+        : pending(portals, portals.ask(name, null, segment))
+    this.#lane.send(frame, op('close', null, naming))
+  }
+
+  #execute(frame: Buffer): boolean {
+    const body = new BodyReader(frame)
+    const name = nameOf(body.text())
+    const limit = body.int32()
+    body.done()
+    const portal = this.#names.portal(name)
+    if (portal === UNCERTAIN) return false
+    const prepared = portal?.prepared ?? null
+    const known: JsonObject = {
+      ...(name !== '' && { portal: name.slice(0, 200) }),
+      ...(portal && portal.preparedName !== '' && { prepared: portal.preparedName.slice(0, 200) }),
+      ...(portal?.isBegun && { continues: true }),
+      ...(limit > 0 && { limit }),
+    }
+    if (portal) portal.isBegun = true
+    const parameters = portal && portal.parameters.length > 0 ? parametersOf(portal) : undefined
+    const asked = this.#asked(prepared?.statement ?? null, 'extended', frame, prepared?.name ?? '')
+    if (asked === UNCERTAIN) return false
+    this.#ask({ ...asked, known, parameters })
+    return true
+  }
+
+  #function(frame: Buffer): void {
+    const body = new BodyReader(frame)
+    const oid = body.int32() >>> 0
+    const formats = Array.from({ length: body.count() }, () => body.int16())
+    const values = Array.from({ length: body.count() }, () => {
+      const length = body.int32()
+      return length === -1 ? null : body.bytes(length)
+    })
+    body.int16()
+    body.done()
+    this.#names.segment += 1
+    const parameters = values.map((each, i) => parameterShown(each, isBinary(formats, i), 0))
+    this.#ask({
+      ...{ action: 'function', protocol: 'simple', statement: null, effects: CALL, isFullyKnown: false },
+      ...{ unknownWhy: ['function'], parameters, known: { function: oid }, frame },
+    })
+  }
+
+  /** With what prepared statements do that it names. */
+  #asked(
+    statement: SqlText | null,
+    protocol: Asked['protocol'],
+    frame: Buffer,
+    name: string | null = null,
+  ): Asked | typeof UNCERTAIN {
+    const asked = askedOf(statement, protocol, frame)
+    if (statement === null) return asked
+    const why = new Set(asked.unknownWhy)
+    const effects = [...statement.effects]
+    // What nobody could look into may have given the name to something else since.
+    if (name !== null && name !== '' && statement.doubts < this.#reading.doubts) why.add('prepared_name')
+    for (const { executes } of statement.effects) {
+      if (executes === undefined) continue
+      const prepared = this.#names.statement(nameOf(Buffer.from(executes)))
+      if (prepared === UNCERTAIN) return UNCERTAIN
+      if (prepared === undefined || prepared.statement.doubts < this.#reading.doubts) why.add('prepared_name')
+      else why.delete('execute')
+      for (const each of prepared?.statement.unknownWhy ?? []) why.add(each)
+      effects.push(...(prepared?.statement.effects ?? []))
+    }
+    if (effects.length === statement.effects.length && why.size === asked.unknownWhy.length) return asked
+    return { ...asked, effects, unknownWhy: [...why], isFullyKnown: why.size === 0 }
+  }
+
+  /** Records what is asked for, and sends it to the server: in strict mode once that is durable. */
+  #ask(asked: Asked): void {
+    if (this.#isDenied(asked, asked.protocol === 'simple' ? QUERY : EXECUTE)) return
+    const { action, protocol, statement, frame } = asked
+    const isObserved = this.#config.mode === 'observe'
+    const facts = this.#factsOf(asked, { kind: 'intent', ...(isObserved ? {} : this.#answering.upcoming()) })
+    const observed = isObserved && isPlainRead(asked, facts) ? facts : null
+    const begun = observed === null ? this.#recording.begin(facts) : NOT_BEGUN
+    this.#counts.statements += 1
+    const prepares = this.#prepares(asked)
+    const work: Work = {
+      ...{ action, statement, prepares, observed, begun: begun.catch(() => null) },
+      ...{ sent: 0, ended: 0, results: [], error: null, copy: null, state: 'asked', transaction: null },
+    }
+    this.#noted(asked)
+    const kind = action === 'function' ? 'function' : protocol === 'simple' ? 'query' : 'execute'
+    if (isObserved) {
+      this.#lane.send(frame, op(kind, work))
+      return
+    }
+    this.#lane.sendAfter(begun, frame, op(kind, work), (error) => {
+      for (const naming of prepares.values()) this.#names.statements.drop(naming)
+      this.#counts.refused += 1
+      return inPlaceOf(protocol, notRecorded(error))
+    })
+  }
+
+  #factsOf(asked: Asked, known: JsonObject): PostgresFacts {
+    const { action, protocol, statement, effects, isFullyKnown, unknownWhy, parameters, frame } = asked
+    const { limits, redaction } = this.#config
+    const reason = statement && reasonIn(statement.text)
+    return {
+      action,
+      targets: tablesOf(effects),
+      statement: statement === null ? undefined : textShown(statement, limits.discloseBytes, redaction),
+      parameters,
+      ...(reason !== null && { told: { reason } }),
+      known: {
+        ...known,
+        protocol,
+        ...effectsShown(effects),
+        isFullyKnown,
+        ...(!isFullyKnown && { unknownWhy: [...unknownWhy] }),
+        ...(statement === null && { bytes: frame.length }),
+        ...asked.known,
+      },
+    }
+  }
+
+  /** Names that its statements will have given, or given up, when they are complete. */
+  #prepares({ effects, statement }: Asked): ReadonlyMap<number, Naming<Prepared>> {
+    if (statement === null || !effects.some((each) => each.prepares !== undefined || each.deallocates)) return NO_NAMES
+    const { statements, segment } = this.#names
+    const found = new Map<number, Naming<Prepared>>()
+    for (const [i, effect] of statement.effects.entries()) {
+      const given = effect.prepares ?? effect.deallocates
+      if (given === undefined || given === null) continue
+      const name = nameOf(Buffer.from(given))
+      const { prepared = effect } = effect
+      const meant = {
+        ...statement,
+        effects: [prepared],
+        unknownWhy: prepared.unknownWhy,
+        isFullyKnown: prepared.isFullyKnown,
+      }
+      found.set(i, statements.ask(name, effect.prepares === undefined ? null : { name, statement: meant }, segment))
+    }
+    return found
+  }
+
+  /** What a statement changes in what is known of the session. */
+  #noted({ effects, unknownWhy }: Asked): void {
+    if (unknownWhy.some((why) => RUNS.has(why))) this.#reading.doubts += 1
+    for (const { set } of effects) if (set !== undefined) this.#events.set(set.name, set.value, set.isLocal === true)
+  }
+
+  /** Refuses what the policy denies. @param type of the message that the refusal takes the place of */
+  #isDenied(asked: Asked, type: number): boolean {
+    const { statement, effects, unknownWhy } = asked
+    const reason = (statement && reasonIn(statement.text)) ?? this.#events.reason
+    const actor = this.#events.claimedActor ?? this.#identity.user
+    const { user, database } = this.#identity
+    const denial = decide(this.#config.policy, effects, {
+      ...{ actor, reason, database, user, now: new Date() },
+      unknownWhy: unknownWhy.filter((why) => BEYOND_THE_TEXT.has(why)),
+    })
+    if (denial === null) return false
+    this.#counts.denied += 1
+    const { rule, why } = denial
+    const facts = this.#factsOf(asked, { kind: 'denial', state: 'denied', rule })
+    this.#recording.record({ ...facts, outcome: 'denied' }).catch(() => {})
+    this.#refuse(type, { code: 'postgres_denied', why: `${rule}: ${why}` })
+    return true
+  }
+
+  /** The server is sent something that fails in the place of a message, and the client gets our error for it. */
+  #refuse(type: number, error: OwnError): void {
+    const isSimple = type === QUERY || type === FUNCTION
+    this.#isSkipping = !isSimple
+    if (isSimple) this.#names.segment += 1
+    this.#counts.refused += error.code === 'postgres_denied' ? 0 : 1
+    const { bytes, op } = inPlaceOf(isSimple ? 'simple' : 'extended', error)
+    this.#lane.send(bytes, op)
+  }
+}
+
+const NOT_BEGUN = Promise.resolve(null)
+/** Longer ones have events of their own. */
+const MAX_PLAIN = 4_096
+
+/** Whether in observe mode it may share an event with others of its session. */
+const isPlainRead = (
+  { isFullyKnown, effects, known }: Asked,
+  { statement, told, parameters }: PostgresFacts,
+): boolean =>
+  isFullyKnown &&
+  told === undefined &&
+  known?.portal === undefined &&
+  typeof statement === 'string' &&
+  statement.length <= MAX_PLAIN &&
+  (parameters === undefined || JSON.stringify(parameters).length <= MAX_PLAIN) &&
+  effects.length > 0 &&
+  effects.every(({ kind, kinds = [kind] }) => kinds.every((each) => each === 'select' || each === 'show'))
+
+/** Why something may have run that nobody here has seen, such as a PREPARE. */
+const RUNS: ReadonlySet<string> = new Set([
+  ...['unparsed', 'do_block', 'call', 'function', 'operator', 'type', 'execute', 'extension', 'program', 'other'],
+  ...['encoding', 'standard_conforming_strings', 'prepared_name'],
+])
+/** Why more is unknown than the effects of a text say. */
+const BEYOND_THE_TEXT: ReadonlySet<string> = new Set(['encoding', 'standard_conforming_strings', 'prepared_name'])
+
+const NO_NAMES: ReadonlyMap<number, Naming<Prepared>> = new Map()
+const CALL: readonly StatementEffect[] = [
+  { kind: 'call', reads: [], writes: [], isFullyKnown: false, unknownWhy: ['function'] },
+]
+
+const op = (kind: Op['kind'], work: Work | null = null, naming: Op['naming'] = null): Op => ({
+  ...{ kind, work, naming },
+  refusal: null,
+})
+
+const inPlaceOf = (protocol: Asked['protocol'], error: OwnError): { bytes: Buffer; op: Op } =>
+  protocol === 'simple'
+    ? { bytes: POISON_QUERY, op: { ...op('query'), refusal: printError(error) } }
+    : { bytes: POISON_EXECUTE, op: { ...op('execute'), refusal: printError(error) } }
+
+const askedOf = (statement: SqlText | null, protocol: Asked['protocol'], frame: Buffer): Asked => ({
+  ...{ action: 'statement', protocol, statement, frame },
+  effects: statement?.effects ?? [],
+  isFullyKnown: statement?.isFullyKnown ?? false,
+  unknownWhy: statement?.unknownWhy ?? ['prepared_name'],
+})
+
+/** Bytes that the server compares: names that begin with the same 63 bytes are one name to it. */
+const nameOf = (bytes: Buffer): string => bytes.toString('latin1', 0, 63)
+
+const isBinary = (formats: readonly number[], i: number): boolean =>
+  (formats.length === 1 ? formats[0] : formats[i]) === 1
+
+function parametersOf({ parameters, formats, prepared }: Portal) {
+  return parameters.map((each, i) => parameterShown(each, isBinary(formats, i), prepared?.statement.types[i] ?? 0))
+}
+
+/** SQLSTATEs of what keeps an event from being recorded: disk_full where there is no room, else io_error. */
+const NO_ROOM = new Set(['spool_full', 'spool_disk_full'])
+
+/** What the client is told of a statement that could not be recorded. */
+export function notRecorded(error: unknown): OwnError {
+  const reason = codeOf(error)
+  return {
+    code: 'postgres_not_recorded',
+    why: `${reason}: ${(error as Error).message}`,
+    ...(NO_ROOM.has(reason) && { sqlstate: '53100' }),
+    hint: 'Nothing was executed. Statements pass again once the relay can record them.',
+  }
+}

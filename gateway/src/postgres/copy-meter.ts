@@ -1,0 +1,25 @@
+import { createHash } from 'node:crypto'
+import type { JsonObject } from '@killick/sdk/core'
+
+/** Counts and hashes the data of one COPY as it passes, without type and length of the messages. */
+export class CopyMeter {
+  readonly #direction: 'in' | 'out' | 'both'
+  readonly #hash = createHash('sha256')
+  #bytes = 0
+
+  /** @param direction seen from the server: `in` is COPY FROM */
+  constructor(direction: 'in' | 'out' | 'both') {
+    this.#direction = direction
+  }
+
+  take(data: Buffer): void {
+    if (data.length === 0) return
+    this.#bytes += data.length
+    this.#hash.update(data)
+  }
+
+  /** @param isWhole whether all of it has passed */
+  shown(isWhole: boolean): JsonObject {
+    return { direction: this.#direction, bytes: this.#bytes, sha256: this.#hash.copy().digest('hex'), isWhole }
+  }
+}

@@ -1,0 +1,112 @@
+// The events of a session: what every one of them says of who is connected to what.
+import type { JsonObject, JsonValue } from '@killick/sdk/core'
+import { shortened } from '../sessions/disclosed.ts'
+import { type EventFacts, eventOf, type RecordedEvent, type Thing } from '../sessions/event.ts'
+import type { PostgresConfig } from './config.ts'
+
+/** Fields of their own beside those of the protocol, so that an event can be shown without them. */
+export const POSTGRES_FIELDS = ['statement', 'parameters', 'error'] as const
+
+/** What an event is made of. */
+export type PostgresFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'circumstances'> & {
+  /** Beside the database and the session. */
+  targets?: readonly Thing[] | undefined
+  /** The text of a statement, or what stands for one that is too long. */
+  statement?: JsonValue | undefined
+  parameters?: JsonValue | undefined
+  /** What the server says of a failure. */
+  error?: JsonValue | undefined
+}
+
+/** Who is connected, as the first packet says. */
+export type Identity = {
+  readonly user: string
+  readonly database: string
+  /** The client's address and port. */
+  readonly address: string
+}
+
+/** Makes the events of one session. */
+export class PostgresEvents {
+  readonly #session: string
+  readonly #config: PostgresConfig
+  readonly #identity: Identity
+  #settings: Pick<PostgresConfig, 'context' | 'redaction' | 'mode' | 'limits'>
+  #application = ''
+  #said: Readonly<Record<string, string | null>> = {}
+  /** What was said before the transaction said otherwise for itself. */
+  #before: Readonly<Record<string, string | null>> | null = null
+
+  constructor(session: string, config: PostgresConfig, identity: Identity) {
+    this.#session = session
+    this.#config = config
+    this.#identity = identity
+    this.#settings = config
+    this.#refresh()
+  }
+
+  /** What the session calls itself: `application_name`. */
+  set application(name: string) {
+    this.#application = name
+    this.#refresh()
+  }
+
+  /** On whose behalf the session says it acts: `killick.actor`. */
+  get claimedActor(): string | null {
+    return this.#said['killick.actor'] ?? null
+  }
+
+  /** Why, as the session says: `killick.reason`. */
+  get reason(): string | null {
+    return this.#said['killick.reason'] ?? null
+  }
+
+  /** The session sets something; `all` and null: everything is as at its beginning. `isLocal`: up to the end of its transaction. */
+  set(name: string, value: string | null, isLocal: boolean): void {
+    if (name === 'all') this.#said = {}
+    else if (name !== 'killick.actor' && name !== 'killick.reason') return
+    else {
+      if (isLocal) this.#before ??= this.#said
+      this.#said = { ...this.#said, [name]: value === '' ? null : value }
+    }
+    this.#refresh()
+  }
+
+  /** No transaction is open any more. */
+  transactionEnded(): void {
+    if (this.#before === null) return
+    this.#said = this.#before
+    this.#before = null
+    this.#refresh()
+  }
+
+  /** Who acts, as events say. */
+  actor(): EventFacts['actor'] {
+    const { actor, claimedActor } = this.#config
+    const user = shortened(this.#identity.user)
+    if (actor !== null) return { ...(actor as EventFacts['actor']), databaseUser: user }
+    if (claimedActor === 'actor' && this.claimedActor !== null)
+      return { type: 'claimed-user', id: shortened(this.claimedActor), databaseUser: user, vouchedBy: 'session' }
+    return { type: 'database-user', id: user }
+  }
+
+  /** @throws KitError `event_invalid` if the event holds what cannot be looked into */
+  make({ targets = [], statement, parameters, error, ...facts }: PostgresFacts): RecordedEvent {
+    return eventOf('postgres', this.#session, this.#settings, {
+      ...facts,
+      actor: this.actor(),
+      targets: [...targets, { type: 'database', id: shortened(this.#identity.database) }],
+      fields: { statement, parameters, error },
+    })
+  }
+
+  /** What the client says of itself stands in the context, where the rules look into it. */
+  #refresh(): void {
+    const said: JsonObject = {
+      ...(this.#application !== '' && { application: shortened(this.#application) }),
+      ...(this.claimedActor !== null && { claimedActor: { id: shortened(this.claimedActor), vouchedBy: 'session' } }),
+      ...(this.reason !== null && { reason: shortened(this.reason, 2_000) }),
+    }
+    this.#settings = { ...this.#config, context: { ...this.#config.context, ...said, address: this.#identity.address } }
+  }
+}

@@ -1,0 +1,127 @@
+// The way to the server: messages go on in their order, each once it may.
+import type { Op } from './work.ts'
+
+/** Bytes and messages that may wait before no more is read from the client. */
+const MAX_WAITING_BYTES = 1 << 20
+const MAX_WAITING = 256
+
+type Item = {
+  bytes: Buffer
+  op: Op | null
+  isReady: boolean
+}
+
+/** What a lane is connected to. */
+export type LaneEnds = {
+  /** Sends bytes to the server. False: it has enough for now. */
+  write(bytes: readonly Buffer[]): boolean
+  /** The server is sent this now; its answers come in the order of the calls. */
+  sent(op: Op): void
+  /** Whether the client is read from. */
+  flow(isOpen: boolean): void
+}
+
+export class Lane {
+  readonly #ends: LaneEnds
+  readonly #items: Item[] = []
+  #bytes = 0
+  #isWritable = true
+  #isFlowing = true
+  #isCollecting = false
+  #whenEmpty: (() => void)[] = []
+
+  constructor(ends: LaneEnds) {
+    this.#ends = ends
+  }
+
+  /** Sends bytes behind everything before them. @param op what the server answers them with; null: nothing */
+  send(bytes: Buffer, op: Op | null): void {
+    this.#add({ bytes, op, isReady: true })
+  }
+
+  /**
+   * Sends bytes once `gate` resolves.
+   * @param refused what is sent where it rejects, in their place
+   */
+  sendAfter(
+    gate: Promise<unknown>,
+    bytes: Buffer,
+    op: Op,
+    refused: (error: unknown) => { bytes: Buffer; op: Op },
+  ): void {
+    const item: Item = { bytes, op, isReady: false }
+    this.#add(item)
+    gate.then(
+      () => this.#ready(item),
+      (error) => {
+        Object.assign(item, refused(error))
+        this.#ready(item)
+      },
+    )
+  }
+
+  /** What is sent meanwhile goes on together. */
+  collect(work: () => void): void {
+    this.#isCollecting = true
+    try {
+      work()
+    } finally {
+      this.#isCollecting = false
+      this.#flush()
+    }
+  }
+
+  /** The server takes more again. */
+  writable(): void {
+    this.#isWritable = true
+    this.#regulate()
+  }
+
+  get isEmpty(): boolean {
+    return this.#items.length === 0
+  }
+
+  /** Resolves when everything is sent. */
+  emptied(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.isEmpty) resolve()
+      else this.#whenEmpty.push(resolve)
+    })
+  }
+
+  /** What was not sent, and never will be. */
+  abandon(): Op[] {
+    return this.#items.splice(0).flatMap(({ op }) => (op === null ? [] : [op]))
+  }
+
+  #add(item: Item): void {
+    this.#items.push(item)
+    this.#bytes += item.bytes.length
+    if (!this.#isCollecting) this.#flush()
+  }
+
+  #ready(item: Item): void {
+    item.isReady = true
+    this.#flush()
+  }
+
+  #flush(): void {
+    const ready: Buffer[] = []
+    while (this.#items[0]?.isReady) {
+      const { bytes, op } = this.#items.shift()!
+      this.#bytes -= bytes.length
+      if (op !== null) this.#ends.sent(op)
+      ready.push(bytes)
+    }
+    if (ready.length > 0 && !this.#ends.write(ready)) this.#isWritable = false
+    if (this.isEmpty) for (const resolve of this.#whenEmpty.splice(0)) resolve()
+    this.#regulate()
+  }
+
+  #regulate(): void {
+    const isOpen = this.#isWritable && this.#bytes < MAX_WAITING_BYTES && this.#items.length < MAX_WAITING
+    if (isOpen === this.#isFlowing) return
+    this.#isFlowing = isOpen
+    this.#ends.flow(isOpen)
+  }
+}

@@ -1,0 +1,53 @@
+import type { AuditLog } from '@killick/sdk'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { Counts } from './asking.ts'
+
+/** The relay's own registry, and what it counts. */
+export function makePostgresMetrics(of: { log: AuditLog; sessions: () => number; held: () => number }) {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      ...{ name, help, registers },
+      collect() {
+        this.set(read())
+      },
+    })
+  gauge('killick_postgres_sessions', 'Sessions that are open', of.sessions)
+  gauge('killick_postgres_held_bytes', 'Bytes of messages that are not complete', of.held)
+  gauge(
+    'killick_postgres_pending_events',
+    'Events in the spool that the ledger has not accepted',
+    () => of.log.status.pending,
+  )
+  gauge('killick_postgres_spool_bytes', 'Size of the spool', () => of.log.status.spoolBytes)
+  gauge('killick_postgres_failed_sends', 'Attempts to send that failed since the start', () => of.log.status.retries)
+  const counter = <T extends string>(name: string, help: string, ...labelNames: T[]) =>
+    new Counter({ name, help, labelNames, registers })
+  const sessionsTotal = counter('killick_postgres_sessions_total', 'Sessions that began')
+  const refusedConnections = counter(
+    'killick_postgres_refused_connections_total',
+    'Connections that became no session, by reason',
+    'reason',
+  )
+  const statements = counter(
+    'killick_postgres_statements_total',
+    'What the sessions that are over have asked for, by what became of it; each has an intent, unless it was refused',
+    'became',
+  )
+  const unrecorded = counter('killick_postgres_unrecorded_events_total', 'Events that could not be recorded')
+  return {
+    ...{ registry, sessionsTotal, refusedConnections },
+    /** Adds what a session has counted. */
+    count(counts: Counts, lost: number): void {
+      statements.inc({ became: 'passed' }, counts.statements - counts.failed)
+      statements.inc({ became: 'failed' }, counts.failed)
+      statements.inc({ became: 'denied' }, counts.denied)
+      statements.inc({ became: 'refused' }, counts.refused)
+      unrecorded.inc(lost)
+    },
+  }
+}
+
+export type PostgresMetrics = ReturnType<typeof makePostgresMetrics>

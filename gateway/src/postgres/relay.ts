@@ -1,0 +1,304 @@
+// `killick-gateway postgres`: takes connections, and begins their sessions.
+import { randomUUID, X509Certificate } from 'node:crypto'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createSecureContext } from 'node:tls'
+import { GatewayStartError } from '../errors.ts'
+import { openRecorder, type SessionRecorder } from '../sessions/recorder.ts'
+import { SessionRecording } from '../sessions/recording.ts'
+import { startAdmin } from './admin.ts'
+import type { PostgresConfig } from './config.ts'
+import { type DoorTls, meet, type Visitor } from './door.ts'
+import { decideSession, loadParser } from './effects/index.ts'
+import { type Identity, POSTGRES_FIELDS, PostgresEvents, type PostgresFacts } from './events.ts'
+import { type OwnError, printError } from './messages.ts'
+import { makePostgresMetrics, type PostgresMetrics } from './metrics.ts'
+import { passThrough } from './passthrough.ts'
+import { RefusedConnections } from './refused.ts'
+import { connectServer, ServerUnreachable } from './server-connection.ts'
+import { PostgresSession } from './session.ts'
+
+/** A relay that takes connections. */
+export type PostgresRelay = {
+  readonly port: number
+  /** Host and port. */
+  readonly address: string
+  /** Base URL of metrics and health; null where the configuration has none. */
+  readonly adminUrl: string | null
+  /** Takes no more connections, gives sessions `limits.graceMs` to end what they are in, and resolves when everything is recorded. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts the relay.
+ * @param say tells people something: a line on stderr
+ * @throws GatewayStartError `gateway_start_failed` where it cannot listen; KillickError, e.g. `spool_locked`, `key_unsafe`; in strict mode what
+ * kept an unknown outcome from being recorded
+ */
+export async function startPostgresRelay(config: PostgresConfig, say: (text: string) => void): Promise<PostgresRelay> {
+  await loadParser()
+  const recorder = await openRecorder('postgres', config, POSTGRES_FIELDS, say)
+  try {
+    const relay = new Relay(config, recorder, say)
+    return await relay.start()
+  } catch (error) {
+    await recorder.close()
+    throw error
+  }
+}
+
+class Relay {
+  readonly #config: PostgresConfig
+  readonly #recorder: SessionRecorder
+  readonly #say: (text: string) => void
+  readonly #metrics: PostgresMetrics
+  readonly #tls: DoorTls
+  /** The certificate that clients see, DER. */
+  readonly #certificate: Buffer | null
+  readonly #sessions = new Set<{ ended: Promise<void>; isIdle: boolean; stop(): void }>()
+  /** Connections that have not said yet what they want, the oldest first. */
+  readonly #halfOpen = new Set<Socket>()
+  readonly #byCancelKey = new Map<string, SessionRecording<PostgresFacts>>()
+  /** For what belongs to no session. */
+  readonly #refused: RefusedConnections
+  #held = 0
+  #isClosing = false
+
+  constructor(config: PostgresConfig, recorder: SessionRecorder, say: (text: string) => void) {
+    this.#config = config
+    this.#recorder = recorder
+    this.#say = say
+    const { tls } = config
+    const isEnded = tls !== null && tls !== 'passthrough'
+    this.#tls = isEnded ? { context: createSecureContext({ cert: tls.cert, key: tls.key }) } : tls
+    this.#certificate = isEnded ? new X509Certificate(tls.cert).raw : null
+    this.#metrics = makePostgresMetrics({
+      log: recorder.log,
+      sessions: () => this.#sessions.size,
+      held: () => this.#held,
+    })
+    this.#refused = new RefusedConnections((id, identity) => this.#recordingOf(id, identity).recording, this.#metrics)
+  }
+
+  async start(): Promise<PostgresRelay> {
+    const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) => this.#take(socket))
+    await listen(server, this.#config.listen)
+    const admin = await startAdmin(this.#config.admin, this.#metrics.registry, () => this.#notReady())
+    for (const line of aboutTls(this.#config)) this.#say(line)
+    const { port } = server.address() as AddressInfo
+    const address = `${this.#config.listen.host}:${port}`
+    return { port, address, adminUrl: admin?.url ?? null, close: () => this.#close(server, admin) }
+  }
+
+  #notReady(): string | null {
+    const { state, lastError } = this.#recorder.log.status
+    if (this.#isClosing) return 'The relay is being stopped.'
+    return state === 'halted' || state === 'closed' ? `Nothing can be recorded: ${lastError?.message ?? state}` : null
+  }
+
+  #take(socket: Socket): void {
+    socket.on('error', () => {})
+    if (this.#halfOpen.size >= this.#config.limits.halfOpen) {
+      const [oldest] = this.#halfOpen
+      this.#halfOpen.delete(oldest!)
+      oldest!.destroy()
+    }
+    this.#halfOpen.add(socket)
+    const address = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`
+    meet(socket, this.#tls, this.#config.limits.startupMs)
+      .finally(() => this.#halfOpen.delete(socket))
+      .then(
+        (visitor) => this.#serve(visitor, address),
+        (error: Error) => {
+          socket.destroy()
+          this.#refused.note({ address }, { why: error.message })
+        },
+      )
+      .catch((error: Error) => {
+        socket.destroy()
+        this.#say(`a connection was dropped: ${error.message}`)
+      })
+  }
+
+  async #serve({ socket, isSecure, packet }: Visitor, address: string): Promise<void> {
+    const refuse = (error: OwnError) => {
+      socket.end(printError(error, 'FATAL'))
+      socket.resume()
+      setTimeout(() => socket.destroy(), 2_000).unref()
+      this.#refused.note({ address, packet }, { code: error.code, why: error.why })
+    }
+    const { limits, tls } = this.#config
+    if (this.#isClosing)
+      return refuse({ code: 'postgres_draining', why: 'Connect again, and the session can begin elsewhere.' })
+    if (packet.kind === 'cancel') return this.#cancel(socket, packet, address)
+    if (this.#sessions.size >= limits.sessions)
+      return refuse({ code: 'postgres_too_many_sessions', why: `limits.sessions is ${limits.sessions}.` })
+    if (packet.kind === 'startup' && !isSecure && tls !== null && tls !== 'passthrough' && tls.require)
+      return refuse({
+        code: 'postgres_tls_required',
+        why: 'tls.require is set.',
+        hint: 'Set sslmode=require or stronger.',
+      })
+    const denial =
+      packet.kind === 'startup' ? decideSession(this.#config.policy, identityOf(packet.parameters, address)) : null
+    if (denial !== null) return refuse({ code: 'postgres_denied', why: `${denial.rule}: ${denial.why}` })
+    // Counted from now on, although the server has yet to be reached.
+    const place = { ended: Promise.resolve(), isIdle: true, stop: () => socket.destroy() }
+    this.#sessions.add(place)
+    try {
+      const server = await connectServer(
+        packet.kind === 'tls' ? { ...this.#config, server: { ...this.#config.server, tls: null } } : this.#config,
+      )
+      if (packet.kind === 'tls') await this.#passThrough(socket as Socket, packet.packet, server.socket, address)
+      else await this.#session(socket, isSecure, packet, server, address)
+    } catch (error) {
+      if (!(error instanceof ServerUnreachable)) throw error
+      if (packet.kind === 'tls') socket.destroy()
+      refuse({ code: 'postgres_server_unreachable', why: error.message })
+    } finally {
+      this.#sessions.delete(place)
+    }
+  }
+
+  async #session(
+    client: Visitor['socket'],
+    isSecure: boolean,
+    packet: Extract<Visitor['packet'], { kind: 'startup' }>,
+    server: Awaited<ReturnType<typeof connectServer>>,
+    address: string,
+  ): Promise<void> {
+    if (client.destroyed) return void server.socket.destroy()
+    const id = randomUUID()
+    const identity = identityOf(packet.parameters, address)
+    const { events, recording } = this.#recordingOf(id, identity)
+    for (const [name, value] of settingsOf(packet.parameters)) events.set(name, value, false)
+    const cancelKeys: string[] = []
+    const { user: _, database: __, ...parameters } = packet.parameters
+    const session = new PostgresSession({
+      ...{ id, config: this.#config, identity, events, recording, client, server: server.socket },
+      startup: { packet: packet.packet, parameters: { ...parameters, protocol: `3.${packet.version & 0xffff}` } },
+      tls: { client: isSecure, server: server.certificate !== null },
+      keepsBinding:
+        isSecure &&
+        server.certificate !== null &&
+        this.#certificate !== null &&
+        server.certificate.equals(this.#certificate),
+      hold: (bytes) => this.#hold(bytes),
+      onCancelKey: (key) => {
+        const name = key.toString('hex')
+        cancelKeys.push(name)
+        this.#byCancelKey.set(name, recording)
+      },
+      onRefused: (facts) => this.#refused.take(id, identity, facts),
+    })
+    this.#sessions.add(session)
+    this.#metrics.sessionsTotal.inc()
+    await session.ended
+    this.#sessions.delete(session)
+    this.#metrics.count(session.counts, recording.unrecorded)
+    for (const key of cancelKeys) this.#byCancelKey.delete(key)
+    if (recording.unrecorded > 0) this.#say(`session ${id}: ${recording.unrecorded} events were not recorded`)
+  }
+
+  async #passThrough(client: Socket, packet: Buffer, server: Visitor['socket'], address: string): Promise<void> {
+    const id = randomUUID()
+    const { recording } = this.#recordingOf(id, { user: '', database: '', address })
+    await passThrough({ client, server, packet, recording, mode: this.#config.mode })
+  }
+
+  /** Recorded before the server is told, whoever asks: the request shows no more than that it knows the key. */
+  async #cancel(
+    client: Visitor['socket'],
+    packet: Extract<Visitor['packet'], { kind: 'cancel' }>,
+    address: string,
+  ): Promise<void> {
+    const known = this.#byCancelKey.get(packet.packet.subarray(8).toString('hex'))
+    const identity = { user: '', database: '', address }
+    const recording = known ?? this.#recordingOf(randomUUID(), identity).recording
+    const recorded = recording.record({
+      action: 'cancel',
+      known: { kind: 'intent', by: address, pid: packet.pid, isKnown: known !== undefined },
+    })
+    try {
+      if (this.#config.mode === 'strict') await recorded
+      const { socket } = await connectServer(this.#config)
+      socket.on('error', () => {})
+      socket.end(packet.packet)
+      socket.resume()
+      await new Promise((resolve) => socket.once('close', resolve))
+    } catch {
+      // A cancel request is never answered; that it was not passed on shows in what goes on.
+    } finally {
+      client.destroy()
+    }
+  }
+
+  #recordingOf(id: string, identity: Identity): { events: PostgresEvents; recording: SessionRecording<PostgresFacts> } {
+    const events = new PostgresEvents(id, this.#config, identity)
+    const { sink, open } = this.#recorder
+    const make = (facts: PostgresFacts) => events.make(facts)
+    return {
+      events,
+      recording: new SessionRecording({ kind: 'postgres', sink, make, open, say: this.#say, session: id }),
+    }
+  }
+
+  #hold(bytes: number): boolean {
+    if (bytes > 0 && this.#held + bytes > this.#config.limits.heldBytes) return false
+    this.#held += bytes
+    return true
+  }
+
+  async #close(server: Server, admin: { close(): Promise<void> } | null): Promise<void> {
+    this.#isClosing = true
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    for (const socket of this.#halfOpen) socket.destroy()
+    const deadline = performance.now() + this.#config.limits.graceMs
+    while (this.#sessions.size > 0 && performance.now() < deadline) {
+      for (const session of this.#sessions) if (session.isIdle) session.stop()
+      await Promise.race([Promise.all([...this.#sessions].map(({ ended }) => ended)), sleep(20)])
+    }
+    for (const session of this.#sessions) session.stop()
+    await Promise.all([...this.#sessions].map(({ ended }) => ended))
+    await closed
+    await this.#refused.close()
+    await admin?.close()
+    await this.#recorder.close()
+  }
+}
+
+const identityOf = ({ user, database }: Readonly<Record<string, string>>, address: string): Identity => ({
+  ...{ user: user!, address },
+  // As the server has it.
+  database: database || user!,
+})
+
+/** What the first packet sets: by the setting's own name, or in `options` as `-c name=value`. */
+function settingsOf({ options = '', ...parameters }: Readonly<Record<string, string>>): [string, string][] {
+  const inOptions = [...options.matchAll(/(?:^|\s)(?:-c\s*|--)([\w.]+)=((?:\\.|[^\s\\])*)/g)]
+  const found = inOptions.map(([, name, value]): [string, string] => [name!, value!.replace(/\\(.)/g, '$1')])
+  return [...Object.entries(parameters), ...found]
+}
+
+/** What does not work as it would without the relay, so that nobody has to find out. */
+function aboutTls({ tls, server }: PostgresConfig): string[] {
+  if (tls === 'passthrough')
+    return ['TLS passes through: of such connections only the beginning and the end are recorded']
+  if (tls === null && server.tls === null) return []
+  const ends = tls === null ? [] : ['TLS of clients ends here: the server sees no certificates of clients']
+  if (server.tls === null) return ends
+  const unless = tls === null ? '' : ', unless this relay has the certificate of the server'
+  return [
+    ...ends,
+    `logins cannot be bound to TLS: SCRAM-SHA-256-PLUS is not offered${unless} (docs/guides/postgres.md)`,
+  ]
+}
+
+function listen(server: Server, { host, port }: PostgresConfig['listen']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new GatewayStartError('gateway_start_failed', `Cannot listen on ${host}:${port}: ${error.message}`)),
+    )
+    server.listen(port, host, () => resolve())
+  })
+}

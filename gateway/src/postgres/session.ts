@@ -1,0 +1,348 @@
+// One session between a client and the server, from the first packet to the end.
+import type { Duplex } from 'node:stream'
+import type { Recorded } from '@killick/sdk'
+import type { JsonObject } from '@killick/sdk/core'
+import type { SessionRecording } from '../sessions/recording.ts'
+import { Answering } from './answering.ts'
+import { Asking, type Counts, notRecorded } from './asking.ts'
+import { Authentication } from './authentication.ts'
+import { ClientFrameReader } from './client-frames.ts'
+import type { PostgresConfig } from './config.ts'
+import type { Identity, PostgresEvents, PostgresFacts } from './events.ts'
+import { Lane } from './lane.ts'
+import { letter, type OwnError, printError, readError } from './messages.ts'
+import { Outcomes } from './outcomes.ts'
+import { PreparedNames } from './prepared.ts'
+import { ServerFrameReader } from './server-frames.ts'
+import type { Reading } from './sql-text.ts'
+
+/** What a session is made of. */
+export type SessionParts = {
+  readonly id: string
+  readonly config: PostgresConfig
+  readonly identity: Identity
+  readonly events: PostgresEvents
+  readonly recording: SessionRecording<PostgresFacts>
+  readonly client: Duplex
+  readonly server: Duplex
+  /** The client's first packet, and what it says beside user and database. */
+  readonly startup: { readonly packet: Buffer; readonly parameters: JsonObject }
+  /** How each side is connected, for the first event. */
+  readonly tls: JsonObject
+  /** Whether both sides see the same certificate, so that channel binding holds through the relay. */
+  readonly keepsBinding: boolean
+  /** So many bytes more, or fewer, of messages that are not complete. False: there is no room. */
+  readonly hold: (bytes: number) => boolean
+  /** The session can be cancelled by these bytes, a process id and a secret. */
+  readonly onCancelKey: (key: Buffer) => void
+  /** A login that failed, or did not come to an end. */
+  readonly onRefused: (facts: PostgresFacts) => void
+}
+
+/** Who has ended a session. */
+export type EndedBy = 'client' | 'server' | 'relay'
+
+const [PASSWORD, COPY_DATA, PARAMETER, KEY, ERROR, AUTHENTICATION, TERMINATE] = [...'pdSKERX'].map(letter) as [
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+]
+
+export class PostgresSession {
+  readonly counts: Counts = { statements: 0, denied: 0, refused: 0, failed: 0 }
+  /** Resolves when the session is over and everything is recorded, or lost and counted. */
+  readonly ended: Promise<void>
+  readonly #parts: SessionParts
+  readonly #names = new PreparedNames()
+  readonly #reading: Reading = { encoding: 'UTF8', isStandard: true, doubts: 0 }
+  readonly #lane: Lane
+  readonly #answering: Answering
+  readonly #asking: Asking
+  readonly #outcomes: Outcomes
+  readonly #authentication: Authentication
+  readonly #fromClient: ClientFrameReader
+  readonly #fromServer: ServerFrameReader
+  #stage: 'authentication' | 'open' | 'ended' = 'authentication'
+  #start: Promise<Recorded | null> = Promise.resolve(null)
+  /** Messages that wait for answers which say what the names in them stand for. */
+  #backlog: { type: number; frame: Buffer; data?: Buffer }[] = []
+  /** What the server says while the session's start is not durable. */
+  #heldBack: Buffer[] | null = null
+  #isLaneOpen = true
+  #error: { sqlstate: string; message: string } | null = null
+  #resolveEnded: () => void
+  readonly #authenticationTimer: NodeJS.Timeout
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.ended = promise
+    this.#resolveEnded = resolve
+    const { config, events, recording, identity, client, server } = parts
+    this.#outcomes = new Outcomes(recording)
+    this.#authentication = new Authentication(parts.keepsBinding)
+    this.#answering = new Answering(this.#names, {
+      ended: (works) => this.#outcomes.take(works),
+      transactionEnded: () => events.transactionEnded(),
+      lost: (why) => this.#end('relay', { code: 'postgres_session_lost', why }),
+    })
+    this.#lane = new Lane({
+      write: (bytes) => writeAll(server, bytes),
+      sent: (op) => this.#answering.sent(op),
+      flow: (isOpen) => {
+        this.#isLaneOpen = isOpen
+        this.#flow()
+      },
+    })
+    this.#asking = new Asking({
+      ...{ config, events, recording, identity, names: this.#names, lane: this.#lane, answering: this.#answering },
+      ...{ reading: this.#reading, counts: this.counts },
+    })
+    this.#fromClient = new ClientFrameReader(
+      {
+        message: (type, frame) => this.#asked(type, frame),
+        copyData: (piece, data) => this.#copied(piece, data),
+        skipped: (type, bytes, why) => this.#asking.skipped(type, bytes, why),
+        invalid: (why) => this.#end('relay', { code: 'postgres_message_invalid', why }),
+        hold: parts.hold,
+      },
+      config.limits.statementBytes,
+    )
+    this.#fromServer = new ServerFrameReader({
+      pass: (bytes) => this.#tell(bytes),
+      drops: (type) => (this.#stage === 'authentication' ? type === AUTHENTICATION : this.#answering.drops(type)),
+      message: (type, body) => this.#answered(type, body),
+      copyData: (data) => this.#answering.copyData(data),
+      invalid: () =>
+        this.#end('relay', { code: 'postgres_session_lost', why: 'The server sent a length that no message has.' }),
+    })
+    this.#authenticationTimer = setTimeout(
+      () => this.#end('relay', { code: 'postgres_message_invalid', why: 'The client did not authenticate in time.' }),
+      config.limits.authenticationMs,
+    )
+    client.on('drain', () => server.resume())
+    server.on('drain', () => this.#lane.writable())
+    client.on('error', () => {})
+    server.on('error', () => {})
+    client.on('data', (chunk: Buffer) => this.#lane.collect(() => this.#fromClient.push(chunk)))
+    server.on('data', (chunk: Buffer) => {
+      this.#fromServer.push(chunk)
+      if (this.#backlog.length > 0) this.#takeBacklog()
+    })
+    // What the client has asked for before it went is asked for all the same.
+    client.on('end', () => this.#clientGone())
+    client.on('close', () => {
+      server.resume()
+      this.#clientGone()
+    })
+    server.on('end', () => this.#end(this.#isClientGone ? 'client' : 'server'))
+    server.on('close', () => this.#end(this.#isClientGone ? 'client' : 'server'))
+    server.write(parts.startup.packet)
+    client.resume()
+  }
+
+  /** Whether the session could be ended now without breaking anything off. */
+  get isIdle(): boolean {
+    return this.#answering.isIdle && this.#lane.isEmpty && !this.#answering.isInTransaction
+  }
+
+  /** Ends the session because the relay is being stopped. */
+  stop(): void {
+    this.#end('relay', { code: 'postgres_draining', why: 'Connect again, and the session can go on elsewhere.' })
+  }
+
+  #asked(type: number, frame: Buffer): void {
+    if (this.#stage === 'authentication') this.#answersServer(type, frame)
+    if (this.#stage !== 'open') return
+    if (this.#backlog.length === 0 && this.#asking.take(type, frame)) return
+    this.#backlog.push({ type, frame })
+    this.#flow()
+  }
+
+  #answersServer(type: number, frame: Buffer): void {
+    if (type === TERMINATE) this.#end('client')
+    else if (type !== PASSWORD) this.#end('relay', NOT_AUTHENTICATED)
+    else {
+      this.#authentication.told(frame)
+      this.#parts.server.write(frame)
+    }
+  }
+
+  #copied(piece: Buffer, data: Buffer): void {
+    if (this.#stage !== 'open') this.#end('relay', NOT_AUTHENTICATED)
+    else if (this.#backlog.length > 0) this.#backlog.push({ type: COPY_DATA, frame: piece, data })
+    else this.#passCopy(piece, data)
+  }
+
+  #passCopy(piece: Buffer, data: Buffer): void {
+    this.#answering.copyInData(data)
+    this.#lane.send(piece, null)
+  }
+
+  #takeBacklog(): void {
+    this.#lane.collect(() => {
+      while (this.#backlog.length > 0) {
+        const { type, frame, data } = this.#backlog[0]!
+        if (data !== undefined) this.#passCopy(frame, data)
+        else if (!this.#asking.take(type, frame)) break
+        this.#backlog.shift()
+      }
+    })
+    this.#flow()
+  }
+
+  #flow(): void {
+    if (this.#stage === 'ended') return
+    if (this.#isLaneOpen && this.#backlog.length === 0) this.#parts.client.resume()
+    else this.#parts.client.pause()
+  }
+
+  #answered(type: number, body: Buffer): void {
+    if (this.#stage === 'ended') return
+    if (this.#stage === 'authentication') this.#authenticating(type, body)
+    else if (type === PARAMETER) this.#parameter(body)
+    else if (type === KEY) this.#parts.onCancelKey(Buffer.from(body))
+    else {
+      if (type === ERROR) this.counts.failed += 1
+      const instead = this.#answering.message(type, body)
+      if (instead !== null) this.#tell(instead)
+    }
+  }
+
+  #authenticating(type: number, body: Buffer): void {
+    if (type === ERROR) {
+      const { sqlstate, message } = readError(body)
+      this.#error = { sqlstate, message }
+    }
+    if (type !== AUTHENTICATION) return
+    const { message, isLetIn } = this.#authentication.asked(body)
+    if (isLetIn) this.#letIn()
+    this.#tell(message)
+  }
+
+  /** The server has let the client in: from now on it can ask for something. */
+  #letIn(): void {
+    clearTimeout(this.#authenticationTimer)
+    this.#stage = 'open'
+    this.#answering.sent({ kind: 'startup', work: null, refusal: null, naming: null })
+    const { recording, config, startup, tls, server } = this.#parts
+    const start = recording.begin({
+      action: 'session.start',
+      told: { startup: startup.parameters },
+      known: { kind: 'intent', authentication: this.#authentication.method, tls },
+    })
+    this.#start = start.catch(() => null)
+    if (config.mode === 'observe') return
+    this.#heldBack = []
+    server.pause()
+    start.then(
+      () => this.#release(),
+      (error) => {
+        this.#heldBack = []
+        this.#end('relay', notRecorded(error))
+      },
+    )
+  }
+
+  #release(): void {
+    const held = this.#heldBack ?? []
+    this.#heldBack = null
+    if (this.#stage !== 'open') return
+    for (const bytes of held) this.#tell(bytes)
+    this.#parts.server.resume()
+  }
+
+  #parameter(body: Buffer): void {
+    const [name, value] = body.toString('utf8').split('\0') as [string, string]
+    if (name === 'client_encoding') this.#reading.encoding = value
+    else if (name === 'standard_conforming_strings') this.#reading.isStandard = value === 'on'
+    else if (name === 'application_name') this.#parts.events.application = value.toWellFormed()
+  }
+
+  #tell(bytes: Buffer): void {
+    const { client, server } = this.#parts
+    if (this.#heldBack !== null) this.#heldBack.push(bytes)
+    // Where nobody reads the answers any more, they must not stand in the way of the end.
+    else if (client.destroyed || client.writableEnded) return
+    else if (!client.write(bytes)) server.pause()
+  }
+
+  #isClientGone = false
+
+  #clientGone(): void {
+    if (this.#isClientGone || this.#stage === 'ended') return
+    this.#isClientGone = true
+    if (this.#stage === 'authentication') this.#end('client')
+    else this.#lane.emptied().then(() => this.#parts.server.end())
+  }
+
+  #end(by: EndedBy, error?: OwnError): void {
+    if (this.#stage === 'ended') return
+    const isLetIn = this.#stage === 'open'
+    this.#stage = 'ended'
+    clearTimeout(this.#authenticationTimer)
+    this.#fromClient.end()
+    this.#fromServer.end()
+    const { client, server } = this.#parts
+    if (error !== undefined) client.write(printError(error, 'FATAL'))
+    client.end()
+    // Whatever the client still sends goes nowhere.
+    client.resume()
+    server.destroy()
+    setTimeout(() => client.destroy(), LINGER_MS).unref()
+    const ended = isLetIn ? this.#recordEnd(by, error) : this.#refused(by, error)
+    ended.then(this.#resolveEnded, this.#resolveEnded)
+  }
+
+  async #recordEnd(by: EndedBy, error: OwnError | undefined): Promise<void> {
+    const { recording } = this.#parts
+    const { answered, open, transaction } = this.#answering.close()
+    const unsent = this.#lane.abandon().flatMap(({ work }) => (work === null ? [] : [work]))
+    for (const work of unsent) work.state = 'not_sent'
+    this.#outcomes.take(answered)
+    this.#outcomes.unanswered([...open, ...unsent], `session_ended_by_${by}`)
+    this.#outcomes.flush()
+    recording.end(this.#start, {
+      action: 'session.end',
+      known: {
+        ...{ kind: 'outcome', by: this.#answering.isEnding ? 'server' : by, ...this.counts },
+        ...(error !== undefined && { code: error.code }),
+        ...(transaction !== null && { transaction: { id: transaction.id, state: transaction.state } }),
+      },
+    })
+    await recording.settled()
+  }
+
+  async #refused(by: EndedBy, error: OwnError | undefined): Promise<void> {
+    const code = error?.code ?? null
+    this.#parts.onRefused({
+      action: 'session.refused',
+      outcome: 'failure',
+      told: { startup: this.#parts.startup.parameters },
+      ...(this.#error !== null && { error: { message: this.#error.message } }),
+      known: {
+        ...{ kind: 'denial', state: 'refused', by, tls: this.#parts.tls },
+        ...(code !== null && { code }),
+        ...(this.#error !== null && { sqlstate: this.#error.sqlstate }),
+      },
+    })
+  }
+}
+
+const NOT_AUTHENTICATED: OwnError = { code: 'postgres_message_invalid', why: 'The client has not authenticated.' }
+/** How long a client has to read the last words, ms. */
+const LINGER_MS = 2_000
+
+function writeAll(to: Duplex, bytes: readonly Buffer[]): boolean {
+  if (to.destroyed || to.writableEnded) return true
+  if (bytes.length === 1) return to.write(bytes[0]!)
+  to.cork()
+  let isOpen = true
+  for (const each of bytes) isOpen = to.write(each)
+  to.uncork()
+  return isOpen
+}

@@ -1,0 +1,114 @@
+// A statement as events show it: its text, and what the parser says that it does.
+import { isUtf8 } from 'node:buffer'
+import type { JsonObject, JsonValue } from '@killick/sdk/core'
+import type { Redaction } from '@killick/sdk/kit'
+import { hashOf } from '../sessions/disclosed.ts'
+import type { Thing } from '../sessions/event.ts'
+import { effectsOf, type StatementEffect } from './effects/index.ts'
+
+/** What the session says about how the server reads a text. */
+export type Reading = {
+  /** `client_encoding`, as the server has reported it. */
+  encoding: string
+  /** Whether `standard_conforming_strings` is on. */
+  isStandard: boolean
+  /** Counts statements of which nobody can tell whether they have prepared something under a name. */
+  doubts: number
+}
+
+/** What a text of a client does. */
+export type SqlText = {
+  readonly text: string
+  readonly bytes: number
+  readonly effects: readonly StatementEffect[]
+  readonly isFullyKnown: boolean
+  readonly unknownWhy: readonly string[]
+  /** `doubts` of the session when it was prepared. */
+  readonly doubts: number
+  /** Types of its parameters, as far as the client gave them. */
+  readonly types: readonly number[]
+}
+
+/** So many plain SELECTs are remembered with what they do; `effectsOf` remembers other texts. */
+const MAX_REMEMBERED = 1_000
+const remembered = new Map<string, readonly StatementEffect[]>()
+
+/** Of plain SELECTs that differ in numbers only, the first one's effects are those of all. */
+const PLAIN_SELECT = /^[ \t\r\n]*select\b[\w \t\r\n.,()*=<>+%!|]*;?[ \t\r\n]*$/i
+const NUMBER = /\b\d+\b/g
+const MAX_PLAIN = 4_096
+
+/** @param text the bytes that came, without the zero byte behind them */
+export function readStatement(text: Buffer, reading: Reading, types: readonly number[] = []): SqlText {
+  const isOfUtf8 = isUtf8(text)
+  const read = isOfUtf8 ? text.toString('utf8') : text.toString('latin1')
+  const effects = rememberedEffects(read)
+  const why = new Set<string>(effects.flatMap(({ unknownWhy }) => unknownWhy))
+  // What the parser reads as one character the server may read as another, and a backslash as the end of a text.
+  if (read.length !== text.length || !isOfUtf8) if (reading.encoding !== 'UTF8' || !isOfUtf8) why.add('encoding')
+  if (!reading.isStandard && read.includes('\\')) why.add('standard_conforming_strings')
+  const isFullyKnown = why.size === 0 && effects.every((effect) => effect.isFullyKnown)
+  return { text: read, bytes: text.length, effects, isFullyKnown, unknownWhy: [...why], doubts: reading.doubts, types }
+}
+
+function rememberedEffects(text: string): readonly StatementEffect[] {
+  if (text.length > MAX_PLAIN || !PLAIN_SELECT.test(text)) return effectsOf(text)
+  const key = text.replace(NUMBER, '0')
+  const known = remembered.get(key)
+  if (known !== undefined) return known
+  const effects = effectsOf(text)
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear()
+  remembered.set(key, effects)
+  return effects
+}
+
+/** Statements, tables and columns that an event lists; of the others it has the number. */
+const MAX_LISTED = 20
+const MAX_TABLES = 50
+
+const shownEffects = new WeakMap<readonly StatementEffect[], JsonObject>()
+
+/** What a text does, for `metadata.postgres`. */
+export function effectsShown(effects: readonly StatementEffect[]): JsonObject {
+  const known = shownEffects.get(effects)
+  if (known !== undefined) return known
+  const listed = effects.slice(0, MAX_LISTED).map((effect) => ({
+    kind: effect.kind,
+    ...(effect.kinds !== undefined && { kinds: effect.kinds }),
+    ...(effect.reads.length > 0 && { reads: effect.reads.slice(0, MAX_TABLES) }),
+    ...(effect.writes.length > 0 && { writes: effect.writes.slice(0, MAX_TABLES) }),
+    ...(effect.columns !== undefined && { columns: effect.columns.slice(0, MAX_TABLES) }),
+    ...(effect.withoutWhere !== undefined && { withoutWhere: effect.withoutWhere.slice(0, MAX_TABLES) }),
+    ...(effect.calls !== undefined && { calls: effect.calls.slice(0, MAX_TABLES) }),
+    ...(effect.set !== undefined && { sets: effect.set.name }),
+    ...(effect.prepares !== undefined && { prepares: effect.prepares }),
+    ...(effect.executes !== undefined && { executes: effect.executes }),
+    ...(effect.transaction !== undefined && { transaction: effect.transaction }),
+  }))
+  const shown: JsonObject = {
+    effects: listed as unknown as JsonValue,
+    ...(effects.length > MAX_LISTED && { statements: effects.length }),
+  }
+  shownEffects.set(effects, shown)
+  return shown
+}
+
+/** The tables that a text names, each once. */
+export function tablesOf(effects: readonly StatementEffect[]): Thing[] {
+  const names = new Set(effects.flatMap(({ writes, reads }) => [...writes, ...reads]))
+  return [...names].slice(0, MAX_TABLES).map((id) => ({ type: 'table', id }))
+}
+
+/** Characters of each end of a long text that are shown, at most. */
+const MAX_END = 1_024
+
+/** The text, or what stands for one that is too long: both ends, length and hash; no hash where a rule finds something in it. */
+export function textShown({ text, bytes }: SqlText, maxBytes: number, redaction: Redaction): JsonValue {
+  if (bytes <= maxBytes && (bytes * 6 <= maxBytes || Buffer.byteLength(JSON.stringify(text)) <= maxBytes)) return text
+  const { removals } = redaction.redactValue(text)
+  const end = Math.min(MAX_END, maxBytes >> 4)
+  const ends = { begin: text.slice(0, end).toWellFormed(), end: text.slice(text.length - end).toWellFormed(), bytes }
+  return removals.length > 0
+    ? { ...ends, begin: '', end: '', why: 'redaction' }
+    : { ...ends, sha256: hashOf(text).sha256 }
+}

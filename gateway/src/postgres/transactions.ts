@@ -1,0 +1,79 @@
+// Which transaction a statement belongs to, and what became of it, by what the server answers.
+import type { TransactionStep } from './effects/index.ts'
+
+/** `open`: nobody knows yet. `failed`: it can only be rolled back. `prepared`: for two-phase commit. */
+export type TransactionState = 'open' | 'failed' | 'committed' | 'rolled_back' | 'prepared' | 'unknown'
+
+/** A transaction of a session. */
+export type SessionTransaction = {
+  /** Its number in the session, from 1. */
+  readonly id: number
+  state: TransactionState
+}
+
+/** The transactions of one session, one after the other. */
+export class SessionTransactions {
+  #current: SessionTransaction | null = null
+  #count = 0
+  #hasFailed = false
+
+  /** The one that is open, or that an implicit one becomes. */
+  get current(): SessionTransaction {
+    if (this.#current === null) {
+      this.#count += 1
+      this.#current = { id: this.#count, state: 'open' }
+      this.#hasFailed = false
+    }
+    return this.#current
+  }
+
+  /** Whether the server has said that one is open. */
+  get isOpen(): boolean {
+    return this.#current !== null
+  }
+
+  /** The number of the one that the next statement belongs to, if nothing comes before it. */
+  get upcoming(): number {
+    return this.#current?.id ?? this.#count + 1
+  }
+
+  /** A statement is complete. @param tag as CommandComplete has it @returns the transaction that it was part of */
+  completed(tag: string, step: TransactionStep | undefined): SessionTransaction {
+    const transaction = this.current
+    if (tag === 'COMMIT') this.#end('committed')
+    else if (tag === 'ROLLBACK' && step === 'rollback') this.#end('rolled_back')
+    // The tag of ROLLBACK TO is the same: where the parser does not say which it was, the server's next status does.
+    else if (tag === 'ROLLBACK' && step === undefined) this.#hasFailed = true
+    else if (tag === 'PREPARE TRANSACTION') this.#end('prepared')
+    return transaction
+  }
+
+  /** A statement has failed. @returns the transaction that it was part of */
+  failed(): SessionTransaction {
+    const transaction = this.current
+    this.#hasFailed = true
+    return transaction
+  }
+
+  /** The server is ready for the next query. @param status its byte: I, T or E */
+  ready(status: string): void {
+    if (status === 'I') {
+      if (this.#current !== null) this.#end(this.#hasFailed ? 'rolled_back' : 'committed')
+      return
+    }
+    this.current.state = status === 'E' ? 'failed' : 'open'
+    this.#hasFailed = status === 'E'
+  }
+
+  /** The session is over. @param isAnswered whether nothing was under way that could have committed it */
+  closed(isAnswered: boolean): SessionTransaction | null {
+    const transaction = this.#current
+    if (transaction !== null) this.#end(isAnswered ? 'rolled_back' : 'unknown')
+    return transaction
+  }
+
+  #end(state: TransactionState): void {
+    if (this.#current !== null) this.#current.state = state
+    this.#current = null
+  }
+}

@@ -1,0 +1,53 @@
+// What a client has asked for and has no end yet.
+import type { Recorded } from '@killick/sdk'
+import type { CopyMeter } from './copy-meter.ts'
+import type { PostgresFacts } from './events.ts'
+import type { ServerError } from './messages.ts'
+import type { GivenNames, Naming } from './names.ts'
+import type { Prepared } from './prepared.ts'
+import type { SqlText } from './sql-text.ts'
+import type { SessionTransaction } from './transactions.ts'
+
+/** What became of one statement of a text. */
+export type Result = {
+  /** As CommandComplete has it, such as `UPDATE 3`; null where the server gave none. */
+  readonly tag: string | null
+  readonly rows: number | null
+  readonly transaction: SessionTransaction
+}
+
+/** One thing that a client asked for: a text, a prepared statement with its parameters, or a call of a function. */
+export type Work = {
+  readonly action: 'statement' | 'function'
+  readonly statement: SqlText | null
+  /** The intent, once it is durable; null if it could not be recorded. */
+  begun: Promise<Recorded | null>
+  /** In observe mode, of what only reads: no intent of its own; this is recorded together with how it ended. Else null. */
+  readonly observed: PostgresFacts | null
+  /** When the server was sent it, on the clock of `performance.now()`. */
+  sent: number
+  ended: number
+  readonly results: Result[]
+  error: ServerError | null
+  copy: CopyMeter | null
+  /** `skipped`: the server did not look at it, because something before it failed. `not_sent`: the client was gone before. */
+  state: 'asked' | 'answered' | 'suspended' | 'skipped' | 'not_sent'
+  transaction: SessionTransaction | null
+  /** GivenNames that its statements give or give up when they are complete, by the number of the statement. */
+  readonly prepares: ReadonlyMap<number, Naming<Prepared>>
+}
+
+/** A message that the server was sent, until it has answered it. */
+export type Op = {
+  readonly kind: 'startup' | 'query' | 'function' | 'parse' | 'bind' | 'describe' | 'close' | 'execute' | 'sync'
+  readonly work: Work | null
+  /** What the client gets in the place of the error that the server gives. */
+  refusal: Buffer | null
+  /** What it gives a name, or takes one from. */
+  readonly naming: { confirm(): void; drop(): void } | null
+}
+
+/** A name that was asked for, together with where. */
+export function pending<T>(names: GivenNames<T>, naming: Naming<T>): NonNullable<Op['naming']> {
+  return { confirm: () => names.confirm(naming), drop: () => names.drop(naming) }
+}

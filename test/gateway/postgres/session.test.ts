@@ -1,0 +1,256 @@
+import { createHash } from 'node:crypto'
+import type pg from 'pg'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { queryAsOwner } from '../../support/postgres.ts'
+import {
+  loggedIn,
+  message,
+  NO_LIMIT,
+  played,
+  type Seen,
+  seen,
+  statements,
+  type Told,
+  type World,
+  world,
+} from './support.ts'
+
+// One relay does all of it; what it recorded is read once, at the end.
+let it: World
+let all: Awaited<ReturnType<World['events']>>
+
+/** The session that called itself so: its events. */
+const of = (application: string) => all.filter(({ fields }) => (fields.context as Told).application === application)
+const texts = (application: string) => statements(of(application)).map(({ intent }) => intent.statement)
+const ends = (application: string): Told[] => statements(of(application)).map(({ end }) => end)
+const as = (application_name: string): pg.ClientConfig => ({ application_name })
+const BIG = 'x'.repeat(50_000)
+
+beforeAll(async () => {
+  it = await world({ policy: {} })
+  await queryAsOwner(
+    it.direct,
+    'create table t (id int primary key, note text); create table logged (n serial, what text)',
+  )
+
+  await it.with(async (client) => {
+    await client.query('select 1 as one')
+    await client.query("insert into t values (1, 'a'), (2, 'b')")
+    await client.query("select 2; update t set note = 'c'; select 3")
+    await expect(client.query('select nothing from nowhere')).rejects.toMatchObject({ code: '42P01' })
+    await client.query('')
+  }, as('simple'))
+
+  await it.with(async (client) => {
+    const { rows } = await client.query('select $1::int + $2::int as sum', [1, null])
+    expect(rows).toEqual([{ sum: null }])
+    await client.query({ name: 'by-name', text: 'select note from t where id = $1', values: [1] })
+    await client.query({ name: 'by-name', text: 'select note from t where id = $1', values: [2] })
+    await client.query('select $1::bytea as raw', [Buffer.from([0, 1, 255])])
+    await expect(client.query('insert into t values ($1, $2)', [1, 'twice'])).rejects.toMatchObject({ code: '23505' })
+    await client.query('select length($1)', [BIG])
+  }, as('extended'))
+
+  await it.with(async (client) => {
+    await client.query('begin')
+    await client.query("insert into t values (10, 'rolled back')")
+    await client.query('savepoint s')
+    await expect(client.query('select 1/0')).rejects.toMatchObject({ code: '22012' })
+    await client.query('rollback to s')
+    await client.query('rollback')
+    await client.query('begin')
+    await client.query("insert into t values (11, 'stays')")
+    await client.query('commit')
+    await client.query('begin')
+    await expect(client.query('select 1/0')).rejects.toMatchObject({ code: '22012' })
+    // The server answers with ROLLBACK.
+    await client.query('commit')
+    await client.query("begin; insert into t values (12, 'x'); commit; begin; insert into t values (13, 'y'); rollback")
+  }, as('transactions'))
+
+  await it.with(async (client) => {
+    await client.query('prepare p as delete from t where id = 99')
+    await client.query('execute p')
+    await client.query('deallocate p')
+    await expect(client.query('execute p')).rejects.toMatchObject({ code: '26000' })
+  }, as('by another name'))
+
+  await it.with(async (client) => {
+    await client.query("set killick.actor = 'ada'")
+    await client.query("set killick.reason = 'ticket 7'")
+    await client.query('select 1')
+    await client.query('begin')
+    await client.query("set local killick.reason = 'only here'")
+    await client.query('select 2')
+    await client.query('commit')
+    await client.query('select 3')
+    await client.query('reset killick.actor')
+    await client.query('select 4 /* reason: because */')
+  }, as('claims'))
+
+  await it.with(async (client) => {
+    const notes: string[] = []
+    client.on('notification', ({ channel }) => notes.push(channel))
+    await client.query('listen here')
+    await queryAsOwner(it.direct, 'notify here')
+    await vi.waitFor(() => expect(notes).toEqual(['here']))
+  }, as('listens'))
+
+  await it.with(async (client) => {
+    await client.query("create role somebody_else_in_relay password 'do-not-record'").catch(() => {})
+    await client.query('drop role if exists somebody_else_in_relay')
+  }, as('secrets'))
+
+  all = await it.events()
+})
+afterAll(() => it?.remove())
+
+test('a session: its start and its end, and each statement before and after', () => {
+  const [start, ...rest] = played(all.filter(({ fields }) => (fields.context as Told).session === sessionOf('simple')))
+  expect(start!.intent).toMatchObject({
+    action: 'postgres.session.start',
+    actor: { type: 'database-user', id: 'killick' },
+    metadata: { startup: { application_name: 'simple' } },
+    known: { authentication: 'scram-sha-256', tls: { client: false, server: false } },
+  })
+  expect(start!.intent.targets).toEqual([
+    { type: 'database', id: new URL(it.direct).pathname.slice(1) },
+    { type: 'session', id: sessionOf('simple') },
+  ])
+  expect(start!.end).toMatchObject({ by: 'client', statements: 5, failed: 1 })
+  expect(rest.map(({ intent }) => intent.statement)).toEqual([
+    'select 1 as one',
+    "insert into t values (1, 'a'), (2, 'b')",
+    "select 2; update t set note = 'c'; select 3",
+    'select nothing from nowhere',
+    '',
+  ])
+  expect(rest.map(({ end }) => end.outcome)).toEqual(['success', 'success', 'success', 'failure', 'success'])
+  expect(rest[0]!.end).toMatchObject({ tag: 'SELECT 1', rows: 1, transaction: { state: 'committed' } })
+  expect(rest[1]!.end).toMatchObject({ tag: 'INSERT 0 2', rows: 2 })
+  expect(rest[2]!.end.results.map(({ tag }: Told) => tag)).toEqual(['SELECT 1', 'UPDATE 2', 'SELECT 1'])
+  expect(rest[3]!.end).toMatchObject({ sqlstate: '42P01', transaction: { state: 'rolled_back' } })
+  expect(rest[3]!.end.error.message).toMatch(/nowhere/)
+  for (const { end } of rest) expect(end.ms).toBeGreaterThan(0)
+})
+
+test('what a statement does is there before the server sees it', () => {
+  const insert = find('simple', 'insert')
+  expect(insert.known).toMatchObject({
+    ...{ kind: 'intent', protocol: 'simple', isFullyKnown: true },
+    effects: [{ kind: 'insert', writes: ['t'] }],
+  })
+  expect(insert.targets[0]).toEqual({ type: 'table', id: 't' })
+})
+
+test('prepared statements: each execution, with its text and its parameters', () => {
+  const found = statements(of('extended'))
+  expect(found.map(({ intent }) => [intent.statement, intent.parameters])).toEqual([
+    ['select $1::int + $2::int as sum', ['1', null]],
+    ['select note from t where id = $1', ['1']],
+    ['select note from t where id = $1', ['2']],
+    ['select $1::bytea as raw', [{ hex: '0001ff' }]],
+    ['insert into t values ($1, $2)', ['1', 'twice']],
+    ['select length($1)', [{ sha256: createHash('sha256').update(BIG).digest('hex'), bytes: BIG.length }]],
+  ])
+  expect(found[1]!.intent.known).toMatchObject({ protocol: 'extended', prepared: 'by-name' })
+  expect(found[4]!.end).toMatchObject({ outcome: 'failure', sqlstate: '23505' })
+})
+
+test('each statement says which transaction it was part of, and that one how it ended', () => {
+  const found = ends('transactions')
+  const ids = found.map(({ transaction, results }) => (transaction ?? results[0].transaction).id)
+  expect(ids.slice(0, 12)).toEqual([1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3])
+  const state = (i: number) => found[i].transaction.state
+  expect([state(5), state(8), state(11)]).toEqual(['rolled_back', 'committed', 'rolled_back'])
+  expect(found[12].results.map(({ transaction }: Told) => transaction.state)).toEqual([
+    ...['committed', 'committed', 'committed'],
+    ...['rolled_back', 'rolled_back', 'rolled_back'],
+  ])
+})
+
+test('PREPARE and EXECUTE: what runs is known by the name', () => {
+  const [, execute, , unknown] = statements(of('by another name'))
+  expect(execute!.intent.known).toMatchObject({ isFullyKnown: true })
+  expect(execute!.intent.known.effects.map(({ kind }: Told) => kind)).toEqual(['execute', 'delete'])
+  expect(execute!.intent.targets[0]).toEqual({ type: 'table', id: 't' })
+  expect(unknown!.intent.known.isFullyKnown).toBe(false)
+  expect(unknown!.intent.known.unknownWhy).toContain('prepared_name')
+})
+
+test('killick.actor and killick.reason stand in the context until they are reset; SET LOCAL ends with its transaction', () => {
+  const said = (text: string) => {
+    const { context } = find('claims', text)
+    return [context.claimedActor?.id, context.reason]
+  }
+  expect(said('select 1')).toEqual(['ada', 'ticket 7'])
+  expect(said('select 2')).toEqual(['ada', 'only here'])
+  expect(said('select 3')).toEqual(['ada', 'ticket 7'])
+  expect(said('select 4')).toEqual([undefined, 'ticket 7'])
+  expect(find('claims', 'select 4').metadata.reason).toBe('because')
+  expect(find('claims', 'select 1').context.claimedActor.vouchedBy).toBe('session')
+  expect(find('claims', 'select 1').actor.type).toBe('database-user')
+})
+
+test('a password in a statement is removed before anything is signed', () => {
+  expect(texts('secrets')[0]).toBe('create role somebody_else_in_relay [redacted:sql-password]')
+  expect(JSON.stringify(all.map(({ fields }) => fields))).not.toContain('do-not-record')
+})
+
+test('the events of a session are found by their last target', () => {
+  for (const { targets, context } of all.map(seen))
+    expect(targets.at(-1)).toEqual({ type: 'session', id: context.session })
+})
+
+const sessionOf = (application: string): string => (of(application)[0]!.fields.context as Told).session
+const find = (application: string, text: string): Seen =>
+  statements(of(application)).find(({ intent }) => `${intent.statement}`.startsWith(text))!.intent
+
+test('pipelined: several in flight keep their order, and after an error what comes before the sync is skipped', async () => {
+  const other = await world()
+  try {
+    await queryAsOwner(other.direct, 'create table t (id int primary key)')
+    const raw = await loggedIn(other)
+    const ask = (text: string) => [message('P', '', text, 0), message('B', '', '', 0, 0, 0), message('E', '', NO_LIMIT)]
+    raw.socket.write(
+      Buffer.concat([
+        ...ask('insert into t values (1)'),
+        ...ask('insert into t values (1)'),
+        ...ask('insert into t values (2)'),
+        message('S'),
+        ...ask('insert into t values (3)'),
+        message('S'),
+        message('Q', 'insert into t values (4)'),
+        // Before the server has answered anything: given up, given anew, executed.
+        message('P', 'n', 'insert into t values (5)', 0),
+        message('S'),
+        message('C', Buffer.from('Sn\0')),
+        message('P', 'n', 'insert into t values (6)', 0),
+        message('S'),
+        message('B', '', 'n', 0, 0, 0),
+        message('E', '', NO_LIMIT),
+        message('S'),
+      ]),
+    )
+    const answers = []
+    for (let i = 0; i < 6; i++) answers.push((await raw.until('Z')).types)
+    expect(answers).toEqual(['12C12EZ', '12CZ', 'CZ', '1Z', '31Z', '2CZ'])
+    // What the client does not wait for is asked for all the same.
+    raw.socket.write(Buffer.concat([message('Q', 'insert into t values (7)'), message('X')]))
+    await raw.ended()
+    expect(await queryAsOwner(other.direct, 'select id from t order by id')).toEqual([3, 4, 6, 7].map((id) => ({ id })))
+    const found = statements(await other.events())
+    expect(found.map(({ intent, end }) => [intent.statement, end.state, end.outcome])).toEqual([
+      ['insert into t values (1)', 'answered', 'success'],
+      ['insert into t values (1)', 'answered', 'failure'],
+      ['insert into t values (2)', 'skipped', undefined],
+      ['insert into t values (3)', 'answered', 'success'],
+      ['insert into t values (4)', 'answered', 'success'],
+      ['insert into t values (6)', 'answered', 'success'],
+      ['insert into t values (7)', 'answered', 'success'],
+    ])
+    expect(found[0]!.end.transaction.state).toBe('rolled_back')
+  } finally {
+    await other.remove()
+  }
+})

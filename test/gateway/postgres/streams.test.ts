@@ -1,0 +1,190 @@
+import { createHash } from 'node:crypto'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { certifier } from '../support.ts'
+import { loggedIn, message, NO_LIMIT, seen, statements, type Told, type World, world } from './support.ts'
+
+let it: World
+beforeAll(async () => {
+  it = await world()
+  await queryAsOwner(it.direct, 'create table t (n int, note text)')
+})
+afterAll(() => it?.remove())
+
+const sha256 = (data: string | Buffer) => createHash('sha256').update(data).digest('hex')
+
+test('COPY in both directions, by either protocol: bytes, rows and hash, whatever it is cut into', async () => {
+  const raw = await loggedIn(it)
+  const lines = Array.from({ length: 40_000 }, (_, i) => `${i}\tline ${i}\n`).join('')
+  const data = Buffer.from(lines)
+  const pieces: Buffer[] = []
+  for (let at = 0; at < data.length; at += 30_011) pieces.push(message('d', data.subarray(at, at + 30_011)))
+  raw.socket.write(message('Q', 'copy t from stdin'))
+  expect((await raw.until('G')).types).toBe('G')
+  // Cut where messages are not.
+  const bytes = Buffer.concat([...pieces, message('c')])
+  for (let at = 0; at < bytes.length; at += 50_021) raw.socket.write(bytes.subarray(at, at + 50_021))
+  expect((await raw.until('Z')).types).toBe('CZ')
+
+  raw.socket.write(message('Q', 'copy t to stdout'))
+  const { all } = await raw.until('Z')
+  const sent = Buffer.concat(all.filter(({ type }) => type === 'd').map(({ body }) => body))
+  expect(sent.equals(data)).toBe(true)
+
+  // As libpq does it: the first sync comes before the data, and the server ignores it.
+  const ask = [message('P', '', 'copy t from stdin', 0), message('B', '', '', 0, 0, 0), message('E', '', NO_LIMIT)]
+  raw.socket.write(Buffer.concat([...ask, message('S')]))
+  expect((await raw.until('G')).types).toBe('12G')
+  raw.socket.write(Buffer.concat([message('d', Buffer.from('1\tone\n')), message('c'), message('S')]))
+  expect((await raw.until('Z')).types).toBe('CZ')
+  raw.socket.write(Buffer.concat([...ask, message('S')]))
+  await raw.until('G')
+  raw.socket.write(Buffer.concat([message('d', Buffer.from('no number\tx\n')), message('c'), message('S')]))
+  expect((await raw.until('Z')).types).toBe('EZ')
+  raw.socket.write(message('Q', 'copy t from stdin'))
+  await raw.until('G')
+  raw.socket.write(message('f', 'thought better of it'))
+  expect((await raw.until('Z')).types).toBe('EZ')
+  raw.socket.write(message('Q', 'select 1'))
+  expect((await raw.until('Z')).types).toBe('TDCZ')
+  raw.socket.end(message('X'))
+  await raw.ended()
+  const found = statements(await it.events()).map(({ end }) => end)
+  await it.start()
+  expect(found.map(({ copy, rows, outcome }) => [copy, rows, outcome])).toEqual([
+    [{ direction: 'in', bytes: data.length, sha256: sha256(data), isWhole: true }, 40_000, 'success'],
+    [{ direction: 'out', bytes: data.length, sha256: sha256(data), isWhole: true }, 40_000, 'success'],
+    [{ direction: 'in', bytes: 6, sha256: sha256('1\tone\n'), isWhole: true }, 1, 'success'],
+    [{ direction: 'in', bytes: 12, sha256: sha256('no number\tx\n'), isWhole: false }, undefined, 'failure'],
+    [{ direction: 'in', bytes: 0, sha256: sha256(''), isWhole: false }, undefined, 'failure'],
+    [undefined, 1, 'success'],
+  ])
+})
+
+test('a result of any size is never kept: a client that does not read stops the server, and then gets all of it', async () => {
+  const raw = await loggedIn(it)
+  raw.socket.pause()
+  raw.socket.write(message('Q', "select repeat('x', 1000000) from generate_series(1, 60) /* slow */"))
+  const waits =
+    "select wait_event as at from pg_stat_activity where query like '%/* slow */' and pid <> pg_backend_pid()"
+  for (let times = 0; times < 5; ) {
+    const [row] = await queryAsOwner<{ at: string | null }>(it.direct, waits)
+    times = row?.at === 'ClientWrite' ? times + 1 : 0
+  }
+  let [bytes, end] = [0, Buffer.alloc(0)]
+  raw.socket.removeAllListeners('data')
+  await new Promise<void>((resolve) => {
+    raw.socket.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      end = Buffer.concat([end, chunk]).subarray(-6)
+      if (end.equals(Buffer.from('Z\0\0\0\x05I'))) resolve()
+    })
+    raw.socket.resume()
+  })
+  raw.socket.destroy()
+  expect(bytes).toBeGreaterThan(60_000_000)
+})
+
+test('a cancel request is passed on, and recorded in the session that it cancels', async () => {
+  const client = new pg.Client({ connectionString: it.url, application_name: 'cancelled' })
+  await client.connect()
+  const waits = client.query('select pg_sleep(60)')
+  // @ts-expect-error pg has no types for what the server has told it
+  const { processID, secretKey } = client
+  const other = new pg.Client({ connectionString: it.url })
+  // @ts-expect-error neither for this
+  other.cancel(
+    { processID, secretKey, activeQuery: 'it', host: '127.0.0.1', port: it.relay.port, connection: client.connection },
+    'it',
+  )
+  await expect(waits).rejects.toMatchObject({ code: '57014' })
+  await client.end()
+  const events = (await it.events()).map(seen)
+  await it.start()
+  const cancel = events.find(({ action }) => action === 'postgres.cancel')!
+  expect(cancel).toMatchObject({ context: { application: 'cancelled' }, known: { isKnown: true, pid: processID } })
+  const session = events.filter(({ context }) => context.session === cancel.context.session)
+  expect(session.find(({ outcome }) => outcome === 'failure')!.known).toMatchObject({ sqlstate: '57014' })
+})
+
+test('the server ends a session: what it was in is a failure, or unknown; the transaction is rolled back', async () => {
+  await it
+    .with(
+      async (client) => {
+        await client.query('begin')
+        await client.query("insert into t values (0, 'lost')")
+        const pid = (await client.query('select pg_backend_pid() as pid')).rows[0].pid
+        const waits = client.query('select pg_sleep(60)')
+        waits.catch(() => {})
+        await queryAsOwner(it.direct, `select pg_terminate_backend(${pid})`)
+        await expect(waits).rejects.toThrow()
+      },
+      { application_name: 'terminated' },
+    )
+    .catch(() => {})
+  const events = await it.events()
+  await it.start()
+  const found = statements(events.filter(({ fields }) => (fields.context as Told).application === 'terminated'))
+  expect(found.at(-1)!.end).toMatchObject({ sqlstate: '57P01', outcome: 'failure' })
+  const [ended] = events
+    .map(seen)
+    .filter(({ action, context }) => action.endsWith('session.end') && context.application === 'terminated')
+  expect(ended!.known).toMatchObject({ by: 'server', transaction: { state: 'rolled_back' } })
+})
+
+test('two-phase commit, a call of a function, cursors and portals that are read in parts', async () => {
+  const raw = await loggedIn(it)
+  const ask = async (...messages: Buffer[]) => {
+    raw.socket.write(Buffer.concat(messages))
+    return (await raw.until('Z')).types
+  }
+  // The test run's server allows no prepared transactions: that it refuses them is recorded too.
+  expect(await ask(message('Q', "begin; prepare transaction 'x'"))).toBe('CEZ')
+  expect(await ask(message('Q', 'rollback'))).toBe('NCZ')
+  // int4abs(-7), by its OID.
+  const call = [Buffer.from([0, 0, 4, 227]), 1, 1, 1, Buffer.from([0, 0, 0, 4, 255, 255, 255, 249]), 1]
+  expect(await ask(message('F', ...call))).toBe('VZ')
+  const two = Buffer.from([0, 0, 0, 2])
+  expect(
+    await ask(
+      message('P', '', 'select * from generate_series(1, 3)', 0),
+      ...[message('B', 'part', '', 0, 0, 0), message('E', 'part', two), message('E', 'part', two), message('S')],
+    ),
+  ).toBe('12DDsDCZ')
+  raw.socket.end(message('X'))
+  await raw.ended()
+  const found = statements(await it.events()).slice(-5)
+  await it.start()
+  expect(found[2]).toMatchObject({
+    intent: {
+      action: 'postgres.function',
+      parameters: [{ hex: 'fffffff9' }],
+      known: { function: 1251, isFullyKnown: false },
+    },
+    end: { outcome: 'success' },
+  })
+  expect(found.slice(3).map(({ intent, end }) => [intent.known.portal, intent.known.continues, end.state])).toEqual([
+    ['part', undefined, 'suspended'],
+    ['part', true, 'answered'],
+  ])
+})
+
+test('TLS ends at the relay; one with the certificate of the server keeps channel binding', async () => {
+  const made = certifier(it.folder)
+  made.issue('relay', 'DNS:localhost,IP:127.0.0.1')
+  await it.events()
+  await it.start({ tls: { cert: 'relay.crt', key: 'relay.key', require: true } })
+  const ssl = { rejectUnauthorized: false }
+  const secure = await it.with((client) => client.query('select 1 as one'), { ssl })
+  expect(secure.rows).toEqual([{ one: 1 }])
+  await expect(it.with(async () => {})).rejects.toMatchObject({ code: '28000' })
+  await expect(
+    it.with((client) => client.query('select 1'), { ssl, enableChannelBinding: true } as pg.ClientConfig),
+  ).resolves.toBeDefined()
+  const starts = (await it.events())
+    .map(seen)
+    .filter(({ action, known }) => action === 'postgres.session.start' && known.tls?.client)
+  await it.start()
+  expect(starts).toHaveLength(2)
+})

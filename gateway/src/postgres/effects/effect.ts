@@ -102,7 +102,7 @@ export type StatementEffect = {
   readonly kinds?: readonly StatementKind[]
   /** Tables that it reads, or that what it defines will read: a view's, a rule's. Targets of UPDATE, DELETE and MERGE are read too. */
   readonly reads: readonly string[]
-  /** Tables and sequences whose rows, definition or privileges it changes, or that what it defines will change. */
+  /** Tables and sequences whose rows, definition, privileges, statistics or storage it changes, or that what it defines will change. */
   readonly writes: readonly string[]
   /** Columns that it names, with the table's name where the statement tells which it is, and `*`. Absent: none. */
   readonly columns?: readonly string[]

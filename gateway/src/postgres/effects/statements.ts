@@ -277,14 +277,17 @@ VISITS.LockStmt = (node, scope, draft) => {
   walk(node.relations, scope, draft)
 }
 
-VISITS.VacuumStmt = (node, scope, draft) => upkeep(node, scope, draft, list(node.rels).length > 0)
-VISITS.ClusterStmt = (node, scope, draft) => upkeep(node, scope, draft, node.relation !== undefined)
-VISITS.ReindexStmt = (node, scope, draft) => upkeep(node, scope, draft, node.relation !== undefined)
+VISITS.VacuumStmt = upkeep
+VISITS.ClusterStmt = upkeep
+VISITS.ReindexStmt = upkeep
 
-function upkeep(node: SqlTree, scope: Scope, draft: EffectDraft, isNamed: boolean): void {
+function upkeep(node: SqlTree, _scope: Scope, draft: EffectDraft): void {
   draft.kinds.add('maintenance')
-  if (!isNamed) draft.unknown('all_tables')
-  walk(node, scope, draft)
+  const relations = [node, ...list(node.rels).map((each) => each.VacuumRelation as SqlTree)].map(
+    (each) => each.relation,
+  )
+  const named = relations.map((each) => writes(each, draft)).filter((name) => name !== null)
+  if (named.length === 0) draft.unknown('all_tables')
 }
 
 VISITS.RefreshMatViewStmt = (node, _scope, draft) => {
@@ -324,6 +327,12 @@ VISITS.CreateStmt = (node, scope, draft) => {
   walkRest(node, ['relation', 'inhRelations', 'ofTypename'], scope, draft)
 }
 
+/** The table that a foreign key refers to gets triggers. */
+VISITS.Constraint = (node, scope, draft) => {
+  writes(node.pktable, draft)
+  walkRest(node, ['pktable'], scope, draft)
+}
+
 /** What a column's type does is done when a row is written, not when the column is defined. */
 VISITS.ColumnDef = (node, scope, draft) => walkRest(node, ['typeName'], scope, draft)
 
@@ -354,6 +363,12 @@ VISITS.AlterTableStmt = (node, scope, draft) => {
 VISITS.PartitionCmd = (node, scope, draft) => {
   writes(node.name, draft)
   walk(node.bound, scope, draft)
+}
+
+/** What is sent to subscribers is a property of the table. */
+VISITS.pubtable = (node, scope, draft) => {
+  writes(node.relation, draft)
+  walkRest(node, ['relation'], scope, draft)
 }
 
 VISITS.AlterTableMoveAllStmt = definition([])

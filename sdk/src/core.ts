@@ -73,6 +73,16 @@ export {
   type RecordableObject,
 } from './core/fields.ts'
 export { asHash, EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash, sha256 } from './core/hash.ts'
+export {
+  type Blame,
+  type Contradiction,
+  type HistoryEvent,
+  type HistoryStep,
+  type HistoryTarget,
+  historyOf,
+  inHistoryOrder,
+  type TargetHistory,
+} from './core/history.ts'
 export { isObject, type JsonObject, type JsonValue, parseJson } from './core/json.ts'
 export { type Alg, algOf, type PublicJwk, parsePublicJwk, publicKeyBytes, thumbprint } from './core/jwk.ts'
 export type { ReadHeader } from './core/jws.ts'

@@ -66,6 +66,7 @@ export default defineConfig({
           { text: 'Play a session', link: '/guides/replay' },
           { text: 'Verify as an auditor', link: '/guides/auditor' },
           { text: 'Everything, in one file', link: '/guides/bundle' },
+          { text: 'The life of a thing', link: '/guides/history' },
           { text: 'Pin keys and contract', link: '/guides/pinning' },
           { text: 'Deploy', link: '/guides/deploy' },
           { text: 'Back up and restore', link: '/guides/backup' },

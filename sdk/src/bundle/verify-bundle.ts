@@ -2,6 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { equalBytes, fromUtf8, toHex } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
+import type { ParsedEvent } from '../core/event.ts'
 import { openNote, parseNote, splitVkeys } from '../core/note.ts'
 import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
@@ -36,6 +37,8 @@ export type BundleOptions = {
   readonly primitives?: Primitives
   /** A platform's own, which may answer later. Default: `verifySignature`. */
   readonly checkSignature?: CheckSignature
+  /** Called with each event that is no registration, in the order of the log, before it is known whether the bundle holds. */
+  readonly onEvent?: ((event: ParsedEvent, logIndex: number) => void) | undefined
   /** Called now and then. */
   readonly onProgress?: (progress: {
     readonly entries: number
@@ -103,7 +106,7 @@ class Verification {
     const keys = new BundleKeys(this.#trust.sourceKeys ?? [], (logIndex) => boundsOf(confirmed, logIndex))
     const watch = new ScopeWatch(scope)
     const walk = new BundleWalk({
-      ...{ keys, watch, faults: this.#faults },
+      ...{ keys, watch, faults: this.#faults, onEvent: this.#options.onEvent ?? (() => {}) },
       primitives: this.#options.primitives ?? PORTABLE,
       checkSignature: this.#options.checkSignature ?? ((jwk, { input, bytes }) => verifySignature(jwk, input, bytes)),
       edges: new Set(anchors.map(({ size }) => size)),

@@ -25,6 +25,7 @@ export type WalkParts = {
   readonly keys: BundleKeys
   readonly watch: ScopeWatch
   readonly faults: Few<BundleFault>
+  readonly onEvent: (event: ParsedEvent, logIndex: number) => void
   /** Sizes at which the root is wanted. */
   readonly edges: ReadonlySet<number>
 }
@@ -154,6 +155,7 @@ export class BundleWalk {
     }
     this.events += 1
     this.#parts.watch.event(event, logIndex)
+    this.#parts.onEvent(event, logIndex)
     if (event.signature) this.#check(event.source, event.signature, logIndex, { ...this.#here(), ...place })
   }
 
@@ -193,6 +195,7 @@ export class BundleWalk {
     if (registration === null) {
       this.events += 1
       this.#parts.watch.event(event, logIndex)
+      this.#parts.onEvent(event, logIndex)
       return
     }
     this.registrations += 1

@@ -20,6 +20,7 @@ const LOADERS: Record<string, () => Promise<Command>> = {
   search: async () => (await import('./search.ts')).search,
   export: async () => (await import('./export.ts')).exportEvents,
   bundle: async () => (await import('./bundle/command.ts')).bundle,
+  history: async () => (await import('./history/command.ts')).history,
   replay: async () => (await import('./replay/command.ts')).replay,
   keys: async () => (await import('./keys.ts')).keys,
   proof: async () => (await import('./proof.ts')).proof,

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { EventInput } from '@killick/sdk'
 import { type BundleTrust, type BundleVerdict, type CheckSignature, verifyBundle } from '@killick/sdk/bundle'
 import { verifySignature } from '@killick/sdk/core'
 import { readAnchors } from '@killick/sdk/verify'
@@ -59,6 +60,23 @@ async function handIn(sizes: readonly number[]): Promise<void> {
   }
 }
 
+/** What both sources say of one thing, the second of them something that does not fit. */
+async function tellOfOrder(): Promise<void> {
+  const told: [number, string, object[]][] = [
+    [0, 'order.create', [{ path: '', after: { status: 'new', lines: { 'A-1': { n: 1 } } } }]],
+    [1, 'order.update', [{ path: '/lines/A-1/n', before: 1, after: 4 }]],
+    [0, 'order.approve', [{ path: '/status', before: 'open', after: 'approved' }]],
+  ]
+  for (const [i, [which, action, changes]] of told.entries()) {
+    const producer = producers[which]!
+    const actor = { type: 'user', id: `\u001b[31m${i}` }
+    const event = { action, actor, targets: [{ type: 'order', id: 'o-1' }], changes } as EventInput
+    const batch = await producer.batch([event], { times: [Date.UTC(2026, 0, 1) + 1000 * i] })
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+}
+
 async function anchored(): Promise<number> {
   const size = Number((await call(service.url, '/checkpoint')).text.split('\n')[1])
   return vi.waitUntil(
@@ -100,6 +118,7 @@ beforeAll(async () => {
     [2, 2, 9, 1],
   ]) {
     await handIn(sizes)
+    if (times.length === 1) await tellOfOrder()
     times.push(await anchored())
   }
   const { json } = await call(service.url, '/v1/anchors?limit=1')
@@ -201,6 +220,37 @@ describe('killick bundle', () => {
     for (const { id } of events) bytes += (await call(service.url, `/v1/proofs/${id}`)).text.length
     const verdict = await verified(readFileSync(file('all.bundle')))
     expect(statSync(file('all.bundle')).size / verdict.events).toBeLessThan(bytes / events.length / 3)
+  })
+})
+
+describe('killick history', () => {
+  test('the life of a thing over all sources, with who set what, and what does not fit', async () => {
+    const { code, out, err } = await killick(['history', 'order', 'o-1', '--since', '2026-01-01T00:00:01Z'], { env })
+    expect([code, err]).toEqual([1, ''])
+    expect(out).toContain('order o-1: 3 events of 2 sources')
+    expect(out).toMatch(/^ {5}\/lines\/A-1\/n {2}1 → 4$/m)
+    expect(out).toMatch(/^ {5}! \/status was "new" since event \S+; this one says that it was "open"$/m)
+    expect(out).toMatch(/^ {2}\/status {2}"approved" {2}by \\u001b\[31m2 at 2026-01-01T00:00:02.000Z, event \S+$/m)
+    expect(out).toMatch(
+      /^What is different from then:\n {2}\/status {2}"new" → "approved"\n {2}\/lines\/A-1\/n {2}1 → 4$/m,
+    )
+    expect(out).not.toContain('\u001b')
+    const then = await killick(['history', 'order', 'o-1', '--at', '2026-01-01T00:00:01Z', '--json'], { env })
+    expect([then.code, JSON.parse(then.out).state]).toEqual([0, { status: 'new', lines: { 'A-1': { n: 1 } } }])
+    expect((await killick(['history', 'order', 'o-2', '--json'], { env })).out).toContain('bundle_empty')
+  })
+
+  test('the same from a bundle, with the same hash; none from one that does not hold', async () => {
+    expect((await bundle('order.bundle', '--target', 'o-1')).code).toBe(0)
+    const hash = ({ out }: { out: string }) => /SHA-256 of its events: ([0-9a-f]{64})$/m.exec(out)![1]
+    const own = await killick(['history', 'order', 'o-1', '--bundle', file('order.bundle'), ...pins])
+    expect(own.out).toContain('AS THE INDEX SAYS')
+    expect(hash(own)).toBe(hash(await killick(['history', 'order', 'o-1'], { env })))
+    const { manifest, lines } = unpack('order.bundle')
+    const at = lines.findLastIndex((line) => line.startsWith('E '))
+    writeFileSync(file('bad.bundle'), pack(manifest, lines.with(at, lines[at]!.replace('E ey', 'E ez'))))
+    const bad = await killick(['history', 'order', 'o-1', '--bundle', file('bad.bundle'), ...pins])
+    expect([bad.code, bad.out, bad.err]).toEqual([2, '', expect.stringContaining('nothing is told')])
   })
 })
 

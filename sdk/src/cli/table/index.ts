@@ -3,6 +3,7 @@
 import { BUNDLE } from './bundle.ts'
 import { AUDIT, COMPARE, VERIFY } from './checking.ts'
 import type { CommandEntry, CommandGroup } from './entry.ts'
+import { HISTORY } from './history.ts'
 import { COMPLETION, MAN } from './itself.ts'
 import { DEPLOY, HANDOVER } from './operating.ts'
 import { ANCHORS, EXPORT, KEYS, PROOF, SEARCH, SHARE } from './reading.ts'
@@ -14,7 +15,7 @@ export type { CommandEntry, OptionEntry } from './entry.ts'
 
 export const GROUPS: readonly CommandGroup[] = [
   { title: 'Record', commands: [INIT, KEYGEN, REGISTER, ACTIONS, RECORD, RUN] },
-  { title: 'Read', commands: [SEARCH, EXPORT, BUNDLE, REPLAY, KEYS, PROOF, SHARE, ANCHORS] },
+  { title: 'Read', commands: [SEARCH, EXPORT, BUNDLE, HISTORY, REPLAY, KEYS, PROOF, SHARE, ANCHORS] },
   { title: 'Check', commands: [VERIFY, AUDIT, COMPARE] },
   { title: 'Operate', commands: [DEPLOY, HANDOVER] },
   { title: 'This program', commands: [COMPLETION, MAN] },

@@ -1,0 +1,128 @@
+// `killick history`: reads all events of a target, and tells its life.
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readPages } from '../../audit/answers.ts'
+import { SignatureChecker } from '../../audit/signatures.ts'
+import { type BundleVerdict, verifyBundle } from '../../bundle/index.ts'
+import { KillickError } from '../../core/errors.ts'
+import type { ParsedEvent } from '../../core/event.ts'
+import { historyOf, inHistoryOrder, type TargetHistory } from '../../core/history.ts'
+import { isObject } from '../../core/json.ts'
+import { parseTime } from '../../core/time.ts'
+import { nodePrimitives } from '../../node/primitives.ts'
+import { readAnchors } from '../../verify/read-anchors.ts'
+import { openNodes } from '../../verify/rpc.ts'
+import { accessOf, openAccess } from '../access.ts'
+import { type Command, EXIT, readArgs, UsageError } from '../command.ts'
+import { inputError } from '../input.ts'
+import { readPins } from '../pins.ts'
+import { readRow } from '../replay/rows.ts'
+import { HISTORY } from '../table/history.ts'
+import { json, out, outDrained } from '../terminal.ts'
+import { historyJson, historyLines, type LoggedEvent } from './print.ts'
+
+const PAGE = 500
+/** More events than anybody reads; they are all held in memory. */
+const MOST = 100_000
+
+export const history: Command = {
+  run: async (args) => {
+    const given = readArgs(HISTORY, args)
+    const { values, positionals } = given
+    const [type, id] = [positionals[0]!, positionals[1]!]
+    const target = { type, id }
+    const [at, since] = [timeOf('at', values.at), timeOf('since', values.since)]
+    if (at !== undefined && since !== undefined && since > at) throw new UsageError('--since is behind --at')
+    const { events, altered, verdict } =
+      values.bundle === undefined ? await fromService(given, id) : await fromBundle(given, values.bundle)
+    if (verdict?.outcome === 'failed')
+      throw new KillickError(
+        'bundle_malformed',
+        `The bundle does not hold, so nothing is told: killick verify ${values.bundle} says why`,
+      )
+    const own = events.filter((event) => isAbout(event, target))
+    if (own.length === 0 && altered === 0) throw new KillickError('bundle_empty', `No event names ${type} ${id}`)
+    const told = historyOf(target, own, at)
+    const earlier = since === undefined ? null : historyOf(target, own, since)
+    const result = { told, earlier, altered, verdict, sha256: hashOf(own, at) }
+    if (values.json) out(json(historyJson(result)))
+    else for (const line of historyLines(result)) await outDrained(line)
+    return exitOf(told, altered, verdict)
+  },
+}
+
+type Given = ReturnType<typeof readArgs<typeof HISTORY.options>>
+type Read = { events: LoggedEvent[]; altered: number; verdict: BundleVerdict | null }
+
+function isAbout({ fields: { targets } }: ParsedEvent, { type, id }: { type: string; id: string }): boolean {
+  return Array.isArray(targets) && targets.some((each) => isObject(each) && each.type === type && each.id === id)
+}
+
+async function fromService(given: Given, id: string): Promise<Read> {
+  const api = openAccess(accessOf(HISTORY, given))
+  const events: LoggedEvent[] = []
+  let altered = 0
+  const path = `/v1/events?${new URLSearchParams({ target: id })}`
+  for await (const { rows } of readPages(
+    api,
+    path,
+    'events',
+    () => PAGE,
+    (row) => readRow(row, path),
+  )) {
+    for (const { event, logIndex } of rows) {
+      if (event === null) altered += 1
+      else events.push({ ...event, logIndex })
+    }
+    if (events.length > MOST)
+      throw new KillickError(
+        'refused',
+        `There are more than ${MOST.toLocaleString('en')} events of ${id}: make a bundle of a part of them`,
+      )
+  }
+  return { events, altered, verdict: null }
+}
+
+async function fromBundle(given: Given, file: string): Promise<Read> {
+  const { logKeys, sourceKeys, logs, rpcs } = readPins(given)
+  const nodes = await openNodes(rpcs)
+  const signatures = new SignatureChecker()
+  const events: LoggedEvent[] = []
+  const facts = (anchors: Parameters<typeof readAnchors>[0]['anchors']) =>
+    rpcs.length > 0 ? readAnchors({ anchors }, nodes) : Promise.resolve([])
+  const verdict = await verifyBundle(
+    createReadStream(file),
+    { logKeys, sourceKeys, logs, facts },
+    {
+      primitives: nodePrimitives,
+      checkSignature: (jwk, signature) => signatures.isValid(jwk, signature),
+      onEvent: (event, logIndex) => {
+        if (events.length <= MOST) events.push({ ...event, logIndex })
+      },
+    },
+  ).catch((error) => {
+    throw inputError(error, file)
+  })
+  return { events, altered: 0, verdict }
+}
+
+/** Over the bytes of each event and a line feed, in the order of the history. */
+function hashOf(events: readonly LoggedEvent[], until = Number.POSITIVE_INFINITY): string {
+  const hash = createHash('sha256')
+  for (const { token, time } of inHistoryOrder(events)) if (time < until) hash.update(token).update('\n')
+  return hash.digest('hex')
+}
+
+function exitOf(told: TargetHistory, altered: number, verdict: BundleVerdict | null): number {
+  if (altered > 0 || told.steps.some(({ contradictions }) => contradictions.length > 0)) return EXIT.failed
+  if (verdict === null) return EXIT.ok
+  return verdict.outcome === 'verified' && verdict.completeness.verdict === 'complete' ? EXIT.ok : EXIT.undecided
+}
+
+function timeOf(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const trimmed = text.trim()
+  const time = parseTime(/^\d{4}-\d\d-\d\d$/.test(trimmed) ? `${trimmed}T00:00:00Z` : trimmed)
+  if (time === null) throw new UsageError(`--${name} is not a time such as 2027-01-31 or 2027-01-31T12:00:00Z: ${text}`)
+  return time
+}

@@ -20,6 +20,7 @@ import { measureChanges } from './bench/changes.ts'
 import { measureCollector } from './bench/collector.ts'
 import { measureGrowth } from './bench/growth.ts'
 import { measureHostile } from './bench/hostile.ts'
+import { measureHttpProxy } from './bench/http-proxy.ts'
 import { measureIntake, measureTwo, measureUnsigned } from './bench/intake.ts'
 import { measureKit } from './bench/kit.ts'
 import { measureMcp } from './bench/mcp.ts'
@@ -62,6 +63,7 @@ const PARTS: { name: string; run: (folder: string) => Promise<BenchRow[]>; alone
   { name: 'kit', run: () => measureKit(plan) },
   { name: 'collector', run: (folder) => measureCollector(folder, plan) },
   { name: 'mcp', run: (folder) => measureMcp(folder, plan) },
+  { name: 'http-proxy', run: (folder) => measureHttpProxy(folder, plan) },
   { name: 'changes', run: (folder) => measureChanges(folder, plan) },
   { name: 'intake', run: measureIntakes },
   { name: 'single', run: (folder) => measureSingle(join(folder, 'single'), plan) },

@@ -1,0 +1,129 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { connect, type IncomingHttpHeaders } from 'node:http2'
+import { request } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { certifier } from '../support.ts'
+import { begin, find, serve, sha256, type Told } from './support.ts'
+
+const curl = promisify(execFile)
+let upstream: Awaited<ReturnType<typeof serve>>
+let folder: string
+let tls: Record<'cert' | 'key' | 'clientCa', string>
+const pem = (name: string) => readFileSync(join(folder, name))
+
+beforeAll(async () => {
+  upstream = await serve()
+  folder = mkdtempSync(join(tmpdir(), 'killick-http-tls-'))
+  const certificates = certifier(folder)
+  for (const name of ['proxy', 'client']) certificates.issue(name, 'DNS:localhost')
+  certificates.issue('stranger', 'DNS:localhost', false)
+  const file = (name: string) => join(folder, name)
+  tls = { cert: file('proxy.crt'), key: file('proxy.key'), clientCa: file('ca.crt') }
+})
+afterAll(() => {
+  upstream.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** One request of HTTP/2. */
+async function ask(session: ReturnType<typeof connect>, headers: Record<string, string | string[]>, body?: Buffer) {
+  const stream = session.request(headers, { endStream: body === undefined })
+  if (body !== undefined) stream.end(body)
+  const [answer] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status': number }]
+  let trailers: unknown = null
+  stream.on('trailers', (given) => (trailers = Object.fromEntries(Object.entries(given))))
+  const text = Buffer.concat(await stream.toArray()).toString()
+  return { status: answer[':status'], headers: answer, text, trailers }
+}
+
+test('HTTP/2 over TLS: bodies, cookies in parts, trailers both ways, many at a time on one connection', async () => {
+  const server = await serve(async (req, res) => {
+    const bytes = Buffer.concat(await req.toArray())
+    res.setHeader('trailer', 'x-sum')
+    res.setHeader('set-cookie', ['a=1', 'b=2'])
+    res.write(JSON.stringify({ headers: req.headers, url: req.url, sha256: sha256(bytes) }))
+    res.addTrailers({ 'x-sum': '7' })
+    res.end()
+  })
+  const it = await begin(server.url, { listen: { port: 0, tls } })
+  const session = connect(it.url, { ca: pem('ca.crt'), servername: 'localhost' })
+  const body = Buffer.alloc(200_000, 'y')
+  const answer = await ask(session, { ':method': 'POST', ':path': '/up?x=1', cookie: ['a=1', 'b=2'] }, body)
+  const seen = JSON.parse(answer.text) as Told
+  expect(seen).toMatchObject({
+    url: '/up?x=1',
+    sha256: sha256(body),
+    headers: { cookie: 'a=1; b=2', 'x-forwarded-proto': 'https' },
+  })
+  expect(seen.headers.host).toBe(`localhost:${new URL(it.url).port}`)
+  expect([answer.status, answer.headers['set-cookie'], answer.trailers]).toEqual([
+    200,
+    ['a=1', 'b=2'],
+    { 'x-sum': '7' },
+  ])
+  const many = await Promise.all(Array.from({ length: 20 }, (_, i) => ask(session, { ':path': `/many/${i}` })))
+  expect(many.map(({ status }) => status)).toEqual(Array(20).fill(200))
+  const gone = session.request({ ':method': 'CONNECT', ':authority': 'a:1' })
+  await once(gone, 'response').then(([headers]) => expect(headers[':status']).toBe(405))
+  gone.close()
+  session.close()
+  const events = await it.events()
+  expect(find(events, 'http.request')[0].context).toMatchObject({ protocol: 'HTTP/2.0' })
+  expect(find(events, 'http.request.result')[0].http).toMatchObject({ status: 200, request: { bytes: 200_000 } })
+  expect(events).toHaveLength(42)
+  server.close()
+})
+
+test('curl speaks HTTP/1.1 and HTTP/2 on the same port', async () => {
+  const it = await begin(upstream.url, { listen: { port: 0, tls } })
+  const run = async (...more: string[]) => {
+    const { port } = new URL(it.url)
+    const way = ['--resolve', `localhost:${port}:127.0.0.1`, '--cacert', join(folder, 'ca.crt')]
+    const { stdout } = await curl('curl', [
+      '-sS',
+      ...way,
+      '-w',
+      ' %{http_version} %{http_code}',
+      ...more,
+      `https://localhost:${port}/a`,
+    ])
+    return stdout
+  }
+  expect(await run('--http1.1')).toMatch(/ 1\.1 200$/)
+  expect(await run('--http2', '-T', join(folder, 'ca.crt'), '-H', 'Expect: 100-continue')).toMatch(/ 2 200$/)
+  const [first, second] = find(await it.events(), 'http.request')
+  expect([first.context.protocol, second.context.protocol, second.http.method]).toEqual(['HTTP/1.1', 'HTTP/2.0', 'PUT'])
+})
+
+test('a client certificate that was signed by the right authority is who asks; another one is a claim', async () => {
+  const it = await begin(upstream.url, { listen: { port: 0, tls }, who: { certificates: true } })
+  const { port } = new URL(it.url)
+  for (const name of ['client', 'stranger', null]) {
+    const own = name === null ? {} : { cert: pem(`${name}.crt`), key: pem(`${name}.key`) }
+    const out = request({ port, ca: pem('ca.crt'), servername: 'localhost', agent: false, ...own })
+    const [answer] = await once(out.end(), 'response')
+    answer.resume()
+    await once(answer, 'end')
+  }
+  const session = connect(it.url, {
+    ca: pem('ca.crt'),
+    servername: 'localhost',
+    cert: pem('client.crt'),
+    key: pem('client.key'),
+  })
+  await ask(session, { ':path': '/' })
+  session.close()
+  const [known, stranger, nobody, second] = find(await it.events(), 'http.request')
+  for (const each of [known, second]) {
+    expect(each.actor).toEqual({ type: 'user', id: 'client' })
+    expect(each.context.vouched).toMatchObject({ by: 'certificate', subject: 'client', issuer: 'ca' })
+  }
+  expect([stranger.actor.id, nobody.actor.id]).toEqual(['anonymous', 'anonymous'])
+  expect(stranger.context.claimed.certificate).toMatchObject({ subject: 'stranger', why: expect.any(String) })
+  expect(nobody.context.claimed).toBeUndefined()
+})

@@ -1,0 +1,102 @@
+import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { begin, find, serve, type Told } from './support.ts'
+
+let upstream: Awaited<ReturnType<typeof serve>>
+let issuer: Awaited<ReturnType<typeof serve>>
+type SigningKey = Awaited<ReturnType<typeof generateKeyPair>>['privateKey']
+let key: SigningKey
+const ISS = 'https://login.test'
+
+beforeAll(async () => {
+  upstream = await serve()
+  const pair = await generateKeyPair('ES256')
+  key = pair.privateKey
+  const jwks = { keys: [{ ...(await exportJWK(pair.publicKey)), kid: 'one', alg: 'ES256' }] }
+  issuer = await serve((_req, res) => res.setHeader('content-type', 'application/json').end(JSON.stringify(jwks)))
+})
+afterAll(() => {
+  upstream.close()
+  issuer.close()
+})
+
+const token = (claims: object = {}, more: { kid?: string; exp?: string; by?: SigningKey } = {}) =>
+  new SignJWT({ iss: ISS, aud: 'api', sub: 'ada', ...claims })
+    .setProtectedHeader({ alg: 'ES256', kid: more.kid ?? 'one' })
+    .setExpirationTime(more.exp ?? '1 minute')
+    .sign(more.by ?? key)
+
+test('a token that verifies is who asks; any other is a claim', async () => {
+  const jwt = { jwksUrl: `${issuer.url}/jwks`, issuer: ISS, audience: 'api' }
+  const it = await begin(upstream.url, { who: { jwt } })
+  const stranger = (await generateKeyPair('ES256')).privateKey
+  const text = await token()
+  const secret = new TextEncoder().encode(
+    JSON.stringify(((await (await fetch(`${issuer.url}/jwks`)).json()) as Told).keys[0]),
+  )
+  const [head, payload, signature] = text.split('.') as [string, string, string]
+  const tokens = [
+    text,
+    await token({}, { exp: '1 minute ago' }),
+    await token({ aud: 'other' }),
+    await token({ iss: 'https://evil.test' }),
+    await token({}, { by: stranger }),
+    await token({}, { kid: 'two' }),
+    await token({ sub: 7 }),
+    new UnsecuredJWT({ iss: ISS, aud: 'api', sub: 'ada' }).setExpirationTime('1 minute').encode(),
+    await new SignJWT({ iss: ISS, aud: 'api', sub: 'ada' })
+      .setProtectedHeader({ alg: 'HS256', kid: 'one' })
+      .setExpirationTime('1 minute')
+      .sign(secret),
+    `${head}.${payload}x.${signature}`,
+    'no-token',
+  ]
+  for (const each of tokens) await fetch(it.url, { headers: { authorization: `Bearer ${each}` } })
+  const intents = find(await it.events(), 'http.request')
+  expect(intents[0]).toMatchObject({
+    actor: { type: 'user', id: 'ada' },
+    context: { vouched: { by: 'jwt', issuer: ISS } },
+  })
+  expect(intents.slice(1).map(({ actor }) => actor.id)).toEqual(Array(tokens.length - 1).fill('anonymous'))
+  expect(intents.slice(1).map(({ context }) => context.claimed.jwt.why)).toEqual([
+    ...['ERR_JWT_EXPIRED', 'ERR_JWT_CLAIM_VALIDATION_FAILED', 'ERR_JWT_CLAIM_VALIDATION_FAILED'],
+    ...['ERR_JWS_SIGNATURE_VERIFICATION_FAILED', 'ERR_JWKS_NO_MATCHING_KEY', 'claim_not_a_text'],
+    ...[
+      'ERR_JOSE_ALG_NOT_ALLOWED',
+      'ERR_JOSE_ALG_NOT_ALLOWED',
+      'ERR_JWS_SIGNATURE_VERIFICATION_FAILED',
+      'ERR_JWS_INVALID',
+    ],
+  ])
+  expect(intents[1].context.claimed.jwt).toMatchObject({ sub: 'ada', iss: ISS })
+})
+
+test('where somebody must vouch, a request without is refused with 401, and that is recorded', async () => {
+  const it = await begin(upstream.url, {
+    who: { required: true, jwt: { jwksUrl: `${issuer.url}/jwks`, issuer: ISS, audience: 'api' } },
+  })
+  const before = upstream.seen.length
+  const refused = await fetch(`${it.url}/secret`, { method: 'POST', body: 'x' })
+  expect([refused.status, ((await refused.json()) as Told).code]).toEqual([401, 'http_unauthenticated'])
+  expect((await fetch(it.url, { headers: { authorization: `bearer ${await token()}` } })).status).toBe(200)
+  expect(upstream.seen.slice(before)).toEqual(['GET /'])
+  const [denied] = await it.events()
+  expect(denied).toMatchObject({ outcome: 'denied', http: { kind: 'denial', code: 'http_unauthenticated' } })
+})
+
+test('a header says who asks from trusted addresses only; from others it is a claim and does not go on', async () => {
+  const header = { name: 'X-Auth-User', from: ['127.0.0.1'] }
+  const it = await begin(upstream.url, { who: { header } })
+  const seen = ((await (await fetch(it.url, { headers: { 'x-auth-user': 'grace' } })).json()) as Told).headers
+  expect(seen['x-auth-user']).toBe('grace')
+  const [intent] = await it.events()
+  expect(intent.actor).toEqual({ type: 'user', id: 'grace' })
+  expect(intent.context.vouched).toEqual({ by: 'header', header: 'x-auth-user', proxy: '127.0.0.1' })
+  const other = await begin(upstream.url, { who: { header: { ...header, from: ['10.0.0.0/8'] } } })
+  const spoofed = { 'x-auth-user': 'root', x_auth_user: 'root' }
+  const { headers } = (await (await fetch(other.url, { headers: spoofed })).json()) as Told
+  expect(Object.keys(headers).filter((name) => /auth.user/.test(name))).toEqual([])
+  const [claim] = await other.events()
+  expect(claim.actor.id).toBe('anonymous')
+  expect(claim.context.claimed).toEqual({ header: { name: 'x-auth-user', value: 'root', why: 'address_not_trusted' } })
+})

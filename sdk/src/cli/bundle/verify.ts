@@ -1,16 +1,12 @@
 // `killick verify <bundle>`.
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
-import { chainOf } from '../../audit/chain.ts'
-import { SignatureChecker } from '../../audit/signatures.ts'
 import { type BundleVerdict, verifyBundle } from '../../bundle/index.ts'
-import { nodePrimitives } from '../../node/primitives.ts'
-import { readAnchors } from '../../verify/read-anchors.ts'
-import { openNodes } from '../../verify/rpc.ts'
 import { EXIT } from '../command.ts'
 import { inputError } from '../input.ts'
-import { ANY_CHAIN, type PinSet } from '../pins.ts'
+import type { PinSet } from '../pins.ts'
 import { count, json, lines, out, own, paint, progress, type Text, text } from '../terminal.ts'
 import { type Backing, isPinned, pinnersOf, trustLines } from '../trust-words.ts'
+import { bundleTrust, nativeOptions } from './trust.ts'
 import { completenessLines, faultLines, scopeWords } from './words.ts'
 
 const FIRST_NAME = Buffer.from('manifest.json\0')
@@ -33,28 +29,16 @@ export function isBundleFile(place: string): boolean {
 
 /** @returns the exit code */
 export async function verifyBundleFile(file: string, pins: PinSet, asJson: boolean): Promise<number> {
-  const { logKeys, sourceKeys, logs, unplaced, rpcs } = pins
-  const nodes = await openNodes(rpcs)
-  const placed = unplaced ? [{ ...unplaced, chainId: (await chainOf(rpcs)) ?? ANY_CHAIN }] : logs
   let seen = 0
   const shown = progress(() => `${count(seen, 'event')} checked`)
-  const signatures = new SignatureChecker()
   const stream = createReadStream(file, { highWaterMark: 1 << 20 })
-  const verdict = await verifyBundle(
-    stream,
-    {
-      ...{ logKeys, sourceKeys, logs: placed },
-      facts: (anchors) => (rpcs.length > 0 ? readAnchors({ anchors }, nodes) : Promise.resolve([])),
+  const verdict = await verifyBundle(stream, await bundleTrust(pins), {
+    ...nativeOptions(),
+    onProgress: ({ events }) => {
+      seen = events
+      shown.step()
     },
-    {
-      primitives: nodePrimitives,
-      checkSignature: (jwk, signature) => signatures.isValid(jwk, signature),
-      onProgress: ({ events }) => {
-        seen = events
-        shown.step()
-      },
-    },
-  )
+  })
     .catch((error) => {
       throw inputError(error, file)
     })

@@ -2,17 +2,14 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readPages } from '../../audit/answers.ts'
-import { SignatureChecker } from '../../audit/signatures.ts'
 import { type BundleVerdict, verifyBundle } from '../../bundle/index.ts'
 import { KillickError } from '../../core/errors.ts'
 import type { ParsedEvent } from '../../core/event.ts'
-import { historyOf, inHistoryOrder, type TargetHistory } from '../../core/history.ts'
+import { type HistoryTarget, historyOf, inHistoryOrder, type TargetHistory } from '../../core/history.ts'
 import { isObject } from '../../core/json.ts'
 import { parseTime } from '../../core/time.ts'
-import { nodePrimitives } from '../../node/primitives.ts'
-import { readAnchors } from '../../verify/read-anchors.ts'
-import { openNodes } from '../../verify/rpc.ts'
 import { accessOf, openAccess } from '../access.ts'
+import { bundleTrust, nativeOptions } from '../bundle/trust.ts'
 import { type Command, EXIT, readArgs, UsageError } from '../command.ts'
 import { inputError } from '../input.ts'
 import { readPins } from '../pins.ts'
@@ -34,7 +31,7 @@ export const history: Command = {
     const [at, since] = [timeOf('at', values.at), timeOf('since', values.since)]
     if (at !== undefined && since !== undefined && since > at) throw new UsageError('--since is behind --at')
     const { events, altered, verdict } =
-      values.bundle === undefined ? await fromService(given, id) : await fromBundle(given, values.bundle)
+      values.bundle === undefined ? await fromService(given, id) : await fromBundle(given, values.bundle, target)
     if (verdict?.outcome === 'failed')
       throw new KillickError(
         'bundle_malformed',
@@ -54,7 +51,7 @@ export const history: Command = {
 type Given = ReturnType<typeof readArgs<typeof HISTORY.options>>
 type Read = { events: LoggedEvent[]; altered: number; verdict: BundleVerdict | null }
 
-function isAbout({ fields: { targets } }: ParsedEvent, { type, id }: { type: string; id: string }): boolean {
+function isAbout({ fields: { targets } }: ParsedEvent, { type, id }: HistoryTarget): boolean {
   return Array.isArray(targets) && targets.some((each) => isObject(each) && each.type === type && each.id === id)
 }
 
@@ -74,37 +71,31 @@ async function fromService(given: Given, id: string): Promise<Read> {
       if (event === null) altered += 1
       else events.push({ ...event, logIndex })
     }
-    if (events.length > MOST)
-      throw new KillickError(
-        'refused',
-        `There are more than ${MOST.toLocaleString('en')} events of ${id}: make a bundle of a part of them`,
-      )
+    if (events.length > MOST) throw tooMany(id)
   }
   return { events, altered, verdict: null }
 }
 
-async function fromBundle(given: Given, file: string): Promise<Read> {
-  const { logKeys, sourceKeys, logs, rpcs } = readPins(given)
-  const nodes = await openNodes(rpcs)
-  const signatures = new SignatureChecker()
+async function fromBundle(given: Given, file: string, target: HistoryTarget): Promise<Read> {
   const events: LoggedEvent[] = []
-  const facts = (anchors: Parameters<typeof readAnchors>[0]['anchors']) =>
-    rpcs.length > 0 ? readAnchors({ anchors }, nodes) : Promise.resolve([])
-  const verdict = await verifyBundle(
-    createReadStream(file),
-    { logKeys, sourceKeys, logs, facts },
-    {
-      primitives: nodePrimitives,
-      checkSignature: (jwk, signature) => signatures.isValid(jwk, signature),
-      onEvent: (event, logIndex) => {
-        if (events.length <= MOST) events.push({ ...event, logIndex })
-      },
+  const verdict = await verifyBundle(createReadStream(file), await bundleTrust(readPins(given)), {
+    ...nativeOptions(),
+    onEvent: (event, logIndex) => {
+      if (!isAbout(event, target)) return
+      if (events.length === MOST) throw tooMany(target.id)
+      events.push({ ...event, logIndex })
     },
-  ).catch((error) => {
+  }).catch((error) => {
     throw inputError(error, file)
   })
   return { events, altered: 0, verdict }
 }
+
+const tooMany = (id: string) =>
+  new KillickError(
+    'refused',
+    `There are more than ${MOST.toLocaleString('en')} events of ${id}: make a bundle of a part of them`,
+  )
 
 /** Over the bytes of each event and a line feed, in the order of the history. */
 function hashOf(events: readonly LoggedEvent[], until = Number.POSITIVE_INFINITY): string {

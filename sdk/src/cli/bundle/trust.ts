@@ -1,0 +1,24 @@
+// What a command checks bundles with: the pins it was given, the nodes it asks, Node's own cryptography.
+import { chainOf } from '../../audit/chain.ts'
+import { SignatureChecker } from '../../audit/signatures.ts'
+import type { BundleOptions, BundleTrust } from '../../bundle/index.ts'
+import { nodePrimitives } from '../../node/primitives.ts'
+import { readAnchors } from '../../verify/read-anchors.ts'
+import { openNodes } from '../../verify/rpc.ts'
+import { ANY_CHAIN, type PinSet } from '../pins.ts'
+
+/** Without a chain id a pinned contract is on the chain of the first node that answers. */
+export async function bundleTrust({ logKeys, sourceKeys, logs, unplaced, rpcs }: PinSet): Promise<BundleTrust> {
+  const nodes = await openNodes(rpcs)
+  const placed = unplaced ? [{ ...unplaced, chainId: (await chainOf(rpcs)) ?? ANY_CHAIN }] : logs
+  return {
+    ...{ logKeys, sourceKeys, logs: placed },
+    facts: (anchors) => (rpcs.length > 0 ? readAnchors({ anchors }, nodes) : Promise.resolve([])),
+  }
+}
+
+/** Checks signatures in Node's thread pool. */
+export function nativeOptions(): Required<Pick<BundleOptions, 'primitives' | 'checkSignature'>> {
+  const signatures = new SignatureChecker()
+  return { primitives: nodePrimitives, checkSignature: (jwk, signature) => signatures.isValid(jwk, signature) }
+}

@@ -87,7 +87,7 @@ export const PARTS: Part[] = [
   // Speaks to the service over HTTP, as strangers do.
   { name: 'gateway base', files: ['gateway/src/errors.ts', 'gateway/src/members.ts', 'gateway/src/config-file.ts', 'gateway/src/name-pattern.ts'], may: ['core', 'node:fs'] },
   { name: 'sessions', files: ['gateway/src/sessions/'],          may: ['gateway base', 'sdk', 'core', 'kit', 'node:*'] },
-  { name: 'statement effects', files: ['gateway/src/postgres/effects/'], may: ['gateway base', 'core', 'libpg-query', 'libpg-query/*'] },
+  { name: 'statement effects', files: ['gateway/src/postgres/effects/'], may: ['gateway base', 'core', 'node:*', 'libpg-query', 'libpg-query/*'] },
   { name: 'mcp',      files: ['gateway/src/mcp/'],               may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*'] },
   { name: 'changes',  files: ['gateway/src/changes/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'pg', 'pg-logical-replication', 'prom-client'] },
   { name: 'http proxy', files: ['gateway/src/proxy/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'fastify', 'prom-client', 'find-my-way', 'jose'] },

@@ -7,14 +7,14 @@ import { statement } from './statements.ts'
 /** Larger texts, in characters, are not looked into: parsing blocks whoever else waits, at some 5 MB a second. */
 const MAX_TEXT = 1 << 20
 
-/** How many texts are remembered, of how many characters each and together. */
-const MAX_REMEMBERED = 5_000
+/** How many texts are remembered, of how many characters each and together; in each of two generations. */
+const MAX_REMEMBERED = 2_500
 const MAX_REMEMBERED_TEXT = 16 << 10
-const MAX_REMEMBERED_TEXTS = 8 << 20
+const MAX_REMEMBERED_TEXTS = 4 << 20
 
-/** The one used longest ago comes first. */
-const remembered = new Map<string, readonly StatementEffect[]>()
-let rememberedTexts = 0
+/** A full one takes the place of the older one. What is asked for again is in the newer one. */
+let [newer, older] = [new Map<string, readonly StatementEffect[]>(), new Map<string, readonly StatementEffect[]>()]
+let newerTexts = 0
 
 /**
  * What the statements of a text do, one for each, in order; of a text that holds none an empty list. Never throws. `loadParser()` must have
@@ -22,25 +22,21 @@ let rememberedTexts = 0
  * `standard_conforming_strings = on` reads it, in UTF-8: whoever knows of other settings must not believe in `isFullyKnown`.
  */
 export function effectsOf(sql: string): readonly StatementEffect[] {
-  const known = remembered.get(sql)
-  if (known !== undefined) {
-    remembered.delete(sql)
-    remembered.set(sql, known)
-    return known
-  }
-  const effects = find(sql)
+  const known = newer.get(sql)
+  if (known !== undefined) return known
+  const effects = older.get(sql) ?? find(sql)
   if (sql.length <= MAX_REMEMBERED_TEXT && !effects.some(({ kind }) => kind === 'unparsed')) remember(sql, effects)
   return effects
 }
 
 function remember(sql: string, effects: readonly StatementEffect[]): void {
-  remembered.set(sql, effects)
-  rememberedTexts += sql.length
-  for (const [oldest] of remembered) {
-    if (remembered.size <= MAX_REMEMBERED && rememberedTexts <= MAX_REMEMBERED_TEXTS) break
-    remembered.delete(oldest)
-    rememberedTexts -= oldest.length
+  if (newer.size >= MAX_REMEMBERED || newerTexts >= MAX_REMEMBERED_TEXTS) {
+    older = newer
+    newer = new Map()
+    newerTexts = 0
   }
+  newer.set(sql, effects)
+  newerTexts += sql.length
 }
 
 const UNPARSED = [unknownEffect('unparsed', 'unparsed')]

@@ -1,4 +1,5 @@
 // PostgreSQL's own parser, as WebAssembly.
+import { readFile } from 'node:fs/promises'
 import type { ScanResult } from 'libpg-query'
 // @ts-expect-error: the package has types for its wrapper only
 import load from 'libpg-query/wasm/libpg-query.js'
@@ -37,8 +38,26 @@ export function loadParser(): Promise<void> {
   return loading
 }
 
+/** As far as it is used here; Node's types do not have it. */
+const { compile, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly
+type WebAssemblyApi = {
+  compile(bytes: Uint8Array): Promise<object>
+  Instance: new (program: object, imports: object) => object
+}
+type Load = (options: { instantiateWasm(imports: object, done: (instance: object) => void): void }) => Promise<Module>
+
+/** Compiled once, so that a module is replaced within the tick in which it has failed. */
+let compiled: object | null = null
+
 async function fill(): Promise<void> {
-  while (modules.length < SPARES) modules.push(await (load as () => Promise<Module>)())
+  compiled ??= await compile(await readFile(new URL(import.meta.resolve('libpg-query/wasm/libpg-query.wasm'))))
+  const program = compiled
+  while (modules.length < SPARES) {
+    const module = await (load as Load)({
+      instantiateWasm: (imports, done) => done(new Instance(program, imports)),
+    })
+    modules.push(module)
+  }
 }
 
 /** @returns the statements of a text; null if the parser does not take it, or has failed at it */

@@ -350,7 +350,10 @@ export class Asking {
   /** What a statement changes in what is known of the session. */
   #noted({ effects, unknownWhy }: Asked): void {
     if (unknownWhy.some((why) => RUNS.has(why))) this.#reading.doubts += 1
-    for (const { set } of effects) if (set !== undefined) this.#events.set(set.name, set.value, set.isLocal === true)
+    for (const { set } of effects) {
+      if (set?.name === 'search_path') this.#reading.hasSearchPath = true
+      if (set !== undefined) this.#events.set(set.name, set.value, set.isLocal === true)
+    }
   }
 
   /** Refuses what the policy denies. @param type of the message that the refusal takes the place of */

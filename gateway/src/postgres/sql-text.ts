@@ -12,6 +12,8 @@ export type Reading = {
   encoding: string
   /** Whether `standard_conforming_strings` is on. */
   isStandard: boolean
+  /** Whether `search_path` may be another than PostgreSQL's default: the session has set it, or the server (18 or later) says so. */
+  hasSearchPath: boolean
   /** Counts statements of which nobody can tell whether they have prepared something under a name. */
   doubts: number
 }
@@ -47,6 +49,7 @@ export function readStatement(text: Buffer, reading: Reading, types: readonly nu
   // What the parser reads as one character the server may read as another, and a backslash as the end of a text.
   if (read.length !== text.length || !isOfUtf8) if (reading.encoding !== 'UTF8' || !isOfUtf8) why.add('encoding')
   if (!reading.isStandard && read.includes('\\')) why.add('standard_conforming_strings')
+  if (reading.hasSearchPath && effects.some(({ usesSearchPath }) => usesSearchPath)) why.add('search_path')
   const isFullyKnown = why.size === 0 && effects.every((effect) => effect.isFullyKnown)
   return { text: read, bytes: text.length, effects, isFullyKnown, unknownWhy: [...why], doubts: reading.doubts, types }
 }

@@ -25,6 +25,7 @@ import { measureIntake, measureTwo, measureUnsigned } from './bench/intake.ts'
 import { measureKit } from './bench/kit.ts'
 import { measureMcp } from './bench/mcp.ts'
 import type { BenchPlan, BenchRow } from './bench/plan.ts'
+import { measurePostgres } from './bench/postgres.ts'
 import { measureChecking } from './bench/proofs.ts'
 import { publish, signingJustNow } from './bench/publish.ts'
 import { measureLongReading } from './bench/reading.ts'
@@ -65,6 +66,7 @@ const PARTS: { name: string; run: (folder: string) => Promise<BenchRow[]>; alone
   { name: 'mcp', run: (folder) => measureMcp(folder, plan) },
   { name: 'http-proxy', run: (folder) => measureHttpProxy(folder, plan) },
   { name: 'changes', run: (folder) => measureChanges(folder, plan) },
+  { name: 'postgres', run: (folder) => measurePostgres(folder, plan) },
   { name: 'intake', run: measureIntakes },
   { name: 'single', run: (folder) => measureSingle(join(folder, 'single'), plan) },
   { name: 'audit', run: (folder) => measureAudits(join(folder, 'audit'), plan) },

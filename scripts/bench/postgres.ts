@@ -1,0 +1,148 @@
+// The relay for PostgreSQL beside pgbouncer, which relays too and records nothing: pgbench's select statements through each, by turns.
+import { execFile } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { startCluster } from '../../anchor-service/src/database/embedded/cluster.ts'
+import { type ChildHandle, startChild, startNode } from '../lib/processes.ts'
+import { type BenchPlan, type BenchRow, KEY, perSecond } from './plan.ts'
+import { median } from './stats.ts'
+
+const GATEWAY = fileURLToPath(new URL('../../gateway/src/main.ts', import.meta.url))
+const CLIENTS = 16
+const SHARE = 0.6
+const STRICT_RATE = 5_000
+const ALLOWED_MS = 1
+/** An account that owns nothing, for pgbouncer, which does not run as root. */
+const NOBODY = 65_534
+
+const run = promisify(execFile)
+
+export async function measurePostgres(folder: string, { rounds, seconds }: BenchPlan): Promise<BenchRow[]> {
+  const home = join(folder, 'postgres-relay')
+  const cluster = await startCluster(home)
+  try {
+    const direct = await cluster.databaseUrl('bench')
+    await run('pgbench', ['-i', '-q', '-s', '10', direct])
+    const bouncer = await startBouncer(direct)
+    const [strict, observe] = [await startRelay(home, direct, 'strict'), await startRelay(home, direct, 'observe')]
+    const time = Math.max(3, Math.min(seconds, 10))
+    const rates = { direct: [] as number[], bouncer: [] as number[], observe: [] as number[], strict: [] as number[] }
+    const [alone, added]: [number[], number[]] = [[], []]
+    const ways = { direct, bouncer: bouncer.url, observe: observe.url, strict: strict.url }
+    for (let i = -1; i < rounds; i++) {
+      for (const [way, url] of Object.entries(ways) as [keyof typeof ways, string][]) {
+        const rate = await tps(url, time)
+        // The first round warms up.
+        if (i >= 0) rates[way].push(rate)
+      }
+      const without = await medianMs(direct)
+      const more = (await medianMs(strict.url)) - without
+      if (i < 0) continue
+      alone.push(without)
+      added.push(more)
+    }
+    for (const each of [bouncer, strict, observe]) await each.child.stop()
+    const of = (way: keyof typeof rates) => median(rates[way])
+    const load = `pgbench -S, ${CLIENTS} clients`
+    return [
+      {
+        what: `PostgreSQL relay, observe: ${load}`,
+        figure: perSecond(of('observe')),
+        beside: `${perSecond(of('bouncer'))} pgbouncer, session pooling (target ${SHARE}); ${perSecond(of('direct'))} without either`,
+        ratio: of('observe') / of('bouncer'),
+      },
+      {
+        what: `PostgreSQL relay, strict: ${load}, each with a signed, durable intent`,
+        figure: perSecond(of('strict')),
+        beside: `${perSecond(STRICT_RATE)} that it must do; pgbouncer as above`,
+        ratio: of('strict') / STRICT_RATE,
+      },
+      {
+        what: 'PostgreSQL relay, strict: what it adds to a select (median), one client',
+        figure: `${median(added).toFixed(2)} ms`,
+        beside: `${ALLOWED_MS} ms that it may add; without it a select takes ${median(alone).toFixed(2)} ms`,
+        ratio: ALLOWED_MS / median(added),
+      },
+    ]
+  } finally {
+    await cluster.close()
+  }
+}
+
+/** Select statements a second. */
+async function tps(url: string, seconds: number): Promise<number> {
+  const { stdout } = await run('pgbench', ['-n', '-S', '-c', `${CLIENTS}`, '-T', `${seconds}`, url])
+  return Number(/tps = ([\d.]+)/.exec(stdout)![1])
+}
+
+/** Median time of a select, one after the other, ms. */
+async function medianMs(url: string): Promise<number> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  const times: number[] = []
+  for (let i = 0; i < 1_000; i++) {
+    const start = performance.now()
+    await client.query(`select abalance from pgbench_accounts where aid = ${1 + ((i * 7919) % 1_000_000)}`)
+    times.push(performance.now() - start)
+  }
+  await client.end()
+  return median(times.slice(200))
+}
+
+type Way = { child: ChildHandle; url: string }
+
+/** Nobody takes its events: what is measured is the way to the disk, and the ledger is another machine. */
+async function startRelay(home: string, direct: string, mode: 'strict' | 'observe'): Promise<Way> {
+  const own = join(home, mode)
+  await mkdir(own)
+  await writeFile(join(own, 'key.json'), JSON.stringify(KEY), { mode: 0o600 })
+  const url = new URL(direct)
+  const config = {
+    ...{ url: 'http://127.0.0.1:9', source: 'bench', key: 'key.json', spool: 'spool', mode, listen: { port: 0 } },
+    server: { host: url.hostname, port: Number(url.port) },
+    limits: { drainMs: 0, spoolBytes: 64 * 2 ** 30 },
+  }
+  const file = join(own, 'postgres.json')
+  await writeFile(file, JSON.stringify(config))
+  const child = await startNode([GATEWAY, 'postgres', '--config', file])
+  url.host = (await child.printed(/listens on (\S+)/))[1]!
+  return { child, url: url.href }
+}
+
+async function startBouncer(direct: string): Promise<Way> {
+  const folder = mkdtempSync(join(tmpdir(), 'killick-bouncer-'))
+  const url = new URL(direct)
+  const port = await freePort()
+  const settings = {
+    ...{ listen_addr: '127.0.0.1', listen_port: port, unix_socket_dir: '', pool_mode: 'session', max_client_conn: 100 },
+    ...{ default_pool_size: 50, auth_type: 'plain', auth_file: join(folder, 'users') },
+  }
+  const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`)
+  writeFileSync(join(folder, 'users'), `"${url.username}" "${url.password}"\n`)
+  writeFileSync(
+    join(folder, 'bouncer.ini'),
+    `[databases]\n* = host=${url.hostname} port=${url.port}\n[pgbouncer]\n${lines.join('\n')}\n`,
+  )
+  chmodSync(folder, 0o755)
+  const asNobody = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
+  const child = await startChild('pgbouncer', [join(folder, 'bouncer.ini')], asNobody)
+  await child.printed(/process up/)
+  child.exited.then(() => rmSync(folder, { recursive: true, force: true }))
+  url.host = `127.0.0.1:${port}`
+  return { child, url: url.href }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => resolve(port))
+    })
+  })
+}

@@ -18,7 +18,7 @@ export type PostgresFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'c
   error?: JsonValue | undefined
 }
 
-/** Who is connected, as the first packet says. */
+/** Who is connected, as the first packet says; user and database are empty where nobody could read it. */
 export type Identity = {
   readonly user: string
   readonly database: string
@@ -87,6 +87,7 @@ export class PostgresEvents {
     if (actor !== null) return { ...(actor as EventFacts['actor']), databaseUser: user }
     if (claimedActor === 'actor' && this.claimedActor !== null)
       return { type: 'claimed-user', id: shortened(this.claimedActor), databaseUser: user, vouchedBy: 'session' }
+    if (this.#identity.user === '') return { type: 'database-client', id: this.#identity.address }
     return { type: 'database-user', id: user }
   }
 
@@ -95,7 +96,8 @@ export class PostgresEvents {
     return eventOf('postgres', this.#session, this.#settings, {
       ...facts,
       actor: this.actor(),
-      targets: [...targets, { type: 'database', id: shortened(this.#identity.database) }],
+      targets:
+        this.#identity.database === '' ? targets : [...targets, { type: 'database', id: this.#identity.database }],
       fields: { statement, parameters, error },
     })
   }

@@ -15,7 +15,7 @@ import { type OwnError, printError } from './messages.ts'
 import { makePostgresMetrics, type PostgresMetrics } from './metrics.ts'
 import { passThrough } from './passthrough.ts'
 import { RefusedConnections } from './refused.ts'
-import { connectServer, ServerUnreachable } from './server-connection.ts'
+import { connectServer, type ServerConnection, ServerUnreachable } from './server-connection.ts'
 import { PostgresSession } from './session.ts'
 
 /** A relay that takes connections. */
@@ -63,6 +63,7 @@ class Relay {
   readonly #refused: RefusedConnections
   #held = 0
   #isClosing = false
+  #closed: Promise<void> | undefined
 
   constructor(config: PostgresConfig, recorder: SessionRecorder, say: (text: string) => void) {
     this.#config = config
@@ -87,7 +88,7 @@ class Relay {
     for (const line of aboutTls(this.#config)) this.#say(line)
     const { port } = server.address() as AddressInfo
     const address = `${this.#config.listen.host}:${port}`
-    return { port, address, adminUrl: admin?.url ?? null, close: () => this.#close(server, admin) }
+    return { port, address, adminUrl: admin?.url ?? null, close: () => (this.#closed ??= this.#close(server, admin)) }
   }
 
   #notReady(): string | null {
@@ -150,7 +151,15 @@ class Relay {
         packet.kind === 'tls' ? { ...this.#config, server: { ...this.#config.server, tls: null } } : this.#config,
       )
       if (packet.kind === 'tls') await this.#passThrough(socket as Socket, packet.packet, server.socket, address)
-      else await this.#session(socket, isSecure, packet, server, address)
+      else
+        await this.#session({
+          client: socket,
+          isSecure,
+          packet,
+          server,
+          address,
+          begins: () => this.#sessions.delete(place),
+        })
     } catch (error) {
       if (!(error instanceof ServerUnreachable)) throw error
       if (packet.kind === 'tls') socket.destroy()
@@ -160,13 +169,21 @@ class Relay {
     }
   }
 
-  async #session(
-    client: Visitor['socket'],
-    isSecure: boolean,
-    packet: Extract<Visitor['packet'], { kind: 'startup' }>,
-    server: Awaited<ReturnType<typeof connectServer>>,
-    address: string,
-  ): Promise<void> {
+  async #session({
+    client,
+    isSecure,
+    packet,
+    server,
+    address,
+    begins,
+  }: {
+    client: Visitor['socket']
+    isSecure: boolean
+    packet: Extract<Visitor['packet'], { kind: 'startup' }>
+    server: ServerConnection
+    address: string
+    begins: () => void
+  }): Promise<void> {
     if (client.destroyed) return void server.socket.destroy()
     const id = randomUUID()
     const identity = identityOf(packet.parameters, address)
@@ -191,6 +208,7 @@ class Relay {
       },
       onRefused: (facts) => this.#refused.take(id, identity, facts),
     })
+    begins()
     this.#sessions.add(session)
     this.#metrics.sessionsTotal.inc()
     await session.ended

@@ -1,0 +1,105 @@
+import { execFile } from 'node:child_process'
+import { connect } from 'node:net'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { findTool } from '../../../scripts/lib/tools.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { seen, statements, type Told, type World, world } from './support.ts'
+
+let it: World
+beforeAll(async () => {
+  it = await world({ mode: 'observe', admin: { port: 0 }, limits: { graceMs: 5_000 } })
+  await queryAsOwner(it.direct, 'create table t (id int primary key, note text)')
+})
+afterAll(() => it?.remove())
+
+test('observe: what only reads shares events of its session; all else has an intent and an outcome', async () => {
+  await it.with(
+    async (client) => {
+      for (let i = 0; i < 100; i++) await client.query(`select ${i}`)
+      for (let i = 0; i < 3; i++) await client.query('select note from t where id = $1', [i])
+      await client.query("insert into t values (1, 'a')")
+      await expect(client.query('select nothing from nowhere')).rejects.toMatchObject({ code: '42P01' })
+      await client.query('do $$ begin end $$')
+    },
+    { application_name: 'observed' },
+  )
+  const events = (await it.events()).filter(({ fields }) => (fields.context as Told).application === 'observed')
+  await it.start()
+  const shared = events.map(seen).filter(({ action }) => action === 'postgres.statements')
+  const all = shared.flatMap(({ statement, parameters, known }) =>
+    known.statements.map(({ text, rows }: Told, i: number) => [statement[text], parameters?.[i] ?? null, rows]),
+  )
+  expect(all).toEqual([
+    ...Array.from({ length: 100 }, (_, i) => [`select ${i}`, null, 1]),
+    ...['0', '1', '2'].map((id) => ['select note from t where id = $1', [id], 0]),
+  ])
+  expect(shared.length).toBeLessThan(50)
+  expect(shared.find(({ targets }) => targets[0].type === 'table')!.targets[0].id).toBe('t')
+  expect(shared[0]!.known.statements[0]).toMatchObject({ tag: 'SELECT 1', transaction: { id: 1, state: 'committed' } })
+  expect(statements(events).map(({ intent, end }) => [intent.statement, end.outcome])).toEqual([
+    ["insert into t values (1, 'a')", 'success'],
+    ['select nothing from nowhere', 'failure'],
+    ['do $$ begin end $$', 'success'],
+  ])
+})
+
+test('metrics and health; a relay that is stopped lets sessions end what they are in', async () => {
+  const url = it.relay.adminUrl!
+  const get = async (path: string) => {
+    const response = await fetch(`${url}${path}`)
+    return [response.status, await response.text()] as const
+  }
+  const client = new pg.Client({ connectionString: it.url })
+  const idle = new pg.Client({ connectionString: it.url })
+  const errors: string[] = []
+  idle.on('error', (error: Error & { code?: string }) => errors.push(error.code ?? ''))
+  client.on('error', () => {})
+  await client.connect()
+  await idle.connect()
+  await client.query('begin')
+  expect(await get('/readyz')).toEqual([200, 'ok\n'])
+  expect((await get('/metrics'))[1]).toMatch(/^killick_postgres_sessions 2$/m)
+  expect((await get('/nowhere'))[0]).toBe(404)
+  const closing = it.events()
+  await vi.waitFor(() => expect(errors).toContain('57P01'))
+  // Nobody gets in any more, and who is in a transaction can end it.
+  await expect(it.with(async () => {})).rejects.toThrow()
+  await client.query("insert into t values (2, 'in time')")
+  await client.query('commit')
+  const events = (await closing).map(seen)
+  await it.start()
+  expect(await queryAsOwner(it.direct, 'select note from t where id = 2')).toEqual([{ note: 'in time' }])
+  const ends = events.filter(
+    ({ action, known }) => action === 'postgres.session.end' && known.code === 'postgres_draining',
+  )
+  expect(ends).toHaveLength(2)
+})
+
+test('TLS that goes through to the server: only the beginning and the end are recorded', async () => {
+  await it.events()
+  await it.start({ tls: { passthrough: true } })
+  expect(it.said.at(-1)).toMatch(/TLS passes through/)
+  const [host, port] = it.relay.address.split(':') as [string, string]
+  const socket = connect(Number(port), host)
+  socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]))
+  // The answer is the server's own: this one speaks no TLS.
+  expect(`${await new Promise((resolve) => socket.once('data', resolve))}`).toBe('N')
+  socket.destroy()
+  const plain = await it.with((client) => client.query('select 1 as one'))
+  expect(plain.rows).toEqual([{ one: 1 }])
+  const passed = (await it.events()).map(seen).filter(({ known }) => known.isPassedThrough)
+  await it.start()
+  expect(passed).toMatchObject([{ action: 'postgres.session.start', actor: { type: 'database-client' } }])
+})
+
+test.runIf(findTool('psql') !== null)('psql does not notice', async () => {
+  const run = promisify(execFile)
+  const psql = async (url: string) => {
+    const commands = ['\\d t', '\\timing off', 'select * from t order by id', 'copy t to stdout', '\\copy t to stdout']
+    const args = commands.flatMap((command) => ['-c', command])
+    return (await run('psql', ['-X', '-v', 'ON_ERROR_STOP=1', ...args, url])).stdout
+  }
+  expect(await psql(it.url)).toBe(await psql(it.direct))
+})

@@ -87,8 +87,9 @@ beforeAll(async () => {
   const known = { kind: 'outcome', state: 'answered', outcomes }
   await mixed.record({ ...statement(FEW, known), action: 'postgres.statement.result', outcome: 'success' })
   await mixed.flush()
-  const { json: log } = await call(service.url, '/v1/log')
-  const logId = log.targets[0].logId
+  // The service lists its log in the contract once it has spoken to the chain.
+  const listed = async () => (await call(service.url, '/v1/log')).json.targets[0]
+  const { logId } = await vi.waitUntil(listed, { timeout: 20_000, interval: 50 })
   pins = ['--rpc', chain.url, '--contract', contract, '--log-id', logId, '--log-key', service.vkey]
   pins.push('--source-key', `db=${JSON.stringify(publicJwk(keys.db))}`)
 }, 60_000)

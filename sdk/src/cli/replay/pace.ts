@@ -14,22 +14,23 @@ export function speedOf(text: string | undefined, isTerminal: boolean): number {
   return speed
 }
 
-/** Has a life: takes Ctrl-C until it is closed. A second Ctrl-C ends the program at once. */
+/** Has a life: takes Ctrl-C until it is closed. A second Ctrl-C ends the program at once. One thing is awaited at a time. */
 export class Pace {
   readonly #speed: number
   readonly #stop = new AbortController()
-  readonly #stopped: Promise<null>
+  /** Ends what is awaited. A race with one promise for all would keep everything that was ever awaited. */
+  #giveUp: () => void = () => {}
   #last: number | null = null
 
   constructor(speed: number) {
     this.#speed = speed
-    this.#stopped = new Promise((resolve) =>
-      this.#stop.signal.addEventListener('abort', () => resolve(null), { once: true }),
-    )
     process.once('SIGINT', this.#interrupt)
   }
 
-  readonly #interrupt = (): void => this.#stop.abort()
+  readonly #interrupt = (): void => {
+    this.#stop.abort()
+    this.#giveUp()
+  }
 
   get isStopped(): boolean {
     return this.#stop.signal.aborted
@@ -38,7 +39,11 @@ export class Pace {
   /** What is awaited, or null once the person has asked for the end. */
   orStop<T>(awaited: Promise<T>): Promise<T | null> {
     awaited.catch(() => {})
-    return Promise.race([awaited, this.#stopped])
+    if (this.isStopped) return Promise.resolve(null)
+    return new Promise((resolve, reject) => {
+      this.#giveUp = () => resolve(null)
+      awaited.then(resolve, reject)
+    })
   }
 
   /** Waits as long as has passed between the step before and this one. @param time by the recorder's clock, ms; null: not known */

@@ -35,9 +35,12 @@ export {
   type McpArgumentRule,
   type McpCode,
   type McpConfig,
+  type McpHttp,
+  type McpHttpRecorder,
   type McpLimits,
   type McpPolicy,
   readMcpConfig,
+  recordHttp,
   recordStdio,
   type StdioEnds,
 } from './mcp/index.ts'

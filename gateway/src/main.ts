@@ -7,6 +7,7 @@ import { GatewayStartError } from './errors.ts'
 
 const HELP = `killick-gateway collect --config <file> | key | check --config <file> | map --config <file> <mapping> <input>
                 | mcp [--config <file>] [--server <name>] -- <command> [<argument> …]
+                | mcp-http [--config <file>] [--server <name>]
                 | changes [run | setup] [--config <file>] … | http --config <file>
                 | postgres --config <file>
 
@@ -18,6 +19,7 @@ map      shows the events that a mapping makes of a file with JSON, and records 
          the mapping needs headers; with --otlp json or --otlp protobuf, of a file with a request to /v1/logs
 mcp      starts a server of the Model Context Protocol and records what a client on stdin and stdout asks it, before the server
          sees it; the configuration is killick-mcp.json where none is named
+mcp-http the same for a server that is reached over HTTP: listens for clients, and relays to the server that "http" of the configuration names
 changes  records every committed change of the rows of a PostgreSQL database, through logical replication; setup makes publication and
          slot; the configuration is killick-changes.json where none is named
 http     a reverse proxy: records the requests that clients make of a server, before the server sees them
@@ -46,6 +48,8 @@ async function main(args: readonly string[]): Promise<void> {
     if (left !== null) process.stderr.write(`${printable(left)}\n`)
   } else if (command === 'mcp') {
     await recordMcp(args.slice(1))
+  } else if (command === 'mcp-http') {
+    await recordMcpHttp(args.slice(1))
   } else if (command === 'changes') {
     const { runChanges } = await import('./changes/index.ts')
     const stop = new AbortController()
@@ -83,37 +87,50 @@ async function main(args: readonly string[]): Promise<void> {
   }
 }
 
-/** Ends as the server ends. What is said goes to stderr: stdout is the client's. */
-async function recordMcp(args: readonly string[]): Promise<void> {
-  const end = args.indexOf('--')
-  const command = end < 0 ? [] : args.slice(end + 1)
+/** Options of mcp and mcp-http. @throws GatewayStartError for any other */
+function mcpOptions(args: readonly string[], which: string): { config?: string; server?: string } {
   const { values, positionals } = parseArgs({
-    args: [...args.slice(0, end < 0 ? undefined : end)],
+    args: [...args],
     options: { config: { type: 'string' }, server: { type: 'string' } },
     allowPositionals: true,
     strict: false,
   })
   const odd = Object.keys(values).find((name) => !['config', 'server'].includes(name)) ?? positionals[0]
   if (odd !== undefined || Object.values(values).some((value) => typeof value !== 'string' || value === ''))
-    throw new GatewayStartError(
-      'gateway_start_failed',
-      `mcp takes --config <file> and --server <name> only, before --.\n\n${HELP}`,
-    )
+    throw new GatewayStartError('gateway_start_failed', `${which}.\n\n${HELP}`)
+  return values as { config?: string; server?: string }
+}
+
+const sayOnStderr = (text: string): void => void process.stderr.write(`killick-gateway: ${printable(text)}\n`)
+
+/** Ends as the server ends. What is said goes to stderr: stdout is the client's. */
+async function recordMcp(args: readonly string[]): Promise<void> {
+  const end = args.indexOf('--')
+  const command = end < 0 ? [] : args.slice(end + 1)
+  const given = mcpOptions(
+    args.slice(0, end < 0 ? undefined : end),
+    'mcp takes --config <file> and --server <name> only, before --',
+  )
   if (command.length === 0)
     throw new GatewayStartError('gateway_start_failed', `The command of the server is missing behind --.\n\n${HELP}`)
   const { DEFAULT_CONFIG, readMcpConfig, recordStdio } = await import('./mcp/index.ts')
-  const config = readMcpConfig((values.config as string | undefined) ?? DEFAULT_CONFIG)
+  const config = readMcpConfig(given.config ?? DEFAULT_CONFIG)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal))
-  const code = await recordStdio(
-    { ...config, server: (values.server as string | undefined) ?? config.server },
-    command,
-    {
-      ...{ stdin: process.stdin, stdout: process.stdout, stop: stop.signal },
-      say: (text) => void process.stderr.write(`killick-gateway: ${printable(text)}\n`),
-    },
-  )
+  const code = await recordStdio({ ...config, server: given.server ?? config.server }, command, {
+    ...{ stdin: process.stdin, stdout: process.stdout, stop: stop.signal },
+    say: sayOnStderr,
+  })
   process.exit(code)
+}
+
+async function recordMcpHttp(args: readonly string[]): Promise<void> {
+  const given = mcpOptions(args, 'mcp-http takes --config <file> and --server <name> only')
+  const { DEFAULT_CONFIG, readMcpConfig, recordHttp } = await import('./mcp/index.ts')
+  const config = readMcpConfig(given.config ?? DEFAULT_CONFIG)
+  const recorder = await recordHttp({ ...config, server: given.server ?? config.server }, sayOnStderr)
+  process.stdout.write(`killick-gateway listens on ${recorder.url} for clients of ${config.http!.upstream}\n`)
+  closeOnSignal(recorder.close)
 }
 
 /** The first signal drains; a second one does not wait. */

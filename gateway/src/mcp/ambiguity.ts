@@ -12,9 +12,10 @@ const PARAMS = ['name', 'arguments', 'uri', '_meta']
  * - a known member is written in another case: some readers take it all the same
  * - a carriage return stands inside the line: some readers end the line there
  * @param text JSON, without the end of its line
+ * @param framing `body`: its end does not lie in its text
  */
-export function ambiguityOf(text: string, value: JsonValue): string | null {
-  if (text.includes('\r')) return 'has a carriage return inside'
+export function ambiguityOf(text: string, value: JsonValue, framing: 'line' | 'body' = 'line'): string | null {
+  if (framing === 'line' && text.includes('\r')) return 'has a carriage return inside'
   if (hasDuplicate(text)) return 'names a member twice'
   for (const message of Array.isArray(value) ? value : [value]) {
     if (!isObject(message)) continue

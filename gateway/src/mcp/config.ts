@@ -22,17 +22,38 @@ export type McpConfig = RecorderSettings & {
   server: string | null
   /** Which calls are denied. Default: none. `allow`, `deny` and `rules`: src/mcp/policy.ts has them. */
   policy: McpPolicy
+  /** For `killick-gateway mcp-http`. Default: none; `mcp` has no use for it. */
+  http: McpHttp | null
   limits: McpLimits
+}
+
+/** Where the recorder stands between clients and a server over HTTP. */
+export type McpHttp = {
+  /** Host and port that clients connect to, e.g. `127.0.0.1:8790`, the default. TLS and who may connect are for what stands in front. */
+  listen: string
+  /** The server's MCP endpoint, e.g. `https://tools.example.com/mcp`. Clients ask the recorder for the same path. */
+  upstream: string
+  /**
+   * Names in the Host header by which clients call the recorder, with or without a port; loopback names are always taken. Default: only those,
+   * or, where `listen` is no loopback address, any.
+   */
+  hosts: readonly string[]
+  /** Origins of web pages whose scripts may ask, e.g. `https://chat.example.com`; pages of this machine always may. Default: none. */
+  origins: readonly string[]
 }
 
 /** Bounds on what the recorder keeps and how long it waits. */
 export type McpLimits = RecorderLimits & {
   /** Largest line in each direction, in bytes; a longer one ends the session. 1,024 to 256 MiB, default 16 MiB. */
   lineBytes: number
-  /** Requests without an answer, in each direction. Default 10,000. */
+  /** Requests without an answer, in each direction of a session. Default 10,000. */
   openRequests: number
   /** How long the server has to end when its input has ended, before SIGTERM, and again before SIGKILL, ms. Default 1,000. */
   graceMs: number
+  /** Sessions over HTTP at a time; of more, the one that was used least lately ends. Default 1,000. */
+  sessions: number
+  /** How long nothing is asked in a session over HTTP before it counts as ended, ms. Default 15 minutes. */
+  idleMs: number
 }
 
 /** The configuration that is read where none is named. */
@@ -54,11 +75,23 @@ export function checkMcpConfig(value: JsonValue, folder: string = process.cwd())
     ...recorderSettingsOf(root, folder, faults),
     server: root.optional('server'),
     policy: policyOf(root.object('policy'), faults),
+    http: root.has('http') ? httpOf(root.object('http')) : null,
     limits: limitsOf(root.object('limits')),
   }
   root.done()
   throwFaults(faults)
   return config
+}
+
+function httpOf(http: Members): McpHttp {
+  const made: McpHttp = {
+    listen: http.text('listen', /^(?:[^:\s/]+|\[[\da-fA-F:]+\]):\d{1,5}$/, 'must be host:port', '127.0.0.1:8790'),
+    upstream: http.text('upstream', /^https?:\/\/[^/@\s]+(?:\/[^\s#]*)?$/, 'must be an http(s) URL without a password'),
+    hosts: http.texts('hosts') ?? [],
+    origins: http.texts('origins') ?? [],
+  }
+  http.done()
+  return made
 }
 
 function policyOf(policy: Members, faults: string[]): McpPolicy {
@@ -96,6 +129,8 @@ function limitsOf(limits: Members): McpLimits {
     lineBytes: limits.integer('lineBytes', 16 << 20, 1024, 256 << 20),
     openRequests: limits.integer('openRequests', 10_000, 1, 1e6),
     graceMs: limits.integer('graceMs', 1_000, 1, MAX_MS),
+    sessions: limits.integer('sessions', 1_000, 1, 1e6),
+    idleMs: limits.integer('idleMs', 900_000, 1, MAX_MS),
   }
   limits.done()
   return made

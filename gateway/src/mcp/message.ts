@@ -20,8 +20,11 @@ export type ReadLine =
   | { readonly messages: readonly Message[]; readonly isBatch: boolean; readonly doubt: string | null }
   | { readonly fault: string; readonly isBlank: boolean }
 
-/** Reads a line. `doubt` says why another reader might read it otherwise. @param line with or without its line feed */
-export function readLine(line: Buffer): ReadLine {
+/** What tells a reader where a message ends. */
+export type Framing = 'line' | 'body'
+
+/** Reads a line, or a body. `doubt` says why another reader might read it otherwise. @param line with or without its line feed */
+export function readLine(line: Buffer, framing: Framing = 'line'): ReadLine {
   if (!isUtf8(line)) return { fault: 'is not UTF-8', isBlank: false }
   const text = line.toString('utf8').replace(/\r?\n$/, '')
   if (text.trim() === '') return { fault: 'is empty', isBlank: true }
@@ -35,7 +38,7 @@ export function readLine(line: Buffer): ReadLine {
   const messages = (isBatch ? (value as JsonValue[]) : [value]).map(messageOf)
   if (messages.length === 0 || messages.includes(null))
     return { fault: 'is JSON, but not a message of JSON-RPC', isBlank: false }
-  return { messages: messages as Message[], isBatch, doubt: ambiguityOf(text, value) }
+  return { messages: messages as Message[], isBatch, doubt: ambiguityOf(text, value, framing) }
 }
 
 function messageOf(value: JsonValue): Message | null {

@@ -12,6 +12,8 @@ export type OpenRequest = {
   readonly since: number
   /** The event of its intent; null if it has none, or could not be recorded. */
   readonly intent: Promise<Recorded | null>
+  /** The exchange that it came in, where answers come back in the same; undefined: they come by their ids alone. */
+  readonly exchange?: string | undefined
 }
 
 /** Requests whose cancellation was seen, and whose answer may still come. */
@@ -35,14 +37,15 @@ export class OpenTable {
     this.size += 1
   }
 
-  /** Removes the oldest request of this id. `isCancelled`: its cancellation was seen before. */
-  take(id: MessageId): { request: OpenRequest; isCancelled: boolean } | null {
+  /**
+   * Removes the oldest request of this id. `isCancelled`: its cancellation was seen before.
+   * @param exchange the one in which the answer came; undefined: it may be that of any
+   */
+  take(id: MessageId, exchange?: string): { request: OpenRequest; isCancelled: boolean } | null {
     const key = keyOf(id)
-    const [request, ...more] = this.#open.get(key) ?? []
+    const request = this.#open.get(key)?.find((each) => exchange === undefined || each.exchange === exchange)
     if (request !== undefined) {
-      if (more.length > 0) this.#open.set(key, more)
-      else this.#open.delete(key)
-      this.size -= 1
+      this.drop(request)
       return { request, isCancelled: false }
     }
     const cancelled = this.#cancelled.get(key)
@@ -51,7 +54,7 @@ export class OpenTable {
     return { request: cancelled, isCancelled: true }
   }
 
-  /** Removes a request that was not passed on. */
+  /** Removes a request, such as one that was not passed on. */
   drop(request: OpenRequest): void {
     const key = keyOf(request.id)
     const left = (this.#open.get(key) ?? []).filter((each) => each !== request)
@@ -67,6 +70,13 @@ export class OpenTable {
     this.#cancelled.set(keyOf(id), request)
     if (this.#cancelled.size > MAX_CANCELLED) this.#cancelled.delete(this.#cancelled.keys().next().value!)
     return request
+  }
+
+  /** Removes and returns those of an exchange. */
+  takeExchange(exchange: string): OpenRequest[] {
+    const found = [...this.#open.values()].flat().filter((each) => each.exchange === exchange)
+    for (const request of found) this.drop(request)
+    return found
   }
 
   /** Removes and returns all that are open. */

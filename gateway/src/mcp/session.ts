@@ -7,7 +7,7 @@ import { deniedAnswer, errorAnswer, printAnswers, REVISION } from './answers.ts'
 import type { McpConfig } from './config.ts'
 import type { McpCode } from './errors.ts'
 import { implementationOf, type McpEvents, type McpFacts } from './events.ts'
-import { type Direction, type Message, type MessageId, readLine } from './message.ts'
+import { type Direction, type Framing, type Message, type MessageId, readLine } from './message.ts'
 import { actionOf, askedWith, endOf, hasIntent, resultShown, subjectOf } from './methods.ts'
 import { type OpenRequest, OpenTable } from './open-table.ts'
 import { type Denial, denialOf } from './policy.ts'
@@ -24,8 +24,11 @@ export type Passage = {
 
 /** How a session ended. */
 export type SessionEnd = {
-  /** `client`: its input ended. `server`: it ended by itself. `signal`: the recorder was told to stop. `line`: a line was too long. */
-  readonly by: 'client' | 'server' | 'signal' | 'line'
+  /**
+   * `client`: its input ended. `server`: it ended by itself. `signal`: the recorder was told to stop. `line`: a line was too long. `idle`:
+   * nothing was asked for a while.
+   */
+  readonly by: 'client' | 'server' | 'signal' | 'line' | 'idle'
   readonly code: number | null
   readonly signal: string | null
 }
@@ -59,6 +62,7 @@ export class McpSession {
   }
   /** Whether what cannot be read may hold what must not pass. */
   readonly #isGuarded: boolean
+  readonly #framing: Framing
   #watch: ToolWatch | null = null
   #start: Promise<Recorded | null> = Promise.resolve(null)
 
@@ -68,7 +72,10 @@ export class McpSession {
     recording: SessionRecording<McpFacts>
     memory: ToolMemory
     say: (text: string) => void
+    /** Default: lines. */
+    framing?: Framing
   }) {
+    this.#framing = parts.framing ?? 'line'
     this.#config = parts.config
     this.#events = parts.events
     this.#recording = parts.recording
@@ -91,11 +98,12 @@ export class McpSession {
   /**
    * Takes a line. Everything that order matters for happens before this returns; the promise resolves when it is decided whether the
    * line is passed on. It never rejects.
+   * @param exchange where requests and their answers share one, as over HTTP, its name; an answer then belongs to no other
    */
-  take(line: Buffer, direction: Direction): Promise<Passage> {
+  take(line: Buffer, direction: Direction, exchange?: string): Promise<Passage> {
     this.#counts.lines[direction] += 1
     try {
-      return this.#take(line, direction)
+      return this.#take(line, direction, exchange)
     } catch (error) {
       // Such as values nested so deep that they cannot be compared.
       this.#say(`a line could not be looked into: ${(error as Error).message}`)
@@ -103,8 +111,8 @@ export class McpSession {
     }
   }
 
-  #take(line: Buffer, direction: Direction): Promise<Passage> {
-    const read = readLine(line)
+  #take(line: Buffer, direction: Direction, exchange: string | undefined): Promise<Passage> {
+    const read = readLine(line, this.#framing)
     if ('fault' in read)
       return read.isBlank ? Promise.resolve(PASSED) : this.#unreadable(line, direction, read.fault, [])
     const { messages, isBatch, doubt } = read
@@ -117,8 +125,8 @@ export class McpSession {
     const denials = asking.map((each) => this.#denial(each, direction))
     if (denials.some((each) => each !== null))
       return Promise.resolve(this.#deny(asking, denials, line, direction, isBatch))
-    for (const each of messages) if (each.kind === 'answer') this.#answered(each, line, direction)
-    return this.#ask(asking, line, direction, isBatch)
+    for (const each of messages) if (each.kind === 'answer') this.#answered(each, line, direction, exchange)
+    return this.#ask(asking, line, direction, isBatch, exchange)
   }
 
   /** Records a line that was longer than it may be, of which nobody has seen anything. @returns the answer to the client */
@@ -128,6 +136,27 @@ export class McpSession {
       limit: this.#config.limits.lineBytes,
     })
     return printAnswers([errorAnswer(null, 'mcp_line_too_long', '')], false)
+  }
+
+  /** Refuses a message of the client that what carries it contradicts. @returns the answer to the client */
+  contradicted(line: Buffer, why: string): Buffer {
+    this.#counts.lines['client-to-server'] += 1
+    this.#counts.refused += 1
+    this.#odd('message.invalid', 'client-to-server', line, { isPassed: false, code: 'mcp_header_mismatch', why })
+    const read = readLine(line, this.#framing)
+    const messages = 'fault' in read ? [] : read.messages
+    const ids = messages.flatMap((each) => (each.kind === 'request' ? [each.id] : []))
+    return printAnswers(
+      (ids.length > 0 ? ids : [null]).map((id) => errorAnswer(id, 'mcp_header_mismatch', why)),
+      ids.length > 1,
+    )
+  }
+
+  /** Records how requests ended whose exchange is over, without an answer to them in it. @param known `state`, and what there is to say */
+  exchangeEnded(exchange: string, known: JsonObject, outcome?: 'failure'): void {
+    for (const request of this.#open['client-to-server'].takeExchange(exchange))
+      if (hasIntent('request', request.method))
+        this.#endOf(request, 'client-to-server', undefined, { known, ...(outcome && { outcome }) })
   }
 
   /** Records what is open as unknown, and the end. Resolves when everything is durable, or lost and counted. */
@@ -185,7 +214,13 @@ export class McpSession {
   }
 
   /** Requests and notifications: their intents are recorded, and in strict mode waited for. */
-  async #ask(asking: readonly Asking[], line: Buffer, direction: Direction, isBatch: boolean): Promise<Passage> {
+  async #ask(
+    asking: readonly Asking[],
+    line: Buffer,
+    direction: Direction,
+    isBatch: boolean,
+    exchange: string | undefined,
+  ): Promise<Passage> {
     const requests: OpenRequest[] = []
     const intents: Promise<Recorded>[] = []
     const table = this.#open[direction]
@@ -203,7 +238,7 @@ export class McpSession {
       if (message.kind !== 'request') continue
       const { id, method, params } = message
       this.#counts.requests += 1
-      requests.push({ id, method, params: paramsKept(method, params), since: performance.now(), intent })
+      requests.push({ id, method, params: paramsKept(method, params), since: performance.now(), intent, exchange })
     }
     if (requests.length + table.size > this.#config.limits.openRequests)
       return this.#refuse(requests, [], direction, isBatch, 'mcp_too_many_open')
@@ -282,9 +317,11 @@ export class McpSession {
   }
 
   /** An answer is passed on at once: its request is recorded, and what happened is recorded now. */
-  #answered({ id, result, error }: Answer, line: Buffer, direction: Direction): void {
+  #answered({ id, result, error }: Answer, line: Buffer, direction: Direction, exchange: string | undefined): void {
     const asked = opposite(direction)
-    const found = id === null ? null : this.#open[asked].take(id)
+    // What a client answers comes in an exchange of its own.
+    const within = asked === 'client-to-server' ? exchange : undefined
+    const found = id === null ? null : this.#open[asked].take(id, within)
     if (found === null) {
       const facts = { requestId: id === null ? null : idShown(id), isError: error !== undefined }
       this.#odd('answer.unmatched', direction, line, facts, error === undefined ? undefined : errorShown(error))

@@ -1,0 +1,131 @@
+// One POST: its message is taken as a line of stdio is, and goes on as it came; what comes back is taken message by message.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { errorAnswer, printAnswers } from '../answers.ts'
+import type { McpCode } from '../errors.ts'
+import { type Message, readLine } from '../message.ts'
+import { contradictionOf } from './mirrored.ts'
+import type { HttpParts } from './parts.ts'
+import { passBack } from './pass-back.ts'
+import { type HttpSession, idIn } from './sessions.ts'
+import { answerOf, NotReached, passedHeaders } from './upstream.ts'
+
+/** Takes a POST from its head to the end of its answer. */
+export async function exchange(
+  req: IncomingMessage,
+  res: ServerResponse,
+  parts: HttpParts,
+  name: string,
+): Promise<void> {
+  const { sessions, config } = parts
+  const body = await readBody(req, config.limits.lineBytes)
+  if (body === null) return refuse(res, 413, 'mcp_line_too_long')
+  const read = readLine(body, 'body')
+  const messages = 'fault' in read ? [] : read.messages
+  let kept: HttpSession
+  try {
+    kept = await sessions.of(req, messages)
+  } catch (error) {
+    return refuse(res, 503, 'mcp_not_recorded', (error as Error).message, messages)
+  }
+  const { session } = kept
+  kept.busy += 1
+  try {
+    const why = contradictionOf(req.headers, messages)
+    if (why !== null) return answer(res, 400, session.contradicted(body, why))
+    const { isPassed, answer: own } = await session.take(body, 'client-to-server', name)
+    // A refused message is answered as one that cannot be read; a denied call, and one that was not recorded, as calls are.
+    if (!isPassed) return answer(res, 'fault' in read || read.doubt !== null ? 400 : 200, own)
+    const isBeginning =
+      idIn(req) === null && messages.some((each) => each.kind === 'request' && each.method === 'initialize')
+    await passOn(req, res, body, kept, { parts, name, isBeginning, messages })
+  } finally {
+    kept.busy -= 1
+    kept.since = performance.now()
+  }
+}
+
+type Passing = {
+  readonly parts: HttpParts
+  readonly name: string
+  /** Whether the server may give the session an id with its answer. */
+  readonly isBeginning: boolean
+  readonly messages: readonly Message[]
+}
+
+async function passOn(
+  req: IncomingMessage,
+  res: ServerResponse,
+  body: Buffer,
+  kept: HttpSession,
+  { parts, name, isBeginning, messages }: Passing,
+): Promise<void> {
+  const { session } = kept
+  const headers = { ...passedHeaders(req), host: parts.upstream.url.host, 'content-length': body.length }
+  const asked = parts.upstream.ask('POST', { ...headers, 'accept-encoding': 'identity' }, body)
+  // The stateless revision takes that for a cancellation; before it, the client may come back for the answer.
+  const left = () => asked.destroy(new ClientLeft())
+  res.once('close', left)
+  try {
+    const reply = await answerOf(asked)
+    const status = reply.statusCode ?? 0
+    if (isBeginning) parts.sessions.bind(req, kept, headerOf(reply, 'mcp-session-id'))
+    await passBack(reply, res, session, parts, { name, id: idIn(req) })
+    if (status >= 400) session.exchangeEnded(name, { state: 'answered', httpStatus: status }, 'failure')
+    else if (!kept.isKept) session.exchangeEnded(name, { state: 'unknown', why: 'no_answer' })
+    const id = idIn(req)
+    if (status === 404 && id !== null) await parts.sessions.drop(id, 'server')
+  } catch (error) {
+    if (error instanceof NotReached) {
+      session.exchangeEnded(name, { state: 'refused', code: 'mcp_upstream_unreachable' }, 'failure')
+      refuse(res, 502, 'mcp_upstream_unreachable', error.message, messages)
+    } else {
+      const isLeft = error instanceof ClientLeft
+      if (!kept.isKept || !isLeft)
+        session.exchangeEnded(name, isLeft ? { state: 'cancelled' } : { state: 'unknown', why: 'connection_lost' })
+      if (res.headersSent) res.destroy()
+      else refuse(res, 502, 'mcp_upstream_unreachable', 'It broke the connection off.', messages)
+    }
+  } finally {
+    res.off('close', left)
+  }
+}
+
+/** The client has closed its end before the answer was whole. */
+class ClientLeft extends Error {}
+
+const headerOf = ({ headers }: IncomingMessage, name: string): string | null => {
+  const value = headers[name]
+  return typeof value === 'string' ? value : null
+}
+
+/** The body; null if it is longer than it may be. */
+async function readBody(req: IncomingMessage, maxBytes: number): Promise<Buffer | null> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > maxBytes) return null
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, length)
+}
+
+/** Answers in the server's place. @param messages of the request, whose ids the answer has */
+export function refuse(
+  res: ServerResponse,
+  status: number,
+  code: McpCode,
+  why = '',
+  messages: readonly Message[] = [],
+): void {
+  if (status === 413) res.setHeader('connection', 'close')
+  const ids = messages.flatMap((each) => (each.kind === 'request' ? [each.id] : []))
+  const answers = (ids.length > 0 ? ids : [null]).map((id) => errorAnswer(id, code, why))
+  answer(res, status, printAnswers(answers, answers.length > 1))
+}
+
+function answer(res: ServerResponse, status: number, body: Buffer): void {
+  if (res.destroyed) return
+  if (body.length === 0) res.writeHead(status === 200 ? 202 : status).end()
+  else res.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length }).end(body)
+}

@@ -1,0 +1,13 @@
+// What the requests of one recorder over HTTP share.
+import type { McpConfig, McpHttp } from '../config.ts'
+import type { HttpSessions } from './sessions.ts'
+import type { McpUpstream } from './upstream.ts'
+
+export type HttpParts = {
+  readonly config: McpConfig
+  readonly http: McpHttp
+  readonly sessions: HttpSessions
+  readonly upstream: McpUpstream
+  /** Tells people something: a line on stderr. */
+  readonly say: (text: string) => void
+}

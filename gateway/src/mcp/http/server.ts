@@ -1,0 +1,121 @@
+// `killick-gateway mcp-http`: between clients and a server that is reached over HTTP (streamable HTTP).
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { GatewayStartError } from '../../errors.ts'
+import { openRecorder } from '../../sessions/recorder.ts'
+import type { McpConfig } from '../config.ts'
+import { MCP_FIELDS } from '../events.ts'
+import { exchange, refuse } from './exchange.ts'
+import { intruderOf } from './guard.ts'
+import type { HttpParts } from './parts.ts'
+import { passBack } from './pass-back.ts'
+import { HttpSessions, idIn } from './sessions.ts'
+import { answerOf, McpUpstream, NotReached, passedHeaders } from './upstream.ts'
+
+/** A recorder that listens. */
+export type McpHttpRecorder = {
+  /** Where clients find the server, e.g. `http://127.0.0.1:8790/mcp`. */
+  readonly url: string
+  /** Takes nothing new, gives what is under way `limits.graceMs`, ends every session, and closes; a second call waits for the same. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts a recorder between clients and the server of `http.upstream`.
+ * @throws GatewayStartError `gateway_start_failed` without `http`, or if the address is taken; KillickError as `openAuditLog`
+ */
+export async function recordHttp(config: McpConfig, say: (text: string) => void): Promise<McpHttpRecorder> {
+  const { http, limits } = config
+  if (http === null)
+    throw new GatewayStartError('gateway_start_failed', 'mcp-http needs the member "http" of its configuration.')
+  const recorder = await openRecorder('mcp', config, MCP_FIELDS, say)
+  const upstream = new McpUpstream(http.upstream)
+  const name = config.server ?? `${upstream.url.origin}${upstream.url.pathname}`
+  const sessions = new HttpSessions(config, name, recorder, say)
+  const parts: HttpParts = { config, http, sessions, upstream, say }
+  const underWay = new Set<Promise<void>>()
+  let count = 0
+  const server = createServer((req, res) => {
+    const taken = take(req, res, parts, `${++count}`).catch((error) => {
+      say(`a request could not be relayed: ${(error as Error).message}`)
+      res.destroy()
+    })
+    underWay.add(taken)
+    taken.then(() => underWay.delete(taken))
+  })
+  // A stream of server-sent events may be silent for as long as it likes.
+  server.requestTimeout = 0
+  const [, host, port] = /^\[?(.+?)\]?:(\d+)$/.exec(http.listen)!
+  const close = async () => {
+    upstream.close()
+    await sessions.close()
+    await recorder.close()
+  }
+  try {
+    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(Number(port), host, resolve))
+  } catch (error) {
+    await close()
+    throw new GatewayStartError('gateway_start_failed', `${http.listen}: ${(error as Error).message}`)
+  }
+  const address = server.address() as AddressInfo
+  let closing: Promise<void> | undefined
+  const shut = async () => {
+    server.close()
+    server.closeIdleConnections()
+    await Promise.race([Promise.allSettled(underWay), sleep(limits.graceMs, undefined, { ref: false })])
+    server.closeAllConnections()
+    await Promise.allSettled(underWay)
+    await close()
+  }
+  return {
+    url: `http://${http.listen.replace(/\d+$/, String(address.port))}${upstream.url.pathname}`,
+    close: () => (closing ??= shut()),
+  }
+}
+
+async function take(req: IncomingMessage, res: ServerResponse, parts: HttpParts, name: string): Promise<void> {
+  res.on('error', () => {})
+  const intruder = intruderOf(req, parts.http)
+  if (intruder !== null) return refuse(res, 403, 'mcp_origin_refused', intruder)
+  if (new URL(req.url!, 'http://recorder').pathname !== parts.upstream.url.pathname) {
+    res.writeHead(404).end()
+    return
+  }
+  if (req.method === 'POST') return exchange(req, res, parts, name)
+  if (req.method === 'GET' || req.method === 'DELETE' || req.method === 'OPTIONS') return passWithout(req, res, parts)
+  res.writeHead(405, { allow: 'POST, GET, DELETE, OPTIONS' }).end()
+}
+
+/** Requests that carry no message: GET opens a stream for what the server says by itself, DELETE ends the server's session. */
+async function passWithout(req: IncomingMessage, res: ServerResponse, parts: HttpParts): Promise<void> {
+  const id = idIn(req)
+  const headers = { ...passedHeaders(req), host: parts.upstream.url.host, 'accept-encoding': 'identity' }
+  const asked = parts.upstream.ask(req.method!, headers, null)
+  const left = () => asked.destroy()
+  res.once('close', left)
+  try {
+    const reply = await answerOf(asked)
+    const isStream = reply.headers['content-type']?.startsWith('text/event-stream') === true
+    if (req.method !== 'GET' || !isStream) {
+      res.writeHead(reply.statusCode!, passedHeaders(reply))
+      for await (const chunk of reply) res.write(chunk)
+      res.end()
+      if (req.method === 'DELETE' && id !== null && reply.statusCode! < 300) await parts.sessions.drop(id, 'client')
+      return
+    }
+    const kept = await parts.sessions.of(req, [])
+    kept.busy += 1
+    try {
+      await passBack(reply, res, kept.session, parts, { name: undefined, id })
+    } finally {
+      kept.busy -= 1
+      kept.since = performance.now()
+    }
+  } catch (error) {
+    if (res.headersSent) res.destroy()
+    else refuse(res, 502, 'mcp_upstream_unreachable', error instanceof NotReached ? error.message : '')
+  } finally {
+    res.off('close', left)
+  }
+}

@@ -1,0 +1,167 @@
+// Which session a request over HTTP belongs to: the one that its header names, or, since the stateless revision knows none, everything that
+// one client asks until it has been silent for a while.
+import { createHash, randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import type { SessionRecorder } from '../../sessions/recorder.ts'
+import { SessionRecording } from '../../sessions/recording.ts'
+import type { McpConfig } from '../config.ts'
+import { McpEvents, type McpFacts } from '../events.ts'
+import type { Message } from '../message.ts'
+import { McpSession, type SessionEnd } from '../session.ts'
+import { ToolMemory } from '../tool-memory.ts'
+
+/** A session over HTTP. */
+export type HttpSession = {
+  readonly session: McpSession
+  /** Whether the server keeps it, under an id in a header. Else each answer comes with its request, and never later. */
+  isKept: boolean
+  /** Exchanges under way. */
+  busy: number
+  /** When the last one ended, ms of `performance.now()`. */
+  since: number
+}
+
+/** All sessions of a recorder. Has a life: ends those that are silent. */
+export class HttpSessions {
+  readonly #config: McpConfig
+  readonly #name: string
+  readonly #recorder: SessionRecorder
+  readonly #memory: ToolMemory
+  readonly #say: (text: string) => void
+  /** By key; a session that is beginning has none yet. */
+  readonly #known = new Map<string, Promise<HttpSession>>()
+  readonly #ending = new Set<Promise<unknown>>()
+  readonly #timer: NodeJS.Timeout
+
+  constructor(config: McpConfig, name: string, recorder: SessionRecorder, say: (text: string) => void) {
+    this.#config = config
+    this.#name = name
+    this.#recorder = recorder
+    this.#memory = new ToolMemory(config.state, name)
+    this.#say = say
+    this.#timer = setInterval(
+      () => this.#endSilent(),
+      Math.max(100, Math.min(10_000, config.limits.idleMs / 2)),
+    ).unref()
+  }
+
+  /** The session that a request belongs to; it begins one if there is none. @throws in strict mode, if that cannot be recorded */
+  of(req: IncomingMessage, messages: readonly Message[]): Promise<HttpSession> {
+    const id = idIn(req)
+    // What begins a session has no id yet. It gets a session of its own; `bind` gives it a name.
+    if (id === null && messages.some((each) => each.kind === 'request' && each.method === 'initialize'))
+      return this.#begin(req, { isKept: false, isResumed: false })
+    const key = id === null ? clientKey(req, messages) : idKey(id)
+    const known = this.#known.get(key)
+    if (known !== undefined) {
+      // To the end of the line of those that are used.
+      this.#known.delete(key)
+      this.#known.set(key, known)
+      return known
+    }
+    const begun = this.#begin(req, { isKept: id !== null, isResumed: id !== null })
+    this.#bind(key, begun)
+    begun.catch(() => this.#known.delete(key))
+    return begun
+  }
+
+  /** The server has given an id to the session that a request began, or none: then it goes on as that of its client. */
+  bind(req: IncomingMessage, begun: HttpSession, id: string | null): void {
+    begun.isKept = id !== null
+    const key = id === null ? clientKey(req, []) : idKey(id)
+    const before = this.#known.get(key)
+    this.#bind(key, Promise.resolve(begun))
+    before?.then((other) => other !== begun && this.#end(other, 'client')).catch(() => {})
+  }
+
+  /** Ends the session of an id, which the client or the server has ended. */
+  async drop(id: string, by: SessionEnd['by']): Promise<void> {
+    const known = this.#known.get(idKey(id))
+    this.#known.delete(idKey(id))
+    const session = await known?.catch(() => undefined)
+    if (session !== undefined) await this.#end(session, by)
+  }
+
+  /** Ends all, and resolves when everything is durable, or lost and counted. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    const left = [...this.#known.values()]
+    this.#known.clear()
+    for (const session of await Promise.allSettled(left))
+      if (session.status === 'fulfilled') this.#end(session.value, 'signal')
+    await Promise.allSettled(this.#ending)
+  }
+
+  async #begin(
+    req: IncomingMessage,
+    { isKept, isResumed }: { isKept: boolean; isResumed: boolean },
+  ): Promise<HttpSession> {
+    const id = randomUUID()
+    const events = new McpEvents(id, this.#name, this.#config)
+    const { sink, open } = this.#recorder
+    const recording = new SessionRecording<McpFacts>({
+      ...{ kind: 'mcp', sink, open, say: this.#say, session: id },
+      make: (facts) => events.make(facts),
+    })
+    const session = new McpSession({
+      ...{ config: this.#config, events, recording, memory: this.#memory, say: this.#say, framing: 'body' },
+    })
+    const told: JsonObject = {
+      ...{ url: this.#name, transport: 'http', address: req.socket.remoteAddress ?? null },
+      ...(isResumed && { isResumed }),
+    }
+    await session.begin(told)
+    return { session, isKept, busy: 0, since: performance.now() }
+  }
+
+  #bind(key: string, session: Promise<HttpSession>): void {
+    this.#known.delete(key)
+    this.#known.set(key, session)
+    if (this.#known.size <= this.#config.limits.sessions) return
+    // The one that has been used least lately.
+    const [oldest] = this.#known
+    this.#known.delete(oldest![0])
+    oldest![1].then((each) => this.#end(each, 'idle')).catch(() => {})
+  }
+
+  #endSilent(): void {
+    const before = performance.now() - this.#config.limits.idleMs
+    for (const [key, promise] of this.#known)
+      promise.then(
+        (each) => {
+          if (each.busy > 0 || each.since > before || !this.#known.delete(key)) return
+          this.#end(each, 'idle')
+        },
+        () => {},
+      )
+  }
+
+  #end({ session }: HttpSession, by: SessionEnd['by']): Promise<unknown> {
+    const ended = session.end({ by, code: null, signal: null })
+    this.#ending.add(ended)
+    return ended.finally(() => this.#ending.delete(ended))
+  }
+}
+
+/** The id of the server's session that a request names. */
+export function idIn({ headers }: IncomingMessage): string | null {
+  const id = headers['mcp-session-id']
+  return typeof id === 'string' ? id : null
+}
+
+const idKey = (id: string): string => `id ${id}`
+
+/** One client, as far as that can be told: where it connects from, what it calls itself, and with whose token. Never recorded. */
+function clientKey({ socket, headers }: IncomingMessage, messages: readonly Message[]): string {
+  const [first] = messages
+  const params = first === undefined || first.kind === 'answer' ? {} : first.params
+  const client = member(params._meta, 'io.modelcontextprotocol/clientInfo')
+  const parts = [socket.remoteAddress, member(client, 'name'), member(client, 'version'), headers.authorization]
+  return `client ${createHash('sha256')
+    .update(JSON.stringify(parts.map((each) => each ?? null)))
+    .digest('base64url')}`
+}
+
+const member = (value: JsonValue | undefined, name: string): JsonValue | undefined =>
+  isObject(value) ? value[name] : undefined

@@ -1,0 +1,72 @@
+// The server behind the recorder: what it is asked, and with which headers.
+import { Agent, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http'
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
+
+/** RFC 9110, 7.6.1: these are for the next hop only. */
+const HOP_BY_HOP = new Set([
+  ...['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'te', 'trailer', 'upgrade'],
+  ...['proxy-authenticate', 'proxy-authorization'],
+])
+
+/** A server on the way to nobody else. Has a life: connections are kept until it is closed. */
+export class McpUpstream {
+  readonly url: URL
+  readonly #agent: Agent | TlsAgent
+
+  constructor(url: string) {
+    this.url = new URL(url)
+    const options = { keepAlive: true, maxSockets: Number.POSITIVE_INFINITY }
+    this.#agent = this.url.protocol === 'https:' ? new TlsAgent(options) : new Agent(options)
+  }
+
+  /**
+   * Begins a request. `sent` resolves once something of it may have reached the server.
+   * @param headers as they go on
+   */
+  ask(method: string, headers: OutgoingHttpHeaders, body: Buffer | null): ClientRequest {
+    const ask = this.url.protocol === 'https:' ? tlsRequest : request
+    const asked = ask(this.url, { method, agent: this.#agent, headers })
+    asked.end(body ?? undefined)
+    return asked
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+}
+
+/** The answer's head. @throws NotReached if the server has not seen the request; else what broke the connection */
+export function answerOf(asked: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    let isConnected = false
+    asked.once('socket', (socket) => {
+      isConnected = !socket.connecting
+      socket.once('secureConnect', () => {
+        isConnected = true
+      })
+      socket.once('connect', () => {
+        isConnected = true
+      })
+    })
+    asked.once('response', resolve)
+    asked.once('error', (error) => reject(isConnected ? error : new NotReached(error.message)))
+  })
+}
+
+/** No connection to the server came about. */
+export class NotReached extends Error {}
+
+/** Headers that go on, in either direction. */
+export function passedHeaders(message: IncomingMessage): OutgoingHttpHeaders {
+  const { rawHeaders, headers } = message
+  const named = (headers.connection ?? '').split(',').map((each) => each.trim().toLowerCase())
+  const passed: Record<string, string | string[]> = {}
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!.toLowerCase()
+    if (HOP_BY_HOP.has(name) || named.includes(name)) continue
+    const value = rawHeaders[i + 1]!
+    const before = passed[name]
+    passed[name] = before === undefined ? value : [...[before].flat(), value]
+  }
+  return passed
+}

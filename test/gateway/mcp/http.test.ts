@@ -1,0 +1,316 @@
+// The recorder between clients and servers that are reached over HTTP: the official ones, and a server that a test tells what to do.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
+import { pathToFileURL } from 'node:url'
+import { checkMcpConfig, type McpHttpRecorder, recordHttp } from '@killick/gateway'
+import type { JsonObject } from '@killick/sdk/core'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { freePort } from '../../support/redis.ts'
+import { installMcpTools } from './install.ts'
+import { actions, find, type Told, told, type World, world } from './support.ts'
+
+const REVISION = '2026-07-28'
+const META = {
+  'io.modelcontextprotocol/protocolVersion': REVISION,
+  'io.modelcontextprotocol/clientInfo': { name: 'stateless', version: '3' },
+}
+
+/** A recorder in this process, in front of a server. */
+async function record(it: World, upstream: string, settings: JsonObject = {}): Promise<McpHttpRecorder> {
+  const http = { listen: '127.0.0.1:0', upstream, ...(settings.http as JsonObject) }
+  const recorder = await recordHttp(checkMcpConfig({ ...it.settings, ...settings, http }, it.folder), () => {})
+  onTestFinished(() => recorder.close())
+  return recorder
+}
+
+type Seen = { method: string; headers: IncomingMessage['headers']; body: string }
+
+/** A server whose answers are those of `answer`. */
+async function serve(
+  answer: (seen: Seen, res: ServerResponse) => void,
+): Promise<{ url: string; seen: Seen[]; server: Server }> {
+  const seen: Seen[] = []
+  const server = createServer(async (req, res) => {
+    const each = { method: req.method!, headers: req.headers, body: await text(req) }
+    seen.push(each)
+    answer(each, res)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close(() => {}).closeAllConnections())
+  return { url: `http://127.0.0.1:${(server.address() as { port: number }).port}/mcp`, seen, server }
+}
+
+const calling = (name: string, args: object = {}, id: number | string = 1) => ({
+  ...{ jsonrpc: '2.0', id, method: 'tools/call' },
+  params: { name, arguments: args, _meta: META },
+})
+const mirrored = (name: string) => ({ 'mcp-protocol-version': REVISION, 'mcp-method': 'tools/call', 'mcp-name': name })
+const json = (res: ServerResponse, body: object, status = 200) =>
+  res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+const answered = (id: Told, words: string) => ({
+  jsonrpc: '2.0',
+  id,
+  result: { content: [{ type: 'text', text: words }], resultType: 'complete' },
+})
+
+async function post(url: string, message: object | string, headers: Record<string, string> = {}, signal?: AbortSignal) {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...headers },
+    body: typeof message === 'string' ? message : JSON.stringify(message),
+    ...(signal && { signal }),
+  })
+  const body = await response.text()
+  return {
+    status: response.status,
+    body,
+    json: response.headers.get('content-type')?.includes('json') ? JSON.parse(body) : null,
+  }
+}
+
+test('the official client and server-everything: the same through the recorder as without it', async ({ skip }) => {
+  const tools = installMcpTools()
+  if (tools === null) return skip('@modelcontextprotocol cannot be had here')
+  const load = (path: string) => import(pathToFileURL(join(tools, 'sdk/dist/esm', path)).href)
+  const sdk: Told = {
+    ...(await load('client/index.js')),
+    ...(await load('client/streamableHttp.js')),
+    ...(await load('types.js')),
+  }
+  const port = await freePort()
+  const server = spawn(process.execPath, [join(tools, 'server-everything/dist/index.js'), 'streamableHttp'], {
+    env: { PATH: process.env.PATH!, PORT: String(port) },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  onTestFinished(() => void server.kill())
+  for await (const line of createInterface({ input: server.stderr })) if (line.includes(`port ${port}`)) break
+  const drive = async (url: string) => {
+    const asked: Told[] = []
+    const progress: number[] = []
+    const client = new sdk.Client(
+      { name: 'official', version: '1.0.0' },
+      { capabilities: { sampling: {}, elicitation: {} } },
+    )
+    client.setRequestHandler(sdk.CreateMessageRequestSchema, async ({ params }: Told) => {
+      asked.push(params.messages)
+      return { model: 'none', role: 'assistant', content: { type: 'text', text: 'Four.' } }
+    })
+    const transport = new sdk.StreamableHTTPClientTransport(new URL(url))
+    await client.connect(transport)
+    const call = (name: string, args: object = {}, more: object = {}) =>
+      client.callTool({ name, arguments: args }, undefined, more)
+    const saw = [
+      await client.listTools(),
+      await call('echo', { message: 'hello' }),
+      await call('get-sum', { a: 'two' }),
+      await call('get-tiny-image'),
+      await call('trigger-sampling-request', { prompt: 'Two and two?', maxTokens: 9 }),
+      await call(
+        'trigger-long-running-operation',
+        { duration: 0.05, steps: 5 },
+        { onprogress: (each: Told) => void progress.push(each.progress) },
+      ),
+      progress.slice(0, 4),
+      await client.getPrompt({ name: 'args-prompt', arguments: { city: 'Chicago' } }),
+      await client.readResource({ uri: 'nowhere://at/all' }).catch(({ code, message }: Told) => ({ code, message })),
+    ]
+    const about = [client.getServerVersion(), client.getServerCapabilities(), client.getInstructions()]
+    await transport.terminateSession()
+    await client.close()
+    return { saw, asked, about }
+  }
+  const it = await world()
+  const upstream = `http://127.0.0.1:${port}/mcp`
+  const recorder = await record(it, upstream)
+  const [without, through] = await Promise.all([drive(upstream), drive(recorder.url)])
+  expect(through).toEqual(without)
+  expect(through.asked).toHaveLength(1)
+  await recorder.close()
+  const events = await it.events()
+  expect(actions(events)).toEqual(
+    expect.arrayContaining([
+      ...['mcp.session.start', 'mcp.initialize', 'mcp.tools.list', 'mcp.sampling.createMessage.result'],
+      ...['mcp.prompts.get.result', 'mcp.resources.read.result', 'mcp.session.end'],
+    ]),
+  )
+  const calls = find(events, 'mcp.tools.call').map(({ mcp }) => mcp.requestId)
+  expect(calls).toHaveLength(5)
+  expect(
+    find(events, 'mcp.tools.call.result')
+      .map(({ mcp }) => mcp.requestId)
+      .sort(),
+  ).toEqual(calls.sort())
+  expect(new Set(events.map(({ fields }) => (fields.context as Told).session)).size).toBe(1)
+  expect(told(events.at(-1)!)).toMatchObject({ action: 'mcp.session.end', mcp: { by: 'client', unrecorded: 0 } })
+})
+
+test('the stateless revision: each answer with its own request, whatever their ids', async () => {
+  const { url, seen } = await serve(({ body }, res) => {
+    const { id, params } = JSON.parse(body)
+    if (params.name === 'stream') {
+      res.writeHead(200, { 'content-type': 'text/event-stream' })
+      res.write(': keep alive\n\n')
+      res.write(
+        `event: message\r\ndata: ${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/progress', params: {} })}\r\n\r\n`,
+      )
+      res.end(`data: ${JSON.stringify(answered(id, 'streamed'))}\n\n`)
+    } else if (params.name === 'error')
+      json(res, { jsonrpc: '2.0', id, error: { code: -32601, message: 'no such tool' } }, 404)
+    else json(res, answered(id, params.arguments.say))
+  })
+  const it = await world({ policy: { deny: ['rm_*'] } })
+  const recorder = await record(it, url)
+  const say = (word: string) => post(recorder.url, calling('say', { say: word }, 7), mirrored('say'))
+  // Two at once with one id.
+  const [one, two] = await Promise.all([say('one'), say('two')])
+  expect([one.json.result.content[0].text, two.json.result.content[0].text]).toEqual(['one', 'two'])
+  const streamed = await post(recorder.url, calling('stream'), mirrored('stream'))
+  expect(streamed.body).toMatch(/^: keep alive\n\nevent: message\r\ndata: .*\r\n\r\ndata: .*streamed.*\n\n$/)
+  expect(await post(recorder.url, calling('error'), mirrored('error'))).toMatchObject({
+    status: 404,
+    json: { error: { code: -32601 } },
+  })
+  const denied = await post(recorder.url, calling('rm_all'), mirrored('rm_all'))
+  expect(denied).toMatchObject({ status: 200, json: { result: { isError: true, resultType: 'complete' } } })
+  // White space between tokens is no end of a line here.
+  const pretty = JSON.stringify(calling('say', { say: 'pretty' }), null, 2).replaceAll('\n', '\r\n')
+  expect((await post(recorder.url, pretty)).json.result.content[0].text).toBe('pretty')
+  expect(seen.map(({ body }) => JSON.parse(body).params.name)).toEqual(['say', 'say', 'stream', 'error', 'say'])
+  expect(seen.at(-1)!.body).toBe(pretty)
+  expect(seen[0]!.headers).toMatchObject({ 'mcp-method': 'tools/call', 'mcp-name': 'say', host: new URL(url).host })
+  await recorder.close()
+
+  const events = await it.events()
+  const intents = new Map(events.map((event) => [event.id, told(event)]))
+  const results = find(events, 'mcp.tools.call.result')
+  expect(results.map(({ outcome }) => outcome)).toEqual(['success', 'success', 'success', 'failure', 'success'])
+  for (const { result, mcp } of results.slice(0, 2))
+    expect(intents.get(mcp.intent)!.args.say).toBe(result.content[0].text)
+  expect(find(events, 'mcp.tools.call').at(-2)).toMatchObject({ outcome: 'denied' })
+  const starts = find(events, 'mcp.session.start')
+  expect(starts).toHaveLength(1)
+  expect(starts[0]).toMatchObject({ metadata: { url, transport: 'http', address: '127.0.0.1' } })
+  expect(told(events.at(-1)!)).toMatchObject({
+    action: 'mcp.session.end',
+    actor: { id: 'stateless' },
+    mcp: { by: 'signal' },
+  })
+})
+
+test('headers that contradict the body, and requests of strangers, go no further', async () => {
+  const { url, seen } = await serve(({ body }, res) => json(res, answered(JSON.parse(body).id, 'seen')))
+  const it = await world()
+  const recorder = await record(it, url)
+  const name = 'größe'
+  const encoded = `=?base64?${Buffer.from(name).toString('base64')}?=`
+  for (const headers of [
+    { ...mirrored('other') },
+    { ...mirrored('tool'), 'mcp-method': 'tools/list' },
+    { ...mirrored('tool'), 'mcp-protocol-version': '2025-11-25' },
+    { ...mirrored('tool'), 'mcp-name': encoded },
+    { ...mirrored('tool'), 'mcp-name': '=?base64?dG9vbA?=' },
+  ])
+    expect(await post(recorder.url, calling('tool'), headers)).toMatchObject({
+      status: 400,
+      json: { id: 1, error: { code: -32020, data: { code: 'mcp_header_mismatch' } } },
+    })
+  expect(await post(recorder.url, '{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}')).toMatchObject({
+    status: 400,
+    json: { error: { code: -32700 } },
+  })
+  expect(await post(recorder.url, calling('tool'), { origin: 'https://evil.example' })).toMatchObject({
+    status: 403,
+    json: { error: { data: { code: 'mcp_origin_refused' } } },
+  })
+  expect(await rebound(recorder.url)).toBe(403)
+  expect(seen).toEqual([])
+  expect(await post(recorder.url, calling(name), { ...mirrored(''), 'mcp-name': encoded })).toMatchObject({
+    status: 200,
+  })
+  expect(await post(recorder.url, calling('tool'), { origin: 'http://localhost:3000' })).toMatchObject({ status: 200 })
+  await recorder.close()
+  const invalid = find(await it.events(), 'mcp.message.invalid')
+  expect(invalid.map(({ mcp }) => mcp.code ?? mcp.why)).toEqual([
+    ...Array(5).fill('mcp_header_mismatch'),
+    expect.stringMatching(/twice/),
+  ])
+})
+
+/** What a page gets whose name was made to point to this machine. */
+const rebound = (url: string): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const asked = request(url, { method: 'POST', headers: { host: 'evil.example:80' } }, (reply) => {
+      reply.resume()
+      resolve(reply.statusCode!)
+    })
+    asked.on('error', reject).end('{}')
+  })
+
+test('a client that leaves, a server that breaks off, and one that is not there', async () => {
+  const { url, server } = await serve(({ body }, res) => {
+    if (JSON.parse(body).params.name === 'break') res.destroy()
+    else if (JSON.parse(body).params.name === 'silent') json(res, {}, 202)
+  })
+  const it = await world()
+  const recorder = await record(it, url)
+  const leave = new AbortController()
+  const left = post(recorder.url, calling('wait'), {}, leave.signal).catch(() => 'left')
+  await vi.waitUntil(async () =>
+    new Promise<number>((resolve) => server.getConnections((_, n) => resolve(n))).then((n) => n > 0),
+  )
+  leave.abort()
+  expect(await left).toBe('left')
+  expect(await post(recorder.url, calling('break'))).toMatchObject({ status: 502, json: { error: { code: -31004 } } })
+  await new Promise((resolve) => server.close(resolve).closeAllConnections())
+  expect(await post(recorder.url, calling('none'))).toMatchObject({ status: 502 })
+  await recorder.close()
+  const results = find(await it.events(), 'mcp.tools.call.result').map(({ targets, outcome, mcp }) => [
+    targets[0].id,
+    outcome,
+    mcp.state,
+  ])
+  expect(results.sort()).toEqual([
+    ['break', undefined, 'unknown'],
+    ['none', 'failure', 'refused'],
+    ['wait', undefined, 'cancelled'],
+  ])
+})
+
+test('strict: what cannot be recorded is not passed on', async () => {
+  const { url, seen } = await serve(({ body }, res) => json(res, answered(JSON.parse(body).id, 'seen')))
+  const it = await world({ limits: { spoolBytes: 1 << 20, spoolWaitMs: 1, discloseBytes: 96 << 10 } })
+  const recorder = await record(it, url)
+  expect(await post(recorder.url, calling('first'))).toMatchObject({ status: 200 })
+  const fill = async () => (await post(recorder.url, calling('fill', { text: 'x'.repeat(90_000) }))).json
+  await vi.waitUntil(async () => (await fill()).error?.data.code === 'mcp_not_recorded')
+  const before = seen.length
+  expect(await fill()).toMatchObject({ id: 1, error: { code: -31001, data: { reason: 'spool_full' } } })
+  expect(seen).toHaveLength(before)
+  await recorder.close()
+})
+
+test('a session that is silent ends by itself, and what comes later is another', async () => {
+  const { url } = await serve(({ body }, res) => json(res, answered(JSON.parse(body).id, 'seen')))
+  const it = await world({ limits: { idleMs: 100 } })
+  const recorder = await record(it, url)
+  const spool = join(it.folder, 'spool')
+  const recorded = () => {
+    const files = readdirSync(spool, { withFileTypes: true }).filter((each) => each.isFile())
+    const bytes = files.map(({ name }) => readFileSync(join(spool, name), 'latin1')).join('')
+    return bytes.match(/[\w-]+\.[\w-]+\.[\w-]{86}~/g)?.length ?? 0
+  }
+  // Its start, the call and what came of it, its end.
+  for (const expected of [4, 8]) {
+    await post(recorder.url, calling('one'))
+    await vi.waitUntil(() => recorded() === expected, { timeout: 10_000 })
+  }
+  await recorder.close()
+  const events = await it.events()
+  expect(find(events, 'mcp.session.end').map(({ mcp }) => mcp.by)).toEqual(['idle', 'idle'])
+  expect(new Set(events.map(({ fields }) => (fields.context as Told).session)).size).toBe(2)
+})

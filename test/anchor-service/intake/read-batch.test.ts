@@ -1,5 +1,6 @@
 // Intake reads events several times as fast as core, byte by byte. It must never accept what core refuses, nor read anything
 // differently. And it must accept what recorders print, or it would gain nothing.
+
 import {
   type AnyEventInput,
   type BatchHeader,
@@ -50,9 +51,10 @@ describe('base64url', () => {
     const end = decoded.decode(Buffer.from(`${text}\n`, 'latin1'), 0)
     return end === text.length ? decoded.bytes.subarray(0, decoded.length) : null
   }
-  const agree = (text: string) => {
-    const expected = fromBase64url(text)
-    expect(decode(text)).toEqual(expected && Buffer.from(expected))
+  // A property that answers costs a tenth of one that expects, and there are many runs.
+  const agree = (text: string): boolean => {
+    const [expected, found] = [fromBase64url(text), decode(text)]
+    return expected === null ? found === null : found?.equals(expected) === true
   }
 
   test('is decoded as core decodes it, and everything else is refused', () => {
@@ -75,7 +77,7 @@ describe('base64url', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 9 }), (bytes) => {
         decode(toBase64url(bytes))
-        expect(decoded.isAscii).toBe(bytes.every((byte) => byte < 0x80))
+        return decoded.isAscii === bytes.every((byte) => byte < 0x80)
       }),
       runs(500, 5_000),
     )
@@ -98,7 +100,7 @@ describe('JSON', () => {
       fc.property(fc.jsonValue({ maxDepth: 4 }), (value) => {
         const text = JSON.stringify(value)
         const isLeft = /\\|__proto__|"_sd"|"\.\.\."|[\d.]e[+-]|\d{16}/.test(text)
-        expect(takes(text) || isLeft, text).toBe(true)
+        return takes(text) || isLeft
       }),
       runs(500, 20_000),
     )

@@ -5,6 +5,7 @@
 //   node scripts/vectors.ts --check    fail where a committed file differs
 import { readFileSync, writeFileSync } from 'node:fs'
 import { batches } from './lib/vectors/batches.ts'
+import { bundles } from './lib/vectors/bundles.ts'
 import { catalogues } from './lib/vectors/catalogues.ts'
 import { events, jws } from './lib/vectors/events.ts'
 import { json } from './lib/vectors/json.ts'
@@ -28,6 +29,7 @@ const AREAS = {
     proofs,
     successions,
     catalogues,
+    bundles,
   },
   'search-keys': searchKeys,
 }

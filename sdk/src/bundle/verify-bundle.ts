@@ -222,7 +222,7 @@ class Verification {
 
   #fits({ entries, events, files }: BundleTrailer, walk: BundleWalk): boolean {
     const isSame = ([name, hash]: [string, string]) => files[name] === hash
-    const isCounted = entries === walk.entries && events === walk.events + walk.registrations
+    const isCounted = entries === walk.lines.entry && events === walk.lines.event
     return isCounted && Object.keys(files).length === this.#digests.size && [...this.#digests].every(isSame)
   }
 

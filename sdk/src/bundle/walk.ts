@@ -53,6 +53,8 @@ export class BundleWalk {
   events = 0
   registrations = 0
   signatures = 0
+  /** Lines of either kind, whatever they hold. */
+  readonly lines = { entry: 0, event: 0 }
   readonly roots = new Map<number, Hash>()
   readonly #parts: WalkParts
   readonly #tree: GrowingTree
@@ -80,6 +82,7 @@ export class BundleWalk {
   async take(text: string): Promise<void> {
     this.#line += 1
     const line = parseLine(text)
+    if (line?.kind === 'entry' || line?.kind === 'event') this.lines[line.kind] += 1
     if (line === null) this.#fault('malformed')
     else if (line.kind === 'tree') {
       await this.#close()

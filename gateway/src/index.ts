@@ -13,6 +13,9 @@ export {
   readChangesConfig,
   type SetupOptions,
   setupChanges,
+  type VerifyOptions,
+  type VerifyResult,
+  verifyChanges,
 } from './changes/index.ts'
 export { type Collector, startCollector } from './collector.ts'
 export {

@@ -8,7 +8,7 @@ import { GatewayStartError } from './errors.ts'
 const HELP = `killick-gateway collect --config <file> | key | check --config <file> | map --config <file> <mapping> <input>
                 | mcp [--config <file>] [--server <name>] -- <command> [<argument> …]
                 | mcp-http [--config <file>] [--server <name>]
-                | changes [run | setup] [--config <file>] … | http --config <file>
+                | changes [run | setup | verify] [--config <file>] … | http --config <file>
                 | postgres --config <file>
 
 collect  records events on behalf of programs that hold no key: they send JSON over HTTP, and an answer of 2xx means that
@@ -21,7 +21,7 @@ mcp      starts a server of the Model Context Protocol and records what a client
          sees it; the configuration is killick-mcp.json where none is named
 mcp-http the same for a server that is reached over HTTP: listens for clients, and relays to the server that "http" of the configuration names
 changes  records every committed change of the rows of a PostgreSQL database, through logical replication; setup makes publication and
-         slot; the configuration is killick-changes.json where none is named
+         slot, verify compares the ledger with the log of the database; the configuration is killick-changes.json where none is named
 http     a reverse proxy: records the requests that clients make of a server, before the server sees them
 postgres stands between clients and a PostgreSQL server, and records each statement before the server sees it
 
@@ -55,7 +55,7 @@ async function main(args: readonly string[]): Promise<void> {
     const stop = new AbortController()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort())
     const say = (text: string) => void process.stderr.write(`killick-gateway: ${printable(text)}\n`)
-    await runChanges(args.slice(1), { print, say, stop: stop.signal })
+    process.exitCode = await runChanges(args.slice(1), { print, say, stop: stop.signal })
   } else if (command === 'http' && hasFile) {
     const { readHttpConfig, startHttpProxy } = await import('./proxy/index.ts')
     const config = readHttpConfig(file)

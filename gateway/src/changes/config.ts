@@ -48,6 +48,11 @@ export type ChangesConfig = {
   identity: 'keep' | 'full'
   /** Whether `setup` makes a slot that physical standbys keep too, which PostgreSQL can from 17 on. Default true; older ones have none. */
   failover: boolean
+  /**
+   * Whether `setup` makes a second slot, `<slot>_verify`, which `verify` reads what the database has from. It holds the log back from one
+   * `verify --advance` to the next. Default false.
+   */
+  verifySlot: boolean
   /** Columns that never leave the database's stream, as `schema.table.column`; `*` stands for any name, e.g. `*.*.ssn`. Default none. */
   exclude: string[]
   /** `row`: an event for each row. `transaction`: one for the rows of a transaction, as far as they fit. Default `row`. */
@@ -78,7 +83,11 @@ export type ChangesLimits = {
 /** The configuration that is read where none is named. */
 export const DEFAULT_CHANGES_CONFIG = 'killick-changes.json'
 
-const SLOT = /^[a-z0-9_]{1,63}$/
+/** The slot that `verify` reads, which nothing else does: a slot cannot go back. */
+export const verifySlotOf = ({ slot }: Pick<ChangesConfig, 'slot'>): string => `${slot}_verify`
+
+// Room is left for the name of the slot for checks.
+const SLOT = /^[a-z0-9_]{1,56}$/
 const TABLE = /^[^.]+\.[^.]+$/
 const COLUMN = /^[^.]+\.[^.]+\.[^.]+$/
 
@@ -100,11 +109,12 @@ export function checkChangesConfig(value: JsonValue, folder: string = process.cw
     ...shared,
     signEvents: !root.has('signEvents') || root.flag('signEvents'),
     database: root.text('database', /^postgres(ql)?:\/\/./, 'must be a URL postgres://…'),
-    slot: root.text('slot', SLOT, 'must be 1 to 63 lower-case letters, digits and underscores', 'killick'),
+    slot: root.text('slot', SLOT, 'must be 1 to 56 lower-case letters, digits and underscores', 'killick'),
     publication: root.text('publication', /^.{1,63}$/, 'must be 1 to 63 characters', 'killick'),
     tables: root.texts('tables', TABLE, 'must be a list of schema.table'),
     identity: root.choice('identity', ['keep', 'full']),
     failover: !root.has('failover') || root.flag('failover'),
+    verifySlot: root.flag('verifySlot'),
     exclude: root.texts('exclude', COLUMN, 'must be a list of schema.table.column') ?? [],
     group: root.choice('group', ['row', 'transaction']),
     onGap: root.choice('onGap', ['stop', 'accept']),

@@ -130,7 +130,7 @@ export class ChangesEvents {
       occurredAt: transaction.occurredAt,
       ...left,
       targets,
-      context: { ...(this.#config.context as RecordableObject), ...left.context },
+      ...this.#context((left.context ?? {}) as JsonObject),
       metadata: {
         ...left.metadata,
         changes: { kind: 'message', lsn: printLsn(lsn), vouchedBy: 'application', ...this.#place(transaction, span) },
@@ -179,7 +179,7 @@ export class ChangesEvents {
       actor: this.#actor(joined),
       targets: [...event.targets!, { type: 'transaction', id: transaction.id }],
       outcome: 'success',
-      context: { ...(this.#config.context as RecordableObject), ...(context as RecordableObject) },
+      ...this.#context(context),
       ...(event.changes && { changes: event.changes }),
       occurredAt: transaction.occurredAt,
       metadata: {
@@ -187,6 +187,12 @@ export class ChangesEvents {
         ...(removals.length > 0 && { redactions: listOf(removals) as RecordableObject[string] }),
       },
     }
+  }
+
+  /** What the configuration says is not the application's to change. */
+  #context(said: JsonObject): { context?: RecordableObject } {
+    const context = { ...(said as RecordableObject), ...(this.#config.context as RecordableObject) }
+    return Object.keys(context).length > 0 ? { context } : {}
   }
 
   #actor(joined: Joined | null): Party {

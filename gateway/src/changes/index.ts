@@ -10,3 +10,4 @@ export {
 export { CHANGES_CODES, type ChangesCode, ChangesError } from './errors.ts'
 export { type ChangesOptions, ChangesRecorder, type ChangesStatus } from './recorder.ts'
 export { type SetupOptions, setupChanges } from './setup.ts'
+export { type VerifyOptions, type VerifyResult, verifyChanges } from './verify.ts'

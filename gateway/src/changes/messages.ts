@@ -12,10 +12,14 @@ export const [MAX_EVENT_MESSAGE, MAX_CONTEXT_MESSAGE] = [160 << 10, 16 << 10]
 /** Why a message is none that can be recorded: a code, and where. */
 export type Invalid = { readonly why: string; readonly field?: string }
 
-/** What a message says, or why it says nothing. Checked by the same rules as what is passed to `record()`. */
+/**
+ * What a message says, or why it says nothing. Checked by the same rules as what is passed to `record()`.
+ * @param before what was said of the transaction so far, to which context is added
+ */
 export function readMessage(
   prefix: string,
   content: Buffer,
+  before: Joined | null,
 ): { event: EventInput } | { joined: Joined } | { invalid: Invalid } {
   const isEvent = prefix === EVENT_PREFIX
   if (content.length > (isEvent ? MAX_EVENT_MESSAGE : MAX_CONTEXT_MESSAGE)) return { invalid: { why: 'too_large' } }
@@ -23,13 +27,20 @@ export function readMessage(
   if (text === null) return { invalid: { why: 'not_utf8' } }
   try {
     const value = parseJson(text)
-    return isEvent ? { event: asEvent(value) } : { joined: asContext(value) }
+    if (isEvent) return { event: asEvent(value) }
+    const joined = added(before, asContext(value))
+    return JSON.stringify(joined).length > MAX_CONTEXT_MESSAGE ? { invalid: { why: 'too_large' } } : { joined }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     const { field } = error.details as { field?: string }
     return { invalid: { why: error.code, ...(field !== undefined && { field: field.slice(0, 400) }) } }
   }
 }
+
+const added = (before: Joined | null, { actor, context }: Joined): Joined => ({
+  actor: actor ?? before?.actor ?? null,
+  context: { ...before?.context, ...context },
+})
 
 function asEvent(value: unknown): EventInput {
   const event = Object.fromEntries(checkEventInput(value, new Set())) as EventInput

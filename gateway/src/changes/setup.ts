@@ -1,6 +1,6 @@
 // `killick-gateway changes setup`: makes what the recorder needs in the database, and says what it did.
 import pg from 'pg'
-import type { ChangesConfig } from './config.ts'
+import { type ChangesConfig, verifySlotOf } from './config.ts'
 import { connectTo, publicationFacts, serverFacts, slotFacts, tablesWithoutIdentity } from './database.ts'
 import { ChangesError } from './errors.ts'
 import { printLsn } from './lsn.ts'
@@ -25,6 +25,8 @@ export async function setupChanges(
     const server = await serverFacts(client)
     checkServer(server)
     await makePublication(client, config, print, force)
+    // First the one that may hold more.
+    if (config.verifySlot) await makeSlot(client, { ...config, slot: verifySlotOf(config) }, server.version, print)
     await makeSlot(client, config, server.version, print)
   } finally {
     await client.end()
@@ -72,7 +74,7 @@ async function makePublication(
 /** Makes the slot of a configuration. @returns where it begins */
 export async function makeSlot(
   client: pg.Client,
-  { slot, failover }: ChangesConfig,
+  { slot, failover }: Pick<ChangesConfig, 'slot' | 'failover'>,
   version: number,
   print: (line: string) => void,
 ): Promise<bigint | null> {

@@ -34,6 +34,8 @@ type Open = CommittedTransaction & {
   /** Changes so far, recorded before or not, and their size. */
   count: number
   bytes: number
+  /** What the application has said so far, and the same without what rules remove. */
+  said: Joined | null
   joined: Joined | null
   held: Item[]
   /** Rows by operation and table. */
@@ -106,7 +108,7 @@ export class Transactions {
     this.committedMs = Number(micros / 1000n)
     this.#open = {
       ...{ commitLsn, id: printLsn(commitLsn), committedAt, occurredAt: `${committedAt.slice(0, 23)}Z`, xid },
-      ...{ count: 0, bytes: 0, joined: null, held: [], counts: new Map() },
+      ...{ count: 0, bytes: 0, said: null, joined: null, held: [], counts: new Map() },
     }
   }
 
@@ -162,9 +164,10 @@ export class Transactions {
       return
     }
     const open = this.#inTransaction()
-    const found = readMessage(prefix, content)
+    const found = readMessage(prefix, content, open.said)
     if ('joined' in found) {
-      open.joined = this.#parts.events.joined(merged(open.joined, found.joined))
+      open.said = found.joined
+      open.joined = this.#parts.events.joined(found.joined)
       return
     }
     if (!this.#counts(open, content.length)) return
@@ -290,11 +293,6 @@ function endOfGroup(held: readonly Item[], from: number): number {
   }
   return end
 }
-
-const merged = (before: Joined | null, { actor, context }: Joined): Joined => ({
-  actor: actor ?? before?.actor ?? null,
-  context: { ...before?.context, ...context },
-})
 
 const refused = (prefix: string, content: Buffer, invalid: Invalid) => ({
   prefix,

@@ -9,50 +9,37 @@ import { expect, onTestFinished } from 'vitest'
 import { type Cluster, startCluster } from '../../../anchor-service/src/database/embedded/cluster.ts'
 import { NOWHERE } from '../support.ts'
 
-/** A PostgreSQL of its own whose log can be decoded: its folder, and how to come in. */
-export type LogicalPostgres = {
-  readonly folder: string
-  /** URL of a fresh database. */
-  database(): Promise<string>
-  query(sql: string): Promise<pg.QueryResult>
-  /** @param between what is done while it is stopped */
-  restart(between?: () => void): Promise<void>
-  stop(): Promise<void>
-}
+let cluster: Cluster
+let made = 0
 
-export async function startLogical(): Promise<LogicalPostgres> {
-  const folder = mkdtempSync(join(tmpdir(), 'killick-changes-pg-'))
-  let cluster: Cluster = await startCluster(folder)
-  let made = 0
-  const query = async (sql: string) => {
-    const client = new pg.Client({ connectionString: await cluster.databaseUrl('postgres') })
-    await client.connect()
-    try {
-      return await client.query(sql)
-    } finally {
-      await client.end()
-    }
-  }
-  const { username, password } = new URL(await cluster.databaseUrl('postgres'))
-  await query(`set scram_iterations = 1; alter role ${username} password '${password}'`)
-  const restart = async (between: () => void = () => {}) => {
+/** A PostgreSQL of its own whose log can be decoded, for all tests of this folder: to make one takes longer than most of them. */
+export const postgres = {
+  folder: '',
+  async start(): Promise<void> {
+    postgres.folder = mkdtempSync(join(tmpdir(), 'killick-changes-pg-'))
+    cluster = await startCluster(postgres.folder)
+    const { username, password } = new URL(await cluster.databaseUrl('postgres'))
+    await postgres.query(`set scram_iterations = 1; alter role ${username} password '${password}'`)
+    const settings = "wal_level = 'logical'\nmax_replication_slots = 40\n"
+    await postgres.restart(() => appendFileSync(join(postgres.folder, 'postgres', 'postgresql.auto.conf'), settings))
+  },
+  async stop(): Promise<void> {
+    await cluster.close()
+    rmSync(postgres.folder, { recursive: true, force: true })
+  },
+  /** @param between what is done while it is stopped */
+  async restart(between: () => void = () => {}): Promise<void> {
     await cluster.close()
     between()
-    cluster = await startCluster(folder)
-  }
-  appendFileSync(
-    join(folder, 'postgres', 'postgresql.auto.conf'),
-    "wal_level = 'logical'\nmax_replication_slots = 40\n",
-  )
-  await restart()
-  return {
-    ...{ folder, query, restart },
-    database: () => cluster.databaseUrl(`changes_${++made}`),
-    async stop() {
-      await cluster.close()
-      rmSync(folder, { recursive: true, force: true })
-    },
-  }
+    cluster = await startCluster(postgres.folder)
+  },
+  /** URL of a fresh database. */
+  database: (): Promise<string> => cluster.databaseUrl(`changes_${++made}`),
+  async query(sql: string): Promise<pg.QueryResult> {
+    const client = new pg.Client({ connectionString: await cluster.databaseUrl('postgres') })
+    await client.connect()
+    return client.query(sql).finally(() => client.end())
+  },
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into it
@@ -77,7 +64,7 @@ export type World = {
 let worlds = 0
 
 /** A database with tables, a key, a spool and a configuration. Nothing leaves the spool, so all of it can be read there. */
-export async function world(postgres: LogicalPostgres, tables: string, more: JsonObject = {}): Promise<World> {
+export async function world(tables: string, more: JsonObject = {}): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'killick-changes-'))
   const url = await postgres.database()
   const client = new pg.Client({ connectionString: url })

@@ -1,34 +1,21 @@
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ChangesRecorder, checkChangesConfig, setupChanges } from '@killick/gateway'
-import { openAuditLog } from '@killick/sdk'
-import { recordIn } from '@killick/sdk/postgres'
+import { openAuditLog, publicJwk } from '@killick/sdk'
+import { contextIn, recordIn } from '@killick/sdk/postgres'
 import pg from 'pg'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { runChanges } from '../../../gateway/src/changes/index.ts'
 import { seeded } from '../../../scripts/crash/random.ts'
 import { type ChildHandle, startNode } from '../../../scripts/lib/processes.ts'
+import { READER, register, testService } from '../../anchor-service/support/service.ts'
 import { problem, startLog } from '../../sdk/client/support.ts'
-import {
-  caughtUp,
-  configFile,
-  eventsIn,
-  type LogicalPostgres,
-  ofAction,
-  startLogical,
-  type Told,
-  world,
-} from './support.ts'
+import { caughtUp, configFile, eventsIn, ofAction, postgres, type Told, world } from './support.ts'
 
 const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
 const TABLE = 'create table a (id int primary key, x int)'
-
-let postgres: LogicalPostgres
-beforeAll(async () => {
-  postgres = await startLogical()
-})
-afterAll(() => postgres.stop())
 
 const codeOf = (work: Promise<unknown>): Promise<string> =>
   work.then(
@@ -52,7 +39,7 @@ test('killed at any moment, also amid a transaction, each committed change is re
   const seed = Math.floor(Math.random() * 2 ** 32)
   const random = seeded(seed)
   const log = await startLog()
-  const made = await world(postgres, TABLE, { url: log.url, admin: { port: 0 } })
+  const made = await world(TABLE, { url: log.url, admin: { port: 0 } })
   const { client, slot, folder } = made
   const file = configFile(made)
   let child: ChildHandle
@@ -77,8 +64,8 @@ test('killed at any moment, also amid a transaction, each committed change is re
   await start()
   try {
     for (let round = 0; round < 2; round++) {
-      for (let i = 0; i < 20; i++) await fill(1 + random.int(3), random.int(5) > 0)
-      await fill(700)
+      for (let i = 0; i < 8; i++) await fill(1 + random.int(3), random.int(5) > 0)
+      await fill(520)
       await sleep(random.int(150))
       await child!.kill9()
       await fill(2)
@@ -108,7 +95,7 @@ test('killed at any moment, also amid a transaction, each committed change is re
 })
 
 test('a slot that was dropped, moved or invalidated is a gap: recorded once, and gone over only where somebody says so', async () => {
-  const made = await world(postgres, TABLE)
+  const made = await world(TABLE)
   const { client, slot } = made
   await made.finish(await made.start())
   await client.query('select pg_drop_replication_slot($1)', [slot])
@@ -174,7 +161,7 @@ test('a full spool makes the database wait and not the memory; the alarm is red 
           isAway && problem(503, 'overloaded')(...args),
     ),
   )
-  const made = await world(postgres, TABLE, {
+  const made = await world(TABLE, {
     url: log.url,
     limits: { spoolBytes: 1 << 20, lagBytes: 100_000, lookMs: 50 },
   })
@@ -200,7 +187,7 @@ test('a full spool makes the database wait and not the memory; the alarm is red 
 })
 
 test('a server that restarts is waited for, and one that went back to an earlier time is a gap', async () => {
-  const made = await world(postgres, TABLE, { limits: { reconnectMs: 200 } })
+  const made = await world(TABLE, { limits: { reconnectMs: 200 } })
   let recorder = await made.start()
   await made.client.query('insert into a values (1, 1)')
   await made.finish(recorder)
@@ -256,7 +243,7 @@ test('what is missing is said in a sentence with what to do, and setup makes it'
       () => 'none',
       ({ code, message }) => `${code}: ${message}`,
     )
-  const made = await world(postgres, `${TABLE}; create table nameless (x int); create table "Odd.name" (x int)`)
+  const made = await world(`${TABLE}; create table nameless (x int); create table "Odd.name" (x int)`)
   const { client, folder, settings } = made
   const config = (more: object) => checkChangesConfig({ ...settings, ...more } as typeof settings, folder)
   const said: string[] = []
@@ -309,7 +296,6 @@ test('what is missing is said in a sentence with what to do, and setup makes it'
 
 test('what is published is noticed when it changes, changed back too', async () => {
   const made = await world(
-    postgres,
     `${TABLE}; create unlogged table fast (id int primary key); create table b (id int primary key)`,
     {
       ...{ tables: ['public.a'], publication: 'watched' },
@@ -338,4 +324,58 @@ test('what is published is noticed when it changes, changed back too', async () 
     after: { identity: 'default', columns: ['id'], filter: '(id > 3)' },
   })
   expect(gone.changes.every((change: Told) => change.after === undefined)).toBe(true)
+})
+
+test('the ledger is held against the log of the database: what it lacks is found, and what is whole is let go', async () => {
+  const service = await testService()
+  onTestFinished(() => service.stop())
+  const made = await world(TABLE, { url: service.url, verifySlot: true, limits: { drainMs: 20_000 } })
+  const { client, folder, slot } = made
+  onTestFinished(async () => {
+    await postgres.query(`select pg_drop_replication_slot('${slot}_verify')`)
+  })
+  const jwk = publicJwk(JSON.parse(readFileSync(join(folder, 'key.json'), 'utf8')))
+  await register(service.url, 'ledger-db', [{ jwk }])
+  const file = configFile(made)
+  const printed: string[] = []
+  const verify = async (...args: string[]) => {
+    printed.length = 0
+    process.env.KILLICK_TOKEN = READER
+    const ends = { print: (text: string) => printed.push(text), say: () => {}, stop: new AbortController().signal }
+    return runChanges(['verify', '--config', file, ...args], ends).finally(() => delete process.env.KILLICK_TOKEN)
+  }
+  let recorder = await made.start()
+  await client.query('insert into a values (1, 1), (2, 2); update a set x = 3 where id = 1')
+  await client.query('begin')
+  await contextIn(client, { actor: { type: 'user', id: 'ada' } })
+  await recordIn(client, { action: 'a.b', actor: { type: 'user', id: 'ada' } })
+  await client.query('delete from a where id = 2; commit')
+  await client.query(`insert into a select i, i from generate_series(10, 60) i`)
+  await client.query(`select pg_logical_emit_message(true, 'killick.context', 'none')`)
+  await client.query('truncate a')
+  await made.finish(recorder)
+  const { rows } = await client.query('select pg_current_wal_lsn()::text as lsn')
+  expect(await verify('--from', '0/1')).toBe(0)
+  expect(printed.join('')).toMatch(
+    /^from \S+ to \S+: 5 transactions with 58 changes in the log of the database\n {2}delete public\.a: 1\n {2}insert public\.a: 53\n {2}message: 2\n {2}truncate: 1\n {2}update public\.a: 1\nnot checked, since the log is not there any more: 0\/00000001 to \S+\ncomplete: /,
+  )
+  // Somebody moves the slot, so that one change is never read, and says that this may be.
+  await client.query('insert into a values (3, 3)')
+  await client.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [slot])
+  recorder = await made.start({ onGap: 'accept' })
+  await expect.poll(() => recorder.status.isConnected).toBe(true)
+  await client.query('insert into a values (4, 4)')
+  await made.finish(recorder)
+  expect(await verify('--json', '--advance')).toBe(1)
+  const result = JSON.parse(printed.join(''))
+  expect([result.missing.count, result.different.count, result.unexpected.count, result.transactions]).toEqual([
+    1, 0, 0, 7,
+  ])
+  expect(await verify('--to', rows[0].lsn, '--advance')).toBe(0)
+  expect(await verify('--json')).toBe(1)
+  expect(JSON.parse(printed.join(''))).toMatchObject({
+    transactions: 2,
+    missing: { count: 1, first: result.missing.first },
+  })
+  expect(await codeOf(runChanges(['verify', '--config', file, '--odd'], {} as never))).toBe('gateway_start_failed')
 })

@@ -1,0 +1,214 @@
+// `killick-gateway changes verify`: what the database's log still has of a range, held against what the ledger has of it.
+import { openApi } from '@killick/sdk/audit'
+import { isObject, type JsonObject, KillickError } from '@killick/sdk/core'
+import { type ChangesConfig, verifySlotOf } from './config.ts'
+import { connectTo, serverFacts, slotFacts } from './database.ts'
+import { ChangesError } from './errors.ts'
+import type { Joined } from './events.ts'
+import { parseLsn, printLsn } from './lsn.ts'
+import { CONTEXT_PREFIX, EVENT_PREFIX, readMessage } from './messages.ts'
+import { PgoutputReader } from './pgoutput.ts'
+import { Replication } from './replication.ts'
+
+export type VerifyOptions = {
+  /** Places of commits, both inclusive. Default: all that the slot for checks has, up to now. */
+  readonly from?: bigint | undefined
+  readonly to?: bigint | undefined
+  /** A token of a reader of the ledger. */
+  readonly token: string
+  /** Lets the database forget what was checked, if nothing was wrong. */
+  readonly advance?: boolean
+}
+
+/** What was compared, and what differs. Lists hold at most 100 transactions; counts are whole. */
+export type VerifyResult = {
+  readonly isComplete: boolean
+  /** The range that was compared, as places. */
+  readonly from: string
+  readonly to: string
+  /** What was asked for and is not in the log any more, as places; null: nothing. */
+  readonly notChecked: { readonly from: string; readonly to: string } | null
+  readonly transactions: number
+  readonly changes: number
+  /** Changes by operation and table. */
+  readonly counts: Readonly<Record<string, number>>
+  /** Transactions that the ledger lacks, has in part or more than once, or that the log does not have. */
+  readonly missing: Difference
+  readonly different: Difference
+  readonly unexpected: Difference
+}
+
+type Difference = { readonly count: number; readonly first: readonly string[] }
+
+/** Changes of one transaction: how many, and the sum of their numbers in it. */
+type Tally = { count: number; sum: number }
+
+const MAX_LISTED = 100
+const PAGE = 500
+/** How far the clocks of database and recorder may be apart, ms. */
+const CLOCKS_MS = 10 * 60_000
+/** Longest time until the stream says something, ms. */
+const PATIENCE_MS = 60_000
+
+/** @throws ChangesError `changes_slot_missing`; KillickError if the ledger cannot be read; the database's error */
+export async function verifyChanges(config: ChangesConfig, options: VerifyOptions): Promise<VerifyResult> {
+  const client = await connectTo(config.database)
+  try {
+    const slot = verifySlotOf(config)
+    const facts = await slotFacts(client, slot)
+    if (facts?.confirmedLsn == null || facts.walStatus === 'lost')
+      throw new ChangesError(
+        'changes_slot_missing',
+        `There is no replication slot "${slot}", so there is nothing to compare with. Set "verifySlot": true and run: killick-gateway changes setup. It holds the log back from then on, until it is verified with --advance.`,
+      )
+    const server = await serverFacts(client)
+    const begins = facts.confirmedLsn
+    const from = options.from !== undefined && options.from > begins ? options.from : begins
+    const to = options.to !== undefined && options.to < server.writtenLsn ? options.to : server.writtenLsn
+    const told = await readLog(config, slot, begins, from, to)
+    const kept = await readLedger(config, server.database, options.token, from, to, told.earliestMs)
+    const result: VerifyResult = {
+      ...{ from: printLsn(from), to: printLsn(to) },
+      notChecked:
+        options.from !== undefined && options.from < begins
+          ? { from: printLsn(options.from), to: printLsn(begins) }
+          : null,
+      transactions: told.transactions.size,
+      changes: [...told.transactions.values()].reduce((sum, { count }) => sum + count, 0),
+      counts: Object.fromEntries([...told.counts].sort(([a], [b]) => (a < b ? -1 : 1))),
+      ...compared(told.transactions, kept),
+    }
+    if (result.isComplete && options.advance)
+      await client.query('select pg_replication_slot_advance($1, $2)', [slot, result.to])
+    return result
+  } finally {
+    await client.end()
+  }
+}
+
+function compared(told: ReadonlyMap<bigint, Tally>, kept: ReadonlyMap<bigint, Tally>) {
+  const missing = [...told.keys()].filter((commit) => !kept.has(commit))
+  const different = [...told].flatMap(([commit, { count, sum }]) => {
+    const found = kept.get(commit)
+    return found !== undefined && (found.count !== count || found.sum !== sum) ? [commit] : []
+  })
+  const unexpected = [...kept.keys()].filter((commit) => !told.has(commit))
+  return {
+    isComplete: missing.length + different.length + unexpected.length === 0,
+    ...{ missing: listed(missing), different: listed(different), unexpected: listed(unexpected) },
+  }
+}
+
+const listed = (commits: readonly bigint[]): Difference => ({
+  count: commits.length,
+  first: commits.slice(0, MAX_LISTED).map(printLsn),
+})
+
+type Told = { transactions: Map<bigint, Tally>; counts: Map<string, number>; earliestMs: number | null }
+
+/** Reads the log without letting the database forget it. */
+async function readLog(config: ChangesConfig, slot: string, begins: bigint, from: bigint, to: bigint): Promise<Told> {
+  const told: Told = { transactions: new Map(), counts: new Map(), earliestMs: null }
+  const reader = new PgoutputReader()
+  const { promise: isOver, resolve, reject } = Promise.withResolvers<void>()
+  let commit = 0n
+  let said: Joined | null = null
+  let tally: Tally = { count: 0, sum: 0 }
+  let heardAt = performance.now()
+  const count = (name: string) => {
+    if (commit < from || commit > to) return
+    tally.count += 1
+    tally.sum += tally.count
+    told.counts.set(name, (told.counts.get(name) ?? 0) + 1)
+  }
+  const take = (bytes: Buffer) => {
+    const message = reader.read(bytes)
+    if (message.kind === 'begin') {
+      commit = message.commitLsn
+      said = null
+      tally = { count: 0, sum: 0 }
+      if (commit > to) resolve()
+      else if (commit >= from) told.earliestMs ??= Number(message.micros / 1000n)
+    } else if (message.kind === 'commit') {
+      if (tally.count > 0) told.transactions.set(commit, tally)
+      if (message.endLsn >= to) resolve()
+    } else if (message.kind === 'truncate') count('truncate')
+    else if (message.kind === 'message') {
+      const { isTransactional, prefix, content } = message
+      const isOurs = prefix === EVENT_PREFIX || prefix === CONTEXT_PREFIX
+      // Context is no change; a message that is none is recorded as such.
+      if (!isTransactional || !isOurs) return
+      const found = readMessage(prefix, content, said)
+      if ('joined' in found) said = found.joined
+      else count('message')
+    } else if (message.kind !== 'none') count(`${message.kind} ${message.relation.schema}.${message.relation.name}`)
+  }
+  const replication = await Replication.connect(config.database)
+  const watch = setInterval(() => {
+    if (performance.now() - heardAt > PATIENCE_MS) reject(new Error('the database does not come to the end of its log'))
+  }, 1_000)
+  const guarded = (work: () => void) => {
+    heardAt = performance.now()
+    try {
+      work()
+    } catch (error) {
+      reject(error)
+    }
+  }
+  try {
+    await replication.start(
+      { slot, publication: config.publication, from: begins, statusMs: 2_000 },
+      {
+        data: (bytes) => guarded(() => take(bytes)),
+        keepalive: (end) => guarded(() => (end >= to ? resolve() : undefined)),
+      },
+    )
+    await Promise.race([isOver, replication.ended])
+    return told
+  } finally {
+    clearInterval(watch)
+    await replication.close()
+  }
+}
+
+/** What the ledger says it has. @param earliestMs when the first transaction of the range was committed; null: there is none */
+async function readLedger(
+  config: ChangesConfig,
+  database: string,
+  token: string,
+  from: bigint,
+  to: bigint,
+  earliestMs: number | null,
+): Promise<Map<bigint, Tally>> {
+  const kept = new Map<bigint, Tally>()
+  const api = openApi(config.url, token)
+  const query = new URLSearchParams({ source: config.source, limit: `${PAGE}` })
+  if (earliestMs !== null) query.set('from', new Date(earliestMs - CLOCKS_MS).toISOString())
+  for (let next: unknown = ''; next !== null; ) {
+    if (next !== '') query.set('cursor', String(next))
+    const page = await api.json(`/v1/events?${query}`)
+    if (!isObject(page) || !Array.isArray(page.events))
+      throw new KillickError('answer_malformed', '/v1/events holds no events')
+    for (const row of page.events) {
+      const metadata = isObject(row) && isObject(row.fields) ? row.fields.metadata : undefined
+      const known = isObject(metadata) && isObject(metadata.changes) ? metadata.changes : undefined
+      if (known?.database === database) tallied(kept, known, from, to)
+    }
+    next = page.next ?? null
+  }
+  return kept
+}
+
+const COUNTED = new Set(['row', 'transaction', 'truncate', 'message'])
+
+function tallied(kept: Map<bigint, Tally>, known: JsonObject, from: bigint, to: bigint): void {
+  const commit = parseLsn(known.commitLsn)
+  const last = known.index
+  const isOfTransaction = typeof known.xid === 'number' && COUNTED.has(String(known.kind))
+  if (commit === null || commit < from || commit > to || typeof last !== 'number' || !isOfTransaction) return
+  const first = typeof known.first === 'number' ? known.first : last
+  const tally = kept.get(commit) ?? { count: 0, sum: 0 }
+  tally.count += last - first + 1
+  tally.sum += ((first + last) * (last - first + 1)) / 2
+  kept.set(commit, tally)
+}

@@ -61,6 +61,7 @@ export default defineConfig({
           { text: 'Other languages: the collector', link: '/guides/collector' },
           { text: 'AI agents: the MCP recorder', link: '/guides/mcp' },
           { text: 'PostgreSQL: the relay', link: '/guides/postgres' },
+          { text: 'PostgreSQL: what a statement does', link: '/guides/postgres-effects' },
           { text: 'PostgreSQL: the changes', link: '/guides/changes' },
           { text: 'HTTP services: the proxy', link: '/guides/http' },
           { text: 'Python', link: '/guides/python' },

@@ -8,7 +8,9 @@ import { type Cluster, startCluster } from '../../anchor-service/src/database/em
 import { type ChildHandle, startChild, startNode } from '../lib/processes.ts'
 import { findTool } from '../lib/tools.ts'
 
-export type PartKind = 'recorder' | 'emitter' | 'collector' | 'service' | 'worker' | 'postgres' | 'redis'
+export type PartKind =
+  | ('recorder' | 'emitter' | 'collector' | 'service' | 'worker' | 'postgres' | 'redis')
+  | ('client' | 'relay' | 'changes' | 'recorded')
 
 export type Part = {
   kind: PartKind
@@ -78,10 +80,13 @@ export function recorder(args: readonly string[], acknowledge: (seq: number, id:
 }
 
 /** The PostgreSQL that comes with the package, killed by its postmaster: its backends end when they notice. */
-export function postgres(folder: string): Part & { databaseUrl(): Promise<string> } {
+export function postgres(
+  folder: string,
+  kind: 'postgres' | 'recorded' = 'postgres',
+): Part & { databaseUrl(): Promise<string> } {
   let cluster: Cluster | undefined
   return {
-    kind: 'postgres',
+    kind,
     async start() {
       cluster = await startCluster(folder)
     },

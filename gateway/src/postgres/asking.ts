@@ -407,10 +407,12 @@ const isPlainRead = (
 /** Why something may have run that nobody here has seen, such as a PREPARE. */
 const RUNS: ReadonlySet<string> = new Set([
   ...['unparsed', 'do_block', 'call', 'function', 'operator', 'type', 'execute', 'extension', 'program', 'other'],
-  ...['encoding', 'standard_conforming_strings', 'prepared_name'],
+  ...['encoding', 'standard_conforming_strings', 'prepared_name', 'server_version'],
 ])
 /** Why more is unknown than the effects of a text say. */
-const BEYOND_THE_TEXT: ReadonlySet<string> = new Set(['encoding', 'standard_conforming_strings', 'prepared_name'])
+const BEYOND_THE_TEXT: ReadonlySet<string> = new Set([
+  ...['encoding', 'standard_conforming_strings', 'prepared_name', 'server_version'],
+])
 
 const NO_NAMES: ReadonlyMap<number, Naming<Prepared>> = new Map()
 const CALL: readonly StatementEffect[] = [

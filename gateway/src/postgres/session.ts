@@ -58,7 +58,7 @@ export class PostgresSession {
   readonly ended: Promise<void>
   readonly #parts: SessionParts
   readonly #names = new PreparedNames()
-  readonly #reading: Reading = { encoding: 'UTF8', isStandard: true, hasSearchPath: false, doubts: 0 }
+  readonly #reading: Reading = { encoding: 'UTF8', isStandard: true, hasSearchPath: false, version: 14, doubts: 0 }
   readonly #lane: Lane
   readonly #answering: Answering
   readonly #asking: Asking
@@ -260,6 +260,7 @@ export class PostgresSession {
     const [name, value] = body.toString('utf8').split('\0') as [string, string]
     if (name === 'client_encoding') this.#reading.encoding = value
     else if (name === 'standard_conforming_strings') this.#reading.isStandard = value === 'on'
+    else if (name === 'server_version') this.#reading.version = Number.parseInt(value, 10) || 14
     else if (name === 'search_path') this.#reading.hasSearchPath = value !== '"$user", public'
     else if (name === 'application_name') this.#parts.events.application = value.toWellFormed()
   }

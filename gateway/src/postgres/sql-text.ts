@@ -14,6 +14,8 @@ export type Reading = {
   isStandard: boolean
   /** Whether `search_path` may be another than PostgreSQL's default: the session has set it, or the server (18 or later) says so. */
   hasSearchPath: boolean
+  /** The server's major version, as it has said. */
+  version: number
   /** Counts statements of which nobody can tell whether they have prepared something under a name. */
   doubts: number
 }
@@ -50,6 +52,7 @@ export function readStatement(text: Buffer, reading: Reading, types: readonly nu
   if (read.length !== text.length || !isOfUtf8) if (reading.encoding !== 'UTF8' || !isOfUtf8) why.add('encoding')
   if (!reading.isStandard && read.includes('\\')) why.add('standard_conforming_strings')
   if (reading.hasSearchPath && effects.some(({ usesSearchPath }) => usesSearchPath)) why.add('search_path')
+  if (effects.some(({ sinceVersion = 0 }) => sinceVersion > reading.version)) why.add('server_version')
   const isFullyKnown = why.size === 0 && effects.every((effect) => effect.isFullyKnown)
   return { text: read, bytes: text.length, effects, isFullyKnown, unknownWhy: [...why], doubts: reading.doubts, types }
 }

@@ -39,6 +39,8 @@ const SETUP = `
   create table ordered (id int);
   create table parts (a int) partition by list (a);
   create table part9 (a int);
+  create table parent (a int);
+  create table child (a int);
   create view v_users as select id, name from users;
   create materialized view m_users as select * from users;
   create function f_write() returns int language plpgsql as $$begin insert into log (msg) values ('x'); return 1; end$$;
@@ -255,6 +257,12 @@ describe('facts of single kinds', () => {
     ['deallocate all', { deallocates: null }],
   ])('%s', (sql, facts) => {
     expect(effectOf(sql)).toMatchObject(facts)
+  })
+
+  it('the version that has all of its functions', () => {
+    expect(effectOf('select now()').sinceVersion).toBe(undefined)
+    expect(effectOf('select now(), regexp_like(a, b), any_value(c) from t').sinceVersion).toBe(16)
+    expect(effectOf('explain select uuidv7()').sinceVersion).toBe(18)
   })
 
   it('columns, with the table where the statement tells it', () => {

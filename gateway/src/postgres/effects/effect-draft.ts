@@ -22,6 +22,7 @@ export class EffectDraft {
   readonly why = new Set<UnknownWhy>()
   readonly calls = new Set<string>()
   usesSearchPath = false
+  sinceVersion = 14
   own: OwnFacts = {}
   readonly #columns = new Map<string, readonly string[]>()
   /** From an alias, or a table's own name, to the table; null where it stands for several. */
@@ -58,6 +59,7 @@ export class EffectDraft {
     for (const call of other.calls) this.calls.add(call)
     for (const kind of other.also) this.also.add(kind)
     this.usesSearchPath ||= other.usesSearchPath
+    this.sinceVersion = Math.max(this.sinceVersion, other.sinceVersion)
   }
 
   effect(): StatementEffect {
@@ -74,6 +76,7 @@ export class EffectDraft {
       unknownWhy: [...this.why],
       ...(this.calls.size > 0 && { calls: [...this.calls] }),
       ...(this.usesSearchPath && { usesSearchPath: true }),
+      ...(this.sinceVersion > 14 && { sinceVersion: this.sinceVersion }),
       ...this.own,
     }
   }

@@ -1,23 +1,7 @@
 // What statements do, and whether they may.
-export {
-  type StatementEffect,
-  type StatementKind,
-  type TransactionStep,
-  type UnknownWhy,
-  unknownEffect,
-} from './effect.ts'
-export { effectsOf, mayChangeSearchPath } from './effects-of.ts'
-export { DAYS, type Day, type Hours } from './hours.ts'
+export type { StatementEffect, TransactionStep } from './effect.ts'
+export { effectsOf } from './effects-of.ts'
 export { loadParser } from './parser.ts'
-export {
-  type DecisionFacts,
-  decide,
-  decideSession,
-  matchesTable,
-  type PolicyDenial,
-  type PostgresPolicy,
-  type PostgresRule,
-  type RuleEffect,
-} from './policy.ts'
+export { decide, decideSession, matchesTable, type PostgresPolicy } from './policy.ts'
 export { policyOf } from './policy-config.ts'
 export { reasonIn } from './reason.ts'

@@ -352,9 +352,11 @@ VISITS.AlterTableStmt = (node, scope, draft) => {
   writes(node.relation, draft)
   for (const { AlterTableCmd: command } of list(node.cmds) as { AlterTableCmd: SqlTree }[]) {
     if (command.subtype === 'AT_ChangeOwner') draft.kinds.add('grant')
-    // Rows are converted with what the type does.
-    if (command.subtype === 'AT_AlterColumnType')
-      walk((command.def as { ColumnDef?: SqlTree })?.ColumnDef, scope, draft)
+    const defined = command.def as { ColumnDef?: SqlTree; RangeVar?: SqlTree } | undefined
+    // Rows are converted, or filled, with what the type does.
+    if (/^AT_(AddColumn|AlterColumnType)$/.test(String(command.subtype))) walk(defined?.ColumnDef, scope, draft)
+    // The parent of a table that inherits.
+    if (/Inherit$/.test(String(command.subtype))) writes(defined?.RangeVar, draft)
     cascade(command, draft)
   }
   walk(node.cmds, scope, draft)

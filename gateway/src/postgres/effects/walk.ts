@@ -141,7 +141,11 @@ VISITS.FuncCall = (node, scope, draft) => {
       if (name === 'role' || name === 'session_authorization') draft.also.add('identity')
     }
   } else if (own === 'pg_notify') draft.also.add('notify')
-  else if (!isOwn || !HARMLESS_FUNCTIONS.has(own)) draft.unknown('function', printName(names))
+  else {
+    const since = isOwn ? HARMLESS_FUNCTIONS.get(own) : undefined
+    if (since === undefined) draft.unknown('function', printName(names))
+    else draft.sinceVersion = Math.max(draft.sinceVersion, since)
+  }
   walkRest(node, ['funcname'], scope, draft)
 }
 

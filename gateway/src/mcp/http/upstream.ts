@@ -19,10 +19,7 @@ export class McpUpstream {
     this.#agent = this.url.protocol === 'https:' ? new TlsAgent(options) : new Agent(options)
   }
 
-  /**
-   * Begins a request. `sent` resolves once something of it may have reached the server.
-   * @param headers as they go on
-   */
+  /** Begins a request. @param headers as they go on */
   ask(method: string, headers: OutgoingHttpHeaders, body: Buffer | null): ClientRequest {
     const ask = this.url.protocol === 'https:' ? tlsRequest : request
     const asked = ask(this.url, { method, agent: this.#agent, headers })
@@ -41,10 +38,8 @@ export function answerOf(asked: ClientRequest): Promise<IncomingMessage> {
     let isConnected = false
     asked.once('socket', (socket) => {
       isConnected = !socket.connecting
-      socket.once('secureConnect', () => {
-        isConnected = true
-      })
-      socket.once('connect', () => {
+      if (isConnected) return
+      socket.once(asked.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
         isConnected = true
       })
     })

@@ -4,7 +4,7 @@ import { EffectDraft } from './effect-draft.ts'
 import { parse } from './parser.ts'
 import { statement } from './statements.ts'
 
-/** Larger texts, in characters, are not looked into: parsing blocks whoever else waits, at some 5 MB a second. */
+/** Larger texts, in characters, are not looked into: parsing blocks whoever else waits (docs/decisions/0017). */
 const MAX_TEXT = 1 << 20
 
 /** How many texts are remembered, of how many characters each and together; in each of two generations. */

@@ -5,7 +5,8 @@
 export const CHANGES_CODES = {
   changes_database_unsuitable: 'The database is not set up for it: version, wal_level, encoding or privileges.',
   changes_publication_missing: 'The publication does not exist, or publishes less than it must.',
-  changes_slot_missing: 'The replication slot does not exist, and nothing was ever recorded from it. Setup makes it.',
+  changes_slot_missing:
+    'The replication slot does not exist: to be recorded from for the first time, or to verify with. Setup makes it.',
   changes_slot_unsuitable:
     'The replication slot belongs to another database or plugin, or would not outlive its connection.',
   changes_gap:

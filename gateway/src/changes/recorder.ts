@@ -144,9 +144,12 @@ export class ChangesRecorder {
   /** Until the connection breaks, which throws, or until it is told to stop. */
   async #connection(): Promise<void> {
     const over = new AbortController()
-    const clients = await Promise.all([connectTo(this.#config.database), connectTo(this.#config.database)])
-    const [client, watching] = clients
+    const clients: pg.Client[] = []
     try {
+      const client = await connectTo(this.#config.database)
+      clients.push(client)
+      const watching = await connectTo(this.#config.database)
+      clients.push(watching)
       const server = await this.#prepare(client)
       const parts = { config: this.#config, log: this.#log, notes: this.#notes, events: this.#events!, client, server }
       const capture = await Capture.begin({ ...parts, isCautious: this.#isCautious })

@@ -10,6 +10,7 @@ import { CONTEXT_PREFIX, EVENT_PREFIX, readMessage } from './messages.ts'
 import { PgoutputReader } from './pgoutput.ts'
 import { Replication } from './replication.ts'
 
+/** Which range is compared, and what becomes of it. */
 export type VerifyOptions = {
   /** Places of commits, both inclusive. Default: all that the slot for checks has, up to now. */
   readonly from?: bigint | undefined

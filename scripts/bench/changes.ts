@@ -19,6 +19,8 @@ const ALLOWED_LAG_MS = 5_000
 const ALLOWED_BYTES = 2 ** 30
 const CLIENTS = 8
 
+type Group = 'auto' | 'row' | 'transaction'
+
 const run = promisify(execFile)
 
 export async function measureChanges(folder: string, { rounds, events, seconds }: BenchPlan): Promise<BenchRow[]> {
@@ -31,7 +33,7 @@ export async function measureChanges(folder: string, { rounds, events, seconds }
     await run('pgbench', ['-i', '-q', '-s', '10', url])
     const alone = await tps(url, seconds)
     const rows: BenchRow[] = []
-    for (const group of ['row', 'transaction'] as const) {
+    for (const group of ['auto', 'row', 'transaction'] as const) {
       const measured: { tps: number; lagMs: number; peak: number }[] = []
       for (let i = 0; i < rounds; i++) measured.push(await besidePgbench(home, url, group, seconds))
       const lag = median(measured.map(({ lagMs }) => lagMs))
@@ -61,7 +63,7 @@ async function tps(url: string, seconds: number): Promise<number> {
   return Number(/tps = ([\d.]+)/.exec(stdout)![1])
 }
 
-async function besidePgbench(home: string, url: string, group: 'row' | 'transaction', seconds: number) {
+async function besidePgbench(home: string, url: string, group: Group, seconds: number) {
   const recorder = await startRecorder(home, url, group)
   const rate = await tps(url, seconds)
   const lagMs = await recorder.caughtUp()
@@ -74,7 +76,7 @@ async function oneTransaction(home: string, url: string, rows: number): Promise<
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   await client.query('create table if not exists big (id bigint primary key, name text, amount numeric)')
-  const recorder = await startRecorder(home, url, 'row')
+  const recorder = await startRecorder(home, url, 'auto')
   await client.query(`insert into big select i, 'row ' || i, i * 1.5 from generate_series(1, ${rows}) i`)
   const ms = await recorder.caughtUp()
   const { peak } = recorder.usage()
@@ -85,7 +87,7 @@ async function oneTransaction(home: string, url: string, rows: number): Promise<
 }
 
 /** Nobody takes its events: what is measured is the way to the disk, and the ledger is another machine. */
-async function startRecorder(home: string, url: string, group: 'row' | 'transaction') {
+async function startRecorder(home: string, url: string, group: Group) {
   const own = join(home, `recorder-${randomUUID()}`)
   await mkdir(own)
   await writeFile(join(own, 'key.json'), JSON.stringify(KEY), { mode: 0o600 })

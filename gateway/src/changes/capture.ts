@@ -16,6 +16,8 @@ import { type KnownTable, Transactions } from './transactions.ts'
 const [MIN_STATUS_MS, MAX_STATUS_MS] = [100, 10_000]
 /** How often the server hears what is durable now, ms. */
 const CONFIRM_MS = 500
+/** Parts of the time in which this thread works, above which it counts as busy, and below which it no longer does. */
+const [BUSY, RESTED] = [0.9, 0.3]
 
 export type CaptureParts = {
   readonly config: ChangesConfig
@@ -48,6 +50,7 @@ export class Capture {
   /** Everything before it was sent to us. */
   #received = 0n
   #timer: NodeJS.Timeout | undefined
+  #utilization = performance.eventLoopUtilization()
   #confirming: Promise<void> | null = null
 
   private constructor(parts: CaptureParts) {
@@ -83,8 +86,19 @@ export class Capture {
       await capture.#replication.close()
       throw error
     }
-    capture.#timer = setInterval(() => void capture.#confirm(), CONFIRM_MS)
+    capture.#timer = setInterval(() => {
+      capture.#look()
+      void capture.#confirm()
+    }, CONFIRM_MS)
     return capture
+  }
+
+  /** Whether this thread has more to do than it can. What is grouped costs a sixth, so it is busy until it has little to do. */
+  #look(): void {
+    const now = performance.eventLoopUtilization()
+    const { utilization } = performance.eventLoopUtilization(now, this.#utilization)
+    this.#utilization = now
+    this.transactions.isBusy = utilization > (this.transactions.isBusy ? RESTED : BUSY)
   }
 
   /** Stops reading, waits for what is under way, and tells the server of it. */

@@ -55,8 +55,11 @@ export type ChangesConfig = {
   verifySlot: boolean
   /** Columns that never leave the database's stream, as `schema.table.column`; `*` stands for any name, e.g. `*.*.ssn`. Default none. */
   exclude: string[]
-  /** `row`: an event for each row. `transaction`: one for the rows of a transaction, as far as they fit. Default `row`. */
-  group: 'row' | 'transaction'
+  /**
+   * `row`: an event for each row. `transaction`: one for the rows of a transaction, as far as they fit. `auto`: an event for each row, and
+   * while that keeps the processor busy, one for the rows of a transaction. Default `auto`.
+   */
+  group: 'auto' | 'row' | 'transaction'
   /** What to do about changes that can never be read: `stop` after recording that, or `accept` and go on with a new slot. Default `stop`. */
   onGap: 'stop' | 'accept'
   /** Where `/metrics` and `/readyz` are served; loopback without authentication. Default: nowhere. */
@@ -116,7 +119,7 @@ export function checkChangesConfig(value: JsonValue, folder: string = process.cw
     failover: !root.has('failover') || root.flag('failover'),
     verifySlot: root.flag('verifySlot'),
     exclude: root.texts('exclude', COLUMN, 'must be a list of schema.table.column') ?? [],
-    group: root.choice('group', ['row', 'transaction']),
+    group: root.choice('group', ['auto', 'row', 'transaction']),
     onGap: root.choice('onGap', ['stop', 'accept']),
     admin: root.has('admin') ? adminOf(root.object('admin')) : null,
     limits: limitsOf(root.object('limits')),

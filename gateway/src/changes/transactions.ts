@@ -58,6 +58,8 @@ export type TransactionParts = {
 export class Transactions {
   /** When the last transaction was committed, as its server says, ms since 1970. */
   committedMs: number | null = null
+  /** Whether to record an event for each row would be too slow just now; with `group: auto` the rows of a transaction then share events. */
+  isBusy = false
   readonly #parts: TransactionParts
   /** How far everything was durable when the connection began. */
   readonly #start: Place
@@ -239,18 +241,19 @@ export class Transactions {
 
   #hold(open: Open, item: Item): void {
     open.held.push(item)
-    const isDue = isLong(open) && (this.#parts.config.group === 'row' || open.held.length >= MAX_ROWS)
+    const isDue = isLong(open) && (!this.#isGrouped || open.held.length >= MAX_ROWS)
     if (isDue) this.#flush(open, null)
   }
 
   /** @param of how many changes there are; null: that is not known yet */
   #flush(open: Open, of: number | null): void {
-    const { config, events, delivery } = this.#parts
+    const { events, delivery } = this.#parts
+    const isGrouped = this.#isGrouped
     const { held } = open
     open.held = []
     for (let i = 0; i < held.length; ) {
       const item = held[i]!
-      const end = config.group === 'transaction' && 'row' in item ? endOfGroup(held, i) : i + 1
+      const end = isGrouped && 'row' in item ? endOfGroup(held, i) : i + 1
       const last = held[end - 1]!
       const span: ChangeSpan = { first: item.index, last: last.index, of }
       const place: Place = { epoch: events.epoch, commit: open.commitLsn, index: last.index }
@@ -260,14 +263,18 @@ export class Transactions {
       } else {
         const group = held.slice(i, end).map((each) => (each as { row: RowFacts }).row)
         const weight = group.reduce((sum, each) => sum + each.weight, EVENT_WEIGHT)
-        const event =
-          config.group === 'row'
-            ? events.row(item.row, item.lsn, open, span, item.joined)
-            : events.rows(group, open, span, item.joined)
+        const event = !isGrouped
+          ? events.row(item.row, item.lsn, open, span, item.joined)
+          : events.rows(group, open, span, item.joined)
         delivery.push(event, { place }, weight)
       }
       i = end
     }
+  }
+
+  get #isGrouped(): boolean {
+    const { group } = this.#parts.config
+    return group === 'transaction' || (group === 'auto' && this.isBusy)
   }
 
   #inTransaction(): Open {

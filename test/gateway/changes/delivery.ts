@@ -186,6 +186,23 @@ test('a full spool makes the database wait and not the memory; the alarm is red 
   expect(made.said.some((line) => /within limits.lagBytes again/.test(line))).toBe(true)
 })
 
+test('while an event for each row is too much for the processor, rows of a transaction share one, and each is there once', async () => {
+  const made = await world(TABLE, { group: 'auto' })
+  const recorder = await made.start()
+  const count = 20_000
+  await made.client.query('insert into a values (0, 0)')
+  await made.client.query(`insert into a select i, i from generate_series(1, ${count}) i`)
+  await made.finish(recorder)
+  const events = await made.events()
+  const single = ofAction(events, 'changes.insert').map(({ metadata }) => metadata.changes)
+  const grouped = ofAction(events, 'changes.transaction').map(({ metadata }) => metadata.changes)
+  expect([single.length > 1, grouped.length > 0]).toEqual([true, true])
+  const numbers = [...single.slice(1), ...grouped].flatMap(({ first, index }) =>
+    Array.from({ length: index - (first ?? index) + 1 }, (_, i) => (first ?? index) + i),
+  )
+  expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, i) => i + 1))
+})
+
 test('a server that restarts is waited for, and one that went back to an earlier time is a gap', async () => {
   const made = await world(TABLE, { limits: { reconnectMs: 200 } })
   let recorder = await made.start()

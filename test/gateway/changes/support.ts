@@ -73,7 +73,7 @@ export async function world(tables: string, more: JsonObject = {}): Promise<Worl
   await writeKeyFile(join(folder, 'key.json'), generateKey())
   const slot = `killick_${++worlds}`
   const settings: JsonObject = {
-    ...{ url: NOWHERE, source: 'ledger-db', key: 'key.json', spool: 'spool', database: url, slot },
+    ...{ url: NOWHERE, source: 'ledger-db', key: 'key.json', spool: 'spool', database: url, slot, group: 'row' },
     ...more,
     limits: { drainMs: 0, ...(more.limits as JsonObject) },
   }

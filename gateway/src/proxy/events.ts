@@ -54,7 +54,7 @@ export class HttpEvents {
     const event = eventOf(
       'http',
       this.#session,
-      { ...this.#config, mode },
+      mode === this.#config.mode ? this.#config : { ...this.#config, mode },
       {
         action: isSession ? action : `request${action}`,
         actor: who.actor,

@@ -18,6 +18,9 @@ const NEVER_TRAILING =
   /^(?:host|content-.*|authorization|cookie|set-cookie|expect|trailer|forwarded|x-forwarded-.*|cache-control|location|:.*)$/
 const ONCE = new Set(['host', ':authority', 'content-length', 'authorization', 'transfer-encoding'])
 
+/** What proxies say of the way that a request has come. */
+const OF_THE_WAY = /^(?:forwarded|x-forwarded-.*|x-real-ip)$/
+
 /** What the proxy says of the way that a request has come. */
 export type RequestWay = {
   readonly peer: string
@@ -62,10 +65,10 @@ export function requestHeaders(req: IncomingMessage, forwarding: RequestWay): He
   const asked = hostOf(req)
   const sent = kept(req.rawHeaders, req.headers.connection, (name) => {
     // Servers that make variables of headers know no difference between - and _.
-    const dashed = name.replaceAll('_', '-')
-    if (dashed !== name && /^(?:forwarded|x-forwarded-.*)$/.test(dashed)) return false
+    const dashed = name.includes('_') ? name.replaceAll('_', '-') : name
     if (identity !== null && dashed === identity.name) return identity.isBelieved && dashed === name
-    return isFromProxy || !/^(?:forwarded|x-forwarded-.*|x-real-ip)$/.test(name)
+    if (!OF_THE_WAY.test(dashed)) return true
+    return isFromProxy && dashed === name
   })
   const proto = isTls ? 'https' : 'http'
   const node = peer === UNIX ? UNIX : peer

@@ -306,14 +306,19 @@ test('--ssh runs what the client asked for, and says from where', async () => {
 test('the commands of the guide', async () => {
   const guide = readFileSync(new URL('../../../docs/guides/run.md', import.meta.url), 'utf8')
   const pieces = [...guide.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, piece]) => piece!)
-  expect(pieces).toHaveLength(3)
+  expect(pieces).toHaveLength(4)
   const { env } = place({ PATH: process.env.PATH! })
   const shell = `killick() { '${process.execPath}' '${program}' "$@"; }\n${pieces.join('')}`
   const child = spawn('sh', ['-ec', shell], { env, cwd: root })
   child.stdin.end()
-  expect(await ended(child)).toEqual({ code: 0, signal: null, out: 'backup of billing\ndeployed 1.4.2\n', err: '' })
-  const events = (await fieldsOf('sh')).slice(-6)
-  expect(events.map(({ action }) => action)).toEqual(Array(3).fill(['command.run', 'command.end']).flat())
+  expect(await ended(child)).toEqual({
+    code: 0,
+    signal: null,
+    out: 'backup of billing\ndeployed 1.4.2\nmaintenance\n',
+    err: '',
+  })
+  const events = (await fieldsOf('sh')).slice(-8)
+  expect(events.map(({ action }) => action)).toEqual(Array(4).fill(['command.run', 'command.end']).flat())
   const [, , deploy, , , end] = events
   expect(deploy!.metadata).toMatchObject({ environment: { RELEASE: '1.4.2' } })
   expect(JSON.stringify(events)).not.toContain('hunter2')

@@ -1,6 +1,7 @@
 // `killick run`: a command's intent is durable before it starts, its end before this program exits.
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { isatty } from 'node:tty'
 import type { AuditLog, AuditLogOptions } from '../../client/open.ts'
 import { fromUtf8 } from '../../core/bytes.ts'
@@ -12,11 +13,13 @@ import { readLogKey } from '../pins.ts'
 import { RUN } from '../table/running.ts'
 import { count, err } from '../terminal.ts'
 import { sshCommand } from './circumstances.ts'
-import { type CommandIdentity, endEvent, runEvent } from './events.ts'
+import { type CommandIdentity, chunkEvent, endEvent, runEvent, SESSION_OUTPUT } from './events.ts'
 import { type CommandStream, type Ended, execute, exitCodeOf, type Job, STREAMS } from './execute.ts'
+import { checkScript } from './script.ts'
+import { executeSession, type SessionWay, terminalSize } from './session.ts'
 import { relaySignals } from './signals.ts'
 import { openOwn, runFolder, sendOthers, settleOthers } from './spools.ts'
-import { forgetCommand, noteCommand } from './under-way.ts'
+import { forgetCommand, noteChunk, noteCommand } from './under-way.ts'
 import { countUnrecorded, unrecordedCommands } from './unrecorded.ts'
 
 export const run: Command = {
@@ -29,7 +32,11 @@ export const run: Command = {
       ...commandOf(end < 0 ? [] : args.slice(end + 1), values.ssh),
       pass: new Set(values.pass.map(streamOf)),
     }
-    const settings = settingsOf(given)
+    if (values['show-output'] && !values.session) throw new UsageError('--show-output belongs to --session')
+    // Without a terminal there is none to record.
+    const isSession = values.session && isatty(0) && isatty(1)
+    if (isSession) checkScript()
+    const settings = { ...settingsOf(given), isSession }
     const recording = await startRecording(job, settings).catch((error: Error) => {
       if (!values.observe) throw notRun(error)
       tellUnrecorded(settings.folder, error)
@@ -38,7 +45,9 @@ export const run: Command = {
     // Of what is not recorded, nothing needs to be known.
     const signals = relaySignals()
     try {
-      const ended = await execute(recording ? job : { ...job, pass: new Set(STREAMS) }, signals)
+      const ended = await (recording?.session
+        ? executeSession(job, signals, recording.session)
+        : execute(recording ? job : { ...job, pass: new Set(STREAMS) }, signals))
       tellNotStarted(job, ended)
       await recording?.end(ended)
       return exitCodeOf(ended)
@@ -56,11 +65,14 @@ type Settings = {
   readonly variables: readonly string[]
   readonly redact: readonly string[]
   readonly verbose: boolean
+  readonly isSession: boolean
+  readonly showsOutput: boolean
+  readonly isObserving: boolean
 }
 
 const say = (message: string): void => err(`killick run: ${message}`)
 
-function settingsOf(given: Args<typeof RUN.options>): Settings {
+function settingsOf(given: Args<typeof RUN.options>): Omit<Settings, 'isSession'> {
   const { values } = given
   const say = (message: string) => values.verbose && err(`killick run: ${message}`)
   const told = new Set<string>()
@@ -70,6 +82,8 @@ function settingsOf(given: Args<typeof RUN.options>): Settings {
       url: required(RUN, given, 'url'),
       source: required(RUN, given, 'source'),
       key: required(RUN, given, 'key'),
+      // The types of what opens spools know no fields of one's own.
+      fields: [SESSION_OUTPUT] as never[],
       ...(values['log-key'] !== undefined && { logKey: readLogKey(values['log-key']) }),
       onError: ({ message }, during) => {
         if (during === 'send' && told.size < told.add(message).size) say(`events wait in the spool: ${message}`)
@@ -80,6 +94,8 @@ function settingsOf(given: Args<typeof RUN.options>): Settings {
     variables: values.env,
     redact: values.redact,
     verbose: values.verbose,
+    showsOutput: values['show-output'],
+    isObserving: values.observe,
   }
 }
 
@@ -131,6 +147,8 @@ function tellUnrecorded(folder: string, error: Error): void {
 }
 
 type Recording = {
+  /** How a terminal is recorded; null: there is none. */
+  readonly session: SessionWay | null
   /** Makes the end durable. Never rejects. */
   end(ended: Ended): Promise<void>
   /** Tries for the time of --wait to have everything accepted, and closes the spool. Never rejects. */
@@ -144,16 +162,20 @@ async function startRecording(job: Job, settings: Settings): Promise<Recording> 
   const { log, dir } = await openOwn(folder, options)
   try {
     await settleOthers(folder, dir, options, onError)
+    const execution = randomUUID()
+    const size = terminalSize()
+    const name = `${execution}.cast`
     const { event, identity } = runEvent({
-      execution: randomUUID(),
+      execution,
       command: job.command,
       redaction: compileCommandRedaction({ names: settings.redact }),
       env: process.env,
       variables: settings.variables,
+      session: settings.isSession ? { ...size, cast: name, output: settings.showsOutput ? 'shown' : 'hashed' } : null,
       isTerminal: [0, 1, 2].some((fd) => isatty(fd)),
       unrecorded: unrecordedCommands(folder),
     })
-    await noteCommand(dir, log, identity)
+    const seq = await noteCommand(dir, log, identity)
     await log.record(event)
     const over = new AbortController()
     const others = sendOthers(folder, dir, options, over.signal, (error) => verbose && onError(error))
@@ -166,8 +188,22 @@ async function startRecording(job: Job, settings: Settings): Promise<Recording> 
       if (verbose) say(summary(log, left.pending))
     }
     const tell = (error: Error) => say(`the spool is at fault: ${why(error)}`)
+    const session: SessionWay = {
+      ...{ folder: join(folder, 'casts'), name, size },
+      async record(chunk, lines) {
+        await noteChunk(dir, log, identity, seq, log.status.recorded)
+        await log.record(chunkEvent(identity, chunk, settings.showsOutput ? lines : null))
+      },
+      failed(error) {
+        say(
+          `what the terminal shows is NOT recorded any more${settings.isObserving ? '' : ', so the session is ended'}: ${why(error)}`,
+        )
+        return settings.isObserving
+      },
+    }
     return {
-      end: (ended) => recordEnd(log, dir, identity, ended).catch(tell),
+      session: settings.isSession ? session : null,
+      end: (ended) => recordEnd(log, dir, identity, seq, ended).catch(tell),
       send: () => send().catch(tell),
     }
   } catch (error) {
@@ -177,8 +213,15 @@ async function startRecording(job: Job, settings: Settings): Promise<Recording> 
 }
 
 /** What cannot be recorded now is recorded as unknown by the next start, as after a crash. */
-async function recordEnd(log: AuditLog, dir: string, identity: CommandIdentity, ended: Ended): Promise<void> {
+async function recordEnd(
+  log: AuditLog,
+  dir: string,
+  identity: CommandIdentity,
+  seq: number,
+  ended: Ended,
+): Promise<void> {
   try {
+    if (ended.session?.unrecordedChunks) await noteChunk(dir, log, identity, seq, log.status.recorded - 1)
     await log.record(endEvent(identity, ended))
   } catch (error) {
     say(`how this command ended is NOT recorded: ${why(error as Error)}`)

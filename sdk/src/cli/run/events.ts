@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import type { EventInput, RecordableObject } from '../../core/fields.ts'
 import type { CommandRedaction } from '../../kit/command-line.ts'
 import type { Removal } from '../../kit/redaction.ts'
+import type { SessionChunk } from './cast.ts'
 import { actorOf, circumstancesOf, sshOf } from './circumstances.ts'
 import type { Ended } from './execute.ts'
 import { shortened, shortenedCommand } from './shorten.ts'
@@ -23,13 +24,15 @@ type Described = {
   /** Names of variables to record. */
   readonly variables: readonly string[]
   readonly isTerminal: boolean
+  /** Of a terminal that is recorded: its size, the name of its file, and whether events show what it shows. */
+  readonly session: RecordableObject | null
   /** Commands that were run unrecorded before, ever. */
   readonly unrecorded: number
 }
 
 /** The event before the command starts. Nothing in it holds what the redaction finds. */
 export function runEvent(described: Described): { event: EventInput; identity: CommandIdentity } {
-  const { redaction, env, variables, isTerminal, unrecorded } = described
+  const { redaction, env, variables, isTerminal, session, unrecorded } = described
   const redacted = redaction.command(described.command)
   const { command, cut } = shortenedCommand(redacted.command)
   const removals: Removal[] = redacted.removals.map(({ path, rule }) => ({ path: `/metadata${path}`, rule }))
@@ -65,21 +68,36 @@ export function runEvent(described: Described): { event: EventInput; identity: C
     command,
     ...(cut && { commandCut: cut }),
     ...(environment.length > 0 && { environment: Object.fromEntries(environment) }),
+    ...(session && { session }),
     ...(unrecorded > 0 && { unrecordedCommands: unrecorded }),
     ...(removals.length > 0 && { redactions: distinct(removals) }),
   }
   return { event: { action: 'command.run', ...identity, context, metadata }, identity }
 }
 
+/** The field in which events of chunks show what the terminal showed: lines of an asciicast. */
+export const SESSION_OUTPUT = 'output'
+
+/** The event of a chunk of what the terminal showed. @param lines null: not shown, only hashed */
+export function chunkEvent(identity: CommandIdentity, chunk: SessionChunk, lines: string | null): EventInput {
+  return {
+    action: 'command.session.chunk',
+    ...identity,
+    ...sessionOf(identity),
+    metadata: { ...chunk },
+    ...(lines !== null && { [SESSION_OUTPUT]: lines }),
+  }
+}
+
 /** The event when the command has ended. */
-export function endEvent(identity: CommandIdentity, { how, durationMs, streams }: Ended): EventInput {
+export function endEvent(identity: CommandIdentity, { how, durationMs, streams, session }: Ended): EventInput {
   const isSuccess = how.result === 'exited' && how.exitCode === 0
   return {
     action: 'command.end',
     ...identity,
     ...sessionOf(identity),
     outcome: isSuccess ? 'success' : 'failure',
-    metadata: { ...how, durationMs, ...streams },
+    metadata: { ...how, durationMs, ...streams, ...(session && { session }) },
   }
 }
 

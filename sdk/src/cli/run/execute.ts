@@ -5,6 +5,7 @@ import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { isatty } from 'node:tty'
+import type { SessionReport } from './cast.ts'
 import { type Passed, passIn, passOut } from './passing.ts'
 import { openPipes, type Pipe } from './pipes.ts'
 import type { SignalRelay } from './signals.ts'
@@ -23,6 +24,8 @@ export type Ended = {
     | { readonly result: 'not_started'; readonly error: string }
   readonly durationMs: number
   readonly streams: { readonly [name in CommandStream]?: StreamReport }
+  /** Of a terminal that was recorded. */
+  readonly session?: SessionReport
 }
 
 export type Job = {

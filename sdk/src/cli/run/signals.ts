@@ -8,14 +8,14 @@ const OF_TERMINALS = ['SIGINT', 'SIGQUIT'] as const
 
 export type SignalRelay = {
   /** Names the command that they go to. Once it has ended they go nowhere. */
-  to(child: ChildProcess): void
+  to(child: Pick<ChildProcess, 'kill'>): void
   /** From now on they are this program's again. */
   end(): void
 }
 
 /** Begins to pass signals on. Until `end`, none of them ends this program. */
 export function relaySignals(): SignalRelay {
-  let child: ChildProcess | undefined
+  let child: Pick<ChildProcess, 'kill'> | undefined
   const send = (signal: NodeJS.Signals) => void child?.kill(signal)
   const handlers: [NodeJS.Signals, () => void][] = [
     ...PASSED_ON.map((signal): [NodeJS.Signals, () => void] => [signal, () => send(signal)]),

@@ -12,11 +12,35 @@ import { type CommandIdentity, unknownEnd } from './events.ts'
 export const NOTE_FILE = 'under-way.json'
 
 /** `stream` and `seq`: the place that command.run takes. Only one program at a time writes to the stream, and only these events. */
-type Note = { readonly v: 1; readonly stream: string; readonly seq: number; readonly identity: CommandIdentity }
+type Note = {
+  readonly v: 1
+  readonly stream: string
+  readonly seq: number
+  /** Place of the newest chunk of its session that was to be recorded. Default: there is none. */
+  readonly last?: number
+  readonly identity: CommandIdentity
+}
 
 /** Writes the note on a command whose command.run is the next event of `log`. */
-export async function noteCommand(dir: string, { status }: AuditLog, identity: CommandIdentity): Promise<void> {
-  const note: Note = { v: 1, stream: status.stream, seq: status.recorded, identity }
+export function noteCommand(dir: string, { status }: AuditLog, identity: CommandIdentity): Promise<number> {
+  const { stream, recorded: seq } = status
+  return writeNote(dir, { v: 1, stream, seq, identity }).then(() => seq)
+}
+
+/**
+ * Notes how far the chunks of its session have come, before the next one is recorded; and before its end is, so that a chunk that could not be
+ * recorded is not taken for the end.
+ * @param seq place of command.run @param last place of the newest chunk that there is or will be
+ */
+export const noteChunk = (
+  dir: string,
+  { status }: AuditLog,
+  identity: CommandIdentity,
+  seq: number,
+  last: number,
+): Promise<void> => writeNote(dir, { v: 1, stream: status.stream, seq, last, identity })
+
+async function writeNote(dir: string, note: Note): Promise<void> {
   const file = join(dir, NOTE_FILE)
   const handle = await open(`${file}.tmp`, 'w', 0o600)
   try {
@@ -41,7 +65,7 @@ export async function settleCommand(dir: string, log: AuditLog): Promise<boolean
   if (note === null) return false
   const { stream, recorded } = log.status
   // Without command.run, nothing was started; with an event behind it, the end is there.
-  const isOpen = note.stream === stream && recorded === note.seq + 1
+  const isOpen = note.stream === stream && recorded > note.seq && recorded <= (note.last ?? note.seq) + 1
   if (isOpen) await log.record(unknownEnd(note.identity))
   await forgetCommand(dir)
   return isOpen
@@ -59,7 +83,7 @@ async function readNote(file: string): Promise<Note | null> {
   try {
     note = JSON.parse(text)
   } catch {}
-  if (!isObject(note) || note.v !== 1 || !isCount(note.seq) || !isObject(note.identity))
+  if (!isObject(note) || note.v !== 1 || !isCount(note.seq) || !isCount(note.last ?? 0) || !isObject(note.identity))
     throw new KillickError('spool_corrupt', `${file} is damaged; remove it to go on without what it says`, { file })
   return note as unknown as Note
 }

@@ -34,6 +34,14 @@ export const RUN = command({
       complete: ['stdin', 'stdout', 'stderr'],
       about: 'hand stdin, stdout or stderr to the command as it is, unhashed; repeatable',
     },
+    session: {
+      about:
+        'record the terminal too: what it shows, as SHA-256 in chunks of a second at most, and in a file for asciinema; needs script of util-linux. Where stdin or stdout is no terminal there is nothing to record',
+    },
+    'show-output': {
+      about:
+        'with --session: let the events hold what the terminal shows, and not only its hash; secrets that it shows too',
+    },
     ssh: {
       about:
         'for ForceCommand of sshd: run what the client asked for (SSH_ORIGINAL_COMMAND) with the user’s shell, or that shell',
@@ -65,6 +73,6 @@ export const RUN = command({
     'killick run -- pg_dump --file /backup/daily.sql billing',
     '17 3 * * * killick run --config /etc/killick/killick.json -- /usr/local/bin/backup     # in a crontab',
     'killick run --env RELEASE --wait 30 -- ./deploy.sh production',
-    'ForceCommand killick run --ssh --config /etc/killick/killick.json                      # in sshd_config',
+    'ForceCommand killick run --ssh --session --config /etc/killick/killick.json            # in sshd_config',
   ],
 })

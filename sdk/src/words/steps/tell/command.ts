@@ -1,6 +1,6 @@
 /** Commands of `killick run`. */
 import { isObject, type JsonValue } from '../../../core/json.ts'
-import { said, type Teller, type ToldStep, targetOf } from '../parts.ts'
+import { field, said, type Teller, type ToldStep, targetOf } from '../parts.ts'
 
 const STREAMS = ['stdin', 'stdout', 'stderr']
 
@@ -9,6 +9,11 @@ export const COMMAND: Readonly<Record<string, Teller>> = {
     'runs ',
     Array.isArray(command) ? said(command.map(String).join(' ')) : targetOf(event, 'command'),
     ...folder(event.fields.context),
+  ],
+  'command.session.chunk': (event, step) => [
+    'the terminal shows',
+    ...(typeof step.known.bytes === 'number' ? [` ${step.known.bytes.toLocaleString('en')} bytes`] : []),
+    ...field('output', ': ', event, step),
   ],
   'command.end': (event, { known }) => [
     targetOf(event, 'command'),

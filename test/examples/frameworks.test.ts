@@ -62,7 +62,7 @@ const nest: App = {
 
 const nextFolder = join(examples, 'next')
 const nextCommand = join(nextFolder, 'node_modules/next/dist/bin/next')
-/** Its environment holds what `start` in the example's package.json sets. */
+/** Its environment holds what `start` in the example's package.json sets, and what a killick.json would say. */
 const next: App = {
   async install() {
     installBeside(nextFolder)
@@ -72,7 +72,7 @@ const next: App = {
   },
   args: [nextCommand, 'start', '--hostname', '127.0.0.1'],
   cwd: nextFolder,
-  env: { NEXT_MANUAL_SIG_HANDLE: 'true', NEXT_TELEMETRY_DISABLED: '1' },
+  env: { KILLICK_SOURCE: 'invoices', NEXT_MANUAL_SIG_HANDLE: 'true', NEXT_TELEMETRY_DISABLED: '1' },
   // By its proxy, which has no pattern.
   refusedAs: 'POST',
 }

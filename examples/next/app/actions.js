@@ -1,9 +1,7 @@
 'use server'
-import { DeniedError } from '@killick/sdk/kit'
-import { requestEvent } from '@killick/sdk/next'
 import { revalidatePath } from 'next/cache'
 import { headers } from 'next/headers'
-import { audited } from '../lib/audited.js'
+import { audited, DeniedError, requestEvent } from '../lib/audited.js'
 import { invoices, userOf } from '../lib/invoices.js'
 
 export const cancel = audited.action({ action: 'invoice.cancel' }, async (form) => {

@@ -1,14 +1,8 @@
 import { subscribe } from 'node:diagnostics_channel'
-import { openAuditLog } from '@killick/sdk'
+import { openAuditLog, readConfig } from '@killick/sdk'
 import { createAudit } from '@killick/sdk/kit'
 
-const log = await openAuditLog({
-  url: process.env.KILLICK_URL ?? 'http://127.0.0.1:8787',
-  source: 'invoices',
-  key: process.env.KILLICK_KEY ?? './invoices.key.json',
-  logKey: process.env.KILLICK_LOG_KEY, // from the ledger's operator
-  spool: process.env.KILLICK_SPOOL ?? './spool',
-})
+const log = await openAuditLog(readConfig()) // killick.json, or KILLICK_URL, KILLICK_SOURCE and so on
 // Not exported: Next gives each entry of an application a copy of its modules.
 globalThis.audit = createAudit(log)
 

@@ -1,7 +1,5 @@
-import { DeniedError } from '@killick/sdk/kit'
-import { requestEvent } from '@killick/sdk/next'
 import { notFound } from 'next/navigation'
-import { audited } from '../../../../lib/audited.js'
+import { audited, DeniedError, requestEvent } from '../../../../lib/audited.js'
 import { invoices, userOf } from '../../../../lib/invoices.js'
 
 const event = { action: 'invoice.approve', route: '/invoices/[id]/approve' }

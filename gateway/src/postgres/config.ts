@@ -53,7 +53,10 @@ export type PostgresConfig = RecorderSettings & {
 export type PostgresLimits = RecorderLimits & {
   /** Largest message of a client that holds a statement or its parameters, in bytes; a longer one is refused. 1,024 to 1 GiB, default 16 MiB. */
   statementBytes: number
-  /** Such messages in memory, of all sessions together, that are not complete, in bytes. Default 256 MiB. */
+  /**
+   * Such messages in memory, of all sessions together, in bytes: while they are not complete, and beyond 64 KiB until the server has taken
+   * them. Beyond it what begins to come is refused. Default 256 MiB.
+   */
   heldBytes: number
   /** Sessions at a time. Default 1,000. */
   sessions: number

@@ -5,6 +5,9 @@ import type { Op } from './work.ts'
 const MAX_WAITING_BYTES = 1 << 20
 const MAX_WAITING = 256
 
+/** Messages of so many bytes are counted, each by itself, until the server has taken them. */
+export const LONG_MESSAGE = 64 << 10
+
 type Item = {
   bytes: Buffer
   op: Op | null
@@ -17,6 +20,8 @@ export type LaneEnds = {
   write(bytes: readonly Buffer[]): boolean
   /** The server is sent this now; its answers come in the order of the calls. */
   sent(op: Op): void
+  /** So many bytes more, or fewer, of long messages are in memory. Those that were written are given back by `write`. */
+  hold(bytes: number): void
   /** Whether the client is read from. */
   flow(isOpen: boolean): void
 }
@@ -54,7 +59,10 @@ export class Lane {
     gate.then(
       () => this.#ready(item),
       (error) => {
+        this.#release(item)
+        this.#bytes -= item.bytes.length
         Object.assign(item, refused(error))
+        this.#bytes += item.bytes.length
         this.#ready(item)
       },
     )
@@ -91,13 +99,20 @@ export class Lane {
 
   /** What was not sent, and never will be. */
   abandon(): Op[] {
-    return this.#items.splice(0).flatMap(({ op }) => (op === null ? [] : [op]))
+    const left = this.#items.splice(0)
+    for (const item of left) this.#release(item)
+    return left.flatMap(({ op }) => (op === null ? [] : [op]))
   }
 
   #add(item: Item): void {
     this.#items.push(item)
     this.#bytes += item.bytes.length
+    if (item.bytes.length >= LONG_MESSAGE) this.#ends.hold(item.bytes.length)
     if (!this.#isCollecting) this.#flush()
+  }
+
+  #release({ bytes }: Item): void {
+    if (bytes.length >= LONG_MESSAGE) this.#ends.hold(-bytes.length)
   }
 
   #ready(item: Item): void {

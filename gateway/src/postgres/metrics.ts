@@ -15,7 +15,7 @@ export function makePostgresMetrics(of: { log: AuditLog; sessions: () => number;
       },
     })
   gauge('killick_postgres_sessions', 'Sessions that are open', of.sessions)
-  gauge('killick_postgres_held_bytes', 'Bytes of messages that are not complete', of.held)
+  gauge('killick_postgres_held_bytes', 'Bytes of messages that are not complete, or long and not sent yet', of.held)
   gauge(
     'killick_postgres_pending_events',
     'Events in the spool that the ledger has not accepted',

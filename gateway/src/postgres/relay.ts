@@ -200,7 +200,7 @@ class Relay {
         server.certificate !== null &&
         this.#certificate !== null &&
         server.certificate.equals(this.#certificate),
-      hold: (bytes) => this.#hold(bytes),
+      hold: (bytes, inAnyCase) => this.#hold(bytes, inAnyCase),
       onCancelKey: (key) => {
         const name = key.toString('hex')
         cancelKeys.push(name)
@@ -261,8 +261,8 @@ class Relay {
     }
   }
 
-  #hold(bytes: number): boolean {
-    if (bytes > 0 && this.#held + bytes > this.#config.limits.heldBytes) return false
+  #hold(bytes: number, inAnyCase = false): boolean {
+    if (!inAnyCase && bytes > 0 && this.#held + bytes > this.#config.limits.heldBytes) return false
     this.#held += bytes
     return true
   }

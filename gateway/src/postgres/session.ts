@@ -9,7 +9,7 @@ import { Authentication } from './authentication.ts'
 import { ClientFrameReader } from './client-frames.ts'
 import type { PostgresConfig } from './config.ts'
 import type { Identity, PostgresEvents, PostgresFacts } from './events.ts'
-import { Lane } from './lane.ts'
+import { Lane, LONG_MESSAGE } from './lane.ts'
 import { letter, type OwnError, printError, readError } from './messages.ts'
 import { Outcomes } from './outcomes.ts'
 import { PreparedNames } from './prepared.ts'
@@ -31,8 +31,8 @@ export type SessionParts = {
   readonly tls: JsonObject
   /** Whether both sides see the same certificate, so that channel binding holds through the relay. */
   readonly keepsBinding: boolean
-  /** So many bytes more, or fewer, of messages that are not complete. False: there is no room. */
-  readonly hold: (bytes: number) => boolean
+  /** So many bytes more, or fewer, of messages are in memory. False: there is no room, and it was not asked for in any case. */
+  readonly hold: (bytes: number, inAnyCase?: boolean) => boolean
   /** The session can be cancelled by these bytes, a process id and a secret. */
   readonly onCancelKey: (key: Buffer) => void
   /** A login that failed, or did not come to an end. */
@@ -91,7 +91,8 @@ export class PostgresSession {
       lost: (why) => this.#end('relay', { code: 'postgres_session_lost', why }),
     })
     this.#lane = new Lane({
-      write: (bytes) => writeAll(server, bytes),
+      write: (bytes) => writeAll(server, bytes, parts.hold),
+      hold: (bytes) => parts.hold(bytes, true),
       sent: (op) => this.#answering.sent(op),
       flow: (isOpen) => {
         this.#isLaneOpen = isOpen
@@ -108,7 +109,7 @@ export class PostgresSession {
         copyData: (piece, data) => this.#copied(piece, data),
         skipped: (type, bytes, why) => this.#asking.skipped(type, bytes, why),
         invalid: (why) => this.#end('relay', { code: 'postgres_message_invalid', why }),
-        hold: parts.hold,
+        hold: (bytes) => parts.hold(bytes),
       },
       config.limits.statementBytes,
     )
@@ -339,12 +340,18 @@ const NOT_AUTHENTICATED: OwnError = { code: 'postgres_message_invalid', why: 'Th
 /** How long a client has to read the last words, ms. */
 const LINGER_MS = 2_000
 
-function writeAll(to: Duplex, bytes: readonly Buffer[]): boolean {
-  if (to.destroyed || to.writableEnded) return true
-  if (bytes.length === 1) return to.write(bytes[0]!)
+/** Long messages are given back once they are written, or cannot be. */
+function writeAll(to: Duplex, bytes: readonly Buffer[], hold: SessionParts['hold']): boolean {
+  const write = (each: Buffer): boolean =>
+    each.length < LONG_MESSAGE ? to.write(each) : to.write(each, () => hold(-each.length))
+  if (to.destroyed || to.writableEnded) {
+    for (const { length } of bytes) if (length >= LONG_MESSAGE) hold(-length)
+    return true
+  }
+  if (bytes.length === 1) return write(bytes[0]!)
   to.cork()
   let isOpen = true
-  for (const each of bytes) isOpen = to.write(each)
+  for (const each of bytes) isOpen = write(each)
   to.uncork()
   return isOpen
 }

@@ -1,0 +1,152 @@
+import { createServer, type Socket } from 'node:net'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { loggedIn, message, NO_LIMIT, RawClient, seen, statements, type Told, type World, world } from './support.ts'
+
+let it: World
+beforeAll(async () => {
+  it = await world({ admin: { port: 0 } })
+  await queryAsOwner(it.direct, 'create table t (id int)')
+})
+afterAll(() => it?.remove())
+
+const bind = (name: string) => [message('B', '', name, 0, 0, 0), message('E', '', NO_LIMIT)]
+const parse = (name: string, text: string) => message('P', name, text, 0)
+
+/** What one connection asks, answer by answer, and what was recorded of it. */
+async function asks(...groups: (readonly Buffer[])[]): Promise<{ types: string[]; found: Told[] }> {
+  const raw = await loggedIn(it)
+  const types: string[] = []
+  for (const group of groups) {
+    raw.socket.write(Buffer.concat(group))
+    types.push((await raw.until('Z')).types)
+  }
+  const session = raw.socket.localPort
+  raw.socket.end(message('X'))
+  await raw.ended()
+  const events = (await it.events()).filter(({ fields }) => (fields.context as Told).address.endsWith(`:${session}`))
+  await it.start()
+  return { types, found: statements(events).map(({ intent }) => [intent.statement, intent.known.unknownWhy ?? []]) }
+}
+
+test('names that are one to the server are one here: it looks at 63 bytes', async () => {
+  const long = 'n'.repeat(63)
+  const { types, found } = await asks(
+    [parse(`${long}-harmless`, 'select 1'), message('S')],
+    [message('C', Buffer.from(`S${long}-other\0`)), parse(`${long}-third`, 'delete from t'), message('S')],
+    [...bind(`${long}-harmless`), message('S')],
+  )
+  expect(types).toEqual(['1Z', '31Z', '2CZ'])
+  expect(found).toEqual([['delete from t', []]])
+})
+
+test('a name that was given anew where nobody saw it is not believed', async () => {
+  const again = "do $$ begin execute 'deallocate p'; execute 'prepare p as delete from t'; end $$"
+  const { types, found } = await asks(
+    [parse('p', 'select 1'), ...bind('p'), message('S')],
+    [message('Q', again)],
+    [...bind('p'), message('S')],
+    [message('Q', 'execute p')],
+    // By the names of others: a cursor of SQL is a portal of the protocol.
+    [message('Q', 'begin; declare c cursor for select * from t')],
+    [message('E', 'c', NO_LIMIT), message('S')],
+  )
+  expect(types).toEqual(['12DCZ', 'CZ', '2CZ', 'CZ', 'CCZ', 'CZ'])
+  expect(found.map(([, why]) => why)).toEqual([
+    [],
+    ['do_block'],
+    ['prepared_name'],
+    expect.arrayContaining(['prepared_name']),
+    [],
+    ['prepared_name'],
+  ])
+})
+
+test('a name that is refused keeps its old meaning, also where nobody waits for the answer', async () => {
+  const { types, found } = await asks(
+    [parse('p', 'select 1'), message('S'), parse('p', 'delete from t'), message('S'), ...bind('p'), message('S')],
+    [],
+    [],
+  )
+  expect(types).toEqual(['1Z', 'EZ', '2DCZ'])
+  expect(found).toEqual([['select 1', []]])
+})
+
+test('what the parser reads otherwise than the server is not fully known', async () => {
+  const { found } = await asks(
+    [message('Q', "set client_encoding = 'SJIS'")],
+    [message('Q', Buffer.from("select '\u3042\\'\0"))],
+    [message('Q', 'select 1')],
+    [message('Q', "set client_encoding = 'UTF8'; set standard_conforming_strings = off")],
+    [message('Q', "select 'a\\'; delete from t; --'")],
+    [message('Q', 'select 2')],
+  )
+  expect(found.map(([, why]) => why)).toEqual([[], ['encoding'], [], [], ['standard_conforming_strings'], []])
+})
+
+test('more sessions than there may be, and more memory', async () => {
+  await it.events()
+  await it.start({ limits: { drainMs: 0, graceMs: 0, sessions: 2, heldBytes: 1 << 20 } })
+  const [first, second] = [await loggedIn(it), await loggedIn(it)]
+  await expect(it.with(async () => {})).rejects.toMatchObject({ code: '53300' })
+  // Half of each message, and each is more than half of what there is room for.
+  const long = message('Q', `select '${'x'.repeat(900_000)}'`)
+  first.socket.write(long.subarray(0, 800_000))
+  await expect.poll(() => heldBytes()).toBeGreaterThan(700_000)
+  second.socket.write(long)
+  const { types, all } = await second.until('Z')
+  expect([types, all[0]!.body.toString()]).toEqual(['EZ', expect.stringContaining('postgres_memory')])
+  first.socket.write(long.subarray(800_000))
+  expect((await first.until('Z')).types).toBe('TDCZ')
+  // What was held is given back.
+  await expect.poll(() => heldBytes()).toBe(0)
+  for (const each of [first, second]) each.socket.end()
+  await second.ended()
+  await it.events()
+  await it.start()
+})
+
+test('a server that answers what nobody has asked ends the session: nothing is put down to a wrong statement', async () => {
+  const ok = Buffer.concat([message('R', Buffer.alloc(4)), message('Z', Buffer.from('I'))])
+  let odd: Buffer = Buffer.alloc(0)
+  const sockets: Socket[] = []
+  const server = createServer((socket) => {
+    sockets.push(socket)
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      socket.write(ok)
+      socket.once('data', () => socket.write(odd))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await it.events()
+  await it.start({ server: { host: '127.0.0.1', port: (server.address() as { port: number }).port } })
+  const zero = Buffer.from([0x43, 0, 0, 0, 0])
+  for (odd of [
+    message('1'),
+    message('Z', Buffer.from('I')),
+    message('n'),
+    zero,
+    Buffer.concat([message('G'), message('3')]),
+  ]) {
+    const raw = new RawClient(it.relay.address)
+    raw.socket.write(Buffer.concat([Buffer.from([0, 0, 0, 17, 0, 3, 0, 0]), Buffer.from('user\0me\0\0')]))
+    await raw.until('Z')
+    raw.socket.write(
+      Buffer.concat([message('P', 'x', 'select 1', 0), ...bind('x'), message('S')].slice(odd[0] === 0x31 ? 3 : 1)),
+    )
+    const { all } = await raw.until('E')
+    expect(all.at(-1)!.body.toString()).toContain('postgres_session_lost')
+    await raw.ended()
+  }
+  const ends = (await it.events()).map(seen).filter(({ known }) => known.code === 'postgres_session_lost')
+  for (const socket of sockets) socket.destroy()
+  server.close()
+  await it.start()
+  expect(ends).toHaveLength(5)
+})
+
+const heldBytes = async (): Promise<number> => {
+  const text = await (await fetch(`${it.relay.adminUrl}/metrics`)).text()
+  return Number(/^killick_postgres_held_bytes (\d+)/m.exec(text)![1])
+}

@@ -348,11 +348,12 @@ export class Asking {
   }
 
   /** What a statement changes in what is known of the session. */
-  #noted({ effects, unknownWhy }: Asked): void {
+  #noted({ effects, unknownWhy, statement }: Asked): void {
     if (unknownWhy.some((why) => RUNS.has(why))) this.#reading.doubts += 1
-    for (const { set } of effects) {
+    for (const { kind, set } of effects) {
       if (set?.name === 'search_path') this.#reading.hasSearchPath = true
       if (set !== undefined) this.#events.set(set.name, set.value, set.isLocal === true)
+      else if (kind === 'discard' && /\ball\b/i.test(statement!.text)) this.#events.set('all', null, false)
     }
   }
 

@@ -86,6 +86,8 @@ beforeAll(async () => {
     await client.query('select 3')
     await client.query('reset killick.actor')
     await client.query('select 4 /* reason: because */')
+    await client.query('discard all')
+    await client.query('select 5')
   }, as('claims'))
 
   await it.with(async (client) => {
@@ -187,6 +189,7 @@ test('killick.actor and killick.reason stand in the context until they are reset
   expect(said('select 2')).toEqual(['ada', 'only here'])
   expect(said('select 3')).toEqual(['ada', 'ticket 7'])
   expect(said('select 4')).toEqual([undefined, 'ticket 7'])
+  expect(said('select 5')).toEqual([undefined, undefined])
   expect(find('claims', 'select 4').metadata.reason).toBe('because')
   expect(find('claims', 'select 1').context.claimedActor.vouchedBy).toBe('session')
   expect(find('claims', 'select 1').actor.type).toBe('database-user')

@@ -16,7 +16,7 @@ const LONG = [
     'examples/examples',
     'scripts/tarballs',
   ],
-  ...['web/console', 'anchor-service/audit/processes', 'anchor-service/anchor/storm'],
+  ...['web/console', 'gateway/changes/changes', 'anchor-service/audit/processes', 'anchor-service/anchor/storm'],
   ...['anchor-service/ledger/head-memory', 'sdk/audit/answers', 'web/language', 'sdk/cli/ledger'],
   ...['anchor-service/ledger/index/runs', 'anchor-service/ledger/index/indexing'],
   ...['web/evidence', 'web/shares', 'web/vectors'],

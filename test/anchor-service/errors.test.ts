@@ -9,7 +9,7 @@ import { toGatewayProblem } from '../../gateway/src/http/problems.ts'
 
 test('docs/ERRORS.md lists every code with its status and meaning, and no other', async () => {
   const page = await readFile(new URL('../../docs/ERRORS.md', import.meta.url), 'utf8')
-  const listed = [...page.matchAll(/^\| `(\w+)` \| (\d+) \| (.+) \|$/gm)].map(([, code, status, text]) => [
+  const listed = [...page.matchAll(/^\| `(\w+)` \| (\d{3}) \| (.+) \|$/gm)].map(([, code, status, text]) => [
     code,
     Number(status),
     text,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AuditLog, generateKey, openAuditLog, parseProof, publicJwk } from '@killick/sdk'
 import { type JsonObject, parseEvent } from '@killick/sdk/core'
-import type { Browser } from 'playwright-core'
+import type { Browser, BrowserContext } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { newSession, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
 import { keepSignInLinks } from '../../anchor-service/src/http/sign-in-links.ts'
@@ -191,12 +191,21 @@ describe('the console', () => {
     // A console that is left open goes on asking.
     afterEach(() => Promise.all(browser!.contexts().map((context) => context.close())))
 
+    // One address may sign in twenty times a minute, so a session is used again, as a browser does that is opened again.
+    const sessions = new Map<string, Awaited<ReturnType<BrowserContext['storageState']>>>()
+
     async function signIn(token = READER) {
-      const watched = await watch(await browser!.newContext({ viewport: { width: 1280, height: 900 } }))
+      const viewport = { width: 1280, height: 900 }
+      const storageState = sessions.get(token)
+      const context = await browser!.newContext({ viewport, ...(storageState && { storageState }) })
+      const watched = await watch(context)
       await watched.page.goto(`${service.url}/console/#/events`)
-      await watched.page.fill('#token', token)
-      await watched.page.click('button:text("Sign in")')
+      if (storageState === undefined) {
+        await watched.page.fill('#token', token)
+        await watched.page.click('button:text("Sign in")')
+      }
       await watched.page.locator('h1:text("Events")').waitFor()
+      sessions.set(token, await context.storageState())
       return watched
     }
 

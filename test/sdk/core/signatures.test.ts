@@ -55,13 +55,13 @@ describe.each(ALGS)('%s', (alg) => {
         expect(verifyBoth(jwk, message, signature)).toBe(true)
         expect(nativeVerify(jwk, message, signature)).toBe(true)
         const damaged = signature.map((byte, i) => (i === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte))
-        expect(verifyBoth(jwk, message, damaged)).toBe(false)
+        expect(verifySignature(jwk, message, damaged)).toBe(false)
         expect(nativeVerify(jwk, message, damaged)).toBe(false)
         const other =
           message.length === 0
             ? Uint8Array.of(0)
             : message.map((byte, i) => (i === at % message.length ? byte ^ 1 : byte))
-        expect(verifyBoth(jwk, other, signature)).toBe(false)
+        expect(verifySignature(jwk, other, signature)).toBe(false)
       }),
       { numRuns },
     )

@@ -53,8 +53,8 @@ const FOR_PEOPLE = ['report.html', 'readme.txt']
 const STEP_LINES = 1_000
 
 /**
- * Checks a bundle against what the verifier trusts, while its bytes arrive; memory does not grow with it. Damage is told as a fault with
- * its place.
+ * Checks a bundle against what the verifier trusts, while its bytes arrive. It holds one line at a time, a hash for each level of the trees, and
+ * where each stream stands. Damage is told as a fault with its place.
  * @param chunks the bytes of a `killick-bundle/1`
  * @throws KillickError `bundle_malformed` or `bundle_version` if the bytes do not begin as a bundle does, `json_*`; `vkey_invalid`,
  * `key_invalid`, `trust_invalid` if what was pinned is malformed

@@ -42,15 +42,25 @@ const SIZE = 9
 
 type Batch = { header: BatchHeader; tokens: string[] }
 
-/** Batches of a stream: each event after the one before it, each header after the one before it. */
-async function batchesOf(name: string, signer: typeof source, sizes: readonly number[]): Promise<Batch[]> {
+/** Batches of a stream: each header after the one before it, and each event, but for one at `broken` that names another. */
+async function batchesOf(
+  name: string,
+  signer: typeof source,
+  sizes: readonly number[],
+  broken: number | null = null,
+): Promise<Batch[]> {
   const made: Batch[] = []
   let [seq, eventPrev, headerPrev]: [number, Hash | undefined, Hash | undefined] = [0, undefined, undefined]
   for (const n of sizes) {
     const tokens: string[] = []
     const first = seq
     for (let i = 0; i < n; i++, seq++) {
-      const position = { source: name, stream: STREAM, seq, ...(eventPrev && { prev: eventPrev }) }
+      const position = {
+        source: name,
+        stream: STREAM,
+        seq,
+        ...(eventPrev && { prev: seq === broken ? asHash(Uint8Array.from(seed('another event'))) : eventPrev }),
+      }
       const { token, leafHash } = await makeEvent(INPUTS[seq % INPUTS.length]!, position, mintOf(seq), signer)
       tokens.push(token)
       eventPrev = leafHash
@@ -64,9 +74,9 @@ async function batchesOf(name: string, signer: typeof source, sizes: readonly nu
   return made
 }
 
-async function openWorld() {
+async function openWorld(broken: number | null = null) {
   const registered = await register([OWN, { index: 1, registration: settings(SOURCE, [keyOf(source)]) }], mintOf)
-  const own = await batchesOf(SOURCE, source, [3, 2, 4])
+  const own = await batchesOf(SOURCE, source, [3, 2, 4], broken)
   const others = await batchesOf(OTHER, other, [1, 1])
   const [a, b, c] = own as [Batch, Batch, Batch]
   const [x, y] = others as [Batch, Batch]
@@ -194,6 +204,8 @@ export async function bundles() {
       .at(n)!
   const event = at(whole, 'E ', -1)
   const flip = (line: string) => `${line.slice(0, 40)}${line[40] === 'A' ? 'B' : 'A'}${line.slice(41)}`
+  const { reader: unchained, trust: itsTrust } = await openWorld(4)
+  const broken = await write(unchained, { kind: 'stream', source: SOURCE, stream: STREAM, first: 1, last: 6 })
   const { facts: _, ...unasked } = trust
   return [
     make('of a source between two anchors', whole, 'verified', 'complete'),
@@ -287,6 +299,14 @@ export async function bundles() {
       'failed',
       'not_judged',
       ['anchor_mismatch'],
+    ),
+    make(
+      'an event that its source signed names another before it',
+      broken,
+      'failed',
+      'not_judged',
+      ['chain_broken'],
+      itsTrust,
     ),
   ]
 }

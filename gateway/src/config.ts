@@ -2,6 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { isSourceName, type JsonValue } from '@killick/sdk/core'
 import { readConfigFile } from './config-file.ts'
 import { GatewayStartError } from './errors.ts'
+import { listenOf } from './listen.ts'
 import { MAX_BYTES, MAX_MS, type Members, members } from './members.ts'
 import { checkMapping, type MappingConfig } from './receivers/mapping.ts'
 
@@ -244,27 +245,6 @@ function sharedBy(emitters: readonly EmitterConfig[]): string[] {
     }
   }
   return faults
-}
-
-function listenOf(listen: Members, path: (text: string | null) => string | null): CollectorListen {
-  const tls = listen.has('tls') ? listen.object('tls') : null
-  const mode = listen.text('socketMode', /^[0-7]{3}$/, 'must be three octal digits, such as "660"', '660')
-  const made: CollectorListen = {
-    host: listen.text('host', /./, 'must not be empty', '127.0.0.1'),
-    port: listen.has('port') ? listen.integer('port', 0, 0, 65_535) : null,
-    tls: tls && {
-      cert: path(tls.text('cert'))!,
-      key: path(tls.text('key'))!,
-      clientCa: path(tls.optional('clientCa')),
-      clientRequired: tls.flag('clientRequired'),
-    },
-    socket: path(listen.optional('socket')),
-    socketMode: Number.parseInt(mode, 8),
-  }
-  if (tls?.flag('clientRequired') && made.tls?.clientCa === null) tls.fault('clientRequired', 'needs clientCa')
-  tls?.done()
-  listen.done()
-  return made
 }
 
 function fileOf(file: Members, path: (text: string | null) => string | null): FollowedFile {

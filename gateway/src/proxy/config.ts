@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import type { JsonValue } from '@killick/sdk/core'
 import { readConfigFile } from '../config-file.ts'
+import { listenOf } from '../listen.ts'
 import { MAX_MS, type Members, members } from '../members.ts'
 import {
   type RecorderLimits,
@@ -141,28 +142,6 @@ export function checkHttpConfig(value: JsonValue, folder: string = process.cwd()
   makeRouter(routes, true, (i, why) => faults.push(`/routes/${i}/route ${why}`))
   throwFaults(faults)
   return config
-}
-
-function listenOf(listen: Members, path: (text: string | null) => string | null): HttpListen {
-  const tls = listen.has('tls') ? listen.object('tls') : null
-  const mode = listen.text('socketMode', /^[0-7]{3}$/, 'must be three octal digits, such as "660"', '660')
-  const made: HttpListen = {
-    host: listen.text('host', /./, 'must not be empty', '127.0.0.1'),
-    port: listen.has('port') ? listen.integer('port', 0, 0, 65_535) : null,
-    tls: tls && {
-      cert: path(tls.text('cert'))!,
-      key: path(tls.text('key'))!,
-      clientCa: path(tls.optional('clientCa')),
-      clientRequired: tls.flag('clientRequired'),
-    },
-    socket: path(listen.optional('socket')),
-    socketMode: Number.parseInt(mode, 8),
-  }
-  if (made.tls?.clientRequired && made.tls.clientCa === null) tls!.fault('clientRequired', 'needs clientCa')
-  if (made.tls !== null && made.port === null) listen.fault('tls', 'needs a port')
-  tls?.done()
-  listen.done()
-  return made
 }
 
 const ORIGIN = /^(?:unix:\/.+|https?:\/\/(?:[\w.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?\/?)$/i

@@ -76,11 +76,17 @@ export { asHash, EMPTY_ROOT, type Hash, leafHash, nodeHash, parseHash, printHash
 export {
   type Blame,
   type Contradiction,
+  differenceJson,
   type HistoryEvent,
   type HistoryStep,
   type HistoryTarget,
+  historyHash,
+  historyJson,
   historyOf,
   inHistoryOrder,
+  mayBeAbout,
+  type StateChange,
+  stateChanges,
   type TargetHistory,
 } from './core/history.ts'
 export { isObject, type JsonObject, type JsonValue, parseJson } from './core/json.ts'

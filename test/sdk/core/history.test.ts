@@ -11,7 +11,7 @@ function event(fields: object, more: Partial<HistoryEvent> = {}): HistoryEvent {
   number += 1
   return {
     ...{ id: `e-${number}`, source: 'billing', stream: 's', seq: number, logIndex: number, time: 1000 * number },
-    ...{ fieldCount: 0, disclosures: [] },
+    ...{ hidden: 0 },
     ...more,
     fields: { action: 'invoice.change', actor: { type: 'user', id: 'ada' }, targets: [TARGET], ...fields },
   } as HistoryEvent
@@ -60,7 +60,7 @@ describe('historyOf()', () => {
       event({ ...paid, outcome: 'failure' }),
       event({ ...paid, ...other }),
       event({}),
-      event({}, { fieldCount: 4 }),
+      event({}, { hidden: 1 }),
       event({ changes: [{ path: '/~2', after: 1 }] }),
       event({ ...paid, targets: [] }),
     ])
@@ -73,6 +73,36 @@ describe('historyOf()', () => {
       'unreadable',
     ])
     expect(state).toBeNull()
+  })
+
+  test('what an event hides is not known any more, and contradicts nothing', () => {
+    const paid = { changes: [{ path: '/status', before: 'open', after: 'paid' }] }
+    const made = change('', undefined, { status: 'new', total: 4 })
+    for (const hiding of [
+      event({}, { hidden: 1 }),
+      event({ targets: undefined }, { hidden: 1 }),
+      // Whether it was done.
+      event({ ...paid }, { hidden: 2 }),
+      event({ changes: [{ path: '/a'.repeat(65), after: 1 }] }),
+    ]) {
+      const last = change('/status', 'paid', 'sent')
+      const { steps, state, blame, doubt } = historyOf(TARGET, [made, { ...hiding, time: made.time }, last])
+      expect(steps.map(({ effect }) => effect)).toEqual(['changed', 'unreadable', 'changed'])
+      expect(steps[2]!.contradictions).toEqual([])
+      expect(state).toEqual({ status: 'sent', total: 4 })
+      expect([doubt, blame.get('')!.doubt, blame.get('/status')!.doubt]).toEqual([hiding.id, hiding.id, null])
+    }
+    const shown = event({ ...paid, outcome: 'success' }, { hidden: 1 })
+    expect(historyOf(TARGET, [shown])).toMatchObject({ doubt: null, state: { status: 'paid' } })
+    const elsewhere = event({ targets: [] }, { hidden: 1 })
+    expect(historyOf(TARGET, [elsewhere]).steps).toEqual([])
+  })
+
+  test('a clock that went back does not turn a state around', () => {
+    const first = change('/a', undefined, 1)
+    const back = { ...change('/a', 1, 2), time: first.time - 10_000, source: first.source, stream: first.stream }
+    expect(historyOf(TARGET, [first, back], first.time).steps).toEqual([])
+    expect(historyOf(TARGET, [first, back], first.time + 1).state).toEqual({ a: 2 })
   })
 
   test('member names that objects have by themselves are members like others', () => {

@@ -1,12 +1,9 @@
 // `killick history`: reads all events of a target, and tells its life.
-import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readPages } from '../../audit/answers.ts'
 import { type BundleVerdict, verifyBundle } from '../../bundle/index.ts'
 import { KillickError } from '../../core/errors.ts'
-import type { ParsedEvent } from '../../core/event.ts'
-import { type HistoryTarget, historyOf, inHistoryOrder, type TargetHistory } from '../../core/history.ts'
-import { isObject } from '../../core/json.ts'
+import { type HistoryTarget, historyJson, historyOf, mayBeAbout, type TargetHistory } from '../../core/history.ts'
 import { parseTime } from '../../core/time.ts'
 import { accessOf, openAccess } from '../access.ts'
 import { bundleTrust, nativeOptions } from '../bundle/trust.ts'
@@ -16,7 +13,7 @@ import { readPins } from '../pins.ts'
 import { readRow } from '../replay/rows.ts'
 import { HISTORY } from '../table/history.ts'
 import { json, out, outDrained } from '../terminal.ts'
-import { historyJson, historyLines, type LoggedEvent } from './print.ts'
+import { historyLines, type LoggedEvent } from './print.ts'
 
 const PAGE = 500
 /** More events than anybody reads; they are all held in memory. */
@@ -37,12 +34,12 @@ export const history: Command = {
         'bundle_malformed',
         `The bundle does not hold, so nothing is told: killick verify ${values.bundle} says why`,
       )
-    const own = events.filter((event) => isAbout(event, target))
-    if (own.length === 0 && altered === 0) throw new KillickError('bundle_empty', `No event names ${type} ${id}`)
-    const told = historyOf(target, own, at)
-    const earlier = since === undefined ? null : historyOf(target, own, since)
-    const result = { told, earlier, altered, verdict, sha256: hashOf(own, at) }
-    if (values.json) out(json(historyJson(result)))
+    if (altered === 0 && !events.some((event) => mayBeAbout(event, target)))
+      throw new KillickError('bundle_empty', `No event names ${type} ${id}`)
+    const told = historyOf(target, events, at)
+    const earlier = since === undefined ? null : historyOf(target, events, since)
+    const result = { told, earlier, altered, verdict }
+    if (values.json) out(json({ ...historyJson(told, earlier), altered, completeness: verdict?.completeness ?? null }))
     else for (const line of historyLines(result)) await outDrained(line)
     return exitOf(told, altered, verdict)
   },
@@ -50,10 +47,6 @@ export const history: Command = {
 
 type Given = ReturnType<typeof readArgs<typeof HISTORY.options>>
 type Read = { events: LoggedEvent[]; altered: number; verdict: BundleVerdict | null }
-
-function isAbout({ fields: { targets } }: ParsedEvent, { type, id }: HistoryTarget): boolean {
-  return Array.isArray(targets) && targets.some((each) => isObject(each) && each.type === type && each.id === id)
-}
 
 async function fromService(given: Given, id: string): Promise<Read> {
   const api = openAccess(accessOf(HISTORY, given))
@@ -67,9 +60,9 @@ async function fromService(given: Given, id: string): Promise<Read> {
     () => PAGE,
     (row) => readRow(row, path),
   )) {
-    for (const { event, logIndex } of rows) {
-      if (event === null) altered += 1
-      else events.push({ ...event, logIndex })
+    for (const row of rows) {
+      if (row.event === null) altered += 1
+      else events.push({ ...row.event, logIndex: row.logIndex, hidden: row.hidden })
     }
     if (events.length > MOST) throw tooMany(id)
   }
@@ -81,9 +74,10 @@ async function fromBundle(given: Given, file: string, target: HistoryTarget): Pr
   const verdict = await verifyBundle(createReadStream(file), await bundleTrust(readPins(given)), {
     ...nativeOptions(),
     onEvent: (event, logIndex) => {
-      if (!isAbout(event, target)) return
+      const logged = { ...event, logIndex, hidden: event.fieldCount - event.disclosures.length }
+      if (!mayBeAbout(logged, target)) return
       if (events.length === MOST) throw tooMany(target.id)
-      events.push({ ...event, logIndex })
+      events.push(logged)
     },
   }).catch((error) => {
     throw inputError(error, file)
@@ -96,13 +90,6 @@ const tooMany = (id: string) =>
     'refused',
     `There are more than ${MOST.toLocaleString('en')} events of ${id}: make a bundle of a part of them`,
   )
-
-/** Over the bytes of each event and a line feed, in the order of the history. */
-function hashOf(events: readonly LoggedEvent[], until = Number.POSITIVE_INFINITY): string {
-  const hash = createHash('sha256')
-  for (const { token, time } of inHistoryOrder(events)) if (time < until) hash.update(token).update('\n')
-  return hash.digest('hex')
-}
 
 function exitOf(told: TargetHistory, altered: number, verdict: BundleVerdict | null): number {
   if (altered > 0 || told.steps.some(({ contradictions }) => contradictions.length > 0)) return EXIT.failed

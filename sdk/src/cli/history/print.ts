@@ -1,24 +1,28 @@
-// A history in words and as JSON.
+// A history in words.
 import type { BundleVerdict } from '../../bundle/index.ts'
 import type { ParsedEvent } from '../../core/event.ts'
-import type { Contradiction, HistoryStep, TargetHistory } from '../../core/history.ts'
+import {
+  type Contradiction,
+  type HistoryStep,
+  historyHash,
+  stateChanges,
+  type TargetHistory,
+} from '../../core/history.ts'
 import { isObject, type JsonValue } from '../../core/json.ts'
 import { printTime } from '../../core/time.ts'
-import { diff } from '../../kit/diff.ts'
 import { completenessLines } from '../bundle/words.ts'
 import { count, own, type Printed, paint, type Text, text } from '../terminal.ts'
 
-/** An event with its place in the log. */
-export type LoggedEvent = ParsedEvent & { readonly logIndex: number }
+/** An event with its place in the log, and how many of its digests show no field. */
+export type LoggedEvent = ParsedEvent & { readonly logIndex: number; readonly hidden: number }
 
-export type ToldHistory = {
+type ToldHistory = {
   readonly told: TargetHistory<LoggedEvent>
   /** Its state at an earlier time, to compare with. */
   readonly earlier: TargetHistory<LoggedEvent> | null
   /** Events that the service holds in an altered form, and that are left out. */
   readonly altered: number
   readonly verdict: BundleVerdict | null
-  readonly sha256: string
 }
 
 const SHOWN = 100
@@ -30,7 +34,7 @@ function short(value: JsonValue | undefined): string {
   return words.length > SHOWN ? `${words.slice(0, SHOWN)}…` : words
 }
 
-export function* historyLines({ told, earlier, altered, verdict, sha256 }: ToldHistory): Generator<Text> {
+export function* historyLines({ told, earlier, altered, verdict }: ToldHistory): Generator<Text> {
   const { target, steps, state, blame } = told
   const sources = new Set(steps.map(({ event }) => event.source))
   yield text`${paint('bold', `${target.type} ${target.id}`)}: ${count(steps.length, 'event')} of ${count(sources.size, 'source')}`
@@ -40,7 +44,7 @@ export function* historyLines({ told, earlier, altered, verdict, sha256 }: ToldH
   if (blame.size > 0) {
     yield own('Its state, as far as changes tell it, and who set it:')
     for (const [path, by] of blame)
-      yield text`  ${path || '(all of it)'}  ${short(valueAt(state, path))}  ${paint('dim', `by ${by.actor} at ${printTime(by.time)}, event ${by.event}`)}`
+      yield text`  ${path || '(all of it)'}  ${short(valueAt(state, path))}  ${paint('dim', `by ${by.actor ?? NOT_SHOWN} at ${printTime(by.time)}, event ${by.event}`)}${by.doubt === null ? '' : paint('yellow', ' (may have changed since)')}`
     yield own('')
   } else yield own('No event changes it.\n')
   if (earlier !== null) yield* differenceLines(earlier, told)
@@ -59,14 +63,16 @@ export function* historyLines({ told, earlier, altered, verdict, sha256 }: ToldH
   if (unread > 0) yield paint('yellow', `${count(unread, 'event')} may hold changes that are not shown.`)
   if (verdict === null) yield own('That these are all events of it is the service’s word.')
   else for (const line of completenessLines(verdict.completeness, verdict)) yield line
-  yield text`SHA-256 of its events: ${sha256}`
+  yield text`SHA-256 of its events: ${historyHash(steps)}`
 }
+
+const NOT_SHOWN = 'somebody who is not shown'
 
 const EFFECTS = { changed: 'reset', touched: 'dim', not_done: 'red', unreadable: 'yellow' } as const
 
 function* stepLines({ event, effect, contradictions }: HistoryStep<LoggedEvent>, number: number): Generator<Text> {
   const { id, source, time, fields } = event
-  const actor = isObject(fields.actor) ? String(fields.actor.id) : 'somebody who is not shown'
+  const actor = isObject(fields.actor) ? String(fields.actor.id) : NOT_SHOWN
   const outcome = effect === 'not_done' ? ` ${fields.outcome}` : effect === 'unreadable' ? ' changes not shown' : ''
   yield text`${number}  ${printTime(time)}  ${paint(EFFECTS[effect], `${fields.action ?? 'an action that is not shown'}${outcome}`)}  by ${actor}  ${paint('dim', `${source}, event ${id}`)}`
   if (effect === 'changed' && Array.isArray(fields.changes))
@@ -80,10 +86,10 @@ const contradictionLine = ({ path, known, before, since }: Contradiction): Text 
   text`     ${paint('red', '!')} ${path || '(all of it)'} was ${short(known)} since event ${since}; this one says that it was ${short(before)}`
 
 function* differenceLines(earlier: TargetHistory, told: TargetHistory): Generator<Printed & Text> {
-  const changes = diff(earlier.state, told.state)
+  const changes = stateChanges(earlier.state, told.state)
   yield changes.length === 0 ? own('Nothing is different from then.') : own('What is different from then:')
   for (const { path, before, after } of changes)
-    yield text`  ${path || '(all of it)'}  ${short(before as JsonValue | undefined)} → ${short(after as JsonValue | undefined)}`
+    yield text`  ${path || '(all of it)'}  ${short(before)} → ${short(after)}`
   yield own('')
 }
 
@@ -99,23 +105,4 @@ function valueAt(state: JsonValue, pointer: string): JsonValue | undefined {
         : undefined
   }
   return value
-}
-
-export function historyJson({ told, earlier, altered, verdict, sha256 }: ToldHistory): object {
-  const { target, steps, state, blame } = told
-  return {
-    target,
-    steps: steps.map(({ event, effect, contradictions }) => ({
-      ...{ id: event.id, source: event.source, stream: event.stream, seq: event.seq, logIndex: event.logIndex },
-      ...{ recordedAt: printTime(event.time), effect, fields: event.fields, contradictions },
-    })),
-    state,
-    blame: Object.fromEntries(
-      [...blame].map(([path, { time, ...by }]) => [path, { ...by, recordedAt: printTime(time) }]),
-    ),
-    ...(earlier && { since: { state: earlier.state, changes: diff(earlier.state, state) } }),
-    altered,
-    completeness: verdict?.completeness ?? null,
-    sha256,
-  }
 }

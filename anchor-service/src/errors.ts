@@ -38,6 +38,10 @@ export const SERVICE_CODES = {
     410,
     'This link to the console has signed in once already. Sign in with a token, or make another link.',
   ],
+  history_too_long: [
+    413,
+    'The history has more events than one answer may be made of: killick history tells up to 100,000, a bundle any number.',
+  ],
   body_too_large: [413, 'The body is larger than allowed, as sent or decompressed.'],
   unsupported_media_type: [415, 'The Content-Type or Content-Encoding is not supported.'],
   rate_limited: [429, 'Too many requests from this address.'],

@@ -4,6 +4,7 @@ import type { Anchoring } from '../anchor/anchoring.ts'
 import type { AuditStatus } from '../audit/index.ts'
 import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
 import type { ActivitySchema } from './routes/activity.ts'
+import type { HistorySchema } from './routes/history.ts'
 import type { EquivocationsSchema, RefusalsSchema } from './routes/incidents.ts'
 import type { SessionSchema } from './routes/sessions.ts'
 import type { CreatedSchema, ShareSchema } from './routes/shares.ts'
@@ -27,6 +28,8 @@ export type StreamAnswer = Static<typeof StreamsSchema>['streams'][number]
 export type EquivocationAnswer = Static<typeof EquivocationsSchema>['equivocations'][number]
 
 export type RefusalsAnswer = Static<typeof RefusalsSchema>
+
+export type HistoryAnswer = Static<typeof HistorySchema>
 
 export type ShareAnswer = Static<typeof ShareSchema>
 

@@ -22,6 +22,7 @@ import { eventFileRoutes } from './routes/event-files.ts'
 import { eventRoutes } from './routes/events.ts'
 import { frontRoutes } from './routes/front.ts'
 import { healthRoutes } from './routes/health.ts'
+import { historyRoutes } from './routes/history.ts'
 import { incidentRoutes } from './routes/incidents.ts'
 import { liveEventRoutes } from './routes/live-events.ts'
 import { pageRoutes } from './routes/page.ts'
@@ -60,7 +61,8 @@ export async function buildApp(deps: AppDeps): Promise<App> {
         },
         unread.guard(handle),
       ),
-    routerOptions: { maxParamLength: 64 },
+    // The largest: type and id of a target.
+    routerOptions: { maxParamLength: 512 },
     clientErrorHandler(error, socket) {
       const code = refuseConnection(error, socket)
       if (code !== null) deps.metrics.refusals.inc({ code })
@@ -96,6 +98,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       eventRoutes,
       liveEventRoutes,
       eventFileRoutes,
+      historyRoutes,
       activityRoutes,
       checkpointRoutes,
       anchorRoutes,
@@ -131,7 +134,7 @@ function guardAnswers(app: FastifyInstance): void {
 }
 
 /** Parameters that are compared with recorded text, which may hold any character. */
-const FREE_TEXT = ['action', 'actor', 'target']
+const FREE_TEXT = ['action', 'actor', 'target', 'targetType', 'targetId']
 
 /** The database takes no U+0000 in a text, and no name, id or cursor has one. */
 function refuseNul(app: FastifyInstance): void {

@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { newSession, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
 import { keepSignInLinks } from '../../anchor-service/src/http/sign-in-links.ts'
 import { buildPage } from '../../scripts/page.ts'
+import { alterToken, numberOf, partsOf } from '../anchor-service/support/packs.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { browserAvailable, launch, violations, watch } from './browser.ts'
@@ -499,6 +500,92 @@ describe('the console', () => {
       expect(complaints).toEqual([])
       await page.goto(`${service.url}/console/#/sessions/nobody`)
       await page.locator('text=There is no such session').waitFor()
+    })
+
+    test('tells the history of a thing: steps, state and blame after each, contradictions, and what is not known', async () => {
+      const [type, id] = ['order', 'o/7 \u202e?#']
+      const step = (actor: string, fields: object, more: object = {}) =>
+        audit.record({
+          action: 'order.change',
+          actor: { type: 'user', id: actor },
+          targets: [{ type, id, name: 'Order seven' }],
+          ...fields,
+          ...more,
+        })
+      const set = (path: string, before: JsonObject[string] | undefined, after: JsonObject[string]) => ({
+        changes: [{ path, ...(before !== undefined && { before }), after }],
+      })
+      await step('ada', set('', undefined, { status: 'new', lines: [{ sku: 'A-7', n: 2 }], note: '<b>bold</b>' }))
+      await step('ben', set('/status', 'new', 'paid'))
+      await step('cy', set('/status', 'paid', 'void'), { outcome: 'denied' })
+      const last = await step('ada', set('/status', 'open', 'sent'))
+      await audit.flush()
+      const { json: told } = await call(service.url, `/v1/history/${type}/${encodeURIComponent(id)}`)
+
+      const { page, complaints } = await signIn()
+      await page.goto(`${service.url}/console/#/event/billing-api/${audit.status.stream}/${told.steps.at(-1).seq}`)
+      await page.click('a:text("its history")')
+      await page.locator('h1:text("History of Order seven")').waitFor()
+      const rows = page.locator('[aria-label=Steps] tbody tr')
+      expect(await rows.count()).toBe(4)
+      expect(await rows.nth(2).innerText()).toMatch(/Denied[\s\S]*1 change did not come about/)
+      expect(await rows.nth(3).innerText()).toContain(
+        'Contradiction: /status was paid since step 2; this says that it was open',
+      )
+      const state = async () => {
+        const lines = await page.locator('[aria-label=State] tbody tr').all()
+        return Promise.all(
+          lines.map(async (line) => (await line.locator('td').allInnerTexts()).map((text) => text.trim())),
+        )
+      }
+      const members = async () => (await state()).map(([member, value, by, , at]) => [member, value, by, at])
+      expect(await members()).toEqual([
+        ['/status', 'sent', 'ada', 'step 4'],
+        ['/lines', expect.stringContaining('A-7'), 'ada', 'step 1'],
+        ['/note', '<b>bold</b>', 'ada', 'step 1'],
+      ])
+      expect(await page.innerText('section > dl')).toContain(told.sha256)
+      expect(await violations(page)).toEqual([])
+      // Its state after another step, beside the first; both stand in the address.
+      await page.locator('#version').focus()
+      await page.keyboard.press('ArrowLeft')
+      await page.keyboard.press('ArrowLeft')
+      await expect.poll(async () => (await members())[0]).toEqual(['/status', 'paid', 'ben', 'step 2'])
+      await page.selectOption('#beside', '1')
+      await page.locator('h2:text("From step 1 to step 2")').waitFor()
+      expect(await page.innerText('[aria-label=State] ~ *, h2:text("From step 1") + div')).toMatch(
+        /\/status\s+new\s+paid/,
+      )
+      expect(await rows.nth(1).getAttribute('class')).toContain('current')
+      expect(page.url()).toContain(`?at=${told.steps[1].id}&from=${told.steps[0].id}`)
+      await page.reload()
+      await page.locator('h2:text("From step 1 to step 2")').waitFor()
+      await page.click('button[aria-label="Proof of step 4"]')
+      expect(await rows.nth(3).locator('a:text("open and verify")').getAttribute('href')).toMatch(/^\/verify\/#/)
+
+      // Somebody takes out of the database what the last event changed.
+      const number = await numberOf(service.databaseUrl, 'billing-api', told.steps.at(-1).seq)
+      await alterToken(service.databaseUrl, number, (token) => {
+        const { jws, disclosures } = partsOf(token)
+        const kept = disclosures.split('~').filter((each) => !Buffer.from(each, 'base64url').includes('"changes"'))
+        return `${jws}~${kept.join('~')}`
+      })
+      await page.goto(`${service.url}/console/#/history/${type}/${encodeURIComponent(id)}`)
+      await page.locator('text=Step 4 may have changed anything').waitFor()
+      expect((await members())[0]).toEqual([
+        '/status',
+        expect.stringMatching(/paid\s+not known since step 4/),
+        'ben',
+        'step 2',
+      ])
+      expect(await rows.nth(3).innerText()).toContain('Not known: 1 field is not shown')
+      expect(await violations(page)).toEqual([])
+      await page.setViewportSize({ width: 360, height: 800 })
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
+      await page.goto(`${service.url}/console/#/history/order/nobody`)
+      await page.locator('text=No event names it').waitFor()
+      expect(last.id).toBe(told.steps.at(-1).id)
+      expect(complaints).toEqual([])
     })
 
     test('older links come page by page', async () => {

@@ -10,6 +10,7 @@ import { equivocations } from './views/equivocations.ts'
 import { event } from './views/event.ts'
 import { events } from './views/events.ts'
 import { health } from './views/health.ts'
+import { thing } from './views/history.ts'
 import { home } from './views/home.ts'
 import { login } from './views/login.ts'
 import { session } from './views/session.ts'
@@ -78,7 +79,7 @@ async function show(refusal = ''): Promise<void> {
   const [name = '', ...rest] = path.split('/')
   if (name === 'sign-in') return signIn(rest[0] ?? '')
   const { role, origin } = await api<SessionAnswer>('/console/session')
-  header(origin, role, name === 'event' || name === 'sessions' ? 'events' : name || 'home')
+  header(origin, role, ['event', 'sessions', 'history'].includes(name) ? 'events' : name || 'home')
   const made =
     role === null
       ? login(() => void show(), refusal)
@@ -103,6 +104,7 @@ async function make(
 ): Promise<HTMLElement> {
   try {
     if (name === 'event') return await event(rest)
+    if (name === 'history') return await thing(rest, search)
     if (name === 'sessions') return await session(rest, signal)
     const known = Object.hasOwn(VIEWS, name || 'home') ? VIEWS[(name || 'home') as keyof typeof VIEWS] : null
     return known === null

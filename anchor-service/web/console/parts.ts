@@ -117,6 +117,10 @@ export function when(iso: string): HTMLElement {
 }
 
 type Place = Pick<ReadableEvent, 'source' | 'stream' | 'seq'>
+/** To the history of what events name as their target. */
+export const hrefOfHistory = ({ type, id }: Pick<Party, 'type' | 'id'>): string =>
+  `#/history/${encodeURIComponent(type)}/${encodeURIComponent(id)}`
+
 export const hrefOf = ({ source, stream, seq }: Place): string => `#/event/${source}/${stream}/${seq}`
 
 /** How an event ended; hidden where the ledger no longer holds all of it. */

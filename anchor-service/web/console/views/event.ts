@@ -10,7 +10,7 @@ import { said } from '../../shared/text.ts'
 import { folded, MANY, outcomeMark } from '../../shared/verdict.ts'
 import { plural } from '../../shared/words.ts'
 import { type AlteredEvent, ApiError, api, type ListedEvent, type ReadableEvent } from '../api.ts'
-import { count, EVENT_HEADS, empty, endingOf, eventRow, list, table, view, when } from '../parts.ts'
+import { count, EVENT_HEADS, empty, endingOf, eventRow, hrefOfHistory, list, table, view, when } from '../parts.ts'
 
 export async function event([source, stream, seq]: readonly string[]): Promise<HTMLElement> {
   const path = `/v1/streams/${source}/${stream}/events?seq=${seq}`
@@ -87,10 +87,16 @@ function timeline(kind: 'actor' | 'target', { type, id, name, email }: Party): H
   )
 }
 
+const historyLink = (target: Party) => h('a', { class: 'note', href: hrefOfHistory(target) }, 'its history')
+
 function timelines(targets: readonly Party[]): HTMLElement {
   if (targets.length === 0) return note('nothing')
   const all = (some: readonly Party[]) =>
-    h('ul', { class: 'plain' }, ...some.map((target) => h('li', {}, timeline('target', target))))
+    h(
+      'ul',
+      { class: 'plain' },
+      ...some.map((target) => h('li', {}, timeline('target', target), ' ', historyLink(target))),
+    )
   const rest = targets.slice(MANY)
   return h(
     'div',
@@ -142,7 +148,7 @@ function lost({ missing = 0 }: ReadableEvent): HTMLElement | null {
   )
 }
 
-export async function proofOf({ leafHash }: ReadableEvent): Promise<HTMLElement> {
+export async function proofOf({ leafHash }: Pick<ReadableEvent, 'leafHash'>): Promise<HTMLElement> {
   const answer = await fetch(`/v1/proofs/${leafHash}`)
   const text = await answer.text()
   const { anchors = [], detail = 'There is none.' } = JSON.parse(text) as { anchors?: unknown[]; detail?: string }

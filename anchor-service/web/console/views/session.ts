@@ -167,7 +167,7 @@ function ending({ missing = 0 }: ReadableEvent, step: SessionStep, ended: Readon
 }
 
 /** Asks for the proof only when somebody wants to see it: a session may have thousands. */
-function proofButton(event: ReadableEvent, number: number): HTMLElement {
+export function proofButton(event: Pick<ReadableEvent, 'leafHash'>, number: number): HTMLElement {
   const button = h('button', { type: 'button', class: 'small', 'aria-label': `Proof of step ${number}` }, 'Proof')
   button.addEventListener('click', async () => {
     button.disabled = true

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { loadTargets, type TargetSettings } from './anchor/settings.ts'
 import { type AuditSettings, loadAudit } from './audit/settings.ts'
+import { type BundleSettings, loadBundles } from './bundles/settings.ts'
 import { StartError } from './errors.ts'
 import { loadPublished, type Published } from './http/page-settings.ts'
 
@@ -10,9 +11,9 @@ import { loadPublished, type Published } from './http/page-settings.ts'
 export type Config = {
   /** DATABASE_URL: the PostgreSQL (16 or later) that holds the ledger. Default: one of its own, in the data folder. */
   databaseUrl: string | null
-  /** REDIS_URL: the doorbell of the anchor worker. Default: PostgreSQL rings. */
+  /** REDIS_URL: the doorbell of the anchor worker and of bundles. Default: PostgreSQL rings, and bundles need no bell. */
   redisUrl: string | null
-  /** KILLICK_DATA: folder for keys, tokens and the embedded PostgreSQL. Default `./data`. */
+  /** KILLICK_DATA: folder for keys, tokens, bundles and the embedded PostgreSQL. Default `./data`. */
   dataFolder: string
   /** HOST: address to listen on. Default 127.0.0.1. */
   host: string
@@ -55,6 +56,8 @@ export type Config = {
   anchor: AnchorConfig
   /** How the ledger is audited in the background: src/audit/settings.ts. */
   audit: AuditSettings
+  /** What bundles may take, and how long they stay: src/bundles/settings.ts. */
+  bundles: BundleSettings
 }
 
 export type AnchorConfig = {
@@ -156,6 +159,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       workerPort: text('KILLICK_WORKER_PORT') === null ? null : integer('KILLICK_WORKER_PORT', 0, 0, 65_535),
     },
     audit: loadAudit(env, { integer, url }, fault),
+    bundles: loadBundles(integer),
   }
   if (faults.length > 0)
     throw new StartError(`The configuration has faults:\n${faults.map((f) => `- ${f}`).join('\n')}`)

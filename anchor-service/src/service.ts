@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Anchoring, AnchoringDeps } from './anchor/anchoring.ts'
 import { type Auditing, keepAuditing } from './audit/index.ts'
+import { type Bundles, openBundles } from './bundles/bundles.ts'
 import type { Config } from './config.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
@@ -48,6 +49,7 @@ export async function startService(
   let log: FastifyBaseLogger | undefined
   let intake: Intake | undefined
   let indexing: Indexing | undefined
+  let bundles: Bundles | undefined
   const store = await openStore(config, {
     isPressed: () => intake?.isPressed() ?? false,
     failed: metrics.failed,
@@ -75,8 +77,13 @@ export async function startService(
     const tokens = await loadTokens(config)
     const refusals = rememberRefusals()
     intake = makeIntake({ db: pool, submit: refusals.watch(ledger.submit), registry: ledger.registry }, checkers)
+    bundles = await openBundles({
+      ...{ settings: config.bundles, dataFolder: config.dataFolder, redisUrl: config.redisUrl, databaseUrl },
+      ...{ token: tokens.reader, publicUrl: config.published.url, registry: metrics.registry },
+    })
     const app = await buildApp({
       ledger,
+      bundles,
       metrics,
       tokens: openAccess(tokens, ledger, config.rateLimit),
       intake,
@@ -115,6 +122,7 @@ export async function startService(
       })
     }
     const url = await listen(app, config.host, config.port, 'PORT')
+    bundles.begin(url, app.log)
     if (config.audit.intervalMs > 0) {
       const { jwk: systemKey } = await loadSigner(config.systemKeyFile)
       const { audit: settings, anchor } = config
@@ -126,6 +134,7 @@ export async function startService(
       ...{ url, origin: config.origin, vkey: ledger.log.vkey, tokens, databaseUrl },
       async close() {
         await auditing?.close()
+        await bundles?.close()
         // Requests that have arrived are answered; those that still trickle in are cut off.
         const patience = setTimeout(() => app.server.closeAllConnections(), CLOSE_PATIENCE_MS)
         await app.close()
@@ -137,6 +146,7 @@ export async function startService(
       },
     }
   } catch (error) {
+    await bundles?.close()
     await checkers.close()
     await indexing?.close()
     await anchoring?.close()

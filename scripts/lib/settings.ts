@@ -26,6 +26,7 @@ const CHAPTERS = [
   { title: 'Where checkpoints are anchored', files: ['anchor/settings.ts', 'anchor/chain/open-signer.ts'] },
   { title: 'What proof pages say', files: ['http/page-settings.ts'] },
   { title: "The service's own audit", files: ['audit/settings.ts'] },
+  { title: 'Bundles', files: ['bundles/settings.ts'] },
 ]
 
 const sources = fileURLToPath(new URL('../../anchor-service/src', import.meta.url))

@@ -2,7 +2,7 @@ import { createPostgresBackend, createRedisBackend, withBackend } from 'bullmq'
 import { Redis } from 'ioredis'
 
 /**
- * A doorbell for a target. A ring carries nothing: the worker that answers reads the ledger. Rings that come while one waits
+ * A doorbell. A ring carries nothing: the worker that answers reads the ledger. Rings that come while one waits
  * count as one; a ring that comes while another is answered is answered after it. Losing the queue loses only rings.
  */
 export type Doorbell = {
@@ -19,7 +19,7 @@ export type DoorbellOptions = {
   redisUrl: string | null
   /** The owner's URL: BullMQ makes its tables in schema `killick_queue`. */
   databaseUrl: string
-  /** The target's name. */
+  /** The queue's name: no colon in it. */
   name: string
   intervalMs: number
 }
@@ -36,7 +36,7 @@ const RING = { deduplication: { id: 'ring', keepLastIfActive: true }, ...KEEP_NO
 
 /** @param answer called for a ring; it must not throw */
 export function openDoorbell(options: DoorbellOptions, answer: () => Promise<void>): Doorbell {
-  const name = `killick-anchor-${options.name}`
+  const { name } = options
   const { queue, worker, backend, ready, isReady, end } =
     options.redisUrl === null ? onPostgres(options.databaseUrl, name, answer) : onRedis(options.redisUrl, name, answer)
   let trouble: string | null = null

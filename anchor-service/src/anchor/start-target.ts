@@ -69,7 +69,10 @@ export function runTarget(parts: Parts): RunningTarget {
   })
   // A visit asks the chain, whether or not there is news. Between two of them the reconciler looks into the ledger, which is cheap.
   const intervalMs = Math.max(target.intervalMs, SCHEDULE_MS)
-  const doorbell = openDoorbell({ redisUrl, databaseUrl, name: target.name, intervalMs }, keeper.visit)
+  const doorbell = openDoorbell(
+    { redisUrl, databaseUrl, name: `killick-anchor-${target.name}`, intervalMs },
+    keeper.visit,
+  )
 
   const look = () => keeper.tick().catch((error) => log.warn(about, `the ledger cannot be read: ${error.message}`))
   const reconciler = setInterval(look, Math.min(target.pollMs, 1_000))

@@ -16,6 +16,7 @@ import { activityRoutes } from './routes/activity.ts'
 import { anchorRoutes } from './routes/anchors.ts'
 import { apiReferenceRoutes } from './routes/api-reference.ts'
 import { batchRoutes } from './routes/batches.ts'
+import { bundleRoutes } from './routes/bundles.ts'
 import { catalogueRoutes } from './routes/catalogues.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
 import { eventFileRoutes } from './routes/event-files.ts'
@@ -98,6 +99,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       eventRoutes,
       liveEventRoutes,
       eventFileRoutes,
+      bundleRoutes,
       historyRoutes,
       activityRoutes,
       checkpointRoutes,

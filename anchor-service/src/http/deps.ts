@@ -6,6 +6,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify'
+import type { Bundles } from '../bundles/bundles.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Refusals } from '../intake/refusals.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -24,6 +25,7 @@ export type App = FastifyInstance<
 /** What the routes are given. */
 export type AppDeps = {
   ledger: Ledger
+  bundles: Bundles
   intake: Intake
   /** Which streams were refused a batch that did not follow, for those who look for gaps. */
   refusals: Refusals

@@ -8,6 +8,7 @@ export const VERSION = (JSON.parse(manifest) as { version: string }).version
 const TAGS = {
   recording: 'What recorders send; `@killick/sdk` does it for you.',
   reading: 'What was recorded, with the reader’s token.',
+  bundles: 'Everything of a source, a stream or a search in one file that proves itself.',
   shares: 'Links that show a proof to whoever has them.',
   log: 'The log itself, for verifiers and monitors.',
   administration: 'With the admin’s token.',

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { lockFile } from '../file-lock.ts'
 
 /** A kept head: a signed note, and since when (ms) heads have been kept without a break; 0: since the log began. */
 export type Kept = { note: string; since: number }
@@ -63,14 +63,13 @@ function orNone(error: NodeJS.ErrnoException): null {
 }
 
 /**
- * Takes the first file of the folder that no living process holds. The lock is the operating system's (fcntl, through SQLite's
- * own locking) and ends with the process however that ends. So two processes never write to one file, and the files of dead
+ * Takes the first file of the folder that no living process holds. The lock ends with the process however that ends. So two processes never write to one file, and the files of dead
  * processes are used again.
  */
 export async function openHeadFile(folder: string): Promise<HeadFile> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   for (let number = 0; ; number++) {
-    const release = lock(join(folder, `${number}.lock`))
+    const release = lockFile(join(folder, `${number}.lock`))
     if (release === null) continue
     const path = join(folder, `${number}.head`)
     try {
@@ -79,18 +78,6 @@ export async function openHeadFile(folder: string): Promise<HeadFile> {
       release()
       throw error
     }
-  }
-}
-
-function lock(path: string): (() => void) | null {
-  const database = new DatabaseSync(path, { timeout: 0 })
-  try {
-    database.exec('PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
-    return () => database.close()
-  } catch (error) {
-    database.close()
-    if ((error as { errcode?: number }).errcode !== 5) throw error // 5 = SQLITE_BUSY
-    return null
   }
 }
 

@@ -54,8 +54,15 @@ export type LedgerReader = {
   search(conditions: Readonly<Record<string, string>>): AsyncIterable<FoundPlace>
 }
 
-/** A bundle that is ready to be written: the manifest at once, and the lines of `log.txt` as they are read. */
-export type PlannedBundle = { readonly manifest: BundleManifest; readonly lines: () => AsyncGenerator<string> }
+/**
+ * A bundle that is ready to be written: the manifest at once, and the lines of `log.txt` as they are read; `entries` of these will be
+ * entries of the log.
+ */
+export type PlannedBundle = {
+  readonly manifest: BundleManifest
+  readonly entries: number
+  readonly lines: () => AsyncGenerator<string>
+}
 
 /** Entries to carry, from `first` to before `end`; `wants` says of each header which of its events. */
 type Segment = { readonly first: number; readonly end: number; readonly wants: Wants }
@@ -90,7 +97,8 @@ export async function planBundle(
     made: { at: new Date(now).toISOString(), url: reader.url },
   }
   const edges = manifest.anchors.map((anchor) => anchor.size)
-  return { manifest, lines: () => printLines(reader, all, size, edges, primitives) }
+  const entries = all.reduce((sum, segment) => sum + segment.end - segment.first, 0)
+  return { manifest, entries, lines: () => printLines(reader, all, size, edges, primitives) }
 }
 
 type Planned = { scope: BundleScope; segments: Segment[]; sources: string[] }

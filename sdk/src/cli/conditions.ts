@@ -23,16 +23,6 @@ export function queryOf(values: ValuesOf<typeof CONDITIONS>, more: Record<string
   return query.size === 0 ? '' : `?${query}`
 }
 
-/** The period alone, ms since 1970; undefined: no limit. @throws UsageError */
-export function periodOf({ from, to }: Pick<ValuesOf<typeof CONDITIONS>, 'from' | 'to'>): {
-  from: number | undefined
-  to: number | undefined
-} {
-  const ms = (name: 'from' | 'to', text: string | undefined) =>
-    text === undefined ? undefined : Date.parse(timeOf(name, text.trim()))
-  return { from: ms('from', from), to: ms('to', to) }
-}
-
 /** A day is whole: `from` means its start, `to` its end, which is the start of the next. */
 function timeOf(name: 'from' | 'to', text: string): string {
   const isDay = /^\d{4}-\d\d-\d\d$/.test(text)

@@ -53,6 +53,7 @@ const WITH_MORE = {
   proof_malformed: 'The document is not a killick-proof/1.',
   bundle_malformed: 'The file is not a killick-bundle/1.',
   bundle_empty: 'The ledger has nothing of what was asked for.',
+  bundle_too_large: 'The bundle takes more bytes than it may.',
   bundle_version: 'The bundle has a later version than this program reads.',
   trust_invalid: 'What was pinned for verification (a key, a contract, a log id) is malformed.',
   option_invalid: 'An option is missing or malformed.',

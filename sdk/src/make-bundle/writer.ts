@@ -1,35 +1,46 @@
 // Writes a bundle into a file that has its name only once it is whole.
 import { createHash, type Hash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { type BundleManifest, printManifest, printTrailer } from '../../bundle/manifest.ts'
-import { TAR_END, tarHeader, tarPadding } from '../../bundle/tar.ts'
-import { UsageError } from '../command.ts'
-import { inputError } from '../input.ts'
+import { dirname } from 'node:path'
+import { type BundleManifest, printManifest, printTrailer } from '../bundle/manifest.ts'
+import { TAR_END, tarHeader, tarPadding } from '../bundle/tar.ts'
+import { KillickError } from '../core/errors.ts'
 
-/** What was written. */
-export type WrittenBundle = { readonly entries: number; readonly events: number; readonly bytes: number }
+/** What was written: lines of `log.txt` that are entries and events, the size of the file, and its SHA-256 in lower-case hex. */
+export type WrittenBundle = {
+  readonly entries: number
+  readonly events: number
+  readonly bytes: number
+  readonly sha256: string
+}
+
+/** How far it has come. */
+export type WritingProgress = Omit<WrittenBundle, 'sha256'>
 
 const CHUNK_BYTES = 1 << 18
 
-/** @param onEvents told now and then how many events are written @throws UsageError if there is such a file, or it cannot be written */
+/**
+ * Writes `<file>.part` and renames it once all of it is on the disk. A file that is there already is replaced.
+ * @throws KillickError `bundle_too_large` if it would take more than `maxBytes`; errors of the system
+ */
 export async function writeBundle(
   file: string,
   manifest: BundleManifest,
   lines: AsyncIterable<string>,
-  onEvents: (events: number) => void,
+  maxBytes: number,
+  onProgress: (progress: WritingProgress) => void,
 ): Promise<WrittenBundle> {
-  if (existsSync(file)) throw new UsageError(`${file} exists already and was not overwritten`)
   const part = `${file}.part`
-  const handle = await open(part, 'w').catch((error) => {
-    throw inputError(error, part)
-  })
+  const handle = await open(part, 'w')
   try {
-    const written = await new Writer(handle).write(manifest, lines, onEvents)
+    const written = await new Writer(handle, maxBytes, onProgress).write(manifest, lines)
     await handle.sync()
     await handle.close()
+    const sha256 = await sha256Of(part)
     await rename(part, file)
-    return written
+    await syncFolder(dirname(file))
+    return { ...written, sha256 }
   } catch (error) {
     await handle.close().catch(() => {})
     await rm(part, { force: true })
@@ -37,22 +48,35 @@ export async function writeBundle(
   }
 }
 
+/** Only now is the name on the disk too. Where folders cannot be opened, the system sees to it. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r').catch(() => null)
+  await handle?.sync().catch(() => {})
+  await handle?.close()
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
+  return hexOf(hash)
+}
+
 class Writer {
   readonly #handle: FileHandle
+  readonly #maxBytes: number
+  readonly #onProgress: (progress: WritingProgress) => void
   readonly #digests: Record<string, string> = {}
   #at = 0
 
-  constructor(handle: FileHandle) {
+  constructor(handle: FileHandle, maxBytes: number, onProgress: (progress: WritingProgress) => void) {
     this.#handle = handle
+    this.#maxBytes = maxBytes
+    this.#onProgress = onProgress
   }
 
-  async write(
-    manifest: BundleManifest,
-    lines: AsyncIterable<string>,
-    onEvents: (events: number) => void,
-  ): Promise<WrittenBundle> {
+  async write(manifest: BundleManifest, lines: AsyncIterable<string>): Promise<WritingProgress> {
     await this.#small('manifest.json', printManifest(manifest))
-    const { entries, events } = await this.#log(lines, onEvents)
+    const { entries, events } = await this.#log(lines)
     await this.#small('trailer.json', printTrailer({ entries, events, files: { ...this.#digests } }))
     await this.#put(TAR_END)
     return { entries, events, bytes: this.#at }
@@ -65,10 +89,7 @@ class Writer {
   }
 
   /** Its header says how long it is, so it is written last. */
-  async #log(
-    lines: AsyncIterable<string>,
-    onEvents: (events: number) => void,
-  ): Promise<{ entries: number; events: number }> {
+  async #log(lines: AsyncIterable<string>): Promise<{ entries: number; events: number }> {
     const start = this.#at
     await this.#put(tarHeader('log.txt', 0))
     const hash = createHash('sha256')
@@ -79,7 +100,7 @@ class Writer {
       held = ''
       hash.update(bytes)
       await this.#put(bytes)
-      onEvents(counts.E)
+      this.#onProgress({ entries: counts.H, events: counts.E, bytes: this.#at })
     }
     for await (const line of lines) {
       const letter = line[0] as keyof typeof counts
@@ -96,6 +117,8 @@ class Writer {
   }
 
   async #put(bytes: Uint8Array): Promise<void> {
+    if (this.#at + bytes.length > this.#maxBytes)
+      throw new KillickError('bundle_too_large', `The bundle takes more than ${this.#maxBytes} bytes`)
     for (let done = 0; done < bytes.length; ) {
       const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, this.#at)
       done += bytesWritten

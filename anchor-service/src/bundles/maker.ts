@@ -1,0 +1,69 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { MadeBundle, MakingProgress } from '@killick/sdk/make-bundle'
+import { keepThread, type Thread, threadBeside } from '../thread.ts'
+import type { RequestedBundle } from './job.ts'
+
+/** What the thread is given: the service as any reader reaches it, and which file to write. */
+export type Making = {
+  url: string
+  token: string
+  /** What the manifest says. */
+  publicUrl: string
+  conditions: RequestedBundle
+  file: string
+  maxBytes: number
+}
+
+/** `refused`: why it cannot be made. */
+export type MakingEnd = { made: MadeBundle } | { refused: { code: string; detail: string } }
+
+export type MakingNews = MakingProgress
+
+const ENTRY = threadBeside(import.meta.url, 'bundler')
+/** How often to see whether a thread that is to be ended has loaded its modules. ms */
+const LOOK_MS = 5
+
+export type Maker = {
+  /**
+   * Makes a bundle. Never two at once.
+   * @throws Error with what ended the thread; `signal`'s reason once the thread has ended
+   */
+  make(making: Making, onProgress: (progress: MakingProgress) => void, signal: AbortSignal): Promise<MakingEnd>
+  /** Ends the thread, if there is one; the next bundle has another. */
+  rest(): Promise<void>
+}
+
+/** Makes bundles on a thread of its own, so that the event loop stays free for requests and commits. */
+export function openMaker(): Maker {
+  let thread: Thread<never, Making, MakingEnd> | null = null
+  let heard: (progress: MakingProgress) => void = () => {}
+
+  return {
+    async make(making, onProgress, signal) {
+      signal.throwIfAborted()
+      heard = onProgress
+      thread ??= keepThread<never, Making, MakingEnd, MakingNews>(ENTRY, { data: null, news: (news) => heard(news) })
+      const own = thread
+      const abort = async () => {
+        thread = null
+        while (!own.isReady) await sleep(LOOK_MS)
+        await own.kill()
+      }
+      const onAbort = () => void abort()
+      signal.addEventListener('abort', onAbort, { once: true })
+      try {
+        return await own.ask(making)
+      } catch (error) {
+        signal.throwIfAborted()
+        throw error
+      } finally {
+        signal.removeEventListener('abort', onAbort)
+      }
+    },
+    async rest() {
+      const ended = thread?.end()
+      thread = null
+      await ended
+    },
+  }
+}

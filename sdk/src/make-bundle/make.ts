@@ -1,0 +1,45 @@
+import type { Api } from '../audit/api.ts'
+import { type BundleRequest, planBundle } from '../bundle/make-bundle.ts'
+import type { BundleScope } from '../bundle/manifest.ts'
+import { nodePrimitives } from '../node/primitives.ts'
+import { openLedger } from './reader.ts'
+import { type WritingProgress, type WrittenBundle, writeBundle } from './writer.ts'
+
+/** What was made, and what it holds all of. */
+export type MadeBundle = WrittenBundle & { readonly scope: BundleScope }
+
+/** How far it has come: `of` is how many entries there will be. */
+export type MakingProgress = WritingProgress & { readonly of: number }
+
+/** How `makeBundle` makes it. */
+export type MakeBundleOptions = {
+  /** Where the service is, as the manifest says it. */
+  readonly url: string
+  /** Most bytes of the file. Default: no limit but that of the format. */
+  readonly maxBytes?: number
+  /** Called now and then. */
+  readonly onProgress?: (progress: MakingProgress) => void
+}
+
+/**
+ * Makes a bundle out of what a service gives its readers. The file has its name once it is whole and on the disk; until then its bytes
+ * are in `<file>.part`. A file that is there already is replaced.
+ * @param api a service, opened with a reader's token: `openApi` of `@killick/sdk/audit`
+ * @throws KillickError `bundle_empty`, `bundle_too_large`, `answer_malformed`, `unreachable`, or the service's refusal; errors of the system
+ * @example
+ * const api = openApi('https://audit.example.com', token)
+ * const request = bundleRequest({ source: 'billing-api', from: '2026-04-01T00:00:00Z' })
+ * await makeBundle(api, request, 'second-quarter.bundle', { url: 'https://audit.example.com' })
+ */
+export async function makeBundle(
+  api: Api,
+  request: BundleRequest,
+  file: string,
+  { url, maxBytes = Number.MAX_SAFE_INTEGER, onProgress }: MakeBundleOptions,
+): Promise<MadeBundle> {
+  const { manifest, entries, lines } = await planBundle(openLedger(api, url), request, Date.now(), nodePrimitives)
+  const written = await writeBundle(file, manifest, lines(), maxBytes, (progress) =>
+    onProgress?.({ ...progress, of: entries }),
+  )
+  return { ...written, scope: manifest.scope }
+}

@@ -1,0 +1,252 @@
+// POST /v1/bundles and what follows: made on a thread into the data folder, with Redis and without, through kill -9 and restarts.
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type BundleVerdict, verifyBundle } from '@killick/sdk/bundle'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { createDatabase } from '../../support/postgres.ts'
+import { startChild } from '../../support/processes.ts'
+import { redisAvailable, startRedis } from '../../support/redis.ts'
+import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
+import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'
+
+const MAIN = fileURLToPath(new URL('../../../anchor-service/src/main.ts', import.meta.url))
+const signer = newSigner()
+const BATCHES = 40
+let service: TestService
+
+const ask = (url: string, body: object) =>
+  call(url, '/v1/bundles', READER, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+const remove = (id: string) => call(service.url, `/v1/bundles/${id}`, READER, { method: 'DELETE' })
+const ended = (url: string, id: string) =>
+  vi.waitUntil(
+    async () => {
+      const { json } = await call(url, `/v1/bundles/${id}`)
+      return json.state === 'done' || json.state === 'failed' ? json : null
+    },
+    { timeout: 60_000, interval: 20 },
+  )
+
+async function fetchFile(url: string, id: string, headers: Record<string, string> = {}, method = 'GET') {
+  const response = await fetch(`${url}/v1/bundles/${id}/file`, {
+    method,
+    headers: { authorization: `Bearer ${READER}`, ...headers },
+  })
+  return { status: response.status, headers: response.headers, bytes: new Uint8Array(await response.arrayBuffer()) }
+}
+
+async function verdictOf(bytes: Uint8Array, logKey: string): Promise<BundleVerdict> {
+  const chunks = async function* () {
+    yield bytes
+  }
+  return verifyBundle(chunks(), { logKeys: [logKey], sourceKeys: [{ source: 'billing', jwk: signer.jwk }] })
+}
+
+async function fill(url: string): Promise<void> {
+  await register(url, 'billing', [{ jwk: signer.jwk }])
+  const producer = new Producer('billing', signer, 'pod-1')
+  for (let i = 0; i < BATCHES; i++) {
+    const batch = await producer.batch(Array.from({ length: 5 }, (_, k) => sampleEvent(5 * i + k)))
+    expect((await post(url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+}
+
+beforeAll(async () => {
+  service = await testService({ KILLICK_BUNDLES_BYTES: `${2 << 20}` })
+  await fill(service.url)
+}, 60_000)
+afterAll(() => service?.stop())
+
+describe('a bundle', () => {
+  test('is made, told of, taken away whole and in parts, and all of that is recorded', async () => {
+    const request = { source: 'billing', stream: 'pod-1', first: 3, last: 150 }
+    const asked = await ask(service.url, request)
+    expect([asked.status, asked.headers.get('location')]).toEqual([202, `/v1/bundles/${asked.json.id}`])
+    expect(asked.json).toMatchObject({ state: 'waiting', conditions: request, sha256: null, error: null })
+    const { id } = asked.json
+    const job = await ended(service.url, id)
+    expect(job).toMatchObject({ state: 'done', events: 150, scope: { kind: 'stream', ...request } })
+    expect(job.of).toBe(job.entries)
+
+    const { status, headers, bytes } = await fetchFile(service.url, id)
+    expect(status).toBe(200)
+    expect(Object.fromEntries(headers)).toMatchObject({
+      'content-type': 'application/x-tar',
+      'content-disposition': expect.stringMatching(/^attachment; filename="billing-pod-1-\d{4}-\d\d-\d\d\.bundle"$/),
+      'cache-control': 'no-store',
+      'accept-ranges': 'bytes',
+      'content-length': `${job.bytes}`,
+    })
+    expect(createHash('sha256').update(bytes).digest('hex')).toBe(job.sha256)
+    const verdict = await verdictOf(bytes, service.vkey)
+    expect(verdict.faults).toEqual([])
+    expect(verdict).toMatchObject({ events: 148, missing: ['anchor'], completeness: { verdict: 'complete' } })
+
+    const etag = headers.get('etag')!
+    const part = await fetchFile(service.url, id, { range: 'bytes=1000-', 'if-range': etag })
+    expect([part.status, part.headers.get('content-range')]).toEqual([206, `bytes 1000-${job.bytes - 1}/${job.bytes}`])
+    expect(Buffer.compare(part.bytes, bytes.subarray(1000))).toBe(0)
+    const last = await fetchFile(service.url, id, { range: 'bytes=-100' })
+    expect(Buffer.compare(last.bytes, bytes.subarray(-100))).toBe(0)
+    expect((await fetchFile(service.url, id, { range: 'bytes=10-19' })).bytes.length).toBe(10)
+    const beyond = await fetchFile(service.url, id, { range: `bytes=${job.bytes}-` })
+    expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, `bytes */${job.bytes}`])
+    const other = await fetchFile(service.url, id, { range: 'bytes=10-19', 'if-range': '"another"' })
+    expect([other.status, other.bytes.length]).toEqual([200, job.bytes])
+    const head = await fetchFile(service.url, id, {}, 'HEAD')
+    expect([head.status, head.headers.get('content-length'), head.bytes.length]).toEqual([200, `${job.bytes}`, 0])
+
+    expect((await ask(service.url, request)).json.id).toBe(id)
+    const { status: repeated } = await ask(service.url, { ...request })
+    expect(repeated).toBe(200)
+    const again = await ask(service.url, { ...request, again: true })
+    expect([again.status, again.json.id === id]).toEqual([202, false])
+    expect((await ended(service.url, again.json.id)).state).toBe('done')
+    const { json: listed } = await call(service.url, '/v1/bundles')
+    expect(listed.bundles.map((each: { id: string }) => each.id)).toEqual([again.json.id, id])
+
+    expect((await remove(id)).status).toBe(204)
+    expect((await fetchFile(service.url, id)).status).toBe(404)
+    const { json } = await call(service.url, `/v1/events?target=${id}`)
+    // The range from 0 on was taken twice: whole, and under another etag.
+    expect(json.events.map((event: { fields: { action: string } }) => event.fields.action)).toEqual([
+      ...['bundle.delete', 'bundle.download', 'bundle.download', 'bundle.create'],
+    ])
+    expect(json.events.at(-1).fields).toMatchObject({ actor: { type: 'role', id: 'reader' }, metadata: request })
+  })
+
+  test('of a source shows all of it; of a search it is as the index says; of nothing it fails', async () => {
+    const source = await ask(service.url, { source: 'billing', to: '2999-01-01T00:00:00Z' })
+    const search = await ask(service.url, { actor: 'reader', action: 'bundle.create' })
+    const nothing = await ask(service.url, { actor: 'nobody' })
+    const jobs = await Promise.all([source, search, nothing].map(({ json }) => ended(service.url, json.id)))
+    expect(jobs[0]).toMatchObject({ state: 'done', events: 202, scope: { kind: 'source', source: 'billing' } })
+    expect(jobs[1]).toMatchObject({ state: 'done', scope: { kind: 'search', conditions: { actor: 'reader' } } })
+    expect(jobs[2]).toMatchObject({ state: 'failed', error: { code: 'bundle_empty' }, bytes: 0, sha256: null })
+    const verdicts = await Promise.all(
+      jobs.slice(0, 2).map(async ({ id }) => verdictOf((await fetchFile(service.url, id)).bytes, service.vkey)),
+    )
+    // Nothing is anchored here, so nobody can say until when it goes.
+    expect(verdicts.map(({ completeness }) => completeness.verdict)).toEqual(['open', 'as_index_says'])
+    const failed = await fetchFile(service.url, jobs[2].id)
+    expect([failed.status, new TextDecoder().decode(failed.bytes)]).toEqual([
+      409,
+      expect.stringContaining('bundle_not_ready'),
+    ])
+    // What failed is made again when it is asked for again.
+    expect((await ask(service.url, { actor: 'nobody' })).json.id).not.toBe(jobs[2].id)
+  })
+
+  test('only one runs and eight wait; what is given up leaves nothing behind', async () => {
+    const all = await Promise.all(
+      Array.from({ length: 12 }, (_, i) => ask(service.url, { source: 'billing', stream: 'pod-1', first: i })),
+    )
+    const refused = all.filter(({ status }) => status !== 202)
+    expect(refused.map(({ status, json }) => [status, json.code])).toEqual(refused.map(() => [429, 'bundles_waiting']))
+    expect(refused.length).toBeGreaterThan(0)
+    const { text } = await call(service.url, '/metrics')
+    expect(text).toMatch(/^killick_bundles_waiting [78]$/m)
+    expect(text).toMatch(/^killick_bundles_total\{outcome="failed"\} [1-9]/m)
+    const { json } = await call(service.url, '/v1/bundles')
+    for (const { id } of json.bundles) expect((await remove(id)).status).toBe(204)
+    expect((await call(service.url, '/v1/bundles')).json.bundles).toEqual([])
+    expect(await readdir(join(service.folder, 'bundles', '0'))).toEqual([])
+  })
+
+  test('takes no more of the disk than it may', async () => {
+    const producer = new Producer('billing', signer, 'large')
+    const blob = 'x'.repeat(100_000)
+    const batch = await producer.batch(Array.from({ length: 25 }, () => ({ ...sampleEvent(), metadata: { blob } })))
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    const job = await ended(service.url, (await ask(service.url, { source: 'billing', stream: 'large' })).json.id)
+    expect(job).toMatchObject({ state: 'failed', error: { code: 'bundle_too_large' } })
+    const most = await ask(service.url, { source: 'billing', stream: 'large', last: 14 })
+    expect(await ended(service.url, most.json.id)).toMatchObject({ state: 'done', events: 17 })
+    expect(await readdir(join(service.folder, 'bundles', '0'))).toHaveLength(3)
+  })
+
+  test('is for readers, and for requests that make sense', async () => {
+    const body = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"source":"billing"}' }
+    expect((await call(service.url, '/v1/bundles', null, body)).status).toBe(401)
+    for (const bad of [
+      {},
+      { first: 1 },
+      { source: 'billing', first: 1 },
+      { source: 'billing', stream: 'pod-1', first: 5, last: 4 },
+      { source: 'billing', stream: 'pod-1', first: 5, from: '2026-01-01T00:00:00Z' },
+      { source: '../billing' },
+      { source: 'billing', from: 'yesterday' },
+      { source: 'billing', limit: 5 },
+      { outcome: 'odd' },
+    ])
+      expect((await ask(service.url, bad)).json, JSON.stringify(bad)).toMatchObject({ code: 'request_invalid' })
+    for (const id of ['..%2F..%2Fkeys', '00000000-0000-4000-8000-000000000000'])
+      for (const path of ['', '/file'])
+        expect([400, 404]).toContain((await call(service.url, `/v1/bundles/${id}${path}`)).status)
+  })
+})
+
+describe.skipIf(!redisAvailable())('kill -9', () => {
+  test('a half file is never shown, and what was begun is made at the next start, without Redis too', {
+    timeout: 60_000,
+  }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'killick-bundles-'))
+    const redis = await startRedis()
+    const { PATH = '' } = process.env
+    const env = {
+      ...{ PATH, PORT: '0', DATABASE_URL: await createDatabase(), KILLICK_DATA: folder, KILLICK_LOG_LEVEL: 'silent' },
+      ...{ KILLICK_ADMIN_TOKEN: ADMIN, KILLICK_READER_TOKEN: READER, KILLICK_AUDIT_INTERVAL_MS: '0' },
+    }
+    const start = async (more: Record<string, string> = {}) => {
+      const child = await startChild(process.execPath, [MAIN], { env: { ...env, ...more } })
+      return { child, url: (await child.printed(/listens on (\S+)/))[1]! }
+    }
+    let { child, url } = await start({ REDIS_URL: redis.url })
+    try {
+      await fill(url)
+      const first = await ask(url, { source: 'billing' })
+      expect((await ended(url, first.json.id)).state).toBe('done')
+      // The queue is lost behind the service's back; what is asked for next is made all the same.
+      await redis.flush()
+      const begun = (await ask(url, { source: 'billing', stream: 'pod-1' })).json.id
+      const waits = (await ask(url, { actor: 'nobody' })).json.id
+      const own = join(folder, 'bundles', '0')
+      const stateOf = async (id: string) => JSON.parse(await readFile(join(own, `${id}.json`), 'utf8'))
+      await vi.waitUntil(async () => (await stateOf(begun)).state === 'running', { timeout: 20_000, interval: 1 })
+      await child.kill9()
+      await redis.kill9()
+      expect([(await stateOf(begun)).state, existsSync(join(own, `${begun}.bundle`))]).toEqual(['running', false])
+      // What a kill between two steps can leave behind, and worse.
+      await writeFile(join(own, `${begun}.bundle`), 'half')
+      await writeFile(join(own, `${waits}.bundle.part`), 'half')
+      await writeFile(join(own, `${waits}.json.next`), '{"id"')
+      const old = await stateOf(first.json.id)
+      await writeFile(
+        join(own, `${first.json.id}.json`),
+        JSON.stringify({ ...old, finishedAt: '2020-01-01T00:00:00.000Z' }),
+      )
+      ;({ child, url } = await start({ REDIS_URL: redis.url }))
+      const states = await Promise.all([begun, waits].map((id) => ended(url, id)))
+      expect(states[0]).toMatchObject({ state: 'done', events: 5 * BATCHES + 2, scope: { last: 5 * BATCHES - 1 } })
+      expect((await stateOf(begun)).attempts).toBe(2)
+      const { bytes } = await fetchFile(url, begun)
+      expect(createHash('sha256').update(bytes).digest('hex')).toBe(states[0].sha256)
+      expect(states[1].state).toBe('failed')
+      await vi.waitUntil(async () => !existsSync(join(own, `${first.json.id}.bundle`)), { timeout: 10_000 })
+      const names = [`${begun}.bundle`, `${begun}.json`, `${waits}.json`, 'queue']
+      expect((await readdir(own)).sort()).toEqual(names.sort())
+    } finally {
+      await child.kill9()
+      await redis.stop()
+      await rm(folder, { recursive: true, force: true })
+    }
+  })
+})

@@ -34,15 +34,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 /**
- * A password that is worth guessing is hashed 4,096 times, by both sides, for each of the thousands of connections of a run. And no
- * commit waits for the disk: nothing kills this server, and those that tests kill are others.
+ * A password that is worth guessing is hashed 4,096 times, by both sides, for each of the thousands of connections of a run. Nothing
+ * waits for the disk, or is written twice for a crash: nothing kills this server, and those that tests kill are others. And databases
+ * of files that have ended are left alone, where autovacuum would look through each of hundreds every minute.
  */
 async function hurry(url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   const { username, password } = new URL(url)
   await client.query(`set scram_iterations = 1; alter role ${username} password '${password}'`)
-  await client.query('alter system set synchronous_commit = off')
+  const settings = ['synchronous_commit = off', 'fsync = off', 'full_page_writes = off', "autovacuum_naptime = '1h'"]
+  for (const setting of settings) await client.query(`alter system set ${setting}`)
   await client.query('select pg_reload_conf()')
   await client.end()
 }

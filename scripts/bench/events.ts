@@ -11,7 +11,7 @@ import {
   treeRoot,
   utf8,
 } from '@killick/sdk/core'
-import { draftEvent, sealEvent } from '../../sdk/src/client/capture.ts'
+import { draftEvent, placeEvent } from '../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../sdk/src/client/random.ts'
 import { compressBatch } from '../../sdk/src/client/transport.ts'
 
@@ -79,7 +79,7 @@ export async function addBatch(
   for (const [i, { input, time }] of samples.entries()) {
     const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText })
     const place = { source, stream, seq: head.seq + i, prev }
-    const { token, leafHash: hash } = await sealEvent(draft, place, signEvents ? signer : null)
+    const { token, leafHash: hash } = await placeEvent(draft, place, signEvents ? signer : null)
     tokens.push(token)
     ids.push(draft.id)
     leaves.push(parseHash(hash)!)

@@ -1,5 +1,5 @@
 // Makes the same event tokens as core's `makeEvent`, byte for byte (a test compares the two), with node:crypto and in two steps:
-// a draft when record() is called, and the seal once the event's place in the stream is known.
+// a draft when record() is called, and the signed event once the event's place in the stream is known.
 import crypto from 'node:crypto'
 import { KillickError } from '../core/errors.ts'
 import { EVENT_TYP, MAX_EVENT_BYTES } from '../core/event.ts'
@@ -16,7 +16,7 @@ export type Draft = { id: string; time: number; disclosures: string; digests: st
 export type StreamPlace = { source: string; stream: string; seq: number; prev: string | null }
 
 /** An event ready to be stored at its place. */
-export type Sealed = { token: string; leafHash: string; seq: number; prev: string | null }
+export type PlacedEvent = { token: string; leafHash: string; seq: number; prev: string | null }
 
 // Reused for each short text, so that none becomes garbage.
 const scratch = Buffer.alloc(16_384)
@@ -58,7 +58,11 @@ export function draftEvent(
  * unsigned, for sources registered with `eventSignatures: optional`.
  * @throws KillickError `event_too_large`.
  */
-export function sealEvent(draft: Draft, place: StreamPlace, signer: Signer | null): Sealed | Promise<Sealed> {
+export function placeEvent(
+  draft: Draft,
+  place: StreamPlace,
+  signer: Signer | null,
+): PlacedEvent | Promise<PlacedEvent> {
   const payload = base64url(
     JSON.stringify({
       iss: place.source,
@@ -71,7 +75,7 @@ export function sealEvent(draft: Draft, place: StreamPlace, signer: Signer | nul
       _sd_alg: 'sha-256',
     }),
   )
-  const seal = (leaf: string): Sealed => {
+  const withLeaf = (leaf: string): PlacedEvent => {
     const token = leaf + draft.disclosures
     if (token.length > MAX_EVENT_BYTES)
       throw new KillickError(
@@ -80,10 +84,10 @@ export function sealEvent(draft: Draft, place: StreamPlace, signer: Signer | nul
       )
     return { token, leafHash: leafHashOf(leaf), seq: place.seq, prev: place.prev }
   }
-  if (signer === null) return seal(payload)
+  if (signer === null) return withLeaf(payload)
   const input = `${headerOf(signer)}.${payload}`
   const signature = signer.sign(Buffer.from(input, 'latin1'))
-  const finish = (bytes: Uint8Array) => seal(`${input}.${Buffer.from(bytes).toString('base64url')}`)
+  const finish = (bytes: Uint8Array) => withLeaf(`${input}.${Buffer.from(bytes).toString('base64url')}`)
   return signature instanceof Uint8Array ? finish(signature) : signature.then(finish)
 }
 

@@ -2,7 +2,7 @@
 // the event is on disk.
 import { KillickError } from '../core/errors.ts'
 import type { Signer } from '../core/signature.ts'
-import { type Draft, draftEvent, type Sealed, sealEvent } from './capture.ts'
+import { type Draft, draftEvent, type PlacedEvent, placeEvent } from './capture.ts'
 import { saltText, uuidv7 } from './random.ts'
 import type { EventStore } from './spool.ts'
 
@@ -12,7 +12,7 @@ import type { EventStore } from './spool.ts'
  */
 export type Recorded = { id: string; leafHash: string; seq: number }
 
-type Stored = { sealed: Sealed; durable: Promise<void> }
+type Stored = { placed: PlacedEvent; durable: Promise<void> }
 type Waiting = { draft: Draft; deadline: number; resolve: (stored: Stored) => void; reject: (error: unknown) => void }
 
 export type RecorderOptions = {
@@ -83,10 +83,10 @@ export class Recorder {
     const stored = this.#storeNow(draft) ?? this.#storeInTurn(draft)
     this.#latest = stored instanceof Promise ? stored.then((it) => it.durable) : stored.durable
     this.#latest.catch(() => {})
-    const { sealed, durable } = await stored
+    const { placed, durable } = await stored
     await durable
     this.recorded += 1
-    return { id: draft.id, leafHash: sealed.leafHash, seq: sealed.seq }
+    return { id: draft.id, leafHash: placed.leafHash, seq: placed.seq }
   }
 
   /** Resolves when every call made so far has been answered. */
@@ -109,14 +109,14 @@ export class Recorder {
   /** The usual, synchronous way: nobody waits, there is room, the signer answers at once. */
   #storeNow(draft: Draft): Stored | null {
     if (!this.#isPrompt || this.#serving || !this.#spool.hasRoom()) return null
-    const sealed = sealEvent(draft, this.#spool.place, this.#signer)
-    if (sealed instanceof Promise) {
+    const placed = placeEvent(draft, this.#spool.place, this.#signer)
+    if (placed instanceof Promise) {
       // A signer that is slow once may be slow again. This signature is wasted, but the event is not lost: it waits its turn.
       this.#isPrompt = false
-      sealed.catch(() => {})
+      placed.catch(() => {})
       return null
     }
-    return this.#append(sealed)
+    return this.#append(placed)
   }
 
   #storeInTurn(draft: Draft): Promise<Stored> {
@@ -135,7 +135,7 @@ export class Recorder {
         let stored: Stored | null = null
         while (!stored) {
           await this.#spool.room(next.deadline)
-          stored = this.#append(await sealEvent(next.draft, this.#spool.place, this.#signer))
+          stored = this.#append(await placeEvent(next.draft, this.#spool.place, this.#signer))
         }
         next.resolve(stored)
       } catch (error) {
@@ -146,9 +146,9 @@ export class Recorder {
     this.#serving = false
   }
 
-  /** Null if a failed write has moved the head of the stream back since the event was sealed. */
-  #append(sealed: Sealed): Stored | null {
-    const durable = this.#spool.append(sealed)
-    return durable ? { sealed, durable } : null
+  /** Null if a failed write has moved the head of the stream back since the event was signed. */
+  #append(placed: PlacedEvent): Stored | null {
+    const durable = this.#spool.append(placed)
+    return durable ? { placed, durable } : null
   }
 }

@@ -44,7 +44,7 @@ type Flush = {
   resolve: (receipts: Receipt[]) => void
   reject: (error: Error) => void
 }
-type Sealed = { header: BatchHeader; body: Buffer }
+type SignedBatch = { header: BatchHeader; body: Buffer }
 
 const FIRST_RETRY_MS = 200
 const MAX_RETRY_MS = 30_000
@@ -147,7 +147,7 @@ export class Sender {
   }
 
   /** The open batch as it was signed, or a new one that is durable before it is sent. */
-  async #nextBatch(): Promise<Sealed> {
+  async #nextBatch(): Promise<SignedBatch> {
     this.state = 'sending'
     const { spool, limits, transport } = this.#options
     const { open, state } = spool
@@ -175,7 +175,7 @@ export class Sender {
   }
 
   /** Sends one batch again and again, until the log has it or it is clear that the log never will. */
-  async #deliver({ header, body }: Sealed): Promise<void> {
+  async #deliver({ header, body }: SignedBatch): Promise<void> {
     for (let attempt = 0; !this.#stopped; attempt++) {
       this.state = 'sending'
       const outcome = await this.#send(header, body)

@@ -8,7 +8,7 @@ import { type Fork, printFork } from '../core/fork.ts'
 import { printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import type { KeptReceipt } from '../core/receipt.ts'
-import type { Sealed, StreamPlace } from './capture.ts'
+import type { PlacedEvent, StreamPlace } from './capture.ts'
 import { Journal, orSpoolError } from './journal.ts'
 import { lockDirectory } from './lock.ts'
 import { Replay } from './replay.ts'
@@ -144,10 +144,10 @@ export class Spool {
     }
   }
 
-  /** Stores an event; resolves when it is durable. False if it was sealed for another place than the current one. */
-  append(sealed: Sealed): Promise<void> | false {
-    if (sealed.seq !== this.#head.seq || sealed.prev !== this.#head.prev) return false
-    const { token, seq, leafHash } = sealed
+  /** Stores an event; resolves when it is durable. False if it was signed for another place than the current one. */
+  append(placed: PlacedEvent): Promise<void> | false {
+    if (placed.seq !== this.#head.seq || placed.prev !== this.#head.prev) return false
+    const { token, seq, leafHash } = placed
     this.#head = { seq: seq + 1, prev: leafHash }
     return this.#journal.append('E', token, { kind: 'E', seq, leafHash, bytes: token.length })
   }

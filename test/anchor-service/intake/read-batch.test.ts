@@ -29,7 +29,7 @@ import { Decoded, JsonScanner, NO } from '../../../anchor-service/src/intake/fas
 import { type LineSignature, readEvents } from '../../../anchor-service/src/intake/read-batch.ts'
 import { sketchEvent } from '../../../anchor-service/src/ledger/packs/event-keys.ts'
 import { treeOver } from '../../../anchor-service/src/ledger/tree/batch-tree.ts'
-import { draftEvent, sealEvent } from '../../../sdk/src/client/capture.ts'
+import { draftEvent, placeEvent } from '../../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
 import { vectors } from '../../support/vectors.ts'
 import { newSigner, Producer, sampleEvent } from '../support/producer.ts'
@@ -260,7 +260,7 @@ function agree(token: string, place?: EventPlace, head = headOf(token)): boolean
 const token = async (event: AnyEventInput, seq: number, isSigned: boolean, time = Date.now()) => {
   const draft = draftEvent(event, { id: uuidv7(time), time, salt: saltText })
   const place = { source: 'billing', stream: 's', seq, prev: seq === 0 ? null : 'A'.repeat(43) }
-  return (await sealEvent(draft, place, isSigned ? signer : null)).token
+  return (await placeEvent(draft, place, isSigned ? signer : null)).token
 }
 
 describe('an event', () => {

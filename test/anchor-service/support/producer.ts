@@ -15,7 +15,7 @@ import {
   treeRoot,
   utf8,
 } from '@killick/sdk/core'
-import { draftEvent, sealEvent } from '../../../sdk/src/client/capture.ts'
+import { draftEvent, placeEvent } from '../../../sdk/src/client/capture.ts'
 import { saltText } from '../../../sdk/src/client/random.ts'
 
 /** A signer with a new key. */
@@ -86,7 +86,7 @@ export class Producer {
       const time = twist.times?.[i] ?? Date.now()
       const draft = draftEvent(input, { id: uuidv7(time), time, salt: saltText })
       const place = { source, stream, seq: seq + i, prev: eventPrev ? printHash(eventPrev) : null }
-      const event = await sealEvent(draft, place, twist.eventSigner === null ? null : (twist.eventSigner ?? signer))
+      const event = await placeEvent(draft, place, twist.eventSigner === null ? null : (twist.eventSigner ?? signer))
       eventPrev = parseHash(event.leafHash)!
       tokens.push(event.token)
       leaves.push(eventPrev)

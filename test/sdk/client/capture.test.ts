@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { draftEvent, type Sealed, sealEvent } from '../../../sdk/src/client/capture.ts'
+import { draftEvent, type PlacedEvent, placeEvent } from '../../../sdk/src/client/capture.ts'
 import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
 import { toBase64url } from '../../../sdk/src/core/bytes.ts'
@@ -54,10 +54,10 @@ test('a token is byte for byte the one that core makes, signed and unsigned', as
           mint((bytes) => bytes),
           key ?? undefined,
         )
-        const sealed = (await sealEvent(draftEvent(event as never, mint(toBase64url)), place, key)) as Sealed
-        expect(sealed.token).toBe(made.token)
-        expect(sealed.leafHash).toBe(printHash(made.leafHash))
-        expect(parseEvent(sealed.token).fields).toEqual(JSON.parse(JSON.stringify(event)))
+        const placed = (await placeEvent(draftEvent(event as never, mint(toBase64url)), place, key)) as PlacedEvent
+        expect(placed.token).toBe(made.token)
+        expect(placed.leafHash).toBe(printHash(made.leafHash))
+        expect(parseEvent(placed.token).fields).toEqual(JSON.parse(JSON.stringify(event)))
       }
     }),
     { numRuns: process.env.CI ? 2000 : 100 },
@@ -68,8 +68,8 @@ test('a draft no longer depends on the object it was made from', async () => {
   const event = { action: 'a', actor: { type: 'user', id: 'ada' }, targets: [], metadata: { n: 1 } as JsonObject }
   const draft = draftEvent(event, { id: uuidv7(Date.now()), time: Date.now(), salt: saltText })
   event.metadata.n = 2
-  const sealed = (await sealEvent(draft, { source: 's', stream: 's', seq: 0, prev: null }, signer)) as Sealed
-  expect(parseEvent(sealed.token).fields.metadata).toEqual({ n: 1 })
+  const placed = (await placeEvent(draft, { source: 's', stream: 's', seq: 0, prev: null }, signer)) as PlacedEvent
+  expect(parseEvent(placed.token).fields.metadata).toEqual({ n: 1 })
 })
 
 test('ids are UUIDv7 of the time given, whatever the clock says, and never repeat', () => {

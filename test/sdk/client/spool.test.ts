@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { draftEvent, type Sealed, sealEvent } from '../../../sdk/src/client/capture.ts'
+import { draftEvent, type PlacedEvent, placeEvent } from '../../../sdk/src/client/capture.ts'
 import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
 import { Recorder } from '../../../sdk/src/client/recorder.ts'
@@ -46,12 +46,12 @@ async function openSpool(dir: string, options: Partial<SpoolOptions> = {}): Prom
 
 async function put(spool: Spool, n: number): Promise<void> {
   const time = Date.now()
-  const sealed = sealEvent(
+  const placed = placeEvent(
     draftEvent(event(n), { id: uuidv7(time), time, salt: saltText }),
     spool.place,
     signer,
-  ) as Sealed
-  const durable = spool.append(sealed)
+  ) as PlacedEvent
+  const durable = spool.append(placed)
   expect(durable).not.toBe(false)
   await durable
 }

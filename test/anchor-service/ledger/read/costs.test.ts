@@ -19,7 +19,7 @@ import { readEquivocations } from '../../../../anchor-service/src/ledger/registr
 import { readShares } from '../../../../anchor-service/src/ledger/registry/shares.ts'
 import { readSource, readSources } from '../../../../anchor-service/src/ledger/registry/sources.ts'
 import { readStream, readStreams } from '../../../../anchor-service/src/ledger/registry/streams.ts'
-import { draftEvent, sealEvent } from '../../../../sdk/src/client/capture.ts'
+import { draftEvent, placeEvent } from '../../../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../../../sdk/src/client/random.ts'
 import { queryAsOwner } from '../../../support/postgres.ts'
 import { type TestLedger, testLedger } from '../../support/ledger.ts'
@@ -60,7 +60,7 @@ async function packs() {
       { action: 'a', actor: { type: 'u', id: 'u' }, targets },
       { id: uuidv7(time), time, salt: saltText },
     )
-    const { token } = await sealEvent(draft, { source, stream: 'r', seq: 0, prev: null }, null)
+    const { token } = await placeEvent(draft, { source, stream: 'r', seq: 0, prev: null }, null)
     const sketch = sketchEvent(parseEvent(token))
     rows.first.push(1 + APART * i)
     rows.ids.push(sketch.id)

@@ -11,6 +11,7 @@ import { events, jws } from './lib/vectors/events.ts'
 import { json } from './lib/vectors/json.ts'
 import { checkpoints, notes } from './lib/vectors/notes.ts'
 import { proofs } from './lib/vectors/proofs.ts'
+import { sealedValues } from './lib/vectors/sealed.ts'
 import { searchKeys } from './lib/vectors/search-keys.ts'
 import { successions } from './lib/vectors/successions.ts'
 import { consistency, hashing, inclusion } from './lib/vectors/trees.ts'
@@ -32,6 +33,7 @@ const AREAS = {
     bundles,
   },
   'search-keys': searchKeys,
+  sealed: sealedValues,
 }
 
 const fileOf = (area: string) => new URL(`../test/vectors/${area}.json`, import.meta.url)

@@ -57,6 +57,7 @@ export default defineConfig({
           { text: 'Functions, no disk', link: '/guides/serverless' },
           { text: 'Loggers, OpenTelemetry, CloudEvents', link: '/guides/bridges' },
           { text: 'A catalogue of actions', link: '/guides/catalogue' },
+          { text: 'Personal data, erasable', link: '/guides/sealed' },
           { text: 'Tests', link: '/guides/testing' },
           { text: 'Other languages: the collector', link: '/guides/collector' },
           { text: 'AI agents: the MCP recorder', link: '/guides/mcp' },

@@ -16,7 +16,7 @@ export type Draft = { id: string; time: number; disclosures: string; digests: st
 export type StreamPlace = { source: string; stream: string; seq: number; prev: string | null }
 
 /** An event ready to be stored at its place. */
-export type PlacedEvent = { token: string; leafHash: string; seq: number; prev: string | null }
+export type SignedEvent = { token: string; leafHash: string; seq: number; prev: string | null }
 
 // Reused for each short text, so that none becomes garbage.
 const scratch = Buffer.alloc(16_384)
@@ -43,9 +43,17 @@ export function draftEvent(
   mint: { id: string; time: number; salt: () => string },
   declared: ReadonlySet<string> | null = null,
 ): Draft {
+  return draftOf(checkEventInput(input, declared), mint)
+}
+
+/** The draft of fields that were checked. */
+export function draftOf(
+  fields: readonly (readonly [string, unknown])[],
+  mint: { id: string; time: number; salt: () => string },
+): Draft {
   let disclosures = '~'
   const digests: string[] = []
-  for (const [name, value] of checkEventInput(input, declared)) {
+  for (const [name, value] of fields) {
     const disclosure = base64url(JSON.stringify([mint.salt(), name, value]))
     disclosures += `${disclosure}~`
     digests.push(digestOf(disclosure))
@@ -62,7 +70,7 @@ export function placeEvent(
   draft: Draft,
   place: StreamPlace,
   signer: Signer | null,
-): PlacedEvent | Promise<PlacedEvent> {
+): SignedEvent | Promise<SignedEvent> {
   const payload = base64url(
     JSON.stringify({
       iss: place.source,
@@ -75,7 +83,7 @@ export function placeEvent(
       _sd_alg: 'sha-256',
     }),
   )
-  const withLeaf = (leaf: string): PlacedEvent => {
+  const withLeaf = (leaf: string): SignedEvent => {
     const token = leaf + draft.disclosures
     if (token.length > MAX_EVENT_BYTES)
       throw new KillickError(

@@ -10,6 +10,7 @@ export {
   openAuditLog,
 } from './open.ts'
 export type { Recorded } from './recorder.ts'
+export type { RecordOptions, Sealer } from './sealer.ts'
 export type { BatchLimits } from './sender.ts'
 export { revokeShare, type Share, type ShareOptions, type ShareService, shareEvent } from './share.ts'
 export type { Compression } from './transport.ts'

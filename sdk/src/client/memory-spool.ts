@@ -4,7 +4,7 @@ import type { BatchHeader } from '../core/batch.ts'
 import { InvariantError, KillickError } from '../core/errors.ts'
 import { printHash } from '../core/hash.ts'
 import type { KeptReceipt } from '../core/receipt.ts'
-import type { PlacedEvent, StreamPlace } from './capture.ts'
+import type { SignedEvent, StreamPlace } from './capture.ts'
 import type { EventStore } from './spool.ts'
 import { applyChange, freshState, type LogPin, type State } from './state.ts'
 
@@ -57,7 +57,7 @@ export class MemorySpool implements EventStore {
     }
   }
 
-  append({ token, seq, prev, leafHash }: PlacedEvent): Promise<void> | false {
+  append({ token, seq, prev, leafHash }: SignedEvent): Promise<void> | false {
     if (seq !== this.state.seq || prev !== this.state.prev) return false
     this.#tokens.push(token)
     this.bytes += token.length

@@ -11,6 +11,7 @@ import { type Adoption, adopt } from './adopt.ts'
 import { loadSigner, type PrivateJwk } from './key.ts'
 import { MemorySpool, type MemorySpoolOptions } from './memory-spool.ts'
 import { type Minting, type Recorded, Recorder } from './recorder.ts'
+import { type RecordOptions, type Sealer, sealedNames } from './sealer.ts'
 import { type BatchLimits, Sender } from './sender.ts'
 import { type Share, type ShareOptions, shareEvent } from './share.ts'
 import { type EventStore, Spool } from './spool.ts'
@@ -71,6 +72,14 @@ export type AuditLogOptions<Fields extends string = never> = {
    * at most 64 characters. `record()` refuses any other name, since a misspelt one could never be put right. Default none.
    */
   fields?: readonly Fields[]
+  /**
+   * Fields whose values are encrypted under a key of the person whose data they are, before they are hashed: any of `actor`, `targets`,
+   * `context`, `changes`, `metadata` and the declared `fields`. Destroying the key erases them in every copy, and proofs hold. Needs
+   * `sealing`. Default none.
+   */
+  sealed?: readonly ('actor' | 'targets' | 'context' | 'changes' | 'metadata' | Fields)[]
+  /** How fields are sealed: `sealing(keys)` of `@killick/sdk/sealing`. */
+  sealing?: Sealer
   /** False: only batches are signed, for sources registered with `eventSignatures: optional`. Default true. */
   signEvents?: boolean
   /** Another `fetch`, for a proxy or client certificates. */
@@ -146,9 +155,13 @@ export type AuditLog<Fields extends string = never> = {
    * reaches the log, whatever happens to the process. If calls are not awaited one by one, many share one write to disk; a call
    * that rejects then goes to `onError`, is counted in `status.rejected`, and does not end the process.
    * @throws KillickError `field_invalid` (with `details.field`, and `details.meant` for a misspelt name), `event_too_large`, `spool_full`, `spool_disk_full`,
-   * `spool_failed`, `log_closed`; nothing was recorded then.
+   * `spool_failed`, `log_closed`, `option_invalid`; SealingError (of `@killick/sdk/sealing`) where fields are sealed. Nothing was recorded then.
+   * @param options what to seal beside what the log seals anyway, and whose data it is
    */
-  record(event: EventInput & { readonly [name in Fields]?: Recordable | undefined }): Promise<Recorded>
+  record(
+    event: EventInput & { readonly [name in Fields]?: Recordable | undefined },
+    options?: RecordOptions,
+  ): Promise<Recorded>
   /**
    * Sends everything recorded so far, and resolves with the receipts once the log has accepted it. It waits without limit while
    * the service cannot be reached.
@@ -186,7 +199,7 @@ export type MemoryAuditLog<Fields extends string = never> = Omit<AuditLog<Fields
    * @throws KillickError as with a disk, and then nothing was recorded; `not_accepted` after `acceptWaitMs`, or what `flush()`
    * throws: then the event stays in memory, is sent again, and may still be accepted
    */
-  record(event: Parameters<AuditLog<Fields>['record']>[0]): Promise<AcceptedEvent>
+  record(...args: Parameters<AuditLog<Fields>['record']>): Promise<AcceptedEvent>
 }
 
 const IN_MEMORY = 'memory'
@@ -230,14 +243,24 @@ export async function openOver<const Fields extends string = never>(
   options: AuditLogOptions<Fields>,
   ground?: TestGround,
 ): Promise<AuditLog<Fields>> {
-  const { url, source, spool: where, signEvents, fields, limits, transport, ...checked } = checkOptions(options)
+  const {
+    url,
+    source,
+    spool: where,
+    signEvents,
+    fields,
+    sealing,
+    limits,
+    transport,
+    ...checked
+  } = checkOptions(options)
   const signer = await loadSigner(options.key)
   const onError = options.onError ?? warnOnce(url)
   const { logKey, onPin = sayPin(url) } = options
   const mint = ground?.mint
   const report = (error: Error) => onError(error, 'send')
   const sending = { signer, limits, transport, logKey, onError: report, now: mint?.now }
-  const recording = { signer: signEvents ? signer : null, fields, waitMs: checked.spoolWaitMs, mint }
+  const recording = { signer: signEvents ? signer : null, fields, sealing, waitMs: checked.spoolWaitMs, mint }
   const storing = { source, key: signer.jwk, maxBytes: checked.maxSpoolBytes }
   let sender: Sender | undefined
   const onDurable = () => sender?.notice()
@@ -302,8 +325,8 @@ function auditLog({
     pending: spool.state.seq - spool.state.accepted,
     lastError: sender.lastError && failureOf(sender.lastError),
   })
-  const recordAccepted = async (event: EventInput): Promise<AcceptedEvent> => {
-    const recorded = await recorder.record(event)
+  const recordAccepted = async (event: EventInput, options?: RecordOptions): Promise<AcceptedEvent> => {
+    const recorded = await recorder.record(event, options)
     const { seq } = recorded
     const late = () => notAccepted(left(), WAIT, 'in memory, not accepted by the log so far')
     await within(acceptWaitMs, sender.flush(seq + 1), late)
@@ -321,8 +344,8 @@ function auditLog({
     return left()
   }
   return {
-    record(event) {
-      const answer = isInMemory ? recordAccepted(event) : recorder.record(event)
+    record(event, options) {
+      const answer = isInMemory ? recordAccepted(event, options) : recorder.record(event, options)
       // Those who do not await it hear of it by `onError`.
       answer.catch(() => {})
       return answer
@@ -418,11 +441,18 @@ function checkOptions(options: AuditLogOptions<string>) {
   const odd = fields.find((name) => !isOwnField(name))
   if (odd !== undefined)
     fail('fields', `must be names of fields that events do not have anyway; ${printable(`${odd}`)} is none`)
+  const declared = new Set<string>(fields)
+  const names = sealedNames(options.sealed ?? [], declared)
+  const { sealing: sealer } = options
+  if (names.size > 0 && sealer === undefined) fail('sealing', 'is missing; sealed needs it')
+  if (sealer !== undefined && typeof sealer?.seal !== 'function')
+    fail('sealing', 'must be what sealing() of @killick/sdk/sealing makes')
   return {
     url,
     source,
     signEvents,
-    fields: new Set<string>(fields),
+    fields: declared,
+    sealing: sealer === undefined ? null : { sealer, names },
     spool,
     endStream: options.endStream ?? (isInMemory || hasPlace(spool)),
     maxSpoolBytes: count(

@@ -1,9 +1,11 @@
 // record() makes a draft at the call, gives it a place in the stream and a signature in the order of the calls, and resolves when
 // the event is on disk.
 import { KillickError } from '../core/errors.ts'
+import { checkEventInput } from '../core/fields.ts'
 import type { Signer } from '../core/signature.ts'
-import { type Draft, draftEvent, type PlacedEvent, placeEvent } from './capture.ts'
+import { type Draft, draftEvent, draftOf, placeEvent, type SignedEvent } from './capture.ts'
 import { saltText, uuidv7 } from './random.ts'
+import { type RecordOptions, type Sealer, sealedNames } from './sealer.ts'
 import type { EventStore } from './spool.ts'
 
 /**
@@ -12,7 +14,8 @@ import type { EventStore } from './spool.ts'
  */
 export type Recorded = { id: string; leafHash: string; seq: number }
 
-type Stored = { placed: PlacedEvent; durable: Promise<void> }
+type DraftMint = { id: string; time: number; salt: () => string }
+type Stored = { placed: SignedEvent; durable: Promise<void> }
 type Waiting = { draft: Draft; deadline: number; resolve: (stored: Stored) => void; reject: (error: unknown) => void }
 
 export type RecorderOptions = {
@@ -21,6 +24,8 @@ export type RecorderOptions = {
   signer: Signer | null
   /** Names of fields beyond those of the protocol. */
   fields: ReadonlySet<string>
+  /** Who seals, and which fields of every event. Default null: nobody, nothing. */
+  sealing?: { sealer: Sealer; names: ReadonlySet<string> } | null
   /** How long a call may wait for room in the spool. */
   waitMs: number
   /** Called for every call that was rejected. */
@@ -51,14 +56,19 @@ export class Recorder {
   #serving = false
   #isPrompt = true
   #latest: Promise<unknown> = Promise.resolve()
+  /** How many events are being sealed, and when the last of them has its turn; it never rejects. */
+  #beingSealed = 0
+  #turn: Promise<unknown> = Promise.resolve()
+  readonly #sealing: NonNullable<RecorderOptions['sealing']> | null
   #closed = false
   readonly #onRejected: (error: Error) => void
   readonly #mint: Minting
 
-  constructor({ spool, signer, fields, waitMs, onRejected, mint = SYSTEM_MINT }: RecorderOptions) {
+  constructor({ spool, signer, fields, sealing = null, waitMs, onRejected, mint = SYSTEM_MINT }: RecorderOptions) {
     this.#spool = spool
     this.#signer = signer
     this.#fields = fields
+    this.#sealing = sealing
     this.#waitMs = waitMs
     this.#mint = mint
     this.#onRejected = (error) => {
@@ -71,22 +81,66 @@ export class Recorder {
    * Resolves when the event is signed, chained and durable. A rejection that nobody awaits does not end the process: the recorder
    * counts it and calls `onRejected`.
    */
-  record(input: unknown): Promise<Recorded> {
-    const answer = this.#closed ? Promise.reject(new KillickError('log_closed')) : this.#record(input)
+  record(input: unknown, options?: RecordOptions): Promise<Recorded> {
+    const answer = this.#closed ? Promise.reject(new KillickError('log_closed')) : this.#record(input, options)
     answer.catch(this.#onRejected)
     return answer
   }
 
-  async #record(input: unknown): Promise<Recorded> {
+  async #record(input: unknown, { sealed = [], subject }: RecordOptions = {}): Promise<Recorded> {
+    const mint = this.#mintEvent()
+    const more = sealedNames(sealed, this.#fields)
+    if (this.#sealing !== null) return this.#recordSealed(this.#sealing, input, mint, more, subject)
+    if (more.size > 0)
+      throw new KillickError('option_invalid', 'Option sealing is missing; sealed needs it', { option: 'sealing' })
+    return this.#keep(mint.id, this.#store(draftEvent(input, mint, this.#fields)))
+  }
+
+  async #recordSealed(
+    { sealer, names }: NonNullable<RecorderOptions['sealing']>,
+    input: unknown,
+    mint: DraftMint,
+    more: ReadonlySet<string>,
+    subject: RecordOptions['subject'],
+  ): Promise<Recorded> {
+    // Values as they are at the call, whatever the caller does with the input meanwhile.
+    const fields = JSON.parse(JSON.stringify(checkEventInput(input, this.#fields))) as [string, unknown][]
+    if (this.#beingSealed >= MAX_WAITING)
+      throw new KillickError('spool_full', `${MAX_WAITING} calls of record() wait for keys already`)
+    this.#beingSealed += 1
+    const sealing = sealer.seal({ id: mint.id, fields }, new Set([...names, ...more]), subject)
+    const earlier = this.#turn
+    // Each waits for those before it, so that events keep the order of the calls, however long a key takes. What is stored is wrapped,
+    // since the next one waits only until this one has its place in the queue.
+    const turn = Promise.all([sealing, earlier]).then(([them]) => ({
+      stored: this.#store(draftOf(them, mint)),
+    }))
+    this.#turn = turn.then(
+      () => {},
+      () => earlier,
+    )
+    const stored = turn.finally(() => (this.#beingSealed -= 1)).then((it) => it.stored)
+    return this.#keep(mint.id, stored)
+  }
+
+  #mintEvent(): DraftMint {
     const time = this.#mint.now()
-    const draft = draftEvent(input, { id: this.#mint.id(time), time, salt: saltText }, this.#fields)
-    const stored = this.#storeNow(draft) ?? this.#storeInTurn(draft)
-    this.#latest = stored instanceof Promise ? stored.then((it) => it.durable) : stored.durable
+    return { id: this.#mint.id(time), time, salt: saltText }
+  }
+
+  #store(draft: Draft): Stored | Promise<Stored> {
+    return this.#storeNow(draft) ?? this.#storeInTurn(draft)
+  }
+
+  async #keep(id: string, stored: Stored | Promise<Stored>): Promise<Recorded> {
+    const isDurable = stored instanceof Promise ? stored.then((it) => it.durable) : stored.durable
+    // One that is refused while its key is awaited may be answered before those that were called before it.
+    this.#latest = this.#sealing === null ? isDurable : Promise.allSettled([this.#latest, isDurable])
     this.#latest.catch(() => {})
     const { placed, durable } = await stored
     await durable
     this.recorded += 1
-    return { id: draft.id, leafHash: placed.leafHash, seq: placed.seq }
+    return { id, leafHash: placed.leafHash, seq: placed.seq }
   }
 
   /** Resolves when every call made so far has been answered. */
@@ -103,7 +157,8 @@ export class Recorder {
   /** Refuses further calls, and records one more event behind those under way. */
   async end(last: unknown): Promise<void> {
     await this.close()
-    await this.#record(last).catch(this.#onRejected)
+    const mint = this.#mintEvent()
+    await this.#keep(mint.id, this.#store(draftEvent(last, mint, this.#fields))).catch(this.#onRejected)
   }
 
   /** The usual, synchronous way: nobody waits, there is room, the signer answers at once. */
@@ -147,7 +202,7 @@ export class Recorder {
   }
 
   /** Null if a failed write has moved the head of the stream back since the event was signed. */
-  #append(placed: PlacedEvent): Stored | null {
+  #append(placed: SignedEvent): Stored | null {
     const durable = this.#spool.append(placed)
     return durable ? { placed, durable } : null
   }

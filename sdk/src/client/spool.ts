@@ -8,7 +8,7 @@ import { type Fork, printFork } from '../core/fork.ts'
 import { printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import type { KeptReceipt } from '../core/receipt.ts'
-import type { PlacedEvent, StreamPlace } from './capture.ts'
+import type { SignedEvent, StreamPlace } from './capture.ts'
 import { Journal, orSpoolError } from './journal.ts'
 import { lockDirectory } from './lock.ts'
 import { Replay } from './replay.ts'
@@ -145,7 +145,7 @@ export class Spool {
   }
 
   /** Stores an event; resolves when it is durable. False if it was signed for another place than the current one. */
-  append(placed: PlacedEvent): Promise<void> | false {
+  append(placed: SignedEvent): Promise<void> | false {
     if (placed.seq !== this.#head.seq || placed.prev !== this.#head.prev) return false
     const { token, seq, leafHash } = placed
     this.#head = { seq: seq + 1, prev: leafHash }

@@ -13,7 +13,7 @@ import { TestSpool } from './test-spool.ts'
 /** Options of `openTestLog`; all have defaults. */
 export type TestLogOptions<Fields extends string = never> = Pick<
   AuditLogOptions<Fields>,
-  'fields' | 'batch' | 'endStream' | 'spoolWaitMs' | 'acceptWaitMs' | 'signEvents'
+  'fields' | 'sealed' | 'sealing' | 'batch' | 'endStream' | 'spoolWaitMs' | 'acceptWaitMs' | 'signEvents'
 > & {
   /** Name of the source; default `test`. */
   source?: string

@@ -1,6 +1,6 @@
 // A spool without a disk that keeps every event for the test to look at, and that can fail as a disk does.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { PlacedEvent } from '../client/capture.ts'
+import type { SignedEvent } from '../client/capture.ts'
 import { diskFull } from '../client/journal.ts'
 import { MemorySpool, type MemorySpoolOptions } from '../client/memory-spool.ts'
 
@@ -32,7 +32,7 @@ export class TestSpool extends MemorySpool {
     return this.disk === 'full' ? Promise.reject(diskFull(NAME)) : super.room(deadline)
   }
 
-  override append(placed: PlacedEvent): Promise<void> | false {
+  override append(placed: SignedEvent): Promise<void> | false {
     const stored = super.append(placed)
     if (stored === false) return false
     if (typeof this.disk !== 'number' || this.disk === 0) {

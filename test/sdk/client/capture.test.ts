@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { draftEvent, type PlacedEvent, placeEvent } from '../../../sdk/src/client/capture.ts'
+import { draftEvent, placeEvent, type SignedEvent } from '../../../sdk/src/client/capture.ts'
 import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
 import { toBase64url } from '../../../sdk/src/core/bytes.ts'
@@ -54,7 +54,7 @@ test('a token is byte for byte the one that core makes, signed and unsigned', as
           mint((bytes) => bytes),
           key ?? undefined,
         )
-        const placed = (await placeEvent(draftEvent(event as never, mint(toBase64url)), place, key)) as PlacedEvent
+        const placed = (await placeEvent(draftEvent(event as never, mint(toBase64url)), place, key)) as SignedEvent
         expect(placed.token).toBe(made.token)
         expect(placed.leafHash).toBe(printHash(made.leafHash))
         expect(parseEvent(placed.token).fields).toEqual(JSON.parse(JSON.stringify(event)))
@@ -68,7 +68,7 @@ test('a draft no longer depends on the object it was made from', async () => {
   const event = { action: 'a', actor: { type: 'user', id: 'ada' }, targets: [], metadata: { n: 1 } as JsonObject }
   const draft = draftEvent(event, { id: uuidv7(Date.now()), time: Date.now(), salt: saltText })
   event.metadata.n = 2
-  const placed = (await placeEvent(draft, { source: 's', stream: 's', seq: 0, prev: null }, signer)) as PlacedEvent
+  const placed = (await placeEvent(draft, { source: 's', stream: 's', seq: 0, prev: null }, signer)) as SignedEvent
   expect(parseEvent(placed.token).fields.metadata).toEqual({ n: 1 })
 })
 

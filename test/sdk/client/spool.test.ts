@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { draftEvent, type PlacedEvent, placeEvent } from '../../../sdk/src/client/capture.ts'
+import { draftEvent, placeEvent, type SignedEvent } from '../../../sdk/src/client/capture.ts'
 import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
 import { Recorder } from '../../../sdk/src/client/recorder.ts'
@@ -50,7 +50,7 @@ async function put(spool: Spool, n: number): Promise<void> {
     draftEvent(event(n), { id: uuidv7(time), time, salt: saltText }),
     spool.place,
     signer,
-  ) as PlacedEvent
+  ) as SignedEvent
   const durable = spool.append(placed)
   expect(durable).not.toBe(false)
   await durable

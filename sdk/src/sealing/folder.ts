@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isSubjectKeyId } from '../core/sealed.ts'
+import {
+  checkMarks,
+  type Envelope,
+  type ErasedKey,
+  erasedError,
+  KEY_BYTES,
+  type KeyHolding,
+  namingBy,
+  type SubjectKeys,
+  storeError,
+  unwrapKey,
+} from './subject-keys.ts'
+
+/** A file with the secret, one for each key, and one for each mark. */
+const SECRET = 'secret'
+const KEY = '.key'
+const MARK = '.erased'
+
+/**
+ * Keeps subjects' keys in a folder of this machine: for one host, and for tests. A mark is a file that is made once and then never written.
+ * @param options `secret`: 32 random bytes; default: those in the folder's file `secret`, made at first. A copy of the folder is then all
+ * that it takes to read. `envelope`: as for PostgreSQL
+ * @throws KillickError `option_invalid`. @throws SealingError `keys_unreachable`
+ */
+export async function folderSubjectKeys(
+  folder: string,
+  options: { readonly secret?: Uint8Array | undefined; readonly envelope?: Envelope | undefined } = {},
+): Promise<SubjectKeys> {
+  const at = (name: string) => join(folder, name)
+  if (options.secret === undefined) {
+    await guarded(() => mkdir(folder, { recursive: true, mode: 0o700 }))
+    await guarded(() => make(folder, SECRET, randomBytes(KEY_BYTES)))
+  }
+  const naming = namingBy(options.secret ?? new Uint8Array(await guarded(() => readFile(at(SECRET)))))
+  const envelope = options.envelope ?? naming
+
+  const markOf = async (id: string): Promise<ErasedKey | null> => {
+    const text = await guarded(() => readIfThere(at(id + MARK)))
+    return text === null ? null : (JSON.parse(text) as ErasedKey)
+  }
+
+  async function find(id: string): Promise<KeyHolding> {
+    if (!isSubjectKeyId(id)) return null
+    // The key before the mark: what is erased in between has its mark by then.
+    const wrapped = await guarded(() => readIfThere(at(id + KEY)))
+    const mark = await markOf(id)
+    if (mark !== null || wrapped === null) return mark
+    return unwrapKey(envelope, id, wrapped)
+  }
+
+  return {
+    idOf: async (subject) => naming.nameOf(subject),
+    find,
+    async toSeal(subject) {
+      const id = naming.nameOf(subject)
+      let found = await find(id)
+      if (found === null) {
+        const wrapped = await envelope.wrap(randomBytes(KEY_BYTES), id)
+        await guarded(() => mkdir(folder, { recursive: true, mode: 0o700 }))
+        await guarded(() => make(folder, id + KEY, Buffer.from(wrapped)))
+        found = (await find(id))!
+        // Erased while it was made: the mark counts, and no key stays beside it.
+        if ('at' in found) await guarded(() => rm(at(id + KEY), { force: true }))
+      }
+      if ('at' in found) throw erasedError(found)
+      return found
+    },
+    async erase(marks) {
+      let count = 0
+      for (const { id, at: time, event } of checkMarks(marks)) {
+        const text = JSON.stringify({ id, at: time, event })
+        await guarded(() => mkdir(folder, { recursive: true, mode: 0o700 }))
+        if (await guarded(() => make(folder, id + MARK, Buffer.from(text)))) count += 1
+        await guarded(() => rm(at(id + KEY), { force: true }))
+      }
+      await guarded(() => syncFolder(folder))
+      return count
+    },
+    async *erased() {
+      const names = await guarded(() => readdir(folder))
+      for (const name of names) {
+        if (!name.endsWith(MARK)) continue
+        const mark = await markOf(name.slice(0, -MARK.length))
+        if (mark !== null) yield mark
+      }
+    },
+  }
+}
+
+async function guarded<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw storeError(error)
+  }
+}
+
+const codeOf = (error: unknown): unknown => (error as NodeJS.ErrnoException).code
+
+async function readIfThere(path: string): Promise<string | null> {
+  return readFile(path, 'utf8').catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return null
+    throw error
+  })
+}
+
+/** Makes a file that appears whole and durable, or leaves the one that is there. @returns whether it was made */
+async function make(folder: string, name: string, bytes: Uint8Array): Promise<boolean> {
+  const path = join(folder, name)
+  const part = join(folder, `${randomBytes(8).toString('hex')}.part`)
+  const handle = await open(part, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600)
+  try {
+    await handle.writeFile(bytes)
+    await handle.sync()
+    // Unlike a rename, a link never replaces what is there.
+    await link(part, path)
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    throw error
+  } finally {
+    await handle.close()
+    await rm(part, { force: true })
+  }
+  await syncFolder(folder)
+  return true
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,221 @@
+// The stores of subjects' keys, on a real PostgreSQL and a real disk: what is erased stays erased, whatever is restored.
+import { randomBytes } from 'node:crypto'
+import { cpSync, globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { folderSubjectKeys, postgresSubjectKeys, reapplyErasures, type SubjectKeys } from '@killick/sdk/sealing'
+import pg from 'pg'
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { createDatabase } from '../../support/postgres.ts'
+import { tempDir } from '../client/support.ts'
+
+const ADA = { type: 'user', id: 'ada-1815', name: 'Ada Lovelace' }
+const BOB = { type: 'user', id: 'bob-1816' }
+const AT = '2026-07-01T12:00:00.250Z'
+const isKillick = (code: string) => expect.objectContaining({ code })
+
+type Store = {
+  keys: SubjectKeys
+  /** Another process with the same store. */
+  again(secret?: Uint8Array): Promise<SubjectKeys>
+  /** Takes a backup. @returns what brings it up beside the store, as it was */
+  backUp(): Promise<() => Promise<SubjectKeys>>
+  /** All that is stored, as text. */
+  text(): Promise<string>
+}
+
+async function onDisk(): Promise<Store> {
+  const [folder, copy] = [tempDir(), join(tempDir(), 'copy')]
+  const secret = randomBytes(32)
+  return {
+    keys: await folderSubjectKeys(folder, { secret }),
+    again: (other = secret) => folderSubjectKeys(folder, { secret: other }),
+    backUp: async () => {
+      cpSync(folder, copy, { recursive: true })
+      return () => folderSubjectKeys(copy, { secret })
+    },
+    text: async () =>
+      globSync(`${folder}/*`)
+        .map((path) => `${path} ${readFileSync(path, 'latin1')}`)
+        .join('\n'),
+  }
+}
+
+function poolOf(url: string): pg.Pool {
+  const pool = new pg.Pool({ connectionString: url, max: 4 })
+  onTestFinished(() => (pool.ended ? undefined : pool.end()))
+  return pool
+}
+
+async function inPostgres(): Promise<Store & { pool: pg.Pool }> {
+  const url = await createDatabase()
+  const secret = randomBytes(32)
+  let pool = poolOf(url)
+  const open = (to: pg.Pool, by: Uint8Array = secret) =>
+    postgresSubjectKeys({ query: (...args) => to.query(...args) }, { secret: by })
+  const keys = postgresSubjectKeys({ query: (...args) => pool.query(...args) }, { secret })
+  await Promise.all([keys.createTable(), open(pool).createTable()])
+  return {
+    keys,
+    get pool() {
+      return pool
+    },
+    again: async (by) => open(pool, by),
+    async backUp() {
+      // A copy of the database's files, which is taken while nobody is connected.
+      const name = `${new URL(url).pathname.slice(1)}_copy`
+      await pool.end()
+      const admin = poolOf(inject('postgres'))
+      await admin.query(`create database ${name} template ${new URL(url).pathname.slice(1)}`)
+      pool = poolOf(url)
+      return async () => open(poolOf(Object.assign(new URL(url), { pathname: `/${name}` }).href))
+    },
+    text: async () => JSON.stringify((await pool.query('select * from killick_subject_keys')).rows),
+  }
+}
+
+describe.each([
+  ['a folder', onDisk],
+  ['PostgreSQL', inPostgres],
+])('%s', (_, open) => {
+  test('a subject has one key, whoever asks first, and nothing of it is in the store', async () => {
+    const { keys, again, text } = await open()
+    const other = await again()
+    const id = await keys.idOf(ADA)
+    expect(id).toMatch(/^[\w-]{22}$/)
+    expect(await keys.idOf({ type: 'user', id: 'ada-1815' })).toBe(id)
+    expect(await keys.idOf({ type: 'usera', id: 'da-1815' })).not.toBe(id)
+    expect(await keys.find(id)).toBeNull()
+    const all = await Promise.all(Array.from({ length: 8 }, (_, i) => (i % 2 ? keys : other).toSeal(ADA)))
+    expect(new Set(all.map(({ key }) => Buffer.from(key).toString('hex'))).size).toBe(1)
+    expect(await other.find(id)).toEqual(all[0])
+    expect((await keys.toSeal(BOB)).key).not.toEqual(all[0]!.key)
+    const stored = await text()
+    expect(stored).toContain(id)
+    for (const word of ['ada-1815', 'bob-1816', 'Lovelace', Buffer.from(all[0]!.key).toString('base64url')])
+      expect(stored.toLowerCase()).not.toContain(word.toLowerCase())
+    // Under another secret it is another name; the key by its old name does not open.
+    const stranger = await again(randomBytes(32))
+    expect(await stranger.idOf(ADA)).not.toBe(id)
+    await expect(stranger.find(id)).rejects.toThrow(isKillick('subject_key_invalid'))
+    expect(await keys.find('no such key')).toBeNull()
+    await expect(keys.toSeal({ type: 'user' } as never)).rejects.toThrow(isKillick('subject_missing'))
+  })
+
+  test('an erased key is gone for good, and its subject gets no other', async () => {
+    const { keys, again, text } = await open()
+    const { id } = await keys.toSeal(ADA)
+    const wrapped = /[\w-]{80}\.\.[\w-]+\.[\w-]+\.[\w-]+/.exec(await text())![0]
+    const mark = { id, at: AT, event: 'e-1' }
+    const other = await again()
+    await other.toSeal(ADA)
+    expect(await keys.erase([mark, mark])).toBe(1)
+    expect(await keys.erase([{ ...mark, at: '2027-01-01T00:00:00.000Z' }])).toBe(0)
+    for (const each of [keys, other]) {
+      expect(await each.find(id)).toEqual(mark)
+      await expect(each.toSeal(ADA)).rejects.toThrow(expect.objectContaining({ code: 'subject_erased', details: mark }))
+    }
+    expect(await text()).not.toContain(wrapped)
+    // Also one that never had a key here.
+    const bob = { id: await keys.idOf(BOB), at: AT, event: null }
+    expect(await keys.erase([bob])).toBe(1)
+    await expect(other.toSeal(BOB)).rejects.toThrow(isKillick('subject_erased'))
+    const marks = []
+    for await (const each of other.erased()) marks.push(each)
+    expect(marks.toSorted((a, b) => (a.id < b.id ? -1 : 1))).toEqual(
+      [mark, bob].toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    )
+    await expect(keys.erase([{ id: 'ada', at: AT, event: null }])).rejects.toThrow(isKillick('option_invalid'))
+  })
+
+  test('erased while many write: either a key that is gone, or a refusal', async () => {
+    const { keys, again } = await open()
+    const other = await again()
+    const id = await keys.idOf(ADA)
+    const writes = Array.from({ length: 10 }, () =>
+      other.toSeal(ADA).then(
+        () => 'sealed',
+        ({ code }) => code,
+      ),
+    )
+    const erased = keys.erase([{ id, at: AT, event: null }])
+    for (const ended of await Promise.all(writes)) expect(['sealed', 'subject_erased']).toContain(ended)
+    expect(await erased).toBe(1)
+    await expect(other.toSeal(ADA)).rejects.toThrow(isKillick('subject_erased'))
+    expect(await keys.find(id)).toMatchObject({ at: AT })
+  })
+
+  test('a backup from before the erasure brings nothing back, once the erasures are applied', async () => {
+    const { keys, backUp } = await open()
+    const [ada, empty] = [await keys.toSeal(ADA), await keys.idOf(BOB)]
+    const restore = await backUp()
+    await keys.toSeal(BOB)
+    const events = [ada.id, empty].map((id, i) => ({
+      ...{ id: `e-${i}`, source: 'billing' },
+      fields: { action: 'subject.erase', outcome: 'success', occurredAt: AT, targets: [{ type: 'subject-key', id }] },
+    }))
+    expect(await reapplyErasures(keys, 'billing', events)).toBe(2)
+    const restored = await restore()
+    expect(await restored.find(ada.id)).toEqual(ada)
+    // Another source's word does not count, nor what was refused, nor another action.
+    const others = [
+      ...events.map((event) => ({ ...event, source: 'other' })),
+      ...events.map((event) => ({ ...event, fields: { ...event.fields, outcome: 'denied' } })),
+      ...events.map((event) => ({ ...event, fields: { ...event.fields, action: 'subject.erased' } })),
+      { ...events[0]!, fields: { ...events[0]!.fields, targets: [{ type: 'subject-key', id: 'ada' }] } },
+    ]
+    expect(await reapplyErasures(restored, 'billing', others)).toBe(0)
+    expect(await reapplyErasures(restored, 'billing', events)).toBe(2)
+    expect(await restored.find(ada.id)).toEqual({ id: ada.id, at: AT, event: 'e-0' })
+    // The backup is older than the second subject's key, and yet it gets no new one.
+    for (const subject of [ADA, BOB])
+      await expect(restored.toSeal(subject)).rejects.toThrow(isKillick('subject_erased'))
+  })
+})
+
+test('PostgreSQL: nobody deletes a key or changes a mark by hand; a store that is down is no missing key', async () => {
+  const store = await inPostgres()
+  const { id } = await store.keys.toSeal(ADA)
+  await store.keys.erase([{ id, at: AT, event: null }])
+  await store.keys.toSeal(BOB)
+  for (const sql of [
+    `update killick_subject_keys set erased_at = null, key = 'x' where id = '${id}'`,
+    'update killick_subject_keys set erased_at = now() where erased_at is not null',
+    'delete from killick_subject_keys',
+    'truncate killick_subject_keys',
+    `update killick_subject_keys set id = 'AAAAAAAAAAAAAAAAAAAAAA' where key is not null`,
+  ])
+    await expect(store.pool.query(sql)).rejects.toThrow(/never/)
+  await expect(
+    store.pool.query(`insert into killick_subject_keys (id) values ('AAAAAAAAAAAAAAAAAAAAAA')`),
+  ).rejects.toThrow()
+  await store.pool.end()
+  await expect(store.keys.find(id)).rejects.toThrow(isKillick('keys_unreachable'))
+  await expect(store.keys.toSeal(BOB)).rejects.toThrow(isKillick('keys_unreachable'))
+  await expect(store.keys.erase([{ id, at: AT, event: null }])).rejects.toThrow(isKillick('keys_unreachable'))
+})
+
+test('an envelope keeps the keys elsewhere, is asked once for each, and binds them to their names', async () => {
+  const store = await inPostgres()
+  const asked: string[] = []
+  // What a KMS does: it keeps a key and gives what is encrypted under it.
+  const envelope = {
+    wrap: async (key: Uint8Array, id: string) => `kms:${id}:${Buffer.from(key).toString('hex')}`,
+    async unwrap(wrapped: string, id: string) {
+      asked.push(id)
+      const [, name, hex] = wrapped.split(':')
+      if (name !== id) throw new Error('another encryption context')
+      return new Uint8Array(Buffer.from(hex!, 'hex'))
+    },
+  }
+  const keys = postgresSubjectKeys(store.pool, { secret: randomBytes(32), envelope })
+  const [ada, bob] = [await keys.toSeal(ADA), await keys.toSeal(BOB)]
+  for (let i = 0; i < 3; i++) expect(await keys.toSeal(ADA)).toEqual(ada)
+  expect(asked).toEqual([ada.id, bob.id])
+  await store.pool.query(
+    'update killick_subject_keys set key = (select key from killick_subject_keys where id = $1) where id = $2',
+    [ada.id, bob.id],
+  )
+  const fresh = postgresSubjectKeys(store.pool, { secret: randomBytes(32), envelope })
+  await expect(fresh.find(bob.id)).rejects.toThrow(isKillick('subject_key_invalid'))
+  expect(() => postgresSubjectKeys(store.pool, { secret: new Uint8Array(31) })).toThrow(isKillick('option_invalid'))
+})

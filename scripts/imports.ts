@@ -69,9 +69,10 @@ export const PARTS: Part[] = [
   { name: 'anchor',   files: SERVICE('anchor/'),                 may: ['database', 'tree', 'registry', 'read', 'ledger', 'chain', 'queue', 'base', 'core', 'node:*', 'pg', 'prom-client', 'fastify'] },
   { name: 'own audit', files: SERVICE('audit/'),
     may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'chain', 'anchor', 'base', 'core', 'audit', 'node:*', 'pg', 'prom-client', 'fastify'] },
+  { name: 'erasure',  files: SERVICE('erasure/'),                may: ['database', 'packs', 'index', 'registry', 'read', 'ledger', 'base', 'core', 'node:*', 'pg'] },
   { name: 'http',     files: SERVICE('http/'),
-    may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'intake', 'bundles', 'base', 'core', 'node:*', 'fastify', '@fastify/*', 'fast-json-stringify', 'typebox/*', 'prom-client'] },
-  { name: 'routes',   files: SERVICE('http/routes/'),            may: ['http', 'tree', 'registry', 'read', 'ledger', 'admission', 'bundles', 'base', 'core', 'make bundle', 'node:*', 'fastify', '@fastify/*'] },
+    may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'intake', 'erasure', 'bundles', 'base', 'core', 'node:*', 'fastify', '@fastify/*', 'fast-json-stringify', 'typebox/*', 'prom-client'] },
+  { name: 'routes',   files: SERVICE('http/routes/'),            may: ['http', 'tree', 'registry', 'read', 'ledger', 'erasure', 'admission', 'bundles', 'base', 'core', 'make bundle', 'node:*', 'fastify', '@fastify/*'] },
   { name: 'app',      files: [...SERVICE('http/app.ts'), ...SERVICE('http/worker-app.ts')], may: ['routes', 'http', 'base', 'node:*', 'fastify', '@fastify/*'] },
   // Types alone: what a browser is sent may name the shape of an answer, and nothing else of the service.
   { name: 'answers',  files: SERVICE('http/answers.ts'),         may: ['routes', 'http', 'read', 'anchor', 'own audit', '@fastify/*'] },
@@ -79,7 +80,7 @@ export const PARTS: Part[] = [
     may: ['embedded', 'database', 'ledger', 'anchor', 'own audit', 'bundles', 'http', 'base', 'node:*', 'pg'] },
   { name: 'commands', files: SERVICE('commands/'), may: ['config', 'embedded', 'database', 'node:*', 'tree', 'index', 'registry', 'read', 'ledger', 'chain', 'anchor', 'base', 'core', 'verify'] },
   { name: 'service',  files: SERVICE(''),
-    may: ['commands', 'config', 'index', 'ledger', 'intake', 'anchor', 'own audit', 'bundles', 'http', 'app', 'base', 'core', 'fastify'] },
+    may: ['commands', 'config', 'index', 'registry', 'ledger', 'intake', 'erasure', 'anchor', 'own audit', 'bundles', 'http', 'app', 'base', 'core', 'fastify'] },
 
   { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['answers', 'verify', 'words'], never: PORTABLE },
   { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'words', 'uqr'], never: PORTABLE },

@@ -31,6 +31,8 @@ export type Config = {
   adminToken: string | null
   /** KILLICK_READER_TOKEN: bearer token that reads events and proofs. Default: made in the data folder. */
   readerToken: string | null
+  /** KILLICK_ERASER_TOKEN: bearer token that orders erasures. Default: made in the data folder. */
+  eraserToken: string | null
   /** KILLICK_TILES: `public`, or `private` to ask for the reader's token. Default public. */
   tiles: 'public' | 'private'
   /** KILLICK_RATE_LIMIT: requests per minute and address, those apart that add a batch; 0: no limit. Default 12,000. */
@@ -145,6 +147,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     systemKeyFile: keyFile('KILLICK_SYSTEM_KEY', 'system.json'),
     adminToken: token('KILLICK_ADMIN_TOKEN'),
     readerToken: token('KILLICK_READER_TOKEN'),
+    eraserToken: token('KILLICK_ERASER_TOKEN'),
     tiles: choice('KILLICK_TILES', ['public', 'private']),
     rateLimit: integer('KILLICK_RATE_LIMIT', 12_000, 0, 1e9),
     trustProxy: proxies(),

@@ -3,6 +3,7 @@ import type { Anchoring, AnchoringDeps } from './anchor/anchoring.ts'
 import { type Auditing, keepAuditing } from './audit/index.ts'
 import { type Bundles, openBundles } from './bundles/bundles.ts'
 import type { Config } from './config.ts'
+import { type Erasing, keepErasing } from './erasure/erasing.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
 import { openAccess } from './http/auth.ts'
@@ -16,6 +17,7 @@ import type { WentBack } from './ledger/head-memory.ts'
 import { type Indexing, keepIndex } from './ledger/index/indexing.ts'
 import { readLength } from './ledger/index/runs.ts'
 import type { Ledger } from './ledger/ledger.ts'
+import { readErasedAt } from './ledger/registry/erasures.ts'
 import { loadSigner } from './ledger/signing-keys.ts'
 import { openStore } from './open-store.ts'
 import { loadTokens } from './tokens.ts'
@@ -26,7 +28,7 @@ export type Service = {
   origin: string
   /** The log's C2SP verifier key. */
   vkey: string
-  tokens: { admin: string; reader: string }
+  tokens: { admin: string; reader: string; eraser: string }
   databaseUrl: string
   /** Stops listening, finishes open requests, closes the database. */
   close(): Promise<void>
@@ -50,6 +52,7 @@ export async function startService(
   let intake: Intake | undefined
   let indexing: Indexing | undefined
   let bundles: Bundles | undefined
+  let erasing: Erasing | undefined
   const store = await openStore(config, {
     isPressed: () => intake?.isPressed() ?? false,
     failed: metrics.failed,
@@ -80,10 +83,23 @@ export async function startService(
     bundles = await openBundles({
       ...{ settings: config.bundles, dataFolder: config.dataFolder, redisUrl: config.redisUrl, databaseUrl },
       ...{ token: tokens.reader, publicUrl: config.published.url, registry: metrics.registry },
+      erasedAt: () => readErasedAt(pool),
+    })
+    erasing = keepErasing({
+      ...{ ledger, pool },
+      async done({ id, count }) {
+        log?.info({ erasure: id, events: count }, 'an erasure was carried out')
+        await bundles?.removeOld()
+      },
+      failed(failure) {
+        metrics.erasingFailed()
+        log?.warn(failure, 'an erasure could not be carried on; it is tried again')
+      },
     })
     const app = await buildApp({
       ledger,
       bundles,
+      erasing,
       metrics,
       tokens: openAccess(tokens, ledger, config.rateLimit),
       intake,
@@ -139,6 +155,7 @@ export async function startService(
         const patience = setTimeout(() => app.server.closeAllConnections(), CLOSE_PATIENCE_MS)
         await app.close()
         clearTimeout(patience)
+        await erasing?.close()
         await checkers.close()
         await indexing?.close()
         await anchoring?.close()
@@ -147,6 +164,7 @@ export async function startService(
     }
   } catch (error) {
     await bundles?.close()
+    await erasing?.close()
     await checkers.close()
     await indexing?.close()
     await anchoring?.close()

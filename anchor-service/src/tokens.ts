@@ -10,6 +10,7 @@ export async function loadTokens(config: Config): Promise<Tokens> {
   return {
     admin: config.adminToken ?? (await keptToken(folder, 'admin')),
     reader: config.readerToken ?? (await keptToken(folder, 'reader')),
+    eraser: config.eraserToken ?? (await keptToken(folder, 'eraser')),
   }
 }
 

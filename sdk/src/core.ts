@@ -47,6 +47,15 @@ export {
   type Severity,
 } from './core/catalogue.ts'
 export { type Checkpoint, parseCheckpoint, printCheckpoint } from './core/checkpoint.ts'
+export {
+  type ErasedEvent,
+  type Erasure,
+  erasedLeaf,
+  erasureEndFields,
+  erasureFields,
+  parseErasure,
+  parseErasureEnd,
+} from './core/erasure.ts'
 export { ERROR_CODES, type ErrorCode, InvariantError, KillickError } from './core/errors.ts'
 export {
   type Disclosure,
@@ -116,8 +125,10 @@ export { escapePointer, unescapePointer } from './core/pointer.ts'
 export type { Primitives } from './core/primitives.ts'
 export {
   type Anchor,
+  type CarriedErasure,
   type CarriedRegistration,
   type EarlierAnchor,
+  MAX_ERASURES,
   MAX_PROOF_BYTES,
   MAX_SUCCESSIONS,
   type Proof,

@@ -1,5 +1,5 @@
 import type { OwnCheck } from '@killick/sdk/audit'
-import type { Db } from '../database/pool.ts'
+import type pg from 'pg'
 import { checkAnchorRows } from './anchor-rows.ts'
 import { checkColumns } from './columns.ts'
 import { checkIdentity } from './identity.ts'
@@ -12,7 +12,7 @@ import type { Walk } from './walk.ts'
  * What the service checks of its own database beyond what anybody can over HTTP.
  * @param vkey verifier key of the log, which begins with the log's origin
  */
-export function ownChecks(db: Db, vkey: string, hasRole: boolean): OwnCheck[] {
+export function ownChecks(db: pg.Pool, vkey: string, hasRole: boolean): OwnCheck[] {
   const origin = vkey.slice(0, vkey.indexOf('+'))
   const walk: Walk = { acceptedAt: null, latest: Number.NEGATIVE_INFINITY }
   return [

@@ -13,13 +13,16 @@ import {
   nodePrimitives,
   type ParsedEvent,
   parseEvent,
+  printHash,
 } from '@killick/sdk/core'
+import type pg from 'pg'
 import type { Db } from '../database/pool.ts'
 import { packKeys, sketchEvent } from '../ledger/packs/event-keys.ts'
 import { SCHEMES } from '../ledger/packs/filters.ts'
 import { frameEnds, splitFrames } from '../ledger/packs/frames.ts'
 import { keysOf } from '../ledger/packs/make-keys.ts'
 import { FRAME_EVENTS, MAX_PACK_EVENTS, readLines } from '../ledger/packs/read-pack.ts'
+import { erasedOf } from '../ledger/registry/erasures.ts'
 import { treeOver } from '../ledger/tree/batch-tree.ts'
 import { walkRuns } from './runs.ts'
 
@@ -86,7 +89,7 @@ const BEYOND = (table: 'packs' | 'pack_keys') => `
   where first_event >= (select least(first_event, 9007199254740991) + n from batches order by log_index desc limit 1)
   order by first_event limit 1`
 
-export function checkColumns(db: Db): OwnCheck {
+export function checkColumns(db: pg.Pool): OwnCheck {
   let checked = 0
   const runs = walkRuns(db)
   const rows = readAhead(db)
@@ -111,7 +114,14 @@ export function checkColumns(db: Db): OwnCheck {
       )
       if (events !== null && arePacksRight(batch, events, row)) return [...faults, ...misled]
       const { packs, keys } = (events === null ? row : await read()) ?? { packs: [], keys: [] }
-      return [...faults, ...(await comparePacks(batch, packs)), ...(await compareKeys(batch, packs, keys)), ...misled]
+      const compare = async (with_: WalkedBatch) => [
+        ...(await comparePacks(with_, packs)),
+        ...(await compareKeys(with_, packs, keys)),
+      ]
+      const found = await compare(batch)
+      // The batch may have been read before an erasure, and its rows after it.
+      const since = found.length > 0 && events !== null ? await erasedSince(db, events, batch, packs) : null
+      return [...faults, ...(since === null ? found : await compare({ ...batch, events: since })), ...misled]
     },
     async finish() {
       const faults: Fault[] = []
@@ -125,6 +135,41 @@ export function checkColumns(db: Db): OwnCheck {
       return { faults, detail: `${checked.toLocaleString('en')} events` }
     },
   }
+}
+
+/**
+ * The events of a batch as its packs hold them, if they are those that were read but for fields that orders in the log erase; null
+ * if they are others.
+ */
+async function erasedSince(
+  db: Db,
+  events: readonly ParsedEvent[],
+  { firstEvent }: WalkedBatch,
+  packs: readonly Pack[],
+): Promise<ParsedEvent[] | null> {
+  const stored: ParsedEvent[] = []
+  for (const { first, details } of packs) {
+    const line = await readLines(Buffer.from(details!.body, 'base64'), first - firstEvent)
+    for (let i = 0; stored.length < events.length && line(i) !== ''; i++) {
+      const event = readEvent(line(i))
+      if (event === null) return null
+      stored.push(event)
+    }
+  }
+  const erased = await erasedOf(
+    db,
+    events.map(({ leafHash }) => printHash(leafHash)),
+  )
+  const isSame = (event: ParsedEvent, i: number) => {
+    const name = printHash(event.leafHash)
+    const kept = new Set(stored[i]?.disclosures.map(({ text }) => text))
+    const gone = event.disclosures.filter(({ text }) => !kept.has(text)).map(({ text }) => nodePrimitives.digest(text))
+    const named = new Set(erased.get(name)?.flatMap(({ digests }) => digests))
+    return (
+      stored[i] !== undefined && printHash(stored[i].leafHash) === name && gone.every((digest) => named.has(digest))
+    )
+  }
+  return events.every(isSame) ? stored : null
 }
 
 /** Rows of batches, asked for in the order of the log: a page of them is held. */

@@ -5,20 +5,26 @@
 
 import { type Fault, type OwnCheck, systemEvent } from '@killick/sdk/audit'
 import {
+  erasedLeaf,
+  type Hash,
   isObject,
   type JsonObject,
   type JsonValue,
   KillickError,
   leafHash,
+  nodePrimitives,
   type ParsedEvent,
+  parseErasure,
+  parseErasureEnd,
   parseHash,
   parseRegistration,
   parseTime,
-  type Registration,
+  treeRoot,
   utf8,
 } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { readHistory } from '../ledger/registry/anchors.ts'
+import { readErased } from '../ledger/registry/erasures.ts'
 import { type Columns, cursor, differing, fault, micros, type Walk } from './walk.ts'
 
 type Expected = { readonly [column: string]: unknown }
@@ -62,6 +68,53 @@ const TABLES: readonly Table[] = [
     expect({ fields }, walk) {
       if (fields.action !== 'share.revoke') return null
       return [{ share: targetOf(fields, 'share'), revoked_at: walk.acceptedAt }]
+    },
+  },
+  {
+    name: 'erasures',
+    columns: `'erasure', t.log_index, 'id', t.id, 'count', t.count, 'root', encode(t.root, 'hex'), 'created_at', ${micros('t.created_at')}`,
+    async expect(event, walk, [row], db) {
+      const order = readable(() => parseErasure(event))
+      if (order === null) return null
+      const root = Buffer.from(order.root).toString('hex')
+      const list = row && (await listRoot(db, Number(row.erasure)))
+      return [
+        {
+          ...{ id: order.id, count: order.count, root, created_at: walk.acceptedAt },
+          ...(list !== root && { 'of what it names, in erased': 'what the order commits to' }),
+        },
+      ]
+    },
+  },
+  {
+    name: 'erasure_ends',
+    columns: `'erasure', e.id`,
+    from: 'left join erasures e on e.log_index = t.erasure',
+    expect(event) {
+      const id = readable(() => parseErasureEnd(event))
+      return id === null ? null : [{ erasure: id }]
+    },
+  },
+  {
+    name: 'holds',
+    columns: `'id', t.id, 'covers', t.covers, 'created_at', ${micros('t.created_at')}`,
+    expect({ fields }, walk) {
+      if (fields.action !== 'hold.place') return null
+      const covers = metadataOf(fields).covers
+      return [
+        {
+          ...{ id: targetOf(fields, 'hold'), covers: isObject(covers) ? inColumn(covers) : null },
+          created_at: walk.acceptedAt,
+        },
+      ]
+    },
+  },
+  {
+    name: 'hold_ends',
+    columns: `'hold', t.hold, 'ended_at', ${micros('t.ended_at')}`,
+    expect({ fields }, walk) {
+      if (fields.action !== 'hold.lift') return null
+      return [{ hold: targetOf(fields, 'hold'), ended_at: walk.acceptedAt }]
     },
   },
   {
@@ -127,6 +180,32 @@ const TABLES: readonly Table[] = [
   },
 ]
 
+/**
+ * Root of the tree over an erasure's list, as the table has it; null if an entry has another place, or
+ * names another event than the one at its number.
+ */
+async function listRoot(db: Db, erasure: number): Promise<string | null> {
+  const leaves: Hash[] = []
+  for (let after = -1; ; ) {
+    const page = await readErased(db, erasure, after, LISTED)
+    if (page.length === 0) break
+    if (page.some(({ pos }, i) => pos !== leaves.length + i)) return null
+    leaves.push(...page.map(erasedLeaf))
+    after = page.at(-1)!.pos
+  }
+  const { rowCount } = await db.query(
+    `select from erased e where erasure = $1 and not exists (
+       select from (select log_index, first_event from packs where first_event <= e.number order by first_event desc limit 1) p
+       join batches b on b.log_index = p.log_index
+       where substr(b.event_leaves, (32 * (e.number - b.first_event) + 1)::int, 32) = e.leaf_hash) limit 1`,
+    [erasure],
+  )
+  return rowCount === 0 ? Buffer.from(treeRoot(leaves, nodePrimitives.nodeHash)).toString('hex') : null
+}
+
+/** How many entries of a list are read at a time. */
+const LISTED = 2000
+
 /** Which rows are on a page; if one event may have several, all of them. */
 const pageOf = ({ name, order }: Table) =>
   order === undefined
@@ -146,7 +225,7 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
 
   return {
     id: 'told',
-    title: 'What tables say of sources, keys, links, contradictions and anchors is what the log tells',
+    title: 'What tables say of sources, keys, links, erasures, holds, contradictions and anchors is what the log tells',
     async entry(walked) {
       const { logIndex } = walked
       const event = systemEvent(walked)
@@ -185,15 +264,22 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
       const faults = rows.map(({ name }) =>
         fault(null, 'untold', `${name}.log_index: a row for an entry that the log does not have`),
       )
+      const strays = await db.query(
+        'select from erased e where not exists (select from erasures where log_index = e.erasure) limit 1',
+      )
+      if (strays.rowCount! > 0)
+        faults.push(fault(null, 'untold', 'erased.erasure: a row of an erasure that there is not'))
       return { faults, detail: `${count.toLocaleString('en')} rows` }
     },
   }
 }
 
-/** Null if the event cannot be read as a registration, which the audit itself reports. */
-function registrationOf(event: ParsedEvent): Registration | null {
+const registrationOf = (event: ParsedEvent) => readable(() => parseRegistration(event))
+
+/** Null also if the event cannot be read as what it claims to be, which the audit itself reports. */
+function readable<T>(parse: () => T | null): T | null {
   try {
-    return parseRegistration(event)
+    return parse()
   } catch (error) {
     if (error instanceof KillickError) return null
     throw error

@@ -20,6 +20,8 @@ export type BundlesDeps = {
   token: string
   /** Where others find the service; null: where it listens. */
   publicUrl: string | null
+  /** When fields were last erased, ms: what was made of the ledger before may hold them. Null: never. */
+  erasedAt: () => Promise<number | null>
   registry: Registry
 }
 
@@ -35,6 +37,8 @@ const LEAST_BYTES = 64 << 10
 /** How often to see what is too old, and whether the queue has lost a ring. ms */
 const LOOK_EVERY_MS = 15_000
 const DAY_MS = 86_400_000
+/** How far the clocks of the service and of the database may differ. ms */
+const SKEW_MS = 5_000
 
 /**
  * Makes bundles, one at a time, into the data folder. State files there hold the truth: with Redis a BullMQ queue says that something
@@ -157,8 +161,12 @@ export async function openBundles(deps: BundlesDeps) {
 
   async function removeOld(): Promise<void> {
     const oldest = Date.now() - settings.keepDays * DAY_MS
-    for (const { id, finishedAt } of jobs.values()) {
-      if (finishedAt === null || Date.parse(finishedAt) > oldest) continue
+    const erasedAt = (await deps.erasedAt()) ?? Number.NEGATIVE_INFINITY
+    for (const { id, startedAt, finishedAt } of jobs.values()) {
+      if (startedAt === null || finishedAt === null) continue
+      // An erasure is dated by the clock of the database.
+      const isOutdated = Date.parse(startedAt) <= erasedAt + SKEW_MS
+      if (Date.parse(finishedAt) > oldest && !isOutdated) continue
       jobs.delete(id)
       await folder.remove(id)
     }
@@ -238,6 +246,8 @@ export async function openBundles(deps: BundlesDeps) {
       jobs.delete(id)
       await folder.remove(id)
     },
+    /** Removes what is too old, and what was made before fields were erased; else that is done every few seconds. */
+    removeOld,
     /** From now on bundles are made. @param at where the service listens */
     begin(at: string, logger: FastifyBaseLogger): void {
       url = at

@@ -19,6 +19,7 @@ import { batchRoutes } from './routes/batches.ts'
 import { bundleRoutes } from './routes/bundles.ts'
 import { catalogueRoutes } from './routes/catalogues.ts'
 import { checkpointRoutes } from './routes/checkpoints.ts'
+import { erasureRoutes } from './routes/erasures.ts'
 import { eventFileRoutes } from './routes/event-files.ts'
 import { eventRoutes } from './routes/events.ts'
 import { frontRoutes } from './routes/front.ts'
@@ -107,6 +108,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       streamRoutes,
       incidentRoutes,
       sourceRoutes,
+      erasureRoutes,
       tileRoutes,
       shareRoutes,
       frontRoutes,

@@ -20,24 +20,26 @@ export function openAccess(tokens: Tokens, ledger: Ledger, rateLimit: number): A
 const digest = (text: string) => hash('sha256', text, 'buffer')
 
 /** The service's own tokens do not change, and every request is compared with them. */
-const digests = new WeakMap<Tokens, { admin: Buffer; reader: Buffer }>()
+const digests = new WeakMap<Tokens, { [role in Role]: Buffer }>()
 
-function digestsOf(tokens: Tokens): { admin: Buffer; reader: Buffer } {
-  const known = digests.get(tokens) ?? { admin: digest(tokens.admin), reader: digest(tokens.reader) }
+function digestsOf(tokens: Tokens): { [role in Role]: Buffer } {
+  const { admin, reader, eraser } = tokens
+  const known = digests.get(tokens) ?? { admin: digest(admin), reader: digest(reader), eraser: digest(eraser) }
   digests.set(tokens, known)
   return known
 }
 
 /**
- * The role that a token gives; null if it is neither token. Digests are compared, in constant time, so that the time reveals
+ * The role that a token gives; null if it is none of the tokens. Digests are compared, in constant time, so that the time reveals
  * neither content nor length of a token.
  */
 export function roleOf(tokens: Tokens, given: string): Role | null {
   const mine = digest(given)
-  const { admin, reader } = digestsOf(tokens)
+  const { admin, reader, eraser } = digestsOf(tokens)
   const isAdmin = timingSafeEqual(mine, admin)
   const isReader = timingSafeEqual(mine, reader)
-  return isAdmin ? 'admin' : isReader ? 'reader' : null
+  const isEraser = timingSafeEqual(mine, eraser)
+  return isAdmin ? 'admin' : isReader ? 'reader' : isEraser ? 'eraser' : null
 }
 
 /**
@@ -51,12 +53,16 @@ export async function readRole(access: AccessControl, request: FastifyRequest): 
   return access.guesses.judge(normalizeIP(request.ip), given === undefined ? null : roleOf(access, given))
 }
 
-/** A hook that admits only bearers of a token, or of a console session that a token opened, and sets the role. */
-export function requireToken(access: AccessControl, role: Role) {
+/**
+ * A hook that admits only bearers of a token, or of a console session that a token opened, and sets the role. The administrator may
+ * do what the reader may, and nothing that takes the eraser's token.
+ */
+export function requireToken(access: AccessControl, ...roles: readonly Role[]) {
+  const admitted: readonly Role[] = roles.includes('reader') ? [...roles, 'admin'] : roles
   return async (request: FastifyRequest): Promise<void> => {
     const mine = await readRole(access, request)
     if (mine === null) throw new Refusal('unauthorized')
-    if (role === 'admin' && mine !== 'admin') throw new Refusal('forbidden')
+    if (!admitted.includes(mine)) throw new Refusal('forbidden')
     request.role = mine
   }
 }

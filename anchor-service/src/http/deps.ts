@@ -7,6 +7,7 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import type { Bundles } from '../bundles/bundles.ts'
+import type { Erasing } from '../erasure/erasing.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Refusals } from '../intake/refusals.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -27,6 +28,7 @@ export type AppDeps = {
   ledger: Ledger
   bundles: Bundles
   intake: Intake
+  erasing: Erasing
   /** Which streams were refused a batch that did not follow, for those who look for gaps. */
   refusals: Refusals
   metrics: Metrics

@@ -42,6 +42,11 @@ export function makeMetrics() {
     help: 'Times the index of keys could not be extended; it is tried again',
     registers,
   })
+  const erasingFailures = new Counter({
+    name: 'killick_erasing_failures_total',
+    help: 'Times an erasure could not be carried on; it is tried again',
+    registers,
+  })
   const registryFaults = new Counter({
     name: 'killick_registry_altered_total',
     help: 'Times the database was found not to hold what was registered of a source',
@@ -75,6 +80,7 @@ export function makeMetrics() {
     failed: () => failures.inc(),
     /** The embedded PostgreSQL came back. */
     up: () => restarts.inc(),
+    erasingFailed: () => erasingFailures.inc(),
     indexingFailed: () => indexingFailures.inc(),
     /** The database does not hold a source's registrations as they were accepted. */
     registryAltered: () => registryFaults.inc(),

@@ -9,6 +9,7 @@ const TAGS = {
   recording: 'What recorders send; `@killick/sdk` does it for you.',
   reading: 'What was recorded, with the reader’s token.',
   bundles: 'Everything of a source, a stream or a search in one file that proves itself.',
+  erasure: 'Orders to erase fields of events, with the eraser’s token, and holds that veto them.',
   shares: 'Links that show a proof to whoever has them.',
   log: 'The log itself, for verifiers and monitors.',
   administration: 'With the admin’s token.',
@@ -30,6 +31,7 @@ export const describe = (url: string | null) => ({
   components: {
     securitySchemes: {
       reader: { type: 'http' as const, scheme: 'bearer', description: 'The reader’s token; the admin’s will do too.' },
+      eraser: { type: 'http' as const, scheme: 'bearer', description: 'The token for erasures; no other will do.' },
       admin: { type: 'http' as const, scheme: 'bearer', description: 'The admin’s token.' },
     },
   },

@@ -43,7 +43,7 @@ export const StreamSchema = Type.Object({
 })
 
 /** A parameter for each filter; those with few values take no other. */
-const FilterTexts = Object.fromEntries(
+export const FilterTexts = Object.fromEntries(
   Object.entries(FILTERS).map(([name, { maxLength, description, values }]) => [
     name,
     Type.Optional(
@@ -89,6 +89,12 @@ export const EventsSchema = Type.Object({
           minimum: 1,
           description:
             'how many fields of the event the ledger no longer holds, though its source is registered without decoys; absent: none',
+        }),
+      ),
+      erased: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          description: 'how many fields of the event were erased, by orders in the log (`/v1/erasures`); absent: none',
         }),
       ),
       number: Type.Optional(Type.Integer({ description: 'which event of the log it is; only beside `error`' })),

@@ -12,12 +12,14 @@ import type { Ledger } from '../ledger/ledger.ts'
 import type { EventPlace } from '../ledger/read/events.ts'
 import { searchEvents } from '../ledger/read/search.ts'
 
-/** The roles: the reader's token reads, the administrator's also registers. */
-export type Tokens = { admin: string; reader: string }
+/** The roles: the reader's token reads, the administrator's also registers, the eraser's orders erasures and does nothing else. */
+export type Tokens = { admin: string; reader: string; eraser: string }
 export type Role = keyof Tokens
+/** The roles that may open a session of the console. */
+export type SessionRole = Exclude<Role, 'eraser'>
 
 export type Session = {
-  role: Role
+  role: SessionRole
   /** 128 random bits, base64url. It is not a secret: it opens nothing without the MAC. */
   id: string
   /** When it ends by itself, ms. */
@@ -33,26 +35,26 @@ const NEWS_MS = 1_000
 const SKEW_MS = 60_000
 const PAGE = 500
 
-const macOf = (tokens: Tokens, text: string) =>
+const macOf = (tokens: Pick<Tokens, SessionRole>, text: string) =>
   createHmac('sha256', `killick session ${tokens.admin} ${tokens.reader}`).update(text).digest()
 
-export function newSession(role: Role, now = Date.now()): Session {
+export function newSession(role: SessionRole, now = Date.now()): Session {
   const ends = (Math.floor(now / 1000) + SESSION_SECONDS) * 1000
   return { role, id: randomBytes(16).toString('base64url'), ends }
 }
 
-export function sealSession(tokens: Tokens, { role, id, ends }: Session): string {
+export function sealSession(tokens: Pick<Tokens, SessionRole>, { role, id, ends }: Session): string {
   const text = `${role}.${ends / 1000}.${id}`
   return `${text}.${macOf(tokens, text).toString('base64url')}`
 }
 
 /** A session that is genuine and has not expired, or null. It may have been ended before its time. */
-export function openSession(tokens: Tokens, cookie: string, now = Date.now()): Session | null {
+export function openSession(tokens: Pick<Tokens, SessionRole>, cookie: string, now = Date.now()): Session | null {
   const match = /^((admin|reader)\.(\d{1,12})\.([\w-]{22}))\.([\w-]{43})$/.exec(cookie)
   if (match === null) return null
   const [, text, role, ends, id, mac] = match
   const isGenuine = timingSafeEqual(macOf(tokens, text!), Buffer.from(mac!, 'base64url'))
-  const session = { role: role as Role, id: id!, ends: Number(ends) * 1000 }
+  const session = { role: role as SessionRole, id: id!, ends: Number(ends) * 1000 }
   return isGenuine && session.ends > now ? session : null
 }
 

@@ -1,5 +1,12 @@
 /** German for verdicts: each check, what it found, what is missing, and whose word is taken. */
-import type { NoAnswer, NodeSilence, RegistrationFault, Unreadable } from '@killick/sdk/verify'
+import type {
+  ErasureFault,
+  ErasureWord,
+  NoAnswer,
+  NodeSilence,
+  RegistrationFault,
+  Unreadable,
+} from '@killick/sdk/verify'
 import type { Print, VerdictWords } from '@killick/sdk/words'
 
 type Means = Print & {
@@ -65,10 +72,29 @@ export function germanVerdict({ time, number, parser, silence }: Means): Verdict
     }[fault.what]
   }
 
+  const erasure = ({ logIndex, at, reason, legalBasis, order, count }: ErasureWord) =>
+    `${number(count)} ${count === 1 ? 'Feld' : 'Felder'} gelöscht durch Log-Eintrag ${number(logIndex)}, ${time(at)}${
+      order === null ? '' : `, Anordnung ${order}`
+    }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
+
+  function erasureFault(fault: ErasureFault): string {
+    if (fault.what === 'unreadable') return parser(fault.refusal)
+    const entry = `Eintrag ${number(fault.entry)}`
+    return {
+      no_order: `${entry} ordnet keine Löschung an`,
+      not_alone: `${entry} ist nicht der Stapel seines Ereignisses`,
+      other_log: `der Prüfpunkt über ${entry} ist keiner, den dieses Log signiert hat`,
+      not_in_log: `der Pfad führt nicht von ${entry} zu seinem Prüfpunkt, oder der Eintrag steht vor dem Ereignis`,
+      not_listed: `${entry} nennt diese Felder dieses Ereignisses nicht`,
+      not_hidden: `${entry} nennt ein Feld, das gezeigt wird oder nicht zu diesem Ereignis gehört`,
+    }[fault.what]
+  }
+
   return {
     titles: {
       'event.form': 'Das Ereignis ist vollständig, und jedes gezeigte Feld wurde so aufgezeichnet',
       'event.fields': 'Alles, was aufgezeichnet wurde, wird gezeigt',
+      'event.erasure': 'Gelöscht wurde nur, was eine Anordnung im Log nennt',
       'event.signature': 'Die Quelle hat das Ereignis signiert',
       'event.time': 'Die angegebenen Zeiten passen zu den Ankern davor und danach',
       'batch.signature': 'Die Quelle hat den Stapel signiert',
@@ -94,10 +120,20 @@ export function germanVerdict({ time, number, parser, silence }: Means): Verdict
         ...unread,
         ok: () => 'Jedes Feld wird gezeigt',
         fields_hidden: ({ hidden, fields }) => `${of(hidden, fields)} Feldern nicht gezeigt`,
+        fields_erased: ({ erased, hidden, fields }) =>
+          `Auf Anordnung im Log gelöscht: ${of(erased, fields)} Feldern${
+            hidden > erased ? `; weitere ${number(hidden - erased)} nicht gezeigt` : ''
+          }`,
         fields_missing: ({ missing, hidden, fields }) =>
           `Nach Angabe dieses Nachweises enthält das Prüfprotokoll ${of(missing, fields)} Feldern nicht mehr; insgesamt sind ${of(hidden, fields)} Feldern nicht gezeigt`,
         malformed: ({ missing, hidden }) =>
           `Laut Nachweis fehlen ${number(missing)} Felder, nicht gezeigt sind aber nur ${number(hidden)}`,
+      },
+      'event.erasure': {
+        ...unread,
+        ok: ({ erasures }) => erasures.map(erasure).join('; '),
+        not_pinned: ({ erasures }) => `Nach Angabe des Prüfprotokolls selbst: ${erasures.map(erasure).join('; ')}`,
+        erasure_invalid: (fault) => `Eine Löschung ist nicht belegt: ${erasureFault(fault)}`,
       },
       'event.signature': {
         ...unread,

@@ -277,6 +277,9 @@ export const GERMAN: Language = {
     hiddenFields: (n) => `${count(n, 'Feld', 'Felder')}, in diesem Nachweis nicht enthalten`,
     lost: 'Verloren',
     lostFields: (n) => `${count(n, 'Feld', 'Felder')}, im Prüfprotokoll nicht mehr vorhanden`,
+    erased: 'Gelöscht',
+    erasedFields: (n, at, order) =>
+      `${count(n, 'Feld', 'Felder')}, am ${time(at)}${order === null ? '' : `, Anordnung ${order}`}`,
     keyRegistered: 'Schlüssel registriert',
     registration: (entry, anchoredAt, notBefore, notAfter) =>
       [

@@ -197,6 +197,9 @@ export const ENGLISH = {
     hiddenFields: (n: number) => `${count(n, 'field')} that this proof does not show`,
     lost: 'Lost',
     lostFields: (n: number) => `${count(n, 'field')} that the ledger no longer holds`,
+    erased: 'Erased',
+    erasedFields: (n: number, at: string, order: string | null) =>
+      `${count(n, 'field')}, on ${time(at)}${order === null ? '' : `, by order ${order}`}`,
     keyRegistered: 'Key registered',
     registration: (entry: number, anchoredAt: string | null, notBefore: string | null, notAfter: string | null) =>
       [

@@ -43,6 +43,7 @@ export type Asked = {
 const FAILURES: { readonly [N in CheckName]: readonly [state: string, words: keyof Language['failures']] } = {
   'event.form': ['altered', 'form'],
   'event.fields': ['failed', 'other'],
+  'event.erasure': ['failed', 'other'],
   'event.signature': ['altered', 'signature'],
   'event.time': ['failed', 'other'],
   'batch.signature': ['altered', 'signature'],
@@ -63,9 +64,9 @@ const FAILURES: { readonly [N in CheckName]: readonly [state: string, words: key
 /** The batch's signature speaks for the event; a short proof; no bounds of time; what is told beside the headline. */
 const BESIDE_THE_POINT = new Set<Reason>([
   ...(['batch_signed', 'registration_absent', 'registration_gap', 'fields_hidden', 'fields_missing'] as const),
-  ...(['time_unbounded', 'time_outside'] as const),
+  ...(['fields_erased', 'time_unbounded', 'time_outside'] as const),
 ])
-const TOLD_IN_WORDS = /^(source\.key|anchor\.\d+\.before)$/
+const TOLD_IN_WORDS = /^(source\.key|event\.erasure|anchor\.\d+\.before)$/
 
 /** What a verdict can do without, because it does not apply or because it is told in words of its own. */
 function isBesideThePoint({ id, reason }: Check, checks: readonly Check[]): boolean {

@@ -115,9 +115,10 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
     ])
   }
   const missing = event?.missingFields ?? 0
-  const hidden = (event?.hiddenFields ?? 0) - missing
+  const hidden = (event?.hiddenFields ?? 0) - missing - (event?.erasedFields ?? 0)
   if (hidden > 0) rows.push([told.notShown, told.hiddenFields(hidden)])
   if (missing > 0) rows.push([told.lost, h('strong', {}, told.lostFields(missing))])
+  for (const erasure of event?.erasures ?? []) rows.push([told.erased, ...erasureWords(erasure)])
   if (verdict.registrations.length > 0) rows.push([told.keyRegistered, keyWords(verdict.registrations)])
   return h(
     'section',
@@ -126,6 +127,12 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
     event === null && h('p', {}, told.unreadable),
     h('dl', {}, ...rows.flatMap(([name, ...value]) => [h('dt', {}, name), h('dd', {}, ...value)])),
   )
+}
+
+/** Which fields are gone, since when, by whose order. What was erased is told as such, and not as hidden or lost. */
+function erasureWords({ count, at, order, legalBasis, reason }: NonNullable<Verdict['event']>['erasures'][number]) {
+  const why = [reason, ...(legalBasis === null ? [] : [legalBasis])].join(' · ')
+  return [h('span', {}, words.facts.erasedFields(count, at, order)), note(` ${why}`)]
 }
 
 /** Each word of the log on a key of the source; more than one is more than the usual. */

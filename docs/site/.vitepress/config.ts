@@ -71,6 +71,7 @@ export default defineConfig({
           { text: 'Verify as an auditor', link: '/guides/auditor' },
           { text: 'Everything, in one file', link: '/guides/bundle' },
           { text: 'The life of a thing', link: '/guides/history' },
+          { text: 'Erase, and hold', link: '/guides/erasure' },
           { text: 'Pin keys and contract', link: '/guides/pinning' },
           { text: 'Deploy', link: '/guides/deploy' },
           { text: 'Back up and restore', link: '/guides/backup' },

@@ -10,6 +10,7 @@ import { type LogDescription, MAX_LOG_BYTES, parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
 import type { AuditRestsOn } from './codes.ts'
+import { checkErasures, type ErasureCheck } from './erasures.ts'
 import { isFaulty, isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
@@ -122,7 +123,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   findings.expect('checkpoint', 'The log signed its checkpoint')
   findings.expect('batches', 'Every batch is whole, and signed by its source')
   findings.expect('events', 'Every event is whole, and signed by its source')
-  findings.expect('fields', 'Every event holds every field that was accepted')
+  findings.expect('fields', 'Every event holds every field that was accepted and not erased')
   findings.expect('registry', 'Every key was registered in the log before it was used')
   findings.expect('streams', 'Every stream is without gap, from its first event on')
   findings.expect('root', 'The batches hash to the root in the checkpoint')
@@ -151,13 +152,14 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     ...{ api, statements, logKeys, origin, roots, findings },
     heads: pins.urls.length > 0 ? heads : null,
   })
-  const own = [checkNotes(api, origin, logKeys), checkRecords(api), succession, ...(options.own ?? [])]
+  const erasures = checkErasures(api)
+  const own = [checkNotes(api, origin, logKeys), checkRecords(api), erasures, succession, ...(options.own ?? [])]
   for (const { id, title } of own) findings.expect(id, title)
   // For logs that were left, if a node for their chain was given; if none was, the check of the succession says so.
   const told = left.filter(({ chainId }) => heads.nodes.some((node) => node.chainId === chainId))
   const asked = anchors.filter((anchor) => [...logs, ...told].some((log) => isPlace(anchor, log)))
   const keys = new KeyRing({
-    ...{ pinned: pins.sourceKeys, listed, listedAt, findings },
+    ...{ pinned: pins.sourceKeys, listed, listedAt, findings, erasures },
     anchors: pins.urls.length > 0 ? asked : anchors,
   })
 
@@ -179,6 +181,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
       `${walked.events.toLocaleString('en')}; ${walked.signatures.toLocaleString('en')} signatures with those of the batches`,
     )
     keys.finish()
+    concludeFields(await erasures.settle(size), keys.withDecoys, findings)
     findings.pass('streams', count(walked.streams, 'stream'))
     findings.pass('tiles', count(tree.tiles, 'tile'))
     for (const check of own) {
@@ -291,6 +294,29 @@ function tileReader(api: Api): ReadTile {
   return async (level, index, width) =>
     (await api.bytes(tilePath(level, index, width)).catch(orNull)) ??
     (width < TILE_WIDTH ? await api.bytes(tilePath(level, index, TILE_WIDTH)).catch(orNull) : null)
+}
+
+/** Says which events are whole but for what was erased, and for what nobody can tell. */
+function concludeFields(
+  { faults, since, fields, events }: Awaited<ReturnType<ErasureCheck['settle']>>,
+  withDecoys: number,
+  findings: Findings,
+): void {
+  for (const { reason, message, place } of faults) findings.fail('fields', reason, message, place)
+  const but = [
+    ...(events === 0 ? [] : [`${count(fields, 'field')} of ${count(events, 'event')}, erased by orders in the log`]),
+    ...(withDecoys === 0
+      ? []
+      : [`${withDecoys.toLocaleString('en')} of sources that may hide fields, which cannot be told`]),
+  ]
+  const detail = but.length === 0 ? 'each' : `each but ${but.join('; ')}`
+  if (since === 0) findings.pass('fields', detail)
+  else
+    findings.skip(
+      'fields',
+      'changed_meanwhile',
+      `${count(since, 'event')} lost fields by orders that came while the log was read`,
+    )
 }
 
 const count = (n: number, noun: string): string => `${n.toLocaleString('en')} ${noun}${n === 1 ? '' : 's'}`

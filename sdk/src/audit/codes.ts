@@ -22,8 +22,10 @@ export type AuditReason =
   | 'key_unregistered'
   /** A registration does not hold. */
   | 'registration_invalid'
-  /** Fields that were accepted are gone. */
+  /** Fields that were accepted are gone, and no erasure names them. */
   | 'fields_missing'
+  /** What an erasure names can still be read, or was not erased in time. */
+  | 'erasure_undone'
   /** It hashes to another root. */
   | 'root_mismatch'
   /** The log has another root or batch than it signed before. */

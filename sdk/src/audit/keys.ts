@@ -1,4 +1,5 @@
 // Finds the source of a key: by the verifier's pins, else by what the log registered before the key was used.
+import { requiredAbsent } from '../core/batch.ts'
 import { KillickError } from '../core/errors.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import { type PublicJwk, thumbprint } from '../core/jwk.ts'
@@ -15,6 +16,7 @@ import { printTime } from '../core/time.ts'
 import { type Bounds as EntryBounds, heldAgainst } from '../verify/times.ts'
 import { type PinnedKey, parsePinTime } from '../verify/trust.ts'
 import type { AuditReason } from './codes.ts'
+import type { ErasureCheck } from './erasures.ts'
 import type { FaultPlace, Findings } from './findings.ts'
 import type { WalkedBatch } from './own-check.ts'
 import type { Listed } from './sources.ts'
@@ -44,6 +46,8 @@ export type KeyRingOptions = {
   /** Anchors that show when something was in the log: settled, and if the chain is asked, those that it is asked about. */
   anchors: readonly Anchor[]
   findings: Findings
+  /** Takes events that lack fields. */
+  erasures: Pick<ErasureCheck, 'lacks'>
 }
 
 /**
@@ -159,6 +163,11 @@ export class KeyRing {
     return registrationsOf(walked).length > 0
   }
 
+  /** How many events lack fields that may be decoys. */
+  get withDecoys(): number {
+    return this.#withDecoys
+  }
+
   /** Compares the service's list with what the log has registered. */
   finish(): void {
     const { listed } = this.#options
@@ -184,11 +193,6 @@ export class KeyRing {
         )
     const sources = this.#since.size.toLocaleString('en')
     this.#findings.pass('registry', `${sources} registered; ${this.#used.toLocaleString('en')} uses of keys`)
-    const unjudged = this.#withDecoys.toLocaleString('en')
-    this.#findings.pass(
-      'fields',
-      this.#withDecoys === 0 ? 'each' : `each but ${unjudged} of sources that may hide fields, which cannot be told`,
-    )
   }
 
   #judgeKey(record: SourceRecord | undefined, kid: string, what: string, place: FaultPlace): void {
@@ -205,14 +209,10 @@ export class KeyRing {
   #judgeFields(record: SourceRecord | undefined, event: ParsedEvent, what: string, place: FaultPlace): void {
     const gone = event.fieldCount - event.disclosures.length
     if (gone === 0) return
+    // Of a source that may hide fields, nobody can tell which digests are decoys; but each event has entered with some fields.
     if (record?.decoys) this.#withDecoys += 1
-    else
-      this.#findings.fail(
-        'fields',
-        'fields_missing',
-        `${what}: ${gone} of its ${event.fieldCount} fields ${gone === 1 ? 'is' : 'are'} gone`,
-        place,
-      )
+    const certain = record?.decoys ? requiredAbsent(event).length : gone
+    if (certain > 0) this.#options.erasures.lacks(event, certain, what, place)
   }
 }
 

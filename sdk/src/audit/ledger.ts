@@ -185,7 +185,7 @@ async function* readBatches(
 
 function readBatch(logIndex: number, header: BatchHeader, tokens: string[], findings: Findings): Batch | null {
   try {
-    return parseBatch(utf8(printBatch(header.text, tokens)), nodePrimitives)
+    return parseBatch(utf8(printBatch(header.text, tokens)), nodePrimitives, 'stored')
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     const line = Number(error.details.line ?? 1)

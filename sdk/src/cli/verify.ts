@@ -193,6 +193,10 @@ function describe(event: NonNullable<Verdict['event']>): Text[] {
           ...(event.missingFields > 0
             ? [`${count(event.missingFields, 'field')} of these the ledger no longer holds, by its own word`]
             : []),
+          ...event.erasures.map(
+            ({ count: n, at, order }) =>
+              `${count(n, 'field')} of these ${n === 1 ? 'was' : 'were'} erased at ${at}${order === null ? '' : `, by order ${order}`}`,
+          ),
         ]
   return [
     ...rows.map(

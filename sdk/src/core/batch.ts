@@ -146,13 +146,15 @@ function atLine<T>(line: number, parse: () => T): T {
  * @param primitives a platform's own, such as `nodePrimitives`, for many batches; default: portable ones
  * @throws KillickError `batch_*`, `event_*`, `disclosure_*`, `jws_*`, `json_*`, with the line at fault in `details.line` (1 is
  * the header)
+ * @param stage `entering`: its events must disclose action, actor and targets; `stored`: a ledger may have erased any of them
  */
 export function parseBatch(
   body: Uint8Array,
   primitives: Primitives = PORTABLE,
+  stage: 'entering' | 'stored' = 'entering',
 ): { header: BatchHeader; events: ParsedEvent[] } {
   const events: ParsedEvent[] = []
-  const header = readBatch(body, (event) => events.push(event), primitives)
+  const header = readBatch(body, (event) => events.push(event), primitives, stage)
   return { header, events }
 }
 
@@ -166,6 +168,7 @@ export function readBatch(
   body: Uint8Array,
   take: (event: ParsedEvent) => void,
   primitives: Primitives = PORTABLE,
+  stage: 'entering' | 'stored' = 'entering',
 ): BatchHeader {
   const lines = splitBatch(body)
   const header = atLine(1, () => parseBatchHeader(lines.header))
@@ -182,7 +185,7 @@ export function readBatch(
     const event = atLine(i + 2, () => {
       const event = parseEvent(token, primitives, read)
       checkFollows(event, header, i, leaves[i - 1])
-      checkComplete(event)
+      if (stage === 'entering') checkComplete(event)
       return event
     })
     leaves.push(event.leafHash)
@@ -207,7 +210,11 @@ function checkFollows(event: ParsedEvent, header: BatchHeader, i: number, before
 }
 
 /** An event must enter the ledger with its required fields; the ledger may show less of it later. */
-function checkComplete({ fields }: ParsedEvent): void {
-  const hidden = ['action', 'actor', 'targets'].find((name) => fields[name] === undefined)
+function checkComplete(event: ParsedEvent): void {
+  const [hidden] = requiredAbsent(event)
   if (hidden !== undefined) throw new KillickError('event_incomplete', `The event does not disclose its ${hidden}`)
 }
+
+/** Names of the fields that every event enters a ledger with and that this one does not disclose. */
+export const requiredAbsent = ({ fields }: ParsedEvent): string[] =>
+  ['action', 'actor', 'targets'].filter((name) => fields[name] === undefined)

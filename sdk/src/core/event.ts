@@ -59,8 +59,9 @@ export type ParsedEvent = Position & {
   }
   readonly id: string
   readonly time: number
-  /** How many fields the event has, disclosed or not. */
+  /** How many fields the event has, disclosed or not, and the digests of them all (`_sd`). */
   readonly fieldCount: number
+  readonly digests: readonly string[]
   readonly disclosures: readonly Disclosure[]
   /** The disclosed fields by name. */
   readonly fields: JsonObject
@@ -229,6 +230,7 @@ export function parseEvent(token: string, primitives: Primitives = PORTABLE, rea
     id: jti,
     time,
     fieldCount: _sd.length,
+    digests: _sd as string[],
     disclosures,
     fields: Object.fromEntries(disclosures.map(({ name, value }) => [name, value])),
   }

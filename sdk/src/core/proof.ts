@@ -60,6 +60,17 @@ export type CarriedRegistration = {
 }
 
 /**
+ * That the ledger has erased fields of the event: the order of the erasure, an event alone in its batch, as it stands in the log
+ * under a checkpoint of its own, and the event's entry in the list that the order commits to.
+ */
+export type CarriedErasure = CarriedRegistration & {
+  /** C2SP signed note over a checkpoint; `path` leads to its root. */
+  readonly checkpoint: string
+  /** The entry's index in the list, the digests of the erased fields, sorted, and its path to the order's root. */
+  readonly entry: { readonly index: number; readonly digests: readonly string[]; readonly path: readonly Hash[] }
+}
+
+/**
  * A proof that an event is in a log: a parsed `killick-proof/1`. `parseProof` reads it from a document, `printProof` prints it,
  * `verifyProof` checks it. Until then everything in it is a claim. Indices count from 0; a `path` is an RFC 9162
  * inclusion path.
@@ -84,20 +95,26 @@ export type Proof = {
   readonly keys: readonly PublicJwk[]
   /**
    * How many fields the log's operator accepted and no longer holds, by the operator's own word; at least 1, absent when none
-   * is lost. It does not count fields that the maker of the proof chose to hide.
+   * is lost. It counts neither fields that the maker of the proof chose to hide nor those that erasures name.
    */
   readonly missing?: number
   /** Registrations of the source and its keys, in the order of the log; absent if the proof must be short. */
   readonly registrations?: readonly CarriedRegistration[]
+  /** Erasures of fields of the event, in the order of the log; absent when there is none. */
+  readonly erasures?: readonly CarriedErasure[]
 }
 
 const MAX_REGISTRATIONS = 16
+/** How many erasures of one event a proof carries: 16. */
+export const MAX_ERASURES = 16
+/** Digests that an entry may name: more fields than any event has. */
+const MAX_DIGESTS = 4096
 /** How many successions a verifier follows back from one log: 4. Each costs one more question to a chain. */
 export const MAX_SUCCESSIONS = 4
 
 /** Prints a proof as a `killick-proof/1` document: compact JSON in a fixed member order. */
 export function printProof(proof: Proof): string {
-  const { event, batch, log, checkpoint, anchors, keys, missing, registrations } = proof
+  const { event, batch, log, checkpoint, anchors, keys, missing, registrations, erasures } = proof
   return JSON.stringify({
     format: PROOF_FORMAT,
     event,
@@ -119,8 +136,14 @@ export function printProof(proof: Proof): string {
         ...{ event, header, index, path: path.map(printHash) },
       })),
     }),
+    ...(erasures && { erasures: erasures.map(printErasure) }),
   })
 }
+
+const printErasure = ({ event, header, index, path, checkpoint, entry }: CarriedErasure) => ({
+  ...{ event, header, index, path: path.map(printHash), checkpoint },
+  entry: { index: entry.index, digests: entry.digests, path: entry.path.map(printHash) },
+})
 
 const printSucceeds = ({ note, transaction, block, path }: Succeeds) => ({
   ...{ note, transaction, block, path: path.map(printHash) },
@@ -215,20 +238,43 @@ function parseSucceeds(value: JsonValue, where: string): Succeeds[] {
   })
 }
 
-function parseRegistrations(value: JsonValue): CarriedRegistration[] {
-  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_REGISTRATIONS)
-    malformed(`registrations must be an array of 1 to ${MAX_REGISTRATIONS}`)
-  return value.map((item, i) => {
+const IN_LOG = ['event', 'header', 'index', 'path']
+
+function list(value: JsonValue, where: string, most: number): JsonValue[] {
+  if (!Array.isArray(value) || value.length < 1 || value.length > most)
+    malformed(`${where} must be an array of 1 to ${most}`)
+  return value
+}
+
+const parseCarried = (carried: JsonObject, where: string): CarriedRegistration => ({
+  event: text(carried.event, `${where}/event`),
+  header: text(carried.header, `${where}/header`),
+  index: count(carried.index, `${where}/index`),
+  path: path(carried.path, `${where}/path`),
+})
+
+const parseRegistrations = (value: JsonValue): CarriedRegistration[] =>
+  list(value, 'registrations', MAX_REGISTRATIONS).map((item, i) => {
     const where = `registrations/${i}`
-    const carried = object(item, where, ['event', 'header', 'index', 'path'])
+    return parseCarried(object(item, where, IN_LOG), where)
+  })
+
+const parseErasures = (value: JsonValue): CarriedErasure[] =>
+  list(value, 'erasures', MAX_ERASURES).map((item, i) => {
+    const where = `erasures/${i}`
+    const carried = object(item, where, [...IN_LOG, 'checkpoint', 'entry'])
+    const entry = object(carried.entry, `${where}/entry`, ['index', 'digests', 'path'])
+    const digests = list(entry.digests!, `${where}/entry/digests`, MAX_DIGESTS)
     return {
-      event: text(carried.event, `${where}/event`),
-      header: text(carried.header, `${where}/header`),
-      index: count(carried.index, `${where}/index`),
-      path: path(carried.path, `${where}/path`),
+      ...parseCarried(carried, where),
+      checkpoint: text(carried.checkpoint, `${where}/checkpoint`),
+      entry: {
+        index: count(entry.index, `${where}/entry/index`),
+        digests: digests.map((digest, j) => printHash(hash(digest, `${where}/entry/digests/${j}`))),
+        path: path(entry.path, `${where}/entry/path`),
+      },
     }
   })
-}
 
 function parseKeys(value: JsonValue | undefined): PublicJwk[] {
   if (!Array.isArray(value) || value.length < 1 || value.length > 2)
@@ -252,7 +298,7 @@ export function parseProof(source: string | Uint8Array): Proof {
   const json = typeof source === 'string' ? source : fromUtf8(source)
   if (json === null) malformed('it is not UTF-8')
   const names = ['format', 'event', 'batch', 'log', 'checkpoint', 'anchors', 'keys']
-  const proof = object(parseJson(json), 'it', names, ['missing', 'registrations'])
+  const proof = object(parseJson(json), 'it', names, ['missing', 'registrations', 'erasures'])
   if (proof.format !== PROOF_FORMAT) malformed(`format must be ${PROOF_FORMAT}`)
   const batch = object(proof.batch, 'batch', ['header', 'index', 'path'])
   const log = object(proof.log, 'log', ['origin', 'index', 'size', 'path'])
@@ -278,5 +324,6 @@ export function parseProof(source: string | Uint8Array): Proof {
       missing: count(proof.missing, 'missing') || malformed('missing must be 1 or more'),
     }),
     ...(proof.registrations !== undefined && { registrations: parseRegistrations(proof.registrations) }),
+    ...(proof.erasures !== undefined && { erasures: parseErasures(proof.erasures) }),
   }
 }

@@ -97,13 +97,17 @@ const by = (findings: readonly OfKey[], ...order: OfKey['status'][]) =>
 const best = (findings: readonly OfKey[]) => by(findings, 'passed', 'skipped', 'failed')!
 const worst = (findings: readonly OfKey[]) => by(findings, 'failed', 'skipped')
 
-/** Whether every field is shown. Fields that the proof hides are told apart from fields that the ledger has lost. */
-export function fieldsShown(event: ParsedEvent, proof: Proof): Finding<'event.fields'> {
+/**
+ * Whether every field is shown. Fields that the proof hides are told apart from fields that the ledger has lost, and both from
+ * those that were erased.
+ */
+export function fieldsShown(event: ParsedEvent, proof: Proof, erased: number): Finding<'event.fields'> {
   const fields = event.fieldCount
   const hidden = fields - event.disclosures.length
   const missing = proof.missing ?? 0
-  if (missing > hidden) return fail('malformed', { missing, hidden })
+  if (missing + erased > hidden) return fail('malformed', { missing, hidden })
   if (missing > 0) return skip('fields_missing', { missing, hidden, fields })
+  if (erased > 0) return skip('fields_erased', { erased, hidden, fields })
   return hidden > 0 ? skip('fields_hidden', { hidden, fields }) : pass({ fields })
 }
 

@@ -43,6 +43,10 @@ export type Reason =
   | 'succession_invalid'
   /** Not every field is shown. */
   | 'fields_hidden'
+  /** Fields were erased, by an order in the log. */
+  | 'fields_erased'
+  /** An erasure in the proof does not hold. */
+  | 'erasure_invalid'
   /** The ledger no longer holds every field that it accepted. */
   | 'fields_missing'
   /** A claimed time lies outside what the anchors allow. */

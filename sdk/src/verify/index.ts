@@ -22,6 +22,7 @@ export {
 export { type NoteSignature, type OpenedNote, openNote, parseVkey, splitVkeys } from '../core/note.ts'
 export {
   type Anchor,
+  type CarriedErasure,
   type CarriedRegistration,
   type EarlierAnchor,
   MAX_PROOF_BYTES,
@@ -50,6 +51,9 @@ export {
 export type {
   CheckName,
   CheckValues,
+  ErasureFault,
+  Erasures,
+  ErasureWord,
   KeyFindings,
   NodeSilence,
   NoValues,

@@ -30,6 +30,31 @@ export type RegistrationFault =
       readonly entry: number
     }
 
+/** What one erasure says of the event. */
+export type ErasureWord = {
+  readonly id: string
+  /** Log entry of the order, and when it was recorded by the ledger's clock, ISO 8601, UTC. */
+  readonly logIndex: number
+  readonly at: string
+  readonly reason: string
+  readonly legalBasis: string | null
+  /** Number of the order. */
+  readonly order: string | null
+  /** How many fields of the event it erased. */
+  readonly count: number
+}
+
+/** What the carried erasures say, and how many fields they name in all. */
+export type Erasures = { readonly erasures: readonly ErasureWord[]; readonly fields: number }
+
+/** What is wrong with a carried erasure; `entry` is its log index. */
+export type ErasureFault =
+  | { readonly what: 'unreadable'; readonly refusal: Unreadable }
+  | {
+      readonly what: 'no_order' | 'not_alone' | 'other_log' | 'not_in_log' | 'not_listed' | 'not_hidden'
+      readonly entry: number
+    }
+
 /**
  * Values of each check by its reason; docs/PROTOCOL.md lists them. A check is named like its id, without an anchor's number.
  * Sizes and places are counts from 0, times ISO 8601 in UTC.
@@ -43,8 +68,16 @@ export type CheckValues = {
     readonly part_unreadable: NoValues
     readonly ok: { readonly fields: number }
     readonly fields_hidden: { readonly hidden: number; readonly fields: number }
+    /** `hidden` counts all that are not shown, erased ones too. */
+    readonly fields_erased: { readonly erased: number; readonly hidden: number; readonly fields: number }
     readonly fields_missing: { readonly missing: number; readonly hidden: number; readonly fields: number }
     readonly malformed: { readonly missing: number; readonly hidden: number }
+  }
+  readonly 'event.erasure': {
+    readonly part_unreadable: NoValues
+    readonly ok: Erasures
+    readonly not_pinned: Erasures
+    readonly erasure_invalid: ErasureFault
   }
   readonly 'event.signature': {
     readonly part_unreadable: NoValues

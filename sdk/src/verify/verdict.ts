@@ -1,7 +1,7 @@
 /** The verifier's answer, check by check. */
 import type { JsonObject } from '../core/json.ts'
 import type { CheckStatus, Reason } from './finding.ts'
-import type { CheckName, CheckValues } from './values.ts'
+import type { CheckName, CheckValues, ErasureWord } from './values.ts'
 
 /**
  * The highest level up to which every check passed. `signed`: by the source. `logged`: in the log, under a checkpoint
@@ -95,6 +95,9 @@ export type Verdict = {
     readonly hiddenFields: number
     /** How many of those the ledger itself no longer holds, by its operator's word. */
     readonly missingFields: number
+    /** How many of those were erased by orders in the log, and what these say; none if a check failed. */
+    readonly erasedFields: number
+    readonly erasures: readonly ErasureWord[]
   } | null
   /** Null if the event could not be read, or if a check failed. */
   readonly times: Times | null

@@ -7,6 +7,7 @@ import type { Anchor, Proof } from '../core/proof.ts'
 import { printTime } from '../core/time.ts'
 import * as checks from './checks.ts'
 import { type Engine, PORTABLE_ENGINE } from './engine.ts'
+import { type Erased, erased } from './erasures.ts'
 import { type Finding, fail, pass, skip } from './finding.ts'
 import { type Covering, type Ground, registered } from './registrations.ts'
 import { succeeded } from './succession.ts'
@@ -69,7 +70,9 @@ export function verifyProof(proof: Proof, trust: Trust, engine: Engine = PORTABL
     'event.form',
     e ? pass({ shown: e.disclosures.length, fields: e.fieldCount }) : event.refusal!,
   )
-  add<'event.fields'>('event.fields', e ? checks.fieldsShown(e, proof) : UNREADABLE)
+  const gone = e && proof.erasures ? erased(e, proof.erasures, proof, trust, engine) : null
+  add<'event.fields'>('event.fields', e ? checks.fieldsShown(e, proof, gone?.digests.size ?? 0) : UNREADABLE)
+  if (proof.erasures) add<'event.erasure'>('event.erasure', gone?.finding ?? UNREADABLE)
   add<'event.signature'>('event.signature', e ? checks.eventSignature(e, proof, verify) : UNREADABLE)
   const batchSigned = add<'batch.signature'>(
     'batch.signature',
@@ -135,7 +138,7 @@ export function verifyProof(proof: Proof, trust: Trust, engine: Engine = PORTABL
     checks: list,
     restsOn: failed ? [] : restsOn,
     missing: failed ? [] : missing,
-    event: e && describe(e, proof),
+    event: e && describe(e, proof, failed ? null : gone),
     times: failed ? null : times,
     registrations: failed ? [] : registration.words,
     anchoredAt: !failed && signed ? (times?.by ?? null) : null,
@@ -216,7 +219,7 @@ function ladder(rungs: { signed: boolean; logged: boolean; anchored: boolean; fi
   return rungs.logged ? 'logged' : 'signed'
 }
 
-function describe(event: ParsedEvent, proof: Proof): NonNullable<Verdict['event']> {
+function describe(event: ParsedEvent, proof: Proof, gone: Erased | null): NonNullable<Verdict['event']> {
   return {
     id: event.id,
     leafHash: printHash(event.leafHash),
@@ -227,5 +230,7 @@ function describe(event: ParsedEvent, proof: Proof): NonNullable<Verdict['event'
     fields: event.fields,
     hiddenFields: event.fieldCount - event.disclosures.length,
     missingFields: proof.missing ?? 0,
+    erasedFields: gone?.digests.size ?? 0,
+    erasures: gone?.words ?? [],
   }
 }

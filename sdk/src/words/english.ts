@@ -1,5 +1,12 @@
 /** English for verdicts. It is the default of `inWords`, and what the command line prints. */
-import type { KeyFindings, NodeSilence, RegistrationFault, Unreadable } from '../verify/values.ts'
+import type {
+  ErasureFault,
+  ErasureWord,
+  KeyFindings,
+  NodeSilence,
+  RegistrationFault,
+  Unreadable,
+} from '../verify/values.ts'
 import type { VerdictWords } from './language.ts'
 
 /** How times (ISO 8601 in UTC) and numbers are printed in sentences. */
@@ -50,10 +57,29 @@ export function english({ time, number }: Print = { time: (iso) => iso, number: 
     ].join('; ')
   }
 
+  const erasure = ({ logIndex, at, reason, legalBasis, order, count }: ErasureWord) =>
+    `${number(count)} ${count === 1 ? 'field' : 'fields'} erased by log entry ${number(logIndex)} at ${time(at)}${
+      order === null ? '' : `, by order ${order}`
+    }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
+
+  function erasureFault(fault: ErasureFault): string {
+    if (fault.what === 'unreadable') return refused(fault.refusal)
+    const entry = `log entry ${number(fault.entry)}`
+    return {
+      no_order: `${entry} orders no erasure`,
+      not_alone: `${entry} is not the batch of its event`,
+      other_log: `the checkpoint over ${entry} is not one that this log has signed`,
+      not_in_log: `the path does not lead from ${entry} to its checkpoint, or it stands before the event`,
+      not_listed: `${entry} does not name these fields of this event`,
+      not_hidden: `${entry} names a field that is shown, or that is not the event's`,
+    }[fault.what]
+  }
+
   return {
     titles: {
       'event.form': 'The event is whole, and each field shown is one that was recorded',
       'event.fields': 'Everything that was recorded is shown',
+      'event.erasure': 'What was erased was erased by an order in the log',
       'event.signature': 'The source signed the event',
       'event.time': 'The times it claims fit the anchors around it',
       'batch.signature': 'The source signed the batch',
@@ -79,10 +105,20 @@ export function english({ time, number }: Print = { time: (iso) => iso, number: 
         ...unread,
         ok: () => 'Every field is shown',
         fields_hidden: ({ hidden, fields }) => `${number(hidden)} of ${number(fields)} fields are not shown`,
+        fields_erased: ({ erased, hidden, fields }) =>
+          `${number(erased)} of ${number(fields)} fields were erased, by orders in the log${
+            hidden > erased ? `; ${number(hidden - erased)} more are not shown` : ''
+          }`,
         fields_missing: ({ missing, hidden, fields }) =>
           `By the word of this proof the ledger no longer holds ${number(missing)} of ${number(fields)} fields; ${number(hidden)} of ${number(fields)} fields are not shown in all`,
         malformed: ({ missing, hidden }) =>
           `The proof says that ${number(missing)} fields are gone, and only ${number(hidden)} are not shown`,
+      },
+      'event.erasure': {
+        ...unread,
+        ok: ({ erasures }) => erasures.map(erasure).join('; '),
+        not_pinned: ({ erasures }) => `By the ledger’s own word: ${erasures.map(erasure).join('; ')}`,
+        erasure_invalid: (fault) => `An erasure does not hold: ${erasureFault(fault)}`,
       },
       'event.signature': {
         ...unread,

@@ -86,7 +86,7 @@ describe('a service that audits', () => {
     test('is found, named and reported everywhere', async () => {
       receiver.notices.length = 0
       const known = (await systemEvents(service, 'audit.fail')).length
-      await tamper(service, 'create table kept as select * from packs')
+      await tamper(service, 'create table public.kept as select * from packs')
       await alterToken(service.databaseUrl, await numberOf(service.databaseUrl, 'billing', place.seq), alter)
       const { last } = await untilAudit(service, ({ failed }) => failed)
       expect(last).toMatchObject({ outcome: 'fail', first: { ...place, stream: producer.stream } })
@@ -117,7 +117,7 @@ describe('a service that audits', () => {
     test('lets the next audit pass once it is put back, and that is reported', async () => {
       await tamper(
         service,
-        'delete from packs p using kept k where k.first_event = p.first_event; insert into packs select * from kept; drop table kept',
+        'delete from packs p using public.kept k where k.first_event = p.first_event; insert into packs select * from public.kept; drop table public.kept',
       )
       const { last } = await untilAudit(service, ({ failed }) => !failed)
       expect(last).toMatchObject({ outcome: 'pass', first: null })

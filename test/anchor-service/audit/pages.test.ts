@@ -2,9 +2,9 @@
 
 import type { WalkedBatch } from '@killick/sdk/audit'
 import { MAX_BATCH_EVENTS, nodePrimitives, parseBatch, parseBatchHeader, printBatch, utf8 } from '@killick/sdk/core'
+import type pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkColumns } from '../../../anchor-service/src/audit/columns.ts'
-import type { Db } from '../../../anchor-service/src/database/pool.ts'
 import { exportBatches } from '../../../anchor-service/src/ledger/read/batches.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { nextBatch, registerSource, type TestLedger, testLedger } from '../support/ledger.ts'
@@ -49,7 +49,7 @@ async function check() {
       most = Math.max(most, packs)
       return result
     },
-  } as unknown as Db
+  } as unknown as pg.Pool
   const columns = checkColumns(db)
   const found: { logIndex: number | undefined; message: string }[] = []
   let last: Promise<unknown> = Promise.resolve()

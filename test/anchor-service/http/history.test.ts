@@ -127,7 +127,7 @@ describe('GET /v1/history', () => {
     const pool = openPool(service.databaseUrl, true, 1)
     try {
       const target = { type: 'invoice', id: ID }
-      const registry = { forgiveDecoys: async () => {} }
+      const registry = { explainMissing: async () => {} }
       const within = (limits: { events: number; bytes: number }) =>
         readTargetEvents(pool, registry, target, limits).then(({ events, isWhole }) => [events.length, isWhole])
       expect(await within({ events: 5, bytes: 1 << 20 })).toEqual([4, true])

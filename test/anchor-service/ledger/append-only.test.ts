@@ -10,6 +10,7 @@ let it: TestLedger
 const TABLES = [
   ...['migrations', 'ledger', 'sources', 'source_keys', 'batches', 'packs', 'packs_0', 'tiles', 'checkpoints'],
   ...['equivocations', 'anchors', 'anchor_states', 'shares', 'share_revocations'],
+  ...['erasures', 'erased', 'erasure_ends', 'holds', 'hold_ends'],
 ]
 
 beforeAll(async () => {
@@ -57,6 +58,20 @@ test.each(DERIVED)('the service may not change %s', async (table) => {
   }
 })
 
+test('the service may replace a pack only as an erasure under way says', async () => {
+  for (const door of [
+    `erase_pack(0, '', '{}')`,
+    `erase_keys(0, 2, '', '')`,
+    `erase_entries(0, 2, 0, 0, array[1::bigint])`,
+  ])
+    await expect(it.pool.query(`select ${door}`)).rejects.toThrow(/no erasure that is under way names an event/)
+  await expect(
+    it.pool
+      .query(`select set_config('killick.erasing', 'on', false)`)
+      .then(() => it.pool.query(`update packs set body = ''`)),
+  ).rejects.toMatchObject({ code: '42501' })
+})
+
 test('the service may drop runs of the index that a longer run replaces', async () => {
   const levels = async () =>
     (await it.pool.query('select level from key_blocks order by level')).rows.map(({ level }) => level)
@@ -91,6 +106,7 @@ describe('migrations', () => {
       '0004_paths.sql',
       '0005_merged_runs.sql',
       '0006_frames.sql',
+      '0007_erasures.sql',
     ])
     expect((await migrate(url)).applied).toEqual([])
   })

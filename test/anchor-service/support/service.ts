@@ -7,6 +7,7 @@ import { createDatabase } from '../../support/postgres.ts'
 
 export const ADMIN = 'admin-token-for-tests'
 export const READER = 'reader-token-for-tests'
+export const ERASER = 'eraser-token-for-tests'
 
 export type TestService = Service & { folder: string; stop(): Promise<void> }
 
@@ -19,6 +20,7 @@ export async function testService(env: Record<string, string> = {}, like?: TestS
       KILLICK_DATA: folder,
       KILLICK_ADMIN_TOKEN: ADMIN,
       KILLICK_READER_TOKEN: READER,
+      KILLICK_ERASER_TOKEN: ERASER,
       KILLICK_LOG_LEVEL: 'silent',
       PORT: '0',
       KILLICK_AUDIT_INTERVAL_MS: '0',

@@ -67,7 +67,7 @@ export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps
         limit: Math.min(PAGE, left),
         ...(before && { before }),
       })
-      await ledger.registry.forgiveDecoys(ledger.db, events)
+      await ledger.registry.explainMissing(ledger.db, events)
       yield* events
       if (next === null) return
       before = next

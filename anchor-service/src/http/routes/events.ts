@@ -24,7 +24,7 @@ export function eventRoutes(app: App, { ledger, tokens }: AppDeps): void {
     async ({ query: { limit = PAGE_LIMIT, cursor, ...conditions } }) => {
       const before = EVENT_CURSOR.parse(cursor)
       const { events, next } = await searchEvents(ledger.db, { ...parseConditions(conditions), limit, before })
-      await ledger.registry.forgiveDecoys(ledger.db, events)
+      await ledger.registry.explainMissing(ledger.db, events)
       return { events, next: EVENT_CURSOR.print(next) }
     },
   )

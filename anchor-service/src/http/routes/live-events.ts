@@ -91,7 +91,7 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
     for (let quiet = 0; !signal.aborted && !closing; quiet += TAIL_POLL_MS) {
       if (isOpen !== null && !(await isOpen())) return
       const page = await eventsAfter(ledger.db, last, TAIL_PAGE)
-      await ledger.registry.forgiveDecoys(
+      await ledger.registry.explainMissing(
         ledger.db,
         page.map(({ event }) => event),
       )

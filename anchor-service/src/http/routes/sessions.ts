@@ -56,6 +56,7 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
         ? 'This link signs nobody in: its time is over, or the service was started anew since.'
         : 'That is not a token of this service.'
       const role = tokens.guesses.judge(normalizeIP(request.ip), given, wrong)
+      if (role === 'eraser') throw new Refusal('forbidden', 'The token for erasures opens no session.')
       const session = newSession(role)
       await tokens.sessions.begin(session, request.ip, isLink ? 'link' : 'token')
       setCookie(reply, sealSession(tokens, session), isHttps(request))

@@ -67,7 +67,7 @@ export function streamRoutes(app: App, { ledger, tokens }: AppDeps): void {
     },
     async ({ params, query: { seq, span = 3 } }) => {
       const events = await readNeighbours(ledger.db, { ...params, seq, span })
-      await ledger.registry.forgiveDecoys(ledger.db, events)
+      await ledger.registry.explainMissing(ledger.db, events)
       return { events }
     },
   )

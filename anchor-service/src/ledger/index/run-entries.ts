@@ -1,7 +1,7 @@
 // What a run must hold: by pack_keys, or by the runs of the level below it.
 import type { Db } from '../../database/pool.ts'
 import { free } from '../../release-memory.ts'
-import { ENTRY, firstFrom, lengthOf, RUN_EVENTS, type Run } from './runs.ts'
+import { ENTRY, firstFrom, lengthOf, OFFSET_MASK, RUN_EVENTS, type Run, readCoverage, runsOf } from './runs.ts'
 import { EntrySorter, sortEntries } from './sorter.ts'
 
 /** Most bytes of entries that are sorted at a time: a short run has 0.7 MB, or 130 MB if each event has a thousand targets. */
@@ -26,6 +26,21 @@ export async function* readEntries(db: Db, run: Run): AsyncGenerator<Buffer> {
     isLast = sorted.isLast
   }
   sorter.close()
+}
+
+/** The run of a scheme that holds the entries of the pack that begins at an event; null: none does yet. */
+export async function heldIn(db: Db, scheme: number, first: number): Promise<Run | null> {
+  const runs = runsOf(await readCoverage(db, [scheme]))
+  return runs.find((run) => run.start <= first && first < run.start + lengthOf(run)) ?? null
+}
+
+/** The entries that a run holds for the keys of a pack, each once. */
+export function entriesOf({ start }: Run, first: number, keys: Buffer): bigint[] {
+  const entries = new Set<bigint>()
+  const offset = BigInt(first - start)
+  for (let i = 0; i + ENTRY <= keys.length; i += ENTRY)
+    entries.add((keys.readBigInt64BE(i) & ~BigInt(OFFSET_MASK)) | offset)
+  return [...entries]
 }
 
 /** Blocks of each run that are merged at a time. */

@@ -157,6 +157,20 @@ export class Packer {
   }
 }
 
+/**
+ * The body of a pack of these events, and where its frames end.
+ * @param header the batch's, if the pack is its first; null if not
+ */
+export function packBody(header: string | null, lines: readonly string[]): { body: Buffer; ends: number[] } {
+  const frames: Buffer[] = []
+  for (let pos = 0; pos < lines.length; pos += FRAME_EVENTS) {
+    const before = pos === 0 && header !== null ? [header] : []
+    const text = [...before, ...lines.slice(pos, pos + FRAME_EVENTS)].map((line) => `${line}\n`).join('')
+    frames.push(compress(Buffer.from(text, 'latin1')))
+  }
+  return { body: Buffer.concat(frames), ends: frameEnds(frames) }
+}
+
 /** A frame, of so many events. `size`: bytes that it holds */
 type EventFrame = ZstdFrame & { n: number }
 

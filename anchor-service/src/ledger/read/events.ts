@@ -14,8 +14,10 @@ export type FoundEvent = {
   logIndex: number
   fields: JsonObject
   token: string
-  /** How many of its fields the ledger no longer holds; absent: none. For a source with decoys see `forgiveDecoys`. */
+  /** How many of its fields the ledger no longer holds; absent: none. For a source with decoys see `explainMissing`. */
   missing?: number
+  /** How many of its fields were erased by orders in the log; absent: none. See `explainMissing`. */
+  erased?: number
 }
 
 /**
@@ -41,14 +43,15 @@ export type EventError = { code: string; detail: string }
 /** (log index, place in the batch) */
 export type EventPlace = readonly [logIndex: number, pos: number]
 
-export type PlacedEvent = { event: FoundEvent | UnreadableEvent; place: EventPlace }
+/** `number`: how many events come before it in the log */
+export type PlacedEvent = { event: FoundEvent | UnreadableEvent; place: EventPlace; number: number }
 
 /** The events with these numbers, in order; events that the database does not hold are left out. */
 export async function readFound(db: Db, numbers: readonly number[]): Promise<PlacedEvent[]> {
   if (numbers.length === 0) return []
   const found = (await readStored(db, numbers)).map((stored): PlacedEvent => {
     const place = [stored.logIndex, stored.pos] as const
-    return { event: readEvent(stored), place }
+    return { event: readEvent(stored), place, number: stored.number }
   })
   const unreadable = found.filter(({ event }) => 'error' in event)
   const claims = await readClaims(

@@ -32,7 +32,7 @@ const PAGE = { first: 50, most: 500, bytes: 2 << 20 }
 /** The events that name a target, or may name it in what the ledger no longer holds; newest first. */
 export async function readTargetEvents(
   db: Db,
-  registry: Pick<LedgerRegistry, 'forgiveDecoys'>,
+  registry: Pick<LedgerRegistry, 'explainMissing'>,
   target: HistoryTarget,
   limits: HistoryLimits = HISTORY_LIMITS,
 ): Promise<TargetEvents> {
@@ -41,7 +41,7 @@ export async function readTargetEvents(
   let before: EventPlace | undefined
   for (let found = 0, bytes = 0, limit = PAGE.first; ; ) {
     const page = await searchEvents(db, { target: target.id, limit, before })
-    await registry.forgiveDecoys(db, page.events)
+    await registry.explainMissing(db, page.events)
     for (const event of page.events) {
       found += 1
       if ('error' in event) altered.push(event)

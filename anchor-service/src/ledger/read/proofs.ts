@@ -22,6 +22,7 @@ import { readKeys } from '../registry/sources.ts'
 import { GROUP, pathIn, treeOver } from '../tree/batch-tree.ts'
 import { type LogKey, readCheckpoint } from '../tree/checkpoints.ts'
 import { readPlans } from '../tree/tiles.ts'
+import { readCarriedErasures } from './carried-erasures.ts'
 import { findEvent, type StoredPlace } from './find-event.ts'
 import { memoryOf, type ProofMemory } from './proof-memory.ts'
 import { readCarriedAnchors } from './successions.ts'
@@ -54,9 +55,10 @@ async function makeProof(
   const { logIndex, pos } = place
   const { event, header, path: batchPath } = await parsePlace(place)
   const kids = [...new Set([event.signature?.kid ?? header.signature.kid, header.signature.kid])]
-  const [anchors, registrations] = await Promise.all([
+  const [anchors, registrations, erasures] = await Promise.all([
     place.isAnchored ? readCarriedAnchors(db, log, logIndex, place.proving) : [],
     readRegistrations(db, registry, event, place.systemSeq),
+    readCarriedErasures(db, event, memory.tiles),
   ])
   const size = anchors[0]?.size
   const checkpoint = size === undefined ? place.receipt! : (await readCheckpoint(db, size))!
@@ -67,7 +69,8 @@ async function makeProof(
   const paths = await readPlans(db, [...plans, ...ofRegistrations], memory.tiles)
   const known = new Map(own.flatMap(({ registration }) => registration.keys.map(({ kid, jwk }) => [kid, jwk])))
   const keys = kids.every((kid) => known.has(kid)) ? known : await readKeys(db, event.source, kids)
-  const missing = missingOf(event, logIndex, own)
+  const erased = new Set(erasures.flatMap(({ entry }) => entry.digests))
+  const missing = missingOf(event, logIndex, own, erased.size)
   const withPath = (anchor: Anchor): Anchor =>
     anchor.size === checkpoint.size ? anchor : { ...anchor, path: paths[sizes.indexOf(anchor.size)]! }
 
@@ -79,6 +82,7 @@ async function makeProof(
     anchors: anchors.map(withPath),
     keys: kids.map((kid) => keys.get(kid)!),
     ...(missing > 0 && { missing }),
+    ...(erasures.length > 0 && { erasures }),
     ...(shown.length > 0 && {
       registrations: shown.map((registered, i) => ({
         ...{ event: shownOf(registered), header: registered.header, index: registered.logIndex },
@@ -106,10 +110,15 @@ const SHOWN = ['action', 'targets', 'metadata']
 const MAX_OWN = 12
 const MAX_SYSTEM = 4
 
-/** How many fields of an event the ledger has lost. For a source with decoys nobody can tell. */
-function missingOf({ fieldCount, disclosures }: ParsedEvent, logIndex: number, own: readonly Registered[]): number {
+/** How many fields of an event the ledger has lost, beyond those that were erased. For a source with decoys nobody can tell. */
+function missingOf(
+  { fieldCount, disclosures }: ParsedEvent,
+  logIndex: number,
+  own: readonly Registered[],
+  erased: number,
+): number {
   const settings = own.findLast((registered) => registered.logIndex < logIndex)?.registration
-  return settings?.decoys ? 0 : fieldCount - disclosures.length
+  return settings?.decoys ? 0 : Math.max(0, fieldCount - disclosures.length - erased)
 }
 
 /** Registrations of an event's source and of the ledger itself; none if the database does not hold them any more. */

@@ -41,6 +41,20 @@ export async function searchEvents(
   return { events: page.map(({ event }) => event), next: found.length > query.limit ? page.at(-1)!.place : null }
 }
 
+/** All events that match, newest first, each with its number in the log. It reads no more of them than are taken. */
+export async function* findPlaced(
+  db: Db,
+  query: EventConditions,
+): AsyncGenerator<{ event: FoundEvent | UnreadableEvent; number: number }> {
+  for await (const numbers of candidates(db, { ...query, limit: TAKEN }, () => TAKEN)) {
+    const read = await readFound(db, numbers)
+    yield* read.filter(({ event }) => matches(event, query))
+  }
+}
+
+/** How many events are read at a time where all are wanted. */
+const TAKEN = 500
+
 /**
  * Numbers of the events that may match, newest first and down to `low`, at most `most`. They are not read: what search keys and
  * times say of them counts, which is all there is to say of any but altered events.

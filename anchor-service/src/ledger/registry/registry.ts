@@ -20,6 +20,7 @@ import type { StreamHead } from '../packs/checked-batch.ts'
 import { type LogKey, readHead } from '../tree/checkpoints.ts'
 import { readPlans } from '../tree/tiles.ts'
 import { type Catalogues, keepCatalogues } from './catalogues.ts'
+import { explainErased } from './erasures.ts'
 import {
   differences,
   foldSource,
@@ -59,10 +60,13 @@ export type LedgerRegistry = {
   /** A source's registrations in the log, of those walked so far. @throws Refusal registry_altered */
   read(db: Db, source: string): Promise<readonly Registered[]>
   /**
-   * Removes `missing` from events whose source was registered with decoys when they were accepted: their digests without a
-   * disclosure may be decoys.
+   * Says of events that lack fields why, as far as the log says: what erasures name is `erased`, and not `missing`. Of events whose
+   * source was registered with decoys when they were accepted, nothing is missing: their digests without a disclosure may be decoys.
    */
-  forgiveDecoys(db: Db, events: readonly { source?: string; logIndex: number; missing?: number }[]): Promise<void>
+  explainMissing(
+    db: Db,
+    events: readonly { source?: string; leafHash?: string; logIndex: number; missing?: number; erased?: number }[],
+  ): Promise<void>
   /** Compares the rows of a source with its registrations, and remembers faults. @returns the first fault */
   compare(db: Db, source: string): Promise<string | null>
   /** Walks the system stream, and compares the whole tables with it. @throws Refusal registry_altered */
@@ -270,7 +274,8 @@ export function keepRegistry(
     source: (name) => registry.source(name),
     read,
     compare,
-    async forgiveDecoys(db, events) {
+    async explainMissing(db, events) {
+      await explainErased(db, events)
       const lacking = events.filter(({ missing }) => missing !== undefined)
       if (lacking.length === 0) return
       await catchUp(db).catch(ignoreFault)

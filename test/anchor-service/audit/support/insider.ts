@@ -15,7 +15,7 @@ import { openPool } from '../../../../anchor-service/src/database/pool.ts'
 import { checkRecords } from '../../../../sdk/src/audit/records.ts'
 import { startChain } from '../../../support/local-chain.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../support/producer.ts'
-import { call, READER, register, type TestService, testService } from '../../support/service.ts'
+import { ADMIN, call, ERASER, READER, register, type TestService, testService } from '../../support/service.ts'
 import { metric } from './audits.ts'
 
 /** For each finding, its check and its first words; and each fault that the service's own checks name, with its batch. */
@@ -202,6 +202,18 @@ async function fill(service: TestService, entries: number): Promise<{ source: st
       ).json,
     )
   for (const { id } of links.slice(0, 2)) await call(url, `/v1/shares/${id}`, READER, { method: 'DELETE' })
+  // Two erasures that were carried out, of events that no other attack is on; and three holds, two of which were lifted.
+  for (const fields of [['metadata'], ['outcome']]) {
+    const { json } = await call(url, '/v1/erasures', ERASER, init({ source: 'payroll', fields, reason: 'a test' }))
+    for (const end = Date.now() + 20_000; (await call(url, `/v1/erasures/${json.id}`)).json.state !== 'done'; )
+      if (Date.now() > end) throw new Error('nothing is erased')
+      else await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  for (const i of [0, 1, 2]) {
+    const hold = { case: `C-${i}`, reason: 'a test', covers: { actor: `u-${i}`, from: '2020-01-01T00:00:00Z' } }
+    const { json } = await call(url, '/v1/holds', ADMIN, init(hold))
+    if (i < 2) await call(url, `/v1/holds/${json.id}?reason=over`, ADMIN, { method: 'DELETE' })
+  }
   // A change of what was registered.
   await register(url, 'payroll', [{ jwk: newSigner().jwk }], { eventSignatures: 'optional' })
 

@@ -1,0 +1,213 @@
+/**
+ * Carries out orders of erasure: an order is recorded first, with the list of what goes, and then carried out pack by pack. What was
+ * not finished is taken up at the next start, from the list, so an order that was recorded is never half done for good.
+ */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type EventInput, erasedLeaf, erasureEndFields, erasureFields, printHash, treeRoot } from '@killick/sdk/core'
+import type pg from 'pg'
+import { Refusal } from '../errors.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import {
+  insertErasure,
+  insertErasureEnd,
+  readErased,
+  readErasure,
+  readOpenErasures,
+  type StoredErasure,
+} from '../ledger/registry/erasures.ts'
+import { erasePacks } from './carry-out.ts'
+import { coveredBy, lockHolds, readHolds } from './holds.ts'
+import { type Selection, select } from './select.ts'
+
+/** What was ordered. `id`: a UUID that the caller chose, so that an order that is sent again is not made twice */
+export type Order = {
+  id?: string | undefined
+  selection: Selection
+  reason: string
+  legalBasis: string | null
+  order: string | null
+}
+
+/** What an order would do. */
+export type DryRun = {
+  events: number
+  fields: number
+  /** How many of the events holds cover, with the ids of the holds. An order about such an event is refused. */
+  held: number
+  holds: string[]
+  /** Events that cannot be read, of which nothing would go. */
+  unreadable: number
+  samples: { id: string; leafHash: string; source: string; recordedAt: string; fields: string[] }[]
+}
+
+export type Erasing = {
+  dryRun(selection: Selection): Promise<DryRun>
+  /**
+   * Records an order and begins to carry it out.
+   * @throws Refusal erasure_held | erasure_empty | erasure_too_large | request_invalid | event_not_found
+   */
+  order(order: Order, actor: EventInput['actor']): Promise<StoredErasure>
+  /** How many orders wait or are under way, and how many times one could not be carried on. */
+  status(): { open: number; failures: number }
+  /** Ends after the transaction under way; what is left is taken up at the next start. */
+  close(): Promise<void>
+}
+
+export type ErasingDeps = {
+  ledger: Ledger
+  pool: pg.Pool
+  /** Called when an order was carried out. */
+  done?: (erasure: StoredErasure) => void | Promise<void>
+  /** Called when one could not be carried on; it is tried again. */
+  failed?: (failure: { erasure: string; err: Error }) => void
+}
+
+/** How many entries of a list are read at a time, and packs that one transaction replaces. */
+const PAGE = 2000
+const PACKS_AT_ONCE = 8
+/** How long to leave the machine to others, in times of what the last transaction took. */
+const REST = 1
+const RETRY_MS = 5_000
+const SAMPLES = 10
+/** One process of those on a database erases. */
+const ERASING_LOCK = 7_019_327
+
+export function keepErasing({ ledger, pool, done, failed }: ErasingDeps): Erasing {
+  const stop = new AbortController()
+  let open = 0
+  let failures = 0
+  let wake: () => void = () => {}
+  let isAsked = true
+
+  async function run(): Promise<void> {
+    while (!stop.signal.aborted) {
+      const asked = new Promise<void>((resolve) => {
+        wake = resolve
+      })
+      if (isAsked) {
+        isAsked = false
+        const isOver = await visit()
+        if (!isOver) {
+          isAsked = true
+          await sleep(RETRY_MS, undefined, { signal: stop.signal }).catch(() => {})
+        }
+        continue
+      }
+      await Promise.race([asked, sleep(10 * RETRY_MS, undefined, { signal: stop.signal }).catch(() => {})])
+      // An order may have come through another process that has ended since.
+      isAsked = true
+    }
+  }
+
+  /** Carries out what is open. @returns false if something is left */
+  async function visit(): Promise<boolean> {
+    let at = ''
+    const client = await pool.connect().catch(() => null)
+    if (client === null) return false
+    let failure: Error | undefined
+    try {
+      const { rows } = await client.query('select pg_try_advisory_lock($1) as mine', [ERASING_LOCK])
+      if (!rows[0].mine) {
+        open = (await readOpenErasures(pool)).length
+        return open === 0
+      }
+      for (;;) {
+        const waiting = await readOpenErasures(pool)
+        open = waiting.length
+        const [erasure] = waiting
+        if (erasure === undefined || stop.signal.aborted) return true
+        at = erasure.id
+        if (!(await carryOut(erasure))) return true
+        await done?.((await readErasure(pool, erasure.id))!)
+      }
+    } catch (error) {
+      failure = error as Error
+      if (!stop.signal.aborted) {
+        failures += 1
+        failed?.({ erasure: at, err: failure })
+      }
+      return false
+    } finally {
+      await client.query('select pg_advisory_unlock($1)', [ERASING_LOCK]).catch((error: Error) => {
+        failure = error
+      })
+      client.release(failure)
+    }
+  }
+
+  /** @returns false if it was stopped before its end */
+  async function carryOut(erasure: StoredErasure): Promise<boolean> {
+    for (let after = -1; ; ) {
+      const page = await readErased(pool, erasure.logIndex, after, PAGE)
+      if (page.length === 0) break
+      after = page.at(-1)!.pos
+      const going = new Map(page.map(({ number, digests }) => [number, digests]))
+      const { rows } = await pool.query<{ first: number }>(
+        `select distinct p.first_event::float8 as first from unnest($1::bigint[]) as wanted (number) cross join lateral (
+           select first_event from packs where first_event <= number order by first_event desc limit 1) p order by first`,
+        [[...going.keys()]],
+      )
+      const packs = rows.map(({ first }) => first)
+      while (packs.length > 0) {
+        if (stop.signal.aborted) return false
+        const started = performance.now()
+        await erasePacks(pool, packs.splice(0, PACKS_AT_ONCE), going)
+        await sleep(REST * (performance.now() - started), undefined, { signal: stop.signal }).catch(() => {})
+      }
+    }
+    const actor = { type: 'ledger', id: ledger.log.origin }
+    await ledger.record({ actor, ...erasureEndFields(erasure.id) }, (db, logIndex) =>
+      insertErasureEnd(db, logIndex, erasure.logIndex),
+    )
+    return true
+  }
+
+  const running = run()
+
+  return {
+    async dryRun(selection) {
+      const { chosen, held, unreadable } = await select(pool, selection, await readHolds(pool))
+      return {
+        events: chosen.length,
+        fields: chosen.reduce((sum, { digests }) => sum + digests.length, 0),
+        ...{ held: held.length, holds: [...new Set(held.flatMap(({ holds }) => holds))], unreadable },
+        samples: chosen.slice(0, SAMPLES).map(({ event, names }) => ({
+          ...{ id: event.id, leafHash: printHash(event.leafHash), source: event.source },
+          ...{ recordedAt: new Date(event.time).toISOString(), fields: [...names] },
+        })),
+      }
+    },
+    async order({ id = randomUUID(), selection, reason, legalBasis, order }, actor) {
+      const known = await readErasure(pool, id)
+      if (known !== null) return known
+      const { chosen, unreadable } = await select(pool, selection, [])
+      if (unreadable > 0)
+        throw new Refusal('erasure_unreadable', `${unreadable} of the events cannot be read as they were accepted.`)
+      if (chosen.length === 0) throw new Refusal('erasure_empty')
+      const list = chosen.map(({ number, event, digests }) => ({ number, leafHash: event.leafHash, digests }))
+      const root = treeRoot(list.map(erasedLeaf))
+      const said = { id, reason, legalBasis, order, fields: selection.fields, count: list.length, root }
+      await ledger.record({ actor, ...erasureFields(said) }, async (db, logIndex) => {
+        await lockHolds(db)
+        const holds = await readHolds(db)
+        const held = chosen.filter(({ event }) => holds.some((hold) => coveredBy(hold, event)))
+        if (held.length > 0) {
+          const covering = holds.filter((hold) => held.some(({ event }) => coveredBy(hold, event))).map(({ id }) => id)
+          throw new Refusal('erasure_held', `${held.length} of ${list.length} events are held.`, { holds: covering })
+        }
+        await insertErasure(db, logIndex, { id, root }, list)
+      })
+      isAsked = true
+      open += 1
+      wake()
+      return (await readErasure(pool, id))!
+    },
+    status: () => ({ open, failures }),
+    async close() {
+      stop.abort()
+      wake()
+      await running
+    },
+  }
+}

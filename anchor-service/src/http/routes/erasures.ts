@@ -1,0 +1,275 @@
+import { Type } from '@fastify/type-provider-typebox'
+import type { EventInput } from '@killick/sdk/core'
+import { printHash } from '@killick/sdk/core'
+import { type Covers, liftHold, placeHold, readHolds, type StoredHold } from '../../erasure/holds.ts'
+import type { Selection } from '../../erasure/select.ts'
+import { Refusal } from '../../errors.ts'
+import { readErased, readErasure, readErasures, type StoredErasure } from '../../ledger/registry/erasures.ts'
+import { actorOf, requireToken } from '../auth.ts'
+import type { App, AppDeps } from '../deps.ts'
+import { parseConditions } from '../query.ts'
+import { FilterTexts, Hash, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
+
+const Text = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, description })
+const Moment = Type.Optional(Type.String({ format: 'date-time' }))
+
+const OrderSchema = Type.Object(
+  {
+    ...FilterTexts,
+    ...{ from: Moment, to: Moment },
+    ids: Type.Optional(
+      Type.Array(Type.String({ maxLength: 64 }), {
+        ...{ minItems: 1, maxItems: 10_000, uniqueItems: true },
+        description: 'ids or leaf hashes of events, in place of a search',
+      }),
+    ),
+    fields: Type.Union(
+      [
+        Type.Literal('all'),
+        Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { minItems: 1, maxItems: 64, uniqueItems: true }),
+      ],
+      {
+        description: 'names of the fields that go, or `all`',
+      },
+    ),
+    reason: Text(1024, 'why, in words; it stays in the log for good, so it must not name the person'),
+    legalBasis: Type.Optional(Text(256, 'the law that it rests on')),
+    order: Type.Optional(Text(256, 'number of the order')),
+    id: Type.Optional(
+      Type.String({ format: 'uuid', description: 'of the erasure; an order that is sent again is not made twice' }),
+    ),
+    dryRun: Type.Optional(Type.Boolean({ default: false, description: 'only count, and show samples' })),
+  },
+  {
+    additionalProperties: false,
+    examples: [
+      {
+        actor: 'u-17',
+        fields: ['actor', 'context'],
+        reason: 'request of the person',
+        legalBasis: 'GDPR Art. 17',
+        dryRun: true,
+      },
+    ],
+  },
+)
+
+export const ErasureSchema = Type.Object({
+  id: Type.String(),
+  logIndex: Type.Integer({ description: 'of the event that orders it' }),
+  events: Type.Integer({ description: 'how many events lose fields' }),
+  root: Hash,
+  createdAt: Time,
+  state: Type.Union([Type.Literal('open'), Type.Literal('done')]),
+  end: Nullable(Type.Integer({ description: 'log index of the event that says that it was carried out' })),
+})
+
+const DryRunSchema = Type.Object({
+  ...{ events: Type.Integer(), fields: Type.Integer(), held: Type.Integer(), unreadable: Type.Integer() },
+  holds: Type.Array(Type.String()),
+  samples: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      leafHash: Hash,
+      source: Type.String(),
+      recordedAt: Time,
+      fields: Type.Array(Type.String()),
+    }),
+  ),
+})
+
+const EntriesSchema = Type.Object({
+  entries: Type.Array(Type.Object({ pos: Type.Integer(), leafHash: Hash, digests: Type.Array(Hash) })),
+  next: Nullable(Type.Integer({ description: '`after` of the next page' })),
+})
+
+const CoversSchema = Type.Object({ ...FilterTexts, ...{ from: Moment, to: Moment } }, { additionalProperties: false })
+
+const HoldSchema = Type.Object({
+  id: Type.String(),
+  logIndex: Type.Integer({ description: 'of the event that places it' }),
+  covers: CoversSchema,
+  createdAt: Time,
+  state: Type.Union([Type.Literal('standing'), Type.Literal('lifted')]),
+  lifted: Nullable(Type.Integer({ description: 'log index of the event that lifts it' })),
+})
+
+const Page = Type.Object({
+  after: Type.Optional(Type.Integer({ minimum: -1, maximum: Number.MAX_SAFE_INTEGER })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: PAGE_LIMIT })),
+})
+
+const Id = Type.Object({ id: Type.String({ format: 'uuid' }) })
+
+/** Erasures, which have a token of their own, and holds, which veto them. */
+export function erasureRoutes(app: App, { ledger, tokens, erasing }: AppDeps): void {
+  const erase = { onRequest: requireToken(tokens, 'eraser') }
+  const read = { onRequest: requireToken(tokens, 'reader', 'eraser') }
+  const administer = { onRequest: requireToken(tokens, 'admin') }
+  const tags = ['erasure']
+
+  app.post(
+    '/v1/erasures',
+    {
+      ...erase,
+      schema: {
+        ...{ operationId: 'orderErasure', tags, security: [{ eraser: [] }], body: OrderSchema },
+        summary: 'Erase fields of events for good; proofs of the rest keep holding',
+        description:
+          'Events are chosen by a search or by `ids`. The order is an event of the ledger’s own stream, which commits to the list of what goes; from then on it is carried out in the background. `dryRun` changes nothing.',
+        response: { 200: Type.Union([DryRunSchema, ErasureSchema]), 202: ErasureSchema, default: ProblemSchema },
+      },
+    },
+    async (request, reply) => {
+      const { fields, reason, legalBasis = null, order = null, id, dryRun, ids, ...conditions } = request.body
+      const selection = selectionOf(conditions, ids, fields)
+      if (dryRun) return erasing.dryRun(selection)
+      const known = id === undefined ? null : await readErasure(ledger.db, id)
+      if (known !== null) return printErasure(known)
+      const actor: EventInput['actor'] = actorOf(request)
+      reply.code(202)
+      return printErasure(await erasing.order({ id, selection, reason, legalBasis, order }, actor))
+    },
+  )
+
+  app.get(
+    '/v1/erasures',
+    {
+      ...read,
+      schema: {
+        ...{ operationId: 'listErasures', tags, security: [{ reader: [] }], querystring: Page },
+        summary: 'Erasures, oldest first',
+        response: {
+          200: Type.Object({ erasures: Type.Array(ErasureSchema), next: Nullable(Type.Integer()) }),
+          default: ProblemSchema,
+        },
+      },
+    },
+    async ({ query: { limit = PAGE_LIMIT, after = -1 } }) => {
+      const { erasures, next } = await readErasures(ledger.db, { limit, after })
+      return { erasures: erasures.map(printErasure), next }
+    },
+  )
+
+  app.get(
+    '/v1/erasures/:id',
+    {
+      ...read,
+      schema: {
+        ...{ operationId: 'readErasure', tags, security: [{ reader: [] }], params: Id },
+        summary: 'One erasure, and whether it was carried out',
+        response: { 200: ErasureSchema, default: ProblemSchema },
+      },
+    },
+    async ({ params: { id } }) => printErasure(await found(id)),
+  )
+
+  app.get(
+    '/v1/erasures/:id/entries',
+    {
+      ...read,
+      schema: {
+        ...{ operationId: 'listErased', tags, security: [{ reader: [] }], params: Id, querystring: Page },
+        summary: 'Which digests of which events an erasure names, in the order of the log',
+        response: { 200: EntriesSchema, default: ProblemSchema },
+      },
+    },
+    async ({ params: { id }, query: { limit = PAGE_LIMIT, after = -1 } }) => {
+      const { logIndex, count } = await found(id)
+      const page = await readErased(ledger.db, logIndex, after, limit)
+      const last = page.at(-1)?.pos ?? count
+      return {
+        entries: page.map(({ pos, leafHash, digests }) => ({
+          pos,
+          leafHash: printHash(leafHash),
+          digests: [...digests],
+        })),
+        next: page.length === limit && last + 1 < count ? last : null,
+      }
+    },
+  )
+
+  app.post(
+    '/v1/holds',
+    {
+      ...administer,
+      schema: {
+        ...{ operationId: 'placeHold', tags, security: [{ admin: [] }] },
+        summary: 'Keep events as they are, those to come too, until the hold is lifted',
+        body: Type.Object(
+          { case: Text(256, 'number of the case'), reason: Text(1024, 'why'), covers: CoversSchema },
+          { additionalProperties: false },
+        ),
+        response: { 201: HoldSchema, default: ProblemSchema },
+      },
+    },
+    async (request, reply) => {
+      const { case: caseNumber, reason, covers } = request.body
+      parseConditions(covers)
+      const { id } = await placeHold(ledger, { caseNumber, reason, covers: covers as Covers }, actorOf(request))
+      reply.code(201)
+      return printHold((await readHolds(ledger.db, 'all')).find((hold) => hold.id === id)!)
+    },
+  )
+
+  app.get(
+    '/v1/holds',
+    {
+      ...read,
+      schema: {
+        ...{ operationId: 'listHolds', tags, security: [{ reader: [] }] },
+        summary: 'Holds, oldest first, lifted ones too',
+        response: { 200: Type.Object({ holds: Type.Array(HoldSchema) }), default: ProblemSchema },
+      },
+    },
+    async () => ({ holds: (await readHolds(ledger.db, 'all')).map(printHold) }),
+  )
+
+  app.delete(
+    '/v1/holds/:id',
+    {
+      ...administer,
+      schema: {
+        ...{ operationId: 'liftHold', tags, security: [{ admin: [] }], params: Id },
+        summary: 'Lift a hold',
+        querystring: Type.Object({ reason: Text(1024, 'why') }),
+        response: { 200: HoldSchema, default: ProblemSchema },
+      },
+    },
+    async (request) => {
+      const { id } = request.params
+      await liftHold(ledger, id, request.query.reason, actorOf(request))
+      return printHold((await readHolds(ledger.db, 'all')).find((hold) => hold.id === id)!)
+    },
+  )
+
+  async function found(id: string): Promise<StoredErasure> {
+    const erasure = await readErasure(ledger.db, id)
+    if (erasure === null) throw new Refusal('erasure_not_found')
+    return erasure
+  }
+}
+
+function selectionOf(
+  conditions: Parameters<typeof parseConditions>[0],
+  ids: string[] | undefined,
+  fields: 'all' | string[],
+): Selection {
+  const isSearch = Object.keys(conditions).length > 0
+  if (isSearch === (ids !== undefined))
+    throw new Refusal(
+      'request_invalid',
+      'Name events by a search (actor, target, source …) or by ids, and not by both.',
+    )
+  return { conditions: parseConditions(conditions), ids: ids ?? null, fields: fields === 'all' ? null : fields }
+}
+
+const printErasure = ({ id, logIndex, count, root, createdAt, end }: StoredErasure) => ({
+  ...{ id, logIndex, events: count, root: printHash(root), createdAt: createdAt.toISOString() },
+  ...{ state: end === null ? ('open' as const) : ('done' as const), end },
+})
+
+const printHold = ({ id, logIndex, covers, createdAt, lifted }: StoredHold) => ({
+  ...{ id, logIndex, covers, createdAt: createdAt.toISOString() },
+  ...{ state: lifted === null ? ('standing' as const) : ('lifted' as const), lifted },
+})

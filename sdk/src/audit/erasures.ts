@@ -1,0 +1,262 @@
+/**
+ * Checks erasures: what is gone of events is exactly what orders in the log name. One field more that is gone is tampering; one
+ * that is still there is an erasure that was not carried out.
+ */
+import { equalBytes } from '../core/bytes.ts'
+import { type ErasedEvent, type Erasure, erasedLeaf, parseErasure, parseErasureEnd } from '../core/erasure.ts'
+import { KillickError } from '../core/errors.ts'
+import { isCount, type ParsedEvent, parseEvent } from '../core/event.ts'
+import { type Hash, isHashText, parseHash, printHash } from '../core/hash.ts'
+import type { JsonObject, JsonValue } from '../core/json.ts'
+import { treeRoot } from '../core/merkle.ts'
+import { MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
+import { SYSTEM } from '../core/registry.ts'
+import { nodePrimitives } from '../node/primitives.ts'
+import { readRows } from './answers.ts'
+import type { Api } from './api.ts'
+import { isFaulty } from './faulty.ts'
+import type { Fault, FaultPlace } from './findings.ts'
+import type { OwnCheck } from './own-check.ts'
+import { systemEvent } from './records.ts'
+
+/** A row of `GET /v1/erasures`, and one of an erasure's list. */
+type Row = { readonly logIndex: number; readonly id: string; readonly events: number; readonly root: Hash }
+type EntryRow = ErasedEvent & { readonly pos: number }
+
+/** What is gone of an event: at least so many fields (`certain`), among these digests, each with whether an erasure names it. */
+type Hole = {
+  readonly place: FaultPlace
+  readonly what: string
+  readonly fields: number
+  readonly certain: number
+  readonly gone: Map<string, boolean>
+}
+
+const PATH = '/v1/erasures'
+const PAGE = 1000
+/** An erasure that was not carried out a day after its order is one that somebody has stopped. ms */
+const PATIENCE_MS = 86_400_000
+
+export type ErasureCheck = OwnCheck & {
+  /** Takes an event that certainly lacks so many fields. @param what its name in findings */
+  lacks(event: ParsedEvent, certain: number, what: string, place: FaultPlace): void
+  /** Holds what is gone against the erasures; to be called after the walk. @param size of the log that was walked */
+  settle(size: number): Promise<Settled>
+}
+
+/** What is left of the gone fields. */
+type Settled = {
+  /** Events that lack fields which no erasure names. */
+  readonly faults: readonly Fault[]
+  /** How many events lack fields that only orders name which came after what was walked. */
+  readonly since: number
+  /** How many fields of how many events were erased. */
+  readonly fields: number
+  readonly events: number
+}
+
+const namedOf = ({ gone }: Hole) => [...gone.values()].filter((isNamed) => isNamed).length
+/** How many fields are gone, at least, that no erasure names. */
+const lostOf = (hole: Hole) => Math.max(0, hole.certain - namedOf(hole))
+
+export function checkErasures(api: Api, now: () => number = Date.now): ErasureCheck {
+  const holes = new Map<string, Hole>()
+  /** The orders in the log, and the log index of the event that says that one was carried out. */
+  const orders = new Map<string, { erasure: Erasure; logIndex: number; time: number; end: number | null }>()
+  const faults: Fault[] = []
+  let open = 0
+
+  const at = (logIndex: number): FaultPlace => ({ logIndex, ...SYSTEM })
+
+  /** Reads an erasure's list. @returns null if it is not the one that the order commits to */
+  async function readList(id: string, { count, root }: Pick<Erasure, 'count' | 'root'>): Promise<EntryRow[] | null> {
+    const list: EntryRow[] = []
+    for (;;) {
+      const after = list.at(-1)?.pos ?? -1
+      const path = `${PATH}/${id}/entries?limit=${PAGE}&after=${after}`
+      const page = await readRows(api, path, 'entries', after, parseEntry, ({ pos }) => pos)
+      if (page.some(({ pos }, i) => pos !== list.length + i)) return null
+      list.push(...page)
+      if (page.length === 0 || list.length >= count) break
+    }
+    return list.length === count && equalBytes(treeRoot(list.map(erasedLeaf), nodePrimitives.nodeHash), root)
+      ? list
+      : null
+  }
+
+  /** @returns digests of an entry that are not among what is gone */
+  function explain({ leafHash, digests }: ErasedEvent): string[] {
+    const gone = holes.get(printHash(leafHash))?.gone
+    return digests.filter((digest) => {
+      if (!gone?.has(digest)) return true
+      gone.set(digest, true)
+      return false
+    })
+  }
+
+  /** Whether the service still holds one of these fields of an event, as it shows it now. */
+  async function isHeld(leafHash: Hash, digests: readonly string[]): Promise<boolean> {
+    const proof = parseProof(await api.bytes(`/v1/proofs/${printHash(leafHash)}`, MAX_PROOF_BYTES))
+    const { disclosures } = parseEvent(proof.event, nodePrimitives)
+    return disclosures.some(({ text }) => digests.includes(nodePrimitives.digest(text)))
+  }
+
+  async function checkOrder(id: string, erasure: Erasure, end: number | null, time: number, logIndex: number) {
+    const list = await readList(id, erasure)
+    if (list === null) {
+      faults.push({
+        place: at(logIndex),
+        reason: 'different',
+        message: `${PATH}/${id}/entries: it is not what the order commits to`,
+      })
+      return
+    }
+    if (end === null) {
+      open += 1
+      if (now() - time > PATIENCE_MS)
+        faults.push({
+          place: at(logIndex),
+          reason: 'erasure_undone',
+          message: `The erasure ${id} was ordered more than a day ago, and nothing says that it was carried out`,
+        })
+    }
+    for (const entry of list) {
+      const left = explain(entry)
+      if (left.length === 0 || end === null || !(await isHeld(entry.leafHash, left))) continue
+      const what = `of event ${printHash(entry.leafHash)} ${left.length === 1 ? 'a field' : `${left.length} fields`}`
+      faults.push({
+        place: at(logIndex),
+        reason: 'erasure_undone',
+        message: `The erasure ${id} was not carried out: ${what} that it names can still be read`,
+      })
+    }
+  }
+
+  return {
+    id: 'erasures',
+    title: 'What orders in the log erase is gone, and the list of each is the one that the log commits to',
+    lacks(event, certain, what, place) {
+      const shown = new Set(event.disclosures.map(({ text }) => nodePrimitives.digest(text)))
+      const gone = event.digests.filter((digest) => !shown.has(digest))
+      holes.set(printHash(event.leafHash), {
+        ...{ place, what, fields: event.fieldCount, certain },
+        gone: new Map(gone.map((digest) => [digest, false])),
+      })
+    },
+    async entry(walked) {
+      const event = systemEvent(walked)
+      if (event === null) return []
+      try {
+        const erasure = parseErasure(event)
+        const end = parseErasureEnd(event)
+        if (erasure !== null)
+          orders.set(erasure.id, { erasure, logIndex: walked.logIndex, time: event.time, end: null })
+        const ended = end === null ? undefined : orders.get(end)
+        if (ended !== undefined) ended.end = walked.logIndex
+        else if (end !== null)
+          return [
+            {
+              place: at(walked.logIndex),
+              reason: 'untold',
+              message: `It says that an erasure was carried out which nothing orders: ${end}`,
+            },
+          ]
+        return []
+      } catch (error) {
+        if (!(error instanceof KillickError)) throw error
+        return [{ place: at(walked.logIndex), reason: 'unreadable', message: error.message }]
+      }
+    },
+    async settle(size) {
+      let since = 0
+      let rows: Row[] = []
+      try {
+        rows = await listErasures(api)
+        for (const [id, { erasure, end, time, logIndex }] of orders) {
+          const row = rows.find((row) => row.id === id)
+          const isSame =
+            row?.logIndex === logIndex && row.events === erasure.count && equalBytes(row.root, erasure.root)
+          if (row === undefined)
+            faults.push({
+              place: at(logIndex),
+              reason: 'absent',
+              message: `${PATH}: an erasure that the log orders is not there`,
+            })
+          else if (!isSame)
+            faults.push({
+              place: at(logIndex),
+              reason: 'different',
+              message: `${PATH}: an erasure is not what the log says of it`,
+            })
+          await checkOrder(id, erasure, end, time, logIndex)
+        }
+        const unexplained = () => [...holes.values()].filter((hole) => lostOf(hole) > 0).length
+        const before = unexplained()
+        for (const { logIndex, id, events, root } of rows) {
+          if (orders.has(id)) continue
+          if (logIndex < size)
+            faults.push({
+              place: at(logIndex),
+              reason: 'untold',
+              message: `${PATH}: an erasure of which the log does not tell`,
+            })
+          // Ordered while the log was read: the next audit reads the order.
+          else for (const entry of (await readList(id, { count: events, root })) ?? []) explain(entry)
+        }
+        since = before - unexplained()
+      } catch (error) {
+        if (!isFaulty(error)) throw error
+        faults.push({ place: null, reason: 'unreadable', message: `${PATH} cannot be read: ${error.message}` })
+      }
+      const all = [...holes.values()]
+      const lost = all.flatMap((hole): Fault[] => {
+        const { place, what, fields } = hole
+        const n = lostOf(hole)
+        if (n === 0) return []
+        const message = `${what}: ${n} of its ${fields} fields ${n === 1 ? 'is' : 'are'} gone, and no erasure names ${n === 1 ? 'it' : 'them'}`
+        return [{ place, reason: 'fields_missing', message }]
+      })
+      const named = all.map(namedOf).filter((n) => n > 0)
+      return { faults: lost, since, fields: named.reduce((sum, n) => sum + n, 0), events: named.length }
+    },
+    async finish() {
+      const carried = `${orders.size.toLocaleString('en')} ordered`
+      return { faults, detail: open === 0 ? carried : `${carried}; ${open} still being carried out` }
+    },
+  }
+}
+
+async function listErasures(api: Api): Promise<Row[]> {
+  const rows: Row[] = []
+  for (;;) {
+    const after = rows.at(-1)?.logIndex ?? -1
+    const page = await readRows(
+      api,
+      `${PATH}?limit=${PAGE}&after=${after}`,
+      'erasures',
+      after,
+      parseRow,
+      ({ logIndex }) => logIndex,
+    )
+    rows.push(...page)
+    if (page.length === 0) return rows
+  }
+}
+
+function malformed(why: string): never {
+  throw new KillickError('answer_malformed', `${PATH}: ${why}`)
+}
+
+const countOf = (value: JsonValue | undefined, name: string) =>
+  isCount(value) ? value : malformed(`${name} is no count`)
+const hashOf = (value: JsonValue | undefined, name: string) => parseHash(value) ?? malformed(`${name} is no hash`)
+
+function parseRow({ id, logIndex, events, root }: JsonObject): Row {
+  if (typeof id !== 'string' || !/^[0-9a-f-]{36}$/.test(id)) malformed('id is none')
+  return { id, logIndex: countOf(logIndex, 'logIndex'), events: countOf(events, 'events'), root: hashOf(root, 'root') }
+}
+
+function parseEntry({ pos, leafHash, digests }: JsonObject): EntryRow {
+  if (!Array.isArray(digests) || !digests.every(isHashText)) malformed('digests are none')
+  return { pos: countOf(pos, 'pos'), leafHash: hashOf(leafHash, 'leafHash'), digests: digests as string[] }
+}

@@ -1,0 +1,304 @@
+/** Erasures and holds, on a real service: what goes, what stays, and what everybody then says of it. */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseProof, verifyProof } from '@killick/sdk'
+import { auditLedger, openApi } from '@killick/sdk/audit'
+import { type EventInput, nodePrimitives, parseEvent } from '@killick/sdk/core'
+import { inWords } from '@killick/sdk/words'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ownChecks } from '../../anchor-service/src/audit/checks.ts'
+import { openPool } from '../../anchor-service/src/database/pool.ts'
+import { makeRun } from '../../anchor-service/src/ledger/index/write-run.ts'
+import { termKey } from '../../anchor-service/src/ledger/packs/event-keys.ts'
+import { packBody } from '../../anchor-service/src/ledger/packs/packer.ts'
+import { readBody } from '../../anchor-service/src/ledger/packs/read-pack.ts'
+import { queryAsOwner } from '../support/postgres.ts'
+import { newSigner, Producer, post } from './support/producer.ts'
+import { ADMIN, call, ERASER, READER, register, type TestService, testService } from './support/service.ts'
+
+const SUBJECT = 'zoe-4711'
+
+/** The ledger that is asked: a large one with runs of the index first, then a small one. */
+let service: TestService
+let small: TestService
+let large: TestService
+let producer: Producer
+
+async function open(): Promise<TestService> {
+  service = await testService()
+  producer = new Producer('shop', newSigner())
+  await register(service.url, 'shop', [{ jwk: producer.signer.jwk }])
+  return service
+}
+
+beforeAll(async () => {
+  large = await open()
+  // More than a run of the index holds, so that keys must go from runs too.
+  for (let sent = 0; sent < 17_000; sent += 1000)
+    await record(Array.from({ length: 1000 }, (_, i) => purchase(sent + i)))
+  const pool = openPool(service.databaseUrl, true, 1)
+  while (await makeRun(pool)) {}
+  await pool.end()
+})
+afterAll(async () => {
+  await large?.stop()
+  await small?.stop()
+})
+
+const purchase = (i: number): EventInput => ({
+  action: 'order.place',
+  actor: i % 100 === 7 ? { type: 'user', id: SUBJECT, name: 'Zoë Example' } : { type: 'user', id: `u-${i % 50}` },
+  targets: [{ type: 'order', id: `o-${i}` }],
+  context: { ip: `203.0.113.${i % 250}` },
+  outcome: 'success',
+})
+
+async function record(inputs: EventInput[]): Promise<void> {
+  const batch = await producer.batch(inputs)
+  const reply = await post(service.url, batch.body)
+  expect(reply.status, JSON.stringify(reply)).toBeLessThan(300)
+  batch.advance()
+}
+
+const order = (body: object, token = ERASER) =>
+  call(service.url, '/v1/erasures', token, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ reason: 'request of the person', legalBasis: 'GDPR Art. 17(1)', order: 'E-12', ...body }),
+  })
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 50_000; !(await holds()); ) {
+    if (Date.now() > end) throw new Error('it never came')
+    await sleep(50)
+  }
+}
+
+async function done(id: string): Promise<void> {
+  await until(async () => (await call(service.url, `/v1/erasures/${id}`)).json.state === 'done')
+}
+
+async function audit() {
+  const pool = openPool(service.databaseUrl, true, 2)
+  try {
+    const pins = { logKeys: [service.vkey], sourceKeys: [], logs: [], urls: [] }
+    const result = await auditLedger(openApi(service.url, READER), pins, { own: ownChecks(pool, service.vkey, true) })
+    const failed = result.checks.filter(({ status }) => status === 'failed')
+    return { ...result, failed: failed.map(({ id, reason, detail }) => ({ id, reason, detail })) }
+  } finally {
+    await pool.end()
+  }
+}
+
+const search = async (query: string) => (await call(service.url, `/v1/events?limit=500&${query}`)).json.events
+
+test('a dry run counts and shows samples, and changes nothing', async () => {
+  const { status, json } = await order({ actor: SUBJECT, fields: ['actor', 'context'], dryRun: true })
+  expect(status).toBe(200)
+  expect(json).toMatchObject({ events: 170, fields: 340, held: 0, holds: [], unreadable: 0 })
+  expect(json.samples).toHaveLength(10)
+  expect(json.samples[0].fields).toEqual(['actor', 'context'])
+  expect(await search(`actor=${SUBJECT}`)).toHaveLength(170)
+})
+
+test('only the token for erasures orders them', async () => {
+  for (const token of [ADMIN, READER]) expect((await order({ actor: SUBJECT, fields: 'all' }, token)).status).toBe(403)
+  expect((await call(service.url, '/v1/events', ERASER)).status).toBe(403)
+})
+
+describe('a subject is erased', () => {
+  let before: { leafHash: string; token: string }[]
+  const id = randomUUID()
+
+  beforeAll(async () => {
+    before = await search(`actor=${SUBJECT}`)
+    const { status, json } = await order({ id, actor: SUBJECT, fields: ['actor', 'context'] })
+    expect(status, JSON.stringify(json)).toBe(202)
+    expect(json).toMatchObject({ id, events: 170 })
+    // It goes on where it was.
+    await large.close()
+    large = await testService({}, large)
+    service = large
+    await done(id)
+  })
+
+  test('leaves stay, disclosures and salts are gone, and nothing finds the subject', async () => {
+    expect(await search(`actor=${SUBJECT}`)).toEqual([])
+    const rows = await queryAsOwner(
+      service.databaseUrl,
+      `select count(*)::int as n from killick.pack_keys where position($1::bytea in keys) > 0`,
+      [termKey('actor', SUBJECT)],
+    )
+    expect(rows).toEqual([{ n: 0 }])
+    for (const { leafHash, token } of before.slice(0, 5)) {
+      const proof = parseProof((await call(service.url, `/v1/proofs/${leafHash}`)).text)
+      const [leaf, ...texts] = token.split('~')
+      const event = parseEvent(proof.event, nodePrimitives)
+      expect(event.leaf).toBe(leaf)
+      expect(Object.keys(event.fields).sort()).toEqual(['action', 'outcome', 'targets'])
+      expect(proof.missing).toBeUndefined()
+      const gone = texts
+        .filter((text) => text && !proof.event.includes(text))
+        .map((text) => nodePrimitives.digest(text))
+      expect(proof.erasures?.[0]?.entry.digests).toEqual(gone.sort())
+    }
+  })
+
+  test('a proof says who ordered it, and never looks altered', async () => {
+    const proof = parseProof((await call(service.url, `/v1/proofs/${before[0]!.leafHash}`)).text)
+    const verdict = verifyProof(proof, { logKeys: [service.vkey] })
+    expect(verdict.checks.filter(({ status }) => status === 'failed')).toEqual([])
+    expect(verdict.event).toMatchObject({ hiddenFields: 2, missingFields: 0, erasedFields: 2 })
+    expect(verdict.event!.erasures).toMatchObject([{ id, count: 2, order: 'E-12', legalBasis: 'GDPR Art. 17(1)' }])
+    const { checks } = inWords(verdict)
+    expect(checks.find((check) => check.id === 'event.fields')).toMatchObject({
+      status: 'skipped',
+      reason: 'fields_erased',
+    })
+    expect(checks.find((check) => check.id === 'event.erasure')).toMatchObject({ status: 'passed' })
+    const unpinned = verifyProof(proof, {})
+    expect(unpinned.checks.find((check) => check.id === 'event.erasure')).toMatchObject({ reason: 'not_pinned' })
+  })
+
+  test('an erasure that does not hold fails the proof', async () => {
+    const text = (await call(service.url, `/v1/proofs/${before[0]!.leafHash}`)).text
+    const other = (await call(service.url, `/v1/proofs/${before[1]!.leafHash}`)).text
+    const forge = (
+      change: (erasure: { index: number; checkpoint: string; event: string; entry: { digests: string[] } }) => unknown,
+    ) => {
+      const proof = JSON.parse(text)
+      change(proof.erasures[0])
+      return verifyProof(parseProof(JSON.stringify(proof)), { logKeys: [service.vkey] })
+    }
+    const whats = [
+      forge((one) => Object.assign(one.entry, JSON.parse(other).erasures[0].entry)),
+      forge((one) => one.entry.digests.pop()),
+      forge((one) => (one.index += 1)),
+      forge((one) => (one.checkpoint = one.checkpoint.replace(/\n.*\n/, '\n1\n'))),
+      forge((one) => (one.event = JSON.parse(text).registrations[0].event)),
+    ].map(({ outcome, checks }) => {
+      expect(outcome).toBe('failed')
+      const found = checks.find((check) => check.id === 'event.erasure')!
+      expect(found).toMatchObject({ status: 'failed', reason: 'erasure_invalid' })
+      return (found.values as { what: string }).what
+    })
+    expect(whats).toEqual(['not_listed', 'not_listed', 'not_in_log', 'other_log', 'no_order'])
+  })
+
+  test('readers are told what was erased, apart from what is missing', async () => {
+    const [event] = (await search('target=o-7')) as { missing?: number; erased?: number }[]
+    expect(event).toMatchObject({ erased: 2 })
+    expect(event).not.toHaveProperty('missing')
+  })
+
+  test('the audit expects exactly these holes', async () => {
+    const { failed, checks } = await audit()
+    expect(failed).toEqual([])
+    expect(checks.find((check) => check.id === 'fields')?.detail).toBe(
+      'each but 340 fields of 170 events, erased by orders in the log',
+    )
+  })
+
+  test('the same order twice is made once', async () => {
+    expect((await order({ id, actor: SUBJECT, fields: 'all' })).json).toMatchObject({ id, events: 170, state: 'done' })
+    expect((await order({ actor: SUBJECT, fields: 'all' })).json.code).toBe('erasure_empty')
+  })
+
+  test('events that come later are not touched', async () => {
+    await record([{ ...purchase(7), targets: [{ type: 'order', id: 'later' }] }])
+    expect(await search(`actor=${SUBJECT}`)).toHaveLength(1)
+  })
+})
+
+describe('a small ledger', () => {
+  beforeAll(async () => {
+    small = await open()
+    await record(Array.from({ length: 100 }, (_, i) => purchase(i)))
+  })
+
+  test('what an order cannot be about is refused', async () => {
+    const refusals = [
+      [{ fields: 'all' }, 400],
+      [{ actor: 'u-1', ids: [randomUUID()], fields: 'all' }, 400],
+      [{ ids: ['nonsense'], fields: 'all' }, 400],
+      [{ source: 'killick', ids: undefined, fields: 'all' }, 409],
+      [{ actor: 'nobody', fields: 'all' }, 409],
+      [{ actor: 'u-1', fields: [] }, 400],
+      [{ actor: 'u-1', fields: 'all', reason: '' }, 400],
+    ] as const
+    for (const [body, status] of refusals) expect((await order(body)).status, JSON.stringify(body)).toBe(status)
+    const [own] = await search('source=killick')
+    expect((await order({ ids: [own.id], fields: 'all' })).json.code).toBe('request_invalid')
+  })
+
+  test('a hold vetoes, for events to come too, until it is lifted', async () => {
+    const json = { 'content-type': 'application/json' }
+    const hold = async (covers: object) =>
+      (
+        await call(service.url, '/v1/holds', ADMIN, {
+          method: 'POST',
+          headers: json,
+          body: JSON.stringify({ case: 'C-1', reason: 'suit', covers }),
+        })
+      ).json
+    const one = await hold({ target: 'o-31' })
+    const two = await hold({ actor: 'u-31' })
+    await record([{ ...purchase(31), targets: [{ type: 'order', id: 'held-later' }] }])
+    const dry = (await order({ actor: 'u-31', fields: ['context'], dryRun: true })).json
+    expect(dry.held).toBe(dry.events)
+    const refused = await order({ target: 'o-31', fields: ['context'] })
+    expect(refused.json).toMatchObject({ code: 'erasure_held', holds: [one.id, two.id] })
+    const lift = (id: string) => call(service.url, `/v1/holds/${id}?reason=over`, ADMIN, { method: 'DELETE' })
+    expect((await lift(one.id)).json.state).toBe('lifted')
+    expect((await lift(one.id)).json.code).toBe('hold_not_found')
+    expect((await order({ target: 'o-31', fields: ['context'] })).json).toMatchObject({
+      code: 'erasure_held',
+      holds: [two.id],
+    })
+    await lift(two.id)
+    const { json: made } = await order({ target: 'o-31', fields: ['context'] })
+    await done(made.id)
+    expect((await audit()).failed).toEqual([])
+  })
+
+  describe('whoever owns the database', () => {
+    /** As a superuser, past the triggers. */
+    const asSuperuser = (sql: string, values: unknown[] = []) => queryAsOwner(service.databaseUrl, sql, values)
+
+    test('cannot make one hole more, nor undo an erasure, unseen', async () => {
+      const kept = await asSuperuser(`select first_event, body, frame_ends from killick.packs`)
+      const { json } = await order({ target: 'o-55', fields: ['context'] })
+      await done(json.id)
+      expect((await audit()).failed).toEqual([])
+      const after = await asSuperuser(`select first_event, body, frame_ends from killick.packs`)
+      // The pack as it was before: the field is back.
+      const replaced = kept.filter(({ first_event, body }) =>
+        after.some((row) => row.first_event === first_event && !(row.body as Buffer).equals(body as Buffer)),
+      )
+      expect(replaced).toHaveLength(1)
+      const put = async (row: (typeof kept)[number]) => {
+        await asSuperuser(
+          `set session_replication_role = replica; update killick.packs set body = '\\x${(row.body as Buffer).toString('hex')}', frame_ends = '{${row.frame_ends}}' where first_event = ${row.first_event}`,
+        )
+      }
+      await put(replaced[0]!)
+      expect((await audit()).failed.map(({ id, reason }) => [id, reason])).toContainEqual([
+        'erasures',
+        'erasure_undone',
+      ])
+      const right = after.find((row) => row.first_event === replaced[0]!.first_event)!
+      const text = (await readBody(right.body as Buffer))!.toString('latin1')
+      const [header, ...lines] = text.split('\n').slice(0, -1)
+      const one = lines.findIndex((line) => line.split('~').length > 3)
+      lines[one] = lines[one]!.replace(/~[^~]+~$/, '~')
+      const { body, ends } = packBody(header!, lines)
+      await put({ ...right, body, frame_ends: ends })
+      const { failed } = await audit()
+      expect(failed.find(({ id }) => id === 'fields')).toMatchObject({
+        reason: 'fields_missing',
+        detail: expect.stringMatching(/1 of its \d fields is gone, and no erasure names it$/),
+      })
+      await put(right)
+    })
+  })
+})

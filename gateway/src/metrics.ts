@@ -1,12 +1,13 @@
 import type { AuditLog } from '@killick/sdk'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { SenderIds } from './ids/sender-ids.ts'
+import { addProcessMetrics } from './process-metrics.ts'
 
 /** The collector's own registry, and what it counts. */
 export function makeCollectorMetrics(log: () => AuditLog, ids: SenderIds) {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry })
+  addProcessMetrics(registry)
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name,

@@ -1,9 +1,10 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { CommitResult } from '../ledger/commit.ts'
 import { keyIndexOf } from '../ledger/index/key-index.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { memoryOf } from '../ledger/read/proof-memory.ts'
 import { readAnchoredSize } from '../ledger/registry/anchors.ts'
+import { addProcessMetrics } from './process-metrics.ts'
 
 export type Metrics = ReturnType<typeof makeMetrics>
 
@@ -11,7 +12,7 @@ export type Metrics = ReturnType<typeof makeMetrics>
 export function makeMetrics() {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry })
+  addProcessMetrics(registry)
   const batches = new Counter({ name: 'killick_batches_accepted_total', help: 'Batches accepted', registers })
   const events = new Counter({ name: 'killick_events_accepted_total', help: 'Events accepted', registers })
   const replays = new Counter({ name: 'killick_batches_replayed_total', help: 'Batches sent again', registers })

@@ -1,12 +1,13 @@
 import type { AuditLog } from '@killick/sdk'
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
+import { addProcessMetrics } from '../process-metrics.ts'
 import type { Counts } from './asking.ts'
 
 /** The relay's own registry, and what it counts. */
 export function makePostgresMetrics(of: { log: AuditLog; sessions: () => number; held: () => number }) {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry })
+  addProcessMetrics(registry)
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       ...{ name, help, registers },

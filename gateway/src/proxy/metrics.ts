@@ -1,11 +1,12 @@
 import type { AuditLog } from '@killick/sdk'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { addProcessMetrics } from '../process-metrics.ts'
 
 /** The proxy's own registry, and what it counts. */
 export function makeHttpMetrics(log: AuditLog, open: () => number) {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry })
+  addProcessMetrics(registry)
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name,

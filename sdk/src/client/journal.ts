@@ -8,17 +8,22 @@ import {
   frameLength,
   type LineKind,
   listSegments,
+  openSegment,
   readFrames,
   type SpoolLine,
   segmentFile,
   syncDirectory,
   writeAll,
+  writeDurably,
+  writeDurablyNow,
   writeFrame,
 } from './segment.ts'
 
 // Reserved on disk so that a batch header and its acceptance can still be written when the disk is full: without them nothing
 // could be sent and freed.
 const RESERVE_BYTES = 64 * 1024
+/** A thread waits for the disk itself for so many lines at most: while more are written, it can make the next ones. */
+const MAX_WAITED_FOR = 2
 const NO_SPACE = new Set(['ENOSPC', 'EDQUOT'])
 
 export type Segment = { number: number; file: string; bytes: number }
@@ -26,6 +31,8 @@ export type Segment = { number: number; file: string; bytes: number }
 export type JournalOptions<M> = {
   /** Size in bytes at which a new segment begins. */
   segmentBytes: number
+  /** Whether the calling thread waits for the disk where little is written, instead of being told by another one. */
+  waits: boolean
   /** Text of the state line that begins a new segment: the sum of everything durable so far. */
   state: () => string
   /** Called with every group once it is durable, before its appends resolve. */
@@ -51,6 +58,7 @@ export class Journal<M> {
   #queue: Entry<M>[] = []
   #lines: Buffer = Buffer.alloc(0)
   #queuedBytes = 0
+  #storedBytes = 0
   #writing: Promise<void> | undefined
   #rotateNext = false
   #failure: KillickError | undefined
@@ -72,6 +80,7 @@ export class Journal<M> {
       const bytes = number === newest ? await cutTornTail(file) : (await stat(file)).size
       const segment = { number, file, bytes }
       this.segments.push(segment)
+      this.#storedBytes += bytes
       let first = true
       for await (const frames of readFrames(file, 0, bytes)) {
         for (const one of frames) {
@@ -80,7 +89,7 @@ export class Journal<M> {
         }
       }
     }
-    if (newest !== undefined) this.#handle = await open(segmentFile(this.#dir, newest), 'r+')
+    if (newest !== undefined) this.#handle = await openSegment(this.#dir, newest)
     await this.#holdReserve().catch((error) => {
       if (!isNoSpace(error)) throw error
       this.#full = true
@@ -89,7 +98,7 @@ export class Journal<M> {
 
   /** Bytes on disk and waiting for it. */
   get bytes(): number {
-    return this.segments.reduce((sum, segment) => sum + segment.bytes, this.#queuedBytes)
+    return this.#storedBytes + this.#queuedBytes
   }
 
   get queuedBytes(): number {
@@ -128,7 +137,10 @@ export class Journal<M> {
 
   /** Removes the oldest `count` segments permanently. */
   async remove(count: number): Promise<void> {
-    for (const segment of this.segments.splice(0, count)) await unlink(segment.file)
+    for (const { file, bytes } of this.segments.splice(0, count)) {
+      this.#storedBytes -= bytes
+      await unlink(file)
+    }
     await syncDirectory(this.#dir)
   }
 
@@ -169,13 +181,15 @@ export class Journal<M> {
     this.#queue = []
     const data = this.#print(group)
     try {
-      await writeAll(this.#handle as FileHandle, data, this.active.bytes)
-      await (this.#handle as FileHandle).datasync()
+      const handle = this.#handle as FileHandle
+      if (this.#options.waits && group.length <= MAX_WAITED_FOR) writeDurablyNow(handle, data, this.active.bytes)
+      else await writeDurably(handle, data, this.active.bytes)
     } catch (error) {
       await this.#undo(group, error)
       return
     }
     this.active.bytes += data.length
+    this.#storedBytes += data.length
     this.#queuedBytes -= data.length
     this.#options.onDurable(group.map((entry) => entry.meta))
     for (const entry of group) entry.resolve()
@@ -224,6 +238,7 @@ export class Journal<M> {
     await this.#handle?.close()
     this.#handle = handle
     this.segments.push({ number, file: segmentFile(this.#dir, number), bytes })
+    this.#storedBytes += bytes
     this.#options.onBegin(number)
   }
 

@@ -56,6 +56,11 @@ export type AuditLogOptions<Fields extends string = never> = {
   batch?: Partial<BatchLimits>
   /** Size of the spool at which `record()` waits, in bytes; default 256 MiB, in memory 32 MiB, at least 1 MiB. */
   maxSpoolBytes?: number
+  /**
+   * True: the thread that opens the log does nothing but record, so it waits for the disk itself, which takes less CPU for each event than
+   * to be told by another thread. Default false.
+   */
+  ownThread?: boolean
   /** How long `record()` waits for room before it rejects with `spool_full`, in ms; default 30,000. */
   spoolWaitMs?: number
   /**
@@ -261,7 +266,7 @@ export async function openOver<const Fields extends string = never>(
   const report = (error: Error) => onError(error, 'send')
   const sending = { signer, limits, transport, logKey, onError: report, now: mint?.now }
   const recording = { signer: signEvents ? signer : null, fields, sealing, waitMs: checked.spoolWaitMs, mint }
-  const storing = { source, key: signer.jwk, maxBytes: checked.maxSpoolBytes }
+  const storing = { source, key: signer.jwk, maxBytes: checked.maxSpoolBytes, waits: options.ownThread === true }
   let sender: Sender | undefined
   const onDurable = () => sender?.notice()
   const { onFound } = options

@@ -1,5 +1,6 @@
 // One segment of the spool: a text file of framed lines, `<kind> <crc32> <length> <text>\n`, all ASCII. A line is either
 // whole (terminator, length and checksum agree) or the unfinished end of the last write; there is no third state.
+import { constants, fdatasyncSync, writeSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import zlib from 'node:zlib'
@@ -12,6 +13,13 @@ export type SpoolLine = { kind: LineKind; text: string; start: number; end: numb
 
 // Not imported by its name: where that is missing, nothing could say so (../node/version.ts).
 const { crc32 } = zlib
+
+const { O_RDWR, O_CREAT, O_TRUNC, O_DSYNC } = constants
+/**
+ * Where Linux is, a write is durable by itself: to ask for that behind it would take another way to the thread pool and back. Elsewhere
+ * such writes may end in the drive's own memory.
+ */
+const DURABLE = process.platform === 'linux' ? O_DSYNC : 0
 
 const SEED: Record<string, number> = { S: crc32('S'), E: crc32('E'), B: crc32('B'), A: crc32('A') }
 const LINE_FEED = 0x0a
@@ -143,6 +151,10 @@ export async function listSegments(dir: string): Promise<number[]> {
   return numbers
 }
 
+/** Opens a segment for more lines. */
+export const openSegment = (dir: string, number: number): Promise<FileHandle> =>
+  open(segmentFile(dir, number), O_RDWR | DURABLE)
+
 /** Creates a segment; it appears under its name only when its first line is durable. */
 export async function createSegment(
   dir: string,
@@ -151,10 +163,9 @@ export async function createSegment(
 ): Promise<{ handle: FileHandle; bytes: number }> {
   const file = segmentFile(dir, number)
   const line = Buffer.from(frame('S', state), 'latin1')
-  const handle = await open(`${file}.tmp`, 'w+', 0o600)
+  const handle = await open(`${file}.tmp`, O_RDWR | O_CREAT | O_TRUNC | DURABLE, 0o600)
   try {
-    await writeAll(handle, line, 0)
-    await handle.datasync()
+    await writeDurably(handle, line, 0)
     await rename(`${file}.tmp`, file)
     await syncDirectory(dir)
     return { handle, bytes: line.length }
@@ -171,6 +182,18 @@ export async function writeAll(handle: FileHandle, data: Uint8Array, position: n
     const { bytesWritten } = await handle.write(data, done, data.length - done, position + done)
     done += bytesWritten
   }
+}
+
+/** Writes to a segment; durable when it resolves. */
+export async function writeDurably(segment: FileHandle, data: Uint8Array, position: number): Promise<void> {
+  await writeAll(segment, data, position)
+  if (DURABLE === 0) await segment.datasync()
+}
+
+/** The same, durable when it returns: the calling thread waits for the disk. */
+export function writeDurablyNow({ fd }: FileHandle, data: Uint8Array, position: number): void {
+  for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done, position + done)
+  if (DURABLE === 0) fdatasyncSync(fd)
 }
 
 /** Makes creations, renames and removals in `dir` durable. Windows cannot open a directory; its file systems journal names. */

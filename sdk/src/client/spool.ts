@@ -23,6 +23,8 @@ export type SpoolOptions = {
   key: PublicJwk
   /** Bytes on disk at which record() waits. One more event, batch headers and acceptances may still exceed it. */
   maxBytes: number
+  /** Whether the calling thread waits for the disk. */
+  waits?: boolean | undefined
   /** Called after every durable group of lines. */
   onDurable?: () => void
   /** Called while opening, with every event that is found. */
@@ -83,6 +85,7 @@ export class Spool {
     this.#head = this.state
     this.#journal = new Journal(options.dir, {
       segmentBytes: Math.min(MAX_SEGMENT_BYTES, Math.ceil(options.maxBytes / 8)),
+      waits: options.waits === true,
       state: () => printState(this.state),
       onDurable: (changes) => {
         for (const change of changes) this.#apply(change)

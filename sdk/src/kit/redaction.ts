@@ -64,6 +64,7 @@ const WAYS = ['paths', 'keys', 'values', 'detect'] as const
 // Deeper than an event can be, so that what is too deep is refused for what it is.
 const MAX_DEPTH = 40
 const MAX_REMEMBERED_NAMES = 2_000
+const MAX_REMEMBERED_TEXT = 64
 
 type TextFinder = { rule: string; find: Finder }
 type NameFinder = { rule: string; pattern: RegExp }
@@ -102,6 +103,8 @@ export class CompiledRedaction implements Redaction {
   readonly #names = new Map<string, string>()
   readonly #namePatterns: NameFinder[] = []
   readonly #texts: TextFinder[] = []
+  /** Short texts in which nothing was found. */
+  readonly #clean = new Set<string>()
   /** What is known of names as they are written; null: no rule is for it. */
   readonly #known = new Map<string, string | null>()
 
@@ -258,6 +261,7 @@ export class CompiledRedaction implements Redaction {
   }
 
   #text(text: string, path: string, removals: Removal[]): string {
+    if (text.length <= MAX_REMEMBERED_TEXT && this.#clean.has(text)) return text
     let left = text
     for (const { rule, find } of this.#texts) {
       const ranges = find(left)
@@ -268,7 +272,14 @@ export class CompiledRedaction implements Redaction {
       left =
         ranges.map(([from], i) => before.slice(i === 0 ? 0 : ranges[i - 1]![1], from) + marker(rule)).join('') + rest
     }
+    if (left === text && text.length <= MAX_REMEMBERED_TEXT) this.#remember(text)
     return left
+  }
+
+  /** Names, ids and addresses come again in event after event. */
+  #remember(text: string): void {
+    if (this.#clean.size >= MAX_REMEMBERED_NAMES) this.#clean.clear()
+    this.#clean.add(text)
   }
 
   #ruleFor(name: string): string | null {

@@ -1,7 +1,7 @@
 // The events of a session: what every one of them says of client and server.
 import { isObject, type JsonValue } from '@killick/sdk/core'
-import { shortened } from '../sessions/disclosed.ts'
-import { type EventFacts, eventOf, type RecordedEvent, type Thing } from '../sessions/event.ts'
+import { hashOf, shortened } from '../sessions/disclosed.ts'
+import type { EventFacts, Thing } from '../sessions/event.ts'
 import type { McpConfig } from './config.ts'
 import type { Direction } from './message.ts'
 
@@ -12,7 +12,9 @@ export const MCP_FIELDS = ['arguments', 'result'] as const
 export type Implementation = { readonly name: string; readonly version?: string }
 
 /** What an event is made of. */
-export type McpFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'circumstances'> & {
+export type McpFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'circumstances' | 'message'> & {
+  /** The bytes of the message, for their hash. */
+  message?: Buffer | undefined
   /** Who asks. */
   direction: Direction
   /** What is asked for. */
@@ -28,22 +30,21 @@ export class McpEvents {
   client: Implementation | null = null
   server: Implementation | null = null
   revision: string | null = null
-  readonly #session: string
   readonly #serverName: string
   readonly #config: McpConfig
 
   /** @param serverName by which the server's tools are remembered */
-  constructor(session: string, serverName: string, config: McpConfig) {
-    this.#session = session
+  constructor(serverName: string, config: McpConfig) {
     this.#serverName = serverName
     this.#config = config
   }
 
-  /** @throws KitError `event_invalid` if the event holds what cannot be looked into */
-  make({ direction, target, arguments: asked, result, ...facts }: McpFacts): RecordedEvent {
+  /** What an event says, with what every event of the session says. */
+  facts({ direction, target, arguments: asked, result, message, ...facts }: McpFacts): EventFacts {
     const server = { type: 'mcp-server', id: shortened(this.#serverName) }
-    return eventOf('mcp', this.#session, this.#config, {
+    return {
       ...facts,
+      message: message && hashOf(message),
       actor: direction === 'server-to-client' ? server : this.#actor(),
       targets: target === undefined ? [server] : [target, server],
       fields: { arguments: asked, result },
@@ -52,7 +53,7 @@ export class McpEvents {
         ...(this.client !== null && { agent: { ...this.client } }),
         ...(this.revision !== null && { protocolVersion: this.revision }),
       },
-    })
+    }
   }
 
   #actor(): EventFacts['actor'] {

@@ -1,6 +1,6 @@
 // Requests of one direction that have no answer yet, by their ids.
-import type { Recorded } from '@killick/sdk'
 import type { JsonObject } from '@killick/sdk/core'
+import type { Durable } from '../sessions/recording.ts'
 import type { MessageId } from './message.ts'
 
 /** A request on its way. */
@@ -11,7 +11,7 @@ export type OpenRequest = {
   /** When it was passed on, ms of `performance.now()`. */
   readonly since: number
   /** The event of its intent; null if it has none, or could not be recorded. */
-  readonly intent: Promise<Recorded | null>
+  readonly intent: Promise<Durable | null>
   /** The exchange that it came in, where answers come back in the same; undefined: they come by their ids alone. */
   readonly exchange?: string | undefined
 }

@@ -1,8 +1,7 @@
 // One session between a client and a server, whatever carries its messages: says of each line whether it is passed on, and records.
-import type { Recorded } from '@killick/sdk'
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import { type Disclosed, disclosed, hashOf } from '../sessions/disclosed.ts'
-import { codeOf, type SessionRecording } from '../sessions/recording.ts'
+import { codeOf, type Durable, type SessionRecording } from '../sessions/recording.ts'
 import { deniedAnswer, errorAnswer, printAnswers, REVISION } from './answers.ts'
 import type { McpConfig } from './config.ts'
 import type { McpCode } from './errors.ts'
@@ -64,7 +63,7 @@ export class McpSession {
   readonly #isGuarded: boolean
   readonly #framing: Framing
   #watch: ToolWatch | null = null
-  #start: Promise<Recorded | null> = Promise.resolve(null)
+  #start: Promise<Durable | null> = Promise.resolve(null)
 
   constructor(parts: {
     config: McpConfig
@@ -222,14 +221,14 @@ export class McpSession {
     exchange: string | undefined,
   ): Promise<Passage> {
     const requests: OpenRequest[] = []
-    const intents: Promise<Recorded>[] = []
+    const intents: Promise<Durable>[] = []
     const table = this.#open[direction]
     for (const message of asking) {
       this.#identify(message.params)
       if (message.method === 'initialize')
         this.#events.client = implementationOf(message.params.clientInfo) ?? this.#events.client
       if (message.method === 'notifications/cancelled') this.#cancelled(message, direction)
-      let intent: Promise<Recorded | null> = Promise.resolve(null)
+      let intent: Promise<Durable | null> = Promise.resolve(null)
       if (hasIntent(message.kind, message.method)) {
         const recorded = this.#intent(message, line, direction)
         intents.push(recorded)
@@ -274,7 +273,7 @@ export class McpSession {
     return { isPassed: false, answer: printAnswers(answers, isBatch) }
   }
 
-  #intent(message: Asking, line: Buffer, direction: Direction): Promise<Recorded> {
+  #intent(message: Asking, line: Buffer, direction: Direction): Promise<Durable> {
     const { kind, method } = message
     const known: JsonObject = { kind: 'intent', method }
     const facts = { ...this.#about(message, direction), message: line, known }

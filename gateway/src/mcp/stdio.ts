@@ -31,17 +31,16 @@ export type StdioEnds = {
  */
 export async function recordStdio(config: McpConfig, command: readonly string[], ends: StdioEnds): Promise<number> {
   const { say } = ends
-  const { sink, open, close } = await openRecorder('mcp', config, MCP_FIELDS, say)
+  const recorder = await openRecorder({ kind: 'mcp', settings: config, fields: MCP_FIELDS, say })
   try {
     const { command: shown } = compileCommandRedaction({ rules: config.redaction.rules }).command(command)
     const name = config.server ?? shown.join(' ')
     const id = randomUUID()
-    const events = new McpEvents(id, name, config)
+    const events = new McpEvents(name, config)
     const recording = new SessionRecording({
       kind: 'mcp',
-      sink,
-      make: (facts: McpFacts) => events.make(facts),
-      open,
+      sink: recorder,
+      make: (facts: McpFacts) => events.facts(facts),
       say,
       session: id,
     })
@@ -60,7 +59,7 @@ export async function recordStdio(config: McpConfig, command: readonly string[],
     }
     return exitCodeOf({ code: end.code, signal: end.signal as NodeJS.Signals | null })
   } finally {
-    await close()
+    await recorder.close()
   }
 }
 

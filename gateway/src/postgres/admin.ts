@@ -8,7 +8,7 @@ import { GatewayStartError } from '../errors.ts'
 export async function startAdmin(
   address: { host: string; port: number } | null,
   registry: Registry,
-  notReady: () => string | null,
+  notReady: () => Promise<string | null>,
 ): Promise<{ url: string; close(): Promise<void> } | null> {
   if (address === null) return null
   const server = createServer(async ({ url, method }, response) => {
@@ -17,7 +17,7 @@ export async function startAdmin(
     if (method !== 'GET' && method !== 'HEAD') say(405, 'Only GET.\n')
     else if (url === '/healthz') say(200, 'ok\n')
     else if (url === '/readyz') {
-      const why = notReady()
+      const why = await notReady()
       say(why === null ? 200 : 503, `${why ?? 'ok'}\n`)
     } else if (url === '/metrics') say(200, await registry.metrics(), registry.contentType)
     else say(404, 'There is nothing at this address.\n')

@@ -1,14 +1,14 @@
 // The events of a session: what every one of them says of who is connected to what.
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import { shortened } from '../sessions/disclosed.ts'
-import { type EventFacts, eventOf, type RecordedEvent, type Thing } from '../sessions/event.ts'
+import type { EventFacts, Thing } from '../sessions/event.ts'
 import type { PostgresConfig } from './config.ts'
 
 /** Fields of their own beside those of the protocol, so that an event can be shown without them. */
 export const POSTGRES_FIELDS = ['statement', 'parameters', 'error'] as const
 
 /** What an event is made of. */
-export type PostgresFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'circumstances'> & {
+export type PostgresFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'context' | 'circumstances'> & {
   /** Beside the database and the session. */
   targets?: readonly Thing[] | undefined
   /** The text of a statement, or what stands for one that is too long. */
@@ -28,20 +28,17 @@ export type Identity = {
 
 /** Makes the events of one session. */
 export class PostgresEvents {
-  readonly #session: string
   readonly #config: PostgresConfig
   readonly #identity: Identity
-  #settings: Pick<PostgresConfig, 'context' | 'redaction' | 'mode' | 'limits'>
+  #context: JsonObject = {}
   #application = ''
   #said: Readonly<Record<string, string | null>> = {}
   /** What was said before the transaction said otherwise for itself. */
   #before: Readonly<Record<string, string | null>> | null = null
 
-  constructor(session: string, config: PostgresConfig, identity: Identity) {
-    this.#session = session
+  constructor(config: PostgresConfig, identity: Identity) {
     this.#config = config
     this.#identity = identity
-    this.#settings = config
     this.#refresh()
   }
 
@@ -91,24 +88,25 @@ export class PostgresEvents {
     return { type: 'database-user', id: user }
   }
 
-  /** @throws KitError `event_invalid` if the event holds what cannot be looked into */
-  make({ targets = [], statement, parameters, error, ...facts }: PostgresFacts): RecordedEvent {
-    return eventOf('postgres', this.#session, this.#settings, {
+  /** What an event says, with what every event of the session says. */
+  facts({ targets = [], statement, parameters, error, ...facts }: PostgresFacts): EventFacts {
+    return {
       ...facts,
+      context: this.#context,
       actor: this.actor(),
       targets:
         this.#identity.database === '' ? targets : [...targets, { type: 'database', id: this.#identity.database }],
       fields: { statement, parameters, error },
-    })
+    }
   }
 
   /** What the client says of itself stands in the context, where the rules look into it. */
   #refresh(): void {
-    const said: JsonObject = {
+    this.#context = {
       ...(this.#application !== '' && { application: shortened(this.#application) }),
       ...(this.claimedActor !== null && { claimedActor: { id: shortened(this.claimedActor), vouchedBy: 'session' } }),
       ...(this.reason !== null && { reason: shortened(this.reason, 2_000) }),
+      address: this.#identity.address,
     }
-    this.#settings = { ...this.#config, context: { ...this.#config.context, ...said, address: this.#identity.address } }
   }
 }

@@ -1,18 +1,22 @@
-import type { AuditLog } from '@killick/sdk'
 import { Counter, Gauge, Registry } from 'prom-client'
 import { addProcessMetrics } from '../process-metrics.ts'
+import type { RecorderStatus } from '../sessions/recorder.ts'
 import type { Counts } from './asking.ts'
 
 /** The relay's own registry, and what it counts. */
-export function makePostgresMetrics(of: { log: AuditLog; sessions: () => number; held: () => number }) {
+export function makePostgresMetrics(of: {
+  status: () => Promise<RecorderStatus>
+  sessions: () => number
+  held: () => number
+}) {
   const registry = new Registry()
   const registers = [registry]
   addProcessMetrics(registry)
-  const gauge = (name: string, help: string, read: () => number) =>
+  const gauge = (name: string, help: string, read: () => number | Promise<number>) =>
     new Gauge({
       ...{ name, help, registers },
-      collect() {
-        this.set(read())
+      async collect() {
+        this.set(await read())
       },
     })
   gauge('killick_postgres_sessions', 'Sessions that are open', of.sessions)
@@ -20,10 +24,14 @@ export function makePostgresMetrics(of: { log: AuditLog; sessions: () => number;
   gauge(
     'killick_postgres_pending_events',
     'Events in the spool that the ledger has not accepted',
-    () => of.log.status.pending,
+    async () => (await of.status()).pending,
   )
-  gauge('killick_postgres_spool_bytes', 'Size of the spool', () => of.log.status.spoolBytes)
-  gauge('killick_postgres_failed_sends', 'Attempts to send that failed since the start', () => of.log.status.retries)
+  gauge('killick_postgres_spool_bytes', 'Size of the spool', async () => (await of.status()).spoolBytes)
+  gauge(
+    'killick_postgres_failed_sends',
+    'Attempts to send that failed since the start',
+    async () => (await of.status()).retries,
+  )
   const counter = <T extends string>(name: string, help: string, ...labelNames: T[]) =>
     new Counter({ name, help, labelNames, registers })
   const sessionsTotal = counter('killick_postgres_sessions_total', 'Sessions that began')

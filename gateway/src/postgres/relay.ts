@@ -4,8 +4,9 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
 import { GatewayStartError } from '../errors.ts'
-import { openRecorder, type SessionRecorder } from '../sessions/recorder.ts'
+import type { SessionRecorder } from '../sessions/recorder.ts'
 import { SessionRecording } from '../sessions/recording.ts'
+import { openRecorderThread } from '../sessions/thread.ts'
 import { startAdmin } from './admin.ts'
 import type { PostgresConfig } from './config.ts'
 import { type DoorTls, meet, type Visitor } from './door.ts'
@@ -37,7 +38,7 @@ export type PostgresRelay = {
  */
 export async function startPostgresRelay(config: PostgresConfig, say: (text: string) => void): Promise<PostgresRelay> {
   await loadParser()
-  const recorder = await openRecorder('postgres', config, POSTGRES_FIELDS, say)
+  const recorder = await openRecorderThread({ kind: 'postgres', settings: config, fields: POSTGRES_FIELDS, say })
   try {
     const relay = new Relay(config, recorder, say)
     return await relay.start()
@@ -74,7 +75,7 @@ class Relay {
     this.#tls = isEnded ? { context: createSecureContext({ cert: tls.cert, key: tls.key }) } : tls
     this.#certificate = isEnded ? new X509Certificate(tls.cert).raw : null
     this.#metrics = makePostgresMetrics({
-      log: recorder.log,
+      status: () => recorder.status(),
       sessions: () => this.#sessions.size,
       held: () => this.#held,
     })
@@ -91,10 +92,10 @@ class Relay {
     return { port, address, adminUrl: admin?.url ?? null, close: () => (this.#closed ??= this.#close(server, admin)) }
   }
 
-  #notReady(): string | null {
-    const { state, lastError } = this.#recorder.log.status
+  async #notReady(): Promise<string | null> {
     if (this.#isClosing) return 'The relay is being stopped.'
-    return state === 'halted' || state === 'closed' ? `Nothing can be recorded: ${lastError?.message ?? state}` : null
+    const { state, lastError } = await this.#recorder.status()
+    return state === 'halted' || state === 'closed' ? `Nothing can be recorded: ${lastError ?? state}` : null
   }
 
   #take(socket: Socket): void {
@@ -252,12 +253,12 @@ class Relay {
   }
 
   #recordingOf(id: string, identity: Identity): { events: PostgresEvents; recording: SessionRecording<PostgresFacts> } {
-    const events = new PostgresEvents(id, this.#config, identity)
-    const { sink, open } = this.#recorder
-    const make = (facts: PostgresFacts) => events.make(facts)
+    const events = new PostgresEvents(this.#config, identity)
+    const sink = this.#recorder
+    const make = (facts: PostgresFacts) => events.facts(facts)
     return {
       events,
-      recording: new SessionRecording({ kind: 'postgres', sink, make, open, say: this.#say, session: id }),
+      recording: new SessionRecording({ kind: 'postgres', sink, make, say: this.#say, session: id }),
     }
   }
 

@@ -1,8 +1,7 @@
 // One session between a client and the server, from the first packet to the end.
 import type { Duplex } from 'node:stream'
-import type { Recorded } from '@killick/sdk'
 import type { JsonObject } from '@killick/sdk/core'
-import type { SessionRecording } from '../sessions/recording.ts'
+import type { Durable, SessionRecording } from '../sessions/recording.ts'
 import { Answering } from './answering.ts'
 import { Asking, type Counts, notRecorded } from './asking.ts'
 import { Authentication } from './authentication.ts'
@@ -67,7 +66,7 @@ export class PostgresSession {
   readonly #fromClient: ClientFrameReader
   readonly #fromServer: ServerFrameReader
   #stage: 'authentication' | 'open' | 'ended' = 'authentication'
-  #start: Promise<Recorded | null> = Promise.resolve(null)
+  #start: Promise<Durable | null> = Promise.resolve(null)
   /** Messages that wait for answers which say what the names in them stand for. */
   #backlog: { type: number; frame: Buffer; data?: Buffer }[] = []
   /** What the server says while the session's start is not durable. */

@@ -1,5 +1,6 @@
 // What a client has asked for and has no end yet.
-import type { Recorded } from '@killick/sdk'
+
+import type { Durable } from '../sessions/recording.ts'
 import type { CopyMeter } from './copy-meter.ts'
 import type { PostgresFacts } from './events.ts'
 import type { ServerError } from './messages.ts'
@@ -21,7 +22,7 @@ export type Work = {
   readonly action: 'statement' | 'function'
   readonly statement: SqlText | null
   /** The intent, once it is durable; null if it could not be recorded. */
-  begun: Promise<Recorded | null>
+  begun: Promise<Durable | null>
   /** In observe mode, of what only reads: no intent of its own; this is recorded together with how it ended. Else null. */
   readonly observed: PostgresFacts | null
   /** When the server was sent it, on the clock of `performance.now()`. */

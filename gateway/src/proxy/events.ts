@@ -1,7 +1,7 @@
 // The events of one request or websocket: what every one of them says.
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import { shortened } from '../sessions/disclosed.ts'
-import { type EventFacts, eventOf, type RecordedEvent, type Thing } from '../sessions/event.ts'
+import type { EventFacts, Thing } from '../sessions/event.ts'
 import type { HttpConfig } from './config.ts'
 import { type RouteMatch, targetIdOf } from './routes.ts'
 import type { Voucher } from './who.ts'
@@ -34,55 +34,49 @@ export type HttpFacts = {
   bodies?: { requestBody?: JsonValue | undefined; responseBody?: JsonValue | undefined }
 }
 
-/** Makes the events of one request. @param session its id @throws KitError `event_invalid` if one holds what cannot be looked into */
+/** What the events of one request say. */
 export class HttpEvents {
-  readonly #session: string
   readonly #config: HttpConfig
   readonly #asked: AskedRequest
   readonly #action: string
 
-  constructor(session: string, config: HttpConfig, asked: AskedRequest) {
-    this.#session = session
+  constructor(config: HttpConfig, asked: AskedRequest) {
     this.#config = config
     this.#asked = asked
     this.#action = asked.match.route?.action ?? 'http.request'
   }
 
-  make({ action, outcome, known, told, bodies }: HttpFacts): RecordedEvent {
+  facts({ action, outcome, known, told, bodies }: HttpFacts): EventFacts {
     const { match, who, method, client, version, host, traceparent, override, mode } = this.#asked
     const isSession = action.startsWith('session.')
-    const event = eventOf(
-      'http',
-      this.#session,
-      mode === this.#config.mode ? this.#config : { ...this.#config, mode },
-      {
-        action: isSession ? action : `request${action}`,
-        actor: who.actor,
-        targets: this.#targets(),
-        outcome,
-        fields: bodies ?? {},
-        told: { ...told, ...(action === '.result' || action === 'session.end' ? {} : this.#request()) },
-        known: {
-          ...known,
-          method,
-          route: match.route?.route ?? null,
-          ...(isSession && match.route?.action && { action: match.route.action }),
-          ...(match.odd.length > 0 && { odd: [...match.odd] }),
-          ...(match.also.length > 0 && { also: [...match.also] }),
-          ...(override !== null && { methodOverride: override }),
-        },
-        circumstances: {
-          client,
-          protocol: `HTTP/${version}`,
-          host: shortened(host, 255),
-          vouched: { by: who.by, ...who.through },
-          ...(who.claimed !== null && { claimed: who.claimed }),
-        },
-        traceparent,
+    return {
+      action: isSession ? action : `request${action}`,
+      actor: who.actor,
+      targets: this.#targets(),
+      outcome,
+      fields: bodies ?? {},
+      told: { ...told, ...(action === '.result' || action === 'session.end' ? {} : this.#request()) },
+      known: {
+        ...known,
+        method,
+        route: match.route?.route ?? null,
+        ...(isSession && match.route?.action && { action: match.route.action }),
+        ...(match.odd.length > 0 && { odd: [...match.odd] }),
+        ...(match.also.length > 0 && { also: [...match.also] }),
+        ...(override !== null && { methodOverride: override }),
       },
-    )
-    const named = isSession ? event : { ...event, action: `${this.#action}${action}` }
-    return named.metadata?.redactions === undefined ? named : withoutHashes(named)
+      circumstances: {
+        client,
+        protocol: `HTTP/${version}`,
+        host: shortened(host, 255),
+        vouched: { by: who.by, ...who.through },
+        ...(who.claimed !== null && { claimed: who.claimed }),
+      },
+      traceparent,
+      mode,
+      hashed: HASHED,
+      ...(!isSession && { wholeAction: `${this.#action}${action}` }),
+    }
   }
 
   #targets(): Thing[] {
@@ -116,15 +110,5 @@ export class HttpEvents {
   }
 }
 
-/** The hash of what a rule has removed would confirm a guess at it. */
-function withoutHashes(event: RecordedEvent): RecordedEvent {
-  const { http, ...metadata } = event.metadata as Record<string, JsonObject>
-  const bare = (part: JsonValue | undefined): JsonValue => {
-    const { sha256: _, ...rest } = part as JsonObject
-    return rest
-  }
-  const shown = { ...http } as JsonObject
-  if ('requestBody' in event) shown.request = bare(shown.request)
-  if ('responseBody' in event) shown.response = bare(shown.response)
-  return { ...event, metadata: { ...metadata, http: shown } } as RecordedEvent
-}
+/** Where the hashes of bodies stand. */
+const HASHED = { requestBody: 'request', responseBody: 'response' }

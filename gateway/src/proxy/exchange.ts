@@ -1,9 +1,8 @@
 // One request: which route, who asks, its intent on disk before the upstream sees it, and its outcome.
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Recorded } from '@killick/sdk'
 import type { JsonObject } from '@killick/sdk/core'
-import { codeOf, SessionRecording } from '../sessions/recording.ts'
+import { codeOf, type Durable, SessionRecording } from '../sessions/recording.ts'
 import { clientOf, peerOf } from './addresses.ts'
 import { BodyMeter } from './bodies.ts'
 import { HttpRefusal } from './errors.ts'
@@ -63,7 +62,7 @@ function targetOf(req: IncomingMessage): string {
 }
 
 /** What was begun, and its intent: null where that was not recorded. */
-export type BegunExchange = { readonly recording: HttpRecording; readonly intent: Promise<Recorded | null> }
+export type BegunExchange = { readonly recording: HttpRecording; readonly intent: Promise<Durable | null> }
 
 /** The recording of one request or websocket. */
 export type HttpRecording = SessionRecording<HttpFacts>
@@ -72,9 +71,9 @@ export type HttpRecording = SessionRecording<HttpFacts>
 export function recordingOf(asked: AskedRequest, { config, recorder, say }: ProxyParts): HttpRecording | null {
   if (!asked.match.isRecorded) return null
   const session = randomUUID()
-  const events = new HttpEvents(session, config, asked)
-  const make = (facts: HttpFacts) => events.make(facts)
-  return new SessionRecording({ kind: 'http', make, session, say, sink: recorder.sink, open: recorder.open })
+  const events = new HttpEvents(config, asked)
+  const make = (facts: HttpFacts) => events.facts(facts)
+  return new SessionRecording({ kind: 'http', make, session, say, sink: recorder })
 }
 
 /** Refuses what the configuration wants refused, and records that as denied. @throws HttpRefusal */

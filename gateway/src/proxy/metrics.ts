@@ -1,24 +1,28 @@
-import type { AuditLog } from '@killick/sdk'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { addProcessMetrics } from '../process-metrics.ts'
+import type { RecorderStatus } from '../sessions/recorder.ts'
 
 /** The proxy's own registry, and what it counts. */
-export function makeHttpMetrics(log: AuditLog, open: () => number) {
+export function makeHttpMetrics(status: () => Promise<RecorderStatus>, open: () => number) {
   const registry = new Registry()
   const registers = [registry]
   addProcessMetrics(registry)
-  const gauge = (name: string, help: string, read: () => number) =>
+  const gauge = (name: string, help: string, read: () => number | Promise<number>) =>
     new Gauge({
       name,
       help,
       registers,
-      collect() {
-        this.set(read())
+      async collect() {
+        this.set(await read())
       },
     })
   gauge('killick_http_open', 'Requests and websockets under way', open)
-  gauge('killick_http_pending_events', 'Events in the spool that the ledger has not accepted', () => log.status.pending)
-  gauge('killick_http_spool_bytes', 'Size of the spool', () => log.status.spoolBytes)
+  gauge(
+    'killick_http_pending_events',
+    'Events in the spool that the ledger has not accepted',
+    async () => (await status()).pending,
+  )
+  gauge('killick_http_spool_bytes', 'Size of the spool', async () => (await status()).spoolBytes)
   return {
     registry,
     requests: new Counter({

@@ -2,7 +2,7 @@
 import { METHODS } from 'node:http'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { GatewayStartError } from '../errors.ts'
-import { openRecorder } from '../sessions/recorder.ts'
+import { openRecorderThread } from '../sessions/thread.ts'
 import { addressesOf } from './addresses.ts'
 import type { HttpConfig } from './config.ts'
 import { HttpRefusal } from './errors.ts'
@@ -45,12 +45,15 @@ export async function startHttpProxy(config: HttpConfig, tell: (text: string) =>
   const isBelieved = addressesOf(who.header?.from ?? [], () => {})
   const vouch = makeVouching({ who, actor: config.actor, isBelieved })
   const upstream = openUpstream(config.upstream, limits.upstreamConnections)
-  const recorder = await openRecorder('http', config, HTTP_FIELDS, say)
+  const recorder = await openRecorderThread({ kind: 'http', settings: config, fields: HTTP_FIELDS, say })
   const underWay = new Set<Promise<unknown>>()
   let isDraining = false
   let open = 0
   const stop = new AbortController()
-  const metrics = makeHttpMetrics(recorder.log, () => open)
+  const metrics = makeHttpMetrics(
+    () => recorder.status(),
+    () => open,
+  )
   const parts: ProxyParts = {
     ...{ config, recorder, upstream, vouch, isBelieved, metrics, say, stop: stop.signal },
     router: makeRouter(config.routes, config.unmatched === 'record', () => {}),
@@ -85,7 +88,7 @@ export async function startHttpProxy(config: HttpConfig, tell: (text: string) =>
       refused: (code) => metrics.refusals.inc({ code }),
       dropped: () => metrics.dropped.inc(),
     })
-    admin = config.admin && (await startAdmin(config.admin, recorder.log, metrics, () => isDraining))
+    admin = config.admin && (await startAdmin(config.admin, recorder, metrics, () => isDraining))
   } catch (error) {
     await Promise.all(listeners.map((each) => each.close()))
     upstream.close()
@@ -123,14 +126,14 @@ type Admin = { readonly app: FastifyInstance; readonly url: string }
 
 async function startAdmin(
   { host, port }: NonNullable<HttpConfig['admin']>,
-  log: ProxyParts['recorder']['log'],
+  recorder: ProxyParts['recorder'],
   metrics: HttpMetrics,
   isDraining: () => boolean,
 ): Promise<Admin> {
   const app = Fastify()
   app.get('/healthz', () => ({ status: 'ok' }))
-  app.get('/readyz', (_request, reply) => {
-    const { state, pending } = log.status
+  app.get('/readyz', async (_request, reply) => {
+    const { state, pending } = await recorder.status()
     // A ledger that is away is no reason to send requests elsewhere: the spool takes their events.
     const isReady = !isDraining() && state !== 'halted' && state !== 'closed'
     return reply

@@ -19,7 +19,7 @@ export const hashOf = (bytes: Buffer | string): { sha256: string; bytes: number 
  * 30 levels. The hash is over the value as `JSON.stringify` prints it; of a value that is nested very deep there is none.
  */
 export function disclosed(value: JsonValue, maxBytes: number): Disclosed {
-  if (isDeeper(value, DEEPEST)) return { omitted: { why: 'form' } }
+  if (isDeep(value)) return { omitted: { why: 'form' } }
   const text = JSON.stringify(value)
   if (Buffer.byteLength(text) > maxBytes) return { omitted: { why: 'size', ...hashOf(text) } }
   return isRecordable(value) ? { value } : { omitted: { why: 'form', ...hashOf(text) } }
@@ -40,11 +40,12 @@ function isRecordable(value: JsonValue): boolean {
   }
 }
 
-/** Without recursion: a message may be nested deeper than the stack is. */
-function isDeeper(value: JsonValue, levels: number): boolean {
+/** Whether a value is nested deeper than an event can show. Without recursion: a message may be nested deeper than the stack is. */
+export function isDeep(value: JsonValue): boolean {
+  if (typeof value !== 'object') return false
   let level: JsonValue[] = [value]
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > levels) return true
+    if (depth > DEEPEST) return true
     level = level.flatMap((each) => (typeof each === 'object' && each !== null ? Object.values(each) : []))
   }
   return false

@@ -2,7 +2,7 @@
 import type { EventInput } from '@killick/sdk'
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import { isTraceparent, type Removal } from '@killick/sdk/kit'
-import { disclosed, hashOf, shortened } from './disclosed.ts'
+import { disclosed, shortened } from './disclosed.ts'
 import type { RecorderSettings } from './settings.ts'
 
 /** Which recorder it is: what its actions begin with, and the member of `metadata` that holds what it knows by itself. */
@@ -29,13 +29,26 @@ export type EventFacts = {
   told?: JsonObject | undefined
   /** What the recorder knows by itself: names, numbers and hashes in which no rule may find anything. */
   known?: JsonObject | undefined
+  /** Goes into `context`, and is looked through by the redaction rules. */
+  context?: JsonObject | undefined
   /** Beside the session's id in `context`; no rule looks into it. */
   circumstances?: JsonObject | undefined
-  /** The bytes of the message, for their hash. */
-  message?: Buffer | undefined
+  /** Hash and length of the message. */
+  message?: { readonly sha256: string; readonly bytes: number } | undefined
+  /** Members of `known` with the hash of a field, by that field's name. */
+  hashed?: Readonly<Record<string, string>> | undefined
+  /** What stands for fields that cannot be shown, by their names. */
+  omitted?: JsonObject | undefined
+  /** The whole action, where it does not begin with the recorder's kind. */
+  wholeAction?: string | undefined
+  /** Default: the configuration's. */
+  mode?: RecorderSettings['mode'] | undefined
   /** Goes into `context` if it is one. */
   traceparent?: JsonValue | undefined
 }
+
+/** What of a recorder's configuration its events depend on. */
+export type EventSettings = Pick<RecorderSettings, 'context' | 'redaction' | 'mode' | 'limits'>
 
 /** Removals that are listed one by one; of the others there are counts for each rule. */
 const MAX_REMOVALS = 200
@@ -48,11 +61,12 @@ const MAX_REMOVALS = 200
 export function eventOf(
   kind: RecorderKind,
   session: string,
-  { context, redaction, mode, limits }: Pick<RecorderSettings, 'context' | 'redaction' | 'mode' | 'limits'>,
+  settings: EventSettings,
   facts: EventFacts,
 ): RecordedEvent {
-  const { outcome, changes, message, traceparent } = facts
-  const omitted: JsonObject = {}
+  const { redaction, limits } = settings
+  const { outcome, changes, message, traceparent, wholeAction, mode = settings.mode } = facts
+  const omitted: JsonObject = { ...facts.omitted }
   const shown: Record<string, JsonValue> = {}
   for (const [name, value] of Object.entries(facts.fields ?? {})) {
     if (value === undefined) continue
@@ -67,27 +81,40 @@ export function eventOf(
     actor: facts.actor,
     targets,
     ...(outcome !== undefined && { outcome }),
-    context,
+    context: { ...settings.context, ...facts.context },
     metadata: told === undefined ? {} : 'value' in told ? (told.value as JsonObject) : { omitted: told.omitted },
     ...(changes !== undefined && { changes }),
     ...shown,
   } as EventInput)
+  const isWhole = removals.length === 0
   return {
     ...event,
+    ...(wholeAction !== undefined && { action: wholeAction }),
     targets: [...(event.targets ?? []), { type: 'session', id: session }],
     context: { ...event.context, session, ...facts.circumstances, ...(isTraceparent(traceparent) && { traceparent }) },
     metadata: {
       ...event.metadata,
       [kind]: {
-        ...facts.known,
-        mode,
         // The hash of what a rule has removed would confirm a guess at it.
-        ...(message && { message: removals.length > 0 ? { bytes: message.length } : hashOf(message) }),
+        ...(isWhole ? facts.known : withoutHashes(facts, shown)),
+        mode,
+        ...(message && { message: isWhole ? message : { bytes: message.bytes } }),
         ...(Object.keys(omitted).length > 0 && { omitted }),
       },
-      ...(removals.length > 0 && { redactions: listOf(removals) }),
+      ...(!isWhole && { redactions: listOf(removals) }),
     },
   } as RecordedEvent
+}
+
+/** What the recorder knows, without the hashes of fields that are shown. */
+function withoutHashes({ known = {}, hashed = {} }: EventFacts, shown: JsonObject): JsonObject {
+  const bare = { ...known }
+  for (const [field, member] of Object.entries(hashed)) {
+    if (!(field in shown)) continue
+    const { sha256: _, ...rest } = bare[member] as JsonObject
+    bare[member] = rest
+  }
+  return bare
 }
 
 /** Removals as events list them: the first ones by place, of the others how many there are by each rule. */

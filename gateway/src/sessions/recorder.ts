@@ -1,43 +1,86 @@
 // Opens what a recorder writes to, and says of what an earlier process left open that its outcome is unknown.
 import { join } from 'node:path'
-import { type AuditLog, openAuditLog } from '@killick/sdk'
-import type { RecorderKind } from './event.ts'
+import { type AuditLog, type AuditLogStatus, openAuditLog, type Recorded } from '@killick/sdk'
+import type { JsonObject } from '@killick/sdk/core'
+import { eventOf, type RecordedEvent, type RecorderKind } from './event.ts'
 import { FoundEvents, OpenIntents } from './open-intents.ts'
-import { codeOf, type Sink } from './recording.ts'
+import { codeOf, type Durable, type Sink, type ToRecord } from './recording.ts'
 import { recordUnknown } from './recover.ts'
 import type { RecorderSettings } from './settings.ts'
 
 /** The audit log of a recorder, and what is open in it. */
-export type SessionRecorder = {
-  readonly log: AuditLog
-  readonly sink: Sink
-  readonly open: OpenIntents
-  /** Gives the ledger `limits.drainMs` to accept what is in the spool, says what is left, and closes both. */
+export type SessionRecorder = Sink & {
+  status(): Promise<RecorderStatus>
+  /** Gives the ledger `limits.drainMs` to accept what is in the spool, says what is left, and closes everything. */
   close(): Promise<void>
+}
+
+/** What `/metrics` and `/readyz` say of a recorder. */
+export type RecorderStatus = Pick<AuditLogStatus, 'state' | 'pending' | 'spoolBytes' | 'retries'> & {
+  /** Why the last attempt to send failed; null if it did not. */
+  readonly lastError: string | null
+}
+
+/** What a recorder is opened with. */
+export type RecorderParts = {
+  readonly kind: RecorderKind
+  readonly settings: RecorderSettings
+  /** Names of the fields of their own that events of this recorder have. */
+  readonly fields: readonly string[]
+  /** Tells people something: a line on stderr. */
+  readonly say: (text: string) => void
 }
 
 /**
  * Opens the log and the file of open intents.
- * @param fields names of the fields of their own that events of this recorder have
- * @param say tells people something: a line on stderr
+ * @param hasThread whether the calling thread does nothing else
  * @throws KillickError, e.g. `spool_locked`, `key_unsafe`; in strict mode what kept an unknown outcome from being recorded
  */
-export async function openRecorder(
-  kind: RecorderKind,
-  settings: RecorderSettings,
-  fields: readonly string[],
-  say: (text: string) => void,
-): Promise<SessionRecorder> {
+export async function openRecorder(parts: RecorderParts, hasThread = false): Promise<SessionRecorder> {
+  const { kind, settings, say } = parts
   const { promise: ready, resolve } = Promise.withResolvers<OpenIntents>()
   const found = new FoundEvents(kind)
+  const log = await openLog(parts, { found, ready, hasThread })
+  try {
+    const { worker } = log.status
+    const file = join(settings.state, worker === null ? 'open.ndjson' : `open-${worker}.ndjson`)
+    const { intents: open, left } = OpenIntents.open(file, found)
+    resolve(open)
+    await recover(parts, left, log, open)
+    return {
+      record: (it) => record(it, parts, log, open),
+      async status() {
+        const { state, pending, spoolBytes, retries, lastError } = log.status
+        return { state, pending, spoolBytes, retries, lastError: lastError?.message ?? null }
+      },
+      async close() {
+        const { pending } = await log.close({ timeoutMs: settings.limits.drainMs })
+        if (pending > 0) say(`${pending} ${pending === 1 ? 'event waits' : 'events wait'} in the spool for the ledger`)
+        open.close()
+      },
+    }
+  } catch (error) {
+    await log.close({ timeoutMs: 0 })
+    throw error
+  }
+}
+
+/** Takes the fields that this recorder has declared. */
+type RecorderLog = Omit<AuditLog, 'record'> & { record(event: RecordedEvent): Promise<Recorded> }
+
+function openLog(
+  { settings, fields, say }: RecorderParts,
+  { found, ready, hasThread }: { found: FoundEvents; ready: Promise<OpenIntents>; hasThread: boolean },
+): Promise<RecorderLog> {
   let lastSaid = ''
-  const log = await openAuditLog({
+  return openAuditLog({
     url: settings.url,
     source: settings.source,
     key: settings.key,
     spool: settings.spool,
     ...(settings.logKey !== null && { logKey: settings.logKey }),
     fields: [...fields],
+    ownThread: hasThread,
     maxSpoolBytes: settings.limits.spoolBytes,
     spoolWaitMs: settings.limits.spoolWaitMs,
     onFound: (event) => found.take(event),
@@ -52,39 +95,37 @@ export async function openRecorder(
       say(`not sent to the ledger so far: ${error.message}`)
     },
     onPin: (logKey) => say(`took the key of the log from the service; set logKey to pin it: ${logKey}`),
-  })
-  const sink = log as Sink
-  try {
-    const { worker } = log.status
-    const file = join(settings.state, worker === null ? 'open.ndjson' : `open-${worker}.ndjson`)
-    const { intents: open, left } = OpenIntents.open(file, found)
-    resolve(open)
-    await recover(kind, settings, left, { sink, open }, say)
-    return {
-      ...{ log, sink, open },
-      async close() {
-        const { pending } = await log.close({ timeoutMs: settings.limits.drainMs })
-        if (pending > 0) say(`${pending} ${pending === 1 ? 'event waits' : 'events wait'} in the spool for the ledger`)
-        open.close()
-      },
-    }
-  } catch (error) {
-    await log.close({ timeoutMs: 0 })
-    throw error
-  }
+  }) as Promise<RecorderLog>
 }
 
+async function record(
+  { session, facts, isOpen, ends }: ToRecord,
+  { kind, settings }: RecorderParts,
+  log: RecorderLog,
+  open: OpenIntents,
+): Promise<Durable> {
+  const event = eventOf(kind, session, settings, facts)
+  const { id } = await log.record(event)
+  if (isOpen) open.begun(begunBy(id, session, event))
+  for (const ended of ends) open.ended(ended)
+  return { id }
+}
+
+const begunBy = (id: string, session: string, { action, actor, targets }: RecordedEvent) => ({
+  ...{ event: id, action, session },
+  ...{ actor: actor as unknown as JsonObject, targets: (targets ?? []) as unknown as JsonObject[] },
+})
+
 async function recover(
-  kind: RecorderKind,
-  { mode }: RecorderSettings,
+  { kind, settings: { mode }, say }: RecorderParts,
   left: Parameters<typeof recordUnknown>[1],
-  { sink, open }: { sink: Sink; open: OpenIntents },
-  say: (text: string) => void,
+  log: RecorderLog,
+  open: OpenIntents,
 ): Promise<void> {
   if (left.length === 0) return
   say(`${left.length} requests or sessions of an earlier process have no outcome; they are recorded as unknown`)
   try {
-    await recordUnknown(kind, left, sink, open)
+    await recordUnknown(kind, left, log, open)
   } catch (error) {
     if (mode === 'strict') throw error
     say(`not recorded (${codeOf(error)}), the next start tries again: ${(error as Error).message}`)

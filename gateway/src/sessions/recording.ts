@@ -1,11 +1,23 @@
 // From facts to durable events: what could not be recorded is counted and said.
-import type { Recorded } from '@killick/sdk'
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
-import type { RecordedEvent, RecorderKind } from './event.ts'
-import type { OpenIntents } from './open-intents.ts'
+import type { EventFacts, RecorderKind } from './event.ts'
 
-/** What records: an audit log. */
-export type Sink = { record(event: RecordedEvent): Promise<Recorded> }
+/** An event that is durable. */
+export type Durable = { readonly id: string }
+
+/** One event to be recorded, and what it means for what is open. */
+export type ToRecord = {
+  /** Id of the session that it belongs to. */
+  readonly session: string
+  readonly facts: EventFacts
+  /** It begins something whose end is recorded later, and is remembered on disk until then. */
+  readonly isOpen: boolean
+  /** Ids of the events whose end it is. */
+  readonly ends: readonly string[]
+}
+
+/** What records. Rejects with a KillickError, a KitError, or an error of the file system: then nothing was recorded. */
+export type Sink = { record(it: ToRecord): Promise<Durable> }
 
 /** What there must be in the facts of any event. */
 type Facts = { action: string; known?: JsonObject | undefined }
@@ -22,45 +34,43 @@ export class SessionRecording<F extends Facts> {
   unrecorded = 0
   readonly #kind: RecorderKind
   readonly #sink: Sink
-  readonly #make: (facts: F) => RecordedEvent
-  readonly #open: OpenIntents
+  readonly #make: (facts: F) => EventFacts
   readonly #say: (text: string) => void
   readonly #session: string
   readonly #said = new Map<string, number>()
-  /** What is not durable yet, and not lost. */
-  readonly #underWay = new Set<Promise<unknown>>()
+  /** How many events are not durable yet, and not lost. */
+  #underWay = 0
+  #whenSettled: (() => void)[] = []
   #dueTimer: NodeJS.Timeout | undefined
   /** Outcomes that wait for their turn, in their order. */
   readonly #due: (() => void)[] = []
 
   /**
-   * @param parts `make` makes the event of some facts; `say` tells people something, a line on stderr; `session` is the session's id, which
-   *   `make` must put into the event's context
+   * @param parts `make` adds to some facts what every event of the session says; `say` tells people something, a line on stderr; `session`
+   *   is the session's id
    */
   constructor(parts: {
     kind: RecorderKind
     sink: Sink
-    make: (facts: F) => RecordedEvent
-    open: OpenIntents
+    make: (facts: F) => EventFacts
     say: (text: string) => void
     session: string
   }) {
     this.#kind = parts.kind
     this.#sink = parts.sink
     this.#make = parts.make
-    this.#open = parts.open
     this.#say = parts.say
     this.#session = parts.session
   }
 
   /** Resolves when the event is durable. @throws KillickError, KitError, or an error of the file system: nothing was recorded */
-  record(facts: F): Promise<Recorded> {
+  record(facts: F): Promise<Durable> {
     this.#recordDue()
     return this.#after(this.#record(facts), facts)
   }
 
   /** Records something whose end is recorded later, such as an intent. It is remembered on disk until then. @throws as `record` */
-  begin(facts: F): Promise<Recorded> {
+  begin(facts: F): Promise<Durable> {
     this.#recordDue()
     return this.#after(this.#record({ ...facts, known: { ...facts.known, isOpen: true } }, true), facts)
   }
@@ -69,10 +79,10 @@ export class SessionRecording<F extends Facts> {
    * Records the end of what was begun, soon and once that is durable; null: its beginning was not recorded. Never rejects: a loss is
    * counted and said.
    */
-  async end(begun: Promise<Recorded | null>, facts: F): Promise<void> {
+  async end(begun: Promise<Durable | null>, facts: F): Promise<void> {
     const ended = begun.then(async (intent) => {
-      await this.#whenDue(() => this.#record({ ...facts, known: { ...facts.known, intent: intent?.id ?? null } }))
-      if (intent !== null) this.#open.ended(intent.id)
+      const known = { ...facts.known, intent: intent?.id ?? null }
+      await this.#whenDue(() => this.#record({ ...facts, known }, false, intent === null ? [] : [intent.id]))
     })
     await this.#after(ended, facts).catch(() => {})
   }
@@ -82,7 +92,7 @@ export class SessionRecording<F extends Facts> {
    * the beginning was not recorded; `known.outcomes` must be a list whose elements have those ids as `intent`
    */
   async endAll(
-    begun: readonly Promise<Recorded | null>[],
+    begun: readonly Promise<Durable | null>[],
     factsOf: (intents: readonly (string | null)[]) => F,
   ): Promise<void> {
     let action = ''
@@ -90,8 +100,11 @@ export class SessionRecording<F extends Facts> {
       const ids = intents.map((intent) => intent?.id ?? null)
       const facts = factsOf(ids)
       action = facts.action
-      await this.#record(facts)
-      for (const id of ids) if (id !== null) this.#open.ended(id)
+      await this.#record(
+        facts,
+        false,
+        ids.filter((id) => id !== null),
+      )
     })
     await this.#after(ended, { action }).catch(() => {})
   }
@@ -99,7 +112,7 @@ export class SessionRecording<F extends Facts> {
   /** Resolves when everything recorded so far is durable, or lost and counted. */
   async settled(): Promise<void> {
     this.#recordDue()
-    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
+    while (this.#underWay > 0) await new Promise<void>((resolve) => this.#whenSettled.push(resolve))
   }
 
   /** Nobody waits for an outcome. The next intent often comes at once, and the disk then writes both together. */
@@ -115,27 +128,24 @@ export class SessionRecording<F extends Facts> {
   }
 
   #after<T>(recorded: Promise<T>, { action }: Facts): Promise<T> {
-    const done = recorded.then(
-      () => {},
-      (error) => this.#lost(action, error),
+    this.#underWay += 1
+    recorded.then(
+      () => this.#settle(),
+      (error) => {
+        this.#lost(action, error)
+        this.#settle()
+      },
     )
-    this.#underWay.add(done)
-    done.then(() => this.#underWay.delete(done))
     return recorded
   }
 
-  async #record(facts: F, isOpen = false): Promise<Recorded> {
-    const event = this.#make(facts)
-    const recorded = await this.#sink.record(event)
-    if (isOpen) this.#begun(recorded, event)
-    return recorded
+  #settle(): void {
+    this.#underWay -= 1
+    if (this.#underWay === 0) for (const resolve of this.#whenSettled.splice(0)) resolve()
   }
 
-  #begun({ id }: Recorded, { action, actor, targets }: RecordedEvent): void {
-    this.#open.begun({
-      ...{ event: id, action, session: this.#session },
-      ...{ actor: actor as unknown as JsonObject, targets: (targets ?? []) as unknown as JsonObject[] },
-    })
+  async #record(facts: F, isOpen = false, ends: readonly string[] = []): Promise<Durable> {
+    return this.#sink.record({ session: this.#session, facts: this.#make(facts), isOpen, ends })
   }
 
   #lost(action: string, error: unknown): void {

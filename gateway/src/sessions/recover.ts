@@ -2,19 +2,18 @@
 import type { JsonObject } from '@killick/sdk/core'
 import type { RecordedEvent, RecorderKind } from './event.ts'
 import type { Begun, OpenIntents } from './open-intents.ts'
-import type { Sink } from './recording.ts'
 
 /** Records each as unknown. @throws what the first that could not be recorded threw; those stay open */
 export async function recordUnknown(
   kind: RecorderKind,
   left: readonly Begun[],
-  sink: Sink,
+  log: { record(event: RecordedEvent): Promise<unknown> },
   open: OpenIntents,
 ): Promise<void> {
   const known: JsonObject = { kind: 'outcome', state: 'unknown', why: 'recorder_was_killed' }
   await Promise.all(
     left.map(async ({ event, action, session, actor, targets }) => {
-      await sink.record({
+      await log.record({
         action: endOf(kind, action),
         actor: actor as RecordedEvent['actor'],
         targets: targets as unknown as NonNullable<RecordedEvent['targets']>,

@@ -29,7 +29,7 @@ export async function recordHttp(config: McpConfig, say: (text: string) => void)
   const { http, limits } = config
   if (http === null)
     throw new GatewayStartError('gateway_start_failed', 'mcp-http needs the member "http" of its configuration.')
-  const recorder = await openRecorder('mcp', config, MCP_FIELDS, say)
+  const recorder = await openRecorder({ kind: 'mcp', settings: config, fields: MCP_FIELDS, say })
   const upstream = new McpUpstream(http.upstream)
   const name = config.server ?? `${upstream.url.origin}${upstream.url.pathname}`
   const sessions = new HttpSessions(config, name, recorder, say)

@@ -98,11 +98,11 @@ export class HttpSessions {
     { isKept, isResumed }: { isKept: boolean; isResumed: boolean },
   ): Promise<HttpSession> {
     const id = randomUUID()
-    const events = new McpEvents(id, this.#name, this.#config)
-    const { sink, open } = this.#recorder
+    const events = new McpEvents(this.#name, this.#config)
+    const sink = this.#recorder
     const recording = new SessionRecording<McpFacts>({
-      ...{ kind: 'mcp', sink, open, say: this.#say, session: id },
-      make: (facts) => events.make(facts),
+      ...{ kind: 'mcp', sink, say: this.#say, session: id },
+      make: (facts) => events.facts(facts),
     })
     const session = new McpSession({
       ...{ config: this.#config, events, recording, memory: this.#memory, say: this.#say, framing: 'body' },

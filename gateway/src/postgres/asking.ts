@@ -18,8 +18,8 @@ import {
 import { type Naming, UNCERTAIN } from './names.ts'
 import { parameterShown } from './parameters.ts'
 import type { Portal, Prepared, PreparedNames } from './prepared.ts'
-import { effectsShown, type Reading, readStatement, type SqlText, tablesOf, textShown } from './sql-text.ts'
-import { type Op, pending, type Work } from './work.ts'
+import { type Reading, readStatement, type SqlText, shownEffects, textShown } from './sql-text.ts'
+import { type ObservedRead, type Op, pending, type Work } from './work.ts'
 
 /** What one session counts. */
 export type Counts = { statements: number; denied: number; refused: number; failed: number }
@@ -260,10 +260,12 @@ export class Asking {
   ): Asked | typeof UNCERTAIN {
     const asked = askedOf(statement, protocol, frame)
     if (statement === null) return asked
+    const isDoubted = name !== null && name !== '' && statement.doubts < this.#reading.doubts
+    if (!isDoubted && statement.effects.every(({ executes }) => executes === undefined)) return asked
     const why = new Set(asked.unknownWhy)
     const effects = [...statement.effects]
     // What nobody could look into may have given the name to something else since.
-    if (name !== null && name !== '' && statement.doubts < this.#reading.doubts) why.add('prepared_name')
+    if (isDoubted) why.add('prepared_name')
     for (const { executes } of statement.effects) {
       if (executes === undefined) continue
       const prepared = this.#names.statement(nameOf(Buffer.from(executes)))
@@ -282,13 +284,13 @@ export class Asking {
     if (this.#isDenied(asked, asked.protocol === 'simple' ? QUERY : EXECUTE)) return
     const { action, protocol, statement, frame } = asked
     const isObserved = this.#config.mode === 'observe'
-    const facts = this.#factsOf(asked, { kind: 'intent', ...(isObserved ? {} : this.#answering.upcoming()) })
-    const observed = isObserved && isPlainRead(asked, facts) ? facts : null
-    const begun = observed === null ? this.#recording.begin(facts) : NOT_BEGUN
+    const observed = isObserved ? this.#observedRead(asked) : null
+    const begun = observed === null ? this.#recording.begin(this.#intentOf(asked)) : NOT_BEGUN
     this.#counts.statements += 1
     const prepares = this.#prepares(asked)
     const work: Work = {
-      ...{ action, statement, prepares, observed, begun: begun.catch(() => null) },
+      ...{ action, statement, prepares, observed },
+      begun: observed === null ? begun.catch(() => null) : NOT_BEGUN,
       ...{ sent: 0, ended: 0, results: [], error: null, copy: null, state: 'asked', transaction: null },
     }
     this.#noted(asked)
@@ -304,20 +306,40 @@ export class Asking {
     })
   }
 
+  #intentOf(asked: Asked): PostgresFacts {
+    const transaction = this.#config.mode === 'observe' ? {} : this.#answering.upcoming()
+    return this.#factsOf(asked, { kind: 'intent', ...transaction })
+  }
+
+  /** In observe mode, what may share an event with others of its session; null for what may not. */
+  #observedRead(asked: Asked): ObservedRead | null {
+    const { isFullyKnown, effects, known, statement, parameters } = asked
+    const isPlain =
+      isFullyKnown &&
+      known?.portal === undefined &&
+      statement !== null &&
+      statement.bytes <= Math.min(MAX_PLAIN, this.#config.limits.discloseBytes / 6) &&
+      (parameters === undefined || JSON.stringify(parameters).length <= MAX_PLAIN) &&
+      shownEffects(effects).onlyReads &&
+      reasonIn(statement.text) === null
+    return isPlain ? { text: statement.text, parameters, effects, intent: () => this.#intentOf(asked) } : null
+  }
+
   #factsOf(asked: Asked, known: JsonObject): PostgresFacts {
     const { action, protocol, statement, effects, isFullyKnown, unknownWhy, parameters, frame } = asked
     const { limits, redaction } = this.#config
     const reason = statement && reasonIn(statement.text)
+    const shown = shownEffects(effects)
     return {
       action,
-      targets: tablesOf(effects),
+      targets: shown.tables,
       statement: statement === null ? undefined : textShown(statement, limits.discloseBytes, redaction),
       parameters,
       ...(reason !== null && { told: { reason } }),
       known: {
         ...known,
         protocol,
-        ...effectsShown(effects),
+        ...shown.effects,
         isFullyKnown,
         ...(!isFullyKnown && { unknownWhy: [...unknownWhy] }),
         ...(statement === null && { bytes: frame.length }),
@@ -390,20 +412,6 @@ export class Asking {
 const NOT_BEGUN = Promise.resolve(null)
 /** Longer ones have events of their own. */
 const MAX_PLAIN = 4_096
-
-/** Whether in observe mode it may share an event with others of its session. */
-const isPlainRead = (
-  { isFullyKnown, effects, known }: Asked,
-  { statement, told, parameters }: PostgresFacts,
-): boolean =>
-  isFullyKnown &&
-  told === undefined &&
-  known?.portal === undefined &&
-  typeof statement === 'string' &&
-  statement.length <= MAX_PLAIN &&
-  (parameters === undefined || JSON.stringify(parameters).length <= MAX_PLAIN) &&
-  effects.length > 0 &&
-  effects.every(({ kind, kinds = [kind] }) => kinds.every((each) => each === 'select' || each === 'show'))
 
 /** Why something may have run that nobody here has seen, such as a PREPARE. */
 const RUNS: ReadonlySet<string> = new Set([

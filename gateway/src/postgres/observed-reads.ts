@@ -1,8 +1,9 @@
 // In observe mode: what only reads, and has ended well, as one event for several statements of a session. To sign each would take more
 // time than to pass it on.
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
-import type { SessionRecording } from '../sessions/recording.ts'
+import { type SessionRecording, untilNext } from '../sessions/recording.ts'
 import type { PostgresFacts } from './events.ts'
+import { shownEffects } from './sql-text.ts'
 import type { Work } from './work.ts'
 
 /** Statements of one event, characters of their texts and parameters, and how long the first of them waits for others, ms. */
@@ -29,8 +30,7 @@ export class ObservedReads {
 
   /** @param shown how it ended */
   take({ observed, sent }: Work, shown: JsonObject): void {
-    const { statement, parameters = null, known, targets = [] } = observed!
-    const text = statement as string
+    const { text, parameters = null, effects } = observed!
     const characters =
       (this.#texts.has(text) ? 0 : text.length) + (parameters === null ? 0 : JSON.stringify(parameters).length)
     if (this.#characters + characters > MAX_CHARACTERS) this.flush()
@@ -39,15 +39,16 @@ export class ObservedReads {
     if (number === undefined) {
       number = this.#texts.size
       this.#texts.set(text, number)
-      this.#does.push(known!.effects!)
-      for (const target of targets) this.#targets.set(target.id, target)
+      const shown = shownEffects(effects)
+      this.#does.push(shown.effects.effects!)
+      for (const target of shown.tables) this.#targets.set(target.id, target)
     }
     this.#characters += characters
     this.#hasParameters ||= parameters !== null
     this.#parameters.push(parameters)
-    this.#entries.push({ text: number, at: Math.round((sent - this.#first) * 1_000) / 1_000, ...shown })
+    this.#entries.push(Object.assign(shown, { text: number, at: Math.round((sent - this.#first) * 1_000) / 1_000 }))
     if (this.#entries.length >= MAX_STATEMENTS) this.flush()
-    else this.#timer ??= setTimeout(() => this.flush(), SHARED_MS)
+    else this.#timer ??= setTimeout(() => this.flush(), untilNext(SHARED_MS))
   }
 
   /** Records at once what waits. */

@@ -1,14 +1,14 @@
 // How what was asked for has ended, as events. Successes of a session share an event, failures have one each.
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
-import type { SessionRecording } from '../sessions/recording.ts'
+import { type SessionRecording, untilNext } from '../sessions/recording.ts'
 import type { PostgresFacts } from './events.ts'
 import { ObservedReads } from './observed-reads.ts'
-import { tablesOf } from './sql-text.ts'
+import { shownEffects } from './sql-text.ts'
 import type { Result, Work } from './work.ts'
 
 /** Successes that share an event, and how long the first of them waits for others, ms. */
 const MAX_SHARED = 64
-const SHARED_MS = 100
+const SHARED_MS = 250
 /** Results of one text that are listed; of the others there is the number. */
 const MAX_RESULTS = 20
 
@@ -68,17 +68,17 @@ export class Outcomes {
   #share(work: Work): void {
     this.#shared.push(work)
     if (this.#shared.length >= MAX_SHARED) this.flush()
-    else this.#timer ??= setTimeout(() => this.flush(), SHARED_MS)
+    else this.#timer ??= setTimeout(() => this.flush(), untilNext(SHARED_MS))
   }
 
   #single(work: Work, state: Work['state'] | 'unknown', why?: string): void {
     const { action, statement, error, observed } = work
     // It has not ended as it should, so it has events of its own after all.
-    if (observed !== null) work.begun = this.#recording.begin(observed).catch(() => null)
+    if (observed !== null) work.begun = this.#recording.begin(observed.intent()).catch(() => null)
     const isKnown = state === 'answered' || state === 'suspended'
     const facts: PostgresFacts = {
       action: `${action}.result`,
-      targets: statement === null ? [] : tablesOf(statement.effects),
+      targets: statement === null ? [] : shownEffects(statement.effects).tables,
       ...(isKnown && { outcome: error === null ? 'success' : 'failure' }),
       ...(error !== null && { error: { message: error.message, severity: error.severity } }),
       known: {
@@ -101,8 +101,11 @@ function shownOf({ sent, ended, results, copy, transaction, error }: Work): Json
   const one = results.length === 1 ? results[0]! : null
   const shown: JsonObject = {}
   if (ended > 0) shown.ms = Math.round((ended - sent) * 1_000) / 1_000
-  if (one !== null) Object.assign(shown, resultShown(one))
-  else if (results.length > 1) {
+  if (one !== null) {
+    if (one.tag !== null) shown.tag = one.tag
+    if (one.rows !== null) shown.rows = one.rows
+    shown.transaction = transactionShown(one.transaction)
+  } else if (results.length > 1) {
     shown.results = results.slice(0, MAX_RESULTS).map(resultShown)
     if (results.length > MAX_RESULTS) shown.count = results.length
   }

@@ -72,12 +72,32 @@ function rememberedEffects(text: string): readonly StatementEffect[] {
 const MAX_LISTED = 20
 const MAX_TABLES = 50
 
-const shownEffects = new WeakMap<readonly StatementEffect[], JsonObject>()
+/** What a text does, as events show it. */
+type ShownEffects = {
+  /** For `metadata.postgres`. */
+  readonly effects: JsonObject
+  /** The tables that it names, each once. */
+  readonly tables: readonly Thing[]
+  readonly onlyReads: boolean
+}
 
-/** What a text does, for `metadata.postgres`. */
-export function effectsShown(effects: readonly StatementEffect[]): JsonObject {
-  const known = shownEffects.get(effects)
-  if (known !== undefined) return known
+/** Of effects that are remembered by their text, made once. */
+const shown = new WeakMap<readonly StatementEffect[], ShownEffects>()
+
+export function shownEffects(effects: readonly StatementEffect[]): ShownEffects {
+  let known = shown.get(effects)
+  if (known === undefined) {
+    known = { effects: effectsShown(effects), tables: tablesOf(effects), onlyReads: onlyReads(effects) }
+    shown.set(effects, known)
+  }
+  return known
+}
+
+const onlyReads = (effects: readonly StatementEffect[]): boolean =>
+  effects.length > 0 &&
+  effects.every(({ kind, kinds = [kind] }) => kinds.every((each) => each === 'select' || each === 'show'))
+
+function effectsShown(effects: readonly StatementEffect[]): JsonObject {
   const listed = effects.slice(0, MAX_LISTED).map((effect) => ({
     kind: effect.kind,
     ...(effect.kinds !== undefined && { kinds: effect.kinds }),
@@ -91,16 +111,13 @@ export function effectsShown(effects: readonly StatementEffect[]): JsonObject {
     ...(effect.executes !== undefined && { executes: effect.executes }),
     ...(effect.transaction !== undefined && { transaction: effect.transaction }),
   }))
-  const shown: JsonObject = {
+  return {
     effects: listed as unknown as JsonValue,
     ...(effects.length > MAX_LISTED && { statements: effects.length }),
   }
-  shownEffects.set(effects, shown)
-  return shown
 }
 
-/** The tables that a text names, each once. */
-export function tablesOf(effects: readonly StatementEffect[]): Thing[] {
+function tablesOf(effects: readonly StatementEffect[]): Thing[] {
   const names = new Set(effects.flatMap(({ writes, reads }) => [...writes, ...reads]))
   return [...names].slice(0, MAX_TABLES).map((id) => ({ type: 'table', id }))
 }

@@ -2,6 +2,7 @@
 
 import type { Durable } from '../sessions/recording.ts'
 import type { CopyMeter } from './copy-meter.ts'
+import type { StatementEffect } from './effects/index.ts'
 import type { PostgresFacts } from './events.ts'
 import type { ServerError } from './messages.ts'
 import type { GivenNames, Naming } from './names.ts'
@@ -17,14 +18,23 @@ export type Result = {
   readonly transaction: SessionTransaction
 }
 
+/** What only reads, and may share an event with others. */
+export type ObservedRead = {
+  readonly text: string
+  readonly parameters: PostgresFacts['parameters']
+  readonly effects: readonly StatementEffect[]
+  /** What its intent says if it has one after all. */
+  readonly intent: () => PostgresFacts
+}
+
 /** One thing that a client asked for: a text, a prepared statement with its parameters, or a call of a function. */
 export type Work = {
   readonly action: 'statement' | 'function'
   readonly statement: SqlText | null
   /** The intent, once it is durable; null if it could not be recorded. */
   begun: Promise<Durable | null>
-  /** In observe mode, of what only reads: no intent of its own; this is recorded together with how it ended. Else null. */
-  readonly observed: PostgresFacts | null
+  /** In observe mode, of what only reads: it has no intent of its own, and is recorded together with how it ended. Else null. */
+  readonly observed: ObservedRead | null
   /** When the server was sent it, on the clock of `performance.now()`. */
   sent: number
   ended: number

@@ -25,6 +25,9 @@ type Facts = { action: string; known?: JsonObject | undefined }
 /** How long an outcome may wait to be written together with what comes next, ms. */
 const DUE_MS = 5
 
+/** Ms to the next of the moments, `everyMs` apart, at which all sessions record what has waited: then the disk writes it together. */
+export const untilNext = (everyMs: number): number => everyMs - (performance.now() % everyMs)
+
 /** Lines about the same code that are said; the others are only counted. */
 const MAX_SAID = 5
 

@@ -4,6 +4,7 @@ import type { Anchoring } from '../anchor/anchoring.ts'
 import type { AuditStatus } from '../audit/index.ts'
 import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
 import type { ActivitySchema } from './routes/activity.ts'
+import type { BundleSchema } from './routes/bundles.ts'
 import type { HistorySchema } from './routes/history.ts'
 import type { EquivocationsSchema, RefusalsSchema } from './routes/incidents.ts'
 import type { SessionSchema } from './routes/sessions.ts'
@@ -34,6 +35,8 @@ export type HistoryAnswer = Static<typeof HistorySchema>
 export type ShareAnswer = Static<typeof ShareSchema>
 
 export type MadeShareAnswer = Static<typeof CreatedSchema>
+
+export type BundleAnswer = Static<typeof BundleSchema>
 
 /** What readers are told. The schema leaves to the worker and to the audit what they say of themselves. */
 export type ReadinessAnswer = Required<Omit<Static<typeof ReadinessSchema>, 'anchoring' | 'audit'>> & {

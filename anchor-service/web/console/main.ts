@@ -6,6 +6,7 @@ import { ApiError, api } from './api.ts'
 import { empty, view } from './parts.ts'
 import { anchors } from './views/anchors.ts'
 import { audit } from './views/audit.ts'
+import { bundles } from './views/bundles.ts'
 import { equivocations } from './views/equivocations.ts'
 import { event } from './views/event.ts'
 import { events } from './views/events.ts'
@@ -18,7 +19,7 @@ import { shares } from './views/shares.ts'
 import { sources } from './views/sources.ts'
 import { streams } from './views/streams.ts'
 
-const VIEWS = { home, events, sources, streams, anchors, shares, audit, equivocations, health }
+const VIEWS = { home, events, sources, streams, anchors, shares, bundles, audit, equivocations, health }
 const NAMES: Record<keyof typeof VIEWS, string> = {
   home: 'Overview',
   events: 'Events',
@@ -26,6 +27,7 @@ const NAMES: Record<keyof typeof VIEWS, string> = {
   streams: 'Streams',
   anchors: 'Anchors',
   shares: 'Links',
+  bundles: 'Bundles',
   audit: 'Audit',
   equivocations: 'Equivocations',
   health: 'Health',

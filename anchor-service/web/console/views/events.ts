@@ -5,6 +5,7 @@ import { said } from '../../shared/text.ts'
 import { ApiError, api, type ListedEvent } from '../api.ts'
 import { isDay, presets, type Span, timesOf } from '../days.ts'
 import { EVENT_HEADS, empty, eventRow, moreButton, table, view } from '../parts.ts'
+import { bundleButton } from './bundles.ts'
 
 const FILTERS = {
   action: 'What',
@@ -225,9 +226,23 @@ function tools(
     { class: 'tools' },
     h('span', {}, box, ' ', h('label', { for: 'live' }, 'Live'), ' ', state),
     saved(terms),
-    h('span', { class: 'actions' }, h('span', { class: 'note' }, 'Save as'), exported('csv'), exported('ndjson')),
+    h(
+      'span',
+      { class: 'actions' },
+      isNarrow(asked) && bundleButton(conditionsOf(asked), 'Evidence bundle'),
+      h('span', { class: 'note' }, 'Save as'),
+      exported('csv'),
+      exported('ndjson'),
+    ),
   )
 }
+
+const conditionsOf = (asked: URLSearchParams): Record<string, string> =>
+  Object.fromEntries([...asked].filter(([name]) => name !== 'own'))
+
+/** A bundle is of something: of times alone there is none. */
+const isNarrow = (asked: URLSearchParams): boolean =>
+  [...asked.keys()].some((name) => !['own', 'from', 'to'].includes(name))
 
 function readSaved(): string[] {
   try {

@@ -4,11 +4,12 @@ import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { api } from '../api.ts'
 import { count, empty, hrefOf, labelled, list, moreButton, row, span, table, view, when } from '../parts.ts'
+import { bundleButton } from './bundles.ts'
 
 type Page = { streams: StreamAnswer[]; next: string | null }
 type Refused = RefusalsAnswer['refusals'][number]
 
-const HEADS = ['Source', 'Stream', 'Events', 'Last batch (UTC)', 'Silent for', 'Last refusal (UTC)']
+const HEADS = ['Source', 'Stream', 'Events', 'Last batch (UTC)', 'Silent for', 'Last refusal (UTC)', 'Bundle']
 const WORDS: Record<string, string> = {
   stream_gap: 'gap: events before it never arrived',
   stream_fork: 'fork: it does not name the event before it',
@@ -35,7 +36,12 @@ export async function streams(search: URLSearchParams): Promise<HTMLElement> {
   return view(
     'Streams',
     source !== null &&
-      h('p', {}, 'Only those of ', said(source), '. ', h('a', { href: '#/streams' }, 'Show all streams')),
+      h(
+        'div',
+        { class: 'tools' },
+        h('span', {}, 'Only those of ', said(source), '. ', h('a', { href: '#/streams' }, 'Show all streams')),
+        bundleButton({ source }, 'Evidence bundle of this source'),
+      ),
     h(
       'p',
       { class: 'note' },
@@ -67,6 +73,7 @@ function streamRow(stream: StreamAnswer, refused: Refused | undefined): HTMLElem
     when(lastAt),
     ended ? h('span', { class: 'note' }, 'ended') : span((Date.now() - Date.parse(lastAt)) / 1000),
     refused ? h('span', {}, when(refused.at), ` ${refused.code}`) : h('span', { class: 'note' }, 'none known'),
+    h('span', { class: 'tools' }, bundleButton({ source, stream: name }, 'Evidence bundle')),
   )
 }
 

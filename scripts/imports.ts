@@ -83,7 +83,7 @@ export const PARTS: Part[] = [
     may: ['commands', 'config', 'index', 'registry', 'ledger', 'intake', 'erasure', 'anchor', 'own audit', 'bundles', 'http', 'app', 'base', 'core', 'fastify'] },
 
   { name: 'web',      files: ['anchor-service/web/shared/'],     may: ['answers', 'verify', 'words'], never: PORTABLE },
-  { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'words', 'uqr'], never: PORTABLE },
+  { name: 'page',     files: ['anchor-service/web/page/'],       may: ['web', 'verify', 'bundle', 'words', 'uqr'], never: PORTABLE },
   { name: 'console',  files: ['anchor-service/web/console/'],    may: ['web', 'answers', 'core', 'verify', 'words', 'uplot'], never: PORTABLE },
   { name: 'front',    files: ['anchor-service/web/front/'],      may: ['web', 'answers'], never: PORTABLE },
   { name: 'reference', files: ['anchor-service/web/api/'],       may: [], never: PORTABLE },

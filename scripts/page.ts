@@ -53,6 +53,7 @@ export async function buildPage(
   try {
     await bundle(fresh, 'index.html', 'page')
     await bundle(fresh, 'page/german-script.ts', 'german')
+    await bundle(fresh, 'page/bundle/script.ts', 'bundle')
     copyFileSync(new URL('../docs/PROTOCOL.md', import.meta.url), join(fresh, 'protocol.txt'))
     if (block !== null) {
       const index = join(fresh, 'index.html')
@@ -124,7 +125,9 @@ async function bundle(folder: string, input: string, name: string): Promise<void
 
 /** @returns Bytes over the wire of a visit in the page's first language, gzipped, by file. */
 export function pageSizes(folder: string = PAGE_FOLDER): Record<string, number> {
-  const files = globSync('*.{html,js,css,svg}', { cwd: folder }).filter((file) => file !== 'german.js')
+  const files = globSync('*.{html,js,css,svg}', { cwd: folder }).filter(
+    (file) => !['german.js', 'bundle.js'].includes(file),
+  )
   return Object.fromEntries(files.map((file) => [file, gzipSync(readFileSync(join(folder, file))).length]))
 }
 

@@ -352,9 +352,10 @@ export const GERMAN: Language = {
   intake: {
     first: 'Nachweis vorlegen',
     another: 'Weiteren Nachweis prüfen',
-    file: 'Datei mit einem Nachweis auf diese Seite ziehen oder auswählen: ',
+    file: 'Nachweis oder Bündel auf diese Seite ziehen oder Datei auswählen: ',
     paste: 'Oder den Text einfügen:',
     check: 'Diesen Text prüfen',
+    noBundles: 'Der Teil dieser Seite, der Bündel prüft, konnte nicht geladen werden.',
   },
   welcome: {
     title: 'Ist diese Aufzeichnung echt?',

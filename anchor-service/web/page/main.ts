@@ -1,13 +1,17 @@
 /** The verification page: takes a proof, asks the chain, shows the verdict. No server is asked for the answer. */
 import { type AnchorFact, KillickError, type Proof, readAnchors, verifyProof } from '@killick/sdk/verify'
-import { h } from '../shared/dom.ts'
+import { h, icon } from '../shared/dom.ts'
 import { ENGLISH } from '../shared/english.ts'
 import { type Language, speak, words } from '../shared/language.ts'
 import { outcomeOf } from '../shared/outcome.ts'
 import { record } from '../shared/record.ts'
 import { type Asked, summarize, type Word } from '../shared/summary.ts'
+import { said } from '../shared/text.ts'
 import { combine, type Pins } from '../shared/trust.ts'
 import { banner, facts, standing } from '../shared/verdict.ts'
+import { chainName, isTestChain } from '../shared/words.ts'
+import type { BundleView } from './bundle/kit.ts'
+import { bundleOpener, isBundle } from './fetched-bundle.ts'
 import { wordsOf } from './fetched-words.ts'
 import { keepChosen, LANGUAGES, type Offer, preferred, readChosen } from './languages.ts'
 import { pathOf } from './path.ts'
@@ -39,12 +43,14 @@ const announcer = h('p', { role: 'status', class: 'announcer' })
 let form = trustForm(() => verify())
 const next = h('div', {})
 const drop = {
-  file: (file: File) => load(() => fromFile(file)),
+  file: (file: File) => void isBundle(file).then((is) => (is ? loadBundle(file) : load(() => fromFile(file)))),
   text: (text: string) => load(async () => fromText(text)),
 }
 
 let publisher: Pins | null = null
 let proof: Proof | null = null
+/** Instead of a proof. */
+let bundle: BundleView | null = null
 let tampered: Tampered | null = null
 /** The share's link, while what it led to is shown. */
 let opened: string | null = null
@@ -57,12 +63,41 @@ let known: Asked | null = null
 /** Counts what was begun, so that a slow answer never overwrites a later one. */
 let turn = 0
 
-async function load(read: () => Promise<Proof>): Promise<void> {
-  const mine = ++turn
+/** Puts away what is shown. @returns what is begun now */
+function begin(): number {
   tampered = null
   opened = null
   refused = null
   known = null
+  bundle?.stop()
+  bundle = null
+  return ++turn
+}
+
+async function loadBundle(file: File): Promise<void> {
+  const mine = begin()
+  proof = null
+  const open = await bundleOpener(settings.home).catch(() => null)
+  if (mine !== turn) return
+  if (open === null) {
+    announcer.textContent = words.intake.noBundles
+    announcer.classList.remove('announcer')
+    return
+  }
+  const tell = (text: string) => {
+    announcer.textContent = text
+  }
+  bundle = open(file, { h, icon, said, isTestChain, chainName, words: () => words, tell })
+  above.replaceChildren(bundle.element)
+  below.replaceChildren()
+  form.element.hidden = false
+  next.replaceChildren(intake(drop, false))
+  scrollTo({ top: 0 })
+  await verify()
+}
+
+async function load(read: () => Promise<Proof>): Promise<void> {
+  const mine = begin()
   try {
     const taken = await read()
     if (mine !== turn) return
@@ -93,6 +128,12 @@ function refuse(reason: LinkError | KillickError): void {
 
 /** Shows what can be told without the chain at once, then asks it. */
 async function verify(): Promise<void> {
+  if (bundle !== null) {
+    const { trust, by, rpcs } = combine(form.pins(), publisher)
+    const { sourceKeys = [], logKeys = [], logs = [] } = trust
+    await bundle.verify({ pins: { sourceKeys, logKeys, logs, rpcs }, by, publisher: publisher?.publisher })
+    return
+  }
   if (proof === null) return
   const mine = ++turn
   const shown = tampered?.proof ?? proof
@@ -171,7 +212,10 @@ function takeDrops(ready: Promise<void>): void {
 /** Draws what is there in the language that is spoken. Nothing is asked anew. */
 function draw(): void {
   if (refused !== null) refuse(refused)
-  else if (proof !== null && known !== null) {
+  else if (bundle !== null) {
+    next.replaceChildren(intake(drop, false))
+    bundle.draw()
+  } else if (proof !== null && known !== null) {
     next.replaceChildren(intake(drop, false))
     render(tampered?.proof ?? proof, known)
   } else {

@@ -270,9 +270,10 @@ export const ENGLISH = {
   intake: {
     first: 'Give it a proof',
     another: 'Check another proof',
-    file: 'Drop a proof file anywhere on this page, or choose one: ',
+    file: 'Drop a proof or a bundle anywhere on this page, or choose a file: ',
     paste: 'Or paste its text:',
     check: 'Check this text',
+    noBundles: 'The part of this page that checks bundles could not be loaded.',
   },
   welcome: {
     title: 'Is this record genuine?',

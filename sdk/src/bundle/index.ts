@@ -2,6 +2,7 @@
  * `@killick/sdk/bundle`: one file with everything about a stream, a source or a search, and whether it is really everything. Bundles are
  * made by `makeBundle` and checked by `verifyBundle`, for which nobody needs to be trusted or asked but a node of the chain.
  */
+export { verifySignature } from '../core/signature.ts'
 export type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
 export type {
   BundleCompleteness,

@@ -54,7 +54,7 @@ export async function bundles(search: URLSearchParams, signal: AbortSignal): Pro
       ', or runs killick verify. Asking for one and taking it away are recorded in the ledger.',
     ),
     alert,
-    list,
+    h('div', { class: 'bundles' }, list),
   )
 }
 

@@ -37,7 +37,7 @@ export function skip(label: string, to: string): HTMLElement {
 /** File button and paste field. The whole page takes dropped files besides. */
 export function intake({ file, text }: ProofInput, isFirst: boolean): HTMLElement {
   const told = words.intake
-  const input = h('input', { type: 'file', id: 'file', accept: '.json,application/json' })
+  const input = h('input', { type: 'file', id: 'file', accept: '.json,.bundle,application/json,application/x-tar' })
   input.addEventListener('change', () => {
     const chosen = input.files?.[0]
     input.value = ''

@@ -1,0 +1,207 @@
+// Evidence bundles in a browser: asked for and taken away in the console, checked on the verification page, served and from a disk.
+import { createHash } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type AuditLog, generateKey, openAuditLog, publicJwk } from '@killick/sdk'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { buildPage } from '../../scripts/page.ts'
+import { call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { browserAvailable, launch, violations, type Watched, watch } from './browser.ts'
+import { INVOICE } from './ledger.ts'
+
+const EVENTS = 12
+
+describe.skipIf(!browserAvailable())('bundles in a browser', () => {
+  let folder: string
+  let chain: LocalChain
+  let service: TestService
+  let audit: AuditLog
+  let browser: Browser
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'killick-bundles-web-'))
+    ;[chain, browser] = await Promise.all([startChain(), launch(), buildPage()])
+    service = await testService({
+      ...{ KILLICK_RPC_URL: chain.url, KILLICK_PAGE_RPCS: chain.url },
+      ...{ KILLICK_CONTRACT: await chain.deployAnchorLog(), KILLICK_CHAIN_KEY: await chain.newKey() },
+      ...{ KILLICK_ANCHOR_INTERVAL_MS: '200', KILLICK_CONFIRMATIONS: '1' },
+    })
+    const key = generateKey()
+    await register(service.url, 'billing-api', [{ jwk: publicJwk(key) }])
+    const spool = join(folder, 'spool')
+    audit = await openAuditLog({ url: service.url, source: 'billing-api', key, spool, readerToken: READER })
+    for (let i = 0; i < EVENTS; i++) await audit.record({ ...INVOICE, actor: { type: 'user', id: `u-${i % 3}` } })
+    await audit.flush()
+    const size = Number((await call(service.url, '/checkpoint')).text.split('\n')[1])
+    await vi.waitUntil(
+      async () =>
+        (await call(service.url, '/v1/anchors')).json.anchors.some(
+          (each: { time: number | null; size: number }) => each.time !== null && each.size >= size,
+        ),
+      { timeout: 30_000 },
+    )
+  }, 90_000)
+  afterAll(async () => {
+    await browser?.close()
+    await audit?.close()
+    await service?.stop()
+    await chain?.stop()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  /** One that the service makes, as bytes. */
+  async function made(conditions: object): Promise<Buffer> {
+    const { json } = await call(service.url, '/v1/bundles', READER, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...conditions, again: true }),
+    })
+    await vi.waitUntil(async () => (await call(service.url, `/v1/bundles/${json.id}`)).json.state === 'done', {
+      timeout: 60_000,
+    })
+    const answer = await fetch(`${service.url}/v1/bundles/${json.id}/file`, {
+      headers: { authorization: `Bearer ${READER}` },
+    })
+    return Buffer.from(await answer.arrayBuffer())
+  }
+
+  const states = (page: Page) =>
+    page.locator('#bundle .banner').evaluateAll((all) => all.map((each) => each.getAttribute('data-state')))
+
+  /** Chooses it, and waits for what the page says. */
+  async function choose(page: Page, name: string, buffer: Buffer): Promise<(string | null)[]> {
+    await page.setInputFiles('#file', { name, mimeType: 'application/x-tar', buffer })
+    await page.locator('#bundle .banner:not([data-state=reading])').first().waitFor()
+    return states(page)
+  }
+
+  const open = async (url: string): Promise<Watched> => {
+    const watched = await watch(await browser.newContext({ viewport: { width: 1100, height: 900 }, locale: 'en' }))
+    await watched.page.goto(url)
+    await watched.page.locator('#file').waitFor()
+    return watched
+  }
+
+  test('the console asks for one of a search, a source and a stream, shows how far they are, and gives them away', {
+    timeout: 120_000,
+  }, async () => {
+    const { page, complaints } = await watch(await browser.newContext({ viewport: { width: 1280, height: 900 } }))
+    await page.goto(`${service.url}/console/#/events`)
+    await page.fill('#token', READER)
+    await page.click('button:text("Sign in")')
+    await page.locator('h1:text("Events")').waitFor()
+    // Of everything there is none.
+    expect(await page.locator('button:text("Evidence bundle")').count()).toBe(0)
+    await page.goto(`${service.url}/console/#/events?actor=u-1`)
+    await page.click('button:text("Evidence bundle")')
+    await page.locator('tr.current:has-text("what the index finds") .state.open').waitFor({ timeout: 60_000 })
+    await page.goto(`${service.url}/console/#/streams?source=billing-api`)
+    await page.click('button:text("Evidence bundle of this source")')
+    await page.locator('tr.current:has-text("Everything of billing-api") .state.open').waitFor({ timeout: 60_000 })
+    await page.goto(`${service.url}/console/#/streams?source=billing-api`)
+    await page.click('td button:text("Evidence bundle")')
+    const row = page.locator('tr.current:has-text("from its first event to its newest")')
+    await row.locator('.state.open').waitFor({ timeout: 60_000 })
+    expect(await violations(page)).toEqual([])
+    const { PICTURES } = process.env
+    if (PICTURES) await page.screenshot({ path: join(PICTURES, 'console-bundles.png'), fullPage: true })
+
+    const [download] = await Promise.all([page.waitForEvent('download'), row.locator('a:has-text("Download")').click()])
+    const bytes = await readFile(await download.path())
+    expect(download.suggestedFilename()).toMatch(/^billing-api-.*\.bundle$/)
+    expect(await row.innerText()).toContain(createHash('sha256').update(bytes).digest('hex').slice(0, 8))
+
+    await row.locator('button:text("Make again")').click()
+    await expect.poll(() => page.locator('tbody tr').count(), { timeout: 30_000 }).toBe(4)
+    await row.locator('button:text("Remove")').click()
+    await row.locator('button:text("Remove for good?")').click()
+    await row.waitFor({ state: 'detached' })
+    await page.setViewportSize({ width: 320, height: 640 })
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320)
+    if (PICTURES) await page.screenshot({ path: join(PICTURES, 'console-bundles-phone.png') })
+    expect(complaints).toEqual([])
+  })
+
+  test('the page tells genuine from complete, names what is missing, and loads for it what a proof does not need', {
+    timeout: 120_000,
+  }, async () => {
+    const { stream } = audit.status
+    const [source, beyond, search] = [
+      await made({ source: 'billing-api' }),
+      await made({ source: 'billing-api', stream, last: EVENTS + 4 }),
+      await made({ actor: 'u-1' }),
+    ]
+    const { page, requests, complaints } = await open(`${service.url}/verify/`)
+    const { PICTURES } = process.env
+    const picture = async (name: string) =>
+      PICTURES && (await page.screenshot({ path: join(PICTURES, name), fullPage: true }))
+    expect(requests.some((url) => url.endsWith('bundle.js'))).toBe(false)
+
+    expect(await choose(page, 'all.bundle', source)).toEqual(['genuine', 'complete'])
+    expect(requests.filter((url) => url.endsWith('bundle.js'))).toHaveLength(1)
+    expect(await page.locator('#bundle .banner').first().getAttribute('data-trust')).toBe('word')
+    expect(await page.innerText('#bundle')).toContain('every event of the source')
+    expect(await page.title()).toContain('Everything in it is genuine')
+    expect(await page.innerText('[role=status].announcer')).toContain('And it is everything')
+    expect(await violations(page)).toEqual([])
+    await picture('page-bundle.png')
+
+    await page.click('button:text("Deutsch")')
+    await page.locator('h1:has-text("Alles darin ist echt")').waitFor()
+    expect(await page.innerText('#bundle')).toContain('Und es ist alles')
+    expect(await page.innerText('#bundle')).not.toMatch(/\b(the|and|genuine|complete)\b/)
+    await picture('page-bundle-german.png')
+    await page.click('button:text("English")')
+
+    expect(await choose(page, 'beyond.bundle', beyond)).toEqual(['genuine', 'incomplete'])
+    expect(await page.innerText('#missing-title + ul')).toBe(
+      `events ${EVENTS} to ${EVENTS + 4} of stream ${stream} of billing-api`,
+    )
+    await picture('page-bundle-incomplete.png')
+    expect(await choose(page, 'search.bundle', search)).toEqual(['genuine', 'as-index-says'])
+
+    const text = source.toString('latin1')
+    const lines = [...text.matchAll(/^E .*\n/gm)]
+    const damaged = Buffer.from(source)
+    damaged[lines.at(-1)!.index + 100]! ^= 1
+    expect(await choose(page, 'damaged.bundle', damaged)).toEqual(['failed', 'not-judged'])
+    expect(await page.innerText('#faults-title + ul')).toContain('log.txt')
+    await picture('page-bundle-damaged.png')
+    expect(await choose(page, 'cut.bundle', source.subarray(0, source.length - 700))).toEqual(['failed', 'not-judged'])
+    expect(await choose(page, 'odd.bundle', Buffer.from('manifest.json\0 and nothing else'))).toEqual(['refused'])
+
+    // A proof goes on as before.
+    await page.setInputFiles('#file', { name: 'proof.json', mimeType: 'application/json', buffer: Buffer.from('{}') })
+    await page.locator('[data-state=unreadable]').waitFor()
+    expect(await page.locator('#bundle').count()).toBe(0)
+    await page.setViewportSize({ width: 320, height: 640 })
+    await choose(page, 'all.bundle', source)
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320)
+    expect(complaints).toEqual([])
+  })
+
+  test('a page on a disk checks one too, by what the visitor pins', { timeout: 120_000 }, async () => {
+    const alone = join(folder, 'alone')
+    await buildPage(alone, { alone: true })
+    const { json: trust } = await call(service.url, '/verify/trust.json', null)
+    const { json: sources } = await call(service.url, '/v1/sources')
+    const { jwk } = sources.sources.find(({ source }: { source: string }) => source === 'billing-api').keys[0]
+    const bytes = await made({ source: 'billing-api' })
+    const { page, complaints } = await open(pathToFileURL(join(alone, 'index.html')).href)
+    expect(await choose(page, 'all.bundle', bytes)).toEqual(['undecided', 'complete'])
+    await page.click('summary:has-text("Pin keys")')
+    await page.fill('#rpc', chain.url)
+    await page.fill('#source-key', JSON.stringify(jwk))
+    await page.fill('#log-key', trust.logKeys[0])
+    const { chainId, contract, logId } = trust.logs[0]
+    await page.fill('#contract', `${chainId} ${contract} ${logId}`)
+    await page.click('button:text("Check again")')
+    await page.locator('#bundle .banner[data-trust=pinned][data-state=genuine]').waitFor()
+    expect(await states(page)).toEqual(['genuine', 'complete'])
+    expect(complaints).toEqual([])
+  })
+})

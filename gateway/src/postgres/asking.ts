@@ -19,7 +19,7 @@ import { type Naming, UNCERTAIN } from './names.ts'
 import { parameterShown } from './parameters.ts'
 import type { Portal, Prepared, PreparedNames } from './prepared.ts'
 import { type Reading, readStatement, type SqlText, shownEffects, textShown } from './sql-text.ts'
-import { type ObservedRead, type Op, pending, type Work } from './work.ts'
+import { newWork, type ObservedRead, type Op, pending, type Work } from './work.ts'
 
 /** What one session counts. */
 export type Counts = { statements: number; denied: number; refused: number; failed: number }
@@ -282,17 +282,13 @@ export class Asking {
   /** Records what is asked for, and sends it to the server: in strict mode once that is durable. */
   #ask(asked: Asked): void {
     if (this.#isDenied(asked, asked.protocol === 'simple' ? QUERY : EXECUTE)) return
-    const { action, protocol, statement, frame } = asked
+    const { action, protocol, frame } = asked
     const isObserved = this.#config.mode === 'observe'
     const observed = isObserved ? this.#observedRead(asked) : null
     const begun = observed === null ? this.#recording.begin(this.#intentOf(asked)) : NOT_BEGUN
     this.#counts.statements += 1
     const prepares = this.#prepares(asked)
-    const work: Work = {
-      ...{ action, statement, prepares, observed },
-      begun: observed === null ? begun.catch(() => null) : NOT_BEGUN,
-      ...{ sent: 0, ended: 0, results: [], error: null, copy: null, state: 'asked', transaction: null },
-    }
+    const work = newWork(asked, prepares, observed, observed === null ? begun.catch(() => null) : NOT_BEGUN)
     this.#noted(asked)
     const kind = action === 'function' ? 'function' : protocol === 'simple' ? 'query' : 'execute'
     if (isObserved) {
@@ -428,22 +424,23 @@ const CALL: readonly StatementEffect[] = [
   { kind: 'call', reads: [], writes: [], isFullyKnown: false, unknownWhy: ['function'] },
 ]
 
-const op = (kind: Op['kind'], work: Work | null = null, naming: Op['naming'] = null): Op => ({
-  ...{ kind, work, naming },
-  refusal: null,
-})
+const op = (kind: Op['kind'], work: Work | null = null, naming: Op['naming'] = null): Op => {
+  return { kind, work, naming, refusal: null }
+}
 
 const inPlaceOf = (protocol: Asked['protocol'], error: OwnError): { bytes: Buffer; op: Op } =>
   protocol === 'simple'
     ? { bytes: POISON_QUERY, op: { ...op('query'), refusal: printError(error) } }
     : { bytes: POISON_EXECUTE, op: { ...op('execute'), refusal: printError(error) } }
 
-const askedOf = (statement: SqlText | null, protocol: Asked['protocol'], frame: Buffer): Asked => ({
-  ...{ action: 'statement', protocol, statement, frame },
-  effects: statement?.effects ?? [],
-  isFullyKnown: statement?.isFullyKnown ?? false,
-  unknownWhy: statement?.unknownWhy ?? ['prepared_name'],
-})
+function askedOf(statement: SqlText | null, protocol: Asked['protocol'], frame: Buffer): Asked {
+  if (statement === null) return { ...{ action: 'statement', protocol, statement, frame }, ...OF_A_NAME }
+  const { effects, isFullyKnown, unknownWhy } = statement
+  return { action: 'statement', protocol, statement, frame, effects, isFullyKnown, unknownWhy }
+}
+
+/** What is known of a statement that was prepared where this session did not see it. */
+const OF_A_NAME = { effects: [], isFullyKnown: false, unknownWhy: ['prepared_name'] }
 
 /** Bytes that the server compares: names that begin with the same 63 bytes are one name to it. */
 const nameOf = (bytes: Buffer): string => bytes.toString('latin1', 0, 63)

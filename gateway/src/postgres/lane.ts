@@ -129,7 +129,7 @@ export class Lane {
       ready.push(bytes)
     }
     if (ready.length > 0 && !this.#ends.write(ready)) this.#isWritable = false
-    if (this.isEmpty) for (const resolve of this.#whenEmpty.splice(0)) resolve()
+    if (this.#whenEmpty.length > 0 && this.isEmpty) for (const resolve of this.#whenEmpty.splice(0)) resolve()
     this.#regulate()
   }
 

@@ -24,10 +24,12 @@ const MAX_BODY = 64 << 10
 /** Type and length. */
 const HEAD = 5
 
+const EMPTY = Buffer.alloc(0)
+
 /** Looks at the server's bytes as messages. */
 export class ServerFrameReader {
   readonly #to: ServerFrames
-  #head = Buffer.alloc(0)
+  #head: Buffer = EMPTY
   #type = 0
   #left = 0
   #isDropped = false
@@ -42,12 +44,12 @@ export class ServerFrameReader {
   push(given: Buffer): void {
     if (this.#isEnded) return
     const chunk = this.#head.length > 0 ? Buffer.concat([this.#head, given]) : given
-    this.#head = Buffer.alloc(0)
+    this.#head = EMPTY
     // From where on bytes have not been passed on yet: neighbours go on together.
     let from = 0
     let at = 0
     const pass = (to: number) => {
-      if (to > from) this.#to.pass(chunk.subarray(from, to))
+      if (to > from) this.#to.pass(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to))
       from = to
     }
     while (at < chunk.length) {
@@ -62,7 +64,7 @@ export class ServerFrameReader {
           return
         }
         this.#left = length - 4
-        this.#body = []
+        if (this.#body.length > 0) this.#body = []
         this.#kept = 0
         this.#isDropped = this.#to.drops(this.#type)
         if (this.#isDropped) pass(at)
@@ -101,5 +103,3 @@ export class ServerFrameReader {
     }
   }
 }
-
-const EMPTY = Buffer.alloc(0)

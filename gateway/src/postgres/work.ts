@@ -48,6 +48,29 @@ export type Work = {
   readonly prepares: ReadonlyMap<number, Naming<Prepared>>
 }
 
+/** Something that is asked for now. Written out, member by member: it is made for each statement. */
+export function newWork(
+  { action, statement }: Pick<Work, 'action' | 'statement'>,
+  prepares: Work['prepares'],
+  observed: Work['observed'],
+  begun: Work['begun'],
+): Work {
+  return {
+    action,
+    statement,
+    begun,
+    observed,
+    sent: 0,
+    ended: 0,
+    results: [],
+    error: null,
+    copy: null,
+    state: 'asked',
+    transaction: null,
+    prepares,
+  }
+}
+
 /** A message that the server was sent, until it has answered it. */
 export type Op = {
   readonly kind: 'startup' | 'query' | 'function' | 'parse' | 'bind' | 'describe' | 'close' | 'execute' | 'sync'

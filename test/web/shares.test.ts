@@ -9,7 +9,7 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { packFragment } from '../../anchor-service/web/shared/fragment.ts'
 import { buildPage } from '../../scripts/page.ts'
-import { call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { call, ERASER, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { queryAsOwner } from '../support/postgres.ts'
 import { browserAvailable, launch, readQr, watch } from './browser.ts'
@@ -256,6 +256,27 @@ describe('proof links', () => {
       expect(protocol.headers.get('content-type')).toContain('text/plain')
       expect(await protocol.text()).toContain('# The Killick protocol')
       expect(watched.complaints).toEqual([])
+    })
+
+    // The last: from here on the event is another.
+    test('of an event that was erased in part, it shows the rest, and who ordered the erasure', async () => {
+      const { url } = await audit.share(eventId, { fields: ['action', 'actor', 'context'] })
+      const order = {
+        ...{ ids: [eventId], fields: ['actor', 'context'], reason: 'request of the person' },
+        ...{ legalBasis: 'GDPR Art. 17(1)', order: 'E-2026-114' },
+      }
+      const { json } = await call(service.url, '/v1/erasures', ERASER, {
+        ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(order) },
+      })
+      await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done', 10_000)
+      const { page, state, complaints } = await open(url)
+      expect(state).toBe('genuine')
+      const facts = await page.innerText('.facts')
+      expect(facts).toMatch(/Erased\s+2 fields, on .*, by order E-2026-114 request of the person · GDPR Art. 17\(1\)/)
+      expect(facts).not.toContain('Lost')
+      const content = await page.content()
+      for (const gone of ['Lindqvist', '203.0.113.7']) expect(content).not.toContain(gone)
+      expect(complaints).toEqual([])
     })
   })
 })

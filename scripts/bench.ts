@@ -18,6 +18,7 @@ import { measureBeside } from './bench/beside.ts'
 import { measureBundles } from './bench/bundle.ts'
 import { measureChanges } from './bench/changes.ts'
 import { measureCollector } from './bench/collector.ts'
+import { measureErasure } from './bench/erasure.ts'
 import { measureGrowth } from './bench/growth.ts'
 import { measureHostile } from './bench/hostile.ts'
 import { measureHttpProxy } from './bench/http-proxy.ts'
@@ -71,6 +72,7 @@ const PARTS: { name: string; run: (folder: string) => Promise<BenchRow[]>; alone
   { name: 'single', run: (folder) => measureSingle(join(folder, 'single'), plan) },
   { name: 'audit', run: (folder) => measureAudits(join(folder, 'audit'), plan) },
   { name: 'bundle', run: (folder) => measureBundles(join(folder, 'bundle'), plan) },
+  { name: 'erasure', run: (folder) => measureErasure(join(folder, 'erasure'), plan) },
   { name: 'hostile', run: (folder) => measureHostile(join(folder, 'hostile'), plan) },
   { name: 'reading', run: (folder) => measureLongReading(join(folder, 'reading'), plan) },
   { name: 'growth', run: (folder) => measureGrowth(join(folder, 'growth'), plan) },

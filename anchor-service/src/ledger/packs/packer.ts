@@ -158,18 +158,11 @@ export class Packer {
 }
 
 /**
- * The body of a pack of these events, and where its frames end.
- * @param header the batch's, if the pack is its first; null if not
+ * The frame of these events.
+ * @param header the batch's, if they are its first; null if not
  */
-export function packBody(header: string | null, lines: readonly string[]): { body: Buffer; ends: number[] } {
-  const frames: Buffer[] = []
-  for (let pos = 0; pos < lines.length; pos += FRAME_EVENTS) {
-    const before = pos === 0 && header !== null ? [header] : []
-    const text = [...before, ...lines.slice(pos, pos + FRAME_EVENTS)].map((line) => `${line}\n`).join('')
-    frames.push(compress(Buffer.from(text, 'latin1')))
-  }
-  return { body: Buffer.concat(frames), ends: frameEnds(frames) }
-}
+export const packFrame = (header: string | null, lines: readonly string[]): Buffer =>
+  compress(Buffer.from([...(header === null ? [] : [header]), ...lines].map((line) => `${line}\n`).join(''), 'latin1'))
 
 /** A frame, of so many events. `size`: bytes that it holds */
 type EventFrame = ZstdFrame & { n: number }

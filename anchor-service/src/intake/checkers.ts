@@ -69,7 +69,8 @@ type Checker = Thread<Enforced, Question, Answer>
 
 /**
  * Threads that check batches. Checking is nearly all of the service's work; on threads it leaves the event loop free for requests
- * and commits. One is there from the start; the others are when a batch comes that they could share, or while another is checked.
+ * and commits. The first starts with the first batch, since most of what starts a service takes less than it does; the others when a
+ * batch comes that they could share, or while another is checked.
  */
 export function startCheckers(
   { databaseUrl, hasRole }: Pick<CheckerData, 'databaseUrl' | 'hasRole'>,
@@ -78,7 +79,7 @@ export function startCheckers(
   // What a thread is given when it starts, or starts again.
   const data: CheckerData = { databaseUrl, hasRole, enforced: [] }
   const start = (): Checker => keepThread(ENTRY, { data, restartMs: RESTART_MS, youngMiB: 64 })
-  const threads = [start()]
+  const threads: Checker[] = []
 
   /** Hands a question to a thread. The body's memory moves to it, unless others are to have it too. */
   async function ask(thread: Checker, sent: Sent, share: Portion): Promise<CheckedBatch | null> {
@@ -110,6 +111,7 @@ export function startCheckers(
     },
     ready: () => readyThreads().length,
     async check(sent) {
+      if (threads.length === 0) threads.push(start())
       const isForMore = sent.body.length >= SHARED_BYTES || threads.every(({ unanswered }) => unanswered > 0)
       if (isForMore) while (threads.length < count) threads.push(start())
       const ready = readyThreads()

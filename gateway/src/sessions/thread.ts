@@ -38,6 +38,9 @@ export type PlainError = {
   readonly stack: string
 }
 
+/** How many events may wait in memory, as with a recorder on the same thread: the thread may be waiting for a disk that does not answer. */
+const MAX_WAITING = 10_000
+
 /** The file of the thread, as source or compiled. */
 const ENTRY = new URL(`./recorder-thread${extname(import.meta.url)}`, import.meta.url)
 
@@ -82,6 +85,8 @@ class RecorderThread implements SessionRecorder {
 
   record(it: ToRecord): Promise<Durable> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
+    if (this.#waiting.size >= MAX_WAITING)
+      return Promise.reject(new KillickError('spool_full', `${MAX_WAITING} events are waiting for the disk already`))
     // Before it gets a number: what cannot be printed has none.
     const text = printed(it)
     const asked = Promise.withResolvers<Durable>()

@@ -47,7 +47,7 @@ export const PARTS: Part[] = [
   { name: 'adapters', files: ['node-http', 'express', 'fastify', 'hono', 'nest', 'next'].map((name) => `sdk/src/${name}/`), may: ['web requests', 'kit', 'core', 'node:*'] },
   { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'audit codes', 'words', 'node', 'node:*', '@noble/*'] },
   { name: 'make bundle', files: ['sdk/src/make-bundle/'], may: ['core', 'bundle', 'audit', 'node', 'node:*'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'kit', 'actions', 'audit', 'bundle', 'make bundle', 'requests', 'node', 'node:*'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'sealing', 'kit', 'actions', 'audit', 'bundle', 'make bundle', 'requests', 'node', 'node:*'] },
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.

@@ -1,6 +1,7 @@
 // Handles the arguments of `killick`: finds the command, runs it, and reports what went wrong.
 import { KillickError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
+import { SealingError } from '../sealing/errors.ts'
 import { isTokenRefusal } from './access.ts'
 import { type Command, EXIT, Unanswered, UsageError } from './command.ts'
 import { commandHelp, programHelp } from './help.ts'
@@ -102,6 +103,10 @@ function explain(error: unknown): { code: string; exit: number; message: string 
     return { code: 'token_refused', exit: EXIT.usage, message: error.message }
   if (error instanceof KillickError) {
     const exit = error.code === 'unreachable' ? EXIT.undecided : EXIT.usage
+    return { code: error.code, exit, message: error.message }
+  }
+  if (error instanceof SealingError) {
+    const exit = error.code === 'keys_unreachable' ? EXIT.undecided : EXIT.usage
     return { code: error.code, exit, message: error.message }
   }
   if (isSystemError(error)) {

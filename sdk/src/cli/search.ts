@@ -1,9 +1,11 @@
 import { readPages } from '../audit/answers.ts'
 import { KillickError } from '../core/errors.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import type { UnsealedEvent } from '../sealing/index.ts'
 import { accessOf, openAccess } from './access.ts'
 import { type Command, EXIT, integer, readArgs } from './command.ts'
 import { queryOf } from './conditions.ts'
+import { openUnseal, sealedWords } from './sealed.ts'
 import { SEARCH } from './table/reading.ts'
 import { columns, err, jsonLine, out, type Printed, paint } from './terminal.ts'
 
@@ -17,6 +19,9 @@ export const search: Command = {
     const limit = integer(values.limit, 'limit', 1)
     const path = `/v1/events${queryOf(values)}`
     const api = openAccess(accessOf(SEARCH, given))
+    const unseal = await openUnseal(values['subject-keys'])
+    const read = async (row: JsonObject): Promise<JsonObject> =>
+      unseal && isObject(row.fields) ? { ...row, ...(await unseal(row as Readable)) } : row
     const asTable = process.stdout.isTTY === true && !values.json
     const rows: JsonObject[] = []
     let found = 0
@@ -24,8 +29,10 @@ export const search: Command = {
     for await (const page of readPages(api, path, 'events', () => Math.min(PAGE, limit - found), parseRow)) {
       found += page.rows.length
       hasMore = page.next !== null
-      if (asTable) rows.push(...page.rows)
-      else for (const { token: _, ...row } of page.rows) out(jsonLine(row))
+      for (const { token: _, ...row } of page.rows) {
+        if (asTable) rows.push(await read(row))
+        else out(jsonLine(await read(row)))
+      }
       if (found >= limit) break
     }
     if (rows.length > 0) out(columns(HEADS, rows.map(cellsOf)))
@@ -34,6 +41,8 @@ export const search: Command = {
     return EXIT.ok
   },
 }
+
+type Readable = JsonObject & { id: string; fields: JsonObject }
 
 function parseRow(row: JsonValue): JsonObject {
   if (isObject(row) && typeof row.id === 'string') return row
@@ -44,16 +53,19 @@ const HEADS = ['recorded (UTC)', 'action', 'outcome', 'actor', 'targets', 'sourc
 
 const COLOURS: Record<string, 'red' | 'green'> = { denied: 'red', failure: 'red', success: 'green' }
 
-function cellsOf({ id, recordedAt, source, fields, error }: JsonObject): Printed[] {
+function cellsOf({ id, recordedAt, source, fields, error, sealed }: JsonObject): Printed[] {
   const { action, outcome, actor, targets } = isObject(fields) ? fields : {}
-  const shown = Array.isArray(targets) ? targets.map(party) : []
+  const told = (name: string, value: JsonValue | undefined) =>
+    sealedWords(name, value, sealed as UnsealedEvent['sealed'])
+  const unread = told('targets', targets)
+  const shown = unread !== null ? [unread] : Array.isArray(targets) ? targets.map(party) : []
   const list = shown.length > 2 ? `${shown.slice(0, 2).join(', ')} and ${shown.length - 2} more` : shown.join(', ')
   const why = isObject(error) ? paint('red', String(error.code)) : words(action)
   return [
     words(recordedAt).slice(0, 19).replace('T', ' '),
     why,
     COLOURS[words(outcome)] ? paint(COLOURS[words(outcome)]!, words(outcome)) : words(outcome),
-    cut(party(actor)),
+    cut(told('actor', actor) ?? party(actor)),
     cut(list),
     words(source),
     words(id),

@@ -1,16 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Proof, parseProof } from '../core/proof.ts'
 import { verifyProof } from '../node/verify-proof.ts'
+import type { UnsealedEvent } from '../sealing/index.ts'
 import { readAnchors } from '../verify/read-anchors.ts'
 import { type ChainNode, openNodes } from '../verify/rpc.ts'
 import type { PinnedLog } from '../verify/trust.ts'
 import type { Verdict } from '../verify/verdict.ts'
 import { inWords, type VerdictInWords } from '../words/words.ts'
 import { isBundleFile, verifyBundleFile } from './bundle/verify.ts'
-import { type Command, EXIT, integer, readArgs } from './command.ts'
+import { type Command, EXIT, integer, readArgs, UsageError } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
 import { ANY_CHAIN, type Pinner, type PinSet, readPins } from './pins.ts'
 import { mayChange, openProofInput } from './proof-input.ts'
+import { openUnseal, sealedWords } from './sealed.ts'
 import { VERIFY } from './table/checking.ts'
 import {
   checkLines,
@@ -39,9 +41,17 @@ export const verify: Command = {
     const judge = judgeBy(pins, confirmations)
     const until = performance.now() + 1000 * integer(values.wait, 'wait', 0)
     const place = positionals[0]!
-    if (isBundleFile(place)) return verifyBundleFile(place, pins, values.json)
+    const unseal = await openUnseal(values['subject-keys'])
+    const onlyProofs = () => {
+      if (unseal !== null) throw new UsageError('--subject-keys is for a proof')
+    }
+    if (isBundleFile(place)) {
+      onlyProofs()
+      return verifyBundleFile(place, pins, values.json)
+    }
     for (;;) {
       const input = await openProofInput(place, values)
+      if (input.kind === 'lines') onlyProofs()
       if (input.kind === 'lines') return verifyLines(input.lines, await openNodes(pins.rpcs), judge, values.json)
       if (isForkFile(input.bytes)) return verifyFork(input.bytes, pins.logKeys, values.json)
       const proof = parseProof(input.bytes)
@@ -51,7 +61,8 @@ export const verify: Command = {
         continue
       }
       const told = inWords(verdict)
-      out(values.json ? json(told) : report(told, backing))
+      const read = unseal && told.event ? await unseal(told.event) : null
+      out(values.json ? json(read ? { ...told, unsealed: read } : told) : report(told, backing, read))
       return { verified: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[verdict.outcome]
     }
   },
@@ -105,10 +116,10 @@ function placePins(
 
 const COLOURS = { verified: 'green', failed: 'red', undecided: 'yellow' } as const
 
-function report(verdict: VerdictInWords, backing: readonly Backing[]): Text {
+function report(verdict: VerdictInWords, backing: readonly Backing[], read: UnsealedEvent | null): Text {
   const { checks, event, anchoredAt, times, registrations } = verdict
   return lines([
-    ...(event ? [...describe(event), ''] : []),
+    ...(event ? [...describe(event, read), ''] : []),
     ...checkLines(checks),
     '',
     outcomeLines(verdict, backing),
@@ -170,7 +181,7 @@ const list = (title: string, items: readonly string[]): Text[] =>
 
 const OUTCOME_COLOURS: Record<string, 'red' | 'reset'> = { denied: 'red', failure: 'red' }
 
-function describe(event: NonNullable<Verdict['event']>): Text[] {
+function describe(event: NonNullable<Verdict['event']>, read: UnsealedEvent | null): Text[] {
   const { outcome, occurredAt, ...others } = event.fields
   const hidden = event.hiddenFields
   // Nobody can tell whether such a field is among those that are not shown.
@@ -180,7 +191,13 @@ function describe(event: NonNullable<Verdict['event']>): Text[] {
     ['recorded', `${event.recordedAt} by the clock of ${event.source}, number ${event.seq} of stream ${event.stream}`],
     ['occurredAt', occurredAt === undefined ? (hidden > 0 ? absent : 'as recorded') : describeField(occurredAt)],
     ['outcome', typeof outcome === 'string' ? paint(['bold', OUTCOME_COLOURS[outcome] ?? 'reset'], outcome) : absent],
-    ...Object.entries(others).map(([name, value]): [string, string] => [name, describeField(value)]),
+    ...Object.entries(others).map(([name, value]): [string, string] => [
+      name,
+      // Of a field that was read its value, which is not among those of the event.
+      read?.sealed[name]?.state === 'open'
+        ? describeField(read.fields[name])
+        : (sealedWords(name, value, read?.sealed) ?? describeField(value)),
+    ]),
   ]
   const width = Math.max(...rows.map(([name]) => widthOf(name)))
   const unshown =

@@ -8,6 +8,7 @@ import { toHex, utf8 } from './bytes.ts'
 import type { ParsedEvent } from './event.ts'
 import { isObject, type JsonObject, type JsonValue } from './json.ts'
 import { escapePointer, unescapePointer } from './pointer.ts'
+import { sealedIn } from './sealed.ts'
 import { printTime } from './time.ts'
 
 /** What an event needs to be part of a history. */
@@ -35,7 +36,7 @@ export type HistoryStep<E extends HistoryEvent = HistoryEvent> = {
   readonly event: E
   /**
    * What it did to the target's state. `changed`: its changes were applied. `touched`: it has none, or is about another thing first.
-   * `not_done`: its outcome is failure or denied. `unreadable`: it may have changed anything, for its changes are malformed, or its
+   * `not_done`: its outcome is failure or denied. `unreadable`: it may have changed anything, for its changes are malformed or sealed, or its
    * targets, outcome or changes may be among fields that are not shown.
    */
   readonly effect: 'changed' | 'touched' | 'not_done' | 'unreadable'
@@ -209,9 +210,9 @@ type ReadChange = {
   after: JsonValue | undefined
 }
 
-/** Null: they are malformed. */
+/** Null: they are malformed, or sealed. */
 function readChanges(changes: JsonValue): ReadChange[] | null {
-  if (!Array.isArray(changes)) return null
+  if (!Array.isArray(changes) || sealedIn('changes', changes) !== null) return null
   const list: ReadChange[] = []
   for (const change of changes) {
     if (!isObject(change) || typeof change.path !== 'string') return null
@@ -236,7 +237,7 @@ const MAX_NAMES = 64
 const pointerOf = (names: readonly string[]): string => names.map((name) => `/${escapePointer(name)}`).join('')
 
 function actorOf(actor: JsonValue | undefined): string | null {
-  return isObject(actor) && typeof actor.id === 'string' ? actor.id : null
+  return isObject(actor) && typeof actor.id === 'string' && sealedIn('actor', actor) === null ? actor.id : null
 }
 
 type Setter = Omit<Blame, 'doubt'>

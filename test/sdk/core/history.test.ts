@@ -84,6 +84,7 @@ describe('historyOf()', () => {
       // Whether it was done.
       event({ ...paid }, { hidden: 2 }),
       event({ changes: [{ path: '/a'.repeat(65), after: 1 }] }),
+      event({ changes: [{ path: '', after: { type: 'sealed', id: 'k', jwe: 'j' } }] }),
     ]) {
       const last = change('/status', 'paid', 'sent')
       const { steps, state, blame, doubt } = historyOf(TARGET, [made, { ...hiding, time: made.time }, last])

@@ -1,12 +1,22 @@
 // Sealed fields from the recorder through a real service to a proof, and what is left of them once their subject was erased.
 import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { generateKey, openAuditLog, publicJwk, verifyProof } from '@killick/sdk'
 import { parseProof } from '@killick/sdk/core'
-import { eraseSubject, postgresSubjectKeys, reapplyErasures, sealing, unsealEvent } from '@killick/sdk/sealing'
+import {
+  eraseSubject,
+  folderSubjectKeys,
+  postgresSubjectKeys,
+  reapplyErasures,
+  sealing,
+  unsealEvent,
+} from '@killick/sdk/sealing'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest'
 import { call, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
 import { createDatabase } from '../../support/postgres.ts'
+import { killick } from '../cli/support.ts'
 import { tempDir } from '../client/support.ts'
 
 const ADA = { type: 'user', id: 'ada-1815', name: 'Ada Lovelace' }
@@ -115,4 +125,57 @@ test('recorded, stored, proven, read, erased: the proof is the same, and the key
   expect((await unsealEvent(row, restored)).sealed.actor).toEqual(erased)
   await expect(restored.toSeal(ADA)).rejects.toThrow(expect.objectContaining({ code: 'subject_erased' }))
   expect(await restored.find(keyId)).toEqual({ id: keyId, at: mark.at, event: events[0].id })
+})
+
+test('the command line reads with a store of keys, and says what it cannot read', async () => {
+  const [folder, spool, files] = [tempDir(), tempDir(), tempDir()]
+  const keys = await folderSubjectKeys(folder)
+  const audit = await openAuditLog({
+    ...{ url: service.url, source: 'billing', key, spool, logKey: service.vkey, onError: () => {} },
+    ...{ sealed: ['actor', 'context', 'changes'], sealing: sealing(keys) },
+  })
+  onTestFinished(async () => void (await audit.close({ timeoutMs: 0 })))
+  const targets = [{ type: 'order', id: 'o-7' }]
+  const { id } = await audit.record({
+    ...{ action: 'order.edit', actor: ADA, targets, context: { ip: '192.0.2.7' } },
+    changes: [{ path: '/email', after: 'ada@example.com' }],
+  })
+  await audit.flush()
+  const keyId = await keys.idOf(ADA)
+  const proof = join(files, 'proof.json')
+  writeFileSync(proof, (await call(service.url, `/v1/proofs/${id}`, READER)).text)
+  const module = join(files, 'keys.mjs')
+  writeFileSync(module, 'export default { find: async () => null }\n')
+  const access = ['--url', service.url, '--token', READER]
+  const told = async (...args: string[]) => (await killick(args, { isTerminal: true })).out
+
+  for (const args of [[], ['--subject-keys', module]]) {
+    const text = (await told('verify', proof, ...args)) + (await told('search', '--target', 'o-7', ...args, ...access))
+    expect(text.match(new RegExp(`sealed, under key ${keyId}`, 'g'))).toHaveLength(4)
+    expect(text).not.toMatch(/eyJ|Lovelace/)
+  }
+  const open = ['--subject-keys', folder]
+  expect(await told('verify', proof, ...open)).toMatch(/actor +user ada-1815 \(Ada Lovelace\)[\s\S]*ada@example\.com/)
+  expect(await told('search', '--target', 'o-7', ...open, ...access)).toContain('user ada-1815 (Ada Lovelace)')
+  const { out } = await killick(['search', '--target', 'o-7', '--json', ...open, ...access])
+  expect(JSON.parse(out)).toMatchObject({ fields: { actor: ADA }, sealed: { actor: { state: 'open', keyId } } })
+  const history = await told('history', 'order', 'o-7', ...access)
+  expect(history).toMatch(/changes not shown {2}by somebody who is not shown/)
+  expect(history).not.toMatch(/eyJ/)
+
+  const { at } = await eraseSubject(audit, keys, ADA, { actor: DESK, reason: 'request' })
+  expect(await told('search', '--target', 'o-7', ...open, ...access)).toContain(`erased on ${at}`)
+  expect(await told('verify', proof, ...open)).toContain(`erased on ${at}`)
+  expect(JSON.parse((await killick(['verify', proof, '--json', ...open])).out).unsealed.sealed.actor.state).toBe(
+    'erased',
+  )
+  for (const [place, why] of [
+    [join(files, 'none'), /no such file/],
+    [files, /no folder of keys/],
+    [proof, /cannot be loaded|no store/],
+  ] as const)
+    expect(await killick(['verify', proof, '--subject-keys', place])).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(why),
+    })
 })

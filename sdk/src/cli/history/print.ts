@@ -9,6 +9,7 @@ import {
   type TargetHistory,
 } from '../../core/history.ts'
 import { isObject, type JsonValue } from '../../core/json.ts'
+import { sealedIn } from '../../core/sealed.ts'
 import { printTime } from '../../core/time.ts'
 import { completenessLines } from '../bundle/words.ts'
 import { count, own, type Printed, paint, type Text, text } from '../terminal.ts'
@@ -72,7 +73,8 @@ const EFFECTS = { changed: 'reset', touched: 'dim', not_done: 'red', unreadable:
 
 function* stepLines({ event, effect, contradictions }: HistoryStep<LoggedEvent>, number: number): Generator<Text> {
   const { id, source, time, fields } = event
-  const actor = isObject(fields.actor) ? String(fields.actor.id) : NOT_SHOWN
+  const isShown = isObject(fields.actor) && sealedIn('actor', fields.actor) === null
+  const actor = isShown ? String((fields.actor as { id: unknown }).id) : NOT_SHOWN
   const outcome = effect === 'not_done' ? ` ${fields.outcome}` : effect === 'unreadable' ? ' changes not shown' : ''
   yield text`${number}  ${printTime(time)}  ${paint(EFFECTS[effect], `${fields.action ?? 'an action that is not shown'}${outcome}`)}  by ${actor}  ${paint('dim', `${source}, event ${id}`)}`
   if (effect === 'changed' && Array.isArray(fields.changes))

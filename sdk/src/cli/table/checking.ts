@@ -1,5 +1,5 @@
 import { command } from './entry.ts'
-import { ACCESS, CONFIG, JSON_OUT, LINK_TOKEN, PINS } from './options.ts'
+import { ACCESS, CONFIG, JSON_OUT, LINK_TOKEN, PINS, SUBJECT_KEYS } from './options.ts'
 
 export const VERIFY = command({
   name: 'verify',
@@ -24,6 +24,7 @@ export const VERIFY = command({
       about: 'how long to wait for the anchor: asks the link and the chain again; default 0',
     },
     ...LINK_TOKEN,
+    ...SUBJECT_KEYS,
     json: { about: 'print the verdict as JSON; of an export one object a line, and the counts in the last' },
   },
   exits: [

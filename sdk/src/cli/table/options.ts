@@ -82,6 +82,16 @@ export const EXPECTED_LOG_KEY = {
   },
 } as const
 
+/** Reads what is sealed. */
+export const SUBJECT_KEYS = {
+  'subject-keys': {
+    value: 'place',
+    complete: 'file',
+    about:
+      'shows sealed fields, as far as these keys read them: a folder of keys, or a module whose default export is a store of keys',
+  },
+} as const
+
 /** Which events. */
 export const CONDITIONS = {
   action: { value: 'action', about: 'an action such as invoice.approve, or all that begin alike: invoice.*' },

@@ -1,5 +1,5 @@
 import { command } from './entry.ts'
-import { ACCESS, ASKING, CONDITIONS, JSON_FAILURE, JSON_LINES } from './options.ts'
+import { ACCESS, ASKING, CONDITIONS, JSON_FAILURE, JSON_LINES, SUBJECT_KEYS } from './options.ts'
 
 export const SEARCH = command({
   name: 'search',
@@ -11,6 +11,7 @@ export const SEARCH = command({
   options: {
     ...CONDITIONS,
     limit: { value: 'n', default: '50', about: 'how many to list, the newest; default 50' },
+    ...SUBJECT_KEYS,
     ...ACCESS,
     ...JSON_LINES,
   },

@@ -31,7 +31,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)))
 try {
   const say = (line: string) => console.log(dim(line))
-  const { acknowledged, events, kills } = await RUNS[kind ?? 'all']({
+  const { acknowledged, events, erased, kills } = await RUNS[kind ?? 'all']({
     rounds,
     seed,
     say,
@@ -41,6 +41,8 @@ try {
   console.log(
     `${MARK.good} ${count(acknowledged, kind === 'postgres' ? 'row' : 'event')} acknowledged, ${events.toLocaleString('en')} in the ledger, none lost`,
   )
+  if (erased !== undefined)
+    console.log(`${MARK.good} ${count(erased, 'event')} erased in part, as ordered, and no proof fails`)
   console.log(`  killed: ${killed.join(', ')}; ${duration(Date.now() - start)}`)
 } catch (error) {
   console.error(

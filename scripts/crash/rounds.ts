@@ -7,6 +7,7 @@ import { generateKey, openAuditLog, publicJwk, type Trust, writeKeyFile } from '
 import type { PinnedLog } from '@killick/sdk/verify'
 import { startChain } from '../lib/local-chain.ts'
 import { checkAudit, checkPresence, checkProof, type LedgerAccess } from './check.ts'
+import { openEraser } from './eraser.ts'
 import { anchorService, freePort, type Part, type PartKind, postgres, recorder, redis } from './parts.ts'
 import { seeded } from './random.ts'
 
@@ -19,10 +20,17 @@ export type CrashOptions = {
   signal?: AbortSignal
 }
 
-export type CrashReport = { acknowledged: number; events: number; kills: Partial<Record<PartKind, number>> }
+export type CrashReport = {
+  acknowledged: number
+  events: number
+  /** Of how many events fields were erased, each order whole; absent where nobody orders erasures. */
+  erased?: number
+  kills: Partial<Record<PartKind, number>>
+}
 
 export const ADMIN = 'admin-token-of-the-crash-test'
 export const READER = 'reader-token-of-the-crash-test'
+const ERASER = 'eraser-token-of-the-crash-test'
 const SOURCES = ['crash-a', 'crash-b']
 /** How many anchor workers run at once. */
 const WORKERS = 2
@@ -50,6 +58,7 @@ export async function crash({ rounds, seed, say = () => {}, signal }: CrashOptio
       KILLICK_DATA: join(folder, 'data'),
       KILLICK_ADMIN_TOKEN: ADMIN,
       KILLICK_READER_TOKEN: READER,
+      KILLICK_ERASER_TOKEN: ERASER,
       KILLICK_RATE_LIMIT: '0',
       KILLICK_LOG_LEVEL: 'error',
       KILLICK_RPC_URL: chain.url,
@@ -81,6 +90,7 @@ export async function crash({ rounds, seed, say = () => {}, signal }: CrashOptio
       await parts.at(-1)!.start()
     }
 
+    const eraser = openEraser(urls, ERASER, acknowledged)
     for (const [round, kinds] of combinations(rounds, parts, random).entries()) {
       signal?.throwIfAborted()
       const victims = kinds.flatMap((kind) => {
@@ -88,6 +98,9 @@ export async function crash({ rounds, seed, say = () => {}, signal }: CrashOptio
         return twins.slice(0, 1 + random.int(twins.length))
       })
       say(`round ${round + 1}: ${victims.map(({ kind }) => kind).join(', ')}`)
+      const ordered = eraser.order(round)
+      // Its failure is told when it is awaited.
+      ordered.catch(() => {})
       await sleep(random.int(400))
       await Promise.all(
         victims.map(async (part) => {
@@ -98,6 +111,7 @@ export async function crash({ rounds, seed, say = () => {}, signal }: CrashOptio
           await part.start()
         }),
       )
+      await ordered
       await grown(urls)
     }
 
@@ -111,13 +125,19 @@ export async function crash({ rounds, seed, say = () => {}, signal }: CrashOptio
     const trust: Trust = { sourceKeys, logKeys: [vkey], logs: targets, confirmations: 1 }
     const access: LedgerAccess = { url: urls[0]!, token: READER, rpc: chain.url, trust }
     const events = await checkPresence(access, acknowledged)
+    const erased = await eraser.check(access)
     for (const names of acknowledged.values()) {
       const ids = [...names.values()]
       for (const id of new Set([ids[0]!, ids.at(-1)!, ...random.shuffle(ids).slice(0, 20)]))
         await checkProof(access, id)
     }
     await checkAudit(access)
-    return { acknowledged: [...acknowledged.values()].reduce((sum, names) => sum + names.size, 0), events, kills }
+    return {
+      acknowledged: [...acknowledged.values()].reduce((sum, names) => sum + names.size, 0),
+      events,
+      erased,
+      kills,
+    }
   } finally {
     for (const part of parts.reverse()) await part.stop().catch(() => {})
     await chain.stop()

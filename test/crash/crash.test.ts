@@ -8,4 +8,5 @@ test('what was acknowledged survives kills of every part', { timeout: 180_000 },
   })
   expect(report.acknowledged).toBeGreaterThan(100)
   expect(report.events).toBeGreaterThanOrEqual(report.acknowledged)
+  expect(report.erased ?? 0).toBeGreaterThan(0)
 })

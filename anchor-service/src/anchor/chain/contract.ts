@@ -65,8 +65,24 @@ export type SignedCall = {
   call: { name: string; args: readonly string[] } | null
 }
 
+/** Transactions that were read: each audit reads those of the audit before again, and to find the sender of one takes milliseconds. */
+const known = new Map<string, Readonly<SignedCall>>()
+const MOST_KNOWN = 1_000
+/** Characters. What we sign is shorter, and a database may hold anything. */
+const LONGEST_KNOWN = 10_000
+
 /** Reads a raw transaction; null if it is not one. */
-export function readSigned(raw: string): SignedCall | null {
+export function readSigned(raw: string): Readonly<SignedCall> | null {
+  const before = known.get(raw)
+  if (before !== undefined) return before
+  const signed = parseSigned(raw)
+  if (signed === null || raw.length > LONGEST_KNOWN) return signed
+  if (known.size >= MOST_KNOWN) known.delete(known.keys().next().value!)
+  known.set(raw, signed)
+  return signed
+}
+
+function parseSigned(raw: string): SignedCall | null {
   try {
     const { hash, from, nonce, chainId, to, data, gasPrice, maxFeePerGas, maxPriorityFeePerGas } = Transaction.from(raw)
     const parsed = abi.parseTransaction({ data })

@@ -126,6 +126,8 @@ describe('a bundle', () => {
   test('of a source shows all of it; of a search it is as the index says; of nothing it fails', async () => {
     const source = await ask(service.url, { source: 'billing', to: '2999-01-01T00:00:00Z' })
     const search = await ask(service.url, { actor: 'reader', action: 'bundle.create' })
+    const [asked] = (await call(service.url, '/v1/events?source=killick&action=bundle.create&limit=1')).json.events
+    expect(asked.fields.metadata).toEqual({ action: 'bundle.create', by: ['actor'] })
     const nothing = await ask(service.url, { actor: 'nobody' })
     const jobs = await Promise.all([source, search, nothing].map(({ json }) => ended(service.url, json.id)))
     expect(jobs[0]).toMatchObject({ state: 'done', events: 202, scope: { kind: 'source', source: 'billing' } })

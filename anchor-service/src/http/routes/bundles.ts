@@ -94,12 +94,15 @@ export function bundleRoutes(app: App, { bundles, ledger, tokens, rateLimit }: A
     async (request, reply) => {
       const { again = false, ...given } = request.body
       const conditions = checked(given)
+      // Whom a search was about must not stay in the log for good, where no erasure reaches it.
+      const { actor, target, ...others } = conditions
+      const by = [...(actor === undefined ? [] : ['actor']), ...(target === undefined ? [] : ['target'])]
       const { job, isNew } = await bundles.take(conditions, request.role!, again, (id) =>
         ledger.record({
           action: 'bundle.create',
           actor: actorOf(request),
           targets: [{ type: 'bundle', id }],
-          metadata: { ...conditions },
+          metadata: { ...others, ...(by.length > 0 && { by }) },
         }),
       )
       return reply

@@ -9,7 +9,19 @@ import type { App } from './deps.ts'
  */
 export function compileWhenUsed(app: App): void {
   app.setValidatorCompiler((route) => whenUsed(() => compileValidator(route)))
-  app.setSerializerCompiler<AnySchema>(({ schema }) => whenUsed(() => compileSerializer(schema)))
+  app.setSerializerCompiler<AnySchema>(({ schema }) => whenUsed(() => printerOf(schema)))
+}
+
+/** By the text of the schema: there are five routes for each, and services that begin later in this process have the same ones. */
+const printers = new Map<string, ReturnType<typeof compileSerializer>>()
+
+function printerOf(schema: AnySchema): ReturnType<typeof compileSerializer> {
+  const text = JSON.stringify(schema)
+  const known = printers.get(text)
+  if (known !== undefined) return known
+  const printer = compileSerializer(schema)
+  printers.set(text, printer)
+  return printer
 }
 
 /** Most of a check is the conversion of texts to what the schema wants, and most values need none. */

@@ -174,9 +174,7 @@ function checkIntents(events: readonly Event[], done: ReadonlySet<string>): { in
 /** Each row that is there was recorded once, and no other. */
 function checkChanges(events: readonly Event[], done: ReadonlySet<string>): void {
   const seen = new Set<string>()
-  for (const { fields } of events) {
-    if (fields.action !== 'changes.insert') continue
-    const name = fields.changes.find(({ path }: Fields) => path === '/name').after
+  for (const name of events.flatMap(({ fields }) => insertedBy(fields))) {
     if (seen.has(name)) throw new Error(`the row ${name} is among the changes twice`)
     if (!done.has(name)) throw new Error(`the row ${name} is among the changes and was not committed`)
     seen.add(name)
@@ -185,6 +183,15 @@ function checkChanges(events: readonly Event[], done: ReadonlySet<string>): void
 }
 
 /** Waits until the slot has nothing left to say of what is committed now. */
+/** Names of the rows that an event says were inserted: of one, or of several where the recorder was too busy for an event each. */
+function insertedBy({ action, changes, metadata }: Fields): string[] {
+  const nameAt = (at: string): string => changes.find(({ path }: Fields) => path === at).after
+  if (action === 'changes.insert') return [nameAt('/name')]
+  if (action !== 'changes.transaction') return []
+  const rows: Fields[] = metadata.changes.rows
+  return rows.flatMap(({ operation }, i) => (operation === 'insert' ? [nameAt(`/${i}/name`)] : []))
+}
+
 async function caughtUp(url: string): Promise<void> {
   const [{ lsn } = { lsn: '' }] = await query(url, 'select pg_current_wal_insert_lsn()::text as lsn')
   const isDone = 'select 1 from pg_replication_slots where confirmed_flush_lsn >= $1::pg_lsn'

@@ -47,6 +47,11 @@ export type Config = {
    * allowed as many open files. Default 20,000.
    */
   maxConnections: number
+  /**
+   * KILLICK_SILENCE_GRACE_MS: how much longer than a source promises (`heartbeat`) nothing may come of a stream before it counts as
+   * silent: events wait in recorders until their batch is sent. Default 10,000.
+   */
+  silenceGraceMs: number
   /** KILLICK_REQUEST_TIMEOUT_MS: time in which a whole request must have arrived. Default 60,000. */
   requestTimeout: number
   /** KILLICK_CHECKING_THREADS: threads that check batches. Default: one for each core that the process may use. */
@@ -152,6 +157,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     rateLimit: integer('KILLICK_RATE_LIMIT', 12_000, 0, 1e9),
     trustProxy: proxies(),
     maxConnections: integer('KILLICK_MAX_CONNECTIONS', 20_000, 1, 1e6),
+    silenceGraceMs: integer('KILLICK_SILENCE_GRACE_MS', 10_000, 0, 86_400_000),
     requestTimeout: integer('KILLICK_REQUEST_TIMEOUT_MS', 60_000, 100, 3_600_000),
     checkingThreads: integer('KILLICK_CHECKING_THREADS', availableParallelism(), 1, 1024),
     logLevel: choice('KILLICK_LOG_LEVEL', ['info', 'silent', 'error', 'warn', 'debug']),

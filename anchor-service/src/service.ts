@@ -19,6 +19,7 @@ import { readLength } from './ledger/index/runs.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import { readErasedAt } from './ledger/registry/erasures.ts'
 import { loadSigner } from './ledger/signing-keys.ts'
+import { type Silence, type SilenceWatch, watchSilence } from './ledger/silence.ts'
 import { openStore } from './open-store.ts'
 import { loadTokens } from './tokens.ts'
 
@@ -53,6 +54,7 @@ export async function startService(
   let indexing: Indexing | undefined
   let bundles: Bundles | undefined
   let erasing: Erasing | undefined
+  let silences: SilenceWatch | undefined
   const store = await openStore(config, {
     isPressed: () => intake?.isPressed() ?? false,
     failed: metrics.failed,
@@ -78,6 +80,12 @@ export async function startService(
   try {
     metrics.watch(ledger)
     const tokens = await loadTokens(config)
+    silences = watchSilence(ledger, {
+      graceMs: config.silenceGraceMs,
+      onChange: (silence, isSilent) => log && tellSilence(log, silence, isSilent),
+      onFailure: (error) => log?.warn({ err: error }, 'it could not be seen who is silent; it is tried again'),
+    })
+    metrics.watchSilences(silences)
     const refusals = rememberRefusals()
     intake = makeIntake({ db: pool, submit: refusals.watch(ledger.submit), registry: ledger.registry }, checkers)
     bundles = await openBundles({
@@ -104,6 +112,7 @@ export async function startService(
       tokens: openAccess(tokens, ledger, config.rateLimit),
       intake,
       refusals,
+      silences,
       anchoring: () => anchoring?.status(),
       auditing: () => auditing?.status(),
       tiles: config.tiles,
@@ -157,6 +166,7 @@ export async function startService(
         clearTimeout(patience)
         await erasing?.close()
         await checkers.close()
+        await silences?.close()
         await indexing?.close()
         await anchoring?.close()
         await store.close()
@@ -166,6 +176,7 @@ export async function startService(
     await bundles?.close()
     await erasing?.close()
     await checkers.close()
+    await silences?.close()
     await indexing?.close()
     await anchoring?.close()
     await store.close()
@@ -242,6 +253,11 @@ function tellMemory(log: FastifyBaseLogger, ledger: Ledger): void {
       { reason: began },
       'This process knew no head of this log: it takes the log as the database has it, and will miss nothing that was cut off before. Expected once for a new data folder only.',
     )
+}
+
+function tellSilence(log: FastifyBaseLogger, { source, promised, streams, since }: Silence, isSilent: boolean): void {
+  if (isSilent) log.error({ source, promised, streams, since }, 'a source is silent for longer than it promised')
+  else log.info({ source }, 'a source is heard again, or promises nothing any more')
 }
 
 function tellHead(log: FastifyBaseLogger, fault: WentBack | null): void {

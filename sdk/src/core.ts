@@ -62,6 +62,7 @@ export {
   endsStream,
   hideFields,
   isEventId,
+  isHeartbeat,
   isSourceName,
   isStreamId,
   MAX_EVENT_BYTES,

@@ -63,6 +63,7 @@ describe('the console', () => {
       KILLICK_CHAIN_KEY: await chain.newKey(),
       KILLICK_ANCHOR_INTERVAL_MS: '200',
       KILLICK_CONFIRMATIONS: '1',
+      KILLICK_SILENCE_GRACE_MS: '0',
     })
     const key = generateKey()
     await register(service.url, 'billing-api', [{ jwk: publicJwk(key) }])
@@ -585,6 +586,22 @@ describe('the console', () => {
       await page.goto(`${service.url}/console/#/history/order/nobody`)
       await page.locator('text=No event names it').waitFor()
       expect(last.id).toBe(told.steps.at(-1).id)
+      expect(complaints).toEqual([])
+    })
+
+    test('says who is silent for longer than promised', async () => {
+      await register(service.url, 'pilot', [{ jwk: publicJwk(generateKey()) }], { heartbeat: 1 })
+      const { page, complaints } = await signIn()
+      const silence = async () => (await call(service.url, '/v1/sources?source=pilot')).json.sources[0].silence
+      await expect.poll(silence, { timeout: 10_000 }).not.toBeNull()
+      await page.goto(`${service.url}/console/#/sources`)
+      const line = page.locator('tbody tr:has-text("pilot")')
+      await line.waitFor()
+      expect(await line.locator('td:last-child').innerText()).toMatch(
+        /^an event every 1 second\s+it has never recorded anything, since \d{4}-/,
+      )
+      expect(await page.locator('tbody tr:has-text("billing-api") td:last-child').innerText()).toBe('nothing')
+      expect(await violations(page)).toEqual([])
       expect(complaints).toEqual([])
     })
 

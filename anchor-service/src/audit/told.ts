@@ -131,12 +131,13 @@ const TABLES: readonly Table[] = [
   },
   {
     name: 'sources',
-    columns: `'source', t.source, 'event_signatures', t.event_signatures, 'decoys', t.decoys, 'max_age', t.max_age, 'max_ahead', t.max_ahead`,
+    columns: `'source', t.source, 'event_signatures', t.event_signatures, 'decoys', t.decoys, 'max_age', t.max_age, 'max_ahead', t.max_ahead, 'heartbeat', t.heartbeat`,
     expect(event) {
       const registration = registrationOf(event)
       if (registration === null) return null
-      const { source, eventSignatures: event_signatures, decoys, maxAge: max_age, maxAhead: max_ahead } = registration
-      return [{ source, event_signatures, decoys, max_age, max_ahead }]
+      const { source, eventSignatures: event_signatures, decoys, heartbeat } = registration
+      const { maxAge: max_age, maxAhead: max_ahead } = registration
+      return [{ source, event_signatures, decoys, max_age, max_ahead, heartbeat }]
     },
   },
   {

@@ -11,6 +11,7 @@ import type { Erasing } from '../erasure/erasing.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Refusals } from '../intake/refusals.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import type { SilenceWatch } from '../ledger/silence.ts'
 import type { AccessControl } from './auth.ts'
 import type { Metrics } from './metrics.ts'
 import type { Published } from './page-settings.ts'
@@ -31,6 +32,8 @@ export type AppDeps = {
   erasing: Erasing
   /** Which streams were refused a batch that did not follow, for those who look for gaps. */
   refusals: Refusals
+  /** Which sources are silent beyond what they promise. */
+  silences: Pick<SilenceWatch, 'of'>
   metrics: Metrics
   tokens: AccessControl
   /** Whether checkpoint and tiles need the reader's token: entries show source names and counts. */

@@ -4,6 +4,7 @@ import { keyIndexOf } from '../ledger/index/key-index.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { memoryOf } from '../ledger/read/proof-memory.ts'
 import { readAnchoredSize } from '../ledger/registry/anchors.ts'
+import type { SilenceWatch } from '../ledger/silence.ts'
 import { addProcessMetrics } from './process-metrics.ts'
 
 export type Metrics = ReturnType<typeof makeMetrics>
@@ -96,6 +97,18 @@ export function makeMetrics() {
           replays.inc()
         }
       }
+    },
+    watchSilences(silences: Pick<SilenceWatch, 'all'>) {
+      new Gauge({
+        name: 'killick_source_silent_since_timestamp_seconds',
+        help: 'When the last event came of a source that is silent for longer than it promised; absent: none is',
+        labelNames: ['source'],
+        registers,
+        collect() {
+          this.reset()
+          for (const { source, since } of silences.all()) this.set({ source }, since.getTime() / 1000)
+        },
+      })
     },
     /** Gauges that are read from the ledger on request; while the database does not answer, they keep their values. */
     watch(ledger: Ledger) {

@@ -11,7 +11,10 @@ Format.Set('date-time', (text) => parseTime(text) !== null)
 export const Hash = Type.String({ description: 'SHA-256, base64url', minLength: 43, maxLength: 43 })
 const Chain = Type.String({ description: '0x and lower-case hex' })
 export const Time = Type.String({ format: 'date-time' })
-export const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()])
+export const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(
+  type: T,
+  options: { description?: string } = {},
+) => Type.Union([type, Type.Null()], options)
 
 /** Rows of a page, unless the request says otherwise. */
 export const PAGE_LIMIT = 50
@@ -149,6 +152,16 @@ export const RegistrationSchema = Type.Object(
         }),
       ),
     ),
+    heartbeat: Type.Optional(
+      Nullable(
+        Type.Integer({
+          ...SECONDS,
+          minimum: 1,
+          description:
+            'the source promises an event at least every so many seconds in each stream that has not ended; null, as at first: it promises nothing',
+        }),
+      ),
+    ),
   },
   {
     additionalProperties: false,
@@ -169,11 +182,25 @@ const SourceFields = {
   decoys: Type.Boolean(),
   maxAge: Nullable(Type.Integer({ description: 'seconds' })),
   maxAhead: Nullable(Type.Integer({ description: 'seconds' })),
+  heartbeat: Nullable(Type.Integer({ description: 'seconds; null: it promises nothing' })),
   logIndex: Type.Integer({ description: 'log entry of the newest registration' }),
 }
 
 const SourceSchema = Type.Object({
   ...SourceFields,
+  silence: Nullable(
+    Type.Object({
+      streams: Type.Integer({ description: 'that are silent; 0: the source has never recorded anything' }),
+      since: Type.String({
+        format: 'date-time',
+        description: 'when the last batch of the first of them was accepted, or since when this process waits',
+      }),
+    }),
+    {
+      description:
+        'nothing has come for longer than `heartbeat`, as this process has seen; null: no such silence, or no promise',
+    },
+  ),
   keys: Type.Array(
     Type.Intersect([
       KeySchema,
@@ -282,6 +309,9 @@ export const StreamsSchema = Type.Object({
       events: Type.Integer(),
       lastAt: Type.String({ format: 'date-time', description: 'when its last batch was accepted' }),
       ended: Type.Boolean({ description: 'its last event is `stream.close`, by which a recorder ends a stream' }),
+      heartbeat: Nullable(
+        Type.Integer({ description: 'seconds by which its source promises another event while it has not ended' }),
+      ),
     }),
   ),
   next: Nullable(Type.String()),

@@ -6,6 +6,7 @@ import {
   compileMetadataSchema,
   endsStream,
   faultOf,
+  isHeartbeat,
   type JsonObject,
   type JsonValue,
   KillickError,
@@ -100,7 +101,7 @@ export function hold(
     misfit(token, stream, line) {
       const fields = fieldsOf(token)
       // Recorders write it, whatever the application does.
-      if (endsStream({ stream, fields })) return null
+      if (endsStream({ stream, fields }) || isHeartbeat({ stream, fields })) return null
       const { action, catalogue } = fields
       const version = typeof catalogue === 'string' ? versions.get(catalogue) : undefined
       const about = { line, source, action, ...(version && { catalogue }) }

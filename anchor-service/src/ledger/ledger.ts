@@ -226,7 +226,7 @@ async function registerItself(ledger: Ledger, signer: LocalSigner): Promise<void
       if (await isRegistered(db, signer)) throw overtaken
       const registration: Registration = {
         ...{ source: SYSTEM.source, previous: null },
-        ...{ eventSignatures: 'required', decoys: false, maxAge: null, maxAhead: null },
+        ...{ eventSignatures: 'required', decoys: false, maxAge: null, maxAhead: null, heartbeat: null },
         keys: [{ kid: signer.kid, jwk: signer.jwk, notBefore: null, notAfter: null }],
       }
       await insertRegistration(db, registration, logIndex)

@@ -17,7 +17,10 @@ export type RegistrationChange = Partial<Settings> & {
   keys: readonly { jwk: PublicJwk; notBefore: number | null; notAfter: number | null }[]
 }
 
-const DEFAULTS: Settings = { eventSignatures: 'required', decoys: false, maxAge: null, maxAhead: null }
+const DEFAULTS: Settings = {
+  ...{ eventSignatures: 'required', decoys: false },
+  ...{ maxAge: null, maxAhead: null, heartbeat: null },
+}
 
 /**
  * Registers a source or changes its registration, in an event of the system stream.
@@ -43,6 +46,7 @@ export async function register(ledger: Ledger, change: RegistrationChange, actor
       decoys: change.decoys ?? known.decoys,
       maxAge: change.maxAge === undefined ? known.maxAge : change.maxAge,
       maxAhead: change.maxAhead === undefined ? known.maxAhead : change.maxAhead,
+      heartbeat: change.heartbeat === undefined ? known.heartbeat : change.heartbeat,
       keys,
     }
     await insertRegistration(db, registration, logIndex)
@@ -58,8 +62,8 @@ function checkOwn(
   change: RegistrationChange,
   keys: readonly { kid: string; notBefore: number | null; notAfter: number | null }[],
 ) {
-  const { eventSignatures, decoys, maxAge, maxAhead } = change
-  if ([eventSignatures, decoys, maxAge, maxAhead].some((setting) => setting !== undefined))
+  const { eventSignatures, decoys, maxAge, maxAhead, heartbeat } = change
+  if ([eventSignatures, decoys, maxAge, maxAhead, heartbeat].some((setting) => setting !== undefined))
     throw new Refusal('request_invalid', `The settings of the source "${SYSTEM.source}" cannot be changed.`)
   if (
     keys.some(({ kid, notBefore, notAfter }) => kid === ledger.registry.systemKid && (notBefore ?? notAfter) !== null)

@@ -110,6 +110,13 @@ export function span(seconds: number): string {
   return `${count(n)} ${one}${n === 1 ? '' : 's'}`
 }
 
+/** "5 minutes", "90 seconds": as it was promised, in the largest unit that it is a whole number of. */
+export function exactly(seconds: number): string {
+  const [size, one] = UNITS.find(([size]) => seconds % size === 0) ?? [1, 'second']
+  const n = seconds / size
+  return `${count(n)} ${one}${n === 1 ? '' : 's'}`
+}
+
 export const row = (...cells: Child[]): HTMLElement => h('tr', {}, ...cells.map((cell) => h('td', {}, cell)))
 
 export function when(iso: string): HTMLElement {

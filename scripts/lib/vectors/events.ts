@@ -175,6 +175,7 @@ export async function events() {
   return [
     { ...good('an event that ends its stream', await closing([stream])), endsStream: true },
     { ...good('one of another action ends nothing', await closing([stream], 'stream.closed')), endsStream: false },
+    { ...good('nor does a sign of life', await closing([stream], 'stream.heartbeat')), endsStream: false },
     { ...good('nor does one of another stream', await closing([{ ...stream, id: '7f3c9a11' }])), endsStream: false },
     { ...good('nor one of a source', await closing([{ ...stream, type: 'source' }])), endsStream: false },
     { ...good('nor one without a target', await closing([])), endsStream: false },

@@ -418,6 +418,11 @@ async function provenance() {
   ]
   const hidden = { ...proof, event: hideFields(parseEvent(proof.event), ['action', 'actor', 'targets']) }
   const longer = await make({ registrations: [...plans, { index: 7, registration: settings(SOURCE, []) }] })
+  const promise = (heartbeat: number) => [
+    OWN,
+    { index: 3, registration: { ...settings(SOURCE, [keyOf(source)]), heartbeat } },
+  ]
+  const promising = await make({ registrations: promise(300) })
   const late = await make({ between: 10_000 })
   const later = await make({
     registrations: [...plans, { index: 15, registration: settings(SOURCE, [keyOf(source, null, by)]) }],
@@ -441,6 +446,7 @@ async function provenance() {
   const foreign = { ...foreignAnchor, ...elsewhere }
   return [
     good('registered before it was used, and anchored before and after', proof),
+    good('a registration that promises a heartbeat', promising.proof),
     good('the registrations of a proof that was made short', {
       ...proof,
       registrations: undefined,
@@ -461,6 +467,7 @@ async function provenance() {
       { index: 2, registration: settings('killick', [keyOf(spare)]), signer: spare },
       { ...plans[1]!, signer: spare },
     ]),
+    await other('a heartbeat in parts of a second', promise(0.5)),
     await other('of another source', [OWN, { index: 3, registration: settings('other', [keyOf(source)]) }]),
     await other('later than the event', [OWN, { index: 15, registration: settings(SOURCE, [keyOf(source)]) }]),
     await other('of the ledger by itself, where the log does not begin', [

@@ -33,7 +33,7 @@ export const keyOf = ({ kid, jwk }: Signer, notBefore: number | null = null, not
 })
 
 export const settings = (source: string, keys: Registration['keys']): Omit<Registration, 'previous'> => ({
-  ...{ source, eventSignatures: 'optional', decoys: false, maxAge: null, maxAhead: null, keys },
+  ...{ source, eventSignatures: 'optional', decoys: false, maxAge: null, maxAhead: null, heartbeat: null, keys },
 })
 
 /** The log's first entry: the ledger registers itself. */

@@ -160,6 +160,7 @@ export type SourceRow = {
   readonly decoys: boolean
   readonly maxAge: number | null
   readonly maxAhead: number | null
+  readonly heartbeat: number | null
   readonly logIndex: number
   readonly keys: ReadonlyMap<string, ListedKey>
 }
@@ -186,7 +187,7 @@ export function parseSourceRow(row: JsonValue): SourceRow {
     source: row.source,
     eventSignatures: text(row.eventSignatures, `${what}: eventSignatures`),
     decoys: typeof decoys === 'boolean' ? decoys : malformed(`${what}: decoys is not true or false`),
-    ...{ maxAge: bound('maxAge'), maxAhead: bound('maxAhead') },
+    ...{ maxAge: bound('maxAge'), maxAhead: bound('maxAhead'), heartbeat: bound('heartbeat') },
     logIndex: count(row.logIndex, `${what}: logIndex`),
     keys: new Map(keys),
   }

@@ -257,7 +257,7 @@ function differenceOf(
   row: Listed extends { rows: ReadonlyMap<string, infer Row> } ? Row : never,
   record: SourceRecord,
 ) {
-  for (const name of ['eventSignatures', 'decoys', 'maxAge', 'maxAhead', 'logIndex'] as const)
+  for (const name of ['eventSignatures', 'decoys', 'maxAge', 'maxAhead', 'heartbeat', 'logIndex'] as const)
     if (row[name] !== record[name]) return `${name} is ${row[name]}, the log says ${record[name]}`
   for (const [kid, { notBefore, notAfter, registeredAt }] of record.keys) {
     const key = row.keys.get(kid)

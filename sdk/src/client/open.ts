@@ -1,6 +1,6 @@
 import { MAX_BATCH_EVENTS } from '../core/batch.ts'
 import { KillickError } from '../core/errors.ts'
-import { isSourceName, streamClose } from '../core/event.ts'
+import { isSourceName, streamClose, streamHeartbeat } from '../core/event.ts'
 import { type EventInput, isOwnField, type Recordable } from '../core/fields.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
@@ -8,6 +8,7 @@ import type { Receipt } from '../core/receipt.ts'
 import type { Signer } from '../core/signature.ts'
 import { printable } from '../core/text.ts'
 import { type Adoption, adopt } from './adopt.ts'
+import { startHeartbeat } from './heartbeat.ts'
 import { loadSigner, type PrivateJwk } from './key.ts'
 import { MemorySpool, type MemorySpoolOptions } from './memory-spool.ts'
 import { type Minting, type Recorded, Recorder } from './recorder.ts'
@@ -45,6 +46,12 @@ export type AuditLogOptions<Fields extends string = never> = {
    * where nothing was recorded.
    */
   endStream?: boolean
+  /**
+   * What the source is registered to promise (`killick register --heartbeat`), in whole seconds: while nothing else is recorded, the
+   * recorder writes an event `stream.heartbeat`, the first when it is opened, the next after three quarters of this time, so that silence
+   * tells of a fault. It needs no catalogue entry, and keeps no process alive. Default: none.
+   */
+  heartbeat?: number
   /**
    * C2SP verifier key of the log (`GET /v1/log` shows it). Pin it: without it the recorder believes the key that the service
    * names with the first receipt, keeps it in the spool, and refuses a change.
@@ -212,6 +219,8 @@ const IN_MEMORY = 'memory'
 /** Upper limit for an option: below the service's own limit, so that the header fits too. */
 const MAX_SENT_BYTES = 15 << 20
 const MIN_SPOOL_BYTES = 1 << 20
+/** A hundred years, as the service takes it. */
+const MAX_HEARTBEAT = 3_155_760_000
 
 /**
  * Opens the audit log of this process. It signs and chains what is recorded, keeps it in the spool and sends it to the service,
@@ -305,6 +314,7 @@ type Parts = {
   isInMemory: boolean
   acceptWaitMs: number
   endStream: boolean
+  heartbeat: number | null
 }
 
 function auditLog({
@@ -318,7 +328,17 @@ function auditLog({
   isInMemory,
   acceptWaitMs,
   endStream,
+  heartbeat,
 }: Parts): AuditLog {
+  const { source, stream } = spool.state
+  const beating =
+    heartbeat === null
+      ? null
+      : startHeartbeat(
+          heartbeat,
+          () => recorder.idleMs,
+          () => recorder.own(streamHeartbeat(source, stream)),
+        )
   let closing: Promise<Left> | undefined
   const flush = async () => {
     await recorder.settled()
@@ -340,8 +360,8 @@ function auditLog({
     return { ...recorded, receipt }
   }
   const drain = async (timeoutMs: number): Promise<Left> => {
+    beating?.stop()
     await recorder.close()
-    const { source, stream } = spool.state
     if (endStream && recorder.recorded > 0) await recorder.end(streamClose(source, stream))
     await within(timeoutMs, sender.flush(), () => new Error('it is closed as it is')).catch(() => {})
     await Promise.all([sender.stop(), adoption.stop()])
@@ -460,6 +480,7 @@ function checkOptions(options: AuditLogOptions<string>) {
     sealing: sealer === undefined ? null : { sealer, names },
     spool,
     endStream: options.endStream ?? (isInMemory || hasPlace(spool)),
+    heartbeat: options.heartbeat === undefined ? null : count('heartbeat', options.heartbeat, 0, 1, MAX_HEARTBEAT),
     maxSpoolBytes: count(
       'maxSpoolBytes',
       options.maxSpoolBytes,

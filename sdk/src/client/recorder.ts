@@ -48,6 +48,7 @@ export class Recorder {
   rejected = 0
   /** Calls that were answered. */
   recorded = 0
+  #lastAt = Number.NEGATIVE_INFINITY
   readonly #spool: EventStore
   readonly #signer: Signer | null
   readonly #fields: ReadonlySet<string>
@@ -133,6 +134,7 @@ export class Recorder {
   }
 
   async #keep(id: string, stored: Stored | Promise<Stored>): Promise<Recorded> {
+    const calledAt = performance.now()
     const isDurable = stored instanceof Promise ? stored.then((it) => it.durable) : stored.durable
     // One that is refused while its key is awaited may be answered before those that were called before it.
     this.#latest = this.#sealing === null ? isDurable : Promise.allSettled([this.#latest, isDurable])
@@ -140,7 +142,13 @@ export class Recorder {
     const { placed, durable } = await stored
     await durable
     this.recorded += 1
+    this.#lastAt = Math.max(this.#lastAt, calledAt)
     return { id, leafHash: placed.leafHash, seq: placed.seq }
+  }
+
+  /** How long ago the last call was made that recorded something, by a clock that never goes back, ms. */
+  get idleMs(): number {
+    return performance.now() - this.#lastAt
   }
 
   /** Resolves when every call made so far has been answered. */
@@ -157,8 +165,19 @@ export class Recorder {
   /** Refuses further calls, and records one more event behind those under way. */
   async end(last: unknown): Promise<void> {
     await this.close()
+    await this.#own(last).catch(this.#onRejected)
+  }
+
+  /** Records an event of the recorder's own, of which nothing is sealed; otherwise as `record`. */
+  own(input: unknown): Promise<Recorded> {
+    const answer = this.#closed ? Promise.reject(new KillickError('log_closed')) : this.#own(input)
+    answer.catch(this.#onRejected)
+    return answer
+  }
+
+  async #own(input: unknown): Promise<Recorded> {
     const mint = this.#mintEvent()
-    await this.#keep(mint.id, this.#store(draftEvent(last, mint, this.#fields))).catch(this.#onRejected)
+    return this.#keep(mint.id, this.#store(draftEvent(input, mint, this.#fields)))
   }
 
   /** The usual, synchronous way: nobody waits, there is room, the signer answers at once. */

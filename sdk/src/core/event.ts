@@ -68,6 +68,7 @@ export type ParsedEvent = Position & {
 }
 
 const STREAM_CLOSE = 'stream.close'
+const STREAM_HEARTBEAT = 'stream.heartbeat'
 const SOURCE = /^[a-z0-9][a-z0-9._-]{0,63}$/
 const STREAM = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
@@ -249,9 +250,22 @@ export const streamClose = (source: string, stream: string): EventInput => ({
   targets: [{ type: 'stream', id: stream }],
 })
 
+/** The event by which a recorder shows that it lives: docs/PROTOCOL.md §5. */
+export const streamHeartbeat = (source: string, stream: string): EventInput => ({
+  ...streamClose(source, stream),
+  action: STREAM_HEARTBEAT,
+})
+
 /** Whether an event says that its stream ends with it. */
-export function endsStream({ stream, fields: { action, targets } }: Pick<ParsedEvent, 'stream' | 'fields'>): boolean {
-  if (action !== STREAM_CLOSE || !Array.isArray(targets) || targets.length !== 1) return false
+export const endsStream = (event: Pick<ParsedEvent, 'stream' | 'fields'>): boolean => isOfStream(event, STREAM_CLOSE)
+
+/** Whether an event says only that its recorder lives. */
+export const isHeartbeat = (event: Pick<ParsedEvent, 'stream' | 'fields'>): boolean =>
+  isOfStream(event, STREAM_HEARTBEAT)
+
+function isOfStream({ stream, fields }: Pick<ParsedEvent, 'stream' | 'fields'>, wanted: string): boolean {
+  const { action, targets } = fields
+  if (action !== wanted || !Array.isArray(targets) || targets.length !== 1) return false
   const [target] = targets
   return isObject(target) && hasMembers(target, ['type', 'id']) && target.type === 'stream' && target.id === stream
 }

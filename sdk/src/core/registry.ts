@@ -36,18 +36,22 @@ export type Registration = {
   /** How far behind and ahead of the ledger's clock an event may have been recorded, in whole seconds; null: no bound. */
   readonly maxAge: number | null
   readonly maxAhead: number | null
+  /** In each of its streams that has not ended, an event is recorded at least this often, in whole seconds; null: it promises nothing. */
+  readonly heartbeat: number | null
   readonly keys: readonly RegisteredKey[]
 }
 
 /** The fields of the system event that makes a registration; `parseRegistration` reads them back. */
 export function registrationFields(registration: Registration): Pick<EventInput, 'action' | 'targets' | 'metadata'> {
-  const { source, previous, eventSignatures, decoys, maxAge, maxAhead, keys } = registration
+  const { source, previous, eventSignatures, decoys, maxAge, maxAhead, heartbeat, keys } = registration
   return {
     action: previous === null ? 'source.register' : 'source.change',
     targets: [{ type: 'source', id: source }],
     metadata: {
       previous: previous && printHash(previous),
       ...{ eventSignatures, decoys, maxAge, maxAhead },
+      // A registration that promises nothing has the bytes that it had before there were promises.
+      ...(heartbeat !== null && { heartbeat }),
       keys: keys.map(({ kid, jwk, notBefore, notAfter }) => ({
         ...{ kid, jwk: { ...jwk }, notBefore: printTime(notBefore), notAfter: printTime(notAfter) },
       })),
@@ -95,7 +99,8 @@ export function parseRegistration(event: ParsedEvent): Registration | null {
   const target = Array.isArray(targets) && targets.length === 1 ? targets[0] : undefined
   if (!isObject(target) || !hasMembers(target, ['type', 'id']) || target.type !== 'source' || !isSourceName(target.id))
     invalid('its target is not one source')
-  if (!isObject(metadata) || !hasMembers(metadata, SETTINGS)) invalid(`its metadata is not ${SETTINGS.join(', ')}`)
+  if (!isObject(metadata) || !hasMembers(metadata, SETTINGS, ['heartbeat']))
+    invalid(`its metadata is not ${SETTINGS.join(', ')}`)
   return parseSettings(target.id as string, action, metadata)
 }
 
@@ -118,6 +123,7 @@ function parseSettings(source: string, action: string, metadata: JsonObject): Re
     decoys,
     maxAge,
     maxAhead: parseBound(metadata.maxAhead, 'maxAhead'),
+    heartbeat: parseBound(metadata.heartbeat ?? null, 'heartbeat'),
     keys,
   }
 }

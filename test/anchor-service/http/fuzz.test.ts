@@ -125,6 +125,7 @@ test('every body of every route accepts or refuses hostile values', async () => 
         keys: [{ jwk: signer.jwk, notBefore: null, notAfter: null }],
         maxAge: null,
         maxAhead: 9,
+        heartbeat: 60,
       },
     },
     '/v1/shares': { token: READER, good: { eventId: events[0].id, fields: ['action'], expires: null } },

@@ -135,11 +135,10 @@ describe('held to a catalogue', () => {
   test('what fits is accepted, and other sources are left alone', async () => {
     const producer = new Producer('billing', signer)
     expect(await send([refund, start], producer)).toMatchObject({ status: 201 })
-    // Recorders write the end of a stream, whatever the application does.
-    const end = { action: 'stream.close', actor: { type: 'source', id: 'billing' } }
-    expect(await send([{ ...end, targets: [{ type: 'stream', id: producer.stream }] }], producer)).toMatchObject({
-      status: 201,
-    })
+    // Recorders write signs of life and the end of a stream, whatever the application does.
+    const own = { actor: { type: 'source', id: 'billing' }, targets: [{ type: 'stream', id: producer.stream }] }
+    const written = ['stream.heartbeat', 'stream.close'].map((action) => ({ ...own, action }))
+    expect(await send(written, producer)).toMatchObject({ status: 201 })
     const other = { action: 'x', actor: refund.actor }
     expect(await send([other], new Producer('free', signer))).toMatchObject({ status: 201 })
   })
@@ -155,6 +154,12 @@ describe('held to a catalogue', () => {
     ['no metadata', { metadata: { reason: 'x' } }, 'action_invalid', '/metadata/amount'],
     ['an amount below zero', { metadata: { ...refund.metadata, amount: -1 } }, 'action_invalid', '/metadata/amount'],
     ['an unknown member', { metadata: { ...refund.metadata, more: 1 } }, 'action_invalid', '/metadata/more'],
+    [
+      'a sign of life of another stream',
+      { action: 'stream.heartbeat', targets: [{ type: 'stream', id: 'x' }] },
+      'action_unknown',
+      '/action',
+    ],
     [
       'the end of another stream',
       { action: 'stream.close', targets: [{ type: 'stream', id: 'x' }] },

@@ -107,6 +107,7 @@ describe('migrations', () => {
       '0005_merged_runs.sql',
       '0006_frames.sql',
       '0007_erasures.sql',
+      '0008_heartbeat.sql',
     ])
     expect((await migrate(url)).applied).toEqual([])
   })

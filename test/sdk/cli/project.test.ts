@@ -376,6 +376,11 @@ describe('in a project', () => {
     })
     const ended = await killick([...args, '--not-after', '2030-01-01T00:00:00Z'], { cwd })
     expect(ended.err).toContain('by entry')
+    const promised = await killick([...args, '--heartbeat', '300'], { cwd })
+    expect(promised.err).toMatch(/by entry \d+ of the log\. It promises an event every 300 s/)
+    expect((await killick([...args, '--heartbeat', '300'], { cwd })).err).toContain('registered before')
+    expect((await killick([...args, '--heartbeat', 'none'], { cwd })).err).toContain('by entry')
+    expect(await killick([...args, '--heartbeat', '0'], { cwd })).toMatchObject({ code: 2 })
     const listed = (await run('keys', '--source', source)).out
       .trim()
       .split('\n')

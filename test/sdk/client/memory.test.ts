@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { type AuditLogOptions, openAuditLog } from '../../../sdk/src/client/index.ts'
-import { endsStream } from '../../../sdk/src/core/event.ts'
+import { endsStream, isHeartbeat } from '../../../sdk/src/core/event.ts'
 import { event, idsIn, key, problem, startLog, type TestLog, tempDir } from './support.ts'
 
 async function open(log: TestLog, more: Partial<AuditLogOptions> = {}) {
@@ -58,6 +58,28 @@ test('close() ends the stream, once, and only where something was recorded', asy
   }
   const last = log.batches.flatMap(({ events }) => events).slice(3)
   expect(last.map(endsStream)).toEqual([false, false, true])
+})
+
+test('while nothing else is recorded, a heartbeat is, until close()', async () => {
+  const log = await startLog()
+  const audit = await open(log, { heartbeat: 1 })
+  const events = () => log.batches.flatMap((batch) => batch.events)
+  await audit.record(event(0))
+  await vi.waitUntil(() => events().filter(isHeartbeat).length >= 3, { timeout: 10_000 })
+  await audit.close()
+  const beats = events().filter(isHeartbeat)
+  expect(beats[0]!.fields).toEqual({
+    ...{ action: 'stream.heartbeat', actor: { type: 'source', id: 'test' } },
+    targets: [{ type: 'stream', id: beats[0]!.stream }],
+  })
+  // Never sooner than after three quarters of a second in which nothing was recorded, but for the one at the beginning.
+  const times = events().map(({ time }) => time)
+  expect(isHeartbeat(events()[0]!)).toBe(true)
+  for (const [i, each] of events().entries())
+    if (i > 0 && isHeartbeat(each)) expect(each.time - times[i - 1]!).toBeGreaterThanOrEqual(740)
+  expect(endsStream(events().at(-1)!)).toBe(true)
+  for (const heartbeat of [0, 1.5, -1, Number.NaN])
+    await expect(open(log, { heartbeat })).rejects.toMatchObject({ code: 'option_invalid' })
 })
 
 test('a refusal rejects record(); the event waits in memory and is accepted once the log takes it', async () => {

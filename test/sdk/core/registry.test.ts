@@ -28,7 +28,7 @@ const keyOf = (n: number, notBefore: number | null = null, notAfter: number | nu
 })
 const registrationOf = (change: Partial<Registration> = {}): Registration => ({
   ...{ source: 'billing-api', previous: null, eventSignatures: 'required', decoys: false },
-  ...{ maxAge: null, maxAhead: null, keys: [keyOf(0)] },
+  ...{ maxAge: null, maxAhead: null, heartbeat: null, keys: [keyOf(0)] },
   ...change,
 })
 
@@ -53,6 +53,7 @@ const registrations = fc.record({
   decoys: fc.boolean(),
   maxAge: fc.option(fc.nat()),
   maxAhead: fc.option(fc.nat()),
+  heartbeat: fc.option(fc.nat()),
   keys: fc
     .uniqueArray(fc.nat(3), { minLength: 1 })
     .chain((which) => fc.tuple(...which.map((n) => fc.tuple(time, time).map(([from, to]) => keyOf(n, from, to))))),
@@ -97,6 +98,7 @@ describe('a registration is an event', () => {
     ['decoys that are neither', withMetadata({ decoys: 0 })],
     ['a bound of half a second', withMetadata({ maxAge: 0.5 })],
     ['a bound below zero', withMetadata({ maxAhead: -1 })],
+    ['a heartbeat in parts of a second', withMetadata({ heartbeat: 0.5 })],
     ['no key at first', withMetadata({ keys: [] })],
     ['keys by name', withMetadata({ keys: { a: key } })],
     ['a key twice', withMetadata({ keys: [key, key] })],

@@ -14,7 +14,12 @@ import {
   SourcesSchema,
 } from '../schemas.ts'
 
-export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
+export function sourceRoutes(app: App, { ledger, tokens, silences }: AppDeps): void {
+  const silenceOf = (source: string) => {
+    const found = silences.of(source)
+    return found && { streams: found.streams, since: found.since.toISOString() }
+  }
+
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, async (_request: unknown, body: string) =>
     parseJson(body),
@@ -42,10 +47,10 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
         ...{ notBefore: limit('notBefore', key, i), notAfter: limit('notAfter', key, i) },
       }))
       const { registration, logIndex, event } = await register(ledger, { source, keys, ...settings }, actorOf(request))
-      const { eventSignatures, decoys, maxAge, maxAhead } = registration
+      const { eventSignatures, decoys, maxAge, maxAhead, heartbeat } = registration
       reply.code(201)
       return {
-        ...{ source, eventSignatures, decoys, maxAge, maxAhead, logIndex, event },
+        ...{ source, eventSignatures, decoys, maxAge, maxAhead, heartbeat, logIndex, event },
         keys: registration.keys.map(({ kid, notBefore, notAfter }) => ({
           kid,
           ...{ notBefore: printDate(notBefore), notAfter: printDate(notAfter) },
@@ -76,6 +81,7 @@ export function sourceRoutes(app: App, { ledger, tokens }: AppDeps): void {
         next: SOURCE_CURSOR.print(next),
         sources: sources.map((source) => ({
           ...source,
+          silence: silenceOf(source.source),
           keys: source.keys.map(({ notBefore, notAfter, ...key }) => ({
             ...key,
             ...{ notBefore: printDate(notBefore), notAfter: printDate(notAfter) },

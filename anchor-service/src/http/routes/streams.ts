@@ -28,7 +28,11 @@ export function streamRoutes(app: App, { ledger, tokens }: AppDeps): void {
     async ({ query: { limit = PAGE_LIMIT, cursor, source } }) => {
       const { streams, next } = await readStreams(ledger.db, { limit, source, after: STREAM_CURSOR.parse(cursor) })
       return {
-        streams: streams.map((stream) => ({ ...stream, lastAt: stream.lastAt.toISOString() })),
+        streams: streams.map((stream) => ({
+          ...stream,
+          lastAt: stream.lastAt.toISOString(),
+          heartbeat: ledger.registry.source(stream.source)?.heartbeat ?? null,
+        })),
         next: STREAM_CURSOR.print(next),
       }
     },

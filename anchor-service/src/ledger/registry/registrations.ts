@@ -132,7 +132,7 @@ const toDate = (ms: number | null) => (ms === null ? null : new Date(ms))
 const ROWS = `
   select
     (select coalesce(json_agg(json_build_object('log_index', log_index, 'source', source, 'event_signatures', event_signatures,
-       'decoys', decoys, 'max_age', max_age, 'max_ahead', max_ahead) order by log_index), '[]')
+       'decoys', decoys, 'max_age', max_age, 'max_ahead', max_ahead, 'heartbeat', heartbeat) order by log_index), '[]')
      from sources where source = any($1)) as sources,
     (select coalesce(json_agg(json_build_object('log_index', log_index, 'source', source, 'kid', kid, 'jwk', jwk,
        'not_before', extract(epoch from not_before) * 1000, 'not_after', extract(epoch from not_after) * 1000)
@@ -163,7 +163,7 @@ function rowsOf(all: readonly Pick<Registered, 'registration' | 'logIndex'>[]): 
   return {
     sources: all.map(({ registration: r, logIndex: log_index }) => ({
       ...{ log_index, source: r.source, event_signatures: r.eventSignatures },
-      ...{ decoys: r.decoys, max_age: r.maxAge, max_ahead: r.maxAhead },
+      ...{ decoys: r.decoys, max_age: r.maxAge, max_ahead: r.maxAhead, heartbeat: r.heartbeat },
     })),
     source_keys: all.flatMap(({ registration: r, logIndex: log_index }) =>
       r.keys
@@ -205,10 +205,11 @@ export function differences(
 
 /** Stores what a registration says, under the log index that it is about to get. */
 export async function insertRegistration(db: Db, registration: Registration, logIndex: number): Promise<void> {
-  const { source, eventSignatures, decoys, maxAge, maxAhead, keys } = registration
+  const { source, eventSignatures, decoys, maxAge, maxAhead, heartbeat, keys } = registration
   await db.query(
-    `insert into sources (log_index, source, event_signatures, decoys, max_age, max_ahead) values ($1, $2, $3, $4, $5, $6)`,
-    [logIndex, source, eventSignatures, decoys, maxAge, maxAhead],
+    `insert into sources (log_index, source, event_signatures, decoys, max_age, max_ahead, heartbeat)
+     values ($1, $2, $3, $4, $5, $6, $7)`,
+    [logIndex, source, eventSignatures, decoys, maxAge, maxAhead, heartbeat],
   )
   for (const { kid, jwk, notBefore, notAfter } of keys) {
     await db.query(

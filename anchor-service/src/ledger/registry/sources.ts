@@ -21,6 +21,8 @@ export type Settings = {
   /** How far behind and ahead of the service's clock events may have been recorded, in seconds; null: no bound. */
   maxAge: number | null
   maxAhead: number | null
+  /** How often an event is recorded in each stream that has not ended, in seconds; null: it promises nothing. */
+  heartbeat: number | null
 }
 
 /** A source as the tables have it; `logIndex` is the log index of this registration. */
@@ -75,6 +77,7 @@ type Row = {
   decoys: boolean
   max_age: number | null
   max_ahead: number | null
+  heartbeat: number | null
   log_index: number
   kid: string
   jwk: PublicJwk
@@ -84,7 +87,7 @@ type Row = {
 }
 
 /** The newest row of each source and of each of its keys; `wanted` names the sources. */
-const NEWEST = `select s.source, s.event_signatures, s.decoys, s.max_age, s.max_ahead, s.log_index,
+const NEWEST = `select s.source, s.event_signatures, s.decoys, s.max_age, s.max_ahead, s.heartbeat, s.log_index,
     k.kid, k.jwk, k.not_before, k.not_after, k.registered
   from wanted w
   cross join lateral (select * from sources where source = w.source order by log_index desc limit 1) s
@@ -126,7 +129,7 @@ function toSources(rows: readonly Row[]): Source[] {
   for (const row of rows) {
     const known = sources.get(row.source) ?? {
       ...{ source: row.source, eventSignatures: row.event_signatures, decoys: row.decoys },
-      ...{ maxAge: row.max_age, maxAhead: row.max_ahead, logIndex: row.log_index, keys: [] },
+      ...{ maxAge: row.max_age, maxAhead: row.max_ahead, heartbeat: row.heartbeat, logIndex: row.log_index, keys: [] },
     }
     const { kid, jwk, not_before: notBefore, not_after: notAfter, registered: logIndex } = row
     known.keys.push({ kid, jwk, notBefore, notAfter, logIndex })

@@ -111,7 +111,7 @@ export async function readStreams(
 }
 
 /** Those of the events with these numbers that end their stream. What can no longer be read ends nothing. */
-async function readEnds(db: Db, numbers: readonly number[]): Promise<Set<number>> {
+export async function readEnds(db: Db, numbers: readonly number[]): Promise<Set<number>> {
   const ends = new Set<number>()
   for (const { number, token } of await readStored(db, numbers)) {
     try {

@@ -1,10 +1,11 @@
 import type { SourceAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
+import { plural } from '../../shared/words.ts'
 import { api } from '../api.ts'
-import { empty, labelled, moreButton, row, table, view, when } from '../parts.ts'
+import { empty, exactly, labelled, moreButton, row, table, view, when } from '../parts.ts'
 
-const HEADS = ['Source', 'Key', 'Curve', 'From', 'Until', 'Signs']
+const HEADS = ['Source', 'Key', 'Curve', 'From', 'Until', 'Signs', 'Promises']
 
 type Page = { sources: SourceAnswer[]; next: string | null }
 
@@ -29,7 +30,7 @@ export async function sources(): Promise<HTMLElement> {
   )
 }
 
-function keyRows({ source, eventSignatures, keys }: SourceAnswer): HTMLElement[] {
+function keyRows({ source, eventSignatures, keys, heartbeat, silence }: SourceAnswer): HTMLElement[] {
   return keys.map(({ kid, jwk, notBefore, notAfter }) =>
     labelled(
       HEADS,
@@ -40,7 +41,18 @@ function keyRows({ source, eventSignatures, keys }: SourceAnswer): HTMLElement[]
         notBefore ? when(notBefore) : 'always',
         notAfter ? when(notAfter) : 'no end',
         eventSignatures === 'required' ? 'each event' : 'batches',
+        promise(heartbeat, silence),
       ),
     ),
   )
+}
+
+/** What it promises, and whether it keeps it, as the service has seen. */
+function promise(heartbeat: number | null, silence: SourceAnswer['silence']): HTMLElement {
+  if (heartbeat === null) return h('span', { class: 'note' }, 'nothing')
+  const often = `an event every ${exactly(heartbeat)}`
+  if (silence === null) return h('span', {}, often)
+  const { streams, since } = silence
+  const what = streams === 0 ? 'it has never recorded anything, since ' : `${plural(streams, 'stream')} silent since `
+  return h('span', {}, often, h('span', { class: 'bad note below' }, what, when(since)))
 }

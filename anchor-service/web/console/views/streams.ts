@@ -3,7 +3,7 @@ import type { RefusalsAnswer, StreamAnswer } from '../../../src/http/answers.ts'
 import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { api } from '../api.ts'
-import { count, empty, hrefOf, labelled, list, moreButton, row, span, table, view, when } from '../parts.ts'
+import { count, empty, exactly, hrefOf, labelled, list, moreButton, row, span, table, view, when } from '../parts.ts'
 import { bundleButton } from './bundles.ts'
 
 type Page = { streams: StreamAnswer[]; next: string | null }
@@ -45,7 +45,7 @@ export async function streams(search: URLSearchParams): Promise<HTMLElement> {
     h(
       'p',
       { class: 'note' },
-      'No stream here has a gap: a batch is accepted only where its stream ends. What a source has not sent cannot be seen from here; look for a source that has been silent for longer than it should be. A stream that its recorder has ended is not silent.',
+      'No stream here has a gap: a batch is accepted only where its stream ends. What a source has not sent cannot be seen from here; look for a source that has been silent for longer than it should be, or let it promise how often it is heard: killick register --heartbeat. A stream that its recorder has ended is not silent.',
     ),
     first.streams.length === 0 ? empty('No stream yet.', 'A source begins one with its first batch.') : rows,
     more,
@@ -71,9 +71,21 @@ function streamRow(stream: StreamAnswer, refused: Refused | undefined): HTMLElem
     h('a', { href: hrefOf({ source, stream: name, seq: events - 1 }) }, said(name)),
     count(events),
     when(lastAt),
-    ended ? h('span', { class: 'note' }, 'ended') : span((Date.now() - Date.parse(lastAt)) / 1000),
+    ended ? h('span', { class: 'note' }, 'ended') : silentFor(stream),
     refused ? h('span', {}, when(refused.at), ` ${refused.code}`) : h('span', { class: 'note' }, 'none known'),
     h('span', { class: 'tools' }, bundleButton({ source, stream: name }, 'Evidence bundle')),
+  )
+}
+
+/** What its source promises, where there is silence beyond it. */
+function silentFor({ lastAt, heartbeat }: StreamAnswer): Child {
+  const seconds = (Date.now() - Date.parse(lastAt)) / 1000
+  if (heartbeat === null || seconds <= heartbeat) return span(seconds)
+  return h(
+    'span',
+    { class: 'bad' },
+    span(seconds),
+    h('span', { class: 'bad note below' }, `promised every ${exactly(heartbeat)}`),
   )
 }
 

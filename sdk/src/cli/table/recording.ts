@@ -101,7 +101,7 @@ export const REGISTER = command({
   summary: 'register a source and its key with the service',
   usage: ['register [--source <name> --key <file> --url <url>] [--token-file <file>] [options]'],
   about: [
-    'Tells the service that a key belongs to a source; from then on it takes what the key signs in that name. A key that is registered is not registered again, unless its time changes. The registration is an event of the ledger. Of a private key only the public part is sent.',
+    'Tells the service that a key belongs to a source; from then on it takes what the key signs in that name. A key that is registered is not registered again, unless its time changes or the source promises something else. The registration is an event of the ledger. Of a private key only the public part is sent.',
     'If a log’s key is pinned, the service must keep that log.',
   ],
   options: {
@@ -115,6 +115,11 @@ export const REGISTER = command({
     },
     'not-before': { value: 'time', about: 'the key counts from this RFC 3339 time on' },
     'not-after': { value: 'time', about: 'the key counts until this RFC 3339 time' },
+    heartbeat: {
+      value: 'seconds',
+      about:
+        'the source promises an event at least this often in each stream that has not ended, so that silence is a finding; none takes the promise back',
+    },
     ...URL_OPTION,
     ...ADMIN_TOKEN,
     ...EXPECTED_LOG_KEY,
@@ -129,6 +134,7 @@ export const REGISTER = command({
   examples: [
     'killick register --source billing-api --key billing-api.pub.json --url http://127.0.0.1:8787 --token-file data/keys/admin.token',
     'killick register --not-after 2027-01-31T00:00:00Z',
+    'killick register --heartbeat 300',
   ],
 })
 

@@ -230,6 +230,7 @@ export const COLUMNS: { readonly [column: string]: Column } = {
   'sources.decoys': ['not decoys', told('sources.decoys'), null],
   'sources.max_age': ['coalesce(max_age, 0) + 1', told('sources.max_age'), null],
   'sources.max_ahead': ['coalesce(max_ahead, 0) + 1', told('sources.max_ahead'), null],
+  'sources.heartbeat': ['coalesce(heartbeat, 0) + 1', told('sources.heartbeat'), null],
   'source_keys.log_index': ['log_index + 1', told('source_keys'), null],
   'source_keys.source': [`'billing'`, told('source_keys.source'), null],
   'source_keys.kid': [`(select kid from source_keys where source = 'billing')`, told('source_keys.kid'), null],

@@ -120,6 +120,7 @@ const attacks: [what: string, sql: string, by?: Signer][] = [
   ['another signature rule', `update sources set event_signatures = 'optional' where source = 'billing'`],
   ['decoys allowed', `update sources set decoys = true where source = 'billing'`],
   ['a bound on age', `update sources set max_age = 1 where source = 'billing'`],
+  ['a promise', `update sources set heartbeat = 1 where source = 'billing'`],
   ['a bound on clocks that are ahead', `update sources set max_ahead = 1 where source = 'billing'`],
   ['the registration itself emptied', `update packs set body = '' where log_index = ${at(1)}`],
   [

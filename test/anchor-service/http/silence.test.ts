@@ -1,0 +1,83 @@
+// Sources that promise to be heard, and one of each kind of silence.
+import { generateKey, openAuditLog, publicJwk } from '@killick/sdk'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { newSigner, Producer, post } from '../support/producer.ts'
+import { call, register, type TestService, testService } from '../support/service.ts'
+
+let service: TestService
+const signer = newSigner()
+
+beforeAll(async () => {
+  service = await testService({ KILLICK_SILENCE_GRACE_MS: '2000' })
+})
+afterAll(() => service.stop())
+
+const say = async (producer: Producer, action = 'tick') => {
+  const { source, stream } = producer
+  const targets = [{ type: 'stream', id: stream }]
+  const batch = await producer.batch([{ action, actor: { type: 'source', id: source }, targets }])
+  expect((await post(service.url, batch.body)).status).toBe(201)
+  batch.advance()
+}
+
+type Told = { source: string; heartbeat: number | null; silence: { streams: number; since: string } | null }
+const told = async (): Promise<Map<string, Told>> => {
+  const { sources } = (await call(service.url, '/v1/sources')).json
+  return new Map(sources.map((each: Told) => [each.source, each]))
+}
+const silent = async () => [...(await told()).values()].flatMap(({ source, silence }) => (silence ? [source] : []))
+const gauge = async () => {
+  const { text } = await call(service.url, '/metrics')
+  return [...text.matchAll(/^killick_source_silent_since_timestamp_seconds\{source="(.+)"\} (\d+)/gm)].map(
+    ([, source, time]) => [source, Number(time) > Date.now() / 1000 - 60],
+  )
+}
+
+test('a source is silent when nothing comes for longer than it promised, until it is heard, ends, or promises no more', async () => {
+  const key = generateKey()
+  const jwk = signer.jwk
+  await register(service.url, 'kept', [{ jwk: publicJwk(key) }], { heartbeat: 2 })
+  for (const source of ['mute', 'stopped', 'ended']) await register(service.url, source, [{ jwk }], { heartbeat: 1 })
+  await register(service.url, 'free', [{ jwk }])
+  const log = { url: service.url, source: 'kept', key, spool: 'memory', logKey: service.vkey } as const
+  const audit = await openAuditLog({ ...log, heartbeat: 1, batch: { maxAgeMs: 50 } })
+  const [stopped, other] = [new Producer('stopped', signer, 'a'), new Producer('stopped', signer, 'b')]
+  const ended = new Producer('ended', signer)
+  for (const each of [stopped, other, ended, new Producer('free', signer)]) await say(each)
+  await say(ended, 'stream.close')
+
+  await vi.waitUntil(async () => (await silent()).length === 2, { timeout: 15_000, interval: 100 })
+  const sources = await told()
+  expect(sources.get('stopped')).toMatchObject({ heartbeat: 1, silence: { streams: 2 } })
+  expect(sources.get('mute')).toMatchObject({ heartbeat: 1, silence: { streams: 0 } })
+  expect(sources.get('kept')).toMatchObject({ heartbeat: 2, silence: null })
+  expect(sources.get('ended')).toMatchObject({ heartbeat: 1, silence: null })
+  expect(sources.get('free')).toMatchObject({ heartbeat: null, silence: null })
+  expect(await gauge()).toEqual([
+    ['mute', true],
+    ['stopped', true],
+  ])
+  expect((await call(service.url, '/readyz', null)).status).toBe(200)
+  const { streams } = (await call(service.url, '/v1/streams?source=stopped')).json
+  expect(streams.map(({ heartbeat }: { heartbeat: number }) => heartbeat)).toEqual([1, 1])
+
+  // One of them goes on and one ends; the third is let off.
+  await say(stopped, 'stream.heartbeat')
+  await say(other, 'stream.close')
+  await register(service.url, 'mute', [], { heartbeat: null })
+  await vi.waitUntil(async () => (await silent()).length === 0, { timeout: 15_000, interval: 100 })
+  expect(await gauge()).toEqual([])
+  expect((await told()).get('mute')).toMatchObject({ heartbeat: null })
+  await audit.close()
+  const { events } = (await call(service.url, '/v1/events?source=kept&limit=500')).json
+  const actions = events.map(({ fields }: { fields: { action: string } }) => fields.action)
+  expect(actions[0]).toBe('stream.close')
+  expect(new Set(actions.slice(1))).toEqual(new Set(['stream.heartbeat']))
+  const times = events.map(({ recordedAt }: { recordedAt: string }) => Date.parse(recordedAt))
+  for (const [i, time] of times.entries()) if (i > 0) expect(times[i - 1] - time).toBeLessThan(2_000)
+})
+
+test.each([0, 1.5, -1, '60', 3_155_760_001])('a promise of %s is refused', async (heartbeat) => {
+  const { status, json } = await register(service.url, 'odd', [{ jwk: signer.jwk }], { heartbeat })
+  expect([status, json.code]).toEqual([400, 'request_invalid'])
+})

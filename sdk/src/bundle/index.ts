@@ -10,6 +10,8 @@ export type {
   BundleGap,
   BundlePlace,
   BundleReason,
+  BundleSilence,
+  BundleSilences,
   BundleVerdict,
   JudgedBundleAnchor,
 } from './verdict.ts'

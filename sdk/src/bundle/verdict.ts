@@ -93,6 +93,35 @@ export type BundleCompleteness = {
   readonly partlyHidden: number
 }
 
+/** A time in which a stream that had not ended said nothing for longer than its source promised. */
+export type BundleSilence = {
+  readonly source: string
+  readonly stream: string
+  /** Place of the event before it. */
+  readonly seq: number
+  /** When that and the next event were recorded, by the recorder's own clock, ISO 8601; null: no other had come by the scope's `until`. */
+  readonly from: string
+  readonly to: string | null
+  /** What was promised, in seconds; while that changed, the longest. */
+  readonly promised: number
+  /** How far behind and ahead of the ledger's clock that clock may have been, in seconds; null: any. */
+  readonly maxAge: number | null
+  readonly maxAhead: number | null
+}
+
+/**
+ * What of a bundle was held against promises: each two consecutive events of a stream that are carried, by the recorder's own clock,
+ * where a carried registration promises a heartbeat before the first of them. A stream without two such events is not judged.
+ */
+export type BundleSilences = {
+  /** Pairs of events that were compared, and of how many streams. */
+  readonly pairs: number
+  readonly streams: number
+  /** The first 100, and how many there are in all. */
+  readonly found: readonly BundleSilence[]
+  readonly foundCount: number
+}
+
 /** What was found of one anchor. `held`: the chain's answer; null: not asked, or no answer. */
 export type JudgedBundleAnchor = Omit<BundleAnchor, 'root'> & {
   readonly held: boolean | null
@@ -124,6 +153,8 @@ export type BundleVerdict = {
   readonly sources: readonly { readonly source: string; readonly pinned: boolean }[]
   readonly anchors: readonly JudgedBundleAnchor[]
   readonly completeness: BundleCompleteness
+  /** Null: something does not hold, so nothing is said. */
+  readonly silences: BundleSilences | null
   readonly made: { readonly at: string; readonly url: string } | null
 }
 

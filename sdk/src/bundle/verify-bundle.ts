@@ -21,6 +21,7 @@ import {
   parseManifest,
   parseTrailer,
 } from './manifest.ts'
+import { PromiseWatch } from './silence.ts'
 import { readTar, type TarFile } from './tar.ts'
 import { type BundleFault, type BundleVerdict, Few, type JudgedBundleAnchor } from './verdict.ts'
 import { BundleWalk, type CheckSignature } from './walk.ts'
@@ -105,8 +106,9 @@ class Verification {
     const confirmed = asked.flatMap(({ held, size, time }): Confirmed[] => (held ? [{ size, time: 1000 * time }] : []))
     const keys = new BundleKeys(this.#trust.sourceKeys ?? [], (logIndex) => boundsOf(confirmed, logIndex))
     const watch = new ScopeWatch(scope)
+    const silence = new PromiseWatch()
     const walk = new BundleWalk({
-      ...{ keys, watch, faults: this.#faults, onEvent: this.#options.onEvent ?? (() => {}) },
+      ...{ keys, watch, silence, faults: this.#faults, onEvent: this.#options.onEvent ?? (() => {}) },
       primitives: this.#options.primitives ?? PORTABLE,
       checkSignature: this.#options.checkSignature ?? ((jwk, { input, bytes }) => verifySignature(jwk, input, bytes)),
       edges: new Set(anchors.map(({ size }) => size)),
@@ -120,6 +122,7 @@ class Verification {
         this.#faults.add({ reason: 'anchor_mismatch', file: 'manifest.json', code: `${anchor.chainId}/${anchor.size}` })
     }
     const isSound = this.#faults.count === 0
+    const completeness = watch.finish(walk.size, confirmed, isSound)
     const missing = isSound ? this.#missing(checkpoint?.isPinned ?? false, asked, keys, walk.size) : []
     return {
       outcome: isSound ? (missing.length === 0 ? 'verified' : 'undecided') : 'failed',
@@ -130,7 +133,8 @@ class Verification {
       ...{ entries: walk.entries, events: walk.events, registrations: walk.registrations, signatures: walk.signatures },
       sources: [...keys.sources].map(([source, how]) => ({ source, pinned: how === 'pinned' })),
       anchors: asked,
-      completeness: watch.finish(walk.size, confirmed, isSound),
+      completeness,
+      silences: isSound ? silence.finish(scope, completeness.verdict === 'complete') : null,
     }
   }
 

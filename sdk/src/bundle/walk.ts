@@ -11,6 +11,7 @@ import type { ScopeWatch } from './completeness.ts'
 import { GrowingTree } from './growing-tree.ts'
 import { type BundleKeys, registrationIn } from './keys.ts'
 import { parseLine } from './lines.ts'
+import type { PromiseWatch } from './silence.ts'
 import type { BundleFault, BundlePlace, BundleReason, Few } from './verdict.ts'
 
 /** A signature that is to be checked. */
@@ -24,6 +25,7 @@ export type WalkParts = {
   readonly checkSignature: CheckSignature
   readonly keys: BundleKeys
   readonly watch: ScopeWatch
+  readonly silence: PromiseWatch
   readonly faults: Few<BundleFault>
   readonly onEvent: (event: ParsedEvent, logIndex: number) => void
   /** Sizes at which the root is wanted. */
@@ -158,6 +160,7 @@ export class BundleWalk {
     }
     this.events += 1
     this.#parts.watch.event(event, logIndex)
+    this.#parts.silence.event(event)
     this.#parts.onEvent(event, logIndex)
     if (event.signature) this.#check(event.source, event.signature, logIndex, { ...this.#here(), ...place })
   }
@@ -207,8 +210,9 @@ export class BundleWalk {
     const before = this.#parts.faults.count
     await this.#settle()
     const isSigned = this.#parts.faults.count === before
-    if (!isSigned || !this.#parts.keys.apply(found, event, logIndex, header.signature.kid))
-      this.#add('registration_invalid', place)
+    if (isSigned && this.#parts.keys.apply(found, event, logIndex, header.signature.kid))
+      this.#parts.silence.registered(found)
+    else this.#add('registration_invalid', place)
   }
 
   #check(

@@ -16,8 +16,8 @@ import { call, READER, register, type TestService, testService } from '../../anc
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { killick } from '../cli/support.ts'
 
-const [ALPHA, BETA] = ['alpha', 'beta']
-const signers = { [ALPHA]: newSigner(), [BETA]: newSigner() }
+const [ALPHA, BETA, GAMMA] = ['alpha', 'beta', 'gamma']
+const signers = { [ALPHA]: newSigner(), [BETA]: newSigner(), [GAMMA]: newSigner() }
 const producers: Producer[] = []
 
 let folder: string
@@ -77,6 +77,33 @@ async function tellOfOrder(): Promise<void> {
   }
 }
 
+/** A source that promises an event every minute, and once says nothing for longer. */
+async function keepSilent(): Promise<void> {
+  const start = Date.now() - 1_500_000
+  const promise = (heartbeat: number) => register(service.url, GAMMA, [], { heartbeat, maxAhead: 60 })
+  const streams = {
+    'g-1': new Producer(GAMMA, signers[GAMMA]!, 'g-1'),
+    'g-2': new Producer(GAMMA, signers[GAMMA]!, 'g-2'),
+  }
+  const say = async (stream: keyof typeof streams, seconds: number[], action = 'tick') => {
+    const targets = [{ type: 'stream', id: stream }]
+    const inputs = seconds.map(() => ({ action, actor: { type: 'source', id: GAMMA }, targets }))
+    const batch = await streams[stream].batch(inputs, { times: seconds.map((each) => start + 1000 * each) })
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+  // What was recorded before there was a promise is not held against it.
+  await say('g-1', [-900])
+  await promise(60)
+  await say('g-1', [0, 30, 90, 200], 'stream.heartbeat')
+  await say('g-2', [0])
+  await say('g-2', [10], 'stream.close')
+  await promise(600)
+  // Of a promise that changed meanwhile, the longer one counts; behind an end there is no silence.
+  await say('g-1', [500])
+  await say('g-2', [1_400])
+}
+
 async function anchored(): Promise<number> {
   const size = Number((await call(service.url, '/checkpoint')).text.split('\n')[1])
   return vi.waitUntil(
@@ -118,7 +145,10 @@ beforeAll(async () => {
     [2, 2, 9, 1],
   ]) {
     await handIn(sizes)
-    if (times.length === 1) await tellOfOrder()
+    if (times.length === 1) {
+      await tellOfOrder()
+      await keepSilent()
+    }
     times.push(await anchored())
   }
   const { json } = await call(service.url, '/v1/anchors?limit=1')
@@ -202,6 +232,33 @@ describe('killick bundle', () => {
     const search = await killick(['verify', file('search.bundle'), ...pins])
     expect(search.code).toBe(3)
     expect(search.out).toMatch(/^AS THE INDEX SAYS: /m)
+  })
+
+  test('a source that was silent for longer than it promised, between its events and at the end', async () => {
+    const until = new Date(1000 * times[1]!).toISOString()
+    expect((await bundle('silent.bundle', '--source', GAMMA, '--to', until)).code).toBe(0)
+    const bytes = readFileSync(file('silent.bundle'))
+    const { silences, outcome, completeness } = await verified(bytes)
+    expect([outcome, completeness.verdict]).toEqual(['verified', 'complete'])
+    const gap = { source: GAMMA, stream: 'g-1', maxAge: null, maxAhead: 60 }
+    expect(silences).toEqual({
+      ...{ pairs: 5, streams: 2, foundCount: 2 },
+      found: [
+        { ...gap, seq: 3, from: expect.any(String), to: expect.any(String), promised: 60 },
+        { ...gap, seq: 5, from: expect.any(String), to: null, promised: 600 },
+      ],
+    })
+    const { from, to } = silences!.found[0]!
+    expect(Date.parse(to!) - Date.parse(from)).toBe(110_000)
+    const told = await killick(['verify', file('silent.bundle'), ...pins])
+    expect([told.code, told.err]).toEqual([1, ''])
+    expect(told.out).toMatch(/^SILENCE: 2 times a stream said nothing for longer than its source promised/m)
+    expect(told.out).toContain(`stream g-1 of gamma, behind event 3: from ${from} to ${to}; promised 60 s`)
+    // Nobody has asked the chain, so nobody knows what had come by then.
+    expect((await verified(bytes, { ...trust, facts: undefined })).silences).toMatchObject({ foundCount: 1 })
+    bytes[bytes.length >> 1]! ^= 1
+    expect((await verified(bytes)).silences).toBeNull()
+    expect((await verified(readFileSync(file('all.bundle')))).silences).toMatchObject({ pairs: 0, foundCount: 0 })
   })
 
   test('what cannot be made is said, and no file is left', async () => {

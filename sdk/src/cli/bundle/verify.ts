@@ -7,7 +7,7 @@ import type { PinSet } from '../pins.ts'
 import { count, json, lines, out, own, paint, progress, type Text, text } from '../terminal.ts'
 import { type Backing, isPinned, pinnersOf, trustLines } from '../trust-words.ts'
 import { bundleTrust, nativeOptions } from './trust.ts'
-import { completenessLines, faultLines, scopeWords } from './words.ts'
+import { completenessLines, faultLines, scopeWords, silenceLines } from './words.ts'
 
 const FIRST_NAME = Buffer.from('manifest.json\0')
 
@@ -44,7 +44,8 @@ export async function verifyBundleFile(file: string, pins: PinSet, asJson: boole
     })
     .finally(shown.done)
   out(asJson ? json(verdict) : report(verdict, backingOf(verdict, pins.by)))
-  if (verdict.outcome === 'failed' || verdict.completeness.verdict === 'incomplete') return EXIT.failed
+  const isSilent = (verdict.silences?.foundCount ?? 0) > 0
+  if (verdict.outcome === 'failed' || verdict.completeness.verdict === 'incomplete' || isSilent) return EXIT.failed
   return verdict.outcome === 'verified' && verdict.completeness.verdict === 'complete' ? EXIT.ok : EXIT.undecided
 }
 
@@ -68,6 +69,7 @@ function report(verdict: BundleVerdict, backing: readonly Backing[]): Text {
       ? [own('Missing for "genuine":'), ...missing.map((each) => text`  · ${MISSING[each]}`)]
       : []),
     ...completenessLines(verdict.completeness, verdict),
+    ...silenceLines(verdict),
   ])
 }
 

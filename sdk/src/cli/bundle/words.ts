@@ -5,6 +5,7 @@ import type {
   BundleGap,
   BundleReason,
   BundleScope,
+  BundleSilence,
   BundleVerdict,
 } from '../../bundle/index.ts'
 import { count, own, type Printed, paint, type Text, text } from '../terminal.ts'
@@ -114,6 +115,28 @@ function meaning({ verdict: name }: BundleCompleteness, { scope, origin }: Bundl
     default:
       return own('something in the bundle does not hold, so nothing can be said of what is missing')
   }
+}
+
+/** Where a source was silent for longer than it promised, and what that rests on. Nothing where nobody promised anything. */
+export function silenceLines({ silences }: BundleVerdict): Text[] {
+  if (silences === null || (silences.pairs === 0 && silences.foundCount === 0)) return []
+  const { pairs, streams, found, foundCount } = silences
+  const basis = text`by the recorders’ own clocks, in ${count(pairs, 'pair')} of consecutive events of ${count(streams, 'stream')}`
+  if (foundCount === 0) return [text`${paint(['bold', 'green'], 'NO SILENCE')} beyond what was promised, ${basis}`]
+  return [
+    text`${paint(['bold', 'red'], 'SILENCE')}: ${count(foundCount, 'time')} a stream said nothing for longer than its source promised, ${basis}`,
+    ...found.slice(0, LISTED).map((each) => text`  · ${silenceWords(each)}`),
+    ...(foundCount > LISTED ? [text`  · and ${count(foundCount - LISTED, 'more silence')}`] : []),
+  ]
+}
+
+function silenceWords({ source, stream, seq, from, to, promised, maxAge, maxAhead }: BundleSilence): Text {
+  const end = to === null ? 'the end of the time that was asked for, as far as had arrived' : to
+  const bounds =
+    maxAge === null && maxAhead === null
+      ? 'the ledger takes any time of it'
+      : `the ledger takes times of it ${maxAge === null ? 'any' : `at most ${maxAge} s`} behind and ${maxAhead === null ? 'any' : `at most ${maxAhead} s`} ahead of its own clock`
+  return text`stream ${stream} of ${source}, behind event ${seq}: from ${from} to ${end}; promised ${promised} s; ${bounds}`
 }
 
 export const faultLines = ({ faults, faultCount }: BundleVerdict): Text[] => [

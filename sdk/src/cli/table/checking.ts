@@ -29,7 +29,10 @@ export const VERIFY = command({
   },
   exits: [
     [0, 'verified (of evidence: the notes agree)'],
-    [1, 'failed (they contradict each other, under the pinned key)'],
+    [
+      1,
+      'failed (they contradict each other, under the pinned key); of a bundle also: something is missing, or a source was silent for longer than it promised',
+    ],
     [2, 'wrong usage, or not a proof'],
     [
       3,

@@ -1,12 +1,12 @@
 // The history of a thing, over two sources and a database that somebody has altered, held against what the command tells.
 import { createHash } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openPool } from '../../../anchor-service/src/database/pool.ts'
 import { readTargetEvents } from '../../../anchor-service/src/ledger/read/history.ts'
 import { killick } from '../../sdk/cli/support.ts'
 import { alterToken, numberOf, partsOf } from '../support/packs.ts'
 import { newSigner, Producer, post } from '../support/producer.ts'
-import { call, READER, register, type TestService, testService } from '../support/service.ts'
+import { call, ERASER, READER, register, type TestService, testService } from '../support/service.ts'
 
 const ID = '2026/0042 "ü" \u0000?#'
 const T0 = Date.UTC(2026, 3, 2)
@@ -139,6 +139,25 @@ describe('GET /v1/history', () => {
     }
   })
 
+  test('what was erased by order is not known either, and told apart', async () => {
+    const body = JSON.stringify({ source: 'crm', fields: ['changes'], reason: 'a test' })
+    const headers = { 'content-type': 'application/json' }
+    const { json } = await call(service.url, '/v1/erasures', ERASER, { method: 'POST', headers, body })
+    await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done', {
+      timeout: 20_000,
+    })
+    const { steps, state, blame, doubt } = await read()
+    const erased = steps[1]
+    expect(erased).toMatchObject({ source: 'crm', effect: 'unreadable', hidden: 1, erased: 1 })
+    expect([steps[0].erased, doubt, state]).toEqual([undefined, erased.id, { status: 'approved', total: 4200 }])
+    expect(blame.map(({ path, doubt }: { path: string; doubt: string }) => [path, doubt])).toEqual([
+      ['', erased.id],
+      ['/status', null],
+    ])
+    // Something that is not shown may have made it so.
+    expect(steps[2].contradictions).toEqual([])
+  })
+
   test('what was taken out of the database is not known; what was altered is named', async () => {
     const hide = async (seq: number, name: string) =>
       alterToken(service.databaseUrl, await numberOf(service.databaseUrl, 'billing', seq), (token) => {
@@ -150,8 +169,8 @@ describe('GET /v1/history', () => {
     const before = await read()
     const hiding = before.steps[2]
     expect([hiding.effect, hiding.hidden, before.doubt]).toEqual(['unreadable', 1, hiding.id])
-    expect(before.state).toEqual({ status: 'new', total: 4900 })
-    expect(before.blame.map(({ doubt }: { doubt: string }) => doubt)).toEqual([hiding.id, hiding.id])
+    expect(before.state).toEqual({ status: 'new', total: 4200 })
+    expect(before.blame.map(({ doubt }: { doubt: string }) => doubt)).toEqual([hiding.id])
     expect(before.difference).toBeNull()
     await hide(2, 'targets')
     expect((await read()).steps[3]).toMatchObject({ effect: 'not_done', hidden: 1 })
@@ -164,6 +183,6 @@ describe('GET /v1/history', () => {
         error: expect.objectContaining({ code: 'event_unreadable' }),
       }),
     ])
-    expect(after.state).toEqual({ total: 4900 })
+    expect([after.state, after.blame]).toEqual([null, []])
   })
 })

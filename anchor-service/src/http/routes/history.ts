@@ -54,6 +54,9 @@ export const HistorySchema = Type.Object({
         },
       ),
       hidden: Type.Integer({ description: 'how many of its fields are not shown' }),
+      erased: Type.Optional(
+        Type.Integer({ minimum: 1, description: 'how many of these were erased by orders in the log; absent: none' }),
+      ),
       fields: Type.Object({}, { additionalProperties: true }),
       contradictions: Type.Array(
         Type.Object({
@@ -156,10 +159,10 @@ export function historyRoutes(app: App, { ledger, tokens }: AppDeps): void {
     }
     const told = toldAt('at')
     const earlier = from === undefined ? null : toldAt('from')
-    const leaves = new Map(events.map(({ id, leafHash }) => [id, leafHash]))
+    const more = new Map(events.map(({ id, leafHash, erased }) => [id, { leafHash, ...(erased && { erased }) }]))
     const difference = earlier && differenceJson(earlier, toldAt('to', told))
     const shown = { ...historyJson(told), difference } as unknown as Omit<Static<typeof HistorySchema>, 'altered'>
-    const steps = shown.steps.map((step) => ({ ...step, leafHash: leaves.get(step.id)! }))
+    const steps = shown.steps.map((step) => ({ ...step, ...more.get(step.id)! }))
     return { ...shown, steps, altered }
   }
 }

@@ -16,7 +16,7 @@ export type HistoryLimits = {
 export const HISTORY_LIMITS: HistoryLimits = { events: 5_000, bytes: 8 << 20 }
 
 /** An event as a history needs it, with its bytes and its name. */
-export type TargetEvent = HistoryEvent & Pick<FoundEvent, 'token' | 'leafHash'>
+export type TargetEvent = HistoryEvent & Pick<FoundEvent, 'token' | 'leafHash' | 'erased'>
 
 export type TargetEvents = {
   events: TargetEvent[]
@@ -59,7 +59,8 @@ export async function readTargetEvents(
   }
 }
 
-function toldBy({ id, source, stream, seq, recordedAt, logIndex, fields, missing, token, leafHash }: FoundEvent) {
-  const time = Date.parse(recordedAt)
-  return { id, source, stream, seq, time, logIndex, fields, hidden: missing ?? 0, token, leafHash }
+function toldBy(event: FoundEvent): TargetEvent {
+  const { recordedAt, missing = 0, erased = 0, ...rest } = event
+  // Whether by an order or not: what is gone may have said that something was changed.
+  return { ...rest, time: Date.parse(recordedAt), hidden: missing + erased, ...(erased > 0 && { erased }) }
 }

@@ -343,15 +343,13 @@ function stepRow(step: Step, number: number, numbers: ReadonlyMap<string, number
   return line
 }
 
-function effectOf({ effect, fields, hidden }: Step): Child[] {
+function effectOf({ effect, fields, hidden, erased = 0 }: Step): Child[] {
   if (effect === 'unreadable')
     return [
       h(
         'span',
         { class: 'wait note' },
-        hidden > 0
-          ? `Not known: ${plural(hidden, 'field')} ${hidden === 1 ? 'is' : 'are'} not shown.`
-          : 'Not known: its changes cannot be applied.',
+        hidden > 0 ? `Not known: ${goneWords(hidden - erased, erased)}.` : 'Not known: its changes cannot be applied.',
       ),
     ]
   if (effect === 'touched') return [note('nothing')]
@@ -371,6 +369,15 @@ function effectOf({ effect, fields, hidden }: Step): Child[] {
       rest > 0 && h('li', { class: 'note' }, `and ${count(rest)} more`),
     ),
   ]
+}
+
+/** "1 field is not shown, and 2 fields were erased by order" */
+function goneWords(hidden: number, erased: number): string {
+  const parts = [
+    hidden > 0 && `${plural(hidden, 'field')} ${hidden === 1 ? 'is' : 'are'} not shown`,
+    erased > 0 && `${plural(erased, 'field')} ${erased === 1 ? 'was' : 'were'} erased by order`,
+  ]
+  return parts.filter((part) => part !== false).join(', and ')
 }
 
 function short(value: JsonValue | undefined): HTMLElement {

@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { packFragment, unpackFragment } from '../../anchor-service/web/shared/fragment.ts'
 import { buildPage, PAGE_BUDGET, pageSizes } from '../../scripts/page.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { vectors } from '../support/vectors.ts'
 import { browserAvailable, host, launch, readQr, violations, type Watched, watch } from './browser.ts'
 import { INVOICE, type Ledger, openLedger } from './ledger.ts'
 
@@ -309,6 +310,20 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
     const other = await show(await ledger.prove({ ...INVOICE, collected: by('edge-9') }))
     expect(await stateOf(other.page)).toBe('genuine')
     expect(await other.page.innerText('.facts')).not.toContain('On behalf of')
+  })
+
+  test('what is sealed is said to be sealed, and its ciphertext is nowhere that a value would be', async () => {
+    type Sealed = { field: string; state: string; value: unknown; keyId: string }
+    const sealed = vectors<Sealed[]>('sealed').filter(({ state }) => state === 'open')
+    const values = Object.fromEntries(sealed.map(({ field, value }) => [field, value])) as Partial<EventInput>
+    const { page } = await show(await ledger.prove({ ...INVOICE, ...values }))
+    expect(await stateOf(page)).toBe('genuine')
+    const { keyId } = sealed[0]!
+    const facts = await page.innerText('.facts')
+    expect(facts.split(`somebody or something whose name is sealed (${keyId})`)).toHaveLength(3)
+    const record = await page.innerText('.record')
+    expect(record.match(new RegExp(`only who holds key ${keyId} can read it`, 'g'))).toHaveLength(4)
+    for (const text of [facts, record]) expect(text).not.toContain('eyJ')
   })
 
   test('much is folded, and shown to who asks; numbers keep their order beside other scripts', async () => {

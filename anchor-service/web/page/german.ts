@@ -249,6 +249,7 @@ export const GERMAN: Language = {
     unreadable:
       'Der Inhalt dieses Nachweises ist nicht lesbar, weil er nicht mit dem übereinstimmt, was signiert wurde.',
     hidden: 'in diesem Nachweis nicht gezeigt',
+    sealed: 'jemand oder etwas, dessen Name versiegelt ist',
     what: 'Was',
     tried: 'Versucht',
     notDone: ' und nicht ausgeführt',
@@ -325,6 +326,7 @@ export const GERMAN: Language = {
     title: 'Weitere Angaben der Aufzeichnung',
     nothing: 'nichts',
     empty: 'leer',
+    sealed: (key) => `versiegelt: Nur wer den Schlüssel ${key} hat, kann es lesen, falls es nicht gelöscht wurde`,
     changes: 'Änderungen',
     moreChanges: 'Weitere Änderungen',
     columns: ['Geändert', 'Vorher', 'Nachher'],

@@ -1,5 +1,6 @@
 /** Everything else that the record says: circumstances, changes and custom fields, as a tree of names and values. Long ones are folded. */
 import type { Verdict } from '@killick/sdk/verify'
+import { sealedIn } from '@killick/sdk/words'
 import { h } from './dom.ts'
 import { words } from './language.ts'
 import { said } from './text.ts'
@@ -12,6 +13,9 @@ const SHOWN_ABOVE = ['action', 'outcome', 'occurredAt']
 /** A JSON value as nested lists; long ones are cut, the raw proof has them whole. */
 export function tree(value: Value | undefined): HTMLElement {
   if (value === null || value === undefined) return h('span', { class: 'note' }, words.record.nothing)
+  // A ciphertext is nothing that the record says.
+  const sealed = sealedIn('', value)
+  if (sealed !== null) return h('span', { class: 'note' }, said(words.record.sealed(sealed.id)))
   if (typeof value === 'string') return said(value)
   if (typeof value !== 'object') return h('code', {}, String(value))
   const entries = Object.entries(value)
@@ -78,6 +82,7 @@ export function record(verdict: Verdict): HTMLElement | null {
 
 /** Parties of type, id and name alone stand in the facts already. */
 function isPlainParty(name: string, value: Value): boolean {
-  const isPlain = (party: Value) => Object.keys(party ?? {}).every((key) => ['type', 'id', 'name'].includes(key))
+  const isPlain = (party: Value) =>
+    sealedIn('', party) !== null || Object.keys(party ?? {}).every((key) => ['type', 'id', 'name'].includes(key))
   return name === 'actor' ? isPlain(value) : name === 'targets' && (value as Value[]).every(isPlain)
 }

@@ -1,5 +1,6 @@
 /** The answer at a glance: the verdict, then what happened, who did it, when, and since when it is anchored where. */
 import type { Proof, Verdict } from '@killick/sdk/verify'
+import { sealedIn } from '@killick/sdk/words'
 import { collectedFrom } from './collected.ts'
 import { type Child, h, type IconName, icon } from './dom.ts'
 import { words } from './language.ts'
@@ -19,7 +20,10 @@ export const MANY = 20
 type Party = { type: string; id: string; name?: string }
 
 /** "Zoë Lindqvist (user u-17)" */
-export function party({ type, id, name }: Party): HTMLElement {
+export function party(party: Party): HTMLElement {
+  const { type, id, name } = party
+  if (sealedIn('actor', party) !== null)
+    return h('span', {}, words.facts.sealed, h('span', { class: 'note' }, ' (', said(id), ')'))
   const named = typeof name === 'string' && name !== ''
   return named
     ? h('span', {}, said(name), h('span', { class: 'note' }, ' (', said(type), ' ', said(id), ')'))

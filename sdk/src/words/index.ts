@@ -3,6 +3,7 @@
  * session.
  */
 
+export { type SealedValue, sealedIn } from '../core/sealed.ts'
 export { type AuditReliance, auditInWords } from './audit.ts'
 export { english, type Print } from './english.ts'
 export type { Sentence, VerdictWords } from './language.ts'

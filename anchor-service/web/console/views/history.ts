@@ -1,5 +1,6 @@
 /** The history of a thing: its steps over all sources, its state after any of them, who set each member, and what two states differ in. */
 import type { JsonObject, JsonValue, Party } from '@killick/sdk/core'
+import { sealedIn } from '@killick/sdk/words'
 import type { HistoryAnswer } from '../../../src/http/answers.ts'
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { changes, tree } from '../../shared/record.ts'
@@ -349,7 +350,11 @@ function effectOf({ effect, fields, hidden, erased = 0 }: Step): Child[] {
       h(
         'span',
         { class: 'wait note' },
-        hidden > 0 ? `Not known: ${goneWords(hidden - erased, erased)}.` : 'Not known: its changes cannot be applied.',
+        hidden > 0
+          ? `Not known: ${goneWords(hidden - erased, erased)}.`
+          : sealedIn('changes', fields.changes) !== null
+            ? 'Not known: its changes are sealed.'
+            : 'Not known: its changes cannot be applied.',
       ),
     ]
   if (effect === 'touched') return [note('nothing')]

@@ -131,8 +131,12 @@ export const hrefOfHistory = ({ type, id }: Pick<Party, 'type' | 'id'>): string 
 export const hrefOf = ({ source, stream, seq }: Place): string => `#/event/${source}/${stream}/${seq}`
 
 /** How an event ended; hidden where the ledger no longer holds all of it. */
-export const endingOf = ({ fields, missing = 0 }: Pick<ReadableEvent, 'fields' | 'missing'>): Outcome =>
-  outcomeOf({ fields, hiddenFields: missing })
+export const endingOf = ({
+  fields,
+  missing = 0,
+  erased = 0,
+}: Pick<ReadableEvent, 'fields' | 'missing' | 'erased'>): Outcome =>
+  outcomeOf({ fields, hiddenFields: missing + erased })
 
 export const EVENT_HEADS = ['Recorded (UTC)', 'What', 'Outcome', 'Who', 'To what', 'Source']
 
@@ -198,6 +202,7 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
       {},
       said(event.source),
       (event.missing ?? 0) > 0 && h('span', { class: 'bad note' }, ` ${plural(event.missing!, 'field')} lost`),
+      (event.erased ?? 0) > 0 && h('span', { class: 'note' }, ` ${plural(event.erased!, 'field')} erased`),
     ),
   )
   if (isCurrent) line.classList.add('current')

@@ -42,6 +42,7 @@ export async function event([source, stream, seq]: readonly string[]): Promise<H
       Proof: await proofOf(current),
     }),
     lost(current),
+    erasedNote(current),
     ...(changed === undefined
       ? []
       : [h('h2', {}, isUndone(endingOf(current)) ? 'What was to change' : 'What changed'), changes(changed)]),
@@ -130,6 +131,15 @@ function sentence(current: ReadableEvent): Child[] {
     targets.length > 1 && ` and ${count(targets.length - 1)} more`,
     end,
   ]
+}
+
+function erasedNote({ erased = 0 }: ReadableEvent): HTMLElement | null {
+  if (erased === 0) return null
+  return h(
+    'p',
+    { class: 'note' },
+    `${plural(erased, 'field')} of this event ${erased === 1 ? 'was' : 'were'} erased, by an order in the log that its proof carries.`,
+  )
 }
 
 function lost({ missing = 0 }: ReadableEvent): HTMLElement | null {

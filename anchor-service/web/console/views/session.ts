@@ -24,7 +24,7 @@ export async function session([name = '']: readonly string[], signal: AbortSigna
   const [{ events, isWhole }, anchored] = await Promise.all([read(id), anchoredSize()])
   if (events.length === 0)
     return view('Session', empty('There is no such session.', 'It may not have been accepted yet.'))
-  const steps = events.flatMap((event) => (event.error ? [] : [readStep(event)]))
+  const steps = events.flatMap((event) => (event.error ? [] : [stepOf(event)]))
   const ended = new Set(steps.flatMap(({ closes }) => closes))
   const parts = await Promise.all(streamsOf(events).map((stream) => part(stream, { anchored, ended, isWhole, signal })))
   return view(
@@ -94,7 +94,7 @@ async function part(events: readonly ListedEvent[], known: Known): Promise<HTMLE
   const numbers = new Map<string, number>()
   const rows = events.map((event, i) => {
     if (event.error) return alteredRow(i + 1, event.error.code)
-    const step = readStep(event)
+    const step = stepOf(event)
     if (step.opens !== null) numbers.set(step.opens, i + 1)
     return stepRow(i + 1, event, step, first!, numbers, known)
   })
@@ -155,15 +155,22 @@ function stepRow(
   return labelled(HEADS, line)
 }
 
+/** A step is told by what is left of its event: what was erased is not shown either. */
+const stepOf = ({ missing = 0, erased = 0, ...event }: ReadableEvent): SessionStep =>
+  readStep({ ...event, missing: missing + erased })
+
 const ENDINGS: { readonly [ending in SessionStep['ending']]: string } = {
   ...{ success: 'success', failure: 'bad note', denied: 'bad note', unknown: 'bad note', hidden: 'note', none: 'note' },
 }
 
-function ending({ missing = 0 }: ReadableEvent, step: SessionStep, ended: ReadonlySet<string>): Child {
+function ending({ missing = 0, erased = 0 }: ReadableEvent, step: SessionStep, ended: ReadonlySet<string>): Child {
   if (step.opens !== null && !ended.has(step.opens)) return h('span', { class: 'bad note' }, 'no outcome recorded')
   const words = endingInWords(step)
-  const lost = missing > 0 && h('span', { class: 'bad note' }, ` ${plural(missing, 'field')} not shown`)
-  return h('span', {}, words !== '' && h('span', { class: ENDINGS[step.ending] }, words), lost)
+  const lost = [
+    missing > 0 && h('span', { class: 'bad note' }, ` ${plural(missing, 'field')} not shown`),
+    erased > 0 && h('span', { class: 'note' }, ` ${plural(erased, 'field')} erased`),
+  ]
+  return h('span', {}, words !== '' && h('span', { class: ENDINGS[step.ending] }, words), ...lost)
 }
 
 /** Asks for the proof only when somebody wants to see it: a session may have thousands. */

@@ -4,6 +4,8 @@
 //
 // The trust file is what you, who publish the page, say about keys and contract: {publisher, sourceKeys: [{source, jwk}],
 // logKeys: [vkey], logs: [{chainId, contract, logId}], rpcs: [url]}. It goes into the page, which shows it as your word.
+
+import { createHash } from 'node:crypto'
 import {
   copyFileSync,
   globSync,
@@ -64,6 +66,7 @@ export async function buildPage(
       )
     }
     if (!alone) {
+      writeAlone(fresh)
       await bundle(fresh, 'console/index.html', 'console/console')
       await bundle(fresh, 'front/index.html', 'front/front')
       await bundle(fresh, 'api/index.html', 'api/api')
@@ -85,6 +88,38 @@ function compress(file: string, quality: number): void {
   const bytes = readFileSync(file)
   writeFileSync(`${file}.br`, brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: quality } }))
   writeFileSync(`${file}.gz`, gzipSync(bytes))
+}
+
+/** The page in one file, for bundles: it opens from wherever it is unpacked. Its policy names what is in it by hashes. */
+function writeAlone(folder: string): void {
+  const read = (name: string) => readFileSync(join(folder, name), 'utf8')
+  // What would end the element, or begin a comment, means the same to JavaScript with a backslash in it.
+  const scripts = ['german.js', 'bundle.js', 'page.js'].map((name) =>
+    read(name).replaceAll('</script', '<\\/script').replaceAll('<!--', '<\\!--'),
+  )
+  const style = read('page.css')
+  const hashes = (texts: readonly string[]) =>
+    texts.map((text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`).join(' ')
+  const icon = `data:image/svg+xml;base64,${Buffer.from(read('icon.svg')).toString('base64')}`
+  const parts: [from: string | RegExp, to: string][] = [
+    [
+      "script-src 'self'; style-src 'self'; img-src 'self'",
+      `script-src ${hashes(scripts)}; style-src ${hashes([style])}; img-src data:`,
+    ],
+    [/<link rel="icon"[^>]*>/, `<link rel="icon" href="${icon}" />`],
+    [/\s*<script defer[^>]*><\/script>/, ''],
+    [/<link rel="stylesheet"[^>]*>/, `<style>${style}</style>`],
+    ['<main id="page"', `<main id="page" data-icon="${icon}"`],
+    ['</body>', `${scripts.map((text) => `<script>${text}</script>`).join('\n')}\n</body>`],
+  ]
+  let html = read('index.html')
+  for (const [from, to] of parts) {
+    const next = html.replace(from, () => to)
+    if (next === html) throw new Error(`index.html has no ${from}`)
+    html = next
+  }
+  mkdirSync(join(folder, 'alone'))
+  writeFileSync(join(folder, 'alone', 'index.html'), html)
 }
 
 /** A data block, which runs nothing, so that the page's policy needs no exception for it. */

@@ -1,6 +1,6 @@
 // Evidence bundles in a browser: asked for and taken away in the console, checked on the verification page, served and from a disk.
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -74,8 +74,10 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
 
   /** Chooses it, and waits for what the page says. */
   async function choose(page: Page, name: string, buffer: Buffer): Promise<(string | null)[]> {
+    // What the page says of the one before it is no answer.
+    await page.evaluate('document.querySelector("#bundle")?.setAttribute("data-before", "")')
     await page.setInputFiles('#file', { name, mimeType: 'application/x-tar', buffer })
-    await page.locator('#bundle .banner:not([data-state=reading])').first().waitFor()
+    await page.locator('#bundle:not([data-before]) .banner:not([data-state=reading])').first().waitFor()
     return states(page)
   }
 
@@ -182,6 +184,35 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     await choose(page, 'all.bundle', source)
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320)
     expect(complaints).toEqual([])
+  })
+
+  test('a bundle brings the page along, in one file that checks it from a disk', { timeout: 120_000 }, async () => {
+    const bytes = await made({ source: 'billing-api' })
+    const at = bytes.indexOf('verify.html\0')
+    const size = Number.parseInt(bytes.toString('latin1', at + 124, at + 135), 8)
+    const file = join(folder, 'verify.html')
+    await writeFile(file, bytes.subarray(at + 512, at + 512 + size))
+    const { page, requests, complaints } = await open(pathToFileURL(file).href)
+    expect(await choose(page, 'own.bundle', bytes)).toEqual(['undecided', 'complete'])
+    expect(await page.innerText('#bundle')).toContain('report.html and verify.html: for people')
+    await page.fill('#rpc', chain.url)
+    await page.click('button:text("Check again")')
+    await page.locator('#bundle .facts:has-text(", the newest at")').waitFor()
+    await page.click('button:text("Deutsch")')
+    await page.locator('h1:has-text("aber ist es echt?")').waitFor()
+    expect(await page.evaluate('document.querySelector("header img").naturalWidth > 0')).toBe(true)
+    // Nothing is fetched but the publisher's word, which is not there, and the chain.
+    const asked = requests.filter((url) => !url.startsWith('data:') && !url.endsWith('trust.json'))
+    expect(new Set(asked.slice(1).map((url) => new URL(url).origin))).toEqual(new Set([new URL(chain.url).origin]))
+    expect(complaints).toEqual([])
+    const { PICTURES } = process.env
+    if (PICTURES) {
+      const report = bytes.indexOf('report.html\0')
+      const length = Number.parseInt(bytes.toString('latin1', report + 124, report + 135), 8)
+      await writeFile(join(folder, 'report.html'), bytes.subarray(report + 512, report + 512 + length))
+      await page.goto(pathToFileURL(join(folder, 'report.html')).href)
+      await page.screenshot({ path: join(PICTURES, 'report.png'), fullPage: true })
+    }
   })
 
   test('a page on a disk checks one too, by what the visitor pins', { timeout: 120_000 }, async () => {

@@ -13,11 +13,13 @@ export const FRONT_PATH = '/front/'
 /** The API reference. */
 export const API_PATH = '/api/'
 
-export type WebPart = 'page' | 'console' | 'front' | 'api'
+export type WebPart = 'page' | 'alone' | 'console' | 'front' | 'api'
 
 const FOLDER = new URL('../../web/dist/', import.meta.url)
 const FOLDERS: Record<WebPart, URL> = {
   page: FOLDER,
+  /** The page as one file. */
+  alone: new URL('alone/', FOLDER),
   console: new URL('console/', FOLDER),
   front: new URL('front/', FOLDER),
   api: new URL('api/', FOLDER),

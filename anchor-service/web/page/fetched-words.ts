@@ -16,7 +16,8 @@ export function deliver(language: Language): void {
  * @throws Error where they cannot be loaded
  */
 export async function wordsOf({ tag, words, script }: Offer, home: string): Promise<Language> {
-  return words ?? fetchWords(tag, `${home}${script}`)
+  // A page in one file has them in it.
+  return words ?? shelf.killickWords?.[tag] ?? fetchWords(tag, `${home}${script}`)
 }
 
 function fetchWords(tag: string, src: string): Promise<Language> {

@@ -34,6 +34,8 @@ const settings = {
   trust: page.dataset.trust ?? './trust.json',
   proof: page.dataset.proof,
   home: page.dataset.home ?? '',
+  /** Where the page is one file, its icon is in it too. */
+  icon: page.dataset.icon ?? `${page.dataset.home ?? ''}icon.svg`,
 }
 
 const above = h('div', { id: 'above' })
@@ -250,7 +252,7 @@ function say(language: Language): void {
     document.getElementById(id ?? '')?.focus({ preventScroll: true })
   }
   page.replaceChildren(
-    header(settings.home, languageSwitch(LANGUAGES, choose)),
+    header(settings.icon, languageSwitch(LANGUAGES, choose)),
     announcer,
     above,
     form.element,

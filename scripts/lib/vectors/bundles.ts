@@ -143,7 +143,7 @@ function* placesOf(
   }
 }
 
-type Files = { manifest: string; log: string }
+type Files = { manifest: string; log: string; forPeople?: readonly (readonly [name: string, text: string])[] }
 /** What a case alters in a manifest. */
 type Told = { scope: object; anchors: { size: number }[] }
 
@@ -157,16 +157,17 @@ async function write(reader: LedgerReader, request: BundleRequest): Promise<File
 const sha256 = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
 /** The archive, with a trailer that fits. */
-export function archive({ manifest, log }: Files): Uint8Array {
+export function archive({ manifest, log, forPeople = [] }: Files): Uint8Array {
   const count = (letter: string) => log.split('\n').filter((line) => line.startsWith(letter)).length
-  const files = { 'manifest.json': sha256(manifest), 'log.txt': sha256(log) }
+  const hashes = Object.fromEntries(forPeople.map(([name, text]) => [name, sha256(text)]))
+  const files = { 'manifest.json': sha256(manifest), 'log.txt': sha256(log), ...hashes }
   const trailer = printTrailer({ entries: count('H '), events: count('E '), files })
   const part = (name: string, text: string) => {
     const bytes = Buffer.from(text)
     return [tarHeader(name, bytes.length), bytes, tarPadding(bytes.length)]
   }
-  const parts = [...part('manifest.json', manifest), ...part('log.txt', log), ...part('trailer.json', trailer)]
-  return Buffer.concat([...parts, TAR_END])
+  const all = [['manifest.json', manifest], ['log.txt', log], ...forPeople, ['trailer.json', trailer]] as const
+  return Buffer.concat([...all.flatMap(([name, text]) => part(name, text)), TAR_END])
 }
 
 export async function bundles() {
@@ -299,6 +300,32 @@ export async function bundles() {
       'failed',
       'not_judged',
       ['anchor_mismatch'],
+    ),
+    make(
+      'files for people behind the log',
+      {
+        ...whole,
+        forPeople: [
+          ['report.html', '<p>What is in it</p>'],
+          ['verify.html', '<p>A page</p>'],
+          ['readme.txt', 'A note'],
+        ],
+      },
+      'verified',
+      'complete',
+    ),
+    make(
+      'files for people in another order',
+      {
+        ...whole,
+        forPeople: [
+          ['verify.html', '<p>A page</p>'],
+          ['report.html', '<p>What is in it</p>'],
+        ],
+      },
+      'failed',
+      'not_judged',
+      ['malformed'],
     ),
     make(
       'an event that its source signed names another before it',

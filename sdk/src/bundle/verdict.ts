@@ -156,6 +156,11 @@ export type BundleVerdict = {
   /** Null: something does not hold, so nothing is said. */
   readonly silences: BundleSilences | null
   readonly made: { readonly at: string; readonly url: string } | null
+  /**
+   * Files for people, such as a report and a page, with the SHA-256 of each, which the trailer names too (else `trailer_mismatch`). Nobody
+   * has signed them, and nothing here rests on them.
+   */
+  readonly forPeople: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[]
 }
 
 const MOST = 100

@@ -49,8 +49,8 @@ export type BundleOptions = {
 }
 
 const MAX_TRAILER_BYTES = 64 << 10
-/** Files that may stand between the log and the trailer: for people, and never looked into. */
-const FOR_PEOPLE = ['report.html', 'readme.txt']
+/** Files that may stand between the log and the trailer, in this order: for people, and never looked into. */
+const FOR_PEOPLE = ['report.html', 'verify.html', 'readme.txt']
 const STEP_LINES = 1_000
 
 /**
@@ -91,6 +91,7 @@ class Verification {
   readonly #options: BundleOptions
   readonly #digests: Map<string, string>
   readonly #faults = new Few<BundleFault>()
+  readonly #forPeople: BundleVerdict['forPeople'][number][] = []
 
   constructor(manifest: BundleManifest, trust: BundleTrust, options: BundleOptions, digests: Map<string, string>) {
     this.#manifest = manifest
@@ -133,6 +134,7 @@ class Verification {
       ...{ entries: walk.entries, events: walk.events, registrations: walk.registrations, signatures: walk.signatures },
       sources: [...keys.sources].map(([source, how]) => ({ source, pinned: how === 'pinned' })),
       anchors: asked,
+      forPeople: this.#forPeople,
       completeness,
       silences: isSound ? silence.finish(scope, completeness.verdict === 'complete') : null,
     }
@@ -201,7 +203,7 @@ class Verification {
       if (log.done || log.value.name !== 'log.txt') return this.#malformed(at)
       await this.#lines(log.value, walk)
       at = 'trailer.json'
-      const seen = new Set<string>()
+      let last = -1
       for (let file = await files.next(); !file.done; file = await files.next()) {
         const { name } = file.value
         if (name === 'trailer.json') {
@@ -211,9 +213,11 @@ class Verification {
           if (!(await files.next()).done) this.#malformed('bundle')
           return
         }
-        if (!FOR_PEOPLE.includes(name) || seen.has(name)) return this.#malformed(name)
-        seen.add(name)
+        const place = FOR_PEOPLE.indexOf(name)
+        if (place <= last) return this.#malformed(name)
+        last = place
         for await (const _ of hashing(file.value, this.#digests));
+        this.#forPeople.push({ name, bytes: file.value.size, sha256: this.#digests.get(name)! })
       }
       this.#malformed(at)
     } catch (error) {

@@ -1,9 +1,11 @@
 import type { Api } from '../audit/api.ts'
 import { type BundleRequest, planBundle } from '../bundle/make-bundle.ts'
 import type { BundleScope } from '../bundle/manifest.ts'
+import { KillickError } from '../core/errors.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import { openLedger } from './reader.ts'
-import { type WritingProgress, type WrittenBundle, writeBundle } from './writer.ts'
+import { printReport } from './report.ts'
+import { type ForPeople, type WritingProgress, type WrittenBundle, writeBundle } from './writer.ts'
 
 /** What was made, and what it holds all of. */
 export type MadeBundle = WrittenBundle & { readonly scope: BundleScope }
@@ -17,6 +19,11 @@ export type MakeBundleOptions = {
   readonly url: string
   /** Most bytes of the file. Default: no limit but that of the format. */
   readonly maxBytes?: number
+  /**
+   * Without what is for people: a report, and the service's verification page, if it has one, which takes some hundred kilobytes.
+   * Default false.
+   */
+  readonly isBare?: boolean
   /** Called now and then. */
   readonly onProgress?: (progress: MakingProgress) => void
 }
@@ -35,11 +42,31 @@ export async function makeBundle(
   api: Api,
   request: BundleRequest,
   file: string,
-  { url, maxBytes = Number.MAX_SAFE_INTEGER, onProgress }: MakeBundleOptions,
+  { url, maxBytes = Number.MAX_SAFE_INTEGER, isBare = false, onProgress }: MakeBundleOptions,
 ): Promise<MadeBundle> {
   const { manifest, entries, lines } = await planBundle(openLedger(api, url), request, Date.now(), nodePrimitives)
-  const written = await writeBundle(file, manifest, lines(), maxBytes, (progress) =>
+  const page = isBare ? null : await readPage(api)
+  const forPeople: ForPeople = (known) =>
+    isBare
+      ? []
+      : [
+          ['report.html', Buffer.from(printReport(manifest, { ...known, hasPage: page !== null }))],
+          ...(page === null ? [] : [['verify.html', page] as const]),
+        ]
+  const written = await writeBundle(file, manifest, lines(), forPeople, maxBytes, (progress) =>
     onProgress?.({ ...progress, of: entries }),
   )
   return { ...written, scope: manifest.scope }
+}
+
+const MAX_PAGE_BYTES = 4 << 20
+
+/** The page in one file; null: this service has none. */
+async function readPage(api: Api): Promise<Uint8Array | null> {
+  try {
+    return await api.bytes('/verify/alone.html', MAX_PAGE_BYTES)
+  } catch (error) {
+    if (error instanceof KillickError && error.details.status === 404) return null
+    throw error
+  }
 }

@@ -15,6 +15,13 @@ export type WrittenBundle = {
   readonly sha256: string
 }
 
+/** Files to stand behind the log, by name, in their order: made of what is known by then. */
+export type ForPeople = (written: {
+  readonly entries: number
+  readonly events: number
+  readonly files: Readonly<Record<string, string>>
+}) => readonly (readonly [name: string, bytes: Uint8Array])[]
+
 /** How far it has come. */
 export type WritingProgress = Omit<WrittenBundle, 'sha256'>
 
@@ -28,13 +35,14 @@ export async function writeBundle(
   file: string,
   manifest: BundleManifest,
   lines: AsyncIterable<string>,
+  forPeople: ForPeople,
   maxBytes: number,
   onProgress: (progress: WritingProgress) => void,
 ): Promise<WrittenBundle> {
   const part = `${file}.part`
   const handle = await open(part, 'w')
   try {
-    const written = await new Writer(handle, maxBytes, onProgress).write(manifest, lines)
+    const written = await new Writer(handle, maxBytes, onProgress).write(manifest, lines, forPeople)
     await handle.sync()
     await handle.close()
     const sha256 = await sha256Of(part)
@@ -74,16 +82,18 @@ class Writer {
     this.#onProgress = onProgress
   }
 
-  async write(manifest: BundleManifest, lines: AsyncIterable<string>): Promise<WritingProgress> {
-    await this.#small('manifest.json', printManifest(manifest))
+  async write(manifest: BundleManifest, lines: AsyncIterable<string>, forPeople: ForPeople): Promise<WritingProgress> {
+    await this.#small('manifest.json', Buffer.from(printManifest(manifest)))
     const { entries, events } = await this.#log(lines)
-    await this.#small('trailer.json', printTrailer({ entries, events, files: { ...this.#digests } }))
+    for (const [name, bytes] of forPeople({ entries, events, files: { ...this.#digests } }))
+      await this.#small(name, bytes)
+    const trailer = printTrailer({ entries, events, files: { ...this.#digests } })
+    await this.#small('trailer.json', Buffer.from(trailer))
     await this.#put(TAR_END)
     return { entries, events, bytes: this.#at }
   }
 
-  async #small(name: string, text: string): Promise<void> {
-    const bytes = Buffer.from(text)
+  async #small(name: string, bytes: Uint8Array): Promise<void> {
     this.#digests[name] = hexOf(createHash('sha256').update(bytes))
     await this.#put(Buffer.concat([tarHeader(name, bytes.length), bytes, tarPadding(bytes.length)]))
   }

@@ -129,6 +129,7 @@ test('every body of every route accepts or refuses hostile values', async () => 
       },
     },
     '/v1/shares': { token: READER, good: { eventId: events[0].id, fields: ['action'], expires: null } },
+    '/v1/bundles': { token: READER, good: { actor: 'u-1', to: '2026-01-01T00:00:00Z', again: false } },
     '/console/session': { token: null, good: { token: READER } },
   }
   type Path = keyof typeof routes

@@ -31,7 +31,7 @@ const times: number[] = []
 
 const file = (name: string) => join(folder, name)
 const bundle = (name: string, ...options: string[]) =>
-  killick(['bundle', '--out', file(name), '--json', ...options], { env })
+  killick(['bundle', '--bare', '--out', file(name), '--json', ...options], { env })
 const verified = async (bytes: Uint8Array, given: BundleTrust = trust): Promise<BundleVerdict> =>
   verifyBundle(chunksOf(bytes), given, { primitives: nodePrimitives, checkSignature })
 
@@ -261,6 +261,31 @@ describe('killick bundle', () => {
     expect((await verified(readFileSync(file('all.bundle')))).silences).toMatchObject({ pairs: 0, foundCount: 0 })
   })
 
+  test('has a report for people, which the verifier names and does not rely on', async () => {
+    const { code } = await killick(['bundle', '--out', file('people.bundle'), '--target', 'o-1'], { env })
+    expect(code).toBe(0)
+    const bytes = readFileSync(file('people.bundle'))
+    const verdict = await verified(bytes)
+    expect([verdict.faults, verdict.outcome]).toEqual([[], 'verified'])
+    expect(verdict.forPeople[0]).toMatchObject({ name: 'report.html' })
+    const at = bytes.indexOf('report.html\0')
+    const text = bytes.subarray(at + 512, at + 512 + verdict.forPeople[0]!.bytes)
+    expect(createHash('sha256').update(text).digest('hex')).toBe(verdict.forPeople[0]!.sha256)
+    expect(text.toString()).toContain('index found for target o-1')
+    const told = await killick(['verify', file('people.bundle'), ...pins])
+    expect(told.out).toMatch(/^For people, signed by nobody, and not relied on: report\.html/m)
+    bytes[at + 512 + text.length - 3]! ^= 1
+    expect((await verified(bytes)).faults).toEqual([{ reason: 'trailer_mismatch', file: 'trailer.json' }])
+    // Twice, in another order, or by another name.
+    const { manifest, lines } = unpack('people.bundle')
+    for (const names of [['report.html', 'report.html'], ['readme.txt', 'verify.html'], ['evil.html']])
+      expect((await verified(pack(manifest, lines, names))).faults.map(({ reason }) => reason)).toContain('malformed')
+    expect(await verified(pack(manifest, lines, ['report.html', 'verify.html', 'readme.txt']))).toMatchObject({
+      outcome: 'verified',
+      forPeople: [{ name: 'report.html' }, { name: 'verify.html' }, { name: 'readme.txt' }],
+    })
+  })
+
   test('what cannot be made is said, and no file is left', async () => {
     expect((await bundle('none.bundle', '--actor', 'nobody')).out).toContain('bundle_empty')
     expect(existsSync(file('none.bundle'))).toBe(false)
@@ -332,11 +357,13 @@ function unpack(name: string): { manifest: string; lines: string[] } {
   }
 }
 
-function pack(manifest: string, lines: readonly string[]): Buffer {
+/** @param names of files for people, each of which holds its name */
+function pack(manifest: string, lines: readonly string[], names: readonly string[] = []): Buffer {
   const log = lines.map((line) => `${line}\n`).join('')
   const of = (letter: string) => lines.filter((line) => line.startsWith(letter)).length
   const hash = (text: string) => createHash('sha256').update(text).digest('hex')
-  const files = { 'manifest.json': hash(manifest), 'log.txt': hash(log) }
+  const forPeople = Object.fromEntries(names.map((name) => [name, hash(name)]))
+  const files = { 'manifest.json': hash(manifest), 'log.txt': hash(log), ...forPeople }
   const trailer = printTrailer({ entries: of('H'), events: of('E'), files })
   const part = (name: string, text: string) => {
     const bytes = Buffer.from(text)
@@ -345,6 +372,7 @@ function pack(manifest: string, lines: readonly string[]): Buffer {
   return Buffer.concat([
     ...part('manifest.json', manifest),
     ...part('log.txt', log),
+    ...names.flatMap((name) => part(name, name)),
     ...part('trailer.json', trailer),
     TAR_END,
   ])

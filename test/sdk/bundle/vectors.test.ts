@@ -10,6 +10,7 @@ type Case = {
   manifest: string
   log: string
   sha256: string
+  forPeople?: [name: string, text: string][]
   trust: Omit<BundleTrust, 'facts'> & { facts: (Omit<AnchorFact, 'root'> & { root: string })[] }
   outcome: string
   completeness: string
@@ -20,13 +21,19 @@ async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes
 }
 
-test.each(vectors<Case[]>('bundles'))('$description', async ({ manifest, log, sha256, trust, ...expected }) => {
-  const bytes = archive({ manifest, log })
-  expect(createHash('sha256').update(bytes).digest('hex')).toBe(sha256)
-  const facts = trust.facts.map((fact) => ({ ...fact, root: parseHash(fact.root)! }) as AnchorFact)
-  const { outcome, completeness, faults } = await verifyBundle(chunksOf(bytes), { ...trust, facts: async () => facts })
-  const reasons = [...new Set(faults.map(({ reason }) => reason))].sort()
-  expect({ outcome, completeness: completeness.verdict, reasons }).toEqual({
-    ...{ outcome: expected.outcome, completeness: expected.completeness, reasons: expected.reasons.toSorted() },
-  })
-})
+test.each(vectors<Case[]>('bundles'))(
+  '$description',
+  async ({ manifest, log, forPeople = [], sha256, trust, ...expected }) => {
+    const bytes = archive({ manifest, log, forPeople })
+    expect(createHash('sha256').update(bytes).digest('hex')).toBe(sha256)
+    const facts = trust.facts.map((fact) => ({ ...fact, root: parseHash(fact.root)! }) as AnchorFact)
+    const { outcome, completeness, faults } = await verifyBundle(chunksOf(bytes), {
+      ...trust,
+      facts: async () => facts,
+    })
+    const reasons = [...new Set(faults.map(({ reason }) => reason))].sort()
+    expect({ outcome, completeness: completeness.verdict, reasons }).toEqual({
+      ...{ outcome: expected.outcome, completeness: expected.completeness, reasons: expected.reasons.toSorted() },
+    })
+  },
+)

@@ -69,6 +69,9 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
   app.register(serveFiles, filesOf('page', PAGE_PATH))
   app.get(`${PAGE_PATH}index.html`, { schema: hide }, (_request, reply) => sendHtml(reply, 'page'))
 
+  // For bundles, which take it along.
+  app.get(`${PAGE_PATH}alone.html`, { schema: hide }, (_request, reply) => sendHtml(reply, 'alone'))
+
   app.register(serveFiles, filesOf('console', '/console/'))
   app.get('/console', { schema: hide }, (_request, reply) => reply.redirect('/console/'))
   for (const path of ['/console/', '/console/index.html'])

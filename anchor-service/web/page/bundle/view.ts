@@ -299,8 +299,21 @@ function scopeWords(scope: NonNullable<BundleVerdict['scope']>, told: BundleWord
 }
 
 function facts(verdict: BundleVerdict, told: BundleWords, { h, said, chainName, words }: Kit): HTMLElement {
-  const { outcome, scope, events, registrations, entries, origin, size, sources, signatures, anchors, made } = verdict
-  const { number, time } = words()
+  const {
+    outcome,
+    scope,
+    events,
+    registrations,
+    entries,
+    origin,
+    size,
+    sources,
+    signatures,
+    anchors,
+    made,
+    forPeople,
+  } = verdict
+  const { number, time, list } = words()
   const text = told.facts
   const held = anchors.filter((anchor) => anchor.held)
   const newest = held.at(-1)
@@ -321,6 +334,7 @@ function facts(verdict: BundleVerdict, told: BundleWords, { h, said, chainName, 
       : [note(text.newest(new Date(1000 * newest.time).toISOString(), chainName(newest.chainId)))]),
   ])
   if (made !== null) rows.push([text.made, time(made.at), note(text.from), said(made.url)])
+  if (forPeople.length > 0) rows.push([text.forPeople, text.notChecked(list(forPeople.map(({ name }) => name)))])
   const isBad = outcome === 'failed'
   return h(
     'section',

@@ -8,14 +8,14 @@ export type ProofInput = { file: (file: File) => void; text: (text: string) => v
 const MAX_PASTE = 1_100_000
 
 /**
- * @param home - Where the page's own files are.
+ * @param icon - Where it is.
  * @param languages - The switch between them.
  */
-export function header(home: string, languages: HTMLElement): HTMLElement {
+export function header(icon: string, languages: HTMLElement): HTMLElement {
   return h(
     'header',
     { class: 'top' },
-    h('img', { src: `${home}icon.svg`, alt: '', width: 28, height: 28 }),
+    h('img', { src: icon, alt: '', width: 28, height: 28 }),
     h('span', { class: 'brand' }, 'Killick'),
     h('span', { class: 'note' }, words.header.question),
     skip(words.header.toChecks, '#checks-title'),

@@ -26,7 +26,11 @@ export const bundle: Command = {
       events = now.events
       shown.step()
     }
-    const made = await makeBundle(openAccess(access), request, file, { url: access.url, onProgress })
+    const made = await makeBundle(openAccess(access), request, file, {
+      url: access.url,
+      isBare: values.bare,
+      onProgress,
+    })
       .catch((error) => {
         throw isSystemError(error) ? inputError(error, file) : error
       })

@@ -70,6 +70,9 @@ function report(verdict: BundleVerdict, backing: readonly Backing[]): Text {
       : []),
     ...completenessLines(verdict.completeness, verdict),
     ...silenceLines(verdict),
+    ...(verdict.forPeople.length > 0
+      ? [text`For people, signed by nobody, and not relied on: ${verdict.forPeople.map(({ name }) => name).join(', ')}`]
+      : []),
   ])
 }
 

@@ -66,6 +66,7 @@ export async function openFolder(parent: string) {
     async remove(id: string): Promise<void> {
       await rm(statePath(id), { force: true })
       await rm(filePath(id), { force: true })
+      await rm(`${filePath(id)}.part`, { force: true })
     },
 
     /** All jobs, oldest first. What was left behind by a process that was killed is removed. */

@@ -446,7 +446,7 @@ async function provenance() {
   const foreign = { ...foreignAnchor, ...elsewhere }
   return [
     good('registered before it was used, and anchored before and after', proof),
-    good('a registration that promises a heartbeat', promising.proof),
+    good('a registration that promises a heartbeat', promising.proof, promising.trust),
     good('the registrations of a proof that was made short', {
       ...proof,
       registrations: undefined,

@@ -129,7 +129,7 @@ const inAll = async (source: string, query = `source=${source}`) => {
     return (await (await fetch(`${service.url}${path}`, { headers })).text()).trim().split(/\r?\n/)
   }
   const ndjson = (await lines('ndjson')).map((line) => JSON.parse(line))
-  const csv = (await lines('csv')).slice(1).map((line) => line.split(',').at(-2)!.slice(1, -1))
+  const csv = (await lines('csv')).slice(1).map((line) => line.split(',').at(-3)!.slice(1, -1))
   return { search, ndjson, csv }
 }
 

@@ -164,10 +164,13 @@ describe('a subject is erased', () => {
     const text = (await call(service.url, `/v1/proofs/${before[0]!.leafHash}`)).text
     const other = (await call(service.url, `/v1/proofs/${before[1]!.leafHash}`)).text
     const forge = (
-      change: (erasure: { index: number; checkpoint: string; event: string; entry: { digests: string[] } }) => unknown,
+      change: (
+        erasure: { index: number; checkpoint: string; event: string; header: string; entry: { digests: string[] } },
+        proof: { event: string; batch: { header: string } },
+      ) => unknown,
     ) => {
       const proof = JSON.parse(text)
-      change(proof.erasures[0])
+      change(proof.erasures[0], proof)
       return verifyProof(parseProof(JSON.stringify(proof)), { logKeys: [service.vkey] })
     }
     const whats = [
@@ -176,13 +179,17 @@ describe('a subject is erased', () => {
       forge((one) => (one.index += 1)),
       forge((one) => (one.checkpoint = one.checkpoint.replace(/\n.*\n/, '\n1\n'))),
       forge((one) => (one.event = JSON.parse(text).registrations[0].event)),
+      forge((one, { batch }) => (one.header = batch.header)),
+      // The fields are back: somebody has kept them.
+      forge((_, proof) => (proof.event = before[0]!.token)),
     ].map(({ outcome, checks }) => {
       expect(outcome).toBe('failed')
       const found = checks.find((check) => check.id === 'event.erasure')!
       expect(found).toMatchObject({ status: 'failed', reason: 'erasure_invalid' })
       return (found.values as { what: string }).what
     })
-    expect(whats).toEqual(['not_listed', 'not_listed', 'not_in_log', 'other_log', 'no_order'])
+    const expected = ['not_listed', 'not_listed', 'not_in_log', 'other_log', 'no_order', 'not_alone', 'not_hidden']
+    expect(whats).toEqual(expected)
   })
 
   test('readers are told what was erased, apart from what is missing', async () => {

@@ -1,8 +1,6 @@
 /** Public keys as JWKs (RFC 7517, RFC 8037, RFC 8812) and their names (RFC 7638). */
-import { ed25519 } from '@noble/curves/ed25519.js'
-import { p256 } from '@noble/curves/nist.js'
-import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { concat, fromBase64url, toBase64url, utf8 } from './bytes.ts'
+import { Ed25519, P256, Secp256k1 } from './curves.ts'
 import { KillickError } from './errors.ts'
 import { sha256 } from './hash.ts'
 import { isObject } from './json.ts'
@@ -40,12 +38,12 @@ export function parsePublicJwk(value: unknown): PublicJwk {
   const isCoordinate = (c: unknown): c is string => typeof c === 'string' && fromBase64url(c)?.length === 32
   if (kty === 'OKP' && crv === 'Ed25519' && isCoordinate(x) && y === undefined) {
     const jwk = { kty, crv, x } as const
-    if (isKeyPoint(jwk, () => ed25519.Point.fromBytes(publicKeyBytes(jwk), false))) return jwk
+    if (isKeyPoint(jwk, () => Ed25519.fromBytes(publicKeyBytes(jwk), false))) return jwk
   }
   if (kty === 'EC' && (crv === 'P-256' || crv === 'secp256k1') && isCoordinate(x) && isCoordinate(y)) {
     const jwk = { kty, crv, x, y } as const
-    const curve = crv === 'P-256' ? p256 : secp256k1
-    if (isKeyPoint(jwk, () => curve.Point.fromBytes(publicKeyBytes(jwk)))) return jwk
+    const curve = crv === 'P-256' ? P256 : Secp256k1
+    if (isKeyPoint(jwk, () => curve.fromBytes(publicKeyBytes(jwk)))) return jwk
   }
   throw new KillickError('key_invalid', 'A key must be a JWK with an Ed25519, P-256 or secp256k1 point')
 }

@@ -1,9 +1,9 @@
 /** Signatures over bytes: checking with @noble/curves, so that every platform gives the same answer. */
-import { ed25519 } from '@noble/curves/ed25519.js'
-import { p256 } from '@noble/curves/nist.js'
-import { secp256k1 } from '@noble/curves/secp256k1.js'
-import { bytesToNumberLE } from '@noble/curves/utils.js'
+import type { WeierstrassPointCons } from '@noble/curves/abstract/weierstrass.js'
+import { bytesToNumberBE, bytesToNumberLE } from '@noble/curves/utils.js'
 import { sha512 } from '@noble/hashes/sha2.js'
+import { Ed25519, P256, Secp256k1 } from './curves.ts'
+import { sha256 } from './hash.ts'
 import { type Alg, type PublicJwk, publicKeyBytes } from './jwk.ts'
 
 /**
@@ -31,9 +31,9 @@ export function verifySignature(jwk: PublicJwk, message: Uint8Array, signature: 
       case 'Ed25519':
         return verifyEd25519(key, message, signature)
       case 'P-256':
-        return p256.verify(signature, message, key, { lowS: false })
+        return verifyEcdsa(P256, key, message, signature)
       case 'secp256k1':
-        return secp256k1.verify(signature, message, key, { lowS: false })
+        return verifyEcdsa(Secp256k1, key, message, signature)
       default:
         return false
     }
@@ -49,11 +49,30 @@ export function verifySignature(jwk: PublicJwk, message: Uint8Array, signature: 
  * Throws on an S that is not below the order, and on what is no point.
  */
 function verifyEd25519(key: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  const { Point } = ed25519
   const first = signature.subarray(0, 32)
-  const [a, r] = [Point.fromBytes(key, false), Point.fromBytes(first, false)]
+  const [a, r] = [Ed25519.fromBytes(key, false), Ed25519.fromBytes(first, false)]
   if (a.isSmallOrder() || r.is0()) return false
   const s = bytesToNumberLE(signature.subarray(32))
-  const k = Point.Fn.create(bytesToNumberLE(sha512.create().update(first).update(key).update(message).digest()))
-  return Point.BASE.multiplyUnsafe(s).equals(r.add(a.multiplyUnsafe(k)))
+  const k = Ed25519.Fn.create(bytesToNumberLE(sha512.create().update(first).update(key).update(message).digest()))
+  return Ed25519.BASE.multiplyUnsafe(s).equals(r.add(a.multiplyUnsafe(k)))
+}
+
+/**
+ * FIPS 186-5 §6.4.2 with SHA-256. Throws on R and S that are not in [1, n), and on what is no point; both have 32 bytes, as long as
+ * the order, so nothing of the digest is cut off.
+ */
+function verifyEcdsa(
+  Point: WeierstrassPointCons<bigint>,
+  key: Uint8Array,
+  message: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const { Fn } = Point
+  const q = Point.fromBytes(key)
+  const [r, s] = [Fn.fromBytes(signature.subarray(0, 32)), Fn.fromBytes(signature.subarray(32))]
+  if (r === 0n || s === 0n) return false
+  const inverse = Fn.inv(s)
+  const u = Fn.mul(Fn.create(bytesToNumberBE(sha256(message))), inverse)
+  const sum = Point.BASE.mulAddUnsafe(u, q, Fn.mul(r, inverse))
+  return !sum.is0() && Fn.create(sum.x) === r
 }

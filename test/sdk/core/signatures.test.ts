@@ -13,6 +13,7 @@ import fc from 'fast-check'
 import { calculateJwkThumbprint } from 'jose'
 import { describe, expect, test } from 'vitest'
 import { signerFor } from '../../../scripts/lib/vectors/keys.ts'
+import { P256, Secp256k1 } from '../../../sdk/src/core/curves.ts'
 import { verifyNatively } from '../../../sdk/src/node/signature.ts'
 
 const numRuns = process.env.CI ? 150 : 25
@@ -94,17 +95,73 @@ describe.each(ALGS)('%s', (alg) => {
   })
 })
 
-test.each(['ES256', 'ES256K'] as const)('%s takes both forms of S, as OpenSSL and JOSE do', async (alg) => {
-  const order = {
-    ES256: 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n,
-    ES256K: 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n,
-  }[alg]
-  const signer = signerFor('either', alg)
-  const signature = Buffer.from(await signer.sign(utf8('message')))
-  const s = order - BigInt(`0x${signature.subarray(32).toString('hex')}`)
-  const other = Buffer.concat([signature.subarray(0, 32), Buffer.from(s.toString(16).padStart(64, '0'), 'hex')])
-  expect(nativeVerify(signer.jwk, utf8('message'), other)).toBe(true)
-  expect(verifyBoth(signer.jwk, utf8('message'), other)).toBe(true)
+describe.each(['ES256', 'ES256K'] as const)('%s at its edges', (alg) => {
+  const Point = alg === 'ES256' ? P256 : Secp256k1
+  const { Fn, Fp } = Point
+  const message = utf8('message')
+  const join = (r: bigint, s: bigint) =>
+    Uint8Array.from(Buffer.from([r, s].map((part) => part.toString(16).padStart(64, '0')).join(''), 'hex'))
+  const jwkOf = ({ x, y }: { x: bigint; y: bigint }): PublicJwk => ({
+    kty: 'EC',
+    crv: alg === 'ES256' ? 'P-256' : 'secp256k1',
+    x: toBase64url(Fp.toBytes(x)),
+    y: toBase64url(Fp.toBytes(y)),
+  })
+  const agreed = (jwk: PublicJwk, signature: Uint8Array) => {
+    const answer = verifyBoth(jwk, message, signature)
+    expect(nativeVerify(jwk, message, signature)).toBe(answer)
+    return answer
+  }
+
+  test('both forms of S are taken, and no R or S beyond its range, as OpenSSL does', async () => {
+    const { jwk, sign } = signerFor('either', alg)
+    const signature = await sign(message)
+    const [r, s] = [Fn.fromBytes(signature.subarray(0, 32)), Fn.fromBytes(signature.subarray(32))]
+    const n = Fn.ORDER
+    expect(agreed(jwk, join(r, n - s))).toBe(true)
+    for (const beyond of [0n, 1n, n - 1n, n, n + 1n, 2n ** 256n - 1n]) {
+      expect(agreed(jwk, join(beyond, s))).toBe(false)
+      expect(agreed(jwk, join(r, beyond))).toBe(false)
+      expect(agreed(jwk, join(beyond, beyond))).toBe(false)
+    }
+  })
+
+  test('R is what remains of a coordinate that is not below the order, as in OpenSSL', () => {
+    const lift = (x: bigint) => {
+      try {
+        return Point.fromBytes(Uint8Array.of(0x02, ...Fp.toBytes(x)))
+      } catch {
+        return null
+      }
+    }
+    let r = 1n
+    while (lift(Fn.ORDER + r) === null) r++
+    // The key under which this point is the one of a signature whose S is 1: (R − e⋅G) / r.
+    const e = Fn.create(BigInt(`0x${hash('sha256', message)}`))
+    const key = lift(Fn.ORDER + r)!
+      .subtract(Point.BASE.multiply(e))
+      .multiply(Fn.inv(r))
+    const jwk = parsePublicJwk(jwkOf(key.toAffine()))
+    expect(agreed(jwk, join(r, 1n))).toBe(true)
+    expect(agreed(jwk, join(r, 2n))).toBe(false)
+    expect(agreed(jwk, join(r + 1n, 1n))).toBe(false)
+  })
+
+  test('a sum that is no point is refused, as OpenSSL does', () => {
+    // Under the key −G, R = S = the digest sums to the group's zero.
+    const e = Fn.create(BigInt(`0x${hash('sha256', message)}`))
+    expect(agreed(parsePublicJwk(jwkOf(Point.BASE.negate().toAffine())), join(e, e))).toBe(false)
+  })
+
+  test('a key that is no point of the curve is refused', () => {
+    const { x, y } = Point.BASE.toAffine()
+    for (const point of [
+      { x: 0n, y: 0n },
+      { x, y: Fp.add(y, 1n) },
+      { x: y, y: x },
+    ])
+      expect(() => parsePublicJwk(jwkOf(point))).toThrow(invalid)
+  })
 })
 
 describe('Ed25519 at its edges', () => {

@@ -11,6 +11,7 @@ import { events, jws } from './lib/vectors/events.ts'
 import { json } from './lib/vectors/json.ts'
 import { checkpoints, notes } from './lib/vectors/notes.ts'
 import { proofs } from './lib/vectors/proofs.ts'
+import { retention } from './lib/vectors/retention.ts'
 import { sealedValues } from './lib/vectors/sealed.ts'
 import { searchKeys } from './lib/vectors/search-keys.ts'
 import { successions } from './lib/vectors/successions.ts'
@@ -31,6 +32,7 @@ const AREAS = {
     successions,
     catalogues,
     bundles,
+    retention,
   },
   'search-keys': searchKeys,
   sealed: sealedValues,

@@ -65,6 +65,13 @@ export type Config = {
   audit: AuditSettings
   /** What bundles may take, and how long they stay: src/bundles/settings.ts. */
   bundles: BundleSettings
+  /**
+   * KILLICK_RETENTION_INTERVAL_MS: time between two looks for events that are due to expire by a retention policy; 0: never.
+   * Default 600,000.
+   */
+  retentionIntervalMs: number
+  /** KILLICK_RETENTION_EVENTS: most events that one look lets expire by each policy, in one order. Default 10,000. */
+  retentionEvents: number
 }
 
 export type AnchorConfig = {
@@ -169,6 +176,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     },
     audit: loadAudit(env, { integer, url }, fault),
     bundles: loadBundles(integer),
+    retentionIntervalMs: integer('KILLICK_RETENTION_INTERVAL_MS', 600_000, 0, 86_400_000),
+    retentionEvents: integer('KILLICK_RETENTION_EVENTS', 10_000, 1, 100_000),
   }
   if (faults.length > 0)
     throw new StartError(`The configuration has faults:\n${faults.map((f) => `- ${f}`).join('\n')}`)

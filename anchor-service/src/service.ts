@@ -4,6 +4,7 @@ import { type Auditing, keepAuditing } from './audit/index.ts'
 import { type Bundles, openBundles } from './bundles/bundles.ts'
 import type { Config } from './config.ts'
 import { type Erasing, keepErasing } from './erasure/erasing.ts'
+import { type Expiring, keepExpiring } from './erasure/expiring.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
 import { openAccess } from './http/auth.ts'
@@ -54,6 +55,7 @@ export async function startService(
   let indexing: Indexing | undefined
   let bundles: Bundles | undefined
   let erasing: Erasing | undefined
+  let expiring: Expiring | undefined
   let silences: SilenceWatch | undefined
   const store = await openStore(config, {
     isPressed: () => intake?.isPressed() ?? false,
@@ -104,10 +106,17 @@ export async function startService(
         log?.warn(failure, 'an erasure could not be carried on; it is tried again')
       },
     })
+    expiring = keepExpiring({
+      ...{ pool, erasing, intervalMs: config.retentionIntervalMs, most: config.retentionEvents },
+      expired: (told) => log?.info(told, 'events expire by a policy'),
+      failed: (err) => log?.warn({ err }, 'it could not be seen which events are due to expire; it is tried again'),
+    })
+    metrics.watchExpiring(expiring)
     const app = await buildApp({
       ledger,
       bundles,
       erasing,
+      expiring,
       metrics,
       tokens: openAccess(tokens, ledger, config.rateLimit),
       intake,
@@ -164,6 +173,7 @@ export async function startService(
         const patience = setTimeout(() => app.server.closeAllConnections(), CLOSE_PATIENCE_MS)
         await app.close()
         clearTimeout(patience)
+        await expiring?.close()
         await erasing?.close()
         await checkers.close()
         await silences?.close()
@@ -174,6 +184,7 @@ export async function startService(
     }
   } catch (error) {
     await bundles?.close()
+    await expiring?.close()
     await erasing?.close()
     await checkers.close()
     await silences?.close()

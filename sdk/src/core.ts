@@ -50,6 +50,7 @@ export { type Checkpoint, parseCheckpoint, printCheckpoint } from './core/checkp
 export {
   type ErasedEvent,
   type Erasure,
+  type ExpiredBy,
   erasedLeaf,
   erasureEndFields,
   erasureFields,
@@ -150,6 +151,20 @@ export {
   type SourceRecord,
   SYSTEM,
 } from './core/registry.ts'
+export {
+  DAY_S,
+  isCovered,
+  isPolicyName,
+  isRetentionScope,
+  KEPT_FIELD,
+  MAX_RETENTION_DAYS,
+  parseRetention,
+  parseRetentionEnd,
+  type RetentionPolicy,
+  type RetentionScope,
+  retentionEndFields,
+  retentionFields,
+} from './core/retention.ts'
 export { type Signer, verifySignature } from './core/signature.ts'
 export { type LogPlace, parseSuccession, printSuccession, type Succession } from './core/succession.ts'
 export { printable } from './core/text.ts'

@@ -140,7 +140,7 @@ describe('the console', () => {
     const lines = text.trim().split('\r\n')
     expect(lines).toHaveLength(10)
     expect(lines[0]).toBe(
-      'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,occurredAt,actorName,actorEmail,targetNames,changes,context,metadata,otherFields,leafHash,missing,erased,error',
+      'id,recordedAt,source,stream,seq,logIndex,action,actor,targets,outcome,occurredAt,actorName,actorEmail,targetNames,changes,context,metadata,otherFields,leafHash,missing,erased,expired,error',
     )
     expect(text).toContain(
       `,"'=cmd|calc","user:u-1","invoice:2026-0042","success","2026-01-10T09:00:00Z","","","Harbour dues, March","/status: draft → approved","ip: 203.0.113.7; requestId: req-8f2c","","",`,

@@ -18,6 +18,8 @@ import {
   parseErasureEnd,
   parseHash,
   parseRegistration,
+  parseRetention,
+  parseRetentionEnd,
   parseTime,
   treeRoot,
   utf8,
@@ -72,7 +74,9 @@ const TABLES: readonly Table[] = [
   },
   {
     name: 'erasures',
-    columns: `'erasure', t.log_index, 'id', t.id, 'count', t.count, 'root', encode(t.root, 'hex'), 'created_at', ${micros('t.created_at')}`,
+    columns: `'erasure', t.log_index, 'id', t.id, 'count', t.count, 'root', encode(t.root, 'hex'), 'created_at', ${micros('t.created_at')},
+      'policy', case when p.id is not null then p.id || ' ' || p.version else t.policy::text end`,
+    from: 'left join retention_policies p on p.log_index = t.policy',
     async expect(event, walk, [row], db) {
       const order = readable(() => parseErasure(event))
       if (order === null) return null
@@ -81,6 +85,7 @@ const TABLES: readonly Table[] = [
       return [
         {
           ...{ id: order.id, count: order.count, root, created_at: walk.acceptedAt },
+          policy: order.policy && `${order.policy.id} ${order.policy.version}`,
           ...(list !== root && { 'of what it names, in erased': 'what the order commits to' }),
         },
       ]
@@ -93,6 +98,25 @@ const TABLES: readonly Table[] = [
     expect(event) {
       const id = readable(() => parseErasureEnd(event))
       return id === null ? null : [{ erasure: id }]
+    },
+  },
+  {
+    name: 'retention_policies',
+    columns: `'id', t.id, 'version', t.version, 'covers', t.covers, 'contents_days', t.contents_days, 'created_at', ${micros('t.created_at')}`,
+    expect(event, walk) {
+      const policy = readable(() => parseRetention(event))
+      if (policy === null) return null
+      const { id, version, covers, contentsDays: contents_days } = policy
+      return [{ id, version, covers: inColumn({ ...covers }), contents_days, created_at: walk.acceptedAt }]
+    },
+  },
+  {
+    name: 'retention_ends',
+    columns: `'policy', p.id || ' ' || p.version, 'ended_at', ${micros('t.ended_at')}`,
+    from: 'left join retention_policies p on p.log_index = t.policy',
+    expect(event, walk) {
+      const end = readable(() => parseRetentionEnd(event))
+      return end && [{ policy: `${end.id} ${end.version}`, ended_at: walk.acceptedAt }]
     },
   },
   {
@@ -226,7 +250,8 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
 
   return {
     id: 'told',
-    title: 'What tables say of sources, keys, links, erasures, holds, contradictions and anchors is what the log tells',
+    title:
+      'What tables say of sources, keys, links, erasures, policies, holds, contradictions and anchors is what the log tells',
     async entry(walked) {
       const { logIndex } = walked
       const event = systemEvent(walked)

@@ -4,8 +4,18 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type EventInput, erasedLeaf, erasureEndFields, erasureFields, printHash, treeRoot } from '@killick/sdk/core'
+import {
+  type ErasedEvent,
+  type Erasure,
+  type EventInput,
+  erasedLeaf,
+  erasureEndFields,
+  erasureFields,
+  printHash,
+  treeRoot,
+} from '@killick/sdk/core'
 import type pg from 'pg'
+import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import {
@@ -48,6 +58,16 @@ export type Erasing = {
    * @throws Refusal erasure_held | erasure_empty | erasure_too_large | request_invalid | event_not_found
    */
   order(order: Order, actor: EventInput['actor']): Promise<StoredErasure>
+  /**
+   * Records that events expire, and begins to carry it out.
+   * @param by policy and anchor; with the log index of the policy's event
+   * @param check refuses, in the order's transaction, if what the list was made by does not hold any more
+   */
+  expire(
+    by: NonNullable<Erasure['policy']> & { logIndex: number },
+    list: readonly (ErasedEvent & { number: number })[],
+    check: (db: Db) => Promise<void>,
+  ): Promise<void>
   /** How many orders wait or are under way, and how many times one could not be carried on. */
   status(): { open: number; failures: number }
   /** Ends after the transaction under way; what is left is taken up at the next start. */
@@ -163,6 +183,27 @@ export function keepErasing({ ledger, pool, done, failed }: ErasingDeps): Erasin
     return true
   }
 
+  /** Records an order with its list. @param check refuses it, in its transaction */
+  async function record(
+    said: Omit<Erasure, 'count' | 'root'>,
+    list: readonly (ErasedEvent & { number: number })[],
+    {
+      actor,
+      policy = null,
+      check,
+    }: { actor: EventInput['actor']; policy?: number | null; check(db: Db): Promise<void> },
+  ): Promise<void> {
+    const root = treeRoot(list.map(erasedLeaf))
+    await ledger.record({ actor, ...erasureFields({ ...said, count: list.length, root }) }, async (db, logIndex) => {
+      await lockHolds(db)
+      await check(db)
+      await insertErasure(db, logIndex, { id: said.id, root, policy }, list)
+    })
+    isAsked = true
+    open += 1
+    wake()
+  }
+
   const running = run()
 
   return {
@@ -186,22 +227,22 @@ export function keepErasing({ ledger, pool, done, failed }: ErasingDeps): Erasin
         throw new Refusal('erasure_unreadable', `${unreadable} of the events cannot be read as they were accepted.`)
       if (chosen.length === 0) throw new Refusal('erasure_empty')
       const list = chosen.map(({ number, event, digests }) => ({ number, leafHash: event.leafHash, digests }))
-      const root = treeRoot(list.map(erasedLeaf))
-      const said = { id, reason, legalBasis, order, fields: selection.fields, count: list.length, root }
-      await ledger.record({ actor, ...erasureFields(said) }, async (db, logIndex) => {
-        await lockHolds(db)
-        const holds = await readHolds(db)
-        const held = chosen.filter(({ event }) => holds.some((hold) => coveredBy(hold, event)))
-        if (held.length > 0) {
+      const said = { id, reason, legalBasis, order, fields: selection.fields, policy: null }
+      await record(said, list, {
+        actor,
+        async check(db) {
+          const holds = await readHolds(db)
+          const held = chosen.filter(({ event }) => holds.some((hold) => coveredBy(hold, event)))
+          if (held.length === 0) return
           const covering = holds.filter((hold) => held.some(({ event }) => coveredBy(hold, event))).map(({ id }) => id)
           throw new Refusal('erasure_held', `${held.length} of ${list.length} events are held.`, { holds: covering })
-        }
-        await insertErasure(db, logIndex, { id, root }, list)
+        },
       })
-      isAsked = true
-      open += 1
-      wake()
       return (await readErasure(pool, id))!
+    },
+    async expire({ logIndex, ...policy }, list, check) {
+      const said = { id: randomUUID(), reason: 'expired', legalBasis: null, order: null, fields: null, policy }
+      await record(said, list, { actor: { type: 'ledger', id: ledger.log.origin }, policy: logIndex, check })
     },
     status: () => ({ open, failures }),
     async close() {

@@ -29,6 +29,7 @@ import { incidentRoutes } from './routes/incidents.ts'
 import { liveEventRoutes } from './routes/live-events.ts'
 import { pageRoutes } from './routes/page.ts'
 import { proofRoutes } from './routes/proofs.ts'
+import { retentionRoutes } from './routes/retention.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { shareRoutes } from './routes/shares.ts'
 import { sourceRoutes } from './routes/sources.ts'
@@ -109,6 +110,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       incidentRoutes,
       sourceRoutes,
       erasureRoutes,
+      retentionRoutes,
       tileRoutes,
       shareRoutes,
       frontRoutes,

@@ -6,7 +6,7 @@ import type { FoundEvent, UnreadableEvent } from '../ledger/read/events.ts'
 const COLUMNS = [
   ...['id', 'recordedAt', 'source', 'stream', 'seq', 'logIndex', 'action', 'actor', 'targets', 'outcome'],
   ...['occurredAt', 'actorName', 'actorEmail', 'targetNames', 'changes', 'context', 'metadata', 'otherFields'],
-  ...['leafHash', 'missing', 'erased', 'error'],
+  ...['leafHash', 'missing', 'erased', 'expired', 'error'],
 ]
 export const CSV_HEADER = `${COLUMNS.join(',')}\r\n`
 
@@ -58,7 +58,7 @@ export function csvLine(event: FoundEvent | UnreadableEvent): string {
     names.some((name) => name !== '') ? names.join('; ') : '',
     ...[changesOf(changes), members(context), members(metadata), members(others)],
     leafHash,
-    ...('error' in event ? ['', ''] : [event.missing, event.erased]),
+    ...('error' in event ? ['', '', ''] : [event.missing, event.erased, event.expired]),
     'error' in event ? event.error.code : '',
   ]
   return `${cells.map(cell).join(',')}\r\n`

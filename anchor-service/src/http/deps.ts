@@ -8,6 +8,7 @@ import type {
 } from 'fastify'
 import type { Bundles } from '../bundles/bundles.ts'
 import type { Erasing } from '../erasure/erasing.ts'
+import type { Expiring } from '../erasure/expiring.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Refusals } from '../intake/refusals.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -30,6 +31,7 @@ export type AppDeps = {
   bundles: Bundles
   intake: Intake
   erasing: Erasing
+  expiring: Expiring
   /** Which streams were refused a batch that did not follow, for those who look for gaps. */
   refusals: Refusals
   /** Which sources are silent beyond what they promise. */

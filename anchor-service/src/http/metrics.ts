@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Expiring } from '../erasure/expiring.ts'
 import type { CommitResult } from '../ledger/commit.ts'
 import { keyIndexOf } from '../ledger/index/key-index.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -107,6 +108,27 @@ export function makeMetrics() {
         collect() {
           this.reset()
           for (const { source, since } of silences.all()) this.set({ source }, since.getTime() / 1000)
+        },
+      })
+    },
+    watchExpiring(expiring: Pick<Expiring, 'status'>) {
+      new Counter({
+        name: 'killick_retention_failures_total',
+        help: 'Times it could not be seen which events are due to expire; it is tried again',
+        registers,
+        collect() {
+          this.reset()
+          this.inc(expiring.status().failures)
+        },
+      })
+      new Gauge({
+        name: 'killick_retention_held_events',
+        help: 'Events that are due to expire by a policy and held, as of the last pass of this process',
+        labelNames: ['policy'],
+        registers,
+        collect() {
+          this.reset()
+          for (const [policy, { held }] of expiring.status().policies) this.set({ policy }, held)
         },
       })
     },

@@ -9,7 +9,8 @@ const TAGS = {
   recording: 'What recorders send; `@killick/sdk` does it for you.',
   reading: 'What was recorded, with the reader’s token.',
   bundles: 'Everything of a source, a stream or a search in one file that proves itself.',
-  erasure: 'Orders to erase fields of events, with the eraser’s token, and holds that veto them.',
+  erasure:
+    'Orders to erase fields of events and retention policies, with the eraser’s token, and holds that veto both.',
   shares: 'Links that show a proof to whoever has them.',
   log: 'The log itself, for verifiers and monitors.',
   administration: 'With the admin’s token.',

@@ -100,6 +100,13 @@ export const EventsSchema = Type.Object({
           description: 'how many fields of the event were erased, by orders in the log (`/v1/erasures`); absent: none',
         }),
       ),
+      expired: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          description:
+            'how many fields of the event have expired, by a policy in the log (`/v1/retention`); absent: none',
+        }),
+      ),
       number: Type.Optional(Type.Integer({ description: 'which event of the log it is; only beside `error`' })),
       error: Type.Optional(
         Type.Object(

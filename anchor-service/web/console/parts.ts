@@ -135,8 +135,9 @@ export const endingOf = ({
   fields,
   missing = 0,
   erased = 0,
-}: Pick<ReadableEvent, 'fields' | 'missing' | 'erased'>): Outcome =>
-  outcomeOf({ fields, hiddenFields: missing + erased })
+  expired = 0,
+}: Pick<ReadableEvent, 'fields' | 'missing' | 'erased' | 'expired'>): Outcome =>
+  outcomeOf({ fields, hiddenFields: missing + erased + expired })
 
 export const EVENT_HEADS = ['Recorded (UTC)', 'What', 'Outcome', 'Who', 'To what', 'Source']
 
@@ -203,6 +204,7 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
       said(event.source),
       (event.missing ?? 0) > 0 && h('span', { class: 'bad note' }, ` ${plural(event.missing!, 'field')} lost`),
       (event.erased ?? 0) > 0 && h('span', { class: 'note' }, ` ${plural(event.erased!, 'field')} erased`),
+      (event.expired ?? 0) > 0 && h('span', { class: 'note' }, ` ${plural(event.expired!, 'field')} expired`),
     ),
   )
   if (isCurrent) line.classList.add('current')

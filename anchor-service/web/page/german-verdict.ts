@@ -72,9 +72,9 @@ export function germanVerdict({ time, number, parser, silence }: Means): Verdict
     }[fault.what]
   }
 
-  const erasure = ({ logIndex, at, reason, legalBasis, order, count }: ErasureWord) =>
-    `${number(count)} ${count === 1 ? 'Feld' : 'Felder'} gelöscht durch Log-Eintrag ${number(logIndex)}, ${time(at)}${
-      order === null ? '' : `, Anordnung ${order}`
+  const erasure = ({ logIndex, at, reason, legalBasis, order, count, policy }: ErasureWord) =>
+    `${number(count)} ${count === 1 ? 'Feld' : 'Felder'} ${policy ? 'abgelaufen' : 'gelöscht'} durch Log-Eintrag ${number(logIndex)}, ${time(at)}${
+      policy ? `, Frist ${policy.id}, Fassung ${policy.version}` : order === null ? '' : `, Anordnung ${order}`
     }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
 
   function erasureFault(fault: ErasureFault): string {
@@ -122,6 +122,10 @@ export function germanVerdict({ time, number, parser, silence }: Means): Verdict
         fields_hidden: ({ hidden, fields }) => `${of(hidden, fields)} Feldern nicht gezeigt`,
         fields_erased: ({ erased, hidden, fields }) =>
           `Auf Anordnung im Log gelöscht: ${of(erased, fields)} Feldern${
+            hidden > erased ? `; weitere ${number(hidden - erased)} nicht gezeigt` : ''
+          }`,
+        fields_expired: ({ erased, hidden, fields }) =>
+          `Nach einer Frist im Log abgelaufen: ${of(erased, fields)} Feldern${
             hidden > erased ? `; weitere ${number(hidden - erased)} nicht gezeigt` : ''
           }`,
         fields_missing: ({ missing, hidden, fields }) =>

@@ -281,6 +281,8 @@ export const GERMAN: Language = {
     erased: 'Gelöscht',
     erasedFields: (n, at, order) =>
       `${count(n, 'Feld', 'Felder')}, am ${time(at)}${order === null ? '' : `, Anordnung ${order}`}`,
+    expired: 'Abgelaufen',
+    expiredFields: (n, at, policy) => `${count(n, 'Feld', 'Felder')}, am ${time(at)}, nach der Frist ${policy}`,
     keyRegistered: 'Schlüssel registriert',
     registration: (entry, anchoredAt, notBefore, notAfter) =>
       [

@@ -201,6 +201,9 @@ export const ENGLISH = {
     erased: 'Erased',
     erasedFields: (n: number, at: string, order: string | null) =>
       `${count(n, 'field')}, on ${time(at)}${order === null ? '' : `, by order ${order}`}`,
+    expired: 'Expired',
+    expiredFields: (n: number, at: string, policy: string) =>
+      `${count(n, 'field')}, on ${time(at)}, by policy ${policy}`,
     keyRegistered: 'Key registered',
     registration: (entry: number, anchoredAt: string | null, notBefore: string | null, notAfter: string | null) =>
       [

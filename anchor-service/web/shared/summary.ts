@@ -64,7 +64,7 @@ const FAILURES: { readonly [N in CheckName]: readonly [state: string, words: key
 /** The batch's signature speaks for the event; a short proof; no bounds of time; what is told beside the headline. */
 const BESIDE_THE_POINT = new Set<Reason>([
   ...(['batch_signed', 'registration_absent', 'registration_gap', 'fields_hidden', 'fields_missing'] as const),
-  ...(['fields_erased', 'time_unbounded', 'time_outside'] as const),
+  ...(['fields_erased', 'fields_expired', 'time_unbounded', 'time_outside'] as const),
 ])
 const TOLD_IN_WORDS = /^(source\.key|event\.erasure|anchor\.\d+\.before)$/
 

@@ -122,7 +122,7 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
   const hidden = (event?.hiddenFields ?? 0) - missing - (event?.erasedFields ?? 0)
   if (hidden > 0) rows.push([told.notShown, told.hiddenFields(hidden)])
   if (missing > 0) rows.push([told.lost, h('strong', {}, told.lostFields(missing))])
-  for (const erasure of event?.erasures ?? []) rows.push([told.erased, ...erasureWords(erasure)])
+  for (const erasure of event?.erasures ?? []) rows.push(erasureRow(erasure))
   if (verdict.registrations.length > 0) rows.push([told.keyRegistered, keyWords(verdict.registrations)])
   return h(
     'section',
@@ -133,10 +133,19 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
   )
 }
 
-/** Which fields are gone, since when, by whose order. What was erased is told as such, and not as hidden or lost. */
-function erasureWords({ count, at, order, legalBasis, reason }: NonNullable<Verdict['event']>['erasures'][number]) {
+/** Which fields are gone, since when, by whose order or which policy: never told as hidden or lost. */
+function erasureRow({
+  count,
+  at,
+  order,
+  legalBasis,
+  reason,
+  policy,
+}: NonNullable<Verdict['event']>['erasures'][number]): [string, ...(string | Node)[]] {
+  const { expired, expiredFields, erased, erasedFields } = words.facts
+  if (policy) return [expired, expiredFields(count, at, policy.id)]
   const why = [reason, ...(legalBasis === null ? [] : [legalBasis])].join(' · ')
-  return [h('span', {}, words.facts.erasedFields(count, at, order)), note(` ${why}`)]
+  return [erased, h('span', {}, erasedFields(count, at, order)), note(` ${why}`)]
 }
 
 /** Each word of the log on a key of the source; more than one is more than the usual. */

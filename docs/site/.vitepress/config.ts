@@ -72,6 +72,7 @@ export default defineConfig({
           { text: 'Everything, in one file', link: '/guides/bundle' },
           { text: 'The life of a thing', link: '/guides/history' },
           { text: 'Erase, and hold', link: '/guides/erasure' },
+          { text: 'Let contents expire', link: '/guides/retention' },
           { text: 'Pin keys and contract', link: '/guides/pinning' },
           { text: 'Deploy', link: '/guides/deploy' },
           { text: 'Back up and restore', link: '/guides/backup' },

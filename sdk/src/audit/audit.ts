@@ -18,6 +18,7 @@ import { walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own-check.ts'
 import { checkRecords } from './records.ts'
+import { checkRetention } from './retention.ts'
 import { listSources } from './sources.ts'
 import {
   checkSuccessions,
@@ -152,12 +153,14 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     ...{ api, statements, logKeys, origin, roots, findings },
     heads: pins.urls.length > 0 ? heads : null,
   })
-  const erasures = checkErasures(api)
-  const own = [checkNotes(api, origin, logKeys), checkRecords(api), erasures, succession, ...(options.own ?? [])]
-  for (const { id, title } of own) findings.expect(id, title)
   // For logs that were left, if a node for their chain was given; if none was, the check of the succession says so.
   const told = left.filter(({ chainId }) => heads.nodes.some((node) => node.chainId === chainId))
   const asked = anchors.filter((anchor) => [...logs, ...told].some((log) => isPlace(anchor, log)))
+  const retention = checkRetention(api, { all: anchors, asked: pins.urls.length > 0 ? asked : anchors, listedAt })
+  const erasures = checkErasures(api, retention)
+  const notes = checkNotes(api, origin, logKeys)
+  const own = [notes, checkRecords(api), erasures, retention, succession, ...(options.own ?? [])]
+  for (const { id, title } of own) findings.expect(id, title)
   const keys = new KeyRing({
     ...{ pinned: pins.sourceKeys, listed, listedAt, findings, erasures },
     anchors: pins.urls.length > 0 ? asked : anchors,

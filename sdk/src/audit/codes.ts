@@ -26,6 +26,10 @@ export type AuditReason =
   | 'fields_missing'
   /** What an erasure names can still be read, or was not erased in time. */
   | 'erasure_undone'
+  /** An order says that events have expired, and log and anchors do not bear that out. */
+  | 'retention_unfounded'
+  /** What a policy lets expire is still there a week after it was due, and no hold covers it. */
+  | 'retention_overdue'
   /** It hashes to another root. */
   | 'root_mismatch'
   /** The log has another root or batch than it signed before. */

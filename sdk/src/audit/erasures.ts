@@ -11,6 +11,7 @@ import type { JsonObject, JsonValue } from '../core/json.ts'
 import { treeRoot } from '../core/merkle.ts'
 import { MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
 import { SYSTEM } from '../core/registry.ts'
+import { KEPT_FIELD } from '../core/retention.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import { readRows } from './answers.ts'
 import type { Api } from './api.ts'
@@ -18,6 +19,7 @@ import { isFaulty } from './faulty.ts'
 import type { Fault, FaultPlace } from './findings.ts'
 import type { OwnCheck } from './own-check.ts'
 import { systemEvent } from './records.ts'
+import type { ExpiryOrder, RetentionCheck } from './retention.ts'
 
 /** A row of `GET /v1/erasures`, and one of an erasure's list. */
 type Row = { readonly logIndex: number; readonly id: string; readonly events: number; readonly root: Hash }
@@ -30,6 +32,9 @@ type Hole = {
   readonly fields: number
   readonly certain: number
   readonly gone: Map<string, boolean>
+  readonly action: JsonValue | undefined
+  /** Whether an order without a policy names some of it. */
+  isOrdered: boolean
 }
 
 const PATH = '/v1/erasures'
@@ -59,11 +64,18 @@ const namedOf = ({ gone }: Hole) => [...gone.values()].filter((isNamed) => isNam
 /** How many fields are gone, at least, that no erasure names. */
 const lostOf = (hole: Hole) => Math.max(0, hole.certain - namedOf(hole))
 
-export function checkErasures(api: Api, now: () => number = Date.now): ErasureCheck {
+/** @param retention judges the orders that name a policy */
+export function checkErasures(
+  api: Api,
+  retention: Pick<RetentionCheck, 'judge'>,
+  now: () => number = Date.now,
+): ErasureCheck {
   const holes = new Map<string, Hole>()
   /** The orders in the log, and the log index of the event that says that one was carried out. */
   const orders = new Map<string, { erasure: Erasure; logIndex: number; time: number; end: number | null }>()
   const faults: Fault[] = []
+  /** The orders that name a policy, each with what it names. */
+  const expiries: [ExpiryOrder, Hole[]][] = []
   let open = 0
 
   const at = (logIndex: number): FaultPlace => ({ logIndex, ...SYSTEM })
@@ -120,6 +132,9 @@ export function checkErasures(api: Api, now: () => number = Date.now): ErasureCh
           message: `The erasure ${id} was ordered more than a day ago, and nothing says that it was carried out`,
         })
     }
+    const named = list.map(({ leafHash }) => holes.get(printHash(leafHash))).filter((hole) => hole !== undefined)
+    if (erasure.policy === null) for (const hole of named) hole.isOrdered = true
+    else expiries.push([{ id, logIndex, policy: erasure.policy }, named])
     for (const entry of list) {
       const left = explain(entry)
       if (left.length === 0 || end === null || !(await isHeld(entry.leafHash, left))) continue
@@ -139,7 +154,7 @@ export function checkErasures(api: Api, now: () => number = Date.now): ErasureCh
       const shown = new Set(event.disclosures.map(({ text }) => nodePrimitives.digest(text)))
       const gone = event.digests.filter((digest) => !shown.has(digest))
       holes.set(printHash(event.leafHash), {
-        ...{ place, what, fields: event.fieldCount, certain },
+        ...{ place, what, fields: event.fieldCount, certain, action: event.fields[KEPT_FIELD], isOrdered: false },
         gone: new Map(gone.map((digest) => [digest, false])),
       })
     },
@@ -190,6 +205,7 @@ export function checkErasures(api: Api, now: () => number = Date.now): ErasureCh
             })
           await checkOrder(id, erasure, end, time, logIndex)
         }
+        for (const [order, expired] of expiries) retention.judge(order, expired)
         const unexplained = () => [...holes.values()].filter((hole) => lostOf(hole) > 0).length
         const before = unexplained()
         for (const { logIndex, id, events, root } of rows) {

@@ -28,7 +28,9 @@ type Told = {
 /** Members of an exported line that the proof says too, and that must agree with it. */
 const SAID_TWICE = ['id', 'leafHash', 'source', 'stream', 'seq', 'recordedAt', 'fields'] as const
 /** Members that stand beside the event, and say nothing about it that anybody could rely on. */
-const BESIDE = new Set<string>([...SAID_TWICE, 'logIndex', 'missing', 'erased', 'number', 'error', 'token', 'proof'])
+const BESIDE = new Set<string>([
+  ...[...SAID_TWICE, 'logIndex', 'missing', 'erased', 'expired', 'number', 'error', 'token', 'proof'],
+])
 
 /** Different grounds that verdicts of one export rest on, at most; a ledger has few. */
 const MAX_GROUNDS = 8

@@ -210,9 +210,10 @@ function describe(event: NonNullable<Verdict['event']>, read: UnsealedEvent | nu
           ...(event.missingFields > 0
             ? [`${count(event.missingFields, 'field')} of these the ledger no longer holds, by its own word`]
             : []),
-          ...event.erasures.map(
-            ({ count: n, at, order }) =>
-              `${count(n, 'field')} of these ${n === 1 ? 'was' : 'were'} erased at ${at}${order === null ? '' : `, by order ${order}`}`,
+          ...event.erasures.map(({ count: n, at, order, policy }) =>
+            policy
+              ? `${count(n, 'field')} of these expired at ${at}, by policy ${policy.id}, version ${policy.version}`
+              : `${count(n, 'field')} of these ${n === 1 ? 'was' : 'were'} erased at ${at}${order === null ? '' : `, by order ${order}`}`,
           ),
         ]
   return [

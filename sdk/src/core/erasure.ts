@@ -11,6 +11,17 @@ import { type Hash, leafHash, parseHash, printHash } from './hash.ts'
 import { hasMembers, isObject, type JsonValue } from './json.ts'
 import { SYSTEM } from './registry.ts'
 
+/**
+ * The policy by which events expired, and how old that was judged to be: by the anchor of `size` entries, whose block has `time`
+ * (s since 1970). docs/PROTOCOL.md §17.
+ */
+export type ExpiredBy = {
+  readonly id: string
+  readonly version: number
+  readonly size: number
+  readonly time: number
+}
+
 /** What an erasure's event says. It names neither events nor contents. */
 export type Erasure = {
   /** A UUID. */
@@ -25,6 +36,8 @@ export type Erasure = {
   /** How many events lose fields, and the root of the tree over `erasedLeaf` of each, in the order of the log. */
   readonly count: number
   readonly root: Hash
+  /** Null: somebody ordered it; else the events have expired. */
+  readonly policy: ExpiredBy | null
 }
 
 /** One event that loses fields: its leaf hash, and the digests of what it loses, as `_sd` has them, sorted. */
@@ -41,11 +54,11 @@ export const erasedLeaf = ({ leafHash: leaf, digests }: ErasedEvent): Hash =>
 
 /** The fields of the system event that orders an erasure; `parseErasure` reads them back. */
 export function erasureFields(erasure: Erasure): Pick<EventInput, 'action' | 'targets' | 'metadata'> {
-  const { id, root, ...said } = erasure
+  const { id, root, policy, ...said } = erasure
   return {
     action: ORDER,
     targets: [{ type: 'erasure', id }],
-    metadata: { ...said, root: printHash(root) },
+    metadata: { ...said, root: printHash(root), ...(policy && { policy: { ...policy } }) },
   }
 }
 
@@ -70,7 +83,8 @@ const isText = (value: JsonValue | undefined, most: number): value is string =>
 export function parseErasure(event: ParsedEvent): Erasure | null {
   if (!isOwn(event) || event.fields.action !== ORDER) return null
   const { metadata } = event.fields
-  if (!isObject(metadata) || !hasMembers(metadata, MEMBERS)) invalid(`its metadata is not ${MEMBERS.join(', ')}`)
+  if (!isObject(metadata) || !hasMembers(metadata, MEMBERS, ['policy']))
+    invalid(`its metadata is not ${MEMBERS.join(', ')}`)
   const { reason, legalBasis, order, fields, count } = metadata
   if (!isText(reason, 1024)) invalid('reason is not a text')
   if (legalBasis !== null && !isText(legalBasis, 256)) invalid('legalBasis is neither a text nor null')
@@ -82,7 +96,15 @@ export function parseErasure(event: ParsedEvent): Erasure | null {
     ...{ id: targetOf(event) ?? invalid('its target is not one erasure'), reason, legalBasis, order, count },
     fields: fields as readonly string[] | null,
     root: parseHash(metadata.root) ?? invalid('root is no hash'),
+    policy: metadata.policy === undefined ? null : parsePolicy(metadata.policy),
   }
+}
+
+function parsePolicy(value: JsonValue): ExpiredBy {
+  if (!isObject(value) || !hasMembers(value, ['id', 'version', 'size', 'time'])) invalid('policy is none')
+  const { id, version, size, time } = value
+  if (!isText(id, 64) || !isCount(version) || !isCount(size) || !isCount(time)) invalid('policy is none')
+  return { id, version, size, time }
 }
 
 /** The id of the erasure that an event says was carried out; null if it does not say so. @throws KillickError `erasure_invalid` */

@@ -101,13 +101,18 @@ const worst = (findings: readonly OfKey[]) => by(findings, 'failed', 'skipped')
  * Whether every field is shown. Fields that the proof hides are told apart from fields that the ledger has lost, and both from
  * those that were erased.
  */
-export function fieldsShown(event: ParsedEvent, proof: Proof, erased: number): Finding<'event.fields'> {
+export function fieldsShown(
+  event: ParsedEvent,
+  proof: Proof,
+  erased: number,
+  isExpired: boolean,
+): Finding<'event.fields'> {
   const fields = event.fieldCount
   const hidden = fields - event.disclosures.length
   const missing = proof.missing ?? 0
   if (missing + erased > hidden) return fail('malformed', { missing, hidden })
   if (missing > 0) return skip('fields_missing', { missing, hidden, fields })
-  if (erased > 0) return skip('fields_erased', { erased, hidden, fields })
+  if (erased > 0) return skip(isExpired ? 'fields_expired' : 'fields_erased', { erased, hidden, fields })
   return hidden > 0 ? skip('fields_hidden', { hidden, fields }) : pass({ fields })
 }
 

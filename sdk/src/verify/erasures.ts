@@ -84,8 +84,9 @@ function read(
             : !verifyInclusion({ ...claim, size: order.count, root: order.root })
               ? 'not_listed'
               : null
-  const { id, reason, legalBasis, order: number } = order ?? { id: '', reason: '', legalBasis: null, order: null }
-  return { token, what, signed: { id, reason, legalBasis, order: number } } as const
+  const { id = '', reason = '', legalBasis = null, order: number = null, policy = null } = order ?? {}
+  const signed = { id, reason, legalBasis, order: number, policy: policy && { id: policy.id, version: policy.version } }
+  return { token, what, signed } as const
 }
 
 /** Whether a pinned key of the log signed a checkpoint; true where none is pinned: then it is the ledger's word. */

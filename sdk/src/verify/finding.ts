@@ -45,6 +45,8 @@ export type Reason =
   | 'fields_hidden'
   /** Fields were erased, by an order in the log. */
   | 'fields_erased'
+  /** Fields have expired, by a retention policy that an order in the log names. */
+  | 'fields_expired'
   /** An erasure in the proof does not hold. */
   | 'erasure_invalid'
   /** The ledger no longer holds every field that it accepted. */

@@ -42,6 +42,8 @@ export type ErasureWord = {
   readonly order: string | null
   /** How many fields of the event it erased. */
   readonly count: number
+  /** The retention policy by which they expired; null: they were erased by an order. */
+  readonly policy: { readonly id: string; readonly version: number } | null
 }
 
 /** What the carried erasures say, and how many fields they name in all. */
@@ -70,6 +72,8 @@ export type CheckValues = {
     readonly fields_hidden: { readonly hidden: number; readonly fields: number }
     /** `hidden` counts all that are not shown, erased ones too. */
     readonly fields_erased: { readonly erased: number; readonly hidden: number; readonly fields: number }
+    /** As `fields_erased`, where all of it has expired. */
+    readonly fields_expired: { readonly erased: number; readonly hidden: number; readonly fields: number }
     readonly fields_missing: { readonly missing: number; readonly hidden: number; readonly fields: number }
     readonly malformed: { readonly missing: number; readonly hidden: number }
   }

@@ -71,7 +71,8 @@ export function verifyProof(proof: Proof, trust: Trust, engine: Engine = PORTABL
     e ? pass({ shown: e.disclosures.length, fields: e.fieldCount }) : event.refusal!,
   )
   const gone = e && proof.erasures ? erased(e, proof.erasures, proof, trust, engine) : null
-  add<'event.fields'>('event.fields', e ? checks.fieldsShown(e, proof, gone?.digests.size ?? 0) : UNREADABLE)
+  const isExpired = gone?.words.every(({ policy }) => policy) === true
+  add<'event.fields'>('event.fields', e ? checks.fieldsShown(e, proof, gone?.digests.size ?? 0, isExpired) : UNREADABLE)
   if (proof.erasures) add<'event.erasure'>('event.erasure', gone?.finding ?? UNREADABLE)
   add<'event.signature'>('event.signature', e ? checks.eventSignature(e, proof, verify) : UNREADABLE)
   const batchSigned = add<'batch.signature'>(

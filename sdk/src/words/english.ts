@@ -57,9 +57,9 @@ export function english({ time, number }: Print = { time: (iso) => iso, number: 
     ].join('; ')
   }
 
-  const erasure = ({ logIndex, at, reason, legalBasis, order, count }: ErasureWord) =>
-    `${number(count)} ${count === 1 ? 'field' : 'fields'} erased by log entry ${number(logIndex)} at ${time(at)}${
-      order === null ? '' : `, by order ${order}`
+  const erasure = ({ logIndex, at, reason, legalBasis, order, count, policy }: ErasureWord) =>
+    `${number(count)} ${count === 1 ? 'field' : 'fields'} ${policy ? 'expired' : 'erased'} by log entry ${number(logIndex)} at ${time(at)}${
+      policy ? `, by policy ${policy.id}, version ${policy.version}` : order === null ? '' : `, by order ${order}`
     }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
 
   function erasureFault(fault: ErasureFault): string {
@@ -107,6 +107,10 @@ export function english({ time, number }: Print = { time: (iso) => iso, number: 
         fields_hidden: ({ hidden, fields }) => `${number(hidden)} of ${number(fields)} fields are not shown`,
         fields_erased: ({ erased, hidden, fields }) =>
           `${number(erased)} of ${number(fields)} fields were erased, by orders in the log${
+            hidden > erased ? `; ${number(hidden - erased)} more are not shown` : ''
+          }`,
+        fields_expired: ({ erased, hidden, fields }) =>
+          `${number(erased)} of ${number(fields)} fields have expired, by a policy in the log${
             hidden > erased ? `; ${number(hidden - erased)} more are not shown` : ''
           }`,
         fields_missing: ({ missing, hidden, fields }) =>

@@ -10,7 +10,7 @@ let it: TestLedger
 const TABLES = [
   ...['migrations', 'ledger', 'sources', 'source_keys', 'batches', 'packs', 'packs_0', 'tiles', 'checkpoints'],
   ...['equivocations', 'anchors', 'anchor_states', 'shares', 'share_revocations'],
-  ...['erasures', 'erased', 'erasure_ends', 'holds', 'hold_ends'],
+  ...['erasures', 'erased', 'erasure_ends', 'holds', 'hold_ends', 'retention_policies', 'retention_ends'],
 ]
 
 beforeAll(async () => {
@@ -108,6 +108,7 @@ describe('migrations', () => {
       '0006_frames.sql',
       '0007_erasures.sql',
       '0008_heartbeat.sql',
+      '0009_retention.sql',
     ])
     expect((await migrate(url)).applied).toEqual([])
   })

@@ -62,6 +62,12 @@ export const ErasureSchema = Type.Object({
   createdAt: Time,
   state: Type.Union([Type.Literal('open'), Type.Literal('done')]),
   end: Nullable(Type.Integer({ description: 'log index of the event that says that it was carried out' })),
+  policy: Nullable(
+    Type.Object(
+      { id: Type.String(), version: Type.Integer() },
+      { description: 'the retention policy by which the events have expired; null: somebody ordered it' },
+    ),
+  ),
 })
 
 const DryRunSchema = Type.Object({
@@ -264,9 +270,9 @@ function selectionOf(
   return { conditions: parseConditions(conditions), ids: ids ?? null, fields: fields === 'all' ? null : fields }
 }
 
-const printErasure = ({ id, logIndex, count, root, createdAt, end }: StoredErasure) => ({
+const printErasure = ({ id, logIndex, count, root, createdAt, end, policy }: StoredErasure) => ({
   ...{ id, logIndex, events: count, root: printHash(root), createdAt: createdAt.toISOString() },
-  ...{ state: end === null ? ('open' as const) : ('done' as const), end },
+  ...{ state: end === null ? ('open' as const) : ('done' as const), end, policy },
 })
 
 const printHold = ({ id, logIndex, covers, createdAt, lifted }: StoredHold) => ({

@@ -57,6 +57,12 @@ export const HistorySchema = Type.Object({
       erased: Type.Optional(
         Type.Integer({ minimum: 1, description: 'how many of these were erased by orders in the log; absent: none' }),
       ),
+      expired: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          description: 'how many of these have expired by a policy in the log; absent: none',
+        }),
+      ),
       fields: Type.Object({}, { additionalProperties: true }),
       contradictions: Type.Array(
         Type.Object({
@@ -159,7 +165,12 @@ export function historyRoutes(app: App, { ledger, tokens }: AppDeps): void {
     }
     const told = toldAt('at')
     const earlier = from === undefined ? null : toldAt('from')
-    const more = new Map(events.map(({ id, leafHash, erased }) => [id, { leafHash, ...(erased && { erased }) }]))
+    const more = new Map(
+      events.map(({ id, leafHash, erased, expired }) => [
+        id,
+        { leafHash, ...(erased && { erased }), ...(expired && { expired }) },
+      ]),
+    )
     const difference = earlier && differenceJson(earlier, toldAt('to', told))
     const shown = { ...historyJson(told), difference } as unknown as Omit<Static<typeof HistorySchema>, 'altered'>
     const steps = shown.steps.map((step) => ({ ...step, ...more.get(step.id)! }))

@@ -18,6 +18,8 @@ export type FoundEvent = {
   missing?: number
   /** How many of its fields were erased by orders in the log; absent: none. See `explainMissing`. */
   erased?: number
+  /** How many of its fields have expired by a retention policy; absent: none. See `explainMissing`. */
+  expired?: number
 }
 
 /**

@@ -16,7 +16,7 @@ export type HistoryLimits = {
 export const HISTORY_LIMITS: HistoryLimits = { events: 5_000, bytes: 8 << 20 }
 
 /** An event as a history needs it, with its bytes and its name. */
-export type TargetEvent = HistoryEvent & Pick<FoundEvent, 'token' | 'leafHash' | 'erased'>
+export type TargetEvent = HistoryEvent & Pick<FoundEvent, 'token' | 'leafHash' | 'erased' | 'expired'>
 
 export type TargetEvents = {
   events: TargetEvent[]
@@ -60,7 +60,8 @@ export async function readTargetEvents(
 }
 
 function toldBy(event: FoundEvent): TargetEvent {
-  const { recordedAt, missing = 0, erased = 0, ...rest } = event
+  const { recordedAt, missing = 0, erased = 0, expired = 0, ...rest } = event
   // Whether by an order or not: what is gone may have said that something was changed.
-  return { ...rest, time: Date.parse(recordedAt), hidden: missing + erased, ...(erased > 0 && { erased }) }
+  const gone = { ...(erased > 0 && { erased }), ...(expired > 0 && { expired }) }
+  return { ...rest, time: Date.parse(recordedAt), hidden: missing + erased + expired, ...gone }
 }

@@ -13,18 +13,29 @@ export type StoredErasure = {
   createdAt: Date
   /** Log index of the event that says that it was carried out; null: it is under way. */
   end: number | null
+  /** By which retention policy the events have expired; null: somebody ordered it. */
+  policy: { id: string; version: number } | null
 }
 
 /** What an erasure takes of one event. `number`: the event's in the log */
 export type StoredErased = ErasedEvent & { pos: number; number: number }
 
-type Row = { log_index: number; id: string; count: number; root: Buffer; created_at: Date; ended: number | null }
+type Row = {
+  log_index: number
+  id: string
+  count: number
+  root: Buffer
+  created_at: Date
+  ended: number | null
+  policy: { id: string; version: number } | null
+}
 
-const SELECT = `select e.log_index, e.id, e.count, e.root, e.created_at, d.log_index as ended
-  from erasures e left join erasure_ends d on d.erasure = e.log_index`
+const SELECT = `select e.log_index, e.id, e.count, e.root, e.created_at, d.log_index as ended,
+    case when p.id is not null then json_build_object('id', p.id, 'version', p.version) end as policy
+  from erasures e left join erasure_ends d on d.erasure = e.log_index left join retention_policies p on p.log_index = e.policy`
 
-const toErasure = ({ log_index, id, count, root, created_at, ended }: Row): StoredErasure => ({
-  ...{ logIndex: log_index, id, count, root: asHash(new Uint8Array(root)), createdAt: created_at, end: ended },
+const toErasure = ({ log_index, id, count, root, created_at, ended, policy }: Row): StoredErasure => ({
+  ...{ logIndex: log_index, id, count, root: asHash(new Uint8Array(root)), createdAt: created_at, end: ended, policy },
 })
 
 /** A page of erasures, oldest first; `next` is what to ask for as `after`, null on the last page. */
@@ -48,6 +59,15 @@ export async function readErasure(db: Db, id: string): Promise<StoredErasure | n
   return rows[0] === undefined ? null : toErasure(rows[0])
 }
 
+/** How many events have expired by a policy, of any version, those included whose erasure is under way. */
+export async function readExpired(db: Db, policy: string): Promise<number> {
+  const { rows } = await db.query<{ events: number }>(
+    `select coalesce(sum(e.count), 0)::float8 as events from retention_policies p join erasures e on e.policy = p.log_index where p.id = $1`,
+    [policy],
+  )
+  return rows[0]!.events
+}
+
 /** When the newest erasure was carried out, by the database's clock, ms; null: none was. */
 export async function readErasedAt(db: Db): Promise<number | null> {
   const { rows } = await db.query<{ at: Date }>(
@@ -56,15 +76,15 @@ export async function readErasedAt(db: Db): Promise<number | null> {
   return rows[0]?.at.getTime() ?? null
 }
 
-/** Stores an order with its list, in the transaction of its event. */
+/** Stores an order with its list, in the transaction of its event. @param policy log index of the policy by which events expire */
 export async function insertErasure(
   db: Db,
   logIndex: number,
-  { id, root }: { id: string; root: Hash },
+  { id, root, policy }: { id: string; root: Hash; policy: number | null },
   list: readonly (ErasedEvent & { number: number })[],
 ): Promise<void> {
-  await db.query('insert into erasures (log_index, id, count, root) values ($1, $2, $3, $4)', [
-    ...[logIndex, id, list.length, Buffer.from(root)],
+  await db.query('insert into erasures (log_index, id, count, root, policy) values ($1, $2, $3, $4, $5)', [
+    ...[logIndex, id, list.length, Buffer.from(root), policy],
   ])
   for (let from = 0; from < list.length; from += INSERTED) {
     const part = list.slice(from, from + INSERTED)
@@ -87,7 +107,15 @@ export async function insertErasureEnd(db: Db, logIndex: number, erasure: number
   await db.query('insert into erasure_ends (log_index, erasure) values ($1, $2)', [logIndex, erasure])
 }
 
-type ErasedRow = { erasure: number; pos: number; number: number; leaf_hash: Buffer; digests: Buffer }
+/** `expired`: by a retention policy */
+type ErasedRow = {
+  erasure: number
+  pos: number
+  number: number
+  leaf_hash: Buffer
+  digests: Buffer
+  expired?: boolean
+}
 
 const toErased = ({ pos, number, leaf_hash, digests }: ErasedRow): StoredErased => ({
   ...{ pos, number, leafHash: asHash(new Uint8Array(leaf_hash)), digests: splitDigests(digests) },
@@ -106,28 +134,33 @@ export async function readErased(db: Db, erasure: number, after: number, limit: 
   return rows.map(toErased)
 }
 
-/** What erasures take of events, by leaf hash (base64url), each with the log index of its order, in the order of the log. */
-export async function erasedOf(
-  db: Db,
-  leafHashes: readonly string[],
-): Promise<Map<string, (StoredErased & { erasure: number })[]>> {
-  const found = new Map<string, (StoredErased & { erasure: number })[]>()
+/** What an erasure takes of an event. `erasure`: log index of the order; `isExpired`: it goes by a retention policy */
+type Taken = StoredErased & { erasure: number; isExpired: boolean }
+
+/** What erasures take of events, by leaf hash (base64url), in the order of the log. */
+export async function erasedOf(db: Db, leafHashes: readonly string[]): Promise<Map<string, Taken[]>> {
+  const found = new Map<string, Taken[]>()
   if (leafHashes.length === 0) return found
   const { rows } = await db.query<ErasedRow>(
-    `select erasure, pos, number, leaf_hash, digests from erased where leaf_hash = any($1::bytea[]) order by erasure, pos`,
+    `select d.erasure, d.pos, d.number, d.leaf_hash, d.digests, e.policy is not null as expired
+     from erased d left join erasures e on e.log_index = d.erasure
+     where d.leaf_hash = any($1::bytea[]) order by d.erasure, d.pos`,
     [leafHashes.map((hash) => Buffer.from(hash, 'base64url'))],
   )
   for (const row of rows) {
     const name = row.leaf_hash.toString('base64url')
-    found.set(name, [...(found.get(name) ?? []), { ...toErased(row), erasure: row.erasure }])
+    found.set(name, [...(found.get(name) ?? []), { ...toErased(row), erasure: row.erasure, isExpired: row.expired! }])
   }
   return found
 }
 
 /** An event as readers get it: how many of its fields are gone. */
-type WithGone = { leafHash?: string; missing?: number; erased?: number }
+type WithGone = { leafHash?: string; missing?: number; erased?: number; expired?: number }
 
-/** Tells fields that erasures name (`erased`) from those that are gone without an order (`missing`). */
+/**
+ * Tells fields that orders name (`erased`), and those that have expired by a policy (`expired`), from those that are gone without
+ * either (`missing`).
+ */
 export async function explainErased(db: Db, events: readonly WithGone[]): Promise<void> {
   const lacking = events.filter(({ missing, leafHash }) => missing !== undefined && leafHash !== undefined)
   const found = await erasedOf(
@@ -135,11 +168,17 @@ export async function explainErased(db: Db, events: readonly WithGone[]): Promis
     lacking.map(({ leafHash }) => leafHash!),
   )
   for (const event of lacking) {
-    const digests = new Set(found.get(event.leafHash!)?.flatMap(({ digests }) => digests))
-    const erased = Math.min(digests.size, event.missing!)
-    if (erased === 0) continue
-    event.erased = erased
-    if (event.missing === erased) delete event.missing
-    else event.missing! -= erased
+    // What has expired after some of it was erased was erased.
+    const taken = found.get(event.leafHash!)?.toSorted((a, b) => Number(a.isExpired) - Number(b.isExpired)) ?? []
+    const digests = new Set<string>()
+    for (const { isExpired, digests: gone } of taken) {
+      const before = digests.size
+      for (const digest of gone) digests.add(digest)
+      const n = Math.min(digests.size - before, event.missing!)
+      const name = isExpired ? 'expired' : 'erased'
+      if (n > 0) event[name] = (event[name] ?? 0) + n
+      event.missing! -= n
+    }
+    if (event.missing === 0) delete event.missing
   }
 }

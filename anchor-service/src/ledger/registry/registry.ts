@@ -65,7 +65,14 @@ export type LedgerRegistry = {
    */
   explainMissing(
     db: Db,
-    events: readonly { source?: string; leafHash?: string; logIndex: number; missing?: number; erased?: number }[],
+    events: readonly {
+      source?: string
+      leafHash?: string
+      logIndex: number
+      missing?: number
+      erased?: number
+      expired?: number
+    }[],
   ): Promise<void>
   /** Compares the rows of a source with its registrations, and remembers faults. @returns the first fault */
   compare(db: Db, source: string): Promise<string | null>

@@ -133,13 +133,15 @@ function sentence(current: ReadableEvent): Child[] {
   ]
 }
 
-function erasedNote({ erased = 0 }: ReadableEvent): HTMLElement | null {
-  if (erased === 0) return null
-  return h(
-    'p',
-    { class: 'note' },
-    `${plural(erased, 'field')} of this event ${erased === 1 ? 'was' : 'were'} erased, by an order in the log that its proof carries.`,
-  )
+function erasedNote({ erased = 0, expired = 0 }: ReadableEvent): HTMLElement | null {
+  if (erased + expired === 0) return null
+  const parts = [
+    erased > 0 &&
+      `${plural(erased, 'field')} of this event ${erased === 1 ? 'was' : 'were'} erased, by an order in the log that its proof carries.`,
+    expired > 0 &&
+      `${plural(expired, 'field')} of this event ${expired === 1 ? 'has' : 'have'} expired, by a retention policy that its proof names.`,
+  ]
+  return h('p', { class: 'note' }, parts.filter(Boolean).join(' '))
 }
 
 function lost({ missing = 0 }: ReadableEvent): HTMLElement | null {

@@ -344,14 +344,14 @@ function stepRow(step: Step, number: number, numbers: ReadonlyMap<string, number
   return line
 }
 
-function effectOf({ effect, fields, hidden, erased = 0 }: Step): Child[] {
+function effectOf({ effect, fields, hidden, erased = 0, expired = 0 }: Step): Child[] {
   if (effect === 'unreadable')
     return [
       h(
         'span',
         { class: 'wait note' },
         hidden > 0
-          ? `Not known: ${goneWords(hidden - erased, erased)}.`
+          ? `Not known: ${goneWords(hidden - erased - expired, erased, expired)}.`
           : sealedIn('changes', fields.changes) !== null
             ? 'Not known: its changes are sealed.'
             : 'Not known: its changes cannot be applied.',
@@ -377,10 +377,11 @@ function effectOf({ effect, fields, hidden, erased = 0 }: Step): Child[] {
 }
 
 /** "1 field is not shown, and 2 fields were erased by order" */
-function goneWords(hidden: number, erased: number): string {
+function goneWords(hidden: number, erased: number, expired: number): string {
   const parts = [
     hidden > 0 && `${plural(hidden, 'field')} ${hidden === 1 ? 'is' : 'are'} not shown`,
     erased > 0 && `${plural(erased, 'field')} ${erased === 1 ? 'was' : 'were'} erased by order`,
+    expired > 0 && `${plural(expired, 'field')} ${expired === 1 ? 'has' : 'have'} expired`,
   ]
   return parts.filter((part) => part !== false).join(', and ')
 }

@@ -156,19 +156,24 @@ function stepRow(
 }
 
 /** A step is told by what is left of its event: what was erased is not shown either. */
-const stepOf = ({ missing = 0, erased = 0, ...event }: ReadableEvent): SessionStep =>
-  readStep({ ...event, missing: missing + erased })
+const stepOf = ({ missing = 0, erased = 0, expired = 0, ...event }: ReadableEvent): SessionStep =>
+  readStep({ ...event, missing: missing + erased + expired })
 
 const ENDINGS: { readonly [ending in SessionStep['ending']]: string } = {
   ...{ success: 'success', failure: 'bad note', denied: 'bad note', unknown: 'bad note', hidden: 'note', none: 'note' },
 }
 
-function ending({ missing = 0, erased = 0 }: ReadableEvent, step: SessionStep, ended: ReadonlySet<string>): Child {
+function ending(
+  { missing = 0, erased = 0, expired = 0 }: ReadableEvent,
+  step: SessionStep,
+  ended: ReadonlySet<string>,
+): Child {
   if (step.opens !== null && !ended.has(step.opens)) return h('span', { class: 'bad note' }, 'no outcome recorded')
   const words = endingInWords(step)
   const lost = [
     missing > 0 && h('span', { class: 'bad note' }, ` ${plural(missing, 'field')} not shown`),
     erased > 0 && h('span', { class: 'note' }, ` ${plural(erased, 'field')} erased`),
+    expired > 0 && h('span', { class: 'note' }, ` ${plural(expired, 'field')} expired`),
   ]
   return h('span', {}, words !== '' && h('span', { class: ENDINGS[step.ending] }, words), ...lost)
 }

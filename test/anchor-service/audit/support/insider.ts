@@ -214,6 +214,12 @@ async function fill(service: TestService, entries: number): Promise<{ source: st
     const { json } = await call(url, '/v1/holds', ADMIN, init(hold))
     if (i < 2) await call(url, `/v1/holds/${json.id}?reason=over`, ADMIN, { method: 'DELETE' })
   }
+  // Four policies that let nothing expire yet, two of which were ended.
+  const days = { contentsDays: 30, covers: { source: 'payroll' } }
+  for (const [i, id] of ['a', 'b', 'c', 'd'].entries()) {
+    await call(url, `/v1/retention/policies/${id}`, ERASER, { ...init(days), method: 'PUT' })
+    if (i < 2) await call(url, `/v1/retention/policies/${id}`, ERASER, { method: 'DELETE' })
+  }
   // A change of what was registered.
   await register(url, 'payroll', [{ jwk: newSigner().jwk }], { eventSignatures: 'optional' })
 

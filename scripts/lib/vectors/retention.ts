@@ -1,0 +1,74 @@
+// Retention: events of the ledger that set a policy or end one, orders by which events expire, and what policies cover.
+import { erasureFields } from '../../../sdk/src/core/erasure.ts'
+import { leafHash } from '../../../sdk/src/core/hash.ts'
+import { type RetentionScope, retentionEndFields, retentionFields } from '../../../sdk/src/core/retention.ts'
+
+type Json = Record<string, unknown>
+
+const said = { id: 'orders', version: 2, contentsDays: 365 }
+const policy = retentionFields({ ...said, covers: { source: 'shop', stream: 'eu', action: 'order.*' } }) as Json
+const end = retentionEndFields('orders', 2) as Json
+const order = erasureFields({
+  ...{ id: '0b7ad1f2-9d7a-4c58-8a2f-5a5f2f3b9a01', reason: 'expired', legalBasis: null, order: null, fields: null },
+  ...{
+    count: 3,
+    root: leafHash(new Uint8Array([1])),
+    policy: { id: 'orders', version: 2, size: 812, time: 1_795_000_000 },
+  },
+}) as Json
+
+const twisted = (fields: Json, twist: Json): Json => ({
+  ...fields,
+  metadata: { ...(fields.metadata as Json), ...twist },
+})
+const good = (description: string, fields: Json) => ({ description, valid: true, fields })
+const bad = (description: string, fields: Json, code = 'retention_invalid') => ({
+  description,
+  valid: false,
+  code,
+  fields,
+})
+
+const event = { source: 'shop', stream: 'eu', action: 'order.place' }
+const covers = (description: string, scope: RetentionScope, covered: boolean, twist: Json = {}) => ({
+  ...{ description, covers: scope, event: { ...event, ...twist }, covered },
+})
+
+export function retention() {
+  return {
+    policies: [
+      good('a policy', policy),
+      good('one over everything', twisted(policy, { covers: {} })),
+      good('the end of one', end),
+      bad('a scope of the ledger itself', twisted(policy, { covers: { source: 'killick' } })),
+      bad('a scope that there is not', twisted(policy, { covers: { tenant: 't-1' } })),
+      bad('an action of 259 characters', twisted(policy, { covers: { action: 'a'.repeat(259) } })),
+      bad('no day', twisted(policy, { contentsDays: 0 })),
+      bad('more than a hundred years', twisted(policy, { contentsDays: 36_501 })),
+      bad('half a day more', twisted(policy, { contentsDays: 1.5 })),
+      bad('no version', twisted(policy, { version: 0 })),
+      bad('one member more', twisted(policy, { more: 1 })),
+      bad('a name with a capital', { ...policy, targets: [{ type: 'retention', id: 'Orders' }] }),
+      bad('two targets', { ...policy, targets: [...(policy.targets as Json[]), { type: 'retention', id: 'more' }] }),
+      bad('an end with a scope', twisted(end, { covers: {} })),
+    ],
+    orders: [
+      good('an order by a policy', order),
+      good('one that somebody gave', { ...order, metadata: { ...(order.metadata as Json), policy: undefined } }),
+      bad('a policy that is null', twisted(order, { policy: null }), 'erasure_invalid'),
+      bad('a policy without an anchor', twisted(order, { policy: { id: 'orders', version: 2 } }), 'erasure_invalid'),
+    ],
+    covered: [
+      covers('everything', {}, true),
+      covers('its source', { source: 'shop' }, true),
+      covers('another source', { source: 'hr' }, false),
+      covers('another stream of its source', { source: 'shop', stream: 'us' }, false),
+      covers('its action', { action: 'order.place' }, true),
+      covers('the beginning of its action', { action: 'order.*' }, true),
+      covers('a beginning without the dot', { action: 'ord.*' }, false),
+      covers('an action of which it is the beginning', { action: 'order' }, false),
+      covers('an action that is not shown', { action: 'order.*' }, false, { action: null }),
+      covers('an event of the ledger', {}, false, { source: 'killick', stream: 'system' }),
+    ],
+  }
+}

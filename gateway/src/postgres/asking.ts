@@ -462,6 +462,9 @@ export function notRecorded(error: unknown): OwnError {
     code: 'postgres_not_recorded',
     why: `${reason}: ${(error as Error).message}`,
     ...(NO_ROOM.has(reason) && { sqlstate: '53100' }),
-    hint: 'Nothing was executed. Statements pass again once the relay can record them.',
+    hint:
+      reason === 'log_closed'
+        ? 'Nothing was executed. No statement passes before the relay is started again.'
+        : 'Nothing was executed. Statements pass again once the relay can record them.',
   }
 }

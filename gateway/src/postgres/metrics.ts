@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import { addProcessMetrics } from '../process-metrics.ts'
-import type { RecorderStatus } from '../sessions/recorder.ts'
+import { canRecord, type RecorderStatus } from '../sessions/recorder.ts'
 import type { Counts } from './asking.ts'
 
 /** The relay's own registry, and what it counts. */
@@ -21,6 +21,9 @@ export function makePostgresMetrics(of: {
     })
   gauge('killick_postgres_sessions', 'Sessions that are open', of.sessions)
   gauge('killick_postgres_held_bytes', 'Bytes of messages that are not complete, or long and not sent yet', of.held)
+  gauge('killick_postgres_can_record', '1 while events can be recorded; 0: not before the next start', async () =>
+    Number(canRecord(await of.status())),
+  )
   gauge(
     'killick_postgres_pending_events',
     'Events in the spool that the ledger has not accepted',

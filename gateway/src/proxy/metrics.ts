@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { addProcessMetrics } from '../process-metrics.ts'
-import type { RecorderStatus } from '../sessions/recorder.ts'
+import { canRecord, type RecorderStatus } from '../sessions/recorder.ts'
 
 /** The proxy's own registry, and what it counts. */
 export function makeHttpMetrics(status: () => Promise<RecorderStatus>, open: () => number) {
@@ -17,6 +17,9 @@ export function makeHttpMetrics(status: () => Promise<RecorderStatus>, open: () 
       },
     })
   gauge('killick_http_open', 'Requests and websockets under way', open)
+  gauge('killick_http_can_record', '1 while events can be recorded; 0: not before the next start', async () =>
+    Number(canRecord(await status())),
+  )
   gauge(
     'killick_http_pending_events',
     'Events in the spool that the ledger has not accepted',

@@ -21,6 +21,9 @@ export type RecorderStatus = Pick<AuditLogStatus, 'state' | 'pending' | 'spoolBy
   readonly lastError: string | null
 }
 
+/** Whether there is anything left that could record. Where there is not, only another start helps. */
+export const canRecord = ({ state }: RecorderStatus): boolean => state !== 'closed'
+
 /** What a recorder is opened with. */
 export type RecorderParts = {
   readonly kind: RecorderKind

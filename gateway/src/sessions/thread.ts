@@ -79,8 +79,8 @@ class RecorderThread implements SessionRecorder {
     this.opened = this.#opening.promise
     this.#closing.promise.catch(() => {})
     worker.on('message', (message: FromThread) => this.#hear(message))
-    worker.on('error', (error) => this.#fail(error as Error))
-    worker.on('exit', () => this.#fail(new Error('the thread that records has ended')))
+    worker.on('error', (error) => this.#fail(hasEnded(`: ${(error as Error).message}`)))
+    worker.on('exit', () => this.#fail(hasEnded()))
   }
 
   record(it: ToRecord): Promise<Durable> {
@@ -169,6 +169,10 @@ class RecorderThread implements SessionRecorder {
     for (const resolve of this.#statuses.splice(0)) resolve(statusAfter(failure))
   }
 }
+
+/** Nothing is begun anew by itself: what the thread has left on disk is looked through by the next start only. */
+const hasEnded = (why = ''): KillickError =>
+  new KillickError('log_closed', `The thread that records has ended${why}; start the gateway again`)
 
 const statusAfter = ({ message }: Error): RecorderStatus => ({
   ...{ state: 'closed', pending: 0, spoolBytes: 0, retries: 0, lastError: message },

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
+import type { Worker } from 'node:worker_threads'
 import { GATEWAY_CODES, MCP_CODES, POSTGRES_CODES } from '@killick/gateway'
 import { ERROR_CODES } from '@killick/sdk'
+import pg from 'pg'
 import { afterEach, expect, test, vi } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { loggedIn, message, NO_LIMIT, RawClient, seen, statements, type Told, type World, world } from './support.ts'
@@ -119,6 +121,54 @@ test('strict: no room in the spool, so statements are refused with an error that
   await it.with((client) => client.query("insert into t (note) values ('goes on')"))
   await vi.waitFor(() => expect(it.said.join()).toMatch(/events were not recorded/))
   expect(await rowsOf(it, 'select count(*)::int from t')).toEqual([passed + 1])
+})
+
+test('the thread that records dies: what is asked is refused and not executed, seen in metrics, and the next start sorts it out', async () => {
+  const threads: Worker[] = []
+  const note = (thread: Worker) => void threads.push(thread)
+  process.on('worker', note)
+  const it = await relay({ admin: { port: 0 } })
+  process.off('worker', note)
+  const get = async (path: string) => (await fetch(`${it.relay.adminUrl}${path}`)).text()
+  await queryAsOwner(it.direct, 'create table t (n int)')
+  await it.with(async (client) => {
+    await client.query('insert into t values (1)')
+    expect(await get('/metrics')).toMatch(/^killick_postgres_can_record 1$/m)
+    // One is under way, and waits for another session of the server. Its intent is on disk, of its outcome nobody can be told.
+    const other = new pg.Client({ connectionString: it.direct })
+    await other.connect()
+    await other.query('begin; lock table t')
+    const underWay = client.query('insert into t values (2)')
+    const waits = async () => (await other.query('select 1 from pg_locks where not granted')).rowCount
+    await vi.waitFor(async () => expect(await waits()).toBe(1))
+    await threads[0]!.terminate()
+    await other.query('commit')
+    await other.end()
+    expect(await underWay).toMatchObject({ rowCount: 1 })
+    const refused = { code: '58030', detail: expect.stringMatching(/log_closed: The thread that records has ended/) }
+    await expect(client.query('insert into t values (3)')).rejects.toMatchObject(refused)
+    await expect(client.query('insert into t values ($1)', [4])).rejects.toMatchObject(refused)
+    await expect(client.query('begin; insert into t values (5); commit')).rejects.toMatchObject(refused)
+  })
+  await expect(it.with(async () => {})).rejects.toMatchObject({ code: '58030' })
+  expect(await get('/readyz')).toMatch(/Nothing can be recorded: The thread that records has ended/)
+  await vi.waitFor(async () => expect(await get('/metrics')).toMatch(/statements_total\{became="refused"\} 3$/m))
+  const metrics = await get('/metrics')
+  expect(metrics).toMatch(/^killick_postgres_can_record 0$/m)
+  expect(Number(/^killick_postgres_unrecorded_events_total (\d+)$/m.exec(metrics)![1])).toBeGreaterThanOrEqual(3)
+  expect(it.said.join('\n')).toMatch(/nothing can be recorded any more/)
+  await expect(it.relay.close()).rejects.toMatchObject({ code: 'log_closed' })
+
+  await it.start()
+  await it.with((client) => client.query('insert into t values (6)'))
+  expect(await rowsOf(it, 'select n from t order by n')).toEqual([1, 2, 6])
+  const rows = statements(await it.events()).map(({ intent, end }) => [intent.statement, end.state])
+  expect(rows).toEqual([
+    // Its end was written if the thread lived for long enough.
+    ['insert into t values (1)', expect.stringMatching(/^(answered|unknown)$/)],
+    ['insert into t values (2)', 'unknown'],
+    ['insert into t values (6)', 'answered'],
+  ])
 })
 
 test('a message that is too long is refused, and what comes behind it is not touched by that', async () => {

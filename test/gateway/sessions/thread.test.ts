@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
 import { generateKey, KillickError, openAuditLog, writeKeyFile } from '@killick/sdk'
 import { type JsonObject, type JsonValue, type ParsedEvent, parseEvent } from '@killick/sdk/core'
 import { compileRedaction, KitError } from '@killick/sdk/kit'
@@ -97,4 +98,36 @@ test('what cannot be recorded is refused with the same error as on the same thre
   for (const each of full) expect((each as PromiseRejectedResult).reason).toMatchObject({ code: 'spool_full' })
   await recorder.close()
   expect(await recordedBy(own)).toHaveLength(60 - full.length)
+})
+
+test('10,000 events wait and no more; the thread dies with them, and each that was called durable is on disk, once, in its place', async () => {
+  const own = await parts()
+  const said: string[] = []
+  const threads: Worker[] = []
+  const note = (thread: Worker) => void threads.push(thread)
+  process.on('worker', note)
+  const recorder = await openRecorderThread({ ...own, say: (text) => said.push(text) })
+  process.off('worker', note)
+  const first = await recorder.record(asked(0))
+  const waiting = Array.from({ length: 10_000 }, (_, i) => recorder.record(asked(i)))
+  await expect(recorder.record(asked(10_000))).rejects.toMatchObject({ code: 'spool_full' })
+  const all = Promise.allSettled([first, ...waiting])
+  // By now the thread has them, and takes longer than that to sign them.
+  await new Promise(setImmediate)
+  await threads[0]!.terminate()
+  const settled = await all
+  const durable = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value.id] : []))
+  const lost = settled.flatMap((each) => (each.status === 'rejected' ? [each.reason as KillickError] : []))
+  expect(durable[0]).toBe(first.id)
+  expect(lost.length).toBeGreaterThan(0)
+  expect(new Set(lost.map(({ code, message }) => `${code}: ${message}`))).toEqual(
+    new Set(['log_closed: The thread that records has ended; start the gateway again']),
+  )
+  await expect(recorder.record(asked(1))).rejects.toMatchObject({ code: 'log_closed' })
+  expect(await recorder.status()).toMatchObject({ state: 'closed', lastError: expect.stringContaining('has ended') })
+  await expect(recorder.close()).rejects.toMatchObject({ code: 'log_closed' })
+  expect(said).toEqual([expect.stringMatching(/^nothing can be recorded any more: The thread/)])
+  const found = await recordedBy(own)
+  expect(found.slice(0, durable.length).map(({ id }) => id)).toEqual(durable)
+  expect(found.map(({ seq }) => seq)).toEqual(found.map((_, i) => i))
 })

@@ -31,7 +31,7 @@ export const PARTS: Part[] = [
   { name: 'verify', files: ['sdk/src/verify/'], may: ['core', '@noble/*'], never: PORTABLE },
   { name: 'audit codes', files: ['sdk/src/audit/codes.ts'], may: [], never: PURE },
   { name: 'bundle', files: ['sdk/src/bundle/'], may: ['core', 'verify', '@noble/*'], never: PORTABLE },
-  { name: 'words',  files: ['sdk/src/words/'],  may: ['core', 'verify', 'audit codes'], never: PURE },
+  { name: 'words',  files: ['sdk/src/words/'],  may: ['core', 'verify', 'audit codes', 'bundle'], never: PURE },
   { name: 'requests', files: ['sdk/src/http/'], may: ['core'] },
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'verify', 'node:*'] },
   { name: 'settings', files: ['sdk/src/config/'], may: ['core', 'verify', 'node:*'] },

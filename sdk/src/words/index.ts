@@ -5,6 +5,7 @@
 
 export { type SealedValue, sealedIn } from '../core/sealed.ts'
 export { type AuditReliance, auditInWords } from './audit.ts'
+export { type BundlePhrases, bundleEnglish, conditionsOf } from './bundle.ts'
 export { english, type Print } from './english.ts'
 export type { Sentence, VerdictWords } from './language.ts'
 export {

@@ -177,8 +177,8 @@ describe('killick bundle', () => {
     const told = await killick(['verify', file('all.bundle'), ...pins])
     expect([told.code, told.err]).toEqual([0, ''])
     expect(told.out).toMatch(/^GENUINE: pinned by you$/m)
-    expect(told.out).toMatch(/^COMPLETE: all entries of the log in this range are there/m)
-    expect(told.out).toContain('2 streams of 2 have not ended')
+    expect(told.out).toMatch(/^COMPLETE: All entries of the log in this range are there/m)
+    expect(told.out).toContain('2 of 2 streams have not ended')
     const verdict = await verified(readFileSync(file('all.bundle')))
     expect(verdict).toMatchObject({ outcome: 'verified', faultCount: 0, missing: [] })
     const { count } = (await call(service.url, `/v1/events?source=${ALPHA}&limit=500`)).json.events.reduce(
@@ -226,7 +226,7 @@ describe('killick bundle', () => {
     const more = await killick(['verify', file('more.bundle'), ...pins])
     expect(more.code).toBe(1)
     expect(more.out).toMatch(
-      /^NOT COMPLETE: something of it is not in the bundle\n {2}· missing: events \d+ to 500 of stream a-1 of alpha$/m,
+      /^NOT COMPLETE: 1 gap in what it says that it holds\.\n {2}· missing: events \d+ to 500 of stream a-1 of alpha$/m,
     )
     expect((await bundle('search.bundle', '--actor', 'u-1')).code).toBe(0)
     const search = await killick(['verify', file('search.bundle'), ...pins])

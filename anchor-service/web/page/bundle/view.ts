@@ -191,16 +191,7 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
           part(
             'missing-title',
             told.complete.missing,
-            list(
-              gaps
-                .slice(0, LISTED)
-                .map((gap) =>
-                  gap.what === 'entries'
-                    ? told.complete.entries(gap.first, gap.last)
-                    : told.complete.events(gap.first, gap.last, gap.stream, gap.source),
-                ),
-              gapCount - Math.min(gaps.length, LISTED),
-            ),
+            list(gaps.slice(0, LISTED).map(told.phrases.gap), gapCount - Math.min(gaps.length, LISTED)),
           ),
         ]
       : []),
@@ -239,12 +230,13 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
 function complete({ completeness, scope, origin }: BundleVerdict, tone: Tone, told: BundleWords): Answer {
   const { verdict, after, by, streams, ended, partlyHidden, gapCount } = completeness
   const words = told.complete
+  const means = told.phrases.completeness
   const isSource = scope?.kind === 'source'
   const more = [
-    ...(after === null ? [] : [words.after(after)]),
-    ...(by === null ? [] : [words.by(by)]),
-    ...(isSource && streams > ended ? [words.notEnded(streams - ended, streams)] : []),
-    ...(partlyHidden > 0 ? [words.hidden(partlyHidden)] : []),
+    ...(after === null ? [] : [means.after(after)]),
+    ...(by === null ? [] : [means.by(by)]),
+    ...(isSource && streams > ended ? [means.notEnded(streams - ended, streams)] : []),
+    ...(partlyHidden > 0 ? [means.hidden(partlyHidden)] : []),
   ]
   const answer = (
     tone: Tone,
@@ -268,7 +260,7 @@ function complete({ completeness, scope, origin }: BundleVerdict, tone: Tone, to
     case 'open':
       return answer('open', 'open', words.open)
     case 'as_index_says':
-      return answer(tone === 'open' ? 'open' : 'word', 'as-index-says', words.index(origin ?? ''))
+      return answer(tone === 'open' ? 'open' : 'word', 'as-index-says', words.index(origin))
     default:
       return { tone: 'open', state: 'not-judged', headline: words.unknown[0], reasons: [words.unknown[1]], caveats: [] }
   }
@@ -282,20 +274,7 @@ function faultWords(fault: BundleVerdict['faults'][number], told: BundleWords): 
     source === undefined ? null : `${source}/${stream}${seq === undefined ? '' : ` ${seq}`}`,
     code ?? null,
   ].filter((each) => each !== null)
-  return `${file} ${told.reasons[reason]}${what.length > 0 ? ` (${what.join(', ')})` : ''}`
-}
-
-function scopeWords(scope: NonNullable<BundleVerdict['scope']>, told: BundleWords): string {
-  const words = told.facts
-  if (scope.kind === 'stream') return words.stream(scope.first, scope.last, scope.stream, scope.source)
-  if (scope.kind === 'search')
-    return words.search(
-      Object.entries(scope.conditions)
-        .map(([name, value]) => `${name} ${value}`)
-        .join(', '),
-    )
-  const period = words.period(scope.since, scope.until)
-  return `${words.source(scope.source, scope.from, scope.to)}${period === '' ? '' : ` (${period})`}`
+  return `${file} ${told.phrases.reasons[reason]}${what.length > 0 ? ` (${what.join(', ')})` : ''}`
 }
 
 function facts(verdict: BundleVerdict, told: BundleWords, { h, said, chainName, words }: Kit): HTMLElement {
@@ -320,7 +299,7 @@ function facts(verdict: BundleVerdict, told: BundleWords, { h, said, chainName, 
   const strong = (value: string) => h('strong', {}, said(value))
   const note = (value: string) => h('span', { class: 'note' }, value)
   const rows: [string, ...(Node | string)[]][] = []
-  if (scope !== null) rows.push([text.of, said(scopeWords(scope, told))])
+  if (scope !== null) rows.push([text.of, said(told.phrases.scope(scope))])
   rows.push([text.events, strong(number(events)), note(text.registrations(registrations))])
   if (origin !== null) rows.push([text.log, strong(origin), note(text.size(entries, size ?? 0))])
   const names = sources.map(({ source }) => source).filter((source) => source !== 'killick')

@@ -1,5 +1,5 @@
 /** What the page says of bundles. The script has both languages, so that nobody loads either who brings a proof. */
-import type { BundleReason } from '@killick/sdk/bundle'
+import { type BundlePhrases, bundleEnglish, conditionsOf } from '@killick/sdk/words'
 import type { Printer } from '../../shared/print.ts'
 
 const pair = (first: string, second: string): readonly [string, string] => [first, second]
@@ -8,9 +8,10 @@ export type BundleWords = ReturnType<typeof english>
 
 export function english({ number, time, list }: Printer) {
   const count = (n: number, one: string, many = `${one}s`): string => `${number(n)} ${n === 1 ? one : many}`
-  const range = (first: number, last: number) =>
-    first === last ? number(first) : `${number(first)} to ${number(last)}`
+  const phrases: BundlePhrases = bundleEnglish({ number, time })
+  const means = phrases.completeness
   return {
+    phrases,
     reading: 'Checking the bundle…',
     read: (events: number, percent: number) => `${count(events, 'event')} checked, ${number(percent)} % read`,
     stop: 'Stop',
@@ -30,35 +31,14 @@ export function english({ number, time, list }: Printer) {
         pair('This bundle is not genuine', `${count(n, 'thing')} in it ${n === 1 ? 'does' : 'do'} not hold.`),
     },
     complete: {
-      stream: pair(
-        'And it is everything',
-        'Every place of the stream is there, and each event follows the one before it.',
-      ),
-      source: pair(
-        'And it is everything',
-        'All entries of the log in this range are there, and with them every event of the source.',
-      ),
-      incomplete: (n: number) => pair('It is not everything', `${count(n, 'gap')} in what it says that it holds.`),
-      open: pair(
-        'Nobody can say how far it reaches',
-        'Nothing of the range is missing, but no confirmed anchor shows that it reaches as far as the times that were asked for.',
-      ),
-      index: (origin: string) =>
-        pair(
-          'Everything, as the index says',
-          `These are the events that ${origin} found. That there are no others is its word, and nothing here can show it.`,
-        ),
-      unknown: pair('Not judged', 'Something in it does not hold, so nothing can be said of what is missing.'),
+      stream: pair('And it is everything', means.complete.stream),
+      source: pair('And it is everything', means.complete.source),
+      incomplete: (n: number) => pair('It is not everything', means.incomplete(n)),
+      open: pair('Nobody can say how far it reaches', means.open),
+      index: (origin: string | null) => pair('Everything, as the index says', means.as_index_says(origin)),
+      unknown: pair('Not judged', means.not_judged),
       onCondition: 'That holds under the log’s own checkpoint; whose log it is has not been shown.',
-      after: (iso: string) => `All of it came after ${time(iso)}, the time of the last anchor before it.`,
-      by: (iso: string) => `All of it was in the log by ${time(iso)}, the time of the anchor that covers it.`,
-      notEnded: (n: number, of: number) =>
-        `${number(n)} of ${count(of, 'stream')} ${n === 1 ? 'has' : 'have'} not ended: what their recorders still hold comes later in the log.`,
-      hidden: (n: number) => `${count(n, 'event')} ${n === 1 ? 'does' : 'do'} not show every field.`,
       missing: 'Missing',
-      events: (first: number, last: number, stream: string, source: string) =>
-        `events ${range(first, last)} of stream ${stream} of ${source}`,
-      entries: (first: number, last: number) => `entries ${range(first, last)} of the log`,
       more: (n: number) => `and ${number(n)} more`,
     },
     faults: 'What does not hold',
@@ -66,13 +46,6 @@ export function english({ number, time, list }: Printer) {
       title: 'What is in it',
       claims: 'What it claims, and what must not be believed',
       of: 'It says it holds',
-      stream: (first: number, last: number, stream: string, source: string) =>
-        `events ${range(first, last)} of stream ${stream} of ${source}`,
-      source: (source: string, from: number, to: number) =>
-        `every event of ${source} in the log’s entries ${number(from)} to before ${number(to)}`,
-      period: (since: string | null, until: string | null) =>
-        [since && `from ${time(since)}`, until && `until ${time(until)}`].filter(Boolean).join(' '),
-      search: (conditions: string) => `what the index finds for ${conditions}`,
       events: 'Events',
       registrations: (n: number) => ` and ${count(n, 'registration')} of keys`,
       log: 'From the log',
@@ -90,26 +63,6 @@ export function english({ number, time, list }: Printer) {
     },
     test: (chain: string) =>
       `The anchors are on ${chain}, and whoever runs that chain can rewrite it: good for trying this out, no proof to anyone else.`,
-    reasons: {
-      malformed: 'is not as it must be, or is cut off',
-      header_invalid: 'holds a batch header that cannot be read',
-      event_invalid: 'holds an event that cannot be read',
-      place_mismatch: 'holds something that cannot stand there',
-      chain_broken: 'holds an event that does not follow the one before it',
-      stream_forked: 'holds a second event for a place of a stream',
-      batch_incomplete: 'holds fewer events of a batch than its header says',
-      batch_root_mismatch: 'holds events that are not those of the signed batch',
-      log_root_mismatch: 'does not make the root that the checkpoint has',
-      registration_invalid: 'holds a registration that does not count',
-      key_unregistered: 'holds a signature by a key that the log does not register before it',
-      pin_mismatch: 'holds a signature by another key than the pinned one',
-      pin_expired: 'holds a signature from another time than the key is pinned for',
-      signature_invalid: 'holds a signature that does not verify',
-      note_invalid: 'holds a checkpoint that the log’s key did not sign, or that cannot be read',
-      anchor_mismatch: 'names an anchor that is not of these entries',
-      anchor_denied: 'names an anchor that the chain does not hold',
-      trailer_mismatch: 'does not fit the files before it',
-    } satisfies Record<BundleReason, string> as Readonly<Record<BundleReason, string>>,
     entry: (n: number) => `entry ${number(n)}`,
     line: (n: number) => `line ${number(n)}`,
   }
@@ -119,9 +72,60 @@ export function german({ number, time, list }: Printer): BundleWords {
   const count = (n: number, one: string, many: string): string => `${number(n)} ${n === 1 ? one : many}`
   const range = (first: number, last: number) =>
     first === last ? number(first) : `${number(first)} bis ${number(last)}`
-  const events = (first: number, last: number, stream: string, source: string) =>
+  const places = ({ first, last, stream, source }: { first: number; last: number; stream: string; source: string }) =>
     `${first === last ? 'Ereignis' : 'Ereignisse'} ${range(first, last)} des Streams ${stream} von ${source}`
+  const phrases: BundlePhrases = {
+    scope(scope) {
+      if (scope.kind === 'stream') return places(scope)
+      if (scope.kind === 'search') return `was der Index findet zu ${conditionsOf(scope)}`
+      const { source, from, to, since, until } = scope
+      const period = [since && `von ${time(since)}`, until && `bis ${time(until)}`].filter(Boolean).join(' ')
+      return `jedes Ereignis von ${source} in den Einträgen ${number(from)} bis vor ${number(to)} des Logs${period && ` (${period})`}`
+    },
+    gap: (gap) =>
+      gap.what === 'entries'
+        ? `${gap.first === gap.last ? 'Eintrag' : 'Einträge'} ${range(gap.first, gap.last)} des Logs`
+        : places(gap),
+    reasons: {
+      malformed: 'ist nicht, wie es sein muss, oder abgeschnitten',
+      header_invalid: 'enthält einen Kopf eines Stapels, der nicht lesbar ist',
+      event_invalid: 'enthält ein Ereignis, das nicht lesbar ist',
+      place_mismatch: 'enthält etwas, das dort nicht stehen kann',
+      chain_broken: 'enthält ein Ereignis, das nicht auf das davor folgt',
+      stream_forked: 'enthält ein zweites Ereignis für einen Platz eines Streams',
+      batch_incomplete: 'enthält weniger Ereignisse eines Stapels, als sein Kopf sagt',
+      batch_root_mismatch: 'enthält Ereignisse, die nicht die des signierten Stapels sind',
+      log_root_mismatch: 'ergibt nicht die Wurzel des Checkpoints',
+      registration_invalid: 'enthält eine Registrierung, die nicht zählt',
+      key_unregistered: 'enthält eine Signatur mit einem Schlüssel, den das Log davor nicht registriert',
+      pin_mismatch: 'enthält eine Signatur mit einem anderen als dem festgelegten Schlüssel',
+      pin_expired: 'enthält eine Signatur aus einer Zeit, für die der Schlüssel nicht festgelegt ist',
+      signature_invalid: 'enthält eine Signatur, die nicht passt',
+      note_invalid: 'enthält einen Checkpoint, den der Schlüssel des Logs nicht signiert hat oder der nicht lesbar ist',
+      anchor_mismatch: 'nennt einen Anker, der nicht zu diesen Einträgen gehört',
+      anchor_denied: 'nennt einen Anker, den die Chain nicht hat',
+      trailer_mismatch: 'passt nicht zu den Dateien davor',
+    },
+    completeness: {
+      complete: {
+        stream: 'Jeder Platz des Streams ist besetzt, und jedes Ereignis folgt auf das davor.',
+        source: 'Alle Einträge des Logs in diesem Bereich sind da, und mit ihnen jedes Ereignis der Quelle.',
+      },
+      incomplete: (n) => `${count(n, 'Lücke', 'Lücken')} in dem, was es zu enthalten angibt.`,
+      open: 'Im Bereich fehlt nichts, aber kein bestätigter Anker zeigt, dass er bis zu den verlangten Zeiten reicht.',
+      as_index_says: (origin) =>
+        `Diese Ereignisse hat ${origin ?? 'der Dienst'} gefunden. Dass es keine anderen gibt, sagt er selbst, und nichts hier kann es zeigen.`,
+      not_judged: 'Etwas darin hält nicht stand; so lässt sich nicht sagen, was fehlt.',
+      after: (iso) => `Alles kam nach dem letzten Anker davor: ${time(iso)}.`,
+      by: (iso) => `Alles war im Log bei dem Anker, der es abdeckt: ${time(iso)}.`,
+      notEnded: (n, of) =>
+        `${number(n)} von ${count(of, 'Stream', 'Streams')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: was die Rekorder noch halten, kommt später ins Log.`,
+      hidden: (n) => `${count(n, 'Ereignis zeigt', 'Ereignisse zeigen')} nicht alle Felder.`,
+    },
+  }
+  const means = phrases.completeness
   return {
+    phrases,
     reading: 'Das Bündel wird geprüft …',
     read: (n, percent) => `${count(n, 'Ereignis', 'Ereignisse')} geprüft, ${number(percent)} % gelesen`,
     stop: 'Anhalten',
@@ -147,32 +151,14 @@ export function german({ number, time, list }: Printer): BundleWords {
         ),
     },
     complete: {
-      stream: pair('Und es ist alles', 'Jeder Platz des Streams ist besetzt, und jedes Ereignis folgt auf das davor.'),
-      source: pair(
-        'Und es ist alles',
-        'Alle Einträge des Logs in diesem Bereich sind da, und mit ihnen jedes Ereignis der Quelle.',
-      ),
-      incomplete: (n) =>
-        pair('Es ist nicht alles', `${count(n, 'Lücke', 'Lücken')} in dem, was es zu enthalten angibt.`),
-      open: pair(
-        'Niemand kann sagen, wie weit es reicht',
-        'Im Bereich fehlt nichts, aber kein bestätigter Anker zeigt, dass er bis zu den verlangten Zeiten reicht.',
-      ),
-      index: (origin) =>
-        pair(
-          'Alles, sagt der Index',
-          `Diese Ereignisse hat ${origin} gefunden. Dass es keine anderen gibt, sagt er selbst, und nichts hier kann es zeigen.`,
-        ),
-      unknown: pair('Nicht beurteilt', 'Etwas darin hält nicht stand; so lässt sich nicht sagen, was fehlt.'),
+      stream: pair('Und es ist alles', means.complete.stream),
+      source: pair('Und es ist alles', means.complete.source),
+      incomplete: (n) => pair('Es ist nicht alles', means.incomplete(n)),
+      open: pair('Niemand kann sagen, wie weit es reicht', means.open),
+      index: (origin) => pair('Alles, sagt der Index', means.as_index_says(origin)),
+      unknown: pair('Nicht beurteilt', means.not_judged),
       onCondition: 'Das gilt unter dem Checkpoint des Logs; wessen Log das ist, hat sich nicht gezeigt.',
-      after: (iso) => `Alles kam nach dem letzten Anker davor: ${time(iso)}.`,
-      by: (iso) => `Alles war im Log bei dem Anker, der es abdeckt: ${time(iso)}.`,
-      notEnded: (n, of) =>
-        `${number(n)} von ${count(of, 'Stream', 'Streams')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: was die Rekorder noch halten, kommt später ins Log.`,
-      hidden: (n) => `${count(n, 'Ereignis zeigt', 'Ereignisse zeigen')} nicht alle Felder.`,
       missing: 'Es fehlt',
-      events,
-      entries: (first, last) => `${first === last ? 'Eintrag' : 'Einträge'} ${range(first, last)} des Logs`,
       more: (n) => `und ${number(n)} weitere`,
     },
     faults: 'Was nicht standhält',
@@ -180,12 +166,6 @@ export function german({ number, time, list }: Printer): BundleWords {
       title: 'Was darin ist',
       claims: 'Was es behauptet, und was man nicht glauben darf',
       of: 'Inhalt nach eigener Angabe',
-      stream: events,
-      source: (source, from, to) =>
-        `jedes Ereignis von ${source} in den Einträgen ${number(from)} bis vor ${number(to)} des Logs`,
-      period: (since, until) =>
-        [since && `von ${time(since)}`, until && `bis ${time(until)}`].filter(Boolean).join(' '),
-      search: (conditions) => `was der Index findet zu ${conditions}`,
       events: 'Ereignisse',
       registrations: (n) => ` und ${count(n, 'Registrierung', 'Registrierungen')} von Schlüsseln`,
       log: 'Aus dem Log',
@@ -203,26 +183,6 @@ export function german({ number, time, list }: Printer): BundleWords {
     },
     test: (chain) =>
       `Die Anker stehen auf einer Chain, die ihr Betreiber umschreiben kann (${chain}): gut zum Ausprobieren, für andere kein Nachweis.`,
-    reasons: {
-      malformed: 'ist nicht, wie es sein muss, oder abgeschnitten',
-      header_invalid: 'enthält einen Kopf eines Stapels, der nicht lesbar ist',
-      event_invalid: 'enthält ein Ereignis, das nicht lesbar ist',
-      place_mismatch: 'enthält etwas, das dort nicht stehen kann',
-      chain_broken: 'enthält ein Ereignis, das nicht auf das davor folgt',
-      stream_forked: 'enthält ein zweites Ereignis für einen Platz eines Streams',
-      batch_incomplete: 'enthält weniger Ereignisse eines Stapels, als sein Kopf sagt',
-      batch_root_mismatch: 'enthält Ereignisse, die nicht die des signierten Stapels sind',
-      log_root_mismatch: 'ergibt nicht die Wurzel des Checkpoints',
-      registration_invalid: 'enthält eine Registrierung, die nicht zählt',
-      key_unregistered: 'enthält eine Signatur mit einem Schlüssel, den das Log davor nicht registriert',
-      pin_mismatch: 'enthält eine Signatur mit einem anderen als dem festgelegten Schlüssel',
-      pin_expired: 'enthält eine Signatur aus einer Zeit, für die der Schlüssel nicht festgelegt ist',
-      signature_invalid: 'enthält eine Signatur, die nicht passt',
-      note_invalid: 'enthält einen Checkpoint, den der Schlüssel des Logs nicht signiert hat oder der nicht lesbar ist',
-      anchor_mismatch: 'nennt einen Anker, der nicht zu diesen Einträgen gehört',
-      anchor_denied: 'nennt einen Anker, den die Chain nicht hat',
-      trailer_mismatch: 'passt nicht zu den Dateien davor',
-    },
     entry: (n) => `Eintrag ${number(n)}`,
     line: (n) => `Zeile ${number(n)}`,
   }

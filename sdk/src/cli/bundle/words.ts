@@ -1,48 +1,12 @@
 // A verdict about a bundle in words.
-import type {
-  BundleCompleteness,
-  BundleFault,
-  BundleGap,
-  BundleReason,
-  BundleScope,
-  BundleSilence,
-  BundleVerdict,
-} from '../../bundle/index.ts'
-import { count, own, type Printed, paint, type Text, text } from '../terminal.ts'
+import type { BundleCompleteness, BundleFault, BundleScope, BundleSilence, BundleVerdict } from '../../bundle/index.ts'
+import { bundleEnglish } from '../../words/index.ts'
+import { count, paint, type Text, text } from '../terminal.ts'
+
+const PHRASES = bundleEnglish()
 
 /** What a bundle is of. */
-export function scopeWords(scope: BundleScope): Text {
-  if (scope.kind === 'stream')
-    return text`events ${scope.first} to ${scope.last} of stream ${scope.stream} of ${scope.source}`
-  if (scope.kind === 'search')
-    return text`what the ledger’s index finds for ${Object.entries(scope.conditions)
-      .map(([name, value]) => `${name} ${value}`)
-      .join(', ')}`
-  const { source, from, to, since, until } = scope
-  const period = [since && `from ${since}`, until && `until ${until}`].filter(Boolean).join(' ')
-  return text`every event of ${source} in the log’s entries ${from} to before ${to}${period && `, asked for ${period}`}`
-}
-
-const REASONS: Readonly<Record<BundleReason, string>> = {
-  malformed: 'is not as it must be, or is cut off',
-  header_invalid: 'holds a batch header that cannot be read',
-  event_invalid: 'holds an event that cannot be read',
-  place_mismatch: 'holds something that cannot stand there',
-  chain_broken: 'holds an event that does not follow the one before it',
-  stream_forked: 'holds a second event for a place of a stream',
-  batch_incomplete: 'holds fewer events of a batch than its header says',
-  batch_root_mismatch: 'holds events that are not those of the signed batch',
-  log_root_mismatch: 'does not make the root that the checkpoint has',
-  registration_invalid: 'holds a registration that does not count',
-  key_unregistered: 'holds a signature by a key that the log does not register before it',
-  pin_mismatch: 'holds a signature by another key than the pinned one',
-  pin_expired: 'holds a signature from another time than the key is pinned for',
-  signature_invalid: 'holds a signature that does not verify',
-  note_invalid: 'holds a checkpoint that the log’s key did not sign, or that cannot be read',
-  anchor_mismatch: 'names an anchor that is not of these entries',
-  anchor_denied: 'names an anchor that the chain does not hold',
-  trailer_mismatch: 'does not fit the files before it',
-}
+export const scopeWords = (scope: BundleScope): Text => text`${PHRASES.scope(scope)}`
 
 export function faultWords({ file, line, reason, code, logIndex, source, stream, seq }: BundleFault): Text {
   const place = line === undefined ? file : `${file}:${line}`
@@ -51,14 +15,7 @@ export function faultWords({ file, line, reason, code, logIndex, source, stream,
     source !== undefined && `${source}/${stream}${seq === undefined ? '' : ` ${seq}`}`,
     code,
   ].filter(Boolean)
-  return text`${place} ${REASONS[reason]}${what.length > 0 ? ` (${what.join(', ')})` : ''}`
-}
-
-const gapWords = (gap: BundleGap): Text => {
-  const range = gap.first === gap.last ? `${gap.first}` : `${gap.first} to ${gap.last}`
-  return gap.what === 'entries'
-    ? text`entries ${range} of the log`
-    : text`events ${range} of stream ${gap.stream} of ${gap.source}`
+  return text`${place} ${PHRASES.reasons[reason]}${what.length > 0 ? ` (${what.join(', ')})` : ''}`
 }
 
 const LISTED = 10
@@ -83,37 +40,28 @@ export function completenessLines(found: BundleCompleteness, verdict: BundleVerd
   const shown = paint(['bold', COLOURS[name]], NAMES[name])
   return [
     text`${shown}: ${meaning(found, verdict)}`,
-    ...gaps.slice(0, LISTED).map((gap) => text`  · missing: ${gapWords(gap)}`),
+    ...gaps.slice(0, LISTED).map((gap) => text`  · missing: ${PHRASES.gap(gap)}`),
     ...(gapCount > LISTED ? [text`  · and ${count(gapCount - LISTED, 'more gap')}`] : []),
-    ...(after === null ? [] : [text`  · all of it came after ${after}, the time of the last anchor before it`]),
-    ...(by === null ? [] : [text`  · all of it was in the log by ${by}, the time of the anchor that covers it`]),
+    ...(after === null ? [] : [text`  · ${PHRASES.completeness.after(after)}`]),
+    ...(by === null ? [] : [text`  · ${PHRASES.completeness.by(by)}`]),
     ...(streams > ended && verdict.scope?.kind === 'source' && name !== 'not_judged'
-      ? [
-          text`  · ${count(streams - ended, 'stream')} of ${streams} ${streams - ended === 1 ? 'has' : 'have'} not ended: what their recorders still hold comes later in the log`,
-        ]
+      ? [text`  · ${PHRASES.completeness.notEnded(streams - ended, streams)}`]
       : []),
-    ...(partlyHidden > 0
-      ? [text`  · ${count(partlyHidden, 'event')} ${partlyHidden === 1 ? 'does' : 'do'} not show every field`]
-      : []),
+    ...(partlyHidden > 0 ? [text`  · ${PHRASES.completeness.hidden(partlyHidden)}`] : []),
   ]
 }
 
-function meaning({ verdict: name }: BundleCompleteness, { scope, origin }: BundleVerdict): Printed {
+function meaning({ verdict: name, gapCount }: BundleCompleteness, { scope, origin }: BundleVerdict): string {
+  const told = PHRASES.completeness
   switch (name) {
     case 'complete':
-      return scope?.kind === 'stream'
-        ? own('every place is there, and each event follows the one before it')
-        : own('all entries of the log in this range are there, and with them every event of the source')
+      return scope?.kind === 'stream' ? told.complete.stream : told.complete.source
     case 'incomplete':
-      return own('something of it is not in the bundle')
-    case 'open':
-      return own(
-        'nothing of the range is missing, but no anchor shows that it reaches as far as the times that were asked for',
-      )
+      return told.incomplete(gapCount)
     case 'as_index_says':
-      return text`these are the events that ${origin ?? 'the service'} found; that there are no others is its word`
+      return told.as_index_says(origin)
     default:
-      return own('something in the bundle does not hold, so nothing can be said of what is missing')
+      return told[name]
   }
 }
 

@@ -1,0 +1,93 @@
+/** What a verdict about a bundle comes to: the phrases that the command line and the page share, in English. */
+import type { BundleGap, BundleReason, BundleScope } from '../bundle/index.ts'
+import type { Print } from './english.ts'
+
+/** Phrases for a verdict about a bundle, in one language. Values that come from others, such as names, are inserted unchanged. */
+export type BundlePhrases = {
+  /** What a bundle says that it holds. */
+  readonly scope: (scope: BundleScope) => string
+  /** What is missing. */
+  readonly gap: (gap: BundleGap) => string
+  /** What does not hold, behind the name of the file that it was found in. */
+  readonly reasons: Readonly<Record<BundleReason, string>>
+  /** Sentences on whether it is all there is; `complete` has one for each kind of bundle that can be shown to be complete. */
+  readonly completeness: {
+    readonly complete: { readonly stream: string; readonly source: string }
+    readonly incomplete: (gaps: number) => string
+    readonly open: string
+    /** @param origin the log's name, or null where it is not known */
+    readonly as_index_says: (origin: string | null) => string
+    readonly not_judged: string
+    /** @param iso the time of an anchor, ISO 8601 in UTC */
+    readonly after: (iso: string) => string
+    /** @param iso the time of an anchor, ISO 8601 in UTC */
+    readonly by: (iso: string) => string
+    readonly notEnded: (streams: number, of: number) => string
+    /** Of events that do not show every field. */
+    readonly hidden: (events: number) => string
+  }
+}
+
+/**
+ * The English phrases for verdicts about bundles.
+ * @param print how times and numbers are printed; default: times as they are, and plain digits
+ */
+export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, number: String }): BundlePhrases {
+  const count = (n: number, one: string) => `${number(n)} ${one}${n === 1 ? '' : 's'}`
+  const range = (first: number, last: number) =>
+    first === last ? number(first) : `${number(first)} to ${number(last)}`
+  const places = (part: { first: number; last: number; stream: string; source: string }) =>
+    `events ${range(part.first, part.last)} of stream ${part.stream} of ${part.source}`
+  return {
+    scope(scope) {
+      if (scope.kind === 'stream') return places(scope)
+      if (scope.kind === 'search') return `what the index finds for ${conditionsOf(scope)}`
+      const { source, from, to, since, until } = scope
+      const period = [since && `from ${time(since)}`, until && `until ${time(until)}`].filter(Boolean).join(' ')
+      return `every event of ${source} in the log’s entries ${number(from)} to before ${number(to)}${period && ` (${period})`}`
+    },
+    gap: (gap) => (gap.what === 'entries' ? `entries ${range(gap.first, gap.last)} of the log` : places(gap)),
+    reasons: {
+      malformed: 'is not as it must be, or is cut off',
+      header_invalid: 'holds a batch header that cannot be read',
+      event_invalid: 'holds an event that cannot be read',
+      place_mismatch: 'holds something that cannot stand there',
+      chain_broken: 'holds an event that does not follow the one before it',
+      stream_forked: 'holds a second event for a place of a stream',
+      batch_incomplete: 'holds fewer events of a batch than its header says',
+      batch_root_mismatch: 'holds events that are not those of the signed batch',
+      log_root_mismatch: 'does not make the root that the checkpoint has',
+      registration_invalid: 'holds a registration that does not count',
+      key_unregistered: 'holds a signature by a key that the log does not register before it',
+      pin_mismatch: 'holds a signature by another key than the pinned one',
+      pin_expired: 'holds a signature from another time than the key is pinned for',
+      signature_invalid: 'holds a signature that does not verify',
+      note_invalid: 'holds a checkpoint that the log’s key did not sign, or that cannot be read',
+      anchor_mismatch: 'names an anchor that is not of these entries',
+      anchor_denied: 'names an anchor that the chain does not hold',
+      trailer_mismatch: 'does not fit the files before it',
+    },
+    completeness: {
+      complete: {
+        stream: 'Every place of the stream is there, and each event follows the one before it.',
+        source: 'All entries of the log in this range are there, and with them every event of the source.',
+      },
+      incomplete: (gaps) => `${count(gaps, 'gap')} in what it says that it holds.`,
+      open: 'Nothing of the range is missing, but no confirmed anchor shows that it reaches as far as the times that were asked for.',
+      as_index_says: (origin) =>
+        `These are the events that ${origin ?? 'the service'} found. That there are no others is its word, and nothing here can show it.`,
+      not_judged: 'Something in it does not hold, so nothing can be said of what is missing.',
+      after: (iso) => `All of it came after ${time(iso)}, the time of the last anchor before it.`,
+      by: (iso) => `All of it was in the log by ${time(iso)}, the time of the anchor that covers it.`,
+      notEnded: (streams, of) =>
+        `${number(streams)} of ${count(of, 'stream')} ${streams === 1 ? 'has' : 'have'} not ended: what their recorders still hold comes later in the log.`,
+      hidden: (events) => `${count(events, 'event')} ${events === 1 ? 'does' : 'do'} not show every field.`,
+    },
+  }
+}
+
+/** The conditions of a search, as names and values with a comma between them. */
+export const conditionsOf = ({ conditions }: Extract<BundleScope, { readonly kind: 'search' }>): string =>
+  Object.entries(conditions)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ')

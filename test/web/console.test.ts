@@ -10,7 +10,15 @@ import { newSession, openSession, sealSession } from '../../anchor-service/src/h
 import { keepSignInLinks } from '../../anchor-service/src/http/sign-in-links.ts'
 import { buildPage } from '../../scripts/page.ts'
 import { alterToken, numberOf, partsOf } from '../anchor-service/support/packs.ts'
-import { ADMIN, call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import {
+  ADMIN,
+  call,
+  ERASER,
+  READER,
+  register,
+  type TestService,
+  testService,
+} from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { browserAvailable, launch, violations, watch } from './browser.ts'
 import { INVOICE } from './ledger.ts'
@@ -620,6 +628,10 @@ describe('the console', () => {
 
     test('draws what anchors cost, and every view is accessible', async () => {
       const { page, complaints } = await signIn(ADMIN)
+      await call(service.url, '/v1/retention/policies/invoices', ERASER, {
+        ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
+        body: JSON.stringify({ covers: { source: 'audit', action: 'invoice.*' }, contentsDays: 3650 }),
+      })
       for (const name of [
         'Overview',
         'Events',
@@ -633,6 +645,8 @@ describe('the console', () => {
       ]) {
         await page.click(`nav a:text("${name}")`)
         await page.locator(`h1:text("${name}")`).waitFor()
+        if (name === 'Health')
+          await page.locator('dd:has-text("audit, invoice.*: contents go after 3650 days; 0 events expired")').waitFor()
         if (name === 'Anchors') await expect.poll(() => page.locator('canvas').count()).toBe(3)
         expect(await violations(page), name).toEqual([])
       }

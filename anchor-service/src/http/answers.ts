@@ -7,6 +7,7 @@ import type { ActivitySchema } from './routes/activity.ts'
 import type { BundleSchema } from './routes/bundles.ts'
 import type { HistorySchema } from './routes/history.ts'
 import type { EquivocationsSchema, RefusalsSchema } from './routes/incidents.ts'
+import type { RetentionSchema } from './routes/retention.ts'
 import type { SessionSchema } from './routes/sessions.ts'
 import type { CreatedSchema, ShareSchema } from './routes/shares.ts'
 import type { AnchorsSchema, FrontSchema, ReadinessSchema, SourcesSchema, StreamsSchema } from './schemas.ts'
@@ -31,6 +32,8 @@ export type EquivocationAnswer = Static<typeof EquivocationsSchema>['equivocatio
 export type RefusalsAnswer = Static<typeof RefusalsSchema>
 
 export type HistoryAnswer = Static<typeof HistorySchema>
+
+export type RetentionAnswer = Static<typeof RetentionSchema>
 
 export type ShareAnswer = Static<typeof ShareSchema>
 

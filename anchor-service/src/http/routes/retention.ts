@@ -56,7 +56,7 @@ const PolicySchema = Type.Object({
   ),
 })
 
-const RetentionSchema = Type.Object({
+export const RetentionSchema = Type.Object({
   policies: Type.Array(PolicySchema),
   clock: Nullable(
     Type.Object(

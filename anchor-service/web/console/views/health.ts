@@ -1,6 +1,7 @@
-import type { ReadinessAnswer } from '../../../src/http/answers.ts'
+import type { ReadinessAnswer, RetentionAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
+import { plural } from '../../shared/words.ts'
 import { api } from '../api.ts'
 import { count, list, view, watched } from '../parts.ts'
 
@@ -9,10 +10,12 @@ type Target = NonNullable<ReadinessAnswer['anchoring']>['targets'][number]
 
 /** How the parts stand. */
 export async function health(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
-  return view('Health', await watched(() => api<ReadinessAnswer>('/readyz'), parts, signal))
+  const read = () =>
+    Promise.all([api<ReadinessAnswer>('/readyz'), api<RetentionAnswer>('/v1/retention').catch(() => null)])
+  return view('Health', await watched(read, parts, signal))
 }
 
-function parts(ready: ReadinessAnswer): HTMLElement[] {
+function parts([ready, retention]: [ReadinessAnswer, RetentionAnswer | null]): HTMLElement[] {
   const isReady = ready.status === 'ready'
   const targets = ready.anchoring?.targets ?? []
   const { logSize, anchoredSize } = ready
@@ -31,6 +34,33 @@ function parts(ready: ReadinessAnswer): HTMLElement[] {
     ...(targets.length === 0
       ? [h('p', { class: 'note' }, 'No anchor worker runs in this process.')]
       : targets.flatMap(target)),
+    ...(retention === null || retention.policies.length === 0 ? [] : policies(retention)),
+  ]
+}
+
+/** What goes after how many days, and how far that has come. */
+function policies({ policies: all, clock }: RetentionAnswer): HTMLElement[] {
+  const covered = ({ source, stream, action }: RetentionAnswer['policies'][number]['covers']) =>
+    [source, stream, action].filter(Boolean).join(', ') || 'everything'
+  return [
+    h('h2', {}, 'Retention'),
+    h(
+      'p',
+      { class: 'note' },
+      clock === null
+        ? 'Nothing is anchored for good yet, so nothing expires.'
+        : `How old an event is, anchors say; the newest that is final is of ${clock.time}.`,
+    ),
+    list(
+      Object.fromEntries(
+        all.map(({ id, version, covers, contentsDays, state, expired, held }) => [
+          `${id}, version ${version}`,
+          said(
+            `${covered(covers)}: contents go after ${plural(contentsDays, 'day')}${state === 'ended' ? ' (ended)' : ''}; ${plural(expired, 'event')} expired${held === null ? '' : `, ${count(held)} held`}`,
+          ),
+        ]),
+      ),
+    ),
   ]
 }
 

@@ -14,11 +14,8 @@ import { parseLine } from './lines.ts'
 import type { PromiseWatch } from './silence.ts'
 import type { BundleFault, BundlePlace, BundleReason, Few } from './verdict.ts'
 
-/** A signature that is to be checked. */
-type Signature = BatchHeader['signature']
-
 /** Checks a signature; `verifySignature` of `@killick/sdk/core`, or a platform's own with the same answers. */
-export type CheckSignature = (jwk: PublicJwk, signature: Signature) => boolean | Promise<boolean>
+export type CheckSignature = (jwk: PublicJwk, signature: BatchHeader['signature']) => boolean | Promise<boolean>
 
 export type WalkParts = {
   readonly primitives: Primitives
@@ -217,7 +214,7 @@ export class BundleWalk {
 
   #check(
     source: string,
-    signature: Signature,
+    signature: BatchHeader['signature'],
     logIndex: number,
     place: BundlePlace,
     registration: Registration | null = null,

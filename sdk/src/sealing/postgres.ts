@@ -16,6 +16,7 @@ import {
 
 /** A pool of connections, as `pg` has it: of a database of its own, whose backups can be thrown away. */
 export type KeyPool = {
+  /** Runs one statement; `params` are its $1, $2 and so on. Rejects where it failed. */
   query(sql: string, params?: unknown[]): PromiseLike<{ readonly rows: readonly unknown[] }>
 }
 

@@ -10,20 +10,27 @@ export type BundlePhrases = {
   readonly gap: (gap: BundleGap) => string
   /** What does not hold, behind the name of the file that it was found in. */
   readonly reasons: Readonly<Record<BundleReason, string>>
-  /** Sentences on whether it is all there is; `complete` has one for each kind of bundle that can be shown to be complete. */
+  /** Sentences on whether it is all there is, and what that rests on. */
   readonly completeness: {
+    /** For each kind of bundle that can be shown to be complete. */
     readonly complete: { readonly stream: string; readonly source: string }
+    /** Of gaps. @param gaps how many there are, from 1 */
     readonly incomplete: (gaps: number) => string
     readonly open: string
-    /** @param origin the log's name, or null where it is not known */
+    /** Of what an index found. @param origin the log's name, or null where it is not known */
     readonly as_index_says: (origin: string | null) => string
     readonly not_judged: string
-    /** @param iso the time of an anchor, ISO 8601 in UTC */
+    /** After when all of it came. @param iso the time of an anchor, ISO 8601 in UTC */
     readonly after: (iso: string) => string
-    /** @param iso the time of an anchor, ISO 8601 in UTC */
+    /** By when all of it was in the log. @param iso the time of an anchor, ISO 8601 in UTC */
     readonly by: (iso: string) => string
+    /**
+     * Of streams that have not ended.
+     * @param streams how many, from 1
+     * @param of how many streams there are
+     */
     readonly notEnded: (streams: number, of: number) => string
-    /** Of events that do not show every field. */
+    /** Of events that do not show every field. @param events how many, from 1 */
     readonly hidden: (events: number) => string
   }
 }

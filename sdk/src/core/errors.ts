@@ -2,6 +2,7 @@
  * Two errors for two kinds of fault. `KillickError` says that the input is at fault; programs should switch on its code, which
  * belongs to the closed set below and is stable across releases. `InvariantError` says that Killick itself is at fault.
  */
+import { CodedError } from './coded-error.ts'
 
 /** Codes that say enough: an error may leave it at their sentence. */
 const ENOUGH = {
@@ -100,10 +101,7 @@ export type ErrorCode = keyof typeof ERROR_CODES
  *   else throw error
  * }
  */
-export class KillickError extends Error {
-  readonly code: ErrorCode
-  readonly details: Readonly<Record<string, unknown>>
-
+export class KillickError extends CodedError<ErrorCode> {
   /** @param message default, for some codes: the sentence in `ERROR_CODES` */
   constructor(code: keyof typeof ENOUGH, message?: string, details?: Record<string, unknown>)
   constructor(code: ErrorCode, message: string, details?: Record<string, unknown>)
@@ -112,10 +110,8 @@ export class KillickError extends Error {
     message: string = ENOUGH[code as keyof typeof ENOUGH],
     details: Record<string, unknown> = {},
   ) {
-    super(message)
+    super(code, message, details)
     this.name = 'KillickError'
-    this.code = code
-    this.details = details
   }
 }
 

@@ -1,4 +1,5 @@
 // The kit has codes of its own beside those of core: core is part of every page that shows a proof, and would carry them along.
+import { CodedError } from '../core/coded-error.ts'
 
 /** Every code that a `KitError` can have, with one sentence on what it means. Codes are stable across releases. */
 export const KIT_ERROR_CODES = {
@@ -21,19 +22,14 @@ export type KitErrorCode = keyof typeof KIT_ERROR_CODES
  * Some input of the kit is at fault. `code` is stable and for programs, `message` is for people, `details` is plain JSON: where the
  * fault is, never a value that a rule would have removed.
  */
-export class KitError extends Error {
-  readonly code: KitErrorCode
-  readonly details: Readonly<Record<string, unknown>>
-
+export class KitError extends CodedError<KitErrorCode> {
   constructor(
     code: KitErrorCode,
     message: string = KIT_ERROR_CODES[code],
     details: Record<string, unknown> = {},
     options?: ErrorOptions,
   ) {
-    super(message, options)
+    super(code, message, details, options)
     this.name = 'KitError'
-    this.code = code
-    this.details = details
   }
 }

@@ -1,4 +1,5 @@
 // Codes of its own beside those of core: core is part of every page that shows a proof, and would carry them along.
+import { CodedError } from '../core/coded-error.ts'
 
 /** Every code that a `SealingError` can have, with one sentence on what it means. Codes are stable across releases. */
 export const SEALING_ERROR_CODES = {
@@ -16,19 +17,14 @@ export type SealingErrorCode = keyof typeof SEALING_ERROR_CODES
  * Something cannot be sealed, read or erased as things stand; `record()` rejects with it too. `code` is stable and for programs, `message` is
  * for people, `details` is plain JSON: names of keys, never a key or whose it is.
  */
-export class SealingError extends Error {
-  readonly code: SealingErrorCode
-  readonly details: Readonly<Record<string, unknown>>
-
+export class SealingError extends CodedError<SealingErrorCode> {
   constructor(
     code: SealingErrorCode,
     message: string = SEALING_ERROR_CODES[code],
     details: Record<string, unknown> = {},
     options?: ErrorOptions,
   ) {
-    super(message, options)
+    super(code, message, details, options)
     this.name = 'SealingError'
-    this.code = code
-    this.details = details
   }
 }

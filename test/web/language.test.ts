@@ -200,7 +200,7 @@ describe.skipIf(!browserAvailable())('the page in German', () => {
     },
   )
 
-  test('what it says of a genuine and of a denied record', async () => {
+  test('a genuine record and a denied one are described in German', async () => {
     const { page } = await show('genuine')
     const banner = await page.innerText('.banner')
     expect(banner).toContain('nach Angabe von Example Ltd')
@@ -222,7 +222,7 @@ describe.skipIf(!browserAvailable())('the page in German', () => {
     }
   })
 
-  test('before a proof, and for one that is refused', async () => {
+  test('the welcome and a refusal are in German', async () => {
     const { page } = await visit(site.url, { locale: 'de-DE' })
     await page.locator('.welcome').waitFor()
     expect(await page.title()).toBe('Ist diese Aufzeichnung echt? · Killick')
@@ -292,7 +292,7 @@ describe.skipIf(!browserAvailable())('the page in German', () => {
     expect(await page.getAttribute('html', 'lang')).toBe('en')
   })
 
-  test('from a disk too; and a copy that lacks the words of a language says so, and stays in English', async () => {
+  test('a page on a disk speaks German too; a copy without the German words says so and stays in English', async () => {
     const address = pathToFileURL(join(folder, 'bare', 'index.html')).href
     const { page, complaints } = await visit(address, { locale: 'de-DE' })
     await page.locator(`h1:text("${GERMAN.welcome.title}")`).waitFor()
@@ -317,7 +317,7 @@ describe.skipIf(!browserAvailable())('the page in German', () => {
     await page.locator('[data-state=genuine]').waitFor()
   })
 
-  test('on paper, the way back and the pages are German too', async () => {
+  test('a printed page is German too, with its way back and its page numbers', async () => {
     const { page } = await show('genuine')
     await page.emulateMedia({ media: 'print' })
     await page.evaluate('dispatchEvent(new Event("beforeprint"))')
@@ -331,7 +331,7 @@ describe.skipIf(!browserAvailable())('the page in German', () => {
     expect(pdf.toString('latin1').match(/\/Type\s*\/Page\b/g)!.length).toBeGreaterThan(1)
   })
 
-  test('without scripts it says so in both', async () => {
+  test('a browser without scripts is told so in both languages', async () => {
     const html = await readFile(join(folder, 'site', 'index.html'), 'utf8')
     const noscript = /<noscript>([\s\S]*)<\/noscript>/.exec(html)![1]!
     expect(noscript).toMatch(/<p lang="de">[^<]*benötigt dafür JavaScript/)

@@ -267,7 +267,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(await violations(page)).toEqual([])
     })
 
-    test('that it is hidden is said in the banner, in each theme', async () => {
+    test('the banner says, in each theme, that the outcome is hidden', async () => {
       const hidden = await ledger.prove({ ...SALARY, outcome: 'denied' }, { shown: ['action', 'actor', 'targets'] })
       for (const colorScheme of ['light', 'dark'] as const) {
         const { page } = await show(hidden, site, { colorScheme })
@@ -279,7 +279,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       }
     })
 
-    test('fields that the ledger lost are told in the banner, apart from those that are hidden', async () => {
+    test('the banner tells fields that the ledger lost from hidden ones', async () => {
       const hidden = await ledger.prove(SALARY, { shown: ['action', 'actor', 'targets', 'outcome', 'occurredAt'] })
       const { page } = await show({ ...hidden, missing: 1 })
       await stateOf(page)
@@ -312,7 +312,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
     expect(await other.page.innerText('.facts')).not.toContain('On behalf of')
   })
 
-  test('what is sealed is said to be sealed, and its ciphertext is nowhere that a value would be', async () => {
+  test('a sealed field is called sealed, and its ciphertext is never shown as a value', async () => {
     type Sealed = { field: string; state: string; value: unknown; keyId: string }
     const sealed = vectors<Sealed[]>('sealed').filter(({ state }) => state === 'open')
     const values = Object.fromEntries(sealed.map(({ field, value }) => [field, value])) as Partial<EventInput>
@@ -326,7 +326,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
     for (const text of [facts, record]) expect(text).not.toContain('eyJ')
   })
 
-  test('much is folded, and shown to who asks; numbers keep their order beside other scripts', async () => {
+  test('long values are folded until somebody opens them; numbers keep their order beside other scripts', async () => {
     const targets = Array.from({ length: 60 }, (_, i) => ({ type: 'dataset', id: `ds-${i}` }))
     const metadata = Object.fromEntries(Array.from({ length: 120 }, (_, i) => [`key${i}`, i]))
     const { page } = await show(
@@ -400,12 +400,12 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
   })
 
   describe('what is not known is not green', () => {
-    test('not anchored yet', async () => {
+    test('a proof without an anchor is called not anchored', async () => {
       const { page } = await show(await ledger.prove(INVOICE, { anchor: false }))
       expect(await stateOf(page)).toBe('not-anchored')
     })
 
-    test('nothing pinned and no node: then asked, then pinned, then genuine', async () => {
+    test('a proof becomes genuine once the visitor names a node and pins what it rests on', async () => {
       const { page } = await show(proof, bare)
       expect(await stateOf(page)).toBe('not-asked')
       await pin(page, { rpc: chain.url })
@@ -439,7 +439,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(await page.evaluate('localStorage.length')).toBe(0)
     })
 
-    test('a node that cannot be reached', async () => {
+    test('a node that cannot be reached is named', async () => {
       const { page } = await show(proof)
       await stateOf(page)
       await pin(page, { rpc: 'http://127.0.0.1:9' })
@@ -447,7 +447,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(await page.innerText('.banner')).toContain('127.0.0.1:9')
     })
 
-    test('an anchor whose block was reorganised away', async () => {
+    test('an anchor whose block was reorganised away counts for nothing', async () => {
       const snapshot = await chain.rpc<string>('evm_snapshot')
       const lost = await ledger.prove(INVOICE)
       await chain.rpc('evm_revert', [snapshot])
@@ -458,7 +458,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       ledger = await openLedger(chain)
     })
 
-    test('an anchor that is not final, on a chain without finality of its own', async () => {
+    test('an anchor that is not final is called so, on a chain without finality of its own', async () => {
       // The tests before have mined, so the node is one that has not seen all of it yet.
       const node = await withoutFinality(chain.url, proof.anchors[0]!.block + 10)
       const { page } = await show(proof)
@@ -471,7 +471,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       await node.close()
     })
 
-    test('another key than the pinned one', async () => {
+    test('a key other than the pinned one fails', async () => {
       const { page } = await show(proof)
       await stateOf(page)
       const other = { kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' }
@@ -619,7 +619,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       }
     })
 
-    test('on paper: the verdict, the checks and the hashes, and no controls', async () => {
+    test('a printed page has the verdict, the checks and the hashes, and no controls', async () => {
       const { page } = await show(proof)
       await stateOf(page)
       await page.emulateMedia({ media: 'print' })
@@ -629,7 +629,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       }
     })
 
-    test('on paper: the way back, by link, code, event id and time, on numbered pages', async () => {
+    test('a printed page is numbered and leads back by link, code, event id and time', async () => {
       const { page } = await show(proof, site, { deviceScaleFactor: 3 })
       await stateOf(page)
       expect(await page.isVisible('.paper')).toBe(false)

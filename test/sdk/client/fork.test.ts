@@ -162,7 +162,7 @@ describe('a service that does not prove that its log only grew gets nothing acce
     expect(existsSync(join(spool, 'log-forked.json'))).toBe(false)
   })
 
-  test('sends it elsewhere: nobody there is asked', async () => {
+  test('sends requests elsewhere, where nobody is asked', async () => {
     const log = await startLog()
     let visits = 0
     const elsewhere = createServer((_, response) => {
@@ -259,7 +259,7 @@ describe('a log with two histories, both signed with the pinned key', () => {
     expect(log.requests).toBe(requests)
   })
 
-  test('shown one to each of two recorders: neither can know, their notes side by side can', async () => {
+  test('shows one to each of two recorders: neither notices, but comparing their notes does', async () => {
     const [log, spools] = [await startLog(), [tempDir(), tempDir()]]
     const audits = await Promise.all(spools.map((spool) => open(log, { spool, logKey: log.vkey })))
     const views: Uint8Array[][] = [[], []]
@@ -312,7 +312,7 @@ describe('a service that does not know of what it has accepted', () => {
     expect(judgeFork(evidence(spool), log.vkey).outcome).toBe(outcome)
   })
 
-  test('or is another log altogether: refused, and asked again, for nobody has lost anything', async () => {
+  test('is another log altogether: it is refused and asked again, for nothing is lost', async () => {
     const log = await startLog()
     const audit = await open(log, { logKey: log.vkey })
     await send(audit)

@@ -120,14 +120,14 @@ describe('a service that misbehaves', () => {
     expect(audit.status.retries).toBeGreaterThanOrEqual(2)
   })
 
-  test('is not there at all: record() goes on, status says why', async () => {
+  test('is not there at all: record() goes on, and the status says why', async () => {
     const audit = await open({ url: 'http://127.0.0.1:1' })
     await record(audit, 10)
     await expect.poll(() => audit.status.lastError, { timeout: 3000 }).toMatchObject({ code: 'unreachable' })
     expect(audit.status).toMatchObject({ state: 'waiting', pending: 10, accepted: 0 })
   })
 
-  test('asks to wait: not before', async () => {
+  test('asks to wait, and is not asked before that', async () => {
     const log = await startLog()
     log.faults.push(problem(503, 'overloaded', { 'retry-after': '1' }))
     const audit = await open(log)
@@ -183,14 +183,14 @@ describe('a receipt that proves nothing keeps the events in the spool', () => {
     expect(idsIn(log)).toEqual(ids)
   })
 
-  test('a checkpoint signed by another key', async () => {
+  test('because another key signed its checkpoint', async () => {
     const log = await startLog()
     const audit = await open(log, { logKey: (await startLog()).vkey })
     await record(audit, 1)
     await expect(audit.flush()).rejects.toMatchObject({ code: 'receipt_invalid' })
   })
 
-  test('a second log under the same stream, and a place before the last one', async () => {
+  test('because it is of a second log, or of a place before the last one', async () => {
     const log = await startLog()
     const audit = await open(log)
     await record(audit, 1)
@@ -296,7 +296,7 @@ describe('record()', () => {
     expect(idsIn(log)).toEqual(kept.map(({ id }) => id))
   })
 
-  test('unsigned events, when so asked: the batch signature speaks for them', async () => {
+  test('leaves events unsigned when told to: the batch signature speaks for them', async () => {
     const log = await startLog()
     const audit = await open(log, { signEvents: false })
     await record(audit, 3)
@@ -304,7 +304,7 @@ describe('record()', () => {
     expect(log.batches[0]!.events.every(({ signature }) => signature === undefined)).toBe(true)
   })
 
-  test('after close() is refused, and close() twice is one', async () => {
+  test('is refused after close(), and a second close() does nothing more', async () => {
     const log = await startLog()
     const audit = await open(log)
     const ids = await record(audit, 5)

@@ -180,7 +180,7 @@ test('opening hands over the events that are there, oldest first', async () => {
 })
 
 describe('a write that was cut off', () => {
-  test('anywhere in its last line: that line is gone, everything before it is there, and recording goes on', async () => {
+  test('anywhere in the last line loses that line alone, and recording goes on', async () => {
     const dir = tempDir()
     const spool = await openSpool(dir)
     await putMany(spool, 3)
@@ -202,7 +202,7 @@ describe('a write that was cut off', () => {
     expect((await all(whole)).map(({ seq }) => seq)).toEqual([0, 1, 2, 3])
   })
 
-  test('anywhere in an acceptance: the batch is open again, and what was known of the log before is known', async () => {
+  test('anywhere in an acceptance opens the batch again, and what was known of the log before is kept', async () => {
     const dir = tempDir()
     const spool = await openSpool(dir)
     await putMany(spool, 5)
@@ -232,7 +232,7 @@ describe('a write that was cut off', () => {
     }
   })
 
-  test('while a segment was begun: the half-made file is ignored', async () => {
+  test('at the beginning of a segment leaves a half-made file, which is ignored', async () => {
     const dir = tempDir()
     const spool = await openSpool(dir)
     await putMany(spool, 2)
@@ -400,7 +400,7 @@ describe('back-pressure', () => {
     expect((await Promise.all(calls)).map(({ seq }) => seq)).toEqual(Array.from({ length: 20 }, (_, i) => i))
   })
 
-  test('or rejects with spool_full after its wait, and nothing is recorded', async () => {
+  test('record() rejects with spool_full after its wait, and nothing is recorded', async () => {
     const spool = await openSpool(tempDir(), { maxBytes: 1 << 20 })
     const recorder = new Recorder({ spool, signer, fields: new Set(), waitMs: 50 })
     const big = { ...event(0), metadata: { text: 'x'.repeat(150_000) } }
@@ -496,7 +496,7 @@ describe('a full disk', () => {
     expect((await all(spool)).map(({ id }) => id)).toEqual(kept)
   })
 
-  test('filled by the spool itself is emptied by sending: headers and acceptances find the space held back for them', async ({
+  test('that the spool itself filled is emptied by sending: headers and acceptances find the space held back for them', async ({
     skip,
   }) => {
     const dir = smallDisk(640)

@@ -129,7 +129,15 @@ const inAll = async (source: string, query = `source=${source}`) => {
     return (await (await fetch(`${service.url}${path}`, { headers })).text()).trim().split(/\r?\n/)
   }
   const ndjson = (await lines('ndjson')).map((line) => JSON.parse(line))
-  const csv = (await lines('csv')).slice(1).map((line) => line.split(',').at(-3)!.slice(1, -1))
+  // Counted from the end: cells before it hold commas of their own.
+  const [header, ...rows] = await lines('csv')
+  const names = header!.split(',')
+  const csv = rows.map((line) =>
+    line
+      .split(',')
+      .at(names.indexOf('missing') - names.length)!
+      .slice(1, -1),
+  )
   return { search, ndjson, csv }
 }
 

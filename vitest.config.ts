@@ -46,11 +46,11 @@ class LongestFirst extends BaseSequencer {
 
 const shared = {
   // They end what hangs. How long a test takes depends on the machine: a sync of its disk may take a hundred times as long as here.
-  testTimeout: 120_000,
+  testTimeout: 60_000,
   hookTimeout: 120_000,
   // A second, the default, says more about the machine than about what is waited for.
   expect: { poll: { timeout: 20_000 } },
-  // What lives for one test only is collected less often: a tenth of the CPU of the tests.
+  // What lives for one test only is collected less often: docs/decisions/0010-more-test-workers-than-cores.md.
   execArgv: ['--max-semi-space-size=64'],
 }
 /** Puts other modules in the place of some, which no other file of its process may meet. */

@@ -43,7 +43,7 @@ async function refusesToStart(env: Record<string, string>, args: string[] = []):
   return child.output()
 }
 
-test('kill -9 in the middle of commits loses nothing and doubles nothing', { timeout: 180_000 }, async () => {
+test('kill -9 in the middle of commits loses nothing and doubles nothing', { timeout: 60_000 }, async () => {
   const env = {
     DATABASE_URL: await createDatabase(),
     KILLICK_DATA: join(folder, 'killed'),
@@ -106,7 +106,7 @@ test('kill -9 in the middle of commits loses nothing and doubles nothing', { tim
 
 describe('with the PostgreSQL that comes along', () => {
   test('the ledger is there again after a stop, after kill -9 of the service, and of the server too', {
-    timeout: 180_000,
+    timeout: 60_000,
   }, async () => {
     const data = join(folder, 'embedded')
     const env = { KILLICK_DATA: data, KILLICK_LOG_LEVEL: 'silent' }

@@ -89,7 +89,7 @@ describe('npm start', () => {
     })
   })
 
-  test('Ctrl-C during the start stops what has been started', { timeout: 180_000 }, async () => {
+  test('Ctrl-C during the start stops what has been started', { timeout: 60_000 }, async () => {
     const run = await start()
     await run.printed(/Ethereum chain \d+ at/)
     run.process.kill('SIGINT')
@@ -97,7 +97,7 @@ describe('npm start', () => {
     expect(run.output()).not.toContain('fault in Killick')
   })
 
-  test('a port that is taken is reported in one sentence', { timeout: 180_000 }, async () => {
+  test('a port that is taken is reported in one sentence', { timeout: 60_000 }, async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => server.once('listening', resolve))
     const { port } = server.address() as { port: number }
@@ -108,7 +108,7 @@ describe('npm start', () => {
     server.close()
   })
 
-  test('a half-made data folder is reported in one sentence', { timeout: 180_000 }, async () => {
+  test('a half-made data folder is reported in one sentence', { timeout: 60_000 }, async () => {
     const broken = join(data, 'broken')
     await mkdir(join(broken, 'postgres'), { recursive: true })
     await writeFile(join(broken, 'postgres', 'base'), '')

@@ -58,8 +58,8 @@ function verifyEd25519(key: Uint8Array, message: Uint8Array, signature: Uint8Arr
 }
 
 /**
- * FIPS 186-5 §6.4.2 with SHA-256. Throws on R and S that are not in [1, n), and on what is no point; both have 32 bytes, as long as
- * the order, so nothing of the digest is cut off.
+ * FIPS 186-5 §6.4.2 with SHA-256. Throws on an R or S that is not below the order, and on what is no point. The order is as long as
+ * the digest, so nothing of it is cut off.
  */
 function verifyEcdsa(
   Point: WeierstrassPointCons<bigint>,

@@ -45,10 +45,10 @@ beforeAll(async () => {
     shop,
     Array.from({ length: INVOICES }, (_, i) => event('invoice.send', `i-${i}`)),
   )
-  await record(
-    hr,
-    Array.from({ length: 5 }, (_, i) => event('person.hire', `p-${i}`)),
-  )
+  await record(hr, [
+    ...Array.from({ length: 5 }, (_, i) => event('person.hire', `p-${i}`)),
+    event('person.keep', 'kept'),
+  ])
 }, 60_000)
 afterAll(async () => {
   await beside?.close()
@@ -186,7 +186,7 @@ describe('policies', () => {
     expect(twice).toEqual([])
     const [whole] = await search('target=o-3')
     expect(whole.fields.context).toEqual({ ip: '203.0.113.7' })
-    expect(await search('actor=u-1')).toHaveLength(1 + INVOICES + 5 + 1)
+    expect(await search('actor=u-1')).toHaveLength(1 + INVOICES + 5 + 1 + 1)
     await until(async () => {
       const { erasures } = (await call(service.url, '/v1/erasures')).json
       expect(erasures.every((one: { state: string }) => one.state === 'done')).toBe(true)
@@ -235,6 +235,7 @@ describe('policies', () => {
 
   test('an audit tells what is due for long and was not taken up', async () => {
     await open({ KILLICK_RETENTION_INTERVAL_MS: '0' })
+    await put('keepers', { covers: { source: 'hr', action: 'person.keep' }, contentsDays: 36_500 })
     await put('people', { covers: { source: 'hr', action: 'person.*' }, contentsDays: 1 })
     await anchored((await policy('people')).logIndex + 1)
     await pass(10)
@@ -251,7 +252,7 @@ describe('policies', () => {
   })
 
   test('whoever holds the keys cannot pass an erasure off as an expiry', async () => {
-    await record(hr, [event('person.hire', 'fresh'), event('person.leave', 'gone')])
+    await record(hr, [event('person.hire', 'early'), event('person.hire', 'fresh'), event('person.leave', 'gone')])
     await anchored()
     const store = await openStore(
       loadConfig({ ...env, DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder }),
@@ -284,11 +285,19 @@ describe('policies', () => {
     }
     try {
       // Those with an earlier place come later: an audit tells the earliest.
-      const late = await forge('fresh', { time: 4_000_000_000 }, /nothing is anchored with \d+ entries at that time/)
+      const [before] = await queryAsOwner<{ size: number; time: number }>(
+        service.databaseUrl,
+        `select size::float8, time::float8 from killick.current_anchors
+         where state = 'final' and size between 1 and ${(await policy('people')).logIndex} order by size desc limit 1`,
+      )
+      await forge('early', before!, /the anchor that it is judged by does not cover the policy$/)
+      const unknown = /the policy \(and 1 more\)$/
+      const late = await forge('fresh', { time: 4_000_000_000 }, unknown)
       expect(late.map(({ id }) => id)).toEqual(['retention'])
       await forge('gone', {}, /by the anchors this one was not due/)
       const [last] = await search('action=order.place&source=shop&actor=u-1')
       await forge(last.fields.targets[0].id, {}, /it does not cover this one/)
+      await forge('kept', {}, /a policy that stood then keeps this one for longer/)
     } finally {
       await erasing.close()
       await store.close()

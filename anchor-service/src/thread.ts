@@ -36,8 +36,8 @@ export type Thread<Told, Asked, Answered> = {
   /** Starts it again where it has ended. @throws what its answer threw, as far as that crosses threads; or why it ended */
   ask(question: Asked, transfer?: readonly ArrayBuffer[]): Promise<Answered>
   /**
-   * The same for a small question, which must not change until this turn of the event loop ends: those of one turn are sent together,
-   * since to wake a thread costs more than they do.
+   * The same for a small question, which must not change until this turn of the event loop ends: those of one turn are sent `TOGETHER`,
+   * since to wake a thread costs more than one of them does.
    */
   askSmall(question: Asked): Promise<Answered>
   /** Has it answer what it was asked, then ends it. */
@@ -152,7 +152,10 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
   }
 }
 
-/** Sends what is added in one turn of the event loop together, at its end. */
+/** How many small messages are sent together at most, so that the other side begins with these while more are made. */
+export const TOGETHER = 16
+
+/** Sends what is added in one turn of the event loop together, at its end, or sooner if there is much. */
 function gather<T>(send: (all: T[]) => void) {
   let all: T[] = []
   function flush(): void {
@@ -163,7 +166,9 @@ function gather<T>(send: (all: T[]) => void) {
   return {
     flush,
     add(one: T): void {
-      if (all.push(one) === 1) setImmediate(flush)
+      const count = all.push(one)
+      if (count === TOGETHER) flush()
+      else if (count === 1) setImmediate(flush)
     },
     drop(): void {
       all = []

@@ -1,6 +1,6 @@
 // How the service keeps threads, tested with one that does what it is told.
 import { afterEach, expect, test } from 'vitest'
-import { keepThread, type Thread } from '../../anchor-service/src/thread.ts'
+import { keepThread, type Thread, TOGETHER } from '../../anchor-service/src/thread.ts'
 import type { Command, Reported } from './support/obedient-thread.ts'
 
 const ENTRY = new URL('./support/obedient-thread.ts', import.meta.url)
@@ -51,6 +51,15 @@ test('a thousand questions at once are answered each, beside those that take mem
   const echoed = thread.ask({ echo: bytes }, [bytes.buffer])
   expect(await Promise.all(asked)).toEqual(asked.map((_, i) => `${i}`))
   expect(await echoed).toHaveLength(1 << 20)
+})
+
+test('of many small questions at once the first are answered while the others are worked on', async () => {
+  const { thread } = start()
+  await thread.ask({ say: 'loaded' })
+  const first = Array.from({ length: TOGETHER }, (_, i) => thread.askSmall({ say: i }))
+  const last = thread.askSmall({ busyMs: 500 })
+  expect(await Promise.race([Promise.all(first), last])).toEqual(first.map((_, i) => i))
+  expect(await last).toBe(500)
 })
 
 test('a thread that is ended answers open questions first, and is not started again', async () => {

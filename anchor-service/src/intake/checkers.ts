@@ -2,7 +2,7 @@ import { type ErrorCode, KillickError } from '@killick/sdk/core'
 import { Refusal, type ServiceCode } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import type { EnforcedSource } from '../ledger/registry/catalogues.ts'
-import { keepThread, type Thread, threadBeside } from '../thread.ts'
+import { keepThread, type Thread, TOGETHER, threadBeside } from '../thread.ts'
 import { type Crossing, unpack } from './crossing.ts'
 import type { Encoding } from './decode.ts'
 
@@ -86,16 +86,21 @@ export function startCheckers(
     return batchOf(await thread.ask({ ...sent, share }, share.index === 0 ? ownBuffer(sent.body) : []))
   }
 
-  /** Which thread gets the small bodies of this turn of the event loop: together they wake one. */
+  /** Which thread gets the next small bodies of this turn of the event loop: together they wake it once. */
   let taker: Checker | null = null
+  /** How many of them it still gets. */
+  let left = 0
 
   function forSmall(able: readonly Checker[]): Checker {
-    if (taker === null || !able.includes(taker)) {
+    if (taker === null || left === 0 || !able.includes(taker)) {
+      if (taker === null)
+        setImmediate(() => {
+          taker = null
+        })
       taker = able.reduce((a, b) => (b.unanswered < a.unanswered ? b : a))
-      setImmediate(() => {
-        taker = null
-      })
+      left = TOGETHER
     }
+    left--
     return taker
   }
 

@@ -10,7 +10,7 @@ import { encodingOf } from './decode.ts'
 export type Intake = {
   /** Takes the body of one `POST /v1/batches` from its stream to a durable place in the log. */
   take(body: Readable, encoding: string | undefined): Promise<Accepted>
-  /** Whether batches wait for a thread to check them. */
+  /** Whether small batches are being checked, or others wait for a thread: more will soon be in line for the log. */
   isPressed(): boolean
 }
 
@@ -61,6 +61,6 @@ export function makeIntake(
         throw error
       }
     },
-    isPressed: () => small.waiting() + large.waiting() > 0,
+    isPressed: () => small.running() + large.waiting() > 0,
   }
 }

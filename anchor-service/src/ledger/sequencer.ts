@@ -9,20 +9,20 @@ import type { CommitContext, Submission } from './submissions.ts'
 
 /** Bounds of the queue and of one transaction. */
 export type SequencerLimits = {
-  /** How many submissions may wait. Default 1,024. */
+  /** How many submissions may wait. Default 2,048. */
   queued: number
   /** How many bytes of events may wait. Default 128 MiB. */
   queuedBytes: number
   /** Most events in one transaction, beyond its first submission. Default 20,000. */
   groupEvents: number
-  /** While more submissions are about to come, a transaction with fewer events than this waits `gatherMs`. Default 1,000. */
+  /** While more submissions are about to come, a transaction with fewer events than this waits for them. Default 1,000. */
   gatherEvents: number
-  /** Least time from the beginning of the last transaction to that of such a small one, ms. Default 20. */
+  /** The longest time from the beginning of the last transaction to that of such a small one, ms. Default 20. */
   gatherMs: number
 }
 
 export const SEQUENCER_LIMITS: SequencerLimits = {
-  queued: 1024,
+  queued: 2048,
   queuedBytes: 128 * 1024 * 1024,
   groupEvents: 20_000,
   gatherEvents: 1000,
@@ -32,7 +32,7 @@ export const SEQUENCER_LIMITS: SequencerLimits = {
 export type SequencerContext = CommitContext & { memory: HeadMemory }
 
 export type SequencerHooks = {
-  /** Whether batches wait to be checked, so that more submissions are about to come. Default: no. */
+  /** Whether more submissions are about to come. Default: no. */
   isPressed?: () => boolean
   /** Called after each transaction: how long it took, in seconds, and the results of its submissions. */
   committed?: (seconds: number, outcomes: readonly CommitResult[]) => void
@@ -86,10 +86,10 @@ export function startSequencer(
     running = null
   }
 
-  /** A small transaction costs almost as much as a large one, so under overload it waits for more submissions. */
+  /** A small transaction costs almost as much as a large one, so it waits for submissions that are about to come. */
   async function gather(): Promise<void> {
-    const wait = began + limits.gatherMs - performance.now()
-    if (wait > 0 && queuedEvents < limits.gatherEvents && hooks.isPressed?.()) await sleep(wait)
+    const until = began + limits.gatherMs
+    while (performance.now() < until && queuedEvents < limits.gatherEvents && hooks.isPressed?.()) await sleep(1)
     began = performance.now()
   }
 

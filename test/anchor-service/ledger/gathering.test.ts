@@ -42,18 +42,26 @@ async function submit(...sizes: number[]): Promise<void> {
   await Promise.all(accepted)
 }
 
-test('under full load, small batches share a transaction', async () => {
+test('small batches share a transaction with those that are about to come', async () => {
   await submit(1, 1, 1)
   expect(groups).toEqual([1, 3])
 })
 
-test('without full load, no batch waits for others', async () => {
+test('without others about to come, no batch waits', async () => {
   isPressed = false
   await submit(1, 1, 1)
   expect(groups).toEqual([1, 1, 1, 1])
 })
 
-test('a transaction with enough events does not wait even under full load', async () => {
+test('a batch waits no longer than others are about to come', async () => {
+  const accepted = ledger.submit(await nextBatch(new Producer('billing', newSigner()))).then(() => 'accepted')
+  await sleep(WAIT_MS / 8)
+  expect(groups).toEqual([1])
+  isPressed = false
+  expect(await Promise.race([accepted, sleep(WAIT_MS / 2, 'still waits')])).toBe('accepted')
+})
+
+test('a transaction with enough events does not wait for others', async () => {
   await submit(10, 10)
   expect(groups).toEqual([1, 1, 1])
 })

@@ -8,6 +8,7 @@ export type Command =
   | { fail: string }
   | { echo: Uint8Array<ArrayBuffer> }
   | { break: string }
+  | { busyMs: number }
 export type Reported = { started: unknown } | { ending: true }
 
 sayNews<Reported>({ started: workerData })
@@ -22,6 +23,10 @@ answerQuestions<Command, unknown>(
     if ('fail' in command) throw new Error(command.fail)
     if ('echo' in command) return { answer: command.echo, transfer: [command.echo.buffer] }
     if ('break' in command) throw new Error('is told, not asked')
+    if ('busyMs' in command) {
+      for (const end = performance.now() + command.busyMs; performance.now() < end; );
+      return { answer: command.busyMs }
+    }
     if (command.afterMs) await sleep(command.afterMs)
     return { answer: command.say }
   },

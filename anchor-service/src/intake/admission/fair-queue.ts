@@ -3,7 +3,7 @@ import { KillickError } from '@killick/sdk/core'
 import { isMisfit, Refusal, type ServiceCode } from '../../errors.ts'
 
 type TurnLimits = {
-  /** Batches of one address that are under way at a time, until they are committed. Default 128. */
+  /** Batches of one address that are under way at a time, until they are committed. Default 256. */
   width: number
   /**
    * Bodies of one address that may wait for their turn, unread, one on each of its connections. Default 2,048: a thousand recorders
@@ -16,7 +16,7 @@ type TurnLimits = {
   maxPauseMs: number
 }
 
-const TURN_LIMITS: TurnLimits = { width: 128, waiting: 2048, pauseMs: 50, maxPauseMs: 2_000 }
+const TURN_LIMITS: TurnLimits = { width: 256, waiting: 2048, pauseMs: 50, maxPauseMs: 2_000 }
 
 type Address = { running: number; waiting: (() => void)[]; pauseMs: number; until: number }
 

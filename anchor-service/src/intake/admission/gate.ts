@@ -15,6 +15,8 @@ export function gate(width: number, length: number) {
       if (held() >= width + length) throw new Refusal('overloaded')
       return limit(task)
     },
+    /** Tasks that run. */
+    running: () => limit.activeCount,
     waiting: () => Math.max(0, held() - width),
   }
 }

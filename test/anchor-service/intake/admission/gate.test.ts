@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { gate } from '../../../../anchor-service/src/intake/admission/gate.ts'
 
 test('a fixed number run, a fixed number wait in order of arrival, and the rest is refused at once', async () => {
-  const { pass, waiting } = gate(2, 3)
+  const { pass, running, waiting } = gate(2, 3)
   const tasks = Array.from({ length: 6 }, () => Promise.withResolvers<number>())
   const begun: number[] = []
   const outcomes = tasks.map(({ promise }, i) =>
@@ -12,7 +12,7 @@ test('a fixed number run, a fixed number wait in order of arrival, and the rest 
     }),
   )
   await expect(outcomes[5]).rejects.toMatchObject({ code: 'overloaded' })
-  expect([begun, waiting()]).toEqual([[0, 1], 3])
+  expect([begun, running(), waiting()]).toEqual([[0, 1], 2, 3])
 
   tasks[1]!.resolve(1)
   expect(await outcomes[1]).toBe(1)
@@ -28,7 +28,7 @@ test('a fixed number run, a fixed number wait in order of arrival, and the rest 
   for (const i of [2, 3, 4]) tasks[i]!.resolve(i)
   expect(await Promise.all(outcomes.slice(2, 5))).toEqual([2, 3, 4])
   expect(await late).toBe(6)
-  expect([begun, waiting()]).toEqual([[0, 1, 2, 3, 4], 0])
+  expect([begun, running(), waiting()]).toEqual([[0, 1, 2, 3, 4], 0, 0])
 })
 
 test('a task that throws before it returns a promise makes room too', async () => {

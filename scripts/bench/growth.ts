@@ -8,9 +8,8 @@ import { medianRound } from './stats.ts'
 
 const STREAMS = 8
 const BATCH = 1000
-/** Events that proofs are asked for at each size, drawn from all there are, each asked for once; and those that are asked for before. */
+/** Proofs that a round asks for at each size, of events drawn from all there are, each asked for once. */
 const PROOFS = 2000
-const WARM_UP = 200
 
 const KINDS = { signed: true, unsigned: false } as const
 type Kind = keyof typeof KINDS
@@ -31,17 +30,17 @@ export async function measureGrowth(folder: string, plan: BenchPlan, withIntake 
   const first: Partial<Record<Kind, Share>> = {}
   let firstProofs: number | undefined
   const least = plan.growth[0]!.toLocaleString('en')
+  // With that which warms up.
+  const rounds = plan.rounds + 1
+  const kept = Math.min(BATCH, Math.ceil((rounds * PROOFS * BATCH) / plan.growth[0]!))
   for (const target of plan.growth) {
-    await growTo(service, ledger, target)
+    await growTo(service, ledger, target, kept)
     const flows: Partial<Record<Kind, Share>> = {}
     if (withIntake) for (const kind of KIND_NAMES) flows[kind] = await measure(service, plan, kind)
     await indexed(service)
-    const drawn = draw(ledger.ids)
-    await measureProofs(service.url, drawn.filter((_, i) => i % 10 === 0).slice(0, WARM_UP))
-    const proofs = await measureProofs(
-      service.url,
-      drawn.filter((_, i) => i % 10 !== 0),
-    )
+    const drawn = draw(ledger.ids, rounds)
+    const { url } = service
+    const proofs = await medianRound(plan.rounds, () => measureProofs(url, drawn.pop()!))
     const memory = await service.memory()
     await service.child.stop()
     service = await startService(folder)
@@ -59,7 +58,7 @@ export async function measureGrowth(folder: string, plan: BenchPlan, withIntake 
         ratio: flow.share / share,
       })
     }
-    firstProofs ??= proofs.perSecond
+    firstProofs ??= proofs.rate
     const beside = `; ${perSecond(firstProofs)} with ${least}`
     rows.push(proofRow(`proofs with ${events} events in the ledger, eight requests at a time`, proofs, beside))
   }
@@ -83,7 +82,8 @@ async function measure(service: Running, plan: BenchPlan, kind: Kind): Promise<S
 /** What has been handed in for the ledger to grow by. */
 type Ledger = { loads: Load[]; events: number; ids: string[] }
 
-async function growTo(service: Running, ledger: Ledger, target: number): Promise<void> {
+/** @param kept of how many events of each batch the id is kept */
+async function growTo(service: Running, ledger: Ledger, target: number, kept: number): Promise<void> {
   if (ledger.loads.length === 0) {
     const source = await newSource(service.url, 'optional')
     ledger.loads = Array.from({ length: STREAMS }, () => newLoad(source))
@@ -100,8 +100,8 @@ async function growTo(service: Running, ledger: Ledger, target: number): Promise
     const [batch] = load.batches.splice(0)
     handed.set(load, hand(service.url, batch!.body))
     ledger.events += BATCH
-    for (let k = 0; k < 4; k++) ledger.ids.push(batch!.ids[(i + (k * BATCH) / 4) % BATCH]!)
-    if (ledger.ids.length < PROOFS) ledger.ids.push(...batch!.ids.slice(0, PROOFS / 10))
+    const step = Math.floor(BATCH / kept)
+    for (let k = 0; k < kept; k++) ledger.ids.push(batch!.ids[(i + k * step) % BATCH]!)
   }
   await Promise.all(handed.values())
 }
@@ -116,5 +116,9 @@ async function indexed({ url }: Running): Promise<void> {
   }
 }
 
-/** Every k-th, so that there are about PROOFS of them. */
-const draw = (ids: readonly string[]) => ids.filter((_, i) => i % Math.max(1, Math.floor(ids.length / PROOFS)) === 0)
+/** PROOFS for each round, from everywhere. @param ids in the ledger's order */
+function draw(ids: readonly string[], rounds: number): string[][] {
+  const step = ids.length / (rounds * PROOFS)
+  const nth = (i: number) => ids[Math.floor(i * step)]!
+  return Array.from({ length: rounds }, (_, round) => Array.from({ length: PROOFS }, (_, i) => nth(i * rounds + round)))
+}

@@ -100,6 +100,7 @@ export {
   stateChanges,
   type TargetHistory,
 } from './core/history.ts'
+export { type HoldScope, isHeld, isHoldScope } from './core/holds.ts'
 export { isObject, type JsonObject, type JsonValue, parseJson } from './core/json.ts'
 export { type Alg, algOf, type PublicJwk, parsePublicJwk, publicKeyBytes, thumbprint } from './core/jwk.ts'
 export type { ReadHeader } from './core/jws.ts'

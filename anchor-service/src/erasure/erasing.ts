@@ -11,6 +11,7 @@ import {
   erasedLeaf,
   erasureEndFields,
   erasureFields,
+  isHeld,
   printHash,
   treeRoot,
 } from '@killick/sdk/core'
@@ -27,7 +28,7 @@ import {
   type StoredErasure,
 } from '../ledger/registry/erasures.ts'
 import { erasePacks } from './carry-out.ts'
-import { coveredBy, lockHolds, readHolds } from './holds.ts'
+import { lockHolds, readHolds } from './holds.ts'
 import { type Selection, select } from './select.ts'
 
 /** What was ordered. `id`: a UUID that the caller chose, so that an order that is sent again is not made twice */
@@ -232,9 +233,11 @@ export function keepErasing({ ledger, pool, done, failed }: ErasingDeps): Erasin
         actor,
         async check(db) {
           const holds = await readHolds(db)
-          const held = chosen.filter(({ event }) => holds.some((hold) => coveredBy(hold, event)))
+          const held = chosen.filter(({ event }) => holds.some((hold) => isHeld(hold.covers, event)))
           if (held.length === 0) return
-          const covering = holds.filter((hold) => held.some(({ event }) => coveredBy(hold, event))).map(({ id }) => id)
+          const covering = holds
+            .filter((hold) => held.some(({ event }) => isHeld(hold.covers, event)))
+            .map(({ id }) => id)
           throw new Refusal('erasure_held', `${held.length} of ${list.length} events are held.`, { holds: covering })
         },
       })

@@ -3,13 +3,13 @@
  * an event is, anchors say, and no clock of this machine. What a hold covers is left, and looked at again once holds change.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ErasedEvent, isCovered, KEPT_FIELD, nodePrimitives, SYSTEM } from '@killick/sdk/core'
+import { type ErasedEvent, isCovered, isHeld, KEPT_FIELD, nodePrimitives, SYSTEM } from '@killick/sdk/core'
 import type pg from 'pg'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import { parseOrNull, readLines } from '../ledger/packs/read-pack.ts'
 import type { Erasing } from './erasing.ts'
-import { coveredBy, readHolds, type StoredHold } from './holds.ts'
+import { readHolds, type StoredHold } from './holds.ts'
 import { type AnchorClock, readClock, readDue, readPolicies, type StoredPolicy } from './policies.ts'
 
 /** What a look at events found: those that lose contents, in the order of the log, and how many a hold covers. */
@@ -100,7 +100,7 @@ async function survey(
         if (!isCovered(policy, shown) || others.some((other) => isCovered(other, shown))) continue
         const going = event.disclosures.filter(({ name }) => name !== KEPT_FIELD)
         if (going.length === 0) continue
-        if (holds.some((hold) => coveredBy(hold, event))) {
+        if (holds.some((hold) => isHeld(hold.covers, event))) {
           held += 1
           continue
         }

@@ -3,25 +3,21 @@
  * erased, whoever orders it.
  */
 import { randomUUID } from 'node:crypto'
-import type { EventInput, ParsedEvent } from '@killick/sdk/core'
+import type { EventInput, HoldScope } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import { asked, type FilterName } from '../ledger/packs/filters.ts'
-
-/** What a hold covers: events that meet all of these; none: all events. `from` inclusive, `to` exclusive, RFC 3339. */
-export type Covers = { [name in FilterName]?: string } & { from?: string; to?: string }
 
 export type StoredHold = {
   id: string
   /** Log index of the event that places it, and of the one that lifts it; null: it stands. */
   logIndex: number
   lifted: number | null
-  covers: Covers
+  covers: HoldScope
   createdAt: Date
 }
 
-type Row = { log_index: number; id: string; covers: Covers; created_at: Date; lifted: number | null }
+type Row = { log_index: number; id: string; covers: HoldScope; created_at: Date; lifted: number | null }
 
 const SELECT = `select h.log_index, h.id, h.covers, h.created_at, e.log_index as lifted
   from holds h left join hold_ends e on e.hold = h.id`
@@ -38,22 +34,10 @@ export async function readHolds(db: Db, which: 'standing' | 'all' = 'standing'):
   return rows.map(toHold)
 }
 
-/**
- * Whether a hold covers an event. An event that has lost a field in question may be meant, so it counts as covered.
- */
-export function coveredBy({ covers }: Pick<StoredHold, 'covers'>, event: ParsedEvent): boolean {
-  const { from, to, ...filters } = covers
-  return (
-    asked(filters).every(([filter, text]) => filter.matches(event, text)) &&
-    (from === undefined || event.time >= Date.parse(from)) &&
-    (to === undefined || event.time < Date.parse(to))
-  )
-}
-
 /** Places a hold, in an event of the system stream. `caseNumber`, `reason`: for people */
 export async function placeHold(
   ledger: Ledger,
-  { caseNumber, reason, covers }: { caseNumber: string; reason: string; covers: Covers },
+  { caseNumber, reason, covers }: { caseNumber: string; reason: string; covers: HoldScope },
   actor: EventInput['actor'],
 ): Promise<{ id: string; logIndex: number }> {
   const id = randomUUID()

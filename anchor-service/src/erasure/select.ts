@@ -1,11 +1,11 @@
 /** Which events an order is about, and what of them would go. */
-import { isEventId, nodePrimitives, type ParsedEvent, parseEvent, parseHash, SYSTEM } from '@killick/sdk/core'
+import { isEventId, isHeld, nodePrimitives, type ParsedEvent, parseEvent, parseHash, SYSTEM } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import { findEvent } from '../ledger/read/find-event.ts'
 import { memoryOf } from '../ledger/read/proof-memory.ts'
 import { type EventConditions, findPlaced, numberAt } from '../ledger/read/search.ts'
-import { coveredBy, type StoredHold } from './holds.ts'
+import type { StoredHold } from './holds.ts'
 
 /** Events by a search, or by their ids or leaf hashes. `fields`: names of the fields that go; null: all */
 export type Selection = {
@@ -47,7 +47,7 @@ export async function select(db: Db, selection: Selection, holds: readonly Store
       )
     const going = event.disclosures.filter(({ name }) => selection.fields === null || selection.fields.includes(name))
     if (going.length === 0) continue
-    const covering = holds.filter((hold) => coveredBy(hold, event)).map(({ id }) => id)
+    const covering = holds.filter((hold) => isHeld(hold.covers, event)).map(({ id }) => id)
     if (covering.length > 0) selected.held.push({ event, holds: covering })
     const digests = going.map(({ text }) => nodePrimitives.digest(text)).sort()
     selected.chosen.push({ number, event, digests, names: going.map(({ name }) => name) })

@@ -13,6 +13,7 @@ import type { AuditRestsOn } from './codes.ts'
 import { checkErasures, type ErasureCheck } from './erasures.ts'
 import { isFaulty, isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
+import { checkHolds } from './holds.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
 import { walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
@@ -156,10 +157,12 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   // For logs that were left, if a node for their chain was given; if none was, the check of the succession says so.
   const told = left.filter(({ chainId }) => heads.nodes.some((node) => node.chainId === chainId))
   const asked = anchors.filter((anchor) => [...logs, ...told].some((log) => isPlace(anchor, log)))
-  const retention = checkRetention(api, { all: anchors, asked: pins.urls.length > 0 ? asked : anchors, listedAt })
+  const holds = checkHolds(api, listedAt)
+  const clocks = { all: anchors, asked: pins.urls.length > 0 ? asked : anchors, listedAt }
+  const retention = checkRetention(api, clocks, holds)
   const erasures = checkErasures(api, retention)
   const notes = checkNotes(api, origin, logKeys)
-  const own = [notes, checkRecords(api), erasures, retention, succession, ...(options.own ?? [])]
+  const own = [notes, checkRecords(api), erasures, holds, retention, succession, ...(options.own ?? [])]
   for (const { id, title } of own) findings.expect(id, title)
   const keys = new KeyRing({
     ...{ pinned: pins.sourceKeys, listed, listedAt, findings, erasures },

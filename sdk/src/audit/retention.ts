@@ -3,27 +3,18 @@
  * is due for long has expired, or is held. So nobody can pass an erasure off as an expiry, nor a policy for carried out.
  */
 import { KillickError } from '../core/errors.ts'
-import { isCount, type ParsedEvent } from '../core/event.ts'
-import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import type { ParsedEvent } from '../core/event.ts'
+import { isHeld } from '../core/holds.ts'
+import type { JsonValue } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
 import { SYSTEM } from '../core/registry.ts'
-import {
-  DAY_S,
-  isCovered,
-  isPolicyName,
-  isRetentionScope,
-  KEPT_FIELD,
-  parseRetention,
-  parseRetentionEnd,
-  type RetentionPolicy,
-} from '../core/retention.ts'
-import { parseTime } from '../core/time.ts'
-import { isPlace } from '../verify/succession.ts'
+import { isCovered, KEPT_FIELD, parseRetention, parseRetentionEnd, type RetentionPolicy } from '../core/retention.ts'
 import type { Api } from './api.ts'
-import { isFaulty } from './faulty.ts'
 import type { Fault, FaultPlace } from './findings.ts'
+import type { HoldCheck } from './holds.ts'
 import type { OwnCheck } from './own-check.ts'
 import { systemEvent } from './records.ts'
+import { type Claims, olderThan, PATH, PATIENCE_DAYS, type Row, readClaims } from './retention-claims.ts'
 
 /** A version of a policy in the log: from the entry that sets it to the one that replaces or ends it. */
 type Version = RetentionPolicy & { readonly logIndex: number; until: number | null; isEnded: boolean }
@@ -47,18 +38,15 @@ export type RetentionCheck = OwnCheck & {
   judge(order: ExpiryOrder, events: readonly ExpiredEvent[]): void
 }
 
-const PATH = '/v1/retention'
-const MAX_BYTES = 1 << 24
-/** How much longer than due an event may be there: a backlog takes its time. Days */
-const PATIENCE_DAYS = 7
-
 /**
  * @param anchors that the service lists, those among them that nodes are asked about, and how many entries the log had afterwards: an
  * order that came later may name a newer one
+ * @param holds that the service tells of
  */
 export function checkRetention(
   api: Api,
   anchors: { readonly all: readonly Anchor[]; readonly asked: readonly Anchor[]; readonly listedAt: number },
+  holds: Pick<HoldCheck, 'claimed'>,
 ): RetentionCheck {
   const versions: Version[] = []
   const faults: Fault[] = []
@@ -92,8 +80,8 @@ export function checkRetention(
     id: 'retention',
     title: 'What has expired was due by a policy in the log, and what is due has expired or is held',
     async entry(walked) {
-      claims ??= readClaims(api, anchors.asked)
-      const { policies, holds, fault } = await claims
+      claims ??= readClaims(api, anchors.asked, holds.claimed)
+      const { policies, held, fault } = await claims
       const { logIndex } = walked
       if (size === 0 && fault !== null) faults.push({ place: null, reason: 'unreadable', message: fault })
       size = logIndex + 1
@@ -104,7 +92,7 @@ export function checkRetention(
           const isLeft = event.disclosures.some(({ name }) => name !== KEPT_FIELD)
           if (!isLeft || !isCovered(policy, shown)) continue
           const isKept = policies.some((other) => other.contentsDays > policy.contentsDays && isCovered(other, shown))
-          if (isKept || holds.some((covers) => mayHold(covers, event))) continue
+          if (isKept || held.some((covers) => isHeld(covers, event))) continue
           overdue += 1
           first ??= { logIndex, source: event.source, stream: event.stream, seq: event.seq, id: event.id }
         }
@@ -189,85 +177,8 @@ export function checkRetention(
   }
 }
 
-/** Up to which log entry (exclusive) an anchor in the same place covers what is so many days older than one. */
-function olderThan(clock: Anchor, days: number, anchors: readonly Anchor[]): number {
-  const sizes = anchors.filter((anchor) => isPlace(anchor, clock) && anchor.time <= clock.time - DAY_S * days)
-  return sizes.reduce((most, { size }) => Math.max(most, size), 0)
-}
-
-type Row = RetentionPolicy & { readonly logIndex: number; readonly ended: number | null }
-
-/** What the service says of policies and holds, and up to which log entry each policy should have been carried out. */
-type Claims = {
-  readonly rows: readonly Row[]
-  readonly policies: readonly (Row & { readonly overdue: number })[]
-  readonly holds: readonly JsonObject[]
-  readonly fault: string | null
-}
-
-async function readClaims(api: Api, anchors: readonly Anchor[]): Promise<Claims> {
-  try {
-    const rows = listOf(await api.json(PATH, MAX_BYTES), 'policies').map(parseRow)
-    const clock = anchors.reduce<Anchor | null>(
-      (newest, each) => (each.size > (newest?.size ?? 0) ? each : newest),
-      null,
-    )
-    const patient = clock === null ? 0 : olderThan(clock, PATIENCE_DAYS, anchors)
-    const isLong = (row: Row) => row.ended === null && row.logIndex < patient
-    const policies = rows
-      .filter(({ ended }) => ended === null)
-      .map((row) => ({
-        ...row,
-        overdue: clock !== null && isLong(row) ? olderThan(clock, row.contentsDays + PATIENCE_DAYS, anchors) : 0,
-      }))
-    const holds = rows.length === 0 ? [] : listOf(await api.json('/v1/holds', MAX_BYTES), 'holds')
-    // What was held a week ago may not have been taken up yet.
-    const stands = holds.filter(({ lifted }) => !(isCount(lifted) && lifted < patient))
-    return { rows, policies, holds: stands.map(({ covers }) => (isObject(covers) ? covers : {})), fault: null }
-  } catch (error) {
-    const none = { rows: [], policies: [], holds: [] }
-    if (error instanceof KillickError && error.details.status === 404) return { ...none, fault: null }
-    if (!isFaulty(error)) throw error
-    return { ...none, fault: `${PATH} cannot be read: ${error.message}` }
-  }
-}
-
-function malformed(why: string): never {
-  throw new KillickError('answer_malformed', `${PATH}: ${why}`)
-}
-
-function listOf(answer: JsonValue, member: string): JsonObject[] {
-  const list = isObject(answer) ? answer[member] : undefined
-  return Array.isArray(list) && list.every(isObject) ? (list as JsonObject[]) : malformed(`it has no ${member}`)
-}
-
-function parseRow({ id, version, covers, contentsDays, logIndex, ended }: JsonObject): Row {
-  if (!isPolicyName(id) || !isRetentionScope(covers)) malformed('a policy has no name, or no scope')
-  if (!isCount(version) || !isCount(contentsDays) || !isCount(logIndex)) malformed('a policy has no numbers')
-  if (ended !== null && !isCount(ended)) malformed('ended is no number')
-  return { id, version, covers, contentsDays, logIndex, ended }
-}
-
 function isSame(row: Row, told: Version): boolean {
   const textOf = ({ version, covers: { source, stream, action }, contentsDays, logIndex }: Row | Version) =>
     JSON.stringify([version, source, stream, action, contentsDays, logIndex])
   return textOf(row) === textOf(told) && row.ended === (told.isEnded ? told.until : null)
-}
-
-/** Whether a hold may cover an event: one that does not show what the hold asks for counts as covered, as at the service. */
-function mayHold(covers: JsonObject, { source, stream, time, fields }: ParsedEvent): boolean {
-  const idOf = (party: JsonValue | undefined) => (isObject(party) ? party.id : undefined)
-  const { action, actor, targets, outcome } = fields
-  const says: { readonly [name: string]: (text: string) => boolean } = {
-    source: (text) => source === text,
-    stream: (text) => stream === text,
-    action: (text) =>
-      action === undefined || isCovered({ covers: { action: text } }, { source: '', stream: '', action }),
-    actor: (text) => actor === undefined || idOf(actor) === text,
-    target: (text) => !Array.isArray(targets) || targets.some((target) => idOf(target) === text),
-    outcome: (text) => outcome === undefined || outcome === text,
-    from: (text) => time >= (parseTime(text) ?? 0),
-    to: (text) => time < (parseTime(text) ?? Number.POSITIVE_INFINITY),
-  }
-  return Object.entries(covers).every(([name, text]) => typeof text !== 'string' || (says[name]?.(text) ?? true))
 }

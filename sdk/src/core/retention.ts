@@ -62,10 +62,12 @@ export function isCovered(
 ): boolean {
   const { source = event.source, stream = event.stream, action } = covers
   if (event.source === SYSTEM.source || event.source !== source || event.stream !== stream) return false
-  if (action === undefined) return true
-  if (typeof event.action !== 'string') return false
-  return action.endsWith('.*') ? event.action.startsWith(action.slice(0, -1)) : event.action === action
+  return action === undefined || fitsAction(event.action, action)
 }
+
+/** Whether an action is the one that is asked for, or, of `invoice.*`, begins with `invoice.`. */
+export const fitsAction = (action: JsonValue | undefined, asked: string): boolean =>
+  typeof action === 'string' && (asked.endsWith('.*') ? action.startsWith(asked.slice(0, -1)) : action === asked)
 
 /** The fields of the system event that sets a policy; `parseRetention` reads them back. */
 export const retentionFields = ({

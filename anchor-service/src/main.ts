@@ -4,7 +4,7 @@ import type { AnchoringDeps } from './anchor/anchoring.ts'
 import { loadConfig } from './config.ts'
 import { StartError } from './errors.ts'
 
-const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed | rebuild-registry | reindex]
+const HELP = `killick-anchor-service [serve | worker | deploy | handover | accept-head | succeed | rebuild-registry | reindex | erase]
 
 serve    checks, stores and proves audit events in an append-only log, and anchors it (the default)
 worker   anchors only, beside services that run with KILLICK_WORKER=off
@@ -19,6 +19,9 @@ accept-head [--yes]
 rebuild-registry [--yes]
          after registry_altered: shows in what the tables of sources differ from the signed log; with --yes, makes them again
          from it
+erase --after-restore
+         after a restore: erases again what orders of erasure named and the database has again, before the service starts; ended at
+         any time, it goes on from there
 reindex  makes what events are found by again from the events, beside running services; ended at any time, it goes on from there
 
 Everything is set by environment variables; the comments of src/config.ts list them all.
@@ -63,6 +66,9 @@ async function main(args: readonly string[]): Promise<void> {
   } else if (command === 'reindex' && more.length === 0) {
     const config = loadConfig()
     print(await (await import('./commands/reindex.ts')).reindexAll(config))
+  } else if (command === 'erase' && more.length === 1 && more[0] === '--after-restore') {
+    const config = loadConfig()
+    print(await (await import('./commands/erase.ts')).eraseAfterRestore(config))
   } else {
     throw new StartError(`Unknown command "${args.join(' ')}".\n\n${HELP}`)
   }

@@ -5,6 +5,7 @@ import { type Bundles, openBundles } from './bundles/bundles.ts'
 import type { Config } from './config.ts'
 import { type Erasing, keepErasing } from './erasure/erasing.ts'
 import { type Expiring, keepExpiring } from './erasure/expiring.ts'
+import { keepOrders } from './erasure/kept-orders.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
 import { openAccess } from './http/auth.ts'
@@ -80,6 +81,9 @@ export async function startService(
   const { ledger, pool, databaseUrl } = store
   const checkers = startCheckers(store, config.checkingThreads)
   try {
+    const orders = keepOrders(pool, config.dataFolder)
+    const lost = await orders.lost()
+    if (lost.length > 0) throw new StartError(restored(lost.length))
     metrics.watch(ledger)
     const tokens = await loadTokens(config)
     silences = watchSilence(ledger, {
@@ -96,7 +100,7 @@ export async function startService(
       erasedAt: () => readErasedAt(pool),
     })
     erasing = keepErasing({
-      ...{ ledger, pool },
+      ...{ ledger, pool, orders },
       async done({ id, count }) {
         log?.info({ erasure: id, events: count }, 'an erasure was carried out')
         await bundles?.removeOld()
@@ -281,6 +285,10 @@ function tellHead(log: FastifyBaseLogger, fault: WentBack | null): void {
     { code: 'log_went_back', remembered: remembered.note, found: found?.note ?? null },
     `the log in the database (${found?.size ?? 0} entries) does not continue what was signed (${remembered.size}): nothing is taken until an operator decides, see accept-head in OPERATION.md`,
   )
+}
+
+function restored(orders: number): string {
+  return `This data folder knows ${orders} orders of erasure that the log in the database does not have. The database was restored from a copy of before them, and holds again what they erased. Before the service starts, run: killick-anchor-service erase --after-restore`
 }
 
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || host.startsWith('127.')

@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts'
+import { keepOrders } from '../erasure/kept-orders.ts'
 import { StartError } from '../errors.ts'
 import type { WentBack } from '../ledger/head-memory.ts'
 import type { SignedHead } from '../ledger/tree/checkpoints.ts'
@@ -20,7 +21,8 @@ export async function acceptHead(config: Config, isSure: boolean): Promise<strin
     if (!isSure) throw new StartError(`${describe(fault)}\n\n${DECIDE}`)
     await ledger.acceptHead()
     const head = (await ledger.head())!
-    return `${describe(fault)}\n\nAccepted, and recorded as the event log.accept-head. The log goes on at ${head.size} entries.\n`
+    const lost = await keepOrders(store.pool, config.dataFolder).lost()
+    return `${describe(fault)}\n\nAccepted, and recorded as the event log.accept-head. The log goes on at ${head.size} entries.\n${lost.length > 0 ? ERASE : ''}`
   } finally {
     await store.close()
   }
@@ -44,6 +46,10 @@ on by itself. To go on without them:
 Then this log's key will have signed two histories. Whoever holds a receipt or a checkpoint of the first can prove that, and
 recorders that had sent the missing events stop with log_forked. What was anchored of the first cannot be anchored over.
 Keep a copy of the database and of the data folder as they are before you decide.`
+
+const ERASE = `
+Orders of erasure are among what is missing. Before the service starts, run: killick-anchor-service erase --after-restore
+`
 
 const indented = ({ size, note }: SignedHead) =>
   `  ${size} entries\n${note

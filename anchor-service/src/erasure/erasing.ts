@@ -29,7 +29,11 @@ import {
 } from '../ledger/registry/erasures.ts'
 import { erasePacks } from './carry-out.ts'
 import { lockHolds, readHolds } from './holds.ts'
-import { type Selection, select } from './select.ts'
+import type { KeptOrders } from './kept-orders.ts'
+import { type Chosen, type Selection, select, selectAgain } from './select.ts'
+
+/** The words of an order. */
+type Words = Pick<Erasure, 'reason' | 'legalBasis' | 'order' | 'fields'>
 
 /** What was ordered. `id`: a UUID that the caller chose, so that an order that is sent again is not made twice */
 export type Order = {
@@ -60,6 +64,14 @@ export type Erasing = {
    */
   order(order: Order, actor: EventInput['actor']): Promise<StoredErasure>
   /**
+   * Orders again what an order named and the database has again. @returns the new order, null where nothing of it is left to go; how many
+   * of its events a hold covers, which are left; and how many cannot be read
+   */
+  repeat(
+    order: Words & { entries: readonly ErasedEvent[] },
+    actor: EventInput['actor'],
+  ): Promise<{ erasure: StoredErasure | null; held: number; holds: string[]; unreadable: number }>
+  /**
    * Records that events expire, and begins to carry it out.
    * @param by policy and anchor; with the log index of the policy's event
    * @param check refuses, in the order's transaction, if what the list was made by does not hold any more
@@ -78,6 +90,8 @@ export type Erasing = {
 export type ErasingDeps = {
   ledger: Ledger
   pool: pg.Pool
+  /** Where orders are kept outside the database, each before it is carried out. Default: nowhere. */
+  orders?: Pick<KeptOrders, 'keep'>
   /** Called when an order was carried out. */
   done?: (erasure: StoredErasure) => void | Promise<void>
   /** Called when one could not be carried on; it is tried again. */
@@ -94,7 +108,7 @@ const SAMPLES = 10
 /** One process of those on a database erases. */
 const ERASING_LOCK = 7_019_327
 
-export function keepErasing({ ledger, pool, done, failed }: ErasingDeps): Erasing {
+export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps): Erasing {
   const stop = new AbortController()
   let open = 0
   let failures = 0
@@ -128,6 +142,7 @@ export function keepErasing({ ledger, pool, done, failed }: ErasingDeps): Erasin
     if (client === null) return false
     let failure: Error | undefined
     try {
+      await orders?.keep()
       const { rows } = await client.query('select pg_try_advisory_lock($1) as mine', [ERASING_LOCK])
       if (!rows[0].mine) {
         open = (await readOpenErasures(pool)).length
@@ -139,6 +154,7 @@ export function keepErasing({ ledger, pool, done, failed }: ErasingDeps): Erasin
         const [erasure] = waiting
         if (erasure === undefined || stop.signal.aborted) return true
         at = erasure.id
+        await orders?.keep()
         if (!(await carryOut(erasure))) return true
         await done?.((await readErasure(pool, erasure.id))!)
       }
@@ -205,6 +221,24 @@ export function keepErasing({ ledger, pool, done, failed }: ErasingDeps): Erasin
     wake()
   }
 
+  /** Records somebody's order about these events. @throws Refusal erasure_held */
+  async function place(id: string, words: Words, chosen: readonly Chosen[], actor: EventInput['actor']) {
+    const list = chosen.map(({ number, event, digests }) => ({ number, leafHash: event.leafHash, digests }))
+    await record({ id, ...words, policy: null }, list, {
+      actor,
+      async check(db) {
+        const holds = await readHolds(db)
+        const held = chosen.filter(({ event }) => holds.some((hold) => isHeld(hold.covers, event)))
+        if (held.length === 0) return
+        const covering = holds
+          .filter((hold) => held.some(({ event }) => isHeld(hold.covers, event)))
+          .map(({ id }) => id)
+        throw new Refusal('erasure_held', `${held.length} of ${list.length} events are held.`, { holds: covering })
+      },
+    })
+    return (await readErasure(pool, id))!
+  }
+
   const running = run()
 
   return {
@@ -227,21 +261,13 @@ export function keepErasing({ ledger, pool, done, failed }: ErasingDeps): Erasin
       if (unreadable > 0)
         throw new Refusal('erasure_unreadable', `${unreadable} of the events cannot be read as they were accepted.`)
       if (chosen.length === 0) throw new Refusal('erasure_empty')
-      const list = chosen.map(({ number, event, digests }) => ({ number, leafHash: event.leafHash, digests }))
-      const said = { id, reason, legalBasis, order, fields: selection.fields, policy: null }
-      await record(said, list, {
-        actor,
-        async check(db) {
-          const holds = await readHolds(db)
-          const held = chosen.filter(({ event }) => holds.some((hold) => isHeld(hold.covers, event)))
-          if (held.length === 0) return
-          const covering = holds
-            .filter((hold) => held.some(({ event }) => isHeld(hold.covers, event)))
-            .map(({ id }) => id)
-          throw new Refusal('erasure_held', `${held.length} of ${list.length} events are held.`, { holds: covering })
-        },
-      })
-      return (await readErasure(pool, id))!
+      return place(id, { reason, legalBasis, order, fields: selection.fields }, chosen, actor)
+    },
+    async repeat({ reason, legalBasis, order, fields, entries }, actor) {
+      const { chosen, held, unreadable } = await selectAgain(pool, entries, await readHolds(pool))
+      const words = { reason, legalBasis, order, fields }
+      const erasure = chosen.length === 0 ? null : await place(randomUUID(), words, chosen, actor)
+      return { erasure, held: held.length, holds: [...new Set(held.flatMap(({ holds }) => holds))], unreadable }
     },
     async expire({ logIndex, ...policy }, list, check) {
       const said = { id: randomUUID(), reason: 'expired', legalBasis: null, order: null, fields: null, policy }

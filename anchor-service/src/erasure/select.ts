@@ -1,7 +1,18 @@
 /** Which events an order is about, and what of them would go. */
-import { isEventId, isHeld, nodePrimitives, type ParsedEvent, parseEvent, parseHash, SYSTEM } from '@killick/sdk/core'
+import {
+  type ErasedEvent,
+  isEventId,
+  isHeld,
+  nodePrimitives,
+  type ParsedEvent,
+  parseEvent,
+  parseHash,
+  printHash,
+  SYSTEM,
+} from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
+import { parseOrNull } from '../ledger/packs/read-pack.ts'
 import { findEvent } from '../ledger/read/find-event.ts'
 import { memoryOf } from '../ledger/read/proof-memory.ts'
 import { type EventConditions, findPlaced, numberAt } from '../ledger/read/search.ts'
@@ -61,6 +72,55 @@ export async function select(db: Db, selection: Selection, holds: readonly Store
   return selected
 }
 
+/**
+ * Of the events that an order names what the database has again of what it named, as after a restore. Those that a hold covers are not
+ * chosen; those that the log does not have are passed over.
+ */
+export async function selectAgain(
+  db: Db,
+  entries: readonly ErasedEvent[],
+  holds: readonly StoredHold[],
+): Promise<Selected> {
+  const selected: Selected = { chosen: [], held: [], unreadable: 0 }
+  for (const { leafHash, digests: named } of entries) {
+    const place = await findEvent(db, memoryOf(db), printHash(leafHash)).catch(orAbsent)
+    if (place === null) continue
+    const event = parseOrNull(place.token)
+    if (event === null) {
+      selected.unreadable += 1
+      continue
+    }
+    const wanted = new Set(named)
+    const going = event.disclosures
+      .map(({ name, text }) => ({ name, digest: nodePrimitives.digest(text) }))
+      .filter(({ digest }) => wanted.has(digest))
+    if (going.length === 0) continue
+    const covering = holds.filter((hold) => isHeld(hold.covers, event)).map(({ id }) => id)
+    if (covering.length > 0) {
+      selected.held.push({ event, holds: covering })
+      continue
+    }
+    const digests = going.map(({ digest }) => digest).sort()
+    const number = await numberOf(db, place)
+    selected.chosen.push({ number, event, digests, names: going.map(({ name }) => name) })
+  }
+  selected.chosen.sort((a, b) => a.number - b.number)
+  return selected
+}
+
+function orAbsent(error: unknown): null {
+  if (error instanceof Refusal && error.code === 'event_not_found') return null
+  throw error
+}
+
+async function numberOf(db: Db, { logIndex, pos }: { logIndex: number; pos: number }): Promise<number> {
+  const { rows } = await db.query<{ number: number }>(`select ${numberAt('$1', '$2::int')}::float8 as number`, [
+    logIndex,
+    pos,
+  ])
+  return rows[0]!.number
+}
+
 async function* tokensOf(
   db: Db,
   { conditions, ids }: Selection,
@@ -74,14 +134,10 @@ async function* tokensOf(
   for (const id of ids) {
     if (!isEventId(id) && parseHash(id) === null)
       throw new Refusal('request_invalid', 'One of `ids` is neither an event’s id nor its leaf hash.')
-    const { logIndex, pos, token } = await findEvent(db, memoryOf(db), id)
-    const { rows } = await db.query<{ number: number }>(`select ${numberAt('$1', '$2::int')}::float8 as number`, [
-      logIndex,
-      pos,
-    ])
-    const { number } = rows[0]!
+    const place = await findEvent(db, memoryOf(db), id)
+    const number = await numberOf(db, place)
     if (seen.has(number)) continue
     seen.add(number)
-    yield { number, token }
+    yield { number, token: place.token }
   }
 }

@@ -3,6 +3,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { lockFile } from '../file-lock.ts'
+import { syncFolder } from '../sync-folder.ts'
 
 /** A kept head: a signed note, and since when (ms) heads have been kept without a break; 0: since the log began. */
 export type Kept = { note: string; since: number }
@@ -128,11 +129,4 @@ async function openSlots(folder: string, path: string, release: () => void): Pro
       release()
     },
   }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  // Windows cannot open folders, and does not need this.
-  const handle = await open(folder, 'r').catch(() => null)
-  await handle?.sync().catch(() => {})
-  await handle?.close()
 }

@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Config } from '../config.ts'
+import { keepErasing } from '../erasure/erasing.ts'
+import { type KeptOrder, keepOrders, readOrder } from '../erasure/kept-orders.ts'
+import { StartError } from '../errors.ts'
+import { readErasure, readErasures, type StoredErasure } from '../ledger/registry/erasures.ts'
+import { openStore } from '../open-store.ts'
+
+const ACTOR = { type: 'operator', id: 'erase-after-restore' }
+const LOOK_MS = 200
+const PAGE = 1000
+
+/** What became of the orders. */
+type Repeated = { orders: number; events: number; held: number; holds: Set<string>; unreadable: number }
+
+/**
+ * `erase --after-restore`: orders again, and carries out, what orders named that the restored database has again: those of the data folder
+ * that its log does not have, and those of its log. It may be stopped at any time, and run again.
+ *
+ * @returns what to print
+ * @throws StartError if the log went back and nobody has decided yet; or if something is left, because a hold covers it or it cannot be read
+ */
+export async function eraseAfterRestore(config: Config): Promise<string> {
+  const store = await openStore(config)
+  const { ledger, pool } = store
+  const orders = keepOrders(pool, config.dataFolder)
+  const failures: Error[] = []
+  const erasing = keepErasing({ ledger, pool, orders, failed: ({ err }) => failures.push(err) })
+  try {
+    if ((await ledger.checkHead()) !== null) throw new StartError(DECIDE)
+    const lost = await orders.lost()
+    const all: Repeated = { orders: 0, events: 0, held: 0, holds: new Set(), unreadable: 0 }
+    const repeat = async (order: KeptOrder) => {
+      const { erasure, held, holds, unreadable } = await erasing.repeat(order, ACTOR)
+      if (erasure !== null) {
+        await carriedOut(erasure)
+        all.orders += 1
+        all.events += erasure.count
+      }
+      all.held += held
+      all.unreadable += unreadable
+      for (const hold of holds) all.holds.add(hold)
+    }
+    // Before any is made here.
+    const { inLog, open } = await readOrders()
+    for (const erasure of open) await carriedOut(erasure)
+    for (const order of lost) {
+      await repeat(order)
+      await orders.settle(order.id)
+    }
+    for (const id of inLog) await repeat(await readOrder(pool, id))
+    return describe(all, lost.length + inLog.length)
+  } finally {
+    await erasing.close()
+    await store.close()
+  }
+
+  /** The orders of the log that somebody gave, and all that are open. */
+  async function readOrders(): Promise<{ inLog: string[]; open: StoredErasure[] }> {
+    const found: StoredErasure[] = []
+    for (let after: number | null = -1; after !== null; ) {
+      const { erasures, next } = await readErasures(pool, { limit: PAGE, after })
+      found.push(...erasures)
+      after = next
+    }
+    return {
+      inLog: found.filter(({ policy }) => policy === null).map(({ id }) => id),
+      open: found.filter(({ end }) => end === null),
+    }
+  }
+
+  async function carriedOut({ id }: StoredErasure): Promise<void> {
+    while ((await readErasure(pool, id))!.end === null) {
+      if (failures.length > 0) throw failures[0]
+      await sleep(LOOK_MS)
+    }
+  }
+}
+
+function describe({ orders, events, held, holds, unreadable }: Repeated, looked: number): string {
+  const lines = [
+    `${looked} orders of erasure were looked at.`,
+    orders === 0
+      ? 'Nothing of what they name is there.'
+      : `Of ${orders} of them the database had again what they name: ${events} events, erased again by new orders.`,
+  ]
+  if (held === 0 && unreadable === 0) return `${lines.join('\n')}\n`
+  if (held > 0)
+    lines.push(
+      `${held} events were left, because holds cover them: ${[...holds].join(', ')}. Which of the two gives way is for people to decide: lift the hold, then run this again or order the erasure anew.`,
+    )
+  if (unreadable > 0)
+    lines.push(
+      `${unreadable} events cannot be read as they were accepted; an audit tells where. Nothing of them was erased.`,
+    )
+  throw new StartError(lines.join('\n'))
+}
+
+const DECIDE = `The log in the database does not continue what was signed: entries are missing. Nothing was erased. Restore a newer copy, or decide
+to go on without them:
+
+    killick-anchor-service accept-head
+
+Then run this again.`

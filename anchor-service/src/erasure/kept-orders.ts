@@ -1,0 +1,130 @@
+/**
+ * Orders of erasure outside the database, in the data folder: a database that is restored from a copy of before an order has the contents
+ * again, and knows nothing of the order. A file for each order; it names leaves and digests, and no contents. What expires by a policy needs
+ * none: it is due again by the same anchors.
+ */
+import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type ErasedEvent, parseErasure, parseHash, printHash, SYSTEM } from '@killick/sdk/core'
+import type { Db } from '../database/pool.ts'
+import { StartError } from '../errors.ts'
+import { readErased, readErasure } from '../ledger/registry/erasures.ts'
+import { readSystemEvent, readSystemLines } from '../ledger/registry/registrations.ts'
+import { syncFolder } from '../sync-folder.ts'
+
+/** What an order says, and the events that it names. */
+export type KeptOrder = {
+  id: string
+  reason: string
+  legalBasis: string | null
+  order: string | null
+  fields: readonly string[] | null
+  entries: readonly ErasedEvent[]
+}
+
+export type KeptOrders = {
+  /** Writes those orders of the log that the folder does not have. They are durable before anything of them is carried out. */
+  keep(): Promise<void>
+  /** The orders that the folder has and the log has not, but for those that are settled. @throws StartError for a damaged file */
+  lost(): Promise<KeptOrder[]>
+  /** Notes that a lost order was ordered again, or that nothing is left of it. */
+  settle(id: string): Promise<void>
+}
+
+const FORM = 'killick-erasure/1'
+const FILE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.settled)?\.json$/
+const PAGE = 2000
+
+/** @param dataFolder whose folder `erasures` it is */
+export function keepOrders(db: Db, dataFolder: string): KeptOrders {
+  const folder = join(dataFolder, 'erasures')
+
+  async function list(): Promise<Map<string, { isSettled: boolean }>> {
+    const names = await readdir(folder).catch(orNone)
+    const files = (names ?? []).map((name) => FILE.exec(name)).filter((match) => match !== null)
+    return new Map(files.map(([, id, settled]) => [id!, { isSettled: settled !== undefined }]))
+  }
+
+  async function read(id: string): Promise<KeptOrder> {
+    const path = join(folder, `${id}.json`)
+    try {
+      return parse(JSON.parse(await readFile(path, 'utf8')))
+    } catch (error) {
+      throw new StartError(
+        `${path} cannot be read: ${(error as Error).message}. Restore it from a backup, or move it away.`,
+      )
+    }
+  }
+
+  async function write({ entries, ...said }: KeptOrder): Promise<void> {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const path = join(folder, `${said.id}.json`)
+    const named = entries.map(({ leafHash, digests }) => [printHash(leafHash), ...digests])
+    const draft = `${path}.${process.pid}.new`
+    const file = await open(draft, 'w', 0o600)
+    try {
+      await file.writeFile(JSON.stringify({ form: FORM, ...said, entries: named }))
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(draft, path)
+    await syncFolder(folder)
+  }
+
+  return {
+    async keep() {
+      const { rows } = await db.query<{ id: string }>('select id from erasures where policy is null order by log_index')
+      if (rows.length === 0) return
+      const known = await list()
+      for (const { id } of rows) if (!known.has(id)) await write(await readOrder(db, id))
+    },
+    async lost() {
+      const open = [...(await list())].filter(([, { isSettled }]) => !isSettled).map(([id]) => id)
+      if (open.length === 0) return []
+      const { rows } = await db.query<{ id: string }>('select id from erasures where id = any($1::uuid[])', [open])
+      const known = new Set(rows.map(({ id }) => id))
+      return Promise.all(open.filter((id) => !known.has(id)).map(read))
+    },
+    async settle(id) {
+      await rename(join(folder, `${id}.json`), join(folder, `${id}.settled.json`))
+      await syncFolder(folder)
+    },
+  }
+}
+
+/** An order of the log, with what it names. */
+export async function readOrder(db: Db, id: string): Promise<KeptOrder> {
+  const { logIndex } = (await readErasure(db, id))!
+  const [line] = await readSystemLines(db, SYSTEM.source, [logIndex])
+  const { reason, legalBasis, order, fields } = parseErasure(
+    readSystemEvent(SYSTEM.source, logIndex, line!.header, line!.token),
+  )!
+  const entries: ErasedEvent[] = []
+  for (let after = -1; ; ) {
+    const page = await readErased(db, logIndex, after, PAGE)
+    if (page.length === 0) break
+    after = page.at(-1)!.pos
+    for (const { leafHash, digests } of page) entries.push({ leafHash, digests })
+  }
+  return { id, reason, legalBasis, order, fields, entries }
+}
+
+type Printed = Omit<KeptOrder, 'entries'> & { form: string; entries: string[][] }
+
+function parse({ form, id, reason, legalBasis, order, fields, entries }: Printed): KeptOrder {
+  if (form !== FORM) throw new Error(`it is no ${FORM}`)
+  return {
+    ...{ id, reason, legalBasis, order, fields },
+    entries: entries.map(([leaf, ...digests]) => {
+      const leafHash = parseHash(leaf!)
+      if (leafHash === null) throw new Error('an entry has no leaf hash')
+      return { leafHash, digests }
+    }),
+  }
+}
+
+function orNone(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null
+  throw error
+}

@@ -1,0 +1,196 @@
+// After a restore, what was erased is erased again before the service starts.
+import { randomUUID } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseProof, verifyProof } from '@killick/sdk'
+import { auditLedger, openApi } from '@killick/sdk/audit'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { acceptHead } from '../../../anchor-service/src/commands/accept-head.ts'
+import { eraseAfterRestore } from '../../../anchor-service/src/commands/erase.ts'
+import { loadConfig } from '../../../anchor-service/src/config.ts'
+import { keepErasing } from '../../../anchor-service/src/erasure/erasing.ts'
+import { readOrder } from '../../../anchor-service/src/erasure/kept-orders.ts'
+import { openStore } from '../../../anchor-service/src/open-store.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
+import { tamper } from '../audit/support/audits.ts'
+import { newSigner, Producer, post } from '../support/producer.ts'
+import { keepTables } from '../support/registered.ts'
+import { ADMIN, call, ERASER, READER, register, type TestService, testService } from '../support/service.ts'
+
+const SUBJECT = 'zoe-4711'
+/** Of 300 events, every third is hers. */
+const EVENTS = 300
+const HERS = EVENTS / 3
+/** What is erased, and what readers and the index find it by. */
+const TABLES = ['packs', 'pack_keys'] as const
+
+let service: TestService
+let leaf: string
+
+const config = (databaseUrl = service.databaseUrl) =>
+  loadConfig({ DATABASE_URL: databaseUrl, KILLICK_DATA: service.folder })
+const erase = (databaseUrl?: string) => eraseAfterRestore(config(databaseUrl))
+const found = async () => (await call(service.url, `/v1/events?actor=${SUBJECT}&limit=500`)).json.events.length
+const send = (path: string, token: string, body: object, method = 'POST') =>
+  call(service.url, path, token, {
+    method,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+
+async function order(): Promise<string> {
+  const said = { reason: 'she asked for it', legalBasis: 'GDPR 17', order: 'E-9', fields: ['actor'] }
+  const { json } = await send('/v1/erasures', ERASER, { ...said, actor: SUBJECT })
+  await vi.waitFor(
+    async () =>
+      expect((await call(service.url, `/v1/erasures/${json.id}`)).json.state, JSON.stringify(json)).toBe('done'),
+    { timeout: 20_000, interval: 50 },
+  )
+  return json.id
+}
+
+async function expectErased(): Promise<void> {
+  expect(await found()).toBe(0)
+  const proof = parseProof((await call(service.url, `/v1/proofs/${leaf}`)).text)
+  expect(proof.event).not.toContain(Buffer.from(SUBJECT).toString('base64url').slice(0, 8))
+  const { checks } = verifyProof(proof, { logKeys: [service.vkey] })
+  expect(checks.find(({ id }) => id === 'event.erasure')?.status).toBe('passed')
+  expect(await failed()).toEqual([])
+}
+
+/** The checks of an audit that failed, and why. */
+async function failed(): Promise<string[]> {
+  const pins = { logKeys: [service.vkey], sourceKeys: [], logs: [], urls: [] }
+  const { checks } = await auditLedger(openApi(service.url, READER), pins)
+  return checks.filter(({ status }) => status === 'failed').map(({ id, reason }) => `${id} ${reason}`)
+}
+
+async function copy(url: string): Promise<string> {
+  const to = new URL(url)
+  const name = `copy_${randomUUID().replaceAll('-', '')}`
+  const from = to.pathname.slice(1)
+  to.pathname = '/postgres'
+  await queryAsOwner(to.href, `create database ${name} template ${from}`)
+  to.pathname = `/${name}`
+  return to.href
+}
+
+beforeAll(async () => {
+  service = await testService()
+  const producer = new Producer('shop', newSigner())
+  await register(service.url, 'shop', [{ jwk: producer.signer.jwk }])
+  const batch = await producer.batch(
+    Array.from({ length: EVENTS }, (_, i) => ({
+      ...{ action: 'order.place', outcome: 'success' as const, targets: [{ type: 'order', id: `o-${i}` }] },
+      actor: { type: 'user', id: i % 3 === 0 ? SUBJECT : `u-${i}` },
+    })),
+  )
+  expect((await post(service.url, batch.body)).status).toBe(201)
+  const [{ leafHash }] = (await call(service.url, `/v1/events?actor=${SUBJECT}&limit=1`)).json.events
+  leaf = leafHash
+})
+afterAll(() => service?.stop())
+
+describe('a database of before an order', () => {
+  let before: string
+  let ordered: string
+
+  test('the order is kept in the data folder, and names nobody', async () => {
+    await service.close()
+    before = await copy(service.databaseUrl)
+    service = await testService({}, service)
+    ordered = await order()
+    await expectErased()
+    const [file] = await readdir(join(service.folder, 'erasures'))
+    expect(file).toBe(`${ordered}.json`)
+    const text = await readFile(join(service.folder, 'erasures', file!), 'utf8')
+    expect(JSON.parse(text)).toMatchObject({ id: ordered, reason: 'she asked for it', order: 'E-9', fields: ['actor'] })
+    expect(JSON.parse(text).entries).toHaveLength(HERS)
+    expect(text).not.toContain(SUBJECT)
+    await service.close()
+  })
+
+  test('does not open', async () => {
+    await expect(testService({}, { ...service, databaseUrl: before })).rejects.toThrow(
+      /knows 1 orders of erasure that the log in the database does not have[\s\S]*erase --after-restore/,
+    )
+    await expect(erase(before)).rejects.toThrow(/does not continue what was signed[\s\S]*accept-head/)
+    expect(await acceptHead(config(before), true)).toMatch(/erase --after-restore/)
+    await expect(testService({}, { ...service, databaseUrl: before })).rejects.toThrow(/erase --after-restore/)
+  })
+
+  test('is erased again by new orders of the same words, once', async () => {
+    expect(await erase(before)).toMatch(new RegExp(`^1 orders .*\\nOf 1 of them .* ${HERS} events, erased again`))
+    expect(await erase(before)).toMatch(/Nothing of what they name is there/)
+    service = await testService({}, { ...service, databaseUrl: before })
+    await expectErased()
+    const { erasures } = (await call(service.url, '/v1/erasures')).json
+    expect(erasures).toMatchObject([{ events: HERS, state: 'done' }])
+    expect(erasures[0].id).not.toBe(ordered)
+    const [{ fields }] = (await call(service.url, '/v1/events?source=killick&action=erasure.order')).json.events
+    expect(fields).toMatchObject({
+      ...{ actor: { type: 'operator', id: 'erase-after-restore' } },
+      metadata: { reason: 'she asked for it', legalBasis: 'GDPR 17', order: 'E-9', fields: ['actor'] },
+    })
+    // What was ordered again is known, however often the same copy is restored.
+    expect((await readdir(join(service.folder, 'erasures'))).sort()).toEqual(
+      [`${ordered}.settled.json`, `${erasures[0].id}.json`].sort(),
+    )
+  })
+})
+
+describe('a pack of before an order', () => {
+  let pack: number
+
+  const putBack = () =>
+    tamper(
+      service,
+      TABLES.map(
+        (table) => `delete from ${table} where first_event = ${pack};
+          insert into ${table} select * from kept_${table} where first_event = ${pack}`,
+      ).join(';'),
+    )
+
+  test('is found by the audit, and erased again', async () => {
+    const producer = new Producer('hr', newSigner())
+    await register(service.url, 'hr', [{ jwk: producer.signer.jwk }])
+    const actor = { type: 'user', id: SUBJECT }
+    const targets = [{ type: 'desk', id: 'd-1' }]
+    const batch = await producer.batch([{ action: 'person.hire', actor, targets, outcome: 'success' }])
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    leaf = (await call(service.url, `/v1/events?actor=${SUBJECT}`)).json.events[0].leafHash
+    const sql = 'select first_event::float8 as first from killick.batches where event_leaves = $1'
+    const [row] = await queryAsOwner<{ first: number }>(service.databaseUrl, sql, [Buffer.from(leaf, 'base64url')])
+    pack = row!.first
+    await keepTables(service, TABLES)
+    await order()
+    await expectErased()
+    await putBack()
+    expect(await found()).toBe(1)
+    expect(await failed()).toEqual(['erasures erasure_undone'])
+    expect(await erase()).toMatch(/^2 orders .*\nOf 1 of them .* 1 events, erased again/)
+    await expectErased()
+  })
+
+  test('what a hold covers is left, and said', async () => {
+    const body = { case: 'C-1', reason: 'suit', covers: { source: 'hr' } }
+    const hold = (await send('/v1/holds', ADMIN, body)).json.id
+    await putBack()
+    await expect(erase()).rejects.toThrow(new RegExp(`events were left, because holds cover them: ${hold}`))
+    expect(await found()).toBe(1)
+    await call(service.url, `/v1/holds/${hold}?reason=settled`, ADMIN, { method: 'DELETE' })
+  })
+
+  test('what was ordered again and not carried out is carried out', async () => {
+    const store = await openStore(config())
+    const erasing = keepErasing(store)
+    await erasing.close()
+    const [, id] = (await call(service.url, '/v1/erasures')).json.erasures.map((one: { id: string }) => one.id)
+    expect(await erasing.repeat(await readOrder(store.pool, id), { type: 'operator', id: 'o-1' })).toMatchObject({
+      ...{ erasure: { count: 1, end: null }, held: 0, unreadable: 0 },
+    })
+    await store.close()
+    expect(await erase()).toMatch(/Nothing of what they name is there/)
+    await expectErased()
+  })
+})

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -178,6 +178,61 @@ test('a command: both its events are its session', async () => {
     expect.stringMatching(/^runs sh -c exit 3 on \S+ in \//),
     expect.stringMatching(/^↳ 1 sh ended with exit code 3; stdin 0 bytes; .* failure, [\d.]+ ms$/),
   ])
+})
+
+describe.skipIf(!existsSync('/usr/bin/script'))('what a terminal showed', () => {
+  /** Runs a command in a terminal that is recorded. @returns its session, and the file of what was shown */
+  async function recordTerminal(spool: string, ...options: string[]): Promise<{ session: string; cast: string }> {
+    const own = { KILLICK_SOURCE: 'ops', KILLICK_KEY: join(folder, 'ops.json'), KILLICK_SPOOL: join(folder, spool) }
+    const line = `printf '\\033[31mred\\033[0m one\\n'; sleep 1.2; echo two`
+    writeFileSync(join(folder, 'shown.sh'), line)
+    const command = `${process.execPath} ${PROGRAM} run --wait 20 --session ${options.join(' ')} -- sh shown.sh`
+    const child = spawn('script', ['-qec', command, '/dev/null'], {
+      cwd: folder,
+      env: { PATH: process.env.PATH!, TERM: 'xterm', SHELL: '/bin/sh', ...env, ...own },
+    })
+    child.stdout.resume()
+    expect(await once(child, 'close')).toEqual([0, null])
+    const { json } = await call(service.url, '/v1/events?source=ops&action=command.end&limit=1')
+    const casts = join(folder, spool, 'run', 'casts')
+    return { session: json.events[0].fields.context.session, cast: join(casts, readdirSync(casts)[0]!) }
+  }
+  const SHOWN = '\u001b[31mred\u001b[0m one\r\ntwo\r\n'
+
+  test('is played from the events that show it, byte for byte, in its own time if asked', async () => {
+    const { session, cast } = await recordTerminal('shown', '--show-output')
+    const played = await replay([session, '--terminal'])
+    expect(played).toMatchObject({ code: 0, out: SHOWN })
+    expect(played.err).toMatch(/^\d chunks of what the terminal showed played, each as its hash says\.$/m)
+    const { sha256 } = parsed((await replay([session, '--json'])).out).at(-1)
+    expect(played.err).toContain(sha256)
+    const start = performance.now()
+    expect(await replay([session, '--terminal', '--cast', cast, '--speed', '2'])).toMatchObject({ code: 0, out: SHOWN })
+    expect(performance.now() - start).toBeGreaterThan(600)
+    // Without being asked to, nothing of it reaches a terminal raw.
+    expect((await replay([session])).out).not.toContain('\u001b[31m')
+  })
+
+  test('is played from the file where the events hold hashes alone, and only as it was recorded', async () => {
+    const { session, cast } = await recordTerminal('hashed')
+    expect(await replay([session, '--terminal'])).toMatchObject({ code: 2, err: expect.stringContaining('--cast') })
+    expect(await replay([session, '--terminal', '--cast', cast])).toMatchObject({ code: 0, out: SHOWN })
+    const forged = join(folder, 'forged.cast')
+    writeFileSync(forged, readFileSync(cast, 'utf8').replace('two', 'TWO'))
+    const played = await replay([session, '--terminal', '--cast', forged])
+    expect(played).toMatchObject({ code: 1, out: SHOWN.replace('two\r\n', '') })
+    expect(played.err).toMatch(/chunk 1: the file is not what was recorded/)
+    expect(await replay([session, '--terminal', '--cast', join(folder, 'none')])).toMatchObject({ code: 2 })
+    expect(await replay([session, '--cast', cast])).toMatchObject({ code: 2 })
+    expect(await replay([session, '--terminal', '--json'])).toMatchObject({ code: 2 })
+  })
+
+  test('a session without any says so', async () => {
+    expect(await replay([FEW, '--terminal'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('killick run --session'),
+    })
+  })
 })
 
 describe('sessions that share a stream', () => {

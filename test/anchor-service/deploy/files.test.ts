@@ -12,7 +12,7 @@ const documented = readSettings().flatMap(({ settings }) => settings.map(({ name
 
 /** What the image itself sets. */
 const imageEnv = async () => {
-  const [, pairs] = (await read('Containerfile')).match(/^ENV (.*)$/m)!
+  const [, pairs] = (await read('Containerfile')).match(/^ENV (.*KILLICK_DATA.*)$/m)!
   return Object.fromEntries(pairs!.split(' ').map((pair) => pair.split('=') as [string, string]))
 }
 

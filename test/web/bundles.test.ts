@@ -1,4 +1,5 @@
 // Evidence bundles in a browser: asked for and taken away in the console, checked on the verification page, served and from a disk.
+
 import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,6 +9,7 @@ import { type AuditLog, generateKey, openAuditLog, publicJwk } from '@killick/sd
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { buildPage } from '../../scripts/page.ts'
+import { newSigner, Producer, post } from '../anchor-service/support/producer.ts'
 import { call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { browserAvailable, launch, violations, type Watched, watch } from './browser.ts'
@@ -36,6 +38,12 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     audit = await openAuditLog({ url: service.url, source: 'billing-api', key, spool, readerToken: READER })
     for (let i = 0; i < EVENTS; i++) await audit.record({ ...INVOICE, actor: { type: 'user', id: `u-${i % 3}` } })
     await audit.flush()
+    // It promises an event every minute, and once says nothing for two.
+    const pilot = new Producer('pilot', newSigner(), 'p-1')
+    await register(service.url, 'pilot', [{ jwk: pilot.signer.jwk }], { heartbeat: 60 })
+    const tick = { action: 'tick', actor: { type: 'source', id: 'pilot' }, targets: [{ type: 'stream', id: 'p-1' }] }
+    const times = [-300, -250, -130].map((seconds) => Date.now() + 1000 * seconds)
+    expect((await post(service.url, (await pilot.batch([tick, tick, tick], { times })).body)).status).toBe(201)
     const size = Number((await call(service.url, '/checkpoint')).text.split('\n')[1])
     await vi.waitUntil(
       async () =>
@@ -165,6 +173,15 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     )
     await picture('page-bundle-incomplete.png')
     expect(await choose(page, 'search.bundle', search)).toEqual(['genuine', 'as-index-says'])
+
+    const silent = await made({ source: 'pilot' })
+    expect(await choose(page, 'silent.bundle', silent)).toEqual(['genuine', 'complete', 'silent'])
+    expect(await page.innerText('#silences-title + ul')).toMatch(
+      /^stream p-1 of pilot, behind event 1: from .+ to .+; promised 60 s; the ledger takes any time of it$/,
+    )
+    expect(await page.innerText('[role=status].announcer')).toContain('in 2 pairs of consecutive events of 1 stream')
+    expect(await violations(page)).toEqual([])
+    await picture('page-bundle-silent.png')
 
     const text = source.toString('latin1')
     const lines = [...text.matchAll(/^E .*\n/gm)]

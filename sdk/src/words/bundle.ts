@@ -1,5 +1,5 @@
 /** What a verdict about a bundle comes to: the phrases that the command line and the page share, in English. */
-import type { BundleGap, BundleReason, BundleScope } from '../bundle/index.ts'
+import type { BundleGap, BundleReason, BundleScope, BundleSilence } from '../bundle/index.ts'
 import type { Print } from './english.ts'
 
 /** Phrases for a verdict about a bundle, in one language. Values that come from others, such as names, are inserted unchanged. */
@@ -32,6 +32,15 @@ export type BundlePhrases = {
     readonly notEnded: (streams: number, of: number) => string
     /** Of events that do not show every field. @param events how many, from 1 */
     readonly hidden: (events: number) => string
+  }
+  /** On times in which a stream said nothing for longer than its source promised. */
+  readonly silence: {
+    /** @param times how many such times, from 1 */
+    readonly found: (times: number) => string
+    /** What that there are some, or none, rests on; the end of a sentence. @param pairs of events, in how many `streams` */
+    readonly basis: (pairs: number, streams: number) => string
+    /** One of them. */
+    readonly one: (silence: BundleSilence) => string
   }
 }
 
@@ -89,6 +98,20 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
       notEnded: (streams, of) =>
         `${number(streams)} of ${count(of, 'stream')} ${streams === 1 ? 'has' : 'have'} not ended: what their recorders still hold comes later in the log.`,
       hidden: (events) => `${count(events, 'event')} ${events === 1 ? 'does' : 'do'} not show every field.`,
+    },
+    silence: {
+      found: (times) => `${count(times, 'time')} a stream said nothing for longer than its source promised`,
+      basis: (pairs, streams) =>
+        `by the recorders’ own clocks, in ${count(pairs, 'pair')} of consecutive events of ${count(streams, 'stream')}`,
+      one({ source, stream, seq, from, to, promised, maxAge, maxAhead }) {
+        const end = to === null ? 'the end of the time that was asked for, as far as had arrived' : time(to)
+        const within = (seconds: number | null) => (seconds === null ? 'any' : `at most ${number(seconds)} s`)
+        const bounds =
+          maxAge === null && maxAhead === null
+            ? 'the ledger takes any time of it'
+            : `the ledger takes times of it ${within(maxAge)} behind and ${within(maxAhead)} ahead of its own clock`
+        return `stream ${stream} of ${source}, behind event ${number(seq)}: from ${time(from)} to ${end}; promised ${number(promised)} s; ${bounds}`
+      },
     },
   }
 }

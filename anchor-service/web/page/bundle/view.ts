@@ -127,6 +127,8 @@ function views(state: State, told: BundleWords, kit: Kit, stop: () => void): Nod
   return [banner({ tone: 'open', state: state.kind, headline, reasons: [detail], caveats: [] }, kit)]
 }
 
+type Silences = NonNullable<BundleVerdict['silences']>
+
 type Answer = {
   readonly tone: Tone
   readonly state: string
@@ -167,13 +169,26 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
   const second = complete(verdict, first.tone, told)
   const list = (items: readonly string[], more: number) =>
     h('ul', {}, ...items.map((item) => h('li', {}, said(item))), more > 0 && h('li', {}, told.complete.more(more)))
-  const { faults, faultCount, completeness } = verdict
+  const { faults, faultCount, completeness, silences } = verdict
   const { gaps, gapCount } = completeness
   const part = (id: string, title: string, body: HTMLElement) =>
     h('section', { 'aria-labelledby': id }, h('h2', { id }, title), body)
   return [
     banner(first, kit),
     banner(second, kit, 'h2'),
+    ...(silences !== null && silences.foundCount > 0
+      ? [
+          banner(silent(silences, told), kit, 'h2'),
+          part(
+            'silences-title',
+            told.silent.title,
+            list(
+              silences.found.slice(0, LISTED).map(told.phrases.silence.one),
+              silences.foundCount - Math.min(silences.found.length, LISTED),
+            ),
+          ),
+        ]
+      : []),
     ...(faultCount > 0
       ? [
           part(
@@ -198,6 +213,12 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
     facts(verdict, told, kit),
   ]
 }
+
+/** What was there is genuine all the same: so it stands beside the two answers, and changes neither. */
+const silent = ({ foundCount, pairs, streams }: Silences, { silent }: BundleWords): Answer => ({
+  ...{ tone: 'bad', state: 'silent', headline: silent.headline, caveats: [] },
+  reasons: [silent.reason(foundCount, pairs, streams)],
+})
 
 /** As for a proof: green is for what the reader pinned. */
 function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleWords, kit: Kit): Answer {
@@ -289,6 +310,7 @@ function facts(verdict: BundleVerdict, told: BundleWords, { h, said, chainName, 
     sources,
     signatures,
     anchors,
+    silences,
     made,
     forPeople,
   } = verdict
@@ -312,6 +334,8 @@ function facts(verdict: BundleVerdict, told: BundleWords, { h, said, chainName, 
       ? []
       : [note(text.newest(new Date(1000 * newest.time).toISOString(), chainName(newest.chainId)))]),
   ])
+  if (silences !== null && silences.pairs > 0 && silences.foundCount === 0)
+    rows.push([told.silent.fact, told.silent.none(silences.pairs, silences.streams)])
   if (made !== null) rows.push([text.made, time(made.at), note(text.from), said(made.url)])
   if (forPeople.length > 0) rows.push([text.forPeople, text.notChecked(list(forPeople.map(({ name }) => name)))])
   const isBad = outcome === 'failed'

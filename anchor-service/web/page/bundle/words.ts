@@ -41,6 +41,14 @@ export function english({ number, time, list }: Printer) {
       missing: 'Missing',
       more: (n: number) => `and ${number(n)} more`,
     },
+    silent: {
+      headline: 'A source was silent',
+      reason: (n: number, pairs: number, streams: number) =>
+        `${phrases.silence.found(n)}, ${phrases.silence.basis(pairs, streams)}.`,
+      title: 'When nothing was said',
+      fact: 'Promised signs of life',
+      none: (pairs: number, streams: number) => `All kept, ${phrases.silence.basis(pairs, streams)}`,
+    },
     faults: 'What does not hold',
     facts: {
       title: 'What is in it',
@@ -122,6 +130,21 @@ export function german({ number, time, list }: Printer): BundleWords {
         `${number(n)} von ${count(of, 'Stream', 'Streams')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: was die Rekorder noch halten, kommt später ins Log.`,
       hidden: (n) => `${count(n, 'Ereignis zeigt', 'Ereignisse zeigen')} nicht alle Felder.`,
     },
+    silence: {
+      found: (n) => `${number(n)}-mal sagte ein Stream länger nichts, als seine Quelle versprochen hat`,
+      basis: (pairs, streams) =>
+        `nach den Uhren der Rekorder, in ${count(pairs, 'Paar', 'Paaren')} aufeinander folgender Ereignisse aus ${count(streams, 'Stream', 'Streams')}`,
+      one({ source, stream, seq, from, to, promised, maxAge, maxAhead }) {
+        const end = to === null ? 'zum Ende der verlangten Zeit, soweit bis dahin etwas da war' : time(to)
+        const within = (seconds: number | null) =>
+          seconds === null ? 'beliebig weit' : `höchstens ${number(seconds)} s`
+        const bounds =
+          maxAge === null && maxAhead === null
+            ? 'das Prüfprotokoll nimmt jede Zeit von ihr an'
+            : `das Prüfprotokoll nimmt Zeiten von ihr an, die ${within(maxAge)} hinter und ${within(maxAhead)} vor seiner eigenen Uhr liegen`
+        return `Stream ${stream} von ${source}, nach Ereignis ${number(seq)}: von ${time(from)} bis ${end}; versprochen waren ${number(promised)} s; ${bounds}`
+      },
+    },
   }
   const means = phrases.completeness
   return {
@@ -160,6 +183,13 @@ export function german({ number, time, list }: Printer): BundleWords {
       onCondition: 'Das gilt unter dem Checkpoint des Logs; wessen Log das ist, hat sich nicht gezeigt.',
       missing: 'Es fehlt',
       more: (n) => `und ${number(n)} weitere`,
+    },
+    silent: {
+      headline: 'Eine Quelle hat geschwiegen',
+      reason: (n, pairs, streams) => `${phrases.silence.found(n)}, ${phrases.silence.basis(pairs, streams)}.`,
+      title: 'Wann nichts gesagt wurde',
+      fact: 'Versprochene Lebenszeichen',
+      none: (pairs, streams) => `Alle eingehalten, ${phrases.silence.basis(pairs, streams)}`,
     },
     faults: 'Was nicht standhält',
     facts: {

@@ -1,5 +1,5 @@
 // A verdict about a bundle in words.
-import type { BundleCompleteness, BundleFault, BundleScope, BundleSilence, BundleVerdict } from '../../bundle/index.ts'
+import type { BundleCompleteness, BundleFault, BundleScope, BundleVerdict } from '../../bundle/index.ts'
 import { bundleEnglish } from '../../words/index.ts'
 import { count, paint, type Text, text } from '../terminal.ts'
 
@@ -69,22 +69,14 @@ function meaning({ verdict: name, gapCount }: BundleCompleteness, { scope, origi
 export function silenceLines({ silences }: BundleVerdict): Text[] {
   if (silences === null || (silences.pairs === 0 && silences.foundCount === 0)) return []
   const { pairs, streams, found, foundCount } = silences
-  const basis = text`by the recorders’ own clocks, in ${count(pairs, 'pair')} of consecutive events of ${count(streams, 'stream')}`
+  const told = PHRASES.silence
+  const basis = told.basis(pairs, streams)
   if (foundCount === 0) return [text`${paint(['bold', 'green'], 'NO SILENCE')} beyond what was promised, ${basis}`]
   return [
-    text`${paint(['bold', 'red'], 'SILENCE')}: ${count(foundCount, 'time')} a stream said nothing for longer than its source promised, ${basis}`,
-    ...found.slice(0, LISTED).map((each) => text`  · ${silenceWords(each)}`),
+    text`${paint(['bold', 'red'], 'SILENCE')}: ${told.found(foundCount)}, ${basis}`,
+    ...found.slice(0, LISTED).map((each) => text`  · ${told.one(each)}`),
     ...(foundCount > LISTED ? [text`  · and ${count(foundCount - LISTED, 'more silence')}`] : []),
   ]
-}
-
-function silenceWords({ source, stream, seq, from, to, promised, maxAge, maxAhead }: BundleSilence): Text {
-  const end = to === null ? 'the end of the time that was asked for, as far as had arrived' : to
-  const bounds =
-    maxAge === null && maxAhead === null
-      ? 'the ledger takes any time of it'
-      : `the ledger takes times of it ${maxAge === null ? 'any' : `at most ${maxAge} s`} behind and ${maxAhead === null ? 'any' : `at most ${maxAhead} s`} ahead of its own clock`
-  return text`stream ${stream} of ${source}, behind event ${seq}: from ${from} to ${end}; promised ${promised} s; ${bounds}`
 }
 
 export const faultLines = ({ faults, faultCount }: BundleVerdict): Text[] => [

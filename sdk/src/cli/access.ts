@@ -12,7 +12,7 @@ type Values = {
 }
 
 /** Variables of the environment that hold a token. */
-export type TokenVariable = 'KILLICK_TOKEN' | 'KILLICK_ADMIN_TOKEN'
+export type TokenVariable = 'KILLICK_TOKEN' | 'KILLICK_ADMIN_TOKEN' | 'KILLICK_ERASER_TOKEN'
 
 /** `token`: undefined if none may be sent; if there was one, `hint` then says why. */
 export type Access = { readonly url: string; readonly token: string | undefined; readonly hint: string | undefined }
@@ -21,8 +21,8 @@ export type Access = { readonly url: string; readonly token: string | undefined;
 export const accessOf = (
   entry: CommandEntry,
   given: Parameters<typeof required>[1] & { readonly values: Values },
-  variable: TokenVariable = 'KILLICK_TOKEN',
-): Access => accessTo(required(entry, given, 'url'), given.values, [variable])
+  ...variables: readonly TokenVariable[]
+): Access => accessTo(required(entry, given, 'url'), given.values, variables.length > 0 ? variables : ['KILLICK_TOKEN'])
 
 /**
  * A token given as an option goes to the service given. The token of the environment goes only to the service of the

@@ -71,6 +71,17 @@ export const ADMIN_TOKEN = {
   ...PLAIN_HTTP,
 } as const
 
+/** The same for what only the token for erasures opens. */
+export const ERASER_TOKEN = {
+  token: {
+    value: 'token',
+    about:
+      'the token for erasures, of keys/eraser.token in the service’s data folder; or KILLICK_ERASER_TOKEN, which keeps it out of the list of processes and is sent to the origin of KILLICK_URL only',
+  },
+  ...TOKEN_FILE,
+  ...PLAIN_HTTP,
+} as const
+
 /** Which log a command means to write to. */
 export const EXPECTED_LOG_KEY = {
   'log-key': {

@@ -1,0 +1,126 @@
+/** `killick erase`, `erasures`, `retention` and `holds` against a real service. */
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { newSigner, Producer, post } from '../../anchor-service/support/producer.ts'
+import { ADMIN, ERASER, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { killick } from './support.ts'
+
+const SUBJECT = 'zoe-4711'
+let service: TestService
+
+beforeAll(async () => {
+  service = await testService()
+  const producer = new Producer('shop', newSigner())
+  await register(service.url, 'shop', [{ jwk: producer.signer.jwk }])
+  const batch = await producer.batch(
+    Array.from({ length: 40 }, (_, i) => ({
+      action: 'order.place',
+      actor: { type: 'user', id: i % 10 === 7 ? SUBJECT : `u-${i}` },
+      targets: [{ type: 'order', id: `o-${i}` }],
+      context: { ip: `203.0.113.${i}` },
+    })),
+  )
+  expect((await post(service.url, batch.body)).status).toBeLessThan(300)
+})
+afterAll(() => service?.stop())
+
+/** With the tokens of an operator who has all three, or fewer. */
+const run = (args: string[], { isTerminal = false, ...more }: { isTerminal?: boolean; token?: string } = {}) =>
+  killick([...args, '--url', service.url, ...(more.token ? ['--token', more.token] : [])], {
+    isTerminal,
+    env: {
+      ...{ KILLICK_URL: service.url, KILLICK_TOKEN: READER, KILLICK_ADMIN_TOKEN: ADMIN, KILLICK_ERASER_TOKEN: ERASER },
+    },
+  })
+
+const ORDER = ['erase', '--actor', SUBJECT, '--fields', 'actor,context', '--reason', 'request of the person']
+const found = async () => (await run(['search', '--actor', SUBJECT])).out.split('\n').filter(Boolean).length
+const rows = (text: string) =>
+  text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line))
+
+test('a dry run counts, shows samples and changes nothing', async () => {
+  const shown = await run([...ORDER, '--dry-run'], { isTerminal: true })
+  expect(shown).toMatchObject({ code: 0, err: '' })
+  expect(shown.out).toMatch(/ shop +[0-9a-f-]{36} +actor, context\n/)
+  expect(shown.out).toMatch(/\n4 events would lose 8 fields\. Nothing was changed\.\n$/)
+  const { out } = await run([...ORDER, '--dry-run', '--json'])
+  expect(JSON.parse(out)).toMatchObject({ events: 4, fields: 8, held: 0 })
+  expect(await found()).toBe(4)
+  expect(await run(['erasures'], { isTerminal: true })).toMatchObject({
+    code: 0,
+    out: 'Nothing was ordered to be erased.\n',
+  })
+})
+
+test('wrong usage and wrong tokens are refused, and nothing is erased', async () => {
+  const events = ['--event', 'A'.repeat(43)]
+  const wrong: [string[], RegExp][] = [
+    [['erase', '--fields', 'all', '--reason', 'x'], /Say which events/],
+    [[...ORDER, ...events], /and not by both/],
+    [['erase', '--actor', SUBJECT, '--reason', 'x'], /--fields is missing/],
+    [['erase', '--actor', SUBJECT, '--fields', 'all'], /--reason is missing/],
+    [[...ORDER, '--id', 'E-1'], /--id is no UUID/],
+    [[...ORDER, '--dry-run', '--wait'], /changes nothing/],
+    [[...ORDER, '--token', ADMIN], /forbidden|does not allow/],
+    [['erase', ...events, '--fields', 'all', '--reason', 'x'], /event_not_found/],
+    [['erase', '--actor', 'nobody', '--fields', 'all', '--reason', 'x'], /erasure_empty/],
+    [['erasures', 'E-1'], /no id of an erasure/],
+    [['erasures', randomUUID()], /erasure_not_found/],
+    [['retention', '--days', '3'], /--days goes with --set/],
+    [['retention', '--set', 'Orders', '--days', '3'], /names no policy/],
+    [['retention', '--set', 'orders'], /--days is missing/],
+    [['retention', '--set', 'a', '--end', 'a'], /two things/],
+    [['retention', '--end', 'orders'], /retention_not_found/],
+    [['holds', '--actor', 'x'], /--actor goes with --place/],
+    [['holds', '--place', 'C-1'], /--reason is missing/],
+    [['holds', '--lift', randomUUID(), '--reason', 'x'], /hold_not_found/],
+  ]
+  for (const [args, words] of wrong) {
+    const told = await run(args)
+    expect(told, args.join(' ')).toMatchObject({ code: 2, out: '', err: expect.stringMatching(words) })
+  }
+  expect(await found()).toBe(4)
+})
+
+test('what a hold covers is not erased until it is lifted', async () => {
+  const placed = await run(['holds', '--place', 'C-81', '--reason', 'pending suit', '--target', 'o-7'])
+  expect(placed).toMatchObject({ code: 0, err: expect.stringMatching(/covers target o-7\.\n$/) })
+  const id = placed.out.trim()
+  expect(rows((await run(['holds'])).out)).toMatchObject([{ id, state: 'standing', covers: { target: 'o-7' } }])
+  expect((await run([...ORDER, '--dry-run'])).err).toBe(`Held are 1 event, by ${id}: the order would be refused.\n`)
+  expect(await run([...ORDER])).toMatchObject({ code: 2, err: expect.stringMatching(/erasure_held/) })
+  expect(await run(['holds', '--lift', id, '--reason', 'settled'])).toMatchObject({ code: 0, out: `${id}\n` })
+  expect((await run(['holds'], { isTerminal: true })).out).toMatch(/ target o-7 +lifted\n$/)
+})
+
+test('an order is carried out, told, and made once', async () => {
+  const id = randomUUID()
+  const more = ['--legal-basis', 'GDPR Art. 17(1)', '--order', 'E-12', '--id', id]
+  const done = await run([...ORDER, ...more, '--wait'])
+  expect(done).toMatchObject({
+    code: 0,
+    out: `${id}\n`,
+    err: expect.stringMatching(/^Fields of 4 events go.*\nIt was/),
+  })
+  expect(await found()).toBe(0)
+  expect(JSON.parse((await run([...ORDER, ...more, '--json'])).out)).toMatchObject({ id, events: 4, state: 'done' })
+  expect(rows((await run(['erasures'], { token: ERASER })).out)).toMatchObject([{ id, state: 'done', policy: null }])
+  expect((await run(['erasures', id], { isTerminal: true })).out).toMatch(/ 4 +done +order\n$/)
+})
+
+test('policies are counted, set, listed and ended', async () => {
+  const set = ['retention', '--set', 'orders', '--source', 'shop', '--days', '365']
+  expect((await run([...set, '--dry-run'])).out).toMatch(/^0 events would lose 0 fields now; 0 events held\./)
+  expect((await run(['retention'], { isTerminal: true })).out).toBe('No policy was set.\n')
+  expect((await run(set)).out).toMatch(/^orders, version 1, stands by entry \d+ of the log\.\n$/)
+  const listed = rows((await run(['retention'])).out)
+  expect(listed).toMatchObject([{ id: 'orders', contentsDays: 365, covers: { source: 'shop' }, state: 'standing' }])
+  const shown = await run(['retention'], { isTerminal: true })
+  expect(shown.out).toMatch(/orders +1 +source shop +365 +standing/)
+  expect(shown.err).toMatch(/nothing expires/)
+  expect((await run(['retention', '--end', 'orders'])).code).toBe(0)
+  expect(rows((await run(['retention'])).out)).toMatchObject([{ id: 'orders', state: 'ended' }])
+})

@@ -25,6 +25,8 @@ export type SpoolOptions = {
   maxBytes: number
   /** Whether the calling thread waits for the disk. */
   waits?: boolean | undefined
+  /** How long what the log has accepted may stay in a file that more is written to, ms. Default 600,000. */
+  acceptedMs?: number | undefined
   /** Called after every durable group of lines. */
   onDurable?: () => void
   /** Called while opening, with every event that is found. */
@@ -56,6 +58,8 @@ const MAX_SEGMENT_BYTES = 8 << 20
 const MAX_QUEUED_BYTES = 8 << 20
 // A drained spool smaller than this keeps its segment: a new one costs three syncs.
 const COMPACT_BYTES = 1 << 20
+// A ledger may be told to forget what it has accepted; a copy here must not outlive that for long.
+const ACCEPTED_MS = 600_000
 
 export class Spool {
   /** The state that is durable. */
@@ -76,6 +80,9 @@ export class Spool {
   /** Where reading stopped: the next event of that segment after `offset` has this `seq`. */
   #cursor = { segment: 0, offset: 0, seq: 0 }
   #waiters: (() => void)[] = []
+  /** When the active segment was begun, or found, on performance.now()'s clock. */
+  #begun = performance.now()
+  #aging: NodeJS.Timeout | undefined
 
   private constructor(options: SpoolOptions, unlock: () => void) {
     this.#options = options
@@ -98,6 +105,7 @@ export class Spool {
       },
       onBegin: (number) => {
         this.#startOf.set(number, this.state.seq)
+        this.#begun = performance.now()
         // A file that cannot be removed now is removed after the next acceptance.
         this.#removeAccepted().catch(() => {})
       },
@@ -200,6 +208,7 @@ export class Spool {
     const isDrained = this.state.accepted === this.#head.seq
     const isTight = this.#journal.full || this.bytes >= this.#options.maxBytes
     if (isDrained && (isTight || this.#journal.active.bytes >= COMPACT_BYTES)) this.#journal.rotate()
+    else this.#age()
     this.#shown.show(this.state)
     await this.#removeAccepted()
   }
@@ -217,6 +226,17 @@ export class Spool {
     return keepEvidence(this.#options.dir, printFork(fork))
   }
 
+  /** Begins a new segment once the active one is old, so that what is accepted of it can be removed. */
+  #age(): void {
+    const left = this.#begun + (this.#options.acceptedMs ?? ACCEPTED_MS) - performance.now()
+    if (left <= 0) this.#journal.rotate()
+    else
+      this.#aging ??= setTimeout(() => {
+        this.#aging = undefined
+        if (this.state.accepted > this.#startOf.get(this.#journal.active.number)!) this.#age()
+      }, left).unref()
+  }
+
   /** Waits for writes under way and releases the lock. If everything is accepted, only the stream's state stays on disk. */
   async close(): Promise<void> {
     await this.#journal.settled()
@@ -227,6 +247,7 @@ export class Spool {
   }
 
   async #release(): Promise<void> {
+    clearTimeout(this.#aging)
     await this.#journal.close()
     this.#wake()
     this.#unlock()
@@ -246,6 +267,7 @@ export class Spool {
     this.open = replay.end()
     this.#head = this.state
     this.fork = findEvidence(this.#options.dir)
+    if (this.state.accepted > this.#startOf.get(this.#journal.active.number)!) this.#age()
     this.#shown.show(this.state)
   }
 

@@ -152,6 +152,44 @@ test('segments are begun at their size, and removed once accepted, never sooner'
   expect((await all(await openSpool(dir, { maxBytes: 1 << 20 }))).length).toBe(180)
 })
 
+describe('what is accepted leaves the disk after its time', () => {
+  const leaf = async (spool: Spool, place: number) => (await all(spool))[place]!.leaf
+  const onDisk = (dir: string, text: string) =>
+    segments(dir).some((name) => readFileSync(join(dir, name), 'utf8').includes(text))
+  const soon = { interval: 20, timeout: 10_000 }
+
+  test('without another event or a close; what waits stays', async () => {
+    const dir = tempDir()
+    const spool = await openSpool(dir, { acceptedMs: 300 })
+    await putMany(spool, 3)
+    const [accepted, waiting] = [await leaf(spool, 0), await leaf(spool, 2)]
+    await batch(spool, 2, 0)
+    // The file goes once the last of its events is accepted, and that one waits for the log.
+    await expect.poll(() => segments(dir).length, soon).toBe(2)
+    expect([onDisk(dir, accepted), onDisk(dir, waiting)]).toEqual([true, true])
+    await batch(spool, 1, 1)
+    expect([onDisk(dir, accepted), onDisk(dir, waiting)]).toEqual([false, false])
+    await put(spool, 3)
+    const last = await leaf(spool, 0)
+    await batch(spool, 1, 2)
+    await expect.poll(() => onDisk(dir, last), soon).toBe(false)
+    expect(spool.state).toMatchObject({ seq: 4, accepted: 4 })
+  })
+
+  test('also what a process that was killed had left', async () => {
+    const [dir, copy] = [tempDir(), tempDir()]
+    const spool = await openSpool(dir)
+    await put(spool, 0)
+    const token = await leaf(spool, 0)
+    await batch(spool, 1, 0)
+    cpSync(dir, copy, { recursive: true, filter: (path) => !/lock/.test(path) })
+    expect(onDisk(copy, token)).toBe(true)
+    const next = await openSpool(copy, { acceptedMs: 100 })
+    await expect.poll(() => onDisk(copy, token), soon).toBe(false)
+    expect(next.state).toMatchObject({ seq: 1, accepted: 1 })
+  })
+})
+
 test('an acceptance may outlive the segment that held its header', async () => {
   const dir = tempDir()
   const spool = await openSpool(dir, { maxBytes: 1 << 20 })

@@ -66,8 +66,10 @@ export async function openInsider(entries: number): Promise<Insider> {
     `select relname as name from pg_class where relnamespace = 'killick'::regnamespace and relkind in ('r', 'p') and not relispartition order by 1`,
   )
   const tables = rows.map(({ name }) => name)
+  // All as of one moment, whoever may still write.
   await client.query(
-    `create schema kept; ${tables.map((name) => `create table kept.${name} as table ${name}`).join('; ')}`,
+    `begin isolation level repeatable read; create schema kept;
+     ${tables.map((name) => `create table kept.${name} as table ${name}`).join('; ')}; commit`,
   )
   const columns = await client.query<{ table: string; columns: string }>(
     `select relname as table, string_agg(quote_ident(attname), ', ') as columns from pg_class c join pg_attribute a on attrelid = c.oid

@@ -69,6 +69,7 @@ test('wrong usage and wrong tokens are refused, and nothing is erased', async ()
     [['erase', '--actor', 'nobody', '--fields', 'all', '--reason', 'x'], /erasure_empty/],
     [['erasures', 'E-1'], /no id of an erasure/],
     [['erasures', randomUUID()], /erasure_not_found/],
+    [['erasures', randomUUID(), '--after', '3'], /for lists/],
     [['retention', '--days', '3'], /--days goes with --set/],
     [['retention', '--set', 'Orders', '--days', '3'], /names no policy/],
     [['retention', '--set', 'orders'], /--days is missing/],
@@ -106,6 +107,16 @@ test('an order is carried out, told, and made once', async () => {
     err: expect.stringMatching(/^Fields of 4 events go.*\nIt was/),
   })
   expect(await found()).toBe(0)
+  // What copies elsewhere are told: the digests that a proof says were erased.
+  const named = rows((await run(['erasures', '--entries'])).out)
+  expect(named).toHaveLength(4)
+  for (const { erasure, leafHash, digests } of named) {
+    expect(erasure).toBe(id)
+    const proof = JSON.parse((await run(['proof', leafHash])).out)
+    expect(proof.erasures[0].entry.digests).toEqual(digests)
+  }
+  expect((await run(['erasures', id, '--entries'])).out).toBe((await run(['erasures', '--entries'])).out)
+  expect(await run(['erasures', '--entries', '--after', `${named[0].logIndex}`])).toEqual({ code: 0, out: '', err: '' })
   expect(JSON.parse((await run([...ORDER, ...more, '--json'])).out)).toMatchObject({ id, events: 4, state: 'done' })
   expect(rows((await run(['erasures'], { token: ERASER })).out)).toMatchObject([{ id, state: 'done', policy: null }])
   expect((await run(['erasures', id], { isTerminal: true })).out).toMatch(/ 4 +done +order\n$/)

@@ -1,9 +1,10 @@
 import { readRows } from '../../audit/answers.ts'
+import type { Api } from '../../audit/api.ts'
 import { isObject, type JsonObject } from '../../core/json.ts'
 import { accessOf, openAccess } from '../access.ts'
-import { type Command, EXIT, readArgs, UsageError } from '../command.ts'
+import { type Command, EXIT, integer, readArgs, UsageError } from '../command.ts'
 import { ERASURES } from '../table/erasing.ts'
-import { columns, jsonLine, out, type Printed, paint } from '../terminal.ts'
+import { columns, jsonLine, out, outDrained, type Printed, paint } from '../terminal.ts'
 import { numberOf, textOf, UUID } from './answers.ts'
 
 const PAGE = 1000
@@ -11,33 +12,47 @@ const PAGE = 1000
 export const erasures: Command = {
   run: async (args) => {
     const given = readArgs(ERASURES, args)
+    const { values } = given
     const [id] = given.positionals
     if (id !== undefined && !UUID.test(id)) throw new UsageError(`${id} is no id of an erasure`)
+    if (id !== undefined && values.after !== undefined) throw new UsageError('--after is for lists of orders')
+    const after = values.after === undefined ? -1 : integer(values.after, 'after', 0)
     const api = openAccess(accessOf(ERASURES, given, 'KILLICK_TOKEN', 'KILLICK_ERASER_TOKEN'))
+    const orders = id === undefined ? pagesOf(api, '/v1/erasures', 'erasures', 'logIndex', after) : one(api, id)
+    const asTable = process.stdout.isTTY && !values.json && !values.entries
     const rows: JsonObject[] = []
-    if (id !== undefined) {
-      const one = await api.json(`/v1/erasures/${id}`)
-      rows.push(isObject(one) ? one : {})
-    }
-    for (let isLast = id !== undefined; !isLast; ) {
-      const after = rows.length === 0 ? -1 : numberOf(rows.at(-1)!, 'logIndex')
-      const path = `/v1/erasures?limit=${PAGE}&after=${after}`
-      const page = await readRows(
-        api,
-        path,
-        'erasures',
-        after,
-        (row) => row,
-        (row) => numberOf(row, 'logIndex'),
-      )
-      rows.push(...page)
-      isLast = page.length < PAGE
-    }
-    if (!process.stdout.isTTY || given.values.json) for (const row of rows) out(jsonLine(row))
-    else if (rows.length === 0) out('Nothing was ordered to be erased.')
-    else out(columns(['ordered (UTC)', 'id', 'entry', 'events', 'state', 'by'], rows.map(cellsOf)))
+    for await (const order of orders)
+      if (values.entries) await printEntries(api, order)
+      else if (asTable) rows.push(order)
+      else out(jsonLine(order))
+    if (rows.length > 0) out(columns(['ordered (UTC)', 'id', 'entry', 'events', 'state', 'by'], rows.map(cellsOf)))
+    else if (asTable) out('Nothing was ordered to be erased.')
     return EXIT.ok
   },
+}
+
+async function* one(api: Api, id: string): AsyncGenerator<JsonObject> {
+  const row = await api.json(`/v1/erasures/${id}`)
+  yield isObject(row) ? row : {}
+}
+
+/** The rows of a list, page by page. @param key the member by which they rise */
+async function* pagesOf(api: Api, path: string, member: string, key: string, from: number): AsyncGenerator<JsonObject> {
+  const keyOf = (row: JsonObject) => numberOf(row, key)
+  for (let after = from; ; ) {
+    const page = await readRows(api, `${path}?limit=${PAGE}&after=${after}`, member, after, (row) => row, keyOf)
+    yield* page
+    if (page.length < PAGE) return
+    after = keyOf(page.at(-1)!)
+  }
+}
+
+async function printEntries(api: Api, order: JsonObject): Promise<void> {
+  const [erasure, logIndex] = [textOf(order, 'id'), numberOf(order, 'logIndex')]
+  for await (const entry of pagesOf(api, `/v1/erasures/${encodeURIComponent(erasure)}/entries`, 'entries', 'pos', -1)) {
+    const { leafHash, digests } = entry
+    await outDrained(jsonLine({ erasure, logIndex, leafHash, digests }))
+  }
 }
 
 function cellsOf(row: JsonObject): Printed[] {

@@ -56,15 +56,25 @@ export const ERASE = command({
 
 export const ERASURES = command({
   name: 'erasures',
-  summary: 'list erasures and expiries, and whether they were carried out',
-  usage: ['erasures [<id>] [options]'],
+  summary: 'list erasures and expiries, and what they name',
+  usage: ['erasures [<id>] [--entries] [--after <n>] [options]'],
   arguments: [{ name: 'id', optional: true }],
   about: [
     'Lists the orders of erasure, oldest first, those by a retention policy too, on the service’s word; killick audit holds them against the log. Takes a reader token, or that for erasures.',
+    'With --entries it prints what each order names, for whoever has to erase it in copies of their own: one JSON object a line, with the erasure, its log entry, the event’s leaf hash and the digests of the fields, and no contents.',
   ],
-  options: { ...ACCESS, ...JSON_LINES },
+  options: {
+    entries: { about: 'print the events and digests that orders name, as JSON' },
+    after: { value: 'n', about: 'only orders behind this entry of the log: what came since the last look' },
+    ...ACCESS,
+    ...JSON_LINES,
+  },
   exits: [[0, 'listed, also if there is none'], ...ASKING],
-  examples: ['killick erasures', 'killick erasures 6a1f0c52-9f53-4c1d-8a55-0f3b7f0f6c11 --json'],
+  examples: [
+    'killick erasures',
+    'killick erasures 6a1f0c52-9f53-4c1d-8a55-0f3b7f0f6c11 --json',
+    'killick erasures --entries --after 81726 | jq -r .leafHash',
+  ],
 })
 
 export const RETENTION = command({

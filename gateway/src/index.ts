@@ -35,6 +35,8 @@ export { GATEWAY_CODES, type GatewayCode, GatewayStartError } from './errors.ts'
 export {
   checkMcpConfig,
   MCP_CODES,
+  type McpApprovals,
+  type McpApprover,
   type McpArgumentRule,
   type McpCode,
   type McpConfig,

@@ -13,7 +13,7 @@ const HELP = `killick-gateway collect --config <file> | key | check --config <fi
 
 collect  records events on behalf of programs that hold no key: they send JSON over HTTP, and an answer of 2xx means that
          their events are signed, chained and on disk
-key      makes a key for an emitter: prints it once, with the entry for the configuration
+key      makes a key for an emitter, or for a person who approves calls: prints it once, with the entry for the configuration
 check    reads the configuration and names every fault at once
 map      shows the events that a mapping makes of a file with JSON, and records nothing; with --header <name>: <value> as often as
          the mapping needs headers; with --otlp json or --otlp protobuf, of a file with a request to /v1/logs

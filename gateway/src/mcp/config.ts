@@ -10,7 +10,8 @@ import {
   regExpOf,
   throwFaults,
 } from '../sessions/settings.ts'
-import type { McpArgumentRule, McpPolicy } from './policy.ts'
+import type { McpApprovals, McpApprover } from './approval-desk.ts'
+import { asksPeople, type McpArgumentRule, type McpPolicy } from './policy.ts'
 
 /**
  * Everything that can be set for `killick-gateway mcp`, from one JSON file. This is the manual, with that of `RecorderSettings`. Paths are
@@ -20,8 +21,10 @@ import type { McpArgumentRule, McpPolicy } from './policy.ts'
 export type McpConfig = RecorderSettings & {
   /** Name of the server, by which its tools are remembered. `--server` overrides it. Default: its command, without secrets. */
   server: string | null
-  /** Which calls are denied. Default: none. `allow`, `deny` and `rules`: src/mcp/policy.ts has them. */
+  /** Which calls are denied or wait for a person. Default: none. `allow`, `deny`, `approve` and `rules`: src/mcp/policy.ts has them. */
   policy: McpPolicy
+  /** Who decides about the calls that wait: src/mcp/approval-desk.ts has its members. Default: none, where no call waits. */
+  approvals: McpApprovals | null
   /** For `killick-gateway mcp-http`. Default: none; `mcp` has no use for it. */
   http: McpHttp | null
   limits: McpLimits
@@ -75,9 +78,12 @@ export function checkMcpConfig(value: JsonValue, folder: string = process.cwd())
     ...recorderSettingsOf(root, folder, faults),
     server: root.optional('server'),
     policy: policyOf(root.object('policy'), faults),
+    approvals: root.has('approvals') ? approvalsOf(root.object('approvals'), faults) : null,
     http: root.has('http') ? httpOf(root.object('http')) : null,
     limits: limitsOf(root.object('limits')),
   }
+  if (asksPeople(config.policy) && config.approvals === null)
+    faults.push('/approvals is missing: the policy lets calls wait')
   root.done()
   throwFaults(faults)
   return config
@@ -94,10 +100,34 @@ function httpOf(http: Members): McpHttp {
   return made
 }
 
+function approvalsOf(approvals: Members, faults: string[]): McpApprovals {
+  const approvers = approvals.list('approvers').map((each, i): McpApprover => {
+    const approver = members(each, `/approvals/approvers/${i}`, faults)
+    const entry = 'must be an entry as killick-gateway key prints it'
+    const made = { name: approver.text('name'), key: approver.text('key', /^[a-z0-9]{8}:[0-9a-f]{64}$/, entry) }
+    approver.done()
+    return made
+  })
+  if (approvals.has('approvers') && approvers.length === 0) approvals.fault('approvers', 'must name somebody')
+  const made: McpApprovals = {
+    approvers,
+    host: approvals.text('host', /./, 'must not be empty', '127.0.0.1'),
+    port: approvals.integer('port', 0, 0, 65_535),
+    url: approvals.has('url')
+      ? approvals.text('url', /^https?:\/\/[^/@\s?#]+$/, 'must be an origin, such as https://approve.example.com')
+      : null,
+    timeoutMs: approvals.integer('timeoutMs', 240_000, 1_000, 86_400_000),
+    waiting: approvals.integer('waiting', 1_000, 1, 1_000),
+  }
+  approvals.done()
+  return made
+}
+
 function policyOf(policy: Members, faults: string[]): McpPolicy {
   const made: McpPolicy = {
     allow: policy.texts('allow'),
     deny: policy.texts('deny') ?? [],
+    approve: policy.texts('approve') ?? [],
     rules: policy.has('rules')
       ? policy.list('rules').map((each, i) => argumentRuleOf(members(each, `/policy/rules/${i}`, faults), i, faults))
       : [],
@@ -114,7 +144,7 @@ function argumentRuleOf(rule: Members, i: number, faults: string[]): McpArgument
     name: rule.text('name', /^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 letters, digits, dots, hyphens and underscores'),
     tools: rule.texts('tools') ?? ['*'],
     argument: rule.text('argument', /^(\/([^~/]|~[01])*)+$/, 'must be a JSON pointer, such as /path'),
-    effect: rule.choice('effect', ['require', 'deny']),
+    effect: rule.choice('effect', ['require', 'deny', 'approve']),
     fits: isEqual
       ? { equals: rule.any('equals') }
       : { matches: rule.has('matches') ? regExpOf(rule.any('matches'), `${at}/matches`, faults) : /(?!)/ },

@@ -17,6 +17,8 @@ export type McpFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'circum
   message?: Buffer | undefined
   /** Who asks. */
   direction: Direction
+  /** Who acts, where it is neither client nor server. */
+  actor?: EventFacts['actor'] | undefined
   /** What is asked for. */
   target?: Thing | undefined
   /** Becomes the field `arguments`, or of what is too large its hash. */
@@ -40,12 +42,12 @@ export class McpEvents {
   }
 
   /** What an event says, with what every event of the session says. */
-  facts({ direction, target, arguments: asked, result, message, ...facts }: McpFacts): EventFacts {
+  facts({ direction, actor, target, arguments: asked, result, message, ...facts }: McpFacts): EventFacts {
     const server = { type: 'mcp-server', id: shortened(this.#serverName) }
     return {
       ...facts,
       message: message && hashOf(message),
-      actor: direction === 'server-to-client' ? server : this.#actor(),
+      actor: actor ?? (direction === 'server-to-client' ? server : this.#actor()),
       targets: target === undefined ? [server] : [target, server],
       fields: { arguments: asked, result },
       known: { ...facts.known, direction },
@@ -54,6 +56,15 @@ export class McpEvents {
         ...(this.revision !== null && { protocolVersion: this.revision }),
       },
     }
+  }
+
+  /** What the client calls itself. */
+  get agent(): string {
+    return this.#actor().id
+  }
+
+  get serverName(): string {
+    return this.#serverName
   }
 
   #actor(): EventFacts['actor'] {

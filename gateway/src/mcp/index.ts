@@ -1,4 +1,5 @@
 // The recorder for the Model Context Protocol, as the command and programs use it.
+export type { McpApprovals, McpApprover } from './approval-desk.ts'
 export {
   checkMcpConfig,
   DEFAULT_CONFIG,

@@ -23,6 +23,16 @@ export type ReadLine =
 /** What tells a reader where a message ends. */
 export type Framing = 'line' | 'body'
 
+/** What becomes of a line. */
+export type Passage = {
+  /** Whether it goes on as it came. */
+  readonly isPassed: boolean
+  /** What its sender is answered in the receiver's place; empty: nothing. */
+  readonly answer: Buffer
+  /** Where it waits for a person: what becomes of it when that is decided. */
+  readonly held?: Promise<Passage>
+}
+
 /** Reads a line, or a body. `doubt` says why another reader might read it otherwise. @param line with or without its line feed */
 export function readLine(line: Buffer, framing: Framing = 'line'): ReadLine {
   if (!isUtf8(line)) return { fault: 'is not UTF-8', isBlank: false }

@@ -14,6 +14,8 @@ export type OpenRequest = {
   readonly intent: Promise<Durable | null>
   /** The exchange that it came in, where answers come back in the same; undefined: they come by their ids alone. */
   readonly exchange?: string | undefined
+  /** Whether it waits for a person: nobody can have answered what the server has not seen. */
+  isHeld?: boolean
 }
 
 /** Requests whose cancellation was seen, and whose answer may still come. */
@@ -43,7 +45,9 @@ export class OpenTable {
    */
   take(id: MessageId, exchange?: string): { request: OpenRequest; isCancelled: boolean } | null {
     const key = keyOf(id)
-    const request = this.#open.get(key)?.find((each) => exchange === undefined || each.exchange === exchange)
+    const request = this.#open
+      .get(key)
+      ?.find((each) => !each.isHeld && (exchange === undefined || each.exchange === exchange))
     if (request !== undefined) {
       this.drop(request)
       return { request, isCancelled: false }
@@ -65,8 +69,9 @@ export class OpenTable {
 
   /** @returns the request that is cancelled; null if it is not open */
   cancel(id: MessageId): OpenRequest | null {
-    const request = this.#open.has(keyOf(id)) ? this.take(id)!.request : null
-    if (request === null) return null
+    const [request] = this.#open.get(keyOf(id)) ?? []
+    if (request === undefined) return null
+    this.drop(request)
     this.#cancelled.set(keyOf(id), request)
     if (this.#cancelled.size > MAX_CANCELLED) this.#cancelled.delete(this.#cancelled.keys().next().value!)
     return request

@@ -1,4 +1,4 @@
-// Which tool calls may reach the server.
+// Which tool calls may reach the server, and which a person is asked about before.
 import { isObject, type JsonValue, unescapePointer } from '@killick/sdk/core'
 import { matchesName } from '../name-pattern.ts'
 
@@ -8,6 +8,8 @@ export type McpPolicy = {
   allow: string[] | null
   /** Patterns of tools that may not be called, even if `allow` names them. */
   deny: string[]
+  /** Patterns of tools whose calls wait for a person, where nothing denies them: see `approvals`. */
+  approve: string[]
   /** Rules on arguments, beside those lists. */
   rules: McpArgumentRule[]
 }
@@ -20,8 +22,8 @@ export type McpArgumentRule = {
   tools: string[]
   /** JSON pointer into the arguments; `*` in it stands for any one member or element. */
   argument: string
-  /** `require`: all values there must fit, and there must be one. `deny`: none may fit. */
-  effect: 'require' | 'deny'
+  /** `require`: all values there must fit, and there must be one. `deny`: none may fit. `approve`: if one fits, the call waits for a person. */
+  effect: 'require' | 'deny' | 'approve'
   /** What fits: this value, compared as JSON, or a text that this regular expression matches. What is no text is matched as JSON. */
   fits: { equals: JsonValue } | { matches: RegExp }
 }
@@ -33,15 +35,15 @@ export type Denial = { readonly rule: string; readonly why: string }
 export function denialOf(policy: McpPolicy, name: JsonValue | undefined, args: JsonValue | undefined): Denial | null {
   const isNamed = typeof name === 'string'
   const tool = isNamed ? name : ''
-  const isRestricted = policy.allow !== null || policy.deny.length > 0 || policy.rules.length > 0
+  const isRestricted = isRestricting(policy)
   if (!isNamed && isRestricted) return { rule: 'allow', why: 'The call names no tool.' }
   if (policy.deny.some((pattern) => matchesName(pattern, tool)))
     return { rule: 'deny', why: `The tool ${tool} may not be called.` }
   if (policy.allow !== null && !policy.allow.some((pattern) => matchesName(pattern, tool)))
     return { rule: 'allow', why: `The tool ${tool} is not one that may be called.` }
   for (const { name: rule, tools, argument, effect, fits } of policy.rules) {
-    if (!tools.some((pattern) => matchesName(pattern, tool))) continue
-    const values = valuesAt(args ?? {}, argument.split('/').slice(1).map(unescapePointer))
+    if (effect === 'approve' || !tools.some((pattern) => matchesName(pattern, tool))) continue
+    const values = valuesOf(args, argument)
     const isDenied =
       effect === 'deny'
         ? values.some((value) => doesFit(value, fits))
@@ -50,6 +52,30 @@ export function denialOf(policy: McpPolicy, name: JsonValue | undefined, args: J
   }
   return null
 }
+
+/** Whether a policy may keep any call from the server. */
+export const isRestricting = ({ allow, deny, approve, rules }: McpPolicy): boolean =>
+  allow !== null || deny.length > 0 || approve.length > 0 || rules.length > 0
+
+/** Whether a policy lets calls wait for a person. */
+export const asksPeople = ({ approve, rules }: McpPolicy): boolean =>
+  approve.length > 0 || rules.some(({ effect }) => effect === 'approve')
+
+/** Why a call that is not denied waits for a person: `approve` or the name of a rule; null: it does not. */
+export function approvalOf(policy: McpPolicy, name: JsonValue | undefined, args: JsonValue | undefined): string | null {
+  if (typeof name !== 'string') return null
+  if (policy.approve.some((pattern) => matchesName(pattern, name))) return 'approve'
+  const rule = policy.rules.find(
+    ({ effect, tools, argument, fits }) =>
+      effect === 'approve' &&
+      tools.some((pattern) => matchesName(pattern, name)) &&
+      valuesOf(args, argument).some((value) => doesFit(value, fits)),
+  )
+  return rule?.name ?? null
+}
+
+const valuesOf = (args: JsonValue | undefined, pointer: string): JsonValue[] =>
+  valuesAt(args ?? {}, pointer.split('/').slice(1).map(unescapePointer))
 
 function valuesAt(value: JsonValue, names: readonly string[]): JsonValue[] {
   const [name, ...more] = names

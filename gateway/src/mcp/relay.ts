@@ -1,7 +1,7 @@
 // Lines go on in their order, each once it is decided that it may.
 import type { Readable, Writable } from 'node:stream'
 import { LineSplitter } from './lines.ts'
-import type { Passage } from './session.ts'
+import type { Passage } from './message.ts'
 
 /** Lines, and bytes of lines, that may wait to be passed on before no more is read. */
 const MAX_WAITING_LINES = 256
@@ -26,9 +26,14 @@ export async function relay({ from, to, back, maxLineBytes, take }: RelayOptions
     lines += 1
     bytes += line.length
     latest = latest.then(async () => {
-      const { isPassed, answer } = await passage
+      const { isPassed, answer, held } = await passage
       if (isPassed) await write(to, line)
       await write(back, answer)
+      // What waits for a person holds nothing up that came after it.
+      held?.then(async (late) => {
+        if (late.isPassed) await write(to, line)
+        await write(back, late.answer)
+      })
       lines -= 1
       bytes -= line.length
     })

@@ -3,23 +3,17 @@ import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import { type Disclosed, disclosed, hashOf } from '../sessions/disclosed.ts'
 import { codeOf, type Durable, type SessionRecording } from '../sessions/recording.ts'
 import { deniedAnswer, errorAnswer, printAnswers, REVISION } from './answers.ts'
+import type { ApprovalDesk } from './approval-desk.ts'
 import type { McpConfig } from './config.ts'
 import type { McpCode } from './errors.ts'
 import { implementationOf, type McpEvents, type McpFacts } from './events.ts'
-import { type Direction, type Framing, type Message, type MessageId, readLine } from './message.ts'
+import { HeldCall } from './held-call.ts'
+import { type Direction, type Framing, type Message, type MessageId, type Passage, readLine } from './message.ts'
 import { actionOf, askedWith, endOf, hasIntent, resultShown, subjectOf } from './methods.ts'
 import { type OpenRequest, OpenTable } from './open-table.ts'
-import { type Denial, denialOf } from './policy.ts'
+import { approvalOf, type Denial, denialOf, isRestricting } from './policy.ts'
 import type { ToolMemory } from './tool-memory.ts'
 import { type ToolChange, ToolWatch } from './tools.ts'
-
-/** What becomes of a line. */
-export type Passage = {
-  /** Whether it goes on as it came. */
-  readonly isPassed: boolean
-  /** What its sender is answered in the receiver's place; empty: nothing. */
-  readonly answer: Buffer
-}
 
 /** How a session ended. */
 export type SessionEnd = {
@@ -36,6 +30,7 @@ type Asking = Extract<Message, { kind: 'request' | 'notification' }>
 type Answer = Extract<Message, { kind: 'answer' }>
 
 const PASSED: Passage = { isPassed: true, answer: Buffer.alloc(0) }
+const NOTHING: Passage = { isPassed: false, answer: Buffer.alloc(0) }
 /** Lines that nobody can read, and answers that nobody asked for: so many have events of their own, the others are counted. */
 const MAX_ODD = 100
 
@@ -62,6 +57,9 @@ export class McpSession {
   /** Whether what cannot be read may hold what must not pass. */
   readonly #isGuarded: boolean
   readonly #framing: Framing
+  readonly #desk: ApprovalDesk | null
+  /** Calls that wait for a person. */
+  readonly #held = new Map<OpenRequest, HeldCall>()
   #watch: ToolWatch | null = null
   #start: Promise<Durable | null> = Promise.resolve(null)
 
@@ -71,6 +69,8 @@ export class McpSession {
     recording: SessionRecording<McpFacts>
     memory: ToolMemory
     say: (text: string) => void
+    /** Where people decide; null if no call waits for them. */
+    desk: ApprovalDesk | null
     /** Default: lines. */
     framing?: Framing
   }) {
@@ -80,8 +80,8 @@ export class McpSession {
     this.#recording = parts.recording
     this.#memory = parts.memory
     this.#say = parts.say
-    const { allow, deny, rules } = parts.config.policy
-    this.#isGuarded = parts.config.mode === 'strict' || allow !== null || deny.length > 0 || rules.length > 0
+    this.#desk = parts.desk
+    this.#isGuarded = parts.config.mode === 'strict' || isRestricting(parts.config.policy)
   }
 
   /**
@@ -121,7 +121,7 @@ export class McpSession {
       if (direction === 'client-to-server' && this.#isGuarded) return passage
     }
     const asking = messages.filter((each) => each.kind !== 'answer')
-    const denials = asking.map((each) => this.#denial(each, direction))
+    const denials = asking.map((each) => this.#denial(each, direction, messages.length === 1))
     if (denials.some((each) => each !== null))
       return Promise.resolve(this.#deny(asking, denials, line, direction, isBatch))
     for (const each of messages) if (each.kind === 'answer') this.#answered(each, line, direction, exchange)
@@ -151,6 +151,15 @@ export class McpSession {
     )
   }
 
+  /** Ends the wait of every call that waits for a person: the server will not see it. */
+  withdrawHeld(by: SessionEnd['by']): void {
+    for (const request of [...this.#held.keys()]) {
+      this.#open['client-to-server'].drop(request)
+      const known = { state: 'refused', why: `session_ended_by_${by}` }
+      this.#endOf(request, 'client-to-server', undefined, { outcome: 'failure', known })
+    }
+  }
+
   /** Records how requests ended whose exchange is over, without an answer to them in it. @param known `state`, and what there is to say */
   exchangeEnded(exchange: string, known: JsonObject, outcome?: 'failure'): void {
     for (const request of this.#open['client-to-server'].takeExchange(exchange))
@@ -160,6 +169,7 @@ export class McpSession {
 
   /** Records what is open as unknown, and the end. Resolves when everything is durable, or lost and counted. */
   async end({ by, code, signal }: SessionEnd): Promise<{ unrecorded: number }> {
+    this.withdrawHeld(by)
     for (const direction of ['client-to-server', 'server-to-client'] as const)
       for (const request of this.#open[direction].takeAll()) {
         if (hasIntent('request', request.method))
@@ -175,9 +185,18 @@ export class McpSession {
     return { unrecorded: this.#recording.unrecorded }
   }
 
-  #denial(message: Asking, direction: Direction): Denial | null {
+  #denial(message: Asking, direction: Direction, isAlone: boolean): Denial | null {
     if (message.method !== 'tools/call' || direction === 'server-to-client') return null
-    return denialOf(this.#config.policy, message.params.name, message.params.arguments)
+    const denial = denialOf(this.#config.policy, message.params.name, message.params.arguments)
+    const rule = denial === null ? this.#approval(message, direction) : null
+    if (rule === null || (isAlone && message.kind === 'request')) return denial
+    return { rule, why: 'A call that a person is asked about must come alone, and as a request.' }
+  }
+
+  /** Why a call waits for a person; null: it does not. */
+  #approval({ method, params }: Asking, direction: Direction): string | null {
+    if (method !== 'tools/call' || direction === 'server-to-client') return null
+    return approvalOf(this.#config.policy, params.name, params.arguments)
   }
 
   /** Nothing of a line with a denied call goes on: what stands beside it in the batch is denied with it. */
@@ -223,6 +242,8 @@ export class McpSession {
     const requests: OpenRequest[] = []
     const intents: Promise<Durable>[] = []
     const table = this.#open[direction]
+    const [first] = asking
+    const rule = first === undefined ? null : this.#approval(first, direction)
     for (const message of asking) {
       this.#identify(message.params)
       if (message.method === 'initialize')
@@ -230,7 +251,7 @@ export class McpSession {
       if (message.method === 'notifications/cancelled') this.#cancelled(message, direction)
       let intent: Promise<Durable | null> = Promise.resolve(null)
       if (hasIntent(message.kind, message.method)) {
-        const recorded = this.#intent(message, line, direction)
+        const recorded = this.#intent(message, line, direction, rule)
         intents.push(recorded)
         intent = recorded.catch(() => null)
       }
@@ -242,12 +263,53 @@ export class McpSession {
     if (requests.length + table.size > this.#config.limits.openRequests)
       return this.#refuse(requests, [], direction, isBatch, 'mcp_too_many_open')
     for (const request of requests) table.add(request)
+    const held = rule === null ? null : this.#hold(requests[0]!, first as Asking & { kind: 'request' }, rule, line)
+    if (held !== null) {
+      const passed = this.#config.mode === 'observe' ? held.begin() : Promise.all(intents).then(() => held.begin())
+      const refused = (error: unknown) => {
+        this.#held.delete(requests[0]!)
+        return held.isGone ? NOTHING : this.#refuse(requests, requests, direction, isBatch, 'mcp_not_recorded', error)
+      }
+      return { ...NOTHING, held: passed.catch(refused) }
+    }
     if (this.#config.mode === 'observe' || intents.length === 0) return PASSED
     const failed = (await Promise.allSettled(intents)).find(
       ({ status }) => status === 'rejected',
     ) as PromiseRejectedResult
     if (failed === undefined) return PASSED
     return this.#refuse(requests, requests, direction, isBatch, 'mcp_not_recorded', failed.reason)
+  }
+
+  #hold(request: OpenRequest, message: Asking & { kind: 'request' }, rule: string, line: Buffer): HeldCall {
+    const direction = 'client-to-server'
+    const { action: _, ...about } = this.#about(message, direction)
+    const held = new HeldCall({
+      ...{ desk: this.#desk!, config: this.#config, events: this.#events, rule, bytes: line.length },
+      tool: String(message.params.name),
+      arguments: about.arguments ?? {},
+      record: async (facts) => {
+        const { id = null } = (await request.intent) ?? {}
+        const known: JsonObject = { kind: 'approval', rule, requestId: idShown(message.id), ...facts.known, intent: id }
+        const { target, traceparent } = about
+        await this.#recording.record({ action: 'approval', direction, target, traceparent, ...facts, known })
+      },
+      approved: () => {
+        this.#held.delete(request)
+        request.isHeld = false
+        return PASSED
+      },
+      denied: (why, verdict) => {
+        this.#held.delete(request)
+        this.#open[direction].drop(request)
+        this.#counts.denied += 1
+        this.#endOf(request, direction, undefined, { outcome: 'denied', known: { state: 'refused', rule, verdict } })
+        return { isPassed: false, answer: printAnswers([deniedAnswer(message, { rule, why })], false) }
+      },
+      session: this.#recording.session,
+    })
+    request.isHeld = true
+    this.#held.set(request, held)
+    return held
   }
 
   #refuse(
@@ -273,9 +335,9 @@ export class McpSession {
     return { isPassed: false, answer: printAnswers(answers, isBatch) }
   }
 
-  #intent(message: Asking, line: Buffer, direction: Direction): Promise<Durable> {
+  #intent(message: Asking, line: Buffer, direction: Direction, rule: string | null): Promise<Durable> {
     const { kind, method } = message
-    const known: JsonObject = { kind: 'intent', method }
+    const known: JsonObject = { kind: 'intent', method, ...(rule !== null && { waitsFor: 'approval', rule }) }
     const facts = { ...this.#about(message, direction), message: line, known }
     if (kind === 'notification') {
       known.isNotification = true
@@ -351,6 +413,8 @@ export class McpSession {
     },
   ): void {
     const { id, method, params, since, intent } = request
+    this.#held.get(request)?.withdraw()
+    this.#held.delete(request)
     const known: JsonObject = {
       ...{ kind: 'outcome', method, requestId: idShown(id), ms: Math.round((performance.now() - since) * 10) / 10 },
       ...more.known,

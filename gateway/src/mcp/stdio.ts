@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { compileCommandRedaction } from '@killick/sdk/kit'
 import { openRecorder } from '../sessions/recorder.ts'
 import { SessionRecording } from '../sessions/recording.ts'
+import { ApprovalDesk } from './approval-desk.ts'
 import type { McpConfig } from './config.ts'
 import { MCP_FIELDS, McpEvents, type McpFacts } from './events.ts'
 import { LineTooLong } from './lines.ts'
@@ -32,7 +33,9 @@ export type StdioEnds = {
 export async function recordStdio(config: McpConfig, command: readonly string[], ends: StdioEnds): Promise<number> {
   const { say } = ends
   const recorder = await openRecorder({ kind: 'mcp', settings: config, fields: MCP_FIELDS, say })
+  let desk: ApprovalDesk | null = null
   try {
+    desk = config.approvals && (await ApprovalDesk.open(config.approvals, say))
     const { command: shown } = compileCommandRedaction({ rules: config.redaction.rules }).command(command)
     const name = config.server ?? shown.join(' ')
     const id = randomUUID()
@@ -44,7 +47,7 @@ export async function recordStdio(config: McpConfig, command: readonly string[],
       say,
       session: id,
     })
-    const session = new McpSession({ config, events, recording, memory: new ToolMemory(config.state, name), say })
+    const session = new McpSession({ config, events, recording, memory: new ToolMemory(config.state, name), desk, say })
     await session.begin({ command: shown, transport: 'stdio' })
     const end = await runSession(config, command, session, ends)
     const { unrecorded } = await session.end(end)
@@ -59,6 +62,7 @@ export async function recordStdio(config: McpConfig, command: readonly string[],
     }
     return exitCodeOf({ code: end.code, signal: end.signal as NodeJS.Signals | null })
   } finally {
+    desk?.close()
     await recorder.close()
   }
 }
@@ -79,6 +83,7 @@ async function runSession(
   let by: SessionEnd['by'] | null = null
   const end = (why: SessionEnd['by'], signal?: NodeJS.Signals): void => {
     by ??= why
+    session.withdrawHeld(by)
     server.end(limits.graceMs, signal)
   }
   const lines = async (direction: Direction, from: Readable, to: Writable, back: Writable): Promise<void> => {

@@ -39,7 +39,8 @@ export class SessionRecording<F extends Facts> {
   readonly #sink: Sink
   readonly #make: (facts: F) => EventFacts
   readonly #say: (text: string) => void
-  readonly #session: string
+  /** The session's id. */
+  readonly session: string
   readonly #said = new Map<string, number>()
   /** How many events are not durable yet, and not lost. */
   #underWay = 0
@@ -63,7 +64,7 @@ export class SessionRecording<F extends Facts> {
     this.#sink = parts.sink
     this.#make = parts.make
     this.#say = parts.say
-    this.#session = parts.session
+    this.session = parts.session
   }
 
   /** Resolves when the event is durable. @throws KillickError, KitError, or an error of the file system: nothing was recorded */
@@ -148,7 +149,7 @@ export class SessionRecording<F extends Facts> {
   }
 
   async #record(facts: F, isOpen = false, ends: readonly string[] = []): Promise<Durable> {
-    return this.#sink.record({ session: this.#session, facts: this.#make(facts), isOpen, ends })
+    return this.#sink.record({ session: this.session, facts: this.#make(facts), isOpen, ends })
   }
 
   #lost(action: string, error: unknown): void {

@@ -2,7 +2,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorAnswer, printAnswers } from '../answers.ts'
 import type { McpCode } from '../errors.ts'
-import { type Message, readLine } from '../message.ts'
+import { type Message, type Passage, readLine } from '../message.ts'
+import type { McpSession } from '../session.ts'
 import { contradictionOf } from './mirrored.ts'
 import type { HttpParts } from './parts.ts'
 import { passBack } from './pass-back.ts'
@@ -32,7 +33,8 @@ export async function exchange(
   try {
     const why = contradictionOf(req.headers, messages)
     if (why !== null) return answer(res, 400, session.contradicted(body, why))
-    const { isPassed, answer: own } = await session.take(body, 'client-to-server', name)
+    const taken = await session.take(body, 'client-to-server', name)
+    const { isPassed, answer: own } = taken.held === undefined ? taken : await decided(taken.held, res, session, name)
     // A refused message is answered as one that cannot be read; a denied call, and one that was not recorded, as calls are.
     if (!isPassed) return answer(res, 'fault' in read || read.doubt !== null ? 400 : 200, own)
     const isBeginning =
@@ -41,6 +43,23 @@ export async function exchange(
   } finally {
     kept.busy -= 1
     kept.since = performance.now()
+  }
+}
+
+/** Waits with the client for what a person decides. One that leaves takes its call back: the server has not seen it. */
+async function decided(
+  held: Promise<Passage>,
+  res: ServerResponse,
+  session: McpSession,
+  name: string,
+): Promise<Passage> {
+  const left = () => session.exchangeEnded(name, { state: 'cancelled' })
+  if (res.destroyed) left()
+  res.once('close', left)
+  try {
+    return await held
+  } finally {
+    res.off('close', left)
   }
 }
 

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GatewayStartError } from '../../errors.ts'
 import { openRecorder } from '../../sessions/recorder.ts'
+import { ApprovalDesk } from '../approval-desk.ts'
 import type { McpConfig } from '../config.ts'
 import { MCP_FIELDS } from '../events.ts'
 import { exchange, refuse } from './exchange.ts'
@@ -30,9 +31,15 @@ export async function recordHttp(config: McpConfig, say: (text: string) => void)
   if (http === null)
     throw new GatewayStartError('gateway_start_failed', 'mcp-http needs the member "http" of its configuration.')
   const recorder = await openRecorder({ kind: 'mcp', settings: config, fields: MCP_FIELDS, say })
+  const desk =
+    config.approvals &&
+    (await ApprovalDesk.open(config.approvals, say).catch(async (error) => {
+      await recorder.close()
+      throw error
+    }))
   const upstream = new McpUpstream(http.upstream)
   const name = config.server ?? `${upstream.url.origin}${upstream.url.pathname}`
-  const sessions = new HttpSessions(config, name, recorder, say)
+  const sessions = new HttpSessions(config, name, recorder, desk, say)
   const parts: HttpParts = { config, http, sessions, upstream, say }
   const underWay = new Set<Promise<void>>()
   let count = 0
@@ -50,6 +57,7 @@ export async function recordHttp(config: McpConfig, say: (text: string) => void)
   const close = async () => {
     upstream.close()
     await sessions.close()
+    desk?.close()
     await recorder.close()
   }
   try {

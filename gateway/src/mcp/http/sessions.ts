@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import type { SessionRecorder } from '../../sessions/recorder.ts'
 import { SessionRecording } from '../../sessions/recording.ts'
+import type { ApprovalDesk } from '../approval-desk.ts'
 import type { McpConfig } from '../config.ts'
 import { McpEvents, type McpFacts } from '../events.ts'
 import type { Message } from '../message.ts'
@@ -28,13 +29,21 @@ export class HttpSessions {
   readonly #name: string
   readonly #recorder: SessionRecorder
   readonly #memory: ToolMemory
+  readonly #desk: ApprovalDesk | null
   readonly #say: (text: string) => void
   /** By key; a session that is beginning has none yet. */
   readonly #known = new Map<string, Promise<HttpSession>>()
   readonly #ending = new Set<Promise<unknown>>()
   readonly #timer: NodeJS.Timeout
 
-  constructor(config: McpConfig, name: string, recorder: SessionRecorder, say: (text: string) => void) {
+  constructor(
+    config: McpConfig,
+    name: string,
+    recorder: SessionRecorder,
+    desk: ApprovalDesk | null,
+    say: (text: string) => void,
+  ) {
+    this.#desk = desk
     this.#config = config
     this.#name = name
     this.#recorder = recorder
@@ -105,7 +114,8 @@ export class HttpSessions {
       make: (facts) => events.facts(facts),
     })
     const session = new McpSession({
-      ...{ config: this.#config, events, recording, memory: this.#memory, say: this.#say, framing: 'body' },
+      ...{ config: this.#config, events, recording, memory: this.#memory, framing: 'body' },
+      ...{ desk: this.#desk, say: this.#say },
     })
     const told: JsonObject = {
       ...{ url: this.#name, transport: 'http', address: req.socket.remoteAddress ?? null },

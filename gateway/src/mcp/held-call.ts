@@ -1,0 +1,122 @@
+// One call that waits for a person: asked about, decided once, and passed on only when the decision is durable.
+import type { EventInput } from '@killick/sdk'
+import type { JsonObject, JsonValue } from '@killick/sdk/core'
+import { disclosed } from '../sessions/disclosed.ts'
+import type { ApprovalDesk, Decision } from './approval-desk.ts'
+import type { McpConfig } from './config.ts'
+import type { McpEvents, McpFacts } from './events.ts'
+import type { Passage } from './message.ts'
+
+type HeldParts = {
+  readonly desk: ApprovalDesk
+  readonly config: McpConfig
+  readonly events: McpEvents
+  readonly tool: string
+  readonly arguments: JsonValue
+  readonly rule: string
+  readonly bytes: number
+  readonly session: string
+  /** Records what was decided. @throws if that could not be recorded */
+  record(facts: Pick<McpFacts, 'actor' | 'outcome' | 'known'>): Promise<void>
+  approved(): Passage
+  denied(why: string, verdict: string): Passage
+}
+
+const WHY = {
+  denied: 'A person has denied it.',
+  timed_out: 'Nobody has decided about it in time.',
+  too_many: 'Too many calls wait for a person.',
+} as const
+
+/** What has come of it, as the page tells it. */
+const TOLD = {
+  approved: 'Approved and recorded. The call goes on to the server.',
+  denied: 'Denied and recorded. The server will not see the call.',
+  gone: 'The call was taken back in the meantime. The server will not see it.',
+  lost: 'The decision could not be recorded, so the server will not see the call.',
+} as const
+
+/** Has a life: from `begin` until it is decided or withdrawn. */
+export class HeldCall {
+  /** Whether its end is recorded elsewhere: it was cancelled, or its session has ended. */
+  isGone = false
+  readonly #parts: HeldParts
+  readonly #since = performance.now()
+  #takeBack: (() => void) | null = null
+  #resolve: (passage: Passage) => void = () => {}
+
+  constructor(parts: HeldParts) {
+    this.#parts = parts
+  }
+
+  /** Asks a person. @returns what becomes of it @throws in strict mode, if the decision could not be recorded */
+  begin(): Promise<Passage> {
+    return new Promise((resolve, reject) => {
+      if (this.isGone) return resolve(this.#nothing())
+      this.#resolve = resolve
+      const { desk, events, config, tool, rule, session, bytes } = this.#parts
+      const call = { tool, rule, session, bytes, agent: events.agent, server: events.serverName }
+      this.#takeBack = desk.ask({
+        ...call,
+        arguments: this.#shown(),
+        decide: (decision) => this.#decide(decision, config.mode === 'strict', reject),
+      })
+      if (this.#takeBack !== null) return
+      this.#record('too_many', null).catch(() => {})
+      resolve(this.#parts.denied(WHY.too_many, 'too_many'))
+    })
+  }
+
+  /** It is not to be passed on any more, and its outcome is recorded by whoever says so. */
+  withdraw(): void {
+    if (this.isGone) return
+    this.isGone = true
+    this.#takeBack?.()
+    this.#record('withdrawn', null).catch(() => {})
+    this.#resolve(this.#nothing())
+  }
+
+  async #decide({ verdict, by }: Decision, isStrict: boolean, fail: (error: unknown) => void): Promise<string> {
+    try {
+      await this.#record(verdict, by)
+    } catch (error) {
+      if (isStrict && verdict === 'approved' && !this.isGone) {
+        fail(error)
+        return TOLD.lost
+      }
+    }
+    if (this.isGone) return TOLD.gone
+    // From here on it is an open request like any other, or none.
+    if (verdict === 'approved') this.#resolve(this.#parts.approved())
+    else this.#resolve(this.#parts.denied(WHY[verdict], verdict))
+    return verdict === 'approved' ? TOLD.approved : TOLD.denied
+  }
+
+  #record(verdict: string, by: Decision['by']): Promise<void> {
+    const waitedMs = Math.round(performance.now() - this.#since)
+    const known: JsonObject = { verdict, waitedMs, ...(by && { vouchedBy: 'key', credential: by.credential }) }
+    return this.#parts.record({
+      ...(by && { actor: { type: 'user', id: by.name } }),
+      outcome: verdict === 'approved' ? 'success' : 'denied',
+      known,
+    })
+  }
+
+  /** The arguments without secrets, and of what is too large its hash: the page is behind a link that stands in a log. */
+  #shown(): JsonValue {
+    const { config, arguments: args } = this.#parts
+    const found = disclosed(args, config.limits.discloseBytes)
+    if ('omitted' in found) return { omitted: found.omitted }
+    const actor = { type: 'agent', id: 'agent' }
+    const { event } = config.redaction.redactEvent({
+      action: 'mcp.tools.call',
+      actor,
+      arguments: found.value,
+    } as EventInput)
+    return (event as { arguments?: JsonValue }).arguments ?? null
+  }
+
+  #nothing(): Passage {
+    return { isPassed: false, answer: Buffer.alloc(0) }
+  }
+}

@@ -108,9 +108,20 @@ export async function lagOf(client: pg.Client, slot: string): Promise<number | n
 
 /** @returns null if there is no publication of this name */
 export async function publicationFacts(client: pg.Client, name: string): Promise<JsonObject | null> {
-  // Versions before 15 publish all columns and rows. `revision` shows that it was changed and changed back.
   const has15 = (await client.query(`select current_setting('server_version_num')::int >= 150000 as has`)).rows[0].has
-  const parts = has15 ? ['p.attnames::text[]', 'p.rowfilter'] : [ALL_COLUMNS, 'null']
+  let row = await readPublication(client, name, has15)
+  // It may be changed between two statements, and no snapshot holds for the second: PostgreSQL's own function reads its tables.
+  for (;;) {
+    if (row === undefined) return null
+    const tables = await readPublished(client, name, has15)
+    const again = await readPublication(client, name, has15)
+    if (again?.revision === row.revision) return factsOf(row, tables)
+    row = again
+  }
+}
+
+/** `revision` shows that it was changed and changed back. Versions before 15 publish all columns and rows. */
+async function readPublication(client: pg.Client, name: string, has15: boolean) {
   const schemas = has15
     ? ` || (select coalesce(string_agg(n.oid || ':' || n.xmin, ',' order by n.oid), '') from pg_publication_namespace n where n.pnpubid = b.oid)`
     : ''
@@ -121,22 +132,29 @@ export async function publicationFacts(client: pg.Client, name: string): Promise
        from pg_publication b where b.pubname = $1`,
     [name],
   )
-  const row = rows[0]
-  if (row === undefined) return null
-  const tables = await client.query(
+  return rows[0]
+}
+
+async function readPublished(client: pg.Client, name: string, has15: boolean) {
+  const parts = has15 ? ['p.attnames::text[]', 'p.rowfilter'] : [ALL_COLUMNS, 'null']
+  const { rows } = await client.query(
     `select p.schemaname || '.' || p.tablename as table, c.relreplident as identity, ${parts[0]} as columns, ${parts[1]} as filter
        from pg_publication_tables p join pg_namespace n on n.nspname = p.schemaname
          join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
        where p.pubname = $1 order by 1`,
     [name],
   )
+  return rows
+}
+
+function factsOf(row: pg.QueryResultRow, tables: readonly pg.QueryResultRow[]): JsonObject {
   const facts: JsonObject = {
     '/revision': row.revision,
     '/allTables': row.all_tables,
     '/operations': [row.i && 'insert', row.u && 'update', row.d && 'delete', row.t && 'truncate'].filter(Boolean),
     '/viaRoot': row.via_root,
   }
-  for (const { table, identity, columns, filter } of tables.rows)
+  for (const { table, identity, columns, filter } of tables)
     facts[`/tables/${escapePointer(table)}`] = {
       identity: IDENTITIES[identity] ?? identity,
       columns,

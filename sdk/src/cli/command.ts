@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import { CONFIG_FILE, type ConfigSettings, type KillickConfig, loadConfig } from '../config/config.ts'
 import { KillickError } from '../core/errors.ts'
+import { parseHash } from '../core/hash.ts'
 import { nearest } from '../core/nearest.ts'
 import type { CommandEntry, OptionEntries, OptionEntry, ValuesOf } from './table/entry.ts'
 
@@ -58,8 +59,21 @@ function parse(entry: CommandEntry, args: readonly string[]) {
   const options: NonNullable<ParseArgsConfig['options']> = {}
   for (const [name, { value, repeat }] of Object.entries(entry.options))
     options[name] = { type: value === undefined ? 'boolean' : 'string', ...(repeat && { multiple: true }) }
+  // One leaf hash in 64 begins as an option does.
+  const hashes = new Map<string, string>()
+  const plain = args.map((arg, i) => {
+    if (!arg.startsWith('-') || parseHash(arg) === null) return arg
+    hashes.set(`\0${i}`, arg)
+    return `\0${i}`
+  })
+  const restored = <T>(value: T): T | string => hashes.get(value as string) ?? value
   try {
-    return parseArgs({ args: [...args], options, allowPositionals: true })
+    const { values, positionals } = parseArgs({ args: plain, options, allowPositionals: true })
+    const given = Object.entries(values).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.map(restored) : restored(value),
+    ])
+    return { values: Object.fromEntries(given) as typeof values, positionals: positionals.map(restored) }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const isUnknown = (arg: string) => /^--?[^-]/.test(arg) && !Object.hasOwn(options, optionNamed(arg))

@@ -41,6 +41,22 @@ test('what is read from killick.json has its variable too', () => {
     if (config !== undefined) expect(env, name).toBe(VARIABLES[config as keyof typeof VARIABLES])
 })
 
+test('a leaf hash that begins with a dash is no option', async () => {
+  const hash = Buffer.alloc(32, 0xfb).toString('base64url')
+  const nowhere = ['--url', 'http://127.0.0.1:9', '--token', 'x']
+  expect(hash).toMatch(/^-_/)
+  for (const args of [
+    [hash, ...nowhere],
+    [...nowhere, hash],
+    [...nowhere, '--', hash],
+  ])
+    expect(await killick(['proof', ...args])).toMatchObject({ code: 3, err: expect.stringContaining(hash) })
+  expect(await killick(['erase', '--event', hash, '--fields', 'all', '--reason', 'r', ...nowhere])).toMatchObject({
+    code: 3,
+  })
+  expect((await killick(['proof', `${hash}x`, ...nowhere])).err).toContain('There is no option')
+})
+
 test('a mistyped command or option names the one that was meant', async () => {
   expect((await killick(['verfy'])).err).toMatch(/no command verfy; did you mean verify\?/)
   expect((await killick(['verfy', '--json'])).out).toMatch(/"code": "usage"/)

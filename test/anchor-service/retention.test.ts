@@ -1,4 +1,7 @@
 /** Retention, on real services over one database, and a chain whose time is moved: what expires, what stays, and what audits find. */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { loadConfig } from '@killick/anchor-service'
 import { parseProof, verifyProof } from '@killick/sdk'
 import { auditLedger, openApi } from '@killick/sdk/audit'
@@ -6,6 +9,7 @@ import { type EventInput, nodePrimitives, parseEvent } from '@killick/sdk/core'
 import { inWords } from '@killick/sdk/words'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ownChecks } from '../../anchor-service/src/audit/checks.ts'
+import { eraseAfterRestore } from '../../anchor-service/src/commands/erase.ts'
 import { keepErasing } from '../../anchor-service/src/erasure/erasing.ts'
 import { readClock, readPolicies } from '../../anchor-service/src/erasure/policies.ts'
 import { openStore } from '../../anchor-service/src/open-store.ts'
@@ -88,6 +92,9 @@ const search = async (query: string) => (await call(service.url, `/v1/events?lim
 
 const until = (what: () => Promise<void>) => vi.waitFor(what, { timeout: 20_000, interval: 50 })
 
+/** What a restore of packs alone would bring back. */
+const KEPT = ['packs', 'pack_keys']
+
 /** Until a final anchor covers the log as it is now, or a size. */
 const anchored = (size?: number) =>
   until(async () => {
@@ -108,6 +115,9 @@ async function pass(days: number): Promise<void> {
   })
 }
 
+// biome-ignore lint/suspicious/noExplicitAny: rows as a service lists them
+type Told = any
+
 async function audit() {
   const store = await openStore(loadConfig({ ...env, DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder }))
   try {
@@ -125,6 +135,28 @@ async function audit() {
   } finally {
     await store.close()
   }
+}
+
+/**
+ * What an audit from outside finds of a service that lists something else than it should.
+ * @returns checks that failed, and why
+ */
+async function auditOf(path: string, member: string, lie: (all: Told[]) => Told[]): Promise<string[]> {
+  const headers = { authorization: `Bearer ${READER}` }
+  const liar = createServer(async (request, response) => {
+    const answer = await fetch(`${service.url}${request.url}`, { headers })
+    let body = Buffer.from(await answer.arrayBuffer())
+    if (request.url === path) {
+      const told = JSON.parse(body.toString())
+      body = Buffer.from(JSON.stringify({ ...told, [member]: lie(told[member]) }))
+    }
+    response.writeHead(answer.status).end(body)
+  }).listen(0, '127.0.0.1')
+  await once(liar, 'listening')
+  const api = openApi(`http://127.0.0.1:${(liar.address() as AddressInfo).port}`, READER)
+  const { checks } = await auditLedger(api, { logKeys: [service.vkey], sourceKeys: [], logs: [], urls: [] })
+  liar.close()
+  return checks.filter(({ status }) => status === 'failed').map(({ id, reason }) => `${id} ${reason}`)
 }
 
 test('what no policy can be is refused', async () => {
@@ -163,6 +195,10 @@ describe('policies', () => {
   test('nothing expires before anchors say that it is due', async () => {
     expect((await put('any', { covers: {}, contentsDays: 1, dryRun: true })).json).toMatchObject({ events: 0, held: 0 })
     expect((await policy('orders')).expired).toBe(0)
+    await tamper(
+      service,
+      ['create schema kept', ...KEPT.map((table) => `create table kept.${table} as table ${table}`)].join(';'),
+    )
   })
 
   test('what is due expires, once, but for what is held or a longer policy keeps', async () => {
@@ -234,6 +270,28 @@ describe('policies', () => {
     await until(async () => expect((await audit()).failed).toEqual([]))
   })
 
+  test('what a restore has put back into the packs is erased again', async () => {
+    const [{ id }] = (await call(service.url, '/v1/erasures')).json.erasures
+    const [{ leafHash }] = (await call(service.url, `/v1/erasures/${id}/entries`)).json.entries
+    const fields = async () => {
+      const { event } = parseProof((await call(service.url, `/v1/proofs/${leafHash}`)).text)
+      return Object.keys(parseEvent(event, nodePrimitives).fields)
+    }
+    expect(await fields()).toEqual(['action'])
+    const before = `(select max(k.first_event) from kept.packs k join batches b using (log_index)
+      where position('\\x${Buffer.from(leafHash, 'base64url').toString('hex')}'::bytea in substr(event_leaves, 32 * k.pos + 1, 32 * k.n)) > 0)`
+    const back = (table: string) =>
+      `delete from ${table} where first_event = ${before}; insert into ${table} select * from kept.${table} where first_event = ${before}`
+    await tamper(service, KEPT.map(back).join(';'))
+    expect(await fields()).toContain('context')
+    const database = { DATABASE_URL: service.databaseUrl, KILLICK_DATA: service.folder }
+    expect(await eraseAfterRestore(loadConfig({ ...env, ...database }))).toMatch(
+      / name: [1-9]\d*\. Events .*: [1-9]\d*\.$/m,
+    )
+    expect(await fields()).toEqual(['action'])
+    await until(async () => expect((await audit()).failed).toEqual([]))
+  })
+
   test('an audit tells what is due for long and was not taken up', async () => {
     await open({ KILLICK_RETENTION_INTERVAL_MS: '0' })
     await put('keepers', { covers: { source: 'hr', action: 'person.keep' }, contentsDays: 36_500 })
@@ -256,6 +314,19 @@ describe('policies', () => {
       expect((await audit()).failed.map(({ id, reason }) => `${id} ${reason}`)).toEqual(found)
       await tamper(service, `delete from holds where log_index = ${logIndex}`)
     }
+    // Nor does one under the name of a genuine hold, told beside that; nor policies that the log does not have, or not so.
+    const covers = { source: 'hr' }
+    const hold = (all: Told[]) => ({ ...all[0], covers, lifted: null })
+    const keepers = (all: Told[]) => ({ ...all.find(({ id }) => id === 'keepers'), covers })
+    const invented = (all: Told[]) => ({ ...keepers(all), id: 'invented', version: 1, logIndex: 1_000_000 })
+    for (const lie of [(all: Told[]) => [hold(all), ...all], (all: Told[]) => [...all, hold(all)]])
+      expect(await auditOf('/v1/holds', 'holds', lie)).toEqual(['holds different'])
+    for (const lie of [(all: Told[]) => [keepers(all), ...all], (all: Told[]) => [...all, keepers(all)]])
+      expect(await auditOf('/v1/retention', 'policies', lie)).toEqual(['retention different'])
+    const late = ['retention retention_overdue']
+    expect(await auditOf('/v1/retention', 'policies', (all) => [...all, invented(all)])).toEqual(late)
+    const ended = (row: Told) => (row.id === 'people' ? { ...row, ended: 1_000_000, state: 'ended' } : row)
+    expect(await auditOf('/v1/retention', 'policies', (all) => all.map(ended))).toEqual(late)
     await open()
     await until(async () => expect((await policy('people')).expired).toBe(5))
     await until(async () => expect((await audit()).failed).toEqual([]))

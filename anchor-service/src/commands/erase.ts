@@ -10,8 +10,8 @@ const ACTOR = { type: 'operator', id: 'erase-after-restore' }
 const LOOK_MS = 200
 const PAGE = 1000
 
-/** What became of the orders. */
-type Repeated = { orders: number; events: number; held: number; holds: Set<string>; unreadable: number }
+/** What became of the orders. Of `held` and `unreadable`, each event once, however many orders name it. */
+type Repeated = { orders: number; events: number; held: Set<string>; holds: Set<string>; unreadable: Set<string> }
 
 /**
  * `erase --after-restore`: orders again, and carries out, what orders named that the restored database has again: those of the data folder
@@ -29,17 +29,15 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
   try {
     if ((await ledger.checkHead()) !== null) throw new StartError(DECIDE)
     const lost = await orders.lost()
-    const all: Repeated = { orders: 0, events: 0, held: 0, holds: new Set(), unreadable: 0 }
+    const all: Repeated = { orders: 0, events: 0, held: new Set(), holds: new Set(), unreadable: new Set() }
     const repeat = async (order: KeptOrder) => {
-      const { erasure, held, holds, unreadable } = await erasing.repeat(order, ACTOR)
+      const { erasure, ...left } = await erasing.repeat(order, ACTOR)
       if (erasure !== null) {
         await carriedOut(erasure)
         all.orders += 1
         all.events += erasure.count
       }
-      all.held += held
-      all.unreadable += unreadable
-      for (const hold of holds) all.holds.add(hold)
+      for (const name of ['held', 'holds', 'unreadable'] as const) for (const each of left[name]) all[name].add(each)
     }
     // Before any is made here.
     const { inLog, open } = await readOrders()
@@ -55,7 +53,7 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
     await store.close()
   }
 
-  /** The orders of the log that somebody gave, and all that are open. */
+  /** The orders of the log, those by a policy too, since nothing looks at a pack again of which everything has expired; and what is open. */
   async function readOrders(): Promise<{ inLog: string[]; open: StoredErasure[] }> {
     const found: StoredErasure[] = []
     for (let after: number | null = -1; after !== null; ) {
@@ -64,7 +62,7 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
       after = next
     }
     return {
-      inLog: found.filter(({ policy }) => policy === null).map(({ id }) => id),
+      inLog: found.map(({ id }) => id),
       open: found.filter(({ end }) => end === null),
     }
   }
@@ -79,19 +77,19 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
 
 function describe({ orders, events, held, holds, unreadable }: Repeated, looked: number): string {
   const lines = [
-    `${looked} orders of erasure were looked at.`,
+    `Orders of erasure that were looked at: ${looked}.`,
     orders === 0
       ? 'Nothing of what they name is there.'
-      : `Of ${orders} of them the database had again what they name: ${events} events, erased again by new orders.`,
+      : `Orders of which the database had again what they name: ${orders}. Events that were erased again, by new orders: ${events}.`,
   ]
-  if (held === 0 && unreadable === 0) return `${lines.join('\n')}\n`
-  if (held > 0)
+  if (held.size === 0 && unreadable.size === 0) return `${lines.join('\n')}\n`
+  if (held.size > 0)
     lines.push(
-      `${held} events were left, because holds cover them: ${[...holds].join(', ')}. Which of the two gives way is for people to decide: lift the hold, then run this again or order the erasure anew.`,
+      `Events that were left, because holds cover them: ${held.size}. The holds: ${[...holds].join(', ')}. Which of the two gives way is for people to decide: lift the hold, then run this again or order the erasure anew.`,
     )
-  if (unreadable > 0)
+  if (unreadable.size > 0)
     lines.push(
-      `${unreadable} events cannot be read as they were accepted; an audit tells where. Nothing of them was erased.`,
+      `Events that cannot be read as they were accepted: ${unreadable.size}. Nothing of them was erased; an audit tells where they are.`,
     )
   throw new StartError(lines.join('\n'))
 }

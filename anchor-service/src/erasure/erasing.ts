@@ -64,13 +64,13 @@ export type Erasing = {
    */
   order(order: Order, actor: EventInput['actor']): Promise<StoredErasure>
   /**
-   * Orders again what an order named and the database has again. @returns the new order, null where nothing of it is left to go; how many
-   * of its events a hold covers, which are left; and how many cannot be read
+   * Orders again what an order named and the database has again. @returns the new order, null where nothing of it is left to go; and leaf
+   * hashes of those of its events that are left: that holds cover, with the holds, and that cannot be read
    */
   repeat(
     order: Words & { entries: readonly ErasedEvent[] },
     actor: EventInput['actor'],
-  ): Promise<{ erasure: StoredErasure | null; held: number; holds: string[]; unreadable: number }>
+  ): Promise<{ erasure: StoredErasure | null; held: string[]; holds: string[]; unreadable: string[] }>
   /**
    * Records that events expire, and begins to carry it out.
    * @param by policy and anchor; with the log index of the policy's event
@@ -267,7 +267,8 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
       const { chosen, held, unreadable } = await selectAgain(pool, entries, await readHolds(pool))
       const words = { reason, legalBasis, order, fields }
       const erasure = chosen.length === 0 ? null : await place(randomUUID(), words, chosen, actor)
-      return { erasure, held: held.length, holds: [...new Set(held.flatMap(({ holds }) => holds))], unreadable }
+      const leaves = held.map(({ event }) => printHash(event.leafHash))
+      return { erasure, held: leaves, holds: held.flatMap(({ holds }) => holds), unreadable }
     },
     async expire({ logIndex, ...policy }, list, check) {
       const said = { id: randomUUID(), reason: 'expired', legalBasis: null, order: null, fields: null, policy }

@@ -75,19 +75,21 @@ export async function select(db: Db, selection: Selection, holds: readonly Store
 /**
  * Of the events that an order names what the database has again of what it named, as after a restore. Those that a hold covers are not
  * chosen; those that the log does not have are passed over.
+ * @returns `unreadable`: leaf hashes of events that the database does not hold as they were accepted
  */
 export async function selectAgain(
   db: Db,
   entries: readonly ErasedEvent[],
   holds: readonly StoredHold[],
-): Promise<Selected> {
-  const selected: Selected = { chosen: [], held: [], unreadable: 0 }
+): Promise<Omit<Selected, 'unreadable'> & { unreadable: string[] }> {
+  const selected = { chosen: [] as Chosen[], held: [] as Selected['held'], unreadable: [] as string[] }
   for (const { leafHash, digests: named } of entries) {
-    const place = await findEvent(db, memoryOf(db), printHash(leafHash)).catch(orAbsent)
+    const name = printHash(leafHash)
+    const place = await findEvent(db, memoryOf(db), name).catch(orAbsent)
     if (place === null) continue
     const event = parseOrNull(place.token)
     if (event === null) {
-      selected.unreadable += 1
+      selected.unreadable.push(name)
       continue
     }
     const wanted = new Set(named)

@@ -2,7 +2,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { JsonValue } from '@killick/sdk/core'
 import { GatewayStartError } from '../errors.ts'
 import { shortened } from '../sessions/disclosed.ts'
 import { PAGE_HEADERS, type PageCall, pageOfCall, pageOfNotice } from './approval-page.ts'
@@ -37,14 +36,7 @@ export type Decision = {
 }
 
 /** What a person is asked about. */
-export type WantedCall = {
-  readonly tool: string
-  /** As the recording shows them. */
-  readonly arguments: JsonValue
-  readonly rule: string
-  readonly agent: string
-  readonly server: string
-  readonly session: string
+export type WantedCall = Omit<PageCall, 'until'> & {
   /** What is kept in memory until it is decided, bytes. */
   readonly bytes: number
   /** Called once. @returns what the page tells of it */

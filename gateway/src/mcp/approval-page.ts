@@ -5,6 +5,7 @@ import { type JsonValue, printable } from '@killick/sdk/core'
 /** What a page says of a call. */
 export type PageCall = {
   readonly tool: string
+  /** As the recording shows them. */
   readonly arguments: JsonValue
   readonly rule: string
   readonly agent: string

@@ -14,7 +14,7 @@ import type { Api } from './api.ts'
 
 const nonsense = (what: string) => new KillickError('answer_malformed', `The service answered with nonsense: ${what}`)
 
-const malformed = (what: string): never => {
+export const malformed = (what: string): never => {
   throw nonsense(what)
 }
 
@@ -226,6 +226,17 @@ export async function readRows<Row>(
     return row
   })
 }
+
+/** The rows of an answer that is no page of a list. @throws KillickError answer_malformed */
+export function rowsOf(answer: JsonValue, path: string, member: string): JsonObject[] {
+  const rows = isObject(answer) ? answer[member] : undefined
+  if (!Array.isArray(rows) || !rows.every(isObject)) return malformed(`${path} is not a list of ${member}`)
+  return rows as JsonObject[]
+}
+
+/** A log entry, if it is one of the first `size`: of what later ones say, the next audit tells. */
+export const within = (logIndex: number | null, size: number): number | null =>
+  logIndex !== null && logIndex < size ? logIndex : null
 
 /** More rows than any ledger lists; stops a service that would go on for ever. */
 const MAX_ROWS = 2_000_000

@@ -6,8 +6,9 @@
 import { KillickError } from '../core/errors.ts'
 import { isCount, type ParsedEvent } from '../core/event.ts'
 import { type HoldScope, isHoldScope } from '../core/holds.ts'
-import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import { isObject, type JsonObject } from '../core/json.ts'
 import { SYSTEM } from '../core/registry.ts'
+import { malformed, rowsOf, within } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { Fault } from './findings.ts'
@@ -83,17 +84,21 @@ export function checkHolds(api: Api, listedAt: number): HoldCheck {
       const faults: Fault[] = []
       if (fault !== null) faults.push({ place: null, reason: 'unreadable', message: fault })
       // Of one of which a later event tells, the next audit tells.
-      const claimed = new Map(holds.filter(({ logIndex }) => logIndex < size).map((hold) => [hold.id, hold]))
+      const claimed = Map.groupBy(
+        holds.filter(({ logIndex }) => logIndex < size),
+        ({ id }) => id,
+      )
       for (const id of fault === null ? new Set([...told.keys(), ...claimed.keys()]) : []) {
         const said = told.get(id)
-        const found = claimed.get(id)
+        const [found, ...more] = claimed.get(id) ?? []
+        const isSame = said && found && textOf(said) === textOf({ ...found, lifted: within(found.lifted, size) })
+        if (isSame && more.length === 0) continue
         const [reason, what] =
           found === undefined
             ? (['absent', 'the hold is not listed, though the log places it'] as const)
             : said === undefined
               ? (['untold', 'the log places no such hold'] as const)
               : (['different', 'it is not what the log says of the hold'] as const)
-        if (said && found && textOf(said) === textOf({ ...found, lifted: before(found.lifted, size) })) continue
         const place = said ? { logIndex: said.logIndex, ...SYSTEM } : null
         faults.push({ place, reason, message: `${PATH}, ${id}: ${what}` })
       }
@@ -102,8 +107,6 @@ export function checkHolds(api: Api, listedAt: number): HoldCheck {
     },
   }
 }
-
-const before = (logIndex: number | null, size: number) => (logIndex !== null && logIndex < size ? logIndex : null)
 
 const textOf = ({ id, logIndex, covers, lifted }: Hold) =>
   JSON.stringify([id, logIndex, Object.entries(covers).sort(), lifted])
@@ -116,7 +119,7 @@ function targetOf({ fields: { targets } }: ParsedEvent): string | null {
 
 async function readHolds(api: Api): Promise<{ holds: readonly Hold[]; fault: string | null }> {
   try {
-    return { holds: listOf(await api.json(PATH, MAX_BYTES)).map(parseRow), fault: null }
+    return { holds: rowsOf(await api.json(PATH, MAX_BYTES), PATH, 'holds').map(parseRow), fault: null }
   } catch (error) {
     if (error instanceof KillickError && error.details.status === 404) return { holds: [], fault: null }
     if (!isFaulty(error)) throw error
@@ -124,17 +127,8 @@ async function readHolds(api: Api): Promise<{ holds: readonly Hold[]; fault: str
   }
 }
 
-function malformed(why: string): never {
-  throw new KillickError('answer_malformed', `${PATH}: ${why}`)
-}
-
-function listOf(answer: JsonValue): JsonObject[] {
-  const list = isObject(answer) ? answer.holds : undefined
-  return Array.isArray(list) && list.every(isObject) ? (list as JsonObject[]) : malformed('it has no holds')
-}
-
 function parseRow({ id, logIndex, covers, lifted }: JsonObject): Hold {
-  if (typeof id !== 'string' || !isHoldScope(covers)) malformed('a hold has no name, or no scope')
-  if (!isCount(logIndex) || (lifted !== null && !isCount(lifted))) malformed('a hold has no numbers')
+  if (typeof id !== 'string' || !isHoldScope(covers)) return malformed(`${PATH}: a hold has no name, or no scope`)
+  if (!isCount(logIndex) || (lifted !== null && !isCount(lifted))) return malformed(`${PATH}: a hold has no numbers`)
   return { id, logIndex, covers, lifted }
 }

@@ -2,10 +2,11 @@
 import { KillickError } from '../core/errors.ts'
 import { isCount } from '../core/event.ts'
 import type { HoldScope } from '../core/holds.ts'
-import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
+import type { JsonObject } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
 import { DAY_S, isPolicyName, isRetentionScope, type RetentionPolicy } from '../core/retention.ts'
 import { isPlace } from '../verify/succession.ts'
+import { malformed, rowsOf, within } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
 import type { Hold } from './holds.ts'
@@ -32,22 +33,27 @@ export type Claims = {
   readonly fault: string | null
 }
 
-/** @param anchors by which what is due is told. @param holds that the log is held against by another check */
+/**
+ * @param anchors by which what is due is told
+ * @param listedAt how many entries the log had as the audit began: what later ones say excuses nothing
+ * @param holds that another check holds against the log
+ */
 export async function readClaims(
   api: Api,
   anchors: readonly Anchor[],
+  listedAt: number,
   holds: () => Promise<readonly Hold[]>,
 ): Promise<Claims> {
   try {
-    const rows = listOf(await api.json(PATH, MAX_BYTES)).map(parseRow)
+    const rows = rowsOf(await api.json(PATH, MAX_BYTES), PATH, 'policies').map(parseRow)
     const clock = anchors.reduce<Anchor | null>(
       (newest, each) => (each.size > (newest?.size ?? 0) ? each : newest),
       null,
     )
     const patient = clock === null ? 0 : olderThan(clock, PATIENCE_DAYS, anchors)
-    const isLong = (row: Row) => row.ended === null && row.logIndex < patient
+    const isLong = (row: Row) => row.logIndex < patient
     const policies = rows
-      .filter(({ ended }) => ended === null)
+      .filter(({ logIndex, ended }) => logIndex < listedAt && within(ended, listedAt) === null)
       .map((row) => ({
         ...row,
         overdue: clock !== null && isLong(row) ? olderThan(clock, row.contentsDays + PATIENCE_DAYS, anchors) : 0,
@@ -63,18 +69,10 @@ export async function readClaims(
   }
 }
 
-function malformed(why: string): never {
-  throw new KillickError('answer_malformed', `${PATH}: ${why}`)
-}
-
-function listOf(answer: JsonValue): JsonObject[] {
-  const list = isObject(answer) ? answer.policies : undefined
-  return Array.isArray(list) && list.every(isObject) ? (list as JsonObject[]) : malformed('it has no policies')
-}
-
 function parseRow({ id, version, covers, contentsDays, logIndex, ended }: JsonObject): Row {
-  if (!isPolicyName(id) || !isRetentionScope(covers)) malformed('a policy has no name, or no scope')
-  if (!isCount(version) || !isCount(contentsDays) || !isCount(logIndex)) malformed('a policy has no numbers')
-  if (ended !== null && !isCount(ended)) malformed('ended is no number')
+  if (!isPolicyName(id) || !isRetentionScope(covers)) return malformed(`${PATH}: a policy has no name, or no scope`)
+  if (!isCount(version) || !isCount(contentsDays) || !isCount(logIndex))
+    return malformed(`${PATH}: a policy has no numbers`)
+  if (ended !== null && !isCount(ended)) return malformed(`${PATH}: ended is no number`)
   return { id, version, covers, contentsDays, logIndex, ended }
 }

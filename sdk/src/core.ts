@@ -174,3 +174,14 @@ export { parseTilePath, printTilePath, type TileAddress } from './core/tile-path
 export { parseTime, printTime } from './core/time.ts'
 export { type Node, type Plan, planConsistency, planInclusion, planRoot, TILE_WIDTH, tileOf } from './core/tree.ts'
 export { nodePrimitives } from './node/primitives.ts'
+export {
+  answerQuestions,
+  hear,
+  keepThread,
+  type Reply,
+  sayNews,
+  type Thread,
+  type ThreadOptions,
+  TOGETHER,
+  threadBeside,
+} from './node/thread.ts'

@@ -1,8 +1,7 @@
 // A thread that audits. thread.ts starts it and describes the messages between the two.
 import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
-import { KillickError } from '@killick/sdk/core'
+import { answerQuestions, KillickError, sayNews } from '@killick/sdk/core'
 import { openPool } from '../database/pool.ts'
-import { answerQuestions, sayNews } from '../thread.ts'
 import { ownChecks } from './checks.ts'
 import type { Assignment, AuditEnd, Report } from './thread.ts'
 

@@ -1,5 +1,5 @@
 import type { AuditPins, AuditProgress, AuditResult } from '@killick/sdk/audit'
-import { keepThread, type Thread, threadBeside } from '../thread.ts'
+import { keepThread, type Thread, threadBeside } from '@killick/sdk/core'
 
 /**
  * What an auditing thread is given: the service as anyone else would reach it, what to rely on instead of its word, and the

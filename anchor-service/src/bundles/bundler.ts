@@ -1,8 +1,7 @@
 // A thread that makes bundles. maker.ts starts it and describes the messages between the two.
 import { openApi } from '@killick/sdk/audit'
-import { KillickError } from '@killick/sdk/core'
+import { answerQuestions, KillickError, sayNews } from '@killick/sdk/core'
 import { bundleRequest, makeBundle } from '@killick/sdk/make-bundle'
-import { answerQuestions, sayNews } from '../thread.ts'
 import type { Making, MakingEnd, MakingNews } from './maker.ts'
 
 /** Time between two reports of progress, ms. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { keepThread, type Thread, threadBeside } from '@killick/sdk/core'
 import type { MadeBundle, MakingProgress } from '@killick/sdk/make-bundle'
-import { keepThread, type Thread, threadBeside } from '../thread.ts'
 import type { RequestedBundle } from './job.ts'
 
 /** What the thread is given: the service as any reader reaches it, and which file to write. */

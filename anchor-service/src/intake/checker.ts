@@ -1,12 +1,11 @@
 // A thread that checks batches. It is started by checkers.ts; what crosses between the two is described there.
 import { workerData } from 'node:worker_threads'
-import { KillickError, MAX_BATCH_BYTES } from '@killick/sdk/core'
+import { answerQuestions, KillickError, MAX_BATCH_BYTES, type Reply } from '@killick/sdk/core'
 import { isOutage } from '../database/outage.ts'
 import { openPool } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import { free } from '../release-memory.ts'
-import { answerQuestions, type Reply } from '../thread.ts'
 import { holdToCatalogues } from './catalogue-check.ts'
 import { checkBatch } from './check.ts'
 import { type Answer, type CheckerData, type Enforced, isSmall, type Question } from './checkers.ts'

@@ -1,8 +1,7 @@
-import { type ErrorCode, KillickError } from '@killick/sdk/core'
+import { type ErrorCode, KillickError, keepThread, type Thread, TOGETHER, threadBeside } from '@killick/sdk/core'
 import { Refusal, type ServiceCode } from '../errors.ts'
 import type { CheckedBatch } from '../ledger/packs/checked-batch.ts'
 import type { EnforcedSource } from '../ledger/registry/catalogues.ts'
-import { keepThread, type Thread, TOGETHER, threadBeside } from '../thread.ts'
 import { type Crossing, unpack } from './crossing.ts'
 import type { Encoding } from './decode.ts'
 

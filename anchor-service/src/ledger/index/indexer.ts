@@ -1,8 +1,9 @@
 // A thread that makes runs. indexing.ts starts it and describes the messages between the two.
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { workerData } from 'node:worker_threads'
+import { hear, sayNews } from '@killick/sdk/core'
 import { openPool } from '../../database/pool.ts'
-import { hear, sayNews } from '../../thread.ts'
 import type { GROWN, IndexerData, IndexingFailure } from './indexing.ts'
 import { makeRun } from './write-run.ts'
 

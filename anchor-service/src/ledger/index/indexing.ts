@@ -1,4 +1,4 @@
-import { keepThread, type Thread, threadBeside } from '../../thread.ts'
+import { keepThread, type Thread, threadBeside } from '@killick/sdk/core'
 import { RUN_EVENTS } from './runs.ts'
 
 /** What an indexing thread needs. */

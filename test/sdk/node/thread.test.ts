@@ -1,6 +1,6 @@
-// How the service keeps threads, tested with one that does what it is told.
+// How threads are kept, tested with one that does what it is told.
 import { afterEach, expect, test } from 'vitest'
-import { keepThread, type Thread, TOGETHER } from '../../anchor-service/src/thread.ts'
+import { keepThread, type Thread, TOGETHER } from '../../../sdk/src/node/thread.ts'
 import type { Command, Reported } from './support/obedient-thread.ts'
 
 const ENTRY = new URL('./support/obedient-thread.ts', import.meta.url)

@@ -1,7 +1,7 @@
 // A thread that does what it is told, for tests of how the service keeps threads.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
-import { answerQuestions, sayNews } from '../../../anchor-service/src/thread.ts'
+import { answerQuestions, sayNews } from '../../../../sdk/src/node/thread.ts'
 
 export type Command =
   | { say: unknown; afterMs?: number }

@@ -1,6 +1,6 @@
 /**
- * Threads of the service: one way to start, tell, ask, end and restart a thread. A thread's code is a file beside the module that
- * keeps the thread, which also has the types of their messages.
+ * Threads: one way to start, tell, ask, end and restart one. A thread's code is a file beside the module that keeps the thread, which
+ * also has the types of their messages.
  */
 import { extname } from 'node:path'
 import { parentPort, Worker } from 'node:worker_threads'
@@ -13,6 +13,7 @@ const READY = 'killick:ready'
 type Question = { id: number; question: unknown }
 type Answer = { id: number } & ({ answer: unknown } | { error: unknown })
 
+/** How a thread is kept. */
 export type ThreadOptions<News> = {
   /** What the thread is given at its start. */
   data: unknown
@@ -26,6 +27,7 @@ export type ThreadOptions<News> = {
   youngMiB?: number
 }
 
+/** A thread that is kept: it can be told and asked things. */
 export type Thread<Told, Asked, Answered> = {
   /** Questions that it has not answered yet. */
   readonly unanswered: number
@@ -49,6 +51,11 @@ export type Thread<Told, Asked, Answered> = {
 /** The file of a thread, as source or compiled. @param url of the module beside which it stands */
 export const threadBeside = (url: string, name: string): URL => new URL(`./${name}${extname(url)}`, url)
 
+/**
+ * Starts a thread, and again when it is asked something after it has ended.
+ * @param entry its code, from `threadBeside`
+ * @throws Error where this process may have no threads
+ */
 export function keepThread<Told, Asked = never, Answered = never, News = never>(
   entry: URL,
   { data, news, failed, restartMs, youngMiB }: ThreadOptions<News>,

@@ -1,15 +1,21 @@
 // A server with the tools, resources and prompts that the official conformance suite asks for, made with the official SDK.
-//   node conformance-server.mjs <folder with @modelcontextprotocol's packages>      prints its port
+//   node conformance-server.mjs <folder with @modelcontextprotocol's packages>                over HTTP; prints its port
+//   node conformance-server.mjs <folder> stdio                                                over its own stdin and stdout
+//   node conformance-server.mjs <folder> <recorder's settings>      over HTTP, and behind it each session over stdio through a recorder
 // JavaScript, because it imports the SDK from where tests have installed it.
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { PassThrough } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 
-const tools = process.argv[2]
+const [tools, way] = process.argv.slice(2)
 const load = (path) => import(pathToFileURL(join(tools, 'sdk/dist/esm', path)).href)
 const { McpServer, ResourceTemplate } = await load('server/mcp.js')
+const { StdioServerTransport } = await load('server/stdio.js')
 const { StreamableHTTPServerTransport } = await load('server/streamableHttp.js')
 const { completable } = await load('server/completable.js')
 const { SubscribeRequestSchema, UnsubscribeRequestSchema, SetLevelRequestSchema } = await load('types.js')
@@ -129,6 +135,36 @@ function makeServer() {
   return mcp
 }
 
+/** Makes a recorder of stdio with a server behind it, and passes on between it and a session over HTTP. */
+async function recorded(transport) {
+  const { checkMcpConfig, recordStdio } = await import('@killick/gateway')
+  const settings = JSON.parse(readFileSync(way, 'utf8'))
+  const config = checkMcpConfig({ ...settings, spool: `stdio-${++recorders}` }, dirname(way))
+  const [stdin, stdout] = [new PassThrough(), new PassThrough()]
+  const command = [process.execPath, import.meta.filename, tools, 'stdio']
+  const ended = recordStdio(config, command, { stdin, stdout, say: () => {}, stop: new AbortController().signal })
+  running.add(ended)
+  // Requests of the client that have no answer yet: what the server says meanwhile belongs to the newest.
+  const open = new Set()
+  transport.onmessage = (message) => {
+    if (message.id !== undefined && message.method !== undefined) open.add(message.id)
+    stdin.write(`${JSON.stringify(message)}\n`)
+  }
+  transport.onclose = () => stdin.end()
+  const answer = async () => {
+    for await (const line of createInterface({ input: stdout })) {
+      const message = JSON.parse(line)
+      const relatedRequestId = [...open].at(-1)
+      if (message.method === undefined) open.delete(message.id)
+      await transport.send(message, message.method === undefined ? {} : { relatedRequestId })
+    }
+  }
+  answer().catch(() => {})
+  await transport.start()
+}
+
+let recorders = 0
+const running = new Set()
 const sessions = new Map()
 const http = createServer(async (req, res) => {
   const { host, origin } = req.headers
@@ -143,8 +179,15 @@ const http = createServer(async (req, res) => {
       sessionIdGenerator: randomUUID,
       onsessioninitialized: (id) => void sessions.set(id, transport),
     })
-    await makeServer().connect(transport)
+    await (way === undefined ? makeServer().connect(transport) : recorded(transport))
   }
   await transport.handleRequest(req, res)
 })
-http.listen(0, '127.0.0.1', () => console.log(http.address().port))
+if (way === 'stdio') await makeServer().connect(new StdioServerTransport())
+else http.listen(0, '127.0.0.1', () => console.log(http.address().port))
+// The recorders end with their sessions, and this with them.
+process.once('SIGTERM', async () => {
+  for (const transport of sessions.values()) await transport.close()
+  await Promise.all(running)
+  process.exit(0)
+})

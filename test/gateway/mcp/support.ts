@@ -22,8 +22,8 @@ export type World = {
   seen(): string[]
   /** Sets what the server answers to tools/list. */
   tools(list: object[]): void
-  /** Everything recorded, in order; no recorder may run. */
-  events(): Promise<ParsedEvent[]>
+  /** Everything recorded, in order; no recorder may run. @param spool its folder, if the settings name another */
+  events(spool?: string): Promise<ParsedEvent[]>
 }
 
 /** A key, a spool and a configuration in a folder of their own. Nothing leaves the spool, so all of it can be read there. */
@@ -44,10 +44,10 @@ export async function world(settings: JsonObject = {}): Promise<World> {
     command: [process.execPath, SERVER, log, tools],
     seen: () => readFileSync(log, 'utf8').split('\n').filter(Boolean),
     tools: (list) => writeFileSync(tools, JSON.stringify(list)),
-    async events() {
+    async events(name = 'spool') {
       const found: ParsedEvent[] = []
       const spool = await openAuditLog({
-        ...{ url: NOWHERE, source: 'agents', key: join(folder, 'key.json'), spool: join(folder, 'spool') },
+        ...{ url: NOWHERE, source: 'agents', key: join(folder, 'key.json'), spool: join(folder, name) },
         onError: () => {},
         onFound: (event) => void found.push(parseEvent(event)),
       })

@@ -5,6 +5,8 @@ import { loadTargets, type TargetSettings } from './anchor/settings.ts'
 import { type AuditSettings, loadAudit } from './audit/settings.ts'
 import { type BundleSettings, loadBundles } from './bundles/settings.ts'
 import { StartError } from './errors.ts'
+import type { NamedToken } from './http/auth.ts'
+import { loadErasers } from './http/eraser-settings.ts'
 import { loadPublished, type Published } from './http/page-settings.ts'
 
 /** Everything that can be set, from environment variables. This is the manual. */
@@ -33,6 +35,13 @@ export type Config = {
   readerToken: string | null
   /** KILLICK_ERASER_TOKEN: bearer token that orders erasures. Default: made in the data folder. */
   eraserToken: string | null
+  /**
+   * KILLICK_ERASERS: file with a JSON object of two or more people, each with a token of their own, in place of the one for
+   * erasures: what one of them orders counts once another has confirmed it. Default: none; one person is enough.
+   */
+  erasers: NamedToken[]
+  /** KILLICK_CONFIRM_MS: time in which a second person may confirm what another ordered. Default 259,200,000, three days. */
+  confirmMs: number
   /** KILLICK_TILES: `public`, or `private` to ask for the reader's token. Default public. */
   tiles: 'public' | 'private'
   /** KILLICK_RATE_LIMIT: requests per minute and address, those apart that add a batch; 0: no limit. Default 12,000. */
@@ -160,6 +169,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     adminToken: token('KILLICK_ADMIN_TOKEN'),
     readerToken: token('KILLICK_READER_TOKEN'),
     eraserToken: token('KILLICK_ERASER_TOKEN'),
+    erasers: loadErasers(env, fault),
+    confirmMs: integer('KILLICK_CONFIRM_MS', 259_200_000, 1000, 2_592_000_000),
     tiles: choice('KILLICK_TILES', ['public', 'private']),
     rateLimit: integer('KILLICK_RATE_LIMIT', 12_000, 0, 1e9),
     trustProxy: proxies(),

@@ -22,12 +22,14 @@ export const SERVICE_CODES = {
     403,
     "The event claims a time too far from the ledger's clock: outside the bounds that its source is registered with.",
   ],
+  second_person_required: [403, 'Somebody else has to confirm what you proposed.'],
   not_found: [404, 'There is nothing at this address.'],
   event_not_found: [404, 'No accepted event has this id or leaf hash.'],
   share_not_found: [404, 'There is no such link.'],
   bundle_not_found: [404, 'There is no such bundle, or it was removed.'],
   erasure_not_found: [404, 'There is no such erasure.'],
   retention_not_found: [404, 'There is no such policy, or it was ended.'],
+  proposal_not_found: [404, 'There is no such proposal.'],
   hold_not_found: [404, 'There is no such hold, or it was lifted.'],
   stream_not_found: [404, 'No batch of this stream has been accepted.'],
   request_timeout: [408, 'The request did not arrive in time.'],
@@ -38,6 +40,7 @@ export const SERVICE_CODES = {
   erasure_empty: [409, 'No event that was asked for holds such a field. Nothing was erased.'],
   erasure_unreadable: [409, 'Some of the events cannot be read as they were accepted. Nothing was erased.'],
   retention_changed: [409, 'Policies or holds have just changed. Ask again.'],
+  proposal_ended: [409, 'The proposal was confirmed, refused, or not confirmed in time.'],
   catalogue_taken: [409, 'The source has a version of this name already, and it says something else.'],
   bundle_not_ready: [409, 'The bundle is not made yet, or could not be made.'],
   bundles_full: [409, 'Bundles take as much room as they may. Remove some, or wait until they are old enough.'],
@@ -68,6 +71,10 @@ export const SERVICE_CODES = {
   registry_altered: [
     503,
     'The registered sources in the database are not what their signed registrations say: somebody has altered them.',
+  ],
+  proposal_altered: [
+    503,
+    'The database does not hold what was proposed, as the log has it: somebody has altered it. Nothing was erased.',
   ],
   catalogue_changed: [503, 'What is enforced for the source has just changed. Send again.'],
   unavailable: [

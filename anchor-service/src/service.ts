@@ -6,9 +6,10 @@ import type { Config } from './config.ts'
 import { type Erasing, keepErasing } from './erasure/erasing.ts'
 import { type Expiring, keepExpiring } from './erasure/expiring.ts'
 import { keepOrders } from './erasure/kept-orders.ts'
+import { askSecondPerson } from './erasure/second-person.ts'
 import { StartError } from './errors.ts'
 import { buildApp } from './http/app.ts'
-import { openAccess } from './http/auth.ts'
+import { openAccess, type Tokens } from './http/auth.ts'
 import type { App } from './http/deps.ts'
 import { makeMetrics } from './http/metrics.ts'
 import { buildWorkerApp } from './http/worker-app.ts'
@@ -31,7 +32,7 @@ export type Service = {
   origin: string
   /** The log's C2SP verifier key. */
   vkey: string
-  tokens: { admin: string; reader: string; eraser: string }
+  tokens: Tokens
   databaseUrl: string
   /** Stops listening, finishes open requests, closes the database. */
   close(): Promise<void>
@@ -116,11 +117,14 @@ export async function startService(
       failed: (err) => log?.warn({ err }, 'it could not be seen which events are due to expire; it is tried again'),
     })
     metrics.watchExpiring(expiring)
+    const people = { isRequired: config.erasers.length > 0, limitMs: config.confirmMs }
+    const secondPerson = askSecondPerson({ ledger, erasing, ...people })
     const app = await buildApp({
       ledger,
       bundles,
       erasing,
       expiring,
+      secondPerson,
       metrics,
       tokens: openAccess(tokens, ledger, config.rateLimit),
       intake,

@@ -10,7 +10,8 @@ export async function loadTokens(config: Config): Promise<Tokens> {
   return {
     admin: config.adminToken ?? (await keptToken(folder, 'admin')),
     reader: config.readerToken ?? (await keptToken(folder, 'reader')),
-    eraser: config.eraserToken ?? (await keptToken(folder, 'eraser')),
+    eraser: config.erasers.length > 0 ? null : (config.eraserToken ?? (await keptToken(folder, 'eraser'))),
+    erasers: config.erasers,
   }
 }
 

@@ -140,6 +140,18 @@ export {
   printProof,
   type Succeeds,
 } from './core/proof.ts'
+export {
+  type DecidedBy,
+  isPersonName,
+  type Proposal,
+  type Proposed,
+  parseDecidedBy,
+  parseProposal,
+  parseRefusal,
+  proposalFields,
+  type Refused,
+  refusalFields,
+} from './core/proposal.ts'
 export type { Receipt } from './core/receipt.ts'
 export {
   type KeyRecord,

@@ -14,9 +14,12 @@ import {
   leafHash,
   nodePrimitives,
   type ParsedEvent,
+  parseDecidedBy,
   parseErasure,
   parseErasureEnd,
   parseHash,
+  parseProposal,
+  parseRefusal,
   parseRegistration,
   parseRetention,
   parseRetentionEnd,
@@ -26,7 +29,8 @@ import {
 } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { readHistory } from '../ledger/registry/anchors.ts'
-import { readErased } from '../ledger/registry/erasures.ts'
+import { readList } from '../ledger/registry/erasures.ts'
+import { printProposed } from '../ledger/registry/proposals.ts'
 import { type Columns, cursor, differing, fault, micros, type Walk } from './walk.ts'
 
 type Expected = { readonly [column: string]: unknown }
@@ -81,7 +85,7 @@ const TABLES: readonly Table[] = [
       const order = readable(() => parseErasure(event))
       if (order === null) return null
       const root = Buffer.from(order.root).toString('hex')
-      const list = row && (await listRoot(db, Number(row.erasure)))
+      const list = row && (await listRoot(db, 'erased', Number(row.erasure)))
       return [
         {
           ...{ id: order.id, count: order.count, root, created_at: walk.acceptedAt },
@@ -98,6 +102,35 @@ const TABLES: readonly Table[] = [
     expect(event) {
       const id = readable(() => parseErasureEnd(event))
       return id === null ? null : [{ erasure: id }]
+    },
+  },
+  {
+    name: 'proposals',
+    columns: `'proposal', t.log_index, 'id', t.id, 'proposed_by', t.proposed_by, 'expires_at', ${micros('t.expires_at')}, 'proposes', t.proposes,
+      'created_at', ${micros('t.created_at')}`,
+    async expect(event, walk, [row], db) {
+      const proposal = readable(() => parseProposal(event))
+      if (proposal === null) return null
+      const { id, by, expires, proposes } = proposal
+      const root = proposes.action === 'erasure.order' ? hexOf(proposes.metadata?.root as JsonValue) : null
+      const list = row && (await listRoot(db, 'proposed', Number(row.proposal)))
+      return [
+        {
+          ...{ id, proposed_by: by, expires_at: 1000 * expires, proposes: printProposed(proposes) },
+          created_at: walk.acceptedAt,
+          ...(root !== null && list !== root && { 'of what it names, in proposed': 'what the proposal commits to' }),
+        },
+      ]
+    },
+  },
+  {
+    name: 'proposal_ends',
+    columns: `'proposal', t.proposal, 'ended_by', t.ended_by, 'is_confirmed', t.is_confirmed`,
+    expect(event) {
+      const refusal = readable(() => parseRefusal(event))
+      if (refusal !== null) return [{ proposal: refusal.id, ended_by: refusal.by, is_confirmed: false }]
+      const confirmed = parseDecidedBy(metadataOf(event.fields).confirmed)
+      return confirmed && [{ proposal: confirmed.proposal, ended_by: confirmed.confirmedBy, is_confirmed: true }]
     },
   },
   {
@@ -206,24 +239,24 @@ const TABLES: readonly Table[] = [
 ]
 
 /**
- * Root of the tree over an erasure's list, as the table has it; null if an entry has another place, or
+ * Root of the tree over the list of an erasure or a proposal, as the table has it; null if an entry has another place, or
  * names another event than the one at its number.
  */
-async function listRoot(db: Db, erasure: number): Promise<string | null> {
+async function listRoot(db: Db, table: 'erased' | 'proposed', of: number): Promise<string | null> {
   const leaves: Hash[] = []
   for (let after = -1; ; ) {
-    const page = await readErased(db, erasure, after, LISTED)
+    const page = await readList(db, table, of, after, LISTED)
     if (page.length === 0) break
     if (page.some(({ pos }, i) => pos !== leaves.length + i)) return null
     leaves.push(...page.map(erasedLeaf))
     after = page.at(-1)!.pos
   }
   const { rowCount } = await db.query(
-    `select from erased e where erasure = $1 and not exists (
+    `select from ${table} e where ${table === 'erased' ? 'erasure' : 'proposal'} = $1 and not exists (
        select from (select log_index, first_event from packs where first_event <= e.number order by first_event desc limit 1) p
        join batches b on b.log_index = p.log_index
        where substr(b.event_leaves, (32 * (e.number - b.first_event) + 1)::int, 32) = e.leaf_hash) limit 1`,
-    [erasure],
+    [of],
   )
   return rowCount === 0 ? Buffer.from(treeRoot(leaves, nodePrimitives.nodeHash)).toString('hex') : null
 }
@@ -251,7 +284,7 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
   return {
     id: 'told',
     title:
-      'What tables say of sources, keys, links, erasures, policies, holds, contradictions and anchors is what the log tells',
+      'What tables say of sources, keys, links, erasures, proposals, policies, holds, contradictions and anchors is what the log tells',
     async entry(walked) {
       const { logIndex } = walked
       const event = systemEvent(walked)
@@ -295,6 +328,11 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
       )
       if (strays.rowCount! > 0)
         faults.push(fault(null, 'untold', 'erased.erasure: a row of an erasure that there is not'))
+      const others = await db.query(
+        `select from proposed d where not exists (select from proposals where log_index = d.proposal and proposes like '{"action":"erasure.order"%') limit 1`,
+      )
+      if (others.rowCount! > 0)
+        faults.push(fault(null, 'untold', 'proposed.proposal: a row of a proposal that there is not'))
       return { faults, detail: `${count.toLocaleString('en')} rows` }
     },
   }

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
+  type DecidedBy,
   type ErasedEvent,
   type Erasure,
   type EventInput,
@@ -30,7 +31,7 @@ import {
 import { erasePacks } from './carry-out.ts'
 import { lockHolds, readHolds } from './holds.ts'
 import type { KeptOrders } from './kept-orders.ts'
-import { type Chosen, type Selection, select, selectAgain } from './select.ts'
+import { type Chosen, type Selected, type Selection, select, selectAgain, selectListed } from './select.ts'
 
 /** The words of an order. */
 type Words = Pick<Erasure, 'reason' | 'legalBasis' | 'order' | 'fields'>
@@ -63,6 +64,24 @@ export type Erasing = {
    * @throws Refusal erasure_held | erasure_empty | erasure_too_large | request_invalid | event_not_found
    */
   order(order: Order, actor: EventInput['actor']): Promise<StoredErasure>
+  /**
+   * What an order would say and name, for a second person to confirm. Records nothing.
+   * @throws Refusal as `order` does
+   */
+  prepare(order: Order): Promise<{ erasure: Erasure; list: (ErasedEvent & { number: number })[] }>
+  /** What an order that was prepared would do now. */
+  preview(list: readonly (ErasedEvent & { number: number })[]): Promise<DryRun>
+  /**
+   * Records an order that was prepared, and begins to carry it out.
+   * @param settle refuses, in the order's transaction, if it may not be confirmed any more
+   * @throws Refusal erasure_held | erasure_unreadable
+   */
+  confirm(
+    said: Words & { id: string; confirmed: DecidedBy },
+    list: readonly (ErasedEvent & { number: number })[],
+    actor: EventInput['actor'],
+    settle: (db: Db, logIndex: number) => Promise<void>,
+  ): Promise<void>
   /**
    * Orders again what an order named and the database has again. @returns the new order, null where nothing of it is left to go; and leaf
    * hashes of those of its events that are left: that holds cover, with the holds, and that cannot be read
@@ -208,12 +227,12 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
       actor,
       policy = null,
       check,
-    }: { actor: EventInput['actor']; policy?: number | null; check(db: Db): Promise<void> },
+    }: { actor: EventInput['actor']; policy?: number | null; check(db: Db, logIndex: number): Promise<void> },
   ): Promise<void> {
     const root = treeRoot(list.map(erasedLeaf))
     await ledger.record({ actor, ...erasureFields({ ...said, count: list.length, root }) }, async (db, logIndex) => {
       await lockHolds(db)
-      await check(db)
+      await check(db, logIndex)
       await insertErasure(db, logIndex, { id: said.id, root, policy }, list)
     })
     isAsked = true
@@ -222,11 +241,17 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
   }
 
   /** Records somebody's order about these events. @throws Refusal erasure_held */
-  async function place(id: string, words: Words, chosen: readonly Chosen[], actor: EventInput['actor']) {
-    const list = chosen.map(({ number, event, digests }) => ({ number, leafHash: event.leafHash, digests }))
-    await record({ id, ...words, policy: null }, list, {
+  async function place(
+    { confirmed = null, ...said }: Words & { id: string; confirmed?: DecidedBy | null },
+    chosen: readonly Chosen[],
+    actor: EventInput['actor'],
+    settle: (db: Db, logIndex: number) => Promise<void> = async () => {},
+  ) {
+    const list = listOf(chosen)
+    await record({ ...said, policy: null, confirmed }, list, {
       actor,
-      async check(db) {
+      async check(db, logIndex) {
+        await settle(db, logIndex)
         const holds = await readHolds(db)
         const held = chosen.filter(({ event }) => holds.some((hold) => isHeld(hold.covers, event)))
         if (held.length === 0) return
@@ -236,43 +261,53 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
         throw new Refusal('erasure_held', `${held.length} of ${list.length} events are held.`, { holds: covering })
       },
     })
-    return (await readErasure(pool, id))!
+    return (await readErasure(pool, said.id))!
+  }
+
+  /** Reads what somebody's order is about. */
+  async function choose(selection: Selection): Promise<Chosen[]> {
+    const { chosen, unreadable } = await select(pool, selection, [])
+    refuseUnreadable(unreadable)
+    if (chosen.length === 0) throw new Refusal('erasure_empty')
+    return chosen
   }
 
   const running = run()
 
   return {
     async dryRun(selection) {
-      const { chosen, held, unreadable } = await select(pool, selection, await readHolds(pool))
-      return {
-        events: chosen.length,
-        fields: chosen.reduce((sum, { digests }) => sum + digests.length, 0),
-        ...{ held: held.length, holds: [...new Set(held.flatMap(({ holds }) => holds))], unreadable },
-        samples: chosen.slice(0, SAMPLES).map(({ event, names }) => ({
-          ...{ id: event.id, leafHash: printHash(event.leafHash), source: event.source },
-          ...{ recordedAt: new Date(event.time).toISOString(), fields: [...names] },
-        })),
-      }
+      return told(await select(pool, selection, await readHolds(pool)))
     },
     async order({ id = randomUUID(), selection, reason, legalBasis, order }, actor) {
       const known = await readErasure(pool, id)
       if (known !== null) return known
-      const { chosen, unreadable } = await select(pool, selection, [])
-      if (unreadable > 0)
-        throw new Refusal('erasure_unreadable', `${unreadable} of the events cannot be read as they were accepted.`)
-      if (chosen.length === 0) throw new Refusal('erasure_empty')
-      return place(id, { reason, legalBasis, order, fields: selection.fields }, chosen, actor)
+      return place({ id, reason, legalBasis, order, fields: selection.fields }, await choose(selection), actor)
+    },
+    async prepare({ id = randomUUID(), selection, reason, legalBasis, order }) {
+      const list = listOf(await choose(selection))
+      const said = { id, reason, legalBasis, order, fields: selection.fields, policy: null, confirmed: null }
+      return { erasure: { ...said, count: list.length, root: treeRoot(list.map(erasedLeaf)) }, list }
+    },
+    preview: async (list) => told(await selectListed(pool, list, await readHolds(pool))),
+    async confirm(said, list, actor, settle) {
+      const { chosen, unreadable } = await selectListed(pool, list, [])
+      refuseUnreadable(unreadable)
+      await place(said, chosen, actor, settle)
     },
     async repeat({ reason, legalBasis, order, fields, entries }, actor) {
       const { chosen, held, unreadable } = await selectAgain(pool, entries, await readHolds(pool))
       const words = { reason, legalBasis, order, fields }
-      const erasure = chosen.length === 0 ? null : await place(randomUUID(), words, chosen, actor)
+      const erasure = chosen.length === 0 ? null : await place({ id: randomUUID(), ...words }, chosen, actor)
       const leaves = held.map(({ event }) => printHash(event.leafHash))
       return { erasure, held: leaves, holds: held.flatMap(({ holds }) => holds), unreadable }
     },
     async expire({ logIndex, ...policy }, list, check) {
-      const said = { id: randomUUID(), reason: 'expired', legalBasis: null, order: null, fields: null, policy }
-      await record(said, list, { actor: { type: 'ledger', id: ledger.log.origin }, policy: logIndex, check })
+      const said = { id: randomUUID(), reason: 'expired', legalBasis: null, order: null, fields: null }
+      await record({ ...said, policy, confirmed: null }, list, {
+        actor: { type: 'ledger', id: ledger.log.origin },
+        policy: logIndex,
+        check,
+      })
     },
     status: () => ({ open, failures }),
     async close() {
@@ -282,3 +317,21 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
     },
   }
 }
+
+const listOf = (chosen: readonly Chosen[]) =>
+  chosen.map(({ number, event, digests }) => ({ number, leafHash: event.leafHash, digests }))
+
+function refuseUnreadable(events: number): void {
+  if (events > 0)
+    throw new Refusal('erasure_unreadable', `${events} of the events cannot be read as they were accepted.`)
+}
+
+const told = ({ chosen, held, unreadable }: Selected): DryRun => ({
+  events: chosen.length,
+  fields: chosen.reduce((sum, { digests }) => sum + digests.length, 0),
+  ...{ held: held.length, holds: [...new Set(held.flatMap(({ holds }) => holds))], unreadable },
+  samples: chosen.slice(0, SAMPLES).map(({ event, names }) => ({
+    ...{ id: event.id, leafHash: printHash(event.leafHash), source: event.source },
+    ...{ recordedAt: new Date(event.time).toISOString(), fields: [...names] },
+  })),
+})

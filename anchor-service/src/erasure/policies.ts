@@ -1,6 +1,7 @@
 /** Retention policies: how they are set and ended, and how far events are due by the newest final anchor. docs/PROTOCOL.md §17. */
 import {
   DAY_S,
+  type DecidedBy,
   type EventInput,
   type RetentionPolicy,
   type RetentionScope,
@@ -45,40 +46,75 @@ export async function readPolicies(db: Db, which: 'standing' | 'all' = 'standing
     }))
 }
 
+/** What was confirmed by a second person: what the event says of the two, and what refuses it in its transaction. */
+export type Confirming = { confirmed: DecidedBy; settle(db: Db, logIndex: number): Promise<void> }
+
+const find = async (db: Db, id: string) => (await readPolicies(db, 'all')).find((policy) => policy.id === id)
+
+/** What a policy would be set as: the next version of its name, or the one that stands and says the same (`isSame`). */
+export async function nextVersion(
+  db: Db,
+  { id, covers, contentsDays }: Omit<RetentionPolicy, 'version'>,
+): Promise<{ isSame: true; policy: StoredPolicy } | { isSame: false; policy: RetentionPolicy }> {
+  const known = await find(db, id)
+  if (known?.ended === null && known.contentsDays === contentsDays && textOf(known.covers) === textOf(covers))
+    return { isSame: true, policy: known }
+  return { isSame: false, policy: { id, version: (known?.version ?? 0) + 1, covers, contentsDays } }
+}
+
 /**
  * Sets a policy, in an event of the system stream: the next version of its name. One that stands and says the same is left as it is.
  * @throws Refusal retention_changed
  */
 export async function setPolicy(
   ledger: Ledger,
-  { id, covers, contentsDays }: Omit<RetentionPolicy, 'version'>,
+  said: Omit<RetentionPolicy, 'version'>,
   actor: EventInput['actor'],
 ): Promise<StoredPolicy> {
-  const find = async (db: Db) => (await readPolicies(db, 'all')).find((policy) => policy.id === id)
-  const known = await find(ledger.db)
-  const isSame = known?.ended === null && known.contentsDays === contentsDays && textOf(known.covers) === textOf(covers)
-  if (isSame) return known
-  const version = (known?.version ?? 0) + 1
-  const event = { actor, ...retentionFields({ id, version, covers, contentsDays }) }
+  const next = await nextVersion(ledger.db, said)
+  return next.isSame ? next.policy : recordPolicy(ledger, next.policy, actor)
+}
+
+/** Sets this version of a policy, which must be the next. @throws Refusal retention_changed, and what `by` refuses */
+export async function recordPolicy(
+  ledger: Ledger,
+  { id, version, covers, contentsDays }: RetentionPolicy,
+  actor: EventInput['actor'],
+  by?: Confirming,
+): Promise<StoredPolicy> {
+  const event = { actor, ...retentionFields({ id, version, covers, contentsDays }, by?.confirmed) }
   await ledger.record(event, async (db, logIndex) => {
     // Events that expire look at policies under this lock.
     await lockHolds(db)
-    if (((await find(db))?.version ?? 0) !== version - 1) throw new Refusal('retention_changed')
+    await by?.settle(db, logIndex)
+    if (((await find(db, id))?.version ?? 0) !== version - 1) throw new Refusal('retention_changed')
     const sql =
       'insert into retention_policies (log_index, id, version, covers, contents_days) values ($1, $2, $3, $4, $5)'
     await db.query(sql, [logIndex, id, version, covers, contentsDays])
   })
-  return (await find(ledger.db))!
+  return (await find(ledger.db, id))!
 }
 
 const textOf = ({ source, stream, action }: RetentionScope) => JSON.stringify([source, stream, action])
 
-/** Ends a policy, in an event of the system stream. @throws Refusal retention_not_found | retention_changed */
-export async function endPolicy(ledger: Ledger, id: string, actor: EventInput['actor']): Promise<StoredPolicy> {
-  const known = (await readPolicies(ledger.db)).find((policy) => policy.id === id)
+/** A policy that stands. @throws Refusal retention_not_found */
+export async function standingPolicy(db: Db, id: string): Promise<StoredPolicy> {
+  const known = (await readPolicies(db)).find((policy) => policy.id === id)
   if (known === undefined) throw new Refusal('retention_not_found')
-  await ledger.record({ actor, ...retentionEndFields(id, known.version) }, async (db, logIndex) => {
+  return known
+}
+
+/** Ends a policy, in an event of the system stream. @throws Refusal retention_not_found | retention_changed, and what `by` refuses */
+export async function endPolicy(
+  ledger: Ledger,
+  id: string,
+  actor: EventInput['actor'],
+  by?: Confirming,
+): Promise<StoredPolicy> {
+  const known = await standingPolicy(ledger.db, id)
+  await ledger.record({ actor, ...retentionEndFields(id, known.version, by?.confirmed) }, async (db, logIndex) => {
     await lockHolds(db)
+    await by?.settle(db, logIndex)
     const now = (await readPolicies(db)).find((policy) => policy.id === id)
     if (now?.version !== known.version) throw new Refusal('retention_changed')
     await db.query('insert into retention_ends (log_index, policy) values ($1, $2)', [logIndex, known.logIndex])

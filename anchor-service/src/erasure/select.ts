@@ -1,6 +1,7 @@
 /** Which events an order is about, and what of them would go. */
 import {
   type ErasedEvent,
+  equalBytes,
   isEventId,
   isHeld,
   nodePrimitives,
@@ -12,7 +13,7 @@ import {
 } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
-import { parseOrNull } from '../ledger/packs/read-pack.ts'
+import { parseOrNull, readLines } from '../ledger/packs/read-pack.ts'
 import { findEvent } from '../ledger/read/find-event.ts'
 import { memoryOf } from '../ledger/read/proof-memory.ts'
 import { type EventConditions, findPlaced, numberAt } from '../ledger/read/search.ts'
@@ -107,6 +108,48 @@ export async function selectAgain(
     selected.chosen.push({ number, event, digests, names: going.map(({ name }) => name) })
   }
   selected.chosen.sort((a, b) => a.number - b.number)
+  return selected
+}
+
+/** Packs that are read at a time. */
+const PACKS_AT_ONCE = 16
+
+/** Reads the events of a list that was made before, in the order of the log. What is gone of them meanwhile has no name any more. */
+export async function selectListed(
+  db: Db,
+  list: readonly (ErasedEvent & { number: number })[],
+  holds: readonly StoredHold[],
+): Promise<Selected> {
+  const selected: Selected = { chosen: [], held: [], unreadable: 0 }
+  const { rows: packs } = await db.query<{ first: number }>(
+    `select distinct p.first_event::float8 as first from unnest($1::bigint[]) as wanted (number) cross join lateral (
+       select first_event from packs where first_event <= number order by first_event desc limit 1) p order by first`,
+    [list.map(({ number }) => number)],
+  )
+  let at = 0
+  for (let from = 0; from < packs.length; from += PACKS_AT_ONCE) {
+    const { rows } = await db.query<{ first: number; pos: number; n: number; body: Buffer }>(
+      'select first_event::float8 as first, pos, n, body from packs where first_event = any($1::bigint[]) order by first_event',
+      [packs.slice(from, from + PACKS_AT_ONCE).map(({ first }) => first)],
+    )
+    for (const { first, pos, n, body } of rows) {
+      const line = await readLines(body, pos)
+      for (; at < list.length && list[at]!.number < first + n; at++) {
+        const { number, leafHash, digests } = list[at]!
+        const event = number < first ? null : parseOrNull(line(number - first))
+        if (event === null || !equalBytes(event.leafHash, leafHash)) {
+          selected.unreadable += 1
+          continue
+        }
+        const wanted = new Set(digests)
+        const left = event.disclosures.filter(({ text }) => wanted.has(nodePrimitives.digest(text)))
+        const covering = holds.filter((hold) => isHeld(hold.covers, event)).map(({ id }) => id)
+        if (covering.length > 0) selected.held.push({ event, holds: covering })
+        selected.chosen.push({ number, event, digests, names: left.map(({ name }) => name) })
+      }
+    }
+  }
+  selected.unreadable += list.length - at
   return selected
 }
 

@@ -29,6 +29,7 @@ import { incidentRoutes } from './routes/incidents.ts'
 import { liveEventRoutes } from './routes/live-events.ts'
 import { pageRoutes } from './routes/page.ts'
 import { proofRoutes } from './routes/proofs.ts'
+import { proposalRoutes } from './routes/proposals.ts'
 import { retentionRoutes } from './routes/retention.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { shareRoutes } from './routes/shares.ts'
@@ -76,6 +77,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   app.server.on('drop', () => deps.metrics.dropped.inc())
   compileWhenUsed(app)
   app.decorateRequest('role', null)
+  app.decorateRequest('person', null)
   installProblems(app)
   guardAnswers(app)
   refuseNul(app)
@@ -111,6 +113,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       sourceRoutes,
       erasureRoutes,
       retentionRoutes,
+      proposalRoutes,
       tileRoutes,
       shareRoutes,
       frontRoutes,

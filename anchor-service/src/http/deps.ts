@@ -9,6 +9,7 @@ import type {
 import type { Bundles } from '../bundles/bundles.ts'
 import type { Erasing } from '../erasure/erasing.ts'
 import type { Expiring } from '../erasure/expiring.ts'
+import type { SecondPerson } from '../erasure/second-person.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Refusals } from '../intake/refusals.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -32,6 +33,7 @@ export type AppDeps = {
   intake: Intake
   erasing: Erasing
   expiring: Expiring
+  secondPerson: SecondPerson
   /** Which streams were refused a batch that did not follow, for those who look for gaps. */
   refusals: Refusals
   /** Which sources are silent beyond what they promise. */

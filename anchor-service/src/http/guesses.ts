@@ -1,6 +1,5 @@
 import { Refusal } from '../errors.ts'
 import { RateStore } from './rate-store.ts'
-import type { Role } from './session.ts'
 
 /** Wrong tokens per minute and address (IPv6: /64), at the console and as bearer alike. */
 const MAX_WRONG = 20
@@ -10,11 +9,11 @@ const MAX_KNOWN = 10_000
 
 export type Guesses = {
   /**
-   * @param role the role of the given token; null: the token is wrong
+   * @param role the role of the given token, with its person if it has one; null: the token is wrong
    * @param detail what to say about a wrong token
    * @throws Refusal unauthorized; rate_limited, which does not tell right from wrong
    */
-  judge(address: string, role: Role | null, detail?: string): Role
+  judge<T extends string>(address: string, role: T | null, detail?: string): T
 }
 
 /**
@@ -23,9 +22,9 @@ export type Guesses = {
  */
 export function countGuesses(): Guesses {
   const wrong = new RateStore()
-  const known = new Map<string, Set<Role>>()
+  const known = new Map<string, Set<string>>()
 
-  function remember(address: string, role: Role): void {
+  function remember(address: string, role: string): void {
     const roles = known.get(address) ?? new Set()
     known.delete(address)
     known.set(address, roles.add(role))

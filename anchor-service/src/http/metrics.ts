@@ -5,6 +5,7 @@ import { keyIndexOf } from '../ledger/index/key-index.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { memoryOf } from '../ledger/read/proof-memory.ts'
 import { readAnchoredSize } from '../ledger/registry/anchors.ts'
+import { countProposals } from '../ledger/registry/proposals.ts'
 import type { SilenceWatch } from '../ledger/silence.ts'
 import { addProcessMetrics } from './process-metrics.ts'
 
@@ -168,6 +169,16 @@ export function makeMetrics() {
         help: '1 in a process that knew no head of a log that had entries when it started',
         registers,
       }).set(ledger.memoryBegan() === null ? 0 : 1)
+      new Gauge({
+        name: 'killick_proposals',
+        help: 'Erasures and changes of policies that one person proposed: waiting for a second person, confirmed, refused, lapsed',
+        labelNames: ['state'],
+        registers,
+        async collect() {
+          const counts = await countProposals(ledger.db, Date.now()).catch(() => ({}))
+          for (const [state, n] of Object.entries(counts)) this.set({ state }, n)
+        },
+      })
       const memory = memoryOf(ledger.db)
       new Gauge({
         name: 'killick_proof_memory_bytes',

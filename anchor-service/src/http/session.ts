@@ -13,8 +13,16 @@ import type { EventPlace } from '../ledger/read/events.ts'
 import { searchEvents } from '../ledger/read/search.ts'
 
 /** The roles: the reader's token reads, the administrator's also registers, the eraser's orders erasures and does nothing else. */
-export type Tokens = { admin: string; reader: string; eraser: string }
-export type Role = keyof Tokens
+export type Tokens = {
+  admin: string
+  reader: string
+  /** Null where erasures take two people: then each has a token of their own. */
+  eraser: string | null
+  erasers: readonly NamedToken[]
+}
+/** The token for erasures of one person. */
+export type NamedToken = { readonly name: string; readonly token: string }
+export type Role = 'admin' | 'reader' | 'eraser'
 /** The roles that may open a session of the console. */
 export type SessionRole = Exclude<Role, 'eraser'>
 

@@ -14,6 +14,7 @@ export function buildWorkerApp(deps: OperationDeps & Pick<AppDeps, 'logLevel'>):
   }).withTypeProvider<TypeBoxTypeProvider>()
   compileWhenUsed(app)
   app.decorateRequest('role', null)
+  app.decorateRequest('person', null)
   installProblems(app)
   healthRoutes(app, deps)
   return app

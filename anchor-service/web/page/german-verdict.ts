@@ -72,10 +72,10 @@ export function germanVerdict({ time, number, parser, silence }: Means): Verdict
     }[fault.what]
   }
 
-  const erasure = ({ logIndex, at, reason, legalBasis, order, count, policy }: ErasureWord) =>
+  const erasure = ({ logIndex, at, reason, legalBasis, order, count, policy, confirmed }: ErasureWord) =>
     `${number(count)} ${count === 1 ? 'Feld' : 'Felder'} ${policy ? 'abgelaufen' : 'gelöscht'} durch Log-Eintrag ${number(logIndex)}, ${time(at)}${
       policy ? `, Frist ${policy.id}, Fassung ${policy.version}` : order === null ? '' : `, Anordnung ${order}`
-    }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
+    }${confirmed ? `, angeordnet von ${confirmed.orderedBy}, bestätigt von ${confirmed.confirmedBy}` : ''}${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
 
   function erasureFault(fault: ErasureFault): string {
     if (fault.what === 'unreadable') return parser(fault.refusal)

@@ -14,6 +14,7 @@ const order = erasureFields({
     count: 3,
     root: leafHash(new Uint8Array([1])),
     policy: { id: 'orders', version: 2, size: 812, time: 1_795_000_000 },
+    confirmed: null,
   },
 }) as Json
 

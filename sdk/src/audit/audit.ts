@@ -18,6 +18,7 @@ import { KeyRing, type PinnedSourceKey } from './keys.ts'
 import { walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own-check.ts'
+import { checkProposals } from './proposals.ts'
 import { checkRecords } from './records.ts'
 import { checkRetention } from './retention.ts'
 import { listSources } from './sources.ts'
@@ -162,7 +163,16 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const retention = checkRetention(api, clocks, holds)
   const erasures = checkErasures(api, retention)
   const notes = checkNotes(api, origin, logKeys)
-  const own = [notes, checkRecords(api), erasures, holds, retention, succession, ...(options.own ?? [])]
+  const own = [
+    notes,
+    checkRecords(api),
+    erasures,
+    checkProposals(),
+    holds,
+    retention,
+    succession,
+    ...(options.own ?? []),
+  ]
   for (const { id, title } of own) findings.expect(id, title)
   const keys = new KeyRing({
     ...{ pinned: pins.sourceKeys, listed, listedAt, findings, erasures },

@@ -30,6 +30,8 @@ export type AuditReason =
   | 'retention_unfounded'
   /** What a policy lets expire is still there a week after it was due, and no hold covers it. */
   | 'retention_overdue'
+  /** It says that two people decided it, and the log does not bear that out. */
+  | 'confirmation_invalid'
   /** It hashes to another root. */
   | 'root_mismatch'
   /** The log has another root or batch than it signed before. */

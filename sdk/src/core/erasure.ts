@@ -9,6 +9,7 @@ import { isCount, type ParsedEvent } from './event.ts'
 import type { EventInput } from './fields.ts'
 import { type Hash, leafHash, parseHash, printHash } from './hash.ts'
 import { hasMembers, isObject, type JsonValue } from './json.ts'
+import { type DecidedBy, parseDecidedBy } from './proposal.ts'
 import { SYSTEM } from './registry.ts'
 
 /**
@@ -38,6 +39,8 @@ export type Erasure = {
   readonly root: Hash
   /** Null: somebody ordered it; else the events have expired. */
   readonly policy: ExpiredBy | null
+  /** Who ordered it, and who confirmed that; null: it took one person. */
+  readonly confirmed: DecidedBy | null
 }
 
 /** One event that loses fields: its leaf hash, and the digests of what it loses, as `_sd` has them, sorted. */
@@ -54,11 +57,15 @@ export const erasedLeaf = ({ leafHash: leaf, digests }: ErasedEvent): Hash =>
 
 /** The fields of the system event that orders an erasure; `parseErasure` reads them back. */
 export function erasureFields(erasure: Erasure): Pick<EventInput, 'action' | 'targets' | 'metadata'> {
-  const { id, root, policy, ...said } = erasure
+  const { id, root, policy, confirmed, ...said } = erasure
   return {
     action: ORDER,
     targets: [{ type: 'erasure', id }],
-    metadata: { ...said, root: printHash(root), ...(policy && { policy: { ...policy } }) },
+    metadata: {
+      ...{ ...said, root: printHash(root) },
+      ...(policy && { policy: { ...policy } }),
+      ...(confirmed && { confirmed: { ...confirmed } }),
+    },
   }
 }
 
@@ -83,7 +90,7 @@ const isText = (value: JsonValue | undefined, most: number): value is string =>
 export function parseErasure(event: ParsedEvent): Erasure | null {
   if (!isOwn(event) || event.fields.action !== ORDER) return null
   const { metadata } = event.fields
-  if (!isObject(metadata) || !hasMembers(metadata, MEMBERS, ['policy']))
+  if (!isObject(metadata) || !hasMembers(metadata, MEMBERS, ['policy', 'confirmed']))
     invalid(`its metadata is not ${MEMBERS.join(', ')}`)
   const { reason, legalBasis, order, fields, count } = metadata
   if (!isText(reason, 1024)) invalid('reason is not a text')
@@ -97,6 +104,10 @@ export function parseErasure(event: ParsedEvent): Erasure | null {
     fields: fields as readonly string[] | null,
     root: parseHash(metadata.root) ?? invalid('root is no hash'),
     policy: metadata.policy === undefined ? null : parsePolicy(metadata.policy),
+    confirmed:
+      metadata.confirmed === undefined
+        ? null
+        : (parseDecidedBy(metadata.confirmed) ?? invalid('confirmed names nobody')),
   }
 }
 

@@ -51,6 +51,8 @@ const WITH_MORE = {
     'The event that orders an erasure lacks something, has something unknown, or something of the wrong form.',
   retention_invalid:
     'The event that sets or ends a retention policy lacks something, has something unknown, or something of the wrong form.',
+  proposal_invalid:
+    'The event that proposes something to a second person, or refuses it, lacks something, has something unknown, or something of the wrong form.',
   catalogue_invalid: 'A catalogue of actions lacks something, has something unknown, or something of the wrong form.',
   action_unknown: 'The catalogue of the source has no such action.',
   action_invalid: 'The event does not have what the catalogue says of its action.',

@@ -7,6 +7,7 @@ import { KillickError } from './errors.ts'
 import { isCount, isSourceName, isStreamId, type ParsedEvent } from './event.ts'
 import type { EventInput } from './fields.ts'
 import { hasMembers, isObject, type JsonObject, type JsonValue } from './json.ts'
+import { type DecidedBy, parseDecidedBy } from './proposal.ts'
 import { SYSTEM } from './registry.ts'
 
 /**
@@ -69,24 +70,25 @@ export function isCovered(
 export const fitsAction = (action: JsonValue | undefined, asked: string): boolean =>
   typeof action === 'string' && (asked.endsWith('.*') ? action.startsWith(asked.slice(0, -1)) : action === asked)
 
-/** The fields of the system event that sets a policy; `parseRetention` reads them back. */
-export const retentionFields = ({
-  id,
-  ...said
-}: RetentionPolicy): Pick<EventInput, 'action' | 'targets' | 'metadata'> => ({
+/** The fields of the system event that sets a policy; `parseRetention` reads them back. @param confirmed where it took two people */
+export const retentionFields = (
+  { id, ...said }: RetentionPolicy,
+  confirmed: DecidedBy | null = null,
+): Pick<EventInput, 'action' | 'targets' | 'metadata'> => ({
   action: SET,
   targets: [{ type: 'retention', id }],
-  metadata: { ...said, covers: { ...said.covers } },
+  metadata: { ...said, covers: { ...said.covers }, ...(confirmed && { confirmed: { ...confirmed } }) },
 })
 
 /** The fields of the system event that ends a policy: from there on it lets nothing expire. */
 export const retentionEndFields = (
   id: string,
   version: number,
+  confirmed: DecidedBy | null = null,
 ): Pick<EventInput, 'action' | 'targets' | 'metadata'> => ({
   action: END,
   targets: [{ type: 'retention', id }],
-  metadata: { version },
+  metadata: { version, ...(confirmed && { confirmed: { ...confirmed } }) },
 })
 
 function invalid(why: string): never {
@@ -116,9 +118,10 @@ export function parseRetentionEnd(event: ParsedEvent): Pick<RetentionPolicy, 'id
 function metadataOf({ source, stream, fields }: ParsedEvent, action: string, members: string[]): JsonObject | null {
   if (source !== SYSTEM.source || stream !== SYSTEM.stream || fields.action !== action) return null
   const { metadata } = fields
-  return isObject(metadata) && hasMembers(metadata, members)
-    ? metadata
-    : invalid(`its metadata is not ${members.join(', ')}`)
+  if (!isObject(metadata) || !hasMembers(metadata, members, ['confirmed']))
+    return invalid(`its metadata is not ${members.join(', ')}`)
+  if (metadata.confirmed !== undefined && parseDecidedBy(metadata.confirmed) === null) invalid('confirmed names nobody')
+  return metadata
 }
 
 const versionOf = (value: JsonValue | undefined) =>

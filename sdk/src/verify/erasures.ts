@@ -84,8 +84,11 @@ function read(
             : !verifyInclusion({ ...claim, size: order.count, root: order.root })
               ? 'not_listed'
               : null
-  const { id = '', reason = '', legalBasis = null, order: number = null, policy = null } = order ?? {}
-  const signed = { id, reason, legalBasis, order: number, policy: policy && { id: policy.id, version: policy.version } }
+  const { id = '', reason = '', legalBasis = null, order: number = null, policy = null, confirmed = null } = order ?? {}
+  const signed = {
+    ...{ id, reason, legalBasis, order: number, policy: policy && { id: policy.id, version: policy.version } },
+    confirmed: confirmed && { orderedBy: confirmed.orderedBy, confirmedBy: confirmed.confirmedBy },
+  }
   return { token, what, signed } as const
 }
 

@@ -44,6 +44,8 @@ export type ErasureWord = {
   readonly count: number
   /** The retention policy by which they expired; null: they were erased by an order. */
   readonly policy: { readonly id: string; readonly version: number } | null
+  /** Who ordered it, and who confirmed that; null: it took one person. */
+  readonly confirmed: { readonly orderedBy: string; readonly confirmedBy: string } | null
 }
 
 /** What the carried erasures say, and how many fields they name in all. */

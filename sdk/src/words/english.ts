@@ -57,10 +57,10 @@ export function english({ time, number }: Print = { time: (iso) => iso, number: 
     ].join('; ')
   }
 
-  const erasure = ({ logIndex, at, reason, legalBasis, order, count, policy }: ErasureWord) =>
+  const erasure = ({ logIndex, at, reason, legalBasis, order, count, policy, confirmed }: ErasureWord) =>
     `${number(count)} ${count === 1 ? 'field' : 'fields'} ${policy ? 'expired' : 'erased'} by log entry ${number(logIndex)} at ${time(at)}${
       policy ? `, by policy ${policy.id}, version ${policy.version}` : order === null ? '' : `, by order ${order}`
-    }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
+    }${confirmed ? `, ordered by ${confirmed.orderedBy} and confirmed by ${confirmed.confirmedBy}` : ''}${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`
 
   function erasureFault(fault: ErasureFault): string {
     if (fault.what === 'unreadable') return refused(fault.refusal)

@@ -11,6 +11,7 @@ const TABLES = [
   ...['migrations', 'ledger', 'sources', 'source_keys', 'batches', 'packs', 'packs_0', 'tiles', 'checkpoints'],
   ...['equivocations', 'anchors', 'anchor_states', 'shares', 'share_revocations'],
   ...['erasures', 'erased', 'erasure_ends', 'holds', 'hold_ends', 'retention_policies', 'retention_ends'],
+  ...['proposals', 'proposed', 'proposal_ends'],
 ]
 
 beforeAll(async () => {
@@ -109,6 +110,7 @@ describe('migrations', () => {
       '0007_erasures.sql',
       '0008_heartbeat.sql',
       '0009_retention.sql',
+      '0010_proposals.sql',
     ])
     expect((await migrate(url)).applied).toEqual([])
   })

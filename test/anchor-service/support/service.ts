@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig, type Service, startAnchoring, startService } from '@killick/anchor-service'
@@ -8,6 +8,17 @@ import { createDatabase } from '../../support/postgres.ts'
 export const ADMIN = 'admin-token-for-tests'
 export const READER = 'reader-token-for-tests'
 export const ERASER = 'eraser-token-for-tests'
+
+/** Two people whose tokens take the place of the one for erasures. */
+export const ANNA = 'token-of-anna-for-tests'
+export const BEN = 'token-of-ben-for-tests'
+
+/** The settings of a service whose erasures take both. */
+export async function twoPeople(): Promise<Record<string, string>> {
+  const file = join(await mkdtemp(join(tmpdir(), 'killick-people-')), 'erasers.json')
+  await writeFile(file, JSON.stringify({ anna: ANNA, ben: BEN }))
+  return { KILLICK_ERASERS: file, KILLICK_ERASER_TOKEN: '' }
+}
 
 export type TestService = Service & { folder: string; stop(): Promise<void> }
 

@@ -2,7 +2,17 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newSigner, Producer, post } from '../../anchor-service/support/producer.ts'
-import { ADMIN, ERASER, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import {
+  ADMIN,
+  ANNA,
+  BEN,
+  ERASER,
+  READER,
+  register,
+  type TestService,
+  testService,
+  twoPeople,
+} from '../../anchor-service/support/service.ts'
 import { killick } from './support.ts'
 
 const SUBJECT = 'zoe-4711'
@@ -67,6 +77,13 @@ test('wrong usage and wrong tokens are refused, and nothing is erased', async ()
     [[...ORDER, '--token', ADMIN], /forbidden|does not allow/],
     [['erase', ...events, '--fields', 'all', '--reason', 'x'], /event_not_found/],
     [['erase', '--actor', 'nobody', '--fields', 'all', '--reason', 'x'], /erasure_empty/],
+    [['erase', '--confirm', 'E-1'], /no id of a proposal/],
+    [['erase', '--confirm', randomUUID(), '--fields', 'all'], /said when it was proposed/],
+    [['erase', '--confirm', randomUUID(), '--refuse', randomUUID()], /two things/],
+    [['erase', '--refuse', randomUUID()], /--reason is missing/],
+    [['erase', '--refuse', randomUUID(), '--reason', 'x', '--wait'], /done at once/],
+    [['erase', '--confirm', randomUUID()], /proposal_not_found/],
+    [['erasures', '--proposals', '--entries'], /proposals alone/],
     [['erasures', 'E-1'], /no id of an erasure/],
     [['erasures', randomUUID()], /erasure_not_found/],
     [['erasures', randomUUID(), '--after', '3'], /for lists/],
@@ -134,4 +151,32 @@ test('policies are counted, set, listed and ended', async () => {
   expect(shown.err).toMatch(/nothing expires/)
   expect((await run(['retention', '--end', 'orders'])).code).toBe(0)
   expect(rows((await run(['retention'])).out)).toMatchObject([{ id: 'orders', state: 'ended' }])
+})
+
+test('where it takes two people, what one proposes another sees and confirms', async () => {
+  await service.close()
+  service = await testService(await twoPeople(), service)
+  const order = ['erase', '--target', 'o-3', '--fields', 'context', '--reason', 'request of the person']
+  const made = await run(order, { token: ANNA })
+  expect(made).toMatchObject({
+    code: 0,
+    err: expect.stringMatching(/^Proposed by anna, .*: to erase context of 1 event: /),
+  })
+  const id = made.out.trim()
+  expect((await run(['erase', '--confirm', id], { token: ANNA })).err).toMatch(/second_person_required/)
+  const seen = await run(['erase', '--confirm', id, '--dry-run'], { token: BEN, isTerminal: true })
+  expect(seen.out).toMatch(/ shop +[0-9a-f-]{36} +context\n1 event would lose 1 field\. Nothing was changed\.\n$/)
+  expect(rows((await run(['erasures', '--proposals'])).out)).toMatchObject([{ id, state: 'waiting', by: 'anna' }])
+  expect(await run(['erase', '--confirm', id, '--wait'], { token: BEN })).toMatchObject({
+    code: 0,
+    err: 'It was carried out.\n',
+  })
+  expect((await run(['erasures', id], { isTerminal: true })).out).toMatch(/ 1 +done +anna and ben\n$/)
+  const policy = await run(['retention', '--set', 'shop', '--source', 'shop', '--days', '30', '--json'], { token: BEN })
+  const refused = await run(['erase', '--refuse', JSON.parse(policy.out).id, '--reason', 'too soon'], { token: ANNA })
+  expect(refused.err).toMatch(
+    /^Proposed by ben and refused by anna, .*: the policy shop, version 1: 30 days, for source shop\. /,
+  )
+  const listed = await run(['erasures', '--proposals'], { isTerminal: true })
+  expect(listed.out).toMatch(/ anna +to erase context .* confirmed +ben\n.* ben +the policy shop, .* refused +anna\n$/)
 })

@@ -5,10 +5,12 @@ import { liftHold, placeHold, readHolds, type StoredHold } from '../../erasure/h
 import type { Selection } from '../../erasure/select.ts'
 import { Refusal } from '../../errors.ts'
 import { readErased, readErasure, readErasures, type StoredErasure } from '../../ledger/registry/erasures.ts'
+import { readProposal } from '../../ledger/registry/proposals.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { parseConditions } from '../query.ts'
 import { FilterTexts, Hash, Nullable, PAGE_LIMIT, ProblemSchema, Time } from '../schemas.ts'
+import { DryRunSchema, ProposalSchema, personOf, printProposal } from './proposals.ts'
 
 const Text = (maxLength: number, description: string) => Type.String({ minLength: 1, maxLength, description })
 const Moment = Type.Optional(Type.String({ format: 'date-time' }))
@@ -62,25 +64,13 @@ export const ErasureSchema = Type.Object({
   createdAt: Time,
   state: Type.Union([Type.Literal('open'), Type.Literal('done')]),
   end: Nullable(Type.Integer({ description: 'log index of the event that says that it was carried out' })),
+  orderedBy: Nullable(Type.String({ description: 'who ordered it, where it took two people' })),
+  confirmedBy: Nullable(Type.String({ description: 'who confirmed that' })),
   policy: Nullable(
     Type.Object(
       { id: Type.String(), version: Type.Integer() },
       { description: 'the retention policy by which the events have expired; null: somebody ordered it' },
     ),
-  ),
-})
-
-const DryRunSchema = Type.Object({
-  ...{ events: Type.Integer(), fields: Type.Integer(), held: Type.Integer(), unreadable: Type.Integer() },
-  holds: Type.Array(Type.String()),
-  samples: Type.Array(
-    Type.Object({
-      id: Type.String(),
-      leafHash: Hash,
-      source: Type.String(),
-      recordedAt: Time,
-      fields: Type.Array(Type.String()),
-    }),
   ),
 })
 
@@ -108,7 +98,7 @@ const Page = Type.Object({
 const Id = Type.Object({ id: Type.String({ format: 'uuid' }) })
 
 /** Erasures, which have a token of their own, and holds, which veto them. */
-export function erasureRoutes(app: App, { ledger, tokens, erasing }: AppDeps): void {
+export function erasureRoutes(app: App, { ledger, tokens, erasing, secondPerson }: AppDeps): void {
   const erase = { onRequest: requireToken(tokens, 'eraser') }
   const read = { onRequest: requireToken(tokens, 'reader', 'eraser') }
   const administer = { onRequest: requireToken(tokens, 'admin') }
@@ -122,8 +112,12 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing }: AppDeps): v
         ...{ operationId: 'orderErasure', tags, security: [{ eraser: [] }], body: OrderSchema },
         summary: 'Erase fields of events for good; proofs of the rest keep holding',
         description:
-          'Events are chosen by a search or by `ids`. The order is an event of the ledger’s own stream, which commits to the list of what goes; from then on it is carried out in the background. `dryRun` changes nothing.',
-        response: { 200: Type.Union([DryRunSchema, ErasureSchema]), 202: ErasureSchema, default: ProblemSchema },
+          'Events are chosen by a search or by `ids`. The order is an event of the ledger’s own stream, which commits to the list of what goes; from then on it is carried out in the background. Where erasures take two people, it is a proposal (202 too), which another confirms. `dryRun` changes nothing.',
+        response: {
+          200: Type.Union([DryRunSchema, ErasureSchema, ProposalSchema]),
+          202: Type.Union([ErasureSchema, ProposalSchema]),
+          default: ProblemSchema,
+        },
       },
     },
     async (request, reply) => {
@@ -132,9 +126,16 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing }: AppDeps): v
       if (dryRun) return erasing.dryRun(selection)
       const known = id === undefined ? null : await readErasure(ledger.db, id)
       if (known !== null) return printErasure(known)
+      const said = { id, selection, reason, legalBasis, order }
+      if (secondPerson.isRequired) {
+        const proposed = id === undefined ? null : await readProposal(ledger.db, id)
+        if (proposed !== null) return printProposal(proposed)
+        reply.code(202)
+        return printProposal(await secondPerson.proposeErasure(said, personOf(request)))
+      }
       const actor: EventInput['actor'] = actorOf(request)
       reply.code(202)
-      return printErasure(await erasing.order({ id, selection, reason, legalBasis, order }, actor))
+      return printErasure(await erasing.order(said, actor))
     },
   )
 
@@ -270,9 +271,10 @@ function selectionOf(
   return { conditions: parseConditions(conditions), ids: ids ?? null, fields: fields === 'all' ? null : fields }
 }
 
-const printErasure = ({ id, logIndex, count, root, createdAt, end, policy }: StoredErasure) => ({
+const printErasure = ({ id, logIndex, count, root, createdAt, end, policy, confirmed }: StoredErasure) => ({
   ...{ id, logIndex, events: count, root: printHash(root), createdAt: createdAt.toISOString() },
   ...{ state: end === null ? ('open' as const) : ('done' as const), end, policy },
+  ...{ orderedBy: confirmed?.orderedBy ?? null, confirmedBy: confirmed?.confirmedBy ?? null },
 })
 
 const printHold = ({ id, logIndex, covers, createdAt, lifted }: StoredHold) => ({

@@ -6,6 +6,7 @@ import { readExpired } from '../../ledger/registry/erasures.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { Hash, Nullable, ProblemSchema, Time } from '../schemas.ts'
+import { ProposalSchema, personOf, printProposal } from './proposals.ts'
 
 const Text = (maxLength: number, description: string) =>
   Type.Optional(Type.String({ minLength: 1, maxLength, description }))
@@ -83,7 +84,7 @@ const Id = Type.Object({ id: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,63}$' 
 const SAMPLES = 10
 
 /** Retention policies, which are set and ended with the eraser's token. */
-export function retentionRoutes(app: App, { ledger, tokens, expiring }: AppDeps): void {
+export function retentionRoutes(app: App, { ledger, tokens, expiring, secondPerson }: AppDeps): void {
   const erase = { onRequest: requireToken(tokens, 'eraser') }
   const read = { onRequest: requireToken(tokens, 'reader', 'eraser') }
   const tags = ['erasure']
@@ -118,11 +119,11 @@ export function retentionRoutes(app: App, { ledger, tokens, expiring }: AppDeps)
         ...{ operationId: 'setRetentionPolicy', tags, security: [{ eraser: [] }], params: Id, body: PolicyBody },
         summary: 'Set a retention policy, or its next version',
         description:
-          'After so many days the contents of the events that it covers go, but for `action`; proofs keep holding. Where several policies cover an event, the longest keeps it. What says the same as the version that stands makes no new one. `dryRun` changes nothing.',
-        response: { 200: Type.Union([DryRunSchema, PolicySchema]), default: ProblemSchema },
+          'After so many days the contents of the events that it covers go, but for `action`; proofs keep holding. Where several policies cover an event, the longest keeps it. What says the same as the version that stands makes no new one. Where erasures take two people, it is a proposal (202), which another confirms. `dryRun` changes nothing.',
+        response: { 200: Type.Union([DryRunSchema, PolicySchema]), 202: ProposalSchema, default: ProblemSchema },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { id } = request.params
       const { covers, contentsDays, dryRun } = request.body
       if (covers.source === SYSTEM.source)
@@ -131,6 +132,11 @@ export function retentionRoutes(app: App, { ledger, tokens, expiring }: AppDeps)
           'The ledger’s own events never expire: they say what became of the others.',
         )
       if (!isRetentionScope(covers)) throw new Refusal('request_invalid', '`covers` names no source, stream or action.')
+      if (!dryRun && secondPerson.isRequired) {
+        const made = await secondPerson.proposePolicy({ id, covers, contentsDays }, personOf(request))
+        if (!('proposes' in made)) return printPolicy(made)
+        return reply.code(202).send(printProposal(made))
+      }
       if (!dryRun) return printPolicy(await setPolicy(ledger, { id, covers, contentsDays }, actorOf(request)))
       const { list, held, next } = await expiring.dryRun({ id, covers, contentsDays })
       return {
@@ -150,10 +156,16 @@ export function retentionRoutes(app: App, { ledger, tokens, expiring }: AppDeps)
       schema: {
         ...{ operationId: 'endRetentionPolicy', tags, security: [{ eraser: [] }], params: Id },
         summary: 'End a retention policy; what has expired stays so',
-        response: { 200: PolicySchema, default: ProblemSchema },
+        description:
+          'Where erasures take two people, it is a proposal (202): what a longer policy kept may expire by a shorter one.',
+        response: { 200: PolicySchema, 202: ProposalSchema, default: ProblemSchema },
       },
     },
-    async (request) => printPolicy(await endPolicy(ledger, request.params.id, actorOf(request))),
+    async (request, reply) => {
+      const { id } = request.params
+      if (!secondPerson.isRequired) return printPolicy(await endPolicy(ledger, id, actorOf(request)))
+      return reply.code(202).send(printProposal(await secondPerson.proposeEnd(id, personOf(request))))
+    },
   )
 
   async function printPolicy(policy: StoredPolicy): Promise<Static<typeof PolicySchema>> {

@@ -1,8 +1,7 @@
-import { normalizeIP } from '@fastify/rate-limit'
 import { Type } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../../errors.ts'
-import { requireToken, roleOf } from '../auth.ts'
+import { bearerOf, judge, requireToken } from '../auth.ts'
 import { baseUrl } from '../base-url.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { ProblemSchema, Time } from '../schemas.ts'
@@ -51,11 +50,12 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
     async (request, reply) => {
       const { body } = request
       const isLink = 'link' in body
-      const given = isLink ? links.use(body.link) : roleOf(tokens, body.token)
+      const linked = isLink ? links.use(body.link) : null
+      const given = isLink ? linked && { role: linked, person: null } : bearerOf(tokens, body.token)
       const wrong = isLink
         ? 'This link signs nobody in: its time is over, or the service was started anew since.'
         : 'That is not a token of this service.'
-      const role = tokens.guesses.judge(normalizeIP(request.ip), given, wrong)
+      const { role } = judge(tokens, request.ip, given, wrong)
       if (role === 'eraser') throw new Refusal('forbidden', 'The token for erasures opens no session.')
       const session = newSession(role)
       await tokens.sessions.begin(session, request.ip, isLink ? 'link' : 'token')

@@ -15,6 +15,8 @@ export type StoredErasure = {
   end: number | null
   /** By which retention policy the events have expired; null: somebody ordered it. */
   policy: { id: string; version: number } | null
+  /** Who ordered it, and who confirmed that; null: it took one person. */
+  confirmed: { orderedBy: string; confirmedBy: string } | null
 }
 
 /** What an erasure takes of one event. `number`: the event's in the log */
@@ -28,14 +30,17 @@ type Row = {
   created_at: Date
   ended: number | null
   policy: { id: string; version: number } | null
+  confirmed: { orderedBy: string; confirmedBy: string } | null
 }
 
 const SELECT = `select e.log_index, e.id, e.count, e.root, e.created_at, d.log_index as ended,
-    case when p.id is not null then json_build_object('id', p.id, 'version', p.version) end as policy
-  from erasures e left join erasure_ends d on d.erasure = e.log_index left join retention_policies p on p.log_index = e.policy`
+    case when p.id is not null then json_build_object('id', p.id, 'version', p.version) end as policy,
+    case when c.is_confirmed then json_build_object('orderedBy', o.proposed_by, 'confirmedBy', c.ended_by) end as confirmed
+  from erasures e left join proposal_ends c on c.log_index = e.log_index left join proposals o on o.id = c.proposal left join erasure_ends d on d.erasure = e.log_index left join retention_policies p on p.log_index = e.policy`
 
-const toErasure = ({ log_index, id, count, root, created_at, ended, policy }: Row): StoredErasure => ({
-  ...{ logIndex: log_index, id, count, root: asHash(new Uint8Array(root)), createdAt: created_at, end: ended, policy },
+const toErasure = ({ log_index, id, count, root, created_at, ended, policy, confirmed }: Row): StoredErasure => ({
+  ...{ logIndex: log_index, id, count, root: asHash(new Uint8Array(root)), createdAt: created_at, end: ended },
+  ...{ policy, confirmed },
 })
 
 /** A page of erasures, oldest first; `next` is what to ask for as `after`, null on the last page. */
@@ -86,10 +91,23 @@ export async function insertErasure(
   await db.query('insert into erasures (log_index, id, count, root, policy) values ($1, $2, $3, $4, $5)', [
     ...[logIndex, id, list.length, Buffer.from(root), policy],
   ])
+  await insertList(db, 'erased', logIndex, list)
+}
+
+/** The two tables of lists: what orders take, and what proposals would. Their first columns have names of their own. */
+const LISTS = { erased: 'erasure', proposed: 'proposal' } as const
+
+/** Stores a list, in the transaction of its event. */
+export async function insertList(
+  db: Db,
+  table: keyof typeof LISTS,
+  logIndex: number,
+  list: readonly (ErasedEvent & { number: number })[],
+): Promise<void> {
   for (let from = 0; from < list.length; from += INSERTED) {
     const part = list.slice(from, from + INSERTED)
     await db.query(
-      `insert into erased (erasure, pos, number, leaf_hash, digests)
+      `insert into ${table} (${LISTS[table]}, pos, number, leaf_hash, digests)
        select $1, $2 + place - 1, number, leaf, digests
        from unnest($3::bigint[], $4::bytea[], $5::bytea[]) with ordinality as part (number, leaf, digests, place)`,
       [
@@ -117,7 +135,7 @@ type ErasedRow = {
   expired?: boolean
 }
 
-const toErased = ({ pos, number, leaf_hash, digests }: ErasedRow): StoredErased => ({
+const toErased = ({ pos, number, leaf_hash, digests }: Omit<ErasedRow, 'erasure'>): StoredErased => ({
   ...{ pos, number, leafHash: asHash(new Uint8Array(leaf_hash)), digests: splitDigests(digests) },
 })
 
@@ -126,10 +144,20 @@ function splitDigests(bytes: Buffer): string[] {
 }
 
 /** A page of what an erasure takes, in the order of its list. */
-export async function readErased(db: Db, erasure: number, after: number, limit: number): Promise<StoredErased[]> {
-  const { rows } = await db.query<ErasedRow>(
-    'select erasure, pos, number, leaf_hash, digests from erased where erasure = $1 and pos > $2 order by pos limit $3',
-    [erasure, after, limit],
+export const readErased = (db: Db, erasure: number, after: number, limit: number): Promise<StoredErased[]> =>
+  readList(db, 'erased', erasure, after, limit)
+
+/** A page of a list. @param logIndex of the event that it belongs to */
+export async function readList(
+  db: Db,
+  table: keyof typeof LISTS,
+  logIndex: number,
+  after: number,
+  limit: number,
+): Promise<StoredErased[]> {
+  const { rows } = await db.query<Omit<ErasedRow, 'erasure'>>(
+    `select pos, number, leaf_hash, digests from ${table} where ${LISTS[table]} = $1 and pos > $2 order by pos limit $3`,
+    [logIndex, after, limit],
   )
   return rows.map(toErased)
 }

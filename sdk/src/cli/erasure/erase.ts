@@ -7,7 +7,7 @@ import { accessOf, withToken } from '../access.ts'
 import { type Args, type Command, EXIT, readArgs, required, UsageError } from '../command.ts'
 import { ERASE } from '../table/erasing.ts'
 import { columns, count, err, json, out, progress } from '../terminal.ts'
-import { conditionsOf, listOf, numberOf, textOf, UUID } from './answers.ts'
+import { conditionsOf, isProposal, listOf, numberOf, textOf, told, UUID } from './answers.ts'
 
 /** How often to look whether an order was carried out. */
 const LOOK_MS = 500
@@ -16,6 +16,7 @@ export const erase: Command = {
   run: async (args) => {
     const given = readArgs(ERASE, args)
     const { values } = given
+    if (values.confirm !== undefined || values.refuse !== undefined) return decide(given)
     const id = values.id ?? randomUUID()
     if (!UUID.test(id)) throw new UsageError(`--id is no UUID: ${id}`)
     const order = orderOf(given)
@@ -34,6 +35,11 @@ export const erase: Command = {
         : error
     })
     if (!values.json) out(id)
+    if (isProposal(made)) {
+      if (values.json) out(json(made))
+      err(told(made))
+      return EXIT.ok
+    }
     const [events, entry] = [count(numberOf(made, 'events'), 'event'), numberOf(made, 'logIndex')]
     err(`Fields of ${events} go, by entry ${entry} of the log.`)
     const end = values.wait ? await carriedOut(service, made) : made
@@ -43,7 +49,35 @@ export const erase: Command = {
   },
 }
 
-/** The body of the request. @throws UsageError */
+/** Confirms or refuses what somebody proposed. @throws UsageError */
+async function decide(given: Args<typeof ERASE.options>): Promise<number> {
+  const { values } = given
+  const { confirm, refuse, 'dry-run': dryRun, wait } = values
+  if (confirm !== undefined && refuse !== undefined) throw new UsageError('--confirm and --refuse are two things to do')
+  const id = confirm ?? refuse ?? ''
+  if (!UUID.test(id)) throw new UsageError(`${id} is no id of a proposal`)
+  if (Object.keys(conditionsOf(values)).length + values.event.length > 0 || values.fields !== undefined)
+    throw new UsageError('What goes was said when it was proposed')
+  if (refuse !== undefined && (dryRun || wait)) throw new UsageError('--refuse is done at once')
+  if (dryRun && wait) throw new UsageError('--dry-run changes nothing that --wait could wait for')
+  const body = refuse === undefined ? { ...(dryRun && { dryRun }) } : { reason: required(ERASE, given, 'reason') }
+  const service = withToken(accessOf(ERASE, given, 'KILLICK_ERASER_TOKEN'))
+  const path = `/v1/proposals/${id}/${refuse === undefined ? 'confirm' : 'refuse'}`
+  const found = await askJson(service, 'POST', path, body)
+  if (!isProposal(found)) {
+    if (values.json) out(json(found))
+    else tellDryRun(found)
+    return EXIT.ok
+  }
+  const isErasure = !dryRun && refuse === undefined && found.action === 'erasure.order'
+  const order = isErasure ? await askJson(service, 'GET', `/v1/erasures/${textOf(found, 'target')}`) : null
+  const end = order && wait ? await carriedOut(service, order) : order
+  if (values.json) out(json(end ?? found))
+  else out(id)
+  err(end === null || end.state === 'open' ? told(found) : 'It was carried out.')
+  return EXIT.ok
+}
+
 function orderOf(given: Args<typeof ERASE.options>): JsonObject {
   const { values } = given
   const conditions = conditionsOf(values)

@@ -5,7 +5,7 @@ import { accessOf, openAccess } from '../access.ts'
 import { type Command, EXIT, integer, readArgs, UsageError } from '../command.ts'
 import { ERASURES } from '../table/erasing.ts'
 import { columns, jsonLine, out, outDrained, type Printed, paint } from '../terminal.ts'
-import { numberOf, textOf, UUID } from './answers.ts'
+import { aboutOf, numberOf, textOf, UUID } from './answers.ts'
 
 const PAGE = 1000
 
@@ -15,9 +15,12 @@ export const erasures: Command = {
     const { values } = given
     const [id] = given.positionals
     if (id !== undefined && !UUID.test(id)) throw new UsageError(`${id} is no id of an erasure`)
+    if (values.proposals && (id !== undefined || values.entries))
+      throw new UsageError('--proposals lists proposals alone')
     if (id !== undefined && values.after !== undefined) throw new UsageError('--after is for lists of orders')
     const after = values.after === undefined ? -1 : integer(values.after, 'after', 0)
     const api = openAccess(accessOf(ERASURES, given, 'KILLICK_TOKEN', 'KILLICK_ERASER_TOKEN'))
+    if (values.proposals) return listProposals(api, after, process.stdout.isTTY && !values.json)
     const orders = id === undefined ? pagesOf(api, '/v1/erasures', 'erasures', 'logIndex', after) : one(api, id)
     const asTable = process.stdout.isTTY && !values.json && !values.entries
     const rows: JsonObject[] = []
@@ -29,6 +32,20 @@ export const erasures: Command = {
     else if (asTable) out('Nothing was ordered to be erased.')
     return EXIT.ok
   },
+}
+
+async function listProposals(api: Api, after: number, asTable: boolean): Promise<number> {
+  const rows: JsonObject[] = []
+  for await (const row of pagesOf(api, '/v1/proposals', 'proposals', 'logIndex', after))
+    if (asTable) rows.push(row)
+    else out(jsonLine(row))
+  const cells = rows.map((row): Printed[] => [
+    textOf(row, 'createdAt').slice(0, 19).replace('T', ' '),
+    ...[textOf(row, 'id'), textOf(row, 'by'), aboutOf(row), textOf(row, 'state'), String(row.endedBy ?? '')],
+  ])
+  if (rows.length > 0) out(columns(['proposed (UTC)', 'id', 'by', 'what', 'state', 'ended by'], cells))
+  else if (asTable) out('Nothing was proposed.')
+  return EXIT.ok
 }
 
 async function* one(api: Api, id: string): AsyncGenerator<JsonObject> {
@@ -62,6 +79,10 @@ function cellsOf(row: JsonObject): Printed[] {
     textOf(row, 'createdAt').slice(0, 19).replace('T', ' '),
     ...[textOf(row, 'id'), numberOf(row, 'logIndex'), numberOf(row, 'events')],
     isDone ? paint('green', 'done') : paint('yellow', 'open'),
-    isObject(policy) ? `policy ${policy.id}, version ${policy.version}` : 'order',
+    isObject(policy)
+      ? `policy ${policy.id}, version ${policy.version}`
+      : typeof row.orderedBy === 'string'
+        ? `${row.orderedBy} and ${row.confirmedBy}`
+        : 'order',
   ]
 }

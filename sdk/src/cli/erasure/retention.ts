@@ -4,7 +4,7 @@ import { accessOf, openAccess, withToken } from '../access.ts'
 import { type Args, type Command, EXIT, integer, readArgs, required, UsageError } from '../command.ts'
 import { RETENTION } from '../table/erasing.ts'
 import { columns, count, err, jsonLine, out, type Printed } from '../terminal.ts'
-import { coversOf, listOf, numberOf, textOf } from './answers.ts'
+import { coversOf, isProposal, listOf, numberOf, textOf, told } from './answers.ts'
 
 export const retention: Command = {
   run: async (args) => {
@@ -17,6 +17,7 @@ export const retention: Command = {
       const service = withToken(accessOf(RETENTION, given, 'KILLICK_ERASER_TOKEN'))
       const made = await askJson(service, 'PUT', pathOf(set), body)
       if (body.dryRun) print(made, dryRunOf(made))
+      else if (isProposal(made)) print(made, told(made))
       else
         print(
           made,
@@ -27,7 +28,8 @@ export const retention: Command = {
       if (name !== undefined || given.values['dry-run']) throw new UsageError(`--${name ?? 'dry-run'} goes with --set`)
       if (end !== undefined) {
         const service = withToken(accessOf(RETENTION, given, 'KILLICK_ERASER_TOKEN'))
-        print(await askJson(service, 'DELETE', pathOf(end)), `${end} is ended. What has expired stays so.`)
+        const ended = await askJson(service, 'DELETE', pathOf(end))
+        print(ended, isProposal(ended) ? told(ended) : `${end} is ended. What has expired stays so.`)
       } else await list(given)
     }
     return EXIT.ok
@@ -56,15 +58,15 @@ function dryRunOf(found: JsonObject): string {
 async function list(given: Args<typeof RETENTION.options>): Promise<void> {
   const api = openAccess(accessOf(RETENTION, given, 'KILLICK_TOKEN', 'KILLICK_ERASER_TOKEN'))
   const answer = await api.json('/v1/retention')
-  const told = isObject(answer) ? answer : {}
-  const policies = listOf(told, 'policies')
+  const all = isObject(answer) ? answer : {}
+  const policies = listOf(all, 'policies')
   if (!process.stdout.isTTY || given.values.json) {
     for (const policy of policies) out(jsonLine(policy))
     return
   }
   if (policies.length === 0) out('No policy was set.')
   else out(columns(['policy', 'version', 'covers', 'days', 'state', 'expired', 'due', 'held'], policies.map(cellsOf)))
-  const { clock } = told
+  const { clock } = all
   err(
     isObject(clock)
       ? `Events are as old as the anchor of ${clock.size} entries says, of ${clock.time}.`

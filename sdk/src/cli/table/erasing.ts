@@ -20,10 +20,13 @@ export const ERASE = command({
   usage: [
     'erase [conditions | --event <id> …] --fields <names>|all --reason <words> --dry-run [options]',
     'erase [conditions | --event <id> …] --fields <names>|all --reason <words> [--wait] [options]',
+    'erase --confirm <id> [--dry-run] [options]',
+    'erase --refuse <id> --reason <words> [options]',
   ],
   about: [
     'Orders that the ledger forgets fields of the events that meet every condition, or of those named. Their contents go for good; proofs of everything else keep holding, and everybody sees that they were erased, and by which order. --dry-run counts, shows samples and says what holds cover, and changes nothing: begin with it.',
     'The order is an event of the log, and is carried out behind it: killick erasures says whether it was. Reason, legal basis and number stay in the log for good: they must not name the person.',
+    'Where the service asks for two people (KILLICK_ERASERS), the order is a proposal. Another person looks at it with --confirm <id> --dry-run, and has it carried out with --confirm <id>; --refuse <id> ends it, also one of your own. The same holds for what killick retention sets and ends.',
   ],
   options: {
     ...{ ...WHAT, from, to },
@@ -36,6 +39,8 @@ export const ERASE = command({
       value: 'uuid',
       about: 'id of the erasure; sent again under its id, an order is made once. Default: a new one, which is printed',
     },
+    confirm: { value: 'id', about: 'confirm what another person proposed' },
+    refuse: { value: 'id', about: 'refuse what was proposed' },
     'dry-run': { about: 'only count, and show samples' },
     wait: { about: 'wait until it was carried out' },
     ...URL_OPTION,
@@ -44,20 +49,24 @@ export const ERASE = command({
     ...JSON_OUT,
   },
   exits: [
-    [0, 'ordered, and with --wait carried out; with --dry-run: counted'],
-    [2, 'wrong usage, or refused: nothing fits, a hold covers some of it, or the token is another'],
+    [0, 'ordered or proposed, and with --wait carried out; confirmed or refused; with --dry-run: counted'],
+    [
+      2,
+      'wrong usage, or refused: nothing fits, a hold covers some of it, the token is another, or a proposal is your own or does not wait any more',
+    ],
     [3, 'the service could not be reached: send the order again under its id'],
   ],
   examples: [
     'killick erase --actor u-17 --fields actor,context --reason "request of the person" --order E-2026-114 --dry-run',
     'killick erase --actor u-17 --fields actor,context --reason "request of the person" --order E-2026-114 --wait',
+    'killick erase --confirm 6a1f0c52-9f53-4c1d-8a55-0f3b7f0f6c11 --dry-run',
   ],
 })
 
 export const ERASURES = command({
   name: 'erasures',
   summary: 'list erasures and expiries, and what they name',
-  usage: ['erasures [<id>] [--entries] [--after <n>] [options]'],
+  usage: ['erasures [<id>] [--entries] [--after <n>] [options]', 'erasures --proposals [--after <n>] [options]'],
   arguments: [{ name: 'id', optional: true }],
   about: [
     'Lists the orders of erasure, oldest first, those by a retention policy too, on the service’s word; killick audit holds them against the log. Takes a reader token, or that for erasures.',
@@ -65,6 +74,7 @@ export const ERASURES = command({
   ],
   options: {
     entries: { about: 'print the events and digests that orders name, as JSON' },
+    proposals: { about: 'list what was proposed to a second person, and what became of it' },
     after: { value: 'n', about: 'only orders behind this entry of the log: what came since the last look' },
     ...ACCESS,
     ...JSON_LINES,

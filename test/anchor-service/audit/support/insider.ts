@@ -15,7 +15,17 @@ import { openPool } from '../../../../anchor-service/src/database/pool.ts'
 import { checkRecords } from '../../../../sdk/src/audit/records.ts'
 import { startChain } from '../../../support/local-chain.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../support/producer.ts'
-import { ADMIN, call, ERASER, READER, register, type TestService, testService } from '../../support/service.ts'
+import {
+  ADMIN,
+  ANNA,
+  BEN,
+  call,
+  READER,
+  register,
+  type TestService,
+  testService,
+  twoPeople,
+} from '../../support/service.ts'
 import { metric } from './audits.ts'
 
 /** For each finding, its check and its first words; and each fault that the service's own checks name, with its batch. */
@@ -54,6 +64,7 @@ export async function openInsider(entries: number): Promise<Insider> {
   const env = {
     ...{ KILLICK_RPC_URL: chain.url, KILLICK_CONTRACT: contract, KILLICK_CHAIN_KEY: await chain.newKey() },
     ...{ KILLICK_ANCHOR_INTERVAL_MS: '200', KILLICK_CONFIRMATIONS: '1' },
+    ...(await twoPeople()),
   }
   const live = await testService(env)
   const sourceKeys = await fill(live, entries)
@@ -204,10 +215,16 @@ async function fill(service: TestService, entries: number): Promise<{ source: st
       ).json,
     )
   for (const { id } of links.slice(0, 2)) await call(url, `/v1/shares/${id}`, READER, { method: 'DELETE' })
+  /** What one proposes and the other confirms. */
+  const together = async (path: string, request: RequestInit) => {
+    const { json } = await call(url, path, ANNA, request)
+    await call(url, `/v1/proposals/${json.id}/confirm`, BEN, init({}))
+    return json
+  }
   // Two erasures that were carried out, of events that no other attack is on; and three holds, two of which were lifted.
   for (const fields of [['metadata'], ['outcome']]) {
-    const { json } = await call(url, '/v1/erasures', ERASER, init({ source: 'payroll', fields, reason: 'a test' }))
-    for (const end = Date.now() + 20_000; (await call(url, `/v1/erasures/${json.id}`)).json.state !== 'done'; )
+    const { id } = await together('/v1/erasures', init({ source: 'payroll', fields, reason: 'a test' }))
+    for (const end = Date.now() + 20_000; (await call(url, `/v1/erasures/${id}`)).json.state !== 'done'; )
       if (Date.now() > end) throw new Error('nothing is erased')
       else await new Promise((resolve) => setTimeout(resolve, 20))
   }
@@ -219,8 +236,8 @@ async function fill(service: TestService, entries: number): Promise<{ source: st
   // Four policies that let nothing expire yet, two of which were ended.
   const days = { contentsDays: 30, covers: { source: 'payroll' } }
   for (const [i, id] of ['a', 'b', 'c', 'd'].entries()) {
-    await call(url, `/v1/retention/policies/${id}`, ERASER, { ...init(days), method: 'PUT' })
-    if (i < 2) await call(url, `/v1/retention/policies/${id}`, ERASER, { method: 'DELETE' })
+    await together(`/v1/retention/policies/${id}`, { ...init(days), method: 'PUT' })
+    if (i < 2) await together(`/v1/retention/policies/${id}`, { method: 'DELETE' })
   }
   // A change of what was registered.
   await register(url, 'payroll', [{ jwk: newSigner().jwk }], { eventSignatures: 'optional' })

@@ -10,7 +10,7 @@ import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { createDatabase, queryAsOwner } from '../support/postgres.ts'
 import { type ChildHandle, startNode } from '../support/processes.ts'
 import { newSigner, Producer, post, sampleEvent } from './support/producer.ts'
-import { ADMIN, call, READER, register } from './support/service.ts'
+import { ADMIN, call, ERASER, READER, register } from './support/service.ts'
 
 const MAIN = fileURLToPath(new URL('../../anchor-service/src/main.ts', import.meta.url))
 const CLI = fileURLToPath(new URL('../../sdk/src/cli/main.ts', import.meta.url))
@@ -35,6 +35,8 @@ beforeAll(async () => {
     KILLICK_DATA: folder,
     KILLICK_ADMIN_TOKEN: ADMIN,
     KILLICK_READER_TOKEN: READER,
+    KILLICK_ERASER_TOKEN: ERASER,
+    KILLICK_RETENTION_INTERVAL_MS: '100',
     KILLICK_RPC_URL: chain.url,
     KILLICK_CONTRACT: await chain.deployAnchorLog(),
     KILLICK_CHAIN_KEY: await chain.newKey(),
@@ -232,6 +234,67 @@ test('anchoring continues when the clock of the service is set back, or the data
   await expect
     .poll(async () => (await confirmed()) && (await newest()).size, { timeout: 10_000, interval: 300 })
     .toBeGreaterThan(later.logIndex)
+  await audit()
+})
+
+test('what expires goes by the chain’s clock, however the service’s jumps, and holds count across a jump', async () => {
+  const send = (method: string, path: string, token: string, body?: object) =>
+    call(url, path, token, {
+      method,
+      ...(body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    })
+  const policy = (days: number, more: object = {}) =>
+    send('PUT', '/v1/retention/policies/aging', ERASER, { covers: { source: 'aging' }, contentsDays: days, ...more })
+  const retention = async () => (await call(url, '/v1/retention')).json
+  const [wait, aging] = [{ timeout: 10_000, interval: 100 }, new Producer('aging', signer)]
+  await register(url, 'aging', [{ jwk: signer.jwk }])
+  const record = async (from: number) => {
+    const events = [0, 1, 2].map((i) => ({ ...sampleEvent(i), targets: [{ type: 'order', id: `aging-${from + i}` }] }))
+    const batch = await aging.batch(events)
+    expect((await post(url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+  const anchored = async (logIndex: number) => {
+    await chain.rpc('hardhat_mine', ['0x3'])
+    return ((await retention()).clock?.size ?? 0) > logIndex
+  }
+  /** Waits for a look by the service that began under this clock. */
+  async function looked(offset: number): Promise<void> {
+    await setServiceClock(offset)
+    const since = Date.now() + offset
+    const last = async () => Math.abs(Date.parse((await retention()).lastPass?.at ?? 0) - since)
+    await expect.poll(last, wait).toBeLessThan(HOUR)
+  }
+  const expired = async () => (await retention()).policies[0].expired
+  await record(0)
+  const { logIndex } = (await policy(30)).json
+  await expect.poll(() => anchored(logIndex), wait).toBe(true)
+
+  // Ahead: nothing is due, not even by a policy of one day.
+  await looked(TEN_YEARS)
+  expect((await policy(1, { dryRun: true })).json).toMatchObject({ events: 0, held: 0 })
+  const scope = { case: 'C-1', reason: 'suit', covers: { target: 'aging-1' } }
+  const { id } = (await send('POST', '/v1/holds', ADMIN, scope)).json
+  await looked(-TEN_YEARS)
+  expect(await expired()).toBe(0)
+
+  // Behind: it is due all the same, but for what a hold covers that was placed ten years ahead; what has just come is not.
+  await chain.rpc('evm_increaseTime', [31 * 86_400])
+  await record(3)
+  await expect.poll(async () => (await anchored(0)) && (await expired()), wait).toBe(2)
+  // What was ordered is counted until it is carried out.
+  await expect.poll(async () => (await policy(30, { dryRun: true })).json, wait).toMatchObject({ events: 0, held: 1 })
+  await send('DELETE', `/v1/holds/${id}?reason=over`, ADMIN)
+  await setServiceClock(TEN_YEARS)
+  await expect.poll(expired, wait).toBe(3)
+  await looked(-TEN_YEARS)
+  expect(await expired()).toBe(3)
+  const gone = async () => {
+    const { events } = (await call(url, '/v1/events?source=aging')).json as { events: { expired?: number }[] }
+    return events.map((event) => event.expired !== undefined)
+  }
+  await expect.poll(gone, wait).toEqual([false, false, false, true, true, true])
+  await setServiceClock(0)
   await audit()
 })
 

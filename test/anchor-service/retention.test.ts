@@ -10,6 +10,7 @@ import { inWords } from '@killick/sdk/words'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ownChecks } from '../../anchor-service/src/audit/checks.ts'
 import { eraseAfterRestore } from '../../anchor-service/src/commands/erase.ts'
+import { openPool } from '../../anchor-service/src/database/pool.ts'
 import { keepErasing } from '../../anchor-service/src/erasure/erasing.ts'
 import { readClock, readPolicies } from '../../anchor-service/src/erasure/policies.ts'
 import { openStore } from '../../anchor-service/src/open-store.ts'
@@ -330,6 +331,28 @@ describe('policies', () => {
     await open()
     await until(async () => expect((await policy('people')).expired).toBe(5))
     await until(async () => expect((await audit()).failed).toEqual([]))
+  })
+
+  test('an order that nobody carries out is late by the anchors, not by the auditor’s clock', async () => {
+    await record(hr, [event('other.thing', 'undone')])
+    const pool = openPool(service.databaseUrl, true, 1)
+    // Neither service erases while somebody else has the lock.
+    await pool.query('select pg_advisory_lock(7019327)')
+    try {
+      await send('POST', '/v1/erasures', ERASER, { target: 'undone', fields: ['context'], reason: 'a test' })
+      await anchored()
+      expect((await audit()).failed).toEqual([])
+      await pass(2)
+      expect((await audit()).failed).toEqual([
+        { id: 'erasures', reason: 'erasure_undone', detail: expect.stringMatching(/was ordered more than a day ago/) },
+      ])
+    } finally {
+      await pool.end()
+    }
+    await until(async () => {
+      expect((await search('target=undone'))[0]).toMatchObject({ erased: 1 })
+      expect((await audit()).failed).toEqual([])
+    })
   })
 
   test('whoever holds the keys cannot pass an erasure off as an expiry', async () => {

@@ -161,7 +161,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const holds = checkHolds(api, listedAt)
   const clocks = { all: anchors, asked: pins.urls.length > 0 ? asked : anchors, listedAt }
   const retention = checkRetention(api, clocks, holds)
-  const erasures = checkErasures(api, retention)
+  const erasures = checkErasures(api, retention, clocks.asked)
   const notes = checkNotes(api, origin, logKeys)
   const own = [
     notes,

@@ -9,7 +9,7 @@ import { isCount, type ParsedEvent, parseEvent } from '../core/event.ts'
 import { type Hash, isHashText, parseHash, printHash } from '../core/hash.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
 import { treeRoot } from '../core/merkle.ts'
-import { MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
+import { type Anchor, MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { KEPT_FIELD } from '../core/retention.ts'
 import { nodePrimitives } from '../node/primitives.ts'
@@ -20,6 +20,7 @@ import type { Fault, FaultPlace } from './findings.ts'
 import type { OwnCheck } from './own-check.ts'
 import { systemEvent } from './records.ts'
 import type { ExpiryOrder, RetentionCheck } from './retention.ts'
+import { olderThan } from './retention-claims.ts'
 
 /** A row of `GET /v1/erasures`, and one of an erasure's list. */
 type Row = { readonly logIndex: number; readonly id: string; readonly events: number; readonly root: Hash }
@@ -64,12 +65,21 @@ const namedOf = ({ gone }: Hole) => [...gone.values()].filter((isNamed) => isNam
 /** How many fields are gone, at least, that no erasure names. */
 const lostOf = (hole: Hole) => Math.max(0, hole.certain - namedOf(hole))
 
-/** @param retention judges the orders that name a policy */
+/**
+ * @param retention judges the orders that name a policy
+ * @param anchors by which an order is old; times that the ledger gave its events count for what none of them covers
+ */
 export function checkErasures(
   api: Api,
   retention: Pick<RetentionCheck, 'judge'>,
+  anchors: readonly Anchor[] = [],
   now: () => number = Date.now,
 ): ErasureCheck {
+  const newest = anchors.reduce<Anchor | null>((last, each) => (each.size > (last?.size ?? 0) ? each : last), null)
+  const dayOld = newest === null ? 0 : olderThan(newest, 1, anchors)
+  const isLate = (logIndex: number, time: number) =>
+    newest !== null && logIndex < newest.size ? logIndex < dayOld : now() - time > PATIENCE_MS
+
   const holes = new Map<string, Hole>()
   /** The orders in the log, and the log index of the event that says that one was carried out. */
   const orders = new Map<string, { erasure: Erasure; logIndex: number; time: number; end: number | null }>()
@@ -125,7 +135,7 @@ export function checkErasures(
     }
     if (end === null) {
       open += 1
-      if (now() - time > PATIENCE_MS)
+      if (isLate(logIndex, time))
         faults.push({
           place: at(logIndex),
           reason: 'erasure_undone',

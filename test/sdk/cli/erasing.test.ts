@@ -82,7 +82,7 @@ test('wrong usage and wrong tokens are refused, and nothing is erased', async ()
     [['erase', '--confirm', randomUUID(), '--refuse', randomUUID()], /two things/],
     [['erase', '--refuse', randomUUID()], /--reason is missing/],
     [['erase', '--refuse', randomUUID(), '--reason', 'x', '--wait'], /done at once/],
-    [['erase', '--confirm', randomUUID()], /proposal_not_found/],
+    [['erase', '--confirm', randomUUID()], /no second person/],
     [['erasures', '--proposals', '--entries'], /proposals alone/],
     [['erasures', 'E-1'], /no id of an erasure/],
     [['erasures', randomUUID()], /erasure_not_found/],

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { GatewayStartError } from '../errors.ts'
 import { shortened } from '../sessions/disclosed.ts'
-import { PAGE_HEADERS, type PageCall, pageOfCall, pageOfNotice } from './approval-page.ts'
+import { PAGE_HEADERS, type PageCall, pageOfCall, pageOfNotice, pageOfPart } from './approval-page.ts'
 
 /** Who decides about calls that wait for a person, where, and how long they have. */
 export type McpApprovals = {
@@ -36,7 +36,9 @@ export type Decision = {
 }
 
 /** What a person is asked about. */
-export type WantedCall = Omit<PageCall, 'until'> & {
+export type WantedCall = Omit<PageCall, 'until' | 'whole'> & {
+  /** All arguments as JSON, where `arguments` has only their hash; null: there is no more to see, or it cannot be shown exactly. */
+  readonly whole: (() => string) | null
   /** What is kept in memory until it is decided, bytes. */
   readonly bytes: number
   /** Called once. @returns what the page tells of it */
@@ -48,7 +50,7 @@ type Waiting = WantedCall & { readonly timer: NodeJS.Timeout; readonly until: Da
 /** Bytes of calls that may wait, whatever their number. */
 const MAX_WAITING_BYTES = 64 << 20
 const MAX_FORM_BYTES = 4_096
-const PATH = /^\/approve\/([\w-]{43})$/
+const PATH = /^\/approve\/([\w-]{43})(?:\/(\d{1,6}))?$/
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()
 
@@ -131,12 +133,17 @@ export class ApprovalDesk {
 
   async #take(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const answer = (status: number, page: string) => res.writeHead(status, PAGE_HEADERS).end(page)
-    const token = PATH.exec(req.url ?? '')?.[1]
+    const [, token, part] = PATH.exec(req.url ?? '') ?? []
     const key = token === undefined ? '' : sha256(token).toString('hex')
     const call = this.#waiting.get(key)
     const gone = () => answer(404, pageOfNotice('Nothing waits here. It is decided, taken back or too late.'))
     if (call === undefined) return void gone()
-    if (req.method === 'GET') return void answer(200, pageOfCall(pageCall(call), null))
+    const own = `/approve/${token}`
+    if (part !== undefined) {
+      const page = req.method === 'GET' && call.whole !== null ? pageOfPart(call.whole(), Number(part), own) : null
+      return void answer(page === null ? 404 : 200, page ?? pageOfNotice('There is no such part.'))
+    }
+    if (req.method === 'GET') return void answer(200, pageOfCall(pageCall(call, own), null))
     if (req.method !== 'POST') return void answer(405, pageOfNotice('This page is read, or its form is sent.'))
     if (!this.#isOwnForm(req))
       return void answer(403, pageOfNotice('The form does not come from this page, so nothing was decided.'))
@@ -145,7 +152,7 @@ export class ApprovalDesk {
     if (form === null || (verdict !== 'approved' && verdict !== 'denied'))
       return void answer(400, pageOfNotice('The form cannot be read, so nothing was decided.'))
     const by = this.#approverOf(form.get('key') ?? '')
-    if (by === null) return void answer(403, pageOfCall(pageCall(call), 'Nobody who may decide has this key.'))
+    if (by === null) return void answer(403, pageOfCall(pageCall(call, own), 'Nobody who may decide has this key.'))
     // While the form was read, another may have come first.
     if (!this.#forget(key)) return void gone()
     answer(200, pageOfNotice(await call.decide({ verdict, by })))
@@ -172,8 +179,13 @@ export class ApprovalDesk {
   }
 }
 
-const pageCall = ({ tool, arguments: args, rule, agent, server, session, until }: Waiting): PageCall => ({
+/** @param own address of its page */
+const pageCall = (
+  { tool, arguments: args, rule, agent, server, session, until, whole }: Waiting,
+  own: string,
+): PageCall => ({
   ...{ tool, arguments: args, rule, agent, server, session },
+  whole: whole === null ? null : `${own}/1`,
   until: until.toISOString(),
 })
 

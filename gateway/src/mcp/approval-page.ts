@@ -7,6 +7,8 @@ export type PageCall = {
   readonly tool: string
   /** As the recording shows them. */
   readonly arguments: JsonValue
+  /** Where all of them can be seen, if the recording has only their hash; else null. */
+  readonly whole: string | null
   readonly rule: string
   readonly agent: string
   readonly server: string
@@ -42,9 +44,28 @@ export function pageOfCall(call: PageCall, fault: string | null): string {
     'A call of a tool waits for you',
     `${fault === null ? '' : `<p role="alert"><strong>${escaped(fault)}</strong></p>`}<dl>${list}</dl>
 <p>Its arguments, as the recording shows them. Names are those that agent and server give themselves.</p>
-<pre>${escaped(args)}</pre>
+<pre>${escaped(args)}</pre>${call.whole === null ? '' : `\n<p><a href="${escaped(call.whole)}">See all of the arguments</a>, without secrets, before you decide.</p>`}
 <form method="post"><p><label>Your key <input type="password" name="key" required autocomplete="off"></label></p>
 <p><button name="verdict" value="denied">Deny</button> <button name="verdict" value="approved">Approve</button></p></form>`,
+  )
+}
+
+/** Characters of one part of arguments that are too long for the page with the form. */
+const PART = 64 << 10
+
+/** One part of long arguments. @param text all of them, as JSON @param form address of the page with the form @returns null: there is no such part */
+export function pageOfPart(text: string, part: number, form: string): string | null {
+  const parts = Math.ceil(text.length / PART)
+  if (part < 1 || part > parts) return null
+  // The next part begins with the other half of a character that this one would cut.
+  const cut = (at: number): number => (at < text.length && /[\udc00-\udfff]/.test(text[at]!) ? at + 1 : at)
+  const shown = printable(text.slice(cut((part - 1) * PART), cut(part * PART)))
+  const to = (other: number, words: string) =>
+    other < 1 || other > parts ? '' : ` <a href="${escaped(`${form}/${other}`)}">${words}</a>`
+  return page(
+    `Arguments of the call, part ${part} of ${parts}`,
+    `<pre>${escaped(shown)}</pre>
+<p>${to(part - 1, 'Part before')}${to(part + 1, 'Next part')} <a href="${escaped(form)}">Back, to decide</a></p>`,
   )
 }
 

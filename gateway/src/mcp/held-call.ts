@@ -2,7 +2,7 @@
 import type { EventInput } from '@killick/sdk'
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import { disclosed } from '../sessions/disclosed.ts'
-import type { ApprovalDesk, Decision } from './approval-desk.ts'
+import type { ApprovalDesk, Decision, WantedCall } from './approval-desk.ts'
 import type { McpConfig } from './config.ts'
 import type { McpEvents, McpFacts } from './events.ts'
 import type { Passage } from './message.ts'
@@ -58,7 +58,7 @@ export class HeldCall {
       const call = { tool, rule, session, bytes, agent: events.agent, server: events.serverName }
       this.#takeBack = desk.ask({
         ...call,
-        arguments: this.#shown(),
+        ...this.#shown(),
         decide: (decision) => this.#decide(decision, config.mode === 'strict', reject),
       })
       if (this.#takeBack !== null) return
@@ -102,16 +102,24 @@ export class HeldCall {
     })
   }
 
-  /** The arguments without secrets, and of what is too large its hash: the page is behind a link that stands in a log. */
-  #shown(): JsonValue {
+  /** The arguments without secrets: the page is behind a link that stands in a log. Of what is too large for an event their hash, and the whole on request. */
+  #shown(): Pick<WantedCall, 'arguments' | 'whole'> {
     const { config, arguments: args } = this.#parts
     const found = disclosed(args, config.limits.discloseBytes)
-    if ('omitted' in found) return { omitted: found.omitted }
+    if ('value' in found) return { arguments: this.#redacted(found.value), whole: null }
+    // Read by a person, it must be what the server will see, to the last level.
+    const isExact = found.omitted.why === 'size' && 'value' in disclosed(args, Number.POSITIVE_INFINITY)
+    let text: string | undefined
+    const whole = () => (text ??= JSON.stringify(this.#redacted(args)))
+    return { arguments: { omitted: found.omitted }, whole: isExact ? whole : null }
+  }
+
+  #redacted(args: JsonValue): JsonValue {
     const actor = { type: 'agent', id: 'agent' }
-    const { event } = config.redaction.redactEvent({
+    const { event } = this.#parts.config.redaction.redactEvent({
       action: 'mcp.tools.call',
       actor,
-      arguments: found.value,
+      arguments: args,
     } as EventInput)
     return (event as { arguments?: JsonValue }).arguments ?? null
   }

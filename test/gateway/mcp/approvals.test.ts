@@ -109,6 +109,39 @@ test('approved passes, denied does not, and what comes behind does not wait', as
   expect(results).toHaveLength(3)
 })
 
+test('arguments that are too long for the record are on pages of their own, whole and without secrets', async () => {
+  const it = await waits()
+  const session = begin(it)
+  // A character of two halves wherever a part could end.
+  const args = { text: `<b>${'😀'.repeat(80_000)}\u202e`, token: 'hunter2' }
+  ask(session, 1, 'echo', args)
+  const link = await nextLink(session.said)
+  const form = await (await fetch(link)).text()
+  expect(form).toMatch(/sha256/)
+  const parts: string[] = []
+  let [, next] = /<a href="(\/approve\/[\w-]{43}\/1)">/.exec(form) ?? []
+  for (; next !== undefined; [, next] = /<a href="(\S+)">Next part/.exec(parts.at(-1)!) ?? [])
+    parts.push(await (await fetch(new URL(next, link))).text())
+  expect(parts.length).toBeGreaterThan(2)
+  const whole = parts.map((page) => /<pre>([\s\S]*)<\/pre>/.exec(page)![1]).join('')
+  expect(whole).toBe(
+    `{"text":"&lt;b&gt;${'😀'.repeat(80_000)}\\u202e","token":"[redacted:secret]"}`.replaceAll('"', '&quot;'),
+  )
+  expect(parts.every((page) => page.includes(`<a href="${new URL(link).pathname}">Back`))).toBe(true)
+  for (const other of ['0', `${parts.length + 1}`, '1/1']) expect((await fetch(`${link}/${other}`)).status).toBe(404)
+  expect((await decide(`${link}/1`, 'approved')).status).toBe(404)
+  await decide(link, 'denied')
+  expect((await fetch(`${link}/1`)).status).toBe(404)
+  // What no event could hold exactly, such as what is nested deeper, is shown as its hash only.
+  let deep: object = { text: 'x'.repeat(40_000) }
+  for (let i = 0; i < 40; i++) deep = { deep }
+  ask(session, 2, 'echo', deep)
+  const other = await nextLink(session.said, 2)
+  expect(await (await fetch(other)).text()).not.toMatch(/<a /)
+  expect((await fetch(`${other}/1`)).status).toBe(404)
+  await session.end()
+})
+
 test('nobody decides, the client takes the call back or leaves, or too many wait: the server sees nothing', async () => {
   const it = await waits({ timeoutMs: 1_000, waiting: 1 })
   const session = begin(it)

@@ -1,6 +1,5 @@
 // One session between a client and a server, whatever carries its messages: says of each line whether it is passed on, and records.
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
-import { type Disclosed, disclosed, hashOf } from '../sessions/disclosed.ts'
 import { codeOf, type Durable, type SessionRecording } from '../sessions/recording.ts'
 import { deniedAnswer, errorAnswer, printAnswers, REVISION } from './answers.ts'
 import type { ApprovalDesk } from './approval-desk.ts'
@@ -12,8 +11,8 @@ import { type Direction, type Framing, type Message, type MessageId, type Passag
 import { actionOf, askedWith, endOf, hasIntent, resultShown, subjectOf } from './methods.ts'
 import { type OpenRequest, OpenTable } from './open-table.ts'
 import { approvalOf, type Denial, denialOf, isRestricting } from './policy.ts'
+import { ToolLists } from './tool-lists.ts'
 import type { ToolMemory } from './tool-memory.ts'
-import { type ToolChange, ToolWatch } from './tools.ts'
 
 /** How a session ended. */
 export type SessionEnd = {
@@ -41,7 +40,7 @@ export class McpSession {
   readonly #config: McpConfig
   readonly #events: McpEvents
   readonly #recording: SessionRecording<McpFacts>
-  readonly #memory: ToolMemory
+  readonly #toolLists: ToolLists
   readonly #say: (text: string) => void
   readonly #open: Readonly<Record<Direction, OpenTable>> = {
     'client-to-server': new OpenTable(),
@@ -60,7 +59,6 @@ export class McpSession {
   readonly #desk: ApprovalDesk | null
   /** Calls that wait for a person. */
   readonly #held = new Map<OpenRequest, HeldCall>()
-  #watch: ToolWatch | null = null
   #start: Promise<Durable | null> = Promise.resolve(null)
 
   constructor(parts: {
@@ -78,7 +76,7 @@ export class McpSession {
     this.#config = parts.config
     this.#events = parts.events
     this.#recording = parts.recording
-    this.#memory = parts.memory
+    this.#toolLists = new ToolLists(parts)
     this.#say = parts.say
     this.#desk = parts.desk
     this.#isGuarded = parts.config.mode === 'strict' || isRestricting(parts.config.policy)
@@ -438,75 +436,7 @@ export class McpSession {
       }
       this.#recording.record({ action: actionOf(method), direction, told, result: rest, message: line }).catch(() => {})
     }
-    if (method === 'tools/list') this.#listed(params, result, line, direction)
-  }
-
-  #listed(params: JsonObject, result: JsonObject, line: Buffer, direction: Direction): void {
-    try {
-      this.#watch ??= new ToolWatch(this.#remembered())
-      const page = this.#watch.page(params.cursor, result)
-      if (page === null) return
-      const { tools, isFirst, isLast, changes } = page
-      const known: JsonObject = {
-        tools,
-        isFirst,
-        isLast,
-        changes: changes.length,
-        ...hashOf(JSON.stringify(result.tools)),
-      }
-      this.#recording.record({ action: 'tools.list', direction, known, message: line }).catch(() => {})
-      for (const change of changes) this.#changed(change, direction)
-      this.#isForgotten ||= isFirst || changes.length > 0
-      if (isLast && this.#isForgotten) {
-        this.#memory.write(this.#watch.known)
-        this.#isForgotten = false
-      }
-    } catch (error) {
-      this.#say(`the list of tools could not be compared or remembered: ${(error as Error).message}`)
-    }
-  }
-
-  /** Whether the watch knows what the memory does not. */
-  #isForgotten = false
-
-  #remembered() {
-    try {
-      return this.#memory.read()
-    } catch (error) {
-      this.#say(
-        `what is remembered of the server's tools cannot be read, so changes since then are not seen: ${(error as Error).message}`,
-      )
-      return null
-    }
-  }
-
-  #changed({ tool, kind, names, before, after }: ToolChange, direction: Direction): void {
-    // Twice two large members must fit into one event.
-    const most = Math.min(this.#config.limits.discloseBytes, 16 << 10)
-    const side = (value: JsonValue | undefined): JsonValue | undefined => {
-      if (value === undefined) return undefined
-      const shown: Disclosed = disclosed(value, most)
-      return 'value' in shown ? shown.value : { omitted: shown.omitted }
-    }
-    const changes =
-      kind === 'changed'
-        ? names
-            .slice(0, 4)
-            .map((name) => ({ path: `/${name}`, before: side(before![name]), after: side(after![name]) }))
-        : [
-            {
-              path: '',
-              before: before === null ? undefined : side(before),
-              after: after === null ? undefined : side(after),
-            },
-          ]
-    const known: JsonObject = {
-      ...{ change: kind, members: [...names] },
-      ...(before !== null && { before: hashOf(JSON.stringify(before)) }),
-      ...(after !== null && { after: hashOf(JSON.stringify(after)) }),
-    }
-    const target = { type: 'mcp-tool', id: tool }
-    this.#recording.record({ action: 'tools.change', direction, target, changes, known }).catch(() => {})
+    if (method === 'tools/list') this.#toolLists.listed(params, result, line, direction)
   }
 
   /** A line that cannot be read, or in two ways. From the client it does not go on where calls are guarded. */

@@ -10,7 +10,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { buildPage } from '../../scripts/page.ts'
 import { newSigner, Producer, post } from '../anchor-service/support/producer.ts'
-import { call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { call, ERASER, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { browserAvailable, launch, violations, type Watched, watch } from './browser.ts'
 import { INVOICE } from './ledger.ts'
@@ -182,6 +182,23 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     expect(await page.innerText('[role=status].announcer')).toContain('in 2 pairs of consecutive events of 1 stream')
     expect(await violations(page)).toEqual([])
     await picture('page-bundle-silent.png')
+
+    const { json } = await call(service.url, '/v1/erasures', ERASER, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ actor: 'u-2', fields: ['actor'], reason: 'request of the person', order: 'E-7' }),
+    })
+    await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done')
+    const erased = await made({ source: 'billing-api' })
+    expect(await choose(page, 'erased.bundle', erased)).toEqual(['genuine', 'complete'])
+    expect(await page.innerText('#bundle')).toContain('4 events lost fields to erasures that the log orders.')
+    expect(await page.innerText('#erasures-title + ul')).toMatch(
+      /^erased of 4 events by log entry \d+ at .+, by order E-7: request of the person$/,
+    )
+    await picture('page-bundle-erased.png')
+    await page.click('button:text("Deutsch")')
+    await page.locator('h2:has-text("Was gelöscht wurde")').waitFor()
+    await page.click('button:text("English")')
 
     const text = source.toString('latin1')
     const lines = [...text.matchAll(/^E .*\n/gm)]

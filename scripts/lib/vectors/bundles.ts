@@ -4,7 +4,11 @@ import { createHash } from 'node:crypto'
 import {
   asHash,
   type BatchHeader,
+  type ErasedEvent,
+  type EventInput,
+  erasedLeaf,
   type Hash,
+  hideFields,
   makeEvent,
   nodePrimitives,
   parseBatchHeader,
@@ -18,16 +22,13 @@ import {
   signNote,
   treeRoot,
 } from '@killick/sdk/core'
-import {
-  type BundleRequest,
-  type FoundPlace,
-  type LedgerReader,
-  planBundle,
-} from '../../../sdk/src/bundle/make-bundle.ts'
+import type { FoundPlace, LedgerReader } from '../../../sdk/src/bundle/ledger-reader.ts'
+import { type BundleRequest, planBundle } from '../../../sdk/src/bundle/make-bundle.ts'
 import { type BundleAnchor, printManifest, printTrailer } from '../../../sdk/src/bundle/manifest.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
+import { type ExpiredBy, erasureFields } from '../../../sdk/src/core/erasure.ts'
 import { seed, signerFor } from './keys.ts'
-import { keyOf, OWN, register, settings } from './registrations.ts'
+import { keyOf, OWN, register, SYSTEM_SIGNER, settings } from './registrations.ts'
 import { CHAIN, factOf, INPUTS, mintOf, ORIGIN, SOURCE, STREAM, TIME } from './world.ts'
 
 const source = signerFor('source Ed25519')
@@ -74,17 +75,107 @@ async function batchesOf(
   return made
 }
 
-async function openWorld(broken: number | null = null) {
-  const registered = await register([OWN, { index: 1, registration: settings(SOURCE, [keyOf(source)]) }], mintOf)
-  const own = await batchesOf(SOURCE, source, [3, 2, 4], broken)
+/** An event without some of its fields, and what the list of the erasure says of it. */
+function without(token: string, isGone: (name: string) => boolean): { token: string; entry: ErasedEvent } {
+  const event = parseEvent(token, nodePrimitives)
+  const [gone, kept] = [true, false].map((side) => event.disclosures.filter(({ name }) => isGone(name) === side))
+  const digests = gone!.map(({ text }) => nodePrimitives.digest(text)).sort()
+  return {
+    token: hideFields(
+      event,
+      kept!.map(({ name }) => name),
+    ),
+    entry: { leafHash: event.leafHash, digests },
+  }
+}
+
+/** An event of another source, of which an erasure takes a field too. */
+const elsewhere = (n: number): ErasedEvent => ({
+  leafHash: asHash(Uint8Array.from(seed(`elsewhere ${n}`))),
+  digests: [printHash(asHash(Uint8Array.from(seed(`digest ${n}`))))],
+})
+
+/** The batch of an order. */
+async function orderOf(
+  n: number,
+  list: readonly ErasedEvent[],
+  policy: ExpiredBy | null,
+  before: Hash | undefined,
+): Promise<Batch & { leafHash: Hash }> {
+  const said = policy
+    ? { reason: 'expired', legalBasis: null, order: null, fields: null }
+    : { reason: 'request of the person', legalBasis: 'GDPR Art. 17', order: '2026-17', fields: ['actor', 'context'] }
+  const id = `00000000-0000-4000-8000-00000000000${n}`
+  const fields = erasureFields({
+    id,
+    ...said,
+    count: list.length,
+    root: treeRoot(list.map(erasedLeaf)),
+    policy,
+    confirmed: null,
+  })
+  const input = { ...fields, actor: { type: 'service', id: 'anchor-service' } } as EventInput
+  const position = { ...SYSTEM, seq: 10 + n, prev: before ?? asHash(Uint8Array.from(seed('the system event before'))) }
+  const { token, leafHash } = await makeEvent(input, position, mintOf(950 + n), SYSTEM_SIGNER)
+  const prev = asHash(Uint8Array.from(seed('the system batch before')))
+  const header = { ...SYSTEM, seq: 10 + n, n: 1, root: treeRoot([leafHash]), prev, time: TIME + 120_000 }
+  return { header: parseBatchHeader(await signBatchHeader(header, SYSTEM_SIGNER)), tokens: [token], leafHash }
+}
+
+/** Takes fields out of the batches [3, 2, 4]: by an order of the first and the third, and by a policy of the second. */
+async function erase([a, b, c]: readonly [Batch, Batch, Batch]) {
+  const isPersonal = (name: string) => name === 'actor' || name === 'context'
+  const ordered = [a.tokens[0]!, a.tokens[2]!, c.tokens[1]!].map((token) => without(token, isPersonal))
+  const expired = b.tokens.map((token) => without(token, (name) => name !== 'action'))
+  const lists = [
+    [elsewhere(0), ordered[0]!, ordered[1]!, ...[1, 2, 3].map(elsewhere), ordered[2]!, elsewhere(4)],
+    [elsewhere(5), ...expired, elsewhere(6), elsewhere(7)],
+  ].map((list) => list.map((one) => ('entry' in one ? one.entry : one)))
+  const first = await orderOf(1, lists[0]!, null, undefined)
+  const policy = { id: 'orders', version: 1, size: 7, time: ANCHORED[1]![1] }
+  const orders = [first, await orderOf(2, lists[1]!, policy, first.leafHash)]
+  const put = (batch: Batch, tokens: readonly (readonly [at: number, token: string])[]): Batch => ({
+    ...batch,
+    tokens: tokens.reduce((all, [at, token]) => all.with(at, token), batch.tokens),
+  })
+  return {
+    batches: [
+      put(a, [
+        [0, ordered[0]!.token],
+        [2, ordered[1]!.token],
+      ]),
+      put(
+        b,
+        expired.map(({ token }, i) => [i, token] as const),
+      ),
+      put(c, [[1, ordered[2]!.token]]),
+    ],
+    orders,
+    lists,
+  }
+}
+
+/** `erases`: whether the log's last two entries order erasures. `notAfter`: of the source's key, ms */
+type Twist = { broken?: number; erases?: boolean; notAfter?: number }
+
+async function openWorld({ broken, erases = false, notAfter }: Twist = {}) {
+  const plan = { index: 1, registration: settings(SOURCE, [keyOf(source, null, notAfter ?? null)]) }
+  const registered = await register([OWN, plan], mintOf)
+  const own = await batchesOf(SOURCE, source, [3, 2, 4], broken ?? null)
   const others = await batchesOf(OTHER, other, [1, 1])
-  const [a, b, c] = own as [Batch, Batch, Batch]
+  const whole = own as [Batch, Batch, Batch]
+  const { batches, orders, lists } = erases ? await erase(whole) : { batches: whole, orders: [], lists: [] }
+  const [a, b, c] = batches as [Batch, Batch, Batch]
   const [x, y] = others as [Batch, Batch]
   const carried: (Batch | null)[] = [
     ...registered.map(({ event, header }) => ({ header, tokens: [event] })),
     ...[a, x, b, y, c],
-    ...[null, null],
+    ...(erases ? orders : [null, null]),
   ]
+  const FIRST_ORDER = carried.length - 2
+  const named = lists.flatMap((list, i) =>
+    list.map((entry, pos) => ({ ...entry, logIndex: FIRST_ORDER + i, pos, list: String(i) })),
+  )
   const leaves = carried.map((batch, i) => batch?.header.leafHash ?? asHash(Uint8Array.from(seed(`bundle entry ${i}`))))
   const rootAt = (size: number) => treeRoot(leaves.slice(0, size))
   const anchors = ANCHORED.map(([size, time], i): BundleAnchor => {
@@ -109,6 +200,14 @@ async function openWorld(broken: number | null = null) {
     node: async (level, index) => treeRoot(leaves.slice(index * 2 ** level, (index + 1) * 2 ** level)),
     async *search(conditions) {
       for (const [logIndex, batch] of carried.entries()) yield* placesOf(batch, logIndex, conditions)
+    },
+    erasures: async () => lists.map((list, i) => ({ id: String(i), logIndex: FIRST_ORDER + i, events: list.length })),
+    erased: async (leafHashes) => {
+      const asked = new Set(leafHashes.map(printHash))
+      return named.filter(({ leafHash }) => asked.has(printHash(leafHash)))
+    },
+    async *erasedList(id) {
+      yield* lists[Number(id)]!
     },
   }
   return {
@@ -186,7 +285,13 @@ export async function bundles() {
     completeness: string,
     reasons: readonly string[] = [],
     by: object = trust,
-  ) => ({ description, ...files, sha256: sha256(archive(files)), trust: by, outcome, completeness, reasons })
+    lacking: object = {},
+    keysOutside = 0,
+  ) => ({
+    ...{ description, ...files, sha256: sha256(archive(files)), trust: by, outcome, completeness, reasons },
+    fields: outcome === 'failed' ? null : { erased: 0, expired: 0, hidden: 0, undecided: 0, ...lacking },
+    keysOutside,
+  })
   const lined = (files: Files, change: (lines: string[]) => string[]): Files => ({
     manifest: files.manifest,
     log: change(files.log.split('\n').slice(0, -1))
@@ -205,9 +310,16 @@ export async function bundles() {
       .at(n)!
   const event = at(whole, 'E ', -1)
   const flip = (line: string) => `${line.slice(0, 40)}${line[40] === 'A' ? 'B' : 'A'}${line.slice(41)}`
-  const { reader: unchained, trust: itsTrust } = await openWorld(4)
+  const { reader: unchained, trust: itsTrust } = await openWorld({ broken: 4 })
   const broken = await write(unchained, { kind: 'stream', source: SOURCE, stream: STREAM, first: 1, last: 6 })
   const { facts: _, ...unasked } = trust
+  const { reader: forgetful, trust: its } = await openWorld({ erases: true })
+  const erased = await write(forgetful, { kind: 'source', source: SOURCE })
+  const partly = await write(forgetful, { kind: 'stream', source: SOURCE, stream: STREAM, first: 1, last: 3 })
+  const { reader: late, trust: of } = await openWorld({ notAfter: TIME + 30_000 })
+  const expired = await write(late, { kind: 'source', source: SOURCE, until: iso(ANCHORED[1]![1]) })
+  const unfounded = (description: string, files: Files, reasons = ['erasure_invalid']) =>
+    make(description, files, 'failed', 'not_judged', reasons, its)
   return [
     make('of a source between two anchors', whole, 'verified', 'complete'),
     make('of a part of a stream, whose batches are carried in part', stream, 'verified', 'complete'),
@@ -334,6 +446,75 @@ export async function bundles() {
       'not_judged',
       ['chain_broken'],
       itsTrust,
+    ),
+    make(
+      'the key of the source signed behind the time for which it is registered',
+      ...([expired, 'verified', 'complete', [], of, {}, 3] as const),
+    ),
+    make('of events of which some were erased and some have expired', erased, 'verified', 'complete', [], its, {
+      ...{ erased: 3, expired: 2 },
+    }),
+    make('of a part of them', partly, 'verified', 'complete', [], its, { erased: 1, expired: 1 }),
+    make(
+      'what was erased without what says so',
+      lined(partly, (lines) => lines.filter((line) => !/^[XL] /.test(line))),
+      ...(['verified', 'complete', [], its, { hidden: 2 }] as const),
+    ),
+    unfounded(
+      'what was erased of one event is not said',
+      lined(erased, (lines) => lines.toSpliced(at(erased, 'X ', 0), 1)),
+    ),
+    unfounded(
+      'what was erased is said twice',
+      lined(erased, (lines) => lines.toSpliced(at(erased, 'X ', 0), 0, lines[at(erased, 'X ', 0)]!)),
+    ),
+    unfounded(
+      'one digest more is said to be erased',
+      lined(erased, (lines) => {
+        const i = at(erased, 'X ', -1)
+        const [own, other] = [lines[i]!, lines[at(erased, 'X ', 0)]!].map((line) => line.split(' ')[2]!.split(','))
+        return lines.with(i, `X 7 ${[...own!, other![0]!].sort().join()}`)
+      }),
+    ),
+    unfounded(
+      'one digest fewer is said to be erased',
+      lined(erased, (lines) => {
+        const i = at(erased, 'X ', 0)
+        return lines.with(i, lines[i]!.replace(/,[^,]*$/, ''))
+      }),
+    ),
+    unfounded(
+      'digests are not in order',
+      lined(erased, (lines) => {
+        const i = at(erased, 'X ', 0)
+        const [, order, digests] = lines[i]!.split(' ')
+        return lines.with(i, `X ${order} ${digests!.split(',').reverse().join()}`)
+      }),
+    ),
+    unfounded(
+      'the rest of a list is cut off',
+      lined(erased, (lines) => lines.toSpliced(at(erased, 'L ', -1), 1)),
+    ),
+    unfounded(
+      'another order is named',
+      lined(erased, (lines) => lines.map((line) => line.replace(/^([XL]) 8 /, '$1 7 '))),
+    ),
+    unfounded(
+      'the order is not carried',
+      lined(erased, (lines) =>
+        lines.filter((line, i) => !line.startsWith('L 8') || i < at(erased, 'E ', -1)).toSpliced(-1, 1),
+      ),
+    ),
+    unfounded(
+      'what comes before the event is named as the order',
+      lined(erased, (lines) => lines.map((line) => line.replace(/^([XL]) 8 /, '$1 1 '))),
+    ),
+    unfounded(
+      'a field that was erased is shown all the same',
+      lined(erased, (lines) => {
+        const i = at(erased, 'E ', 2)
+        return lines.with(i, `E ${whole.log.split('\n')[at(whole, 'E ', 2)]!.slice(2)}`)
+      }),
     ),
   ]
 }

@@ -5,26 +5,22 @@
 import { equalBytes } from '../core/bytes.ts'
 import { type ErasedEvent, type Erasure, erasedLeaf, parseErasure, parseErasureEnd } from '../core/erasure.ts'
 import { KillickError } from '../core/errors.ts'
-import { isCount, type ParsedEvent, parseEvent } from '../core/event.ts'
-import { type Hash, isHashText, parseHash, printHash } from '../core/hash.ts'
-import type { JsonObject, JsonValue } from '../core/json.ts'
+import { type ParsedEvent, parseEvent } from '../core/event.ts'
+import { type Hash, printHash } from '../core/hash.ts'
+import type { JsonValue } from '../core/json.ts'
 import { treeRoot } from '../core/merkle.ts'
 import { type Anchor, MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { KEPT_FIELD } from '../core/retention.ts'
 import { nodePrimitives } from '../node/primitives.ts'
-import { readRows } from './answers.ts'
 import type { Api } from './api.ts'
+import { ERASURES_PATH, type ErasedRow, type ErasureRow, readErased, readErasures } from './erasure-answers.ts'
 import { isFaulty } from './faulty.ts'
 import type { Fault, FaultPlace } from './findings.ts'
 import type { OwnCheck } from './own-check.ts'
 import { systemEvent } from './records.ts'
 import type { ExpiryOrder, RetentionCheck } from './retention.ts'
 import { olderThan } from './retention-claims.ts'
-
-/** A row of `GET /v1/erasures`, and one of an erasure's list. */
-type Row = { readonly logIndex: number; readonly id: string; readonly events: number; readonly root: Hash }
-type EntryRow = ErasedEvent & { readonly pos: number }
 
 /** What is gone of an event: at least so many fields (`certain`), among these digests, each with whether an erasure names it. */
 type Hole = {
@@ -38,8 +34,6 @@ type Hole = {
   isOrdered: boolean
 }
 
-const PATH = '/v1/erasures'
-const PAGE = 1000
 /** An erasure that was not carried out a day after its order is one that somebody has stopped. ms */
 const PATIENCE_MS = 86_400_000
 
@@ -91,15 +85,12 @@ export function checkErasures(
   const at = (logIndex: number): FaultPlace => ({ logIndex, ...SYSTEM })
 
   /** Reads an erasure's list. @returns null if it is not the one that the order commits to */
-  async function readList(id: string, { count, root }: Pick<Erasure, 'count' | 'root'>): Promise<EntryRow[] | null> {
-    const list: EntryRow[] = []
-    for (;;) {
-      const after = list.at(-1)?.pos ?? -1
-      const path = `${PATH}/${id}/entries?limit=${PAGE}&after=${after}`
-      const page = await readRows(api, path, 'entries', after, parseEntry, ({ pos }) => pos)
-      if (page.some(({ pos }, i) => pos !== list.length + i)) return null
-      list.push(...page)
-      if (page.length === 0 || list.length >= count) break
+  async function readList(id: string, { count, root }: Pick<Erasure, 'count' | 'root'>): Promise<ErasedRow[] | null> {
+    const list: ErasedRow[] = []
+    for await (const row of readErased(api, id)) {
+      if (row.pos !== list.length) return null
+      list.push(row)
+      if (list.length >= count) break
     }
     return list.length === count && equalBytes(treeRoot(list.map(erasedLeaf), nodePrimitives.nodeHash), root)
       ? list
@@ -129,7 +120,7 @@ export function checkErasures(
       faults.push({
         place: at(logIndex),
         reason: 'different',
-        message: `${PATH}/${id}/entries: it is not what the order commits to`,
+        message: `${ERASURES_PATH}/${id}/entries: it is not what the order commits to`,
       })
       return
     }
@@ -194,9 +185,9 @@ export function checkErasures(
     },
     async settle(size) {
       let since = 0
-      let rows: Row[] = []
+      let rows: ErasureRow[] = []
       try {
-        rows = await listErasures(api)
+        rows = await readErasures(api)
         for (const [id, { erasure, end, time, logIndex }] of orders) {
           const row = rows.find((row) => row.id === id)
           const isSame =
@@ -205,13 +196,13 @@ export function checkErasures(
             faults.push({
               place: at(logIndex),
               reason: 'absent',
-              message: `${PATH}: an erasure that the log orders is not there`,
+              message: `${ERASURES_PATH}: an erasure that the log orders is not there`,
             })
           else if (!isSame)
             faults.push({
               place: at(logIndex),
               reason: 'different',
-              message: `${PATH}: an erasure is not what the log says of it`,
+              message: `${ERASURES_PATH}: an erasure is not what the log says of it`,
             })
           await checkOrder(id, erasure, end, time, logIndex)
         }
@@ -224,7 +215,7 @@ export function checkErasures(
             faults.push({
               place: at(logIndex),
               reason: 'untold',
-              message: `${PATH}: an erasure of which the log does not tell`,
+              message: `${ERASURES_PATH}: an erasure of which the log does not tell`,
             })
           // Ordered while the log was read: the next audit reads the order.
           else for (const entry of (await readList(id, { count: events, root })) ?? []) explain(entry)
@@ -232,7 +223,7 @@ export function checkErasures(
         since = before - unexplained()
       } catch (error) {
         if (!isFaulty(error)) throw error
-        faults.push({ place: null, reason: 'unreadable', message: `${PATH} cannot be read: ${error.message}` })
+        faults.push({ place: null, reason: 'unreadable', message: `${ERASURES_PATH} cannot be read: ${error.message}` })
       }
       const all = [...holes.values()]
       const lost = all.flatMap((hole): Fault[] => {
@@ -250,39 +241,4 @@ export function checkErasures(
       return { faults, detail: open === 0 ? carried : `${carried}; ${open} still being carried out` }
     },
   }
-}
-
-async function listErasures(api: Api): Promise<Row[]> {
-  const rows: Row[] = []
-  for (;;) {
-    const after = rows.at(-1)?.logIndex ?? -1
-    const page = await readRows(
-      api,
-      `${PATH}?limit=${PAGE}&after=${after}`,
-      'erasures',
-      after,
-      parseRow,
-      ({ logIndex }) => logIndex,
-    )
-    rows.push(...page)
-    if (page.length === 0) return rows
-  }
-}
-
-function malformed(why: string): never {
-  throw new KillickError('answer_malformed', `${PATH}: ${why}`)
-}
-
-const countOf = (value: JsonValue | undefined, name: string) =>
-  isCount(value) ? value : malformed(`${name} is no count`)
-const hashOf = (value: JsonValue | undefined, name: string) => parseHash(value) ?? malformed(`${name} is no hash`)
-
-function parseRow({ id, logIndex, events, root }: JsonObject): Row {
-  if (typeof id !== 'string' || !/^[0-9a-f-]{36}$/.test(id)) malformed('id is none')
-  return { id, logIndex: countOf(logIndex, 'logIndex'), events: countOf(events, 'events'), root: hashOf(root, 'root') }
-}
-
-function parseEntry({ pos, leafHash, digests }: JsonObject): EntryRow {
-  if (!Array.isArray(digests) || !digests.every(isHashText)) malformed('digests are none')
-  return { pos: countOf(pos, 'pos'), leafHash: hashOf(leafHash, 'leafHash'), digests: digests as string[] }
 }

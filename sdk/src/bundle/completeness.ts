@@ -13,7 +13,6 @@ export class ScopeWatch {
   readonly #gaps = new Few<BundleGap>()
   /** Of each stream of the scope whether its last event ends it. */
   readonly #ended = new Map<string, boolean>()
-  #partlyHidden = 0
   /** Of a stream: the place that comes next. */
   #next: number
 
@@ -39,15 +38,16 @@ export class ScopeWatch {
     for (const [first, last] of absent) this.#gaps.add({ what: 'events', source, stream, first, last })
   }
 
-  event(event: ParsedEvent, logIndex: number): void {
+  /** @param isSupport whether it is carried for the sake of others, whatever the scope */
+  event(event: ParsedEvent, logIndex: number, isSupport = false): void {
     const { source, stream, seq } = event
     const scope = this.#scope
+    if (isSupport && scope.kind === 'search') return
     if (scope.kind === 'stream') {
       if (source !== scope.source || stream !== scope.stream || seq < scope.first || seq > scope.last) return
       this.#gapBefore(seq)
       this.#next = seq + 1
     } else if (scope.kind === 'source' && !this.#isWanted(source, logIndex)) return
-    if (event.disclosures.length < event.fieldCount) this.#partlyHidden += 1
     this.#ended.set(`${source}/${stream}`, endsStream(event))
   }
 
@@ -67,7 +67,6 @@ export class ScopeWatch {
       by: printTime(by?.time ?? null),
       streams: this.#ended.size,
       ended: [...this.#ended.values()].filter(Boolean).length,
-      partlyHidden: this.#partlyHidden,
     }
   }
 

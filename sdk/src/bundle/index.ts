@@ -6,8 +6,11 @@ export { verifySignature } from '../core/signature.ts'
 export type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
 export type {
   BundleCompleteness,
+  BundleErasure,
   BundleFault,
+  BundleFields,
   BundleGap,
+  BundleKeyOutside,
   BundlePlace,
   BundleReason,
   BundleSilence,

@@ -5,7 +5,7 @@ import { type PublicJwk, thumbprint } from '../core/jwk.ts'
 import { parseRegistration, type Registration, Registry, SYSTEM } from '../core/registry.ts'
 import { type Bounds, heldAgainst } from '../verify/times.ts'
 import { type PinnedKey, parsePinTime } from '../verify/trust.ts'
-import type { BundleReason } from './verdict.ts'
+import { type BundleKeyOutside, type BundleReason, Few } from './verdict.ts'
 
 /** A key to check a signature with, or why there is none. */
 export type FoundKey = { readonly jwk: PublicJwk } | { readonly reason: BundleReason }
@@ -15,9 +15,12 @@ type Pin = { jwk: PublicJwk; notBefore: number | null; notAfter: number | null }
 export class BundleKeys {
   /** Sources whose keys were asked for: whether pins answered, and answered in time. */
   readonly sources = new Map<string, 'pinned' | 'open' | 'registered'>()
+  /** Keys that were used outside of the time for which they are registered. */
+  readonly outside = new Few<BundleKeyOutside>()
   readonly #registry = new Registry()
   readonly #pins = new Map<string, Map<string, Pin>>()
   readonly #boundsOf: (logIndex: number) => Bounds
+  #lastOutside: BundleKeyOutside | null = null
 
   /** @param boundsOf what anchors that the chain confirms say of the time of an entry */
   constructor(pinned: readonly PinnedKey[], boundsOf: (logIndex: number) => Bounds) {
@@ -38,8 +41,11 @@ export class BundleKeys {
     if (pins.size > 0 && pin === undefined) return { reason: 'pin_mismatch' }
     const fit = pin && heldAgainst(this.#boundsOf(logIndex), pin.notBefore, pin.notAfter)
     if (fit === 'outside') return { reason: 'pin_expired' }
+    const record = own?.get(kid)
+    if (record && heldAgainst(this.#boundsOf(logIndex), record.notBefore, record.notAfter) === 'outside')
+      this.#noteOutside({ logIndex, source, kid })
     const first = source === SYSTEM.source && registration?.source === source && own === undefined
-    const registered = own?.get(kid)?.jwk ?? (first ? registration.keys.find((key) => key.kid === kid)?.jwk : undefined)
+    const registered = record?.jwk ?? (first ? registration.keys.find((key) => key.kid === kid)?.jwk : undefined)
     const jwk = pin?.jwk ?? registered
     if (jwk === undefined) return { reason: 'key_unregistered' }
     this.#note(source, fit === 'inside' ? 'pinned' : fit === 'open' ? 'open' : 'registered')
@@ -51,6 +57,18 @@ export class BundleKeys {
     const trusted = new Set(this.#pins.get(SYSTEM.source)?.keys())
     const fault = this.#registry.apply({ registration, logIndex, leafHash: event.leafHash, signedBy }, trusted)
     return fault === null
+  }
+
+  /** Whether events of a source may hold digests that stand for no field, as far as the carried registrations say. */
+  hasDecoys(source: string): boolean {
+    return this.#registry.source(source)?.decoys ?? false
+  }
+
+  /** A batch and its events are often signed by the same key. */
+  #noteOutside(found: BundleKeyOutside): void {
+    const last = this.#lastOutside
+    this.#lastOutside = found
+    if (last?.logIndex !== found.logIndex || last.kid !== found.kid) this.outside.add(found)
   }
 
   /** The worst of what was found for a source counts. */

@@ -3,11 +3,13 @@ import { parseBatchHeader } from '../core/batch.ts'
 import { utf8 } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
-import { type Hash, leafHash } from '../core/hash.ts'
+import { leafHash } from '../core/hash.ts'
 import { treeRoot } from '../core/merkle.ts'
 import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
+import { ErasedLines } from './erased-lines.ts'
 import { subtreesOf } from './growing-tree.ts'
+import type { FoundErasure, LedgerReader } from './ledger-reader.ts'
 import { printLine } from './lines.ts'
 import type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
 
@@ -28,35 +30,9 @@ export type BundleRequest =
     }
   | { readonly kind: 'search'; readonly conditions: Readonly<Record<string, string>> }
 
-/** Where an event stands. */
-export type FoundPlace = {
-  readonly logIndex: number
-  readonly source: string
-  readonly stream: string
-  readonly seq: number
-}
-
-/** A ledger as its readers see it. */
-export type LedgerReader = {
-  /** Where it is, for the manifest. */
-  readonly url: string
-  /** The newest checkpoint, a signed note. */
-  checkpoint(): Promise<string>
-  /** Anchors that count, in any order. */
-  anchors(): Promise<readonly BundleAnchor[]>
-  /** Entries of the log from `first` to before `end`: batch headers. */
-  entries(first: number, end: number): AsyncIterable<string>
-  /** So many batches of the log, in wire form. */
-  batches(first: number, count: number): AsyncIterable<{ readonly header: string; readonly tokens: readonly string[] }>
-  /** The hash of 2^`level` entries, from entry `index` · 2^`level` on, in a log of `size`. */
-  node(level: number, index: number, size: number): Promise<Hash>
-  /** Events that meet the conditions of a search, in any order. */
-  search(conditions: Readonly<Record<string, string>>): AsyncIterable<FoundPlace>
-}
-
 /**
  * A bundle that is ready to be written: the manifest at once, and the lines of `log.txt` as they are read; `entries` of these will be
- * entries of the log.
+ * entries of the log, and those besides that order what was erased of its events.
  */
 export type PlannedBundle = {
   readonly manifest: BundleManifest
@@ -66,7 +42,8 @@ export type PlannedBundle = {
 
 /** Entries to carry, from `first` to before `end`; `wants` says of each header which of its events. */
 type Segment = { readonly first: number; readonly end: number; readonly wants: Wants }
-type Wants = (source: string, stream: string, logIndex: number) => 'all' | 'none' | ((seq: number) => boolean)
+type Wants = (source: string, stream: string, logIndex: number) => Wanted
+type Wanted = 'all' | 'none' | ((seq: number) => boolean)
 
 /** Anchors between the first and the last carried entry that are taken, for each log on a chain. */
 const ANCHORS_BETWEEN = 64
@@ -90,6 +67,7 @@ export async function planBundle(
   const size = Number(parseCheckpoint(checkpoint).size)
   const { scope, segments, sources } = await planScope(reader, request, anchors, size)
   const registered = await registrationsOf(reader, sources, size)
+  const orders = (await reader.erasures()).filter(({ logIndex }) => logIndex < size)
   const all = withRegistrations(segments, registered)
   const [first, last] = [segments[0]?.first ?? 0, (segments.at(-1)?.end ?? 1) - 1]
   const manifest: BundleManifest = {
@@ -98,7 +76,7 @@ export async function planBundle(
   }
   const edges = manifest.anchors.map((anchor) => anchor.size)
   const entries = all.reduce((sum, segment) => sum + segment.end - segment.first, 0)
-  return { manifest, entries, lines: () => printLines(reader, all, size, edges, primitives) }
+  return { manifest, entries, lines: () => printLines(reader, all, orders, size, edges, primitives) }
 }
 
 type Planned = { scope: BundleScope; segments: Segment[]; sources: string[] }
@@ -201,17 +179,24 @@ function chosen(anchors: readonly BundleAnchor[], first: number, last: number, s
 async function* printLines(
   reader: LedgerReader,
   segments: readonly Segment[],
+  orders: readonly FoundErasure[],
   size: number,
   edges: readonly number[],
   primitives: Primitives,
 ): AsyncGenerator<string> {
+  const erased = new ErasedLines(reader, orders, primitives)
   let at = 0
-  for (const segment of segments) {
+  for (const segment of [...segments, { first: size, end: size, wants: () => 'none' } satisfies Segment]) {
+    // What events so far have lost is ordered between them, or behind them all.
+    for (const order of erased.namedIn(at, segment.first)) {
+      yield* treeLines(reader, at, order, size, edges)
+      yield* segmentLines(reader, { first: order, end: order + 1, wants: () => 'all' }, erased, primitives)
+      at = order + 1
+    }
     yield* treeLines(reader, at, segment.first, size, edges)
-    yield* segmentLines(reader, segment, primitives)
+    yield* segmentLines(reader, segment, erased, primitives)
     at = segment.end
   }
-  yield* treeLines(reader, at, size, size, edges)
 }
 
 /** Hashes for entries that are not carried. An anchor's size must be an edge between two of them. */
@@ -234,17 +219,20 @@ async function* treeLines(
 async function* segmentLines(
   reader: LedgerReader,
   { first, end, wants }: Segment,
+  erased: ErasedLines,
   primitives: Primitives,
 ): AsyncGenerator<string> {
   let logIndex = first
   /** Consecutive entries whose batches are wanted. */
-  let run: ReturnType<Wants>[] = []
+  let run: Wanted[] = []
   const flush = async function* (): AsyncGenerator<string> {
     const [from, wanted] = [logIndex - run.length, run]
     run = []
     let i = 0
     for await (const { header, tokens } of reader.batches(from, wanted.length)) {
-      yield* batchLines(header, tokens, wanted[i]!, primitives)
+      const [want, at] = [wanted[i]!, from + i]
+      yield* batchLines(header, tokens, want, await erased.behind(at, carriedOf(header, tokens, want)), primitives)
+      if (erased.isNamed(at)) yield await erased.rest(at)
       i += 1
     }
     if (i !== wanted.length)
@@ -252,7 +240,9 @@ async function* segmentLines(
   }
   for await (const text of reader.entries(first, end)) {
     const { source, stream } = parseBatchHeader(text)
-    const want = wants(source, stream, logIndex)
+    // Whether an order is needed depends on the events before it.
+    if (erased.isOrder(logIndex)) yield* flush()
+    const want = erased.isNamed(logIndex) ? 'all' : wants(source, stream, logIndex)
     if (want === 'none') {
       yield* flush()
       yield printLine({ kind: 'entry', text })
@@ -266,10 +256,19 @@ async function* segmentLines(
   if (logIndex !== end) throw new KillickError('answer_malformed', `The service has no entry ${logIndex} of the log`)
 }
 
+/** The events of a batch that are carried. */
+function carriedOf(header: string, tokens: readonly string[], want: Wanted): readonly string[] {
+  if (want === 'all' || want === 'none') return want === 'all' ? tokens : []
+  const { seq } = parseBatchHeader(header)
+  return tokens.filter((_, i) => want(seq + i))
+}
+
+/** @param behind what stands behind an event, by its text */
 function* batchLines(
   text: string,
   tokens: readonly string[],
-  want: ReturnType<Wants>,
+  want: Wanted,
+  behind: ReadonlyMap<string, string>,
   primitives: Primitives,
 ): Generator<string> {
   yield printLine({ kind: 'entry', text })
@@ -278,7 +277,7 @@ function* batchLines(
   const isWanted = (i: number) => want === 'all' || want(seq + i)
   for (let at = 0; at < tokens.length; ) {
     if (isWanted(at)) {
-      yield printLine({ kind: 'event', text: tokens[at]! })
+      yield `${printLine({ kind: 'event', text: tokens[at]! })}${behind.get(tokens[at]!) ?? ''}`
       at += 1
       continue
     }

@@ -16,6 +16,7 @@ import type { BundleAnchor, BundleScope } from './manifest.ts'
  * - `key_unregistered`: the log registers no such key for the source before this place, as far as the bundle carries it
  * - `pin_mismatch`, `pin_expired`: another key is pinned for the source, or for another time
  * - `signature_invalid`: a signature does not verify
+ * - `erasure_invalid`: an erasure that events name is not there, cannot be read, or names other fields or other events
  * - `note_invalid`: the checkpoint is malformed, or not signed as the pinned key of the log says
  * - `anchor_mismatch`: an anchor names another root than the entries make, or no edge of them
  * - `anchor_denied`: the chain does not hold the anchor, or another contract answers
@@ -36,6 +37,7 @@ export type BundleReason =
   | 'pin_mismatch'
   | 'pin_expired'
   | 'signature_invalid'
+  | 'erasure_invalid'
   | 'note_invalid'
   | 'anchor_mismatch'
   | 'anchor_denied'
@@ -89,9 +91,39 @@ export type BundleCompleteness = {
   /** Streams of the scope, and how many of them have ended; to one that has not, events of the time asked for may still come. */
   readonly streams: number
   readonly ended: number
-  /** Events of the scope that do not show every field. */
-  readonly partlyHidden: number
 }
+
+/** An erasure that takes fields of events of a bundle, as the event says that orders it. */
+export type BundleErasure = {
+  readonly id: string
+  /** The order's entry in the log, and when it was recorded, by the ledger's clock, ISO 8601. */
+  readonly logIndex: number
+  readonly at: string
+  readonly reason: string
+  readonly legalBasis: string | null
+  readonly order: string | null
+  /** How many events of the bundle it names. */
+  readonly events: number
+  /** The retention policy by which they expired; null: somebody ordered it. */
+  readonly policy: { readonly id: string; readonly version: number } | null
+}
+
+/** How many of the carried events lack fields, and why. Registrations, and orders of erasures, are not among them. */
+export type BundleFields = {
+  /** Of these, orders in the log took fields; and of these, all that was taken has expired by retention policies. */
+  readonly erased: number
+  readonly expired: number
+  /** These lack fields that nothing in the bundle explains: someone hid them, or the ledger has lost them. */
+  readonly hidden: number
+  /** These may lack fields: their sources add digests that stand for none, so that nobody can tell. */
+  readonly undecided: number
+  /** The erasures, by rising log index: the first 100, and how many there are in all. */
+  readonly erasures: readonly BundleErasure[]
+  readonly erasureCount: number
+}
+
+/** A signature that was made outside of the time for which the log registers its key, as anchors show that the chain confirms. */
+export type BundleKeyOutside = { readonly logIndex: number; readonly source: string; readonly kid: string }
 
 /** A time in which a stream that had not ended said nothing for longer than its source promised. */
 export type BundleSilence = {
@@ -144,7 +176,7 @@ export type BundleVerdict = {
   readonly origin: string | null
   /** Entries of the log under the checkpoint. */
   readonly size: number | null
-  /** Carried entries, events without registrations, registrations, and signatures that verify. */
+  /** Carried entries, events but for registrations and orders of erasures that events name, registrations, and signatures that verify. */
   readonly entries: number
   readonly events: number
   readonly registrations: number
@@ -153,6 +185,13 @@ export type BundleVerdict = {
   readonly sources: readonly { readonly source: string; readonly pinned: boolean }[]
   readonly anchors: readonly JudgedBundleAnchor[]
   readonly completeness: BundleCompleteness
+  /** Null: something does not hold, so nothing is said. */
+  readonly fields: BundleFields | null
+  /**
+   * Keys that were used outside of the time for which they are registered: no fault, since the ledger went by its own clock, but to be
+   * pointed out. The first 100, and how many there are in all, each key counted once for an entry.
+   */
+  readonly keysOutside: { readonly found: readonly BundleKeyOutside[]; readonly foundCount: number }
   /** Null: something does not hold, so nothing is said. */
   readonly silences: BundleSilences | null
   readonly made: { readonly at: string; readonly url: string } | null

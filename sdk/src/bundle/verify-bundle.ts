@@ -11,6 +11,7 @@ import type { Bounds } from '../verify/times.ts'
 import { type AnchorFact, checkTrust, type Trust, weightiest } from '../verify/trust.ts'
 import type { Missing } from '../verify/verdict.ts'
 import { type Confirmed, ScopeWatch } from './completeness.ts'
+import { ErasureWatch } from './erasures.ts'
 import { BundleKeys } from './keys.ts'
 import { MAX_LINE_BYTES } from './lines.ts'
 import {
@@ -54,8 +55,8 @@ const FOR_PEOPLE = ['report.html', 'verify.html', 'readme.txt']
 const STEP_LINES = 1_000
 
 /**
- * Checks a bundle against what the verifier trusts, while its bytes arrive. It holds one line at a time, a hash for each level of the trees, and
- * where each stream stands. Damage is told as a fault with its place.
+ * Checks a bundle against what the verifier trusts, while its bytes arrive. It holds one line at a time, a hash for each level of the trees, where
+ * each stream stands, and the erasures that it names. Damage is told as a fault with its place.
  * @param chunks the bytes of a `killick-bundle/1`
  * @throws KillickError `bundle_malformed` or `bundle_version` if the bytes do not begin as a bundle does, `json_*`; `vkey_invalid`,
  * `key_invalid`, `trust_invalid` if what was pinned is malformed
@@ -108,9 +109,10 @@ class Verification {
     const keys = new BundleKeys(this.#trust.sourceKeys ?? [], (logIndex) => boundsOf(confirmed, logIndex))
     const watch = new ScopeWatch(scope)
     const silence = new PromiseWatch()
+    const { primitives = PORTABLE, onEvent = () => {} } = this.#options
+    const erasures = new ErasureWatch(primitives)
     const walk = new BundleWalk({
-      ...{ keys, watch, silence, faults: this.#faults, onEvent: this.#options.onEvent ?? (() => {}) },
-      primitives: this.#options.primitives ?? PORTABLE,
+      ...{ keys, watch, silence, erasures, faults: this.#faults, onEvent, primitives },
       checkSignature: this.#options.checkSignature ?? ((jwk, { input, bytes }) => verifySignature(jwk, input, bytes)),
       edges: new Set(anchors.map(({ size }) => size)),
     })
@@ -136,6 +138,8 @@ class Verification {
       anchors: asked,
       forPeople: this.#forPeople,
       completeness,
+      fields: isSound ? erasures.finish() : null,
+      keysOutside: { found: keys.outside.list, foundCount: keys.outside.count },
       silences: isSound ? silence.finish(scope, completeness.verdict === 'complete') : null,
     }
   }

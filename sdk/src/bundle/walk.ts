@@ -1,6 +1,7 @@
 /** Reads `log.txt` from top to bottom: makes the log's tree, opens the batches that are carried, and checks every signature. */
-import { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
+import { type BatchHeader, parseBatchHeader, requiredAbsent } from '../core/batch.ts'
 import { equalBytes } from '../core/bytes.ts'
+import { parseErasure } from '../core/erasure.ts'
 import { KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import type { Hash } from '../core/hash.ts'
@@ -8,9 +9,10 @@ import type { PublicJwk } from '../core/jwk.ts'
 import type { Primitives } from '../core/primitives.ts'
 import { type Registration, SYSTEM } from '../core/registry.ts'
 import type { ScopeWatch } from './completeness.ts'
+import type { ErasureWatch, Lacking } from './erasures.ts'
 import { GrowingTree } from './growing-tree.ts'
 import { type BundleKeys, registrationIn } from './keys.ts'
-import { parseLine } from './lines.ts'
+import { type LogLine, parseLine } from './lines.ts'
 import type { PromiseWatch } from './silence.ts'
 import type { BundleFault, BundlePlace, BundleReason, Few } from './verdict.ts'
 
@@ -23,6 +25,7 @@ export type WalkParts = {
   readonly keys: BundleKeys
   readonly watch: ScopeWatch
   readonly silence: PromiseWatch
+  readonly erasures: ErasureWatch
   readonly faults: Few<BundleFault>
   readonly onEvent: (event: ParsedEvent, logIndex: number) => void
   /** Sizes at which the root is wanted. */
@@ -40,6 +43,8 @@ type Open = {
   /** How many lines it has, and the leaf hash of the event read last; null behind events that are not carried. */
   lines: number
   before: Hash | null
+  /** The event read last, if it shows fewer fields than it has; null behind any other line. */
+  lacking: Lacking | null
   /** Its only event, if it is one of the ledger's own stream: it may register something. */
   own: ParsedEvent | null
 }
@@ -94,13 +99,15 @@ export class BundleWalk {
       this.#entry(line.text)
     } else if (this.#open === null) this.#fault('place_mismatch')
     else if (line.kind === 'event') this.#event(this.#open, line.text)
-    else this.#node(this.#open, line.level, line.hash)
+    else if (line.kind === 'node') this.#node(this.#open, line.level, line.hash)
+    else this.#erasure(this.#open, line)
     if (this.#pending.length >= IN_FLIGHT) await this.#settle()
   }
 
   /** To be called behind the last line. */
   async finish(): Promise<void> {
     await this.#close()
+    for (const logIndex of this.#parts.erasures.open) this.#fault('erasure_invalid', { logIndex })
     await this.#settle()
   }
 
@@ -113,10 +120,21 @@ export class BundleWalk {
     this.entries += 1
     this.#note()
     const tree = new GrowingTree(this.#parts.primitives)
-    this.#open = { header, logIndex, line: this.#line, tree, absent: [], lines: 0, before: null, own: null }
+    this.#open = {
+      header,
+      logIndex,
+      line: this.#line,
+      tree,
+      absent: [],
+      lines: 0,
+      before: null,
+      lacking: null,
+      own: null,
+    }
   }
 
   #node(open: Open, level: number, hash: Hash): void {
+    this.#judgeFields(open)
     const { header, tree, absent } = open
     open.lines += 1
     const first = header.seq + tree.size
@@ -132,6 +150,7 @@ export class BundleWalk {
   }
 
   #event(open: Open, token: string): void {
+    this.#judgeFields(open)
     const { header, tree, logIndex } = open
     open.lines += 1
     const seq = header.seq + tree.size
@@ -159,7 +178,32 @@ export class BundleWalk {
     this.#parts.watch.event(event, logIndex)
     this.#parts.silence.event(event)
     this.#parts.onEvent(event, logIndex)
+    const gone = event.fieldCount - event.disclosures.length
+    if (gone > 0) {
+      // Of a source that adds digests of no field, only what every event has is certain.
+      const certain = this.#parts.keys.hasDecoys(event.source) ? requiredAbsent(event).length : gone
+      open.lacking = { event, logIndex, certain, gone, named: new Set(), orders: [] }
+    }
     if (event.signature) this.#check(event.source, event.signature, logIndex, { ...this.#here(), ...place })
+  }
+
+  /** What is gone of the event before it; or, behind an order, what else is in its list. */
+  #erasure({ lacking, own, ...open }: Open, line: Extract<LogLine, { order: number }>): void {
+    const { erasures } = this.#parts
+    const { order } = line
+    const isBehind = own !== null && order === open.logIndex && erasures.isNamed(order)
+    const isOf = lacking !== null && order > open.logIndex
+    const holds =
+      line.kind === 'list'
+        ? (isBehind || isOf) && erasures.skipped(order, line.hash, line.level)
+        : isOf && erasures.erased(order, line.digests, lacking)
+    if (!holds) this.#fault('erasure_invalid', { logIndex: order })
+  }
+
+  #judgeFields(open: Open): void {
+    const { lacking } = open
+    open.lacking = null
+    if (lacking !== null && !this.#parts.erasures.judge(lacking)) this.#fault('malformed')
   }
 
   /** An event must follow the one before it, where that is known, and no two may stand in one place of a stream. */
@@ -177,6 +221,7 @@ export class BundleWalk {
     const open = this.#open
     this.#open = null
     if (open === null) return
+    this.#judgeFields(open)
     const { header, logIndex, tree, absent, lines, own } = open
     const place = { ...this.#here(open.line), ...placeOf(open) }
     if (lines === 0) absent.push([header.seq, header.seq + header.n - 1])
@@ -195,10 +240,17 @@ export class BundleWalk {
     if (registration === 'fault') this.#add('registration_invalid', place)
     this.#check(header.source, header.signature, logIndex, place, found)
     if (event.signature) this.#check(event.source, event.signature, logIndex, place, found)
+    const { watch, erasures, onEvent } = this.#parts
+    const isNamed = erasures.isNamed(logIndex)
+    watch.event(event, logIndex, registration !== null || isNamed)
+    if (isNamed) {
+      const order = this.#parsed(() => parseErasure(event), 'erasure_invalid', place)
+      if (!erasures.close(logIndex, order, event.time)) this.#add('erasure_invalid', place)
+      return
+    }
     if (registration === null) {
       this.events += 1
-      this.#parts.watch.event(event, logIndex)
-      this.#parts.onEvent(event, logIndex)
+      onEvent(event, logIndex)
       return
     }
     this.registrations += 1

@@ -1,5 +1,12 @@
 /** What a verdict about a bundle comes to: the phrases that the command line and the page share, in English. */
-import type { BundleGap, BundleReason, BundleScope, BundleSilence } from '../bundle/index.ts'
+import type {
+  BundleErasure,
+  BundleGap,
+  BundleKeyOutside,
+  BundleReason,
+  BundleScope,
+  BundleSilence,
+} from '../bundle/index.ts'
 import type { Print } from './english.ts'
 
 /** Phrases for a verdict about a bundle, in one language. Values that come from others, such as names, are inserted unchanged. */
@@ -30,8 +37,24 @@ export type BundlePhrases = {
      * @param of how many streams there are
      */
     readonly notEnded: (streams: number, of: number) => string
-    /** Of events that do not show every field. @param events how many, from 1 */
+  }
+  /** Sentences on events that lack fields. Each is told how many events, from 1. */
+  readonly fields: {
+    readonly erased: (events: number) => string
+    readonly expired: (events: number) => string
+    /** Of fields that are not shown, and nothing says why. */
     readonly hidden: (events: number) => string
+    /** Where sources add digests of no field. */
+    readonly undecided: (events: number) => string
+    /** One of the erasures. */
+    readonly one: (erasure: BundleErasure) => string
+  }
+  /** On keys that were used outside of the time for which they are registered. */
+  readonly keysOutside: {
+    /** @param uses how many, from 1 */
+    readonly found: (uses: number) => string
+    /** One of them. */
+    readonly one: (use: BundleKeyOutside) => string
   }
   /** On times in which a stream said nothing for longer than its source promised. */
   readonly silence: {
@@ -78,6 +101,7 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
       pin_mismatch: 'holds a signature by another key than the pinned one',
       pin_expired: 'holds a signature from another time than the key is pinned for',
       signature_invalid: 'holds a signature that does not verify',
+      erasure_invalid: 'says that something was erased, and the log does not say so',
       note_invalid: 'holds a checkpoint that the log’s key did not sign, or that cannot be read',
       anchor_mismatch: 'names an anchor that is not of these entries',
       anchor_denied: 'names an anchor that the chain does not hold',
@@ -97,7 +121,23 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
       by: (iso) => `All of it was in the log by ${time(iso)}, the time of the anchor that covers it.`,
       notEnded: (streams, of) =>
         `${number(streams)} of ${count(of, 'stream')} ${streams === 1 ? 'has' : 'have'} not ended: what their recorders still hold comes later in the log.`,
-      hidden: (events) => `${count(events, 'event')} ${events === 1 ? 'does' : 'do'} not show every field.`,
+    },
+    fields: {
+      erased: (events) => `${count(events, 'event')} lost fields to erasures that the log orders.`,
+      expired: (events) => `Of ${count(events, 'event')} fields have expired, by policies that the log names.`,
+      hidden: (events) =>
+        `${count(events, 'event')} ${events === 1 ? 'does' : 'do'} not show every field, and nothing here says why: somebody has hidden them, or the ledger has lost them.`,
+      undecided: (events) =>
+        `${count(events, 'event')} may not show every field: nobody can tell, because the source adds digests that stand for none.`,
+      one: ({ logIndex, at, reason, legalBasis, order, events, policy }) =>
+        `${policy ? 'expired' : 'erased'} of ${count(events, 'event')} by log entry ${number(logIndex)} at ${time(at)}${
+          policy ? `, by policy ${policy.id}, version ${policy.version}` : order === null ? '' : `, by order ${order}`
+        }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`,
+    },
+    keysOutside: {
+      found: (uses) =>
+        `${count(uses, 'time')} a key signed outside of the time for which the log registers it, as anchors show.`,
+      one: ({ logIndex, source, kid }) => `key ${kid} of ${source} at log entry ${number(logIndex)}`,
     },
     silence: {
       found: (times) => `${count(times, 'time')} a stream said nothing for longer than its source promised`,

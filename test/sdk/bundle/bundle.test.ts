@@ -12,7 +12,7 @@ import { printTrailer } from '../../../sdk/src/bundle/manifest.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
 import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../anchor-service/support/producer.ts'
-import { call, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
+import { call, ERASER, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { killick } from '../cli/support.ts'
 
@@ -216,6 +216,10 @@ describe('killick bundle', () => {
       verdict: 'complete',
       streams: 1,
     })
+    // That of the ledger itself, whose registrations are events of it.
+    expect((await bundle('own.bundle', '--source', 'killick', '--stream', 'system')).code).toBe(0)
+    const own = await verified(readFileSync(file('own.bundle')))
+    expect([own.outcome, own.completeness.verdict, own.completeness.gaps]).toEqual(['verified', 'complete', []])
     // A part of it, whose batches are carried in part.
     expect((await bundle('part.bundle', ...stream, '--first', '2', '--last', '5')).code).toBe(0)
     const part = await verified(readFileSync(file('part.bundle')))
@@ -259,6 +263,52 @@ describe('killick bundle', () => {
     bytes[bytes.length >> 1]! ^= 1
     expect((await verified(bytes)).silences).toBeNull()
     expect((await verified(readFileSync(file('all.bundle')))).silences).toMatchObject({ pairs: 0, foundCount: 0 })
+  })
+
+  test('tells what was erased, by whose order, from what nobody explains', async () => {
+    const order = {
+      actor: 'u-2',
+      source: BETA,
+      fields: ['actor', 'context'],
+      reason: 'request of the person',
+      order: 'E-7',
+    }
+    const { status, json } = await call(service.url, '/v1/erasures', ERASER, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(order),
+    })
+    expect(status).toBe(202)
+    await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done', {
+      timeout: 30_000,
+    })
+    await anchored()
+    expect((await bundle('erased.bundle', '--source', BETA)).code).toBe(0)
+    const verdict = await verified(readFileSync(file('erased.bundle')))
+    expect(verdict).toMatchObject({ outcome: 'verified', completeness: { verdict: 'complete' } })
+    expect(verdict.fields).toMatchObject({ erased: json.events, expired: 0, hidden: 0, undecided: 0, erasureCount: 1 })
+    expect(json.events).toBeGreaterThan(1)
+    const told = await killick(['verify', file('erased.bundle'), ...pins])
+    expect([told.code, told.err]).toEqual([0, ''])
+    expect(told.out).toMatch(
+      new RegExp(`^· ${json.events} events lost fields to erasures that the log orders\\.$`, 'm'),
+    )
+    expect(told.out).toMatch(/· erased of \d+ events by log entry \d+ at \S+, by order E-7: request of the person$/m)
+    // The same without what explains it is complete as well, and somebody may have hidden it.
+    const { manifest, lines } = unpack('erased.bundle')
+    const stripped = lines.filter((line) => !/^[XL] /.test(line))
+    writeFileSync(file('stripped.bundle'), pack(manifest, stripped))
+    const unexplained = await killick(['verify', file('stripped.bundle'), ...pins])
+    expect(unexplained.out).toMatch(/^! \d+ events do not show every field, and nothing here says why/m)
+    // One of its events, and the order that stands far behind it.
+    const { seq, stream } = (await call(service.url, `/v1/events?source=${BETA}&limit=500`)).json.events.find(
+      (event: { erased?: number }) => event.erased !== undefined,
+    )
+    const place = ['--source', BETA, '--stream', stream, '--first', String(seq), '--last', String(seq)]
+    expect((await bundle('one.bundle', ...place)).code).toBe(0)
+    expect(await verified(readFileSync(file('one.bundle')))).toMatchObject({
+      ...{ outcome: 'verified', events: 1, fields: { erased: 1, hidden: 0 } },
+    })
   })
 
   test('has a report for people, which the verifier names and does not rely on', async () => {
@@ -391,12 +441,13 @@ describe('a damaged bundle is never called complete', () => {
     expect((await judge(pack(manifest, lines))).completeness.verdict).toBe('complete')
   })
 
-  test.each(['all.bundle', 'part.bundle', 'middle.bundle'])(
+  test.each(['all.bundle', 'part.bundle', 'middle.bundle', 'erased.bundle'])(
     '%s: lines dropped, doubled, swapped or altered, with a trailer that fits',
     async (name) => {
       const { manifest, lines } = unpack(name)
       // Where keys are pinned, a registration is not needed: a bundle without one is another bundle, and complete as well.
-      const isRegistration = (line: string, i: number) => line.startsWith('E ') && sourceOf(lines[i - 1]!) === 'killick'
+      const isRegistration = (line: string, i: number) =>
+        line.startsWith('E ') && sourceOf(lines[i - 1]!) === 'killick' && !lines[i + 1]?.startsWith('L ')
       const damages: [string, string[]][] = lines.flatMap((line, i) => {
         const other = lines[i + 1]
         const middle = 2 + ((line.length - 2) >> 1)
@@ -437,7 +488,7 @@ describe('a damaged bundle is never called complete', () => {
     const at = lines.findLastIndex((line) => line.startsWith('E '))
     const parts = lines[at]!.split('~')
     const verdict = await judge(pack(manifest, lines.with(at, parts.toSpliced(1, 1).join('~'))))
-    expect(verdict.completeness).toMatchObject({ verdict: 'complete', partlyHidden: 1 })
+    expect(verdict).toMatchObject({ completeness: { verdict: 'complete' }, fields: { hidden: 1, erased: 0 } })
   })
 
   test('bytes cut off, turned over or put behind', async () => {

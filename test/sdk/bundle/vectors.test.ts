@@ -15,6 +15,8 @@ type Case = {
   outcome: string
   completeness: string
   reasons: string[]
+  fields: { erased: number; expired: number; hidden: number; undecided: number } | null
+  keysOutside: number
 }
 
 async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -27,7 +29,7 @@ test.each(vectors<Case[]>('bundles'))(
     const bytes = archive({ manifest, log, forPeople })
     expect(createHash('sha256').update(bytes).digest('hex')).toBe(sha256)
     const facts = trust.facts.map((fact) => ({ ...fact, root: parseHash(fact.root)! }) as AnchorFact)
-    const { outcome, completeness, faults } = await verifyBundle(chunksOf(bytes), {
+    const { outcome, completeness, faults, fields, keysOutside } = await verifyBundle(chunksOf(bytes), {
       ...trust,
       facts: async () => facts,
     })
@@ -35,5 +37,7 @@ test.each(vectors<Case[]>('bundles'))(
     expect({ outcome, completeness: completeness.verdict, reasons }).toEqual({
       ...{ outcome: expected.outcome, completeness: expected.completeness, reasons: expected.reasons.toSorted() },
     })
+    expect(keysOutside.foundCount).toBe(expected.keysOutside)
+    expect(fields).toEqual(expected.fields && expect.objectContaining(expected.fields))
   },
 )

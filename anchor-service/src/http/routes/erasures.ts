@@ -4,7 +4,7 @@ import { printHash } from '@killick/sdk/core'
 import { liftHold, placeHold, readHolds, type StoredHold } from '../../erasure/holds.ts'
 import type { Selection } from '../../erasure/select.ts'
 import { Refusal } from '../../errors.ts'
-import { readErased, readErasure, readErasures, type StoredErasure } from '../../ledger/registry/erasures.ts'
+import { erasedOf, readErased, readErasure, readErasures, type StoredErasure } from '../../ledger/registry/erasures.ts'
 import { readProposal } from '../../ledger/registry/proposals.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import type { App, AppDeps } from '../deps.ts'
@@ -77,6 +77,24 @@ export const ErasureSchema = Type.Object({
 const EntriesSchema = Type.Object({
   entries: Type.Array(Type.Object({ pos: Type.Integer(), leafHash: Hash, digests: Type.Array(Hash) })),
   next: Nullable(Type.Integer({ description: '`after` of the next page' })),
+})
+
+const MAX_LEAVES = 100
+const NamedQuery = Type.Object({
+  leaves: Type.String({
+    ...{ minLength: 43, maxLength: 44 * MAX_LEAVES - 1, pattern: '^[A-Za-z0-9_-]{43}(,[A-Za-z0-9_-]{43})*$' },
+    description: `leaf hashes of events, with commas between them; at most ${MAX_LEAVES}`,
+  }),
+})
+const NamedSchema = Type.Object({
+  named: Type.Array(
+    Type.Object({
+      logIndex: Type.Integer({ description: 'of the event that orders the erasure' }),
+      pos: Type.Integer({ description: 'place in its list' }),
+      leafHash: Hash,
+      digests: Type.Array(Hash),
+    }),
+  ),
 })
 
 const CoversSchema = Type.Object({ ...FilterTexts, ...{ from: Moment, to: Moment } }, { additionalProperties: false })
@@ -155,6 +173,25 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing, secondPerson 
     async ({ query: { limit = PAGE_LIMIT, after = -1 } }) => {
       const { erasures, next } = await readErasures(ledger.db, { limit, after })
       return { erasures: erasures.map(printErasure), next }
+    },
+  )
+
+  app.get(
+    '/v1/erasures/named',
+    {
+      ...read,
+      schema: {
+        ...{ operationId: 'findErased', tags, security: [{ reader: [] }], querystring: NamedQuery },
+        summary: 'What erasures take of events, by their leaf hashes',
+        response: { 200: NamedSchema, default: ProblemSchema },
+      },
+    },
+    async ({ query: { leaves } }) => {
+      const found = await erasedOf(ledger.db, leaves.split(','))
+      const named = [...found.values()].flat().map(({ erasure, pos, leafHash, digests }) => ({
+        ...{ logIndex: erasure, pos, leafHash: printHash(leafHash), digests: [...digests] },
+      }))
+      return { named }
     },
   )
 

@@ -169,7 +169,7 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
   const second = complete(verdict, first.tone, told)
   const list = (items: readonly string[], more: number) =>
     h('ul', {}, ...items.map((item) => h('li', {}, said(item))), more > 0 && h('li', {}, told.complete.more(more)))
-  const { faults, faultCount, completeness, silences } = verdict
+  const { faults, faultCount, completeness, silences, fields } = verdict
   const { gaps, gapCount } = completeness
   const part = (id: string, title: string, body: HTMLElement) =>
     h('section', { 'aria-labelledby': id }, h('h2', { id }, title), body)
@@ -201,6 +201,18 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
           ),
         ]
       : []),
+    ...(fields !== null && fields.erasureCount > 0
+      ? [
+          part(
+            'erasures-title',
+            told.erasures,
+            list(
+              fields.erasures.slice(0, LISTED).map(told.phrases.fields.one),
+              fields.erasureCount - Math.min(fields.erasures.length, LISTED),
+            ),
+          ),
+        ]
+      : []),
     ...(gapCount > 0 && second.state === 'incomplete'
       ? [
           part(
@@ -222,7 +234,7 @@ const silent = ({ foundCount, pairs, streams }: Silences, { silent }: BundleWord
 
 /** As for a proof: green is for what the reader pinned. */
 function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleWords, kit: Kit): Answer {
-  const { outcome, missing, faultCount, anchors, origin } = verdict
+  const { outcome, missing, faultCount, anchors, origin, keysOutside } = verdict
   if (outcome === 'failed') {
     const [headline, reason] = told.genuine.no(faultCount)
     return { tone: 'bad', state: 'failed', headline, reasons: [reason], caveats: [] }
@@ -230,7 +242,10 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
   const words = kit.words()
   const held = anchors.filter((anchor) => anchor.held)
   const isTest = held.length > 0 && held.every(({ chainId }) => kit.isTestChain(chainId))
-  const caveats = isTest ? [told.test(kit.chainName(held[0]!.chainId))] : []
+  const caveats = [
+    ...(isTest ? [told.test(kit.chainName(held[0]!.chainId))] : []),
+    ...(keysOutside.foundCount > 0 ? [told.phrases.keysOutside.found(keysOutside.foundCount)] : []),
+  ]
   // Where log and contract are vouched for, which key is the source's is the log's word, where nobody pinned it.
   if (missing.some((each) => each !== 'source_key')) {
     const [headline, reason] = told.genuine.open(missing.map((each) => words.verdict.missing[each]))
@@ -248,8 +263,8 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
   }
 }
 
-function complete({ completeness, scope, origin }: BundleVerdict, tone: Tone, told: BundleWords): Answer {
-  const { verdict, after, by, streams, ended, partlyHidden, gapCount } = completeness
+function complete({ completeness, fields, scope, origin }: BundleVerdict, tone: Tone, told: BundleWords): Answer {
+  const { verdict, after, by, streams, ended, gapCount } = completeness
   const words = told.complete
   const means = told.phrases.completeness
   const isSource = scope?.kind === 'source'
@@ -257,7 +272,9 @@ function complete({ completeness, scope, origin }: BundleVerdict, tone: Tone, to
     ...(after === null ? [] : [means.after(after)]),
     ...(by === null ? [] : [means.by(by)]),
     ...(isSource && streams > ended ? [means.notEnded(streams - ended, streams)] : []),
-    ...(partlyHidden > 0 ? [means.hidden(partlyHidden)] : []),
+    ...(['erased', 'expired', 'undecided'] as const)
+      .filter((name) => (fields?.[name] ?? 0) > 0)
+      .map((name) => told.phrases.fields[name](fields![name])),
   ]
   const answer = (
     tone: Tone,
@@ -265,8 +282,9 @@ function complete({ completeness, scope, origin }: BundleVerdict, tone: Tone, to
     [headline, reason]: readonly [string, string],
     caveats: string[] = [],
   ) => ({
-    ...{ tone, state, headline, caveats },
+    ...{ tone, state, headline },
     reasons: [reason, ...more],
+    caveats: [...caveats, ...(fields !== null && fields.hidden > 0 ? [told.phrases.fields.hidden(fields.hidden)] : [])],
   })
   switch (verdict) {
     case 'complete':

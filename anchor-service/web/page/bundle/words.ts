@@ -49,6 +49,7 @@ export function english({ number, time, list }: Printer) {
       fact: 'Promised signs of life',
       none: (pairs: number, streams: number) => `All kept, ${phrases.silence.basis(pairs, streams)}`,
     },
+    erasures: 'What was erased',
     faults: 'What does not hold',
     facts: {
       title: 'What is in it',
@@ -109,6 +110,7 @@ export function german({ number, time, list }: Printer): BundleWords {
       pin_mismatch: 'enthält eine Signatur mit einem anderen als dem festgelegten Schlüssel',
       pin_expired: 'enthält eine Signatur aus einer Zeit, für die der Schlüssel nicht festgelegt ist',
       signature_invalid: 'enthält eine Signatur, die nicht passt',
+      erasure_invalid: 'sagt, etwas sei gelöscht worden, und das Log sagt es nicht',
       note_invalid: 'enthält einen Checkpoint, den der Schlüssel des Logs nicht signiert hat oder der nicht lesbar ist',
       anchor_mismatch: 'nennt einen Anker, der nicht zu diesen Einträgen gehört',
       anchor_denied: 'nennt einen Anker, den die Chain nicht hat',
@@ -128,7 +130,25 @@ export function german({ number, time, list }: Printer): BundleWords {
       by: (iso) => `Alles war im Log bei dem Anker, der es abdeckt: ${time(iso)}.`,
       notEnded: (n, of) =>
         `${number(n)} von ${count(of, 'Stream', 'Streams')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: was die Rekorder noch halten, kommt später ins Log.`,
-      hidden: (n) => `${count(n, 'Ereignis zeigt', 'Ereignisse zeigen')} nicht alle Felder.`,
+    },
+    fields: {
+      erased: (n) =>
+        `${count(n, 'Ereignis hat', 'Ereignisse haben')} Felder durch Löschungen verloren, die das Log anordnet.`,
+      expired: (n) =>
+        `Bei ${count(n, 'Ereignis', 'Ereignissen')} sind Felder abgelaufen, nach Fristen, die das Log nennt.`,
+      hidden: (n) =>
+        `${count(n, 'Ereignis zeigt', 'Ereignisse zeigen')} nicht alle Felder, und nichts hier sagt, warum: jemand hat sie verborgen, oder das Prüfprotokoll hat sie verloren.`,
+      undecided: (n) =>
+        `${count(n, 'Ereignis zeigt', 'Ereignisse zeigen')} vielleicht nicht alle Felder: die Quelle fügt Prüfsummen hinzu, die für keines stehen, darum kann es niemand sagen.`,
+      one: ({ logIndex, at, reason, legalBasis, order, events, policy }) =>
+        `${policy ? 'abgelaufen' : 'gelöscht'} bei ${count(events, 'Ereignis', 'Ereignissen')} durch Log-Eintrag ${number(logIndex)}, ${time(at)}${
+          policy ? `, Frist ${policy.id}, Fassung ${policy.version}` : order === null ? '' : `, Anordnung ${order}`
+        }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`,
+    },
+    keysOutside: {
+      found: (n) =>
+        `${number(n)}-mal hat ein Schlüssel außerhalb der Zeit signiert, für die ihn das Log registriert, wie Anker zeigen.`,
+      one: ({ logIndex, source, kid }) => `Schlüssel ${kid} von ${source} bei Log-Eintrag ${number(logIndex)}`,
     },
     silence: {
       found: (n) => `${number(n)}-mal sagte ein Stream länger nichts, als seine Quelle versprochen hat`,
@@ -191,6 +211,7 @@ export function german({ number, time, list }: Printer): BundleWords {
       fact: 'Versprochene Lebenszeichen',
       none: (pairs, streams) => `Alle eingehalten, ${phrases.silence.basis(pairs, streams)}`,
     },
+    erasures: 'Was gelöscht wurde',
     faults: 'Was nicht standhält',
     facts: {
       title: 'Was darin ist',

@@ -7,7 +7,7 @@ import type { PinSet } from '../pins.ts'
 import { count, json, lines, out, own, paint, progress, type Text, text } from '../terminal.ts'
 import { type Backing, isPinned, pinnersOf, trustLines } from '../trust-words.ts'
 import { bundleTrust, nativeOptions } from './trust.ts'
-import { completenessLines, faultLines, scopeWords, silenceLines } from './words.ts'
+import { completenessLines, faultLines, fieldLines, scopeWords, silenceLines } from './words.ts'
 
 const FIRST_NAME = Buffer.from('manifest.json\0')
 
@@ -69,6 +69,7 @@ function report(verdict: BundleVerdict, backing: readonly Backing[]): Text {
       ? [own('Missing for "genuine":'), ...missing.map((each) => text`  · ${MISSING[each]}`)]
       : []),
     ...completenessLines(verdict.completeness, verdict),
+    ...fieldLines(verdict),
     ...silenceLines(verdict),
     ...(verdict.forPeople.length > 0
       ? [text`For people, signed by nobody, and not relied on: ${verdict.forPeople.map(({ name }) => name).join(', ')}`]

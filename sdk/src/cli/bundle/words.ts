@@ -36,7 +36,7 @@ const NAMES = {
 
 /** Whether it is all there is, and what that rests on. */
 export function completenessLines(found: BundleCompleteness, verdict: BundleVerdict): Text[] {
-  const { verdict: name, gaps, gapCount, after, by, streams, ended, partlyHidden } = found
+  const { verdict: name, gaps, gapCount, after, by, streams, ended } = found
   const shown = paint(['bold', COLOURS[name]], NAMES[name])
   return [
     text`${shown}: ${meaning(found, verdict)}`,
@@ -47,7 +47,29 @@ export function completenessLines(found: BundleCompleteness, verdict: BundleVerd
     ...(streams > ended && verdict.scope?.kind === 'source' && name !== 'not_judged'
       ? [text`  · ${PHRASES.completeness.notEnded(streams - ended, streams)}`]
       : []),
-    ...(partlyHidden > 0 ? [text`  · ${PHRASES.completeness.hidden(partlyHidden)}`] : []),
+  ]
+}
+
+/** What events lack, and why, and which keys were used outside of their time. Nothing where there is nothing of either. */
+export function fieldLines({ fields, keysOutside }: BundleVerdict): Text[] {
+  const { found, foundCount } = keysOutside
+  return [
+    ...(fields === null ? [] : lackingLines(fields)),
+    ...(foundCount > 0 ? [text`${paint('yellow', '!')} ${PHRASES.keysOutside.found(foundCount)}`] : []),
+    ...found.slice(0, LISTED).map((use) => text`  · ${PHRASES.keysOutside.one(use)}`),
+    ...(foundCount > LISTED ? [text`  · and ${count(foundCount - LISTED, 'more use')}`] : []),
+  ]
+}
+
+function lackingLines(fields: NonNullable<BundleVerdict['fields']>): Text[] {
+  const { erasures, erasureCount } = fields
+  const told = PHRASES.fields
+  const marks = { erased: '·', expired: '·', undecided: '·', hidden: paint('yellow', '!') } as const
+  const names = ['erased', 'expired', 'hidden', 'undecided'] as const
+  return [
+    ...names.filter((name) => fields[name] > 0).map((name) => text`${marks[name]} ${told[name](fields[name])}`),
+    ...erasures.slice(0, LISTED).map((erasure) => text`  · ${told.one(erasure)}`),
+    ...(erasureCount > LISTED ? [text`  · and ${count(erasureCount - LISTED, 'more erasure')}`] : []),
   ]
 }
 

@@ -152,6 +152,7 @@ export {
   type Refused,
   refusalFields,
 } from './core/proposal.ts'
+export { isPruned, parsePruning, pruningFields } from './core/pruning.ts'
 export type { Receipt } from './core/receipt.ts'
 export {
   type KeyRecord,

@@ -355,6 +355,75 @@ describe('policies', () => {
     })
   })
 
+  test('what is older than the log’s policy is published no more, behind final anchors, and is all there', async () => {
+    const fill = Array.from({ length: 16 }, (_, i) => new Producer('hr', hr.signer, `fill-${i}`))
+    const fillOne = async (stream: Producer) => {
+      for (let i = 0; i < 14; i++) await record(stream, [event('other.fill', 'fill')])
+    }
+    await Promise.all(fill.map(fillOne))
+    await anchored(257)
+    const prune = (method: string, token: string, body?: object) => send(method, '/v1/log/pruning', token, body)
+    for (const [token, body, status] of [
+      [READER, { afterDays: 20 }, 403],
+      [ERASER, { afterDays: 20 }, 403],
+      [ADMIN, { afterDays: 0 }, 400],
+      [ADMIN, {}, 400],
+    ] as const)
+      expect((await prune('PUT', token, body)).status).toBe(status)
+    const log = async () => (await call(service.url, '/v1/log', null)).json
+    const tile = (path: string, token: string | null = null) => call(service.url, `/tile/${path}`, token)
+    const [FULL, PART] = [
+      ['0/000', 'entries/000', '0/000.p/9', 'entries/000.p/9'],
+      ['0/001.p/1', '1/000.p/1'],
+    ] as const
+    expect((await prune('PUT', ADMIN, { afterDays: 20 })).status).toBe(200)
+    const size = (await call(service.url, '/readyz')).json.logSize
+    expect((await prune('PUT', ADMIN, { afterDays: 20 })).status).toBe(200)
+    expect((await call(service.url, '/readyz')).json.logSize - size).toBeLessThanOrEqual(2)
+    await pass(10)
+    expect((await log()).pruning).toMatchObject({ afterDays: 20, minimumIndex: expect.any(Number) })
+    expect((await log()).pruning.minimumIndex).toBeLessThan(256)
+    for (const path of [...FULL, ...PART]) expect((await tile(path)).status, path).toBe(200)
+    await pass(15)
+    await until(async () => expect((await log()).pruning.minimumIndex).toBeGreaterThanOrEqual(257))
+    // The minimum index is kept for a moment.
+    await until(async () => expect((await tile('0/000')).json?.code).toBe('entries_pruned'))
+    for (const path of FULL) {
+      const refused = await tile(path)
+      expect([refused.status, refused.headers.get('cache-control')], path).toEqual([410, 'no-store'])
+      const shown = await tile(path, READER)
+      expect([shown.status, shown.headers.get('cache-control')], path).toEqual([
+        200,
+        expect.stringMatching(/^private,/),
+      ])
+      expect((await tile(path, 'no-such-token-here')).status).toBe(401)
+    }
+    for (const path of PART) expect((await tile(path)).status, path).toBe(200)
+    expect((await call(service.url, '/v1/consistency?from=3&to=257', null)).json.path.length).toBeGreaterThan(0)
+    expect((await audit()).failed).toEqual([])
+
+    // More than the policy lets go, by whoever answers, or by whoever owns the database.
+    const claims = [
+      [{ afterDays: 1 }, 'different'],
+      [{ minimumIndex: 1_000_000 }, 'different'],
+      [{ logIndex: 1 }, 'untold'],
+      [{ afterDays: null }, 'different'],
+    ] as const
+    for (const [claim, reason] of claims)
+      expect(await auditOf('/v1/log', 'pruning', (all) => ({ ...(all as Told), ...claim }))).toEqual([
+        `pruning ${reason}`,
+      ])
+    await tamper(service, 'update prunings set after_days = 1')
+    const found = (await audit()).failed.map(({ id, reason }) => `${id} ${reason}`)
+    expect(found.sort()).toEqual(['pruning different', 'told different'])
+    await tamper(service, 'update prunings set after_days = 20')
+    await prune('DELETE', ADMIN)
+    await pass(1)
+    await until(async () => expect((await tile('entries/000')).status).toBe(200))
+    expect((await log()).pruning).toMatchObject({ afterDays: null, minimumIndex: 0 })
+    expect((await audit()).failed).toEqual([])
+  })
+
   test('whoever holds the keys cannot pass an erasure off as an expiry', async () => {
     await record(hr, [event('person.hire', 'early'), event('person.hire', 'fresh'), event('person.leave', 'gone')])
     await anchored()

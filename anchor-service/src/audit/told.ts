@@ -19,6 +19,7 @@ import {
   parseErasureEnd,
   parseHash,
   parseProposal,
+  parsePruning,
   parseRefusal,
   parseRegistration,
   parseRetention,
@@ -131,6 +132,14 @@ const TABLES: readonly Table[] = [
       if (refusal !== null) return [{ proposal: refusal.id, ended_by: refusal.by, is_confirmed: false }]
       const confirmed = parseDecidedBy(metadataOf(event.fields).confirmed)
       return confirmed && [{ proposal: confirmed.proposal, ended_by: confirmed.confirmedBy, is_confirmed: true }]
+    },
+  },
+  {
+    name: 'prunings',
+    columns: `'after_days', t.after_days, 'created_at', ${micros('t.created_at')}`,
+    expect(event, walk) {
+      const pruning = readable(() => parsePruning(event))
+      return pruning && [{ after_days: pruning.afterDays, created_at: walk.acceptedAt }]
     },
   },
   {
@@ -284,7 +293,7 @@ export function checkTold(db: Db, walk: Walk): OwnCheck {
   return {
     id: 'told',
     title:
-      'What tables say of sources, keys, links, erasures, proposals, policies, holds, contradictions and anchors is what the log tells',
+      'What tables say of sources, keys, links, erasures, proposals, prunings, policies, holds, contradictions and anchors is what the log tells',
     async entry(walked) {
       const { logIndex } = walked
       const event = systemEvent(walked)

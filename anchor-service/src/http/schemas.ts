@@ -373,6 +373,21 @@ export const LogSchema = Type.Object({
       block: Type.Integer({ description: 'where the last honest anchor that it names is to be found' }),
     }),
   ),
+  pruning: Type.Union(
+    [
+      Type.Object({
+        afterDays: Type.Union([Type.Integer(), Type.Null()], {
+          description: 'after how many days entries are not published any more, by block times of anchors; null: never',
+        }),
+        logIndex: Type.Integer({ description: 'of the event that says so' }),
+        minimumIndex: Type.Integer({
+          description: 'tiles and bundles that end at or below this entry are for holders of a token only',
+        }),
+      }),
+      Type.Null(),
+    ],
+    { description: 'C2SP tlog-tiles, Pruning; null: the whole log is published' },
+  ),
 })
 
 export const FrontSchema = Type.Object({

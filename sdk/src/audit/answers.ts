@@ -57,8 +57,20 @@ const vkey = (value: JsonValue | undefined, what: string): string => {
   return vkey
 }
 
-/** `GET /v1/log`: the log's key, its targets, and the logs that it claims to succeed. */
-export type LogDescription = { vkey: string; logs: PinnedLog[]; successions: Omit<Succeeds, 'path'>[] }
+/** What a log says of its front: by the event at `logIndex` it publishes no entry before `minimumIndex`. */
+export type PruningClaim = {
+  readonly afterDays: number | null
+  readonly logIndex: number
+  readonly minimumIndex: number
+}
+
+/** `GET /v1/log`: the log's key, its targets, the logs that it claims to succeed, and what of its front it does not publish. */
+export type LogDescription = {
+  vkey: string
+  logs: PinnedLog[]
+  successions: Omit<Succeeds, 'path'>[]
+  pruning: PruningClaim | null
+}
 
 /** Most bytes of that answer; a statement of succession has some hundred. */
 export const MAX_LOG_BYTES = 1 << 20
@@ -78,7 +90,15 @@ export function parseLog(value: JsonValue): LogDescription {
     }
   })
   const logs = value.targets.map((item) => place(isObject(item) ? item : malformed('/v1/log: targets'), '/v1/log'))
-  return { vkey: vkey(value.vkey, '/v1/log: vkey'), logs, successions }
+  // A service from before there was pruning says nothing of it.
+  const pruning = orNull(value.pruning ?? null, pruningClaim)
+  return { vkey: vkey(value.vkey, '/v1/log: vkey'), logs, successions, pruning }
+}
+
+function pruningClaim(value: JsonValue | undefined): PruningClaim {
+  const { afterDays, logIndex, minimumIndex } = isObject(value) ? value : malformed('/v1/log: pruning')
+  const number = (member: JsonValue | undefined) => count(member, '/v1/log, pruning: a member')
+  return { afterDays: orNull(afterDays, number), logIndex: number(logIndex), minimumIndex: number(minimumIndex) }
 }
 
 /**

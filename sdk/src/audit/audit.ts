@@ -19,6 +19,7 @@ import { walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own-check.ts'
 import { checkProposals } from './proposals.ts'
+import { checkPruning } from './pruning.ts'
 import { checkRecords } from './records.ts'
 import { checkRetention } from './retention.ts'
 import { listSources } from './sources.ts'
@@ -170,6 +171,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     checkProposals(),
     holds,
     retention,
+    checkPruning(claims.pruning, clocks),
     succession,
     ...(options.own ?? []),
   ]
@@ -256,7 +258,7 @@ async function readLog(api: Api, findings: Findings): Promise<Omit<LogDescriptio
   } catch (error) {
     if (!isUnreadable(error)) throw error
     findings.fail('checkpoint', 'unreadable', `/v1/log cannot be read: ${error.message}`)
-    return { vkey: null, logs: [], successions: [] }
+    return { vkey: null, logs: [], successions: [], pruning: null }
   }
 }
 

@@ -53,6 +53,8 @@ const WITH_MORE = {
     'The event that sets or ends a retention policy lacks something, has something unknown, or something of the wrong form.',
   proposal_invalid:
     'The event that proposes something to a second person, or refuses it, lacks something, has something unknown, or something of the wrong form.',
+  pruning_invalid:
+    'The event that says from when on a log does not publish its entries any more has not the form for it.',
   catalogue_invalid: 'A catalogue of actions lacks something, has something unknown, or something of the wrong form.',
   action_unknown: 'The catalogue of the source has no such action.',
   action_invalid: 'The event does not have what the catalogue says of its action.',

@@ -11,7 +11,7 @@ const TABLES = [
   ...['migrations', 'ledger', 'sources', 'source_keys', 'batches', 'packs', 'packs_0', 'tiles', 'checkpoints'],
   ...['equivocations', 'anchors', 'anchor_states', 'shares', 'share_revocations'],
   ...['erasures', 'erased', 'erasure_ends', 'holds', 'hold_ends', 'retention_policies', 'retention_ends'],
-  ...['proposals', 'proposed', 'proposal_ends'],
+  ...['proposals', 'proposed', 'proposal_ends', 'prunings'],
 ]
 
 beforeAll(async () => {
@@ -111,6 +111,7 @@ describe('migrations', () => {
       '0008_heartbeat.sql',
       '0009_retention.sql',
       '0010_proposals.sql',
+      '0011_prunings.sql',
     ])
     expect((await migrate(url)).applied).toEqual([])
   })

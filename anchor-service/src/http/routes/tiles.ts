@@ -1,11 +1,12 @@
 import { Type } from '@fastify/type-provider-typebox'
-import { parseTilePath, printHash, TILE_WIDTH, type TileAddress } from '@killick/sdk/core'
+import { isPruned, MAX_RETENTION_DAYS, parseTilePath, printHash, TILE_WIDTH, type TileAddress } from '@killick/sdk/core'
 import type { onRequestAsyncHookHandler } from 'fastify'
+import { readPruning, setPruning, watchPruning } from '../../erasure/pruning.ts'
 import { Refusal } from '../../errors.ts'
 import { readSuccessions } from '../../ledger/read/successions.ts'
 import { readTargets } from '../../ledger/registry/anchors.ts'
 import { readConsistency, readTiles } from '../../ledger/tree/tiles.ts'
-import { requireToken } from '../auth.ts'
+import { actorOf, readRole, requireToken } from '../auth.ts'
 import { keepBundles } from '../bundles.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { sendKept } from '../kept-body.ts'
@@ -23,6 +24,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
   const common = { tags: ['log'], ...(tiles === 'private' && { security: [{ reader: [] }] }) }
   const cache = (control: string) => (tiles === 'private' ? control.replace('public', 'private') : control)
   const bundles = keepBundles(ledger.db)
+  const minimumIndex = watchPruning(ledger.db)
   const bytes = { 200: Type.Any({ description: 'bytes' }), default: ProblemSchema }
 
   app.get(
@@ -51,6 +53,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
         ...common,
         operationId: 'readTile',
         summary: 'A tile of the tree (<L>/<N>[.p/<W>]) or a bundle of entries (entries/<N>[.p/<W>])',
+        description: 'What is pruned (`pruning` of `/v1/log`) takes the reader’s token.',
         response: bytes,
       },
     },
@@ -59,7 +62,15 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
       if (address === null) throw new Refusal('not_found')
       const filled = await filledOf(address)
       if (filled < address.width) throw new Refusal('not_found', 'The log has not grown to this tile yet.')
-      reply.type('application/octet-stream').header('cache-control', cache(FOREVER))
+      const level = address.level === 'entries' ? 0 : address.level
+      const isHidden = isPruned(level, address.index, await minimumIndex())
+      if (isHidden && (await readRole(tokens, request)) === null) {
+        reply.header('cache-control', 'no-store')
+        throw new Refusal('entries_pruned')
+      }
+      // What readers alone get, no cache may give to others.
+      const control = isHidden ? FOREVER.replace('public', 'private') : cache(FOREVER)
+      reply.type('application/octet-stream').header('cache-control', control)
       if (address.level === 'entries') return sendKept(request, reply, await bundles.read(address))
       return reply.send(await readHashes(address.level, address.index, address.width))
     },
@@ -111,7 +122,51 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
         transaction,
         block,
       })),
+      pruning: await readPruning(ledger.db),
     }),
+  )
+
+  const administer = { onRequest: requireToken(tokens, 'admin') }
+  const setting = {
+    tags: ['administration'],
+    security: [{ admin: [] }],
+    response: { 200: LogSchema.properties.pruning },
+  }
+
+  app.put(
+    '/v1/log/pruning',
+    {
+      ...administer,
+      schema: {
+        ...{ ...setting, operationId: 'pruneLog', response: { ...setting.response, default: ProblemSchema } },
+        summary: 'Say after how many days entries of the log are not published any more',
+        description:
+          'An event of the log. It counts once a final anchor covers it. Nothing is removed: holders of a token read on, and audits too.',
+        body: Type.Object(
+          { afterDays: Type.Integer({ minimum: 1, maximum: MAX_RETENTION_DAYS }) },
+          { additionalProperties: false },
+        ),
+      },
+    },
+    async (request) => {
+      await setPruning(ledger, request.body.afterDays, actorOf(request))
+      return readPruning(ledger.db)
+    },
+  )
+
+  app.delete(
+    '/v1/log/pruning',
+    {
+      ...administer,
+      schema: {
+        ...{ ...setting, operationId: 'unpruneLog', response: { ...setting.response, default: ProblemSchema } },
+        summary: 'Publish the whole log again, once a final anchor covers the event',
+      },
+    },
+    async (request) => {
+      await setPruning(ledger, null, actorOf(request))
+      return readPruning(ledger.db)
+    },
   )
 
   /** How much of a tile is there: only what a signed checkpoint covers is served. */

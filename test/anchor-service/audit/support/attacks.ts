@@ -73,6 +73,11 @@ export const ROWS: { readonly [table: string]: { one: string; other: string; key
     other: '(proposal, pos) = (select min(proposal), 1 from proposed)',
     key: 'pos',
   },
+  prunings: {
+    one: 'log_index = (select min(log_index) from prunings)',
+    other: 'log_index = (select max(log_index) from prunings)',
+    key: 'log_index',
+  },
   retention_ends: {
     one: 'log_index = (select min(log_index) from retention_ends)',
     other: 'log_index = (select max(log_index) from retention_ends)',
@@ -255,6 +260,14 @@ export const COLUMNS: { readonly [column: string]: Column } = {
   'proposed.number': ['number + 1', told('proposals'), null],
   'proposed.leaf_hash': [flip('leaf_hash'), told('proposals'), null],
   'proposed.digests': [flip('digests'), told('proposals'), null],
+  'prunings.log_index': ['log_index - 1', told('prunings'), null],
+  'prunings.after_days': [
+    '1',
+    told('prunings.after_days'),
+    'pruning',
+    'log_index = (select max(log_index) from prunings)',
+  ],
+  'prunings.created_at': [later('created_at'), told('prunings.created_at'), null],
   'retention_ends.log_index': ['log_index - 1', told('retention_ends'), null],
   'retention_ends.policy': ['policy + 1000', told('retention_ends.policy'), null],
   'retention_ends.ended_at': [later('ended_at'), told('retention_ends.ended_at'), null],

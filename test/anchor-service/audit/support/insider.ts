@@ -239,6 +239,8 @@ async function fill(service: TestService, entries: number): Promise<{ source: st
     await together(`/v1/retention/policies/${id}`, { ...init(days), method: 'PUT' })
     if (i < 2) await together(`/v1/retention/policies/${id}`, { method: 'DELETE' })
   }
+  // Twice after how many days the log's front is not published.
+  for (const afterDays of [30, 40]) await call(url, '/v1/log/pruning', ADMIN, { ...init({ afterDays }), method: 'PUT' })
   // A change of what was registered.
   await register(url, 'payroll', [{ jwk: newSigner().jwk }], { eventSignatures: 'optional' })
 

@@ -4,8 +4,9 @@
 //   node scripts/node24.mjs --installed                    (package.json's postinstall)
 //
 // An older Node (18 or later) fetches Node 24 through npx, once, and hands over to it. On Node 24 the dependencies are
-// brought in step with package-lock.json, and the script runs in this same process. Plain JavaScript, no dependency:
-// this file must work before anything is installed.
+// brought in step with package-lock.json, and the script runs in this same process. What package.json has as a
+// devDependency is installed for scripts that are about this repository, such as its tests, and not for those that run
+// Killick. Plain JavaScript, no dependency: this file must work before anything is installed.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import Module from 'node:module'
@@ -23,6 +24,9 @@ const stamp = join(modules, '.killick.json')
 const platform = `${process.platform}-${process.arch}`
 const isNew = Number(process.versions.node.split('.')[0]) >= MAJOR
 const [script, ...args] = process.argv.slice(2)
+/** Scripts that run Killick, and need nothing else. */
+const RUNNING = ['scripts/start.ts', 'sdk/src/cli/main.ts']
+const isRunning = RUNNING.includes(script)
 
 if (script === '--installed') writeStamp()
 else if (script === undefined) fail('Usage: node scripts/node24.mjs <script> [arguments]')
@@ -33,21 +37,24 @@ function runHere(script, args) {
   // `npx`, `npm` and every script with a `node` shebang that is started from here must find this Node.
   process.env.PATH = [dirname(process.execPath), process.env.PATH].join(delimiter)
   process.chdir(root)
-  if (!inStep()) install()
+  if (!inStep(isRunning)) install()
   if (readStamp().node !== process.execPath) writeStamp()
   process.argv = [process.execPath, resolve(root, script), ...args]
   Module.runMain() // and not import(): for the script, import.meta.main must hold
 }
 
 /**
- * Whether node_modules holds, for this platform, what package-lock.json asks for; npm notes what it installed in a lock
- * of its own.
+ * Whether node_modules holds, for this platform, what package-lock.json asks for, or what of it runs Killick; npm notes
+ * what it installed in a lock of its own.
  */
-function inStep() {
+function inStep(isPart) {
   try {
     const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages
     const found = JSON.parse(readFileSync(join(modules, '.package-lock.json'), 'utf8')).packages
-    const same = ([path, { version, optional }]) => found[path]?.version === version || (optional && !found[path])
+    const mayLack = ({ optional, dev, devOptional }) => optional || (isPart && (dev || devOptional))
+    // Of a package that is a link npm notes that it is there, also where it is not.
+    const has = (path, { version }) => found[path]?.version === version && existsSync(join(root, path))
+    const same = ([path, entry]) => has(path, entry) || (!existsSync(join(root, path)) && mayLack(entry))
     return readStamp().platform === platform && Object.entries(wanted).every((entry) => entry[0] === '' || same(entry))
   } catch {
     return false
@@ -75,14 +82,17 @@ function writeStamp() {
 }
 
 function install() {
-  process.stderr.write('Installing the dependencies (npm ci) …\n')
+  // What is there stays as it is where only the rest is missing: a service may be running from it.
+  const command = inStep(true) ? 'install' : 'ci'
+  process.stderr.write(`Installing the dependencies (npm ${command}) …\n`)
   const started = Date.now()
-  const npm = run(['ci', '--include=dev', '--no-audit', '--no-fund'], npmCli('npm'))
+  const which = isRunning ? '--omit=dev' : '--include=dev'
+  const npm = run([command, which, '--no-audit', '--no-fund'], npmCli('npm'))
   if (npm.status !== 0) {
     process.stderr.write(`${npm.stdout}${npm.stderr}`)
-    fail(`npm ci failed (its output is above). ${advice(npm)}`)
+    fail(`npm ${command} failed (its output is above). ${advice(npm)}`)
   }
-  if (!inStep()) {
+  if (!inStep(isRunning)) {
     fail('npm skipped the install scripts, and PostgreSQL needs its own: run `npm ci --ignore-scripts=false` once.')
   }
   process.stderr.write(`Installed in ${((Date.now() - started) / 1000).toFixed(1)} s\n`)

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,15 +11,18 @@ const NODE24 = join(import.meta.dirname, '../../scripts/node24.mjs')
 describe('scripts/node24.mjs', () => {
   let repository: string
   const file = (path: string) => join(repository, path)
+  const needed = { dependencies: { y: 'file:y' }, devDependencies: { z: 'file:z' } }
   const lock = (version: string) =>
     writeFile(
       file('package-lock.json'),
       JSON.stringify({
         ...{ name: 'x', version: '1.0.0', lockfileVersion: 3 },
         packages: {
-          '': { name: 'x', version: '1.0.0', hasInstallScript: true, dependencies: { y: 'file:y' } },
+          '': { name: 'x', version: '1.0.0', hasInstallScript: true, ...needed },
           'node_modules/y': { resolved: 'y', link: true },
+          'node_modules/z': { resolved: 'z', link: true, dev: true },
           y: { version },
+          z: { version: '1.0.0', dev: true },
         },
       }),
     )
@@ -26,14 +30,16 @@ describe('scripts/node24.mjs', () => {
   beforeEach(async () => {
     repository = await mkdtemp(join(tmpdir(), 'killick-node24-'))
     await mkdir(file('scripts'))
-    await mkdir(file('y'))
+    for (const name of ['y', 'z']) {
+      await mkdir(file(name))
+      await writeFile(file(`${name}/package.json`), JSON.stringify({ name, version: '1.0.0' }))
+    }
     await copyFile(NODE24, file('scripts/node24.mjs'))
     const scripts = { postinstall: 'node scripts/node24.mjs --installed' }
     await writeFile(
       file('package.json'),
-      JSON.stringify({ name: 'x', version: '1.0.0', type: 'module', dependencies: { y: 'file:y' }, scripts }),
+      JSON.stringify({ name: 'x', version: '1.0.0', type: 'module', ...needed, scripts }),
     )
-    await writeFile(file('y/package.json'), JSON.stringify({ name: 'y', version: '1.0.0' }))
     await writeFile(
       file('scripts/hello.ts'),
       `const words: string[] = process.argv.slice(2)
@@ -71,6 +77,18 @@ describe('scripts/node24.mjs', () => {
     await lock('1.1.0')
     expect((await run(['scripts/hello.ts'])).stderr).toContain('Installing')
     expect((await run(['scripts/hello.ts'])).stderr).toBe('')
+  })
+
+  test('installs for what runs Killick what that needs, and later adds the rest without touching it', async () => {
+    await copyFile(file('scripts/hello.ts'), file('scripts/start.ts'))
+    expect((await run(['scripts/start.ts'])).stderr).toContain('(npm ci)')
+    expect([existsSync(file('node_modules/y')), existsSync(file('node_modules/z'))]).toEqual([true, false])
+    await writeFile(file('node_modules/.in-use'), '')
+    expect((await run(['scripts/hello.ts'])).stderr).toMatch(
+      /^Installing the dependencies \(npm install\) …\nInstalled in [\d.]+ s\n$/,
+    )
+    expect([existsSync(file('node_modules/z')), existsSync(file('node_modules/.in-use'))]).toEqual([true, true])
+    expect((await run(['scripts/start.ts'])).stderr).toBe('')
   })
 
   test('shows what npm said and what to do when an install fails', async () => {

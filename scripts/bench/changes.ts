@@ -34,12 +34,13 @@ export async function measureChanges(folder: string, { rounds, events, seconds }
     const alone = await tps(url, seconds)
     const rows: BenchRow[] = []
     for (const group of ['auto', 'row', 'transaction'] as const) {
-      const measured: { tps: number; lagMs: number; peak: number }[] = []
+      const measured: Awaited<ReturnType<typeof besidePgbench>>[] = []
       for (let i = 0; i < rounds; i++) measured.push(await besidePgbench(home, url, group, seconds))
       const lag = median(measured.map(({ lagMs }) => lagMs))
+      const held = (of: 'early' | 'late') => mebibytes(median(measured.map((each) => each[of])))
       rows.push({
         what: `changes beside pgbench (TPC-B, ${CLIENTS} clients, ${seconds} s), group: ${group}: lag at the end`,
-        figure: `${(lag / 1000).toFixed(2)} s at ${perSecond(median(measured.map((each) => each.tps)))} transactions, ${mebibytes(Math.max(...measured.map(({ peak }) => peak)))} at most`,
+        figure: `${(lag / 1000).toFixed(2)} s at ${perSecond(median(measured.map((each) => each.tps)))} transactions; memory ${held('early')} after a third, ${held('late')} at the end, ${mebibytes(Math.max(...measured.map(({ peak }) => peak)))} at most`,
         beside: `5 s that it may have; pgbench alone does ${perSecond(alone)}`,
         ratio: ALLOWED_LAG_MS / lag,
       })
@@ -65,11 +66,12 @@ async function tps(url: string, seconds: number): Promise<number> {
 
 async function besidePgbench(home: string, url: string, group: Group, seconds: number) {
   const recorder = await startRecorder(home, url, group)
+  const third = sleep((seconds * 1_000) / 3).then(() => recorder.usage().now)
   const rate = await tps(url, seconds)
   const lagMs = await recorder.caughtUp()
-  const { peak } = recorder.usage()
+  const { now: late, peak } = recorder.usage()
   await recorder.stop()
-  return { tps: rate, lagMs, peak }
+  return { tps: rate, lagMs, peak, early: await third, late }
 }
 
 async function oneTransaction(home: string, url: string, rows: number): Promise<{ ms: number; peak: number }> {
@@ -126,14 +128,11 @@ async function startRecorder(home: string, url: string, group: Group) {
       ])
       return performance.now() - start
     },
-    /** Seconds of CPU, and memory at most, bytes. */
+    /** Memory now and at most, bytes. */
     usage() {
-      const [user, system] = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(' ').slice(13, 15).map(Number) as [
-        number,
-        number,
-      ]
-      const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]
-      return { cpu: (user + system) / 100, peak: Number(peak) * 1024 }
+      const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
+      const of = (name: string) => 1024 * Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)![1])
+      return { now: of('VmRSS'), peak: of('VmHWM') }
     },
     async stop() {
       await child.stop()

@@ -1,7 +1,7 @@
 // Kills clients of PostgreSQL, the relay before it, the recorder of its changes, itself, the service and the ledger's PostgreSQL under load at
-// random, in every combination. What the recorded server has executed must be a part of the recorded intents, each intent must have one
-// outcome, known or *unknown*, and every committed row must be among the recorded changes once.
-import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+// random, in every combination. What the recorded server has executed, as its own log tells it, must be a part of the recorded intents, each
+// intent must have one outcome, known or *unknown*, and every committed row must be among the recorded changes once.
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,6 +27,8 @@ import {
 const GATEWAY = fileURLToPath(new URL('../../gateway/src/main.ts', import.meta.url))
 const CLIENT = fileURLToPath(new URL('sql-client.ts', import.meta.url))
 const [RELAY, CHANGES] = ['crash-relay', 'crash-changes'] as const
+/** The server itself writes down each statement before it executes it. */
+const LOGGING = ["logging_collector = 'on'", "log_directory = 'log'", "log_statement = 'all'", 'log_rotation_size = 0']
 const ONCE = { onError: () => {} }
 /** How long the recorder of changes may take for what is left at the end. */
 const CATCH_UP_MS = 60_000
@@ -46,7 +48,8 @@ export async function crashPostgres({ rounds, seed, say = () => {}, signal }: Cr
     await recorded.start()
     await recorded.databaseUrl()
     await recorded.stop()
-    await appendFile(join(folder, 'recorded', 'postgres', 'postgresql.auto.conf'), "wal_level = 'logical'\n")
+    const settings = ["wal_level = 'logical'", ...LOGGING].map((line) => `${line}\n`)
+    await appendFile(join(folder, 'recorded', 'postgres', 'postgresql.auto.conf'), settings.join(''))
     await recorded.start()
     parts.push(recorded)
     const direct = await recorded.databaseUrl()
@@ -127,9 +130,13 @@ export async function crashPostgres({ rounds, seed, say = () => {}, signal }: Cr
     const events = await checkPresence(access, new Map([RELAY, CHANGES].map((source) => [source, new Map()])))
     const done = new Set((await query(direct, 'select name from done')).map(({ name }) => String(name)))
     for (const name of answered) if (!done.has(name)) throw new Error(`${name} was answered and is not there`)
-    const { intents, unknown } = checkIntents(await readEvents(access, RELAY), done)
+    const executed = await executedBy(join(folder, 'recorded', 'postgres', 'log'))
+    for (const name of done) if (!executed.has(name)) throw new Error(`${name} is there and not in the server's log`)
+    const { intents, unknown } = checkIntents(await readEvents(access, RELAY), done, executed)
     checkChanges(await readEvents(access, CHANGES), done)
-    say(`${done.size} rows committed; ${intents} intents, ${unknown} of them with an unknown outcome`)
+    say(
+      `${executed.size} rows executed, ${done.size} committed; ${intents} intents, ${unknown} of them with an unknown outcome`,
+    )
     return { acknowledged: answered.size, events, kills }
   } finally {
     for (const part of parts.reverse()) await part.stop().catch(() => {})
@@ -141,8 +148,24 @@ export async function crashPostgres({ rounds, seed, say = () => {}, signal }: Cr
 type Fields = any
 type Event = { id: string; fields: Fields }
 
-/** Each row that is there has its intent, each intent one outcome, and what an outcome says is so. */
-function checkIntents(events: readonly Event[], done: ReadonlySet<string>): { intents: number; unknown: number } {
+/** Names of the rows of which the server's log says that it was told to write them, kept or not. */
+async function executedBy(folder: string): Promise<Set<string>> {
+  const names = new Set<string>()
+  for (const file of await readdir(folder)) {
+    const text = await readFile(join(folder, file), 'utf8')
+    for (const [, inText, asParameter] of text.matchAll(EXECUTED)) names.add((inText ?? asParameter)!)
+  }
+  return names
+}
+
+const EXECUTED = /: insert into done values \((?:'([^']+)'\)|\$1\)\n.*DETAIL: {2}[Pp]arameters: \$1 = '([^']+)')/g
+
+/** Each row that was written has its intent, each intent one outcome, and what an outcome says is so. */
+function checkIntents(
+  events: readonly Event[],
+  done: ReadonlySet<string>,
+  executed: ReadonlySet<string>,
+): { intents: number; unknown: number } {
   const ends = new Map<string, Fields>()
   for (const { fields } of events) {
     const known = fields.metadata?.postgres ?? {}
@@ -167,7 +190,7 @@ function checkIntents(events: readonly Event[], done: ReadonlySet<string>): { in
     const isCommitted = end.state === 'answered' && end.outcome === 'success' && end.transaction?.state === 'committed'
     if (isCommitted && !done.has(name)) throw new Error(`${name} is recorded as committed and is not there`)
   }
-  for (const name of done) if (!intended.has(name)) throw new Error(`${name} was executed and not recorded`)
+  for (const name of executed) if (!intended.has(name)) throw new Error(`${name} was executed and not recorded`)
   return { intents, unknown }
 }
 

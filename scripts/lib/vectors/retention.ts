@@ -1,6 +1,8 @@
-// Retention: events of the ledger that set a policy or end one, orders by which events expire, and what policies cover.
+// Retention and erasure: events of the ledger that set a policy or end one, orders, proposals to a second person, and what policies cover.
 import { erasureFields } from '../../../sdk/src/core/erasure.ts'
 import { leafHash } from '../../../sdk/src/core/hash.ts'
+import { type DecidedBy, proposalFields, refusalFields } from '../../../sdk/src/core/proposal.ts'
+import { pruningFields } from '../../../sdk/src/core/pruning.ts'
 import { type RetentionScope, retentionEndFields, retentionFields } from '../../../sdk/src/core/retention.ts'
 
 type Json = Record<string, unknown>
@@ -17,6 +19,20 @@ const order = erasureFields({
     confirmed: null,
   },
 }) as Json
+
+const [root, orderedBy, confirmedBy] = [leafHash(new Uint8Array([1])), 'anna', 'ben']
+const id = '0b7ad1f2-9d7a-4c58-8a2f-5a5f2f3b9a01'
+const plain = { id, reason: 'request', legalBasis: null, order: 'E-1', fields: ['actor'], count: 3, root, policy: null }
+const erasure = (confirmed: DecidedBy | null) => erasureFields({ ...plain, confirmed }) as Json
+const confirmed = { proposal: id, orderedBy, confirmedBy }
+const expires = Date.UTC(2026, 10, 28)
+const proposal = proposalFields({
+  ...{ id, by: orderedBy, expires },
+  proposes: erasureFields({ ...plain, confirmed: null }),
+}) as Json
+const proposes = (proposal.metadata as Json).proposes as Json
+const refusal = refusalFields({ id, by: confirmedBy, reason: 'not the person' }) as Json
+const pruning = pruningFields('log.example/killick', 365) as Json
 
 const twisted = (fields: Json, twist: Json): Json => ({
   ...fields,
@@ -58,6 +74,45 @@ export function retention() {
       good('one that somebody gave', { ...order, metadata: { ...(order.metadata as Json), policy: undefined } }),
       bad('a policy that is null', twisted(order, { policy: null }), 'erasure_invalid'),
       bad('a policy without an anchor', twisted(order, { policy: { id: 'orders', version: 2 } }), 'erasure_invalid'),
+    ],
+    proposals: [
+      good('an order that is proposed', proposal),
+      good('a policy that is', twisted(proposal, { proposes: policy })),
+      good('its end', twisted(proposal, { proposes: end })),
+      good('a refusal', refusal),
+      bad('another event', twisted(proposal, { proposes: { ...proposes, action: 'hold.lift' } }), 'proposal_invalid'),
+      bad('one that is confirmed', twisted(proposal, { proposes: erasure(confirmed) }), 'proposal_invalid'),
+      bad(
+        'one member of it more',
+        twisted(proposal, { proposes: { ...proposes, outcome: 'success' } }),
+        'proposal_invalid',
+      ),
+      bad('a person with a capital', twisted(proposal, { by: 'Anna' }), 'proposal_invalid'),
+      bad('no time', twisted(proposal, { expires }), 'proposal_invalid'),
+      bad(
+        'two targets',
+        { ...proposal, targets: [...(proposal.targets as Json[]), { type: 'proposal', id }] },
+        'proposal_invalid',
+      ),
+      bad('a refusal by nobody', twisted(refusal, { by: null }), 'proposal_invalid'),
+    ],
+    confirmed: [
+      good('an order of one person', erasure(null)),
+      good('an order of two', erasure(confirmed)),
+      bad('one of the two', twisted(erasure(confirmed), { confirmed: { proposal: id, orderedBy } }), 'erasure_invalid'),
+      bad(
+        'no proposal',
+        twisted(erasure(confirmed), { confirmed: { ...confirmed, proposal: 'E-1' } }),
+        'erasure_invalid',
+      ),
+      bad('confirmed is null', twisted(erasure(confirmed), { confirmed: null }), 'erasure_invalid'),
+    ],
+    prunings: [
+      good('after a year', pruning),
+      good('never', twisted(pruning, { afterDays: null })),
+      bad('no day', twisted(pruning, { afterDays: 0 }), 'pruning_invalid'),
+      bad('more than a hundred years', twisted(pruning, { afterDays: 36_501 }), 'pruning_invalid'),
+      bad('a member more', twisted(pruning, { more: 1 }), 'pruning_invalid'),
     ],
     covered: [
       covers('everything', {}, true),

@@ -121,7 +121,7 @@ async function startRecorder(home: string, url: string, group: Group) {
     /** Until everything that is committed now is durable, ms. */
     async caughtUp(): Promise<number> {
       const start = performance.now()
-      const { rows } = await client.query('select pg_current_wal_insert_lsn()::text as lsn')
+      const { rows } = await client.query('select pg_current_wal_flush_lsn()::text as lsn')
       await until('select confirmed_flush_lsn >= $2::pg_lsn as ok from pg_replication_slots where slot_name = $1', [
         slot,
         rows[0].lsn,

@@ -216,7 +216,7 @@ function insertedBy({ action, changes, metadata }: Fields): string[] {
 }
 
 async function caughtUp(url: string): Promise<void> {
-  const [{ lsn } = { lsn: '' }] = await query(url, 'select pg_current_wal_insert_lsn()::text as lsn')
+  const [{ lsn } = { lsn: '' }] = await query(url, 'select pg_current_wal_flush_lsn()::text as lsn')
   const isDone = 'select 1 from pg_replication_slots where confirmed_flush_lsn >= $1::pg_lsn'
   await until('the changes are not all recorded', async () => (await query(url, isDone, [lsn])).length > 0)
 }

@@ -311,6 +311,37 @@ test('what is missing is said in a sentence with what to do, and setup makes it'
   )
 })
 
+test('a transaction that ends with a page of the log is caught up with', async () => {
+  const made = await world(TABLE)
+  const { client } = made
+  const recorder = await made.start()
+  const where = async () => {
+    const { rows } = await client.query(
+      'select pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn() as ahead, pg_current_wal_insert_lsn()::text as lsn',
+    )
+    return { isAhead: Number(rows[0].ahead) > 0, left: 8192 - (Number.parseInt(rows[0].lsn.split('/')[1], 16) % 8192) }
+  }
+  const toTheEnd = async () => {
+    let n = 0
+    // A message and its commit take 94 bytes or a little more beside the text; which sizes come to the end of a page is found by trying.
+    for (let at = await where(); !at.isAhead; at = await where()) {
+      expect(n).toBeLessThan(2_000)
+      const length = Math.max(1, at.left - 94 - (n % 100))
+      await client.query(`select pg_logical_emit_message(true, 'x', repeat('y', $1::int))`, [length])
+      n += 1
+    }
+  }
+  // Every 15 s the server writes something of its own, so that there is a next page after all.
+  await expect
+    .poll(async () => {
+      await toTheEnd()
+      await caughtUp(client, made.slot)
+      return (await where()).isAhead
+    })
+    .toBe(true)
+  await made.finish(recorder)
+})
+
 test('what is published is noticed when it changes, changed back too', async () => {
   const made = await world(
     `${TABLE}; create unlogged table fast (id int primary key); create table b (id int primary key)`,

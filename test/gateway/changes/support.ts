@@ -107,9 +107,12 @@ export async function world(tables: string, more: JsonObject = {}): Promise<Worl
   }
 }
 
-/** Resolves when the slot has nothing left to say of what is committed now. */
+/**
+ * Resolves when the slot has nothing left to say of what is committed now. Not asked for is where the next record would be inserted: behind a
+ * record that ends with a page of the log that is behind the next page's head, which no slot reaches before something more is written.
+ */
 export async function caughtUp(client: pg.Client, slot: string): Promise<void> {
-  const { rows } = await client.query('select pg_current_wal_insert_lsn()::text as lsn')
+  const { rows } = await client.query('select pg_current_wal_flush_lsn()::text as lsn')
   await expect
     .poll(
       async () => {

@@ -50,6 +50,8 @@ const FILES: Readonly<Record<string, string>> = {
   'audit/identity.ts': 'identity',
   'audit/schema.ts': 'schema',
   'audit/signatures.ts': 'signatures',
+  'audit/readings.ts': 'parsing',
+  'audit/stretches.ts': 'downloading',
   'audit/tree.ts': 'tree and tiles',
   'core/batch.ts': 'parsing',
   'core/event.ts': 'parsing',

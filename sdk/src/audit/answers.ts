@@ -5,7 +5,7 @@ import { KillickError } from '../core/errors.ts'
 import { isCount, isSourceName } from '../core/event.ts'
 import { type Hash, parseHash } from '../core/hash.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
-import { parsePublicJwk, thumbprint } from '../core/jwk.ts'
+import { type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
 import { parseVkey } from '../core/note.ts'
 import type { Succeeds } from '../core/proof.ts'
 import { parseTime } from '../core/time.ts'
@@ -171,7 +171,12 @@ export function parseEquivocationRow(row: JsonObject): ToldRow {
 }
 
 /** A listed key: its period in ms since 1970, and the log index of its first registration. */
-type ListedKey = { readonly notBefore: number | null; readonly notAfter: number | null; readonly logIndex: number }
+type ListedKey = {
+  readonly jwk: PublicJwk
+  readonly notBefore: number | null
+  readonly notAfter: number | null
+  readonly logIndex: number
+}
 
 /** A row of `GET /v1/sources`: settings as last registered, at `logIndex`, and keys by kid. */
 export type SourceRow = {
@@ -198,10 +203,12 @@ export function parseSourceRow(row: JsonValue): SourceRow {
     })
   const keys = row.keys.map((key, i): [string, ListedKey] => {
     if (!isObject(key)) return malformed(`${what}: key ${i} is none`)
-    const kid = kidOf(key.jwk)
-    if (kid === null || key.kid !== kid) return malformed(`${what}: key ${i} cannot be read, or has another name`)
+    const jwk = jwkOf(key.jwk)
+    const kid = jwk && thumbprint(jwk)
+    if (jwk === null || kid === null || key.kid !== kid)
+      return malformed(`${what}: key ${i} cannot be read, or has another name`)
     const times = { notBefore: date(key.notBefore, 'notBefore'), notAfter: date(key.notAfter, 'notAfter') }
-    return [kid, { ...times, logIndex: count(key.logIndex, `${what}: logIndex of key ${i}`) }]
+    return [kid, { jwk, ...times, logIndex: count(key.logIndex, `${what}: logIndex of key ${i}`) }]
   })
   return {
     source: row.source,
@@ -213,9 +220,9 @@ export function parseSourceRow(row: JsonValue): SourceRow {
   }
 }
 
-function kidOf(jwk: JsonValue | undefined): string | null {
+function jwkOf(jwk: JsonValue | undefined): PublicJwk | null {
   try {
-    return thumbprint(parsePublicJwk(jwk))
+    return parsePublicJwk(jwk)
   } catch (error) {
     if (error instanceof KillickError) return null
     throw error

@@ -20,13 +20,18 @@ export type Api = {
   json(path: string, maxBytes?: number): Promise<JsonValue>
   /** Lines of a long answer, as they arrive. */
   lines(path: string, maxLine: number): AsyncGenerator<string>
+  /** Bytes of a long answer, as they arrive. */
+  chunks(path: string): AsyncGenerator<Uint8Array>
 }
 
 /** How a service is asked. */
 export type ApiOptions = {
   /** How often a request is repeated if it came too early for the service's rate limit. Default 5. */
   patience?: number
-  /** Time limit for one request, from connecting to the last byte of the answer, milliseconds. Default 60,000. */
+  /**
+   * Time limit for one request, from connecting to the last byte of the answer, milliseconds. Of an answer that is read as it arrives,
+   * only the time counts for which the service was waited for. Default 60,000.
+   */
   timeoutMs?: number
   /** Added to the error message if the service asks for a token. */
   hint?: string
@@ -42,15 +47,18 @@ const MAX_PROBLEM_BYTES = 64 << 10
  */
 export function openApi(url: string, token: string | undefined, options: ApiOptions = {}): Api {
   const addressTo = (path: string) => (path === '' ? url : addressOf(url, path))
-  const get = async (path: string, patience = options.patience ?? 5): Promise<Response> => {
+  const limitMs = options.timeoutMs ?? 60_000
+  /** @param wait for the answer; default: the limit for a request */
+  const get = async (path: string, wait?: Wait, patience = options.patience ?? 5): Promise<Response> => {
     const target = addressTo(path)
-    const response = await request(target, { token, timeoutMs: options.timeoutMs ?? 60_000, again: true })
+    const limit = wait ? { timeoutMs: FOREVER_MS, signal: wait.signal } : { timeoutMs: limitMs }
+    const response = await request(target, { token, ...limit, again: true })
     if (response.ok) return response
     const problem = await readAnswer(target, response, MAX_PROBLEM_BYTES)
     const { status, headers } = response
     if (status === 429 && patience > 0) {
       await sleep(1000 * retryAfter(headers.get('retry-after')))
-      return get(path, patience - 1)
+      return get(path, wait, patience - 1)
     }
     const error = problemError(status, (problem && fromUtf8(problem)) ?? '')
     if (status >= 500) throw new KillickError('unreachable', error.message, { ...error.details, url: target })
@@ -58,11 +66,24 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
     throw new KillickError(error.code, `${target}: ${error.message}${hint}`, error.details)
   }
   async function* chunks(path: string): AsyncGenerator<Uint8Array> {
-    const response = await get(path)
+    const wait = limitWait(limitMs)
     try {
-      for await (const chunk of response.body ?? []) yield chunk
-    } catch (error) {
-      throw unreachable(addressTo(path), error as Error)
+      const response = await wait.during(get(path, wait))
+      const reader = response.body?.getReader()
+      try {
+        for (;;) {
+          const { value } = await wait.during<{ value?: Uint8Array }>(reader?.read() ?? NOTHING)
+          if (value === undefined) return
+          yield value
+        }
+      } catch (error) {
+        throw unreachable(addressTo(path), error as Error)
+      } finally {
+        // Whoever has enough does not wait for the rest.
+        reader?.cancel().catch(() => {})
+      }
+    } finally {
+      wait.end()
     }
   }
   const bytes = async (path: string, maxBytes = MAX_BYTES) => {
@@ -87,7 +108,34 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
     }
     if (rest !== '') throw new KillickError('batch_malformed', `${addressTo(path)} ends within a line`)
   }
-  return { bytes, text, json: async (path, maxBytes) => parseJson(await text(path, maxBytes)), lines }
+  return { bytes, text, json: async (path, maxBytes) => parseJson(await text(path, maxBytes)), lines, chunks }
+}
+
+/** Longer than any request: the longest that a timer takes. */
+const FOREVER_MS = 2 ** 31 - 1
+const NOTHING = Promise.resolve({})
+
+type Wait = { readonly signal: AbortSignal; during<T>(answer: Promise<T>): Promise<T>; end(): void }
+
+/** Aborts when answers have been waited for longer than this, all together. */
+function limitWait(ms: number): Wait {
+  const controller = new AbortController()
+  let left = ms
+  return {
+    signal: controller.signal,
+    async during(answer) {
+      const start = performance.now()
+      const late = new DOMException('The operation was aborted due to timeout', 'TimeoutError')
+      const timer = setTimeout(() => controller.abort(late), left)
+      try {
+        return await answer
+      } finally {
+        clearTimeout(timer)
+        left = Math.max(1, left - (performance.now() - start))
+      }
+    },
+    end: () => controller.abort(),
+  }
 }
 
 /** Retry-After (RFC 9110 §10.2.3): between one second and a minute, whatever the service asks for. */

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { equalBytes } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
@@ -20,6 +21,7 @@ import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own-check.ts'
 import { checkProposals } from './proposals.ts'
 import { checkPruning } from './pruning.ts'
+import { openReaders } from './readers.ts'
 import { checkRecords } from './records.ts'
 import { checkRetention } from './retention.ts'
 import { listSources } from './sources.ts'
@@ -65,6 +67,8 @@ export type AuditOptions = {
   readonly signal?: AbortSignal
   /** Most events to check per second, on average; 0: as fast as they come. Default 0. */
   readonly pace?: number
+  /** Most threads that read batches and check signatures; a paced audit has one. Default: as many as the machine has cores. */
+  readonly threads?: number
   /** Additional checks. Default none. */
   readonly own?: readonly OwnCheck[]
 }
@@ -184,13 +188,15 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const tree = new LogTree(tileReader(api), (reason, message, logIndex) =>
     findings.fail('tiles', reason, message, { logIndex }),
   )
+  const pace = options.pace ?? 0
+  const readers = openReaders(pace > 0 ? 1 : (options.threads ?? availableParallelism()))
   const walked = await walkLedger({
-    ...{ api, size, keys, tree, findings, signal: options.signal, pace: options.pace ?? 0, own },
+    ...{ api, size, keys, tree, findings, signal: options.signal, pace, own, readers },
     onBatch: (batches, events) => options.onProgress?.({ batches, size, events }),
     onSize: (at, rootNow) => {
       if (roots.has(at)) roots.set(at, rootNow())
     },
-  })
+  }).finally(() => readers.close())
   if (tree.size === size) {
     await tree.finish()
     findings.pass('batches', `${size}, of ${count(walked.streams, 'stream')}`)

@@ -19,6 +19,7 @@ import type { AuditReason } from './codes.ts'
 import type { ErasureCheck } from './erasures.ts'
 import type { FaultPlace, Findings } from './findings.ts'
 import type { WalkedBatch } from './own-check.ts'
+import type { BatchReading } from './readings.ts'
 import type { Listed } from './sources.ts'
 
 /**
@@ -95,21 +96,33 @@ export class KeyRing {
     return (own ?? first)?.get(kid)?.jwk ?? `no key ${kid} is registered for ${source} in the log before it`
   }
 
+  /** Keys that may have signed for a source, as far as is known when the walk comes to it. Whether they were allowed to is another question. */
+  known(source: string): PublicJwk[] {
+    const pins = [...(this.#pins.get(source)?.values() ?? []), ...(this.#pins.get('')?.values() ?? [])]
+    const registered = this.#registry.source(source)?.keys.values() ?? []
+    const listed = this.#options.listed.rows.get(source)?.keys.values() ?? []
+    return [...pins, ...registered, ...listed].map(({ jwk }) => jwk)
+  }
+
   /** Checks that each key that signs here was registered before and used in its period, and that the events are whole. */
-  judge(walked: WalkedBatch): void {
-    const { header, events, logIndex } = walked
+  judge(walked: WalkedBatch, { signers, lacking }: Pick<BatchReading, 'signers' | 'lacking'>): void {
+    const { header, logIndex } = walked
     const at = { logIndex, source: header.source, stream: header.stream, seq: header.seq }
     const record = this.#registry.source(header.source)
     // The registry itself judges registrations that a system key signs.
     const isRegistration = registrationsOf(walked).length > 0
     const { kid } = header.signature
-    if (!isRegistration) this.#judgeKey(record, kid, `Batch ${logIndex}`, at)
-    for (const event of events ?? []) {
-      const { source, stream, seq, id, signature } = event
-      const place = { logIndex, source, stream, seq, id }
-      const name = `Event ${id} (${source}/${stream} ${seq})`
-      if (signature && (!isRegistration || signature.kid !== kid)) this.#judgeKey(record, signature.kid, name, place)
-      this.#judgeFields(record, event, name, place)
+    const named = ({ source, stream, seq, id }: ParsedEvent) =>
+      [`Event ${id} (${source}/${stream} ${seq})`, { logIndex, source, stream, seq, id }] as const
+    if (!isRegistration) this.#judgeKey(this.#unfit(record, kid, at), 1, () => [[`Batch ${logIndex}`, at]])
+    for (const [signer, uses] of signers)
+      if (!isRegistration || signer !== kid)
+        this.#judgeKey(this.#unfit(record, signer, at), uses, () =>
+          walked.events!.filter(({ signature }) => signature?.kid === signer).map(named),
+        )
+    for (const i of lacking) {
+      const event = walked.event(i)!
+      this.#judgeFields(record, event, ...named(event))
     }
     if (logIndex === 0 && registrationsOf(walked)[0]?.source !== SYSTEM.source)
       this.#findings.fail(
@@ -123,8 +136,8 @@ export class KeyRing {
   /** Applies what the entry registers. @param isSigned whether its batch's signature verifies under the key from `find` */
   apply(walked: WalkedBatch, isSigned: boolean): void {
     for (const registration of registrationsOf(walked)) {
-      const { logIndex, header, events } = walked
-      const { seq, id, leafHash } = events![0]!
+      const { logIndex, header } = walked
+      const { seq, id, leafHash } = walked.event(0)!
       const place = { logIndex, ...SYSTEM, seq, id }
       if ('fault' in registration) {
         this.#findings.fail(
@@ -195,20 +208,26 @@ export class KeyRing {
     this.#findings.pass('registry', `${sources} registered; ${this.#used.toLocaleString('en')} uses of keys`)
   }
 
-  #judgeKey(record: SourceRecord | undefined, kid: string, what: string, place: FaultPlace): void {
-    this.#used += 1
+  /** Why a key may not be used here; null: it may. */
+  #unfit(record: SourceRecord | undefined, kid: string, { logIndex, source }: FaultPlace): string | null {
     const key = record?.keys.get(kid)
-    const source = place.source!
-    const why =
-      key === undefined
-        ? `key ${kid} signs for ${source}, and the log does not register it before`
-        : this.#bounds.outside(key, place.logIndex)
-    if (why !== null) this.#findings.fail('registry', 'key_unregistered', `${what}: ${why}`, place)
+    if (key === undefined) return `key ${kid} signs for ${source}, and the log does not register it before`
+    return this.#bounds.outside(key, logIndex)
+  }
+
+  /** @param used what was signed with it, each with its name in findings: asked for only where it may not be used */
+  #judgeKey(
+    unfit: string | null,
+    uses: number,
+    used: () => readonly (readonly [what: string, place: FaultPlace])[],
+  ): void {
+    this.#used += uses
+    if (unfit === null) return
+    for (const [what, place] of used()) this.#findings.fail('registry', 'key_unregistered', `${what}: ${unfit}`, place)
   }
 
   #judgeFields(record: SourceRecord | undefined, event: ParsedEvent, what: string, place: FaultPlace): void {
     const gone = event.fieldCount - event.disclosures.length
-    if (gone === 0) return
     // Of a source that may hide fields, nobody can tell which digests are decoys; but each event has entered with some fields.
     if (record?.decoys) this.#withDecoys += 1
     const certain = record?.decoys ? requiredAbsent(event).length : gone
@@ -230,8 +249,10 @@ function registrationsOf(walked: WalkedBatch): Registered[] {
   return read.get(walked)!
 }
 
-function readRegistrations({ header, events }: WalkedBatch): Registered[] {
+function readRegistrations(walked: WalkedBatch): Registered[] {
+  const { header } = walked
   if (header.source !== SYSTEM.source || header.stream !== SYSTEM.stream) return []
+  const { events } = walked
   const found = (events ?? []).map(readRegistration).filter((registration) => registration !== null)
   return found.length > 0 && events!.length > 1 ? [{ fault: 'it does not stand alone in its batch' }] : found
 }

@@ -35,11 +35,12 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
   return {
     id: 'lookups',
     title: 'Search, streams and proofs show the events',
-    async batch({ logIndex, firstEvent, events }) {
+    async batch({ logIndex, firstEvent, header, isWhole, event: eventAt }) {
       const faults: Fault[] = []
-      for (const [i, event] of (events ?? []).entries()) {
+      for (let i = 0; isWhole && i < header.n; i++) {
         if (firstEvent + i > 0 && Math.random() * sample >= 1) continue
         count++
+        const event = eventAt(i)!
         const by = await missedBy(api, event)
         const { id, source, stream, seq } = event
         const message = `Event ${id} (${source}/${stream} ${seq}) is not found by its ${by}`

@@ -11,8 +11,8 @@ export type OwnCheck = {
   readonly id: string
   readonly title: string
   /**
-   * Called for each batch, in the order of the log; the next call may begin before the last has answered.
-   * @param batch its events are null if it is not whole, which the audit itself reports
+   * Called for each batch, in the order of the log; the next call may begin before the last has answered. What must be had of a batch is
+   * asked for before it answers.
    */
   batch?(batch: WalkedBatch): Promise<readonly Fault[]>
   /** Called for each batch, one after another: the next call begins when this one has answered. */
@@ -34,8 +34,12 @@ export type WalkedBatch = {
   /** How many events come before it in the log. */
   readonly firstEvent: number
   readonly header: BatchHeader
-  /** Null if the batch is not whole. */
+  /** Whether all of it can be read, and hashes to its root. If not, the audit reports it. */
+  readonly isWhole: boolean
+  /** Null if it is not whole. They are parsed when they are asked for first: who needs only some of them asks for these. */
   readonly events: readonly ParsedEvent[] | null
+  /** One of its events, from 0; null if the batch is not whole, or has no such event. */
+  event(i: number): ParsedEvent | null
 }
 
 /** A batch at its turn in the log. */

@@ -16,9 +16,9 @@ const PAGE = 500
 /** How far unsigned times may differ from signed ones, ms. */
 export const TOLERANCE_MS = 3_600_000
 
-/** The event of a batch of the system stream; null if it is of another stream, or cannot be read, which another check reports. */
-export function systemEvent({ header, events }: WalkedBatch): ParsedEvent | null {
-  return header.source === SYSTEM.source && header.stream === SYSTEM.stream ? (events?.[0] ?? null) : null
+/** The first event of a batch of the system stream; null if it is of another stream, or cannot be read, which another check reports. */
+export function systemEvent({ header, event }: WalkedBatch): ParsedEvent | null {
+  return header.source === SYSTEM.source && header.stream === SYSTEM.stream ? event(0) : null
 }
 
 /** One list of the service: what its rows say, and what they should say. */
@@ -108,7 +108,7 @@ export function checkRecords(api: Api): OwnCheck {
             if (revocation !== null) withdrawn.set(revocation, members.id)
             const wrong = isHere ? list.differences(members, told) : []
             const named = { ...place, logIndex }
-            if (!isHere && (event !== null || walked.events !== null))
+            if (!isHere && (event !== null || walked.isWhole))
               faults.push({
                 place: named,
                 reason: 'untold',

@@ -2,10 +2,10 @@
  * A batch: consecutive events of one stream under one Merkle root, with a header signed by the source. The header's
  * ASCII is the entry in the log; on the wire it is the first line, and the events follow, one per line.
  */
-import { equalBytes, fromUtf8, utf8 } from './bytes.ts'
+import { equalBytes, fromUtf8 } from './bytes.ts'
 import { ERROR_CODES, KillickError } from './errors.ts'
 import { isCount, isSourceName, isStreamId, type ParsedEvent, parseEvent, parseTime } from './event.ts'
-import { type Hash, leafHash, parseHash, printHash } from './hash.ts'
+import { type Hash, parseHash, printHash } from './hash.ts'
 import { hasMembers } from './json.ts'
 import type { Alg } from './jwk.ts'
 import { headerReader, parseJws, signJws } from './jws.ts'
@@ -74,13 +74,14 @@ export async function signBatchHeader(batch: BatchFields, signer: Signer): Promi
 
 /**
  * Reads a batch header, strictly, from a compact JWS of at most 2,048 bytes. The caller checks its signature.
+ * @param primitives a platform's own, for many headers; default: portable ones
  * @throws KillickError `batch_header_invalid`, `batch_too_large`, `jws_*`, `json_*`
  */
-export function parseBatchHeader(text: string): BatchHeader {
+export function parseBatchHeader(text: string, primitives: Primitives = PORTABLE): BatchHeader {
   if (typeof text === 'string' && text.length > MAX_HEADER_BYTES) {
     throw new KillickError('batch_header_invalid', `A batch header has at most ${MAX_HEADER_BYTES} bytes`)
   }
-  const jws = parseJws(text, BATCH_TYP)
+  const jws = parseJws(text, BATCH_TYP, primitives)
   const { iss, stm, seq, n, iat } = jws.payload
   const root = parseHash(jws.payload.root)
   const prev = jws.payload.prev === undefined ? undefined : parseHash(jws.payload.prev)
@@ -102,7 +103,7 @@ export function parseBatchHeader(text: string): BatchHeader {
   }
   if (n > MAX_BATCH_EVENTS) throw new KillickError('batch_too_large')
   const signature = { alg: jws.alg, kid: jws.kid, input: jws.signingInput, bytes: jws.signature }
-  return { text, leafHash: leafHash(utf8(text)), signature, source: iss, stream: stm, seq, n, root, prev, time }
+  return { text, leafHash: primitives.leafHash(text), signature, source: iss, stream: stm, seq, n, root, prev, time }
 }
 
 /** The body of a batch: its header, then its event tokens, each a line that ends in LF. */
@@ -170,8 +171,20 @@ export function readBatch(
   primitives: Primitives = PORTABLE,
   stage: 'entering' | 'stored' = 'entering',
 ): BatchHeader {
-  const lines = splitBatch(body)
-  const header = atLine(1, () => parseBatchHeader(lines.header))
+  return readBatchLines(splitBatch(body), take, primitives, stage)
+}
+
+/**
+ * `readBatch` for who has split the body already.
+ * @throws KillickError as `readBatch`, but for what `splitBatch` throws
+ */
+export function readBatchLines(
+  lines: { readonly header: string; readonly tokens: readonly string[] },
+  take: (event: ParsedEvent) => void,
+  primitives: Primitives,
+  stage: 'entering' | 'stored',
+): BatchHeader {
+  const header = atLine(1, () => parseBatchHeader(lines.header, primitives))
   if (lines.tokens.length !== header.n) {
     throw new KillickError(
       'batch_count_mismatch',

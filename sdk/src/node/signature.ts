@@ -1,22 +1,47 @@
-// Checks signatures with node:crypto, five to ten times as fast as portable code. What it rejects the portable code judges again, so
+// Checks signatures with libsodium or node:crypto, five to ten times as fast as portable code. What it rejects the portable code judges again, so
 // that both always give the same answer: docs/decisions/0008-native-cryptography.md.
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
-import { type PublicJwk, parsePublicJwk } from '../core/jwk.ts'
+import { createRequire } from 'node:module'
+import { type PublicJwk, parsePublicJwk, publicKeyBytes } from '../core/jwk.ts'
 import { verifySignature } from '../core/signature.ts'
+
+/** The one function of libsodium that is used here. */
+type Sodium = {
+  crypto_sign_verify_detached(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean
+}
+let sodium: Sodium | null | undefined
+
+/** libsodium where `sodium-native` is installed, as beside a service: it verifies Ed25519 in half the time of OpenSSL. */
+function loadSodium(): Sodium | null {
+  try {
+    return createRequire(import.meta.url)('sodium-native') as Sodium
+  } catch {
+    return null
+  }
+}
+
+/** A key as it is needed: libsodium takes the bytes. */
+type NativeKey = KeyObject | Uint8Array
 
 /** Keys that are remembered: checking one takes as long as several signatures. */
 const MOST = 256
-const keys = new Map<string, KeyObject | null>()
+const keys = new Map<string, NativeKey | null>()
 
 /** Null: it is no key that a JWK may have. OpenSSL takes some of them, such as points of small order. */
-function keyOf(jwk: PublicJwk): KeyObject | null {
+function keyOf(jwk: PublicJwk): NativeKey | null {
   const name = JSON.stringify(jwk)
   const known = keys.get(name)
   if (known !== undefined) return known
-  const key = isSafe(jwk) ? createPublicKey({ key: { ...jwk }, format: 'jwk' }) : null
+  const key = isSafe(jwk) ? nativeKey(jwk) : null
   if (keys.size >= MOST) keys.delete(keys.keys().next().value!)
   keys.set(name, key)
   return key
+}
+
+function nativeKey(jwk: PublicJwk): NativeKey {
+  if (sodium === undefined) sodium = loadSodium()
+  if (sodium !== null && jwk.kty === 'OKP') return publicKeyBytes(jwk)
+  return createPublicKey({ key: { ...jwk }, format: 'jwk' })
 }
 
 function isSafe(jwk: PublicJwk): boolean {
@@ -28,17 +53,18 @@ function isSafe(jwk: PublicJwk): boolean {
   }
 }
 
+function isValid(jwk: PublicJwk, key: NativeKey, message: Uint8Array, signature: Uint8Array): boolean {
+  if (key instanceof Uint8Array) return sodium!.crypto_sign_verify_detached(signature, message, key)
+  if (jwk.kty === 'OKP') return verify(null, message, key, signature)
+  return verify('sha256', message, { key, dsaEncoding: 'ieee-p1363' }, signature)
+}
+
 /** `verifySignature` of the core, with the same answers. */
 export function verifyNatively(jwk: PublicJwk, message: Uint8Array, signature: Uint8Array): boolean {
   if (signature.length !== 64) return false
   try {
     const key = keyOf(jwk)
-    const isValid =
-      key !== null &&
-      (jwk.kty === 'OKP'
-        ? verify(null, message, key, signature)
-        : verify('sha256', message, { key, dsaEncoding: 'ieee-p1363' }, signature))
-    if (isValid) return true
+    if (key !== null && isValid(jwk, key, message, signature)) return true
   } catch {
     // Malformed; the portable code says so too.
   }

@@ -1,0 +1,98 @@
+// Reads batches: all of their structure, digests, chain and root, and every signature. It needs nothing but their bytes and the keys,
+// so that it can be done on any thread.
+import { MAX_BATCH_BYTES, readBatchLines } from '../core/batch.ts'
+import { KillickError } from '../core/errors.ts'
+import type { ParsedEvent } from '../core/event.ts'
+import type { Hash } from '../core/hash.ts'
+import { algOf, type PublicJwk, thumbprint } from '../core/jwk.ts'
+import { nodePrimitives } from '../node/primitives.ts'
+import { verifyNatively } from '../node/signature.ts'
+
+/** Batches to read, as in `Stretch`, and keys that may have signed them. Whether they were allowed to is judged elsewhere. */
+export type ToRead = {
+  readonly ends: readonly number[]
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly keys: readonly PublicJwk[]
+}
+
+/** Whether a signature verifies under the key that it names; `unknown`: that key was not given. */
+export type Signed = 'valid' | 'invalid' | 'unknown'
+
+/** What reading a batch comes to. */
+export type BatchReading = {
+  /** Null if it is whole; else what is wrong, and the line of it (1: its header). The rest then says nothing. */
+  readonly fault: { readonly line: number; readonly message: string } | null
+  readonly header: Signed
+  /** `prev` of its first event, and the leaf hash of its last. */
+  readonly prev: Hash | undefined
+  readonly last: Hash | undefined
+  /** How many of its events each key signs, by kid. */
+  readonly signers: readonly (readonly [kid: string, events: number])[]
+  /** Its events whose signature does not verify, or whose key is not known; and those that lack fields. */
+  readonly unsigned: readonly { readonly at: number; readonly signed: 'invalid' | 'unknown' }[]
+  readonly lacking: readonly number[]
+}
+
+type Signature = NonNullable<ParsedEvent['signature']>
+
+/** Keys by kid. */
+export class KnownKeys {
+  readonly #keys = new Map<string, PublicJwk>()
+
+  add(keys: readonly PublicJwk[]): void {
+    for (const jwk of keys) this.#keys.set(thumbprint(jwk), jwk)
+  }
+
+  check({ alg, kid, input, bytes }: Signature): Signed {
+    const jwk = this.#keys.get(kid)
+    if (jwk === undefined) return 'unknown'
+    return isValid(jwk, { alg, kid, input, bytes }) ? 'valid' : 'invalid'
+  }
+}
+
+/** Whether a signature verifies under the key that it names. */
+export const isValid = (jwk: PublicJwk, { alg, input, bytes }: Signature): boolean =>
+  algOf(jwk) === alg && verifyNatively(jwk, input, bytes)
+
+/** The lines of a batch in wire form. */
+export function linesOf(bytes: Uint8Array): { header: string; tokens: string[] } {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+  const [header, ...tokens] = text.slice(0, -1).split('\n')
+  return { header: header!, tokens }
+}
+
+/** Reads batches. @param known keys given before, to which those given now are added */
+export function readAll({ ends, bytes, keys }: ToRead, known: KnownKeys): BatchReading[] {
+  known.add(keys)
+  return ends.map((end, i) => readOne(bytes.subarray(ends[i - 1] ?? 0, end), known))
+}
+
+function readOne(bytes: Uint8Array, known: KnownKeys): BatchReading {
+  const signers = new Map<string, number>()
+  const unsigned: { at: number; signed: 'invalid' | 'unknown' }[] = []
+  const lacking: number[] = []
+  const leaves: { prev?: Hash | undefined; last?: Hash } = {}
+  let at = 0
+  const take = (event: ParsedEvent) => {
+    const { signature } = event
+    if (at === 0) leaves.prev = event.prev
+    leaves.last = event.leafHash
+    if (signature) {
+      signers.set(signature.kid, (signers.get(signature.kid) ?? 0) + 1)
+      const signed = known.check(signature)
+      if (signed !== 'valid') unsigned.push({ at, signed })
+    }
+    if (event.fieldCount > event.disclosures.length) lacking.push(at)
+    at += 1
+  }
+  const none = { prev: undefined, last: undefined, signers: [], unsigned: [], lacking: [] }
+  try {
+    if (bytes.length > MAX_BATCH_BYTES) throw new KillickError('batch_too_large')
+    const { signature } = readBatchLines(linesOf(bytes), take, nodePrimitives, 'stored')
+    const header = known.check(signature)
+    return { fault: null, header, prev: leaves.prev, last: leaves.last, signers: [...signers], unsigned, lacking }
+  } catch (error) {
+    if (!(error instanceof KillickError)) throw error
+    return { fault: { line: Number(error.details.line ?? 1), message: error.message }, header: 'unknown', ...none }
+  }
+}

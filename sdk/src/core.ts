@@ -47,7 +47,7 @@ export {
   type Severity,
 } from './core/catalogue.ts'
 export { type Checkpoint, parseCheckpoint, printCheckpoint } from './core/checkpoint.ts'
-export { meets } from './core/conditions.ts'
+export { meets, type ShownEvent } from './core/conditions.ts'
 export {
   type ErasedEvent,
   type Erasure,

@@ -15,6 +15,20 @@ const OTHERS = [
     targets: ['x', 'y', 'x'].map((id) => ({ type: 't', id })),
   },
   { action: '.', actor: { type: 'user', id: '.' }, targets: [], outcome: 'success' as const },
+  {
+    action: 'of.a.tenant',
+    actor: { type: 'user', id: 'x' },
+    targets: [],
+    context: { tenant: 'acme', ip: '192.0.2.1' },
+  },
+  {
+    action: 'of.none',
+    actor: { type: 'user', id: 'x' },
+    targets: [],
+    context: { of: { tenant: 'acme' }, tenants: 'acme', tenant: 7 },
+  },
+  { action: 'of.long', actor: { type: 'user', id: 'x' }, targets: [], context: { tenant: 'ü'.repeat(513) } },
+  { action: 'of.longest', actor: { type: 'user', id: 'x' }, targets: [], context: { tenant: 'ü'.repeat(512) } },
   { action: 'ünder.dots..', actor: { type: 'user', id: '🎉' }, targets: [] },
 ]
 
@@ -28,6 +42,10 @@ function term(kind: string, text: string): string {
 const SCHEMES: Record<number, { pack: string[]; field(name: string, value: unknown): string[] }> = {
   1: { pack: [term('s', SOURCE)], field: (name, value) => termsOf(name, value, 0) },
   2: { pack: [term('s', SOURCE), term('m', STREAM)], field: (name, value) => termsOf(name, value, 4) },
+  3: {
+    pack: [term('s', SOURCE), term('m', STREAM)],
+    field: (name, value) => [...termsOf(name, value, 4), ...(name === 'context' ? tenantOf(value) : [])],
+  },
 }
 
 function termsOf(name: string, value: unknown, prefixes: number): string[] {
@@ -38,6 +56,11 @@ function termsOf(name: string, value: unknown, prefixes: number): string[] {
   if (name === 'actor') return [term('u', (value as Id).id)]
   if (name === 'targets') return (value as Id[]).map(({ id }) => term('t', id))
   return name === 'outcome' && prefixes > 0 ? [term('o', String(value))] : []
+}
+
+function tenantOf(context: unknown): string[] {
+  const { tenant } = context as { tenant?: unknown }
+  return typeof tenant === 'string' && tenant.length <= 512 ? [term('n', tenant)] : []
 }
 
 export async function searchKeys() {

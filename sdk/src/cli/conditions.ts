@@ -4,7 +4,7 @@ import { UsageError } from './command.ts'
 import type { ValuesOf } from './table/entry.ts'
 import type { CONDITIONS } from './table/options.ts'
 
-const TEXTS = ['action', 'actor', 'target', 'outcome', 'source', 'stream'] as const
+const TEXTS = ['action', 'actor', 'target', 'outcome', 'tenant', 'source', 'stream'] as const
 const DAY_MS = 86_400_000
 
 /** The query, empty or beginning with `?`. White space around a value is nobody's id. @throws UsageError */

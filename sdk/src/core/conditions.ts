@@ -3,17 +3,21 @@ import type { ParsedEvent } from './event.ts'
 import { isObject, type JsonValue } from './json.ts'
 import { fitsAction } from './retention.ts'
 
-type Shown = Pick<ParsedEvent, 'source' | 'stream' | 'fields'>
+/** What conditions look at. */
+export type ShownEvent = Pick<ParsedEvent, 'source' | 'stream' | 'fields'> & {
+  /** Whether it shows every field that it has. */
+  readonly isWhole: boolean
+}
 
 const idOf = (party: JsonValue | undefined) => (isObject(party) ? party.id : undefined)
 
 /**
- * Whether an event meets a condition, by the condition's name; `action` may be `invoice.*`. One that does not show the field in question
- * may be meant, so it does.
+ * Whether an event meets a condition, by the condition's name; `action` may be `invoice.*`, and `tenant` is that of the context. One that may
+ * have the field in question, and does not show it, may be meant, so it does.
  */
 export const meets: {
-  readonly [name in 'source' | 'stream' | 'action' | 'actor' | 'target' | 'outcome']: (
-    event: Shown,
+  readonly [name in 'source' | 'stream' | 'action' | 'actor' | 'target' | 'outcome' | 'tenant']: (
+    event: ShownEvent,
     text: string,
   ) => boolean
 } = {
@@ -22,5 +26,7 @@ export const meets: {
   action: ({ fields: { action } }, text) => action === undefined || fitsAction(action, text),
   actor: ({ fields: { actor } }, text) => actor === undefined || idOf(actor) === text,
   target: ({ fields: { targets } }, text) => !Array.isArray(targets) || targets.some((target) => idOf(target) === text),
-  outcome: ({ fields: { outcome } }, text) => outcome === undefined || outcome === text,
+  outcome: ({ fields: { outcome }, isWhole }, text) => (outcome === undefined ? !isWhole : outcome === text),
+  tenant: ({ fields: { context }, isWhole }, text) =>
+    context === undefined ? !isWhole : isObject(context) && context.tenant === text,
 }

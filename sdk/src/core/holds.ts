@@ -15,11 +15,13 @@ const NAMES = Object.keys(meets) as (keyof typeof meets)[]
 /** Whether a hold covers an event. One that has lost a field in question may be meant, so it counts as covered. */
 export function isHeld(
   { from, to, ...conditions }: HoldScope,
-  event: Pick<ParsedEvent, 'source' | 'stream' | 'time' | 'fields'>,
+  event: Pick<ParsedEvent, 'source' | 'stream' | 'time' | 'fields' | 'fieldCount' | 'disclosures'>,
 ): boolean {
+  const { source, stream, fields, fieldCount, disclosures } = event
+  const shown = { source, stream, fields, isWhole: disclosures.length === fieldCount }
   const isMet = (name: keyof typeof meets) => {
     const text = conditions[name]
-    return text === undefined || meets[name](event, text)
+    return text === undefined || meets[name](shown, text)
   }
   return (
     NAMES.every(isMet) &&

@@ -14,6 +14,7 @@ export type BundleConditions = {
   readonly actor?: string | undefined
   readonly target?: string | undefined
   readonly outcome?: string | undefined
+  readonly tenant?: string | undefined
   readonly from?: string | undefined
   readonly to?: string | undefined
   readonly first?: number | undefined

@@ -23,6 +23,7 @@ beforeAll(async () => {
           { type: 'ledger', id: 'main "quoted", {brace} \\ \u0000' },
         ],
         outcome: (['success', 'failure', 'denied'] as const)[i % 3]!,
+        context: { tenant: `t-${i % 2}` },
         metadata: { b, i },
       }))
       const batch = await producer.batch(inputs)
@@ -69,6 +70,8 @@ test.each([
   ['action', 'inv.*', 0],
   ['outcome', 'success', 12],
   ['outcome', 'denied', 6],
+  ['tenant', 't-0', 18],
+  ['tenant', 't-2', 0],
   ['stream', 'main', TOTAL],
   ['stream', 'system', 3],
   ['stream', 'nothing', 0],
@@ -154,6 +157,10 @@ test('the live tail takes the same conditions, and tells where to resume after e
   expect(events.map(({ source, fields }) => [source, fields.outcome])).toEqual(Array(3).fill(['crm', 'denied']))
   const [, last] = /^id: (\S+)\n\n/m.exec(text)!
   expect(Number(last!.split('.')[0])).toBe((await find({ limit: '1' })).events[0].logIndex)
+  // Events that never had an outcome or a tenant, such as the ledger's own, have none that could match.
+  const tenants = await live('tenant=t-1', '0.0')
+  const shown = [...tenants.matchAll(/^data: (.+)$/gm)].map(([, json]) => JSON.parse(json!).fields.context.tenant)
+  expect(shown).toEqual(Array(12).fill('t-1'))
   expect((await call(service.url, '/v1/events/live?outcome=maybe')).status).toBe(400)
 })
 

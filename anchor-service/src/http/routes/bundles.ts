@@ -95,8 +95,8 @@ export function bundleRoutes(app: App, { bundles, ledger, tokens, rateLimit }: A
       const { again = false, ...given } = request.body
       const conditions = checked(given)
       // Whom a search was about must not stay in the log for good, where no erasure reaches it.
-      const { actor, target, ...others } = conditions
-      const by = [...(actor === undefined ? [] : ['actor']), ...(target === undefined ? [] : ['target'])]
+      const { actor, target, tenant, ...others } = conditions
+      const by = Object.entries({ actor, target, tenant }).flatMap(([name, id]) => (id === undefined ? [] : [name]))
       const { job, isNew } = await bundles.take(conditions, request.role!, again, (id) =>
         ledger.record({
           action: 'bundle.create',

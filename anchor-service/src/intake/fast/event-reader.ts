@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 import { checkField, KillickError, MAX_EVENT_BYTES } from '@killick/sdk/core'
 import { EventSketch } from '../../ledger/packs/event-keys.ts'
+import { tenantOf } from '../../ledger/packs/filters.ts'
 import { byteOf, Decoded, JsonScanner, literal, NO, skip } from './scan.ts'
 
 const TILDE = byteOf('~')
@@ -47,6 +48,7 @@ const FIELDS = ['action', 'actor', 'targets', 'outcome', 'context', 'metadata', 
 const FIELD_NAMES = FIELDS.map(literal)
 /** The first three, as bits. */
 const REQUIRED = 0b111
+const TENANT = Buffer.from('"tenant"')
 const OUTCOMES = ['success', 'failure', 'denied'].map(literal)
 
 /**
@@ -221,6 +223,8 @@ export class EventReader {
         return this.#readParties('target', json.array(at, 0, 'party'))
       case 'outcome':
         return this.#readOutcome(json.string(at))
+      case 'context':
+        return this.#readContext(at, json.object(at))
       case 'changes':
         return json.array(at, 0, 'change')
       default:
@@ -239,6 +243,16 @@ export class EventReader {
     const json = this.#json
     if (end === NO || !OUTCOMES.some((outcome) => json.is(outcome))) return NO
     this.sketch.term('outcome', this.#disclosure.bytes, json.from, json.to)
+    return end
+  }
+
+  #readContext(at: number, end: number): number {
+    if (end === NO) return NO
+    const text = this.#disclosure.bytes.subarray(at, end)
+    // Most contexts name no tenant. A member's name has no escapes here.
+    if (!text.includes(TENANT)) return end
+    const tenant = tenantOf(JSON.parse(text.toString('utf8')))
+    if (tenant !== undefined) this.sketch.term('tenant', Buffer.from(tenant))
     return end
   }
 

@@ -6,7 +6,7 @@
  * is stored beside them, the audit makes them again by it, and test/vectors/search-keys.json pins its bytes.
  */
 
-import { isObject, type JsonObject, type JsonValue, meets } from '@killick/sdk/core'
+import { isObject, type JsonValue, meets, type ShownEvent } from '@killick/sdk/core'
 
 /** The first byte of the text that is hashed to a key; no other kind may ever use it. */
 export const KIND_BYTES = {
@@ -18,6 +18,8 @@ export const KIND_BYTES = {
   actor: 0x75,
   target: 0x74,
   outcome: 0x6f,
+  /** The member `tenant` of the context. */
+  tenant: 0x6e,
 } as const
 
 export type TermKind = keyof typeof KIND_BYTES
@@ -26,10 +28,14 @@ export type TermKind = keyof typeof KIND_BYTES
 export const SCHEMES: { readonly [scheme: number]: ReadonlySet<TermKind> } = {
   1: new Set(['source', 'action', 'actor', 'target']),
   2: new Set(['source', 'stream', 'action', 'prefix', 'actor', 'target', 'outcome']),
+  3: new Set(['source', 'stream', 'action', 'prefix', 'actor', 'target', 'outcome', 'tenant']),
 }
 
 /** The scheme for new keys. */
-export const NEWEST = 2
+export const NEWEST = 3
+
+/** Longest tenant that can be searched for, in UTF-16 units. */
+const MAX_TENANT = 512
 
 /** How many dots of an action a prefix may end before. */
 export const MAX_PREFIXES = 4
@@ -61,16 +67,21 @@ export function fieldTerms(name: string, value: JsonValue): Term[] {
       return (value as JsonValue[]).flatMap((target) => term('target', idOf(target)))
     case 'outcome':
       return term('outcome', value)
+    case 'context':
+      return term('tenant', tenantOf(value))
     default:
       return []
   }
 }
 
+/** The tenant that a context names, if it can be searched for. */
+export function tenantOf(context: JsonValue | undefined): string | undefined {
+  const tenant = isObject(context) ? context.tenant : undefined
+  return typeof tenant === 'string' && tenant !== '' && tenant.length <= MAX_TENANT ? tenant : undefined
+}
+
 /** The id of a party. */
 export const idOf = (party: JsonValue | undefined) => (isObject(party) ? party.id : undefined)
-
-/** The parts of an event that filters look at. */
-type Filtered = { source: string; stream: string; fields: JsonObject }
 
 type Filter = {
   description: string
@@ -82,7 +93,7 @@ type Filter = {
   /** The term for finding packs; it may find more than was asked for. */
   term(text: string): Term
   /** Whether the event really matches. An event that has lost the field does, since its keys say so. */
-  matches(event: Filtered, text: string): boolean
+  matches(event: ShownEvent, text: string): boolean
 }
 
 const isPrefix = (text: string) => text.endsWith('.*')
@@ -120,6 +131,13 @@ const filters = {
     isOfPack: false,
     term: (text: string): Term => ({ kind: 'outcome', text }),
     matches: meets.outcome,
+  },
+  tenant: {
+    description: 'tenant: the member `tenant` of the context',
+    maxLength: MAX_TENANT,
+    isOfPack: false,
+    term: (text: string): Term => ({ kind: 'tenant', text }),
+    matches: meets.tenant,
   },
   source: {
     description: 'source',

@@ -72,8 +72,10 @@ export async function findNumbers(db: Db, query: EventConditions, low: number, m
 export function matches(event: FoundEvent | UnreadableEvent, query: EventConditions): boolean {
   if (query.own === false && event.source === SYSTEM.source) return false
   if ('error' in event) return true
+  const { source, stream, fields, missing = 0, erased = 0, expired = 0 } = event
+  const shown = { source, stream, fields, isWhole: missing + erased + expired === 0 }
   return (
-    asked(query).every(([filter, text]) => filter.matches(event, text)) && isOfTime(Date.parse(event.recordedAt), query)
+    asked(query).every(([filter, text]) => filter.matches(shown, text)) && isOfTime(Date.parse(event.recordedAt), query)
   )
 }
 

@@ -12,6 +12,7 @@ const FILTERS = {
   actor: 'Who (id)',
   target: 'To what (id)',
   outcome: 'Outcome',
+  tenant: 'Tenant (id)',
   source: 'Source',
   stream: 'Stream',
   from: 'From (UTC)',

@@ -109,6 +109,7 @@ export const CONDITIONS = {
   actor: { value: 'id', about: 'id of who did it' },
   target: { value: 'id', about: 'id of one of the things it was done to' },
   outcome: { value: 'outcome', complete: ['success', 'failure', 'denied'], about: 'success, failure or denied' },
+  tenant: { value: 'id', about: 'id of the tenant, as its context names it' },
   source: { value: 'name', about: 'the source that recorded it' },
   stream: { value: 'stream', about: 'the stream it is in' },
   from: {

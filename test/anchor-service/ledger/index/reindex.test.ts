@@ -6,6 +6,7 @@ import { openPool } from '../../../../anchor-service/src/database/pool.ts'
 import { type Reindexed, reindex } from '../../../../anchor-service/src/ledger/index/reindex.ts'
 import { RUN_EVENTS, readCoverage, runsOf, strayRuns } from '../../../../anchor-service/src/ledger/index/runs.ts'
 import { isRunRight, makeRun } from '../../../../anchor-service/src/ledger/index/write-run.ts'
+import { NEWEST } from '../../../../anchor-service/src/ledger/packs/filters.ts'
 import { makeKeys, readWhole } from '../../../../anchor-service/src/ledger/packs/make-keys.ts'
 import { packBatch } from '../../../../anchor-service/src/ledger/packs/packer.ts'
 import { readProof } from '../../../../anchor-service/src/ledger/read/proofs.ts'
@@ -247,7 +248,7 @@ describe('a log of several runs', () => {
     expect(ends[1]).toBe(RUN_EVENTS[1])
     const [row] = await queryAsOwner<{ n: number; packs: number }>(
       opened.databaseUrl,
-      `select (select count(*)::int from killick.pack_keys where scheme = 2) as n,
+      `select (select count(*)::int from killick.pack_keys where scheme = ${NEWEST}) as n,
          (select count(*)::int from killick.packs where first_event < ${ends[0]}) as packs`,
     )
     expect(row!.n).toBe(row!.packs)

@@ -95,6 +95,8 @@ const elsewhere = (n: number): ErasedEvent => ({
   digests: [printHash(asHash(Uint8Array.from(seed(`digest ${n}`))))],
 })
 
+const DECIDED = { orderedBy: 'ada', confirmedBy: 'grace' }
+
 /** The batch of an order. */
 async function orderOf(
   n: number,
@@ -112,7 +114,7 @@ async function orderOf(
     count: list.length,
     root: treeRoot(list.map(erasedLeaf)),
     policy,
-    confirmed: null,
+    confirmed: policy ? null : { proposal: id, ...DECIDED },
   })
   const input = { ...fields, actor: { type: 'service', id: 'anchor-service' } } as EventInput
   const position = { ...SYSTEM, seq: 10 + n, prev: before ?? asHash(Uint8Array.from(seed('the system event before'))) }
@@ -452,7 +454,19 @@ export async function bundles() {
       ...([expired, 'verified', 'complete', [], of, {}, 3] as const),
     ),
     make('of events of which some were erased and some have expired', erased, 'verified', 'complete', [], its, {
-      ...{ erased: 3, expired: 2 },
+      ...{ erased: 3, expired: 2, erasureCount: 2 },
+      erasures: [
+        {
+          ...{ id: '00000000-0000-4000-8000-000000000001', logIndex: 7, at: new Date(mintOf(951).time).toISOString() },
+          ...{ reason: 'request of the person', legalBasis: 'GDPR Art. 17', order: '2026-17', events: 3 },
+          ...{ policy: null, confirmed: DECIDED },
+        },
+        {
+          ...{ id: '00000000-0000-4000-8000-000000000002', logIndex: 8, at: new Date(mintOf(952).time).toISOString() },
+          ...{ reason: 'expired', legalBasis: null, order: null, events: 2 },
+          ...{ policy: { id: 'orders', version: 1 }, confirmed: null },
+        },
+      ],
     }),
     make('of a part of them', partly, 'verified', 'complete', [], its, { erased: 1, expired: 1 }),
     make(

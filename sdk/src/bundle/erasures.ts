@@ -93,12 +93,13 @@ export class ErasureWatch {
     const list = this.#lists.get(logIndex)!
     this.#lists.delete(logIndex)
     if (erasure === null) return false
-    const { id, reason, legalBasis, order, policy, count, root } = erasure
+    const { id, reason, legalBasis, order, policy, confirmed, count, root } = erasure
     if (list.tree.size !== count || !equalBytes(list.tree.root, root)) return false
     if (policy !== null) this.#expiring.add(logIndex)
     this.#words.add({
       ...{ id, logIndex, at: printTime(time), reason, legalBasis, order, events: list.events },
       policy: policy && { id: policy.id, version: policy.version },
+      confirmed: confirmed && { orderedBy: confirmed.orderedBy, confirmedBy: confirmed.confirmedBy },
     })
     return true
   }

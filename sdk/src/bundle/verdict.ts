@@ -106,6 +106,8 @@ export type BundleErasure = {
   readonly events: number
   /** The retention policy by which they expired; null: somebody ordered it. */
   readonly policy: { readonly id: string; readonly version: number } | null
+  /** Who ordered it, and who confirmed that; null: it took one person. */
+  readonly confirmed: { readonly orderedBy: string; readonly confirmedBy: string } | null
 }
 
 /** How many of the carried events lack fields, and why. Registrations, and orders of erasures, are not among them. */

@@ -129,10 +129,10 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
         `${count(events, 'event')} ${events === 1 ? 'does' : 'do'} not show every field, and nothing here says why: somebody has hidden them, or the ledger has lost them.`,
       undecided: (events) =>
         `${count(events, 'event')} may not show every field: nobody can tell, because the source adds digests that stand for none.`,
-      one: ({ logIndex, at, reason, legalBasis, order, events, policy }) =>
+      one: ({ logIndex, at, reason, legalBasis, order, events, policy, confirmed }) =>
         `${policy ? 'expired' : 'erased'} of ${count(events, 'event')} by log entry ${number(logIndex)} at ${time(at)}${
           policy ? `, by policy ${policy.id}, version ${policy.version}` : order === null ? '' : `, by order ${order}`
-        }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`,
+        }${confirmed ? `, ordered by ${confirmed.orderedBy} and confirmed by ${confirmed.confirmedBy}` : ''}${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`,
     },
     keysOutside: {
       found: (uses) =>

@@ -140,10 +140,10 @@ export function german({ number, time, list }: Printer): BundleWords {
         `${count(n, 'Ereignis zeigt', 'Ereignisse zeigen')} nicht alle Felder, und nichts hier sagt, warum: jemand hat sie verborgen, oder das Prüfprotokoll hat sie verloren.`,
       undecided: (n) =>
         `${count(n, 'Ereignis zeigt', 'Ereignisse zeigen')} vielleicht nicht alle Felder: die Quelle fügt Prüfsummen hinzu, die für keines stehen, darum kann es niemand sagen.`,
-      one: ({ logIndex, at, reason, legalBasis, order, events, policy }) =>
+      one: ({ logIndex, at, reason, legalBasis, order, events, policy, confirmed }) =>
         `${policy ? 'abgelaufen' : 'gelöscht'} bei ${count(events, 'Ereignis', 'Ereignissen')} durch Log-Eintrag ${number(logIndex)}, ${time(at)}${
           policy ? `, Frist ${policy.id}, Fassung ${policy.version}` : order === null ? '' : `, Anordnung ${order}`
-        }${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`,
+        }${confirmed ? `, angeordnet von ${confirmed.orderedBy}, bestätigt von ${confirmed.confirmedBy}` : ''}${legalBasis === null ? '' : ` (${legalBasis})`}: ${reason}`,
     },
     keysOutside: {
       found: (n) =>

@@ -14,6 +14,7 @@ import { openPool } from '../../anchor-service/src/database/pool.ts'
 import { keepErasing } from '../../anchor-service/src/erasure/erasing.ts'
 import { readClock, readPolicies } from '../../anchor-service/src/erasure/policies.ts'
 import { openStore } from '../../anchor-service/src/open-store.ts'
+import { killick } from '../sdk/cli/support.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { queryAsOwner } from '../support/postgres.ts'
 import { tamper } from './audit/support/audits.ts'
@@ -386,6 +387,9 @@ describe('policies', () => {
     for (const path of [...FULL, ...PART]) expect((await tile(path)).status, path).toBe(200)
     await pass(15)
     await until(async () => expect((await log()).pruning.minimumIndex).toBeGreaterThanOrEqual(257))
+    expect((await killick(['prune', '--url', service.url])).out).toMatch(
+      /^The log is published from entry \d+ on: after 20 days entries are for holders of a token only\.\n$/,
+    )
     // The minimum index is kept for a moment.
     await until(async () => expect((await tile('0/000')).json?.code).toBe('entries_pruned'))
     for (const path of FULL) {

@@ -34,6 +34,7 @@ const LOADERS: Record<string, () => Promise<Command>> = {
   erasures: async () => (await import('./erasure/erasures.ts')).erasures,
   retention: async () => (await import('./erasure/retention.ts')).retention,
   holds: async () => (await import('./erasure/holds.ts')).holds,
+  prune: async () => (await import('./erasure/prune.ts')).prune,
   deploy: async () => (await import('./service.ts')).deploy,
   handover: async () => (await import('./service.ts')).handover,
   completion: async () => (await import('./completion.ts')).completion,

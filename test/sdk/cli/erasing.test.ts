@@ -1,4 +1,4 @@
-/** `killick erase`, `erasures`, `retention` and `holds` against a real service. */
+/** `killick erase`, `erasures`, `retention`, `prune` and `holds` against a real service. */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newSigner, Producer, post } from '../../anchor-service/support/producer.ts'
@@ -92,6 +92,10 @@ test('wrong usage and wrong tokens are refused, and nothing is erased', async ()
     [['retention', '--set', 'orders'], /--days is missing/],
     [['retention', '--set', 'a', '--end', 'a'], /two things/],
     [['retention', '--end', 'orders'], /retention_not_found/],
+    [['prune', '--after', '0'], /--after/],
+    [['prune', '--after', '3', '--never'], /two things/],
+    [['prune', '--after', '3', '--token', READER], /forbidden|does not allow/],
+    [['prune', '--after', '36501'], /request_invalid/],
     [['holds', '--actor', 'x'], /--actor goes with --place/],
     [['holds', '--place', 'C-1'], /--reason is missing/],
     [['holds', '--lift', randomUUID(), '--reason', 'x'], /hold_not_found/],
@@ -101,6 +105,14 @@ test('wrong usage and wrong tokens are refused, and nothing is erased', async ()
     expect(told, args.join(' ')).toMatchObject({ code: 2, out: '', err: expect.stringMatching(words) })
   }
   expect(await found()).toBe(4)
+})
+
+test('the front of the log is published until an anchor covers that it is not', async () => {
+  expect(await run(['prune'])).toMatchObject({ code: 0, out: 'The whole log is published.\n', err: '' })
+  const ordered = await run(['prune', '--after', '365'])
+  expect(ordered).toMatchObject({ code: 0, out: 'The whole log is published.\n' })
+  expect(ordered.err).toBe('That is in the log, and counts once a final anchor covers it.\n')
+  expect(JSON.parse((await run(['prune', '--never', '--json'])).out)).toEqual({ afterDays: null, pruning: null })
 })
 
 test('what a hold covers is not erased until it is lifted', async () => {

@@ -10,7 +10,7 @@ import { actorOf, readRole, requireToken } from '../auth.ts'
 import { keepBundles } from '../bundles.ts'
 import type { App, AppDeps } from '../deps.ts'
 import { sendKept } from '../kept-body.ts'
-import { ConsistencyQuery, ConsistencySchema, LogSchema, ProblemSchema } from '../schemas.ts'
+import { ConsistencyQuery, ConsistencySchema, LogSchema, Nullable, ProblemSchema } from '../schemas.ts'
 
 const FOREVER = 'public, max-age=31536000, immutable'
 
@@ -130,7 +130,12 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
   const setting = {
     tags: ['administration'],
     security: [{ admin: [] }],
-    response: { 200: LogSchema.properties.pruning },
+    response: {
+      200: Type.Object({
+        afterDays: Nullable(Type.Integer({ description: 'what the event says; null: never' })),
+        pruning: LogSchema.properties.pruning,
+      }),
+    },
   }
 
   app.put(
@@ -149,8 +154,9 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
       },
     },
     async (request) => {
-      await setPruning(ledger, request.body.afterDays, actorOf(request))
-      return readPruning(ledger.db)
+      const { afterDays } = request.body
+      await setPruning(ledger, afterDays, actorOf(request))
+      return { afterDays, pruning: await readPruning(ledger.db) }
     },
   )
 
@@ -165,7 +171,7 @@ export function tileRoutes(app: App, { ledger, tokens, tiles }: AppDeps): void {
     },
     async (request) => {
       await setPruning(ledger, null, actorOf(request))
-      return readPruning(ledger.db)
+      return { afterDays: null, pruning: await readPruning(ledger.db) }
     },
   )
 

@@ -118,6 +118,26 @@ export const RETENTION = command({
   ],
 })
 
+export const PRUNE = command({
+  name: 'prune',
+  summary: 'say from which age on entries of the log are not published any more',
+  usage: ['prune [options]', 'prune --after <days> [options]', 'prune --never [options]'],
+  about: [
+    'Entries of the log show sources, streams, counts and times. Old ones need not stay public: with --after, those that are so many days old by the block times of final anchors are for holders of a token only. Nothing is removed; proofs and audits go on as before. --never publishes all of the log again.',
+    'Either is an event of the log, and counts once a final anchor covers it. Without options it says what counts now, which takes no token; to change it takes an admin token.',
+  ],
+  options: {
+    after: { value: 'days', about: 'after how many days entries are not published any more' },
+    never: { about: 'publish the whole log again' },
+    ...URL_OPTION,
+    ...ADMIN_TOKEN,
+    ...CONFIG,
+    ...JSON_OUT,
+  },
+  exits: [[0, 'said, or ordered'], ...ASKING],
+  examples: ['killick prune', 'killick prune --after 365', 'killick prune --never'],
+})
+
 export const HOLDS = command({
   name: 'holds',
   summary: 'list holds, place one, or lift one',

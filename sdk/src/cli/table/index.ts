@@ -3,7 +3,7 @@
 import { BUNDLE } from './bundle.ts'
 import { AUDIT, COMPARE, VERIFY } from './checking.ts'
 import type { CommandEntry, CommandGroup } from './entry.ts'
-import { ERASE, ERASURES, HOLDS, RETENTION } from './erasing.ts'
+import { ERASE, ERASURES, HOLDS, PRUNE, RETENTION } from './erasing.ts'
 import { HISTORY } from './history.ts'
 import { COMPLETION, MAN } from './itself.ts'
 import { DEPLOY, HANDOVER } from './operating.ts'
@@ -18,7 +18,7 @@ export const GROUPS: readonly CommandGroup[] = [
   { title: 'Record', commands: [INIT, KEYGEN, REGISTER, ACTIONS, RECORD, RUN] },
   { title: 'Read', commands: [SEARCH, EXPORT, BUNDLE, HISTORY, REPLAY, KEYS, PROOF, SHARE, ANCHORS] },
   { title: 'Check', commands: [VERIFY, AUDIT, COMPARE] },
-  { title: 'Erase', commands: [ERASE, ERASURES, RETENTION, HOLDS] },
+  { title: 'Erase', commands: [ERASE, ERASURES, RETENTION, HOLDS, PRUNE] },
   { title: 'Operate', commands: [DEPLOY, HANDOVER] },
   { title: 'This program', commands: [COMPLETION, MAN] },
 ]

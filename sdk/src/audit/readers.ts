@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { PublicJwk } from '../core/jwk.ts'
 import { keepThread, type Thread, threadBeside } from '../node/thread.ts'
 import type { ReadThere } from './reader.ts'
-import { type BatchReading, KnownKeys, readAll } from './readings.ts'
+import { type BatchReading, KnownKeys, memoryOf, readAll } from './readings.ts'
 import type { Stretch } from './stretches.ts'
 
 const ENTRY = threadBeside(import.meta.url, 'reader')
@@ -56,7 +56,7 @@ export function openReaders(most: number): Readers {
 
   async function ask({ thread, told }: Reader, stretch: Stretch, keys: readonly PublicJwk[]): Promise<StretchRead> {
     const { ends, bytes } = stretch
-    const answer = await thread.ask({ ends, bytes, keys: untold(keys, told) }, [bytes.buffer])
+    const answer = await thread.ask({ ends, bytes, keys: untold(keys, told) }, [memoryOf(bytes)])
     return { ...stretch, ...answer }
   }
 

@@ -11,9 +11,12 @@ import { verifyNatively } from '../node/signature.ts'
 /** Batches to read, as in `Stretch`, and keys that may have signed them. Whether they were allowed to is judged elsewhere. */
 export type ToRead = {
   readonly ends: readonly number[]
-  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly bytes: Uint8Array
   readonly keys: readonly PublicJwk[]
 }
+
+/** The memory of a stretch, which goes to a thread and back. Named here, since the declarations are read by a TypeScript (5.4) that takes no `Uint8Array<ArrayBuffer>`. */
+export const memoryOf = (bytes: Uint8Array): ArrayBuffer => bytes.buffer as ArrayBuffer
 
 /** Whether a signature verifies under the key that it names; `unknown`: that key was not given. */
 export type Signed = 'valid' | 'invalid' | 'unknown'

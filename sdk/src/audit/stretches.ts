@@ -16,7 +16,7 @@ export type Stretch = {
   readonly counts: readonly number[]
   /** Where each ends in `bytes`, of which nothing else holds the memory. */
   readonly ends: readonly number[]
-  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly bytes: Uint8Array
 }
 
 /** A stretch ends with the batch that reaches either of these: small enough that a few in memory do not matter. */

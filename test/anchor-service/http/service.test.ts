@@ -135,6 +135,7 @@ describe('operation', () => {
       vkey: service.vkey,
       targets: [],
       successions: [],
+      pruning: null,
     })
     expect((await call(service.url, '/v1/anchors')).json).toEqual({ anchors: [], next: null })
   })

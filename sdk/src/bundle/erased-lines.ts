@@ -53,8 +53,9 @@ export class ErasedLines {
     if (this.#last <= logIndex) return lines
     const lacking = new Map<string, { token: string; event: ParsedEvent }>()
     for (const token of tokens) {
-      const event = parseEvent(token, this.#primitives)
-      if (event.disclosures.length < event.fieldCount) lacking.set(printHash(event.leafHash), { token, event })
+      const event = this.#parsed(token)
+      if (event !== null && event.disclosures.length < event.fieldCount)
+        lacking.set(printHash(event.leafHash), { token, event })
     }
     if (lacking.size === 0) return lines
     const named = await this.#reader.erased([...lacking.values()].map(({ event }) => event.leafHash))
@@ -76,6 +77,16 @@ export class ErasedLines {
     await this.#lists.get(logIndex)!.rest.return?.()
     this.#lists.delete(logIndex)
     return text
+  }
+
+  /** Null: somebody has altered it. It is carried as it is, and whoever checks the bundle sees that. */
+  #parsed(token: string): ParsedEvent | null {
+    try {
+      return parseEvent(token, this.#primitives)
+    } catch (error) {
+      if (!(error instanceof KillickError)) throw error
+      return null
+    }
   }
 
   async #own(order: number, own: ErasedEvent): Promise<string> {

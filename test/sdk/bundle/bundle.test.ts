@@ -8,6 +8,7 @@ import { type BundleTrust, type BundleVerdict, type CheckSignature, verifyBundle
 import { verifySignature } from '@killick/sdk/core'
 import { readAnchors } from '@killick/sdk/verify'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { ErasedLines } from '../../../sdk/src/bundle/erased-lines.ts'
 import { printTrailer } from '../../../sdk/src/bundle/manifest.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
 import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
@@ -309,6 +310,12 @@ describe('killick bundle', () => {
     expect(await verified(readFileSync(file('one.bundle')))).toMatchObject({
       ...{ outcome: 'verified', events: 1, fields: { erased: 1, hidden: 0 } },
     })
+  })
+
+  test('an event that somebody has altered is carried as it is, where erasures come behind it', async () => {
+    const reader = { erased: async () => [] } as never
+    const lines = new ErasedLines(reader, [{ id: '0', logIndex: 9, events: 1 }], nodePrimitives)
+    expect(await lines.behind(3, ['no event', 'e30.e30.AA~'])).toEqual(new Map())
   })
 
   test('has a report for people, which the verifier names and does not rely on', async () => {

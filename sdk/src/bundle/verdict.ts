@@ -1,4 +1,5 @@
 /** The verifier's answer about a bundle: whether what it holds is genuine, and whether it is all there is. */
+import type { ErasureWord } from '../verify/values.ts'
 import type { Missing } from '../verify/verdict.ts'
 import type { BundleAnchor, BundleScope } from './manifest.ts'
 
@@ -93,22 +94,8 @@ export type BundleCompleteness = {
   readonly ended: number
 }
 
-/** An erasure that takes fields of events of a bundle, as the event says that orders it. */
-export type BundleErasure = {
-  readonly id: string
-  /** The order's entry in the log, and when it was recorded, by the ledger's clock, ISO 8601. */
-  readonly logIndex: number
-  readonly at: string
-  readonly reason: string
-  readonly legalBasis: string | null
-  readonly order: string | null
-  /** How many events of the bundle it names. */
-  readonly events: number
-  /** The retention policy by which they expired; null: somebody ordered it. */
-  readonly policy: { readonly id: string; readonly version: number } | null
-  /** Who ordered it, and who confirmed that; null: it took one person. */
-  readonly confirmed: { readonly orderedBy: string; readonly confirmedBy: string } | null
-}
+/** An erasure that takes fields of events of a bundle, as a proof tells it of one event; `events`: how many of the bundle it names. */
+export type BundleErasure = Omit<ErasureWord, 'count'> & { readonly events: number }
 
 /** How many of the carried events lack fields, and why. Registrations, and orders of erasures, are not among them. */
 export type BundleFields = {

@@ -524,6 +524,14 @@ export async function bundles() {
       lined(erased, (lines) => lines.map((line) => line.replace(/^([XL]) 8 /, '$1 1 '))),
     ),
     unfounded(
+      'one of two fields that were erased is shown all the same',
+      lined(erased, (lines) => {
+        const event = parseEvent(whole.log.split('\n')[at(whole, 'E ', 2)]!.slice(2), nodePrimitives)
+        const names = event.disclosures.map(({ name }) => name).filter((name) => name !== 'context')
+        return lines.with(at(erased, 'E ', 2), `E ${hideFields(event, names)}`)
+      }),
+    ),
+    unfounded(
       'a field that was erased is shown all the same',
       lined(erased, (lines) => {
         const i = at(erased, 'E ', 2)

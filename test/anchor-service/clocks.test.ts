@@ -312,5 +312,5 @@ test('a target is visited in time when the clock is set back, even without the q
   })
   await keeper.tick()
   setProducerClock(Date.now() - HOUR)
-  await expect.poll(() => keeper.tick().then(() => visits), { timeout: 2_000 }).toBe(2)
+  await expect.poll(() => keeper.tick().then(() => visits)).toBe(2)
 })

@@ -188,7 +188,7 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ actor: 'u-2', fields: ['actor'], reason: 'request of the person', order: 'E-7' }),
     })
-    await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done')
+    await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done', 20_000)
     const erased = await made({ source: 'billing-api' })
     expect(await choose(page, 'erased.bundle', erased)).toEqual(['genuine', 'complete'])
     expect(await page.innerText('#bundle')).toContain('4 events lost fields to erasures that the log orders.')

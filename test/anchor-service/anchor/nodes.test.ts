@@ -50,7 +50,7 @@ describe('of three nodes, one', () => {
     await anchorsOnce(target, chain)
     expect(faults()).toEqual([reported, null, null])
     nodes[0]!.rule = () => null
-    await vi.waitUntil(async () => (await target.advance({ chain })) && faults()[0] === null, { timeout: 5_000 })
+    await vi.waitUntil(async () => (await target.advance({ chain })) && faults()[0] === null, 20_000)
   })
 
   test('is far behind', async () => {

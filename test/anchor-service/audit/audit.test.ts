@@ -64,7 +64,7 @@ describe('a service that audits', () => {
         fields: { outcome: 'success', metadata: { root: expect.stringMatching(/^.{43}$/) } },
       })
       expect(event?.fields.metadata.size).toBeGreaterThan(4)
-    })
+    }, 20_000)
   })
 
   test('audits of a ledger at rest do not make it grow', async () => {
@@ -105,7 +105,7 @@ describe('a service that audits', () => {
         const events = await systemEvents(service, 'audit.fail')
         expect(events).toHaveLength(known + 1)
         expect(events[0]).toMatchObject({ fields: { outcome: 'failure', metadata: { first: { ...place, logIndex } } } })
-      })
+      }, 20_000)
     })
 
     test('stops nothing from being recorded, and is reported once', async () => {

@@ -47,7 +47,7 @@ async function anchor(target: string, chainId: number, of: number, state = 'conf
 }
 
 /** How the log stands, once the door says so; it reads once a second. */
-const stands = (log: object) => expect.poll(async () => (await front()).log, { timeout: 5_000 }).toMatchObject(log)
+const stands = (log: object) => expect.poll(async () => (await front()).log).toMatchObject(log)
 
 describe('the front door', () => {
   test('/verify leads to the page', async () => {

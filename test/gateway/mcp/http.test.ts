@@ -260,8 +260,9 @@ test('a client that leaves, a server that breaks off, and one that is not there'
   const recorder = await record(it, url)
   const leave = new AbortController()
   const left = post(recorder.url, calling('wait'), {}, leave.signal).catch(() => 'left')
-  await vi.waitUntil(async () =>
-    new Promise<number>((resolve) => server.getConnections((_, n) => resolve(n))).then((n) => n > 0),
+  await vi.waitUntil(
+    async () => new Promise<number>((resolve) => server.getConnections((_, n) => resolve(n))).then((n) => n > 0),
+    20_000,
   )
   leave.abort()
   expect(await left).toBe('left')
@@ -287,7 +288,7 @@ test('strict: what cannot be recorded is not passed on', async () => {
   const recorder = await record(it, url)
   expect(await post(recorder.url, calling('first'))).toMatchObject({ status: 200 })
   const fill = async () => (await post(recorder.url, calling('fill', { text: 'x'.repeat(90_000) }))).json
-  await vi.waitUntil(async () => (await fill()).error?.data.code === 'mcp_not_recorded')
+  await vi.waitUntil(async () => (await fill()).error?.data.code === 'mcp_not_recorded', 20_000)
   const before = seen.length
   expect(await fill()).toMatchObject({ id: 1, error: { code: -31001, data: { reason: 'spool_full' } } })
   expect(seen).toHaveLength(before)

@@ -63,7 +63,7 @@ test('metrics and health; a relay that is stopped lets sessions end what they ar
   expect((await get('/metrics'))[1]).toMatch(/^killick_postgres_sessions 2$/m)
   expect((await get('/nowhere'))[0]).toBe(404)
   const closing = it.events()
-  await vi.waitFor(() => expect(errors).toContain('57P01'))
+  await vi.waitFor(() => expect(errors).toContain('57P01'), 20_000)
   // Nobody gets in any more, and who is in a transaction can end it.
   await expect(it.with(async () => {})).rejects.toThrow()
   await client.query("insert into t values (2, 'in time')")

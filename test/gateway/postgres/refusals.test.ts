@@ -119,7 +119,7 @@ test('strict: no room in the spool, so statements are refused with an error that
 
   await it.start({ mode: 'observe' })
   await it.with((client) => client.query("insert into t (note) values ('goes on')"))
-  await vi.waitFor(() => expect(it.said.join()).toMatch(/events were not recorded/))
+  await vi.waitFor(() => expect(it.said.join()).toMatch(/events were not recorded/), 20_000)
   expect(await rowsOf(it, 'select count(*)::int from t')).toEqual([passed + 1])
 })
 
@@ -140,7 +140,7 @@ test('the thread that records dies: what is asked is refused and not executed, s
     await other.query('begin; lock table t')
     const underWay = client.query('insert into t values (2)')
     const waits = async () => (await other.query('select 1 from pg_locks where not granted')).rowCount
-    await vi.waitFor(async () => expect(await waits()).toBe(1))
+    await vi.waitFor(async () => expect(await waits()).toBe(1), 20_000)
     await threads[0]!.terminate()
     await other.query('commit')
     await other.end()
@@ -152,7 +152,10 @@ test('the thread that records dies: what is asked is refused and not executed, s
   })
   await expect(it.with(async () => {})).rejects.toMatchObject({ code: '58030' })
   expect(await get('/readyz')).toMatch(/Nothing can be recorded: The thread that records has ended/)
-  await vi.waitFor(async () => expect(await get('/metrics')).toMatch(/statements_total\{became="refused"\} 3$/m))
+  await vi.waitFor(
+    async () => expect(await get('/metrics')).toMatch(/statements_total\{became="refused"\} 3$/m),
+    20_000,
+  )
   const metrics = await get('/metrics')
   expect(metrics).toMatch(/^killick_postgres_can_record 0$/m)
   expect(Number(/^killick_postgres_unrecorded_events_total (\d+)$/m.exec(metrics)![1])).toBeGreaterThanOrEqual(3)

@@ -95,7 +95,7 @@ beforeAll(async () => {
     client.on('notification', ({ channel }) => notes.push(channel))
     await client.query('listen here')
     await queryAsOwner(it.direct, 'notify here')
-    await vi.waitFor(() => expect(notes).toEqual(['here']))
+    await vi.waitFor(() => expect(notes).toEqual(['here']), 20_000)
   }, as('listens'))
 
   await it.with(async (client) => {

@@ -153,7 +153,7 @@ describe('a service that does not prove that its log only grew gets nothing acce
     await audit.record(event(2))
     const flushed = audit.flush()
     flushed.catch(() => {})
-    await expect.poll(() => audit.status.state, { timeout: 5000 }).toBe(state)
+    await expect.poll(() => audit.status.state).toBe(state)
     expect(audit.status).toMatchObject({ accepted: 1, pending: 1, lastError: expect.anything() })
     if (state === 'refused') await expect(flushed).rejects.toMatchObject({ code: 'receipt_invalid' })
     log.onAsk = () => false
@@ -177,7 +177,7 @@ describe('a service that does not prove that its log only grew gets nothing acce
     const location = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`
     log.onAsk = (_, response) => Boolean(response.writeHead(307, { location }).end())
     await audit.record(event(2))
-    await expect.poll(() => audit.status.state, { timeout: 5000 }).toBe('waiting')
+    await expect.poll(() => audit.status.state).toBe('waiting')
     expect([visits, audit.status.accepted]).toEqual([0, 1])
   })
 })

@@ -34,6 +34,7 @@ export const PARTS: Part[] = [
   { name: 'words',  files: ['sdk/src/words/'],  may: ['core', 'verify', 'audit codes', 'bundle'], never: PURE },
   { name: 'requests', files: ['sdk/src/http/'], may: ['core'] },
   { name: 'node',   files: ['sdk/src/node/'],   may: ['core', 'verify', 'node:*'] },
+  { name: 'node bundle', files: ['sdk/src/node/bundle/'], may: ['core', 'verify', 'bundle', 'node', 'node:*'] },
   { name: 'settings', files: ['sdk/src/config/'], may: ['core', 'verify', 'node:*'] },
   { name: 'client', files: ['sdk/src/client/'], may: ['core', 'requests', 'node', 'node:*', '@noble/*'] },
   { name: 'sealing', files: ['sdk/src/sealing/'], may: ['core', 'client', 'node:*', '@noble/*', 'jose'] },
@@ -47,8 +48,8 @@ export const PARTS: Part[] = [
   { name: 'adapters', files: ['node-http', 'express', 'fastify', 'hono', 'nest', 'next'].map((name) => `sdk/src/${name}/`), may: ['web requests', 'kit', 'core', 'node:*'] },
   { name: 'audit',  files: ['sdk/src/audit/'],  may: ['core', 'requests', 'verify', 'audit codes', 'words', 'node', 'node:*', '@noble/*'] },
   { name: 'make bundle', files: ['sdk/src/make-bundle/'], may: ['core', 'bundle', 'audit', 'node', 'node:*'] },
-  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'sealing', 'kit', 'actions', 'audit', 'bundle', 'make bundle', 'requests', 'node', 'node:*'] },
-  { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'node', 'settings', 'client', 'cli'] },
+  { name: 'cli',    files: ['sdk/src/cli/'],    may: ['core', 'verify', 'words', 'settings', 'client', 'sealing', 'kit', 'actions', 'audit', 'bundle', 'make bundle', 'requests', 'node', 'node bundle', 'node:*'] },
+  { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'bundle', 'node', 'node bundle', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.
   { name: 'base', files: ['errors.ts', 'file-lock.ts', 'lru.ts', 'release-memory.ts', 'sync-folder.ts'].flatMap(SERVICE), may: ['core', 'node:*'] },

@@ -49,7 +49,6 @@ const FILES: Readonly<Record<string, string>> = {
   'audit/anchor-rows.ts': 'anchors.rows',
   'audit/identity.ts': 'identity',
   'audit/schema.ts': 'schema',
-  'audit/signatures.ts': 'signatures',
   'audit/readings.ts': 'parsing',
   'audit/stretches.ts': 'downloading',
   'audit/tree.ts': 'tree and tiles',

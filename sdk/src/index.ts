@@ -7,6 +7,7 @@
 
 import './node/version.ts'
 
+export type { BundleTrust, BundleVerdict } from './bundle/index.ts'
 export * from './client/index.ts'
 export { type RecorderConfig, readConfig } from './config/config.ts'
 export { ERROR_CODES, type ErrorCode, KillickError } from './core/errors.ts'
@@ -15,6 +16,7 @@ export type { Alg, PublicJwk } from './core/jwk.ts'
 export { type Proof, parseProof } from './core/proof.ts'
 export type { Receipt } from './core/receipt.ts'
 export type { Signer } from './core/signature.ts'
+export { type NodeBundleOptions, verifyBundle } from './node/bundle/verify-bundle.ts'
 export { verifyProof } from './node/verify-proof.ts'
 export { readAnchors } from './verify/read-anchors.ts'
 export type { Trust } from './verify/trust.ts'

@@ -83,6 +83,7 @@ describe('@killick/sdk', () => {
         ...['Alg', 'PrivateJwk', 'PublicJwk', 'Signer'],
         ...['shareEvent', 'revokeShare', 'Share', 'ShareOptions', 'ShareService'],
         ...['parseProof', 'readAnchors', 'verifyProof', 'Proof', 'Trust', 'Verdict'],
+        ...['verifyBundle', 'BundleTrust', 'BundleVerdict', 'NodeBundleOptions'],
         ...['ERROR_CODES', 'ErrorCode', 'KillickError'],
       ].sort(),
     )

@@ -1,12 +1,15 @@
 /** Notes what of a scope is there while the lines of a bundle are read, and says at the end whether it is all. */
-import type { BatchHeader } from '../core/batch.ts'
 import { endsStream, type ParsedEvent } from '../core/event.ts'
 import { printTime } from '../core/time.ts'
 import type { BundleScope } from './manifest.ts'
+import type { PlaceRun } from './reading.ts'
 import { type BundleCompleteness, type BundleGap, Few } from './verdict.ts'
 
 /** An anchor that the chain confirms: at `time` (ms) the log had `size` entries. */
 export type Confirmed = { readonly size: number; readonly time: number }
+
+/** A stream, by its source and its own name. */
+type Stream = { readonly source: string; readonly stream: string }
 
 export class ScopeWatch {
   readonly #scope: BundleScope
@@ -29,26 +32,31 @@ export class ScopeWatch {
   }
 
   /** A batch of which all lines were read. @param absent runs of places that are not carried, from the first to the last */
-  batch(
-    { source, stream }: BatchHeader,
-    logIndex: number,
-    absent: readonly (readonly [first: number, last: number])[],
-  ): void {
+  batch({ source, stream }: Stream, logIndex: number, absent: readonly PlaceRun[]): void {
     if (!this.#isWanted(source, logIndex)) return
     for (const [first, last] of absent) this.#gaps.add({ what: 'events', source, stream, first, last })
   }
 
   /** @param isSupport whether it is carried for the sake of others, whatever the scope */
   event(event: ParsedEvent, logIndex: number, isSupport = false): void {
-    const { source, stream, seq } = event
+    if (isSupport && this.#scope.kind === 'search') return
+    const { seq } = event
+    this.events(event, logIndex, [seq, seq], endsStream(event) ? [seq] : [])
+  }
+
+  /** Events of a batch, one behind another. @param ends places of those that end their stream */
+  events({ source, stream }: Stream, logIndex: number, [from, to]: PlaceRun, ends: readonly number[]): void {
     const scope = this.#scope
-    if (isSupport && scope.kind === 'search') return
+    let [first, last] = [from, to]
     if (scope.kind === 'stream') {
-      if (source !== scope.source || stream !== scope.stream || seq < scope.first || seq > scope.last) return
-      this.#gapBefore(seq)
-      this.#next = seq + 1
+      if (source !== scope.source || stream !== scope.stream) return
+      first = Math.max(from, scope.first)
+      last = Math.min(to, scope.last)
+      if (first > last) return
+      this.#gapBefore(first)
+      this.#next = last + 1
     } else if (scope.kind === 'source' && !this.#isWanted(source, logIndex)) return
-    this.#ended.set(`${source}/${stream}`, endsStream(event))
+    this.#ended.set(`${source}/${stream}`, ends.includes(last))
   }
 
   /** @param confirmed anchors that the chain confirms, by rising size @param isSound whether everything in the bundle holds */

@@ -23,6 +23,9 @@ export type Lacking = {
   readonly orders: number[]
 }
 
+/** What counts of it when all that is said of the event was read. */
+type Judged = Pick<Lacking, 'certain' | 'gone' | 'orders'> & { readonly named: ReadonlySet<string> }
+
 /**
  * Follows the list of each erasure from its first event to its last, while the events of a bundle go by in the order of the log,
  * which is that of each list. The order itself comes behind them, and says what its list must hash to.
@@ -70,7 +73,7 @@ export class ErasureWatch {
   }
 
   /** To be called when all that is said of an event was read. @returns false: there are too many sets of orders */
-  judge({ certain, gone, named, orders }: Lacking): boolean {
+  judge({ certain, gone, named, orders }: Judged): boolean {
     if (certain > named.size) this.#hidden += 1
     else if (gone > named.size) this.#undecided += 1
     if (orders.length === 0) return true

@@ -4,6 +4,7 @@
  */
 export { verifySignature } from '../core/signature.ts'
 export type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
+export type { CheckSignature } from './reading.ts'
 export type {
   BundleCompleteness,
   BundleErasure,
@@ -18,5 +19,4 @@ export type {
   BundleVerdict,
   JudgedBundleAnchor,
 } from './verdict.ts'
-export { type BundleOptions, type BundleTrust, verifyBundle } from './verify-bundle.ts'
-export type { CheckSignature } from './walk.ts'
+export { type BundleOptions, type BundleProgress, type BundleTrust, verifyBundle } from './verify-bundle.ts'

@@ -21,28 +21,37 @@ export class BundleKeys {
   readonly #pins = new Map<string, Map<string, Pin>>()
   readonly #boundsOf: (logIndex: number) => Bounds
   #lastOutside: BundleKeyOutside | null = null
+  #lastBounds: { readonly logIndex: number; readonly bounds: Bounds } | null = null
+  readonly #all: PublicJwk[] = []
 
   /** @param boundsOf what anchors that the chain confirms say of the time of an entry */
   constructor(pinned: readonly PinnedKey[], boundsOf: (logIndex: number) => Bounds) {
     this.#boundsOf = boundsOf
     for (const { source = '', jwk, notBefore, notAfter } of pinned) {
+      this.#all.push(jwk)
       const pin = { jwk, notBefore: parsePinTime(notBefore), notAfter: parsePinTime(notAfter) }
       this.#pins.set(source, (this.#pins.get(source) ?? new Map()).set(thumbprint(jwk), pin))
     }
   }
 
+  /** Keys that may sign something, as far as is known now, in the order in which they came to be known. */
+  get all(): readonly PublicJwk[] {
+    return this.#all
+  }
+
   /** @param registration what this very entry registers: the ledger's first key is registered by the entry that it signs */
   find(source: string, kid: string, logIndex: number, registration: Registration | null = null): FoundKey {
     const own = this.#registry.source(source)?.keys
+    const named = this.#pins.get(source)
     // A pin without a source counts for the sources that the key is registered for.
-    const nameless = [...(this.#pins.get('') ?? [])].filter(([name]) => own?.has(name))
-    const pins = new Map([...(this.#pins.get(source) ?? []), ...nameless])
-    const pin = pins.get(kid)
-    if (pins.size > 0 && pin === undefined) return { reason: 'pin_mismatch' }
-    const fit = pin && heldAgainst(this.#boundsOf(logIndex), pin.notBefore, pin.notAfter)
+    const nameless = this.#pins.get('')
+    const pin = (own?.has(kid) ? nameless?.get(kid) : undefined) ?? named?.get(kid)
+    const isPinned = () => named !== undefined || [...(nameless?.keys() ?? [])].some((name) => own?.has(name))
+    if (pin === undefined && isPinned()) return { reason: 'pin_mismatch' }
+    const fit = pin && heldAgainst(this.#bounds(logIndex), pin.notBefore, pin.notAfter)
     if (fit === 'outside') return { reason: 'pin_expired' }
     const record = own?.get(kid)
-    if (record && heldAgainst(this.#boundsOf(logIndex), record.notBefore, record.notAfter) === 'outside')
+    if (record && heldAgainst(this.#bounds(logIndex), record.notBefore, record.notAfter) === 'outside')
       this.#noteOutside({ logIndex, source, kid })
     const first = source === SYSTEM.source && registration?.source === source && own === undefined
     const registered = record?.jwk ?? (first ? registration.keys.find((key) => key.kid === kid)?.jwk : undefined)
@@ -56,12 +65,19 @@ export class BundleKeys {
   apply(registration: Registration, event: ParsedEvent, logIndex: number, signedBy: string): boolean {
     const trusted = new Set(this.#pins.get(SYSTEM.source)?.keys())
     const fault = this.#registry.apply({ registration, logIndex, leafHash: event.leafHash, signedBy }, trusted)
+    if (fault === null) this.#all.push(...registration.keys.map(({ jwk }) => jwk))
     return fault === null
   }
 
   /** Whether events of a source may hold digests that stand for no field, as far as the carried registrations say. */
   hasDecoys(source: string): boolean {
     return this.#registry.source(source)?.decoys ?? false
+  }
+
+  /** Those of one entry are asked for again and again. */
+  #bounds(logIndex: number): Bounds {
+    if (this.#lastBounds?.logIndex !== logIndex) this.#lastBounds = { logIndex, bounds: this.#boundsOf(logIndex) }
+    return this.#lastBounds.bounds
   }
 
   /** A batch and its events are often signed by the same key. */

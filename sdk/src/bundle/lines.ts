@@ -33,6 +33,9 @@ export function printLine(line: LogLine): string {
   return `${letter} ${order}${line.level} ${printHash(line.hash)}\n`
 }
 
+/** The lines of whole lines, without their line feeds. */
+export const splitLines = (text: string): string[] => text.slice(0, -1).split('\n')
+
 /** Null: it is no such line. The texts of entries and events are not looked into. */
 export function parseLine(line: string): LogLine | null {
   const kind = line[1] === ' ' ? KINDS[line[0] as keyof typeof KINDS] : undefined

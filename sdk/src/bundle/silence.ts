@@ -1,5 +1,5 @@
 /** Holds the times of consecutive events against what their source promised when they came into the log. */
-import { endsStream, type ParsedEvent } from '../core/event.ts'
+import type { ParsedEvent } from '../core/event.ts'
 import type { Registration } from '../core/registry.ts'
 import { printTime } from '../core/time.ts'
 import type { BundleScope } from './manifest.ts'
@@ -7,8 +7,10 @@ import { type BundleSilence, type BundleSilences, Few } from './verdict.ts'
 
 type Settings = Pick<Registration, 'heartbeat' | 'maxAge' | 'maxAhead'>
 
+type Told = Pick<ParsedEvent, 'source' | 'stream' | 'seq' | 'time'>
+
 /** The event of a stream that was read last. */
-type Last = { source: string; stream: string; seq: number; time: number; isEnd: boolean; promise: Settings | null }
+type Last = Told & { isEnd: boolean; promise: Settings | null }
 
 export class PromiseWatch {
   readonly #silences = new Few<BundleSilence>()
@@ -29,8 +31,8 @@ export class PromiseWatch {
     }
   }
 
-  event(event: ParsedEvent): void {
-    const { source, stream, seq, time } = event
+  /** @param isEnd whether it ends its stream */
+  event({ source, stream, seq, time }: Told, isEnd: boolean): void {
     const settings = this.#settings.get(source)
     const promise = settings === undefined || settings.heartbeat === null ? null : settings
     const name = `${source}/${stream}`
@@ -40,7 +42,7 @@ export class PromiseWatch {
       this.#compared.add(name)
       if (time - last.time > 1000 * last.promise.heartbeat!) this.#add(last, last.promise, time)
     }
-    this.#last.set(name, { source, stream, seq, time, isEnd: endsStream(event), promise })
+    this.#last.set(name, { source, stream, seq, time, isEnd, promise })
   }
 
   /** @param isWhole whether everything of the scope is there */

@@ -47,6 +47,14 @@ export type TarFile = { readonly name: string; readonly size: number; readonly b
  */
 export async function* readTar(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<TarFile> {
   const source = new Source(chunks)
+  try {
+    yield* filesOf(source)
+  } finally {
+    await source.close()
+  }
+}
+
+async function* filesOf(source: Source): AsyncGenerator<TarFile> {
   for (;;) {
     const header = await source.take(BLOCK)
     if (header.every((byte) => byte === 0)) {
@@ -111,6 +119,11 @@ class Source {
     const part = this.#rest.subarray(0, most)
     this.#rest = this.#rest.subarray(part.length)
     return part
+  }
+
+  /** Nothing more is wanted. */
+  async close(): Promise<void> {
+    await this.#chunks.return?.()
   }
 
   async isAtEnd(): Promise<boolean> {

@@ -195,11 +195,25 @@ const MOST = 100
 
 /** A list of which the first 100 are kept and all are counted. */
 export class Few<T> {
-  readonly list: T[] = []
   count = 0
+  readonly #kept: { readonly turn: number; readonly item: T }[] = []
+  #turns = 0
 
-  add(item: T): void {
+  get list(): T[] {
+    return this.#kept.map(({ item }) => item)
+  }
+
+  /** A place in the list for what is known later. */
+  turn(): number {
+    this.#turns += 1
+    return this.#turns
+  }
+
+  add(item: T, turn = this.turn()): void {
     this.count += 1
-    if (this.list.length < MOST) this.list.push(item)
+    const at = this.#kept.findLastIndex((kept) => kept.turn < turn) + 1
+    if (at >= MOST) return
+    this.#kept.splice(at, 0, { turn, item })
+    if (this.#kept.length > MOST) this.#kept.pop()
   }
 }

@@ -3,6 +3,7 @@ import { equalBytes, fromUtf8, toHex } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import type { ParsedEvent } from '../core/event.ts'
+import type { PublicJwk } from '../core/jwk.ts'
 import { openNote, parseNote, splitVkeys } from '../core/note.ts'
 import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
@@ -13,7 +14,7 @@ import type { Missing } from '../verify/verdict.ts'
 import { type Confirmed, ScopeWatch } from './completeness.ts'
 import { ErasureWatch } from './erasures.ts'
 import { BundleKeys } from './keys.ts'
-import { MAX_LINE_BYTES } from './lines.ts'
+import { splitLines } from './lines.ts'
 import {
   type BundleAnchor,
   type BundleManifest,
@@ -22,10 +23,12 @@ import {
   parseManifest,
   parseTrailer,
 } from './manifest.ts'
+import type { CheckSignature, StretchReading } from './reading.ts'
 import { PromiseWatch } from './silence.ts'
+import { type BundleStretch, Stretches } from './stretches.ts'
 import { readTar, type TarFile } from './tar.ts'
 import { type BundleFault, type BundleVerdict, Few, type JudgedBundleAnchor } from './verdict.ts'
-import { BundleWalk, type CheckSignature } from './walk.ts'
+import { BundleWalk } from './walk.ts'
 
 /** What a verifier of bundles brings along: as for a proof, and how to ask the chain about anchors that it does not know before. */
 export type BundleTrust = Omit<Trust, 'facts' | 'confirmations' | 'timeTolerance'> & {
@@ -42,17 +45,58 @@ export type BundleOptions = {
   /** Called with each event that is no registration, in the order of the log, before it is known whether the bundle holds. */
   readonly onEvent?: ((event: ParsedEvent, logIndex: number) => void) | undefined
   /** Called now and then. */
-  readonly onProgress?: (progress: {
-    readonly entries: number
-    readonly events: number
-    readonly bytes: number
-  }) => void
+  readonly onProgress?: ((progress: BundleProgress) => void) | undefined
+  /** Ends the check early: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
 }
+
+/** How far the check of a bundle is: entries and events so far, and bytes of `log.txt`. */
+export type BundleProgress = { readonly entries: number; readonly events: number; readonly bytes: number }
+
+/** Stretches of `log.txt` that were read, in their order. */
+export type BundleStretchRead = {
+  /** Makes its lines, without their line feeds. */
+  readonly lines: () => readonly string[]
+  /** Null: nobody has looked into them. */
+  readonly reading: StretchReading | null
+  /** As it was given, or the same bytes elsewhere; used for others from then on. */
+  readonly bytes: Uint8Array
+}
+
+/** What a platform has for bundles beside the options. */
+export type BundleEngine = {
+  /** Has stretches read elsewhere. @param keys those that may sign something, as far as is known when it is called; it only ever gets longer */
+  readonly readStretches: (
+    stretches: AsyncIterable<BundleStretch>,
+    keys: () => readonly PublicJwk[],
+  ) => AsyncIterable<BundleStretchRead>
+  /** Begins a SHA-256. */
+  readonly newSha256: () => Sha256
+}
+
+/** A SHA-256 of bytes as they come. */
+export type Sha256 = { update(bytes: Uint8Array): void; hex(): string }
+
+const PORTABLE_ENGINE: BundleEngine = {
+  async *readStretches(stretches) {
+    for await (const { bytes } of stretches)
+      yield { lines: () => splitLines(latin1.decode(bytes)), reading: null, bytes }
+  },
+  newSha256() {
+    const hash = sha256.create()
+    return {
+      update: (bytes) => void hash.update(bytes),
+      hex: () => toHex(hash.digest()),
+    }
+  },
+}
+
+/** All that can be right in `log.txt` is ASCII; whatever else there is makes its line wrong. */
+const latin1 = new TextDecoder('latin1')
 
 const MAX_TRAILER_BYTES = 64 << 10
 /** Files that may stand between the log and the trailer, in this order: for people, and never looked into. */
 const FOR_PEOPLE = ['report.html', 'verify.html', 'readme.txt']
-const STEP_LINES = 1_000
 
 /**
  * Checks a bundle against what the verifier trusts, while its bytes arrive. It holds one line at a time, a hash for each level of the trees, where
@@ -75,30 +119,74 @@ export async function verifyBundle(
   trust: BundleTrust,
   options: BundleOptions = {},
 ): Promise<BundleVerdict> {
+  return verifyBundleWith(PORTABLE_ENGINE, chunks, trust, options)
+}
+
+/** `verifyBundle` with what a platform has; the answer is the same. */
+export async function verifyBundleWith(
+  engine: BundleEngine,
+  chunks: AsyncIterable<Uint8Array>,
+  trust: BundleTrust,
+  options: BundleOptions,
+): Promise<BundleVerdict> {
   const { facts: _, ...pins } = trust
   checkTrust(pins)
-  const files = readTar(chunks)
-  const first = await files.next()
-  if (first.done || first.value.name !== 'manifest.json')
-    throw new KillickError('bundle_malformed', 'Not a bundle: its first file is not manifest.json')
-  const digests = new Map<string, string>()
-  const manifest = parseManifest(await readText(first.value, MAX_MANIFEST_BYTES, digests))
-  return new Verification(manifest, trust, options, digests).run(files)
+  const files = readTar(until(chunks, options.signal))
+  try {
+    const first = await files.next()
+    if (first.done || first.value.name !== 'manifest.json')
+      throw new KillickError('bundle_malformed', 'Not a bundle: its first file is not manifest.json')
+    const hashing = new Hashing(engine)
+    const manifest = parseManifest(await readText(first.value, MAX_MANIFEST_BYTES, hashing))
+    return await new Verification(manifest, trust, options, engine, hashing).run(files)
+  } finally {
+    await files.return(undefined)
+  }
+}
+
+/** Chunks until a signal says that no more are wanted; it does not wait for one that may never come. */
+async function* until(chunks: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]()
+  const aborted = Promise.withResolvers<never>()
+  aborted.promise.catch(() => {})
+  const abort = () => aborted.reject(signal!.reason)
+  signal?.addEventListener('abort', abort)
+  try {
+    for (;;) {
+      signal?.throwIfAborted()
+      const next = await Promise.race([iterator.next(), aborted.promise])
+      if (next.done) return
+      yield next.value
+    }
+  } finally {
+    signal?.removeEventListener('abort', abort)
+    const closed = Promise.resolve(iterator.return?.())
+    if (signal?.aborted) closed.catch(() => {})
+    else await closed
+  }
 }
 
 class Verification {
   readonly #manifest: BundleManifest
   readonly #trust: BundleTrust
   readonly #options: BundleOptions
-  readonly #digests: Map<string, string>
+  readonly #engine: BundleEngine
+  readonly #hashing: Hashing
   readonly #faults = new Few<BundleFault>()
   readonly #forPeople: BundleVerdict['forPeople'][number][] = []
 
-  constructor(manifest: BundleManifest, trust: BundleTrust, options: BundleOptions, digests: Map<string, string>) {
+  constructor(
+    manifest: BundleManifest,
+    trust: BundleTrust,
+    options: BundleOptions,
+    engine: BundleEngine,
+    hashing: Hashing,
+  ) {
     this.#manifest = manifest
     this.#trust = trust
     this.#options = options
-    this.#digests = digests
+    this.#engine = engine
+    this.#hashing = hashing
   }
 
   async run(files: AsyncGenerator<TarFile>): Promise<BundleVerdict> {
@@ -109,14 +197,14 @@ class Verification {
     const keys = new BundleKeys(this.#trust.sourceKeys ?? [], (logIndex) => boundsOf(confirmed, logIndex))
     const watch = new ScopeWatch(scope)
     const silence = new PromiseWatch()
-    const { primitives = PORTABLE, onEvent = () => {} } = this.#options
+    const { primitives = PORTABLE, onEvent = null } = this.#options
     const erasures = new ErasureWatch(primitives)
     const walk = new BundleWalk({
       ...{ keys, watch, silence, erasures, faults: this.#faults, onEvent, primitives },
       checkSignature: this.#options.checkSignature ?? ((jwk, { input, bytes }) => verifySignature(jwk, input, bytes)),
       edges: new Set(anchors.map(({ size }) => size)),
     })
-    await this.#read(files, walk)
+    await this.#read(files, walk, keys)
     if (checkpoint !== null && (walk.size !== checkpoint.size || !equalBytes(walk.root, checkpoint.root)))
       this.#faults.add({ reason: 'log_root_mismatch', file: 'log.txt' })
     for (const anchor of anchors) {
@@ -200,18 +288,18 @@ class Verification {
     ]
   }
 
-  async #read(files: AsyncGenerator<TarFile>, walk: BundleWalk): Promise<void> {
+  async #read(files: AsyncGenerator<TarFile>, walk: BundleWalk, keys: BundleKeys): Promise<void> {
     let at = 'log.txt'
     try {
       const log = await files.next()
       if (log.done || log.value.name !== 'log.txt') return this.#malformed(at)
-      await this.#lines(log.value, walk)
+      await this.#lines(log.value, walk, keys)
       at = 'trailer.json'
       let last = -1
       for (let file = await files.next(); !file.done; file = await files.next()) {
         const { name } = file.value
         if (name === 'trailer.json') {
-          const trailer = parseTrailer(await readText(file.value, MAX_TRAILER_BYTES, new Map()))
+          const trailer = parseTrailer(await readText(file.value, MAX_TRAILER_BYTES, null))
           if (trailer === null || !this.#fits(trailer, walk))
             this.#faults.add({ reason: 'trailer_mismatch', file: name })
           if (!(await files.next()).done) this.#malformed('bundle')
@@ -220,12 +308,13 @@ class Verification {
         const place = FOR_PEOPLE.indexOf(name)
         if (place <= last) return this.#malformed(name)
         last = place
-        for await (const _ of hashing(file.value, this.#digests));
-        this.#forPeople.push({ name, bytes: file.value.size, sha256: this.#digests.get(name)! })
+        for await (const _ of this.#hashing.pass(file.value));
+        this.#forPeople.push({ name, bytes: file.value.size, sha256: this.#hashing.digests.get(name)! })
       }
       this.#malformed(at)
     } catch (error) {
-      if (!(error instanceof KillickError)) throw error
+      // What else goes wrong is no fault of the bundle.
+      if (!(error instanceof KillickError) || error.code !== 'bundle_malformed') throw error
       this.#faults.add({ reason: 'malformed', file: at, code: error.code })
     } finally {
       await walk.finish()
@@ -235,34 +324,22 @@ class Verification {
   #fits({ entries, events, files }: BundleTrailer, walk: BundleWalk): boolean {
     const isSame = ([name, hash]: [string, string]) => files[name] === hash
     const isCounted = entries === walk.lines.entry && events === walk.lines.event
-    return isCounted && Object.keys(files).length === this.#digests.size && [...this.#digests].every(isSame)
+    const { digests } = this.#hashing
+    return isCounted && Object.keys(files).length === digests.size && [...digests].every(isSame)
   }
 
-  async #lines(file: TarFile, walk: BundleWalk): Promise<void> {
-    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-    const decode = (chunk: Uint8Array): string => {
-      try {
-        return decoder.decode(chunk, { stream: true })
-      } catch {
-        return malformed('log.txt is not UTF-8')
-      }
-    }
-    let rest = ''
+  async #lines(file: TarFile, walk: BundleWalk, keys: BundleKeys): Promise<void> {
+    const { signal, onProgress } = this.#options
+    const stretches = new Stretches(this.#hashing.pass(file))
     let bytes = 0
-    let lines = 0
-    const take = async (text: string) => {
-      await walk.take(text)
-      lines += 1
-      if (lines % STEP_LINES === 0) this.#options.onProgress?.({ entries: walk.entries, events: walk.events, bytes })
+    for await (const stretch of this.#engine.readStretches(stretches, () => keys.all)) {
+      signal?.throwIfAborted()
+      await walk.take(stretch.lines, stretch.reading)
+      bytes += stretch.bytes.length
+      stretches.reuse(stretch.bytes)
+      onProgress?.({ entries: walk.entries, events: walk.events, bytes })
     }
-    for await (const chunk of hashing(file, this.#digests)) {
-      bytes += chunk.length
-      const parts = (rest + decode(chunk)).split('\n')
-      rest = parts.pop()!
-      if (rest.length > MAX_LINE_BYTES) throw new KillickError('bundle_malformed', 'A line of log.txt has no end')
-      for (const part of parts) await take(part)
-    }
-    if (rest !== '') throw new KillickError('bundle_malformed', 'The last line of log.txt has no end')
+    if (stretches.fault !== null) throw stretches.fault.error
   }
 
   #malformed(file: string): void {
@@ -270,21 +347,32 @@ class Verification {
   }
 }
 
-/** The bytes of a file as they arrive; its SHA-256 is noted behind the last. */
-async function* hashing({ name, bytes }: TarFile, digests: Map<string, string>): AsyncGenerator<Uint8Array> {
-  const hash = sha256.create()
-  for await (const chunk of bytes) {
-    hash.update(chunk)
-    yield chunk
+class Hashing {
+  /** SHA-256 of the files that have passed, lower-case hex, by name. */
+  readonly digests = new Map<string, string>()
+  readonly #engine: BundleEngine
+
+  constructor(engine: BundleEngine) {
+    this.#engine = engine
   }
-  digests.set(name, toHex(hash.digest()))
+
+  /** The bytes of a file as they arrive; its hash is noted behind the last. */
+  async *pass({ name, bytes }: TarFile): AsyncGenerator<Uint8Array> {
+    const hash = this.#engine.newSha256()
+    for await (const chunk of bytes) {
+      hash.update(chunk)
+      yield chunk
+    }
+    this.digests.set(name, hash.hex())
+  }
 }
 
-async function readText(file: TarFile, maxBytes: number, digests: Map<string, string>): Promise<string> {
+/** @param hashing null: its hash is not wanted */
+async function readText(file: TarFile, maxBytes: number, hashing: Hashing | null): Promise<string> {
   if (file.size > maxBytes) throw new KillickError('bundle_malformed', `${file.name} has more than ${maxBytes} bytes`)
   const bytes = new Uint8Array(file.size)
   let at = 0
-  for await (const chunk of hashing(file, digests)) {
+  for await (const chunk of hashing === null ? file.bytes : hashing.pass(file)) {
     bytes.set(chunk, at)
     at += chunk.length
   }

@@ -3,21 +3,21 @@ import { type BatchHeader, parseBatchHeader, requiredAbsent } from '../core/batc
 import { equalBytes } from '../core/bytes.ts'
 import { parseErasure } from '../core/erasure.ts'
 import { KillickError } from '../core/errors.ts'
-import { type ParsedEvent, parseEvent } from '../core/event.ts'
+import { endsStream, type ParsedEvent, parseEvent } from '../core/event.ts'
 import type { Hash } from '../core/hash.ts'
-import type { PublicJwk } from '../core/jwk.ts'
+import { algOf } from '../core/jwk.ts'
+import { headerReader } from '../core/jws.ts'
 import type { Primitives } from '../core/primitives.ts'
 import { type Registration, SYSTEM } from '../core/registry.ts'
 import type { ScopeWatch } from './completeness.ts'
 import type { ErasureWatch, Lacking } from './erasures.ts'
 import { GrowingTree } from './growing-tree.ts'
 import { type BundleKeys, registrationIn } from './keys.ts'
-import { type LogLine, parseLine } from './lines.ts'
+import { type LogLine, MAX_LINE_BYTES, parseLine } from './lines.ts'
+import type { CheckSignature, EntryReading, MaybeSigned, StretchReading } from './reading.ts'
 import type { PromiseWatch } from './silence.ts'
+import { endless } from './stretches.ts'
 import type { BundleFault, BundlePlace, BundleReason, Few } from './verdict.ts'
-
-/** Checks a signature; `verifySignature` of `@killick/sdk/core`, or a platform's own with the same answers. */
-export type CheckSignature = (jwk: PublicJwk, signature: BatchHeader['signature']) => boolean | Promise<boolean>
 
 export type WalkParts = {
   readonly primitives: Primitives
@@ -27,7 +27,8 @@ export type WalkParts = {
   readonly silence: PromiseWatch
   readonly erasures: ErasureWatch
   readonly faults: Few<BundleFault>
-  readonly onEvent: (event: ParsedEvent, logIndex: number) => void
+  /** Null: nobody wants to see the events. */
+  readonly onEvent: ((event: ParsedEvent, logIndex: number) => void) | null
   /** Sizes at which the root is wanted. */
   readonly edges: ReadonlySet<number>
 }
@@ -38,6 +39,8 @@ type Open = {
   readonly logIndex: number
   readonly line: number
   readonly tree: GrowingTree
+  /** Whether its signature verifies, as far as somebody has looked. */
+  readonly signed: MaybeSigned
   /** Runs of places that are not carried. */
   readonly absent: [first: number, last: number][]
   /** How many lines it has, and the leaf hash of the event read last; null behind events that are not carried. */
@@ -46,9 +49,10 @@ type Open = {
   /** The event read last, if it shows fewer fields than it has; null behind any other line. */
   lacking: Lacking | null
   /** Its only event, if it is one of the ledger's own stream: it may register something. */
-  own: ParsedEvent | null
+  own: { readonly event: ParsedEvent; readonly signed: MaybeSigned } | null
 }
 
+const NOTHING: ReadonlySet<string> = new Set()
 /** Signatures that may be under way before reading goes on. */
 const IN_FLIGHT = 256
 
@@ -67,6 +71,8 @@ export class BundleWalk {
   #pending: Promise<void>[] = []
   #open: Open | null = null
   #line = 0
+  /** The headers of signatures repeat. */
+  readonly #read = { entry: headerReader(), event: headerReader() }
 
   constructor(parts: WalkParts) {
     this.#parts = parts
@@ -82,8 +88,30 @@ export class BundleWalk {
     return this.#tree.root
   }
 
-  /** Takes the next line, without its line feed. */
-  async take(text: string): Promise<void> {
+  /**
+   * Takes the next lines.
+   * @param make makes them, without their line feeds @param reading what was read in them, by whoever; null: nothing
+   * @throws KillickError `bundle_malformed` if one is longer than any may be
+   */
+  async take(make: () => readonly string[], reading: StretchReading | null): Promise<void> {
+    let made: readonly string[] | null = null
+    const lines = () => {
+      made ??= make()
+      return made
+    }
+    let at = 0
+    const takeUntil = async (end: number) => {
+      for (; at < end; at++) await this.#take(lines()[at]!, reading?.signed[at] ?? null)
+    }
+    for (const entry of reading?.entries ?? []) {
+      await takeUntil(entry.line)
+      if (await this.#whole(entry)) at += entry.lines
+    }
+    await takeUntil(reading?.signed.length ?? lines().length)
+  }
+
+  async #take(text: string, signed: MaybeSigned): Promise<void> {
+    if (text.length > MAX_LINE_BYTES) throw endless('A line')
     this.#line += 1
     const line = parseLine(text)
     if (line?.kind === 'entry' || line?.kind === 'event') this.lines[line.kind] += 1
@@ -96,12 +124,57 @@ export class BundleWalk {
       this.#note()
     } else if (line.kind === 'entry') {
       await this.#close()
-      this.#entry(line.text)
+      this.#entry(line.text, signed)
     } else if (this.#open === null) this.#fault('place_mismatch')
-    else if (line.kind === 'event') this.#event(this.#open, line.text)
+    else if (line.kind === 'event') this.#event(this.#open, line.text, signed)
     else if (line.kind === 'node') this.#node(this.#open, line.level, line.hash)
     else this.#erasure(this.#open, line)
     if (this.#pending.length >= IN_FLIGHT) await this.#settle()
+  }
+
+  /**
+   * Takes an entry with all its lines, as `#take` would one after another.
+   * @returns false, and nothing is taken: it does not follow what is there, or its keys may not sign here
+   */
+  async #whole(entry: EntryReading): Promise<boolean> {
+    const { keys, watch, silence, erasures, onEvent } = this.#parts
+    const { source, stream, carried, absent, times, ends, signer } = entry
+    if (onEvent !== null && times.length > 0) return false
+    await this.#close()
+    const logIndex = this.size
+    const name = `${source}/${stream}`
+    const first = carried[0]?.[0]
+    if (first !== undefined) {
+      const known = this.#streams.get(name)
+      if (known !== undefined && first < known.next) return false
+      const leaf = known?.next === first ? known.leaf : null
+      if (leaf !== null && (entry.prev === undefined || !equalBytes(entry.prev, leaf))) return false
+    }
+    if (entry.lines > 1)
+      for (const kid of [signer, entry.kid])
+        if (kid !== null && 'reason' in keys.find(source, kid, logIndex)) return false
+
+    this.#line += entry.lines
+    this.lines.entry += 1
+    this.lines.event += times.length
+    this.entries += 1
+    this.events += times.length
+    this.signatures += entry.lines > 1 ? entry.signed + 1 : 0
+    this.#tree.add(entry.leafHash)
+    this.#note()
+    let i = 0
+    for (const [from, to] of carried) {
+      watch.events(entry, logIndex, [from, to], ends)
+      for (let seq = from; seq <= to; seq++, i++)
+        silence.event({ source, stream, seq, time: times[i]! }, ends.includes(seq))
+    }
+    for (const { gone, required } of entry.lacking) {
+      const certain = keys.hasDecoys(source) ? required : gone
+      erasures.judge({ certain, gone, named: NOTHING, orders: [] })
+    }
+    if (first !== undefined) this.#streams.set(name, { next: carried.at(-1)![1] + 1, leaf: entry.last! })
+    watch.batch(entry, logIndex, absent)
+    return true
   }
 
   /** To be called behind the last line. */
@@ -111,9 +184,10 @@ export class BundleWalk {
     await this.#settle()
   }
 
-  #entry(text: string): void {
+  #entry(text: string, signed: MaybeSigned): void {
     const logIndex = this.size
-    const header = this.#parsed(() => parseBatchHeader(text), 'header_invalid', { logIndex })
+    const parse = () => parseBatchHeader(text, this.#parts.primitives, this.#read.entry)
+    const header = this.#parsed(parse, 'header_invalid', { logIndex })
     // Nobody could say what the tree is from here on; the root will not fit.
     if (header === null) return
     this.#tree.add(header.leafHash)
@@ -125,6 +199,7 @@ export class BundleWalk {
       logIndex,
       line: this.#line,
       tree,
+      signed,
       absent: [],
       lines: 0,
       before: null,
@@ -149,13 +224,14 @@ export class BundleWalk {
     open.before = null
   }
 
-  #event(open: Open, token: string): void {
+  #event(open: Open, token: string, signed: MaybeSigned): void {
     this.#judgeFields(open)
     const { header, tree, logIndex } = open
     open.lines += 1
     const seq = header.seq + tree.size
     const place = { ...placeOf(open), seq }
-    const event = this.#parsed(() => parseEvent(token, this.#parts.primitives), 'event_invalid', place)
+    const parse = () => parseEvent(token, this.#parts.primitives, this.#read.event)
+    const event = this.#parsed(parse, 'event_invalid', place)
     if (event === null) return
     if (
       event.source !== header.source ||
@@ -171,20 +247,20 @@ export class BundleWalk {
     open.before = event.leafHash
     if (header.source === SYSTEM.source && header.stream === SYSTEM.stream && header.n === 1) {
       // Its signature is checked with that of its batch, because what it registers counts from here on.
-      open.own = event
+      open.own = { event, signed }
       return
     }
     this.events += 1
     this.#parts.watch.event(event, logIndex)
-    this.#parts.silence.event(event)
-    this.#parts.onEvent(event, logIndex)
+    this.#parts.silence.event(event, endsStream(event))
+    this.#parts.onEvent?.(event, logIndex)
     const gone = event.fieldCount - event.disclosures.length
     if (gone > 0) {
       // Of a source that adds digests of no field, only what every event has is certain.
       const certain = this.#parts.keys.hasDecoys(event.source) ? requiredAbsent(event).length : gone
       open.lacking = { event, logIndex, certain, gone, named: new Set(), orders: [] }
     }
-    if (event.signature) this.#check(event.source, event.signature, logIndex, { ...this.#here(), ...place })
+    if (event.signature) this.#check(event.source, event.signature, logIndex, { ...this.#here(), ...place }, signed)
   }
 
   /** What is gone of the event before it; or, behind an order, what else is in its list. */
@@ -222,7 +298,7 @@ export class BundleWalk {
     this.#open = null
     if (open === null) return
     this.#judgeFields(open)
-    const { header, logIndex, tree, absent, lines, own } = open
+    const { header, logIndex, tree, absent, lines, own, signed } = open
     const place = { ...this.#here(open.line), ...placeOf(open) }
     if (lines === 0) absent.push([header.seq, header.seq + header.n - 1])
     else if (tree.size < header.n) this.#add('batch_incomplete', place)
@@ -230,16 +306,23 @@ export class BundleWalk {
     this.#parts.watch.batch(header, logIndex, absent)
     // Of other sources' batches only the place in the log is shown, and nothing of them is said.
     if (lines === 0) return
-    if (own === null) this.#check(header.source, header.signature, logIndex, place)
-    else await this.#register(own, header, logIndex, place)
+    if (own === null) this.#check(header.source, header.signature, logIndex, place, signed)
+    else await this.#register(own, open, place)
   }
 
-  async #register(event: ParsedEvent, header: BatchHeader, logIndex: number, place: BundlePlace): Promise<void> {
+  async #register(
+    { event, signed }: NonNullable<Open['own']>,
+    { header, logIndex, signed: isHeaderSigned }: Open,
+    place: BundlePlace,
+  ): Promise<void> {
     const registration = registrationIn(event)
     const found: Registration | null = registration === 'fault' ? null : registration
     if (registration === 'fault') this.#add('registration_invalid', place)
-    this.#check(header.source, header.signature, logIndex, place, found)
-    if (event.signature) this.#check(event.source, event.signature, logIndex, place, found)
+    // Only what is found in this very entry says whether its registration counts.
+    if (found !== null) await this.#settle()
+    const before = this.#parts.faults.count
+    this.#check(header.source, header.signature, logIndex, place, isHeaderSigned, found)
+    if (event.signature) this.#check(event.source, event.signature, logIndex, place, signed, found)
     const { watch, erasures, onEvent } = this.#parts
     const isNamed = erasures.isNamed(logIndex)
     watch.event(event, logIndex, registration !== null || isNamed)
@@ -250,13 +333,12 @@ export class BundleWalk {
     }
     if (registration === null) {
       this.events += 1
-      onEvent(event, logIndex)
+      onEvent?.(event, logIndex)
       return
     }
     this.registrations += 1
     if (found === null) return
     // The next entry may depend on what this one registers.
-    const before = this.#parts.faults.count
     await this.#settle()
     const isSigned = this.#parts.faults.count === before
     if (isSigned && this.#parts.keys.apply(found, event, logIndex, header.signature.kid))
@@ -269,19 +351,21 @@ export class BundleWalk {
     signature: BatchHeader['signature'],
     logIndex: number,
     place: BundlePlace,
+    signed: MaybeSigned,
     registration: Registration | null = null,
   ): void {
-    const { keys, checkSignature } = this.#parts
+    const { keys, checkSignature, faults } = this.#parts
     const found = keys.find(source, signature.kid, logIndex, registration)
     if ('reason' in found) {
       this.#add(found.reason, place)
       return
     }
+    const turn = faults.turn()
     const told = (isValid: boolean): void => {
       if (isValid) this.signatures += 1
-      else this.#add('signature_invalid', place)
+      else faults.add({ ...place, reason: 'signature_invalid' }, turn)
     }
-    const answer = checkSignature(found.jwk, signature)
+    const answer = signed ?? (algOf(found.jwk) === signature.alg && checkSignature(found.jwk, signature))
     if (typeof answer === 'boolean') told(answer)
     else this.#pending.push(answer.then(told))
   }

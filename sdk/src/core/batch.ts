@@ -8,7 +8,7 @@ import { isCount, isSourceName, isStreamId, type ParsedEvent, parseEvent, parseT
 import { type Hash, parseHash, printHash } from './hash.ts'
 import { hasMembers } from './json.ts'
 import type { Alg } from './jwk.ts'
-import { headerReader, parseJws, signJws } from './jws.ts'
+import { headerReader, parseJws, type ReadHeader, signJws } from './jws.ts'
 import { treeRoot } from './merkle.ts'
 import { PORTABLE, type Primitives } from './primitives.ts'
 import type { Signer } from './signature.ts'
@@ -75,13 +75,14 @@ export async function signBatchHeader(batch: BatchFields, signer: Signer): Promi
 /**
  * Reads a batch header, strictly, from a compact JWS of at most 2,048 bytes. The caller checks its signature.
  * @param primitives a platform's own, for many headers; default: portable ones
+ * @param read reads the header of its signature, for many that are alike; default: each is read by itself
  * @throws KillickError `batch_header_invalid`, `batch_too_large`, `jws_*`, `json_*`
  */
-export function parseBatchHeader(text: string, primitives: Primitives = PORTABLE): BatchHeader {
+export function parseBatchHeader(text: string, primitives: Primitives = PORTABLE, read?: ReadHeader): BatchHeader {
   if (typeof text === 'string' && text.length > MAX_HEADER_BYTES) {
     throw new KillickError('batch_header_invalid', `A batch header has at most ${MAX_HEADER_BYTES} bytes`)
   }
-  const jws = parseJws(text, BATCH_TYP, primitives)
+  const jws = parseJws(text, BATCH_TYP, primitives, read)
   const { iss, stm, seq, n, iat } = jws.payload
   const root = parseHash(jws.payload.root)
   const prev = jws.payload.prev === undefined ? undefined : parseHash(jws.payload.prev)

@@ -64,6 +64,7 @@ const WITH_MORE = {
   bundle_empty: 'The ledger has nothing of what was asked for.',
   bundle_too_large: 'The bundle takes more bytes than it may.',
   bundle_version: 'The bundle has a later version than this program reads.',
+  thread_failed: 'A thread that was checking ended before it had answered, so nothing is said of what it checked.',
   trust_invalid: 'What was pinned for verification (a key, a contract, a log id) is malformed.',
   option_invalid: 'An option is missing or malformed.',
   config_invalid: 'A killick.json has an unknown, missing or malformed member, or cannot be read.',

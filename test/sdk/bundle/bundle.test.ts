@@ -10,7 +10,10 @@ import { readAnchors } from '@killick/sdk/verify'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ErasedLines } from '../../../sdk/src/bundle/erased-lines.ts'
 import { printTrailer } from '../../../sdk/src/bundle/manifest.ts'
+import { NamedKeys, readStretch } from '../../../sdk/src/bundle/reading.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
+import { type BundleEngine, verifyBundleWith } from '../../../sdk/src/bundle/verify-bundle.ts'
+import { linesIn } from '../../../sdk/src/node/bundle/lines.ts'
 import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../anchor-service/support/producer.ts'
 import { call, ERASER, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
@@ -33,8 +36,27 @@ const times: number[] = []
 const file = (name: string) => join(folder, name)
 const bundle = (name: string, ...options: string[]) =>
   killick(['bundle', '--bare', '--out', file(name), '--json', ...options], { env })
-const verified = async (bytes: Uint8Array, given: BundleTrust = trust): Promise<BundleVerdict> =>
-  verifyBundle(chunksOf(bytes), given, { primitives: nodePrimitives, checkSignature })
+/** Line by line, and in stretches as Node does, which must come to the same. */
+const verified = async (bytes: Uint8Array, given: BundleTrust = trust): Promise<BundleVerdict> => {
+  const own = { primitives: nodePrimitives, checkSignature }
+  const verdict = await verifyBundle(chunksOf(bytes), given, own)
+  expect(await verifyBundleWith(IN_STRETCHES, chunksOf(bytes, bytes.length), given, own)).toEqual(verdict)
+  return verdict
+}
+const IN_STRETCHES: BundleEngine = {
+  async *readStretches(stretches, keys) {
+    const known = new NamedKeys(checkSignature)
+    for await (const { bytes, isOpen } of stretches) {
+      known.add(keys())
+      const lines = linesIn(bytes)
+      yield { lines: () => lines, reading: await readStretch(lines, isOpen, known, nodePrimitives), bytes }
+    }
+  },
+  newSha256() {
+    const hash = createHash('sha256')
+    return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest('hex') }
+  },
+}
 
 /** A signature that was checked is not checked again: bundles are damaged in a thousand ways, and most of them stays. */
 const checked = new Map<string, boolean>()
@@ -47,8 +69,8 @@ const checkSignature: CheckSignature = (jwk, { kid, input, bytes }) => {
   return answer
 }
 
-async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += 10_007) yield bytes.subarray(at, at + 10_007)
+async function* chunksOf(bytes: Uint8Array, length = 10_007): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length)
 }
 
 /** Batches of both sources by turns, some with events that are ours to hide in a smaller bundle. */

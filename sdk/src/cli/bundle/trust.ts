@@ -1,8 +1,6 @@
-// What a command checks bundles with: the pins it was given, the nodes it asks, Node's own cryptography.
+// What a command checks bundles with: the pins it was given, and the nodes it asks.
 import { chainOf } from '../../audit/chain.ts'
-import { SignatureChecker } from '../../audit/signatures.ts'
-import type { BundleOptions, BundleTrust } from '../../bundle/index.ts'
-import { nodePrimitives } from '../../node/primitives.ts'
+import type { BundleTrust } from '../../bundle/index.ts'
 import { readAnchors } from '../../verify/read-anchors.ts'
 import { openNodes } from '../../verify/rpc.ts'
 import { ANY_CHAIN, type PinSet } from '../pins.ts'
@@ -15,10 +13,4 @@ export async function bundleTrust({ logKeys, sourceKeys, logs, unplaced, rpcs }:
     ...{ logKeys, sourceKeys, logs: placed },
     facts: (anchors) => (rpcs.length > 0 ? readAnchors({ anchors }, nodes) : Promise.resolve([])),
   }
-}
-
-/** Checks signatures in Node's thread pool. */
-export function nativeOptions(): Required<Pick<BundleOptions, 'primitives' | 'checkSignature'>> {
-  const signatures = new SignatureChecker()
-  return { primitives: nodePrimitives, checkSignature: (jwk, signature) => signatures.isValid(jwk, signature) }
 }

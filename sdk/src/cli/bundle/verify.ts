@@ -1,12 +1,14 @@
 // `killick verify <bundle>`.
-import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
-import { type BundleVerdict, verifyBundle } from '../../bundle/index.ts'
+import { closeSync, openSync, readSync } from 'node:fs'
+import type { BundleVerdict } from '../../bundle/index.ts'
+import { readFileInPlace } from '../../node/bundle/file.ts'
+import { verifyBundle } from '../../node/bundle/verify-bundle.ts'
 import { EXIT } from '../command.ts'
 import { inputError } from '../input.ts'
 import type { PinSet } from '../pins.ts'
 import { count, json, lines, out, own, paint, progress, type Text, text } from '../terminal.ts'
 import { type Backing, isPinned, pinnersOf, trustLines } from '../trust-words.ts'
-import { bundleTrust, nativeOptions } from './trust.ts'
+import { bundleTrust } from './trust.ts'
 import { completenessLines, faultLines, fieldLines, scopeWords, silenceLines } from './words.ts'
 
 const FIRST_NAME = Buffer.from('manifest.json\0')
@@ -31,9 +33,7 @@ export function isBundleFile(place: string): boolean {
 export async function verifyBundleFile(file: string, pins: PinSet, asJson: boolean): Promise<number> {
   let seen = 0
   const shown = progress(() => `${count(seen, 'event')} checked`)
-  const stream = createReadStream(file, { highWaterMark: 1 << 20 })
-  const verdict = await verifyBundle(stream, await bundleTrust(pins), {
-    ...nativeOptions(),
+  const verdict = await verifyBundle(readFileInPlace(file), await bundleTrust(pins), {
     onProgress: ({ events }) => {
       seen = events
       shown.step()

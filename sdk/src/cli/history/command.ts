@@ -1,12 +1,13 @@
 // `killick history`: reads all events of a target, and tells its life.
-import { createReadStream } from 'node:fs'
 import { readPages } from '../../audit/answers.ts'
-import { type BundleVerdict, verifyBundle } from '../../bundle/index.ts'
+import type { BundleVerdict } from '../../bundle/index.ts'
 import { KillickError } from '../../core/errors.ts'
 import { type HistoryTarget, historyJson, historyOf, mayBeAbout, type TargetHistory } from '../../core/history.ts'
 import { parseTime } from '../../core/time.ts'
+import { readFileInPlace } from '../../node/bundle/file.ts'
+import { verifyBundle } from '../../node/bundle/verify-bundle.ts'
 import { accessOf, openAccess } from '../access.ts'
-import { bundleTrust, nativeOptions } from '../bundle/trust.ts'
+import { bundleTrust } from '../bundle/trust.ts'
 import { type Command, EXIT, readArgs, UsageError } from '../command.ts'
 import { inputError } from '../input.ts'
 import { readPins } from '../pins.ts'
@@ -71,8 +72,7 @@ async function fromService(given: Given, id: string): Promise<Read> {
 
 async function fromBundle(given: Given, file: string, target: HistoryTarget): Promise<Read> {
   const events: LoggedEvent[] = []
-  const verdict = await verifyBundle(createReadStream(file), await bundleTrust(readPins(given)), {
-    ...nativeOptions(),
+  const verdict = await verifyBundle(readFileInPlace(file), await bundleTrust(readPins(given)), {
     onEvent: (event, logIndex) => {
       const logged = { ...event, logIndex, hidden: event.fieldCount - event.disclosures.length }
       if (!mayBeAbout(logged, target)) return

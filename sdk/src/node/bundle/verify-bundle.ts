@@ -1,0 +1,110 @@
+// `verifyBundle` with Node's own cryptography, on all cores.
+import { createHash } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import type { BundleVerdict } from '../../bundle/index.ts'
+import { type CheckSignature, NamedKeys, readStretch } from '../../bundle/reading.ts'
+import type { BundleStretch } from '../../bundle/stretches.ts'
+import {
+  type BundleEngine,
+  type BundleOptions,
+  type BundleStretchRead,
+  type BundleTrust,
+  verifyBundleWith,
+} from '../../bundle/verify-bundle.ts'
+import { openReadingThreads, type ReadingThreads } from '../in-threads.ts'
+import { nodePrimitives } from '../primitives.ts'
+import { verifyNatively } from '../signature.ts'
+import { threadBeside } from '../thread.ts'
+import { linesIn } from './lines.ts'
+import type { BundleReadThere, BundleToRead } from './reader.ts'
+
+const ENTRY = threadBeside(import.meta.url, 'reader')
+
+/** Options of `verifyBundle` in Node. */
+export type NodeBundleOptions = Pick<BundleOptions, 'onEvent' | 'onProgress' | 'signal'> & {
+  /** Most threads that read events and check signatures; with 0 or 1, and for a small bundle, the calling one does it all. Default: as many as the machine has cores. */
+  readonly threads?: number
+}
+
+const checkSignature: CheckSignature = (jwk, { input, bytes }) => verifyNatively(jwk, input, bytes)
+
+/**
+ * Checks a bundle against what the verifier trusts, while its bytes arrive, with Node's own cryptography and on all cores; `verifyBundle` of
+ * `@killick/sdk/bundle` gives the same verdict with portable code, on the thread that calls it. Neither the verdict nor its faults and their
+ * order depend on the number of threads. Memory does not grow with the bundle: a few hundred KiB of it are held for each thread, a hash for each
+ * level of the trees, where each stream stands, and the erasures that it names.
+ * @param chunks the bytes of a `killick-bundle/1`; they are read as fast as they are checked, and closed when nothing more is wanted
+ * @throws KillickError `bundle_malformed` or `bundle_version` if the bytes do not begin as a bundle does, `json_*`; `vkey_invalid`,
+ * `key_invalid`, `trust_invalid` if what was pinned is malformed; `thread_failed` if a thread ends before it has answered
+ * @example
+ * const verdict = await verifyBundle(createReadStream('second-quarter.bundle'), {
+ *   logKeys: ['ledger.example.com+1f2e3d4c+AQ…'],
+ *   logs: [{ chainId: 1, contract: '0x…', logId: '0x…' }],
+ *   sourceKeys: [{ source: 'billing-api', jwk: sourceKey }],
+ *   facts: (anchors) => readAnchors({ anchors }, ['https://rpc.example.com']),
+ * })
+ * verdict.outcome // 'verified': genuine
+ * verdict.completeness.verdict // 'complete': and all there is
+ */
+export async function verifyBundle(
+  chunks: AsyncIterable<Uint8Array>,
+  trust: BundleTrust,
+  { threads = availableParallelism(), ...options }: NodeBundleOptions = {},
+): Promise<BundleVerdict> {
+  const opened = openBundleThreads(threads)
+  try {
+    return await verifyBundleOn(opened, chunks, trust, options)
+  } finally {
+    await opened.close()
+  }
+}
+
+export const openBundleThreads = (most: number): ReadingThreads<BundleToRead, BundleReadThere> =>
+  openReadingThreads(ENTRY, most)
+
+/** `verifyBundle` on threads that the caller opens and closes. */
+export const verifyBundleOn = (
+  threads: ReadingThreads<BundleToRead, BundleReadThere>,
+  chunks: AsyncIterable<Uint8Array>,
+  trust: BundleTrust,
+  options: Omit<NodeBundleOptions, 'threads'> = {},
+): Promise<BundleVerdict> =>
+  verifyBundleWith(engineOf(threads), chunks, trust, { ...options, primitives: nodePrimitives, checkSignature })
+
+const engineOf = (threads: ReadingThreads<BundleToRead, BundleReadThere>): BundleEngine => ({
+  readStretches(stretches, keysOf) {
+    const known = new NamedKeys(checkSignature)
+    const untoldHere = once(keysOf)
+    return threads.readAll<BundleStretch, BundleStretchRead>(stretches, {
+      async here({ bytes, isOpen }) {
+        known.add(untoldHere())
+        const lines = linesIn(bytes)
+        return { lines: () => lines, reading: await readStretch(lines, isOpen, known, nodePrimitives), bytes }
+      },
+      there(ask) {
+        const untold = once(keysOf)
+        return async ({ bytes, isOpen }) => {
+          const { reading, bytes: own } = await ask({ bytes, isOpen, keys: untold() }, [bytes.buffer as ArrayBuffer])
+          return { lines: () => linesIn(own), reading, bytes: own }
+        }
+      },
+    })
+  },
+  newSha256() {
+    const hash = createHash('sha256')
+    return {
+      update: (bytes) => void hash.update(bytes),
+      hex: () => hash.digest('hex'),
+    }
+  },
+})
+
+/** Of a list that grows: what it has more than when it was last asked for. */
+function once<T>(all: () => readonly T[]): () => readonly T[] {
+  let told = 0
+  return () => {
+    const fresh = all().slice(told)
+    told += fresh.length
+    return fresh
+  }
+}

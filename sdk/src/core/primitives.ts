@@ -21,14 +21,32 @@ export type Primitives = {
   readonly decodeText: (base64url: string) => string | null
 }
 
+/** Into memory of its own a text is encoded several times as fast as into new memory, where it is hashed only. */
+const scratch = new Uint8Array(32_768)
+/** The longest text that fits; a character has at most three bytes. */
+const FITS = 10_922
+const encoder = new TextEncoder()
+const encoded = (text: string): Uint8Array =>
+  text.length > FITS ? utf8(text) : scratch.subarray(0, encoder.encodeInto(text, scratch).written)
+
+/** More arguments than this a function may not take. */
+const MOST_ARGUMENTS = 4_096
+
+/** Text of bytes that are mostly few and ASCII. */
+function decoded(bytes: Uint8Array): string | null {
+  if (bytes.length > MOST_ARGUMENTS) return fromUtf8(bytes)
+  for (let i = 0; i < bytes.length; i++) if (bytes[i]! > 0x7f) return fromUtf8(bytes)
+  return String.fromCharCode.apply(null, bytes as unknown as number[])
+}
+
 export const PORTABLE: Primitives = {
   ascii: utf8,
-  digest: (text) => printHash(sha256(utf8(text))),
-  leafHash: (text) => leafHash(utf8(text)),
+  digest: (text) => printHash(sha256(encoded(text))),
+  leafHash: (text) => leafHash(encoded(text)),
   nodeHash,
   decode: fromBase64url,
   decodeText(base64url) {
     const bytes = fromBase64url(base64url)
-    return bytes === null ? null : fromUtf8(bytes)
+    return bytes === null ? null : decoded(bytes)
   },
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   concat,
   equalBytes,
@@ -45,6 +46,23 @@ describe('bytes', () => {
       }),
       { numRuns },
     )
+  })
+
+  test('base64url is the same with what engines have of it since 2025, which Node 24 has behind a flag', () => {
+    const near = fc.string({ unit: fc.constantFrom(...'AQgwZz09+/-_=af \n\t\u00e9'), maxLength: 9 })
+    const texts = [...fc.sample(near, 5 * numRuns), ...fc.sample(bytes, numRuns).map(toBase64url)]
+    const module = JSON.stringify(new URL('../../../sdk/src/core/bytes.ts', import.meta.url))
+    const code = `
+      import { readFileSync } from 'node:fs'
+      import { fromBase64url, toBase64url } from ${module}
+      const texts = JSON.parse(readFileSync(0, 'utf8'))
+      const read = texts.map(fromBase64url)
+      console.log(JSON.stringify([typeof Uint8Array.fromBase64, read.map((one) => one && [[...one], toBase64url(one)])]))`
+    const args = ['--js-base-64', '--no-warnings', '--input-type=module', '-e', code]
+    const printed = execFileSync(process.execPath, args, { input: JSON.stringify(texts), encoding: 'utf8' })
+    const own = texts.map(fromBase64url).map((one) => one && [[...one], toBase64url(one)])
+    expect(JSON.parse(printed)).toEqual(['function', own])
+    expect(own.filter((one) => one === null).length).toBeGreaterThan(numRuns)
   })
 
   test.each(Object.entries(codecs))('%s has one spelling for each value', (_, [print, parse]) => {

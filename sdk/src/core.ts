@@ -186,7 +186,16 @@ export { printable } from './core/text.ts'
 export { parseTilePath, printTilePath, type TileAddress } from './core/tile-path.ts'
 export { parseTime, printTime } from './core/time.ts'
 export { type Node, type Plan, planConsistency, planInclusion, planRoot, TILE_WIDTH, tileOf } from './core/tree.ts'
+export { type EventNotes, EventReader, PlainNotes } from './node/event-reader.ts'
 export { nodePrimitives } from './node/primitives.ts'
+export {
+  type EventsReader,
+  type LineSignature,
+  type ReadEvents,
+  readEvents,
+  type TakeEvents,
+  type TimeAt,
+} from './node/read-events.ts'
 export {
   answerQuestions,
   hear,

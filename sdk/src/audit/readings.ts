@@ -1,12 +1,15 @@
 // Reads batches: all of their structure, digests, chain and root, and every signature. It needs nothing but their bytes and the keys,
 // so that it can be done on any thread.
-import { MAX_BATCH_BYTES, readBatchLines } from '../core/batch.ts'
+import { type BatchHeader, MAX_BATCH_BYTES, parseBatchHeader, readBatchLines } from '../core/batch.ts'
+import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { ParsedEvent } from '../core/event.ts'
-import type { Hash } from '../core/hash.ts'
+import { asHash, type Hash, printHash } from '../core/hash.ts'
 import { algOf, type PublicJwk, thumbprint } from '../core/jwk.ts'
+import { EventReader, PlainNotes } from '../node/event-reader.ts'
 import { nodePrimitives } from '../node/primitives.ts'
-import { verifyNatively } from '../node/signature.ts'
+import { readEvents, rootOver } from '../node/read-events.ts'
+import { verifierOf, verifyNatively } from '../node/signature.ts'
 
 /** Batches to read, as in `Stretch`, and keys that may have signed them. Whether they were allowed to is judged elsewhere. */
 export type ToRead = {
@@ -40,16 +43,18 @@ type Signature = NonNullable<ParsedEvent['signature']>
 
 /** Keys by kid. */
 export class KnownKeys {
-  readonly #keys = new Map<string, PublicJwk>()
+  readonly #keys = new Map<string, { jwk: PublicJwk; verify: ReturnType<typeof verifierOf> | null }>()
 
   add(keys: readonly PublicJwk[]): void {
-    for (const jwk of keys) this.#keys.set(thumbprint(jwk), jwk)
+    for (const jwk of keys) this.#keys.set(thumbprint(jwk), { jwk, verify: null })
   }
 
   check({ alg, kid, input, bytes }: Signature): Signed {
-    const jwk = this.#keys.get(kid)
-    if (jwk === undefined) return 'unknown'
-    return isValid(jwk, { alg, kid, input, bytes }) ? 'valid' : 'invalid'
+    const key = this.#keys.get(kid)
+    if (key === undefined) return 'unknown'
+    if (algOf(key.jwk) !== alg) return 'invalid'
+    key.verify ??= verifierOf(key.jwk)
+    return key.verify(input, bytes) ? 'valid' : 'invalid'
   }
 }
 
@@ -70,7 +75,55 @@ export function readAll({ ends, bytes, keys }: ToRead, known: KnownKeys): BatchR
   return ends.map((end, i) => readOne(bytes.subarray(ends[i - 1] ?? 0, end), known))
 }
 
-function readOne(bytes: Uint8Array, known: KnownKeys): BatchReading {
+/** One for the thread: its buffers hold the longest event. */
+const notes = new PlainNotes()
+const how = { reader: new EventReader(notes), noteOf, isTaken: () => true }
+
+function noteOf({ leafHash }: ParsedEvent): PlainNotes {
+  notes.begin(printHash(leafHash))
+  return notes
+}
+
+/** Reads a batch as recorders print it; null for one that they would not print so, or that is not whole. */
+function readPrinted(bytes: Uint8Array, known: KnownKeys): BatchReading | null {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const header = headerOf(text)
+  if (header === null || bytes.length > MAX_BATCH_BYTES) return null
+  const signers = new Map<string, number>()
+  const unsigned: { at: number; signed: 'invalid' | 'unknown' }[] = []
+  const lacking: number[] = []
+  const read = readEvents(text, header, how, {
+    event() {},
+    unsigned() {},
+    signature(signature) {
+      const { kid, line } = signature
+      signers.set(kid, (signers.get(kid) ?? 0) + 1)
+      const signed = known.check(signature)
+      if (signed !== 'valid') unsigned.push({ at: line - 2, signed })
+    },
+    hidden: (line) => lacking.push(line - 2),
+  })
+  if (read === null || !equalBytes(rootOver(read.leaves), header.root)) return null
+  const { prev, leaves } = read
+  return {
+    ...{ fault: null, header: known.check(header.signature), prev, last: asHash(new Uint8Array(leaves.subarray(-32))) },
+    ...{ signers: [...signers], unsigned, lacking },
+  }
+}
+
+function headerOf(text: Buffer): BatchHeader | null {
+  try {
+    return parseBatchHeader(text.toString('latin1', 0, text.indexOf('\n')), nodePrimitives)
+  } catch (error) {
+    if (error instanceof KillickError) return null
+    throw error
+  }
+}
+
+const readOne = (bytes: Uint8Array, known: KnownKeys): BatchReading =>
+  readPrinted(bytes, known) ?? readAny(bytes, known)
+
+function readAny(bytes: Uint8Array, known: KnownKeys): BatchReading {
   const signers = new Map<string, number>()
   const unsigned: { at: number; signed: 'invalid' | 'unknown' }[] = []
   const lacking: number[] = []

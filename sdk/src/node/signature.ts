@@ -60,13 +60,28 @@ function isValid(jwk: PublicJwk, key: NativeKey, message: Uint8Array, signature:
 }
 
 /** `verifySignature` of the core, with the same answers. */
-export function verifyNatively(jwk: PublicJwk, message: Uint8Array, signature: Uint8Array): boolean {
-  if (signature.length !== 64) return false
-  try {
-    const key = keyOf(jwk)
-    if (key !== null && isValid(jwk, key, message, signature)) return true
-  } catch {
-    // Malformed; the portable code says so too.
+export const verifyNatively = (jwk: PublicJwk, message: Uint8Array, signature: Uint8Array): boolean =>
+  verifierOf(jwk)(message, signature)
+
+/** The same for many signatures by one key. */
+export function verifierOf(jwk: PublicJwk): (message: Uint8Array, signature: Uint8Array) => boolean {
+  const key = keyOrNull(jwk)
+  return (message, signature) => {
+    if (signature.length !== 64) return false
+    try {
+      if (key !== null && isValid(jwk, key, message, signature)) return true
+    } catch {
+      // Malformed; the portable code says so too.
+    }
+    return verifySignature(jwk, message, signature)
   }
-  return verifySignature(jwk, message, signature)
+}
+
+/** Null where it is malformed; the portable code says so too. */
+function keyOrNull(jwk: PublicJwk): NativeKey | null {
+  try {
+    return keyOf(jwk)
+  } catch {
+    return null
+  }
 }

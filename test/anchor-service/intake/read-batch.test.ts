@@ -24,13 +24,13 @@ import {
 } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { EventReader } from '../../../anchor-service/src/intake/fast/event-reader.ts'
-import { Decoded, JsonScanner, NO } from '../../../anchor-service/src/intake/fast/scan.ts'
 import { type LineSignature, readEvents } from '../../../anchor-service/src/intake/read-batch.ts'
-import { sketchEvent } from '../../../anchor-service/src/ledger/packs/event-keys.ts'
+import { EventSketch, sketchEvent } from '../../../anchor-service/src/ledger/packs/event-keys.ts'
 import { treeOver } from '../../../anchor-service/src/ledger/tree/batch-tree.ts'
 import { draftEvent, placeEvent } from '../../../sdk/src/client/capture.ts'
 import { saltText, uuidv7 } from '../../../sdk/src/client/random.ts'
+import { EventReader } from '../../../sdk/src/node/event-reader.ts'
+import { Decoded, JsonScanner, NO } from '../../../sdk/src/node/scan.ts'
 import { vectors } from '../../support/vectors.ts'
 import { newSigner, Producer, sampleEvent } from '../support/producer.ts'
 
@@ -204,7 +204,7 @@ const input: fc.Arbitrary<EventInput> = fc
   .filter((event) => ifValid(() => draftEvent(event, { id: '', time: 0, salt: () => '' })) !== null)
 
 const signer = newSigner()
-const reader = new EventReader()
+const reader = new EventReader(new EventSketch())
 
 const headOf = (token: string) => {
   const end = token.indexOf('.')

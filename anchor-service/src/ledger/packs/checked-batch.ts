@@ -1,9 +1,6 @@
-import { asHash, type BatchHeader, equalBytes, fromUtf8, type Hash, printHash } from '@killick/sdk/core'
+import { asHash, type BatchHeader, equalBytes, fromUtf8, type Hash, printHash, type TimeAt } from '@killick/sdk/core'
 import type { Tuples } from '../../database/copy.ts'
 import { Refusal } from '../../errors.ts'
-
-/** When an event was recorded, ms since 1970, and its line in the batch. */
-export type TimeAt = { readonly time: number; readonly line: number }
 
 /** What a batch requires of its source's registration. */
 export type Demands = {

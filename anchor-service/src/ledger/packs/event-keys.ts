@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
-import { type ParsedEvent, printHash } from '@killick/sdk/core'
-import { fieldTerms, KIND_BYTES, MAX_PREFIXES, NEWEST, packTerms, SCHEMES, type TermKind } from './filters.ts'
+import { type EventNotes, type ParsedEvent, printHash } from '@killick/sdk/core'
+import { fieldTerms, KIND_BYTES, MAX_PREFIXES, NEWEST, packTerms, SCHEMES, type TermKind, tenantOf } from './filters.ts'
 
 /** Bytes of the longest term, the id of a party: 512 UTF-16 units. */
 const scratch = Buffer.alloc(2048)
@@ -13,6 +13,7 @@ const LEAF_BITS = 0x7f
 const TERM_BITS = 0xc0
 
 const FULL_STOP = 0x2e
+const TENANT = Buffer.from('"tenant"')
 
 /** Writes the key of the term whose UTF-8 is `bytes[from, to)`: the beginning of SHA-256(kind ‖ text). */
 function writeKey(keys: Buffer, at: number, kind: TermKind, bytes: Uint8Array, from: number, to: number): void {
@@ -57,7 +58,7 @@ function isText(text: Uint8Array, bytes: Uint8Array, from: number, to: number): 
  *
  * One sketch is reused for many events.
  */
-export class EventSketch {
+export class EventSketch implements EventNotes {
   /** base64url */
   leafHash = ''
   readonly id: Buffer = Buffer.alloc(16)
@@ -96,6 +97,14 @@ export class EventSketch {
     const length = this.#kinds.has('prefix') ? keys.length : 8
     const at = this.#place(length / 8)
     for (let i = 0; i < length; i++) this.keys[at + i] = keys[i]!
+  }
+
+  /** Adds the key of the tenant that a context names. */
+  context(json: Buffer): void {
+    // Most contexts name none. A member's name has no escapes here.
+    if (!json.includes(TENANT)) return
+    const tenant = tenantOf(JSON.parse(json.toString('utf8')))
+    if (tenant !== undefined) this.term('tenant', Buffer.from(tenant))
   }
 
   /** Makes room for some keys. @returns their offset */

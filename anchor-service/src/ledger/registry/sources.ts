@@ -1,7 +1,7 @@
-import { KillickError, type PublicJwk, type SourceRecord } from '@killick/sdk/core'
+import { KillickError, type PublicJwk, type SourceRecord, type TimeAt } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal, type ServiceCode } from '../../errors.ts'
-import type { Demands, TimeAt } from '../packs/checked-batch.ts'
+import type { Demands } from '../packs/checked-batch.ts'
 
 /** A key of a source, and the period in which the service, by its own clock, accepts its signatures; null: no limit. */
 export type SourceKey = {

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { parseEvent } from '@killick/sdk/core'
 import { describe, expect, test } from 'vitest'
-import { EventReader } from '../../../../anchor-service/src/intake/fast/event-reader.ts'
 import {
   EventSketch,
   eventsWith,
@@ -12,6 +11,7 @@ import {
   termKey,
 } from '../../../../anchor-service/src/ledger/packs/event-keys.ts'
 import { KIND_BYTES, NEWEST, SCHEMES, type TermKind } from '../../../../anchor-service/src/ledger/packs/filters.ts'
+import { EventReader } from '../../../../sdk/src/node/event-reader.ts'
 import { vectors } from '../../../support/vectors.ts'
 import { uuidv7 } from '../../support/producer.ts'
 
@@ -53,7 +53,7 @@ describe.each(all)('scheme $scheme', ({ scheme, source, stream, pack, events }) 
 test.each(all.at(-1)!.events)('the newest, by the fast reader: $description', ({ token, keys }) => {
   const { source, stream, seq } = parseEvent(token)
   const text = Buffer.from(`${token}\n`, 'latin1')
-  const reader = new EventReader()
+  const reader = new EventReader(new EventSketch())
   reader.open(source, stream)
   // Twice: what it remembers of the first is the same.
   for (let i = 0; i < 2; i++) {

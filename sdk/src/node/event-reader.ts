@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
-import { checkField, KillickError, MAX_EVENT_BYTES } from '@killick/sdk/core'
-import { EventSketch } from '../../ledger/packs/event-keys.ts'
-import { tenantOf } from '../../ledger/packs/filters.ts'
+import { KillickError } from '../core/errors.ts'
+import { MAX_EVENT_BYTES } from '../core/event.ts'
+import { checkField } from '../core/fields.ts'
 import { byteOf, Decoded, JsonScanner, literal, NO, skip } from './scan.ts'
 
 const TILDE = byteOf('~')
@@ -48,16 +48,43 @@ const FIELDS = ['action', 'actor', 'targets', 'outcome', 'context', 'metadata', 
 const FIELD_NAMES = FIELDS.map(literal)
 /** The first three, as bits. */
 const REQUIRED = 0b111
-const TENANT = Buffer.from('"tenant"')
 const OUTCOMES = ['success', 'failure', 'denied'].map(literal)
+
+/** What is noted of an event while it is read; one serves many events. */
+export type EventNotes = {
+  /** Leaf hash, base64url. */
+  readonly leafHash: string
+  /** 16 bytes, written before `begin`. */
+  readonly id: Uint8Array
+  /** When it was recorded, ms since 1970; written before `begin`. */
+  time: number
+  /** Begins a new event. */
+  begin(leafHash: string): void
+  /** It discloses this: the text is UTF-8 in `bytes[from, to)`. */
+  term(kind: 'action' | 'actor' | 'target' | 'outcome', bytes: Uint8Array, from: number, to: number): void
+  /** Its context, a JSON object. */
+  context(json: Buffer): void
+}
+
+/** Notes of an event for who needs no more than its name, place and time. */
+export class PlainNotes implements EventNotes {
+  leafHash = ''
+  readonly id: Uint8Array = new Uint8Array(16)
+  time = 0
+  begin(leafHash: string): void {
+    this.leafHash = leafHash
+  }
+  term(): void {}
+  context(): void {}
+}
 
 /**
  * Reads events as recorders print them: members in the order of docs/PROTOCOL.md, digests sorted, no white space. It checks
  * everything that core's parseEvent checks; the caller checks the signature. For any other formatting it returns NO and the
  * caller falls back to core's parser, so nothing is refused here that core would take.
  */
-export class EventReader {
-  readonly sketch = new EventSketch()
+export class EventReader<Notes extends EventNotes> {
+  readonly sketch: Notes
   /** Its `prev`: a leaf hash, base64url; '' for the first event of a stream. */
   prev = ''
   /** Where the 86 characters of its signature begin; NO for an unsigned one. */
@@ -76,6 +103,11 @@ export class EventReader {
   /** Fields seen: those of FIELDS as bits, and the names of others. */
   #fields = 0
   #others: string[] = []
+
+  /** @param sketch serves for all of its events */
+  constructor(sketch: Notes) {
+    this.sketch = sketch
+  }
 
   /** From now on events are of this stream. */
   open(source: string, stream: string): void {
@@ -247,12 +279,7 @@ export class EventReader {
   }
 
   #readContext(at: number, end: number): number {
-    if (end === NO) return NO
-    const text = this.#disclosure.bytes.subarray(at, end)
-    // Most contexts name no tenant. A member's name has no escapes here.
-    if (!text.includes(TENANT)) return end
-    const tenant = tenantOf(JSON.parse(text.toString('utf8')))
-    if (tenant !== undefined) this.sketch.term('tenant', Buffer.from(tenant))
+    if (end !== NO) this.sketch.context(this.#disclosure.bytes.subarray(at, end))
     return end
   }
 

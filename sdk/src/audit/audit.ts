@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { equalBytes } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
-import { EMPTY_ROOT, type Hash, printHash } from '../core/hash.ts'
+import { EMPTY_ROOT, type Hash, parseHash, printHash } from '../core/hash.ts'
 import { openNote, parseVkey, splitVkeys } from '../core/note.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
 import { isPlace } from '../verify/succession.ts'
@@ -15,10 +15,13 @@ import { checkErasures, type ErasureCheck } from './erasures.ts'
 import { isFaulty, isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
 import { checkHolds } from './holds.ts'
+import { type AuditRestart, openKeeping, statesOf } from './keeping.ts'
+import type { EarlierEntries } from './kept.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
-import { walkLedger } from './ledger.ts'
+import { type WalkStart, walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
 import type { OwnCheck } from './own-check.ts'
+import { openPrefix, type Prefix } from './prefix.ts'
 import { checkProposals } from './proposals.ts'
 import { checkPruning } from './pruning.ts'
 import { openReaders } from './readers.ts'
@@ -71,6 +74,16 @@ export type AuditOptions = {
   readonly threads?: number
   /** Additional checks. Default none. */
   readonly own?: readonly OwnCheck[]
+  /**
+   * Folder in which the audit keeps how far it has come, at entries that an anchor covers: one that was interrupted goes on there. It is
+   * made if it is not there; two audits at a time must not have the same. Default: nothing is kept.
+   */
+  readonly folder?: string | undefined
+  /**
+   * With `folder`: leave out the entries that earlier audits without a fault have read, up to the newest of them that an anchor covers,
+   * except for the ledger's own. What happened to those since is not checked, but that the log still goes on from them. Default false.
+   */
+  readonly onlyNew?: boolean
 }
 
 /** What an audit found. `auditOutcome` sums it up in one word. */
@@ -80,7 +93,7 @@ export type AuditResult = {
   /** Entries of the log that were checked, and their root as the checkpoint has it, base64url. */
   size: number
   root: string
-  /** Events that were checked. */
+  /** Events that were checked; without those that an earlier audit had read. */
   events: number
   /** The checks and their results, in the order of docs/ERRORS.md. */
   checks: AuditCheck[]
@@ -94,7 +107,16 @@ export type AuditResult = {
   successions: Succeeded[]
   /** Pinned logs that were left for logs that are not pinned; the audit follows those on the publisher's word. */
   followed: PinnedLog[]
+  /** When the audit began, ISO 8601: earlier than it was called, if it went on where it was interrupted. */
+  begun: string
+  /** The log's first entries, if they were left out because an earlier audit has read them. */
+  earlier: EarlierEntries | null
+  /** Why it began at the log's first entry, although something was kept. */
+  restarted: AuditRestart | null
 }
+
+/** Checks of what was asked for before the log was read: an audit that goes on asks again. */
+const ASKED_ANEW = ['checkpoint', 'anchors.log', 'anchors.chain']
 
 const FOLLOWED = 'what is anchored since is followed on the publisher’s word'
 
@@ -127,6 +149,7 @@ export function auditOutcome(
  * if (auditOutcome(result) !== 'passed') console.error(result.first, result.checks)
  */
 export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptions = {}): Promise<AuditResult> {
+  const begun = new Date().toISOString()
   const findings = new Findings()
   findings.expect('checkpoint', 'The log signed its checkpoint')
   findings.expect('batches', 'Every batch is whole, and signed by its source')
@@ -185,21 +208,65 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     anchors: pins.urls.length > 0 ? asked : anchors,
   })
 
-  const tree = new LogTree(tileReader(api), (reason, message, logIndex) =>
+  const readTile = tileReader(api)
+  const tree = new LogTree(readTile, (reason, message, logIndex) =>
     findings.fail('tiles', reason, message, { logIndex }),
   )
+  const { folder } = options
+  const subject = { origin, own, anchors: clocks.asked, pins: [logKeys, pins.sourceKeys, pins.logs] }
+  const keeping = folder === undefined ? null : await openKeeping(folder, options.onlyNew ?? false, subject)
+  const { start = null, earlier = null } = keeping ?? {}
+  const unread = new Set<number>()
+  let from: WalkStart | null = null
+  if (earlier !== null) findings.expect('earlier', 'The log goes on from what an earlier audit has read')
+  if (start !== null && start.kept.size <= size) {
+    const prefix = openPrefix(readTile, size, start.kept.size, parseHash(start.kept.root)!)
+    tree.load(start.isSame ? start.kept.tree : { ...start.kept.tree, tiles: 0 })
+    for (const at of [...roots.keys()].filter((at) => at <= prefix.size)) {
+      roots.set(at, await prefix.rootAt(at))
+      if (roots.get(at) === null) unread.add(at)
+    }
+    from = { ...start, prefix }
+  } else if (start !== null)
+    findings.fail(
+      ...([earlier === null ? 'root' : 'earlier', 'removed'] as const),
+      `Of ${start.kept.size} entries that were read before, the log has ${size} left`,
+      { logIndex: size },
+    )
   const pace = options.pace ?? 0
   const readers = openReaders(pace > 0 ? 1 : (options.threads ?? availableParallelism()))
-  const walked = await walkLedger({
-    ...{ api, size, keys, tree, findings, signal: options.signal, pace, own, readers },
-    onBatch: (batches, events) => options.onProgress?.({ batches, size, events }),
-    onSize: (at, rootNow) => {
-      if (roots.has(at)) roots.set(at, rootNow())
-    },
-  }).finally(() => readers.close())
-  if (tree.size === size) {
+  const walk = async () => {
+    // Nothing goes on from more than there is.
+    if (start !== null && from === null) return { events: 0, signatures: 0, streams: 0 }
+    return walkLedger({
+      ...{ api, size, keys, tree, findings, signal: options.signal, pace, own, readers, from },
+      keep: keeping && {
+        isDue: keeping.isDue,
+        write: (place) =>
+          keeping.write({
+            ...place,
+            read: new Date().toISOString(),
+            size: tree.size,
+            root: printHash(tree.root),
+            tree: tree.save(),
+            keys: keys.save(),
+            faults: findings.save().filter(({ check }) => !ASKED_ANEW.includes(check)),
+            states: statesOf(own),
+          }),
+      },
+      onBatch: (batches, events) => options.onProgress?.({ batches, size, events }),
+      onSize: (at, rootNow) => {
+        if (roots.has(at)) roots.set(at, rootNow())
+      },
+    })
+  }
+  const walked = await walk().finally(() => readers.close())
+  const isRead = tree.size === size && (start === null || from !== null)
+  if (isRead) {
     await tree.finish()
-    findings.pass('batches', `${size}, of ${count(walked.streams, 'stream')}`)
+    const batches = size - (earlier?.size ?? 0)
+    const since = earlier === null ? '' : ` from entry ${earlier.size.toLocaleString('en')} on`
+    findings.pass('batches', `${batches}${since}, of ${count(walked.streams, 'stream')}`)
     findings.pass(
       'events',
       `${walked.events.toLocaleString('en')}; ${walked.signatures.toLocaleString('en')} signatures with those of the batches`,
@@ -214,6 +281,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
       if (skipped) findings.skip(check.id, skipped.reason, skipped.detail)
       else findings.pass(check.id, detail)
     }
+    if (earlier !== null) await concludeEarlier(earlier, openPrefix(readTile, size, size, root), tree.root, findings)
     if (equalBytes(tree.root, root)) findings.pass('root', printHash(root))
     else
       findings.fail(
@@ -224,7 +292,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
       )
   }
   const known = new Map([...roots].filter((entry): entry is [number, Hash] => entry[1] !== null))
-  if (tree.size === size) compareWithLog(anchors, size, known, findings)
+  if (isRead) compareWithLog(anchors, size, known, findings, unread)
   const followed = leftUnpinned(succession.sound, pins.logs)
   if (pins.urls.length === 0) findings.skip('anchors.chain', 'not_asked', 'No node was asked')
   else {
@@ -235,6 +303,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     const left = followed.map(({ logId }) => `The pinned log ${logId} was left: ${FOLLOWED}`)
     await compareWithChain(asked, { ...heads, heads: own }, left, size, known, findings)
   }
+  await keeping?.end(!findings.failed)
   const unpinned = [...keys.unpinned].sort()
   const restsOn: AuditRestsOn[] = []
   if (pinnedKeys.supported.length === 0) restsOn.push({ what: 'log_key' })
@@ -254,6 +323,8 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     unpinned,
     successions: [...succession.found],
     followed,
+    begun: keeping?.begun ?? begun,
+    ...{ earlier, restarted: keeping?.restarted ?? null },
   }
 }
 
@@ -318,6 +389,22 @@ function tileReader(api: Api): ReadTile {
   return async (level, index, width) =>
     (await api.bytes(tilePath(level, index, width)).catch(orNull)) ??
     (width < TILE_WIDTH ? await api.bytes(tilePath(level, index, TILE_WIDTH)).catch(orNull) : null)
+}
+
+/** Says whether entries that were left out still are the log's first. @param log that the checkpoint names, by its tiles */
+async function concludeEarlier(earlier: EarlierEntries, log: Prefix, read: Hash, findings: Findings): Promise<void> {
+  const { size, root, begun, ended } = earlier
+  const isPrefix = equalBytes(read, log.root) || printHash((await log.rootAt(size)) ?? EMPTY_ROOT) === root
+  if (!isPrefix)
+    findings.fail(
+      ...(['earlier', 'rewritten'] as const),
+      `The log of ${log.size} entries does not go on from its first ${size}, as an earlier audit read them`,
+    )
+  else
+    findings.pass(
+      'earlier',
+      `${size.toLocaleString('en')} entries, read from ${begun} to ${ended}; of these the ledger’s own were taken into account again, as they were then`,
+    )
 }
 
 /** Says which events are whole but for what was erased, and for what nobody can tell. */

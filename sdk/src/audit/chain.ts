@@ -105,19 +105,25 @@ export async function orReason(ask: () => Promise<void>): Promise<string | null>
   return ask().then(() => null, reasonOf)
 }
 
-/** Compares the listed anchors with the recomputed log. */
+/**
+ * Compares the listed anchors with the recomputed log.
+ * @param unread sizes of which the root could not be told
+ */
 export function compareWithLog(
   anchors: readonly Anchor[],
   size: number,
   roots: ReadonlyMap<number, Hash>,
   findings: Findings,
+  unread: ReadonlySet<number> = new Set(),
 ): void {
+  const untold: number[] = []
   for (const anchor of anchors) {
     const root = roots.get(anchor.size)
     const about = `The anchor of size ${anchor.size} on chain ${anchor.chainId}`
     const place = { logIndex: Math.min(anchor.size, size) }
     if (anchor.size > size)
       findings.fail('anchors.log', 'removed', `${about} covers more than the log's ${size} entries`, place)
+    else if (unread.has(anchor.size)) untold.push(anchor.size)
     else if (!root || !equalBytes(root, anchor.root))
       findings.fail(
         'anchors.log',
@@ -127,6 +133,12 @@ export function compareWithLog(
       )
   }
   if (anchors.length === 0) findings.skip('anchors.log', 'not_anchored', 'Nothing is anchored yet')
+  else if (untold.length > 0)
+    findings.skip(
+      'anchors.log',
+      'unreadable',
+      `The root of the log’s first ${untold[0]} entries does not follow from its tiles`,
+    )
   else findings.pass('anchors.log', `${anchors.length} anchors, the newest of size ${anchors.at(-1)!.size}`)
 }
 

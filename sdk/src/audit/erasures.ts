@@ -34,6 +34,14 @@ type Hole = {
   isOrdered: boolean
 }
 
+/** A hole in JSON. */
+type KeptHole = Omit<Hole, 'action' | 'gone' | 'isOrdered'> & {
+  readonly leafHash: string
+  readonly gone: readonly string[]
+  readonly action: JsonValue
+  readonly hasAction: boolean
+}
+
 /** An erasure that was not carried out a day after its order is one that somebody has stopped. ms */
 const PATIENCE_MS = 86_400_000
 
@@ -151,6 +159,24 @@ export function checkErasures(
   return {
     id: 'erasures',
     title: 'What orders in the log erase is gone, and the list of each is the one that the log commits to',
+    resumes: {
+      again: true,
+      *save() {
+        for (const [leafHash, { gone, isOrdered: _, ...hole }] of holes)
+          yield {
+            leafHash,
+            ...hole,
+            action: hole.action ?? null,
+            hasAction: hole.action !== undefined,
+            gone: [...gone.keys()],
+          }
+      },
+      load(value) {
+        const { leafHash, gone, hasAction, ...hole } = value as unknown as KeptHole
+        const action = hasAction ? hole.action : undefined
+        holes.set(leafHash, { ...hole, action, isOrdered: false, gone: new Map(gone.map((digest) => [digest, false])) })
+      },
+    },
     lacks(event, certain, what, place) {
       const shown = new Set(event.disclosures.map(({ text }) => nodePrimitives.digest(text)))
       const gone = event.digests.filter((digest) => !shown.has(digest))

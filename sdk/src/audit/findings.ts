@@ -17,6 +17,9 @@ export type FaultPlace = { logIndex: number; source?: string; stream?: string; s
 /** A fault: where it is (`null` if it concerns the log as a whole), its reason, and what was found, in words. */
 export type Fault = { readonly place: FaultPlace | null; readonly reason: AuditReason; readonly message: string }
 
+/** A number of faults of one check, of which the first is told. */
+export type KeptFault = Fault & { readonly check: string; readonly count: number }
+
 const order = (place: FaultPlace | null): [number, number] => [
   place?.logIndex ?? Number.POSITIVE_INFINITY,
   place?.seq ?? -1,
@@ -33,6 +36,7 @@ export class Findings {
   readonly #passed = new Map<string, string>()
   readonly #skipped = new Map<string, { reason: AuditReason; detail: string }>()
   readonly #faults = new Map<string, Fault & { count: number }>()
+  #isSilent = false
 
   /** Announces a check; if nobody concludes it, it counts as skipped. */
   expect(id: string, title: string): void {
@@ -48,10 +52,31 @@ export class Findings {
   }
 
   fail(id: string, reason: AuditReason, message: string, place: FaultPlace | null = null): void {
+    if (this.#isSilent) return
     const known = this.#faults.get(id)
     const count = (known?.count ?? 0) + 1
     if (known && !isBefore(place, known.place)) known.count = count
     else this.#faults.set(id, { place, message, reason, count })
+  }
+
+  /** Does something whose faults have been told before. */
+  silently<T>(act: () => T): T {
+    this.#isSilent = true
+    try {
+      return act()
+    } finally {
+      this.#isSilent = false
+    }
+  }
+
+  /** The faults so far, of each check the earliest, and how many there were. */
+  save(): KeptFault[] {
+    return [...this.#faults].map(([check, fault]) => ({ check, ...fault }))
+  }
+
+  /** Goes on with faults that were kept. */
+  load(faults: readonly KeptFault[]): void {
+    for (const { check, ...fault } of faults) this.#faults.set(check, fault)
   }
 
   get failed(): boolean {

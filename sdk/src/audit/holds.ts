@@ -64,6 +64,13 @@ export function checkHolds(api: Api, listedAt: number): HoldCheck {
   return {
     id: 'holds',
     title: 'Holds are those that the log places, and stand until it lifts them',
+    resumes: {
+      again: true,
+      async begin(before) {
+        size = before.size
+        return []
+      },
+    },
     claimed: async () => (await read()).holds.filter(({ logIndex }) => logIndex < listedAt),
     async entry(walked) {
       const { logIndex } = walked

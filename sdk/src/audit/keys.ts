@@ -32,6 +32,9 @@ export type PinnedSourceKey = PinnedKey
 /** How far outside its period the anchors must show a key's use before that is a fault, ms: clocks and chains differ. */
 const TOLERANCE_MS = 3_600_000
 
+/** What a `KeyRing` knows beside what the log registers: sources whose keys were taken on the log's word, and its counts. */
+export type KeptKeys = { readonly unpinned: readonly string[]; readonly used: number; readonly withDecoys: number }
+
 const FAULTS = {
   signer: 'no key of the ledger that was registered before has signed it',
   previous: 'it does not follow the registration of the source before it',
@@ -174,6 +177,18 @@ export class KeyRing {
   /** Whether this batch registers something. */
   isRegistration(walked: WalkedBatch): boolean {
     return registrationsOf(walked).length > 0
+  }
+
+  /** What it knows beside what the log registers. */
+  save(): KeptKeys {
+    return { unpinned: [...this.unpinned], used: this.#used, withDecoys: this.#withDecoys }
+  }
+
+  /** Goes on with what was kept, once the log's registrations have been applied. @param isSame whether the same audit goes on */
+  load({ unpinned, used, withDecoys }: KeptKeys, isSame: boolean): void {
+    for (const source of unpinned) this.unpinned.add(source)
+    this.#used = isSame ? used : 0
+    this.#withDecoys = isSame ? withDecoys : 0
   }
 
   /** How many events lack fields that may be decoys. */

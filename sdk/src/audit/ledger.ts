@@ -1,25 +1,27 @@
 // Walks the whole ledger, batch by batch in the order of the log: structure, digests, chain, root and every signature.
-import type { BatchHeader } from '../core/batch.ts'
+import { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
 import { equalBytes, utf8 } from '../core/bytes.ts'
+import { InvariantError, KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { type Hash, printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
+import { SYSTEM } from '../core/registry.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import type { Api } from './api.ts'
 import type { Fault, FaultPlace, Findings } from './findings.ts'
+import type { Head, KeptAudit, OwnEntry } from './kept.ts'
 import type { KeyRing } from './keys.ts'
 import type { OwnCheck, WalkedEntry } from './own-check.ts'
 import { keepPace } from './pace.ts'
+import type { Prefix } from './prefix.ts'
 import type { Readers } from './readers.ts'
 import { type BatchReading, isValid, linesOf, type Signed } from './readings.ts'
-import { readStretches } from './stretches.ts'
+import { readStretches, type Stretch } from './stretches.ts'
 import type { LogTree } from './tree.ts'
 
 // How many batches one request asks for (the service stops at 10,000 events), and of how many the additional checks may be under way.
 const PAGE = 256
 const IN_FLIGHT = 2
-
-type Head = { seq: number; prev: Hash; batchPrev: Hash }
 
 export type WalkOptions = {
   api: Api
@@ -36,15 +38,28 @@ export type WalkOptions = {
   onBatch: (batches: number, events: number) => void
   /** Called when the tree has `size` entries, for every size whose root is wanted. */
   onSize: (size: number, root: () => Hash) => void
+  /** Where it begins. Default: at the log's first entry. */
+  from?: WalkStart | null
+  /** For an audit that keeps how far it has come: called where `isDue` says so, when all before is checked. */
+  keep?: { isDue(size: number): boolean; write(place: WalkPlace): Promise<void> } | null
 }
+
+/** What an earlier audit kept, behind which a walk begins; whether that is the same audit, which goes on; and the log up to there. */
+export type WalkStart = { readonly kept: KeptAudit; readonly isSame: boolean; readonly prefix: Prefix }
+
+/** How far a walk has come: what it has counted, how many events the log has up to there, and what it needs to go on. */
+export type WalkPlace = Pick<KeptAudit, 'events' | 'signatures' | 'firstEvent' | 'heads' | 'own'>
 
 export async function walkLedger(
   options: WalkOptions,
 ): Promise<{ events: number; signatures: number; streams: number }> {
-  const { api, size, keys, tree, findings, signal, pace, readers, own } = options
+  const { api, size, keys, tree, findings, signal, pace, readers, own, from = null, keep = null } = options
   const heads = new Map<string, Head>()
+  /** The ledger's own entries, for who keeps them. */
+  const ledgers: OwnEntry[] = []
   const pending: Promise<unknown>[] = []
   let events = 0
+  let firstEvent = 0
   let signatures = 0
   const keepUp = keepPace(pace, signal)
   // No page holds more batches than may be checked in a second.
@@ -93,7 +108,41 @@ export async function walkLedger(
     return isSigned
   }
 
-  const stretches = readStretches({ api, from: 0, size, findings, page, beforePage: keepUp })
+  /** Judges a batch by what stands before it, and takes what it registers. */
+  const judge = (walked: WalkedEntry, reading: BatchReading) => {
+    checkStream(walked, reading, heads, findings)
+    keys.judge(walked, reading)
+    const isSigned = judgeSignatures(walked, reading)
+    if (keys.isRegistration(walked)) keys.apply(walked, isSigned)
+  }
+
+  /** Goes on behind what was kept: the ledger's own entries say what counts there. */
+  async function goOn({ kept, isSame, prefix }: WalkStart): Promise<void> {
+    const again = own.filter(({ resumes }) => resumes!.again)
+    let i = 0
+    for await (const { headers, bytes, readings } of readers.readAll(stretchesOf(kept.own), (source) =>
+      keys.known(source),
+    )) {
+      signal?.throwIfAborted()
+      const { logIndex, firstEvent } = kept.own[i++]!
+      const walked = entryOf({ logIndex, firstEvent, root: unknownRoot }, headers[0]!, bytes, readings[0]!)
+      findings.silently(() => judge(walked, readings[0]!))
+      for (const check of again) if (check.entry) await tell(check.id, check.entry(walked))
+    }
+    checkOwn(heads, kept)
+    ledgers.push(...kept.own)
+    for (const [name, head] of kept.heads) heads.set(name, head)
+    firstEvent = kept.firstEvent
+    events = isSame ? kept.events : 0
+    signatures = isSame ? kept.signatures : 0
+    keys.load(kept.keys, isSame)
+    for (const { id, resumes } of own) for (const value of kept.states.get(id) ?? []) resumes!.load?.(value, isSame)
+    if (isSame) findings.load(kept.faults.filter(({ check }) => !again.some(({ id }) => id === check)))
+    for (const { id, resumes } of own) await tell(id, resumes!.begin?.(prefix))
+  }
+
+  if (from !== null) await goOn(from)
+  const stretches = readStretches({ api, from: tree.size, size, findings, page, beforePage: keepUp })
   for await (const { headers, ends, counts, bytes, readings } of readers.readAll(stretches, (source) =>
     keys.known(source),
   )) {
@@ -101,31 +150,62 @@ export async function walkLedger(
       signal?.throwIfAborted()
       if (pending.length >= IN_FLIGHT) await pending.shift()
       const reading = readings[i]!
-      const walked = entryOf(tree, events, header, bytes.subarray(ends[i - 1] ?? 0, ends[i]), reading)
+      const wire = bytes.subarray(ends[i - 1] ?? 0, ends[i])
+      const walked = entryOf({ logIndex: tree.size, firstEvent, root: () => tree.root }, header, wire, reading)
       if (reading.fault !== null) reportFault(tree.size, header, reading.fault, findings)
-      checkStream(walked, reading, heads, findings)
-      keys.judge(walked, reading)
-      const isSigned = judgeSignatures(walked, reading)
+      judge(walked, reading)
+      if (keep !== null && isLedgers(header))
+        ledgers.push({ logIndex: tree.size, firstEvent, wire: Buffer.from(wire).toString('latin1') })
       const done = Promise.all(own.map((check) => tell(check.id, check.batch?.(walked))))
       // They are awaited later; until then nobody handles their rejection.
       done.catch(() => {})
       pending.push(done)
-      if (keys.isRegistration(walked)) keys.apply(walked, isSigned)
       await tree.append(utf8(header.text), header.leafHash)
       for (const check of own) if (check.entry) await tell(check.id, check.entry(walked))
       events += counts[i]!
+      firstEvent += counts[i]!
       options.onSize(tree.size, () => tree.root)
       options.onBatch(tree.size, events)
+      if (keep?.isDue(tree.size)) {
+        await Promise.all(pending.splice(0))
+        await keep.write({ events, signatures, firstEvent, heads, own: ledgers })
+      }
     }
   }
   await Promise.all(pending)
   return { events, signatures, streams: heads.size }
 }
 
+const isLedgers = ({ source, stream }: { source: string; stream: string }) =>
+  source === SYSTEM.source && stream === SYSTEM.stream
+
+/** The ledger's own entries, as they would be read from it. */
+async function* stretchesOf(entries: readonly OwnEntry[]): AsyncGenerator<Stretch> {
+  for (const { logIndex, wire } of entries) {
+    // Of memory that nothing else has: it goes to a thread.
+    const bytes = new Uint8Array(Buffer.from(wire, 'latin1'))
+    const header = parseBatchHeader(wire.slice(0, wire.indexOf('\n')), nodePrimitives)
+    yield { first: logIndex, headers: [header], counts: [header.n], ends: [bytes.length], bytes }
+  }
+}
+
+/** Nobody may need it of an entry that was walked by an earlier audit. */
+function unknownRoot(): never {
+  throw new InvariantError('the root of the log at an entry that was not read again')
+}
+
+/** Entries that were kept must be all that there were. @throws KillickError `audit_folder_failed` */
+function checkOwn(heads: ReadonlyMap<string, Head>, kept: KeptAudit): void {
+  const name = `${SYSTEM.source}/${SYSTEM.stream}`
+  const [read, known] = [heads.get(name), kept.heads.get(name)]
+  const isSame = read && known ? read.seq === known.seq && equalBytes(read.batchPrev, known.batchPrev) : read === known
+  if (!isSame)
+    throw new KillickError('audit_folder_failed', 'What was kept of an earlier audit lacks entries of the ledger’s own')
+}
+
 /** A batch at its turn. Its events are parsed once more only if somebody asks for them. */
 function entryOf(
-  tree: LogTree,
-  firstEvent: number,
+  at: Pick<WalkedEntry, 'logIndex' | 'firstEvent' | 'root'>,
   header: BatchHeader,
   bytes: Uint8Array,
   { fault }: BatchReading,
@@ -140,13 +220,12 @@ function entryOf(
   }
   let all: ParsedEvent[] | null = null
   return {
-    ...{ logIndex: tree.size, firstEvent, header, isWhole },
+    ...{ ...at, header, isWhole },
     get events() {
       if (isWhole) all ??= Array.from({ length: header.n }, (_, i) => event(i))
       return all
     },
     event: (i) => (isWhole && i < header.n ? event(i) : null),
-    root: () => tree.root,
   }
 }
 
@@ -188,7 +267,7 @@ function checkStream(walked: WalkedEntry, reading: BatchReading, heads: Map<stri
   heads.set(name, {
     seq: header.seq + header.n,
     // If the events cannot be read, the chain is taken up again after them; the fault has been recorded.
-    prev: reading.last ?? (head?.prev as Hash),
+    prev: reading.last ?? head?.prev,
     batchPrev: header.leafHash,
   })
 }

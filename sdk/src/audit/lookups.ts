@@ -35,6 +35,13 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
   return {
     id: 'lookups',
     title: 'Search, streams and proofs show the events',
+    resumes: {
+      again: false,
+      save: () => [count],
+      load(value, isSame) {
+        if (isSame) count = Number(value)
+      },
+    },
     async batch({ logIndex, firstEvent, header, isWhole, event: eventAt }) {
       const faults: Fault[] = []
       for (let i = 0; isWhole && i < header.n; i++) {

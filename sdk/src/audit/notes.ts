@@ -41,6 +41,17 @@ export function checkNotes(api: Api, origin: string, logKeys: readonly string[])
   return {
     id: 'checkpoints',
     title: 'Every checkpoint that is kept is the log’s, and signed by it',
+    resumes: {
+      again: false,
+      save: () => [{ count, failure }],
+      load(value, isSame) {
+        if (isSame) ({ count, failure } = value as { count: number; failure: string | null })
+      },
+      async begin({ size }) {
+        rows.beginAfter(size)
+        return []
+      },
+    },
     async entry({ logIndex, root }) {
       if (failure !== null || keys.length === 0) return []
       const size = logIndex + 1

@@ -2,8 +2,10 @@
 import type { BatchHeader } from '../core/batch.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import type { Hash } from '../core/hash.ts'
+import type { JsonValue } from '../core/json.ts'
 import type { AuditReason } from './codes.ts'
 import type { Fault } from './findings.ts'
+import type { Prefix } from './prefix.ts'
 
 /** An additional check of an audit. If it throws, the audit ends undecided. */
 export type OwnCheck = {
@@ -26,6 +28,23 @@ export type OwnCheck = {
     readonly detail: string
     readonly skipped?: { readonly reason: AuditReason; readonly detail: string } | null
   }>
+  /** How it goes on where an earlier audit ended. An audit that keeps how far it has come takes no check without it. */
+  readonly resumes?: Resumes
+}
+
+/** How a check goes on at a place of the log, without the entries before it. */
+export type Resumes = {
+  /** Whether its `entry` is given the ledger's own entries before the place once more. Their `root` cannot be asked for. */
+  readonly again: boolean
+  /** What else it has to know of what came before the place. */
+  save?(): Iterable<JsonValue>
+  /**
+   * Takes one of the values that were saved, in their order, before any entry.
+   * @param isSame whether it is the same audit that goes on; if not, a next one begins, which counts anew
+   */
+  load?(value: JsonValue, isSame: boolean): void
+  /** Called when all is loaded, before the first entry behind the place. It may hold the log up to there against what it knows. */
+  begin?(before: Prefix): Promise<readonly Fault[]>
 }
 
 /** A batch of the walk: entry `logIndex` of the log, from 0. */

@@ -70,6 +70,7 @@ export function checkProposals(): OwnCheck {
   return {
     id: 'proposals',
     title: 'What a second person confirmed was proposed by another before, in these words, and confirmed in time',
+    resumes: { again: true },
     async entry(walked) {
       const event = systemEvent(walked)
       if (event === null) return []

@@ -46,6 +46,7 @@ export function checkPruning(
   return {
     id: 'pruning',
     title: 'The log is published from no later entry on than its policy lets it, by the anchors',
+    resumes: { again: true },
     async entry(walked) {
       const event = systemEvent(walked)
       if (event === null) return []

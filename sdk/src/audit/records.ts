@@ -5,7 +5,7 @@ import { parseTime } from '../core/time.ts'
 import { parseEquivocationRow, parseShareRow, readRows, type ToldRow } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
-import type { Fault } from './findings.ts'
+import type { Fault, FaultPlace } from './findings.ts'
 import type { OwnCheck, WalkedBatch } from './own-check.ts'
 import { RowCursor } from './rows.ts'
 
@@ -84,57 +84,62 @@ export function checkRecords(api: Api): OwnCheck {
     return [{ place, reason: isRevoked ? 'absent' : 'untold', message: `A link ${what}` }]
   }
 
+  /** Takes the rows up to a place of the log. @param event of the ledger that stands there, if one does @param isTold whether what stands there can be read */
+  async function take(at: number, event: ParsedEvent | null, isTold: boolean, where: Omit<FaultPlace, 'logIndex'>) {
+    last = at
+    const faults: Fault[] = []
+    for (const list of lists) {
+      if (list.isOver) continue
+      const told = event?.fields.action === list.action ? event : null
+      const place = { logIndex: at, ...where }
+      try {
+        const rows = await list.rows.upTo(at)
+        for (const { logIndex, revocation, members } of rows) {
+          const isHere = logIndex === at && told !== null
+          if (revocation !== null) withdrawn.set(revocation, members.id)
+          const wrong = isHere ? list.differences(members, told) : []
+          const named = { ...place, logIndex }
+          if (!isHere && isTold)
+            faults.push({
+              place: named,
+              reason: 'untold',
+              message: `${list.path}: a ${list.title} of which the log does not tell`,
+            })
+          for (const name of wrong)
+            faults.push({
+              place: named,
+              reason: 'different',
+              message: `${list.path} ${name}: it is not what the log says of the ${list.title}`,
+            })
+        }
+        if (told !== null && rows.at(-1)?.logIndex !== at)
+          faults.push({
+            ...{ place, reason: 'absent' },
+            message: `${list.path}: a ${list.title} of which the log tells is not there`,
+          })
+        else if (told !== null) count += 1
+      } catch (error) {
+        if (!isFaulty(error)) throw error
+        list.isOver = true
+        faults.push({ place: null, reason: 'unreadable', message: `${list.path} cannot be read: ${error.message}` })
+      }
+    }
+    if (event !== null && !lists[0]!.isOver) faults.push(...checkWithdrawal(event, at))
+    return faults
+  }
+
   return {
     id: 'records',
     title: 'Links and contradictions are those that the log tells of',
+    resumes: {
+      again: true,
+      // What stands between the ledger's own entries tells of nothing.
+      begin: ({ size }) => take(size - 1, null, true, {}),
+    },
     async entry(walked) {
-      const at = walked.logIndex
-      last = at
       const event = systemEvent(walked)
-      const faults: Fault[] = []
-      for (const list of lists) {
-        if (list.isOver) continue
-        const told = event?.fields.action === list.action ? event : null
-        const place = {
-          logIndex: at,
-          source: walked.header.source,
-          stream: walked.header.stream,
-          seq: walked.header.seq,
-        }
-        try {
-          const rows = await list.rows.upTo(at)
-          for (const { logIndex, revocation, members } of rows) {
-            const isHere = logIndex === at && told !== null
-            if (revocation !== null) withdrawn.set(revocation, members.id)
-            const wrong = isHere ? list.differences(members, told) : []
-            const named = { ...place, logIndex }
-            if (!isHere && (event !== null || walked.isWhole))
-              faults.push({
-                place: named,
-                reason: 'untold',
-                message: `${list.path}: a ${list.title} of which the log does not tell`,
-              })
-            for (const name of wrong)
-              faults.push({
-                place: named,
-                reason: 'different',
-                message: `${list.path} ${name}: it is not what the log says of the ${list.title}`,
-              })
-          }
-          if (told !== null && rows.at(-1)?.logIndex !== at)
-            faults.push({
-              ...{ place, reason: 'absent' },
-              message: `${list.path}: a ${list.title} of which the log tells is not there`,
-            })
-          else if (told !== null) count += 1
-        } catch (error) {
-          if (!isFaulty(error)) throw error
-          list.isOver = true
-          faults.push({ place: null, reason: 'unreadable', message: `${list.path} cannot be read: ${error.message}` })
-        }
-      }
-      if (event !== null && !lists[0]!.isOver) faults.push(...checkWithdrawal(event, at))
-      return faults
+      const { source, stream, seq } = walked.header
+      return take(walked.logIndex, event, event !== null || walked.isWhole, { source, stream, seq })
     },
     async finish() {
       const faults: Fault[] = [...withdrawn.keys()]

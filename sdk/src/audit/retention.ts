@@ -80,6 +80,17 @@ export function checkRetention(
   return {
     id: 'retention',
     title: 'What has expired was due by a policy in the log, and what is due has expired or is held',
+    resumes: {
+      again: true,
+      save: () => [{ overdue, first }],
+      load(value, isSame) {
+        if (isSame) ({ overdue, first } = value as { overdue: number; first: FaultPlace | null })
+      },
+      async begin(before) {
+        size = before.size
+        return []
+      },
+    },
     async entry(walked) {
       claims ??= readClaims(api, anchors.asked, anchors.listedAt, holds.claimed)
       const { policies, held, fault } = await claims

@@ -15,6 +15,11 @@ export class RowCursor<Row> {
     this.#keyOf = keyOf
   }
 
+  /** Leaves out rows with keys up to a given one; to be called before any is read. */
+  beginAfter(key: number): void {
+    this.#last = key
+  }
+
   /** The remaining rows with keys up to a given one. Rows added meanwhile have keys beyond the log that is walked. */
   async upTo(key: number): Promise<Row[]> {
     const rows: Row[] = []

@@ -201,6 +201,7 @@ export function checkSuccessions(options: SuccessionOptions): SuccessionCheck {
   return {
     id: SUCCESSION,
     title,
+    resumes: { again: true },
     found,
     sound,
     async entry(walked) {

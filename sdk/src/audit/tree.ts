@@ -1,6 +1,6 @@
 // Recomputes the log's tree entry by entry, and compares every stored tile with it. Keeps one tile per level in memory.
-import { equalBytes } from '../core/bytes.ts'
-import { type Hash, nodeHash } from '../core/hash.ts'
+import { equalBytes, fromBase64url, toBase64url } from '../core/bytes.ts'
+import { type Hash, nodeHash, parseHash, printHash } from '../core/hash.ts'
 import { foldRight, treeRoot } from '../core/merkle.ts'
 import { printTilePath } from '../core/tile-path.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
@@ -14,6 +14,15 @@ export type ReadTile = (level: number | 'entries', index: number, width: number)
 /** Path of a tile at the service. */
 export const tilePath = (level: number | 'entries', index: number, width: number): string =>
   `/tile/${printTilePath({ level, index, width })}`
+
+/** A tree as far as it has come: what is needed to go on with it. Hashes and entries are base64url. */
+export type KeptTree = {
+  readonly size: number
+  readonly tiles: number
+  readonly levels: readonly (readonly string[])[]
+  readonly entries: readonly string[]
+  readonly peaks: readonly { readonly height: number; readonly hash: string }[]
+}
 
 export class LogTree {
   size = 0
@@ -30,6 +39,25 @@ export class LogTree {
   constructor(read: ReadTile, onFault: OnFault) {
     this.#read = read
     this.#onFault = onFault
+  }
+
+  /** The tree, to go on with later. */
+  save(): KeptTree {
+    return {
+      ...{ size: this.size, tiles: this.tiles },
+      levels: this.#levels.map((hashes) => hashes.map(printHash)),
+      entries: this.#entries.map(toBase64url),
+      peaks: this.#peaks.map(({ height, hash }) => ({ height, hash: printHash(hash) })),
+    }
+  }
+
+  /** Goes on with a tree that was kept; to be called before anything is appended. */
+  load({ size, tiles, levels, entries, peaks }: KeptTree): void {
+    this.size = size
+    this.tiles = tiles
+    this.#levels.push(...levels.map((hashes) => hashes.map(readHash)))
+    this.#entries = entries.map((entry) => fromBase64url(entry)!)
+    this.#peaks.push(...peaks.map(({ height, hash }) => ({ height, hash: readHash(hash) })))
   }
 
   /** Root of the entries so far. */
@@ -85,4 +113,10 @@ export class LogTree {
     else if (equalBytes(stored.subarray(0, expected.length), expected)) this.tiles += 1
     else this.#onFault('different', `${tilePath(level, index, width)} does not hold what the batches hash to`, start)
   }
+}
+
+function readHash(text: string): Hash {
+  const hash = parseHash(text)
+  if (hash === null) throw new TypeError(`no hash: ${text}`)
+  return hash
 }

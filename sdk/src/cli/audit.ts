@@ -21,6 +21,8 @@ export const audit: Command = {
     const given = readArgs(AUDIT, args)
     const { values } = given
     const sample = readSample(values.sample)
+    if (values.new && values.keep === undefined)
+      throw new UsageError('--new needs --keep: the folder in which the last audit has kept how far it came')
     const api = openAccess(accessOf(AUDIT, given))
     const { logKeys, sourceKeys, logs, unplaced, rpcs, by } = readPins(given)
     const placed = unplaced ? [{ ...unplaced, chainId: (await chainOf(rpcs)) ?? ANY_CHAIN }] : logs
@@ -29,6 +31,7 @@ export const audit: Command = {
       ...{ logKeys, sourceKeys: sourceKeys.map(named), logs: placed },
       urls: values['no-chain'] ? [] : rpcs,
     }
+    const startedAt = Date.now()
     let seen: AuditProgress = { batches: 0, size: 0, events: 0 }
     const shown = progress(
       () =>
@@ -39,14 +42,16 @@ export const audit: Command = {
       shown.step()
     }
     const own = [lookUp(api, sample, pins), ...(await readReceipts(api, found, pins.logKeys))]
-    const result = await auditLedger(api, pins, { onProgress, own }).finally(shown.done)
+    const result = await auditLedger(api, pins, { onProgress, own, folder: values.keep, onlyNew: values.new }).finally(
+      shown.done,
+    )
     const waived = values['no-chain'] ? ['anchors.chain'] : []
     const backing = backingOf(result, pins, by, values)
     const checked = auditOutcome(result, waived)
     const isBacked = backing.every((each) => isPinned(each) || each.waived)
     const outcome = checked === 'passed' && !isBacked ? 'undecided' : checked
     if (values.json) out(json({ outcome, ...auditInWords(result) }))
-    else out(report(result, outcome, checked === 'passed', backing))
+    else out(report(result, outcome, checked === 'passed', backing, startedAt))
     return { passed: EXIT.ok, failed: EXIT.failed, undecided: EXIT.undecided }[outcome]
   },
 }
@@ -106,18 +111,27 @@ function readSample(text: string): number {
   return Number(text)
 }
 
+const RESTARTED: { readonly [why in NonNullable<AuditResult['restarted']>]: string } = {
+  pins: 'what was kept of an earlier audit was held against other pins',
+  checks: 'what was kept of an earlier audit was made with other checks',
+  anchors: 'an anchor that an earlier audit relied on is not listed any more',
+}
+
 function report(
-  { origin, size, events, checks, first }: AuditResult,
+  { origin, size, events, checks, first, begun, earlier, restarted }: AuditResult,
   outcome: 'passed' | 'failed' | 'undecided',
   isAllChecked: boolean,
   backing: readonly Backing[],
+  startedAt: number,
 ): Text {
   const at =
     first?.stream === undefined
       ? ''
       : `, event ${first.seq} of ${first.source}/${first.stream}${first.id ? ` (${first.id})` : ''}`
   return lines([
-    text`${paint('bold', origin)}: ${size.toLocaleString('en')} entries, ${count(events, 'event')}`,
+    text`${paint('bold', origin)}: ${size.toLocaleString('en')} entries, ${earlier === null ? '' : own(`the last ${(size - earlier.size).toLocaleString('en')} with `)}${count(events, 'event')}`,
+    ...(restarted === null ? [] : [`Begun at the first entry: ${RESTARTED[restarted]}`]),
+    ...(Date.parse(begun) < startedAt ? [`Begun ${begun}, and interrupted`] : []),
     ...checkLines(checks),
     '',
     trustLines(backing),
@@ -125,7 +139,7 @@ function report(
     outcome === 'failed'
       ? paint(['bold', 'red'], 'FAILED')
       : outcome === 'passed'
-        ? paint(['bold', 'green'], 'EVERYTHING HOLDS')
+        ? paint(['bold', 'green'], earlier === null ? 'EVERYTHING HOLDS' : 'EVERYTHING NEW HOLDS')
         : isAllChecked
           ? paint(['bold', 'yellow'], text`NOTHING FAILED, BUT IT RESTS ON THE WORD OF ${origin}`)
           : paint(['bold', 'yellow'], own('NOTHING FAILED, BUT NOT EVERYTHING WAS CHECKED')),

@@ -82,6 +82,8 @@ const WITH_MORE = {
   log_forked: 'The log contradicts what it has signed before: it has two histories. The evidence is in the spool.',
   session_unknown: 'No event of the ledger names this session.',
   session_ambiguous: 'Several sources have events of a session of this name.',
+  audit_folder_failed:
+    'The folder in which an audit keeps how far it has come cannot be read or written, or holds something else.',
   fork_malformed: 'The document is not a killick-fork/1.',
   receipt_invalid: 'The service answered with a receipt that does not prove acceptance.',
   refused: 'The service refused the batch for good.',

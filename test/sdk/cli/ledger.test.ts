@@ -351,6 +351,38 @@ describe('audit', () => {
     ).toMatchObject({ code: 1 })
   })
 
+  test('--keep and --new: the next audit reads what is new, and says so', async () => {
+    const args = [...pins, '--registered-keys', '--keep', file('kept')]
+    expect(await audit('--new')).toMatchObject({ code: 2, err: expect.stringContaining('--keep') })
+    const all = await audit(...args)
+    expect(all).toMatchObject({ code: 0, out: expect.stringContaining('EVERYTHING HOLDS') })
+    const next = await audit(...args, '--new')
+    expect(next).toMatchObject({ code: 0, out: expect.stringContaining('EVERYTHING NEW HOLDS') })
+    expect(next.out).toMatch(/entries, the last \d+ with /)
+    expect(next.out).toMatch(
+      /✓ passed +The log goes on from what an earlier audit has read +[\d,]+ entries, read from /,
+    )
+    const { earlier, restarted } = JSON.parse((await audit(...args, '--new', '--json')).out)
+    expect([earlier.size > 0, restarted]).toEqual([true, null])
+    const other = await audit(
+      '--no-chain',
+      '--log-key',
+      service.vkey,
+      '--registered-keys',
+      '--keep',
+      file('kept'),
+      '--new',
+    )
+    expect(other.out).toContain(
+      'Begun at the first entry: what was kept of an earlier audit was held against other pins',
+    )
+    writeFileSync(file('kept/last'), 'x')
+    expect(await audit(...args, '--new')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('it is not what an audit keeps'),
+    })
+  })
+
   /** Changes the database behind the service's back, audits, and puts everything back. */
   async function tamper(table: string, change: string | (() => Promise<void>), args = pins) {
     const run = (sql: string) =>

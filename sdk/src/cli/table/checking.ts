@@ -73,6 +73,16 @@ export const AUDIT = command({
       complete: 'file',
       about: 'compare it with an older checkpoint: a file with the signed note; repeatable',
     },
+    keep: {
+      value: 'folder',
+      complete: 'folder',
+      about:
+        'keep in this folder how far the audit has come: if it is interrupted, the next call goes on at the last entry that was kept and that an anchor covers',
+    },
+    new: {
+      about:
+        'with --keep: read only what is new since the last audit there that ended without a fault. What happened since to the entries before is then not checked, but that the log goes on from them',
+    },
     'registered-keys': { about: 'accept the keys of sources that are not pinned as the log registers them' },
     'no-chain': { about: 'do not ask the chain; a rewritten log may then pass' },
     ...JSON_OUT,
@@ -89,6 +99,7 @@ export const AUDIT = command({
   examples: [
     'killick audit --url http://127.0.0.1:8787 --rpc https://rpc.example.com --contract 0x5FbD… --log-id 0x9c1e… \\',
     '    --log-key ledger.example.com+1f2e3d4c+AQ… --registered-keys',
+    'killick audit --config audit.json --keep /var/lib/killick-audit --new',
   ],
 })
 

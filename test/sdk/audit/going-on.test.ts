@@ -1,0 +1,421 @@
+// Audits that keep how far they have come: what was interrupted goes on and finds the same, and the next reads only what is new, and
+// says so.
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type Api,
+  type AuditOptions,
+  type AuditPins,
+  type AuditResult,
+  auditLedger,
+  auditOutcome,
+  holdReceipts,
+  lookUp,
+  openApi,
+} from '@killick/sdk/audit'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { loadSigner } from '../../../anchor-service/src/ledger/signing-keys.ts'
+import { utf8 } from '../../../sdk/src/core/bytes.ts'
+import { printCheckpoint } from '../../../sdk/src/core/checkpoint.ts'
+import { sha256 } from '../../../sdk/src/core/hash.ts'
+import { parseVkey, signNote } from '../../../sdk/src/core/note.ts'
+import { alterToken, numberOf, partsOf } from '../../anchor-service/support/packs.ts'
+import { newSigner, Producer, post, sampleEvent } from '../../anchor-service/support/producer.ts'
+import {
+  ADMIN,
+  call,
+  ERASER,
+  READER,
+  register,
+  type TestService,
+  testService,
+} from '../../anchor-service/support/service.ts'
+import { type LocalChain, startChain } from '../../support/local-chain.ts'
+import { queryAsOwner } from '../../support/postgres.ts'
+
+let chain: LocalChain
+let env: Record<string, string>
+let service: TestService
+let pins: AuditPins
+const streams: Producer[] = []
+/** How many entries had been anchored at each of three moments; the log goes on behind the last. */
+const anchored: number[] = []
+let folder: string
+
+const init = (body: object, method = 'POST') => ({
+  ...{ method, headers: { 'content-type': 'application/json' } },
+  body: JSON.stringify(body),
+})
+const sizeOf = async ({ url }: TestService) => Number((await call(url, '/checkpoint')).text.split('\n')[1])
+
+async function record(it: TestService, batches: number): Promise<void> {
+  for (let i = 0; i < batches; i++) {
+    const stream = streams[i % streams.length]!
+    const batch = await stream.batch([...Array(1 + (i % 3)).keys()].map((n) => sampleEvent(i + n)))
+    expect((await post(it.url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+}
+
+async function erase(it: TestService, target: string, fields: string[]): Promise<void> {
+  const { json } = await call(it.url, '/v1/erasures', ERASER, init({ target, fields, reason: 'asked for' }))
+  await vi.waitUntil(async () => (await call(it.url, `/v1/erasures/${json.id}`)).json.state === 'done', 20_000)
+}
+
+/** Waits until what the log has now is anchored. @returns size of the newest anchor */
+async function untilAnchored(it: TestService): Promise<number> {
+  const size = await sizeOf(it)
+  // An anchor makes one entry more, which need not be anchored.
+  return vi.waitUntil(async () => {
+    const { anchors } = (await call(it.url, '/v1/anchors?limit=500')).json
+    const settled = anchors.filter(({ state }: { state: string }) => /confirmed|final/.test(state))
+    const newest = Math.max(0, ...settled.map((anchor: { size: number }) => anchor.size))
+    return newest >= size && newest
+  }, 60_000)
+}
+
+/** Lets the log be anchored with all its entries, and goes on without anchoring. */
+async function anchorAll(): Promise<number> {
+  await service.close()
+  const anchoring = await testService(env, service)
+  const size = await untilAnchored(anchoring)
+  await anchoring.close()
+  service = await testService({ ...env, KILLICK_WORKER: 'off' }, service)
+  return size
+}
+
+beforeAll(async () => {
+  chain = await startChain()
+  const contract = await chain.deployAnchorLog()
+  env = {
+    ...{ KILLICK_RPC_URL: chain.url, KILLICK_CONTRACT: contract, KILLICK_CHAIN_KEY: await chain.newKey() },
+    ...{ KILLICK_ANCHOR_INTERVAL_MS: '100', KILLICK_CONFIRMATIONS: '1' },
+  }
+  service = await testService({ ...env, KILLICK_WORKER: 'off' })
+  const billing = newSigner()
+  const payroll = newSigner('P-256')
+  await register(service.url, 'billing', [{ jwk: billing.jwk, notAfter: '2099-01-01T00:00:00.000Z' }])
+  await register(service.url, 'payroll', [{ jwk: payroll.jwk }])
+  for (const i of [0, 1, 2]) streams.push(new Producer('billing', billing, `b-${i}`))
+  streams.push(new Producer('payroll', payroll, 'p'))
+  await record(service, 60)
+  await erase(service, 'inv-5', ['actor'])
+  const { json: event } = await call(service.url, '/v1/events?source=billing&limit=1')
+  const link = { eventId: event.events[0].id, fields: ['action'], expires: '2099-01-01T00:00:00Z' }
+  const { json: share } = await call(service.url, '/v1/shares', READER, init(link))
+  const hold = { case: 'C-1', reason: 'a test', covers: { actor: 'u-1', from: '2020-01-01T00:00:00Z' } }
+  const { json: held } = await call(service.url, '/v1/holds', ADMIN, init(hold))
+  anchored.push(await anchorAll())
+  await record(service, 50)
+  await call(service.url, `/v1/shares/${share.id}`, READER, { method: 'DELETE' })
+  await call(service.url, `/v1/holds/${held.id}?reason=over`, ADMIN, { method: 'DELETE' })
+  await register(service.url, 'payroll', [{ jwk: payroll.jwk }, { jwk: newSigner().jwk }])
+  anchored.push(await anchorAll())
+  await record(service, 24)
+  await erase(service, 'inv-7', ['targets'])
+  anchored.push(await anchorAll())
+  await record(service, 20)
+  const { targets } = (await call(service.url, '/v1/log')).json
+  pins = { logKeys: [service.vkey], sourceKeys: [], logs: targets, urls: [chain.url] }
+}, 120_000)
+
+afterAll(async () => {
+  await service?.stop()
+  await chain?.stop()
+})
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'killick-going-on-'))
+  return () => rmSync(folder, { recursive: true, force: true })
+})
+
+/** The service as it was when so many entries were anchored; `read` are the first entries of the pages that are asked for. */
+function asOf(most = Number.POSITIVE_INFINITY, it = service): Api & { read: number[] } {
+  const api = openApi(it.url, READER)
+  const read: number[] = []
+  return {
+    ...api,
+    read,
+    async json(path, maxBytes) {
+      const json = (await api.json(path, maxBytes)) as { anchors: { size: number }[] }
+      return path.startsWith('/v1/anchors')
+        ? { ...json, anchors: json.anchors.filter(({ size }) => size <= most) }
+        : (json as never)
+    },
+    chunks(path) {
+      read.push(Number(new URL(path, 'http://localhost').searchParams.get('from')))
+      return api.chunks(path)
+    },
+  }
+}
+
+const audit = (api: Api, options: AuditOptions = {}, held: Partial<AuditPins> = {}) =>
+  auditLedger(api, { ...pins, ...held }, { own: [lookUp(api, 1e9)], ...options })
+
+/** Audits as if nothing newer were anchored, and stops at the entry. */
+async function interrupted(at: number, most: number, held?: Partial<AuditPins>): Promise<void> {
+  const stop = new AbortController()
+  const why = new Error('enough')
+  const onProgress = ({ batches }: { batches: number }) => void (batches >= at && stop.abort(why))
+  await expect(audit(asOf(most), { folder, onProgress, signal: stop.signal }, held)).rejects.toBe(why)
+}
+
+const failedIn = ({ checks }: AuditResult) => checks.filter(({ status }) => status === 'failed').map(({ id }) => id)
+/** All that a result says but for when, and in which words of the kept entries. */
+const saidBy = ({ begun: _, checks, ...rest }: AuditResult) => ({
+  ...rest,
+  checks: checks.map((check) => (check.id === 'lookups' ? { ...check, detail: '' } : check)),
+})
+
+/** The first batch of that many entries on that recorders made. */
+async function recordedFrom(at: number): Promise<{ source: string; seq: number }> {
+  const [row] = await queryAsOwner<{ source: string; seq: string }>(
+    service.databaseUrl,
+    `select source, seq from killick.batches where log_index >= $1 and source = 'payroll' order by log_index limit 1`,
+    [at],
+  )
+  return { source: row!.source, seq: Number(row!.seq) }
+}
+
+/** While events of entries from there on have lost their last disclosure. */
+async function whileAltered(at: number, act: () => Promise<void>): Promise<void> {
+  const { source, seq } = await recordedFrom(at)
+  const number = await numberOf(service.databaseUrl, source, seq)
+  let before = ''
+  await alterToken(service.databaseUrl, number, (token) => {
+    before = token
+    const { jws, disclosures } = partsOf(token)
+    return `${jws}~${disclosures.split('~').slice(0, -2).join('~')}~`
+  })
+  try {
+    await act()
+  } finally {
+    await alterToken(service.databaseUrl, number, () => before)
+  }
+}
+
+test('an audit that was interrupted goes on at the last entry that it kept, and says what a whole one says', async () => {
+  const whole = await audit(asOf())
+  expect(auditOutcome(whole)).toBe('passed')
+  expect(whole).toMatchObject({ earlier: null, restarted: null })
+  for (const at of anchored) {
+    await interrupted(at + 5, at)
+    const api = asOf()
+    const result = await audit(api, { folder })
+    expect(api.read[0]).toBe(at)
+    expect(saidBy(result)).toEqual(saidBy(whole))
+    expect(result.restarted).toBeNull()
+    expect(Date.parse(result.begun)).toBeGreaterThan(Date.parse(whole.begun))
+  }
+  // Several times.
+  const [first, second] = anchored as [number, number, number]
+  rmSync(folder, { recursive: true })
+  await interrupted(first + 1, first)
+  const { begun } = JSON.parse(readFileSync(join(folder, 'under-way'), 'utf8').split('\n')[0]!)
+  await interrupted(second + 1, second)
+  const api = asOf()
+  const result = await audit(api, { folder })
+  expect([api.read[0], result.begun]).toEqual([second, begun])
+  expect(saidBy(result)).toEqual(saidBy(whole))
+})
+
+test('what it found before it was interrupted, it still says', async () => {
+  await whileAltered(anchored[0]! - 20, async () => {
+    const whole = await audit(asOf())
+    expect(failedIn(whole)).toEqual(['fields'])
+    await interrupted(anchored[0]! + 1, anchored[0]!)
+    const result = await audit(asOf(), { folder })
+    expect(saidBy(result)).toEqual(saidBy(whole))
+    // What has a fault is nothing to begin from.
+    expect(readdirSync(folder)).toEqual([])
+  })
+})
+
+test('the next audit reads what is new, and says what it left out', async () => {
+  const [, second, third] = anchored as [number, number, number]
+  const first = await audit(asOf(second), { folder, onlyNew: true })
+  expect(first).toMatchObject({ earlier: null, restarted: null })
+  expect(auditOutcome(first)).toBe('passed')
+  expect(statSync(join(folder, 'last')).mode & 0o777).toBe(0o600)
+
+  const api = asOf(third)
+  const next = await audit(api, { folder, onlyNew: true })
+  expect(api.read[0]).toBe(second)
+  expect([auditOutcome(next), failedIn(next)]).toEqual(['passed', []])
+  expect(next.earlier).toMatchObject({ size: second, begun: first.begun })
+  expect(next.events + next.earlier!.events).toBe(first.events)
+  const said = Object.fromEntries(next.checks.map(({ id, detail }) => [id, detail]))
+  expect(said.batches).toContain(`from entry ${second} on`)
+  expect(said.earlier).toContain(first.begun)
+  // The ledger's own entries count as ever: what they register, order, place and withdraw.
+  const kept = (id: string, { checks }: AuditResult) => checks.find((check) => check.id === id)
+  for (const id of ['records', 'holds', 'erasures', 'retention', 'proposals', 'streams'])
+    expect(kept(id, next), id).toEqual(kept(id, first))
+
+  // Nothing is new but the tail that no anchor covers; and then not even that.
+  const last = asOf()
+  const tail = await audit(last, { folder, onlyNew: true })
+  expect([last.read[0], auditOutcome(tail)]).toEqual([third, 'passed'])
+  expect(tail.earlier).toMatchObject({ size: third, begun: first.begun })
+  // A whole audit is one, whatever is kept.
+  const whole = asOf()
+  const all = await audit(whole, { folder })
+  expect([whole.read[0], all.earlier, all.events]).toEqual([0, null, first.events])
+})
+
+test('it finds what is wrong in the new part, and a whole one what was done to the old', async () => {
+  const [, second] = anchored as [number, number, number]
+  await audit(asOf(second), { folder })
+  await whileAltered(second + 1, async () => {
+    for (const _ of [1, 2]) {
+      const next = await audit(asOf(), { folder, onlyNew: true })
+      expect(failedIn(next)).toEqual(['fields'])
+      expect(next.first!.logIndex).toBeGreaterThanOrEqual(second)
+    }
+  })
+  await whileAltered(second - 30, async () => {
+    const next = await audit(asOf(second), { folder, onlyNew: true })
+    expect(failedIn(next)).toEqual([])
+    expect(next.earlier).toMatchObject({ size: second })
+    expect(failedIn(await audit(asOf(), { folder }))).toEqual(['fields'])
+  })
+  // The ledger's own lists are held against all that its entries say.
+  const alter = (sql: string) => queryAsOwner(service.databaseUrl, `set session_replication_role = replica; ${sql}`)
+  await alter(`create table public.kept as table killick.shares; delete from killick.shares`)
+  try {
+    expect(failedIn(await audit(asOf(), { folder, onlyNew: true }))).toEqual(['records'])
+  } finally {
+    await alter(`insert into killick.shares select * from public.kept; drop table public.kept`)
+  }
+})
+
+test('a log that does not go on from what was read is found, whatever it shows now', async () => {
+  // Two histories of one log, by its own key.
+  const quiet = await testService()
+  const signer = newSigner()
+  await register(quiet.url, 'billing', [{ jwk: signer.jwk }])
+  const before = new Producer('billing', signer, 'one')
+  const send = async (it: TestService, stream: Producer, count: number) => {
+    for (let i = 0; i < count; i++) {
+      const batch = await stream.batch([sampleEvent(i)])
+      expect((await post(it.url, batch.body)).status).toBe(201)
+      batch.advance()
+    }
+  }
+  await send(quiet, before, 5)
+  await quiet.close()
+  const copy = `${quiet.databaseUrl}_copy`
+  const nameOf = (url: string) => new URL(url).pathname.slice(1)
+  const postgres = copy.replace(/[^/]+$/, 'postgres')
+  await queryAsOwner(postgres, `create database ${nameOf(copy)} template ${nameOf(quiet.databaseUrl)}`)
+  const target = { ...env, KILLICK_CHAIN_KEY: await chain.newKey() }
+  const shown = await testService(target, quiet)
+  await send(shown, new Producer('billing', signer, 'shown'), 8)
+  const anchors = async () => (await call(shown.url, '/v1/anchors?limit=500')).json.anchors
+  await untilAnchored(shown)
+  const { targets } = (await call(shown.url, '/v1/log')).json
+  const held = { logKeys: [shown.vkey], logs: targets }
+  expect(auditOutcome(await audit(asOf(undefined, shown), { folder }, held))).toBe('passed')
+  const listed = await anchors()
+  await shown.close()
+
+  // It does not remember what it has signed on the other disk.
+  const elsewhere = mkdtempSync(join(tmpdir(), 'killick-going-on-'))
+  cpSync(join(quiet.folder, 'keys'), join(elsewhere, 'keys'), { recursive: true })
+  const rewritten = await testService({}, { ...quiet, folder: elsewhere, databaseUrl: copy })
+  const lying = (): Api => {
+    const api = openApi(rewritten.url, READER)
+    return {
+      ...api,
+      json: async (path, max) =>
+        path.startsWith('/v1/anchors') ? { anchors: listed, next: null } : api.json(path, max),
+    }
+  }
+  const removed = await audit(lying(), { folder, onlyNew: true }, held)
+  expect(removed.checks.find(({ id }) => id === 'earlier')).toMatchObject({ status: 'failed', reason: 'removed' })
+  await send(rewritten, new Producer('billing', signer, 'other'), 12)
+  const found = await audit(lying(), { folder, onlyNew: true }, held)
+  expect(found.checks.find(({ id }) => id === 'earlier')).toMatchObject({ status: 'failed', reason: 'rewritten' })
+  expect(failedIn(found)).toContain('root')
+  // Who hides the anchors too makes the audit begin anew; and the contract knows.
+  const hiding = openApi(rewritten.url, READER)
+  const anew = await audit(hiding, { folder, onlyNew: true }, held)
+  expect(anew).toMatchObject({ restarted: 'anchors', earlier: null })
+  expect(failedIn(anew)).toContain('anchors.chain')
+  await rewritten.stop()
+  rmSync(quiet.folder, { recursive: true })
+})
+
+test('receipts and notes from before are held against what was read', async () => {
+  const [first, second] = anchored as [number, number, number]
+  await audit(asOf(second), { folder })
+  const notes = await call(service.url, `/v1/checkpoints?from=1&limit=1000`)
+  const note = notes.json.checkpoints.find(({ size }: { size: number }) => size <= first)
+  const own = (...shown: string[]) => ({
+    own: [
+      lookUp(asOf(), 1e9),
+      holdReceipts(
+        shown.map((text) => ({ note: text, receipt: null })),
+        pins.logKeys,
+      ),
+    ],
+  })
+  const next = await audit(asOf(), { folder, onlyNew: true, ...own(note.note) })
+  expect([next.restarted, failedIn(next)]).toEqual([null, []])
+  expect(next.checks.find(({ id }) => id === 'receipts')?.detail).toContain(`of ${note.size} to ${note.size}`)
+  const { name, publicKey } = parseVkey(service.vkey)
+  const signer = await loadSigner(join(service.folder, 'keys', 'log.json'))
+  const forged = (size: number) => {
+    const text = printCheckpoint({ origin: service.origin, size, root: sha256(utf8('other')) })
+    return signNote(text, name, publicKey, (message) => signer.sign(message) as Uint8Array)
+  }
+  for (const size of [first - 7, second, second + 5]) {
+    const result = await audit(asOf(), { folder, onlyNew: true, ...own(forged(size)) })
+    expect(failedIn(result), String(size)).toEqual(['receipts'])
+    await audit(asOf(second), { folder })
+  }
+})
+
+test('what was held against something else is not gone on with', async () => {
+  const [, second] = anchored as [number, number, number]
+  await audit(asOf(second), { folder })
+  const listed = (await call(service.url, '/v1/sources')).json.sources
+  const { jwk } = listed.find(({ source }: { source: string }) => source === 'payroll').keys[0]
+  const pinned = await audit(asOf(), { folder, onlyNew: true }, { sourceKeys: [{ source: 'payroll', jwk }] })
+  expect(pinned).toMatchObject({ restarted: 'pins', earlier: null })
+  await audit(asOf(second), { folder })
+  expect(await audit(asOf(), { folder, onlyNew: true, own: [] })).toMatchObject({ restarted: 'checks' })
+  const other = await testService({ KILLICK_ORIGIN: 'other.example.com' })
+  const elsewhere = audit(openApi(other.url, READER), { folder }, { logKeys: [other.vkey], logs: [], urls: [] })
+  await expect(elsewhere).rejects.toMatchObject({ code: 'audit_folder_failed' })
+  await other.stop()
+  const stuck = { id: 'mine', title: 'mine', finish: async () => ({ faults: [], detail: '' }) }
+  await expect(audit(asOf(), { folder, own: [stuck] })).rejects.toMatchObject({ code: 'option_invalid' })
+})
+
+test('a file that was changed or cut is refused, wherever', async () => {
+  await audit(asOf(), { folder })
+  const file = join(folder, 'last')
+  const bytes = readFileSync(file)
+  const steps = Math.ceil(bytes.length / 60)
+  for (let at = 0; at < bytes.length; at += steps) {
+    for (const damaged of [
+      bytes.subarray(0, at),
+      Buffer.concat([bytes.subarray(0, at), Buffer.from('~'), bytes.subarray(at + 1)]),
+    ]) {
+      if (damaged.equals(bytes)) continue
+      writeFileSync(file, damaged)
+      await expect(audit(asOf(), { folder, onlyNew: true }), `byte ${at}`).rejects.toMatchObject({
+        code: 'audit_folder_failed',
+      })
+    }
+  }
+  writeFileSync(file, Buffer.concat([bytes, bytes]))
+  await expect(audit(asOf(), { folder, onlyNew: true })).rejects.toMatchObject({ code: 'audit_folder_failed' })
+  rmSync(folder, { recursive: true })
+  writeFileSync(folder, 'a file in the place of the folder')
+  await expect(audit(asOf(), { folder })).rejects.toMatchObject({ code: 'audit_folder_failed' })
+  rmSync(folder)
+  expect(existsSync(folder)).toBe(false)
+})

@@ -2,6 +2,14 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { inject } from 'vitest'
 
+/** Kept from one database to the next: for the server, a connection is a process. */
+let admin: pg.Pool | null = null
+function openAdmin(): pg.Pool {
+  const pool = new pg.Pool({ connectionString: inject('postgres'), max: 1, allowExitOnIdle: true })
+  pool.on('error', () => {})
+  return pool
+}
+
 /**
  * A fresh database on the PostgreSQL of this test run.
  * @param isMigrated as the migrations have made one at the beginning of the run, which is cheaper than to make it; else empty
@@ -10,10 +18,8 @@ import { inject } from 'vitest'
 export async function createDatabase(isMigrated = false): Promise<string> {
   const url = new URL(inject('postgres'))
   const name = `test_${randomBytes(6).toString('hex')}`
-  const client = new pg.Client({ connectionString: url.href })
-  await client.connect()
-  await client.query(`create database ${name} ${isMigrated ? 'template migrated' : ''}`)
-  await client.end()
+  admin ??= openAdmin()
+  await admin.query(`create database ${name} ${isMigrated ? 'template migrated' : ''}`)
   url.pathname = `/${name}`
   return url.href
 }

@@ -306,7 +306,10 @@ describe('signing out', () => {
     const reader = tail.body!.getReader()
     await reader.read()
     await signOut(cookie)
-    expect((await reader.read()).done).toBe(true)
+    // What is recorded of the sign-out may come before the end.
+    let told = 0
+    while (!(await reader.read()).done) told++
+    expect(told).toBeLessThan(2)
   })
 })
 

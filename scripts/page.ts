@@ -104,7 +104,7 @@ function writeAlone(folder: string): void {
   const parts: [from: string | RegExp, to: string][] = [
     [
       "script-src 'self'; style-src 'self'; img-src 'self'",
-      `script-src ${hashes(scripts)}; style-src ${hashes([style])}; img-src data:`,
+      `script-src ${hashes(scripts)}; worker-src blob:; style-src ${hashes([style])}; img-src data:`,
     ],
     [/<link rel="icon"[^>]*>/, `<link rel="icon" href="${icon}" />`],
     [/\s*<script defer[^>]*><\/script>/, ''],

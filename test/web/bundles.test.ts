@@ -44,6 +44,14 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     const tick = { action: 'tick', actor: { type: 'source', id: 'pilot' }, targets: [{ type: 'stream', id: 'p-1' }] }
     const times = [-300, -250, -130].map((seconds) => Date.now() + 1000 * seconds)
     expect((await post(service.url, (await pilot.batch([tick, tick, tick], { times })).body)).status).toBe(201)
+    const bulk = new Producer('bulk', newSigner('P-256'), 'bulk-1')
+    await register(service.url, 'bulk', [{ jwk: bulk.signer.jwk }])
+    for (let i = 0; i < 4; i++) {
+      const metadata = { text: 'A text that takes its time. '.repeat(200) }
+      const batch = await bulk.batch(Array.from({ length: 50 }, () => ({ ...tick, metadata })))
+      expect((await post(service.url, batch.body)).status).toBe(201)
+      batch.advance()
+    }
     const size = Number((await call(service.url, '/checkpoint')).text.split('\n')[1])
     await vi.waitUntil(
       async () =>
@@ -247,6 +255,41 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
       await page.goto(pathToFileURL(join(folder, 'report.html')).href)
       await page.screenshot({ path: join(PICTURES, 'report.png'), fullPage: true })
     }
+  })
+
+  test('a large one is read by workers, of the service and from a disk; what they find is what the page finds', {
+    timeout: 120_000,
+  }, async () => {
+    const bytes = await made({ source: 'bulk' })
+    expect(bytes.length).toBeGreaterThan(1.2 * 2 ** 20)
+    const text = bytes.toString('latin1')
+    const lines = [...text.matchAll(/^E .*\n/gm)]
+    const damaged = Buffer.from(bytes)
+    damaged[lines.at(-60)!.index + 100]! ^= 1
+    const at = text.indexOf('verify.html\0')
+    const file = join(folder, 'large.html')
+    await writeFile(file, bytes.subarray(at + 512, at + 512 + Number.parseInt(text.slice(at + 124, at + 135), 8)))
+    const found: string[] = []
+    for (const url of [`${service.url}/verify/`, pathToFileURL(file).href]) {
+      const { page, complaints } = await open(url)
+      let workers = 0
+      page.on('worker', () => {
+        workers += 1
+      })
+      const genuine = url.startsWith('http') ? 'genuine' : 'undecided'
+      expect(await choose(page, 'large.bundle', bytes)).toEqual([genuine, 'complete'])
+      expect(await page.innerText('#bundle .facts')).toContain('208 verified')
+      expect(await choose(page, 'damaged.bundle', damaged)).toEqual(['failed', 'not-judged'])
+      found.push(await page.innerText('#faults-title + ul'))
+      expect(workers).toBeGreaterThan(0)
+      expect(page.workers()).toEqual([])
+      // Without any the page reads alone.
+      await page.evaluate('globalThis.Worker = class { constructor() { throw new Error("none") } }')
+      expect(await choose(page, 'damaged.bundle', damaged)).toEqual(['failed', 'not-judged'])
+      found.push(await page.innerText('#faults-title + ul'))
+      expect(complaints).toEqual([])
+    }
+    expect(new Set(found).size).toBe(1)
   })
 
   test('a page on a disk checks one too, by what the visitor pins', { timeout: 120_000 }, async () => {

@@ -3,8 +3,10 @@
  * made by `makeBundle` and checked by `verifyBundle`, for which nobody needs to be trusted or asked but a node of the chain.
  */
 export { verifySignature } from '../core/signature.ts'
+export { linesOf } from './lines.ts'
 export type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
-export type { CheckSignature } from './reading.ts'
+export { type CheckSignature, type EntryReading, NamedKeys, readStretch, type StretchReading } from './reading.ts'
+export type { BundleStretch } from './stretches.ts'
 export type {
   BundleCompleteness,
   BundleErasure,
@@ -19,4 +21,11 @@ export type {
   BundleVerdict,
   JudgedBundleAnchor,
 } from './verdict.ts'
-export { type BundleOptions, type BundleProgress, type BundleTrust, verifyBundle } from './verify-bundle.ts'
+export {
+  type BundleOptions,
+  type BundleProgress,
+  type BundleReader,
+  type BundleStretchRead,
+  type BundleTrust,
+  verifyBundle,
+} from './verify-bundle.ts'

@@ -33,6 +33,12 @@ export function printLine(line: LogLine): string {
   return `${letter} ${order}${line.level} ${printHash(line.hash)}\n`
 }
 
+/** All that can be right in `log.txt` is ASCII; whatever else there is makes its line wrong. */
+const latin1 = new TextDecoder('latin1')
+
+/** The lines of a stretch of `log.txt`, without their line feeds, by portable code. */
+export const linesOf = (stretch: Uint8Array): string[] => splitLines(latin1.decode(stretch))
+
 /** The lines of whole lines, without their line feeds. */
 export const splitLines = (text: string): string[] => text.slice(0, -1).split('\n')
 

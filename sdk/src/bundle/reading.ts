@@ -9,7 +9,7 @@ import { endsStream, type ParsedEvent, parseEvent } from '../core/event.ts'
 import type { Hash } from '../core/hash.ts'
 import { algOf, type PublicJwk, thumbprint } from '../core/jwk.ts'
 import { headerReader, type ReadHeader } from '../core/jws.ts'
-import type { Primitives } from '../core/primitives.ts'
+import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { GrowingTree } from './growing-tree.ts'
 import { parseLine } from './lines.ts'
@@ -48,9 +48,11 @@ export type EntryReading = {
   readonly lacking: readonly { readonly gone: number; readonly required: number }[]
 }
 
+/** What reading a stretch comes to. */
 export type StretchReading = {
+  /** Those with nothing unusual in them, in their order. */
   readonly entries: readonly EntryReading[]
-  /** Of each line that is signed. */
+  /** Of each line. */
   readonly signed: readonly MaybeSigned[]
 }
 
@@ -76,12 +78,17 @@ export class NamedKeys {
 
 type Answers = (MaybeSigned | Promise<boolean>)[]
 
-/** @param lines without their line feeds @param isOpen whether the last entry may go on behind them */
+/**
+ * Reads a stretch of `log.txt`, for a `BundleReader`.
+ * @param lines without their line feeds
+ * @param isOpen whether the last entry may go on behind them
+ * @param primitives a platform's own; default: portable ones
+ */
 export async function readStretch(
   lines: readonly string[],
   isOpen: boolean,
   keys: NamedKeys,
-  primitives: Primitives,
+  primitives: Primitives = PORTABLE,
 ): Promise<StretchReading> {
   const answers: Answers = lines.map(() => null)
   const reader = new EntryReader(lines, answers, keys, primitives)

@@ -2,6 +2,7 @@
 import { KillickError } from '../core/errors.ts'
 import { MAX_LINE_BYTES } from './lines.ts'
 
+/** Consecutive lines of `log.txt`. */
 export type BundleStretch = {
   /** Whole lines, each with its line feed. Nothing else holds the memory. */
   readonly bytes: Uint8Array

@@ -14,7 +14,7 @@ import type { Missing } from '../verify/verdict.ts'
 import { type Confirmed, ScopeWatch } from './completeness.ts'
 import { ErasureWatch } from './erasures.ts'
 import { BundleKeys } from './keys.ts'
-import { splitLines } from './lines.ts'
+import { linesOf } from './lines.ts'
 import {
   type BundleAnchor,
   type BundleManifest,
@@ -42,6 +42,8 @@ export type BundleOptions = {
   readonly primitives?: Primitives
   /** A platform's own, which may answer later. Default: `verifySignature`. */
   readonly checkSignature?: CheckSignature
+  /** Reads on other threads, or wherever it likes. Default: each line is read when its turn comes. */
+  readonly reader?: BundleReader | undefined
   /** Called with each event that is no registration, in the order of the log, before it is known whether the bundle holds. */
   readonly onEvent?: ((event: ParsedEvent, logIndex: number) => void) | undefined
   /** Called now and then. */
@@ -53,7 +55,7 @@ export type BundleOptions = {
 /** How far the check of a bundle is: entries and events so far, and bytes of `log.txt`. */
 export type BundleProgress = { readonly entries: number; readonly events: number; readonly bytes: number }
 
-/** Stretches of `log.txt` that were read, in their order. */
+/** A stretch of `log.txt` that was read. */
 export type BundleStretchRead = {
   /** Makes its lines, without their line feeds. */
   readonly lines: () => readonly string[]
@@ -63,13 +65,17 @@ export type BundleStretchRead = {
   readonly bytes: Uint8Array
 }
 
+/** Reads stretches of bundles, such as on other threads; what it says of them must be what `readStretch` says. */
+export type BundleReader = {
+  /** @param keys those that may sign something, as far as is known by now: each call has those of the one before it, and perhaps more behind them */
+  readonly read: (stretch: BundleStretch, keys: readonly PublicJwk[]) => Promise<BundleStretchRead>
+  /** How many stretches are to be under way while the next is cut: none for a reader on the calling thread. Asked again and again. */
+  readonly ahead: () => number
+}
+
 /** What a platform has for bundles beside the options. */
 export type BundleEngine = {
-  /** Has stretches read elsewhere. @param keys those that may sign something, as far as is known when it is called; it only ever gets longer */
-  readonly readStretches: (
-    stretches: AsyncIterable<BundleStretch>,
-    keys: () => readonly PublicJwk[],
-  ) => AsyncIterable<BundleStretchRead>
+  readonly reader: BundleReader
   /** Begins a SHA-256. */
   readonly newSha256: () => Sha256
 }
@@ -78,9 +84,9 @@ export type BundleEngine = {
 export type Sha256 = { update(bytes: Uint8Array): void; hex(): string }
 
 const PORTABLE_ENGINE: BundleEngine = {
-  async *readStretches(stretches) {
-    for await (const { bytes } of stretches)
-      yield { lines: () => splitLines(latin1.decode(bytes)), reading: null, bytes }
+  reader: {
+    read: async ({ bytes }) => ({ lines: () => linesOf(bytes), reading: null, bytes }),
+    ahead: () => 0,
   },
   newSha256() {
     const hash = sha256.create()
@@ -90,9 +96,6 @@ const PORTABLE_ENGINE: BundleEngine = {
     }
   },
 }
-
-/** All that can be right in `log.txt` is ASCII; whatever else there is makes its line wrong. */
-const latin1 = new TextDecoder('latin1')
 
 const MAX_TRAILER_BYTES = 64 << 10
 /** Files that may stand between the log and the trailer, in this order: for people, and never looked into. */
@@ -119,7 +122,8 @@ export async function verifyBundle(
   trust: BundleTrust,
   options: BundleOptions = {},
 ): Promise<BundleVerdict> {
-  return verifyBundleWith(PORTABLE_ENGINE, chunks, trust, options)
+  const { reader = PORTABLE_ENGINE.reader } = options
+  return verifyBundleWith({ ...PORTABLE_ENGINE, reader }, chunks, trust, options)
 }
 
 /** `verifyBundle` with what a platform has; the answer is the same. */
@@ -331,14 +335,24 @@ class Verification {
   async #lines(file: TarFile, walk: BundleWalk, keys: BundleKeys): Promise<void> {
     const { signal, onProgress } = this.#options
     const stretches = new Stretches(this.#hashing.pass(file))
+    const { read, ahead } = this.#engine.reader
+    const underWay: Promise<BundleStretchRead>[] = []
     let bytes = 0
-    for await (const stretch of this.#engine.readStretches(stretches, () => keys.all)) {
+    const judge = async ({ lines, reading, bytes: own }: BundleStretchRead): Promise<void> => {
       signal?.throwIfAborted()
-      await walk.take(stretch.lines, stretch.reading)
-      bytes += stretch.bytes.length
-      stretches.reuse(stretch.bytes)
+      await walk.take(lines, reading)
+      bytes += own.length
+      stretches.reuse(own)
       onProgress?.({ entries: walk.entries, events: walk.events, bytes })
     }
+    for await (const stretch of stretches) {
+      const answer = read(stretch, keys.all)
+      // Awaited in their order; until then nobody handles their rejection.
+      answer.catch(() => {})
+      underWay.push(answer)
+      while (underWay.length > ahead()) await judge(await underWay.shift()!)
+    }
+    for (const answer of underWay) await judge(await answer)
     if (stretches.fault !== null) throw stretches.fault.error
   }
 

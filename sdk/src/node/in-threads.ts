@@ -1,7 +1,4 @@
-/**
- * Has things read by threads, any number of them at a time, and hands them back in the order in which they came. Few are read on this
- * thread alone: to start others would take longer than it does.
- */
+// Has things read by threads. Few are read on this thread alone: to start others would take longer than it does.
 import { setImmediate } from 'node:timers/promises'
 import { KillickError } from '../core/errors.ts'
 import { keepThread, type Thread } from './thread.ts'
@@ -11,26 +8,25 @@ const ALONE_BYTES = 1 << 20
 /** Room for what the reading of a stretch needs for a moment. */
 const YOUNG_MIB = 32
 
-type Ask<Asked, Answered> = Thread<never, Asked, Answered>['ask']
-
-/** How what is given is read. */
-export type HowToRead<Given, Asked, Answered, Read> = {
-  /** Reads on this thread. */
-  readonly here: (given: Given) => Promise<Read>
-  /** Called once for each thread that has something to read. @returns what reads on that one */
-  readonly there: (ask: Ask<Asked, Answered>) => (given: Given) => Promise<Read>
-}
+/** Asks one of them. */
+export type AskThread<Asked, Answered> = Thread<never, Asked, Answered>['ask']
 
 /** Threads that read. */
 export type ReadingThreads<Asked, Answered> = {
+  /** So many are to be under way that no thread waits for its next, and no more. */
+  ahead(): number
   /**
-   * All that is given, in its order, each read. So many are under way that no thread waits for its next, and no more.
+   * Has something read by the thread that has the least to do.
+   * @param bytes of it
+   * @param here reads on this thread, while there are no others
+   * @param there reads on another, each of which is always asked by the same function
    * @throws KillickError `thread_failed` where a thread ends before it has answered, or fails at it
    */
-  readAll<Given extends { readonly bytes: Uint8Array }, Read>(
-    given: AsyncIterable<Given>,
-    reading: HowToRead<Given, Asked, Answered, Read>,
-  ): AsyncGenerator<Read>
+  read<Read>(
+    bytes: number,
+    here: () => Promise<Read>,
+    there: (ask: AskThread<Asked, Answered>) => Promise<Read>,
+  ): Promise<Read>
   close(): Promise<void>
 }
 
@@ -41,7 +37,7 @@ export type ReadingThreads<Asked, Answered> = {
 export function openReadingThreads<Asked, Answered>(entry: URL, most: number): ReadingThreads<Asked, Answered> {
   const threads: Thread<never, Asked, Answered>[] = []
   let count = most > 1 ? most : 0
-  let bytes = 0
+  let read = 0
 
   function start(): void {
     try {
@@ -63,33 +59,15 @@ export function openReadingThreads<Asked, Answered>(entry: URL, most: number): R
   const ready = () => (count === 0 ? [] : threads.filter(({ isReady }) => isReady))
 
   return {
-    async *readAll<Given extends { readonly bytes: Uint8Array }, Read>(
-      given: AsyncIterable<Given>,
-      { here, there }: HowToRead<Given, Asked, Answered, Read>,
-    ) {
-      const readOn = new Map<Thread<never, Asked, Answered>, (given: Given) => Promise<Read>>()
-      const readOne = async (one: Given): Promise<Read> => {
-        bytes += one.bytes.length
-        if (count > 0 && threads.length === 0 && bytes > ALONE_BYTES) start()
-        const [idlest] = ready().toSorted((a, b) => a.unanswered - b.unanswered)
-        if (idlest === undefined) {
-          // What else waits for this thread comes in between, such as another's word that it has started.
-          await setImmediate()
-          return here(one)
-        }
-        const read = readOn.get(idlest) ?? there(idlest.ask)
-        readOn.set(idlest, read)
-        return read(one).catch(rethrow)
-      }
-      const underWay: Promise<Read>[] = []
-      for await (const one of given) {
-        const answer = readOne(one)
-        // Awaited in their order; until then nobody handles their rejection.
-        answer.catch(() => {})
-        underWay.push(answer)
-        while (underWay.length > 2 * ready().length) yield await underWay.shift()!
-      }
-      for (const answer of underWay) yield await answer
+    ahead: () => 2 * ready().length,
+    async read(bytes, here, there) {
+      read += bytes
+      if (count > 0 && threads.length === 0 && read > ALONE_BYTES) start()
+      const [idlest] = ready().toSorted((a, b) => a.unanswered - b.unanswered)
+      if (idlest !== undefined) return there(idlest.ask).catch(rethrow)
+      // What else waits for this thread comes in between, such as another's word that it has started.
+      await setImmediate()
+      return here()
     },
     async close() {
       await Promise.all(threads.map((thread) => thread.end()))

@@ -44,13 +44,14 @@ const verified = async (bytes: Uint8Array, given: BundleTrust = trust): Promise<
   return verdict
 }
 const IN_STRETCHES: BundleEngine = {
-  async *readStretches(stretches, keys) {
-    const known = new NamedKeys(checkSignature)
-    for await (const { bytes, isOpen } of stretches) {
-      known.add(keys())
+  reader: {
+    async read({ bytes, isOpen }, keys) {
+      const known = new NamedKeys(checkSignature)
+      known.add(keys)
       const lines = linesIn(bytes)
-      yield { lines: () => lines, reading: await readStretch(lines, isOpen, known, nodePrimitives), bytes }
-    }
+      return { lines: () => lines, reading: await readStretch(lines, isOpen, known, nodePrimitives), bytes }
+    },
+    ahead: () => 0,
   },
   newSha256() {
     const hash = createHash('sha256')

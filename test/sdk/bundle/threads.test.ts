@@ -19,9 +19,8 @@ import { type AnchorFact, parseHash } from '@killick/sdk/verify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { archive } from '../../../scripts/lib/vectors/bundles.ts'
 import { printManifest } from '../../../sdk/src/bundle/manifest.ts'
-import { Stretches } from '../../../sdk/src/bundle/stretches.ts'
 import { openBundleThreads, verifyBundleOn } from '../../../sdk/src/node/bundle/verify-bundle.ts'
-import { openReadingThreads } from '../../../sdk/src/node/in-threads.ts'
+import { openReadingThreads, type ReadingThreads } from '../../../sdk/src/node/in-threads.ts'
 import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
 import { verifyNatively } from '../../../sdk/src/node/signature.ts'
 import { newSigner, Producer, sampleEvent } from '../../anchor-service/support/producer.ts'
@@ -71,6 +70,16 @@ async function verdictOf(bytes: Uint8Array, given: BundleTrust = trust): Promise
   expect(await verifyBundle(chunksOf(bytes, 1 << 20), given, { ...own, checkSignature: checkLater })).toEqual(verdict)
   for (const threads of several) expect(await verifyBundleOn(threads, chunksOf(bytes, 1 << 18), given)).toEqual(verdict)
   return verdict
+}
+
+/** Waits until threads read what they are given. */
+async function started<Asked, Answered>(threads: ReadingThreads<Asked, Answered>): Promise<void> {
+  for (let isHere = true; isHere; )
+    isHere = await threads.read(
+      1 << 20,
+      async () => true,
+      async () => false,
+    )
 }
 
 const headerOf = (header: string) => leafHash(utf8(header))
@@ -129,15 +138,7 @@ beforeAll(async () => {
     lines: [...lines, `H ${header}`, ...tokens.map((token) => `E ${token}`)],
     leaves: [...leaves, headerOf(header)],
   }
-  // Until threads read all that they are given.
-  for (const threads of several.slice(2)) {
-    for (let here = 1; here > 0; ) {
-      here = 0
-      const given = new Stretches(chunksOf(bundleOf(whole), 1 << 20))
-      const there = () => async () => {}
-      for await (const _ of threads.readAll(given, { here: async () => void here++, there }));
-    }
-  }
+  await Promise.all(several.slice(2).map(started))
 }, 60_000)
 afterAll(() => Promise.all(several.map((threads) => threads.close())))
 
@@ -289,14 +290,7 @@ test('a thread that ends, or fails, ends the check with an error', async () => {
   const entry = new URL('./failing-thread.ts', import.meta.url)
   for (const how of ['ends', 'throws']) {
     const failing = openReadingThreads<never, never>(new URL(`?${how}`, entry), 2)
-    let isThere = false
-    while (!isThere) {
-      const there = () => async () => {
-        isThere = true
-      }
-      const given = new Stretches(chunksOf(bundleOf(whole), 1 << 20))
-      for await (const _ of failing.readAll(given, { here: async () => {}, there }));
-    }
+    await started(failing)
     const progress: number[] = []
     const options = { onProgress: ({ bytes }: { bytes: number }) => void progress.push(bytes) }
     await expect(verifyBundleOn(failing, chunksOf(bundleOf(whole), 1 << 20), trust, options)).rejects.toMatchObject({
@@ -357,11 +351,11 @@ test('where a process may have no threads, it checks all the same', () => {
   const code = `
     import { openReadingThreads } from '${new URL('../../../sdk/src/node/in-threads.ts', import.meta.url)}'
     const threads = openReadingThreads(new URL('file:///nowhere.ts'), 2)
-    const given = async function* () { for (let i = 0; i < 4; i++) yield { bytes: new Uint8Array(600_000), i } }
     const found = []
-    for await (const i of threads.readAll(given(), { here: async ({ i }) => i, there: () => { throw new Error() } })) found.push(i)
+    for (let i = 0; i < 4; i++)
+      found.push(await threads.read(600_000, async () => i, async () => 'there'), threads.ahead())
     await threads.close()
     console.log(found.join())`
   const args = ['--permission', `--allow-fs-read=${root}`, '--no-warnings', '--input-type=module', '-e', code]
-  expect(execFileSync(process.execPath, args, { cwd: sdk, encoding: 'utf8' }).trim()).toBe('0,1,2,3')
+  expect(execFileSync(process.execPath, args, { cwd: sdk, encoding: 'utf8' }).trim()).toBe('0,0,1,0,2,0,3,0')
 })

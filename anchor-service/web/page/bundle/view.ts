@@ -6,6 +6,7 @@ import type { Rung, Tone } from '../../shared/summary.ts'
 import type { BundleView, Given, Kit } from './kit.ts'
 import { signatureChecker } from './signatures.ts'
 import { type BundleWords, english, german } from './words.ts'
+import { openWorkers } from './workers.ts'
 
 /** Read at a time; between two of them the browser draws. */
 const SLICE_BYTES = 1 << 17
@@ -19,7 +20,8 @@ type State =
   | { readonly kind: 'refused'; readonly error: KillickError }
   | { readonly kind: 'judged'; readonly verdict: BundleVerdict; readonly given: Given }
 
-export function openBundle(file: File, kit: Kit): BundleView {
+/** @param code where the script for workers is; null: nowhere */
+export function openBundle(file: File, kit: Kit, code: string | null): BundleView {
   const element = kit.h('div', { id: 'bundle' })
   let state: State = { kind: 'reading', events: 0, read: 0 }
   let current = new AbortController()
@@ -55,12 +57,15 @@ export function openBundle(file: File, kit: Kit): BundleView {
       const onRead = (read: number) => mine.signal.aborted || show({ kind: 'reading', events, read })
       onRead(0)
       const { rpcs, ...pins } = given.pins
+      const workers = openWorkers(code, file.size)
       try {
         const verdict = await verifyBundle(
           slicesOf(file, mine.signal, onRead),
           { ...pins, facts: async (anchors) => (rpcs.length > 0 ? readAnchors({ anchors }, rpcs) : []) },
           {
             checkSignature: signatureChecker(),
+            reader: workers.reader,
+            signal: mine.signal,
             onProgress: (progress) => {
               events = progress.events
             },
@@ -72,6 +77,8 @@ export function openBundle(file: File, kit: Kit): BundleView {
         if (error instanceof KillickError) show({ kind: 'refused', error })
         else if (error instanceof DOMException) show({ kind: 'gone' })
         else throw error
+      } finally {
+        workers.close()
       }
     },
   }

@@ -3,15 +3,16 @@ import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { BundleVerdict } from '../../bundle/index.ts'
 import { type CheckSignature, NamedKeys, readStretch } from '../../bundle/reading.ts'
-import type { BundleStretch } from '../../bundle/stretches.ts'
 import {
   type BundleEngine,
   type BundleOptions,
+  type BundleReader,
   type BundleStretchRead,
   type BundleTrust,
+  type Sha256,
   verifyBundleWith,
 } from '../../bundle/verify-bundle.ts'
-import { openReadingThreads, type ReadingThreads } from '../in-threads.ts'
+import { type AskThread, openReadingThreads, type ReadingThreads } from '../in-threads.ts'
 import { nodePrimitives } from '../primitives.ts'
 import { verifyNatively } from '../signature.ts'
 import { threadBeside } from '../thread.ts'
@@ -71,40 +72,37 @@ export const verifyBundleOn = (
 ): Promise<BundleVerdict> =>
   verifyBundleWith(engineOf(threads), chunks, trust, { ...options, primitives: nodePrimitives, checkSignature })
 
-const engineOf = (threads: ReadingThreads<BundleToRead, BundleReadThere>): BundleEngine => ({
-  readStretches(stretches, keysOf) {
-    const known = new NamedKeys(checkSignature)
-    const untoldHere = once(keysOf)
-    return threads.readAll<BundleStretch, BundleStretchRead>(stretches, {
-      async here({ bytes, isOpen }) {
-        known.add(untoldHere())
+function engineOf(threads: ReadingThreads<BundleToRead, BundleReadThere>): BundleEngine {
+  const known = new NamedKeys(checkSignature)
+  /** How many keys each thread has been told; null: this one. */
+  const told = new Map<AskThread<BundleToRead, BundleReadThere> | null, number>()
+  const read: BundleReader['read'] = ({ bytes, isOpen }, keys) => {
+    const untold = (thread: AskThread<BundleToRead, BundleReadThere> | null) => {
+      const fresh = keys.slice(told.get(thread) ?? 0)
+      told.set(thread, keys.length)
+      return fresh
+    }
+    return threads.read<BundleStretchRead>(
+      bytes.length,
+      async () => {
+        known.add(untold(null))
         const lines = linesIn(bytes)
         return { lines: () => lines, reading: await readStretch(lines, isOpen, known, nodePrimitives), bytes }
       },
-      there(ask) {
-        const untold = once(keysOf)
-        return async ({ bytes, isOpen }) => {
-          const { reading, bytes: own } = await ask({ bytes, isOpen, keys: untold() }, [bytes.buffer as ArrayBuffer])
-          return { lines: () => linesIn(own), reading, bytes: own }
-        }
+      async (ask) => {
+        const question = { bytes, isOpen, keys: untold(ask) }
+        const { reading, bytes: own } = await ask(question, [bytes.buffer as ArrayBuffer])
+        return { lines: () => linesIn(own), reading, bytes: own }
       },
-    })
-  },
-  newSha256() {
-    const hash = createHash('sha256')
-    return {
-      update: (bytes) => void hash.update(bytes),
-      hex: () => hash.digest('hex'),
-    }
-  },
-})
+    )
+  }
+  return { reader: { read, ahead: threads.ahead }, newSha256 }
+}
 
-/** Of a list that grows: what it has more than when it was last asked for. */
-function once<T>(all: () => readonly T[]): () => readonly T[] {
-  let told = 0
-  return () => {
-    const fresh = all().slice(told)
-    told += fresh.length
-    return fresh
+function newSha256(): Sha256 {
+  const hash = createHash('sha256')
+  return {
+    update: (bytes) => void hash.update(bytes),
+    hex: () => hash.digest('hex'),
   }
 }

@@ -48,9 +48,18 @@ const FOLDERS = ['sdk/src', 'anchor-service/src', 'anchor-service/web', 'gateway
 
 /** @returns a sentence for each exported type whose name another file exports too */
 export function findTwins(modules: readonly { path: string; text: string }[]): string[] {
+  return twinsAmong(homesOf(modules))
+}
+
+/** Where each exported type is at home. */
+function homesOf(modules: readonly { path: string; text: string }[]): Map<string, string[]> {
   const homes = new Map<string, string[]>()
   for (const { path, text } of modules)
     for (const name of typesOf(path, text)) homes.set(name, [...(homes.get(name) ?? []), path])
+  return homes
+}
+
+function twinsAmong(homes: ReadonlyMap<string, string[]>): string[] {
   return [...homes]
     .filter(([, paths]) => paths.length > 1)
     .map(([name, paths]) => `the type ${name} is exported by ${paths.join(' and ')}`)
@@ -88,8 +97,9 @@ if (import.meta.main) {
   const root = fileURLToPath(new URL('..', import.meta.url))
   const paths = listModules(root, FOLDERS).filter((path) => path.endsWith('.ts'))
   const modules = paths.map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
-  const faults = [...findTwins(modules), ...findStrayNouns(paths)]
+  const homes = homesOf(modules)
+  const faults = [...twinsAmong(homes), ...findStrayNouns(paths)]
   for (const fault of faults) console.error(fault)
   if (faults.length > 0) process.exitCode = 1
-  else console.log(`${modules.reduce((sum, { path, text }) => sum + typesOf(path, text).length, 0)} exported types`)
+  else console.log(`${[...homes.values()].flat().length} exported types`)
 }

@@ -1,9 +1,12 @@
 import { isUtf8 } from 'node:buffer'
-import { hash } from 'node:crypto'
+import crypto from 'node:crypto'
 import { KillickError } from '../core/errors.ts'
 import { MAX_EVENT_BYTES } from '../core/event.ts'
 import { checkField } from '../core/fields.ts'
 import { byteOf, Decoded, JsonScanner, literal, NO, skip } from './scan.ts'
+
+// Not imported by its name: on a Node without it, the import itself would fail before version.ts could say so.
+const { hash } = crypto
 
 const TILDE = byteOf('~')
 const FULL_STOP = byteOf('.')

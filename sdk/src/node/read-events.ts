@@ -2,7 +2,7 @@
  * Reads the events of a batch byte by byte: docs/decisions/0006-event-reader-by-hand.md. What it does not recognise, core's parser
  * reads; it accepts nothing that core refuses.
  */
-import { hash } from 'node:crypto'
+import crypto from 'node:crypto'
 import type { BatchHeader } from '../core/batch.ts'
 import { KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
@@ -11,6 +11,9 @@ import type { Alg } from '../core/jwk.ts'
 import { type EventNotes, type EventReader, SIGNATURE } from './event-reader.ts'
 import { nodePrimitives } from './primitives.ts'
 import { NO } from './scan.ts'
+
+// Not imported by its name: on a Node without it, the import itself would fail before version.ts could say so.
+const { hash } = crypto
 
 /** A signature, and its line in the body, from 1. */
 export type LineSignature = BatchHeader['signature'] & { line: number }

@@ -40,9 +40,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 /**
- * The cluster that a service would make, on a server that is in a hurry. Nothing waits for the disk, or is written twice for a
- * crash: nothing kills this server, and those that tests kill are others. Databases of files that have ended are left alone, where
- * autovacuum would look through each of hundreds every minute. It is told so as it starts: what a service tells its server then
+ * The cluster that a service would make, on a server that is in a hurry. Nothing waits for the disk, is written twice for a crash,
+ * or is written out before there is no more room: nothing kills this server, and those that tests kill are others. Databases of files
+ * that have ended are left alone, where autovacuum would look through each of hundreds every minute. It is told so as it starts: what a service tells its server then
  * (that it must wait for the disk) is stronger than any setting that is made later.
  */
 async function startHastily(folder: string): Promise<{ url: string; stop: () => Promise<void> }> {
@@ -52,7 +52,8 @@ async function startHastily(folder: string): Promise<{ url: string; stop: () => 
   const { port, password } = await makeCluster(folder, data, binaries, runAs)
   const settings = [
     ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'shared_buffers=128MB', 'max_wal_size=2GB'],
-    ...['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'autovacuum_naptime=1h'],
+    ...['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'],
+    ...['autovacuum_naptime=1h', 'checkpoint_timeout=1h', 'bgwriter_lru_maxpages=0'],
   ]
   const options = [`-p ${port}`, ...settings.map((setting) => `-c ${setting}`)].join(' ')
   const log = join(data, 'server.log')

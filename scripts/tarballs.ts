@@ -45,7 +45,6 @@ export async function pack(
 ): Promise<string[]> {
   rmSync(out, { recursive: true, force: true })
   const paths: Record<string, string[]> = {}
-  const tarballs: string[] = []
   for (const workspace of workspaces) {
     const from = join(root, workspace)
     const to = join(out, workspace)
@@ -62,9 +61,11 @@ export async function pack(
     for (const [key, source] of Object.entries(manifest.exports)) {
       if (source.endsWith('.ts')) paths[join(manifest.name, key)] = [join(to, source.replace(/\.ts$/, '.d.ts'))]
     }
-    tarballs.push(tarball(to, out))
   }
-  return tarballs
+  return tarballs(
+    workspaces.map((workspace) => join(out, workspace)),
+    out,
+  )
 }
 
 function compile(from: string, to: string, paths: Record<string, string[]>, noCheck: boolean): void {
@@ -154,13 +155,14 @@ function publish(manifest: Manifest, isRequired: boolean): Manifest {
   }
 }
 
-function tarball(folder: string, out: string): string {
+/** One npm for all: most of what it takes is its start. */
+function tarballs(folders: readonly string[], out: string): string[] {
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
-  const args = ['pack', folder, '--pack-destination', out, '--json', '--silent']
-  const [packed] = Object.values(JSON.parse(execFileSync(npm, args, { cwd: out, encoding: 'utf8' }))) as {
+  const args = ['pack', ...folders, '--pack-destination', out, '--json', '--silent']
+  const packed = Object.values(JSON.parse(execFileSync(npm, args, { cwd: out, encoding: 'utf8' }))) as {
     filename: string
   }[]
-  return join(out, packed!.filename)
+  return packed.map(({ filename }) => join(out, filename))
 }
 
 if (import.meta.main) {

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { pack } from '../../scripts/tarballs.ts'
+import { packed } from '../support/packed.ts'
 
 const run = promisify(execFile)
 export const ROOT = join(import.meta.dirname, '../..')
@@ -59,9 +59,9 @@ export function runtime(tools: string, name: 'node18' | 'node22' | 'deno' | 'bun
 
 /** A stranger's project in `folder`, with the packed SDK and what it depends on as its only dependencies. */
 export async function makeProject(folder: string): Promise<void> {
-  const [tarball] = await pack(join(folder, 'dist'), ['sdk'])
+  const { sdk } = await packed()
   const modules = join(folder, 'node_modules')
   await mkdir(join(modules, '@killick/sdk'), { recursive: true })
-  await run('tar', ['-xzf', tarball!, '-C', join(modules, '@killick/sdk'), '--strip-components=1'])
+  await run('tar', ['-xzf', sdk, '-C', join(modules, '@killick/sdk'), '--strip-components=1'])
   await symlink(join(ROOT, 'sdk/node_modules/@noble'), join(modules, '@noble'))
 }

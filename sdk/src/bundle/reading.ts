@@ -76,22 +76,34 @@ export class NamedKeys {
   }
 }
 
+/** Of each line of a stretch. */
 type Answers = (MaybeSigned | Promise<boolean>)[]
+
+/** What a reading says of the events of an entry. */
+type EntryEvents = Omit<EntryReading, 'line' | 'lines' | 'source' | 'stream' | 'leafHash' | 'kid'>
+
+/**
+ * A platform's own for the events of an entry, with the same answers; null: they are to be read one by one.
+ * @param first their first line @param end behind their last @param answers where what is found of their signatures goes
+ */
+export type ReadEntry = (header: BatchHeader, first: number, end: number, answers: Answers) => EntryEvents | null
 
 /**
  * Reads a stretch of `log.txt`, for a `BundleReader`.
  * @param lines without their line feeds
  * @param isOpen whether the last entry may go on behind them
  * @param primitives a platform's own; default: portable ones
+ * @param readEntry a platform's own for entries as recorders print them; default: none
  */
 export async function readStretch(
   lines: readonly string[],
   isOpen: boolean,
   keys: NamedKeys,
   primitives: Primitives = PORTABLE,
+  readEntry: ReadEntry = () => null,
 ): Promise<StretchReading> {
   const answers: Answers = lines.map(() => null)
-  const reader = new EntryReader(lines, answers, keys, primitives)
+  const reader = new EntryReader(lines, answers, keys, primitives, readEntry)
   const found: EntryReading[] = []
   for (let at = 0; at < lines.length; ) {
     if (!lines[at]!.startsWith('H ')) {
@@ -123,15 +135,23 @@ class EntryReader {
   readonly #answers: Answers
   readonly #keys: NamedKeys
   readonly #primitives: Primitives
+  readonly #readEntry: ReadEntry
   readonly #read: { readonly entry: ReadHeader; readonly event: ReadHeader } = {
     ...{ entry: headerReader(), event: headerReader() },
   }
 
-  constructor(lines: readonly string[], answers: Answers, keys: NamedKeys, primitives: Primitives) {
+  constructor(
+    lines: readonly string[],
+    answers: Answers,
+    keys: NamedKeys,
+    primitives: Primitives,
+    readEntry: ReadEntry,
+  ) {
     this.#lines = lines
     this.#answers = answers
     this.#keys = keys
     this.#primitives = primitives
+    this.#readEntry = readEntry
   }
 
   /** A line that is in no entry of this stretch. */
@@ -147,17 +167,13 @@ class EntryReader {
     const sum = { line, lines: end - line, source, stream, leafHash, kid: signature.kid }
     if (end === line + 1) return { ...sum, ...NO_EVENTS, absent: [[seq, seq + n - 1]] }
     this.#answers[line] = this.#keys.check(signature)
-    const events = this.#events(header, line + 1, end)
+    const events = this.#readEntry(header, line + 1, end, this.#answers) ?? this.#events(header, line + 1, end)
     const isOwn = source === SYSTEM.source && stream === SYSTEM.stream && n === 1
     return events === null || isOwn ? null : { ...sum, ...events }
   }
 
   /** All events are read, so that their signatures are checked, whatever else is found. */
-  #events(
-    header: BatchHeader,
-    start: number,
-    end: number,
-  ): Omit<EntryReading, 'line' | 'lines' | 'source' | 'stream' | 'leafHash' | 'kid'> | null {
+  #events(header: BatchHeader, start: number, end: number): EntryEvents | null {
     const tree = new GrowingTree(this.#primitives)
     const [carried, absent]: [first: number, last: number][][] = [[], []]
     const [times, ends, lacking]: [number[], number[], EntryReading['lacking'][number][]] = [[], [], []]
@@ -203,7 +219,7 @@ class EntryReader {
 
   #event(line: number): ParsedEvent | null {
     const event = orNull(() => parseEvent(this.#lines[line]!.slice(2), this.#primitives, this.#read.event))
-    if (event?.signature) this.#answers[line] = this.#keys.check(event.signature)
+    if (event?.signature) this.#answers[line] ??= this.#keys.check(event.signature)
     return event
   }
 }

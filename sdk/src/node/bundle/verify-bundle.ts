@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { BundleVerdict } from '../../bundle/index.ts'
-import { type CheckSignature, NamedKeys, readStretch } from '../../bundle/reading.ts'
+import { NamedKeys } from '../../bundle/reading.ts'
 import {
   type BundleEngine,
   type BundleOptions,
@@ -14,9 +14,10 @@ import {
 } from '../../bundle/verify-bundle.ts'
 import { type AskThread, openReadingThreads, type ReadingThreads } from '../in-threads.ts'
 import { nodePrimitives } from '../primitives.ts'
-import { verifyNatively } from '../signature.ts'
 import { threadBeside } from '../thread.ts'
+import { checkSignature } from './check-signature.ts'
 import { linesIn } from './lines.ts'
+import { readStretchNatively } from './read-stretch.ts'
 import type { BundleReadThere, BundleToRead } from './reader.ts'
 
 const ENTRY = threadBeside(import.meta.url, 'reader')
@@ -26,8 +27,6 @@ export type NodeBundleOptions = Pick<BundleOptions, 'onEvent' | 'onProgress' | '
   /** Most threads that read events and check signatures; with 0 or 1, and for a small bundle, the calling one does it all. Default: as many as the machine has cores. */
   readonly threads?: number
 }
-
-const checkSignature: CheckSignature = (jwk, { input, bytes }) => verifyNatively(jwk, input, bytes)
 
 /**
  * Checks a bundle against what the verifier trusts, while its bytes arrive, with Node's own cryptography and on all cores; `verifyBundle` of
@@ -87,7 +86,7 @@ function engineOf(threads: ReadingThreads<BundleToRead, BundleReadThere>): Bundl
       async () => {
         known.add(untold(null))
         const lines = linesIn(bytes)
-        return { lines: () => lines, reading: await readStretch(lines, isOpen, known, nodePrimitives), bytes }
+        return { lines: () => lines, reading: await readStretchNatively(bytes, lines, isOpen, known), bytes }
       },
       async (ask) => {
         const question = { bytes, isOpen, keys: untold(ask) }

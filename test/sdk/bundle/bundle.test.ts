@@ -10,10 +10,11 @@ import { readAnchors } from '@killick/sdk/verify'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ErasedLines } from '../../../sdk/src/bundle/erased-lines.ts'
 import { printTrailer } from '../../../sdk/src/bundle/manifest.ts'
-import { NamedKeys, readStretch } from '../../../sdk/src/bundle/reading.ts'
+import { NamedKeys } from '../../../sdk/src/bundle/reading.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
 import { type BundleEngine, verifyBundleWith } from '../../../sdk/src/bundle/verify-bundle.ts'
 import { linesIn } from '../../../sdk/src/node/bundle/lines.ts'
+import { readStretchNatively } from '../../../sdk/src/node/bundle/read-stretch.ts'
 import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../anchor-service/support/producer.ts'
 import { call, ERASER, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
@@ -49,7 +50,7 @@ const IN_STRETCHES: BundleEngine = {
       const known = new NamedKeys(checkSignature)
       known.add(keys)
       const lines = linesIn(bytes)
-      return { lines: () => lines, reading: await readStretch(lines, isOpen, known, nodePrimitives), bytes }
+      return { lines: () => lines, reading: await readStretchNatively(bytes, lines, isOpen, known), bytes }
     },
     ahead: () => 0,
   },

@@ -5,7 +5,12 @@ import { inject } from 'vitest'
 /** Kept from one database to the next: for the server, a connection is a process. */
 let admin: pg.Pool | null = null
 function openAdmin(): pg.Pool {
-  const pool = new pg.Pool({ connectionString: inject('postgres'), max: 1, allowExitOnIdle: true })
+  const pool = new pg.Pool({
+    connectionString: inject('postgres'),
+    max: 1,
+    idleTimeoutMillis: 0,
+    allowExitOnIdle: true,
+  })
   pool.on('error', () => {})
   return pool
 }

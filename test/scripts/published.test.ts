@@ -15,16 +15,18 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-/** A package with these exports, of two files. */
+/** A tarball of a package with these exports, of two files, as npm packs it: all is in the folder `package`. */
 async function tarball(name: string, exports: object): Promise<string> {
-  const at = join(folder, name)
-  await mkdir(at)
+  const at = join(folder, name, 'package')
+  await mkdir(at, { recursive: true })
   const manifest = { name, version: '1.0.0', license: 'Apache-2.0', type: 'module', exports }
   await writeFile(join(at, 'package.json'), JSON.stringify(manifest))
   await writeFile(join(at, 'main.js'), 'export const one = 1\n')
   await writeFile(join(at, 'main.d.ts'), 'export declare const one: 1\n')
-  await promisify(execFile)('npm', ['pack', '--silent'], { cwd: at })
-  return join(at, `${name}-1.0.0.tgz`)
+  const packed = join(folder, `${name}.tgz`)
+  const files = ['package.json', 'main.js', 'main.d.ts'].map((file) => `package/${file}`)
+  await promisify(execFile)('tar', ['-czf', packed, ...files], { cwd: join(folder, name) })
+  return packed
 }
 
 test('an ES module with its types has no faults', async () => {

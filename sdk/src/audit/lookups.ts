@@ -5,6 +5,7 @@ import { printHash } from '../core/hash.ts'
 import { isObject, type JsonObject, type JsonValue } from '../core/json.ts'
 import { parseProof } from '../core/proof.ts'
 import { printTime } from '../core/time.ts'
+import { nodePrimitives } from '../node/primitives.ts'
 import { verifyProof } from '../node/verify-proof.ts'
 import { readAnchors } from '../verify/read-anchors.ts'
 import { checkInWords } from '../words/words.ts'
@@ -82,21 +83,31 @@ async function missedBy(api: Api, event: ParsedEvent): Promise<string | null> {
   const isFound = (terms: object) => isListed(api, `/v1/events?${new URLSearchParams({ ...window, ...terms })}`, event)
   const target = Array.isArray(targets) ? targets[Math.floor(Math.random() * targets.length)] : undefined
 
-  // Several events may claim one id, and the proof is of the first; so only the id can be expected.
-  if ((await readProven(api, id))?.id !== id) return 'id'
-  if ((await readProven(api, printHash(leafHash)))?.leaf !== event.leaf) return 'leaf hash'
-  if (!(await isAt(api, `/v1/streams/${source}/${stream}/events?seq=${seq}&span=0`, event))) return 'place'
-  if (!(await isFound({}))) return 'time'
-  if (!(await isFound({ source }))) return 'source'
-  if (action !== undefined && !(await isFound({ action }))) return 'action'
+  const isProven = async (name: string, isIt: (found: ParsedEvent | null) => boolean) =>
+    isIt(await readProven(api, name))
+  const asked: [by: string, answer: Promise<boolean>][] = [
+    // Several events may claim one id, and the proof is of the first; so only the id can be expected.
+    ['id', isProven(id, (found) => found?.id === id)],
+    ['leaf hash', isProven(printHash(leafHash), (found) => found?.leaf === event.leaf)],
+    ['place', isAt(api, `/v1/streams/${source}/${stream}/events?seq=${seq}&span=0`, event)],
+    ['time', isFound({})],
+    ['source', isFound({ source })],
+  ]
   const dot = typeof action === 'string' ? action.indexOf('.') : -1
-  if (dot >= 0 && !(await isFound({ action: `${String(action).slice(0, dot)}.*` }))) return 'action'
+  if (action !== undefined) asked.push(['action', isFound({ action })])
+  if (dot >= 0) asked.push(['action', isFound({ action: `${String(action).slice(0, dot)}.*` })])
   // A source alone is searched among batches; together with another term, among events.
-  if (action !== undefined && !(await isFound({ source, action }))) return 'source'
-  if (outcome !== undefined && !(await isFound({ outcome: String(outcome) }))) return 'outcome'
-  if (!(await isFound({ stream }))) return 'stream'
-  if (isParty(actor) && !(await isFound({ actor: actor.id }))) return 'actor'
-  if (isParty(target) && !(await isFound({ target: target.id }))) return 'targets'
+  if (action !== undefined) asked.push(['source', isFound({ source, action })])
+  if (outcome !== undefined) asked.push(['outcome', isFound({ outcome: String(outcome) })])
+  asked.push(['stream', isFound({ stream })])
+  if (isParty(actor)) asked.push(['actor', isFound({ actor: actor.id })])
+  if (isParty(target)) asked.push(['targets', isFound({ target: target.id })])
+  // Asked at once, and judged in order.
+  const answers = await Promise.allSettled(asked.map(([, answer]) => answer))
+  for (const [i, answer] of answers.entries()) {
+    if (answer.status === 'rejected') throw answer.reason
+    if (!answer.value) return asked[i]![0]
+  }
   return null
 }
 
@@ -158,7 +169,7 @@ async function ask(api: Api, path: string): Promise<JsonValue> {
 
 function readToken(token: string): ParsedEvent | null {
   try {
-    return parseEvent(token)
+    return parseEvent(token, nodePrimitives)
   } catch (error) {
     if (error instanceof KillickError) return null
     throw error

@@ -1,10 +1,13 @@
 // Recomputes the log's tree entry by entry, and compares every stored tile with it. Keeps one tile per level in memory.
 import { equalBytes, fromBase64url, toBase64url } from '../core/bytes.ts'
-import { type Hash, nodeHash, parseHash, printHash } from '../core/hash.ts'
+import { type Hash, parseHash, printHash } from '../core/hash.ts'
 import { foldRight, treeRoot } from '../core/merkle.ts'
 import { printTilePath } from '../core/tile-path.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
+import { nodePrimitives } from '../node/primitives.ts'
 import type { AuditReason } from './codes.ts'
+
+const { nodeHash } = nodePrimitives
 
 type OnFault = (reason: AuditReason, message: string, logIndex: number) => void
 
@@ -35,6 +38,8 @@ export class LogTree {
   #entries: Uint8Array[] = []
   /** Perfect subtrees so far, largest first. */
   readonly #peaks: { height: number; hash: Hash }[] = []
+  /** Null until it is asked for: most entries are not the last of a commit. */
+  #root: Hash | null = null
 
   constructor(read: ReadTile, onFault: OnFault) {
     this.#read = read
@@ -58,11 +63,16 @@ export class LogTree {
     this.#levels.push(...levels.map((hashes) => hashes.map(readHash)))
     this.#entries = entries.map((entry) => fromBase64url(entry)!)
     this.#peaks.push(...peaks.map(({ height, hash }) => ({ height, hash: readHash(hash) })))
+    this.#root = null
   }
 
   /** Root of the entries so far. */
   get root(): Hash {
-    return foldRight(this.#peaks.map(({ hash }) => hash))
+    this.#root ??= foldRight(
+      this.#peaks.map(({ hash }) => hash),
+      nodeHash,
+    )
+    return this.#root
   }
 
   async append(entry: Uint8Array, hash: Hash): Promise<void> {
@@ -71,6 +81,7 @@ export class LogTree {
     while (this.#peaks.at(-1)?.height === top.height)
       top = { height: top.height + 1, hash: nodeHash(this.#peaks.pop()!.hash, top.hash) }
     this.#peaks.push(top)
+    this.#root = null
     this.size += 1
     if (this.size % TILE_WIDTH === 0) await this.#compareEntries()
     await this.#push(0, hash)
@@ -87,7 +98,7 @@ export class LogTree {
     this.#levels[level].push(hash)
     if (this.#levels[level].length < TILE_WIDTH) return
     await this.#compareHashes(level)
-    const root = treeRoot(this.#levels[level])
+    const root = treeRoot(this.#levels[level], nodeHash)
     this.#levels[level] = []
     await this.#push(level + 1, root)
   }

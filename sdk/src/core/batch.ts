@@ -194,7 +194,7 @@ export function readBatchLines(
     )
   }
   const leaves: Hash[] = []
-  const read = headerReader()
+  const read = headerReader(primitives)
   for (const [i, token] of lines.tokens.entries()) {
     const event = atLine(i + 2, () => {
       const event = parseEvent(token, primitives, read)

@@ -35,32 +35,36 @@ export function parseSegment(segment: string, { decodeText }: Primitives = PORTA
 export type ReadHeader = (segment: string, typ: string) => { readonly alg: Alg; readonly kid: string }
 
 /** A `ReadHeader` that keeps the header it read last: the events of a batch repeat one header thousands of times. */
-export function headerReader(): ReadHeader {
+export function headerReader(primitives: Primitives = PORTABLE): ReadHeader {
   let last: { segment: string; typ: string; header: ReturnType<ReadHeader> } | null = null
+  const read = headerReaderOf(primitives)
   return (segment, typ) => {
     if (last === null || last.segment !== segment || last.typ !== typ)
-      last = { segment, typ, header: readHeader(segment, typ) }
+      last = { segment, typ, header: read(segment, typ) }
     return last.header
   }
 }
 
-const readHeader: ReadHeader = (segment, typ) => {
-  const header = parseSegment(segment)
-  if (header === null) throw new KillickError('jws_malformed')
-  const { alg, kid } = header
-  if (alg !== 'Ed25519' && alg !== 'ES256' && alg !== 'ES256K') {
-    throw new KillickError('jws_alg_not_allowed', `Algorithm ${JSON.stringify(alg ?? null)} is not allowed`, {
-      alg: alg ?? null,
-    })
+/** One that keeps nothing. */
+const headerReaderOf =
+  (primitives: Primitives): ReadHeader =>
+  (segment, typ) => {
+    const header = parseSegment(segment, primitives)
+    if (header === null) throw new KillickError('jws_malformed')
+    const { alg, kid } = header
+    if (alg !== 'Ed25519' && alg !== 'ES256' && alg !== 'ES256K') {
+      throw new KillickError('jws_alg_not_allowed', `Algorithm ${JSON.stringify(alg ?? null)} is not allowed`, {
+        alg: alg ?? null,
+      })
+    }
+    if (!hasMembers(header, ['alg', 'typ', 'kid']) || header.typ !== typ || parseHash(kid) === null) {
+      throw new KillickError(
+        'jws_header_invalid',
+        `The header must be exactly {alg, typ: "${typ}", kid: <RFC 7638 thumbprint>}`,
+      )
+    }
+    return { alg, kid: kid as string }
   }
-  if (!hasMembers(header, ['alg', 'typ', 'kid']) || header.typ !== typ || parseHash(kid) === null) {
-    throw new KillickError(
-      'jws_header_invalid',
-      `The header must be exactly {alg, typ: "${typ}", kid: <RFC 7638 thumbprint>}`,
-    )
-  }
-  return { alg, kid: kid as string }
-}
 
 /**
  * Structure of a JWS; its signature is not checked here.
@@ -71,7 +75,7 @@ export function parseJws(
   text: string,
   typ: string,
   primitives: Primitives = PORTABLE,
-  read: ReadHeader = readHeader,
+  read: ReadHeader = headerReaderOf(primitives),
 ): Jws {
   if (typeof text !== 'string') throw new KillickError('jws_malformed')
   const [head, body, tail, ...more] = text.split('.')

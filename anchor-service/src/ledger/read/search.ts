@@ -261,6 +261,9 @@ const KEYED_PACK = 'p.first_event, p.n, p.times, k.keys, k.key_counts'
 /** How many packs are read at first and at most; twice as many whenever they were not enough. */
 const FEW_PACKS = 4
 const MANY_PACKS = 64
+/** A range of so few events, as that of a short time is, is looked through at once: each statement costs more than some packs. */
+const SHORT_RANGE = 4096
+const packsAtFirst = (from: number, to: number) => (to - from <= SHORT_RANGE ? MANY_PACKS : FEW_PACKS)
 
 /**
  * The packs that begin in [from, to) and have all keys, or have no keys of the schemes, newest first, each once. Each of the
@@ -271,7 +274,7 @@ async function* packsWith(db: Db, wanted: Wanted, from: number, to: number): Asy
   const { scheme, end } = await index.end(wanted.schemes)
   yield* readPacks(db, wanted, Math.max(from, end), to)
   const search = { from, to: Math.min(to, end), order: 'newest' } as const
-  let many = FEW_PACKS
+  let many = packsAtFirst(from, to)
   for await (const found of index.find(scheme, wanted.ofPack, search))
     for (; found.length > 0; many = Math.min(MANY_PACKS, 2 * many))
       yield* once(await readFoundPacks(db, wanted, found.splice(0, many)))
@@ -286,7 +289,7 @@ const once = (packs: readonly KeyedPack[]) =>
   packs.filter(({ first_event }, i) => packs[i - 1]?.first_event !== first_event)
 
 async function* readPacks(db: Db, wanted: Wanted, from: number, end: number): AsyncGenerator<KeyedPack> {
-  for (let high = end, many = FEW_PACKS; high > from; many = Math.min(MANY_PACKS, 2 * many)) {
+  for (let high = end, many = packsAtFirst(from, end); high > from; many = Math.min(MANY_PACKS, 2 * many)) {
     const { values, place } = parameters()
     const [low, below] = [place(from), place(high)]
     const { rows } = await db.query<KeyedPack>(

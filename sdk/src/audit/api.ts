@@ -20,7 +20,7 @@ export type Api = {
   json(path: string, maxBytes?: number): Promise<JsonValue>
   /** Lines of a long answer, as they arrive. */
   lines(path: string, maxLine: number): AsyncGenerator<string>
-  /** Bytes of a long answer, as they arrive. */
+  /** Bytes of a long answer, as they arrive. Each is there until the next is asked for. */
   chunks(path: string): AsyncGenerator<Uint8Array>
 }
 
@@ -75,6 +75,7 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
           const { value } = await wait.during<{ value?: Uint8Array }>(reader?.read() ?? NOTHING)
           if (value === undefined) return
           yield value
+          giveBack(value)
         }
       } catch (error) {
         throw unreachable(addressTo(path), error as Error)
@@ -109,6 +110,14 @@ export function openApi(url: string, token: string | undefined, options: ApiOpti
     if (rest !== '') throw new KillickError('batch_malformed', `${addressTo(path)} ends within a line`)
   }
   return { bytes, text, json: async (path, maxBytes) => parseJson(await text(path, maxBytes)), lines, chunks }
+}
+
+/**
+ * Gives back the memory of bytes that have it to themselves, which are empty afterwards. The collector counts memory outside of its heap,
+ * and would look through the heap again and again: docs/decisions/0007-memory-given-back.md.
+ */
+export function giveBack({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }
 
 /** Longer than any request: the longest that a timer takes. */

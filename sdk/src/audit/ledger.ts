@@ -5,9 +5,10 @@ import { InvariantError, KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
 import { type Hash, printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
+import { headerReader } from '../core/jws.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { nodePrimitives } from '../node/primitives.ts'
-import type { Api } from './api.ts'
+import { type Api, giveBack } from './api.ts'
 import type { Fault, FaultPlace, Findings } from './findings.ts'
 import type { Head, KeptAudit, OwnEntry } from './kept.ts'
 import type { KeyRing } from './keys.ts'
@@ -146,6 +147,7 @@ export async function walkLedger(
   for await (const { headers, ends, counts, bytes, readings } of readers.readAll(stretches, (source) =>
     keys.known(source),
   )) {
+    const ofStretch: Promise<unknown>[] = []
     for (const [i, header] of headers.entries()) {
       signal?.throwIfAborted()
       if (pending.length >= IN_FLIGHT) await pending.shift()
@@ -160,6 +162,7 @@ export async function walkLedger(
       // They are awaited later; until then nobody handles their rejection.
       done.catch(() => {})
       pending.push(done)
+      ofStretch.push(done)
       await tree.append(utf8(header.text), header.leafHash)
       for (const check of own) if (check.entry) await tell(check.id, check.entry(walked))
       events += counts[i]!
@@ -171,6 +174,8 @@ export async function walkLedger(
         await keep.write({ events, signatures, firstEvent, heads, own: ledgers })
       }
     }
+    // No check asks for an event of a batch that it has answered for.
+    void Promise.allSettled(ofStretch).then(() => giveBack(new Uint8Array(bytes.buffer)))
   }
   await Promise.all(pending)
   return { events, signatures, streams: heads.size }
@@ -213,9 +218,10 @@ function entryOf(
   const isWhole = fault === null
   let tokens: string[] | null = null
   const parsed: ParsedEvent[] = []
+  const read = headerReader(nodePrimitives)
   const event = (i: number): ParsedEvent => {
     tokens ??= linesOf(bytes).tokens
-    parsed[i] ??= parseEvent(tokens[i]!, nodePrimitives)
+    parsed[i] ??= parseEvent(tokens[i]!, nodePrimitives, read)
     return parsed[i]
   }
   let all: ParsedEvent[] | null = null

@@ -75,6 +75,15 @@ export const timeAt = (times: Buffer, i: number): number | null =>
 
 /** @returns the text of some frames of a pack; null if the column has been altered */
 export async function readBody(body: Buffer): Promise<Buffer | null> {
+  const texts = await readTexts(body)
+  if (texts === null || texts.length < 2) return texts?.[0] ?? null
+  const text = Buffer.concat(texts)
+  for (const part of texts) free(part)
+  return text
+}
+
+/** The same, each frame's by itself. */
+export async function readTexts(body: Buffer): Promise<Buffer[] | null> {
   const texts: Buffer[] = []
   let left = MAX_BATCH_BYTES
   try {
@@ -87,10 +96,7 @@ export async function readBody(body: Buffer): Promise<Buffer | null> {
   } catch {
     return null
   }
-  if (texts.length < 2) return texts[0] ?? null
-  const text = Buffer.concat(texts)
-  for (const part of texts) free(part)
-  return text
+  return texts
 }
 
 /**

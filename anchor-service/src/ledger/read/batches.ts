@@ -1,6 +1,7 @@
 import { MAX_BATCH_EVENTS } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
-import { readBody } from '../packs/read-pack.ts'
+import { free } from '../../release-memory.ts'
+import { readTexts } from '../packs/read-pack.ts'
 
 /** Most bytes that one answer holds while it is read: a page of packs, and the text of three packs on their way. */
 export const EXPORT_BYTES = 2.5 * 1024 * 1024
@@ -43,20 +44,30 @@ const PAGE = `
  */
 export async function* exportBatches(db: Db, from: number, limit: number): AsyncGenerator<Uint8Array> {
   const { rows: batches } = await db.query<Batch>(BATCHES, [from, limit, MAX_BATCH_EVENTS])
-  let parts: Uint8Array[] = []
+  let parts: Buffer[] = []
+  let texts: Buffer[] = []
   let size = 0
-  for await (const part of partsOf(db, batches)) {
-    parts.push(part)
-    size += part.length
-    if (size < CHUNK_BYTES) continue
-    yield parts.length === 1 ? part : Buffer.concat(parts)
+  function join(): Buffer {
+    const chunk = Buffer.concat(parts)
+    for (const text of texts) free(text)
     parts = []
+    texts = []
     size = 0
+    return chunk
   }
-  if (size > 0) yield Buffer.concat(parts)
+  for await (const part of partsOf(db, batches)) {
+    parts.push(part.bytes)
+    if (part.text !== null) texts.push(part.text)
+    size += part.bytes.length
+    if (size >= CHUNK_BYTES) yield join()
+  }
+  if (size > 0) yield join()
 }
 
-async function* partsOf(db: Db, batches: readonly Batch[]): AsyncGenerator<Uint8Array> {
+/** A part of the answer, and the text that it is a part of, whose memory is given back when the part has been copied. */
+type Part = { bytes: Buffer; text: Buffer | null }
+
+async function* partsOf(db: Db, batches: readonly Batch[]): AsyncGenerator<Part> {
   let at = 0
   /** The pack of `batches[at]` that was passed on last; null if none was yet. */
   let last: number | null = null
@@ -69,20 +80,15 @@ async function* partsOf(db: Db, batches: readonly Batch[]): AsyncGenerator<Uint8
     ])
     const isBegun = last !== null
     for (const { i, header, isFirst, body } of rows) {
-      if (header !== null && !(i === 0 && isBegun)) yield Buffer.from(`${header}\n`)
-      const text = body && (await readEvents(body, isFirst!))
-      if (text) yield text
+      if (header !== null && !(i === 0 && isBegun)) yield { bytes: Buffer.from(`${header}\n`), text: null }
+      // A pack that cannot be read any more gives nothing.
+      const texts = (body && (await readTexts(body))) ?? []
+      for (const [k, text] of texts.entries())
+        yield { bytes: isFirst && k === 0 ? text.subarray(text.indexOf('\n') + 1) : text, text }
     }
     const end = rows.at(-1)
     if (end === undefined) return
     last = end.first
     at += last === null ? end.i + 1 : end.i
   }
-}
-
-/** The lines of a pack's events, without the header that the first pack has; none if the pack cannot be read any more. */
-async function readEvents(body: Buffer, isFirst: boolean): Promise<Uint8Array | null> {
-  const text = await readBody(body)
-  // A copy, since the buffer of the decompressed text has room for more.
-  return text && Buffer.from(isFirst ? text.subarray(text.indexOf('\n') + 1) : text)
 }

@@ -140,7 +140,8 @@ export function auditOutcome(
 /**
  * Reads everything the service stores and computes it all again: every event's digests, fields and signature, the keys as the
  * log registers them, the chain of every stream, the root and signature of every batch, the log's tree and each stored tile,
- * and every anchor against the contract. Memory use does not grow with the ledger.
+ * and every anchor against the contract. What it keeps in memory grows with streams and with events that lack fields, not with the
+ * events themselves.
  * @param api from `openApi`, with a token that may read events
  * @throws KillickError if the service cannot be reached or refuses; `signal`'s reason if it was aborted
  * @example

@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openAuditLog } from '@killick/sdk'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { seeded } from '../../scripts/crash/random.ts'
 import { type ChildHandle, startNode } from '../../scripts/lib/processes.ts'
 import { startLog } from '../sdk/client/support.ts'
@@ -59,6 +59,8 @@ test('killed at any moment, each id that was answered is in the ledger once', { 
       await child!.kill9()
       await start()
     }
+    // On a slow disk the collector may hardly have answered in between.
+    await vi.waitUntil(() => answered.size > 50, 60_000)
     isOver = true
     await Promise.all(emitters)
     await child!.stop()
@@ -76,7 +78,6 @@ test('killed at any moment, each id that was answered is in the ledger once', { 
     expect(inLedger.size, `seed ${seed}: some are there twice`).toBe(names.length)
     for (const [name, id] of answered) expect(inLedger.get(name), `seed ${seed}: ${name} is lost`).toBe(id)
     expect(new Set(inLedger.keys())).toEqual(sent)
-    expect(answered.size).toBeGreaterThan(50)
   } finally {
     isOver = true
     await child!.kill9()

@@ -1,5 +1,8 @@
 // Records as fast as it can until it is killed, and says on stdout what was acknowledged. Arguments: url, spool, key (JSON).
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openAuditLog } from '../../../sdk/src/client/index.ts'
+import { KillickError } from '../../../sdk/src/core/errors.ts'
+import type { EventInput } from '../../../sdk/src/core/fields.ts'
 
 const [url, spool, key] = process.argv.slice(2)
 const audit = await openAuditLog({
@@ -11,9 +14,20 @@ const audit = await openAuditLog({
   batch: { maxEvents: 20, maxAgeMs: 5 },
   onError: () => {},
 })
+/** Where the spool is full it goes on trying: whoever kills it may be waiting for another that begins late. */
+async function record(event: EventInput): ReturnType<typeof audit.record> {
+  for (;;) {
+    try {
+      return await audit.record(event)
+    } catch (error) {
+      if (!(error instanceof KillickError) || error.code !== 'spool_full') throw error
+      await sleep(20)
+    }
+  }
+}
 const worker = async (name: number) => {
   for (let i = 0; ; i++) {
-    const { id, seq } = await audit.record({
+    const { id, seq } = await record({
       action: 'test.count',
       actor: { type: 'worker', id: String(name) },
       targets: [{ type: 'number', id: String(i) }],

@@ -118,7 +118,7 @@ beforeAll(async () => {
   await record(service, 20)
   const { targets } = (await call(service.url, '/v1/log')).json
   pins = { logKeys: [service.vkey], sourceKeys: [], logs: targets, urls: [chain.url] }
-}, 120_000)
+}, 240_000)
 
 afterAll(async () => {
   await service?.stop()
@@ -199,7 +199,9 @@ async function whileAltered(at: number, act: () => Promise<void>, alter = withou
   }
 }
 
-test('an audit that was interrupted goes on at the last entry that it kept, and says what a whole one says', async () => {
+test('an audit that was interrupted goes on at the last entry that it kept, and says what a whole one says', {
+  timeout: 180_000,
+}, async () => {
   const whole = await audit(asOf())
   expect(auditOutcome(whole)).toBe('passed')
   expect(whole).toMatchObject({ earlier: null, restarted: null })
@@ -298,7 +300,7 @@ test('it finds what is wrong in the new part, and a whole one what was done to t
   }
 })
 
-test('a log that does not go on from what was read is found, whatever it shows now', async () => {
+test('a log that does not go on from what was read is found, whatever it shows now', { timeout: 180_000 }, async () => {
   // Two histories of one log, by its own key.
   const quiet = await testService()
   const signer = newSigner()

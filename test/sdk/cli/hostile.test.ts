@@ -245,7 +245,8 @@ describe('input is read to its limit, and no further', () => {
     const list = withToken(commands(`${stranger.url}/flood`))
     for (const [name, { code }] of await runAll(list, env, killickProcess))
       expect(name === 'audit' ? [1] : [2, 3], name).toContain(code)
-    expect(stranger.sent).toBeLessThan(400e6)
+    // An answer has 32 MiB at most; what stands in the buffers of the system on the way is sent too. An auditor asks several times.
+    expect(stranger.sent / Object.keys(list).length).toBeLessThan(44e6)
   }, 60_000)
 
   test('bytes that are no text, and a byte order mark, wherever they come from', async () => {

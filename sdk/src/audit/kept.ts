@@ -18,7 +18,7 @@ import type { KeptTree } from './tree.ts'
 /** The end of a stream: place of its next event, leaf hash of its last event, and of the header of its last batch. */
 export type Head = { readonly seq: number; readonly prev: Hash | undefined; readonly batchPrev: Hash }
 
-/** Entries that earlier audits have read, and this one has not. Times in ISO 8601: when the first of them was read, and when the last audit ended. */
+/** Entries that earlier audits have read, and this one has not. Times in ISO 8601: from when to when they were read. */
 export type EarlierEntries = {
   /** They are the log's first; `events` are in them. */
   readonly size: number

@@ -144,6 +144,23 @@ describe('with the PostgreSQL that comes along', () => {
     }
   })
 
+  test('processes of the database that outlive it and hang do not keep it from coming back', async () => {
+    const data = join(folder, 'embedded')
+    const { child, url } = await start({ KILLICK_DATA: data, KILLICK_LOG_LEVEL: 'error' })
+    const [postmaster] = (await readFile(join(data, 'postgres', 'postmaster.pid'), 'utf8')).split('\n')
+    const children = (await readFile(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8')).trim().split(' ')
+    const titles = await Promise.all(children.map((pid) => readFile(`/proc/${pid}/cmdline`, 'latin1')))
+    // As they do that wait for a lock whose holder was killed with the server.
+    const hanging = children.filter((_, i) => titles[i]!.startsWith('postgres: killick killick '))
+    expect(hanging).not.toEqual([])
+    for (const pid of hanging) process.kill(Number(pid), 'SIGSTOP')
+    process.kill(Number(postmaster), 'SIGKILL')
+    await child.printed(new RegExp(`${hanging.length} of its processes outlived it and were ended`))
+    await expect.poll(async () => (await call(url, '/readyz')).status).toBe(200)
+    await child.stop()
+    expect(existsSync(join(data, 'postgres', 'postmaster.pid'))).toBe(false)
+  })
+
   test('two services on one data folder share the server, and the last one stops it', async () => {
     // A cluster takes seconds to make, and that of the test before this one is whole.
     const data = join(folder, 'embedded')

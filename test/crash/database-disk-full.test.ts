@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { generateKey, openAuditLog, publicJwk } from '@killick/sdk'
 import pg from 'pg'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, onTestFailed, test } from 'vitest'
 import { newSigner, Producer, post, sampleEvent } from '../anchor-service/support/producer.ts'
 import { ADMIN, call, READER, register } from '../anchor-service/support/service.ts'
 import { type ChildHandle, startNode } from '../support/processes.ts'
@@ -59,6 +59,14 @@ test('a full disk under the database refuses cleanly, and once there is room eve
     PORT: '0',
   }
   service = await startNode([MAIN], { env })
+  // What stood in the way of a database that did not come back.
+  onTestFailed(() => {
+    const log = readFileSync(join(data, 'postgres', 'server.log'), 'utf8')
+      .trim()
+      .split('\n')
+      .slice(-40)
+    console.error([service?.output(), ...log].join('\n'))
+  })
   const [, url] = (await service.printed(/listens on (\S+)/, 60_000)) as unknown as [string, string]
   const key = generateKey()
   const signer = newSigner()

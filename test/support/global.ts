@@ -49,7 +49,7 @@ async function startHastily(folder: string): Promise<{ url: string; stop: () => 
   const data = join(folder, 'postgres')
   const binaries = await findBinaries()
   const runAs = await whoRuns([data, binaries.postgres])
-  const { port, password } = await makeCluster(folder, data, binaries, runAs)
+  const { port, password } = await makeCluster({ folder, data, binaries, runAs })
   const settings = [
     ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'shared_buffers=128MB', 'max_wal_size=2GB'],
     ...['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'],

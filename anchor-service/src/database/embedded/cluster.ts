@@ -15,7 +15,7 @@ export type Cluster = {
 }
 
 export type ClusterHooks = {
-  /** Called when the server is gone, and for every failed attempt to start it again. */
+  /** Called when the server is gone, for every failed attempt to start it again, and for what stood in its way. */
   down?: (reason: string) => void
   /** Called when the server answers again. */
   up?: () => void
@@ -49,8 +49,10 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
     )
   })
   const runAs = await whoRuns([data, binaries.postgres])
-  const credentials = (await readCluster(folder, data)) ?? (await makeCluster(folder, data, binaries, runAs))
-  const port = await ensureRunning(folder, data, binaries, runAs, credentials, true)
+  const place = { folder, data, binaries, runAs }
+  const credentials = (await readCluster(folder, data)) ?? (await makeCluster(place))
+  const tell = (reason: string) => hooks.down?.(reason)
+  const port = await ensureRunning(place, credentials, { mayMove: true, tell })
   const url = (database: string) => `postgres://${USER}:${credentials.password}@127.0.0.1:${port}/${database}`
 
   const closing = new AbortController()
@@ -71,7 +73,7 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
     hooks.down?.('its connection broke')
     while (!closing.signal.aborted) {
       try {
-        await ensureRunning(folder, data, binaries, runAs, credentials, false)
+        await ensureRunning(place, credentials, { mayMove: false, tell })
         // A server that does not listen may be dying, or may have died while this waited: the next attempt looks again.
         presence = await enter(0)
         hooks.up?.()

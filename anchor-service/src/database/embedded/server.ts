@@ -1,6 +1,6 @@
 // A PostgreSQL cluster as files and a server: makes it, starts it, connects to it. cluster.ts offers it to the service.
 import { randomBytes } from 'node:crypto'
-import { chown, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, open, readdir, readFile, readlink, realpath, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +9,16 @@ import { StartError } from '../../errors.ts'
 import { type Binaries, type RunAs, run } from './process.ts'
 
 type Credentials = { port: number; password: string }
+
+/** Where a cluster is and what runs it. */
+export type ClusterPlace = {
+  /** Has `postgres.json`. */
+  folder: string
+  /** The cluster itself. */
+  data: string
+  binaries: Binaries
+  runAs: RunAs
+}
 
 export const USER = 'killick'
 const MAJOR = '18'
@@ -37,12 +47,7 @@ export async function readCluster(folder: string, data: string): Promise<Credent
 }
 
 /** Runs initdb in a temporary folder and renames that: a crash leaves either no cluster or a whole one. */
-export async function makeCluster(
-  folder: string,
-  data: string,
-  binaries: Binaries,
-  runAs: RunAs,
-): Promise<Credentials> {
+export async function makeCluster({ folder, data, binaries, runAs }: ClusterPlace): Promise<Credentials> {
   const credentials = { port: await freePort(), password: randomBytes(24).toString('hex') }
   const draft = `${data}.new`
   const passwordFile = join(draft, '..', 'postgres.password.new')
@@ -64,16 +69,14 @@ export async function makeCluster(
 
 /**
  * @param mayMove whether to take another port if its own is taken; false while anyone knows the server by the old one
+ * @param tell called with what stood in the way and was removed
  * @returns the port the server listens on
  * @throws StartError with the last words of PostgreSQL
  */
 export async function ensureRunning(
-  folder: string,
-  data: string,
-  binaries: Binaries,
-  runAs: RunAs,
+  { folder, data, binaries, runAs }: ClusterPlace,
   credentials: Credentials,
-  mayMove: boolean,
+  { mayMove, tell }: { mayMove: boolean; tell: (reason: string) => void },
 ): Promise<number> {
   await disownDeadServer(data)
   for (let attempt = 0; ; attempt++) {
@@ -88,6 +91,10 @@ export async function ensureRunning(
     if (started.code === 0) return credentials.port
     const log = ((await readText(join(data, 'server.log'))) ?? started.out).trim().split('\n').slice(-8).join('\n')
     if (attempt === 3) throw new StartError(`PostgreSQL did not start from ${data}. Its last words:\n${log}`)
+    if (log.includes('pre-existing shared memory block')) {
+      const ended = await endOrphans(data)
+      if (ended > 0) tell(`${ended} of its processes outlived it and were ended`)
+    }
     if (mayMove && /could not bind|Address already in use/.test(log)) {
       credentials.port = await freePort()
       await writeFile(join(folder, 'postgres.json'), JSON.stringify(credentials), { mode: 0o600 })
@@ -113,8 +120,37 @@ async function disownDeadServer(data: string): Promise<void> {
   await file.write(lock.replace(/^\d+/, '2147483647'), 0).finally(() => file.close())
 }
 
+/**
+ * The processes of a server that was killed end when they notice it. One that waits for a lock whose holder was killed with the
+ * server never does, and while it lives no other server starts. None of them can do anything any more, and PostgreSQL recovers
+ * from whatever they leave, so this kills them. Only Linux tells which they are; elsewhere that is left to an operator.
+ * @returns how many it killed
+ */
+async function endOrphans(data: string): Promise<number> {
+  if (process.platform !== 'linux') return 0
+  const home = await realpath(data)
+  const of = (pid: string, what: string) => readText(`/proc/${pid}/${what}`).catch(() => null)
+  const isOurs = async (pid: string) => (await readlink(`/proc/${pid}/cwd`).catch(() => null)) === home
+  let ended = 0
+  for (const pid of await readdir('/proc')) {
+    if (!(await of(pid, 'cmdline'))?.startsWith('postgres: ') || !(await isOurs(pid))) continue
+    const [, parent] = /\) \S (\d+)/.exec((await of(pid, 'stat')) ?? '') ?? []
+    // Of a server that another process has started meanwhile.
+    if (parent === undefined || (await isOurs(parent))) continue
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+      ended++
+    } catch {
+      // It has just ended by itself.
+    }
+  }
+  return ended
+}
+
 /** How long PostgreSQL may recover from a crash before it counts as dead. */
 const RECOVERY_MS = 60_000
+/** How long it may take to let anyone in: a process that outlives a killed server may hang before it answers, ms. */
+const ANSWER_MS = 20_000
 
 /**
  * Connects, waiting while the server recovers from a crash.
@@ -123,7 +159,8 @@ const RECOVERY_MS = 60_000
 export async function connect(url: string, data: string, patience: number): Promise<pg.Client> {
   const start = performance.now()
   for (;;) {
-    const client = new pg.Client({ connectionString: url, application_name: 'killick cluster' })
+    const settings = { connectionTimeoutMillis: ANSWER_MS, query_timeout: RECOVERY_MS }
+    const client = new pg.Client({ connectionString: url, application_name: 'killick cluster', ...settings })
     try {
       await client.connect()
       return client

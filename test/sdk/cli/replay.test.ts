@@ -197,6 +197,8 @@ describe.skipIf(!existsSync('/usr/bin/script'))('what a terminal showed', () => 
     const casts = join(folder, spool, 'run', 'casts')
     return { session: json.events[0].fields.context.session, cast: join(casts, readdirSync(casts)[0]!) }
   }
+  /** Second, kind and text of each, behind the header of an asciicast v2. */
+  const chunksOf = (cast: string): [number, string, string][] => parsed(readFileSync(cast, 'utf8')).slice(1)
   const SHOWN = '\u001b[31mred\u001b[0m one\r\ntwo\r\n'
 
   test('is played from the events that show it, byte for byte, in its own time if asked', async () => {
@@ -208,7 +210,11 @@ describe.skipIf(!existsSync('/usr/bin/script'))('what a terminal showed', () => 
     expect(played.err).toContain(sha256)
     const start = performance.now()
     expect(await replay([session, '--terminal', '--cast', cast, '--speed', '2'])).toMatchObject({ code: 0, out: SHOWN })
-    expect(performance.now() - start).toBeGreaterThan(600)
+    const took = performance.now() - start
+    // As far apart as they were seen, at double speed. A timer may be early by a millisecond.
+    const [first, last] = chunksOf(cast).map(([time]) => time) as [number, number]
+    expect(last - first).toBeGreaterThan(0.5)
+    expect(took).toBeGreaterThan((last - first) * 500 - 2)
     // Without being asked to, nothing of it reaches a terminal raw.
     expect((await replay([session])).out).not.toContain('\u001b[31m')
   })

@@ -7,7 +7,7 @@ import { generateKey, openAuditLog, publicJwk } from '@killick/sdk'
 import { thumbprint } from '@killick/sdk/core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Attack, besideAttack } from '../../scripts/bench/hostile.ts'
-import { buildPage } from '../../scripts/page.ts'
+import { builtPage } from '../support/page.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { type ChildHandle, startNode } from '../support/processes.ts'
 import { sampleEvent } from './support/producer.ts'
@@ -21,7 +21,7 @@ let service: ChildHandle
 let url: string
 
 beforeAll(async () => {
-  await buildPage()
+  await builtPage()
   const env = {
     PATH: process.env.PATH ?? '',
     DATABASE_URL: await createDatabase(),

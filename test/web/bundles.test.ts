@@ -8,10 +8,10 @@ import { pathToFileURL } from 'node:url'
 import { type AuditLog, generateKey, openAuditLog, publicJwk } from '@killick/sdk'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { buildPage } from '../../scripts/page.ts'
 import { newSigner, Producer, post } from '../anchor-service/support/producer.ts'
 import { call, ERASER, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { buildAlone, builtPage } from '../support/page.ts'
 import { browserAvailable, launch, violations, type Watched, watch } from './browser.ts'
 import { INVOICE } from './ledger.ts'
 
@@ -26,7 +26,7 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'killick-bundles-web-'))
-    ;[chain, browser] = await Promise.all([startChain(), launch(), buildPage()])
+    ;[chain, browser] = await Promise.all([startChain(), launch(), builtPage()])
     service = await testService({
       ...{ KILLICK_RPC_URL: chain.url, KILLICK_PAGE_RPCS: chain.url },
       ...{ KILLICK_CONTRACT: await chain.deployAnchorLog(), KILLICK_CHAIN_KEY: await chain.newKey() },
@@ -294,7 +294,7 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
 
   test('a page on a disk checks one too, by what the visitor pins', { timeout: 120_000 }, async () => {
     const alone = join(folder, 'alone')
-    await buildPage(alone, { alone: true })
+    await buildAlone(alone)
     const { json: trust } = await call(service.url, '/verify/trust.json', null)
     const { json: sources } = await call(service.url, '/v1/sources')
     const { jwk } = sources.sources.find(({ source }: { source: string }) => source === 'billing-api').keys[0]

@@ -8,7 +8,6 @@ import type { Browser, BrowserContext } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { newSession, openSession, sealSession } from '../../anchor-service/src/http/session.ts'
 import { keepSignInLinks } from '../../anchor-service/src/http/sign-in-links.ts'
-import { buildPage } from '../../scripts/page.ts'
 import { alterToken, numberOf, partsOf } from '../anchor-service/support/packs.ts'
 import {
   ADMIN,
@@ -20,6 +19,7 @@ import {
   testService,
 } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { builtPage } from '../support/page.ts'
 import { browserAvailable, launch, violations, watch } from './browser.ts'
 import { INVOICE } from './ledger.ts'
 
@@ -63,7 +63,7 @@ describe('the console', () => {
   let browser: Browser | null
 
   beforeAll(async () => {
-    ;[chain, browser] = await Promise.all([startChain(), browserAvailable() ? launch() : null, buildPage()])
+    ;[chain, browser] = await Promise.all([startChain(), browserAvailable() ? launch() : null, builtPage()])
     spool = await mkdtemp(join(tmpdir(), 'killick-console-'))
     service = await testService({
       KILLICK_RPC_URL: chain.url,

@@ -4,11 +4,11 @@ import { parseBatchHeader } from '@killick/sdk/core'
 import { compactVerify, importJWK } from 'jose'
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { buildPage } from '../../scripts/page.ts'
 import { auditStatus, recordBatch, recordSome, tamper, untilAudit } from '../anchor-service/audit/support/audits.ts'
 import { alterToken, numberOf } from '../anchor-service/support/packs.ts'
 import { type Producer, post, sampleEvent } from '../anchor-service/support/producer.ts'
 import { ADMIN, call, READER, type TestService, testService } from '../anchor-service/support/service.ts'
+import { builtPage } from '../support/page.ts'
 import { browserAvailable, launch, violations, watch } from './browser.ts'
 
 let service: TestService
@@ -16,7 +16,7 @@ let producer: Producer
 let browser: Browser | null
 
 beforeAll(async () => {
-  ;[service, browser] = await Promise.all([testService(), browserAvailable() ? launch() : null, buildPage()])
+  ;[service, browser] = await Promise.all([testService(), browserAvailable() ? launch() : null, builtPage()])
   producer = await recordSome(service, 2, 3)
 })
 // A console that is left open goes on asking.

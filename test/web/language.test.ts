@@ -22,8 +22,8 @@ import { ENGLISH } from '../../anchor-service/web/shared/english.ts'
 import { packFragment } from '../../anchor-service/web/shared/fragment.ts'
 import { speak } from '../../anchor-service/web/shared/language.ts'
 import { type Asked, summarize } from '../../anchor-service/web/shared/summary.ts'
-import { buildPage } from '../../scripts/page.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { buildAlone } from '../support/page.ts'
 import { vectors } from '../support/vectors.ts'
 import { browserAvailable, host, launch, violations, type Watched, watch } from './browser.ts'
 import { INVOICE, type Ledger, openLedger } from './ledger.ts'
@@ -106,10 +106,11 @@ describe.skipIf(!browserAvailable())('the page in German', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'killick-language-'))
     const folders = { site: join(folder, 'site'), bare: join(folder, 'bare') }
-    const build = async () => {
-      for (const each of Object.values(folders)) await buildPage(each, { alone: true })
-    }
-    ;[chain, browser] = await Promise.all([startChain(), launch(), build()])
+    ;[chain, browser] = await Promise.all([
+      startChain(),
+      launch(),
+      ...[buildAlone(folders.site), buildAlone(folders.bare)],
+    ])
     ledger = await openLedger(chain)
     await writeFile(join(folders.site, 'trust.json'), JSON.stringify(ledger.trust))
     site = await host(folders.site)

@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { packFragment, unpackFragment } from '../../anchor-service/web/shared/fragment.ts'
 import { buildPage, PAGE_BUDGET, pageSizes } from '../../scripts/page.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { buildAlone } from '../support/page.ts'
 import { vectors } from '../support/vectors.ts'
 import { browserAvailable, host, launch, readQr, violations, type Watched, watch } from './browser.ts'
 import { INVOICE, type Ledger, openLedger } from './ledger.ts'
@@ -33,11 +34,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
     folder = await mkdtemp(join(tmpdir(), 'killick-page-'))
     await mkdir(join(folder, 'site'))
     await writeFile(join(folder, 'site', 'impressum.html'), 'of the host')
-    const [started, launched] = await Promise.all([
-      startChain(),
-      launch(),
-      buildPage(join(folder, 'site'), { alone: true }),
-    ])
+    const [started, launched] = await Promise.all([startChain(), launch(), buildAlone(join(folder, 'site'))])
     chain = started
     browser = launched
     ledger = await openLedger(chain)

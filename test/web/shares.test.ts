@@ -8,9 +8,9 @@ import { parseEvent } from '@killick/sdk/core'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { packFragment } from '../../anchor-service/web/shared/fragment.ts'
-import { buildPage } from '../../scripts/page.ts'
 import { call, ERASER, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
+import { builtPage } from '../support/page.ts'
 import { queryAsOwner } from '../support/postgres.ts'
 import { browserAvailable, launch, readQr, watch } from './browser.ts'
 import { INVOICE } from './ledger.ts'
@@ -26,7 +26,7 @@ describe('proof links', () => {
   let browser: Browser | null
 
   beforeAll(async () => {
-    ;[chain, browser] = await Promise.all([startChain(), browserAvailable() ? launch() : null, buildPage()])
+    ;[chain, browser] = await Promise.all([startChain(), browserAvailable() ? launch() : null, builtPage()])
     spool = await mkdtemp(join(tmpdir(), 'killick-shares-'))
     service = await testService({
       KILLICK_RPC_URL: chain.url,

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { packFragment } from '../../anchor-service/web/shared/fragment.ts'
-import { buildPage } from '../../scripts/page.ts'
+import { buildAlone } from '../support/page.ts'
 import { vectors } from '../support/vectors.ts'
 import { browserAvailable, host, launch, watch } from './browser.ts'
 
@@ -30,7 +30,7 @@ describe.skipIf(!browserAvailable())('the page and the vectors of proofs', () =>
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'killick-vectors-'))
-    ;[browser] = await Promise.all([launch(), buildPage(folder, { alone: true })])
+    ;[browser] = await Promise.all([launch(), buildAlone(folder)])
     site = await host(folder)
     ;({ page, complaints } = await watch(await browser.newContext()))
   })

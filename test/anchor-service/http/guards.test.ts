@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { buildPage } from '../../../scripts/page.ts'
+import { builtPage } from '../../support/page.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
 import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'
 
@@ -11,7 +11,7 @@ let service: TestService
 const signer = newSigner()
 
 beforeAll(async () => {
-  ;[service] = await Promise.all([testService(), buildPage()])
+  ;[service] = await Promise.all([testService(), builtPage()])
   await register(service.url, 'billing', [{ jwk: signer.jwk }])
   const producer = new Producer('billing', signer)
   for (let i = 0; i < 3; i++) {

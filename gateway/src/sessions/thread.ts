@@ -41,6 +41,9 @@ export type PlainError = {
 /** How many events may wait in memory, as with a recorder on the same thread: the thread may be waiting for a disk that does not answer. */
 const MAX_WAITING = 10_000
 
+/** How many events go over at once. While the thread makes those, this one goes on with the turn; all at the end of it, and the two take turns. */
+const MOST_GATHERED = 16
+
 /** The file of the thread, as source or compiled. */
 const ENTRY = new URL(`./recorder-thread${extname(import.meta.url)}`, import.meta.url)
 
@@ -67,7 +70,7 @@ class RecorderThread implements SessionRecorder {
   readonly #waiting = new Map<number, PromiseWithResolvers<Durable>>()
   #statuses: ((status: RecorderStatus) => void)[] = []
   #next = 0
-  /** What is recorded in this turn of the event loop, as JSON: to wake a thread costs more than an event. */
+  /** What is recorded in this turn of the event loop, as JSON, and not sent yet: to wake a thread costs more than an event. */
   #gathered: string[] = []
   #isOpen = false
   #isClosing = false
@@ -92,7 +95,9 @@ class RecorderThread implements SessionRecorder {
     const asked = Promise.withResolvers<Durable>()
     this.#waiting.set(this.#next, asked)
     this.#next += 1
-    if (this.#gathered.push(text) === 1) setImmediate(() => this.#flush())
+    const gathered = this.#gathered.push(text)
+    if (gathered === MOST_GATHERED) this.#flush()
+    else if (gathered === 1) setImmediate(() => this.#flush())
     return asked.promise
   }
 

@@ -59,17 +59,20 @@ test('events are recorded in the order of the calls, each under the id that its 
     ['deep', { fields: { arguments: nested(5_000) } }],
     ['deeper than any stack', { fields: { arguments: nested(200_000) }, told: { at: nested(200_000) } }],
   ]
-  const begun = await Promise.all([
-    ...Array.from({ length: 40 }, (_, i) => recorder.record(asked(i))),
-    ...odd.map(([, more], i) => recorder.record(asked(40 + i, more))),
-  ])
-  expect(await recorder.status()).toMatchObject({ pending: 44, lastError: null })
+  // More than go over at once, so that some wait while the thread makes others.
+  const plain = 400
+  const asking = [
+    ...Array.from({ length: plain }, (_, i) => recorder.record(asked(i))),
+    ...odd.map(([, more], i) => recorder.record(asked(plain + i, more))),
+  ]
+  const begun = await Promise.all(asking)
+  expect(await recorder.status()).toMatchObject({ pending: plain + odd.length, lastError: null })
   await recorder.close()
   await expect(recorder.record(asked(99))).rejects.toThrow('has ended')
   const events = await recordedBy(own)
   expect(events.map(({ id }) => id)).toEqual(begun.map(({ id }) => id))
   expect(events.map(({ seq }) => seq)).toEqual(begun.map((_, i) => i))
-  const [half, redacted, deep, deepest] = events.slice(40).map(({ fields }) => fields as Record<string, JsonObject>)
+  const [half, redacted, deep, deepest] = events.slice(plain).map(({ fields }) => fields as Record<string, JsonObject>)
   expect(events[0]!.fields).toMatchObject({ action: 'mcp.call.0', context: { site: 'here', session: 's-1' } })
   expect(half).not.toHaveProperty('arguments')
   expect(half!.metadata).toMatchObject({ mcp: { omitted: { arguments: { why: 'form' } } } })

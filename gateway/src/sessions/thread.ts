@@ -41,7 +41,7 @@ export type PlainError = {
 /** How many events may wait in memory, as with a recorder on the same thread: the thread may be waiting for a disk that does not answer. */
 const MAX_WAITING = 10_000
 
-/** How many events go over at once. While the thread makes those, this one goes on with the turn; all at the end of it, and the two take turns. */
+/** How many events go over at once, at most. While the thread makes them, this one goes on: were all sent at the end of its turn, one would wait for the other. */
 const MOST_GATHERED = 16
 
 /** The file of the thread, as source or compiled. */

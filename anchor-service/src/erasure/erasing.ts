@@ -125,7 +125,7 @@ const REST = 1
 const RETRY_MS = 5_000
 const SAMPLES = 10
 /** One process of those on a database erases. */
-const ERASING_LOCK = 7_019_327
+export const ERASING_LOCK = 7_019_327
 
 export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps): Erasing {
   const stop = new AbortController()

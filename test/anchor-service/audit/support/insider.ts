@@ -12,6 +12,7 @@ import {
 import pg from 'pg'
 import { ownChecks } from '../../../../anchor-service/src/audit/checks.ts'
 import { openPool } from '../../../../anchor-service/src/database/pool.ts'
+import { ERASING_LOCK } from '../../../../anchor-service/src/erasure/erasing.ts'
 import { checkRecords } from '../../../../sdk/src/audit/records.ts'
 import { startChain } from '../../../support/local-chain.ts'
 import { newSigner, Producer, post, sampleEvent } from '../../support/producer.ts'
@@ -73,6 +74,8 @@ export async function openInsider(entries: number): Promise<Insider> {
   const client = new pg.Client({ connectionString: service.databaseUrl })
   await client.connect()
   await client.query('set search_path = killick; set session_replication_role = replica')
+  // An order whose end was taken away would be carried out once more, which is an entry that the kept tables lack.
+  await client.query('select pg_advisory_lock($1)', [ERASING_LOCK])
   const { rows } = await client.query<{ name: string }>(
     `select relname as name from pg_class where relnamespace = 'killick'::regnamespace and relkind in ('r', 'p') and not relispartition order by 1`,
   )

@@ -87,7 +87,11 @@ function install() {
   process.stderr.write(`Installing the dependencies (npm ${command}) …\n`)
   const started = Date.now()
   const which = isRunning ? '--omit=dev' : '--include=dev'
-  const npm = run([command, which, '--no-audit', '--no-fund'], npmCli('npm'))
+  const words = [command, which, '--no-audit', '--no-fund']
+  // The lock file says what each package must be, so npm need not ask whether what its cache knows of each is still the newest; but
+  // its cache may be older than the lock file.
+  let npm = run([...words, '--prefer-offline'], npmCli('npm'))
+  if (npm.status !== 0) npm = run(words, npmCli('npm'))
   if (npm.status !== 0) {
     process.stderr.write(`${npm.stdout}${npm.stderr}`)
     fail(`npm ${command} failed (its output is above). ${advice(npm)}`)

@@ -280,6 +280,14 @@ async function* packsWith(db: Db, wanted: Wanted, from: number, to: number): Asy
       yield* once(await readFoundPacks(db, wanted, found.splice(0, many)))
 }
 
+/**
+ * The rows with the keys of pack `p`, to be followed by `offset 0`: without it PostgreSQL joins both tables as it thinks best. Of a
+ * partition that it has not counted yet it thinks that hardly anything is in it, and it compared each row of one with each of the other.
+ */
+const keysOfPack = ({ schemes }: Wanted, place: Parameter) =>
+  `select first_event, keys, key_counts from pack_keys
+   where first_event = p.first_event and scheme = any(${place(schemes)}::smallint[])`
+
 function haveKeys({ ofPack }: Wanted, place: Parameter): string {
   return `(k.first_event is null or ${ofPack.map((key) => `position(${place(key)}::bytea in k.keys) > 0`).join(' and ')})`
 }
@@ -293,8 +301,8 @@ async function* readPacks(db: Db, wanted: Wanted, from: number, end: number): As
     const { values, place } = parameters()
     const [low, below] = [place(from), place(high)]
     const { rows } = await db.query<KeyedPack>(
-      `select ${KEYED_PACK} from packs p left join pack_keys k on k.first_event = p.first_event
-         and k.first_event >= ${low} and k.first_event < ${below} and k.scheme = any(${place(wanted.schemes)}::smallint[])
+      `select ${KEYED_PACK} from packs p left join lateral (
+         ${keysOfPack(wanted, place)} and first_event >= ${low} and first_event < ${below} offset 0) k on true
        where p.first_event >= ${low} and p.first_event < ${below} and ${haveKeys(wanted, place)}
        order by p.first_event desc limit ${place(many)}`,
       values,
@@ -309,7 +317,7 @@ async function readFoundPacks(db: Db, wanted: Wanted, found: readonly number[]):
   const { values, place } = parameters()
   const { rows } = await db.query<KeyedPack>(
     `select ${KEYED_PACK} from unnest(${place(found)}::bigint[]) as found (first_event) join packs p using (first_event)
-       left join pack_keys k on k.first_event = p.first_event and k.scheme = any(${place(wanted.schemes)}::smallint[])
+       left join lateral (${keysOfPack(wanted, place)} offset 0) k on true
      where ${haveKeys(wanted, place)} order by p.first_event desc`,
     values,
   )

@@ -1,14 +1,13 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { normalizeIP } from '@fastify/rate-limit'
 import { Type } from '@fastify/type-provider-typebox'
-import { Refusal } from '../../errors.ts'
 import type { EventPlace } from '../../ledger/read/events.ts'
 import { type EventConditions, matches } from '../../ledger/read/search.ts'
 import { eventsAfter, lastPlace } from '../../ledger/read/tail.ts'
 import { requireToken } from '../auth.ts'
 import { EVENT_CURSOR } from '../cursor.ts'
 import type { App, AppDeps } from '../deps.ts'
+import { openStreams } from '../open-streams.ts'
 import { Conditions, parseConditions } from '../query.ts'
 import { ProblemSchema } from '../schemas.ts'
 import { sessionOf } from '../session.ts'
@@ -16,7 +15,6 @@ import { sessionOf } from '../session.ts'
 const TAIL_POLL_MS = 500
 const TAIL_PAGE = 100
 const MAX_TAILS = 64
-/** Of one address (IPv6: /64). */
 const MAX_TAILS_OF_ADDRESS = 16
 
 /** The live tail: events as they are accepted. */
@@ -25,23 +23,11 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
   const reader = { tags: ['console'], security: [{ reader: [] }] }
   const any = { 200: Type.Any(), default: ProblemSchema }
 
-  /** Open tails by address. */
-  const tails = new Map<string, number>()
-  let openTails = 0
-  /** Takes a place, before anything is awaited, and gives it back when the stream is over. @throws Refusal overloaded */
-  function enterTail(address: string): () => void {
-    const own = tails.get(address) ?? 0
-    if (openTails >= MAX_TAILS || own >= MAX_TAILS_OF_ADDRESS)
-      throw new Refusal('overloaded', 'Too many live tails are open.')
-    openTails++
-    tails.set(address, own + 1)
-    return () => {
-      openTails--
-      const rest = tails.get(address)! - 1
-      if (rest > 0) tails.set(address, rest)
-      else tails.delete(address)
-    }
-  }
+  const enter = openStreams({
+    most: MAX_TAILS,
+    ofAddress: MAX_TAILS_OF_ADDRESS,
+    refusal: 'Too many live tails are open.',
+  })
 
   app.get(
     '/v1/events/live',
@@ -57,22 +43,11 @@ export function liveEventRoutes(app: App, { ledger, tokens }: AppDeps): void {
     },
     async (request, reply) => {
       const conditions = parseConditions(request.query)
-      const { socket } = request.raw
-      const leave = enterTail(normalizeIP(request.ip))
-      const gone = new AbortController()
-      const over = () => {
-        if (gone.signal.aborted) return
-        gone.abort()
-        leave()
-        socket.off('close', over)
-      }
-      // On the socket, because an answer that waits behind another is not told when the connection breaks.
-      socket.once('close', over)
-      reply.raw.once('finish', over)
+      const gone = enter(request, reply)
       const since = EVENT_CURSOR.read(String(request.headers['last-event-id'] ?? '')) ?? (await lastPlace(ledger.db))
       const isOpen =
         sessionOf(request, tokens) === null ? null : async () => (await tokens.sessions.of(request)) !== null
-      const stream = Readable.from(tail(since, conditions, gone.signal, isOpen))
+      const stream = Readable.from(tail(since, conditions, gone, isOpen))
       return reply
         .headers({ 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' })
         .send(stream)

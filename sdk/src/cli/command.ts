@@ -128,9 +128,11 @@ export function required(
 }
 
 /** A whole number, as an option or part of one. */
-export function integer(text: string, option: string, min: number): number {
+export function integer(text: string, option: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(value) || value < min)
-    throw new UsageError(`--${option} must be a whole number from ${min}`)
+  if (!Number.isSafeInteger(value) || value < min || value > max) {
+    const end = max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`
+    throw new UsageError(`--${option} must be a whole number from ${min}${end}`)
+  }
   return value
 }

@@ -19,7 +19,7 @@ const LOADERS: Record<string, () => Promise<Command>> = {
   record: async () => (await import('./record.ts')).record,
   run: async () => (await import('./run/command.ts')).run,
   search: async () => (await import('./search.ts')).search,
-  export: async () => (await import('./export.ts')).exportEvents,
+  export: async () => (await import('./export/command.ts')).exportEvents,
   bundle: async () => (await import('./bundle/command.ts')).bundle,
   history: async () => (await import('./history/command.ts')).history,
   replay: async () => (await import('./replay/command.ts')).replay,

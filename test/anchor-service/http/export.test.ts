@@ -1,11 +1,12 @@
-// GET /v1/batches: sends what was handed in, byte for byte, and makes it only as fast as it is read.
+// GET /v1/batches: sends what was handed in, byte for byte, and makes it only as fast as it is read. GET /v1/events/export: found
+// events, however many.
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { openPool } from '../../../anchor-service/src/database/pool.ts'
 import { EXPORT_BYTES, exportBatches } from '../../../anchor-service/src/ledger/read/batches.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
@@ -60,7 +61,7 @@ afterEach(() => {
 })
 
 /** Opens a reader that has sent its request and reads nothing yet. */
-async function ask(path: string, version = '1.1'): Promise<Socket> {
+async function openSocket(path: string, version = '1.1'): Promise<Socket> {
   const socket = connect(Number(new URL(service.url).port), '127.0.0.1').on('error', () => {})
   sockets.push(socket)
   await once(socket, 'connect')
@@ -119,7 +120,7 @@ test('readers that read nothing use little memory, whatever they asked for, and 
   const READERS = 8
   // More than the kernel takes for a connection.
   expect(size).toBeGreaterThan(20 * MEBIBYTE)
-  const stall = () => Promise.all(Array.from({ length: READERS }, () => ask(path)))
+  const stall = () => Promise.all(Array.from({ length: READERS }, () => openSocket(path)))
   const leave = (readers: Socket[]) => readers.map((socket) => socket.destroy())
   // Connections to the database keep the room that their largest answer took; they are many, but not one for each reader.
   const first = await stall()
@@ -136,7 +137,7 @@ test('readers that read nothing use little memory, whatever they asked for, and 
 })
 
 test('a reader that pauses and then reads on gets everything', async () => {
-  const socket = await ask(`/v1/batches?from=${large}&limit=2`, '1.0')
+  const socket = await openSocket(`/v1/batches?from=${large}&limit=2`, '1.0')
   await sleep(1_000)
   const parts: Buffer[] = []
   for await (const part of socket) parts.push(part)
@@ -146,7 +147,7 @@ test('a reader that pauses and then reads on gets everything', async () => {
 })
 
 test.each(['1.1', '1.0'])('an answer that breaks off does not look complete: HTTP/%s', async (version) => {
-  const socket = await ask(`/v1/batches?from=${large}&limit=2`, version)
+  const socket = await openSocket(`/v1/batches?from=${large}&limit=2`, version)
   const broken = new Promise<string>((resolve) =>
     socket.once('error', (error) => resolve((error as Error & { code: string }).code)),
   )
@@ -167,4 +168,95 @@ test.each(['1.1', '1.0'])('an answer that breaks off does not look complete: HTT
     await queryAsOwner(service.databaseUrl, 'alter table killick.packs_away rename to packs')
   }
   expect((await call(service.url, `/v1/batches?from=${large + 2}`)).text).toBe(handed.get(large + 2))
+})
+
+describe('found events', () => {
+  const MANY = 20_001
+  let crm: Producer
+  const more = async (n: number) => {
+    const batch = await crm.batch(
+      Array.from({ length: n }, (_, i) => sampleEvent(i)),
+      { eventSigner: null },
+    )
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    batch.advance()
+  }
+  const ask = (query: string) => call(service.url, `/v1/events/export?source=crm&${query}`)
+  const seqs = (csv: string) =>
+    [...csv.matchAll(/^"[\w-]{36}","[^"]+","crm","[^"]+","(\d+)"/gm)].map(([, seq]) => Number(seq))
+  const down = (from: number, n: number) => Array.from({ length: n }, (_, i) => from - i)
+
+  beforeAll(async () => {
+    crm = new Producer('crm', newSigner(), 's')
+    await register(service.url, 'crm', [{ jwk: crm.signer.jwk }], { eventSignatures: 'optional' })
+    await more(10_000)
+    await more(10_000)
+    await more(1)
+  }, 60_000)
+
+  test('are in one answer, however many there are', async () => {
+    const { text, headers } = await ask('format=csv')
+    expect(headers.get('killick-next')).toBe('end')
+    expect(seqs(text)).toEqual(down(MANY - 1, MANY))
+    expect(text.startsWith('id,')).toBe(true)
+  })
+
+  test.each(['csv', 'ndjson'])('are the same in parts, while others are recorded: %s', async (format) => {
+    const all = await ask(`format=${format}&to=${new Date().toISOString()}&limit=40`)
+    const parts: string[] = []
+    let [next, id] = ['', '']
+    for (const limit of [1, 7, 20, 12]) {
+      const part = await ask(`format=${format}&limit=${limit}${next && `&cursor=${next}&export=${id}`}`)
+      if (id) expect(part.headers.get('killick-export')).toBe(id)
+      ;[next, id] = [part.headers.get('killick-next')!, part.headers.get('killick-export')!]
+      parts.push(part.text)
+      await more(1)
+    }
+    expect(next).toBe(all.headers.get('killick-next'))
+    expect(parts.join('')).toBe(all.text)
+    // Each part is recorded, with the first that it belongs to.
+    const query = `source=killick&action=events.export&limit=4`
+    const { events } = (await call(service.url, `/v1/events?${query}`)).json
+    const metadata = events.map((event: { fields: { metadata: object } }) => event.fields.metadata)
+    expect(events[3].id).toBe(id)
+    expect(metadata[3]).toEqual({ format, source: 'crm' })
+    expect(metadata[0]).toEqual({ format, source: 'crm', part: { of: id, after: expect.stringMatching(/^\d+\.\d+$/) } })
+  })
+
+  test('end with the oldest, where nothing follows', async () => {
+    const { headers } = await ask('format=csv&limit=1')
+    const first = await ask(`format=csv&limit=100000&cursor=${headers.get('killick-next')}`)
+    expect(seqs(first.text).at(-1)).toBe(0)
+    expect(first.headers.get('killick-next')).toBe('end')
+    for (const wrong of ['limit=0', 'limit=100001', 'cursor=end', 'export=1'])
+      expect((await ask(`format=csv&${wrong}`)).json, wrong).toMatchObject({ status: 400, code: 'request_invalid' })
+  })
+
+  test('that break off do not look complete; one address has eight answers open', async () => {
+    const open = async () => {
+      const socket = await openSocket('/v1/events/export?source=crm&format=ndjson')
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      return socket
+    }
+    for (let i = 0; i < 8; i++) await open()
+    await expect.poll(async () => (await ask('format=csv&limit=1')).json).toMatchObject({ code: 'overloaded' })
+    await queryAsOwner(service.databaseUrl, 'alter table killick.packs rename to packs_away')
+    try {
+      const socket = sockets.at(-1)!
+      let text = ''
+      const broken = new Promise((resolve) => socket.once('error', resolve).once('close', resolve))
+      socket.on('data', (part) => {
+        text += part.toString('latin1')
+      })
+      socket.resume()
+      await broken
+      expect(text).toMatch(/^HTTP\/1\.1 200 [\s\S]*killick-next: end/)
+      expect(text.length).toBeGreaterThan(10_000)
+      expect(text.endsWith('\r\n0\r\n\r\n')).toBe(false)
+    } finally {
+      await queryAsOwner(service.databaseUrl, 'alter table killick.packs_away rename to packs')
+    }
+    for (const socket of sockets) socket.destroy()
+    await expect.poll(async () => (await ask('format=csv&limit=1')).status).toBe(200)
+  })
 })

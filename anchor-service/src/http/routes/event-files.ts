@@ -3,25 +3,70 @@ import { Type } from '@fastify/type-provider-typebox'
 import { Refusal } from '../../errors.ts'
 import type { EventError, EventPlace, FoundEvent, UnreadableEvent } from '../../ledger/read/events.ts'
 import { readProof } from '../../ledger/read/proofs.ts'
-import { type EventConditions, searchEvents } from '../../ledger/read/search.ts'
+import { type EventConditions, findPart, readMatching } from '../../ledger/read/search.ts'
 import { actorOf, requireToken } from '../auth.ts'
 import { CSV_HEADER, csvLine } from '../csv.ts'
+import { EVENT_CURSOR } from '../cursor.ts'
 import type { App, AppDeps } from '../deps.ts'
+import { openStreams } from '../open-streams.ts'
 import { Conditions, parseConditions } from '../query.ts'
 import { ProblemSchema } from '../schemas.ts'
+import { sessionOf } from '../session.ts'
+import { weigh } from '../unread.ts'
 
-/** Exports per minute and address; each is an event of the log. */
+/** Exports, or parts of some, per minute and address; each is an event of the log. */
 const EXPORT_LIMIT = 30
-const MAX_EXPORT = 100_000
-/** Proofs cost several reads each. */
-const MAX_EXPORT_PROOFS = 10_000
-const PAGE = 500
+const MAX_PART = 100_000
+/** An answer without a limit is found in steps of so many events. */
+const STEP = 10_000
+/** Each keeps a core busy for as long as it is read. */
+const MAX_OPEN = 16
+const MAX_OPEN_OF_ADDRESS = 8
+/** Proofs that are read at a time: each waits for the database several times. */
+const PROOFS = 8
+const CHUNK_CHARS = 1 << 16
+/** What an answer holds while nobody reads it, at most: events as text and parsed, with their proofs. */
+const HELD_BYTES = 2.5 * (1 << 20)
+/** In place of a cursor: nothing comes after this answer. */
+const END = 'end'
+
+const ExportQuery = Type.Intersect([
+  Conditions,
+  Type.Object({
+    format: Type.Union([Type.Literal('csv'), Type.Literal('ndjson')]),
+    limit: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: MAX_PART,
+        description:
+          'most events of this answer, which is then one part; `killick-next` says where the next begins. Default: all, in one answer',
+      }),
+    ),
+    cursor: Type.Optional(
+      Type.String({
+        maxLength: 64,
+        description: '`killick-next` of the part before; such an answer has no header line as CSV',
+      }),
+    ),
+    export: Type.Optional(
+      Type.String({
+        format: 'uuid',
+        description: '`killick-export` of the part before, so that the log says which parts belong together',
+      }),
+    ),
+  }),
+])
 
 /** Found events as files. */
 export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps): void {
   const onRequest = requireToken(tokens, 'reader')
   const reader = { tags: ['console'], security: [{ reader: [] }] }
   const any = { 200: Type.Any(), default: ProblemSchema }
+  const enter = openStreams({
+    most: MAX_OPEN,
+    ofAddress: MAX_OPEN_OF_ADDRESS,
+    refusal: 'Too many exports are being read.',
+  })
 
   app.get(
     '/v1/events/export',
@@ -32,59 +77,77 @@ export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps
         ...reader,
         operationId: 'exportEvents',
         summary: 'Found events as a file: CSV, or NDJSON with the proof of each; the export is itself recorded',
-        querystring: Type.Intersect([
-          Conditions,
-          Type.Object({ format: Type.Union([Type.Literal('csv'), Type.Literal('ndjson')]) }),
-        ]),
+        description:
+          'Newest first, however many there are. An answer that breaks off has no last chunk, so that programs tell it from a whole one (curl ends with 18). The header `killick-next` says before the first byte what follows the answer: `end` where nothing does, else the `cursor` of the next part. Parts one behind another are the whole file; what is recorded meanwhile is in none of them.',
+        querystring: ExportQuery,
         response: any,
       },
     },
     async (request, reply) => {
-      const { format, ...conditions } = request.query
+      const { format, limit, cursor, export: whole, ...conditions } = request.query
       const query = parseConditions(conditions)
-      await ledger.record({
+      const before = EVENT_CURSOR.parse(cursor)
+      enter(request, reply)
+      const part = { ...(whole && { of: whole }), ...(cursor && { after: cursor }) }
+      const { id } = await ledger.record({
         action: 'events.export',
         actor: actorOf(request),
         targets: [],
-        metadata: { format, ...conditions },
+        metadata: { format, ...conditions, ...((whole || cursor) && { part }) },
       })
+      const first = await findPart(ledger.db, { ...query, before }, limit ?? STEP)
+      const isSession = sessionOf(request, tokens) !== null
+      const isOpen = async () => !isSession || (await tokens.sessions.of(request)) !== null
+      const events = found(query, first, limit === undefined, isOpen)
       const isCsv = format === 'csv'
+      const lines = isCsv ? csv(events, before === undefined) : ndjson(events)
       return reply
         .headers({
           'content-type': isCsv ? 'text/csv; charset=utf-8' : 'application/x-ndjson',
           'content-disposition': `attachment; filename="events.${format}"`,
           'cache-control': 'no-store',
+          'killick-export': whole ?? id,
+          'killick-next': (limit === undefined ? null : EVENT_CURSOR.print(first.next)) ?? END,
         })
-        .send(Readable.from(isCsv ? csv(query) : ndjson(query)))
+        .send(weigh(Readable.from(inChunks(lines)), HELD_BYTES))
     },
   )
 
-  async function* found(query: EventConditions, most: number): AsyncGenerator<FoundEvent | UnreadableEvent> {
-    let before: EventPlace | undefined
-    for (let left = most; left > 0; left -= PAGE) {
-      const { events, next } = await searchEvents(ledger.db, {
-        ...query,
-        limit: Math.min(PAGE, left),
-        ...(before && { before }),
-      })
-      await ledger.registry.explainMissing(ledger.db, events)
-      yield* events
-      if (next === null) return
-      before = next
+  type Part = { numbers: readonly number[]; next: EventPlace | null }
+
+  /** @param isOpen whether the session that asked, if it was one, has not been ended */
+  async function* found(
+    query: EventConditions,
+    first: Part,
+    isAll: boolean,
+    isOpen: () => Promise<boolean>,
+  ): AsyncGenerator<(FoundEvent | UnreadableEvent)[]> {
+    for (let part = first; ; ) {
+      for await (const events of readMatching(ledger.db, part.numbers, query)) {
+        if (!(await isOpen())) throw new Refusal('unauthorized', 'The session was ended.')
+        await ledger.registry.explainMissing(ledger.db, events)
+        yield events
+      }
+      if (!isAll || part.next === null) return
+      part = await findPart(ledger.db, { ...query, before: part.next }, STEP)
     }
   }
 
-  async function* csv(query: EventConditions): AsyncGenerator<string> {
-    yield CSV_HEADER
-    for await (const event of found(query, MAX_EXPORT)) yield csvLine(event)
+  async function* csv(pages: AsyncIterable<(FoundEvent | UnreadableEvent)[]>, isFirst: boolean) {
+    if (isFirst) yield CSV_HEADER
+    for await (const events of pages) for (const event of events) yield csvLine(event)
   }
 
-  async function* ndjson(query: EventConditions): AsyncGenerator<string> {
-    for await (const event of found(query, MAX_EXPORT_PROOFS)) {
-      const { proof, error } = 'error' in event ? { proof: null, error: event.error } : await proofOf(event)
-      const { token: _, ...shown } = { token: '', ...event, ...(error && { error }) }
-      yield `${JSON.stringify(shown).slice(0, -1)},"proof":${proof}}\n`
-    }
+  async function* ndjson(pages: AsyncIterable<(FoundEvent | UnreadableEvent)[]>) {
+    for await (const events of pages)
+      for (let at = 0; at < events.length; at += PROOFS)
+        yield* await Promise.all(events.slice(at, at + PROOFS).map(ndjsonLine))
+  }
+
+  async function ndjsonLine(event: FoundEvent | UnreadableEvent): Promise<string> {
+    const { proof, error } = 'error' in event ? { proof: null, error: event.error } : await proofOf(event)
+    const { token: _, ...shown } = { token: '', ...event, ...(error && { error }) }
+    return `${JSON.stringify(shown).slice(0, -1)},"proof":${proof}}\n`
   }
 
   /** One event without a proof must not end an export. */
@@ -96,4 +159,16 @@ export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps
       return { proof: null, error: { code: error.code, detail: error.message } }
     }
   }
+}
+
+/** Each chunk is a call of the system. */
+async function* inChunks(lines: AsyncIterable<string>): AsyncGenerator<string> {
+  let chunk = ''
+  for await (const line of lines) {
+    chunk += line
+    if (chunk.length < CHUNK_CHARS) continue
+    yield chunk
+    chunk = ''
+  }
+  if (chunk !== '') yield chunk
 }

@@ -41,6 +41,53 @@ export async function searchEvents(
   return { events: page.map(({ event }) => event), next: found.length > query.limit ? page.at(-1)!.place : null }
 }
 
+/**
+ * Numbers of the newest events that may match, at most `most`, to be read with `readMatching`. The next part of the search begins
+ * before `next`; null: there is none. What is recorded meanwhile comes before all of them, and is in no later part.
+ */
+export async function findPart(
+  db: Db,
+  query: EventConditions & Pick<EventQuery, 'before'>,
+  most: number,
+): Promise<{ numbers: number[]; next: EventPlace | null }> {
+  const found: number[] = []
+  const missing = () => most + 1 - found.length
+  for await (const numbers of candidates(db, { ...query, limit: most }, () => Math.min(TAKEN, missing()))) {
+    found.push(...numbers)
+    if (missing() <= 0) break
+  }
+  const numbers = found.slice(0, most)
+  return { numbers, next: found.length > most ? await placeOf(db, numbers.at(-1)!) : null }
+}
+
+/** The events of a part that do match, in order: as many at a time as have half a megabyte. */
+export async function* readMatching(
+  db: Db,
+  numbers: readonly number[],
+  query: EventConditions,
+): AsyncGenerator<(FoundEvent | UnreadableEvent)[]> {
+  for (let at = 0, step = FIRST_STEP; at < numbers.length; ) {
+    const read = await readFound(db, numbers.slice(at, at + step))
+    at += step
+    const bytes = read.reduce((sum, { event }) => sum + ('error' in event ? 0 : event.token.length), 0)
+    step = Math.min(TAKEN, Math.max(1, Math.floor((step * STEP_BYTES) / Math.max(1, bytes))))
+    yield read.filter(({ event }) => matches(event, query)).map(({ event }) => event)
+  }
+}
+
+/** The first events are so few that they may be as large as an event can be. */
+const FIRST_STEP = 8
+const STEP_BYTES = 1 << 19
+
+/** Null: the log does not hold it any more, nor any before it. */
+async function placeOf(db: Db, number: number): Promise<EventPlace | null> {
+  const { rows } = await db.query<{ log_index: number; pos: number }>(
+    'select log_index, pos + ($1 - first_event)::int as pos from packs where first_event <= $1 order by first_event desc limit 1',
+    [number],
+  )
+  return rows[0] === undefined ? null : [rows[0].log_index, rows[0].pos]
+}
+
 /** All events that match, newest first, each with its number in the log. It reads no more of them than are taken. */
 export async function* findPlaced(
   db: Db,

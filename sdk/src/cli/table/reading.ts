@@ -25,10 +25,10 @@ export const SEARCH = command({
 export const EXPORT = command({
   name: 'export',
   summary: 'write found events to a file, with proofs or as CSV',
-  usage: ['export [conditions] [--format ndjson|csv] [--out <file>] [options]'],
+  usage: ['export [conditions] [--format ndjson|csv] [--out <file>] [--part <n>] [options]'],
   about: [
-    'As NDJSON every line is an event with its proof, and killick verify checks the whole file. CSV has no proofs. The export is itself recorded in the ledger. The file appears under its name only when it is whole; an existing file is never overwritten.',
-    'The service gives at most 10,000 events with proofs, or 100,000 without, newest first. Where an export has that many, older ones may be left out: the command says so and exits with 3.',
+    'As NDJSON every line is an event with its proof, and killick verify checks the whole file. CSV has no proofs. However many events there are, newest first, the file has all that were recorded before the export began; what is recorded meanwhile is not in it. The export is itself recorded in the ledger, each of its parts with the first that it belongs to.',
+    'It asks in parts, and where a connection breaks or the service restarts, for the last part again; stderr says so. With --out the file appears under its name only when it is whole, and an existing file is never overwritten. An export that was ended early leaves <file>.part and <file>.part.json: the same command goes on from there.',
   ],
   options: {
     ...CONDITIONS,
@@ -39,13 +39,18 @@ export const EXPORT = command({
       about: 'form of the file: ndjson (default) or csv',
     },
     out: { value: 'file', complete: 'file', about: 'write to a new file instead of stdout' },
+    part: {
+      value: 'n',
+      about:
+        'most events of one part, 1 to 100,000; default 10,000, of CSV 50,000. Less is asked for again where connections break; the service gives 30 parts a minute',
+    },
     ...ACCESS,
     ...JSON_FAILURE,
   },
   exits: [
     [0, 'written, and nothing was left out'],
     [2, 'wrong usage, or refused'],
-    [3, 'the service could not be reached, broke off, or may have left out older events'],
+    [3, 'the service could not be reached, or broke off again and again'],
   ],
   examples: [
     'killick export --from 2026-11-01 --to 2026-11-30 --out november.ndjson',

@@ -273,15 +273,20 @@ async function* findByTerms(db: Db, query: EventQuery, wanted: () => number): As
   }
   const [low, end] = await readBounds(db, query)
   // The pack that holds the lowest event may begin before it.
-  for await (const pack of packsWith(db, keys, Math.max(0, low - MAX_PACK_EVENTS), end)) {
-    const { first_event, times } = pack
-    const places = isKeyed(pack) ? eventsWith(keys.ofEvents, pack) : await lookThrough(db, pack, keys)
-    const numbers = places
-      .filter((pos) => isOfTime(timeAt(times, pos), query))
-      .map((pos) => first_event + pos)
-      .filter((number) => number >= low && number < end)
-      .reverse()
-    while (numbers.length > 0) yield numbers.splice(0, wanted())
+  for await (const packs of packsWith(db, keys, Math.max(0, low - MAX_PACK_EVENTS), end)) {
+    // Events of all packs that were read together are passed on together, since each time they are read costs a statement.
+    const numbers: number[] = []
+    for (const pack of packs) {
+      const { first_event, times } = pack
+      const places = isKeyed(pack) ? eventsWith(keys.ofEvents, pack) : await lookThrough(db, pack, keys)
+      const found = places
+        .filter((pos) => isOfTime(timeAt(times, pos), query))
+        .map((pos) => first_event + pos)
+        .filter((number) => number >= low && number < end)
+      numbers.push(...found.reverse())
+      while (numbers.length >= wanted()) yield numbers.splice(0, wanted())
+    }
+    if (numbers.length > 0) yield numbers
   }
 }
 
@@ -313,10 +318,10 @@ const SHORT_RANGE = 4096
 const packsAtFirst = (from: number, to: number) => (to - from <= SHORT_RANGE ? MANY_PACKS : FEW_PACKS)
 
 /**
- * The packs that begin in [from, to) and have all keys, or have no keys of the schemes, newest first, each once. Each of the
- * newest packs, which no run holds yet, is looked at; of all others, those that the runs name.
+ * The packs that begin in [from, to) and have all keys, or have no keys of the schemes, newest first, each once, as many together as are
+ * read together. Each of the newest packs, which no run holds yet, is looked at; of all others, those that the runs name.
  */
-async function* packsWith(db: Db, wanted: Wanted, from: number, to: number): AsyncGenerator<KeyedPack> {
+async function* packsWith(db: Db, wanted: Wanted, from: number, to: number): AsyncGenerator<KeyedPack[]> {
   const index = keyIndexOf(db)
   const { scheme, end } = await index.end(wanted.schemes)
   yield* readPacks(db, wanted, Math.max(from, end), to)
@@ -324,7 +329,7 @@ async function* packsWith(db: Db, wanted: Wanted, from: number, to: number): Asy
   let many = packsAtFirst(from, to)
   for await (const found of index.find(scheme, wanted.ofPack, search))
     for (; found.length > 0; many = Math.min(MANY_PACKS, 2 * many))
-      yield* once(await readFoundPacks(db, wanted, found.splice(0, many)))
+      yield once(await readFoundPacks(db, wanted, found.splice(0, many)))
 }
 
 /**
@@ -343,7 +348,7 @@ function haveKeys({ ofPack }: Wanted, place: Parameter): string {
 const once = (packs: readonly KeyedPack[]) =>
   packs.filter(({ first_event }, i) => packs[i - 1]?.first_event !== first_event)
 
-async function* readPacks(db: Db, wanted: Wanted, from: number, end: number): AsyncGenerator<KeyedPack> {
+async function* readPacks(db: Db, wanted: Wanted, from: number, end: number): AsyncGenerator<KeyedPack[]> {
   for (let high = end, many = packsAtFirst(from, end); high > from; many = Math.min(MANY_PACKS, 2 * many)) {
     const { values, place } = parameters()
     const [low, below] = [place(from), place(high)]
@@ -354,7 +359,7 @@ async function* readPacks(db: Db, wanted: Wanted, from: number, end: number): As
        order by p.first_event desc limit ${place(many)}`,
       values,
     )
-    yield* once(rows)
+    yield once(rows)
     high = rows.length < many ? from : rows.at(-1)!.first_event
   }
 }

@@ -127,11 +127,13 @@ const rowsOf = (plan: Plan): number =>
   (plan.Plans ?? []).reduce((sum, child) => sum + rowsOf(child), 0)
 
 let rows = 0
-/** Counts rows of tables that are read. */
+let statements = 0
+/** Counts rows of tables that are read, and statements. */
 const counting = {
   async query(asked: string | pg.QueryConfig, given?: unknown[]) {
     const { text, values } = typeof asked === 'string' ? { text: asked, values: given } : asked
     const explained = await opened.pool.query(`explain (analyze, format json) ${text}`, values)
+    statements += 1
     rows += rowsOf(explained.rows[0]['QUERY PLAN'][0].Plan)
     return opened.pool.query(text, values)
   },
@@ -204,6 +206,13 @@ const PAGES: [string, (db: Db) => Promise<unknown>, number?][] = [
 
 test.each(PAGES)('%s', async (_, read, walk = 0) => {
   expect(await rowsRead(read)).toBeLessThan(ENOUGH + walk)
+})
+
+test('events that are found in packs of their own are not read one by one', async () => {
+  statements = 0
+  const query = { action: 'a', from: new Date('2026-01-03'), to: new Date('2026-01-04'), limit: 100 }
+  expect((await searchEvents(counting, query)).events).toHaveLength(100)
+  expect(statements).toBeLessThan(16)
 })
 
 test('events are found in runs of both partitions, and behind the runs', async () => {

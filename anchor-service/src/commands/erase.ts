@@ -28,7 +28,7 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
   const erasing = keepErasing({ ledger, pool, orders, failed: ({ err }) => failures.push(err) })
   try {
     if ((await ledger.checkHead()) !== null) throw new StartError(DECIDE)
-    const lost = await orders.lost()
+    const lost = [...(await orders.lost()), ...(await orders.left())]
     const all: Repeated = { orders: 0, events: 0, held: new Set(), holds: new Set(), unreadable: new Set() }
     const repeat = async (order: KeptOrder) => {
       const { erasure, ...left } = await erasing.repeat(order, ACTOR)
@@ -38,14 +38,12 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
         all.events += erasure.count
       }
       for (const name of ['held', 'holds', 'unreadable'] as const) for (const each of left[name]) all[name].add(each)
+      return left.held.length + left.unreadable.length === 0 ? 'settled' : 'left'
     }
     // Before any is made here.
     const { inLog, open } = await readOrders()
     for (const erasure of open) await carriedOut(erasure)
-    for (const order of lost) {
-      await repeat(order)
-      await orders.settle(order.id)
-    }
+    for (const order of lost) await orders.look(order.id, await repeat(order))
     for (const id of inLog) await repeat(await readOrder(pool, id))
     return describe(all, lost.length + inLog.length)
   } finally {

@@ -25,28 +25,37 @@ export type KeptOrder = {
 export type KeptOrders = {
   /** Writes those orders of the log that the folder does not have. They are durable before anything of them is carried out. */
   keep(): Promise<void>
-  /** The orders that the folder has and the log has not, but for those that are settled. @throws StartError for a damaged file */
+  /** The orders that the folder has and the log has not, and that nobody has looked at. @throws StartError for a damaged file */
   lost(): Promise<KeptOrder[]>
-  /** Notes that a lost order was ordered again, or that nothing is left of it. */
-  settle(id: string): Promise<void>
+  /** Those of which something was left when they were looked at. @throws StartError for a damaged file */
+  left(): Promise<KeptOrder[]>
+  /**
+   * Notes of a lost order that it was looked at. `settled`: it was ordered again, or nothing of it is there. `left`: something of it is, which
+   * a hold covers or which cannot be read.
+   */
+  look(id: string, state: 'settled' | 'left'): Promise<void>
 }
 
 const FORM = 'killick-erasure/1'
-const FILE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.settled)?\.json$/
+const FILE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.(settled|left))?\.json$/
 const PAGE = 2000
+
+/** What became of an order whose file it is. */
+type State = 'open' | 'settled' | 'left'
 
 /** @param dataFolder whose folder `erasures` it is */
 export function keepOrders(db: Db, dataFolder: string): KeptOrders {
   const folder = join(dataFolder, 'erasures')
 
-  async function list(): Promise<Map<string, { isSettled: boolean }>> {
+  async function list(): Promise<Map<string, State>> {
     const names = await readdir(folder).catch(orNone)
     const files = (names ?? []).map((name) => FILE.exec(name)).filter((match) => match !== null)
-    return new Map(files.map(([, id, settled]) => [id!, { isSettled: settled !== undefined }]))
+    return new Map(files.map(([, id, state]) => [id!, (state ?? 'open') as State]))
   }
 
-  async function read(id: string): Promise<KeptOrder> {
-    const path = join(folder, `${id}.json`)
+  const pathOf = (id: string, state: State) => join(folder, `${id}${state === 'open' ? '' : `.${state}`}.json`)
+
+  async function read(path: string): Promise<KeptOrder> {
     try {
       return parse(JSON.parse(await readFile(path, 'utf8')))
     } catch (error) {
@@ -54,6 +63,15 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
         `${path} cannot be read: ${(error as Error).message}. Restore it from a backup, or move it away.`,
       )
     }
+  }
+
+  /** Those in a state that the log does not have. */
+  async function readMissing(wanted: State): Promise<KeptOrder[]> {
+    const ids = [...(await list())].filter(([, state]) => state === wanted).map(([id]) => id)
+    if (ids.length === 0) return []
+    const { rows } = await db.query<{ id: string }>('select id from erasures where id = any($1::uuid[])', [ids])
+    const known = new Set(rows.map(({ id }) => id))
+    return Promise.all(ids.filter((id) => !known.has(id)).map((id) => read(pathOf(id, wanted))))
   }
 
   async function write({ entries, ...said }: KeptOrder): Promise<void> {
@@ -79,15 +97,11 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
       const known = await list()
       for (const { id } of rows) if (!known.has(id)) await write(await readOrder(db, id))
     },
-    async lost() {
-      const open = [...(await list())].filter(([, { isSettled }]) => !isSettled).map(([id]) => id)
-      if (open.length === 0) return []
-      const { rows } = await db.query<{ id: string }>('select id from erasures where id = any($1::uuid[])', [open])
-      const known = new Set(rows.map(({ id }) => id))
-      return Promise.all(open.filter((id) => !known.has(id)).map(read))
-    },
-    async settle(id) {
-      await rename(join(folder, `${id}.json`), join(folder, `${id}.settled.json`))
+    lost: () => readMissing('open'),
+    left: () => readMissing('left'),
+    async look(id, state) {
+      const before = (await list()).get(id) ?? 'open'
+      await rename(pathOf(id, before), pathOf(id, state))
       await syncFolder(folder)
     },
   }

@@ -32,6 +32,8 @@ const WHY = {
 const TOLD = {
   approved: 'Approved and recorded. The call goes on to the server.',
   denied: 'Denied and recorded. The server will not see the call.',
+  approvedOnly: 'Approved, but that could not be recorded. The call goes on to the server.',
+  deniedOnly: 'Denied, but that could not be recorded. The server will not see the call.',
   gone: 'The call was taken back in the meantime. The server will not see it.',
   lost: 'The decision could not be recorded, so the server will not see the call.',
 } as const
@@ -77,9 +79,11 @@ export class HeldCall {
   }
 
   async #decide({ verdict, by }: Decision, isStrict: boolean, fail: (error: unknown) => void): Promise<string> {
+    let isRecorded = true
     try {
       await this.#record(verdict, by)
     } catch (error) {
+      isRecorded = false
       if (isStrict && verdict === 'approved' && !this.isGone) {
         fail(error)
         return TOLD.lost
@@ -89,7 +93,8 @@ export class HeldCall {
     // From here on it is an open request like any other, or none.
     if (verdict === 'approved') this.#resolve(this.#parts.approved())
     else this.#resolve(this.#parts.denied(WHY[verdict], verdict))
-    return verdict === 'approved' ? TOLD.approved : TOLD.denied
+    if (verdict === 'approved') return isRecorded ? TOLD.approved : TOLD.approvedOnly
+    return isRecorded ? TOLD.denied : TOLD.deniedOnly
   }
 
   #record(verdict: string, by: Decision['by']): Promise<void> {

@@ -168,11 +168,14 @@ test('nobody decides, the client takes the call back or leaves, or too many wait
   )
 })
 
-test('a decision that cannot be recorded lets nothing pass', async () => {
+test('a decision that cannot be recorded lets nothing pass in strict mode, and the page never says that it was', async () => {
   const it = await waits()
-  const strict = begin(it, it.command, { limits: { spoolBytes: 1 << 20, spoolWaitMs: 0, discloseBytes: 90 << 10 } })
+  const limits = { spoolBytes: 1 << 20, spoolWaitMs: 0, discloseBytes: 90 << 10 }
+  const strict = begin(it, it.command, { limits })
+  ask(strict, 98, 'echo')
+  const denied = await nextLink(strict.said)
   ask(strict, 99, 'echo')
-  const link = await nextLink(strict.said)
+  const link = await nextLink(strict.said, 2)
   const full = { text: 'x'.repeat(80 << 10) }
   let answer = await strict.call('fail', full)
   while (answer.error === undefined) answer = await strict.call('fail', full)
@@ -181,8 +184,21 @@ test('a decision that cannot be recorded lets nothing pass', async () => {
   const before = it.seen().length
   expect((await decide(link, 'approved')).page).toMatch(/could not be recorded/)
   expect((await answerTo(strict, 99)).error.data).toEqual({ code: 'mcp_not_recorded', reason: 'spool_full' })
+  expect((await decide(denied, 'denied')).page).toMatch(/Denied, but that could not be recorded/)
+  expect((await answerTo(strict, 98)).result.isError).toBe(true)
   expect(it.seen()).toHaveLength(before)
   await strict.end()
+
+  const other = await waits()
+  const observing = begin(other, other.command, { limits, mode: 'observe' })
+  ask(observing, 99, 'echo')
+  const open = await nextLink(observing.said)
+  const lost = () => observing.said.filter((line) => line.includes('not recorded (spool_full)')).length
+  while (lost() === 0) await observing.call('fail', full)
+  while (lost() < 5) await observing.call('fail')
+  expect((await decide(open, 'approved')).page).toMatch(/Approved, but that could not be recorded/)
+  expect((await answerTo(observing, 99)).result.isError).toBeUndefined()
+  await observing.end()
 })
 
 test('killed while a call waits: the server has not seen it, and the next start says that nobody knows', async () => {

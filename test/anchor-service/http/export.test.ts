@@ -228,6 +228,10 @@ describe('found events', () => {
     const first = await ask(`format=csv&limit=100000&cursor=${headers.get('killick-next')}`)
     expect(seqs(first.text).at(-1)).toBe(0)
     expect(first.headers.get('killick-next')).toBe('end')
+    // Whom it was about would stay in the log for good.
+    expect((await ask('format=csv&actor=zoe-4711&outcome=denied')).status).toBe(200)
+    const [{ fields }] = (await call(service.url, '/v1/events?source=killick&action=events.export&limit=1')).json.events
+    expect(fields.metadata).toEqual({ format: 'csv', source: 'crm', outcome: 'denied', by: ['actor'] })
     for (const wrong of ['limit=0', 'limit=100001', 'cursor=end', 'export=1'])
       expect((await ask(`format=csv&${wrong}`)).json, wrong).toMatchObject({ status: 400, code: 'request_invalid' })
   })

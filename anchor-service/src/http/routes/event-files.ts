@@ -88,12 +88,15 @@ export function eventFileRoutes(app: App, { ledger, tokens, rateLimit }: AppDeps
       const query = parseConditions(conditions)
       const before = EVENT_CURSOR.parse(cursor)
       enter(request, reply)
+      // Whom a search was about must not stay in the log for good, where no erasure reaches it.
+      const { actor, target, tenant, ...others } = conditions
+      const by = Object.entries({ actor, target, tenant }).flatMap(([name, id]) => (id === undefined ? [] : [name]))
       const part = { ...(whole && { of: whole }), ...(cursor && { after: cursor }) }
       const { id } = await ledger.record({
         action: 'events.export',
         actor: actorOf(request),
         targets: [],
-        metadata: { format, ...conditions, ...((whole || cursor) && { part }) },
+        metadata: { format, ...others, ...(by.length > 0 && { by }), ...((whole || cursor) && { part }) },
       })
       const first = await findPart(ledger.db, { ...query, before }, limit ?? STEP)
       const isSession = sessionOf(request, tokens) !== null

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -231,6 +232,36 @@ describe.skipIf(!existsSync('/usr/bin/script'))('what a terminal showed', () => 
     expect(await replay([session, '--terminal', '--cast', join(folder, 'none')])).toMatchObject({ code: 2 })
     expect(await replay([session, '--cast', cast])).toMatchObject({ code: 2 })
     expect(await replay([session, '--terminal', '--json'])).toMatchObject({ code: 2 })
+  })
+
+  test('what is missing at its end is told, and a terminal is left as it was where it cannot go on', async () => {
+    const { session } = await recordTerminal('kept', '--show-output')
+    let isKept = (_: { fields: { action: string; metadata?: { chunk?: number } } }) => true
+    let fails = (_: string) => false
+    const between = createServer(async (req, res) => {
+      const { status, json, text: body } = await call(service.url, req.url!)
+      if (fails(req.url!)) return void res.writeHead(500).end()
+      res.writeHead(status).end(json?.events ? JSON.stringify({ ...json, events: json.events.filter(isKept) }) : body)
+    })
+    await once(between.listen(0, '127.0.0.1'), 'listening')
+    const url = `http://127.0.0.1:${(between.address() as AddressInfo).port}`
+    const play = (...more: string[]) =>
+      killick(['replay', session, '--terminal', '--url', url, '--token', READER, ...more], { isTerminal: true })
+    try {
+      const { events } = (await call(service.url, `/v1/events?target=${session}`)).json
+      const [end, last] = events
+      isKept = ({ fields }) => fields.metadata?.chunk !== last.fields.metadata.chunk
+      const cut = await play('--speed', 'max')
+      expect(cut).toMatchObject({ code: 1, err: expect.stringMatching(/at the end of the session, 1 of \d chunks/) })
+      isKept = () => true
+      fails = (path) => path.includes(`/v1/proofs/${end.leafHash}`)
+      const broken = await play('--speed', 'max', '--verify', ...pins)
+      expect(broken.code).toBe(3)
+      expect(broken.out).toMatch(/red.*one\r\ntwo\r\n.*\[\?1049l.*\[\?25h.*\[0m.*\[\?1003l.*\n$/s)
+    } finally {
+      between.close()
+      between.closeAllConnections()
+    }
   })
 
   test('a session without any says so', async () => {

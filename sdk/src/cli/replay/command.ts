@@ -48,6 +48,7 @@ export const replay: Command = {
       }
     } finally {
       pace.close()
+      screen?.leave()
     }
     if (screen !== null) return reported(screen, played, pace.isStopped)
     await outDrained(json ? played.json(pace.isStopped) : played.report(pace.isStopped))
@@ -65,8 +66,6 @@ function readCast(path: string): Buffer {
 
 /** Ends what was played of a terminal. @throws UsageError where nothing but hashes was there */
 function reported(screen: Screen, played: Played, isStopped: boolean): number {
-  // What was shown may have left colours, or another screen.
-  if (process.stdout.isTTY) process.stdout.write('\u001b[?1049l\u001b[?25h\u001b[0m\n')
   if (!isStopped) screen.check()
   err(played.report(isStopped))
   for (const fault of screen.faults) err(paint('red', fault, process.stderr))

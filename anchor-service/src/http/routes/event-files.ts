@@ -22,8 +22,8 @@ const STEP = 10_000
 /** Each keeps a core busy for as long as it is read. */
 const MAX_OPEN = 16
 const MAX_OPEN_OF_ADDRESS = 8
-/** Proofs that are read at a time: each waits for the database several times. */
-const PROOFS = 8
+/** Proofs that are read at a time: each waits for the database several times, and so do batches that are handed in. */
+const PROOFS = 2
 const CHUNK_CHARS = 1 << 16
 /** What an answer holds while nobody reads it, at most: events as text and parsed, with their proofs. */
 const HELD_BYTES = 2.5 * (1 << 20)

@@ -34,8 +34,7 @@ export const exportEvents: Command = {
     const { events: before } = sink.kept
     if (before > 0) err(text`Going on after the ${count(before, 'event')} of an earlier run, in ${sink.name}`)
     try {
-      const path = `/v1/events/export${query}&limit=${part}`
-      await writeParts(sink, access, { path, format })
+      await writeParts(sink, access, { path: `/v1/events/export${query}`, limit: part, format })
     } catch (error) {
       const { events } = sink.kept
       if (await sink.leave()) err(text`${sink.name} has ${count(events, 'event')}: the same command goes on after them`)
@@ -49,7 +48,7 @@ export const exportEvents: Command = {
 }
 
 /** Asks for one part after another until nothing follows. @throws KillickError */
-async function writeParts(sink: ExportSink, access: Access, asked: Pick<PartQuery, 'path' | 'format'>): Promise<void> {
+async function writeParts(sink: ExportSink, access: Access, asked: Omit<PartQuery, 'cursor' | 'id'>): Promise<void> {
   let written = 0
   const shown = progress(() => `${count(sink.kept.events + written, 'event')} written`)
   const onEvents = (events: number) => {

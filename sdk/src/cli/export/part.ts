@@ -8,6 +8,8 @@ import type { Access } from '../access.ts'
 /** `cursor`: null for the first part. `id`: of the export, once the service has given it one. */
 export type PartQuery = {
   readonly path: string
+  /** Most events. */
+  readonly limit: number
   readonly format: 'ndjson' | 'csv'
   readonly cursor: string | null
   readonly id: string | null
@@ -32,25 +34,29 @@ const MAX_WAIT_S = 60
  */
 export async function askPart(
   { url: base, token, hint }: Access,
-  { path, format, cursor, id }: PartQuery,
+  { path, limit, format, cursor, id }: PartQuery,
   write: (chunk: Uint8Array) => Promise<void>,
   onEvents: (events: number) => void,
   onAnswer: () => void,
 ): Promise<ExportPart> {
   const url = addressOf(base, path)
-  const place = new URLSearchParams({ ...(cursor !== null && { cursor }), ...(id !== null && { export: id }) })
+  const place = new URLSearchParams({
+    limit: String(limit),
+    ...(cursor !== null && { cursor }),
+    ...(id !== null && { export: id }),
+  })
   const cut = (error: Error) => {
     throw unreachable(url, error)
   }
   const silence = new AbortController()
   const timer = setTimeout(() => silence.abort(new Error(`nothing came for ${SILENCE_MS / 1000} s`)), SILENCE_MS)
   try {
-    const asked = place.size === 0 ? url : `${url}&${place}`
-    const response = await request(asked, { token, timeoutMs: TIMEOUT_MS, signal: silence.signal })
+    const response = await request(`${url}&${place}`, { token, timeoutMs: TIMEOUT_MS, signal: silence.signal })
     onAnswer()
     if (!response.ok) throw await refusalOf(url, response, hint)
     const { next, export: whole } = placeOf(url, response.headers)
-    const events = counter(format, cursor === null)
+    if (next === cursor) throw new KillickError('answer_malformed', `${url} does not come to an end`)
+    const events = counter(format, cursor === null, limit)
     const reader = response.body?.getReader()
     try {
       for (;;) {
@@ -100,7 +106,7 @@ export function retryAfterOf(error: unknown): number | undefined {
 }
 
 /** Counts events: lines of NDJSON; lines of CSV that are not within quotes, without the header. */
-function counter(format: 'ndjson' | 'csv', isFirst: boolean) {
+function counter(format: 'ndjson' | 'csv', isFirst: boolean, most: number) {
   let lines = 0
   let length = 0
   let isQuoted = false
@@ -114,7 +120,11 @@ function counter(format: 'ndjson' | 'csv', isFirst: boolean) {
           length = 0
         }
       }
-      if (length > MAX_LINE_BYTES) throw new KillickError('answer_malformed', 'The service exports a line without end')
+      if (length > MAX_LINE_BYTES || lines > most + 1)
+        throw new KillickError(
+          'answer_malformed',
+          'The service exports more than it was asked for, or a line without end',
+        )
     },
     seen: (): number => (format === 'csv' && isFirst ? Math.max(0, lines - 1) : lines),
     isAtEnd: (): boolean => length === 0,

@@ -28,7 +28,7 @@ export const EXPORT = command({
   usage: ['export [conditions] [--format ndjson|csv] [--out <file>] [--part <n>] [options]'],
   about: [
     'As NDJSON every line is an event with its proof, and killick verify checks the whole file. CSV has no proofs. However many events there are, newest first, the file has all that were recorded before the export began; what is recorded meanwhile is not in it. The export is itself recorded in the ledger, each of its parts with the first that it belongs to.',
-    'It asks in parts, and where a connection breaks or the service restarts, for the last part again; stderr says so. With --out the file appears under its name only when it is whole, and an existing file is never overwritten. An export that was ended early leaves <file>.part and <file>.part.json: the same command goes on from there.',
+    'It asks in parts, and where a connection breaks or the service restarts, for the last part again; stderr says so. With --out the file appears under its name only when it is whole, and an existing file is never overwritten. An export that was ended early leaves <file>.part and <file>.part.json: the same command goes on from there. Without --out each part is a file in the system’s folder for temporary files before it is printed.',
   ],
   options: {
     ...CONDITIONS,

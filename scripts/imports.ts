@@ -90,7 +90,8 @@ export const PARTS: Part[] = [
 
   // Speaks to the service over HTTP, as strangers do.
   { name: 'gateway base', files: ['gateway/src/errors.ts', 'gateway/src/listen.ts', 'gateway/src/members.ts', 'gateway/src/config-file.ts', 'gateway/src/name-pattern.ts', 'gateway/src/process-metrics.ts'], may: ['core', 'node:fs', 'prom-client'] },
-  { name: 'sessions', files: ['gateway/src/sessions/'],          may: ['gateway base', 'sdk', 'core', 'kit', 'node:*'] },
+  { name: 'sealed events', files: ['gateway/src/sealed/'],       may: ['gateway base', 'core', 'sealing', 'node:*', 'pg'] },
+  { name: 'sessions', files: ['gateway/src/sessions/'],          may: ['sealed events', 'gateway base', 'sdk', 'core', 'kit', 'sealing', 'node:*'] },
   { name: 'statement effects', files: ['gateway/src/postgres/effects/'], may: ['gateway base', 'core', 'node:*', 'libpg-query', 'libpg-query/*'] },
   { name: 'mcp',      files: ['gateway/src/mcp/'],               may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*'] },
   { name: 'changes',  files: ['gateway/src/changes/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'audit', 'node:*', 'pg', 'pg-logical-replication', 'prom-client'] },

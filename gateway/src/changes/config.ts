@@ -107,7 +107,8 @@ export function checkChangesConfig(value: JsonValue, folder: string = process.cw
   const faults: string[] = []
   const root = members(value, '', faults)
   if (root.has('mode')) root.fault('mode', 'is not a setting: changes are recorded after their commit')
-  const { mode: _, ...shared } = recorderSettingsOf(root, folder, faults)
+  if (root.has('sealed')) root.fault('sealed', 'is not a setting of this recorder')
+  const { mode: _, sealed: __, ...shared } = recorderSettingsOf(root, folder, faults, { fields: [] })
   const config: ChangesConfig = {
     ...shared,
     signEvents: !root.has('signEvents') || root.flag('signEvents'),

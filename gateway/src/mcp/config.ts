@@ -13,6 +13,9 @@ import {
 import type { McpApprovals, McpApprover } from './approval-desk.ts'
 import { asksPeople, type McpArgumentRule, type McpPolicy } from './policy.ts'
 
+/** Fields of their own beside those of the protocol, so that an event can be shown without them. */
+export const MCP_FIELDS = ['arguments', 'result'] as const
+
 /**
  * Everything that can be set for `killick-gateway mcp`, from one JSON file. This is the manual, with that of `RecorderSettings`. Paths are
  * relative to the file's folder; a member that is not listed here or there is a fault. Default of `actor`:
@@ -75,7 +78,7 @@ export function checkMcpConfig(value: JsonValue, folder: string = process.cwd())
   const faults: string[] = []
   const root = members(value, '', faults)
   const config: McpConfig = {
-    ...recorderSettingsOf(root, folder, faults),
+    ...recorderSettingsOf(root, folder, faults, { fields: MCP_FIELDS }),
     server: root.optional('server'),
     policy: policyOf(root.object('policy'), faults),
     approvals: root.has('approvals') ? approvalsOf(root.object('approvals'), faults) : null,

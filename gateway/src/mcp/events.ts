@@ -5,9 +5,6 @@ import type { EventFacts, Thing } from '../sessions/event.ts'
 import type { McpConfig } from './config.ts'
 import type { Direction } from './message.ts'
 
-/** Fields of their own beside those of the protocol, so that an event can be shown without them. */
-export const MCP_FIELDS = ['arguments', 'result'] as const
-
 /** Name and version that a client or a server gives itself. */
 export type Implementation = { readonly name: string; readonly version?: string }
 

@@ -455,6 +455,13 @@ function parametersOf({ parameters, formats, prepared }: Portal) {
 /** SQLSTATEs of what keeps an event from being recorded: disk_full where there is no room, else io_error. */
 const NO_ROOM = new Set(['spool_full', 'spool_disk_full'])
 
+/** When statements pass again, where that is not by itself. */
+const PASSES: Readonly<Record<string, string>> = {
+  log_closed: 'No statement passes before the relay is started again.',
+  subject_erased: 'No statement passes whose event would hold the data of this subject.',
+  subject_missing: 'A statement passes once its event can say whose data it holds.',
+}
+
 /** What the client is told of a statement that could not be recorded. */
 export function notRecorded(error: unknown): OwnError {
   const reason = codeOf(error)
@@ -462,9 +469,6 @@ export function notRecorded(error: unknown): OwnError {
     code: 'postgres_not_recorded',
     why: `${reason}: ${(error as Error).message}`,
     ...(NO_ROOM.has(reason) && { sqlstate: '53100' }),
-    hint:
-      reason === 'log_closed'
-        ? 'Nothing was executed. No statement passes before the relay is started again.'
-        : 'Nothing was executed. Statements pass again once the relay can record them.',
+    hint: `Nothing was executed. ${PASSES[reason] ?? 'Statements pass again once the relay can record them.'}`,
   }
 }

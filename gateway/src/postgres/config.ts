@@ -13,6 +13,9 @@ import {
 } from '../sessions/settings.ts'
 import { type PostgresPolicy, policyOf } from './effects/index.ts'
 
+/** Fields of their own beside those of the protocol, so that an event can be shown without them. */
+export const POSTGRES_FIELDS = ['statement', 'parameters', 'error'] as const
+
 /**
  * Everything that can be set for `killick-gateway postgres`, from one JSON file. This is the manual, with that of `RecorderSettings`. Paths
  * are relative to the file's folder; a member that is not listed here or there is a fault. Default of `actor`:
@@ -83,7 +86,7 @@ export function checkPostgresConfig(value: JsonValue, folder: string = process.c
   const faults: string[] = []
   const root = members(value, '', faults)
   const config: PostgresConfig = {
-    ...recorderSettingsOf(root, folder, faults, [SQL_PASSWORD]),
+    ...recorderSettingsOf(root, folder, faults, { fields: POSTGRES_FIELDS, rules: [SQL_PASSWORD] }),
     listen: root.has('listen') ? addressOf(root.object('listen'), 6432) : { host: '127.0.0.1', port: 6432 },
     server: serverOf(root.object('server'), folder, faults),
     tls: root.has('tls') ? tlsOf(root.object('tls'), folder, faults) : null,

@@ -4,9 +4,6 @@ import { shortened } from '../sessions/disclosed.ts'
 import type { EventFacts, Thing } from '../sessions/event.ts'
 import type { PostgresConfig } from './config.ts'
 
-/** Fields of their own beside those of the protocol, so that an event can be shown without them. */
-export const POSTGRES_FIELDS = ['statement', 'parameters', 'error'] as const
-
 /** What an event is made of. */
 export type PostgresFacts = Omit<EventFacts, 'actor' | 'targets' | 'fields' | 'context' | 'circumstances'> & {
   /** Beside the database and the session. */

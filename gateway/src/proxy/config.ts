@@ -15,6 +15,9 @@ import { type HttpRoute, makeRouter, routeParts } from './routes.ts'
 import type { HttpUpstream } from './upstream.ts'
 import { type HttpTokens, type HttpWho, PUBLIC_KEY_ALGORITHMS } from './who.ts'
 
+/** Fields of their own, so that an event can be shown without them. */
+export const HTTP_FIELDS = ['requestBody', 'responseBody'] as const
+
 /**
  * Everything that can be set for `killick-gateway http`, from one JSON file. This is the manual, with that of `RecorderSettings`. Paths are
  * relative to the file's folder; a member that is not listed here or there is a fault. `actor` is who asks where nothing vouches for another.
@@ -111,7 +114,7 @@ export function checkHttpConfig(value: JsonValue, folder: string = process.cwd()
   const root = members(value, '', faults)
   const path = (text: string | null) => (text === null ? null : resolve(folder, text))
   const config: HttpConfig = {
-    ...recorderSettingsOf(root, folder, faults),
+    ...recorderSettingsOf(root, folder, faults, { fields: HTTP_FIELDS }),
     listen: listenOf(root.object('listen'), path),
     upstream: upstreamOf(root, path),
     routes: root.has('routes')

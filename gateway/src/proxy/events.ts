@@ -6,9 +6,6 @@ import type { HttpConfig } from './config.ts'
 import { type RouteMatch, targetIdOf } from './routes.ts'
 import type { Voucher } from './who.ts'
 
-/** Fields of their own, so that an event can be shown without them. */
-export const HTTP_FIELDS = ['requestBody', 'responseBody'] as const
-
 /** What is known of a request before it goes on. */
 export type AskedRequest = {
   readonly method: string

@@ -1,6 +1,6 @@
 // From facts to an event: what every event of a recorder says, and what is removed before it is signed.
 import type { EventInput } from '@killick/sdk'
-import type { JsonObject, JsonValue } from '@killick/sdk/core'
+import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
 import { isTraceparent, type Removal } from '@killick/sdk/kit'
 import { disclosed, shortened } from './disclosed.ts'
 import type { RecorderSettings } from './settings.ts'
@@ -48,7 +48,7 @@ export type EventFacts = {
 }
 
 /** What of a recorder's configuration its events depend on. */
-export type EventSettings = Pick<RecorderSettings, 'context' | 'redaction' | 'mode' | 'limits'>
+export type EventSettings = Pick<RecorderSettings, 'context' | 'redaction' | 'mode' | 'limits' | 'sealed'>
 
 /** Removals that are listed one by one; of the others there are counts for each rule. */
 const MAX_REMOVALS = 200
@@ -74,6 +74,9 @@ export function eventOf(
     if ('value' in found) shown[name] = found.value
     else omitted[name] = found.omitted
   }
+  // The hash of what nobody is to read one day would confirm a guess at it.
+  const sealed = Object.keys(facts.fields ?? {}).filter((name) => settings.sealed?.fields.includes(name))
+  for (const name of sealed) if (isObject(omitted[name])) omitted[name] = bare(omitted[name])
   const told = facts.told && disclosed(facts.told, limits.discloseBytes)
   const targets = facts.targets.map(({ type, id }) => ({ type, id: shortened(id) }))
   const { event, removals } = redaction.redactEvent({
@@ -86,7 +89,7 @@ export function eventOf(
     ...(changes !== undefined && { changes }),
     ...shown,
   } as EventInput)
-  const isWhole = removals.length === 0
+  const isWhole = removals.length === 0 && sealed.length === 0
   return {
     ...event,
     ...(wholeAction !== undefined && { action: wholeAction }),
@@ -96,26 +99,25 @@ export function eventOf(
       ...event.metadata,
       [kind]: {
         // The hash of what a rule has removed would confirm a guess at it.
-        ...(isWhole ? facts.known : withoutHashes(facts, shown)),
+        ...(isWhole ? facts.known : withoutHashes(facts, [...Object.keys(shown), ...sealed])),
         mode,
         ...(message && { message: isWhole ? message : { bytes: message.bytes } }),
         ...(Object.keys(omitted).length > 0 && { omitted }),
       },
-      ...(!isWhole && { redactions: listOf(removals) }),
+      ...(removals.length > 0 && { redactions: listOf(removals) }),
     },
   } as RecordedEvent
 }
 
-/** What the recorder knows, without the hashes of fields that are shown. */
-function withoutHashes({ known = {}, hashed = {} }: EventFacts, shown: JsonObject): JsonObject {
-  const bare = { ...known }
-  for (const [field, member] of Object.entries(hashed)) {
-    if (!(field in shown)) continue
-    const { sha256: _, ...rest } = bare[member] as JsonObject
-    bare[member] = rest
-  }
-  return bare
+/** What the recorder knows, without the hashes of these fields. */
+function withoutHashes({ known = {}, hashed = {} }: EventFacts, fields: readonly string[]): JsonObject {
+  const left = { ...known }
+  for (const [field, member] of Object.entries(hashed))
+    if (fields.includes(field) && isObject(left[member])) left[member] = bare(left[member])
+  return left
 }
+
+const bare = ({ sha256: _, ...rest }: JsonObject): JsonObject => rest
 
 /** Removals as events list them: the first ones by place, of the others how many there are by each rule. */
 export function listOf(removals: readonly Removal[]): JsonValue {

@@ -3,6 +3,7 @@ import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, readFileSync, ren
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { isObject, type JsonObject, parseEvent, parseJson } from '@killick/sdk/core'
+import { endedBy } from '../sealed/sealing.ts'
 import type { RecorderKind } from './event.ts'
 
 /** Something that was begun: a session, or a request whose intent is recorded. */
@@ -11,8 +12,9 @@ export type Begun = {
   readonly event: string
   readonly action: string
   readonly session: string
-  /** Who asked, and of what. */
-  readonly actor: JsonObject
+  /** Who asked; null where that is sealed. */
+  readonly actor: JsonObject | null
+  /** And of what. */
   readonly targets: readonly JsonObject[]
 }
 
@@ -68,10 +70,10 @@ export class OpenIntents {
 
   /**
    * Opens the file and begins it anew with what is open in it.
-   * @param found what the spool holds
+   * @param found what the spool holds @param isSealed whether actors are sealed, and so must not be in the file
    * @returns what an earlier process has left open
    */
-  static open(file: string, found: FoundEvents): { intents: OpenIntents; left: Begun[] } {
+  static open(file: string, found: FoundEvents, isSealed: boolean): { intents: OpenIntents; left: Begun[] } {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
     const left = new Map<string, Begun>()
     const ended = new Set(found.ended)
@@ -82,6 +84,7 @@ export class OpenIntents {
     }
     for (const [event, begun] of found.begun) left.set(event, begun)
     for (const event of ended) left.delete(event)
+    if (isSealed) for (const [event, begun] of left) left.set(event, { ...begun, actor: null })
     return { intents: new OpenIntents(file, new Map(left)), left: [...left.values()] }
   }
 
@@ -189,14 +192,13 @@ function notesOf(event: string, kind: RecorderKind): { begun: Begun | null; ends
   const { id, fields } = parseEvent(event)
   const { action, actor, targets, context, metadata } = fields as Record<string, JsonObject>
   const known = isObject(metadata) && isObject(metadata[kind]) ? metadata[kind] : {}
-  const outcomes = Array.isArray(known.outcomes) ? known.outcomes : []
-  const ends = [known, ...outcomes].flatMap((each) =>
-    isObject(each) && typeof each.intent === 'string' ? [each.intent] : [],
-  )
+  const ends = endedBy(known)
   if (known.isOpen !== true) return { begun: null, ends }
-  const session = String(context?.session ?? '')
-  const begun = { event: id, action: `${action}`, session, actor: actor!, targets: targets as unknown as JsonObject[] }
-  return { begun, ends }
+  const asked = targets as unknown as JsonObject[]
+  // The last target too says which session it is, where the context is sealed.
+  const session = String(context?.session ?? asked.at(-1)?.id ?? '')
+  const who = actor?.type === 'sealed' ? null : actor!
+  return { begun: { event: id, action: `${action}`, session, actor: who, targets: asked }, ends }
 }
 
 export function syncFolder(folder: string): void {

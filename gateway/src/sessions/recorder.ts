@@ -2,6 +2,8 @@
 import { join } from 'node:path'
 import { type AuditLog, type AuditLogStatus, openAuditLog, type Recorded } from '@killick/sdk'
 import type { JsonObject } from '@killick/sdk/core'
+import type { RecordOptions } from '@killick/sdk/sealing'
+import { type EventSealing, endedBy, openSealing, recorderItself } from '../sealed/sealing.ts'
 import { eventOf, type RecordedEvent, type RecorderKind } from './event.ts'
 import { FoundEvents, OpenIntents } from './open-intents.ts'
 import { codeOf, type Durable, type Sink, type ToRecord } from './recording.ts'
@@ -41,15 +43,19 @@ export type RecorderParts = {
  */
 export async function openRecorder(parts: RecorderParts, hasThread = false): Promise<SessionRecorder> {
   const { kind, settings, say } = parts
+  const sealing = await sealingOf(parts)
   const { promise: ready, resolve } = Promise.withResolvers<OpenIntents>()
   const found = new FoundEvents(kind)
-  const log = await openLog(parts, { found, ready, hasThread })
+  const log = await openLog(parts, { found, ready, hasThread, sealing }).catch(async (error) => {
+    await sealing?.close()
+    throw error
+  })
   try {
     const { worker } = log.status
     const file = join(settings.state, worker === null ? 'open.ndjson' : `open-${worker}.ndjson`)
-    const { intents: open, left } = OpenIntents.open(file, found)
+    const { intents: open, left } = OpenIntents.open(file, found, isActorSealed(settings))
     resolve(open)
-    await recover(parts, left, log, open)
+    await recover(parts, left, log, open, sealing)
     return {
       record: (it) => record(it, parts, log, open),
       async status() {
@@ -60,20 +66,29 @@ export async function openRecorder(parts: RecorderParts, hasThread = false): Pro
         const { pending } = await log.close({ timeoutMs: settings.limits.drainMs })
         if (pending > 0) say(`${pending} ${pending === 1 ? 'event waits' : 'events wait'} in the spool for the ledger`)
         open.close()
+        await sealing?.close()
       },
     }
   } catch (error) {
     await log.close({ timeoutMs: 0 })
+    await sealing?.close()
     throw error
   }
 }
 
 /** Takes the fields that this recorder has declared. */
-type RecorderLog = Omit<AuditLog, 'record'> & { record(event: RecordedEvent): Promise<Recorded> }
+type RecorderLog = Omit<AuditLog, 'record'> & {
+  record(event: RecordedEvent, options?: RecordOptions): Promise<Recorded>
+}
 
 function openLog(
   { settings, fields, say }: RecorderParts,
-  { found, ready, hasThread }: { found: FoundEvents; ready: Promise<OpenIntents>; hasThread: boolean },
+  {
+    found,
+    ready,
+    hasThread,
+    sealing,
+  }: { found: FoundEvents; ready: Promise<OpenIntents>; hasThread: boolean; sealing: EventSealing | null },
 ): Promise<RecorderLog> {
   let lastSaid = ''
   return openAuditLog({
@@ -83,6 +98,7 @@ function openLog(
     spool: settings.spool,
     ...(settings.logKey !== null && { logKey: settings.logKey }),
     fields: [...fields],
+    ...(sealing !== null && { sealing: sealing.sealer, sealed: [...settings.sealed!.fields] as 'actor'[] }),
     ownThread: hasThread,
     maxSpoolBytes: settings.limits.spoolBytes,
     spoolWaitMs: settings.limits.spoolWaitMs,
@@ -109,26 +125,40 @@ async function record(
 ): Promise<Durable> {
   const event = eventOf(kind, session, settings, facts)
   const { id } = await log.record(event)
-  if (isOpen) open.begun(begunBy(id, session, event))
+  if (isOpen) open.begun(begunBy(id, session, isActorSealed(settings) ? null : event.actor, event))
   for (const ended of ends) open.ended(ended)
   return { id }
 }
 
-const begunBy = (id: string, session: string, { action, actor, targets }: RecordedEvent) => ({
+const isActorSealed = ({ sealed }: RecorderSettings): boolean => sealed?.fields.includes('actor') === true
+
+/** An end says what has happened, whatever becomes of its fields; anything else can still be refused. */
+async function sealingOf({ kind, settings, say }: RecorderParts): Promise<EventSealing | null> {
+  const { sealed, source } = settings
+  return sealed && openSealing(sealed, { source, kind, say, withholds: (known) => endedBy(known).length > 0 })
+}
+
+const begunBy = (
+  id: string,
+  session: string,
+  actor: RecordedEvent['actor'] | null,
+  { action, targets }: RecordedEvent,
+) => ({
   ...{ event: id, action, session },
-  ...{ actor: actor as unknown as JsonObject, targets: (targets ?? []) as unknown as JsonObject[] },
+  ...{ actor: actor as unknown as JsonObject | null, targets: (targets ?? []) as unknown as JsonObject[] },
 })
 
 async function recover(
-  { kind, settings: { mode }, say }: RecorderParts,
+  { kind, settings: { mode, source }, say }: RecorderParts,
   left: Parameters<typeof recordUnknown>[1],
   log: RecorderLog,
   open: OpenIntents,
+  sealing: EventSealing | null,
 ): Promise<void> {
   if (left.length === 0) return
   say(`${left.length} requests or sessions of an earlier process have no outcome; they are recorded as unknown`)
   try {
-    await recordUnknown(kind, left, log, open)
+    await recordUnknown(kind, left, log, open, { itself: recorderItself(source), options: sealing?.nobody })
   } catch (error) {
     if (mode === 'strict') throw error
     say(`not recorded (${codeOf(error)}), the next start tries again: ${(error as Error).message}`)

@@ -11,6 +11,7 @@ import {
 } from '@killick/sdk/kit'
 import { GatewayStartError } from '../errors.ts'
 import { MAX_BYTES, MAX_MS, type Members } from '../members.ts'
+import { type SealedSettings, sealedSettingsOf } from '../sealed/settings.ts'
 
 /** The members that each recorder's configuration has. Paths are relative to the file's folder; a member that is not listed is a fault. */
 export type RecorderSettings = {
@@ -43,6 +44,8 @@ export type RecorderSettings = {
    * expressions), `paths` (JSON pointers into the event, e.g. `/arguments/card`). Default: the standard rules only.
    */
   redaction: Redaction
+  /** Which fields only holders of a key can read: `SealedSettings` has the members. Default: none. */
+  sealed: SealedSettings | null
   limits: RecorderLimits
 }
 
@@ -62,14 +65,14 @@ const WORKER = '{worker}'
 
 /**
  * Takes the shared members out of a configuration. `limits` is left to the recorder, which adds its own to `recorderLimitsOf`.
- * @param folder what paths are relative to @param faults where what is wrong is added @param rules those of the recorder itself, which it
- * adds to the standard rules
+ * @param folder what paths are relative to @param faults where what is wrong is added
+ * @param own `fields`: those of the recorder's events that can be sealed beside actor and context; `rules`: those that it adds to the standard ones
  */
 export function recorderSettingsOf(
   root: Members,
   folder: string,
   faults: string[],
-  rules: RedactionRules = [],
+  { fields, rules = [] }: { fields: readonly string[]; rules?: RedactionRules },
 ): Omit<RecorderSettings, 'limits'> {
   const spool = resolve(folder, root.text('spool'))
   const state = root.optional('state')
@@ -84,6 +87,8 @@ export function recorderSettingsOf(
     actor: root.has('actor') ? actorOf(root, faults) : null,
     context: root.has('context') ? root.json('context') : {},
     redaction: redactionOf(root, faults, rules),
+    // Not metadata, nor a session's targets: by those, intents and outcomes of a session are found.
+    sealed: sealedSettingsOf(root, folder, ['actor', 'context', ...fields], ['targets', 'metadata']),
   }
   if (settings.source !== '' && !isSourceName(settings.source))
     faults.push('/source must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')

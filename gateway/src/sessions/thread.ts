@@ -184,10 +184,10 @@ const statusAfter = ({ message }: Error): RecorderStatus => ({
 })
 
 function plainSettings(settings: RecorderSettings): ThreadData['settings'] {
-  const { url, source, key, spool, state, logKey, mode, actor, context, redaction } = settings
+  const { url, source, key, spool, state, logKey, mode, actor, context, redaction, sealed } = settings
   const { discloseBytes, spoolBytes, spoolWaitMs, drainMs } = settings.limits
   const limits = { discloseBytes, spoolBytes, spoolWaitMs, drainMs }
-  return { url, source, key, spool, state, logKey, mode, actor, context, redaction: redaction.rules, limits }
+  return { url, source, key, spool, state, logKey, mode, actor, context, redaction: redaction.rules, sealed, limits }
 }
 
 function printed(it: ToRecord): string {

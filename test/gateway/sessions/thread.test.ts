@@ -21,7 +21,7 @@ async function parts(limits: Partial<RecorderParts['settings']['limits']> = {}):
     ...{ kind: 'mcp', fields: ['arguments'], say: () => {} },
     settings: {
       ...{ url: NOWHERE, source: 'thread', key, spool: join(folder, 'spool'), state: join(folder, 'state') },
-      ...{ logKey: null, mode: 'strict', actor: null, context: { site: 'here' } },
+      ...{ logKey: null, mode: 'strict', actor: null, sealed: null, context: { site: 'here' } },
       redaction: compileRedaction([{ name: 'card', detect: ['card'] }]),
       limits: { discloseBytes: 32_768, spoolBytes: 2 ** 28, spoolWaitMs: 0, drainMs: 0, ...limits },
     },

@@ -97,7 +97,7 @@ export const PARTS: Part[] = [
   { name: 'changes',  files: ['gateway/src/changes/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'audit', 'node:*', 'pg', 'pg-logical-replication', 'prom-client'] },
   { name: 'http proxy', files: ['gateway/src/proxy/'],           may: ['sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'fastify', 'prom-client', 'find-my-way', 'jose'] },
   { name: 'postgres', files: ['gateway/src/postgres/'],          may: ['statement effects', 'sessions', 'gateway base', 'sdk', 'core', 'kit', 'node:*', 'prom-client'] },
-  { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'sessions', 'mcp', 'postgres', 'changes', 'http proxy', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
+  { name: 'gateway',  files: ['gateway/src/'],                   may: ['gateway base', 'sealed events', 'sessions', 'mcp', 'postgres', 'changes', 'http proxy', 'sdk', 'core', 'audit', 'bridges', 'node:*', 'fastify', 'prom-client', '@bufbuild/*'] },
 
   { name: 'scripts', files: ['scripts/', 'hardhat.config.ts', 'vitest.config.ts'], may: ['any part above', 'any package'] },
   { name: 'test',    files: ['test/'],                            may: ['any part above', 'any package'] },

@@ -17,9 +17,11 @@ import { followFile } from './file-follower.ts'
 import { buildCollectorApp, type ListenerOptions } from './http/app.ts'
 import { toGatewayProblem } from './http/problems.ts'
 import type { CollectorDeps } from './http/recording-route.ts'
+import { type Contents, openContents } from './ids/contents.ts'
 import { SenderIds } from './ids/sender-ids.ts'
 import { makeCollectorMetrics } from './metrics.ts'
 import { EmitterRecording } from './recording.ts'
+import { type EventSealing, openSealing } from './sealed/sealing.ts'
 import { type SyslogServer, startSyslog } from './syslog/server.ts'
 
 /** A collector that runs. */
@@ -53,7 +55,12 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
   const ids = openIds(config)
   let apps: FastifyInstance[] = []
   let log: AuditLog
+  let sealing: EventSealing | null = null
+  let contents: Contents
   try {
+    contents = openContents(join(config.spool, 'ids'), config.sealed !== null)
+    const say = (text: string) => void apps[0]?.log.warn(text)
+    sealing = config.sealed && (await openSealing(config.sealed, { source: config.source, kind: null, say }))
     log = await openAuditLog({
       url: config.url,
       source: config.source,
@@ -61,6 +68,7 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
       spool: config.spool,
       ...(config.logKey !== null && { logKey: config.logKey }),
       fields: [COLLECTED, ...config.fields] as string[],
+      ...(sealing !== null && { sealing: sealing.sealer, sealed: [...config.sealed!.fields] as 'actor'[] }),
       maxSpoolBytes: limits.spoolBytes,
       spoolWaitMs: SPOOL_WAIT_MS,
       onFound: (event) => EmitterRecording.remember(ids, event),
@@ -77,14 +85,22 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
     })
   } catch (error) {
     ids.close()
+    await sealing?.close()
     if (error instanceof GatewayRefusal) throw new GatewayStartError('gateway_start_failed', String(error.message))
     throw error
   }
   const metrics = makeCollectorMetrics(() => log, ids)
-  const recording = new EmitterRecording(config.source, log, ids, config.fields, {
-    recorded: (emitter, via, count) => void (count > 0 && metrics.recorded.inc({ emitter, via }, count)),
-    repeated: (emitter, via, count) => void (count > 0 && metrics.repeated.inc({ emitter, via }, count)),
-  })
+  const recording = new EmitterRecording(
+    config.source,
+    log,
+    ids,
+    config.fields,
+    {
+      recorded: (emitter, via, count) => void (count > 0 && metrics.recorded.inc({ emitter, via }, count)),
+      repeated: (emitter, via, count) => void (count > 0 && metrics.repeated.inc({ emitter, via }, count)),
+    },
+    { contents, sealing: sealing && { check: sealing.check, nobody: sealing.nobody, names: config.sealed!.fields } },
+  )
   let closing: Promise<number> | null = null
   const deps = {
     source: config.source,
@@ -113,6 +129,7 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
     clearTimeout(patience)
     const { pending } = await log.close({ timeoutMs: limits.drainMs })
     ids.close()
+    await sealing?.close()
     return pending
   }
   try {
@@ -122,7 +139,7 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
       if (listeners[i]!.isSocket) await listenOnSocket(app, listen.socket!, listen.socketMode)
       else url = await listenOnPort(app, listen)
     }
-    followers = config.files.map((file) => follow(config, file, deps))
+    followers = config.files.map((file) => follow(config, file, deps, contents))
     if (config.syslog !== null) syslog = await listenForSyslog(config, deps)
     return {
       url,
@@ -139,11 +156,17 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
     await Promise.all(apps.map((app) => app.close()))
     await log.close({ timeoutMs: 0 })
     ids.close()
+    await sealing?.close()
     throw error
   }
 }
 
-function follow({ mappings, emitters, spool, limits }: CollectorConfig, file: FollowedFile, deps: CollectorDeps) {
+function follow(
+  { mappings, emitters, spool, limits, sealed }: CollectorConfig,
+  file: FollowedFile,
+  deps: CollectorDeps,
+  contents: Contents,
+) {
   return followFile({
     file,
     mapping: file.mapping === null ? null : mappings[file.mapping]!,
@@ -151,6 +174,7 @@ function follow({ mappings, emitters, spool, limits }: CollectorConfig, file: Fo
     recording: deps.recording,
     folder: join(spool, 'ids'),
     maxBytes: limits.bodyBytes,
+    hashOf: sealed === null ? null : contents.textOf,
     refused(error) {
       deps.metrics.refusals.inc({ code: toGatewayProblem(error).code, emitter: file.emitter, via: 'file' })
     },

@@ -5,6 +5,7 @@ import { GatewayStartError } from './errors.ts'
 import { listenOf } from './listen.ts'
 import { MAX_BYTES, MAX_MS, type Members, members } from './members.ts'
 import { checkMapping, type MappingConfig } from './receivers/mapping.ts'
+import { type SealedSettings, sealedSettingsOf } from './sealed/settings.ts'
 
 /**
  * Everything that can be set, from one JSON file. This is the manual. Paths are relative to the file's folder; a member that is
@@ -37,6 +38,8 @@ export type CollectorConfig = {
   fields: string[]
   /** Mapping rules by name, for POST /v1/map/<name>: src/receivers/mapping.ts has them, `killick-gateway map` tries them. */
   mappings: Readonly<Record<string, MappingConfig>>
+  /** Which fields only holders of a key can read: `SealedSettings` has the members. Default: none. */
+  sealed: SealedSettings | null
   limits: CollectorLimits
   /** `silent`, `error`, `warn`, `info` or `debug`; lines are JSON on standard output. Default `info`. */
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug'
@@ -168,6 +171,7 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
   const faults: string[] = []
   const root = members(value, '', faults)
   const path = (text: string | null) => (text === null ? null : resolve(folder, text))
+  const fields = root.texts('fields', /^[A-Za-z][A-Za-z0-9_]{0,63}$/) ?? []
   const config: CollectorConfig = {
     url: root.text('url', /^https?:\/\/./, 'must be an http(s) URL'),
     source: root.text('source', /./, 'is missing'),
@@ -182,13 +186,14 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
       ? root.list('files').map((each, i) => fileOf(members(each, `/files/${i}`, faults), path))
       : [],
     emitters: root.list('emitters').map((each, i) => emitterOf(members(each, `/emitters/${i}`, faults))),
-    fields: root.texts('fields', /^[A-Za-z][A-Za-z0-9_]{0,63}$/) ?? [],
+    fields,
     mappings: mappingsOf(root, path, faults),
+    sealed: sealedSettingsOf(root, folder, [...SEALABLE, ...fields], [COLLECTED]),
     limits: limitsOf(root.object('limits')),
     logLevel: root.choice('logLevel', ['info', 'silent', 'error', 'warn', 'debug']),
   }
   root.done()
-  const { source, emitters, listen, fields } = config
+  const { source, emitters, listen } = config
   if (source !== '' && !isSourceName(source))
     faults.push('/source must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')
   if (emitters.length === 0) faults.push('/emitters must name at least one emitter, or nobody could record')
@@ -217,6 +222,9 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
     )
   return config
 }
+
+/** Fields of the protocol that can be sealed. */
+const SEALABLE = ['actor', 'targets', 'context', 'changes', 'metadata']
 
 /** The field in which an event says who handed it in. */
 export const COLLECTED = 'collected'

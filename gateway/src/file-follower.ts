@@ -28,6 +28,8 @@ export type FollowerParts = {
   readonly folder: string
   /** Most bytes of a line. */
   readonly maxBytes: number
+  /** Hashes what would tell a guess right, in hex; null: nothing is sealed, and what is written of lines may show them. */
+  readonly hashOf: ((text: string) => string) | null
   /** Told of each line that could not be recorded. */
   readonly refused: (error: unknown, at: string) => void
 }
@@ -97,13 +99,13 @@ class Follower {
       const names = (await readdir(folder)).filter((name) => name.startsWith(basename(path)))
       for (const name of names) {
         const handle = await open(join(folder, name), 'r')
-        const found = await identify(handle).catch(() => null)
+        const found = await identify(handle, this.#parts.hashOf).catch(() => null)
         if (found?.inode === known.inode && (found.start === known.start || known.start === '')) return handle
         await handle.close()
       }
     }
     const handle = await open(path, 'r')
-    const { inode, start } = await identify(handle)
+    const { inode, start } = await identify(handle, this.#parts.hashOf)
     // Cut to nothing and written again while nobody looked: the same file, and a turn of it that is not known.
     const turn = known !== null && known.inode === inode ? known.turn + 1 : 0
     this.#begin({ inode, start, turn, offset: 0 })
@@ -124,7 +126,7 @@ class Follower {
         continue
       }
       // Lines are named by how the file begins, so none is read before that is known.
-      if (position.start === '') position.start = (await identify(handle)).start
+      if (position.start === '') position.start = (await identify(handle, this.#parts.hashOf)).start
       const isNamed = position.start !== '' || isLast
       const { bytesRead } = !isNamed
         ? { bytesRead: 0 }
@@ -209,9 +211,11 @@ class Follower {
 
   /** What cannot be recorded is kept beside, for people, and counted. */
   #reject(bytes: Buffer, offset: number, error: unknown): void {
-    const { file, folder, refused } = this.#parts
+    const { file, folder, refused, hashOf } = this.#parts
     const { code, detail } = toGatewayProblem(error)
-    const entry = { file: file.path, offset, code, detail, line: bytes.toString('latin1') }
+    // What should be sealed is not written in clear; the file that is followed has it.
+    const line = hashOf === null ? { line: bytes.toString('latin1') } : { bytes: bytes.length }
+    const entry = { file: file.path, offset, code, detail, ...line }
     appendFileSync(join(folder, 'rejected.ndjson'), `${JSON.stringify(entry)}\n`, { mode: 0o600 })
     refused(error, `${file.path} at byte ${offset}`)
   }
@@ -222,15 +226,19 @@ class Follower {
   }
 }
 
-async function identify(handle: FileHandle): Promise<{ inode: string; start: string }> {
+async function identify(
+  handle: FileHandle,
+  hashOf: FollowerParts['hashOf'],
+): Promise<{ inode: string; start: string }> {
   const { dev, ino } = await handle.stat({ bigint: true })
   const { bytesRead, buffer } = await handle.read(Buffer.alloc(START_BYTES), 0, START_BYTES, 0)
   const text = buffer.toString('latin1', 0, bytesRead)
+  const hashed = hashOf ?? ((whole: string) => hash('sha256', whole))
   const end = text.indexOf('\n')
   // A beginning that is not whole yet would be another one later.
   const isWhole = end >= 0 || bytesRead === START_BYTES
   return {
     inode: `${dev}-${ino}`,
-    start: isWhole ? hash('sha256', text.slice(0, end < 0 ? undefined : end)).slice(0, 16) : '',
+    start: isWhole ? hashed(text.slice(0, end < 0 ? undefined : end)).slice(0, 16) : '',
   }
 }

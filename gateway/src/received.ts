@@ -32,7 +32,13 @@ export const keyOfId = (source: string, id: string): Buffer =>
 
 /** First 20 bytes of a hash over the content, in which the order of members does not matter: senders print maps in any order. */
 export const hashOfContent = (fields: JsonObject): Buffer =>
-  hash('sha256', JSON.stringify(sorted(fields)), 'buffer').subarray(0, 20)
+  hash('sha256', contentText(fields), 'buffer').subarray(0, HASH_BYTES)
+
+/** Bytes of a hash of the content. */
+export const HASH_BYTES = 20
+
+/** What is hashed of it. */
+export const contentText = (fields: JsonObject): string => JSON.stringify(sorted(fields))
 
 /** The same value with the members of each object in order. Printing a copy at once takes less time than printing it in parts. */
 function sorted(value: JsonValue): JsonValue {

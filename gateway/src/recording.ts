@@ -1,12 +1,14 @@
 // From what emitters handed in to events in the spool: all of a request or nothing, and each sender's id once.
 import { type AuditLog, KillickError, type Recorded } from '@killick/sdk'
-import { checkEventInput, isObject, type JsonObject, parseEvent } from '@killick/sdk/core'
+import { checkEventInput, isObject, type JsonObject, type JsonValue, parseEvent } from '@killick/sdk/core'
 import { COLLECTED } from './config.ts'
 import { type Authenticated, allows } from './emitters.ts'
-import { GatewayRefusal } from './errors.ts'
+import { type GatewayCode, GatewayRefusal } from './errors.ts'
+import { type Contents, UNKNOWN_CONTENT } from './ids/contents.ts'
 import { type IdLine, timeOfId } from './ids/file.ts'
 import type { SenderIds } from './ids/sender-ids.ts'
-import { type Collected, hashOfContent, keyOfId, type Received } from './received.ts'
+import { type Collected, contentText, hashOfContent, keyOfId, type Received } from './received.ts'
+import { type EventSealing, isSealedValue } from './sealed/sealing.ts'
 
 /** What is answered for an event: its UUIDv7, its number in the collector's stream, and when the collector recorded it. */
 export type AnsweredEvent = { readonly id: string; readonly seq: number; readonly time: string }
@@ -14,10 +16,10 @@ export type AnsweredEvent = { readonly id: string; readonly seq: number; readonl
 /** An event that may be recorded: who stands for it is decided, and its fields are checked. */
 type Admitted = { readonly received: Received; readonly source: string; readonly fields: JsonObject }
 
-type Named = { readonly key: Buffer; readonly content: Buffer; readonly name: string }
+type Named = { readonly key: Buffer; readonly fields: JsonObject; readonly name: string }
 
 /** What a sender's id stands for while its event is on the way to the disk. */
-type OnTheWay = { readonly content: Buffer; readonly answered: Promise<AnsweredEvent> }
+type OnTheWay = { readonly fields: JsonObject; readonly answered: Promise<AnsweredEvent> }
 
 /** Told of what happened, for metrics. */
 export type RecordingCounts = {
@@ -30,6 +32,14 @@ export type RecordingCounts = {
  * signature take a few thousand.
  */
 const FITTING_BYTES = 180_000
+/** The same of fields that are sealed, which makes a third more of them, and of one such field. */
+const [FITTING_SEALED, FITTING_FIELD] = [130_000, 98_000]
+
+/** What the collector seals with, and which fields. */
+export type CollectedSealing = Pick<EventSealing, 'check' | 'nobody'> & { readonly names: readonly string[] }
+
+/** How contents are remembered, and how events are sealed; null: they are not. */
+export type RecordingParts = { readonly contents: Contents; readonly sealing: CollectedSealing | null }
 
 /**
  * Events on the way to the disk at a time. Some thousands fill each write to the disk; beyond 8 MiB or 10,000 calls the recorder would
@@ -76,11 +86,22 @@ export class EmitterRecording {
   readonly #ids: SenderIds
   readonly #declared: ReadonlySet<string>
   readonly #events: RecordingCounts
+  readonly #contents: Contents
+  readonly #sealing: CollectedSealing | null
   readonly #turns = new Turns(MAX_UNDER_WAY)
   readonly #onTheWay = new Map<string, OnTheWay>()
 
   /** @param declared names of fields beyond those of the protocol that emitters may use */
-  constructor(by: string, log: AuditLog, ids: SenderIds, declared: readonly string[], events: RecordingCounts) {
+  constructor(
+    by: string,
+    log: AuditLog,
+    ids: SenderIds,
+    declared: readonly string[],
+    events: RecordingCounts,
+    { contents, sealing }: RecordingParts,
+  ) {
+    this.#contents = contents
+    this.#sealing = sealing
     this.#by = by
     this.#log = log
     this.#ids = ids
@@ -99,6 +120,7 @@ export class EmitterRecording {
     const admitted = events.map((received) => this.#admit(received, who))
     // record() checks a single event as well, and before anything else.
     if (admitted.length > 1) for (const each of admitted) this.#check(each, bytes > FITTING_BYTES)
+    if (admitted.length > 1 && this.#sealing !== null) await this.#checkSealing(admitted, this.#sealing)
     const names = admitted.map((each) => nameOf(each))
     await this.#turns.enter(events.length)
     try {
@@ -142,7 +164,9 @@ export class EmitterRecording {
     const { id, seq, fields } = parseEvent(event)
     const { [COLLECTED]: collected, ...content } = fields
     if (!isObject(collected) || typeof collected.id !== 'string' || typeof collected.source !== 'string') return
-    ids.found({ key: keyOfId(collected.source, collected.id), content: hashOfContent(content), id, seq })
+    const isSealed = Object.values(content).some(isSealedValue)
+    const hash = isSealed ? UNKNOWN_CONTENT : hashOfContent(content)
+    ids.found({ key: keyOfId(collected.source, collected.id), content: hash, id, seq })
   }
 
   #admit(received: Received, { emitter }: Authenticated): Admitted {
@@ -160,6 +184,9 @@ export class EmitterRecording {
     let fields: JsonObject = given.targets === undefined ? { ...given, targets: [] } : given
     if (emitter.actions !== null && typeof fields.action === 'string' && !allows(emitter.actions, fields.action))
       throw fail('emitter_action_refused', `the action ${fields.action}`)
+    // An erasure is one by whoever may sign for the source that sealed; of emitters, only those who are named for it.
+    if (this.#sealing !== null && fields.action === ERASURE && !emitter.actions?.includes(ERASURE))
+      throw fail('emitter_action_refused', `the action ${ERASURE} without being named for it`)
     if (emitter.tenants !== null) {
       const context = isObject(fields.context) ? fields.context : {}
       const { tenant = onlyOne(emitter.tenants) } = context
@@ -178,17 +205,35 @@ export class EmitterRecording {
     } catch (error) {
       throw atPlace(error, at)
     }
-    if (isLong && Buffer.byteLength(JSON.stringify(fields)) > FITTING_BYTES)
-      throw atPlace(new KillickError('event_too_large', `The event has more than ${FITTING_BYTES} bytes of fields`), at)
+    if (!isLong) return
+    const most = this.#sealing === null ? FITTING_BYTES : FITTING_SEALED
+    if (lengthOf(fields) > most)
+      throw atPlace(new KillickError('event_too_large', `The event has more than ${most} bytes of fields`), at)
+    for (const name of this.#sealing?.names ?? [])
+      if (fields[name] !== undefined && lengthOf(fields[name]) > FITTING_FIELD)
+        throw atPlace(new KillickError('event_too_large', `/${name} has more than ${FITTING_FIELD} bytes`), at)
   }
 
-  #find({ name, key, content }: Named, at: string): Promise<AnsweredEvent> | null {
+  /** A subject that was erased, or keys that are away, are found before anything is recorded. */
+  async #checkSealing(admitted: readonly Admitted[], { check }: CollectedSealing): Promise<void> {
+    const seen = new Set<string>()
+    for (const { fields, received } of admitted)
+      if (fields.action !== ERASURE)
+        await check(fields, seen).catch((error) => {
+          throw atPlace(error, received.at)
+        })
+  }
+
+  #find({ name, key, fields }: Named, at: string): Promise<AnsweredEvent> | null {
     const onTheWay = this.#onTheWay.get(name)
     const line = onTheWay === undefined ? this.#ids.find(key) : null
-    const before = onTheWay?.content ?? line?.content
-    if (before === undefined) return null
-    if (!before.equals(content)) throw reused(at, line?.id)
-    return onTheWay?.answered ?? Promise.resolve(answerOf(line!))
+    if (onTheWay !== undefined) {
+      if (contentText(onTheWay.fields) !== contentText(fields)) throw reused(at)
+      return onTheWay.answered
+    }
+    if (!line) return null
+    if (!this.#contents.isSame(line.content, fields)) throw reused(at, line.id)
+    return Promise.resolve(answerOf(line))
   }
 
   #recordOne(admitted: Admitted, named: Named | null, who: Authenticated, via: string): Promise<AnsweredEvent> {
@@ -204,12 +249,13 @@ export class EmitterRecording {
     }
     // The fields are JSON, and record() checks them.
     const input = { ...fields, [COLLECTED]: collected } as unknown as Parameters<AuditLog['record']>[0]
-    const recorded = this.#log.record(input)
+    const isErasure = this.#sealing !== null && fields.action === ERASURE
+    const recorded = this.#log.record(input, isErasure ? this.#sealing?.nobody : {})
     if (named === null) return recorded.then(answerOf, (error) => Promise.reject(atPlace(error, received.at)))
     const answered = recorded.then(
       (event) => {
         this.#onTheWay.delete(named.name)
-        this.#ids.add({ key: named.key, content: named.content, id: event.id, seq: event.seq })
+        this.#ids.add({ key: named.key, content: this.#contents.of(named.fields), id: event.id, seq: event.seq })
         return answerOf(event)
       },
       (error) => {
@@ -218,7 +264,7 @@ export class EmitterRecording {
         throw atPlace(error, received.at)
       },
     )
-    this.#onTheWay.set(named.name, { content: named.content, answered })
+    this.#onTheWay.set(named.name, { fields: named.fields, answered })
     return answered
   }
 }
@@ -236,7 +282,7 @@ const onlyOne = (list: readonly string[]): string | null =>
 function nameOf({ received: { id }, source, fields }: Admitted): Named | null {
   if (id === null) return null
   const key = keyOfId(source, id)
-  return { key, content: hashOfContent(fields), name: key.toString('latin1') }
+  return { key, fields, name: key.toString('latin1') }
 }
 
 /** For each event of a request the first one that has its id: one that is there twice is recorded once. */
@@ -250,7 +296,7 @@ function firstOfEach(
     if (named === null || known[i] !== null) return i
     const first = firsts.get(named.name)
     if (first === undefined) firsts.set(named.name, i)
-    else if (!names[first]!.content.equals(named.content)) throw reused(events[i]!.at)
+    else if (contentText(names[first]!.fields) !== contentText(named.fields)) throw reused(events[i]!.at)
     return first ?? i
   })
 }
@@ -258,8 +304,24 @@ function firstOfEach(
 const reused = (at: string, event?: string): GatewayRefusal =>
   new GatewayRefusal('sender_id_reused', undefined, { at, ...(event !== undefined && { event }) })
 
+/** The action of an erasure (docs/PROTOCOL.md §15), which must stay readable. */
+const ERASURE = 'subject.erase'
+
+/** What emitters are told of what keeps an event from being sealed. */
+const SEALING_REFUSALS: Readonly<Record<string, GatewayCode>> = {
+  subject_erased: 'collect_subject_erased',
+  subject_missing: 'collect_subject_missing',
+  keys_unreachable: 'collect_keys_unreachable',
+  subject_key_invalid: 'collect_keys_unreachable',
+}
+
+const lengthOf = (value: JsonValue): number => Buffer.byteLength(JSON.stringify(value))
+
 /** The same error, which also says where in the input its event stands. */
 function atPlace(error: unknown, at: string): unknown {
+  const { name, code, message } = error as { name?: string; code?: string; message?: string }
+  const refused = name === 'SealingError' ? SEALING_REFUSALS[code ?? ''] : undefined
+  if (refused !== undefined) return new GatewayRefusal(refused, at === '' ? message : `${at}: ${message}`, { at })
   if (!(error instanceof KillickError) || at === '') return error
   return new KillickError(error.code, `${at}: ${error.message}`, { ...error.details, at })
 }

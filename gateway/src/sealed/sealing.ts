@@ -1,6 +1,6 @@
 // Seals what the gateway records. What cannot be sealed is refused; or where something has happened already, told without what is due.
 import { isObject, type JsonObject, type JsonValue, type Party, unescapePointer } from '@killick/sdk/core'
-import type { Sealer, SubjectKeys } from '@killick/sdk/sealing'
+import type { Sealer } from '@killick/sdk/sealing'
 import { openSubjectKeys } from './keys.ts'
 import type { SealedSettings } from './settings.ts'
 
@@ -9,9 +9,11 @@ type Fields = readonly (readonly [string, unknown])[]
 /** What seals, and the store behind it. */
 export type EventSealing = {
   readonly sealer: Sealer
-  readonly keys: SubjectKeys
-  /** Whose data an event holds; null: it does not say. */
-  subjectOf(fields: JsonObject): Party | null
+  /**
+   * Finds out whether an event could be sealed now, and seals nothing.
+   * @param seen subjects for whom that is known @throws as `sealer.seal`
+   */
+  check(fields: JsonObject, seen: Set<string>): Promise<void>
   /** Given to `record()` for an event that holds nobody's data. */
   readonly nobody: { readonly subject: Exclude<Parameters<Sealer['seal']>[2], Party | undefined> }
   close(): Promise<void>
@@ -21,7 +23,8 @@ export type EventSealing = {
 export type SealingParts = {
   /** The recorder's name, which stands as the actor where the real one must not be written; and the member of `metadata` that is its own. */
   readonly source: string
-  readonly kind: string
+  /** Null where no member is. */
+  readonly kind: string | null
   /** Whether an event that cannot be sealed is recorded without the fields that are due. Default: never; it is refused. */
   readonly withholds?: (known: JsonObject, code: string) => boolean
   /** Tells people something: a line on stderr. */
@@ -40,7 +43,6 @@ export async function openSealing(settings: SealedSettings, parts: SealingParts)
   const library = await import('@killick/sdk/sealing')
   const { SealingError, sealing } = library
   const inner = sealing(keys, { timeoutMs: settings.timeoutMs })
-  const subjectOf = (fields: JsonObject): Party | null => subjectIn(fields, settings)
   const begun = new Map<string, Party>()
   let lastSaid = ''
 
@@ -49,7 +51,8 @@ export async function openSealing(settings: SealedSettings, parts: SealingParts)
     const ends = endedBy(known)
     const before = ends.map((each) => begun.get(each))
     for (const each of ends) begun.delete(each)
-    const owner = subjectIn(fields, { ...settings, onMissing: 'refuse' }) ?? onlyOf(before) ?? subjectOf(fields)
+    const owner =
+      subjectIn(fields, { ...settings, onMissing: 'refuse' }) ?? onlyOf(before) ?? subjectIn(fields, settings)
     if (owner !== null && settings.subject !== null && known.isOpen === true && begun.size < MAX_OPEN)
       begun.set(id, owner)
     return owner
@@ -90,7 +93,17 @@ export async function openSealing(settings: SealedSettings, parts: SealingParts)
       }
     },
   }
-  return { sealer, keys, subjectOf, nobody: { subject: library.NOBODY }, close }
+  async function check(fields: JsonObject, seen: Set<string>): Promise<void> {
+    const names = new Set(settings.fields)
+    if (!isDue(Object.entries(fields), names)) return
+    const owner = subjectIn(fields, settings)
+    const name = JSON.stringify([owner?.type, owner?.id])
+    if (seen.has(name)) return
+    await sealed({ id: name, fields: [['actor', owner]] }, new Set(['actor']), owner)
+    seen.add(name)
+  }
+
+  return { sealer, check, nobody: { subject: library.NOBODY }, close }
 }
 
 /** Ids of the events whose end an event is, as `metadata` of its recorder says. */
@@ -99,6 +112,13 @@ export function endedBy(known: JsonObject): string[] {
   return [known, ...outcomes].flatMap((each) =>
     isObject(each) && typeof each.intent === 'string' ? [each.intent] : [],
   )
+}
+
+/** Whether a field's value is a sealed one (docs/PROTOCOL.md §15), as far as its form says. */
+export function isSealedValue(value: JsonValue | undefined): boolean {
+  const only = Array.isArray(value) && value.length === 1 ? value[0] : value
+  const held = isObject(only) && isObject(only.after) ? only.after : only
+  return isObject(held) && held.type === 'sealed' && typeof held.jwe === 'string'
 }
 
 /** Who stands as the actor where nobody else may: the recorder itself. */
@@ -116,7 +136,7 @@ function withheld(
 ): [string, unknown][] {
   const due = fields.map(([name]) => name).filter((name) => names.has(name))
   return fields.flatMap(([name, value]): [string, unknown][] => {
-    if (name === 'metadata') {
+    if (name === 'metadata' && kind !== null) {
       const known = { ...memberOf(value as JsonValue, kind), withheld: { fields: due, why: code } }
       return [[name, { ...(value as JsonObject), [kind]: known }]]
     }
@@ -148,8 +168,8 @@ function textAt(fields: JsonObject, pointer: string): string | null {
   return typeof value === 'string' && value !== '' ? value : null
 }
 
-const memberOf = (metadata: JsonValue | undefined, kind: string): JsonObject => {
-  const known = isObject(metadata) ? metadata[kind] : undefined
+const memberOf = (metadata: JsonValue | undefined, kind: string | null): JsonObject => {
+  const known = isObject(metadata) && kind !== null ? metadata[kind] : undefined
   return isObject(known) ? known : {}
 }
 

@@ -3,7 +3,7 @@ import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, readFileSync, ren
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { isObject, type JsonObject, parseEvent, parseJson } from '@killick/sdk/core'
-import { endedBy } from '../sealed/sealing.ts'
+import { endedBy, isSealedValue } from '../sealed/sealing.ts'
 import type { RecorderKind } from './event.ts'
 
 /** Something that was begun: a session, or a request whose intent is recorded. */
@@ -197,7 +197,7 @@ function notesOf(event: string, kind: RecorderKind): { begun: Begun | null; ends
   const asked = targets as unknown as JsonObject[]
   // The last target too says which session it is, where the context is sealed.
   const session = String(context?.session ?? asked.at(-1)?.id ?? '')
-  const who = actor?.type === 'sealed' ? null : actor!
+  const who = isSealedValue(actor) ? null : actor!
   return { begun: { event: id, action: `${action}`, session, actor: who, targets: asked }, ends }
 }
 

@@ -1,8 +1,9 @@
 // How far the recorder has come, on disk: so that after any end nothing is recorded twice and nothing is left out.
-import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { isObject, type JsonObject, parseEvent } from '@killick/sdk/core'
+import { append } from '../sessions/append.ts'
 import { linesOf, syncFolder } from '../sessions/open-intents.ts'
 import { parseLsn, printLsn } from './lsn.ts'
 
@@ -111,15 +112,15 @@ export class Notes {
 
   /** Takes something down. */
   note(line: Omit<Line, 'place' | 'confirmed'>): void {
-    this.#apply(line)
     this.#write(line)
+    this.#apply(line)
   }
 
   /** Takes down that the server may be told that everything before `lsn` is safe. Resolves when that would outlive a power cut. */
   async confirm(lsn: bigint): Promise<void> {
     if (lsn > this.confirmed) {
-      this.confirmed = lsn
       this.#write({ confirmed: printLsn(lsn) })
+      this.confirmed = lsn
     }
     await this.sync()
   }
@@ -138,8 +139,8 @@ export class Notes {
     if (this.#bytes > MAX_FILE) return this.begin()
     const { place } = this
     if (place !== this.#written) {
-      this.#written = place
       this.#write({ place: printPlace(place) })
+      this.#written = place
     }
     if (!this.#isDirty) return
     this.#isDirty = false
@@ -166,9 +167,8 @@ export class Notes {
   #write(line: Line): void {
     const text = `${JSON.stringify(line)}\n`
     this.#isDirty = true
-    this.#bytes += text.length
     try {
-      writeSync(this.#handle, text)
+      this.#bytes += append(this.#handle, text, this.#bytes)
     } catch (error) {
       throw new Error(`${this.#file}: ${(error as Error).message}`, { cause: error })
     }

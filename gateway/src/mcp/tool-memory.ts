@@ -1,7 +1,8 @@
 // The tools that a server had when they were listed last, in a file of its own for each server.
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { isObject, type JsonObject, type JsonValue } from '@killick/sdk/core'
+import { append } from '../sessions/append.ts'
 import { hashOf } from '../sessions/disclosed.ts'
 import { syncFolder } from '../sessions/open-intents.ts'
 
@@ -40,7 +41,7 @@ export class ToolMemory {
     const fresh = `${this.#file}.${process.pid}`
     const handle = openSync(fresh, 'w', 0o600)
     try {
-      writeSync(handle, JSON.stringify({ server: this.#server, tools: [...tools] }))
+      append(handle, JSON.stringify({ server: this.#server, tools: [...tools] }), 0)
       fsyncSync(handle)
     } finally {
       closeSync(handle)

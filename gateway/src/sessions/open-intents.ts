@@ -1,9 +1,10 @@
 // What was begun and has no end yet, on disk: so that the next start can say of it that its outcome is unknown.
-import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { isObject, type JsonObject, parseEvent, parseJson } from '@killick/sdk/core'
 import { endedBy, isSealedValue } from '../sealed/sealing.ts'
+import { append } from './append.ts'
 import type { RecorderKind } from './event.ts'
 
 /** Something that was begun: a session, or a request whose intent is recorded. */
@@ -128,8 +129,7 @@ export class OpenIntents {
           ...[...this.#unwrittenEnds].map((ended) => lineOf({ ended })),
         ].join('')
         this.#isDirty = true
-        writeSync(this.#handle, lines)
-        this.#bytes += Buffer.byteLength(lines)
+        this.#bytes += append(this.#handle, lines, this.#bytes)
       }
     } catch (error) {
       throw new Error(`${this.#file}: ${(error as Error).message}`, { cause: error })
@@ -157,11 +157,11 @@ function writeAnew(file: string, open: ReadonlyMap<string, Begun>): { handle: nu
   const handle = openSync(fresh, 'w', 0o600)
   try {
     const lines = [...open.values()].map((begun) => lineOf({ begun })).join('')
-    writeSync(handle, lines)
+    const bytes = append(handle, lines, 0)
     fsyncSync(handle)
     renameSync(fresh, file)
     syncFolder(dirname(file))
-    return { handle, bytes: Buffer.byteLength(lines) }
+    return { handle, bytes }
   } catch (error) {
     closeSync(handle)
     throw error

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { generateKey, openAuditLog, writeKeyFile } from '@killick/sdk'
 import { parseEvent } from '@killick/sdk/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { smallDisk } from '../../support/small-disk.ts'
 
 const program = fileURLToPath(new URL('../../../sdk/src/cli/main.ts', import.meta.url))
 const SESSION = new URL('../../../sdk/src/cli/run/session.ts', import.meta.url)
@@ -207,5 +208,37 @@ describe.skipIf(!existsSync('/usr/bin/script'))('a session', () => {
     expect(ended.session.unrecordedChunks).toBeGreaterThanOrEqual(1)
     expect(went).toMatchObject({ how: { result: 'exited', exitCode: 3 }, session: { chunks: 2, unrecordedChunks: 1 } })
     expect(readFileSync(join(root, 'true.cast'), 'utf8')).toContain('second')
+  })
+
+  test('chunks stay at their places in the file, though a full disk took a part of one', async () => {
+    const disk = smallDisk(1)
+    try {
+      const code = `
+        import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+        import { executeSession } from ${JSON.stringify(SESSION)}
+        const ballast = ${JSON.stringify(join(disk.folder, 'ballast'))}
+        const fill = () => {
+          const file = openSync(ballast, 'a')
+          try { for (;;) writeSync(file, Buffer.alloc(4096)) } catch { closeSync(file) }
+        }
+        const chunks = []
+        const signals = { to() {}, end() {} }
+        const way = { folder: ${JSON.stringify(disk.folder)}, name: 'x.cast', size: { width: 80, height: 24 },
+          record: async (chunk) => { chunks.push(chunk); if (chunks.length === 1) fill() },
+          failed: () => { rmSync(ballast); return true } }
+        const command = ['sh', '-c', 'echo first; sleep 1.5; head -c 9000 /dev/zero | tr "\\0" x; sleep 1.5; echo third']
+        await executeSession({ command, pass: new Set() }, signals, way)
+        process.stderr.write(JSON.stringify(chunks))`
+      const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'pipe'] })
+      child.stdout.resume()
+      const chunks = JSON.parse((await text(child.stderr)).split('\n').at(-1)!) as Fields[]
+      const file = readFileSync(join(disk.folder, 'x.cast'))
+      expect(chunks.length).toBeGreaterThan(1)
+      for (const { cast } of chunks)
+        expect(sha256(file.subarray(cast.offset, cast.offset + cast.bytes))).toBe(cast.sha256)
+      expect(file.toString()).toContain('third')
+    } finally {
+      disk.remove()
+    }
   })
 })

@@ -141,16 +141,18 @@ class SavedChunks {
         this.#header = ''
         const { lines: _, ...facts } = chunk
         const bytes = Buffer.from(lines)
+        const offset = this.#offset
         const cast = {
-          offset: this.#offset,
+          offset,
           bytes: bytes.length,
           sha256: createHash('sha256').update(bytes).digest('hex'),
         }
         this.#offset += bytes.length
         this.#whole.update(bytes)
         try {
-          // A session that is being ended is still written down as far as that can be done.
-          for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at)
+          // A session that is being ended is still written down as far as that can be done. Each chunk at its own place: a full disk may
+          // have taken a part of the one before.
+          for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at, bytes.length - at, offset + at)
           await sync(this.#file)
           await this.#way.record({ chunk: this.#count++, ...facts, cast }, lines)
         } catch (error) {

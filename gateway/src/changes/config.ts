@@ -3,6 +3,7 @@ import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import type { Redaction } from '@killick/sdk/kit'
 import { readConfigFile } from '../config-file.ts'
 import { MAX_BYTES, MAX_MS, type Members, members } from '../members.ts'
+import type { SealedSettings } from '../sealed/settings.ts'
 import { recorderLimitsOf, recorderSettingsOf, throwFaults } from '../sessions/settings.ts'
 
 /**
@@ -33,6 +34,11 @@ export type ChangesConfig = {
    * (regular expressions), `paths` (JSON pointers into the event). Default: the standard rules only.
    */
   redaction: Redaction
+  /**
+   * Which fields only holders of a key can read: `SealedSettings` has the members. Where the subject is in `targets` or `changes`, `group` must
+   * be `row`. Default: none.
+   */
+  sealed: SealedSettings | null
   /**
    * The database, as `postgres://user@host:5432/name?sslmode=verify-full`. A password belongs in `PGPASSWORD` or `~/.pgpass` rather than here.
    * The user needs REPLICATION, and to read the catalogue.
@@ -107,8 +113,7 @@ export function checkChangesConfig(value: JsonValue, folder: string = process.cw
   const faults: string[] = []
   const root = members(value, '', faults)
   if (root.has('mode')) root.fault('mode', 'is not a setting: changes are recorded after their commit')
-  if (root.has('sealed')) root.fault('sealed', 'is not a setting of this recorder')
-  const { mode: _, sealed: __, ...shared } = recorderSettingsOf(root, folder, faults, { fields: [] })
+  const { mode: _, ...shared } = recorderSettingsOf(root, folder, faults, { fields: ['targets', 'changes'] })
   const config: ChangesConfig = {
     ...shared,
     signEvents: !root.has('signEvents') || root.flag('signEvents'),
@@ -126,6 +131,9 @@ export function checkChangesConfig(value: JsonValue, folder: string = process.cw
     limits: limitsOf(root.object('limits')),
   }
   if (config.spool.includes('{worker}')) root.fault('spool', 'may not have {worker}: one slot has one recorder')
+  const { type = '', id = '' } = config.sealed?.subject ?? {}
+  if (config.group !== 'row' && [type, id].some((each) => /^\/(targets|changes)(\/|$)/.test(each)))
+    root.fault('group', 'must be row: rows of one event may be of several subjects')
   root.done()
   throwFaults(faults)
   return config

@@ -31,6 +31,8 @@ type Target = { type: string; id: string }
 const MANY = 500
 /** Most bytes of JSON for the fields of an event, which become a third more. */
 const MAX_JSON = 170_000
+/** The same where fields are sealed, which makes a third more of them before. */
+const MAX_SEALED_JSON = 130_000
 
 /** Makes the events of one recorder. */
 export class ChangesEvents {
@@ -125,7 +127,8 @@ export class ChangesEvents {
     const { event: left, removals } = this.#config.redaction.redactEvent(event)
     const targets = [...(left.targets ?? [])]
     if (targets.length < 1000) targets.push({ type: 'transaction', id: transaction.id })
-    if (removals.length > MANY && JSON.stringify(left).length > MAX_JSON) return null
+    const [most, isLong] = this.#config.sealed === null ? [MAX_JSON, removals.length > MANY] : [MAX_SEALED_JSON, true]
+    if (isLong && JSON.stringify(left).length > most) return null
     return {
       occurredAt: transaction.occurredAt,
       ...left,

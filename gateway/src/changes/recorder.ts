@@ -15,6 +15,7 @@ import { settleGap } from './gap.ts'
 import { printLsn } from './lsn.ts'
 import { Notes } from './notes.ts'
 import { checkPublication, checkServer, checkSlot, findGap } from './preflight.ts'
+import { type ChangesSealing, openChangesSealing } from './sealing.ts'
 import { Watch } from './watch.ts'
 
 /** How a recorder speaks, and what it may do this once. */
@@ -53,6 +54,7 @@ export class ChangesRecorder {
   readonly #config: ChangesConfig
   readonly #options: ChangesOptions
   readonly #log: AuditLog
+  readonly #sealing: ChangesSealing | null
   readonly #notes: Notes
   readonly #session = randomUUID()
   readonly #stop = new AbortController()
@@ -65,7 +67,12 @@ export class ChangesRecorder {
   #lastSaid = ''
   #isCautious = false
 
-  private constructor(config: ChangesConfig, options: ChangesOptions, log: AuditLog, notes: Notes) {
+  private constructor(
+    config: ChangesConfig,
+    options: ChangesOptions,
+    { log, notes, sealing }: { log: AuditLog; notes: Notes; sealing: ChangesSealing | null },
+  ) {
+    this.#sealing = sealing
     this.#config = config
     this.#options = options
     this.#log = log
@@ -79,15 +86,20 @@ export class ChangesRecorder {
   static async start(config: ChangesConfig, options: ChangesOptions): Promise<ChangesRecorder> {
     const notes = Notes.open(join(config.state, 'changes.ndjson'))
     const { promise: begun, resolve } = Promise.withResolvers<void>()
-    const log = await openLog(config, notes, begun, options.say)
+    const sealing = await openChangesSealing(config, options.say)
+    const log = await openLog(config, { notes, begun, sealing }, options.say).catch(async (error) => {
+      await sealing?.close()
+      throw error
+    })
     try {
       notes.begin()
       resolve()
     } catch (error) {
       await log.close({ timeoutMs: 0 })
+      await sealing?.close()
       throw error
     }
-    return new ChangesRecorder(config, options, log, notes)
+    return new ChangesRecorder(config, options, { log, notes, sealing })
   }
 
   get status(): ChangesStatus {
@@ -136,6 +148,7 @@ export class ChangesRecorder {
       this.#stop.abort()
       const { pending } = await this.#log.close({ timeoutMs: this.#config.limits.drainMs })
       this.#notes.close()
+      await this.#sealing?.close()
       if (pending > 0)
         this.#options.say(`${pending} ${pending === 1 ? 'event waits' : 'events wait'} in the spool for the ledger`)
     }
@@ -143,6 +156,7 @@ export class ChangesRecorder {
 
   /** Until the connection breaks, which throws, or until it is told to stop. */
   async #connection(): Promise<void> {
+    this.#sealing?.beginAnew()
     const over = new AbortController()
     const clients: pg.Client[] = []
     try {
@@ -163,6 +177,7 @@ export class ChangesRecorder {
         await Promise.race([capture.ended, looked])
       } finally {
         await capture.close()
+        this.#sealing?.beginAnew()
         this.#recordedBefore += capture.delivery.recorded
         this.#capture = null
       }
@@ -252,14 +267,14 @@ function isFinal(error: unknown, isFirst: boolean): boolean {
 
 async function openLog(
   config: ChangesConfig,
-  notes: Notes,
-  begun: Promise<void>,
+  { notes, begun, sealing }: { notes: Notes; begun: Promise<void>; sealing: ChangesSealing | null },
   say: ChangesOptions['say'],
 ): Promise<AuditLog> {
   let lastSaid = ''
   return openAuditLog({
     ...{ url: config.url, source: config.source, key: config.key, spool: config.spool, signEvents: config.signEvents },
     ...(config.logKey !== null && { logKey: config.logKey }),
+    ...(sealing !== null && { sealing: sealing.sealer, sealed: [...config.sealed!.fields] as 'actor'[] }),
     // Room is looked at before anything is read; what is under way then fits.
     maxSpoolBytes: config.limits.spoolBytes + (64 << 20),
     onFound: (event) => notes.found(event),

@@ -6,3 +6,4 @@ afterAll(postgres.stop)
 
 await import('./rows.ts')
 await import('./delivery.ts')
+await import('./sealed.ts')

@@ -76,3 +76,4 @@ export {
   startHttpProxy,
 } from './proxy/index.ts'
 export type { MappingConfig } from './receivers/mapping.ts'
+export type { SealedKeys, SealedSettings } from './sealed/settings.ts'

@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import type { JsonValue } from '@killick/sdk/core'
 import { readConfigFile } from '../config-file.ts'
 import { MAX_MS, type Members, members } from '../members.ts'
+import { DETAILS } from '../sessions/event.ts'
 import {
   type RecorderLimits,
   type RecorderSettings,
@@ -78,7 +79,7 @@ export function checkMcpConfig(value: JsonValue, folder: string = process.cwd())
   const faults: string[] = []
   const root = members(value, '', faults)
   const config: McpConfig = {
-    ...recorderSettingsOf(root, folder, faults, { fields: MCP_FIELDS }),
+    ...recorderSettingsOf(root, folder, faults, { fields: [...MCP_FIELDS, DETAILS] }),
     server: root.optional('server'),
     policy: policyOf(root.object('policy'), faults),
     approvals: root.has('approvals') ? approvalsOf(root.object('approvals'), faults) : null,

@@ -4,6 +4,7 @@ import { createSecureContext } from 'node:tls'
 import type { JsonValue } from '@killick/sdk/core'
 import { readConfigFile } from '../config-file.ts'
 import { MAX_BYTES, MAX_MS, type Members, members } from '../members.ts'
+import { DETAILS } from '../sessions/event.ts'
 import {
   type RecorderLimits,
   type RecorderSettings,
@@ -86,7 +87,7 @@ export function checkPostgresConfig(value: JsonValue, folder: string = process.c
   const faults: string[] = []
   const root = members(value, '', faults)
   const config: PostgresConfig = {
-    ...recorderSettingsOf(root, folder, faults, { fields: POSTGRES_FIELDS, rules: [SQL_PASSWORD] }),
+    ...recorderSettingsOf(root, folder, faults, { fields: [...POSTGRES_FIELDS, DETAILS], rules: [SQL_PASSWORD] }),
     listen: root.has('listen') ? addressOf(root.object('listen'), 6432) : { host: '127.0.0.1', port: 6432 },
     server: serverOf(root.object('server'), folder, faults),
     tls: root.has('tls') ? tlsOf(root.object('tls'), folder, faults) : null,

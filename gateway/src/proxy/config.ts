@@ -3,6 +3,7 @@ import type { JsonValue } from '@killick/sdk/core'
 import { readConfigFile } from '../config-file.ts'
 import { listenOf } from '../listen.ts'
 import { MAX_MS, type Members, members } from '../members.ts'
+import { DETAILS } from '../sessions/event.ts'
 import {
   type RecorderLimits,
   type RecorderSettings,
@@ -114,7 +115,7 @@ export function checkHttpConfig(value: JsonValue, folder: string = process.cwd()
   const root = members(value, '', faults)
   const path = (text: string | null) => (text === null ? null : resolve(folder, text))
   const config: HttpConfig = {
-    ...recorderSettingsOf(root, folder, faults, { fields: HTTP_FIELDS }),
+    ...recorderSettingsOf(root, folder, faults, { fields: [...HTTP_FIELDS, DETAILS] }),
     listen: listenOf(root.object('listen'), path),
     upstream: upstreamOf(root, path),
     routes: root.has('routes')

@@ -9,7 +9,8 @@ import { MAX_MS, type Members } from '../members.ts'
 export type SealedSettings = {
   /**
    * Names of the fields. Of a recorder: `actor`, `context` and its own, which are `statement`, `parameters` and `error` (postgres),
-   * `requestBody` and `responseBody` (http), `arguments` and `result` (mcp), `changes` and `targets` (changes). Of the collector: `actor`,
+   * `requestBody` and `responseBody` (http), `arguments` and `result` (mcp), `changes` and `targets` (changes). `details` (not changes): what
+   * else stands in `metadata` beside what the recorder knows by itself, such as path and query of a request. Of the collector: `actor`,
    * `targets`, `context`, `changes`, `metadata` and its `fields`.
    */
   fields: readonly string[]

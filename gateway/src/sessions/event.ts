@@ -50,6 +50,9 @@ export type EventFacts = {
 /** What of a recorder's configuration its events depend on. */
 export type EventSettings = Pick<RecorderSettings, 'context' | 'redaction' | 'mode' | 'limits' | 'sealed'>
 
+/** The field of its own that `told` goes into where it is to be sealed: `metadata` must stay readable. */
+export const DETAILS = 'details'
+
 /** Removals that are listed one by one; of the others there are counts for each rule. */
 const MAX_REMOVALS = 200
 
@@ -75,7 +78,8 @@ export function eventOf(
     else omitted[name] = found.omitted
   }
   // The hash of what nobody is to read one day would confirm a guess at it.
-  const sealed = Object.keys(facts.fields ?? {}).filter((name) => settings.sealed?.fields.includes(name))
+  const looked = new Set([...Object.keys(facts.fields ?? {}), ...Object.keys(facts.hashed ?? {})])
+  const sealed = (settings.sealed?.fields ?? []).filter((name) => looked.has(name))
   for (const name of sealed) if (isObject(omitted[name])) omitted[name] = bare(omitted[name])
   const told = facts.told && disclosed(facts.told, limits.discloseBytes)
   const targets = facts.targets.map(({ type, id }) => ({ type, id: shortened(id) }))
@@ -89,14 +93,16 @@ export function eventOf(
     ...(changes !== undefined && { changes }),
     ...shown,
   } as EventInput)
+  const isApart = settings.sealed?.fields.includes(DETAILS) === true && Object.keys(event.metadata ?? {}).length > 0
   const isWhole = removals.length === 0 && sealed.length === 0
   return {
     ...event,
+    ...(isApart && { [DETAILS]: event.metadata }),
     ...(wholeAction !== undefined && { action: wholeAction }),
     targets: [...(event.targets ?? []), { type: 'session', id: session }],
     context: { ...event.context, session, ...facts.circumstances, ...(isTraceparent(traceparent) && { traceparent }) },
     metadata: {
-      ...event.metadata,
+      ...(!isApart && event.metadata),
       [kind]: {
         // The hash of what a rule has removed would confirm a guess at it.
         ...(isWhole ? facts.known : withoutHashes(facts, [...Object.keys(shown), ...sealed])),

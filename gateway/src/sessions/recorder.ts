@@ -4,7 +4,7 @@ import { type AuditLog, type AuditLogStatus, openAuditLog, type Recorded } from 
 import type { JsonObject } from '@killick/sdk/core'
 import type { RecordOptions } from '@killick/sdk/sealing'
 import { type EventSealing, endedBy, openSealing, recorderItself } from '../sealed/sealing.ts'
-import { eventOf, type RecordedEvent, type RecorderKind } from './event.ts'
+import { DETAILS, eventOf, type RecordedEvent, type RecorderKind } from './event.ts'
 import { FoundEvents, OpenIntents } from './open-intents.ts'
 import { codeOf, type Durable, type Sink, type ToRecord } from './recording.ts'
 import { recordUnknown } from './recover.ts'
@@ -97,7 +97,7 @@ function openLog(
     key: settings.key,
     spool: settings.spool,
     ...(settings.logKey !== null && { logKey: settings.logKey }),
-    fields: [...fields],
+    fields: [...fields, DETAILS],
     ...(sealing !== null && { sealing: sealing.sealer, sealed: [...settings.sealed!.fields] as 'actor'[] }),
     ownThread: hasThread,
     maxSpoolBytes: settings.limits.spoolBytes,

@@ -139,18 +139,20 @@ test('bodies of requests are sealed; in observe mode what cannot be sealed passe
   const folder = join(folderOf('sealed-http'), 'keys')
   const who = { header: { name: 'x-user', from: ['127.0.0.1'] } }
   const routes = [
-    { route: 'POST /strict', bodies: 'show' },
-    { route: 'POST /observed', bodies: 'show', mode: 'observe' },
+    { route: 'POST /strict/:who', bodies: 'show' },
+    { route: 'POST /observed/:who', bodies: 'show', mode: 'observe' },
+    { route: 'POST /hashed/:who', bodies: 'hash' },
   ]
-  const sealed = { fields: ['actor', 'requestBody', 'responseBody'], keys: { folder } }
+  const sealed = { fields: ['actor', 'requestBody', 'responseBody', 'details'], keys: { folder } }
   const it = await http.begin(upstream.url, { who, routes, sealed })
   const keys = await folderSubjectKeys(folder)
   const ask = (path: string, user: string, text: string) =>
-    fetch(`${it.url}${path}`, {
+    fetch(`${it.url}${path}/${user}`, {
       ...{ method: 'POST', body: JSON.stringify({ text }) },
       headers: { 'content-type': 'application/json', 'x-user': user },
     })
   expect((await ask('/strict', 'ada-1815', 'iban-DE89')).status).toBe(200)
+  expect((await ask('/hashed', 'ada-1815', 'iban-IT60')).status).toBe(200)
   await erase(keys, { type: 'user', id: 'eve-1843' })
   const refused = await ask('/strict', 'eve-1843', 'iban-AT61')
   expect([refused.status, await refused.json()]).toEqual([
@@ -163,6 +165,7 @@ test('bodies of requests are sealed; in observe mode what cannot be sealed passe
   expect(wordsIn(it.folder, ['ada-1815', 'eve-1843', 'iban-DE89', 'iban-AT61', 'iban-CH93'])).toEqual([])
   const bodies = await Promise.all(events.map((event) => unsealEvent({ id: event.id, fields: event }, keys)))
   expect(JSON.stringify(bodies)).toContain('iban-DE89')
+  expect(JSON.stringify(bodies)).toContain('/strict/ada-1815')
   expect(JSON.stringify(events)).not.toContain('sha256')
 })
 
@@ -177,7 +180,7 @@ test('faults of the member are named with what can be sealed; what cannot be ope
     return []
   }
   const sealed = { fields: ['action', 'arguments'], keys: {}, subject: { type: 'c', id: '/arguemnts/c' }, more: 1 }
-  const can = 'actor, context, statement, parameters, error'
+  const can = 'actor, context, statement, parameters, error, details'
   expect(faultsOf(() => checkPostgresConfig({ ...base, server: { host: 'h' }, sealed }))).toEqual([
     `/sealed/fields has action, which cannot be sealed here; ${can} can be`,
     `/sealed/fields has arguments, which cannot be sealed here; ${can} can be`,
@@ -188,7 +191,7 @@ test('faults of the member are named with what can be sealed; what cannot be ope
   expect(
     faultsOf(() => checkMcpConfig({ ...base, sealed: { fields: [], keys: { folder: 'k', module: 'm' } } })),
   ).toEqual([
-    '/sealed/fields must name at least one of actor, context, arguments, result',
+    '/sealed/fields must name at least one of actor, context, arguments, result, details',
     '/sealed/keys must have one of folder, database, databaseFile and module',
   ])
   const { folder, config } = await http.configure('http://127.0.0.1:9', {

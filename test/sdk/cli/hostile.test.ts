@@ -88,6 +88,59 @@ describe('the words of a stranger are shown and not obeyed', () => {
     }
   }, 60_000)
 
+  test('of a service that answers nonsense about erasures, holds and retention', async () => {
+    const said = ['--fields', 'all', '--reason', 'r']
+    const list = [
+      ...[['holds'], ['holds', '--place', 'C', '--reason', 'r'], ['holds', '--lift', ID, '--reason', 'r'], ['prune']],
+      ...[['retention'], ['retention', '--set', 'p', '--days', '1'], ['retention', '--end', 'p'], ['erasures', ID]],
+      ...[
+        ['erasures', '--proposals'],
+        ['erase', '--actor', 'x', ...said],
+        ['erase', '--actor', 'x', ...said, '--dry-run'],
+      ],
+      ...[
+        ['erase', '--confirm', ID],
+        ['erase', '--refuse', ID, '--reason', 'r'],
+        ['erase', '--confirm', ID, '--dry-run'],
+      ],
+    ]
+    const proposal = {
+      id: EVIL,
+      logIndex: 1,
+      target: EVIL,
+      expires: EVIL,
+      createdAt: EVIL,
+      by: EVIL,
+      endedBy: {},
+      state: EVIL,
+    }
+    const counts = { events: 1, fields: 1, held: 1, unreadable: 1, id: EVIL, logIndex: 1, version: 1 }
+    const answers = [
+      ...[
+        {},
+        { ...counts, samples: [] },
+        { ...counts, samples: [{ recordedAt: EVIL, source: EVIL, id: EVIL, fields: [{}] }] },
+      ],
+      { ...proposal, proposes: {}, action: 'retention.set' },
+      { ...proposal, proposes: { fields: [EVIL], count: 1, reason: EVIL }, action: 'erasure.order' },
+      {
+        proposals: [{ ...proposal, proposes: { covers: { source: {} } }, action: 'retention.set' }],
+        holds: [{ id: EVIL, logIndex: 1, createdAt: EVIL, covers: { source: {} }, state: EVIL }],
+        policies: [{ id: EVIL, version: 1, covers: {}, contentsDays: 3, state: EVIL, expired: 2, due: EVIL, held: [] }],
+        clock: { size: EVIL, time: EVIL },
+      },
+    ]
+    for (const answer of answers) {
+      stranger.reply = (_, response) => void response.end(JSON.stringify(answer))
+      for (const args of list) {
+        const name = `${args.join(' ')} ${JSON.stringify(answer)}`
+        const run = await killick([...args, '--url', stranger.url, '--token', 'given'], { isTerminal: true })
+        expectHarmless(name, run)
+        expect(run.out + run.err, name).not.toMatch(/undefined|\[object/)
+      }
+    }
+  }, 60_000)
+
   test('of a service that answers, and of a redirect', async () => {
     const row = {
       ...{

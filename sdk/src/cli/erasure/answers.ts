@@ -29,10 +29,19 @@ export function listOf(row: JsonObject, name: string): JsonObject[] {
   return Array.isArray(value) && value.every((item) => isObject(item)) ? (value as JsonObject[]) : malformed(name)
 }
 
+export function textsOf(row: JsonObject, name: string): string[] {
+  const value = row[name]
+  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : malformed(name)
+}
+
 /** What a policy or a hold covers, in words. */
-export function coversOf(row: JsonObject): string {
-  const covers = Object.entries(isObject(row.covers) ? row.covers : {})
-  return covers.map(([name, value]) => `${name} ${value}`).join(', ') || 'everything'
+export function coversOf({ covers }: JsonObject): string {
+  if (!isObject(covers)) return malformed('covers')
+  return (
+    Object.keys(covers)
+      .map((name) => `${name} ${textOf(covers, name)}`)
+      .join(', ') || 'everything'
+  )
 }
 
 /** Whether an answer is a proposal, which another person has to confirm. */
@@ -40,24 +49,31 @@ export const isProposal = (row: JsonObject): boolean => isObject(row.proposes)
 
 /** What a proposal is, and what became of it, in words. */
 export function told(row: JsonObject): string {
-  const [id, about] = [textOf(row, 'id'), aboutOf(row)]
+  const [id, by, about, at] = [textOf(row, 'id'), textOf(row, 'by'), aboutOf(row), numberOf(row, 'logIndex')]
   const until = textOf(row, 'expires').slice(0, 19).replace('T', ' ')
-  return {
-    waiting: `Proposed by ${row.by}, at entry ${row.logIndex} of the log: ${about}. Nothing goes until somebody else confirms it, by ${until} UTC: killick erase --confirm ${id}`,
-    confirmed: `Proposed by ${row.by} and confirmed by ${row.endedBy}, at entry ${row.end} of the log: ${about}.`,
-    refused: `Proposed by ${row.by} and refused by ${row.endedBy}, at entry ${row.end} of the log: ${about}. Nothing goes.`,
-    lapsed: `Proposed by ${row.by}, and not confirmed by ${until} UTC: ${about}. Nothing goes.`,
-  }[textOf(row, 'state') as 'waiting' | 'confirmed' | 'refused' | 'lapsed']
+  const ended = () => `by ${textOf(row, 'endedBy')}, at entry ${numberOf(row, 'end')} of the log: ${about}.`
+  switch (row.state) {
+    case 'waiting':
+      return `Proposed by ${by}, at entry ${at} of the log: ${about}. Nothing goes until somebody else confirms it, by ${until} UTC: killick erase --confirm ${id}`
+    case 'confirmed':
+      return `Proposed by ${by} and confirmed ${ended()}`
+    case 'refused':
+      return `Proposed by ${by} and refused ${ended()} Nothing goes.`
+    case 'lapsed':
+      return `Proposed by ${by}, and not confirmed by ${until} UTC: ${about}. Nothing goes.`
+    default:
+      return malformed('state')
+  }
 }
 
 /** What a proposal proposes. */
 export function aboutOf(row: JsonObject): string {
-  const said = isObject(row.proposes) ? row.proposes : {}
+  const said = isObject(row.proposes) ? row.proposes : malformed('proposes')
   const target = textOf(row, 'target')
   if (row.action === 'erasure.order') {
-    const fields = Array.isArray(said.fields) ? said.fields.join(', ') : 'all fields'
-    return `to erase ${fields} of ${count(numberOf(said, 'count'), 'event')}: ${said.reason}`
+    const fields = said.fields === null ? 'all fields' : textsOf(said, 'fields').join(', ')
+    return `to erase ${fields} of ${count(numberOf(said, 'count'), 'event')}: ${textOf(said, 'reason')}`
   }
   if (row.action === 'retention.end') return `to end the policy ${target}`
-  return `the policy ${target}, version ${said.version}: ${said.contentsDays} days, for ${coversOf(said)}`
+  return `the policy ${target}, version ${numberOf(said, 'version')}: ${count(numberOf(said, 'contentsDays'), 'day')}, for ${coversOf(said)}`
 }

@@ -7,7 +7,7 @@ import { accessOf, withToken } from '../access.ts'
 import { type Args, type Command, EXIT, readArgs, required, UsageError } from '../command.ts'
 import { ERASE } from '../table/erasing.ts'
 import { columns, count, err, json, out, progress } from '../terminal.ts'
-import { conditionsOf, isProposal, listOf, numberOf, textOf, told, UUID } from './answers.ts'
+import { conditionsOf, isProposal, listOf, numberOf, textOf, textsOf, told, UUID } from './answers.ts'
 
 /** How often to look whether an order was carried out. */
 const LOOK_MS = 500
@@ -64,7 +64,7 @@ async function decide(given: Args<typeof ERASE.options>): Promise<number> {
   const service = withToken(accessOf(ERASE, given, 'KILLICK_ERASER_TOKEN'))
   const path = `/v1/proposals/${id}/${refuse === undefined ? 'confirm' : 'refuse'}`
   const found = await askJson(service, 'POST', path, body)
-  if (!isProposal(found)) {
+  if (dryRun && !isProposal(found)) {
     if (values.json) out(json(found))
     else tellDryRun(found)
     return EXIT.ok
@@ -108,7 +108,7 @@ function tellDryRun(found: JsonObject): void {
           textOf(row, 'recordedAt').slice(0, 19).replace('T', ' '),
           textOf(row, 'source'),
           textOf(row, 'id'),
-          Array.isArray(row.fields) ? row.fields.join(', ') : '',
+          textsOf(row, 'fields').join(', '),
         ]),
       ),
     )
@@ -116,7 +116,7 @@ function tellDryRun(found: JsonObject): void {
   out(`${count(events, 'event')} would lose ${count(fields, 'field')}.${more} Nothing was changed.`)
   const [held, unreadable] = [numberOf(found, 'held'), numberOf(found, 'unreadable')]
   if (held > 0)
-    err(`Held are ${count(held, 'event')}, by ${(found.holds as string[]).join(', ')}: the order would be refused.`)
+    err(`Held are ${count(held, 'event')}, by ${textsOf(found, 'holds').join(', ')}: the order would be refused.`)
   if (unreadable > 0) err(`${count(unreadable, 'event')} cannot be read: the order would be refused.`)
 }
 

@@ -41,7 +41,13 @@ async function listProposals(api: Api, after: number, asTable: boolean): Promise
     else out(jsonLine(row))
   const cells = rows.map((row): Printed[] => [
     textOf(row, 'createdAt').slice(0, 19).replace('T', ' '),
-    ...[textOf(row, 'id'), textOf(row, 'by'), aboutOf(row), textOf(row, 'state'), String(row.endedBy ?? '')],
+    ...[
+      textOf(row, 'id'),
+      textOf(row, 'by'),
+      aboutOf(row),
+      textOf(row, 'state'),
+      row.endedBy === null ? '' : textOf(row, 'endedBy'),
+    ],
   ])
   if (rows.length > 0) out(columns(['proposed (UTC)', 'id', 'by', 'what', 'state', 'ended by'], cells))
   else if (asTable) out('Nothing was proposed.')

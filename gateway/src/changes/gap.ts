@@ -46,7 +46,10 @@ export async function settleGap(
       'changes_gap',
       `${gapSentence(gap)} To go on behind it: killick-gateway changes run --accept-gap`,
     )
-  const begins = await slotBehind(gap, config, client, server, say)
+  const confirmed = await slotBehind(gap, config, client, server, say)
+  // Up to where the database went back to its log is what was read, though the slot may not know it: before PostgreSQL 17 not even an
+  // orderly end keeps how far a slot was confirmed.
+  const begins = gap.why === 'database_went_back' && gap.from > confirmed ? gap.from : confirmed
   await record('gap.accept', { ...known, epoch: epoch + 1, to: printLsn(begins) })
   notes.accepted(epoch + 1, begins)
   notes.begin()

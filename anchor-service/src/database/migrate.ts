@@ -8,6 +8,8 @@ export const LEDGER_ROLE = 'killick_ledger'
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 const MIGRATION_LOCK = 7_019_319
+/** The oldest PostgreSQL that has what the ledger uses: from it on a role can be granted without the right to inherit from it. */
+const OLDEST = 16
 
 export type MigrationReport = {
   /** Names of the migrations that this call applied. */
@@ -20,12 +22,13 @@ export type MigrationReport = {
  * Brings the schema `killick` up to date: forward only, each migration once, all in one transaction, under a lock, so that
  * several processes may start together. Safe to run at every start.
  *
- * @throws StartError if a newer version made the database, or a version with a different file of the same name
+ * @throws StartError if the server is too old, a newer version made the database, or a version with a different file of the same name
  */
 export async function migrate(databaseUrl: string): Promise<MigrationReport> {
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'killick migrations' })
   await client.connect()
   try {
+    await refuseOld(client)
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     const hasRole = await ensureRole(client)
     await client.query('begin')
@@ -36,6 +39,13 @@ export async function migrate(databaseUrl: string): Promise<MigrationReport> {
   } finally {
     await client.end()
   }
+}
+
+async function refuseOld(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ version: string }>(`select current_setting('server_version') as version`)
+  const { version } = rows[0]!
+  if (Number.parseInt(version, 10) < OLDEST)
+    throw new StartError(`The database is a PostgreSQL ${version}; the ledger needs ${OLDEST} or later (DATABASE_URL).`)
 }
 
 async function applyMigrations(client: pg.Client): Promise<string[]> {

@@ -182,5 +182,7 @@ export class Capture {
     const lsn = this.delivery.end > all ? this.delivery.end : all
     if (lsn > notes.confirmed) await notes.confirm(lsn)
     this.#replication.confirm(notes.confirmed)
+    // Where nothing more comes, nobody asks for room, and nobody else would notice.
+    if (this.delivery.failure !== null) throw this.delivery.failure
   }
 }

@@ -174,7 +174,8 @@ function follow(
     recording: deps.recording,
     folder: join(spool, 'ids'),
     maxBytes: limits.bodyBytes,
-    hashOf: sealed === null ? null : contents.textOf,
+    namesOf: contents.namesOf,
+    isSealed: sealed !== null,
     refused(error) {
       deps.metrics.refusals.inc({ code: toGatewayProblem(error).code, emitter: file.emitter, via: 'file' })
     },

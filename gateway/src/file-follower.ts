@@ -10,6 +10,7 @@ import type { FollowedFile } from './config.ts'
 import type { Authenticated } from './emitters.ts'
 import { GatewayRefusal } from './errors.ts'
 import { toGatewayProblem } from './http/problems.ts'
+import type { Contents } from './ids/contents.ts'
 import type { Received } from './received.ts'
 import { parseAt, readPlain } from './receivers/json.ts'
 import { type MappingConfig, mapInput } from './receivers/mapping.ts'
@@ -28,8 +29,10 @@ export type FollowerParts = {
   readonly folder: string
   /** Most bytes of a line. */
   readonly maxBytes: number
-  /** Hashes what would tell a guess right, in hex; null: nothing is sealed, and what is written of lines may show them. */
-  readonly hashOf: ((text: string) => string) | null
+  /** What a text is remembered by, and then what it may be remembered by from before. */
+  readonly namesOf: Contents['namesOf']
+  /** Whether what is written of lines may not show them. */
+  readonly isSealed: boolean
   /** Told of each line that could not be recorded. */
   readonly refused: (error: unknown, at: string) => void
 }
@@ -99,16 +102,16 @@ class Follower {
       const names = (await readdir(folder)).filter((name) => name.startsWith(basename(path)))
       for (const name of names) {
         const handle = await open(join(folder, name), 'r')
-        const found = await identify(handle, this.#parts.hashOf).catch(() => null)
-        if (found?.inode === known.inode && (found.start === known.start || known.start === '')) return handle
+        const found = await identify(handle, this.#parts.namesOf).catch(() => null)
+        if (found?.inode === known.inode && (found.starts.includes(known.start) || known.start === '')) return handle
         await handle.close()
       }
     }
     const handle = await open(path, 'r')
-    const { inode, start } = await identify(handle, this.#parts.hashOf)
+    const { inode, starts } = await identify(handle, this.#parts.namesOf)
     // Cut to nothing and written again while nobody looked: the same file, and a turn of it that is not known.
     const turn = known !== null && known.inode === inode ? known.turn + 1 : 0
-    this.#begin({ inode, start, turn, offset: 0 })
+    this.#begin({ inode, start: starts[0]!, turn, offset: 0 })
     return handle
   }
 
@@ -126,7 +129,7 @@ class Follower {
         continue
       }
       // Lines are named by how the file begins, so none is read before that is known.
-      if (position.start === '') position.start = (await identify(handle, this.#parts.hashOf)).start
+      if (position.start === '') position.start = (await identify(handle, this.#parts.namesOf)).starts[0]!
       const isNamed = position.start !== '' || isLast
       const { bytesRead } = !isNamed
         ? { bytesRead: 0 }
@@ -211,11 +214,11 @@ class Follower {
 
   /** What cannot be recorded is kept beside, for people, and counted. */
   #reject(bytes: Buffer, offset: number, error: unknown): void {
-    const { file, folder, refused, hashOf } = this.#parts
+    const { file, folder, refused, isSealed } = this.#parts
     const { code, detail } = toGatewayProblem(error)
     // What should be sealed is not written in clear; the file that is followed has it.
-    const line = hashOf === null ? { line: bytes.toString('latin1') } : { bytes: bytes.length }
-    const entry = { file: file.path, offset, code, detail, ...line }
+    const line = isSealed ? { bytes: bytes.length } : { detail, line: bytes.toString('latin1') }
+    const entry = { file: file.path, offset, code, ...line }
     appendFileSync(join(folder, 'rejected.ndjson'), `${JSON.stringify(entry)}\n`, { mode: 0o600 })
     refused(error, `${file.path} at byte ${offset}`)
   }
@@ -226,19 +229,16 @@ class Follower {
   }
 }
 
+/** `starts`: what its beginning is remembered by, the first; where that is not whole yet, and would be another one later, nothing. */
 async function identify(
   handle: FileHandle,
-  hashOf: FollowerParts['hashOf'],
-): Promise<{ inode: string; start: string }> {
+  namesOf: Contents['namesOf'],
+): Promise<{ inode: string; starts: string[] }> {
   const { dev, ino } = await handle.stat({ bigint: true })
   const { bytesRead, buffer } = await handle.read(Buffer.alloc(START_BYTES), 0, START_BYTES, 0)
   const text = buffer.toString('latin1', 0, bytesRead)
-  const hashed = hashOf ?? ((whole: string) => hash('sha256', whole))
   const end = text.indexOf('\n')
-  // A beginning that is not whole yet would be another one later.
   const isWhole = end >= 0 || bytesRead === START_BYTES
-  return {
-    inode: `${dev}-${ino}`,
-    start: isWhole ? hashed(text.slice(0, end < 0 ? undefined : end)).slice(0, 16) : '',
-  }
+  const names = isWhole ? namesOf(text.slice(0, end < 0 ? undefined : end)) : ['']
+  return { inode: `${dev}-${ino}`, starts: names.map((name) => name.slice(0, 16)) }
 }

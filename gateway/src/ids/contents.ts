@@ -1,5 +1,5 @@
 // What is compared where a sender's id comes again: a hash of the content, which where fields are sealed only this collector can make.
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHmac, hash, randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JsonObject } from '@killick/sdk/core'
@@ -12,8 +12,8 @@ export type Contents = {
   of(fields: JsonObject): Buffer
   /** @param found what was remembered, by this collector or as it was configured before */
   isSame(found: Buffer, fields: JsonObject): boolean
-  /** The same of a text, in hex. */
-  textOf(text: string): string
+  /** What a text is remembered by, in hex, and then what it may be remembered by as this collector was configured before. */
+  namesOf(text: string): readonly string[]
 }
 
 /** Stands for the content of an event that was found in the spool, and is sealed there. Its id alone is compared. */
@@ -37,7 +37,10 @@ export function openContents(folder: string, isSealed: boolean): Contents {
       found.equals(UNKNOWN_CONTENT) ||
       found.equals(hashOfContent(fields)) ||
       (key !== null && found.equals(ofText(contentText(fields)))),
-    textOf: (text) => keyed(text).toString('hex'),
+    namesOf(text) {
+      const names = [hash('sha256', text), ...(key === null ? [] : [keyed(text).toString('hex')])]
+      return isSealed ? names.reverse() : names
+    },
   }
 }
 

@@ -78,8 +78,8 @@ export function eventOf(
     else omitted[name] = found.omitted
   }
   // The hash of what nobody is to read one day would confirm a guess at it.
-  const looked = new Set([...Object.keys(facts.fields ?? {}), ...Object.keys(facts.hashed ?? {})])
-  const sealed = (settings.sealed?.fields ?? []).filter((name) => looked.has(name))
+  const { fields = {}, hashed = {} } = facts
+  const sealed = settings.sealed?.fields.filter((name) => name in fields || name in hashed) ?? []
   for (const name of sealed) if (isObject(omitted[name])) omitted[name] = bare(omitted[name])
   const told = facts.told && disclosed(facts.told, limits.discloseBytes)
   const targets = facts.targets.map(({ type, id }) => ({ type, id: shortened(id) }))

@@ -51,7 +51,7 @@ export type RecorderSettings = {
 
 /** Bounds on what any recorder keeps and how long it waits. */
 export type RecorderLimits = {
-  /** Largest fields that events show, such as arguments and results, in bytes of JSON; of larger ones they have hash and length. At most 98,304, default 32 KiB. */
+  /** Largest fields that events show, such as arguments and results, in bytes of JSON; of larger ones they have hash and length. At most 98,304, or 65,536 where fields are sealed; default 32 KiB. */
   discloseBytes: number
   /** Size of the spool at which nothing more is recorded, in bytes; at least 1 MiB. Default 256 MiB. */
   spoolBytes: number
@@ -62,6 +62,8 @@ export type RecorderLimits = {
 }
 
 const WORKER = '{worker}'
+/** Two fields of so many bytes fit into an event when they are sealed. */
+const MAX_SEALED = 64 << 10
 
 /**
  * Takes the shared members out of a configuration. `limits` is left to the recorder, which adds its own to `recorderLimitsOf`.
@@ -90,6 +92,11 @@ export function recorderSettingsOf(
     // Not metadata, nor a session's targets: by those, intents and outcomes of a session are found.
     sealed: sealedSettingsOf(root, folder, ['actor', 'context', ...fields], ['targets', 'metadata']),
   }
+  const disclosed = root.has('limits') ? root.object('limits').any('discloseBytes') : null
+  if (settings.sealed !== null && typeof disclosed === 'number' && disclosed > MAX_SEALED)
+    faults.push(
+      `/limits/discloseBytes must be at most ${MAX_SEALED} where fields are sealed, which makes a third more of them`,
+    )
   if (settings.source !== '' && !isSourceName(settings.source))
     faults.push('/source must be 1 to 64 lower-case letters, digits, dots, underscores or hyphens')
   if (spool.includes(WORKER) && !basename(spool).includes(WORKER))

@@ -1,13 +1,14 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { checkCollectorConfig, startCollector } from '@killick/gateway'
 import { verifyProof } from '@killick/sdk'
 import type { JsonObject } from '@killick/sdk/core'
 import { parseProof } from '@killick/sdk/core'
 import { unsealEvent } from '@killick/sdk/sealing'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { call, READER, register, type TestService, testService } from '../../anchor-service/support/service.ts'
-import { NOWHERE, type TestCollector, testCollector } from '../support.ts'
+import { NOWHERE, prepare, type TestCollector, testCollector } from '../support.ts'
 import { erase, folderOf, keysInDatabase, wordsIn } from './support.ts'
 
 let service: TestService
@@ -110,21 +111,25 @@ test('an id that comes again is known after restarts, by its content, and where 
   expect(it.collector.log.status.recorded).toBe(1)
 })
 
-test('lines of a file that are refused are not kept in clear', async () => {
+test('a file that is followed is not read again when sealing begins, and its refused lines are not kept in clear', async () => {
   const [folder, keyFolder] = [folderOf('sealed-file'), join(folderOf('sealed-file-keys'), 'keys')]
   const path = join(folder, 'app.ndjson')
-  const line = (user: string, more: object = {}) => `${JSON.stringify(paid(user, 'gross-5', more))}\n`
-  writeFileSync(path, line('ada-1815'))
-  const it = await collector(NOWHERE, {
-    ...{ files: [{ path, emitter: 'payroll' }], sealed: { fields: SEALED, keys: { folder: keyFolder } } },
-  })
-  await vi.waitFor(() => expect(it.collector.log.status.recorded).toBe(1), 5_000)
-  await appendFile(path, line('eve-1843', { outcome: 'odd' }))
-  const rejected = join(it.folder, 'spool', 'ids', 'rejected.ndjson')
+  const line = (user: string, more: object = {}) => `${JSON.stringify(paid(user, `gross-of-${user}`, more))}\n`
+  const files = [{ path, emitter: 'payroll' }]
+  const { folder: own, config } = await prepare(NOWHERE, { files, fields: ['salary'], limits: { drainMs: 0 } })
+  onTestFinished(() => rmSync(own, { recursive: true, force: true }))
+  const start = (more: JsonObject) => startCollector(checkCollectorConfig({ ...config, ...more }, own))
+  writeFileSync(path, line('clear-1815'))
+  const before = await start({})
+  await vi.waitFor(() => expect(before.log.status.recorded).toBe(1), 5_000)
+  await before.close()
+  const sealing = await start({ sealed: { fields: SEALED, keys: { folder: keyFolder } } })
+  await appendFile(path, line('ada-1815') + line('eve-1843', { outcome: 'odd' }))
+  const rejected = join(own, 'spool', 'ids', 'rejected.ndjson')
   await vi.waitFor(() => expect(existsSync(rejected)).toBe(true), 5_000)
-  expect(JSON.parse(await readFile(rejected, 'utf8'))).toMatchObject({
-    code: 'field_invalid',
-    bytes: expect.any(Number),
-  })
-  expect(wordsIn(it.folder, ['ada-1815', 'eve-1843', 'gross-5'])).toEqual([])
+  await sealing.close()
+  expect(sealing.log.status.recorded).toBe(2)
+  const kept = JSON.parse(await readFile(rejected, 'utf8'))
+  expect(kept).toEqual({ file: path, offset: expect.any(Number), code: 'field_invalid', bytes: expect.any(Number) })
+  expect(wordsIn(own, ['clear-1815', 'ada-1815', 'eve-1843'])).toEqual(['clear-1815'])
 })

@@ -181,12 +181,15 @@ test('faults of the member are named with what can be sealed; what cannot be ope
   }
   const sealed = { fields: ['action', 'arguments'], keys: {}, subject: { type: 'c', id: '/arguemnts/c' }, more: 1 }
   const can = 'actor, context, statement, parameters, error, details'
-  expect(faultsOf(() => checkPostgresConfig({ ...base, server: { host: 'h' }, sealed }))).toEqual([
+  expect(
+    faultsOf(() => checkPostgresConfig({ ...base, server: { host: 'h' }, sealed, limits: { discloseBytes: 90_000 } })),
+  ).toEqual([
     `/sealed/fields has action, which cannot be sealed here; ${can} can be`,
     `/sealed/fields has arguments, which cannot be sealed here; ${can} can be`,
     '/sealed/keys must have one of folder, database, databaseFile and module',
     `/sealed/subject/id points into arguemnts; an event here has ${can}, targets, metadata`,
     '/sealed/more is not a setting',
+    '/limits/discloseBytes must be at most 65536 where fields are sealed, which makes a third more of them',
   ])
   expect(
     faultsOf(() => checkMcpConfig({ ...base, sealed: { fields: [], keys: { folder: 'k', module: 'm' } } })),

@@ -87,6 +87,7 @@ export class ApprovalDesk {
     } catch (error) {
       throw new GatewayStartError('gateway_start_failed', `approvals, ${host}:${port}: ${(error as Error).message}`)
     }
+    server.on('error', (error) => say(`approvals: a connection could not be taken: ${error.message}`))
     // A recorder on stdio must end when there is nothing left to relay.
     server.unref()
     const shown = host.includes(':') ? `[${host}]` : host

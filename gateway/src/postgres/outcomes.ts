@@ -72,7 +72,7 @@ export class Outcomes {
   }
 
   #single(work: Work, state: Work['state'] | 'unknown', why?: string): void {
-    const { action, statement, error, observed } = work
+    const { action, statement, error, observed, copy } = work
     // It has not ended as it should, so it has events of its own after all.
     if (observed !== null) work.begun = this.#recording.begin(observed.intent()).catch(() => null)
     const isKnown = state === 'answered' || state === 'suspended'
@@ -87,6 +87,8 @@ export class Outcomes {
         ...(error !== null && { sqlstate: error.sqlstate }),
         ...shownOf(work),
       },
+      // What a COPY carries is given to its statement, or taken from it, as parameters are.
+      ...(copy !== null && { hashed: { parameters: 'copy' } }),
     }
     this.#recording.end(work.begun, facts)
   }

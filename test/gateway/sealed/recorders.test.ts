@@ -28,6 +28,7 @@ test('statements are sealed for whoever acts, and refused once that person is er
       { told: 'salary-4711!' },
     ])
     await expect(client.query("select 'diagnosis-F32'::int")).rejects.toThrow('diagnosis-F32')
+    await client.query("copy (select 'copied-5') to stdout")
     // Erased while a statement of theirs runs: what happened is told, without what is due.
     const running = client.query("select pg_sleep(0.5), 'under-way-17'")
     const runs = "select 1 from pg_stat_activity where query like 'select pg_sleep(0.5)%'"
@@ -57,7 +58,7 @@ test('statements are sealed for whoever acts, and refused once that person is er
   )
   expect(all.some(({ sealed }) => sealed.parameters?.state === 'erased')).toBe(true)
   expect(all.some(({ sealed }) => Object.values(sealed).some(({ state }) => state === 'damaged'))).toBe(false)
-  // Each intent has one end, which stands behind it, and no hash of what is sealed.
+  // Each intent has one end, which stands behind it, and no hash of what is sealed, or of what a COPY carried.
   const ends = played(events)
   for (const { end } of ends) expect(end).toBeDefined()
   expect(JSON.stringify(events.map(({ fields }) => fields.metadata))).not.toContain('sha256')

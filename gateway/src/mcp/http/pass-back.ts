@@ -83,7 +83,8 @@ function answerServer(answer: Buffer, { upstream, say }: HttpParts, { id }: Way)
   asked.once('error', (error) => say(`the server could not be told that it was not passed on: ${error.message}`))
 }
 
-async function write(res: ServerResponse, bytes: Buffer): Promise<void> {
+/** Waits until the client takes more, or has left. */
+export async function write(res: ServerResponse, bytes: Buffer): Promise<void> {
   if (res.write(bytes) || res.destroyed) return
   const gone = new AbortController()
   const left = () => gone.abort()

@@ -9,7 +9,7 @@ import { MCP_FIELDS, type McpConfig } from '../config.ts'
 import { exchange, refuse } from './exchange.ts'
 import { intruderOf } from './guard.ts'
 import type { HttpParts } from './parts.ts'
-import { passBack } from './pass-back.ts'
+import { passBack, write } from './pass-back.ts'
 import { HttpSessions, idIn } from './sessions.ts'
 import { answerOf, McpUpstream, NotReached, passedHeaders } from './upstream.ts'
 
@@ -65,6 +65,7 @@ export async function recordHttp(config: McpConfig, say: (text: string) => void)
     await close()
     throw new GatewayStartError('gateway_start_failed', `${http.listen}: ${(error as Error).message}`)
   }
+  server.on('error', (error) => say(`a connection could not be taken: ${error.message}`))
   const address = server.address() as AddressInfo
   let closing: Promise<void> | undefined
   const shut = async () => {
@@ -106,7 +107,7 @@ async function passWithout(req: IncomingMessage, res: ServerResponse, parts: Htt
     const isStream = reply.headers['content-type']?.startsWith('text/event-stream') === true
     if (req.method !== 'GET' || !isStream) {
       res.writeHead(reply.statusCode!, passedHeaders(reply))
-      for await (const chunk of reply) res.write(chunk)
+      for await (const chunk of reply as AsyncIterable<Buffer>) await write(res, chunk)
       res.end()
       if (req.method === 'DELETE' && id !== null && reply.statusCode! < 300) await parts.sessions.drop(id, 'client')
       return

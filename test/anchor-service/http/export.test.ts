@@ -239,7 +239,8 @@ describe('found events', () => {
   test('that break off do not look complete; one address has eight answers open', async () => {
     const open = async () => {
       const socket = await openSocket('/v1/events/export?source=crm&format=ndjson')
-      await new Promise((resolve) => setTimeout(resolve, 100))
+      // Its answer has begun, and nothing is taken of it yet.
+      await once(socket, 'readable')
       return socket
     }
     for (let i = 0; i < 8; i++) await open()

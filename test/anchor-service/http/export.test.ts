@@ -61,15 +61,25 @@ afterEach(() => {
 })
 
 /** Opens a reader that has sent its request and reads nothing yet. */
-async function openSocket(path: string, version = '1.1'): Promise<Socket> {
+async function openSocket(path: string, version = '1.1', as = `Authorization: Bearer ${READER}`): Promise<Socket> {
   const socket = connect(Number(new URL(service.url).port), '127.0.0.1').on('error', () => {})
   sockets.push(socket)
   await once(socket, 'connect')
   socket.pause()
-  socket.write(
-    `GET ${path} HTTP/${version}\r\nHost: killick\r\nConnection: close\r\nAuthorization: Bearer ${READER}\r\n\r\n`,
-  )
+  socket.write(`GET ${path} HTTP/${version}\r\nHost: killick\r\nConnection: close\r\n${as}\r\n\r\n`)
   return socket
+}
+
+/** What still comes, however it ends. */
+async function allOf(socket: Socket): Promise<string> {
+  let text = ''
+  const over = new Promise((resolve) => socket.once('error', resolve).once('close', resolve))
+  socket.on('data', (part) => {
+    text += part.toString('latin1')
+  })
+  socket.resume()
+  await over
+  return text
 }
 
 /** All that was handed in from an entry on, as one text, without entries of the ledger itself. */
@@ -236,6 +246,20 @@ describe('found events', () => {
       expect((await ask(`format=csv&${wrong}`)).json, wrong).toMatchObject({ status: 400, code: 'request_invalid' })
   })
 
+  test('break off once the session that asked for them has ended', async () => {
+    const login = { method: 'POST', headers: { 'content-type': 'application/json' }, body: `{"token":"${READER}"}` }
+    const cookie = (await call(service.url, '/console/session', null, login)).headers.get('set-cookie')!.split(';')[0]!
+    const socket = await openSocket('/v1/events/export?source=crm&format=ndjson', '1.1', `Cookie: ${cookie}`)
+    await once(socket, 'readable')
+    await call(service.url, '/console/session', null, {
+      method: 'DELETE',
+      headers: { cookie, 'x-killick-console': '1' },
+    })
+    const text = await allOf(socket)
+    expect(text).toMatch(/^HTTP\/1\.1 200 /)
+    expect(text.endsWith('\r\n0\r\n\r\n')).toBe(false)
+  })
+
   test('that break off do not look complete; one address has eight answers open', async () => {
     const open = async () => {
       const socket = await openSocket('/v1/events/export?source=crm&format=ndjson')
@@ -248,13 +272,7 @@ describe('found events', () => {
     await queryAsOwner(service.databaseUrl, 'alter table killick.packs rename to packs_away')
     try {
       const socket = sockets.at(-1)!
-      let text = ''
-      const broken = new Promise((resolve) => socket.once('error', resolve).once('close', resolve))
-      socket.on('data', (part) => {
-        text += part.toString('latin1')
-      })
-      socket.resume()
-      await broken
+      const text = await allOf(socket)
       expect(text).toMatch(/^HTTP\/1\.1 200 [\s\S]*killick-next: end/)
       expect(text.length).toBeGreaterThan(10_000)
       expect(text.endsWith('\r\n0\r\n\r\n')).toBe(false)

@@ -3,12 +3,27 @@ import { erasureFields } from '../../../sdk/src/core/erasure.ts'
 import { leafHash } from '../../../sdk/src/core/hash.ts'
 import { type DecidedBy, proposalFields, refusalFields } from '../../../sdk/src/core/proposal.ts'
 import { pruningFields } from '../../../sdk/src/core/pruning.ts'
-import { type RetentionScope, retentionEndFields, retentionFields } from '../../../sdk/src/core/retention.ts'
+import {
+  dropFields,
+  keptFrom,
+  type RetentionPolicy,
+  type RetentionScope,
+  retentionEndFields,
+  retentionFields,
+} from '../../../sdk/src/core/retention.ts'
 
 type Json = Record<string, unknown>
 
 const said = { id: 'orders', version: 2, contentsDays: 365 }
 const policy = retentionFields({ ...said, covers: { source: 'shop', stream: 'eu', action: 'order.*' } }) as Json
+const dropping = retentionFields({ ...said, covers: { source: 'shop' }, eventsDays: 3_650 }) as Json
+const drop = dropFields({
+  ...{ id: 'orders', version: 2, size: 812, time: 1_795_000_000, events: 4_000 },
+  entries: [
+    [5, 5],
+    [7, 9],
+  ],
+}) as Json
 const end = retentionEndFields('orders', 2) as Json
 const order = erasureFields({
   ...{ id: '0b7ad1f2-9d7a-4c58-8a2f-5a5f2f3b9a01', reason: 'expired', legalBasis: null, order: null, fields: null },
@@ -46,6 +61,24 @@ const bad = (description: string, fields: Json, code = 'retention_invalid') => (
   fields,
 })
 
+const shop: RetentionPolicy = { id: 'shop', version: 1, covers: { source: 'shop' }, contentsDays: 30, eventsDays: 365 }
+const beside = (twist: Partial<RetentionPolicy>): RetentionPolicy => ({ ...shop, id: 'beside', ...twist })
+const kept = (
+  description: string,
+  { policy = shop, others = [], holds = [], stream = 'eu' }: KeptCase,
+  why: string | null,
+) => {
+  const batch = { source: 'shop', stream }
+  if (keptFrom(policy, batch, others, holds) !== why) throw new Error(description)
+  return { description, policy, batch, others, holds, kept: why }
+}
+type KeptCase = {
+  policy?: RetentionPolicy
+  others?: RetentionPolicy[]
+  holds?: { source?: string; stream?: string; actor?: string }[]
+  stream?: string
+}
+
 const event = { source: 'shop', stream: 'eu', action: 'order.place' }
 const covers = (description: string, scope: RetentionScope, covered: boolean, twist: Json = {}) => ({
   ...{ description, covers: scope, event: { ...event, ...twist }, covered },
@@ -68,6 +101,60 @@ export function retention() {
       bad('a name with a capital', { ...policy, targets: [{ type: 'retention', id: 'Orders' }] }),
       bad('two targets', { ...policy, targets: [...(policy.targets as Json[]), { type: 'retention', id: 'more' }] }),
       bad('an end with a scope', twisted(end, { covers: {} })),
+      good('a policy that drops events', dropping),
+      good('one that drops them with their contents', twisted(dropping, { eventsDays: 365 })),
+      bad('events that go before their contents', twisted(dropping, { eventsDays: 364 })),
+      bad('events that stay for more than a hundred years', twisted(dropping, { eventsDays: 36_501 })),
+      bad('events that go after null days', twisted(dropping, { eventsDays: null })),
+      bad('events of an action', twisted(dropping, { covers: { action: 'order.*' } })),
+    ],
+    drops: [
+      good('three stretches of entries', twisted(drop, { entries: '0,5,7-9' })),
+      good('one entry', twisted(drop, { entries: '5' })),
+      bad('no entry', twisted(drop, { entries: '' })),
+      bad('entries that fall', twisted(drop, { entries: '7,5' })),
+      bad('one entry twice', twisted(drop, { entries: '5,5' })),
+      bad('entries that touch', twisted(drop, { entries: '5,6' })),
+      bad('a stretch of one', twisted(drop, { entries: '5-5' })),
+      bad('a stretch that falls', twisted(drop, { entries: '9-7' })),
+      bad('a number with a zero before it', twisted(drop, { entries: '05' })),
+      bad('a number that is not exact', twisted(drop, { entries: '9007199254740993' })),
+      bad('a space', twisted(drop, { entries: '5, 7-9' })),
+      bad('entries as a list', twisted(drop, { entries: [5] })),
+      bad(
+        'too long a text',
+        twisted(drop, { entries: Array.from({ length: 4_000 }, (_, i) => 10_000 + 2 * i).join() }),
+      ),
+      bad('no event', twisted(drop, { events: 0 })),
+      bad('no anchor', twisted(drop, { size: null })),
+      bad('two people', twisted(drop, { confirmed: { proposal: id, orderedBy, confirmedBy } })),
+    ],
+    kept: [
+      kept('its source', {}, null),
+      kept('a policy that keeps events', { policy: beside({ eventsDays: undefined }) }, 'uncovered'),
+      kept('another stream', { policy: beside({ covers: { stream: 'us' } }) }, 'uncovered'),
+      kept('everything', { policy: beside({ covers: {} }) }, null),
+      kept(
+        'contents that others keep as long',
+        { others: [beside({ contentsDays: 365, eventsDays: undefined })] },
+        null,
+      ),
+      kept(
+        'contents that others keep longer',
+        { others: [beside({ contentsDays: 366, eventsDays: undefined })] },
+        'kept',
+      ),
+      kept('events that others keep longer', { others: [beside({ eventsDays: 366 })] }, 'kept'),
+      kept(
+        'some action of everything, kept longer',
+        { others: [beside({ covers: { action: 'a' }, contentsDays: 366, eventsDays: undefined })] },
+        'kept',
+      ),
+      kept('another source, kept longer', { others: [beside({ covers: { source: 'hr' }, eventsDays: 366 })] }, null),
+      kept('a hold on everything', { holds: [{}] }, 'held'),
+      kept('a hold on somebody', { holds: [{ actor: 'u-1' }] }, 'held'),
+      kept('a hold on its stream', { holds: [{ stream: 'eu' }] }, 'held'),
+      kept('a hold on another', { holds: [{ stream: 'us' }] }, null),
     ],
     orders: [
       good('an order by a policy', order),

@@ -26,6 +26,9 @@ export const MAX_HEADER_BYTES = 2048
 /** Largest body of a batch before compression, in bytes: 16 MiB. */
 export const MAX_BATCH_BYTES = 16 * 1024 * 1024
 
+/** Base64url of a hash. */
+const HASH_CHARACTERS = 43
+
 /** What a batch header says. */
 export type BatchFields = {
   /** Names of the source and of its stream. */
@@ -129,6 +132,22 @@ export function splitBatch(body: Uint8Array): { header: string; tokens: string[]
     throw new KillickError('batch_malformed', 'The body is cut off: its last line has no line feed')
   const [header, ...tokens] = text.slice(0, -1).split('\n')
   return { header: header!, tokens }
+}
+
+/**
+ * Leaf hashes of a batch whose events a retention policy has dropped (docs/PROTOCOL.md §17): there is one on each line in place of the event.
+ * The caller checks which event of the log drops it.
+ * @returns null if it is another batch: a line is no hash, there are not as many as the header says, or they do not make its root
+ */
+export function droppedLeaves(
+  header: Pick<BatchHeader, 'n' | 'root'>,
+  tokens: readonly string[],
+  primitives: Primitives = PORTABLE,
+): Hash[] | null {
+  if (tokens.length !== header.n || tokens[0]?.length !== HASH_CHARACTERS) return null
+  const leaves = tokens.map(parseHash)
+  const isAll = leaves.every((leaf): leaf is Hash => leaf !== null)
+  return isAll && equalBytes(treeRoot(leaves, primitives.nodeHash), header.root) ? leaves : null
 }
 
 /** Adds the 1-based line of the body to an error about it. */

@@ -25,6 +25,19 @@ export type RetentionPolicy = {
   readonly covers: RetentionScope
   /** After how many days contents go: 1 to 36,500. */
   readonly contentsDays: number
+  /** After how many days the events go, of a policy that names no action: `contentsDays` to 36,500; absent: they stay. */
+  readonly eventsDays?: number | undefined
+}
+
+/** Batches that are dropped by a policy, as the event says that drops them. */
+export type RetentionDrop = Pick<RetentionPolicy, 'id' | 'version'> & {
+  /** Size of the log, and time of the block (s since 1970), of the anchor by which they are due. */
+  readonly size: number
+  readonly time: number
+  /** Their log entries: the first and the last of each stretch, rising, with others between them. */
+  readonly entries: readonly (readonly [first: number, last: number])[]
+  /** How many events they have. */
+  readonly events: number
 }
 
 /** Most days that a policy may keep contents: a hundred years. */
@@ -36,6 +49,10 @@ export const DAY_S = 86_400
 
 const SET = 'retention.set'
 const END = 'retention.end'
+const DROP = 'retention.drop'
+const ENTRIES = /^\d{1,16}(-\d{1,16})?(,\d{1,16}(-\d{1,16})?)*$/
+/** Most characters of a drop's `entries`. */
+export const MAX_DROP_TEXT = 16_384
 const NAME = /^[a-z0-9][a-z0-9-]{0,63}$/
 /** An action has at most 256 characters, and `.*` may follow. */
 const MAX_ACTION = 258
@@ -66,18 +83,52 @@ export function isCovered(
   return action === undefined || fitsAction(event.action, action)
 }
 
+/** A batch as its header tells it, which is all that is known of one that was dropped. */
+type HeaderScope = { readonly source: string; readonly stream: string }
+
+/** Whether any event of a source and stream can be covered: by what a policy or a hold says of these two. */
+const canCover = (
+  { source, stream }: { readonly source?: string | undefined; readonly stream?: string | undefined },
+  batch: HeaderScope,
+): boolean => (source ?? batch.source) === batch.source && (stream ?? batch.stream) === batch.stream
+
+/** After how many days nothing is left that a policy keeps. */
+const daysOf = ({ eventsDays, contentsDays }: Pick<RetentionPolicy, 'contentsDays' | 'eventsDays'>): number =>
+  eventsDays ?? contentsDays
+
+/**
+ * Why a batch may not be dropped by a policy, whatever its age; null: it may. A policy or a hold that can cover one of its events keeps it
+ * whole, since nobody can tell later which events it had.
+ * @param others policies that stand beside it
+ */
+export function keptFrom(
+  policy: Pick<RetentionPolicy, 'id' | 'covers' | 'contentsDays' | 'eventsDays'>,
+  batch: HeaderScope,
+  others: readonly Pick<RetentionPolicy, 'id' | 'covers' | 'contentsDays' | 'eventsDays'>[],
+  holds: readonly { readonly source?: string; readonly stream?: string }[],
+): 'uncovered' | 'kept' | 'held' | null {
+  if (policy.eventsDays === undefined || !isCovered(policy, { ...batch, action: undefined })) return 'uncovered'
+  const isLonger = (other: (typeof others)[number]) =>
+    other.id !== policy.id && daysOf(other) > daysOf(policy) && canCover(other.covers, batch)
+  if (others.some(isLonger)) return 'kept'
+  return holds.some((covers) => canCover(covers, batch)) ? 'held' : null
+}
+
 /** Whether an action is the one that is asked for, or, of `invoice.*`, begins with `invoice.`. */
 export const fitsAction = (action: JsonValue | undefined, asked: string): boolean =>
   typeof action === 'string' && (asked.endsWith('.*') ? action.startsWith(asked.slice(0, -1)) : action === asked)
 
 /** The fields of the system event that sets a policy; `parseRetention` reads them back. @param confirmed where it took two people */
 export const retentionFields = (
-  { id, ...said }: RetentionPolicy,
+  { id, eventsDays, ...said }: RetentionPolicy,
   confirmed: DecidedBy | null = null,
 ): Pick<EventInput, 'action' | 'targets' | 'metadata'> => ({
   action: SET,
   targets: [{ type: 'retention', id }],
-  metadata: { ...said, covers: { ...said.covers }, ...(confirmed && { confirmed: { ...confirmed } }) },
+  metadata: {
+    ...{ ...said, ...(eventsDays !== undefined && { eventsDays }), covers: { ...said.covers } },
+    ...(confirmed && { confirmed: { ...confirmed } }),
+  },
 })
 
 /** The fields of the system event that ends a policy: from there on it lets nothing expire. */
@@ -91,6 +142,33 @@ export const retentionEndFields = (
   metadata: { version, ...(confirmed && { confirmed: { ...confirmed } }) },
 })
 
+/** The fields of the system event that drops batches. @throws KillickError `retention_invalid` if its entries make no text that may be */
+export function dropFields({
+  id,
+  entries,
+  ...said
+}: RetentionDrop): Pick<EventInput, 'action' | 'targets' | 'metadata'> {
+  const text = printEntries(entries)
+  if (text.length > MAX_DROP_TEXT || parseEntries(text) === null) invalid('its entries cannot be printed')
+  return { action: DROP, targets: [{ type: 'retention', id }], metadata: { ...said, entries: text } }
+}
+
+/** Log entries as a drop has them: `5,7-9`. */
+export const printEntries = (entries: RetentionDrop['entries']): string =>
+  entries.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join()
+
+/** Null if it is not as `printEntries` prints rising stretches that do not touch. */
+function parseEntries(text: JsonValue | undefined): RetentionDrop['entries'] | null {
+  if (typeof text !== 'string' || text.length > MAX_DROP_TEXT || !ENTRIES.test(text)) return null
+  const entries = text.split(',').map((stretch): [number, number] => {
+    const [first, last = first] = stretch.split('-').map(Number)
+    return [first!, last!]
+  })
+  const isRising = entries.every(([first, last], i) => last >= first && first > (entries[i - 1]?.[1] ?? -2) + 1)
+  const isExact = entries.every(([, last]) => Number.isSafeInteger(last))
+  return isRising && isExact && printEntries(entries) === text ? entries : null
+}
+
 function invalid(why: string): never {
   throw new KillickError('retention_invalid', `Retention: ${why}`)
 }
@@ -100,14 +178,20 @@ function invalid(why: string): never {
  * @throws KillickError `retention_invalid`
  */
 export function parseRetention(event: ParsedEvent): RetentionPolicy | null {
-  const metadata = metadataOf(event, SET, ['version', 'covers', 'contentsDays'])
+  const metadata = metadataOf(event, SET, ['version', 'covers', 'contentsDays'], ['eventsDays'])
   if (metadata === null) return null
-  const { version, covers, contentsDays } = metadata
+  const { version, covers, contentsDays, eventsDays } = metadata
   if (!isRetentionScope(covers)) invalid('covers is no scope')
-  if (!isCount(contentsDays) || contentsDays < 1 || contentsDays > MAX_RETENTION_DAYS)
-    invalid('contentsDays is out of range')
-  return { id: targetOf(event), version: versionOf(version), covers, contentsDays }
+  if (!isDays(contentsDays)) invalid('contentsDays is out of range')
+  const said = { id: targetOf(event), version: versionOf(version), covers, contentsDays }
+  if (eventsDays === undefined) return said
+  if (!isDays(eventsDays) || eventsDays < contentsDays) invalid('eventsDays is out of range')
+  if (covers.action !== undefined) invalid('a policy that names an action keeps the events')
+  return { ...said, eventsDays }
 }
+
+const isDays = (value: JsonValue | undefined): value is number =>
+  isCount(value) && value >= 1 && value <= MAX_RETENTION_DAYS
 
 /** The version of a policy that an event ends; null if it ends none. @throws KillickError `retention_invalid` */
 export function parseRetentionEnd(event: ParsedEvent): Pick<RetentionPolicy, 'id' | 'version'> | null {
@@ -115,10 +199,26 @@ export function parseRetentionEnd(event: ParsedEvent): Pick<RetentionPolicy, 'id
   return metadata && { id: targetOf(event), version: versionOf(metadata.version) }
 }
 
-function metadataOf({ source, stream, fields }: ParsedEvent, action: string, members: string[]): JsonObject | null {
+/** The batches that an event drops; null if it drops none. @throws KillickError `retention_invalid` */
+export function parseDrop(event: ParsedEvent): RetentionDrop | null {
+  const metadata = metadataOf(event, DROP, ['version', 'size', 'time', 'entries', 'events'])
+  if (metadata === null) return null
+  if (metadata.confirmed !== undefined) invalid('nobody confirms what a policy drops')
+  const { version, size, time, events } = metadata
+  const entries = parseEntries(metadata.entries) ?? invalid('its entries are no log entries')
+  if (!isCount(size) || !isCount(time) || !isCount(events) || events < 1) invalid('a drop has no numbers')
+  return { id: targetOf(event), version: versionOf(version), size, time, entries, events }
+}
+
+function metadataOf(
+  { source, stream, fields }: ParsedEvent,
+  action: string,
+  members: string[],
+  optional: string[] = [],
+): JsonObject | null {
   if (source !== SYSTEM.source || stream !== SYSTEM.stream || fields.action !== action) return null
   const { metadata } = fields
-  if (!isObject(metadata) || !hasMembers(metadata, members, ['confirmed']))
+  if (!isObject(metadata) || !hasMembers(metadata, members, ['confirmed', ...optional]))
     return invalid(`its metadata is not ${members.join(', ')}`)
   if (metadata.confirmed !== undefined && parseDecidedBy(metadata.confirmed) === null) invalid('confirmed names nobody')
   return metadata

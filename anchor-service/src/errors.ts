@@ -45,6 +45,7 @@ export const SERVICE_CODES = {
   bundle_not_ready: [409, 'The bundle is not made yet, or could not be made.'],
   bundles_full: [409, 'Bundles take as much room as they may. Remove some, or wait until they are old enough.'],
   event_unreadable: [410, 'The database does not hold this event as it was accepted: somebody has altered it.'],
+  event_dropped: [410, 'A retention policy has dropped this event. Its leaf hash remains.'],
   entries_pruned: [410, 'The log does not publish this any more: it is older than its policy says.'],
   share_expired: [410, 'The link has expired.'],
   share_revoked: [410, 'The link was revoked.'],

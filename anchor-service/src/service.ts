@@ -20,7 +20,7 @@ import type { WentBack } from './ledger/head-memory.ts'
 import { type Indexing, keepIndex } from './ledger/index/indexing.ts'
 import { readLength } from './ledger/index/runs.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { readErasedAt } from './ledger/registry/erasures.ts'
+import { readGoneAt } from './ledger/registry/erasures.ts'
 import { loadSigner } from './ledger/signing-keys.ts'
 import { type Silence, type SilenceWatch, watchSilence } from './ledger/silence.ts'
 import { openStore } from './open-store.ts'
@@ -98,7 +98,7 @@ export async function startService(
     bundles = await openBundles({
       ...{ settings: config.bundles, dataFolder: config.dataFolder, redisUrl: config.redisUrl, databaseUrl },
       ...{ token: tokens.reader, publicUrl: config.published.url, registry: metrics.registry },
-      erasedAt: () => readErasedAt(pool),
+      erasedAt: () => readGoneAt(pool),
     })
     erasing = keepErasing({
       ...{ ledger, pool, orders },
@@ -112,8 +112,12 @@ export async function startService(
       },
     })
     expiring = keepExpiring({
-      ...{ pool, erasing, intervalMs: config.retentionIntervalMs, most: config.retentionEvents },
+      ...{ pool, ledger, erasing, intervalMs: config.retentionIntervalMs, most: config.retentionEvents },
       expired: (told) => log?.info(told, 'events expire by a policy'),
+      async dropped(told) {
+        log?.info(told, 'batches were dropped by a policy')
+        await bundles?.removeOld()
+      },
       failed: (err) => log?.warn({ err }, 'it could not be seen which events are due to expire; it is tried again'),
     })
     metrics.watchExpiring(expiring)

@@ -3,11 +3,21 @@
  * an event is, anchors say, and no clock of this machine. What a hold covers is left, and looked at again once holds change.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ErasedEvent, isCovered, isHeld, KEPT_FIELD, nodePrimitives, SYSTEM } from '@killick/sdk/core'
+import {
+  type ErasedEvent,
+  isCovered,
+  isHeld,
+  KEPT_FIELD,
+  nodePrimitives,
+  type RetentionPolicy,
+  SYSTEM,
+} from '@killick/sdk/core'
 import type pg from 'pg'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import { parseOrNull, readLines } from '../ledger/packs/read-pack.ts'
+import { countDue, dropBatches, surveyBatches } from './dropping.ts'
 import type { Erasing } from './erasing.ts'
 import { readHolds, type StoredHold } from './holds.ts'
 import { type AnchorClock, readClock, readDue, readPolicies, type StoredPolicy } from './policies.ts'
@@ -26,11 +36,15 @@ export type PolicyState = {
   due: number | null
   /** Events that are due and held, among those that were looked at. */
   held: number
+  /** The same of events that are due to be dropped; 0 where the policy keeps events. */
+  dropHeld: number
 }
 
 export type Expiring = {
-  /** Looks for what a policy would let expire now, as if it stood beside the others. Changes nothing. */
-  dryRun(policy: Pick<StoredPolicy, 'id' | 'covers' | 'contentsDays'>): Promise<Survey>
+  /** Looks for what a policy would let expire, and drop, now, as if it stood beside the others. Changes nothing. */
+  dryRun(
+    policy: Omit<RetentionPolicy, 'version'>,
+  ): Promise<Survey & { drop: { events: number; held: number; isWhole: boolean } }>
   /** By policy, and when the last pass of this process ended; null: it made none, or another process makes them. */
   status(): { policies: ReadonlyMap<string, PolicyState>; lastPass: Date | null; failures: number }
   /** Ends after the order under way. */
@@ -39,6 +53,7 @@ export type Expiring = {
 
 export type ExpiringDeps = {
   pool: pg.Pool
+  ledger: Ledger
   erasing: Pick<Erasing, 'expire'>
   /** Time between two passes, ms; 0: none is made. */
   intervalMs: number
@@ -46,6 +61,8 @@ export type ExpiringDeps = {
   most: number
   /** Called when events were ordered to expire. */
   expired?: (told: { policy: string; version: number; events: number }) => void
+  /** Called when batches were dropped. */
+  dropped?: (told: { policy: string; version: number; batches: number; events: number }) => Promise<void>
   /** Called when a pass failed; the next one is made at its time. */
   failed?: (err: Error) => void
 }
@@ -115,6 +132,8 @@ async function survey(
   }
 }
 
+const hasChanged = (error: unknown) => error instanceof Refusal && error.code === 'retention_changed'
+
 const longer = (all: readonly StoredPolicy[], { id, contentsDays }: Pick<StoredPolicy, 'id' | 'contentsDays'>) =>
   all.filter((other) => other.id !== id && other.contentsDays > contentsDays)
 
@@ -122,13 +141,15 @@ const longer = (all: readonly StoredPolicy[], { id, contentsDays }: Pick<StoredP
 const keyOf = (policies: readonly StoredPolicy[], holds: readonly StoredHold[]) =>
   JSON.stringify([policies.map(({ logIndex }) => logIndex), holds.map(({ id }) => id)])
 
-export function keepExpiring({ pool, erasing, intervalMs, most, expired, failed }: ExpiringDeps): Expiring {
+export function keepExpiring(deps: ExpiringDeps): Expiring {
+  const { pool, ledger, erasing, intervalMs, most, expired, dropped, failed } = deps
   const stop = new AbortController()
   let lastPass: Date | null = null
   let failures = 0
   let states: ReadonlyMap<string, PolicyState> = new Map()
   /** Where each policy's next look begins, and how many events before that were held. */
-  let walked: { key: string; at: Map<string, { next: number; held: number }> } = { key: '', at: new Map() }
+  type Walked = Map<string, { next: number; held: number }>
+  let walked: { key: string; at: Walked; drops: Walked } = { key: '', at: new Map(), drops: new Map() }
 
   /** Goes once over the policies, if no other process does, and what was ordered before was carried out. */
   async function pass(): Promise<void> {
@@ -159,11 +180,14 @@ export function keepExpiring({ pool, erasing, intervalMs, most, expired, failed 
   async function goOver(): Promise<void> {
     const [policies, holds, clock] = [await readPolicies(pool), await readHolds(pool), await readClock(pool)]
     const key = keyOf(policies, holds)
-    if (walked.key !== key) walked = { key, at: new Map() }
+    if (walked.key !== key) walked = { key, at: new Map(), drops: new Map() }
     const found = new Map<string, PolicyState>()
     for (const policy of policies) {
       if (stop.signal.aborted) return
-      found.set(policy.id, clock === null ? { due: 0, held: 0 } : await goBy(policy, policies, holds, clock))
+      const none = { due: 0, held: 0, dropHeld: 0 }
+      // A policy counts from when an anchor shows that it is in the log.
+      const isCounted = clock !== null && policy.logIndex < clock.size
+      found.set(policy.id, isCounted ? await goBy(policy, policies, holds, clock) : none)
     }
     states = found
     lastPass = new Date()
@@ -175,8 +199,7 @@ export function keepExpiring({ pool, erasing, intervalMs, most, expired, failed 
     holds: readonly StoredHold[],
     { size, time, place }: AnchorClock,
   ): Promise<PolicyState> {
-    // A policy counts from when an anchor shows that it is in the log.
-    if (policy.logIndex >= size) return { due: 0, held: 0 }
+    const dropHeld = await dropBy(policy, policies, holds, { size, time, place })
     const due = await readDue(pool, { size, time, place }, policy.contentsDays)
     const before = walked.at.get(policy.id) ?? { next: 0, held: 0 }
     const rule = { policy, others: longer(policies, policy), holds }
@@ -185,7 +208,7 @@ export function keepExpiring({ pool, erasing, intervalMs, most, expired, failed 
       const { id, version, logIndex } = policy
       try {
         await erasing.expire({ id, version, size, time, logIndex }, list, async (db) => {
-          if (keyOf(await readPolicies(db), await readHolds(db)) !== walked.key) throw new Refusal('retention_changed')
+          await refuseChanged(db)
           const twice = await db.query(
             `select from erased d join erasures e on e.log_index = d.erasure where e.policy is not null and d.number = any($1::bigint[]) limit 1`,
             [list.map(({ number }) => number)],
@@ -193,15 +216,53 @@ export function keepExpiring({ pool, erasing, intervalMs, most, expired, failed 
           if (twice.rowCount! > 0) throw new Refusal('retention_changed')
         })
       } catch (error) {
-        if (!(error instanceof Refusal && error.code === 'retention_changed')) throw error
-        return { due: null, held }
+        if (!hasChanged(error)) throw error
+        return { due: null, held, dropHeld }
       }
       expired?.({ policy: id, version, events: list.length })
     }
     // What becomes due later begins where this look ended: the log only grows.
     const end = next ?? (await firstEventAt(pool, due))
     walked.at.set(policy.id, { next: end, held: before.held + held })
-    return { due: next === null ? 0 : null, held: before.held + held }
+    return { due: next === null ? 0 : null, held: before.held + held, dropHeld }
+  }
+
+  /** Refuses what was found by policies and holds that are not the same any more. */
+  async function refuseChanged(db: Db): Promise<void> {
+    if (keyOf(await readPolicies(db), await readHolds(db)) !== walked.key) throw new Refusal('retention_changed')
+  }
+
+  /** Drops what is due by a policy. @returns how many events that are due are held */
+  async function dropBy(
+    policy: StoredPolicy,
+    policies: readonly StoredPolicy[],
+    holds: readonly StoredHold[],
+    clock: AnchorClock,
+  ): Promise<number> {
+    if (policy.eventsDays === undefined) return 0
+    const due = await readDue(pool, clock, policy.eventsDays)
+    const place = walked.drops.get(policy.id) ?? { next: 0, held: 0 }
+    walked.drops.set(policy.id, place)
+    for (let events = 0, isWhole = false; !isWhole && events < most && !stop.signal.aborted; ) {
+      const rule = { policy, others: policies, holds }
+      const survey = await surveyBatches(pool, rule, place.next, due)
+      const { batches, next, held } = survey
+      isWhole = survey.isWhole || batches.length === 0
+      if (batches.length > 0) {
+        try {
+          await dropBatches(ledger, policy, clock, batches, refuseChanged)
+        } catch (error) {
+          if (!hasChanged(error)) throw error
+          break
+        }
+        const count = batches.reduce((sum, { n }) => sum + n, 0)
+        events += count
+        await dropped?.({ policy: policy.id, version: policy.version, batches: batches.length, events: count })
+      }
+      place.next = next
+      place.held += held
+    }
+    return place.held
   }
 
   async function run(): Promise<void> {
@@ -220,10 +281,14 @@ export function keepExpiring({ pool, erasing, intervalMs, most, expired, failed 
   return {
     async dryRun(policy) {
       const clock = await readClock(pool)
-      if (clock === null) return { list: [], held: 0, next: null }
+      const drop = { events: 0, held: 0, isWhole: true }
+      if (clock === null) return { list: [], held: 0, next: null, drop }
+      const [others, holds] = [await readPolicies(pool), await readHolds(pool)]
       const due = await readDue(pool, clock, policy.contentsDays)
-      const rule = { policy, others: longer(await readPolicies(pool), policy), holds: await readHolds(pool) }
-      return survey(pool, rule, 0, due, MAX_COUNTED)
+      const found = await survey(pool, { policy, others: longer(others, policy), holds }, 0, due, MAX_COUNTED)
+      if (policy.eventsDays === undefined) return { ...found, drop }
+      const dropDue = await readDue(pool, clock, policy.eventsDays)
+      return { ...found, drop: await countDue(pool, { policy, others, holds }, dropDue, MAX_COUNTED) }
     },
     status: () => ({ policies: states, lastPass, failures }),
     async close() {

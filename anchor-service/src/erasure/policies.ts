@@ -28,6 +28,7 @@ type Row = {
   version: number
   covers: RetentionScope
   contents_days: number
+  events_days: number | null
   ended: number | null
   created_at: Date
 }
@@ -40,8 +41,8 @@ export async function readPolicies(db: Db, which: 'standing' | 'all' = 'standing
   )
   return rows
     .filter(({ ended }) => which === 'all' || ended === null)
-    .map(({ log_index, id, version, covers, contents_days, ended, created_at }) => ({
-      ...{ id, version, covers, contentsDays: contents_days },
+    .map(({ log_index, id, version, covers, contents_days, events_days, ended, created_at }) => ({
+      ...{ id, version, covers, contentsDays: contents_days, ...(events_days !== null && { eventsDays: events_days }) },
       ...{ logIndex: log_index, ended, createdAt: created_at },
     }))
 }
@@ -54,12 +55,11 @@ const find = async (db: Db, id: string) => (await readPolicies(db, 'all')).find(
 /** What a policy would be set as: the next version of its name, or the one that stands and says the same (`isSame`). */
 export async function nextVersion(
   db: Db,
-  { id, covers, contentsDays }: Omit<RetentionPolicy, 'version'>,
+  said: Omit<RetentionPolicy, 'version'>,
 ): Promise<{ isSame: true; policy: StoredPolicy } | { isSame: false; policy: RetentionPolicy }> {
-  const known = await find(db, id)
-  if (known?.ended === null && known.contentsDays === contentsDays && textOf(known.covers) === textOf(covers))
-    return { isSame: true, policy: known }
-  return { isSame: false, policy: { id, version: (known?.version ?? 0) + 1, covers, contentsDays } }
+  const known = await find(db, said.id)
+  if (known?.ended === null && textOf(known) === textOf(said)) return { isSame: true, policy: known }
+  return { isSame: false, policy: { ...said, version: (known?.version ?? 0) + 1 } }
 }
 
 /**
@@ -78,24 +78,29 @@ export async function setPolicy(
 /** Sets this version of a policy, which must be the next. @throws Refusal retention_changed, and what `by` refuses */
 export async function recordPolicy(
   ledger: Ledger,
-  { id, version, covers, contentsDays }: RetentionPolicy,
+  { id, version, covers, contentsDays, eventsDays }: RetentionPolicy,
   actor: EventInput['actor'],
   by?: Confirming,
 ): Promise<StoredPolicy> {
-  const event = { actor, ...retentionFields({ id, version, covers, contentsDays }, by?.confirmed) }
+  const event = { actor, ...retentionFields({ id, version, covers, contentsDays, eventsDays }, by?.confirmed) }
   await ledger.record(event, async (db, logIndex) => {
     // Events that expire look at policies under this lock.
     await lockHolds(db)
     await by?.settle(db, logIndex)
     if (((await find(db, id))?.version ?? 0) !== version - 1) throw new Refusal('retention_changed')
     const sql =
-      'insert into retention_policies (log_index, id, version, covers, contents_days) values ($1, $2, $3, $4, $5)'
-    await db.query(sql, [logIndex, id, version, covers, contentsDays])
+      'insert into retention_policies (log_index, id, version, covers, contents_days, events_days) values ($1, $2, $3, $4, $5, $6)'
+    await db.query(sql, [logIndex, id, version, covers, contentsDays, eventsDays ?? null])
   })
   return (await find(ledger.db, id))!
 }
 
-const textOf = ({ source, stream, action }: RetentionScope) => JSON.stringify([source, stream, action])
+const textOf = ({
+  covers,
+  contentsDays,
+  eventsDays,
+}: Pick<RetentionPolicy, 'covers' | 'contentsDays' | 'eventsDays'>) =>
+  JSON.stringify([covers.source, covers.stream, covers.action, contentsDays, eventsDays])
 
 /** A policy that stands. @throws Refusal retention_not_found */
 export async function standingPolicy(db: Db, id: string): Promise<StoredPolicy> {

@@ -13,7 +13,6 @@ import {
   parseHash,
   proposalFields,
   type RetentionPolicy,
-  type RetentionScope,
   refusalFields,
   retentionEndFields,
   retentionFields,
@@ -162,8 +161,8 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
           confirming.settle,
         )
       } else if (action === 'retention.set') {
-        const { version, covers, contentsDays } = metadata
-        await recordPolicy(ledger, { id: about, version, covers, contentsDays }, actorOf(by), confirming)
+        const { version, covers, contentsDays, eventsDays } = metadata
+        await recordPolicy(ledger, { id: about, version, covers, contentsDays, eventsDays }, actorOf(by), confirming)
       } else {
         const { version } = await standingPolicy(pool, about)
         if (version !== metadata.version) throw new Refusal('retention_changed')
@@ -189,6 +188,6 @@ type Said = { targets: [{ id: string }] } & (
       action: 'erasure.order'
       metadata: { reason: string; legalBasis: string | null; order: string | null; fields: string[] | null }
     }
-  | { action: 'retention.set'; metadata: { version: number; covers: RetentionScope; contentsDays: number } }
+  | { action: 'retention.set'; metadata: Omit<RetentionPolicy, 'id'> }
   | { action: 'retention.end'; metadata: { version: number } }
 )

@@ -14,9 +14,11 @@ import {
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import { parseOrNull, readLines } from '../ledger/packs/read-pack.ts'
+import { isDropped } from '../ledger/read/events.ts'
 import { findEvent } from '../ledger/read/find-event.ts'
 import { memoryOf } from '../ledger/read/proof-memory.ts'
 import { type EventConditions, findPlaced, numberAt } from '../ledger/read/search.ts'
+import { readDroppedBy } from '../ledger/registry/drops.ts'
 import type { StoredHold } from './holds.ts'
 
 /** Events by a search, or by their ids or leaf hashes. `fields`: names of the fields that go; null: all */
@@ -90,7 +92,8 @@ export async function selectAgain(
     if (place === null) continue
     const event = parseOrNull(place.token)
     if (event === null) {
-      selected.unreadable.push(name)
+      // Nothing is left of one that was dropped.
+      if (!(await isDroppedAt(db, place.logIndex))) selected.unreadable.push(name)
       continue
     }
     const wanted = new Set(named)
@@ -153,6 +156,8 @@ export async function selectListed(
   return selected
 }
 
+const isDroppedAt = async (db: Db, logIndex: number) => (await readDroppedBy(db, [logIndex])).size > 0
+
 function orAbsent(error: unknown): null {
   if (error instanceof Refusal && error.code === 'event_not_found') return null
   throw error
@@ -172,7 +177,7 @@ async function* tokensOf(
 ): AsyncGenerator<{ number: number; token: string | null }> {
   if (ids === null) {
     for await (const { event, number } of findPlaced(db, { ...conditions, own: false }))
-      yield { number, token: 'error' in event ? null : event.token }
+      if (!isDropped(event)) yield { number, token: 'error' in event ? null : event.token }
     return
   }
   const seen = new Set<number>()
@@ -183,6 +188,7 @@ async function* tokensOf(
     const number = await numberOf(db, place)
     if (seen.has(number)) continue
     seen.add(number)
-    yield { number, token: place.token }
+    if (place.token === '' && (await isDroppedAt(db, place.logIndex))) continue
+    yield { number, token: place.token === '' ? null : place.token }
   }
 }

@@ -78,7 +78,7 @@ export const SearchQuery = Type.Object(
 export const EventsSchema = Type.Object({
   events: Type.Array(
     Type.Object({
-      id: Type.String(),
+      id: Type.Optional(Type.String({ description: 'absent only beside `error`' })),
       leafHash: Type.Optional(Hash),
       source: Type.Optional(Type.String()),
       stream: Type.Optional(Type.String()),
@@ -113,7 +113,7 @@ export const EventsSchema = Type.Object({
           { code: Type.String(), detail: Type.String() },
           {
             description:
-              'the event was altered in the database and cannot be read: instead of `fields` and `token`; what is not to be found of `leafHash`, `source`, `stream`, `seq` and `recordedAt` is missing too',
+              'instead of `fields` and `token`: the event was altered in the database and cannot be read (`event_unreadable`), or a retention policy has dropped it (`event_dropped`); what is not to be found of `id`, `leafHash`, `source`, `stream`, `seq` and `recordedAt` is missing too',
           },
         ),
       ),

@@ -13,26 +13,16 @@ create table drops (
 create index on drops using gist (entries);
 select append_only('drops');
 
--- As before, and while the packs of a drop are emptied, which have bodies until then.
-create or replace function check_erasing(pack bigint) returns void language plpgsql set search_path = killick, pg_temp as $$
-begin
-  if exists (
-    select from packs p join erased e on e.number >= p.first_event and e.number < p.first_event + p.n
-    where p.first_event = pack and not exists (select from erasure_ends d where d.erasure = e.erasure))
-  then return; end if;
-  if exists (select from packs p join drops d on d.entries @> p.log_index where p.first_event = pack and p.body <> '')
-  then return; end if;
-  raise exception 'no erasure that is under way names an event of the pack at %, and no drop that is under way its batch', pack
-    using errcode = 'restrict_violation';
-end $$;
-
--- The last step for a pack: from then on it holds only where its events stood.
-create function drop_pack(pack bigint) returns void
+-- The door for a drop. What a pack holds of its events goes, and its keys are those that are given: of the pack itself, and of leaf hashes. That
+-- they are these, every audit checks. Runs may go on to name the pack for the keys that it had, until they are made again.
+create function drop_pack(pack bigint, of_schemes integer[], new_keys bytea[], new_counts bytea) returns void
 language plpgsql security definer set search_path = killick, pg_temp as $$
 begin
   if not exists (select from packs p join drops d on d.entries @> p.log_index where p.first_event = pack) then
     raise exception 'no drop names the batch of the pack at %', pack using errcode = 'restrict_violation';
   end if;
+  update pack_keys k set keys = made.keys, key_counts = new_counts
+    from unnest(of_schemes, new_keys) as made (scheme, keys) where k.first_event = pack and k.scheme = made.scheme;
   perform set_config('killick.erasing', 'on', true);
   update packs set ids = '', times = '', body = '', frame_ends = '{}' where first_event = pack;
   perform set_config('killick.erasing', '', true);

@@ -104,7 +104,7 @@ export const HistorySchema = Type.Object({
   sha256: Type.String({ description: 'hex; over the bytes of each event of `steps` and a line feed, in this order' }),
   altered: Type.Array(
     Type.Object({
-      id: Type.String(),
+      id: Type.Optional(Type.String()),
       logIndex: Type.Integer(),
       source: Type.Optional(Type.String()),
       stream: Type.Optional(Type.String()),

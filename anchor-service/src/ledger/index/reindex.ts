@@ -124,7 +124,7 @@ async function mendRuns(client: pg.ClientBase, end: number, done: Reindexed): Pr
   for (const level of LEVELS) {
     const run: Run = { scheme: NEWEST, level, start: end - RUN_EVENTS[level]! }
     const isThere = end % RUN_EVENTS[level]! === 0 && end <= ends[level]! && run.start >= (ends[level + 1] ?? 0)
-    if (!isThere || (await isRunRight(client, run))) continue
+    if (!isThere || (await isRunRight(client, run, 'refused'))) continue
     await deleteRun(client, run)
     await writeRun(client, run)
     done.runs++

@@ -19,6 +19,8 @@ export type WholePack = {
   stream: string | null
   /** Leaf hashes of its events, 32 bytes each, from the batch. */
   leaves: Buffer | null
+  /** Whether a drop in the log took its events, and it holds nothing of them. */
+  dropped: boolean
 }
 
 /** How many packs are read at a time: at most 32 MiB of text. */
@@ -33,7 +35,8 @@ export async function* readWhole(
 ): AsyncGenerator<WholePack> {
   for (let next = from; ; ) {
     const { rows } = await db.query<WholePack>(
-      `select p.first_event, p.pos, p.n, p.ids, p.body, b.source, b.stream, substr(b.event_leaves, 32 * p.pos + 1, 32 * p.n) as leaves
+      `select p.first_event, p.pos, p.n, p.ids, p.body, b.source, b.stream, substr(b.event_leaves, 32 * p.pos + 1, 32 * p.n) as leaves,
+         p.body = '' and exists (select from drops d where d.entries @> p.log_index) as dropped
        from packs p left join batches b using (log_index)
        where p.first_event >= $1 and p.first_event < $2
          and ($3::smallint is null or not exists (select from pack_keys k where k.first_event = p.first_event and k.scheme = $3))
@@ -51,10 +54,11 @@ export async function* readWhole(
  * null if the batch is not found
  */
 export async function makeKeys(
-  { pos, n, ids, body, source, stream, leaves }: WholePack,
+  { pos, n, ids, body, source, stream, leaves, dropped }: WholePack,
   scheme: number = NEWEST,
 ): Promise<(PackKeys & { lost: number[] }) | null> {
   if (source === null || stream === null || leaves === null) return null
+  if (dropped) return { ...keysOfDropped({ source, stream, n, leaves }, scheme), lost: [] }
   const line = await readLines(body, pos)
   const counts = Buffer.alloc(2 * n)
   const parts = [packKeys({ source, stream }, scheme)]
@@ -67,6 +71,17 @@ export async function makeKeys(
     counts.writeUInt16BE(own.length / 8, 2 * i)
   }
   return { keys: Buffer.concat(parts), key_counts: counts, lost }
+}
+
+/** The keys of a pack whose events were dropped: its own, and one for each leaf hash. @param leaves 32 bytes each */
+export function keysOfDropped(
+  { source, stream, n, leaves }: { source: string; stream: string; n: number; leaves: Buffer },
+  scheme: number = NEWEST,
+): PackKeys {
+  const ofLeaves = Array.from({ length: n }, (_, i) => leafKey(leaves.subarray(32 * i, 32 * i + 32)))
+  const key_counts = Buffer.alloc(2 * n)
+  for (let i = 0; i < n; i++) key_counts.writeUInt16BE(1, 2 * i)
+  return { keys: Buffer.concat([packKeys({ source, stream }, scheme), ...ofLeaves]), key_counts }
 }
 
 export const keysOf = ({ keys, keyCount }: EventSketch): Buffer => keys.subarray(0, 8 * keyCount)

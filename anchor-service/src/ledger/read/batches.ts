@@ -13,7 +13,15 @@ const PAGE_BYTES = 128 * 1024
 const CHUNK_BYTES = 64 * 1024
 
 type Batch = { logIndex: number; first: number; n: number }
-type Row = { i: number; header: string | null; first: number | null; isFirst: boolean | null; body: Buffer | null }
+type Row = {
+  i: number
+  header: string | null
+  first: number | null
+  isFirst: boolean | null
+  body: Buffer | null
+  /** Leaf hashes of the pack's events, where it holds nothing of them any more. */
+  leaves: Buffer | null
+}
 
 // As float8 a number is exact below 2^53, and no alteration of it can fail the query.
 const BATCHES = `
@@ -25,20 +33,21 @@ const BATCHES = `
 // If `first_event` was altered, a batch has other events or none. Auditors must see that, so the query leaves no batch out.
 const PAGE = `
   with packed as (
-    select w.i, w.log_index, p.first_event, p.body, row_number() over placed as nth,
+    select w.i, w.log_index, p.first_event, p.body, p.pos, p.n, row_number() over placed as nth,
       sum(coalesce(octet_length(p.body), 0)) over placed - coalesce(octet_length(p.body), 0) as before
     from unnest($1::bigint[], $2::bigint[], $3::bigint[]) with ordinality as w (log_index, first, last, i)
     left join lateral (
-      select first_event, body from packs where first_event >= w.first and first_event < w.last
+      select first_event, body, pos, n from packs where first_event >= w.first and first_event < w.last
       order by first_event limit ${PAGE_ROWS}) p on true
     window placed as (order by w.i, p.first_event))
   select (p.i - 1)::float8 as i, case when p.nth = 1 or lag(p.i) over (order by p.nth) <> p.i then b.header end as header,
-    p.first_event::float8 as first, p.first_event = b.first_event as "isFirst", p.body
+    p.first_event::float8 as first, p.first_event = b.first_event as "isFirst", p.body,
+    case when p.body = '' then substr(b.event_leaves, 32 * p.pos + 1, 32 * p.n) end as leaves
   from packed p join batches b using (log_index)
   where p.nth <= ${PAGE_ROWS} and (p.nth = 1 or p.before < ${PAGE_BYTES}) order by p.nth`
 
 /**
- * Accepted batches in their wire form, from entry `from` on: at most `limit`, and as many as hold 10,000 events together; at
+ * Accepted batches in their wire form (those that were dropped with leaf hashes for events), from entry `from` on: at most `limit`, and as many as hold 10,000 events together; at
  * least one, unless `from` is beyond the end of the log. It reads only what the caller asks for, and holds no connection of the
  * pool in between.
  */
@@ -64,6 +73,12 @@ export async function* exportBatches(db: Db, from: number, limit: number): Async
   if (size > 0) yield join()
 }
 
+/** What a batch has in place of events that were dropped. */
+function linesOf(leaves: Buffer): Buffer {
+  const lines = Array.from({ length: leaves.length / 32 }, (_, i) => leaves.toString('base64url', 32 * i, 32 * i + 32))
+  return Buffer.from(lines.map((line) => `${line}\n`).join(''))
+}
+
 /** A part of the answer, and the text that it is a part of, whose memory is given back when the part has been copied. */
 type Part = { bytes: Buffer; text: Buffer | null }
 
@@ -79,8 +94,9 @@ async function* partsOf(db: Db, batches: readonly Batch[]): AsyncGenerator<Part>
       page.map(({ first, n }) => first + n),
     ])
     const isBegun = last !== null
-    for (const { i, header, isFirst, body } of rows) {
+    for (const { i, header, isFirst, body, leaves } of rows) {
       if (header !== null && !(i === 0 && isBegun)) yield { bytes: Buffer.from(`${header}\n`), text: null }
+      if (leaves !== null) yield { bytes: linesOf(leaves), text: null }
       // A pack that cannot be read any more gives nothing.
       const texts = (body && (await readTexts(body))) ?? []
       for (const [k, text] of texts.entries())

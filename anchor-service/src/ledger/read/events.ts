@@ -3,6 +3,7 @@
 import { type JsonObject, KillickError, nodePrimitives, parseEvent, printHash } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { readStored, type StoredEvent } from '../packs/read-pack.ts'
+import { droppedInWords, readDroppedBy } from '../registry/drops.ts'
 
 export type FoundEvent = {
   id: string
@@ -23,13 +24,14 @@ export type FoundEvent = {
 }
 
 /**
- * An event that the database no longer holds as it was accepted, described by the columns beside it, which nobody signed, and by
- * its batch. Members from the batch are absent if that is not found; the time is absent if it is lost.
+ * An event that the database no longer holds as it was accepted, or that a retention policy has dropped (`event_dropped`), described by
+ * the columns beside it, which nobody signed, and by its batch. Members from the batch are absent if that is not found; id and time are
+ * absent if they are lost, and of an event that was dropped.
  */
 export type UnreadableEvent = {
   /** Its number in the log: how many events come before it. */
   number: number
-  id: string
+  id?: string
   leafHash?: string
   source?: string
   stream?: string
@@ -60,9 +62,20 @@ export async function readFound(db: Db, numbers: readonly number[]): Promise<Pla
     db,
     unreadable.map(({ place }) => place),
   )
-  for (const [i, { event }] of unreadable.entries()) Object.assign(event, claims[i])
+  const dropped = await readDroppedBy(
+    db,
+    unreadable.map(({ place: [logIndex] }) => logIndex),
+  )
+  for (const [i, { event, place }] of unreadable.entries()) {
+    const by = dropped.get(place[0])
+    Object.assign(event, claims[i], by && { error: { code: 'event_dropped', detail: droppedInWords(by) } })
+  }
   return found
 }
+
+/** Whether an event cannot be read because a retention policy has dropped it. */
+export const isDropped = (event: FoundEvent | UnreadableEvent): boolean =>
+  'error' in event && event.error.code === 'event_dropped'
 
 function readEvent({ number, logIndex, id, time, token }: StoredEvent): FoundEvent | UnreadableEvent {
   try {
@@ -87,9 +100,10 @@ function readEvent({ number, logIndex, id, time, token }: StoredEvent): FoundEve
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     const uuid = id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+    const named = uuid === '' ? {} : { id: uuid }
     const recordedAt = time === null ? {} : { recordedAt: new Date(time).toISOString() }
     const detail = `${error.code}: ${error.message}`
-    return { number, id: uuid, logIndex, ...recordedAt, error: { code: 'event_unreadable', detail } }
+    return { number, ...named, logIndex, ...recordedAt, error: { code: 'event_unreadable', detail } }
   }
 }
 

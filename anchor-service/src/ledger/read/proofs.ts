@@ -16,6 +16,7 @@ import {
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
 import { parseOrNull } from '../packs/read-pack.ts'
+import { droppedInWords, readDroppedBy } from '../registry/drops.ts'
 import type { Registered } from '../registry/registrations.ts'
 import type { LedgerRegistry } from '../registry/registry.ts'
 import { readKeys } from '../registry/sources.ts'
@@ -35,7 +36,7 @@ type Source = { db: Db; log: LogKey; registry: LedgerRegistry }
  * of its receipt. The amount that it reads does not grow with the log.
  *
  * @param name the event's id (of several events that claim one id, the first accepted), or its leaf hash
- * @throws Refusal event_not_found | event_unreadable
+ * @throws Refusal event_not_found | event_dropped | event_unreadable
  */
 export async function readProof(source: Source, name: string): Promise<string> {
   const memory = memoryOf(source.db)
@@ -53,7 +54,7 @@ async function makeProof(
 ): Promise<{ text: string; isWhole: boolean }> {
   const place = await findEvent(db, memory, name)
   const { logIndex, pos } = place
-  const { event, header, path: batchPath } = await parsePlace(place)
+  const { event, header, path: batchPath } = await parsePlace(place).catch((error) => orDropped(db, logIndex, error))
   const kids = [...new Set([event.signature?.kid ?? header.signature.kid, header.signature.kid])]
   const [anchors, registrations, erasures] = await Promise.all([
     place.isAnchored ? readCarriedAnchors(db, log, logIndex, place.proving) : [],
@@ -211,6 +212,14 @@ async function parsePlace(place: StoredPlace) {
     if (!(error instanceof KillickError)) throw error
     throw new Refusal('event_unreadable', `${error.code}: ${error.message}`)
   }
+}
+
+/** Says of an event that cannot be read that it was dropped, if it was. @throws Refusal event_dropped, or the error */
+async function orDropped(db: Db, logIndex: number, error: unknown): Promise<never> {
+  const by = (await readDroppedBy(db, [logIndex])).get(logIndex)
+  if (by === undefined || !(error instanceof Refusal)) throw error
+  const { policy, version } = by
+  throw new Refusal('event_dropped', droppedInWords(by), { drop: { logIndex: by.logIndex, policy, version } })
 }
 
 /** @throws KillickError | Refusal event_unreadable */

@@ -73,10 +73,11 @@ export async function readExpired(db: Db, policy: string): Promise<number> {
   return rows[0]!.events
 }
 
-/** When the newest erasure was carried out, by the database's clock, ms; null: none was. */
-export async function readErasedAt(db: Db): Promise<number | null> {
+/** When something of events went for good, in the newest erasure that was carried out or drop, by the database's clock, ms; null: never. */
+export async function readGoneAt(db: Db): Promise<number | null> {
   const { rows } = await db.query<{ at: Date }>(
-    `select b.accepted_at as at from erasure_ends d join batches b using (log_index) order by d.log_index desc limit 1`,
+    `select accepted_at as at from batches where log_index = greatest(
+       (select log_index from erasure_ends order by log_index desc limit 1), (select log_index from drops order by log_index desc limit 1))`,
   )
   return rows[0]?.at.getTime() ?? null
 }

@@ -130,7 +130,7 @@ describe('with rows of an older scheme', () => {
     await expectFound()
     const { events } = await searchEvents(opened.pool, { limit: 500 })
     for (const { id, leafHash } of events)
-      for (const name of [id, leafHash!])
+      for (const name of [id!, leafHash!])
         expect(JSON.parse(await readProof(opened.ledger, name)).format).toBe('killick-proof/1')
   })
 

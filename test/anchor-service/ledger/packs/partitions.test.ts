@@ -57,7 +57,7 @@ test('a batch may lie in both; its events are found, listed and proven, and no p
   )
 
   for (const { id, leafHash } of found)
-    for (const name of [id, leafHash!]) {
+    for (const name of [id!, leafHash!]) {
       const proof = await readProof(opened.ledger, name)
       expect(verifyProof(parseProof(proof), {}).outcome).not.toBe('failed')
     }

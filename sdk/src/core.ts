@@ -10,6 +10,7 @@ export {
   BATCH_MEDIA_TYPE,
   type BatchFields,
   type BatchHeader,
+  droppedLeaves,
   MAX_BATCH_BYTES,
   MAX_BATCH_EVENTS,
   parseBatch,

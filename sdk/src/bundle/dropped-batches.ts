@@ -13,9 +13,11 @@ export class DroppedBatches {
   readonly #known: FoundDrop[] = []
   /** From where on drops are not read yet; null: none was needed. */
   #from: number | null = null
-  /** Log indexes of drops that the bundle carries. */
+  /** Log indexes of drops that the bundle carries, as far as it has not come to them, and the least. */
   readonly #named = new Set<number>()
-  #last: FoundDrop | undefined
+  #least = Number.POSITIVE_INFINITY
+  /** Place in `known` of the drop that was found last. */
+  #last = 0
   #batches = 0
 
   constructor(reader: LedgerReader, size: number) {
@@ -36,6 +38,7 @@ export class DroppedBatches {
     if (drop.logIndex >= this.#size)
       throw new KillickError('bundle_outdated', `Batch ${logIndex} was dropped while the bundle was made`)
     this.#named.add(drop.logIndex)
+    this.#least = Math.min(this.#least, drop.logIndex)
     this.events += events
   }
 
@@ -44,16 +47,24 @@ export class DroppedBatches {
     return this.#named.has(logIndex)
   }
 
-  /** Drops of batches that were taken, of entries from `first` to before `end`. */
+  /** Drops of batches that were taken, of entries from `first` to before `end`, by rising log index. To be asked of ever later entries. */
   namedIn(first: number, end: number): number[] {
-    return [...this.#named].filter((at) => at >= first && at < end)
+    if (this.#least >= end) return []
+    const named = [...this.#named].sort((a, b) => a - b)
+    for (const at of named) if (at < end) this.#named.delete(at)
+    this.#least = named.find((at) => at >= end) ?? Number.POSITIVE_INFINITY
+    return named.filter((at) => at >= first && at < end)
   }
 
   #find(entry: number): FoundDrop | undefined {
     const isBy = ({ logIndex, entries }: FoundDrop) => logIndex > entry && names(entries, entry)
-    // Mostly it is the one that named the batch before.
-    if (this.#last === undefined || !isBy(this.#last)) this.#last = this.#known.find(isBy)
-    return this.#last
+    // Mostly it is the one that named the batch before, or a later one.
+    for (let at = this.#last; at < this.#known.length; at++) {
+      if (!isBy(this.#known[at]!)) continue
+      this.#last = at
+      return this.#known[at]
+    }
+    return this.#known.slice(0, this.#last).find(isBy)
   }
 
   /** Others may have come since. */

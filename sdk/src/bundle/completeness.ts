@@ -111,6 +111,7 @@ export class ScopeWatch {
       gapCount: this.#gaps.count,
       absent: { ...this.#gone },
       dropped,
+      isReached: this.#isReached(confirmed),
       after: printTime(after?.time ?? null),
       by: printTime(by?.time ?? null),
       streams: this.#ended.size,
@@ -136,13 +137,17 @@ export class ScopeWatch {
     if (!isSound) return 'not_judged'
     if (scope.kind === 'search') return 'as_index_says'
     if (this.#gaps.count > 0 || isDropped) return 'incomplete'
-    if (scope.kind === 'stream') return 'complete'
+    return this.#isReached(confirmed) ? 'complete' : 'open'
+  }
+
+  #isReached(confirmed: readonly Confirmed[]): boolean {
+    const scope = this.#scope
+    if (scope.kind !== 'source') return true
     const { from, to, since, until } = scope
     // What comes before the range was in the log by `since`, and what comes behind it was not yet in the log at `until`.
     const isSince =
       since === null || from === 0 || confirmed.some((it) => it.size >= from && it.time <= Date.parse(since))
-    const isUntil = until === null || confirmed.some((it) => it.size <= to && it.time >= Date.parse(until))
-    return isSince && isUntil ? 'complete' : 'open'
+    return isSince && (until === null || confirmed.some((it) => it.size <= to && it.time >= Date.parse(until)))
   }
 
   #isWanted(source: string, logIndex: number): boolean {

@@ -108,6 +108,8 @@ export type BundleCompleteness = {
     readonly found: readonly BundleDropped[]
     readonly foundCount: number
   }
+  /** Whether anchors show that the entries reach as far as the times that were asked for, or none were asked for. */
+  readonly isReached: boolean
   /** Block times, ISO 8601: the entries of the scope came after the one and were in the log by the other. Null: no anchor shows it. */
   readonly after: string | null
   readonly by: string | null

@@ -27,6 +27,8 @@ export type BundlePhrases = {
     /** What all gaps come to. @param events places of streams @param entries of the log; one of the two is above 0 */
     readonly absent: (events: number, entries: number) => string
     readonly open: string
+    /** The same beside what is missing. */
+    readonly notReached: string
     /** Of what an index found. @param origin the log's name, or null where it is not known */
     readonly as_index_says: (origin: string | null) => string
     readonly not_judged: string
@@ -131,6 +133,7 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
           ...(entries > 0 ? [`${number(entries)} ${entries === 1 ? 'entry' : 'entries'} of the log`] : []),
         ].join(' and ')}.`,
       open: 'Nothing of the range is missing, but no confirmed anchor shows that it reaches as far as the times that were asked for.',
+      notReached: 'No confirmed anchor shows that it reaches as far as the times that were asked for.',
       as_index_says: (origin) =>
         `These are the events that ${origin ?? 'the service'} found. That there are no others is its word, and nothing here can show it.`,
       not_judged: 'Something in it does not hold, so nothing can be said of what is missing.',
@@ -144,7 +147,7 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
         `${count(events, 'event')} ${events === 1 ? 'was' : 'were'} dropped by retention policies, as the ledger’s log says. Whether ${events === 1 ? 'it was' : 'they were'} due, an audit tells.`,
       nothingElse: 'Nothing else is missing.',
       one: ({ logIndex, at, policy, ...part }) =>
-        `${places(part)}, as log entry ${number(logIndex)} says, of ${time(at)}: policy ${policy.id}, version ${policy.version}`,
+        `${places(part)}, as log entry ${number(logIndex)} says, recorded at ${time(at)}: policy ${policy.id}, version ${policy.version}`,
     },
     fields: {
       erased: (events) => `${count(events, 'event')} lost fields to erasures that the log orders.`,

@@ -123,7 +123,7 @@ describe('of what was dropped', () => {
       /^NOT COMPLETE: 20 events were dropped by retention policies, as the ledger’s log says\. Whether they were due, an audit tells\. Nothing else is missing\.$/m,
     )
     expect(told.out).toMatch(
-      /^ {2}· dropped: events 0 to \d+ of stream \S+ of shop, as log entry \d+ says, of \S+Z: policy orders, version 1$/m,
+      /^ {2}· dropped: events 0 to \d+ of stream \S+ of shop, as log entry \d+ says, recorded at \S+Z: policy orders, version 1$/m,
     )
     expect(told.out).not.toMatch(/^COMPLETE/m)
   })
@@ -166,6 +166,17 @@ describe('of what was dropped', () => {
     expect((await verified(readFileSync(file('action.bundle')))).completeness).toMatchObject({
       ...{ verdict: 'as_index_says', dropped: { events: 0 } },
     })
+  })
+
+  test('one of a period says too that no anchor shows how far it reaches', async () => {
+    await make('period.bundle', { ...SHOP, from: '2020-01-01T00:00:00Z', to: '2099-01-01T00:00:00Z' })
+    expect((await verified(readFileSync(file('period.bundle')))).completeness).toMatchObject({
+      ...{ verdict: 'incomplete', gapCount: 0, isReached: false, dropped: { events: 20 } },
+    })
+    const told = await killick(['verify', file('period.bundle'), ...pins])
+    expect(told.out).toMatch(
+      /^ {2}· No confirmed anchor shows that it reaches as far as the times that were asked for\.$/m,
+    )
   })
 
   test('one that was made before holds as it did', async () => {

@@ -283,7 +283,7 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
 }
 
 function complete({ completeness, fields, scope, origin }: BundleVerdict, tone: Tone, told: BundleWords): Answer {
-  const { verdict, after, by, streams, ended, gapCount, absent, dropped } = completeness
+  const { verdict, after, by, streams, ended, gapCount, absent, dropped, isReached } = completeness
   const words = told.complete
   const means = told.phrases.completeness
   const isSource = scope?.kind === 'source'
@@ -291,6 +291,7 @@ function complete({ completeness, fields, scope, origin }: BundleVerdict, tone: 
   const more = [
     ...(verdict === 'incomplete' && gapCount > 0 ? [means.absent(absent.events, absent.entries)] : []),
     ...(dropped.events > 0 && !isOnlyDropped ? [told.phrases.dropped.found(dropped.events)] : []),
+    ...(verdict === 'incomplete' && !isReached ? [means.notReached] : []),
     ...(after === null ? [] : [means.after(after)]),
     ...(by === null ? [] : [means.by(by)]),
     ...(isSource && streams > ended ? [means.notEnded(streams - ended, streams)] : []),

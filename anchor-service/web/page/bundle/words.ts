@@ -35,7 +35,7 @@ export function english({ number, time, list }: Printer) {
       source: pair('And it is everything', means.complete.source),
       incomplete: (n: number) => pair('It is not everything', means.incomplete(n)),
       dropped: (n: number) =>
-        pair('Some of it was dropped', `${phrases.dropped.found(n)} ${phrases.dropped.nothingElse}`),
+        pair('It is not everything: a part was dropped', `${phrases.dropped.found(n)} ${phrases.dropped.nothingElse}`),
       open: pair('Nobody can say how far it reaches', means.open),
       index: (origin: string | null) => pair('Everything, as the index says', means.as_index_says(origin)),
       unknown: pair('Not judged', means.not_judged),
@@ -131,6 +131,7 @@ export function german({ number, time, list }: Printer): BundleWords {
           ...(entries > 0 ? [`${count(entries, 'Eintrag', 'Einträge')} des Logs`] : []),
         ].join(' und ')}.`,
       open: 'Im Bereich fehlt nichts, aber kein bestätigter Anker zeigt, dass er bis zu den verlangten Zeiten reicht.',
+      notReached: 'Kein bestätigter Anker zeigt, dass es bis zu den verlangten Zeiten reicht.',
       as_index_says: (origin) =>
         `Diese Ereignisse hat ${origin ?? 'der Dienst'} gefunden. Dass es keine anderen gibt, sagt er selbst, und nichts hier kann es zeigen.`,
       not_judged: 'Etwas darin hält nicht stand; so lässt sich nicht sagen, was fehlt.',
@@ -141,7 +142,7 @@ export function german({ number, time, list }: Printer): BundleWords {
     },
     dropped: {
       found: (n) =>
-        `${count(n, 'Ereignis wurde', 'Ereignisse wurden')} nach Ablauf einer Frist ganz gelöscht, wie das Log des Prüfprotokolls sagt. Ob die Frist um war, sagt ein Audit.`,
+        `${count(n, 'Ereignis wurde', 'Ereignisse wurden')} nach Aufbewahrungsfristen ganz gelöscht, wie das Log des Prüfprotokolls sagt. Ob die Fristen um waren, sagt ein Audit.`,
       nothingElse: 'Sonst fehlt nichts.',
       one: ({ logIndex, at, policy, ...part }) =>
         `${places(part)}, wie Log-Eintrag ${number(logIndex)} sagt, vom ${time(at)}: Frist ${policy.id}, Fassung ${policy.version}`,
@@ -213,7 +214,10 @@ export function german({ number, time, list }: Printer): BundleWords {
       source: pair('Und es ist alles', means.complete.source),
       incomplete: (n) => pair('Es ist nicht alles', means.incomplete(n)),
       dropped: (n) =>
-        pair('Ein Teil davon wurde gelöscht', `${phrases.dropped.found(n)} ${phrases.dropped.nothingElse}`),
+        pair(
+          'Es ist nicht alles: ein Teil wurde gelöscht',
+          `${phrases.dropped.found(n)} ${phrases.dropped.nothingElse}`,
+        ),
       open: pair('Niemand kann sagen, wie weit es reicht', means.open),
       index: (origin) => pair('Alles, sagt der Index', means.as_index_says(origin)),
       unknown: pair('Nicht beurteilt', means.not_judged),

@@ -36,7 +36,7 @@ const NAMES = {
 
 /** Whether it is all there is, and what that rests on. */
 export function completenessLines(found: BundleCompleteness, verdict: BundleVerdict): Text[] {
-  const { verdict: name, gaps, gapCount, absent, dropped, after, by, streams, ended } = found
+  const { verdict: name, gaps, gapCount, absent, dropped, isReached, after, by, streams, ended } = found
   const shown = paint(['bold', isOnlyDropped(found) ? 'yellow' : COLOURS[name]], NAMES[name])
   return [
     text`${shown}: ${meaning(found, verdict)}`,
@@ -48,6 +48,7 @@ export function completenessLines(found: BundleCompleteness, verdict: BundleVerd
     ...(dropped.events > 0 && !isOnlyDropped(found) ? [text`  · ${PHRASES.dropped.found(dropped.events)}`] : []),
     ...dropped.found.slice(0, LISTED).map((each) => text`  · dropped: ${PHRASES.dropped.one(each)}`),
     ...(dropped.foundCount > LISTED ? [text`  · and ${dropped.foundCount - LISTED} more dropped`] : []),
+    ...(name === 'incomplete' && !isReached ? [text`  · ${PHRASES.completeness.notReached}`] : []),
     ...(after === null ? [] : [text`  · ${PHRASES.completeness.after(after)}`]),
     ...(by === null ? [] : [text`  · ${PHRASES.completeness.by(by)}`]),
     ...(streams > ended && verdict.scope?.kind === 'source' && name !== 'not_judged'

@@ -7,49 +7,15 @@ import { endsStream, type ParsedEvent, parseEvent } from '../core/event.ts'
 import type { Hash } from '../core/hash.ts'
 import { algOf } from '../core/jwk.ts'
 import { headerReader } from '../core/jws.ts'
-import type { Primitives } from '../core/primitives.ts'
 import { type Registration, SYSTEM } from '../core/registry.ts'
-import type { ScopeWatch } from './completeness.ts'
 import { dropIn } from './drops.ts'
-import type { ErasureWatch, Lacking } from './erasures.ts'
 import { GrowingTree } from './growing-tree.ts'
-import { type BundleKeys, registrationIn } from './keys.ts'
+import { registrationIn } from './keys.ts'
 import { type LogLine, MAX_LINE_BYTES, parseLine } from './lines.ts'
-import type { CheckSignature, EntryReading, MaybeSigned, StretchReading } from './reading.ts'
-import type { PromiseWatch } from './silence.ts'
+import type { EntryReading, MaybeSigned, StretchReading } from './reading.ts'
 import { endless } from './stretches.ts'
-import type { BundleFault, BundlePlace, BundleReason, Few } from './verdict.ts'
-
-export type WalkParts = {
-  readonly primitives: Primitives
-  readonly checkSignature: CheckSignature
-  readonly keys: BundleKeys
-  readonly watch: ScopeWatch
-  readonly silence: PromiseWatch
-  readonly erasures: ErasureWatch
-  readonly faults: Few<BundleFault>
-  /** Null: nobody wants to see the events. */
-  readonly onEvent: ((event: ParsedEvent, logIndex: number) => void) | null
-  /** Sizes at which the root is wanted. */
-  readonly edges: ReadonlySet<number>
-}
-
-/** A batch whose lines are being read. */
-type Open = {
-  readonly header: BatchHeader
-  readonly logIndex: number
-  readonly line: number
-  readonly tree: GrowingTree
-  /** Whether its signature verifies, as far as somebody has looked. */
-  readonly signed: MaybeSigned
-  /** How many lines it has, and the leaf hash of the event read last; null behind events that are not carried. */
-  lines: number
-  before: Hash | null
-  /** The event read last, if it shows fewer fields than it has; null behind any other line. */
-  lacking: Lacking | null
-  /** Its only event, if it is one of the ledger's own stream: it may register something. */
-  own: { readonly event: ParsedEvent; readonly signed: MaybeSigned } | null
-}
+import type { BundlePlace, BundleReason } from './verdict.ts'
+import type { OpenBatch, WalkParts } from './walk-parts.ts'
 
 const NOTHING: ReadonlySet<string> = new Set()
 /** Signatures that may be under way before reading goes on. */
@@ -68,7 +34,7 @@ export class BundleWalk {
   /** Of each stream the place that comes next, and the leaf hash before it if it is known. */
   readonly #streams = new Map<string, { next: number; leaf: Hash | null }>()
   #pending: Promise<void>[] = []
-  #open: Open | null = null
+  #open: OpenBatch | null = null
   #line = 0
   /** The headers of signatures repeat. */
   readonly #read = { entry: headerReader(), event: headerReader() }
@@ -206,7 +172,7 @@ export class BundleWalk {
     }
   }
 
-  #node(open: Open, level: number, hash: Hash): void {
+  #node(open: OpenBatch, level: number, hash: Hash): void {
     this.#judgeFields(open)
     const { header, tree, logIndex } = open
     const { watch } = this.#parts
@@ -221,7 +187,7 @@ export class BundleWalk {
     open.before = null
   }
 
-  #event(open: Open, token: string, signed: MaybeSigned): void {
+  #event(open: OpenBatch, token: string, signed: MaybeSigned): void {
     this.#judgeFields(open)
     const { header, tree, logIndex } = open
     open.lines += 1
@@ -261,7 +227,7 @@ export class BundleWalk {
   }
 
   /** What is gone of the event before it; or, behind an order, what else is in its list. */
-  #erasure({ lacking, own, ...open }: Open, line: Extract<LogLine, { order: number }>): void {
+  #erasure({ lacking, own, ...open }: OpenBatch, line: Extract<LogLine, { order: number }>): void {
     const { erasures } = this.#parts
     const { order } = line
     const isBehind = own !== null && order === open.logIndex && erasures.isNamed(order)
@@ -273,7 +239,7 @@ export class BundleWalk {
     if (!holds) this.#fault('erasure_invalid', { logIndex: order })
   }
 
-  #judgeFields(open: Open): void {
+  #judgeFields(open: OpenBatch): void {
     const { lacking } = open
     open.lacking = null
     if (lacking !== null && !this.#parts.erasures.judge(lacking)) this.#fault('malformed')
@@ -308,7 +274,7 @@ export class BundleWalk {
   }
 
   /** A batch of which no event is carried. If it is of the scope, its header must hold: what it has may have been dropped. */
-  #bare({ header, logIndex, signed }: Open, place: BundlePlace): void {
+  #bare({ header, logIndex, signed }: OpenBatch, place: BundlePlace): void {
     const { watch, keys } = this.#parts
     const { source, stream, seq, n, signature } = header
     const run = [seq, seq + n - 1] as const
@@ -323,8 +289,8 @@ export class BundleWalk {
   }
 
   async #register(
-    { event, signed }: NonNullable<Open['own']>,
-    { header, logIndex, signed: isHeaderSigned }: Open,
+    { event, signed }: NonNullable<OpenBatch['own']>,
+    { header, logIndex, signed: isHeaderSigned }: OpenBatch,
     place: BundlePlace,
   ): Promise<void> {
     const registration = registrationIn(event)
@@ -418,6 +384,6 @@ export class BundleWalk {
   }
 }
 
-const placeOf = ({ header: { source, stream, seq }, logIndex }: Open): Partial<BundlePlace> => ({
+const placeOf = ({ header: { source, stream, seq }, logIndex }: OpenBatch): Partial<BundlePlace> => ({
   ...{ logIndex, source, stream, seq },
 })

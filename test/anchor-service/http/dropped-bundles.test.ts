@@ -14,6 +14,7 @@ import { printManifest } from '../../../sdk/src/bundle/manifest.ts'
 import { openLedger } from '../../../sdk/src/make-bundle/reader.ts'
 import { verifyBundle as verifyInNode } from '../../../sdk/src/node/bundle/verify-bundle.ts'
 import { killick } from '../../sdk/cli/support.ts'
+import { Producer } from '../support/producer.ts'
 import { type AgingLedger, startAging } from '../support/retention.ts'
 import { call, READER } from '../support/service.ts'
 
@@ -74,12 +75,16 @@ beforeAll(async () => {
     )
     await aging.record(hr, [event(`p-${batch}`)])
   }
+  const slow = new Producer('shop', shop.signer, 'slow')
+  await aging.record(slow, [event('s-0'), event('s-1')])
+  await aging.put('slow', { covers: { stream: 'slow' }, contentsDays: 30, eventsDays: 300 })
   await aging.put('orders', { covers: SHOP, contentsDays: 30, eventsDays: 100 })
   await aging.anchored((await aging.policy('orders')).logIndex + 1)
   await make('before.bundle', SHOP)
   before = (await call(aging.service.url, '/checkpoint')).text
   await aging.pass(120, hr, event('p-tick'))
   await aging.until(async () => expect(await aging.policy('orders')).toMatchObject({ dropped: 20 }))
+  await aging.until(async () => expect(await aging.policy('slow')).toMatchObject({ expired: 2, dropped: 0 }))
   await aging.record(shop, [event('o-new'), event('o-newer')])
   await aging.anchored()
   const { chain, service } = aging
@@ -104,7 +109,9 @@ describe('of what was dropped', () => {
   test('a bundle of the source says how much, by what, and that nothing else is missing', async () => {
     expect(await make('source.bundle', SHOP)).toMatchObject({ dropped: 20, scope: { kind: 'source' } })
     const verdict = await verified(readFileSync(file('source.bundle')))
-    expect(verdict).toMatchObject({ outcome: 'verified', faults: [], events: 2 })
+    expect(verdict).toMatchObject({ outcome: 'verified', faults: [], events: 4 })
+    // A longer policy keeps two, whose contents have expired by orders that name what was dropped too.
+    expect(verdict.fields).toMatchObject({ expired: 2, erased: 0, hidden: 0 })
     const { drops } = (await call(aging.service.url, '/v1/retention/drops')).json
     expect(verdict.completeness).toMatchObject({
       ...{ verdict: 'incomplete', gaps: [], gapCount: 0, absent: { events: 0, entries: 0 } },
@@ -179,9 +186,16 @@ describe('of what was dropped', () => {
     )
   })
 
+  test('one of the ledger’s own stream has the drops, and is complete', async () => {
+    await make('own.bundle', { source: 'killick', stream: 'system' })
+    const own = await verified(readFileSync(file('own.bundle')))
+    expect(own).toMatchObject({ outcome: 'verified', completeness: { verdict: 'complete', dropped: { events: 0 } } })
+    expect(unpack('own.bundle').lines.filter(isDrop)).not.toEqual([])
+  })
+
   test('one that was made before holds as it did', async () => {
     const verdict = await verified(readFileSync(file('before.bundle')))
-    expect(verdict).toMatchObject({ outcome: 'verified', events: 20 })
+    expect(verdict).toMatchObject({ outcome: 'verified', events: 22 })
     expect(verdict.completeness).toMatchObject({ verdict: 'complete', dropped: { events: 0 } })
   })
 
@@ -226,7 +240,7 @@ describe('of what was dropped', () => {
     await killick(['export', '--format', 'ndjson', '--source', 'shop', '--out', file('shop.ndjson')], { env })
     const checked = await killick(['verify', file('shop.ndjson'), ...pins])
     expect(checked.code).toBe(3)
-    expect(checked.out).toMatch(/^22 events: 2 verified, 20 undecided$/m)
+    expect(checked.out).toMatch(/^24 events: 4 verified, 20 undecided$/m)
     expect(checked.out).toMatch(/^– undecided {4}.*the ledger says that a retention policy has dropped it$/m)
   })
 })
@@ -315,7 +329,7 @@ describe('damaged in any way', () => {
         : [line],
     )
     const verdict = await judge(manifest, full)
-    expect(verdict).toMatchObject({ faults: [], events: 22 + lines.filter(isDrop).length })
+    expect(verdict).toMatchObject({ faults: [], events: 24 + lines.filter(isDrop).length })
     expect(verdict.completeness).toMatchObject({ verdict: 'complete', dropped: { events: 0 } })
   })
 })

@@ -3,7 +3,7 @@
 import { type Hash, parseBatchHeader, parseEvent, printHash, SYSTEM, signBatchHeader } from '@killick/sdk/core'
 import type { BundleRequest } from '../../../sdk/src/bundle/make-bundle.ts'
 import { dropFields, type RetentionDrop, retentionEndFields } from '../../../sdk/src/core/retention.ts'
-import { at, type Batch, caseOf, type Files, lined, openWorld, other, ownBatch, write } from './bundles.ts'
+import { at, type Batch, caseOf, type Files, lined, openWorld, other, ownBatch, write } from './bundle-world.ts'
 import { SYSTEM_SIGNER } from './registrations.ts'
 import { SOURCE, STREAM } from './world.ts'
 

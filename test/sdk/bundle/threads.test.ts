@@ -17,7 +17,7 @@ import {
 } from '@killick/sdk/core'
 import { type AnchorFact, parseHash } from '@killick/sdk/verify'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { archive } from '../../../scripts/lib/vectors/bundles.ts'
+import { archive } from '../../../scripts/lib/vectors/bundle-world.ts'
 import { printManifest } from '../../../sdk/src/bundle/manifest.ts'
 import { openBundleThreads, verifyBundleOn } from '../../../sdk/src/node/bundle/verify-bundle.ts'
 import { openReadingThreads, type ReadingThreads } from '../../../sdk/src/node/in-threads.ts'

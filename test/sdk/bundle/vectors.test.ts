@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { type BundleTrust, verifyBundle } from '@killick/sdk/bundle'
 import { type AnchorFact, parseHash } from '@killick/sdk/verify'
 import { expect, test } from 'vitest'
-import { archive } from '../../../scripts/lib/vectors/bundles.ts'
+import { archive } from '../../../scripts/lib/vectors/bundle-world.ts'
 import { vectors } from '../../support/vectors.ts'
 
 type Case = {

@@ -11,6 +11,7 @@ import { type LogDescription, MAX_LOG_BYTES, parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
 import type { AuditRestsOn } from './codes.ts'
+import { DroppedLeaves } from './dropped.ts'
 import { checkErasures, type ErasureCheck } from './erasures.ts'
 import { isFaulty, isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
@@ -93,8 +94,10 @@ export type AuditResult = {
   /** Entries of the log that were checked, and their root as the checkpoint has it, base64url. */
   size: number
   root: string
-  /** Events that were checked; without those that an earlier audit had read. */
+  /** Events that were checked; without those that an earlier audit had read, and those that were dropped. */
   events: number
+  /** Events that retention policies have dropped: of these only the leaf hashes were checked, and that they could be dropped. */
+  dropped: number
   /** The checks and their results, in the order of docs/ERRORS.md. */
   checks: AuditCheck[]
   /** The earliest fault that has a place in the log. */
@@ -140,8 +143,8 @@ export function auditOutcome(
 /**
  * Reads everything the service stores and computes it all again: every event's digests, fields and signature, the keys as the
  * log registers them, the chain of every stream, the root and signature of every batch, the log's tree and each stored tile,
- * and every anchor against the contract. What it keeps in memory grows with streams and with events that lack fields, not with the
- * events themselves.
+ * and every anchor against the contract. What it keeps in memory grows with streams and with events that lack fields or were dropped (of
+ * the latter eight bytes each), not with the events themselves.
  * @param api from `openApi`, with a token that may read events
  * @throws KillickError if the service cannot be reached or refuses; `signal`'s reason if it was aborted
  * @example
@@ -189,8 +192,9 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const asked = anchors.filter((anchor) => [...logs, ...told].some((log) => isPlace(anchor, log)))
   const holds = checkHolds(api, listedAt)
   const clocks = { all: anchors, asked: pins.urls.length > 0 ? asked : anchors, listedAt }
-  const retention = checkRetention(api, clocks, holds)
-  const erasures = checkErasures(api, retention, clocks.asked)
+  const leaves = new DroppedLeaves()
+  const retention = checkRetention(api, clocks, holds, leaves)
+  const erasures = checkErasures(api, retention, leaves, clocks.asked)
   const notes = checkNotes(api, origin, logKeys)
   const own = [
     notes,
@@ -238,7 +242,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const readers = openReaders(pace > 0 ? 1 : (options.threads ?? availableParallelism()))
   const walk = async () => {
     // Nothing goes on from more than there is.
-    if (start !== null && from === null) return { events: 0, signatures: 0, streams: 0 }
+    if (start !== null && from === null) return { events: 0, dropped: 0, signatures: 0, streams: 0 }
     return walkLedger({
       ...{ api, size, keys, tree, findings, signal: options.signal, pace, own, readers, from },
       keep: keeping && {
@@ -268,12 +272,12 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     const batches = size - (earlier?.size ?? 0)
     const since = earlier === null ? '' : ` from entry ${earlier.size.toLocaleString('en')} on`
     findings.pass('batches', `${batches}${since}, of ${count(walked.streams, 'stream')}`)
-    findings.pass(
-      'events',
-      `${walked.events.toLocaleString('en')}; ${walked.signatures.toLocaleString('en')} signatures with those of the batches`,
-    )
+    const { dropped } = walked
+    const signed = `${walked.signatures.toLocaleString('en')} signatures with those of the batches`
+    const left = dropped === 0 ? '' : `; of ${dropped.toLocaleString('en')} more, which were dropped, only leaf hashes`
+    findings.pass('events', `${walked.events.toLocaleString('en')}; ${signed}${left}`)
     keys.finish()
-    concludeFields(await erasures.settle(size), keys.withDecoys, findings)
+    concludeFields(await erasures.settle(size), keys.withDecoys, dropped, findings)
     findings.pass('streams', count(walked.streams, 'stream'))
     findings.pass('tiles', count(tree.tiles, 'tile'))
     for (const check of own) {
@@ -318,6 +322,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     size,
     root: printHash(root),
     events: walked.events,
+    dropped: walked.dropped,
     checks: findings.checks,
     first: findings.first,
     restsOn,
@@ -412,6 +417,7 @@ async function concludeEarlier(earlier: EarlierEntries, log: Prefix, read: Hash,
 function concludeFields(
   { faults, since, fields, events }: Awaited<ReturnType<ErasureCheck['settle']>>,
   withDecoys: number,
+  dropped: number,
   findings: Findings,
 ): void {
   for (const { reason, message, place } of faults) findings.fail('fields', reason, message, place)
@@ -420,6 +426,7 @@ function concludeFields(
     ...(withDecoys === 0
       ? []
       : [`${withDecoys.toLocaleString('en')} of sources that may hide fields, which cannot be told`]),
+    ...(dropped === 0 ? [] : [`${dropped.toLocaleString('en')} that were dropped, of which none is left`]),
   ]
   const detail = but.length === 0 ? 'each' : `each but ${but.join('; ')}`
   if (since === 0) findings.pass('fields', detail)

@@ -4,7 +4,14 @@ import { isCount } from '../core/event.ts'
 import type { HoldScope } from '../core/holds.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
-import { DAY_S, isPolicyName, isRetentionScope, type RetentionPolicy } from '../core/retention.ts'
+import {
+  DAY_S,
+  isPolicyName,
+  isRetentionScope,
+  parseEntries,
+  type RetentionDrop,
+  type RetentionPolicy,
+} from '../core/retention.ts'
 import { isPlace } from '../verify/succession.ts'
 import { malformed, rowsOf, within } from './answers.ts'
 import type { Api } from './api.ts'
@@ -12,6 +19,7 @@ import { isFaulty } from './faulty.ts'
 import type { Hold } from './holds.ts'
 
 export const PATH = '/v1/retention'
+const DROPS_PATH = '/v1/retention/drops'
 const MAX_BYTES = 1 << 24
 /** How much longer than due an event may be there: a backlog takes its time. Days */
 export const PATIENCE_DAYS = 7
@@ -22,13 +30,45 @@ export function olderThan(clock: Anchor, days: number, anchors: readonly Anchor[
   return sizes.reduce((most, { size }) => Math.max(most, size), 0)
 }
 
+/** The anchors that the service lists, and those among them that nodes are asked about. */
+export type Clocks = {
+  readonly all: readonly Anchor[]
+  readonly asked: readonly Anchor[]
+  /** How many entries the log had afterwards: what came later may name a newer one. */
+  readonly listedAt: number
+}
+
+/**
+ * Up to which log entry (exclusive) something is due by the anchor that an event names, and whether a node is asked about that; a text: why
+ * it cannot go by that anchor; null: the anchor may be newer than those that were listed.
+ * @param policy by which it is due @param logIndex of the event
+ */
+export function dueBy(
+  { all, asked, listedAt }: Clocks,
+  { size, time }: { readonly size: number; readonly time: number },
+  policy: { readonly logIndex: number },
+  days: number,
+  logIndex: number,
+): { readonly due: number; readonly isAsked: boolean } | string | null {
+  const isNamed = (anchor: Anchor) => anchor.size === size && anchor.time === time
+  const known = all.filter(isNamed)
+  if (known.length === 0) return logIndex < listedAt ? `nothing is anchored with ${size} entries at that time` : null
+  const clocks = asked.filter(isNamed)
+  if (policy.logIndex >= size) return 'the anchor that it is judged by does not cover the policy'
+  const isAsked = clocks.length > 0
+  return { isAsked, due: Math.max(...(isAsked ? clocks : known).map((clock) => olderThan(clock, days, all))) }
+}
+
 /** A policy as the service lists it. `ended`: the log entry that ends it. */
 export type Row = RetentionPolicy & { readonly logIndex: number; readonly ended: number | null }
 
-/** What the service says of policies, up to which log entry each should have been carried out, and what was held meanwhile. */
+/**
+ * What the service says of policies, up to which log entry contents (`overdue`) and events (`dropOverdue`) should have gone by each, and what
+ * was held meanwhile.
+ */
 export type Claims = {
   readonly rows: readonly Row[]
-  readonly policies: readonly (Row & { readonly overdue: number })[]
+  readonly policies: readonly (Row & { readonly overdue: number; readonly dropOverdue: number })[]
   readonly held: readonly HoldScope[]
   readonly fault: string | null
 }
@@ -51,13 +91,13 @@ export async function readClaims(
       null,
     )
     const patient = clock === null ? 0 : olderThan(clock, PATIENCE_DAYS, anchors)
-    const isLong = (row: Row) => row.logIndex < patient
+    const upTo = (row: Row, days: number | undefined) =>
+      clock !== null && days !== undefined && row.logIndex < patient
+        ? olderThan(clock, days + PATIENCE_DAYS, anchors)
+        : 0
     const policies = rows
       .filter(({ logIndex, ended }) => logIndex < listedAt && within(ended, listedAt) === null)
-      .map((row) => ({
-        ...row,
-        overdue: clock !== null && isLong(row) ? olderThan(clock, row.contentsDays + PATIENCE_DAYS, anchors) : 0,
-      }))
+      .map((row) => ({ ...row, overdue: upTo(row, row.contentsDays), dropOverdue: upTo(row, row.eventsDays) }))
     // What was held a week ago may not have been taken up yet.
     const held = (await holds()).filter(({ lifted }) => lifted === null || lifted >= patient)
     return { rows, policies, held: held.map(({ covers }) => covers), fault: null }
@@ -69,10 +109,34 @@ export async function readClaims(
   }
 }
 
-function parseRow({ id, version, covers, contentsDays, logIndex, ended }: JsonObject): Row {
+/**
+ * Stretches of log entries that the service says were dropped by events from a size of the log on.
+ * @returns none where the service knows of no drops @throws KillickError answer_malformed
+ */
+export async function* readDropClaims(api: Api, size: number): AsyncGenerator<RetentionDrop['entries']> {
+  for (let from: number | null = size; from !== null; ) {
+    const path: string = `${DROPS_PATH}?from=${from}`
+    const answer = await api.json(path, MAX_BYTES).catch((error) => {
+      if (error instanceof KillickError && error.details.status === 404) return null
+      throw error
+    })
+    if (answer === null) return
+    const { next } = answer as JsonObject
+    for (const { logIndex, entries } of rowsOf(answer, path, 'drops')) {
+      const stretches = parseEntries(entries)
+      if (!isCount(logIndex) || stretches === null) return malformed(`${path}: a drop has no log entries`)
+      if (logIndex >= size) yield stretches
+    }
+    if (next !== null && !(isCount(next) && next > from)) return malformed(`${path} does not come to an end`)
+    from = next
+  }
+}
+
+function parseRow({ id, version, covers, contentsDays, eventsDays = null, logIndex, ended }: JsonObject): Row {
   if (!isPolicyName(id) || !isRetentionScope(covers)) return malformed(`${PATH}: a policy has no name, or no scope`)
   if (!isCount(version) || !isCount(contentsDays) || !isCount(logIndex))
     return malformed(`${PATH}: a policy has no numbers`)
   if (ended !== null && !isCount(ended)) return malformed(`${PATH}: ended is no number`)
-  return { id, version, covers, contentsDays, logIndex, ended }
+  if (eventsDays !== null && !isCount(eventsDays)) return malformed(`${PATH}: eventsDays is no number`)
+  return { id, version, covers, contentsDays, ...(eventsDays !== null && { eventsDays }), logIndex, ended }
 }

@@ -79,7 +79,7 @@ export type Config = {
    * Default 600,000.
    */
   retentionIntervalMs: number
-  /** KILLICK_RETENTION_EVENTS: most events that one look lets expire by each policy, in one order. Default 10,000. */
+  /** KILLICK_RETENTION_EVENTS: most events that one look lets expire by each policy, in one order, and about as many that it drops. Default 10,000. */
   retentionEvents: number
 }
 

@@ -174,13 +174,16 @@ test('of those who decide at once, one decides', async () => {
 
 test('policies take two people too, and so do their ends', async () => {
   const policy = { covers: { source: 'shop' }, contentsDays: 30 }
-  const put = (days: number) => send('PUT', '/v1/retention/policies/orders', ANNA, { ...policy, contentsDays: days })
+  const put = (days: number) =>
+    send('PUT', '/v1/retention/policies/orders', ANNA, { ...policy, contentsDays: days, eventsDays: 365 })
   const policies = async () => (await call(service.url, '/v1/retention')).json.policies
   const [one, two] = [(await put(30)).json, (await put(40)).json]
   expect([one.state, two.action, await policies()]).toEqual(['waiting', 'retention.set', []])
   expect((await decide(one.id, 'confirm', ANNA)).json.code).toBe('second_person_required')
   await decide(one.id, 'confirm', BEN)
-  expect(await policies()).toMatchObject([{ id: 'orders', version: 1, contentsDays: 30, state: 'standing' }])
+  expect(await policies()).toMatchObject([
+    { id: 'orders', version: 1, contentsDays: 30, eventsDays: 365, state: 'standing' },
+  ])
   // It was proposed as the first version.
   expect((await decide(two.id, 'confirm', BEN)).json.code).toBe('retention_changed')
   expect((await put(30)).json).toMatchObject({ version: 1, state: 'standing' })

@@ -632,6 +632,10 @@ describe('the console', () => {
         ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
         body: JSON.stringify({ covers: { source: 'audit', action: 'invoice.*' }, contentsDays: 3650 }),
       })
+      await call(service.url, '/v1/retention/policies/all', ERASER, {
+        ...{ method: 'PUT', headers: { 'content-type': 'application/json' } },
+        body: JSON.stringify({ covers: {}, contentsDays: 3650, eventsDays: 36500 }),
+      })
       for (const name of [
         'Overview',
         'Events',
@@ -647,6 +651,8 @@ describe('the console', () => {
         await page.locator(`h1:text("${name}")`).waitFor()
         if (name === 'Health')
           await page.locator('dd:has-text("audit, invoice.*: contents go after 3650 days; 0 events expired")').waitFor()
+        if (name === 'Health')
+          await page.locator('dd:has-text("3650 days, events after 36,500; 0 events expired")').waitFor()
         if (name === 'Anchors') await expect.poll(() => page.locator('canvas').count()).toBe(3)
         expect(await violations(page), name).toEqual([])
       }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config.ts'
+import { emptyAgain } from '../erasure/dropping.ts'
 import { keepErasing } from '../erasure/erasing.ts'
 import { type KeptOrder, keepOrders, readOrder } from '../erasure/kept-orders.ts'
 import { StartError } from '../errors.ts'
@@ -15,7 +16,8 @@ type Repeated = { orders: number; events: number; held: Set<string>; holds: Set<
 
 /**
  * `erase --after-restore`: orders again, and carries out, what orders named that the restored database has again: those of the data folder
- * that its log does not have, and those of its log. It may be stopped at any time, and run again.
+ * that its log does not have, and those of its log. What drops of its log took is emptied again; what its log does not drop yet, its
+ * policies will drop. It may be stopped at any time, and run again.
  *
  * @returns what to print
  * @throws StartError if the log went back and nobody has decided yet; or if something is left, because a hold covers it or it cannot be read
@@ -45,7 +47,7 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
     for (const erasure of open) await carriedOut(erasure)
     for (const order of lost) await orders.look(order.id, await repeat(order))
     for (const id of inLog) await repeat(await readOrder(pool, id))
-    return describe(all, lost.length + inLog.length)
+    return describe(all, lost.length + inLog.length, await emptyAgain(pool))
   } finally {
     await erasing.close()
     await store.close()
@@ -73,13 +75,15 @@ export async function eraseAfterRestore(config: Config): Promise<string> {
   }
 }
 
-function describe({ orders, events, held, holds, unreadable }: Repeated, looked: number): string {
+function describe({ orders, events, held, holds, unreadable }: Repeated, looked: number, dropped: number): string {
   const lines = [
     `Orders of erasure that were looked at: ${looked}.`,
     orders === 0
       ? 'Nothing of what they name is there.'
       : `Orders of which the database had again what they name: ${orders}. Events that were erased again, by new orders: ${events}.`,
   ]
+  if (dropped > 0)
+    lines.push(`Events that were there again after a policy had dropped them, and are gone again: ${dropped}.`)
   if (held.size === 0 && unreadable.size === 0) return `${lines.join('\n')}\n`
   if (held.size > 0)
     lines.push(

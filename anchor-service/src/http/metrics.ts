@@ -132,6 +132,16 @@ export function makeMetrics() {
           for (const [policy, { held }] of expiring.status().policies) this.set({ policy }, held)
         },
       })
+      new Gauge({
+        name: 'killick_retention_drop_held_events',
+        help: 'Events that are due to be dropped by a policy and held, as of the last pass of this process',
+        labelNames: ['policy'],
+        registers,
+        collect() {
+          this.reset()
+          for (const [policy, { dropHeld }] of expiring.status().policies) this.set({ policy }, dropHeld)
+        },
+      })
     },
     /** Gauges that are read from the ledger on request; while the database does not answer, they keep their values. */
     watch(ledger: Ledger) {

@@ -211,12 +211,18 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
   return opening(line, href)
 }
 
+/** Whether a retention policy has dropped it: then nobody has altered anything. */
+export const isDropped = ({ error }: AlteredEvent): boolean => error.code === 'event_dropped'
+
 function alteredRow(event: AlteredEvent, isCurrent: boolean): HTMLElement {
   const { id, number, source, stream, seq, recordedAt, error } = event
-  const name = `Event ${id}, number ${count(number)} of the log`
+  const name = `Event ${id === undefined ? '' : `${id}, `}number ${count(number)} of the log`
+  const why = isDropped(event)
+    ? h('span', { class: 'note' }, 'dropped by a policy')
+    : h('span', { class: 'bad note' }, 'It was altered: ', h('code', {}, said(error.code)))
   const line = row(
-    recordedAt === undefined ? h('span', { class: 'note' }, 'unknown') : when(recordedAt),
-    h('span', { class: 'bad note' }, 'It was altered: ', h('code', {}, said(error.code))),
+    recordedAt === undefined ? h('span', { class: 'note' }, isDropped(event) ? 'gone' : 'unknown') : when(recordedAt),
+    why,
     '',
     '',
     source === undefined || stream === undefined || seq === undefined

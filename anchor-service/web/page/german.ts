@@ -377,6 +377,10 @@ export const GERMAN: Language = {
         'Dieser Link ist abgelaufen',
         'Er war nur bis zu einem bestimmten Tag gültig. Über das Gezeigte sagt das nichts aus: Ein neuer Link oder der Nachweis als Datei kann erfragt werden.',
       ),
+      dropped: pair(
+        'Das Ereignis hinter diesem Link wird nicht mehr aufbewahrt',
+        'Seine Frist ist abgelaufen: Das Prüfprotokoll hat es gelöscht, nach einer Aufbewahrungsregel, die darin steht. Über das Gezeigte sagt das nichts aus. Ein früher erstellter Nachweis kann als Datei weiterhin hier geprüft werden.',
+      ),
       altered: pair(
         'Das Ereignis hinter diesem Link ist nicht lesbar',
         'Was der Dienst davon bereithält, ist nicht das, was er angenommen hat: Es wurde dort verändert. Ein früher erstellter Nachweis kann als Datei weiterhin hier geprüft werden.',

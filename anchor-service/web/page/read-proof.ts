@@ -5,7 +5,7 @@ import { refusal } from '../shared/refusal.ts'
 
 /** A link that shows nothing, and why. The service tells the state of a link, never what it led to. */
 export class LinkError extends Error {
-  readonly state: 'revoked' | 'expired' | 'altered' | 'unknown' | 'limited' | 'unreachable'
+  readonly state: 'revoked' | 'expired' | 'dropped' | 'altered' | 'unknown' | 'limited' | 'unreachable'
 
   constructor(state: LinkError['state']) {
     super(state)
@@ -44,6 +44,7 @@ export async function fromService(url: string): Promise<Proof> {
   const problem = (await response.json().catch(() => ({}))) as { code?: unknown }
   if (problem.code === 'share_revoked') throw new LinkError('revoked')
   if (problem.code === 'share_expired') throw new LinkError('expired')
+  if (problem.code === 'event_dropped') throw new LinkError('dropped')
   if (problem.code === 'event_unreadable') throw new LinkError('altered')
   throw new LinkError(response.status === 404 ? 'unknown' : 'unreachable')
 }

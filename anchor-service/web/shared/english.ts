@@ -296,6 +296,10 @@ export const ENGLISH = {
         'This link has expired',
         'It was made to last until a certain day. That says nothing about what it showed: ask for a new link, or for the proof as a file.',
       ),
+      dropped: pair(
+        'The event behind this link is no longer kept',
+        'Its time was over: the ledger has dropped it, by a retention policy in its log. This says nothing about what it showed. A proof that was made before can still be checked here, as a file.',
+      ),
       altered: pair(
         'The event behind this link cannot be read',
         'What the service holds of it is not what was accepted: somebody has altered it there. A proof that was made before, as a file, can still be checked here.',

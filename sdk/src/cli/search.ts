@@ -45,7 +45,7 @@ export const search: Command = {
 type Readable = JsonObject & { id: string; fields: JsonObject }
 
 function parseRow(row: JsonValue): JsonObject {
-  if (isObject(row) && typeof row.id === 'string') return row
+  if (isObject(row) && (typeof row.id === 'string' || isObject(row.error))) return row
   throw new KillickError('answer_malformed', '/v1/events holds something else than events')
 }
 
@@ -53,14 +53,16 @@ const HEADS = ['recorded (UTC)', 'action', 'outcome', 'actor', 'targets', 'sourc
 
 const COLOURS: Record<string, 'red' | 'green'> = { denied: 'red', failure: 'red', success: 'green' }
 
-function cellsOf({ id, recordedAt, source, fields, error, sealed }: JsonObject): Printed[] {
+function cellsOf({ id, leafHash, recordedAt, source, fields, error, sealed }: JsonObject): Printed[] {
   const { action, outcome, actor, targets } = isObject(fields) ? fields : {}
   const told = (name: string, value: JsonValue | undefined) =>
     sealedWords(name, value, sealed as UnsealedEvent['sealed'])
   const unread = told('targets', targets)
   const shown = unread !== null ? [unread] : Array.isArray(targets) ? targets.map(party) : []
   const list = shown.length > 2 ? `${shown.slice(0, 2).join(', ')} and ${shown.length - 2} more` : shown.join(', ')
-  const why = isObject(error) ? paint('red', String(error.code)) : words(action)
+  // A policy has done what it says; anything else is somebody's doing.
+  const isDropped = isObject(error) && error.code === 'event_dropped'
+  const why = isDropped ? paint('dim', 'dropped') : isObject(error) ? paint('red', String(error.code)) : words(action)
   return [
     words(recordedAt).slice(0, 19).replace('T', ' '),
     why,
@@ -68,7 +70,7 @@ function cellsOf({ id, recordedAt, source, fields, error, sealed }: JsonObject):
     cut(told('actor', actor) ?? party(actor)),
     cut(list),
     words(source),
-    words(id),
+    words(id ?? leafHash),
   ]
 }
 

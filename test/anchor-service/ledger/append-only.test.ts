@@ -11,7 +11,7 @@ const TABLES = [
   ...['migrations', 'ledger', 'sources', 'source_keys', 'batches', 'packs', 'packs_0', 'tiles', 'checkpoints'],
   ...['equivocations', 'anchors', 'anchor_states', 'shares', 'share_revocations'],
   ...['erasures', 'erased', 'erasure_ends', 'holds', 'hold_ends', 'retention_policies', 'retention_ends'],
-  ...['proposals', 'proposed', 'proposal_ends', 'prunings'],
+  ...['proposals', 'proposed', 'proposal_ends', 'prunings', 'drops'],
 ]
 
 beforeAll(async () => {
@@ -59,13 +59,14 @@ test.each(DERIVED)('the service may not change %s', async (table) => {
   }
 })
 
-test('the service may replace a pack only as an erasure under way says', async () => {
+test('the service may replace or empty a pack only as an erasure under way or a drop says', async () => {
   for (const door of [
     `erase_pack(0, '', '{}')`,
     `erase_keys(0, 2, '', '')`,
     `erase_entries(0, 2, 0, 0, array[1::bigint])`,
   ])
     await expect(it.pool.query(`select ${door}`)).rejects.toThrow(/no erasure that is under way names an event/)
+  await expect(it.pool.query(`select drop_pack(0, '{3}', '{""}', '')`)).rejects.toThrow(/no drop names the batch/)
   await expect(
     it.pool
       .query(`select set_config('killick.erasing', 'on', false)`)
@@ -112,6 +113,7 @@ describe('migrations', () => {
       '0009_retention.sql',
       '0010_proposals.sql',
       '0011_prunings.sql',
+      '0012_drops.sql',
     ])
     expect((await migrate(url)).applied).toEqual([])
   })

@@ -90,6 +90,9 @@ test('wrong usage and wrong tokens are refused, and nothing is erased', async ()
     [['retention', '--days', '3'], /--days goes with --set/],
     [['retention', '--set', 'Orders', '--days', '3'], /names no policy/],
     [['retention', '--set', 'orders'], /--days is missing/],
+    [['retention', '--events-days', '3'], /--events-days goes with --set/],
+    [['retention', '--set', 'a', '--days', '3', '--events-days', '2'], /events-days/],
+    [['retention', '--set', 'a', '--days', '3', '--events-days', '4', '--action', 'a'], /does not go with --action/],
     [['retention', '--set', 'a', '--end', 'a'], /two things/],
     [['retention', '--end', 'orders'], /retention_not_found/],
     [['prune', '--after', '0'], /--after/],
@@ -159,8 +162,15 @@ test('policies are counted, set, listed and ended', async () => {
   const listed = rows((await run(['retention'])).out)
   expect(listed).toMatchObject([{ id: 'orders', contentsDays: 365, covers: { source: 'shop' }, state: 'standing' }])
   const shown = await run(['retention'], { isTerminal: true })
-  expect(shown.out).toMatch(/orders +1 +source shop +365 +standing/)
+  expect(shown.out).toMatch(/orders +1 +source shop +365 +stay +standing/)
   expect(shown.err).toMatch(/nothing expires/)
+  const dropping = [...set, '--events-days', '730']
+  expect((await run([...dropping, '--dry-run'])).out).toMatch(
+    /^0 events would lose 0 fields now; 0 events held\. Nothing/,
+  )
+  expect((await run(dropping)).out).toMatch(/^orders, version 2, stands/)
+  expect(rows((await run(['retention'])).out)).toMatchObject([{ version: 2, eventsDays: 730, dropped: 0 }])
+  expect((await run(['retention'], { isTerminal: true })).out).toMatch(/orders +2 +source shop +365 +730 +standing/)
   expect((await run(['retention', '--end', 'orders'])).code).toBe(0)
   expect(rows((await run(['retention'])).out)).toMatchObject([{ id: 'orders', state: 'ended' }])
 })
@@ -184,10 +194,13 @@ test('where it takes two people, what one proposes another sees and confirms', a
     err: 'It was carried out.\n',
   })
   expect((await run(['erasures', id], { isTerminal: true })).out).toMatch(/ 1 +done +anna and ben\n$/)
-  const policy = await run(['retention', '--set', 'shop', '--source', 'shop', '--days', '30', '--json'], { token: BEN })
+  const policy = await run(
+    ['retention', '--set', 'shop', '--source', 'shop', '--days', '30', '--events-days', '60', '--json'],
+    { token: BEN },
+  )
   const refused = await run(['erase', '--refuse', JSON.parse(policy.out).id, '--reason', 'too soon'], { token: ANNA })
   expect(refused.err).toMatch(
-    /^Proposed by ben and refused by anna, .*: the policy shop, version 1: 30 days, for source shop\. /,
+    /^Proposed by ben and refused by anna, .*: the policy shop, version 1: 30 days, and events after 60 days, for source shop\. /,
   )
   const listed = await run(['erasures', '--proposals'], { isTerminal: true })
   expect(listed.out).toMatch(/ anna +to erase context .* confirmed +ben\n.* ben +the policy shop, .* refused +anna\n$/)

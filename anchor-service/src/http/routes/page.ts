@@ -31,9 +31,14 @@ export function pageRoutes(app: App, { ledger, published, rateLimit }: AppDeps):
   }
 
   async function shown(share: StoredShare): Promise<{ proof: string; event: ParsedEvent }> {
-    const proof = parseProof(await readProof(ledger, share.leafHash))
+    const proof = parseProof(await readProof(ledger, share.leafHash).catch(withoutDetails))
     const token = hideFields(parseEvent(proof.event), share.fields)
     return { proof: printProof({ ...proof, event: token }), event: parseEvent(token) }
+  }
+
+  /** Of the policy that dropped an event the link tells nothing: it shows what its maker chose. */
+  function withoutDetails(error: unknown): never {
+    throw error instanceof Refusal && error.code === 'event_dropped' ? new Refusal('event_dropped') : error
   }
 
   const sendPage = (reply: FastifyReply, link: Parameters<typeof pageFor>[1]) =>

@@ -62,12 +62,14 @@ export async function readDrops(
 
 /** Which drops took the events of batches, by their log entries; those that none did are left out. */
 export async function readDroppedBy(db: Db, entries: readonly number[]): Promise<ReadonlyMap<number, DroppedBy>> {
-  if (entries.length === 0) return new Map()
+  // A column that somebody has altered may say anything.
+  const known = [...new Set(entries)].filter(Number.isSafeInteger)
+  if (known.length === 0) return new Map()
   const { rows } = await db.query<DroppedBy & { entry: number }>(
     `select entry::float8 as entry, d.log_index as "logIndex", p.id as policy, p.version, d.created_at as "createdAt"
      from unnest($1::bigint[]) as wanted (entry) join drops d on d.entries @> entry
      join retention_policies p on p.log_index = d.policy order by d.log_index desc`,
-    [[...new Set(entries)]],
+    [known],
   )
   return new Map(rows.map(({ entry, ...by }) => [entry, by]))
 }

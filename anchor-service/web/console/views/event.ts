@@ -10,7 +10,19 @@ import { said } from '../../shared/text.ts'
 import { folded, MANY, outcomeMark } from '../../shared/verdict.ts'
 import { plural } from '../../shared/words.ts'
 import { type AlteredEvent, ApiError, api, type ListedEvent, type ReadableEvent } from '../api.ts'
-import { count, EVENT_HEADS, empty, endingOf, eventRow, hrefOfHistory, list, table, view, when } from '../parts.ts'
+import {
+  count,
+  EVENT_HEADS,
+  empty,
+  endingOf,
+  eventRow,
+  hrefOfHistory,
+  isDropped,
+  list,
+  table,
+  view,
+  when,
+} from '../parts.ts'
 
 export async function event([source, stream, seq]: readonly string[]): Promise<HTMLElement> {
   const path = `/v1/streams/${source}/${stream}/events?seq=${seq}`
@@ -178,7 +190,9 @@ function neighbours(events: readonly ListedEvent[], current: ListedEvent): HTMLE
   return [h('h2', {}, 'Before and after it in its stream'), table(EVENT_HEADS, rows, 'Neighbours')]
 }
 
-function altered({ id, number, error }: AlteredEvent): HTMLElement {
+function altered(event: AlteredEvent): HTMLElement {
+  const { id = '', number, error } = event
+  if (isDropped(event)) return dropped(event)
   return h(
     'div',
     { class: 'empty', role: 'alert' },
@@ -190,6 +204,21 @@ function altered({ id, number, error }: AlteredEvent): HTMLElement {
       'What the database holds of it is not what was accepted: somebody has changed it. ',
       h('a', { href: '#/audit' }, 'The audit'),
       ' tells what else is wrong; a copy of the ledger, or a proof that was made before, still shows what was recorded.',
+    ),
+  )
+}
+
+function dropped({ number, leafHash, error }: AlteredEvent): HTMLElement {
+  return h(
+    'div',
+    { class: 'empty' },
+    h('p', {}, h('strong', {}, `Event number ${count(number)} of the log was dropped by a retention policy.`)),
+    h('p', {}, said(error.detail)),
+    leafHash !== undefined && h('p', {}, 'Its leaf hash: ', h('code', {}, said(leafHash))),
+    h(
+      'p',
+      {},
+      'Every audit holds what was dropped against the policies, the holds and the anchors of the log. Whoever has kept the event, or a proof of it, can still show what was recorded.',
     ),
   )
 }

@@ -53,12 +53,16 @@ function policies({ policies: all, clock }: RetentionAnswer): HTMLElement[] {
     ),
     list(
       Object.fromEntries(
-        all.map(({ id, version, covers, contentsDays, state, expired, held }) => [
-          `${id}, version ${version}`,
-          said(
-            `${covered(covers)}: contents go after ${plural(contentsDays, 'day')}${state === 'ended' ? ' (ended)' : ''}; ${plural(expired, 'event')} expired${held === null ? '' : `, ${count(held)} held`}`,
-          ),
-        ]),
+        all.map(({ id, version, covers, contentsDays, eventsDays, state, expired, held, dropped, dropHeld }) => {
+          const after = `contents go after ${plural(contentsDays, 'day')}${eventsDays === null ? '' : `, events after ${count(eventsDays)}`}`
+          const what = `${plural(expired, 'event')} expired${held === null ? '' : `, ${count(held)} held`}`
+          const gone =
+            eventsDays === null && dropped === 0
+              ? ''
+              : `; ${count(dropped)} dropped${dropHeld === null ? '' : `, ${count(dropHeld)} held`}`
+          const text = `${covered(covers)}: ${after}${state === 'ended' ? ' (ended)' : ''}; ${what}${gone}`
+          return [`${id}, version ${version}`, said(text)]
+        }),
       ),
     ),
   ]

@@ -104,7 +104,7 @@ function tooLong(id: string): HTMLElement {
 
 function altered({ altered }: HistoryAnswer): HTMLElement | null {
   if (altered.length === 0) return null
-  const places = altered.map(({ id, source, stream, seq }) =>
+  const places = altered.map(({ id = 'an event', source, stream, seq }) =>
     source === undefined || stream === undefined || seq === undefined
       ? said(id)
       : h('a', { href: hrefOf({ source, stream, seq }) }, said(id)),

@@ -75,5 +75,7 @@ export function aboutOf(row: JsonObject): string {
     return `to erase ${fields} of ${count(numberOf(said, 'count'), 'event')}: ${textOf(said, 'reason')}`
   }
   if (row.action === 'retention.end') return `to end the policy ${target}`
-  return `the policy ${target}, version ${numberOf(said, 'version')}: ${count(numberOf(said, 'contentsDays'), 'day')}, for ${coversOf(said)}`
+  const days = count(numberOf(said, 'contentsDays'), 'day')
+  const dropped = typeof said.eventsDays === 'number' ? `, and events after ${count(said.eventsDays, 'day')}` : ''
+  return `the policy ${target}, version ${numberOf(said, 'version')}: ${days}${dropped}, for ${coversOf(said)}`
 }

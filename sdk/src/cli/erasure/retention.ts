@@ -24,7 +24,9 @@ export const retention: Command = {
           `${set}, version ${numberOf(made, 'version')}, stands by entry ${numberOf(made, 'logIndex')} of the log.`,
         )
     } else {
-      const name = (['days', 'source', 'stream', 'action'] as const).find((each) => given.values[each] !== undefined)
+      const name = (['days', 'events-days', 'source', 'stream', 'action'] as const).find(
+        (each) => given.values[each] !== undefined,
+      )
       if (name !== undefined || given.values['dry-run']) throw new UsageError(`--${name ?? 'dry-run'} goes with --set`)
       if (end !== undefined) {
         const service = withToken(accessOf(RETENTION, given, 'KILLICK_ERASER_TOKEN'))
@@ -43,16 +45,28 @@ function pathOf(name: string): string {
 }
 
 function policyOf(given: Args<typeof RETENTION.options>) {
-  const { source, stream, action, 'dry-run': dryRun } = given.values
+  const { source, stream, action, 'events-days': events, 'dry-run': dryRun } = given.values
   const contentsDays = integer(required(RETENTION, given, 'days'), 'days', 1)
+  const eventsDays = events === undefined ? undefined : integer(events, 'events-days', contentsDays)
+  if (eventsDays !== undefined && action !== undefined)
+    throw new UsageError('--events-days does not go with --action: a batch has events of several actions')
   const covers = { ...(source !== undefined && { source }), ...(stream !== undefined && { stream }) }
-  return { covers: { ...covers, ...(action !== undefined && { action }) }, contentsDays, ...(dryRun && { dryRun }) }
+  return {
+    ...{ covers: { ...covers, ...(action !== undefined && { action }) }, contentsDays },
+    ...(eventsDays !== undefined && { eventsDays }),
+    ...(dryRun && { dryRun }),
+  }
 }
 
 function dryRunOf(found: JsonObject): string {
   const [events, fields, held] = [numberOf(found, 'events'), numberOf(found, 'fields'), numberOf(found, 'held')]
   const some = found.isWhole === true ? '' : ' There is more than was looked at.'
-  return `${count(events, 'event')} would lose ${count(fields, 'field')} now; ${count(held, 'event')} held.${some} Nothing was changed.`
+  const drop = isObject(found.drop) ? found.drop : {}
+  const old = typeof drop.events === 'number' && typeof drop.held === 'number' && drop.events + drop.held > 0
+  const dropped = old
+    ? ` ${count(drop.events as number, 'event')} old enough to be dropped then; ${count(drop.held as number, 'event')} of those held.`
+    : ''
+  return `${count(events, 'event')} would lose ${count(fields, 'field')} now; ${count(held, 'event')} held.${some}${dropped} Nothing was changed.`
 }
 
 async function list(given: Args<typeof RETENTION.options>): Promise<void> {
@@ -65,7 +79,7 @@ async function list(given: Args<typeof RETENTION.options>): Promise<void> {
     return
   }
   if (policies.length === 0) out('No policy was set.')
-  else out(columns(['policy', 'version', 'covers', 'days', 'state', 'expired', 'due', 'held'], policies.map(cellsOf)))
+  else out(columns(COLUMNS, policies.map(cellsOf)))
   const { clock } = all
   err(
     isObject(clock)
@@ -74,9 +88,14 @@ async function list(given: Args<typeof RETENTION.options>): Promise<void> {
   )
 }
 
+const COLUMNS = [
+  ...['policy', 'version', 'covers', 'days', 'events', 'state', 'expired', 'due', 'held', 'dropped', 'drops held'],
+]
+
 const cellsOf = (row: JsonObject): Printed[] => [
-  ...[textOf(row, 'id'), numberOf(row, 'version'), coversOf(row), numberOf(row, 'contentsDays'), textOf(row, 'state')],
-  ...[numberOf(row, 'expired'), known(row.due), known(row.held)],
+  ...[textOf(row, 'id'), numberOf(row, 'version'), coversOf(row), numberOf(row, 'contentsDays')],
+  ...[typeof row.eventsDays === 'number' ? row.eventsDays : 'stay', textOf(row, 'state')],
+  ...[numberOf(row, 'expired'), known(row.due), known(row.held), known(row.dropped), known(row.dropHeld)],
 ]
 
 const known = (value: unknown): Printed => (typeof value === 'number' ? value : '?')

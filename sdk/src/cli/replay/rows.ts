@@ -59,7 +59,7 @@ export const isTooLarge = (error: unknown): boolean =>
 
 /** @throws KillickError `answer_malformed` */
 export function readRow(row: JsonValue, path: string): SessionRow {
-  if (!isObject(row) || typeof row.id !== 'string' || !isCount(row.logIndex))
+  if (!isObject(row) || !(typeof row.id === 'string' || isObject(row.error)) || !isCount(row.logIndex))
     throw malformed(`${path} holds something else than events`)
   const { logIndex } = row
   if (isObject(row.error)) return altered(row, logIndex, String(row.error.detail ?? row.error.code))
@@ -73,7 +73,7 @@ export function readRow(row: JsonValue, path: string): SessionRow {
   }
 }
 
-function altered({ id, source, stream, seq }: JsonObject, logIndex: number, why: string): Altered {
+function altered({ id = '', source, stream, seq }: JsonObject, logIndex: number, why: string): Altered {
   const text = (value: JsonValue | undefined) => (typeof value === 'string' ? value : null)
   return {
     ...{ event: null, id: String(id), logIndex, why },

@@ -92,17 +92,18 @@ export const RETENTION = command({
   summary: 'list retention policies, set one, or end one',
   usage: [
     'retention [options]',
-    'retention --set <name> --days <n> [--source <name>] [--stream <stream>] [--action <action>] [--dry-run] [options]',
+    'retention --set <name> --days <n> [--events-days <n>] [--source <name>] [--stream <stream>] [--action <action>] [--dry-run] [options]',
     'retention --end <name> [options]',
   ],
   about: [
     'Without --set or --end it lists the policies: what has expired by each, what is due, what is held, and by which anchor events are old. That takes a reader token, or that for erasures; to set and to end takes the one for erasures.',
-    'A policy lets the contents of all events that it covers expire after so many days, by the block times of anchors; action stays, and proofs keep holding. Set again, it is replaced by its next version. --dry-run counts what would expire now.',
+    'A policy lets the contents of all events that it covers expire after so many days, by the block times of anchors; action stays, and proofs keep holding. With --events-days the events themselves go after more days, whole batches of them: then their headers and leaf hashes are all that stays. Set again, it is replaced by its next version. --dry-run counts what would expire now.',
   ],
   options: {
     set: { value: 'name', about: 'set this policy' },
     end: { value: 'name', about: 'end this policy; what has expired stays so' },
     days: { value: 'n', about: 'after how many days contents go' },
+    'events-days': { value: 'n', about: 'after how many days events go; not with --action. Default: they stay' },
     ...{ source, stream, action },
     'dry-run': { about: 'with --set: only count, and change nothing' },
     ...URL_OPTION,
@@ -114,6 +115,7 @@ export const RETENTION = command({
   examples: [
     'killick retention',
     'killick retention --set orders --source shop --action order.* --days 365 --dry-run',
+    'killick retention --set logins --source web --days 90 --events-days 730',
     'killick retention --end orders',
   ],
 })

@@ -381,3 +381,31 @@ test('a log that jumps, as after a loss, has runs without entries, and continues
   expect(await collect(keyIndexOf(far.pool).find(NEWEST, [key], all))).toEqual([5 * RUN_EVENTS[1]])
   await far.close()
 })
+
+test('of packs that were dropped a run may hold what they had before, until it is made again', async () => {
+  const [end, kept, gone] = [RUN_EVENTS[0], randomBytes(8), randomBytes(8)]
+  const dropping = await ledgerOf(
+    [100, 200, 300].map((first) => ({ first, keys: [kept, gone] })),
+    end,
+  )
+  while (await makeRun(dropping.pool));
+  const run = runsOf(await readCoverage(dropping.pool))[0]!
+  const asOwner = (sql: string) =>
+    queryAsOwner(dropping.databaseUrl, `set search_path = killick; set session_replication_role = replica; ${sql}`)
+  const keysOf = (...keys: Buffer[]) => `'\\x${Buffer.concat(keys).toString('hex')}'`
+  const isRight = async () => [await isRunRight(dropping.pool, run), await isRunRight(dropping.pool, run, 'refused')]
+  await asOwner('update packs set log_index = 5 where first_event = 200')
+  await asOwner(`update pack_keys set keys = ${keysOf(kept)} where first_event = 200`)
+  // Nothing was dropped.
+  expect(await isRight()).toEqual([false, false])
+  await asOwner(`insert into retention_policies values (3, 'p', 1, '{}', 1, now(), 1);
+    insert into drops values (4, 3, '{[5,6)}', 1, now())`)
+  expect(await isRight()).toEqual([true, false])
+  expect(await keyIndexOf(dropping.pool).named(kept)).toMatchObject({ packs: [100, 200, 300], isAll: true })
+  // What it is to be found by must be there, and what others were found by too.
+  await asOwner(`update pack_keys set keys = ${keysOf(kept, randomBytes(8))} where first_event = 200`)
+  expect(await isRight()).toEqual([false, false])
+  await asOwner(`update pack_keys set keys = ${keysOf(kept)} where first_event in (200, 300)`)
+  expect(await isRight()).toEqual([false, false])
+  await dropping.close()
+})

@@ -122,16 +122,17 @@ export function checkErasures(
   }
 
   /**
-   * Whether the service still holds one of these fields of an event, as it shows it now. It does not if it has dropped the event while the log
-   * was read: the next audit holds that against the log.
+   * Whether the service still holds one of these fields of an event, as it shows it now; an entry of the log if it says instead that this has
+   * dropped the event.
    */
-  async function isHeld(leafHash: Hash, digests: readonly string[], size: number): Promise<boolean> {
+  async function isHeld(leafHash: Hash, digests: readonly string[]): Promise<boolean | number> {
     const path = `/v1/proofs/${printHash(leafHash)}`
     const bytes = await api.bytes(path, MAX_PROOF_BYTES).catch((error) => {
-      if (isDroppedAfter(error, size)) return null
-      throw error
+      const by = dropOf(error)
+      if (by === null) throw error
+      return by
     })
-    if (bytes === null) return false
+    if (typeof bytes === 'number') return bytes
     const { disclosures } = parseEvent(parseProof(bytes).event, nodePrimitives)
     return disclosures.some(({ text }) => digests.includes(nodePrimitives.digest(text)))
   }
@@ -161,8 +162,16 @@ export function checkErasures(
     for (const entry of list) {
       const left = explain(entry)
       if (left.length === 0 || end === null || dropped.has(entry.leafHash)) continue
-      if (!(await isHeld(entry.leafHash, left, size))) continue
-      const what = `of event ${printHash(entry.leafHash)} ${left.length === 1 ? 'a field' : `${left.length} fields`}`
+      const held = await isHeld(entry.leafHash, left)
+      // What an entry behind those that were read has dropped is for the next audit.
+      if (held === false || (typeof held === 'number' && held >= size)) continue
+      const name = `event ${printHash(entry.leafHash)}`
+      if (held !== true) {
+        const message = `The erasure ${id} names ${name}, which log entry ${held} is said to have dropped, and that was not found`
+        faults.push({ place: at(logIndex), reason: 'different', message })
+        continue
+      }
+      const what = `of ${name} ${left.length === 1 ? 'a field' : `${left.length} fields`}`
       faults.push({
         place: at(logIndex),
         reason: 'erasure_undone',
@@ -291,9 +300,9 @@ export function checkErasures(
   }
 }
 
-/** Whether the service says of an event that an entry behind a size of the log has dropped it. */
-function isDroppedAfter(error: unknown, size: number): boolean {
-  if (!(error instanceof KillickError) || error.details.code !== 'event_dropped') return false
+/** The log entry that has dropped an event, if that is what the service refuses it for. */
+function dropOf(error: unknown): number | null {
+  if (!(error instanceof KillickError) || error.details.code !== 'event_dropped') return null
   const drop = error.details.drop as JsonValue | undefined
-  return isObject(drop) && isCount(drop.logIndex) && drop.logIndex >= size
+  return isObject(drop) && isCount(drop.logIndex) ? drop.logIndex : null
 }

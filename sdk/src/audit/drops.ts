@@ -198,9 +198,11 @@ export function judgeDrops(api: Api, anchors: Clocks, leaves: DroppedLeaves) {
       try {
         // Dropped while the log was read: the next audit reads what says so.
         if (open > 0)
-          for await (const stretches of readDropClaims(api, size))
+          for await (const stretches of readDropClaims(api, size)) {
+            if (unexplained.size === 0) break
             for (const [first, last] of stretches)
               for (let at = first; at <= Math.min(last, size - 1); at++) unexplained.delete(at)
+          }
       } catch (error) {
         if (!isFaulty(error)) throw error
         told.push({ place: null, reason: 'unreadable', message: `What was dropped cannot be read: ${error.message}` })

@@ -20,6 +20,8 @@ import type { Hold } from './holds.ts'
 
 export const PATH = '/v1/retention'
 const DROPS_PATH = '/v1/retention/drops'
+/** More pages of drops than come while a log is read. */
+const MAX_PAGES = 1000
 const MAX_BYTES = 1 << 24
 /** How much longer than due an event may be there: a backlog takes its time. Days */
 export const PATIENCE_DAYS = 7
@@ -114,7 +116,8 @@ export async function readClaims(
  * @returns none where the service knows of no drops @throws KillickError answer_malformed
  */
 export async function* readDropClaims(api: Api, size: number): AsyncGenerator<RetentionDrop['entries']> {
-  for (let from: number | null = size; from !== null; ) {
+  for (let from: number | null = size, pages = 0; from !== null; pages++) {
+    if (pages > MAX_PAGES) return malformed(`${DROPS_PATH} does not come to an end`)
     const path: string = `${DROPS_PATH}?from=${from}`
     const answer = await api.json(path, MAX_BYTES).catch((error) => {
       if (error instanceof KillickError && error.details.status === 404) return null

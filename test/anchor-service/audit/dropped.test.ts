@@ -243,6 +243,47 @@ describe('an audit that leaves out what it has read', () => {
   })
 })
 
+describe('an audit that was interrupted before the drop, after what it names', () => {
+  let at: number
+  let kept: string
+  const options = () => ({ folder: kept, own: [keeping([]), lookUp(liar({}), 1e9)] })
+  beforeAll(async () => {
+    kept = mkdtempSync(join(tmpdir(), 'killick-dropped-kept-'))
+    const { drops } = (await call(aging.service.url, '/v1/retention/drops')).json
+    const { anchors } = (await call(aging.service.url, '/v1/anchors?limit=500')).json
+    const sizes: number[] = anchors.map(({ size }: { size: number }) => size)
+    at = Math.max(...sizes.filter((size) => size <= drops[0].logIndex))
+    expect(at).toBeGreaterThan(await entryOf('shop', 'big'))
+    const stop = new AbortController()
+    const why = new Error('enough')
+    const json = (path: string, answer: { anchors: { size: number }[] }) =>
+      path.startsWith('/v1/anchors') ? { ...answer, anchors: answer.anchors.filter(({ size }) => size <= at) } : answer
+    const onProgress = ({ batches }: { batches: number }) => void (batches > at && stop.abort(why))
+    await expect(audit(liar({ json }), { ...options(), onProgress, signal: stop.signal })).rejects.toBe(why)
+  })
+  afterAll(() => rmSync(kept, { recursive: true, force: true }))
+
+  test('goes on and finds the same', async () => {
+    const copy = mkdtempSync(join(tmpdir(), 'killick-dropped-copy-'))
+    cpSync(kept, copy, { recursive: true })
+    const read: number[] = []
+    const batch = (wire: Wire) => {
+      read.push(wire.at)
+      return wire
+    }
+    const [whole, resumed] = [await audit(), await audit(liar({ batch }), { ...options(), folder: copy })]
+    expect([resumed.failed, resumed.events, resumed.dropped], resumed.why).toEqual([[], whole.events, whole.dropped])
+    for (const id of ['retention', 'events', 'fields', 'erasures']) expect(resumed.detail(id)).toBe(whole.detail(id))
+    // Of what came before only what the drop names was read, and what is close to it.
+    expect(read).toContain(await entryOf('shop', 'big'))
+    expect(read).not.toContain(0)
+    // The next, which leaves out all of it, knows what is left of the events that orders name.
+    const next = await audit(undefined, { ...options(), folder: copy, onlyNew: true })
+    expect([next.failed, next.earlier!.size > at], next.why).toEqual([[], true])
+    rmSync(copy, { recursive: true })
+  })
+})
+
 describe('a service that', () => {
   let size: number
   let bigAt: number

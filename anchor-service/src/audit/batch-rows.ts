@@ -8,16 +8,16 @@ import { type BatchHeader, type JsonValue, MAX_BATCH_EVENTS } from '@killick/sdk
 import type { Db } from '../database/pool.ts'
 import { FRAME_EVENTS } from '../ledger/packs/read-pack.ts'
 
-export type Columns = { readonly [column: string]: JsonValue }
-export type BatchRow = { columns: Columns; packs: Pack[]; keys: KeyRow[] }
+export type ColumnValues = { readonly [column: string]: JsonValue }
+export type BatchRow = { columns: ColumnValues; packs: Pack[]; keys: KeyRow[] }
 /** `columns`: values, or digests of long ones. `details`: the values behind those digests. */
-export type Pack = { first: number; columns: Columns; details: PackDetails | null }
+export type Pack = { first: number; columns: ColumnValues; details: PackDetails | null }
 type PackDetails = { ids: string; times: string; body: string; frame_ends: string }
 /** The search keys of a pack, by a scheme. */
 export type KeyRow = {
   first: number
   scheme: number
-  columns: Columns
+  columns: ColumnValues
   details: { keys: string; key_counts: string } | null
 }
 
@@ -103,7 +103,7 @@ export function digest(parts: readonly Uint8Array[]): string {
 export const NOTHING = digest([])
 
 /** Names of the columns that are not as expected. Their values may be personal, so they are not shown. */
-export function differences(columns: Columns, expected: Columns): string[] {
+export function differences(columns: ColumnValues, expected: ColumnValues): string[] {
   return Object.keys(expected).filter((name) => JSON.stringify(columns[name]) !== JSON.stringify(expected[name]))
 }
 

@@ -25,7 +25,7 @@ import {
   BATCH,
   type BatchRow,
   BEYOND,
-  type Columns,
+  type ColumnValues,
   differences,
   digest,
   hex,
@@ -133,7 +133,7 @@ async function erasedSince(
 }
 
 /** Names of the columns of a batch that are not what it says. */
-function batchDifferences({ firstEvent, header, events, dropped }: WalkedBatch, found: Columns): string[] {
+function batchDifferences({ firstEvent, header, events, dropped }: WalkedBatch, found: ColumnValues): string[] {
   const { source, stream, seq, n } = header
   const columns = { source, stream, seq, n, first_event: firstEvent, leaf_hash: hex(header.leafHash) }
   const leaves = events?.map(({ leafHash }) => leafHash) ?? dropped
@@ -151,7 +151,7 @@ function batchDifferences({ firstEvent, header, events, dropped }: WalkedBatch, 
 }
 
 /** Whether the times of a batch follow each other. Of events that were dropped nobody can tell more: their times went with them. */
-const canBeTimes = ({ earliest, latest }: Columns) =>
+const canBeTimes = ({ earliest, latest }: ColumnValues) =>
   typeof earliest === 'number' && typeof latest === 'number' && earliest <= latest
 
 /** Whether nothing is wrong with any of them, which is nearly always so; then it need not be found out what. */
@@ -172,7 +172,7 @@ function arePacksRight(batch: WalkedBatch, events: readonly ParsedEvent[], { pac
   return pos === events.length && checked === keys.length
 }
 
-function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): Columns {
+function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): ColumnValues {
   return {
     ...{ log_index: logIndex, pos, n: events.length, frame_ends: true },
     ids: digest(events.map(({ id }) => idBytes(id))),
@@ -180,7 +180,7 @@ function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly Pa
   }
 }
 
-function keyColumns(header: BatchHeader, events: readonly ParsedEvent[], scheme: number): Columns {
+function keyColumns(header: BatchHeader, events: readonly ParsedEvent[], scheme: number): ColumnValues {
   const sketches = events.map((event) => sketchEvent(event, scheme))
   return {
     keys: digest([packKeys(header, scheme), ...sketches.map(keysOf)]),
@@ -198,7 +198,7 @@ function timeBytes(time: number): Buffer {
 }
 
 /** What a pack says of one of its events; `token` as it is stored. */
-type Row = { columns: Columns; token: string }
+type Row = { columns: ColumnValues; token: string }
 
 /** What is wrong with packs, event by event. In a batch that is not whole, each readable event is compared with its columns. */
 async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatch, packs: readonly Pack[]) {
@@ -269,7 +269,7 @@ async function rowsOf({ columns, details }: Pack, pos: number, n: number): Promi
   })
 }
 
-const eventColumns = (logIndex: number, pos: number, { id, time }: ParsedEvent): Columns => ({
+const eventColumns = (logIndex: number, pos: number, { id, time }: ParsedEvent): ColumnValues => ({
   ...{ log_index: logIndex, pos },
   ...{ ids: hex(idBytes(id)), times: hex(timeBytes(time)) },
 })

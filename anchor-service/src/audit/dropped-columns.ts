@@ -9,13 +9,22 @@ import { packKeys } from '../ledger/packs/event-keys.ts'
 import { SCHEMES } from '../ledger/packs/filters.ts'
 import { keysOfDropped } from '../ledger/packs/make-keys.ts'
 import { readDroppedBy } from '../ledger/registry/drops.ts'
-import { type BatchRow, type Columns, differences, digest, hex, NOTHING, type Pack, placeOf } from './batch-rows.ts'
+import {
+  type BatchRow,
+  type ColumnValues,
+  differences,
+  digest,
+  hex,
+  NOTHING,
+  type Pack,
+  placeOf,
+} from './batch-rows.ts'
 
 /** Whether a drop takes the events of a batch, by the table of drops, which another check holds against the log. */
 export const isDroppedSince = async (db: Db, { logIndex }: WalkedBatch): Promise<boolean> =>
   (await readDroppedBy(db, [logIndex])).size > 0
 
-const packColumns = ({ logIndex }: WalkedBatch, pos: number, n: number): Columns => ({
+const packColumns = ({ logIndex }: WalkedBatch, pos: number, n: number): ColumnValues => ({
   ...{ log_index: logIndex, pos, n, frame_ends: true, empty: true, ids: NOTHING, times: NOTHING },
 })
 

@@ -41,6 +41,8 @@ let pool: pg.Pool
 let shown: Map<number, Wire>
 let walkedBefore: WalkedEntry[]
 let folder: string
+/** What audits found that ran while batches were dropped. */
+const during: string[] = []
 
 const event = (id: string): EventInput => ({
   ...{ action: 'order.place', actor: { type: 'user', id: 'u-1' }, targets: [{ type: 'thing', id }] },
@@ -180,8 +182,18 @@ beforeAll(async () => {
   walkedBefore = []
   const before = await audit(undefined, { folder, own: [keeping(walkedBefore), lookUp(liar({}), 1e9)] })
   expect(before.failed, before.why).toEqual([])
+  let isOver = false
+  const auditing = (async () => {
+    while (!isOver) {
+      const { own, faults } = overheard()
+      const { failed, why } = await audit(undefined, { own: [...own, lookUp(liar({}), 1)] })
+      during.push([...failed, ...faults.map(({ message }) => message), why].join('\n'))
+    }
+  })()
   await call(aging.service.url, `/v1/holds/${held}?reason=over`, ADMIN, { method: 'DELETE' })
   await aging.until(async () => expect((await aging.policy('orders')).dropped).toBe(DROPPED))
+  isOver = true
+  await auditing
   await aging.restart({ KILLICK_RETENTION_INTERVAL_MS: '0' })
 }, 120_000)
 afterAll(async () => {
@@ -202,6 +214,11 @@ test('what a policy may drop passes both audits, and is not counted as checked',
   expect(all.detail('retention')).toBe(`2 policies; 2 events have expired; ${DROPPED} were dropped`)
   const inThreads = await audit(undefined, { threads: 2 })
   expect([inThreads.failed, inThreads.dropped]).toEqual([[], DROPPED])
+})
+
+test('audits that run while batches are dropped find no fault', () => {
+  expect(during.length).toBeGreaterThan(0)
+  expect(during.filter((found) => found !== '')).toEqual([])
 })
 
 describe('an audit that leaves out what it has read', () => {
@@ -241,6 +258,15 @@ describe('an audit that leaves out what it has read', () => {
     expect(next.failed).toEqual([found])
     expect(next.why).toMatch(new RegExp(`, batch ${bigAt}: `))
   })
+})
+
+test('what was read before the drop, and is looked up after it, is not missed', async () => {
+  const big = walkedBefore.find(({ header }) => header.n === BIG)!
+  expect(await lookUp(liar({}), 50).batch!(big)).toEqual([])
+  // But what is still shown, and not found, is.
+  const hr = walkedBefore.find(({ header }) => header.source === 'hr')!
+  const hidden = liar({ json: (path, answer) => (path.startsWith('/v1/events') ? { events: [], next: null } : answer) })
+  expect((await lookUp(hidden, 1).batch!(hr)).map(({ reason }) => reason)).toEqual(Array(3).fill('not_found'))
 })
 
 describe('an audit that was interrupted before the drop, after what it names', () => {

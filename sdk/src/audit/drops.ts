@@ -7,13 +7,14 @@ import { SYSTEM } from '../core/registry.ts'
 import { keptFrom, type RetentionDrop, type RetentionPolicy } from '../core/retention.ts'
 import type { Api } from './api.ts'
 import type { AuditReason } from './codes.ts'
+import { readDrops } from './drop-answers.ts'
 import { type BatchScope, DroppedBatches, type DroppedLeaves, EntrySet } from './dropped.ts'
 import { isFaulty } from './faulty.ts'
 import type { Fault, FaultPlace } from './findings.ts'
 import type { WalkedEntry } from './own-check.ts'
 import type { Prefix } from './prefix.ts'
 import { readAgain } from './read-again.ts'
-import { type Clocks, dueBy, readDropClaims } from './retention-claims.ts'
+import { type Clocks, dueBy } from './retention-claims.ts'
 
 /** What stood in the log where a drop does. */
 export type DropRule = {
@@ -198,9 +199,9 @@ export function judgeDrops(api: Api, anchors: Clocks, leaves: DroppedLeaves) {
       try {
         // Dropped while the log was read: the next audit reads what says so.
         if (open > 0)
-          for await (const stretches of readDropClaims(api, size)) {
+          for await (const { entries } of readDrops(api, size)) {
             if (unexplained.size === 0) break
-            for (const [first, last] of stretches)
+            for (const [first, last] of entries)
               for (let at = first; at <= Math.min(last, size - 1); at++) unexplained.delete(at)
           }
       } catch (error) {

@@ -4,14 +4,7 @@ import { isCount } from '../core/event.ts'
 import type { HoldScope } from '../core/holds.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
-import {
-  DAY_S,
-  isPolicyName,
-  isRetentionScope,
-  parseEntries,
-  type RetentionDrop,
-  type RetentionPolicy,
-} from '../core/retention.ts'
+import { DAY_S, isPolicyName, isRetentionScope, type RetentionPolicy } from '../core/retention.ts'
 import { isPlace } from '../verify/succession.ts'
 import { malformed, rowsOf, within } from './answers.ts'
 import type { Api } from './api.ts'
@@ -19,9 +12,6 @@ import { isFaulty } from './faulty.ts'
 import type { Hold } from './holds.ts'
 
 export const PATH = '/v1/retention'
-const DROPS_PATH = '/v1/retention/drops'
-/** More pages of drops than come while a log is read. */
-const MAX_PAGES = 1000
 const MAX_BYTES = 1 << 24
 /** How much longer than due an event may be there: a backlog takes its time. Days */
 export const PATIENCE_DAYS = 7
@@ -108,30 +98,6 @@ export async function readClaims(
     if (error instanceof KillickError && error.details.status === 404) return { ...none, fault: null }
     if (!isFaulty(error)) throw error
     return { ...none, fault: `${PATH} cannot be read: ${error.message}` }
-  }
-}
-
-/**
- * Stretches of log entries that the service says were dropped by events from a size of the log on.
- * @returns none where the service knows of no drops @throws KillickError answer_malformed
- */
-export async function* readDropClaims(api: Api, size: number): AsyncGenerator<RetentionDrop['entries']> {
-  for (let from: number | null = size, pages = 0; from !== null; pages++) {
-    if (pages > MAX_PAGES) return malformed(`${DROPS_PATH} does not come to an end`)
-    const path: string = `${DROPS_PATH}?from=${from}`
-    const answer = await api.json(path, MAX_BYTES).catch((error) => {
-      if (error instanceof KillickError && error.details.status === 404) return null
-      throw error
-    })
-    if (answer === null) return
-    const { next } = answer as JsonObject
-    for (const { logIndex, entries } of rowsOf(answer, path, 'drops')) {
-      const stretches = parseEntries(entries)
-      if (!isCount(logIndex) || stretches === null) return malformed(`${path}: a drop has no log entries`)
-      if (logIndex >= size) yield stretches
-    }
-    if (next !== null && !(isCount(next) && next > from)) return malformed(`${path} does not come to an end`)
-    from = next
   }
 }
 

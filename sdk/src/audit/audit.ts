@@ -57,7 +57,7 @@ export type AuditPins = {
   readonly urls: readonly string[]
 }
 
-/** Progress of an audit: batches out of `size`, and the events in them. */
+/** Progress of an audit: batches out of `size`, and how many of their events were checked, which were not dropped. */
 export type AuditProgress = { readonly batches: number; readonly size: number; readonly events: number }
 
 /** Options of an audit. */

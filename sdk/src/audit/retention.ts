@@ -15,6 +15,7 @@ import {
   parseDrop,
   parseRetention,
   parseRetentionEnd,
+  type RetentionDrop,
   type RetentionPolicy,
 } from '../core/retention.ts'
 import { within } from './answers.ts'
@@ -117,10 +118,8 @@ export function checkRetention(
     undropped.first ??= { logIndex, source, stream, seq }
   }
 
-  /** Takes what an event says of drops, once holds and policies before it are known. */
-  async function takeDrop(event: ParsedEvent, { logIndex, isEarlier }: WalkedEntry): Promise<void> {
-    const drop = parseDrop(event)
-    if (drop === null) return
+  /** Takes a drop, once holds and policies before it are known. */
+  async function takeDrop(drop: RetentionDrop, { logIndex, isEarlier }: WalkedEntry): Promise<void> {
     if (isEarlier) drops.takeEarlier(drop, logIndex)
     else await drops.judge(drop, logIndex, { policies: standing(logIndex), holds: holds.standing(logIndex) })
   }
@@ -160,16 +159,19 @@ export function checkRetention(
       const event = systemEvent(walked)
       if (event === null) return []
       const place = { logIndex, ...SYSTEM, seq: event.seq }
+      const found: Fault[] = []
+      let drop: RetentionDrop | null = null
       try {
         const wrong = take(event, logIndex)
-        await takeDrop(event, walked)
-        return wrong === null
-          ? []
-          : [{ place, reason: 'misplaced', message: `Retention, log entry ${logIndex}: ${wrong}` }]
+        if (wrong !== null)
+          found.push({ place, reason: 'misplaced', message: `Retention, log entry ${logIndex}: ${wrong}` })
+        drop = parseDrop(event)
       } catch (error) {
         if (!(error instanceof KillickError)) throw error
-        return [{ place, reason: 'unreadable', message: error.message }]
+        found.push({ place, reason: 'unreadable', message: error.message })
       }
+      if (drop !== null) await takeDrop(drop, walked)
+      return found
     },
     judge({ id, logIndex, policy: by }, expired) {
       const about = `The order ${id} says that events have expired by policy ${by.id}, version ${by.version}`

@@ -15,7 +15,14 @@ import {
   openApi,
   type WalkedEntry,
 } from '@killick/sdk/audit'
-import { type EventInput, nodePrimitives, parseBatchHeader, parseEvent, printHash } from '@killick/sdk/core'
+import {
+  type EventInput,
+  KillickError,
+  nodePrimitives,
+  parseBatchHeader,
+  parseEvent,
+  printHash,
+} from '@killick/sdk/core'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ownChecks } from '../../../anchor-service/src/audit/checks.ts'
@@ -257,6 +264,19 @@ describe('an audit that leaves out what it has read', () => {
     const next = await again(liar({ batch: (wire) => (wire.at === bigAt ? lie(wire) : wire) }))
     expect(next.failed).toEqual([found])
     expect(next.why).toMatch(new RegExp(`, batch ${bigAt}: `))
+  })
+
+  test('is no finding where the service is away', async () => {
+    const api = liar({})
+    const away: Api = {
+      ...api,
+      async *chunks(path) {
+        if (Number(new URL(path, 'http://localhost').searchParams.get('from')) < shown.size - 5)
+          throw new KillickError('unreachable', 'away')
+        yield* api.chunks(path)
+      },
+    }
+    await expect(again(away)).rejects.toThrow('away')
   })
 })
 

@@ -31,7 +31,7 @@ import { openPool } from '../../../anchor-service/src/database/pool.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { Producer } from '../support/producer.ts'
 import { type AgingLedger, startAging } from '../support/retention.ts'
-import { ADMIN, call, READER } from '../support/service.ts'
+import { ADMIN, call, ERASER, READER } from '../support/service.ts'
 import { DROPS, DROPS_FORGED } from './support/attacks.ts'
 import { tamper } from './support/audits.ts'
 
@@ -100,7 +100,7 @@ function liar({
   }
 }
 
-async function audit(api: Api = liar({}), options: AuditOptions = {}) {
+async function audit(api: Api = openApi(aging.service.url, READER), options: AuditOptions = {}) {
   const { targets } = (await call(aging.service.url, '/v1/log')).json
   const pins = { logKeys: [aging.service.vkey], sourceKeys: [], logs: targets, urls: [aging.chain.url] }
   const result = await auditLedger(api, pins, options)
@@ -173,6 +173,12 @@ beforeAll(async () => {
   await aging.record(stream('big'), some(BIG, 'b'))
   await aging.record(stream('slow'), some(2, 's'))
   await aging.record(aging.producer('hr'), some(3, 'p'))
+  // A link, and an order of somebody's, about events that are dropped later.
+  const [{ id: eventId }] = await aging.search('target=o-0-1')
+  const link = { eventId, fields: ['action'], expires: '2099-01-01T00:00:00Z' }
+  expect((await aging.send('POST', '/v1/shares', READER, link)).status).toBe(201)
+  const order = { target: 'o-1-2', fields: ['context'], reason: 'asked for' }
+  expect((await aging.send('POST', '/v1/erasures', ERASER, order)).status).toBe(202)
   await aging.put('orders', { covers: { source: 'shop' }, contentsDays: 30, eventsDays: 100 })
   await aging.put('slow', { covers: { stream: 'slow' }, contentsDays: 30, eventsDays: 300 })
   await aging.anchored((await aging.policy('slow')).logIndex + 1)
@@ -390,6 +396,15 @@ describe('a service that', () => {
     expect(detail('retention')).toMatch(/1 batches were dropped while the log was read/)
   })
 
+  test('says so, and never records it', async () => {
+    const kept = mkdtempSync(join(tmpdir(), 'killick-dropped-claim-'))
+    const first = await audit(hides([claim(size)]), { folder: kept })
+    expect(first.failed).toEqual([])
+    const next = await audit(undefined, { folder: kept, onlyNew: true })
+    expect([next.failed, next.earlier!.size > hrAt]).toEqual([['retention absent'], true])
+    rmSync(kept, { recursive: true })
+  })
+
   type Row = { id: string; eventsDays: number | null }
 
   test('lists a policy as the log does not have it', async () => {
@@ -405,7 +420,7 @@ describe('a service that', () => {
 })
 
 describe('the service’s own audit', () => {
-  const TABLES = ['packs', 'pack_keys', 'batches', 'drops']
+  const TABLES = ['packs', 'pack_keys', 'batches', 'drops', 'shares']
   const restore = TABLES.map((name) => `delete from ${name}; insert into ${name} select * from kept.${name}`).join(';')
   let big: string
   beforeAll(async () => {
@@ -421,7 +436,7 @@ describe('the service’s own audit', () => {
     try {
       const { own, faults } = overheard()
       const ids = new Set(own.map(({ id }) => id))
-      const { failed } = await audit(undefined, { own })
+      const { failed } = await audit(openApi(aging.service.url, READER), { own })
       return {
         messages: faults.map(({ message }) => message),
         external: failed.filter((line) => !ids.has(line.split(' ')[0]!)),
@@ -499,6 +514,16 @@ describe('the service’s own audit', () => {
       expect(
         (await faultsOf(`insert into drops select ${forged} from drops order by log_index limit 1`)).messages,
       ).toContainEqual(expect.stringMatching(/^drops(\.log_index)?: a row/))
+  })
+
+  test('rows that stand for a batch that was dropped, which tells of nothing', async () => {
+    const at = big.split(' = ')[1]!
+    const row = `jsonb_build_object('log_index', ${at}, 'id', gen_random_uuid(), 'token_hash', '\\x' || repeat('ab', 32))`
+    const share = await faultsOf(`insert into shares select (jsonb_populate_record(s, ${row})).* from shares s limit 1`)
+    expect(share.external).toEqual(['records untold'])
+    expect(share.messages).toContainEqual('shares: a row of which the log does not tell')
+    const forged = `insert into drops select ${at}, policy, '{[0,1)}', events, created_at from drops limit 1`
+    expect((await faultsOf(forged)).messages).toContainEqual('drops: a row of which the log does not tell')
   })
 
   test('a batch emptied that no drop names, and one that came back', async () => {

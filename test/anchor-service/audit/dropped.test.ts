@@ -516,6 +516,17 @@ describe('the service’s own audit', () => {
       ).toContainEqual(expect.stringMatching(/^drops(\.log_index)?: a row/))
   })
 
+  test('a body that came back once the batch was read', async () => {
+    const walked: WalkedEntry[] = []
+    await audit(undefined, { own: [keeping(walked)] })
+    const entry = walked.find(({ header, dropped }) => dropped !== null && header.n === BIG)!
+    expect(await checkColumns(pool).batch!(entry)).toEqual([])
+    await tamper(aging.service, `update packs p set body = k.body from packs k where p.${second()} and k.log_index = 0`)
+    const messages = (await checkColumns(pool).batch!(entry)).map(({ message }) => message)
+    expect(messages).toEqual([expect.stringMatching(/^packs\.body: /)])
+    await tamper(aging.service, restore)
+  })
+
   test('rows that stand for a batch that was dropped, which tells of nothing', async () => {
     const at = big.split(' = ')[1]!
     const row = `jsonb_build_object('log_index', ${at}, 'id', gen_random_uuid(), 'token_hash', '\\x' || repeat('ab', 32))`

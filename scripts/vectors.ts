@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { batches } from './lib/vectors/batches.ts'
 import { bundles } from './lib/vectors/bundles.ts'
 import { catalogues } from './lib/vectors/catalogues.ts'
+import { droppedBundles } from './lib/vectors/dropped-bundles.ts'
 import { events, jws } from './lib/vectors/events.ts'
 import { json } from './lib/vectors/json.ts'
 import { checkpoints, notes } from './lib/vectors/notes.ts'
@@ -31,7 +32,7 @@ const AREAS = {
     proofs,
     successions,
     catalogues,
-    bundles,
+    bundles: async () => [...(await bundles()), ...(await droppedBundles())],
     retention,
   },
   'search-keys': searchKeys,

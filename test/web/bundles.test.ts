@@ -8,10 +8,12 @@ import { pathToFileURL } from 'node:url'
 import { type AuditLog, generateKey, openAuditLog, publicJwk } from '@killick/sdk'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { archive } from '../../scripts/lib/vectors/bundles.ts'
 import { newSigner, Producer, post } from '../anchor-service/support/producer.ts'
 import { call, ERASER, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../support/local-chain.ts'
 import { buildAlone, builtPage } from '../support/page.ts'
+import { vectors } from '../support/vectors.ts'
 import { browserAvailable, launch, violations, type Watched, watch } from './browser.ts'
 import { INVOICE } from './ledger.ts'
 
@@ -310,6 +312,54 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     await page.click('button:text("Check again")')
     await page.locator('#bundle .banner[data-trust=pinned][data-state=genuine]').waitFor()
     expect(await states(page)).toEqual(['genuine', 'complete'])
+    expect(complaints).toEqual([])
+  })
+
+  test('what policies have dropped is told apart from what is missing, as the word of the log', {
+    timeout: 120_000,
+  }, async () => {
+    const dropped = join(folder, 'dropped')
+    await buildAlone(dropped)
+    const { page, complaints } = await open(pathToFileURL(join(dropped, 'index.html')).href)
+    const { PICTURES } = process.env
+    const cases = vectors<{ description: string; manifest: string; log: string }[]>('bundles')
+    const chosen = (description: string) => {
+      const files = cases.find((each) => each.description === description)!
+      return choose(page, 'dropped.bundle', Buffer.from(archive(files)))
+    }
+    const says = 'as the ledger’s log says. Whether they were due, an audit tells.'
+
+    expect(await chosen('of a source of which a policy dropped a batch')).toEqual(['undecided', 'dropped'])
+    expect(await page.innerText('#bundle .banner[data-state=dropped]')).toContain(
+      `2 events were dropped by retention policies, ${says} Nothing else is missing.`,
+    )
+    expect(await page.innerText('#dropped-title + ul')).toMatch(
+      /^events 3 to 4 of stream 7f3c9a10 of billing-api, as log entry 7 says, recorded at .+: policy orders, version 2$/,
+    )
+    expect(await page.innerText('#bundle')).not.toMatch(/it is everything/i)
+    expect(await violations(page)).toEqual([])
+    if (PICTURES) await page.screenshot({ path: join(PICTURES, 'page-bundle-dropped.png'), fullPage: true })
+    await page.click('button:text("Deutsch")')
+    await page.locator('h2:text-is("Es ist nicht alles: ein Teil wurde gelöscht")').waitFor()
+    expect(await page.innerText('#bundle')).toContain('Sonst fehlt nichts.')
+    expect(await page.innerText('#bundle')).not.toMatch(/\b(the|and|dropped|policy)\b/)
+    if (PICTURES) await page.screenshot({ path: join(PICTURES, 'page-bundle-dropped-german.png'), fullPage: true })
+    await page.click('button:text("English")')
+
+    expect(await chosen('the drop names one of two batches without events')).toEqual(['undecided', 'incomplete'])
+    expect(await page.innerText('#missing-title + ul')).toBe('events 0 to 2 of stream 7f3c9a10 of billing-api')
+    expect(await page.innerText('#bundle')).toContain('No drop in it names what is missing: 3 events.')
+    expect(await page.innerText('#bundle')).toContain(`2 events were dropped by retention policies, ${says}`)
+    expect(await page.innerText('#bundle')).not.toContain('Nothing else is missing')
+
+    expect(await chosen('of a search that finds what was dropped')).toEqual(['undecided', 'as-index-says'])
+    expect(await page.innerText('#bundle .banner[data-state=as-index-says]')).toContain('2 events were dropped')
+    for (const description of ['the drop names others only', 'the drop is only a header']) {
+      expect(await chosen(description)).toEqual(['undecided', 'incomplete'])
+      expect(await page.innerText('#bundle')).not.toMatch(/dropped by/)
+    }
+    expect(await chosen('a key that is not the ledger’s signed the drop')).toEqual(['failed', 'not-judged'])
+    expect(await page.innerText('#bundle')).not.toMatch(/dropped by/)
     expect(complaints).toEqual([])
   })
 })

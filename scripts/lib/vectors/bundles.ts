@@ -22,7 +22,7 @@ import {
   signNote,
   treeRoot,
 } from '@killick/sdk/core'
-import type { FoundPlace, LedgerReader } from '../../../sdk/src/bundle/ledger-reader.ts'
+import type { FoundDrop, FoundPlace, LedgerReader } from '../../../sdk/src/bundle/ledger-reader.ts'
 import { type BundleRequest, planBundle } from '../../../sdk/src/bundle/make-bundle.ts'
 import { type BundleAnchor, printManifest, printTrailer } from '../../../sdk/src/bundle/manifest.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
@@ -32,8 +32,8 @@ import { keyOf, OWN, register, SYSTEM_SIGNER, settings } from './registrations.t
 import { CHAIN, factOf, INPUTS, mintOf, ORIGIN, SOURCE, STREAM, TIME } from './world.ts'
 
 const source = signerFor('source Ed25519')
-const other = signerFor('other source')
-const OTHER = 'other-source'
+export const other = signerFor('other source')
+export const OTHER = 'other-source'
 /** Sizes at which the log is anchored, and the seconds of their blocks. */
 const ANCHORED: readonly (readonly [size: number, time: number])[] = [
   [2, Math.floor(TIME / 1000) + 60],
@@ -41,7 +41,7 @@ const ANCHORED: readonly (readonly [size: number, time: number])[] = [
 ]
 const SIZE = 9
 
-type Batch = { header: BatchHeader; tokens: string[] }
+export type Batch = { header: BatchHeader; tokens: string[] }
 
 /** Batches of a stream: each header after the one before it, and each event, but for one at `broken` that names another. */
 async function batchesOf(
@@ -116,12 +116,33 @@ async function orderOf(
     policy,
     confirmed: policy ? null : { proposal: id, ...DECIDED },
   })
-  const input = { ...fields, actor: { type: 'service', id: 'anchor-service' } } as EventInput
-  const position = { ...SYSTEM, seq: 10 + n, prev: before ?? asHash(Uint8Array.from(seed('the system event before'))) }
-  const { token, leafHash } = await makeEvent(input, position, mintOf(950 + n), SYSTEM_SIGNER)
+  return ownBatch(n, [fields], before)
+}
+
+/** A batch of the ledger's own stream, behind others that are not here. */
+export async function ownBatch(
+  n: number,
+  all: readonly Pick<EventInput, 'action' | 'targets' | 'metadata'>[],
+  before: Hash | undefined,
+  signer = SYSTEM_SIGNER,
+): Promise<Batch & { leafHash: Hash }> {
+  const leaves: Hash[] = []
+  const tokens: string[] = []
+  for (const [i, fields] of all.entries()) {
+    const input = { ...fields, actor: { type: 'service', id: 'anchor-service' } } as EventInput
+    const prev = leaves.at(-1) ?? before ?? asHash(Uint8Array.from(seed('the system event before')))
+    const { token, leafHash } = await makeEvent(
+      input,
+      { ...SYSTEM, seq: 10 + n + i, prev },
+      mintOf(950 + n + i),
+      signer,
+    )
+    tokens.push(token)
+    leaves.push(leafHash)
+  }
   const prev = asHash(Uint8Array.from(seed('the system batch before')))
-  const header = { ...SYSTEM, seq: 10 + n, n: 1, root: treeRoot([leafHash]), prev, time: TIME + 120_000 }
-  return { header: parseBatchHeader(await signBatchHeader(header, SYSTEM_SIGNER)), tokens: [token], leafHash }
+  const header = { ...SYSTEM, seq: 10 + n, n: all.length, root: treeRoot(leaves), prev, time: TIME + 120_000 }
+  return { header: parseBatchHeader(await signBatchHeader(header, signer)), tokens, leafHash: leaves.at(-1)! }
 }
 
 /** Takes fields out of the batches [3, 2, 4]: by an order of the first and the third, and by a policy of the second. */
@@ -157,10 +178,20 @@ async function erase([a, b, c]: readonly [Batch, Batch, Batch]) {
   }
 }
 
-/** `erases`: whether the log's last two entries order erasures. `notAfter`: of the source's key, ms */
-type Twist = { broken?: number; erases?: boolean; notAfter?: number }
+/**
+ * `erases`: whether the log's last two entries order erasures. `notAfter`: of the source's key, ms. `alter`: makes other entries of them all.
+ * `gone`: log entries that have lost their events. `drops`: what the ledger says of drops.
+ */
+type Twist = {
+  broken?: number
+  erases?: boolean
+  notAfter?: number
+  alter?: (carried: (Batch | null)[]) => (Batch | null)[]
+  gone?: readonly number[]
+  drops?: readonly FoundDrop[]
+}
 
-async function openWorld({ broken, erases = false, notAfter }: Twist = {}) {
+export async function openWorld({ broken, erases = false, notAfter, alter, gone = [], drops = [] }: Twist = {}) {
   const plan = { index: 1, registration: settings(SOURCE, [keyOf(source, null, notAfter ?? null)]) }
   const registered = await register([OWN, plan], mintOf)
   const own = await batchesOf(SOURCE, source, [3, 2, 4], broken ?? null)
@@ -169,11 +200,12 @@ async function openWorld({ broken, erases = false, notAfter }: Twist = {}) {
   const { batches, orders, lists } = erases ? await erase(whole) : { batches: whole, orders: [], lists: [] }
   const [a, b, c] = batches as [Batch, Batch, Batch]
   const [x, y] = others as [Batch, Batch]
-  const carried: (Batch | null)[] = [
+  const all: (Batch | null)[] = [
     ...registered.map(({ event, header }) => ({ header, tokens: [event] })),
     ...[a, x, b, y, c],
     ...(erases ? orders : [null, null]),
   ]
+  const carried = alter?.(all) ?? all
   const FIRST_ORDER = carried.length - 2
   const named = lists.flatMap((list, i) =>
     list.map((entry, pos) => ({ ...entry, logIndex: FIRST_ORDER + i, pos, list: String(i) })),
@@ -196,12 +228,16 @@ async function openWorld({ broken, erases = false, notAfter }: Twist = {}) {
       for (const batch of carried.slice(first, end)) yield batch!.header.text
     },
     async *batches(first, count) {
-      for (const batch of carried.slice(first, first + count))
-        yield { header: batch!.header.text, tokens: batch!.tokens }
+      for (const [i, batch] of carried.slice(first, first + count).entries()) {
+        const leaves = () => batch!.tokens.map((token) => printHash(parseEvent(token).leafHash))
+        yield { header: batch!.header.text, tokens: gone.includes(first + i) ? leaves() : batch!.tokens }
+      }
     },
     node: async (level, index) => treeRoot(leaves.slice(index * 2 ** level, (index + 1) * 2 ** level)),
     async *search(conditions) {
-      for (const [logIndex, batch] of carried.entries()) yield* placesOf(batch, logIndex, conditions)
+      const isBlind = conditions.action !== undefined || conditions.target !== undefined
+      for (const [logIndex, batch] of carried.entries())
+        if (!isBlind || !gone.includes(logIndex)) yield* placesOf(batch, logIndex, conditions)
     },
     erasures: async () => lists.map((list, i) => ({ id: String(i), logIndex: FIRST_ORDER + i, events: list.length })),
     erased: async (leafHashes) => {
@@ -210,6 +246,9 @@ async function openWorld({ broken, erases = false, notAfter }: Twist = {}) {
     },
     async *erasedList(id) {
       yield* lists[Number(id)]!
+    },
+    async *drops(from) {
+      yield* drops.filter(({ logIndex }) => logIndex >= from)
     },
   }
   return {
@@ -244,11 +283,11 @@ function* placesOf(
   }
 }
 
-type Files = { manifest: string; log: string; forPeople?: readonly (readonly [name: string, text: string])[] }
+export type Files = { manifest: string; log: string; forPeople?: readonly (readonly [name: string, text: string])[] }
 /** What a case alters in a manifest. */
 type Told = { scope: object; anchors: { size: number }[] }
 
-async function write(reader: LedgerReader, request: BundleRequest): Promise<Files> {
+export async function write(reader: LedgerReader, request: BundleRequest): Promise<Files> {
   const { manifest, lines } = await planBundle(reader, request, TIME + 3_600_000, nodePrimitives)
   let log = ''
   for await (const line of lines()) log += line
@@ -271,6 +310,41 @@ export function archive({ manifest, log, forPeople = [] }: Files): Uint8Array {
   return Buffer.concat([...all.flatMap(([name, text]) => part(name, text)), TAR_END])
 }
 
+/** What a verifier comes to. `absent`: what is missing without a drop */
+type Judged = { by?: object; lacking?: object; keysOutside?: number; dropped?: number; absent?: object }
+
+/** A case. */
+export const caseOf = (
+  description: string,
+  files: Files,
+  outcome: string,
+  completeness: string,
+  reasons: readonly string[],
+  { by, lacking = {}, keysOutside = 0, dropped = 0, absent = {} }: Judged,
+) => ({
+  ...{ description, ...files, sha256: sha256(archive(files)), trust: by, outcome, completeness, reasons },
+  fields: outcome === 'failed' ? null : { erased: 0, expired: 0, hidden: 0, undecided: 0, ...lacking },
+  keysOutside,
+  dropped,
+  absent: outcome === 'failed' ? null : { events: 0, entries: 0, ...absent },
+})
+
+/** With other lines. */
+export const lined = (files: Files, change: (lines: string[]) => string[]): Files => ({
+  manifest: files.manifest,
+  log: change(files.log.split('\n').slice(0, -1))
+    .map((line) => `${line}\n`)
+    .join(''),
+})
+
+/** Where the n-th line of a kind is. */
+export const at = (files: Files, letter: string, n: number): number =>
+  files.log
+    .split('\n')
+    .map((line, i) => (line.startsWith(letter) ? i : -1))
+    .filter((i) => i >= 0)
+    .at(n)!
+
 export async function bundles() {
   const { reader, trust } = await openWorld()
   const iso = (seconds: number) => 1000 * seconds
@@ -287,29 +361,12 @@ export async function bundles() {
     completeness: string,
     reasons: readonly string[] = [],
     by: object = trust,
-    lacking: object = {},
-    keysOutside = 0,
-  ) => ({
-    ...{ description, ...files, sha256: sha256(archive(files)), trust: by, outcome, completeness, reasons },
-    fields: outcome === 'failed' ? null : { erased: 0, expired: 0, hidden: 0, undecided: 0, ...lacking },
-    keysOutside,
-  })
-  const lined = (files: Files, change: (lines: string[]) => string[]): Files => ({
-    manifest: files.manifest,
-    log: change(files.log.split('\n').slice(0, -1))
-      .map((line) => `${line}\n`)
-      .join(''),
-  })
+    more: Judged | object = {},
+  ) => caseOf(description, files, outcome, completeness, reasons, { by, ...more })
   const told = (files: Files, change: (manifest: Told) => object): Files => ({
     manifest: `${JSON.stringify(change(JSON.parse(files.manifest)), null, 1)}\n`,
     log: files.log,
   })
-  const at = (files: Files, letter: string, n: number) =>
-    files.log
-      .split('\n')
-      .map((line, i) => (line.startsWith(letter) ? i : -1))
-      .filter((i) => i >= 0)
-      .at(n)!
   const event = at(whole, 'E ', -1)
   const flip = (line: string) => `${line.slice(0, 40)}${line[40] === 'A' ? 'B' : 'A'}${line.slice(41)}`
   const { reader: unchained, trust: itsTrust } = await openWorld({ broken: 4 })
@@ -360,8 +417,7 @@ export async function bundles() {
     make(
       'the events of the last batch left out, its header stays',
       lined(whole, (lines) => lines.filter((line, i) => !(line.startsWith('E ') && i > at(whole, 'H ', -1)))),
-      'verified',
-      'incomplete',
+      ...(['verified', 'incomplete', [], trust, { absent: { events: 4 } }] as const),
     ),
     make(
       'a header of another source replaced by its hash',
@@ -369,8 +425,7 @@ export async function bundles() {
         const i = at(whole, 'H ', 3)
         return lines.with(i, `T 0 ${printHash(parseBatchHeader(lines[i]!.slice(2)).leafHash)}`)
       }),
-      'verified',
-      'incomplete',
+      ...(['verified', 'incomplete', [], trust, { absent: { entries: 1 } }] as const),
     ),
     make(
       'a hash of entries that are not carried is another',
@@ -402,8 +457,7 @@ export async function bundles() {
         ...{ format: 'killick-bundle/1', scope: { ...scope, last: 8 } },
         ...rest,
       })),
-      'verified',
-      'incomplete',
+      ...(['verified', 'incomplete', [], trust, { absent: { events: 2 } }] as const),
     ),
     make(
       'an anchor of another size',
@@ -451,28 +505,38 @@ export async function bundles() {
     ),
     make(
       'the key of the source signed behind the time for which it is registered',
-      ...([expired, 'verified', 'complete', [], of, {}, 3] as const),
+      ...([expired, 'verified', 'complete', [], of, { keysOutside: 3 }] as const),
     ),
     make('of events of which some were erased and some have expired', erased, 'verified', 'complete', [], its, {
-      ...{ erased: 3, expired: 2, erasureCount: 2 },
-      erasures: [
-        {
-          ...{ id: '00000000-0000-4000-8000-000000000001', logIndex: 7, at: new Date(mintOf(951).time).toISOString() },
-          ...{ reason: 'request of the person', legalBasis: 'GDPR Art. 17', order: '2026-17', events: 3 },
-          ...{ policy: null, confirmed: DECIDED },
-        },
-        {
-          ...{ id: '00000000-0000-4000-8000-000000000002', logIndex: 8, at: new Date(mintOf(952).time).toISOString() },
-          ...{ reason: 'expired', legalBasis: null, order: null, events: 2 },
-          ...{ policy: { id: 'orders', version: 1 }, confirmed: null },
-        },
-      ],
+      lacking: {
+        ...{ erased: 3, expired: 2, erasureCount: 2 },
+        erasures: [
+          {
+            ...{
+              id: '00000000-0000-4000-8000-000000000001',
+              logIndex: 7,
+              at: new Date(mintOf(951).time).toISOString(),
+            },
+            ...{ reason: 'request of the person', legalBasis: 'GDPR Art. 17', order: '2026-17', events: 3 },
+            ...{ policy: null, confirmed: DECIDED },
+          },
+          {
+            ...{
+              id: '00000000-0000-4000-8000-000000000002',
+              logIndex: 8,
+              at: new Date(mintOf(952).time).toISOString(),
+            },
+            ...{ reason: 'expired', legalBasis: null, order: null, events: 2 },
+            ...{ policy: { id: 'orders', version: 1 }, confirmed: null },
+          },
+        ],
+      },
     }),
-    make('of a part of them', partly, 'verified', 'complete', [], its, { erased: 1, expired: 1 }),
+    make('of a part of them', partly, 'verified', 'complete', [], its, { lacking: { erased: 1, expired: 1 } }),
     make(
       'what was erased without what says so',
       lined(partly, (lines) => lines.filter((line) => !/^[XL] /.test(line))),
-      ...(['verified', 'complete', [], its, { hidden: 2 }] as const),
+      ...(['verified', 'complete', [], its, { lacking: { hidden: 2 } }] as const),
     ),
     unfounded(
       'what was erased of one event is not said',

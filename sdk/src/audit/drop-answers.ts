@@ -17,7 +17,7 @@ const MAX_BYTES = 1 << 24
  * @throws KillickError answer_malformed, and as `Api`
  */
 export async function* readDrops(api: Api, first = 0): AsyncGenerator<DropRow> {
-  for (let from: number | null = first; from !== null; ) {
+  for (let from: number | null = first, least = first; from !== null; ) {
     const path: string = `${PATH}?from=${from}`
     const answer = await api.json(path, MAX_BYTES).catch((error) => {
       if (error instanceof KillickError && error.details.status === 404) return null
@@ -26,12 +26,13 @@ export async function* readDrops(api: Api, first = 0): AsyncGenerator<DropRow> {
     if (answer === null) return
     for (const { logIndex, entries: text } of rowsOf(answer, path, 'drops')) {
       const entries = parseEntries(text)
-      if (!isCount(logIndex) || logIndex < from || entries === null)
-        return malformed(`${path}: a drop has no log entries`)
+      if (!isCount(logIndex) || logIndex < least || entries === null)
+        return malformed(`${path}: a drop has no log entries, or comes before another`)
+      least = logIndex + 1
       yield { logIndex, entries }
     }
     const next: unknown = isObject(answer) ? answer.next : undefined
-    if (next !== null && !(typeof next === 'number' && isCount(next) && next > from))
+    if (next !== null && !(typeof next === 'number' && isCount(next) && next > from && next >= least))
       return malformed(`${path} does not come to an end`)
     from = next
   }

@@ -1,20 +1,22 @@
 /** Notes what of a scope is there while the lines of a bundle are read, and says at the end whether it is all. */
 import { endsStream, type ParsedEvent } from '../core/event.ts'
+import { SYSTEM } from '../core/registry.ts'
+import type { RetentionDrop } from '../core/retention.ts'
 import { printTime } from '../core/time.ts'
+import { AbsentPlaces, type Stream } from './drops.ts'
 import type { BundleScope } from './manifest.ts'
 import type { PlaceRun } from './reading.ts'
-import { type BundleCompleteness, type BundleGap, Few } from './verdict.ts'
+import { type BundleCompleteness, type BundleDropped, type BundleGap, Few } from './verdict.ts'
 
 /** An anchor that the chain confirms: at `time` (ms) the log had `size` entries. */
 export type Confirmed = { readonly size: number; readonly time: number }
 
-/** A stream, by its source and its own name. */
-type Stream = { readonly source: string; readonly stream: string }
-
 export class ScopeWatch {
   readonly #scope: BundleScope
   readonly #gaps = new Few<BundleGap>()
-  /** Of each stream of the scope whether its last event ends it. */
+  readonly #gone = { events: 0, entries: 0 }
+  readonly #absent = new AbsentPlaces()
+  /** Of each stream of the scope, as far as its last place is carried, whether the event there ends it. */
   readonly #ended = new Map<string, boolean>()
   /** Of a stream: the place that comes next. */
   #next: number
@@ -28,13 +30,48 @@ export class ScopeWatch {
   skipped(first: number, end: number): void {
     if (this.#scope.kind !== 'source') return
     const [from, to] = [Math.max(first, this.#scope.from), Math.min(end, this.#scope.to)]
-    if (from < to) this.#gaps.add({ what: 'entries', first: from, last: to - 1 })
+    if (from < to) this.#gap({ what: 'entries', first: from, last: to - 1 })
   }
 
-  /** A batch of which all lines were read. @param absent runs of places that are not carried, from the first to the last */
-  batch({ source, stream }: Stream, logIndex: number, absent: readonly PlaceRun[]): void {
-    if (!this.#isWanted(source, logIndex)) return
-    for (const [first, last] of absent) this.#gaps.add({ what: 'events', source, stream, first, last })
+  /**
+   * Whether places of a batch that are not carried are of the scope. Of a batch that a search has found, those are that it found; all may be
+   * if none of the batch is carried.
+   * @param isBare whether there is but its header
+   */
+  lacks({ source, stream }: Stream, logIndex: number, absent: readonly PlaceRun[], isBare: boolean): boolean {
+    const scope = this.#scope
+    if (scope.kind === 'source') return absent.length > 0 && this.#isWanted(source, logIndex)
+    if (scope.kind === 'search') return isBare && source !== SYSTEM.source
+    const isOwn = source === scope.source && stream === scope.stream
+    return isOwn && absent.some(([first, last]) => first <= scope.last && last >= scope.first)
+  }
+
+  /** Whether nobody can say what else belongs to the scope. */
+  get isSearch(): boolean {
+    return this.#scope.kind === 'search'
+  }
+
+  /** Places of a batch for which `lacks` says so, in the order of its lines. @returns false: there are too many such batches */
+  absent({ source, stream }: Stream, logIndex: number, [from, to]: PlaceRun): boolean {
+    const scope = this.#scope
+    let [first, last] = [from, to]
+    if (scope.kind === 'stream') {
+      first = Math.max(from, scope.first, this.#next)
+      last = Math.min(to, scope.last)
+      if (first > last) return true
+      this.#gapBefore(first)
+      this.#next = last + 1
+    }
+    // Whether what is missing ended it, nobody knows.
+    this.#ended.delete(`${source}/${stream}`)
+    return this.#absent.add({ source, stream }, logIndex, [first, last], this.#gaps.turn())
+  }
+
+  /** What an event of the log drops. @param time when it was recorded, ms @returns whether it names something that is missing here */
+  dropped(drop: RetentionDrop, logIndex: number, time: number): boolean {
+    // No policy covers what the ledger itself records.
+    const isOwn = this.#scope.kind !== 'search' && this.#scope.source === SYSTEM.source
+    return !isOwn && this.#absent.name(drop, logIndex, time)
   }
 
   /** @param isSupport whether it is carried for the sake of others, whatever the scope */
@@ -64,13 +101,17 @@ export class ScopeWatch {
     const scope = this.#scope
     if (scope.kind === 'stream') this.#gapBefore(scope.last + 1)
     if (scope.kind === 'source' && scope.to > size)
-      this.#gaps.add({ what: 'entries', first: Math.max(size, scope.from), last: scope.to - 1 })
+      this.#gap({ what: 'entries', first: Math.max(size, scope.from), last: scope.to - 1 })
+    const dropped = this.#told(isSound)
     const after = scope.kind === 'source' ? (confirmed.findLast((each) => each.size <= scope.from) ?? null) : null
     const by = scope.kind === 'source' ? (confirmed.find((each) => each.size >= scope.to) ?? null) : null
     return {
-      verdict: this.#verdict(isSound, confirmed),
+      verdict: this.#verdict(isSound, confirmed, dropped.events > 0),
       gaps: this.#gaps.list,
       gapCount: this.#gaps.count,
+      absent: { ...this.#gone },
+      dropped,
+      isReached: this.#isReached(confirmed),
       after: printTime(after?.time ?? null),
       by: printTime(by?.time ?? null),
       streams: this.#ended.size,
@@ -78,18 +119,35 @@ export class ScopeWatch {
     }
   }
 
-  #verdict(isSound: boolean, confirmed: readonly Confirmed[]): BundleCompleteness['verdict'] {
+  /** Tells of all that is not carried, now that what names it has come, or will not come any more. */
+  #told(isSound: boolean): BundleCompleteness['dropped'] {
+    const dropped = new Few<BundleDropped>()
+    let events = 0
+    for (const { source, stream, first, last, turn, drop } of this.#absent.runs(isSound)) {
+      if (drop !== null) {
+        dropped.add({ source, stream, first, last, ...drop }, turn)
+        events += last - first + 1
+      } else if (this.#scope.kind !== 'search') this.#gap({ what: 'events', source, stream, first, last }, turn)
+    }
+    return { events, found: dropped.list, foundCount: dropped.count }
+  }
+
+  #verdict(isSound: boolean, confirmed: readonly Confirmed[], isDropped: boolean): BundleCompleteness['verdict'] {
     const scope = this.#scope
     if (!isSound) return 'not_judged'
-    if (this.#gaps.count > 0) return 'incomplete'
     if (scope.kind === 'search') return 'as_index_says'
-    if (scope.kind === 'stream') return 'complete'
+    if (this.#gaps.count > 0 || isDropped) return 'incomplete'
+    return this.#isReached(confirmed) ? 'complete' : 'open'
+  }
+
+  #isReached(confirmed: readonly Confirmed[]): boolean {
+    const scope = this.#scope
+    if (scope.kind !== 'source') return true
     const { from, to, since, until } = scope
     // What comes before the range was in the log by `since`, and what comes behind it was not yet in the log at `until`.
     const isSince =
       since === null || from === 0 || confirmed.some((it) => it.size >= from && it.time <= Date.parse(since))
-    const isUntil = until === null || confirmed.some((it) => it.size <= to && it.time >= Date.parse(until))
-    return isSince && isUntil ? 'complete' : 'open'
+    return isSince && (until === null || confirmed.some((it) => it.size <= to && it.time >= Date.parse(until)))
   }
 
   #isWanted(source: string, logIndex: number): boolean {
@@ -99,6 +157,11 @@ export class ScopeWatch {
 
   #gapBefore(seq: number): void {
     const { source, stream } = this.#scope as Extract<BundleScope, { kind: 'stream' }>
-    if (seq > this.#next) this.#gaps.add({ what: 'events', source, stream, first: this.#next, last: seq - 1 })
+    if (seq > this.#next) this.#gap({ what: 'events', source, stream, first: this.#next, last: seq - 1 })
+  }
+
+  #gap(gap: BundleGap, turn = this.#gaps.turn()): void {
+    this.#gaps.add(gap, turn)
+    this.#gone[gap.what] += gap.last - gap.first + 1
   }
 }

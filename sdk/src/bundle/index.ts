@@ -9,6 +9,7 @@ export { type CheckSignature, type EntryReading, NamedKeys, readStretch, type St
 export type { BundleStretch } from './stretches.ts'
 export type {
   BundleCompleteness,
+  BundleDropped,
   BundleErasure,
   BundleFault,
   BundleFields,

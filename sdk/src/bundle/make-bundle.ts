@@ -1,5 +1,5 @@
 /** Makes a bundle out of what a ledger gives its readers: plans what to carry, and prints the lines. */
-import { parseBatchHeader } from '../core/batch.ts'
+import { droppedLeaves, parseBatchHeader } from '../core/batch.ts'
 import { utf8 } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
@@ -7,9 +7,10 @@ import { leafHash } from '../core/hash.ts'
 import { treeRoot } from '../core/merkle.ts'
 import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
+import { DroppedBatches } from './dropped-batches.ts'
 import { ErasedLines } from './erased-lines.ts'
 import { subtreesOf } from './growing-tree.ts'
-import type { FoundErasure, LedgerReader } from './ledger-reader.ts'
+import type { LedgerReader } from './ledger-reader.ts'
 import { printLine } from './lines.ts'
 import type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
 
@@ -32,11 +33,13 @@ export type BundleRequest =
 
 /**
  * A bundle that is ready to be written: the manifest at once, and the lines of `log.txt` as they are read; `entries` of these will be
- * entries of the log, and those besides that order what was erased of its events.
+ * entries of the log, and those besides that order what was erased of its events, or say what was dropped. `dropped`: how many events
+ * were, as far as lines were read.
  */
 export type PlannedBundle = {
   readonly manifest: BundleManifest
   readonly entries: number
+  readonly dropped: () => number
   readonly lines: () => AsyncGenerator<string>
 }
 
@@ -53,7 +56,7 @@ const PAGE = 64
 /**
  * Plans a bundle.
  * @param now by the maker's clock, ms since 1970
- * @throws KillickError `bundle_empty`; what the reader throws
+ * @throws KillickError `bundle_empty`; what the reader throws; while lines are read, also `bundle_too_large` and `bundle_outdated`
  */
 export async function planBundle(
   reader: LedgerReader,
@@ -76,7 +79,21 @@ export async function planBundle(
   }
   const edges = manifest.anchors.map((anchor) => anchor.size)
   const entries = all.reduce((sum, segment) => sum + segment.end - segment.first, 0)
-  return { manifest, entries, lines: () => printLines(reader, all, orders, size, edges, primitives) }
+  const parts: Parts = {
+    ...{ reader, primitives },
+    erased: new ErasedLines(reader, orders, primitives),
+    dropped: new DroppedBatches(reader, size),
+  }
+  const lines = () => printLines(parts, all, size, edges)
+  return { manifest, entries, dropped: () => parts.dropped.events, lines }
+}
+
+/** What lines are made of. */
+type Parts = {
+  readonly reader: LedgerReader
+  readonly primitives: Primitives
+  readonly erased: ErasedLines
+  readonly dropped: DroppedBatches
 }
 
 type Planned = { scope: BundleScope; segments: Segment[]; sources: string[] }
@@ -177,24 +194,23 @@ function chosen(anchors: readonly BundleAnchor[], first: number, last: number, s
 }
 
 async function* printLines(
-  reader: LedgerReader,
+  parts: Parts,
   segments: readonly Segment[],
-  orders: readonly FoundErasure[],
   size: number,
   edges: readonly number[],
-  primitives: Primitives,
 ): AsyncGenerator<string> {
-  const erased = new ErasedLines(reader, orders, primitives)
+  const { reader, erased, dropped } = parts
   let at = 0
   for (const segment of [...segments, { first: size, end: size, wants: () => 'none' } satisfies Segment]) {
-    // What events so far have lost is ordered between them, or behind them all.
-    for (const order of erased.namedIn(at, segment.first)) {
-      yield* treeLines(reader, at, order, size, edges)
-      yield* segmentLines(reader, { first: order, end: order + 1, wants: () => 'all' }, erased, primitives)
-      at = order + 1
+    // What has become of events so far is said between them, or behind them all.
+    const named = [...erased.namedIn(at, segment.first), ...dropped.namedIn(at, segment.first)]
+    for (const one of named.sort((a, b) => a - b)) {
+      yield* treeLines(reader, at, one, size, edges)
+      yield* segmentLines(parts, { first: one, end: one + 1, wants: () => 'all' })
+      at = one + 1
     }
     yield* treeLines(reader, at, segment.first, size, edges)
-    yield* segmentLines(reader, segment, erased, primitives)
+    yield* segmentLines(parts, segment)
     at = segment.end
   }
 }
@@ -217,10 +233,8 @@ async function* treeLines(
 }
 
 async function* segmentLines(
-  reader: LedgerReader,
+  { reader, primitives, erased, dropped }: Parts,
   { first, end, wants }: Segment,
-  erased: ErasedLines,
-  primitives: Primitives,
 ): AsyncGenerator<string> {
   let logIndex = first
   /** Consecutive entries whose batches are wanted. */
@@ -231,18 +245,24 @@ async function* segmentLines(
     let i = 0
     for await (const { header, tokens } of reader.batches(from, wanted.length)) {
       const [want, at] = [wanted[i]!, from + i]
+      i += 1
+      if (droppedLeaves(parseBatchHeader(header), tokens, primitives) !== null) {
+        await dropped.take(at, tokens.length)
+        yield printLine({ kind: 'entry', text: header })
+        continue
+      }
       yield* batchLines(header, tokens, want, await erased.behind(at, carriedOf(header, tokens, want)), primitives)
       if (erased.isNamed(at)) yield await erased.rest(at)
-      i += 1
     }
     if (i !== wanted.length)
       throw new KillickError('answer_malformed', `The service has no batch ${from + i} of the log`)
   }
   for await (const text of reader.entries(first, end)) {
     const { source, stream } = parseBatchHeader(text)
-    // Whether an order is needed depends on the events before it.
-    if (erased.isOrder(logIndex)) yield* flush()
-    const want = erased.isNamed(logIndex) ? 'all' : wants(source, stream, logIndex)
+    const own = wants(source, stream, logIndex)
+    // Whether an order or a drop is needed depends on the events before it.
+    if (erased.isOrder(logIndex) || (own === 'none' && source === SYSTEM.source)) yield* flush()
+    const want = erased.isNamed(logIndex) || dropped.isNamed(logIndex) ? 'all' : own
     if (want === 'none') {
       yield* flush()
       yield printLine({ kind: 'entry', text })

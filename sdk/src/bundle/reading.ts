@@ -31,7 +31,7 @@ export type EntryReading = {
   readonly source: string
   readonly stream: string
   readonly leafHash: Hash
-  /** Who signed it; not checked, and of no account, if it has no other lines. */
+  /** Who signed it; of no account if it has no other lines, which may be whether it verifies or not. */
   readonly kid: string
   /** Places that are carried and that are not. */
   readonly carried: readonly PlaceRun[]
@@ -165,8 +165,9 @@ class EntryReader {
     if (header === null) return null
     const { source, stream, seq, n, leafHash, signature } = header
     const sum = { line, lines: end - line, source, stream, leafHash, kid: signature.kid }
-    if (end === line + 1) return { ...sum, ...NO_EVENTS, absent: [[seq, seq + n - 1]] }
+    // Of a header alone it may be wanted too: what it has may have been dropped.
     this.#answers[line] = this.#keys.check(signature)
+    if (end === line + 1) return { ...sum, ...NO_EVENTS, absent: [[seq, seq + n - 1]] }
     const events = this.#readEntry(header, line + 1, end, this.#answers) ?? this.#events(header, line + 1, end)
     const isOwn = source === SYSTEM.source && stream === SYSTEM.stream && n === 1
     return events === null || isOwn ? null : { ...sum, ...events }

@@ -73,23 +73,47 @@ export type BundleGap =
   | { readonly what: 'entries'; readonly first: number; readonly last: number }
 
 /**
+ * Places of a stream that are not there because a retention policy has dropped them, as the ledger's log says at its entry `logIndex`, of the
+ * time `at` (ISO 8601, by the ledger's clock). Whether they were due is not judged here: an audit does that.
+ */
+export type BundleDropped = {
+  readonly source: string
+  readonly stream: string
+  readonly first: number
+  readonly last: number
+  readonly logIndex: number
+  readonly at: string
+  readonly policy: { readonly id: string; readonly version: number }
+}
+
+/**
  * Whether a bundle holds all of its scope.
  *
  * - `complete`: proven. Of a stream by places and chain; of a source by all entries of the log between two places
- * - `incomplete`: something of the scope is not there; `gaps` says what
+ * - `incomplete`: something of the scope is not there; `gaps` and `dropped` say what
  * - `open`: nothing is known to be missing, but anchors do not show that the entries reach as far as the times that were asked for
  * - `as_index_says`: what a search found, on the word of the service that searched
  * - `not_judged`: something in the bundle does not hold, so nothing is said
  */
 export type BundleCompleteness = {
   readonly verdict: 'complete' | 'incomplete' | 'open' | 'as_index_says' | 'not_judged'
-  /** The first 100, and how many there are in all. */
+  /** What is not there and no drop in the bundle names: the first 100, and how many gaps there are in all. */
   readonly gaps: readonly BundleGap[]
   readonly gapCount: number
+  /** How many places of streams, and entries of the log, these gaps come to. */
+  readonly absent: { readonly events: number; readonly entries: number }
+  /** What policies have dropped, which is in no gap: how many events, the first 100 stretches, and how many there are in all. */
+  readonly dropped: {
+    readonly events: number
+    readonly found: readonly BundleDropped[]
+    readonly foundCount: number
+  }
+  /** Whether anchors show that the entries reach as far as the times that were asked for, or none were asked for. */
+  readonly isReached: boolean
   /** Block times, ISO 8601: the entries of the scope came after the one and were in the log by the other. Null: no anchor shows it. */
   readonly after: string | null
   readonly by: string | null
-  /** Streams of the scope, and how many of them have ended; to one that has not, events of the time asked for may still come. */
+  /** Streams of the scope, as far as their last places are there, and how many of them have ended; to one that has not, events of the time asked for may still come. */
   readonly streams: number
   readonly ended: number
 }
@@ -165,7 +189,7 @@ export type BundleVerdict = {
   readonly origin: string | null
   /** Entries of the log under the checkpoint. */
   readonly size: number | null
-  /** Carried entries, events but for registrations and orders of erasures that events name, registrations, and signatures that verify. */
+  /** Carried entries, events but for registrations, orders of erasures that events name and drops of what is missing, registrations, and signatures that verify. */
   readonly entries: number
   readonly events: number
   readonly registrations: number

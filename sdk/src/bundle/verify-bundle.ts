@@ -103,7 +103,7 @@ const FOR_PEOPLE = ['report.html', 'verify.html', 'readme.txt']
 
 /**
  * Checks a bundle against what the verifier trusts, while its bytes arrive. It holds one line at a time, a hash for each level of the trees, where
- * each stream stands, and the erasures that it names. Damage is told as a fault with its place.
+ * each stream stands, the erasures that it names, and the places that are missing. Damage is told as a fault with its place.
  * @param chunks the bytes of a `killick-bundle/1`
  * @throws KillickError `bundle_malformed` or `bundle_version` if the bytes do not begin as a bundle does, `json_*`; `vkey_invalid`,
  * `key_invalid`, `trust_invalid` if what was pinned is malformed

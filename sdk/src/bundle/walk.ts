@@ -10,6 +10,7 @@ import { headerReader } from '../core/jws.ts'
 import type { Primitives } from '../core/primitives.ts'
 import { type Registration, SYSTEM } from '../core/registry.ts'
 import type { ScopeWatch } from './completeness.ts'
+import { dropIn } from './drops.ts'
 import type { ErasureWatch, Lacking } from './erasures.ts'
 import { GrowingTree } from './growing-tree.ts'
 import { type BundleKeys, registrationIn } from './keys.ts'
@@ -41,8 +42,6 @@ type Open = {
   readonly tree: GrowingTree
   /** Whether its signature verifies, as far as somebody has looked. */
   readonly signed: MaybeSigned
-  /** Runs of places that are not carried. */
-  readonly absent: [first: number, last: number][]
   /** How many lines it has, and the leaf hash of the event read last; null behind events that are not carried. */
   lines: number
   before: Hash | null
@@ -142,6 +141,7 @@ export class BundleWalk {
     if (onEvent !== null && times.length > 0) return false
     await this.#close()
     const logIndex = this.size
+    if (watch.lacks(entry, logIndex, absent, entry.lines === 1)) return false
     const name = `${source}/${stream}`
     const first = carried[0]?.[0]
     if (first !== undefined) {
@@ -173,7 +173,6 @@ export class BundleWalk {
       erasures.judge({ certain, gone, named: NOTHING, orders: [] })
     }
     if (first !== undefined) this.#streams.set(name, { next: carried.at(-1)![1] + 1, leaf: entry.last! })
-    watch.batch(entry, logIndex, absent)
     return true
   }
 
@@ -200,7 +199,6 @@ export class BundleWalk {
       line: this.#line,
       tree,
       signed,
-      absent: [],
       lines: 0,
       before: null,
       lacking: null,
@@ -210,17 +208,16 @@ export class BundleWalk {
 
   #node(open: Open, level: number, hash: Hash): void {
     this.#judgeFields(open)
-    const { header, tree, absent } = open
+    const { header, tree, logIndex } = open
+    const { watch } = this.#parts
     open.lines += 1
     const first = header.seq + tree.size
-    const width = 2 ** level
-    if (tree.size + width > header.n || !tree.add(hash, level)) {
+    const run = [first, first + 2 ** level - 1] as const
+    if (run[1] >= header.seq + header.n || !tree.add(hash, level)) {
       this.#fault('place_mismatch', placeOf(open))
       return
     }
-    const last = absent.at(-1)
-    if (last !== undefined && last[1] === first - 1) last[1] = first + width - 1
-    else absent.push([first, first + width - 1])
+    if (watch.lacks(header, logIndex, [run], false) && !watch.absent(header, logIndex, run)) this.#fault('malformed')
     open.before = null
   }
 
@@ -298,16 +295,31 @@ export class BundleWalk {
     this.#open = null
     if (open === null) return
     this.#judgeFields(open)
-    const { header, logIndex, tree, absent, lines, own, signed } = open
+    const { header, logIndex, tree, lines, own, signed } = open
     const place = { ...this.#here(open.line), ...placeOf(open) }
-    if (lines === 0) absent.push([header.seq, header.seq + header.n - 1])
-    else if (tree.size < header.n) this.#add('batch_incomplete', place)
+    if (lines === 0) {
+      this.#bare(open, place)
+      return
+    }
+    if (tree.size < header.n) this.#add('batch_incomplete', place)
     else if (!equalBytes(tree.root, header.root)) this.#add('batch_root_mismatch', place)
-    this.#parts.watch.batch(header, logIndex, absent)
-    // Of other sources' batches only the place in the log is shown, and nothing of them is said.
-    if (lines === 0) return
     if (own === null) this.#check(header.source, header.signature, logIndex, place, signed)
     else await this.#register(own, open, place)
+  }
+
+  /** A batch of which no event is carried. If it is of the scope, its header must hold: what it has may have been dropped. */
+  #bare({ header, logIndex, signed }: Open, place: BundlePlace): void {
+    const { watch, keys } = this.#parts
+    const { source, stream, seq, n, signature } = header
+    const run = [seq, seq + n - 1] as const
+    // Of other batches only the place in the log is shown, and nothing is said.
+    if (!watch.lacks(header, logIndex, [run], true)) return
+    if (watch.isSearch && 'reason' in keys.find(source, signature.kid, logIndex)) return
+    const name = `${source}/${stream}`
+    if (seq < (this.#streams.get(name)?.next ?? 0)) this.#add('stream_forked', place)
+    this.#streams.set(name, { next: seq + n, leaf: null })
+    if (!watch.absent(header, logIndex, run)) this.#add('malformed', place)
+    this.#check(source, signature, logIndex, place, signed)
   }
 
   async #register(
@@ -325,13 +337,16 @@ export class BundleWalk {
     if (event.signature) this.#check(event.source, event.signature, logIndex, place, signed, found)
     const { watch, erasures, onEvent } = this.#parts
     const isNamed = erasures.isNamed(logIndex)
-    watch.event(event, logIndex, registration !== null || isNamed)
+    const drop = dropIn(event)
+    const isDrop = drop !== null && watch.dropped(drop, logIndex, event.time)
+    watch.event(event, logIndex, registration !== null || isNamed || isDrop)
     if (isNamed) {
       const order = this.#parsed(() => parseErasure(event), 'erasure_invalid', place)
       if (!erasures.close(logIndex, order, event.time)) this.#add('erasure_invalid', place)
       return
     }
     if (registration === null) {
+      if (isDrop) return
       this.events += 1
       onEvent?.(event, logIndex)
       return

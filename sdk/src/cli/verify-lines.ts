@@ -87,7 +87,7 @@ async function judgeLine(
   if (!isBare) for (const name of Object.keys(value)) if (!BESIDE.has(name) && unchecked.size < 32) unchecked.add(name)
   const document = isBare ? value : value.proof
   if (document === null || document === undefined) {
-    const why = isObject(value.error) ? `the ledger gave no proof: ${String(value.error.code)}` : 'it has no proof'
+    const why = isObject(value.error) ? unproven(String(value.error.code)) : 'it has no proof'
     return { told: { line: number, outcome: 'undecided', ...shown, why: [why] } }
   }
   let proof: Proof
@@ -111,6 +111,12 @@ async function judgeLine(
   }
   return { told, ...(told.outcome !== 'failed' && { backing }) }
 }
+
+/** Why the ledger gave no proof of an event, which nobody has signed. */
+const unproven = (code: string): string =>
+  code === 'event_dropped'
+    ? 'the ledger says that a retention policy has dropped it'
+    : `the ledger gave no proof: ${code}`
 
 /** Members of the line that say something else than its proof. */
 const differences = (line: JsonObject, event: NonNullable<Verdict['event']>): string[] =>

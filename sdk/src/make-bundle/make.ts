@@ -7,8 +7,11 @@ import { openLedger } from './reader.ts'
 import { printReport } from './report.ts'
 import { type ForPeople, type WritingProgress, type WrittenBundle, writeBundle } from './writer.ts'
 
-/** What was made, and what it holds all of. */
-export type MadeBundle = WrittenBundle & { readonly scope: BundleScope }
+/** What was made, what it holds all of, and how many events of that it does not hold because retention policies have dropped them. */
+export type MadeBundle = WrittenBundle & { readonly scope: BundleScope; readonly dropped: number }
+
+/** How often it is made again at most, because events were dropped meanwhile. */
+const AGAIN = 3
 
 /** How far it has come: `of` is how many entries there will be. */
 export type MakingProgress = WritingProgress & { readonly of: number }
@@ -32,7 +35,7 @@ export type MakeBundleOptions = {
  * Makes a bundle out of what a service gives its readers. The file has its name once it is whole and on the disk; until then its bytes
  * are in `<file>.part`. A file that is there already is replaced.
  * @param api a service, opened with a reader's token: `openApi` of `@killick/sdk/audit`
- * @throws KillickError `bundle_empty`, `bundle_too_large`, `answer_malformed`, `unreachable`, or the service's refusal; errors of the system
+ * @throws KillickError `bundle_empty`, `bundle_too_large`, `bundle_outdated` if events are dropped again and again meanwhile, `answer_malformed`, `unreachable`, or the service's refusal; errors of the system
  * @example
  * const api = openApi('https://audit.example.com', token)
  * const request = bundleRequest({ source: 'billing-api', from: '2026-04-01T00:00:00Z' })
@@ -44,19 +47,36 @@ export async function makeBundle(
   file: string,
   { url, maxBytes = Number.MAX_SAFE_INTEGER, isBare = false, onProgress }: MakeBundleOptions,
 ): Promise<MadeBundle> {
-  const { manifest, entries, lines } = await planBundle(openLedger(api, url), request, Date.now(), nodePrimitives)
+  for (let left = AGAIN; ; left--) {
+    try {
+      return await makeOnce(api, request, file, { url, maxBytes, isBare, ...(onProgress && { onProgress }) })
+    } catch (error) {
+      if (left === 0 || !(error instanceof KillickError) || error.code !== 'bundle_outdated') throw error
+    }
+  }
+}
+
+/** @throws KillickError `bundle_outdated` if events were dropped meanwhile */
+async function makeOnce(
+  api: Api,
+  request: BundleRequest,
+  file: string,
+  { url, maxBytes, isBare, onProgress }: MakeBundleOptions & { readonly maxBytes: number },
+): Promise<MadeBundle> {
+  const plan = await planBundle(openLedger(api, url), request, Date.now(), nodePrimitives)
+  const { manifest, entries, lines, dropped } = plan
   const page = isBare ? null : await readPage(api)
   const forPeople: ForPeople = (known) =>
     isBare
       ? []
       : [
-          ['report.html', Buffer.from(printReport(manifest, { ...known, hasPage: page !== null }))],
+          ['report.html', Buffer.from(printReport(manifest, { ...known, dropped: dropped(), hasPage: page !== null }))],
           ...(page === null ? [] : [['verify.html', page] as const]),
         ]
   const written = await writeBundle(file, manifest, lines(), forPeople, maxBytes, (progress) =>
     onProgress?.({ ...progress, of: entries }),
   )
-  return { ...written, scope: manifest.scope }
+  return { ...written, dropped: dropped(), scope: manifest.scope }
 }
 
 const MAX_PAGE_BYTES = 4 << 20

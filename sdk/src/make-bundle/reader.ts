@@ -1,6 +1,7 @@
 // A ledger as a maker of bundles reads it: over HTTP, as any reader does.
 import { MAX_LOG_BYTES, parseAnchorRow, readPages } from '../audit/answers.ts'
 import type { Api } from '../audit/api.ts'
+import { readDrops } from '../audit/drop-answers.ts'
 import { findErased, readErased, readErasures } from '../audit/erasure-answers.ts'
 import { tilePath } from '../audit/tree.ts'
 import type { FoundPlace, LedgerReader } from '../bundle/ledger-reader.ts'
@@ -90,6 +91,7 @@ export function openLedger(api: Api, url: string): LedgerReader {
     erasures: () => readErasures(api),
     erased: (leafHashes) => findErased(api, leafHashes),
     erasedList: (id) => readErased(api, id),
+    drops: (from) => readDrops(api, from),
   }
 }
 

@@ -7,6 +7,8 @@ import { printHash } from '../core/hash.ts'
 export type Reported = {
   readonly entries: number
   readonly events: number
+  /** Events that were dropped, as entries of the log say that are in it. */
+  readonly dropped: number
   /** SHA-256 of each file so far, lower-case hex, by name. */
   readonly files: Readonly<Record<string, string>>
   /** Whether the verification page comes with it. */
@@ -15,7 +17,7 @@ export type Reported = {
 
 export function printReport({ scope, checkpoint, anchors, made }: BundleManifest, reported: Reported): string {
   const { origin, size, root } = parseCheckpoint(checkpoint)
-  const { entries, events, files, hasPage } = reported
+  const { entries, events, dropped, files, hasPage } = reported
   const rows = (all: readonly (readonly [string, string])[]) =>
     all.map(([name, value]) => `<tr><th scope="row">${escaped(name)}</th><td>${escaped(value)}</td></tr>`).join('\n')
   const n = (value: number) => value.toLocaleString('en')
@@ -44,6 +46,9 @@ a check of the bundle says.</p>
 <table>
 ${rows([
   ['Events', `${n(events)}, registrations of keys among them`],
+  ...(dropped > 0
+    ? [['Not in it', `${n(dropped)} events that retention policies have dropped, as the ledger’s log says`] as const]
+    : []),
   ['Entries of the log', `${n(entries)} of ${n(Number(size))}`],
   ['Log', origin],
   ['Root of the log', printHash(root)],

@@ -1,5 +1,6 @@
 /** What a verdict about a bundle comes to: the phrases that the command line and the page share, in English. */
 import type {
+  BundleDropped,
   BundleErasure,
   BundleGap,
   BundleKeyOutside,
@@ -23,7 +24,11 @@ export type BundlePhrases = {
     readonly complete: { readonly stream: string; readonly source: string }
     /** Of gaps. @param gaps how many there are, from 1 */
     readonly incomplete: (gaps: number) => string
+    /** What all gaps come to. @param events places of streams @param entries of the log; one of the two is above 0 */
+    readonly absent: (events: number, entries: number) => string
     readonly open: string
+    /** The same beside what is missing. */
+    readonly notReached: string
     /** Of what an index found. @param origin the log's name, or null where it is not known */
     readonly as_index_says: (origin: string | null) => string
     readonly not_judged: string
@@ -37,6 +42,15 @@ export type BundlePhrases = {
      * @param of how many streams there are
      */
     readonly notEnded: (streams: number, of: number) => string
+  }
+  /** On events that are not there because policies have dropped them. */
+  readonly dropped: {
+    /** @param events how many, from 1 */
+    readonly found: (events: number) => string
+    /** Where there is no gap besides. */
+    readonly nothingElse: string
+    /** Some of them, behind each other in a stream. */
+    readonly one: (dropped: BundleDropped) => string
   }
   /** Sentences on events that lack fields. Each is told how many events, from 1. */
   readonly fields: {
@@ -113,7 +127,13 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
         source: 'All entries of the log in this range are there, and with them every event of the source.',
       },
       incomplete: (gaps) => `${count(gaps, 'gap')} in what it says that it holds.`,
+      absent: (events, entries) =>
+        `No drop in it names what is missing: ${[
+          ...(events > 0 ? [count(events, 'event')] : []),
+          ...(entries > 0 ? [`${number(entries)} ${entries === 1 ? 'entry' : 'entries'} of the log`] : []),
+        ].join(' and ')}.`,
       open: 'Nothing of the range is missing, but no confirmed anchor shows that it reaches as far as the times that were asked for.',
+      notReached: 'No confirmed anchor shows that it reaches as far as the times that were asked for.',
       as_index_says: (origin) =>
         `These are the events that ${origin ?? 'the service'} found. That there are no others is its word, and nothing here can show it.`,
       not_judged: 'Something in it does not hold, so nothing can be said of what is missing.',
@@ -121,6 +141,13 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
       by: (iso) => `All of it was in the log by ${time(iso)}, the time of the anchor that covers it.`,
       notEnded: (streams, of) =>
         `${number(streams)} of ${count(of, 'stream')} ${streams === 1 ? 'has' : 'have'} not ended: what their recorders still hold comes later in the log.`,
+    },
+    dropped: {
+      found: (events) =>
+        `${count(events, 'event')} ${events === 1 ? 'was' : 'were'} dropped by retention policies, as the ledger’s log says. Whether ${events === 1 ? 'it was' : 'they were'} due, an audit tells.`,
+      nothingElse: 'Nothing else is missing.',
+      one: ({ logIndex, at, policy, ...part }) =>
+        `${places(part)}, as log entry ${number(logIndex)} says, recorded at ${time(at)}: policy ${policy.id}, version ${policy.version}`,
     },
     fields: {
       erased: (events) => `${count(events, 'event')} lost fields to erasures that the log orders.`,

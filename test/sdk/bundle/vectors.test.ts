@@ -17,6 +17,8 @@ type Case = {
   reasons: string[]
   fields: { erased: number; expired: number; hidden: number; undecided: number } | null
   keysOutside: number
+  dropped: number
+  absent: { events: number; entries: number } | null
 }
 
 async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -38,6 +40,8 @@ test.each(vectors<Case[]>('bundles'))(
       ...{ outcome: expected.outcome, completeness: expected.completeness, reasons: expected.reasons.toSorted() },
     })
     expect(keysOutside.foundCount).toBe(expected.keysOutside)
+    expect(completeness.dropped.events).toBe(expected.dropped)
+    if (expected.absent !== null) expect(completeness.absent).toEqual(expected.absent)
     expect(fields).toEqual(expected.fields && expect.objectContaining(expected.fields))
   },
 )

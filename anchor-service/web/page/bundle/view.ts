@@ -177,7 +177,7 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
   const list = (items: readonly string[], more: number) =>
     h('ul', {}, ...items.map((item) => h('li', {}, said(item))), more > 0 && h('li', {}, told.complete.more(more)))
   const { faults, faultCount, completeness, silences, fields } = verdict
-  const { gaps, gapCount } = completeness
+  const { gaps, gapCount, dropped } = completeness
   const part = (id: string, title: string, body: HTMLElement) =>
     h('section', { 'aria-labelledby': id }, h('h2', { id }, title), body)
   return [
@@ -229,6 +229,18 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
           ),
         ]
       : []),
+    ...(dropped.foundCount > 0
+      ? [
+          part(
+            'dropped-title',
+            told.dropped,
+            list(
+              dropped.found.slice(0, LISTED).map(told.phrases.dropped.one),
+              dropped.foundCount - Math.min(dropped.found.length, LISTED),
+            ),
+          ),
+        ]
+      : []),
     facts(verdict, told, kit),
   ]
 }
@@ -271,11 +283,15 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
 }
 
 function complete({ completeness, fields, scope, origin }: BundleVerdict, tone: Tone, told: BundleWords): Answer {
-  const { verdict, after, by, streams, ended, gapCount } = completeness
+  const { verdict, after, by, streams, ended, gapCount, absent, dropped, isReached } = completeness
   const words = told.complete
   const means = told.phrases.completeness
   const isSource = scope?.kind === 'source'
+  const isOnlyDropped = gapCount === 0 && dropped.events > 0 && verdict === 'incomplete'
   const more = [
+    ...(verdict === 'incomplete' && gapCount > 0 ? [means.absent(absent.events, absent.entries)] : []),
+    ...(dropped.events > 0 && !isOnlyDropped ? [told.phrases.dropped.found(dropped.events)] : []),
+    ...(verdict === 'incomplete' && !isReached ? [means.notReached] : []),
     ...(after === null ? [] : [means.after(after)]),
     ...(by === null ? [] : [means.by(by)]),
     ...(isSource && streams > ended ? [means.notEnded(streams - ended, streams)] : []),
@@ -302,6 +318,8 @@ function complete({ completeness, fields, scope, origin }: BundleVerdict, tone: 
         tone === 'open' ? [words.onCondition] : [],
       )
     case 'incomplete':
+      // That it was dropped is the log's word, and no proof that it may have been.
+      if (isOnlyDropped) return answer(tone === 'open' ? 'open' : 'word', 'dropped', words.dropped(dropped.events))
       return answer('bad', 'incomplete', words.incomplete(gapCount))
     case 'open':
       return answer('open', 'open', words.open)

@@ -34,6 +34,8 @@ export function english({ number, time, list }: Printer) {
       stream: pair('And it is everything', means.complete.stream),
       source: pair('And it is everything', means.complete.source),
       incomplete: (n: number) => pair('It is not everything', means.incomplete(n)),
+      dropped: (n: number) =>
+        pair('It is not everything: a part was dropped', `${phrases.dropped.found(n)} ${phrases.dropped.nothingElse}`),
       open: pair('Nobody can say how far it reaches', means.open),
       index: (origin: string | null) => pair('Everything, as the index says', means.as_index_says(origin)),
       unknown: pair('Not judged', means.not_judged),
@@ -50,6 +52,7 @@ export function english({ number, time, list }: Printer) {
       none: (pairs: number, streams: number) => `All kept, ${phrases.silence.basis(pairs, streams)}`,
     },
     erasures: 'What was erased',
+    dropped: 'What was dropped',
     faults: 'What does not hold',
     facts: {
       title: 'What is in it',
@@ -122,7 +125,13 @@ export function german({ number, time, list }: Printer): BundleWords {
         source: 'Alle Einträge des Logs in diesem Bereich sind da, und mit ihnen jedes Ereignis der Quelle.',
       },
       incomplete: (n) => `${count(n, 'Lücke', 'Lücken')} in dem, was es zu enthalten angibt.`,
+      absent: (events, entries) =>
+        `Keine Löschung darin nennt, was fehlt: ${[
+          ...(events > 0 ? [count(events, 'Ereignis', 'Ereignisse')] : []),
+          ...(entries > 0 ? [`${count(entries, 'Eintrag', 'Einträge')} des Logs`] : []),
+        ].join(' und ')}.`,
       open: 'Im Bereich fehlt nichts, aber kein bestätigter Anker zeigt, dass er bis zu den verlangten Zeiten reicht.',
+      notReached: 'Kein bestätigter Anker zeigt, dass es bis zu den verlangten Zeiten reicht.',
       as_index_says: (origin) =>
         `Diese Ereignisse hat ${origin ?? 'der Dienst'} gefunden. Dass es keine anderen gibt, sagt er selbst, und nichts hier kann es zeigen.`,
       not_judged: 'Etwas darin hält nicht stand; so lässt sich nicht sagen, was fehlt.',
@@ -130,6 +139,13 @@ export function german({ number, time, list }: Printer): BundleWords {
       by: (iso) => `Alles war im Log bei dem Anker, der es abdeckt: ${time(iso)}.`,
       notEnded: (n, of) =>
         `${number(n)} von ${count(of, 'Stream', 'Streams')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: was die Rekorder noch halten, kommt später ins Log.`,
+    },
+    dropped: {
+      found: (n) =>
+        `${count(n, 'Ereignis wurde', 'Ereignisse wurden')} nach Aufbewahrungsfristen ganz gelöscht, wie das Log des Prüfprotokolls sagt. Ob die Fristen um waren, sagt ein Audit.`,
+      nothingElse: 'Sonst fehlt nichts.',
+      one: ({ logIndex, at, policy, ...part }) =>
+        `${places(part)}, wie Log-Eintrag ${number(logIndex)} sagt, vom ${time(at)}: Frist ${policy.id}, Fassung ${policy.version}`,
     },
     fields: {
       erased: (n) =>
@@ -197,6 +213,11 @@ export function german({ number, time, list }: Printer): BundleWords {
       stream: pair('Und es ist alles', means.complete.stream),
       source: pair('Und es ist alles', means.complete.source),
       incomplete: (n) => pair('Es ist nicht alles', means.incomplete(n)),
+      dropped: (n) =>
+        pair(
+          'Es ist nicht alles: ein Teil wurde gelöscht',
+          `${phrases.dropped.found(n)} ${phrases.dropped.nothingElse}`,
+        ),
       open: pair('Niemand kann sagen, wie weit es reicht', means.open),
       index: (origin) => pair('Alles, sagt der Index', means.as_index_says(origin)),
       unknown: pair('Nicht beurteilt', means.not_judged),
@@ -212,6 +233,7 @@ export function german({ number, time, list }: Printer): BundleWords {
       none: (pairs, streams) => `Alle eingehalten, ${phrases.silence.basis(pairs, streams)}`,
     },
     erasures: 'Was gelöscht wurde',
+    dropped: 'Ereignisse, die ganz gelöscht wurden',
     faults: 'Was nicht standhält',
     facts: {
       title: 'Was darin ist',

@@ -40,6 +40,10 @@ export const bundle: Command = {
       err(
         text`${count(made.events, 'event')} in ${file} (${made.bytes.toLocaleString('en')} bytes): ${scopeWords(made.scope)}`,
       )
+      if (made.dropped > 0)
+        err(
+          text`Not in it: ${count(made.dropped, 'event')} that retention policies have dropped, as the ledger’s log says`,
+        )
       err(text`Check it, or let somebody else: killick verify ${file}`)
     }
     return EXIT.ok

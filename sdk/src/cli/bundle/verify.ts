@@ -9,7 +9,7 @@ import type { PinSet } from '../pins.ts'
 import { count, json, lines, out, own, paint, progress, type Text, text } from '../terminal.ts'
 import { type Backing, isPinned, pinnersOf, trustLines } from '../trust-words.ts'
 import { bundleTrust } from './trust.ts'
-import { completenessLines, faultLines, fieldLines, scopeWords, silenceLines } from './words.ts'
+import { completenessLines, faultLines, fieldLines, isOnlyDropped, scopeWords, silenceLines } from './words.ts'
 
 const FIRST_NAME = Buffer.from('manifest.json\0')
 
@@ -45,7 +45,8 @@ export async function verifyBundleFile(file: string, pins: PinSet, asJson: boole
     .finally(shown.done)
   out(asJson ? json(verdict) : report(verdict, backingOf(verdict, pins.by)))
   const isSilent = (verdict.silences?.foundCount ?? 0) > 0
-  if (verdict.outcome === 'failed' || verdict.completeness.verdict === 'incomplete' || isSilent) return EXIT.failed
+  const isIncomplete = verdict.completeness.verdict === 'incomplete' && !isOnlyDropped(verdict.completeness)
+  if (verdict.outcome === 'failed' || isIncomplete || isSilent) return EXIT.failed
   return verdict.outcome === 'verified' && verdict.completeness.verdict === 'complete' ? EXIT.ok : EXIT.undecided
 }
 

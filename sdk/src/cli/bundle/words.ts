@@ -36,12 +36,19 @@ const NAMES = {
 
 /** Whether it is all there is, and what that rests on. */
 export function completenessLines(found: BundleCompleteness, verdict: BundleVerdict): Text[] {
-  const { verdict: name, gaps, gapCount, after, by, streams, ended } = found
-  const shown = paint(['bold', COLOURS[name]], NAMES[name])
+  const { verdict: name, gaps, gapCount, absent, dropped, isReached, after, by, streams, ended } = found
+  const shown = paint(['bold', isOnlyDropped(found) ? 'yellow' : COLOURS[name]], NAMES[name])
   return [
     text`${shown}: ${meaning(found, verdict)}`,
     ...gaps.slice(0, LISTED).map((gap) => text`  · missing: ${PHRASES.gap(gap)}`),
     ...(gapCount > LISTED ? [text`  · and ${count(gapCount - LISTED, 'more gap')}`] : []),
+    ...(name === 'incomplete' && gapCount > 0
+      ? [text`  · ${PHRASES.completeness.absent(absent.events, absent.entries)}`]
+      : []),
+    ...(dropped.events > 0 && !isOnlyDropped(found) ? [text`  · ${PHRASES.dropped.found(dropped.events)}`] : []),
+    ...dropped.found.slice(0, LISTED).map((each) => text`  · dropped: ${PHRASES.dropped.one(each)}`),
+    ...(dropped.foundCount > LISTED ? [text`  · and ${dropped.foundCount - LISTED} more dropped`] : []),
+    ...(name === 'incomplete' && !isReached ? [text`  · ${PHRASES.completeness.notReached}`] : []),
     ...(after === null ? [] : [text`  · ${PHRASES.completeness.after(after)}`]),
     ...(by === null ? [] : [text`  · ${PHRASES.completeness.by(by)}`]),
     ...(streams > ended && verdict.scope?.kind === 'source' && name !== 'not_judged'
@@ -73,8 +80,14 @@ function lackingLines(fields: NonNullable<BundleVerdict['fields']>): Text[] {
   ]
 }
 
-function meaning({ verdict: name, gapCount }: BundleCompleteness, { scope, origin }: BundleVerdict): string {
+/** Whether it is not complete only because policies have dropped some of it, as the ledger's log says. */
+export const isOnlyDropped = ({ verdict, gapCount }: BundleCompleteness): boolean =>
+  verdict === 'incomplete' && gapCount === 0
+
+function meaning(found: BundleCompleteness, { scope, origin }: BundleVerdict): string {
   const told = PHRASES.completeness
+  const { verdict: name, gapCount, dropped } = found
+  if (isOnlyDropped(found)) return `${PHRASES.dropped.found(dropped.events)} ${PHRASES.dropped.nothingElse}`
   switch (name) {
     case 'complete':
       return scope?.kind === 'stream' ? told.complete.stream : told.complete.source

@@ -36,7 +36,7 @@ export const VERIFY = command({
     [2, 'wrong usage, or not a proof'],
     [
       3,
-      'undecided: not anchored yet, a node or the URL could not be reached, or not everything was pinned; of an export the worst line counts, 1 before 2 before 3',
+      'undecided: not anchored yet, a node or the URL could not be reached, or not everything was pinned; of a bundle also: nothing is missing but what policies have dropped; of an export the worst line counts, 1 before 2 before 3',
     ],
   ],
   examples: [

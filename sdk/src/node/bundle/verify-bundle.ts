@@ -32,7 +32,7 @@ export type NodeBundleOptions = Pick<BundleOptions, 'onEvent' | 'onProgress' | '
  * Checks a bundle against what the verifier trusts, while its bytes arrive, with Node's own cryptography and on all cores; `verifyBundle` of
  * `@killick/sdk/bundle` gives the same verdict with portable code, on the thread that calls it. Neither the verdict nor its faults and their
  * order depend on the number of threads. Memory does not grow with the bundle: a few hundred KiB of it are held for each thread, a hash for each
- * level of the trees, where each stream stands, and the erasures that it names.
+ * level of the trees, where each stream stands, the erasures that it names, and the places that are missing.
  * @param chunks the bytes of a `killick-bundle/1`; they are read as fast as they are checked, and closed when nothing more is wanted
  * @throws KillickError `bundle_malformed` or `bundle_version` if the bytes do not begin as a bundle does, `json_*`; `vkey_invalid`,
  * `key_invalid`, `trust_invalid` if what was pinned is malformed; `thread_failed` if a thread ends before it has answered

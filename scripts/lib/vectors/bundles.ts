@@ -9,7 +9,6 @@ import {
   erasedLeaf,
   type Hash,
   hideFields,
-  type JsonObject,
   makeEvent,
   nodePrimitives,
   parseBatchHeader,
@@ -28,7 +27,6 @@ import { type BundleRequest, planBundle } from '../../../sdk/src/bundle/make-bun
 import { type BundleAnchor, printManifest, printTrailer } from '../../../sdk/src/bundle/manifest.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
 import { type ExpiredBy, erasureFields } from '../../../sdk/src/core/erasure.ts'
-import { dropFields, type RetentionDrop } from '../../../sdk/src/core/retention.ts'
 import { seed, signerFor } from './keys.ts'
 import { keyOf, OWN, register, SYSTEM_SIGNER, settings } from './registrations.ts'
 import { CHAIN, factOf, INPUTS, mintOf, ORIGIN, SOURCE, STREAM, TIME } from './world.ts'
@@ -159,30 +157,10 @@ async function erase([a, b, c]: readonly [Batch, Batch, Batch]) {
   }
 }
 
-/** The batch of a drop of log entries. */
-async function dropOf(entries: RetentionDrop['entries'], events: number): Promise<Batch> {
-  const fields = dropFields({ id: 'orders', version: 1, size: 7, time: ANCHORED[1]![1], entries, events })
-  const input = { ...fields, actor: { type: 'service', id: 'anchor-service' } } as EventInput
-  const position = { ...SYSTEM, seq: 20, prev: asHash(Uint8Array.from(seed('the system event before'))) }
-  const { token, leafHash } = await makeEvent(input, position, mintOf(960), SYSTEM_SIGNER)
-  const prev = asHash(Uint8Array.from(seed('the system batch before')))
-  const header = { ...SYSTEM, seq: 20, n: 1, root: treeRoot([leafHash]), prev, time: TIME + 120_000 }
-  return { header: parseBatchHeader(await signBatchHeader(header, SYSTEM_SIGNER)), tokens: [token] }
-}
+/** `erases`: whether the log's last two entries order erasures. `notAfter`: of the source's key, ms */
+type Twist = { broken?: number; erases?: boolean; notAfter?: number }
 
-/** A batch as a ledger gives it whose policy has dropped its events. */
-const emptied = ({ header, tokens }: Batch): Batch => ({
-  header,
-  tokens: tokens.map((token) => printHash(parseEvent(token).leafHash)),
-})
-
-/**
- * `erases`: whether the log's last two entries order erasures. `drops`: the source's second batch was dropped, and the log's entry before the last
- * says so, or names the other source's second. `notAfter`: of the source's key, ms
- */
-type Twist = { broken?: number; erases?: boolean; drops?: 'own' | 'other'; notAfter?: number }
-
-async function openWorld({ broken, erases = false, drops, notAfter }: Twist = {}) {
+async function openWorld({ broken, erases = false, notAfter }: Twist = {}) {
   const plan = { index: 1, registration: settings(SOURCE, [keyOf(source, null, notAfter ?? null)]) }
   const registered = await register([OWN, plan], mintOf)
   const own = await batchesOf(SOURCE, source, [3, 2, 4], broken ?? null)
@@ -191,13 +169,10 @@ async function openWorld({ broken, erases = false, drops, notAfter }: Twist = {}
   const { batches, orders, lists } = erases ? await erase(whole) : { batches: whole, orders: [], lists: [] }
   const [a, b, c] = batches as [Batch, Batch, Batch]
   const [x, y] = others as [Batch, Batch]
-  const [B, Y] = [registered.length + 2, registered.length + 3]
-  const gone = drops === 'own' ? B : Y
-  const drop = drops === undefined ? null : await dropOf([[gone, gone]], drops === 'own' ? 2 : 1)
   const carried: (Batch | null)[] = [
     ...registered.map(({ event, header }) => ({ header, tokens: [event] })),
-    ...[a, x, drops === undefined ? b : emptied(b), y, c],
-    ...(erases ? orders : [drop, null]),
+    ...[a, x, b, y, c],
+    ...(erases ? orders : [null, null]),
   ]
   const FIRST_ORDER = carried.length - 2
   const named = lists.flatMap((list, i) =>
@@ -228,7 +203,6 @@ async function openWorld({ broken, erases = false, drops, notAfter }: Twist = {}
     async *search(conditions) {
       for (const [logIndex, batch] of carried.entries()) yield* placesOf(batch, logIndex, conditions)
     },
-    drops: async () => (drop === null ? [] : [{ logIndex: FIRST_ORDER, entries: [[gone, gone]] }]),
     erasures: async () => lists.map((list, i) => ({ id: String(i), logIndex: FIRST_ORDER + i, events: list.length })),
     erased: async (leafHashes) => {
       const asked = new Set(leafHashes.map(printHash))
@@ -259,9 +233,8 @@ function* placesOf(
   { source: name, action, target }: Readonly<Record<string, string>>,
 ): Generator<FoundPlace> {
   for (const [i, token] of (batch?.tokens ?? []).entries()) {
+    const { fields } = parseEvent(token)
     const { source: own, stream, seq } = batch!.header
-    const isDropped = !token.includes('~')
-    const fields: JsonObject = isDropped ? {} : parseEvent(token).fields
     const targets = (fields.targets ?? []) as { id: string }[]
     if (name !== undefined && own !== name) continue
     if (action !== undefined && fields.action !== action) continue
@@ -316,11 +289,10 @@ export async function bundles() {
     by: object = trust,
     lacking: object = {},
     keysOutside = 0,
-    dropped = 0,
   ) => ({
     ...{ description, ...files, sha256: sha256(archive(files)), trust: by, outcome, completeness, reasons },
     fields: outcome === 'failed' ? null : { erased: 0, expired: 0, hidden: 0, undecided: 0, ...lacking },
-    ...{ keysOutside, dropped },
+    keysOutside,
   })
   const lined = (files: Files, change: (lines: string[]) => string[]): Files => ({
     manifest: files.manifest,
@@ -348,11 +320,6 @@ export async function bundles() {
   const partly = await write(forgetful, { kind: 'stream', source: SOURCE, stream: STREAM, first: 1, last: 3 })
   const { reader: late, trust: of } = await openWorld({ notAfter: TIME + 30_000 })
   const expired = await write(late, { kind: 'source', source: SOURCE, until: iso(ANCHORED[1]![1]) })
-  const { reader: emptier, trust: itsDrops } = await openWorld({ drops: 'own' })
-  const droppedWhole = await write(emptier, { kind: 'source', source: SOURCE, until: iso(ANCHORED[1]![1]) })
-  const droppedPart = await write(emptier, { kind: 'stream', source: SOURCE, stream: STREAM, first: 1, last: 3 })
-  const { reader: silentOne, trust: itsOther } = await openWorld({ drops: 'other' })
-  const droppedOther = await write(silentOne, { kind: 'source', source: SOURCE, until: iso(ANCHORED[1]![1]) })
   const unfounded = (description: string, files: Files, reasons = ['erasure_invalid']) =>
     make(description, files, 'failed', 'not_judged', reasons, its)
   return [
@@ -486,44 +453,6 @@ export async function bundles() {
       'the key of the source signed behind the time for which it is registered',
       ...([expired, 'verified', 'complete', [], of, {}, 3] as const),
     ),
-    ...[
-      make('of a source of which a batch was dropped', droppedWhole, 'verified', 'incomplete', [], itsDrops, {}, 0, 2),
-      make(
-        'of a part of a stream of which a batch was dropped',
-        droppedPart,
-        'verified',
-        'incomplete',
-        [],
-        itsDrops,
-        {},
-        0,
-        1,
-      ),
-      make(
-        'of which a batch was dropped, and nothing is pinned',
-        droppedWhole,
-        'undecided',
-        'incomplete',
-        [],
-        { facts: itsDrops.facts },
-        {},
-        0,
-        2,
-      ),
-      make(
-        'of which a batch was dropped, without the event that says so',
-        lined(droppedWhole, (lines) => lines.toSpliced(at(droppedWhole, 'E ', -1), 1)),
-        ...(['verified', 'incomplete', [], itsDrops] as const),
-      ),
-      make(
-        'of which a batch was dropped, and what says so has another byte',
-        lined(droppedWhole, (lines) =>
-          lines.with(at(droppedWhole, 'E ', -1), flip(lines[at(droppedWhole, 'E ', -1)]!)),
-        ),
-        ...(['failed', 'not_judged', ['batch_incomplete', 'event_invalid'], itsDrops] as const),
-      ),
-      make('without a batch, of which no drop speaks', droppedOther, 'verified', 'incomplete', [], itsOther),
-    ],
     make('of events of which some were erased and some have expired', erased, 'verified', 'complete', [], its, {
       ...{ erased: 3, expired: 2, erasureCount: 2 },
       erasures: [

@@ -1,8 +1,6 @@
 /** Notes what of a scope is there while the lines of a bundle are read, and says at the end whether it is all. */
 import { endsStream, type ParsedEvent } from '../core/event.ts'
-import type { RetentionDrop } from '../core/retention.ts'
 import { printTime } from '../core/time.ts'
-import { DropWatch } from './dropped.ts'
 import type { BundleScope } from './manifest.ts'
 import type { PlaceRun } from './reading.ts'
 import { type BundleCompleteness, type BundleGap, Few } from './verdict.ts'
@@ -16,7 +14,6 @@ type Stream = { readonly source: string; readonly stream: string }
 export class ScopeWatch {
   readonly #scope: BundleScope
   readonly #gaps = new Few<BundleGap>()
-  readonly #drops = new DropWatch()
   /** Of each stream of the scope whether its last event ends it. */
   readonly #ended = new Map<string, boolean>()
   /** Of a stream: the place that comes next. */
@@ -34,20 +31,10 @@ export class ScopeWatch {
     if (from < to) this.#gaps.add({ what: 'entries', first: from, last: to - 1 })
   }
 
-  /**
-   * A batch of which all lines were read.
-   * @param absent runs of places that are not carried, from the first to the last
-   * @param isBare whether no event of it is carried, and so all its places are one such run
-   */
-  batch({ source, stream }: Stream, logIndex: number, absent: readonly PlaceRun[], isBare: boolean): void {
-    if (isBare) this.#bare({ source, stream }, logIndex, absent[0]!)
+  /** A batch of which all lines were read. @param absent runs of places that are not carried, from the first to the last */
+  batch({ source, stream }: Stream, logIndex: number, absent: readonly PlaceRun[]): void {
     if (!this.#isWanted(source, logIndex)) return
     for (const [first, last] of absent) this.#gaps.add({ what: 'events', source, stream, first, last })
-  }
-
-  /** @returns whether a drop names a batch of the scope of which no event is carried; then it is carried for their sake */
-  drop(drop: RetentionDrop, logIndex: number): boolean {
-    return this.#drops.drop(drop, logIndex)
   }
 
   /** @param isSupport whether it is carried for the sake of others, whatever the scope */
@@ -84,7 +71,6 @@ export class ScopeWatch {
       verdict: this.#verdict(isSound, confirmed),
       gaps: this.#gaps.list,
       gapCount: this.#gaps.count,
-      ...(isSound ? this.#drops.finish() : { dropped: 0, drops: [], dropCount: 0 }),
       after: printTime(after?.time ?? null),
       by: printTime(by?.time ?? null),
       streams: this.#ended.size,
@@ -104,14 +90,6 @@ export class ScopeWatch {
       since === null || from === 0 || confirmed.some((it) => it.size >= from && it.time <= Date.parse(since))
     const isUntil = until === null || confirmed.some((it) => it.size <= to && it.time >= Date.parse(until))
     return isSince && isUntil ? 'complete' : 'open'
-  }
-
-  #bare({ source, stream }: Stream, logIndex: number, [from, to]: PlaceRun): void {
-    const scope = this.#scope
-    if (this.#isWanted(source, logIndex)) this.#drops.bare(logIndex, to - from + 1)
-    if (scope.kind !== 'stream' || source !== scope.source || stream !== scope.stream) return
-    const [first, last] = [Math.max(from, scope.first), Math.min(to, scope.last)]
-    if (first <= last) this.#drops.bare(logIndex, last - first + 1)
   }
 
   #isWanted(source: string, logIndex: number): boolean {

@@ -9,7 +9,6 @@ export { type CheckSignature, type EntryReading, NamedKeys, readStretch, type St
 export type { BundleStretch } from './stretches.ts'
 export type {
   BundleCompleteness,
-  BundleDrop,
   BundleErasure,
   BundleFault,
   BundleFields,

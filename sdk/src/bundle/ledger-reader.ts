@@ -14,12 +14,6 @@ export type FoundPlace = {
 /** An erasure: the log index of the event that orders it, and how many events it names. */
 export type FoundErasure = { readonly id: string; readonly logIndex: number; readonly events: number }
 
-/** A drop: the log index of the event, and the log entries of the batches, from the first to the last of each stretch. */
-export type FoundDrop = {
-  readonly logIndex: number
-  readonly entries: readonly (readonly [first: number, last: number])[]
-}
-
 /** A ledger as its readers see it. */
 export type LedgerReader = {
   /** Where it is, for the manifest. */
@@ -36,8 +30,6 @@ export type LedgerReader = {
   node(level: number, index: number, size: number): Promise<Hash>
   /** Events that meet the conditions of a search, in any order. */
   search(conditions: Readonly<Record<string, string>>): AsyncIterable<FoundPlace>
-  /** All drops that the log tells of, in any order. */
-  drops(): Promise<readonly FoundDrop[]>
   /** All erasures that the log orders, in any order. */
   erasures(): Promise<readonly FoundErasure[]>
   /** What erasures take of these events, in any order: the log index of the erasure, and the event's place in its list. */

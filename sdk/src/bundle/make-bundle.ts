@@ -1,5 +1,5 @@
 /** Makes a bundle out of what a ledger gives its readers: plans what to carry, and prints the lines. */
-import { droppedLeaves, parseBatchHeader } from '../core/batch.ts'
+import { parseBatchHeader } from '../core/batch.ts'
 import { utf8 } from '../core/bytes.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
@@ -9,7 +9,7 @@ import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { ErasedLines } from './erased-lines.ts'
 import { subtreesOf } from './growing-tree.ts'
-import type { FoundDrop, FoundErasure, LedgerReader } from './ledger-reader.ts'
+import type { FoundErasure, LedgerReader } from './ledger-reader.ts'
 import { printLine } from './lines.ts'
 import type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
 
@@ -68,8 +68,7 @@ export async function planBundle(
   const { scope, segments, sources } = await planScope(reader, request, anchors, size)
   const registered = await registrationsOf(reader, sources, size)
   const orders = (await reader.erasures()).filter(({ logIndex }) => logIndex < size)
-  const dropped = await dropsOf(reader, scope, segments, size)
-  const all = withSupport(segments, [...registered, ...dropped])
+  const all = withRegistrations(segments, registered)
   const [first, last] = [segments[0]?.first ?? 0, (segments.at(-1)?.end ?? 1) - 1]
   const manifest: BundleManifest = {
     ...{ scope, checkpoint, anchors: chosen(anchors, first, last, size) },
@@ -146,43 +145,9 @@ async function registrationsOf(reader: LedgerReader, sources: readonly string[],
   return [...found].sort((a, b) => a - b)
 }
 
-/** Log entries of the drops that name batches of the scope. */
-async function dropsOf(
-  reader: LedgerReader,
-  scope: BundleScope,
-  segments: readonly Segment[],
-  size: number,
-): Promise<number[]> {
-  const found: number[] = []
-  for (const { logIndex, entries } of await reader.drops())
-    if (logIndex < size && (await isNamed(reader, scope, segments, entries))) found.push(logIndex)
-  return found
-}
-
-/** Whether one of these entries is a batch that a bundle is of. */
-async function isNamed(
-  reader: LedgerReader,
-  scope: BundleScope,
-  segments: readonly Segment[],
-  entries: FoundDrop['entries'],
-): Promise<boolean> {
-  for (const [first, last] of entries)
-    for (const segment of segments) {
-      const [from, end] = [Math.max(first, segment.first), Math.min(last + 1, segment.end)]
-      if (from >= end) continue
-      // A segment of a stream or a search has nothing but what is wanted of it.
-      if (scope.kind !== 'source') return true
-      for await (const text of reader.entries(from, end))
-        if (parseBatchHeader(text).source === scope.source) return true
-    }
-  return false
-}
-
-/** @param support entries that are carried whole for the sake of others, such as registrations */
-function withSupport(segments: readonly Segment[], support: readonly number[]): Segment[] {
-  const isRegistered = new Set(support)
-  const registered = [...isRegistered].sort((a, b) => a - b)
-  // One inside a segment is carried whole, whatever the segment wants of it.
+function withRegistrations(segments: readonly Segment[], registered: readonly number[]): Segment[] {
+  const isRegistered = new Set(registered)
+  // A registration inside a segment is carried whole, whatever the segment wants of it.
   const inside = segments.map(
     ({ first, end, wants }): Segment => ({
       ...{ first, end },
@@ -308,10 +273,7 @@ function* batchLines(
 ): Generator<string> {
   yield printLine({ kind: 'entry', text })
   if (want === 'none') return
-  const header = parseBatchHeader(text)
-  // Of a batch that was dropped there are leaf hashes, which its header has the root of.
-  if (droppedLeaves(header, tokens, primitives) !== null) return
-  const { seq } = header
+  const { seq } = parseBatchHeader(text)
   const isWanted = (i: number) => want === 'all' || want(seq + i)
   for (let at = 0; at < tokens.length; ) {
     if (isWanted(at)) {

@@ -72,14 +72,6 @@ export type BundleGap =
     }
   | { readonly what: 'entries'; readonly first: number; readonly last: number }
 
-/** A drop that the bundle carries; `events`: how many events of the scope it took. */
-export type BundleDrop = {
-  readonly logIndex: number
-  readonly policy: string
-  readonly version: number
-  readonly events: number
-}
-
 /**
  * Whether a bundle holds all of its scope.
  *
@@ -94,13 +86,6 @@ export type BundleCompleteness = {
   /** The first 100, and how many there are in all. */
   readonly gaps: readonly BundleGap[]
   readonly gapCount: number
-  /**
-   * How many of the events that are missing a retention policy has dropped with their batches, as the log says in drops that the bundle carries: the first
-   * 100 of these, by rising log index, and how many there are in all. Whether policies and anchors bear a drop out, an audit says.
-   */
-  readonly dropped: number
-  readonly drops: readonly BundleDrop[]
-  readonly dropCount: number
   /** Block times, ISO 8601: the entries of the scope came after the one and were in the log by the other. Null: no anchor shows it. */
   readonly after: string | null
   readonly by: string | null

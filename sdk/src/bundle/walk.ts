@@ -9,7 +9,6 @@ import { algOf } from '../core/jwk.ts'
 import { headerReader } from '../core/jws.ts'
 import type { Primitives } from '../core/primitives.ts'
 import { type Registration, SYSTEM } from '../core/registry.ts'
-import { parseDrop, type RetentionDrop } from '../core/retention.ts'
 import type { ScopeWatch } from './completeness.ts'
 import type { ErasureWatch, Lacking } from './erasures.ts'
 import { GrowingTree } from './growing-tree.ts'
@@ -174,7 +173,7 @@ export class BundleWalk {
       erasures.judge({ certain, gone, named: NOTHING, orders: [] })
     }
     if (first !== undefined) this.#streams.set(name, { next: carried.at(-1)![1] + 1, leaf: entry.last! })
-    watch.batch(entry, logIndex, absent, carried.length === 0)
+    watch.batch(entry, logIndex, absent)
     return true
   }
 
@@ -304,8 +303,7 @@ export class BundleWalk {
     if (lines === 0) absent.push([header.seq, header.seq + header.n - 1])
     else if (tree.size < header.n) this.#add('batch_incomplete', place)
     else if (!equalBytes(tree.root, header.root)) this.#add('batch_root_mismatch', place)
-    const isBare = absent.length === 1 && absent[0]![0] === header.seq && absent[0]![1] === header.seq + header.n - 1
-    this.#parts.watch.batch(header, logIndex, absent, isBare)
+    this.#parts.watch.batch(header, logIndex, absent)
     // Of other sources' batches only the place in the log is shown, and nothing of them is said.
     if (lines === 0) return
     if (own === null) this.#check(header.source, header.signature, logIndex, place, signed)
@@ -327,10 +325,7 @@ export class BundleWalk {
     if (event.signature) this.#check(event.source, event.signature, logIndex, place, signed, found)
     const { watch, erasures, onEvent } = this.#parts
     const isNamed = erasures.isNamed(logIndex)
-    const drop = dropIn(event)
-    const isDrop = drop !== null && watch.drop(drop, logIndex)
-    watch.event(event, logIndex, registration !== null || isNamed || isDrop)
-    if (isDrop) return
+    watch.event(event, logIndex, registration !== null || isNamed)
     if (isNamed) {
       const order = this.#parsed(() => parseErasure(event), 'erasure_invalid', place)
       if (!erasures.close(logIndex, order, event.time)) this.#add('erasure_invalid', place)
@@ -405,16 +400,6 @@ export class BundleWalk {
 
   #add(reason: BundleReason, place: BundlePlace): void {
     this.#parts.faults.add({ ...place, reason })
-  }
-}
-
-/** Null where it drops nothing, or says so in no form that counts. */
-function dropIn(event: ParsedEvent): RetentionDrop | null {
-  try {
-    return parseDrop(event)
-  } catch (error) {
-    if (!(error instanceof KillickError)) throw error
-    return null
   }
 }
 

@@ -1,10 +1,9 @@
 // A ledger as a maker of bundles reads it: over HTTP, as any reader does.
 import { MAX_LOG_BYTES, parseAnchorRow, readPages } from '../audit/answers.ts'
 import type { Api } from '../audit/api.ts'
-import { readDrops } from '../audit/drop-answers.ts'
 import { findErased, readErased, readErasures } from '../audit/erasure-answers.ts'
 import { tilePath } from '../audit/tree.ts'
-import type { FoundDrop, FoundPlace, LedgerReader } from '../bundle/ledger-reader.ts'
+import type { FoundPlace, LedgerReader } from '../bundle/ledger-reader.ts'
 import type { BundleAnchor } from '../bundle/manifest.ts'
 import { parseBatchHeader } from '../core/batch.ts'
 import { fromUtf8 } from '../core/bytes.ts'
@@ -87,11 +86,6 @@ export function openLedger(api: Api, url: string): LedgerReader {
     async *search(conditions) {
       const path = `/v1/events?${new URLSearchParams(conditions)}`
       for await (const { rows } of readPages(api, path, 'events', () => PAGE, placeOf)) yield* rows
-    },
-    async drops() {
-      const drops: FoundDrop[] = []
-      for await (const drop of readDrops(api)) drops.push(drop)
-      return drops
     },
     erasures: () => readErasures(api),
     erased: (leafHashes) => findErased(api, leafHashes),

@@ -1,6 +1,5 @@
 /** What a verdict about a bundle comes to: the phrases that the command line and the page share, in English. */
 import type {
-  BundleDrop,
   BundleErasure,
   BundleGap,
   BundleKeyOutside,
@@ -38,13 +37,6 @@ export type BundlePhrases = {
      * @param of how many streams there are
      */
     readonly notEnded: (streams: number, of: number) => string
-  }
-  /** Sentences on events that are missing because retention policies have dropped them. */
-  readonly dropped: {
-    /** @param events how many, from 1 */
-    readonly found: (events: number) => string
-    /** One of the drops. */
-    readonly one: (drop: BundleDrop) => string
   }
   /** Sentences on events that lack fields. Each is told how many events, from 1. */
   readonly fields: {
@@ -129,12 +121,6 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
       by: (iso) => `All of it was in the log by ${time(iso)}, the time of the anchor that covers it.`,
       notEnded: (streams, of) =>
         `${number(streams)} of ${count(of, 'stream')} ${streams === 1 ? 'has' : 'have'} not ended: what their recorders still hold comes later in the log.`,
-    },
-    dropped: {
-      found: (events) =>
-        `${count(events, 'event')} of what is missing ${events === 1 ? 'was' : 'were'} dropped by retention policies, as the log says.`,
-      one: ({ logIndex, policy, version, events }) =>
-        `${count(events, 'event')} by policy ${policy}, version ${number(version)}, as log entry ${number(logIndex)} says`,
     },
     fields: {
       erased: (events) => `${count(events, 'event')} lost fields to erasures that the log orders.`,

@@ -177,7 +177,7 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
   const list = (items: readonly string[], more: number) =>
     h('ul', {}, ...items.map((item) => h('li', {}, said(item))), more > 0 && h('li', {}, told.complete.more(more)))
   const { faults, faultCount, completeness, silences, fields } = verdict
-  const { gaps, gapCount, drops, dropCount } = completeness
+  const { gaps, gapCount } = completeness
   const part = (id: string, title: string, body: HTMLElement) =>
     h('section', { 'aria-labelledby': id }, h('h2', { id }, title), body)
   return [
@@ -229,15 +229,6 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
           ),
         ]
       : []),
-    ...(dropCount > 0
-      ? [
-          part(
-            'drops-title',
-            told.drops,
-            list(drops.slice(0, LISTED).map(told.phrases.dropped.one), dropCount - Math.min(drops.length, LISTED)),
-          ),
-        ]
-      : []),
     facts(verdict, told, kit),
   ]
 }
@@ -280,12 +271,11 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
 }
 
 function complete({ completeness, fields, scope, origin }: BundleVerdict, tone: Tone, told: BundleWords): Answer {
-  const { verdict, after, by, streams, ended, gapCount, dropped } = completeness
+  const { verdict, after, by, streams, ended, gapCount } = completeness
   const words = told.complete
   const means = told.phrases.completeness
   const isSource = scope?.kind === 'source'
   const more = [
-    ...(dropped > 0 ? [told.phrases.dropped.found(dropped)] : []),
     ...(after === null ? [] : [means.after(after)]),
     ...(by === null ? [] : [means.by(by)]),
     ...(isSource && streams > ended ? [means.notEnded(streams - ended, streams)] : []),

@@ -49,7 +49,6 @@ export function english({ number, time, list }: Printer) {
       fact: 'Promised signs of life',
       none: (pairs: number, streams: number) => `All kept, ${phrases.silence.basis(pairs, streams)}`,
     },
-    drops: 'What was dropped',
     erasures: 'What was erased',
     faults: 'What does not hold',
     facts: {
@@ -132,12 +131,6 @@ export function german({ number, time, list }: Printer): BundleWords {
       notEnded: (n, of) =>
         `${number(n)} von ${count(of, 'Stream', 'Streams')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: was die Rekorder noch halten, kommt später ins Log.`,
     },
-    dropped: {
-      found: (n) =>
-        `${count(n, 'fehlendes Ereignis wurde', 'fehlende Ereignisse wurden')} nach Aufbewahrungsregeln gelöscht, wie das Log sagt.`,
-      one: ({ logIndex, policy, version, events }) =>
-        `${count(events, 'Ereignis', 'Ereignisse')} nach der Regel ${policy}, Fassung ${number(version)}, wie Log-Eintrag ${number(logIndex)} sagt`,
-    },
     fields: {
       erased: (n) =>
         `${count(n, 'Ereignis hat', 'Ereignisse haben')} Felder durch Löschungen verloren, die das Log anordnet.`,
@@ -218,7 +211,6 @@ export function german({ number, time, list }: Printer): BundleWords {
       fact: 'Versprochene Lebenszeichen',
       none: (pairs, streams) => `Alle eingehalten, ${phrases.silence.basis(pairs, streams)}`,
     },
-    drops: 'Was gelöscht wurde, weil seine Frist um war',
     erasures: 'Was gelöscht wurde',
     faults: 'Was nicht standhält',
     facts: {

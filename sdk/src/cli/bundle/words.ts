@@ -36,15 +36,12 @@ const NAMES = {
 
 /** Whether it is all there is, and what that rests on. */
 export function completenessLines(found: BundleCompleteness, verdict: BundleVerdict): Text[] {
-  const { verdict: name, gaps, gapCount, dropped, drops, dropCount, after, by, streams, ended } = found
+  const { verdict: name, gaps, gapCount, after, by, streams, ended } = found
   const shown = paint(['bold', COLOURS[name]], NAMES[name])
   return [
     text`${shown}: ${meaning(found, verdict)}`,
     ...gaps.slice(0, LISTED).map((gap) => text`  · missing: ${PHRASES.gap(gap)}`),
     ...(gapCount > LISTED ? [text`  · and ${count(gapCount - LISTED, 'more gap')}`] : []),
-    ...(dropped > 0 ? [text`  · ${PHRASES.dropped.found(dropped)}`] : []),
-    ...drops.slice(0, LISTED).map((drop) => text`  · dropped: ${PHRASES.dropped.one(drop)}`),
-    ...(dropCount > LISTED ? [text`  · and ${count(dropCount - LISTED, 'more drop')}`] : []),
     ...(after === null ? [] : [text`  · ${PHRASES.completeness.after(after)}`]),
     ...(by === null ? [] : [text`  · ${PHRASES.completeness.by(by)}`]),
     ...(streams > ended && verdict.scope?.kind === 'source' && name !== 'not_judged'

@@ -22,7 +22,7 @@ let aging: AgingLedger
 let store: Store
 /** Log entries of batches of one event each, most of them of the shop's first stream. */
 const old: number[] = []
-let [slowAt, heldAt, hrAt, freshAt, policyAt] = [0, 0, 0, 0, 0]
+let [slowAt, heldAt, hrAt, freshAt, policyAt, ownAt] = [0, 0, 0, 0, 0, 0]
 /** By what a drop may go. */
 let base: Pick<RetentionDrop, 'id' | 'version' | 'size' | 'time'>
 let earliest: Pick<RetentionDrop, 'size' | 'time'>
@@ -49,7 +49,7 @@ async function drop(twist: Partial<RetentionDrop>, carriesOut = true): Promise<n
       await emptyPacks(
         db,
         old
-          .concat(slowAt, heldAt, hrAt, freshAt)
+          .concat(slowAt, heldAt, hrAt, freshAt, ownAt)
           .filter((entry) => said.entries.some(([first, last]) => first <= entry && entry <= last)),
       )
   })
@@ -78,6 +78,7 @@ beforeAll(async () => {
   base = { id: 'orders', version: 2, ...nameOf(settled.at(-1)!) }
   earliest = nameOf(settled[0]!)
   freshAt = await record('shop')
+  ownAt = (await aging.search('source=killick&action=anchor.commit')).at(-1).logIndex
   const database = { DATABASE_URL: aging.service.databaseUrl, KILLICK_DATA: aging.service.folder }
   store = await openStore(loadConfig({ ...aging.env, ...database }))
 }, 120_000)
@@ -97,6 +98,7 @@ test('each drop is at fault for what it is, and only that', async () => {
     [{ entries: [one(b!)] }, new RegExp(`batch ${b}: another drop before it has named this one`)],
     [{ entries: [one(freshAt)] }, new RegExp(`batch ${freshAt}: by the anchors this one was not due`)],
     [{ entries: [one(hrAt)] }, new RegExp(`batch ${hrAt}: the policy drops no event of this one`)],
+    [{ entries: [one(ownAt)] }, new RegExp(`batch ${ownAt}: the policy drops no event of this one`)],
     [{ entries: [one(slowAt)] }, new RegExp(`batch ${slowAt}: a policy that stood then keeps`)],
     [{ entries: [one(heldAt)] }, new RegExp(`batch ${heldAt}: a hold that stood then keeps`)],
     [{ entries: [one(g!)], events: 2 }, /its batches have 1 events, and it says 2/],

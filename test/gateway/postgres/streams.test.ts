@@ -171,6 +171,54 @@ test('what is asked once the server has said that it ends the session is not sen
   expect(await queryAsOwner(it.direct, `select from t where note in ('lost', 'too late')`)).toEqual([])
 })
 
+test('what the server said before it ended the connection is read to the end, although nothing can be sent to it any more', async ({
+  skip,
+}) => {
+  const MANY = 36
+  /** Asks for results of 200 kB that the client does not read. */
+  const unread = async (application: string, count: number) => {
+    const raw = await loggedIn(it)
+    raw.socket.write(message('Q', `set application_name = '${application}'`))
+    await raw.until('Z')
+    raw.socket.pause()
+    const state = `select pid, state, query from pg_stat_activity where application_name = '${application}'`
+    const at = () => queryAsOwner<{ pid: number; state: string; query: string }>(it.direct, state)
+    for (let n = 0; n < count; n++) {
+      const text = `select repeat('x', 200000) /* ${n} */`
+      raw.socket.write(message('Q', text))
+      await expect.poll(at).toMatchObject([{ state: 'idle', query: text }])
+    }
+    return { raw, at, pid: (await at())[0]!.pid }
+  }
+  const outcomesOf = async (application: string) => {
+    const events = await it.events()
+    await it.start()
+    const found = statements(events.filter(({ fields }) => (fields.context as Told).application === application))
+    return found.map(({ end }) => end.sqlstate ?? end.outcome ?? end.state)
+  }
+  // How much fits between relay and client is for the kernel to say. The rest waits before the relay, which does not read it.
+  const { raw: full } = await unread('full', MANY)
+  const passed = (await outcomesOf('full')).filter((outcome) => outcome === 'success').length
+  full.socket.destroy()
+  if (passed === MANY) skip('all of it fits between relay and client here')
+
+  const { raw, at, pid } = await unread('unread', passed + 3)
+  await queryAsOwner(it.direct, `select pg_terminate_backend(${pid})`)
+  await expect.poll(at).toEqual([])
+  // The first is answered by a reset, and the others find the connection broken.
+  const late = ['late one', 'late two', 'late three']
+  for (const word of late) {
+    raw.socket.write(message('Q', `select '${word}'`))
+    await expect.poll(() => wordsIn(it.folder, [word])).toHaveLength(1)
+  }
+  raw.socket.resume()
+  expect((await raw.until('E')).last.includes('57P01')).toBe(true)
+  await raw.ended()
+  const outcomes = await outcomesOf('unread')
+  const read = Array.from({ length: passed + 3 }, () => 'success')
+  expect(outcomes.slice(-late.length - read.length)).toEqual([...read, '57P01', 'unknown', 'unknown'])
+})
+
 test('two-phase commit, a call of a function, cursors and portals that are read in parts', async () => {
   const raw = await loggedIn(it)
   const ask = async (...messages: Buffer[]) => {

@@ -1,6 +1,6 @@
 // Bundles with batches whose events a policy has dropped, and the verdicts on them. Each differs from an honest one in one thing, and has a
 // trailer that fits.
-import { type Hash, parseBatchHeader, parseEvent, printHash, signBatchHeader } from '@killick/sdk/core'
+import { type Hash, parseBatchHeader, parseEvent, printHash, SYSTEM, signBatchHeader } from '@killick/sdk/core'
 import type { BundleRequest } from '../../../sdk/src/bundle/make-bundle.ts'
 import { dropFields, type RetentionDrop, retentionEndFields } from '../../../sdk/src/core/retention.ts'
 import { at, type Batch, caseOf, type Files, lined, openWorld, other, ownBatch, write } from './bundles.ts'
@@ -56,6 +56,9 @@ export async function droppedBundles() {
   const two = await openDropping({ says: twoSaid, gone: [2, 4] })
   const twice = await openDropping({ says: [twoSaid[1]!, twoSaid[1]!], gone: [4] })
   const everything = await openDropping({ says: [[[[2, 6]], 9]], gone: [2, 4, 6] })
+  const newest = await openDropping({ says: [[one(6), 4]], gone: [6] })
+  const ledgers = await openDropping({ says: [[one(1), 1]], gone: [] })
+  const system = await write(ledgers.reader, { kind: 'source', source: SYSTEM.source })
   const elsewhere = await openDropping({ says: [[one(3), 1]], gone: [4], lists: [one(4)] })
   const unsaid = await openDropping({ says: [[one(4), 2]], gone: [2, 4], lists: [[[2, 4]]] })
   const unsigned = await openDropping({ says: [[one(4), 2]], gone: [4], signer: other })
@@ -105,6 +108,19 @@ export async function droppedBundles() {
       'of the places of a stream with a part of what was dropped',
       await write(reader, { ...STREAM_OF, first: 4, last: 6 }),
       { dropped: 1 },
+    ),
+    make(
+      'of the places of a stream until a part of what was dropped',
+      await write(reader, { ...STREAM_OF, first: 0, last: 3 }),
+      { dropped: 1 },
+    ),
+    make('the newest batch of a source was dropped', await write(newest.reader, ALL), {
+      ...{ by: newest.trust, dropped: 4 },
+    }),
+    make(
+      'a drop names what the ledger itself has recorded',
+      lined(system, (lines) => lines.toSpliced(at(system, 'E ', 1), 1)),
+      { by: ledgers.trust, absent: { events: 1 } },
     ),
     make(
       'of a search that finds what was dropped',

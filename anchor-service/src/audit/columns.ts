@@ -3,13 +3,10 @@
  * show it as another's, by changing only these. This compares them with what is signed.
  */
 
-import { createHash } from 'node:crypto'
-import type { Fault, FaultPlace, OwnCheck, WalkedBatch } from '@killick/sdk/audit'
+import type { Fault, OwnCheck, WalkedBatch } from '@killick/sdk/audit'
 import {
   type BatchHeader,
-  type JsonValue,
   KillickError,
-  MAX_BATCH_EVENTS,
   nodePrimitives,
   type ParsedEvent,
   parseEvent,
@@ -21,73 +18,25 @@ import { packKeys, sketchEvent } from '../ledger/packs/event-keys.ts'
 import { SCHEMES } from '../ledger/packs/filters.ts'
 import { frameEnds, splitFrames } from '../ledger/packs/frames.ts'
 import { keysOf } from '../ledger/packs/make-keys.ts'
-import { FRAME_EVENTS, MAX_PACK_EVENTS, readLines } from '../ledger/packs/read-pack.ts'
+import { MAX_PACK_EVENTS, readLines } from '../ledger/packs/read-pack.ts'
 import { erasedOf } from '../ledger/registry/erasures.ts'
 import { treeOver } from '../ledger/tree/batch-tree.ts'
+import {
+  BATCH,
+  type BatchRow,
+  BEYOND,
+  type ColumnValues,
+  differences,
+  digest,
+  hex,
+  type KeyRow,
+  NOTHING,
+  type Pack,
+  placeOf,
+  readAhead,
+} from './batch-rows.ts'
+import { areDroppedRight, compareDropped, isDroppedSince } from './dropped-columns.ts'
 import { walkRuns } from './runs.ts'
-
-type Columns = { readonly [column: string]: JsonValue }
-type BatchRow = { columns: Columns; packs: Pack[]; keys: KeyRow[] }
-/** `columns`: values, or digests of long ones. `details`: the values behind those digests. */
-type Pack = { first: number; columns: Columns; details: PackDetails | null }
-type PackDetails = { ids: string; times: string; body: string; frame_ends: string }
-/** The search keys of a pack, by a scheme. */
-type KeyRow = { first: number; scheme: number; columns: Columns; details: { keys: string; key_counts: string } | null }
-
-/**
- * Entries that are read at a time, as far as their batches hold MAX_BATCH_EVENTS together, each of which may have a pack of its
- * own.
- */
-const PAGE = 100
-
-/** The magic number with which a zstd frame begins, and where a number that may be anything is a place in a value. */
-const MAGIC = "'\\x28b52ffd'"
-const placeIn = (at: string) => `greatest(0, least(${at}, 1000000000)) + 1`
-
-/**
- * Whether the frames of a pack may end where its row says: there the next one begins, and the body ends with the last. Whole
- * bodies are not read for it.
- */
-const MAY_END = `(
-  p.frame_ends = array(select unnest(p.frame_ends)) and cardinality(p.frame_ends) in (0, nullif((p.n::bigint - 1) / ${FRAME_EVENTS} + 1, 1))
-  and coalesce(p.frame_ends[cardinality(p.frame_ends)], octet_length(p.body)) = octet_length(p.body)
-  and (select coalesce(bool_and(coalesce(ends > begins, false) and substr(p.body, ${placeIn('begins')}, 4) = ${MAGIC}), true)
-       from (select ends, lag(ends, 1, 0) over (order by i) as begins from unnest(p.frame_ends) with ordinality as u (ends, i)) u))`
-
-// As JSON, no value can fail the query, however it was altered. Times in ms, with their fractions.
-const columnsOf = (withDetails: boolean, from: string, to: string) => `
-  json_build_object('source', b.source, 'stream', b.stream, 'seq', b.seq, 'n', b.n, 'first_event', b.first_event,
-      'leaf_hash', encode(b.leaf_hash, 'hex'), 'event_leaves', encode(sha256(b.event_leaves), 'hex'), 'event_nodes', encode(sha256(b.event_nodes), 'hex'),
-      'earliest', extract(epoch from b.earliest) * 1000, 'latest', extract(epoch from b.latest) * 1000) as columns,
-    (select coalesce(json_agg(json_build_object('first', p.first_event,
-        'columns', json_build_object('log_index', p.log_index, 'pos', p.pos, 'n', p.n, 'frame_ends', ${MAY_END}, 'ids', encode(sha256(p.ids), 'hex'), 'times', encode(sha256(p.times), 'hex')),
-        'details', ${
-          withDetails
-            ? `json_build_object('ids', encode(p.ids, 'hex'), 'times', encode(p.times, 'hex'), 'body', encode(p.body, 'base64'), 'frame_ends', p.frame_ends::text)`
-            : 'null'
-        }) order by p.first_event), '[]')
-     from packs p where p.first_event >= ${from} and p.first_event < ${to}) as packs,
-    (select coalesce(json_agg(json_build_object('first', k.first_event, 'scheme', k.scheme,
-        'columns', json_build_object('keys', encode(sha256(k.keys), 'hex'), 'key_counts', encode(sha256(k.key_counts), 'hex')),
-        'details', ${withDetails ? `json_build_object('keys', encode(k.keys, 'hex'), 'key_counts', encode(k.key_counts, 'hex'))` : 'null'}
-        ) order by k.first_event, k.scheme), '[]')
-     from pack_keys k where k.first_event >= ${from} and k.first_event < ${to}) as keys`
-
-/** One batch, with the packs that stand where the log puts its events. */
-const BATCH = `select ${columnsOf(true, '$2', '$3')} from batches b where b.log_index = $1`
-
-/** Several batches, each with the packs that stand where its row says. They are right only if the row is. */
-const BATCHES = `
-  select b.log_index::float8 as key, ${columnsOf(false, 'b.start', `b.start + least(b.n, ${MAX_BATCH_EVENTS})`)}
-  from (select *, least(first_event, 9007199254740991) as start, sum(greatest(n, 0)) over (order by log_index) as events
-    from batches where log_index >= $1 and log_index < $1 + ${PAGE}) b
-  where b.events <= ${MAX_BATCH_EVENTS} or b.log_index = $1`
-
-/** The newest batch ends where the events do. */
-const BEYOND = (table: 'packs' | 'pack_keys') => `
-  select first_event::float8 as first from ${table}
-  where first_event >= (select least(first_event, 9007199254740991) + n from batches order by log_index desc limit 1)
-  order by first_event limit 1`
 
 export function checkColumns(db: pg.Pool): OwnCheck {
   let checked = 0
@@ -97,15 +46,16 @@ export function checkColumns(db: pg.Pool): OwnCheck {
     id: 'columns',
     title: 'Events and batches are found by what they say',
     async batch(batch) {
-      const { logIndex, firstEvent, header, events } = batch
+      const { logIndex, firstEvent, header, events, dropped } = batch
       checked += header.n
       const read = async () => (await db.query<BatchRow>(BATCH, [logIndex, firstEvent, firstEvent + header.n])).rows[0]
       const place = placeOf(logIndex, header)
-      const row = await (events === null ? read() : rows.of(logIndex))
+      const isLost = events === null && dropped === null
+      const row = await (isLost ? read() : rows.of(logIndex))
       const misled = await runs.upTo(firstEvent + header.n)
       if (row === undefined)
         return [{ place, reason: 'absent', message: `batches.log_index: no batch has ${logIndex}` }, ...misled]
-      const wrong = differences(row.columns, batchColumns(batch, row.columns))
+      const wrong = batchDifferences(batch, row.columns)
       const faults = wrong.map(
         (column): Fault => ({
           ...{ place, reason: 'different' },
@@ -113,15 +63,9 @@ export function checkColumns(db: pg.Pool): OwnCheck {
         }),
       )
       if (events !== null && arePacksRight(batch, events, row)) return [...faults, ...misled]
-      const { packs, keys } = (events === null ? row : await read()) ?? { packs: [], keys: [] }
-      const compare = async (with_: WalkedBatch) => [
-        ...(await comparePacks(with_, packs)),
-        ...(await compareKeys(with_, packs, keys)),
-      ]
-      const found = await compare(batch)
-      // The batch may have been read before an erasure, and its rows after it.
-      const since = found.length > 0 && events !== null ? await erasedSince(db, events, batch, packs) : null
-      return [...faults, ...(since === null ? found : await compare({ ...batch, events: since })), ...misled]
+      if (dropped !== null && areDroppedRight(batch, dropped, row)) return [...faults, ...misled]
+      const now = (isLost ? row : await read()) ?? { columns: {}, packs: [], keys: [] }
+      return [...faults, ...(await compareRows(db, batch, now)), ...misled]
     },
     async finish() {
       const faults: Fault[] = []
@@ -135,6 +79,22 @@ export function checkColumns(db: pg.Pool): OwnCheck {
       return { faults, detail: `${checked.toLocaleString('en')} events` }
     },
   }
+}
+
+/** What is wrong with packs and keys of a batch. It may have been read before an erasure or a drop, and its rows after it. */
+async function compareRows(db: Db, batch: WalkedBatch, row: BatchRow): Promise<Fault[]> {
+  const { events, dropped } = batch
+  if (dropped !== null) return compareDropped(batch, dropped, row)
+  const compare = async (with_: WalkedBatch) => [
+    ...(await comparePacks(with_, row.packs)),
+    ...(await compareKeys(with_, row.packs, row.keys)),
+  ]
+  const found = await compare(batch)
+  if (found.length === 0 || events === null) return found
+  const since = await erasedSince(db, events, batch, row.packs)
+  if (since !== null) return compare({ ...batch, events: since })
+  const leaves = events.map(({ leafHash }) => leafHash)
+  return (await isDroppedSince(db, batch)) ? compareDropped(batch, leaves, row) : found
 }
 
 /**
@@ -172,37 +132,27 @@ async function erasedSince(
   return events.every(isSame) ? stored : null
 }
 
-/** Rows of batches, asked for in the order of the log: a page of them is held. */
-function readAhead(db: Db) {
-  type Page = ReadonlyMap<number, BatchRow>
-  let page: Promise<Page> = Promise.resolve(new Map())
-  async function read(from: number): Promise<Page> {
-    const { rows } = await db.query<BatchRow & { key: number }>(BATCHES, [from])
-    return new Map(rows.map((row) => [row.key, row]))
-  }
-  return {
-    of(logIndex: number): Promise<BatchRow | undefined> {
-      page = page.then((rows) => (rows.has(logIndex) ? rows : read(logIndex)))
-      return page.then((rows) => rows.get(logIndex))
-    },
-  }
-}
-
-function batchColumns({ firstEvent, header, events }: WalkedBatch, found: Columns): Columns {
+/** Names of the columns of a batch that are not what it says. */
+function batchDifferences({ firstEvent, header, events, dropped }: WalkedBatch, found: ColumnValues): string[] {
   const { source, stream, seq, n } = header
   const columns = { source, stream, seq, n, first_event: firstEvent, leaf_hash: hex(header.leafHash) }
-  if (events === null) return columns
-  const leaves: Uint8Array[] = []
+  const leaves = events?.map(({ leafHash }) => leafHash) ?? dropped
+  if (leaves === null) return differences(found, columns)
+  // A batch that was stored by a version that kept none has none; it only takes longer to prove.
+  const event_nodes = found.event_nodes === NOTHING ? NOTHING : digest([treeOver(Buffer.concat(leaves)).nodes])
+  const wrong = differences(found, { ...columns, event_leaves: digest(leaves), event_nodes })
+  if (events === null) return [...wrong, ...(canBeTimes(found) ? [] : ['earliest'])]
   let [earliest, latest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
-  for (const { leafHash, time } of events) {
-    leaves.push(leafHash)
+  for (const { time } of events) {
     earliest = Math.min(earliest, time)
     latest = Math.max(latest, time)
   }
-  // A batch that was stored by a version that kept none has none; it only takes longer to prove.
-  const event_nodes = found.event_nodes === NOTHING ? NOTHING : digest([treeOver(Buffer.concat(leaves)).nodes])
-  return { ...columns, event_leaves: digest(leaves), event_nodes, earliest, latest }
+  return [...wrong, ...differences(found, { earliest, latest })]
 }
+
+/** Whether the times of a batch follow each other. Of events that were dropped nobody can tell more: their times went with them. */
+const canBeTimes = ({ earliest, latest }: ColumnValues) =>
+  typeof earliest === 'number' && typeof latest === 'number' && earliest <= latest
 
 /** Whether nothing is wrong with any of them, which is nearly always so; then it need not be found out what. */
 function arePacksRight(batch: WalkedBatch, events: readonly ParsedEvent[], { packs, keys }: BatchRow): boolean {
@@ -222,15 +172,7 @@ function arePacksRight(batch: WalkedBatch, events: readonly ParsedEvent[], { pac
   return pos === events.length && checked === keys.length
 }
 
-function digest(parts: readonly Uint8Array[]): string {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return hash.digest('hex')
-}
-
-const NOTHING = digest([])
-
-function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): Columns {
+function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly ParsedEvent[]): ColumnValues {
   return {
     ...{ log_index: logIndex, pos, n: events.length, frame_ends: true },
     ids: digest(events.map(({ id }) => idBytes(id))),
@@ -238,7 +180,7 @@ function packColumns({ logIndex }: WalkedBatch, pos: number, events: readonly Pa
   }
 }
 
-function keyColumns(header: BatchHeader, events: readonly ParsedEvent[], scheme: number): Columns {
+function keyColumns(header: BatchHeader, events: readonly ParsedEvent[], scheme: number): ColumnValues {
   const sketches = events.map((event) => sketchEvent(event, scheme))
   return {
     keys: digest([packKeys(header, scheme), ...sketches.map(keysOf)]),
@@ -256,7 +198,7 @@ function timeBytes(time: number): Buffer {
 }
 
 /** What a pack says of one of its events; `token` as it is stored. */
-type Row = { columns: Columns; token: string }
+type Row = { columns: ColumnValues; token: string }
 
 /** What is wrong with packs, event by event. In a batch that is not whole, each readable event is compared with its columns. */
 async function comparePacks({ logIndex, firstEvent, header, events }: WalkedBatch, packs: readonly Pack[]) {
@@ -327,7 +269,7 @@ async function rowsOf({ columns, details }: Pack, pos: number, n: number): Promi
   })
 }
 
-const eventColumns = (logIndex: number, pos: number, { id, time }: ParsedEvent): Columns => ({
+const eventColumns = (logIndex: number, pos: number, { id, time }: ParsedEvent): ColumnValues => ({
   ...{ log_index: logIndex, pos },
   ...{ ids: hex(idBytes(id)), times: hex(timeBytes(time)) },
 })
@@ -406,17 +348,4 @@ function readEvent(token: string): ParsedEvent | null {
   }
 }
 
-/** Names of the columns that are not as expected. Their values may be personal, so they are not shown. */
-function differences(columns: Columns, expected: Columns): string[] {
-  return Object.keys(expected).filter((name) => JSON.stringify(columns[name]) !== JSON.stringify(expected[name]))
-}
-
-function placeOf(
-  logIndex: number,
-  { source, stream, seq }: Pick<BatchHeader, 'source' | 'stream' | 'seq'>,
-): FaultPlace {
-  return { logIndex, source, stream, seq }
-}
-
 const nameOf = ({ id, source, stream, seq }: ParsedEvent) => `event ${id} (${source}/${stream} ${seq})`
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')

@@ -61,6 +61,8 @@ export class Notes {
   #bytes = 0
   #written: Place = this.place
   #isDirty = false
+  /** Ends when what was written before it is on the disk. */
+  #syncing: Promise<void> | null = null
 
   private constructor(file: string) {
     this.#file = file
@@ -90,7 +92,7 @@ export class Notes {
   /** Begins the file anew with what is known. @throws the error of the file system */
   begin(): void {
     mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 })
-    if (this.#handle >= 0) closeSync(this.#handle)
+    this.#closeOld()
     const fresh = `${this.#file}.new`
     this.#handle = openSync(fresh, 'w', 0o600)
     this.#bytes = 0
@@ -134,7 +136,7 @@ export class Notes {
     this.server = null
   }
 
-  /** Resolves when everything known would outlive a power cut. */
+  /** Resolves when everything known would outlive a power cut. @throws the error of the file system; then nothing is sure, and the next call tries again */
   async sync(): Promise<void> {
     if (this.#bytes > MAX_FILE) return this.begin()
     const { place } = this
@@ -142,16 +144,37 @@ export class Notes {
       this.#write({ place: printPlace(place) })
       this.#written = place
     }
+    // What another caller is still waiting for is not on the disk either.
+    while (this.#syncing !== null) await this.#syncing.catch(() => {})
     if (!this.#isDirty) return
     this.#isDirty = false
-    await sync(this.#handle)
+    const handle = this.#handle
+    this.#syncing = sync(handle)
+      .catch((error) => {
+        // A file that was begun anew meanwhile is on the disk as a whole.
+        if (handle !== this.#handle) return
+        this.#isDirty = true
+        throw error
+      })
+      .finally(() => {
+        this.#syncing = null
+      })
+    await this.#syncing
   }
 
   close(): void {
     if (this.#handle < 0) return
     this.begin()
-    closeSync(this.#handle)
+    this.#closeOld()
     this.#handle = -1
+  }
+
+  /** Closes the file, once nobody waits for the disk to have it: its number is soon another file's. */
+  #closeOld(): void {
+    const old = this.#handle
+    if (old < 0) return
+    if (this.#syncing === null) closeSync(old)
+    else void this.#syncing.catch(() => {}).finally(() => closeSync(old))
   }
 
   #apply({ place, confirmed, relation, publication, server, gap }: Line): void {

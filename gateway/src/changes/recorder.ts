@@ -222,7 +222,8 @@ export class ChangesRecorder {
     }
     if (notes.server === null && notes.confirmed === 0n) notes.confirmed = slot!.confirmedLsn!
     const { system, timeline, database } = server
-    notes.note({ server: { system, timeline, database, slot: config.slot } })
+    // Together with the place: a process that was killed between the two would leave a server of which everything was missed.
+    notes.server = { system, timeline, database, slot: config.slot }
     notes.begin()
     if (isFirst) {
       const known = { version: server.version, system, timeline, slot: config.slot, publication: config.publication }

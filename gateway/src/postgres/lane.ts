@@ -33,6 +33,7 @@ export class Lane {
   #isWritable = true
   #isFlowing = true
   #isCollecting = false
+  #isStopped = false
   #whenEmpty: (() => void)[] = []
 
   constructor(ends: LaneEnds) {
@@ -89,11 +90,17 @@ export class Lane {
     return this.#items.length === 0
   }
 
-  /** Resolves when everything is sent. */
+  /** Sends nothing more: the server has said that it ends the session, and looks at nothing that comes behind that. */
+  stop(): void {
+    this.#isStopped = true
+    this.#tellEmpty()
+  }
+
+  /** Resolves when everything is sent that ever will be. */
   emptied(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.isEmpty) resolve()
-      else this.#whenEmpty.push(resolve)
+      this.#whenEmpty.push(resolve)
+      this.#tellEmpty()
     })
   }
 
@@ -122,15 +129,19 @@ export class Lane {
 
   #flush(): void {
     const ready: Buffer[] = []
-    while (this.#items[0]?.isReady) {
+    while (!this.#isStopped && this.#items[0]?.isReady) {
       const { bytes, op } = this.#items.shift()!
       this.#bytes -= bytes.length
       if (op !== null) this.#ends.sent(op)
       ready.push(bytes)
     }
     if (ready.length > 0 && !this.#ends.write(ready)) this.#isWritable = false
-    if (this.#whenEmpty.length > 0 && this.isEmpty) for (const resolve of this.#whenEmpty.splice(0)) resolve()
+    if (this.#whenEmpty.length > 0) this.#tellEmpty()
     this.#regulate()
+  }
+
+  #tellEmpty(): void {
+    if (this.#isStopped || this.isEmpty) for (const resolve of this.#whenEmpty.splice(0)) resolve()
   }
 
   #regulate(): void {

@@ -30,11 +30,26 @@ export async function connectServer({
   })
   try {
     await happens(socket, 'connect', signal)
-    if (server.tls === null) return { socket, certificate: null }
-    return await secured(socket, server.tls, signal)
+    const connection = server.tls === null ? { socket, certificate: null } : await secured(socket, server.tls, signal)
+    readsToTheEnd(connection.socket)
+    return connection
   } catch (error) {
     socket.destroy()
     throw new ServerUnreachable(signal.aborted ? 'It did not answer in time.' : (error as Error).message)
+  }
+}
+
+/**
+ * A server that has ended the connection takes nothing more, while what it said before may still wait here for a client that reads
+ * slowly. A write that fails would destroy the socket, and that with it; so it is left to reading to come to the end.
+ */
+function readsToTheEnd(socket: Duplex): void {
+  const [write, writev] = [socket._write, socket._writev]
+  socket._write = function (chunk, encoding, done) {
+    write.call(this, chunk, encoding, () => done())
+  }
+  socket._writev = function (chunks, done) {
+    writev!.call(this, chunks, () => done())
   }
 }
 

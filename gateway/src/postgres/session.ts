@@ -209,6 +209,7 @@ export class PostgresSession {
     else {
       if (type === ERROR) this.counts.failed += 1
       const instead = this.#answering.message(type, body)
+      if (type === ERROR && this.#answering.isEnding) this.#lane.stop()
       if (instead !== null) this.#tell(instead)
     }
   }

@@ -1,18 +1,17 @@
 import { availableParallelism } from 'node:os'
 import { equalBytes } from '../core/bytes.ts'
-import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { EMPTY_ROOT, type Hash, parseHash, printHash } from '../core/hash.ts'
-import { openNote, parseVkey, splitVkeys } from '../core/note.ts'
+import { splitVkeys } from '../core/note.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
 import { isPlace } from '../verify/succession.ts'
 import type { PinnedLog } from '../verify/trust.ts'
-import { type LogDescription, MAX_LOG_BYTES, parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { compareWithChain, compareWithLog, listAnchors, readHeads } from './chain.ts'
 import type { AuditRestsOn } from './codes.ts'
+import { DroppedLeaves } from './dropped.ts'
 import { checkErasures, type ErasureCheck } from './erasures.ts'
-import { isFaulty, isUnreadable } from './faulty.ts'
+import { isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
 import { checkHolds } from './holds.ts'
 import { type AuditRestart, openKeeping, statesOf } from './keeping.ts'
@@ -41,9 +40,8 @@ import {
   statedIn,
   successorsOf,
 } from './succession.ts'
+import { readCheckpoint, readLog, readSize } from './told-first.ts'
 import { LogTree, type ReadTile, tilePath } from './tree.ts'
-
-const MAX_NOTE_BYTES = 1 << 20
 
 /**
  * What the auditor relies on instead of the service's word. If empty, the audit takes the service's word, and the result says so.
@@ -59,7 +57,7 @@ export type AuditPins = {
   readonly urls: readonly string[]
 }
 
-/** Progress of an audit: batches out of `size`, and the events in them. */
+/** Progress of an audit: batches out of `size`, and how many of their events were checked, which were not dropped. */
 export type AuditProgress = { readonly batches: number; readonly size: number; readonly events: number }
 
 /** Options of an audit. */
@@ -93,8 +91,10 @@ export type AuditResult = {
   /** Entries of the log that were checked, and their root as the checkpoint has it, base64url. */
   size: number
   root: string
-  /** Events that were checked; without those that an earlier audit had read. */
+  /** Events that were checked; without those that an earlier audit had read, and those that were dropped. */
   events: number
+  /** Events that retention policies have dropped: of these only the leaf hashes were checked, and that they could be dropped. */
+  dropped: number
   /** The checks and their results, in the order of docs/ERRORS.md. */
   checks: AuditCheck[]
   /** The earliest fault that has a place in the log. */
@@ -140,8 +140,8 @@ export function auditOutcome(
 /**
  * Reads everything the service stores and computes it all again: every event's digests, fields and signature, the keys as the
  * log registers them, the chain of every stream, the root and signature of every batch, the log's tree and each stored tile,
- * and every anchor against the contract. What it keeps in memory grows with streams and with events that lack fields, not with the
- * events themselves.
+ * and every anchor against the contract. What it keeps in memory grows with streams and with events that lack fields or were dropped (of
+ * the latter eight bytes each), not with the events themselves.
  * @param api from `openApi`, with a token that may read events
  * @throws KillickError if the service cannot be reached or refuses; `signal`'s reason if it was aborted
  * @example
@@ -189,8 +189,9 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const asked = anchors.filter((anchor) => [...logs, ...told].some((log) => isPlace(anchor, log)))
   const holds = checkHolds(api, listedAt)
   const clocks = { all: anchors, asked: pins.urls.length > 0 ? asked : anchors, listedAt }
-  const retention = checkRetention(api, clocks, holds)
-  const erasures = checkErasures(api, retention, clocks.asked)
+  const leaves = new DroppedLeaves()
+  const retention = checkRetention(api, clocks, holds, leaves)
+  const erasures = checkErasures(api, retention, leaves, clocks.asked)
   const notes = checkNotes(api, origin, logKeys)
   const own = [
     notes,
@@ -238,7 +239,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
   const readers = openReaders(pace > 0 ? 1 : (options.threads ?? availableParallelism()))
   const walk = async () => {
     // Nothing goes on from more than there is.
-    if (start !== null && from === null) return { events: 0, signatures: 0, streams: 0 }
+    if (start !== null && from === null) return { events: 0, dropped: 0, signatures: 0, streams: 0 }
     return walkLedger({
       ...{ api, size, keys, tree, findings, signal: options.signal, pace, own, readers, from },
       keep: keeping && {
@@ -268,12 +269,12 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     const batches = size - (earlier?.size ?? 0)
     const since = earlier === null ? '' : ` from entry ${earlier.size.toLocaleString('en')} on`
     findings.pass('batches', `${batches}${since}, of ${count(walked.streams, 'stream')}`)
-    findings.pass(
-      'events',
-      `${walked.events.toLocaleString('en')}; ${walked.signatures.toLocaleString('en')} signatures with those of the batches`,
-    )
+    const { dropped } = walked
+    const signed = `${walked.signatures.toLocaleString('en')} signatures with those of the batches`
+    const left = dropped === 0 ? '' : `; of ${dropped.toLocaleString('en')} more, which were dropped, only leaf hashes`
+    findings.pass('events', `${walked.events.toLocaleString('en')}; ${signed}${left}`)
     keys.finish()
-    concludeFields(await erasures.settle(size), keys.withDecoys, findings)
+    concludeFields(await erasures.settle(size), keys.withDecoys, dropped, findings)
     findings.pass('streams', count(walked.streams, 'stream'))
     findings.pass('tiles', count(tree.tiles, 'tile'))
     for (const check of own) {
@@ -318,6 +319,7 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     size,
     root: printHash(root),
     events: walked.events,
+    dropped: walked.dropped,
     checks: findings.checks,
     first: findings.first,
     restsOn,
@@ -326,55 +328,6 @@ export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptio
     followed,
     begun: keeping?.begun ?? begun,
     ...{ earlier, restarted: keeping?.restarted ?? null },
-  }
-}
-
-/** What the service says about its log; nothing if that cannot be read, which is a finding. */
-async function readLog(api: Api, findings: Findings): Promise<Omit<LogDescription, 'vkey'> & { vkey: string | null }> {
-  try {
-    return parseLog(await api.json('/v1/log', MAX_LOG_BYTES))
-  } catch (error) {
-    if (!isUnreadable(error)) throw error
-    findings.fail('checkpoint', 'unreadable', `/v1/log cannot be read: ${error.message}`)
-    return { vkey: null, logs: [], successions: [], pruning: null }
-  }
-}
-
-/** How many entries the log has now; 0 if the service's checkpoint cannot be read, which is reported when it is read again. */
-async function readSize(api: Api): Promise<number> {
-  try {
-    return Number(parseCheckpoint(await api.text('/checkpoint', MAX_NOTE_BYTES)).size)
-  } catch (error) {
-    const { status } = error instanceof KillickError ? error.details : { status: null }
-    if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
-    return 0
-  }
-}
-
-async function readCheckpoint(
-  api: Api,
-  logKeys: readonly string[],
-  findings: Findings,
-): Promise<{ origin: string; size: number; root: Hash }> {
-  try {
-    const note = await api.text('/checkpoint', MAX_NOTE_BYTES)
-    const { origin, size, root } = parseCheckpoint(note)
-    // The missing key has already been reported.
-    if (logKeys.length === 0) return { origin, size: Number(size), root }
-    findings.pass('checkpoint', logKeys.join(', '))
-    try {
-      openNote(note, logKeys)
-    } catch (error) {
-      if (!(error instanceof KillickError)) throw error
-      findings.fail('checkpoint', 'signature_invalid', error.message)
-    }
-    return { origin, size: Number(size), root }
-  } catch (error) {
-    // A service without a readable checkpoint has lost it: a ledger is never empty.
-    const { status } = error instanceof KillickError ? error.details : { status: null }
-    if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
-    findings.fail('checkpoint', 'unreadable', error.message)
-    return { origin: logKeys[0] === undefined ? '' : parseVkey(logKeys[0]).name, size: 0, root: EMPTY_ROOT }
   }
 }
 
@@ -412,6 +365,7 @@ async function concludeEarlier(earlier: EarlierEntries, log: Prefix, read: Hash,
 function concludeFields(
   { faults, since, fields, events }: Awaited<ReturnType<ErasureCheck['settle']>>,
   withDecoys: number,
+  dropped: number,
   findings: Findings,
 ): void {
   for (const { reason, message, place } of faults) findings.fail('fields', reason, message, place)
@@ -420,6 +374,7 @@ function concludeFields(
     ...(withDecoys === 0
       ? []
       : [`${withDecoys.toLocaleString('en')} of sources that may hide fields, which cannot be told`]),
+    ...(dropped === 0 ? [] : [`${dropped.toLocaleString('en')} that were dropped, of which none is left`]),
   ]
   const detail = but.length === 0 ? 'each' : `each but ${but.join('; ')}`
   if (since === 0) findings.pass('fields', detail)

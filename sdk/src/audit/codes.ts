@@ -24,11 +24,11 @@ export type AuditReason =
   | 'registration_invalid'
   /** Fields that were accepted are gone, and no erasure names them. */
   | 'fields_missing'
-  /** What an erasure names can still be read, or was not erased in time. */
+  /** What an erasure or a drop names can still be read, or was not erased in time. */
   | 'erasure_undone'
-  /** An order says that events have expired, and log and anchors do not bear that out. */
+  /** An order says that events have expired, or a drop that they could go, and log and anchors do not bear that out. */
   | 'retention_unfounded'
-  /** What a policy lets expire is still there a week after it was due, and no hold covers it. */
+  /** What a policy lets expire or drops is still there a week after it was due, and no hold covers it. */
   | 'retention_overdue'
   /** It says that two people decided it, and the log does not bear that out. */
   | 'confirmation_invalid'

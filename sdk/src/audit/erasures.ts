@@ -1,19 +1,20 @@
 /**
  * Checks erasures: what is gone of events is exactly what orders in the log name. One field more that is gone is tampering; one
- * that is still there is an erasure that was not carried out.
+ * that is still there is an erasure that was not carried out. Of an event that was dropped since nothing is there.
  */
 import { equalBytes } from '../core/bytes.ts'
 import { type ErasedEvent, type Erasure, erasedLeaf, parseErasure, parseErasureEnd } from '../core/erasure.ts'
 import { KillickError } from '../core/errors.ts'
-import { type ParsedEvent, parseEvent } from '../core/event.ts'
+import { isCount, type ParsedEvent, parseEvent } from '../core/event.ts'
 import { type Hash, printHash } from '../core/hash.ts'
-import type { JsonValue } from '../core/json.ts'
+import { isObject, type JsonValue } from '../core/json.ts'
 import { treeRoot } from '../core/merkle.ts'
 import { type Anchor, MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { KEPT_FIELD } from '../core/retention.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import type { Api } from './api.ts'
+import type { DroppedLeaves } from './dropped.ts'
 import { ERASURES_PATH, type ErasedRow, type ErasureRow, readErased, readErasures } from './erasure-answers.ts'
 import { isFaulty } from './faulty.ts'
 import type { Fault, FaultPlace } from './findings.ts'
@@ -33,6 +34,9 @@ type Hole = {
   /** Whether an order without a policy names some of it. */
   isOrdered: boolean
 }
+
+/** An order in the log, and the entry that says that it was carried out. */
+type Order = { erasure: Erasure; logIndex: number; time: number; end: number | null }
 
 /** A hole in JSON. */
 type KeptHole = Omit<Hole, 'action' | 'gone' | 'isOrdered'> & {
@@ -69,11 +73,13 @@ const lostOf = (hole: Hole) => Math.max(0, hole.certain - namedOf(hole))
 
 /**
  * @param retention judges the orders that name a policy
+ * @param dropped what is left of events that were dropped, by the time of `settle`
  * @param anchors by which an order is old; times that the ledger gave its events count for what none of them covers
  */
 export function checkErasures(
   api: Api,
   retention: Pick<RetentionCheck, 'judge'>,
+  dropped: DroppedLeaves,
   anchors: readonly Anchor[] = [],
   now: () => number = Date.now,
 ): ErasureCheck {
@@ -84,7 +90,7 @@ export function checkErasures(
 
   const holes = new Map<string, Hole>()
   /** The orders in the log, and the log index of the event that says that one was carried out. */
-  const orders = new Map<string, { erasure: Erasure; logIndex: number; time: number; end: number | null }>()
+  const orders = new Map<string, Order>()
   const faults: Fault[] = []
   /** The orders that name a policy, each with what it names. */
   const expiries: [ExpiryOrder, Hole[]][] = []
@@ -115,14 +121,23 @@ export function checkErasures(
     })
   }
 
-  /** Whether the service still holds one of these fields of an event, as it shows it now. */
-  async function isHeld(leafHash: Hash, digests: readonly string[]): Promise<boolean> {
-    const proof = parseProof(await api.bytes(`/v1/proofs/${printHash(leafHash)}`, MAX_PROOF_BYTES))
-    const { disclosures } = parseEvent(proof.event, nodePrimitives)
+  /**
+   * Whether the service still holds one of these fields of an event, as it shows it now; an entry of the log if it says instead that this has
+   * dropped the event.
+   */
+  async function isHeld(leafHash: Hash, digests: readonly string[]): Promise<boolean | number> {
+    const path = `/v1/proofs/${printHash(leafHash)}`
+    const bytes = await api.bytes(path, MAX_PROOF_BYTES).catch((error) => {
+      const by = dropOf(error)
+      if (by === null) throw error
+      return by
+    })
+    if (typeof bytes === 'number') return bytes
+    const { disclosures } = parseEvent(parseProof(bytes).event, nodePrimitives)
     return disclosures.some(({ text }) => digests.includes(nodePrimitives.digest(text)))
   }
 
-  async function checkOrder(id: string, erasure: Erasure, end: number | null, time: number, logIndex: number) {
+  async function checkOrder(id: string, { erasure, end, time, logIndex }: Order, size: number) {
     const list = await readList(id, erasure)
     if (list === null) {
       faults.push({
@@ -146,8 +161,17 @@ export function checkErasures(
     else expiries.push([{ id, logIndex, policy: erasure.policy }, named])
     for (const entry of list) {
       const left = explain(entry)
-      if (left.length === 0 || end === null || !(await isHeld(entry.leafHash, left))) continue
-      const what = `of event ${printHash(entry.leafHash)} ${left.length === 1 ? 'a field' : `${left.length} fields`}`
+      if (left.length === 0 || end === null || dropped.has(entry.leafHash)) continue
+      const held = await isHeld(entry.leafHash, left)
+      // What an entry behind those that were read has dropped is for the next audit.
+      if (held === false || (typeof held === 'number' && held >= size)) continue
+      const name = `event ${printHash(entry.leafHash)}`
+      if (held !== true) {
+        const message = `The erasure ${id} names ${name}, which log entry ${held} is said to have dropped, and that was not found`
+        faults.push({ place: at(logIndex), reason: 'different', message })
+        continue
+      }
+      const what = `of ${name} ${left.length === 1 ? 'a field' : `${left.length} fields`}`
       faults.push({
         place: at(logIndex),
         reason: 'erasure_undone',
@@ -170,8 +194,14 @@ export function checkErasures(
             hasAction: hole.action !== undefined,
             gone: [...gone.keys()],
           }
+        for (const leaves of dropped.save()) yield { leaves }
       },
       load(value) {
+        const { leaves } = value as { leaves?: string }
+        if (leaves !== undefined) {
+          dropped.load(leaves)
+          return
+        }
         const { leafHash, gone, hasAction, ...hole } = value as unknown as KeptHole
         const action = hasAction ? hole.action : undefined
         holes.set(leafHash, { ...hole, action, isOrdered: false, gone: new Map(gone.map((digest) => [digest, false])) })
@@ -214,7 +244,8 @@ export function checkErasures(
       let rows: ErasureRow[] = []
       try {
         rows = await readErasures(api)
-        for (const [id, { erasure, end, time, logIndex }] of orders) {
+        for (const [id, order] of orders) {
+          const { erasure, logIndex } = order
           const row = rows.find((row) => row.id === id)
           const isSame =
             row?.logIndex === logIndex && row.events === erasure.count && equalBytes(row.root, erasure.root)
@@ -230,7 +261,7 @@ export function checkErasures(
               reason: 'different',
               message: `${ERASURES_PATH}: an erasure is not what the log says of it`,
             })
-          await checkOrder(id, erasure, end, time, logIndex)
+          await checkOrder(id, order, size)
         }
         for (const [order, expired] of expiries) retention.judge(order, expired)
         const unexplained = () => [...holes.values()].filter((hole) => lostOf(hole) > 0).length
@@ -267,4 +298,11 @@ export function checkErasures(
       return { faults, detail: open === 0 ? carried : `${carried}; ${open} still being carried out` }
     },
   }
+}
+
+/** The log entry that has dropped an event, if that is what the service refuses it for. */
+function dropOf(error: unknown): number | null {
+  if (!(error instanceof KillickError) || error.details.code !== 'event_dropped') return null
+  const drop = error.details.drop as JsonValue | undefined
+  return isObject(drop) && isCount(drop.logIndex) ? drop.logIndex : null
 }

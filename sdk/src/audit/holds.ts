@@ -26,6 +26,8 @@ export type Hold = {
 export type HoldCheck = OwnCheck & {
   /** The holds that the service tells of, but for those that came after `listedAt`; none where it tells of nothing that can be read. */
   claimed(): Promise<readonly Hold[]>
+  /** What the log lets stand at one of its entries that the audit has come to. */
+  standing(at: number): HoldScope[]
 }
 
 const PATH = '/v1/holds'
@@ -71,6 +73,10 @@ export function checkHolds(api: Api, listedAt: number): HoldCheck {
         return []
       },
     },
+    standing: (at) =>
+      [...told.values()]
+        .filter(({ logIndex, lifted }) => logIndex < at && (lifted === null || lifted >= at))
+        .map(({ covers }) => covers),
     claimed: async () => (await read()).holds.filter(({ logIndex }) => logIndex < listedAt),
     async entry(walked) {
       const { logIndex } = walked

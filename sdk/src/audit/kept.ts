@@ -43,6 +43,8 @@ export type KeptAudit = {
   readonly begun: string
   readonly events: number
   readonly signatures: number
+  /** How many events it found dropped; absent in what was kept by a version that knew of none. */
+  readonly dropped?: number
   readonly earlier: EarlierEntries | null
   /** What it has read: size and root, base64url, of the log up to there, when (ISO 8601), and how many events the log has up to there. */
   readonly read: string

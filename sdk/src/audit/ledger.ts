@@ -3,7 +3,7 @@ import { type BatchHeader, parseBatchHeader } from '../core/batch.ts'
 import { equalBytes, utf8 } from '../core/bytes.ts'
 import { InvariantError, KillickError } from '../core/errors.ts'
 import { type ParsedEvent, parseEvent } from '../core/event.ts'
-import { type Hash, printHash } from '../core/hash.ts'
+import { type Hash, parseHash, printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
 import { headerReader } from '../core/jws.ts'
 import { SYSTEM } from '../core/registry.ts'
@@ -49,17 +49,18 @@ export type WalkOptions = {
 export type WalkStart = { readonly kept: KeptAudit; readonly isSame: boolean; readonly prefix: Prefix }
 
 /** How far a walk has come: what it has counted, how many events the log has up to there, and what it needs to go on. */
-export type WalkPlace = Pick<KeptAudit, 'events' | 'signatures' | 'firstEvent' | 'heads' | 'own'>
+export type WalkPlace = Pick<KeptAudit, 'events' | 'dropped' | 'signatures' | 'firstEvent' | 'heads' | 'own'>
 
 export async function walkLedger(
   options: WalkOptions,
-): Promise<{ events: number; signatures: number; streams: number }> {
+): Promise<{ events: number; dropped: number; signatures: number; streams: number }> {
   const { api, size, keys, tree, findings, signal, pace, readers, own, from = null, keep = null } = options
   const heads = new Map<string, Head>()
   /** The ledger's own entries, for who keeps them. */
   const ledgers: OwnEntry[] = []
   const pending: Promise<unknown>[] = []
   let events = 0
+  let dropped = 0
   let firstEvent = 0
   let signatures = 0
   const keepUp = keepPace(pace, signal)
@@ -126,7 +127,12 @@ export async function walkLedger(
     )) {
       signal?.throwIfAborted()
       const { logIndex, firstEvent } = kept.own[i++]!
-      const walked = entryOf({ logIndex, firstEvent, root: unknownRoot }, headers[0]!, bytes, readings[0]!)
+      const walked = entryOf(
+        { logIndex, firstEvent, isEarlier: true, root: unknownRoot },
+        headers[0]!,
+        bytes,
+        readings[0]!,
+      )
       findings.silently(() => judge(walked, readings[0]!))
       for (const check of again) if (check.entry) await tell(check.id, check.entry(walked))
     }
@@ -135,6 +141,7 @@ export async function walkLedger(
     for (const [name, head] of kept.heads) heads.set(name, head)
     firstEvent = kept.firstEvent
     events = isSame ? kept.events : 0
+    dropped = isSame ? (kept.dropped ?? 0) : 0
     signatures = isSame ? kept.signatures : 0
     keys.load(kept.keys, isSame)
     for (const { id, resumes } of own) for (const value of kept.states.get(id) ?? []) resumes!.load?.(value, isSame)
@@ -153,7 +160,8 @@ export async function walkLedger(
       if (pending.length >= IN_FLIGHT) await pending.shift()
       const reading = readings[i]!
       const wire = bytes.subarray(ends[i - 1] ?? 0, ends[i])
-      const walked = entryOf({ logIndex: tree.size, firstEvent, root: () => tree.root }, header, wire, reading)
+      const place = { logIndex: tree.size, firstEvent, isEarlier: false, root: () => tree.root }
+      const walked = entryOf(place, header, wire, reading)
       if (reading.fault !== null) reportFault(tree.size, header, reading.fault, findings)
       judge(walked, reading)
       if (keep !== null && isLedgers(header))
@@ -165,20 +173,21 @@ export async function walkLedger(
       ofStretch.push(done)
       await tree.append(utf8(header.text), header.leafHash)
       for (const check of own) if (check.entry) await tell(check.id, check.entry(walked))
-      events += counts[i]!
+      if (reading.isDropped) dropped += counts[i]!
+      else events += counts[i]!
       firstEvent += counts[i]!
       options.onSize(tree.size, () => tree.root)
       options.onBatch(tree.size, events)
       if (keep?.isDue(tree.size)) {
         await Promise.all(pending.splice(0))
-        await keep.write({ events, signatures, firstEvent, heads, own: ledgers })
+        await keep.write({ events, dropped, signatures, firstEvent, heads, own: ledgers })
       }
     }
     // No check asks for an event of a batch that it has answered for.
     void Promise.allSettled(ofStretch).then(() => giveBack(new Uint8Array(bytes.buffer)))
   }
   await Promise.all(pending)
-  return { events, signatures, streams: heads.size }
+  return { events, dropped, signatures, streams: heads.size }
 }
 
 const isLedgers = ({ source, stream }: { source: string; stream: string }) =>
@@ -210,12 +219,12 @@ function checkOwn(heads: ReadonlyMap<string, Head>, kept: KeptAudit): void {
 
 /** A batch at its turn. Its events are parsed once more only if somebody asks for them. */
 function entryOf(
-  at: Pick<WalkedEntry, 'logIndex' | 'firstEvent' | 'root'>,
+  at: Pick<WalkedEntry, 'logIndex' | 'firstEvent' | 'isEarlier' | 'root'>,
   header: BatchHeader,
   bytes: Uint8Array,
-  { fault }: BatchReading,
+  { fault, isDropped }: BatchReading,
 ): WalkedEntry {
-  const isWhole = fault === null
+  const isWhole = fault === null && !isDropped
   let tokens: string[] | null = null
   const parsed: ParsedEvent[] = []
   const read = headerReader(nodePrimitives)
@@ -225,8 +234,14 @@ function entryOf(
     return parsed[i]
   }
   let all: ParsedEvent[] | null = null
+  let leaves: readonly Hash[] | null = null
   return {
     ...{ ...at, header, isWhole },
+    get dropped() {
+      // That they are hashes and make the root was seen when they were read.
+      if (isDropped) leaves ??= linesOf(bytes).tokens.map((line) => parseHash(line)!)
+      return leaves
+    },
     get events() {
       if (isWhole) all ??= Array.from({ length: header.n }, (_, i) => event(i))
       return all
@@ -272,7 +287,8 @@ function checkStream(walked: WalkedEntry, reading: BatchReading, heads: Map<stri
   }
   heads.set(name, {
     seq: header.seq + header.n,
-    // If the events cannot be read, the chain is taken up again after them; the fault has been recorded.
+    // If the events cannot be read, the chain is taken up again after them; the fault has been recorded. Of a batch that was dropped, the
+    // leaf hash of its last event is known.
     prev: reading.last ?? head?.prev,
     batchPrev: header.leafHash,
   })

@@ -15,6 +15,7 @@ import { isFaulty } from './faulty.ts'
 import type { Fault } from './findings.ts'
 import type { PinnedSourceKey } from './keys.ts'
 import type { OwnCheck } from './own-check.ts'
+import { isDroppedNow } from './read-again.ts'
 
 /**
  * What a proof is checked against: AuditPins, with or without `urls`. Not the pinned contracts: whether the log is anchored there
@@ -47,22 +48,18 @@ export function lookUp(api: Api, sample: number, pins: LookupPins | null = null)
       const faults: Fault[] = []
       for (let i = 0; isWhole && i < header.n; i++) {
         if (firstEvent + i > 0 && Math.random() * sample >= 1) continue
-        count++
         const event = eventAt(i)!
         const by = await missedBy(api, event)
+        const why = by === null && pins !== null ? await refutedBy(api, event, pins) : null
+        // What was dropped meanwhile the next audit judges.
+        if ((by !== null || why !== null) && (await isDroppedNow(api, logIndex, header))) break
+        count++
         const { id, source, stream, seq } = event
-        const message = `Event ${id} (${source}/${stream} ${seq}) is not found by its ${by}`
+        const name = `${id} (${source}/${stream} ${seq})`
         const place = { logIndex, source, stream, seq, id }
-        if (by !== null) faults.push({ place, reason: 'not_found', message })
-        else if (pins !== null) {
-          const why = await refutedBy(api, event, pins)
-          if (why !== null)
-            faults.push({
-              place,
-              reason: 'proof_failed',
-              message: `The proof of event ${id} (${source}/${stream} ${seq}) fails: ${why}`,
-            })
-        }
+        if (by !== null) faults.push({ place, reason: 'not_found', message: `Event ${name} is not found by its ${by}` })
+        if (why !== null)
+          faults.push({ place, reason: 'proof_failed', message: `The proof of event ${name} fails: ${why}` })
       }
       return faults
     },

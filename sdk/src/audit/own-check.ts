@@ -53,8 +53,13 @@ export type WalkedBatch = {
   /** How many events come before it in the log. */
   readonly firstEvent: number
   readonly header: BatchHeader
-  /** Whether all of it can be read, and hashes to its root. If not, the audit reports it. */
+  /** Whether all of it can be read, and hashes to its root. If not, and it was not dropped, the audit reports it. */
   readonly isWhole: boolean
+  /**
+   * Leaf hashes of its events, in their order, which make its root, if the service shows nothing else of them; else null. That a retention policy
+   * has dropped them is what the check `retention` holds against the log.
+   */
+  readonly dropped: readonly Hash[] | null
   /** Null if it is not whole. They are parsed when they are asked for first: who needs only some of them asks for these. */
   readonly events: readonly ParsedEvent[] | null
   /** One of its events, from 0; null if the batch is not whole, or has no such event. */
@@ -63,6 +68,8 @@ export type WalkedBatch = {
 
 /** A batch at its turn in the log. */
 export type WalkedEntry = WalkedBatch & {
+  /** Whether it stands before the place where this audit goes on, and is one of the ledger's own that are given once more. */
+  readonly isEarlier: boolean
   /** Root of the log up to and including this entry. */
   root(): Hash
 }

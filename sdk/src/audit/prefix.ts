@@ -1,7 +1,8 @@
 // Roots of the log as it was earlier, without its entries: from tiles, which count only as far as they lead to a root that is known.
+import { equalBytes } from '../core/bytes.ts'
 import { asHash, EMPTY_ROOT, type Hash } from '../core/hash.ts'
-import { treeRoot, verifyConsistency } from '../core/merkle.ts'
-import { type Plan, planConsistency, planRoot, TILE_WIDTH, tileOf } from '../core/tree.ts'
+import { treeRoot, verifyConsistency, verifyInclusion } from '../core/merkle.ts'
+import { type Plan, planConsistency, planInclusion, planRoot, TILE_WIDTH, tileOf } from '../core/tree.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 import type { ReadTile } from './tree.ts'
 
@@ -11,6 +12,8 @@ export type Prefix = {
   readonly root: Hash
   /** Its root when it had `size` entries, at most as many as the prefix; null if the tiles that are served do not show that. */
   rootAt(size: number): Promise<Hash | null>
+  /** Whether the tiles that are served show that this leaf hash is that of its entry `logIndex`. */
+  hasEntry(logIndex: number, leafHash: Hash): Promise<boolean>
 }
 
 const HASH_BYTES = 32
@@ -20,6 +23,7 @@ const KEPT_TILES = 256
 /** @param logSize of the log that serves the tiles */
 export function openPrefix(read: ReadTile, logSize: number, size: number, root: Hash): Prefix {
   const tiles = new Map<string, Uint8Array | null>()
+  let proven: { readonly index: number; readonly leaves: Hash[] | null } | null = null
 
   async function tile(level: number, index: number): Promise<Uint8Array | null> {
     const name = `${level}/${index}`
@@ -43,9 +47,31 @@ export function openPrefix(read: ReadTile, logSize: number, size: number, root: 
     return fold(hashes, nodePrimitives.nodeHash)
   }
 
+  /**
+   * Leaf hashes of the tile that holds an entry, once they lead to the root. The path of one of them goes over all others of the tile that
+   * the log up to there has, so it holds for these too.
+   */
+  async function leavesAround(logIndex: number): Promise<Hash[] | null> {
+    const index = Math.floor(logIndex / TILE_WIDTH)
+    if (proven?.index !== index) {
+      const first = TILE_WIDTH * index
+      const bytes = await tile(0, index)
+      const path = await follow(planInclusion(first, size))
+      const leaves = bytes && hashesIn(bytes.subarray(0, HASH_BYTES * Math.min(TILE_WIDTH, size - first)))
+      const [leafHash] = leaves ?? []
+      const isProven = leafHash && path && verifyInclusion({ leafHash, index: first, size, path, root })
+      proven = { index, leaves: isProven ? leaves : null }
+    }
+    return proven.leaves
+  }
+
   return {
     size,
     root,
+    async hasEntry(logIndex, leafHash) {
+      const known = (await leavesAround(logIndex))?.[logIndex % TILE_WIDTH]
+      return known !== undefined && equalBytes(known, leafHash)
+    },
     async rootAt(at) {
       if (at === size) return root
       if (at === 0) return EMPTY_ROOT

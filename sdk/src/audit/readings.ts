@@ -1,6 +1,6 @@
 // Reads batches: all of their structure, digests, chain and root, and every signature. It needs nothing but their bytes and the keys,
 // so that it can be done on any thread.
-import { type BatchHeader, MAX_BATCH_BYTES, parseBatchHeader, readBatchLines } from '../core/batch.ts'
+import { type BatchHeader, droppedLeaves, MAX_BATCH_BYTES, parseBatchHeader, readBatchLines } from '../core/batch.ts'
 import { equalBytes } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { ParsedEvent } from '../core/event.ts'
@@ -28,8 +28,10 @@ export type Signed = 'valid' | 'invalid' | 'unknown'
 export type BatchReading = {
   /** Null if it is whole; else what is wrong, and the line of it (1: its header). The rest then says nothing. */
   readonly fault: { readonly line: number; readonly message: string } | null
+  /** Whether it has leaf hashes in place of its events, which make its root. Whether the log drops them is judged elsewhere. */
+  readonly isDropped: boolean
   readonly header: Signed
-  /** `prev` of its first event, and the leaf hash of its last. */
+  /** `prev` of its first event, which nobody knows of one that was dropped, and the leaf hash of its last. */
   readonly prev: Hash | undefined
   readonly last: Hash | undefined
   /** How many of its events each key signs, by kid. */
@@ -40,6 +42,10 @@ export type BatchReading = {
 }
 
 type Signature = NonNullable<ParsedEvent['signature']>
+
+const LINE_FEED = 0x0a
+/** Of a hash in base64url. No event is so short. */
+const HASH_CHARACTERS = 43
 
 /** Keys by kid. */
 export class KnownKeys {
@@ -106,8 +112,21 @@ function readPrinted(bytes: Uint8Array, known: KnownKeys): BatchReading | null {
   if (read === null || !equalBytes(rootOver(read.leaves), header.root)) return null
   const { prev, leaves } = read
   return {
-    ...{ fault: null, header: known.check(header.signature), prev, last: asHash(new Uint8Array(leaves.subarray(-32))) },
-    ...{ signers: [...signers], unsigned, lacking },
+    ...{ fault: null, isDropped: false, header: known.check(header.signature), prev },
+    ...{ last: asHash(new Uint8Array(leaves.subarray(-32))), signers: [...signers], unsigned, lacking },
+  }
+}
+
+/** Reads a batch whose events were dropped; null for any other, also for one of which only some lines are leaf hashes. */
+function readDropped(bytes: Uint8Array, known: KnownKeys): BatchReading | null {
+  const end = bytes.indexOf(LINE_FEED)
+  if (end < 0 || bytes.indexOf(LINE_FEED, end + 1) !== end + 1 + HASH_CHARACTERS) return null
+  const header = headerOf(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
+  const leaves = header && droppedLeaves(header, linesOf(bytes).tokens, nodePrimitives)
+  if (leaves === null) return null
+  return {
+    ...{ fault: null, isDropped: true, header: known.check(header!.signature), prev: undefined, last: leaves.at(-1) },
+    ...{ signers: [], unsigned: [], lacking: [] },
   }
 }
 
@@ -121,7 +140,7 @@ function headerOf(text: Buffer): BatchHeader | null {
 }
 
 const readOne = (bytes: Uint8Array, known: KnownKeys): BatchReading =>
-  readPrinted(bytes, known) ?? readAny(bytes, known)
+  readDropped(bytes, known) ?? readPrinted(bytes, known) ?? readAny(bytes, known)
 
 function readAny(bytes: Uint8Array, known: KnownKeys): BatchReading {
   const signers = new Map<string, number>()
@@ -141,12 +160,15 @@ function readAny(bytes: Uint8Array, known: KnownKeys): BatchReading {
     if (event.fieldCount > event.disclosures.length) lacking.push(at)
     at += 1
   }
-  const none = { prev: undefined, last: undefined, signers: [], unsigned: [], lacking: [] }
+  const none = { isDropped: false, prev: undefined, last: undefined, signers: [], unsigned: [], lacking: [] }
   try {
     if (bytes.length > MAX_BATCH_BYTES) throw new KillickError('batch_too_large')
     const { signature } = readBatchLines(linesOf(bytes), take, nodePrimitives, 'stored')
     const header = known.check(signature)
-    return { fault: null, header, prev: leaves.prev, last: leaves.last, signers: [...signers], unsigned, lacking }
+    return {
+      ...{ fault: null, isDropped: false, header, prev: leaves.prev, last: leaves.last },
+      ...{ signers: [...signers], unsigned, lacking },
+    }
   } catch (error) {
     if (!(error instanceof KillickError)) throw error
     return { fault: { line: Number(error.details.line ?? 1), message: error.message }, header: 'unknown', ...none }

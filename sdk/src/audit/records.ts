@@ -139,7 +139,8 @@ export function checkRecords(api: Api): OwnCheck {
     async entry(walked) {
       const event = systemEvent(walked)
       const { source, stream, seq } = walked.header
-      return take(walked.logIndex, event, event !== null || walked.isWhole, { source, stream, seq })
+      const isTold = event !== null || walked.isWhole || walked.dropped !== null
+      return take(walked.logIndex, event, isTold, { source, stream, seq })
     },
     async finish() {
       const faults: Fault[] = [...withdrawn.keys()]

@@ -22,13 +22,45 @@ export function olderThan(clock: Anchor, days: number, anchors: readonly Anchor[
   return sizes.reduce((most, { size }) => Math.max(most, size), 0)
 }
 
+/** The anchors that the service lists, and those among them that nodes are asked about. */
+export type Clocks = {
+  readonly all: readonly Anchor[]
+  readonly asked: readonly Anchor[]
+  /** How many entries the log had afterwards: what came later may name a newer one. */
+  readonly listedAt: number
+}
+
+/**
+ * Up to which log entry (exclusive) something is due by the anchor that an event names, and whether a node is asked about that; a text: why
+ * it cannot go by that anchor; null: the anchor may be newer than those that were listed.
+ * @param policy by which it is due @param logIndex of the event
+ */
+export function dueBy(
+  { all, asked, listedAt }: Clocks,
+  { size, time }: { readonly size: number; readonly time: number },
+  policy: { readonly logIndex: number },
+  days: number,
+  logIndex: number,
+): { readonly due: number; readonly isAsked: boolean } | string | null {
+  const isNamed = (anchor: Anchor) => anchor.size === size && anchor.time === time
+  const known = all.filter(isNamed)
+  if (known.length === 0) return logIndex < listedAt ? `nothing is anchored with ${size} entries at that time` : null
+  const clocks = asked.filter(isNamed)
+  if (policy.logIndex >= size) return 'the anchor that it is judged by does not cover the policy'
+  const isAsked = clocks.length > 0
+  return { isAsked, due: Math.max(...(isAsked ? clocks : known).map((clock) => olderThan(clock, days, all))) }
+}
+
 /** A policy as the service lists it. `ended`: the log entry that ends it. */
 export type Row = RetentionPolicy & { readonly logIndex: number; readonly ended: number | null }
 
-/** What the service says of policies, up to which log entry each should have been carried out, and what was held meanwhile. */
+/**
+ * What the service says of policies, up to which log entry contents (`overdue`) and events (`dropOverdue`) should have gone by each, and what
+ * was held meanwhile.
+ */
 export type Claims = {
   readonly rows: readonly Row[]
-  readonly policies: readonly (Row & { readonly overdue: number })[]
+  readonly policies: readonly (Row & { readonly overdue: number; readonly dropOverdue: number })[]
   readonly held: readonly HoldScope[]
   readonly fault: string | null
 }
@@ -51,13 +83,13 @@ export async function readClaims(
       null,
     )
     const patient = clock === null ? 0 : olderThan(clock, PATIENCE_DAYS, anchors)
-    const isLong = (row: Row) => row.logIndex < patient
+    const upTo = (row: Row, days: number | undefined) =>
+      clock !== null && days !== undefined && row.logIndex < patient
+        ? olderThan(clock, days + PATIENCE_DAYS, anchors)
+        : 0
     const policies = rows
       .filter(({ logIndex, ended }) => logIndex < listedAt && within(ended, listedAt) === null)
-      .map((row) => ({
-        ...row,
-        overdue: clock !== null && isLong(row) ? olderThan(clock, row.contentsDays + PATIENCE_DAYS, anchors) : 0,
-      }))
+      .map((row) => ({ ...row, overdue: upTo(row, row.contentsDays), dropOverdue: upTo(row, row.eventsDays) }))
     // What was held a week ago may not have been taken up yet.
     const held = (await holds()).filter(({ lifted }) => lifted === null || lifted >= patient)
     return { rows, policies, held: held.map(({ covers }) => covers), fault: null }
@@ -69,10 +101,11 @@ export async function readClaims(
   }
 }
 
-function parseRow({ id, version, covers, contentsDays, logIndex, ended }: JsonObject): Row {
+function parseRow({ id, version, covers, contentsDays, eventsDays = null, logIndex, ended }: JsonObject): Row {
   if (!isPolicyName(id) || !isRetentionScope(covers)) return malformed(`${PATH}: a policy has no name, or no scope`)
   if (!isCount(version) || !isCount(contentsDays) || !isCount(logIndex))
     return malformed(`${PATH}: a policy has no numbers`)
   if (ended !== null && !isCount(ended)) return malformed(`${PATH}: ended is no number`)
-  return { id, version, covers, contentsDays, logIndex, ended }
+  if (eventsDays !== null && !isCount(eventsDays)) return malformed(`${PATH}: eventsDays is no number`)
+  return { id, version, covers, contentsDays, ...(eventsDays !== null && { eventsDays }), logIndex, ended }
 }

@@ -1,21 +1,32 @@
 /**
- * Checks retention: what orders say has expired was covered by a policy that stood in the log, and was due by the anchors; and what
- * is due for long has expired, or is held. So nobody can pass an erasure off as an expiry, nor a policy for carried out.
+ * Checks retention: what orders say has expired, and what was dropped, was covered by a policy that stood in the log, and was due by the
+ * anchors; and what is due for long has gone, or is held. So nobody can pass an erasure off as an expiry, nor a policy for carried out. What
+ * expired of events that were dropped since is not shown any more, so of that only the drop is judged.
  */
 import { KillickError } from '../core/errors.ts'
 import type { ParsedEvent } from '../core/event.ts'
 import { isHeld } from '../core/holds.ts'
 import type { JsonValue } from '../core/json.ts'
-import type { Anchor } from '../core/proof.ts'
 import { SYSTEM } from '../core/registry.ts'
-import { isCovered, KEPT_FIELD, parseRetention, parseRetentionEnd, type RetentionPolicy } from '../core/retention.ts'
+import {
+  isCovered,
+  KEPT_FIELD,
+  keptFrom,
+  parseDrop,
+  parseRetention,
+  parseRetentionEnd,
+  type RetentionDrop,
+  type RetentionPolicy,
+} from '../core/retention.ts'
 import { within } from './answers.ts'
 import type { Api } from './api.ts'
+import type { DroppedLeaves } from './dropped.ts'
+import { judgeDrops, type KeptDrops } from './drops.ts'
 import type { Fault, FaultPlace } from './findings.ts'
 import type { HoldCheck } from './holds.ts'
-import type { OwnCheck } from './own-check.ts'
+import type { OwnCheck, WalkedEntry } from './own-check.ts'
 import { systemEvent } from './records.ts'
-import { type Claims, olderThan, PATH, PATIENCE_DAYS, type Row, readClaims } from './retention-claims.ts'
+import { type Claims, type Clocks, dueBy, PATH, PATIENCE_DAYS, type Row, readClaims } from './retention-claims.ts'
 
 /** A version of a policy in the log: from the entry that sets it to the one that replaces or ends it. */
 type Version = RetentionPolicy & { readonly logIndex: number; until: number | null; isEnded: boolean }
@@ -39,21 +50,29 @@ export type RetentionCheck = OwnCheck & {
   judge(order: ExpiryOrder, events: readonly ExpiredEvent[]): void
 }
 
+/** What is still there although it was due for long: how many events, and the first of them. */
+type Overdue = { count: number; first: FaultPlace | null }
+
+/** What is kept: of what is overdue by itself in the members of a version that knew of no drops. */
+type Kept = { overdue: number; first: FaultPlace | null; undropped?: Overdue; drops?: KeptDrops }
+
 /**
- * @param anchors that the service lists, those among them that nodes are asked about, and how many entries the log had afterwards: an
- * order that came later may name a newer one
- * @param holds that the service tells of
+ * @param holds that the service tells of, and those of the log
+ * @param leaves where to put the leaf hashes of events that were dropped
  */
 export function checkRetention(
   api: Api,
-  anchors: { readonly all: readonly Anchor[]; readonly asked: readonly Anchor[]; readonly listedAt: number },
-  holds: Pick<HoldCheck, 'claimed'>,
+  anchors: Clocks,
+  holds: Pick<HoldCheck, 'claimed' | 'standing'>,
+  leaves: DroppedLeaves,
 ): RetentionCheck {
   const versions: Version[] = []
   const faults: Fault[] = []
+  const drops = judgeDrops(api, anchors, leaves)
   let claims: Promise<Claims> | null = null
-  let [size, events, unasked, overdue] = [0, 0, 0, 0]
-  let first: FaultPlace | null = null
+  let [size, events, unasked] = [0, 0, 0]
+  let contents: Overdue = { count: 0, first: null }
+  let undropped: Overdue = { count: 0, first: null }
 
   const standing = (at: number) =>
     versions.filter(({ logIndex, until }) => logIndex < at && (until === null || until >= at))
@@ -77,50 +96,82 @@ export function checkRetention(
     return null
   }
 
+  /** Counts what should have gone by now of what a batch shows. */
+  function countOverdue({ logIndex, header, isWhole, events: shownEvents }: WalkedEntry, { policies, held }: Claims) {
+    for (const policy of policies) {
+      if (logIndex >= policy.overdue) continue
+      for (const event of shownEvents ?? []) {
+        const shown = { source: event.source, stream: event.stream, action: event.fields[KEPT_FIELD] }
+        const isLeft = event.disclosures.some(({ name }) => name !== KEPT_FIELD)
+        if (!isLeft || !isCovered(policy, shown)) continue
+        const isKept = policies.some((other) => other.contentsDays > policy.contentsDays && isCovered(other, shown))
+        if (isKept || held.some((covers) => isHeld(covers, event))) continue
+        contents.count += 1
+        contents.first ??= { logIndex, source: event.source, stream: event.stream, seq: event.seq, id: event.id }
+      }
+    }
+    const { source, stream, seq, n } = header
+    const isDue = (policy: (typeof policies)[number]) =>
+      logIndex < policy.dropOverdue && keptFrom(policy, header, policies, held) === null
+    if (!isWhole || !policies.some(isDue)) return
+    undropped.count += n
+    undropped.first ??= { logIndex, source, stream, seq }
+  }
+
+  /** Takes a drop, once holds and policies before it are known. */
+  async function takeDrop(drop: RetentionDrop, { logIndex, isEarlier }: WalkedEntry): Promise<void> {
+    if (isEarlier) drops.takeEarlier(drop, logIndex)
+    else await drops.judge(drop, logIndex, { policies: standing(logIndex), holds: holds.standing(logIndex) })
+  }
+
   return {
     id: 'retention',
-    title: 'What has expired was due by a policy in the log, and what is due has expired or is held',
+    title: 'What has expired or was dropped was due by a policy in the log, and what is due has gone or is held',
     resumes: {
       again: true,
-      save: () => [{ overdue, first }],
+      *save() {
+        yield { overdue: contents.count, first: contents.first, undropped, drops: drops.save() } as unknown as JsonValue
+        for (const stretches of drops.saveUnexplained()) yield { stretches }
+      },
       load(value, isSame) {
-        if (isSame) ({ overdue, first } = value as { overdue: number; first: FaultPlace | null })
+        const { stretches } = value as { stretches?: [number, number][] }
+        if (stretches !== undefined) return drops.loadUnexplained(stretches)
+        if (!isSame) return
+        const kept = value as unknown as Kept
+        contents = { count: kept.overdue, first: kept.first }
+        undropped = kept.undropped ?? undropped
+        if (kept.drops) drops.load(kept.drops)
       },
       async begin(before) {
         size = before.size
+        drops.beginAfter(before)
         return []
       },
     },
     async entry(walked) {
       claims ??= readClaims(api, anchors.asked, anchors.listedAt, holds.claimed)
-      const { policies, held, fault } = await claims
       const { logIndex } = walked
+      const { fault } = await claims
       if (size === 0 && fault !== null) faults.push({ place: null, reason: 'unreadable', message: fault })
       size = logIndex + 1
-      for (const policy of policies) {
-        if (logIndex >= policy.overdue) continue
-        for (const event of walked.events ?? []) {
-          const shown = { source: event.source, stream: event.stream, action: event.fields[KEPT_FIELD] }
-          const isLeft = event.disclosures.some(({ name }) => name !== KEPT_FIELD)
-          if (!isLeft || !isCovered(policy, shown)) continue
-          const isKept = policies.some((other) => other.contentsDays > policy.contentsDays && isCovered(other, shown))
-          if (isKept || held.some((covers) => isHeld(covers, event))) continue
-          overdue += 1
-          first ??= { logIndex, source: event.source, stream: event.stream, seq: event.seq, id: event.id }
-        }
-      }
+      drops.take(walked)
+      countOverdue(walked, await claims)
       const event = systemEvent(walked)
       if (event === null) return []
       const place = { logIndex, ...SYSTEM, seq: event.seq }
+      const found: Fault[] = []
+      let drop: RetentionDrop | null = null
       try {
         const wrong = take(event, logIndex)
-        return wrong === null
-          ? []
-          : [{ place, reason: 'misplaced', message: `Retention, log entry ${logIndex}: ${wrong}` }]
+        if (wrong !== null)
+          found.push({ place, reason: 'misplaced', message: `Retention, log entry ${logIndex}: ${wrong}` })
+        drop = parseDrop(event)
       } catch (error) {
         if (!(error instanceof KillickError)) throw error
-        return [{ place, reason: 'unreadable', message: error.message }]
+        found.push({ place, reason: 'unreadable', message: error.message })
       }
+      if (drop !== null) await takeDrop(drop, walked)
+      return found
     },
     judge({ id, logIndex, policy: by }, expired) {
       const about = `The order ${id} says that events have expired by policy ${by.id}, version ${by.version}`
@@ -128,18 +179,11 @@ export function checkRetention(
         void faults.push({ place, reason: 'retention_unfounded', message: `${about}: ${why}` })
       const policy = standing(logIndex).find((one) => one.id === by.id && one.version === by.version)
       if (policy === undefined) return wrong('no such policy stood in the log then')
-      const isNamed = (anchor: Anchor) => anchor.size === by.size && anchor.time === by.time
-      const known = anchors.all.filter(isNamed)
-      if (known.length === 0) {
-        if (logIndex < anchors.listedAt) wrong(`nothing is anchored with ${by.size} entries at that time`)
-        return
-      }
-      const clocks = anchors.asked.filter(isNamed)
-      if (clocks.length === 0) unasked += 1
-      if (policy.logIndex >= by.size) return wrong('the anchor that it is judged by does not cover the policy')
-      const due = Math.max(
-        ...(clocks.length > 0 ? clocks : known).map((clock) => olderThan(clock, policy.contentsDays, anchors.all)),
-      )
+      const clock = dueBy(anchors, by, policy, policy.contentsDays, logIndex)
+      if (clock === null) return
+      if (typeof clock === 'string') return wrong(clock)
+      if (!clock.isAsked) unasked += 1
+      const { due } = clock
       const { action: _, ...wide } = policy.covers
       const longer = standing(logIndex).filter(({ contentsDays }) => contentsDays > policy.contentsDays)
       for (const { place, action, isOrdered } of expired) {
@@ -176,23 +220,48 @@ export function checkRetention(
         else if (!isSame({ ...row, ended: within(row.ended, size) }, told))
           at('different', 'it is not what the log says of the policy')
       }
-      if (overdue > 0)
+      if (contents.count > 0)
         faults.push({
-          place: first,
+          place: contents.first,
           reason: 'retention_overdue',
-          message: `${overdue.toLocaleString('en')} events were due to expire more than ${PATIENCE_DAYS} days before the newest anchor, are not held, and have not`,
+          message: `${contents.count.toLocaleString('en')} events were due to expire more than ${PATIENCE_DAYS} days before the newest anchor, are not held, and have not`,
         })
+      if (undropped.count > 0)
+        faults.push({
+          place: undropped.first,
+          reason: 'retention_overdue',
+          message: `${undropped.count.toLocaleString('en')} events were due to be dropped more than ${PATIENCE_DAYS} days before the newest anchor, are not held, and are still shown`,
+        })
+      const found = await drops.finish(size)
+      faults.push(...found.faults)
       const stand = versions.filter(({ until }) => until === null).length
-      const detail = `${stand.toLocaleString('en')} policies; ${events.toLocaleString('en')} events have expired`
-      const isOpen = unasked > 0 && faults.length === 0
-      const why = `${detail}; ${unasked.toLocaleString('en')} orders are judged by anchors about which no node was asked`
-      return { faults, detail, ...(isOpen && { skipped: { reason: 'not_asked' as const, detail: why } }) }
+      const counts = [
+        `${stand.toLocaleString('en')} policies`,
+        `${events.toLocaleString('en')} events have expired`,
+        ...(found.events > 0 ? [`${found.events.toLocaleString('en')} were dropped`] : []),
+      ]
+      const detail = counts.join('; ')
+      const open = [
+        ...(unasked + found.unasked > 0
+          ? [
+              `${(unasked + found.unasked).toLocaleString('en')} orders and drops are judged by anchors about which no node was asked`,
+            ]
+          : []),
+        ...(found.since > 0
+          ? [
+              `${found.since.toLocaleString('en')} batches were dropped while the log was read, which the next audit judges`,
+            ]
+          : []),
+      ]
+      if (open.length === 0 || faults.length > 0) return { faults, detail }
+      const reason = found.since > 0 ? ('changed_meanwhile' as const) : ('not_asked' as const)
+      return { faults, detail, skipped: { reason, detail: [detail, ...open].join('; ') } }
     },
   }
 }
 
 function isSame(row: Row, told: Version): boolean {
-  const textOf = ({ version, covers: { source, stream, action }, contentsDays, logIndex }: Row | Version) =>
-    JSON.stringify([version, source, stream, action, contentsDays, logIndex])
+  const textOf = ({ version, covers: { source, stream, action }, contentsDays, eventsDays, logIndex }: Row | Version) =>
+    JSON.stringify([version, source, stream, action, contentsDays, eventsDays, logIndex])
   return textOf(row) === textOf(told) && row.ended === (told.isEnded ? told.until : null)
 }

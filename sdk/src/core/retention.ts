@@ -157,7 +157,7 @@ export function dropFields({
 export const printEntries = (entries: RetentionDrop['entries']): string =>
   entries.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join()
 
-/** Reads them back; null if it is not as `printEntries` prints rising stretches that do not touch. */
+/** Log entries that a drop names; null if the text is not as `printEntries` prints rising stretches that do not touch. */
 export function parseEntries(text: JsonValue | undefined): RetentionDrop['entries'] | null {
   if (typeof text !== 'string' || text.length > MAX_DROP_TEXT || !ENTRIES.test(text)) return null
   const entries = text.split(',').map((stretch): [number, number] => {

@@ -1,9 +1,10 @@
 // A ledger as a maker of bundles reads it: over HTTP, as any reader does.
-import { MAX_LOG_BYTES, parseAnchorRow, readPages, rowsOf } from '../audit/answers.ts'
+import { MAX_LOG_BYTES, parseAnchorRow, readPages } from '../audit/answers.ts'
 import type { Api } from '../audit/api.ts'
+import { readDrops } from '../audit/drop-answers.ts'
 import { findErased, readErased, readErasures } from '../audit/erasure-answers.ts'
 import { tilePath } from '../audit/tree.ts'
-import type { FoundDrop, FoundPlace, LedgerReader } from '../bundle/ledger-reader.ts'
+import type { FoundPlace, LedgerReader } from '../bundle/ledger-reader.ts'
 import type { BundleAnchor } from '../bundle/manifest.ts'
 import { parseBatchHeader } from '../core/batch.ts'
 import { fromUtf8 } from '../core/bytes.ts'
@@ -12,7 +13,6 @@ import { isCount, MAX_EVENT_BYTES } from '../core/event.ts'
 import { asHash, type Hash } from '../core/hash.ts'
 import { isObject, type JsonValue } from '../core/json.ts'
 import { treeRoot } from '../core/merkle.ts'
-import { parseEntries } from '../core/retention.ts'
 import { TILE_WIDTH } from '../core/tree.ts'
 import { nodePrimitives } from '../node/primitives.ts'
 
@@ -22,8 +22,6 @@ const TILE_LEVELS = 8
 const HASH_BYTES = 32
 /** Tiles that are remembered: each has at most 8 KiB. */
 const MAX_TILES = 1_024
-/** Of a page of drops, each of which names its entries in some kilobytes. */
-const MAX_DROPS_BYTES = 4 << 20
 const SETTLED = new Set(['confirmed', 'final'])
 
 export function openLedger(api: Api, url: string): LedgerReader {
@@ -94,23 +92,6 @@ export function openLedger(api: Api, url: string): LedgerReader {
     erased: (leafHashes) => findErased(api, leafHashes),
     erasedList: (id) => readErased(api, id),
     drops: (from) => readDrops(api, from),
-  }
-}
-
-async function* readDrops(api: Api, from: number): AsyncGenerator<FoundDrop> {
-  for (let next: JsonValue | undefined = from, least = from; ; ) {
-    const path: string = `/v1/retention/drops?from=${next}`
-    const page: JsonValue = await api.json(path, MAX_DROPS_BYTES)
-    for (const { logIndex, entries } of rowsOf(page, path, 'drops')) {
-      const stretches = parseEntries(entries)
-      if (!isCount(logIndex) || logIndex < least || stretches === null)
-        throw malformed(`${path} holds something else than drops`)
-      least = logIndex + 1
-      yield { logIndex, entries: stretches }
-    }
-    next = isObject(page) ? page.next : undefined
-    if (next === null || next === undefined) return
-    if (!isCount(next) || next < least) throw malformed(`${path} does not come to an end`)
   }
 }
 

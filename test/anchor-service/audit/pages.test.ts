@@ -30,7 +30,15 @@ beforeAll(async () => {
     while (lines.length > 0) {
       const header = parseBatchHeader(lines.shift()!)
       const { events } = parseBatch(utf8(printBatch(header.text, lines.splice(0, header.n))), nodePrimitives)
-      walked.push({ logIndex: from++, firstEvent, header, isWhole: true, events, event: (i) => events[i] ?? null })
+      walked.push({
+        logIndex: from++,
+        firstEvent,
+        header,
+        isWhole: true,
+        dropped: null,
+        events,
+        event: (i) => events[i] ?? null,
+      })
       firstEvent += header.n
     }
   }

@@ -97,7 +97,7 @@ export async function startAging(sources: readonly string[], settings: Record<st
         return {
           failed: failed.map(({ id, reason, detail }) => ({ id, reason, detail })),
           events,
-          detail: (id: string) => checks.find((check) => check.id === id)?.detail,
+          check: (id: string) => checks.find((check) => check.id === id),
         }
       } finally {
         await store.close()

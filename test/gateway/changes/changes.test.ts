@@ -6,4 +6,5 @@ afterAll(postgres.stop)
 
 await import('./rows.ts')
 await import('./delivery.ts')
+await import('./first-start.ts')
 await import('./sealed.ts')

@@ -71,7 +71,8 @@ test('killed at any moment, also amid a transaction, each committed change is re
       await fill(2)
       await start()
     }
-    await caughtUp(client, slot)
+    const over = child!.exited.then(() => Promise.reject(new Error(`seed ${seed}: it has ended: ${child!.output()}`)))
+    await Promise.race([caughtUp(client, slot), over])
     const ready = await fetch(`${url}/readyz`)
     expect([ready.status, await ready.json()]).toMatchObject([200, { status: 'ready', isConnected: true }])
     expect(await (await fetch(`${url}/metrics`)).text()).toMatch(/^killick_changes_recorded_events \d+$/m)

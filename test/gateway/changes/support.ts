@@ -109,13 +109,16 @@ export async function world(tables: string, more: JsonObject = {}): Promise<Worl
 
 /**
  * Resolves when the slot has nothing left to say of what is committed now. Not asked for is where the next record would be inserted: behind a
- * record that ends with a page of the log that is behind the next page's head, which no slot reaches before something more is written.
+ * record that ends with a page of the log that is behind the next page's head, which no slot reaches before something more is written. What is
+ * flushed may end within a record, as behind hints that a mere read has left: then a transaction without changes, which writes its end, helps.
  */
 export async function caughtUp(client: pg.Client, slot: string): Promise<void> {
   const { rows } = await client.query('select pg_current_wal_flush_lsn()::text as lsn')
+  let asked = 0
   await expect
     .poll(
       async () => {
+        if (++asked % 200 === 0) await client.query('select pg_current_xact_id()')
         const { rows: at } = await client.query(
           'select confirmed_flush_lsn >= $1::pg_lsn as is_done from pg_replication_slots where slot_name = $2',
           [rows[0].lsn, slot],

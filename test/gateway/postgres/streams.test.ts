@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
+import { wordsIn } from '../sealed/support.ts'
 import { certifier } from '../support.ts'
 import { loggedIn, message, NO_LIMIT, seen, statements, type Told, type World, world } from './support.ts'
 
@@ -117,6 +118,9 @@ test('the server ends a session: what it was in is a failure, or unknown; the tr
         const pid = (await client.query('select pg_backend_pid() as pid')).rows[0].pid
         const waits = client.query('select pg_sleep(60)')
         waits.catch(() => {})
+        // It is recorded before the server is sent it: one that ends first has nothing to fail.
+        const at = `select wait_event as at from pg_stat_activity where pid = ${pid}`
+        await expect.poll(() => queryAsOwner(it.direct, at)).toEqual([{ at: 'PgSleep' }])
         await queryAsOwner(it.direct, `select pg_terminate_backend(${pid})`)
         await expect(waits).rejects.toThrow()
       },
@@ -131,6 +135,88 @@ test('the server ends a session: what it was in is a failure, or unknown; the tr
     .map(seen)
     .filter(({ action, context }) => action.endsWith('session.end') && context.application === 'terminated')
   expect(ended!.known).toMatchObject({ by: 'server', transaction: { state: 'rolled_back' } })
+})
+
+test('what is asked once the server has said that it ends the session is not sent, so there is no doubt what became of it', async () => {
+  const raw = await loggedIn(it)
+  const ask = async (text: string) => {
+    raw.socket.write(message('Q', text))
+    return (await raw.until('Z')).types.at(-1)
+  }
+  expect(await ask("set application_name = 'ending'; create temporary table held (n int)")).toBe('Z')
+  expect(await ask("begin; insert into t values (0, 'lost')")).toBe('Z')
+  const [held] = await queryAsOwner<{ pid: number; name: string }>(
+    it.direct,
+    `select pid, relnamespace::regnamespace || '.held' as name from pg_class, pg_stat_activity
+       where relname = 'held' and application_name = 'ending'`,
+  )
+  // Between its last word and the end of the connection the server drops temporary tables: it waits for this one.
+  const other = new pg.Client({ connectionString: it.direct })
+  await other.connect()
+  await other.query(`begin; lock table ${held!.name} in access share mode`)
+  await other.query('select pg_terminate_backend($1)', [held!.pid])
+  expect((await raw.until('E')).last.includes('57P01')).toBe(true)
+  raw.socket.write(message('Q', "insert into t values (1, 'too late')"))
+  await expect.poll(() => wordsIn(it.folder, ['too late'])).toHaveLength(1)
+  await other.query('rollback')
+  await other.end()
+  await raw.ended()
+  const events = await it.events()
+  await it.start()
+  const { intent, end } = statements(events).at(-1)!
+  expect(JSON.stringify(intent.statement)).toContain('too late')
+  expect(end).toMatchObject({ state: 'not_sent', outcome: undefined })
+  const ended = events.map(seen).findLast(({ action }) => action.endsWith('session.end'))
+  expect(ended!.known).toMatchObject({ by: 'server', transaction: { state: 'rolled_back' } })
+  expect(await queryAsOwner(it.direct, `select from t where note in ('lost', 'too late')`)).toEqual([])
+})
+
+test('what the server said before it ended the connection is read to the end, although nothing can be sent to it any more', async ({
+  skip,
+}) => {
+  const MANY = 36
+  /** Asks for results of 200 kB that the client does not read. */
+  const unread = async (application: string, count: number) => {
+    const raw = await loggedIn(it)
+    raw.socket.write(message('Q', `set application_name = '${application}'`))
+    await raw.until('Z')
+    raw.socket.pause()
+    const state = `select pid, state, query from pg_stat_activity where application_name = '${application}'`
+    const at = () => queryAsOwner<{ pid: number; state: string; query: string }>(it.direct, state)
+    for (let n = 0; n < count; n++) {
+      const text = `select repeat('x', 200000) /* ${n} */`
+      raw.socket.write(message('Q', text))
+      await expect.poll(at).toMatchObject([{ state: 'idle', query: text }])
+    }
+    return { raw, at, pid: (await at())[0]!.pid }
+  }
+  const outcomesOf = async (application: string) => {
+    const events = await it.events()
+    await it.start()
+    const found = statements(events.filter(({ fields }) => (fields.context as Told).application === application))
+    return found.map(({ end }) => end.sqlstate ?? end.outcome ?? end.state)
+  }
+  // How much fits between relay and client is for the kernel to say. The rest waits before the relay, which does not read it.
+  const { raw: full } = await unread('full', MANY)
+  const passed = (await outcomesOf('full')).filter((outcome) => outcome === 'success').length
+  full.socket.destroy()
+  if (passed === MANY) skip('all of it fits between relay and client here')
+
+  const { raw, at, pid } = await unread('unread', passed + 3)
+  await queryAsOwner(it.direct, `select pg_terminate_backend(${pid})`)
+  await expect.poll(at).toEqual([])
+  // The first is answered by a reset, and the others find the connection broken.
+  const late = ['late one', 'late two', 'late three']
+  for (const word of late) {
+    raw.socket.write(message('Q', `select '${word}'`))
+    await expect.poll(() => wordsIn(it.folder, [word])).toHaveLength(1)
+  }
+  raw.socket.resume()
+  expect((await raw.until('E')).last.includes('57P01')).toBe(true)
+  await raw.ended()
+  const outcomes = await outcomesOf('unread')
+  const read = Array.from({ length: passed + 3 }, () => 'success')
+  expect(outcomes.slice(-late.length - read.length)).toEqual([...read, '57P01', 'unknown', 'unknown'])
 })
 
 test('two-phase commit, a call of a function, cursors and portals that are read in parts', async () => {

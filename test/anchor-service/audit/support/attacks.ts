@@ -276,6 +276,7 @@ export const COLUMNS: { readonly [column: string]: Column } = {
   'retention_policies.version': ['version + 1', told('retention_policies.version'), null],
   'retention_policies.covers': [`'{}'`, told('retention_policies.covers'), 'retention'],
   'retention_policies.contents_days': ['contents_days - 1', told('retention_policies.contents_days'), 'retention'],
+  'retention_policies.events_days': ['40', told('retention_policies.events_days'), 'retention'],
   'retention_policies.created_at': [later('created_at'), told('retention_policies.created_at'), null],
   'share_revocations.log_index': ['log_index - 1', told('share_revocations'), 'records'],
   'share_revocations.share': ['gen_random_uuid()', told('share_revocations.share'), 'records'],
@@ -315,6 +316,21 @@ export const INDEX = [
   'key_blocks.start',
   'key_blocks.first',
   'key_blocks.entries',
+]
+
+/** Columns of drops, which need a ledger that has grown old (dropped.test.ts): the value, and how what is found begins. */
+export const DROPS: { readonly [column: string]: readonly [value: string, begins: RegExp] } = {
+  log_index: ['log_index - 1', /^drops: a row of which the log does not tell/],
+  policy: [`(select log_index from retention_policies where id = 'slow')`, /^drops\.policy: /],
+  entries: [`entries + '{[0,1)}'`, /^drops\.entries: /],
+  events: ['events + 1', /^drops\.events: /],
+  created_at: [later('created_at'), /^drops\.created_at: /],
+}
+
+/** Rows of drops that nothing tells of: of an entry that tells something else, and of one that the log does not have. */
+export const DROPS_FORGED = [
+  `log_index - 1, policy, '{[0,1)}', events, created_at`,
+  `log_index + 100000, policy, '{[0,1)}', events, created_at`,
 ]
 
 /** Which check finds a row that was deleted from a table, or added to it. */

@@ -1,0 +1,64 @@
+// What a service says of its log before an audit reads it.
+import { parseCheckpoint } from '../core/checkpoint.ts'
+import { KillickError } from '../core/errors.ts'
+import { EMPTY_ROOT, type Hash } from '../core/hash.ts'
+import { openNote, parseVkey } from '../core/note.ts'
+import { type LogDescription, MAX_LOG_BYTES, parseLog } from './answers.ts'
+import type { Api } from './api.ts'
+import { isFaulty, isUnreadable } from './faulty.ts'
+import type { Findings } from './findings.ts'
+
+const MAX_NOTE_BYTES = 1 << 20
+
+/** What the service says about its log; nothing if that cannot be read, which is a finding. */
+export async function readLog(
+  api: Api,
+  findings: Findings,
+): Promise<Omit<LogDescription, 'vkey'> & { vkey: string | null }> {
+  try {
+    return parseLog(await api.json('/v1/log', MAX_LOG_BYTES))
+  } catch (error) {
+    if (!isUnreadable(error)) throw error
+    findings.fail('checkpoint', 'unreadable', `/v1/log cannot be read: ${error.message}`)
+    return { vkey: null, logs: [], successions: [], pruning: null }
+  }
+}
+
+/** How many entries the log has now; 0 if the service's checkpoint cannot be read, which is reported when it is read again. */
+export async function readSize(api: Api): Promise<number> {
+  try {
+    return Number(parseCheckpoint(await api.text('/checkpoint', MAX_NOTE_BYTES)).size)
+  } catch (error) {
+    const { status } = error instanceof KillickError ? error.details : { status: null }
+    if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
+    return 0
+  }
+}
+
+/** Its newest checkpoint; an empty log if there is none that can be read, which is a finding. */
+export async function readCheckpoint(
+  api: Api,
+  logKeys: readonly string[],
+  findings: Findings,
+): Promise<{ origin: string; size: number; root: Hash }> {
+  try {
+    const note = await api.text('/checkpoint', MAX_NOTE_BYTES)
+    const { origin, size, root } = parseCheckpoint(note)
+    // The missing key has already been reported.
+    if (logKeys.length === 0) return { origin, size: Number(size), root }
+    findings.pass('checkpoint', logKeys.join(', '))
+    try {
+      openNote(note, logKeys)
+    } catch (error) {
+      if (!(error instanceof KillickError)) throw error
+      findings.fail('checkpoint', 'signature_invalid', error.message)
+    }
+    return { origin, size: Number(size), root }
+  } catch (error) {
+    // A service without a readable checkpoint has lost it: a ledger is never empty.
+    const { status } = error instanceof KillickError ? error.details : { status: null }
+    if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
+    findings.fail('checkpoint', 'unreadable', error.message)
+    return { origin: logKeys[0] === undefined ? '' : parseVkey(logKeys[0]).name, size: 0, root: EMPTY_ROOT }
+  }
+}

@@ -7,12 +7,12 @@ import { leafHash } from '../core/hash.ts'
 import { treeRoot } from '../core/merkle.ts'
 import { PORTABLE, type Primitives } from '../core/primitives.ts'
 import { SYSTEM } from '../core/registry.ts'
-import { DroppedBatches } from './dropped-batches.ts'
 import { ErasedLines } from './erased-lines.ts'
 import { subtreesOf } from './growing-tree.ts'
 import type { LedgerReader } from './ledger-reader.ts'
 import { printLine } from './lines.ts'
 import type { BundleAnchor, BundleManifest, BundleScope } from './manifest.ts'
+import { NamedDrops } from './named-drops.ts'
 
 /** What a bundle is asked to hold. Times are ms since 1970; places count from 0, and `last` is included. */
 export type BundleRequest =
@@ -82,7 +82,7 @@ export async function planBundle(
   const parts: Parts = {
     ...{ reader, primitives },
     erased: new ErasedLines(reader, orders, primitives),
-    dropped: new DroppedBatches(reader, size),
+    dropped: new NamedDrops(reader, size),
   }
   const lines = () => printLines(parts, all, size, edges)
   return { manifest, entries, dropped: () => parts.dropped.events, lines }
@@ -93,7 +93,7 @@ type Parts = {
   readonly reader: LedgerReader
   readonly primitives: Primitives
   readonly erased: ErasedLines
-  readonly dropped: DroppedBatches
+  readonly dropped: NamedDrops
 }
 
 type Planned = { scope: BundleScope; segments: Segment[]; sources: string[] }

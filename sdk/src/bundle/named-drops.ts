@@ -3,7 +3,7 @@ import { KillickError } from '../core/errors.ts'
 import { MAX_ABSENT_BATCHES } from './drops.ts'
 import type { FoundDrop, LedgerReader } from './ledger-reader.ts'
 
-export class DroppedBatches {
+export class NamedDrops {
   /** Events that batches had which a drop names. */
   events = 0
   readonly #reader: LedgerReader

@@ -97,10 +97,12 @@ export function checkRetention(
   }
 
   /** Counts what should have gone by now of what a batch shows. */
-  function countOverdue({ logIndex, header, isWhole, events: shownEvents }: WalkedEntry, { policies, held }: Claims) {
+  function countOverdue(walked: WalkedEntry, { policies, held }: Claims) {
+    const { logIndex, header, isWhole } = walked
     for (const policy of policies) {
       if (logIndex >= policy.overdue) continue
-      for (const event of shownEvents ?? []) {
+      // To ask for the events is to have them parsed once more.
+      for (const event of walked.events ?? []) {
         const shown = { source: event.source, stream: event.stream, action: event.fields[KEPT_FIELD] }
         const isLeft = event.disclosures.some(({ name }) => name !== KEPT_FIELD)
         if (!isLeft || !isCovered(policy, shown)) continue

@@ -2,8 +2,11 @@
 import { asHash, type Hash, nodePrimitives, utf8 } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { Api } from '../../../sdk/src/audit/api.ts'
 import { DroppedBatches, DroppedLeaves, EntrySet } from '../../../sdk/src/audit/dropped.ts'
+import type { WalkedEntry } from '../../../sdk/src/audit/own-check.ts'
 import { openPrefix } from '../../../sdk/src/audit/prefix.ts'
+import { checkRetention } from '../../../sdk/src/audit/retention.ts'
 import { sha256 } from '../../../sdk/src/core/hash.ts'
 import { treeRoot } from '../../../sdk/src/core/merkle.ts'
 import { TILE_WIDTH } from '../../../sdk/src/core/tree.ts'
@@ -74,5 +77,23 @@ test.each([1, 255, 256, 257, 600, 700])('whether an entry is one of the first %i
     // A tile that was altered shows nothing, not even of what is as it was.
     const altered = openPrefix(serve(at), all.length, size, root)
     expect(await altered.hasEntry(at, leaf(-1))).toBe(false)
+  }
+})
+
+test('where nothing is overdue by a policy, no event is parsed for it once more', async () => {
+  const policy = { id: 'orders', version: 1, covers: {}, contentsDays: 30, eventsDays: 60, logIndex: 0, ended: null }
+  for (const policies of [[], [policy]]) {
+    const api = { json: async () => ({ policies }) } as unknown as Api
+    const clocks = { all: [], asked: [], listedAt: 10 }
+    const holds = { claimed: async () => [], standing: () => [] }
+    const check = checkRetention(api, clocks, holds, new DroppedLeaves())
+    const walked = {
+      ...{ logIndex: 5, firstEvent: 9, header: { source: 'shop', stream: 'eu', seq: 0, n: 3 } },
+      ...{ isWhole: true, isEarlier: false, dropped: null },
+      get events(): never {
+        throw new Error('all its events were parsed')
+      },
+    } as unknown as WalkedEntry
+    expect(await check.entry!(walked)).toEqual([])
   }
 })

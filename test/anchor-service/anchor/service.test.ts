@@ -131,14 +131,20 @@ describe('a service that anchors', () => {
       },
     ]
     await writeFile(join(folder, 'targets.json'), JSON.stringify(targets))
-    const service = await testService({
-      ...{ KILLICK_TARGETS: join(folder, 'targets.json'), KILLICK_ANCHOR_INTERVAL_MS: '200' },
-      ...{ KILLICK_CONFIRMATIONS: '1', KILLICK_RPC_TIMEOUT_MS: '2000' },
-    })
+    // Recorded before anything is anchored: `slow` anchors once, what is there by then.
+    const before = await testService()
+    const signer = newSigner()
+    await register(before.url, 'billing', [{ jwk: signer.jwk }])
+    const first = await record(before, signer)
+    await before.close()
+    const service = await testService(
+      {
+        ...{ KILLICK_TARGETS: join(folder, 'targets.json'), KILLICK_ANCHOR_INTERVAL_MS: '200' },
+        ...{ KILLICK_CONFIRMATIONS: '1', KILLICK_RPC_TIMEOUT_MS: '2000' },
+      },
+      before,
+    )
     try {
-      const signer = newSigner()
-      await register(service.url, 'billing', [{ jwk: signer.jwk }])
-      const first = await record(service, signer)
       const carried = async (id: string) =>
         (JSON.parse(await anchoredProof(service, id)).anchors as { contract: string }[]).map(({ contract }) => contract)
       await vi.waitUntil(async () => (await carried(first)).length === 2, { timeout: 10_000, interval: 50 })

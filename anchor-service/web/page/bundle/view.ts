@@ -174,8 +174,13 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
   const { h, said } = kit
   const first = genuine(verdict, given, told, kit)
   const second = complete(verdict, first.tone, told)
-  const list = (items: readonly string[], more: number) =>
-    h('ul', {}, ...items.map((item) => h('li', {}, said(item))), more > 0 && h('li', {}, told.complete.more(more)))
+  /** The first of so many. */
+  const list = <T>(items: readonly T[], count: number, print: (item: T) => string) => {
+    const shown = items.slice(0, LISTED)
+    const more = count - shown.length
+    const lines = shown.map((item) => h('li', {}, said(print(item))))
+    return h('ul', {}, ...lines, more > 0 && h('li', {}, told.complete.more(more)))
+  }
   const { faults, faultCount, completeness, silences, fields } = verdict
   const { gaps, gapCount, dropped } = completeness
   const part = (id: string, title: string, body: HTMLElement) =>
@@ -189,10 +194,7 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
           part(
             'silences-title',
             told.silent.title,
-            list(
-              silences.found.slice(0, LISTED).map(told.phrases.silence.one),
-              silences.foundCount - Math.min(silences.found.length, LISTED),
-            ),
+            list(silences.found, silences.foundCount, told.phrases.silence.one),
           ),
         ]
       : []),
@@ -201,45 +203,18 @@ function judged(verdict: BundleVerdict, given: Given, told: BundleWords, kit: Ki
           part(
             'faults-title',
             told.faults,
-            list(
-              faults.slice(0, LISTED).map((fault) => faultWords(fault, told)),
-              faultCount - Math.min(faults.length, LISTED),
-            ),
+            list(faults, faultCount, (fault) => faultWords(fault, told)),
           ),
         ]
       : []),
     ...(fields !== null && fields.erasureCount > 0
-      ? [
-          part(
-            'erasures-title',
-            told.erasures,
-            list(
-              fields.erasures.slice(0, LISTED).map(told.phrases.fields.one),
-              fields.erasureCount - Math.min(fields.erasures.length, LISTED),
-            ),
-          ),
-        ]
+      ? [part('erasures-title', told.erasures, list(fields.erasures, fields.erasureCount, told.phrases.fields.one))]
       : []),
     ...(gapCount > 0 && second.state === 'incomplete'
-      ? [
-          part(
-            'missing-title',
-            told.complete.missing,
-            list(gaps.slice(0, LISTED).map(told.phrases.gap), gapCount - Math.min(gaps.length, LISTED)),
-          ),
-        ]
+      ? [part('missing-title', told.complete.missing, list(gaps, gapCount, told.phrases.gap))]
       : []),
     ...(dropped.foundCount > 0
-      ? [
-          part(
-            'dropped-title',
-            told.dropped,
-            list(
-              dropped.found.slice(0, LISTED).map(told.phrases.dropped.one),
-              dropped.foundCount - Math.min(dropped.found.length, LISTED),
-            ),
-          ),
-        ]
+      ? [part('dropped-title', told.dropped, list(dropped.found, dropped.foundCount, told.phrases.dropped.one))]
       : []),
     facts(verdict, told, kit),
   ]

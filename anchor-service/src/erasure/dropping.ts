@@ -3,7 +3,7 @@
  * is due and what is kept is judged by what stays, so that everybody can judge it later; and nothing goes that still shows contents.
  * docs/PROTOCOL.md §17.
  */
-import { dropFields, KEPT_FIELD, keptFrom, MAX_DROP_TEXT, printEntries, type RetentionDrop } from '@killick/sdk/core'
+import { dropFields, KEPT_FIELD, keptFrom, type RetentionDrop } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -35,7 +35,7 @@ type Rule = {
 
 /** Batches that are read at a time. */
 const PAGE = 64
-/** Most packs of one drop, whose rows are written in the log's transaction: about a millisecond each. It has one batch at least. */
+/** Most packs of one drop, whose rows are written in the log's transaction: about a millisecond each. It has one batch at least, and so many at most. */
 const MAX_PACKS = 64
 
 /** Batches from a log entry on, up to another (exclusive), that a policy may drop by their age, and those that are held. */
@@ -71,9 +71,9 @@ export async function surveyBatches(db: Db, rule: Rule, from: number, due: numbe
   for await (const { batch, isHeld } of dueBatches(db, rule, from, due)) {
     const state = isHeld ? 'held' : await readState(db, batch)
     packs += state === 'empty' ? Math.ceil(batch.n / MAX_PACK_EVENTS) : 0
-    const isFull = packs > MAX_PACKS || textOf([...batches, batch]).length > MAX_DROP_TEXT
+    const isFull = batches.length > 0 && packs > MAX_PACKS
     // Contents are to expire first, which is under way.
-    if (state === 'whole' || (state === 'empty' && batches.length > 0 && isFull))
+    if (state === 'whole' || (state === 'empty' && isFull))
       return { batches, held, next: batch.logIndex, isWhole: false }
     if (state === 'empty') batches.push(batch)
     if (state === 'held') held += batch.n
@@ -95,8 +95,6 @@ export async function countDue(
   }
   return count
 }
-
-const textOf = (batches: readonly DueBatch[]) => printEntries(stretchesOf(batches))
 
 /** Their log entries, as a drop names them. */
 function stretchesOf(batches: readonly DueBatch[]): [first: number, last: number][] {

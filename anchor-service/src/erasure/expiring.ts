@@ -1,6 +1,7 @@
 /**
  * Lets contents of events expire as policies say: it looks for what is due, and has it erased by orders that name the policy. How old
- * an event is, anchors say, and no clock of this machine. What a hold covers is left, and looked at again once holds change.
+ * an event is, anchors say, and no clock of this machine. What a hold covers is left, and looked at again once holds change. Batches of
+ * which everything has expired are dropped once a policy says so (dropping.ts).
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
@@ -47,7 +48,7 @@ export type Expiring = {
   ): Promise<Survey & { drop: { events: number; held: number; isWhole: boolean } }>
   /** By policy, and when the last pass of this process ended; null: it made none, or another process makes them. */
   status(): { policies: ReadonlyMap<string, PolicyState>; lastPass: Date | null; failures: number }
-  /** Ends after the order under way. */
+  /** Ends after the order or drop under way. */
   close(): Promise<void>
 }
 
@@ -57,7 +58,7 @@ export type ExpiringDeps = {
   erasing: Pick<Erasing, 'expire'>
   /** Time between two passes, ms; 0: none is made. */
   intervalMs: number
-  /** Most events that one pass lets expire by one policy. */
+  /** Most events that one pass lets expire by one policy, and about as many that it drops. */
   most: number
   /** Called when events were ordered to expire. */
   expired?: (told: { policy: string; version: number; events: number }) => void

@@ -175,7 +175,6 @@ export {
   isRetentionScope,
   KEPT_FIELD,
   keptFrom,
-  MAX_DROP_TEXT,
   MAX_RETENTION_DAYS,
   parseDrop,
   parseRetention,

@@ -5,6 +5,7 @@ import { said } from '../shared/text.ts'
 import { ApiError, api } from './api.ts'
 import { empty, view } from './parts.ts'
 import { anchors } from './views/anchors.ts'
+import { approvals } from './views/approvals.ts'
 import { audit } from './views/audit.ts'
 import { bundles } from './views/bundles.ts'
 import { equivocations } from './views/equivocations.ts'
@@ -19,8 +20,9 @@ import { shares } from './views/shares.ts'
 import { sources } from './views/sources.ts'
 import { streams } from './views/streams.ts'
 
-const VIEWS = { home, events, sources, streams, anchors, shares, bundles, audit, equivocations, health }
-const NAMES: Record<keyof typeof VIEWS, string> = {
+const VIEWS = { home, events, approvals, sources, streams, anchors, shares, bundles, audit, equivocations, health }
+/** Of those that are always offered; the overview leads to the others when there is something in them. */
+const NAMES: Record<Exclude<keyof typeof VIEWS, 'approvals'>, string> = {
   home: 'Overview',
   events: 'Events',
   sources: 'Sources',
@@ -31,6 +33,14 @@ const NAMES: Record<keyof typeof VIEWS, string> = {
   audit: 'Audit',
   equivocations: 'Equivocations',
   health: 'Health',
+}
+
+/** Where views stand that have no name there. */
+const SECTIONS: Readonly<Record<string, string>> = {
+  event: 'events',
+  sessions: 'events',
+  history: 'events',
+  approvals: 'home',
 }
 
 const top = h('header', { class: 'top' })
@@ -81,7 +91,7 @@ async function show(refusal = ''): Promise<void> {
   const [name = '', ...rest] = path.split('/')
   if (name === 'sign-in') return signIn(rest[0] ?? '')
   const { role, origin } = await api<SessionAnswer>('/console/session')
-  header(origin, role, ['event', 'sessions', 'history'].includes(name) ? 'events' : name || 'home')
+  header(origin, role, SECTIONS[name] ?? (name || 'home'))
   const made =
     role === null
       ? login(() => void show(), refusal)

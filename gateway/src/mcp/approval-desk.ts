@@ -45,6 +45,9 @@ export type WantedCall = Omit<PageCall, 'until' | 'whole'> & {
   decide(decision: Decision): Promise<string>
 }
 
+/** A call that somebody is asked about. `link`: to its page. `until`: when it is denied unless somebody has decided, RFC 3339. */
+export type AskedPerson = { readonly link: string; readonly until: string; takeBack(): void }
+
 type Waiting = WantedCall & { readonly timer: NodeJS.Timeout; readonly until: Date }
 
 /** Bytes of calls that may wait, whatever their number. */
@@ -99,8 +102,8 @@ export class ApprovalDesk {
     return this.#settings.timeoutMs
   }
 
-  /** Says the link to its page. @returns what takes the call back; null if no more may wait */
-  ask(call: WantedCall): (() => void) | null {
+  /** Says the link to its page. @returns null if no more may wait */
+  ask(call: WantedCall): AskedPerson | null {
     if (this.#waiting.size >= this.#settings.waiting || this.#bytes + call.bytes > MAX_WAITING_BYTES) return null
     const token = randomBytes(32).toString('base64url')
     const key = sha256(token).toString('hex')
@@ -110,10 +113,9 @@ export class ApprovalDesk {
     }, this.timeoutMs)
     this.#waiting.set(key, { ...call, timer, until })
     this.#bytes += call.bytes
-    this.#say(
-      `a call of ${shortened(call.tool, 100)} waits for a person until ${until.toISOString()}: ${this.#base}/approve/${token}`,
-    )
-    return () => void this.#forget(key)
+    const link = `${this.#base}/approve/${token}`
+    this.#say(`a call of ${shortened(call.tool, 100)} waits for a person until ${until.toISOString()}: ${link}`)
+    return { link, until: until.toISOString(), takeBack: () => void this.#forget(key) }
   }
 
   /** Serves no more; what still waits is left to whoever has asked. */

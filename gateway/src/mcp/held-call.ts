@@ -2,7 +2,7 @@
 import type { EventInput } from '@killick/sdk'
 import type { JsonObject, JsonValue } from '@killick/sdk/core'
 import { disclosed } from '../sessions/disclosed.ts'
-import type { ApprovalDesk, Decision, WantedCall } from './approval-desk.ts'
+import type { ApprovalDesk, AskedPerson, Decision, WantedCall } from './approval-desk.ts'
 import type { McpConfig } from './config.ts'
 import type { McpEvents, McpFacts } from './events.ts'
 import type { Passage } from './message.ts'
@@ -44,7 +44,7 @@ export class HeldCall {
   isGone = false
   readonly #parts: HeldParts
   readonly #since = performance.now()
-  #takeBack: (() => void) | null = null
+  #asked: AskedPerson | null = null
   #resolve: (passage: Passage) => void = () => {}
 
   constructor(parts: HeldParts) {
@@ -58,12 +58,17 @@ export class HeldCall {
       this.#resolve = resolve
       const { desk, events, config, tool, rule, session, bytes } = this.#parts
       const call = { tool, rule, session, bytes, agent: events.agent, server: events.serverName }
-      this.#takeBack = desk.ask({
+      this.#asked = desk.ask({
         ...call,
         ...this.#shown(),
         decide: (decision) => this.#decide(decision, config.mode === 'strict', reject),
       })
-      if (this.#takeBack !== null) return
+      if (this.#asked !== null) {
+        // So that the console can lead there. Who has the link can look, and decides with a key.
+        const { link, until } = this.#asked
+        this.#parts.record({ known: { verdict: 'waits', until, link } }).catch(() => {})
+        return
+      }
       this.#record('too_many', null).catch(() => {})
       resolve(this.#parts.denied(WHY.too_many, 'too_many'))
     })
@@ -73,7 +78,7 @@ export class HeldCall {
   withdraw(): void {
     if (this.isGone) return
     this.isGone = true
-    this.#takeBack?.()
+    this.#asked?.takeBack()
     this.#record('withdrawn', null).catch(() => {})
     this.#resolve(this.#nothing())
   }

@@ -39,8 +39,12 @@ async function decide(link: string, verdict: string, more: { key?: string; heade
 const ask = (session: Session, id: number, name: string, args: object = {}) =>
   session.send({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } })
 const answerTo = (session: Session, id: number) => session.next((message) => message.id === id)
+const approvals = async (it: World) => find(await it.events(), 'mcp.approval')
+/** What became of the calls. */
 const verdicts = async (it: World) =>
-  find(await it.events(), 'mcp.approval').map(({ actor, outcome, mcp }) => [mcp.verdict, outcome, actor.id])
+  (await approvals(it))
+    .filter(({ mcp }) => mcp.verdict !== 'waits')
+    .map(({ actor, outcome, mcp }) => [mcp.verdict, outcome, actor.id])
 
 test('approved passes, denied does not, and what comes behind does not wait', async () => {
   const it = await waits()
@@ -96,7 +100,11 @@ test('approved passes, denied does not, and what comes behind does not wait', as
   const events = await it.events()
   const intent = find(events, 'mcp.tools.call').find(({ mcp }) => mcp.requestId === 1 && mcp.rule === 'approve')
   expect(intent.mcp).toMatchObject({ kind: 'intent', waitsFor: 'approval' })
-  const [approved, refused] = find(events, 'mcp.approval')
+  const [waiting, approved, , refused] = await approvals(it)
+  // Said while it waits, so that the console can lead there.
+  expect(waiting).toMatchObject({ outcome: undefined, targets: [{ id: 'echo' }, {}, {}] })
+  expect(waiting.mcp).toMatchObject({ verdict: 'waits', link, intent: approved.mcp.intent })
+  expect(Date.parse(waiting.mcp.until)).toBeGreaterThan(Date.now() + 100_000)
   expect(approved).toMatchObject({
     ...{ actor: { type: 'user', id: 'ada@example.com' }, outcome: 'success', targets: [{ id: 'echo' }, {}, {}] },
     mcp: { verdict: 'approved', vouchedBy: 'key', credential: entry.slice(0, 8), rule: 'approve' },

@@ -16,6 +16,9 @@ const Role = Type.Union([Type.Literal('reader'), Type.Literal('admin')])
 export const SessionSchema = Type.Object({
   role: Type.Union([Role, Type.Null()], { description: 'null: there is no session' }),
   origin: Type.String({ description: 'the log’s' }),
+  approvals: Type.Array(Type.String(), {
+    description: 'origins that the console links to where a call waits for a person; empty without a session',
+  }),
 })
 
 /** Sessions of the console, which needs no more of its own beside the API that everyone uses. */
@@ -98,10 +101,10 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
         response: { 200: SessionSchema, default: ProblemSchema },
       },
     },
-    async (request) => ({
-      role: (await tokens.sessions.of(request))?.role ?? null,
-      origin: ledger.log.origin,
-    }),
+    async (request) => {
+      const role = (await tokens.sessions.of(request))?.role ?? null
+      return { role, origin: ledger.log.origin, approvals: role === null ? [] : published.approvals }
+    },
   )
 
   app.delete(

@@ -4,6 +4,7 @@ import { type Child, h, s } from '../../shared/dom.ts'
 import { anchoredWords, moment } from '../../shared/standing.ts'
 import { api, type ListedEvent } from '../api.ts'
 import { count, EVENT_HEADS, empty, eventRow, span, table, view, watched } from '../parts.ts'
+import { readApprovals } from './approvals.ts'
 
 const LOOK_EVERY_MS = 10_000
 const DAYS = 14
@@ -15,6 +16,8 @@ type State = {
   activity: ActivityAnswer
   audit: ReadinessAnswer['audit']
   denied: ListedEvent[]
+  /** How many calls wait for a person, at least. */
+  waiting: number
   /** So that what is told by the clock is drawn anew too. */
   minute: number
 }
@@ -24,23 +27,35 @@ export async function home(_search: unknown, signal: AbortSignal): Promise<HTMLE
 }
 
 async function read(): Promise<State> {
-  const [front, activity, { audit }, { events: denied }] = await Promise.all([
+  const [front, activity, { audit }, { events: denied }, { waiting }] = await Promise.all([
     api<FrontAnswer>('/'),
     api<ActivityAnswer>(`/v1/activity?days=${DAYS}`),
     api<ReadinessAnswer>('/readyz'),
     api<{ events: ListedEvent[] }>(`/v1/events?outcome=denied&limit=${FEW}`),
+    readApprovals(),
   ])
   const { log } = front
   // Where that is the time of the answer, the minute will do, or each look would draw everything anew.
   if (log?.upTo && log.rest !== 'entries') log.upTo = `${log.upTo.slice(0, 16)}:00.000Z`
-  return { front, activity, audit, denied, minute: Math.floor(Date.now() / 60_000) }
+  return { front, activity, audit, denied, waiting: waiting.length, minute: Math.floor(Date.now() / 60_000) }
 }
 
-function parts({ front, activity, audit, denied }: State): Child[] {
+function parts({ front, activity, audit, denied, waiting }: State): Child[] {
   const { days } = activity
   const today = days.at(-1)!
   const of = (what: 'denied' | 'failed') => (today[what] === null ? 'many' : count(today[what]))
   return [
+    waiting > 0 &&
+      h(
+        'p',
+        { class: 'caveat', role: 'status' },
+        h(
+          'a',
+          { href: '#/approvals' },
+          waiting === 1 ? 'A call of an agent waits' : `${count(waiting)} calls of agents wait`,
+        ),
+        ' for a person to decide.',
+      ),
     h(
       'div',
       { class: 'tiles' },

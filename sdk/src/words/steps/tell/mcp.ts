@@ -54,6 +54,16 @@ const CHANGES: Readonly<Record<string, string>> = {
   changed: 'is described otherwise',
 }
 
+/** What `mcp.approval` says of a call that a person is asked about. */
+const VERDICTS: Readonly<Record<string, string>> = {
+  waits: 'waits for a person',
+  approved: 'is approved',
+  denied: 'is denied',
+  timed_out: 'is denied: nobody has decided in time',
+  too_many: 'is denied: too many wait',
+  withdrawn: 'is taken back',
+}
+
 export const MCP: Readonly<Record<string, Teller>> = {
   'mcp.session.start': (event) => {
     const { metadata } = event.fields
@@ -83,6 +93,13 @@ export const MCP: Readonly<Record<string, Teller>> = {
   ],
   'mcp.tools.call': asks('calls the tool', 'mcp-tool'),
   'mcp.tools.call.result': answers('tool', 'mcp-tool'),
+  'mcp.approval': (event, { known: { verdict, until } }) => [
+    'the call of the tool ',
+    targetOf(event, 'mcp-tool'),
+    ' ',
+    VERDICTS[String(verdict)] ?? 'is decided',
+    ...(verdict === 'waits' && typeof until === 'string' ? [', until ', said(until)] : []),
+  ],
   'mcp.resources.read': asks('reads the resource', 'mcp-resource'),
   'mcp.resources.read.result': answers('resource', 'mcp-resource'),
   'mcp.prompts.get': asks('gets the prompt', 'mcp-prompt'),

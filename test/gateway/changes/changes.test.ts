@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from 'vitest'
 import { postgres } from './support.ts'
 
-beforeAll(postgres.start)
+beforeAll(() => postgres.start())
 afterAll(postgres.stop)
 
 await import('./rows.ts')

@@ -10,16 +10,21 @@ import { type Cluster, startCluster } from '../../../anchor-service/src/database
 import { NOWHERE } from '../support.ts'
 
 let cluster: Cluster
+let begin: (folder: string) => Promise<Cluster> = startCluster
 let made = 0
 
 /** A PostgreSQL of its own whose log can be decoded, for all tests of this folder: to make one takes longer than most of them. */
 export const postgres = {
   folder: '',
-  async start(): Promise<void> {
+  /** @param server starts it on a folder; default: the one that the service brings along */
+  async start(server: (folder: string) => Promise<Cluster> = startCluster): Promise<void> {
+    begin = server
     postgres.folder = mkdtempSync(join(tmpdir(), 'killick-changes-pg-'))
-    cluster = await startCluster(postgres.folder)
+    cluster = await begin(postgres.folder)
     const { username, password } = new URL(await cluster.databaseUrl('postgres'))
-    await postgres.query(`set scram_iterations = 1; alter role ${username} password '${password}'`)
+    // Servers before 16 have no such setting, and 4,096 rounds.
+    if (server === startCluster)
+      await postgres.query(`set scram_iterations = 1; alter role ${username} password '${password}'`)
     const settings = "wal_level = 'logical'\nmax_replication_slots = 40\n"
     await postgres.restart(() => appendFileSync(join(postgres.folder, 'postgres', 'postgresql.auto.conf'), settings))
   },
@@ -31,7 +36,7 @@ export const postgres = {
   async restart(between: () => void = () => {}): Promise<void> {
     await cluster.close()
     between()
-    cluster = await startCluster(postgres.folder)
+    cluster = await begin(postgres.folder)
   },
   /** URL of a fresh database. */
   database: (): Promise<string> => cluster.databaseUrl(`changes_${++made}`),

@@ -29,11 +29,14 @@ export type World = {
   remove(): Promise<void>
 }
 
-/** A database of the test run's PostgreSQL, a relay before it, and a folder. Nothing leaves the spool, so all of it can be read there. */
-export async function world(settings: JsonObject = {}): Promise<World> {
+/**
+ * A database, a relay before it, and a folder. Nothing leaves the spool, so all of it can be read there.
+ * @param database its URL; default: one of the test run's PostgreSQL
+ */
+export async function world(settings: JsonObject = {}, database?: string): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'killick-postgres-'))
   await writeKeyFile(join(folder, 'key.json'), generateKey())
-  const direct = await createDatabase()
+  const direct = database ?? (await createDatabase())
   const { hostname, port } = new URL(direct)
   const config: JsonObject = {
     ...{ url: NOWHERE, source: 'db', key: 'key.json', spool: 'spool' },

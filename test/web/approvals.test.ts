@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { makeEmitterKey } from '@killick/gateway'
 import { generateKey, openAuditLog, type PrivateJwk, publicJwk } from '@killick/sdk'
 import { expect, onTestFinished, test } from 'vitest'
-import { READER, register, testService } from '../anchor-service/support/service.ts'
+import { call, READER, register, testService } from '../anchor-service/support/service.ts'
 import { begin, world } from '../gateway/mcp/support.ts'
 import { builtPage } from '../support/page.ts'
 import { browserAvailable, launch, violations, watch } from './browser.ts'
@@ -63,7 +63,14 @@ test.skipIf(!browserAvailable())(
         ...{ action: 'mcp.approval', actor: { type: 'agent', id: 'a' }, targets: [{ type: 'mcp-tool', id: 'pay' }] },
         metadata: { mcp: { kind: 'approval', verdict: 'waits', intent: address, until, link: address } },
       })
-    // A decision of another stream decides nothing here, and one that is too late is none.
+    // A decision of another stream decides nothing, whatever call it names; and what is too late to decide does not wait.
+    const { events } = (await call(service.url, '/v1/events?action=mcp.approval&source=agents', READER)).json
+    const { metadata, targets } = events[0].fields
+    expect(metadata.mcp.verdict).toBe('waits')
+    await log.record({
+      ...{ action: 'mcp.approval', actor: { type: 'user', id: 'eve' }, targets, outcome: 'success' },
+      metadata: { mcp: { ...metadata.mcp, verdict: 'approved', vouchedBy: 'key' } },
+    })
     const about = {
       action: 'mcp.approval',
       actor: { type: 'agent', id: 'a' },
@@ -73,6 +80,7 @@ test.skipIf(!browserAvailable())(
     await log.close()
     await page.locator('tr:has-text("pay")').nth(4).waitFor()
     expect(await page.locator('tr:has-text("old")').count()).toBe(0)
+    await page.locator('tr:has-text("echo"):has-text("eve"):has-text("elsewhere")').waitFor()
     const hrefs = await page
       .locator('td a[target=_blank]')
       .evaluateAll((all) => all.map((each) => [each.getAttribute('href'), each.getAttribute('rel')]))
@@ -83,7 +91,7 @@ test.skipIf(!browserAvailable())(
     await page.setViewportSize({ width: 320, height: 640 })
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320)
 
-    const row = page.locator('tr:has-text("echo")')
+    const row = page.locator('tr:has-text("echo"):has-text("agents")')
     const [desk] = await Promise.all([page.context().waitForEvent('page'), row.locator('a[target=_blank]').click()])
     await desk.fill('input[name=key]', key)
     await desk.click('button:text("Approve")')
@@ -91,7 +99,7 @@ test.skipIf(!browserAvailable())(
     const answer = await session.next((message) => message.id === 1)
     expect(JSON.parse(answer.result.content[0].text)).toEqual({ path: '/tmp/x' })
     await page.locator('tr:has-text("echo"):has-text("approved"):has-text("ada@example.com")').waitFor()
-    expect(await page.locator('tr:has-text("echo")').count()).toBe(1)
+    expect(await row.count()).toBe(1)
     expect(await session.end()).toBe(0)
     expect(complaints).toEqual([])
   },

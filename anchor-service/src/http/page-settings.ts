@@ -11,8 +11,8 @@ export type Published = {
    */
   rpcs: string[]
   /**
-   * KILLICK_APPROVAL_URLS: origins, separated by spaces, where the gateway asks people about calls that wait. The console links to no
-   * others, for whoever records can name any address, and people enter their keys there. Default: those of the person's own machine alone.
+   * KILLICK_APPROVAL_URLS: origins, separated by spaces, where the gateway asks people about calls that wait. The console links to these
+   * and to the person's own machine alone, for whoever records can name any address, and people enter their keys there. Default: none.
    */
   approvals: string[]
 }

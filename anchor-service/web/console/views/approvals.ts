@@ -1,5 +1,6 @@
 /** Calls of agents that wait for a person, and what was decided last. The recorder that holds a call asks, on a page of its own. */
 import { isObject, type JsonObject } from '@killick/sdk/core'
+import { sessionOf } from '@killick/sdk/words'
 import type { SessionAnswer } from '../../../src/http/answers.ts'
 import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
@@ -17,7 +18,7 @@ type AskedCall = { event: ReadableEvent; known: JsonObject }
 /** `isAll`: no call can wait that is not among these. */
 export type Approvals = { waiting: AskedCall[]; decided: AskedCall[]; isAll: boolean }
 
-/** What the recorders have asked and heard within a day. An event that nobody could read any more is none of these. */
+/** What the recorders say that they have asked and heard within a day; an event that cannot be read is left out. */
 export async function readApprovals(now = Date.now()): Promise<Approvals> {
   const terms = new URLSearchParams({
     ...{ action: ACTION, limit: String(MOST), from: new Date(now - LONGEST_MS).toISOString() },
@@ -37,9 +38,12 @@ export async function readApprovals(now = Date.now()): Promise<Approvals> {
   return { waiting, decided: decided.slice(0, FEW), isAll: next === null }
 }
 
-/** Which call it is about: ids are the word of whoever records, so they count within their stream alone. */
-const callOf = ({ event: { source, stream }, known }: AskedCall): string =>
-  JSON.stringify([source, stream, known.intent])
+/**
+ * Which call it is about. Ids are the word of whoever records, so they count within their stream alone; an intent that could not be recorded
+ * has none.
+ */
+const callOf = ({ event, known }: AskedCall): string =>
+  JSON.stringify([event.source, event.stream, sessionOf(event), known.intent, known.requestId])
 
 export async function approvals(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
   const { approvals: origins } = await api<SessionAnswer>('/console/session')

@@ -54,7 +54,7 @@ function parts({ front, activity, audit, denied, waiting }: State): Child[] {
           { href: '#/approvals' },
           waiting === 1 ? 'A call of an agent waits' : `${count(waiting)} calls of agents wait`,
         ),
-        ' for a person to decide.',
+        ' for a person to decide, as recorders say.',
       ),
     h(
       'div',

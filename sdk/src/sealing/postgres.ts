@@ -69,6 +69,15 @@ type Row = {
   readonly event: string | null
 }
 
+/** Whether a statement failed because its connection was ended: by the server, or on the way. */
+const isOfConnection = (error: unknown): boolean => {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown }
+  return (
+    /^(57P0[12]|ECONNRESET|EPIPE)$/.test(String(code)) ||
+    /^(Connection terminated|Client has encountered a connection error)/.test(String(message))
+  )
+}
+
 /** Opened keys that are remembered, at most, and for how long. Each look at a key reads its row, so that an erasure counts at once. */
 const [MAX_OPENED, OPENED_MS] = [1_000, 60_000]
 
@@ -107,7 +116,11 @@ export function postgresSubjectKeys(
 
   async function find(id: string): Promise<SubjectKey | ErasedKey | null> {
     if (!isSubjectKeyId(id)) return null
-    const [row] = await query(FIND, [id])
+    // A pool may hand out a connection that has just been ended, as when the server was started anew.
+    const [row] = await query(FIND, [id]).catch((error) => {
+      if (!isOfConnection(error.cause)) throw error
+      return query(FIND, [id])
+    })
     if (row === undefined) return null
     const { key, at, event } = row
     return key === null ? { id, at: at!, event } : open(id, key)

@@ -40,7 +40,9 @@ export async function keysInDatabase(): Promise<{
     async reach(isReachable) {
       await queryAsOwner(other, `alter database ${name} allow_connections ${isReachable}`)
       if (!isReachable)
-        await queryAsOwner(other, 'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name])
+        await queryAsOwner(other, 'select pg_terminate_backend(pid, 20000) from pg_stat_activity where datname = $1', [
+          name,
+        ])
     },
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { folderSubjectKeys, postgresSubjectKeys, reapplyErasures, type SubjectKeys } from '@killick/sdk/sealing'
 import pg from 'pg'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
-import { createDatabase } from '../../support/postgres.ts'
+import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
 import { tempDir } from '../client/support.ts'
 
 const ADA = { type: 'user', id: 'ada-1815', name: 'Ada Lovelace' }
@@ -218,4 +218,35 @@ test('an envelope keeps the keys elsewhere, is asked once for each, and binds th
   const fresh = postgresSubjectKeys(store.pool, { secret: randomBytes(32), envelope })
   await expect(fresh.find(bob.id)).rejects.toThrow(isKillick('subject_key_invalid'))
   expect(() => postgresSubjectKeys(store.pool, { secret: new Uint8Array(31) })).toThrow(isKillick('option_invalid'))
+})
+
+test('a connection that the server has ended fails nobody', async () => {
+  const { pool } = await inPostgres()
+  const secret = randomBytes(32)
+  const ada = await postgresSubjectKeys(pool, { secret }).toSeal(ADA)
+  let ended = 0
+  /** Hands out a connection that dies before it is used, as often as asked for. */
+  const dying = postgresSubjectKeys(
+    {
+      async query(sql, params) {
+        const client = await pool.connect()
+        client.on('error', () => {})
+        try {
+          if (ended > 0) {
+            ended -= 1
+            const { rows } = await client.query('select pg_backend_pid() as pid')
+            await queryAsOwner(inject('postgres'), 'select pg_terminate_backend($1, 20000)', [rows[0].pid])
+          }
+          return await client.query(sql, params)
+        } finally {
+          client.release(true)
+        }
+      },
+    },
+    { secret },
+  )
+  ended = 1
+  expect(await dying.find(ada.id)).toEqual(ada)
+  ended = 2
+  await expect(dying.find(ada.id)).rejects.toThrow(isKillick('keys_unreachable'))
 })

@@ -128,7 +128,7 @@ export function historyRoutes(app: App, { ledger, tokens }: AppDeps): void {
       schema: {
         operationId: 'readHistory',
         summary: 'What was changed in a target, by whom; its state at any time; what is different between two times',
-        description: `Up to ${HISTORY_LIMITS.events.toLocaleString('en')} events of the id, with ${HISTORY_LIMITS.bytes >> 20} MiB together; beyond that \`history_too_long\`, and never a part. That these are all events of the target is the service’s word.`,
+        description: `Up to ${HISTORY_LIMITS.events.toLocaleString('en')} events of the id, with ${HISTORY_LIMITS.bytes >> 20} MiB together; beyond that \`history_too_long\`, and never a part. That these are all events of the target is the service’s word; those that a retention policy has dropped are not found.`,
         tags: ['reading'],
         security: [{ reader: [] }],
         params: Type.Object({

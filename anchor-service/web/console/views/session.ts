@@ -41,7 +41,7 @@ export async function session([name = '']: readonly string[], signal: AbortSigna
     h(
       'p',
       { class: 'note' },
-      'That these are its events, and which of them are anchored, is the service’s word. The proof of each can be checked, and killick replay --verify checks that nothing between them is missing.',
+      'That these are its events, and which of them are anchored, is the service’s word; those that a retention policy has dropped are not found. The proof of each can be checked, and killick replay --verify checks that nothing between them is missing.',
     ),
   )
 }

@@ -1,4 +1,5 @@
 // `killick-gateway changes verify`: what the database's log still has of a range, held against what the ledger has of it.
+import { setTimeout } from 'node:timers/promises'
 import { openApi } from '@killick/sdk/audit'
 import { isObject, type JsonObject, KillickError } from '@killick/sdk/core'
 import { type ChangesConfig, verifySlotOf } from './config.ts'
@@ -48,6 +49,8 @@ const MAX_LISTED = 100
 const PAGE = 500
 /** How far the clocks of database and recorder may be apart, ms. */
 const CLOCKS_MS = 10 * 60_000
+/** Longest time until a server lets go of a slot that nobody reads any more, ms. */
+const LETS_GO_MS = 10_000
 /** Longest time until the stream says something, ms. */
 const PATIENCE_MS = 60_000
 
@@ -66,6 +69,7 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
     const begins = facts.confirmedLsn
     const from = options.from !== undefined && options.from > begins ? options.from : begins
     const to = options.to !== undefined && options.to < server.writtenLsn ? options.to : server.writtenLsn
+    await untilFree(client, slot)
     const told = await readLog(config, slot, begins, from, to)
     const kept = await readLedger(config, server.database, options.token, from, to, told.earliestMs)
     const result: VerifyResult = {
@@ -79,12 +83,23 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
       counts: Object.fromEntries([...told.counts].sort(([a], [b]) => (a < b ? -1 : 1))),
       ...compared(told.transactions, kept),
     }
-    if (result.isComplete && options.advance)
+    if (result.isComplete && options.advance) {
+      await untilFree(client, slot)
       await client.query('select pg_replication_slot_advance($1, $2)', [slot, result.to])
+    }
     return result
   } finally {
     await client.end()
   }
+}
+
+/**
+ * Waits until nobody reads from a slot: a server lets go of it a moment after whoever read from it has left. It does not wait for
+ * somebody who stays; what is asked for next then fails with the server's error, which names them.
+ */
+async function untilFree(client: Parameters<typeof slotFacts>[0], slot: string): Promise<void> {
+  const until = performance.now() + LETS_GO_MS
+  while ((await slotFacts(client, slot))?.isActive === true && performance.now() < until) await setTimeout(50)
 }
 
 function compared(told: ReadonlyMap<bigint, Tally>, kept: ReadonlyMap<bigint, Tally>) {

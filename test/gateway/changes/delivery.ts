@@ -8,6 +8,7 @@ import { contextIn, recordIn } from '@killick/sdk/postgres'
 import pg from 'pg'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { runChanges } from '../../../gateway/src/changes/index.ts'
+import { Replication } from '../../../gateway/src/changes/replication.ts'
 import { seeded } from '../../../scripts/crash/random.ts'
 import { type ChildHandle, startNode } from '../../../scripts/lib/processes.ts'
 import { READER, register, testService } from '../../anchor-service/support/service.ts'
@@ -423,7 +424,15 @@ test('the ledger is held against the log of the database: what it lacks is found
   expect([result.missing.count, result.different.count, result.unexpected.count, result.transactions]).toEqual([
     1, 0, 0, 7,
   ])
-  expect(await verify('--to', rows[0].lsn, '--advance')).toBe(0)
+  // Whoever has read from the slot keeps it for a moment, as the server sees it.
+  const holder = await Replication.connect(made.config().database)
+  const held = { slot: `${slot}_verify`, publication: 'watched', from: 0n, statusMs: 1_000 }
+  await holder.start(held, { data: () => {}, keepalive: () => {} })
+  const waiting = verify('--to', rows[0].lsn, '--advance')
+  const looks = `select from pg_stat_activity where query like '%from pg_replication_slots where slot_name%' and pid <> pg_backend_pid()`
+  await Promise.race([waiting, expect.poll(async () => (await client.query(looks)).rowCount).toBe(1)])
+  await holder.close()
+  expect(await waiting).toBe(0)
   expect(await verify('--json')).toBe(1)
   expect(JSON.parse(printed.join(''))).toMatchObject({
     transactions: 2,

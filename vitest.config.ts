@@ -64,7 +64,7 @@ export default defineConfig({
           name: 'together',
           include: ['test/**/*.test.ts'],
           // The contract tests that run on Hardhat's own runner are started by scripts/test.ts.
-          exclude: [ALONE, ...LEFT_OUT, 'test/contracts/*.t.sol'],
+          exclude: [ALONE, ...LEFT_OUT, 'test/contracts/*.t.sol', '**/node_modules/**'],
           isolate: false,
         },
       },

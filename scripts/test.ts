@@ -10,6 +10,7 @@ import { createRequire } from 'node:module'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { makeMemoryFolder } from './lib/memory-folder.ts'
 import { bold, yellow } from './lib/report.ts'
 import { findTool, TOOLS } from './lib/tools.ts'
 
@@ -88,7 +89,8 @@ async function runSolidity(): Promise<{ tally: Tally; output: string }> {
 }
 
 async function runVitest(args: string[]): Promise<Tally> {
-  const folder = mkdtempSync(join(tmpdir(), 'killick-test-'))
+  const memory = makeMemoryFolder()
+  const folder = mkdtempSync(join(memory ?? tmpdir(), 'killick-test-'))
   const file = join(folder, 'vitest.json')
   const vitest = createRequire(import.meta.url)
     .resolve('vitest/package.json')
@@ -98,7 +100,7 @@ async function runVitest(args: string[]): Promise<Tally> {
     const workers = `--maxWorkers=${Math.ceil(availableParallelism() * 1.5)}`
     const reports = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
     // The tests start hundreds of processes with the same modules; a shared compile cache makes each start cheaper.
-    const env = { NODE_COMPILE_CACHE: join(folder, 'compiled') }
+    const env = { NODE_COMPILE_CACHE: join(folder, 'compiled'), ...(memory !== null && { TMPDIR: memory }) }
     const { code } = await run([vitest, 'run', workers, ...reports, ...args], env)
     try {
       return settle(readVitest(JSON.parse(readFileSync(file, 'utf8'))), code)
@@ -106,7 +108,7 @@ async function runVitest(args: string[]): Promise<Tally> {
       return settle(null, code || 1)
     }
   } finally {
-    rmSync(folder, { recursive: true })
+    for (const each of [folder, memory ?? folder]) rmSync(each, { recursive: true, force: true })
   }
 }
 

@@ -6,7 +6,7 @@ import { makeWorld, SOURCE } from '../../../scripts/lib/vectors/world.ts'
 import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { parsePublicJwk } from '../../../sdk/src/core/jwk.ts'
 import { printProof } from '../../../sdk/src/core/proof.ts'
-import { killickProcess as killick, killick as killickHere } from './support.ts'
+import { killickProcess as killick, killick as killickHere, killickUnread } from './support.ts'
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'killick-cli-'))
@@ -171,4 +171,25 @@ test('record keeps events in the spool while the service is away, and names the 
   }
   // Two lines before each fault, none after it.
   expect((await killick(args)).err).toMatch(/0 events recorded .*; 10 events wait in the spool\n/)
+})
+
+test('a reader that goes away early changes no verdict, and loses no event', async () => {
+  const dir = folder()
+  const { proof } = await makeWorld()
+  const file = join(dir, 'proof.json')
+  writeFileSync(file, printProof(proof))
+  const other = `${SOURCE}=${JSON.stringify(signerOf(generateKey()).jwk)}`
+  expect(await killickUnread(['verify', file, '--source-key', other])).toMatchObject({ code: 1 })
+  expect(await killickUnread(['verify', file])).toMatchObject({ code: 3 })
+  expect(await killickUnread(['man'])).toMatchObject({ code: 0 })
+  expect(await killickUnread(['verify', '-'], 'x', true)).toMatchObject({ code: 2 })
+
+  await killick(['keygen', '--out', join(dir, 'k.json')])
+  const to = ['--url', 'http://127.0.0.1:1', '--source', 'x', '--spool', join(dir, 'spool'), '--wait', '0']
+  const line = JSON.stringify({ action: 'a', actor: { type: 'user', id: 'ada' }, targets: [] })
+  const recorded = await killickUnread(
+    ['record', ...to, '--key', join(dir, 'k.json'), '--ids'],
+    `${line}\n`.repeat(1500),
+  )
+  expect(recorded).toMatchObject({ code: 3, err: expect.stringContaining('1,500 events recorded') })
 })

@@ -173,6 +173,16 @@ test('record keeps events in the spool while the service is away, and names the 
   expect((await killick(args)).err).toMatch(/0 events recorded .*; 10 events wait in the spool\n/)
 })
 
+test('--wait is refused where it is longer than a timer can be set for', async () => {
+  const dir = folder()
+  const key = join(dir, 'k.json')
+  await killickHere(['keygen', '--out', key])
+  const to = ['--url', 'http://127.0.0.1:1', '--source', 'x', '--key', key, '--spool', join(dir, 'spool')]
+  const [wait, told] = ['2147484', expect.stringContaining('--wait must be a whole number from 0 to 2147483')]
+  expect(await killickHere(['record', ...to, '--wait', wait])).toMatchObject({ code: 2, err: told })
+  expect(await killickHere(['run', ...to, '--wait', wait, '--', 'true'])).toMatchObject({ code: 125, err: told })
+})
+
 test('a reader that goes away early changes no verdict, and loses no event', async () => {
   const dir = folder()
   const { proof } = await makeWorld()

@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -171,6 +173,21 @@ test('record keeps events in the spool while the service is away, and names the 
   }
   // Two lines before each fault, none after it.
   expect((await killick(args)).err).toMatch(/0 events recorded .*; 10 events wait in the spool\n/)
+})
+
+test('verify reads a pipe once: given by its name, or as stdin while it waits for a node', async () => {
+  const dir = folder()
+  const { proof } = await makeWorld()
+  const [pipe, input] = [join(dir, 'pipe'), printProof(proof)]
+  execFileSync('mkfifo', [pipe])
+  const run = killick(['verify', pipe, '--json'])
+  await writeFile(pipe, input)
+  expect(await run).toMatchObject({ code: 3, out: expect.stringContaining('"undecided"') })
+  const away = ['--rpc', 'http://127.0.0.1:1', '--wait', '1']
+  expect(await killick(['verify', '-', '--json', ...away], { input })).toMatchObject({
+    code: 3,
+    out: expect.stringContaining('"undecided"'),
+  })
 })
 
 test('--wait is refused where it is longer than a timer can be set for', async () => {

@@ -127,6 +127,9 @@ export function required(
   throw new UsageError(`--${name} is missing${env ? ` (or set ${env})` : ''}${file}`)
 }
 
+/** Most seconds that a timer can be set for, about 25 days. */
+export const MAX_TIMER_S = 2_147_483
+
 /** A whole number, as an option or part of one. */
 export function integer(text: string, option: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN

@@ -26,10 +26,11 @@ export async function* readLines(stream: AsyncIterable<Buffer>, maxBytes: number
   let rest: Buffer[] = []
   let length = 0
   const take = (): Buffer => {
-    const line = Buffer.concat(rest).subarray(0, maxBytes + 1)
+    const line = Buffer.concat(rest)
     rest = []
     length = 0
-    return line.at(-1) === 0x0d ? line.subarray(0, -1) : line
+    // Cut last: a CR in the middle of a line does not end it.
+    return (line.at(-1) === 0x0d ? line.subarray(0, -1) : line).subarray(0, maxBytes + 1)
   }
   for await (const chunk of stream) {
     let at = 0
@@ -40,7 +41,8 @@ export async function* readLines(stream: AsyncIterable<Buffer>, maxBytes: number
     }
     rest.push(chunk.subarray(at))
     length += chunk.length - at
-    if (length > maxBytes) {
+    // One more than what is too long, for its last byte may be the CR of its end.
+    if (length > maxBytes + 1) {
       yield take()
       return
     }

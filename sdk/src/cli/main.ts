@@ -3,9 +3,19 @@
 import { EXIT } from './command.ts'
 import { main } from './commands.ts'
 
-// `killick … | head` closes the pipe early; that is no error.
+const args = process.argv.slice(2)
+
+// `killick … | head` closes the pipe early; that is no error. But an exit code that is an answer, or says that everything was taken, must
+// not come from that: these go on without a reader, or end with the code for what was not finished.
+const GOING_ON = ['init', 'record', 'verify', 'audit', 'compare']
+const UNFINISHED = ['export', 'history', 'replay']
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(EXIT.ok)
-  throw error
+  if (error.code !== 'EPIPE') throw error
+  const [name = ''] = args
+  if (!GOING_ON.includes(name)) process.exit(UNFINISHED.includes(name) ? EXIT.undecided : EXIT.ok)
 })
-process.exitCode = await main(process.argv.slice(2))
+// Nobody hears of a stderr that is closed, so it ends nothing.
+process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
+process.exitCode = await main(args)

@@ -3,7 +3,7 @@ import { fromUtf8 } from '../core/bytes.ts'
 import { KillickError } from '../core/errors.ts'
 import type { EventInput } from '../core/fields.ts'
 import { parseJson } from '../core/json.ts'
-import { type Command, EXIT, integer, readArgs, required, UsageError } from './command.ts'
+import { type Command, EXIT, integer, MAX_TIMER_S, readArgs, required, UsageError } from './command.ts'
 import { readLines } from './input.ts'
 import { readLogKey } from './pins.ts'
 import { RECORD } from './table/recording.ts'
@@ -33,7 +33,7 @@ export const record: Command = {
       },
     })
     const start = audit.status
-    const waitMs = integer(values.wait, 'wait', 0) * 1000
+    const waitMs = integer(values.wait, 'wait', 0, MAX_TIMER_S) * 1000
     let fault: UsageError | null = null
     try {
       await recordLines(audit, values.ids)

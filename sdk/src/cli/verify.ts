@@ -11,7 +11,7 @@ import { isBundleFile, verifyBundleFile } from './bundle/verify.ts'
 import { type Command, EXIT, integer, readArgs, UsageError } from './command.ts'
 import { isForkFile, verifyFork } from './fork.ts'
 import { ANY_CHAIN, type Pinner, type PinSet, readPins } from './pins.ts'
-import { mayChange, openProofInput } from './proof-input.ts'
+import { mayChange, type OpenedInput, openProofInput } from './proof-input.ts'
 import { openUnseal, sealedWords } from './sealed.ts'
 import { VERIFY } from './table/checking.ts'
 import {
@@ -49,8 +49,10 @@ export const verify: Command = {
       onlyProofs()
       return verifyBundleFile(place, pins, values.json)
     }
+    let input: OpenedInput | null = null
     for (;;) {
-      const input = await openProofInput(place, values)
+      // A pipe gives what it has only once; where nothing can change, only the chain is asked again.
+      if (input === null || mayChange(place)) input = await openProofInput(place, values)
       if (input.kind === 'lines') onlyProofs()
       if (input.kind === 'lines') return verifyLines(input.lines, await openNodes(pins.rpcs), judge, values.json)
       if (isForkFile(input.bytes)) return verifyFork(input.bytes, pins.logKeys, values.json)

@@ -1,5 +1,5 @@
 // The durable part of the spool: segments, group commit, and failures of the disk. Knows nothing of events.
-import { type FileHandle, open, stat, unlink } from 'node:fs/promises'
+import { type FileHandle, open, rm, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { KillickError } from '../core/errors.ts'
 import {
@@ -64,6 +64,8 @@ export class Journal<M> {
   #failure: KillickError | undefined
   #full = false
   #probe: Promise<void> | undefined
+  /** The removals under way; it never rejects. */
+  #removing: Promise<unknown> = Promise.resolve()
 
   constructor(dir: string, options: JournalOptions<M>) {
     this.#dir = dir
@@ -135,13 +137,14 @@ export class Journal<M> {
     while (this.#writing) await this.#writing
   }
 
-  /** Removes the oldest `count` segments permanently. */
-  async remove(count: number): Promise<void> {
-    for (const { file, bytes } of this.segments.splice(0, count)) {
-      this.#storedBytes -= bytes
-      await unlink(file)
-    }
-    await syncDirectory(this.#dir)
+  /**
+   * Removes the segments up to number `last` permanently, one removal after another and oldest first: one that cannot be removed stays,
+   * as do those behind it, for a gap between segments is damage.
+   */
+  remove(last: number): Promise<void> {
+    const removed = this.#removing.then(() => this.#remove(last))
+    this.#removing = removed.catch(() => {})
+    return removed
   }
 
   /**
@@ -164,6 +167,15 @@ export class Journal<M> {
     this.#failure ??= new KillickError('log_closed', 'The audit log is closed')
     await this.#handle?.close()
     this.#handle = undefined
+  }
+
+  async #remove(last: number): Promise<void> {
+    for (let oldest = this.segments[0]; oldest && oldest.number <= last; oldest = this.segments[0]) {
+      await rm(oldest.file, { force: true })
+      this.segments.shift()
+      this.#storedBytes -= oldest.bytes
+    }
+    await syncDirectory(this.#dir)
   }
 
   async #write(): Promise<void> {

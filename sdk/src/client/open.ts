@@ -421,11 +421,15 @@ function notAccepted({ pending, lastError }: Left, [one, many]: typeof WAIT | ty
   return new KillickError('not_accepted', `${what} ${where}${why}`, { pending, lastError })
 }
 
+/** Longest time that a timer can be set for, about 25 days. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
 /** What comes of `work`, or the failure if it takes longer than `ms`. */
 async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), ms)
+    // A timer that is set for longer ends at once.
+    timer = setTimeout(() => reject(late()), Math.min(ms, MAX_TIMER_MS))
   })
   try {
     return await Promise.race([work, limit])

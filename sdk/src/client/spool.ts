@@ -210,7 +210,8 @@ export class Spool {
     if (isDrained && (isTight || this.#journal.active.bytes >= COMPACT_BYTES)) this.#journal.rotate()
     else this.#age()
     this.#shown.show(this.state)
-    await this.#removeAccepted()
+    // It is accepted, whatever becomes of its file: what cannot be removed now is removed after the next acceptance.
+    await this.#removeAccepted().catch(() => {})
   }
 
   /** Resolves when the files for other tools show the newest acceptance. */
@@ -283,8 +284,9 @@ export class Spool {
     const isNeeded = ({ number }: { number: number }) => this.#startOf.get(number + 1)! > this.state.accepted
     const firstNeeded = closed.findIndex(isNeeded)
     const gone = firstNeeded < 0 ? closed : closed.slice(0, firstNeeded)
-    if (gone.length === 0) return
-    await this.#journal.remove(gone.length)
+    const last = gone.at(-1)
+    if (last === undefined) return
+    await this.#journal.remove(last.number)
     this.#wake()
   }
 

@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -6,7 +8,7 @@ import { makeWorld, SOURCE } from '../../../scripts/lib/vectors/world.ts'
 import { generateKey, signerOf } from '../../../sdk/src/client/key.ts'
 import { parsePublicJwk } from '../../../sdk/src/core/jwk.ts'
 import { printProof } from '../../../sdk/src/core/proof.ts'
-import { killickProcess as killick, killick as killickHere } from './support.ts'
+import { killickProcess as killick, killick as killickHere, killickUnread } from './support.ts'
 
 function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'killick-cli-'))
@@ -171,4 +173,50 @@ test('record keeps events in the spool while the service is away, and names the 
   }
   // Two lines before each fault, none after it.
   expect((await killick(args)).err).toMatch(/0 events recorded .*; 10 events wait in the spool\n/)
+})
+
+test('verify reads a pipe once: given by its name, or as stdin while it waits for a node', async () => {
+  const dir = folder()
+  const { proof } = await makeWorld()
+  const [pipe, input] = [join(dir, 'pipe'), printProof(proof)]
+  execFileSync('mkfifo', [pipe])
+  const run = killick(['verify', pipe, '--json'])
+  await writeFile(pipe, input)
+  expect(await run).toMatchObject({ code: 3, out: expect.stringContaining('"undecided"') })
+  const away = ['--rpc', 'http://127.0.0.1:1', '--wait', '1']
+  expect(await killick(['verify', '-', '--json', ...away], { input })).toMatchObject({
+    code: 3,
+    out: expect.stringContaining('"undecided"'),
+  })
+})
+
+test('--wait is refused where it is longer than a timer can be set for', async () => {
+  const dir = folder()
+  const key = join(dir, 'k.json')
+  await killickHere(['keygen', '--out', key])
+  const to = ['--url', 'http://127.0.0.1:1', '--source', 'x', '--key', key, '--spool', join(dir, 'spool')]
+  const [wait, told] = ['2147484', expect.stringContaining('--wait must be a whole number from 0 to 2147483')]
+  expect(await killickHere(['record', ...to, '--wait', wait])).toMatchObject({ code: 2, err: told })
+  expect(await killickHere(['run', ...to, '--wait', wait, '--', 'true'])).toMatchObject({ code: 125, err: told })
+})
+
+test('a reader that goes away early changes no verdict, and loses no event', async () => {
+  const dir = folder()
+  const { proof } = await makeWorld()
+  const file = join(dir, 'proof.json')
+  writeFileSync(file, printProof(proof))
+  const other = `${SOURCE}=${JSON.stringify(signerOf(generateKey()).jwk)}`
+  expect(await killickUnread(['verify', file, '--source-key', other])).toMatchObject({ code: 1 })
+  expect(await killickUnread(['verify', file])).toMatchObject({ code: 3 })
+  expect(await killickUnread(['man'])).toMatchObject({ code: 0 })
+  expect(await killickUnread(['verify', '-'], 'x', true)).toMatchObject({ code: 2 })
+
+  await killick(['keygen', '--out', join(dir, 'k.json')])
+  const to = ['--url', 'http://127.0.0.1:1', '--source', 'x', '--spool', join(dir, 'spool'), '--wait', '0']
+  const line = JSON.stringify({ action: 'a', actor: { type: 'user', id: 'ada' }, targets: [] })
+  const recorded = await killickUnread(
+    ['record', ...to, '--key', join(dir, 'k.json'), '--ids'],
+    `${line}\n`.repeat(1500),
+  )
+  expect(recorded).toMatchObject({ code: 3, err: expect.stringContaining('1,500 events recorded') })
 })

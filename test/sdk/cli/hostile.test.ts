@@ -3,12 +3,14 @@ import { once } from 'node:events'
 import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { HARMS, type HostileServer, startHostileServer } from '../../../scripts/lib/hostile-server.ts'
 import { makeWorld } from '../../../scripts/lib/vectors/world.ts'
 import { openApi } from '../../../sdk/src/audit/api.ts'
 import { auditLedger } from '../../../sdk/src/audit/audit.ts'
+import { readLines } from '../../../sdk/src/cli/input.ts'
 import { KillickError } from '../../../sdk/src/core/errors.ts'
 import { printProof } from '../../../sdk/src/core/proof.ts'
 import { killick, killickProcess, type Run } from './support.ts'
@@ -292,6 +294,23 @@ describe('input is read to its limit, and no further', () => {
     const run = await killickProcess([...args, '--wait', '0'], { stdin: '/dev/zero', env })
     expect(run).toMatchObject({ code: 2, err: expect.stringContaining('Line 1: ') })
   }, 30_000)
+
+  test('a line that is too long is not taken for one that ends where it is cut', async () => {
+    const read = async (...chunks: string[]) => {
+      const lines: string[] = []
+      for await (const line of readLines(Readable.from(chunks.map((chunk) => Buffer.from(chunk))), 4))
+        lines.push(`${line}`)
+      return lines
+    }
+    for (const chunks of [['ab  \rx\ncd\n'], ['ab  \r', 'x\ncd\n']])
+      expect(await read(...chunks)).toEqual(['ab  \r', 'cd'])
+    for (const chunks of [
+      ['ab  \rx', '\ncd\n'],
+      ['ab  \r', 'xx', '\ncd\n'],
+    ])
+      expect(await read(...chunks)).toEqual(['ab  \r'])
+    for (const chunks of [['abcd\r\nef'], ['abcd\r', '\nef']]) expect(await read(...chunks)).toEqual(['abcd', 'ef'])
+  })
 
   test('a flood behind a link, and behind every command', async () => {
     // To an auditor a service that floods is at fault.

@@ -42,6 +42,18 @@ export async function killickProcess(args: string[], options: RunOptions & { std
   return { code, out, err }
 }
 
+/** `killick …args` in a process of its own, of whose output nothing is read: our end of the pipe is closed from the start. */
+export async function killickUnread(args: string[], input = '', isDeaf = false): Promise<Omit<Run, 'out'>> {
+  const child = spawn(process.execPath, [program, ...args], { env: environment() })
+  child.stdout.destroy()
+  if (isDeaf) child.stderr.destroy()
+  child.stdin.on('error', () => {})
+  child.stdin.end(input)
+  const closed = new Promise<number | null>((resolve) => child.on('close', resolve))
+  const [err, code] = await Promise.all([isDeaf ? '' : text(child.stderr), closed])
+  return { code, err }
+}
+
 type Surroundings = {
   env: NodeJS.ProcessEnv
   stdin: Readable

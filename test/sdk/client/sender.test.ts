@@ -323,6 +323,17 @@ describe('close()', () => {
     expect(await audit.close({ strict: true })).toEqual({ pending: 0, lastError: null })
   })
 
+  test.each([2 ** 31, Number.POSITIVE_INFINITY])(
+    'waits for longer than a timer can be set for, %d ms',
+    async (timeoutMs) => {
+      const log = await startLog()
+      log.faults.push(problem(503, 'internal'))
+      const audit = await open(log)
+      await record(audit, 2)
+      expect(await audit.close({ timeoutMs })).toEqual({ pending: 0, lastError: null })
+    },
+  )
+
   test('says what it left behind and why; strictly, it rejects with that, and has closed the spool all the same', async () => {
     const log = await startLog()
     log.faults.push(problem(403, 'key_unknown'), problem(403, 'key_unknown'))

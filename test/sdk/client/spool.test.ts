@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -150,6 +151,30 @@ test('segments are begun at their size, and removed once accepted, never sooner'
   expect((await all(spool)).map(({ seq }) => seq)).toEqual(Array.from({ length: 180 }, (_, i) => 300 + i))
   await spool.close()
   expect((await all(await openSpool(dir, { maxBytes: 1 << 20 }))).length).toBe(180)
+})
+
+test('a segment that cannot be removed holds up nothing, leaves no gap, and goes with the next', async () => {
+  const dir = tempDir()
+  const spool = await openSpool(dir, { maxBytes: 1 << 20 })
+  for (let i = 0; i < 18; i++) await putMany(spool, 40)
+  const [first, second] = segments(dir).map((name) => join(dir, name)) as [string, string]
+  await batch(spool, 300)
+  // A folder of its name cannot be removed as a file is.
+  renameSync(first, `${dir}-first`)
+  mkdirSync(first)
+  await accept(spool, 0)
+  await batch(spool, 400, 1)
+  rmSync(first, { recursive: true })
+  renameSync(`${dir}-first`, first)
+  expect(spool.state.accepted).toBe(700)
+  expect(existsSync(second)).toBe(true)
+
+  const copy = tempDir()
+  cpSync(dir, copy, { recursive: true, filter: (path) => !/lock/.test(path) })
+  expect(await all(await openSpool(copy, { maxBytes: 1 << 20 }))).toHaveLength(20)
+  await batch(spool, 10, 2)
+  expect([first, second].filter((file) => existsSync(file))).toEqual([])
+  expect(await all(spool)).toHaveLength(10)
 })
 
 describe('what is accepted leaves the disk after its time', () => {

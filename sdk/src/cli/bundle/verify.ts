@@ -1,5 +1,5 @@
 // `killick verify <bundle>`.
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import type { BundleVerdict } from '../../bundle/index.ts'
 import { readFileInPlace } from '../../node/bundle/file.ts'
 import { verifyBundle } from '../../node/bundle/verify-bundle.ts'
@@ -16,6 +16,8 @@ const FIRST_NAME = Buffer.from('manifest.json\0')
 /** Whether a file begins as bundles do. */
 export function isBundleFile(place: string): boolean {
   try {
+    // What is read from a pipe here is gone for whoever reads it next.
+    if (!statSync(place).isFile()) return false
     const handle = openSync(place, 'r')
     try {
       const head = Buffer.alloc(FIRST_NAME.length)

@@ -7,7 +7,7 @@ import type { AuditLog, AuditLogOptions } from '../../client/open.ts'
 import { fromUtf8 } from '../../core/bytes.ts'
 import { KillickError } from '../../core/errors.ts'
 import { compileCommandRedaction } from '../../kit/command-line.ts'
-import { type Args, type Command, integer, readArgs, required, UsageError } from '../command.ts'
+import { type Args, type Command, integer, MAX_TIMER_S, readArgs, required, UsageError } from '../command.ts'
 import { isSystemError, reasonOf } from '../input.ts'
 import { readLogKey } from '../pins.ts'
 import { RUN } from '../table/running.ts'
@@ -90,7 +90,7 @@ function settingsOf(given: Args<typeof RUN.options>): Omit<Settings, 'isSession'
       },
       onPin: (key) => say(`from now on the log’s key is the one that the service names: ${key}`),
     },
-    waitMs: integer(values.wait, 'wait', 0) * 1000,
+    waitMs: integer(values.wait, 'wait', 0, MAX_TIMER_S) * 1000,
     variables: values.env,
     redact: values.redact,
     verbose: values.verbose,

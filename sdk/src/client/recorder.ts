@@ -194,8 +194,9 @@ export class Recorder {
   }
 
   #storeInTurn(draft: Draft): Promise<Stored> {
+    // Thrown, so that it is answered at once and nobody takes it for the newest of those that wait.
     if (this.#waiting.length >= MAX_WAITING)
-      return Promise.reject(new KillickError('spool_full', `${MAX_WAITING} calls of record() are waiting already`))
+      throw new KillickError('spool_full', `${MAX_WAITING} calls of record() are waiting already`)
     return new Promise((resolve, reject) => {
       this.#waiting.push({ draft, deadline: performance.now() + this.#waitMs, resolve, reject })
       if (!this.#serving) this.#serve()

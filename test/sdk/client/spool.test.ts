@@ -475,6 +475,20 @@ describe('back-pressure', () => {
     await batch(spool, 12, 0)
     expect((await recorder.record(event(1))).seq).toBe(12 - refused.length)
   })
+
+  test('one call more than may wait is refused at once, and whoever closes waits for the others', async () => {
+    const spool = await openSpool(tempDir())
+    const { promise: isOpen, resolve: open } = Promise.withResolvers<void>()
+    const slow = { ...signer, sign: (message: Uint8Array) => isOpen.then(() => signer.sign(message)) }
+    const recorder = new Recorder({ spool, signer: slow, fields: new Set(), waitMs: 60_000 })
+    const calls = Array.from({ length: 10_001 }, (_, n) => recorder.record(event(n)))
+    await expect(calls.at(-1)).rejects.toMatchObject({ code: 'spool_full' })
+    const closed = recorder.close()
+    open()
+    await closed
+    expect(recorder.recorded).toBe(10_000)
+    expect((await Promise.allSettled(calls)).filter(({ status }) => status === 'rejected')).toHaveLength(1)
+  })
 })
 
 const run = (command: string, ...args: string[]): void => void execFileSync(command, args, { stdio: 'ignore' })

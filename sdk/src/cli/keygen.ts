@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { generateKey, publicJwk, writeKeyFile } from '../client/key.ts'
 import { type Alg, thumbprint } from '../core/jwk.ts'
 import { type Command, EXIT, readArgs, required, UsageError } from './command.ts'
@@ -19,7 +19,11 @@ export const keygen: Command = {
     const publicFile = `${file.replace(/(\.key)?(\.json)?$/, '')}.pub.json`
     try {
       await writeKeyFile(file, key)
-      await writeFile(publicFile, `${JSON.stringify(jwk, null, 2)}\n`, { flag: 'wx' })
+      await writeFile(publicFile, `${JSON.stringify(jwk, null, 2)}\n`, { flag: 'wx' }).catch(async (error) => {
+        // Nobody has seen this key yet, and the next try is to find the place free.
+        await rm(file)
+        throw error
+      })
     } catch (error) {
       if (!isSystemError(error)) throw error
       const { code, path } = error

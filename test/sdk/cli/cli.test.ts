@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -120,7 +120,13 @@ test('keygen writes a private key that only its owner reads, a public one beside
       err: expect.stringContaining('not overwritten'),
     })
     expect(readFileSync(file, 'utf8')).toBe(before)
+    // Nor is a private key left behind that has no public one.
     rmSync(file)
+    expect(await killick(['keygen', '--out', file])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('billing-api.pub.json exists'),
+    })
+    expect(readdirSync(dir)).toEqual(['billing-api.pub.json'])
     rmSync(join(dir, 'billing-api.pub.json'))
   }
 })

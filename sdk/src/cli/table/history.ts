@@ -25,7 +25,8 @@ export const HISTORY = command({
   exits: [
     [0, 'told; from a bundle: genuine and complete'],
     [1, 'told, and something contradicts; or something in the bundle does not hold, and nothing is told'],
-    ...ASKING,
+    ASKING[0],
+    [3, `${ASKING[1][1]}, or whoever read the output left before its end`],
   ],
   examples: [
     'killick history invoice 2026-0042',

@@ -50,7 +50,10 @@ export const EXPORT = command({
   exits: [
     [0, 'written, and nothing was left out'],
     [2, 'wrong usage, or refused'],
-    [3, 'the service could not be reached, or broke off again and again'],
+    [
+      3,
+      'the service could not be reached, or broke off again and again; or whoever read the output left before its end',
+    ],
   ],
   examples: [
     'killick export --from 2026-11-01 --to 2026-11-30 --out november.ndjson',

@@ -37,7 +37,10 @@ export const REPLAY = command({
       'played, and something does not hold: an event was altered, a place is missing, a proof fails, or what the terminal showed is not what was recorded',
     ],
     [2, 'wrong usage, no such session, several of this name, or refused'],
-    [3, 'the service could not be reached, or with --verify a proof stayed undecided'],
+    [
+      3,
+      'the service could not be reached, with --verify a proof stayed undecided, or whoever read the output left before its end',
+    ],
     [130, 'stopped with Ctrl-C; the hash is that of what was played until then'],
   ],
   examples: [

@@ -251,6 +251,32 @@ const rebound = (url: string): Promise<number> =>
     asked.on('error', reject).end('{}')
   })
 
+test('the body of a request that carries no message is not passed on, and neither is its length', async () => {
+  const server = createServer((req, res) => {
+    seen.push(`${req.method} ${req.url} ${req.headers['content-length'] ?? 'none'}`)
+    // As servers do that want no such request: it does not wait for the body.
+    if (req.method !== 'POST') res.writeHead(405).end()
+    else req.resume().once('end', () => json(res, answered(1, 'done')))
+  })
+  const seen: string[] = []
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close(() => {}).closeAllConnections())
+  const it = await world()
+  const { url } = await record(it, `http://127.0.0.1:${(server.address() as { port: number }).port}/mcp`)
+  const body = JSON.stringify(calling('echo'))
+  for (const method of ['GET', 'DELETE', 'OPTIONS']) {
+    const asked = request(url, { method, headers: { 'content-length': 60 } })
+    asked.end('x'.repeat(60))
+    const [reply] = (await once(asked, 'response')) as [IncomingMessage]
+    expect([reply.statusCode, await text(reply)]).toEqual([405, ''])
+    // Over the same connection to the server: what it reads next must be this.
+    expect((await post(url, body, mirrored('echo'))).json).toMatchObject({ id: 1, result: {} })
+  }
+  expect(seen).toEqual(
+    ['GET', 'DELETE', 'OPTIONS'].flatMap((method) => [`${method} /mcp none`, `POST /mcp ${body.length}`]),
+  )
+})
+
 test('a client that leaves, a server that breaks off, and one that is not there', async () => {
   const { url, server } = await serve(({ body }, res) => {
     if (JSON.parse(body).params.name === 'break') res.destroy()

@@ -277,6 +277,32 @@ test('the body of a request that carries no message is not passed on, and neithe
   )
 })
 
+test('in a stream of events, what only some readers take for a message is recorded too', async () => {
+  const answer = (id: number) => `data: ${JSON.stringify(answered(id, 'done'))}`
+  const streams = [
+    // Every reader of the standard leaves out a byte order mark; that of Go takes what has no blank line behind it.
+    `\ufeff${answer(1)}\n\n`,
+    `: hello\n\n${answer(2)}\n`,
+    `\ufeff${answer(3)}`,
+  ]
+  const { url: upstream } = await serve(({ body }, res) =>
+    res.writeHead(200, { 'content-type': 'text/event-stream' }).end(streams[JSON.parse(body).id - 1]),
+  )
+  const it = await world()
+  const { url, close } = await record(it, upstream)
+  for (const [i, stream] of streams.entries()) {
+    const reply = await fetch(url, { method: 'POST', body: JSON.stringify(calling('echo', {}, i + 1)) })
+    expect(Buffer.from(await reply.arrayBuffer()).toString()).toBe(stream)
+  }
+  await close()
+  const results = find(await it.events(), 'mcp.tools.call.result')
+  expect(results.map(({ mcp, outcome }) => [mcp.requestId, mcp.state, outcome])).toEqual([
+    [1, 'answered', 'success'],
+    [2, 'answered', 'success'],
+    [3, 'answered', 'success'],
+  ])
+})
+
 test('a client that leaves, a server that breaks off, and one that is not there', async () => {
   const { url, server } = await serve(({ body }, res) => {
     if (JSON.parse(body).params.name === 'break') res.destroy()

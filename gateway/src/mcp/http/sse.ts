@@ -9,20 +9,23 @@ export class SseTooLong extends Error {}
 const [LF, CR] = [0x0a, 0x0d]
 
 /**
- * The events of a stream. What stands behind the last blank line is no event, and comes as one without data.
+ * The events of a stream. What stands behind the last blank line is no event by the standard, but some readers take it for one, so it
+ * comes as one.
  * @throws SseTooLong, and what the stream throws
  */
 export async function* readSse(stream: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<SseEvent> {
   let rest: Buffer = Buffer.alloc(0)
+  let isFirst = true
   for await (const chunk of stream) {
     rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
     for (let end = endOfEvent(rest); end > 0; end = endOfEvent(rest)) {
-      yield eventOf(rest.subarray(0, end))
+      yield eventOf(rest.subarray(0, end), isFirst)
+      isFirst = false
       rest = rest.subarray(end)
     }
     if (rest.length > maxBytes) throw new SseTooLong()
   }
-  if (rest.length > 0) yield { bytes: rest, data: null }
+  if (rest.length > 0) yield eventOf(rest, isFirst)
 }
 
 /** Where the first event ends, behind its blank line; 0: not yet. A line ends with LF, CR or both. */
@@ -43,8 +46,10 @@ function endOfEvent(bytes: Buffer): number {
   return 0
 }
 
-function eventOf(bytes: Buffer): SseEvent {
-  const lines = bytes.toString('latin1').split(/\r\n|\r|\n/)
+/** @param isFirst whether the stream begins with it: readers leave out a byte order mark there */
+function eventOf(bytes: Buffer, isFirst: boolean): SseEvent {
+  const text = bytes.toString('latin1')
+  const lines = (isFirst ? text.replace(/^\xef\xbb\xbf/, '') : text).split(/\r\n|\r|\n/)
   const data = lines.flatMap((line) => {
     if (line !== 'data' && !line.startsWith('data:')) return []
     return [line.slice(5).replace(/^ /, '')]

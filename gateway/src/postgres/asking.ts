@@ -289,6 +289,7 @@ export class Asking {
     this.#counts.statements += 1
     const prepares = this.#prepares(asked)
     const work = newWork(asked, prepares, observed, observed === null ? begun.catch(() => null) : NOT_BEGUN)
+    this.#answering.asked(work)
     this.#noted(asked)
     const kind = action === 'function' ? 'function' : protocol === 'simple' ? 'query' : 'execute'
     if (isObserved) {

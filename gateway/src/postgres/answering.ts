@@ -23,6 +23,8 @@ const [COPY_IN, COPY_OUT, COPY_BOTH] = [...'GHW'].map(letter) as [number, number
 const ENDS_SEGMENT = new Set<Op['kind']>(['query', 'function', 'sync', 'startup'])
 /** Works that may wait for the end of their transaction without a sync. */
 const MAX_WAITING = 256
+/** Of a text that cannot be looked into so many COPY may have data before the server asks for it. */
+const MAX_EARLY = 64
 
 export class Answering {
   readonly transactions = new SessionTransactions()
@@ -36,6 +38,8 @@ export class Answering {
   /** The server skips what it is sent, up to a sync. */
   #isSkipping = false
   #copyIn: CopyMeter | null = null
+  /** What was asked for last: data that comes before the server asks for any is for this. */
+  #latest: Work | null = null
   #copyOut: CopyMeter | null = null
 
   constructor(names: PreparedNames, ends: AnsweringEnds) {
@@ -61,6 +65,11 @@ export class Answering {
   /** What is known of the transaction of a statement before it is sent. */
   upcoming(): JsonObject {
     return this.isIdle ? { transaction: this.transactions.upcoming } : {}
+  }
+
+  /** The client has asked for this; it is sent once it may be. */
+  asked(work: Work): void {
+    this.#latest = work
   }
 
   /** The client's message was sent. */
@@ -90,11 +99,27 @@ export class Answering {
   }
 
   copyInData(data: Buffer): void {
-    this.#copyIn?.take(data)
+    ;(this.#copyIn ?? this.#early())?.take(data)
   }
 
   copyInEnds(): void {
+    const meter = this.#copyIn ?? this.#early()
+    if (meter !== null) meter.isEnded = true
     this.#copyIn = null
+  }
+
+  /** What counts data that the server has not asked for yet. */
+  #early(): CopyMeter | null {
+    if (this.#latest === null) return null
+    this.#latest.early ??= []
+    const { early, statement } = this.#latest
+    const last = early.at(-1)
+    if (last?.isEnded === false) return last
+    // More than there can be of COPY in it are for nothing, and the server ignores them.
+    if (early.length >= Math.max(MAX_EARLY, statement?.effects.length ?? 0)) return null
+    const meter = new CopyMeter('in')
+    early.push(meter)
+    return meter
   }
 
   /** @returns what the client gets in the place of a message that was dropped */
@@ -245,10 +270,12 @@ export class Answering {
 
   #copies(op: Op | undefined, type: number): void {
     if (op?.kind !== 'query' && op?.kind !== 'execute') return void this.#lost('CopyResponse')
-    const meter = new CopyMeter(type === COPY_IN ? 'in' : type === COPY_OUT ? 'out' : 'both')
+    const early = type === COPY_IN ? op.work?.early?.shift() : undefined
+    const meter = early ?? new CopyMeter(type === COPY_IN ? 'in' : type === COPY_OUT ? 'out' : 'both')
     if (op.work !== null) op.work.copy = meter
     if (type !== COPY_IN) this.#copyOut = meter
-    if (type === COPY_OUT) return
+    // What the client has sent behind the end of its data the server looks at as ever.
+    if (type === COPY_OUT || meter.isEnded) return
     this.#copyIn = meter
     // Syncs that came before the data are ignored. Of anything else the server says that it has no place there.
     const behind = this.#ops.slice(1)

@@ -193,7 +193,10 @@ export class Asking {
     body.done()
     const prepared = this.#names.statement(preparedName)
     if (prepared === UNCERTAIN) return false
-    const portal: Portal = { name, prepared: prepared ?? null, preparedName, parameters, formats, isBegun: false }
+    const { cursors } = this.#names
+    const portal: Portal = {
+      ...{ name, prepared: prepared ?? null, preparedName, parameters, formats, cursors, isBegun: false },
+    }
     const naming = this.#names.portals.ask(name, portal, this.#names.segment)
     this.#lane.send(frame, op('bind', null, pending(this.#names.portals, naming)))
     return true
@@ -227,7 +230,9 @@ export class Asking {
     }
     if (portal) portal.isBegun = true
     const parameters = portal && portal.parameters.length > 0 ? parametersOf(portal) : undefined
-    const asked = this.#asked(prepared?.statement ?? null, 'extended', frame, prepared?.name ?? '')
+    // The portal without a name is none that a cursor can have.
+    const isOther = portal !== undefined && name !== '' && portal.cursors < this.#names.cursors
+    const asked = this.#asked(prepared?.statement ?? null, 'extended', frame, prepared?.name ?? '', isOther)
     if (asked === UNCERTAIN) return false
     this.#ask({ ...asked, known, parameters })
     return true
@@ -251,16 +256,17 @@ export class Asking {
     })
   }
 
-  /** With what prepared statements do that it names. */
+  /** With what prepared statements do that it names. @param isOther whether its portal may be a cursor by now */
   #asked(
     statement: SqlText | null,
     protocol: Asked['protocol'],
     frame: Buffer,
     name: string | null = null,
+    isOther = false,
   ): Asked | typeof UNCERTAIN {
     const asked = askedOf(statement, protocol, frame)
     if (statement === null) return asked
-    const isDoubted = name !== null && name !== '' && statement.doubts < this.#reading.doubts
+    const isDoubted = isOther || (name !== null && name !== '' && statement.doubts < this.#reading.doubts)
     if (!isDoubted && statement.effects.every(({ executes }) => executes === undefined)) return asked
     const why = new Set(asked.unknownWhy)
     const effects = [...statement.effects]
@@ -289,6 +295,7 @@ export class Asking {
     this.#counts.statements += 1
     const prepares = this.#prepares(asked)
     const work = newWork(asked, prepares, observed, observed === null ? begun.catch(() => null) : NOT_BEGUN)
+    this.#answering.asked(work)
     this.#noted(asked)
     const kind = action === 'function' ? 'function' : protocol === 'simple' ? 'query' : 'execute'
     if (isObserved) {
@@ -367,7 +374,9 @@ export class Asking {
 
   /** What a statement changes in what is known of the session. */
   #noted({ effects, unknownWhy, statement }: Asked): void {
-    if (unknownWhy.some((why) => RUNS.has(why))) this.#reading.doubts += 1
+    const runs = unknownWhy.some((why) => RUNS.has(why))
+    if (runs) this.#reading.doubts += 1
+    if (runs || effects.some(givesCursor)) this.#names.cursors += 1
     for (const { kind, set } of effects) {
       if (set?.name === 'search_path') this.#reading.hasSearchPath = true
       if (set !== undefined) this.#events.set(set.name, set.value, set.isLocal === true)
@@ -418,6 +427,10 @@ const RUNS: ReadonlySet<string> = new Set([
 const BEYOND_THE_TEXT: ReadonlySet<string> = new Set([
   ...['encoding', 'standard_conforming_strings', 'prepared_name', 'server_version'],
 ])
+
+/** DECLARE and CLOSE, but not FETCH and MOVE. */
+const givesCursor = ({ kind, unknownWhy }: StatementEffect): boolean =>
+  kind === 'cursor' && !unknownWhy.includes('cursor')
 
 const NO_NAMES: ReadonlyMap<number, Naming<Prepared>> = new Map()
 const CALL: readonly StatementEffect[] = [

@@ -6,6 +6,8 @@ export class CopyMeter {
   readonly #direction: 'in' | 'out' | 'both'
   readonly #hash = createHash('sha256')
   #bytes = 0
+  /** The client has said that this was all. */
+  isEnded = false
 
   /** @param direction seen from the server: `in` is COPY FROM */
   constructor(direction: 'in' | 'out' | 'both') {

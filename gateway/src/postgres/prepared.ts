@@ -14,6 +14,8 @@ export type Portal = {
   readonly parameters: readonly (Buffer | null)[]
   /** Formats as Bind has them: none, one for all, or one for each. */
   readonly formats: readonly number[]
+  /** `cursors` of the session when it was bound. */
+  readonly cursors: number
   /** Whether it was executed before. */
   isBegun: boolean
 }
@@ -23,6 +25,8 @@ export class PreparedNames {
   readonly portals = new GivenNames<Portal>()
   /** Counts the syncs that were sent. */
   segment = 0
+  /** Counts statements that may have given the name of a portal to a cursor of theirs: to the server both are one. */
+  cursors = 0
 
   statement(name: string): Prepared | undefined | typeof UNCERTAIN {
     return this.statements.meaning(name, this.segment)

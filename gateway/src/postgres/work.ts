@@ -41,6 +41,8 @@ export type Work = {
   readonly results: Result[]
   error: ServerError | null
   copy: CopyMeter | null
+  /** Data that came before the server asked for it, of each COPY in the text: the client need not wait. Null: none. */
+  early: CopyMeter[] | null
   /** `skipped`: the server did not look at it, because something before it failed. `not_sent`: the client was gone before. */
   state: 'asked' | 'answered' | 'suspended' | 'skipped' | 'not_sent'
   transaction: SessionTransaction | null
@@ -65,6 +67,7 @@ export function newWork(
     results: [],
     error: null,
     copy: null,
+    early: null,
     state: 'asked',
     transaction: null,
     prepares,

@@ -251,6 +251,58 @@ const rebound = (url: string): Promise<number> =>
     asked.on('error', reject).end('{}')
   })
 
+test('the body of a request that carries no message is not passed on, and neither is its length', async () => {
+  const server = createServer((req, res) => {
+    seen.push(`${req.method} ${req.url} ${req.headers['content-length'] ?? 'none'}`)
+    // As servers do that want no such request: it does not wait for the body.
+    if (req.method !== 'POST') res.writeHead(405).end()
+    else req.resume().once('end', () => json(res, answered(1, 'done')))
+  })
+  const seen: string[] = []
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close(() => {}).closeAllConnections())
+  const it = await world()
+  const { url } = await record(it, `http://127.0.0.1:${(server.address() as { port: number }).port}/mcp`)
+  const body = JSON.stringify(calling('echo'))
+  for (const method of ['GET', 'DELETE', 'OPTIONS']) {
+    const asked = request(url, { method, headers: { 'content-length': 60 } })
+    asked.end('x'.repeat(60))
+    const [reply] = (await once(asked, 'response')) as [IncomingMessage]
+    expect([reply.statusCode, await text(reply)]).toEqual([405, ''])
+    // Over the same connection to the server: what it reads next must be this.
+    expect((await post(url, body, mirrored('echo'))).json).toMatchObject({ id: 1, result: {} })
+  }
+  expect(seen).toEqual(
+    ['GET', 'DELETE', 'OPTIONS'].flatMap((method) => [`${method} /mcp none`, `POST /mcp ${body.length}`]),
+  )
+})
+
+test('in a stream of events, what only some readers take for a message is recorded too', async () => {
+  const answer = (id: number) => `data: ${JSON.stringify(answered(id, 'done'))}`
+  const streams = [
+    // Every reader of the standard leaves out a byte order mark; that of Go takes what has no blank line behind it.
+    `\ufeff${answer(1)}\n\n`,
+    `: hello\n\n${answer(2)}\n`,
+    `\ufeff${answer(3)}`,
+  ]
+  const { url: upstream } = await serve(({ body }, res) =>
+    res.writeHead(200, { 'content-type': 'text/event-stream' }).end(streams[JSON.parse(body).id - 1]),
+  )
+  const it = await world()
+  const { url, close } = await record(it, upstream)
+  for (const [i, stream] of streams.entries()) {
+    const reply = await fetch(url, { method: 'POST', body: JSON.stringify(calling('echo', {}, i + 1)) })
+    expect(Buffer.from(await reply.arrayBuffer()).toString()).toBe(stream)
+  }
+  await close()
+  const results = find(await it.events(), 'mcp.tools.call.result')
+  expect(results.map(({ mcp, outcome }) => [mcp.requestId, mcp.state, outcome])).toEqual([
+    [1, 'answered', 'success'],
+    [2, 'answered', 'success'],
+    [3, 'answered', 'success'],
+  ])
+})
+
 test('a client that leaves, a server that breaks off, and one that is not there', async () => {
   const { url, server } = await serve(({ body }, res) => {
     if (JSON.parse(body).params.name === 'break') res.destroy()

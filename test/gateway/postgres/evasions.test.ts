@@ -62,6 +62,38 @@ test('a name that was given anew where nobody saw it is not believed', async () 
   ])
 })
 
+test('a portal whose name a cursor of SQL may have by now is not believed', async () => {
+  const portal = (name: string) => message('B', name, '', 0, 0, 0)
+  const execute = (name: string) => message('E', name, NO_LIMIT)
+  const declare = 'declare c cursor for select * from t'
+  const opens = "do $$ declare c refcursor := 'c'; begin open c for select * from t; end $$"
+  const { types, found } = await asks(
+    // It ends with its transaction, and its name is free then.
+    [parse('', 'select 1'), portal('c'), execute('c'), message('S')],
+    [message('Q', `begin; ${declare}`)],
+    [execute('c'), message('S')],
+    // The same in one pipeline, before anything is answered.
+    [message('Q', 'close c')],
+    [
+      ...[parse('', 'select 2'), portal('c'), parse('', 'close c'), portal(''), execute('')],
+      ...[parse('', declare), portal(''), execute(''), execute('c'), message('S')],
+    ],
+    [message('Q', 'close c')],
+    [parse('', 'select 3'), portal('d'), message('H'), parse('', opens), portal(''), execute(''), message('S')],
+    [execute('d'), message('S')],
+    // FETCH gives nothing a name.
+    [parse('', 'select 4'), portal('e'), parse('', 'fetch c'), portal(''), execute(''), execute('e'), message('S')],
+  )
+  expect(types).toEqual(['12DCZ', 'CCZ', 'CZ', 'CZ', '1212C12CCZ', 'CZ', '1212CZ', 'DCZ', '1212CDCZ'])
+  expect(found.filter(([{ length }]) => length === 8).map(([text, why]) => [text, why])).toEqual([
+    ['select 1', []],
+    ['select 1', ['prepared_name']],
+    ['select 2', ['prepared_name']],
+    ['select 3', ['prepared_name']],
+    ['select 4', []],
+  ])
+})
+
 test('a name that is refused keeps its old meaning, also where nobody waits for the answer', async () => {
   const { types, found } = await asks(
     [parse('p', 'select 1'), message('S'), parse('p', 'delete from t'), message('S'), ...bind('p'), message('S')],

@@ -66,6 +66,47 @@ test('COPY in both directions, by either protocol: bytes, rows and hash, whateve
   ])
 })
 
+test('COPY whose data does not wait to be asked for: what is said of it is what has passed', async () => {
+  await queryAsOwner(it.direct, 'truncate t')
+  const raw = await loggedIn(it)
+  const data = (text: string) => message('d', Buffer.from(text))
+  const done = message('c')
+  const copy = message('Q', 'copy t from stdin')
+  const ask = [message('P', '', 'copy t from stdin', 0), message('B', '', '', 0, 0, 0), message('E', '', NO_LIMIT)]
+  // Behind the end of the data the server ignores data.
+  raw.socket.write(Buffer.concat([copy, data('1\tone\n'), data('2\ttwo\n'), done, data('3\tthree\n')]))
+  expect((await raw.until('Z')).types).toBe('GCZ')
+  raw.socket.write(Buffer.concat([copy, data('4\tfour\n')]))
+  await raw.until('G')
+  raw.socket.write(Buffer.concat([data('5\tfive\n'), done, message('Q', 'select 1')]))
+  expect([(await raw.until('Z')).types, (await raw.until('Z')).types]).toEqual(['CZ', 'TDCZ'])
+  raw.socket.write(Buffer.concat([...ask, data('6\tsix\n'), done, message('S'), copy, data('7\tseven\n'), done]))
+  expect([(await raw.until('Z')).types, (await raw.until('Z')).types]).toEqual(['12GCZ', 'GCZ'])
+  raw.socket.write(message('Q', 'copy t from stdin; copy t from stdin'))
+  raw.socket.write(Buffer.concat([data('8\teight\n'), done, data('9\tnine\n'), done]))
+  expect((await raw.until('Z')).types).toBe('GCGCZ')
+  raw.socket.write(Buffer.concat([message('Q', 'copy nowhere from stdin'), data('0\tno\n'), done, copy, done]))
+  expect([(await raw.until('Z')).types, (await raw.until('Z')).types]).toEqual(['EZ', 'GCZ'])
+  raw.socket.end(message('X'))
+  await raw.ended()
+  const found = statements(await it.events())
+    .map(({ end }) => end)
+    .slice(-8)
+  await it.start()
+  const of = (text: string) => ({ direction: 'in', bytes: text.length, sha256: sha256(text), isWhole: true })
+  expect(found.map(({ copy, state }) => [copy, state])).toEqual([
+    [of('1\tone\n2\ttwo\n'), 'answered'],
+    [of('4\tfour\n5\tfive\n'), 'answered'],
+    [undefined, 'answered'],
+    [of('6\tsix\n'), 'answered'],
+    [of('7\tseven\n'), 'answered'],
+    // Of several in one text the last.
+    [of('9\tnine\n'), 'answered'],
+    [undefined, 'answered'],
+    [of(''), 'answered'],
+  ])
+})
+
 test('a result of any size is never kept: a client that does not read stops the server, and then gets all of it', async () => {
   const raw = await loggedIn(it)
   raw.socket.pause()

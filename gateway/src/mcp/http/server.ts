@@ -98,7 +98,9 @@ async function take(req: IncomingMessage, res: ServerResponse, parts: HttpParts,
 /** Requests that carry no message: GET opens a stream for what the server says by itself, DELETE ends the server's session. */
 async function passWithout(req: IncomingMessage, res: ServerResponse, parts: HttpParts): Promise<void> {
   const id = idIn(req)
-  const headers = { ...passedHeaders(req), host: parts.upstream.url.host, 'accept-encoding': 'identity' }
+  // No body goes on. Where its length were said all the same, the server would take the next request for it.
+  const { 'content-length': _, ...passed } = passedHeaders(req)
+  const headers = { ...passed, host: parts.upstream.url.host, 'accept-encoding': 'identity' }
   const asked = parts.upstream.ask(req.method!, headers, null)
   const left = () => asked.destroy()
   res.once('close', left)

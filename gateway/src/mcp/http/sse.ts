@@ -9,42 +9,90 @@ export class SseTooLong extends Error {}
 const [LF, CR] = [0x0a, 0x0d]
 
 /**
- * The events of a stream. What stands behind the last blank line is no event, and comes as one without data.
+ * The events of a stream. What stands behind the last blank line is no event by the standard, but some readers take it for one, so it
+ * comes as one.
  * @throws SseTooLong, and what the stream throws
  */
 export async function* readSse(stream: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<SseEvent> {
-  let rest: Buffer = Buffer.alloc(0)
+  const splitter = new EventSplitter()
+  let isFirst = true
   for await (const chunk of stream) {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
-    for (let end = endOfEvent(rest); end > 0; end = endOfEvent(rest)) {
-      yield eventOf(rest.subarray(0, end))
-      rest = rest.subarray(end)
+    for (const event of splitter.push(chunk)) {
+      yield eventOf(event, isFirst)
+      isFirst = false
     }
-    if (rest.length > maxBytes) throw new SseTooLong()
+    if (splitter.kept > maxBytes) throw new SseTooLong()
   }
-  if (rest.length > 0) yield { bytes: rest, data: null }
+  const rest = splitter.end()
+  if (rest.length > 0) yield eventOf(rest, isFirst)
 }
 
-/** Where the first event ends, behind its blank line; 0: not yet. A line ends with LF, CR or both. */
-function endOfEvent(bytes: Buffer): number {
-  let isBlank = true
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at]
-    if (byte !== LF && byte !== CR) {
-      isBlank = false
-      continue
+/** Cuts bytes behind each blank line. Looks at every byte once, however they are cut when they come. */
+class EventSplitter {
+  /** Bytes of the event that has not ended. */
+  kept = 0
+  /** Has room for more than is kept, so that it is not copied again for each chunk. */
+  #buffer: Buffer = Buffer.alloc(0)
+  #isBlank = true
+  /** A line ends with LF, CR or both. */
+  #isAfterCr = false
+  /** The last line was blank, and ended with CR: whether LF follows is known once something does. */
+  #isOver = false
+
+  push(chunk: Buffer): Buffer[] {
+    const events: Buffer[] = []
+    let from = 0
+    const cut = (to: number): void => {
+      events.push(this.#with(chunk.subarray(from, to)))
+      from = to
     }
-    // Whether a CR is followed by LF is known once something follows.
-    if (byte === CR && at + 1 === bytes.length) return 0
-    if (byte === CR && bytes[at + 1] === LF) at += 1
-    if (isBlank) return at + 1
-    isBlank = true
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at]
+      const isPair = byte === LF && this.#isAfterCr
+      if (this.#isOver) cut(isPair ? at + 1 : at)
+      this.#isOver = false
+      this.#isAfterCr = byte === CR
+      if (isPair) continue
+      if (byte !== LF && byte !== CR) this.#isBlank = false
+      else if (!this.#isBlank) this.#isBlank = true
+      else if (byte === CR) this.#isOver = true
+      else cut(at + 1)
+    }
+    this.#keep(chunk.subarray(from))
+    return events
   }
-  return 0
+
+  /** What has not ended. */
+  end(): Buffer {
+    return this.#with(Buffer.alloc(0))
+  }
+
+  /** What is kept and what ends it. */
+  #with(last: Buffer): Buffer {
+    if (this.kept === 0) return last
+    this.#keep(last)
+    const event = this.#buffer.subarray(0, this.kept)
+    this.kept = 0
+    this.#buffer = Buffer.alloc(0)
+    return event
+  }
+
+  #keep(bytes: Buffer): void {
+    const length = this.kept + bytes.length
+    if (length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(2 * length)
+      this.#buffer.copy(larger, 0, 0, this.kept)
+      this.#buffer = larger
+    }
+    bytes.copy(this.#buffer, this.kept)
+    this.kept = length
+  }
 }
 
-function eventOf(bytes: Buffer): SseEvent {
-  const lines = bytes.toString('latin1').split(/\r\n|\r|\n/)
+/** @param isFirst whether the stream begins with it: readers leave out a byte order mark there */
+function eventOf(bytes: Buffer, isFirst: boolean): SseEvent {
+  const text = bytes.toString('latin1')
+  const lines = (isFirst ? text.replace(/^\xef\xbb\xbf/, '') : text).split(/\r\n|\r|\n/)
   const data = lines.flatMap((line) => {
     if (line !== 'data' && !line.startsWith('data:')) return []
     return [line.slice(5).replace(/^ /, '')]

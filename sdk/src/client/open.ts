@@ -279,7 +279,8 @@ export async function openOver<const Fields extends string = never>(
   let sender: Sender | undefined
   const onDurable = () => sender?.notice()
   const { onFound } = options
-  const openSpool = (dir: string) => Spool.open({ ...storing, dir, onDurable, ...(onFound && { onFound }) })
+  const openSpool = (dir: string) =>
+    Spool.open({ ...storing, dir, onDurable, onUnremoved: report, ...(onFound && { onFound }) })
   const isShared = hasPlace(where)
   const openAlone = async () => {
     if (ground) return ground.spool({ ...storing, onDurable })

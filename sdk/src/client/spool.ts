@@ -31,6 +31,8 @@ export type SpoolOptions = {
   onDurable?: () => void
   /** Called while opening, with every event that is found. */
   onFound?: (event: string) => void
+  /** Called when a file whose events the log has accepted could not be removed. That is tried again after the next acceptance. */
+  onUnremoved?: (error: Error) => void
 }
 
 /** What recorder and sender need of a spool, on a disk or not. */
@@ -79,6 +81,7 @@ export class Spool {
   readonly #startOf = new Map<number, number>()
   /** Where reading stopped: the next event of that segment after `offset` has this `seq`. */
   #cursor = { segment: 0, offset: 0, seq: 0 }
+  readonly #unremoved = (error: Error): void => this.#options.onUnremoved?.(error)
   #waiters: (() => void)[] = []
   /** When the active segment was begun, or found, on performance.now()'s clock. */
   #begun = performance.now()
@@ -106,8 +109,7 @@ export class Spool {
       onBegin: (number) => {
         this.#startOf.set(number, this.state.seq)
         this.#begun = performance.now()
-        // A file that cannot be removed now is removed after the next acceptance.
-        this.#removeAccepted().catch(() => {})
+        this.#removeAccepted().catch(this.#unremoved)
       },
     })
   }
@@ -210,8 +212,8 @@ export class Spool {
     if (isDrained && (isTight || this.#journal.active.bytes >= COMPACT_BYTES)) this.#journal.rotate()
     else this.#age()
     this.#shown.show(this.state)
-    // It is accepted, whatever becomes of its file: what cannot be removed now is removed after the next acceptance.
-    await this.#removeAccepted().catch(() => {})
+    // It is accepted, whatever becomes of its file.
+    await this.#removeAccepted().catch(this.#unremoved)
   }
 
   /** Resolves when the files for other tools show the newest acceptance. */

@@ -155,7 +155,8 @@ test('segments are begun at their size, and removed once accepted, never sooner'
 
 test('a segment that cannot be removed holds up nothing, leaves no gap, and goes with the next', async () => {
   const dir = tempDir()
-  const spool = await openSpool(dir, { maxBytes: 1 << 20 })
+  const told: Error[] = []
+  const spool = await openSpool(dir, { maxBytes: 1 << 20, onUnremoved: (error) => told.push(error) })
   for (let i = 0; i < 18; i++) await putMany(spool, 40)
   const [first, second] = segments(dir).map((name) => join(dir, name)) as [string, string]
   await batch(spool, 300)
@@ -168,6 +169,7 @@ test('a segment that cannot be removed holds up nothing, leaves no gap, and goes
   renameSync(`${dir}-first`, first)
   expect(spool.state.accepted).toBe(700)
   expect(existsSync(second)).toBe(true)
+  expect(told[0]!.message).toContain(first)
 
   const copy = tempDir()
   cpSync(dir, copy, { recursive: true, filter: (path) => !/lock/.test(path) })

@@ -172,6 +172,22 @@ describe('what a verdict comes to', () => {
   ] satisfies [string, Asked][])('says that it is %s', (state, how) => {
     expect(summarize({ ...verdict(), outcome: 'undecided' }, proof, how).state).toBe(state)
   })
+
+  test('nobody says that the chain holds the anchor where a node has answered about an earlier one alone', () => {
+    const unasked = { status: 'skipped', reason: 'node_unreadable', values: { node: 'node.example', said: 'it lags' } }
+    const checks = verdict().checks.map((check) =>
+      /^anchor\.0\.(contract|block|final)$/.test(check.id) ? { ...check, ...unasked } : check,
+    ) as Check[]
+    const lags: Verdict = { ...verdict(), outcome: 'undecided', level: 'logged', checks, missing: ['chain'] }
+    const facts = [
+      { node: 'node.example', unreadable: 'it lags' },
+      { node: 'node.example', anchored: true },
+    ] as AnchorFact[]
+    const summary = summarize(lags, proof, { ...asked, facts })
+    expect(summary).toMatchObject({ tone: 'open', state: 'unreachable' })
+    expect(`${summary.headline} ${summary.reason}`).not.toContain('holds its anchor')
+    expect(summary.reason).toContain('node.example gave no answer: it lags')
+  })
 })
 
 describe('an event that a collector recorded', () => {

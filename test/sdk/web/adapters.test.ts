@@ -75,6 +75,11 @@ describe.each(Object.keys(FRAMEWORKS))('%s, the answer waits', (framework) => {
     expect(JSON.stringify(app.log.events())).not.toMatch(/secret|is broken/)
   })
 
+  test('a denial is recorded, whatever its reason quotes of what was sent', async () => {
+    expect((await ask(app, 'POST', '/invoices/quoted', CLERK)).status).toBe(403)
+    expect(app.log.events()).toMatchObject([{ outcome: 'denied', metadata: { reason: 'no access to \ufffd' } }])
+  })
+
   test('who has not signed in is recorded too, by the option that picks denials', async () => {
     expect((await ask(app, 'POST', '/invoices/42')).status).toBe(401)
     const [event, ...others] = app.log.events()

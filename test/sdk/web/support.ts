@@ -115,6 +115,8 @@ export const FRAMEWORKS: Record<string, Build> = {
     }) satisfies onExpress.ExpressMiddleware<Request>)
     app.use('/invoices/:id', invoices)
     app.use('/of/:tenant', invoices)
+    app.use('/by/:tenant/key/:key', invoices)
+    app.use('/from/:first-:last', invoices)
     const mark = {
       action: 'invoice.approve',
       target: ({ baseUrl }: onExpress.ExpressRequest) => TARGET(baseUrl.split('/')[2]),

@@ -172,6 +172,22 @@ describe('what a verdict comes to', () => {
   ] satisfies [string, Asked][])('says that it is %s', (state, how) => {
     expect(summarize({ ...verdict(), outcome: 'undecided' }, proof, how).state).toBe(state)
   })
+
+  test('nobody says that the chain holds the anchor where a node has answered about an earlier one alone', () => {
+    const unasked = { status: 'skipped', reason: 'node_unreadable', values: { node: 'node.example', said: 'it lags' } }
+    const checks = verdict().checks.map((check) =>
+      /^anchor\.0\.(contract|block|final)$/.test(check.id) ? { ...check, ...unasked } : check,
+    ) as Check[]
+    const lags: Verdict = { ...verdict(), outcome: 'undecided', level: 'logged', checks, missing: ['chain'] }
+    const facts = [
+      { node: 'node.example', unreadable: 'it lags' },
+      { node: 'node.example', anchored: true },
+    ] as AnchorFact[]
+    const summary = summarize(lags, proof, { ...asked, facts })
+    expect(summary).toMatchObject({ tone: 'open', state: 'unreachable' })
+    expect(`${summary.headline} ${summary.reason}`).not.toContain('holds its anchor')
+    expect(summary.reason).toContain('node.example gave no answer: it lags')
+  })
 })
 
 describe('an event that a collector recorded', () => {
@@ -203,7 +219,23 @@ describe('text of others', () => {
       'U+0000',
     ])
     expect(shown.filter(({ unseen }) => !unseen).map(({ text }) => text)).toEqual(['pay', 'gnp', '.exe'])
-    expect(visibleParts('Zoë 李 ünï')).toEqual([{ text: 'Zoë 李 ünï', unseen: false }])
+    for (const plain of ['Zoë 李 ünï', 'I \u2764\ufe0f it', '1\ufe0f\u20e3', 'e\u0301', 'हिन्दी'])
+      expect(visibleParts(plain)).toEqual([{ text: plain, unseen: false }])
+  })
+
+  test.each(['034f', '17b4', '180b', '2065', 'fe00', 'fe0f', 'e0100', '3164', 'ffa0', '2800'])(
+    'two names that differ in nothing but U+%s do not look the same',
+    (code) => {
+      const name = `admin${String.fromCodePoint(Number.parseInt(code, 16))}`
+      expect(visibleParts(name)).toEqual([
+        { text: 'admin', unseen: false },
+        { text: `U+${code.toUpperCase()}`, unseen: true },
+      ])
+    },
+  )
+
+  test('what cannot be seen is found in the middle, too', () => {
+    expect(visibleParts('ad\u034fmin').map(({ text }) => text)).toEqual(['ad', 'U+034F', 'min'])
   })
 
   test('words that mix look-alike alphabets are told from texts in several languages', () => {

@@ -152,7 +152,8 @@ export function summarize(verdict: Verdict, proof: Proof, asked: Asked, word: Wo
     }
   }
   const unread = asked.facts.filter((fact) => 'unreadable' in fact)
-  if (unread.length === asked.facts.length) {
+  // A node may have answered about an anchor before, or in a log that was left, and about none that holds the record.
+  if (unread.length === asked.facts.length || !weighty.confirmed) {
     const [first] = unread
     const silence = first ? words.silence(first.unreadable, first.fault ?? null) : null
     return {

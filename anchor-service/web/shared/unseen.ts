@@ -1,7 +1,11 @@
 /** What in a text cannot be seen, or is made to look like something else. Pure. */
 
-/** Controls, formats (bidi overrides, zero width), line and paragraph separators, private use, unassigned, odd spaces. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\u115f\u1160\u3164\uffa0\u2800]|(?! )\p{Zs}/gu
+/**
+ * Controls, formats (bidi overrides, zero width), line and paragraph separators, private use, unassigned, odd spaces, and what else
+ * Unicode has drawn as nothing: fillers, joiners of graphemes, variation selectors but for those of an emoji.
+ */
+const UNSEEN =
+  /(?!(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]|\ufe0f\u20e3)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/gu
 const WORD = /[\p{L}\p{M}]+/gu
 const ALPHABETS = { Latin: /\p{Script=Latin}/u, Greek: /\p{Script=Greek}/u, Cyrillic: /\p{Script=Cyrillic}/u }
 type Alphabet = keyof typeof ALPHABETS

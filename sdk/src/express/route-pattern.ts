@@ -46,19 +46,35 @@ export function watchRoute(request: RoutedRequest): () => string | null {
 /** A route may have several paths, and not tell which one it was. */
 const printed = (path: unknown): string => [path].flat().map(String).join('|')
 
-/** A part of an address, with `:name` for what is the value of a parameter. */
+/**
+ * A part of an address, with `:name` for what is the value of a parameter. A segment that is a value has its name; only where a value is
+ * no segment is it looked for inside of them, or a short one would be found in a long one and leave the rest of it.
+ */
 function masked(text: string, params: RoutedRequest['params']): string {
-  const values = Object.entries(params ?? {}).flatMap(([name, value]) =>
-    [value].flat().map((each) => [`${each}`, name]),
-  )
-  return text
-    .split('/')
-    .map((segment) => {
-      const found = values.find(([value]) => value !== '' && decoded(segment).includes(value!))
-      return found ? decoded(segment).replace(found[0]!, `:${found[1]}`) : segment
+  const values = Object.entries(params ?? {})
+    .flatMap(([name, value]) => [value].flat().map((each): [string, string] => [`${each}`, `:${name}`]))
+    .filter(([value]) => value !== '')
+  const segments = text.split('/')
+  const plain = segments.map(decoded)
+  const whole = values.filter(([value]) => plain.includes(value))
+  // Of two parameters with the same value each has a segment.
+  const left = [...whole]
+  const parts = values.filter(([value]) => !plain.includes(value))
+  const names = new Map(values)
+  const longestFirst = [...names.keys()].sort((a, b) => b.length - a.length)
+  const inside = new RegExp(longestFirst.map(escaped).join('|'), 'g')
+  return segments
+    .map((segment, i) => {
+      const own = left.findIndex(([value]) => value === plain[i])
+      const found = own === -1 ? whole.find(([value]) => value === plain[i]) : left.splice(own, 1)[0]
+      if (found) return found[1]
+      const isMixed = parts.some(([value]) => plain[i]!.includes(value))
+      return isMixed ? plain[i]!.replace(inside, (value) => names.get(value)!) : segment
     })
     .join('/')
 }
+
+const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 
 function decoded(segment: string): string {
   try {

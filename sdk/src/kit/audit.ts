@@ -13,7 +13,7 @@ import { isObject } from '../core/json.ts'
 import { printable } from '../core/text.ts'
 import { auditContext, noticeLate } from './audit-context.ts'
 import { type AuditContext, mergeContexts, parseContext } from './context.ts'
-import { DeniedError, type EventOutcome, isDenial, statusOf } from './denial.ts'
+import { type EventOutcome, isDenial, reasonOf, statusOf } from './denial.ts'
 import { KitError } from './errors.ts'
 import { asRedaction, type Redaction, type RedactionRules, type Removal, removalsOfChanges } from './redaction.ts'
 import { warnOnce } from './warn.ts'
@@ -406,9 +406,8 @@ function outcomeOfResult<T>(
 }
 
 function denialOf(entry: KitEvent, error: unknown): KitEvent {
-  const { name, message } = error as Partial<Error>
-  if (error instanceof DeniedError || name === 'DeniedError')
-    return { ...entry, outcome: 'denied', reason: entry.reason ?? message }
+  const reason = reasonOf(error)
+  if (reason !== undefined) return { ...entry, outcome: 'denied', reason: entry.reason ?? reason }
   return { ...entry, outcome: 'denied', metadata: { error: describe(error, false), ...entry.metadata } }
 }
 

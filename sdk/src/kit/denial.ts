@@ -14,7 +14,7 @@ export class DeniedError extends Error {
   readonly status: 401 | 403
   readonly statusCode: 401 | 403
 
-  /** @param reason recorded as `metadata.reason` */
+  /** @param reason recorded as `metadata.reason`, up to 16,384 characters */
   constructor(reason = 'denied', status: 401 | 403 = 403) {
     super(reason)
     this.name = 'DeniedError'
@@ -36,6 +36,20 @@ export function outcomeOfStatus(status: number): EventOutcome {
 export function isDenial(error: unknown): boolean {
   const status = statusOf(error)
   return status === 401 || status === 403
+}
+
+const MAX_REASON = 16_384
+
+/**
+ * What a `DeniedError` gives as its reason, as an event can hold it: often it quotes what the one who was refused has sent, which must
+ * not keep the denial from being recorded. Undefined for any other error.
+ */
+export function reasonOf(error: unknown): string | undefined {
+  const { name, message } = (error ?? {}) as Partial<Error>
+  // Bundlers may have given the application a copy of the class of its own.
+  if (!(error instanceof DeniedError || name === 'DeniedError') || typeof message !== 'string') return undefined
+  const text = message.length <= MAX_REASON ? message : `${message.slice(0, MAX_REASON - 1)}…`
+  return text.toWellFormed()
 }
 
 /** The HTTP status that an error stands for; null if it has none. */

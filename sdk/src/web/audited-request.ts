@@ -1,6 +1,7 @@
 // One request: the context that its handler runs in, and the event that is made of it at the end.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { printable } from '../core/text.ts'
+import { reasonOf } from '../kit/denial.ts'
 import {
   type AuditContext,
   auditContext,
@@ -140,7 +141,7 @@ export class AuditedRequest<Request = unknown> implements RequestEvent {
 
   #record(event: KitEvent, outcome: EventOutcome | null): Promise<unknown> {
     const { error } = this
-    const reason = outcome === 'denied' && isDeniedError(error) ? error.message : undefined
+    const reason = outcome === 'denied' ? reasonOf(error) : undefined
     const whole = {
       ...event,
       ...(outcome !== null && { outcome }),
@@ -189,9 +190,6 @@ export class AuditedRequest<Request = unknown> implements RequestEvent {
     }
   }
 }
-
-/** Bundlers may have given the application a copy of the class of its own. */
-const isDeniedError = (error: unknown): error is Error => (error as Partial<Error> | undefined)?.name === 'DeniedError'
 
 /** Methods as clients write them are no good as names of actions. */
 const methodOf = (method: string): string => (/^[A-Z]{1,20}$/.test(method) ? method : 'HTTP')

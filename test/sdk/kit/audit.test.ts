@@ -197,6 +197,23 @@ describe('withAudit()', () => {
     ])
   })
 
+  test('a denial is recorded, whatever its reason quotes of what was sent', async () => {
+    const { log, events } = await openLog()
+    const unrecorded: unknown[] = []
+    const audit = createAudit(log, { onUnrecorded: (error) => unrecorded.push(error) }).with({ actor: ada })
+    for (const sent of ['\ud800', 'x'.repeat(300_000)]) {
+      const denied = new DeniedError(`no access to ${sent}`)
+      const thrown = audit.withAudit(refund, () => {
+        throw denied
+      })
+      await expect(thrown).rejects.toBe(denied)
+    }
+    expect(unrecorded).toEqual([])
+    const [half, long] = events().map(({ metadata }) => String((metadata as { reason?: string }).reason))
+    expect(half).toBe('no access to \ufffd')
+    expect(long).toMatch(/^no access to x{16370}…$/)
+  })
+
   test('takes the outcome from a result that says it', async () => {
     const { log, events } = await openLog()
     const heard = listenForWarnings()

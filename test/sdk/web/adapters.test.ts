@@ -75,6 +75,11 @@ describe.each(Object.keys(FRAMEWORKS))('%s, the answer waits', (framework) => {
     expect(JSON.stringify(app.log.events())).not.toMatch(/secret|is broken/)
   })
 
+  test('a denial is recorded, whatever its reason quotes of what was sent', async () => {
+    expect((await ask(app, 'POST', '/invoices/quoted', CLERK)).status).toBe(403)
+    expect(app.log.events()).toMatchObject([{ outcome: 'denied', metadata: { reason: 'no access to \ufffd' } }])
+  })
+
   test('who has not signed in is recorded too, by the option that picks denials', async () => {
     expect((await ask(app, 'POST', '/invoices/42')).status).toBe(401)
     const [event, ...others] = app.log.events()
@@ -163,10 +168,15 @@ test('express: the pattern of a route under routers holds nothing of the address
   const app = await startApp('express', { record: true })
   await ask(app, 'POST', '/of/acme%20inc/lines/7', CLERK)
   await ask(app, 'POST', '/invoices/42/lines/7', CLERK)
-  await expect.poll(() => app.log.events().length).toBe(2)
+  // The value of one parameter is a part of another's, and of the route itself.
+  await ask(app, 'POST', '/by/e/key/se7ret/lines/7', CLERK)
+  await ask(app, 'POST', '/from/ada-lovelace/lines/7', CLERK)
+  await expect.poll(() => app.log.events().length).toBe(4)
   expect(app.log.events().map(({ action }) => action)).toEqual([
     'POST /of/:tenant/lines/:line',
     'POST /invoices/:id/lines/:line',
+    'POST /by/:tenant/key/:key/lines/:line',
+    'POST /from/:first-:last/lines/:line',
   ])
   await app.close()
 })

@@ -65,6 +65,7 @@ const TARGET = (id: string | undefined) => ({ type: 'invoice', id: id ?? '' })
 /** What approving comes to, by the invoice's id. */
 function approve(id: string | undefined, role: unknown): { id: string | undefined; state: string } {
   if (id === 'broken') throw Object.assign(new Error('the invoice is broken'), { code: 'EBROKEN' })
+  if (id === 'quoted') throw new DeniedError(`no access to ${JSON.parse('"\\ud800"')}`)
   if (role !== 'manager') throw new DeniedError('only managers approve')
   onNode.requestEvent().set({ changes: diff({ state: 'open' }, { state: 'approved' }), metadata: { more: true } })
   return { id, state: 'approved' }
@@ -114,6 +115,8 @@ export const FRAMEWORKS: Record<string, Build> = {
     }) satisfies onExpress.ExpressMiddleware<Request>)
     app.use('/invoices/:id', invoices)
     app.use('/of/:tenant', invoices)
+    app.use('/by/:tenant/key/:key', invoices)
+    app.use('/from/:first-:last', invoices)
     const mark = {
       action: 'invoice.approve',
       target: ({ baseUrl }: onExpress.ExpressRequest) => TARGET(baseUrl.split('/')[2]),

@@ -22,7 +22,7 @@ export type AuditRecord = {
 }
 
 const OUTCOMES = ['success', 'failure', 'denied'] as const
-const MAPPED = ['action', 'outcome', 'actor.id', 'actor.type', 'target.id', 'target.type', 'source.id', 'source.type']
+const MAPPED = ['action', 'outcome', 'actor.id', 'actor.type']
 
 /**
  * `eventName`, else `audit.action`, becomes the action, `audit.actor.*` the actor, `audit.target.*` the target, `audit.source.*` part of
@@ -51,8 +51,13 @@ export function eventOfAuditRecord(
     ...(typeof from === 'string' && (isAddress ? { ip: from } : { from: { type: fromType ?? null, id: from } })),
     ...(traceparent !== undefined && { traceparent }),
   }
-  const mapped = new Set([...MAPPED.map((name) => `audit.${name}`), ...known])
-  const rest = Object.entries(attributes).filter(([name]) => !mapped.has(name))
+  const mapped = [
+    ...MAPPED,
+    ...(target === undefined ? [] : ['target.id', 'target.type']),
+    ...(typeof from === 'string' ? ['source.id', 'source.type'] : []),
+  ]
+  const placed = new Set([...mapped.map((name) => `audit.${name}`), ...known])
+  const rest = Object.entries(attributes).filter(([name]) => !placed.has(name))
   return {
     action: nonEmpty(eventName) ? eventName : action,
     actor: { type: text('audit.actor.type'), id: text('audit.actor.id') },

@@ -53,6 +53,15 @@ const MAX_BYTES = 64 << 10
 const MAX_LARGE_BYTES = 4 << 20
 const isLarge = (method: string) => method.startsWith('eth_getBlockBy') || method === 'eth_getTransactionReceipt'
 
+/** A part of a URL as it was meant: a password may well have a `%` of its own. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}
+
 /**
  * Opens a node; nothing is sent before the first call.
  * @param url http or https; with `user:password@`, these are sent as HTTP Basic authentication
@@ -67,7 +76,7 @@ export function openRpc(url: string, options: RpcOptions = {}): Rpc {
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (endpoint.username !== '') {
     // fetch refuses a URL with a user name or a password.
-    headers.authorization = `Basic ${toBase64(utf8(decodeURIComponent(`${endpoint.username}:${endpoint.password}`)))}`
+    headers.authorization = `Basic ${toBase64(utf8(`${decoded(endpoint.username)}:${decoded(endpoint.password)}`))}`
     endpoint.username = endpoint.password = ''
   }
   const timeoutMs = options.timeoutMs ?? 10_000

@@ -64,8 +64,11 @@ test('a log record becomes an event with everything that it says', async () => {
     attributes: { ...attributes, 'audit.record.id': 'r-1', amount: 12.5, tags: ['a', null] },
   })
   await processor.emit(logger, { attributes: { ...attributes, 'audit.outcome': 'unknown' } })
+  // What has no place of its own stays an attribute.
+  const { 'audit.target.id': _, ...aimless } = attributes
+  await processor.emit(logger, { attributes: { ...aimless, 'audit.source.id': 42 } })
   logger.emit({ body: 'no event', attributes: { 'http.route': '/' } })
-  const [first, second, ...more] = log.events()
+  const [first, second, third, ...more] = log.events()
   expect(more).toEqual([])
   expect(first).toMatchObject({
     ...{ id: recorded.id, action: 'invoice.approve', actor: { type: 'user', id: 'ada' }, outcome: 'success' },
@@ -79,6 +82,10 @@ test('a log record becomes an event with everything that it says', async () => {
   })
   expect(second).toMatchObject({ action: 'APPROVE' })
   expect(second).not.toHaveProperty('outcome')
+  expect(third).toMatchObject({
+    targets: [],
+    metadata: { attributes: { 'audit.target.type': 'invoice', 'audit.source.id': 42, 'audit.source.type': 'ipv4' } },
+  })
 })
 
 test('the processor tells whoever emits, and its flush, what was not recorded', async () => {

@@ -24,6 +24,9 @@ test('a user name and password in the URL are sent as credentials, and shown now
   expect(node.requests).toEqual([
     { line: 'POST /', authorization: `Basic ${Buffer.from('usér:p@ss:word').toString('base64')}` },
   ])
+  // A password that nobody has escaped.
+  await openRpc(node.url.replace('http://', 'http://u:100%@')).call('eth_chainId', [])
+  expect(node.requests.at(-1)!.authorization).toBe(`Basic ${Buffer.from('u:100%').toString('base64')}`)
   expect(rpc.node).toBe(new URL(node.url).host)
   says({})
   await expect(rpc.call('eth_chainId', [])).rejects.toThrow(/^The node at 127\.0\.0\.1:\d+ gave no result/)

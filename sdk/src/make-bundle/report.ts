@@ -2,6 +2,7 @@
 import type { BundleManifest, BundleScope } from '../bundle/manifest.ts'
 import { parseCheckpoint } from '../core/checkpoint.ts'
 import { printHash } from '../core/hash.ts'
+import { printable } from '../core/text.ts'
 
 /** What is known once `log.txt` is written. */
 export type Reported = {
@@ -104,5 +105,4 @@ const ESCAPES: Readonly<Record<string, string>> = {
 }
 
 /** Somebody else's words: marks of HTML, and characters that reorder or hide others, are shown as what they are. */
-const escaped = (text: string): string =>
-  text.replace(/[&<>"'\p{Cc}\p{Cf}]/gu, (char) => ESCAPES[char] ?? `\\u{${char.codePointAt(0)!.toString(16)}}`)
+const escaped = (text: string): string => printable(text).replace(/[&<>"']/g, (char) => ESCAPES[char]!)

@@ -9,10 +9,11 @@ import { verifySignature } from '@killick/sdk/core'
 import { readAnchors } from '@killick/sdk/verify'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { ErasedLines } from '../../../sdk/src/bundle/erased-lines.ts'
-import { printTrailer } from '../../../sdk/src/bundle/manifest.ts'
+import { parseManifest, printTrailer } from '../../../sdk/src/bundle/manifest.ts'
 import { NamedKeys } from '../../../sdk/src/bundle/reading.ts'
 import { TAR_END, tarHeader, tarPadding } from '../../../sdk/src/bundle/tar.ts'
 import { type BundleEngine, verifyBundleWith } from '../../../sdk/src/bundle/verify-bundle.ts'
+import { printReport } from '../../../sdk/src/make-bundle/report.ts'
 import { linesIn } from '../../../sdk/src/node/bundle/lines.ts'
 import { readStretchNatively } from '../../../sdk/src/node/bundle/read-stretch.ts'
 import { nodePrimitives } from '../../../sdk/src/node/primitives.ts'
@@ -353,6 +354,11 @@ describe('killick bundle', () => {
     const text = bytes.subarray(at + 512, at + 512 + verdict.forPeople[0]!.bytes)
     expect(createHash('sha256').update(text).digest('hex')).toBe(verdict.forPeople[0]!.sha256)
     expect(text.toString()).toContain('index found for target o-1')
+    // What was asked for is somebody else's words, and may be made to look like other ones.
+    const whole = parseManifest(unpack('people.bundle').manifest)
+    const scope = { kind: 'search' as const, conditions: { target: '<b>o\u202e\ufe00-1' } }
+    const sums = { entries: 1, events: 1, dropped: 0, files: {}, hasPage: false }
+    expect(printReport({ ...whole, scope }, sums)).toContain('for target &lt;b&gt;o\\u202e\\ufe00-1')
     const told = await killick(['verify', file('people.bundle'), ...pins])
     expect(told.out).toMatch(/^For people, signed by nobody, and not relied on: report\.html/m)
     bytes[at + 512 + text.length - 3]! ^= 1

@@ -593,6 +593,11 @@ describe('the console', () => {
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
       await page.goto(`${service.url}/console/#/history/order/nobody`)
       await page.locator('text=No event names it').waitFor()
+      for (const damaged of ['history/order/100%', 'sessions/%', 'nowhere']) {
+        await page.goto(`${service.url}/console/#/${damaged}`)
+        await page.reload()
+        await page.locator('text=There is no such view').waitFor()
+      }
       expect(last.id).toBe(told.steps.at(-1).id)
       expect(complaints).toEqual([])
     })

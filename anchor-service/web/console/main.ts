@@ -123,6 +123,8 @@ async function make(
       ? view('Nothing here', empty('There is no such view.', 'Choose one above.'))
       : await known(search, signal)
   } catch (error) {
+    // A % in the address that begins no escape.
+    if (error instanceof URIError) return view('Nothing here', empty('There is no such view.', 'Choose one above.'))
     if (!(error instanceof ApiError)) throw error
     return view('That did not work', h('p', { role: 'alert' }, said(error.message)))
   }

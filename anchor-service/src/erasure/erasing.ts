@@ -21,6 +21,7 @@ import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import {
+  AlreadyRecorded,
   insertErasure,
   insertErasureEnd,
   readErased,
@@ -281,7 +282,11 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
     async order({ id = randomUUID(), selection, reason, legalBasis, order }, actor) {
       const known = await readErasure(pool, id)
       if (known !== null) return known
-      return place({ id, reason, legalBasis, order, fields: selection.fields }, await choose(selection), actor)
+      const said = { id, reason, legalBasis, order, fields: selection.fields }
+      return place(said, await choose(selection), actor).catch(async (error) => {
+        if (error instanceof AlreadyRecorded) return (await readErasure(pool, id))!
+        throw error
+      })
     },
     async prepare({ id = randomUUID(), selection, reason, legalBasis, order }) {
       const list = listOf(await choose(selection))

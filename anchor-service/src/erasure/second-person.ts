@@ -21,6 +21,7 @@ import {
 import type { Db } from '../database/pool.ts'
 import { Refusal } from '../errors.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { AlreadyRecorded } from '../ledger/registry/erasures.ts'
 import {
   insertProposal,
   insertProposalEnd,
@@ -76,9 +77,13 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
     list: readonly (ErasedEvent & { number: number })[] = [],
   ): Promise<StoredProposal> {
     const proposal = { id, by, expires: Date.now() + limitMs, proposes }
-    await ledger.record({ actor: actorOf(by), ...proposalFields(proposal) }, (db, logIndex) =>
-      insertProposal(db, logIndex, proposal, list),
-    )
+    await ledger
+      .record({ actor: actorOf(by), ...proposalFields(proposal) }, (db, logIndex) =>
+        insertProposal(db, logIndex, proposal, list),
+      )
+      .catch((error) => {
+        if (!(error instanceof AlreadyRecorded)) throw error
+      })
     return found(id)
   }
 

@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import { Readable } from 'node:stream'
 import cookie from '@fastify/cookie'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
@@ -133,12 +134,18 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   return app
 }
 
-/** An answer that does not say how long caches may keep it is `no-store`, so that no private answer is cached by oversight. */
+/**
+ * An answer that does not say how long caches may keep it is `no-store`, so that no private answer is cached by oversight. Of an answer
+ * without a body none is made.
+ */
 function guardAnswers(app: FastifyInstance): void {
-  app.addHook('onSend', (_request, reply, _payload, done) => {
+  app.addHook('onSend', (request, reply, payload, done) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
     reply.header('x-content-type-options', 'nosniff')
-    done()
+    if (request.method !== 'HEAD' || !(payload instanceof Readable)) return done()
+    // Fastify would read it to its end, however long that is, and the answer would be over meanwhile.
+    payload.destroy()
+    done(null, Readable.from([]))
   })
 }
 

@@ -7,6 +7,8 @@ import { FILTERS, type FilterName } from '../ledger/packs/filters.ts'
 
 // TypeBox would let leap seconds and names of zones pass.
 Format.Set('date-time', (text) => parseTime(text) !== null)
+// TypeBox would let capitals and `urn:uuid:` pass. Events of the log, and what is computed from them, have ids in one spelling.
+Format.Set('uuid', (text) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text))
 
 export const Hash = Type.String({ description: 'SHA-256, base64url', minLength: 43, maxLength: 43 })
 const Chain = Type.String({ description: '0x and lower-case hex' })

@@ -17,6 +17,8 @@ export type SignInLinks = {
    * @throws Refusal sign_in_used
    */
   use(secret: string): Role | null
+  /** What was used has signed nobody in. */
+  giveBack(secret: string): void
 }
 
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest('base64url')
@@ -39,6 +41,10 @@ export function keepSignInLinks(now: () => number = Date.now): SignInLinks {
       if (link.until <= now()) return null
       link.isUsed = true
       return link.role
+    },
+    giveBack(secret) {
+      const link = links.get(hashOf(secret))
+      if (link !== undefined) link.isUsed = false
     },
   }
 }

@@ -58,12 +58,18 @@ export function sessionRoutes(app: App, { ledger, tokens, rateLimit, published }
       const wrong = isLink
         ? 'This link signs nobody in: its time is over, or the service was started anew since.'
         : 'That is not a token of this service.'
-      const { role } = judge(tokens, request.ip, given, wrong)
-      if (role === 'eraser') throw new Refusal('forbidden', 'The token for erasures opens no session.')
-      const session = newSession(role)
-      await tokens.sessions.begin(session, request.ip, isLink ? 'link' : 'token')
-      setCookie(reply, sealSession(tokens, session), isHttps(request))
-      return { role }
+      try {
+        const { role } = judge(tokens, request.ip, given, wrong)
+        if (role === 'eraser') throw new Refusal('forbidden', 'The token for erasures opens no session.')
+        const session = newSession(role)
+        await tokens.sessions.begin(session, request.ip, isLink ? 'link' : 'token')
+        setCookie(reply, sealSession(tokens, session), isHttps(request))
+        return { role }
+      } catch (error) {
+        // Or whoever tries again would be told that somebody has signed in with it.
+        if (linked !== null) links.giveBack((body as { link: string }).link)
+        throw error
+      }
     },
   )
 

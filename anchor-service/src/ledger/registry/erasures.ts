@@ -82,16 +82,27 @@ export async function readGoneAt(db: Db): Promise<number | null> {
   return rows[0]?.at.getTime() ?? null
 }
 
-/** Stores an order with its list, in the transaction of its event. @param policy log index of the policy by which events expire */
+/** The same order or proposal was recorded meanwhile: it came twice at once. */
+export class AlreadyRecorded extends Error {
+  override readonly name = 'AlreadyRecorded'
+}
+
+/**
+ * Stores an order with its list, in the transaction of its event.
+ * @param policy log index of the policy by which events expire
+ * @throws AlreadyRecorded
+ */
 export async function insertErasure(
   db: Db,
   logIndex: number,
   { id, root, policy }: { id: string; root: Hash; policy: number | null },
   list: readonly (ErasedEvent & { number: number })[],
 ): Promise<void> {
-  await db.query('insert into erasures (log_index, id, count, root, policy) values ($1, $2, $3, $4, $5)', [
-    ...[logIndex, id, list.length, Buffer.from(root), policy],
-  ])
+  const { rowCount } = await db.query(
+    'insert into erasures (log_index, id, count, root, policy) values ($1, $2, $3, $4, $5) on conflict (id) do nothing',
+    [logIndex, id, list.length, Buffer.from(root), policy],
+  )
+  if (rowCount === 0) throw new AlreadyRecorded()
   await insertList(db, 'erased', logIndex, list)
 }
 

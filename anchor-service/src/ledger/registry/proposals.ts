@@ -1,7 +1,7 @@
 /** What one person proposes and another confirms, as the system stream tells of it: docs/PROTOCOL.md §16. */
 import { type ErasedEvent, type Proposal, type Proposed, parseProposal, SYSTEM } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
-import { insertList, readList, type StoredErased } from './erasures.ts'
+import { AlreadyRecorded, insertList, readList, type StoredErased } from './erasures.ts'
 import { RegistryAltered, readSystemEvent, readSystemLines } from './registrations.ts'
 
 /** A proposal's row. */
@@ -78,15 +78,21 @@ export async function readProposedEvent(db: Db, { id, logIndex }: StoredProposal
   return said
 }
 
-/** Stores a proposal, in the transaction of its event. @param list what an erasure would take; empty for everything else */
+/**
+ * Stores a proposal, in the transaction of its event.
+ * @param list what an erasure would take; empty for everything else
+ * @throws AlreadyRecorded
+ */
 export async function insertProposal(
   db: Db,
   logIndex: number,
   { id, by, expires, proposes }: Proposal,
   list: readonly (ErasedEvent & { number: number })[],
 ): Promise<void> {
-  const sql = 'insert into proposals (log_index, id, proposed_by, expires_at, proposes) values ($1, $2, $3, $4, $5)'
-  await db.query(sql, [logIndex, id, by, new Date(expires), printProposed(proposes)])
+  const sql =
+    'insert into proposals (log_index, id, proposed_by, expires_at, proposes) values ($1, $2, $3, $4, $5) on conflict (id) do nothing'
+  const { rowCount } = await db.query(sql, [logIndex, id, by, new Date(expires), printProposed(proposes)])
+  if (rowCount === 0) throw new AlreadyRecorded()
   await insertList(db, 'proposed', logIndex, list)
 }
 

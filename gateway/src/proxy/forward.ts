@@ -98,7 +98,9 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
       incoming.pipe(res)
     }
     const attempt = (isRepeated: boolean): void => {
-      out = upstream.request(method, path, headers)
+      const asked = upstream.request(method, path, headers)
+      out = asked
+      const broken = () => failed('upstream', isSent ? 'http_upstream_broken' : 'http_upstream_unreachable')
       connecting = setTimeout(() => failed('timeout', 'http_upstream_unreachable'), patience.connectMs)
       out.once('socket', (socket) => {
         const sent = () => {
@@ -119,7 +121,11 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
         if (!isDone && !isRepeated && isStale && SAFE.has(method) && !hasBody && answer === null) {
           clearTimeout(connecting)
           attempt(true)
-        } else failed('upstream', isSent ? 'http_upstream_broken' : 'http_upstream_unreachable')
+        } else broken()
+      })
+      // A change of protocols that nobody asked for closes it without a response or an error.
+      out.once('close', () => {
+        if (answer === null && out === asked) broken()
       })
     }
 

@@ -334,6 +334,23 @@ test('a client that leaves, a server that breaks off, and one that is not there'
   ])
 })
 
+test('a server that changes protocols although nobody asked for it has broken off', async () => {
+  const { url } = await serve((_, { socket }) => {
+    const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: h2c', '', '']
+    socket!.write(lines.join('\r\n'))
+  })
+  const it = await world()
+  const recorder = await record(it, url)
+  const late = AbortSignal.timeout(20_000)
+  expect(await post(recorder.url, calling('change'), {}, late)).toMatchObject({
+    ...{ status: 502, json: { error: { code: -31004 } } },
+  })
+  expect((await fetch(recorder.url, { signal: late })).status).toBe(502)
+  await recorder.close()
+  const [result] = find(await it.events(), 'mcp.tools.call.result')
+  expect(result.mcp).toMatchObject({ state: 'unknown', why: 'connection_lost' })
+})
+
 test('a client that does not read its answer keeps the server from sending on', async () => {
   const it = await world()
   const [size, chunk] = [64 << 20, Buffer.alloc(1 << 16)]

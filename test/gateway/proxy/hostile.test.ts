@@ -129,6 +129,21 @@ test('a client that hangs up, and an upstream that does: said, and unknown is un
   server.close()
 })
 
+test('an upstream that changes protocols although nobody asked for it is broken', async () => {
+  const server = await serve((req) => {
+    const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: h2c', '', '']
+    req.socket.write(lines.join('\r\n'))
+  })
+  const it = await begin(server.url, { limits: { graceMs: 0 } })
+  for (const method of ['GET', 'POST']) {
+    const changed = await fetch(it.url, { method, signal: AbortSignal.timeout(20_000) })
+    expect(await changed.json()).toMatchObject({ status: 502, code: 'http_upstream_broken' })
+  }
+  const outcomes = find(await it.events(), 'http.request.result').map(({ http }) => [http.state, http.by, http.status])
+  expect(outcomes).toEqual(Array(2).fill(['unknown', 'upstream', null]))
+  server.close()
+})
+
 test('a connection of the pool that the upstream has closed costs no request that may be asked twice', async () => {
   const server = await serve((_req, res) => res.end('ok'))
   server.server.keepAliveTimeout = 1

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { McpSession } from '../session.ts'
 import type { HttpParts } from './parts.ts'
 import { readSse, SseTooLong } from './sse.ts'
-import { passedHeaders } from './upstream.ts'
+import { answerOf, passedHeaders } from './upstream.ts'
 
 /** `name`: of the exchange; undefined where messages come that belong to none. `id`: of the server's session. */
 export type Way = { readonly name: string | undefined; readonly id: string | null }
@@ -78,9 +78,10 @@ function answerServer(answer: Buffer, { upstream, say }: HttpParts, { id }: Way)
     ...{ 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
     ...{ 'content-length': answer.length, ...(id !== null && { 'mcp-session-id': id }) },
   }
-  const asked = upstream.ask('POST', headers, answer)
-  asked.once('response', (reply) => reply.resume())
-  asked.once('error', (error) => say(`the server could not be told that it was not passed on: ${error.message}`))
+  answerOf(upstream.ask('POST', headers, answer)).then(
+    (reply) => reply.resume(),
+    (error: Error) => say(`the server could not be told that it was not passed on: ${error.message}`),
+  )
 }
 
 /** Waits until the client takes more, or has left. */

@@ -45,6 +45,8 @@ export function answerOf(asked: ClientRequest): Promise<IncomingMessage> {
     })
     asked.once('response', resolve)
     asked.once('error', (error) => reject(isConnected ? error : new NotReached(error.message)))
+    // A change of protocols that nobody asked for closes it without a response or an error.
+    asked.once('close', () => reject(new Error('It gave no answer.')))
   })
 }
 

@@ -66,7 +66,7 @@ export type PostgresLimits = RecorderLimits & {
   sessions: number
   /** Connections at a time that have not said yet what they want; the oldest gives way to one more. Default 256. */
   halfOpen: number
-  /** How long a connection has to say what it wants, and the server to be reached, ms. Default 10,000. */
+  /** How long a connection has to say what it wants, the server to be reached, and it to take a request to cancel, ms. Default 10,000. */
   startupMs: number
   /** How long a client has to authenticate, ms. Default 60,000. */
   authenticationMs: number

@@ -47,10 +47,26 @@ export class RefusedConnections {
     const { code, sqlstate } = facts.known as { code?: string; sqlstate?: string }
     const reason = code ?? sqlstate ?? 'gone'
     this.#metrics.refusedConnections.inc({ reason: code ?? (sqlstate === undefined ? 'gone' : 'server') })
+    if (this.#hasRoom(reason)) this.#record(id, identity, facts)
+  }
+
+  /**
+   * Whether a request to cancel that names no session here may have an event of its own, and so go on. Anybody can send one, so they share
+   * the minute with connections that are refused; one too many is refused itself, and counted.
+   */
+  admitsCancel(): boolean {
+    const isAdmitted = this.#hasRoom('cancel')
+    if (!isAdmitted) this.#metrics.refusedConnections.inc({ reason: 'cancel' })
+    return isAdmitted
+  }
+
+  /** Whether this minute has room for one more event; if not, it is counted for the one that tells of all. */
+  #hasRoom(reason: string): boolean {
     this.#timer ??= setTimeout(() => this.#minuteEnds(), MINUTE_MS).unref()
     this.#inMinute += 1
-    if (this.#inMinute > MAX_EACH_MINUTE) this.#uncounted.set(reason, (this.#uncounted.get(reason) ?? 0) + 1)
-    else this.#record(id, identity, facts)
+    if (this.#inMinute <= MAX_EACH_MINUTE) return true
+    this.#uncounted.set(reason, (this.#uncounted.get(reason) ?? 0) + 1)
+    return false
   }
 
   async close(): Promise<void> {

@@ -232,6 +232,7 @@ class Relay {
     address: string,
   ): Promise<void> {
     const known = this.#byCancelKey.get(packet.packet.subarray(8).toString('hex'))
+    if (known === undefined && !this.#refused.admitsCancel()) return void client.destroy()
     const identity = { user: '', database: '', address }
     const recording = known ?? this.#recordingOf(randomUUID(), identity).recording
     const recorded = recording.record({
@@ -244,7 +245,9 @@ class Relay {
       socket.on('error', () => {})
       socket.end(packet.packet)
       socket.resume()
+      const late = setTimeout(() => socket.destroy(), this.#config.limits.startupMs)
       await new Promise((resolve) => socket.once('close', resolve))
+      clearTimeout(late)
     } catch {
       // A cancel request is never answered; that it was not passed on shows in what goes on.
     } finally {

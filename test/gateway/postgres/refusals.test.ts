@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import type { Worker } from 'node:worker_threads'
 import { GATEWAY_CODES, MCP_CODES, POSTGRES_CODES } from '@killick/gateway'
 import { ERROR_CODES } from '@killick/sdk'
@@ -313,4 +314,52 @@ test('the server cannot be reached: the client is told so, and nothing is left o
   expect((await it.events()).map(seen)).toMatchObject([
     { action: 'postgres.session.refused', known: { code: 'postgres_server_unreachable' } },
   ])
+})
+
+/** Asks to cancel a session. Resolves when the connection has ended. */
+async function cancel(it: World, pid: number, secret: number): Promise<void> {
+  const raw = new RawClient(it.relay.address)
+  const packet = Buffer.alloc(16)
+  for (const [i, value] of [16, 80_877_102, pid, secret].entries()) packet.writeInt32BE(value, 4 * i)
+  raw.socket.write(packet)
+  await raw.ended()
+}
+const cancelMany = (it: World, count: number) => Promise.all(Array.from({ length: count }, (_, i) => cancel(it, i, 1)))
+
+test('requests to cancel that name no session here are counted beyond 100 a minute; one that names one is recorded', async () => {
+  const it = await relay()
+  await it.with(async (client) => {
+    // @ts-expect-error pg has no types for what the server has told it
+    const { processID, secretKey } = client
+    await cancelMany(it, 130)
+    const waits = client.query('select pg_sleep(60)')
+    waits.catch(() => {})
+    const at = `select wait_event as at from pg_stat_activity where pid = ${processID}`
+    await expect.poll(() => queryAsOwner(it.direct, at), { timeout: 20_000 }).toEqual([{ at: 'PgSleep' }])
+    await cancel(it, processID, secretKey)
+    await expect(waits).rejects.toMatchObject({ code: '57014' })
+  })
+  const events = (await it.events()).map(seen)
+  const cancels = events.filter(({ action }) => action === 'postgres.cancel').map(({ known }) => known.isKnown)
+  expect(cancels).toEqual([...Array(100).fill(false), true])
+  const refused = events.filter(({ action }) => action === 'postgres.sessions.refused')
+  expect(refused.map(({ known }) => known.counts)).toEqual([{ cancel: 30 }])
+})
+
+test('a server sees no request to cancel that has no event, and is not waited for without end', async () => {
+  let taken = 0
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {})
+    socket.on('data', () => {
+      taken += 1
+    })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  const it = await relay({ server: { host: '127.0.0.1', port }, limits: { startupMs: 2_000 } })
+  await cancelMany(it, 110)
+  const events = (await it.events()).map(seen)
+  expect(events.filter(({ action }) => action === 'postgres.cancel')).toHaveLength(100)
+  expect(taken).toBe(100)
+  server.close()
 })

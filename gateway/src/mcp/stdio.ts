@@ -104,9 +104,11 @@ async function runSession(
   const exit = await server.exited
   by ??= 'server'
   stdin.destroy()
+  const grace = () => sleep(limits.graceMs, undefined, { ref: false })
   // What the server has started may hold its output open.
-  await Promise.race([told, sleep(limits.graceMs, undefined, { ref: false })])
+  await Promise.race([told, grace()])
   server.output.destroy()
-  await Promise.all([told, asked])
+  // And the client may have stopped reading.
+  await Promise.race([Promise.all([told, asked]), grace()])
   return { by, ...exit }
 }

@@ -1,5 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { checkMcpConfig, recordStdio } from '@killick/gateway'
 import { expect, test, vi } from 'vitest'
 import { startChild } from '../../../scripts/lib/processes.ts'
 import { actions, begin, find, told, world } from './support.ts'
@@ -105,6 +107,18 @@ test('a server that does not end by itself is ended, and a signal ends both at o
     ['client', 'SIGKILL'],
     ['signal', 'SIGTERM'],
   ])
+})
+
+test('a client that has stopped reading does not keep the recorder once its server has ended', async () => {
+  const it = await world({ limits: { graceMs: 50 } })
+  const [stdin, stdout] = [new PassThrough(), new PassThrough()]
+  const flood = ['sh', '-c', 'yes "{}" & exec cat >/dev/null']
+  const ends = { stdin, stdout, say: () => {}, stop: new AbortController().signal }
+  const ended = recordStdio(checkMcpConfig(it.settings, it.folder), flood, ends)
+  await vi.waitUntil(() => stdout.writableNeedDrain, 20_000)
+  stdin.end()
+  expect(await ended).toBe(0)
+  expect(find(await it.events(), 'mcp.session.end')[0].mcp).toMatchObject({ by: 'client', exitCode: 0 })
 })
 
 test('a server that cannot be started is a session that has ended', async () => {

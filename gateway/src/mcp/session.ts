@@ -122,8 +122,11 @@ export class McpSession {
     const denials = asking.map((each) => this.#denial(each, direction, messages.length === 1))
     if (denials.some((each) => each !== null))
       return Promise.resolve(this.#deny(asking, denials, line, direction, isBatch))
-    for (const each of messages) if (each.kind === 'answer') this.#answered(each, line, direction, exchange)
-    return this.#ask(asking, line, direction, isBatch, exchange)
+    const isTooMany = ids.length > 0 && ids.length + this.#open[direction].size > this.#config.limits.openRequests
+    // Nothing of a line that is refused goes on: the server has not seen the client's answers. What it says itself has happened all the same.
+    if (!isTooMany || direction === 'server-to-client')
+      for (const each of messages) if (each.kind === 'answer') this.#answered(each, line, direction, exchange)
+    return this.#ask(asking, line, direction, { isBatch, isTooMany, exchange })
   }
 
   /** Records a line that was longer than it may be, of which nobody has seen anything. @returns the answer to the client */
@@ -234,8 +237,7 @@ export class McpSession {
     asking: readonly Asking[],
     line: Buffer,
     direction: Direction,
-    isBatch: boolean,
-    exchange: string | undefined,
+    { isBatch, isTooMany, exchange }: { isBatch: boolean; isTooMany: boolean; exchange: string | undefined },
   ): Promise<Passage> {
     const requests: OpenRequest[] = []
     const intents: Promise<Durable>[] = []
@@ -246,7 +248,7 @@ export class McpSession {
       this.#identify(message.params)
       if (message.method === 'initialize')
         this.#events.client = implementationOf(message.params.clientInfo) ?? this.#events.client
-      if (message.method === 'notifications/cancelled') this.#cancelled(message, direction)
+      if (message.method === 'notifications/cancelled' && !isTooMany) this.#cancelled(message, direction)
       let intent: Promise<Durable | null> = Promise.resolve(null)
       if (hasIntent(message.kind, message.method)) {
         const recorded = this.#intent(message, line, direction, rule)
@@ -258,8 +260,7 @@ export class McpSession {
       this.#counts.requests += 1
       requests.push({ id, method, params: paramsKept(method, params), since: performance.now(), intent, exchange })
     }
-    if (requests.length + table.size > this.#config.limits.openRequests)
-      return this.#refuse(requests, [], direction, isBatch, 'mcp_too_many_open')
+    if (isTooMany) return this.#refuse(requests, [], direction, isBatch, 'mcp_too_many_open')
     for (const request of requests) table.add(request)
     const held = rule === null ? null : this.#hold(requests[0]!, first as Asking & { kind: 'request' }, rule, line)
     if (held !== null) {

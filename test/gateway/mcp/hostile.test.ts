@@ -118,3 +118,30 @@ test('only so many requests are open at a time', async () => {
   const results = find(await it.events(), 'mcp.tools.call.result')
   expect(results.map(({ mcp }) => mcp.state)).toEqual(['refused', 'unknown', 'unknown'])
 })
+
+test('of a batch that is refused because too many requests are open, the server has seen no answer and no cancellation', async () => {
+  const it = await world({ limits: { openRequests: 2 } })
+  const session = begin(it)
+  session.send(line(callOf(1, 'ask', { method: 'elicitation/create', params: { message: 'Well?' } })))
+  const asked = await session.next(({ method }) => method === 'elicitation/create')
+  const answer = { jsonrpc: '2.0', id: asked.id, result: { action: 'accept' } }
+  const cancelled = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } }
+  session.send(`${JSON.stringify([answer, cancelled, callOf(2, 'echo'), callOf(3, 'echo')])}\n`)
+  const refused = await session.next(Array.isArray)
+  expect(refused.map(({ id, error }: Told) => [id, error.data.code])).toEqual([
+    [2, 'mcp_too_many_open'],
+    [3, 'mcp_too_many_open'],
+  ])
+  session.send({ ...answer, result: { action: 'decline' } })
+  expect(await session.next(({ id }) => id === 1)).toMatchObject({ result: { content: [{}] } })
+  await session.end()
+  const events = await it.events()
+  expect(find(events, 'mcp.elicitation.create.result').map(({ result }) => result)).toEqual([{ action: 'decline' }])
+  const states = find(events, 'mcp.tools.call.result').map(({ mcp }) => [mcp.requestId, mcp.state])
+  expect(states.sort()).toEqual([
+    [1, 'answered'],
+    [2, 'refused'],
+    [3, 'refused'],
+  ])
+  expect(find(events, 'mcp.answer.unmatched')).toEqual([])
+})

@@ -1,4 +1,3 @@
-import { totalmem } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
@@ -43,9 +42,8 @@ const shared = {
   hookTimeout: 120_000,
   // A second, the default, says more about the machine than about what is waited for.
   expect: { poll: { timeout: 20_000 } },
-  // What lives for one test only is collected less often, and where there is memory nothing else is until there is a GiB of it:
-  // docs/decisions/0010-more-test-workers-than-cores.md.
-  execArgv: ['--max-semi-space-size=64', ...(totalmem() >= 15 * 2 ** 30 ? ['--initial-old-space-size=1024'] : [])],
+  // What lives for one test only is collected less often: docs/decisions/0010-more-test-workers-than-cores.md.
+  execArgv: ['--max-semi-space-size=64'],
 }
 /** Puts other modules in the place of some, which no other file of its process may meet. */
 const ALONE = 'test/sdk/verify/flips.test.ts'

@@ -1,5 +1,5 @@
-// A folder in memory for what a test run throws away. Tests make and remove tens of thousands of files, most of them PostgreSQL's; a file
-// system on a disk takes a tenth of the run for that, though nothing of it need outlive the run.
+// A folder in memory for what a test run throws away. Tests make and remove many files, most of them PostgreSQL's, which costs ext4 much
+// and need not outlive the run: docs/decisions/0010-more-test-workers-than-cores.md.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { freemem } from 'node:os'
 import { join } from 'node:path'

@@ -38,7 +38,10 @@ const OrderSchema = Type.Object(
     legalBasis: Type.Optional(Text(256, 'the law that it rests on')),
     order: Type.Optional(Text(256, 'number of the order')),
     id: Type.Optional(
-      Type.String({ format: 'uuid', description: 'of the erasure; an order that is sent again is not made twice' }),
+      Type.String({
+        format: 'uuid',
+        description: 'of the erasure, in lower case; an order that is sent again is not made twice',
+      }),
     ),
     dryRun: Type.Optional(Type.Boolean({ default: false, description: 'only count, and show samples' })),
   },

@@ -37,7 +37,8 @@ export const ERASE = command({
     order: { value: 'number', about: 'number of the order' },
     id: {
       value: 'uuid',
-      about: 'id of the erasure; sent again under its id, an order is made once. Default: a new one, which is printed',
+      about:
+        'id of the erasure, in lower case; sent again under its id, an order is made once. Default: a new one, which is printed',
     },
     confirm: { value: 'id', about: 'confirm what another person proposed' },
     refuse: { value: 'id', about: 'refuse what was proposed' },

@@ -89,7 +89,9 @@ afterAll(async () => {
 
 test('each drop is at fault for what it is, and only that', async () => {
   const [a, b, c, d, e, f, g, h, i, j, k] = old as number[]
-  const fine = await drop({ entries: [[a!, b!]], events: 2 })
+  // The ledger may have recorded an anchor of its own between the two.
+  const both: [number, number][] = b === a! + 1 ? [[a!, b]] : [one(a!), one(b!)]
+  const fine = await drop({ entries: both, events: 2 })
   const bad: [twist: Partial<RetentionDrop>, why: RegExp, carriesOut?: boolean][] = [
     [{ entries: [one(c!)], version: 1 }, /no such policy stood/],
     [{ entries: [one(d!)], id: 'ended', version: 1 }, /no such policy stood/],

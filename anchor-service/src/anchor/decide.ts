@@ -37,7 +37,7 @@ export type Patience = {
   confirmations: number
   /** ms that a transaction may wait before its fee is raised. */
   bumpAfterMs: number
-  /** How long nodes may be behind a block that they have shown, before the block counts as gone. ms */
+  /** How long nodes may be behind a block that they have shown, or a transaction that they took, before it counts as gone. ms */
   lagMs: number
   fees: FeeLimits
 }
@@ -79,8 +79,7 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
   const held = view.head?.size ?? -1
   if (anchor.size <= held) {
     // The anchor's own transaction may have done this: some nodes show a receipt a little later than its effect.
-    const isSpent = attempts.some(({ nonce }) => nonce < view.nonce)
-    if (isSpent && isYounger(anchor.ageMs, patience.bumpAfterMs)) return wait('waiting for the receipt')
+    if (attempts.length > 0 && isYounger(anchor.ageMs, patience.bumpAfterMs)) return wait('waiting for the receipt')
     return record('abandoned', `The contract holds size ${held} already.`)
   }
 
@@ -95,7 +94,11 @@ export function decide({ view, finalized, anchor, sightings, waiting, behindMs }
   if (isNonceUsed) return record('dropped', `Another transaction has used nonce ${current.nonce}.`)
   if (state !== 'broadcast' || waiting === null) return { move: 'broadcast', attempt: current }
 
-  if (!waiting.isKnown) return record('dropped', 'No node has the transaction any more.')
+  if (!waiting.isKnown) {
+    // Behind one address there may be several nodes, and one that was just told is not always the one that is asked.
+    if (isYounger(anchor.ageMs, patience.lagMs)) return wait('the nodes do not show the transaction yet')
+    return record('dropped', 'No node has the transaction any more.')
+  }
   if (isYounger(anchor.ageMs, patience.bumpAfterMs)) return wait('waiting for a block')
   // Nodes hold a transaction back while an earlier nonce is missing; this anchor itself fills the gap.
   if (waiting.pendingNonce < current.nonce) return sign()

@@ -59,7 +59,7 @@ export function runTarget(parts: Parts): RunningTarget {
   const keeper = keepTarget({
     advance: () => advance({ target, chain, signer, ledger, moved: metrics.moved(target.name) }, locks),
     ring: () => doorbell.ring(),
-    isDue: async (place) => (await findDue(ledger, place, target)) !== null,
+    isDue: async ({ place, held }) => (await findDue(ledger, place, target, held)) !== null,
     pollMs: target.pollMs,
     ended(visit) {
       metrics.ended(target.name, visit)

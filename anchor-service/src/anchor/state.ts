@@ -111,6 +111,16 @@ export async function readLastPlan(db: Db, place: LogOnChain): Promise<{ size: n
   return rows[0] ? { size: rows[0].size, ageMs: rows[0].age } : null
 }
 
+/** Whether a transaction was ever signed for an anchor of this size. */
+export async function wasSigned(db: Db, place: LogOnChain, size: number): Promise<boolean> {
+  const { rows } = await db.query<{ signed: boolean }>(
+    `select exists (select from anchors a join anchor_states s on s.anchor = a.id
+       where ${KEY} and size = $5 and raw is not null) as signed`,
+    [...key(place), size],
+  )
+  return rows[0]!.signed
+}
+
 /** Plans an anchor. Planning it again is no error; an abandoned anchor of the same size is planned anew. */
 export async function planAnchor(db: Db, place: LogOnChain, size: number, root: Hash): Promise<void> {
   await db.query(

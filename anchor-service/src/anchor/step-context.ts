@@ -104,9 +104,9 @@ async function checkHeld({ chain, target, ledger }: WorkerDeps, view: ChainView)
 }
 
 /** The anchor's transactions that are in blocks. */
-export async function findAll({ chain, view }: StepContext, anchor: OpenAnchor): Promise<Sighting[]> {
-  // Only a transaction whose nonce is used can be in a block.
-  const spent = anchor.attempts.filter(({ nonce }) => nonce < view.nonce)
+export async function findAll({ chain, view, signer }: StepContext, anchor: OpenAnchor): Promise<Sighting[]> {
+  // Only a transaction whose nonce is used can be in a block; the nonce is that of the key which publishes now.
+  const spent = anchor.attempts.filter(({ sender, nonce }) => sender !== signer.address || nonce < view.nonce)
   const found = await onNodes(() => Promise.all(spent.map(({ transaction }) => chain.find(transaction, view))))
   return found.filter((sighting) => sighting !== null)
 }

@@ -20,7 +20,7 @@ export type Target = {
   pollMs: number
   /** How long a transaction may wait before its fee is raised. ms */
   bumpAfterMs: number
-  /** How long nodes may be behind a block that they have shown, before the block counts as gone. ms */
+  /** How long nodes may be behind a block that they have shown, or a transaction that they took, before it counts as gone. ms */
   lagMs: number
   fees: FeeLimits
   /** Warn when the balance pays for fewer anchors than this. */

@@ -1,5 +1,4 @@
 import { Alarm, type AlarmCode } from './alarms.ts'
-import type { LogOnChain } from './state.ts'
 import type { Visit } from './worker.ts'
 
 export type Keeper = {
@@ -17,7 +16,7 @@ export type KeeperDeps = {
   /** @throws if the queue cannot be reached */
   ring: () => Promise<void>
   /** Whether there is something to anchor. Reads only the ledger. */
-  isDue: (place: LogOnChain) => Promise<boolean>
+  isDue: (idle: Visit & { outcome: 'idle' }) => Promise<boolean>
   pollMs: number
   ended: (ended: Visit | Alarm) => void
 }
@@ -55,7 +54,7 @@ export function keepTarget({ advance, ring, isDue, pollMs, ended }: KeeperDeps):
     if (last === null) return true
     const rested = performance.now() - endedAt
     if (last instanceof Alarm) return rested >= ALARM_MS
-    if (last.outcome === 'idle') return rested >= IDLE_MS || isDue(last.place)
+    if (last.outcome === 'idle') return rested >= IDLE_MS || isDue(last)
     return rested >= (last.outcome === 'settling' ? 4 * pollMs : pollMs)
   }
 

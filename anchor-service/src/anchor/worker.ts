@@ -22,8 +22,8 @@ import {
 export type Visit =
   /** Another worker is visiting the target. */
   | { outcome: 'taken' }
-  /** Nothing to do until the log grows. */
-  | { outcome: 'idle'; place: LogOnChain }
+  /** Nothing to do until the log grows. `held`: the size that the contract holds */
+  | { outcome: 'idle'; place: LogOnChain; held: number }
   /** An anchor is under way; look again soon. */
   | { outcome: 'waiting'; detail: string }
   /** All anchors count; some are not final yet. */
@@ -65,7 +65,8 @@ export async function advance(deps: WorkerDeps, locks: pg.Pool): Promise<Visit> 
 /** Does one durable step and returns null, or returns why there is nothing to do. */
 async function step(context: StepContext): Promise<Visit | null> {
   const { ledger, place, view, target } = context
-  const anchors = await readOpenAnchors(ledger.db, place, view.head?.size ?? -1)
+  const held = view.head?.size ?? -1
+  const anchors = await readOpenAnchors(ledger.db, place, held)
   const behindMs = timeBehind(context, anchors)
   let waitsFor: string | null = null
   let finalized: number | null | undefined
@@ -85,9 +86,9 @@ async function step(context: StepContext): Promise<Visit | null> {
     if (waitsFor === null) return null
   }
   if (waitsFor !== null) return { outcome: 'waiting', detail: waitsFor }
-  const due = view.head === null ? { size: 0, root: EMPTY_ROOT } : await findDue(ledger, place, target)
+  const due = view.head === null ? { size: 0, root: EMPTY_ROOT } : await findDue(ledger, place, target, held)
   if (due !== null) return plan(context, due)
-  return anchors.length > 0 ? { outcome: 'settling' } : { outcome: 'idle', place }
+  return anchors.length > 0 ? { outcome: 'settling' } : { outcome: 'idle', place, held }
 }
 
 /** Since when a chain's nodes have been behind a block that they had shown. */

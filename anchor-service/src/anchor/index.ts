@@ -5,7 +5,7 @@ import { type Chain, logIdOf, openChain } from './chain/chain.ts'
 import { openSigner } from './chain/open-signer.ts'
 import type { ChainSigner } from './chain/signer.ts'
 import { makeAnchorMetrics } from './metrics.ts'
-import type { TargetSettings } from './settings.ts'
+import { nodesOf, type TargetSettings } from './settings.ts'
 import { runTarget } from './start-target.ts'
 import type { Target } from './target.ts'
 
@@ -41,19 +41,14 @@ export async function startAnchoring(deps: AnchoringDeps): Promise<Anchoring> {
 type OpenTarget = { target: Target; chain: Chain; signer: ChainSigner }
 
 async function openTarget(settings: TargetSettings, origin: string): Promise<OpenTarget> {
-  const { name, contract, rpcUrls, rpcQuorum, rpcTimeoutMs, chainId, key, logId, maxFeeGwei, ...rest } = settings
+  const { name, contract, key, logId, maxFeeGwei, ...rest } = settings
   const signer = await openSigner(key).catch((error) => {
     throw new StartError(`Target ${name}: ${error.message}.`)
   })
   const own = logIdOf(signer.address, origin)
   const fees = { cap: BigInt(maxFeeGwei) * 1_000_000_000n }
   const target = { ...rest, name, contract, logId: logId ?? own, mayOpen: (logId ?? own) === own, lagMs: LAG_MS, fees }
-  const nodes = { urls: rpcUrls, timeoutMs: rpcTimeoutMs, maxLag: MAX_LAG }
-  return {
-    ...{ target, signer },
-    chain: openChain({ ...nodes, ...(rpcQuorum && { quorum: rpcQuorum }), ...(chainId && { chainId }) }),
-  }
+  return { target, signer, chain: openChain(nodesOf(settings)) }
 }
 
 const LAG_MS = 10_000
-const MAX_LAG = 8

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { NodesOptions } from './chain/chain.ts'
 import type { KeySettings } from './chain/open-signer.ts'
 
 /** One target as it is configured. Where a setting is left out of KILLICK_TARGETS, the environment's holds. */
@@ -36,6 +37,16 @@ export type TargetSettings = {
   /** KILLICK_BALANCE_ANCHORS, `balanceAnchors`: warn when the balance pays for fewer anchors. Default 100. */
   balanceAnchors: number
 }
+
+/** Blocks that a node may lag behind the others. */
+const MAX_LAG = 8
+
+/** How a target's chain is asked: by all of its settings, whoever asks. */
+export const nodesOf = ({ rpcUrls, rpcQuorum, rpcTimeoutMs, chainId }: TargetSettings): NodesOptions => ({
+  ...{ urls: rpcUrls, timeoutMs: rpcTimeoutMs, maxLag: MAX_LAG },
+  ...(rpcQuorum !== null && { quorum: rpcQuorum }),
+  ...(chainId !== null && { chainId }),
+})
 
 type Fault = (name: string, why: string) => void
 type Lookup = (setting: string) => string | null

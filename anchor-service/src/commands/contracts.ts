@@ -3,7 +3,7 @@ import { transact } from '../anchor/chain/account.ts'
 import { calls, logIdOf, openChain } from '../anchor/chain/chain.ts'
 import { deployAnchorLog } from '../anchor/chain/deploy.ts'
 import { openSigner } from '../anchor/chain/open-signer.ts'
-import type { TargetSettings } from '../anchor/settings.ts'
+import { nodesOf, type TargetSettings } from '../anchor/settings.ts'
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
 
@@ -12,10 +12,10 @@ import { StartError } from '../errors.ts'
 /** `deploy`: puts AnchorLog on every configured chain, at the same address on all of them. @throws StartError */
 export async function deploy({ anchor, origin }: Config): Promise<string> {
   const lines: string[] = []
-  for (const { name, rpcUrls, key, maxFeeGwei } of needTargets(anchor.targets)) {
+  for (const { name, rpcUrls, chainId: wanted, key, maxFeeGwei } of needTargets(anchor.targets)) {
     const { address, chainId, isNew, logId } = await explained(name, async () => {
       const signer = await openSigner(key)
-      const deployment = await deployAnchorLog({ rpcUrl: rpcUrls[0]!, signer, maxFeeGwei })
+      const deployment = await deployAnchorLog({ rpcUrl: rpcUrls[0]!, signer, maxFeeGwei, wanted })
       return { ...deployment, logId: logIdOf(signer.address, origin) }
     })
     lines.push(`${name}: chain ${chainId}, ${isNew ? 'deployed' : 'there already'}`)
@@ -34,10 +34,11 @@ export async function handover({ anchor, origin }: Config, to: string): Promise<
     throw new StartError('Usage: killick-anchor-service handover <address of the new key> | accept')
   }
   const lines: string[] = []
-  for (const { name, rpcUrls, rpcTimeoutMs, contract, logId: given, key, maxFeeGwei } of needTargets(anchor.targets)) {
+  for (const target of needTargets(anchor.targets)) {
+    const { name, contract, logId: given, key, maxFeeGwei } = target
     const { logId, transaction, address } = await explained(name, async () => {
       const signer = await openSigner(key)
-      const chain = openChain({ urls: rpcUrls, timeoutMs: rpcTimeoutMs, maxLag: 8 })
+      const chain = openChain(nodesOf(target))
       const logId = given ?? logIdOf(signer.address, origin)
       if (to === 'accept' && given === null) throw new Error('KILLICK_LOG_ID must say which log to accept')
       const { chainId } = await chain.look(contract, logId, signer.address)

@@ -1,6 +1,7 @@
 import { equalBytes, printHash } from '@killick/sdk/core'
 import { logIdOf, openChain } from '../anchor/chain/chain.ts'
 import { openSigner } from '../anchor/chain/open-signer.ts'
+import { nodesOf } from '../anchor/settings.ts'
 import type { Config } from '../config.ts'
 import { StartError } from '../errors.ts'
 import { readLastAnchor, SUCCEED } from '../ledger/read/successions.ts'
@@ -25,7 +26,7 @@ export async function succeed(config: Config, logId: string, isSure: boolean): P
       'This command needs exactly one target, the one to go on with: KILLICK_RPC_URL, KILLICK_CONTRACT and KILLICK_CHAIN_KEY.',
     )
   const signer = await openSigner(target.key)
-  const chain = openChain({ urls: target.rpcUrls, timeoutMs: target.rpcTimeoutMs, maxLag: 8 })
+  const chain = openChain(nodesOf(target))
   const store = await openStore(config)
   try {
     const { ledger } = store

@@ -8,10 +8,12 @@ import { type Config, loadConfig, StartError } from '@killick/anchor-service'
 import { ANCHOR_LOG_CODE_HASH } from '@killick/sdk/verify'
 import { encryptKeystoreJson, Wallet } from 'ethers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { deliver } from '../../../anchor-service/src/anchor/chain/account.ts'
 import { ANCHOR_LOG_ADDRESS } from '../../../anchor-service/src/anchor/chain/deploy.ts'
 import { openSigner } from '../../../anchor-service/src/anchor/chain/open-signer.ts'
 import { keySigner, signTransaction } from '../../../anchor-service/src/anchor/chain/signer.ts'
 import { deploy, handover } from '../../../anchor-service/src/commands/contracts.ts'
+import { succeed } from '../../../anchor-service/src/commands/succeed.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { startChild, startNode } from '../../support/processes.ts'
 import { anchoredSizes, newTarget, openWorld, type World } from '../anchor/support/world.ts'
@@ -94,6 +96,36 @@ test('handover gives the log to a new key, with its id and its past', async () =
   const size = await world.grow()
   await heir.settle()
   expect((await anchoredSizes(world, target)).at(-1)).toBe(size)
+})
+
+test('a command asks the nodes as the settings say: by their quorum, on their chain', async () => {
+  const target = await newTarget(world)
+  await world.grow()
+  await target.settle()
+  const { logId } = target.target
+  const heir = await newTarget(world, { logId, mayOpen: false })
+  const ours = { ...world.env, KILLICK_CONTRACT: world.contract, KILLICK_RPC_URL: world.chain.url }
+  const offer = (config: Config) => handover(config, heir.signer.address)
+  const state = (config: Config) => succeed(config, logId, false)
+  const elsewhere = { ...ours, KILLICK_CHAIN_ID: '5' }
+  const onAnother = /is on chain \d+, not 5/
+  expect(await run(deploy, { ...elsewhere, KILLICK_CHAIN_KEY: target.key })).toMatch(onAnother)
+  expect(await run(offer, { ...elsewhere, KILLICK_CHAIN_KEY: target.key })).toMatch(onAnother)
+  await expect(run(state, { ...elsewhere, KILLICK_CHAIN_KEY: heir.key })).rejects.toThrow(onAnother)
+  const quorum = { ...ours, KILLICK_RPC_URL: `${world.chain.url} http://127.0.0.1:9`, KILLICK_RPC_QUORUM: '2' }
+  expect(await run(offer, { ...quorum, KILLICK_CHAIN_KEY: target.key })).toContain('1 of 2 nodes')
+  await expect(run(state, { ...quorum, KILLICK_CHAIN_KEY: heir.key })).rejects.toThrow('1 of 2 nodes')
+})
+
+test('a command does not wait for a transaction that another one of the same key has overtaken', async () => {
+  const target = await newTarget(world)
+  const { chain } = target
+  const { chainId } = world.chain
+  const fees = { max: 100_000_000_000n, tip: 1_000_000_000n }
+  const fields = { chainId, nonce: 0, to: target.signer.address, data: '0x', gas: 21_000n, fees }
+  const { raw, transaction } = await chain.sign(target.signer, fields)
+  await target.spend()
+  await expect(deliver(chain, raw, transaction, 100)).rejects.toThrow('is used')
 })
 
 describe('a signer', () => {

@@ -3,6 +3,8 @@ import { type Chain, explainRevert, openingFees, RpcError, type Sighting } from 
 import type { ChainSigner } from './signer.ts'
 
 const POLL_MS = 500
+/** How long nodes may know that a nonce is used, and not by what. ms */
+const LAG_MS = 10_000
 
 export type Spending = {
   chainId: number
@@ -32,14 +34,24 @@ export async function transact(
 }
 
 /** Sends until it is in a block. @throws Error with a sentence */
-export async function deliver(chain: Chain, raw: string, transaction: string): Promise<Sighting> {
-  for (;;) {
+export async function deliver(
+  chain: Chain,
+  raw: string,
+  transaction: string,
+  lagMs: number = LAG_MS,
+): Promise<Sighting> {
+  for (let usedSince: number | null = null; ; ) {
     // Sending the same again is harmless, and brings it back to nodes that have lost it.
     const sent = await chain.send(raw)
     const seen = await chain.find(transaction, { block: Number.MAX_SAFE_INTEGER })
     if (seen?.succeeded) return seen
     if (seen) throw new Error(`the contract refused the transaction ${transaction}`)
     if (sent.result === 'unfunded' || sent.result === 'refused') throw new Error(sent.detail)
+    usedSince = sent.result === 'nonce_used' ? (usedSince ?? performance.now()) : null
+    if (usedSince !== null && performance.now() - usedSince > lagMs)
+      throw new Error(
+        `the nonce of transaction ${transaction} is used, but the nodes show it in no block: another transaction of this key was faster, or they are behind. See what the chain holds, then run the command again if need be`,
+      )
     await sleep(POLL_MS)
   }
 }

@@ -8,7 +8,7 @@ import { type ChainSigner, signTransaction } from './signer.ts'
 
 export { calls, explainRevert, type LogHead, logIdOf, originHash, readSigned } from './contract.ts'
 export { bumpedFees, type FeeLimits, type Fees, isPayable, type Market, openingFees } from './fees.ts'
-export { type NodeStatus, NoQuorum } from './nodes.ts'
+export { type NodeStatus, type NodesOptions, NoQuorum } from './nodes.ts'
 export { RpcError } from './rpc.ts'
 
 /** The chain at one block that a quorum of nodes knows: everything in it was read at that block. */

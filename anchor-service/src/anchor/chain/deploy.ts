@@ -36,11 +36,14 @@ export async function deployAnchorLog(options: {
   signer: ChainSigner
   /** Default 200. */
   maxFeeGwei?: number
+  /** The chain that the node must be on; default: any. */
+  wanted?: number | null
 }): Promise<Deployment> {
-  const { rpcUrl, signer, maxFeeGwei = 200 } = options
+  const { rpcUrl, signer, maxFeeGwei = 200, wanted = null } = options
   const node = openNode(rpcUrl, 30_000)
   const codeAt = async (address: string) => String(await node.call('eth_getCode', [address, 'latest']))
   const chainId = quantity(await node.call('eth_chainId', []))
+  if (wanted !== null && chainId !== wanted) throw new Error(`${node.label} is on chain ${chainId}, not ${wanted}`)
   const found = await codeAt(ANCHOR_LOG_ADDRESS)
   if (found !== '0x') return { address: ANCHOR_LOG_ADDRESS, chainId, isNew: false }
   const chain = openChain({ urls: [rpcUrl], timeoutMs: 30_000, maxLag: 8 })

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from './config.ts'
+import { StartError } from './errors.ts'
 import type { Tokens } from './http/auth.ts'
+import { makeOnce } from './whole-file.ts'
 
-/** The bearer tokens: configured, or made once and kept in `keys/*.token` of the data folder (0600). */
+/** The bearer tokens: configured, or made once and kept in `keys/*.token` of the data folder (0600). @throws StartError */
 export async function loadTokens(config: Config): Promise<Tokens> {
   const folder = join(config.dataFolder, 'keys')
   return {
@@ -18,10 +20,15 @@ export async function loadTokens(config: Config): Promise<Tokens> {
 async function keptToken(folder: string, name: string): Promise<string> {
   const path = join(folder, `${name}.token`)
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  try {
-    await writeFile(path, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  }
-  return (await readFile(path, 'utf8')).trim()
+  const token = (await readOrMake(path)).trim()
+  // With an empty one, whoever gives none would be let in.
+  if (token !== '') return token
+  throw new StartError(`The file ${path} holds no token. Remove it, and a new one is made.`)
+}
+
+function readOrMake(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+    return makeOnce(path, `${randomBytes(24).toString('base64url')}\n`)
+  })
 }

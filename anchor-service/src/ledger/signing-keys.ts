@@ -1,8 +1,9 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { algOf, parsePublicJwk, type Signer, thumbprint } from '@killick/sdk/core'
 import { StartError } from '../errors.ts'
+import { makeOnce } from '../whole-file.ts'
 
 /** A signer that holds its key in this process. */
 export type LocalSigner = Signer & { sign(message: Uint8Array): Uint8Array }
@@ -30,13 +31,11 @@ export async function loadSigner(path: string): Promise<LocalSigner> {
 
 async function generate(path: string): Promise<string> {
   const text = `${JSON.stringify(generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' }))}\n`
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   try {
-    await writeFile(path, text, { mode: 0o600, flag: 'wx' })
-    return text
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    // If another process was faster, its key counts.
+    return await makeOnce(path, text)
   } catch (error) {
-    // Another process was faster, and its key counts.
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readFile(path, 'utf8')
     throw new StartError(`The key file ${path} cannot be written (${(error as NodeJS.ErrnoException).code}).`)
   }
 }

@@ -3,8 +3,17 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { StartError } from '../../errors.ts'
+import { lockFile } from '../../file-lock.ts'
 import { findBinaries, run, whoRuns } from './process.ts'
-import { connect, ensureRunning, makeCluster, readCluster, USER } from './server.ts'
+import {
+  type ClusterPlace,
+  type Credentials,
+  connect,
+  ensureRunning,
+  makeCluster,
+  readCluster,
+  USER,
+} from './server.ts'
 
 /** A PostgreSQL cluster in the data folder. */
 export type Cluster = {
@@ -25,6 +34,8 @@ export type ClusterHooks = {
 const USERS_LOCK = 7_019_318
 /** How long a server that another process has just started may take until it listens, ms. */
 const LISTEN_MS = 10_000
+/** How often to look whether another process has made the cluster, ms. */
+const MAKING_MS = 200
 /** Time between two attempts to start a server that went down, ms. */
 const REVIVE_MS = 2_000
 
@@ -50,7 +61,7 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
   })
   const runAs = await whoRuns([data, binaries.postgres])
   const place = { folder, data, binaries, runAs }
-  const credentials = (await readCluster(folder, data)) ?? (await makeCluster(place))
+  const credentials = (await readCluster(folder, data)) ?? (await makeAlone(place))
   const tell = (reason: string) => hooks.down?.(reason)
   const port = await ensureRunning(place, credentials, { mayMove: true, tell })
   const url = (database: string) => `postgres://${USER}:${credentials.password}@127.0.0.1:${port}/${database}`
@@ -106,6 +117,20 @@ export async function startCluster(dataFolder: string, hooks: ClusterHooks = {})
       await presence.end().catch(() => {})
       if (last) await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w'], runAs)
     },
+  }
+}
+
+/** Makes the cluster, or waits for another process on this data folder to have made it. */
+async function makeAlone(place: ClusterPlace): Promise<Credentials> {
+  const { folder, data } = place
+  for (;;) {
+    const release = lockFile(join(folder, 'postgres.lock'))
+    try {
+      if (release !== null) return (await readCluster(folder, data)) ?? (await makeCluster(place))
+    } finally {
+      release?.()
+    }
+    await sleep(MAKING_MS)
   }
 }
 

@@ -6,9 +6,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { StartError } from '../../errors.ts'
+import { replaceFile } from '../../whole-file.ts'
 import { type Binaries, type RunAs, run } from './process.ts'
 
-type Credentials = { port: number; password: string }
+/** By what a server is reached. */
+export type Credentials = { port: number; password: string }
 
 /** Where a cluster is and what runs it. */
 export type ClusterPlace = {
@@ -62,7 +64,7 @@ export async function makeCluster({ folder, data, binaries, runAs }: ClusterPlac
   const made = await run(binaries.initdb, ['-D', draft, `--pwfile=${passwordFile}`, ...options], runAs)
   await rm(passwordFile, { force: true })
   if (made.code !== 0) throw new StartError(`PostgreSQL could not make its cluster in ${data}: ${made.out.trim()}`)
-  await writeFile(join(folder, 'postgres.json'), JSON.stringify(credentials), { mode: 0o600 })
+  await replaceFile(join(folder, 'postgres.json'), JSON.stringify(credentials))
   await rename(draft, data)
   return credentials
 }
@@ -97,7 +99,7 @@ export async function ensureRunning(
     }
     if (mayMove && /could not bind|Address already in use/.test(log)) {
       credentials.port = await freePort()
-      await writeFile(join(folder, 'postgres.json'), JSON.stringify(credentials), { mode: 0o600 })
+      await replaceFile(join(folder, 'postgres.json'), JSON.stringify(credentials))
     }
     await sleep(300) // another process may be starting or stopping the same cluster
   }

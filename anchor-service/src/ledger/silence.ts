@@ -43,7 +43,11 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
   let seen = -1
   let isClosed = false
   let isFailing = false
+  /** When the database last answered. */
+  let lookedAt = performance.now()
   let looking: Promise<void> = Promise.resolve()
+  /** Whether a look that the timer asked for is still to end. */
+  let isTicked = false
 
   function promises(): Map<string, number> {
     const found = new Map<string, number>()
@@ -55,6 +59,7 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
   }
 
   async function lookOnce(): Promise<void> {
+    if (isClosed) return
     await registry.catchUp(db)
     const promised = promises()
     for (const source of known.keys()) if (!promised.has(source)) known.delete(source)
@@ -62,11 +67,18 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
       'select coalesce(max(log_index), -1)::float8 as last from batches',
     )
     const { last } = rows[0]!
+    // While the database did not answer, no batch could be accepted: that accuses nobody.
+    if (isFailing) forgive(performance.now() - lookedAt)
+    lookedAt = performance.now()
     const old = [...known.keys()]
     for (const source of promised.keys()) if (!known.has(source)) known.set(source, await readOpen(source))
     if (last > seen && old.length > 0) await hear(old, last)
     seen = last
     judge(promised)
+  }
+
+  function forgive(ms: number): void {
+    for (const { streams, since } of known.values()) for (const open of [since, ...streams.values()]) open.heard += ms
   }
 
   /** The streams of a source that has just promised, or that this process sees for the first time. */
@@ -134,9 +146,17 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
     )
     return looking
   }
-  const timer = setInterval(look, Math.min(SELDOM_MS, Math.max(OFTEN_MS, graceMs)))
+  // A look may take longer than the time between two, as when the database does not answer.
+  const lookAgain = () => {
+    if (isTicked) return
+    isTicked = true
+    void look().then(() => {
+      isTicked = false
+    })
+  }
+  const timer = setInterval(lookAgain, Math.min(SELDOM_MS, Math.max(OFTEN_MS, graceMs)))
   timer.unref()
-  void look()
+  lookAgain()
   return {
     of: (source) => silences.get(source) ?? null,
     all: () => [...silences.values()],

@@ -68,6 +68,8 @@ export function loadTargets(env: Readonly<Record<string, string | undefined>>, f
     const at: Fault = (setting, why) => fault(`KILLICK_TARGETS[${i}].${setting}`, why)
     if (text(entry.target) === null) at('target', 'is missing: give each target a name')
     for (const name of Object.keys(entry).filter((name) => !SETTINGS.includes(name))) at(name, 'is not a setting')
+    for (const [name, value] of Object.entries(entry))
+      if (!isReadable(value)) at(name, 'must be text or a number, or a list of texts')
     return parseTarget(lookup, at)
   })
   const names = targets.map(({ name }) => name)
@@ -83,6 +85,10 @@ const SETTINGS = [
 
 /** KILLICK_RPC_URL of `rpcUrl`. */
 const variable = (setting: string) => `KILLICK_${setting.replace(/[A-Z]/g, '_$&').toUpperCase()}`
+
+/** Whether `text` makes something of a value; null is as good as left out. */
+const isReadable = (value: unknown) =>
+  value === null || [value].flat().every((each) => typeof each === 'string' || typeof each === 'number')
 
 function text(value: unknown): string | null {
   if (Array.isArray(value)) return value.join(' ')

@@ -81,6 +81,20 @@ describe('all faults are named at once, without showing the key:', () => {
       /\[0\]\.groth is not a setting/,
     ],
     [
+      'values that say nothing',
+      [
+        {
+          target: 'a',
+          rpcUrl: 'http://a.example',
+          contract: CONTRACT,
+          chainKey: 'k',
+          confirmations: true,
+          logId: [{}],
+        },
+      ],
+      /\[0\]\.confirmations must be text or a number.*\n.*\[0\]\.logId must be text or a number/,
+    ],
+    [
       'a name twice',
       [1, 2].map(() => ({ target: 'a', rpcUrl: 'http://a.example', contract: CONTRACT, chainKey: 'k' })),
       /names a target twice/,

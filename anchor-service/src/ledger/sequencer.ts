@@ -5,6 +5,7 @@ import { Refusal } from '../errors.ts'
 import { type Accepted, type CommitResult, commitGroup, type Known } from './commit.ts'
 import type { HeadMemory } from './head-memory.ts'
 import { freeRows } from './packs/packer.ts'
+import { streamKey } from './registry/streams.ts'
 import type { CommitContext, Submission } from './submissions.ts'
 
 /** Bounds of the queue and of one transaction. */
@@ -96,7 +97,10 @@ export function startSequencer(
   function takeGroup(): Waiting[] {
     let size = 0
     let events = 0
+    const places = keepPlaces()
     while (size < queue.length && (size === 0 || events + queue[size]!.events <= limits.groupEvents)) {
+      // Evidence against a source refers to a stored batch, so what may contradict one of this transaction belongs to the next.
+      if (!places.take(queue[size]!.submission)) break
       events += queue[size]!.events
       size++
       // Submissions after a registration are judged by it, so they belong to the next transaction.
@@ -164,6 +168,25 @@ export function startSequencer(
       isClosed = true
       await running
       await Promise.all(answering)
+    },
+  }
+}
+
+/** Which places of which streams the batches of a transaction claim. */
+function keepPlaces() {
+  const ends = new Map<string, number>()
+  const headers = new Set<string>()
+  return {
+    /** @returns false if another batch has claimed a place of this one */
+    take(submission: Submission): boolean {
+      if ('event' in submission) return true
+      const { header } = submission.batch
+      const stream = streamKey(header)
+      const end = ends.get(stream) ?? 0
+      if (header.seq < end && !headers.has(header.text)) return false
+      ends.set(stream, Math.max(end, header.seq + header.n))
+      headers.add(header.text)
+      return true
     },
   }
 }

@@ -86,10 +86,17 @@ async function mendKeys(client: pg.ClientBase, from: number, to: number, done: R
 }
 
 async function mendPack(client: pg.ClientBase, pack: WholePack, done: Reindexed): Promise<void> {
-  const { rows } = await client.query<KeyRow>(
-    'select first_event, scheme, keys, key_counts from pack_keys where first_event = $1',
+  const { rows: read } = await client.query<KeyRow & { emptied: boolean }>(
+    `select k.first_event, k.scheme, k.keys, k.key_counts, p.body = '' as emptied
+     from packs p left join pack_keys k using (first_event) where p.first_event = $1`,
     [pack.first_event],
   )
+  // A drop has taken the events since the pack was read, and their keys must not come back.
+  if (read[0]?.emptied && pack.body.length > 0) {
+    for await (const now of readWhole(client, pack.first_event, pack.first_event + 1)) await mendPack(client, now, done)
+    return
+  }
+  const rows = read.filter(({ scheme }) => scheme !== null)
   const made = await makeKeys(pack)
   const found = rows.find(({ scheme }) => scheme === NEWEST)
   // The keys of events that cannot be read may be all that is left of them.

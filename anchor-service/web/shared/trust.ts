@@ -84,14 +84,18 @@ export function parsePins(value: unknown): Pins {
   }
 }
 
-/** For each kind of pin the visitor's own, or else the publisher's; and whose they are. */
+/**
+ * For each kind of pin the visitor's own, or else the publisher's; and whose they are. How to judge by anchors, the publisher may say of its own
+ * contracts only.
+ */
 export function combine(own: Pins, publisher: Pins | null): { trust: Trust; rpcs: readonly string[]; by: By } {
   const choose = <K extends PinKind | 'rpcs'>(kind: K): Pins[K] =>
     own[kind].length > 0 ? own[kind] : (publisher ?? NO_PINS)[kind]
   const whose = (kind: PinKind) =>
     own[kind].length > 0 ? 'you' : (publisher?.[kind].length ?? 0) > 0 ? 'publisher' : 'nobody'
-  const confirmations = own.confirmations ?? publisher?.confirmations
-  const timeTolerance = own.timeTolerance ?? publisher?.timeTolerance
+  const judging = whose('logs') === 'publisher' ? publisher : null
+  const confirmations = own.confirmations ?? judging?.confirmations
+  const timeTolerance = own.timeTolerance ?? judging?.timeTolerance
   return {
     trust: {
       sourceKeys: choose('sourceKeys'),

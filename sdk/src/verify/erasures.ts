@@ -36,6 +36,7 @@ export function erased(
   const shown = new Set(event.disclosures.map(({ text }) => engine.primitives.digest(text)))
   const digests = new Set<string>()
   const words: ErasureWord[] = []
+  const told = new Set<string>()
   const wrong = (finding: Finding<'event.erasure'>): Erased => ({ finding, words: [], digests: new Set() })
   const pinned = splitVkeys(trust.logKeys ?? []).supported
   try {
@@ -46,6 +47,10 @@ export function erased(
       if (!one.entry.digests.every(isOf))
         return wrong(fail('erasure_invalid', { what: 'not_hidden', entry: one.index }))
       for (const digest of one.entry.digests) digests.add(digest)
+      // One that is carried twice, as under two checkpoints, is one erasure.
+      const name = `${one.index}/${one.entry.index}`
+      if (told.has(name)) continue
+      told.add(name)
       words.push({ ...signed, logIndex: one.index, at: printTime(token.time), count: one.entry.digests.length })
     }
   } catch (error) {

@@ -38,6 +38,7 @@ export const SERVICE_CODES = {
   equivocation: [409, 'The stream already has another event at this place. Both signed headers are kept as evidence.'],
   erasure_held: [409, 'A hold covers some of the events. Nothing was erased.'],
   erasure_empty: [409, 'No event that was asked for holds such a field. Nothing was erased.'],
+  erasure_id_taken: [409, 'Another order, or a proposal, has this id. Nothing was erased.'],
   erasure_unreadable: [409, 'Some of the events cannot be read as they were accepted. Nothing was erased.'],
   retention_changed: [409, 'Policies or holds have just changed. Ask again.'],
   proposal_ended: [409, 'The proposal was confirmed, refused, or not confirmed in time.'],

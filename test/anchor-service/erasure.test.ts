@@ -156,6 +156,8 @@ describe('a subject is erased', () => {
       reason: 'fields_erased',
     })
     expect(checks.find((check) => check.id === 'event.erasure')).toMatchObject({ status: 'passed' })
+    const twice = { ...proof, erasures: [...proof.erasures!, ...proof.erasures!] }
+    expect(verifyProof(twice, { logKeys: [service.vkey] }).event!.erasures).toHaveLength(1)
     const unpinned = verifyProof(proof, {})
     expect(unpinned.checks.find((check) => check.id === 'event.erasure')).toMatchObject({ reason: 'not_pinned' })
   })
@@ -208,12 +210,35 @@ describe('a subject is erased', () => {
   })
 
   test('the same order twice is made once', async () => {
-    expect((await order({ id, actor: SUBJECT, fields: 'all' })).json).toMatchObject({ id, events: 170, state: 'done' })
+    const again = await order({ id, actor: SUBJECT, fields: ['actor', 'context'] })
+    expect(again).toMatchObject({ status: 200, json: { id, events: 170, state: 'done' } })
     expect((await order({ actor: SUBJECT, fields: 'all' })).json.code).toBe('erasure_empty')
+  })
+
+  test('another order under its id is refused, and nothing of it is done', async () => {
+    const same = { id, actor: SUBJECT, fields: ['actor', 'context'] }
+    const others = [
+      { id, actor: 'u-9', fields: ['actor', 'context'] },
+      { ...same, target: 'o-7' },
+      { ...same, fields: ['actor'] },
+      { ...same, fields: 'all' },
+      { ...same, reason: 'another' },
+      { ...same, order: 'E-13' },
+      { id, ids: before.map(({ leafHash }) => leafHash).slice(1), fields: same.fields },
+      { id, ids: [...before, (await search('actor=u-9'))[0]].map(({ leafHash }) => leafHash), fields: same.fields },
+    ]
+    for (const other of others)
+      expect(await order(other), JSON.stringify(other)).toMatchObject({
+        ...{ status: 409, json: { code: 'erasure_id_taken' } },
+      })
+    expect((await search('actor=u-9')).length).toBeGreaterThan(0)
   })
 
   test('events that come later are not touched', async () => {
     await record([{ ...purchase(7), targets: [{ type: 'order', id: 'later' }] }])
+    expect(await search(`actor=${SUBJECT}`)).toHaveLength(1)
+    // Nor does the order become another by them.
+    expect((await order({ id, actor: SUBJECT, fields: ['actor', 'context'] })).status).toBe(200)
     expect(await search(`actor=${SUBJECT}`)).toHaveLength(1)
   })
 })

@@ -31,11 +31,9 @@ import {
 } from '../ledger/registry/erasures.ts'
 import { erasePacks } from './carry-out.ts'
 import { lockHolds, readHolds } from './holds.ts'
-import type { KeptOrders } from './kept-orders.ts'
+import { type KeptOrders, readWords } from './kept-orders.ts'
+import { refuseOther, type Words } from './same-order.ts'
 import { type Chosen, type Selected, type Selection, select, selectAgain, selectListed } from './select.ts'
-
-/** The words of an order. */
-type Words = Pick<Erasure, 'reason' | 'legalBasis' | 'order' | 'fields'>
 
 /** What was ordered. `id`: a UUID that the caller chose, so that an order that is sent again is not made twice */
 export type Order = {
@@ -60,9 +58,11 @@ export type DryRun = {
 
 export type Erasing = {
   dryRun(selection: Selection): Promise<DryRun>
+  /** The order that was recorded under its id; null: none was. @throws Refusal erasure_id_taken, if that is another */
+  known(order: Order): Promise<StoredErasure | null>
   /**
-   * Records an order and begins to carry it out.
-   * @throws Refusal erasure_held | erasure_empty | erasure_too_large | request_invalid | event_not_found
+   * Records an order and begins to carry it out; one that is known is not made again.
+   * @throws Refusal erasure_held | erasure_empty | erasure_too_large | erasure_id_taken | request_invalid | event_not_found
    */
   order(order: Order, actor: EventInput['actor']): Promise<StoredErasure>
   /**
@@ -273,18 +273,34 @@ export function keepErasing({ ledger, pool, orders, done, failed }: ErasingDeps)
     return chosen
   }
 
+  async function known({ id, ...order }: Order): Promise<StoredErasure | null> {
+    const erasure = id === undefined ? null : await readErasure(pool, id)
+    if (erasure === null) return null
+    if (erasure.policy !== null) throw new Refusal('erasure_id_taken')
+    const list: (ErasedEvent & { number: number })[] = []
+    for (let page = await readErased(pool, erasure.logIndex, -1, PAGE); page.length > 0; ) {
+      list.push(...page)
+      page = await readErased(pool, erasure.logIndex, page.at(-1)!.pos, PAGE)
+    }
+    const { reason, legalBasis, order: number, fields } = await readWords(pool, erasure.logIndex)
+    await refuseOther(pool, { reason, legalBasis, order: number, fields, list }, order)
+    return erasure
+  }
+
   const running = run()
 
   return {
+    known,
     async dryRun(selection) {
       return told(await select(pool, selection, await readHolds(pool)))
     },
-    async order({ id = randomUUID(), selection, reason, legalBasis, order }, actor) {
-      const known = await readErasure(pool, id)
-      if (known !== null) return known
+    async order(ordered, actor) {
+      const { id = randomUUID(), selection, reason, legalBasis, order } = ordered
       const said = { id, reason, legalBasis, order, fields: selection.fields }
+      const before = await known(ordered)
+      if (before !== null) return before
       return place(said, await choose(selection), actor).catch(async (error) => {
-        if (error instanceof AlreadyRecorded) return (await readErasure(pool, id))!
+        if (error instanceof AlreadyRecorded) return (await known({ ...ordered, id }))!
         throw error
       })
     },

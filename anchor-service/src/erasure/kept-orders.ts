@@ -5,7 +5,7 @@
  */
 import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ErasedEvent, parseErasure, parseHash, printHash, SYSTEM } from '@killick/sdk/core'
+import { type ErasedEvent, type Erasure, parseErasure, parseHash, printHash, SYSTEM } from '@killick/sdk/core'
 import type { Db } from '../database/pool.ts'
 import { StartError } from '../errors.ts'
 import { readErased, readErasure } from '../ledger/registry/erasures.ts'
@@ -110,10 +110,7 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
 /** An order of the log, with what it names. */
 export async function readOrder(db: Db, id: string): Promise<KeptOrder> {
   const { logIndex } = (await readErasure(db, id))!
-  const [line] = await readSystemLines(db, SYSTEM.source, [logIndex])
-  const { reason, legalBasis, order, fields } = parseErasure(
-    readSystemEvent(SYSTEM.source, logIndex, line!.header, line!.token),
-  )!
+  const { reason, legalBasis, order, fields } = await readWords(db, logIndex)
   const entries: ErasedEvent[] = []
   for (let after = -1; ; ) {
     const page = await readErased(db, logIndex, after, PAGE)
@@ -122,6 +119,12 @@ export async function readOrder(db: Db, id: string): Promise<KeptOrder> {
     for (const { leafHash, digests } of page) entries.push({ leafHash, digests })
   }
   return { id, reason, legalBasis, order, fields, entries }
+}
+
+/** What the event of an order says. */
+export async function readWords(db: Db, logIndex: number): Promise<Erasure> {
+  const [line] = await readSystemLines(db, SYSTEM.source, [logIndex])
+  return parseErasure(readSystemEvent(SYSTEM.source, logIndex, line!.header, line!.token))!
 }
 
 type Printed = Omit<KeptOrder, 'entries'> & { form: string; entries: string[][] }

@@ -35,10 +35,13 @@ import { RegistryAltered } from '../ledger/registry/registrations.ts'
 import type { DryRun, Erasing, Order } from './erasing.ts'
 import { lockHolds } from './holds.ts'
 import { endPolicy, nextVersion, recordPolicy, type StoredPolicy, standingPolicy } from './policies.ts'
+import { refuseOther } from './same-order.ts'
 
 export type SecondPerson = {
   /** Whether one person is not enough. */
   isRequired: boolean
+  /** The proposal that was made under an order's id; null: none was. @throws Refusal erasure_id_taken, if that is of another order */
+  known(order: Order): Promise<StoredProposal | null>
   /** Proposes an erasure. One that is sent again under its id is not made twice. @throws Refusal as an order does */
   proposeErasure(order: Order, by: string): Promise<StoredProposal>
   /** Proposes a version of a policy. @returns the policy, if it stands and says the same */
@@ -109,6 +112,16 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
     return { said, list }
   }
 
+  async function known({ id, ...order }: Order): Promise<StoredProposal | null> {
+    const proposal = id === undefined ? null : await readProposal(pool, id)
+    if (proposal === null) return null
+    const { said, list } = await read(proposal)
+    if (said.proposes.action !== 'erasure.order') throw new Refusal('erasure_id_taken')
+    const { metadata } = said.proposes as unknown as Said & { action: 'erasure.order' }
+    await refuseOther(pool, { ...metadata, list }, order)
+    return proposal
+  }
+
   function refuseEnded(proposal: StoredProposal): void {
     const state = stateOf(proposal, Date.now())
     if (state !== 'waiting') throw new Refusal('proposal_ended', `The proposal was ${ENDED[state]}.`, { state })
@@ -123,11 +136,14 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
 
   return {
     isRequired,
+    known,
     async proposeErasure(order, by) {
-      const known = order.id === undefined ? null : await readProposal(pool, order.id)
-      if (known !== null) return known
+      const before = await known(order)
+      if (before !== null) return before
       const { erasure, list } = await erasing.prepare(order)
-      return propose({ id: erasure.id, proposes: erasureFields(erasure) }, by, list)
+      await propose({ id: erasure.id, proposes: erasureFields(erasure) }, by, list)
+      // It may have come twice at once.
+      return (await known({ ...order, id: erasure.id }))!
     },
     async proposePolicy(policy, by) {
       const next = await nextVersion(pool, policy)

@@ -145,15 +145,17 @@ export function erasureRoutes(app: App, { ledger, tokens, erasing, secondPerson 
       const { fields, reason, legalBasis = null, order = null, id, dryRun, ids, ...conditions } = request.body
       const selection = selectionOf(conditions, ids, fields)
       if (dryRun) return erasing.dryRun(selection)
-      const known = id === undefined ? null : await readErasure(ledger.db, id)
-      if (known !== null) return printErasure(known)
       const said = { id, selection, reason, legalBasis, order }
+      const known = await erasing.known(said)
+      if (known !== null) return printErasure(known)
       if (secondPerson.isRequired) {
-        const proposed = id === undefined ? null : await readProposal(ledger.db, id)
+        const proposed = await secondPerson.known(said)
         if (proposed !== null) return printProposal(proposed)
         reply.code(202)
         return printProposal(await secondPerson.proposeErasure(said, personOf(request)))
       }
+      // An order under the name of what two were to decide would be a fault of the log for good.
+      if (id !== undefined && (await readProposal(ledger.db, id)) !== null) throw new Refusal('erasure_id_taken')
       const actor: EventInput['actor'] = actorOf(request)
       reply.code(202)
       return printErasure(await erasing.order(said, actor))

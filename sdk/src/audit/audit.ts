@@ -15,7 +15,7 @@ import { isUnreadable } from './faulty.ts'
 import { type AuditCheck, type FaultPlace, Findings } from './findings.ts'
 import { checkHolds } from './holds.ts'
 import { type AuditRestart, openKeeping, statesOf } from './keeping.ts'
-import type { EarlierEntries } from './kept.ts'
+import { type EarlierEntries, takeFolder } from './kept.ts'
 import { KeyRing, type PinnedSourceKey } from './keys.ts'
 import { type WalkStart, walkLedger } from './ledger.ts'
 import { checkNotes } from './notes.ts'
@@ -74,7 +74,7 @@ export type AuditOptions = {
   readonly own?: readonly OwnCheck[]
   /**
    * Folder in which the audit keeps how far it has come, at entries that an anchor covers: one that was interrupted goes on there. It is
-   * made if it is not there; two audits at a time must not have the same. Default: nothing is kept.
+   * made if it is not there; an audit is refused while another has the same. Default: nothing is kept.
    */
   readonly folder?: string | undefined
   /**
@@ -143,13 +143,18 @@ export function auditOutcome(
  * and every anchor against the contract. What it keeps in memory grows with streams and with events that lack fields or were dropped (of
  * the latter eight bytes each), not with the events themselves.
  * @param api from `openApi`, with a token that may read events
- * @throws KillickError if the service cannot be reached or refuses; `signal`'s reason if it was aborted
+ * @throws KillickError if the service cannot be reached or refuses; `audit_folder_failed`; `signal`'s reason if it was aborted
  * @example
  * const pins = { logKeys: [vkey], sourceKeys: [], logs: [], urls: ['https://rpc.example.com'] }
  * const result = await auditLedger(openApi('https://audit.example.com', token), pins)
  * if (auditOutcome(result) !== 'passed') console.error(result.first, result.checks)
  */
 export async function auditLedger(api: Api, pins: AuditPins, options: AuditOptions = {}): Promise<AuditResult> {
+  const leave = options.folder === undefined ? null : await takeFolder(options.folder)
+  return audit(api, pins, options).finally(leave)
+}
+
+async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<AuditResult> {
   const begun = new Date().toISOString()
   const findings = new Findings()
   findings.expect('checkpoint', 'The log signed its checkpoint')

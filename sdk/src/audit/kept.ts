@@ -11,6 +11,7 @@ import { KillickError } from '../core/errors.ts'
 import { type Hash, parseHash, printHash } from '../core/hash.ts'
 import { isObject, type JsonValue } from '../core/json.ts'
 import type { Anchor } from '../core/proof.ts'
+import { lockDirectory } from '../node/lock.ts'
 import type { KeptFault } from './findings.ts'
 import type { KeptKeys } from './keys.ts'
 import type { KeptTree } from './tree.ts'
@@ -69,7 +70,26 @@ const FORMAT = 'killick-audit/1'
 const NAMES = { current: 'under-way', last: 'last' } as const
 const CHUNK_CHARS = 1 << 18
 
-/** A folder of an auditor's. Two audits at a time must not have the same. */
+/**
+ * Makes a folder of an auditor's this audit's alone, until the returned function is called or the process ends.
+ * @throws KillickError `audit_folder_failed`, also if another audit has it
+ */
+export async function takeFolder(folder: string): Promise<() => void> {
+  const refused = (why: string) => new KillickError('audit_folder_failed', `${folder} ${why}`, { folder })
+  const faults = {
+    locked: (_: string, by: string) =>
+      refused(`is in use by another audit${by && ` (${by})`}; give each audit a folder of its own`),
+    noSockets: (_: string, why: string) => refused(why),
+  }
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    return await lockDirectory(folder, { faults })
+  } catch (error) {
+    throw failed(folder, error)
+  }
+}
+
+/** A folder of an auditor's, which is this audit's alone: `takeFolder`. */
 export class AuditFolder {
   readonly #folder: string
 

@@ -84,7 +84,7 @@ const WITH_MORE = {
   session_unknown: 'No event of the ledger names this session.',
   session_ambiguous: 'Several sources have events of a session of this name.',
   audit_folder_failed:
-    'The folder in which an audit keeps how far it has come cannot be read or written, or holds something else.',
+    'The folder in which an audit keeps how far it has come cannot be read or written, holds something else, or is in use by another audit.',
   fork_malformed: 'The document is not a killick-fork/1.',
   receipt_invalid: 'The service answered with a receipt that does not prove acceptance.',
   refused: 'The service refused the batch for good.',

@@ -236,10 +236,22 @@ test('what it found before it was interrupted, it still says', async () => {
     const result = await audit(asOf(), { folder })
     expect(saidBy(result)).toEqual(saidBy(whole))
     // What has a fault is nothing to begin from.
-    expect(readdirSync(folder)).toEqual([])
+    expect(readdirSync(folder)).toEqual(['lock'])
   }
   await whileAltered(first - 20, () => isStillSaid('fields'))
   await whileAltered(first - 20, () => isStillSaid('events'), forge)
+})
+
+test('two audits at a time do not have one folder', async () => {
+  const outcomes = await Promise.allSettled([audit(asOf(), { folder }), audit(asOf(), { folder })])
+  const [refused, ...more] = outcomes.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[]
+  expect(more).toEqual([])
+  expect(refused!.reason).toMatchObject({
+    ...{ code: 'audit_folder_failed', message: expect.stringContaining('in use by another audit') },
+  })
+  // Neither an audit that ended nor one that failed keeps it.
+  await expect(audit({ ...asOf(), bytes: () => Promise.reject(new Error('away')) }, { folder })).rejects.toThrow('away')
+  expect(auditOutcome(await audit(asOf(), { folder, onlyNew: true }))).toBe('passed')
 })
 
 test('the next audit reads what is new, and says what it left out', async () => {

@@ -1,6 +1,6 @@
 // Locks a folder, says so and keeps it until it is killed. Arguments: folder, options (JSON); `cluster` as a third has a worker do it.
 import cluster from 'node:cluster'
-import { lockDirectory } from '../../../sdk/src/client/lock.ts'
+import { lockDirectory } from '../../../sdk/src/node/lock.ts'
 
 const [dir, options, how] = process.argv.slice(2)
 if (how === 'cluster' && cluster.isPrimary) {

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { type LockOptions, lockDirectory } from '../../../sdk/src/client/lock.ts'
+import { type LockOptions, lockDirectory } from '../../../sdk/src/node/lock.ts'
 import { tempDir } from './support.ts'
 
 const script = fileURLToPath(new URL('./lock-child.ts', import.meta.url))

@@ -1,4 +1,4 @@
-// One process at a time owns the spool. A process that wants it listens on a socket in the folder, its beacon, and then asks every
+// One process at a time owns a folder, such as a spool. A process that wants it listens on a socket in the folder, its beacon, and then asks every
 // other beacon there. The operating system answers for a process: a beacon takes a connection exactly while its process lives,
 // even if that is busy or stopped. So the lock ends with the process however that ends, a process id that is used again means
 // nothing, and containers that share a folder see each other: docs/decisions/0014-spool-lock-is-a-socket.md.
@@ -28,8 +28,17 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KillickError } from '../core/errors.ts'
 
-/** `machine`: 8 hex digits, the same for all processes that share a kernel. `beatMs`: how often a beacon's time moves. */
-export type LockOptions = { machine?: string; beatMs?: number }
+/** What is thrown; `by`: the process that holds the lock, as far as it is known. */
+export type LockFaults = {
+  locked(dir: string, by: string): KillickError
+  noSockets(dir: string, why: string): KillickError
+}
+
+/**
+ * `machine`: 8 hex digits, the same for all processes that share a kernel. `beatMs`: how often a beacon's time moves. `faults`: default: those
+ * of a spool.
+ */
+export type LockOptions = { machine?: string; beatMs?: number; faults?: LockFaults }
 
 /** Who holds the lock, for the tie between two that come at once, and for people. */
 const HOLDER_FILE = 'lock'
@@ -46,20 +55,20 @@ const NO_SOCKETS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'EINVAL', 'ENOSYS'
 /**
  * Locks `dir` until the returned function is called or the process ends.
  * @throws KillickError `spool_locked` when a live process (or another log in this one) holds it; `spool_failed` where the file
- * system has no sockets
+ * system has no sockets; or what `faults` says
  */
 export async function lockDirectory(
   dir: string,
-  { machine = thisMachine(), beatMs = 2000 }: LockOptions = {},
+  { machine = thisMachine(), beatMs = 2000, faults = OF_SPOOL }: LockOptions = {},
 ): Promise<() => void> {
-  if (process.platform === 'win32') return lockPipe(dir)
+  if (process.platform === 'win32') return lockPipe(dir, faults)
   const id = randomBytes(6).toString('hex')
   const name = `lock-${machine}-${id}`
   const short = shorten(dir, name)
   const file = join(dir, name)
   try {
-    const server = await listen(join(short.dir, `${name}.tmp`), dir)
-    if (!appears(file, server)) return lockDirectory(dir, { machine, beatMs })
+    const server = await listen(join(short.dir, `${name}.tmp`), dir, faults)
+    if (!appears(file, server)) return lockDirectory(dir, { machine, beatMs, faults })
     const beat = setInterval(() => void utimes(file, new Date(), new Date()).catch(() => {}), beatMs)
     beat.unref()
     const release = () => {
@@ -72,7 +81,7 @@ export async function lockDirectory(
       server.close()
     }
     try {
-      await outlast(dir, short.dir, machine, id, beatMs)
+      await outlast(dir, short.dir, id, { machine, beatMs, faults })
       writeFileSync(`${file}.tmp`, `${id} process ${process.pid}\n`, { mode: 0o600 })
       renameSync(`${file}.tmp`, join(dir, HOLDER_FILE))
     } catch (error) {
@@ -98,7 +107,12 @@ function appears(file: string, server: Server): boolean {
 }
 
 /** Returns when no other beacon is alive. Of two that come at once, the one with the lower id stays. */
-async function outlast(dir: string, short: string, machine: string, id: string, beatMs: number): Promise<void> {
+async function outlast(
+  dir: string,
+  short: string,
+  id: string,
+  { machine, beatMs, faults }: Required<LockOptions>,
+): Promise<void> {
   const until = performance.now() + Math.max(SETTLE_MS, 2 * BEATS * beatMs)
   for (;;) {
     const others = readdirSync(dir).filter((name) => BEACON.exec(name) && !name.endsWith(id))
@@ -114,26 +128,30 @@ async function outlast(dir: string, short: string, machine: string, id: string, 
     if (rivals.length === 0) return
     const [holder, by] = readHolder(dir)
     const isHeld = rivals.includes(holder)
-    if (isHeld || rivals.some((rival) => rival < id) || performance.now() > until) throw locked(dir, isHeld ? by : '')
+    if (isHeld || rivals.some((rival) => rival < id) || performance.now() > until)
+      throw faults.locked(dir, isHeld ? by : '')
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
-const locked = (dir: string, by: string): KillickError =>
-  new KillickError(
-    'spool_locked',
-    `Another recorder${by && ` (${by})`} is using the spool ${dir}; give each recorder a directory of its own`,
-    { dir },
-  )
+const OF_SPOOL: LockFaults = {
+  locked: (dir, by) =>
+    new KillickError(
+      'spool_locked',
+      `Another recorder${by && ` (${by})`} is using the spool ${dir}; give each recorder a directory of its own`,
+      { dir },
+    ),
+  noSockets: (dir, why) => new KillickError('spool_failed', `The spool ${dir} ${why}`, { dir }),
+}
 
 /** A beacon that listens but has no name yet that others look for. It keeps no process alive. */
-function listen(path: string, dir: string): Promise<Server> {
+function listen(path: string, dir: string, faults: LockFaults): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy())
     server.once('error', (error: NodeJS.ErrnoException) => {
       const why = `lies where there are no sockets (${error.code}), which its lock needs; put it on a local disk`
       const hasNone = NO_SOCKETS.has(error.code ?? '')
-      reject(hasNone ? new KillickError('spool_failed', `The spool ${dir} ${why}`, { dir }) : error)
+      reject(hasNone ? faults.noSockets(dir, why) : error)
     })
     // In a cluster's worker, the primary would listen otherwise, and outlive it.
     server.listen({ path, exclusive: true }, () => resolve(server))
@@ -205,13 +223,13 @@ function thisMachine(): string {
 }
 
 /** On Windows: a named pipe, of which the system allows one owner and which ends with it. */
-async function lockPipe(dir: string): Promise<() => void> {
+async function lockPipe(dir: string, faults: LockFaults): Promise<() => void> {
   const name = createHash('sha256').update(realpathSync.native(dir).toLowerCase()).digest('hex')
   try {
-    const server = await listen(`\\\\.\\pipe\\killick-${name}`, dir)
+    const server = await listen(`\\\\.\\pipe\\killick-${name}`, dir, faults)
     return () => void server.close()
   } catch (error) {
     if (!['EADDRINUSE', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-    throw locked(dir, '')
+    throw faults.locked(dir, '')
   }
 }

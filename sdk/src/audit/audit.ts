@@ -122,8 +122,8 @@ const FOLLOWED = 'what is anchored since is followed on the publisher’s word'
 
 /**
  * An audit in one word. `failed`: a check failed. `undecided`: nothing failed, but something could not be checked. `passed`:
- * neither. It is undecided if the chain was not asked, or did not answer. It is not undecided because nothing is anchored yet,
- * nor because of what the contract holds of a log that was left: for a verifier who pinned that log, `anchors.chain` is skipped.
+ * neither. It is undecided if the chain was not asked, or did not answer, and if the log's root at an anchor could not be told. It is not
+ * undecided because nothing is anchored yet, nor because of what the contract holds of a log that was left: for a verifier who pinned that log, `anchors.chain` is skipped.
  * @param waived ids of checks that were deliberately left out
  */
 export function auditOutcome(
@@ -132,8 +132,10 @@ export function auditOutcome(
 ): 'passed' | 'failed' | 'undecided' {
   if (checks.some(({ status }) => status === 'failed')) return 'failed'
   const isAnswered = successions.every(({ found }) => found !== 'unanswered')
-  const closed = ['anchors.log', LEFT, ...(isAnswered ? [SUCCESSION] : []), ...waived]
-  const isOpen = ({ id, status }: AuditCheck) => status === 'skipped' && !closed.includes(id)
+  const closed = [LEFT, ...(isAnswered ? [SUCCESSION] : []), ...waived]
+  const isNothingThere = ({ id, reason }: AuditCheck) => id === 'anchors.log' && reason === 'not_anchored'
+  const isOpen = (check: AuditCheck) =>
+    check.status === 'skipped' && !closed.includes(check.id) && !isNothingThere(check)
   return checks.some(isOpen) ? 'undecided' : 'passed'
 }
 

@@ -133,14 +133,12 @@ export function compareWithLog(
       )
   }
   if (anchors.length === 0) findings.skip('anchors.log', 'not_anchored', 'Nothing is anchored yet')
-  else if (untold.length > 0)
-    findings.skip(
-      'anchors.log',
-      'unreadable',
-      `The root of the log’s first ${untold[0]} entries does not follow from its tiles`,
-    )
+  else if (untold.length > 0) findings.skip('anchors.log', 'unreadable', untoldRoot(untold[0]!))
   else findings.pass('anchors.log', `${anchors.length} anchors, the newest of size ${anchors.at(-1)!.size}`)
 }
+
+const untoldRoot = (size: number) =>
+  `The root of the log’s first ${size.toLocaleString('en')} entries does not follow from what is served`
 
 /** Compares the log with the contract: each listed anchor, and the contract's own head, which no list can leave out. */
 export async function compareWithChain(
@@ -152,6 +150,7 @@ export async function compareWithChain(
   findings: Findings,
 ): Promise<void> {
   const unanswered = [...unread]
+  const untold: number[] = []
   const fail = (reason: AuditReason, message: string, logIndex?: number) =>
     findings.fail('anchors.chain', reason, message, logIndex === undefined ? null : { logIndex })
   for (const head of heads) {
@@ -164,6 +163,7 @@ export async function compareWithChain(
         `${about} holds an anchor of ${head.size} entries; the log has only ${size}: entries were removed, or somebody else anchors with the publisher's key (who has receipts or checkpoints of those entries knows which)`,
         size,
       )
+    else if (head.size > 0 && !root) untold.push(head.size)
     else if (root && head.size > 0) {
       const reason = await orReason(async () => {
         if (!(await holds(head, root)))
@@ -186,6 +186,8 @@ export async function compareWithChain(
     }
   }
   if (unanswered[0] !== undefined) findings.skip('anchors.chain', 'node_unreadable', unanswered[0])
+  else if (untold[0] !== undefined)
+    findings.skip('anchors.chain', 'unreadable', `${untoldRoot(untold[0])}, which is the contract's newest anchor`)
   else if (left[0] !== undefined) findings.skip('anchors.chain', 'pinned_log_left', left[0])
   else if (heads.length === 0)
     findings.skip('anchors.chain', 'not_asked', 'None of the nodes is on the chain of this log')

@@ -14,10 +14,11 @@ import {
   lookUp,
   openApi,
 } from '@killick/sdk/audit'
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { loadSigner } from '../../../anchor-service/src/ledger/signing-keys.ts'
 import { utf8 } from '../../../sdk/src/core/bytes.ts'
 import { printCheckpoint } from '../../../sdk/src/core/checkpoint.ts'
+import { KillickError } from '../../../sdk/src/core/errors.ts'
 import { sha256 } from '../../../sdk/src/core/hash.ts'
 import { parseVkey, signNote } from '../../../sdk/src/core/note.ts'
 import { alterToken, numberOf, partsOf, swapAt } from '../../anchor-service/support/packs.ts'
@@ -31,6 +32,7 @@ import {
   type TestService,
   testService,
 } from '../../anchor-service/support/service.ts'
+import { startFaultyRpc } from '../../support/faulty-rpc.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
 import { queryAsOwner } from '../../support/postgres.ts'
 
@@ -367,6 +369,44 @@ test('a log that does not go on from what was read is found, whatever it shows n
   expect(failedIn(anew)).toContain('anchors.chain')
   await rewritten.stop()
   rmSync(quiet.folder, { recursive: true })
+})
+
+test('what tiles do not show of entries that were left out is open, and not said to be what is anchored', async () => {
+  const [first] = anchored as [number, number, number]
+  await audit(asOf(), { folder })
+  /** The service shows no tile of them, as one may whose log was anchored otherwise in another contract. */
+  const hiding = (): Api => {
+    const api = asOf()
+    let hasBegun = false
+    return {
+      ...api,
+      chunks(path) {
+        hasBegun = true
+        return api.chunks(path)
+      },
+      async bytes(path, max) {
+        if (!hasBegun && path.startsWith('/tile/'))
+          throw new KillickError('refused', 'There is nothing at this address.', { status: 404 })
+        return api.bytes(path, max)
+      },
+    }
+  }
+  const result = await audit(hiding(), { folder, onlyNew: true })
+  expect(result.checks.find(({ id }) => id === 'anchors.log')).toMatchObject({ reason: 'unreadable' })
+  expect([auditOutcome(result), failedIn(result)]).toEqual(['undecided', []])
+  const node = await startFaultyRpc(chain.url)
+  onTestFinished(node.stop)
+  const word = first.toString(16).padStart(64, '0')
+  // The contract's newest anchor is an earlier one.
+  node.rule = ({ method, params: [asked] }) =>
+    method === 'eth_call' && (asked as { data: string }).data.length === 74
+      ? { fault: 'alter', change: (head: string) => head.slice(0, 66) + word + head.slice(130) }
+      : null
+  const open = await audit(hiding(), { folder, onlyNew: true }, { urls: [node.url] })
+  expect(open.checks.find(({ id }) => id === 'anchors.chain')).toMatchObject({
+    status: 'skipped',
+    reason: 'unreadable',
+  })
 })
 
 test('receipts and notes from before are held against what was read', async () => {

@@ -1,9 +1,22 @@
 /** Batches whose events a policy drops, on a real service and a chain whose time is moved: what goes, what stays, what readers are told. */
 import { loadConfig } from '@killick/anchor-service'
 import { verifyBundle } from '@killick/sdk/bundle'
-import { droppedLeaves, type EventInput, parseBatchHeader, printHash } from '@killick/sdk/core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  droppedLeaves,
+  type EventInput,
+  nodePrimitives,
+  parseBatchHeader,
+  parseEvent,
+  printHash,
+} from '@killick/sdk/core'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { eraseAfterRestore } from '../../anchor-service/src/commands/erase.ts'
+import { erasePacks } from '../../anchor-service/src/erasure/carry-out.ts'
+import { dropBatches } from '../../anchor-service/src/erasure/dropping.ts'
+import { ERASING_LOCK } from '../../anchor-service/src/erasure/erasing.ts'
+import { readClock, readPolicies } from '../../anchor-service/src/erasure/policies.ts'
+import { openStore } from '../../anchor-service/src/open-store.ts'
 import { queryAsOwner } from '../support/postgres.ts'
 import { tamper } from './audit/support/audits.ts'
 import { Producer } from './support/producer.ts'
@@ -251,5 +264,55 @@ describe('a policy that drops events', () => {
       await expect(queryAsOwner(aging.service.databaseUrl, `set search_path = killick; ${sql}`)).rejects.toThrow(
         /append-only|no drop names/,
       )
+  })
+
+  test('an erasure that is under way brings nothing of a dropped batch back', async () => {
+    const [{ leafHash, token }] = (await aging.search('stream=slow')) as [{ leafHash: string; token: string }]
+    const store = await openStore(
+      loadConfig({ ...aging.env, DATABASE_URL: aging.service.databaseUrl, KILLICK_DATA: aging.service.folder }),
+    )
+    const owner = new pg.Client({ connectionString: aging.service.databaseUrl })
+    await owner.connect()
+    try {
+      // The service itself does not carry it out.
+      await owner.query('select pg_advisory_lock($1)', [ERASING_LOCK])
+      const order = { ids: [leafHash], fields: ['action'], reason: 'a test' }
+      expect((await aging.send('POST', '/v1/erasures', ERASER, order)).status).toBe(202)
+      const { rows } = await owner.query(
+        `select log_index::float8 as "logIndex", source, stream, n, first_event::float8 as first from killick.batches where stream = 'slow'`,
+      )
+      const [batch] = rows
+      const number = batch.first + 1
+      const gone = parseEvent(token, nodePrimitives).digests
+      // What holds it up between what it reads of a pack and what it makes of it.
+      await owner.query('begin; lock table killick.erased in access exclusive mode')
+      const erasing = erasePacks(store.pool, [batch.first], new Map([[number, gone]]))
+      const waits = async (query: string) => {
+        const found = await queryAsOwner(
+          aging.service.databaseUrl,
+          `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like $1`,
+          [query],
+        )
+        return found.length > 0
+      }
+      await vi.waitUntil(() => waits('%erase_pack(%'), 20_000)
+      const policy = (await readPolicies(store.pool)).find(({ id }) => id === 'slow')!
+      let isDropped = false
+      const dropping = dropBatches(store.ledger, policy, (await readClock(store.pool))!, [batch], async () => {}).then(
+        () => {
+          isDropped = true
+        },
+      )
+      await vi.waitUntil(async () => isDropped || (await waits('%advisory_xact_lock%')), 20_000)
+      await owner.query('rollback')
+      await Promise.all([erasing, dropping])
+      const left = await owner.query(`select octet_length(body) as body from killick.packs where first_event = $1`, [
+        batch.first,
+      ])
+      expect(left.rows).toEqual([{ body: 0 }])
+    } finally {
+      await owner.end()
+      await store.close()
+    }
   })
 })

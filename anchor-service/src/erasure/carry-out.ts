@@ -12,6 +12,7 @@ import { SCHEMES } from '../ledger/packs/filters.ts'
 import { keysOf } from '../ledger/packs/make-keys.ts'
 import { packFrame } from '../ledger/packs/packer.ts'
 import { FRAME_EVENTS, parseOrNull, readBody, splitLines } from '../ledger/packs/read-pack.ts'
+import { lockHolds } from './holds.ts'
 
 /** What goes of the events of a pack: digests by the event's number in the log. */
 export type Going = ReadonlyMap<number, readonly string[]>
@@ -28,6 +29,8 @@ export async function erasePacks(pool: pg.Pool, packs: readonly number[], going:
     await client.query('begin')
     // No run is made of the keys meanwhile.
     await client.query('select pg_advisory_xact_lock($1)', [INDEX_LOCK])
+    // Nor is a batch dropped between reading a pack and replacing it, which would bring its events back.
+    await lockHolds(client)
     let events = 0
     for (const first of packs) events += await erasePack(client, first, going)
     await client.query('commit')

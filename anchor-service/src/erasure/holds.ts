@@ -68,7 +68,7 @@ export async function liftHold(ledger: Ledger, id: string, reason: string, actor
   })
 }
 
-/** Held to the end of a transaction that places a hold, or that orders an erasure. */
+/** Held to the end of a transaction that places a hold, that orders an erasure or drops batches, or that takes fields out of packs. */
 const HOLD_LOCK = 7_019_326
 
 export async function lockHolds(db: Db): Promise<void> {

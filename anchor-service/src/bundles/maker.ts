@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { keepThread, type Thread, threadBeside } from '@killick/sdk/core'
 import type { MadeBundle, MakingProgress } from '@killick/sdk/make-bundle'
 import type { RequestedBundle } from './job.ts'
@@ -20,8 +19,6 @@ export type MakingEnd = { made: MadeBundle } | { refused: { code: string; detail
 export type MakingNews = MakingProgress
 
 const ENTRY = threadBeside(import.meta.url, 'bundler')
-/** How often to see whether a thread that is to be ended has loaded its modules. ms */
-const LOOK_MS = 5
 
 export type Maker = {
   /**
@@ -44,20 +41,18 @@ export function openMaker(): Maker {
       heard = onProgress
       thread ??= keepThread<never, Making, MakingEnd, MakingNews>(ENTRY, { data: null, news: (news) => heard(news) })
       const own = thread
-      const abort = async () => {
+      const abort = () => {
         thread = null
-        while (!own.isReady) await sleep(LOOK_MS)
-        await own.kill()
+        void own.kill()
       }
-      const onAbort = () => void abort()
-      signal.addEventListener('abort', onAbort, { once: true })
+      signal.addEventListener('abort', abort, { once: true })
       try {
         return await own.ask(making)
       } catch (error) {
         signal.throwIfAborted()
         throw error
       } finally {
-        signal.removeEventListener('abort', onAbort)
+        signal.removeEventListener('abort', abort)
       }
     },
     async rest() {

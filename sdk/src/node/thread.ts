@@ -44,7 +44,7 @@ export type Thread<Told, Asked, Answered> = {
   askSmall(question: Asked): Promise<Answered>
   /** Has it answer what it was asked, then ends it. */
   end(): Promise<void>
-  /** Ends it wherever it is. Only for one that has loaded its modules: before that it may take the process along. */
+  /** Ends it wherever it is, once it has loaded its modules: before that it may take the process along. */
   kill(): Promise<void>
 }
 
@@ -66,6 +66,7 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
   let isEnding = false
   let worker: Worker | null = null
   let isReady = false
+  let loaded = Promise.withResolvers<void>()
   let ended: Promise<void> = Promise.resolve()
   let restart: NodeJS.Timeout | undefined
 
@@ -78,10 +79,12 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
       ...(youngMiB !== undefined && { resourceLimits: { maxYoungGenerationSizeMb: youngMiB } }),
     })
     worker = started
+    loaded = Promise.withResolvers()
     let failure = new Error(`the thread ${entry.pathname.split('/').at(-1)} ended`)
     started.on('message', (message: Answer[] | { news: News } | typeof READY) => {
       if (message === READY) {
         isReady = true
+        loaded.resolve()
         return
       }
       if ('news' in message) return news?.(message.news)
@@ -154,6 +157,7 @@ export function keepThread<Told, Asked = never, Answered = never, News = never>(
     async kill() {
       isEnding = true
       clearTimeout(restart)
+      await Promise.race([loaded.promise, ended])
       await worker?.terminate()
     },
   }

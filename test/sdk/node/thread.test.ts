@@ -106,3 +106,15 @@ test('a killed thread is gone, whatever it was doing', async () => {
   await asked
   expect(failures).toEqual([])
 })
+
+test('a thread is not killed before it has loaded, and one that cannot be loaded is waited for no longer', async () => {
+  const { thread, news } = start()
+  const asked = expect(thread.ask({ say: 'never', afterMs: 60_000 })).rejects.toThrow('ended')
+  await thread.kill()
+  await asked
+  expect(news).toEqual([{ started: 'given' }])
+  const none = keepThread<never, string>(new URL('./support/no-such-thread.ts', import.meta.url), { data: null })
+  const failed = expect(none.ask('anything')).rejects.toThrow('no-such-thread')
+  await none.kill()
+  await failed
+})

@@ -266,7 +266,10 @@ export const within = (logIndex: number | null, size: number): number | null =>
   logIndex !== null && logIndex < size ? logIndex : null
 
 /** More rows than any ledger lists; stops a service that would go on for ever. */
-const MAX_ROWS = 2_000_000
+export const MAX_ROWS = 2_000_000
+
+/** More rows than come while an audit reads the log. */
+export const MAX_MEANWHILE = 10_000
 
 /**
  * The rows of a list, page by page, each read by `parse`; `next`: the cursor of what follows them.

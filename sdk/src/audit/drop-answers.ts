@@ -3,7 +3,7 @@ import { KillickError } from '../core/errors.ts'
 import { isCount } from '../core/event.ts'
 import { isObject } from '../core/json.ts'
 import { parseEntries, type RetentionDrop } from '../core/retention.ts'
-import { malformed, rowsOf } from './answers.ts'
+import { MAX_ROWS, malformed, rowsOf } from './answers.ts'
 import type { Api } from './api.ts'
 
 /** A row of `GET /v1/retention/drops`: the entry that tells of it, and the log entries of its batches. */
@@ -14,9 +14,10 @@ const MAX_BYTES = 1 << 24
 
 /**
  * Drops from a log entry on, by rising log index; none where the service knows of no drops.
- * @throws KillickError answer_malformed, and as `Api`
+ * @param most how many there can be @throws KillickError answer_malformed, also for more, and as `Api`
  */
-export async function* readDrops(api: Api, first = 0): AsyncGenerator<DropRow> {
+export async function* readDrops(api: Api, first = 0, most = MAX_ROWS): AsyncGenerator<DropRow> {
+  let count = 0
   for (let from: number | null = first, least = first; from !== null; ) {
     const path: string = `${PATH}?from=${from}`
     const answer = await api.json(path, MAX_BYTES).catch((error) => {
@@ -28,6 +29,8 @@ export async function* readDrops(api: Api, first = 0): AsyncGenerator<DropRow> {
       const entries = parseEntries(text)
       if (!isCount(logIndex) || logIndex < least || entries === null)
         return malformed(`${path}: a drop has no log entries, or comes before another`)
+      count += 1
+      if (count > most) return malformed(`${path} does not come to an end`)
       least = logIndex + 1
       yield { logIndex, entries }
     }

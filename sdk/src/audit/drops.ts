@@ -5,6 +5,7 @@
 import type { HoldScope } from '../core/holds.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { keptFrom, type RetentionDrop, type RetentionPolicy } from '../core/retention.ts'
+import { MAX_MEANWHILE } from './answers.ts'
 import type { Api } from './api.ts'
 import type { AuditReason } from './codes.ts'
 import { readDrops } from './drop-answers.ts'
@@ -199,7 +200,7 @@ export function judgeDrops(api: Api, anchors: Clocks, leaves: DroppedLeaves) {
       try {
         // Dropped while the log was read: the next audit reads what says so.
         if (open > 0)
-          for await (const { entries } of readDrops(api, size)) {
+          for await (const { entries } of readDrops(api, size, MAX_MEANWHILE)) {
             if (unexplained.size === 0) break
             for (const [first, last] of entries)
               for (let at = first; at <= Math.min(last, size - 1); at++) unexplained.delete(at)

@@ -4,7 +4,7 @@ import { KillickError } from '../core/errors.ts'
 import { isCount } from '../core/event.ts'
 import { type Hash, isHashText, parseHash, printHash } from '../core/hash.ts'
 import type { JsonObject, JsonValue } from '../core/json.ts'
-import { readRows, rowsOf } from './answers.ts'
+import { MAX_ROWS, readRows, rowsOf } from './answers.ts'
 import type { Api } from './api.ts'
 
 /** A row of `GET /v1/erasures`: the entry that orders it, how many events it names, and the root of their list. */
@@ -24,8 +24,11 @@ const PAGE = 1000
 /** Leaf hashes that are asked for at a time. */
 const MAX_LEAVES = 100
 
-/** All erasures, by rising log index. @throws KillickError answer_malformed */
-export async function readErasures(api: Api): Promise<ErasureRow[]> {
+/**
+ * All erasures, by rising log index.
+ * @param most how many there can be @throws KillickError answer_malformed, also for more
+ */
+export async function readErasures(api: Api, most = MAX_ROWS): Promise<ErasureRow[]> {
   const rows: ErasureRow[] = []
   for (;;) {
     const after = rows.at(-1)?.logIndex ?? -1
@@ -33,6 +36,7 @@ export async function readErasures(api: Api): Promise<ErasureRow[]> {
     const page = await readRows(api, path, 'erasures', after, parseErasureRow, ({ logIndex }) => logIndex)
     rows.push(...page)
     if (page.length === 0) return rows
+    if (rows.length > most) malformed('they do not come to an end')
   }
 }
 

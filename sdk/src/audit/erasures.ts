@@ -13,6 +13,7 @@ import { type Anchor, MAX_PROOF_BYTES, parseProof } from '../core/proof.ts'
 import { SYSTEM } from '../core/registry.ts'
 import { KEPT_FIELD } from '../core/retention.ts'
 import { nodePrimitives } from '../node/primitives.ts'
+import { MAX_MEANWHILE } from './answers.ts'
 import type { Api } from './api.ts'
 import type { DroppedLeaves } from './dropped.ts'
 import { ERASURES_PATH, type ErasedRow, type ErasureRow, readErased, readErasures } from './erasure-answers.ts'
@@ -243,7 +244,7 @@ export function checkErasures(
       let since = 0
       let rows: ErasureRow[] = []
       try {
-        rows = await readErasures(api)
+        rows = await readErasures(api, size + MAX_MEANWHILE)
         for (const [id, order] of orders) {
           const { erasure, logIndex } = order
           const row = rows.find((row) => row.id === id)

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { type AuditPins, type AuditResult, auditLedger, auditOutcome, lookUp, openApi } from '@killick/sdk/audit'
-import { parseCheckpoint, printHash } from '@killick/sdk/core'
+import { nodePrimitives, parseCheckpoint, printHash } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { recordSome } from '../../anchor-service/audit/support/audits.ts'
@@ -163,6 +163,43 @@ test('lists that are not in the order of the log, and pages without end, are fin
   })
   expect(endless.failed).toContain('lookups')
 })
+
+test('lists of erasures and of drops without end are findings', async () => {
+  const row = { root: 'A'.repeat(43), events: 1 }
+  const named = (i: number) => `00000000-0000-4000-8000-${String(i).padStart(12, '0')}`
+  const pageAfter = (path: string, name: string, make: (at: number) => object) => {
+    const from = Number(new URL(path, 'http://localhost').searchParams.get(name)) + (name === 'after' ? 1 : 0)
+    return Array.from({ length: 1000 }, (_, i) => make(from + i))
+  }
+  let asked = 0
+  const erasures = await audit('/v1/erasures?', (path) => {
+    // Far more than it may read.
+    const page = ++asked > 30 ? [] : pageAfter(path, 'after', (at) => ({ ...row, id: named(at), logIndex: 1_000 + at }))
+    return { status: 200, body: Buffer.from(JSON.stringify({ erasures: page })) }
+  })
+  expect(erasures.checks.find(({ id }) => id === 'erasures')).toMatchObject({
+    ...{ status: 'failed', detail: expect.stringContaining('do not come to an end') },
+  })
+  expect(asked).toBeLessThan(30)
+  let pages = 0
+  const drops = await audit('/v1/', (path, { status, body }) => {
+    if (path.startsWith('/v1/retention/drops')) {
+      const rows = pageAfter(path, 'from', (logIndex) => ({ logIndex, entries: `${logIndex - 1}` }))
+      const next = ++pages > 30 ? null : (rows.at(-1) as { logIndex: number }).logIndex + 1
+      return { status: 200, body: Buffer.from(JSON.stringify({ drops: rows, next })) }
+    }
+    // A batch shows nothing but its leaf hashes, and no drop says so.
+    if (!path.startsWith('/v1/batches')) return { status, body }
+    const text = body.toString().replaceAll(/^([^~\n]+)~.*$/gm, (_, jws) => leafOf(jws))
+    return { status, body: Buffer.from(text) }
+  })
+  expect(drops.checks.find(({ id }) => id === 'retention')).toMatchObject({
+    ...{ status: 'failed', detail: expect.stringMatching(/cannot be read|no drop in the log/) },
+  })
+  expect(pages).toBeLessThan(30)
+})
+
+const leafOf = (jws: string) => printHash(nodePrimitives.leafHash(jws))
 
 // Members that a careless reader would call.
 const VALUES: Json[] = [

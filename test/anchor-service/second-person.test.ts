@@ -138,6 +138,16 @@ test('nothing goes before another person confirms; then both are named for good'
   expect(await audit()).toEqual({ failed: [], said: [], detail: '1 confirmed, of 1 proposed; 0 ordered by one person' })
 })
 
+test('who confirms twice at once is told the same twice', async () => {
+  const { json: made } = await propose({ target: 'o-59' })
+  const both = await Promise.all([decide(made.id, 'confirm', BEN), decide(made.id, 'confirm', BEN)])
+  expect(both.map(({ status, json }) => [status, json.state, json.endedBy])).toEqual(
+    Array(2).fill([200, 'confirmed', 'ben']),
+  )
+  expect(both[0]!.json.end).toBe(both[1]!.json.end)
+  await done(made.id)
+})
+
 test('what is refused, or lapses, or is held, erases nothing', async () => {
   const [refused, own, lapsed, held] = await Promise.all(
     [2, 3, 4, 5].map(async (i) => (await propose({ target: `o-${i}` })).json.id as string),
@@ -198,7 +208,7 @@ test('policies take two people too, and so do their ends', async () => {
 
 test('whoever owns the database cannot have another list confirmed', async () => {
   const { id, logIndex } = (await propose({ target: 'o-8' })).json
-  const other = (await propose({ target: 'o-9' })).json
+  const other = (await propose({ target: 'o-58' })).json
   const swap = (from: number, to: number) =>
     tamper(
       service,

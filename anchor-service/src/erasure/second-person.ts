@@ -134,6 +134,39 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
     if (!(await insertProposalEnd(db, logIndex, { id, by, isConfirmed }))) throw new Refusal('proposal_ended')
   }
 
+  async function confirm(proposal: StoredProposal, by: string): Promise<void> {
+    const { id } = proposal
+    const { said, list } = await read(proposal)
+    if (said.by === by) throw new Refusal('second_person_required')
+    refuseEnded({ ...proposal, expires: said.expires })
+    const confirmed = { proposal: id, orderedBy: said.by, confirmedBy: by }
+    const confirming = {
+      confirmed,
+      settle(db: Db, logIndex: number) {
+        refuseEnded({ ...proposal, expires: said.expires })
+        return settle(db, logIndex, { id, by, isConfirmed: true })
+      },
+    }
+    const { action, targets, metadata } = said.proposes as unknown as Said
+    const [{ id: about }] = targets
+    if (action === 'erasure.order') {
+      const { reason, legalBasis, order, fields } = metadata
+      await erasing.confirm(
+        { id: about, reason, legalBasis, order, fields, confirmed },
+        list,
+        actorOf(by),
+        confirming.settle,
+      )
+    } else if (action === 'retention.set') {
+      const { version, covers, contentsDays, eventsDays } = metadata
+      await recordPolicy(ledger, { id: about, version, covers, contentsDays, eventsDays }, actorOf(by), confirming)
+    } else {
+      const { version } = await standingPolicy(pool, about)
+      if (version !== metadata.version) throw new Refusal('retention_changed')
+      await endPolicy(ledger, about, actorOf(by), confirming)
+    }
+  }
+
   return {
     isRequired,
     known,
@@ -159,36 +192,11 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
     },
     async confirm(id, by) {
       const proposal = await found(id)
-      if (proposal.end?.isConfirmed && proposal.end.by === by) return proposal
-      const { said, list } = await read(proposal)
-      if (said.by === by) throw new Refusal('second_person_required')
-      refuseEnded({ ...proposal, expires: said.expires })
-      const confirmed = { proposal: id, orderedBy: said.by, confirmedBy: by }
-      const confirming = {
-        confirmed,
-        settle(db: Db, logIndex: number) {
-          refuseEnded({ ...proposal, expires: said.expires })
-          return settle(db, logIndex, { id, by, isConfirmed: true })
-        },
-      }
-      const { action, targets, metadata } = said.proposes as unknown as Said
-      const [{ id: about }] = targets
-      if (action === 'erasure.order') {
-        const { reason, legalBasis, order, fields } = metadata
-        await erasing.confirm(
-          { id: about, reason, legalBasis, order, fields, confirmed },
-          list,
-          actorOf(by),
-          confirming.settle,
-        )
-      } else if (action === 'retention.set') {
-        const { version, covers, contentsDays, eventsDays } = metadata
-        await recordPolicy(ledger, { id: about, version, covers, contentsDays, eventsDays }, actorOf(by), confirming)
-      } else {
-        const { version } = await standingPolicy(pool, about)
-        if (version !== metadata.version) throw new Refusal('retention_changed')
-        await endPolicy(ledger, about, actorOf(by), confirming)
-      }
+      if (isConfirmedBy(proposal, by)) return proposal
+      await confirm(proposal, by).catch(async (error) => {
+        // It may have come twice at once.
+        if (!(error instanceof Refusal && isConfirmedBy(await found(id), by))) throw error
+      })
       return found(id)
     },
     async refuse(id, by, reason) {
@@ -200,6 +208,8 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
     },
   }
 }
+
+const isConfirmedBy = ({ end }: StoredProposal, by: string): boolean => end?.isConfirmed === true && end.by === by
 
 const ENDED = { confirmed: 'confirmed already', refused: 'refused', lapsed: 'not confirmed in time' } as const
 

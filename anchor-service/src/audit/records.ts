@@ -44,7 +44,7 @@ export async function record(ledger: Ledger, audit: Finished, last: Finished | n
     last !== null &&
     last.outcome === audit.outcome &&
     faultOf(last) === faultOf(audit) &&
-    Date.parse(audit.at) - Date.parse(last.at) < AT_LEAST_EVERY_MS &&
+    Math.abs(Date.parse(audit.at) - Date.parse(last.at)) < AT_LEAST_EVERY_MS &&
     !(audit.size !== null && (await hasNews(ledger.db, QUIET, last.size ?? 0, audit.size)))
   if (isKnown) return false
   await ledger.record(toEvent(ledger.log.origin, audit))

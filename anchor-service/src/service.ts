@@ -20,7 +20,7 @@ import type { WentBack } from './ledger/head-memory.ts'
 import { type Indexing, keepIndex } from './ledger/index/indexing.ts'
 import { readLength } from './ledger/index/runs.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { readGoneAt } from './ledger/registry/erasures.ts'
+import { readLastGone } from './ledger/registry/erasures.ts'
 import { loadSigner } from './ledger/signing-keys.ts'
 import { type Silence, type SilenceWatch, watchSilence } from './ledger/silence.ts'
 import { openStore } from './open-store.ts'
@@ -98,7 +98,7 @@ export async function startService(
     bundles = await openBundles({
       ...{ settings: config.bundles, dataFolder: config.dataFolder, redisUrl: config.redisUrl, databaseUrl },
       ...{ token: tokens.reader, publicUrl: config.published.url, registry: metrics.registry },
-      erasedAt: () => readGoneAt(pool),
+      lastGone: () => readLastGone(pool),
     })
     erasing = keepErasing({
       ...{ ledger, pool, orders },

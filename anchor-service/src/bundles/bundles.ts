@@ -20,8 +20,8 @@ export type BundlesDeps = {
   token: string
   /** Where others find the service; null: where it listens. */
   publicUrl: string | null
-  /** When fields were last erased, ms: what was made of the ledger before may hold them. Null: never. */
-  erasedAt: () => Promise<number | null>
+  /** The newest log entry by which something of events is gone: what was begun before it may hold that. Null: there is none. */
+  lastGone: () => Promise<number | null>
   registry: Registry
 }
 
@@ -37,8 +37,6 @@ const LEAST_BYTES = 64 << 10
 /** How often to see what is too old, and whether the queue has lost a ring. ms */
 const LOOK_EVERY_MS = 15_000
 const DAY_MS = 86_400_000
-/** How far the clocks of the service and of the database may differ. ms */
-const SKEW_MS = 5_000
 
 /**
  * Makes bundles, one at a time, into the data folder. State files there hold the truth: with Redis a BullMQ queue says that something
@@ -90,8 +88,9 @@ export async function openBundles(deps: BundlesDeps) {
     const cancel = new AbortController()
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()
     current = { id, cancel, ended }
-    const job: BundleJob = { ...waiting, ...NOTHING_YET, state: 'running', startedAt: now(), attempts: attempts + 1 }
+    let job: BundleJob = { ...waiting, ...NOTHING_YET, state: 'running', startedAt: now(), attempts: attempts + 1 }
     try {
+      job = { ...job, gone: await deps.lastGone() }
       const maxBytes = room()
       await save(job)
       const own = url!
@@ -161,11 +160,11 @@ export async function openBundles(deps: BundlesDeps) {
 
   async function removeOld(): Promise<void> {
     const oldest = Date.now() - settings.keepDays * DAY_MS
-    const erasedAt = (await deps.erasedAt()) ?? Number.NEGATIVE_INFINITY
-    for (const { id, startedAt, finishedAt } of jobs.values()) {
+    const lastGone = (await deps.lastGone()) ?? -1
+    for (const { id, startedAt, finishedAt, gone } of jobs.values()) {
       if (startedAt === null || finishedAt === null) continue
-      // An erasure is dated by the clock of the database.
-      const isOutdated = Date.parse(startedAt) <= erasedAt + SKEW_MS
+      // By the log, since clocks may be set.
+      const isOutdated = lastGone > (gone ?? -1)
       if (Date.parse(finishedAt) > oldest && !isOutdated) continue
       jobs.delete(id)
       await folder.remove(id)

@@ -20,6 +20,8 @@ export type BundleJob = {
   readonly askedAt: string
   readonly startedAt: string | null
   readonly finishedAt: string | null
+  /** The newest log entry by which something of events was gone when it was begun; null: there was none. Absent: it is not known. */
+  readonly gone?: number | null
   /** How often it was begun and not ended, because the process was killed. */
   readonly attempts: number
   /** So far. */

@@ -11,7 +11,7 @@ import { createDatabase } from '../../support/postgres.ts'
 import { startChild } from '../../support/processes.ts'
 import { redisAvailable, startRedis } from '../../support/redis.ts'
 import { newSigner, Producer, post, sampleEvent } from '../support/producer.ts'
-import { ADMIN, call, READER, register, type TestService, testService } from '../support/service.ts'
+import { ADMIN, call, ERASER, READER, register, type TestService, testService } from '../support/service.ts'
 
 const MAIN = fileURLToPath(new URL('../../../anchor-service/src/main.ts', import.meta.url))
 const signer = newSigner()
@@ -193,6 +193,29 @@ describe('a bundle', () => {
     for (const id of ['..%2F..%2Fkeys', '00000000-0000-4000-8000-000000000000'])
       for (const path of ['', '/file'])
         expect([400, 404]).toContain((await call(service.url, `/v1/bundles/${id}${path}`)).status)
+  })
+
+  test('is removed once something of it is erased, though the clock was ahead when it was made', async () => {
+    const asked = { source: 'billing', stream: 'pod-1', first: 0, last: 3 }
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 })
+    let id: string
+    try {
+      id = (await ask(service.url, { ...asked, again: true })).json.id
+      expect((await ended(service.url, id)).state).toBe('done')
+    } finally {
+      vi.useRealTimers()
+    }
+    const order = { source: 'billing', fields: ['targets'], reason: 'a test' }
+    const { json } = await call(service.url, '/v1/erasures', ERASER, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(order) },
+    })
+    await vi.waitUntil(async () => (await call(service.url, `/v1/erasures/${json.id}`)).json.state === 'done', 20_000)
+    await vi.waitUntil(async () => (await call(service.url, `/v1/bundles/${id}`)).status === 404, 20_000)
+    // One that is made since stays.
+    const { json: since } = await ask(service.url, asked)
+    expect(await ended(service.url, since.id)).toMatchObject({ state: 'done' })
+    expect(since).not.toHaveProperty('gone')
+    expect((await call(service.url, `/v1/bundles/${since.id}`)).status).toBe(200)
   })
 })
 

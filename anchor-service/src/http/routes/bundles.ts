@@ -73,7 +73,7 @@ export function bundleRoutes(app: App, { bundles, ledger, tokens, rateLimit }: A
   const common = { tags: ['bundles'], security: [{ reader: [] }] }
   const limited = rateLimit > 0 ? { config: { rateLimit: { max: Math.min(rateLimit, LIMIT) } } } : {}
   const printed = (job: BundleJob) => {
-    const { by: _, attempts: __, ...shown } = job
+    const { by: _, attempts: __, gone: ___, ...shown } = job
     return { ...shown, removedAt: bundles.removedAt(job) }
   }
 

@@ -73,13 +73,13 @@ export async function readExpired(db: Db, policy: string): Promise<number> {
   return rows[0]!.events
 }
 
-/** When something of events went for good, in the newest erasure that was carried out or drop, by the database's clock, ms; null: never. */
-export async function readGoneAt(db: Db): Promise<number | null> {
-  const { rows } = await db.query<{ at: Date }>(
-    `select accepted_at as at from batches where log_index = greatest(
-       (select log_index from erasure_ends order by log_index desc limit 1), (select log_index from drops order by log_index desc limit 1))`,
+/** The newest log entry by which something of events is gone for good: an erasure was carried out, or batches were dropped. Null: there is none. */
+export async function readLastGone(db: Db): Promise<number | null> {
+  const { rows } = await db.query<{ last: number | null }>(
+    `select greatest((select log_index from erasure_ends order by log_index desc limit 1),
+       (select log_index from drops order by log_index desc limit 1))::float8 as last`,
   )
-  return rows[0]?.at.getTime() ?? null
+  return rows[0]!.last
 }
 
 /** The same order or proposal was recorded meanwhile: it came twice at once. */

@@ -19,6 +19,7 @@ type Parts = {
 /** Goes through the folders, one after another, beside whatever else the process does. It keeps no process alive. */
 export function adopt(dirs: readonly string[], parts: Parts): Adoption {
   let sender: Sender | undefined
+  let recorder: Recorder | undefined
   let isStopped = false
   const { onError } = parts.sender
 
@@ -27,7 +28,7 @@ export function adopt(dirs: readonly string[], parts: Parts): Adoption {
     try {
       const { seq, accepted, stream, source } = spool.state
       if (seq === accepted || spool.fork !== null || isStopped) return
-      const recorder = new Recorder({ ...parts.recorder, spool, onRejected: onError })
+      recorder = new Recorder({ ...parts.recorder, spool, onRejected: onError })
       sender = new Sender({ ...parts.sender, spool })
       sender.start()
       // Why it was not accepted, the sender has told; the next process tries again.
@@ -38,6 +39,7 @@ export function adopt(dirs: readonly string[], parts: Parts): Adoption {
     } finally {
       await sender?.stop()
       sender = undefined
+      recorder = undefined
       await spool.close()
     }
   }
@@ -56,6 +58,7 @@ export function adopt(dirs: readonly string[], parts: Parts): Adoption {
   return {
     async stop() {
       isStopped = true
+      recorder?.giveUp()
       await sender?.stop()
       await running
     },

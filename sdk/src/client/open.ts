@@ -362,9 +362,16 @@ function auditLog({
   }
   const drain = async (timeoutMs: number): Promise<Left> => {
     beating?.stop()
+    const until = performance.now() + timeoutMs
+    const timer = setTimeout(() => recorder.giveUp(), Math.min(timeoutMs, MAX_TIMER_MS))
     await recorder.close()
     if (endStream && recorder.recorded > 0) await recorder.end(streamClose(source, stream))
-    await within(timeoutMs, sender.flush(), () => new Error('it is closed as it is')).catch(() => {})
+    clearTimeout(timer)
+    await within(
+      Math.max(until - performance.now(), 0),
+      sender.flush(),
+      () => new Error('it is closed as it is'),
+    ).catch(() => {})
     await Promise.all([sender.stop(), adoption.stop()])
     await spool.close()
     return left()

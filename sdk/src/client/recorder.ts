@@ -62,6 +62,7 @@ export class Recorder {
   #turn: Promise<unknown> = Promise.resolve()
   readonly #sealing: NonNullable<RecorderOptions['sealing']> | null
   #closed = false
+  #hasGivenUp = false
   readonly #onRejected: (error: Error) => void
   readonly #mint: Minting
 
@@ -162,6 +163,12 @@ export class Recorder {
     return this.settled()
   }
 
+  /** Refuses the calls that wait for room or for a signer: from now on nothing is waited for but the disk. */
+  giveUp(): void {
+    this.#hasGivenUp = true
+    for (const { reject } of this.#waiting.splice(0)) reject(givenUp())
+  }
+
   /** Refuses further calls, and records one more event behind those under way. */
   async end(last: unknown): Promise<void> {
     await this.close()
@@ -194,6 +201,7 @@ export class Recorder {
   }
 
   #storeInTurn(draft: Draft): Promise<Stored> {
+    if (this.#hasGivenUp) throw givenUp()
     // Thrown, so that it is answered at once and nobody takes it for the newest of those that wait.
     if (this.#waiting.length >= MAX_WAITING)
       throw new KillickError('spool_full', `${MAX_WAITING} calls of record() are waiting already`)
@@ -210,7 +218,10 @@ export class Recorder {
         let stored: Stored | null = null
         while (!stored) {
           await this.#spool.room(next.deadline)
-          stored = this.#append(await placeEvent(next.draft, this.#spool.place, this.#signer))
+          const placed = await placeEvent(next.draft, this.#spool.place, this.#signer)
+          // Its call was refused meanwhile.
+          if (this.#hasGivenUp) return
+          stored = this.#append(placed)
         }
         next.resolve(stored)
       } catch (error) {
@@ -227,3 +238,6 @@ export class Recorder {
     return durable ? { placed, durable } : null
   }
 }
+
+const givenUp = (): KillickError =>
+  new KillickError('log_closed', 'The audit log was closed before the event was signed and stored')

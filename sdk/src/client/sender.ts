@@ -99,6 +99,7 @@ export class Sender {
     const { spool } = this.#options
     if (this.state === 'halted') return Promise.reject(this.lastError)
     if (spool.state.accepted >= end) return Promise.resolve([])
+    if (this.#stopped) return Promise.reject(closedBefore())
     // A process that waits for flush() must not end, and the next attempt's timer does not keep it alive.
     if (isAwaited) this.#hold ??= setInterval(() => {}, 60_000)
     return new Promise((resolve, reject) => {
@@ -111,7 +112,7 @@ export class Sender {
     this.#stop.abort()
     this.#wake()
     await this.#running
-    this.#failFlushes(new KillickError('log_closed', 'The audit log was closed before everything was sent'))
+    this.#failFlushes(closedBefore())
   }
 
   get #stopped(): boolean {
@@ -171,7 +172,25 @@ export class Sender {
     const { spool, signer, now = Date.now } = this.#options
     const { source, stream, batched: seq, batchPrev } = spool.state
     const prev = batchPrev === null ? undefined : parseHash(batchPrev)!
-    return parseBatchHeader(await signBatchHeader({ source, stream, seq, n, root, prev, time: now() }, signer))
+    return parseBatchHeader(
+      await this.#unlessStopped(signBatchHeader({ source, stream, seq, n, root, prev, time: now() }, signer)),
+    )
+  }
+
+  /** A signer may never answer. @throws KillickError `log_closed` */
+  async #unlessStopped<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this.#stop
+    let stop = () => {}
+    const stopped = new Promise<never>((_, reject) => {
+      stop = () => reject(closedBefore())
+    })
+    signal.addEventListener('abort', stop)
+    if (signal.aborted) stop()
+    try {
+      return await Promise.race([work, stopped])
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
   }
 
   /** Sends one batch again and again, until the log has it or it is clear that the log never will. */
@@ -277,6 +296,9 @@ export class Sender {
     this.#wake = () => {}
   }
 }
+
+const closedBefore = (): KillickError =>
+  new KillickError('log_closed', 'The audit log was closed before everything was sent')
 
 /** Whether the service asks again for events that it has given a receipt for. */
 function isLoss({ problem, error }: Extract<Delivery, { kind: 'refused' }>, accepted: number): boolean {

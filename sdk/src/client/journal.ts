@@ -25,6 +25,10 @@ const RESERVE_BYTES = 64 * 1024
 /** A thread waits for the disk itself for so many lines at most: while more are written, it can make the next ones. */
 const MAX_WAITED_FOR = 2
 const NO_SPACE = new Set(['ENOSPC', 'EDQUOT'])
+/** What a process or a machine lacks for a while: files that it may open, memory. */
+const PASSING = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'])
+/** When a new segment is tried again that could not be begun, ms. */
+const AGAIN_MS = 1_000
 
 export type Segment = { number: number; file: string; bytes: number }
 
@@ -61,6 +65,7 @@ export class Journal<M> {
   #storedBytes = 0
   #writing: Promise<void> | undefined
   #rotateNext = false
+  #again: NodeJS.Timeout | undefined
   #failure: KillickError | undefined
   #full = false
   #probe: Promise<void> | undefined
@@ -164,6 +169,7 @@ export class Journal<M> {
 
   async close(): Promise<void> {
     await this.settled()
+    clearTimeout(this.#again)
     this.#failure ??= new KillickError('log_closed', 'The audit log is closed')
     await this.#handle?.close()
     this.#handle = undefined
@@ -182,7 +188,8 @@ export class Journal<M> {
     // The first group takes everything recorded in this turn of the event loop.
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#queue.length > 0 || this.#rotateNext) {
-      if (this.#rotateNext || this.active.bytes >= this.#options.segmentBytes) await this.#rotate()
+      const isDue = this.active.bytes >= this.#options.segmentBytes && this.#again === undefined
+      if (this.#rotateNext || isDue) await this.#rotate()
       if (this.#queue.length > 0) await this.#commit()
     }
     this.#writing = undefined
@@ -234,13 +241,18 @@ export class Journal<M> {
     for (const entry of refused) entry.reject(failure)
   }
 
-  /** Lack of space for a new segment is no fault: the old one goes on. */
+  /** Lack of space for a new segment is no fault, nor is what passes: the old one goes on. */
   async #rotate(): Promise<void> {
     this.#rotateNext = false
     try {
       await this.#begin(this.active.number + 1)
     } catch (error) {
       if (isNoSpace(error)) await this.#releaseReserve()
+      else if (PASSING.has(codeOf(error)))
+        this.#again ??= setTimeout(() => {
+          this.#again = undefined
+          this.rotate()
+        }, AGAIN_MS).unref()
       else await this.#undo([], error)
     }
   }
@@ -274,7 +286,9 @@ export class Journal<M> {
 const isOfSystem = (error: unknown): error is Error =>
   error instanceof Error && !(error instanceof KillickError) && 'errno' in error
 
-const isNoSpace = (error: unknown): boolean => NO_SPACE.has((error as NodeJS.ErrnoException).code ?? '')
+const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? ''
+
+const isNoSpace = (error: unknown): boolean => NO_SPACE.has(codeOf(error))
 
 /** The error for a disk that is read-only, gone or broken, in the words of the system. */
 const spoolFailed = (dir: string, { message }: Error): KillickError =>

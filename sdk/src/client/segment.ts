@@ -166,8 +166,11 @@ export async function createSegment(
   const handle = await open(`${file}.tmp`, O_RDWR | O_CREAT | O_TRUNC | DURABLE, 0o600)
   try {
     await writeDurably(handle, line, 0)
-    await rename(`${file}.tmp`, file)
-    await syncDirectory(dir)
+    // Opened before: whoever goes on with the segment before this one must not leave this one behind.
+    await withDirectory(dir, async (sync) => {
+      await rename(`${file}.tmp`, file)
+      await sync()
+    })
     return { handle, bytes: line.length }
   } catch (error) {
     await handle.close()
@@ -197,11 +200,13 @@ export function writeDurablyNow({ fd }: FileHandle, data: Uint8Array, position: 
 }
 
 /** Makes creations, renames and removals in `dir` durable. Windows cannot open a directory; its file systems journal names. */
-export async function syncDirectory(dir: string): Promise<void> {
-  if (process.platform === 'win32') return
+export const syncDirectory = (dir: string): Promise<void> => withDirectory(dir, (sync) => sync())
+
+async function withDirectory(dir: string, work: (sync: () => Promise<void>) => Promise<void>): Promise<void> {
+  if (process.platform === 'win32') return work(async () => {})
   const handle = await open(dir, 'r')
   try {
-    await handle.sync()
+    await work(() => handle.sync())
   } finally {
     await handle.close()
   }

@@ -99,12 +99,15 @@ export class McpSession {
    */
   take(line: Buffer, direction: Direction, exchange?: string): Promise<Passage> {
     this.#counts.lines[direction] += 1
-    try {
-      return this.#take(line, direction, exchange)
-    } catch (error) {
-      // Such as values nested so deep that they cannot be compared.
+    // Such as values nested so deep that they cannot be compared.
+    const failed = (error: unknown) => {
       this.#say(`a line could not be looked into: ${(error as Error).message}`)
       return this.#unreadable(line, direction, 'could not be looked into', [])
+    }
+    try {
+      return this.#take(line, direction, exchange).catch(failed)
+    } catch (error) {
+      return failed(error)
     }
   }
 
@@ -123,10 +126,16 @@ export class McpSession {
     if (denials.some((each) => each !== null))
       return Promise.resolve(this.#deny(asking, denials, line, direction, isBatch))
     const isTooMany = ids.length > 0 && ids.length + this.#open[direction].size > this.#config.limits.openRequests
-    // Nothing of a line that is refused goes on: the server has not seen the client's answers. What it says itself has happened all the same.
-    if (!isTooMany || direction === 'server-to-client')
+    const answered = (): void => {
       for (const each of messages) if (each.kind === 'answer') this.#answered(each, line, direction, exchange)
-    return this.#ask(asking, line, direction, { isBatch, isTooMany, exchange })
+    }
+    // Nothing of a line that is refused goes on: the server has not seen the client's answers. What it says itself has happened all the same.
+    if (direction === 'server-to-client') answered()
+    const passing = (): void => {
+      if (direction === 'client-to-server') answered()
+      for (const each of asking) if (each.method === 'notifications/cancelled') this.#cancelled(each, direction)
+    }
+    return this.#ask(asking, line, direction, { isBatch, isTooMany, exchange, passing })
   }
 
   /** Records a line that was longer than it may be, of which nobody has seen anything. @returns the answer to the client */
@@ -232,13 +241,23 @@ export class McpSession {
     return { isPassed: false, answer: printAnswers(answers, isBatch) }
   }
 
-  /** Requests and notifications: their intents are recorded, and in strict mode waited for. */
+  /**
+   * Requests and notifications: their intents are recorded, and in strict mode waited for.
+   * @param passing called when it is sure that the line goes on
+   */
   async #ask(
     asking: readonly Asking[],
     line: Buffer,
     direction: Direction,
-    { isBatch, isTooMany, exchange }: { isBatch: boolean; isTooMany: boolean; exchange: string | undefined },
+    {
+      isBatch,
+      isTooMany,
+      exchange,
+      passing,
+    }: { isBatch: boolean; isTooMany: boolean; exchange: string | undefined; passing: () => void },
   ): Promise<Passage> {
+    const isStrict = this.#config.mode === 'strict' && asking.some(({ kind, method }) => hasIntent(kind, method))
+    if (!isTooMany && !isStrict) passing()
     const requests: OpenRequest[] = []
     const intents: Promise<Durable>[] = []
     const table = this.#open[direction]
@@ -248,7 +267,6 @@ export class McpSession {
       this.#identify(message.params)
       if (message.method === 'initialize')
         this.#events.client = implementationOf(message.params.clientInfo) ?? this.#events.client
-      if (message.method === 'notifications/cancelled' && !isTooMany) this.#cancelled(message, direction)
       let intent: Promise<Durable | null> = Promise.resolve(null)
       if (hasIntent(message.kind, message.method)) {
         const recorded = this.#intent(message, line, direction, rule)
@@ -271,12 +289,14 @@ export class McpSession {
       }
       return { ...NOTHING, held: passed.catch(refused) }
     }
-    if (this.#config.mode === 'observe' || intents.length === 0) return PASSED
+    if (!isStrict) return PASSED
     const failed = (await Promise.allSettled(intents)).find(
       ({ status }) => status === 'rejected',
     ) as PromiseRejectedResult
-    if (failed === undefined) return PASSED
-    return this.#refuse(requests, requests, direction, isBatch, 'mcp_not_recorded', failed.reason)
+    if (failed !== undefined)
+      return this.#refuse(requests, requests, direction, isBatch, 'mcp_not_recorded', failed.reason)
+    passing()
+    return PASSED
   }
 
   #hold(request: OpenRequest, message: Asking & { kind: 'request' }, rule: string, line: Buffer): HeldCall {

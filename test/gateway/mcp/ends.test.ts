@@ -93,6 +93,28 @@ test('strict: no room in the spool, so the server sees nothing more; observe: it
   expect(observing.said.at(-2)).toMatch(/4 events were not recorded in this session/)
 })
 
+test('strict: of a batch that could not be recorded, the server has seen no answer and no cancellation', async () => {
+  // A call that does not say whose it is cannot be sealed, so it cannot be recorded.
+  const subject = { type: 'user', id: '/arguments/user' }
+  const it = await world({ sealed: { fields: ['arguments'], keys: { folder: 'keys' }, subject } })
+  const session = begin(it)
+  const params = { user: 'ada', message: 'Well?' }
+  session.send(call(1, 'ask', { method: 'elicitation/create', params, user: 'ada' }))
+  const asked = await session.next(({ method }) => method === 'elicitation/create')
+  const given = { jsonrpc: '2.0', id: asked.id, result: { action: 'accept' } }
+  const cancelled = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } }
+  session.send(`[${JSON.stringify(given)},${JSON.stringify(cancelled)},${call(2, 'echo', { a: 1 }).trim()}]\n`)
+  const [refused] = await session.next(Array.isArray)
+  expect(refused).toMatchObject({ id: 2, error: { data: { code: 'mcp_not_recorded', reason: 'subject_missing' } } })
+  session.send({ ...given, result: { action: 'decline' } })
+  expect(await session.next(({ id }) => id === 1)).toMatchObject({ result: { content: [{}] } })
+  await session.end()
+  const events = await it.events()
+  expect(find(events, 'mcp.elicitation.create.result').map(({ result }) => result)).toEqual([{ action: 'decline' }])
+  expect(find(events, 'mcp.tools.call.result').map(({ mcp }) => [mcp.requestId, mcp.state])).toEqual([[1, 'answered']])
+  expect(find(events, 'mcp.answer.unmatched')).toEqual([])
+})
+
 test('a server that does not end by itself is ended, and a signal ends both at once', async () => {
   const it = await world({ limits: { graceMs: 50 } })
   const stubborn = begin(it, ['sh', '-c', 'trap "" TERM; echo trapped; exec 0<&-; while :; do sleep 0.05; done'])

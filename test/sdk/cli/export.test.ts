@@ -164,6 +164,19 @@ test('killed within a part, the same command goes on after those that are whole,
   expect(seqs).toEqual(down(producer.seq - 1))
 }, 60_000)
 
+test('what no export left is neither cut off nor removed', async () => {
+  for (const [name, foreign] of [
+    ['mine', 'mine.part'],
+    ['yours', 'yours.part.json'],
+  ] as const) {
+    writeFileSync(file(foreign), 'precious')
+    const run = await killick(args('--out', file(name)))
+    expect(run).toMatchObject({ code: 2, err: expect.stringMatching(/is not what an export left/) })
+    expect(readFileSync(file(foreign), 'utf8')).toBe('precious')
+    expect(readdirSync(dir).filter((each) => each.startsWith(name))).toEqual([foreign])
+  }
+})
+
 test('stdout gets no part twice, nor a piece of one', async () => {
   meetSecond((answer, response) => {
     answer.destroy()

@@ -1,7 +1,7 @@
 // Where an export goes. Only whole parts stay: what a part left that broke off is taken back before it is asked for again.
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { type FileHandle, mkdtemp, open, readFile, rename, rm } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writeAll } from '../../client/segment.ts'
@@ -39,7 +39,7 @@ const FORMAT = 'killick-export-part/1'
 export async function toFile(file: string, asked: ExportAsked): Promise<ExportSink> {
   const [part, note] = [`${file}.part`, `${file}.part.json`]
   let { bytes, ...kept } = await readNote(part, note, asked)
-  const handle = await open(part, bytes === 0 ? 'w+' : 'r+', 0o666).catch((error) => {
+  const handle = await open(part, existsSync(part) ? 'r+' : 'wx+', 0o666).catch((error) => {
     throw inputError(error, part)
   })
   let at = bytes
@@ -102,11 +102,17 @@ async function readNote(part: string, note: string, asked: ExportAsked): Promise
     if (error.code === 'ENOENT') return null
     throw inputError(error, note)
   })
-  // Without its parts it says nothing: they were whole, and have been given their name or were removed.
-  if (found === null || !existsSync(part)) return { next: null, export: null, events: 0, bytes: 0 }
+  const there = await stat(part).catch(() => null)
+  const none = { next: null, export: null, events: 0, bytes: 0 }
+  if (found === null) {
+    if (there === null || there.size === 0) return none
+    throw new UsageError(`${part} is there, and is not what an export left: give another --out, or remove it`)
+  }
   const begin = `remove ${part} and ${note} to begin again`
   const left = parsed(found)
   if (left === null) throw new UsageError(`${note} is not what an export left: ${begin}`)
+  // Without its parts it says nothing: they were whole, and have been given their name or were removed.
+  if (there === null) return none
   if (left.url !== asked.url || left.query !== asked.query)
     throw new UsageError(`${part} is from another export, of ${left.url}${left.query}: give another --out, or ${begin}`)
   if (left.process !== process.pid && isAlive(left.process))

@@ -98,8 +98,8 @@ function findCredentials(text: string): Ranges {
     .map(({ to, credential }) => [to - credential.length, to] as const)
 }
 
-/** Digits that may be several numbers beside each other; not those behind a decimal point. */
-const DIGITS = /(?<![\d.])\+?\d(?:[ \u00a0-]?\d){12,}/g
+/** Digits that may be several numbers beside each other; not those behind a decimal point, which has a digit before it. */
+const DIGITS = /(?<!\d|\d\.)\+?\d(?:[ \u00a0-]?\d){12,}/g
 
 function findCards(text: string): Ranges {
   if (text.length < 13 || text.search(DIGITS) === -1) return NONE

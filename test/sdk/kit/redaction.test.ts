@@ -184,6 +184,7 @@ describe('detectors', () => {
     expect(find('card', card)).toBe(gone)
     expect(find('card', `paid with ${card}, thanks`)).toBe(`paid with ${gone}, thanks`)
     expect(find('card', `no. 12 ${card} 123 4/27`)).toBe(`no. 12 ${gone} 123 4/27`)
+    expect(find('card', `no.${card}`)).toBe(`no.${gone}`)
     const wrong = card.replace(/\d$/, (last) => `${(Number(last) + 1) % 10}`)
     expect(find('card', wrong)).toBe(wrong)
   })

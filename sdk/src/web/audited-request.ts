@@ -194,4 +194,6 @@ export class AuditedRequest<Request = unknown> implements RequestEvent {
 /** Methods as clients write them are no good as names of actions. */
 const methodOf = (method: string): string => (/^[A-Z]{1,20}$/.test(method) ? method : 'HTTP')
 
-const clipped = (text: string, max: number): string => (text.length <= max ? text : `${text.slice(0, max - 1)}…`)
+/** Cut between characters: half of one is none, and no event can hold it. */
+const clipped = (text: string, max: number): string =>
+  text.length <= max ? text : `${text.slice(0, max - 1).replace(/[\ud800-\udbff]$/, '')}…`

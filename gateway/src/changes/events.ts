@@ -127,9 +127,7 @@ export class ChangesEvents {
     const { event: left, removals } = this.#config.redaction.redactEvent(event)
     const targets = [...(left.targets ?? [])]
     if (targets.length < 1000) targets.push({ type: 'transaction', id: transaction.id })
-    const [most, isLong] = this.#config.sealed === null ? [MAX_JSON, removals.length > MANY] : [MAX_SEALED_JSON, true]
-    if (isLong && JSON.stringify(left).length > most) return null
-    return {
+    const said: EventInput = {
       occurredAt: transaction.occurredAt,
       ...left,
       targets,
@@ -140,6 +138,10 @@ export class ChangesEvents {
         ...(removals.length > 0 && { redactions: listOf(removals) as RecordableObject[string] }),
       },
     }
+    // Its numbers may be longer than they were written, and the list of what was removed longer than the message: an event that does not
+    // fit would be the end of the recorder.
+    const most = this.#config.sealed === null ? MAX_JSON : MAX_SEALED_JSON
+    return Buffer.byteLength(JSON.stringify(said)) > most ? null : said
   }
 
   /** Something that belongs to no transaction: the recorder's start and end, the publication, a gap. */

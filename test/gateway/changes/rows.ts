@@ -219,6 +219,12 @@ test('what an application says is committed with its transaction or not at all, 
     ['killick', `{"action":"${'a'.repeat(170_000)}"}`],
     ['killick.context', '{"actor":"ada"}'],
     ['killick.context', JSON.stringify({ much: 'x'.repeat(17_000) })],
+    // Short enough, but not what becomes of them: numbers are printed longer, and each removal is listed with its place.
+    ['killick', `{"action":"a","actor":{"type":"t","id":"i"},"metadata":{"n":[${Array(30_000).fill('9e15')}]}}`],
+    [
+      'killick',
+      `{"action":"a","actor":{"type":"t","id":"i"},"metadata":{"${'k'.repeat(360)}":[${Array(400).fill('{"password":1}')}],"x":"${'y'.repeat(150_000)}"}}`,
+    ],
     ['another', 'not for us'],
   ])
     await client.query('select pg_logical_emit_message(true, $1, $2)', [prefix, text])
@@ -256,6 +262,8 @@ test('what an application says is committed with its transaction or not at all, 
     ['field_invalid', '/metadata/changes'],
     ['too_large', undefined],
     ['field_invalid', '/actor'],
+    ['too_large', undefined],
+    ['too_large', undefined],
     ['too_large', undefined],
     ['not_transactional', undefined],
     ['not_utf8', undefined],

@@ -107,6 +107,7 @@ export class Capture {
     clearInterval(this.#timer)
     this.#replication.pause()
     this.#queue.length = 0
+    this.delivery.abandon()
     await this.delivery.quiet()
     await this.#confirm()
     await this.#replication.close()

@@ -40,6 +40,7 @@ export class ChangeDelivery {
   /** One event alone, until the disk has taken one. */
   #isCautious: boolean
   #isSpoolFull = false
+  #isAbandoned = false
   #waiting: (() => void)[] = []
 
   /** @param isCautious whether an attempt before this one has failed */
@@ -85,9 +86,15 @@ export class ChangeDelivery {
     return this.underWay >= (this.#isCautious ? 1 : MAX_UNDER_WAY) || this.#weight >= MAX_WEIGHT
   }
 
-  /** Resolves when there is room. @throws what could not be recorded */
+  /** Nothing more is pushed: whoever waits for room need not. */
+  abandon(): void {
+    this.#isAbandoned = true
+    this.#wake()
+  }
+
+  /** Resolves when there is room, or nobody needs it any more. @throws what could not be recorded */
   async room(): Promise<void> {
-    while (this.isFull && this.failure === null) {
+    while (this.isFull && this.failure === null && !this.#isAbandoned) {
       if (this.#isSpoolFull) {
         await new Promise((resolve) => setTimeout(resolve, FULL_MS))
         this.#isSpoolFull = this.#log.status.spoolBytes >= this.#spoolBytes

@@ -188,6 +188,17 @@ test('a full spool makes the database wait and not the memory; the alarm is red 
   expect(made.said.some((line) => /within limits.lagBytes again/.test(line))).toBe(true)
 })
 
+test('told to stop while the spool is full, the command ends', async () => {
+  const made = await world(TABLE, { admin: { port: 0 }, limits: { spoolBytes: 1 << 20 } })
+  const child = await startNode([MAIN, 'changes', '--config', configFile(made)])
+  const url = (await child.printed(/records the changes of \S+; (\S+)\/readyz/))[1]!
+  await made.client.query('insert into a select i, i from generate_series(1, 3000) i')
+  const bytes = async () => Number(/spool_bytes (\d+)/.exec(await (await fetch(`${url}/metrics`)).text())?.[1])
+  await expect.poll(bytes).toBeGreaterThan(1 << 20)
+  await child.stop(20_000)
+  expect(await child.exited, child.output()).toEqual({ code: 0, signal: null })
+})
+
 test('while an event for each row is too much for the processor, rows of a transaction share one, and each is there once', async () => {
   const made = await world(TABLE, { group: 'auto' })
   const recorder = await made.start()

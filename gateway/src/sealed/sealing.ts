@@ -53,8 +53,11 @@ export async function openSealing(settings: SealedSettings, parts: SealingParts)
     for (const each of ends) begun.delete(each)
     const owner =
       subjectIn(fields, { ...settings, onMissing: 'refuse' }) ?? onlyOf(before) ?? subjectIn(fields, settings)
-    if (owner !== null && settings.subject !== null && known.isOpen === true && begun.size < MAX_OPEN)
+    if (owner !== null && settings.subject !== null && known.isOpen === true) {
+      // What was not recorded for another reason never ends, and would be kept for good.
+      if (begun.size >= MAX_OPEN) begun.delete(begun.keys().next().value!)
       begun.set(id, owner)
+    }
     return owner
   }
 
@@ -87,6 +90,7 @@ export async function openSealing(settings: SealedSettings, parts: SealingParts)
         lastSaid = ''
         return all
       } catch (error) {
+        begun.delete(event.id)
         const { code } = error as { code?: unknown }
         if (typeof code !== 'string' || parts.withholds?.(known, code) !== true) throw error
         return withheld(event.fields, names, code, parts)

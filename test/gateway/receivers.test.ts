@@ -246,6 +246,9 @@ describe('OTLP', () => {
     expect(changed).toMatchObject({ status: 409, json: { at: '/resourceLogs/0/scopeLogs/0/logRecords/1' } })
     const plain = { body: { stringValue: 'GET /' } }
     expect(await edge.send(request(record('r-4'), plain), { path: '/v1/audit' })).toMatchObject({ status: 400 })
+    // No event can have it: it is not left out without a word.
+    const odd = await edge.send(request(record('r-4', { ['__proto__']: 'x' })), { path: '/v1/audit' })
+    expect(odd).toMatchObject({ status: 400, json: { at: '/resourceLogs/0/scopeLogs/0/logRecords/0' } })
     expect(recorded()).toBe(before + 2)
   })
 

@@ -65,6 +65,11 @@ describe('a message of RFC 5424', () => {
     })
   })
 
+  test('has the names that its sender gave, also those that every object has', () => {
+    const { data } = read('<13>1 - h a - - [constructor toString="1" toString="2"][x __proto__="3"] t')
+    expect(JSON.stringify(data)).toBe('{"constructor":{"toString":["1","2"]},"x":{"__proto__":"3"}}')
+  })
+
   test.each([
     '',
     '<13>Oct 11 22:14:15 old style',

@@ -98,6 +98,7 @@ function readRecord(
       throw invalid(`The attribute ${name} is missing.`, at)
   }
   const { eventName, severityText: severity, body } = record
+  if (Object.hasOwn(attributes, '__proto__')) throw invalid('No event can have the attribute __proto__.', at)
   const made: AuditRecord = {
     ...{ attributes, eventName, severity, resource, scope: scope?.name },
     body: isObject(body) ? jsonOf(body, `${at}/body`) : undefined,
@@ -140,14 +141,14 @@ function listOf(parent: JsonObject, member: string, at: string): JsonObject[] {
 }
 
 function attributesOf(parent: JsonObject, at: string): JsonObject {
-  const attributes: JsonObject = {}
+  const attributes = new Map<string, JsonValue>()
   for (const [i, { key, value = {} }] of listOf(parent, 'attributes', at).entries()) {
     const place = `${at}/attributes/${i}`
     if (typeof key !== 'string' || !isObject(value)) throw invalid('An attribute must have a key and a value.', place)
-    if (Object.hasOwn(attributes, key)) throw invalid(`The attribute ${key} occurs twice.`, place)
-    attributes[key] = jsonOf(value, place)
+    if (attributes.has(key)) throw invalid(`The attribute ${key} occurs twice.`, place)
+    attributes.set(key, jsonOf(value, place))
   }
-  return attributes
+  return Object.fromEntries(attributes)
 }
 
 /** An AnyValue as JSON. Integers that JSON would round stay text, and bytes base64. */

@@ -50,24 +50,27 @@ export function readMessage(bytes: Buffer): JsonObject {
 }
 
 function readData(text: string, start: number): { data: JsonObject; end: number } {
-  const data: JsonObject = {}
-  if (text[start] === '-' && (text.length === start + 1 || text[start + 1] === ' ')) return { data, end: start + 1 }
+  if (text[start] === '-' && (text.length === start + 1 || text[start + 1] === ' ')) return { data: {}, end: start + 1 }
+  const data = new Map<string, JsonObject>()
   let end = start
   while (text[end] === '[') {
     ELEMENT.lastIndex = end
     const element = ELEMENT.exec(text)
-    if (element === null || Object.hasOwn(data, element[1]!)) throw invalid(end)
-    const values: JsonObject = {}
+    if (element === null || data.has(element[1]!)) throw invalid(end)
+    // Whoever sends them chooses the names: an object has some of its own.
+    const values = new Map<string, string[]>()
     for (const [, name, escaped] of element[2]!.matchAll(PARAMETER)) {
       const value = escaped!.replace(/\\(["\\\]])/g, '$1')
-      const before = values[name!]
-      values[name!] = before === undefined ? value : Array.isArray(before) ? [...before, value] : [before, value]
+      const before = values.get(name!)
+      if (before === undefined) values.set(name!, [value])
+      else before.push(value)
     }
-    data[element[1]!] = values
+    const one = (texts: readonly string[]) => (texts.length === 1 ? texts[0]! : [...texts])
+    data.set(element[1]!, Object.fromEntries([...values].map(([name, texts]) => [name, one(texts)])))
     end = ELEMENT.lastIndex
   }
   if (end === start || (end < text.length && text[end] !== ' ')) throw invalid(end)
-  return { data, end }
+  return { data: Object.fromEntries(data), end }
 }
 
 const invalid = (at: number): GatewayRefusal =>

@@ -101,7 +101,13 @@ class Follower {
       const folder = dirname(path)
       const names = (await readdir(folder)).filter((name) => name.startsWith(basename(path)))
       for (const name of names) {
-        const handle = await open(join(folder, name), 'r')
+        // What stands beside it may be anything: not to be read, gone, or a pipe, whose opening would wait for a writer.
+        const isFile = await stat(join(folder, name)).then(
+          (it) => it.isFile(),
+          () => false,
+        )
+        const handle = isFile ? await open(join(folder, name), 'r').catch(() => null) : null
+        if (handle === null) continue
         const found = await identify(handle, this.#parts.namesOf).catch(() => null)
         if (found?.inode === known.inode && (found.starts.includes(known.start) || known.start === '')) return handle
         await handle.close()

@@ -1,4 +1,14 @@
-import { appendFileSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  appendFileSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { NOWHERE, sample, type TestCollector, testCollector } from './support.ts'
@@ -50,6 +60,18 @@ test('what is read again after a crash is recorded once', async () => {
   for (const name of readdirSync(ids)) if (name.endsWith('.position.json')) rmSync(join(ids, name))
   await edge.restart()
   appendFileSync(log, line(99))
+  await reaches(before + 1)
+})
+
+test('what else has a name that begins so is nothing to wait for', async () => {
+  const before = edge.collector.log.status.recorded
+  await edge.collector.close()
+  // The file is another one, so all are looked at.
+  rmSync(log)
+  for (const name of ['.bak', '~']) symlinkSync(join(edge.folder, 'gone'), `${log}${name}`)
+  execFileSync('mkfifo', [`${log}.pipe`])
+  await edge.restart()
+  writeFileSync(log, line(200))
   await reaches(before + 1)
 })
 

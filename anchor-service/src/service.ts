@@ -59,6 +59,7 @@ export async function startService(
   let erasing: Erasing | undefined
   let expiring: Expiring | undefined
   let silences: SilenceWatch | undefined
+  let contracts: { close(): Promise<void> } | undefined
   const store = await openStore(config, {
     isPressed: () => intake?.isPressed() ?? false,
     failed: metrics.failed,
@@ -167,6 +168,11 @@ export async function startService(
         log: app.log,
       })
     }
+    if (config.anchor.worker === 'off' && config.anchor.targets.length > 0) {
+      // It takes a quarter of a second to load.
+      const { watchContracts } = await import('./anchor/watch-contracts.ts')
+      contracts = await watchContracts({ targets: config.anchor.targets, ledger, log: app.log })
+    }
     const url = await listen(app, config.host, config.port, 'PORT')
     bundles.begin(url, app.log)
     if (config.audit.intervalMs > 0) {
@@ -191,6 +197,7 @@ export async function startService(
         await silences?.close()
         await indexing?.close()
         await anchoring?.close()
+        await contracts?.close()
         await store.close()
       },
     }
@@ -202,6 +209,7 @@ export async function startService(
     await silences?.close()
     await indexing?.close()
     await anchoring?.close()
+    await contracts?.close()
     await store.close()
     throw error
   }

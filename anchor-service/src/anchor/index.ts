@@ -1,13 +1,8 @@
 import pg from 'pg'
-import { StartError } from '../errors.ts'
 import type { Anchoring, AnchoringDeps } from './anchoring.ts'
-import { type Chain, logIdOf, openChain } from './chain/chain.ts'
-import { openSigner } from './chain/open-signer.ts'
-import type { ChainSigner } from './chain/signer.ts'
 import { makeAnchorMetrics } from './metrics.ts'
-import { nodesOf, type TargetSettings } from './settings.ts'
+import { openTarget } from './open-target.ts'
 import { runTarget } from './start-target.ts'
-import type { Target } from './target.ts'
 
 export { type Deployment, deployAnchorLog } from './chain/deploy.ts'
 export { type ChainSigner, keySigner } from './chain/signer.ts'
@@ -37,18 +32,3 @@ export async function startAnchoring(deps: AnchoringDeps): Promise<Anchoring> {
     },
   }
 }
-
-type OpenTarget = { target: Target; chain: Chain; signer: ChainSigner }
-
-async function openTarget(settings: TargetSettings, origin: string): Promise<OpenTarget> {
-  const { name, contract, key, logId, maxFeeGwei, ...rest } = settings
-  const signer = await openSigner(key).catch((error) => {
-    throw new StartError(`Target ${name}: ${error.message}.`)
-  })
-  const own = logIdOf(signer.address, origin)
-  const fees = { cap: BigInt(maxFeeGwei) * 1_000_000_000n }
-  const target = { ...rest, name, contract, logId: logId ?? own, mayOpen: (logId ?? own) === own, lagMs: LAG_MS, fees }
-  return { target, signer, chain: openChain(nodesOf(settings)) }
-}
-
-const LAG_MS = 10_000

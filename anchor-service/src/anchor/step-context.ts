@@ -73,7 +73,10 @@ const held = new WeakMap<Chain, { name: string; root: Hash }>()
 const CLOCKS_MS = 120_000
 
 /** The tree that the contract holds must be the beginning of ours. @throws Alarm */
-async function checkHeld({ chain, target, ledger }: WorkerDeps, view: ChainView): Promise<Hash> {
+export async function checkHeld(
+  { chain, target, ledger }: Pick<WorkerDeps, 'chain' | 'target' | 'ledger'>,
+  view: ChainView,
+): Promise<Hash> {
   if (view.head === null || view.head.size === 0) {
     ledger.contractHolds(target.name, null)
     return EMPTY_ROOT

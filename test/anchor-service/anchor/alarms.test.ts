@@ -11,6 +11,8 @@ import { calls, logIdOf } from '../../../anchor-service/src/anchor/chain/chain.t
 import { keySigner } from '../../../anchor-service/src/anchor/chain/signer.ts'
 import { openStore } from '../../../anchor-service/src/open-store.ts'
 import { startFaultyRpc } from '../../support/faulty-rpc.ts'
+import { newSigner } from '../support/producer.ts'
+import { call as get, register, testService } from '../support/service.ts'
 import { cutTail } from '../support/superuser.ts'
 import { anchoredSizes, newTarget, openWorld, type TestTarget, type World } from './support/world.ts'
 
@@ -43,6 +45,23 @@ const alarm = (code: keyof typeof ALARM_CODES) => ({
   code,
   message: expect.stringContaining(ALARM_CODES[code]),
 })
+
+/** A service with a new data folder, whose worker is elsewhere, finds out by itself. */
+async function refusesBesideWorker({ target, key }: TestTarget): Promise<void> {
+  const service = await testService({
+    ...{ ...KEYS(world.env.KILLICK_DATA!), KILLICK_ORIGIN: world.env.KILLICK_ORIGIN!, KILLICK_WORKER: 'off' },
+    ...{ DATABASE_URL: world.databaseUrl, KILLICK_RPC_URL: world.chain.url },
+    ...{ KILLICK_CONTRACT: target.contract, KILLICK_CHAIN_KEY: key },
+  })
+  try {
+    let source = 0
+    const code = async () => (await register(service.url, `late-${source++}`, [{ jwk: newSigner().jwk }])).json.code
+    await expect.poll(code).toBe('log_went_back')
+    expect((await get(service.url, '/readyz')).status).toBe(503)
+  } finally {
+    await service.stop()
+  }
+}
 
 describe('a target stops with an alarm when', () => {
   test('there is no code at the address', async () => {
@@ -106,6 +125,7 @@ describe('a target stops with an alarm when', () => {
           newcomer.ledger.contractHolds(target.target.name, null)
           await newcomer.ledger.record(event)
           expect(newcomer.ledger.isWritable()).toBe(true)
+          await refusesBesideWorker(target)
         } else await recording
       } finally {
         await newcomer.close()

@@ -90,6 +90,7 @@ export async function startService(
     const tokens = await loadTokens(config)
     silences = watchSilence(ledger, {
       graceMs: config.silenceGraceMs,
+      isTaking: () => ledger.wentBack() === null && ledger.isWritable(),
       onChange: (silence, isSilent) => log && tellSilence(log, silence, isSilent),
       onFailure: (error) => log?.warn({ err: error }, 'it could not be seen who is silent; it is tried again'),
     })

@@ -24,6 +24,8 @@ export type SilenceOptions = {
   onChange: (silence: Silence, isSilent: boolean) => void
   /** Called when looks begin to fail; they are tried again. */
   onFailure: (error: unknown) => void
+  /** Whether batches are taken at all. While none are, that accuses nobody. */
+  isTaking: () => boolean
   /** How much later than promised an event may come, ms: it waits in its recorder until its batch is sent. */
   graceMs: number
 }
@@ -37,12 +39,14 @@ const PAGE = 500
 const [OFTEN_MS, SELDOM_MS] = [250, 5_000]
 
 export function watchSilence({ db, registry }: Deps, options: SilenceOptions): SilenceWatch {
-  const { onChange, onFailure, graceMs } = options
+  const { onChange, onFailure, isTaking, graceMs } = options
   const known = new Map<string, Known>()
   let silences = new Map<string, Silence>()
   let seen = -1
   let isClosed = false
   let isFailing = false
+  /** What `isTaking` last said. */
+  let wasTaking = true
   /** When the database last answered. */
   let lookedAt = performance.now()
   let looking: Promise<void> = Promise.resolve()
@@ -68,7 +72,9 @@ export function watchSilence({ db, registry }: Deps, options: SilenceOptions): S
     )
     const { last } = rows[0]!
     // While the database did not answer, no batch could be accepted: that accuses nobody.
-    if (isFailing) forgive(performance.now() - lookedAt)
+    const takes = isTaking()
+    if (isFailing || !wasTaking || !takes) forgive(performance.now() - lookedAt)
+    wasTaking = takes
     lookedAt = performance.now()
     const old = [...known.keys()]
     for (const source of promised.keys()) if (!known.has(source)) known.set(source, await readOpen(source))

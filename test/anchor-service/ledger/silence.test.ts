@@ -18,13 +18,17 @@ const silentOf = (watch: SilenceWatch) => watch.all().map(({ source }) => source
 test('who could not be heard while the database was down is not silent', async () => {
   const signer = newSigner()
   const keys = [{ jwk: signer.jwk, notBefore: null, notAfter: null }]
-  const change = { source: 'shop', keys, heartbeat: 1 }
+  const change = { source: 'shop', keys, heartbeat: 3 }
   await register(ledger.ledger, change, { type: 'test', id: 'test' })
   await ledger.ledger.submit(await nextBatch(new Producer('shop', signer)))
   const failures: unknown[] = []
   const onFailure = (error: unknown) => failures.push(error)
   const { pool, databaseUrl } = ledger
-  const watch = watchSilence({ db: pool, registry: ledger.ledger.registry }, { graceMs: 500, onChange() {}, onFailure })
+  let isTaking = true
+  const watch = watchSilence(
+    { db: pool, registry: ledger.ledger.registry },
+    { graceMs: 500, onChange() {}, onFailure, isTaking: () => isTaking },
+  )
   await watch.look()
 
   const name = new URL(databaseUrl).pathname.slice(1)
@@ -35,8 +39,18 @@ test('who could not be heard while the database was down is not silent', async (
   const began = performance.now()
   await allow(false)
   await queryAsOwner(other.href, 'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name])
-  await vi.waitUntil(() => failures.length > 0 && performance.now() - began > 2_500, { timeout: 20_000 })
+  await vi.waitUntil(() => failures.length > 0 && performance.now() - began > 4_500, { timeout: 20_000 })
   await allow(true)
+  await watch.look()
+  expect(silentOf(watch)).toEqual([])
+
+  // Nor while the service takes no batch.
+  isTaking = false
+  await watch.look()
+  const refused = performance.now()
+  await vi.waitUntil(() => performance.now() - refused > 4_500, { timeout: 20_000 })
+  await watch.look()
+  isTaking = true
   await watch.look()
   expect(silentOf(watch)).toEqual([])
 
@@ -55,7 +69,7 @@ test('looks that a database never answered are not made up for at the end', asyn
   pool.options.connectionTimeoutMillis = 100
   const watch = watchSilence(
     { db: pool, registry: ledger.ledger.registry },
-    { graceMs: 60_000, onChange() {}, onFailure() {} },
+    { graceMs: 60_000, onChange() {}, onFailure() {}, isTaking: () => true },
   )
   await vi.waitUntil(() => sockets.size > 0, { timeout: 20_000 })
   for (let i = 0; i < 50; i++) void watch.look()

@@ -12,6 +12,8 @@ export type AnsweringEnds = {
   ended(works: readonly Work[]): void
   /** No transaction is open any more. */
   transactionEnded(): void
+  /** The server is ready, and was sent nothing that it has not answered: what it has said of its settings holds. */
+  settled(): void
   /** An answer that nothing was asked for. */
   lost(why: string): void
 }
@@ -181,7 +183,8 @@ export class Answering {
   #done(op: Op | undefined, kind: Op['kind']): null {
     if (op?.kind !== kind) return this.#lost(`the answer to ${kind}`)
     op.naming?.confirm()
-    this.#ops.shift()
+    if (op.work !== null) op.work.transaction = this.transactions.current
+    this.#answeredBy(op, 'answered')
     return null
   }
 
@@ -265,6 +268,7 @@ export class Answering {
     }
     this.transactions.ready(status)
     if (status === 'I') this.#ends.transactionEnded()
+    if (this.#ops.length === 0) this.#ends.settled()
     if (this.#answered.length > 0) this.#ends.ended(this.#answered.splice(0))
   }
 

@@ -2,6 +2,7 @@
 import type { JsonObject } from '@killick/sdk/core'
 import { codeOf, type SessionRecording } from '../sessions/recording.ts'
 import type { Answering } from './answering.ts'
+import { type AskedStep, AskedSteps } from './asked-steps.ts'
 import type { PostgresConfig } from './config.ts'
 import { decide, reasonIn, type StatementEffect } from './effects/index.ts'
 import type { PostgresEvents, PostgresFacts } from './events.ts'
@@ -57,6 +58,9 @@ export class Asking {
   readonly #identity: { user: string; database: string }
   /** After a refusal the server skips everything up to the next sync, and so does this. */
   #isSkipping = false
+  /** Whether something was asked for that may have changed how the server reads a text. */
+  #hasSet = false
+  readonly #steps: AskedSteps
 
   constructor(parts: {
     config: PostgresConfig
@@ -78,6 +82,17 @@ export class Asking {
     this.#reading = parts.reading
     this.#counts = parts.counts
     this.#identity = parts.identity
+    this.#steps = new AskedSteps(this.#lane, {
+      begin: (step) => this.#beginStep(step),
+      refused: (error) => {
+        return inPlaceOf('extended', notRecorded(error))
+      },
+    })
+  }
+
+  /** What waits for more of the client goes on without. */
+  release(): void {
+    this.#steps.release()
   }
 
   /** Takes a message. @returns false if what it names depends on answers that have not come yet: then it was not taken */
@@ -124,12 +139,12 @@ export class Asking {
       case EXECUTE:
         return this.#execute(frame)
       case DESCRIBE:
-        this.#lane.send(frame, op('describe'))
-        return true
+        return this.#describe(frame)
       case CLOSE:
         this.#close(frame)
         return true
       case SYNC:
+        this.#steps.release()
         this.#isSkipping = false
         this.#names.segment += 1
         // While the server takes data of COPY it ignores it.
@@ -140,13 +155,18 @@ export class Asking {
         return true
       case COPY_DONE:
       case COPY_FAIL:
+        if (this.#answering.isCopyingIn && this.#steps.isWaiting)
+          throw new MessageFault('Something stands between the data of COPY and their end.')
+        this.#steps.release()
         this.#answering.copyInEnds()
         this.#lane.send(frame, null)
         return true
       case FLUSH:
+        this.#steps.release()
         this.#lane.send(frame, null)
         return true
       case TERMINATE:
+        this.#steps.release()
         this.isTerminated = true
         this.#lane.send(frame, null)
         return true
@@ -175,8 +195,10 @@ export class Asking {
     const statement = readStatement(text, this.#reading, types)
     const asked = { ...askedOf(statement, 'extended', frame), known: { step: 'parse' } }
     if (this.#isDenied(asked, PARSE)) return true
-    const naming = this.#names.statements.ask(name, { statement, name }, this.#names.segment)
-    this.#lane.send(frame, op('parse', null, pending(this.#names.statements, naming)))
+    const prepared: Prepared = { statement, name }
+    const naming = this.#names.statements.ask(name, prepared, this.#names.segment)
+    const step: AskedStep = { step: 'parse', frame, name, prepared, portal: null }
+    this.#steps.add(frame, op('parse', null, pending(this.#names.statements, naming)), step)
     return true
   }
 
@@ -198,8 +220,41 @@ export class Asking {
       ...{ name, prepared: prepared ?? null, preparedName, parameters, formats, cursors, isBegun: false },
     }
     const naming = this.#names.portals.ask(name, portal, this.#names.segment)
-    this.#lane.send(frame, op('bind', null, pending(this.#names.portals, naming)))
+    const step: AskedStep = { step: 'bind', frame, name: preparedName, prepared: prepared ?? null, portal }
+    this.#steps.add(frame, op('bind', null, pending(this.#names.portals, naming)), step)
     return true
+  }
+
+  /** The server reads a prepared text again if what it names has changed. */
+  #describe(frame: Buffer): boolean {
+    const body = new BodyReader(frame)
+    const kind = body.bytes(1)[0]
+    const name = nameOf(body.text())
+    const prepared = kind === STATEMENT ? this.#names.statement(name) : null
+    if (prepared === UNCERTAIN) return false
+    const step: AskedStep | null =
+      kind === STATEMENT ? { step: 'describe', frame, name, prepared: prepared ?? null, portal: null } : null
+    this.#steps.add(frame, op('describe'), step)
+    return true
+  }
+
+  /** The intent of what is prepared, bound or described, and not executed. */
+  #beginStep({ step, frame, name, prepared, portal }: AskedStep): { work: Work; begun: Promise<unknown> } {
+    const asked = askedOf(prepared?.statement ?? null, 'extended', frame)
+    const known: JsonObject = {
+      step,
+      ...(portal !== null && portal.name !== '' && { portal: portal.name.slice(0, 200) }),
+      ...(name !== '' && { prepared: name.slice(0, 200) }),
+    }
+    const parameters = portal !== null && portal.parameters.length > 0 ? parametersOf(portal) : undefined
+    const begun = this.#recording.begin(this.#intentOf({ ...asked, known, parameters }))
+    const work = newWork(
+      asked,
+      NO_NAMES,
+      null,
+      begun.catch(() => null),
+    )
+    return { work, begun: this.#config.mode === 'observe' ? NOT_BEGUN : begun }
   }
 
   #close(frame: Buffer): void {
@@ -211,7 +266,7 @@ export class Asking {
       kind === STATEMENT
         ? pending(statements, statements.ask(name, null, segment))
         : pending(portals, portals.ask(name, null, segment))
-    this.#lane.send(frame, op('close', null, naming))
+    this.#steps.add(frame, op('close', null, naming), null)
   }
 
   #execute(frame: Buffer): boolean {
@@ -234,7 +289,7 @@ export class Asking {
     const isOther = portal !== undefined && name !== '' && portal.cursors < this.#names.cursors
     const asked = this.#asked(prepared?.statement ?? null, 'extended', frame, prepared?.name ?? '', isOther)
     if (asked === UNCERTAIN) return false
-    this.#ask({ ...asked, known, parameters })
+    this.#ask({ ...asked, known, parameters }, portal)
     return true
   }
 
@@ -286,11 +341,12 @@ export class Asking {
   }
 
   /** Records what is asked for, and sends it to the server: in strict mode once that is durable. */
-  #ask(asked: Asked): void {
+  #ask(asked: Asked, portal: Portal | null = null): void {
     if (this.#isDenied(asked, asked.protocol === 'simple' ? QUERY : EXECUTE)) return
     const { action, protocol, frame } = asked
     const isObserved = this.#config.mode === 'observe'
     const observed = isObserved ? this.#observedRead(asked) : null
+    const pass = this.#steps.begin(portal)
     const begun = observed === null ? this.#recording.begin(this.#intentOf(asked)) : NOT_BEGUN
     this.#counts.statements += 1
     const prepares = this.#prepares(asked)
@@ -298,6 +354,7 @@ export class Asking {
     this.#answering.asked(work)
     this.#noted(asked)
     const kind = action === 'function' ? 'function' : protocol === 'simple' ? 'query' : 'execute'
+    pass?.(isObserved ? NOT_BEGUN : begun)
     if (isObserved) {
       this.#lane.send(frame, op(kind, work))
       return
@@ -375,10 +432,18 @@ export class Asking {
   /** What a statement changes in what is known of the session. */
   #noted({ effects, unknownWhy, statement }: Asked): void {
     const runs = unknownWhy.some((why) => RUNS.has(why))
-    if (runs) this.#reading.doubts += 1
+    if (runs) {
+      this.#reading.doubts += 1
+      this.#hasSet = true
+      this.#reading.isUnsettled = true
+    }
     if (runs || effects.some(givesCursor)) this.#names.cursors += 1
-    for (const { kind, set } of effects) {
+    for (const { kind, set, transaction = '' } of effects) {
       if (set?.name === 'search_path') this.#reading.hasSearchPath = true
+      if (kind === 'discard' || READS_BY.has(set?.name ?? '')) {
+        this.#hasSet = true
+        this.#reading.isUnsettled = true
+      } else if (this.#hasSet && ENDS.has(transaction)) this.#reading.isUnsettled = true
       if (set !== undefined) this.#events.set(set.name, set.value, set.isLocal === true)
       else if (kind === 'discard' && /\ball\b/i.test(statement!.text)) this.#events.set('all', null, false)
     }
@@ -405,6 +470,7 @@ export class Asking {
 
   /** The server is sent something that fails in the place of a message, and the client gets our error for it. */
   #refuse(type: number, error: OwnError): void {
+    this.#steps.release()
     const isSimple = type === QUERY || type === FUNCTION
     this.#isSkipping = !isSimple
     if (isSimple) this.#names.segment += 1
@@ -423,6 +489,12 @@ const RUNS: ReadonlySet<string> = new Set([
   ...['unparsed', 'do_block', 'call', 'function', 'operator', 'type', 'execute', 'extension', 'program', 'other'],
   ...['encoding', 'standard_conforming_strings', 'prepared_name', 'server_version'],
 ])
+/** Settings by which the server reads a text, and RESET ALL. */
+const READS_BY: ReadonlySet<string> = new Set([
+  ...['client_encoding', 'standard_conforming_strings', 'search_path', 'all'],
+])
+/** What takes back what was set in a transaction, or only for it. */
+const ENDS: ReadonlySet<string> = new Set(['commit', 'rollback', 'rollback_to', 'prepare'])
 /** Why more is unknown than the effects of a text say. */
 const BEYOND_THE_TEXT: ReadonlySet<string> = new Set([
   ...['encoding', 'standard_conforming_strings', 'prepared_name', 'server_version'],

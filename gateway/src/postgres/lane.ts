@@ -8,7 +8,8 @@ const MAX_WAITING = 256
 /** Messages of so many bytes are counted, each by itself, until the server has taken them. */
 export const LONG_MESSAGE = 64 << 10
 
-type Item = {
+/** Something on its way. */
+export type LaneItem = {
   bytes: Buffer
   op: Op | null
   isReady: boolean
@@ -28,7 +29,7 @@ export type LaneEnds = {
 
 export class Lane {
   readonly #ends: LaneEnds
-  readonly #items: Item[] = []
+  readonly #items: LaneItem[] = []
   #bytes = 0
   #isWritable = true
   #isFlowing = true
@@ -55,18 +56,41 @@ export class Lane {
     op: Op,
     refused: (error: unknown) => { bytes: Buffer; op: Op },
   ): void {
-    const item: Item = { bytes, op, isReady: false }
+    const item: LaneItem = { bytes, op, isReady: false }
     this.#add(item)
     gate.then(
       () => this.#ready(item),
       (error) => {
-        this.#release(item)
-        this.#bytes -= item.bytes.length
-        Object.assign(item, refused(error))
-        this.#bytes += item.bytes.length
+        this.#replace(item, refused(error))
         this.#ready(item)
       },
     )
+  }
+
+  /** Takes bytes that wait, behind everything before them, until `open` lets them go on. */
+  hold(bytes: Buffer, op: Op): LaneItem {
+    const item: LaneItem = { bytes, op, isReady: false }
+    this.#add(item)
+    return item
+  }
+
+  /**
+   * Sends what was held, together, once `gate` resolves.
+   * @param refused what is sent where it rejects, in the place of each
+   */
+  open(
+    gate: Promise<unknown>,
+    items: readonly LaneItem[],
+    refused: (error: unknown, op: Op) => { bytes: Buffer; op: Op },
+  ): void {
+    const ready = () => {
+      for (const item of items) item.isReady = true
+      this.#flush()
+    }
+    gate.then(ready, (error) => {
+      for (const item of items) this.#replace(item, refused(error, item.op!))
+      ready()
+    })
   }
 
   /** What is sent meanwhile goes on together. */
@@ -111,18 +135,25 @@ export class Lane {
     return left.flatMap(({ op }) => (op === null ? [] : [op]))
   }
 
-  #add(item: Item): void {
+  #add(item: LaneItem): void {
     this.#items.push(item)
     this.#bytes += item.bytes.length
     if (item.bytes.length >= LONG_MESSAGE) this.#ends.hold(item.bytes.length)
     if (!this.#isCollecting) this.#flush()
   }
 
-  #release({ bytes }: Item): void {
+  #release({ bytes }: LaneItem): void {
     if (bytes.length >= LONG_MESSAGE) this.#ends.hold(-bytes.length)
   }
 
-  #ready(item: Item): void {
+  #replace(item: LaneItem, by: { bytes: Buffer; op: Op }): void {
+    this.#release(item)
+    this.#bytes -= item.bytes.length
+    Object.assign(item, by)
+    this.#bytes += item.bytes.length
+  }
+
+  #ready(item: LaneItem): void {
     item.isReady = true
     this.#flush()
   }

@@ -96,7 +96,7 @@ export class Outcomes {
 
 /** Whether its outcome may stand beside those of others. */
 function isPlain({ state, error, copy, results, action }: Work): boolean {
-  return state === 'answered' && error === null && copy === null && results.length === 1 && action === 'statement'
+  return state === 'answered' && error === null && copy === null && results.length <= 1 && action === 'statement'
 }
 
 function shownOf({ sent, ended, results, copy, transaction, error }: Work): JsonObject {

@@ -57,7 +57,9 @@ export class PostgresSession {
   readonly ended: Promise<void>
   readonly #parts: SessionParts
   readonly #names = new PreparedNames()
-  readonly #reading: Reading = { encoding: 'UTF8', isStandard: true, hasSearchPath: false, version: 14, doubts: 0 }
+  readonly #reading: Reading = {
+    ...{ encoding: 'UTF8', isStandard: true, hasSearchPath: false, version: 14, isUnsettled: true, doubts: 0 },
+  }
   readonly #lane: Lane
   readonly #answering: Answering
   readonly #asking: Asking
@@ -87,6 +89,9 @@ export class PostgresSession {
     this.#answering = new Answering(this.#names, {
       ended: (works) => this.#outcomes.take(works),
       transactionEnded: () => events.transactionEnded(),
+      settled: () => {
+        if (this.#lane.isEmpty) this.#reading.isUnsettled = false
+      },
       lost: (why) => this.#end('relay', { code: 'postgres_session_lost', why }),
     })
     this.#lane = new Lane({
@@ -128,7 +133,10 @@ export class PostgresSession {
     server.on('drain', () => this.#lane.writable())
     client.on('error', () => {})
     server.on('error', () => {})
-    client.on('data', (chunk: Buffer) => this.#lane.collect(() => this.#fromClient.push(chunk)))
+    client.on('data', (chunk: Buffer) => {
+      this.#lane.collect(() => this.#fromClient.push(chunk))
+      if (!this.#isLaneOpen) this.#flow()
+    })
     server.on('data', (chunk: Buffer) => {
       this.#fromServer.push(chunk)
       if (this.#backlog.length > 0) this.#takeBacklog()
@@ -197,6 +205,8 @@ export class PostgresSession {
 
   #flow(): void {
     if (this.#stage === 'ended') return
+    // What waits for more of the client must not wait where no more is read.
+    if (!this.#isLaneOpen || this.#isClientGone) this.#asking.release()
     if (this.#isLaneOpen && this.#backlog.length === 0) this.#parts.client.resume()
     else this.#parts.client.pause()
   }
@@ -280,7 +290,10 @@ export class PostgresSession {
     if (this.#isClientGone || this.#stage === 'ended') return
     this.#isClientGone = true
     if (this.#stage === 'authentication') this.#end('client')
-    else this.#lane.emptied().then(() => this.#parts.server.end())
+    else {
+      this.#asking.release()
+      this.#lane.emptied().then(() => this.#parts.server.end())
+    }
   }
 
   #end(by: EndedBy, error?: OwnError): void {

@@ -16,6 +16,8 @@ export type Reading = {
   hasSearchPath: boolean
   /** The server's major version, as it has said. */
   version: number
+  /** Something is under way that may change this, or the session has only begun: the server says what holds before it is ready again. */
+  isUnsettled: boolean
   /** Counts statements of which nobody can tell whether they have prepared something under a name. */
   doubts: number
 }
@@ -49,9 +51,12 @@ export function readStatement(text: Buffer, reading: Reading, types: readonly nu
   const effects = rememberedEffects(read)
   const why = new Set<string>(effects.flatMap(({ unknownWhy }) => unknownWhy))
   // What the parser reads as one character the server may read as another, and a backslash as the end of a text.
-  if (read.length !== text.length || !isOfUtf8) if (reading.encoding !== 'UTF8' || !isOfUtf8) why.add('encoding')
-  if (!reading.isStandard && read.includes('\\')) why.add('standard_conforming_strings')
-  if (reading.hasSearchPath && effects.some(({ usesSearchPath }) => usesSearchPath)) why.add('search_path')
+  const { isUnsettled } = reading
+  const isOfOther = reading.encoding !== 'UTF8' || !isOfUtf8 || isUnsettled
+  if (isOfOther && (read.length !== text.length || !isOfUtf8)) why.add('encoding')
+  if ((!reading.isStandard || isUnsettled) && read.includes('\\')) why.add('standard_conforming_strings')
+  if ((reading.hasSearchPath || isUnsettled) && effects.some(({ usesSearchPath }) => usesSearchPath))
+    why.add('search_path')
   if (effects.some(({ sinceVersion = 0 }) => sinceVersion > reading.version)) why.add('server_version')
   const isFullyKnown = why.size === 0 && effects.every((effect) => effect.isFullyKnown)
   return { text: read, bytes: text.length, effects, isFullyKnown, unknownWhy: [...why], doubts: reading.doubts, types }

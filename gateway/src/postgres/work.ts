@@ -77,7 +77,7 @@ export function newWork(
 /** A message that the server was sent, until it has answered it. */
 export type Op = {
   readonly kind: 'startup' | 'query' | 'function' | 'parse' | 'bind' | 'describe' | 'close' | 'execute' | 'sync'
-  readonly work: Work | null
+  work: Work | null
   /** What the client gets in the place of the error that the server gives. */
   refusal: Buffer | null
   /** What it gives a name, or takes one from. */

@@ -1,7 +1,19 @@
 import { createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
-import { loggedIn, message, NO_LIMIT, RawClient, seen, statements, type Told, type World, world } from './support.ts'
+import {
+  executed,
+  loggedIn,
+  message,
+  NO_LIMIT,
+  type Played,
+  RawClient,
+  seen,
+  statements,
+  type Told,
+  type World,
+  world,
+} from './support.ts'
 
 let it: World
 beforeAll(async () => {
@@ -14,7 +26,7 @@ const bind = (name: string) => [message('B', '', name, 0, 0, 0), message('E', ''
 const parse = (name: string, text: string) => message('P', name, text, 0)
 
 /** What one connection asks, answer by answer, and what was recorded of it. */
-async function asks(...groups: (readonly Buffer[])[]): Promise<{ types: string[]; found: Told[] }> {
+async function asks(...groups: (readonly Buffer[])[]): Promise<{ types: string[]; found: Told[]; steps: Played[] }> {
   const raw = await loggedIn(it)
   const types: string[] = []
   for (const group of groups) {
@@ -26,7 +38,11 @@ async function asks(...groups: (readonly Buffer[])[]): Promise<{ types: string[]
   await raw.ended()
   const events = (await it.events()).filter(({ fields }) => (fields.context as Told).address.endsWith(`:${session}`))
   await it.start()
-  return { types, found: statements(events).map(({ intent }) => [intent.statement, intent.known.unknownWhy ?? []]) }
+  return {
+    types,
+    found: executed(events).map(({ intent }) => [intent.statement, intent.known.unknownWhy ?? []]),
+    steps: statements(events).filter(({ intent }) => intent.known.step !== undefined),
+  }
 }
 
 test('names that are one to the server are one here: it looks at 63 bytes', async () => {
@@ -104,16 +120,86 @@ test('a name that is refused keeps its old meaning, also where nobody waits for 
   expect(found).toEqual([['select 1', []]])
 })
 
+test('what the server executes while it prepares and binds has an intent, although nobody asks for an execution', async () => {
+  await queryAsOwner(
+    it.direct,
+    `create table done (by text);
+     create function writes(text) returns boolean language plpgsql as
+       $$ begin insert into done values ($1); return true; end $$;
+     create function constant(text) returns boolean immutable language plpgsql as $$ begin return writes($1); end $$;
+     create domain checked as text check (writes(value));
+     create table listed (a checked[]);
+     create view seen as select constant('bind');
+     grant all on done, listed, seen to public`,
+  )
+  const literal = "select * from listed where a = '{parse}'"
+  const { types, found, steps } = await asks(
+    [parse('', literal), message('S')],
+    [parse('v', 'select * from seen'), message('B', '', 'v', 0, 0, 0), message('H'), message('S')],
+    [
+      message('P', '', 'select 1 / $1::int', 0),
+      message('B', 'p', '', 0, 1, Buffer.from([0, 0, 0, 1, 0x30]), 0),
+      message('S'),
+    ],
+    [parse('', 'select 1'), parse('x', 'select 2'), ...bind(''), message('S')],
+    [message('D', Buffer.from('Sv\0')), message('S')],
+    [parse('', literal), message('Q', 'select 3')],
+  )
+  expect(types).toEqual(['1Z', '12Z', '1EZ', '112DCZ', 'tTZ', '1TDCZ'])
+  expect(await queryAsOwner(it.direct, 'select by, count(*)::int from done group by by order by by')).toEqual([
+    { by: 'bind', count: 1 },
+    { by: 'parse', count: 2 },
+  ])
+  expect(found.map(([text]) => text)).toEqual(['select 1', 'select 3'])
+  expect(steps.map(({ intent: { known, statement }, end }) => [known.step, statement, end.state, end.outcome])).toEqual(
+    [
+      ['parse', literal, 'answered', 'success'],
+      ['parse', 'select * from seen', 'answered', 'success'],
+      ['bind', 'select * from seen', 'answered', 'success'],
+      ['parse', 'select 1 / $1::int', 'answered', 'success'],
+      ['bind', 'select 1 / $1::int', 'answered', 'failure'],
+      ['parse', 'select 2', 'answered', 'success'],
+      ['describe', 'select * from seen', 'answered', 'success'],
+      ['parse', literal, 'answered', 'success'],
+    ],
+  )
+  await queryAsOwner(
+    it.direct,
+    'drop view seen; drop table listed, done; drop domain checked; drop function constant, writes',
+  )
+})
+
 test('what the parser reads otherwise than the server is not fully known', async () => {
-  const { found } = await asks(
+  const plain = "select 'a\\', '; delete from t; --'"
+  const { found, types } = await asks(
     [message('Q', "set client_encoding = 'SJIS'")],
     [message('Q', Buffer.from("select '\u3042\\'\0"))],
     [message('Q', 'select 1')],
     [message('Q', "set client_encoding = 'UTF8'; set standard_conforming_strings = off")],
     [message('Q', "select 'a\\'; delete from t; --'")],
     [message('Q', 'select 2')],
+    // Nobody waits until the server says what holds now: what was set, what a transaction takes back, what a function may have set.
+    [message('Q', 'reset standard_conforming_strings')],
+    [message('Q', 'set standard_conforming_strings = off'), message('Q', plain)],
+    [],
+    [message('Q', 'begin; set local standard_conforming_strings = on')],
+    [message('Q', 'rollback'), message('Q', plain)],
+    [],
+    [message('Q', 'reset standard_conforming_strings')],
+    [message('Q', 'do $$ begin set standard_conforming_strings = off; end $$'), message('Q', plain)],
+    [],
+    [message('Q', 'reset standard_conforming_strings')],
+    [message('Q', "set client_encoding = 'SJIS'"), message('Q', "select E'\u3043\\'; delete from t; --'")],
+    [],
   )
-  expect(found.map(([, why]) => why)).toEqual([[], ['encoding'], [], [], ['standard_conforming_strings'], []])
+  const strings = ['standard_conforming_strings']
+  // To the server each of them is two statements.
+  expect(types.filter((each) => each.endsWith('TDCCZ'))).toHaveLength(4)
+  expect(found.map(([, why]) => why)).toEqual([
+    ...[[], ['encoding'], [], [], strings, []],
+    ...[[], [], strings, [], [], strings],
+    ...[[], ['do_block'], strings, [], [], ['encoding', ...strings]],
+  ])
 })
 
 test('more sessions than there may be, and more memory', async () => {

@@ -3,6 +3,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
 import {
+  executed,
   loggedIn,
   message,
   NO_LIMIT,
@@ -242,7 +243,16 @@ test('pipelined: several in flight keep their order, and after an error what com
     raw.socket.write(Buffer.concat([message('Q', 'insert into t values (7)'), message('X')]))
     await raw.ended()
     expect(await queryAsOwner(other.direct, 'select id from t order by id')).toEqual([3, 4, 6, 7].map((id) => ({ id })))
-    const found = statements(await other.events())
+    const events = await other.events()
+    expect(
+      statements(events).flatMap(({ intent: { statement, known } }) =>
+        known.step === undefined ? [] : [[known.step, statement]],
+      ),
+    ).toEqual([
+      ['parse', 'insert into t values (5)'],
+      ['parse', 'insert into t values (6)'],
+    ])
+    const found = executed(events)
     expect(found.map(({ intent, end }) => [intent.statement, end.state, end.outcome])).toEqual([
       ['insert into t values (1)', 'answered', 'success'],
       ['insert into t values (1)', 'answered', 'failure'],

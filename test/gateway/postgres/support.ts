@@ -148,6 +148,10 @@ export function played(events: readonly ParsedEvent[]): Played[] {
 export const statements = (events: readonly ParsedEvent[]): Played[] =>
   played(events).filter(({ intent }) => !intent.action.startsWith('postgres.session'))
 
+/** Those that were executed, without what was only prepared, bound or described. */
+export const executed = (events: readonly ParsedEvent[]): Played[] =>
+  statements(events).filter(({ intent }) => intent.known.step === undefined)
+
 /** A connection of which the test writes every byte. */
 export class RawClient {
   readonly socket: Socket

@@ -14,6 +14,14 @@ const statementOf: Teller = (event, { role, known: { function: oid } }) => {
   return [...denied, (event.missing ?? 0) > 0 ? 'a statement that is not shown' : 'a statement without a text']
 }
 
+/** What is not executed. */
+const stepOf = ({ role, known: { step } }: Parameters<Teller>[1]): ToldStep => {
+  const does = role === 'denial' ? undefined : STEPS[String(step)]
+  return does === undefined ? [] : [does, ' only: ']
+}
+
+const STEPS: Readonly<Record<string, string>> = { parse: 'prepares', bind: 'binds', describe: 'describes' }
+
 const parametersOf = (parameters: JsonValue | undefined): ToldStep =>
   Array.isArray(parameters) && parameters.length > 0 ? [' with ', shown(parameters)] : []
 
@@ -47,6 +55,7 @@ export const POSTGRES: Readonly<Record<string, Teller>> = {
   ],
   'postgres.session.refused': (event) => ['is not let in to ', targetOf(event, 'database')],
   'postgres.statement': (event, step) => [
+    ...stepOf(step),
     ...statementOf(event, step),
     ...parametersOf(event.fields.parameters),
     ...(step.known.isFullyKnown === false ? [' (its effect is not fully known)'] : []),

@@ -214,6 +214,10 @@ test('headers that contradict the body, and requests of strangers, go no further
     { ...mirrored('tool'), 'mcp-protocol-version': '2025-11-25' },
     { ...mirrored('tool'), 'mcp-name': encoded },
     { ...mirrored('tool'), 'mcp-name': '=?base64?dG9vbA?=' },
+    // What it says in UTF-8 is not what such a server reads.
+    { ...mirrored('tool'), 'content-type': 'application/json; charset=utf-7' },
+    { ...mirrored('tool'), 'content-type': 'application/json; charset=utf-8; Charset = "UTF-16"' },
+    { ...mirrored('tool'), 'content-encoding': 'br' },
   ])
     expect(await post(recorder.url, calling('tool'), headers)).toMatchObject({
       status: 400,
@@ -233,10 +237,12 @@ test('headers that contradict the body, and requests of strangers, go no further
     status: 200,
   })
   expect(await post(recorder.url, calling('tool'), { origin: 'http://localhost:3000' })).toMatchObject({ status: 200 })
+  for (const type of ['application/json; charset="UTF-8"', 'application/json;charset=utf-8'])
+    expect(await post(recorder.url, calling('tool'), { 'content-type': type })).toMatchObject({ status: 200 })
   await recorder.close()
   const invalid = find(await it.events(), 'mcp.message.invalid')
   expect(invalid.map(({ mcp }) => mcp.code ?? mcp.why)).toEqual([
-    ...Array(5).fill('mcp_header_mismatch'),
+    ...Array(8).fill('mcp_header_mismatch'),
     expect.stringMatching(/twice/),
   ])
 })

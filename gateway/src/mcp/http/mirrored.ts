@@ -6,6 +6,8 @@ import type { Message } from '../message.ts'
 
 /** Why headers contradict the body; null: they do not. What is missing the server judges: older revisions have none of them. */
 export function contradictionOf(headers: IncomingHttpHeaders, messages: readonly Message[]): string | null {
+  const read = readOtherwise(headers)
+  if (read !== null) return read
   for (const message of messages) {
     if (message.kind === 'answer') continue
     const { method, params } = message
@@ -20,6 +22,15 @@ export function contradictionOf(headers: IncomingHttpHeaders, messages: readonly
     if (why !== null) return why
   }
   return null
+}
+
+/** Servers read a body as its headers say, and it is looked into here as JSON is: in UTF-8, and not packed. */
+function readOtherwise(headers: IncomingHttpHeaders): string | null {
+  if (!/^(?:identity)?$/i.test((headers['content-encoding'] ?? '').trim()))
+    return 'The header content-encoding says that the body is packed.'
+  const charsets = [...(headers['content-type'] ?? '').matchAll(/charset[^;=]*=\s*"?([^";]*)/gi)]
+  const isOther = charsets.some(([, charset]) => !/^utf-?8$/i.test(charset!.trim()))
+  return isOther ? 'The header content-type says that the body is not in UTF-8.' : null
 }
 
 function differs(headers: IncomingHttpHeaders, header: string, said: unknown): string | null {

@@ -23,6 +23,9 @@ export type Looked = {
 /** Headers by which some servers take another method than that of the request. */
 const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override']
 
+/** Each is looked up with each reading of the path. */
+const MAX_OVERRIDES = 8
+
 /** @throws HttpRefusal for what is not passed on, whoever asks */
 export async function look(req: IncomingMessage, parts: ProxyParts): Promise<Looked> {
   const { config, router, isTrusted, vouch } = parts
@@ -31,9 +34,9 @@ export async function look(req: IncomingMessage, parts: ProxyParts): Promise<Loo
   const method = req.method!
   if (!parts.methods.has(method)) throw new HttpRefusal('http_method_unsupported')
   const target = targetOf(req)
-  const said = OVERRIDES.map((name) => req.headers[name]).find((value) => typeof value === 'string')
-  const override = typeof said === 'string' ? said.trim().toUpperCase().slice(0, 40).toWellFormed() : null
-  const match = router(method, target, override)
+  const overrides = overridesIn(req)
+  const match = router(method, target, overrides)
+  const override = overrides.length === 0 ? null : overrides.join(', ').slice(0, 40).toWellFormed()
   const peer = peerOf(req.socket)
   const { address, by } = clientOf(peer, req.headers['x-forwarded-for'] as string | undefined, isTrusted)
   return {
@@ -46,6 +49,17 @@ export async function look(req: IncomingMessage, parts: ProxyParts): Promise<Loo
       traceparent: req.headers.traceparent as string | undefined,
     },
   }
+}
+
+/** Each that any of the headers names: servers differ in which of them they look at, and some know no difference between - and _. */
+function overridesIn({ rawHeaders }: IncomingMessage): string[] {
+  const found = new Set<string>()
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (!OVERRIDES.includes(rawHeaders[i]!.toLowerCase().replaceAll('_', '-'))) continue
+    for (const value of rawHeaders[i + 1]!.split(',')) if (value.trim() !== '') found.add(value.trim().toUpperCase())
+  }
+  if (found.size > MAX_OVERRIDES) throw new HttpRefusal('http_request_invalid', 'Headers name too many methods.')
+  return [...found]
 }
 
 /** Origin form, or `*`. An absolute form names the host twice, and counts as its path where both agree. */

@@ -42,7 +42,7 @@ export type RouteMatch = {
 }
 
 /** Finds the route of a request. */
-export type Router = (method: string, target: string, override: string | null) => RouteMatch
+export type Router = (method: string, target: string, overrides: readonly string[]) => RouteMatch
 
 /** Splits `POST /users/:id`; null if it is no route. */
 export function routeParts(route: string): { method: string; path: string } | null {
@@ -90,9 +90,9 @@ export function makeRouter(
     const found = router.find(method as HTTPMethod, path)
     return found === null ? null : { route: found.store as HttpRoute, params: found.params }
   }
-  return (method, target, override) => {
+  return (method, target, overrides) => {
     const { raw, query, readings, odd } = readPath(target)
-    const methods = override === null ? [method] : [method, override]
+    const methods = [method, ...overrides]
     const [first] = readings
     const plain = find(method, first!)
     const others = methods.length * readings.length === 1 ? [] : methods.flatMap((m) => readings.map((r) => find(m, r)))

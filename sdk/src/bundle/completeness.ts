@@ -144,7 +144,7 @@ export class ScopeWatch {
     const scope = this.#scope
     if (scope.kind !== 'source') return true
     const { from, to, since, until } = scope
-    // What comes before the range was in the log by `since`, and what comes behind it was not yet in the log at `until`.
+    // What comes before the range was in the log by `since`, and what comes behind it was not in the log as anchored at `until` or later.
     const isSince =
       since === null || from === 0 || confirmed.some((it) => it.size >= from && it.time <= Date.parse(since))
     return isSince && (until === null || confirmed.some((it) => it.size <= to && it.time >= Date.parse(until)))

@@ -110,7 +110,7 @@ export type BundleCompleteness = {
   }
   /** Whether anchors show that the entries reach as far as the times that were asked for, or none were asked for. */
   readonly isReached: boolean
-  /** Block times, ISO 8601: the entries of the scope came after the one and were in the log by the other. Null: no anchor shows it. */
+  /** Block times, ISO 8601: the log as anchored at the one had no entry of the scope yet, and that anchored at the other has all. Null: no anchor shows it. */
   readonly after: string | null
   readonly by: string | null
   /** Streams of the scope, as far as their last places are there, and how many of them have ended; to one that has not, events of the time asked for may still come. */

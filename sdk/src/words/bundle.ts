@@ -137,7 +137,7 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
       as_index_says: (origin) =>
         `These are the events that ${origin ?? 'the service'} found. That there are no others is its word, and nothing here can show it.`,
       not_judged: 'Something in it does not hold, so nothing can be said of what is missing.',
-      after: (iso) => `All of it came after ${time(iso)}, the time of the last anchor before it.`,
+      after: (iso) => `None of it was in the log yet as anchored at ${time(iso)}, by the last anchor before it.`,
       by: (iso) => `All of it was in the log by ${time(iso)}, the time of the anchor that covers it.`,
       notEnded: (streams, of) =>
         `${number(streams)} of ${count(of, 'stream')} ${streams === 1 ? 'has' : 'have'} not ended: what their recorders still hold comes later in the log.`,

@@ -224,6 +224,9 @@ describe('killick bundle', () => {
     expect(from).toBeGreaterThan(0)
     expect(to).toBeLessThan(verdict.size!)
     expect(verdict.completeness).toMatchObject({ verdict: 'complete', after: iso(times[0]!), by: iso(times[1]!) })
+    // A block is later than the log that it anchors: what lies behind an anchor need not have come after its time.
+    const told = await killick(['verify', file('middle.bundle'), ...pins])
+    expect(told.out).toContain(`None of it was in the log yet as anchored at ${iso(times[0]!)}, by the last anchor`)
     // Nobody has asked the chain: the range is whole, and how far it reaches is open.
     const unasked = await verified(readFileSync(file('middle.bundle')), { ...trust, facts: undefined })
     expect(unasked).toMatchObject({ outcome: 'undecided', missing: ['chain', 'contract'] })

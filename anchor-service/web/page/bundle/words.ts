@@ -135,7 +135,7 @@ export function german({ number, time, list }: Printer): BundleWords {
       as_index_says: (origin) =>
         `Diese Ereignisse hat ${origin ?? 'der Dienst'} gefunden. Dass es keine anderen gibt, sagt er selbst, und nichts hier kann es zeigen.`,
       not_judged: 'Etwas darin hält nicht stand; so lässt sich nicht sagen, was fehlt.',
-      after: (iso) => `Alles kam nach dem letzten Anker davor: ${time(iso)}.`,
+      after: (iso) => `Nichts davon war im Stand des Logs, den der letzte Anker davor verankert hat: ${time(iso)}.`,
       by: (iso) => `Alles war im Log bei dem Anker, der es abdeckt: ${time(iso)}.`,
       notEnded: (n, of) =>
         `${number(n)} von ${count(of, 'Stream', 'Streams')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: was die Rekorder noch halten, kommt später ins Log.`,

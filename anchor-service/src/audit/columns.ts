@@ -36,6 +36,7 @@ import {
   readAhead,
 } from './batch-rows.ts'
 import { areDroppedRight, compareDropped, isDroppedSince } from './dropped-columns.ts'
+import { checkIndexes } from './indexes.ts'
 import { walkRuns } from './runs.ts'
 
 export function checkColumns(db: pg.Pool): OwnCheck {
@@ -75,7 +76,7 @@ export function checkColumns(db: pg.Pool): OwnCheck {
             ...{ place: null, reason: 'untold' },
             message: `${table}.first_event: the events from ${first} on belong to no batch`,
           })
-      faults.push(...(await runs.finish()))
+      faults.push(...(await runs.finish()), ...(await checkIndexes(db)))
       return { faults, detail: `${checked.toLocaleString('en')} events` }
     },
   }

@@ -15,6 +15,17 @@ import { fault } from './walk.ts'
 const PARTITIONED = ['packs', 'pack_keys', 'key_blocks']
 
 /**
+ * PostgreSQL's own functions that it has in SQL. It calls its other functions by their number and looks at no definition, but
+ * puts the definition of a function in SQL in the place of the call, even where it made that function in C. Of functions that versions
+ * from 19 on may add, with higher numbers, nothing is known.
+ */
+const OF_SQL = `age,anytextcat,bit_length,col_description,date_part,int8pl_inet,integer_pl_date,interval_pl_date,interval_pl_time,
+  interval_pl_timestamp,interval_pl_timestamptz,interval_pl_timetz,log,log10,lpad,numeric_pl_pg_lsn,obj_description,overlaps,path_contain_pt,
+  pg_relation_size,pg_sleep_for,pg_sleep_until,polygon,quote_literal,quote_nullable,round,rpad,shobj_description,substring,textanycat,
+  timedate_pl,timestamptz,timetzdate_pl,trunc,ts_debug,xpath,xpath_exists`
+const NEWER = 6431
+
+/**
  * One line for each object. `owner` is nobody's name but that of the schema's owner; names that PostgreSQL gives to what it makes
  * by itself are left out.
  */
@@ -97,8 +108,22 @@ const LINES = `
     select format('%s added to pg_catalog', relname) from pg_class c where relnamespace = 'pg_catalog'::regnamespace and c.oid >= 16384
       and not exists (select from pg_depend where objid = c.oid and classid = 'pg_class'::regclass and deptype = 'e')
     union all
+    select format('%s added to pg_catalog', oprname) from pg_operator o where oprnamespace = 'pg_catalog'::regnamespace and o.oid >= 16384
+      and not exists (select from pg_depend where objid = o.oid and classid = 'pg_operator'::regclass and deptype = 'e')
+    union all
+    select format('cast from %s to %s added', castsource::regtype, casttarget::regtype) from pg_cast c
+    where castsource < 16384 and casttarget < 16384 and (c.oid >= 16384 or castfunc >= 16384)
+      and not exists (select from pg_depend where objid = c.oid and classid = 'pg_cast'::regclass and deptype = 'e')
+    union all
     select format('%s in pg_catalog replaced', proname) from pg_proc p join pg_language l on l.oid = prolang
-    where pronamespace = 'pg_catalog'::regnamespace and p.oid < 16384 and lanname not in ('internal', 'c', 'sql')
+    where pronamespace = 'pg_catalog'::regnamespace and p.oid < 16384
+      and (lanname not in ('internal', 'c', 'sql') or (lanname = 'sql' and p.oid < ${NEWER} and proname <> all ('{${OF_SQL}}')))
+    union all
+    select format('operator %s in pg_catalog replaced', oprname) from pg_operator o where o.oid < 16384 and oprcode::oid >= 16384
+    union all
+    select format('aggregate %s in pg_catalog replaced', aggfnoid::regproc) from pg_aggregate
+    where aggfnoid::oid < 16384 and greatest(aggtransfn::oid, aggfinalfn::oid, aggcombinefn::oid, aggserialfn::oid, aggdeserialfn::oid,
+      aggmtransfn::oid, aggminvtransfn::oid, aggmfinalfn::oid) >= 16384
   ) all_lines group by line`
 
 /** The lines of a schema, sorted; of partitions as many as one of each has. */

@@ -4,6 +4,7 @@
  */
 import type { QueryResult } from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { checkIndexes } from '../../../anchor-service/src/audit/indexes.ts'
 import { walkRuns } from '../../../anchor-service/src/audit/runs.ts'
 import { checkSchema } from '../../../anchor-service/src/audit/schema.ts'
 import { openPool } from '../../../anchor-service/src/database/pool.ts'
@@ -194,6 +195,38 @@ describe('the schema', () => {
     expect([...internal]).toContainEqual(['anchors.rows', expect.stringMatching(/^anchors\.id/)])
     await insider.client.query(`select setval('anchors_id_seq', 1000)`)
   })
+})
+
+// The row is as it was; only what leads to it is not.
+test('an index that passes over a row, whichever it is', async () => {
+  const { client, pool, tables, columnsOf, restore } = insider
+  expect(await checkIndexes(pool)).toEqual([])
+  const { rows } = await client.query<{ table: string; index: string }>(
+    `select c.relname as table, x.relname as index from pg_index i join pg_class c on c.oid = indrelid join pg_class x on x.oid = indexrelid
+     where c.relnamespace = 'killick'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition order by 1, 2`,
+  )
+  const filled: typeof rows = []
+  for (const row of rows) if ((await client.query(`select from ${row.table} limit 1`)).rowCount! > 0) filled.push(row)
+  expect(new Set(filled.map(({ table }) => table)).size).toBeGreaterThan(tables.length - 3)
+  const ready = (isReady: boolean) =>
+    client.query(
+      `update pg_index set indisready = ${isReady} from pg_class c where c.oid = indrelid and relnamespace = 'killick'::regnamespace`,
+    )
+  try {
+    await ready(false)
+    for (const table of new Set(filled.map(({ table }) => table)))
+      await client.query(
+        `create temp table moved as select * from ${table} limit 1; delete from ${table};
+         insert into ${table} (${columnsOf(table)}) overriding system value select ${columnsOf(table)} from moved; drop table moved`,
+      )
+    await ready(true)
+    const found = (await checkIndexes(pool)).map(({ message }) => message)
+    for (const { table, index } of filled)
+      expect(found).toContainEqual(expect.stringMatching(`^${table}: by its index ${index} not every row is found`))
+  } finally {
+    await ready(true)
+    await restore(tables)
+  }
 })
 
 // That whole runs are gone harms nothing: what no run holds is looked for in the packs, and the runs are made again.

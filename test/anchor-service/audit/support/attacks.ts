@@ -437,4 +437,28 @@ export const SCHEMA: readonly [what: string, sql: string][] = [
     'a name of PostgreSQL’s taken',
     `set allow_system_table_mods = on; create function pg_catalog.sha256(text) returns bytea language sql as 'select null::bytea'`,
   ],
+  [
+    'a function of PostgreSQL’s replaced',
+    `set allow_system_table_mods = on; create or replace function pg_catalog.sha256(bytea) returns bytea language sql immutable
+       as $$ select case when $1 = '' then '' else pg_catalog.sha256($1) end $$`,
+  ],
+  [
+    'an aggregate of PostgreSQL’s replaced',
+    `create function public.fewer(int8, int8) returns int8 language sql as 'select $1'; set allow_system_table_mods = on;
+     create or replace aggregate pg_catalog.max(int8) (sfunc = public.fewer, stype = int8)`,
+  ],
+  [
+    'an operator of PostgreSQL’s replaced',
+    `create function public.never(text, text) returns boolean language sql as 'select false';
+     update pg_operator set oprcode = 'public.never(text, text)'::regprocedure where oid = '=(text, text)'::regoperator`,
+  ],
+  [
+    'an operator of PostgreSQL’s added',
+    `create function public.never(text, bytea) returns boolean language sql as 'select false'; set allow_system_table_mods = on;
+     create operator pg_catalog.= (leftarg = text, rightarg = bytea, function = public.never)`,
+  ],
+  [
+    'a cast added',
+    `create function public.other(bytea) returns text language sql as $$ select '' $$; create cast (bytea as text) with function public.other(bytea)`,
+  ],
 ]

@@ -1,0 +1,82 @@
+/**
+ * Whoever owns the database can make an index pass over a row, and everybody who reads by that index too: then an event is not found
+ * by its source although no row was altered. So each index must lead to every row that its table has.
+ */
+import type { Fault } from '@killick/sdk/audit'
+import type pg from 'pg'
+import { fault } from './walk.ts'
+
+/** `order`: what a B-tree gives its rows by; null: it has none. */
+type Index = { table: string; index: string; order: string | null; of: string }
+
+// An index of another form is not of this schema, which another check says.
+const INDEXES = `
+  select c.relname as table, x.relname as index, pg_get_indexdef(x.oid, 1, false) as of,
+    case when amname = 'btree' then (
+      select string_agg(pg_get_indexdef(x.oid, k, false) || case when indoption[k - 1] & 1 = 1 then ' desc' else '' end, ', ' order by k)
+      from generate_series(1, indnkeyatts) as k) end as order
+  from pg_class c join pg_index i on indrelid = c.oid join pg_class x on x.oid = indexrelid join pg_am am on am.oid = x.relam
+  where c.relnamespace = 'killick'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and indisvalid
+    and has_table_privilege(c.oid, 'select') and (amname = 'gist' or (amname = 'btree' and indexprs is null)) order by 1, 2`
+
+/** The two indexes of ranges, which have no order, and what every range meets. */
+const EVERY: { readonly [of: string]: string } = {
+  "tstzrange(earliest, latest, '[]'::text)": "tstzrange '(,)'",
+  entries: "int8range '(,)'",
+}
+
+const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
+
+/** Counts the rows of each table as they lie, and by each of its indexes, as of one moment. */
+export async function checkIndexes(db: pg.Pool): Promise<Fault[]> {
+  const client = await db.connect()
+  try {
+    await client.query('begin isolation level repeatable read read only; set local statement_timeout = 0')
+    const faults: Fault[] = []
+    const rows = new Map<string, number>()
+    for (const { table, index, order, of } of (await client.query<Index>(INDEXES)).rows) {
+      if (order === null && EVERY[of] === undefined) continue
+      const name = quoted(table)
+      const count = async (settings: Scans, from: string) => {
+        await client.query(
+          Object.entries(settings)
+            .map(([scan, isOn]) => `set local enable_${scan} = ${isOn}`)
+            .join('; '),
+        )
+        return (await client.query<{ n: number }>(`select count(*)::float8 as n from ${from}`)).rows[0]!.n
+      }
+      const all = rows.get(table) ?? (await count(AS_THEY_LIE, name))
+      rows.set(table, all)
+      const found = await (order !== null
+        ? count(BY_ORDER, `(select from ${name} order by ${order} offset 0) found`)
+        : count(BY_CONDITION, `${name} where ${of} && ${EVERY[of]}`))
+      if (found !== all)
+        faults.push(
+          fault(null, 'not_found', `${table}: by its index ${index} not every row is found, but ${found} of ${all}`),
+        )
+    }
+    await client.query('commit')
+    client.release()
+    return faults
+  } catch (error) {
+    client.release(error as Error)
+    throw error
+  }
+}
+
+/** Which ways to rows the planner may take. */
+type Scans = { readonly [scan: string]: boolean }
+
+const NONE = {
+  seqscan: false,
+  indexscan: false,
+  indexonlyscan: false,
+  bitmapscan: false,
+  sort: false,
+  incremental_sort: false,
+}
+const AS_THEY_LIE: Scans = { ...NONE, seqscan: true }
+// With sorting off, only the index that has this order gives it.
+const BY_ORDER: Scans = { ...NONE, indexscan: true, indexonlyscan: true }
+// An index that this condition is not made for could only be read in full, which takes an index-only scan.
+const BY_CONDITION: Scans = { ...NONE, indexscan: true }

@@ -1,9 +1,10 @@
 // A thread that audits. thread.ts starts it and describes the messages between the two.
 import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
 import { answerQuestions, KillickError, sayNews } from '@killick/sdk/core'
-import { openPool } from '../database/pool.ts'
+import { type Db, openPool } from '../database/pool.ts'
 import { ownChecks } from './checks.ts'
-import type { Assignment, AuditEnd, Report } from './thread.ts'
+import { checkSchema } from './schema.ts'
+import type { Altered, Assignment, AuditEnd, Report } from './thread.ts'
 
 /** Time between two reports of progress, ms. */
 const REPORT_MS = 250
@@ -27,11 +28,26 @@ async function audit({ url, token, pins, pace, database }: Assignment): Promise<
     })
     return { result }
   } catch (error) {
-    if (!(error instanceof KillickError)) throw error
-    return { obstacle: error.message }
+    const altered = await alteredSchema(pool, database.hasRole)
+    if (altered === null && !(error instanceof KillickError)) throw error
+    return { obstacle: (error as Error).message, altered }
   } finally {
     await pool.end()
   }
+}
+
+/**
+ * Where tables are not as they should be, queries fail, and the audit with them: whoever altered them would be named by no audit. Null: they
+ * are as they should be, or that cannot be told.
+ */
+async function alteredSchema(db: Db, hasRole: boolean): Promise<Altered | null> {
+  const { faults } = await checkSchema(db, hasRole)
+    .finish()
+    .catch(() => ({ faults: [] }))
+  const [first] = faults
+  if (first === undefined) return null
+  const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : ''
+  return { check: 'schema', reason: first.reason, detail: first.message + more }
 }
 
 answerQuestions(

@@ -11,7 +11,7 @@ import { type Finished, finished, obstructed, withHead } from './outcome.ts'
 import { ownPins } from './pins.ts'
 import { readRecorded, record } from './records.ts'
 import type { AuditSettings } from './settings.ts'
-import { type AuditedDatabase, openAuditor } from './thread.ts'
+import { type AuditedDatabase, Obstructed, openAuditor } from './thread.ts'
 import { openWebhook } from './webhook.ts'
 
 export type AuditDeps = {
@@ -122,7 +122,7 @@ export function keepAuditing(deps: AuditDeps): Auditing {
       return withHead(result, await ledger.checkHead())
     } catch (error) {
       stop.signal.throwIfAborted()
-      return obstructed((error as Error).message, end())
+      return obstructed((error as Error).message, error instanceof Obstructed ? error.altered : null, end())
     } finally {
       metrics.running(false)
       status = { ...status, ...idle }

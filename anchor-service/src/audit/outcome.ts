@@ -48,10 +48,12 @@ export function withHead(audit: Finished, fault: WentBack | null): Finished {
   return { ...audit, outcome: 'fail', findings: [finding, ...others] }
 }
 
-/** The audit could not be completed, which says nothing about the ledger. */
-export function obstructed(detail: string, end: End): Finished {
+/** The audit could not be completed, which says nothing about the ledger, unless its schema is altered, which may be why. */
+export function obstructed(detail: string, altered: AuditFinding | null, end: End): Finished {
   const nothing = { size: null, root: null, events: null, first: null }
-  return { outcome: 'undecided', ...end, ...nothing, findings: [{ check: 'audit', reason: 'stopped', detail }] }
+  const stopped: AuditFinding = { check: 'audit', reason: 'stopped', detail }
+  if (altered !== null) return { outcome: 'fail', ...end, ...nothing, findings: [altered, stopped] }
+  return { outcome: 'undecided', ...end, ...nothing, findings: [stopped] }
 }
 
 /** Equal for two audits that found the same faults; null for an audit that found none. */

@@ -1,5 +1,6 @@
 import type { AuditPins, AuditProgress, AuditResult } from '@killick/sdk/audit'
 import { keepThread, type Thread, threadBeside } from '@killick/sdk/core'
+import type { AuditFinding } from './outcome.ts'
 
 /**
  * What an auditing thread is given: the service as anyone else would reach it, what to rely on instead of its word, and the
@@ -11,13 +12,26 @@ export type AuditedDatabase = { databaseUrl: string; hasRole: boolean }
 
 export type Report = { progress: AuditProgress }
 
-/** `obstacle`: why the audit could not be carried through. */
-export type AuditEnd = { result: AuditResult } | { obstacle: string }
+/** A schema that is not the one that the migrations make. */
+export type Altered = AuditFinding
+
+/** `obstacle`: why the audit could not be carried through; `altered`: what was found all the same. */
+export type AuditEnd = { result: AuditResult } | { obstacle: string; altered: Altered | null }
+
+/** An audit could not be carried through. */
+export class Obstructed extends Error {
+  override readonly name = 'Obstructed'
+  readonly altered: Altered | null
+  constructor(obstacle: string, altered: Altered | null) {
+    super(obstacle)
+    this.altered = altered
+  }
+}
 
 export type Auditor = {
   /**
    * One audit. Never two at once.
-   * @throws Error with the obstacle or what ended the thread; `signal`'s reason once the thread has ended
+   * @throws Obstructed; Error with what ended the thread; `signal`'s reason once the thread has ended
    */
   audit(
     assignment: Assignment,
@@ -61,7 +75,7 @@ export function openAuditor(isKept: boolean): Auditor {
       try {
         const outcome = await ask(assignment)
         if ('result' in outcome) return outcome.result
-        throw new Error(outcome.obstacle)
+        throw new Obstructed(outcome.obstacle, outcome.altered)
       } catch (error) {
         signal.throwIfAborted()
         throw error

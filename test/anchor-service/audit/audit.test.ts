@@ -129,6 +129,21 @@ describe('a service that audits', () => {
     })
   })
 
+  test('a schema altered so that no audit can be carried through is named all the same', async () => {
+    receiver.notices.length = 0
+    await tamper(service, 'alter table proposals rename column expires_at to expired_at')
+    const { last } = await untilAudit(service, ({ failed }) => failed)
+    expect(last).toMatchObject({ outcome: 'fail', size: null, first: null })
+    const detail = expect.stringContaining('proposals.')
+    expect(last!.findings).toEqual([
+      { check: 'schema', reason: 'untold', detail },
+      { check: 'audit', reason: 'stopped', detail: expect.stringContaining('expires_at') },
+    ])
+    await vi.waitFor(() => expect(receiver.notices).toMatchObject([{ type: 'audit.fail' }]), 10_000)
+    await tamper(service, 'alter table proposals rename column expired_at to expires_at')
+    await untilAudit(service, ({ failed }) => !failed)
+  })
+
   test('a notice that the receiver refused is sent again, and the failure is counted', async () => {
     expect(await metric(service, 'killick_audit_webhook_failures_total')).toBe(1)
   })

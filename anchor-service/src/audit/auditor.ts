@@ -3,8 +3,9 @@ import { auditLedger, lookUp, openApi } from '@killick/sdk/audit'
 import { answerQuestions, KillickError, sayNews } from '@killick/sdk/core'
 import { type Db, openPool } from '../database/pool.ts'
 import { ownChecks } from './checks.ts'
+import type { AuditFinding } from './outcome.ts'
 import { checkSchema } from './schema.ts'
-import type { Altered, Assignment, AuditEnd, Report } from './thread.ts'
+import type { Assignment, AuditEnd, Report } from './thread.ts'
 
 /** Time between two reports of progress, ms. */
 const REPORT_MS = 250
@@ -40,7 +41,7 @@ async function audit({ url, token, pins, pace, database }: Assignment): Promise<
  * Where tables are not as they should be, queries fail, and the audit with them: whoever altered them would be named by no audit. Null: they
  * are as they should be, or that cannot be told.
  */
-async function alteredSchema(db: Db, hasRole: boolean): Promise<Altered | null> {
+async function alteredSchema(db: Db, hasRole: boolean): Promise<AuditFinding | null> {
   const { faults } = await checkSchema(db, hasRole)
     .finish()
     .catch(() => ({ faults: [] }))

@@ -12,17 +12,14 @@ export type AuditedDatabase = { databaseUrl: string; hasRole: boolean }
 
 export type Report = { progress: AuditProgress }
 
-/** A schema that is not the one that the migrations make. */
-export type Altered = AuditFinding
-
-/** `obstacle`: why the audit could not be carried through; `altered`: what was found all the same. */
-export type AuditEnd = { result: AuditResult } | { obstacle: string; altered: Altered | null }
+/** `obstacle`: why the audit could not be carried through; `altered`: that the schema is not the one that the migrations make. */
+export type AuditEnd = { result: AuditResult } | { obstacle: string; altered: AuditFinding | null }
 
 /** An audit could not be carried through. */
 export class Obstructed extends Error {
   override readonly name = 'Obstructed'
-  readonly altered: Altered | null
-  constructor(obstacle: string, altered: Altered | null) {
+  readonly altered: AuditFinding | null
+  constructor(obstacle: string, altered: AuditFinding | null) {
     super(obstacle)
     this.altered = altered
   }

@@ -140,11 +140,18 @@ async function isAnchored(
 
 function isBlockOf(rpc: Rpc, block: unknown, anchor: Anchor): boolean {
   const time = isObject(block) ? parseQuantity(block.timestamp) : null
-  if (!isObject(block) || time === null || !Array.isArray(block.transactions))
-    throw nonsense(rpc, 'something else than a block', 'eth_getBlockByNumber')
-  const isIt = (hash: unknown) => typeof hash === 'string' && hash.toLowerCase() === anchor.transaction
-  return time === anchor.time && block.transactions.some(isIt)
+  const isRead =
+    isObject(block) && time !== null && Array.isArray(block.transactions) && block.transactions.every(isHash)
+  if (!isRead) throw nonsense(rpc, 'something else than a block', 'eth_getBlockByNumber')
+  // What another block holds says nothing of this one.
+  if (block.number !== undefined && parseQuantity(block.number) !== anchor.block)
+    throw nonsense(rpc, 'another block', 'eth_getBlockByNumber')
+  const isIt = (hash: unknown) => (hash as string).toLowerCase() === anchor.transaction
+  return time === anchor.time && (block.transactions as unknown[]).some(isIt)
 }
+
+/** A transaction's; it was asked for hashes alone. */
+const isHash = (value: unknown) => typeof value === 'string' && /^0x[\da-f]{64}$/i.test(value)
 
 const nonsense = ({ node }: Rpc, what: string, method: string) =>
   noAnswer(node, `gave ${what} for ${method}`, { what: 'nonsense', method })

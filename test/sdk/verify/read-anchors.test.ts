@@ -126,6 +126,22 @@ describe('a node cannot tell, so it is undecided and another node is asked:', ()
     ['an answer of two', { eth_call: { result: YES.replace(/1$/, '2') } }],
     ['nothing, beside the right code', { eth_call: { result: '0x' } }],
     ['no hex for code', { eth_getCode: { result: '0xgg' } }],
+    [
+      'a block with whole transactions',
+      {
+        eth_getBlockByNumber: {
+          result: { timestamp: hex(anchor.time), transactions: [{ hash: anchor.transaction }] },
+        },
+      },
+    ],
+    [
+      'another block',
+      {
+        eth_getBlockByNumber: {
+          result: { number: hex(anchor.block - 1), timestamp: hex(anchor.time - 12), transactions: [] },
+        },
+      },
+    ],
     ['a block without a time', { eth_getBlockByNumber: { result: { transactions: [] } } }],
     ['no root yet, and no block', { eth_call: { result: NO }, eth_blockNumber: { result: hex(anchor.block - 1) } }],
     [

@@ -7,7 +7,7 @@ test.each(['\u0000', '\u001b', '\u009b', '\ud800', '\u2028', '\u202e', '\u200b',
 )
 
 // Drawn as nothing, and of other categories than formatting.
-test.each(['\u034f', '\u115f', '\u17b4', '\u180b', '\u3164', '\ufe00', '\ufe0f', '\uffa0', '\u{e0100}'])(
+test.each(['\u034f', '\u115f', '\u2800', '\u17b4', '\u180b', '\u3164', '\ufe00', '\ufe0f', '\uffa0', '\u{e0100}'])(
   'two names that differ in nothing but %j do not look the same',
   escapes,
 )

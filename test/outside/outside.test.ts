@@ -24,6 +24,7 @@ beforeAll(async () => {
   await register(service.url, 'app', [{ jwk: publicJwk(key) }])
   await writeFile(join(project, 'package.json'), '{ "private": true, "type": "module" }')
   await writeFile(join(project, 'app.js'), APP)
+  await writeFile(join(project, 'app.cjs'), REQUIRED)
 }, 300_000)
 afterAll(async () => {
   await service?.stop()
@@ -43,6 +44,9 @@ async function main() {
 }
 main()
 `
+
+/** The same in CommonJS: a bundler takes all of the SDK then, and not only what is used. */
+const REQUIRED = APP.replace(/import (.*) from (.*)/, 'const $1 = require($2)')
 
 /** Runs a program that records as APP does, and looks for its event in the ledger. */
 async function records(name: string, command: string, ...args: string[]): Promise<void> {
@@ -70,7 +74,6 @@ describe('runtimes', { timeout: 120_000 }, () => {
   })
 
   test('Node 22 and this Node require() it', async ({ skip }) => {
-    await writeFile(join(project, 'app.cjs'), APP.replace(/import (.*) from (.*)/, 'const $1 = require($2)'))
     await Promise.all([
       records('require', process.execPath, 'app.cjs'),
       records('require22', found('node22', skip), 'app.cjs'),
@@ -139,6 +142,13 @@ describe('bundles', { timeout: 120_000 }, () => {
     await records(`esbuild-${format}`, process.execPath, outfile)
   })
 
+  test('esbuild, of what require()s it', async () => {
+    const outfile = join(project, 'esbuild-required.cjs')
+    const entryPoints = [join(project, 'app.cjs')]
+    await build({ entryPoints, bundle: true, platform: 'node', format: 'cjs', outfile, minify: true })
+    await records('esbuild-required', process.execPath, outfile)
+  })
+
   test.each(formats)('Vite for SSR, as %s', async (format, ending) => {
     const { build } = await import('vite')
     await build({
@@ -151,19 +161,22 @@ describe('bundles', { timeout: 120_000 }, () => {
     await records(`vite-${format}`, process.execPath, join(project, `vite-${format}`, `app.${ending}`))
   })
 
-  test.each(formats)('webpack, as %s', async (format, ending) => {
-    const webpack = createRequire(join(tools!, 'package.json'))('webpack')
-    const filename = `webpack.${ending}`
-    const stats = await promisify(webpack)({
-      ...{ mode: 'production', target: 'node22', entry: entry(), context: project },
-      output: { path: project, filename, ...(format === 'esm' && { module: true, chunkFormat: 'module' }) },
-      // Making it small takes ten times as long as making it.
-      optimization: { minimize: false },
-      experiments: { outputModule: format === 'esm' },
-    })
-    expect(stats.toJson({ all: false, errors: true, warnings: true })).toMatchObject({ errors: [], warnings: [] })
-    await records(`webpack-${format}`, process.execPath, join(project, filename))
-  })
+  test.each([...formats.map((format) => [...format, 'app.js'] as const), ['cjs', 'cjs', 'app.cjs'] as const])(
+    'webpack, as %s: %s of %s',
+    async (format, ending, app) => {
+      const webpack = createRequire(join(tools!, 'package.json'))('webpack')
+      const filename = `webpack-${app}.${ending}`
+      const stats = await promisify(webpack)({
+        ...{ mode: 'production', target: 'node22', entry: join(project, app), context: project },
+        output: { path: project, filename, ...(format === 'esm' && { module: true, chunkFormat: 'module' }) },
+        // Making it small takes ten times as long as making it.
+        optimization: { minimize: false },
+        experiments: { outputModule: format === 'esm' },
+      })
+      expect(stats.toJson({ all: false, errors: true, warnings: true })).toMatchObject({ errors: [], warnings: [] })
+      await records(`webpack-${format}-${app}`, process.execPath, join(project, filename))
+    },
+  )
 
   test.each(formats)('rollup, as %s', async (format, ending) => {
     const from = createRequire(join(tools!, 'package.json'))

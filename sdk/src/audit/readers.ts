@@ -6,7 +6,7 @@ import type { ReadThere } from './reader.ts'
 import { type BatchReading, KnownKeys, memoryOf, readAll, type ToRead } from './readings.ts'
 import type { Stretch } from './stretches.ts'
 
-const ENTRY = threadBeside(import.meta.url, 'reader')
+const entry = () => threadBeside(import.meta.url, 'reader')
 
 /** A stretch that was read: a reading for each of its batches. */
 export type StretchRead = Stretch & { readonly readings: readonly BatchReading[] }
@@ -26,7 +26,7 @@ export type Readers = {
 
 /** @param most how many threads to start at most; with fewer than two, or where a process may have none, this one reads all */
 export function openReaders(most: number): Readers {
-  const threads = openReadingThreads<ToRead, ReadThere>(ENTRY, most)
+  const threads = openReadingThreads<ToRead, ReadThere>(entry, most)
   const known = new KnownKeys()
   /** The keys that each thread has been told; null: this one. */
   const told = new Map<AskThread<ToRead, ReadThere> | null, Set<PublicJwk>>()

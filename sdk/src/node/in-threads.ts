@@ -31,10 +31,10 @@ export type ReadingThreads<Asked, Answered> = {
 }
 
 /**
- * @param entry the threads' code
+ * @param entry the threads' code, looked for when they are started: a bundle of CommonJS has none, and must load all the same
  * @param most how many to start at most; with fewer than two, or where a process may have none, this thread reads all
  */
-export function openReadingThreads<Asked, Answered>(entry: URL, most: number): ReadingThreads<Asked, Answered> {
+export function openReadingThreads<Asked, Answered>(entry: () => URL, most: number): ReadingThreads<Asked, Answered> {
   const threads: Thread<never, Asked, Answered>[] = []
   let count = most > 1 ? most : 0
   let read = 0
@@ -43,7 +43,7 @@ export function openReadingThreads<Asked, Answered>(entry: URL, most: number): R
     try {
       for (let i = 0; i < count; i++)
         threads.push(
-          keepThread(entry, {
+          keepThread(entry(), {
             ...{ data: null, youngMiB: YOUNG_MIB },
             // One that has begun to read has failed its questions by then.
             failed: () => {

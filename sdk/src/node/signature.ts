@@ -14,7 +14,8 @@ let sodium: Sodium | null | undefined
 /** libsodium where `sodium-native` is installed, as beside a service: it verifies Ed25519 in half the time of OpenSSL. */
 function loadSodium(): Sodium | null {
   try {
-    return createRequire(import.meta.url)('sodium-native') as Sodium
+    // As a plain call webpack would follow it, and warn of a package that is seldom there.
+    return createRequire.call(null, import.meta.url)('sodium-native') as Sodium
   } catch {
     return null
   }

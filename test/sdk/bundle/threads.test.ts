@@ -289,7 +289,7 @@ test('whoever wants to see the events sees them all, in order', async () => {
 test('a thread that ends, or fails, ends the check with an error', async () => {
   const entry = new URL('./failing-thread.ts', import.meta.url)
   for (const how of ['ends', 'throws']) {
-    const failing = openReadingThreads<never, never>(new URL(`?${how}`, entry), 2)
+    const failing = openReadingThreads<never, never>(() => new URL(`?${how}`, entry), 2)
     await started(failing)
     const progress: number[] = []
     const options = { onProgress: ({ bytes }: { bytes: number }) => void progress.push(bytes) }
@@ -350,7 +350,7 @@ test('where a process may have no threads, it checks all the same', () => {
   const sdk = fileURLToPath(new URL('../../../sdk', import.meta.url))
   const code = `
     import { openReadingThreads } from '${new URL('../../../sdk/src/node/in-threads.ts', import.meta.url)}'
-    const threads = openReadingThreads(new URL('file:///nowhere.ts'), 2)
+    const threads = openReadingThreads(() => new URL('file:///nowhere.ts'), 2)
     const found = []
     for (let i = 0; i < 4; i++)
       found.push(await threads.read(600_000, async () => i, async () => 'there'), threads.ahead())

@@ -20,7 +20,7 @@ import { linesIn } from './lines.ts'
 import { readStretchNatively } from './read-stretch.ts'
 import type { BundleReadThere, BundleToRead } from './reader.ts'
 
-const ENTRY = threadBeside(import.meta.url, 'reader')
+const entry = () => threadBeside(import.meta.url, 'reader')
 
 /** Options of `verifyBundle` in Node. */
 export type NodeBundleOptions = Pick<BundleOptions, 'onEvent' | 'onProgress' | 'signal'> & {
@@ -60,7 +60,7 @@ export async function verifyBundle(
 }
 
 export const openBundleThreads = (most: number): ReadingThreads<BundleToRead, BundleReadThere> =>
-  openReadingThreads(ENTRY, most)
+  openReadingThreads(entry, most)
 
 /** `verifyBundle` on threads that the caller opens and closes. */
 export const verifyBundleOn = (

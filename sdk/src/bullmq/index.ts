@@ -94,10 +94,10 @@ function membersOf({ name, data = {} }: Job): object {
  * @example
  * new Worker('mails', restoreContext(async (job) => send(job.data)), { connection })
  */
-export function restoreContext<Processor extends (...args: never[]) => Promise<unknown>>(
-  processor: Processor,
-  { onMissingContext = 'throw', fallback = {} }: RestoreOptions = {},
-): Processor {
+export function restoreContext<
+  // biome-ignore lint/suspicious/noExplicitAny: a function that is written in its place would have a job of any other type given here
+  Processor extends (...args: any[]) => Promise<unknown>,
+>(processor: Processor, { onMissingContext = 'throw', fallback = {} }: RestoreOptions = {}): Processor {
   const standing = parseContext(fallback)
   return (async (...args: Parameters<Processor>) => {
     const job = args[0] as unknown as Job & WorkedOn

@@ -204,12 +204,19 @@ describe('types', { timeout: 120_000 }, () => {
     { name: 'typescript', resolutions: ['node16', 'nodenext', 'bundler'] },
   ]
 
+  /** A processor that is written in its place, where BullMQ's types say what a job is. */
+  const JOBS = `
+import { restoreContext } from '@killick/sdk/bullmq'
+type Worker = (name: string, processor?: string | null | ((job: { id?: string }, token?: string) => Promise<unknown>)) => void
+export const startWorker = (worker: Worker) => worker('mails', restoreContext(async (job) => job.id))
+`
+
   /** All that must compile and must not, and every entry. */
   async function writeUses(): Promise<void> {
     const uses = await readFile(join(ROOT, 'test/sdk/client/field-types.ts'), 'utf8')
     const names = ['core', 'verify', 'words', 'audit', 'kit', 'node-http', 'express', 'fastify', 'hono', 'nest', 'next']
     const entries = names.map((it) => `export * as ${it.replace('-', '_')} from '@killick/sdk/${it}'\n`)
-    const text = uses.replace(/'[^']*index\.ts'/, "'@killick/sdk'") + entries.join('')
+    const text = uses.replace(/'[^']*index\.ts'/, "'@killick/sdk'") + entries.join('') + JOBS
     // As an ES module, as CommonJS, and as what a bundler reads.
     for (const ending of ['mts', 'cts', 'ts']) await writeFile(join(project, `use.${ending}`), text)
   }

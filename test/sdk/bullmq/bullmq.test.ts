@@ -37,13 +37,7 @@ describe.skipIf(!redisAvailable())('jobs', () => {
     // Whoever starts the worker is not the one on whose behalf its jobs run.
     worker = auditContext.run(
       { actor: { type: 'user', id: 'operator' }, ip: '10.9.9.9' },
-      // A function in this place is told by BullMQ's types what a job is.
-      () =>
-        new Worker(
-          NAME,
-          restoreContext(async (job) => processor(job)),
-          { connection },
-        ),
+      () => new Worker(NAME, restoreContext(processor), { connection }),
     )
     await Promise.all([events.waitUntilReady(), worker.waitUntilReady()])
   })

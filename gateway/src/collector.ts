@@ -139,7 +139,8 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
       if (listeners[i]!.isSocket) await listenOnSocket(app, listen.socket!, listen.socketMode)
       else url = await listenOnPort(app, listen)
     }
-    followers = config.files.map((file) => follow(config, file, deps, contents))
+    const say = (text: string) => apps[0]!.log.warn(text)
+    followers = config.files.map((file) => follow(config, file, deps, contents, say))
     if (config.syslog !== null) syslog = await listenForSyslog(config, deps)
     return {
       url,
@@ -166,6 +167,7 @@ function follow(
   file: FollowedFile,
   deps: CollectorDeps,
   contents: Contents,
+  say: (text: string) => void,
 ) {
   return followFile({
     file,
@@ -178,6 +180,10 @@ function follow(
     isSealed: sealed !== null,
     refused(error) {
       deps.metrics.refusals.inc({ code: toGatewayProblem(error).code, emitter: file.emitter, via: 'file' })
+    },
+    fault(fault, sentence) {
+      deps.metrics.fileFaults.inc({ emitter: file.emitter, fault })
+      if (sentence !== null) say(sentence)
     },
   })
 }

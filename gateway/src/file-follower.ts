@@ -3,8 +3,8 @@
 
 import { hash } from 'node:crypto'
 import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FollowedFile } from './config.ts'
 import type { Authenticated } from './emitters.ts'
@@ -15,10 +15,23 @@ import type { Received } from './received.ts'
 import { parseAt, readPlain } from './receivers/json.ts'
 import { type MappingConfig, mapInput } from './receivers/mapping.ts'
 import type { EmitterRecording } from './recording.ts'
+import { type FileFacts, factsOf, isSameFile, nextAfter, type Sibling, siblingsOf } from './rotation.ts'
 import { textOf } from './utf8.ts'
 
-/** `inode` and `start`, a hash of how the file begins, tell one file from the next; `turn` counts how often it was cut to nothing. */
-type Position = { inode: string; start: string; turn: number; offset: number }
+/**
+ * `inode` and `start`, a hash of how the file begins, tell one file from the next; `turn` counts how often it was cut to nothing. `born`
+ * and `written` say what follows it, and are missing in what earlier versions kept.
+ */
+type Position = {
+  inode: string
+  start: string
+  turn: number
+  offset: number
+  born?: string
+  written?: string
+  /** Another one is at its path, and it has nothing more. */
+  isRead?: boolean
+}
 
 export type FollowerParts = {
   readonly file: FollowedFile
@@ -35,7 +48,14 @@ export type FollowerParts = {
   readonly isSealed: boolean
   /** Told of each line that could not be recorded. */
   readonly refused: (error: unknown, at: string) => void
+  /** Told of a file that was missed, and of each time that one cannot be opened; in a sentence if it is new. */
+  readonly fault: (fault: FileFault, sentence: string | null) => void
 }
+
+/** Why lines of a file are not recorded: nobody has them any more, or they cannot be read now. */
+export type FileFault = 'missed' | 'unreadable'
+
+type Opened = { handle: FileHandle; facts: FileFacts; starts: string[] }
 
 const NOTHING: Buffer = Buffer.alloc(0)
 const POLL_MS = 200
@@ -63,6 +83,7 @@ class Follower {
   readonly #state: string
   #position: Position | null = null
   #rest: Buffer = NOTHING
+  #saidFault = ''
 
   constructor(parts: FollowerParts) {
     this.#parts = parts
@@ -77,11 +98,12 @@ class Follower {
 
   async run(): Promise<void> {
     while (!this.isStopping) {
-      const handle = await this.#open().catch(() => null)
+      const handle = await this.#open().catch((error) => this.#unopened(error))
       if (handle === null) {
         await sleep(POLL_MS)
         continue
       }
+      this.#saidFault = ''
       try {
         await this.#follow(handle)
       } catch (error) {
@@ -93,32 +115,83 @@ class Follower {
     }
   }
 
-  /** The file that was being read, under whatever name it has now, and else the one at the path. Null: there is none yet. */
-  async #open(): Promise<FileHandle | null> {
+  /** A file that is not there yet is nothing to speak of. */
+  #unopened(error: NodeJS.ErrnoException): null {
+    if (error.code === 'ENOENT') return null
+    const sentence = `${this.#parts.file.path} is not followed: ${error.message}`
+    this.#parts.fault('unreadable', this.#saidFault === sentence ? null : sentence)
+    this.#saidFault = sentence
+    return null
+  }
+
+  /** The file that was being read, under whatever name it has now; else the one that was written after it, and at last the one at the path. */
+  async #open(): Promise<FileHandle> {
     const { path } = this.#parts.file
-    const known = this.#position
-    if (known !== null) {
-      const folder = dirname(path)
-      const names = (await readdir(folder)).filter((name) => name.startsWith(basename(path)))
-      for (const name of names) {
-        // What stands beside it may be anything: not to be read, gone, or a pipe, whose opening would wait for a writer.
-        const isFile = await stat(join(folder, name)).then(
-          (it) => it.isFile(),
-          () => false,
-        )
-        const handle = isFile ? await open(join(folder, name), 'r').catch(() => null) : null
-        if (handle === null) continue
-        const found = await identify(handle, this.#parts.namesOf).catch(() => null)
-        if (found?.inode === known.inode && (found.starts.includes(known.start) || known.start === '')) return handle
-        await handle.close()
-      }
+    const position = this.#position
+    if (position === null) return this.#start(await this.#opened(path))
+    const { inode, born = '0', written = '0' } = position
+    const known = { inode, born: BigInt(born), written: BigInt(written) }
+    const isIt = (it: FileFacts) => isSameFile(it, known)
+    if (!position.isRead) {
+      const found = (await siblingsOf(path)).find(isIt)
+      const opened = found && (await this.#opened(found.path, found))
+      if (opened && (opened.starts.includes(position.start) || position.start === '')) return opened.handle
+      await opened?.handle.close()
     }
+    // Before the others are listed: what is renamed meanwhile is then seen by its new name.
+    const current = await this.#opened(path).catch((error) => {
+      if (error.code === 'ENOENT') return null
+      throw error
+    })
+    try {
+      // Cut to nothing and written again while nobody looked.
+      if (current !== null && isIt(current.facts)) return this.#start(current)
+      const siblings = (await siblingsOf(path)).filter((it) => !(position.isRead && isIt(it)))
+      const { next, packed } = nextAfter(known, siblings, !position.isRead)
+      // Nothing says which of them an earlier version had read.
+      const opened = next === null || position.born === undefined ? current : await this.#opened(next.path, next)
+      if (opened === null) throw Object.assign(new Error('not there yet'), { code: 'ENOENT' })
+      if (position.born !== undefined) this.#sayMissed(position, packed)
+      if (opened !== current) await current?.handle.close()
+      return this.#start(opened)
+    } catch (error) {
+      await current?.handle.close()
+      throw error
+    }
+  }
+
+  /** @param expected what must be found there: it may have been renamed since */
+  async #opened(path: string, expected?: FileFacts): Promise<Opened> {
     const handle = await open(path, 'r')
-    const { inode, starts } = await identify(handle, this.#parts.namesOf)
-    // Cut to nothing and written again while nobody looked: the same file, and a turn of it that is not known.
-    const turn = known !== null && known.inode === inode ? known.turn + 1 : 0
-    this.#begin({ inode, start: starts[0]!, turn, offset: 0 })
+    try {
+      const opened = { handle, ...(await identify(handle, this.#parts.namesOf)) }
+      if (expected !== undefined && !isSameFile(expected, opened.facts))
+        throw Object.assign(new Error('renamed'), { code: 'ENOENT' })
+      return opened
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+  }
+
+  /** From the beginning. */
+  #start({ handle, facts, starts }: Opened): FileHandle {
+    // A file that was cut, or another one with its inode: lines of both may have the same place.
+    const turn = this.#position?.inode === facts.inode ? this.#position.turn + 1 : 0
+    const { inode, born, written } = facts
+    this.#begin({ inode, start: starts[0]!, turn, offset: 0, born: `${born}`, written: `${written}` })
     return handle
+  }
+
+  #sayMissed({ isRead, offset }: Position, packed: readonly Sibling[]): void {
+    const { file, fault } = this.#parts
+    if (!isRead)
+      fault(
+        'missed',
+        `The file that ${file.path} was is gone: what was written to it from byte ${offset} on, if anything was, is not recorded.`,
+      )
+    for (const { path } of packed)
+      fault('missed', `${path} was compressed before it was read to its end, and is not read.`)
   }
 
   /** Reads until another file stands at the path, and this one has nothing more. */
@@ -128,10 +201,11 @@ class Follower {
     this.#rest = NOTHING
     while (!this.isStopping) {
       const position = this.#position!
-      const { size } = await handle.stat()
-      if (size < position.offset) {
-        const { inode } = position
-        this.#begin({ inode, start: '', turn: position.turn + 1, offset: 0 })
+      const stats = await handle.stat({ bigint: true })
+      position.born = `${stats.birthtimeNs}`
+      position.written = `${stats.mtimeNs}`
+      if (stats.size < position.offset) {
+        this.#begin({ ...position, start: '', turn: position.turn + 1, offset: 0 })
         continue
       }
       // Lines are named by how the file begins, so none is read before that is known.
@@ -146,8 +220,9 @@ class Follower {
       }
       if (isLast) {
         // A last line without its end will not get one any more.
-        if (this.#rest.length > 0) await this.#take(Buffer.concat([this.#rest, Buffer.from('\n')]))
-        this.#position = null
+        if (this.#rest.length > 0 && !(await this.#take(Buffer.concat([this.#rest, Buffer.from('\n')])))) return
+        position.isRead = true
+        this.#keep()
         return
       }
       // Once more after the rename: whoever writes may not have noticed it yet.
@@ -167,8 +242,8 @@ class Follower {
     this.#keep()
   }
 
-  /** Records the lines that are whole; together, so that they share a write to the disk. */
-  async #take(data: Buffer): Promise<void> {
+  /** Records the lines that are whole; together, so that they share a write to the disk. False: not all could be any more. */
+  async #take(data: Buffer): Promise<boolean> {
     const position = this.#position!
     const end = data.lastIndexOf(0x0a) + 1
     const lines: Promise<boolean>[] = []
@@ -178,7 +253,7 @@ class Follower {
       from = to
     }
     // Where one could not be recorded any more, all are read again, and those that were are found by their ids.
-    if (!(await Promise.all(lines)).every(Boolean)) return
+    if (!(await Promise.all(lines)).every(Boolean)) return false
     this.#rest = data.subarray(end)
     position.offset += end
     if (this.#rest.length > this.#parts.maxBytes) {
@@ -188,6 +263,7 @@ class Follower {
       this.#rest = NOTHING
     }
     this.#keep()
+    return true
   }
 
   /** False: the collector is stopped before there was room. */
@@ -239,12 +315,12 @@ class Follower {
 async function identify(
   handle: FileHandle,
   namesOf: Contents['namesOf'],
-): Promise<{ inode: string; starts: string[] }> {
-  const { dev, ino } = await handle.stat({ bigint: true })
+): Promise<{ facts: FileFacts; starts: string[] }> {
+  const facts = factsOf(await handle.stat({ bigint: true }))
   const { bytesRead, buffer } = await handle.read(Buffer.alloc(START_BYTES), 0, START_BYTES, 0)
   const text = buffer.toString('latin1', 0, bytesRead)
   const end = text.indexOf('\n')
   const isWhole = end >= 0 || bytesRead === START_BYTES
   const names = isWhole ? namesOf(text.slice(0, end < 0 ? undefined : end)) : ['']
-  return { inode: `${dev}-${ino}`, starts: names.map((name) => name.slice(0, 16)) }
+  return { facts, starts: names.map((name) => name.slice(0, 16)) }
 }

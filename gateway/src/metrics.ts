@@ -62,6 +62,12 @@ export function makeCollectorMetrics(log: () => AuditLog, ids: SenderIds) {
       labelNames: ['code', 'emitter', 'via'],
       registers,
     }),
+    fileFaults: new Counter({
+      name: 'killick_collector_file_faults_total',
+      help: 'Files that were missed, and attempts to open one that may not be read',
+      labelNames: ['emitter', 'fault'],
+      registers,
+    }),
     dropped: new Counter({
       name: 'killick_collector_connections_dropped_total',
       help: 'Connections closed at once because too many were open',

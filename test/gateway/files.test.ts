@@ -10,8 +10,9 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { NOWHERE, sample, type TestCollector, testCollector } from './support.ts'
+import { checkCollectorConfig } from '@killick/gateway'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { NOWHERE, prepare, sample, type TestCollector, testCollector } from './support.ts'
 
 let edge: TestCollector
 let log: string
@@ -53,6 +54,40 @@ test('a file is followed: as it appears, grows, is renamed, is cut to nothing, a
   await reaches(30)
 })
 
+const faults = async (fault: string) => {
+  const text = await (await fetch(`${edge.url}/metrics`)).text()
+  return Number(new RegExp(`file_faults_total\\{emitter="payroll",fault="${fault}"\\} (\\d+)`).exec(text)?.[1] ?? 0)
+}
+
+test('files that were renamed one after another while nobody looked are read in turn, and what is gone is counted', async () => {
+  const before = edge.collector.log.status.recorded
+  const rotate = (end: string, from: number) => {
+    renameSync(log, `${log}${end}`)
+    writeFileSync(log, lines(from, from + 2))
+  }
+  await edge.collector.close()
+  appendFileSync(log, lines(300, 301))
+  rotate('-20261127', 301)
+  rotate('-20261128', 303)
+  // That is not the log's.
+  writeFileSync(`${log}.errors`, lines(900, 903))
+  rotate('.old', 305)
+  await edge.restart()
+  await reaches(before + 7)
+  expect(await faults('missed')).toBe(0)
+
+  await edge.collector.close()
+  rotate('-20261129', 307)
+  // What was read is gone with what came to it, the next is compressed, and the one after is not.
+  rmSync(`${log}-20261129`)
+  rotate('-20261130', 309)
+  execFileSync('gzip', [`${log}-20261130`])
+  rotate('-20261201', 311)
+  await edge.restart()
+  await reaches(before + 7 + 4)
+  expect(await faults('missed')).toBe(2)
+})
+
 test('what is read again after a crash is recorded once', async () => {
   const before = edge.collector.log.status.recorded
   await edge.collector.close()
@@ -87,4 +122,25 @@ test('a line that is no event is kept apart and counted, and the others go on', 
   expect(await (await fetch(`${edge.url}/metrics`)).text()).toMatch(
     /refusals_total\{code="collect_input_invalid",emitter="payroll",via="file"\} 1/,
   )
+})
+
+test('a file that may not be read is counted, one that is not there yet is not, and either is followed once it can be', async () => {
+  const before = edge.collector.log.status.recorded
+  await edge.collector.close()
+  rmSync(log)
+  await edge.restart()
+  expect(await faults('unreadable')).toBe(0)
+  // Nobody may read what leads to itself, not even who may read everything.
+  symlinkSync(log, log)
+  await vi.waitUntil(async () => (await faults('unreadable')) > 1, 20_000)
+  rmSync(log)
+  writeFileSync(log, lines(400, 402))
+  await reaches(before + 2)
+})
+
+test('two files with one path are named as a fault', async () => {
+  const files = ['app.log', './app.log'].map((path) => ({ path, emitter: 'payroll' }))
+  const { config, folder } = await prepare(NOWHERE, { files })
+  expect(() => checkCollectorConfig(config, folder)).toThrow('/files/1/path is that of /files/0')
+  rmSync(folder, { recursive: true })
 })

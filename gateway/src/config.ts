@@ -61,7 +61,7 @@ export type CollectorListen = {
 
 /** A file of NDJSON whose new lines are recorded, across rotation. */
 export type FollowedFile = {
-  /** Its path. What it is renamed to must begin with its name, as `app.log.1` does, and stay in its folder until it is read. */
+  /** Its path. What it is renamed to must be its name and a number, a date or `old`, and stay in its folder until it is read. */
   path: string
   /** The emitter that its lines are taken for. */
   emitter: string
@@ -207,7 +207,9 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
   faults.push(...syslogFaults(config), ...nobodyFaults(config))
   if (config.otlp !== null && !Object.hasOwn(config.mappings, config.otlp.mapping))
     faults.push(`/otlp/mapping: there is no mapping ${config.otlp.mapping}`)
-  for (const [i, { emitter, mapping }] of config.files.entries()) {
+  for (const [i, { path, emitter, mapping }] of config.files.entries()) {
+    const first = config.files.findIndex((file) => file.path === path)
+    if (first < i) faults.push(`/files/${i}/path is that of /files/${first}, whose lines are recorded once`)
     if (!emitters.some(({ name }) => name === emitter))
       faults.push(`/files/${i}/emitter must be an emitter of this file`)
     if (mapping !== null && !Object.hasOwn(config.mappings, mapping)) faults.push(`/files/${i}: no mapping ${mapping}`)

@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { openApi } from '@killick/sdk/audit'
 import { isObject, type JsonObject, KillickError } from '@killick/sdk/core'
+import { GatewayStartError } from '../errors.ts'
 import { type ChangesConfig, verifySlotOf } from './config.ts'
 import { connectTo, serverFacts, slotFacts } from './database.ts'
 import { ChangesError } from './errors.ts'
@@ -54,7 +55,7 @@ const LETS_GO_MS = 10_000
 /** Longest time until the stream says something, ms. */
 const PATIENCE_MS = 60_000
 
-/** @throws ChangesError `changes_slot_missing`; KillickError if the ledger cannot be read; the database's error */
+/** @throws ChangesError `changes_slot_missing`; GatewayStartError if it would forget what it does not compare; KillickError if the ledger cannot be read; the database's error */
 export async function verifyChanges(config: ChangesConfig, options: VerifyOptions): Promise<VerifyResult> {
   const client = await connectTo(config.database)
   try {
@@ -65,8 +66,13 @@ export async function verifyChanges(config: ChangesConfig, options: VerifyOption
         'changes_slot_missing',
         `There is no replication slot "${slot}", so there is nothing to compare with. Set "verifySlot": true and run: killick-gateway changes setup. It holds the log back from then on, until it is verified with --advance.`,
       )
-    const server = await serverFacts(client)
     const begins = facts.confirmedLsn
+    if (options.advance && options.from !== undefined && options.from > begins)
+      throw new GatewayStartError(
+        'gateway_start_failed',
+        `--advance would let the database forget what was committed from ${printLsn(begins)} to ${printLsn(options.from)}, which --from leaves out. Verify without --from, or without --advance.`,
+      )
+    const server = await serverFacts(client)
     const from = options.from !== undefined && options.from > begins ? options.from : begins
     const to = options.to !== undefined && options.to < server.writtenLsn ? options.to : server.writtenLsn
     await untilFree(client, slot)

@@ -423,6 +423,10 @@ test('the ledger is held against the log of the database: what it lacks is found
   expect(printed.join('')).toMatch(
     /^from \S+ to \S+: 5 transactions with 58 changes in the log of the database\n {2}delete public\.a: 1\n {2}insert public\.a: 53\n {2}message: 2\n {2}truncate: 1\n {2}update public\.a: 1\nnot checked, since the log is not there any more: 0\/00000001 to \S+\ncomplete: /,
   )
+  // What is not compared is not forgotten.
+  await expect(verify('--from', rows[0].lsn, '--advance')).rejects.toThrow('which --from leaves out')
+  expect(await verify('--from', '0/1', '--json')).toBe(0)
+  expect(JSON.parse(printed.join('')).transactions).toBe(5)
   // Somebody moves the slot, so that one change is never read, and says that this may be.
   await client.query('insert into a values (3, 3)')
   await client.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [slot])

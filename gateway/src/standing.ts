@@ -47,11 +47,16 @@ export async function reach(
 /** Null once the ledger has the event; else why not. */
 async function acceptance(log: AuditLog, seq: number, ms: number): Promise<string | null> {
   if (log.status.accepted > seq) return null
+  // One who gives up leaves nothing behind: in a long outage there are many.
+  const limit = new AbortController()
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(log.status.lastError?.code ?? 'not_accepted'), ms)
+    timer = setTimeout(() => {
+      resolve(log.status.lastError?.code ?? 'not_accepted')
+      limit.abort()
+    }, ms)
   })
-  const sent = log.flush().then(
+  const sent = log.flush(limit.signal).then(
     () => null,
     (error) => (error instanceof KillickError ? error.code : 'not_accepted'),
   )

@@ -177,10 +177,11 @@ export type AuditLog<Fields extends string = never> = {
   /**
    * Sends everything recorded so far, and resolves with the receipts once the log has accepted it. It waits without limit while
    * the service cannot be reached.
+   * @param signal ends the wait, with its reason; what was recorded is sent all the same
    * @throws KillickError the service's code when it refuses (recording goes on, and so do attempts), `receipt_invalid`,
    * `log_forked` (recording goes on, into the spool; nothing is sent any more; `details.file` is the evidence), `log_closed`.
    */
-  flush(): Promise<Receipt[]>
+  flush(signal?: AbortSignal): Promise<Receipt[]>
   /**
    * Makes a link that shows chosen fields of an event together with its proof; the other fields stay hidden. The event must
    * have been accepted: `flush()` first. Needs the option `readerToken`.
@@ -341,9 +342,9 @@ function auditLog({
           () => recorder.own(streamHeartbeat(source, stream)),
         )
   let closing: Promise<Left> | undefined
-  const flush = async () => {
+  const flush = async (signal?: AbortSignal) => {
     await recorder.settled()
-    const receipts = await sender.flush()
+    const receipts = await sender.flush(undefined, true, signal)
     await spool.shown()
     return receipts
   }
@@ -355,7 +356,7 @@ function auditLog({
     const recorded = await recorder.record(event, options)
     const { seq } = recorded
     const late = () => notAccepted(left(), WAIT, 'in memory, not accepted by the log so far')
-    await within(acceptWaitMs, sender.flush(seq + 1), late)
+    await within(acceptWaitMs, (signal) => sender.flush(seq + 1, true, signal), late)
     // The newest receipts are kept, and this one has just come.
     const { header: _, ...receipt } = spool.state.receipts.find((it) => it.seq <= seq && seq < it.seq + it.n)!
     return { ...recorded, receipt }
@@ -369,7 +370,7 @@ function auditLog({
     clearTimeout(timer)
     await within(
       Math.max(until - performance.now(), 0),
-      sender.flush(),
+      (signal) => sender.flush(undefined, true, signal),
       () => new Error('it is closed as it is'),
     ).catch(() => {})
     await Promise.all([sender.stop(), adoption.stop()])
@@ -433,17 +434,11 @@ function notAccepted({ pending, lastError }: Left, [one, many]: typeof WAIT | ty
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** What comes of `work`, or the failure if it takes longer than `ms`. */
-async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<never>((_, reject) => {
-    // A timer that is set for longer ends at once.
-    timer = setTimeout(() => reject(late()), Math.min(ms, MAX_TIMER_MS))
-  })
-  try {
-    return await Promise.race([work, limit])
-  } finally {
-    clearTimeout(timer)
-  }
+async function within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>, late: () => Error): Promise<T> {
+  const limit = new AbortController()
+  // A timer that is set for longer ends at once.
+  const timer = setTimeout(() => limit.abort(late()), Math.min(ms, MAX_TIMER_MS))
+  return work(limit.signal).finally(() => clearTimeout(timer))
 }
 
 function checkOptions(options: AuditLogOptions<string>) {

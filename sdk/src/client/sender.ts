@@ -60,7 +60,7 @@ export class Sender {
   lastError: Error | null = null
   readonly #options: SenderOptions
   readonly #stop = new AbortController()
-  #flushes: Flush[] = []
+  readonly #flushes = new Set<Flush>()
   #hold: NodeJS.Timeout | undefined
   #dueAt = Number.POSITIVE_INFINITY
   #wake: () => void = () => {}
@@ -93,19 +93,29 @@ export class Sender {
   /**
    * Sends at once what is before place `end`, by default everything that is durable now.
    * @param isAwaited whether a process that has nothing else to do stays for it
-   * @throws KillickError the service's refusal, or `log_closed`
+   * @param signal ends the wait: in a long outage nothing may stay of those who gave up
+   * @throws KillickError the service's refusal, or `log_closed`; the signal's reason
    */
-  flush(end = this.#options.spool.state.seq, isAwaited = true): Promise<Receipt[]> {
+  flush(end = this.#options.spool.state.seq, isAwaited = true, signal?: AbortSignal): Promise<Receipt[]> {
     const { spool } = this.#options
     if (this.state === 'halted') return Promise.reject(this.lastError)
     if (spool.state.accepted >= end) return Promise.resolve([])
     if (this.#stopped) return Promise.reject(closedBefore())
+    if (signal?.aborted) return Promise.reject(signal.reason)
     // A process that waits for flush() must not end, and the next attempt's timer does not keep it alive.
     if (isAwaited) this.#hold ??= setInterval(() => {}, 60_000)
-    return new Promise((resolve, reject) => {
-      this.#flushes.push({ end, receipts: [], resolve, reject })
-      if (this.state === 'idle' || this.state === 'refused') this.#wake()
-    })
+    const { promise, resolve, reject } = Promise.withResolvers<Receipt[]>()
+    const flush = { end, receipts: [], resolve, reject }
+    const giveUp = () => {
+      this.#flushes.delete(flush)
+      this.#release()
+      reject(signal!.reason)
+    }
+    this.#flushes.add(flush)
+    if (this.state === 'idle' || this.state === 'refused') this.#wake()
+    if (signal === undefined) return promise
+    signal.addEventListener('abort', giveUp)
+    return promise.finally(() => signal.removeEventListener('abort', giveUp))
   }
 
   async stop(): Promise<void> {
@@ -141,7 +151,7 @@ export class Sender {
     const { spool } = this.#options
     const waiting = spool.state.seq - spool.state.batched
     if (waiting === 0) this.#dueAt = Number.POSITIVE_INFINITY
-    else if (this.#flushes.length > 0 || this.#isFull(spool) || performance.now() >= this.#dueAt) return true
+    else if (this.#flushes.size > 0 || this.#isFull(spool) || performance.now() >= this.#dueAt) return true
     this.state = 'idle'
     await this.#sleep(this.#dueAt - performance.now())
     return false
@@ -231,9 +241,11 @@ export class Sender {
     this.lastError = null
     const { header: _, ...given } = receipt
     for (const flush of this.#flushes) flush.receipts.push(given)
-    const isDone = (flush: Flush) => flush.end <= spool.state.accepted
-    for (const flush of this.#flushes.filter(isDone)) flush.resolve(flush.receipts)
-    this.#flushes = this.#flushes.filter((flush) => !isDone(flush))
+    for (const flush of this.#flushes) {
+      if (flush.end > spool.state.accepted) continue
+      this.#flushes.delete(flush)
+      flush.resolve(flush.receipts)
+    }
     this.#release()
   }
 
@@ -273,12 +285,13 @@ export class Sender {
   }
 
   #failFlushes(error: Error): void {
-    for (const flush of this.#flushes.splice(0)) flush.reject(error)
+    for (const flush of this.#flushes) flush.reject(error)
+    this.#flushes.clear()
     this.#release()
   }
 
   #release(): void {
-    if (this.#flushes.length > 0) return
+    if (this.#flushes.size > 0) return
     clearInterval(this.#hold)
     this.#hold = undefined
   }

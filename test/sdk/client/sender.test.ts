@@ -382,6 +382,30 @@ test('a rejected record() that nobody waits for is counted, told once to stderr,
   expect(err.match(/an event was not recorded: .*action/g)).toHaveLength(1)
 })
 
+test('nothing stays of those who gave up waiting: a process that has nothing else to do ends', async () => {
+  const at = (path: string) => JSON.stringify(new URL(`../../../${path}`, import.meta.url).href)
+  const program = `
+    import { openAuditLog } from ${at('sdk/src/client/index.ts')}
+    import { reach } from ${at('gateway/src/standing.ts')}
+    const [spool, key] = process.argv.slice(1)
+    const options = { url: 'http://127.0.0.1:1', source: 'test', key: JSON.parse(key), onError() {} }
+    const event = { action: 'a.b', actor: { type: 'user', id: 'ada' }, targets: [] }
+    const audit = await openAuditLog({ ...options, spool })
+    const recorded = await audit.record(event)
+    const limit = new AbortController()
+    const flushed = audit.flush(limit.signal).catch((reason) => reason)
+    limit.abort('enough')
+    const answers = [await flushed, await audit.flush(limit.signal).catch((reason) => reason)]
+    answers.push((await reach('accepted', [recorded], audit, null, 20)).state)
+    const inMemory = await openAuditLog({ ...options, spool: 'memory', acceptWaitMs: 20 })
+    answers.push(await inMemory.record(event).catch(({ code }) => code))
+    console.log(JSON.stringify(answers))`
+  const args = ['--input-type=module', '-e', program, tempDir(), JSON.stringify(key)]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 30_000 })
+  const [out, [code]] = await Promise.all([text(child.stdout), once(child, 'close')])
+  expect([code, JSON.parse(out)]).toEqual([0, ['enough', 'enough', 'durable', 'not_accepted']])
+})
+
 test.each([
   ['url', { url: 'ftp://x' }],
   ['source', { source: 'Billing API' }],

@@ -5,6 +5,7 @@ import { shortened } from '../sessions/disclosed.ts'
 import { listOf } from '../sessions/event.ts'
 import type { ChangesConfig } from './config.ts'
 import { printLsn } from './lsn.ts'
+import { MAX_CONTEXT_MESSAGE } from './messages.ts'
 import type { RowFacts } from './rows.ts'
 
 /** A transaction as its begin describes it. */
@@ -19,16 +20,16 @@ export type CommittedTransaction = {
   readonly xid: number
 }
 
-/** What the application has said of a transaction: who acts, and in which circumstances. */
-export type Joined = { readonly actor: JsonObject | null; readonly context: JsonObject }
+/** What the application has said of a transaction: who acts, and in which circumstances; or that it is left out, being too large. */
+export type Joined = { readonly actor: JsonObject | null; readonly context: JsonObject; readonly isOmitted?: true }
 
 /** The place of an event's first and last change in the transaction, from 1, and how many it has; null: too many to know yet. */
 export type ChangeSpan = { readonly first: number; readonly last: number; readonly of: number | null }
 
 type Target = { type: string; id: string }
 
-/** Removals from which on it is looked whether the event still fits: what stands for a value may be longer than that. */
-const MANY = 500
+/** Most bytes of JSON for what was said, without what rules remove: what stands for a value may be far longer than that. */
+const MAX_JOINED = 3 * MAX_CONTEXT_MESSAGE
 /** Most bytes of JSON for the fields of an event, which become a third more. */
 const MAX_JSON = 170_000
 /** The same where fields are sealed, which makes a third more of them before. */
@@ -53,7 +54,8 @@ export class ChangesEvents {
   /** What was said, without what rules remove from it. */
   joined(told: Joined): Joined {
     const { event } = this.#config.redaction.redactEvent({ action: '', ...(told as object) } as EventInput)
-    return { actor: told.actor && (event.actor as unknown as JsonObject), context: event.context as JsonObject }
+    const joined = { actor: told.actor && (event.actor as unknown as JsonObject), context: event.context as JsonObject }
+    return bytesOf(joined) <= MAX_JOINED ? joined : { ...this.#nobody, isOmitted: true }
   }
 
   row(
@@ -138,10 +140,8 @@ export class ChangesEvents {
         ...(removals.length > 0 && { redactions: listOf(removals) as RecordableObject[string] }),
       },
     }
-    // Its numbers may be longer than they were written, and the list of what was removed longer than the message: an event that does not
-    // fit would be the end of the recorder.
-    const most = this.#config.sealed === null ? MAX_JSON : MAX_SEALED_JSON
-    return Buffer.byteLength(JSON.stringify(said)) > most ? null : said
+    // Its numbers may be longer than they were written, and the list of what was removed longer than the message.
+    return this.#fits(said) ? said : null
   }
 
   /** Something that belongs to no transaction: the recorder's start and end, the publication, a gap. */
@@ -176,10 +176,7 @@ export class ChangesEvents {
       targets,
       ...(changes && { changes }),
     } as unknown as EventInput)
-    const isTooLarge = removals.length > MANY && JSON.stringify(event).length > MAX_JSON
-    if (isTooLarge)
-      return this.#made(action, transaction, joined, { targets, known: { ...known, omitted: { why: 'size' } } })
-    return {
+    const made: EventInput = {
       action,
       actor: this.#actor(joined),
       targets: [...event.targets!, { type: 'transaction', id: transaction.id }],
@@ -188,10 +185,21 @@ export class ChangesEvents {
       ...(event.changes && { changes: event.changes }),
       occurredAt: transaction.occurredAt,
       metadata: {
-        changes: { ...(known as RecordableObject), ...(joined && { contextBy: 'application' }) },
+        changes: {
+          ...(known as RecordableObject),
+          ...(joined && (joined.isOmitted ? { contextOmitted: { why: 'size' } } : { contextBy: 'application' })),
+        },
         ...(removals.length > 0 && { redactions: listOf(removals) as RecordableObject[string] }),
       },
     }
+    // What stands for removed values, and what was said, come to changes that fit by themselves.
+    if (changes === undefined || this.#fits(made)) return made
+    return this.#made(action, transaction, joined, { targets, known: { ...known, omitted: { why: 'size' } } })
+  }
+
+  /** An event that does not fit would be the end of the recorder. */
+  #fits(event: EventInput): boolean {
+    return bytesOf(event) <= (this.#config.sealed === null ? MAX_JSON : MAX_SEALED_JSON)
   }
 
   /** What the configuration says is not the application's to change. */
@@ -212,3 +220,5 @@ export class ChangesEvents {
     }
   }
 }
+
+const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))

@@ -401,6 +401,39 @@ test('rules remove what must not be kept, out of the names of rows too, and excl
   expect(update.metadata.changes.excluded).toEqual(['ssn'])
 })
 
+test('what rules put in the place of short values does not make an event too large', async () => {
+  const name = 'long-name-'.padEnd(64, 'x')
+  const columns = Array.from({ length: 7 }, (_, i) => `c${i} text`).join(', ')
+  const made = await world(`create table wide (id int primary key, ${columns})`, {
+    redaction: [{ name, values: ['!'] }],
+  })
+  const { client } = made
+  const recorder = await made.start()
+  const insert = async (id: number, said: number) => {
+    const members = Array.from({ length: said }, (_, i) => [i.toString(36), '!'])
+    await client.query('begin')
+    await contextIn(client, { ...Object.fromEntries(members), who: 'ada' })
+    const values = Array(7)
+      .fill(`'${'y'.repeat(12_000)}'`)
+      .join(', ')
+    await client.query(`insert into wide values (${id}, ${values}); commit`)
+  }
+  // About 42 KB become of the second, and 140 KB of the third.
+  for (const [id, said] of [1, 500, 1_700].entries()) await insert(id, said)
+  await made.finish(recorder)
+  const events = rows(await made.events())
+  expect(events.map(({ context, changes }) => [context?.who, changes?.length])).toEqual([
+    ['ada', 8],
+    ['ada', 8],
+    [undefined, 8],
+  ])
+  expect(events.map(({ metadata }) => [metadata.changes.contextBy, metadata.changes.contextOmitted])).toEqual([
+    ['application', undefined],
+    ['application', undefined],
+    [undefined, { why: 'size' }],
+  ])
+})
+
 test('a transaction can be one event, and one that is too long says at its end how many there were', async () => {
   const made = await world(`create table a (id int primary key, x text); alter table a replica identity full`)
   const { client } = made

@@ -190,6 +190,22 @@ describe('a publisher without funds', () => {
     expect(await readFunds(target.chain, target.signer, target.target)).toMatchObject({ isLow: false })
   })
 
+  test('too little gas is not taken for too low a fee', async () => {
+    const proxy = await startFaultyRpc(world.chain.url)
+    try {
+      const target = await newTarget(world, {}, { urls: [proxy.url] })
+      await world.grow()
+      await target.settle()
+      const size = await world.grow()
+      const message = 'intrinsic gas too low: gas 20000, minimum needed 21000'
+      proxy.rule = ({ method }) => (method === 'eth_sendRawTransaction' ? { fault: 'error', message } : null)
+      for (let i = 0; i < 2; i++) await expect(target.advance()).rejects.toMatchObject({ code: 'node_refuses' })
+      expect(await signed(target, size)).toHaveLength(1)
+    } finally {
+      await proxy.stop()
+    }
+  })
+
   test('on a chain without a base fee, transactions are of the legacy type', async () => {
     const proxy = await startFaultyRpc(world.chain.url)
     try {

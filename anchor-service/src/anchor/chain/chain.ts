@@ -185,6 +185,8 @@ function judge(error: unknown): SendResult {
     return { result: 'nonce_used', detail }
   if (/insufficient funds|enough funds|insufficient balance|upfront cost exceeds/i.test(detail))
     return { result: 'unfunded', detail }
+  // That is no price: a higher fee would not help, and cost.
+  if (/intrinsic gas|gas ?limit|floor data gas/i.test(detail)) return { result: 'refused', detail }
   if (/underpriced|too low|fee.*less than|below|not enough.*replace/i.test(detail))
     return { result: 'underpriced', detail }
   return { result: 'refused', detail }

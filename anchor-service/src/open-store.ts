@@ -4,7 +4,6 @@ import type { Config } from './config.ts'
 import { type ClusterHooks, startCluster } from './database/embedded/cluster.ts'
 import { migrate } from './database/migrate.ts'
 import { openPool } from './database/pool.ts'
-import { StartError } from './errors.ts'
 import { type Ledger, type LedgerHooks, openLedger } from './ledger/ledger.ts'
 import { loadSigner } from './ledger/signing-keys.ts'
 
@@ -28,9 +27,7 @@ export async function openStore(config: Config, hooks: LedgerHooks & ClusterHook
   let pool: pg.Pool | undefined
   try {
     const databaseUrl = config.databaseUrl ?? (await cluster!.databaseUrl('killick'))
-    const { hasRole } = await migrate(databaseUrl).catch((error) => {
-      throw describeOutage(error)
-    })
+    const { hasRole } = await migrate(databaseUrl)
     pool = openPool(databaseUrl, hasRole)
     const logSigner = await loadSigner(config.logKeyFile)
     const systemSigner = await loadSigner(config.systemKeyFile)
@@ -58,17 +55,4 @@ export async function openStore(config: Config, hooks: LedgerHooks & ClusterHook
     await cluster?.close()
     throw error
   }
-}
-
-/** A sentence for the usual reasons why a database cannot be reached; its URL may hold a password and is not shown. */
-function describeOutage(error: NodeJS.ErrnoException): Error {
-  if (error.code === 'ECONNREFUSED' || error.code === 'ENOTFOUND' || error.code === 'ETIMEDOUT') {
-    return new StartError(
-      `DATABASE_URL: no PostgreSQL answers there (${error.code}). Start it, or correct the address.`,
-    )
-  }
-  if (error.code === '28P01' || error.code === '28000' || error.code === '3D000' || error.code === '42501') {
-    return new StartError(`DATABASE_URL: PostgreSQL refuses: ${error.message}.`)
-  }
-  return error
 }

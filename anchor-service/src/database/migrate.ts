@@ -2,12 +2,15 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import pg from 'pg'
 import { StartError } from '../errors.ts'
+import { isOutage } from './outage.ts'
 
 /** The role of the service: it may only select and insert in schema `killick`. */
 export const LEDGER_ROLE = 'killick_ledger'
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 const MIGRATION_LOCK = 7_019_319
+/** Longest time until a database that takes a connection answers, ms. */
+const CONNECT_MS = 10_000
 /** The oldest PostgreSQL that has what the ledger uses: from it on a role can be granted without the right to inherit from it. */
 const OLDEST = 16
 
@@ -22,10 +25,21 @@ export type MigrationReport = {
  * Brings the schema `killick` up to date: forward only, each migration once, all in one transaction, under a lock, so that
  * several processes may start together. Safe to run at every start.
  *
- * @throws StartError if the server is too old, a newer version made the database, or a version with a different file of the same name
+ * @throws StartError if no database can be reached, it is too old, a newer version made the database, or a version with a different file of the same name
  */
 export async function migrate(databaseUrl: string): Promise<MigrationReport> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'killick migrations' })
+  try {
+    return await migrated(databaseUrl)
+  } catch (error) {
+    throw describeOutage(error as Error)
+  }
+}
+
+async function migrated(databaseUrl: string): Promise<MigrationReport> {
+  const client = new pg.Client({
+    ...{ connectionString: databaseUrl, application_name: 'killick migrations' },
+    connectionTimeoutMillis: CONNECT_MS,
+  })
   await client.connect()
   try {
     await refuseOld(client)
@@ -39,6 +53,18 @@ export async function migrate(databaseUrl: string): Promise<MigrationReport> {
   } finally {
     await client.end()
   }
+}
+
+/** A sentence for the usual reasons why a database cannot be reached; its URL may hold a password and is not shown. */
+function describeOutage(error: Error & { code?: string }): Error {
+  const { code = '', message } = error
+  if (/^(28P01|28000|3D000|42501)$/.test(code)) return new StartError(`DATABASE_URL: PostgreSQL refuses: ${message}.`)
+  if (!isOutage(error)) return error
+  return error instanceof pg.DatabaseError
+    ? new StartError(`DATABASE_URL: PostgreSQL is not ready: ${message} (${code}). Start again when it is.`)
+    : new StartError(
+        `DATABASE_URL: no PostgreSQL answers there (${code || message}). Start it, or correct the address.`,
+      )
 }
 
 async function refuseOld(client: pg.Client): Promise<void> {

@@ -1,5 +1,7 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
-import { readMigrations } from '../../../anchor-service/src/database/migrate.ts'
+import { migrate, readMigrations } from '../../../anchor-service/src/database/migrate.ts'
+import { StartError } from '../../../anchor-service/src/errors.ts'
 
 // Databases were made by this file. A change of the schema is a new file with the next number.
 const FROZEN = { '0001_ledger.sql': '557386800b52961e44e5e769f98cda0d85cfe360a5431dac1c8f3de49cfb1930' }
@@ -13,3 +15,32 @@ test('migrations are numbered without a gap, in the order in which they are appl
   const names = (await readMigrations()).map(({ name }) => name)
   expect(names.map((name) => Number(/^(\d{4})_\w+\.sql$/.exec(name)?.[1]))).toEqual(names.map((_, i) => i + 1))
 })
+
+/** Migrates a database that does with each connection what is said. */
+async function refused(connected: (socket: Socket) => void): Promise<unknown> {
+  const sockets: Socket[] = []
+  const server = createServer((socket) => {
+    sockets.push(socket)
+    connected(socket.on('error', () => {}))
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as AddressInfo
+  const error = await migrate(`postgres://a:hunter2@127.0.0.1:${port}/x`).catch((reason) => reason)
+  for (const socket of sockets) socket.destroy()
+  server.close()
+  return error
+}
+
+test('a database that takes a connection and says nothing, or that it is not ready, is told of in a sentence', async () => {
+  const fields = ['SFATAL', 'C57P03', 'Mthe database system is starting up', ''].map((field) => `${field}\0`).join('')
+  const length = Buffer.alloc(4)
+  length.writeInt32BE(4 + fields.length)
+  const starting = (socket: Socket) =>
+    socket.once('data', () => socket.end(Buffer.concat([Buffer.from('E'), length, Buffer.from(fields)])))
+  const errors = await Promise.all([refused(starting), refused(() => {})])
+  for (const error of errors) expect(error).toBeInstanceOf(StartError)
+  expect(errors.map(String)).toEqual([
+    expect.stringMatching(/is not ready: the database system is starting up \(57P03\)/),
+    expect.stringMatching(/no PostgreSQL answers there \(timeout expired\)/),
+  ])
+}, 30_000)

@@ -5,7 +5,6 @@ import { shortened } from '../sessions/disclosed.ts'
 import { listOf } from '../sessions/event.ts'
 import type { ChangesConfig } from './config.ts'
 import { printLsn } from './lsn.ts'
-import { MAX_CONTEXT_MESSAGE } from './messages.ts'
 import type { RowFacts } from './rows.ts'
 
 /** A transaction as its begin describes it. */
@@ -29,7 +28,7 @@ export type ChangeSpan = { readonly first: number; readonly last: number; readon
 type Target = { type: string; id: string }
 
 /** Most bytes of JSON for what was said, without what rules remove: what stands for a value may be far longer than that. */
-const MAX_JOINED = 3 * MAX_CONTEXT_MESSAGE
+const MAX_JOINED = 48 << 10
 /** Most bytes of JSON for the fields of an event, which become a third more. */
 const MAX_JSON = 170_000
 /** The same where fields are sealed, which makes a third more of them before. */

@@ -57,6 +57,7 @@ async function check() {
       most = Math.max(most, packs)
       return result
     },
+    connect: () => store.pool.connect(),
   } as unknown as pg.Pool
   const columns = checkColumns(db)
   const found: { logIndex: number | undefined; message: string }[] = []

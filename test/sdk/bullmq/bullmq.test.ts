@@ -37,7 +37,12 @@ describe.skipIf(!redisAvailable())('jobs', () => {
     // Whoever starts the worker is not the one on whose behalf its jobs run.
     worker = auditContext.run(
       { actor: { type: 'user', id: 'operator' }, ip: '10.9.9.9' },
-      () => new Worker(NAME, restoreContext(processor), { connection }),
+      () =>
+        new Worker(
+          NAME,
+          restoreContext(async (job) => processor(job)),
+          { connection },
+        ),
     )
     await Promise.all([events.waitUntilReady(), worker.waitUntilReady()])
   })

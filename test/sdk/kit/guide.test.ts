@@ -16,7 +16,7 @@ const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.m
 const words = (code: string) =>
   code
     .replaceAll(/\s+/g, ' ')
-    .replaceAll(/,? (?=[)\]}])/g, '')
+    .replaceAll(/,? (?=[)\]}])|(?<=[([{]) /g, '')
     .trim()
 
 test('every piece of code in the guide is that of a test', () => {

@@ -2,11 +2,11 @@
 import type { PublicJwk } from '../core/jwk.ts'
 import { type AskThread, openReadingThreads } from '../node/in-threads.ts'
 import { threadBeside } from '../node/thread.ts'
-import type { ReadThere } from './reader.ts'
+import type { ReadThere } from './audit-reader-thread.ts'
 import { type BatchReading, KnownKeys, memoryOf, readAll, type ToRead } from './readings.ts'
 import type { Stretch } from './stretches.ts'
 
-const entry = () => threadBeside(import.meta.url, 'reader')
+const entry = () => threadBeside(import.meta.url, 'audit-reader-thread')
 
 /** A stretch that was read: a reading for each of its batches. */
 export type StretchRead = Stretch & { readonly readings: readonly BatchReading[] }

@@ -48,7 +48,10 @@ export type Thread<Told, Asked, Answered> = {
   kill(): Promise<void>
 }
 
-/** The file of a thread, as source or compiled. @param url of the module beside which it stands */
+/**
+ * The file of a thread, as source or compiled. In a bundle it is looked for beside that, so a name must be one that no file of an application has.
+ * @param url of the module beside which it stands
+ */
 export const threadBeside = (url: string, name: string): URL => new URL(`./${name}${extname(url)}`, url)
 
 /**

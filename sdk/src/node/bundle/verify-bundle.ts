@@ -15,12 +15,12 @@ import {
 import { type AskThread, openReadingThreads, type ReadingThreads } from '../in-threads.ts'
 import { nodePrimitives } from '../primitives.ts'
 import { threadBeside } from '../thread.ts'
+import type { BundleReadThere, BundleToRead } from './bundle-reader-thread.ts'
 import { checkSignature } from './check-signature.ts'
 import { linesIn } from './lines.ts'
 import { readStretchNatively } from './read-stretch.ts'
-import type { BundleReadThere, BundleToRead } from './reader.ts'
 
-const entry = () => threadBeside(import.meta.url, 'reader')
+const entry = () => threadBeside(import.meta.url, 'bundle-reader-thread')
 
 /** Options of `verifyBundle` in Node. */
 export type NodeBundleOptions = Pick<BundleOptions, 'onEvent' | 'onProgress' | 'signal'> & {

@@ -18,7 +18,7 @@ const silentOf = (watch: SilenceWatch) => watch.all().map(({ source }) => source
 test('who could not be heard while the database was down is not silent', async () => {
   const signer = newSigner()
   const keys = [{ jwk: signer.jwk, notBefore: null, notAfter: null }]
-  const change = { source: 'shop', keys, heartbeat: 3 }
+  const change = { source: 'shop', keys, heartbeat: 2 }
   await register(ledger.ledger, change, { type: 'test', id: 'test' })
   await ledger.ledger.submit(await nextBatch(new Producer('shop', signer)))
   const failures: unknown[] = []
@@ -27,7 +27,7 @@ test('who could not be heard while the database was down is not silent', async (
   let isTaking = true
   const watch = watchSilence(
     { db: pool, registry: ledger.ledger.registry },
-    { graceMs: 500, onChange() {}, onFailure, isTaking: () => isTaking },
+    { graceMs: 250, onChange() {}, onFailure, isTaking: () => isTaking },
   )
   await watch.look()
 
@@ -39,7 +39,7 @@ test('who could not be heard while the database was down is not silent', async (
   const began = performance.now()
   await allow(false)
   await queryAsOwner(other.href, 'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name])
-  await vi.waitUntil(() => failures.length > 0 && performance.now() - began > 4_500, { timeout: 20_000 })
+  await vi.waitUntil(() => failures.length > 0 && performance.now() - began > 3_000, { timeout: 20_000 })
   await allow(true)
   await watch.look()
   expect(silentOf(watch)).toEqual([])
@@ -48,7 +48,7 @@ test('who could not be heard while the database was down is not silent', async (
   isTaking = false
   await watch.look()
   const refused = performance.now()
-  await vi.waitUntil(() => performance.now() - refused > 4_500, { timeout: 20_000 })
+  await vi.waitUntil(() => performance.now() - refused > 3_000, { timeout: 20_000 })
   await watch.look()
   isTaking = true
   await watch.look()

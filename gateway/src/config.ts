@@ -216,6 +216,8 @@ export function checkCollectorConfig(value: JsonValue, folder: string = process.
   }
   if (listen.socket === null && emitters.some(({ socket }) => socket))
     faults.push('/listen/socket is missing, which an emitter with "socket": true needs')
+  if (!listen.tls?.clientCa && emitters.some(({ certificates }) => certificates.length > 0))
+    faults.push('/listen/tls/clientCa is missing, which an emitter with certificates needs')
   if (faults.length > 0)
     throw new GatewayStartError(
       'gateway_config_invalid',

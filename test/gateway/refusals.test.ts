@@ -52,7 +52,7 @@ async function refused(body: unknown, init: Parameters<TestCollector['send']>[1]
 
 test('a configuration with faults names all of them at once', () => {
   const bad = { url: 'ftp://x', source: 'Edge 1', spool: 1, spol: 's', listen: { port: 99_999 }, limits: { ids: 1 } }
-  const emitters = [{ name: 'a b', keys: ['x'] }, { name: 'c' }]
+  const emitters = [{ name: 'a b', keys: ['x'] }, { name: 'c' }, { name: 'd', certificates: ['dns:d'] }]
   try {
     checkCollectorConfig({ ...bad, emitters, fields: ['id'] })
     expect.unreachable()
@@ -62,8 +62,16 @@ test('a configuration with faults names all of them at once', () => {
     expect(code).toBe('gateway_config_invalid')
     const places = faults.map((fault) => fault.split(' ')[0])
     const wanted = ['/url', '/key', '/spool', '/spol', '/source', '/listen/port', '/limits/ids', '/fields']
-    expect(places).toEqual(expect.arrayContaining([...wanted, '/emitters/0/name', '/emitters/0/keys', '/emitters/1']))
+    const ofEmitters = ['/emitters/0/name', '/emitters/0/keys', '/emitters/1', '/listen/tls/clientCa']
+    expect(places).toEqual(expect.arrayContaining([...wanted, ...ofEmitters]))
   }
+})
+
+test('the configuration that the guide begins with is in order, once a key is in it', () => {
+  const guide = readFileSync(new URL('../../docs/guides/collector.md', import.meta.url), 'utf8')
+  const [, printed] = /`collector\.json`:\n\n```json\n([\s\S]*?)```/.exec(guide)!
+  const config = JSON.parse(printed!.replace('<prefix>:<hash>', makeEmitterKey().entry))
+  expect(checkCollectorConfig(config).emitters).toHaveLength(3)
 })
 
 describe('who sends', () => {

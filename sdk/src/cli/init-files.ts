@@ -1,4 +1,5 @@
 // The files that `killick init` leaves in a project.
+import { createHash } from 'node:crypto'
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, relative } from 'node:path'
 import type { FirstUse } from '../config/config.ts'
@@ -34,17 +35,24 @@ export function writeExample(folder: string): boolean {
   return true
 }
 
-/** A name for the source: that of the package, or of the folder. */
+/**
+ * A name for the source: that of the package, or of the folder. Where letters beyond ASCII fall out of it, a part of its hash tells it
+ * from others that lose theirs.
+ */
 export function nameOf(folder: string): string {
-  const tidy = (text: string) =>
-    text
-      .toLowerCase()
-      .replace(/^@[^/]*\//, '')
-      .replace(/[^a-z0-9._-]+/g, '-')
-      .replace(/^[^a-z0-9]+/, '')
-      .slice(0, 64)
-  const names = [packageName(folder), basename(folder), 'my-app'].map((name) => tidy(name ?? ''))
-  return names.find((name) => isSourceName(name) && name !== 'killick')!
+  const names = [packageName(folder), basename(folder)].map((name) => tidy(name ?? ''))
+  return names.find((name) => isSourceName(name) && name !== 'killick') ?? 'my-app'
+}
+
+function tidy(text: string): string {
+  const name = text
+    .toLowerCase()
+    .replace(/^@[^/]*\//, '')
+    .normalize('NFC')
+  const plain = name.replace(/[^a-z0-9._-]+/g, '-').replace(/^[^a-z0-9]+/, '')
+  if (!/[^\0-\x7f]/.test(name)) return plain.slice(0, 64)
+  const mark = createHash('sha256').update(name).digest('hex').slice(0, 8)
+  return `${plain.slice(0, 55).replace(/-$/, '') || 'my-app'}-${mark}`
 }
 
 function packageName(folder: string): string | undefined {

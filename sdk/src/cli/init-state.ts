@@ -5,6 +5,7 @@ import { membersOf, textOf } from '../config/members.ts'
 import { KillickError } from '../core/errors.ts'
 import { isSourceName } from '../core/event.ts'
 import { parseJson } from '../core/json.ts'
+import { inputError, isSystemError } from './input.ts'
 
 /** Name of the file, in the folder of the project. */
 export const STATE_FILE = '.killick-init.json'
@@ -44,9 +45,13 @@ export function keepState(folder: string, state: InitState): void {
 
 export const dropState = (folder: string): void => rmSync(join(folder, STATE_FILE), { force: true })
 
-/** Writes a file either whole or not at all. */
+/** Writes a file either whole or not at all. @throws UsageError that names the file, and not the one beside it that becomes it */
 export function replaceFile(file: string, text: string): void {
   const part = join(file, '..', `.${basename(file)}.part`)
-  writeFileSync(part, text)
-  renameSync(part, file)
+  try {
+    writeFileSync(part, text)
+    renameSync(part, file)
+  } catch (error) {
+    throw isSystemError(error) ? inputError(error, file) : error
+  }
 }

@@ -16,6 +16,9 @@ import { join } from 'node:path'
 import { deflateRawSync } from 'node:zlib'
 import { openAuditLog } from '@killick/sdk'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { nameOf } from '../../../sdk/src/cli/init-files.ts'
+import { replaceFile } from '../../../sdk/src/cli/init-state.ts'
+import { isSourceName } from '../../../sdk/src/core/event.ts'
 import { parseProof } from '../../../sdk/src/core/proof.ts'
 import { ADMIN, READER, type TestService, testService } from '../../anchor-service/support/service.ts'
 import { type LocalChain, startChain } from '../../support/local-chain.ts'
@@ -171,6 +174,22 @@ describe('killick init', () => {
         .split('\n')
         .map((line) => JSON.parse(line).id),
     ).toEqual([first.event])
+  })
+
+  test('folders get names of their own, whatever they are written in', () => {
+    const names = ['日本', '中国', 'café', 'cafè', 'app-日本', 'app-中国', 'é'.repeat(80)].map((name) =>
+      nameOf(join(root, name)),
+    )
+    expect(new Set(names).size).toBe(names.length)
+    expect(names.filter((name) => !isSourceName(name))).toEqual([])
+    // One system writes an accent as a letter of its own, another does not.
+    expect(nameOf(join(root, 'cafe\u0301'))).toBe(names[2])
+    expect(['My App', 'killick', '---'].map((name) => nameOf(join(root, name)))).toEqual(['my-app', 'my-app', 'my-app'])
+  })
+
+  test('what cannot be written is named as the person knows it', () => {
+    const file = join(root, 'nowhere', '.killick-init.json')
+    expect(() => replaceFile(file, '{}')).toThrow(`${file}: there is no such file or folder`)
   })
 
   test.each([

@@ -148,10 +148,18 @@ function closeOnSignal(close: () => Promise<void>): void {
   }
 }
 
+const EXPECTED = ['GatewayStartError', 'GatewayRefusal', 'KillickError', 'KitError', 'ChangesError']
+
 function fail(error: unknown): never {
-  const { name, message, stack } = error as Error
-  const isExpected = ['GatewayStartError', 'GatewayRefusal', 'KillickError', 'KitError', 'ChangesError'].includes(name)
-  process.stderr.write(`${(isExpected ? message : (stack ?? String(error))).split('\n').map(printable).join('\n')}\n`)
+  const { name, message, stack, code } = error as NodeJS.ErrnoException
+  // What a database refuses, and what the system does: a stack would tell nobody more.
+  const isRefusal = code !== undefined && error instanceof Error && ('severity' in error || 'syscall' in error)
+  const said = isRefusal
+    ? `${message || 'it cannot be reached'} (${code})`
+    : EXPECTED.includes(name)
+      ? message
+      : (stack ?? String(error))
+  process.stderr.write(`${said.split('\n').map(printable).join('\n')}\n`)
   process.exit(1)
 }
 

@@ -6,6 +6,9 @@ import { ChangesError } from './errors.ts'
 import { printLsn } from './lsn.ts'
 import { checkServer } from './preflight.ts'
 
+/** SQLSTATE. */
+const INSUFFICIENT_PRIVILEGE = '42501'
+
 /** @param force whether a publication is made under which some tables refuse UPDATE and DELETE */
 export type SetupOptions = { readonly force?: boolean }
 
@@ -28,6 +31,13 @@ export async function setupChanges(
     // First the one that may hold more.
     if (config.verifySlot) await makeSlot(client, { ...config, slot: verifySlotOf(config) }, server.version, print)
     await makeSlot(client, config, server.version, print)
+  } catch (error) {
+    const { code, message } = error as pg.DatabaseError
+    if (code !== INSUFFICIENT_PRIVILEGE) throw error
+    throw new ChangesError(
+      'changes_database_unsuitable',
+      `The user in "database" may not make what is missing: ${message}. Run setup with the --config of a file whose "database" names a superuser`,
+    )
   } finally {
     await client.end()
   }

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { appendFileSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -302,7 +302,17 @@ test('what is missing is said in a sentence with what to do, and setup makes it'
   expect(await refusal(setup({ database: plain }))).toMatch(
     /^changes_database_unsuitable: The user may not replicate\./,
   )
+  // The recorder's user may record, and not make a publication.
+  await client.query('alter role plain replication')
+  const tables = ['public.a']
+  expect(await refusal(setup({ database: plain, publication: 'all', tables }))).toMatch(
+    /^changes_database_unsuitable: .+ permission denied for database .+ names a superuser$/,
+  )
   await client.query('drop role plain')
+  const wrong = join(folder, 'wrong.json')
+  writeFileSync(wrong, JSON.stringify({ ...settings, database: `${settings.database}`.replace(/\/[^/]*$/, '/none') }))
+  const { stderr } = spawnSync(process.execPath, [MAIN, 'changes', 'setup', '--config', wrong], { encoding: 'utf8' })
+  expect(stderr).toBe('database "none" does not exist (3D000)\n')
   expect(await refusal(setup({ publication: 'all' }))).toMatch(
     /^changes_identity_missing: .+public\.Odd\.name, public\.nameless/,
   )

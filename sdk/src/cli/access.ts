@@ -14,8 +14,13 @@ type Values = {
 /** Variables of the environment that hold a token. */
 export type TokenVariable = 'KILLICK_TOKEN' | 'KILLICK_ADMIN_TOKEN' | 'KILLICK_ERASER_TOKEN'
 
-/** `token`: undefined if none may be sent; if there was one, `hint` then says why. */
-export type Access = { readonly url: string; readonly token: string | undefined; readonly hint: string | undefined }
+/** `token`: undefined if none may be sent; if there was one, `hint` then says why. `variables`: where one was looked for. */
+export type Access = {
+  readonly url: string
+  readonly token: string | undefined
+  readonly hint: string | undefined
+  readonly variables: readonly TokenVariable[]
+}
 
 /** The service of --url, KILLICK_URL or killick.json. @throws UsageError */
 export const accessOf = (
@@ -34,7 +39,7 @@ export function accessTo(url: string, values: Values, variables: readonly TokenV
     throw new UsageError(`${url} is not an http or https URL`)
   const { token, hint } = choose(url, values, variables)
   if (token !== undefined) checkToken(token, url, values['plain-http'])
-  return { url, token, hint }
+  return { url, token, hint, variables }
 }
 
 /** @throws UsageError if it can be no token, or would cross a network in the clear */
@@ -49,8 +54,9 @@ export function checkToken(token: string, url: string, plainHttp: boolean): void
 
 /** The access, which has a token. @throws UsageError */
 export function withToken(access: Access): Access & { readonly token: string } {
-  const { token, hint } = access
-  if (token === undefined) throw new UsageError(hint ?? 'A token is missing: --token-file, --token or KILLICK_TOKEN')
+  const { token, hint, variables } = access
+  if (token === undefined)
+    throw new UsageError(hint ?? `A token is missing: --token-file, --token or ${variables.join(' or ')}`)
   return { ...access, token }
 }
 

@@ -411,7 +411,7 @@ describe('in a project', () => {
   test.each([
     ['a wrong token', ['--token', 'wrong'], {}, 'token_refused', /401/],
     ['a reader’s token', ['--token', READER], {}, 'token_refused', /takes an admin token/],
-    ['no token', [], {}, 'usage', /token is missing/],
+    ['no token', [], {}, 'usage', /token is missing: --token-file, --token or KILLICK_ADMIN_TOKEN$/m],
     [
       'another log',
       ['--token', ADMIN],

@@ -201,7 +201,10 @@ describe('auditor', () => {
 test('restore: a whole backup passes the drill, and one that is too old fails it', async () => {
   const databaseUrl = await createDatabase(true)
   const data = join(folder, 'data')
-  const env = { DATABASE_URL: databaseUrl, KILLICK_DATA: data, KILLICK_LOG_LEVEL: 'silent', PORT: '0' }
+  const origin = { KILLICK_ORIGIN: 'audit.example.com/log' }
+  const env = { DATABASE_URL: databaseUrl, KILLICK_DATA: data, KILLICK_LOG_LEVEL: 'silent', PORT: '0', ...origin }
+  const guide = await readFile(join(root, 'docs/guides/backup.md'), 'utf8')
+  const [command] = /^DATABASE_URL=[\s\S]*?```/m.exec(guide)!
   const spool = join(folder, 'orders.spool')
   const key = generateKey()
 
@@ -234,9 +237,12 @@ test('restore: a whole backup passes the drill, and one that is too old fails it
     await cp(join(data, 'keys'), join(restored, 'keys'), { recursive: true })
     const args = ['--receipts', spool, '--log-key', vkey, '--registered-keys', '--no-chain']
     const { PATH = '' } = process.env
+    // What the guide's command sets, and nothing else.
+    const named = Object.entries({ DATABASE_URL: url, KILLICK_DATA: restored, ...origin })
+    const set = Object.fromEntries(named.filter(([name]) => command.includes(`${name}=`)))
     return run(process.execPath, [join(examples, 'restore/drill.js'), ...args], {
       cwd: folder,
-      env: { PATH, HOME: process.env.HOME ?? '', DATABASE_URL: url, KILLICK_DATA: restored },
+      env: { PATH, HOME: process.env.HOME ?? '', ...set },
     }).then(
       ({ stdout }) => ({ code: 0, stdout }),
       ({ code, stdout, stderr }) => ({ code, stdout: stdout + stderr }),

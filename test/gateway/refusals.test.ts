@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { request as requestTls } from 'node:https'
@@ -140,11 +142,24 @@ test.skipIf(findTool('openssl') === null)(
       expect(await ask('payroll')).toBe(200)
       // Signed by the CA, and nobody's; signed by itself, with the name of an emitter; none at all.
       expect([await ask('other'), await ask('forged'), await ask(null)]).toEqual([401, 401, 401])
+      // The image asks for its health with TLS and without.
+      expect([await healthOf(url), await healthOf(edge.url)]).toEqual([0, 0])
+      expect(await healthOf('http://127.0.0.1:1')).toBe(1)
     } finally {
       await stop()
     }
   },
 )
+
+/** How the health check of the gateway's image ends, where the port is that of a URL. */
+async function healthOf(url: string | null): Promise<number> {
+  const image = readFileSync(new URL('../../anchor-service/deploy/Containerfile', import.meta.url), 'utf8')
+  const [, command] = /^FROM common AS gateway$[\s\S]*?^HEALTHCHECK .*\n +CMD (\[.*\])$/m.exec(image)!
+  const [, ...args] = JSON.parse(command!) as string[]
+  const asking = spawn(process.execPath, args, { env: { PORT: new URL(url!).port }, stdio: 'ignore' })
+  const [code] = await once(asking, 'exit')
+  return code
+}
 
 async function withCertificates() {
   const made = await testCollector(NOWHERE)

@@ -1,8 +1,10 @@
-import { readFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadConfig } from '@killick/anchor-service'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { readNames, readSettings } from '../../../scripts/lib/settings.ts'
 
@@ -95,6 +97,15 @@ describe('kubernetes', async () => {
     expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1000, fsGroup: 1000 })
     expect(String(container.ports[0].containerPort)).toBe((await imageEnv()).PORT)
   })
+})
+
+test('systemd: what the guide writes the settings with needs no folder beforehand', async () => {
+  const guide = await readFile(join(root, 'docs/guides/deploy.md'), 'utf8')
+  const [command] = /^install .*$/m.exec(guide)!
+  const folder = await mkdtemp(join(tmpdir(), 'killick-etc-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  execFileSync('bash', ['-c', command.replace('/etc/', `${folder}/`)])
+  expect(await readFile(join(folder, 'killick/anchor-service.env'), 'utf8')).toBe('DATABASE_URL=postgres://…\n')
 })
 
 test('systemd: the settings are real, and the data folder is the one that it may write', async () => {

@@ -92,11 +92,11 @@ const LINES = `
     select format('sequence %s: from %s by %s to %s, %s', name, seqstart, seqincrement, seqmax, seqcycle)
     from pg_sequence join tables on tables.oid = seqrelid
     union all
-    -- What a session begins with, where it changes what its queries mean.
+    -- What a session begins with, where it changes what its queries mean. The role is not there where nobody could make it.
     select format('setting of %s in %s: %s', coalesce(nullif(setrole, 0)::regrole::text, 'all'), case when setdatabase = 0 then 'all databases' else 'the database' end, setting)
     from pg_db_role_setting cross join lateral unnest(setconfig) as setting
     where (setdatabase = 0 or setdatabase = (select oid from pg_database where datname = current_database()))
-      and (setrole = 0 or setrole in (session_user::regrole, '${LEDGER_ROLE}'::regrole::oid))
+      and (setrole = 0 or setrole in (session_user::regrole, to_regrole('${LEDGER_ROLE}')))
       and split_part(setting, '=', 1) = any ('{search_path,role,session_authorization,session_replication_role,row_security,session_preload_libraries,local_preload_libraries}')
     union all
     select format('event trigger %s, %s', evtname, evtevent) from pg_event_trigger where evtevent = 'login' and evtenabled <> 'D'

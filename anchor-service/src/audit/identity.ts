@@ -8,6 +8,7 @@ export function checkIdentity(db: Db, log: { origin: string; vkey: string }): Ow
   return {
     id: 'identity',
     title: 'The database is that of this log, made by these migrations',
+    isApart: true,
     async finish() {
       const faults: Fault[] = []
       const { rows } = await db.query<{ origin: string; vkey: string }>('select origin, vkey from ledger')

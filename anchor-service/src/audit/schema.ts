@@ -155,6 +155,7 @@ export function checkSchema(db: Db, hasRole: boolean): OwnCheck {
   return {
     id: 'schema',
     title: 'The schema is the one that the migrations make',
+    isApart: true,
     async finish() {
       const { lines, unlike } = await readSchema(db)
       const wanted = (made as string[]).filter((line) => hasRole || !isOfRole(line))

@@ -183,7 +183,7 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   // Everything registered by then must be listed, whatever arrives meanwhile.
   const listedAt = await readSize(api)
   const listed = await listSources(api)
-  const { origin, size, root } = await readCheckpoint(api, logKeys, findings)
+  const { origin, size, root, isReadable } = await readCheckpoint(api, logKeys, findings)
   const roots = new Map<number, Hash | null>(
     [...[...anchors, ...heads.heads].map(({ size }) => size), ...sizesOf(statements)].map((at) => [at, null]),
   )
@@ -223,7 +223,9 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   )
   const { folder } = options
   const subject = { origin, own, anchors: clocks.asked, pins: [logKeys, pins.sourceKeys, pins.logs] }
-  const keeping = folder === undefined ? null : await openKeeping(folder, options.onlyNew ?? false, subject)
+  // What was kept waits for an audit that can read the log.
+  const isKept = folder !== undefined && isReadable
+  const keeping = isKept ? await openKeeping(folder, options.onlyNew ?? false, subject) : null
   const { start = null, earlier = null } = keeping ?? {}
   const unread = new Set<number>()
   let from: WalkStart | null = null
@@ -245,8 +247,8 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   const pace = options.pace ?? 0
   const readers = openReaders(pace > 0 ? 1 : (options.threads ?? availableParallelism()))
   const walk = async () => {
-    // Nothing goes on from more than there is.
-    if (start !== null && from === null) return { events: 0, dropped: 0, signatures: 0, streams: 0 }
+    // Nothing goes on from more than there is, and without a checkpoint nobody knows how far to read.
+    if (!isReadable || (start !== null && from === null)) return { events: 0, dropped: 0, signatures: 0, streams: 0 }
     return walkLedger({
       ...{ api, size, keys, tree, findings, signal: options.signal, pace, own, readers, from },
       keep: keeping && {
@@ -270,7 +272,7 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
     })
   }
   const walked = await walk().finally(() => readers.close())
-  const isRead = tree.size === size && (start === null || from !== null)
+  const isRead = isReadable && tree.size === size && (start === null || from !== null)
   if (isRead) {
     await tree.finish()
     const batches = size - (earlier?.size ?? 0)
@@ -284,12 +286,14 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
     concludeFields(await erasures.settle(size), keys.withDecoys, dropped, findings)
     findings.pass('streams', count(walked.streams, 'stream'))
     findings.pass('tiles', count(tree.tiles, 'tile'))
-    for (const check of own) {
-      const { faults, detail, skipped } = await check.finish()
-      for (const { reason, message, place } of faults) findings.fail(check.id, reason, message, place)
-      if (skipped) findings.skip(check.id, skipped.reason, skipped.detail)
-      else findings.pass(check.id, detail)
-    }
+  }
+  for (const check of own.filter(({ isApart }) => isRead || isApart === true)) {
+    const { faults, detail, skipped } = await check.finish()
+    for (const { reason, message, place } of faults) findings.fail(check.id, reason, message, place)
+    if (skipped) findings.skip(check.id, skipped.reason, skipped.detail)
+    else findings.pass(check.id, detail)
+  }
+  if (isRead) {
     if (earlier !== null) await concludeEarlier(earlier, openPrefix(readTile, size, size, root), tree.root, findings)
     if (equalBytes(tree.root, root)) findings.pass('root', printHash(root))
     else
@@ -304,7 +308,7 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   if (isRead) compareWithLog(anchors, size, known, findings, unread)
   const followed = leftUnpinned(succession.sound, pins.logs)
   if (pins.urls.length === 0) findings.skip('anchors.chain', 'not_asked', 'No node was asked')
-  else {
+  else if (isReadable) {
     // What was anchored in a log after it was left is no longer this log's; the check of the succession reports it.
     const own = heads.heads.filter(
       ({ log }) => logs.some((one) => isPlace(one, log)) && !succession.sound.some(({ from }) => isPlace(from, log)),

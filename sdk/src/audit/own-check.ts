@@ -20,7 +20,7 @@ export type OwnCheck = {
   /** Called for each batch, one after another: the next call begins when this one has answered. */
   entry?(batch: WalkedEntry): Promise<readonly Fault[]>
   /**
-   * Called after the last batch, unless batches are missing. `skipped`: why it could not be checked, by code and in words;
+   * Called after the last batch, unless batches are missing and the check is not one apart. `skipped`: why it could not be checked, by code and in words;
    * `detail`: what was checked.
    */
   finish(): Promise<{
@@ -28,6 +28,8 @@ export type OwnCheck = {
     readonly detail: string
     readonly skipped?: { readonly reason: AuditReason; readonly detail: string } | null
   }>
+  /** Whether it looks at nothing of the log, and so is made even of one that cannot be read. Default false. */
+  readonly isApart?: boolean
   /** How it goes on where an earlier audit ended. An audit that keeps how far it has come takes no check without it. */
   readonly resumes?: Resumes
 }

@@ -35,17 +35,21 @@ export async function readSize(api: Api): Promise<number> {
   }
 }
 
-/** Its newest checkpoint; an empty log if there is none that can be read, which is a finding. */
+/**
+ * Its newest checkpoint. If there is none that can be read, which is a finding, it is that of an empty log, and `isReadable` false: then
+ * nobody knows which entries to look at.
+ */
 export async function readCheckpoint(
   api: Api,
   logKeys: readonly string[],
   findings: Findings,
-): Promise<{ origin: string; size: number; root: Hash }> {
+): Promise<{ origin: string; size: number; root: Hash; isReadable: boolean }> {
   try {
     const note = await api.text('/checkpoint', MAX_NOTE_BYTES)
     const { origin, size, root } = parseCheckpoint(note)
+    const read = { origin, size: Number(size), root, isReadable: true }
     // The missing key has already been reported.
-    if (logKeys.length === 0) return { origin, size: Number(size), root }
+    if (logKeys.length === 0) return read
     findings.pass('checkpoint', logKeys.join(', '))
     try {
       openNote(note, logKeys)
@@ -53,12 +57,13 @@ export async function readCheckpoint(
       if (!(error instanceof KillickError)) throw error
       findings.fail('checkpoint', 'signature_invalid', error.message)
     }
-    return { origin, size: Number(size), root }
+    return read
   } catch (error) {
     // A service without a readable checkpoint has lost it: a ledger is never empty.
     const { status } = error instanceof KillickError ? error.details : { status: null }
     if (!isFaulty(error) || (status !== undefined && status !== 404 && status !== 500)) throw error
     findings.fail('checkpoint', 'unreadable', error.message)
-    return { origin: logKeys[0] === undefined ? '' : parseVkey(logKeys[0]).name, size: 0, root: EMPTY_ROOT }
+    const [first] = logKeys
+    return { origin: first === undefined ? '' : parseVkey(first).name, size: 0, root: EMPTY_ROOT, isReadable: false }
   }
 }

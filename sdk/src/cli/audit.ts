@@ -129,7 +129,7 @@ function report(
       ? ''
       : `, event ${first.seq} of ${first.source}/${first.stream}${first.id ? ` (${first.id})` : ''}`
   return lines([
-    text`${paint('bold', origin)}: ${size.toLocaleString('en')} entries, ${earlier === null ? '' : own(`the last ${(size - earlier.size).toLocaleString('en')} with `)}${count(events, 'event')}${dropped === 0 ? '' : own(`, beside ${count(dropped, 'event')} that were dropped`)}`,
+    text`${paint('bold', origin)}: ${size.toLocaleString('en')} entries, ${earlier === null ? '' : own(`the last ${Math.max(0, size - earlier.size).toLocaleString('en')} with `)}${count(events, 'event')}${dropped === 0 ? '' : own(`, beside ${count(dropped, 'event')} that were dropped`)}`,
     ...(restarted === null ? [] : [`Begun at the first entry: ${RESTARTED[restarted]}`]),
     ...(Date.parse(begun) < startedAt ? [`Begun ${begun}, and interrupted`] : []),
     ...checkLines(checks),

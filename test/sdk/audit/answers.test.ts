@@ -137,6 +137,26 @@ describe.each(ANSWERS)('where %s is answered with', (path, failed) => {
   })
 })
 
+test('without a checkpoint that can be read, no check passes that would have looked at the log, and none accuses', async () => {
+  const { checks, size } = await audit('/checkpoint', () => ({ status: 200, body: Buffer.from('pardon?') }))
+  expect(size).toBe(0)
+  const told = new Map(checks.map(({ id, status, reason }) => [id, `${status}: ${reason}`]))
+  expect(told.get('checkpoint')).toBe('failed: unreadable')
+  expect(told.get('anchors.chain')).toBe('skipped: not_asked')
+  for (const [id, result] of told)
+    if (id !== 'checkpoint' && id !== 'anchors.chain') expect(`${id} ${result}`).toBe(`${id} skipped: stopped`)
+  const finish = async () => ({
+    faults: [{ place: null, reason: 'different' as const, message: 'altered' }],
+    detail: '',
+  })
+  const own = [
+    { id: 'apart', title: 'Looks elsewhere', isApart: true, finish },
+    { id: 'of the log', title: 'Looks at the log', finish },
+  ]
+  const { checks: more } = await auditLedger(openApi(url, READER, { patience: 0 }), NONE, { own })
+  expect(more.filter(({ status }) => status === 'failed').map(({ id }) => id)).toEqual(['checkpoint', 'apart'])
+})
+
 test('an endless answer is read up to a limit', async () => {
   const body = Buffer.alloc(33 << 20, ' ')
   for (const [path, failed] of ANSWERS.slice(2, 6)) {

@@ -82,30 +82,34 @@ function elsewhere({ rpc: { node }, chainId, silent, fault }: ChainNode, wanted:
 }
 
 async function askNode(rpc: Rpc, anchor: Anchor) {
-  const [latest, head, block, finalized] = await Promise.all([
+  const [latest, head, firstLocated, finalized] = await Promise.all([
     askContract(rpc, anchor, 'latest'),
     readQuantity(rpc, 'eth_blockNumber'),
-    // Nodes that prune history answer null, or refuse.
-    rpc.call('eth_getBlockByNumber', [hex(anchor.block), false]).catch(nullIfRefused),
-    // Chains without finality do not know the tag, and the contract may be younger than the finalized block.
-    isAnchored(rpc, anchor, 'finalized').then((answer) => answer === true, nullIfRefused),
+    locate(rpc, anchor),
+    // Chains without finality do not know the tag.
+    callContract(rpc, anchor, 'finalized').then((answer) => ({ answer }), nullIfRefused),
   ])
-  const confirms = latest.anchored && latest.genuineCode
+  const holds = latest.anchored && latest.genuineCode
+  const confirms = holds && firstLocated !== false
   // A node that has not seen the block cannot deny what is in it.
   if (!confirms && head < anchor.block)
     throw noAnswer(rpc.node, `is at block ${head}, the anchor in block ${anchor.block}: it may lag behind`, {
       ...{ what: 'behind', height: head, block: anchor.block },
     })
   // One address may stand for several replicas, of which one lags. So the node is asked again at the height that it named.
-  const { anchored, genuineCode } = confirms ? latest : await askContract(rpc, anchor, hex(head))
-  const located = block === null ? null : isBlockOf(rpc, block, anchor)
+  const { anchored, genuineCode } = holds ? latest : await askContract(rpc, anchor, hex(head))
+  const located = firstLocated === false ? await locate(rpc, anchor) : firstLocated
+  const isFinal = finalized && decodeBool(finalized.answer)
+  // The contract may be younger than the finalized block: then it answers nothing there.
+  if (genuineCode && finalized && isFinal === null && finalized.answer !== '0x')
+    throw nonsense(rpc, 'no truth value', 'isAnchored')
   return {
     node: rpc.node,
     anchored,
     genuineCode,
     located,
     confirmations: located === true ? Math.max(0, head - anchor.block + 1) : 0,
-    finalized: finalized === null ? null : finalized && anchored,
+    finalized: finalized && isFinal === true && anchored,
   }
 }
 
@@ -118,7 +122,7 @@ export async function askContract(
   tag: string,
 ): Promise<{ anchored: boolean; genuineCode: boolean }> {
   const [anchored, code] = await Promise.all([
-    isAnchored(rpc, anchor, tag),
+    callContract(rpc, anchor, tag).then(decodeBool),
     rpc.call('eth_getCode', [anchor.contract, tag]).then(codeHash),
   ])
   if (code === null) throw nonsense(rpc, 'no code', 'eth_getCode')
@@ -127,15 +131,19 @@ export async function askContract(
   return { anchored: anchored === true, genuineCode }
 }
 
-/** Null if the answer is neither true nor false. */
-async function isAnchored(
+/** What the contract answers to `isAnchored`, as the node gives it. */
+function callContract(
   rpc: Rpc,
   { contract, logId, size, root, time }: Pick<Anchor, 'contract' | 'logId' | 'size' | 'root' | 'time'>,
   tag: string,
-): Promise<boolean | null> {
-  return decodeBool(
-    await rpc.call('eth_call', [{ to: contract, data: encodeIsAnchored(logId, size, root, time) }, tag]),
-  )
+): Promise<unknown> {
+  return rpc.call('eth_call', [{ to: contract, data: encodeIsAnchored(logId, size, root, time) }, tag])
+}
+
+/** Whether the named block is the anchor's; null if the node does not give it: nodes that prune history answer null, or refuse. */
+async function locate(rpc: Rpc, anchor: Anchor): Promise<boolean | null> {
+  const block = await rpc.call('eth_getBlockByNumber', [hex(anchor.block), false]).catch(nullIfRefused)
+  return block === null ? null : isBlockOf(rpc, block, anchor)
 }
 
 function isBlockOf(rpc: Rpc, block: unknown, anchor: Anchor): boolean {

@@ -229,6 +229,19 @@ describe('a replica that lags, behind an address that others share', () => {
     expect(verdictOn(await ask(lost.url)).outcome).toBe('undecided')
   })
 
+  test('is asked for the block again before another one in its place counts, and one below it denies nothing', async () => {
+    const other: Reply = { result: { timestamp: hex(anchor.time + 1), transactions: [] } }
+    let asked = 0
+    const shared = await openNode(({ method }) =>
+      method === 'eth_getBlockByNumber' && asked++ === 0 ? other : HONEST[method]!,
+    )
+    nodes.push(shared)
+    expect(await ask(shared.url)).toMatchObject({ located: true, confirmations: 10 })
+    expect(asked).toBe(2)
+    const below = await ask(await nodeWith({ eth_blockNumber: behind, eth_getBlockByNumber: other }))
+    expect(below).toMatchObject({ unreadable: expect.stringContaining('may lag behind') })
+  })
+
   test('hex digits may be of either case', async () => {
     const upper = (text: string) => `0x${text.slice(2).toUpperCase()}`
     const url = await nodeWith({
@@ -286,6 +299,14 @@ describe('pruned nodes and chains without finality', () => {
     expect(fact).toMatchObject({ anchored: true, finalized: null, confirmations: 10 })
     expect(verdictOn(fact)).toMatchObject({ outcome: 'verified', level: 'anchored' })
     expect(verifyProof(proof, { ...trust, facts: [fact], confirmations: 10 }).level).toBe('final')
+  })
+
+  test('what is neither yes nor no at the finalized block is nonsense, and nothing is a no', async () => {
+    for (const result of [YES.replace(/1$/, '2'), `${YES}00`, 'hello', '0x1', {}, null, true])
+      expect(await ask(await nodeWith({}, { result }))).toMatchObject({ unreadable: expect.any(String) })
+    expect(await ask(await nodeWith({}, { result: '0x' }))).toMatchObject({ anchored: true, finalized: false })
+    const foreign = await ask(await nodeWith({ eth_getCode: { result: '0x6001' } }, { result: 'hello' }))
+    expect(foreign).toMatchObject({ genuineCode: false })
   })
 
   test('a block that is not finalized yet is not final', async () => {

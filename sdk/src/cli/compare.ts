@@ -97,7 +97,10 @@ async function hold(a: Found, b: Found, vkey: string, services: readonly string[
         return { outcome: 'foreign', detail: `${place}: ${error.message}`, sides: [], fork: null }
       }
     }
-  const [left, right] = views.map((side) => side.at(-1)!) as [(typeof views)[0][0], (typeof views)[0][0]]
+  // The largest, which is not the last where a service answered with an older note than before.
+  const [left, right] = views.map((side) =>
+    side.reduce((most, one) => (one.view.checkpoint.size >= most.view.checkpoint.size ? one : most)),
+  ) as [(typeof views)[0][0], (typeof views)[0][0]]
   const sides = [left, right].map(
     ({ place, view }) => `${place}: ${view.checkpoint.origin}, ${view.checkpoint.size.toLocaleString('en')} entries`,
   )

@@ -49,6 +49,21 @@ test('spools, notes and services: equal, consistent, and undecided where nobody 
   expect(await compare(later, old, '--log-key', log.vkey, '--url', log.url)).toMatchObject({ code: 3 })
 })
 
+test('of receipts in a file the largest note counts, though a smaller one came last', async () => {
+  const log = await startLog()
+  const [dir, spool] = [tempDir(), tempDir()]
+  const send = await recorder(log, spool)
+  await send()
+  const old = join(dir, 'old.note')
+  writeFileSync(old, readFileSync(join(spool, 'checkpoint')))
+  await send()
+  const receipts = join(dir, 'receipts')
+  const lines = readFileSync(join(spool, 'receipts.ndjson'), 'utf8').trim().split('\n')
+  writeFileSync(receipts, lines.reverse().join('\n'))
+  const found = await compare(receipts, old, '--log-key', log.vkey)
+  expect(found).toMatchObject({ code: 3, out: expect.stringContaining(`${receipts}: log.test, 2 entries`) })
+})
+
 test('what is no note, or not signed by the log', async () => {
   const [log, other] = [await startLog(), await startLog()]
   const dir = tempDir()

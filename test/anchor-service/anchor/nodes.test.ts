@@ -134,3 +134,56 @@ test('answers that are stale for a while do not lead to a second anchor', async 
   await target.settle({ chain })
   expect((await anchoredSizes(world, target)).filter((each) => each === size)).toHaveLength(1)
 })
+
+test('a receipt of another transaction says nothing of the one that was asked for', async () => {
+  const { target, chain } = await targetOn(1)
+  await anchorsOnce(target, chain)
+  const proxy = nodes[0]!
+  const hash = proxy.calls.findLast(({ method }) => method === 'eth_getTransactionReceipt')!.params[0]
+  const receiptOf = (transaction: unknown) =>
+    world.chain.rpc<{ blockHash: string }>('eth_getTransactionReceipt', [transaction])
+  const other = await receiptOf(hash)
+  const size = await world.grow()
+  let left = 12
+  const isLie = ({ method, params }: Call) => method === 'eth_getTransactionReceipt' && params[0] !== hash && left-- > 0
+  breakNode(0, { fault: 'lie', result: other }, isLie)
+  await target.settle({ chain })
+  expect((await history(world, target)).get(size)!.at(-1)).toBe('final')
+  const { rows } = await world.store.pool.query<{ transaction: string; block_hash: string }>(
+    'select transaction, block_hash from current_anchors where size = $1 and log_id = $2',
+    [size, target.target.logId],
+  )
+  expect(rows.map(({ block_hash }) => block_hash)).toEqual([(await receiptOf(rows[0]!.transaction)).blockHash])
+})
+
+test('another block than the one that was asked for does not make it give up the anchor', async () => {
+  const { target, chain } = await targetOn(1)
+  await anchorsOnce(target, chain)
+  const other = await world.chain.rpc<object>('eth_getBlockByNumber', ['0x1', false])
+  const size = await world.grow()
+  let left = 12
+  const isLie = ({ method, params }: Call) =>
+    method === 'eth_getBlockByNumber' && /^0x[1-9a-f]/.test(String(params[0])) && left-- > 0
+  breakNode(0, { fault: 'lie', result: other }, isLie)
+  await target.settle({ chain })
+  const life = (await history(world, target)).get(size)!
+  for (const state of ['reorganised', 'dropped', 'abandoned']) expect(life).not.toContain(state)
+  expect(life.at(-1)).toBe('final')
+})
+
+test('what is not the first block does not name the chain', async () => {
+  const { target, chain } = await targetOn(1)
+  const other = await world.chain.rpc<{ hash: string }>('eth_getBlockByNumber', ['0x1', false])
+  const lies: unknown[] = [{}, 7, other, { ...other, number: '0x0', hash: 'pardon?' }]
+  nodes[0]!.rule = ({ method, params }) =>
+    method === 'eth_getBlockByNumber' && params[0] === '0x0' && lies.length > 0
+      ? { fault: 'lie', result: lies.shift() }
+      : null
+  await anchorsOnce(target, chain)
+  expect(lies).toEqual([])
+  const { rows } = await world.store.pool.query('select distinct genesis from anchors where log_id = $1', [
+    target.target.logId,
+  ])
+  const { hash } = await world.chain.rpc<{ hash: string }>('eth_getBlockByNumber', ['0x0', false])
+  expect(rows).toEqual([{ genesis: hash }])
+})

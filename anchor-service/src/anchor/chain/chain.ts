@@ -1,5 +1,5 @@
 import type { Hash } from '@killick/sdk/core'
-import { decodeBool } from '@killick/sdk/verify'
+import { decodeBool, parseQuantity } from '@killick/sdk/verify'
 import { calls, decodeHead, explainRevert, isPublishedCode, type LogHead } from './contract.ts'
 import type { Fees, Market } from './fees.ts'
 import { type NodeStatus, type Nodes, type NodesOptions, NoQuorum, openNodes } from './nodes.ts'
@@ -114,13 +114,15 @@ export function openChain(options: NodesOptions): Chain {
 
     async find(transaction, view) {
       const seen = await nodes.agree('eth_getTransactionReceipt', [transaction], (receipt) =>
-        toSighting(receipt, view.block),
+        toSighting(receipt, transaction, view.block),
       )
       if (seen === null) return null
       // A receipt may outlive its block by a moment; the block at its height says whether it still counts.
       const block = await nodes.agree('eth_getBlockByNumber', [hex(seen.block), false], (found) => {
-        const { hash, timestamp } = (found ?? {}) as Record<string, unknown>
-        return found === null ? null : { hash: lower(hash), time: quantity(timestamp) }
+        const { hash, number, timestamp } = (found ?? {}) as Record<string, unknown>
+        if (found === null) return null
+        if (quantity(number) !== seen.block) throw answersElse('another block')
+        return { hash: lower(hash), time: quantity(timestamp) }
       })
       return block?.hash === seen.blockHash ? { ...seen, time: block.time } : null
     },
@@ -217,6 +219,7 @@ async function readGenesis(nodes: Nodes): Promise<string | null> {
   const counts = new Map<string, number>()
   for (const answer of answers) {
     if (answer.status === 'rejected' && (answer.reason as RpcError).kind === 'unreachable') continue
+    if (answer.status === 'fulfilled' && !isFirstBlock(answer.value)) continue
     const hash = answer.status === 'fulfilled' ? blockHash(answer.value) : null
     counts.set(hash ?? '', (counts.get(hash ?? '') ?? 0) + 1)
   }
@@ -225,14 +228,22 @@ async function readGenesis(nodes: Nodes): Promise<string | null> {
   return most[0] === '' ? null : most[0]
 }
 
+/** Also null, from who does not give it. What is another block, or none at all, names no chain. */
+const isFirstBlock = (block: unknown): boolean => {
+  if (block === null) return true
+  const { number, hash } = block as Record<string, unknown>
+  return parseQuantity(number) === 0 && /^0x[\da-f]{64}$/i.test(String(hash))
+}
+
 function kindOfCode(code: unknown): ChainView['code'] {
   if (code === '0x') return 'none'
   return isPublishedCode(String(code)) ? 'published' : 'other'
 }
 
-function toSighting(receipt: unknown, latest: number): Omit<Sighting, 'time'> | null {
+function toSighting(receipt: unknown, transaction: string, latest: number): Omit<Sighting, 'time'> | null {
   if (receipt === null) return null
   const seen = receipt as Record<string, unknown>
+  if (lower(seen.transactionHash) !== lower(transaction)) throw answersElse('the receipt of another transaction')
   const block = quantity(seen.blockNumber)
   if (block > latest) return null
   return {
@@ -244,6 +255,9 @@ function toSighting(receipt: unknown, latest: number): Omit<Sighting, 'time'> | 
     gasPrice: bigQuantity(seen.effectiveGasPrice ?? '0x0').toString(),
   }
 }
+
+/** What was not asked for says neither yes nor no, whoever mixed the answers up. */
+const answersElse = (what: string) => new RpcError('unreachable', `a node sent ${what}`)
 
 const lower = (value: unknown) => String(value).toLowerCase()
 const blockHash = (block: unknown): string | null => (block === null ? null : lower((block as { hash: unknown }).hash))

@@ -118,6 +118,8 @@ export type AuditResult = {
 /** Checks of what was asked for before the log was read: an audit that goes on asks again. */
 const ASKED_ANEW = ['checkpoint', 'anchors.log', 'anchors.chain']
 
+const NOTHING_READ = { events: 0, dropped: 0, signatures: 0, streams: 0, isUnread: false }
+
 const FOLLOWED = 'what is anchored since is followed on the publisher’s word'
 
 /**
@@ -248,7 +250,7 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
   const readers = openReaders(pace > 0 ? 1 : (options.threads ?? availableParallelism()))
   const walk = async () => {
     // Nothing goes on from more than there is, and without a checkpoint nobody knows how far to read.
-    if (!isReadable || (start !== null && from === null)) return { events: 0, dropped: 0, signatures: 0, streams: 0 }
+    if (!isReadable || (start !== null && from === null)) return NOTHING_READ
     return walkLedger({
       ...{ api, size, keys, tree, findings, signal: options.signal, pace, own, readers, from },
       keep: keeping && {
@@ -272,7 +274,9 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
     })
   }
   const walked = await walk().finally(() => readers.close())
-  const isRead = isReadable && tree.size === size && (start === null || from !== null)
+  // A ledger begins with an entry of its own.
+  if (isReadable && size === 0) findings.fail('checkpoint', 'absent', 'It is of a log without entries')
+  const isRead = isReadable && size > 0 && tree.size === size && (start === null || from !== null)
   if (isRead) {
     await tree.finish()
     const batches = size - (earlier?.size ?? 0)
@@ -283,7 +287,7 @@ async function audit(api: Api, pins: AuditPins, options: AuditOptions): Promise<
     const left = dropped === 0 ? '' : `; of ${dropped.toLocaleString('en')} more, which were dropped, only leaf hashes`
     findings.pass('events', `${walked.events.toLocaleString('en')}; ${signed}${left}`)
     keys.finish()
-    concludeFields(await erasures.settle(size), keys.withDecoys, dropped, findings)
+    concludeFields(await erasures.settle(size), keys.withDecoys, walked, findings)
     findings.pass('streams', count(walked.streams, 'stream'))
     findings.pass('tiles', count(tree.tiles, 'tile'))
   }
@@ -376,7 +380,7 @@ async function concludeEarlier(earlier: EarlierEntries, log: Prefix, read: Hash,
 function concludeFields(
   { faults, since, fields, events }: Awaited<ReturnType<ErasureCheck['settle']>>,
   withDecoys: number,
-  dropped: number,
+  { dropped, isUnread }: { dropped: number; isUnread: boolean },
   findings: Findings,
 ): void {
   for (const { reason, message, place } of faults) findings.fail('fields', reason, message, place)
@@ -388,7 +392,8 @@ function concludeFields(
     ...(dropped === 0 ? [] : [`${dropped.toLocaleString('en')} that were dropped, of which none is left`]),
   ]
   const detail = but.length === 0 ? 'each' : `each but ${but.join('; ')}`
-  if (since === 0) findings.pass('fields', detail)
+  if (isUnread) findings.skip('fields', 'unreadable', 'Not of every batch can events be read')
+  else if (since === 0) findings.pass('fields', detail)
   else
     findings.skip(
       'fields',

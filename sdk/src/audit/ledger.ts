@@ -53,7 +53,7 @@ export type WalkPlace = Pick<KeptAudit, 'events' | 'dropped' | 'signatures' | 'f
 
 export async function walkLedger(
   options: WalkOptions,
-): Promise<{ events: number; dropped: number; signatures: number; streams: number }> {
+): Promise<{ events: number; dropped: number; signatures: number; streams: number; isUnread: boolean }> {
   const { api, size, keys, tree, findings, signal, pace, readers, own, from = null, keep = null } = options
   const heads = new Map<string, Head>()
   /** The ledger's own entries, for who keeps them. */
@@ -63,6 +63,8 @@ export async function walkLedger(
   let dropped = 0
   let firstEvent = 0
   let signatures = 0
+  /** Whether there are batches of which no event can be read. */
+  let isUnread = false
   const keepUp = keepPace(pace, signal)
   // No page holds more batches than may be checked in a second.
   const page = pace > 0 ? Math.min(PAGE, Math.ceil(pace)) : PAGE
@@ -145,6 +147,8 @@ export async function walkLedger(
     signatures = isSame ? kept.signatures : 0
     keys.load(kept.keys, isSame)
     for (const { id, resumes } of own) for (const value of kept.states.get(id) ?? []) resumes!.load?.(value, isSame)
+    // Of the faults of one check, only the earliest was kept.
+    isUnread = isSame && kept.faults.some(({ check }) => check === 'batches' || check === 'events')
     if (isSame) findings.load(kept.faults.filter(({ check }) => !again.some(({ id }) => id === check)))
     for (const { id, resumes } of own) await tell(id, resumes!.begin?.(prefix))
   }
@@ -163,6 +167,7 @@ export async function walkLedger(
       const place = { logIndex: tree.size, firstEvent, isEarlier: false, root: () => tree.root }
       const walked = entryOf(place, header, wire, reading)
       if (reading.fault !== null) reportFault(tree.size, header, reading.fault, findings)
+      isUnread ||= reading.fault !== null
       judge(walked, reading)
       if (keep !== null && isLedgers(header))
         ledgers.push({ logIndex: tree.size, firstEvent, wire: Buffer.from(wire).toString('latin1') })
@@ -187,7 +192,7 @@ export async function walkLedger(
     void Promise.allSettled(ofStretch).then(() => giveBack(new Uint8Array(bytes.buffer)))
   }
   await Promise.all(pending)
-  return { events, dropped, signatures, streams: heads.size }
+  return { events, dropped, signatures, streams: heads.size, isUnread }
 }
 
 const isLedgers = ({ source, stream }: { source: string; stream: string }) =>

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { type AuditPins, type AuditResult, auditLedger, auditOutcome, lookUp, openApi } from '@killick/sdk/audit'
-import { nodePrimitives, parseCheckpoint, printHash } from '@killick/sdk/core'
+import { EMPTY_ROOT, nodePrimitives, parseCheckpoint, printHash } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { recordSome } from '../../anchor-service/audit/support/audits.ts'
@@ -155,6 +155,22 @@ test('without a checkpoint that can be read, no check passes that would have loo
   ]
   const { checks: more } = await auditLedger(openApi(url, READER, { patience: 0 }), NONE, { own })
   expect(more.filter(({ status }) => status === 'failed').map(({ id }) => id)).toEqual(['checkpoint', 'apart'])
+})
+
+test('a log without entries is none, and of events that cannot be read nobody says that they hold every field', async () => {
+  const empty = await audit('/checkpoint', (_, { status, body }) => {
+    const [origin, , , ...rest] = body.toString().split('\n')
+    return { status, body: Buffer.from([origin, '0', Buffer.from(EMPTY_ROOT).toString('base64'), ...rest].join('\n')) }
+  })
+  expect(empty.failed).toEqual(['checkpoint'])
+  const shown = ({ checks }: AuditResult) => checks.filter(({ status }) => status === 'passed').map(({ id }) => id)
+  expect(shown(empty)).toEqual([])
+  const broken = await audit('/v1/batches', (_, { status, body }) => ({
+    status,
+    body: Buffer.from(body.toString().replaceAll(/^.*~.*$/gm, 'pardon?')),
+  }))
+  expect(broken.failed).toContain('events')
+  expect(broken.checks.find(({ id }) => id === 'fields')).toMatchObject({ status: 'skipped', reason: 'unreadable' })
 })
 
 test('an endless answer is read up to a limit', async () => {

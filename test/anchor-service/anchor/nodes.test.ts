@@ -187,3 +187,13 @@ test('what is not the first block does not name the chain', async () => {
   const { hash } = await world.chain.rpc<{ hash: string }>('eth_getBlockByNumber', ['0x0', false])
   expect(rows).toEqual([{ genesis: hash }])
 })
+
+test('a node that names no newest block for a while is asked again', async () => {
+  const { target, chain } = await targetOn(1)
+  await anchorsOnce(target, chain)
+  let left = 3
+  const isLie = ({ method, params }: Call) => method === 'eth_getBlockByNumber' && params[0] === 'latest' && left-- > 0
+  breakNode(0, { fault: 'lie', result: null }, isLie)
+  await anchorsOnce(target, chain)
+  expect(left).toBeLessThanOrEqual(0)
+})

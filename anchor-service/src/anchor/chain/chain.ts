@@ -139,7 +139,8 @@ export function openChain(options: NodesOptions): Chain {
     pendingNonce: async (sender) => quantity(await nodes.ask('eth_getTransactionCount', [sender, 'pending'])),
 
     async market() {
-      const block = (await nodes.ask('eth_getBlockByNumber', ['latest', false])) as { baseFeePerGas?: unknown }
+      const block = (await nodes.ask('eth_getBlockByNumber', ['latest', false])) as { baseFeePerGas?: unknown } | null
+      if (block === null) throw answersElse('no block for its latest')
       if (block.baseFeePerGas === undefined)
         return { base: null, tip: bigQuantity(await nodes.ask('eth_gasPrice', [])) }
       // Not every chain suggests a tip; one gwei is the floor that most block builders keep.

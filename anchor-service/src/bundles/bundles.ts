@@ -163,8 +163,8 @@ export async function openBundles(deps: BundlesDeps) {
     const lastGone = (await deps.lastGone()) ?? -1
     for (const { id, startedAt, finishedAt, gone } of jobs.values()) {
       if (startedAt === null || finishedAt === null) continue
-      // By the log, since clocks may be set.
-      const isOutdated = lastGone > (gone ?? -1)
+      // By the log, since clocks may be set. A log that went back has less than the bundle knew, and what it erases next may be in it.
+      const isOutdated = lastGone !== (gone ?? -1)
       if (Date.parse(finishedAt) > oldest && !isOutdated) continue
       jobs.delete(id)
       await folder.remove(id)

@@ -97,6 +97,7 @@ describe('a database of before an order', () => {
   let before: string
   let ordered: string
   let hold: string
+  let bundle: string
 
   test('the order is kept in the data folder, and names nobody', async () => {
     // It is lifted before the order, and the copy has it again.
@@ -106,8 +107,15 @@ describe('a database of before an order', () => {
     before = await copy(service.databaseUrl)
     service = await testService({}, service)
     await lift(hold)
+    // So that what is erased again stands before the place that it had.
+    for (const source of ['x', 'y', 'z']) await register(service.url, source, [{ jwk: newSigner().jwk }])
     ordered = await order()
     await expectErased()
+    bundle = (await send('/v1/bundles', READER, { actor: 'u-1' })).json.id
+    await vi.waitFor(async () => expect((await call(service.url, `/v1/bundles/${bundle}`)).json.state).toBe('done'), {
+      timeout: 20_000,
+      interval: 50,
+    })
     const [file] = await readdir(join(service.folder, 'erasures'))
     expect(file).toBe(`${ordered}.json`)
     const text = await readFile(join(service.folder, 'erasures', file!), 'utf8')
@@ -133,6 +141,11 @@ describe('a database of before an order', () => {
     // It starts, for otherwise nobody could lift the hold.
     service = await testService({}, { ...service, databaseUrl: before })
     expect(await found()).toBe(1)
+    // It is of another end of the log: nothing would tell that something of it is erased from now on.
+    await vi.waitFor(async () => expect((await call(service.url, `/v1/bundles/${bundle}`)).status).toBe(404), {
+      timeout: 20_000,
+      interval: 50,
+    })
     await lift(hold)
     expect(await erase()).toMatch(/^Orders .* at: 2\.\nOrders .* name: 1\. Events .*: 1\.$/m)
     expect(await erase()).toMatch(/Nothing of what they name is there/)

@@ -48,7 +48,11 @@ export async function eraseSubject(
   const found = await keys.find(id).catch(failed)
   if (found === null)
     throw new SealingError('subject_unknown', `Nothing was sealed for this subject: there is no key ${id}`)
-  if (isErased(found)) return found
+  if (isErased(found)) {
+    // Whoever made the mark may have been stopped before the key was destroyed.
+    await keys.erase([found]).catch(failed)
+    return found
+  }
   const at = printTime(Date.now())
   const { id: event } = await log.record(
     {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
+import { link, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isSubjectKeyId } from '../core/sealed.ts'
 import {
@@ -20,6 +20,8 @@ import {
 const SECRET = 'secret'
 const KEY = '.key'
 const MARK = '.erased'
+/** What is being made; a process that is killed leaves it behind. */
+const PART = '.part'
 
 /**
  * Keeps subjects' keys in a folder of this machine: for one host, and for tests. A mark is a file that is made once and then never written.
@@ -65,7 +67,7 @@ export async function folderSubjectKeys(
         await guarded(() => make(folder, id + KEY, Buffer.from(wrapped)))
         found = (await find(id))!
         // Erased while it was made: the mark counts, and no key stays beside it.
-        if ('at' in found) await guarded(() => rm(at(id + KEY), { force: true }))
+        if ('at' in found) await guarded(() => destroy(folder, id + KEY))
       }
       if ('at' in found) throw erasedError(found)
       return found
@@ -76,7 +78,7 @@ export async function folderSubjectKeys(
         const text = JSON.stringify({ id, at: time, event })
         await guarded(() => mkdir(folder, { recursive: true, mode: 0o700 }))
         if (await guarded(() => make(folder, id + MARK, Buffer.from(text)))) count += 1
-        await guarded(() => rm(at(id + KEY), { force: true }))
+        await guarded(() => destroy(folder, id + KEY))
       }
       await guarded(() => syncFolder(folder))
       return count
@@ -112,7 +114,7 @@ async function readIfThere(path: string): Promise<string | null> {
 /** Makes a file that appears whole and durable, or leaves the one that is there. @returns whether it was made */
 async function make(folder: string, name: string, bytes: Uint8Array): Promise<boolean> {
   const path = join(folder, name)
-  const part = join(folder, `${randomBytes(8).toString('hex')}.part`)
+  const part = join(folder, `${randomBytes(8).toString('hex')}${PART}`)
   const handle = await open(part, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600)
   try {
     await handle.writeFile(bytes)
@@ -128,6 +130,24 @@ async function make(folder: string, name: string, bytes: Uint8Array): Promise<bo
   }
   await syncFolder(folder)
   return true
+}
+
+/** Removes a file under each of its names: whoever was killed while it was made has left it a second one. */
+async function destroy(folder: string, name: string): Promise<void> {
+  const file = await statIfThere(join(folder, name))
+  if (file !== null && file.nlink > 1)
+    for (const other of await readdir(folder)) {
+      const isSame = other.endsWith(PART) && (await statIfThere(join(folder, other)))?.ino === file.ino
+      if (isSame) await rm(join(folder, other), { force: true })
+    }
+  await rm(join(folder, name), { force: true })
+}
+
+async function statIfThere(path: string) {
+  return stat(path).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return null
+    throw error
+  })
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -1,8 +1,14 @@
 // The stores of subjects' keys, on a real PostgreSQL and a real disk: what is erased stays erased, whatever is restored.
 import { randomBytes } from 'node:crypto'
-import { cpSync, globSync, readFileSync } from 'node:fs'
+import { cpSync, globSync, linkSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { folderSubjectKeys, postgresSubjectKeys, reapplyErasures, type SubjectKeys } from '@killick/sdk/sealing'
+import {
+  eraseSubject,
+  folderSubjectKeys,
+  postgresSubjectKeys,
+  reapplyErasures,
+  type SubjectKeys,
+} from '@killick/sdk/sealing'
 import pg from 'pg'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { createDatabase, queryAsOwner } from '../../support/postgres.ts'
@@ -170,6 +176,23 @@ describe.each([
     for (const subject of [ADA, BOB])
       await expect(restored.toSeal(subject)).rejects.toThrow(isKillick('subject_erased'))
   })
+})
+
+test('a folder: what was stopped half way leaves no key of whom is erased', async () => {
+  const folder = tempDir()
+  const keys = await folderSubjectKeys(folder)
+  const [ada, bob] = [await keys.toSeal(ADA), await keys.toSeal(BOB)]
+  const left = () => globSync(`${folder}/*`).filter((path) => /\.(key|part)$/.test(path))
+  // Killed after the key was made, before its first name was removed.
+  linkSync(join(folder, `${ada.id}.key`), join(folder, '0011223344556677.part'))
+  await keys.erase([{ id: ada.id, at: AT, event: null }])
+  expect(left()).toEqual([join(folder, `${bob.id}.key`)])
+  // Killed after the mark was made, before the key was removed: the same call goes on.
+  const mark = { id: bob.id, at: AT, event: 'e-1' }
+  writeFileSync(join(folder, `${bob.id}.erased`), JSON.stringify(mark))
+  const log = { record: () => Promise.reject(new Error('a second event')) }
+  expect(await eraseSubject(log, keys, BOB, { actor: BOB, reason: 'request' })).toEqual(mark)
+  expect(left()).toEqual([])
 })
 
 test('PostgreSQL: nobody deletes a key or changes a mark by hand; a store that is down is no missing key', async () => {

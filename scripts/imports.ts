@@ -69,7 +69,7 @@ export const PARTS: Part[] = [
   { name: 'anchor',   files: SERVICE('anchor/'),                 may: ['database', 'tree', 'registry', 'read', 'ledger', 'chain', 'queue', 'base', 'core', 'node:*', 'pg', 'prom-client', 'fastify'] },
   { name: 'own audit', files: SERVICE('audit/'),
     may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'chain', 'anchor', 'base', 'core', 'audit', 'node:*', 'pg', 'prom-client', 'fastify'] },
-  { name: 'erasure',  files: SERVICE('erasure/'),                may: ['database', 'packs', 'index', 'registry', 'read', 'ledger', 'base', 'core', 'node:*', 'pg'] },
+  { name: 'erasure',  files: SERVICE('erasure/'),                may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'base', 'core', 'node:*', 'pg'] },
   { name: 'http',     files: SERVICE('http/'),
     may: ['database', 'tree', 'packs', 'index', 'registry', 'read', 'ledger', 'intake', 'erasure', 'bundles', 'base', 'core', 'node:*', 'fastify', '@fastify/*', 'fast-json-stringify', 'typebox/*', 'prom-client'] },
   { name: 'routes',   files: SERVICE('http/routes/'),            may: ['http', 'tree', 'registry', 'read', 'ledger', 'erasure', 'admission', 'bundles', 'base', 'core', 'make bundle', 'node:*', 'fastify', '@fastify/*'] },

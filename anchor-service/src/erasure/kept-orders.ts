@@ -10,6 +10,8 @@ import type { Db } from '../database/pool.ts'
 import { StartError } from '../errors.ts'
 import { readErased, readErasure } from '../ledger/registry/erasures.ts'
 import { readSystemEvent, readSystemLines } from '../ledger/registry/registrations.ts'
+import { readHead } from '../ledger/tree/checkpoints.ts'
+import { readRoot } from '../ledger/tree/tiles.ts'
 import { syncFolder } from '../sync-folder.ts'
 
 /** What an order says, and the events that it names. */
@@ -25,9 +27,12 @@ export type KeptOrder = {
 export type KeptOrders = {
   /** Writes those orders of the log that the folder does not have. They are durable before anything of them is carried out. */
   keep(): Promise<void>
-  /** The orders that the folder has and the log has not, and that nobody has looked at. @throws StartError for a damaged file */
+  /**
+   * The orders that the folder has and the log has not, and that nobody has looked at in this log: what was settled in one database is not in
+   * another, which may hold what the first did not. @throws StartError for a damaged file
+   */
   lost(): Promise<KeptOrder[]>
-  /** Those of which something was left when they were looked at. @throws StartError for a damaged file */
+  /** Those of which something was left when they were looked at in this log. @throws StartError for a damaged file */
   left(): Promise<KeptOrder[]>
   /**
    * Notes of a lost order that it was looked at. `settled`: it was ordered again, or nothing of it is there. `left`: something of it is, which
@@ -43,6 +48,9 @@ const PAGE = 2000
 /** What became of an order whose file it is. */
 type State = 'open' | 'settled' | 'left'
 
+/** The head of the log in which an order was looked at last; null: in none, or it is not known. */
+type Looked = { looked: { size: number; root: string } | null }
+
 /** @param dataFolder whose folder `erasures` it is */
 export function keepOrders(db: Db, dataFolder: string): KeptOrders {
   const folder = join(dataFolder, 'erasures')
@@ -55,7 +63,7 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
 
   const pathOf = (id: string, state: State) => join(folder, `${id}${state === 'open' ? '' : `.${state}`}.json`)
 
-  async function read(path: string): Promise<KeptOrder> {
+  async function read(path: string): Promise<KeptOrder & Looked> {
     try {
       return parse(JSON.parse(await readFile(path, 'utf8')))
     } catch (error) {
@@ -65,18 +73,26 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
     }
   }
 
-  /** Those in a state that the log does not have. */
+  /** Those that the log does not have: that nobody has looked at in it (`open`), and the others by what was found. */
   async function readMissing(wanted: State): Promise<KeptOrder[]> {
-    const ids = [...(await list())].filter(([, state]) => state === wanted).map(([id]) => id)
-    if (ids.length === 0) return []
+    const files = [...(await list())].filter(([, state]) => wanted === 'open' || state === wanted)
+    if (files.length === 0) return []
+    const ids = files.map(([id]) => id)
     const { rows } = await db.query<{ id: string }>('select id from erasures where id = any($1::uuid[])', [ids])
     const known = new Set(rows.map(({ id }) => id))
-    return Promise.all(ids.filter((id) => !known.has(id)).map((id) => read(pathOf(id, wanted))))
+    const missing: KeptOrder[] = []
+    for (const [id, state] of files) {
+      if (known.has(id)) continue
+      const { looked, ...order } = await read(pathOf(id, state))
+      const isLooked = state !== 'open' && (await isOfLog(db, looked))
+      if (isLooked === (wanted !== 'open')) missing.push(order)
+    }
+    return missing
   }
 
-  async function write({ entries, ...said }: KeptOrder): Promise<void> {
+  async function write({ entries, ...said }: KeptOrder & Partial<Looked>, state: State = 'open'): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 })
-    const path = join(folder, `${said.id}.json`)
+    const path = pathOf(said.id, state)
     const named = entries.map(({ leafHash, digests }) => [printHash(leafHash), ...digests])
     const draft = `${path}.${process.pid}.new`
     const file = await open(draft, 'w', 0o600)
@@ -101,10 +117,20 @@ export function keepOrders(db: Db, dataFolder: string): KeptOrders {
     left: () => readMissing('left'),
     async look(id, state) {
       const before = (await list()).get(id) ?? 'open'
+      const head = await readHead(db)
+      const looked = head && { size: head.size, root: printHash(head.root) }
+      await write({ ...(await read(pathOf(id, before))), looked }, before)
       await rename(pathOf(id, before), pathOf(id, state))
       await syncFolder(folder)
     },
   }
+}
+
+/** Whether the log has this head, or has grown from it. */
+async function isOfLog(db: Db, looked: Looked['looked']): Promise<boolean> {
+  const head = looked && (await readHead(db))
+  if (!head || head.size < looked.size) return false
+  return printHash(await readRoot(db, looked.size)) === looked.root
 }
 
 /** An order of the log, with what it names. */
@@ -127,12 +153,12 @@ export async function readWords(db: Db, logIndex: number): Promise<Erasure> {
   return parseErasure(readSystemEvent(SYSTEM.source, logIndex, line!.header, line!.token))!
 }
 
-type Printed = Omit<KeptOrder, 'entries'> & { form: string; entries: string[][] }
+type Printed = Omit<KeptOrder, 'entries'> & Partial<Looked> & { form: string; entries: string[][] }
 
-function parse({ form, id, reason, legalBasis, order, fields, entries }: Printed): KeptOrder {
+function parse({ form, id, reason, legalBasis, order, fields, entries, looked = null }: Printed): KeptOrder & Looked {
   if (form !== FORM) throw new Error(`it is no ${FORM}`)
   return {
-    ...{ id, reason, legalBasis, order, fields },
+    ...{ id, reason, legalBasis, order, fields, looked },
     entries: entries.map(([leaf, ...digests]) => {
       const leafHash = parseHash(leaf!)
       if (leafHash === null) throw new Error('an entry has no leaf hash')

@@ -222,3 +222,35 @@ describe('a pack of before an order', () => {
     await expectErased()
   })
 })
+
+describe('two copies of before an order', () => {
+  test('what was settled in one is not in the other, which has more', async () => {
+    const [sharp, late] = [randomUUID(), new Producer('late', newSigner())]
+    await register(service.url, 'late', [{ jwk: late.signer.jwk }])
+    const fresh = async (from: string) => {
+      await service.close()
+      const made = await copy(from)
+      service = await testService({}, { ...service, databaseUrl: from })
+      return made
+    }
+    const live = service.databaseUrl
+    const older = await fresh(live)
+    const batch = await late.batch([{ action: 'x', actor: { type: 'user', id: sharp } }])
+    expect((await post(service.url, batch.body)).status).toBe(201)
+    const newer = await fresh(live)
+    const { json } = await send('/v1/erasures', ERASER, { reason: 'r', actor: sharp, fields: 'all' })
+    await vi.waitFor(async () => expect((await call(service.url, `/v1/erasures/${json.id}`)).json.state).toBe('done'), {
+      timeout: 20_000,
+      interval: 50,
+    })
+    await service.close()
+    await acceptHead(config(older), true)
+    expect(await erase(older)).toMatch(/Nothing of what they name is there/)
+    await acceptHead(config(newer), true)
+    await expect(testService({}, { ...service, databaseUrl: newer })).rejects.toThrow(/erase --after-restore/)
+    expect(await erase(newer)).toMatch(/Events .*: 1\.$/m)
+    service = await testService({}, { ...service, databaseUrl: newer })
+    expect((await call(service.url, `/v1/events?actor=${sharp}`)).json.events).toEqual([])
+    expect(await failed()).toEqual([])
+  })
+})

@@ -103,7 +103,15 @@ export async function startService(
       lastGone: () => readLastGone(pool),
     })
     erasing = keepErasing({
-      ...{ ledger, pool, orders },
+      ...{ ledger, pool },
+      orders: {
+        async keep() {
+          await orders.keep()
+          // The database may have been restored under a service that did not stop.
+          const again = await orders.lost()
+          if (again.length > 0) throw new StartError(restored(again.length))
+        },
+      },
       async done({ id, count }) {
         log?.info({ erasure: id, events: count }, 'an erasure was carried out')
         await bundles?.removeOld()

@@ -254,3 +254,45 @@ describe('two copies of before an order', () => {
     expect(await failed()).toEqual([])
   })
 })
+
+test('a service whose database is restored while it runs says so, and carries out no order before', async () => {
+  const metric = async () =>
+    Number(/^killick_erasing_failures_total (\d+)$/m.exec((await call(service.url, '/metrics')).text)![1])
+  const [old, now] = [randomUUID(), new Producer('swap', newSigner())]
+  await register(service.url, 'swap', [{ jwk: now.signer.jwk }])
+  const actors = [old, 'u-swap'].map((id) => ({ action: 'x', actor: { type: 'user', id } }))
+  expect((await post(service.url, (await now.batch(actors)).body)).status).toBe(201)
+  await service.close()
+  const before = await copy(service.databaseUrl)
+  service = await testService({}, service)
+  const orderOf = (actor: string) => send('/v1/erasures', ERASER, { reason: 'r', actor, fields: 'all' })
+  const done = (id: string) =>
+    vi.waitFor(async () => expect((await call(service.url, `/v1/erasures/${id}`)).json.state).toBe('done'), {
+      timeout: 20_000,
+      interval: 50,
+    })
+  await done((await orderOf(old)).json.id)
+  const [live, restored] = [service.databaseUrl, before].map((url) => new URL(url).pathname.slice(1))
+  const admin = Object.assign(new URL(live!, before), { pathname: '/postgres' }).href
+  await queryAsOwner(admin, `alter database ${live} allow_connections false`)
+  await queryAsOwner(admin, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${live}'`)
+  await queryAsOwner(admin, `alter database ${live} rename to ${live}_lost`)
+  await queryAsOwner(admin, `alter database ${restored} rename to ${live}`)
+  await vi.waitFor(async () => expect(await acceptHead(config(), true)).toMatch(/Accepted/), { timeout: 20_000 })
+  const failures = await metric()
+  let id = ''
+  await vi.waitFor(
+    async () => {
+      const { status, json } = await orderOf('u-swap')
+      expect(status, JSON.stringify(json)).toBe(202)
+      id = json.id
+    },
+    { timeout: 20_000, interval: 200 },
+  )
+  await vi.waitFor(async () => expect(await metric()).toBeGreaterThan(failures), { timeout: 20_000, interval: 100 })
+  expect((await call(service.url, `/v1/erasures/${id}`)).json.state).toBe('open')
+  expect(await erase()).toMatch(/name: 1\. Events .*: 1\.$/m)
+  await done(id)
+  expect((await call(service.url, `/v1/events?actor=${old}`)).json.events).toEqual([])
+  expect(await failed()).toEqual([])
+})

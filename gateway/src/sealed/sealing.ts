@@ -46,11 +46,10 @@ export async function openSealing(settings: SealedSettings, parts: SealingParts)
   const begun = new Map<string, Party>()
   let lastSaid = ''
 
-  /** What an event says itself, or the event whose end it is. */
+  /** What an event says itself, or the event whose end it is, or about which a person has decided. */
   function ownerOf(id: string, fields: JsonObject, known: JsonObject): Party | null {
-    const ends = endedBy(known)
-    const before = ends.map((each) => begun.get(each))
-    for (const each of ends) begun.delete(each)
+    const before = intentsIn(known).map((each) => begun.get(each))
+    for (const each of endedBy(known)) begun.delete(each)
     const owner =
       subjectIn(fields, { ...settings, onMissing: 'refuse' }) ?? onlyOf(before) ?? subjectIn(fields, settings)
     if (owner !== null && settings.subject !== null && known.isOpen === true) {
@@ -110,8 +109,10 @@ export async function openSealing(settings: SealedSettings, parts: SealingParts)
   return { sealer, check, nobody: { subject: library.NOBODY }, close }
 }
 
-/** Ids of the events whose end an event is, as `metadata` of its recorder says. */
-export function endedBy(known: JsonObject): string[] {
+/** Ids of the events whose end an event is, as `metadata` of its recorder says. What a person decides about a request does not end it. */
+export const endedBy = (known: JsonObject): string[] => (known.kind === 'approval' ? [] : intentsIn(known))
+
+function intentsIn(known: JsonObject): string[] {
   const outcomes = Array.isArray(known.outcomes) ? known.outcomes : []
   return [known, ...outcomes].flatMap((each) =>
     isObject(each) && typeof each.intent === 'string' ? [each.intent] : [],

@@ -9,6 +9,7 @@ import { checkMcpConfig, makeEmitterKey, recordHttp } from '@killick/gateway'
 import type { JsonObject } from '@killick/sdk/core'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { startChild } from '../../../scripts/lib/processes.ts'
+import { wordsIn } from '../sealed/support.ts'
 import { begin, find, type Session, type World, world } from './support.ts'
 
 const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
@@ -220,13 +221,15 @@ test('killed while a call waits: the server has not seen it, and the next start 
     `${JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'echo', arguments: {} } })}\n`,
   )
   for await (const line of createInterface({ input: recorder.process.stderr! })) if (links([line]).length > 0) break
+  // That it waits is on disk, too, and must not be taken for its end.
+  await vi.waitUntil(() => wordsIn(it.folder, ['"waits"']).length > 0, { timeout: 20_000 })
   await recorder.kill9()
   await begin(it).end()
   const events = await it.events()
   const [intent] = events.filter(({ fields }) => fields.action === 'mcp.tools.call')
   const results = find(events, 'mcp.tools.call.result')
   expect(results.map(({ mcp }) => [mcp.state, mcp.intent])).toEqual([['unknown', intent!.id]])
-  expect(find(events, 'mcp.approval')).toEqual([])
+  expect(find(events, 'mcp.approval').map(({ mcp }) => [mcp.verdict, mcp.intent])).toEqual([['waits', intent!.id]])
   expect(it.seen()).toEqual([])
 })
 

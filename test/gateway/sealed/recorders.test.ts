@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkHttpConfig, checkMcpConfig, checkPostgresConfig, startHttpProxy } from '@killick/gateway'
+import { checkHttpConfig, checkMcpConfig, checkPostgresConfig, makeEmitterKey, startHttpProxy } from '@killick/gateway'
 import type { JsonObject, ParsedEvent } from '@killick/sdk/core'
 import { folderSubjectKeys, unsealEvent } from '@killick/sdk/sealing'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { queryAsOwner } from '../../support/postgres.ts'
 import { startNode } from '../../support/processes.ts'
 import * as mcp from '../mcp/support.ts'
@@ -12,6 +12,7 @@ import * as http from '../proxy/support.ts'
 import { erase, folderOf, keysInDatabase, wordsIn } from './support.ts'
 
 const MAIN = new URL('../../../gateway/src/main.ts', import.meta.url).pathname
+const { key, entry } = makeEmitterKey()
 const SEALED = ['actor', 'context', 'statement', 'parameters', 'error']
 const ADA = { type: 'claimed-user', id: 'ada-1815-12-10' }
 const BOB = { type: 'claimed-user', id: 'bob-1912-06-23' }
@@ -109,6 +110,8 @@ test('what an MCP client asks and gets is sealed for the subject that its argume
   const subject = { type: 'customer', id: '/arguments/customer' }
   const it = await mcp.world({
     sealed: { fields: ['arguments', 'result'], keys: { folder }, subject },
+    policy: { rules: [{ name: 'asked', tools: ['*'], argument: '/asks', equals: true, effect: 'approve' }] },
+    approvals: { approvers: [{ name: 'ada@example.com', key: entry }] },
   })
   const session = mcp.begin(it)
   await session.initialize()
@@ -117,6 +120,11 @@ test('what an MCP client asks and gets is sealed for the subject that its argume
   const keys = await folderSubjectKeys(folder)
   const customer = { type: 'customer', id: 'c-1701' }
   await erase(keys, { type: 'customer', id: 'c-1702' })
+  // That a person decides about a call is not its end, and its answer is for the same subject.
+  const asked = session.call('echo', { customer: 'c-1701', note: 'asked-of-a-person', asks: true })
+  const link = await vi.waitUntil(() => session.said.join('\n').match(/http:\S+\/approve\/[\w-]{43}/)?.[0], 20_000)
+  await fetch(link, { method: 'POST', body: new URLSearchParams({ key, verdict: 'approved' }) })
+  expect((await asked).result.content[0].text).toContain('asked-of-a-person')
   const refused = await session.call('echo', { customer: 'c-1702' })
   expect(refused.error.data).toEqual({ code: 'mcp_not_recorded', reason: 'subject_erased' })
   const nobody = await session.call('echo', { note: 'whose' })
@@ -130,6 +138,8 @@ test('what an MCP client asks and gets is sealed for the subject that its argume
   expect((call!.fields.arguments as JsonObject).id).toBe(await keys.idOf(customer))
   expect((await unsealEvent(call!, keys)).fields.arguments).toMatchObject({ note: 'allergic-to-penicillin' })
   expect(JSON.stringify((await unsealEvent(end!, keys)).fields.result)).toContain('penicillin')
+  const approved = events.findLast(({ fields }) => JSON.stringify(fields.metadata).includes('"state":"answered"'))
+  expect(JSON.stringify((await unsealEvent(approved!, keys)).fields.result)).toContain('asked-of-a-person')
   expect((call!.fields.metadata as Told).mcp.message).toEqual({ bytes: expect.any(Number) })
   expect(wordsIn(it.folder, ['allergic-to-penicillin', 'c-1701', 'c-1702'])).toEqual([])
 })

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { checkMcpConfig, makeEmitterKey, recordHttp } from '@killick/gateway'
 import type { JsonObject } from '@killick/sdk/core'
+import { readStep } from '@killick/sdk/words'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { startChild } from '../../../scripts/lib/processes.ts'
 import { wordsIn } from '../sealed/support.ts'
@@ -230,6 +231,10 @@ test('killed while a call waits: the server has not seen it, and the next start 
   const results = find(events, 'mcp.tools.call.result')
   expect(results.map(({ mcp }) => [mcp.state, mcp.intent])).toEqual([['unknown', intent!.id]])
   expect(find(events, 'mcp.approval').map(({ mcp }) => [mcp.verdict, mcp.intent])).toEqual([['waits', intent!.id]])
+  // Nor does it show as the outcome where the session is replayed.
+  const steps = events.map(readStep)
+  const closing = steps.filter(({ closes }) => closes.includes(intent!.id))
+  expect(closing.map(({ action }) => action)).toEqual(['mcp.tools.call.result'])
   expect(it.seen()).toEqual([])
 })
 

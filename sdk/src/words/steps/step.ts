@@ -88,8 +88,9 @@ export function readStep(event: SessionEvent): SessionStep {
   }
 }
 
-/** An outcome names its intent; one that is shared has a list. */
-function intentsOf({ intent, outcomes }: JsonObject): string[] {
+/** An outcome names its intent; one that is shared has a list. What a person decides about a call names it too, and is not its outcome. */
+function intentsOf({ kind, intent, outcomes }: JsonObject): string[] {
+  if (kind === 'approval') return []
   const each = Array.isArray(outcomes) ? outcomes.map((outcome) => (isObject(outcome) ? outcome.intent : null)) : []
   return [intent, ...each].filter((id) => typeof id === 'string')
 }

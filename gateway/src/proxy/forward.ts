@@ -113,7 +113,7 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
       })
       out.once('response', answered)
       out.on('continue', () => {
-        if (!res.headersSent && !res.destroyed) res.writeContinue()
+        if (!res.headersSent && !isGone(res)) res.writeContinue()
       })
       out.on('error', (error: NodeJS.ErrnoException) => {
         // The upstream closed a connection of the pool just when it was taken. It has seen nothing, or what may be asked twice.
@@ -141,7 +141,7 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
       return
     }
     if (stop.aborted) stopped()
-    else if (res.destroyed) end('cancelled', 'client')
+    else if (isGone(res)) end('cancelled', 'client')
     else if (hasBody) passBody(req, out!, meters?.request ?? null)
     else out!.end()
   })
@@ -173,9 +173,16 @@ function writeHead(req: IncomingMessage, res: ServerResponse, answer: IncomingMe
   else res.writeHead(statusCode!)
 }
 
+/** Of HTTP/2, whose answers have no `destroyed`. */
+type Stream = { readonly destroyed: boolean; close(code: number): void }
+const streamOf = (res: ServerResponse) => (res as unknown as { readonly stream?: Stream }).stream
+
+/** Whether the client has left before anybody listened for that. */
+const isGone = (res: ServerResponse): boolean => res.destroyed || streamOf(res)?.destroyed === true
+
 /** So that the client sees that something is missing. */
 function cut(req: IncomingMessage, res: ServerResponse): void {
-  const stream = (res as unknown as { stream?: { close(code: number): void } }).stream
+  const stream = streamOf(res)
   if (req.httpVersionMajor > 1 && stream !== undefined) stream.close(2)
   else res.destroy()
 }

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { connect, type IncomingHttpHeaders } from 'node:http2'
+import { connect, constants, type IncomingHttpHeaders } from 'node:http2'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { certifier } from '../support.ts'
 import { begin, find, serve, sha256, type Told } from './support.ts'
 
@@ -126,4 +126,24 @@ test('a client certificate that was signed by the right authority is who asks; a
   expect([stranger.actor.id, nobody.actor.id]).toEqual(['anonymous', 'anonymous'])
   expect(stranger.context.claimed.certificate).toMatchObject({ subject: 'stranger', why: expect.any(String) })
   expect(nobody.context.claimed).toBeUndefined()
+})
+
+test('HTTP/2: requests that are reset while their intents are recorded are cancelled, and hold nothing', async () => {
+  const server = await serve(() => {})
+  onTestFinished(() => server.close())
+  const it = await begin(server.url, { listen: { port: 0, tls }, mode: 'strict' })
+  const session = connect(it.url, { ca: pem('ca.crt'), servername: 'localhost' })
+  await once(session, 'connect')
+  const ends = ['GET', 'POST'].map((method) => {
+    const stream = session.request({ ':method': method, ':path': '/reset' }, { endStream: method === 'GET' })
+    stream.on('error', () => {})
+    stream.close(constants.NGHTTP2_CANCEL)
+    return once(stream, 'close')
+  })
+  await Promise.all(ends)
+  await new Promise<void>((resolve) => session.ping(() => resolve()))
+  session.close()
+  const outcomes = find(await it.events(), 'http.request.result')
+  expect(outcomes.map(({ http }) => [http.state, http.by])).toEqual(Array(2).fill(['cancelled', 'client']))
+  expect(server.seen).toEqual([])
 })

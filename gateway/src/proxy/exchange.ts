@@ -203,7 +203,7 @@ function outcomeOf(
   const known: JsonObject = {
     ...{ kind: 'outcome', state, status, ...(by && { by }), ...(code && { code }) },
     ...{ ms: Math.round((performance.now() - start) * 10) / 10, headMs },
-    request: { ...request.facts(), ...(!req.complete && { isComplete: false }) },
+    request: { ...request.facts(), ...((!req.complete || req.aborted) && { isComplete: false }) },
     response: { ...response.facts(), ...(state === 'cut' && { isComplete: false }) },
   }
   return {

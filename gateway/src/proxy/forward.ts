@@ -62,6 +62,7 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
       const status = answer?.statusCode ?? null
       resolve({ state, status, answer, headMs, ...(by && { by }), ...(code && { code }) })
     }
+    const left = () => end(answer === null ? 'cancelled' : 'cut', 'client')
     const stopped = () => {
       end(answer === null ? 'unknown' : 'cut', 'proxy')
       cut(req, res)
@@ -94,7 +95,7 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
         if (!incoming.complete) failed('upstream', 'http_upstream_broken')
       })
       incoming.on('error', () => failed('upstream', 'http_upstream_broken'))
-      res.once('finish', () => end('answered'))
+      res.once('finish', () => (streamOf(res)?.writableFinished === false ? left() : end('answered')))
       incoming.pipe(res)
     }
     const attempt = (isRepeated: boolean): void => {
@@ -129,7 +130,9 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
       })
     }
 
-    res.once('close', () => end(answer === null ? 'cancelled' : 'cut', 'client'))
+    res.once('close', left)
+    // Of HTTP/2, a request that is reset ends like a whole one, and its answer too: only this comes before.
+    req.once('aborted', left)
     req.on('error', () => {})
     res.on('error', () => {})
     stop.addEventListener('abort', stopped)
@@ -141,7 +144,7 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
       return
     }
     if (stop.aborted) stopped()
-    else if (isGone(res)) end('cancelled', 'client')
+    else if (isGone(res) || req.aborted) end('cancelled', 'client')
     else if (hasBody) passBody(req, out!, meters?.request ?? null)
     else out!.end()
   })
@@ -174,7 +177,7 @@ function writeHead(req: IncomingMessage, res: ServerResponse, answer: IncomingMe
 }
 
 /** Of HTTP/2, whose answers have no `destroyed`. */
-type Stream = { readonly destroyed: boolean; close(code: number): void }
+type Stream = { readonly destroyed: boolean; readonly writableFinished: boolean; close(code: number): void }
 const streamOf = (res: ServerResponse) => (res as unknown as { readonly stream?: Stream }).stream
 
 /** Whether the client has left before anybody listened for that. */

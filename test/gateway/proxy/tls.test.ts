@@ -6,7 +6,7 @@ import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { certifier } from '../support.ts'
 import { begin, find, serve, sha256, type Told } from './support.ts'
 
@@ -146,4 +146,44 @@ test('HTTP/2: requests that are reset while their intents are recorded are cance
   const outcomes = find(await it.events(), 'http.request.result')
   expect(outcomes.map(({ http }) => [http.state, http.by])).toEqual(Array(2).fill(['cancelled', 'client']))
   expect(server.seen).toEqual([])
+})
+
+test('HTTP/2: an answer whose reader leaves is cut, and so is an upload', async () => {
+  const uploads: string[] = []
+  const server = await serve((req, res) => {
+    if (req.method === 'GET') {
+      const more = () => {
+        while (res.write(Buffer.alloc(64 << 10)));
+      }
+      res.on('drain', more)
+      more()
+      return
+    }
+    req.on('error', () => uploads.push('aborted'))
+    req.on('end', () => uploads.push('complete'))
+    req.resume()
+  })
+  onTestFinished(() => server.close())
+  const it = await begin(server.url, { listen: { port: 0, tls }, mode: 'strict' })
+  const session = connect(it.url, { ca: pem('ca.crt'), servername: 'localhost' })
+  const reading = session.request({ ':method': 'GET', ':path': '/endless' })
+  reading.on('error', () => {})
+  await once(reading, 'data')
+  reading.close(constants.NGHTTP2_CANCEL)
+  const sending = session.request({ ':method': 'POST', ':path': '/upload' }, { endStream: false })
+  sending.on('error', () => {})
+  sending.write(Buffer.alloc(10_000, 'u'))
+  await vi.waitUntil(() => server.seen.includes('POST /upload'), 20_000)
+  // Without an end of the stream before the reset, which `close` would send.
+  sending.destroy()
+  await vi.waitUntil(() => uploads.length > 0, 20_000)
+  session.close()
+  expect(uploads).toEqual(['aborted'])
+  const outcomes = find(await it.events(), 'http.request.result')
+  expect(outcomes.map(({ http }) => [http.state, http.by])).toEqual([
+    ['cut', 'client'],
+    ['cancelled', 'client'],
+  ])
+  expect(outcomes[0].http.response.isComplete).toBe(false)
+  expect(outcomes[1].http.request.isComplete).toBe(false)
 })

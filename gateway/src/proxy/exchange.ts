@@ -197,13 +197,13 @@ function outcomeOf(
   { request, response }: Meters,
   start: number,
 ): HttpFacts {
-  const { state, status, by, code, answer, headMs } = passed
+  const { state, status, by, code, answer, headMs, isPartial } = passed
   const asked = request.shown(req.headers)
   const told = answer && response.shown(answer.headers)
   const known: JsonObject = {
     ...{ kind: 'outcome', state, status, ...(by && { by }), ...(code && { code }) },
     ...{ ms: Math.round((performance.now() - start) * 10) / 10, headMs },
-    request: { ...request.facts(), ...((!req.complete || req.aborted) && { isComplete: false }) },
+    request: { ...request.facts(), ...(isPartial && { isComplete: false }) },
     response: { ...response.facts(), ...(state === 'cut' && { isComplete: false }) },
   }
   return {

@@ -16,6 +16,8 @@ export type PassedRequest = {
   /** Who ended it early. */
   readonly by?: 'client' | 'upstream' | 'timeout' | 'proxy'
   readonly code?: HttpCode
+  /** Whether it ended before all of its body had come. */
+  readonly isPartial: boolean
   /** Headers of the answer. */
   readonly answer: IncomingMessage | null
   /** From when it was passed on to the answer's head, ms. */
@@ -38,6 +40,9 @@ export type ForwardedRequest = {
   readonly stop: AbortSignal
 }
 
+/** How long a client may go on with an upload that is answered, ms. */
+const LINGER_MS = 1_000
+
 /** Passing these twice does what once does. */
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
@@ -51,6 +56,7 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
     let headMs: number | null = null
     let isSent = false
     let isDone = false
+    let isPartial = false
     let connecting: NodeJS.Timeout | undefined
     const end = (state: PassedRequest['state'], by?: PassedRequest['by'], code?: HttpCode): void => {
       if (isDone) return
@@ -60,7 +66,15 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
       // One that has ended well is back in the pool.
       if (state !== 'answered' || !out.writableFinished) out?.destroy()
       const status = answer?.statusCode ?? null
-      resolve({ state, status, answer, headMs, ...(by && { by }), ...(code && { code }) })
+      resolve({
+        state,
+        status,
+        answer,
+        headMs,
+        isPartial: isPartial || !req.complete || req.aborted,
+        ...(by && { by }),
+        ...(code && { code }),
+      })
     }
     const left = () => end(answer === null ? 'cancelled' : 'cut', 'client')
     const stopped = () => {
@@ -96,6 +110,10 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
       })
       incoming.on('error', () => failed('upstream', 'http_upstream_broken'))
       res.once('finish', () => (streamOf(res)?.writableFinished === false ? left() : end('answered')))
+      if (hasBody)
+        endEarly(req, res, () => {
+          isPartial = true
+        })
       incoming.pipe(res)
     }
     const attempt = (isRepeated: boolean): void => {
@@ -177,11 +195,29 @@ function writeHead(req: IncomingMessage, res: ServerResponse, answer: IncomingMe
 }
 
 /** Of HTTP/2, whose answers have no `destroyed`. */
-type Stream = { readonly destroyed: boolean; readonly writableFinished: boolean; close(code: number): void }
+type Stream = {
+  readonly destroyed: boolean
+  readonly writableFinished: boolean
+  once(name: 'finish', then: () => void): void
+  close(code: number): void
+}
 const streamOf = (res: ServerResponse) => (res as unknown as { readonly stream?: Stream }).stream
 
 /** Whether the client has left before anybody listened for that. */
 const isGone = (res: ServerResponse): boolean => res.destroyed || streamOf(res)?.destroyed === true
+
+/** An answer may come before the end of an upload. With HTTP/2 the request would stay open for as long as the client leaves it so. */
+function endEarly(req: IncomingMessage, res: ServerResponse, ending: () => void): void {
+  const stream = streamOf(res)
+  const late = () => {
+    if (req.complete) return
+    ending()
+    stream!.close(0)
+  }
+  stream?.once('finish', () => {
+    if (!req.complete) setTimeout(late, LINGER_MS).unref()
+  })
+}
 
 /** So that the client sees that something is missing. */
 function cut(req: IncomingMessage, res: ServerResponse): void {

@@ -76,21 +76,28 @@ async function audit(): Promise<Took> {
   }
   const pool = openPool(databaseUrl, true, 2)
   const asking = new AsyncLocalStorage<string>()
-  const counted = {
+  const count = (db: Pick<typeof pool, 'query'>) => ({
     async query(sql: string, values?: unknown[]) {
       const cost = costOf(asking.getStore()!)
       const start = performance.now()
-      const result = await pool.query(sql, values)
+      const result = await db.query(sql, values)
       cost.queries += 1
-      cost.rows += result.rows.length
+      cost.rows += result.rows?.length ?? 0
       cost.waited += performance.now() - start
       return result
     },
+  })
+  const counted = {
+    ...count(pool),
+    async connect() {
+      const client = await pool.connect()
+      return { ...count(client), release: (error?: Error) => client.release(error) }
+    },
   }
   const named = (check: OwnCheck): OwnCheck => {
-    const { id, title } = check
+    const { id, title, isApart = false } = check
     return {
-      ...{ id, title },
+      ...{ id, title, isApart },
       ...(check.batch && { batch: (batch) => asking.run(id, () => check.batch!(batch)) }),
       ...(check.entry && { entry: (entry) => asking.run(id, () => check.entry!(entry)) }),
       finish: () => asking.run(id, () => check.finish()),

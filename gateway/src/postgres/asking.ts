@@ -84,9 +84,7 @@ export class Asking {
     this.#identity = parts.identity
     this.#steps = new AskedSteps(this.#lane, {
       begin: (step) => this.#beginStep(step),
-      refused: (error) => {
-        return inPlaceOf('extended', notRecorded(error))
-      },
+      refused: (error) => inPlaceOf('extended', notRecorded(error)),
     })
   }
 
@@ -429,21 +427,24 @@ export class Asking {
     return found
   }
 
+  /** The server may read the next text otherwise. */
+  #unsettle(): void {
+    this.#hasSet = true
+    this.#reading.isUnsettled = true
+  }
+
   /** What a statement changes in what is known of the session. */
   #noted({ effects, unknownWhy, statement }: Asked): void {
     const runs = unknownWhy.some((why) => RUNS.has(why))
     if (runs) {
       this.#reading.doubts += 1
-      this.#hasSet = true
-      this.#reading.isUnsettled = true
+      this.#unsettle()
     }
     if (runs || effects.some(givesCursor)) this.#names.cursors += 1
     for (const { kind, set, transaction = '' } of effects) {
       if (set?.name === 'search_path') this.#reading.hasSearchPath = true
-      if (kind === 'discard' || READS_BY.has(set?.name ?? '')) {
-        this.#hasSet = true
-        this.#reading.isUnsettled = true
-      } else if (this.#hasSet && ENDS.has(transaction)) this.#reading.isUnsettled = true
+      if (kind === 'discard' || READS_BY.has(set?.name ?? '')) this.#unsettle()
+      else if (this.#hasSet && ENDS.has(transaction)) this.#reading.isUnsettled = true
       if (set !== undefined) this.#events.set(set.name, set.value, set.isLocal === true)
       else if (kind === 'discard' && /\ball\b/i.test(statement!.text)) this.#events.set('all', null, false)
     }

@@ -19,9 +19,8 @@ async function recorder(log: TestLog, spool: string) {
   }
 }
 
-const compare = (...args: string[]) => killick(['compare', ...args])
-
-test('spools, notes and services: equal, consistent, and undecided where nobody can be asked', async () => {
+/** A spool of two batches, and the note from before the second. */
+async function recordedTwice() {
   const log = await startLog()
   const [dir, spool] = [tempDir(), tempDir()]
   const send = await recorder(log, spool)
@@ -29,6 +28,13 @@ test('spools, notes and services: equal, consistent, and undecided where nobody 
   const old = join(dir, 'old.note')
   writeFileSync(old, readFileSync(join(spool, 'checkpoint')))
   await send()
+  return { log, dir, spool, old }
+}
+
+const compare = (...args: string[]) => killick(['compare', ...args])
+
+test('spools, notes and services: equal, consistent, and undecided where nobody can be asked', async () => {
+  const { log, dir, spool, old } = await recordedTwice()
   expect(await compare(spool, `${log.url}/checkpoint`)).toMatchObject({ code: 0, out: expect.stringMatching(/^EQUAL/) })
 
   for (let i = 0; i < 5; i++) log.leaves.push(leafHash(Buffer.from(`${i}`)))
@@ -50,13 +56,7 @@ test('spools, notes and services: equal, consistent, and undecided where nobody 
 })
 
 test('of receipts in a file the largest note counts, though a smaller one came last', async () => {
-  const log = await startLog()
-  const [dir, spool] = [tempDir(), tempDir()]
-  const send = await recorder(log, spool)
-  await send()
-  const old = join(dir, 'old.note')
-  writeFileSync(old, readFileSync(join(spool, 'checkpoint')))
-  await send()
+  const { log, dir, spool, old } = await recordedTwice()
   const receipts = join(dir, 'receipts')
   const lines = readFileSync(join(spool, 'receipts.ndjson'), 'utf8').trim().split('\n')
   writeFileSync(receipts, lines.reverse().join('\n'))

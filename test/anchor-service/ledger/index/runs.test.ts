@@ -262,7 +262,8 @@ describe('while runs are merged', () => {
 test.each([
   [
     'an entry is another',
-    `update key_blocks set entries = set_byte(entries, 8 * 7 + 5, get_byte(entries, 8 * 7 + 5) # 4)`,
+    // The last of them: how many the last block has is chance.
+    `update key_blocks set entries = set_byte(entries, length(entries) - 3, get_byte(entries, length(entries) - 3) # 4)`,
   ],
   ['an entry is gone', `update key_blocks set entries = substr(entries, 1, length(entries) - 8)`],
   ['a block says that it begins later', `update key_blocks set first = first + 1`],

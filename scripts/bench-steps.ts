@@ -23,6 +23,7 @@ import { rootOf } from '../anchor-service/src/ledger/tree/batch-tree.ts'
 import { batchRoot } from '../anchor-service/src/ledger/tree/merkle-tree.ts'
 import { free } from '../anchor-service/src/release-memory.ts'
 import { PORTABLE } from '../sdk/src/core/primitives.ts'
+import { findSodium, sodiumSigner } from '../sdk/src/node/sodium.ts'
 import { makeLoads } from './bench/events.ts'
 import { SIGNER } from './bench/plan.ts'
 import { median } from './bench/stats.ts'
@@ -73,6 +74,17 @@ const STEPS: Record<string, () => Promise<void>> = {
       'Ed25519, libsodium beside OpenSSL',
       cost(() => sodium.crypto_sign_verify_detached(signature, message, raw)),
       cost(() => verify(null, message, publicKey, signature)),
+    )
+  },
+
+  async sign() {
+    const { privateKey } = generateKeyPairSync('ed25519')
+    const message = Buffer.alloc(450, 'a')
+    const signing = sodiumSigner(findSodium()!, privateKey)
+    row(
+      'Ed25519, libsodium beside OpenSSL',
+      cost(() => signing(message)),
+      cost(() => sign(null, message, privateKey)),
     )
   },
 

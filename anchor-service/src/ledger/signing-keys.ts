@@ -3,10 +3,11 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { algOf, parsePublicJwk, type Signer, thumbprint } from '@killick/sdk/core'
 import { StartError } from '../errors.ts'
+import { sodium } from '../sodium.ts'
 import { makeOnce } from '../whole-file.ts'
 
 /** A signer that holds its key in this process. */
-export type LocalSigner = Signer & { sign(message: Uint8Array): Uint8Array }
+export type LocalSigner = Omit<Signer, 'sign'> & { sign(message: Uint8Array): Uint8Array }
 
 /**
  * The Ed25519 key in a file, as a private JWK. If there is no file, it is made (0600).
@@ -24,9 +25,20 @@ export async function loadSigner(path: string): Promise<LocalSigner> {
   } catch {
     throw new StartError(`The key file ${path} does not hold an Ed25519 private key as a JWK.`)
   }
-  const { d, ...publicPart } = key.export({ format: 'jwk' })
+  const { d: _, ...publicPart } = key.export({ format: 'jwk' })
   const jwk = parsePublicJwk(publicPart)
-  return { jwk, kid: thumbprint(jwk), alg: algOf(jwk), sign: (message) => new Uint8Array(sign(null, message, key)) }
+  return { jwk, kid: thumbprint(jwk), alg: algOf(jwk), sign: signing(key) }
+}
+
+function signing(key: KeyObject): LocalSigner['sign'] {
+  if (sodium === null) return (message) => new Uint8Array(sign(null, message, key))
+  const { d, x } = key.export({ format: 'jwk' })
+  const secret = Buffer.concat([Buffer.from(d!, 'base64url'), Buffer.from(x!, 'base64url')])
+  return (message) => {
+    const signature = new Uint8Array(64)
+    sodium!.crypto_sign_detached(signature, message, secret)
+    return signature
+  }
 }
 
 async function generate(path: string): Promise<string> {

@@ -1,9 +1,10 @@
-// Makes a Signer from a private JWK or a key file. Signing uses node:crypto, which is many times faster than portable code.
+// Makes a Signer from a private JWK or a key file. Signing uses node:crypto or libsodium, which are many times faster than portable code.
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { open, readFile, stat } from 'node:fs/promises'
 import { KillickError } from '../core/errors.ts'
 import { type Alg, algOf, type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
 import { type Signer, verifySignature } from '../core/signature.ts'
+import { findSodium, sodiumSigner } from '../node/sodium.ts'
 
 /** A private JWK (RFC 7517): the public members and `d`, the secret, as 32 bytes of base64url. */
 export type PrivateJwk = PublicJwk & { readonly d: string }
@@ -97,7 +98,9 @@ export function signerOf(jwk: PrivateJwk): Signer {
   const probe = new TextEncoder().encode('killick')
   if (!verifySignature(jwkPublic, probe, signBytes(probe)))
     throw new KillickError('key_invalid', 'The private part of the key does not belong to its public part')
-  return { jwk: jwkPublic, kid: thumbprint(jwkPublic), alg: algOf(jwkPublic), sign: signBytes }
+  const sodium = jwkPublic.kty === 'OKP' ? findSodium() : null
+  const fastest = sodium === null ? signBytes : sodiumSigner(sodium, key)
+  return { jwk: jwkPublic, kid: thumbprint(jwkPublic), alg: algOf(jwkPublic), sign: fastest }
 }
 
 /**

@@ -1,25 +1,9 @@
 // Checks signatures with libsodium or node:crypto, five to ten times as fast as portable code. What it rejects the portable code judges again, so
 // that both always give the same answer: docs/decisions/0008-native-cryptography.md.
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
-import { createRequire } from 'node:module'
 import { type PublicJwk, parsePublicJwk, publicKeyBytes } from '../core/jwk.ts'
 import { verifySignature } from '../core/signature.ts'
-
-/** The one function of libsodium that is used here. */
-type Sodium = {
-  crypto_sign_verify_detached(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean
-}
-let sodium: Sodium | null | undefined
-
-/** libsodium where `sodium-native` is installed, as beside a service: it verifies Ed25519 in half the time of OpenSSL. */
-function loadSodium(): Sodium | null {
-  try {
-    // As a plain call webpack would follow it, and warn of a package that is seldom there.
-    return createRequire.call(null, import.meta.url)('sodium-native') as Sodium
-  } catch {
-    return null
-  }
-}
+import { findSodium } from './sodium.ts'
 
 /** A key as it is needed: libsodium takes the bytes. */
 type NativeKey = KeyObject | Uint8Array
@@ -40,8 +24,7 @@ function keyOf(jwk: PublicJwk): NativeKey | null {
 }
 
 function nativeKey(jwk: PublicJwk): NativeKey {
-  if (sodium === undefined) sodium = loadSodium()
-  if (sodium !== null && jwk.kty === 'OKP') return publicKeyBytes(jwk)
+  if (jwk.kty === 'OKP' && findSodium() !== null) return publicKeyBytes(jwk)
   return createPublicKey({ key: { ...jwk }, format: 'jwk' })
 }
 
@@ -55,7 +38,7 @@ function isSafe(jwk: PublicJwk): boolean {
 }
 
 function isValid(jwk: PublicJwk, key: NativeKey, message: Uint8Array, signature: Uint8Array): boolean {
-  if (key instanceof Uint8Array) return sodium!.crypto_sign_verify_detached(signature, message, key)
+  if (key instanceof Uint8Array) return findSodium()!.crypto_sign_verify_detached(signature, message, key)
   if (jwk.kty === 'OKP') return verify(null, message, key, signature)
   return verify('sha256', message, { key, dsaEncoding: 'ieee-p1363' }, signature)
 }

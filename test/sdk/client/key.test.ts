@@ -1,3 +1,4 @@
+import { createPrivateKey, randomBytes, sign } from 'node:crypto'
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as jose from 'jose'
@@ -5,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { generateKey, loadSigner, publicJwk, readKeyFile, signerOf, writeKeyFile } from '../../../sdk/src/client/key.ts'
 import { signJws } from '../../../sdk/src/core/jws.ts'
 import { verifySignature } from '../../../sdk/src/core/signature.ts'
+import { findSodium } from '../../../sdk/src/node/sodium.ts'
 import { tempDir } from './support.ts'
 
 const message = new TextEncoder().encode('message')
@@ -53,6 +55,16 @@ test.each([0o640, 0o604, 0o660, 0o644])(
     })
   },
 )
+
+test('libsodium signs as OpenSSL does, messages of any length', async () => {
+  expect(findSodium()).not.toBeNull()
+  for (const length of [0, 1, 63, 64, 1_000, 100_000]) {
+    const [key, bytes] = [generateKey(), randomBytes(length)]
+    const signature = await signerOf(key).sign(bytes)
+    expect(Buffer.from(signature)).toEqual(sign(null, bytes, createPrivateKey({ key: { ...key }, format: 'jwk' })))
+    expect(verifySignature(publicJwk(key), bytes, signature)).toBe(true)
+  }
+})
 
 test('what is no key is refused', async () => {
   const file = join(tempDir(), 'key.json')

@@ -7,7 +7,7 @@ import { shownEffects } from './sql-text.ts'
 import type { Work } from './work.ts'
 
 /** Statements of one event, characters of their texts and parameters, and how long the first of them waits for others, ms. */
-const MAX_STATEMENTS = 64
+const MAX_STATEMENTS = 128
 const MAX_CHARACTERS = 12_000
 const SHARED_MS = 100
 

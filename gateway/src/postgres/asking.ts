@@ -4,7 +4,7 @@ import { codeOf, type SessionRecording } from '../sessions/recording.ts'
 import type { Answering } from './answering.ts'
 import { type AskedStep, AskedSteps } from './asked-steps.ts'
 import type { PostgresConfig } from './config.ts'
-import { decide, reasonIn, type StatementEffect } from './effects/index.ts'
+import { decide, mayDeny, reasonIn, type StatementEffect } from './effects/index.ts'
 import type { PostgresEvents, PostgresFacts } from './events.ts'
 import type { Lane } from './lane.ts'
 import {
@@ -61,6 +61,7 @@ export class Asking {
   /** Whether something was asked for that may have changed how the server reads a text. */
   #hasSet = false
   readonly #steps: AskedSteps
+  readonly #hasPolicy: boolean
 
   constructor(parts: {
     config: PostgresConfig
@@ -74,6 +75,7 @@ export class Asking {
     identity: { user: string; database: string }
   }) {
     this.#config = parts.config
+    this.#hasPolicy = mayDeny(parts.config.policy)
     this.#events = parts.events
     this.#recording = parts.recording
     this.#names = parts.names
@@ -452,6 +454,7 @@ export class Asking {
 
   /** Refuses what the policy denies. @param type of the message that the refusal takes the place of */
   #isDenied(asked: Asked, type: number): boolean {
+    if (!this.#hasPolicy) return false
     const { statement, effects, unknownWhy } = asked
     const reason = (statement && reasonIn(statement.text)) ?? this.#events.reason
     const actor = this.#events.claimedActor ?? this.#identity.user

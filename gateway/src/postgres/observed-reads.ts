@@ -31,11 +31,15 @@ export class ObservedReads {
   /** @param shown how it ended */
   take({ observed, sent }: Work, shown: JsonObject): void {
     const { text, parameters = null, effects } = observed!
-    const characters =
-      (this.#texts.has(text) ? 0 : text.length) + (parameters === null ? 0 : JSON.stringify(parameters).length)
-    if (this.#characters + characters > MAX_CHARACTERS) this.flush()
-    if (this.#entries.length === 0) this.#first = sent
     let number = this.#texts.get(text)
+    let characters = parameters === null ? 0 : JSON.stringify(parameters).length
+    if (number === undefined) characters += text.length
+    if (this.#characters + characters > MAX_CHARACTERS) {
+      this.flush()
+      if (number !== undefined) characters += text.length
+      number = undefined
+    }
+    if (this.#entries.length === 0) this.#first = sent
     if (number === undefined) {
       number = this.#texts.size
       this.#texts.set(text, number)

@@ -49,17 +49,55 @@ export function readStatement(text: Buffer, reading: Reading, types: readonly nu
   const isOfUtf8 = isUtf8(text)
   const read = isOfUtf8 ? text.toString('utf8') : text.toString('latin1')
   const effects = rememberedEffects(read)
-  const why = new Set<string>(effects.flatMap(({ unknownWhy }) => unknownWhy))
+  const known = summed(effects)
+  const why = whyUnsettled(text, read, isOfUtf8, reading, known)
+  return {
+    text: read,
+    bytes: text.length,
+    effects,
+    isFullyKnown: known.isFullyKnown && why.length === 0,
+    unknownWhy: why.length === 0 ? known.unknownWhy : [...new Set([...known.unknownWhy, ...why])],
+    doubts: reading.doubts,
+    types,
+  }
+}
+
+/** Why a text may do something else in this session than the parser says. */
+function whyUnsettled(text: Buffer, read: string, isOfUtf8: boolean, reading: Reading, known: Summed): string[] {
+  const why: string[] = []
   // What the parser reads as one character the server may read as another, and a backslash as the end of a text.
   const { isUnsettled } = reading
   const isOfOther = reading.encoding !== 'UTF8' || !isOfUtf8 || isUnsettled
-  if (isOfOther && (read.length !== text.length || !isOfUtf8)) why.add('encoding')
-  if ((!reading.isStandard || isUnsettled) && read.includes('\\')) why.add('standard_conforming_strings')
-  if ((reading.hasSearchPath || isUnsettled) && effects.some(({ usesSearchPath }) => usesSearchPath))
-    why.add('search_path')
-  if (effects.some(({ sinceVersion = 0 }) => sinceVersion > reading.version)) why.add('server_version')
-  const isFullyKnown = why.size === 0 && effects.every((effect) => effect.isFullyKnown)
-  return { text: read, bytes: text.length, effects, isFullyKnown, unknownWhy: [...why], doubts: reading.doubts, types }
+  if (isOfOther && (read.length !== text.length || !isOfUtf8)) why.push('encoding')
+  if ((!reading.isStandard || isUnsettled) && read.includes('\\')) why.push('standard_conforming_strings')
+  if ((reading.hasSearchPath || isUnsettled) && known.usesSearchPath) why.push('search_path')
+  if (known.sinceVersion > reading.version) why.push('server_version')
+  return why
+}
+
+/** What the effects of a text say together. */
+type Summed = {
+  readonly unknownWhy: readonly string[]
+  readonly isFullyKnown: boolean
+  readonly usesSearchPath: boolean
+  readonly sinceVersion: number
+}
+
+/** Of effects that are remembered by their text, summed up once. */
+const sums = new WeakMap<readonly StatementEffect[], Summed>()
+
+function summed(effects: readonly StatementEffect[]): Summed {
+  const known = sums.get(effects)
+  if (known !== undefined) return known
+  const unknownWhy = [...new Set<string>(effects.flatMap((effect) => effect.unknownWhy))]
+  const sum: Summed = {
+    unknownWhy,
+    isFullyKnown: unknownWhy.length === 0 && effects.every((effect) => effect.isFullyKnown),
+    usesSearchPath: effects.some(({ usesSearchPath }) => usesSearchPath),
+    sinceVersion: Math.max(0, ...effects.map(({ sinceVersion = 0 }) => sinceVersion)),
+  }
+  sums.set(effects, sum)
+  return sum
 }
 
 function rememberedEffects(text: string): readonly StatementEffect[] {

@@ -104,6 +104,10 @@ export function decide(
   return null
 }
 
+/** Whether there is anything that a policy could deny. */
+export const mayDeny = ({ users, databases, rules }: PostgresPolicy): boolean =>
+  users !== null || databases !== null || rules.length > 0
+
 /** Whether a session may begin at all. */
 export function decideSession(
   { users, databases }: PostgresPolicy,

@@ -17,12 +17,12 @@ import { type CheckedBatch, type Demands, isSameBatch } from '../ledger/packs/ch
 import { Packer } from '../ledger/packs/packer.ts'
 import { keyUnknown, refusalOf } from '../ledger/registry/sources.ts'
 import { readKeptBatch } from '../ledger/registry/streams.ts'
+import { type Verifier, verifierOf } from '../verifier.ts'
 import type { HeldCatalogue, HeldToCatalogues } from './catalogue-check.ts'
 import type { Portion } from './checkers.ts'
 import type { DecodedBody } from './decode.ts'
 import type { KnownSource, KnownSources } from './known-sources.ts'
 import { type LineSignature, readEvents } from './read-batch.ts'
-import { type Verifier, verifierOf } from './verify.ts'
 
 /**
  * Everything about a batch that can be told before its turn in the log: keys and their validity, signatures, structure,

@@ -1,9 +1,9 @@
 // Checks every checkpoint that the service keeps, since it makes proofs and receipts with them.
-import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { equalBytes, toBase64url, utf8 } from '../core/bytes.ts'
 import { printCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { parseNote, parseVkey, splitVkeys } from '../core/note.ts'
+import { verifierOf } from '../node/signature.ts'
 import { type CheckpointRow, parseCheckpointRow, readRows } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty } from './faulty.ts'
@@ -17,8 +17,7 @@ const PAGE = 1_000
 export function checkNotes(api: Api, origin: string, logKeys: readonly string[]): OwnCheck {
   const keys = splitVkeys(logKeys).supported.map((vkey) => {
     const { name, keyId, publicKey } = parseVkey(vkey)
-    const jwk = { kty: 'OKP', crv: 'Ed25519', x: toBase64url(publicKey) }
-    return { name, keyId, key: createPublicKey({ key: jwk, format: 'jwk' }) }
+    return { name, keyId, verify: verifierOf({ kty: 'OKP', crv: 'Ed25519', x: toBase64url(publicKey) }) }
   })
   const sizeOf = ({ size }: CheckpointRow) => size
   const rows = new RowCursor<CheckpointRow>((after) => {
@@ -79,7 +78,7 @@ export function checkNotes(api: Api, origin: string, logKeys: readonly string[])
   }
 }
 
-type Key = { name: string; keyId: Uint8Array; key: KeyObject }
+type Key = { name: string; keyId: Uint8Array; verify: ReturnType<typeof verifierOf> }
 
 function isBy(
   keys: readonly Key[],
@@ -87,5 +86,5 @@ function isBy(
   { name, keyId, signature }: { name: string; keyId: Uint8Array; signature: Uint8Array },
 ): boolean {
   const key = keys.find((known) => known.name === name && equalBytes(known.keyId, keyId))
-  return key !== undefined && verify(null, utf8(text), key.key, signature)
+  return key?.verify(utf8(text), signature) === true
 }

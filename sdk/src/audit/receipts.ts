@@ -5,6 +5,7 @@ import { KillickError } from '../core/errors.ts'
 import type { Shown } from '../core/fork.ts'
 import { EMPTY_ROOT, type Hash } from '../core/hash.ts'
 import { isIncluded, openCheckpoint, type SignedCheckpoint } from '../core/receipt.ts'
+import { verifyNatively } from '../node/signature.ts'
 import type { Fault } from './findings.ts'
 import type { OwnCheck } from './own-check.ts'
 
@@ -93,7 +94,7 @@ function openWithAny(note: string, vkeys: readonly string[]): SignedCheckpoint {
   let fault: unknown
   for (const vkey of vkeys) {
     try {
-      return openCheckpoint(note, vkey)
+      return openCheckpoint(note, vkey, verifyNatively)
     } catch (error) {
       fault = error
     }

@@ -3,6 +3,7 @@ import { parseCheckpoint } from '../core/checkpoint.ts'
 import { KillickError } from '../core/errors.ts'
 import { EMPTY_ROOT, type Hash } from '../core/hash.ts'
 import { openNote, parseVkey } from '../core/note.ts'
+import { verifyNatively } from '../node/signature.ts'
 import { type LogDescription, MAX_LOG_BYTES, parseLog } from './answers.ts'
 import type { Api } from './api.ts'
 import { isFaulty, isUnreadable } from './faulty.ts'
@@ -52,7 +53,7 @@ export async function readCheckpoint(
     if (logKeys.length === 0) return read
     findings.pass('checkpoint', logKeys.join(', '))
     try {
-      openNote(note, logKeys)
+      openNote(note, logKeys, verifyNatively)
     } catch (error) {
       if (!(error instanceof KillickError)) throw error
       findings.fail('checkpoint', 'signature_invalid', error.message)

@@ -3,7 +3,8 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'nod
 import { open, readFile, stat } from 'node:fs/promises'
 import { KillickError } from '../core/errors.ts'
 import { type Alg, algOf, type PublicJwk, parsePublicJwk, thumbprint } from '../core/jwk.ts'
-import { type Signer, verifySignature } from '../core/signature.ts'
+import type { Signer } from '../core/signature.ts'
+import { verifyNatively } from '../node/signature.ts'
 import { findSodium, sodiumSigner } from '../node/sodium.ts'
 
 /** A private JWK (RFC 7517): the public members and `d`, the secret, as 32 bytes of base64url. */
@@ -96,7 +97,7 @@ export function signerOf(jwk: PrivateJwk): Signer {
       ? (message) => sign(null, message, key)
       : (message) => sign('sha256', message, { key, dsaEncoding: 'ieee-p1363' })
   const probe = new TextEncoder().encode('killick')
-  if (!verifySignature(jwkPublic, probe, signBytes(probe)))
+  if (!verifyNatively(jwkPublic, probe, signBytes(probe)))
     throw new KillickError('key_invalid', 'The private part of the key does not belong to its public part')
   const sodium = jwkPublic.kty === 'OKP' ? findSodium() : null
   const fastest = sodium === null ? signBytes : sodiumSigner(sodium, key)

@@ -15,6 +15,7 @@ import {
   parseReceipt,
   type SignedCheckpoint,
 } from '../core/receipt.ts'
+import { verifyNatively } from '../node/signature.ts'
 import type { KnownCheckpoint, LogPin, State } from './state.ts'
 import { type Delivery, getPublic, type TransportOptions } from './transport.ts'
 
@@ -99,13 +100,13 @@ async function pinOf(note: string, door: Door): Promise<LogPin> {
   } catch {
     return invalidReceipt('the service does not say which key its log signs with, and no logKey was given')
   }
-  openCheckpoint(note, vkey)
+  openCheckpoint(note, vkey, verifyNatively)
   return { key: vkey, by: 'first_use' }
 }
 
 function openWith(note: string, { key, by }: LogPin): SignedCheckpoint {
   try {
-    return openCheckpoint(note, key)
+    return openCheckpoint(note, key, verifyNatively)
   } catch (error) {
     if (by === 'option') throw error
     const { reason } = (error as KillickError).details
@@ -188,7 +189,7 @@ export async function forkOfGap(error: KillickError, door: Door): Promise<Fork |
   if (outcome.kind === 'accepted') {
     try {
       if (originOf(outcome.body) !== checkpoint!.origin) return null
-      other = { note: openCheckpoint(outcome.body, log!.key).note, receipt: null }
+      other = { note: openCheckpoint(outcome.body, log!.key, verifyNatively).note, receipt: null }
     } catch {
       // No note of this log: the service's answer is the only evidence.
     }

@@ -6,7 +6,7 @@ import { parseEvent } from '../core/event.ts'
 import { printHash } from '../core/hash.ts'
 import { type PublicJwk, thumbprint } from '../core/jwk.ts'
 import { isIncluded, openCheckpoint, parseKeptReceipt, printReceipt } from '../core/receipt.ts'
-import { verifySignature } from '../core/signature.ts'
+import { verifyNatively } from '../node/signature.ts'
 import { leafHashOf } from './capture.ts'
 import { corrupt, type SpoolLine } from './segment.ts'
 import { applyChange, freshState, type JournalChange, parseState, printState, type State } from './state.ts'
@@ -53,14 +53,14 @@ export class Replay {
     if (this.#last) {
       const { frame, file } = this.#last
       const { signature } = parseEvent(frame.text)
-      if (signature?.kid === thumbprint(this.#key) && !verifySignature(this.#key, signature.input, signature.bytes))
+      if (signature?.kid === thumbprint(this.#key) && !verifyNatively(this.#key, signature.input, signature.bytes))
         throw corrupt(file, frame.start, 'the signature of the last event does not verify')
     }
     const { log, checkpoint } = this.state
     if (this.#noted && checkpoint) {
       const { frame, file } = this.#noted
       try {
-        openCheckpoint(checkpoint.note, log?.key ?? '')
+        openCheckpoint(checkpoint.note, log?.key ?? '', verifyNatively)
       } catch (error) {
         throw corrupt(file, frame.start, (error as Error).message)
       }

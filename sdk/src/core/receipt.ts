@@ -6,6 +6,7 @@ import { type Hash, parseHash } from './hash.ts'
 import { isObject, parseJson } from './json.ts'
 import { leftOf, verifyInclusion } from './merkle.ts'
 import { openNote, parseVkey, printNote } from './note.ts'
+import { verifySignature } from './signature.ts'
 
 /** Proof that the log holds a batch: its header is entry `logIndex` (from 0) under the signed checkpoint of `size` entries. */
 export type Receipt = {
@@ -84,11 +85,12 @@ export function parseKeptReceipt(line: string): KeptReceipt {
 
 /**
  * Opens a checkpoint with the one key that its log signs with.
+ * @param verify a platform's own, with the same answers
  * @throws KillickError `receipt_invalid` with what is wrong
  */
-export function openCheckpoint(note: string, vkey: string): SignedCheckpoint {
+export function openCheckpoint(note: string, vkey: string, verify = verifySignature): SignedCheckpoint {
   return orInvalid(() => {
-    const { text, signatures } = openNote(note, [vkey])
+    const { text, signatures } = openNote(note, [vkey], verify)
     const { origin, size, root, extensions } = parseCheckpoint(text)
     if (origin !== parseVkey(vkey).name) invalidReceipt(`the key is not that of the log ${origin}`)
     if (typeof size !== 'number') return invalidReceipt(`no log has ${size} entries`)

@@ -3,7 +3,6 @@
  * from its first event on, and compares with it the tables and what a batch was judged by.
  */
 
-import { createPublicKey, verify } from 'node:crypto'
 import {
   equalBytes,
   type PublicJwk,
@@ -16,6 +15,7 @@ import {
 } from '@killick/sdk/core'
 import type { Db } from '../../database/pool.ts'
 import { Refusal } from '../../errors.ts'
+import { type Verifier, verifierOf } from '../../verifier.ts'
 import type { StreamHead } from '../packs/checked-batch.ts'
 import { type LogKey, readHead } from '../tree/checkpoints.ts'
 import { readPlans } from '../tree/tiles.ts'
@@ -320,10 +320,16 @@ function ignoreFault(error: unknown): undefined {
   if (!(error instanceof Refusal)) throw error
 }
 
+/** Made once for each key: that takes as long as a signature. */
+const verifiers = new WeakMap<PublicJwk, Verifier>()
+
 /** Whether a signature verifies under a key. */
-function holds(jwk: PublicJwk | undefined, signature: { input: Uint8Array; bytes: Uint8Array }): boolean {
+function holds(
+  jwk: PublicJwk | undefined,
+  { alg, input, bytes }: { alg: string; input: Uint8Array; bytes: Uint8Array },
+): boolean {
   if (jwk === undefined) return false
-  const key = createPublicKey({ format: 'jwk', key: jwk })
-  if (jwk.kty === 'OKP') return verify(null, signature.input, key, signature.bytes)
-  return verify('sha256', signature.input, { key, dsaEncoding: 'ieee-p1363' }, signature.bytes)
+  const verifier = verifiers.get(jwk) ?? verifierOf(jwk)
+  verifiers.set(jwk, verifier)
+  return verifier(alg, input, bytes)
 }

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { verifySignature } from '@killick/sdk/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { verifierOf } from '../../../anchor-service/src/intake/verify.ts'
-import { newSigner } from '../support/producer.ts'
+import { verifierOf } from '../../anchor-service/src/verifier.ts'
+import { newSigner } from './support/producer.ts'
 
 const N = {
   Ed25519: 2n ** 252n + 27742317777372353535851937790883648493n,

@@ -1,6 +1,6 @@
 import { createPublicKey, verify } from 'node:crypto'
 import { algOf, type PublicJwk, publicKeyBytes } from '@killick/sdk/core'
-import { sodium } from '../sodium.ts'
+import { sodium } from './sodium.ts'
 
 /** Whether a signature over `message` verifies under a key, by the algorithm that the signature names. */
 export type Verifier = (alg: string, message: Uint8Array, signature: Uint8Array) => boolean

@@ -77,11 +77,11 @@ const parseLine = (line: string, file: string, offset: number): SpoolLine => {
 export async function* readFrames(file: string, from: number, to: number): AsyncGenerator<SpoolLine[]> {
   const handle = await open(file, 'r')
   try {
-    const buffer = Buffer.allocUnsafe(READ_BYTES)
+    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, to - from))
     let rest = ''
     let offset = from
     for (let position = from; position < to; ) {
-      const { bytesRead } = await handle.read(buffer, 0, Math.min(READ_BYTES, to - position), position)
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, to - position), position)
       if (bytesRead === 0) throw corrupt(file, position, `the file ends here, ${to - position} bytes are missing`)
       position += bytesRead
       const lines = (rest + buffer.toString('latin1', 0, bytesRead)).split('\n')

@@ -27,13 +27,13 @@ export function adopt(dirs: readonly string[], parts: Parts): Adoption {
     const spool = await Spool.open({ ...parts.spool, dir, onDurable: () => sender?.notice() })
     try {
       const { seq, accepted, stream, source } = spool.state
-      if (seq === accepted || spool.fork !== null || isStopped) return
+      if ((seq === accepted && !spool.isLeftOpen) || spool.fork !== null || isStopped) return
       recorder = new Recorder({ ...parts.recorder, spool, onRejected: onError })
       sender = new Sender({ ...parts.sender, spool })
       sender.start()
       // Why it was not accepted, the sender has told; the next process tries again.
       const isAccepted = await sender.flush(seq, false).catch(() => null)
-      if (isAccepted === null) return
+      if (isAccepted === null || !spool.isLeftOpen) return
       await recorder.end(streamClose(source, stream))
       await sender.flush(spool.state.seq, false).catch(() => {})
     } finally {

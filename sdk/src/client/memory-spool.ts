@@ -24,6 +24,7 @@ export class MemorySpool implements EventStore {
   unbatchedBytes = 0
   bytes = 0
   readonly fork = null
+  readonly isLeftOpen = false
   readonly #options: MemorySpoolOptions
   /** The events that the log has not accepted. */
   readonly #tokens: string[] = []

@@ -43,7 +43,7 @@ export type AuditLogOptions<Fields extends string = never> = {
   /**
    * Whether `close()` ends the stream with an event `stream.close`, so that readers can tell an ended stream from a silent one.
    * Default: true for `memory` and `{worker}`, else false, since the next process goes on with the stream. Nothing is written
-   * where nothing was recorded.
+   * where nothing was recorded, neither by this process nor by one before it that was killed and whose last event is still in the spool.
    */
   endStream?: boolean
   /**
@@ -366,7 +366,7 @@ function auditLog({
     const until = performance.now() + timeoutMs
     const timer = setTimeout(() => recorder.giveUp(), Math.min(timeoutMs, MAX_TIMER_MS))
     await recorder.close()
-    if (endStream && recorder.recorded > 0) await recorder.end(streamClose(source, stream))
+    if (endStream && (recorder.recorded > 0 || spool.isLeftOpen)) await recorder.end(streamClose(source, stream))
     clearTimeout(timer)
     await within(
       Math.max(until - performance.now(), 0),

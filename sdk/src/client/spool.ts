@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import type { BatchHeader } from '../core/batch.ts'
 import { InvariantError, KillickError } from '../core/errors.ts'
+import { endsStream, parseEvent } from '../core/event.ts'
 import { type Fork, printFork } from '../core/fork.ts'
 import { printHash } from '../core/hash.ts'
 import type { PublicJwk } from '../core/jwk.ts'
@@ -41,6 +42,7 @@ export type EventStore = Pick<
   | 'state'
   | 'open'
   | 'fork'
+  | 'isLeftOpen'
   | 'unbatchedBytes'
   | 'bytes'
   | 'place'
@@ -72,6 +74,8 @@ export class Spool {
   unbatchedBytes = 0
   /** File with evidence that the log has forked, if an earlier run found some. */
   fork: string | null = null
+  /** Whether the files held events when they were opened, the last of which does not end the stream: nobody has closed it. */
+  isLeftOpen = false
   readonly #options: SpoolOptions
   readonly #shown: ShownFiles
   readonly #journal: Journal<JournalChange>
@@ -258,6 +262,7 @@ export class Spool {
 
   async #recover(): Promise<void> {
     const replay = new Replay(this.#options.source, this.#options.key)
+    let last: string | null = null
     await this.#journal.open((frame, segment, first) => {
       const change = replay.line(frame, segment.file, first)
       if (first) {
@@ -265,9 +270,12 @@ export class Spool {
         this.#startOf.set(segment.number, replay.state.seq)
       }
       if (change) this.#apply(change)
-      if (change?.kind === 'E') this.#options.onFound?.(frame.text)
+      if (change?.kind !== 'E') return
+      last = frame.text
+      this.#options.onFound?.(frame.text)
     })
     this.open = replay.end()
+    this.isLeftOpen = last !== null && !endsStream(parseEvent(last))
     this.#head = this.state
     this.fork = findEvidence(this.#options.dir)
     if (this.state.accepted > this.#startOf.get(this.#journal.active.number)!) this.#age()

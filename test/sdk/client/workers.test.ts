@@ -1,7 +1,7 @@
 // Many processes that share a folder of spools.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
@@ -77,10 +77,35 @@ test('what killed workers left is sent by the next one, each stream once and end
   const ids = idsIn(log)
   expect(new Set(ids).size).toBe(ids.length)
   for (const id of recordedBy.flat()) expect(ids).toContain(id)
-  // Number 0 went on in this process, which recorded nothing itself.
-  expect([...streamsIn(log).values()].map((ended) => ended.filter(Boolean).length).sort()).toEqual([0, 1, 1])
+  // Number 0 went on in this process, which recorded nothing itself: that the one before it was killed is no reason to fall silent.
+  expect([...streamsIn(log).values()].map((ended) => [ended.at(-1), ended.filter(Boolean).length])).toEqual(
+    Array(3).fill([true, 1]),
+  )
   // Nobody holds what was adopted.
   for (const dir of ['1', '2']) await (await open(log, join(folder, dir))).close()
+})
+
+test('streams of workers that were killed when all was accepted end too, and once', async () => {
+  const log = await startLog()
+  const spool = join(tempDir(), '{worker}')
+  const script = fileURLToPath(new URL('./recording-child.ts', import.meta.url))
+  const record = [log.url, spool, JSON.stringify(key), '1']
+  const children = Array.from({ length: 2 }, () =>
+    spawn(process.execPath, [script, ...record], { stdio: ['pipe', 'ignore', 'inherit'] }),
+  )
+  const ends = children.map((child) => once(child, 'close'))
+  await expect.poll(() => [...streamsIn(log).values()].flat().length).toBe(2)
+  await expect
+    .poll(() => ['0', '1'].map((dir) => existsSync(join(spool.replace('{worker}', dir), 'receipts.ndjson'))))
+    .toEqual([true, true])
+  for (const child of children) child.kill('SIGKILL')
+  await Promise.all(ends)
+
+  const next = await open(log, spool)
+  await expect.poll(() => [...streamsIn(log).values()].filter((ended) => ended.at(-1)).length).toBe(1)
+  await next.close()
+  await (await open(log, spool)).close()
+  expect([...streamsIn(log).values()]).toEqual(Array(2).fill([false, true]))
 })
 
 test('a process that closes leaves what it could not send of others, and one spool that is damaged stops nothing', async () => {

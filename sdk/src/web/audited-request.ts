@@ -64,7 +64,7 @@ export class AuditedRequest<Request = unknown> implements RequestEvent {
   #mark: RouteAudit<Request> | null = null
   #said: Partial<KitEvent> = {}
   #made = false
-  /** Options whose function threw: the event says that what they tell is not known. */
+  /** Options whose function threw: the event says that what they tell is not known, unless they told it when they were asked again. */
   readonly #unknown: string[] = []
 
   constructor(sink: RequestSink, options: RequestAudit<Request>, facts: RequestFacts<Request>) {
@@ -90,7 +90,7 @@ export class AuditedRequest<Request = unknown> implements RequestEvent {
     for (const name of ['actor', 'tenant'] as const) {
       const ask = this.#options[name]
       if (!ask || this.scope.context[name] !== undefined) continue
-      this.#attempt(name, () => this.scope.set({ [name]: ask(this.#facts.request) } as AuditContext))
+      this.#attempt(name, () => this.scope.set({ [name]: ask(this.#facts.request) ?? undefined } as AuditContext))
     }
   }
 
@@ -159,12 +159,14 @@ export class AuditedRequest<Request = unknown> implements RequestEvent {
     const { action, target, metadata } = this.#mark ?? {}
     const told = typeof target === 'function' ? this.#attempt('target', () => target(request)) : target
     const found = told ?? (route === null ? undefined : { type: 'route', id: clipped(route, 512) })
+    const isKnown = (name: string) => (name === 'actor' || name === 'tenant') && this.scope.context[name] !== undefined
+    const unknown = [...new Set(this.#unknown)].filter((name) => !isKnown(name))
     const http = {
       method,
       ...(route !== null && { route }),
       ...(status !== null && { status }),
       ...(aborted && { aborted }),
-      ...(this.#unknown.length > 0 && { unknown: [...new Set(this.#unknown)] }),
+      ...(unknown.length > 0 && { unknown }),
     }
     return {
       action: action ?? clipped(route === null ? method : `${method} ${route}`, MAX_ACTION),

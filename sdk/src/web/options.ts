@@ -39,12 +39,12 @@ export type RequestSummary<Request = unknown> = {
 /** Options that all adapters share. Each has a default. */
 export type RequestAudit<Request = unknown> = {
   /**
-   * Who asks; undefined while that is not known. It is asked when the request comes in and, until there is an answer, again when a
+   * Who asks; undefined or null while that is not known. It is asked when the request comes in and, until there is an answer, again when a
    * marked route is reached and when the event is made. Code that signs people in may call `auditContext.set({ actor })` instead.
    */
-  readonly actor?: ((request: Request) => Party | undefined) | undefined
+  readonly actor?: ((request: Request) => Party | null | undefined) | undefined
   /** Id of the tenant, asked as the actor is. */
-  readonly tenant?: ((request: Request) => string | undefined) | undefined
+  readonly tenant?: ((request: Request) => string | null | undefined) | undefined
   /** Name of a header that is believed to hold the request's id, for where a proxy sets it. Default: each request gets a UUID. */
   readonly requestIdHeader?: string | undefined
   /** Requests that are recorded beside those of marked routes: all (true), none (false, the default), or those that a function picks. */

@@ -1,5 +1,9 @@
 // What holds on every framework. The log's disk can be broken, so that recording fails as it does on a full disk.
+import { auditRequests } from '@killick/sdk/fastify'
+import { createAudit, DeniedError } from '@killick/sdk/kit'
+import fastify from 'fastify'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { openTestLog } from '../../../sdk/src/testing/index.ts'
 import { type App, ask, FRAMEWORKS, hangUp, startApp } from './support.ts'
 
 const MANAGER = { 'x-user': 'ada:manager' }
@@ -179,4 +183,30 @@ test('express: the pattern of a route under routers holds nothing of the address
     'POST /from/:first-:last/lines/:line',
   ])
   await app.close()
+})
+
+test('whose function fails, or says null, until somebody has signed in, is not recorded as unknown then', async () => {
+  const log = await openTestLog()
+  const app = fastify()
+  const actor = ({ user }: { user: { id: string } | null }) => user && { type: 'user', id: user.id }
+  const tenant = ({ user }: { user: { id: string } | null }) => `of-${user!.id}`
+  await app.register(
+    auditRequests(createAudit(log), { record: true, responseWaits: true, actor, tenant } as never) as never,
+  )
+  app.decorateRequest('user', null)
+  app.addHook('onRequest', async (request) => {
+    if (request.headers['x-user']) Object.assign(request, { user: { id: request.headers['x-user'] } })
+    else throw new DeniedError('sign in', 401)
+  })
+  app.get('/', async () => 'ok')
+  await app.inject({ url: '/', headers: { 'x-user': 'ada' } })
+  await app.inject('/')
+  const http = { method: 'GET', route: '/' }
+  const told = log.events().map(({ actor, context }) => [actor.id, context?.tenant, context?.http])
+  expect(told).toEqual([
+    ['ada', 'of-ada', { ...http, status: 200 }],
+    ['anonymous', undefined, { ...http, status: 401, unknown: ['tenant'] }],
+  ])
+  await app.close()
+  await log.close()
 })

@@ -35,7 +35,13 @@ const MAX_TEXT = 98_176
 export function sealing(keys: SubjectKeys, options: SealingOptions = {}): Sealer {
   const { subject: subjectOf = ({ actor }) => actor, timeoutMs = 10_000 } = options
   if (typeof keys?.toSeal !== 'function')
-    throw new KillickError('option_invalid', 'sealing() needs a store of keys', { option: 'keys' })
+    throw new KillickError(
+      'option_invalid',
+      `sealing() needs a store of keys${keys instanceof Promise ? ', and was given a promise of one: await it' : ''}`,
+      {
+        option: 'keys',
+      },
+    )
   if (!Number.isSafeInteger(timeoutMs) || timeoutMs < 1 || timeoutMs >= 2 ** 31)
     throw new KillickError('option_invalid', 'Option timeoutMs must be an integer from 1', { option: 'timeoutMs' })
   return {

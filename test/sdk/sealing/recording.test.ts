@@ -151,6 +151,7 @@ test('what cannot be sealed is refused when the log is opened, or at the call', 
   await expect(openTestLog({ sealed: ['actor'] })).rejects.toThrow(isKillick('option_invalid', /sealing is missing/))
   await expect(openTestLog({ sealing: {} as never })).rejects.toThrow(isKillick('option_invalid'))
   expect(() => sealing({} as never)).toThrow(isKillick('option_invalid'))
+  expect(() => sealing(Promise.resolve(keys) as never)).toThrow('await it')
   expect(() => sealing(keys, { timeoutMs: 0 })).toThrow(isKillick('option_invalid'))
   const plain = await openTestLog()
   await expect(plain.record(VIEW, { sealed: ['actor'] })).rejects.toThrow(

@@ -14,7 +14,7 @@ const HELP = `killick-gateway collect --config <file> | key | check --config <fi
 collect  records events on behalf of programs that hold no key: they send JSON over HTTP, and an answer of 2xx means that
          their events are signed, chained and on disk
 key      makes a key for an emitter, or for a person who approves calls: prints it once, with the entry for the configuration
-check    reads the configuration and names every fault at once
+check    reads the configuration and names every fault of it at once; keys, certificates and secrets are read at the start
 map      shows the events that a mapping makes of a file with JSON, and records nothing; with --header <name>: <value> as often as
          the mapping needs headers; with --otlp json or --otlp protobuf, of a file with a request to /v1/logs
 mcp      starts a server of the Model Context Protocol and records what a client on stdin and stdout asks it, before the server
@@ -40,7 +40,8 @@ async function main(args: readonly string[]): Promise<void> {
     print(`key for the emitter, shown only now:   ${key}\nentry for "keys" of its configuration:  ${entry}\n`)
   } else if (command === 'check' && hasFile) {
     const { emitters } = readCollectorConfig(file)
-    print(`${file} is in order: ${emitters.length} ${emitters.length === 1 ? 'emitter' : 'emitters'}\n`)
+    const counted = `${emitters.length} ${emitters.length === 1 ? 'emitter' : 'emitters'}`
+    print(`${file} is in order: ${counted}. The files that it names are read at the start.\n`)
   } else if (command === 'map' && flag === '--config' && file !== undefined && more.length >= 2) {
     const { tryMapping } = await import('./try-mapping.ts')
     const { events, left } = tryMapping(readCollectorConfig(file), more[0]!, more[1]!, more.slice(2))
@@ -76,8 +77,11 @@ async function main(args: readonly string[]): Promise<void> {
     const config = readCollectorConfig(file)
     const { startCollector } = await import('./collector.ts')
     const collector = await startCollector(config)
-    const places = [collector.url, collector.socket].filter((each) => each !== null)
-    print(`killick-gateway listens on ${places.join(' and ')}\n`)
+    const { udpPort, tlsPort } = collector.syslog
+    const host = config.syslog?.host
+    const syslog = [udpPort !== null && `udp ${host}:${udpPort}`, tlsPort !== null && `tls ${host}:${tlsPort}`]
+    const places = [collector.url, collector.socket, ...syslog.map((each) => each && `${each} (syslog)`)]
+    print(`killick-gateway listens on ${places.filter(Boolean).join(' and ')}\n`)
     closeOnSignal(async () => {
       const left = await collector.close()
       if (left > 0) print(`${left} ${left === 1 ? 'event waits' : 'events wait'} in the spool for the ledger\n`)

@@ -76,6 +76,20 @@ test('the configuration that the guide begins with is in order, once a key is in
   expect(checkCollectorConfig(config).emitters).toHaveLength(3)
 })
 
+test('where the guide has syslog listen, other machines can send to', () => {
+  const guide = readFileSync(new URL('../../docs/guides/collector.md', import.meta.url), 'utf8')
+  const [, printed] = /```json\n("syslog": .*)\n```/.exec(guide)!
+  const { udpEmitter, ...syslog } = JSON.parse(`{${printed}}`).syslog
+  const { entry } = makeEmitterKey()
+  const config = checkCollectorConfig({
+    ...{ url: 'http://127.0.0.1:1', source: 'edge-1', key: 'k', spool: 's', mappings: { sshd: { event: {} } } },
+    listen: { port: 1, tls: { cert: 'c', key: 'k', clientCa: 'ca' } },
+    emitters: [{ name: 'a', keys: [entry] }, { name: udpEmitter }],
+    syslog: { udpEmitter, ...syslog },
+  })
+  expect(config.syslog?.host).toBe('0.0.0.0')
+})
+
 describe('who sends', () => {
   test('is asked for before anything is read', async () => {
     for (const shown of [null, 'nonsense', makeEmitterKey().key, `${key.slice(0, -1)}_`])

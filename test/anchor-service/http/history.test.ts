@@ -104,6 +104,12 @@ describe('GET /v1/history', () => {
     expect({ ...told, altered }).toEqual({ ...answer, steps: leafless, altered: answer.altered.length })
   })
 
+  test('the command says that there was nothing before the first event', async () => {
+    const env = { KILLICK_URL: service.url, KILLICK_TOKEN: READER }
+    const { out } = await killick(['history', 'invoice', ID, '--since', at(0)], { env })
+    expect(out).toContain('What is different from then:\n  (all of it)  nothing → {')
+  })
+
   test.each([
     [pathOf(), null, 401, 'unauthorized'],
     [pathOf(ID, { at: 'yesterday' }), READER, 400, 'request_invalid'],

@@ -89,7 +89,8 @@ const contradictionLine = ({ path, known, before, since }: Contradiction): Text 
   text`     ${paint('red', '!')} ${path || '(all of it)'} was ${short(known)} since event ${since}; this one says that it was ${short(before)}`
 
 function* differenceLines(earlier: TargetHistory, told: TargetHistory): Generator<Printed & Text> {
-  const changes = stateChanges(earlier.state, told.state)
+  // A state is null where there is nothing.
+  const changes = stateChanges(earlier.state ?? undefined, told.state ?? undefined)
   yield changes.length === 0 ? own('Nothing is different from then.') : own('What is different from then:')
   for (const { path, before, after } of changes)
     yield text`  ${path || '(all of it)'}  ${short(before)} → ${short(after)}`

@@ -197,7 +197,10 @@ test('policies take two people too, and so do their ends', async () => {
     { id: 'orders', version: 1, contentsDays: 30, eventsDays: 365, state: 'standing' },
   ])
   // It was proposed as the first version.
-  expect((await decide(two.id, 'confirm', BEN)).json.code).toBe('retention_changed')
+  expect((await decide(two.id, 'confirm', BEN)).json).toMatchObject({
+    code: 'retention_changed',
+    detail: expect.stringContaining('propose anew'),
+  })
   expect((await put(30)).json).toMatchObject({ version: 1, state: 'standing' })
   const end = (await send('DELETE', '/v1/retention/policies/orders', BEN)).json
   expect((await policies())[0].state).toBe('standing')

@@ -159,10 +159,17 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
       )
     } else if (action === 'retention.set') {
       const { version, covers, contentsDays, eventsDays } = metadata
-      await recordPolicy(ledger, { id: about, version, covers, contentsDays, eventsDays }, actorOf(by), confirming)
+      await recordPolicy(
+        ledger,
+        { id: about, version, covers, contentsDays, eventsDays },
+        actorOf(by),
+        confirming,
+      ).catch((error) => {
+        throw isChanged(error) ? outdated() : error
+      })
     } else {
       const { version } = await standingPolicy(pool, about)
-      if (version !== metadata.version) throw new Refusal('retention_changed')
+      if (version !== metadata.version) throw outdated()
       await endPolicy(ledger, about, actorOf(by), confirming)
     }
   }
@@ -210,6 +217,15 @@ export function askSecondPerson({ ledger, erasing, isRequired, limitMs }: Second
 }
 
 const isConfirmedBy = ({ end }: StoredProposal, by: string): boolean => end?.isConfirmed === true && end.by === by
+
+const isChanged = (error: unknown): boolean => error instanceof Refusal && error.code === 'retention_changed'
+
+/** Asking again would not help: it proposes the next version of what has another by now. */
+const outdated = (): Refusal =>
+  new Refusal(
+    'retention_changed',
+    'The policy was set or ended after this was proposed. Refuse this proposal, and propose anew.',
+  )
 
 const ENDED = { confirmed: 'confirmed already', refused: 'refused', lapsed: 'not confirmed in time' } as const
 

@@ -3,6 +3,7 @@ import { parseTime, printTime } from '../core/time.ts'
 import { UsageError } from './command.ts'
 import type { ValuesOf } from './table/entry.ts'
 import type { CONDITIONS } from './table/options.ts'
+import { err, text } from './terminal.ts'
 
 const TEXTS = ['action', 'actor', 'target', 'outcome', 'tenant', 'source', 'stream'] as const
 const DAY_MS = 86_400_000
@@ -15,12 +16,19 @@ export function queryOf(values: ValuesOf<typeof CONDITIONS>, more: Record<string
     if (text === '') throw new UsageError(`--${name} is empty`)
     if (text !== undefined) query.set(name, text)
   }
+  sayName(query.get('action'))
   for (const name of ['from', 'to'] as const) {
     const text = values[name]
     if (text !== undefined) query.set(name, timeOf(name, text.trim()))
   }
   for (const [name, value] of Object.entries(more)) query.set(name, value)
   return query.size === 0 ? '' : `?${query}`
+}
+
+/** Says what an asterisk does not mean: a hold over `order*` would hold nothing, and look as if it held. Routes may have one in their name. */
+export function sayName(action: string | null | undefined): void {
+  if (!action?.endsWith('*') || action.endsWith('.*')) return
+  err(text`--action ${action} is one action of just that name; all that begin alike are ${action.slice(0, -1)}.*`)
 }
 
 /** A day is whole: `from` means its start, `to` its end, which is the start of the next. */

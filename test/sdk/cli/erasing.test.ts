@@ -118,6 +118,18 @@ test('the front of the log is published until an anchor covers that it is not', 
   expect(JSON.parse((await run(['prune', '--never', '--json'])).out)).toEqual({ afterDays: null, pruning: null })
 })
 
+test('an asterisk that stands for nothing is told, since nothing would be found, held or let expire by it', async () => {
+  const told = '--action order* is one action of just that name; all that begin alike are order.*\n'
+  for (const args of [
+    ['search'],
+    [...ORDER, '--dry-run'],
+    ['retention', '--set', 'orders', '--days', '30', '--dry-run'],
+  ])
+    expect((await run([...args, '--action', 'order*'])).err, args[0]).toContain(told)
+  expect(await run(['search', '--action', 'order.*', '--limit', '1'])).toMatchObject({ code: 0 })
+  expect((await run(['search', '--action', 'order.*', '--limit', '40'])).err).toBe('')
+})
+
 test('what a hold covers is not erased until it is lifted', async () => {
   const placed = await run(['holds', '--place', 'C-81', '--reason', 'pending suit', '--target', 'o-7'])
   expect(placed).toMatchObject({ code: 0, err: expect.stringMatching(/covers target o-7\.\n$/) })

@@ -2,6 +2,7 @@ import { isObject, type JsonObject } from '../../core/json.ts'
 import { askJson } from '../../http/ask-json.ts'
 import { accessOf, openAccess, withToken } from '../access.ts'
 import { type Args, type Command, EXIT, integer, readArgs, required, UsageError } from '../command.ts'
+import { sayName } from '../conditions.ts'
 import { RETENTION } from '../table/erasing.ts'
 import { columns, count, err, jsonLine, out, type Printed } from '../terminal.ts'
 import { coversOf, isProposal, listOf, numberOf, textOf, told } from './answers.ts'
@@ -46,6 +47,7 @@ function pathOf(name: string): string {
 
 function policyOf(given: Args<typeof RETENTION.options>) {
   const { source, stream, action, 'events-days': events, 'dry-run': dryRun } = given.values
+  sayName(action)
   const contentsDays = integer(required(RETENTION, given, 'days'), 'days', 1)
   const eventsDays = events === undefined ? undefined : integer(events, 'events-days', contentsDays)
   if (eventsDays !== undefined && action !== undefined)

@@ -24,7 +24,7 @@ export const SERVICE_CODES = {
   ],
   second_person_required: [403, 'Somebody else has to confirm what you proposed.'],
   not_found: [404, 'There is nothing at this address.'],
-  event_not_found: [404, 'No accepted event has this id or leaf hash.'],
+  event_not_found: [404, 'No event that is kept has this id, and no accepted event this leaf hash.'],
   share_not_found: [404, 'There is no such link.'],
   bundle_not_found: [404, 'There is no such bundle, or it was removed.'],
   erasure_not_found: [404, 'There is no such erasure.'],

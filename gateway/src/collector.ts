@@ -254,7 +254,10 @@ function readText(path: string, setting: string): string {
 /** @returns the address, with the port that was taken */
 async function listenOnPort(app: FastifyInstance, { host, port, tls }: CollectorListen): Promise<string> {
   try {
-    await app.listen({ host, port: port! })
+    // Fastify takes a server that it did not make for one without TLS.
+    const listenTextResolver = (address: string) =>
+      `Server listening at ${tls === null ? address : address.replace(/^http:/, 'https:')}`
+    await app.listen({ host, port: port!, listenTextResolver })
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new GatewayStartError(

@@ -1,6 +1,6 @@
 /** The service's own API, asked with the session of this browser. */
 import type { JsonObject, JsonValue, Party } from '@killick/sdk/core'
-import type { EventAnswer } from '../../src/http/answers.ts'
+import type { EventAnswer, ReadinessAnswer } from '../../src/http/answers.ts'
 
 export class ApiError extends Error {
   readonly code: string
@@ -13,25 +13,53 @@ export class ApiError extends Error {
   }
 }
 
-/** @throws ApiError with the service's code; `unreachable` where it gave no answer */
-export async function api<T>(path: string, method = 'GET', body?: object): Promise<T> {
+/**
+ * The text of what the service answered.
+ * @throws ApiError with the service's code; `unreachable` where it gave no answer
+ */
+export async function apiText(path: string, method = 'GET', body?: object): Promise<string> {
+  const unreachable = () => {
+    throw new ApiError(0, 'unreachable', 'The service cannot be reached.')
+  }
   const response = await fetch(path, {
     method,
     // No other site can make a browser send this header, so the session alone is not enough to change anything.
     headers: { 'x-killick-console': '1', ...(body && { 'content-type': 'application/json' }) },
     ...(body && { body: JSON.stringify(body) }),
-  }).catch(() => {
-    throw new ApiError(0, 'unreachable', 'The service cannot be reached.')
-  })
-  const answer = (await response.json().catch(() => ({}))) as T & { code?: string; detail?: string }
-  if (!response.ok && response.status !== 503) {
-    throw new ApiError(
-      response.status,
-      answer.code ?? 'unknown',
-      answer.detail ?? `The service answered ${response.status}.`,
-    )
-  }
+  }).catch(unreachable)
+  const text = await response.text().catch(unreachable)
+  const problem = response.ok ? null : jsonOf<{ code?: string; detail?: string; status?: unknown }>(text)
+  // How ready the service is comes with 503 too, where it is not; in every other 503 the status is that number.
+  if (response.ok || (response.status === 503 && typeof problem?.status === 'string')) return text
+  const { code = 'unknown', detail = `The service answered ${response.status}.` } = problem ?? {}
+  throw new ApiError(response.status, code, detail)
+}
+
+/** @throws ApiError as `apiText`; `unreadable` where something between here and the service answered in its place */
+export async function api<T>(path: string, method = 'GET', body?: object): Promise<T> {
+  const text = await apiText(path, method, body)
+  // 204: it was done, and there is nothing to say.
+  if (text === '') return {} as T
+  const answer = jsonOf<T>(text)
+  if (answer === null) throw new ApiError(200, 'unreadable', 'What came in place of an answer cannot be read.')
   return answer
+}
+
+/** How ready the service is. @throws ApiError also where it tells this browser no more than whether it is ready */
+export async function readiness(): Promise<ReadinessAnswer> {
+  const answer = await api<Partial<ReadinessAnswer>>('/readyz')
+  if (answer.audit !== undefined) return answer as ReadinessAnswer
+  throw answer.status === 'ready'
+    ? new ApiError(401, 'unauthorized', 'Nobody is signed in.')
+    : new ApiError(503, 'not_ready', 'The service is not ready, and does not know now who is signed in.')
+}
+
+function jsonOf<T>(text: string): T | null {
+  try {
+    return JSON.parse(text) as T
+  } catch {
+    return null
+  }
 }
 
 /** What events may hold, as the service checked it when it took them (docs/PROTOCOL.md §5); fields of the source's own besides. */

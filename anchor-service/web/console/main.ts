@@ -3,7 +3,7 @@ import type { SessionAnswer } from '../../src/http/answers.ts'
 import { h } from '../shared/dom.ts'
 import { said } from '../shared/text.ts'
 import { ApiError, api } from './api.ts'
-import { empty, view } from './parts.ts'
+import { empty, faultOf, view } from './parts.ts'
 import { anchors } from './views/anchors.ts'
 import { approvals } from './views/approvals.ts'
 import { audit } from './views/audit.ts'
@@ -53,7 +53,12 @@ function header(origin: string, role: string | null, current: string): void {
     h('a', { href: `#/${name}`, 'aria-current': name === current ? 'page' : null }, label),
   )
   const signOut = async () => {
-    await api('/console/session', 'DELETE')
+    try {
+      await api('/console/session', 'DELETE')
+    } catch (error) {
+      place.replaceChildren(failed(error, 'You are still signed in'))
+      return
+    }
     await show()
   }
   top.replaceChildren(
@@ -90,22 +95,39 @@ async function show(refusal = ''): Promise<void> {
   const [path = '', search = ''] = location.hash.replace(/^#\/?/, '').split('?')
   const [name = '', ...rest] = path.split('/')
   if (name === 'sign-in') return signIn(rest[0] ?? '')
-  const { role, origin } = await api<SessionAnswer>('/console/session')
-  header(origin, role, SECTIONS[name] ?? (name || 'home'))
-  const made =
-    role === null
-      ? login(() => void show(), refusal)
-      : refusal !== ''
-        ? view(
-            'Signed in before',
-            h('p', { role: 'alert' }, said(refusal)),
-            h('p', {}, h('a', { href: '#/home' }, 'Go on')),
-          )
-        : await make(name, rest, new URLSearchParams(search), signal)
+  const made = await within(name, rest, new URLSearchParams(search), refusal, signal).catch((error) => failed(error))
   if (signal.aborted) return
   place.replaceChildren(made)
   document.title = `${made.querySelector('h1')!.textContent} · Killick console`
   made.querySelector('h1')!.focus({ preventScroll: true })
+}
+
+/** What is shown to whoever is signed in, or the form for it. */
+async function within(
+  name: string,
+  rest: readonly string[],
+  search: URLSearchParams,
+  refusal: string,
+  signal: AbortSignal,
+): Promise<HTMLElement> {
+  const { role, origin } = await api<SessionAnswer>('/console/session')
+  header(origin, role, SECTIONS[name] ?? (name || 'home'))
+  if (role === null) return login(() => void show(), refusal)
+  if (refusal === '') return make(name, rest, search, signal)
+  return view(
+    'Signed in before',
+    h('p', { role: 'alert' }, said(refusal)),
+    h('p', {}, h('a', { href: '#/home' }, 'Go on')),
+  )
+}
+
+/** In place of a view: what stood there before would be taken for what was asked for. */
+function failed(error: unknown, title = 'That did not work'): HTMLElement {
+  return view(
+    title,
+    h('p', { role: 'alert' }, said(faultOf(error))),
+    h('p', {}, h('button', { type: 'button', onclick: () => void show() }, 'Try again')),
+  )
 }
 
 async function make(
@@ -125,8 +147,7 @@ async function make(
   } catch (error) {
     // A % in the address that begins no escape.
     if (error instanceof URIError) return view('Nothing here', empty('There is no such view.', 'Choose one above.'))
-    if (!(error instanceof ApiError)) throw error
-    return view('That did not work', h('p', { role: 'alert' }, said(error.message)))
+    throw error
   }
 }
 

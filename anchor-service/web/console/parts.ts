@@ -5,7 +5,7 @@ import { type Outcome, outcomeOf } from '../shared/outcome.ts'
 import { said } from '../shared/text.ts'
 import { outcomeMark } from '../shared/verdict.ts'
 import { plural } from '../shared/words.ts'
-import type { AlteredEvent, ListedEvent, ReadableEvent } from './api.ts'
+import { type AlteredEvent, ApiError, type ListedEvent, type ReadableEvent } from './api.ts'
 
 const LOOK_EVERY_MS = 2500
 
@@ -45,20 +45,34 @@ export function labelled(heads: readonly string[], line: HTMLElement): HTMLEleme
   return line
 }
 
+/** What to say of an error. One that is no answer of the service is also reported as the browser reports its own. */
+export function faultOf(error: unknown): string {
+  if (error instanceof ApiError)
+    return error.status === 401
+      ? 'You are not signed in any more. Choose a view above, or load the page again, to sign in.'
+      : error.message
+  reportError(error)
+  return 'The console could not show what the service answered.'
+}
+
 /** A button for the next page while there is one. `load` shows that page and gives the cursor of the one after it. */
 export function moreButton(label: string, next: string | null, load: (cursor: string) => Promise<string | null>) {
   let cursor = next
   const button = h('button', { type: 'button', hidden: next === null }, label)
+  const alert = h('span', { class: 'bad note', role: 'alert' })
   button.addEventListener('click', async () => {
     button.disabled = true
     try {
       cursor = await load(encodeURIComponent(cursor!))
       button.hidden = cursor === null
+      alert.textContent = ''
+    } catch (error) {
+      alert.textContent = faultOf(error)
     } finally {
       button.disabled = false
     }
   })
-  return button
+  return h('div', {}, button, ' ', alert)
 }
 
 export function list(entries: Record<string, Child>): HTMLElement {
@@ -66,7 +80,10 @@ export function list(entries: Record<string, Child>): HTMLElement {
   return h('dl', {}, ...known.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)]))
 }
 
-/** Looked at anew every few seconds; drawn anew only when something has changed, so that nobody loses their place. */
+/**
+ * Looked at anew every few seconds; drawn anew only when something has changed, so that nobody loses their place. Where a look fails,
+ * what stands there is said to be old.
+ */
 export async function watched<T>(
   read: () => Promise<T>,
   draw: (state: T) => readonly Child[],
@@ -74,24 +91,36 @@ export async function watched<T>(
   everyMs = LOOK_EVERY_MS,
 ): Promise<HTMLElement> {
   let place = h('div', {})
+  const old = h('p', { class: 'caveat bad', role: 'alert', hidden: true })
+  const all = h('div', {}, old, place)
   let shown = ''
+  let lookedAt = ''
   const look = async () => {
     const state = await read()
     const text = JSON.stringify(state)
-    if (text === shown) return
-    shown = text
-    const fresh = h('div', {}, ...draw(state))
-    const focused = place.contains(document.activeElement) ? document.activeElement?.getAttribute('href') : null
-    place.replaceWith(fresh)
-    place = fresh
-    if (focused) fresh.querySelector<HTMLElement>(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true })
+    if (text !== shown) {
+      const fresh = h('div', {}, ...draw(state))
+      const focused = place.contains(document.activeElement) ? document.activeElement?.getAttribute('href') : null
+      place.replaceWith(fresh)
+      place = fresh
+      shown = text
+      if (focused) fresh.querySelector<HTMLElement>(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true })
+    }
+    lookedAt = new Date().toISOString()
+    old.hidden = true
   }
   await look()
   const timer = setInterval(() => {
     if (signal.aborted) clearInterval(timer)
-    else void look().catch(() => {})
+    else
+      void look().catch((error) => {
+        const told = `What is below is of ${lookedAt.slice(11, 19)} UTC, and may have changed since. ${faultOf(error)}`
+        if (!old.hidden && old.textContent === told) return
+        old.textContent = told
+        old.hidden = false
+      })
   }, everyMs)
-  return place
+  return all
 }
 
 export const count = (n: number): string => n.toLocaleString('en')
@@ -163,6 +192,9 @@ export function who({ type, id, name, email }: Party): HTMLElement {
   return h('span', {}, said(first), ' ', rest)
 }
 
+/** The class of a link in a table that would push all columns beside it out of sight, unless its words may be broken. */
+export const wrapping = (text = ''): string | null => (/\S{40}/.test(text) ? 'long' : null)
+
 /** A row that opens what its link leads to, wherever it is clicked; with the keyboard, the link does. */
 export function opening(line: HTMLElement, href: string): HTMLElement {
   line.classList.add('opens')
@@ -192,7 +224,11 @@ export function eventRow(event: ListedEvent, isCurrent = false): HTMLElement {
   const href = hrefOf(event)
   const line = row(
     h('span', {}, when(event.recordedAt), happened(event)),
-    h('a', { href, 'aria-current': isCurrent ? 'true' : null }, action === undefined ? '(not held)' : said(action)),
+    h(
+      'a',
+      { href, 'aria-current': isCurrent ? 'true' : null, class: wrapping(action) },
+      action === undefined ? '(not held)' : said(action),
+    ),
     outcome === 'none' ? h('span', { class: 'note' }, 'none recorded') : outcomeMark(outcome),
     actor ? who(actor) : h('span', { class: 'note' }, 'not held'),
     first

@@ -2,7 +2,7 @@
 import type { ReadinessAnswer } from '../../../src/http/answers.ts'
 import { type Child, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { api } from '../api.ts'
+import { readiness } from '../api.ts'
 import { count, empty, hrefOf, list, span, view, watched, when } from '../parts.ts'
 
 type Audit = NonNullable<ReadinessAnswer['audit']>
@@ -10,7 +10,7 @@ type AuditEnd = NonNullable<Audit['last']>
 
 export async function audit(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
   const place = await watched(
-    () => api<ReadinessAnswer>('/readyz').then(({ audit }) => audit),
+    () => readiness().then(({ audit }) => audit),
     (status) => (status === null ? [off()] : parts(status)),
     signal,
   )

@@ -2,8 +2,8 @@
 import type { BundleAnswer } from '../../../src/http/answers.ts'
 import { type Child, copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
-import { ApiError, api } from '../api.ts'
-import { count, empty, labelled, row, table, view, watched, when } from '../parts.ts'
+import { api } from '../api.ts'
+import { count, empty, faultOf, labelled, row, table, view, watched, when } from '../parts.ts'
 
 const HEADS = ['Asked for (UTC)', 'What', 'State', 'Events', 'File', '']
 const LOOK_EVERY_MS = 1_000
@@ -21,8 +21,7 @@ export async function bundles(search: URLSearchParams, signal: AbortSignal): Pro
     try {
       await work()
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error
-      alert.textContent = error.message
+      alert.textContent = faultOf(error)
       alert.hidden = false
     }
   }
@@ -159,8 +158,7 @@ export function bundleButton(conditions: Record<string, string>, label: string):
       const { id } = await api<BundleAnswer>('/v1/bundles', 'POST', conditions)
       location.hash = `#/bundles?shown=${id}`
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error
-      alert.textContent = error.message
+      alert.textContent = faultOf(error)
       button.disabled = false
     }
   })

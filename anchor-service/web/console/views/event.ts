@@ -9,13 +9,14 @@ import { changes, tree } from '../../shared/record.ts'
 import { said } from '../../shared/text.ts'
 import { folded, MANY, outcomeMark } from '../../shared/verdict.ts'
 import { plural } from '../../shared/words.ts'
-import { type AlteredEvent, ApiError, api, type ListedEvent, type ReadableEvent } from '../api.ts'
+import { type AlteredEvent, api, apiText, type ListedEvent, type ReadableEvent } from '../api.ts'
 import {
   count,
   EVENT_HEADS,
   empty,
   endingOf,
   eventRow,
+  faultOf,
   hrefOfHistory,
   isDropped,
   list,
@@ -149,7 +150,7 @@ function erasedNote({ erased = 0, expired = 0 }: ReadableEvent): HTMLElement | n
   if (erased + expired === 0) return null
   const parts = [
     erased > 0 &&
-      `${plural(erased, 'field')} of this event ${erased === 1 ? 'was' : 'were'} erased, by an order in the log that its proof carries.`,
+      `${plural(erased, 'field')} of this event ${erased === 1 ? 'was' : 'were'} erased, ${erased === 1 ? '' : 'each '}by an order in the log that its proof carries.`,
     expired > 0 &&
       `${plural(expired, 'field')} of this event ${expired === 1 ? 'has' : 'have'} expired, by a retention policy that its proof names.`,
   ]
@@ -172,17 +173,20 @@ function lost({ missing = 0 }: ReadableEvent): HTMLElement | null {
   )
 }
 
+/** Where its proof is; why there is none, where it cannot be had. */
 export async function proofOf({ leafHash }: Pick<ReadableEvent, 'leafHash'>): Promise<HTMLElement> {
-  const answer = await fetch(`/v1/proofs/${leafHash}`)
-  const text = await answer.text()
-  const { anchors = [], detail = 'There is none.' } = JSON.parse(text) as { anchors?: unknown[]; detail?: string }
-  if (!answer.ok) return h('span', { class: 'bad note' }, said(detail))
-  return h(
-    'span',
-    {},
-    anchors.length > 0 ? 'anchored ' : 'not anchored yet ',
-    h('a', { href: `/verify/#${await packFragment(text)}`, target: '_blank', rel: 'noopener' }, 'open and verify'),
-  )
+  try {
+    const text = await apiText(`/v1/proofs/${leafHash}`)
+    const { anchors } = JSON.parse(text) as { anchors: unknown[] }
+    return h(
+      'span',
+      {},
+      anchors.length > 0 ? 'anchored ' : 'not anchored yet ',
+      h('a', { href: `/verify/#${await packFragment(text)}`, target: '_blank', rel: 'noopener' }, 'open and verify'),
+    )
+  } catch (error) {
+    return h('span', { class: 'bad note', role: 'alert' }, said(faultOf(error)))
+  }
 }
 
 function neighbours(events: readonly ListedEvent[], current: ListedEvent): HTMLElement[] {
@@ -262,8 +266,7 @@ function shareForm(current: ReadableEvent): HTMLElement {
         copyable(url, 'link'),
       )
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error
-      answer.textContent = error.message
+      answer.textContent = faultOf(error)
     }
   }
   return h(
@@ -274,7 +277,13 @@ function shareForm(current: ReadableEvent): HTMLElement {
       {},
       h('legend', {}, 'Fields that the link shows'),
       ...boxes.map((box) => h('p', {}, box, ' ', h('label', { for: box.id }, box.name))),
-      h('p', { class: 'note' }, 'A field is shown whole: who sees the actor sees the e-mail address in it.'),
+      h(
+        'p',
+        { class: 'note' },
+        boxes.length === 0
+          ? 'No field of this event is left. A link shows only that it was recorded, by which source, and when.'
+          : 'A field is shown whole: who sees the actor sees the e-mail address in it.',
+      ),
     ),
     hidesOutcome,
     h('p', {}, h('label', { for: 'expires' }, 'Until (empty: no end) '), expires),

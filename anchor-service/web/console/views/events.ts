@@ -205,7 +205,14 @@ function tools(
       state.textContent = 'New events appear as they are accepted.'
     }
     source.onerror = () => {
-      state.textContent = 'The connection was lost; trying again.'
+      // A browser gives up what was refused, and tries again what broke off.
+      if (source?.readyState !== EventSource.CLOSED) {
+        state.textContent = 'The connection was lost; trying again.'
+        return
+      }
+      stop()
+      box.checked = false
+      state.textContent = 'No longer live: the service refused the connection. Switch it on to try again.'
     }
     source.onmessage = ({ data }) => {
       show(JSON.parse(data as string) as ListedEvent)

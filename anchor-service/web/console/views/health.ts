@@ -2,20 +2,20 @@ import type { ReadinessAnswer, RetentionAnswer } from '../../../src/http/answers
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { plural } from '../../shared/words.ts'
-import { api } from '../api.ts'
-import { count, list, view, watched } from '../parts.ts'
+import { api, readiness } from '../api.ts'
+import { count, faultOf, list, view, watched } from '../parts.ts'
 
 type Audit = ReadinessAnswer['audit']
 type Target = NonNullable<ReadinessAnswer['anchoring']>['targets'][number]
 
 /** How the parts stand. */
 export async function health(_search: unknown, signal: AbortSignal): Promise<HTMLElement> {
-  const read = () =>
-    Promise.all([api<ReadinessAnswer>('/readyz'), api<RetentionAnswer>('/v1/retention').catch(() => null)])
+  const read = () => Promise.all([readiness(), api<RetentionAnswer>('/v1/retention').catch(faultOf)])
   return view('Health', await watched(read, parts, signal))
 }
 
-function parts([ready, retention]: [ReadinessAnswer, RetentionAnswer | null]): HTMLElement[] {
+/** @param retention or why it is not known, while the service says how ready it is even so */
+function parts([ready, retention]: [ReadinessAnswer, RetentionAnswer | string]): HTMLElement[] {
   const isReady = ready.status === 'ready'
   const targets = ready.anchoring?.targets ?? []
   const { logSize, anchoredSize } = ready
@@ -34,7 +34,11 @@ function parts([ready, retention]: [ReadinessAnswer, RetentionAnswer | null]): H
     ...(targets.length === 0
       ? [h('p', { class: 'note' }, 'No anchor worker runs in this process.')]
       : targets.flatMap(target)),
-    ...(retention === null || retention.policies.length === 0 ? [] : policies(retention)),
+    ...(typeof retention === 'string'
+      ? [h('h2', {}, 'Retention'), h('p', { class: 'bad note' }, said(retention))]
+      : retention.policies.length === 0
+        ? []
+        : policies(retention)),
   ]
 }
 

@@ -8,7 +8,7 @@ import { said } from '../../shared/text.ts'
 import { folded, MANY, outcomeMark } from '../../shared/verdict.ts'
 import { plural } from '../../shared/words.ts'
 import { ApiError, api, type Fields } from '../api.ts'
-import { count, empty, endingOf, hrefOf, labelled, list, row, table, view, when, who } from '../parts.ts'
+import { count, empty, endingOf, faultOf, hrefOf, labelled, list, row, table, view, when, who } from '../parts.ts'
 import { proofButton } from './session.ts'
 
 type Step = Omit<HistoryAnswer['steps'][number], 'fields'> & { fields: Fields }
@@ -178,8 +178,7 @@ function states({ path, steps, rows, numbers, newest, search }: Shown): HTMLElem
       if (mine !== asked) return
       place.replaceChildren(stateOf(told, numbers), ...differenceOf(told.difference, from, at))
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error
-      if (mine === asked) place.replaceChildren(h('p', { role: 'alert' }, said(error.message)))
+      if (mine === asked) place.replaceChildren(h('p', { role: 'alert' }, said(faultOf(error))))
     }
   }
   const move = (by: number) => {

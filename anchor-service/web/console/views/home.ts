@@ -2,7 +2,7 @@
 import type { ActivityAnswer, FrontAnswer, ReadinessAnswer } from '../../../src/http/answers.ts'
 import { type Child, h, s } from '../../shared/dom.ts'
 import { anchoredWords, moment } from '../../shared/standing.ts'
-import { api, type ListedEvent } from '../api.ts'
+import { api, type ListedEvent, readiness } from '../api.ts'
 import { count, EVENT_HEADS, empty, eventRow, span, table, view, watched } from '../parts.ts'
 import { readApprovals } from './approvals.ts'
 
@@ -30,7 +30,7 @@ async function read(): Promise<State> {
   const [front, activity, { audit }, { events: denied }, { waiting }] = await Promise.all([
     api<FrontAnswer>('/'),
     api<ActivityAnswer>(`/v1/activity?days=${DAYS}`),
-    api<ReadinessAnswer>('/readyz'),
+    readiness(),
     api<{ events: ListedEvent[] }>(`/v1/events?outcome=denied&limit=${FEW}`),
     readApprovals(),
   ])

@@ -5,7 +5,7 @@ import { type Child, copyable, h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { plural } from '../../shared/words.ts'
 import { api, type ListedEvent, type ReadableEvent } from '../api.ts'
-import { count, empty, hrefOf, labelled, list, row, table, view, when, who } from '../parts.ts'
+import { count, empty, hrefOf, labelled, list, row, table, view, when, who, wrapping } from '../parts.ts'
 import { proofOf } from './event.ts'
 import { player } from './session-player.ts'
 
@@ -138,6 +138,7 @@ function stepRow(
   const of = step.closes.flatMap((each) => numbers.get(each) ?? [])
   const named = `${of.slice(0, MAX_LINKS).join(', ')}${of.length > MAX_LINKS ? ` and ${of.length - MAX_LINKS} more` : ''}`
   const told = tellStep(event, step).map((each) => (typeof each === 'string' ? each : said(each.said)))
+  const wording = told.map((each) => (typeof each === 'string' ? each : each.textContent)).join('')
   const seconds = (Date.parse(event.recordedAt) - Date.parse(first.recordedAt)) / 1000
   const line = row(
     String(number),
@@ -147,7 +148,7 @@ function stepRow(
       'span',
       {},
       of.length > 0 && h('span', { class: 'note' }, `of ${named}: `),
-      h('a', { href: hrefOf(event) }, ...told),
+      h('a', { href: hrefOf(event), class: wrapping(wording) }, ...told),
     ),
     ending(event, step, ended),
     proofButton(event, number),
@@ -181,16 +182,16 @@ function ending(
 /** Asks for the proof only when somebody wants to see it: a session may have thousands. */
 export function proofButton(event: Pick<ReadableEvent, 'leafHash'>, number: number): HTMLElement {
   const button = h('button', { type: 'button', class: 'small', 'aria-label': `Proof of step ${number}` }, 'Proof')
+  const place = h('span', {}, button)
   button.addEventListener('click', async () => {
     button.disabled = true
-    const shown = await proofOf(event).catch(() => null)
-    if (shown === null) button.disabled = false
-    else {
-      button.replaceWith(shown)
-      shown.querySelector('a')?.focus()
-    }
+    const shown = await proofOf(event)
+    const link = shown.querySelector('a')
+    place.replaceChildren(...(link === null ? [button, ' ', shown] : [shown]))
+    button.disabled = false
+    link?.focus()
   })
-  return button
+  return place
 }
 
 const alteredRow = (number: number, code: string): HTMLElement =>

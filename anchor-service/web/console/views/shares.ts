@@ -2,7 +2,9 @@ import type { ShareAnswer } from '../../../src/http/answers.ts'
 import { h } from '../../shared/dom.ts'
 import { said } from '../../shared/text.ts'
 import { api } from '../api.ts'
-import { empty, moreButton, row, table, view, when } from '../parts.ts'
+import { empty, faultOf, labelled, moreButton, row, table, view, when } from '../parts.ts'
+
+const HEADS = ['Made (UTC)', 'State', 'Shows', 'Until', 'Event', 'Withdraw']
 
 type Page = { shares: ShareAnswer[]; next: string | null }
 
@@ -13,7 +15,7 @@ export async function shares(): Promise<HTMLElement> {
       'Links',
       empty('No links yet.', 'Open an event, choose the fields to show, and make a link that anyone can check.'),
     )
-  const rows = table(['Made (UTC)', 'State', 'Shows', 'Until', 'Event', 'Withdraw'], all.map(line), 'List of links')
+  const rows = table(HEADS, all.map(line), 'List of links')
   const more = moreButton('Older links', next, async (cursor) => {
     const page = await api<Page>(`/v1/shares?cursor=${cursor}`)
     rows.querySelector('tbody')!.append(...page.shares.map(line))
@@ -34,6 +36,7 @@ export async function shares(): Promise<HTMLElement> {
 function line(share: ShareAnswer): HTMLElement {
   const { id, leafHash, fields, state, createdAt, expires } = share
   const button = h('button', { type: 'button' }, 'Withdraw')
+  const alert = h('span', { class: 'bad note', role: 'alert' })
   let isSure = false
   button.addEventListener('click', async () => {
     if (!isSure) {
@@ -41,16 +44,24 @@ function line(share: ShareAnswer): HTMLElement {
       button.textContent = 'Withdraw for good?'
       return
     }
-    const revoked = await api<ShareAnswer>(`/v1/shares/${id}`, 'DELETE')
-    shown.replaceWith(line(revoked))
+    button.disabled = true
+    try {
+      shown.replaceWith(line(await api<ShareAnswer>(`/v1/shares/${id}`, 'DELETE')))
+    } catch (error) {
+      alert.textContent = faultOf(error)
+      button.disabled = false
+    }
   })
-  const shown = row(
-    when(createdAt),
-    h('span', { class: `state ${state}` }, state),
-    said(fields.join(', ')),
-    expires ? when(expires) : 'no end',
-    h('code', {}, leafHash.slice(0, 12)),
-    state === 'revoked' ? '' : button,
+  const shown = labelled(
+    HEADS,
+    row(
+      when(createdAt),
+      h('span', { class: `state ${state}` }, state),
+      said(fields.join(', ')),
+      expires ? when(expires) : 'no end',
+      h('code', {}, leafHash.slice(0, 12)),
+      state === 'revoked' ? '' : h('span', {}, button, ' ', alert),
+    ),
   )
   return shown
 }

@@ -1,0 +1,132 @@
+// What the console says where the service does not answer, answers something else, or no longer knows who is signed in.
+import { generateKey, publicJwk } from '@killick/sdk'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { call, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { builtPage } from '../support/page.ts'
+import { browserAvailable, launch, violations, watch } from './browser.ts'
+
+const ANSWERS = [
+  [
+    503,
+    'application/problem+json',
+    '{"status":503,"code":"database_down","detail":"The database is away."}',
+    'is away',
+  ],
+  [429, 'application/problem+json', '{"status":429,"code":"rate_limited","detail":"Too many requests."}', 'Too many'],
+  [502, 'text/html', '<h1>Bad gateway</h1>', 'The service answered 502.'],
+  [200, 'text/html', '<h1>Who are you?</h1>', 'What came in place of an answer cannot be read.'],
+] as const
+
+describe.skipIf(!browserAvailable())('the console says what is wrong', () => {
+  let service: TestService
+  let browser: Browser
+
+  beforeAll(async () => {
+    ;[service, browser] = await Promise.all([testService(), launch(), builtPage()])
+    await register(service.url, 'billing-api', [{ jwk: publicJwk(generateKey()) }])
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await service?.stop()
+  })
+
+  async function signIn(view: string) {
+    const watched = await watch(await browser.newContext({ viewport: { width: 1280, height: 900 } }))
+    const { page } = watched
+    await page.goto(`${service.url}/console/#/equivocations`)
+    await page.fill('#token', READER)
+    await page.click('button:text("Sign in")')
+    await page.locator('h1:text("Equivocations")').waitFor()
+    if (view !== 'Equivocations') await open(page, view)
+    return watched
+  }
+
+  async function open(page: Page, view: string): Promise<void> {
+    await page.click(`nav a:text("${view}")`)
+    await page.locator(`h1:text("${view}")`).waitFor()
+  }
+
+  test('of a view that it cannot show, never leaving another in its place', async () => {
+    const { page, complaints } = await signIn('Equivocations')
+    for (const [status, contentType, body, words] of ANSWERS)
+      for (const asked of [/\/v1\/|\/readyz/, /\/console\/session/]) {
+        await page.route(asked, (route) => route.fulfill({ status, contentType, body }))
+        for (const view of ['Overview', 'Sources', 'Health']) {
+          await page.evaluate('document.querySelector("h1").className = "before"')
+          await page.click(`nav a:text("${view}")`)
+          await page.locator('h1:not(.before):text("That did not work")').waitFor()
+          expect(await page.innerText('[role=alert]')).toContain(words)
+        }
+        await page.unrouteAll()
+        await page.click('button:text("Try again")')
+        await page.locator('h1:text("Health")').waitFor()
+        await open(page, 'Equivocations')
+      }
+    await page.route(/\/console\/session/, (route) => route.fulfill({ status: 503, body: '' }))
+    await page.reload()
+    await page.locator('[role=alert]:has-text("The service answered 503.")').waitFor()
+    expect(await violations(page)).toEqual([])
+    expect(complaints).toEqual([])
+  })
+
+  test('of a page that is old, until it is new again', async () => {
+    const { page, complaints } = await signIn('Health')
+    const old = page.locator('[role=alert]:has-text("and may have changed since. The service cannot be reached.")')
+    await page.route(/./, (route) => route.abort())
+    await old.waitFor()
+    expect(await violations(page)).toEqual([])
+    await page.click('button:text("Sign out")')
+    await page.locator('h1:text("You are still signed in")').waitFor()
+    await page.unrouteAll()
+    await page.click('button:text("Try again")')
+    await page.locator('h1:text("Health")').waitFor()
+    await page.route(/./, (route) => route.abort())
+    await old.waitFor()
+    await page.unrouteAll()
+    await old.waitFor({ state: 'hidden' })
+    expect(complaints).toEqual([])
+  })
+
+  test('of a session that was ended elsewhere', async () => {
+    for (const view of ['Health', 'Audit', 'Bundles'] as const) {
+      const { page, complaints } = await signIn('Equivocations')
+      await page.click(`nav a:text("${view}")`)
+      await page.locator(`h1:has-text("${view === 'Bundles' ? 'Evidence bundles' : view}")`).waitFor()
+      const other = await page.context().newPage()
+      await other.goto(`${service.url}/console/#/equivocations`)
+      await other.click('button:text("Sign out")')
+      await other.locator('h1:text("Sign in")').waitFor()
+      await page.locator('[role=alert]:has-text("You are not signed in any more.")').waitFor()
+      await page.click('nav a:text("Sources")')
+      await page.locator('h1:text("Sign in")').waitFor()
+      expect(complaints).toEqual([])
+      await page.context().close()
+    }
+  })
+
+  test('of a live tail that was refused, of more that cannot be had, and of a link that was not withdrawn', async () => {
+    const share = { eventId: (await call(service.url, '/v1/events?limit=1')).json.events[0].leafHash, fields: [] }
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(share) }
+    for (let i = 0; i < 51; i++) await call(service.url, '/v1/shares', READER, init)
+    const { page, complaints } = await signIn('Events')
+    const [status, contentType, body] = ANSWERS[0]
+    await page.route(/\/v1\/events\/live/, (route) => route.fulfill({ status, contentType, body }))
+    await page.check('#live')
+    await page.locator('[role=status]:has-text("No longer live: the service refused the connection.")').waitFor()
+    expect(await page.isChecked('#live')).toBe(false)
+
+    await open(page, 'Links')
+    await page.route(/\/v1\/shares/, (route) => route.fulfill({ status, contentType, body }))
+    await page.click('button:text("Older links")')
+    await page.locator('div > [role=alert]:has-text("is away")').waitFor()
+    const row = page.locator('tbody tr').first()
+    await row.locator('button').click()
+    await row.locator('button:text("Withdraw for good?")').click()
+    await row.locator('[role=alert]:has-text("is away")').waitFor()
+    await page.unrouteAll()
+    await row.locator('button').click()
+    await row.locator('.revoked').waitFor()
+    expect(complaints).toEqual([])
+  })
+})

@@ -73,6 +73,9 @@ function header(origin: string, role: string | null, current: string): void {
           h('button', { type: 'button', onclick: signOut }, 'Sign out'),
         ]),
   )
+  // On small screens the names scroll sideways.
+  const [nav, here] = [top.querySelector('nav'), top.querySelector('[aria-current]')]
+  if (nav && here) nav.scrollLeft += here.getBoundingClientRect().right - nav.getBoundingClientRect().right
 }
 
 /** Signs in with a link that does so once. It is gone from the address, and so from the history, before it is used. */
@@ -98,6 +101,9 @@ async function show(refusal = ''): Promise<void> {
   const made = await within(name, rest, new URLSearchParams(search), refusal, signal).catch((error) => failed(error))
   if (signal.aborted) return
   place.replaceChildren(made)
+  // A view that was opened from the end of a long one begins at its own beginning. Whoever goes back is left to the browser.
+  if (history.state === null) scrollTo(0, 0)
+  history.replaceState('shown', '')
   document.title = `${made.querySelector('h1')!.textContent} · Killick console`
   made.querySelector('h1')!.focus({ preventScroll: true })
 }

@@ -216,7 +216,7 @@ function mark(rows: readonly HTMLElement[], at: number): void {
 function keepInAddress(terms: { [name: string]: string | null }): void {
   const [hash = ''] = location.hash.split('?')
   const kept = new URLSearchParams(Object.entries(terms).filter((term): term is [string, string] => term[1] !== null))
-  history.replaceState(null, '', kept.size === 0 ? hash : `${hash}?${kept}`)
+  history.replaceState(history.state, '', kept.size === 0 ? hash : `${hash}?${kept}`)
 }
 
 /** A member that holds no other members, or that nobody is known to have set parts of. */

@@ -82,7 +82,7 @@ export const MCP: Readonly<Record<string, Teller>> = {
   'mcp.tools.list': (event, { known: { tools } }) => [
     server(event),
     ' lists ',
-    typeof tools === 'number' ? `${tools} tools` : 'tools',
+    typeof tools === 'number' ? `${tools} tool${tools === 1 ? '' : 's'}` : 'tools',
   ],
   'mcp.tools.change': (event, { known: { change, members } }) => [
     'the tool ',

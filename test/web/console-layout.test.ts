@@ -1,0 +1,109 @@
+// That nothing of the console is out of sight: long words, small screens, and views that are opened from the end of a long one.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type AuditLog, generateKey, openAuditLog, publicJwk } from '@killick/sdk'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ERASER, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
+import { builtPage } from '../support/page.ts'
+import { browserAvailable, launch, violations } from './browser.ts'
+import { INVOICE } from './ledger.ts'
+
+describe.skipIf(!browserAvailable())('in the console', () => {
+  let service: TestService
+  let browser: Browser
+  let audit: AuditLog
+  let spool: string
+
+  beforeAll(async () => {
+    ;[service, browser] = await Promise.all([testService(), launch(), builtPage()])
+    spool = await mkdtemp(join(tmpdir(), 'killick-layout-'))
+    const key = generateKey()
+    await register(service.url, 'billing-api', [{ jwk: publicJwk(key) }])
+    audit = await openAuditLog({ url: service.url, source: 'billing-api', key, spool, readerToken: READER })
+    for (let i = 0; i < 40; i++) await audit.record({ ...INVOICE, action: i === 39 ? 'long'.repeat(32) : 'pay' })
+    await audit.flush()
+  })
+  afterAll(async () => {
+    await audit?.close()
+    await browser?.close()
+    await service?.stop()
+    await rm(spool, { recursive: true, force: true })
+  })
+
+  async function events(width: number): Promise<Page> {
+    const context = await browser.newContext({ viewport: { width, height: 700 } })
+    const page = await context.newPage()
+    await page.goto(`${service.url}/console/#/events`)
+    await page.fill('#token', READER)
+    await page.click('button:text("Sign in")')
+    await page.locator('tbody tr').nth(39).waitFor()
+    return page
+  }
+
+  test.each([1280, 360])('long words leave each column in sight, %i pixels wide', async (width) => {
+    const page = await events(width)
+    expect(await page.locator('.scroll').evaluate((all) => all.scrollWidth - all.clientWidth)).toBe(0)
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
+  })
+
+  test.each([1280, 360])(
+    'a view begins at its beginning, and the names say which it is, %i pixels wide',
+    async (width) => {
+      const page = await events(width)
+      await page.locator('tbody tr').last().locator('td a').click()
+      await page.locator('h1:has-text("did pay on")').waitFor()
+      await expect.poll(() => page.evaluate('scrollY')).toBe(0)
+      await page.click('nav a:text("Health")')
+      await page.locator('h1:text("Health")').waitFor()
+      const { x, width: own } = (await page.locator('[aria-current]').boundingBox())!
+      expect(x).toBeGreaterThanOrEqual(0)
+      expect(x + own).toBeLessThanOrEqual(width)
+    },
+  )
+
+  test('a button of a table has its words whole, and on a small screen each cell its head', async () => {
+    const { id } = await audit.record(INVOICE)
+    await audit.flush()
+    await audit.share(id, { fields: ['action', 'actor', 'targets', 'outcome', 'changes', 'context'] })
+    const page = await events(1280)
+    await page.click('nav a:text("Links")')
+    const button = page.locator('button:text("Withdraw")')
+    await button.waitFor()
+    const lines = await button.evaluate((element) => {
+      const range = element.ownerDocument.createRange()
+      range.selectNodeContents(element)
+      return range.getClientRects().length
+    })
+    expect(lines).toBe(1)
+    await page.setViewportSize({ width: 360, height: 700 })
+    const heads = await page.evaluate<string[]>(
+      '[...document.querySelectorAll("tbody tr:first-child td")].map((cell) => getComputedStyle(cell, "::before").content)',
+    )
+    expect(heads.slice(1, 4)).toEqual(['"State: "', '"Shows: "', '"Until: "'])
+  })
+
+  test('an event of which nothing is left says what a link would show, and counts its orders', async () => {
+    const { id } = await audit.record(INVOICE)
+    await audit.flush()
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${ERASER}` }
+    for (const fields of [['actor', 'context'], 'all']) {
+      const body = JSON.stringify({ ids: [id], fields, reason: 'request of the person' })
+      expect((await fetch(`${service.url}/v1/erasures`, { method: 'POST', headers, body })).status).toBe(202)
+    }
+    const page = await events(1280)
+    const row = page.locator('tbody tr:has-text("6 fields erased")')
+    await expect
+      .poll(async () => {
+        await page.reload()
+        await page.locator('tbody tr').nth(39).waitFor()
+        return row.count()
+      })
+      .toBe(1)
+    await row.locator('td a').first().click()
+    await page.locator('text=6 fields of this event were erased, each by an order in the log').waitFor()
+    await page.locator('fieldset:has-text("No field of this event is left.")').waitFor()
+    expect(await violations(page)).toEqual([])
+  })
+})

@@ -121,6 +121,15 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       expect(await page.getAttribute('.banner', 'class')).not.toContain('good')
     })
 
+    test('calls nothing pinned, and nothing trusted by the reader, that its publisher says', async () => {
+      const told = await page.innerText('.checks')
+      expect(told).not.toMatch(/that you trust|Pinned/)
+      for (const id of ['source.key', 'log.signature', 'anchor.0.log'])
+        expect(await page.innerText(`[data-check="${id}"]`)).toContain('that the publisher of this page names')
+      for (const id of ['source.key', 'anchor.0.log'])
+        expect(await page.innerText(`[data-check="${id}"]`)).toContain('on Example Ltd’s word')
+    })
+
     test('says how to check it without us, with everything filled in', async () => {
       const command = await page.innerText('.command code')
       const [log] = ledger.trust.logs as { contract: string; logId: string }[]
@@ -418,6 +427,7 @@ describe.skipIf(!browserAvailable())('the verification page', () => {
       await page.locator('[data-state=genuine]').waitFor()
       expect(await page.innerText('.standing')).toContain('Pinned by you')
       expect(await page.innerText('h1')).toContain('pinned by you')
+      expect(await page.innerText('[data-check="source.key"]')).toMatch(/one that you trust[\s\S]*Pinned for/)
       expect(await page.getAttribute('.banner', 'class')).toContain('good')
     })
 

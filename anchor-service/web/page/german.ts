@@ -415,6 +415,12 @@ export const GERMAN: Language = {
   },
   checks: {
     title: (n) => count(n, 'Prüfung', 'Prüfungen'),
+    named: {
+      'source.key': 'Der Schlüssel der Quelle ist einer, den der Herausgeber dieser Seite nennt',
+      'log.signature':
+        'Das Log hat seinen Prüfpunkt signiert, mit einem Schlüssel, den der Herausgeber dieser Seite nennt',
+      'anchor.log': 'Smart Contract und Log sind die, die der Herausgeber dieser Seite nennt',
+    },
     source: 'Von der Quelle signiert',
     log: 'Im Log enthalten',
     chain: 'In der Blockchain verankert',

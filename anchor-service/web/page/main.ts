@@ -181,7 +181,7 @@ function render(shown: Proof, asked: Asked): void {
     record(verdict),
     standing(verdict, shown, asked, word),
     alone({ ...trust, rpcs }, shown, verdict, settings.home, by),
-    checks(verdict),
+    checks(verdict, word),
     cheat,
     path(pathOf(shown, verdict)),
   ]

@@ -333,6 +333,12 @@ export const ENGLISH = {
   },
   checks: {
     title: (n: number) => count(n, 'check'),
+    /** Titles in place of those that speak of what the reader trusts, where the publisher of the page says it. */
+    named: {
+      'source.key': 'The source’s key is one that the publisher of this page names',
+      'log.signature': 'The log signed its checkpoint, with a key that the publisher of this page names',
+      'anchor.log': 'Contract and log are the ones that the publisher of this page names',
+    },
     source: 'Signed by the source',
     log: 'In the log',
     chain: 'Anchored on the chain',

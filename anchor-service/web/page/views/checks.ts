@@ -1,8 +1,9 @@
 /** Check by check, rung by rung. */
 import type { Check, Verdict } from '@killick/sdk/verify'
-import { checkInWords } from '@killick/sdk/words'
+import { type CheckInWords, checkInWords } from '@killick/sdk/words'
 import { h, icon } from '../../shared/dom.ts'
 import { words } from '../../shared/language.ts'
+import type { Word } from '../../shared/summary.ts'
 import { said } from '../../shared/text.ts'
 
 const GROUPS = [
@@ -11,9 +12,21 @@ const GROUPS = [
   ['chain', /^anchor/],
 ] as const
 
-function item(check: Check): HTMLElement {
+/** The checks that hold something against pins, and against which. */
+const PINNED = { 'source.key': 'sourceKeys', 'log.signature': 'logKeys', 'anchor.log': 'logs' } as const
+
+/** A check in words. Where a pin is the publisher's, nobody is told that they trust it, or have pinned it. */
+function told(check: Check, { by, publisher = words.anonymous }: Word): CheckInWords {
+  const own = checkInWords(check, words.verdict)
+  const name = check.id.replace(/^anchor\.\d+/, 'anchor') as keyof typeof PINNED
+  if (!Object.hasOwn(PINNED, name) || by[PINNED[name]] !== 'publisher') return own
+  const saysPinned = check.reason === 'ok' && name !== 'log.signature'
+  return { title: words.checks.named[name], detail: saysPinned ? words.rungs.word(publisher) : own.detail }
+}
+
+function item(check: Check, word: Word): HTMLElement {
   const { id, status } = check
-  const { title, detail } = checkInWords(check, words.verdict)
+  const { title, detail } = told(check, word)
   return h(
     'li',
     { class: `check ${status}`, 'data-check': id },
@@ -29,7 +42,7 @@ function item(check: Check): HTMLElement {
   )
 }
 
-export function checks(verdict: Verdict): HTMLElement {
+export function checks(verdict: Verdict, word: Word): HTMLElement {
   const count = (status: Check['status']) => verdict.checks.filter((check) => check.status === status).length
   return h(
     'section',
@@ -44,7 +57,7 @@ export function checks(verdict: Verdict): HTMLElement {
       const group = verdict.checks.filter(({ id }) => pattern.test(id))
       return group.length === 0
         ? []
-        : [h('h3', {}, words.checks[name]), h('ol', { class: 'plain' }, ...group.map(item))]
+        : [h('h3', {}, words.checks[name]), h('ol', { class: 'plain' }, ...group.map((check) => item(check, word)))]
     }),
   )
 }

@@ -202,12 +202,17 @@ describe.skipIf(!browserAvailable())('bundles in a browser', () => {
     const erased = await made({ source: 'billing-api' })
     expect(await choose(page, 'erased.bundle', erased)).toEqual(['genuine', 'complete'])
     expect(await page.innerText('#bundle')).toContain('4 events lost fields to erasures that the log orders.')
+    // Of an event that lost fields, not all that was recorded is there.
+    expect(await page.innerText('#bundle')).toContain('What it shows of each event is exactly what was recorded')
+
     expect(await page.innerText('#erasures-title + ul')).toMatch(
       /^erased of 4 events by log entry \d+ at .+, by order E-7: request of the person$/,
     )
     await picture('page-bundle-erased.png')
     await page.click('button:text("Deutsch")')
     await page.locator('h2:has-text("Was gelöscht wurde")').waitFor()
+    // The words of the page, whose script is another.
+    expect(await page.innerText('#bundle')).not.toMatch(/\bChain\b|\bStreams?\b/)
     await page.click('button:text("English")')
 
     const text = source.toString('latin1')

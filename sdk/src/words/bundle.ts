@@ -140,7 +140,7 @@ export function bundleEnglish({ time, number }: Print = { time: (iso) => iso, nu
       after: (iso) => `None of it was in the log yet as anchored at ${time(iso)}, by the last anchor before it.`,
       by: (iso) => `All of it was in the log by ${time(iso)}, the time of the anchor that covers it.`,
       notEnded: (streams, of) =>
-        `${number(streams)} of ${count(of, 'stream')} ${streams === 1 ? 'has' : 'have'} not ended: what their recorders still hold comes later in the log.`,
+        `${number(streams)} of ${count(of, 'stream')} ${streams === 1 ? 'has' : 'have'} not ended: what ${streams === 1 ? 'its recorder still holds' : 'their recorders still hold'} comes later in the log.`,
     },
     dropped: {
       found: (events) =>

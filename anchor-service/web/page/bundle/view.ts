@@ -228,7 +228,7 @@ const silent = ({ foundCount, pairs, streams }: Silences, { silent }: BundleWord
 
 /** As for a proof: green is for what the reader pinned. */
 function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleWords, kit: Kit): Answer {
-  const { outcome, missing, faultCount, anchors, origin, keysOutside } = verdict
+  const { outcome, missing, faultCount, anchors, origin, keysOutside, fields } = verdict
   if (outcome === 'failed') {
     const [headline, reason] = told.genuine.no(faultCount)
     return { tone: 'bad', state: 'failed', headline, reasons: [reason], caveats: [] }
@@ -248,7 +248,8 @@ function genuine(verdict: BundleVerdict, { by, publisher }: Given, told: BundleW
   }
   const isOwn = missing.length === 0 && Object.values(by).every((who) => who === 'you')
   const whose = Object.values(by).includes('publisher') ? (publisher ?? words.anonymous) : (origin ?? '')
-  const [headline, reason] = told.genuine.yes
+  const isPartial = fields !== null && fields.erased + fields.expired + fields.hidden + fields.undecided > 0
+  const [headline, reason] = told.genuine.yes(isPartial)
   const since = isTest ? '.' : told.genuine.since(kit.chainName(held[0]!.chainId))
   return {
     ...{ tone: isOwn ? 'good' : 'word', state: 'genuine', headline, caveats },

@@ -19,7 +19,11 @@ export function english({ number, time, list }: Printer) {
     unreadable: pair('This is not a bundle that can be read', 'Nothing was checked'),
     gone: pair('The file could not be read', 'It was moved or changed while it was read. Choose it again.'),
     genuine: {
-      yes: pair('Everything in it is genuine', 'Every event is exactly what was recorded'),
+      yes: (isPartial: boolean) =>
+        pair(
+          'Everything in it is genuine',
+          `${isPartial ? 'What it shows of each event' : 'Every event'} is exactly what was recorded`,
+        ),
       since: (chain: string) => `, and nobody has changed any since ${chain} holds it.`,
       claim: ' This shows who said so and when, not that it is so.',
       open: (missing: readonly string[]) =>
@@ -85,7 +89,7 @@ export function german({ number, time, list }: Printer): BundleWords {
   const range = (first: number, last: number) =>
     first === last ? number(first) : `${number(first)} bis ${number(last)}`
   const places = ({ first, last, stream, source }: { first: number; last: number; stream: string; source: string }) =>
-    `${first === last ? 'Ereignis' : 'Ereignisse'} ${range(first, last)} des Streams ${stream} von ${source}`
+    `${first === last ? 'Ereignis' : 'Ereignisse'} ${range(first, last)} des Stroms ${stream} von ${source}`
   const phrases: BundlePhrases = {
     scope(scope) {
       if (scope.kind === 'stream') return places(scope)
@@ -104,7 +108,7 @@ export function german({ number, time, list }: Printer): BundleWords {
       event_invalid: 'enthält ein Ereignis, das nicht lesbar ist',
       place_mismatch: 'enthält etwas, das dort nicht stehen kann',
       chain_broken: 'enthält ein Ereignis, das nicht auf das davor folgt',
-      stream_forked: 'enthält ein zweites Ereignis für einen Platz eines Streams',
+      stream_forked: 'enthält ein zweites Ereignis für einen Platz eines Stroms',
       batch_incomplete: 'enthält weniger Ereignisse eines Stapels, als sein Kopf sagt',
       batch_root_mismatch: 'enthält Ereignisse, die nicht die des signierten Stapels sind',
       log_root_mismatch: 'ergibt nicht die Wurzel des Checkpoints',
@@ -116,12 +120,12 @@ export function german({ number, time, list }: Printer): BundleWords {
       erasure_invalid: 'sagt, etwas sei gelöscht worden, und das Log sagt es nicht',
       note_invalid: 'enthält einen Checkpoint, den der Schlüssel des Logs nicht signiert hat oder der nicht lesbar ist',
       anchor_mismatch: 'nennt einen Anker, der nicht zu diesen Einträgen gehört',
-      anchor_denied: 'nennt einen Anker, den die Chain nicht hat',
+      anchor_denied: 'nennt einen Anker, den die Blockchain nicht hat',
       trailer_mismatch: 'passt nicht zu den Dateien davor',
     },
     completeness: {
       complete: {
-        stream: 'Jeder Platz des Streams ist besetzt, und jedes Ereignis folgt auf das davor.',
+        stream: 'Jeder Platz des Stroms ist besetzt, und jedes Ereignis folgt auf das davor.',
         source: 'Alle Einträge des Logs in diesem Bereich sind da, und mit ihnen jedes Ereignis der Quelle.',
       },
       incomplete: (n) => `${count(n, 'Lücke', 'Lücken')} in dem, was es zu enthalten angibt.`,
@@ -138,7 +142,7 @@ export function german({ number, time, list }: Printer): BundleWords {
       after: (iso) => `Nichts davon war im Stand des Logs, den der letzte Anker davor verankert hat: ${time(iso)}.`,
       by: (iso) => `Alles war im Log bei dem Anker, der es abdeckt: ${time(iso)}.`,
       notEnded: (n, of) =>
-        `${number(n)} von ${count(of, 'Stream', 'Streams')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: was die Rekorder noch halten, kommt später ins Log.`,
+        `${number(n)} von ${count(of, 'Strom', 'Strömen')} ${n === 1 ? 'ist' : 'sind'} nicht beendet: Was ${n === 1 ? 'sein Rekorder noch hält' : 'ihre Rekorder noch halten'}, kommt später ins Log.`,
     },
     dropped: {
       found: (n) =>
@@ -167,9 +171,9 @@ export function german({ number, time, list }: Printer): BundleWords {
       one: ({ logIndex, source, kid }) => `Schlüssel ${kid} von ${source} bei Log-Eintrag ${number(logIndex)}`,
     },
     silence: {
-      found: (n) => `${number(n)}-mal sagte ein Stream länger nichts, als seine Quelle versprochen hat`,
+      found: (n) => `${number(n)}-mal sagte ein Strom länger nichts, als seine Quelle versprochen hat`,
       basis: (pairs, streams) =>
-        `nach den Uhren der Rekorder, in ${count(pairs, 'Paar', 'Paaren')} aufeinander folgender Ereignisse aus ${count(streams, 'Stream', 'Streams')}`,
+        `nach den Uhren der Rekorder, in ${count(pairs, 'Paar', 'Paaren')} aufeinander folgender Ereignisse aus ${count(streams, 'Strom', 'Strömen')}`,
       one({ source, stream, seq, from, to, promised, maxAge, maxAhead }) {
         const end = to === null ? 'zum Ende der verlangten Zeit, soweit bis dahin etwas da war' : time(to)
         const within = (seconds: number | null) =>
@@ -178,7 +182,7 @@ export function german({ number, time, list }: Printer): BundleWords {
           maxAge === null && maxAhead === null
             ? 'das Prüfprotokoll nimmt jede Zeit von ihr an'
             : `das Prüfprotokoll nimmt Zeiten von ihr an, die ${within(maxAge)} hinter und ${within(maxAhead)} vor seiner eigenen Uhr liegen`
-        return `Stream ${stream} von ${source}, nach Ereignis ${number(seq)}: von ${time(from)} bis ${end}; versprochen waren ${number(promised)} s; ${bounds}`
+        return `Strom ${stream} von ${source}, nach Ereignis ${number(seq)}: von ${time(from)} bis ${end}; versprochen waren ${number(promised)} s; ${bounds}`
       },
     },
   }
@@ -195,7 +199,11 @@ export function german({ number, time, list }: Printer): BundleWords {
       'Sie wurde verschoben oder verändert, während sie gelesen wurde. Wählen Sie sie noch einmal.',
     ),
     genuine: {
-      yes: pair('Alles darin ist echt', 'Jedes Ereignis ist genau das, was aufgezeichnet wurde'),
+      yes: (isPartial) =>
+        pair(
+          'Alles darin ist echt',
+          `${isPartial ? 'Was es von jedem Ereignis zeigt,' : 'Jedes Ereignis'} ist genau das, was aufgezeichnet wurde`,
+        ),
       since: (chain) => `, und niemand hat seit der Verankerung (${chain}) eines davon verändert.`,
       claim: ' Das zeigt, wer es wann gesagt hat, nicht, dass es so ist.',
       open: (missing) =>
@@ -247,7 +255,7 @@ export function german({ number, time, list }: Printer): BundleWords {
       signatures: 'Signaturen',
       verified: (n) => `${number(n)} geprüft`,
       anchors: 'Anker',
-      held: (n, of) => `${number(n)} von ${number(of)} von der Chain bestätigt`,
+      held: (n, of) => `${number(n)} von ${number(of)} von der Blockchain bestätigt`,
       newest: (iso, chain) => `, der neueste vom ${time(iso)} (${chain})`,
       made: 'Hergestellt nach eigener Angabe',
       from: ' aus ',
@@ -255,7 +263,7 @@ export function german({ number, time, list }: Printer): BundleWords {
       notChecked: (names) => `${names}: für Menschen; niemand hat sie signiert, und nichts hier stützt sich darauf`,
     },
     test: (chain) =>
-      `Die Anker stehen auf einer Chain, die ihr Betreiber umschreiben kann (${chain}): gut zum Ausprobieren, für andere kein Nachweis.`,
+      `Die Anker stehen in einer Blockchain, die ihr Betreiber umschreiben kann (${chain}): gut zum Ausprobieren, für andere kein Nachweis.`,
     entry: (n) => `Eintrag ${number(n)}`,
     line: (n) => `Zeile ${number(n)}`,
   }

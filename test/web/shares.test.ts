@@ -276,7 +276,20 @@ describe('proof links', () => {
       expect(facts).not.toContain('Lost')
       const content = await page.content()
       for (const gone of ['Lindqvist', '203.0.113.7']) expect(content).not.toContain(gone)
+      expect(facts).toMatch(/Outcome\s+not shown in this proof/)
       expect(complaints).toEqual([])
+
+      const rest = await call(service.url, '/v1/erasures', ERASER, {
+        ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+        body: JSON.stringify({ ids: [eventId], fields: 'all', reason: 'request of the person' }),
+      })
+      const isDone = async () => (await call(service.url, `/v1/erasures/${rest.json.id}`)).json.state === 'done'
+      await vi.waitUntil(isDone, 20_000)
+      const later = await open(url)
+      const left = await later.page.innerText('.facts')
+      for (const name of ['What', 'Outcome', 'Who', 'To what'])
+        expect(left).toMatch(new RegExp(`${name}\\s+not held any more, or never recorded`))
+      expect(left).not.toContain('not shown in this proof')
     })
   })
 })

@@ -249,6 +249,7 @@ export const GERMAN: Language = {
     unreadable:
       'Der Inhalt dieses Nachweises ist nicht lesbar, weil er nicht mit dem übereinstimmt, was signiert wurde.',
     hidden: 'in diesem Nachweis nicht gezeigt',
+    gone: 'nicht mehr vorhanden oder nie aufgezeichnet',
     sealed: 'jemand oder etwas, dessen Name versiegelt ist',
     what: 'Was',
     tried: 'Versucht',

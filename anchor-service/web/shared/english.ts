@@ -169,6 +169,8 @@ export const ENGLISH = {
     claims: 'What it claims, and what must not be believed',
     unreadable: 'What this proof says cannot be read, because it does not match what was signed.',
     hidden: 'not shown in this proof',
+    /** Of what is absent where the log explains each absent field: by an order, or by a policy. */
+    gone: 'not held any more, or never recorded',
     sealed: 'somebody or something whose name is sealed',
     what: 'What',
     tried: 'Tried',

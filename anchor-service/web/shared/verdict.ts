@@ -30,8 +30,6 @@ export function party(party: Party): HTMLElement {
     : h('span', {}, said(type), ' ', said(id))
 }
 
-const HIDDEN = () => h('span', { class: 'note' }, words.facts.hidden)
-
 /** How it ended, in words and as a mark. */
 export function outcomeMark(outcome: Outcome): HTMLElement {
   return h(
@@ -82,6 +80,10 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
   const { event } = verdict
   const told = words.facts
   const rows: [string, ...(Node | string)[]][] = []
+  const missing = event?.missingFields ?? 0
+  const hidden = (event?.hiddenFields ?? 0) - missing - (event?.erasedFields ?? 0)
+  /** Where the log explains each field that is absent, none is merely hidden. */
+  const absent = () => note(hidden + missing > 0 ? told.hidden : told.gone)
   if (event !== null) {
     const { action, actor, targets, occurredAt } = event.fields
     const things = targets as Party[] | undefined
@@ -89,12 +91,12 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
     const undone = isUndone(outcome)
     rows.push([
       undone ? told.tried : told.what,
-      action === undefined ? HIDDEN() : h('strong', {}, said(String(action))),
+      action === undefined ? absent() : h('strong', {}, said(String(action))),
       ...(action !== undefined && undone ? [note(told.notDone)] : []),
     ])
-    rows.push([told.outcome, outcome === 'hidden' ? HIDDEN() : outcomeMark(outcome)])
-    rows.push([told.who, actor === undefined ? HIDDEN() : h('strong', {}, party(actor as Party))])
-    rows.push([told.target, things === undefined ? HIDDEN() : parties(things)])
+    rows.push([told.outcome, outcome === 'hidden' ? absent() : outcomeMark(outcome)])
+    rows.push([told.who, actor === undefined ? absent() : h('strong', {}, party(actor as Party))])
+    rows.push([told.target, things === undefined ? absent() : parties(things)])
     rows.push([told.recordedBy, h('strong', {}, said(event.source)), note(told.inLog), said(proof.log.origin)])
     const from = collectedFrom(event)
     if (from !== null)
@@ -105,7 +107,7 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
       ])
     if (typeof occurredAt === 'string')
       rows.push([told.happened, time(occurredAt), h('span', { class: 'note' }, ...told.says(said(event.source)))])
-    else if (isPartial(event)) rows.push([told.happened, HIDDEN()])
+    else if (isPartial(event)) rows.push([told.happened, absent()])
     rows.push([told.recorded, time(event.recordedAt), note(told.clockOf), said(event.source)])
   }
   const { anchors, confirmed } = weightyAnchors(proof, verdict)
@@ -118,8 +120,6 @@ export function facts(verdict: Verdict, proof: Proof, failed: boolean): HTMLElem
       note(told.inBlock(anchor.block, chainName(anchor.chainId))),
     ])
   }
-  const missing = event?.missingFields ?? 0
-  const hidden = (event?.hiddenFields ?? 0) - missing - (event?.erasedFields ?? 0)
   if (hidden > 0) rows.push([told.notShown, told.hiddenFields(hidden)])
   if (missing > 0) rows.push([told.lost, h('strong', {}, told.lostFields(missing))])
   for (const erasure of event?.erasures ?? []) rows.push(erasureRow(erasure))

@@ -70,6 +70,20 @@ describe.skipIf(!browserAvailable())('the console says what is wrong', () => {
     expect(complaints).toEqual([])
   })
 
+  test('and so does the front door, whatever answers in place of the service', async () => {
+    const { page, complaints } = await watch(await browser.newContext())
+    for (const [status, contentType, body] of ANSWERS) {
+      await page.goto(service.url)
+      await page.locator('[data-tone]:not([data-tone=bad])').waitFor()
+      await page.clock.install()
+      await page.route(service.url, (route) => route.fulfill({ status, contentType, body }))
+      await page.clock.runFor(10_000)
+      await page.locator('[data-tone=bad]:has-text("The service does not answer")').waitFor()
+      await page.unrouteAll()
+    }
+    expect(complaints).toEqual([])
+  })
+
   test('of a page that is old, until it is new again', async () => {
     const { page, complaints } = await signIn('Health')
     const old = page.locator('[role=alert]:has-text("and may have changed since. The service cannot be reached.")')

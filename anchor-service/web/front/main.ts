@@ -77,19 +77,21 @@ function draw({ status, isPrivate, log, origin, version, vkey }: FrontAnswer): v
 
 let drawn = ''
 async function look(): Promise<void> {
-  const answer = await fetch('/', { headers: { accept: 'application/json' } }).catch(() => null)
-  if (answer === null || !answer.ok) {
+  try {
+    const answer = await fetch('/', { headers: { accept: 'application/json' } })
+    if (!answer.ok) throw new Error(`answered ${answer.status}`)
+    const text = await answer.text()
+    // Drawn anew only when something has changed, so that nobody loses their place.
+    if (text === drawn) return
+    draw(JSON.parse(text) as FrontAnswer)
+    drawn = text
+  } catch {
+    // What something else answers in its place says as little as no answer: what stood here would be old.
     drawn = ''
     state.replaceChildren(
       banner('bad', 'failed', ['The service does not answer'], h('p', {}, 'This page asks again by itself.')),
     )
-    return
   }
-  const text = await answer.text()
-  // Drawn anew only when something has changed, so that nobody loses their place.
-  if (text === drawn) return
-  drawn = text
-  draw(JSON.parse(text) as FrontAnswer)
 }
 
 void look()

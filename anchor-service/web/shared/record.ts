@@ -42,8 +42,16 @@ type Change = { path: string; before?: Value; after?: Value }
 
 /** What was changed, as a table of before and after. */
 export function changes(list: readonly Change[]): HTMLElement {
+  const [, first, second] = words.record.columns
+  // Where a table becomes a list, each cell says what it is.
   const line = ({ path, before, after }: Change) =>
-    h('tr', {}, h('th', { scope: 'row' }, said(path)), h('td', {}, tree(before)), h('td', {}, tree(after)))
+    h(
+      'tr',
+      {},
+      h('th', { scope: 'row' }, said(path)),
+      h('td', { 'data-head': first }, tree(before)),
+      h('td', { 'data-head': second }, tree(after)),
+    )
   const part = (label: string, some: readonly Change[]) =>
     h(
       'div',

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AuditLog, generateKey, openAuditLog, publicJwk } from '@killick/sdk'
+import { folderSubjectKeys, sealing } from '@killick/sdk/sealing'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ERASER, READER, register, type TestService, testService } from '../anchor-service/support/service.ts'
@@ -82,6 +83,27 @@ describe.skipIf(!browserAvailable())('in the console', () => {
       '[...document.querySelectorAll("tbody tr:first-child td")].map((cell) => getComputedStyle(cell, "::before").content)',
     )
     expect(heads.slice(1, 4)).toEqual(['"State: "', '"Shows: "', '"Until: "'])
+  })
+
+  test('a sealed name is called so, and a key is nobody’s name', async () => {
+    const key = generateKey()
+    await register(service.url, 'clinic', [{ jwk: publicJwk(key) }])
+    const keys = await folderSubjectKeys(join(spool, 'keys'))
+    const log = await openAuditLog({
+      ...{ url: service.url, source: 'clinic', key, spool: join(spool, 'clinic') },
+      ...{ sealed: ['actor'], sealing: sealing(keys) },
+    })
+    await log.record({ ...INVOICE, action: 'record.view' })
+    await log.close()
+    const page = await events(1280)
+    const row = page.locator('tbody tr:has-text("record.view")')
+    expect(await row.innerText()).toMatch(/name sealed\s+by key \S+/)
+    await row.locator('td a').first().click()
+    await page.locator('h1:text("Somebody whose name is sealed did record.view on Harbour dues, March")').waitFor()
+    expect(await page.innerText('dl')).toMatch(
+      /Who\s+name sealed: only who holds key \S+ can read it, unless it was erased/,
+    )
+    expect(await violations(page)).toEqual([])
   })
 
   test('an event of which nothing is left says what a link would show, and counts its orders', async () => {

@@ -1,5 +1,6 @@
 /** Pieces that several views are made of. */
 import type { Party } from '@killick/sdk/core'
+import { sealedIn } from '@killick/sdk/words'
 import { type Child, h } from '../shared/dom.ts'
 import { type Outcome, outcomeOf } from '../shared/outcome.ts'
 import { said } from '../shared/text.ts'
@@ -176,8 +177,13 @@ const MAX_ID = 36
 const shortId = (id: string): HTMLElement =>
   id.length > MAX_ID ? h('span', { title: id }, said(`${id.slice(0, 16)}…${id.slice(-12)}`)) : said(id)
 
+/** Whether the name is under a key, whose name stands in the id's place. */
+export const isSealed = (party: Party): boolean => sealedIn('actor', party) !== null
+
 /** "Zoë Lindqvist, zoe@example.com (user u-17)" */
-export function who({ type, id, name, email }: Party): HTMLElement {
+export function who(party: Party): HTMLElement {
+  const { type, id, name, email } = party
+  if (isSealed(party)) return h('span', {}, 'name sealed ', h('span', { class: 'note below' }, 'by key ', shortId(id)))
   const known = [name, email].filter((each) => typeof each === 'string' && each !== '') as string[]
   if (known.length === 0) return h('span', {}, said(type), ' ', shortId(id))
   const [first = '', second] = known

@@ -19,6 +19,7 @@ import {
   faultOf,
   hrefOfHistory,
   isDropped,
+  isSealed,
   list,
   table,
   view,
@@ -91,7 +92,16 @@ const found = (terms: Record<string, string>, ...label: Child[]): HTMLElement =>
   h('a', { href: `#/events?${new URLSearchParams(terms)}` }, ...label)
 
 /** Somebody or something, as a link to all that they did or that was done to it. */
-function timeline(kind: 'actor' | 'target', { type, id, name, email }: Party): HTMLElement {
+function timeline(kind: 'actor' | 'target', party: Party): HTMLElement {
+  const { type, id, name, email } = party
+  if (isSealed(party))
+    return h(
+      'span',
+      {},
+      'name sealed: only who holds key ',
+      found({ [kind]: id }, said(id)),
+      ' can read it, unless it was erased',
+    )
   const rest = [email, name === undefined ? undefined : `${type} ${id}`].filter((text) => typeof text === 'string')
   return h(
     'span',
@@ -129,7 +139,8 @@ const ENDINGS: Record<Outcome, readonly [verb: string, end: string]> = {
   hidden: ['did or tried', '; how it ended is not held any more'],
 }
 
-const called = ({ type, id, name }: Party): HTMLElement => said(name ?? `${type} ${id}`)
+const called = (party: Party, role: 'Somebody' | 'something'): HTMLElement =>
+  isSealed(party) ? h('span', {}, `${role} whose name is sealed`) : said(party.name ?? `${party.type} ${party.id}`)
 
 /** "Zoë Lindqvist tried invoice.approve on Invoice 2026-0042, and was denied" */
 function sentence(current: ReadableEvent): Child[] {
@@ -137,10 +148,10 @@ function sentence(current: ReadableEvent): Child[] {
   const [verb, end] = ENDINGS[endingOf(current)]
   const [first] = targets
   return [
-    actor ? called(actor) : 'Somebody',
+    actor ? called(actor, 'Somebody') : 'Somebody',
     ` ${verb} `,
     action === undefined ? 'something' : said(action),
-    ...(first === undefined ? [] : [' on ', called(first)]),
+    ...(first === undefined ? [] : [' on ', called(first, 'something')]),
     targets.length > 1 && ` and ${count(targets.length - 1)} more`,
     end,
   ]

@@ -172,7 +172,7 @@ function ending(
   if (step.opens !== null && !ended.has(step.opens)) return h('span', { class: 'bad note' }, 'no outcome recorded')
   const words = endingInWords(step)
   const lost = [
-    missing > 0 && h('span', { class: 'bad note' }, ` ${plural(missing, 'field')} not shown`),
+    missing > 0 && h('span', { class: 'bad note' }, ` ${plural(missing, 'field')} lost`),
     erased > 0 && h('span', { class: 'note' }, ` ${plural(erased, 'field')} erased`),
     expired > 0 && h('span', { class: 'note' }, ` ${plural(expired, 'field')} expired`),
   ]

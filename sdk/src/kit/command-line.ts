@@ -9,31 +9,56 @@ const SECRET_NAME =
 /** Behind the user in `postgres://user:…@host`. */
 const URL_PASSWORD = /(?<=[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@]{0,256}:)[^\s/]+(?=@)/i
 
+/** Behind `PASSWORD` in SQL. */
+const SQL_PASSWORD = /\bpassword\s{1,100}(?:(?:E|U&)?'(?:[^'\\]|''|\\.){0,1000}'|\$(\w{0,60})\$[\s\S]{0,1000}?\$\1\$)/iu
+
 const SECRET = 'secret'
 const URL_RULE = 'url-password'
-const markOf = (rule: string): string => `[redacted:${rule}]`
-const VALUE = String.raw`"(?:[^"\\]|\\.)*"?|'[^']*'?`
-/** `name=value`, as shells and query strings have it. */
-const ASSIGNED = new RegExp(String.raw`(?<![\w.-])(-{0,2}[A-Za-z][\w.-]{0,100})(=)(${VALUE}|[^\s&;|]+)`, 'g')
+const SQL_RULE = 'sql-password'
+const MARK = '[redacted:'
+const markOf = (rule: string): string => `${MARK}${rule}]`
+const QUOTED = String.raw`"(?:[^"\\]|\\.)*"?|'[^']*'?`
+
+/** How texts name a value: what stands before it, and the value, which is looked for from there on. */
+type Naming = { readonly head: RegExp; readonly value: RegExp }
+/** `name=value`, as shells and query strings have it. What a shell joins to a quoted part belongs to it. */
+const ASSIGNED: Naming = {
+  head: /(?<![\w.-])(-{0,2}[A-Za-z_][\w.-]{0,100})=/g,
+  value: new RegExp(String.raw`(?:${QUOTED})(?:${QUOTED}|\\.|[^\s&;|"'\\,)}\]])*|(?:\\.|[^\s&;|\\])+`, 'sy'),
+}
 /** `name: value`, as headers and JSON have it. */
-const MEMBER = new RegExp(
-  String.raw`(?<![\w.-])([A-Za-z][\w.-]{0,100})(["']?\s{0,4}:\s{0,4})(${VALUE}|(?:(?:basic|bearer|digest|token)\s{1,4})?[^\s"';&|]+)`,
-  'gi',
-)
+const MEMBER: Naming = {
+  head: /(?<![\w.-])([A-Za-z][\w.-]{0,100})["']?\s{0,4}:\s{0,4}/g,
+  value: new RegExp(String.raw`${QUOTED}|(?:(?:basic|bearer|digest|token)\s{1,4})?(?:\\.|[^\s"';&|\\])+`, 'isy'),
+}
+/** A header in quotation marks, whose value may be a scheme and what belongs to it. */
+const CREDENTIALS: readonly Naming[] = [
+  { head: /(?<=')((?:proxy-)?authorization|(?:set-)?cookie):\s{0,8}/gi, value: /[^'\n]+/y },
+  { head: /(?<=")((?:proxy-)?authorization|(?:set-)?cookie):\s{0,8}/gi, value: /(?:\\.|[^"\\\n])+/sy },
+]
 /** `--name value`, inside an argument that is a script. */
-const FOLLOWED = new RegExp(String.raw`(?<![\w-])(--?[A-Za-z][\w.-]{0,100})(\s{1,8})(${VALUE}|\S+)`, 'g')
+const FOLLOWED: Naming = {
+  head: /(?<![\w-])(--?[A-Za-z][\w.-]{0,100})\s{1,8}/g,
+  value: new RegExp(String.raw`${QUOTED}|\S+`, 'y'),
+}
+/** A word of a script, or what separates two commands. */
+const SHELL_WORD = /(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|\\.|[^\s;|&"'\\])+|[;|&\n]/gs
 
 /** Options of one letter that carry a password in programs of these names; `joined`: only without a space between. */
 const LETTERS: readonly (readonly [programs: RegExp, letter: string, joined: boolean])[] = [
   [/^sshpass$/, 'p', false],
   [/^(?:mysql|mariadb)/, 'p', true],
+  [/^redis-cli$/, 'a', false],
+  [/^ldap(?:add|compare|delete|exop|modify|modrdn|passwd|search|whoami)$/, 'w', false],
 ]
-/** Options whose value is `user:password`. */
-const USER_AND_PASSWORD = /^(?:-u|--user|-U|--proxy-user)$/
+/** Options whose value is `user:password`; of one letter also behind others that take no value. */
+const USER_AND_PASSWORD = /^(?:-[\d#aBfgGiIjJklLMnNOpqRsSvVZ]{0,20}[uU]|--(?:proxy-)?user)$/
+const WITH_USER_AND_PASSWORD =
+  /^(["']?(?:-[\d#aBfgGiIjJklLMnNOpqRsSvVZ]{0,20}[uU]|--(?:proxy-)?user=)["']?[^:\s]{0,256}:)./s
 const TAKES_USERS = /^curl$/
 
 /** Options that a header follows, and options that a script follows. */
-const IS_HEADER = /^(?:-H|--header)$/
+const IS_HEADER = /^(?:-[a-zA-Z]*H|--(?:proxy-)?header)$/
 const IS_SCRIPT = /^-[a-z]*c$/
 
 /** A command line, a text or a variable without secrets; made by `compileCommandRedaction`. Inputs are never changed. */
@@ -59,8 +84,9 @@ type RuleFor = (option: string) => string | null
 
 /**
  * Rules for what people type, where a JSON pointer names nothing: values of options, variables and headers whose names say that they are
- * secrets, passwords in URLs, `user:password` of curl, `-p` of MySQL and sshpass, what detectors find in any word. Rule `secret` where the
- * name decides, `url-password` in URLs.
+ * secrets, passwords in URLs and behind PASSWORD in SQL, `user:password` of curl, `-p` of MySQL and sshpass, `-a` of redis-cli, `-w` of the
+ * tools of LDAP, also behind `sudo` and the like and inside a script, and what detectors find in any word. Rule `secret` where name or place
+ * decides, `url-password` in URLs, `sql-password` in SQL.
  * @throws KitError `redaction_rule_invalid`
  * @example
  * compileCommandRedaction().command(['psql', 'postgres://ada:hunter2@db/x']).command
@@ -70,10 +96,21 @@ export function compileCommandRedaction({
   names = [],
   rules = STANDARD_RULES,
 }: CommandRedactionOptions = {}): CommandRedaction {
-  const redaction = compileRedaction([...rules, { name: URL_RULE, values: [URL_PASSWORD] }])
+  const redaction = compileRedaction([
+    ...rules,
+    { name: URL_RULE, values: [URL_PASSWORD] },
+    { name: SQL_RULE, values: [SQL_PASSWORD] },
+  ])
   const named = new Set(names.map(bare))
+  const known = new Map<string, string | null>()
   const ruleFor: RuleFor = (option) => {
     const name = bare(option)
+    // A hostile text may name as many as it has letters.
+    if (known.size >= MAX_KNOWN) known.clear()
+    if (!known.has(name)) known.set(name, ruleOf(name))
+    return known.get(name)!
+  }
+  const ruleOf = (name: string) => {
     if (named.has(name) || (SECRET_NAME.test(name) && !/^no-/i.test(name))) return SECRET
     return redaction.redactValue({ [name]: 'value' }).removals[0]?.rule ?? null
   }
@@ -91,10 +128,11 @@ export function compileCommandRedaction({
     },
     command(words) {
       const removals: Removal[] = []
-      const program = basename(words[0] ?? '')
+      const programs = new Programs()
       const command = words.map((word, i) => {
         const path = `/command/${i}`
-        const hidden = i === 0 ? null : byPlace(word, words[i - 1]!, i === 1, program, ruleFor, named)
+        const hidden = i === 0 ? null : byPlace(word, words[i - 1]!, i === 1, programs, ruleFor, named)
+        programs.saw(word)
         if (hidden !== null) {
           removals.push({ path, rule: hidden.rule })
           return hidden.text
@@ -108,49 +146,107 @@ export function compileCommandRedaction({
   }
 }
 
+/** Names whose rule is remembered. */
+const MAX_KNOWN = 1000
+
 const bare = (option: string): string => option.replace(/^-+/, '')
+
+/** Programs of a command whose options say less than their names: the first word, or one behind `sudo`, `env`, `time` … */
+class Programs {
+  /** Letters of options whose value is a password; true: never in the next word. */
+  readonly letters = new Map<string, boolean>()
+  takesUsers = false
+
+  saw(word: string): void {
+    if (word.length > 256) return
+    const name = basename(word)
+    for (const [programs, letter, isJoined] of LETTERS) if (programs.test(name)) this.letters.set(letter, isJoined)
+    if (TAKES_USERS.test(name)) this.takesUsers = true
+  }
+
+  /** Of a word, what of it may be shown where the rest is a password because of the program; null: all of it. */
+  shown(word: string, before: string): string | null {
+    const letter = /^-([A-Za-z])./s.exec(word)?.[1]
+    if (letter !== undefined && this.letters.has(letter)) return `-${letter}`
+    if (this.letters.get(/^-([A-Za-z])$/.exec(before)?.[1] ?? '') === false) return ''
+    if (!this.takesUsers) return null
+    if (USER_AND_PASSWORD.test(before) && word.includes(':')) return word.slice(0, word.indexOf(':') + 1)
+    return WITH_USER_AND_PASSWORD.exec(word)?.[1] ?? (/^-b$/.test(before) && word.includes('=') ? '' : null)
+  }
+}
 
 /** What stands for a word that is a secret because of where it stands; null if it is none. */
 function byPlace(
   word: string,
   before: string,
   isFirst: boolean,
-  program: string,
+  programs: Programs,
   ruleFor: RuleFor,
   named: ReadonlySet<string>,
 ): { text: string; rule: string } | null {
-  const letters = LETTERS.filter(([programs]) => programs.test(program))
   const hidden = (rule: string, shown = '') => ({ text: shown + markOf(rule), rule })
   // Of a script nothing but the values themselves is hidden: what it does is to be seen.
   if (IS_SCRIPT.test(before)) return null
   const assigned = /^(-{0,2}[A-Za-z][\w.-]*)=(.)/s.exec(word)
   const assignedRule = assigned && ruleFor(assigned[1]!)
   if (assignedRule) return hidden(assignedRule, `${assigned[1]}=`)
-  const header = /^([A-Za-z][\w-]*): ?(.)/s.exec(word)
-  const headerRule = header && IS_HEADER.test(before) ? ruleFor(header[1]!) : null
-  if (headerRule) return hidden(headerRule, `${header![1]}: `)
+  const header = /^(-H|--header=|--proxy-header=|)([A-Za-z][\w-]*): ?(.)/s.exec(word)
+  const headerRule = header && (header[1] !== '' || IS_HEADER.test(before)) ? ruleFor(header[2]!) : null
+  if (headerRule) return hidden(headerRule, `${header![1]}${header![2]}: `)
   const letter = /^-([A-Za-z])./s.exec(word)?.[1]
-  if (letter !== undefined && (named.has(letter) || letters.some(([, each]) => each === letter)))
-    return hidden(SECRET, `-${letter}`)
+  if (letter !== undefined && named.has(letter)) return hidden(SECRET, `-${letter}`)
   if (/^(?:pass|env):./s.test(word) && /^-pass(?:in|out)?$/.test(before)) return hidden(SECRET)
-  if (isFirst || !/^-{1,2}[A-Za-z][\w.-]*$/.test(before) || word === '') return null
+  if (word === '') return null
+  const shown = programs.shown(word, isFirst ? '' : before)
+  if (shown !== null) return hidden(SECRET, shown)
+  if (isFirst || !/^-{1,2}[A-Za-z][\w.-]*$/.test(before)) return null
   const followed = ruleFor(before)
-  if (followed !== null) return hidden(followed)
-  if (letters.some(([, each, joined]) => !joined && before === `-${each}`)) return hidden(SECRET)
-  if (TAKES_USERS.test(program) && USER_AND_PASSWORD.test(before) && word.includes(':'))
-    return hidden(SECRET, `${word.slice(0, word.indexOf(':'))}:`)
-  return null
+  return followed === null ? null : hidden(followed)
 }
 
 function inText(text: string, ruleFor: RuleFor, onRemoval: (rule: string) => void): string {
-  const hide = (whole: string, name: string, between: string): string => {
-    const rule = ruleFor(name)
-    if (rule === null) return whole
+  let left = text
+  for (const naming of [ASSIGNED, ...CREDENTIALS, MEMBER]) left = withoutNamed(left, naming, ruleFor, onRemoval)
+  if (!/\s/.test(left)) return left
+  return inScript(withoutNamed(left, FOLLOWED, ruleFor, onRemoval), onRemoval)
+}
+
+/** A name that says nothing of its value takes nothing along: the value may itself be a name and what it stands before. */
+function withoutNamed(text: string, { head, value }: Naming, ruleFor: RuleFor, onRemoval: (rule: string) => void) {
+  let left = ''
+  let from = 0
+  head.lastIndex = 0
+  for (let found = head.exec(text); found !== null; found = head.exec(text)) {
+    const rule = ruleFor(found[1]!)
+    // The white space behind this name may be the one before the next.
+    const end = head.lastIndex
+    head.lastIndex = found.index + found[0].trimEnd().length
+    if (rule === null) continue
+    value.lastIndex = end
+    if (text.startsWith(MARK, end) || !value.test(text)) continue
     onRemoval(rule)
-    return name + between + markOf(rule)
+    left += text.slice(from, end) + markOf(rule)
+    from = value.lastIndex
+    head.lastIndex = from
   }
-  const left = text.replace(ASSIGNED, hide).replace(MEMBER, hide)
-  return /\s/.test(left) ? left.replace(FOLLOWED, hide) : left
+  return left + text.slice(from)
+}
+
+/** Without passwords that only the program tells from other words. */
+function inScript(text: string, onRemoval: (rule: string) => void): string {
+  let programs = new Programs()
+  let before = ''
+  return text.replace(SHELL_WORD, (word) => {
+    const quote = /^["']/.exec(word)?.[0] ?? ''
+    const bareWord = word.slice(quote.length)
+    const shown = /^[;|&\n]$/.test(word) || bareWord.startsWith(MARK) ? null : programs.shown(bareWord, before)
+    if (/^[;|&\n]$/.test(word)) programs = new Programs()
+    else programs.saw(bareWord)
+    before = word
+    if (shown === null) return word
+    onRemoval(SECRET)
+    return quote + shown + markOf(SECRET) + quote
+  })
 }
 
 function detected(rules: Redaction, text: string, path: string): { text: string; removals: Removal[] } {

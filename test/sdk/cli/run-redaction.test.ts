@@ -64,6 +64,49 @@ test.each<[string[], string[]]>([
     ['openssl', 'rsa', '-passin', 'pass:hunter2'],
     ['openssl', 'rsa', '-passin', HIDDEN],
   ],
+  [
+    [
+      'sudo',
+      'curl',
+      '-sSu',
+      'ada:hunter2',
+      '--user=ada:hunter2',
+      '-uada:hunter2',
+      '-HAuthorization: Token hunter2 more',
+    ],
+    [
+      ...['sudo', 'curl', '-sSu', `ada:${HIDDEN}`, `--user=ada:${HIDDEN}`, `-uada:${HIDDEN}`],
+      `-HAuthorization: ${HIDDEN}`,
+    ],
+  ],
+  [
+    ['docker', 'run', '--env=PGPASSWORD=hunter2', '--set=db.password=hunter2,a=b', '--//npm/:_authToken=hunter2'],
+    ['docker', 'run', `--env=PGPASSWORD=${HIDDEN}`, `--set=db.password=${HIDDEN}`, `--//npm/:_authToken=${HIDDEN}`],
+  ],
+  [
+    [
+      'sh',
+      '-c',
+      'app --verbose --token hunter2 -x; sudo mysql -phunter2 db | ls -p x; sshpass -p "hunter2 x" ssh -p 22',
+    ],
+    [
+      'sh',
+      '-c',
+      `app --verbose --token ${HIDDEN} -x; sudo mysql -p${HIDDEN} db | ls -p x; sshpass -p "${HIDDEN}" ssh -p ${HIDDEN}`,
+    ],
+  ],
+  [
+    [
+      'sh',
+      '-c',
+      "curl -su 'ada:hunter2' -H 'Authorization: Digest a=\"b\", response=\"hunter2\"' h; A_TOKEN='x'hunter2\\ y ls -u a:b",
+    ],
+    ['sh', '-c', `curl -su 'ada:${HIDDEN}' -H 'Authorization: ${HIDDEN}' h; A_TOKEN=${HIDDEN} ls -u a:b`],
+  ],
+  [
+    ['psql', '-c', "ALTER ROLE ada PASSWORD 'hunter2' LOGIN"],
+    ['psql', '-c', 'ALTER ROLE ada [redacted:sql-password] LOGIN'],
+  ],
 ])('%j', (command, recorded) => {
   const { command: redacted, removals } = redact(command)
   expect(redacted).toEqual(recorded)
@@ -84,7 +127,20 @@ test('names that the caller gives', () => {
 
 test('a hostile argument takes time in proportion to its length', () => {
   const start = process.cpuUsage()
-  for (const part of ['x://a:', 'a=', '--a ', 'password:', '"', "token='", 'a.'])
+  for (const part of [
+    'x://a:',
+    'a=',
+    'curl ',
+    '-u a:',
+    "'cookie:",
+    'token: token: ',
+    '--token ',
+    '--a ',
+    'password:',
+    '"',
+    "token='",
+    'a.',
+  ])
     redact(['x', part.repeat(131_072 / part.length)])
   const { user, system } = process.cpuUsage(start)
   expect((user + system) / 1000).toBeLessThan(2000)

@@ -176,6 +176,28 @@ describe('how it ends', () => {
     expect(existsSync(join(spool, 'run/0/under-way.json'))).toBe(false)
   })
 
+  test.skipIf(!existsSync('/dev/full'))(
+    'output that finds no room, or input that cannot be read, is no success',
+    async () => {
+      const { env } = place()
+      const shell = async (line: string) => {
+        const child = spawn('sh', ['-c', `"$0" "$1" run --wait 20 -- ${line}`, process.execPath, program], {
+          env: { PATH: process.env.PATH!, ...env },
+          stdio: ['ignore', 'pipe', 'pipe'],
+        })
+        return ended(child)
+      }
+      expect(await shell('echo full >/dev/full')).toMatchObject({
+        code: 1,
+        err: 'killick run: stdout ended early: the disk is full\n',
+      })
+      expect((await fieldsOf('echo')).at(-1)).toMatchObject({ metadata: { exitCode: 0, stdout: { error: 'ENOSPC' } } })
+      expect(await shell('cat </')).toMatchObject({ code: 1, err: expect.stringContaining('stdin ended early') })
+      expect(await shell('sh -c "echo full; exit 4" >/dev/full 2>&1')).toMatchObject({ code: 4 })
+      expect(await shell('sh -c "echo full; exit 0" >/dev/full 2>&1')).toMatchObject({ code: 1 })
+    },
+  )
+
   test('signals are the command’s', async () => {
     const child = start(['--', 'sh', '-c', "trap 'exit 3' TERM; echo up; while :; do sleep 0.02; done"], place().env)
     child.stdout!.once('data', () => child.kill('SIGTERM'))

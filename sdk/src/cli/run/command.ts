@@ -50,7 +50,9 @@ export const run: Command = {
         : execute(recording ? job : { ...job, pass: new Set(STREAMS) }, signals))
       tellNotStarted(job, ended)
       await recording?.end(ended)
-      return exitCodeOf(ended)
+      const code = exitCodeOf(ended)
+      // The command has not heard of it: without us it would have failed itself.
+      return tellNotPassed(ended) && code === 0 ? 1 : code
     } finally {
       signals.end()
       await recording?.send()
@@ -129,6 +131,22 @@ function tellNotStarted({ command }: Job, { how }: Ended): void {
   if (how.result !== 'not_started') return
   const why = how.error === 'ENOENT' ? 'there is no such command' : reasonOf({ code: how.error })
   say(`${command[0]}: ${why}`)
+}
+
+/** What writing says where nobody reads any more. */
+const UNREAD = new Set(['EPIPE', 'ECONNRESET'])
+
+/**
+ * Says which streams ended early, since the command saw a pipe that was well: its output did not arrive, or its input was not all.
+ * @returns whether one did; that nobody reads any more is no fault of a stream
+ */
+function tellNotPassed({ streams }: Ended): boolean {
+  const early = STREAMS.flatMap((name) => {
+    const report = streams[name]
+    return report && 'error' in report && !UNREAD.has(report.error!) ? [{ name, code: report.error }] : []
+  })
+  for (const { name, code } of early) say(`${name} ended early: ${reasonOf({ code })}`)
+  return early.length > 0
 }
 
 const why = (error: Error): string =>

@@ -64,6 +64,7 @@ export const RUN = command({
   failure: 125,
   exits: [
     [0, 'the command’s own exit code, as is every other that is not named here'],
+    [1, 'also: the command’s is 0, and its output could not be written, or its input not be read; stderr says which'],
     [125, 'nothing was run: its start could not be recorded, or wrong usage'],
     [126, 'the command was found but could not be started'],
     [127, 'there is no such command'],

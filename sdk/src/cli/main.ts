@@ -14,8 +14,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   const [name = ''] = args
   if (!GOING_ON.includes(name)) process.exit(UNFINISHED.includes(name) ? EXIT.undecided : EXIT.ok)
 })
-// Nobody hears of a stderr that is closed, so it ends nothing.
-process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-})
+// Nobody hears of a stderr that is closed, or on a full disk, so it ends nothing: least of all a command that runs.
+process.stderr.on('error', () => {})
 process.exitCode = await main(args)

@@ -1,6 +1,6 @@
 // Runs a command, passes its streams and signals through, and says how it ended.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync } from 'node:fs'
+import { closeSync, createReadStream, fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
@@ -87,7 +87,7 @@ function howItEnds(child: ChildProcess): Promise<Ended['how']> {
 /** @returns what resolves with the reports once the streams have ended; to be called when the command has */
 function passStreams(child: ChildProcess, kinds: readonly string[], ends: readonly (Pipe | null)[]) {
   const to = kinds[0] === 'hashed' ? (ends[0] ? writer(ends[0].write) : child.stdin!) : null
-  const input = to && passIn(process.stdin, to)
+  const input = to && passIn(ourInput(), to)
   const output = ([1, 2] as const).map((fd) => {
     if (kinds[fd] !== 'hashed') return null
     return passOut(ends[fd] ? reader(ends[fd].read) : fd === 1 ? child.stdout! : child.stderr!, fd)
@@ -98,6 +98,12 @@ function passStreams(child: ChildProcess, kinds: readonly string[], ends: readon
     if (!isStarted) return {}
     return Object.fromEntries(STREAMS.map((name, fd) => [name, passed[fd] ?? { [kinds[fd]!]: true }]))
   }
+}
+
+/** Of a block device and of a folder, Node makes an empty stdin, as if there was nothing in it. */
+function ourInput(): Readable {
+  const stat = fstatSync(0)
+  return stat.isBlockDevice() || stat.isDirectory() ? createReadStream('', { fd: 0, autoClose: false }) : process.stdin
 }
 
 const reader = (fd: number): Readable => new Socket({ fd, readable: true, writable: false })

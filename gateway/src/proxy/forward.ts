@@ -135,6 +135,8 @@ export function forward(what: ForwardedRequest, upstream: Upstream, patience: Fo
         if (!res.headersSent && !isGone(res)) res.writeContinue()
       })
       out.on('error', (error: NodeJS.ErrnoException) => {
+        // A body behind an answer that has none, as of HEAD or 204, is no part of it, and ends its connection.
+        if (answer?.complete) return
         // The upstream closed a connection of the pool just when it was taken. It has seen nothing, or what may be asked twice.
         const isStale = out.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(error.code ?? '')
         if (!isDone && !isRepeated && isStale && SAFE.has(method) && !hasBody && answer === null) {
@@ -186,6 +188,8 @@ function writeHead(req: IncomingMessage, res: ServerResponse, answer: IncomingMe
   const isFirst = req.httpVersionMajor === 1
   // Only chunks can be followed by trailers.
   if (req.httpVersion === '1.0' || headers['content-length'] !== undefined) delete headers.trailer
+  // RFC 9110, 8.6: not here, or the next one to read it takes for a body what is none.
+  if (statusCode === 204) delete headers['content-length']
   res.sendDate = false
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value)
   // The rest of an upload stands where the next request would be.

@@ -1,8 +1,9 @@
 // The servers that clients connect to: HTTP/1.1 in the clear and on a unix socket, HTTP/2 and HTTP/1.1 over TLS.
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
-import { createSecureServer } from 'node:http2'
+import { createServer, type IncomingMessage, type RequestListener, type Server, ServerResponse } from 'node:http'
+import { createSecureServer, Http2ServerResponse } from 'node:http2'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { GatewayStartError } from '../errors.ts'
 import type { HttpConfig, HttpLimits, HttpTls } from './config.ts'
 import { refusePeer } from './problems.ts'
@@ -113,6 +114,20 @@ async function startOn(
   server.on('request', take)
   // The upstream says whether it wants to see the body.
   server.on('checkContinue', take)
+  server.on('connect', (req, connection: Duplex | Http2ServerResponse) => {
+    // Of HTTP/2 what comes is an answer already, of HTTP/1.1 the bare socket.
+    if (connection instanceof Http2ServerResponse) {
+      connection.writeHead(405)
+      connection.end()
+      return
+    }
+    const res = new ServerResponse(req)
+    connection.on('error', () => {})
+    res.shouldKeepAlive = false
+    res.assignSocket(connection as Socket)
+    res.once('finish', () => connection.end())
+    take(req, res)
+  })
   server.on('upgrade', (req, socket, head) => handlers.upgrade(req, socket as Socket, head))
   server.on('clientError', (error, socket) => {
     const code = refusePeer(error, socket as Socket)

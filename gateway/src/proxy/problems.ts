@@ -1,5 +1,5 @@
 // Answers of the proxy's own: problem documents (RFC 9457) with a code.
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { HTTP_CODES, type HttpCode, type HttpRefusal } from './errors.ts'
 
@@ -21,6 +21,8 @@ export function sendProblem(req: IncomingMessage, res: ServerResponse, { code, m
   const body = documentOf(code, message, details)
   for (const name of res.getHeaderNames()) res.removeHeader(name)
   res.statusCode = status
+  // A head of the upstream's that could not be said leaves its own words here.
+  if (req.httpVersionMajor === 1) res.statusMessage = STATUS_CODES[status]!
   res.setHeader('content-type', MEDIA_TYPE)
   res.setHeader('content-length', Buffer.byteLength(body))
   res.setHeader('cache-control', 'no-store')

@@ -65,7 +65,7 @@ export async function upgrade(
         ? undefined
         : state === 'refused'
           ? 'failure'
-          : meaningOf('answered', status)
+          : meaningOf(state === 'cut' && status !== 101 ? 'cut' : 'answered', status, by)
     if (begun !== null) finish(begun, { action: 'session.end', outcome, known }, parts)
     metrics.requests.inc({ recorded: `${begun !== null}`, result: `${status ?? state}` })
     if (code !== undefined) throw new HttpRefusal(code)
@@ -134,12 +134,20 @@ function session(
     })
     out.on('error', () => failed('upstream'))
     socket.once('close', () => {
-      if (other === null) end('cancelled', 'client')
+      if (other === null) end(status === null ? 'cancelled' : 'cut', 'client')
     })
     stop.addEventListener('abort', stopped)
     out.once('response', (answer) => {
       status = answer.statusCode!
-      relayAnswer(req, socket, answer).then(
+      let res: ServerResponse
+      try {
+        res = answerOf(req, answer)
+      } catch {
+        end('cut', 'upstream', 'http_upstream_broken')
+        return
+      }
+      answer.on('data', meters.fromUpstream.take)
+      relayAnswer(res, socket, answer).then(
         () => end('ended', 'upstream'),
         () => end('cut', 'upstream'),
       )
@@ -189,14 +197,18 @@ function headOf(answer: IncomingMessage): string {
   return `HTTP/1.1 101 Switching Protocols\r\n${lines.join('')}\r\n`
 }
 
-/** The upstream wants no websocket; its answer goes back as to any request. */
-function relayAnswer(req: IncomingMessage, socket: Socket, answer: IncomingMessage): Promise<void> {
+/** The upstream wants no websocket; its answer goes back as to any request. @throws if its head cannot be said to the client */
+function answerOf(req: IncomingMessage, answer: IncomingMessage): ServerResponse {
   const res = new ServerResponse(req)
   res.shouldKeepAlive = false
-  res.assignSocket(socket)
   res.sendDate = false
   for (const [name, value] of Object.entries(responseHeaders(answer))) res.setHeader(name, value)
   res.writeHead(answer.statusCode!, answer.statusMessage)
+  return res
+}
+
+function relayAnswer(res: ServerResponse, socket: Socket, answer: IncomingMessage): Promise<void> {
+  res.assignSocket(socket)
   return new Promise((resolve, reject) => {
     res.once('finish', resolve)
     answer.once('close', () => {

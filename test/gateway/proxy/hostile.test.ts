@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { begin, find, raw, serve } from './support.ts'
 
 let upstream: Awaited<ReturnType<typeof serve>>
@@ -153,4 +153,48 @@ test('a connection of the pool that the upstream has closed costs no request tha
     server.server.closeIdleConnections()
   }
   server.close()
+})
+
+/** A server that answers each connection with these bytes as soon as it is asked. */
+async function scripted(bytes: string) {
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.write(bytes, 'latin1'))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+const WEBSOCKET = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
+
+test.each([
+  ['a line with a control character', 'HTTP/1.1 403 a\x01b'],
+  ['a status that is none', 'HTTP/1.1 099 x'],
+])('an upstream that answers with %s is broken, with and without a wish for a websocket', async (_, line) => {
+  const it = await begin(await scripted(`${line}\r\nContent-Length: 2\r\n\r\nno`))
+  for (const wish of ['', WEBSOCKET])
+    expect(await raw(it.url, `GET / HTTP/1.1\r\nHost: a\r\n${wish || 'Connection: close\r\n'}\r\n`)).toMatch(
+      /^HTTP\/1\.1 502 Bad Gateway\r\n[\s\S]*"http_upstream_broken"/,
+    )
+  const events = await it.events()
+  for (const action of ['http.request.result', 'http.session.end'])
+    expect(find(events, action)).toMatchObject([{ http: { state: 'cut', by: 'upstream' } }])
+  expect(find(events, 'http.session.end')[0].outcome).toBe(find(events, 'http.request.result')[0].outcome)
+})
+
+test('a body behind an answer that has none is left out, and the answer is whole', async () => {
+  const it = await begin(await scripted('HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello'))
+  const answer = await raw(it.url, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+  expect(answer).toMatch(/^HTTP\/1\.1 204 No Content\r\n/)
+  expect(answer).not.toMatch(/content-length|hello/i)
+  expect(find(await it.events(), 'http.request.result')).toMatchObject([{ http: { state: 'answered', status: 204 } }])
+})
+
+test('CONNECT is answered, and the connection ends', async () => {
+  const it = await begin(upstream.url)
+  expect(await raw(it.url, 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n')).toMatch(
+    /^HTTP\/1\.1 501 [\s\S]*"code":"http_method_unsupported"/,
+  )
 })

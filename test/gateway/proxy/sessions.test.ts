@@ -101,7 +101,7 @@ test('what is no websocket in the end: an answer goes back as it is, and a dead 
   expect(await ask(it.url, '/ws/no', 'h2c')).toMatch(/^HTTP\/1\.1 200 [\s\S]*no websocket here/)
   const events = await it.events()
   const [[refused], [plain]] = [find(events, 'http.session.end'), find(events, 'http.request.result')]
-  expect(refused).toMatchObject({ outcome: 'denied', http: { status: 403 } })
+  expect(refused).toMatchObject({ outcome: 'denied', http: { status: 403, fromUpstream: { bytes: 2 } } })
   expect(plain).toMatchObject({ http: { status: 200 } })
   const dead = await begin('http://127.0.0.1:9')
   expect(await ask(dead.url, '/ws/a')).toContain('"http_upstream_unreachable"')
